@@ -1,0 +1,172 @@
+// Package config holds every setting of the lab: its default and pin, how
+// caslab.yaml and the environment override it, and what is allowed.
+//
+// It is the only place where versions are pinned. Nothing here reaches the
+// network or starts a process.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	version "github.com/hashicorp/go-version"
+)
+
+// FileName is the optional settings file at the root of the repository.
+const FileName = "caslab.yaml"
+
+// Origins of a component's source.
+const (
+	OriginAuto   = "auto"
+	OriginGit    = "git"
+	OriginModule = "module"
+	OriginDir    = "dir"
+)
+
+// Origins of the node image.
+const (
+	NodeImageAuto     = "auto"
+	NodeImageRegistry = "registry"
+	NodeImageSource   = "source"
+)
+
+// Source says where a component's source comes from.
+type Source struct {
+	// Version is the release, such as v1.14.2; it also decides the layout of
+	// the tree and the API it speaks.
+	Version *version.Version
+	// Commit, if set, is fetched by git instead of the tag of Version.
+	Commit string
+	// Origin is one of the Origin constants.
+	Origin string
+	// Git is the repository's URL.
+	Git string
+	// Dir is a local checkout, read and never written; absolute, or empty.
+	Dir string
+}
+
+// Tag is the release as upstream tags it, with a leading v.
+func (s Source) Tag() string { return Tag(s.Version) }
+
+// Tag writes v with a leading "v", as Cluster API and Kubernetes tag it.
+func Tag(v *version.Version) string { return "v" + v.String() }
+
+// Config is the lab's settings, validated.
+type Config struct {
+	// Root is the repository's root, absolute.
+	Root string
+	// ClusterName names the environment, its workload cluster and, with a
+	// suffix, its management cluster.
+	ClusterName string
+	// Workers is the size of the first MachineDeployment.
+	Workers int
+	// ClusterAPI and Autoscaler are the two components built from source.
+	ClusterAPI, Autoscaler Source
+	// Kubernetes is the version of both clusters.
+	Kubernetes *version.Version
+	// NodeImage is one of the NodeImage constants.
+	NodeImage string
+	// RegistryMirror, if set, is asked instead of every image's own registry.
+	RegistryMirror string
+	// CertManager has the real cert-manager installed instead of
+	// certificates issued by the lab.
+	CertManager bool
+
+	values []Value
+}
+
+// Value is one setting as `mage config:show` prints it.
+type Value struct {
+	Key, Env, Value, Origin, Doc string
+}
+
+// Values returns every setting with its origin, in the order of the docs.
+func (c *Config) Values() []Value { return c.values }
+
+// StateDir is where the lab keeps caches, kubeconfigs and records.
+func (c *Config) StateDir() string { return filepath.Join(c.Root, ".caslab") }
+
+// ManagementName is the kind cluster that exists until the pivot.
+func (c *Config) ManagementName() string { return c.ClusterName + managementSuffix }
+
+// Load reads the settings for the repository at root: defaults, then
+// caslab.yaml if there is one, then the environment through getenv, where an
+// empty value counts as unset. All that is wrong is reported at once, each
+// error with the value, what is allowed and what to type.
+func Load(root string, getenv func(string) string) (*Config, error) {
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("find the repository's root: %w", err)
+	}
+	fromFile, err := readFile(filepath.Join(abs, FileName))
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{Root: abs}
+	var errs []error
+	for _, s := range settings {
+		raw, origin := s.def, "default"
+		if v, ok := fromFile[s.key]; ok {
+			raw, origin = v, FileName
+		}
+		if v := getenv(s.env); v != "" {
+			raw, origin = v, "environment"
+		}
+		if err := s.set(c, raw); err != nil {
+			errs = append(errs, &SettingError{Key: s.key, Env: s.env, Value: raw, Origin: origin, Err: err})
+		}
+		c.values = append(c.values, Value{Key: s.key, Env: s.env, Value: raw, Origin: origin, Doc: s.doc})
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// SettingError is a setting with a value that cannot be used.
+type SettingError struct {
+	Key, Env, Value, Origin string
+	// Err says what is allowed and what to type.
+	Err error
+}
+
+func (e *SettingError) Error() string {
+	name := e.Key
+	if e.Origin == "environment" {
+		name = e.Env
+	}
+	return fmt.Sprintf("%s=%q (%s): %v", name, e.Value, e.Origin, e.Err)
+}
+
+// Unwrap returns what is wrong with the value.
+func (e *SettingError) Unwrap() error { return e.Err }
+
+func readFile(path string) (map[string]string, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the settings: %w", err)
+	}
+	values, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return values, nil
+}
+
+func parseBool(raw string) (bool, error) {
+	b, err := strconv.ParseBool(raw)
+	if err != nil {
+		return false, errors.New("want true or false")
+	}
+	return b, nil
+}

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// load reads file as caslab.yaml and env as the environment.
+func load(t *testing.T, file string, env map[string]string) (*Config, error) {
+	t.Helper()
+	root := t.TempDir()
+	if file != "" {
+		if err := os.WriteFile(filepath.Join(root, FileName), []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Load(root, func(key string) string { return env[key] })
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.ClusterAPI.Tag(); got != "v1.14.2" {
+		t.Errorf("Cluster API %s, want v1.14.2", got)
+	}
+	if got := Tag(c.Kubernetes); got != "v1.36.1" {
+		t.Errorf("Kubernetes %s, want v1.36.1", got)
+	}
+	if got := c.Autoscaler.Version.String(); got != "1.36.1" {
+		t.Errorf("autoscaler %s, want 1.36.1", got)
+	}
+	if c.ClusterName != "work-cluster" || c.ManagementName() != "work-cluster-management" {
+		t.Errorf("clusters %q and %q", c.ClusterName, c.ManagementName())
+	}
+	for _, v := range c.Values() {
+		if v.Origin != "default" {
+			t.Errorf("%s comes from %q, want default", v.Key, v.Origin)
+		}
+	}
+}
+
+func TestFileThenEnvironment(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, `
+clusterName: from-file
+workers: 3
+certManager: true
+clusterAPI: {version: v1.13.5, source: git}
+`, map[string]string{"CLUSTER_NAME": "from-env", "CAPI_GIT": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ClusterName != "from-env" || c.Workers != 3 || !c.CertManager || c.ClusterAPI.Origin != OriginGit {
+		t.Errorf("got %q, %d workers, cert-manager %v, source %s", c.ClusterName, c.Workers, c.CertManager, c.ClusterAPI.Origin)
+	}
+	origin := map[string]string{}
+	for _, v := range c.Values() {
+		origin[v.Key] = v.Origin
+	}
+	for key, want := range map[string]string{
+		"clusterName": "environment", "workers": FileName, "clusterAPI.version": FileName, "clusterAPI.git": "default",
+	} {
+		if origin[key] != want {
+			t.Errorf("%s comes from %q, want %q", key, origin[key], want)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		file string
+		env  map[string]string
+		want []string // all in the error
+	}{
+		"too old":            {env: map[string]string{"CAPI_VERSION": "v0.3.4"}, want: []string{`CAPI_VERSION="v0.3.4"`, "extraMounts", "v0.3.5"}},
+		"no version":         {env: map[string]string{"CAPI_VERSION": "banana"}, want: []string{`CAPI_VERSION="banana"`, "major.minor.patch"}},
+		"half a version":     {env: map[string]string{"CAPI_VERSION": "v1.14"}, want: []string{"major.minor.patch"}},
+		"matrix above":       {env: map[string]string{"KUBERNETES_VERSION": "v1.37.0"}, want: []string{`KUBERNETES_VERSION="v1.37.0"`, "v1.33 to v1.36"}},
+		"matrix below":       {env: map[string]string{"KUBERNETES_VERSION": "v1.32.0"}, want: []string{"v1.33 to v1.36"}},
+		"matrix by patch":    {env: map[string]string{"CAPI_VERSION": "v1.12.7"}, want: []string{"v1.31 to v1.35"}},
+		"unknown source":     {env: map[string]string{"CAPI_SOURCE": "svn"}, want: []string{`CAPI_SOURCE="svn"`, "auto, git, module, dir"}},
+		"dir without dir":    {env: map[string]string{"CAPI_SOURCE": "dir"}, want: []string{"CAPI_DIR=/path"}},
+		"git and dir":        {env: map[string]string{"CAPI_SOURCE": "git", "CAPI_DIR": "/x"}, want: []string{"unset one"}},
+		"module at a commit": {env: map[string]string{"CAPI_SOURCE": "module", "CAPI_COMMIT": strings.Repeat("a", 40)}, want: []string{"CAPI_SOURCE=git"}},
+		"short commit":       {env: map[string]string{"CAPI_COMMIT": "abc123"}, want: []string{"40 hexadecimal"}},
+		"not a label":        {env: map[string]string{"CLUSTER_NAME": "Work_Cluster"}, want: []string{`CLUSTER_NAME="Work_Cluster"`, "DNS label"}},
+		"a path":             {env: map[string]string{"CLUSTER_NAME": "../etc"}, want: []string{"DNS label"}},
+		"too long":           {env: map[string]string{"CLUSTER_NAME": strings.Repeat("a", 39)}, want: []string{"39 characters", "at most 38"}},
+		"no workers":         {env: map[string]string{"WORKERS": "0"}, want: []string{"from 1 to 20"}},
+		"an option as git":   {env: map[string]string{"CAPI_GIT": "--upload-pack=x"}, want: []string{"https, http, ssh or file"}},
+		"mirror with scheme": {env: map[string]string{"REGISTRY_MIRROR": "http://x"}, want: []string{"without a scheme"}},
+		"not a bool":         {env: map[string]string{"CERT_MANAGER": "maybe"}, want: []string{"true or false"}},
+		"unknown key":        {file: "clusterAPI: {versoin: v1.14.2}", want: []string{FileName, `unknown key "clusterAPI.versoin"`, "config:show"}},
+		"near key":           {file: "version: v1.14.2", want: []string{"did you mean", "clusterAPI.version"}},
+		"wrong type":         {file: "certManager: 'yes'", want: []string{"certManager: yes is of the wrong type", "true or false"}},
+		"list":               {file: "clusterName: [a]", want: []string{"wrong type", "a string"}},
+		"section":            {file: "clusterAPI: v1.14.2", want: []string{`unknown key "clusterAPI"`}},
+		"twice":              {file: "workers: 1\nworkers: 2", want: []string{FileName, "workers"}},
+		"broken":             {file: "a: [", want: []string{FileName}},
+		"two at once":        {env: map[string]string{"WORKERS": "x", "CAPI_SOURCE": "y"}, want: []string{"WORKERS", "CAPI_SOURCE"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := load(t, tc.file, tc.env)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error does not say %q:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	t.Parallel()
+	for name, env := range map[string]map[string]string{
+		"oldest":              {"CAPI_VERSION": "v0.3.5"},
+		"patch opens 1.36":    {"CAPI_VERSION": "v1.12.8"},
+		"pre-release":         {"CAPI_VERSION": "v1.14.0-rc.1"},
+		"unknown next series": {"CAPI_VERSION": "v1.99.0", "KUBERNETES_VERSION": "v1.40.0"},
+		"file URL":            {"CAPI_GIT": "file:///srv/git/cluster-api"},
+		"scp-like":            {"CAPI_GIT": "git@example.com:me/cluster-api.git"},
+		"mirror":              {"REGISTRY_MIRROR": "127.0.0.1:5000"},
+	} {
+		if _, err := load(t, "", env); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCheckEnvironment(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "", map[string]string{"CAPI_VERSION": "v1.10.10"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckEnvironment(); err == nil || !strings.Contains(err.Error(), "v1.11.0") {
+		t.Errorf("CheckEnvironment() = %v for v1.10.10", err)
+	}
+}
+
+func TestDirImpliesItsSource(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, "", map[string]string{"CAPI_DIR": "checkout"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ClusterAPI.Origin != OriginDir || c.ClusterAPI.Dir != filepath.Join(c.Root, "checkout") {
+		t.Errorf("got source %s of %s", c.ClusterAPI.Origin, c.ClusterAPI.Dir)
+	}
+}
+
+// FuzzParse: whatever caslab.yaml holds, only known keys come out and nothing panics.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"", "workers: 2", "clusterAPI: {git: x}", "a: [", "workers: 1e3", "? {}\n: x", "<<: *a"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		values, err := parse(data)
+		if err != nil {
+			return
+		}
+		for key := range values {
+			if !slices.ContainsFunc(settings, func(s setting) bool { return s.key == key }) {
+				t.Errorf("unknown key %q accepted", key)
+			}
+		}
+	})
+}
+
+// FuzzVersion: what is accepted is three numbers and comes back as a tag.
+func FuzzVersion(f *testing.F) {
+	for _, seed := range []string{"v1.14.2", "1.36.1", "vv1.2.3", "1.2.3.4", "v1.14.0-rc.1", "", "9999999999999999999999.0.0"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		v, err := parseVersion(raw)
+		if err != nil {
+			return
+		}
+		if _, err := parseVersion(Tag(v)); err != nil || len(v.Segments()) != 3 {
+			t.Errorf("%q gives %q, which is not accepted: %v", raw, Tag(v), err)
+		}
+	})
+}

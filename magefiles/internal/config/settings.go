@@ -1,0 +1,200 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	version "github.com/hashicorp/go-version"
+)
+
+// The pins. All of them were built, and Kubernetes run, together.
+const (
+	defaultClusterAPI = "v1.14.2"
+	defaultAutoscaler = "1.36.1"
+	defaultKubernetes = "v1.36.1"
+
+	clusterAPIGit = "https://github.com/kubernetes-sigs/cluster-api"
+	autoscalerGit = "https://github.com/kubernetes/autoscaler"
+)
+
+const managementSuffix = "-management"
+
+// maxName leaves room for the longest node name made of a cluster's name, the
+// management cluster's "-management-control-plane", in the 63 bytes of a host
+// name.
+const maxName = 63 - len(managementSuffix+"-control-plane")
+
+const maxWorkers = 20
+
+// setting is one row of the table that the defaults, caslab.yaml, the
+// environment and `mage config:show` share.
+type setting struct {
+	key, env, def, doc string
+	kind               kind
+	set                func(c *Config, raw string) error
+}
+
+// kind is the YAML type of a setting in caslab.yaml.
+type kind string
+
+const (
+	text    kind = "a string"
+	boolean kind = "true or false"
+	integer kind = "a whole number"
+)
+
+var settings = slices.Concat(
+	[]setting{
+		{key: "clusterName", env: "CLUSTER_NAME", def: "work-cluster", kind: text,
+			doc: "name of the environment and of its workload cluster", set: setName},
+		{key: "workers", env: "WORKERS", def: "1", kind: integer,
+			doc: "machines of the first MachineDeployment", set: setWorkers},
+		{key: "kubernetesVersion", env: "KUBERNETES_VERSION", def: defaultKubernetes, kind: text,
+			doc: "Kubernetes of both clusters", set: setKubernetes},
+		{key: "nodeImage", env: "NODE_IMAGE", def: NodeImageAuto, kind: text,
+			doc: "auto, registry (kindest/node by digest) or source (built here)",
+			set: oneOf(func(c *Config) *string { return &c.NodeImage }, NodeImageAuto, NodeImageRegistry, NodeImageSource)},
+		{key: "registryMirror", env: "REGISTRY_MIRROR", kind: text,
+			doc: "host[:port] asked instead of every image's own registry", set: setMirror},
+		{key: "certManager", env: "CERT_MANAGER", def: "false", kind: boolean,
+			doc: "install cert-manager instead of certificates issued by the lab", set: setCertManager},
+	},
+	sourceSettings("clusterAPI", "CAPI", defaultClusterAPI, clusterAPIGit,
+		func(c *Config) *Source { return &c.ClusterAPI }),
+	sourceSettings("autoscaler", "AUTOSCALER", defaultAutoscaler, autoscalerGit,
+		func(c *Config) *Source { return &c.Autoscaler }),
+)
+
+func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Source) []setting {
+	return []setting{
+		{key: key + ".version", env: env + "_VERSION", def: defVersion, kind: text,
+			doc: "release; decides tag, layout and API",
+			set: func(c *Config, raw string) error {
+				v, err := parseVersion(raw)
+				of(c).Version = v
+				return err
+			}},
+		{key: key + ".commit", env: env + "_COMMIT", kind: text,
+			doc: "commit that git fetches instead of the release's tag",
+			set: func(c *Config, raw string) error {
+				of(c).Commit = raw
+				if raw != "" && !commitPattern.MatchString(raw) {
+					return errors.New("want a full commit of 40 hexadecimal digits, as `git rev-parse` prints it")
+				}
+				return nil
+			}},
+		{key: key + ".source", env: env + "_SOURCE", def: OriginAuto, kind: text,
+			doc: "auto, git, module (Go module proxy) or dir (your checkout)",
+			set: oneOf(func(c *Config) *string { return &of(c).Origin }, OriginAuto, OriginGit, OriginModule, OriginDir)},
+		{key: key + ".git", env: env + "_GIT", def: defGit, kind: text,
+			doc: "repository fetched by git: https, http, ssh or file URL",
+			set: func(c *Config, raw string) error {
+				of(c).Git = raw
+				return checkGit(raw)
+			}},
+		{key: key + ".dir", env: env + "_DIR", kind: text,
+			doc: "your checkout, read and never written; implies source dir",
+			set: func(c *Config, raw string) error {
+				if raw == "" {
+					return nil
+				}
+				if !filepath.IsAbs(raw) {
+					raw = filepath.Join(c.Root, raw)
+				}
+				of(c).Dir = filepath.Clean(raw)
+				return nil
+			}},
+	}
+}
+
+var (
+	commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	labelPattern  = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
+	mirrorPattern = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+	scpPattern    = regexp.MustCompile(`^[A-Za-z0-9._]+@[A-Za-z0-9.-]+:[^-].*$`)
+)
+
+func setName(c *Config, raw string) error {
+	c.ClusterName = raw
+	if !labelPattern.MatchString(raw) {
+		return errors.New("want a DNS label: lower case letters, digits and hyphens, first a letter, last not a hyphen; try CLUSTER_NAME=work-cluster")
+	}
+	if len(raw) > maxName {
+		return fmt.Errorf("it has %d characters and node names made of it would pass 63; want at most %d", len(raw), maxName)
+	}
+	return nil
+}
+
+func setWorkers(c *Config, raw string) (err error) {
+	c.Workers, err = strconv.Atoi(raw)
+	if err != nil || c.Workers < 1 || c.Workers > maxWorkers {
+		return fmt.Errorf("want a whole number from 1 to %d; the pivot needs one worker", maxWorkers)
+	}
+	return nil
+}
+
+func setKubernetes(c *Config, raw string) (err error) {
+	c.Kubernetes, err = parseVersion(raw)
+	return err
+}
+
+func setCertManager(c *Config, raw string) (err error) {
+	c.CertManager, err = parseBool(raw)
+	return err
+}
+
+func setMirror(c *Config, raw string) error {
+	c.RegistryMirror = raw
+	if raw != "" && !mirrorPattern.MatchString(raw) {
+		return errors.New("want host or host:port, without a scheme or a path; try REGISTRY_MIRROR=localhost:5000")
+	}
+	return nil
+}
+
+func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string) error {
+	return func(c *Config, raw string) error {
+		*field(c) = raw
+		if !slices.Contains(allowed, raw) {
+			return fmt.Errorf("want one of %s", strings.Join(allowed, ", "))
+		}
+		return nil
+	}
+}
+
+func parseVersion(raw string) (*version.Version, error) {
+	v, err := version.NewSemver(strings.TrimPrefix(raw, "v"))
+	if err != nil || strings.Count(v.Original(), ".") < 2 || len(v.Segments()) != 3 {
+		return nil, errors.New("not a version; want major.minor.patch, such as " + defaultClusterAPI)
+	}
+	return v, nil
+}
+
+func checkGit(raw string) error {
+	const want = "want an https, http, ssh or file URL, or user@host:path"
+	if scpPattern.MatchString(raw) {
+		return nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return errors.New(want)
+	}
+	switch u.Scheme {
+	case "https", "http", "ssh":
+		if u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") {
+			return errors.New(want)
+		}
+	case "file":
+		if !strings.HasPrefix(u.Path, "/") {
+			return errors.New(want + "; a file URL has three slashes: file:///srv/cluster-api")
+		}
+	default:
+		return errors.New(want)
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+// Package run is the only place of the lab that starts processes.
+package run
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// grace is how long a process may take to end after its context is done and
+// it was told to end, before it is killed.
+const grace = 5 * time.Second
+
+// outputTail bounds what an Error keeps of a process's output, in bytes.
+const outputTail = 8 << 10
+
+// Cmd is one process to start.
+type Cmd struct {
+	// Name is the program, looked up in PATH unless it holds a slash.
+	Name string
+	// Args are its arguments, passed as they are: no shell reads them.
+	Args []string
+	// Dir is the working directory; empty means the caller's.
+	Dir string
+	// Env is added to the lab's own environment, KEY=value each.
+	Env []string
+	// Stdin may be nil.
+	Stdin io.Reader
+	// Stdout and Stderr, if set, receive a copy of the output as it comes.
+	Stdout, Stderr io.Writer
+}
+
+// String returns the command line for a reader; it is not shell-safe.
+func (c Cmd) String() string {
+	return strings.Join(append([]string{c.Name}, c.Args...), " ")
+}
+
+// Result is what a process printed. Where Cmd.Stdout is set, Result.Stdout is
+// empty: the caller has the stream already.
+type Result struct {
+	Stdout, Stderr []byte
+}
+
+// Runner starts processes and waits for them.
+type Runner interface {
+	// Run starts c and waits for its end. When ctx is done the process and
+	// its children are told to end, then killed. A process that fails or
+	// does not start gives an *Error.
+	Run(ctx context.Context, c Cmd) (Result, error)
+}
+
+// Error is a process that failed: what was run, the end of what it printed,
+// and the cause.
+type Error struct {
+	Cmd    Cmd
+	Output []byte
+	Err    error
+}
+
+func (e *Error) Error() string {
+	msg := fmt.Sprintf("%s: %v", e.Cmd, e.Err)
+	if out := bytes.TrimSpace(e.Output); len(out) > 0 {
+		msg += "\n" + string(out)
+	}
+	return msg
+}
+
+// Unwrap returns the cause: an *exec.ExitError, or the context's error when
+// the process ended because the context did.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Exec is the Runner that starts real processes, each in a process group of
+// its own so that an interrupted step leaves no grandchildren.
+type Exec struct{}
+
+// Run implements Runner.
+func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
+	var stdout, stderr bytes.Buffer
+	last := &tail{max: outputTail}
+
+	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
+	cmd.Dir = c.Dir
+	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.Stdin = c.Stdin
+	if c.Stdout != nil {
+		cmd.Stdout = c.Stdout
+	} else {
+		cmd.Stdout = io.MultiWriter(&stdout, last)
+	}
+	cmd.Stderr = io.MultiWriter(&stderr, last)
+	if c.Stderr != nil {
+		cmd.Stderr = io.MultiWriter(c.Stderr, &stderr, last)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = grace
+
+	err := cmd.Run()
+	if err != nil && cmd.Process != nil && ctx.Err() != nil {
+		// Whatever of the group outlived the grace goes now.
+		if kerr := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); kerr != nil && !errors.Is(kerr, syscall.ESRCH) {
+			err = errors.Join(err, kerr)
+		}
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	res := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	if err != nil {
+		return res, &Error{Cmd: c, Output: last.bytes(), Err: err}
+	}
+	return res, nil
+}

@@ -1,0 +1,98 @@
+package run_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/run"
+)
+
+func sh(script string) run.Cmd { return run.Cmd{Name: "sh", Args: []string{"-c", script}} }
+
+func TestOutputAndEnvironment(t *testing.T) {
+	t.Parallel()
+	c := sh(`echo "$CASLAB_TEST in $(pwd)"; echo aside >&2; cat`)
+	c.Dir = "/"
+	c.Env = []string{"CASLAB_TEST=here"}
+	c.Stdin = strings.NewReader("from stdin")
+	var live bytes.Buffer
+	c.Stderr = &live
+	res, err := run.Exec{}.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(res.Stdout), "here in /\nfrom stdin"; got != want {
+		t.Errorf("stdout %q, want %q", got, want)
+	}
+	if live.String() != "aside\n" || string(res.Stderr) != "aside\n" {
+		t.Errorf("stderr %q, copy %q", res.Stderr, live.String())
+	}
+}
+
+func TestErrorSaysWhatRanAndItsLastOutput(t *testing.T) {
+	t.Parallel()
+	_, err := run.Exec{}.Run(t.Context(), sh(`seq 1 5000; echo "no such tag" >&2; exit 3`))
+	var failed *run.Error
+	if !errors.As(err, &failed) {
+		t.Fatalf("Run() = %v, want a *run.Error", err)
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 3 {
+		t.Errorf("cause %v, want exit status 3", failed.Err)
+	}
+	if !strings.Contains(err.Error(), "no such tag") || !strings.Contains(err.Error(), "sh -c") {
+		t.Errorf("error does not tell the story:\n%v", err)
+	}
+	if len(failed.Output) > 8<<10 {
+		t.Errorf("error keeps %d bytes of output", len(failed.Output))
+	}
+	if _, err := (run.Exec{}).Run(t.Context(), run.Cmd{Name: "caslab-no-such-program"}); !errors.As(err, &failed) {
+		t.Errorf("a program that is not there gives %v", err)
+	}
+}
+
+// TestCancelEndsGrandchildren starts a shell that starts a sleep, cancels and
+// looks for the sleep.
+func TestCancelEndsGrandchildren(t *testing.T) {
+	t.Parallel()
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := run.Exec{}.Run(ctx, sh(fmt.Sprintf(`sleep 600 & echo $! >%s.new; mv %s.new %s; wait`, pidFile, pidFile, pidFile)))
+		done <- err
+	}()
+	var pid int
+	for deadline := time.Now().Add(10 * time.Second); pid == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the shell did not start")
+		}
+		if data, err := os.ReadFile(pidFile); err == nil {
+			pid, _ = strconv.Atoi(strings.TrimSpace(string(data)))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run() = %v, want context.Canceled in it", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); {
+		if state, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); bytes.Contains(state, []byte(") Z ")) {
+			break // ended; its new parent has not reaped it yet
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d outlived its command", pid)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
