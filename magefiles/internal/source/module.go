@@ -1,0 +1,150 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+
+	"caslab/magefiles/internal/run"
+)
+
+// downloaded is what `go mod download -json` says of a module.
+type downloaded struct{ Path, Version, Dir, GoMod, Sum, Error string }
+
+// goModule runs a go command about modules, outside any module of ours. The go
+// command verifies what it downloads against the checksum database.
+func (s Spec) goModule(ctx context.Context, o Options, args ...string) (downloaded, error) {
+	var d downloaded
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return d, err
+	}
+	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args, Dir: o.Dir, Env: []string{"GOFLAGS=-mod=mod", "GOWORK=off"}})
+	if len(res.Stdout) > 0 {
+		if jsonErr := json.Unmarshal(res.Stdout, &d); jsonErr == nil && d.Error != "" {
+			return d, errors.New(d.Error)
+		}
+	}
+	return d, err
+}
+
+func (s Spec) checkModule(ctx context.Context, o Options) error {
+	if len(s.Modules) == 0 {
+		return fmt.Errorf("%s_SOURCE=module: %s is not on the Go module proxy; set %s_SOURCE=git", s.Setting, s.Name, s.Setting)
+	}
+	for _, m := range s.Modules {
+		if _, err := s.goModule(ctx, o, "list", "-m", "-json", m.Path+"@"+s.Version); err != nil {
+			return fmt.Errorf("ask the Go module proxy for %s@%s: %w", m.Path, s.Version, err)
+		}
+	}
+	return nil
+}
+
+// fetchModules lays the modules of one release out as the repository was, so
+// that upstream's own replacements by folders hold, and a tree from modules
+// builds as one from git.
+func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
+	if len(s.Modules) == 0 {
+		return nil, s.checkModule(ctx, o)
+	}
+	dir := s.folder(o, Module)
+	if rec, err := readRecord(dir); err == nil {
+		return rec.tree(dir), nil
+	}
+	var sums []string
+	err := place(dir, func(temp string) error {
+		modules := s.Modules
+		for i := 0; i < len(modules); i++ {
+			m := modules[i]
+			o.progress("downloading %s@%s", m.Path, s.Version)
+			d, err := s.goModule(ctx, o, "mod", "download", "-json", m.Path+"@"+s.Version)
+			if err != nil {
+				return err
+			}
+			sums = append(sums, d.Sum)
+			if err := copyTree(d.Dir, filepath.Join(temp, m.Folder)); err != nil {
+				return err
+			}
+			if i == 0 {
+				nested, err := nestedModules(d.GoMod)
+				if err != nil {
+					return err
+				}
+				modules = append(modules[:len(modules):len(modules)], nested...)
+			}
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fetch %s %s from the Go module proxy: %w", s.Name, s.Version, err)
+	}
+	rec := record{ID: "module:" + strings.Join(sums, ",")}
+	if err := rec.write(dir); err != nil {
+		return nil, fmt.Errorf("record the modules of %s: %w", dir, err)
+	}
+	return rec.tree(dir), nil
+}
+
+// nestedModules are the modules that a go.mod replaces by folders below its
+// own: they are of the same repository and the same release.
+func nestedModules(goMod string) ([]GoModule, error) {
+	data, err := os.ReadFile(goMod)
+	if err != nil {
+		return nil, err
+	}
+	mod, err := modfile.Parse(goMod, data, nil)
+	if err != nil {
+		return nil, err
+	}
+	var nested []GoModule
+	for _, r := range mod.Replace {
+		folder := filepath.Clean(r.New.Path)
+		if strings.HasPrefix(r.New.Path, "./") && filepath.IsLocal(folder) && strings.HasPrefix(r.Old.Path, mod.Module.Mod.Path+"/") {
+			nested = append(nested, GoModule{Path: r.Old.Path, Folder: folder})
+		}
+	}
+	return nested, nil
+}
+
+// copyTree copies the files of a module, which are read-only, as files that
+// can be removed again.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(to, rel), 0o755)
+		}
+		return copyFile(path, filepath.Join(to, rel))
+	})
+}
+
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm()|0o200)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
