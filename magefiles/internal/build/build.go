@@ -1,0 +1,239 @@
+// Package build compiles Go programs of a pinned tree: reproducibly, with the
+// user's own Go caches, and only when their inputs changed.
+package build
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/run"
+)
+
+// Request is one `go build`.
+type Request struct {
+	// Dir is a folder inside the module that is built.
+	Dir string
+	// Packages are main packages, as folders of Dir or as import paths.
+	Packages []string
+	// Output is the binary's path for one package, and for several the folder
+	// that takes a binary each, named as `go build` does.
+	Output string
+	// ID identifies the tree's content. The build is skipped while it and the
+	// rest of the request are unchanged. Empty means unknown, as for a working
+	// tree: then `go build` itself decides.
+	ID string
+	// LDFlags are given to the linker, Tags to the compiler.
+	LDFlags, Tags []string
+	// Env is added to the environment of `go build`.
+	Env []string
+	// Arch is the target's architecture; the system is Linux unless Host.
+	Arch string
+	// Host builds for this machine instead of a Linux container.
+	Host bool
+}
+
+// Options of Build.
+type Options struct {
+	Runner run.Runner
+	// Progress, if set, is told what is compiled.
+	Progress func(string)
+}
+
+// Result is what Build did.
+type Result struct {
+	// Cached is true when nothing had to be compiled or linked.
+	Cached bool
+	Took   time.Duration
+}
+
+// Error is a build that failed; it prints what the compiler said.
+type Error struct {
+	Request Request
+	Output  string
+	Err     error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("go build %s in %s: %v\n%s", strings.Join(e.Request.Packages, " "), e.Request.Dir, e.Err, e.Output)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Build compiles what r asks for, if it is not there already.
+func Build(ctx context.Context, r Request, o Options) (Result, error) {
+	start := time.Now()
+	inputs, err := digest(ctx, r, o.Runner)
+	if err != nil {
+		return Result{}, err
+	}
+	record := strings.TrimSuffix(r.Output, "/") + ".build.json"
+	if r.ID != "" && upToDate(record, inputs) {
+		return Result{Cached: true, Took: time.Since(start)}, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(r.Output), 0o755); err != nil {
+		return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
+	}
+	if len(r.Packages) > 1 {
+		if err := os.MkdirAll(r.Output, 0o755); err != nil {
+			return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
+		}
+	}
+	shown := &progress{report: o.Progress}
+	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args(r), Dir: r.Dir, Env: env(r), Stderr: shown})
+	if err != nil {
+		var failed *run.Error
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return Result{}, &Error{Request: r, Output: complaints(res.Stderr), Err: err}
+	}
+	if err := write(record, inputs, r); err != nil {
+		return Result{}, err
+	}
+	return Result{Took: time.Since(start)}, nil
+}
+
+func args(r Request) []string {
+	output := r.Output
+	if len(r.Packages) > 1 {
+		output = strings.TrimSuffix(output, "/") + "/"
+	}
+	a := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-o", output}
+	if len(r.Tags) > 0 {
+		a = append(a, "-tags", strings.Join(r.Tags, ","))
+	}
+	return append(append(a, "-ldflags", strings.Join(append([]string{"-s", "-w"}, r.LDFlags...), " ")), r.Packages...)
+}
+
+func env(r Request) []string {
+	// The user's GOFLAGS are for the user's code, a workspace likewise.
+	e := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}
+	if !r.Host {
+		e = append(e, "GOOS=linux", "GOARCH="+r.Arch)
+	}
+	return append(e, r.Env...)
+}
+
+// digest covers all that decides what comes out.
+func digest(ctx context.Context, r Request, runner run.Runner) (string, error) {
+	res, err := runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"version"}, Dir: r.Dir, Env: r.Env})
+	if err != nil {
+		return "", fmt.Errorf("ask for the Go version: %w", err)
+	}
+	h := sha256.New()
+	for _, part := range append(append([]string{r.ID, string(res.Stdout)}, args(r)...), env(r)...) {
+		fmt.Fprintf(h, "%d:%s\n", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// buildRecord says what a finished build made of which inputs.
+type buildRecord struct {
+	Inputs  string           `json:"inputs"`
+	Outputs map[string]stamp `json:"outputs"`
+}
+
+type stamp struct {
+	Size int64     `json:"size"`
+	Time time.Time `json:"time"`
+}
+
+func upToDate(record, inputs string) bool {
+	data, err := os.ReadFile(record)
+	if err != nil {
+		return false
+	}
+	var rec buildRecord
+	if json.Unmarshal(data, &rec) != nil || rec.Inputs != inputs || len(rec.Outputs) == 0 {
+		return false
+	}
+	for path, want := range rec.Outputs {
+		info, err := os.Stat(path)
+		if err != nil || info.Size() != want.Size || !info.ModTime().Equal(want.Time) {
+			return false
+		}
+	}
+	return true
+}
+
+func write(record, inputs string, r Request) error {
+	rec := buildRecord{Inputs: inputs, Outputs: map[string]stamp{}}
+	for _, path := range Outputs(r) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("find what was built: %w", err)
+		}
+		rec.Outputs[path] = stamp{Size: info.Size(), Time: info.ModTime()}
+	}
+	data, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return fmt.Errorf("record the build: %w", err)
+	}
+	if err := os.WriteFile(record, data, 0o600); err != nil {
+		return fmt.Errorf("record the build: %w", err)
+	}
+	return nil
+}
+
+// Outputs are the paths of the binaries that r makes, in the order of its
+// packages.
+func Outputs(r Request) []string {
+	if len(r.Packages) == 1 {
+		return []string{r.Output}
+	}
+	paths := make([]string, len(r.Packages))
+	for i, p := range r.Packages {
+		paths[i] = filepath.Join(r.Output, filepath.Base(p))
+	}
+	return paths
+}
+
+// complaints is what the compiler said without the package names of -v.
+func complaints(stderr []byte) string {
+	var kept []string
+	for line := range bytes.Lines(stderr) {
+		text := strings.TrimRight(string(line), "\n")
+		if isPackage(text) || strings.HasPrefix(text, "go: downloading ") {
+			continue
+		}
+		kept = append(kept, text)
+	}
+	return strings.Join(kept, "\n")
+}
+
+// isPackage reports whether a line of `go build -v` names a package.
+func isPackage(line string) bool {
+	return line != "" && !strings.ContainsAny(line, " :#")
+}
+
+// progress reports the packages that `go build -v` names.
+type progress struct {
+	report func(string)
+	count  int
+}
+
+func (p *progress) Write(data []byte) (int, error) {
+	if p.report == nil {
+		return len(data), nil
+	}
+	for line := range bytes.Lines(data) {
+		switch text := strings.TrimSpace(string(line)); {
+		case isPackage(text):
+			p.count++
+			p.report(fmt.Sprintf("%d packages compiled", p.count))
+		case strings.HasPrefix(text, "go: downloading "):
+			p.report(strings.TrimPrefix(text, "go: "))
+		}
+	}
+	return len(data), nil
+}
