@@ -1,0 +1,96 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+
+	"caslab/magefiles/internal/run"
+)
+
+const kubernetes = "k8s.io/kubernetes"
+
+// kubernetesModule returns the folder of the module that builds Kubernetes at
+// the wanted version: the pinned one, or one made of it for another version.
+func kubernetesModule(ctx context.Context, o Options, pinned string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(pinned, "go.mod"))
+	if err != nil {
+		return "", fmt.Errorf("read the pins of Kubernetes: %w", err)
+	}
+	mod, err := modfile.Parse("go.mod", data, nil)
+	if err != nil {
+		return "", fmt.Errorf("read the pins of Kubernetes: %w", err)
+	}
+	for _, r := range mod.Require {
+		if r.Mod.Path == kubernetes && r.Mod.Version == o.Kubernetes {
+			return pinned, nil
+		}
+	}
+	dir := filepath.Join(o.StateDir, "node", "kubernetes-"+o.Kubernetes)
+	if _, err := os.Stat(filepath.Join(dir, "go.sum")); err == nil {
+		return dir, nil
+	}
+	upstream, err := download(ctx, o, kubernetes+"@"+o.Kubernetes)
+	if err != nil {
+		return "", err
+	}
+	theirs, err := os.ReadFile(filepath.Join(upstream, "go.mod"))
+	if err != nil {
+		return "", fmt.Errorf("read the modules of Kubernetes %s: %w", o.Kubernetes, err)
+	}
+	generated, err := overlay(theirs, o.Kubernetes)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), generated, 0o600); err != nil {
+		return "", fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
+	}
+	o.progress("resolving the modules of Kubernetes %s", o.Kubernetes)
+	_, err = o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", "tidy"}, Dir: dir, Env: []string{"GOFLAGS=", "GOWORK=off"}})
+	if err != nil {
+		return "", fmt.Errorf("resolve the modules of Kubernetes %s: %w", o.Kubernetes, err)
+	}
+	return dir, nil
+}
+
+// overlay makes, of the go.mod of k8s.io/kubernetes at version, one that
+// builds its commands from published modules: it replaces its staging modules
+// by folders, and their releases are published as v0.MINOR.PATCH.
+func overlay(upstream []byte, version string) ([]byte, error) {
+	theirs, err := modfile.Parse("go.mod", upstream, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read the modules of Kubernetes %s: %w", version, err)
+	}
+	staging := "v0" + strings.TrimPrefix(version, "v1")
+	mod := new(modfile.File)
+	if err := mod.AddModuleStmt("caslab/components/kubernetes"); err != nil {
+		return nil, err
+	}
+	if err := mod.AddGoStmt(theirs.Go.Version); err != nil {
+		return nil, err
+	}
+	for _, t := range kubernetesTools {
+		if err := mod.AddTool(kubernetes + "/cmd/" + t); err != nil {
+			return nil, err
+		}
+	}
+	if err := mod.AddRequire(kubernetes, version); err != nil {
+		return nil, err
+	}
+	for _, r := range theirs.Replace {
+		if strings.HasPrefix(r.New.Path, "./staging/") {
+			if err := mod.AddReplace(r.Old.Path, "", r.Old.Path, staging); err != nil {
+				return nil, err
+			}
+		}
+	}
+	mod.Cleanup()
+	return mod.Format()
+}

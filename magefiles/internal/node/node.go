@@ -1,0 +1,246 @@
+// Package node makes the images that containers of a cluster run: the node
+// image with the managers baked in, and the load balancer's.
+//
+// Both come from a registry, pinned by digest, or are built here from Debian
+// packages and Go modules.
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/run"
+)
+
+// Origins of the node image.
+const (
+	Auto     = "auto"
+	Registry = "registry"
+	Source   = "source"
+)
+
+// repository holds the images that the lab makes; no registry has the name.
+const repository = "caslab.local"
+
+// Options of Base and Bake.
+type Options struct {
+	// Origin is Auto, Registry or Source.
+	Origin string
+	// Kubernetes is the version with a leading v.
+	Kubernetes string
+	// Arch is the engine's architecture, as Go names it.
+	Arch string
+	// Root is the repository's root; StateDir takes what is built.
+	Root, StateDir string
+	// Mirror, if set, is a registry asked instead of the images' own.
+	Mirror string
+
+	Engine *engine.Engine
+	Runner run.Runner
+	// Progress, if set, is told what is done.
+	Progress func(string)
+}
+
+func (o Options) progress(format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// Images are the references of what nodes and load balancers run.
+type Images struct {
+	// Node is the node image.
+	Node string
+	// LoadBalancerRepository and LoadBalancerTag name the image
+	// REPOSITORY/haproxy:TAG, as Cluster API wants it.
+	LoadBalancerRepository, LoadBalancerTag string
+	// Origin is Registry or Source, and Why says why.
+	Origin, Why string
+	// ManifestFS reports whether the image holds the lab's own network
+	// manifest rather than kind's.
+	OwnNetwork bool
+}
+
+// LoadBalancer is the load balancer's image reference.
+func (i Images) LoadBalancer() string {
+	return i.LoadBalancerRepository + "/haproxy:" + i.LoadBalancerTag
+}
+
+// Base makes or pulls the node image without managers, and the load
+// balancer's.
+func Base(ctx context.Context, o Options) (Images, error) {
+	switch o.Origin {
+	case Registry:
+		return fromRegistry(ctx, o)
+	case Source:
+		return fromSource(ctx, o, "asked for")
+	}
+	images, err := fromRegistry(ctx, o)
+	if err == nil || ctx.Err() != nil {
+		return images, err
+	}
+	return fromSource(ctx, o, "no registry has it: "+firstLine(err))
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// Bake adds the managers, by reference, to a node image, so that every node
+// that a cluster ever gets can run them. It returns the new image's reference,
+// whose tag is of the content: what exists already is not made again.
+func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Options) (string, error) {
+	h := sha256.New()
+	id, ok, err := o.Engine.ImageID(ctx, base)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		return "", fmt.Errorf("the engine has no image %s; run `mage image:node`", base)
+	}
+	fmt.Fprintln(h, id)
+	for _, ref := range sortedKeys(managers) {
+		digest, err := managers[ref].ConfigName()
+		if err != nil {
+			return "", fmt.Errorf("digest of %s: %w", ref, err)
+		}
+		fmt.Fprintln(h, ref, digest)
+	}
+	baked := fmt.Sprintf("%s/node:%s-%s", repository, o.Kubernetes, hex.EncodeToString(h.Sum(nil))[:12])
+	if _, ok, err := o.Engine.ImageID(ctx, baked); err != nil || ok {
+		return baked, err
+	}
+	o.progress("importing %d managers", len(managers))
+	return baked, derive(ctx, base, baked, o, func(c *container) error {
+		return c.importImages(ctx, managers)
+	})
+}
+
+// container is a node image at work as a build container.
+type container struct {
+	id     string
+	engine *engine.Engine
+}
+
+func (c *container) sh(ctx context.Context, script string) (string, error) {
+	res, err := c.engine.Exec(ctx, c.id, nil, "bash", "-c", "set -eu\n"+script)
+	return string(res.Stdout), err
+}
+
+// derive runs a container of base with its container runtime up, lets change
+// work on it and commits it as ref.
+func derive(ctx context.Context, base, ref string, o Options, change func(*container) error) (err error) {
+	// Privileged, so that the capability bounding set inside is that of nodes.
+	id, err := o.Engine.Run(ctx, "--privileged", "--network=none", "--label", "caslab.build="+ref,
+		"--entrypoint=sleep", base, "infinity")
+	if err != nil {
+		return fmt.Errorf("build %s: %w", ref, err)
+	}
+	defer func() {
+		// Also when ctx is done: nothing half-made is left in the engine.
+		if rerr := o.Engine.Remove(context.WithoutCancel(ctx), id); rerr != nil {
+			err = errors.Join(err, rerr)
+		}
+	}()
+	c := &container{id: id, engine: o.Engine}
+	if _, err := c.sh(ctx, startRuntime); err != nil {
+		return fmt.Errorf("start containerd to build %s: %w", ref, err)
+	}
+	if err := change(c); err != nil {
+		return fmt.Errorf("build %s: %w", ref, err)
+	}
+	if _, err := c.sh(ctx, stopRuntime); err != nil {
+		return fmt.Errorf("build %s: %w", ref, err)
+	}
+	o.progress("committing %s", ref)
+	return o.Engine.Commit(ctx, id, ref,
+		`ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]`, "CMD []")
+}
+
+const startRuntime = `
+nohup containerd >/tmp/containerd.log 2>&1 &
+for i in $(seq 100); do
+  if [ -S /run/containerd/containerd.sock ] && ctr version >/dev/null 2>&1; then exit 0; fi
+  sleep 0.1
+done
+tail -n 20 /tmp/containerd.log >&2
+exit 1
+`
+
+const stopRuntime = `
+pkill -x containerd
+for i in $(seq 100); do
+  pgrep -x containerd >/dev/null || break
+  sleep 0.1
+done
+rm -rf /tmp/containerd.log /run/containerd/*
+`
+
+// importImages gives the container's runtime images, as kind does: present,
+// and unpacked when first used.
+func (c *container) importImages(ctx context.Context, images map[string]v1.Image) error {
+	reader, writer := io.Pipe()
+	go func() { writer.CloseWithError(image.Archive(writer, images)) }()
+	_, err := c.engine.Exec(ctx, c.id, reader, "ctr", "--namespace=k8s.io", "images", "import",
+		"--label=io.cri-containerd.pinned=pinned", "--all-platforms", "--no-unpack", "-")
+	// The writer must not wait for a reader that is gone.
+	return errors.Join(err, reader.Close())
+}
+
+// adaptRuntime makes the runtime's configuration fit the engine. Without
+// CAP_SYS_RESOURCE nothing may lower its oom_score_adj.
+const adaptRuntime = `
+bounding=$((0x$(awk '/^CapBnd:/ { print $2 }' /proc/1/status)))
+if [ $((bounding >> 24 & 1)) -eq 0 ]; then
+  sed -i 's/restrict_oom_score_adj = false/restrict_oom_score_adj = true/' /etc/containerd/config.toml
+fi
+`
+
+// pauseImage is the image that the runtime starts every pod with.
+const pauseImage = `sed -nE 's/^ *sandbox(_image)? *= *"([^"]+)".*/\2/p' /etc/containerd/config.toml | head -n 1`
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// fileDigest adds a file's name and content to h.
+func fileDigest(h io.Writer, path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(h, "%s %d\n%s", filepath.Base(path), len(data), data)
+	return err
+}
+
+func lines(data []byte) []string {
+	var all []string
+	for line := range bytes.Lines(data) {
+		all = append(all, strings.TrimSpace(string(line)))
+	}
+	return all
+}
+
+// Load gives a running node images, by their references.
+func Load(ctx context.Context, e *engine.Engine, node string, images map[string]v1.Image) error {
+	return (&container{id: node, engine: e}).importImages(ctx, images)
+}

@@ -1,0 +1,365 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/run"
+	"caslab/manifests"
+)
+
+// revision changes the images' tags when this package makes them otherwise.
+const revision = "1"
+
+const (
+	kindModule = "sigs.k8s.io/kind"
+	cnidImage  = repository + "/cnid:v1"
+)
+
+var kubernetesTools = []string{
+	"kubeadm", "kubectl", "kubelet", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler",
+}
+
+// fromSource builds both images here.
+func fromSource(ctx context.Context, o Options, why string) (Images, error) {
+	kind, err := moduleDir(ctx, o, kindModule)
+	if err != nil {
+		return Images{}, err
+	}
+	id, err := sourceID(o, kind)
+	if err != nil {
+		return Images{}, fmt.Errorf("read the node image's inputs: %w", err)
+	}
+	images := Images{
+		Node:                   fmt.Sprintf("%s/node-base:%s-%s", repository, o.Kubernetes, id),
+		LoadBalancerRepository: repository,
+		LoadBalancerTag:        id,
+		Origin:                 Source,
+		Why:                    why,
+		OwnNetwork:             true,
+	}
+	have, err := haveAll(ctx, o, images.Node, images.LoadBalancer())
+	if err != nil || have {
+		return images, err
+	}
+	rootfs := filepath.Join(o.StateDir, "node", "rootfs")
+	// The root file system downloads while the compiler computes.
+	made := make(chan error, 1)
+	go func() { made <- ensureRootfs(ctx, o, rootfs) }()
+	bins, cerr := compile(ctx, o, id)
+	if err := errors.Join(<-made, cerr); err != nil {
+		return Images{}, err
+	}
+	if err := assemble(ctx, o, images, kind, rootfs, bins); err != nil {
+		return Images{}, err
+	}
+	return images, nil
+}
+
+func haveAll(ctx context.Context, o Options, refs ...string) (bool, error) {
+	for _, ref := range refs {
+		if _, ok, err := o.Engine.ImageID(ctx, ref); err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// moduleDir returns the folder of a module that the lab's go.mod requires.
+func moduleDir(ctx context.Context, o Options, module string) (string, error) {
+	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"list", "-m", "-f", "{{.Version}}", module}, Dir: o.Root})
+	if err != nil {
+		return "", fmt.Errorf("find the version of %s: %w", module, err)
+	}
+	return download(ctx, o, module+"@"+strings.TrimSpace(string(res.Stdout)))
+}
+
+func download(ctx context.Context, o Options, module string) (string, error) {
+	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", "download", "-json", module}, Dir: o.Root})
+	if err != nil {
+		return "", fmt.Errorf("download %s: %w", module, err)
+	}
+	var info struct{ Dir string }
+	if err := json.Unmarshal(res.Stdout, &info); err != nil {
+		return "", fmt.Errorf("download %s: %w", module, err)
+	}
+	return info.Dir, nil
+}
+
+// sourceID is short and covers all that goes into the images.
+func sourceID(o Options, kind string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, revision, o.Kubernetes, o.Arch, filepath.Base(kind))
+	if err := fileDigest(h, filepath.Join(o.Root, "scripts", "node-rootfs.sh")); err != nil {
+		return "", err
+	}
+	components := filepath.Join(o.Root, "magefiles", "components")
+	err := filepath.WalkDir(components, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return fileDigest(h, path)
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"node/default-cni.yaml", "node/default-storage.yaml"} {
+		data, err := manifests.FS.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s", data)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12], nil
+}
+
+// ensureRootfs runs debootstrap, if its script changed since the last time.
+func ensureRootfs(ctx context.Context, o Options, dir string) error {
+	script := filepath.Join(o.Root, "scripts", "node-rootfs.sh")
+	h := sha256.New()
+	if err := fileDigest(h, script); err != nil {
+		return fmt.Errorf("read the root file system's script: %w", err)
+	}
+	stamp, want := filepath.Join(dir, "made-by"), hex.EncodeToString(h.Sum(nil))
+	if have, err := os.ReadFile(stamp); err == nil && string(have) == want {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the root file system: %w", err)
+	}
+	if _, err := o.Runner.Run(ctx, run.Cmd{Name: script, Args: []string{dir}}); err != nil {
+		return fmt.Errorf("make the root file system: %w", err)
+	}
+	if err := os.WriteFile(stamp, []byte(want), 0o600); err != nil {
+		return fmt.Errorf("make the root file system: %w", err)
+	}
+	return nil
+}
+
+// compile builds every program of the node and returns their paths by name.
+// One go command at a time: each uses all processors.
+func compile(ctx context.Context, o Options, id string) (map[string]string, error) {
+	v, err := version.NewSemver(strings.TrimPrefix(o.Kubernetes, "v"))
+	if err != nil {
+		return nil, fmt.Errorf("Kubernetes version %q: %w", o.Kubernetes, err)
+	}
+	components := filepath.Join(o.Root, "magefiles", "components")
+	kubernetes, err := kubernetesModule(ctx, o, filepath.Join(components, "kubernetes"))
+	if err != nil {
+		return nil, err
+	}
+	const containerd, plugins = "github.com/containerd/containerd/v2/", "github.com/containernetworking/plugins/plugins/"
+	const variables = "k8s.io/component-base/version."
+	seg := v.Segments()
+	out := filepath.Join(o.StateDir, "node", o.Kubernetes+"-"+o.Arch)
+	requests := []build.Request{
+		{Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: []string{
+			"-X", variables + "gitVersion=" + o.Kubernetes,
+			"-X", fmt.Sprintf("%sgitMajor=%d", variables, seg[0]),
+			"-X", fmt.Sprintf("%sgitMinor=%d", variables, seg[1]),
+			"-X", variables + "gitTreeState=clean",
+		}},
+		{Dir: filepath.Join(components, "containerd"), Packages: prefixed(containerd+"cmd/", "containerd", "ctr", "containerd-shim-runc-v2"),
+			Tags: []string{"no_btrfs", "no_devmapper", "no_zfs", "no_aufs"}},
+		{Dir: filepath.Join(components, "cni"), Packages: prefixed(plugins, "ipam/host-local", "main/loopback", "main/ptp", "meta/portmap")},
+		{Dir: filepath.Join(components, "nodetools"), Packages: []string{"./crictl", "./pause", "./cnid"}},
+		{Dir: filepath.Join(components, "etcd"), Packages: []string{"go.etcd.io/etcd/server/v3"}, Output: filepath.Join(out, "etcd", "etcd")},
+		{Dir: filepath.Join(components, "coredns"), Packages: []string{"github.com/coredns/coredns"}, Output: filepath.Join(out, "coredns", "coredns")},
+	}
+	bins := map[string]string{}
+	for _, r := range requests {
+		name := filepath.Base(r.Dir)
+		if r.Output == "" {
+			r.Output = filepath.Join(out, name)
+		}
+		r.Arch, r.ID = o.Arch, id
+		_, err := build.Build(ctx, r, build.Options{Runner: o.Runner, Progress: func(s string) { o.progress("%s: %s", name, s) }})
+		if err != nil {
+			return nil, fmt.Errorf("build %s for the node image: %w", name, err)
+		}
+		for _, path := range build.Outputs(r) {
+			bins[filepath.Base(path)] = path
+		}
+	}
+	return bins, nil
+}
+
+func prefixed(prefix string, names ...string) []string {
+	all := make([]string, len(names))
+	for i, n := range names {
+		all[i] = prefix + n
+	}
+	return all
+}
+
+// assemble puts both images together and loads them into the engine.
+func assemble(ctx context.Context, o Options, images Images, kind, rootfs string, bins map[string]string) error {
+	o.progress("assembling the root file system")
+	debian, err := tarLayer(filepath.Join(rootfs, "rootfs.tar"))
+	if err != nil {
+		return err
+	}
+	files, err := nodeFiles(o, kind, bins)
+	if err != nil {
+		return err
+	}
+	bare, err := image.Assemble(image.Spec{
+		Arch: o.Arch, Layers: []v1.Layer{debian}, Files: files,
+		Env: []string{"container=docker"}, Entrypoint: []string{"/usr/local/bin/entrypoint", "/sbin/init"}, StopSignal: "SIGRTMIN+3",
+	})
+	if err != nil {
+		return fmt.Errorf("assemble the node image: %w", err)
+	}
+	balancer, err := image.Assemble(image.Spec{
+		Arch: o.Arch, Layers: []v1.Layer{debian},
+		Files:      []image.File{{Path: "/usr/local/etc/haproxy/haproxy.cfg", Data: []byte(emptyHAProxy), Mode: 0o644}},
+		Entrypoint: []string{"haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"}, StopSignal: "SIGUSR1",
+	})
+	if err != nil {
+		return fmt.Errorf("assemble the load balancer image: %w", err)
+	}
+	bareRef := strings.Replace(images.Node, "/node-base:", "/node-bare:", 1)
+	o.progress("loading both images into the engine")
+	if err := o.Engine.LoadImages(ctx, map[string]v1.Image{bareRef: bare, images.LoadBalancer(): balancer}); err != nil {
+		return err
+	}
+	return derive(ctx, bareRef, images.Node, o, func(c *container) error {
+		if _, err := c.sh(ctx, adaptRuntime+containerSpec); err != nil {
+			return err
+		}
+		pause, err := c.sh(ctx, pauseImage)
+		if err != nil {
+			return err
+		}
+		required, err := c.sh(ctx, "kubeadm config images list --kubernetes-version "+o.Kubernetes)
+		if err != nil {
+			return err
+		}
+		containers, err := controlPlaneImages(o, rootfs, bins, append(lines([]byte(required)), strings.TrimSpace(pause)))
+		if err != nil {
+			return err
+		}
+		o.progress("importing %d images", len(containers))
+		return c.importImages(ctx, containers)
+	})
+}
+
+func tarLayer(path string) (v1.Layer, error) {
+	return image.TarLayer(func() (io.ReadCloser, error) { return os.Open(path) })
+}
+
+// emptyHAProxy keeps the load balancer up until Cluster API configures it.
+const emptyHAProxy = `defaults
+  timeout connect 5s
+  timeout client 50s
+  timeout server 50s
+
+frontend stats
+  mode http
+  bind *:8404
+  stats enable
+  stats uri /stats
+`
+
+// containerSpec writes the base of every container's specification, with
+// kind's hook for the product files and without limits of resources.
+const containerSpec = `
+ctr oci spec |
+  jq '.hooks.createContainer += [{"path": "/kind/bin/mount-product-files.sh"}] | del(.process.rlimits)' \
+  >/etc/containerd/cri-base.json
+`
+
+// nodeFiles are the files of the node image above Debian's: kind's own static
+// ones, as its images/base/Dockerfile places them, and the programs.
+func nodeFiles(o Options, kind string, bins map[string]string) ([]image.File, error) {
+	static := filepath.Join(kind, "images", "base", "files")
+	var files []image.File
+	err := filepath.WalkDir(static, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		at := "/" + filepath.ToSlash(strings.TrimPrefix(path, static+string(filepath.Separator)))
+		mode := fs.FileMode(0o644)
+		if strings.HasPrefix(at, "/usr/local/bin/") || strings.HasPrefix(at, "/kind/bin/") {
+			mode = 0o755
+		}
+		files = append(files, image.File{Path: at, Source: path, Mode: mode})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read kind's static files: %w", err)
+	}
+	for name, dir := range map[string]string{
+		"kubeadm": "/usr/bin", "kubectl": "/usr/bin", "kubelet": "/usr/bin",
+		"containerd": "/usr/local/bin", "ctr": "/usr/local/bin", "containerd-shim-runc-v2": "/usr/local/bin", "crictl": "/usr/local/bin",
+		"host-local": "/opt/cni/bin", "loopback": "/opt/cni/bin", "ptp": "/opt/cni/bin", "portmap": "/opt/cni/bin",
+	} {
+		files = append(files, image.File{Path: dir + "/" + name, Source: bins[name], Mode: 0o755})
+	}
+	for _, unit := range []string{"kubelet", "containerd", "undo-mount-hacks"} {
+		files = append(files, image.File{
+			Path: "/etc/systemd/system/multi-user.target.wants/" + unit + ".service", Link: "/etc/systemd/system/" + unit + ".service",
+		})
+	}
+	for _, name := range []string{"default-cni.yaml", "default-storage.yaml"} {
+		data, err := manifests.FS.ReadFile("node/" + name)
+		if err != nil {
+			return nil, fmt.Errorf("read the manifest %s: %w", name, err)
+		}
+		files = append(files, image.File{Path: "/kind/manifests/" + name, Data: data, Mode: 0o644})
+	}
+	return append(files,
+		image.File{Path: "/kind/version", Data: []byte(o.Kubernetes), Mode: 0o644},
+		image.File{Path: "/etc/kubernetes/manifests", Dir: true, Mode: 0o755},
+	), nil
+}
+
+// controlPlaneImages assembles the container images that kubeadm requires, by
+// the names it requires, and the lab's network daemon.
+func controlPlaneImages(o Options, rootfs string, bins map[string]string, required []string) (map[string]v1.Image, error) {
+	iptables, err := tarLayer(filepath.Join(rootfs, "iptables.tar"))
+	if err != nil {
+		return nil, err
+	}
+	images := map[string]v1.Image{}
+	for _, ref := range append(required, cnidImage) {
+		name := ref[strings.LastIndex(ref, "/")+1:]
+		name, _, _ = strings.Cut(name, ":")
+		bin, ok := bins[name]
+		if !ok {
+			return nil, fmt.Errorf("kubeadm requires %s, and the lab builds no %q", ref, name)
+		}
+		// kubeadm starts its programs by name, the add-ons by their entrypoint.
+		spec := image.Spec{
+			Arch: o.Arch, Entrypoint: []string{"/usr/local/bin/" + name}, WorkDir: "/",
+			Env:   []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+			Files: []image.File{{Path: "/usr/local/bin/" + name, Source: bin, Mode: 0o755}},
+		}
+		if name == "kube-proxy" || name == "cnid" {
+			spec.Layers = []v1.Layer{iptables}
+			for _, link := range []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"} {
+				spec.Files = append(spec.Files, image.File{Path: "/usr/sbin/" + link, Link: "xtables-nft-multi"})
+			}
+		}
+		img, err := image.Assemble(spec)
+		if err != nil {
+			return nil, fmt.Errorf("assemble %s: %w", ref, err)
+		}
+		images[ref] = img
+	}
+	return images, nil
+}

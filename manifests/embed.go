@@ -1,0 +1,11 @@
+// Package manifests has every YAML file and template that the lab applies, for
+// a user to read and change. A change takes effect at the next command.
+package manifests
+
+import "embed"
+
+// FS holds the manifests: node/ goes into the node image, cluster/ has the
+// templates of the workload cluster.
+//
+//go:embed node cluster
+var FS embed.FS
