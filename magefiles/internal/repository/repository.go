@@ -1,0 +1,284 @@
+// Package repository writes a local repository of providers, as clusterctl
+// reads it, from a source tree of Cluster API: the kustomize roots rendered,
+// image names and pull policy set, webhook certificates issued.
+package repository
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	version "github.com/hashicorp/go-version"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// Provider is one provider of the repository.
+type Provider struct {
+	// Name and Type are clusterctl's, such as kubeadm and BootstrapProvider.
+	Name, Type string
+	// Program is the manager in its image, named as package build does.
+	Program string
+	// Image is the reference that the provider's manager runs.
+	Image string
+	// Namespace holds the provider's Deployments.
+	Namespace string
+
+	label, root, file string
+}
+
+// Options of Write.
+type Options struct {
+	// Tree is the root of the Cluster API tree; it is only read.
+	Tree string
+	// Version decides the layout; with a leading v it is the providers' version
+	// and the images' tag.
+	Version *version.Version
+	// Dir takes the repository.
+	Dir string
+	// CertManager leaves certificates to cert-manager.
+	CertManager bool
+	// Now is the clock for certificates; time.Now if nil.
+	Now func() time.Time
+}
+
+// Repository is what Write wrote.
+type Repository struct {
+	// ConfigPath is the clusterctl configuration that names the providers.
+	ConfigPath string
+	// Version of all providers, with a leading v.
+	Version   string
+	Providers []Provider
+}
+
+// devTag is the tag that releases before v1.0 give the images of their Docker
+// provider, whatever the release.
+const devTag = ":dev"
+
+var (
+	v0_4  = version.Must(version.NewSemver("0.4.0"))
+	v1_14 = version.Must(version.NewSemver("1.14.0-0"))
+)
+
+// providers lists the four providers with their kustomize roots, which moved
+// with the tags v0.4.0 and v1.14.0.
+func providers(v *version.Version) []Provider {
+	core, config := filepath.Join("config", "default"), filepath.Join("config", "default")
+	switch {
+	case v.GreaterThanOrEqual(v1_14):
+		core = filepath.Join("core", "config", "default")
+	case v.LessThan(v0_4):
+		core, config = "config", "config"
+	}
+	return []Provider{
+		{Name: "cluster-api", Type: "CoreProvider", Program: "cluster-api-controller",
+			label: "cluster-api", root: core, file: "core-components.yaml"},
+		{Name: "kubeadm", Type: "BootstrapProvider", Program: "kubeadm-bootstrap-controller",
+			label: "bootstrap-kubeadm", root: filepath.Join("bootstrap", "kubeadm", config), file: "bootstrap-components.yaml"},
+		{Name: "kubeadm", Type: "ControlPlaneProvider", Program: "kubeadm-control-plane-controller",
+			label: "control-plane-kubeadm", root: filepath.Join("controlplane", "kubeadm", config), file: "control-plane-components.yaml"},
+		{Name: "docker", Type: "InfrastructureProvider", Program: "capd-manager",
+			label: "infrastructure-docker", root: filepath.Join("test", "infrastructure", "docker", config), file: "infrastructure-components-development.yaml"},
+	}
+}
+
+// Write renders the providers of a tree into a repository. The same tree gives
+// the same bytes, certificates included while they last.
+func Write(ctx context.Context, o Options) (*Repository, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	repo := &Repository{
+		ConfigPath: filepath.Join(o.Dir, "clusterctl.yaml"),
+		Version:    "v" + o.Version.String(),
+		Providers:  providers(o.Version),
+	}
+	metadata, err := os.ReadFile(filepath.Join(o.Tree, "metadata.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("read the release series of Cluster API: %w", err)
+	}
+	var ca *authority
+	if !o.CertManager {
+		if ca, err = openAuthority(filepath.Join(o.Dir, "certificates"), o.Now); err != nil {
+			return nil, err
+		}
+	}
+	for i := range repo.Providers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p := &repo.Providers[i]
+		components, err := render(o.Tree, repo.Version, p, ca)
+		if err != nil {
+			return nil, fmt.Errorf("render the provider %s: %w", p.label, err)
+		}
+		dir := filepath.Join(o.Dir, p.label, repo.Version)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("write the repository: %w", err)
+		}
+		for name, data := range map[string][]byte{p.file: components, "metadata.yaml": metadata} {
+			if err := writeFile(filepath.Join(dir, name), data); err != nil {
+				return nil, err
+			}
+		}
+	}
+	config, err := repo.config(o.Dir, o.CertManager)
+	if err != nil {
+		return nil, err
+	}
+	return repo, writeFile(repo.ConfigPath, config)
+}
+
+// config is the clusterctl configuration. The folders below dir are laid out
+// as clusterctl's local repositories are: label/version/file.
+func (r *Repository) config(dir string, certManager bool) ([]byte, error) {
+	type entry struct {
+		Name string `json:"name"`
+		Type string `json:"type"`
+		URL  string `json:"url"`
+	}
+	var entries []entry
+	for _, p := range r.Providers {
+		entries = append(entries, entry{Name: p.Name, Type: p.Type, URL: filepath.Join(dir, p.label, r.Version, p.file)})
+	}
+	config := map[string]any{
+		"providers":       entries,
+		"overridesFolder": filepath.Join(dir, "overrides"),
+	}
+	if !certManager {
+		// clusterctl v1.14 then waits for the kinds of cert-manager to be
+		// there, and never installs it.
+		config["cert-manager"] = map[string]any{"externallyProvisioned": "true"}
+	}
+	data, err := yaml.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("write the clusterctl configuration: %w", err)
+	}
+	return data, nil
+}
+
+// render runs kustomize on the provider's root and changes the result: images,
+// pull policy, and with an authority the certificates. It completes p.
+func render(tree, tag string, p *Provider, ca *authority) ([]byte, error) {
+	options := krusty.MakeDefaultOptions()
+	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), filepath.Join(tree, p.root))
+	if err != nil {
+		return nil, fmt.Errorf("kustomize %s: %w", p.root, err)
+	}
+	objects, err := decode(resources)
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range objects {
+		if kind(object) == "Deployment" {
+			p.Namespace = text(object, "metadata", "namespace")
+			setImages(object, tag, p)
+		}
+	}
+	if p.Image == "" {
+		return nil, fmt.Errorf("no Deployment of %s runs an image named %s", p.root, p.Program)
+	}
+	if ca != nil {
+		if objects, err = ca.replaceCertManager(objects); err != nil {
+			return nil, err
+		}
+	}
+	var out bytes.Buffer
+	for _, object := range objects {
+		data, err := yaml.Marshal(object)
+		if err != nil {
+			return nil, fmt.Errorf("write an object: %w", err)
+		}
+		fmt.Fprintf(&out, "---\n%s", data)
+	}
+	return out.Bytes(), nil
+}
+
+func decode(resources resmap.ResMap) ([]map[string]any, error) {
+	objects := make([]map[string]any, 0, resources.Size())
+	for _, r := range resources.Resources() {
+		object, err := asMap(r)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
+}
+
+func asMap(r *resource.Resource) (map[string]any, error) {
+	object, err := r.Map()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.CurId(), err)
+	}
+	return object, nil
+}
+
+// setImages gives the manager's image, found by its name whatever its registry
+// and tag, the lab's tag, and has images that are on the node used.
+func setImages(deployment map[string]any, tag string, p *Provider) {
+	containers, _ := field(deployment, "spec", "template", "spec", "containers").([]any)
+	for _, c := range containers {
+		container, _ := c.(map[string]any)
+		repository := withoutTag(text(container, "image"))
+		if name := repository[strings.LastIndex(repository, "/")+1:]; strings.HasPrefix(name, p.Program) {
+			p.Image = repository + ":" + tag
+			if strings.HasSuffix(text(container, "image"), devTag) {
+				p.Image = repository + devTag
+			}
+			container["image"] = p.Image
+		}
+		container["imagePullPolicy"] = "IfNotPresent"
+	}
+}
+
+func withoutTag(ref string) string {
+	ref, _, _ = strings.Cut(ref, "@")
+	if colon := strings.LastIndex(ref, ":"); colon > strings.LastIndex(ref, "/") {
+		return ref[:colon]
+	}
+	return ref
+}
+
+func kind(object map[string]any) string { return text(object, "kind") }
+
+func text(object map[string]any, path ...string) string {
+	s, _ := field(object, path...).(string)
+	return s
+}
+
+// field returns what object holds at path, or nil.
+func field(object map[string]any, path ...string) any {
+	var at any = object
+	for _, key := range path {
+		m, ok := at.(map[string]any)
+		if !ok {
+			return nil
+		}
+		at = m[key]
+	}
+	return at
+}
+
+// writeFile replaces a file whole, readable by the user alone: components hold
+// keys.
+func writeFile(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	temp := path + ".tmp"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return fmt.Errorf("write the repository: %w", err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return fmt.Errorf("write the repository: %w", err)
+	}
+	return nil
+}
