@@ -1,0 +1,118 @@
+package capi
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	"sigs.k8s.io/kind/pkg/cluster"
+	"sigs.k8s.io/kind/pkg/log"
+)
+
+// Management is the kind cluster that Cluster API starts in.
+type Management struct {
+	Name      string
+	NodeImage string
+	// Kubeconfig is the file that kind writes; never the user's own.
+	Kubeconfig string
+	CgroupV1   bool
+	// OwnerFile is mounted at OwnerMount.
+	OwnerFile string
+	// Progress, if set, is told what kind does.
+	Progress func(string)
+}
+
+func (m Management) provider() *cluster.Provider {
+	return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(logger{m.Progress}))
+}
+
+// Create makes the cluster and waits until its node is Ready. kind knows no
+// context: when ctx is done Create returns at once, and what kind is still
+// making is for Delete, or the next run, to remove.
+func (m Management) Create(ctx context.Context) error {
+	patches := []string{}
+	if m.CgroupV1 {
+		patches = append(patches, "kind: KubeletConfiguration\nfailCgroupV1: false\n")
+	}
+	config := &v1alpha4.Cluster{
+		Nodes: []v1alpha4.Node{{
+			Role:  v1alpha4.ControlPlaneRole,
+			Image: m.NodeImage,
+			ExtraMounts: []v1alpha4.Mount{
+				{HostPath: "/var/run/docker.sock", ContainerPath: "/var/run/docker.sock"},
+				{HostPath: m.OwnerFile, ContainerPath: OwnerMount, Readonly: true},
+			},
+		}},
+		KubeadmConfigPatches: patches,
+	}
+	created := make(chan error, 1)
+	go func() {
+		created <- m.provider().Create(m.Name,
+			cluster.CreateWithV1Alpha4Config(config),
+			cluster.CreateWithKubeconfigPath(m.Kubeconfig),
+			cluster.CreateWithWaitForReady(2*time.Minute),
+			cluster.CreateWithDisplayUsage(false),
+			cluster.CreateWithDisplaySalutation(false),
+			cluster.CreateWithRetain(true),
+		)
+	}()
+	select {
+	case err := <-created:
+		if err != nil {
+			return fmt.Errorf("create the management cluster %s with kind: %w", m.Name, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Delete removes the cluster; one that is not there is no error.
+func (m Management) Delete(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := m.provider().Delete(m.Name, m.Kubeconfig); err != nil {
+		return fmt.Errorf("delete the management cluster %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// ExportKubeconfig writes the kubeconfig of a running cluster.
+func (m Management) ExportKubeconfig() error {
+	if err := m.provider().ExportKubeConfig(m.Name, m.Kubeconfig, false); err != nil {
+		return fmt.Errorf("read the kubeconfig of %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// logger hands kind's own progress on.
+type logger struct{ report func(string) }
+
+func (l logger) tell(message string) {
+	if line := strings.TrimSpace(message); l.report != nil && line != "" {
+		l.report(line)
+	}
+}
+
+func (l logger) Warn(string)                       {}
+func (l logger) Warnf(string, ...any)              {}
+func (l logger) Error(message string)              { l.tell(message) }
+func (l logger) Errorf(format string, args ...any) { l.tell(fmt.Sprintf(format, args...)) }
+func (l logger) V(level log.Level) log.InfoLogger  { return infoLogger{l, level == 0} }
+
+type infoLogger struct {
+	logger
+	enabled bool
+}
+
+func (l infoLogger) Info(message string) {
+	if l.enabled {
+		l.tell(message)
+	}
+}
+
+func (l infoLogger) Infof(format string, args ...any) { l.Info(fmt.Sprintf(format, args...)) }
+func (l infoLogger) Enabled() bool                    { return l.enabled }

@@ -1,0 +1,76 @@
+// Package capi knows Cluster API: its workload cluster's manifest, the kind
+// cluster it starts from, and clusterctl.
+package capi
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"caslab/manifests"
+)
+
+// OwnerMount is where every node of the lab has its owner file mounted: the
+// mark, readable from the engine alone, that the lab made the container.
+const OwnerMount = "/caslab/owner"
+
+// Cluster is the workload cluster to make.
+type Cluster struct {
+	Name, Namespace string
+	// Kubernetes is the version with a leading v.
+	Kubernetes string
+	// Workers is the size of the first MachineDeployment.
+	Workers int
+	// NodeImage is what nodes run; the load balancer runs
+	// LoadBalancerRepository/haproxy:LoadBalancerTag.
+	NodeImage                               string
+	LoadBalancerRepository, LoadBalancerTag string
+	PodCIDR, ServiceCIDR                    string
+	// CgroupV1 has the kubelet accept an engine with cgroup v1.
+	CgroupV1 bool
+	// OwnerFile is mounted at OwnerMount in every node.
+	OwnerFile string
+}
+
+// Manifest is the YAML of the workload cluster's objects.
+func (c Cluster) Manifest() ([]byte, error) {
+	haproxy, err := manifests.FS.ReadFile("cluster/haproxy.cfg.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("read the load balancer's template: %w", err)
+	}
+	t, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
+		"quote": strconv.Quote,
+		"indent": func(n int, text string) string {
+			pad := strings.Repeat(" ", n)
+			return pad + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+pad)
+		},
+	}).ParseFS(manifests.FS, "cluster/v1beta2.yaml.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("read the workload cluster's template: %w", err)
+	}
+	var out bytes.Buffer
+	err = t.ExecuteTemplate(&out, "v1beta2.yaml.tmpl", struct {
+		Cluster
+		HAProxy string
+	}{c, string(haproxy)})
+	if err != nil {
+		return nil, fmt.Errorf("fill in the workload cluster's template: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// Network is the manifest of the lab's own pod network, for a cluster whose
+// node image was built here.
+func Network(podCIDR string) ([]byte, error) {
+	t, err := template.New("default-cni.yaml").Option("missingkey=error").ParseFS(manifests.FS, "node/default-cni.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("read the network's manifest: %w", err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, map[string]string{"PodSubnet": podCIDR}); err != nil {
+		return nil, fmt.Errorf("fill in the network's manifest: %w", err)
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,214 @@
+// Package kube talks to API servers: it applies manifests, waits on watches
+// and writes kubeconfigs.
+package kube
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// manager owns the fields that the lab applies.
+const manager = "caslab"
+
+// retryEvery is how long to wait before an API server is asked again.
+const retryEvery = 250 * time.Millisecond
+
+// Client reaches one API server.
+type Client struct {
+	dynamic   dynamic.Interface
+	discovery discovery.DiscoveryInterface
+	mapper    meta.ResettableRESTMapper
+}
+
+// Open returns a client for the kubeconfig at path. It asks nothing yet.
+func Open(path string) (*Client, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", path)
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig %s: %w", path, err)
+	}
+	// One local cluster, one user: the defaults of 5 a second are for many.
+	config.QPS, config.Burst = 100, 200
+	// A warning of a deprecated API is for the manifest's author.
+	config.WarningHandler = noWarnings{}
+	dynamicClient, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of %s: %w", path, err)
+	}
+	discoveryClient, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of %s: %w", path, err)
+	}
+	return &Client{
+		dynamic:   dynamicClient,
+		discovery: discoveryClient,
+		mapper:    restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discoveryClient)),
+	}, nil
+}
+
+type noWarnings struct{}
+
+func (noWarnings) HandleWarningHeader(int, string, string) {}
+
+// Answers reports whether the API server is ready at this moment.
+func (c *Client) Answers(ctx context.Context) error {
+	body, err := c.discovery.RESTClient().Get().AbsPath("/readyz").Timeout(5 * time.Second).DoRaw(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the API server whether it is ready: %w", err)
+	}
+	if string(body) != "ok" {
+		return fmt.Errorf("the API server is not ready: %s", body)
+	}
+	return nil
+}
+
+// WaitAnswers waits until the API server is ready.
+func (c *Client) WaitAnswers(ctx context.Context) error {
+	return retry(ctx, "the API server to be ready", func() error { return c.Answers(ctx) })
+}
+
+// Decode reads the objects of a YAML stream.
+func Decode(data []byte) ([]*unstructured.Unstructured, error) {
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		object := new(unstructured.Unstructured)
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the manifest's object %d: %w", len(objects)+1, err)
+		}
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
+		}
+	}
+}
+
+// Apply applies every object of a YAML stream on the server's side, again and
+// again until it is accepted or ctx is done: its kind or a webhook may just be
+// coming up.
+func (c *Client) Apply(ctx context.Context, manifest []byte) error {
+	objects, err := Decode(manifest)
+	if err != nil {
+		return err
+	}
+	for _, object := range objects {
+		what := fmt.Sprintf("%s %s", object.GetKind(), object.GetName())
+		if err := retry(ctx, what+" to be accepted", func() error { return c.apply(ctx, object) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) error {
+	gvk := object.GroupVersionKind()
+	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		c.mapper.Reset()
+		return err
+	}
+	var resource dynamic.ResourceInterface = c.dynamic.Resource(mapping.Resource)
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		resource = c.dynamic.Resource(mapping.Resource).Namespace(object.GetNamespace())
+	}
+	_, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	return err
+}
+
+// Get returns one object, given as in `kubectl get GROUP.KIND NAME`.
+func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (*unstructured.Unstructured, error) {
+	resource, err := c.resource(kind)
+	if err != nil {
+		return nil, err
+	}
+	return c.dynamic.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+}
+
+// List returns the objects of a kind in a namespace, or in all if it is empty.
+func (c *Client) List(ctx context.Context, kind schema.GroupKind, namespace string) ([]unstructured.Unstructured, error) {
+	resource, err := c.resource(kind)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.dynamic.Resource(resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", resource.Resource, err)
+	}
+	return list.Items, nil
+}
+
+// resource finds the preferred served resource of a kind.
+func (c *Client) resource(kind schema.GroupKind) (schema.GroupVersionResource, error) {
+	mapping, err := c.mapper.RESTMapping(kind)
+	if err != nil {
+		c.mapper.Reset()
+		return schema.GroupVersionResource{}, fmt.Errorf("find the kind %s: %w", kind, err)
+	}
+	return mapping.Resource, nil
+}
+
+// retry calls try until it succeeds or ctx is done, and then says what was
+// waited for and why it failed last.
+func retry(ctx context.Context, what string, try func() error) error {
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited for %s: %w; last: %w", what, context.Cause(ctx), err)
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+// WriteKubeconfig writes a kubeconfig that only the user can read, whole.
+func WriteKubeconfig(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("write the kubeconfig: %w", err)
+	}
+	temp := path + ".tmp"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return fmt.Errorf("write the kubeconfig: %w", err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return fmt.Errorf("write the kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// WithServer returns the kubeconfig with every cluster at the URL server.
+func WithServer(kubeconfig []byte, server string) ([]byte, error) {
+	config, err := clientcmd.Load(kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	for _, cluster := range config.Clusters {
+		cluster.Server = server
+	}
+	data, err := clientcmd.Write(*config)
+	if err != nil {
+		return nil, fmt.Errorf("write the cluster's kubeconfig: %w", err)
+	}
+	return data, nil
+}
