@@ -1,0 +1,23 @@
+//go:build mage
+
+package main
+
+import (
+	"context"
+
+	"github.com/magefile/mage/mg"
+)
+
+// Cluster has the steps of env:up that concern clusters, one target each.
+type Cluster mg.Namespace
+
+// Management creates the kind management cluster with Cluster API in it.
+func (Cluster) Management(ctx context.Context) error { return lab(ctx, "cluster:management") }
+
+// Workload creates the workload cluster from the management cluster and waits
+// until its nodes are Ready.
+func (Cluster) Workload(ctx context.Context) error { return lab(ctx, "cluster:workload") }
+
+// Pivot initialises Cluster API in the workload cluster, moves the objects
+// there and deletes the management cluster.
+func (Cluster) Pivot(ctx context.Context) error { return lab(ctx, "cluster:pivot") }

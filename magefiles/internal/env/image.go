@@ -1,0 +1,99 @@
+package env
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"caslab/magefiles/internal/node"
+)
+
+// BuildImages compiles the managers and assembles their images, and prints
+// each image's digest.
+func (l *Lab) BuildImages(ctx context.Context) error {
+	return l.locked("image:build", func() error {
+		c, err := l.buildManagers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, ref := range c.refs() {
+			digest, err := c.managers[ref].Digest()
+			if err != nil {
+				return fmt.Errorf("digest of %s: %w", ref, err)
+			}
+			fmt.Fprintf(l.out, "%s\t%s\n", ref, digest)
+		}
+		return nil
+	})
+}
+
+func (l *Lab) buildManagers(ctx context.Context) (*creation, error) {
+	info, err := l.engine.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &creation{Lab: l, info: info}
+	steps := slices.DeleteFunc(c.steps(), func(s step) bool {
+		return s.name != stepFetch && s.name != stepCompile && s.name != stepRender
+	})
+	if _, err := runSteps(ctx, l.log, l.now, steps); err != nil {
+		return nil, err
+	}
+	return c, c.assembleManagers()
+}
+
+func (c *creation) refs() []string {
+	var refs []string
+	for _, p := range c.repo.Providers {
+		refs = append(refs, p.Image)
+	}
+	return refs
+}
+
+// BuildNodeImage makes the node image, managers baked in, and prints it and
+// the load balancer's.
+func (l *Lab) BuildNodeImage(ctx context.Context) error {
+	return l.locked("image:node", func() error {
+		info, err := l.preflight(ctx)
+		if err != nil {
+			return err
+		}
+		c := &creation{Lab: l, info: info}
+		if _, err := runSteps(ctx, l.log, l.now, upTo(c.steps(), stepImages)); err != nil {
+			return err
+		}
+		fmt.Fprintf(l.out, "%s\n%s\n", c.image, c.base.LoadBalancer())
+		return nil
+	})
+}
+
+// LoadImages rebuilds the managers' images and loads them into every node of
+// the environment.
+func (l *Lab) LoadImages(ctx context.Context) error {
+	return l.locked("image:load", func() error {
+		workload, management, err := l.containers(ctx)
+		if err != nil {
+			return err
+		}
+		if len(workload)+len(management) == 0 {
+			return &NotUpError{l.cfg.ClusterName}
+		}
+		c, err := l.buildManagers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, n := range append(management, workload...) {
+			if n.Labels["io.x-k8s.kind.role"] == "external-load-balancer" {
+				continue
+			}
+			step := l.log.Start("load into "+n.Name, 5*time.Second)
+			err := node.Load(ctx, l.engine, n.ID, c.managers)
+			step.Done(err)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

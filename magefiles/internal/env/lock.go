@@ -1,0 +1,47 @@
+package env
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// LockedError says who changes the environment at this moment.
+type LockedError struct{ Environment, Holder string }
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("environment %q is in use by %s; wait for it to end, or stop it and type the command again", e.Environment, e.Holder)
+}
+
+// lock takes the environment's lock for this process, or returns a
+// *LockedError at once. The kernel gives the lock back when the process ends,
+// however it ends.
+func lock(stateDir, environment, command string) (unlock func() error, err error) {
+	path := filepath.Join(stateDir, "lock", environment)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("lock the environment: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock the environment: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, _ := os.ReadFile(path)
+		err = errors.Join(f.Close(), fmt.Errorf("lock %s: %w", path, err))
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, err
+		}
+		return nil, &LockedError{Environment: environment, Holder: strings.TrimSpace(string(holder))}
+	}
+	if err := f.Truncate(0); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	if _, err := fmt.Fprintf(f, "%s (process %d, since %s)\n", command, os.Getpid(), time.Now().Format(time.TimeOnly)); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return f.Close, nil
+}

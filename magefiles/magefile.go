@@ -1,0 +1,50 @@
+//go:build mage
+
+// caslab is a lab for developers of the Kubernetes cluster autoscaler: a real,
+// self-managed Cluster API cluster on Docker, everything in it built from
+// source at pinned versions. `mage -h TARGET` explains a target, `mage
+// config:show` lists the settings.
+package main
+
+import (
+	"context"
+
+	"github.com/magefile/mage/mg"
+
+	"caslab/magefiles/internal/check"
+	"caslab/magefiles/internal/launch"
+)
+
+// Aliases are short names for the targets typed most.
+var Aliases = map[string]any{
+	"up":     Env.Up,
+	"down":   Env.Down,
+	"status": Env.Status,
+}
+
+// lab compiles the lab's command, showing that it does, and becomes it. The
+// targets themselves import nothing heavy, so that mage has them ready in
+// seconds on a machine with empty caches.
+func lab(ctx context.Context, verb string, args ...string) error {
+	err := launch.Lab(ctx, verb, args...)
+	if err != nil {
+		return mg.Fatal(1, err)
+	}
+	return nil
+}
+
+// Test runs the unit and integration tests with the race detector on and,
+// where a Docker engine answers, the end-to-end test of a whole environment.
+// Where none answers it says so and counts the skip.
+func Test(ctx context.Context) error { return check.Test(ctx) }
+
+// TestUnit runs the unit and integration tests alone; no Docker engine needed.
+func TestUnit(ctx context.Context) error { return check.Unit(ctx) }
+
+// Lint runs gofmt, go vet, golangci-lint, shellcheck and actionlint, at pinned
+// versions where Go can fetch them.
+func Lint(ctx context.Context) error { return check.Lint(ctx) }
+
+// Bench brings an environment of its own up and down three times, everything
+// built, and prints what each step took: the fastest, the median, the slowest.
+func Bench(ctx context.Context) error { return lab(ctx, "bench") }
