@@ -1,0 +1,325 @@
+//go:build e2e
+
+// Package e2e brings a real environment up and down, through the targets that
+// users type.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/run"
+)
+
+const (
+	name       = "caslab-e2e"
+	management = name + "-management"
+)
+
+// lab runs mage targets of this repository for the test's own environment.
+type lab struct {
+	root string
+	env  []string
+}
+
+func (l lab) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"tool", "mage"}, args...)...)
+	cmd.Dir, cmd.Env = l.root, append(os.Environ(), l.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
+}
+
+// mage runs a target with its chatter on the test's own output, and returns
+// its data.
+func (l lab) mage(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	start := time.Now()
+	cmd := l.command(t.Context(), args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	t.Logf("mage %s: %v after %.1f s\n%s%s", strings.Join(args, " "), err, time.Since(start).Seconds(), stderr.String(), stdout.String())
+	if err != nil {
+		err = errors.New(stderr.String())
+	}
+	return stdout.String(), err
+}
+
+func (l lab) must(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := l.mage(t, args...)
+	if err != nil {
+		t.Fatalf("mage %s failed", strings.Join(args, " "))
+	}
+	return out
+}
+
+// TestEnvironment is one story in order: a bare engine, an environment killed
+// on its way up, ready, verified, used, and gone.
+func TestEnvironment(t *testing.T) {
+	docker := engine.New(run.Exec{})
+	if _, err := docker.Info(t.Context()); err != nil {
+		if os.Getenv("CASLAB_E2E") == "required" {
+			t.Fatal(err)
+		}
+		t.Skipf("no environment was made: %v", err)
+	}
+	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The user's own kubeconfig, which must come out as it went in.
+	mine := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(mine, []byte("mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := lab{root: root, env: []string{"CLUSTER_NAME=" + name, "KUBECONFIG=" + mine}}
+	volumes := output(t, "docker", "volume", "ls", "--quiet")
+	l.must(t, "env:down")
+	t.Cleanup(func() {
+		cmd := l.command(context.WithoutCancel(t.Context()), "env:down")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("clean up: %v\n%s", err, out)
+		}
+	})
+
+	t.Run("nothing is there", func(t *testing.T) {
+		if _, err := l.mage(t, "env:status"); err == nil || !strings.Contains(err.Error(), "go tool mage env:up") {
+			t.Errorf("env:status of nothing: %v; want the command to type", err)
+		}
+	})
+	t.Run("a foreign cluster is refused", func(t *testing.T) { refusesForeign(t, l, docker) })
+	t.Run("killed on the way, then two at once", func(t *testing.T) { killedOnTheWay(t, l, docker) })
+	if !t.Run("up", func(t *testing.T) { comesUp(t, l, docker) }) {
+		return
+	}
+	t.Run("up again verifies", func(t *testing.T) { verifies(t, l, docker) })
+	t.Run("the engine's containers were stopped", func(t *testing.T) { survivesStop(t, l, docker) })
+	t.Run("images load into running nodes", func(t *testing.T) { l.must(t, "image:load") })
+	t.Run("down leaves nothing", func(t *testing.T) {
+		l.must(t, "env:down")
+		l.must(t, "env:down")
+		for _, cluster := range []string{name, management} {
+			if left := containers(t, docker, cluster); len(left) > 0 {
+				t.Errorf("containers are left: %v", left)
+			}
+		}
+		if after := output(t, "docker", "volume", "ls", "--quiet"); after != volumes {
+			t.Errorf("volumes before:\n%s\nand after:\n%s", volumes, after)
+		}
+		if _, err := l.mage(t, "env:kubeconfig"); err == nil {
+			t.Error("a kubeconfig is left")
+		}
+	})
+	if data, err := os.ReadFile(mine); err != nil || string(data) != "mine\n" {
+		t.Errorf("the user's kubeconfig holds %q, %v", data, err)
+	}
+}
+
+// refusesForeign makes a container as kind would and looks that it lives on.
+func refusesForeign(t *testing.T, l lab, docker *engine.Engine) {
+	l.must(t, "image:node") // leaves the image, and what the probe runs
+	id, err := docker.Run(t.Context(), "--label", "io.x-k8s.kind.cluster="+name, "--network=none", "caslab.local/probe:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := docker.Remove(context.WithoutCancel(t.Context()), id); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, target := range []string{"env:up", "env:down"} {
+		if _, err := l.mage(t, target); err == nil || !strings.Contains(err.Error(), "was not made by this lab") {
+			t.Errorf("%s with a foreign cluster: %v", target, err)
+		}
+	}
+	if len(containers(t, docker, name)) != 1 {
+		t.Error("the foreign container is gone")
+	}
+}
+
+// killedOnTheWay kills an env:up with SIGKILL while the workload cluster comes
+// up, having looked that a second one is turned away.
+func killedOnTheWay(t *testing.T, l lab, docker *engine.Engine) {
+	cmd := l.command(t.Context(), "env:up")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for deadline := time.Now().Add(10 * time.Minute); !slices.Contains(containers(t, docker, name), name+"-lb"); {
+		select {
+		case err := <-ended:
+			t.Fatalf("env:up ended before its workload cluster came up: %v", err)
+		case <-time.After(500 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no workload cluster came up")
+		}
+	}
+	if _, err := l.mage(t, "env:up"); err == nil || !strings.Contains(err.Error(), "in use by env:up (process ") {
+		t.Errorf("a second env:up: %v; want who holds the lock", err)
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+}
+
+func comesUp(t *testing.T, l lab, docker *engine.Engine) {
+	out := l.must(t, "env:up")
+	for _, want := range []string{"critical path", "export KUBECONFIG=", "v1.14.2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the summary does not say %q", want)
+		}
+	}
+	if left := containers(t, docker, management); len(left) > 0 {
+		t.Errorf("the management cluster is still there: %v", left)
+	}
+	var nodes struct {
+		Items []struct {
+			Status struct {
+				Conditions []struct{ Type, Status string }
+			}
+		}
+	}
+	kubectl(t, l, &nodes, "get", "nodes")
+	ready := 0
+	for _, n := range nodes.Items {
+		for _, c := range n.Status.Conditions {
+			if c.Type == "Ready" && c.Status == "True" {
+				ready++
+			}
+		}
+	}
+	if len(nodes.Items) != 2 || ready != 2 {
+		t.Errorf("%d of %d nodes are Ready, want 2 of 2", ready, len(nodes.Items))
+	}
+	var machines struct {
+		Items []struct {
+			Metadata struct{ Name string }
+			Spec     struct{ ProviderID string }
+			Status   struct{ Phase string }
+		}
+	}
+	kubectl(t, l, &machines, "get", "machines.cluster.x-k8s.io")
+	if len(machines.Items) != 2 {
+		t.Errorf("%d machines in the cluster that should manage itself, want 2", len(machines.Items))
+	}
+	for _, m := range machines.Items {
+		if want := "docker:////" + m.Metadata.Name; m.Spec.ProviderID != want || m.Status.Phase != "Running" {
+			t.Errorf("machine %s: provider ID %q, phase %q; want %q, Running", m.Metadata.Name, m.Spec.ProviderID, m.Status.Phase, want)
+		}
+	}
+	// It manages itself: one more machine, made by its own managers.
+	kubectl(t, l, nil, "scale", "machinedeployment.cluster.x-k8s.io/"+name+"-md-0", "--replicas=2")
+	for deadline := time.Now().Add(3 * time.Minute); ; {
+		kubectl(t, l, &machines, "get", "machines.cluster.x-k8s.io")
+		running := 0
+		for _, m := range machines.Items {
+			if m.Status.Phase == "Running" {
+				running++
+			}
+		}
+		if running == 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of 3 machines Running after scaling up", running)
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func verifies(t *testing.T, l lab, docker *engine.Engine) {
+	before := containers(t, docker, name)
+	l.must(t, "env:up")
+	if after := containers(t, docker, name); !slices.Equal(before, after) {
+		t.Errorf("env:up on a ready environment changed its containers from %v to %v", before, after)
+	}
+	status := l.must(t, "env:status")
+	for _, c := range before {
+		if !strings.Contains(status, c) {
+			t.Errorf("env:status does not name the container %s", c)
+		}
+	}
+}
+
+// survivesStop stops every container, as a hard stop of the engine does.
+func survivesStop(t *testing.T, l lab, docker *engine.Engine) {
+	before := containers(t, docker, name)
+	output(t, "docker", append([]string{"kill"}, before...)...)
+	l.must(t, "env:up")
+	if left := containers(t, docker, management); len(left) > 0 {
+		t.Errorf("a management cluster is there: %v", left)
+	}
+}
+
+// kubectl runs the kubectl of the node image in the control plane's container,
+// against the kubeconfig that users get, and decodes its JSON into what.
+func kubectl(t *testing.T, l lab, what any, args ...string) {
+	t.Helper()
+	path := strings.TrimSpace(l.must(t, "env:kubeconfig"))
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the kubeconfig has mode %o", info.Mode().Perm())
+	}
+	image := strings.Fields(output(t, "docker", "ps", "--filter", "label=io.x-k8s.kind.role=control-plane",
+		"--filter", "label=io.x-k8s.kind.cluster="+name, "--format", "{{.Image}}"))
+	if len(image) == 0 {
+		t.Fatal("no control plane runs")
+	}
+	if what != nil {
+		args = append(args, "--output=json")
+	}
+	// On the host's network: the published port must do.
+	out := output(t, "docker", append([]string{"run", "--rm", "--network=host", "--volume", path + ":/kubeconfig:ro",
+		"--entrypoint=kubectl", image[0], "--kubeconfig=/kubeconfig"}, args...)...)
+	if what != nil {
+		if err := json.Unmarshal([]byte(out), what); err != nil {
+			t.Fatalf("kubectl %v: %v", args, err)
+		}
+	}
+}
+
+func containers(t *testing.T, docker *engine.Engine, cluster string) []string {
+	t.Helper()
+	list, err := docker.List(t.Context(), "io.x-k8s.kind.cluster="+cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make([]string, len(list))
+	for i, c := range list {
+		names[i] = c.Name
+	}
+	slices.Sort(names)
+	return names
+}
+
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, args...).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
+		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+	}
+	return string(out)
+}
