@@ -80,12 +80,19 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	if r.ID != "" && upToDate(record, inputs) {
 		return Result{Cached: true, Took: time.Since(start)}, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(r.Output), 0o755); err != nil {
+	dir := filepath.Dir(r.Output)
+	if len(r.Packages) > 1 {
+		dir = r.Output
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
 	}
-	if len(r.Packages) > 1 {
-		if err := os.MkdirAll(r.Output, 0o755); err != nil {
-			return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
+	if r.ID != "" {
+		// go build does not replace what is no binary, as a cut-off write leaves.
+		for _, path := range Outputs(r) {
+			if err := os.RemoveAll(path); err != nil {
+				return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
+			}
 		}
 	}
 	shown := &progress{report: o.Progress}

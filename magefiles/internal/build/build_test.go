@@ -1,0 +1,182 @@
+package build
+
+import (
+	"crypto/sha256"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/run"
+)
+
+const program = `package main
+
+import "fmt"
+
+var gitVersion = "unset"
+
+func main() { fmt.Print(gitVersion) }
+`
+
+// module makes a module with one program and returns its folder.
+func module(t *testing.T, source string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"go.mod": "module example.com/m\n\ngo 1.21\n", "main.go": source} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func request(t *testing.T, dir string) Request {
+	return Request{
+		Dir: dir, Packages: []string{"."}, Output: filepath.Join(t.TempDir(), "bin", "program"), ID: "one", Host: true,
+		LDFlags: []string{"-X", "main.gitVersion=v1.2.3"},
+	}
+}
+
+func mustBuild(t *testing.T, r Request) Result {
+	t.Helper()
+	result, err := Build(t.Context(), r, Options{Runner: run.Exec{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func TestBuildOnceForEachInput(t *testing.T) {
+	t.Parallel()
+	r := request(t, module(t, program))
+	if mustBuild(t, r).Cached {
+		t.Error("the first build says it was cached")
+	}
+	out, err := exec.Command(r.Output).Output()
+	if err != nil || string(out) != "v1.2.3" {
+		t.Errorf("the program says %q, %v; want its linked version", out, err)
+	}
+	if !mustBuild(t, r).Cached {
+		t.Error("the same request was built again")
+	}
+	other := r
+	other.ID = "two"
+	if mustBuild(t, other).Cached {
+		t.Error("other content was not built")
+	}
+	flags := other
+	flags.LDFlags = nil
+	if mustBuild(t, flags).Cached {
+		t.Error("other flags were not built")
+	}
+	if err := os.WriteFile(r.Output, []byte("tampered"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if mustBuild(t, flags).Cached {
+		t.Error("a binary that was written to was kept")
+	}
+	unknown := flags
+	unknown.ID = ""
+	if mustBuild(t, unknown).Cached {
+		t.Error("a tree that may change was not given to go build")
+	}
+}
+
+func TestSeveralPrograms(t *testing.T) {
+	t.Parallel()
+	dir := module(t, program)
+	for _, name := range []string{"a", "b"} {
+		if err := os.MkdirAll(filepath.Join(dir, "cmd", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cmd", name, "main.go"), []byte(program), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := request(t, dir)
+	r.Packages, r.Output = []string{"./cmd/a", "./cmd/b"}, filepath.Join(t.TempDir(), "bins")
+	mustBuild(t, r)
+	for _, path := range Outputs(r) {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("no %s", path)
+		}
+	}
+	if !mustBuild(t, r).Cached {
+		t.Error("they were built again")
+	}
+}
+
+func TestReproducible(t *testing.T) {
+	t.Parallel()
+	var sums [2][sha256.Size]byte
+	for i := range sums {
+		r := request(t, module(t, program))
+		mustBuild(t, r)
+		data, err := os.ReadFile(r.Output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[i] = sha256.Sum256(data)
+	}
+	if sums[0] != sums[1] {
+		t.Error("the same source in two folders gives two binaries")
+	}
+}
+
+func TestCompilerSpeaksForItself(t *testing.T) {
+	t.Parallel()
+	r := request(t, module(t, "package main\n\nfunc main() { undefined() }\n"))
+	_, err := Build(t.Context(), r, Options{Runner: run.Exec{}})
+	var failed *Error
+	if !errors.As(err, &failed) {
+		t.Fatalf("Build() = %v, want an *Error", err)
+	}
+	if !strings.Contains(err.Error(), "main.go:3:15: undefined: undefined") {
+		t.Errorf("the error does not have the compiler's message:\n%v", err)
+	}
+}
+
+func TestProgressCounts(t *testing.T) {
+	t.Parallel()
+	var said []string
+	p := &progress{report: func(s string) { said = append(said, s) }}
+	for _, line := range []string{"internal/cpu\n", "go: downloading k8s.io/api v0.36.1\n", "k8s.io/api\nmain.go:1: x\n"} {
+		if _, err := p.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "1 packages compiled|downloading k8s.io/api v0.36.1|2 packages compiled"
+	if got := strings.Join(said, "|"); got != want {
+		t.Errorf("said %q, want %q", got, want)
+	}
+}
+
+func TestClusterAPILayouts(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]struct{ core, docker, pkg string }{
+		"0.3.5":       {".", "/tree/test/infrastructure/docker .", "sigs.k8s.io/cluster-api/cmd/version"},
+		"0.4.8":       {".", "/tree/test ./infrastructure/docker", "sigs.k8s.io/cluster-api/version"},
+		"1.13.5":      {".", "/tree/test ./infrastructure/docker", "sigs.k8s.io/cluster-api/version"},
+		"1.14.0-rc.1": {"./core", "/tree/test ./infrastructure/docker", "sigs.k8s.io/cluster-api/version"},
+		"1.14.2":      {"./core", "/tree/test ./infrastructure/docker", "sigs.k8s.io/cluster-api/version"},
+	} {
+		r := ClusterAPI{Dir: "/tree", Version: version.Must(version.NewSemver(tag)), Tag: "v" + tag, Arch: "arm64"}.Requests()
+		if got := r[Core].Packages[0]; got != want.core {
+			t.Errorf("%s: core is %s, want %s", tag, got, want.core)
+		}
+		if got := r[Docker].Dir + " " + r[Docker].Packages[0]; got != want.docker {
+			t.Errorf("%s: the Docker provider is %s, want %s", tag, got, want.docker)
+		}
+		if got := strings.Join(r[Clusterctl].LDFlags, " "); !strings.Contains(got, want.pkg+".gitVersion=v"+tag) {
+			t.Errorf("%s: flags %s", tag, got)
+		}
+		if !r[Clusterctl].Host || r[Core].Host || r[Core].Arch != "arm64" {
+			t.Errorf("%s: clusterctl runs here, managers in containers", tag)
+		}
+	}
+}
