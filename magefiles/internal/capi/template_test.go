@@ -1,0 +1,160 @@
+package capi
+
+import (
+	"bytes"
+	"flag"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+
+	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
+	controlplanev1 "sigs.k8s.io/cluster-api/api/controlplane/kubeadm/v1beta2"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+	"sigs.k8s.io/yaml"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/manifests"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func example() Cluster {
+	return Cluster{
+		Name: "work-cluster", Namespace: "default", Kubernetes: "v1.36.1", Workers: 2,
+		NodeImage: "caslab.local/node:v1.36.1-abc", LoadBalancerRepository: "caslab.local", LoadBalancerTag: "0123456789",
+		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", OwnerFile: "/lab/.caslab/owner/work-cluster",
+	}
+}
+
+func TestManifest(t *testing.T) {
+	t.Parallel()
+	old := example()
+	old.CgroupV1 = true
+	for name, c := range map[string]Cluster{"cgroup-v2": example(), "cgroup-v1": old} {
+		got, err := c.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "v1beta2-"+name+".yaml", got)
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; look at the difference, and if it is meant run: go test ./magefiles/internal/capi -update\n%s", path, got)
+	}
+}
+
+// TestManifestIsOfItsAPI reads the objects into Cluster API's own types, which
+// refuse a field they do not have.
+func TestManifestIsOfItsAPI(t *testing.T) {
+	t.Parallel()
+	c := example()
+	c.CgroupV1 = true
+	manifest, err := c.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := kube.Decode(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	into := map[string]func() any{
+		"Cluster":               func() any { return new(clusterv1.Cluster) },
+		"MachineDeployment":     func() any { return new(clusterv1.MachineDeployment) },
+		"KubeadmControlPlane":   func() any { return new(controlplanev1.KubeadmControlPlane) },
+		"KubeadmConfigTemplate": func() any { return new(bootstrapv1.KubeadmConfigTemplate) },
+	}
+	found := 0
+	for _, o := range objects {
+		make, ok := into[o.GetKind()]
+		if !ok {
+			continue
+		}
+		found++
+		data, err := yaml.Marshal(o.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		object := make()
+		if err := yaml.UnmarshalStrict(data, object); err != nil {
+			t.Errorf("%s: %v", o.GetKind(), err)
+		}
+		if kcp, ok := object.(*controlplanev1.KubeadmControlPlane); ok {
+			patches := kcp.Spec.KubeadmConfigSpec.InitConfiguration.Patches.Directory
+			if file := kcp.Spec.KubeadmConfigSpec.Files[0].Path; filepath.Dir(file) != patches {
+				t.Errorf("the patch lies in %s, and kubeadm looks in %s", file, patches)
+			}
+		}
+	}
+	if found != len(into) {
+		t.Errorf("%d of %d kinds are in the manifest", found, len(into))
+	}
+}
+
+// TestHAProxyTemplate fills the load balancer's template in as the Docker
+// provider does.
+func TestHAProxyTemplate(t *testing.T) {
+	t.Parallel()
+	text, err := manifests.FS.ReadFile("cluster/haproxy.cfg.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl, err := template.New("").Funcs(template.FuncMap{"JoinHostPort": net.JoinHostPort}).Parse(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type server struct {
+		Address string
+		Weight  int
+	}
+	var out bytes.Buffer
+	err = tmpl.Execute(&out, map[string]any{
+		"FrontendControlPlanePort": "6443", "BackendControlPlanePort": "6443", "IPv6": false,
+		"BackendServers": map[string]server{"cp-a": {"172.18.0.3", 100}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"maxconn 4000\n", "bind *:6443\n", "server cp-a 172.18.0.3:6443 weight 100 check"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	manifest, err := Network("10.1.0.0/16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(manifest, []byte("-pod-subnet=10.1.0.0/16")) {
+		t.Error("the network does not have its pod range")
+	}
+	raw, err := manifests.FS.ReadFile("node/default-cni.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// kind fills its manifest in only if the text asks so.
+	if !bytes.Contains(raw, []byte("would you kindly template this file")) {
+		t.Error("kind would leave the braces in")
+	}
+}

@@ -1,0 +1,319 @@
+package repository
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	version "github.com/hashicorp/go-version"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+const release = "v1.14.2"
+
+// realTree lays the release out from the module cache, as the repository was.
+func realTree(t *testing.T) string {
+	t.Helper()
+	tree := t.TempDir()
+	for module, folder := range map[string]string{"sigs.k8s.io/cluster-api": "", "sigs.k8s.io/cluster-api/test": "test"} {
+		cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module+"@"+release)
+		cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "GOFLAGS=-mod=mod")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Skipf("the Go module proxy does not answer: %v", err)
+		}
+		var info struct{ Dir string }
+		if err := json.Unmarshal(out, &info); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(filepath.Join(tree, folder), os.DirFS(info.Dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tree
+}
+
+func writeRelease(t *testing.T, tree, dir string, certManager bool, now time.Time) *Repository {
+	t.Helper()
+	repo, err := Write(t.Context(), Options{
+		Tree: tree, Version: version.Must(version.NewSemver(strings.TrimPrefix(release, "v"))), Dir: dir,
+		CertManager: certManager, Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return repo
+}
+
+func components(t *testing.T, dir string, p Provider) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, p.label, release, p.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func objects(t *testing.T, data []byte) []map[string]any {
+	t.Helper()
+	var all []map[string]any
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	for {
+		var object map[string]any
+		if err := decoder.Decode(&object); err != nil {
+			break
+		}
+		if object != nil {
+			all = append(all, object)
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal("no objects")
+	}
+	return all
+}
+
+func TestRealRelease(t *testing.T) {
+	t.Parallel()
+	tree, dir, now := realTree(t), t.TempDir(), time.Now()
+	repo := writeRelease(t, tree, dir, false, now)
+	images := map[string]string{}
+	for _, p := range repo.Providers {
+		data := components(t, dir, p)
+		images[p.Program] = p.Image
+		all := objects(t, data)
+		if bytes.Contains(data, []byte("cert-manager.io")) {
+			t.Errorf("%s still speaks of cert-manager", p.label)
+		}
+		if webhooks := verifyWebhooks(t, all, now); webhooks == 0 {
+			t.Errorf("%s has no webhook that was verified", p.label)
+		}
+		for _, o := range all {
+			if kind(o) != "Deployment" {
+				continue
+			}
+			c := field(o, "spec", "template", "spec", "containers").([]any)[0].(map[string]any)
+			if c["image"] != p.Image || c["imagePullPolicy"] != "IfNotPresent" {
+				t.Errorf("%s runs %v with pull policy %v", p.label, c["image"], c["imagePullPolicy"])
+			}
+		}
+		if p.Namespace == "" {
+			t.Errorf("%s has no namespace", p.label)
+		}
+		// clusterctl fills these in; they must come out as they went in.
+		if p.Program == "capd-manager" && !bytes.Contains(data, []byte(`${EXP_MACHINE_POOL:=true}`)) {
+			t.Error("a variable of the Docker provider is gone")
+		}
+	}
+	for program, want := range map[string]string{
+		"cluster-api-controller": "gcr.io/k8s-staging-cluster-api/cluster-api-controller:v1.14.2",
+		"capd-manager":           "gcr.io/k8s-staging-cluster-api/capd-manager:v1.14.2",
+	} {
+		if images[program] != want {
+			t.Errorf("%s is %s, want %s", program, images[program], want)
+		}
+	}
+
+	t.Run("again, the same bytes", func(t *testing.T) {
+		before := snapshot(t, dir)
+		writeRelease(t, tree, dir, false, now.Add(time.Hour))
+		if after := snapshot(t, dir); after != before {
+			t.Error("a second Write changed the repository")
+		}
+	})
+	t.Run("nobody else can read keys", func(t *testing.T) {
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				if info, _ := d.Info(); info.Mode().Perm() != 0o600 {
+					t.Errorf("%s has mode %o", path, info.Mode().Perm())
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("certificates near their end are issued anew", func(t *testing.T) {
+		later := now.Add(lifetime - renewal + time.Hour)
+		writeRelease(t, tree, dir, false, later)
+		if verifyWebhooks(t, objects(t, components(t, dir, repo.Providers[0])), now.Add(lifetime+24*time.Hour)) == 0 {
+			t.Error("no webhook was verified")
+		}
+	})
+	t.Run("cert-manager is left alone when asked for", func(t *testing.T) {
+		other := t.TempDir()
+		with := writeRelease(t, tree, other, true, now)
+		if data := components(t, other, with.Providers[0]); !bytes.Contains(data, []byte("kind: Certificate")) {
+			t.Error("no Certificate")
+		}
+		if config, _ := os.ReadFile(with.ConfigPath); bytes.Contains(config, []byte("externallyProvisioned")) {
+			t.Error("clusterctl would not install cert-manager")
+		}
+	})
+}
+
+// verifyWebhooks checks that every webhook that the API server will call
+// presents, by the Secret of its service, a certificate that the webhook's
+// bundle verifies for the service's name. It returns how many there are.
+func verifyWebhooks(t *testing.T, all []map[string]any, now time.Time) int {
+	t.Helper()
+	var serving []*x509.Certificate
+	for _, o := range all {
+		if kind(o) != "Secret" {
+			continue
+		}
+		cert := decode64(t, text(o, "data", "tls.crt"))
+		pair, err := tls.X509KeyPair(cert, decode64(t, text(o, "data", "tls.key")))
+		if err != nil {
+			t.Fatalf("Secret %s: %v", text(o, "metadata", "name"), err)
+		}
+		serving = append(serving, pair.Leaf)
+	}
+	count := 0
+	verify := func(name string, config any) {
+		client, ok := config.(map[string]any)
+		if !ok {
+			return
+		}
+		count++
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(decode64(t, text(client, "caBundle"))) {
+			t.Errorf("%s: no certificate in its bundle", name)
+		}
+		host := text(client, "service", "name") + "." + text(client, "service", "namespace") + ".svc"
+		for _, cert := range serving {
+			if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: host, CurrentTime: now}); err == nil {
+				return
+			}
+		}
+		t.Errorf("%s: no Secret verifies for %s", name, host)
+	}
+	for _, o := range all {
+		name := kind(o) + " " + text(o, "metadata", "name")
+		if webhooks, ok := o["webhooks"].([]any); ok {
+			for _, w := range webhooks {
+				verify(name, w.(map[string]any)["clientConfig"])
+			}
+		}
+		verify(name, field(o, "spec", "conversion", "webhook", "clientConfig"))
+	}
+	return count
+}
+
+func decode64(t *testing.T, s string) []byte {
+	t.Helper()
+	data, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func snapshot(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		b.WriteString(path + "\n")
+		b.Write(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// smallTree has one manager in every root, with an image as given.
+func smallTree(t *testing.T, v, image string) string {
+	t.Helper()
+	tree := t.TempDir()
+	files := map[string]string{"metadata.yaml": "kind: Metadata\n"}
+	for _, p := range providers(version.Must(version.NewSemver(v))) {
+		name := strings.ReplaceAll(image, "PROGRAM", p.Program)
+		files[filepath.Join(p.root, "kustomization.yaml")] = "resources: [manager.yaml]\n"
+		files[filepath.Join(p.root, "manager.yaml")] = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: manager, namespace: system}
+spec:
+  selector: {matchLabels: {a: b}}
+  template:
+    metadata: {labels: {a: b}}
+    spec:
+      containers:
+      - {name: proxy, image: example.com/kube-rbac-proxy:v0.4.1, imagePullPolicy: Always}
+      - {name: manager, image: "` + name + `", imagePullPolicy: Always}
+`
+	}
+	for name, content := range files {
+		path := filepath.Join(tree, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tree
+}
+
+func TestImagesByLayoutAndTag(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ version, image, want string }{
+		"oldest, the seed's tag stays": {"0.3.5", "gcr.io/k8s-staging-capi-docker/PROGRAM-amd64:dev", "gcr.io/k8s-staging-capi-docker/capd-manager-amd64:dev"},
+		"one root for all":             {"1.13.5", "gcr.io/k8s-staging-cluster-api/PROGRAM:main", "gcr.io/k8s-staging-cluster-api/capd-manager:v1.13.5"},
+		"a registry with a port":       {"1.14.2", "localhost:5000/PROGRAM", "localhost:5000/capd-manager:v1.14.2"},
+		"a digest":                     {"1.14.2", "example.com/PROGRAM@sha256:00", "example.com/capd-manager:v1.14.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			repo, err := Write(t.Context(), Options{Tree: smallTree(t, tc.version, tc.image), Version: version.Must(version.NewSemver(tc.version)), Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := repo.Providers[3].Image; got != tc.want {
+				t.Errorf("the Docker provider runs %s, want %s", got, tc.want)
+			}
+			data, err := os.ReadFile(filepath.Join(dir, "infrastructure-docker", repo.Version, repo.Providers[3].file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(data, []byte("kube-rbac-proxy:v0.4.1")) || bytes.Contains(data, []byte("Always")) {
+				t.Errorf("the other container's image changed, or something is always pulled:\n%s", data)
+			}
+		})
+	}
+}
+
+func TestBadTrees(t *testing.T) {
+	t.Parallel()
+	write := func(ctx context.Context, tree string) error {
+		_, err := Write(ctx, Options{Tree: tree, Version: version.Must(version.NewSemver("1.14.2")), Dir: t.TempDir()})
+		return err
+	}
+	if err := write(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "metadata.yaml") {
+		t.Errorf("an empty tree: %v", err)
+	}
+	if err := write(t.Context(), smallTree(t, "1.14.2", "example.com/other:x")); err == nil || !strings.Contains(err.Error(), "cluster-api-controller") {
+		t.Errorf("a tree without the manager: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := write(ctx, smallTree(t, "1.14.2", "example.com/PROGRAM:x")); err == nil {
+		t.Error("a cancelled Write succeeded")
+	}
+}
