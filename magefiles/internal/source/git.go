@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-git/go-git/v5"
@@ -233,8 +233,11 @@ func place(dir string, fill func(temp string) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".")
-	if err != nil {
+	if err := removeStale(dir); err != nil {
+		return err
+	}
+	temp := unfinished(dir) + strconv.Itoa(os.Getpid())
+	if err := os.Mkdir(temp, 0o755); err != nil {
 		return err
 	}
 	defer func() {
@@ -250,6 +253,32 @@ func place(dir string, fill func(temp string) error) (err error) {
 		return err
 	}
 	return os.Rename(temp, dir)
+}
+
+// unfinished is what the folder is called while a process, whose number comes
+// after it, fills it.
+func unfinished(dir string) string {
+	return filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".")
+}
+
+// removeStale removes what processes left that were killed while they filled
+// dir.
+func removeStale(dir string) error {
+	entries, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(filepath.Dir(dir), e.Name())
+		pid, err := strconv.Atoi(strings.TrimPrefix(path, unfinished(dir)))
+		if err != nil || pid <= 0 || pid != os.Getpid() && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkout describes the developer's own tree, which is only read.
@@ -278,7 +307,7 @@ func (s Spec) checkout(ctx context.Context, o Options) (*Tree, error) {
 }
 
 // dirty asks git, which compares times before contents, and go-git, which
-// reads every file, only where there is no git.
+// reads every file, only where git is not there or refuses the checkout.
 func dirty(ctx context.Context, dir string, repo *git.Repository, runner run.Runner) (bool, error) {
 	// GIT_OPTIONAL_LOCKS: not even the index is refreshed in a user's checkout.
 	res, err := runner.Run(ctx, run.Cmd{
@@ -287,8 +316,8 @@ func dirty(ctx context.Context, dir string, repo *git.Repository, runner run.Run
 	if err == nil {
 		return len(res.Stdout) > 0, nil
 	}
-	if !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("look for changes in %s: %w", dir, err)
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
 	}
 	worktree, err := repo.Worktree()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
@@ -19,14 +20,17 @@ import (
 // downloaded is what `go mod download -json` says of a module.
 type downloaded struct{ Path, Version, Dir, GoMod, Sum, Error string }
 
-// goModule runs a go command about modules, outside any module of ours. The go
-// command verifies what it downloads against the checksum database.
-func (s Spec) goModule(ctx context.Context, o Options, args ...string) (downloaded, error) {
+// goCommand runs a go command about modules outside any module, whose own
+// requirements and replacements would count.
+func goCommand(ctx context.Context, o Options, args ...string) (run.Result, error) {
+	return o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args, Dir: os.TempDir(), Env: []string{"GOFLAGS=-mod=mod", "GOWORK=off"}})
+}
+
+// goModule reads what a go command says of one module. The go command verifies
+// what it downloads against the checksum database.
+func goModule(ctx context.Context, o Options, args ...string) (downloaded, error) {
 	var d downloaded
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return d, err
-	}
-	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args, Dir: o.Dir, Env: []string{"GOFLAGS=-mod=mod", "GOWORK=off"}})
+	res, err := goCommand(ctx, o, args...)
 	if len(res.Stdout) > 0 {
 		if jsonErr := json.Unmarshal(res.Stdout, &d); jsonErr == nil && d.Error != "" {
 			return d, errors.New(d.Error)
@@ -40,11 +44,25 @@ func (s Spec) checkModule(ctx context.Context, o Options) error {
 		return fmt.Errorf("%s_SOURCE=module: %s is not on the Go module proxy; set %s_SOURCE=git", s.Setting, s.Name, s.Setting)
 	}
 	for _, m := range s.Modules {
-		if _, err := s.goModule(ctx, o, "list", "-m", "-json", m.Path+"@"+s.Version); err != nil {
+		if _, err := goModule(ctx, o, "list", "-m", "-json", m.Path+"@"+s.Version); err != nil {
+			if absent := s.absent(ctx, o, m.Path); absent != nil {
+				return absent
+			}
 			return fmt.Errorf("ask the Go module proxy for %s@%s: %w", m.Path, s.Version, err)
 		}
 	}
 	return nil
+}
+
+// absent is the error if the Go module proxy knows the module and not the
+// version; nil if it does not answer.
+func (s Spec) absent(ctx context.Context, o Options, path string) *MissingTagError {
+	res, err := goCommand(ctx, o, "list", "-m", "-versions", path)
+	versions := strings.Fields(string(res.Stdout))
+	if err != nil || len(versions) < 2 || slices.Contains(versions, s.Version) {
+		return nil
+	}
+	return &MissingTagError{Tag: s.Version, URL: path + " on the Go module proxy", Setting: s.Setting, Nearest: nearest(s.Version, versions[1:])}
 }
 
 // fetchModules lays the modules of one release out as the repository was, so
@@ -64,7 +82,7 @@ func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 		for i := 0; i < len(modules); i++ {
 			m := modules[i]
 			o.progress("downloading %s@%s", m.Path, s.Version)
-			d, err := s.goModule(ctx, o, "mod", "download", "-json", m.Path+"@"+s.Version)
+			d, err := goModule(ctx, o, "mod", "download", "-json", m.Path+"@"+s.Version)
 			if err != nil {
 				return err
 			}
@@ -102,6 +120,9 @@ func nestedModules(goMod string) ([]GoModule, error) {
 	mod, err := modfile.Parse(goMod, data, nil)
 	if err != nil {
 		return nil, err
+	}
+	if mod.Module == nil {
+		return nil, fmt.Errorf("%s names no module", goMod)
 	}
 	var nested []GoModule
 	for _, r := range mod.Replace {

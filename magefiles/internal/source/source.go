@@ -4,6 +4,8 @@ package source
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -97,34 +99,38 @@ type Tree struct {
 }
 
 // Check finds out, before anything starts, whether Fetch can succeed: the
-// checkout is one, or the tag exists where it will be fetched. It needs a
-// second or two of network, none for a tree that was fetched before.
+// checkout is one, the tree was fetched before, or the release exists where it
+// will be fetched. It needs the network only for a tree that is not here yet,
+// for Origin Auto from neither git nor the Go module proxy.
 func Check(ctx context.Context, s Spec, o Options) error {
+	have := func(origin string) bool {
+		_, err := readRecord(s.folder(o, origin))
+		return err == nil
+	}
 	switch s.Origin {
 	case Dir:
 		return s.verify(s.Path)
 	case Git:
-		if _, err := readRecord(s.folder(o, Git)); err == nil {
+		if have(Git) {
 			return nil
 		}
 		_, err := s.resolve(ctx)
 		return err
 	case Module:
+		if have(Module) {
+			return nil
+		}
 		return s.checkModule(ctx, o)
 	}
-	if len(s.Modules) == 0 {
-		s.Origin = Git
-		return Check(ctx, s, o)
-	}
-	if _, err := readRecord(s.folder(o, Module)); err == nil {
+	if have(Git) || len(s.Modules) > 0 && have(Module) {
 		return nil
 	}
-	_, gitErr := s.resolve(ctx)
-	if gitErr == nil {
-		return nil
+	_, err := s.resolve(ctx)
+	if err == nil || len(s.Modules) == 0 || ctx.Err() != nil {
+		return err
 	}
-	if err := s.checkModule(ctx, o); err != nil {
-		return errors.Join(gitErr, err)
+	if moduleErr := s.checkModule(ctx, o); moduleErr != nil {
+		return errors.Join(err, moduleErr)
 	}
 	return nil
 }
@@ -154,13 +160,19 @@ func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	return tree, nil
 }
 
-// folder is where a fetched tree goes.
+// folder is where a fetched tree goes: another one for every repository, since
+// a fork's tag is not upstream's.
 func (s Spec) folder(o Options, origin string) string {
-	version := s.Version
+	name := s.Version
 	if s.Commit != "" {
-		version = s.Commit[:12]
+		name = s.Commit[:12]
 	}
-	return filepath.Join(o.Dir, s.Name, version+"-"+origin)
+	name += "-" + origin
+	if origin == Git {
+		sum := sha256.Sum256([]byte(s.URL))
+		name += "-" + hex.EncodeToString(sum[:])[:8]
+	}
+	return filepath.Join(o.Dir, s.Name, name)
 }
 
 // verify reports whether dir holds a tree of the component.

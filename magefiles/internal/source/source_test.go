@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/run/runtest"
 )
 
 // upstream is a throwaway repository, served over HTTP by git itself.
@@ -28,6 +30,8 @@ type upstream struct {
 	dir  string
 	repo *git.Repository
 	url  string
+	// stop ends the server.
+	stop func()
 	// cut, while set, ends every response after that many bytes.
 	cut atomic.Int64
 }
@@ -54,6 +58,7 @@ func newUpstream(t *testing.T) *upstream {
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
+	u.stop = server.Close
 	u.url = server.URL + "/cluster-api/.git"
 	return u
 }
@@ -282,11 +287,118 @@ func TestFetchedTreeServesWithoutNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := u.spec("v1.14.2")
-	s.URL = "http://127.0.0.1:1/gone"
-	got, err := Fetch(t.Context(), s, o)
-	if err != nil || got.Dir != want.Dir {
-		t.Errorf("Fetch() = %+v, %v; want what was fetched before", got, err)
+	u.stop()
+	for _, origin := range []string{Git, Auto} {
+		s := u.spec("v1.14.2")
+		s.Origin = origin
+		if err := Check(t.Context(), s, o); err != nil {
+			t.Errorf("%s: Check() = %v", origin, err)
+		}
+		got, err := Fetch(t.Context(), s, o)
+		if err != nil || got.Dir != want.Dir {
+			t.Errorf("%s: Fetch() = %+v, %v; want what was fetched before", origin, got, err)
+		}
+	}
+}
+
+// TestAForkIsNotUpstream: a tree that was fetched from one repository does not
+// serve another, reachable or not.
+func TestAForkIsNotUpstream(t *testing.T) {
+	t.Parallel()
+	u, fork := newUpstream(t), newUpstream(t)
+	u.tag("v1.14.2", u.commit("go.mod", goMod), false)
+	want := fork.commit("go.mod", goMod, "only", "in the fork")
+	fork.tag("v1.14.2", want, false)
+	o := options(t)
+	if _, err := Fetch(t.Context(), u.spec("v1.14.2"), o); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := Fetch(t.Context(), fork.spec("v1.14.2"), o)
+	if err != nil || tree.Commit != want.String() {
+		t.Errorf("Fetch() of a fork = %+v, %v; want commit %s", tree, err, want)
+	}
+	gone := u.spec("v1.14.2")
+	gone.URL = "http://127.0.0.1:1/gone"
+	if err := Check(t.Context(), gone, o); err == nil || !strings.Contains(err.Error(), "CAPI_GIT=http://127.0.0.1:1/gone") {
+		t.Errorf("Check() of a repository that does not answer = %v", err)
+	}
+	if tree, err := Fetch(t.Context(), gone, o); err == nil {
+		t.Errorf("Fetch() of a repository that does not answer = %+v", tree)
+	}
+}
+
+func TestStaleFoldersAreRemoved(t *testing.T) {
+	t.Parallel()
+	ended := exec.CommandContext(t.Context(), "true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "v1.14.2-git")
+	stale := unfinished(dir) + strconv.Itoa(ended.Process.Pid)
+	filled := unfinished(dir) + strconv.Itoa(os.Getppid())
+	other := filepath.Join(filepath.Dir(dir), "v1.14.1-git")
+	for _, path := range []string{stale, filled, other} {
+		write(t, filepath.Join(path, "f"), "")
+	}
+	if err := place(dir, func(temp string) error { return os.WriteFile(filepath.Join(temp, "f"), nil, 0o600) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(stale); err == nil {
+		t.Error("what a killed process left is still there")
+	}
+	for _, path := range []string{filled, other, dir} {
+		if _, err := os.Stat(filepath.Join(path, "f")); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// scripted answers go commands as a module proxy would have them.
+func scripted(answers ...runtest.Answer) (Options, *runtest.Fake) {
+	fake := &runtest.Fake{Answers: answers}
+	return Options{Dir: "unused", Runner: fake}, fake
+}
+
+func TestMissingReleaseOfAModuleNamesTheNearest(t *testing.T) {
+	t.Parallel()
+	absent := runtest.Answer{Prefix: "go list -m -json", Err: errors.New("exit status 1"), Stderr: "unknown revision v1.14.3"}
+	for _, origin := range []string{Module, Auto} {
+		s := ClusterAPI("v1.14.3")
+		s.Origin, s.URL = origin, "http://127.0.0.1:1/gone"
+		o, fake := scripted(absent, runtest.Answer{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.13.5 v1.14.1 v1.14.2 v1.15.0-rc.0\n"})
+		err := Check(t.Context(), s, o)
+		var missing *MissingTagError
+		if want := "the nearest are v1.14.2, v1.14.1, v1.13.5: set CAPI_VERSION"; !errors.As(err, &missing) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: Check() = %v; want %q in it", origin, err, want)
+		}
+		for _, c := range fake.Cmds() {
+			if c.Dir != os.TempDir() {
+				t.Errorf("%s: %s ran in %s, inside whatever module is there", origin, c, c.Dir)
+			}
+		}
+	}
+	s := ClusterAPI("v1.14.3")
+	s.Origin = Module
+	o, _ := scripted(runtest.Answer{Prefix: "go list", Err: errors.New("exit status 1"), Stderr: "no proxy answers"})
+	if err := Check(t.Context(), s, o); err == nil || errors.As(err, new(*MissingTagError)) || !strings.Contains(err.Error(), "no proxy answers") {
+		t.Errorf("Check() without a proxy = %v; want why", err)
+	}
+}
+
+func TestCheckAsksNobodyOfWhatIsHere(t *testing.T) {
+	t.Parallel()
+	for _, here := range []string{Git, Module} {
+		for _, origin := range []string{here, Auto} {
+			o, fake := scripted()
+			o.Dir = t.TempDir()
+			s := ClusterAPI("v1.14.2")
+			s.Origin, s.URL = origin, "http://127.0.0.1:1/gone"
+			dir := s.folder(o, here)
+			write(t, dir+".json", "{}")
+			if err := Check(t.Context(), s, o); err != nil || len(fake.Calls()) > 0 {
+				t.Errorf("%s with a tree from %s here: %v after %q", origin, here, err, fake.Calls())
+			}
+		}
 	}
 }
 
@@ -424,6 +536,29 @@ func FuzzNearest(f *testing.F) {
 		for _, got := range nearest(want, []string{tag}) {
 			if got != tag {
 				t.Errorf("nearest(%q) = %q, which no one tagged", want, got)
+			}
+		}
+	})
+}
+
+// FuzzNestedModules: a go.mod of any shape is read or refused, and no module
+// of it is laid outside the tree.
+func FuzzNestedModules(f *testing.F) {
+	f.Add("module example.com/m\n\nreplace example.com/m/api => ./api\n")
+	f.Add("module example.com/m\n\nreplace example.com/m/up => ./../up\n")
+	f.Add("module example.com/m\n\nreplace example.com/other => ./api\n")
+	f.Add("replace x => ./y\n")
+	f.Add("module")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(t.TempDir(), "go.mod")
+		write(t, path, text)
+		nested, err := nestedModules(path)
+		if err != nil {
+			return
+		}
+		for _, m := range nested {
+			if !filepath.IsLocal(m.Folder) || m.Path == "" {
+				t.Errorf("%+v of %q", m, text)
 			}
 		}
 	})
