@@ -85,6 +85,6 @@ func (c *compilation) Write(p []byte) (int, error) {
 
 func (c *compilation) done(err error) {
 	if c.step != nil {
-		c.step.Done(err)
+		c.step.Done("", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +36,12 @@ type Cmd struct {
 	Stdin io.Reader
 	// Stdout and Stderr, if set, receive a copy of the output as it comes.
 	Stdout, Stderr io.Writer
+	// Stream keeps no output for the Result but what an Error shows of it: for
+	// a process that runs for hours.
+	Stream bool
+	// Terminal gives the process the lab's own terminal, and the signals of
+	// its keys, instead of Stdin, Stdout and Stderr.
+	Terminal bool
 }
 
 // String returns the command line for a reader; it is not shell-safe.
@@ -94,13 +101,25 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	} else {
 		cmd.Stdout = io.MultiWriter(&stdout, last)
 	}
-	cmd.Stderr = io.MultiWriter(&stderr, last)
-	if c.Stderr != nil {
-		cmd.Stderr = io.MultiWriter(c.Stderr, &stderr, last)
+	errs := []io.Writer{last}
+	if !c.Stream {
+		errs = append(errs, &stderr)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if c.Stderr != nil {
+		errs = append(errs, c.Stderr)
+	}
+	cmd.Stderr = io.MultiWriter(errs...)
+	cmd.SysProcAttr = groupOfItsOwn()
+	if c.Terminal {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(os.Stdin.Fd())
+	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = grace
+	// The kernel tells a process of its parent's end by the thread that started
+	// it: that thread must not end before.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 
 	err := cmd.Run()
 	if err != nil && cmd.Process != nil && ctx.Err() != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // How often a running step shows that it lives: the spinner on a terminal, a
@@ -25,10 +27,14 @@ var frames = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 type Options struct {
 	// Terminal selects live redrawing over plain lines.
 	Terminal bool
-	// Width of the terminal in columns; 80 if zero.
+	// Width of the terminal in columns; if zero, that of the terminal at each
+	// moment, or 80.
 	Width int
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+	// Record, if set, gets everything as plain lines with the time of day, the
+	// notes that a person sees only for a moment included.
+	Record io.Writer
 }
 
 // Log shows steps, several at a time, and lines between them.
@@ -54,9 +60,6 @@ func Terminal(f *os.File) bool {
 func New(w io.Writer, opts Options) *Log {
 	if opts.Now == nil {
 		opts.Now = time.Now
-	}
-	if opts.Width == 0 {
-		opts.Width = 80
 	}
 	l := &Log{w: w, opts: opts, stop: make(chan struct{}), stopped: make(chan struct{})}
 	every := heartbeatEvery
@@ -105,7 +108,16 @@ func (l *Log) beat() {
 func (l *Log) Printf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.redraw(strings.TrimSuffix(fmt.Sprintf(format, args...), "\n") + "\n")
+	text := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
+	l.record(text)
+	l.redraw(text + "\n")
+}
+
+// record writes a line for whoever looks later. The caller holds mu.
+func (l *Log) record(text string) {
+	if l.opts.Record != nil {
+		_, _ = fmt.Fprintf(l.opts.Record, "%s %s\n", l.opts.Now().Format("15:04:05.000"), text)
+	}
 }
 
 // Step is one piece of work with a beginning and an end.
@@ -124,6 +136,7 @@ func (l *Log) Start(name string, usually time.Duration) *Step {
 	defer l.mu.Unlock()
 	s := &Step{log: l, name: name, usually: usually, start: l.opts.Now()}
 	l.running = append(l.running, s)
+	l.record("→ " + name)
 	line := ""
 	if !l.opts.Terminal {
 		line = "  → " + name
@@ -140,11 +153,15 @@ func (l *Log) Start(name string, usually time.Duration) *Step {
 func (s *Step) Progress(note string) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	s.note = strings.TrimSpace(note)
+	if note = strings.TrimSpace(note); note != s.note {
+		s.log.record(s.name + ": " + note)
+	}
+	s.note = note
 }
 
-// Done ends the step, well when err is nil. It returns how long it took.
-func (s *Step) Done(err error) time.Duration {
+// Done ends the step. If err is nil the step went well and the line says
+// result, which may be empty; if not, it says what the step was doing.
+func (s *Step) Done(result string, err error) {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,14 +174,14 @@ func (s *Step) Done(err error) time.Duration {
 	took := l.opts.Now().Sub(s.start)
 	mark := "✓"
 	if err != nil {
-		mark = "✗"
+		mark, result = "✗", s.note
 	}
 	line := fmt.Sprintf("  %s %-42s %7s", mark, s.name, Round(took))
-	if s.note != "" {
-		line += "  " + s.note
+	if result != "" {
+		line += "  " + result
 	}
+	l.record(strings.TrimSpace(line))
 	l.redraw(line + "\n")
-	return took
 }
 
 // status is the line of a running step without its mark.
@@ -190,12 +207,26 @@ func (l *Log) redraw(above string) {
 		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", l.drawn)
 	}
 	b.WriteString(above)
+	width := l.width()
 	for _, s := range l.running {
-		b.WriteString(clip(fmt.Sprintf("  %c %s", frames[l.frame%len(frames)], s.status()), l.opts.Width-1))
+		b.WriteString(clip(fmt.Sprintf("  %c %s", frames[l.frame%len(frames)], s.status()), width-1))
 		b.WriteByte('\n')
 	}
 	l.drawn = len(l.running)
 	l.write(b.String())
+}
+
+// width of the terminal, which a person may change at any moment.
+func (l *Log) width() int {
+	if l.opts.Width > 0 {
+		return l.opts.Width
+	}
+	if f, ok := l.w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
 }
 
 // write ignores errors: chatter that nobody can read is no reason to stop.
@@ -203,7 +234,7 @@ func (l *Log) write(text string) { _, _ = io.WriteString(l.w, text) }
 
 func clip(line string, width int) string {
 	if r := []rune(line); len(r) > width {
-		return string(r[:width-1]) + "…"
+		return string(r[:max(width-1, 0)]) + "…"
 	}
 	return line
 }
