@@ -17,35 +17,65 @@ die() {
 	exit 1
 }
 
-answers() { command -v docker >/dev/null && timeout 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+# macOS has no timeout; an engine that hangs is then for the user to see.
+within() {
+	local seconds=$1
+	shift
+	if command -v timeout >/dev/null; then timeout "$seconds" "$@"; else "$@"; fi
+}
+
+answers() { command -v docker >/dev/null && within 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+# A static program for the engine's own system, which is not this machine's
+# where the engine is in a virtual machine or elsewhere.
+make_probe() {
+	local dir=$1 arch
+	arch=$(docker version --format '{{.Server.Arch}}') || return
+	if command -v go >/dev/null; then
+		printf 'package main\n\nfunc main() {}\n' >"$dir/probe.go"
+		(cd "$dir" && CGO_ENABLED=0 GOOS=linux GOARCH="$arch" GO111MODULE=off GOFLAGS='' GOWORK=off go build -o probe probe.go) >/dev/null
+	elif [ "$(uname -s)" = Linux ] && command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1; then
+		# This machine runs it, so an engine on this machine does.
+		cp "$(command -v busybox)" "$dir/probe"
+	else
+		return 1
+	fi
+}
 
 # A privileged container is the only proof that privileged containers work.
-# No registry is asked: the image is one static program of this machine.
+# No registry is asked: the image is one static program. The status is 0 if one
+# starts, 1 if none does, and 2 if that could not be tried.
 starts_privileged() {
-	local dir out status=0
-	out=$(docker images --quiet --filter reference=caslab.local/node 2>/dev/null | head -n 1)
-	if [ -n "$out" ]; then
-		timeout 60 docker run --rm --privileged --entrypoint /bin/true "$out" >/dev/null 2>&1
-		return
+	local dir image status=0
+	image=$(docker images --quiet --filter reference=caslab.local/node 2>/dev/null | head -n 1)
+	if [ -n "$image" ]; then
+		within 60 docker run --rm --privileged --network none --entrypoint /bin/true "$image" >/dev/null 2>&1 || status=1
+		return "$status"
 	fi
 	dir=$(mktemp -d)
-	if command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1; then
-		cp "$(command -v busybox)" "$dir/probe"
-	elif command -v go >/dev/null; then
-		printf 'package main\n\nfunc main() {}\n' >"$dir/probe.go"
-		(cd "$dir" && CGO_ENABLED=0 GO111MODULE=off GOFLAGS='' go build -o probe probe.go) >/dev/null || status=2
+	if make_probe "$dir" && tar -C "$dir" -cf - probe | docker import - "$probe_image" >/dev/null; then
+		# As "busybox" without a known applet name the program fails; "true" is
+		# both an applet and, to the Go program, an argument it ignores.
+		within 60 docker run --rm --privileged --network none --entrypoint /probe "$probe_image" true >/dev/null 2>&1 || status=1
+		docker image rm "$probe_image" >/dev/null 2>&1 || true
 	else
 		status=2
 	fi
-	if [ "$status" -eq 0 ]; then
-		tar -C "$dir" -c probe | docker import - "$probe_image" >/dev/null
-		# As "busybox" without a known applet name the program fails; "true" is
-		# both an applet and, to the Go program, an argument it ignores.
-		timeout 60 docker run --rm --privileged --network none --entrypoint /probe "$probe_image" true >/dev/null 2>&1 || status=1
-		docker image rm "$probe_image" >/dev/null 2>&1 || true
-	fi
 	rm -rf "$dir"
 	return "$status"
+}
+
+# Says what the engine does, or ends the script if it starts no privileged
+# container; $1 is what was found, $2 what to do about the failure.
+report() {
+	local version status=0
+	version=$(docker version --format '{{.Server.Version}}')
+	starts_privileged || status=$?
+	case $status in
+	0) say "$1: Docker $version, privileged containers start" ;;
+	2) say "$1: Docker $version; whether privileged containers start could not be tried, for want of go: \`go tool mage env:doctor\` will" ;;
+	*) die "the engine runs, but starts no privileged container; $2" ;;
+	esac
 }
 
 # The capabilities that this process may ever have, and those the kernel knows.
@@ -79,9 +109,9 @@ install_packages() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	say "installing ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get update -qq >&2
-	# Nobody starts it yet: the wrapper below may have to come first.
-	if ! apt-get install -y -qq --no-install-recommends "${missing[@]}" >/var/log/caslab-apt.log 2>&1; then
+	# Another apt-get, as of a machine that just booted, is waited for.
+	apt-get -o DPkg::Lock::Timeout=120 update -qq >&2
+	if ! apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends "${missing[@]}" >/var/log/caslab-apt.log 2>&1; then
 		tail -n 20 /var/log/caslab-apt.log >&2
 		die "apt-get could not install ${missing[*]}; the log is /var/log/caslab-apt.log"
 	fi
@@ -178,12 +208,17 @@ start_by_hand() {
 	setsid dockerd "${flags[@]}" >>"$log" 2>&1 </dev/null &
 }
 
+# $1 is true if the engine was just installed: its package has started it then,
+# without the wrapper, and nobody runs containers on it yet. One that was there
+# before is not restarted.
 start_by_systemd() {
+	local just_installed=$1
 	if ! bounding_set_is_whole && [ ! -e /etc/docker/daemon.json ]; then
 		mkdir -p /etc/docker
 		printf '{"runtimes": {"caslab": {"path": "%s"}}, "default-runtime": "caslab"}\n' "$wrapper" >/etc/docker/daemon.json
 	fi
-	systemctl enable --now docker >&2
+	systemctl enable docker >&2
+	if "$just_installed"; then systemctl restart docker >&2; else systemctl start docker >&2; fi
 }
 
 wait_for_engine() {
@@ -198,23 +233,22 @@ wait_for_engine() {
 
 main() {
 	if answers; then
-		if starts_privileged; then
-			say "already there: $(docker version --format '{{.Server.Version}}'), privileged containers start"
-			return
-		fi
-		die "an engine answers, but starts no privileged container; stop it and run this again as root, or run \`go tool mage env:doctor\` for the cause"
+		report 'already there' "stop it and run this again as root, or run \`go tool mage env:doctor\` for the cause"
+		return
 	fi
 	require_debian_root
+	local just_installed=false
+	command -v dockerd >/dev/null || just_installed=true
 	install_packages
 	raise_inotify_limits
 	if ! bounding_set_is_whole; then install_wrapper; fi
-	if ! answers; then
-		if [ -d /run/systemd/system ]; then start_by_systemd; else start_by_hand; fi
-		wait_for_engine
+	if [ -d /run/systemd/system ]; then
+		start_by_systemd "$just_installed"
+	elif ! answers; then
+		start_by_hand
 	fi
-	starts_privileged ||
-		die "the engine runs but starts no privileged container; see $log and \`go tool mage env:doctor\`"
-	say "ready: Docker $(docker version --format '{{.Server.Version}}')"
+	wait_for_engine
+	report 'ready' "see $log and \`go tool mage env:doctor\`"
 }
 
 main "$@"

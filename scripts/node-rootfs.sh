@@ -71,6 +71,19 @@ pack_iptables() {
 		pack -C "$root" --no-recursion -cf "$out" --files-from=-
 }
 
+# debootstrap mounts proc and sys in its root; a run that was killed leaves them
+# mounted, and removing what is below them would reach into the kernel.
+remove_work() {
+	local dir=$1 mounted
+	# A space is \040 in mountinfo.
+	mounted=$(dir="$dir/" awk '{ gsub(/\\040/, " ", $5) } index($5, ENVIRON["dir"]) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+	while IFS= read -r mount; do
+		[ -n "$mount" ] || continue
+		umount "$mount" || umount --lazy "$mount"
+	done <<<"$mounted"
+	rm -rf --one-file-system "$dir"
+}
+
 main() {
 	[ $# -eq 1 ] || die "usage: node-rootfs.sh OUTDIR"
 	[ "$(id -u)" -eq 0 ] || die "debootstrap needs root; run the lab as root, or set NODE_IMAGE=registry"
@@ -79,13 +92,20 @@ main() {
 
 	if ! command -v debootstrap >/dev/null || [ ! -e /usr/share/keyrings/debian-archive-keyring.gpg ]; then
 		say "installing debootstrap"
-		apt-get update -qq >&2
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap debian-archive-keyring >&2
+		# Another apt-get, as of a machine that just booted, is waited for.
+		apt-get -o DPkg::Lock::Timeout=120 update -qq >&2
+		DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends debootstrap debian-archive-keyring >&2
 	fi
 
 	mkdir -p "$out"
+	# mountinfo has real paths.
+	out=$(cd "$out" && pwd -P)
+	local left
+	for left in "$out"/work.*; do
+		[ ! -d "$left" ] || remove_work "$left"
+	done
 	work=$(mktemp -d "$out/work.XXXXXX")
-	trap 'rm -rf "$work"' EXIT
+	trap 'remove_work "$work"' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	include=$(IFS=, && printf '%s' "${packages[*]}")

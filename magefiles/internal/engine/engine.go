@@ -10,12 +10,17 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/run"
 )
+
+// infoWithin is how long an engine may take to say what it is: one that hangs
+// must not hang whoever asks.
+const infoWithin = 20 * time.Second
 
 // Engine is the Docker engine that the docker command line reaches.
 type Engine struct{ runner run.Runner }
@@ -31,7 +36,6 @@ type Info struct {
 	// Architecture is the kernel's name of it; Arch gives Go's.
 	Architecture  string
 	CgroupVersion string
-	Driver        string
 	DockerRootDir string
 	NCPU          int
 	MemTotal      int64 // bytes
@@ -75,10 +79,16 @@ func firstLine(s string) string {
 	return line
 }
 
-// Info asks the engine what it is; an *UnreachableError if it does not answer.
+// Info asks the engine what it is; an *UnreachableError if it does not answer
+// within 20 seconds.
 func (e *Engine) Info(ctx context.Context) (Info, error) {
-	res, err := e.docker(ctx, "info", "--format", "{{json .}}")
 	var info Info
+	bounded, cancel := context.WithTimeoutCause(ctx, infoWithin, fmt.Errorf("no answer within %s", infoWithin))
+	defer cancel()
+	res, err := e.docker(bounded, "info", "--format", "{{json .}}")
+	if err != nil && ctx.Err() != nil {
+		return info, err
+	}
 	if err != nil {
 		return info, &UnreachableError{Err: err}
 	}
@@ -126,12 +136,18 @@ func (e *Engine) Commit(ctx context.Context, container, ref string, changes ...s
 	return nil
 }
 
-// Run starts a container in the background and returns its ID. args are those
-// of docker run, the image and its command included.
-func (e *Engine) Run(ctx context.Context, args ...string) (id string, err error) {
-	res, err := e.docker(ctx, append([]string{"run", "--detach"}, args...)...)
+// Run starts a container in the background, in the place of one of that name
+// that a killed run left, and returns its ID. args are those of docker run, the
+// image and its command included. One that is made and does not start is
+// removed.
+func (e *Engine) Run(ctx context.Context, name string, args ...string) (id string, err error) {
+	if err := e.Remove(ctx, name); err != nil {
+		return "", err
+	}
+	res, err := e.docker(ctx, append([]string{"run", "--detach", "--name", name}, args...)...)
 	if err != nil {
-		return "", fmt.Errorf("start a container: %w", err)
+		err = fmt.Errorf("start the container %s: %w", name, err)
+		return "", errors.Join(err, e.Remove(context.WithoutCancel(ctx), name))
 	}
 	return firstLine(string(res.Stdout)), nil
 }
@@ -157,12 +173,8 @@ type Container struct {
 	Labels          map[string]string
 	// Mounts leads from targets in the container to their sources.
 	Mounts map[string]string
-	// Volumes are the names of the volumes among the mounts.
-	Volumes []string
 	// Ports leads from container ports, such as 6443/tcp, to host ports.
 	Ports map[string]string
-	// IPs leads from networks to the container's IPv4 address there.
-	IPs map[string]string
 }
 
 // List returns the containers, stopped ones too, that have the label, given as
@@ -193,11 +205,10 @@ func parseContainers(data []byte) ([]Container, error) {
 			Labels map[string]string
 		}
 		State  struct{ Running bool }
-		Mounts []struct{ Type, Name, Source, Destination string }
+		Mounts []struct{ Source, Destination string }
 
 		NetworkSettings struct {
-			Ports    map[string][]struct{ HostPort string }
-			Networks map[string]struct{ IPAddress string }
+			Ports map[string][]struct{ HostPort string }
 		}
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
@@ -208,21 +219,15 @@ func parseContainers(data []byte) ([]Container, error) {
 		c := Container{
 			ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), Image: r.Config.Image, Running: r.State.Running,
 			Created: r.Created, Labels: r.Config.Labels,
-			Mounts: map[string]string{}, Ports: map[string]string{}, IPs: map[string]string{},
+			Mounts: map[string]string{}, Ports: map[string]string{},
 		}
 		for _, m := range r.Mounts {
 			c.Mounts[m.Destination] = m.Source
-			if m.Type == "volume" {
-				c.Volumes = append(c.Volumes, m.Name)
-			}
 		}
 		for port, bindings := range r.NetworkSettings.Ports {
 			if len(bindings) > 0 {
 				c.Ports[port] = bindings[0].HostPort
 			}
-		}
-		for network, settings := range r.NetworkSettings.Networks {
-			c.IPs[network] = settings.IPAddress
 		}
 		containers[i] = c
 	}
@@ -246,18 +251,6 @@ func (e *Engine) Remove(ctx context.Context, ids ...string) error {
 	_, err := e.docker(ctx, append([]string{"rm", "--force", "--volumes"}, ids...)...)
 	if err != nil && !isMissing(err) {
 		return fmt.Errorf("remove containers: %w", err)
-	}
-	return nil
-}
-
-// RemoveVolumes removes volumes; those that are gone already are no error.
-func (e *Engine) RemoveVolumes(ctx context.Context, names ...string) error {
-	if len(names) == 0 {
-		return nil
-	}
-	_, err := e.docker(ctx, append([]string{"volume", "rm", "--force"}, names...)...)
-	if err != nil && !isMissing(err) {
-		return fmt.Errorf("remove volumes: %w", err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/semver"
 
 	"caslab/magefiles/internal/run"
 )
@@ -67,6 +68,9 @@ func overlay(upstream []byte, version string) ([]byte, error) {
 	theirs, err := modfile.Parse("go.mod", upstream, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read the modules of Kubernetes %s: %w", version, err)
+	}
+	if theirs.Go == nil || semver.Canonical(version) != version || semver.Major(version) != "v1" {
+		return nil, fmt.Errorf("read the modules of Kubernetes %s: no Go version in them, or no version of theirs", version)
 	}
 	staging := "v0" + strings.TrimPrefix(version, "v1")
 	mod := new(modfile.File)

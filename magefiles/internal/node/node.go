@@ -13,10 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -31,6 +33,10 @@ const (
 	Registry = "registry"
 	Source   = "source"
 )
+
+// buildLabel marks build containers; its value is the state folder of the
+// checkout that builds.
+const buildLabel = "caslab.build"
 
 // repository holds the images that the lab makes; no registry has the name.
 const repository = "caslab.local"
@@ -69,7 +75,7 @@ type Images struct {
 	LoadBalancerRepository, LoadBalancerTag string
 	// Origin is Registry or Source, and Why says why.
 	Origin, Why string
-	// ManifestFS reports whether the image holds the lab's own network
+	// OwnNetwork reports whether the image holds the lab's own network
 	// manifest rather than kind's.
 	OwnNetwork bool
 }
@@ -92,12 +98,43 @@ func Base(ctx context.Context, o Options) (Images, error) {
 	if err == nil || ctx.Err() != nil {
 		return images, err
 	}
-	return fromSource(ctx, o, "no registry has it: "+firstLine(err))
+	if cannot := CanBuild(ctx, o); cannot != nil {
+		return Images{}, errors.Join(err, cannot)
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return fromSource(ctx, o, "no registry has it: "+line)
 }
 
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+// Usually is how long Base tends to take on 2 cores.
+func Usually(ctx context.Context, o Options) time.Duration {
+	for _, name := range []string{"node-base", "node-pulled"} {
+		// docker's filter takes a pattern.
+		if _, ok, err := o.Engine.ImageID(ctx, fmt.Sprintf("%s/%s:%s-*", repository, name, o.Kubernetes)); err == nil && ok {
+			return 2 * time.Second
+		}
+	}
+	// For a guess nobody waits long.
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if o.Origin == Registry || o.Origin == Auto && RegistryAnswers(ctx, o) == nil {
+		return time.Minute
+	}
+	return 15 * time.Minute
+}
+
+// RemoveLeftovers removes the build containers that killed runs of the
+// checkout, whose state is in stateDir, left in the engine. Nobody must be
+// building there.
+func RemoveLeftovers(ctx context.Context, e *engine.Engine, stateDir string) error {
+	left, err := e.List(ctx, buildLabel+"="+stateDir)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, c := range left {
+		ids = append(ids, c.ID)
+	}
+	return e.Remove(ctx, ids...)
 }
 
 // Bake adds the managers, by reference, to a node image, so that every node
@@ -113,7 +150,7 @@ func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Opti
 		return "", fmt.Errorf("the engine has no image %s; run `mage image:node`", base)
 	}
 	fmt.Fprintln(h, id)
-	for _, ref := range sortedKeys(managers) {
+	for _, ref := range slices.Sorted(maps.Keys(managers)) {
 		digest, err := managers[ref].ConfigName()
 		if err != nil {
 			return "", fmt.Errorf("digest of %s: %w", ref, err)
@@ -144,9 +181,13 @@ func (c *container) sh(ctx context.Context, script string) (string, error) {
 // derive runs a container of base with its container runtime up, lets change
 // work on it and commits it as ref.
 func derive(ctx context.Context, base, ref string, o Options, change func(*container) error) (err error) {
+	if err := RemoveLeftovers(ctx, o.Engine, o.StateDir); err != nil {
+		return fmt.Errorf("build %s: %w", ref, err)
+	}
 	// Privileged, so that the capability bounding set inside is that of nodes.
-	id, err := o.Engine.Run(ctx, "--privileged", "--network=none", "--label", "caslab.build="+ref,
-		"--entrypoint=sleep", base, "infinity")
+	sum := sha256.Sum256([]byte(o.StateDir + ref))
+	id, err := o.Engine.Run(ctx, "caslab-build-"+hex.EncodeToString(sum[:])[:12], "--privileged", "--network=none",
+		"--label", buildLabel+"="+o.StateDir, "--entrypoint=sleep", base, "infinity")
 	if err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
@@ -212,15 +253,6 @@ fi
 
 // pauseImage is the image that the runtime starts every pod with.
 const pauseImage = `sed -nE 's/^ *sandbox(_image)? *= *"([^"]+)".*/\2/p' /etc/containerd/config.toml | head -n 1`
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
 
 // fileDigest adds a file's name and content to h.
 func fileDigest(h io.Writer, path string) error {

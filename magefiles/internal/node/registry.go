@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -39,16 +41,20 @@ var nodeDigests = map[string]string{
 // fromRegistry pulls both images. It goes around the engine, whose own way to
 // a mirror would be the user's configuration to change.
 func fromRegistry(ctx context.Context, o Options) (Images, error) {
+	node, as := "kindest/node:"+o.Kubernetes, fmt.Sprintf("%s/node-pulled:%s-%s", repository, o.Kubernetes, o.Arch)
+	if digest, ok := nodeDigests[o.Kubernetes]; ok {
+		node = "kindest/node@" + digest
+		// Another pin is another image.
+		as += "-" + strings.TrimPrefix(digest, "sha256:")[:12]
+	} else {
+		o.progress("no digest of kindest/node:%s is pinned here: taking what the registry calls so", o.Kubernetes)
+	}
 	images := Images{
-		Node:                   fmt.Sprintf("%s/node-pulled:%s", repository, o.Kubernetes),
+		Node:                   as,
 		LoadBalancerRepository: balancerRepository,
 		LoadBalancerTag:        balancerTag,
 		Origin:                 Registry,
 		Why:                    "a registry has it",
-	}
-	node := "kindest/node:" + o.Kubernetes
-	if digest, ok := nodeDigests[o.Kubernetes]; ok {
-		node = "kindest/node@" + digest
 	}
 	for _, pull := range []struct{ from, as string }{
 		{node, images.Node},
@@ -81,7 +87,9 @@ func remoteImage(ctx context.Context, o Options, ref string) (v1.Image, error) {
 	if err := answers(ctx, parsed.Context().Registry); err != nil {
 		return nil, err
 	}
-	return remote.Image(parsed, remote.WithContext(ctx), remote.WithPlatform(v1.Platform{OS: "linux", Architecture: o.Arch}))
+	// A registry that wants a login gets that of `docker login`.
+	return remote.Image(parsed, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
+		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: o.Arch}))
 }
 
 // reference parses ref, moved to the mirror if there is one.

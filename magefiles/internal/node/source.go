@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -30,44 +32,112 @@ const (
 	cnidImage  = repository + "/cnid:v1"
 )
 
+// nodeComponents are the folders of magefiles/components that go into nodes.
+var nodeComponents = []string{"kubernetes", "containerd", "cni", "nodetools", "etcd", "coredns"}
+
 var kubernetesTools = []string{
 	"kubeadm", "kubectl", "kubelet", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler",
 }
 
-// fromSource builds both images here.
-func fromSource(ctx context.Context, o Options, why string) (Images, error) {
-	kind, err := moduleDir(ctx, o, kindModule)
+// CanBuild says what is missing to build the node image on this machine; nil
+// if nothing is, or if the image was built before.
+func CanBuild(ctx context.Context, o Options) error {
+	has := func(program string) bool {
+		_, err := o.Runner.Run(ctx, run.Cmd{Name: program, Args: []string{"--version"}})
+		return err == nil
+	}
+	cannot := canBuild(runtime.GOOS, os.Geteuid(), has)
+	if cannot == nil {
+		return nil
+	}
+	images, _, err := sourceImages(ctx, o)
 	if err != nil {
-		return Images{}, err
+		return errors.Join(cannot, err)
+	}
+	if have, err := haveAll(ctx, o, images.Node, images.LoadBalancer()); err != nil || have {
+		return err
+	}
+	return cannot
+}
+
+func canBuild(system string, user int, has func(program string) bool) error {
+	const cure = "set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer"
+	switch {
+	case system != "linux":
+		return fmt.Errorf("the node image is built on Debian and Ubuntu alone, and this is %s; %s", system, cure)
+	case user != 0:
+		return fmt.Errorf("building the node image takes root, for debootstrap; run the command as root, or %s", cure)
+	case !has("apt-get") && !has("debootstrap"):
+		return fmt.Errorf("building the node image takes debootstrap, which apt-get installs on Debian and Ubuntu, and neither is here; install debootstrap, or %s", cure)
+	}
+	return nil
+}
+
+// sourceImages names the images that are built here, and finds kind's files.
+func sourceImages(ctx context.Context, o Options) (images Images, kind string, err error) {
+	if kind, err = moduleDir(ctx, o, kindModule); err != nil {
+		return Images{}, "", err
 	}
 	id, err := sourceID(o, kind)
 	if err != nil {
-		return Images{}, fmt.Errorf("read the node image's inputs: %w", err)
+		return Images{}, "", fmt.Errorf("read the node image's inputs: %w", err)
 	}
-	images := Images{
+	return Images{
 		Node:                   fmt.Sprintf("%s/node-base:%s-%s", repository, o.Kubernetes, id),
 		LoadBalancerRepository: repository,
 		LoadBalancerTag:        id,
 		Origin:                 Source,
-		Why:                    why,
 		OwnNetwork:             true,
+	}, kind, nil
+}
+
+// fromSource builds both images here.
+func fromSource(ctx context.Context, o Options, why string) (Images, error) {
+	images, kind, err := sourceImages(ctx, o)
+	if err != nil {
+		return Images{}, err
 	}
+	images.Why = why
 	have, err := haveAll(ctx, o, images.Node, images.LoadBalancer())
 	if err != nil || have {
 		return images, err
 	}
 	rootfs := filepath.Join(o.StateDir, "node", "rootfs")
+	var bins map[string]string
 	// The root file system downloads while the compiler computes.
-	made := make(chan error, 1)
-	go func() { made <- ensureRootfs(ctx, o, rootfs) }()
-	bins, cerr := compile(ctx, o, id)
-	if err := errors.Join(<-made, cerr); err != nil {
+	err = together(ctx,
+		func(ctx context.Context) error { return ensureRootfs(ctx, o, rootfs) },
+		func(ctx context.Context) (err error) {
+			bins, err = compile(ctx, o, images.LoadBalancerTag)
+			return err
+		})
+	if err != nil {
 		return Images{}, err
 	}
 	if err := assemble(ctx, o, images, kind, rootfs, bins); err != nil {
 		return Images{}, err
 	}
 	return images, nil
+}
+
+// together runs two halves of one work at the same time. The first that fails
+// ends the other, and is the error.
+func together(ctx context.Context, first, second func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ended := make(chan struct{})
+	half := func(do func(context.Context) error) {
+		if err := do(ctx); err != nil {
+			cancel(err)
+		}
+	}
+	go func() {
+		defer close(ended)
+		half(first)
+	}()
+	half(second)
+	<-ended
+	return context.Cause(ctx)
 }
 
 func haveAll(ctx context.Context, o Options, refs ...string) (bool, error) {
@@ -109,8 +179,17 @@ func sourceID(o Options, kind string) (string, error) {
 	}
 	components := filepath.Join(o.Root, "magefiles", "components")
 	err := filepath.WalkDir(components, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
+		}
+		if d.IsDir() {
+			if filepath.Dir(path) == components && !slices.Contains(nodeComponents, d.Name()) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			return nil
 		}
 		return fileDigest(h, path)
 	})

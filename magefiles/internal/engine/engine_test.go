@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/run/runtest"
+)
+
+func captured(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestInfo(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker info", Stdout: captured(t, "info-20.10.json")}}}
+	info, err := New(fake).Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.ServerVersion != "20.10.24+dfsg1" || info.CgroupVersion != "1" || info.Arch() != "amd64" || info.OSType != "linux" || info.Rootless() || info.MemTotal == 0 {
+		t.Errorf("Info() = %+v", info)
+	}
+	if want := []string{"docker info --format {{json .}}"}; !slices.Equal(fake.Calls(), want) {
+		t.Errorf("ran %q, want %q", fake.Calls(), want)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]runtest.Answer{
+		"docker fails":              {Prefix: "docker info", Err: errors.New("exit status 1"), Stderr: "Cannot connect to the Docker daemon"},
+		"docker answers for nobody": {Prefix: "docker info", Stdout: `{"ServerErrors":["Cannot connect to the Docker daemon"]}`},
+		"there is no docker at all": {Prefix: "docker info", Err: errors.New(`exec: "docker": executable file not found in $PATH`)},
+	} {
+		_, err := New(&runtest.Fake{Answers: []runtest.Answer{answer}}).Info(t.Context())
+		var unreachable *UnreachableError
+		if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), "scripts/docker-engine.sh") {
+			t.Errorf("%s: %v; want an *UnreachableError that says what to type", name, err)
+		}
+	}
+}
+
+func TestArchAndRootless(t *testing.T) {
+	t.Parallel()
+	if got := (Info{Architecture: "aarch64"}).Arch(); got != "arm64" {
+		t.Errorf("aarch64 is %s", got)
+	}
+	if !(Info{SecurityOptions: []string{"name=seccomp,profile=default", "name=rootless"}}).Rootless() {
+		t.Error("a rootless engine was not seen")
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{
+		{Prefix: "docker ps", Stdout: "aaa\nbbb\n"},
+		{Prefix: "docker container inspect aaa bbb", Stdout: captured(t, "inspect-20.10.json")},
+	}}
+	list, err := New(fake).List(t.Context(), "io.x-k8s.kind.cluster=work-cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "docker ps --all --quiet --no-trunc --filter label=io.x-k8s.kind.cluster=work-cluster"; fake.Calls()[0] != want {
+		t.Errorf("ran %q, want %q", fake.Calls()[0], want)
+	}
+	if len(list) != 2 {
+		t.Fatalf("%d containers, want 2", len(list))
+	}
+	lb, node := list[0], list[1]
+	if lb.Name != "work-cluster-lb" || !lb.Running || lb.Ports["6443/tcp"] != "49154" || lb.Labels["io.x-k8s.kind.role"] != "external-load-balancer" {
+		t.Errorf("load balancer %+v", lb)
+	}
+	if node.Mounts["/caslab/owner"] != "/lab/.caslab/owner/work-cluster" || node.Running {
+		t.Errorf("node %+v", node)
+	}
+}
+
+func TestRunLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	gone := runtest.Answer{Prefix: "docker rm", Stderr: "Error: No such container: probe\n", Err: errors.New("exit status 1")}
+	fake := &runtest.Fake{Answers: []runtest.Answer{gone, {Prefix: "docker run", Stdout: "aaa\n"}}}
+	if id, err := New(fake).Run(t.Context(), "probe", "--privileged", "image"); err != nil || id != "aaa" {
+		t.Errorf("Run() = %q, %v", id, err)
+	}
+	want := []string{"docker rm --force --volumes probe", "docker run --detach --name probe --privileged image"}
+	if !slices.Equal(fake.Calls(), want) {
+		t.Errorf("ran %q, want %q", fake.Calls(), want)
+	}
+	// docker makes a container before it finds that it does not start.
+	fake = &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker rm"}, {Prefix: "docker run", Stderr: "unable to apply caps", Err: errors.New("exit status 126")}}}
+	if _, err := New(fake).Run(t.Context(), "probe", "image"); err == nil || !strings.Contains(err.Error(), "unable to apply caps") {
+		t.Errorf("Run() = %v", err)
+	}
+	if calls := fake.Calls(); calls[len(calls)-1] != "docker rm --force --volumes probe" {
+		t.Errorf("the container that did not start was left: %q", calls)
+	}
+}
+
+// hangs is an engine that accepts questions and answers none.
+type hangs struct{}
+
+func (hangs) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
+	<-ctx.Done()
+	return run.Result{}, &run.Error{Cmd: c, Err: context.Cause(ctx)}
+}
+
+func TestHangingEngine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		_, err := New(hangs{}).Info(t.Context())
+		var unreachable *UnreachableError
+		if !errors.As(err, &unreachable) || !strings.Contains(err.Error(), "no answer within 20s") || time.Since(start) > time.Minute {
+			t.Errorf("Info() = %v after %s; want an *UnreachableError that says the bound", err, time.Since(start))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := New(hangs{}).Info(ctx); !errors.Is(err, context.Canceled) || errors.As(err, new(*UnreachableError)) {
+			t.Errorf("Info() when cancelled = %v; want that it was", err)
+		}
+	})
+}
+
+func TestListOfNothingInspectsNothing(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker ps"}}}
+	if list, err := New(fake).List(t.Context(), "x"); err != nil || list != nil || len(fake.Calls()) != 1 {
+		t.Errorf("List() = %v, %v after %q", list, err, fake.Calls())
+	}
+}
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		stderr string
+		fails  bool
+	}{
+		"gone already":         {"Error: No such container: aaa\n", false},
+		"another removes it":   {"Error response from daemon: removal of container aaa is already in progress\n", false},
+		"one gone, one stuck":  {"Error: No such container: aaa\nError response from daemon: driver failed\n", true},
+		"the engine is broken": {"Error response from daemon: driver failed\n", true},
+	} {
+		fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker rm --force --volumes aaa", Stderr: tc.stderr, Err: errors.New("exit status 1")}}}
+		if err := New(fake).Remove(t.Context(), "aaa"); (err != nil) != tc.fails {
+			t.Errorf("%s: Remove() = %v", name, err)
+		}
+	}
+	fake := &runtest.Fake{}
+	if err := New(fake).Remove(t.Context()); err != nil || len(fake.Calls()) != 0 {
+		t.Errorf("Remove() of nothing = %v after %q", err, fake.Calls())
+	}
+}
+
+func TestCommitAndLoad(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker commit"}, {Prefix: "docker load"}}}
+	e := New(fake)
+	if err := e.Commit(t.Context(), "aaa", "caslab.local/node:x", `ENTRYPOINT ["/a"]`); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.LoadImages(t.Context(), map[string]v1.Image{"caslab.local/x:y": empty.Image}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`docker commit --change ENTRYPOINT ["/a"] aaa caslab.local/node:x`, "docker load --quiet"}
+	if !slices.Equal(fake.Calls(), want) {
+		t.Errorf("ran %q, want %q", fake.Calls(), want)
+	}
+}
+
+// TestRealEngine asks the engine of this machine, if there is one.
+func TestRealEngine(t *testing.T) {
+	t.Parallel()
+	e := New(run.Exec{})
+	info, err := e.Info(t.Context())
+	if err != nil {
+		t.Skipf("no engine: %v", err)
+	}
+	if info.ServerVersion == "" || info.NCPU == 0 || info.CgroupVersion == "" {
+		t.Errorf("Info() = %+v", info)
+	}
+	if _, ok, err := e.ImageID(t.Context(), "caslab.local/no-such-image:x"); ok || err != nil {
+		t.Errorf("ImageID() of nothing = %v, %v", ok, err)
+	}
+	if list, err := e.List(t.Context(), "caslab.no-such-label"); len(list) != 0 || err != nil {
+		t.Errorf("List() of nothing = %v, %v", list, err)
+	}
+}
+
+// FuzzParseContainers: whatever docker inspect prints is read or refused.
+func FuzzParseContainers(f *testing.F) {
+	data, err := os.ReadFile(filepath.Join("testdata", "inspect-20.10.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{string(data), "[]", "null", "{", `[null]`, `[{"Mounts":[{}],"NetworkSettings":{"Ports":{"6443/tcp":null,"1/tcp":[]}}}]`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		containers, err := parseContainers(data)
+		if err != nil && containers != nil {
+			t.Errorf("containers %v and the error %v", containers, err)
+		}
+		for _, c := range containers {
+			if c.Mounts == nil || c.Ports == nil {
+				t.Errorf("container %+v has a map that is nil", c)
+			}
+		}
+	})
+}
+
+// FuzzIsMissing: a complaint of anything else than a missing thing is kept.
+func FuzzIsMissing(f *testing.F) {
+	f.Add("Error: No such container: a\n")
+	f.Add("Error response from daemon: removal of container a is already in progress\n")
+	f.Add("Error: No such container: a\nError response from daemon: driver failed\n")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, output string) {
+		if !isMissing(&run.Error{Output: []byte(output)}) {
+			return
+		}
+		if !strings.Contains(strings.ToLower(output), "no such") && !strings.Contains(output, "already in progress") {
+			t.Errorf("isMissing(%q)", output)
+		}
+		if isMissing(&run.Error{Output: []byte("Error response from daemon: driver failed\n" + output)}) {
+			t.Errorf("isMissing hides a failure before %q", output)
+		}
+	})
+}

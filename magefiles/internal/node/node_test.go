@@ -1,0 +1,406 @@
+package node
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/mod/modfile"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/run/runtest"
+)
+
+// mirror serves a node image and a load balancer's for amd64 on loopback.
+func mirror(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(registry.New())
+	t.Cleanup(server.Close)
+	host := strings.TrimPrefix(server.URL, "http://")
+	for _, ref := range []string{"kindest/node:v1.99.0", "kindest/haproxy:" + balancerTag} {
+		img, err := random.Image(128, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := img.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.OS, config.Architecture = "linux", "amd64"
+		if img, err = mutate.ConfigFile(img, config); err != nil {
+			t.Fatal(err)
+		}
+		tag, err := name.NewTag(host + "/" + ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Write(tag, img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return host
+}
+
+func opts(fake *runtest.Fake) Options {
+	return Options{Kubernetes: "v1.99.0", Arch: "amd64", StateDir: "/lab/.caslab", Engine: engine.New(fake), Runner: fake}
+}
+
+func TestRegistryThroughAMirror(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}, {Prefix: "docker load"}}}
+	o := opts(fake)
+	o.Origin, o.Mirror = Registry, mirror(t)
+	said := ""
+	o.Progress = func(text string) { said += text + "\n" }
+	images, err := Base(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said, "no digest of kindest/node:v1.99.0 is pinned") {
+		t.Errorf("it said %q, and not that the version is not pinned", said)
+	}
+	if images.Origin != Registry || images.Node != "caslab.local/node-pulled:v1.99.0-amd64" || images.LoadBalancer() != "kindest/haproxy:"+balancerTag || images.OwnNetwork {
+		t.Errorf("Base() = %+v", images)
+	}
+	loads := 0
+	for _, call := range fake.Calls() {
+		if call == "docker load --quiet" {
+			loads++
+		}
+	}
+	if loads != 2 {
+		t.Errorf("%d images were loaded, want 2: %q", loads, fake.Calls())
+	}
+}
+
+func TestRegistryOfWhatIsThere(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:aa\n"}}}
+	o := opts(fake)
+	o.Origin, o.Mirror = Registry, "127.0.0.1:1" // nobody answers there
+	if _, err := Base(t.Context(), o); err != nil {
+		t.Errorf("images that are there were asked of the registry: %v", err)
+	}
+}
+
+func TestRegistryThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}}}
+	o := opts(fake)
+	o.Origin, o.Mirror = Registry, "127.0.0.1:1"
+	if _, err := Base(t.Context(), o); err == nil || !strings.Contains(err.Error(), "kindest/node:v1.99.0") {
+		t.Errorf("Base() = %v; want the image in it", err)
+	}
+}
+
+func TestAPinIsInTheTag(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:aa\n"}}}
+	o := opts(fake)
+	o.Origin, o.Kubernetes, o.Arch = Registry, "v1.36.1", "arm64"
+	images, err := Base(t.Context(), o)
+	if want := "caslab.local/node-pulled:v1.36.1-arm64-3489c7674813"; err != nil || images.Node != want {
+		t.Errorf("Base() = %+v, %v; want %s", images, err, want)
+	}
+}
+
+// TestAutoWithoutEither: no registry, and a machine that cannot build.
+func TestAutoWithoutEither(t *testing.T) {
+	t.Parallel()
+	// Neither apt-get nor debootstrap is known to this fake, nor the go command.
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}}}
+	o := opts(fake)
+	o.Origin, o.Mirror = Auto, "127.0.0.1:1"
+	_, err := Base(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "pull kindest/node:v1.99.0") || !strings.Contains(err.Error(), "NODE_IMAGE=registry") {
+		t.Errorf("Base() = %v; want the registry's error and what building takes", err)
+	}
+}
+
+func TestCanBuild(t *testing.T) {
+	t.Parallel()
+	all := func(string) bool { return true }
+	none := func(string) bool { return false }
+	for name, tc := range map[string]struct {
+		system string
+		user   int
+		has    func(string) bool
+		want   string
+	}{
+		"Debian as root":                  {"linux", 0, all, ""},
+		"a Mac":                           {"darwin", 0, all, "this is darwin"},
+		"not root":                        {"linux", 1000, all, "takes root"},
+		"Fedora":                          {"linux", 0, none, "takes debootstrap"},
+		"with debootstrap and no apt-get": {"linux", 0, func(p string) bool { return p == "debootstrap" }, ""},
+	} {
+		err := canBuild(tc.system, tc.user, tc.has)
+		if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "NODE_IMAGE=registry")) {
+			t.Errorf("%s: canBuild() = %v; want %q in it", name, err, tc.want)
+		}
+	}
+}
+
+func TestTogetherEndsWithTheFirstFailure(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	fails := func(context.Context) error { return boom }
+	waits := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	for range 2 {
+		if err := together(t.Context(), fails, waits); err != boom { //nolint:errorlint // that alone, not joined
+			t.Errorf("together() = %v, want boom alone", err)
+		}
+		fails, waits = waits, fails
+	}
+	if err := together(t.Context(), func(context.Context) error { return nil }, func(context.Context) error { return nil }); err != nil {
+		t.Errorf("together() = %v", err)
+	}
+}
+
+func TestUsually(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}}}
+	o := opts(fake)
+	o.Origin = Source
+	if got := Usually(t.Context(), o); got < time.Minute {
+		t.Errorf("building takes %s", got)
+	}
+	fake.Answers[0].Stdout = "sha256:aa\n"
+	if got := Usually(t.Context(), o); got > 10*time.Second {
+		t.Errorf("what is there takes %s", got)
+	}
+}
+
+func TestPinsAreDigests(t *testing.T) {
+	t.Parallel()
+	for version, digest := range nodeDigests {
+		if _, err := name.NewDigest("kindest/node@" + digest); err != nil {
+			t.Errorf("%s: %v", version, err)
+		}
+	}
+	if nodeDigests["v1.36.1"] == "" {
+		t.Error("the default Kubernetes is not pinned")
+	}
+}
+
+func TestBake(t *testing.T) {
+	t.Parallel()
+	manager, err := random.Image(128, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	managers := map[string]v1.Image{"example.com/manager:v1": manager}
+	answers := []runtest.Answer{
+		{Prefix: "docker image ls --quiet --no-trunc --filter reference=base:x", Stdout: "sha256:aa\n"},
+		{Prefix: "docker image ls"},
+		{Prefix: "docker run", Stdout: "ccc\n"},
+		{Prefix: "docker exec"},
+		{Prefix: "docker commit"},
+		{Prefix: "docker rm"},
+		{Prefix: "docker ps --all --quiet --no-trunc --filter label=caslab.build=/lab/.caslab", Stdout: "old\n"},
+		{Prefix: "docker container inspect old", Stdout: `[{"Id": "old"}]`},
+	}
+	fake := &runtest.Fake{Answers: answers}
+	ref, err := Bake(t.Context(), "base:x", managers, opts(fake))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(ref, "caslab.local/node:v1.99.0-") {
+		t.Errorf("Bake() = %s", ref)
+	}
+	calls := fake.Calls()
+	if want := "docker exec --interactive ccc ctr --namespace=k8s.io images import"; !slices.ContainsFunc(calls, func(c string) bool { return strings.HasPrefix(c, want) }) {
+		t.Errorf("no %q in %q", want, calls)
+	}
+	if last := calls[len(calls)-1]; last != "docker rm --force --volumes ccc" {
+		t.Errorf("the build container was left; last: %s", last)
+	}
+	if !slices.Contains(calls, "docker rm --force --volumes old") {
+		t.Errorf("the build container of a killed run was left: %q", calls)
+	}
+	t.Run("what exists is not made again", func(t *testing.T) {
+		fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:aa\n"}}}
+		if again, err := Bake(t.Context(), "base:x", managers, opts(fake)); err != nil || again != ref {
+			t.Errorf("Bake() = %s, %v; want %s", again, err, ref)
+		}
+	})
+	t.Run("another manager is another image", func(t *testing.T) {
+		other, err := random.Image(128, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Bake(t.Context(), "base:x", map[string]v1.Image{"example.com/manager:v1": other}, opts(&runtest.Fake{Answers: answers}))
+		if err != nil || got == ref {
+			t.Errorf("Bake() = %s, %v", got, err)
+		}
+	})
+	t.Run("a failure leaves no container", func(t *testing.T) {
+		broken := slices.Clone(answers)
+		broken[3].Err = errors.New("exit status 1")
+		fake := &runtest.Fake{Answers: broken}
+		if _, err := Bake(t.Context(), "base:x", managers, opts(fake)); err == nil {
+			t.Fatal("it succeeded")
+		}
+		calls := fake.Calls()
+		if last := calls[len(calls)-1]; last != "docker rm --force --volumes ccc" {
+			t.Errorf("the build container was left; last: %s", last)
+		}
+	})
+}
+
+func TestOverlay(t *testing.T) {
+	t.Parallel()
+	got, err := overlay([]byte(`module k8s.io/kubernetes
+
+go 1.25.0
+
+replace (
+	k8s.io/api => ./staging/src/k8s.io/api
+	k8s.io/kubelet => ./staging/src/k8s.io/kubelet
+	example.com/fork => example.com/theirs v1.0.0
+)
+`), "v1.35.4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"go 1.25.0", "k8s.io/kubernetes v1.35.4", "k8s.io/api => k8s.io/api v0.35.4", "k8s.io/kubelet => k8s.io/kubelet v0.35.4", "k8s.io/kubernetes/cmd/kubelet",
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(string(got), "staging") || strings.Contains(string(got), "theirs") {
+		t.Errorf("a replacement by a folder, or one that is none of the staging modules:\n%s", got)
+	}
+}
+
+func TestControlPlaneImages(t *testing.T) {
+	t.Parallel()
+	rootfs := t.TempDir()
+	f, err := os.Create(filepath.Join(rootfs, "iptables.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(tar.NewWriter(f).Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	bins := map[string]string{}
+	for _, bin := range []string{"etcd", "kube-proxy", "pause", "cnid"} {
+		bins[bin] = filepath.Join(rootfs, bin)
+		if err := os.WriteFile(bins[bin], []byte(bin), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := Options{Arch: "amd64"}
+	required := []string{"registry.k8s.io/etcd:3.6.8-0", "registry.k8s.io/kube-proxy:v1.36.1", "registry.k8s.io/pause:3.10"}
+	images, err := controlPlaneImages(o, rootfs, bins, required)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := slices.Sorted(maps.Keys(images)), append([]string{cnidImage}, required...); !slices.Equal(got, want) {
+		t.Errorf("images %v, want %v", got, want)
+	}
+	layers, err := images["registry.k8s.io/kube-proxy:v1.36.1"].Layers()
+	if err != nil || len(layers) != 2 {
+		t.Errorf("kube-proxy has %d layers, %v; want iptables and itself", len(layers), err)
+	}
+	config, err := images["registry.k8s.io/etcd:3.6.8-0"].ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// kubeadm's manifest of etcd starts "etcd", by name.
+	if !strings.Contains(strings.Join(config.Config.Env, " "), "PATH=") || !strings.Contains(config.Config.Env[0], "/usr/local/bin") {
+		t.Errorf("etcd's environment is %q", config.Config.Env)
+	}
+	if _, err := controlPlaneImages(o, rootfs, bins, []string{"registry.k8s.io/new-thing:v1"}); err == nil || !strings.Contains(err.Error(), "new-thing") {
+		t.Errorf("an image that nobody builds: %v", err)
+	}
+}
+
+func TestSourceIDCoversTheInputs(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	script := filepath.Join(root, "scripts", "node-rootfs.sh")
+	sum := filepath.Join(root, "magefiles", "components", "etcd", "go.sum")
+	for _, path := range []string{script, sum} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("one"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := func(o Options) string {
+		o.Root = root
+		got, err := sourceID(o, "/mod/kind@v0.33.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	first := id(Options{Kubernetes: "v1.36.1", Arch: "amd64"})
+	if id(Options{Kubernetes: "v1.36.1", Arch: "amd64"}) != first {
+		t.Error("the same inputs give two IDs")
+	}
+	if id(Options{Kubernetes: "v1.35.4", Arch: "amd64"}) == first || id(Options{Kubernetes: "v1.36.1", Arch: "arm64"}) == first {
+		t.Error("another version or architecture gives the same ID")
+	}
+	// What is compiled for this machine, and tests, are not in the image.
+	for _, path := range []string{"delve/go.sum", "etcd/main_test.go"} {
+		before := id(Options{})
+		path = filepath.Join(root, "magefiles", "components", filepath.FromSlash(path))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("x"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if id(Options{}) != before {
+			t.Errorf("%s changes the ID", path)
+		}
+	}
+	for _, path := range []string{script, sum} {
+		before := id(Options{})
+		if err := os.WriteFile(path, []byte("two"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if id(Options{}) == before {
+			t.Errorf("%s changed and the ID did not", path)
+		}
+	}
+}
+
+// FuzzOverlay: any go.mod of Kubernetes gives one that can be read, without
+// folders, or an error.
+func FuzzOverlay(f *testing.F) {
+	f.Add("module k8s.io/kubernetes\n\ngo 1.25.0\n\nreplace k8s.io/api => ./staging/src/k8s.io/api\n", "v1.35.4")
+	f.Add("module k8s.io/kubernetes\n", "v1.35.4") // no go line
+	f.Add("module k8s.io/kubernetes\n\ngo 1.25.0\n", "banana")
+	f.Add("", "")
+	f.Fuzz(func(t *testing.T, upstream, version string) {
+		got, err := overlay([]byte(upstream), version)
+		if err != nil {
+			return
+		}
+		mod, err := modfile.Parse("go.mod", got, nil)
+		if err != nil {
+			t.Fatalf("overlay(%q, %q) cannot be read: %v\n%s", upstream, version, err, got)
+		}
+		for _, r := range mod.Replace {
+			if r.New.Version == "" {
+				t.Errorf("overlay(%q, %q) replaces %s by the folder %s", upstream, version, r.Old.Path, r.New.Path)
+			}
+		}
+	})
+}
