@@ -36,8 +36,8 @@ type ClusterAPI struct {
 }
 
 var (
-	v0_4  = version.Must(version.NewSemver("0.4.0"))
-	v1_14 = version.Must(version.NewSemver("1.14.0-0"))
+	v0_4  = version.Must(version.NewSemver("0.4.0-beta.0"))
+	v1_14 = version.Must(version.NewSemver("1.14.0-beta.1"))
 )
 
 // Requests are the builds of the managers and of clusterctl, by program. Where

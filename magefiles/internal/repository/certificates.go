@@ -76,7 +76,10 @@ func (a *authority) keep(name string, dnsNames, organizations []string) (pair, e
 
 func (a *authority) serves(p pair, dnsNames []string) bool {
 	cert, _, err := p.parse()
-	if err != nil || !slices.Equal(cert.DNSNames, dnsNames) || a.now().Add(renewal).After(cert.NotAfter) {
+	if err != nil || !slices.Equal(cert.DNSNames, dnsNames) {
+		return false
+	}
+	if now := a.now(); now.Before(cert.NotBefore) || now.Add(renewal).After(cert.NotAfter) {
 		return false
 	}
 	return a.cert == nil || cert.CheckSignatureFrom(a.cert) == nil
@@ -144,9 +147,11 @@ func (p pair) parse() (*x509.Certificate, *ecdsa.PrivateKey, error) {
 
 // replaceCertManager returns the objects with a Secret in the place of every
 // Certificate, without Issuers, and with the authority wherever cert-manager
-// would have injected its own.
+// would have injected its own. Deployments come last: clusterctl creates
+// objects in their order, and a pod that starts before its Secret is there
+// waits for kubelet's next try.
 func (a *authority) replaceCertManager(objects []map[string]any) ([]map[string]any, error) {
-	var kept []map[string]any
+	var kept, deployments []map[string]any
 	for _, object := range objects {
 		if group, _, _ := strings.Cut(text(object, "apiVersion"), "/"); group == "cert-manager.io" {
 			if kind(object) != "Certificate" {
@@ -159,10 +164,14 @@ func (a *authority) replaceCertManager(objects []map[string]any) ([]map[string]a
 			kept = append(kept, secret)
 			continue
 		}
+		if kind(object) == "Deployment" {
+			deployments = append(deployments, object)
+			continue
+		}
 		a.inject(object)
 		kept = append(kept, object)
 	}
-	return kept, nil
+	return append(kept, deployments...), nil
 }
 
 // secret is what cert-manager would have made of a Certificate.

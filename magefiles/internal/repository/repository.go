@@ -6,7 +6,9 @@ package repository
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +30,7 @@ type Provider struct {
 	Program string
 	// Image is the reference that the provider's manager runs.
 	Image string
-	// Namespace holds the provider's Deployments.
+	// Namespace holds the Deployment of the provider's controllers.
 	Namespace string
 
 	label, root, file string
@@ -58,17 +60,30 @@ type Repository struct {
 	Providers []Provider
 }
 
-// devTag is the tag that releases before v1.0 give the images of their Docker
+// devTag is the tag that releases before v0.4 give the image of their Docker
 // provider, whatever the release.
 const devTag = ":dev"
 
+// webhookNamespace is where releases before v0.4 run the webhooks of all
+// providers, in Deployments of their own.
+const webhookNamespace = "capi-webhook-system"
+
+// metadataV0_3 stands in for the metadata.yaml that trees have from v0.3.17 on.
+const metadataV0_3 = `apiVersion: clusterctl.cluster.x-k8s.io/v1alpha3
+kind: Metadata
+releaseSeries:
+- {major: 0, minor: 3, contract: v1alpha3}
+`
+
+// The first versions of a layout, by upstream's tags.
 var (
-	v0_4  = version.Must(version.NewSemver("0.4.0"))
-	v1_14 = version.Must(version.NewSemver("1.14.0-0"))
+	v0_3_17 = version.Must(version.NewSemver("0.3.17"))
+	v0_4    = version.Must(version.NewSemver("0.4.0-beta.0"))
+	v1_14   = version.Must(version.NewSemver("1.14.0-beta.1"))
 )
 
 // providers lists the four providers with their kustomize roots, which moved
-// with the tags v0.4.0 and v1.14.0.
+// twice.
 func providers(v *version.Version) []Provider {
 	core, config := filepath.Join("config", "default"), filepath.Join("config", "default")
 	switch {
@@ -101,6 +116,9 @@ func Write(ctx context.Context, o Options) (*Repository, error) {
 		Providers:  providers(o.Version),
 	}
 	metadata, err := os.ReadFile(filepath.Join(o.Tree, "metadata.yaml"))
+	if errors.Is(err, fs.ErrNotExist) && o.Version.LessThan(v0_3_17) {
+		metadata, err = []byte(metadataV0_3), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the release series of Cluster API: %w", err)
 	}
@@ -178,7 +196,9 @@ func render(tree, tag string, p *Provider, ca *authority) ([]byte, error) {
 	}
 	for _, object := range objects {
 		if kind(object) == "Deployment" {
-			p.Namespace = text(object, "metadata", "namespace")
+			if namespace := text(object, "metadata", "namespace"); namespace != webhookNamespace {
+				p.Namespace = namespace
+			}
 			setImages(object, tag, p)
 		}
 	}
@@ -226,7 +246,10 @@ func asMap(r *resource.Resource) (map[string]any, error) {
 func setImages(deployment map[string]any, tag string, p *Provider) {
 	containers, _ := field(deployment, "spec", "template", "spec", "containers").([]any)
 	for _, c := range containers {
-		container, _ := c.(map[string]any)
+		container, ok := c.(map[string]any)
+		if !ok {
+			continue
+		}
 		repository := withoutTag(text(container, "image"))
 		if name := repository[strings.LastIndex(repository, "/")+1:]; strings.HasPrefix(name, p.Program) {
 			p.Image = repository + ":" + tag

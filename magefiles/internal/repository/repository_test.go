@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,12 @@ import (
 	"time"
 
 	version "github.com/hashicorp/go-version"
+	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	clusterctlv1 "sigs.k8s.io/cluster-api/cmd/clusterctl/api/v1alpha3"
+	"sigs.k8s.io/cluster-api/cmd/clusterctl/client"
+	"sigs.k8s.io/cluster-api/cmd/clusterctl/client/config"
+	ctlrepository "sigs.k8s.io/cluster-api/cmd/clusterctl/client/repository"
 )
 
 const release = "v1.14.2"
@@ -29,7 +35,8 @@ func realTree(t *testing.T) string {
 		cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "GOFLAGS=-mod=mod")
 		out, err := cmd.Output()
 		if err != nil {
-			t.Skipf("the Go module proxy does not answer: %v", err)
+			// The reason is on standard output, in JSON.
+			t.Skipf("%s %s is neither in the module cache nor to be had: %v: %s", module, release, err, out)
 		}
 		var info struct{ Dir string }
 		if err := json.Unmarshal(out, &info); err != nil {
@@ -162,6 +169,176 @@ func TestRealRelease(t *testing.T) {
 	})
 }
 
+// clusterctl keeps its configuration in a variable of the process: the tests
+// that load it do not run in parallel.
+func loadConfig(t *testing.T, path string) config.Client {
+	t.Helper()
+	c, err := config.New(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func releaseSeries(t *testing.T, repo *Repository, p Provider) *clusterctlv1.ReleaseSeries {
+	t.Helper()
+	c := loadConfig(t, repo.ConfigPath)
+	provider, err := c.Providers().Get(p.Name, clusterctlv1.ProviderType(p.Type))
+	if err != nil {
+		t.Fatal(err)
+	}
+	local, err := ctlrepository.New(t.Context(), provider, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata, err := local.Metadata(repo.Version).Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return metadata.GetReleaseSeriesForVersion(utilversion.MustParseSemantic(repo.Version))
+}
+
+func TestClusterctlReadsIt(t *testing.T) {
+	t.Setenv("EXP_MACHINE_POOL", "false")
+	dir := t.TempDir()
+	repo := writeRelease(t, realTree(t), dir, false, time.Now())
+	ctl, err := client.New(t.Context(), repo.ConfigPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range repo.Providers {
+		if series := releaseSeries(t, repo, p); series == nil || series.Contract != "v1beta2" {
+			t.Errorf("%s is of the release series %v", p.label, series)
+		}
+		c, err := ctl.GetProviderComponents(t.Context(), p.Name, clusterctlv1.ProviderType(p.Type), client.ComponentsOptions{Version: repo.Version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if images := c.Images(); len(images) != 1 || images[0] != p.Image {
+			t.Errorf("%s runs %v, want %s alone", p.label, images, p.Image)
+		}
+		if c.TargetNamespace() != p.Namespace {
+			t.Errorf("%s goes to the namespace %s, not %s", p.label, c.TargetNamespace(), p.Namespace)
+		}
+		// clusterctl creates objects in this order.
+		created := map[string]bool{}
+		for _, o := range c.Objs() {
+			switch o.GetKind() {
+			case "Secret":
+				created[o.GetNamespace()+"/"+o.GetName()] = true
+				if _, moves := o.GetLabels()[clusterctlv1.ClusterctlMoveLabel]; moves || len(o.GetOwnerReferences()) > 0 {
+					t.Errorf("clusterctl would move the Secret %s", o.GetName())
+				}
+			case "Deployment":
+				volumes, _ := field(o.Object, "spec", "template", "spec", "volumes").([]any)
+				if len(volumes) == 0 {
+					t.Errorf("%s mounts nothing", p.label)
+				}
+				for _, v := range volumes {
+					volume, _ := v.(map[string]any)
+					if secret := text(volume, "secret", "secretName"); secret != "" && !created[o.GetNamespace()+"/"+secret] {
+						t.Errorf("%s mounts %s, which does not exist yet", p.label, secret)
+					}
+				}
+				data, err := json.Marshal(o.Object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Contains(data, []byte("MachinePool=false")) || bytes.Contains(data, []byte("${")) {
+					t.Errorf("%s: variables are not filled in", p.label)
+				}
+			}
+		}
+	}
+	certManager, err := loadConfig(t, repo.ConfigPath).CertManager().Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !certManager.ExternallyProvisioned() {
+		t.Error("clusterctl would install cert-manager")
+	}
+}
+
+func TestMetadataOfTreesWithout(t *testing.T) {
+	write := func(v string) (*Repository, error) {
+		tree := smallTree(t, v, "example.com/PROGRAM:dev")
+		if err := os.Remove(filepath.Join(tree, "metadata.yaml")); err != nil {
+			t.Fatal(err)
+		}
+		return Write(t.Context(), Options{Tree: tree, Version: version.Must(version.NewSemver(v)), Dir: t.TempDir()})
+	}
+	repo, err := write("0.3.16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range repo.Providers {
+		if series := releaseSeries(t, repo, p); series == nil || series.Contract != "v1alpha3" {
+			t.Errorf("%s is of the release series %v", p.label, series)
+		}
+	}
+	if _, err := write("0.3.17"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("v0.3.17, whose tree has metadata.yaml, without it: %v", err)
+	}
+}
+
+func TestKeptCertificates(t *testing.T) {
+	t.Parallel()
+	const name, host = "serving", "a.b.svc"
+	start := time.Now()
+	for what, tc := range map[string]struct {
+		spoil   func(dir string) error
+		after   time.Duration
+		host    string
+		renewed bool
+	}{
+		"nothing changed": {after: time.Hour, host: host},
+		"another name":    {host: "c.b.svc", renewed: true},
+		"near its end":    {after: lifetime - renewal + time.Hour, host: host, renewed: true},
+		"not valid yet":   {after: -2 * time.Hour, host: host, renewed: true},
+		"its key is gone": {spoil: func(dir string) error { return os.Remove(filepath.Join(dir, name+".key")) }, host: host, renewed: true},
+		"cut short":       {spoil: func(dir string) error { return os.Truncate(filepath.Join(dir, name+".crt"), 100) }, host: host, renewed: true},
+		"the key of another one": {spoil: func(dir string) error {
+			return os.Rename(filepath.Join(dir, "ca.key"), filepath.Join(dir, name+".key"))
+		}, host: host, renewed: true},
+		"its authority is gone": {spoil: func(dir string) error { return os.Remove(filepath.Join(dir, "ca.crt")) }, host: host, renewed: true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			open := func(now time.Time, host string) (*authority, pair) {
+				a, err := openAuthority(dir, func() time.Time { return now })
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := a.keep(name, []string{host}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a, p
+			}
+			_, before := open(start, host)
+			if tc.spoil != nil {
+				if err := tc.spoil(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a, after := open(start.Add(tc.after), tc.host)
+			if renewed := !bytes.Equal(before.cert, after.cert); renewed != tc.renewed {
+				t.Errorf("renewed: %t, want %t", renewed, tc.renewed)
+			}
+			cert, _, err := after.parse()
+			if err != nil {
+				t.Fatal(err)
+			}
+			roots := x509.NewCertPool()
+			roots.AddCert(a.cert)
+			if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: tc.host, CurrentTime: start.Add(tc.after)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // verifyWebhooks checks that every webhook that the API server will call
 // presents, by the Secret of its service, a certificate that the webhook's
 // bundle verifies for the service's name. It returns how many there are.
@@ -237,7 +414,8 @@ func snapshot(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// smallTree has one manager in every root, with an image as given.
+// smallTree has one manager in every root, with an image as given; before v0.4
+// a second one, for webhooks, as releases had then.
 func smallTree(t *testing.T, v, image string) string {
 	t.Helper()
 	tree := t.TempDir()
@@ -245,7 +423,7 @@ func smallTree(t *testing.T, v, image string) string {
 	for _, p := range providers(version.Must(version.NewSemver(v))) {
 		name := strings.ReplaceAll(image, "PROGRAM", p.Program)
 		files[filepath.Join(p.root, "kustomization.yaml")] = "resources: [manager.yaml]\n"
-		files[filepath.Join(p.root, "manager.yaml")] = `apiVersion: apps/v1
+		manager := `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: manager, namespace: system}
 spec:
@@ -257,6 +435,10 @@ spec:
       - {name: proxy, image: example.com/kube-rbac-proxy:v0.4.1, imagePullPolicy: Always}
       - {name: manager, image: "` + name + `", imagePullPolicy: Always}
 `
+		if strings.HasPrefix(v, "0.3.") {
+			manager += "---\n" + strings.Replace(manager, "namespace: system", "namespace: capi-webhook-system", 1)
+		}
+		files[filepath.Join(p.root, "manager.yaml")] = manager
 	}
 	for name, content := range files {
 		path := filepath.Join(tree, name)
@@ -273,10 +455,12 @@ spec:
 func TestImagesByLayoutAndTag(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ version, image, want string }{
-		"oldest, the seed's tag stays": {"0.3.5", "gcr.io/k8s-staging-capi-docker/PROGRAM-amd64:dev", "gcr.io/k8s-staging-capi-docker/capd-manager-amd64:dev"},
-		"one root for all":             {"1.13.5", "gcr.io/k8s-staging-cluster-api/PROGRAM:main", "gcr.io/k8s-staging-cluster-api/capd-manager:v1.13.5"},
-		"a registry with a port":       {"1.14.2", "localhost:5000/PROGRAM", "localhost:5000/capd-manager:v1.14.2"},
-		"a digest":                     {"1.14.2", "example.com/PROGRAM@sha256:00", "example.com/capd-manager:v1.14.2"},
+		"oldest, its tag stays":           {"0.3.5", "gcr.io/k8s-staging-capi-docker/PROGRAM:dev", "gcr.io/k8s-staging-capi-docker/capd-manager:dev"},
+		"after upstream's make, the seed": {"0.3.5", "gcr.io/k8s-staging-capi-docker/PROGRAM-amd64:dev", "gcr.io/k8s-staging-capi-docker/capd-manager-amd64:dev"},
+		"a first beta, new layout":        {"0.4.0-beta.0", "gcr.io/k8s-staging-cluster-api/PROGRAM:master", "gcr.io/k8s-staging-cluster-api/capd-manager:v0.4.0-beta.0"},
+		"one root for all":                {"1.13.5", "gcr.io/k8s-staging-cluster-api/PROGRAM:main", "gcr.io/k8s-staging-cluster-api/capd-manager:v1.13.5"},
+		"a registry with a port":          {"1.14.2", "localhost:5000/PROGRAM", "localhost:5000/capd-manager:v1.14.2"},
+		"a digest":                        {"1.14.2", "example.com/PROGRAM@sha256:00", "example.com/capd-manager:v1.14.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -288,6 +472,9 @@ func TestImagesByLayoutAndTag(t *testing.T) {
 			if got := repo.Providers[3].Image; got != tc.want {
 				t.Errorf("the Docker provider runs %s, want %s", got, tc.want)
 			}
+			if got := repo.Providers[3].Namespace; got != "system" {
+				t.Errorf("the Docker provider's controllers are in %s", got)
+			}
 			data, err := os.ReadFile(filepath.Join(dir, "infrastructure-docker", repo.Version, repo.Providers[3].file))
 			if err != nil {
 				t.Fatal(err)
@@ -296,6 +483,18 @@ func TestImagesByLayoutAndTag(t *testing.T) {
 				t.Errorf("the other container's image changed, or something is always pulled:\n%s", data)
 			}
 		})
+	}
+}
+
+func TestRootsMovedWithUpstreamsTags(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[string]string{
+		"0.3.25": "config", "0.4.0-beta.0": "config/default", "1.13.5": "config/default",
+		"1.14.0-beta.0": "config/default", "1.14.0-beta.1": "core/config/default", "1.14.2": "core/config/default",
+	} {
+		if got := filepath.ToSlash(providers(version.Must(version.NewSemver(v)))[0].root); got != want {
+			t.Errorf("the core provider of v%s is in %s, want %s", v, got, want)
+		}
 	}
 }
 
@@ -316,4 +515,67 @@ func TestBadTrees(t *testing.T) {
 	if err := write(ctx, smallTree(t, "1.14.2", "example.com/PROGRAM:x")); err == nil {
 		t.Error("a cancelled Write succeeded")
 	}
+}
+
+// FuzzWithoutTag: what is left of a reference is its beginning, and has no
+// digest.
+func FuzzWithoutTag(f *testing.F) {
+	f.Add("gcr.io/k8s-staging-cluster-api/capd-manager-amd64:dev")
+	f.Add("localhost:5000/manager")
+	f.Add("localhost:5000/manager:v1@sha256:00")
+	f.Add(":")
+	f.Add("")
+	f.Fuzz(func(t *testing.T, ref string) {
+		got := withoutTag(ref)
+		if !strings.HasPrefix(ref, got) || strings.Contains(got, "@") {
+			t.Errorf("withoutTag(%q) = %q", ref, got)
+		}
+	})
+}
+
+// FuzzSetImages: a Deployment of any shape is survived, and only the manager's
+// image is changed.
+func FuzzSetImages(f *testing.F) {
+	f.Add(`{"spec":{"template":{"spec":{"containers":[{"image":"gcr.io/x/capd-manager-amd64:dev"},{"image":"other:v1"}]}}}}`)
+	f.Add(`{"spec":{"template":{"spec":{"containers":[null, 1, {"image": 7}]}}}}`)
+	f.Add(`{"spec":{"template":{"spec":{"containers":{}}}}}`)
+	f.Add(`{}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var deployment map[string]any
+		if json.Unmarshal([]byte(text), &deployment) != nil {
+			return
+		}
+		p := &Provider{Program: "capd-manager"}
+		setImages(deployment, "v9.9.9", p)
+		if p.Image != "" && !strings.HasSuffix(p.Image, ":v9.9.9") && !strings.HasSuffix(p.Image, devTag) {
+			t.Errorf("the manager's image is %q", p.Image)
+		}
+	})
+}
+
+// FuzzPair: files that are no certificate and key are refused.
+func FuzzPair(f *testing.F) {
+	a, err := openAuthority(f.TempDir(), time.Now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := a.issue("x", []string{"x.svc"}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	other, err := a.issue("y", []string{"y.svc"}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.cert, good.key)
+	f.Add(good.cert, other.key)
+	f.Add(good.key, good.cert)
+	f.Add(good.cert[:len(good.cert)/2], good.key)
+	f.Add([]byte(nil), []byte(nil))
+	f.Fuzz(func(t *testing.T, cert, key []byte) {
+		c, k, err := pair{cert: cert, key: key}.parse()
+		if err == nil && !k.PublicKey.Equal(c.PublicKey) {
+			t.Error("a key of another certificate was taken")
+		}
+	})
 }
