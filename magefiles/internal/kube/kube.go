@@ -5,6 +5,7 @@ package kube
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +13,12 @@ import (
 	"path/filepath"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -55,11 +58,15 @@ func Open(path string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", path, err)
 	}
-	return &Client{
-		dynamic:   dynamicClient,
-		discovery: discoveryClient,
-		mapper:    restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discoveryClient)),
-	}, nil
+	c := New(dynamicClient, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discoveryClient)))
+	c.discovery = discoveryClient
+	return c, nil
+}
+
+// New returns a client of what dynamic reaches and mapper knows; it cannot be
+// asked whether the API server is ready.
+func New(dynamic dynamic.Interface, mapper meta.ResettableRESTMapper) *Client {
+	return &Client{dynamic: dynamic, mapper: mapper}
 }
 
 type noWarnings struct{}
@@ -103,8 +110,8 @@ func Decode(data []byte) ([]*unstructured.Unstructured, error) {
 }
 
 // Apply applies every object of a YAML stream on the server's side, again and
-// again until it is accepted or ctx is done: its kind or a webhook may just be
-// coming up.
+// again until it is accepted, refused for good, or ctx is done: its kind or a
+// webhook may just be coming up.
 func (c *Client) Apply(ctx context.Context, manifest []byte) error {
 	objects, err := Decode(manifest)
 	if err != nil {
@@ -131,8 +138,17 @@ func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) e
 		resource = c.dynamic.Resource(mapping.Resource).Namespace(object.GetNamespace())
 	}
 	_, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
+		return &permanentError{err}
+	}
 	return err
 }
+
+// permanentError is an answer that asking again will not change.
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
 
 // Get returns one object, given as in `kubectl get GROUP.KIND NAME`.
 func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (*unstructured.Unstructured, error) {
@@ -141,6 +157,44 @@ func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name
 		return nil, err
 	}
 	return c.dynamic.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+}
+
+// Create makes an object that is not there yet.
+func (c *Client) Create(ctx context.Context, object *unstructured.Unstructured) error {
+	resource, err := c.resource(object.GroupVersionKind().GroupKind())
+	if err != nil {
+		return err
+	}
+	resource.Version = object.GroupVersionKind().Version
+	_, err = c.dynamic.Resource(resource).Namespace(object.GetNamespace()).Create(ctx, object, metav1.CreateOptions{FieldManager: manager})
+	return err
+}
+
+// Patch merges a patch into an object.
+func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, name string, patch map[string]any) error {
+	resource, err := c.resource(kind)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(patch)
+	if err != nil {
+		return fmt.Errorf("write the patch of %s %s: %w", kind.Kind, name, err)
+	}
+	_, err = c.dynamic.Resource(resource).Namespace(namespace).Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: manager})
+	if err != nil {
+		return fmt.Errorf("change the %s %s: %w", kind.Kind, name, err)
+	}
+	return nil
+}
+
+// Delete deletes an object, and what it owns after it.
+func (c *Client) Delete(ctx context.Context, kind schema.GroupKind, namespace, name string) error {
+	resource, err := c.resource(kind)
+	if err != nil {
+		return err
+	}
+	background := metav1.DeletePropagationBackground
+	return c.dynamic.Resource(resource).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
 }
 
 // List returns the objects of a kind in a namespace, or in all if it is empty.
@@ -166,13 +220,16 @@ func (c *Client) resource(kind schema.GroupKind) (schema.GroupVersionResource, e
 	return mapping.Resource, nil
 }
 
-// retry calls try until it succeeds or ctx is done, and then says what was
-// waited for and why it failed last.
+// retry calls try until it succeeds, fails for good or ctx is done, and then
+// says what was waited for and why it failed last.
 func retry(ctx context.Context, what string, try func() error) error {
 	for {
 		err := try()
 		if err == nil {
 			return nil
+		}
+		if permanent := new(permanentError); errors.As(err, &permanent) {
+			return fmt.Errorf("wanted %s: %w", what, err)
 		}
 		select {
 		case <-ctx.Done():

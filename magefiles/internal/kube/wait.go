@@ -77,7 +77,17 @@ func (c *Client) watch(ctx context.Context, kind schema.GroupKind, namespace str
 		return false, fmt.Errorf("watch %s: %w", resource.Resource, err)
 	}
 	defer watcher.Stop()
-	for event := range watcher.ResultChan() {
+	for {
+		var event watch.Event
+		select {
+		case <-ctx.Done():
+			return false, nil
+		case e, open := <-watcher.ResultChan():
+			if !open {
+				return false, nil
+			}
+			event = e
+		}
 		object, ok := event.Object.(*unstructured.Unstructured)
 		if !ok {
 			return false, fmt.Errorf("watch %s: %v", resource.Resource, event.Object)
@@ -94,7 +104,6 @@ func (c *Client) watch(ctx context.Context, kind schema.GroupKind, namespace str
 			return true, nil
 		}
 	}
-	return false, nil
 }
 
 func key(o *unstructured.Unstructured) string { return o.GetNamespace() + "/" + o.GetName() }
