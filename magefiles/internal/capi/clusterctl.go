@@ -16,7 +16,7 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Clusterctl drives providers and moves objects. Releases whose contract the
+// Clusterctl drives providers, moves objects and describes them. Releases whose contract the
 // library no longer speaks will need another implementation.
 type Clusterctl interface {
 	// Init installs those of the four providers that the cluster lacks, at
@@ -24,6 +24,8 @@ type Clusterctl interface {
 	Init(ctx context.Context, kubeconfig, version string) error
 	// Move moves the Cluster API objects of a namespace to another cluster.
 	Move(ctx context.Context, from, to, namespace string) error
+	// Describe returns the tree of a cluster, root first.
+	Describe(ctx context.Context, kubeconfig, namespace, name string) ([]Described, error)
 }
 
 // library is clusterctl as a Go library.

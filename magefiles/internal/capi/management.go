@@ -9,6 +9,8 @@ import (
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	"sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/log"
+
+	"caslab/magefiles/internal/kube"
 )
 
 // Management is the kind cluster that Cluster API starts in.
@@ -27,6 +29,10 @@ type Management struct {
 func (m Management) provider() *cluster.Provider {
 	return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(logger{m.Progress}))
 }
+
+// readyWithin is how long a node may take to be Ready that was just made,
+// perhaps while compilers have the processors.
+const readyWithin = 4 * time.Minute
 
 // Create makes the cluster and waits until its node is Ready. kind knows no
 // context: when ctx is done Create returns at once, and what kind is still
@@ -52,7 +58,8 @@ func (m Management) Create(ctx context.Context) error {
 		created <- m.provider().Create(m.Name,
 			cluster.CreateWithV1Alpha4Config(config),
 			cluster.CreateWithKubeconfigPath(m.Kubeconfig),
-			cluster.CreateWithWaitForReady(2*time.Minute),
+			// kind's own wait ends with a warning alone.
+			cluster.CreateWithWaitForReady(0),
 			cluster.CreateWithDisplayUsage(false),
 			cluster.CreateWithDisplaySalutation(false),
 			cluster.CreateWithRetain(true),
@@ -63,10 +70,20 @@ func (m Management) Create(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("create the management cluster %s with kind: %w", m.Name, err)
 		}
-		return nil
+		return m.waitReady(ctx)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+func (m Management) waitReady(ctx context.Context) error {
+	client, err := kube.Open(m.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not within %s", readyWithin))
+	defer cancel()
+	return WaitNodes(ctx, client, 1, m.Progress)
 }
 
 // Delete removes the cluster; one that is not there is no error.

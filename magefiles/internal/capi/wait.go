@@ -3,10 +3,12 @@ package capi
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -22,6 +24,7 @@ var (
 	Providers          = schema.GroupKind{Group: "clusterctl.cluster.x-k8s.io", Kind: "Provider"}
 	Deployments        = schema.GroupKind{Group: "apps", Kind: "Deployment"}
 	Nodes              = schema.GroupKind{Kind: "Node"}
+	Pods               = schema.GroupKind{Kind: "Pod"}
 	Secrets            = schema.GroupKind{Kind: "Secret"}
 	definitions        = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
 )
@@ -71,6 +74,34 @@ func WaitProviders(ctx context.Context, c *kube.Client, namespaces []string, pro
 	}, progress)
 }
 
+// Versions are what a cluster runs; empty where it is not there yet.
+type Versions struct{ ClusterAPI, Kubernetes string }
+
+// Installed reads the version of Cluster API from clusterctl's inventory and
+// that of Kubernetes from the control plane's machine.
+func Installed(ctx context.Context, c *kube.Client, namespace string) (Versions, error) {
+	var have Versions
+	providers, err := c.List(ctx, Providers, "")
+	if err != nil && !meta.IsNoMatchError(err) {
+		return have, fmt.Errorf("look for installed providers: %w", err)
+	}
+	for i := range providers {
+		if kube.Field(&providers[i], "type") == "CoreProvider" {
+			have.ClusterAPI = kube.Field(&providers[i], "version")
+		}
+	}
+	machines, err := c.List(ctx, Machines, namespace)
+	if err != nil && !meta.IsNoMatchError(err) {
+		return have, err
+	}
+	for i := range machines {
+		if _, ok := machines[i].GetLabels()["cluster.x-k8s.io/control-plane"]; ok {
+			have.Kubernetes = kube.Field(&machines[i], "spec", "version")
+		}
+	}
+	return have, nil
+}
+
 // Kubeconfig waits until Cluster API has written the workload cluster's
 // kubeconfig and returns it.
 func Kubeconfig(ctx context.Context, c *kube.Client, namespace, name string, progress func(string)) ([]byte, error) {
@@ -111,13 +142,14 @@ func WaitMovable(ctx context.Context, c *kube.Client, namespace, name string, ma
 		if i < 0 {
 			return false, "the Cluster " + name
 		}
-		for field, what := range map[string]string{
-			"infrastructureProvisioned": "infrastructure to be provisioned",
-			"controlPlaneInitialized":   "the control plane to be initialised",
-		} {
-			if kube.Field(all[i], "status", "initialization", field) != "true" {
-				return false, what
-			}
+		initialization := func(field string) bool {
+			return kube.Field(all[i], "status", "initialization", field) == "true"
+		}
+		if !initialization("infrastructureProvisioned") {
+			return false, "infrastructure to be provisioned"
+		}
+		if !initialization("controlPlaneInitialized") || !kube.True(all[i], "ControlPlaneInitialized") {
+			return false, "the control plane to be initialised"
 		}
 		return true, ""
 	}, progress)
@@ -148,4 +180,70 @@ func WaitRunning(ctx context.Context, c *kube.Client, namespace string, machines
 		}
 		return running >= machines && running == len(all), fmt.Sprintf("%d of %d machines Running", running, max(machines, len(all)))
 	}, progress)
+}
+
+// WaitWell waits until a cluster that manages itself does so: the managers of
+// all its providers are available, and its control plane's nodes Ready and
+// machines Running. Workers may be on their way, as the autoscaler has them.
+// The phases of machines are not looked at while the cluster is paused: nobody
+// keeps them.
+func WaitWell(ctx context.Context, c *kube.Client, namespace, name string, paused bool, progress func(string)) error {
+	namespaces, err := providerNamespaces(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := WaitProviders(ctx, c, namespaces, progress); err != nil {
+		return err
+	}
+	err = c.Wait(ctx, Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
+		return every(all, "node", func(n *unstructured.Unstructured) bool {
+			_, is := n.GetLabels()["node-role.kubernetes.io/control-plane"]
+			return is
+		}, func(n *unstructured.Unstructured) bool { return kube.True(n, "Ready") }, "Ready")
+	}, progress)
+	if err != nil || paused {
+		return err
+	}
+	return c.Wait(ctx, Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		return every(all, "machine", func(m *unstructured.Unstructured) bool {
+			_, is := m.GetLabels()["cluster.x-k8s.io/control-plane"]
+			return is && m.GetLabels()["cluster.x-k8s.io/cluster-name"] == name
+		}, func(m *unstructured.Unstructured) bool { return kube.Field(m, "status", "phase") == "Running" }, "Running")
+	}, progress)
+}
+
+// every reports whether there are objects of the control plane, and all are
+// well; if not, what is missing.
+func every(all []*unstructured.Unstructured, what string, is, well func(*unstructured.Unstructured) bool, state string) (bool, string) {
+	var found bool
+	var missing []string
+	for _, o := range all {
+		if !is(o) {
+			continue
+		}
+		found = true
+		if !well(o) {
+			missing = append(missing, o.GetName())
+		}
+	}
+	if !found {
+		return false, fmt.Sprintf("a %s of the control plane", what)
+	}
+	return len(missing) == 0, fmt.Sprintf("the control plane's %s %s to be %s", what, strings.Join(missing, ", "), state)
+}
+
+// providerNamespaces are those of clusterctl's inventory.
+func providerNamespaces(ctx context.Context, c *kube.Client) ([]string, error) {
+	var namespaces []string
+	providers, err := c.List(ctx, Providers, "")
+	if err != nil {
+		return nil, fmt.Errorf("look for installed providers: %w", err)
+	}
+	for i := range providers {
+		namespaces = append(namespaces, providers[i].GetNamespace())
+	}
+	if len(namespaces) == 0 {
+		return nil, errors.New("look for installed providers: there are none")
+	}
+	return namespaces, nil
 }

@@ -67,16 +67,24 @@ func apiServer(t *testing.T, lists map[string][]map[string]any) *kube.Client {
 	return client
 }
 
-func object(kind, name string, fields map[string]any) map[string]any {
+func clusterObject(kind, name string, fields map[string]any) map[string]any {
 	fields["apiVersion"], fields["kind"] = "cluster.x-k8s.io/v1beta2", kind
 	fields["metadata"] = map[string]any{"name": name, "namespace": "default"}
 	return fields
 }
 
 func provisioned(infrastructure, controlPlane bool) map[string]any {
-	return object("Cluster", "work", map[string]any{"status": map[string]any{"initialization": map[string]any{
-		"infrastructureProvisioned": infrastructure, "controlPlaneInitialized": controlPlane,
-	}}})
+	return clusterObject("Cluster", "work", map[string]any{"status": map[string]any{
+		"initialization": map[string]any{"infrastructureProvisioned": infrastructure, "controlPlaneInitialized": controlPlane},
+		"conditions":     []any{map[string]any{"type": "ControlPlaneInitialized", "status": "True"}},
+	}})
+}
+
+// unconfirmed has the field, and not yet the condition that move looks at too.
+func unconfirmed() map[string]any {
+	cluster := provisioned(true, true)
+	delete(cluster["status"].(map[string]any), "conditions")
+	return cluster
 }
 
 func machine(name, node string) map[string]any {
@@ -84,7 +92,7 @@ func machine(name, node string) map[string]any {
 	if node != "" {
 		status = map[string]any{"phase": "Running", "nodeRef": map[string]any{"name": node}}
 	}
-	return object("Machine", name, map[string]any{"status": status})
+	return clusterObject("Machine", name, map[string]any{"status": status})
 }
 
 func TestWaitMovable(t *testing.T) {
@@ -95,9 +103,10 @@ func TestWaitMovable(t *testing.T) {
 		missing  string // empty: movable
 	}{
 		"all there":             {provisioned(true, true), []map[string]any{machine("a", "n1"), machine("b", "n2")}, ""},
-		"another cluster's":     {object("Cluster", "other", map[string]any{}), nil, "the Cluster work"},
+		"another cluster's":     {clusterObject("Cluster", "other", map[string]any{}), nil, "the Cluster work"},
 		"no infrastructure":     {provisioned(false, true), nil, "infrastructure"},
 		"control plane to come": {provisioned(true, false), nil, "control plane"},
+		"condition to come":     {unconfirmed(), nil, "control plane"},
 		"a machine is missing":  {provisioned(true, true), []map[string]any{machine("a", "n1")}, "nodes for 0 of 2"},
 		"a node is missing":     {provisioned(true, true), []map[string]any{machine("a", "n1"), machine("b", "")}, "nodes for 1 of 2 machines b"},
 	} {
