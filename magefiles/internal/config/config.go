@@ -34,6 +34,12 @@ const (
 	NodeImageSource   = "source"
 )
 
+// Cloud providers built into the autoscaler.
+const (
+	ProvidersClusterAPI = "clusterapi"
+	ProvidersAll        = "all"
+)
+
 // Source says where a component's source comes from.
 type Source struct {
 	// Version is the release, such as v1.14.2; it also decides the layout of
@@ -75,6 +81,20 @@ type Config struct {
 	// CertManager has the real cert-manager installed instead of
 	// certificates issued by the lab.
 	CertManager bool
+	// AutoscalerCoreDir is a checkout of the autoscaler's core, absolute, for a
+	// tree that imports it; or empty.
+	AutoscalerCoreDir string
+	// AutoscalerProviders is one of the Providers constants.
+	AutoscalerProviders string
+	// AutoscalerFlags are flags as on a command line.
+	AutoscalerFlags string
+	// WorkloadKubeconfig, if set, is of a cluster that the lab did not make,
+	// and ManagementKubeconfig of its Cluster API objects where they are in
+	// another one. Both are absolute.
+	WorkloadKubeconfig, ManagementKubeconfig string
+	// Namespace of the Cluster API objects; always the default one for a
+	// cluster of the lab.
+	Namespace string
 
 	values []Value
 }

@@ -78,6 +78,14 @@ func (c *Config) validate() error {
 			s.src.Origin = OriginGit
 		}
 	}
+	if c.WorkloadKubeconfig == "" {
+		if c.ManagementKubeconfig != "" {
+			bad("managementKubeconfig", "MANAGEMENT_KUBECONFIG", c.ManagementKubeconfig, errors.New("set WORKLOAD_KUBECONFIG too: the cluster whose nodes are scaled"))
+		}
+		if c.Namespace != defaultNamespace {
+			bad("clusterNamespace", "CLUSTER_NAMESPACE", c.Namespace, errors.New("clusters of the lab have their objects in the namespace default; set WORKLOAD_KUBECONFIG for another cluster, or unset this"))
+		}
+	}
 	if lowest, highest, ok := KubernetesRange(c.ClusterAPI.Version); ok {
 		seg := c.Kubernetes.Segments()
 		if seg[0] != 1 || seg[1] < lowest || seg[1] > highest {

@@ -23,6 +23,8 @@ const (
 	autoscalerGit = "https://github.com/kubernetes/autoscaler"
 )
 
+const defaultNamespace = "default"
+
 const managementSuffix = "-management"
 
 // maxName leaves room for the longest node name made of a cluster's name, the
@@ -69,7 +71,48 @@ var settings = slices.Concat(
 		func(c *Config) *Source { return &c.ClusterAPI }),
 	sourceSettings("autoscaler", "AUTOSCALER", defaultAutoscaler, autoscalerGit,
 		func(c *Config) *Source { return &c.Autoscaler }),
+	[]setting{
+		{key: "autoscaler.coreDir", env: "AUTOSCALER_CORE_DIR", kind: text,
+			doc: "your checkout of its core, for trees split over two repositories",
+			set: pathTo(func(c *Config) *string { return &c.AutoscalerCoreDir })},
+		{key: "autoscaler.providers", env: "AUTOSCALER_PROVIDERS", def: ProvidersClusterAPI, kind: text,
+			doc: "cloud providers built in: clusterapi, or all",
+			set: oneOf(func(c *Config) *string { return &c.AutoscalerProviders }, ProvidersClusterAPI, ProvidersAll)},
+		{key: "autoscaler.flags", env: "AUTOSCALER_FLAGS", kind: text,
+			doc: "flags of the autoscaler that add to the template's, or replace them",
+			set: func(c *Config, raw string) error { c.AutoscalerFlags = raw; return nil }},
+		{key: "workloadKubeconfig", env: "WORKLOAD_KUBECONFIG", kind: text,
+			doc: "kubeconfig of a cluster that the lab did not make, to work on instead",
+			set: pathTo(func(c *Config) *string { return &c.WorkloadKubeconfig })},
+		{key: "managementKubeconfig", env: "MANAGEMENT_KUBECONFIG", kind: text,
+			doc: "kubeconfig of its Cluster API objects, if they are in another cluster",
+			set: pathTo(func(c *Config) *string { return &c.ManagementKubeconfig })},
+		{key: "clusterNamespace", env: "CLUSTER_NAMESPACE", def: defaultNamespace, kind: text,
+			doc: "namespace of those objects", set: setNamespace},
+	},
 )
+
+// pathTo keeps a path, made absolute from the repository's root.
+func pathTo(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, raw string) error {
+		if raw == "" {
+			return nil
+		}
+		if !filepath.IsAbs(raw) {
+			raw = filepath.Join(c.Root, raw)
+		}
+		*field(c) = filepath.Clean(raw)
+		return nil
+	}
+}
+
+func setNamespace(c *Config, raw string) error {
+	c.Namespace = raw
+	if !labelPattern.MatchString(raw) || len(raw) > 63 {
+		return errors.New("want a namespace: a DNS label of at most 63 characters, such as default")
+	}
+	return nil
+}
 
 func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Source) []setting {
 	return []setting{
@@ -100,16 +143,7 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 			}},
 		{key: key + ".dir", env: env + "_DIR", kind: text,
 			doc: "your checkout, read and never written; implies source dir",
-			set: func(c *Config, raw string) error {
-				if raw == "" {
-					return nil
-				}
-				if !filepath.IsAbs(raw) {
-					raw = filepath.Join(c.Root, raw)
-				}
-				of(c).Dir = filepath.Clean(raw)
-				return nil
-			}},
+			set: pathTo(func(c *Config) *string { return &of(c).Dir })},
 	}
 }
 
