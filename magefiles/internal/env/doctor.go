@@ -3,12 +3,17 @@ package env
 import (
 	"context"
 	"fmt"
+	gover "go/version"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"golang.org/x/mod/modfile"
+
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run"
@@ -26,7 +31,8 @@ const (
 type finding struct{ what, verdict, detail, cure string }
 
 // Doctor checks the machine and prints each finding with a verdict and a cure.
-// It returns an error if an environment cannot come up here.
+// It returns an error if an environment cannot come up here. It makes the probe
+// image, if the engine does not have it, and a container of it for a moment.
 func (l *Lab) Doctor(ctx context.Context) error {
 	var findings []finding
 	info, err := l.engine.Info(ctx)
@@ -72,7 +78,10 @@ func verdict(what, found string, err error, severity, cure string) finding {
 }
 
 func (l *Lab) engineFindings(ctx context.Context, info engine.Info) []finding {
-	privileged := l.checkPrivileged(ctx, info)
+	privileged := suitable(info)
+	if privileged == nil {
+		privileged = l.checkPrivileged(ctx, info, probeDoctor)
+	}
 	cgroup := finding{what: "cgroup", verdict: good, detail: "v" + info.CgroupVersion}
 	if info.CgroupVersion == "1" {
 		cgroup.detail = "v1: nodes get failCgroupV1: false, which a future Kubernetes will not know"
@@ -93,25 +102,47 @@ func (l *Lab) engineFindings(ctx context.Context, info engine.Info) []finding {
 // hostFindings are about this machine; the limits count where the engine runs
 // on it.
 func (l *Lab) hostFindings(ctx context.Context) []finding {
-	res, err := l.runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"version"}})
-	findings := []finding{verdict("go", strings.TrimSpace(string(res.Stdout)), err, bad, "install Go 1.26 or later")}
+	findings := []finding{l.goFinding(ctx)}
 	if runtime.GOOS != "linux" {
 		return findings
 	}
 	var limit syscall.Rlimit
-	err = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
+	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
 	if err == nil && limit.Max < 16384 {
 		err = fmt.Errorf("hard limit %d", limit.Max)
 	}
 	findings = append(findings, verdict("open files", fmt.Sprintf("hard limit %d", limit.Max), err, warn, "raise the engine's LimitNOFILE"))
-	for key, want := range map[string]int{"max_user_watches": 524288, "max_user_instances": 512} {
-		have, err := readNumber("/proc/sys/fs/inotify/" + key)
-		if err == nil && have < want {
-			err = fmt.Errorf("%d, and several nodes want %d", have, want)
+	for _, limit := range []struct {
+		key  string
+		want int
+	}{{"max_user_watches", 524288}, {"max_user_instances", 512}} {
+		have, err := readNumber("/proc/sys/fs/inotify/" + limit.key)
+		if err == nil && have < limit.want {
+			err = fmt.Errorf("%d, and several nodes want %d", have, limit.want)
 		}
-		findings = append(findings, verdict("inotify "+key, strconv.Itoa(have), err, warn, fmt.Sprintf("as root: sysctl fs.inotify.%s=%d", key, want)))
+		findings = append(findings, verdict("inotify "+limit.key, strconv.Itoa(have), err, warn, fmt.Sprintf("as root: sysctl fs.inotify.%s=%d", limit.key, limit.want)))
 	}
 	return findings
+}
+
+// goFinding compares the go command with what the lab's go.mod asks for.
+func (l *Lab) goFinding(ctx context.Context) finding {
+	const cure = "install Go as https://go.dev/doc/install says"
+	data, err := os.ReadFile(filepath.Join(l.cfg.Root, "go.mod"))
+	if err != nil {
+		return finding{"go", bad, oneLine(err), "run the command at the repository's root"}
+	}
+	mod, err := modfile.ParseLax("go.mod", data, nil)
+	if err != nil || mod.Go == nil {
+		return finding{"go", bad, "go.mod names no Go version", "git checkout go.mod"}
+	}
+	// In the module, where the go command takes the toolchain that it wants.
+	res, err := l.runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "GOVERSION"}, Dir: l.cfg.Root})
+	have := strings.TrimSpace(string(res.Stdout))
+	if err == nil && gover.Compare(have, "go"+mod.Go.Version) < 0 {
+		err = fmt.Errorf("%s, and go.mod wants %s or later", have, mod.Go.Version)
+	}
+	return verdict("go", have, err, bad, cure)
 }
 
 func readNumber(path string) (int, error) {
@@ -131,10 +162,21 @@ func (l *Lab) reachFindings(ctx context.Context, info engine.Info) []finding {
 		verdict("Cluster API "+l.cfg.ClusterAPI.Tag(), "can be fetched", api, bad, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),
 		verdict("autoscaler "+l.cfg.Autoscaler.Version.String(), "can be fetched", as, warn, "set AUTOSCALER_GIT or AUTOSCALER_DIR to where it is; env:up does not need it"),
 	}
-	registry := node.RegistryAnswers(ctx, l.nodeOptions(info.Arch(), nil))
-	cure, severity := "none needed: the node image is built here", warn
-	if os.Getuid() != 0 {
-		cure, severity = "set REGISTRY_MIRROR, or run as root on Debian or Ubuntu, where the node image can be built", bad
+	return append(findings, l.registryFinding(ctx, l.nodeOptions(info.Arch(), nil)))
+}
+
+// registryFinding says where the node image will come from.
+func (l *Lab) registryFinding(ctx context.Context, o node.Options) finding {
+	registry := node.RegistryAnswers(ctx, o)
+	if l.cfg.NodeImage == config.NodeImageRegistry {
+		return verdict("image registry", "answers", registry, bad, "set REGISTRY_MIRROR, or NODE_IMAGE=auto")
 	}
-	return append(findings, verdict("image registry", "answers", registry, severity, cure))
+	cannot := node.CanBuild(ctx, o)
+	if l.cfg.NodeImage == config.NodeImageSource {
+		return verdict("node image", "built here", cannot, bad, "set NODE_IMAGE=registry or auto")
+	}
+	if registry != nil && cannot != nil {
+		return finding{"image registry", bad, oneLine(registry), oneLine(cannot)}
+	}
+	return verdict("image registry", "answers", registry, warn, "none needed: the node image is built here")
 }

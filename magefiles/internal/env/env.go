@@ -4,11 +4,17 @@ package env
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/build"
@@ -32,20 +38,33 @@ const clusterLabel = "io.x-k8s.kind.cluster"
 
 // Lab is one environment and the machine it is on.
 type Lab struct {
-	cfg    *config.Config
-	log    *ui.Log
-	out    io.Writer
-	runner run.Runner
-	engine *engine.Engine
-	now    func() time.Time
+	cfg *config.Config
+	log *ui.Log
+	// out takes data; chatter, what a person reads of a process as it runs,
+	// in colours if terminal.
+	out, chatter io.Writer
+	terminal     bool
+	runner       run.Runner
+	engine       *engine.Engine
+	now          func() time.Time
+	record       *record
+	bounds       bounds
 }
 
-// New returns the lab that cfg describes. Data is written to out, what a
-// person follows to log.
-func New(cfg *config.Config, log *ui.Log, out io.Writer) *Lab {
-	runner := run.Exec{}
-	return &Lab{cfg: cfg, log: log, out: out, runner: runner, engine: engine.New(runner), now: time.Now}
+// New returns the lab that cfg describes. Data is written to out; what a
+// person follows is shown as the options say, on stderr. Close ends it.
+func New(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *Lab {
+	rec := new(record)
+	shown.Record = rec
+	runner := run.Recorded{Runner: run.Exec{}, Log: rec}
+	return &Lab{
+		cfg: cfg, log: ui.New(stderr, shown), out: out, chatter: stderr, terminal: shown.Terminal,
+		runner: runner, engine: engine.New(runner), now: time.Now, record: rec, bounds: defaultBounds(),
+	}
 }
+
+// Close ends what a person follows.
+func (l *Lab) Close() { l.log.Close() }
 
 func (l *Lab) path(elem ...string) string {
 	return filepath.Join(append([]string{l.cfg.StateDir()}, elem...)...)
@@ -53,17 +72,49 @@ func (l *Lab) path(elem ...string) string {
 
 func (l *Lab) kubeconfig() string           { return l.path("kubeconfig", l.cfg.ClusterName) }
 func (l *Lab) managementKubeconfig() string { return l.path("kubeconfig", l.cfg.ManagementName()) }
-func (l *Lab) ownerFile() string            { return l.path("owner", l.cfg.ClusterName) }
 func (l *Lab) repositoryDir() string        { return l.path("repository", l.cfg.ClusterName) }
 
-// locked runs do while it holds the environment's lock.
+// movingFile is there while a move is not known to have come to its end;
+// readyFile from when the environment managed itself until it is removed.
+func (l *Lab) movingFile() string { return l.path("owner", l.cfg.ClusterName+".moving") }
+func (l *Lab) readyFile() string  { return l.path("owner", l.cfg.ClusterName+".ready") }
+
+func (l *Lab) logFile() string { return l.path("logs", l.cfg.ClusterName+".log") }
+
+// locked runs do while it holds the environment's lock, and keeps a full log.
 func (l *Lab) locked(command string, do func() error) error {
 	unlock, err := lock(l.cfg.StateDir(), l.cfg.ClusterName, command)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(), unlock())
+	if err := l.record.open(l.logFile()); err != nil {
+		return errors.Join(err, unlock())
+	}
+	err = do()
+	if err != nil {
+		fmt.Fprintln(l.record, "Error:", err)
+	}
+	return errors.Join(err, l.record.close(), unlock())
 }
+
+// exclusively has do done while no other process of this checkout does work of
+// that name: environments share what is fetched and built. No environment is
+// called like such a lock, which has a dot.
+func (l *Lab) exclusively(ctx context.Context, work string, progress func(string), do func() error) (err error) {
+	unlock, err := l.awaitLock(ctx, work, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	return do()
+}
+
+// Work that environments share.
+const (
+	workFetch   = "build.sources"
+	workCompile = "build.managers"
+	workNode    = "build.node"
+)
 
 // specs of the two components, as the settings have them.
 func (l *Lab) clusterAPI() source.Spec {
@@ -94,8 +145,8 @@ func (l *Lab) FetchSources(ctx context.Context, component string) error {
 		}
 		known = true
 		step := l.log.Start("fetch "+s.Name, 10*time.Second)
-		tree, err := source.Fetch(ctx, s, l.sourceOptions(step.Progress))
-		step.Done(err)
+		tree, err := l.fetchTree(ctx, s, step.Progress)
+		step.Done("", err)
 		if err != nil {
 			return err
 		}
@@ -105,6 +156,14 @@ func (l *Lab) FetchSources(ctx context.Context, component string) error {
 		return fmt.Errorf("unknown component %q; want cluster-api or autoscaler", component)
 	}
 	return nil
+}
+
+func (l *Lab) fetchTree(ctx context.Context, s source.Spec, progress func(string)) (tree *source.Tree, err error) {
+	err = l.exclusively(ctx, workFetch, progress, func() error {
+		tree, err = source.Fetch(ctx, s, l.sourceOptions(progress))
+		return err
+	})
+	return tree, err
 }
 
 func describe(t *source.Tree) string {
@@ -129,11 +188,8 @@ func (l *Lab) nodeOptions(arch string, progress func(string)) node.Options {
 	}
 }
 
-func (l *Lab) management(cgroupV1 bool, image string, progress func(string)) capi.Management {
-	return capi.Management{
-		Name: l.cfg.ManagementName(), NodeImage: image, Kubeconfig: l.managementKubeconfig(),
-		CgroupV1: cgroupV1, OwnerFile: l.ownerFile(), Progress: progress,
-	}
+func (l *Lab) management(progress func(string)) capi.Management {
+	return capi.Management{Name: l.cfg.ManagementName(), Kubeconfig: l.managementKubeconfig(), Progress: progress}
 }
 
 func (l *Lab) programs(tree *source.Tree, arch string) map[string]build.Request {
@@ -153,17 +209,82 @@ func (l *Lab) containers(ctx context.Context) (workload, management []engine.Con
 	if management, err = l.engine.List(ctx, clusterLabel+"="+l.cfg.ManagementName()); err != nil {
 		return nil, nil, err
 	}
-	_, statErr := os.Stat(l.ownerFile())
-	for _, c := range append(workload[:len(workload):len(workload)], management...) {
-		owned := c.Mounts[capi.OwnerMount] == l.ownerFile()
-		if !owned && c.Labels["io.x-k8s.kind.role"] == "external-load-balancer" {
-			owned = statErr == nil // Cluster API mounts nothing there
+	marks, err := l.marks()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range slices.Concat(workload, management) {
+		owned := l.isMark(c.Mounts[capi.OwnerMount], marks)
+		if !owned && isLoadBalancer(c) {
+			owned = len(marks) > 0 // Cluster API mounts nothing there
 		}
 		if !owned {
 			return nil, nil, &ForeignError{Container: c.Name, Cluster: c.Labels[clusterLabel]}
 		}
 	}
 	return workload, management, nil
+}
+
+func isLoadBalancer(c engine.Container) bool {
+	return c.Labels["io.x-k8s.kind.role"] == "external-load-balancer"
+}
+
+// token is what makes the name of a mark one that nobody else has.
+var token = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// marks are the environment's owner files, NAME-TOKEN each. Every node has one
+// mounted, so that the engine tells whose it is.
+func (l *Lab) marks() ([]string, error) {
+	entries, err := os.ReadDir(l.path("owner"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the environment's mark: %w", err)
+	}
+	var marks []string
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), l.cfg.ClusterName+"-")
+		// Environments made by the first commits have one without a token.
+		if ok && token.MatchString(rest) || e.Name() == l.cfg.ClusterName {
+			marks = append(marks, l.path("owner", e.Name()))
+		}
+	}
+	return marks, nil
+}
+
+// isMark reports whether the source of a mount is one of the marks. Engines
+// give paths a prefix of their own, and checkouts move: the file's name, with
+// its token, and the folders that the lab chose decide.
+func (l *Lab) isMark(source string, marks []string) bool {
+	return slices.ContainsFunc(marks, func(mark string) bool {
+		name := filepath.Base(mark)
+		return source == mark || name != l.cfg.ClusterName && strings.HasSuffix(source, "/.caslab/owner/"+name)
+	})
+}
+
+// mark returns the environment's mark, and makes it if there is none.
+func (l *Lab) mark() (string, error) {
+	marks, err := l.marks()
+	if err != nil {
+		return "", err
+	}
+	if len(marks) > 0 {
+		return marks[0], nil
+	}
+	random := make([]byte, 8)
+	if _, err := rand.Read(random); err != nil {
+		return "", fmt.Errorf("mark the environment as the lab's: %w", err)
+	}
+	path := l.path("owner", l.cfg.ClusterName+"-"+hex.EncodeToString(random))
+	err = os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte("caslab environment "+l.cfg.ClusterName+"\n"), 0o644)
+	}
+	if err != nil {
+		return "", fmt.Errorf("mark the environment as the lab's: %w", err)
+	}
+	return path, nil
 }
 
 // ForeignError is a container that has the environment's name and that this

@@ -15,7 +15,8 @@ type step struct {
 	name    string
 	needs   []string
 	usually time.Duration
-	run     func(ctx context.Context, progress func(string)) error
+	// run says what it does to progress, and what came out in result.
+	run func(ctx context.Context, progress func(string)) (result string, err error)
 }
 
 // timing is when a step ran.
@@ -57,8 +58,8 @@ func runSteps(ctx context.Context, log *ui.Log, now func() time.Time, steps []st
 			}
 			start := now()
 			shown := log.Start(s.name, s.usually)
-			err := s.run(ctx, shown.Progress)
-			shown.Done(err)
+			result, err := s.run(ctx, shown.Progress)
+			shown.Done(result, err)
 			if err != nil {
 				cancel(&StepError{Step: s.name, Err: err})
 				return

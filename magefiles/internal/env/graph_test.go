@@ -21,21 +21,21 @@ func quiet(t *testing.T) *ui.Log {
 func TestStepsThatNeedNothingRunTogether(t *testing.T) {
 	t.Parallel()
 	meet := make(chan struct{})
-	both := func(first bool) func(context.Context, func(string)) error {
-		return func(ctx context.Context, _ func(string)) error {
+	both := func(first bool) func(context.Context, func(string)) (string, error) {
+		return func(ctx context.Context, _ func(string)) (string, error) {
 			if first {
 				select {
 				case meet <- struct{}{}:
-					return nil
+					return "", nil
 				case <-ctx.Done():
-					return ctx.Err()
+					return "", ctx.Err()
 				}
 			}
 			select {
 			case <-meet:
-				return nil
+				return "", nil
 			case <-ctx.Done():
-				return ctx.Err()
+				return "", ctx.Err()
 			}
 		}
 	}
@@ -53,8 +53,8 @@ func TestStepsThatNeedNothingRunTogether(t *testing.T) {
 func TestStepsWaitForTheirNeeds(t *testing.T) {
 	t.Parallel()
 	var order []string
-	add := func(name string) func(context.Context, func(string)) error {
-		return func(context.Context, func(string)) error { order = append(order, name); return nil }
+	add := func(name string) func(context.Context, func(string)) (string, error) {
+		return func(context.Context, func(string)) (string, error) { order = append(order, name); return "", nil }
 	}
 	_, err := runSteps(t.Context(), quiet(t), time.Now, []step{
 		{name: "c", needs: []string{"b"}, run: add("c")},
@@ -71,9 +71,9 @@ func TestFirstErrorStopsTheRest(t *testing.T) {
 	boom := errors.New("boom")
 	ran := false
 	_, err := runSteps(t.Context(), quiet(t), time.Now, []step{
-		{name: "fails", run: func(context.Context, func(string)) error { return boom }},
-		{name: "waits", run: func(ctx context.Context, _ func(string)) error { <-ctx.Done(); return ctx.Err() }},
-		{name: "after", needs: []string{"fails"}, run: func(context.Context, func(string)) error { ran = true; return nil }},
+		{name: "fails", run: func(context.Context, func(string)) (string, error) { return "", boom }},
+		{name: "waits", run: func(ctx context.Context, _ func(string)) (string, error) { <-ctx.Done(); return "", ctx.Err() }},
+		{name: "after", needs: []string{"fails"}, run: func(context.Context, func(string)) (string, error) { ran = true; return "", nil }},
 	})
 	var failed *StepError
 	if !errors.As(err, &failed) || failed.Step != "fails" || !errors.Is(err, boom) {

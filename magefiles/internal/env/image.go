@@ -33,8 +33,8 @@ func (l *Lab) buildManagers(ctx context.Context) (*creation, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &creation{Lab: l, info: info}
-	steps := slices.DeleteFunc(c.steps(), func(s step) bool {
+	c := l.creation(info)
+	steps := slices.DeleteFunc(c.steps(0), func(s step) bool {
 		return s.name != stepFetch && s.name != stepCompile && s.name != stepRender
 	})
 	if _, err := runSteps(ctx, l.log, l.now, steps); err != nil {
@@ -55,12 +55,19 @@ func (c *creation) refs() []string {
 // the load balancer's.
 func (l *Lab) BuildNodeImage(ctx context.Context) error {
 	return l.locked("image:node", func() error {
-		info, err := l.preflight(ctx)
+		if err := l.cfg.CheckEnvironment(); err != nil {
+			return err
+		}
+		info, err := l.askEngine(ctx)
 		if err != nil {
 			return err
 		}
-		c := &creation{Lab: l, info: info}
-		if _, err := runSteps(ctx, l.log, l.now, upTo(c.steps(), stepImages)); err != nil {
+		if err := l.preflight(ctx, info); err != nil {
+			return err
+		}
+		c := l.creation(info)
+		usually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
+		if _, err := runSteps(ctx, l.log, l.now, upTo(c.steps(usually), stepImages)); err != nil {
 			return err
 		}
 		fmt.Fprintf(l.out, "%s\n%s\n", c.image, c.base.LoadBalancer())
@@ -84,12 +91,12 @@ func (l *Lab) LoadImages(ctx context.Context) error {
 			return err
 		}
 		for _, n := range append(management, workload...) {
-			if n.Labels["io.x-k8s.kind.role"] == "external-load-balancer" {
+			if isLoadBalancer(n) {
 				continue
 			}
 			step := l.log.Start("load into "+n.Name, 5*time.Second)
 			err := node.Load(ctx, l.engine, n.ID, c.managers)
-			step.Done(err)
+			step.Done("", err)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package env
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,24 @@ type LockedError struct{ Environment, Holder string }
 
 func (e *LockedError) Error() string {
 	return fmt.Sprintf("environment %q is in use by %s; wait for it to end, or stop it and type the command again", e.Environment, e.Holder)
+}
+
+// awaitLock takes a lock that is held for minutes at most, such as that of a
+// build, and waits for its holder.
+func (l *Lab) awaitLock(ctx context.Context, name string, progress func(string)) (unlock func() error, err error) {
+	for {
+		unlock, err := lock(l.cfg.StateDir(), name, "a process")
+		locked := new(LockedError)
+		if !errors.As(err, &locked) {
+			return unlock, err
+		}
+		progress("waiting for " + locked.Holder)
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // lock takes the environment's lock for this process, or returns a

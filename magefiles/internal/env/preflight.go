@@ -2,17 +2,22 @@ package env
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/source"
 )
 
@@ -25,28 +30,58 @@ const (
 
 const probeImage = "caslab.local/probe:1"
 
-// preflight refuses what cannot work, before anything is made.
-func (l *Lab) preflight(ctx context.Context) (engine.Info, error) {
-	if err := l.cfg.CheckEnvironment(); err != nil {
-		return engine.Info{}, err
-	}
-	info, err := l.engine.Info(ctx)
-	if err != nil {
+// Who probes: each has a container of its own, so that they do not meet.
+const (
+	probeUp     = "up"
+	probeDoctor = "doctor"
+)
+
+// probeName is of the container that who starts for this environment.
+func (l *Lab) probeName(who string) string {
+	sum := sha256.Sum256([]byte(l.cfg.StateDir()))
+	return fmt.Sprintf("caslab-probe-%s-%s-%s", hex.EncodeToString(sum[:])[:8], l.cfg.ClusterName, who)
+}
+
+// askEngine asks the engine what it is, and refuses one that runs no nodes.
+func (l *Lab) askEngine(ctx context.Context) (info engine.Info, err error) {
+	step := l.log.Start("ask the Docker engine", 0)
+	defer func() { step.Done(info.ServerVersion, err) }()
+	if info, err = l.engine.Info(ctx); err != nil {
 		return info, err
 	}
+	return info, suitable(info)
+}
+
+func suitable(info engine.Info) error {
 	if info.OSType != "linux" {
-		return info, fmt.Errorf("the engine runs %s containers; switch it to linux containers", info.OSType)
+		return fmt.Errorf("the engine runs %s containers; switch it to linux containers", info.OSType)
 	}
+	if info.Rootless() {
+		return errors.New("the engine is rootless, and nodes need devices and limits that it may not give; point docker to one that runs as root, with `docker context use default` or DOCKER_HOST, or run scripts/docker-engine.sh as root where there is none")
+	}
+	return nil
+}
+
+// preflight refuses what cannot work, before anything is made.
+func (l *Lab) preflight(ctx context.Context, info engine.Info) (err error) {
+	step := l.log.Start("check the machine", 5*time.Second)
+	defer func() { step.Done("", err) }()
+	step.Progress("disk")
 	if err := l.checkDisk(info); err != nil {
-		return info, err
+		return err
 	}
-	if _, _, err := l.containers(ctx); err != nil {
-		return info, err
-	}
+	step.Progress("where Cluster API comes from")
 	if err := source.Check(ctx, l.clusterAPI(), l.sourceOptions(nil)); err != nil {
-		return info, err
+		return err
 	}
-	return info, l.checkPrivileged(ctx, info)
+	if l.cfg.NodeImage == config.NodeImageSource {
+		step.Progress("what the node image is built with")
+		if err := node.CanBuild(ctx, l.nodeOptions(info.Arch(), nil)); err != nil {
+			return fmt.Errorf("NODE_IMAGE=%s: %w", l.cfg.NodeImage, err)
+		}
+	}
+	step.Progress("a privileged container")
+	return l.checkPrivileged(ctx, info, probeUp)
 }
 
 // checkDisk looks where the engine keeps its data, if that is on this machine,
@@ -58,8 +93,8 @@ func (l *Lab) checkDisk(info engine.Info) error {
 	}
 	for _, dir := range []string{info.DockerRootDir, l.cfg.Root} {
 		free, err := freeDisk(dir)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // the engine is on another machine, or in its own
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			continue // the engine is on another machine, in its own, or keeps its data from us
 		}
 		if err != nil {
 			return fmt.Errorf("look for free disk at %s: %w", dir, err)
@@ -82,18 +117,18 @@ func freeDisk(dir string) (int64, error) {
 
 // checkPrivileged starts a privileged container, which is the only proof that
 // nodes will start. Its image is a program of ours that does nothing.
-func (l *Lab) checkPrivileged(ctx context.Context, info engine.Info) error {
+func (l *Lab) checkPrivileged(ctx context.Context, info engine.Info, who string) error {
 	if err := l.ensureProbe(ctx, info); err != nil {
 		return err
 	}
-	id, err := l.engine.Run(ctx, "--privileged", "--network=none", probeImage)
-	if id != "" {
-		defer func() { _ = l.engine.Remove(context.WithoutCancel(ctx), id) }()
+	id, err := l.engine.Run(ctx, l.probeName(who), "--privileged", "--network=none", probeImage)
+	switch {
+	case err == nil:
+		return l.engine.Remove(context.WithoutCancel(ctx), id)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	if err != nil {
-		return fmt.Errorf("the engine starts no privileged container, and a node is one: %w\nrun scripts/docker-engine.sh as root, or `go tool mage env:doctor` for the cause", err)
-	}
-	return nil
+	return fmt.Errorf("the engine starts no privileged container, and a node is one: %w\nrun scripts/docker-engine.sh as root, or `go tool mage env:doctor` for the cause", err)
 }
 
 func (l *Lab) ensureProbe(ctx context.Context, info engine.Info) error {

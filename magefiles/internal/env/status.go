@@ -1,23 +1,31 @@
 package env
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
-	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/ui"
 )
+
+// lookWithin bounds what only looks.
+const lookWithin = 15 * time.Second
 
 // NotUpError is an environment that is not there.
 type NotUpError struct{ Name string }
@@ -26,15 +34,44 @@ func (e *NotUpError) Error() string {
 	return fmt.Sprintf("there is no environment %q; type: go tool mage env:up", e.Name)
 }
 
-// Kubeconfig prints the path of the environment's kubeconfig and nothing else.
-func (l *Lab) Kubeconfig() error {
-	if _, err := os.Stat(l.kubeconfig()); errors.Is(err, os.ErrNotExist) {
-		return &NotUpError{l.cfg.ClusterName}
-	} else if err != nil {
+// Kubeconfig prints the path of the environment's kubeconfig and nothing
+// else. If the engine answers at once, the kubeconfig has the port that the
+// cluster is published at now.
+func (l *Lab) Kubeconfig(ctx context.Context) error {
+	if there, err := exists(l.kubeconfig()); err != nil {
 		return err
+	} else if !there {
+		return &NotUpError{l.cfg.ClusterName}
+	}
+	looking, cancel := within(ctx, 5*time.Second)
+	defer cancel()
+	// An engine that is stopped changes no port, and what is not the lab's is
+	// for those commands to refuse that change something.
+	if workload, _, err := l.containers(looking); err == nil {
+		if err := l.refreshKubeconfig(workload); err != nil {
+			return err
+		}
 	}
 	_, err := fmt.Fprintln(l.out, l.kubeconfig())
 	return err
+}
+
+// refreshKubeconfig writes the kubeconfig anew if its cluster is published at
+// another port now, as it is after a restart.
+func (l *Lab) refreshKubeconfig(workload []engine.Container) error {
+	server := l.server(workload)
+	data, err := os.ReadFile(l.kubeconfig())
+	if server == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the environment's kubeconfig: %w", err)
+	}
+	fresh, err := kube.WithServer(data, server)
+	if err != nil || bytes.Equal(fresh, data) {
+		return err
+	}
+	return kube.WriteKubeconfig(l.kubeconfig(), fresh)
 }
 
 // Status prints the environment's nodes, machines, node groups, providers and
@@ -47,30 +84,98 @@ func (l *Lab) Status(ctx context.Context) error {
 	if len(workload)+len(management) == 0 {
 		return &NotUpError{l.cfg.ClusterName}
 	}
-	path, what := l.kubeconfig(), "self-managed"
-	if len(management) > 0 {
-		path, what = l.managementKubeconfig(), "managed by "+l.cfg.ManagementName()+": not ready yet; type: go tool mage env:up"
-	}
-	client, err := kube.Open(path)
-	if err != nil {
+	if err := l.refreshKubeconfig(workload); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, restartWithin, errors.New("the API server does not answer; type: go tool mage env:up"))
-	defer cancel()
-	fmt.Fprintf(l.out, "Environment %s: Cluster API %s, Kubernetes %s, %s\n\n", l.cfg.ClusterName, l.cfg.ClusterAPI.Tag(), config.Tag(l.cfg.Kubernetes), what)
-	if err := l.printNodesAndMachines(ctx, client); err != nil {
-		return err
-	}
-	if err := l.printProviders(ctx, client); err != nil {
-		return err
-	}
-	w := l.table("CONTAINER", "IMAGE", "ID")
+	// An API server that is down is a reason to show the containers.
+	cluster := l.printCluster(ctx, management)
+	w := l.table("CONTAINER", "STATE", "IMAGE", "ID")
 	for _, c := range append(management, workload...) {
 		id, _, err := l.engine.ImageID(ctx, c.Image)
 		if err != nil {
 			return err
 		}
-		row(w, c.Name, c.Image, short(id))
+		state := "stopped"
+		if c.Running {
+			state = "running"
+		}
+		row(w, c.Name, state, c.Image, short(id))
+	}
+	return errors.Join(w.Flush(), cluster)
+}
+
+// printCluster prints what the API server knows.
+func (l *Lab) printCluster(ctx context.Context, management []engine.Container) error {
+	path, what := l.manager(management)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("environment %q has no API server yet; type: go tool mage env:up", l.cfg.ClusterName)
+	}
+	client, err := kube.Open(path)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, lookWithin, errors.New("the API server does not answer; type: go tool mage env:up"))
+	defer cancel()
+	if err := client.WaitAnswers(ctx); err != nil {
+		return err
+	}
+	have, err := capi.Installed(ctx, client, namespace)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(l.out, "Environment %s: Cluster API %s, Kubernetes %s, %s\n\n",
+		l.cfg.ClusterName, or(have.ClusterAPI, "not there yet"), or(have.Kubernetes, "not there yet"), what)
+	if err := l.printNodesAndMachines(ctx, client); err != nil {
+		return err
+	}
+	return l.printProviders(ctx, client)
+}
+
+// list returns the objects of a kind; none where the kind is not there yet.
+func list(ctx context.Context, client *kube.Client, kind schema.GroupKind, namespace string) ([]unstructured.Unstructured, error) {
+	objects, err := client.List(ctx, kind, namespace)
+	if meta.IsNoMatchError(err) {
+		return nil, nil
+	}
+	return objects, err
+}
+
+// manager returns the kubeconfig of the cluster that holds the Cluster API
+// objects, and how to call the environment then.
+func (l *Lab) manager(management []engine.Container) (kubeconfig, what string) {
+	if len(management) > 0 {
+		return l.managementKubeconfig(), "managed by " + l.cfg.ManagementName() + ": not ready yet; type: go tool mage env:up"
+	}
+	return l.kubeconfig(), "self-managed"
+}
+
+// Describe prints the tree of the environment's Cluster API objects, with what
+// is not well.
+func (l *Lab) Describe(ctx context.Context) error {
+	workload, management, err := l.containers(ctx)
+	if err != nil {
+		return err
+	}
+	if len(workload)+len(management) == 0 {
+		return &NotUpError{l.cfg.ClusterName}
+	}
+	if err := l.refreshKubeconfig(workload); err != nil {
+		return err
+	}
+	ctx, cancel := within(ctx, lookWithin)
+	defer cancel()
+	ctl, err := capi.NewClusterctl(ctx, filepath.Join(l.repositoryDir(), "clusterctl.yaml"), nil)
+	if err != nil {
+		return err
+	}
+	path, _ := l.manager(management)
+	objects, err := ctl.Describe(ctx, path, namespace, l.cfg.ClusterName)
+	if err != nil {
+		return err
+	}
+	w := l.table("OBJECT", "AVAILABLE", "READY", "MESSAGE")
+	for _, o := range objects {
+		row(w, strings.Repeat("  ", o.Depth)+o.Name, or(o.Available, "-"), or(o.Ready, "-"), strings.ReplaceAll(o.Message, "\n", " "))
 	}
 	return w.Flush()
 }
@@ -91,7 +196,7 @@ func row(w *tabwriter.Writer, cells ...string) { fmt.Fprintln(w, strings.Join(ce
 // printNodesAndMachines prints what the author of the lab's first version saw:
 // `kubectl get nodes` and `kubectl get machines`; and the node groups.
 func (l *Lab) printNodesAndMachines(ctx context.Context, client *kube.Client) error {
-	nodes, err := client.List(ctx, capi.Nodes, "")
+	nodes, err := list(ctx, client, capi.Nodes, "")
 	if err != nil {
 		return err
 	}
@@ -108,7 +213,7 @@ func (l *Lab) printNodesAndMachines(ctx context.Context, client *kube.Client) er
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	machines, err := client.List(ctx, capi.Machines, namespace)
+	machines, err := list(ctx, client, capi.Machines, namespace)
 	if err != nil {
 		return err
 	}
@@ -121,29 +226,11 @@ func (l *Lab) printNodesAndMachines(ctx context.Context, client *kube.Client) er
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	groups, err := client.List(ctx, capi.MachineDeployments, namespace)
-	if err != nil {
+	if err := l.printNodeGroups(ctx, client); err != nil {
 		return err
 	}
-	w = l.table("NODE GROUP", "MIN", "MAX", "REPLICAS", "READY")
-	for i := range groups {
-		g := &groups[i]
-		row(w, g.GetName(), sizeLimit(g, "min"), sizeLimit(g, "max"),
-			kube.Field(g, "spec", "replicas"), or(kube.Field(g, "status", "readyReplicas"), "0"))
-	}
-	fmt.Fprintln(w)
-	return w.Flush()
-}
-
-// sizeLimit is the autoscaler's limit in the annotation of either of the two
-// prefixes that its versions knew.
-func sizeLimit(group *unstructured.Unstructured, which string) string {
-	for _, prefix := range []string{"cluster.x-k8s.io", "cluster.k8s.io"} {
-		if v := group.GetAnnotations()[prefix+"/cluster-api-autoscaler-node-group-"+which+"-size"]; v != "" {
-			return v
-		}
-	}
-	return "-"
+	fmt.Fprintln(l.out)
+	return nil
 }
 
 func or(s, fallback string) string {
@@ -169,15 +256,19 @@ func (l *Lab) age(o *unstructured.Unstructured) string {
 }
 
 func (l *Lab) printProviders(ctx context.Context, client *kube.Client) error {
-	providers, err := client.List(ctx, capi.Providers, "")
+	providers, err := list(ctx, client, capi.Providers, "")
 	if err != nil {
 		return err
 	}
-	deployments, err := client.List(ctx, capi.Deployments, "")
+	deployments, err := list(ctx, client, capi.Deployments, "")
 	if err != nil {
 		return err
 	}
-	w := l.table("PROVIDER", "VERSION", "IMAGE", "AVAILABLE")
+	pods, err := list(ctx, client, capi.Pods, "")
+	if err != nil {
+		return err
+	}
+	w := l.table("PROVIDER", "VERSION", "IMAGE", "ID", "AVAILABLE")
 	for i := range providers {
 		p := &providers[i]
 		for j := range deployments {
@@ -185,11 +276,29 @@ func (l *Lab) printProviders(ctx context.Context, client *kube.Client) error {
 			if d.GetNamespace() != p.GetNamespace() {
 				continue
 			}
-			row(w, p.GetName(), kube.Field(p, "version"), managerImage(d), fmt.Sprint(kube.True(d, "Available")))
+			image := managerImage(d)
+			row(w, p.GetName(), kube.Field(p, "version"), image, or(imageID(pods, d.GetNamespace(), image), "-"), fmt.Sprint(kube.True(d, "Available")))
 		}
 	}
 	fmt.Fprintln(w)
 	return w.Flush()
+}
+
+// imageID is of the image that a pod of the namespace runs by that name.
+func imageID(pods []unstructured.Unstructured, namespace, image string) string {
+	for i := range pods {
+		if pods[i].GetNamespace() != namespace {
+			continue
+		}
+		statuses, _, _ := unstructured.NestedSlice(pods[i].Object, "status", "containerStatuses")
+		for _, s := range statuses {
+			if m, ok := s.(map[string]any); ok && m["image"] == image {
+				id := fmt.Sprint(m["imageID"])
+				return short(id[strings.LastIndex(id, "@")+1:])
+			}
+		}
+	}
+	return ""
 }
 
 func managerImage(d *unstructured.Unstructured) string {

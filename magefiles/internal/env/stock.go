@@ -4,72 +4,228 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/node"
 )
 
-// How long an API server may take to answer: one that runs, and one whose
-// container was just started.
-const (
-	answerWithin  = 10 * time.Second
-	restartWithin = 90 * time.Second
-)
+// bounds are how long an API server may take to answer: one that runs, perhaps
+// on a busy machine, and one whose container was just started; and how long a
+// cluster whose API server answers may take to be well.
+type bounds struct{ answer, restart, well time.Duration }
 
-// takeStock looks at what there is. It returns true if the environment is
-// ready, starts what is stopped, and removes what cannot be taken up, so that
-// the steps find either nothing or something that works.
-func (l *Lab) takeStock(ctx context.Context) (ready bool, err error) {
+func defaultBounds() bounds {
+	return bounds{answer: time.Minute, restart: 90 * time.Second, well: 2 * time.Minute}
+}
+
+// stock is what there is of the environment.
+type stock struct {
+	// ready is true for an environment that manages itself and is well.
+	ready bool
+	// remake says why nothing can be made of what is there; nil if something
+	// can, or if nothing is there.
+	remake error
+	// text says what was found to a person.
+	text string
+}
+
+// NotWellError is an environment that is there and does not work. It stays.
+type NotWellError struct {
+	Name string
+	Err  error
+}
+
+func (e *NotWellError) Error() string {
+	return fmt.Sprintf("environment %q is there and is not well, and nothing of it was removed: %v\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `go tool mage env:down` to remove it", e.Name, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *NotWellError) Unwrap() error { return e.Err }
+
+// takeStock looks at what there is, and starts what is stopped. It removes
+// nothing but what is left of a management cluster whose objects moved. What
+// stands in the way, and is not to be remade, is an error.
+func (l *Lab) takeStock(ctx context.Context) (stock, error) {
 	workload, management, err := l.containers(ctx)
 	if err != nil {
-		return false, err
+		return stock{}, err
 	}
 	if len(workload)+len(management) == 0 {
-		return false, l.forgetManagement()
+		return stock{}, errors.Join(l.forgetManagement(), removeIfThere(l.readyFile()))
 	}
-	restarted, err := l.startStopped(ctx, append(workload[:len(workload):len(workload)], management...))
+	step := l.log.Start("look at the cluster that is there", 0)
+	found, err := l.takeUp(ctx, workload, management, step.Progress)
+	if ctx.Err() != nil {
+		found, err = stock{}, context.Cause(ctx)
+	}
+	step.Done(found.text, errors.Join(err, found.remake))
+	if err != nil || !found.ready {
+		return found, err
+	}
+	return found, errors.Join(l.markReady(), l.engine.Remove(ctx, ids(management)...), l.forgetManagement())
+}
+
+// takeUp says what can be made of the containers that are there.
+func (l *Lab) takeUp(ctx context.Context, workload, management []engine.Container, progress func(string)) (found stock, err error) {
+	wasReady, err := exists(l.readyFile())
 	if err != nil {
-		return false, err
+		return stock{}, err
 	}
-	wait := answerWithin
+	moving, err := exists(l.movingFile())
+	if err != nil {
+		return stock{}, err
+	}
+	defer func() {
+		if wasReady && found.remake != nil {
+			// It worked once, and may hold what somebody wants to keep.
+			found, err = stock{}, &NotWellError{Name: l.cfg.ClusterName, Err: found.remake}
+		}
+	}()
+	restarted, err := l.startStopped(ctx, slices.Concat(workload, management), progress)
+	if err != nil {
+		return stock{remake: err}, nil
+	}
+	bound := l.bounds.answer
 	if restarted {
-		wait = restartWithin
+		bound = l.bounds.restart
 	}
-	_, movingErr := os.Stat(l.movingFile())
-	moving := movingErr == nil
-	if len(management) == 0 || moving {
-		problem := l.selfManaged(ctx, wait)
-		if problem == nil {
-			if len(management) == 0 {
-				return true, nil
-			}
-			l.log.Printf("the move was finished and the management cluster not deleted: deleting it")
-			return true, errors.Join(l.engine.Remove(ctx, ids(management)...), l.forgetManagement())
+	reaching, cancel := within(ctx, bound)
+	defer cancel()
+	if len(management) > 0 && !moving && !wasReady {
+		client, err := l.reach(reaching, l.managementKubeconfig(), progress)
+		if err != nil {
+			return stock{remake: err}, nil
 		}
-		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
+		ctx, cancel := within(ctx, l.bounds.well)
+		defer cancel()
+		if err := l.sameVersions(ctx, client); err != nil {
+			return stock{}, err
 		}
-		l.log.Printf("a cluster is there that cannot be taken up (%v): making it anew", problem)
-		return false, l.removeClusters(ctx)
+		return stock{text: "going on with the management cluster of an interrupted run"}, nil
 	}
-	if err := l.answers(ctx, l.managementKubeconfig(), wait); err != nil {
-		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
-		}
-		l.log.Printf("the management cluster of an interrupted run cannot be taken up (%v): making everything anew", err)
-		return false, l.removeClusters(ctx)
+	client, err := l.reachWorkload(reaching, workload, progress)
+	if err != nil {
+		return stock{remake: err}, nil
 	}
-	l.log.Printf("going on with the management cluster of an interrupted run")
-	return false, nil
+	ctx, cancelLooking := within(ctx, l.bounds.well)
+	defer cancelLooking()
+	paused, err := l.ownCluster(ctx, client)
+	switch {
+	case isAbsent(err):
+		return stock{remake: err}, nil
+	case err != nil:
+		return stock{}, &NotWellError{Name: l.cfg.ClusterName, Err: err}
+	case paused && len(management) > 0 && !wasReady:
+		// Only a move that came to its end is taken up; halves are not.
+		return stock{remake: errors.New("the Cluster is paused, as in the middle of a move")}, nil
+	}
+	return l.selfManaged(ctx, client, paused, progress)
+}
+
+// selfManaged looks whether the environment that manages itself is well.
+func (l *Lab) selfManaged(ctx context.Context, client *kube.Client, paused bool, progress func(string)) (stock, error) {
+	if err := l.sameVersions(ctx, client); err != nil {
+		return stock{}, err
+	}
+	err := insist(ctx, func() error {
+		return capi.WaitWell(ctx, client, namespace, l.cfg.ClusterName, paused, progress)
+	})
+	if err != nil {
+		return stock{}, &NotWellError{Name: l.cfg.ClusterName, Err: err}
+	}
+	text := "it manages itself"
+	if paused {
+		text += ", and is paused"
+	}
+	return stock{ready: true, text: text}, nil
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// insist asks an API server again until it gives an answer that counts or ctx
+// is done: one that just started refuses this and that.
+func insist(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if err == nil || isAbsent(err) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// isAbsent reports whether an API server answered that it has no such object,
+// or no such kind.
+func isAbsent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }
+
+// ownCluster looks for the cluster's own object in it.
+func (l *Lab) ownCluster(ctx context.Context, client *kube.Client) (paused bool, err error) {
+	err = insist(ctx, func() error {
+		cluster, err := client.Get(ctx, capi.Clusters, namespace, l.cfg.ClusterName)
+		if err != nil {
+			return err
+		}
+		paused = kube.Field(cluster, "spec", "paused") == "true"
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for the cluster's own objects in it: %w", err)
+	}
+	return paused, nil
+}
+
+// OtherVersionError is an environment of other versions than the settings'.
+type OtherVersionError struct{ Environment, Component, Has, Want string }
+
+func (e *OtherVersionError) Error() string {
+	return fmt.Sprintf("environment %q has %s %s and the settings want %s; type `go tool mage env:down` first, or choose another CLUSTER_NAME", e.Environment, e.Component, e.Has, e.Want)
+}
+
+// sameVersions returns an *OtherVersionError if what is installed, as far as
+// it is yet, is not what the settings want.
+func (l *Lab) sameVersions(ctx context.Context, client *kube.Client) error {
+	var have capi.Versions
+	err := insist(ctx, func() (err error) {
+		have, err = capi.Installed(ctx, client, namespace)
+		return err
+	})
+	if err != nil {
+		return &NotWellError{Name: l.cfg.ClusterName, Err: err}
+	}
+	for _, c := range []struct{ name, has, want string }{
+		{"Cluster API", have.ClusterAPI, l.cfg.ClusterAPI.Tag()},
+		{"Kubernetes", have.Kubernetes, config.Tag(l.cfg.Kubernetes)},
+	} {
+		if c.has != "" && c.has != c.want {
+			return &OtherVersionError{Environment: l.cfg.ClusterName, Component: c.name, Has: c.has, Want: c.want}
+		}
+	}
+	return nil
 }
 
 // startStopped starts containers that a hard stop of the engine left behind,
 // oldest first: they tend to get the addresses back that they had.
-func (l *Lab) startStopped(ctx context.Context, containers []engine.Container) (bool, error) {
+func (l *Lab) startStopped(ctx context.Context, containers []engine.Container, progress func(string)) (bool, error) {
 	var stopped []engine.Container
 	for _, c := range containers {
 		if !c.Running {
@@ -79,7 +235,7 @@ func (l *Lab) startStopped(ctx context.Context, containers []engine.Container) (
 	if len(stopped) == 0 {
 		return false, nil
 	}
-	l.log.Printf("starting %d stopped containers of the environment", len(stopped))
+	progress(fmt.Sprintf("starting %d stopped containers", len(stopped)))
 	slices.SortFunc(stopped, func(a, b engine.Container) int {
 		if a.Created < b.Created {
 			return -1
@@ -94,55 +250,51 @@ func (l *Lab) startStopped(ctx context.Context, containers []engine.Container) (
 	return true, nil
 }
 
-func (l *Lab) answers(ctx context.Context, kubeconfig string, within time.Duration) error {
+// reach returns a client of an API server that answers.
+func (l *Lab) reach(ctx context.Context, kubeconfig string, progress func(string)) (*kube.Client, error) {
 	client, err := kube.Open(kubeconfig)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not within %s", within))
-	defer cancel()
-	return client.WaitAnswers(ctx)
+	progress("waiting for its API server")
+	return client, client.WaitAnswers(ctx)
 }
 
-// selfManaged returns nil if the workload cluster holds its own Cluster API
-// objects, is not paused, and every machine in it has a Ready node.
-func (l *Lab) selfManaged(ctx context.Context, within time.Duration) error {
-	// The published port may be another after a restart.
-	if data, err := os.ReadFile(l.kubeconfig()); err == nil {
-		ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, errors.New("no load balancer runs"))
-		defer cancel()
-		if err := l.writeKubeconfig(ctx, data); err != nil {
-			return err
+// reachWorkload is reach for the workload cluster, whose published port may be
+// another one after a restart. A kubeconfig that was lost is read from the
+// control plane's node.
+func (l *Lab) reachWorkload(ctx context.Context, workload []engine.Container, progress func(string)) (*kube.Client, error) {
+	data, err := os.ReadFile(l.kubeconfig())
+	if errors.Is(err, fs.ErrNotExist) {
+		progress("reading its kubeconfig from a node")
+		data, err = l.adminKubeconfig(ctx, workload)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the environment's kubeconfig: %w", err)
+	}
+	progress("waiting for its load balancer")
+	if err := l.writeKubeconfig(ctx, data); err != nil {
+		return nil, err
+	}
+	return l.reach(ctx, l.kubeconfig(), progress)
+}
+
+// adminKubeconfig is the one that kubeadm leaves on the control plane.
+func (l *Lab) adminKubeconfig(ctx context.Context, workload []engine.Container) ([]byte, error) {
+	for _, c := range workload {
+		if c.Labels["io.x-k8s.kind.role"] == "control-plane" {
+			res, err := l.engine.Exec(ctx, c.ID, nil, "cat", "/etc/kubernetes/admin.conf")
+			return res.Stdout, err
 		}
 	}
-	if err := l.answers(ctx, l.kubeconfig(), within); err != nil {
-		return err
-	}
-	client, err := kube.Open(l.kubeconfig())
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not within %s", within))
-	defer cancel()
-	cluster, err := client.Get(ctx, capi.Clusters, namespace, l.cfg.ClusterName)
-	if err != nil {
-		return fmt.Errorf("look for the cluster's own objects in it: %w", err)
-	}
-	if kube.Field(cluster, "spec", "paused") == "true" {
-		return errors.New("the Cluster is paused, as in the middle of a move")
-	}
-	if err := capi.WaitMovable(ctx, client, namespace, l.cfg.ClusterName, 1, nil); err != nil {
-		return err
-	}
-	machines, err := client.List(ctx, capi.Machines, namespace)
-	if err != nil {
-		return err
-	}
-	return capi.WaitNodes(ctx, client, len(machines), nil)
+	return nil, errors.New("it is lost, and there is no control plane to read it from")
 }
 
 // removeClusters removes both clusters' containers and kubeconfigs.
 func (l *Lab) removeClusters(ctx context.Context) error {
+	if err := removeIfThere(l.readyFile()); err != nil {
+		return err
+	}
 	// A manager that still runs would make nodes again: repeat until there are none.
 	for range 5 {
 		workload, management, err := l.containers(ctx)
@@ -176,13 +328,39 @@ func (l *Lab) Down(ctx context.Context) error {
 			err = os.RemoveAll(l.repositoryDir())
 		}
 		if err == nil {
-			err = removeIfThere(l.ownerFile())
+			err = l.removeLeftovers(ctx)
 		}
-		step.Done(err)
+		step.Done("", err)
 		if err != nil {
 			return err
 		}
 		l.log.Printf("environment %q is gone; built images, caches and logs stay in %s and in the engine", l.cfg.ClusterName, l.cfg.StateDir())
 		return nil
 	})
+}
+
+// removeLeftovers removes the environment's marks, and what killed runs left in
+// the engine besides nodes. Build containers are all environments': they stay
+// while somebody builds.
+func (l *Lab) removeLeftovers(ctx context.Context) error {
+	marks, err := l.marks()
+	if err != nil {
+		return err
+	}
+	for _, mark := range marks {
+		if err := removeIfThere(mark); err != nil {
+			return err
+		}
+	}
+	if err := l.engine.Remove(ctx, l.probeName(probeUp), l.probeName(probeDoctor)); err != nil {
+		return err
+	}
+	unlock, err := lock(l.cfg.StateDir(), workNode, "env:down")
+	if errors.As(err, new(*LockedError)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(node.RemoveLeftovers(ctx, l.engine, l.cfg.StateDir()), unlock())
 }

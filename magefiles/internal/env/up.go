@@ -42,12 +42,15 @@ const (
 
 // Targets of Up: how far to go.
 const (
-	Managers         = stepCompile
-	NodeImage        = stepImages
 	ManagementTarget = stepInit
 	WorkloadTarget   = stepNodes
 	Ready            = "ready"
 )
+
+// bakedWithin is how long the management cluster waits for the managers to be
+// compiled: everything built, they are there by then. If not, it starts without
+// them and has them loaded.
+const bakedWithin = 3 * time.Second
 
 // creation is what the steps of one Up hand to each other. A step writes its
 // own fields, and only steps that need it read them.
@@ -59,8 +62,16 @@ type creation struct {
 	repo     *repository.Repository
 	managers map[string]v1.Image
 	image    string
+	owner    string
 	mgmt     *kube.Client
 	workload *kube.Client
+	// compiled and baked are closed when those steps are done, for a step that
+	// is better off with them and does not need them.
+	compiled, baked chan struct{}
+}
+
+func (l *Lab) creation(info engine.Info) *creation {
+	return &creation{Lab: l, info: info, compiled: make(chan struct{}), baked: make(chan struct{})}
 }
 
 // Up makes the environment ready, or goes as far as target says. It takes up
@@ -73,30 +84,45 @@ func (l *Lab) Up(ctx context.Context, target string) error {
 	case WorkloadTarget:
 		command = "cluster:workload"
 	}
-	return l.locked(command, func() error { return l.up(ctx, target) })
+	return l.locked(command, func() error {
+		err := l.up(ctx, target)
+		if err != nil && (errors.As(err, new(*StepError)) || ctx.Err() != nil) {
+			l.log.Printf("\nWhat was made stays as it is. Type the command again to go on from there, `go tool mage env:status` to look, or `go tool mage env:down` to remove it.\nThe full log is %s.", l.logFile())
+		}
+		return err
+	})
 }
 
 func (l *Lab) up(ctx context.Context, target string) error {
 	start := l.now()
-	info, err := l.preflight(ctx)
+	if err := l.cfg.CheckEnvironment(); err != nil {
+		return err
+	}
+	info, err := l.askEngine(ctx)
 	if err != nil {
 		return err
 	}
-	ready, err := l.takeStock(ctx)
+	found, err := l.takeStock(ctx)
 	if err != nil {
 		return err
 	}
-	if ready {
+	if found.ready {
 		l.log.Printf("environment %q is ready; verified in %.1f s", l.cfg.ClusterName, l.now().Sub(start).Seconds())
 		return l.Status(ctx)
 	}
-	c := &creation{Lab: l, info: info}
-	timings, err := runSteps(ctx, l.log, l.now, upTo(c.steps(), target))
-	if err != nil {
-		var failed *StepError
-		if errors.As(err, &failed) {
-			l.log.Printf("\nWhat was made stays as it is. Type the command again to go on from there, `go tool mage env:status` to look, or `go tool mage env:down` to remove it.")
+	if err := l.preflight(ctx, info); err != nil {
+		return err
+	}
+	if found.remake != nil {
+		// Only now: what is refused above leaves everything as it was.
+		l.log.Printf("what is there cannot be taken up (%v): making everything anew", found.remake)
+		if err := l.removeClusters(ctx); err != nil {
+			return err
 		}
+	}
+	c := l.creation(info)
+	timings, err := runSteps(ctx, l.log, l.now, upTo(c.steps(node.Usually(ctx, c.nodeOptions(info.Arch(), nil))), target))
+	if err != nil {
 		return err
 	}
 	if target != Ready {
@@ -121,64 +147,74 @@ func upTo(steps []step, target string) []step {
 	return slices.DeleteFunc(steps, func(s step) bool { return !needed[s.name] })
 }
 
-// steps are in an order in which each comes after what it needs.
-func (c *creation) steps() []step {
+// steps are in an order in which each comes after what it needs. nodeUsually
+// is how long the node image tends to take here.
+func (c *creation) steps(nodeUsually time.Duration) []step {
 	return []step{
 		{name: stepFetch, usually: 5 * time.Second, run: c.fetch},
-		{name: stepNode, usually: 8 * time.Minute, run: c.nodeImage},
+		{name: stepNode, usually: nodeUsually, run: c.nodeImage},
 		{name: stepCompile, needs: []string{stepFetch}, usually: 4 * time.Minute, run: c.compile},
 		{name: stepRender, needs: []string{stepFetch}, usually: 2 * time.Second, run: c.render},
 		{name: stepImages, needs: []string{stepNode, stepCompile, stepRender}, usually: 15 * time.Second, run: c.bake},
-		{name: stepManagement, needs: []string{stepImages}, usually: 20 * time.Second, run: c.createManagement},
-		{name: stepInit, needs: []string{stepManagement}, usually: 15 * time.Second, run: c.initManagement},
+		{name: stepManagement, needs: []string{stepNode}, usually: 20 * time.Second, run: c.createManagement},
+		{name: stepInit, needs: []string{stepManagement, stepImages}, usually: 15 * time.Second, run: c.initManagement},
 		{name: stepControl, needs: []string{stepInit}, usually: 30 * time.Second, run: c.createControlPlane},
 		{name: stepNodes, needs: []string{stepControl}, usually: 30 * time.Second, run: c.joinNodes},
 		{name: stepPivotInit, needs: []string{stepControl}, usually: 30 * time.Second, run: c.initWorkload},
 		{name: stepMove, needs: []string{stepNodes, stepPivotInit}, usually: 3 * time.Second, run: c.move},
 		{name: stepVerify, needs: []string{stepMove}, usually: 5 * time.Second, run: c.verify},
-		{name: stepDelete, needs: []string{stepMove}, usually: 2 * time.Second, run: c.deleteManagement},
+		{name: stepDelete, needs: []string{stepVerify}, usually: 2 * time.Second, run: c.deleteManagement},
 	}
 }
 
-func (c *creation) fetch(ctx context.Context, progress func(string)) (err error) {
-	c.tree, err = source.Fetch(ctx, c.clusterAPI(), c.sourceOptions(progress))
-	if err == nil {
-		progress(c.cfg.ClusterAPI.Tag() + " from " + c.tree.Origin)
+func (c *creation) fetch(ctx context.Context, progress func(string)) (_ string, err error) {
+	c.tree, err = c.fetchTree(ctx, c.clusterAPI(), progress)
+	if err != nil {
+		return "", err
 	}
-	return err
+	return c.cfg.ClusterAPI.Tag() + " from " + c.tree.Origin, nil
 }
 
-func (c *creation) nodeImage(ctx context.Context, progress func(string)) (err error) {
-	c.base, err = node.Base(ctx, c.nodeOptions(c.info.Arch(), progress))
-	if err == nil {
-		progress("from " + c.base.Origin)
+func (c *creation) nodeImage(ctx context.Context, progress func(string)) (_ string, err error) {
+	err = c.exclusively(ctx, workNode, progress, func() error {
+		c.base, err = node.Base(ctx, c.nodeOptions(c.info.Arch(), progress))
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
-	return err
+	return "from " + c.base.Origin, nil
 }
 
-func (c *creation) compile(ctx context.Context, progress func(string)) error {
+func (c *creation) compile(ctx context.Context, progress func(string)) (string, error) {
 	requests := c.programs(c.tree, c.info.Arch())
 	cached := 0
-	for _, name := range []string{build.Core, build.Bootstrap, build.ControlPlane, build.Docker, build.Clusterctl} {
-		result, err := build.Build(ctx, requests[name], build.Options{
-			Runner: c.runner, Progress: func(text string) { progress(name + ": " + text) },
-		})
-		if err != nil {
-			return err
+	err := c.exclusively(ctx, workCompile, progress, func() error {
+		for _, name := range []string{build.Core, build.Bootstrap, build.ControlPlane, build.Docker, build.Clusterctl} {
+			result, err := build.Build(ctx, requests[name], build.Options{
+				Runner: c.runner, Progress: func(text string) { progress(name + ": " + text) },
+			})
+			if err != nil {
+				return err
+			}
+			if result.Cached {
+				cached++
+			}
 		}
-		if result.Cached {
-			cached++
-		}
+		return nil
+	})
+	if err != nil {
+		return "", err
 	}
-	progress(fmt.Sprintf("%d built, %d up to date", len(requests)-cached, cached))
-	return nil
+	close(c.compiled)
+	return fmt.Sprintf("%d built, %d up to date", len(requests)-cached, cached), nil
 }
 
-func (c *creation) render(ctx context.Context, _ func(string)) (err error) {
+func (c *creation) render(ctx context.Context, _ func(string)) (_ string, err error) {
 	c.repo, err = repository.Write(ctx, repository.Options{
 		Tree: c.tree.Dir, Version: c.cfg.ClusterAPI.Version, Dir: c.repositoryDir(), CertManager: c.cfg.CertManager,
 	})
-	return err
+	return "", err
 }
 
 // assembleManagers makes the managers' images of their binaries.
@@ -209,52 +245,130 @@ func (c *creation) assembleManagers() error {
 	return nil
 }
 
-func (c *creation) bake(ctx context.Context, progress func(string)) error {
+func (c *creation) bake(ctx context.Context, progress func(string)) (_ string, err error) {
 	if err := c.assembleManagers(); err != nil {
+		return "", err
+	}
+	err = c.exclusively(ctx, workNode, progress, func() error {
+		c.image, err = node.Bake(ctx, c.base.Node, c.managers, c.nodeOptions(c.info.Arch(), progress))
 		return err
+	})
+	if err != nil {
+		return "", err
 	}
-	ref, err := node.Bake(ctx, c.base.Node, c.managers, c.nodeOptions(c.info.Arch(), progress))
-	c.image = ref
-	if err == nil {
-		progress(ref)
-	}
-	return err
+	close(c.baked)
+	return c.image, nil
 }
 
-func (c *creation) createManagement(ctx context.Context, progress func(string)) (err error) {
-	if err := c.writeOwner(); err != nil {
-		return err
+func (c *creation) createManagement(ctx context.Context, progress func(string)) (_ string, err error) {
+	if c.owner, err = c.mark(); err != nil {
+		return "", err
 	}
-	m := c.management(c.info.CgroupVersion == "1", c.image, progress)
-	_, existing, err := c.containers(ctx)
+	workload, existing, err := c.containers(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(existing) > 0 {
+		keep, err := c.keeps(ctx, workload, existing[0])
+		if err != nil {
+			return "", err
+		}
+		if !keep {
+			progress("its images are others now: replacing it, and what it made")
+			if err := c.removeClusters(ctx); err != nil {
+				return "", err
+			}
+			existing = nil
+		}
+	}
+	m := c.management(progress)
+	if len(existing) == 0 {
+		m.CgroupV1, m.OwnerFile = c.info.CgroupVersion == "1", c.owner
+		if m.NodeImage, err = c.imageSoon(ctx); err != nil {
+			return "", err
+		}
+		if err := m.Create(ctx); err != nil {
+			return "", err
+		}
+	} else if err := m.ExportKubeconfig(); err != nil {
+		return "", err
+	}
+	c.mgmt, err = kube.Open(c.managementKubeconfig())
+	return "", err
+}
+
+// imageSoon returns the node image with the managers baked in if that is a
+// matter of seconds, and the one without them if there is something to compile.
+func (c *creation) imageSoon(ctx context.Context) (string, error) {
+	select {
+	case <-c.compiled:
+	case <-time.After(bakedWithin):
+		return c.base.Node, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	select {
+	case <-c.baked:
+		return c.image, nil
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// keeps reports whether what an interrupted run left has the images of this
+// one: the nodes of the workload cluster, and the management cluster, whose
+// managers may have come with its node image or after it.
+func (c *creation) keeps(ctx context.Context, workload []engine.Container, management engine.Container) (bool, error) {
+	select {
+	case <-c.baked:
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+	for _, n := range workload {
+		if !isLoadBalancer(n) && n.Image != c.image {
+			return false, nil
+		}
+	}
+	if management.Image != c.base.Node {
+		return management.Image == c.image, nil
+	}
+	loaded, err := c.loaded(ctx, management)
+	return loaded == "" || loaded == c.image, err
+}
+
+// loadedFile, in a management node that started without managers, names the
+// node image whose managers were loaded.
+const loadedFile = "/kind/caslab-managers"
+
+func (c *creation) loaded(ctx context.Context, n engine.Container) (string, error) {
+	res, err := c.engine.Exec(ctx, n.ID, nil, "sh", "-c", "cat "+loadedFile+" 2>/dev/null || true")
+	if err != nil {
+		return "", fmt.Errorf("look for loaded managers: %w", err)
+	}
+	return strings.TrimSpace(string(res.Stdout)), nil
+}
+
+// loadManagers gives the management cluster the managers, if it started from a
+// node image without them.
+func (c *creation) loadManagers(ctx context.Context, progress func(string)) error {
+	_, management, err := c.containers(ctx)
 	if err != nil {
 		return err
 	}
-	if len(existing) > 0 && existing[0].Image != c.image {
-		progress("its node image is another one now: replacing it")
-		if err := c.engine.Remove(ctx, ids(existing)...); err != nil {
+	for _, n := range management {
+		if n.Image == c.image {
+			continue
+		}
+		if loaded, err := c.loaded(ctx, n); err != nil || loaded == c.image {
 			return err
 		}
-		existing = nil
-	}
-	if len(existing) == 0 {
-		if err := m.Create(ctx); err != nil {
-			return err
+		progress("loading the managers")
+		if err := node.Load(ctx, c.engine, n.ID, c.managers); err != nil {
+			return fmt.Errorf("load the managers into %s: %w", n.Name, err)
 		}
-	} else if err := m.ExportKubeconfig(); err != nil {
-		return err
-	}
-	c.mgmt, err = kube.Open(c.managementKubeconfig())
-	return err
-}
-
-// writeOwner makes the file that every node mounts.
-func (c *creation) writeOwner() error {
-	if err := os.MkdirAll(filepath.Dir(c.ownerFile()), 0o755); err != nil {
-		return fmt.Errorf("mark the environment as the lab's: %w", err)
-	}
-	if err := os.WriteFile(c.ownerFile(), []byte("caslab environment "+c.cfg.ClusterName+"\n"), 0o644); err != nil {
-		return fmt.Errorf("mark the environment as the lab's: %w", err)
+		if _, err := c.engine.Exec(ctx, n.ID, strings.NewReader(c.image), "tee", loadedFile); err != nil {
+			return fmt.Errorf("record the loaded managers: %w", err)
+		}
 	}
 	return nil
 }
@@ -282,57 +396,57 @@ func (c *creation) install(ctx context.Context, client *kube.Client, kubeconfig 
 	return capi.WaitProviders(ctx, client, namespaces, progress)
 }
 
-func (c *creation) initManagement(ctx context.Context, progress func(string)) error {
-	return c.install(ctx, c.mgmt, c.managementKubeconfig(), progress)
+func (c *creation) initManagement(ctx context.Context, progress func(string)) (string, error) {
+	if err := c.loadManagers(ctx, progress); err != nil {
+		return "", err
+	}
+	return "", c.install(ctx, c.mgmt, c.managementKubeconfig(), progress)
 }
 
-func (c *creation) createControlPlane(ctx context.Context, progress func(string)) error {
+func (c *creation) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := within(ctx, 5*time.Minute)
 	defer cancel()
 	manifest, err := capi.Cluster{
 		Name: c.cfg.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.cfg.Kubernetes), Workers: c.cfg.Workers,
 		NodeImage: c.image, LoadBalancerRepository: c.base.LoadBalancerRepository, LoadBalancerTag: c.base.LoadBalancerTag,
-		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.info.CgroupVersion == "1", OwnerFile: c.ownerFile(),
+		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.info.CgroupVersion == "1", OwnerFile: c.owner,
 	}.Manifest()
 	if err != nil {
-		return err
+		return "", err
 	}
 	progress("applying its objects")
 	if err := c.mgmt.Apply(ctx, manifest); err != nil {
-		return err
+		return "", err
 	}
 	data, err := capi.Kubeconfig(ctx, c.mgmt, namespace, c.cfg.ClusterName, progress)
 	if err != nil {
-		return err
+		return "", err
 	}
 	progress("its load balancer")
 	if err := c.writeKubeconfig(ctx, data); err != nil {
-		return err
+		return "", err
 	}
 	if c.workload, err = kube.Open(c.kubeconfig()); err != nil {
-		return err
+		return "", err
 	}
 	progress("its API server")
-	return c.workload.WaitAnswers(ctx)
+	return "", c.workload.WaitAnswers(ctx)
 }
 
 // writeKubeconfig writes the workload cluster's kubeconfig for this machine,
-// which reaches the cluster through the load balancer's published port: that
-// works where containers have no address of their own here, too.
+// as soon as the load balancer has a published port.
 func (l *Lab) writeKubeconfig(ctx context.Context, data []byte) error {
 	for {
 		workload, _, err := l.containers(ctx)
 		if err != nil {
 			return err
 		}
-		for _, c := range workload {
-			if port := c.Ports["6443/tcp"]; port != "" && c.Name == l.cfg.ClusterName+"-lb" {
-				data, err := kube.WithServer(data, "https://127.0.0.1:"+port)
-				if err != nil {
-					return err
-				}
-				return kube.WriteKubeconfig(l.kubeconfig(), data)
+		if server := l.server(workload); server != "" {
+			data, err := kube.WithServer(data, server)
+			if err != nil {
+				return err
 			}
+			return kube.WriteKubeconfig(l.kubeconfig(), data)
 		}
 		select {
 		case <-ctx.Done():
@@ -342,21 +456,33 @@ func (l *Lab) writeKubeconfig(ctx context.Context, data []byte) error {
 	}
 }
 
-func (c *creation) joinNodes(ctx context.Context, progress func(string)) error {
+// server is where this machine reaches the workload cluster: the load
+// balancer's published port, which works where containers have no address of
+// their own here, too. It is empty while there is none.
+func (l *Lab) server(workload []engine.Container) string {
+	for _, c := range workload {
+		if port := c.Ports["6443/tcp"]; port != "" && c.Name == l.cfg.ClusterName+"-lb" {
+			return "https://127.0.0.1:" + port
+		}
+	}
+	return ""
+}
+
+func (c *creation) joinNodes(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := within(ctx, 5*time.Minute)
 	defer cancel()
 	network, err := c.network(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := c.workload.Apply(ctx, network); err != nil {
-		return err
+		return "", err
 	}
 	// One machine is the control plane's.
 	if err := capi.WaitNodes(ctx, c.workload, 1+c.cfg.Workers, progress); err != nil {
-		return err
+		return "", err
 	}
-	return capi.WaitMovable(ctx, c.mgmt, namespace, c.cfg.ClusterName, 1+c.cfg.Workers, progress)
+	return "", capi.WaitMovable(ctx, c.mgmt, namespace, c.cfg.ClusterName, 1+c.cfg.Workers, progress)
 }
 
 // network is the pod network's manifest: the lab's own, or the one that kind
@@ -372,35 +498,49 @@ func (c *creation) network(ctx context.Context) ([]byte, error) {
 	return []byte(strings.ReplaceAll(string(res.Stdout), "{{ .PodSubnet }}", podCIDR)), nil
 }
 
-func (c *creation) initWorkload(ctx context.Context, progress func(string)) error {
-	return c.install(ctx, c.workload, c.kubeconfig(), progress)
+func (c *creation) initWorkload(ctx context.Context, progress func(string)) (string, error) {
+	return "", c.install(ctx, c.workload, c.kubeconfig(), progress)
 }
 
-func (c *creation) move(ctx context.Context, progress func(string)) error {
+func (c *creation) move(ctx context.Context, progress func(string)) (string, error) {
 	ctl, err := capi.NewClusterctl(ctx, c.repo.ConfigPath, progress)
 	if err != nil {
-		return err
+		return "", err
 	}
 	// A move that is cut off leaves halves on both sides: the next run must know.
 	if err := os.WriteFile(c.movingFile(), nil, 0o600); err != nil {
-		return fmt.Errorf("record that the move begins: %w", err)
+		return "", fmt.Errorf("record that the move begins: %w", err)
 	}
-	return ctl.Move(ctx, c.managementKubeconfig(), c.kubeconfig(), namespace)
+	return "", ctl.Move(ctx, c.managementKubeconfig(), c.kubeconfig(), namespace)
 }
 
-func (c *creation) verify(ctx context.Context, progress func(string)) error {
+func (c *creation) verify(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := within(ctx, 3*time.Minute)
 	defer cancel()
-	return capi.WaitRunning(ctx, c.workload, namespace, 1+c.cfg.Workers, progress)
+	return "", capi.WaitRunning(ctx, c.workload, namespace, 1+c.cfg.Workers, progress)
 }
 
-func (l *Lab) movingFile() string { return l.ownerFile() + ".moving" }
-
-func (c *creation) deleteManagement(ctx context.Context, progress func(string)) error {
-	if err := c.management(false, "", progress).Delete(ctx); err != nil {
-		return err
+func (c *creation) deleteManagement(ctx context.Context, progress func(string)) (string, error) {
+	// From here on the environment is one to lose: no later run may remake it,
+	// also if this one is killed before the management cluster is gone.
+	if err := c.markReady(); err != nil {
+		return "", err
 	}
-	return c.forgetManagement()
+	if err := c.management(progress).Delete(ctx); err != nil {
+		return "", err
+	}
+	return "", c.forgetManagement()
+}
+
+func (l *Lab) markReady() error {
+	err := os.MkdirAll(filepath.Dir(l.readyFile()), 0o755)
+	if err == nil {
+		err = os.WriteFile(l.readyFile(), nil, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("record that the environment manages itself: %w", err)
+	}
+	return nil
 }
 
 func (l *Lab) forgetManagement() error {
