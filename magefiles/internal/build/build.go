@@ -39,6 +39,8 @@ type Request struct {
 	Arch string
 	// Host builds for this machine instead of a Linux container.
 	Host bool
+	// Debug leaves in what a debugger reads, and leaves out optimisation.
+	Debug bool
 }
 
 // Options of Build.
@@ -115,11 +117,19 @@ func args(r Request) []string {
 	if len(r.Packages) > 1 {
 		output = strings.TrimSuffix(output, "/") + "/"
 	}
-	a := []string{"build", "-v", "-trimpath", "-buildvcs=false", "-o", output}
+	a := []string{"build", "-v", "-buildvcs=false", "-o", output}
+	linker := r.LDFlags
+	if r.Debug {
+		// With whole paths: the debugger's client looks for the sources.
+		a = append(a, "-gcflags=all=-N -l")
+	} else {
+		a = append(a, "-trimpath")
+		linker = append([]string{"-s", "-w"}, linker...)
+	}
 	if len(r.Tags) > 0 {
 		a = append(a, "-tags", strings.Join(r.Tags, ","))
 	}
-	return append(append(a, "-ldflags", strings.Join(append([]string{"-s", "-w"}, r.LDFlags...), " ")), r.Packages...)
+	return append(append(a, "-ldflags", strings.Join(linker, " ")), r.Packages...)
 }
 
 func env(r Request) []string {

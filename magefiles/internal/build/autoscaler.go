@@ -1,0 +1,130 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"go/version"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/mod/modfile"
+)
+
+// The autoscaler's module, and that of its core since the two were split over
+// two repositories on 2026-07-31.
+const (
+	AutoscalerModule = "k8s.io/autoscaler/cluster-autoscaler"
+	CoreModule       = "sigs.k8s.io/cluster-autoscaler"
+)
+
+// Autoscaler describes a tree of the cluster autoscaler to build.
+type Autoscaler struct {
+	// Dir is the root of the tree of kubernetes/autoscaler.
+	Dir string
+	// CoreDir, if set, is a checkout of kubernetes-sigs/cluster-autoscaler that
+	// is built instead of the version that Dir pins.
+	CoreDir string
+	// Version is what the program says it is.
+	Version string
+	// ID identifies the tree's content, as Request.ID.
+	ID string
+	// Arch is the containers' architecture; Host builds for this machine.
+	Arch string
+	Host bool
+	// AllProviders builds in every cloud provider; without it the program has
+	// Cluster API's alone, and is linked in a fraction of the time.
+	AllProviders bool
+	// Debug builds without optimisation, for a debugger.
+	Debug bool
+	// OutDir takes the binary.
+	OutDir string
+}
+
+// Request is the build of the autoscaler. With a CoreDir it writes a go.work
+// into OutDir.
+func (a Autoscaler) Request() (Request, error) {
+	module := filepath.Join(a.Dir, "cluster-autoscaler")
+	r := Request{
+		Dir: module, Packages: []string{"."}, Output: filepath.Join(a.OutDir, "cluster-autoscaler"),
+		ID: a.ID, Arch: a.Arch, Host: a.Host, Debug: a.Debug,
+		// A variable that a release does not have is no error.
+		LDFlags: []string{"-X", AutoscalerModule + "/version.ClusterAutoscalerVersion=" + a.Version,
+			"-X", CoreModule + "/pkg/version.ClusterAutoscalerVersion=" + a.Version},
+	}
+	if !a.AllProviders {
+		r.Tags = []string{"clusterapi"}
+	}
+	if a.CoreDir != "" {
+		if err := os.MkdirAll(a.OutDir, 0o755); err != nil {
+			return Request{}, fmt.Errorf("write the workspace of both trees: %w", err)
+		}
+		work := filepath.Join(a.OutDir, "go.work")
+		if err := writeWorkspace(work, module, a.CoreDir); err != nil {
+			return Request{}, err
+		}
+		r.Env = append(r.Env, "GOWORK="+work)
+		return r, nil
+	}
+	if _, err := os.Stat(filepath.Join(module, "vendor", "modules.txt")); err == nil {
+		r.Env = append(r.Env, "GOFLAGS=-mod=vendor")
+	}
+	return r, nil
+}
+
+// writeWorkspace writes a go.work of the autoscaler's module and its core's.
+// Both pin Kubernetes by replacements, which a workspace refuses where they
+// differ: the core's hold, because the module imports the core.
+func writeWorkspace(path, module, core string) error {
+	theirs, err := readMod(module)
+	if err != nil {
+		return err
+	}
+	cores, err := readMod(core)
+	if err != nil {
+		return err
+	}
+	if cores.Module == nil || cores.Module.Mod.Path != CoreModule {
+		return fmt.Errorf("AUTOSCALER_CORE_DIR=%s: want the root of a checkout of %s", core, CoreModule)
+	}
+	if !slices.ContainsFunc(theirs.Require, func(r *modfile.Require) bool { return r.Mod.Path == CoreModule }) {
+		return fmt.Errorf("AUTOSCALER_CORE_DIR=%s: %s has its core in itself, as all had until 2026-07-31; unset AUTOSCALER_CORE_DIR, or give a later tree in AUTOSCALER_DIR", core, module)
+	}
+	work := &modfile.WorkFile{Syntax: new(modfile.FileSyntax)}
+	goVersion := theirs.Go.Version
+	if version.Compare("go"+cores.Go.Version, "go"+goVersion) > 0 {
+		goVersion = cores.Go.Version
+	}
+	errs := []error{work.AddGoStmt(goVersion), work.AddUse(module, ""), work.AddUse(core, "")}
+	pinned := map[string]modfile.Replace{}
+	for _, r := range theirs.Replace {
+		pinned[r.Old.Path] = *r
+	}
+	for _, r := range cores.Replace {
+		if p, ok := pinned[r.Old.Path]; ok && p.New != r.New {
+			errs = append(errs, work.AddReplace(r.Old.Path, r.Old.Version, r.New.Path, r.New.Version))
+		}
+	}
+	work.Cleanup()
+	errs = append(errs, os.WriteFile(path, modfile.Format(work.Syntax), 0o600))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("write the workspace of both trees: %w", err)
+	}
+	return nil
+}
+
+func readMod(dir string) (*modfile.File, error) {
+	path := filepath.Join(dir, "go.mod")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read a module of the workspace: %w", err)
+	}
+	mod, err := modfile.Parse(path, data, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read a module of the workspace: %w", err)
+	}
+	if mod.Go == nil {
+		return nil, fmt.Errorf("%s names no version of Go", path)
+	}
+	return mod, nil
+}
