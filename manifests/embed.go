@@ -5,7 +5,8 @@ package manifests
 import "embed"
 
 // FS holds the manifests: node/ goes into the node image, cluster/ has the
-// templates of the workload cluster.
+// templates of the workload cluster, autoscaler/ the autoscaler's command line
+// and deployment, workload/ the pods that make a cluster grow.
 //
-//go:embed node cluster
+//go:embed node cluster autoscaler workload
 var FS embed.FS

@@ -1,0 +1,49 @@
+package autoscaler
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"text/template"
+
+	"caslab/manifests"
+)
+
+// Name is the name of the Deployment, of its service account and, with a
+// suffix, of its roles.
+const Name = "cluster-autoscaler"
+
+// Deployment is an autoscaler in the cluster.
+type Deployment struct {
+	Namespace string
+	// Image is on the node that it will run on, or can be pulled.
+	Image string
+	Flags []Flag
+	// Env is KEY=value each.
+	Env []EnvVar
+	// OnControlPlane keeps it on control plane nodes, which scale-down never
+	// removes.
+	OnControlPlane bool
+}
+
+// EnvVar is a variable of the container.
+type EnvVar struct{ Name, Value string }
+
+// Manifest is the YAML of the Deployment and of what it is allowed to do.
+func (d Deployment) Manifest() ([]byte, error) {
+	t, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"quote": strconv.Quote}).
+		ParseFS(manifests.FS, "autoscaler/deployment.yaml.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("read the autoscaler's deployment: %w", err)
+	}
+	var out bytes.Buffer
+	err = t.ExecuteTemplate(&out, "deployment.yaml.tmpl", struct {
+		Deployment
+		Name string
+		Args []string
+	}{d, Name, Args(d.Flags)})
+	if err != nil {
+		return nil, fmt.Errorf("fill in the autoscaler's deployment: %w", err)
+	}
+	return out.Bytes(), nil
+}

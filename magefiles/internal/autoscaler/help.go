@@ -1,0 +1,132 @@
+package autoscaler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/run"
+)
+
+// helpLine is a flag in the usage that the autoscaler prints.
+var helpLine = regexp.MustCompile(`(?m)^\s+(?:-[A-Za-z], )?--([A-Za-z][A-Za-z0-9_.-]*)`)
+
+// NotAutoscalerError is a program whose help is not an autoscaler's.
+type NotAutoscalerError struct{ Binary string }
+
+func (e *NotAutoscalerError) Error() string {
+	return fmt.Sprintf("%s --help names no --cloud-provider: this is not a cluster autoscaler", e.Binary)
+}
+
+// KnownFlags asks the program for its help and returns the names of the flags
+// that it has.
+func KnownFlags(ctx context.Context, runner run.Runner, binary string) (map[string]bool, error) {
+	res, err := runner.Run(ctx, run.Cmd{Name: binary, Args: []string{"--help"}})
+	// Asked for help, it ends with a failure: that is its way.
+	if exit := interface{ ExitCode() int }(nil); err != nil && !errors.As(err, &exit) {
+		return nil, fmt.Errorf("ask the autoscaler for its flags: %w", err)
+	}
+	known := parseHelp(string(res.Stdout) + string(res.Stderr))
+	if !known["cloud-provider"] {
+		return nil, errors.Join(&NotAutoscalerError{Binary: binary}, err)
+	}
+	return known, nil
+}
+
+func parseHelp(text string) map[string]bool {
+	known := map[string]bool{}
+	for _, match := range helpLine.FindAllStringSubmatch(text, -1) {
+		known[strings.ReplaceAll(match[1], "_", "-")] = true
+	}
+	return known
+}
+
+// UnknownFlagError is a flag that the autoscaler does not have.
+type UnknownFlagError struct {
+	Flag    string
+	Version *version.Version
+	// First and Last release that have it; both empty if none is known to,
+	// and Last if the newest known one does.
+	First, Last string
+	// Near are flags with similar names that it does have.
+	Near []string
+}
+
+func (e *UnknownFlagError) Error() string {
+	msg := fmt.Sprintf("--%s: this autoscaler (%s) has no such flag", e.Flag, e.Version)
+	switch {
+	case e.First != "" && e.Last != "":
+		msg += fmt.Sprintf("; autoscalers from %s to %s have it", e.First, e.Last)
+	case e.First != "":
+		msg += fmt.Sprintf("; autoscalers from %s on have it", e.First)
+	case e.Last != "":
+		msg += fmt.Sprintf("; autoscalers up to %s have it", e.Last)
+	}
+	if len(e.Near) > 0 {
+		msg += "; did you mean --" + strings.Join(e.Near, " or --") + "?"
+	}
+	return msg + "\nsee `go tool mage autoscaler:flags` for where flags come from"
+}
+
+// CheckFlags returns an *UnknownFlagError for each flag that is not known.
+func CheckFlags(flags []Flag, known map[string]bool, v *version.Version) error {
+	var errs []error
+	for _, f := range flags {
+		if known[f.Name] {
+			continue
+		}
+		since := history[f.Name]
+		errs = append(errs, &UnknownFlagError{
+			Flag: f.Name, Version: v, First: since.first, Last: since.last, Near: near(f.Name, known),
+		})
+	}
+	return errors.Join(errs...)
+}
+
+// near returns the known names that differ from name in few letters.
+func near(name string, known map[string]bool) []string {
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var all []candidate
+	for k := range known {
+		if d := distance(name, k); d <= max(1, len(name)/6) {
+			all = append(all, candidate{k, d})
+		}
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.distance, b.distance), strings.Compare(a.name, b.name))
+	})
+	var names []string
+	for _, c := range all[:min(2, len(all))] {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// distance is Levenshtein's: how many letters to add, drop or change.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

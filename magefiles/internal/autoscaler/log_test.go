@@ -1,0 +1,106 @@
+package autoscaler
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestParseAndClassify(t *testing.T) {
+	t.Parallel()
+	const head = "I1124 20:26:26.123456   12345 "
+	for line, want := range map[string]Class{
+		head + `static_autoscaler.go:274] Starting main loop`:                                                                   Loop,
+		head + `orchestrator.go:310] Best option to resize: MachineDeployment/default/work-md-1`:                                ScaleUp,
+		head + `orchestrator.go:185] Final scale-up plan: [{MachineDeployment/default/work-md-1 1->3 (max: 4)}]`:                ScaleUp,
+		head + `executor.go:166] Scale-up: setting group MachineDeployment/default/work-md-1 size to 3`:                         ScaleUp,
+		head + `actuator.go:214] Scale-down: removing empty node "work-md-1-x"`:                                                 ScaleDown,
+		head + `orchestrator.go:181] No expansion options`:                                                                      Reason,
+		head + `nodes.go:126] work-md-1-x was unneeded for 12.3s`:                                                               Reason,
+		head + `eligibility.go:163] Node work-md-1-x unremovable: memory requested (55% of allocatable) is above the threshold`: Reason,
+		head + `orchestrator.go:603] Pod default/scale-up-1 can't be scheduled on MachineDeployment/default/md-0`:               Reason,
+		head + `filter_out_schedulable.go:63] Filtering out schedulables`:                                                       Chatter,
+		`W1124 20:26:26.123456   12345 clusterstate.go:311] Disabling scale-up for node group x until later`:                    Problem,
+		`E1124 20:26:26.123456   12345 static_autoscaler.go:554] Failed to scale up: no`:                                        Problem,
+		`panic: runtime error: invalid memory address`:                                                                          Problem,
+		`goroutine 1 [running]:`: Chatter,
+		`unknown flag: --nope`:   Problem,
+	} {
+		if got := Parse(line).Class; got != want {
+			t.Errorf("class %d, want %d of %s", got, want, line)
+		}
+	}
+	e := Parse(head + "a.go:1] hello: [b] c")
+	if e.Time != "20:26:26" || e.Source != "a.go:1" || e.Message != "hello: [b] c" {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestConsoleShowsDecisionsAndNewReasons(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := NewConsole(&out, ConsoleOptions{})
+	const head = "I1124 20:26:26.123456   1 a.go:1] "
+	lines := []string{
+		head + "Starting main loop",
+		head + "node-1 was unneeded for 10s",
+		head + "node-1 was unneeded for 20s", // the same, later
+		head + "node-2 was unneeded for 20s", // another node
+		head + "Scale-up: setting group g size to 2",
+		head + "node-1 was unneeded for 30s", // news after a decision
+		"E1124 20:26:26.123456   1 a.go:1] oh no",
+		"the last line",
+	}
+	// In pieces, as a pipe gives them.
+	text := strings.Join(lines, "\n")
+	for i := 0; i < len(text); i += 7 {
+		if _, err := c.Write([]byte(text[i:min(i+7, len(text))])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Close()
+	want := `20:26:26 · node-1 was unneeded for 10s
+20:26:26 · node-2 was unneeded for 20s
+20:26:26 ▲ Scale-up: setting group g size to 2
+20:26:26 · node-1 was unneeded for 30s
+20:26:26 ! oh no
+`
+	if out.String() != want {
+		t.Errorf("shown:\n%swant:\n%s", out.String(), want)
+	}
+	out.Reset()
+	c = NewConsole(&out, ConsoleOptions{All: true, Color: true})
+	if _, err := c.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if n := strings.Count(out.String(), "\n"); n != len(lines) || !strings.Contains(out.String(), "\x1b[1;32m20:26:26 ▲") {
+		t.Errorf("all in colours: %d lines\n%q", n, out.String())
+	}
+}
+
+func TestALineWithoutEndIsNotKeptForEver(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := NewConsole(&out, ConsoleOptions{All: true})
+	piece := bytes.Repeat([]byte("x"), 1<<10)
+	for range 200 {
+		if _, err := c.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.rest) > maxLine+len(piece) {
+		t.Errorf("%d bytes are kept", len(c.rest))
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("I1124 20:26:26.123456   12345 a.go:274] Starting main loop")
+	f.Add("")
+	f.Add("W1124 20:26:26.1  1 a:1] ")
+	f.Fuzz(func(t *testing.T, line string) {
+		if e := Parse(line); !strings.HasSuffix(line, e.Message) {
+			t.Errorf("%q has the message %q", line, e.Message)
+		}
+	})
+}

@@ -1,0 +1,139 @@
+package autoscaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/run"
+)
+
+// Process is an autoscaler to run on this machine.
+type Process struct {
+	Binary string
+	Flags  []Flag
+	// Env is added to the lab's environment.
+	Env []string
+	// LogFile takes everything the process prints; the log before it is kept
+	// as LogFile.previous.
+	LogFile string
+	// Shown takes what a person sees of that.
+	Shown io.Writer
+}
+
+// Run starts the autoscaler and waits for its end. It returns nil when ctx is
+// done and the process ended: it was told to. Otherwise it returns an error,
+// because an autoscaler does not end by itself.
+func (p Process) Run(ctx context.Context, runner run.Runner) error {
+	return p.run(ctx, runner, run.Cmd{Name: p.Binary, Args: Args(p.Flags)})
+}
+
+func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err error) {
+	log, err := openLog(p.LogFile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	both := io.MultiWriter(log, p.Shown)
+	c.Env, c.Stdout, c.Stderr, c.Stream = p.Env, both, both, true
+	_, err = runner.Run(ctx, c)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("it ended by itself")
+	}
+	return &EndedError{Binary: p.Binary, LogFile: p.LogFile, Err: err}
+}
+
+// EndedError is an autoscaler that ended though nobody told it to.
+type EndedError struct {
+	Binary, LogFile string
+	Err             error
+}
+
+func (e *EndedError) Error() string {
+	cause := e.Err
+	var failed *run.Error
+	if errors.As(cause, &failed) {
+		cause = failed.Err // what it printed was shown
+	}
+	return fmt.Sprintf("the autoscaler %s ended: %v\nits whole log is %s", e.Binary, cause, e.LogFile)
+}
+
+// Unwrap returns the cause.
+func (e *EndedError) Unwrap() error { return e.Err }
+
+func openLog(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("begin the autoscaler's log: %w", err)
+	}
+	if err := os.Rename(path, path+".previous"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("keep the autoscaler's log of before: %w", err)
+	}
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("begin the autoscaler's log: %w", err)
+	}
+	return log, nil
+}
+
+// Environment is what the autoscaler of that version needs in its environment
+// to speak with the Cluster API that is there, from capiVersion on. The lab's
+// own CAPI_VERSION is a release of Cluster API; the autoscaler's is a version
+// of its API, and an empty one lets the autoscaler find it out.
+func Environment(v, capi *version.Version) []string {
+	api := ""
+	if capi.GreaterThanOrEqual(v1_11) && !understandsV1beta2(v) {
+		api = "v1beta1"
+	}
+	return []string{"CAPI_VERSION=" + api}
+}
+
+var v1_11 = version.Must(version.NewSemver("1.11.0"))
+
+// understandsV1beta2 reports whether the release reads references that name
+// their group alone, as Cluster API's v1beta2 has them, from compatibility
+// tests of each tag: the patch release that got it, by minor.
+func understandsV1beta2(v *version.Version) bool {
+	since := map[int]int{30: 6, 31: 4, 32: 3, 33: 1}
+	minor, patch := v.Segments()[1], v.Segments()[2]
+	first, listed := since[minor]
+	return minor >= 34 || listed && patch >= first
+}
+
+// metricsPort is the autoscaler's own default.
+const metricsPort = "8085"
+
+// FreeAddress returns where the autoscaler can serve its metrics: its usual
+// port on the loopback interface, or any other if that one is taken.
+func FreeAddress(ctx context.Context) (string, error) {
+	var config net.ListenConfig
+	for _, port := range []string{metricsPort, "0"} {
+		l, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			continue
+		}
+		address := l.Addr().String()
+		return address, l.Close()
+	}
+	return "", errors.New("no port is free on 127.0.0.1 for the autoscaler's metrics")
+}
+
+// CommandLine writes a program and its flags for a reader, who may paste it
+// into a shell.
+func CommandLine(binary string, flags []Flag) string {
+	lines := []string{shellescape.Quote(binary)}
+	for _, f := range flags {
+		lines = append(lines, shellescape.Quote(f.String()))
+	}
+	return strings.Join(lines, " \\\n  ")
+}

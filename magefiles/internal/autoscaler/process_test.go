@@ -1,0 +1,154 @@
+package autoscaler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/run/runtest"
+)
+
+// exitStatus2 is how a program asked for its help tends to end.
+func exitStatus2(t *testing.T) error {
+	t.Helper()
+	err := exec.CommandContext(t.Context(), "sh", "-c", "exit 2").Run()
+	if err == nil {
+		t.Fatal("the shell did not fail")
+	}
+	return err
+}
+
+// script writes a program that stands in for the autoscaler.
+func script(t *testing.T, body string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "cluster-autoscaler")
+	// A process that another test starts now would inherit the open file, and
+	// nothing runs a file that is open for writing.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	return path
+}
+
+// until calls the context's cancel once the buffer holds text.
+type until struct {
+	bytes.Buffer
+	text   string
+	cancel func()
+}
+
+func (u *until) Write(p []byte) (int, error) {
+	n, err := u.Buffer.Write(p)
+	if strings.Contains(u.String(), u.text) {
+		u.cancel()
+	}
+	return n, err
+}
+
+func TestRunUntilStopped(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	shown := &until{text: "started with --v=4", cancel: cancel}
+	log := filepath.Join(t.TempDir(), "logs", "autoscaler.log")
+	p := Process{
+		Binary:  script(t, `trap 'echo stopped; exit 0' TERM; echo "started with $* and $CAPI_VERSION"; while :; do sleep 0.05; done`),
+		Flags:   []Flag{{Name: "v", Value: "4"}},
+		Env:     []string{"CAPI_VERSION=v1beta1"},
+		LogFile: log, Shown: shown,
+	}
+	if err := p.Run(ctx, run.Exec{}); err != nil {
+		t.Fatalf("Run() = %v, want nil for a process that was told to stop", err)
+	}
+	data, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(data), "started with --v=4 and v1beta1\nstopped\n") {
+		t.Errorf("the log holds %q", data)
+	}
+	// The next run keeps this log.
+	p.Binary, shown.text = script(t, "exit 3"), "never"
+	var ended *EndedError
+	if err := p.Run(t.Context(), run.Exec{}); !errors.As(err, &ended) || !strings.Contains(err.Error(), log) {
+		t.Errorf("Run() of a program that fails = %v, want an *EndedError that names the log", err)
+	}
+	if kept, err := os.ReadFile(log + ".previous"); err != nil || !bytes.Equal(kept, data) {
+		t.Errorf("the log before holds %q, %v", kept, err)
+	}
+}
+
+func TestAnAutoscalerThatEndsByItselfIsAnError(t *testing.T) {
+	t.Parallel()
+	p := Process{Binary: script(t, "exit 0"), LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
+	if err := p.Run(t.Context(), run.Exec{}); err == nil || !strings.Contains(err.Error(), "by itself") {
+		t.Errorf("Run() = %v", err)
+	}
+}
+
+func TestDebuggersCommandLine(t *testing.T) {
+	t.Parallel()
+	p := Process{Binary: "/lab/ca", Flags: []Flag{{Name: "v", Value: "4"}}, LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "/lab/dlv"}}}
+	d := Debugger{Binary: "/lab/dlv", Address: "127.0.0.1:2345"}
+	_ = p.Headless(t.Context(), fake, d)
+	d.Wait = true
+	_ = p.Headless(t.Context(), fake, d)
+	if err := p.Interactive(t.Context(), fake, d); err != nil {
+		t.Error(err)
+	}
+	const headless = "/lab/dlv exec /lab/ca --headless --api-version=2 --accept-multiclient --listen=127.0.0.1:2345 "
+	want := []string{headless + "--continue -- --v=4", headless + "-- --v=4", "/lab/dlv exec /lab/ca -- --v=4"}
+	got := fake.Calls()
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("ran\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if !fake.Cmds()[2].Terminal {
+		t.Error("the debugger in the terminal does not have it")
+	}
+}
+
+func TestEditors(t *testing.T) {
+	t.Parallel()
+	data, err := VSCode("127.0.0.1:4000")
+	if err != nil || !strings.Contains(string(data), `"port": 4000`) || !strings.Contains(string(data), `"mode": "remote"`) {
+		t.Errorf("VSCode() = %s, %v", data, err)
+	}
+	note, err := GoLand("127.0.0.1:4000")
+	if err != nil || !strings.Contains(note, "4000") {
+		t.Errorf("GoLand() = %s, %v", note, err)
+	}
+	for _, address := range []string{"", "4000", "a:b:c"} {
+		if _, err := VSCode(address); err == nil {
+			t.Errorf("VSCode(%q) gave no error", address)
+		}
+	}
+}
+
+func TestFreeAddress(t *testing.T) {
+	t.Parallel()
+	address, err := FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Taken now, whichever it was: the next is another one.
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if next, err := FreeAddress(t.Context()); err != nil || next == address {
+		t.Errorf("FreeAddress() = %s, %v while %s is taken", next, err, address)
+	}
+}

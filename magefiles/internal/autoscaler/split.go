@@ -1,0 +1,22 @@
+package autoscaler
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/mattn/go-shellwords"
+)
+
+// split takes text apart as a shell would, without expanding anything.
+func split(text string) ([]string, error) {
+	parser := shellwords.NewParser()
+	words, err := parser.Parse(text)
+	if err != nil {
+		return nil, errors.New("a quote is not closed")
+	}
+	if parser.Position >= 0 {
+		// The library stops where a shell's next command would begin.
+		return nil, fmt.Errorf("put quotes around what has one of ; & | < > in it, as from %q on", text[:min(parser.Position+1, len(text))])
+	}
+	return words, nil
+}

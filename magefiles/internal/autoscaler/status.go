@@ -1,0 +1,72 @@
+package autoscaler
+
+import (
+	"errors"
+	"fmt"
+
+	"sigs.k8s.io/yaml"
+)
+
+// StatusConfigMap is where the autoscaler writes its status, in the namespace
+// that --namespace names, unless --status-config-map-name says otherwise.
+const StatusConfigMap = "cluster-autoscaler-status"
+
+// Status is what the autoscaler says of itself, as it writes it since 1.30.
+type Status struct {
+	Time             string      `json:"time"`
+	AutoscalerStatus string      `json:"autoscalerStatus"`
+	Message          string      `json:"message"`
+	ClusterWide      GroupStatus `json:"clusterWide"`
+	// NodeGroups are named Kind/namespace/name.
+	NodeGroups []GroupStatus `json:"nodeGroups"`
+}
+
+// GroupStatus is of one node group, or of them all.
+type GroupStatus struct {
+	Name   string `json:"name"`
+	Health struct {
+		Status     string `json:"status"`
+		NodeCounts struct {
+			Registered struct {
+				Total      int `json:"total"`
+				Ready      int `json:"ready"`
+				NotStarted int `json:"notStarted"`
+			} `json:"registered"`
+			LongUnregistered int `json:"longUnregistered"`
+			Unregistered     int `json:"unregistered"`
+		} `json:"nodeCounts"`
+		CloudProviderTarget int `json:"cloudProviderTarget"`
+		MinSize             int `json:"minSize"`
+		MaxSize             int `json:"maxSize"`
+	} `json:"health"`
+	ScaleUp struct {
+		Status      string `json:"status"`
+		BackoffInfo struct {
+			ErrorCode    string `json:"errorCode"`
+			ErrorMessage string `json:"errorMessage"`
+		} `json:"backoffInfo"`
+	} `json:"scaleUp"`
+	ScaleDown struct {
+		Status     string `json:"status"`
+		Candidates int    `json:"candidates"`
+	} `json:"scaleDown"`
+}
+
+// ErrPlainStatus is a status in prose, as autoscalers before 1.30 wrote it.
+var ErrPlainStatus = errors.New("the status is prose, for people to read")
+
+// ParseStatus reads the value of the key "status" of the ConfigMap.
+func ParseStatus(text string) (Status, error) {
+	var s Status
+	var any map[string]any
+	if err := yaml.Unmarshal([]byte(text), &any); err != nil {
+		return s, fmt.Errorf("%w (%w)", ErrPlainStatus, err)
+	}
+	if _, ok := any["autoscalerStatus"]; !ok {
+		return s, ErrPlainStatus
+	}
+	if err := yaml.Unmarshal([]byte(text), &s); err != nil {
+		return s, fmt.Errorf("read the autoscaler's status: %w", err)
+	}
+	return s, nil
+}
