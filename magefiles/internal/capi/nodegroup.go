@@ -1,0 +1,559 @@
+package capi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"caslab/magefiles/internal/kube"
+)
+
+// What the autoscaler reads on a MachineDeployment. The prefix of the sizes
+// was cluster.k8s.io before 1.18.3 and 1.19.1.
+const (
+	OldPrefix = "cluster.k8s.io"
+	Prefix    = "cluster.x-k8s.io"
+
+	// CapacityPrefix is of what the autoscaler knows of a node to be.
+	CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
+	// groupLabel marks what nodegroup:add made, so that nodegroup:delete knows.
+	groupLabel = "caslab.local/node-group"
+)
+
+func sizeAnnotation(prefix, which string) string {
+	return prefix + "/cluster-api-autoscaler-node-group-" + which + "-size"
+}
+
+// Sizes returns a node group's minimum and maximum as its annotations have
+// them, with either prefix; empty if it has none.
+func Sizes(group *unstructured.Unstructured) (lowest, highest string) {
+	for _, prefix := range []string{Prefix, OldPrefix} {
+		a := group.GetAnnotations()
+		lowest, highest = a[sizeAnnotation(prefix, "min")], a[sizeAnnotation(prefix, "max")]
+		if lowest != "" || highest != "" {
+			return lowest, highest
+		}
+	}
+	return "", ""
+}
+
+// NodeGroup is a MachineDeployment that the autoscaler scales.
+type NodeGroup struct {
+	Name, Namespace string
+	// ClusterName is of the Cluster that it belongs to.
+	ClusterName string
+	// Prefix of the size annotations, one of the constants.
+	Prefix string
+	// Min and Max bound its size.
+	Min, Max int
+	// From is the MachineDeployment whose templates it takes; the cluster's
+	// first by name if empty.
+	From string
+	// Own copies the machine template instead of sharing it.
+	Own bool
+	// Labels and Taints are of its nodes. They need a bootstrap template of its
+	// own, and are told to the autoscaler for scaling from zero.
+	Labels map[string]string
+	Taints []Taint
+	// Capacity of a node to be, by the annotation's name: cpu, memory,
+	// ephemeral-disk, maxPods, gpu-type, gpu-count; for scaling from zero.
+	Capacity map[string]string
+}
+
+// Taint is a taint of a node.
+type Taint struct{ Key, Value, Effect string }
+
+// String writes the taint as kubectl does.
+func (t Taint) String() string {
+	if t.Value == "" {
+		return t.Key + ":" + t.Effect
+	}
+	return t.Key + "=" + t.Value + ":" + t.Effect
+}
+
+// ParseLabels reads key=value,key=value.
+func ParseLabels(text string) (map[string]string, error) {
+	labels := map[string]string{}
+	for _, part := range commaSeparated(text) {
+		key, value, found := strings.Cut(part, "=")
+		problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...)
+		if !found {
+			problems = append(problems, "want key=value")
+		}
+		if reserved(key) {
+			problems = append(problems, "a kubelet may not give its node a label of kubernetes.io or k8s.io, but for node.kubernetes.io")
+		}
+		if len(problems) > 0 {
+			return nil, fmt.Errorf("label %q: %s", part, strings.Join(problems, "; "))
+		}
+		labels[key] = value
+	}
+	return labels, nil
+}
+
+// reserved reports whether a kubelet refuses to start with a label of that key.
+func reserved(key string) bool {
+	domain, _, found := strings.Cut(key, "/")
+	in := func(parent string) bool { return domain == parent || strings.HasSuffix(domain, "."+parent) }
+	return found && (in("kubernetes.io") || in("k8s.io")) && !in("node.kubernetes.io") && !in("kubelet.kubernetes.io")
+}
+
+// ParseTaints reads key=value:Effect,key:Effect.
+func ParseTaints(text string) ([]Taint, error) {
+	var taints []Taint
+	for _, part := range commaSeparated(text) {
+		rest, effect, found := strings.Cut(part, ":")
+		key, value, _ := strings.Cut(rest, "=")
+		problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...)
+		if !found || !slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect) {
+			problems = append(problems, "want key=value:Effect with the effect NoSchedule, PreferNoSchedule or NoExecute")
+		}
+		if len(problems) > 0 {
+			return nil, fmt.Errorf("taint %q: %s", part, strings.Join(problems, "; "))
+		}
+		taints = append(taints, Taint{key, value, effect})
+	}
+	return taints, nil
+}
+
+// capacityNames are the annotations by which the autoscaler knows a node that
+// does not exist yet, and what their values are.
+var capacityNames = map[string]func(string) error{
+	"cpu": quantity, "memory": quantity, "ephemeral-disk": quantity,
+	"maxPods": wholeNumber, "gpu-count": wholeNumber,
+	"gpu-type": anyText,
+}
+
+func quantity(v string) error {
+	if q, err := resource.ParseQuantity(v); err != nil || q.Sign() <= 0 {
+		return errors.New("want a quantity, such as 4 or 16Gi")
+	}
+	return nil
+}
+
+func wholeNumber(v string) error {
+	if n, err := strconv.Atoi(v); err != nil || n < 0 {
+		return errors.New("want a whole number")
+	}
+	return nil
+}
+
+func anyText(v string) error {
+	if v == "" {
+		return errors.New("want the resource's name, such as nvidia.com/gpu")
+	}
+	return nil
+}
+
+// ParseCapacity reads cpu=4,memory=16Gi and the like.
+func ParseCapacity(text string) (map[string]string, error) {
+	capacity := map[string]string{}
+	for _, part := range commaSeparated(text) {
+		name, value, _ := strings.Cut(part, "=")
+		check, ok := capacityNames[name]
+		if !ok {
+			return nil, fmt.Errorf("capacity %q: want one of %s", part, strings.Join(slices.Sorted(maps.Keys(capacityNames)), ", "))
+		}
+		if err := check(value); err != nil {
+			return nil, fmt.Errorf("capacity %q: %w", part, err)
+		}
+		capacity[name] = value
+	}
+	if len(capacity) > 0 && (capacity["cpu"] == "" || capacity["memory"] == "") {
+		return nil, fmt.Errorf("capacity %q: the autoscaler needs at least cpu and memory", text)
+	}
+	return capacity, nil
+}
+
+func commaSeparated(text string) []string {
+	var parts []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// maxGroupName leaves room for what Cluster API appends to a machine's name.
+const maxGroupName = 63 - len("-xxxxx-xxxxx")
+
+var groupName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
+
+// CheckGroupName refuses what cannot be the name of a node group.
+func CheckGroupName(name string) error {
+	if !groupName.MatchString(name) || len(name) > maxGroupName {
+		return fmt.Errorf("node group %q: want a DNS label of at most %d characters, such as work-md-1: lower case letters, digits and hyphens, first a letter, last not a hyphen", name, maxGroupName)
+	}
+	return nil
+}
+
+// CheckSizes refuses limits that no node group can keep.
+func CheckSizes(lowest, highest int) error {
+	switch {
+	case lowest < 0:
+		return fmt.Errorf("minimum %d: want 0 or more", lowest)
+	case highest < 1:
+		return fmt.Errorf("maximum %d: want 1 or more", highest)
+	case lowest > highest:
+		return fmt.Errorf("minimum %d, maximum %d: want a minimum that is not above the maximum", lowest, highest)
+	}
+	return nil
+}
+
+// Validate refuses what no cluster can have.
+func (g NodeGroup) Validate() error {
+	return errors.Join(CheckGroupName(g.Name), CheckSizes(g.Min, g.Max))
+}
+
+// TakenError is a node group that is there already.
+type TakenError struct{ Name string }
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("there is a machine deployment %s already; choose another name, or change its limits with: go tool mage nodegroup:set %s MIN MAX", e.Name, e.Name)
+}
+
+// MissingGroupError is a node group that is not there.
+type MissingGroupError struct {
+	Name  string
+	There []string
+}
+
+func (e *MissingGroupError) Error() string {
+	if len(e.There) == 0 {
+		return fmt.Sprintf("there is no machine deployment %s, and no other; add one with: go tool mage nodegroup:add %s MIN MAX", e.Name, e.Name)
+	}
+	return fmt.Sprintf("there is no machine deployment %s; there are %s", e.Name, strings.Join(e.There, ", "))
+}
+
+// Groups returns the MachineDeployments of a cluster, by name.
+func Groups(ctx context.Context, c *kube.Client, namespace, cluster string) ([]unstructured.Unstructured, error) {
+	all, err := c.List(ctx, MachineDeployments, namespace)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(g unstructured.Unstructured) bool {
+		return kube.Field(&g, "spec", "clusterName") != cluster
+	})
+	slices.SortFunc(all, func(a, b unstructured.Unstructured) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return all, nil
+}
+
+// Find returns the group of that name, or a *MissingGroupError.
+func find(groups []unstructured.Unstructured, name string) (*unstructured.Unstructured, error) {
+	var there []string
+	for i := range groups {
+		if groups[i].GetName() == name {
+			return &groups[i], nil
+		}
+		there = append(there, groups[i].GetName())
+	}
+	return nil, &MissingGroupError{Name: name, There: there}
+}
+
+// Add makes the group and what it needs of its own. Nothing is left behind
+// when a part is refused.
+func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
+	if err := g.Validate(); err != nil {
+		return err
+	}
+	groups, err := Groups(ctx, c, g.Namespace, g.ClusterName)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Get(ctx, MachineDeployments, g.Namespace, g.Name); err == nil {
+		return &TakenError{Name: g.Name}
+	} else if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("look for a machine deployment %s: %w", g.Name, err)
+	}
+	from, err := g.from(groups)
+	if err != nil {
+		return err
+	}
+	group := g.deployment(from)
+	copies, err := g.copies(ctx, c, group)
+	if err != nil {
+		return err
+	}
+	var made []*unstructured.Unstructured
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, o := range made {
+			err = errors.Join(err, c.Delete(context.WithoutCancel(ctx), o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()))
+		}
+	}()
+	for _, o := range append(copies, group) {
+		if err := c.Create(ctx, o); err != nil {
+			return fmt.Errorf("make the %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+		made = append(made, o)
+	}
+	return nil
+}
+
+func (g NodeGroup) from(groups []unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if g.From != "" {
+		from, err := find(groups, g.From)
+		if err != nil {
+			return nil, fmt.Errorf("take the templates of %s: %w", g.From, err)
+		}
+		return from, nil
+	}
+	for i := range groups {
+		if groups[i].GetLabels()[groupLabel] == "" {
+			return &groups[i], nil
+		}
+	}
+	if len(groups) == 0 {
+		return nil, fmt.Errorf("the cluster %s has no machine deployment to take templates from", g.ClusterName)
+	}
+	return &groups[0], nil
+}
+
+// deployment is the new MachineDeployment, made of another one.
+func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Unstructured {
+	spec, _, _ := unstructured.NestedMap(from.Object, "spec")
+	group := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	group.SetGroupVersionKind(from.GroupVersionKind())
+	group.SetNamespace(g.Namespace)
+	group.SetName(g.Name)
+	group.SetLabels(map[string]string{"cluster.x-k8s.io/cluster-name": g.ClusterName, groupLabel: g.Name})
+
+	annotations := map[string]string{
+		sizeAnnotation(g.Prefix, "min"): strconv.Itoa(g.Min),
+		sizeAnnotation(g.Prefix, "max"): strconv.Itoa(g.Max),
+	}
+	for name, value := range g.Capacity {
+		annotations[CapacityPrefix+name] = value
+	}
+	if len(g.Labels) > 0 {
+		annotations[CapacityPrefix+"labels"] = joined(g.Labels)
+	}
+	if len(g.Taints) > 0 {
+		annotations[CapacityPrefix+"taints"] = joinedTaints(g.Taints)
+	}
+	group.SetAnnotations(annotations)
+
+	own := map[string]any{
+		"cluster.x-k8s.io/cluster-name":    g.ClusterName,
+		"cluster.x-k8s.io/deployment-name": g.Name,
+	}
+	set := func(value any, path ...string) {
+		// The path is of maps that the API server gave.
+		_ = unstructured.SetNestedField(group.Object, value, path...)
+	}
+	set(int64(g.Min), "spec", "replicas")
+	set(maps.Clone(own), "spec", "selector", "matchLabels")
+	set(own, "spec", "template", "metadata", "labels")
+	return group
+}
+
+func joined(labels map[string]string) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, key+"="+labels[key])
+	}
+	return strings.Join(parts, ",")
+}
+
+func joinedTaints(taints []Taint) string {
+	parts := make([]string, len(taints))
+	for i, t := range taints {
+		parts[i] = t.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+// Where a MachineDeployment names its templates.
+var (
+	machineRef   = []string{"spec", "template", "spec", "infrastructureRef"}
+	bootstrapRef = []string{"spec", "template", "spec", "bootstrap", "configRef"}
+)
+
+// reference reads the reference at path: its kind and its name.
+func reference(group *unstructured.Unstructured, path []string) (schema.GroupKind, string) {
+	at := func(field string) string { return kube.Field(group, append(slices.Clone(path), field)...) }
+	apiGroup := at("apiGroup")
+	if apiGroup == "" { // before v1beta2
+		apiGroup = schema.FromAPIVersionAndKind(at("apiVersion"), "").Group
+	}
+	return schema.GroupKind{Group: apiGroup, Kind: at("kind")}, at("name")
+}
+
+// copies are the templates that the group needs of its own, and group is
+// changed to name them.
+func (g NodeGroup) copies(ctx context.Context, c *kube.Client, group *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	var copies []*unstructured.Unstructured
+	if g.Own {
+		machine, err := g.copyOf(ctx, c, group, machineRef)
+		if err != nil {
+			return nil, err
+		}
+		copies = append(copies, machine)
+	}
+	if !g.Own && len(g.Labels)+len(g.Taints) == 0 {
+		return copies, nil
+	}
+	bootstrap, err := g.copyOf(ctx, c, group, bootstrapRef)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.register(bootstrap); err != nil {
+		return nil, err
+	}
+	return append(copies, bootstrap), nil
+}
+
+// copyOf copies the template that group names at ref, under the group's name.
+func (g NodeGroup) copyOf(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, ref []string) (*unstructured.Unstructured, error) {
+	kind, name := reference(group, ref)
+	original, err := c.Get(ctx, kind, g.Namespace, name)
+	if err != nil {
+		return nil, fmt.Errorf("read the template %s %s of the node group: %w", kind.Kind, name, err)
+	}
+	spec, _, _ := unstructured.NestedMap(original.Object, "spec")
+	template := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	template.SetGroupVersionKind(original.GroupVersionKind())
+	template.SetNamespace(g.Namespace)
+	template.SetName(g.Name)
+	template.SetLabels(map[string]string{"cluster.x-k8s.io/cluster-name": g.ClusterName, groupLabel: g.Name})
+	if err := unstructured.SetNestedField(group.Object, g.Name, append(slices.Clone(ref), "name")...); err != nil {
+		return nil, fmt.Errorf("name the template of %s: %w", g.Name, err)
+	}
+	return template, nil
+}
+
+// register has the kubelet of the group's nodes register with its labels and
+// taints. kubeletExtraArgs are a list since v1beta2 and were a map before.
+func (g NodeGroup) register(bootstrap *unstructured.Unstructured) error {
+	registration := []string{"spec", "template", "spec", "joinConfiguration", "nodeRegistration"}
+	if len(g.Taints) > 0 {
+		var taints []any
+		for _, t := range g.Taints {
+			taint := map[string]any{"key": t.Key, "effect": t.Effect}
+			if t.Value != "" {
+				taint["value"] = t.Value
+			}
+			taints = append(taints, taint)
+		}
+		if err := unstructured.SetNestedSlice(bootstrap.Object, taints, append(slices.Clone(registration), "taints")...); err != nil {
+			return fmt.Errorf("taint the nodes of %s: %w", g.Name, err)
+		}
+	}
+	if len(g.Labels) == 0 {
+		return nil
+	}
+	path := append(slices.Clone(registration), "kubeletExtraArgs")
+	value, found, err := unstructured.NestedFieldCopy(bootstrap.Object, path...)
+	if err != nil {
+		return fmt.Errorf("label the nodes of %s: %w", g.Name, err)
+	}
+	asMap := bootstrap.GroupVersionKind().Version != "v1beta2"
+	if args, ok := value.(map[string]any); ok || !found && asMap {
+		args = maps.Clone(args)
+		if args == nil {
+			args = map[string]any{}
+		}
+		args["node-labels"] = joined(g.Labels)
+		return unstructured.SetNestedMap(bootstrap.Object, args, path...)
+	}
+	args, _ := value.([]any)
+	args = slices.DeleteFunc(args, func(a any) bool {
+		m, ok := a.(map[string]any)
+		return ok && m["name"] == "node-labels"
+	})
+	args = append(args, map[string]any{"name": "node-labels", "value": joined(g.Labels)})
+	return unstructured.SetNestedSlice(bootstrap.Object, args, path...)
+}
+
+// SetSizes gives a MachineDeployment the autoscaler's limits.
+func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, lowest, highest int) error {
+	if err := CheckSizes(lowest, highest); err != nil {
+		return err
+	}
+	groups, err := Groups(ctx, c, namespace, cluster)
+	if err != nil {
+		return err
+	}
+	if _, err := find(groups, name); err != nil {
+		return err
+	}
+	return c.Patch(ctx, MachineDeployments, namespace, name, map[string]any{"metadata": map[string]any{"annotations": map[string]any{
+		sizeAnnotation(prefix, "min"): strconv.Itoa(lowest),
+		sizeAnnotation(prefix, "max"): strconv.Itoa(highest),
+	}}})
+}
+
+// WaitGroup waits until the group has as many nodes ready as wanted. No more
+// is known of one that begins empty than that its controller has seen it.
+func WaitGroup(ctx context.Context, c *kube.Client, namespace, name string, want int, progress func(string)) error {
+	return c.Wait(ctx, MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		for _, g := range all {
+			if g.GetName() != name {
+				continue
+			}
+			ready, _ := strconv.Atoi(kube.Field(g, "status", "readyReplicas"))
+			seen := kube.Field(g, "status", "observedGeneration") == fmt.Sprint(g.GetGeneration())
+			return seen && ready >= want, fmt.Sprintf("%d of %d nodes ready", ready, want)
+		}
+		return false, "the machine deployment " + name
+	}, progress)
+}
+
+// DeleteGroup deletes a MachineDeployment, waits until its machines are gone,
+// and deletes the templates that were its own.
+func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name string, progress func(string)) error {
+	groups, err := Groups(ctx, c, namespace, cluster)
+	if err != nil {
+		return err
+	}
+	group, err := find(groups, name)
+	if err != nil {
+		return err
+	}
+	if group.GetLabels()[groupLabel] == "" && len(groups) == 1 {
+		return fmt.Errorf("%s is the only machine deployment of the cluster, and Cluster API's managers run on its nodes; to stop scaling it, type: kubectl annotate machinedeployments.cluster.x-k8s.io %s %s- %s-",
+			name, name, sizeAnnotation(Prefix, "min"), sizeAnnotation(Prefix, "max"))
+	}
+	if err := c.Delete(ctx, MachineDeployments, namespace, name); err != nil {
+		return fmt.Errorf("delete the machine deployment %s: %w", name, err)
+	}
+	err = c.Wait(ctx, Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		left := 0
+		for _, m := range all {
+			if m.GetLabels()["cluster.x-k8s.io/deployment-name"] == name {
+				left++
+			}
+		}
+		return left == 0, fmt.Sprintf("%d machines to go", left)
+	}, progress)
+	if err != nil {
+		return err
+	}
+	if group.GetLabels()[groupLabel] == "" {
+		return nil
+	}
+	for _, ref := range [][]string{machineRef, bootstrapRef} {
+		kind, template := reference(group, ref)
+		if template != name {
+			continue // shared
+		}
+		if err := c.Delete(ctx, kind, namespace, name); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete the template %s %s: %w", kind.Kind, name, err)
+		}
+	}
+	return nil
+}

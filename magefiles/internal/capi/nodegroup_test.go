@@ -1,0 +1,323 @@
+package capi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clienttesting "k8s.io/client-go/testing"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+)
+
+var (
+	bootstrapKind = schema.GroupKind{Group: "bootstrap.cluster.x-k8s.io", Kind: "KubeadmConfigTemplate"}
+	machineKind   = schema.GroupKind{Group: "infrastructure.cluster.x-k8s.io", Kind: "DevMachineTemplate"}
+)
+
+// store is what env:up leaves, as far as node groups are concerned.
+const store = `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata:
+  name: work-md-0
+  namespace: default
+  labels: {cluster.x-k8s.io/cluster-name: work}
+spec:
+  clusterName: work
+  replicas: 1
+  selector: {matchLabels: {cluster.x-k8s.io/deployment-name: work-md-0}}
+  template:
+    metadata: {labels: {cluster.x-k8s.io/deployment-name: work-md-0}}
+    spec:
+      clusterName: work
+      version: v1.36.1
+      bootstrap:
+        configRef: {apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfigTemplate, name: work-md-0}
+      infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DevMachineTemplate, name: work-md-0}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata: {name: another, namespace: default}
+spec: {clusterName: other}
+---
+apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
+kind: KubeadmConfigTemplate
+metadata: {name: work-md-0, namespace: default}
+spec:
+  template:
+    spec:
+      joinConfiguration:
+        nodeRegistration:
+          kubeletExtraArgs: [{name: eviction-hard, value: nodefs.available<0%}]
+---
+apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+kind: DevMachineTemplate
+metadata: {name: work-md-0, namespace: default}
+spec: {template: {spec: {backend: {docker: {customImage: caslab.local/node:x}}}}}
+`
+
+func group(name string) NodeGroup {
+	return NodeGroup{Name: name, Namespace: "default", ClusterName: "work", Prefix: Prefix, Min: 1, Max: 4}
+}
+
+var kinds = []schema.GroupVersionKind{
+	MachineDeployments.WithVersion("v1beta2"), Machines.WithVersion("v1beta2"),
+	bootstrapKind.WithVersion("v1beta2"), machineKind.WithVersion("v1beta2"),
+}
+
+func get(t *testing.T, c *kube.Client, kind schema.GroupKind, name string) *unstructured.Unstructured {
+	t.Helper()
+	o, err := c.Get(t.Context(), kind, "default", name)
+	if err != nil {
+		t.Fatalf("%s %s: %v", kind.Kind, name, err)
+	}
+	return o
+}
+
+func names(t *testing.T, c *kube.Client, kind schema.GroupKind) []string {
+	t.Helper()
+	all, err := c.List(t.Context(), kind, "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for i := range all {
+		names = append(names, all[i].GetName())
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestAddShared(t *testing.T) {
+	t.Parallel()
+	c, _ := kubetest.Client(t, kinds, store)
+	if err := group("work-md-1").Add(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	g := get(t, c, MachineDeployments, "work-md-1")
+	if lowest, highest := Sizes(g); lowest != "1" || highest != "4" {
+		t.Errorf("limits %s to %s, want 1 to 4", lowest, highest)
+	}
+	for path, want := range map[string]string{
+		"spec.replicas": "1", "spec.clusterName": "work", "spec.template.spec.version": "v1.36.1",
+		"spec.template.spec.infrastructureRef.name":   "work-md-0",
+		"spec.template.spec.bootstrap.configRef.name": "work-md-0",
+	} {
+		if got := kube.Field(g, strings.Split(path, ".")...); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	selector, _, _ := unstructured.NestedStringMap(g.Object, "spec", "selector", "matchLabels")
+	labels, _, _ := unstructured.NestedStringMap(g.Object, "spec", "template", "metadata", "labels")
+	want := map[string]string{"cluster.x-k8s.io/cluster-name": "work", "cluster.x-k8s.io/deployment-name": "work-md-1"}
+	if !maps.Equal(selector, want) || !maps.Equal(labels, want) {
+		t.Errorf("selects %v and labels %v, want %v", selector, labels, want)
+	}
+	if left := get(t, c, MachineDeployments, "work-md-0"); kube.Field(left, "spec", "template", "metadata", "labels", "cluster.x-k8s.io/deployment-name") != "work-md-0" {
+		t.Errorf("the group that was copied changed: %v", left.Object)
+	}
+	var taken *TakenError
+	if err := group("work-md-1").Add(t.Context(), c); !errors.As(err, &taken) {
+		t.Errorf("adding it twice: %v", err)
+	}
+}
+
+func TestAddOwn(t *testing.T) {
+	t.Parallel()
+	c, _ := kubetest.Client(t, kinds, store)
+	g := group("gpu")
+	g.Own, g.Min = true, 0
+	g.Labels = map[string]string{"tier": "gpu", "a": "b"}
+	g.Taints = []Taint{{"dedicated", "gpu", "NoSchedule"}, {Key: "slow", Effect: "PreferNoSchedule"}}
+	g.Capacity = map[string]string{"cpu": "4", "memory": "16Gi"}
+	if err := g.Add(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	md := get(t, c, MachineDeployments, "gpu")
+	for key, want := range map[string]string{
+		"cpu": "4", "memory": "16Gi", "labels": "a=b,tier=gpu", "taints": "dedicated=gpu:NoSchedule,slow:PreferNoSchedule",
+	} {
+		if got := md.GetAnnotations()[CapacityPrefix+key]; got != want {
+			t.Errorf("capacity annotation %s is %q, want %q", key, got, want)
+		}
+	}
+	if kube.Field(md, "spec", "replicas") != "0" {
+		t.Errorf("it begins with %s replicas", kube.Field(md, "spec", "replicas"))
+	}
+	for _, ref := range [][]string{machineRef, bootstrapRef} {
+		if _, name := reference(md, ref); name != "gpu" {
+			t.Errorf("%v names %s", ref, name)
+		}
+	}
+	bootstrap := get(t, c, bootstrapKind, "gpu")
+	registration, _, _ := unstructured.NestedMap(bootstrap.Object, "spec", "template", "spec", "joinConfiguration", "nodeRegistration")
+	args := fmt.Sprint(registration["kubeletExtraArgs"])
+	if !strings.Contains(args, "name:node-labels value:a=b,tier=gpu") || !strings.Contains(args, "eviction-hard") {
+		t.Errorf("kubelet arguments %s", args)
+	}
+	if taints := fmt.Sprint(registration["taints"]); !strings.Contains(taints, "effect:NoSchedule key:dedicated value:gpu") {
+		t.Errorf("taints %s", taints)
+	}
+	if kube.Field(get(t, c, machineKind, "gpu"), "spec", "template", "spec", "backend", "docker", "customImage") != "caslab.local/node:x" {
+		t.Error("the machine template is no copy")
+	}
+	// And away again, with what was its own.
+	if err := DeleteGroup(t.Context(), c, "default", "work", "gpu", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []schema.GroupKind{bootstrapKind, machineKind} {
+		if left := names(t, c, kind); !slices.Equal(left, []string{"work-md-0"}) {
+			t.Errorf("%s left: %v", kind.Kind, left)
+		}
+	}
+}
+
+func TestNothingIsLeftOfAGroupThatIsRefused(t *testing.T) {
+	t.Parallel()
+	c, fake := kubetest.Client(t, kinds, store)
+	fake.PrependReactor("create", "machinedeployments", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, errors.New("the webhook says no")
+	})
+	g := group("work-md-1")
+	g.Own = true
+	if err := g.Add(t.Context(), c); err == nil || !strings.Contains(err.Error(), "the webhook says no") {
+		t.Errorf("Add() = %v", err)
+	}
+	for _, kind := range []schema.GroupKind{bootstrapKind, machineKind} {
+		if left := names(t, c, kind); !slices.Equal(left, []string{"work-md-0"}) {
+			t.Errorf("%s left: %v", kind.Kind, left)
+		}
+	}
+}
+
+func TestBadGroups(t *testing.T) {
+	t.Parallel()
+	c, fake := kubetest.Client(t, kinds, store)
+	fake.PrependReactor("create", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		t.Errorf("made %v", action)
+		return false, nil, nil
+	})
+	for want, change := range map[string]func(*NodeGroup){
+		"not above the maximum":     func(g *NodeGroup) { g.Min, g.Max = 5, 4 },
+		"minimum -1":                func(g *NodeGroup) { g.Min = -1 },
+		"maximum 0":                 func(g *NodeGroup) { g.Min, g.Max = 0, 0 },
+		"want a DNS label":          func(g *NodeGroup) { g.Name = "Work_MD" },
+		"at most":                   func(g *NodeGroup) { g.Name = strings.Repeat("x", 60) },
+		"there are work-md-0":       func(g *NodeGroup) { g.From = "nope" },
+		"already; choose another":   func(g *NodeGroup) { g.Name = "work-md-0" },
+		"has no machine deployment": func(g *NodeGroup) { g.ClusterName = "empty" },
+	} {
+		g := group("work-md-1")
+		change(&g)
+		if err := g.Add(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Add() = %v, want %q in it", err, want)
+		}
+	}
+	if err := SetSizes(t.Context(), c, "default", "work", "nope", Prefix, 1, 2); err == nil || !strings.Contains(err.Error(), "there are work-md-0") {
+		t.Errorf("SetSizes() of no group: %v", err)
+	}
+	if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", Prefix, 3, 2); err == nil {
+		t.Error("SetSizes(3, 2) gave no error")
+	}
+	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-0", nil); err == nil || !strings.Contains(err.Error(), "only machine deployment") {
+		t.Errorf("DeleteGroup() of the only group: %v", err)
+	}
+}
+
+func TestSetSizesOfTheFirstGroup(t *testing.T) {
+	t.Parallel()
+	for _, prefix := range []string{Prefix, OldPrefix} {
+		c, _ := kubetest.Client(t, kinds, store)
+		if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3); err != nil {
+			t.Fatal(err)
+		}
+		g := get(t, c, MachineDeployments, "work-md-0")
+		if lowest, highest := Sizes(g); lowest != "0" || highest != "3" || g.GetAnnotations()[sizeAnnotation(prefix, "max")] != "3" {
+			t.Errorf("annotations %v", g.GetAnnotations())
+		}
+	}
+}
+
+func TestWaitGroup(t *testing.T) {
+	t.Parallel()
+	c, _ := kubetest.Client(t, kinds, store)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("too long"))
+	defer cancel()
+	if err := WaitGroup(ctx, c, "default", "work-md-0", 1, nil); err == nil || !strings.Contains(err.Error(), "0 of 1 nodes ready") {
+		t.Errorf("WaitGroup() = %v", err)
+	}
+}
+
+func TestMapOfKubeletArgumentsBeforeV1beta2(t *testing.T) {
+	t.Parallel()
+	bootstrap := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+	bootstrap.SetGroupVersionKind(bootstrapKind.WithVersion("v1beta1"))
+	g := group("x")
+	g.Labels = map[string]string{"tier": "gpu"}
+	if err := g.register(bootstrap); err != nil {
+		t.Fatal(err)
+	}
+	if got := kube.Field(bootstrap, "spec", "template", "spec", "joinConfiguration", "nodeRegistration", "kubeletExtraArgs", "node-labels"); got != "tier=gpu" {
+		t.Errorf("node-labels is %q in %v", got, bootstrap.Object)
+	}
+}
+
+func TestParseOptionsOfGroups(t *testing.T) {
+	t.Parallel()
+	labels, err := ParseLabels("tier=gpu, example.com/a=b,node.kubernetes.io/x=y,empty=")
+	if err != nil || len(labels) != 4 || labels["example.com/a"] != "b" {
+		t.Errorf("ParseLabels() = %v, %v", labels, err)
+	}
+	for _, text := range []string{"tier", "=x", "a=b c", "kubernetes.io/role=x", "node-role.kubernetes.io/x=y", "a.k8s.io/b=c", "-a=b"} {
+		if labels, err := ParseLabels(text); err == nil {
+			t.Errorf("ParseLabels(%q) = %v, want an error", text, labels)
+		}
+	}
+	taints, err := ParseTaints("a=b:NoSchedule,c:NoExecute")
+	if err != nil || joinedTaints(taints) != "a=b:NoSchedule,c:NoExecute" {
+		t.Errorf("ParseTaints() = %v, %v", taints, err)
+	}
+	for _, text := range []string{"a=b", "a:Never", ":NoSchedule", "a b:NoSchedule"} {
+		if taints, err := ParseTaints(text); err == nil {
+			t.Errorf("ParseTaints(%q) = %v, want an error", text, taints)
+		}
+	}
+	capacity, err := ParseCapacity("cpu=4,memory=16Gi,maxPods=30,gpu-type=nvidia.com/gpu,gpu-count=1")
+	if err != nil || len(capacity) != 5 {
+		t.Errorf("ParseCapacity() = %v, %v", capacity, err)
+	}
+	for _, text := range []string{"cpu=4", "cpu=four,memory=1Gi", "cpu=-1,memory=1Gi", "cpu=1,memory=1Gi,disk=2", "cpu=1,memory=1Gi,maxPods=x", "cpu"} {
+		if capacity, err := ParseCapacity(text); err == nil {
+			t.Errorf("ParseCapacity(%q) = %v, want an error", text, capacity)
+		}
+	}
+}
+
+func FuzzParseGroupOptions(f *testing.F) {
+	f.Add("a=b,c=d")
+	f.Add("a=b:NoSchedule,c:NoExecute")
+	f.Add("cpu=4,memory=16Gi")
+	f.Fuzz(func(t *testing.T, text string) {
+		if labels, err := ParseLabels(text); err == nil {
+			if again, err := ParseLabels(joined(labels)); err != nil || !maps.Equal(labels, again) {
+				t.Errorf("labels %q read back as %v, %v", text, again, err)
+			}
+		}
+		if taints, err := ParseTaints(text); err == nil {
+			if again, err := ParseTaints(joinedTaints(taints)); err != nil || !slices.Equal(taints, again) {
+				t.Errorf("taints %q read back as %v, %v", text, again, err)
+			}
+		}
+		_, _ = ParseCapacity(text)
+	})
+}

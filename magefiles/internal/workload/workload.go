@@ -1,0 +1,277 @@
+// Package workload makes pods that need nodes: a Deployment whose replicas are
+// as large as a node.
+package workload
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/manifests"
+)
+
+// DefaultName is the seed's.
+const DefaultName = "scale-up"
+
+// label is on the Deployment and its pods; the value is the workload's name.
+const label = "caslab.local/workload"
+
+var (
+	deployments = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+	nodes       = schema.GroupKind{Kind: "Node"}
+	pods        = schema.GroupKind{Kind: "Pod"}
+)
+
+// Workload is the Deployment to make.
+type Workload struct {
+	Name, Namespace string
+	Replicas        int
+	// Memory is what each pod requests; OneNode if empty: as much as lets one
+	// pod and no second on a node.
+	Memory string
+	// Image that the pods run; one that every node has if empty.
+	Image string
+	// NodeSelector keeps the pods on nodes with these labels, and Tolerations
+	// lets them on nodes with taints of these keys.
+	NodeSelector map[string]string
+	Tolerations  []string
+}
+
+// MaxReplicas bounds what a mistyped number can do to a machine.
+const MaxReplicas = 1000
+
+// Validate refuses what no cluster can have.
+func (w Workload) Validate() error {
+	var errs []error
+	if problems := validation.IsDNS1123Label(w.Name); len(problems) > 0 {
+		errs = append(errs, fmt.Errorf("workload %q: %s", w.Name, strings.Join(problems, "; ")))
+	}
+	errs = append(errs, CheckReplicas(w.Replicas))
+	if w.Memory != "" {
+		if q, err := resource.ParseQuantity(w.Memory); err != nil || q.Sign() <= 0 {
+			errs = append(errs, fmt.Errorf("memory %q: want a quantity, such as 2Gi", w.Memory))
+		}
+	}
+	if w.Image != "" {
+		if _, err := name.ParseReference(w.Image); err != nil {
+			errs = append(errs, fmt.Errorf("image %q: want a reference, such as docker.io/library/busybox: %w", w.Image, err))
+		}
+	}
+	for key, value := range w.NodeSelector {
+		if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("node selector %s=%s: %s", key, value, strings.Join(problems, "; ")))
+		}
+	}
+	for _, key := range w.Tolerations {
+		if problems := validation.IsQualifiedName(key); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("toleration %q: %s", key, strings.Join(problems, "; ")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// CheckReplicas refuses a number of pods that cannot be meant.
+func CheckReplicas(n int) error {
+	if n < 0 || n > MaxReplicas {
+		return fmt.Errorf("%d pods: want 0 to %d", n, MaxReplicas)
+	}
+	return nil
+}
+
+// Made says what Add chose.
+type Made struct{ Memory, Image string }
+
+// Add makes the Deployment, or changes the one that it made before.
+func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
+	if err := w.Validate(); err != nil {
+		return Made{}, err
+	}
+	existing, err := c.Get(ctx, deployments, w.Namespace, w.Name)
+	switch {
+	case err == nil && existing.GetLabels()[label] == "":
+		return Made{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name with -name=NAME", w.Name)
+	case err != nil && !apierrors.IsNotFound(err):
+		return Made{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
+	}
+	workers, err := workers(ctx, c)
+	if err != nil {
+		return Made{}, err
+	}
+	if w.Memory == "" {
+		if w.Memory, err = OneNode(workers); err != nil {
+			return Made{}, err
+		}
+	}
+	if w.Image == "" {
+		if w.Image, err = CommonImage(workers); err != nil {
+			return Made{}, err
+		}
+	}
+	manifest, err := w.manifest()
+	if err != nil {
+		return Made{}, err
+	}
+	return Made{Memory: w.Memory, Image: w.Image}, c.Apply(ctx, manifest)
+}
+
+func (w Workload) manifest() ([]byte, error) {
+	t, err := template.New("scale-up.yaml.tmpl").Option("missingkey=error").ParseFS(manifests.FS, "workload/scale-up.yaml.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("read the workload's template: %w", err)
+	}
+	var out bytes.Buffer
+	err = t.Execute(&out, struct {
+		Workload
+		Label string
+		// Shell is for an image that ends at once without a command.
+		Shell bool
+	}{w, label, strings.Contains(w.Image, "busybox")})
+	if err != nil {
+		return nil, fmt.Errorf("fill in the workload's template: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// workers are the nodes that are not of a control plane.
+func workers(ctx context.Context, c *kube.Client) ([]unstructured.Unstructured, error) {
+	all, err := c.List(ctx, nodes, "")
+	if err != nil {
+		return nil, err
+	}
+	workers := slices.DeleteFunc(all, func(n unstructured.Unstructured) bool {
+		_, controlPlane := n.GetLabels()["node-role.kubernetes.io/control-plane"]
+		return controlPlane
+	})
+	if len(workers) == 0 {
+		return nil, errors.New("the cluster has no worker node to measure; give -memory and -image")
+	}
+	return workers, nil
+}
+
+// OneNode is the memory that one pod requests so that no second one fits on
+// any of the nodes: a little over half of the largest node's allocatable. The
+// rest is for what else runs there; and a node with such a pod is used more
+// than the half below which the autoscaler removes one.
+func OneNode(workers []unstructured.Unstructured) (string, error) {
+	var most, least int64
+	for i := range workers {
+		q, err := resource.ParseQuantity(kube.Field(&workers[i], "status", "allocatable", "memory"))
+		if err != nil || q.Value() <= 0 {
+			return "", fmt.Errorf("the node %s says nothing of its memory: %q", workers[i].GetName(), kube.Field(&workers[i], "status", "allocatable", "memory"))
+		}
+		if most == 0 || q.Value() > most {
+			most = q.Value()
+		}
+		if least == 0 || q.Value() < least {
+			least = q.Value()
+		}
+	}
+	const mebi = 1 << 20
+	want := most*11/20/mebi + 1
+	if want*mebi > least {
+		return "", fmt.Errorf("the nodes differ too much in memory (%d to %d MiB) for one request to fill each; give -memory", least/mebi, most/mebi)
+	}
+	return fmt.Sprintf("%dMi", want), nil
+}
+
+// CommonImage is an image that all nodes have, and that does nothing: the one
+// that pods' sandboxes run.
+func CommonImage(workers []unstructured.Unstructured) (string, error) {
+	var common []string
+	for i := range workers {
+		var here []string
+		images, _, _ := unstructured.NestedSlice(workers[i].Object, "status", "images")
+		for _, image := range images {
+			m, _ := image.(map[string]any)
+			names, _, _ := unstructured.NestedStringSlice(m, "names")
+			here = append(here, names...)
+		}
+		if i == 0 {
+			common = here
+			continue
+		}
+		common = slices.DeleteFunc(common, func(name string) bool { return !slices.Contains(here, name) })
+	}
+	for _, name := range common {
+		if repository, tag, _ := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":"); repository == "pause" && tag != "" {
+			return name, nil
+		}
+	}
+	return "", errors.New("the nodes have no image named pause in common; give -image=REFERENCE of one that they have or can pull")
+}
+
+// MissingError is a workload that is not there.
+type MissingError struct{ Name string }
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("there is no workload %s; type: go tool mage workload:add", e.Name)
+}
+
+// Scale changes the number of pods of a workload.
+func Scale(ctx context.Context, c *kube.Client, namespace, name string, replicas int) error {
+	if err := CheckReplicas(replicas); err != nil {
+		return err
+	}
+	if err := owned(ctx, c, namespace, name); err != nil {
+		return err
+	}
+	return c.Patch(ctx, deployments, namespace, name, map[string]any{"spec": map[string]any{"replicas": replicas}})
+}
+
+// Delete deletes a workload and waits until its pods are gone.
+func Delete(ctx context.Context, c *kube.Client, namespace, name string, progress func(string)) error {
+	if err := owned(ctx, c, namespace, name); err != nil {
+		return err
+	}
+	if err := c.Delete(ctx, deployments, namespace, name); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete the workload %s: %w", name, err)
+	}
+	return c.Wait(ctx, pods, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		left := 0
+		for _, p := range all {
+			if p.GetLabels()[label] == name {
+				left++
+			}
+		}
+		return left == 0, fmt.Sprintf("%d pods to go", left)
+	}, progress)
+}
+
+func owned(ctx context.Context, c *kube.Client, namespace, name string) error {
+	d, err := c.Get(ctx, deployments, namespace, name)
+	if apierrors.IsNotFound(err) || err == nil && d.GetLabels()[label] == "" {
+		return &MissingError{Name: name}
+	}
+	if err != nil {
+		return fmt.Errorf("look for the workload %s: %w", name, err)
+	}
+	return nil
+}
+
+// Pods counts the pods of a workload by what they are: Pending, Running and
+// so on.
+func Pods(ctx context.Context, c *kube.Client, namespace, name string) (map[string]int, error) {
+	all, err := c.List(ctx, pods, namespace)
+	if err != nil {
+		return nil, err
+	}
+	count := map[string]int{}
+	for i := range all {
+		if all[i].GetLabels()[label] == name {
+			count[kube.Field(&all[i], "status", "phase")]++
+		}
+	}
+	return count, nil
+}

@@ -1,0 +1,160 @@
+package workload
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/kube/kubetest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var kinds = []schema.GroupVersionKind{
+	nodes.WithVersion("v1"), pods.WithVersion("v1"), deployments.WithVersion("v1"),
+}
+
+const cluster = `
+apiVersion: v1
+kind: Node
+metadata: {name: control, labels: {node-role.kubernetes.io/control-plane: ""}}
+status:
+  allocatable: {memory: 1Gi}
+  images: [{names: [example.com/pause:1]}]
+---
+apiVersion: v1
+kind: Node
+metadata: {name: a}
+status:
+  allocatable: {memory: 24561012Ki}
+  images:
+  - names: [example.com/other@sha256:00, example.com/other:v1]
+  - names: [example.com/pause:3.10]
+---
+apiVersion: v1
+kind: Node
+metadata: {name: b}
+status:
+  allocatable: {memory: 24000000Ki}
+  images: [{names: ["example.com/pause@sha256:00", "example.com/pause:3.10"]}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: theirs, namespace: default}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: scale-up, namespace: default, labels: {caslab.local/workload: scale-up}}
+spec: {replicas: 1}
+`
+
+func TestOnePodFillsOneNode(t *testing.T) {
+	t.Parallel()
+	c, _ := kubetest.Client(t, kinds, cluster)
+	workers, err := workers(t.Context(), c)
+	if err != nil || len(workers) != 2 {
+		t.Fatalf("workers() = %d nodes, %v; want those that are not of the control plane", len(workers), err)
+	}
+	memory, err := OneNode(workers)
+	if err != nil || memory != "13192Mi" {
+		t.Errorf("OneNode() = %s, %v; want 55%% of 24561012Ki", memory, err)
+	}
+	image, err := CommonImage(workers)
+	if err != nil || image != "example.com/pause:3.10" {
+		t.Errorf("CommonImage() = %s, %v", image, err)
+	}
+	workers[1].Object["status"] = map[string]any{"allocatable": map[string]any{"memory": "4Gi"}}
+	if memory, err := OneNode(workers); err == nil {
+		t.Errorf("OneNode() = %s for nodes of 23 and 4 GiB", memory)
+	}
+	if image, err := CommonImage(workers); err == nil {
+		t.Errorf("CommonImage() = %s where one node has none", image)
+	}
+	workers[1].Object["status"] = nil
+	if _, err := OneNode(workers); err == nil {
+		t.Error("OneNode() knows the memory of a node that does not tell")
+	}
+}
+
+func TestManifests(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]Workload{
+		"default.yaml": {Name: "scale-up", Namespace: "default", Replicas: 3, Memory: "13192Mi", Image: "example.com/pause:3.10"},
+		"seed.yaml": {
+			Name: "scale-up", Namespace: "default", Replicas: 1, Memory: "2Gi", Image: "docker.io/library/busybox",
+			NodeSelector: map[string]string{"tier": "gpu"}, Tolerations: []string{"dedicated"},
+		},
+	} {
+		got, err := w.manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(path, got, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+func TestScaleAndDelete(t *testing.T) {
+	t.Parallel()
+	c, _ := kubetest.Client(t, kinds, cluster)
+	if err := Scale(t.Context(), c, "default", "scale-up", 5); err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.Get(t.Context(), deployments, "default", "scale-up")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if replicas, _ := d.Object["spec"].(map[string]any)["replicas"].(int64); replicas != 5 {
+		t.Errorf("spec %v, want 5 replicas", d.Object["spec"])
+	}
+	for _, name := range []string{"theirs", "nope"} {
+		if err := Scale(t.Context(), c, "default", name, 5); err == nil || !strings.Contains(err.Error(), "workload:add") {
+			t.Errorf("Scale(%s) = %v", name, err)
+		}
+		if err := Delete(t.Context(), c, "default", name, nil); err == nil {
+			t.Errorf("Delete(%s) gave no error", name)
+		}
+	}
+	if err := Delete(t.Context(), c, "default", "scale-up", nil); err != nil {
+		t.Error(err)
+	}
+	if err := Scale(t.Context(), c, "default", "scale-up", 1); err == nil {
+		t.Error("it is still there")
+	}
+}
+
+func TestBadWorkloads(t *testing.T) {
+	t.Parallel()
+	c, _ := kubetest.Client(t, kinds, cluster)
+	for want, change := range map[string]func(*Workload){
+		"want 0 to 1000":       func(w *Workload) { w.Replicas = -1 },
+		"5000 pods":            func(w *Workload) { w.Replicas = 5000 },
+		`memory "lots"`:        func(w *Workload) { w.Memory = "lots" },
+		`workload "Scale_Up"`:  func(w *Workload) { w.Name = "Scale_Up" },
+		"did not make":         func(w *Workload) { w.Name = "theirs" },
+		`image "a b"`:          func(w *Workload) { w.Image = "a b" },
+		"node selector":        func(w *Workload) { w.NodeSelector = map[string]string{"a b": "c"} },
+		`toleration "a\nb: c"`: func(w *Workload) { w.Tolerations = []string{"a\nb: c"} },
+	} {
+		w := Workload{Name: "scale-up", Namespace: "default", Replicas: 1}
+		change(&w)
+		if _, err := w.Add(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Add() = %v, want %q in it", err, want)
+		}
+	}
+}
