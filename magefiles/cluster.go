@@ -21,3 +21,7 @@ func (Cluster) Workload(ctx context.Context) error { return lab(ctx, "cluster:wo
 // Pivot initialises Cluster API in the workload cluster, moves the objects
 // there and deletes the management cluster.
 func (Cluster) Pivot(ctx context.Context) error { return lab(ctx, "cluster:pivot") }
+
+// Describe prints the tree of the cluster's Cluster API objects, with what is
+// not well.
+func (Cluster) Describe(ctx context.Context) error { return lab(ctx, "cluster:describe") }

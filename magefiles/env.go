@@ -33,5 +33,5 @@ func (Env) Kubeconfig(ctx context.Context) error { return lab(ctx, "env:kubeconf
 
 // Doctor checks the machine: engine, privileges, cgroup, limits, disk, memory,
 // Go, and whether the sources and registries answer; each with a verdict and
-// a cure. It changes nothing.
+// a cure. It makes one privileged container, for a moment.
 func (Env) Doctor(ctx context.Context) error { return lab(ctx, "env:doctor") }

@@ -8,6 +8,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/magefile/mage/mg"
 
@@ -26,11 +28,21 @@ var Aliases = map[string]any{
 // targets themselves import nothing heavy, so that mage has them ready in
 // seconds on a machine with empty caches.
 func lab(ctx context.Context, verb string, args ...string) error {
+	// An option that the user did not give is empty.
+	args = slices.DeleteFunc(args, func(a string) bool { return a == "" })
 	err := launch.Lab(ctx, verb, args...)
 	if err != nil {
 		return mg.Fatal(1, err)
 	}
 	return nil
+}
+
+// option is -name=value for the lab's command, or empty if value is nil.
+func option[T any](name string, value *T) string {
+	if value == nil {
+		return ""
+	}
+	return fmt.Sprintf("-%s=%v", name, *value)
 }
 
 // Test runs the unit and integration tests with the race detector on and,

@@ -15,8 +15,5 @@ type Source mg.Namespace
 // git, the Go module proxy or your checkout, and prints where they are. Name
 // one to fetch it alone: -component=cluster-api or -component=autoscaler.
 func (Source) Fetch(ctx context.Context, component *string) error {
-	if component != nil {
-		return lab(ctx, "source:fetch", *component)
-	}
-	return lab(ctx, "source:fetch")
+	return lab(ctx, "source:fetch", option("component", component))
 }

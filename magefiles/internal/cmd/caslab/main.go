@@ -21,9 +21,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	ctx = untilOrphaned(ctx)
-	log := ui.New(os.Stderr, ui.Options{Terminal: ui.Terminal(os.Stderr)})
-	err := execute(ctx, log, os.Args[1:])
-	log.Close()
+	err := execute(ctx, os.Args[1:])
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
@@ -54,26 +52,7 @@ func untilOrphaned(ctx context.Context) context.Context {
 	return ctx
 }
 
-// verbs are the targets' names.
-var verbs = map[string]func(ctx context.Context, lab *env.Lab, args []string) error{
-	"env:up":             func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.Up(ctx, env.Ready) },
-	"env:status":         func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.Status(ctx) },
-	"env:down":           func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.Down(ctx) },
-	"env:kubeconfig":     func(_ context.Context, lab *env.Lab, _ []string) error { return lab.Kubeconfig() },
-	"env:doctor":         func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.Doctor(ctx) },
-	"cluster:management": func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.Up(ctx, env.ManagementTarget) },
-	"cluster:workload":   func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.Up(ctx, env.WorkloadTarget) },
-	"cluster:pivot":      func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.Up(ctx, env.Ready) },
-	"image:build":        func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.BuildImages(ctx) },
-	"image:node":         func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.BuildNodeImage(ctx) },
-	"image:load":         func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.LoadImages(ctx) },
-	"bench":              func(ctx context.Context, lab *env.Lab, _ []string) error { return lab.Bench(ctx) },
-	"source:fetch": func(ctx context.Context, lab *env.Lab, args []string) error {
-		return lab.FetchSources(ctx, strings.Join(args, " "))
-	},
-}
-
-func execute(ctx context.Context, log *ui.Log, args []string) error {
+func execute(ctx context.Context, args []string) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return fmt.Errorf("find the repository's root: %w", err)
@@ -93,7 +72,9 @@ func execute(ctx context.Context, log *ui.Log, args []string) error {
 		slices.Sort(names)
 		return fmt.Errorf("want one of: %s", strings.Join(names, ", "))
 	}
-	return verbs[args[0]](ctx, env.New(cfg, log, os.Stdout), args[1:])
+	lab := env.New(cfg, ui.Options{Terminal: ui.Terminal(os.Stderr)}, os.Stdout, os.Stderr)
+	defer lab.Close()
+	return verbs[args[0]](ctx, lab, args[1:])
 }
 
 // show prints every setting and where it comes from.

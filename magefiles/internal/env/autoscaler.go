@@ -1,0 +1,599 @@
+package env
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	version "github.com/hashicorp/go-version"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/ui"
+)
+
+// compiled is an autoscaler ready to run.
+type compiled struct {
+	tree   *source.Tree
+	binary string
+}
+
+// AutoscalerBuild compiles the autoscaler and prints the program's path and
+// what it was made of.
+func (l *Lab) AutoscalerBuild(ctx context.Context, debug bool) error {
+	c, err := l.compileAutoscaler(ctx, debug)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(l.out, "%s\t%s\n", c.binary, describe(c.tree))
+	return nil
+}
+
+// compileAutoscaler fetches and compiles the autoscaler for this machine's
+// processor; the system is Linux where this machine's is.
+func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, err error) {
+	step := l.log.Start("fetch the autoscaler", 10*time.Second)
+	c.tree, err = l.fetchTree(ctx, l.autoscaler(), step.Progress)
+	if err != nil {
+		step.Done("", err)
+		return c, err
+	}
+	step.Done(l.autoscalerState(c.tree), nil)
+
+	step = l.log.Start("compile the autoscaler", 2*time.Minute)
+	defer func() { step.Done("", err) }()
+	unlock, err := l.awaitLock(ctx, "autoscaler-build", step.Progress)
+	if err != nil {
+		return c, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	request, err := l.autoscalerRequest(c.tree, debug)
+	if err != nil {
+		return c, err
+	}
+	c.binary = request.Output
+	_, err = build.Build(ctx, request, build.Options{Runner: l.runner, Progress: step.Progress})
+	return c, err
+}
+
+func (l *Lab) autoscalerRequest(tree *source.Tree, debug bool) (build.Request, error) {
+	out := l.autoscalerVersion(tree) + "-" + tree.Origin + "-" + l.cfg.AutoscalerProviders
+	if debug {
+		out += "-debug"
+	}
+	return build.Autoscaler{
+		Dir: tree.Dir, CoreDir: l.cfg.AutoscalerCoreDir, Version: l.autoscalerVersion(tree), ID: tree.ID,
+		Arch: runtime.GOARCH, Host: runtime.GOOS != "linux",
+		AllProviders: l.cfg.AutoscalerProviders == config.ProvidersAll, Debug: debug,
+		OutDir: l.path("bin", "autoscaler", out),
+	}.Request()
+}
+
+// autoscalerVersion is what the program calls itself: the release, or for a
+// checkout "dev".
+func (l *Lab) autoscalerVersion(tree *source.Tree) string {
+	if tree.Origin == source.Dir {
+		return "dev"
+	}
+	if l.cfg.Autoscaler.Commit != "" {
+		return l.cfg.Autoscaler.Commit[:12]
+	}
+	return l.cfg.Autoscaler.Version.String()
+}
+
+// autoscalerState says of a tree what a developer wants to be sure of.
+func (l *Lab) autoscalerState(tree *source.Tree) string {
+	state := l.cfg.Autoscaler.Version.String() + " from " + tree.Origin
+	if tree.Origin == source.Dir {
+		state = tree.Dir
+	}
+	if tree.Commit != "" {
+		state += ", commit " + tree.Commit[:12]
+	}
+	if tree.Dirty {
+		state += ", with uncommitted changes"
+	}
+	return state
+}
+
+// overrides are the flags of the settings and of this run, which have been
+// read once so that nothing starts if they are wrong.
+func (l *Lab) overrides(flags string) ([]string, error) {
+	all := []string{l.cfg.AutoscalerFlags, flags}
+	for _, text := range all {
+		if _, err := autoscaler.ParseFlags(text); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (l *Lab) autoscalerSettings(s *subject, address string) autoscaler.Settings {
+	return autoscaler.Settings{
+		Version: l.cfg.Autoscaler.Version, ClusterName: s.name, Namespace: s.namespace,
+		Kubeconfig: s.workloadPath, CloudConfig: s.managementPath, Address: address,
+	}
+}
+
+// RunOptions of AutoscalerRun and AutoscalerDebug.
+type RunOptions struct {
+	// Flags add to those of the settings, as on a command line.
+	Flags string
+	// All shows every line of the log.
+	All bool
+}
+
+// AutoscalerRun compiles the autoscaler and runs it here, against the cluster,
+// until ctx is done.
+func (l *Lab) AutoscalerRun(ctx context.Context, o RunOptions) error {
+	return l.withAutoscaler(ctx, "autoscaler:run", false, o, func(p autoscaler.Process) error {
+		l.log.Printf("running: Ctrl-C stops it\n  log      %s\n  metrics  http://%s/metrics", p.LogFile, valueOf(p.Flags, "address"))
+		if err := p.Run(ctx, l.runner); err != nil {
+			return err
+		}
+		l.log.Printf("the autoscaler was stopped; its log is %s", p.LogFile)
+		return nil
+	})
+}
+
+func valueOf(flags []autoscaler.Flag, name string) string {
+	i := slices.IndexFunc(flags, func(f autoscaler.Flag) bool { return f.Name == name })
+	if i < 0 {
+		return ""
+	}
+	return flags[i].Value
+}
+
+// withAutoscaler compiles the autoscaler, checks its flags and has run run it,
+// as the only one of the cluster.
+func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o RunOptions, run func(autoscaler.Process) error) (err error) {
+	overrides, err := l.overrides(o.Flags)
+	if err != nil {
+		return err
+	}
+	s, err := l.subject(ctx)
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(l.cfg.StateDir(), autoscalerLock(s), command)
+	if locked := new(LockedError); errors.As(err, &locked) {
+		return fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", s.name, locked.Holder)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := l.refuseDeployed(ctx, s); err != nil {
+		return err
+	}
+	c, err := l.compileAutoscaler(ctx, debug)
+	if err != nil {
+		return err
+	}
+	address, err := autoscaler.FreeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	flags, err := l.checkedFlags(ctx, c.binary, l.autoscalerSettings(s, address), overrides)
+	if err != nil {
+		return err
+	}
+	console := autoscaler.NewConsole(l.chatter, autoscaler.ConsoleOptions{Color: l.terminal, All: o.All})
+	defer console.Close()
+	return run(autoscaler.Process{
+		Binary: c.binary, Flags: flags, Env: autoscaler.Environment(l.cfg.Autoscaler.Version, l.cfg.ClusterAPI.Version),
+		LogFile: l.path("logs", s.name+"-autoscaler.log"), Shown: console,
+	})
+}
+
+func autoscalerLock(s *subject) string { return "autoscaler-" + s.uid }
+
+func (l *Lab) checkedFlags(ctx context.Context, binary string, s autoscaler.Settings, overrides []string) ([]autoscaler.Flag, error) {
+	flags, err := autoscaler.Flags(s, overrides...)
+	if err != nil {
+		return nil, err
+	}
+	known, err := autoscaler.KnownFlags(ctx, l.runner, binary)
+	if err != nil {
+		return nil, err
+	}
+	return flags, autoscaler.CheckFlags(flags, known, l.cfg.Autoscaler.Version)
+}
+
+// refuseDeployed refuses to run a second autoscaler beside one in the cluster.
+func (l *Lab) refuseDeployed(ctx context.Context, s *subject) error {
+	d, err := s.workload.Get(ctx, capi.Deployments, s.namespace, autoscaler.Name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+	}
+	if kube.Field(d, "spec", "replicas") == "0" {
+		return nil
+	}
+	return fmt.Errorf("an autoscaler runs in the cluster: the deployment %s/%s; type `go tool mage autoscaler:undeploy`, or scale it to 0", s.namespace, autoscaler.Name)
+}
+
+// AutoscalerFlags prints the command line that AutoscalerRun would run. If the
+// program is there already, its flags are checked.
+func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
+	overrides, err := l.overrides(flags)
+	if err != nil {
+		return err
+	}
+	s := &subject{
+		workloadPath: l.cfg.WorkloadKubeconfig, managementPath: l.cfg.ManagementKubeconfig,
+		name: l.cfg.ClusterName, namespace: l.cfg.Namespace,
+	}
+	if s.workloadPath == "" {
+		s.workloadPath = l.kubeconfig()
+	}
+	settings := l.autoscalerSettings(s, "127.0.0.1:8085")
+	origin := l.cfg.Autoscaler.Origin
+	if origin == config.OriginAuto {
+		origin = config.OriginGit
+	}
+	request, err := l.autoscalerRequest(&source.Tree{Origin: origin, Dir: l.cfg.Autoscaler.Dir}, false)
+	if err != nil {
+		return err
+	}
+	var rendered []autoscaler.Flag
+	if _, serr := os.Stat(request.Output); serr == nil {
+		rendered, err = l.checkedFlags(ctx, request.Output, settings, overrides)
+	} else {
+		l.log.Printf("not checked against the program, which is not built yet: go tool mage autoscaler:build")
+		rendered, err = autoscaler.Flags(settings, overrides...)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(l.out, autoscaler.CommandLine(request.Output, rendered))
+	return nil
+}
+
+// DebugOptions of AutoscalerDebug.
+type DebugOptions struct {
+	RunOptions
+	// Listen is the host:port of a headless debugger.
+	Listen string
+	// Terminal debugs here instead.
+	Terminal bool
+	// Wait holds the autoscaler until the first client says continue.
+	Wait bool
+}
+
+// AutoscalerDebug runs the autoscaler, compiled without optimisation, under
+// Delve.
+func (l *Lab) AutoscalerDebug(ctx context.Context, o DebugOptions) error {
+	if _, err := autoscaler.VSCode(o.Listen); err != nil {
+		return fmt.Errorf("%w; want host:port, such as 127.0.0.1:2345", err)
+	}
+	dlv, err := l.debugger(ctx)
+	if err != nil {
+		return err
+	}
+	d := autoscaler.Debugger{Binary: dlv, Address: o.Listen, Wait: o.Wait}
+	return l.withAutoscaler(ctx, "autoscaler:debug", true, o.RunOptions, func(p autoscaler.Process) error {
+		if o.Terminal {
+			return p.Interactive(ctx, l.runner, d)
+		}
+		l.log.Printf("Delve listens on %s, Ctrl-C stops it and the autoscaler; attach with\n  %s connect %s\nor an editor: go tool mage autoscaler:ide vscode, or goland\n  log  %s", o.Listen, dlv, o.Listen, p.LogFile)
+		return p.Headless(ctx, l.runner, d)
+	})
+}
+
+// debugger compiles Delve at the version that its module pins.
+func (l *Lab) debugger(ctx context.Context) (string, error) {
+	dir := filepath.Join(l.cfg.Root, "magefiles", "tools", "delve")
+	sum, err := os.ReadFile(filepath.Join(dir, "go.sum"))
+	if err != nil {
+		return "", fmt.Errorf("read the pins of Delve: %w", err)
+	}
+	step := l.log.Start("compile Delve", 20*time.Second)
+	request := build.Request{
+		Dir: dir, Packages: []string{"github.com/go-delve/delve/cmd/dlv"}, Output: l.path("bin", "dlv"), Host: true, ID: string(sum),
+	}
+	_, err = build.Build(ctx, request, build.Options{Runner: l.runner, Progress: step.Progress})
+	step.Done("", err)
+	return request.Output, err
+}
+
+// AutoscalerIDE prints how an editor attaches to the headless debugger at
+// address.
+func (l *Lab) AutoscalerIDE(editor, address string) error {
+	switch editor {
+	case "vscode":
+		data, err := autoscaler.VSCode(address)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(l.out, "%s\n", data)
+		return err
+	case "goland":
+		text, err := autoscaler.GoLand(address)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(l.out, text)
+		return err
+	}
+	return fmt.Errorf("editor %q: want vscode (a .vscode/launch.json) or goland (a note)", editor)
+}
+
+// DeployOptions of AutoscalerDeploy.
+type DeployOptions struct {
+	Flags string
+	// Image, if set, is deployed instead of one built from the source.
+	Image string
+}
+
+// AutoscalerDeploy puts the autoscaler into the cluster that manages itself.
+func (l *Lab) AutoscalerDeploy(ctx context.Context, o DeployOptions) (err error) {
+	overrides, err := l.overrides(o.Flags)
+	if err != nil {
+		return err
+	}
+	s, err := l.subject(ctx)
+	if err != nil {
+		return err
+	}
+	if s.managementPath != "" {
+		return errors.New("autoscaler:deploy is for a cluster that manages itself; with MANAGEMENT_KUBECONFIG, use autoscaler:run")
+	}
+	if !s.own && o.Image == "" {
+		return errors.New("no image can be loaded into the nodes of a cluster that the lab did not make; push one where they can pull it, and give it with -image=REFERENCE")
+	}
+	unlock, err := lock(l.cfg.StateDir(), autoscalerLock(s), "autoscaler:deploy")
+	if locked := new(LockedError); errors.As(err, &locked) {
+		return fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", s.name, locked.Holder)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+
+	settings := l.autoscalerSettings(s, "")
+	settings.InCluster, settings.Kubeconfig = true, ""
+	var flags []autoscaler.Flag
+	ref := o.Image
+	if ref == "" {
+		c, err := l.compileAutoscaler(ctx, false)
+		if err != nil {
+			return err
+		}
+		if flags, err = l.checkedFlags(ctx, c.binary, settings, overrides); err != nil {
+			return err
+		}
+		if ref, err = l.loadAutoscaler(ctx, c.binary); err != nil {
+			return err
+		}
+	} else if flags, err = autoscaler.Flags(settings, overrides...); err != nil {
+		return err
+	}
+	return l.applyAutoscaler(ctx, s, ref, flags)
+}
+
+// loadAutoscaler makes the autoscaler's image and gives it to the nodes of the
+// control plane, where it will run.
+func (l *Lab) loadAutoscaler(ctx context.Context, binary string) (ref string, err error) {
+	ca, err := image.CACertificates()
+	if err != nil {
+		return "", err
+	}
+	img, err := image.Assemble(image.Spec{
+		Arch: runtime.GOARCH, Entrypoint: []string{"/cluster-autoscaler"}, WorkDir: "/", User: "65532",
+		Files: []image.File{{Path: "/cluster-autoscaler", Source: binary, Mode: 0o755}, ca, {Path: "/tmp", Dir: true, Mode: 0o777 | os.ModeSticky}},
+	})
+	if err != nil {
+		return "", fmt.Errorf("assemble the autoscaler's image: %w", err)
+	}
+	digest, err := img.ConfigName()
+	if err != nil {
+		return "", fmt.Errorf("assemble the autoscaler's image: %w", err)
+	}
+	ref = "caslab.local/cluster-autoscaler:" + digest.Hex[:12]
+	nodes, _, err := l.containers(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, n := range nodes {
+		if n.Labels["io.x-k8s.kind.role"] != "control-plane" {
+			continue
+		}
+		step := l.log.Start("load its image into "+n.Name, 5*time.Second)
+		err := node.Load(ctx, l.engine, n.ID, map[string]v1.Image{ref: img})
+		step.Done(ref, err)
+		if err != nil {
+			return "", err
+		}
+	}
+	return ref, nil
+}
+
+func (l *Lab) applyAutoscaler(ctx context.Context, s *subject, ref string, flags []autoscaler.Flag) (err error) {
+	d := autoscaler.Deployment{Namespace: s.namespace, Image: ref, Flags: flags, OnControlPlane: s.own}
+	for _, e := range autoscaler.Environment(l.cfg.Autoscaler.Version, l.cfg.ClusterAPI.Version) {
+		name, value, _ := strings.Cut(e, "=")
+		d.Env = append(d.Env, autoscaler.EnvVar{Name: name, Value: value})
+	}
+	manifest, err := d.Manifest()
+	if err != nil {
+		return err
+	}
+	step := l.log.Start("deploy the autoscaler", 15*time.Second)
+	defer func() { step.Done(s.namespace+"/"+autoscaler.Name, err) }()
+	ctx, cancel := within(ctx, 2*time.Minute)
+	defer cancel()
+	if err := s.workload.Apply(ctx, manifest); err != nil {
+		return err
+	}
+	err = s.workload.Wait(ctx, capi.Deployments, s.namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		for _, d := range all {
+			if d.GetName() == autoscaler.Name && kube.Field(d, "status", "observedGeneration") == fmt.Sprint(d.GetGeneration()) &&
+				kube.Field(d, "status", "updatedReplicas") == "1" && kube.Field(d, "status", "replicas") == "1" && kube.True(d, "Available") {
+				return true, ""
+			}
+		}
+		return false, "its pod to be available"
+	}, step.Progress)
+	if err != nil {
+		return fmt.Errorf("%w\nlook with: kubectl -n %s describe pods -l app=%s; kubectl -n %s logs deployment/%s", err, s.namespace, autoscaler.Name, s.namespace, autoscaler.Name)
+	}
+	return nil
+}
+
+// AutoscalerUndeploy removes what AutoscalerDeploy made; doing it twice is
+// fine.
+func (l *Lab) AutoscalerUndeploy(ctx context.Context) (err error) {
+	s, err := l.subject(ctx)
+	if err != nil {
+		return err
+	}
+	manifest, err := autoscaler.Deployment{Namespace: s.namespace}.Manifest()
+	if err != nil {
+		return err
+	}
+	objects, err := kube.Decode(manifest)
+	if err != nil {
+		return err
+	}
+	step := l.log.Start("remove the autoscaler from the cluster", 5*time.Second)
+	defer func() { step.Done("", err) }()
+	ctx, cancel := within(ctx, time.Minute)
+	defer cancel()
+	for _, o := range slices.Backward(objects) {
+		if err := s.workload.Delete(ctx, o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete the %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+	return s.workload.Wait(ctx, schema.GroupKind{Kind: "Pod"}, s.namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		for _, p := range all {
+			if p.GetLabels()["app"] == autoscaler.Name {
+				return false, "its pod to end"
+			}
+		}
+		return true, ""
+	}, step.Progress)
+}
+
+// AutoscalerStatus prints which autoscaler runs, and what it says of the
+// cluster and its node groups.
+func (l *Lab) AutoscalerStatus(ctx context.Context) error {
+	s, err := l.subject(ctx)
+	if err != nil {
+		return err
+	}
+	runs, err := l.whichRuns(ctx, s)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(l.out, "Autoscaler: %s\n", runs)
+	m, err := s.workload.Get(ctx, schema.GroupKind{Kind: "ConfigMap"}, s.namespace, autoscaler.StatusConfigMap)
+	if apierrors.IsNotFound(err) {
+		fmt.Fprintf(l.out, "It has no status in the ConfigMap %s/%s, which an autoscaler deletes when it is stopped.\n", s.namespace, autoscaler.StatusConfigMap)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the autoscaler's status: %w", err)
+	}
+	text := kube.Field(m, "data", "status")
+	status, err := autoscaler.ParseStatus(text)
+	if errors.Is(err, autoscaler.ErrPlainStatus) {
+		_, err = fmt.Fprintf(l.out, "\n%s\n", text)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return l.printAutoscaler(status)
+}
+
+func (l *Lab) printAutoscaler(status autoscaler.Status) error {
+	fmt.Fprintf(l.out, "Status: %s, %s\n", or(status.AutoscalerStatus, "unknown"), l.ageOf(status.Time))
+	if status.Message != "" {
+		fmt.Fprintln(l.out, status.Message)
+	}
+	fmt.Fprintln(l.out)
+	w := l.table("NODE GROUP", "HEALTH", "MIN", "MAX", "TARGET", "READY", "UNREGISTERED", "SCALE-UP", "SCALE-DOWN", "WHY")
+	groups := slices.Clone(status.NodeGroups)
+	slices.SortFunc(groups, func(a, b autoscaler.GroupStatus) int { return strings.Compare(a.Name, b.Name) })
+	for _, g := range groups {
+		counts := g.Health.NodeCounts
+		row(w, g.Name[strings.LastIndex(g.Name, "/")+1:], or(g.Health.Status, "-"),
+			fmt.Sprint(g.Health.MinSize), fmt.Sprint(g.Health.MaxSize), fmt.Sprint(g.Health.CloudProviderTarget),
+			fmt.Sprint(counts.Registered.Ready), fmt.Sprint(counts.Unregistered+counts.LongUnregistered),
+			or(g.ScaleUp.Status, "-"), scaleDown(g), strings.TrimSpace(g.ScaleUp.BackoffInfo.ErrorCode+" "+g.ScaleUp.BackoffInfo.ErrorMessage))
+	}
+	all := status.ClusterWide
+	row(w, "all", or(all.Health.Status, "-"), "", "", "", fmt.Sprint(all.Health.NodeCounts.Registered.Ready),
+		fmt.Sprint(all.Health.NodeCounts.Unregistered+all.Health.NodeCounts.LongUnregistered), or(all.ScaleUp.Status, "-"), scaleDown(all), "")
+	return w.Flush()
+}
+
+func scaleDown(g autoscaler.GroupStatus) string {
+	if g.ScaleDown.Candidates > 0 {
+		return fmt.Sprintf("%s (%d)", g.ScaleDown.Status, g.ScaleDown.Candidates)
+	}
+	return or(g.ScaleDown.Status, "-")
+}
+
+// statusTime is how the autoscaler writes the time of its status.
+const statusTime = "2006-01-02 15:04:05.999999999 -0700 MST"
+
+func (l *Lab) ageOf(written string) string {
+	t, err := time.Parse(statusTime, written)
+	if err != nil {
+		return "written " + or(written, "at no time that it tells")
+	}
+	return "written " + ui.Round(l.now().Sub(t)) + " ago"
+}
+
+// whichRuns says which autoscaler runs on the cluster, as far as the lab knows.
+func (l *Lab) whichRuns(ctx context.Context, s *subject) (string, error) {
+	unlock, err := lock(l.cfg.StateDir(), autoscalerLock(s), "autoscaler:status")
+	if locked := new(LockedError); errors.As(err, &locked) {
+		return "on this machine, " + locked.Holder, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := unlock(); err != nil {
+		return "", err
+	}
+	d, err := s.workload.Get(ctx, capi.Deployments, s.namespace, autoscaler.Name)
+	if apierrors.IsNotFound(err) {
+		return "none that the lab started; type: go tool mage autoscaler:run", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+	}
+	return fmt.Sprintf("in the cluster, deployment %s/%s, image %s, %s of %s available", s.namespace, autoscaler.Name, managerImage(d),
+		or(kube.Field(d, "status", "availableReplicas"), "0"), kube.Field(d, "spec", "replicas")), nil
+}
+
+// annotationPrefix is of the sizes that the autoscaler's version reads.
+func annotationPrefix(v *version.Version) string {
+	for _, old := range []string{"< 1.18.3", "1.19.0"} {
+		if constraint, err := version.NewConstraint(old); err == nil && constraint.Check(v.Core()) {
+			return capi.OldPrefix
+		}
+	}
+	return capi.Prefix
+}
