@@ -99,13 +99,18 @@ func TestEnvironment(t *testing.T) {
 		if _, err := l.mage(t, "env:status"); err == nil || !strings.Contains(err.Error(), "go tool mage env:up") {
 			t.Errorf("env:status of nothing: %v; want the command to type", err)
 		}
+		if _, err := l.mage(t, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "go tool mage env:up") {
+			t.Errorf("autoscaler:run of nothing: %v; want the command to type", err)
+		}
 	})
 	t.Run("a foreign cluster is refused", func(t *testing.T) { refusesForeign(t, l, docker) })
 	t.Run("killed on the way, then two at once", func(t *testing.T) { killedOnTheWay(t, l, docker) })
 	if !t.Run("up", func(t *testing.T) { comesUp(t, l, docker) }) {
 		return
 	}
+	t.Run("it manages itself", func(t *testing.T) { managesItself(t, l, docker) })
 	t.Run("up again verifies", func(t *testing.T) { verifies(t, l, docker) })
+	t.Run("an autoscaler scales it", func(t *testing.T) { scales(t, l, docker) })
 	t.Run("the engine's containers were stopped", func(t *testing.T) { survivesStop(t, l, docker) })
 	t.Run("images load into running nodes", func(t *testing.T) { l.must(t, "image:load") })
 	t.Run("down leaves nothing", func(t *testing.T) {
@@ -131,7 +136,7 @@ func TestEnvironment(t *testing.T) {
 // refusesForeign makes a container as kind would and looks that it lives on.
 func refusesForeign(t *testing.T, l lab, docker *engine.Engine) {
 	l.must(t, "image:node") // leaves the image, and what the probe runs
-	id, err := docker.Run(t.Context(), "--label", "io.x-k8s.kind.cluster="+name, "--network=none", "caslab.local/probe:1")
+	id, err := docker.Run(t.Context(), name+"-foreign", "--label", "io.x-k8s.kind.cluster="+name, "--network=none", "caslab.local/probe:1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,39 +212,76 @@ func comesUp(t *testing.T, l lab, docker *engine.Engine) {
 	if len(nodes.Items) != 2 || ready != 2 {
 		t.Errorf("%d of %d nodes are Ready, want 2 of 2", ready, len(nodes.Items))
 	}
-	var machines struct {
-		Items []struct {
-			Metadata struct{ Name string }
-			Spec     struct{ ProviderID string }
-			Status   struct{ Phase string }
-		}
+	machines := machinesOf(t, l)
+	if len(machines) != 2 {
+		t.Errorf("%d machines in the cluster that should manage itself, want 2", len(machines))
 	}
-	kubectl(t, l, &machines, "get", "machines.cluster.x-k8s.io")
-	if len(machines.Items) != 2 {
-		t.Errorf("%d machines in the cluster that should manage itself, want 2", len(machines.Items))
-	}
-	for _, m := range machines.Items {
+	for _, m := range machines {
 		if want := "docker:////" + m.Metadata.Name; m.Spec.ProviderID != want || m.Status.Phase != "Running" {
 			t.Errorf("machine %s: provider ID %q, phase %q; want %q, Running", m.Metadata.Name, m.Spec.ProviderID, m.Status.Phase, want)
 		}
 	}
-	// It manages itself: one more machine, made by its own managers.
-	kubectl(t, l, nil, "scale", "machinedeployment.cluster.x-k8s.io/"+name+"-md-0", "--replicas=2")
-	for deadline := time.Now().Add(3 * time.Minute); ; {
-		kubectl(t, l, &machines, "get", "machines.cluster.x-k8s.io")
+	if tree := l.must(t, "cluster:describe"); !strings.Contains(tree, "Cluster/"+name) || !strings.Contains(tree, "MachineDeployment/"+name+"-md-0") {
+		t.Error("cluster:describe does not name the cluster and its machine deployment")
+	}
+}
+
+type machine struct {
+	Metadata struct{ Name string }
+	Spec     struct{ ProviderID string }
+	Status   struct{ Phase string }
+}
+
+func machinesOf(t *testing.T, l lab) []machine {
+	t.Helper()
+	var list struct{ Items []machine }
+	kubectl(t, l, &list, "get", "machines.cluster.x-k8s.io")
+	return list.Items
+}
+
+// managesItself has the cluster make one more machine, with its own managers.
+// While that is on its way, env:up leaves the cluster as it is, and so it does
+// when somebody paused it.
+func managesItself(t *testing.T, l lab, docker *engine.Engine) {
+	before := containers(t, docker, name)
+	for _, args := range [][]string{
+		{"patch", "cluster.cluster.x-k8s.io/" + name, "--type=merge", `--patch={"spec":{"paused":true}}`},
+		{"scale", "machinedeployment.cluster.x-k8s.io/" + name + "-md-0", "--replicas=2"},
+	} {
+		kubectl(t, l, nil, args...)
+	}
+	if out := l.must(t, "env:up"); !strings.Contains(out, "self-managed") {
+		t.Error("env:up did not print the status of a paused cluster")
+	}
+	if after := containers(t, docker, name); !slices.Equal(before, after) {
+		t.Errorf("env:up changed a paused cluster's containers from %v to %v", before, after)
+	}
+	kubectl(t, l, nil, "patch", "cluster.cluster.x-k8s.io/"+name, "--type=merge", `--patch={"spec":{"paused":false}}`)
+	for deadline := time.Now().Add(time.Minute); len(containers(t, docker, name)) == len(before); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no container was made for the second replica")
+		}
+	}
+	l.must(t, "env:up")
+	after := containers(t, docker, name)
+	for _, c := range before {
+		if !slices.Contains(after, c) {
+			t.Errorf("env:up removed %s while a machine was on its way", c)
+		}
+	}
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(time.Second) {
 		running := 0
-		for _, m := range machines.Items {
+		for _, m := range machinesOf(t, l) {
 			if m.Status.Phase == "Running" {
 				running++
 			}
 		}
 		if running == 3 {
-			break
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of 3 machines Running after scaling up", running)
 		}
-		time.Sleep(time.Second)
 	}
 }
 
@@ -248,6 +290,13 @@ func verifies(t *testing.T, l lab, docker *engine.Engine) {
 	l.must(t, "env:up")
 	if after := containers(t, docker, name); !slices.Equal(before, after) {
 		t.Errorf("env:up on a ready environment changed its containers from %v to %v", before, after)
+	}
+	other := lab{root: l.root, env: append(slices.Clone(l.env), "KUBERNETES_VERSION=v1.35.4")}
+	if _, err := other.mage(t, "env:up"); err == nil || !strings.Contains(err.Error(), "has Kubernetes v1.36.1 and the settings want v1.35.4") {
+		t.Errorf("env:up with another Kubernetes than there is: %v", err)
+	}
+	if after := containers(t, docker, name); !slices.Equal(before, after) {
+		t.Errorf("refusing another version changed the containers from %v to %v", before, after)
 	}
 	status := l.must(t, "env:status")
 	for _, c := range before {

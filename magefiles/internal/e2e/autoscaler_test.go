@@ -1,0 +1,337 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"caslab/magefiles/internal/engine"
+)
+
+// upstream makes a git repository of the stand-in for the autoscaler, which
+// testdata/autoscaler describes, and returns a checkout of it. CI reaches no
+// git server: the real autoscaler is run by hand, and the README has what that
+// gave.
+func upstream(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "autoscaler")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "autoscaler"))); err != nil {
+		t.Fatal(err)
+	}
+	repo, err := git.PlainInit(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := repo.Worktree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tree.Add("."); err != nil {
+		t.Fatal(err)
+	}
+	author := &object.Signature{Name: "test", Email: "test@example.com", When: time.Unix(0, 0)}
+	commit, err := tree.Commit("A stand-in", &git.CommitOptions{Author: author})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := repo.CreateTag("cluster-autoscaler-1.36.1", commit, nil); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// background is a target that runs until it is interrupted.
+type background struct {
+	cmd *exec.Cmd
+
+	mu    sync.Mutex
+	out   bytes.Buffer
+	ended chan error
+}
+
+// Write implements io.Writer.
+func (b *background) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.out.Write(p)
+}
+
+func (b *background) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.out.String()
+}
+
+func (l lab) start(t *testing.T, args ...string) *background {
+	t.Helper()
+	b := &background{cmd: l.command(context.WithoutCancel(t.Context()), args...), ended: make(chan error, 1)}
+	b.cmd.Stdout, b.cmd.Stderr = b, b
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { b.ended <- b.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGINT)
+		t.Logf("mage %s:\n%s", strings.Join(args, " "), b)
+	})
+	return b
+}
+
+// await waits until the target has printed text.
+func (b *background) await(t *testing.T, text string, within time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(within); !strings.Contains(b.String(), text); time.Sleep(100 * time.Millisecond) {
+		select {
+		case err := <-b.ended:
+			t.Fatalf("it ended before it said %q: %v\n%s", text, err, b)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not say %q within %s\n%s", text, within, b)
+		}
+	}
+}
+
+// interrupt is Ctrl-C; the target must end well, and soon.
+func (b *background) interrupt(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(-b.cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-b.ended:
+		if err != nil {
+			t.Errorf("interrupted, it ended with %v\n%s", err, b)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("interrupted, it did not end\n%s", b)
+	}
+}
+
+// eventually asks until ask returns an empty string; what it returns is what
+// is missing.
+func eventually(t *testing.T, within time.Duration, ask func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(within); ; time.Sleep(time.Second) {
+		missing := ask()
+		if missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s", within, missing)
+		}
+	}
+}
+
+type machineDeployment struct {
+	Metadata struct{ Name string }
+	Spec     struct{ Replicas int }
+	Status   struct{ ReadyReplicas int }
+}
+
+// group returns a node group; nil if it is not there.
+func group(t *testing.T, l lab, name string) *machineDeployment {
+	t.Helper()
+	var list struct{ Items []machineDeployment }
+	kubectl(t, l, &list, "get", "machinedeployments.cluster.x-k8s.io")
+	for _, g := range list.Items {
+		if g.Metadata.Name == name {
+			return &g
+		}
+	}
+	return nil
+}
+
+// workloadPods counts the pods of the workload by phase.
+func workloadPods(t *testing.T, l lab) map[string]int {
+	t.Helper()
+	var list struct {
+		Items []struct{ Status struct{ Phase string } }
+	}
+	kubectl(t, l, &list, "get", "pods", "--selector=caslab.local/workload")
+	count := map[string]int{}
+	for _, p := range list.Items {
+		count[p.Status.Phase]++
+	}
+	return count
+}
+
+// scales has an autoscaler scale the environment: what a developer types, with
+// the stand-in for the autoscaler.
+func scales(t *testing.T, l lab, docker *engine.Engine) {
+	checkout := upstream(t)
+	l.env = append(slices.Clone(l.env), "AUTOSCALER_SOURCE=git", "AUTOSCALER_GIT=file://"+checkout)
+	binary := strings.Fields(l.must(t, "autoscaler:build"))[0]
+	if out := l.must(t, "autoscaler:flags", "-flags=--scale-down-unneeded-time=5s"); !strings.Contains(out, "--scale-down-unneeded-time=5s") || strings.Contains(out, "=23s") {
+		t.Errorf("autoscaler:flags printed %s", out)
+	}
+	t.Run("bad input", func(t *testing.T) { refusesBadInput(t, l, checkout) })
+
+	const name, most = "work-md-1", 3
+	l.must(t, "nodegroup:add", name, "1", strconv.Itoa(most))
+	if g := group(t, l, name); g == nil || g.Status.ReadyReplicas != 1 {
+		t.Fatalf("nodegroup:add left %+v", g)
+	}
+	if out := l.must(t, "nodegroup:list"); !strings.Contains(out, name) {
+		t.Errorf("nodegroup:list does not name %s", name)
+	}
+	workers := len(machinesOf(t, l)) - 1
+
+	run := l.start(t, "autoscaler:run", "-flags=--scale-down-unneeded-time=5s")
+	run.await(t, "running: Ctrl-C stops it", 2*time.Minute)
+	if _, err := l.mage(t, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "runs already: autoscaler:run (process ") {
+		t.Errorf("a second autoscaler:run: %v; want who runs", err)
+	}
+	if _, err := l.mage(t, "autoscaler:deploy"); err == nil || !strings.Contains(err.Error(), "runs already") {
+		t.Errorf("autoscaler:deploy beside autoscaler:run: %v", err)
+	}
+
+	// One more than the group may ever hold: its maximum must.
+	l.must(t, "workload:add", "-pods="+strconv.Itoa(workers+most))
+	run.await(t, "▲ Scale-up: setting group "+name, time.Minute)
+	eventually(t, 3*time.Minute, func() string {
+		if pods := workloadPods(t, l); pods["Running"] != workers+most-1 || pods["Pending"] != 1 {
+			return "all pods but one Running: " + strings.Trim(strings.Join(strings.Fields(output(t, "docker", "ps", "--format", "{{.Names}}")), " "), " ")
+		}
+		return ""
+	})
+	if g := group(t, l, name); g.Spec.Replicas != most || g.Status.ReadyReplicas != most {
+		t.Errorf("the group has %+v, want %d nodes", g, most)
+	}
+	if out := l.must(t, "autoscaler:status"); !strings.Contains(out, "on this machine, autoscaler:run (process ") || !strings.Contains(out, name) {
+		t.Errorf("autoscaler:status printed %s", out)
+	}
+
+	l.must(t, "workload:delete")
+	run.await(t, "▼ Scale-down: removing nodes of "+name, time.Minute)
+	eventually(t, 2*time.Minute, func() string {
+		if machines := len(machinesOf(t, l)) - 1; machines != workers {
+			return strconv.Itoa(machines) + " workers, want " + strconv.Itoa(workers)
+		}
+		return ""
+	})
+	run.interrupt(t)
+	noProcessOf(t, binary)
+
+	t.Run("under the debugger", func(t *testing.T) { debugs(t, l) })
+	t.Run("in the cluster", func(t *testing.T) { deploys(t, l) })
+	before := len(containers(t, docker, name))
+	l.must(t, "nodegroup:delete", name)
+	if after := group(t, l, name); after != nil {
+		t.Errorf("nodegroup:delete left %+v", after)
+	}
+	if after := len(machinesOf(t, l)) - 1; after != workers-1 {
+		t.Errorf("%d workers after nodegroup:delete, %d containers before", after, before)
+	}
+}
+
+// refusesBadInput looks that what cannot work says so and leaves nothing.
+func refusesBadInput(t *testing.T, l lab, checkout string) {
+	broken := filepath.Join(t.TempDir(), "broken")
+	if err := os.CopyFS(broken, os.DirFS(checkout)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(broken, "cluster-autoscaler", "broken.go"), []byte("package main\n\nvar x int = \"text\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	with := func(env ...string) lab {
+		// A checkout is read instead of git.
+		return lab{root: l.root, env: append(slices.DeleteFunc(slices.Clone(l.env), func(e string) bool { return strings.HasPrefix(e, "AUTOSCALER_") }), env...)}
+	}
+	before := len(machinesOf(t, l))
+	for _, tc := range []struct {
+		lab  lab
+		args []string
+		want string
+	}{
+		{with("AUTOSCALER_DIR=" + t.TempDir()), []string{"autoscaler:build"}, "want the root of a autoscaler checkout"},
+		{with("AUTOSCALER_DIR=" + broken), []string{"autoscaler:build"}, `cannot use "text"`},
+		{l, []string{"autoscaler:run", "-flags=--parallel-drain"}, "autoscalers from 1.26.0 to 1.31.5 have it"},
+		{l, []string{"autoscaler:run", "-flags=--v=4 stray word"}, "is no flag"},
+		{l, []string{"nodegroup:add", "x", "5", "4"}, "not above the maximum"},
+		{l, []string{"nodegroup:add", "x", "0", "4", "-taints=a=b:Never"}, `taint "a=b:Never"`},
+		{l, []string{"nodegroup:add", "x", "0", "4", "-from=nope"}, "there is no machine deployment nope"},
+		{l, []string{"nodegroup:add", "caslab-e2e-md-0", "1", "4"}, "already"},
+		{l, []string{"nodegroup:set", "nope", "1", "4"}, "there is no machine deployment nope"},
+		{l, []string{"workload:scale", "3"}, "workload:add"},
+		{with("WORKLOAD_KUBECONFIG=/nope"), []string{"autoscaler:run"}, "WORKLOAD_KUBECONFIG=/nope"},
+		{with("MANAGEMENT_KUBECONFIG=/nope"), []string{"autoscaler:run"}, "set WORKLOAD_KUBECONFIG too"},
+	} {
+		if _, err := tc.lab.mage(t, tc.args...); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("mage %v: %v\nwant in it: %s", tc.args, err, tc.want)
+		}
+	}
+	if after := len(machinesOf(t, l)); after != before {
+		t.Errorf("%d machines after bad input, %d before", after, before)
+	}
+}
+
+// debugs runs the stand-in under Delve, which answers and then goes away.
+func debugs(t *testing.T, l lab) {
+	const address = "127.0.0.1:32345"
+	run := l.start(t, "autoscaler:debug", "-listen="+address)
+	run.await(t, "Delve listens on "+address, 10*time.Minute)
+	eventually(t, time.Minute, func() string {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			return err.Error()
+		}
+		_ = conn.Close()
+		return ""
+	})
+	log := filepath.Join(l.root, ".caslab", "logs", name+"-autoscaler.log")
+	eventually(t, time.Minute, func() string {
+		if data, err := os.ReadFile(log); err != nil || !bytes.Contains(data, []byte("Starting main loop")) {
+			return "a main loop in " + log
+		}
+		return ""
+	})
+	run.interrupt(t)
+	noProcessOf(t, "-debug/cluster-autoscaler")
+}
+
+// deploys runs the stand-in in the cluster, with the rights it gets there.
+func deploys(t *testing.T, l lab) {
+	l.must(t, "autoscaler:deploy")
+	if out := l.must(t, "autoscaler:status"); !strings.Contains(out, "in the cluster, deployment default/cluster-autoscaler, image caslab.local/cluster-autoscaler:") {
+		t.Errorf("autoscaler:status printed %s", out)
+	}
+	if _, err := l.mage(t, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "autoscaler:undeploy") {
+		t.Errorf("autoscaler:run beside a deployed one: %v", err)
+	}
+	l.must(t, "workload:add", "-pods="+strconv.Itoa(len(machinesOf(t, l))))
+	eventually(t, time.Minute, func() string {
+		if g := group(t, l, "work-md-1"); g.Spec.Replicas != 2 {
+			return "the deployed autoscaler to scale up: " + strconv.Itoa(g.Spec.Replicas)
+		}
+		return ""
+	})
+	l.must(t, "workload:delete")
+	l.must(t, "autoscaler:undeploy")
+	l.must(t, "autoscaler:undeploy")
+	l.must(t, "nodegroup:set", "work-md-1", "1", "2")
+	kubectl(t, l, nil, "scale", "machinedeployment.cluster.x-k8s.io/work-md-1", "--replicas=1")
+}
+
+// noProcessOf fails if a process runs the program.
+func noProcessOf(t *testing.T, binary string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "pgrep", "-f", binary).Output(); err == nil {
+		t.Errorf("processes of %s are left: %s", binary, out)
+	}
+}
