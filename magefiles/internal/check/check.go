@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 
 	"caslab/magefiles/internal/run"
@@ -21,10 +20,39 @@ const (
 	actionlint   = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.9"
 )
 
+// nodetools is a module of its own, whose programs go into nodes.
+const nodetools = "magefiles/components/nodetools"
+
 // Unit runs the unit and integration tests with the race detector on, and
-// prints a count that includes the skipped ones, each with its reason.
+// prints a count that includes the skipped ones, each with its reason. The
+// programs of nodes are vetted and tested too.
 func Unit(ctx context.Context) error {
-	return stream(ctx, "go", "run", gotestsum, "--format=pkgname", "--", "-race", "./...")
+	if err := compiler(ctx); err != nil {
+		return err
+	}
+	return errors.Join(
+		stream(ctx, "go", "run", gotestsum, "--format=pkgname", "--", "-race", "./..."),
+		stream(ctx, "go", "-C", nodetools, "vet", "./..."),
+		stream(ctx, "go", "-C", nodetools, "test", "-race", "./..."),
+	)
+}
+
+// compiler looks for the C compiler that the race detector is linked with.
+func compiler(ctx context.Context) error {
+	res, err := run.Exec{}.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "CC"}})
+	if err != nil {
+		return err
+	}
+	cc := strings.Fields(string(res.Stdout))
+	if len(cc) == 0 || !installed(ctx, cc[0]) {
+		return fmt.Errorf("the race detector needs a C compiler, and %q is not installed; on Debian: apt-get install gcc libc6-dev, on a Mac: xcode-select --install", strings.Join(cc, " "))
+	}
+	return nil
+}
+
+func installed(ctx context.Context, program string) bool {
+	_, err := run.Exec{}.Run(ctx, run.Cmd{Name: program, Args: []string{"--version"}})
+	return err == nil
 }
 
 // Test is Unit, then the end-to-end test, which skips and says so where no
@@ -50,7 +78,7 @@ func Lint(ctx context.Context) error {
 		stream(ctx, "go", "run", golangciLint, "run", "./..."),
 		stream(ctx, "go", "run", actionlint),
 	}
-	if _, err := exec.LookPath("shellcheck"); err != nil {
+	if !installed(ctx, "shellcheck") {
 		errs = append(errs, errors.New("shellcheck is not installed; on Debian: apt-get install shellcheck"))
 	} else {
 		errs = append(errs, stream(ctx, "shellcheck", scripts...))
