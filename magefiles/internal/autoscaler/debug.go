@@ -3,8 +3,10 @@ package autoscaler
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"caslab/magefiles/internal/run"
 )
@@ -29,14 +31,51 @@ func (p Process) Headless(ctx context.Context, runner run.Runner, d Debugger) er
 	return p.run(ctx, runner, run.Cmd{Name: d.Binary, Args: append(append(args, "--"), Args(p.Flags)...)})
 }
 
-// Interactive runs the debugger in the terminal that the lab has.
+// Interactive runs the autoscaler under a headless debugger and connects to it
+// from the terminal that the lab has, until the user leaves. A debugger that
+// holds the autoscaler itself would leave it behind when it is told to end.
 func (p Process) Interactive(ctx context.Context, runner run.Runner, d Debugger) error {
-	args := append([]string{"exec", p.Binary, "--"}, Args(p.Flags)...)
-	_, err := runner.Run(ctx, run.Cmd{Name: d.Binary, Args: args, Env: p.Env, Terminal: true})
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("debug %s: %w", p.Binary, err)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	d.Wait = true
+	go func() { ended <- p.Headless(ctx, runner, d) }()
+	if err := listens(ctx, d.Address, ended); err != nil {
+		return err
 	}
-	return nil
+	_, err := runner.Run(ctx, run.Cmd{Name: d.Binary, Args: []string{"connect", d.Address}, Terminal: true})
+	cancel()
+	if err != nil {
+		err = fmt.Errorf("connect to the debugger at %s: %w", d.Address, err)
+	}
+	return errors.Join(err, <-ended)
+}
+
+// listens waits until somebody listens at address, or the debugger ended.
+func listens(ctx context.Context, address string, ended <-chan error) error {
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			return conn.Close()
+		}
+		select {
+		case err := <-ended:
+			return errors.Join(errors.New("the debugger ended before it listened"), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// CheckAddress refuses an address that is none, or that somebody listens at.
+func CheckAddress(ctx context.Context, address string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("address %q: %w; want host:port, such as 127.0.0.1:2345", address, err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("the debugger cannot listen: %w; give another address with -listen=host:port", err)
+	}
+	return l.Close()
 }
 
 // VSCode returns a .vscode/launch.json that attaches to a headless debugger at

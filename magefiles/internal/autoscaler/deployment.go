@@ -11,7 +11,9 @@ import (
 
 // Name is the name of the Deployment, of its service account and, with a
 // suffix, of its roles.
-const Name = "cluster-autoscaler"
+//
+// It is not upstream's: the lab never takes over another's autoscaler.
+const Name = "caslab-autoscaler"
 
 // Deployment is an autoscaler in the cluster.
 type Deployment struct {

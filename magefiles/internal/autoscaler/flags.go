@@ -38,6 +38,8 @@ type Settings struct {
 	Version *version.Version
 	// ClusterName and Namespace are those of the Cluster object.
 	ClusterName, Namespace string
+	// ConfigNamespace, in the workload cluster, has the autoscaler's status.
+	ConfigNamespace string
 	// Kubeconfig reaches the workload cluster and CloudConfig the management
 	// cluster, where that is another one. Both are empty in a pod.
 	Kubeconfig, CloudConfig string

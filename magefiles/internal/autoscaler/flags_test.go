@@ -39,7 +39,7 @@ func golden(t *testing.T, name, got string) {
 
 func onThisMachine(version string) Settings {
 	return Settings{
-		Version: v(version), ClusterName: "work-cluster", Namespace: "default",
+		Version: v(version), ClusterName: "work-cluster", Namespace: "default", ConfigNamespace: "default",
 		Kubeconfig: "/home/mike/lab/.caslab/kubeconfig/work-cluster", Address: "127.0.0.1:8085",
 	}
 }
@@ -47,8 +47,9 @@ func onThisMachine(version string) Settings {
 func TestCommandLines(t *testing.T) {
 	t.Parallel()
 	apart := onThisMachine("1.36.1")
+	apart.Namespace, apart.ConfigNamespace = "team-a", "kube-system"
 	apart.CloudConfig = "/home/mike/management kubeconfig"
-	inCluster := Settings{Version: v("1.36.1"), ClusterName: "work-cluster", Namespace: "default", InCluster: true}
+	inCluster := Settings{Version: v("1.36.1"), ClusterName: "work-cluster", Namespace: "default", ConfigNamespace: "default", InCluster: true}
 	for name, s := range map[string]Settings{
 		"host.txt": onThisMachine("1.36.1"), "apart.txt": apart, "pod.txt": inCluster, "oldest.txt": onThisMachine("1.18.0"),
 	} {
@@ -184,17 +185,22 @@ func TestSomeOtherProgramIsNoAutoscaler(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ autoscaler, capi, want string }{
-		{"1.36.1", "1.14.2", "CAPI_VERSION="},
-		{"1.34.0", "1.11.0", "CAPI_VERSION="},
-		{"1.33.0", "1.14.2", "CAPI_VERSION=v1beta1"},
-		{"1.33.1", "1.14.2", "CAPI_VERSION="},
-		{"1.30.5", "1.11.0", "CAPI_VERSION=v1beta1"},
-		{"1.29.4", "1.11.0", "CAPI_VERSION=v1beta1"},
-		{"1.29.4", "1.10.3", "CAPI_VERSION="},
+	for _, tc := range []struct {
+		version string
+		v1beta2 bool
+		arch    string
+		want    []string
+	}{
+		{"1.36.1", true, "", []string{"CAPI_VERSION="}},
+		{"1.34.0", true, "arm64", []string{"CAPI_VERSION=", "CAPI_SCALE_ZERO_DEFAULT_ARCH=arm64"}},
+		{"1.33.0", true, "", []string{"CAPI_VERSION=v1beta1"}},
+		{"1.33.1", true, "", []string{"CAPI_VERSION="}},
+		{"1.30.5", true, "", []string{"CAPI_VERSION=v1beta1"}},
+		{"1.29.4", true, "", []string{"CAPI_VERSION=v1beta1"}},
+		{"1.29.4", false, "", []string{"CAPI_VERSION="}},
 	} {
-		if got := Environment(v(tc.autoscaler), v(tc.capi)); !slices.Equal(got, []string{tc.want}) {
-			t.Errorf("autoscaler %s with Cluster API %s: %q, want %q", tc.autoscaler, tc.capi, got, tc.want)
+		if got := Environment(v(tc.version), tc.v1beta2, tc.arch); !slices.Equal(got, tc.want) {
+			t.Errorf("autoscaler %s, v1beta2 %t: %q, want %q", tc.version, tc.v1beta2, got, tc.want)
 		}
 	}
 }

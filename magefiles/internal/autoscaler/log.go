@@ -56,7 +56,7 @@ func Parse(line string) Entry {
 // plainClass is of what comes without klog's head: a panic is a problem, and
 // so is the complaint about a command line.
 func plainClass(line string) Class {
-	for _, prefix := range []string{"panic:", "fatal error:", "Error:", "unknown flag", "invalid argument"} {
+	for _, prefix := range []string{"panic:", "fatal error:", "Error:", "unknown flag", "invalid argument", "couldn't", "could not"} {
 		if strings.HasPrefix(line, prefix) {
 			return Problem
 		}
@@ -87,7 +87,16 @@ var messages = []struct {
 }
 
 // passed are lines that begin as reasons do and tell none.
-var passed = []string{"is being processed", "may be removed", "triggered scale-up", "should not be processed", "can be moved to"}
+var passed = []string{
+	"is being processed", "may be removed", "triggered scale-up", "should not be processed", "can be moved to",
+	"Upcoming 0 nodes", "Skipping event processing",
+}
+
+// within are parts of lines that begin with the name of a pod, node or group.
+var within = []string{
+	" was unneeded for ", " is unneeded since ", " is unschedulable", "cannot be removed", " has no scaling capacity",
+	"other pods are also unschedulable", "other pods similar to",
+}
 
 func classify(message string) Class {
 	for _, m := range messages {
@@ -104,9 +113,10 @@ func classify(message string) Class {
 			}
 		}
 	}
-	if strings.Contains(message, " was unneeded for ") || strings.Contains(message, " is unneeded since ") ||
-		strings.Contains(message, " is unschedulable") || strings.Contains(message, "cannot be removed") {
-		return Reason
+	for _, part := range within {
+		if strings.Contains(message, part) {
+			return Reason
+		}
 	}
 	return Chatter
 }
@@ -174,7 +184,7 @@ func (c *Console) line(text string) {
 			return
 		}
 		key := fmt.Sprint(e.Class, steady(e.Message))
-		if c.shown[key] && e.Class == Reason {
+		if c.shown[key] && (e.Class == Reason || e.Class == Problem) {
 			return
 		}
 		if e.Class == ScaleUp || e.Class == ScaleDown || len(c.shown) > maxShown {

@@ -19,6 +19,9 @@ func TestParseAndClassify(t *testing.T) {
 		head + `nodes.go:126] work-md-1-x was unneeded for 12.3s`:                                                               Reason,
 		head + `eligibility.go:163] Node work-md-1-x unremovable: memory requested (55% of allocatable) is above the threshold`: Reason,
 		head + `orchestrator.go:603] Pod default/scale-up-1 can't be scheduled on MachineDeployment/default/md-0`:               Reason,
+		head + `static_autoscaler.go:400] Upcoming 0 nodes`:                                                                     Chatter,
+		head + `clusterapi_provider.go:1] nodegroup md-0 has no scaling capacity, skipping`:                                     Reason,
+		`couldn't start listener: listen tcp 127.0.0.1:2345: bind: address already in use`:                                      Problem,
 		head + `filter_out_schedulable.go:63] Filtering out schedulables`:                                                       Chatter,
 		`W1124 20:26:26.123456   12345 clusterstate.go:311] Disabling scale-up for node group x until later`:                    Problem,
 		`E1124 20:26:26.123456   12345 static_autoscaler.go:554] Failed to scale up: no`:                                        Problem,
@@ -49,6 +52,7 @@ func TestConsoleShowsDecisionsAndNewReasons(t *testing.T) {
 		head + "Scale-up: setting group g size to 2",
 		head + "node-1 was unneeded for 30s", // news after a decision
 		"E1124 20:26:26.123456   1 a.go:1] oh no",
+		"E1124 20:26:36.123456   1 a.go:1] oh no",
 		"the last line",
 	}
 	// In pieces, as a pipe gives them.

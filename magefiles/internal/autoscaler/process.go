@@ -86,19 +86,22 @@ func openLog(path string) (*os.File, error) {
 	return log, nil
 }
 
-// Environment is what the autoscaler of that version needs in its environment
-// to speak with the Cluster API that is there, from capiVersion on. The lab's
-// own CAPI_VERSION is a release of Cluster API; the autoscaler's is a version
-// of its API, and an empty one lets the autoscaler find it out.
-func Environment(v, capi *version.Version) []string {
+// Environment is what the autoscaler of that version needs in its environment,
+// KEY=value each, where Cluster API serves v1beta2 or does not. The lab's own
+// CAPI_VERSION is a release of Cluster API; the autoscaler's is a version of
+// its API, and an empty one lets the autoscaler find it out. arch, if not
+// empty, is that of nodes of groups that are empty.
+func Environment(v *version.Version, v1beta2 bool, arch string) []string {
 	api := ""
-	if capi.GreaterThanOrEqual(v1_11) && !understandsV1beta2(v) {
+	if v1beta2 && !understandsV1beta2(v) {
 		api = "v1beta1"
 	}
-	return []string{"CAPI_VERSION=" + api}
+	env := []string{"CAPI_VERSION=" + api}
+	if arch != "" {
+		env = append(env, "CAPI_SCALE_ZERO_DEFAULT_ARCH="+arch)
+	}
+	return env
 }
-
-var v1_11 = version.Must(version.NewSemver("1.11.0"))
 
 // understandsV1beta2 reports whether the release reads references that name
 // their group alone, as Cluster API's v1beta2 has them, from compatibility

@@ -102,21 +102,51 @@ func TestDebuggersCommandLine(t *testing.T) {
 	p := Process{Binary: "/lab/ca", Flags: []Flag{{Name: "v", Value: "4"}}, LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "/lab/dlv"}}}
 	d := Debugger{Binary: "/lab/dlv", Address: "127.0.0.1:2345"}
-	_ = p.Headless(t.Context(), fake, d)
-	d.Wait = true
-	_ = p.Headless(t.Context(), fake, d)
-	if err := p.Interactive(t.Context(), fake, d); err != nil {
-		t.Error(err)
+	for _, d.Wait = range []bool{false, true} {
+		if err := p.Headless(t.Context(), fake, d); err == nil {
+			t.Error("a debugger that ended by itself is no error")
+		}
 	}
 	const headless = "/lab/dlv exec /lab/ca --headless --api-version=2 --accept-multiclient --listen=127.0.0.1:2345 "
-	want := []string{headless + "--continue -- --v=4", headless + "-- --v=4", "/lab/dlv exec /lab/ca -- --v=4"}
-	got := fake.Calls()
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+	want := []string{headless + "--continue -- --v=4", headless + "-- --v=4"}
+	if got := fake.Calls(); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("ran\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if !fake.Cmds()[2].Terminal {
-		t.Error("the debugger in the terminal does not have it")
+}
+
+func TestInteractiveConnectsToAHeadlessDebugger(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer func() { _ = l.Close() }()
+	address := l.Addr().String()
+	if err := CheckAddress(t.Context(), address); err == nil || !strings.Contains(err.Error(), "-listen=") {
+		t.Errorf("CheckAddress() of one that is taken: %v", err)
+	}
+	p := Process{Binary: "/lab/ca", LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
+	runner := &debuggers{}
+	if err := p.Interactive(t.Context(), runner, Debugger{Binary: "/lab/dlv", Address: address}); err != nil {
+		t.Error(err)
+	}
+	if !runner.terminal || !runner.ended {
+		t.Errorf("a client in the terminal: %t; the debugger ended after it: %t", runner.terminal, runner.ended)
+	}
+}
+
+// debuggers is a headless debugger that runs until it is told to end, and a
+// client that leaves at once.
+type debuggers struct{ terminal, ended bool }
+
+func (d *debuggers) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
+	if c.Args[0] == "connect" {
+		d.terminal = c.Terminal
+		return run.Result{}, nil
+	}
+	<-ctx.Done()
+	d.ended = true
+	return run.Result{}, ctx.Err()
 }
 
 func TestEditors(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"go/version"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"golang.org/x/mod/modfile"
@@ -41,12 +42,33 @@ type Autoscaler struct {
 	OutDir string
 }
 
+// Output is the path of the binary.
+func (a Autoscaler) Output() string { return filepath.Join(a.OutDir, "cluster-autoscaler") }
+
+// versionLiteral is how a tree says which release it is of, at every tag from
+// 1.18.0 to 1.36.1.
+var versionLiteral = regexp.MustCompile(`ClusterAutoscalerVersion\s*=\s*"([0-9][^"]*)"`)
+
+// AutoscalerRelease reads off a tree of kubernetes/autoscaler which release it
+// is of or will become; empty where the tree does not tell, as master's.
+func AutoscalerRelease(dir string) string {
+	data, err := os.ReadFile(filepath.Join(dir, "cluster-autoscaler", "version", "version.go"))
+	if err != nil {
+		return ""
+	}
+	m := versionLiteral.FindSubmatch(data)
+	if m == nil {
+		return ""
+	}
+	return string(m[1])
+}
+
 // Request is the build of the autoscaler. With a CoreDir it writes a go.work
 // into OutDir.
 func (a Autoscaler) Request() (Request, error) {
 	module := filepath.Join(a.Dir, "cluster-autoscaler")
 	r := Request{
-		Dir: module, Packages: []string{"."}, Output: filepath.Join(a.OutDir, "cluster-autoscaler"),
+		Dir: module, Packages: []string{"."}, Output: a.Output(),
 		ID: a.ID, Arch: a.Arch, Host: a.Host, Debug: a.Debug,
 		// A variable that a release does not have is no error.
 		LDFlags: []string{"-X", AutoscalerModule + "/version.ClusterAutoscalerVersion=" + a.Version,
@@ -64,6 +86,7 @@ func (a Autoscaler) Request() (Request, error) {
 			return Request{}, err
 		}
 		r.Env = append(r.Env, "GOWORK="+work)
+		r.ID = "" // the core may have changed
 		return r, nil
 	}
 	if _, err := os.Stat(filepath.Join(module, "vendor", "modules.txt")); err == nil {
@@ -87,7 +110,8 @@ func writeWorkspace(path, module, core string) error {
 	if cores.Module == nil || cores.Module.Mod.Path != CoreModule {
 		return fmt.Errorf("AUTOSCALER_CORE_DIR=%s: want the root of a checkout of %s", core, CoreModule)
 	}
-	if !slices.ContainsFunc(theirs.Require, func(r *modfile.Require) bool { return r.Mod.Path == CoreModule }) {
+	i := slices.IndexFunc(theirs.Require, func(r *modfile.Require) bool { return r.Mod.Path == CoreModule })
+	if i < 0 {
 		return fmt.Errorf("AUTOSCALER_CORE_DIR=%s: %s has its core in itself, as all had until 2026-07-31; unset AUTOSCALER_CORE_DIR, or give a later tree in AUTOSCALER_DIR", core, module)
 	}
 	work := &modfile.WorkFile{Syntax: new(modfile.FileSyntax)}
@@ -95,15 +119,24 @@ func writeWorkspace(path, module, core string) error {
 	if version.Compare("go"+cores.Go.Version, "go"+goVersion) > 0 {
 		goVersion = cores.Go.Version
 	}
-	errs := []error{work.AddGoStmt(goVersion), work.AddUse(module, ""), work.AddUse(core, "")}
+	errs := []error{
+		work.AddGoStmt(goVersion), work.AddUse(module, ""), work.AddUse(core, ""),
+		// The version that the module requires is looked for even so.
+		work.AddReplace(CoreModule, theirs.Require[i].Mod.Version, core, ""),
+	}
 	pinned := map[string]modfile.Replace{}
 	for _, r := range theirs.Replace {
 		pinned[r.Old.Path] = *r
 	}
 	for _, r := range cores.Replace {
-		if p, ok := pinned[r.Old.Path]; ok && p.New != r.New {
-			errs = append(errs, work.AddReplace(r.Old.Path, r.Old.Version, r.New.Path, r.New.Version))
+		if p, ok := pinned[r.Old.Path]; !ok || p.New == r.New {
+			continue
 		}
+		target := r.New.Path
+		if r.New.Version == "" && !filepath.IsAbs(target) {
+			target = filepath.Join(core, target)
+		}
+		errs = append(errs, work.AddReplace(r.Old.Path, r.Old.Version, target, r.New.Version))
 	}
 	work.Cleanup()
 	errs = append(errs, os.WriteFile(path, modfile.Format(work.Syntax), 0o600))

@@ -57,7 +57,7 @@ func TestBuildOnceForEachInput(t *testing.T) {
 	if mustBuild(t, r).Cached {
 		t.Error("the first build says it was cached")
 	}
-	out, err := exec.Command(r.Output).Output()
+	out, err := exec.CommandContext(t.Context(), r.Output).Output()
 	if err != nil || string(out) != "v1.2.3" {
 		t.Errorf("the program says %q, %v; want its linked version", out, err)
 	}

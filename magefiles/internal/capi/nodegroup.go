@@ -92,7 +92,7 @@ func ParseLabels(text string) (map[string]string, error) {
 			problems = append(problems, "want key=value")
 		}
 		if reserved(key) {
-			problems = append(problems, "a kubelet may not give its node a label of kubernetes.io or k8s.io, but for node.kubernetes.io")
+			problems = append(problems, "a kubelet gives its node no such label of kubernetes.io or k8s.io, only those of its own list, such as topology.kubernetes.io/zone, and any of node.kubernetes.io")
 		}
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("label %q: %s", part, strings.Join(problems, "; "))
@@ -102,11 +102,20 @@ func ParseLabels(text string) (map[string]string, error) {
 	return labels, nil
 }
 
+// kubeletLabels are those of kubernetes.io that a kubelet may set: the list of
+// k8s.io/kubelet/pkg/apis/well_known_labels.go.
+var kubeletLabels = []string{
+	"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os", "beta.kubernetes.io/arch",
+	"topology.kubernetes.io/zone", "topology.kubernetes.io/region", "node.kubernetes.io/instance-type",
+	"failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region", "beta.kubernetes.io/instance-type",
+}
+
 // reserved reports whether a kubelet refuses to start with a label of that key.
 func reserved(key string) bool {
 	domain, _, found := strings.Cut(key, "/")
 	in := func(parent string) bool { return domain == parent || strings.HasSuffix(domain, "."+parent) }
-	return found && (in("kubernetes.io") || in("k8s.io")) && !in("node.kubernetes.io") && !in("kubelet.kubernetes.io")
+	return found && (in("kubernetes.io") || in("k8s.io")) && !in("node.kubernetes.io") && !in("kubelet.kubernetes.io") &&
+		!slices.Contains(kubeletLabels, key)
 }
 
 // ParseTaints reads key=value:Effect,key:Effect.
@@ -250,7 +259,7 @@ func Groups(ctx context.Context, c *kube.Client, namespace, cluster string) ([]u
 	return all, nil
 }
 
-// Find returns the group of that name, or a *MissingGroupError.
+// find returns the group of that name, or a *MissingGroupError.
 func find(groups []unstructured.Unstructured, name string) (*unstructured.Unstructured, error) {
 	var there []string
 	for i := range groups {
@@ -282,6 +291,13 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 		return err
 	}
 	group := g.deployment(from)
+	for _, ref := range [][]string{machineRef, bootstrapRef} {
+		// One that is missing would keep the group from ever having a node.
+		kind, name := reference(group, ref)
+		if _, err := c.Get(ctx, kind, g.Namespace, name); err != nil {
+			return fmt.Errorf("read the template %s %s of %s: %w", kind.Kind, name, from.GetName(), err)
+		}
+	}
 	copies, err := g.copies(ctx, c, group)
 	if err != nil {
 		return err
@@ -351,13 +367,19 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 		"cluster.x-k8s.io/cluster-name":    g.ClusterName,
 		"cluster.x-k8s.io/deployment-name": g.Name,
 	}
+	// The others of the template's, such as node.cluster.x-k8s.io/…, reach nodes.
+	labels, _, _ := unstructured.NestedMap(group.Object, "spec", "template", "metadata", "labels")
+	if labels == nil {
+		labels = map[string]any{}
+	}
+	maps.Copy(labels, own)
 	set := func(value any, path ...string) {
 		// The path is of maps that the API server gave.
 		_ = unstructured.SetNestedField(group.Object, value, path...)
 	}
 	set(int64(g.Min), "spec", "replicas")
-	set(maps.Clone(own), "spec", "selector", "matchLabels")
-	set(own, "spec", "template", "metadata", "labels")
+	set(own, "spec", "selector", "matchLabels")
+	set(labels, "spec", "template", "metadata", "labels")
 	return group
 }
 
@@ -439,6 +461,9 @@ func (g NodeGroup) copyOf(ctx context.Context, c *kube.Client, group *unstructur
 // register has the kubelet of the group's nodes register with its labels and
 // taints. kubeletExtraArgs are a list since v1beta2 and were a map before.
 func (g NodeGroup) register(bootstrap *unstructured.Unstructured) error {
+	if kind := bootstrap.GetKind(); kind != "KubeadmConfigTemplate" {
+		return fmt.Errorf("labels and taints of nodes are set through kubeadm, and %s bootstraps with a %s", g.Name, kind)
+	}
 	registration := []string{"spec", "template", "spec", "joinConfiguration", "nodeRegistration"}
 	if len(g.Taints) > 0 {
 		var taints []any
@@ -467,20 +492,33 @@ func (g NodeGroup) register(bootstrap *unstructured.Unstructured) error {
 		if args == nil {
 			args = map[string]any{}
 		}
-		args["node-labels"] = joined(g.Labels)
+		args["node-labels"] = g.withLabels(args["node-labels"])
 		return unstructured.SetNestedMap(bootstrap.Object, args, path...)
 	}
 	args, _ := value.([]any)
+	var before any
 	args = slices.DeleteFunc(args, func(a any) bool {
 		m, ok := a.(map[string]any)
-		return ok && m["name"] == "node-labels"
+		if ok = ok && m["name"] == "node-labels"; ok {
+			before = m["value"]
+		}
+		return ok
 	})
-	args = append(args, map[string]any{"name": "node-labels", "value": joined(g.Labels)})
+	args = append(args, map[string]any{"name": "node-labels", "value": g.withLabels(before)})
 	return unstructured.SetNestedSlice(bootstrap.Object, args, path...)
 }
 
-// SetSizes gives a MachineDeployment the autoscaler's limits.
-func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, lowest, highest int) error {
+// withLabels are the labels that the template has, and the group's.
+func (g NodeGroup) withLabels(before any) string {
+	if text, ok := before.(string); ok && text != "" {
+		return text + "," + joined(g.Labels)
+	}
+	return joined(g.Labels)
+}
+
+// SetSizes gives a MachineDeployment the autoscaler's limits, and the capacity
+// of a node to be where it has none.
+func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, lowest, highest int, capacity map[string]string) error {
 	if err := CheckSizes(lowest, highest); err != nil {
 		return err
 	}
@@ -488,13 +526,20 @@ func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, pre
 	if err != nil {
 		return err
 	}
-	if _, err := find(groups, name); err != nil {
+	group, err := find(groups, name)
+	if err != nil {
 		return err
 	}
-	return c.Patch(ctx, MachineDeployments, namespace, name, map[string]any{"metadata": map[string]any{"annotations": map[string]any{
+	annotations := map[string]any{
 		sizeAnnotation(prefix, "min"): strconv.Itoa(lowest),
 		sizeAnnotation(prefix, "max"): strconv.Itoa(highest),
-	}}})
+	}
+	if group.GetAnnotations()[CapacityPrefix+"cpu"] == "" {
+		for key, value := range capacity {
+			annotations[CapacityPrefix+key] = value
+		}
+	}
+	return c.Patch(ctx, MachineDeployments, namespace, name, map[string]any{"metadata": map[string]any{"annotations": annotations}})
 }
 
 // WaitGroup waits until the group has as many nodes ready as wanted. No more
@@ -515,7 +560,7 @@ func WaitGroup(ctx context.Context, c *kube.Client, namespace, name string, want
 
 // DeleteGroup deletes a MachineDeployment, waits until its machines are gone,
 // and deletes the templates that were its own.
-func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name string, progress func(string)) error {
+func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, progress func(string)) error {
 	groups, err := Groups(ctx, c, namespace, cluster)
 	if err != nil {
 		return err
@@ -524,9 +569,9 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name s
 	if err != nil {
 		return err
 	}
-	if group.GetLabels()[groupLabel] == "" && len(groups) == 1 {
-		return fmt.Errorf("%s is the only machine deployment of the cluster, and Cluster API's managers run on its nodes; to stop scaling it, type: kubectl annotate machinedeployments.cluster.x-k8s.io %s %s- %s-",
-			name, name, sizeAnnotation(Prefix, "min"), sizeAnnotation(Prefix, "max"))
+	if group.GetLabels()[groupLabel] == "" {
+		return fmt.Errorf("nodegroup:add did not make %s, and in a cluster that manages itself the managers may run on its nodes; to stop scaling it, type: kubectl annotate machinedeployments.cluster.x-k8s.io %s %s- %s-",
+			name, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
 	}
 	if err := c.Delete(ctx, MachineDeployments, namespace, name); err != nil {
 		return fmt.Errorf("delete the machine deployment %s: %w", name, err)
@@ -542,9 +587,6 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name s
 	}, progress)
 	if err != nil {
 		return err
-	}
-	if group.GetLabels()[groupLabel] == "" {
-		return nil
 	}
 	for _, ref := range [][]string{machineRef, bootstrapRef} {
 		kind, template := reference(group, ref)

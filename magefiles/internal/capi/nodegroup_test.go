@@ -172,7 +172,7 @@ func TestAddOwn(t *testing.T) {
 		t.Error("the machine template is no copy")
 	}
 	// And away again, with what was its own.
-	if err := DeleteGroup(t.Context(), c, "default", "work", "gpu", nil); err != nil {
+	if err := DeleteGroup(t.Context(), c, "default", "work", "gpu", Prefix, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range []schema.GroupKind{bootstrapKind, machineKind} {
@@ -200,6 +200,22 @@ func TestNothingIsLeftOfAGroupThatIsRefused(t *testing.T) {
 	}
 }
 
+func TestTemplatesMustBeThere(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []schema.GroupKind{bootstrapKind, machineKind} {
+		c, _ := kubetest.Client(t, kinds, store)
+		if err := c.Delete(t.Context(), kind, "default", "work-md-0"); err != nil {
+			t.Fatal(err)
+		}
+		if err := group("work-md-1").Add(t.Context(), c); err == nil || !strings.Contains(err.Error(), "template "+kind.Kind+" work-md-0") {
+			t.Errorf("Add() without the %s: %v", kind.Kind, err)
+		}
+		if left := names(t, c, MachineDeployments); !slices.Equal(left, []string{"another", "work-md-0"}) {
+			t.Errorf("machine deployments %v", left)
+		}
+	}
+}
+
 func TestBadGroups(t *testing.T) {
 	t.Parallel()
 	c, fake := kubetest.Client(t, kinds, store)
@@ -223,14 +239,14 @@ func TestBadGroups(t *testing.T) {
 			t.Errorf("Add() = %v, want %q in it", err, want)
 		}
 	}
-	if err := SetSizes(t.Context(), c, "default", "work", "nope", Prefix, 1, 2); err == nil || !strings.Contains(err.Error(), "there are work-md-0") {
+	if err := SetSizes(t.Context(), c, "default", "work", "nope", Prefix, 1, 2, nil); err == nil || !strings.Contains(err.Error(), "there are work-md-0") {
 		t.Errorf("SetSizes() of no group: %v", err)
 	}
-	if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", Prefix, 3, 2); err == nil {
+	if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", Prefix, 3, 2, nil); err == nil {
 		t.Error("SetSizes(3, 2) gave no error")
 	}
-	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-0", nil); err == nil || !strings.Contains(err.Error(), "only machine deployment") {
-		t.Errorf("DeleteGroup() of the only group: %v", err)
+	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-0", OldPrefix, nil); err == nil || !strings.Contains(err.Error(), "did not make") || !strings.Contains(err.Error(), "cluster.k8s.io/cluster-api") {
+		t.Errorf("DeleteGroup() of a group that is not the lab's: %v", err)
 	}
 }
 
@@ -238,12 +254,15 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{Prefix, OldPrefix} {
 		c, _ := kubetest.Client(t, kinds, store)
-		if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3); err != nil {
+		if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "4", "memory": "8Gi"}); err != nil {
 			t.Fatal(err)
 		}
 		g := get(t, c, MachineDeployments, "work-md-0")
 		if lowest, highest := Sizes(g); lowest != "0" || highest != "3" || g.GetAnnotations()[sizeAnnotation(prefix, "max")] != "3" {
 			t.Errorf("annotations %v", g.GetAnnotations())
+		}
+		if g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
+			t.Errorf("no capacity in %v", g.GetAnnotations())
 		}
 	}
 }
@@ -264,6 +283,11 @@ func TestMapOfKubeletArgumentsBeforeV1beta2(t *testing.T) {
 	bootstrap.SetGroupVersionKind(bootstrapKind.WithVersion("v1beta1"))
 	g := group("x")
 	g.Labels = map[string]string{"tier": "gpu"}
+	other := bootstrap.DeepCopy()
+	other.SetKind("RKE2ConfigTemplate")
+	if err := g.register(other); err == nil {
+		t.Error("labels are set through a bootstrap template that is not kubeadm's")
+	}
 	if err := g.register(bootstrap); err != nil {
 		t.Fatal(err)
 	}
@@ -274,8 +298,8 @@ func TestMapOfKubeletArgumentsBeforeV1beta2(t *testing.T) {
 
 func TestParseOptionsOfGroups(t *testing.T) {
 	t.Parallel()
-	labels, err := ParseLabels("tier=gpu, example.com/a=b,node.kubernetes.io/x=y,empty=")
-	if err != nil || len(labels) != 4 || labels["example.com/a"] != "b" {
+	labels, err := ParseLabels("tier=gpu, example.com/a=b,node.kubernetes.io/x=y,empty=,topology.kubernetes.io/zone=z1")
+	if err != nil || len(labels) != 5 || labels["example.com/a"] != "b" {
 		t.Errorf("ParseLabels() = %v, %v", labels, err)
 	}
 	for _, text := range []string{"tier", "=x", "a=b c", "kubernetes.io/role=x", "node-role.kubernetes.io/x=y", "a.k8s.io/b=c", "-a=b"} {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -19,14 +20,11 @@ import (
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/object"
-
-	"caslab/magefiles/internal/engine"
 )
 
 // upstream makes a git repository of the stand-in for the autoscaler, which
 // testdata/autoscaler describes, and returns a checkout of it. CI reaches no
-// git server: the real autoscaler is run by hand, and the README has what that
-// gave.
+// git server: releases of the real autoscaler are run by hand.
 func upstream(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "autoscaler")
@@ -144,13 +142,16 @@ type machineDeployment struct {
 	Status   struct{ ReadyReplicas int }
 }
 
-// group returns a node group; nil if it is not there.
-func group(t *testing.T, l lab, name string) *machineDeployment {
+// groupName is the seed's.
+const groupName = "work-md-1"
+
+// group returns the node group; nil if it is not there.
+func group(t *testing.T, l lab) *machineDeployment {
 	t.Helper()
 	var list struct{ Items []machineDeployment }
 	kubectl(t, l, &list, "get", "machinedeployments.cluster.x-k8s.io")
 	for _, g := range list.Items {
-		if g.Metadata.Name == name {
+		if g.Metadata.Name == groupName {
 			return &g
 		}
 	}
@@ -173,7 +174,7 @@ func workloadPods(t *testing.T, l lab) map[string]int {
 
 // scales has an autoscaler scale the environment: what a developer types, with
 // the stand-in for the autoscaler.
-func scales(t *testing.T, l lab, docker *engine.Engine) {
+func scales(t *testing.T, l lab) {
 	checkout := upstream(t)
 	l.env = append(slices.Clone(l.env), "AUTOSCALER_SOURCE=git", "AUTOSCALER_GIT=file://"+checkout)
 	binary := strings.Fields(l.must(t, "autoscaler:build"))[0]
@@ -182,13 +183,13 @@ func scales(t *testing.T, l lab, docker *engine.Engine) {
 	}
 	t.Run("bad input", func(t *testing.T) { refusesBadInput(t, l, checkout) })
 
-	const name, most = "work-md-1", 3
-	l.must(t, "nodegroup:add", name, "1", strconv.Itoa(most))
-	if g := group(t, l, name); g == nil || g.Status.ReadyReplicas != 1 {
+	const most = 3
+	l.must(t, "nodegroup:add", groupName, "1", strconv.Itoa(most))
+	if g := group(t, l); g == nil || g.Status.ReadyReplicas != 1 {
 		t.Fatalf("nodegroup:add left %+v", g)
 	}
-	if out := l.must(t, "nodegroup:list"); !strings.Contains(out, name) {
-		t.Errorf("nodegroup:list does not name %s", name)
+	if out := l.must(t, "nodegroup:list"); !strings.Contains(out, groupName) {
+		t.Errorf("nodegroup:list does not name %s", groupName)
 	}
 	workers := len(machinesOf(t, l)) - 1
 
@@ -203,22 +204,22 @@ func scales(t *testing.T, l lab, docker *engine.Engine) {
 
 	// One more than the group may ever hold: its maximum must.
 	l.must(t, "workload:add", "-pods="+strconv.Itoa(workers+most))
-	run.await(t, "▲ Scale-up: setting group "+name, time.Minute)
+	run.await(t, "▲ Scale-up: setting group "+groupName, time.Minute)
 	eventually(t, 3*time.Minute, func() string {
 		if pods := workloadPods(t, l); pods["Running"] != workers+most-1 || pods["Pending"] != 1 {
-			return "all pods but one Running: " + strings.Trim(strings.Join(strings.Fields(output(t, "docker", "ps", "--format", "{{.Names}}")), " "), " ")
+			return fmt.Sprintf("all pods but one Running: %v", pods)
 		}
 		return ""
 	})
-	if g := group(t, l, name); g.Spec.Replicas != most || g.Status.ReadyReplicas != most {
+	if g := group(t, l); g.Spec.Replicas != most || g.Status.ReadyReplicas != most {
 		t.Errorf("the group has %+v, want %d nodes", g, most)
 	}
-	if out := l.must(t, "autoscaler:status"); !strings.Contains(out, "on this machine, autoscaler:run (process ") || !strings.Contains(out, name) {
+	if out := l.must(t, "autoscaler:status"); !strings.Contains(out, "on this machine, autoscaler:run (process ") || !strings.Contains(out, groupName) {
 		t.Errorf("autoscaler:status printed %s", out)
 	}
 
 	l.must(t, "workload:delete")
-	run.await(t, "▼ Scale-down: removing nodes of "+name, time.Minute)
+	run.await(t, "▼ Scale-down: removing nodes of "+groupName, time.Minute)
 	eventually(t, 2*time.Minute, func() string {
 		if machines := len(machinesOf(t, l)) - 1; machines != workers {
 			return strconv.Itoa(machines) + " workers, want " + strconv.Itoa(workers)
@@ -228,16 +229,25 @@ func scales(t *testing.T, l lab, docker *engine.Engine) {
 	run.interrupt(t)
 	noProcessOf(t, binary)
 
+	// Killed without a word: the kernel ends what it left.
+	killed := l.start(t, "autoscaler:run")
+	killed.await(t, "running: Ctrl-C stops it", 2*time.Minute)
+	if err := syscall.Kill(-killed.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-killed.ended
+	eventually(t, 20*time.Second, func() string { return processesOf(t, binary) })
+
 	t.Run("under the debugger", func(t *testing.T) { debugs(t, l) })
 	t.Run("in the cluster", func(t *testing.T) { deploys(t, l) })
-	before := len(containers(t, docker, name))
-	l.must(t, "nodegroup:delete", name)
-	if after := group(t, l, name); after != nil {
+	l.must(t, "nodegroup:delete", groupName)
+	if after := group(t, l); after != nil {
 		t.Errorf("nodegroup:delete left %+v", after)
 	}
 	if after := len(machinesOf(t, l)) - 1; after != workers-1 {
-		t.Errorf("%d workers after nodegroup:delete, %d containers before", after, before)
+		t.Errorf("%d workers after nodegroup:delete, want %d", after, workers-1)
 	}
+	t.Run("from zero", func(t *testing.T) { fromZero(t, l) })
 }
 
 // refusesBadInput looks that what cannot work says so and leaves nothing.
@@ -259,7 +269,7 @@ func refusesBadInput(t *testing.T, l lab, checkout string) {
 		args []string
 		want string
 	}{
-		{with("AUTOSCALER_DIR=" + t.TempDir()), []string{"autoscaler:build"}, "want the root of a autoscaler checkout"},
+		{with("AUTOSCALER_DIR=" + t.TempDir()), []string{"autoscaler:build"}, "want the root of a checkout of autoscaler"},
 		{with("AUTOSCALER_DIR=" + broken), []string{"autoscaler:build"}, `cannot use "text"`},
 		{l, []string{"autoscaler:run", "-flags=--parallel-drain"}, "autoscalers from 1.26.0 to 1.31.5 have it"},
 		{l, []string{"autoscaler:run", "-flags=--v=4 stray word"}, "is no flag"},
@@ -308,7 +318,7 @@ func debugs(t *testing.T, l lab) {
 // deploys runs the stand-in in the cluster, with the rights it gets there.
 func deploys(t *testing.T, l lab) {
 	l.must(t, "autoscaler:deploy")
-	if out := l.must(t, "autoscaler:status"); !strings.Contains(out, "in the cluster, deployment default/cluster-autoscaler, image caslab.local/cluster-autoscaler:") {
+	if out := l.must(t, "autoscaler:status"); !strings.Contains(out, "in the cluster, deployment default/caslab-autoscaler, image caslab.local/cluster-autoscaler:") {
 		t.Errorf("autoscaler:status printed %s", out)
 	}
 	if _, err := l.mage(t, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "autoscaler:undeploy") {
@@ -316,7 +326,7 @@ func deploys(t *testing.T, l lab) {
 	}
 	l.must(t, "workload:add", "-pods="+strconv.Itoa(len(machinesOf(t, l))))
 	eventually(t, time.Minute, func() string {
-		if g := group(t, l, "work-md-1"); g.Spec.Replicas != 2 {
+		if g := group(t, l); g.Spec.Replicas != 2 {
 			return "the deployed autoscaler to scale up: " + strconv.Itoa(g.Spec.Replicas)
 		}
 		return ""
@@ -324,14 +334,48 @@ func deploys(t *testing.T, l lab) {
 	l.must(t, "workload:delete")
 	l.must(t, "autoscaler:undeploy")
 	l.must(t, "autoscaler:undeploy")
-	l.must(t, "nodegroup:set", "work-md-1", "1", "2")
-	kubectl(t, l, nil, "scale", "machinedeployment.cluster.x-k8s.io/work-md-1", "--replicas=1")
+	l.must(t, "nodegroup:set", groupName, "1", "2")
+	kubectl(t, l, nil, "scale", "machinedeployment.cluster.x-k8s.io/"+groupName, "--replicas=1")
+}
+
+// fromZero scales a group that is empty, whose nodes have a label and a taint
+// that the autoscaler must know of before there is one.
+func fromZero(t *testing.T, l lab) {
+	l.must(t, "nodegroup:add", groupName, "0", "1", "-labels=tier=gpu", "-taints=dedicated=gpu:NoSchedule")
+	run := l.start(t, "autoscaler:run", "-flags=--scale-down-unneeded-time=5s")
+	l.must(t, "workload:add", "-selector=tier=gpu", "-tolerations=dedicated")
+	run.await(t, "▲ Scale-up: setting group "+groupName+" size to 1", time.Minute)
+	eventually(t, 3*time.Minute, func() string {
+		if pods := workloadPods(t, l); pods["Running"] != 1 {
+			return fmt.Sprintf("the pod to be Running on a node with the label: %v", pods)
+		}
+		return ""
+	})
+	l.must(t, "workload:delete")
+	eventually(t, 2*time.Minute, func() string {
+		if g := group(t, l); g.Spec.Replicas != 0 {
+			return fmt.Sprintf("the group to be empty again: %+v", g)
+		}
+		return ""
+	})
+	run.interrupt(t)
+	l.must(t, "nodegroup:delete", groupName)
+}
+
+// processesOf says which processes run the program; empty if none does.
+func processesOf(t *testing.T, binary string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "pgrep", "-f", binary).Output()
+	if err != nil {
+		return "" // pgrep found none
+	}
+	return "processes of " + binary + " are left: " + strings.TrimSpace(string(out))
 }
 
 // noProcessOf fails if a process runs the program.
 func noProcessOf(t *testing.T, binary string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "pgrep", "-f", binary).Output(); err == nil {
-		t.Errorf("processes of %s are left: %s", binary, out)
+	if left := processesOf(t, binary); left != "" {
+		t.Error(left)
 	}
 }

@@ -69,8 +69,8 @@ func (l lab) must(t *testing.T, args ...string) string {
 // TestEnvironment is one story in order: a bare engine, an environment killed
 // on its way up, ready, verified, used, and gone.
 func TestEnvironment(t *testing.T) {
-	docker := engine.New(run.Exec{})
-	if _, err := docker.Info(t.Context()); err != nil {
+	eng := engine.New(run.Exec{})
+	if _, err := eng.Info(t.Context()); err != nil {
 		if os.Getenv("CASLAB_E2E") == "required" {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := lab{root: root, env: []string{"CLUSTER_NAME=" + name, "KUBECONFIG=" + mine}}
-	volumes := output(t, "docker", "volume", "ls", "--quiet")
+	volumes := docker(t, "volume", "ls", "--quiet")
 	l.must(t, "env:down")
 	t.Cleanup(func() {
 		cmd := l.command(context.WithoutCancel(t.Context()), "env:down")
@@ -103,25 +103,25 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("autoscaler:run of nothing: %v; want the command to type", err)
 		}
 	})
-	t.Run("a foreign cluster is refused", func(t *testing.T) { refusesForeign(t, l, docker) })
-	t.Run("killed on the way, then two at once", func(t *testing.T) { killedOnTheWay(t, l, docker) })
-	if !t.Run("up", func(t *testing.T) { comesUp(t, l, docker) }) {
+	t.Run("a foreign cluster is refused", func(t *testing.T) { refusesForeign(t, l, eng) })
+	t.Run("killed on the way, then two at once", func(t *testing.T) { killedOnTheWay(t, l, eng) })
+	if !t.Run("up", func(t *testing.T) { comesUp(t, l, eng) }) {
 		return
 	}
-	t.Run("it manages itself", func(t *testing.T) { managesItself(t, l, docker) })
-	t.Run("up again verifies", func(t *testing.T) { verifies(t, l, docker) })
-	t.Run("an autoscaler scales it", func(t *testing.T) { scales(t, l, docker) })
-	t.Run("the engine's containers were stopped", func(t *testing.T) { survivesStop(t, l, docker) })
+	t.Run("it manages itself", func(t *testing.T) { managesItself(t, l, eng) })
+	t.Run("up again verifies", func(t *testing.T) { verifies(t, l, eng) })
+	t.Run("an autoscaler scales it", func(t *testing.T) { scales(t, l) })
+	t.Run("the engine's containers were stopped", func(t *testing.T) { survivesStop(t, l, eng) })
 	t.Run("images load into running nodes", func(t *testing.T) { l.must(t, "image:load") })
 	t.Run("down leaves nothing", func(t *testing.T) {
 		l.must(t, "env:down")
 		l.must(t, "env:down")
 		for _, cluster := range []string{name, management} {
-			if left := containers(t, docker, cluster); len(left) > 0 {
+			if left := containers(t, eng, cluster); len(left) > 0 {
 				t.Errorf("containers are left: %v", left)
 			}
 		}
-		if after := output(t, "docker", "volume", "ls", "--quiet"); after != volumes {
+		if after := docker(t, "volume", "ls", "--quiet"); after != volumes {
 			t.Errorf("volumes before:\n%s\nand after:\n%s", volumes, after)
 		}
 		if _, err := l.mage(t, "env:kubeconfig"); err == nil {
@@ -134,14 +134,14 @@ func TestEnvironment(t *testing.T) {
 }
 
 // refusesForeign makes a container as kind would and looks that it lives on.
-func refusesForeign(t *testing.T, l lab, docker *engine.Engine) {
+func refusesForeign(t *testing.T, l lab, eng *engine.Engine) {
 	l.must(t, "image:node") // leaves the image, and what the probe runs
-	id, err := docker.Run(t.Context(), name+"-foreign", "--label", "io.x-k8s.kind.cluster="+name, "--network=none", "caslab.local/probe:1")
+	id, err := eng.Run(t.Context(), name+"-foreign", "--label", "io.x-k8s.kind.cluster="+name, "--network=none", "caslab.local/probe:1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := docker.Remove(context.WithoutCancel(t.Context()), id); err != nil {
+		if err := eng.Remove(context.WithoutCancel(t.Context()), id); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -150,21 +150,21 @@ func refusesForeign(t *testing.T, l lab, docker *engine.Engine) {
 			t.Errorf("%s with a foreign cluster: %v", target, err)
 		}
 	}
-	if len(containers(t, docker, name)) != 1 {
+	if len(containers(t, eng, name)) != 1 {
 		t.Error("the foreign container is gone")
 	}
 }
 
 // killedOnTheWay kills an env:up with SIGKILL while the workload cluster comes
 // up, having looked that a second one is turned away.
-func killedOnTheWay(t *testing.T, l lab, docker *engine.Engine) {
+func killedOnTheWay(t *testing.T, l lab, eng *engine.Engine) {
 	cmd := l.command(t.Context(), "env:up")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for deadline := time.Now().Add(10 * time.Minute); !slices.Contains(containers(t, docker, name), name+"-lb"); {
+	for deadline := time.Now().Add(10 * time.Minute); !slices.Contains(containers(t, eng, name), name+"-lb"); {
 		select {
 		case err := <-ended:
 			t.Fatalf("env:up ended before its workload cluster came up: %v", err)
@@ -183,14 +183,14 @@ func killedOnTheWay(t *testing.T, l lab, docker *engine.Engine) {
 	<-ended
 }
 
-func comesUp(t *testing.T, l lab, docker *engine.Engine) {
+func comesUp(t *testing.T, l lab, eng *engine.Engine) {
 	out := l.must(t, "env:up")
 	for _, want := range []string{"critical path", "export KUBECONFIG=", "v1.14.2"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the summary does not say %q", want)
 		}
 	}
-	if left := containers(t, docker, management); len(left) > 0 {
+	if left := containers(t, eng, management); len(left) > 0 {
 		t.Errorf("the management cluster is still there: %v", left)
 	}
 	var nodes struct {
@@ -242,8 +242,8 @@ func machinesOf(t *testing.T, l lab) []machine {
 // managesItself has the cluster make one more machine, with its own managers.
 // While that is on its way, env:up leaves the cluster as it is, and so it does
 // when somebody paused it.
-func managesItself(t *testing.T, l lab, docker *engine.Engine) {
-	before := containers(t, docker, name)
+func managesItself(t *testing.T, l lab, eng *engine.Engine) {
+	before := containers(t, eng, name)
 	for _, args := range [][]string{
 		{"patch", "cluster.cluster.x-k8s.io/" + name, "--type=merge", `--patch={"spec":{"paused":true}}`},
 		{"scale", "machinedeployment.cluster.x-k8s.io/" + name + "-md-0", "--replicas=2"},
@@ -253,17 +253,17 @@ func managesItself(t *testing.T, l lab, docker *engine.Engine) {
 	if out := l.must(t, "env:up"); !strings.Contains(out, "self-managed") {
 		t.Error("env:up did not print the status of a paused cluster")
 	}
-	if after := containers(t, docker, name); !slices.Equal(before, after) {
+	if after := containers(t, eng, name); !slices.Equal(before, after) {
 		t.Errorf("env:up changed a paused cluster's containers from %v to %v", before, after)
 	}
 	kubectl(t, l, nil, "patch", "cluster.cluster.x-k8s.io/"+name, "--type=merge", `--patch={"spec":{"paused":false}}`)
-	for deadline := time.Now().Add(time.Minute); len(containers(t, docker, name)) == len(before); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(containers(t, eng, name)) == len(before); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no container was made for the second replica")
 		}
 	}
 	l.must(t, "env:up")
-	after := containers(t, docker, name)
+	after := containers(t, eng, name)
 	for _, c := range before {
 		if !slices.Contains(after, c) {
 			t.Errorf("env:up removed %s while a machine was on its way", c)
@@ -285,17 +285,17 @@ func managesItself(t *testing.T, l lab, docker *engine.Engine) {
 	}
 }
 
-func verifies(t *testing.T, l lab, docker *engine.Engine) {
-	before := containers(t, docker, name)
+func verifies(t *testing.T, l lab, eng *engine.Engine) {
+	before := containers(t, eng, name)
 	l.must(t, "env:up")
-	if after := containers(t, docker, name); !slices.Equal(before, after) {
+	if after := containers(t, eng, name); !slices.Equal(before, after) {
 		t.Errorf("env:up on a ready environment changed its containers from %v to %v", before, after)
 	}
 	other := lab{root: l.root, env: append(slices.Clone(l.env), "KUBERNETES_VERSION=v1.35.4")}
 	if _, err := other.mage(t, "env:up"); err == nil || !strings.Contains(err.Error(), "has Kubernetes v1.36.1 and the settings want v1.35.4") {
 		t.Errorf("env:up with another Kubernetes than there is: %v", err)
 	}
-	if after := containers(t, docker, name); !slices.Equal(before, after) {
+	if after := containers(t, eng, name); !slices.Equal(before, after) {
 		t.Errorf("refusing another version changed the containers from %v to %v", before, after)
 	}
 	status := l.must(t, "env:status")
@@ -307,11 +307,11 @@ func verifies(t *testing.T, l lab, docker *engine.Engine) {
 }
 
 // survivesStop stops every container, as a hard stop of the engine does.
-func survivesStop(t *testing.T, l lab, docker *engine.Engine) {
-	before := containers(t, docker, name)
-	output(t, "docker", append([]string{"kill"}, before...)...)
+func survivesStop(t *testing.T, l lab, eng *engine.Engine) {
+	before := containers(t, eng, name)
+	docker(t, append([]string{"kill"}, before...)...)
 	l.must(t, "env:up")
-	if left := containers(t, docker, management); len(left) > 0 {
+	if left := containers(t, eng, management); len(left) > 0 {
 		t.Errorf("a management cluster is there: %v", left)
 	}
 }
@@ -328,7 +328,7 @@ func kubectl(t *testing.T, l lab, what any, args ...string) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the kubeconfig has mode %o", info.Mode().Perm())
 	}
-	image := strings.Fields(output(t, "docker", "ps", "--filter", "label=io.x-k8s.kind.role=control-plane",
+	image := strings.Fields(docker(t, "ps", "--filter", "label=io.x-k8s.kind.role=control-plane",
 		"--filter", "label=io.x-k8s.kind.cluster="+name, "--format", "{{.Image}}"))
 	if len(image) == 0 {
 		t.Fatal("no control plane runs")
@@ -337,7 +337,7 @@ func kubectl(t *testing.T, l lab, what any, args ...string) {
 		args = append(args, "--output=json")
 	}
 	// On the host's network: the published port must do.
-	out := output(t, "docker", append([]string{"run", "--rm", "--network=host", "--volume", path + ":/kubeconfig:ro",
+	out := docker(t, append([]string{"run", "--rm", "--network=host", "--volume", path + ":/kubeconfig:ro",
 		"--entrypoint=kubectl", image[0], "--kubeconfig=/kubeconfig"}, args...)...)
 	if what != nil {
 		if err := json.Unmarshal([]byte(out), what); err != nil {
@@ -346,9 +346,9 @@ func kubectl(t *testing.T, l lab, what any, args ...string) {
 	}
 }
 
-func containers(t *testing.T, docker *engine.Engine, cluster string) []string {
+func containers(t *testing.T, eng *engine.Engine, cluster string) []string {
 	t.Helper()
-	list, err := docker.List(t.Context(), "io.x-k8s.kind.cluster="+cluster)
+	list, err := eng.List(t.Context(), "io.x-k8s.kind.cluster="+cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,15 +360,16 @@ func containers(t *testing.T, docker *engine.Engine, cluster string) []string {
 	return names
 }
 
-func output(t *testing.T, name string, args ...string) string {
+// docker runs docker and returns what it printed.
+func docker(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), name, args...).Output()
+	out, err := exec.CommandContext(t.Context(), "docker", args...).Output()
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
 			err = fmt.Errorf("%w: %s", err, exit.Stderr)
 		}
-		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+		t.Fatalf("docker %s: %v", strings.Join(args, " "), err)
 	}
 	return string(out)
 }

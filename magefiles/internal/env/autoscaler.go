@@ -2,6 +2,8 @@ package env
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -48,6 +50,9 @@ func (l *Lab) AutoscalerBuild(ctx context.Context, debug bool) error {
 // compileAutoscaler fetches and compiles the autoscaler for this machine's
 // processor; the system is Linux where this machine's is.
 func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, err error) {
+	if v := l.autoscalerRelease(); v.LessThan(minAutoscaler) {
+		return c, fmt.Errorf("autoscaler %s panics when today's Go compiles it, as all before %s: they pin github.com/modern-go/reflect2 v1.0.1; set AUTOSCALER_VERSION=%s or later", v, minAutoscaler, minAutoscaler)
+	}
 	step := l.log.Start("fetch the autoscaler", 10*time.Second)
 	c.tree, err = l.fetchTree(ctx, l.autoscaler(), step.Progress)
 	if err != nil {
@@ -58,50 +63,62 @@ func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, er
 
 	step = l.log.Start("compile the autoscaler", 2*time.Minute)
 	defer func() { step.Done("", err) }()
-	unlock, err := l.awaitLock(ctx, "autoscaler-build", step.Progress)
-	if err != nil {
-		return c, err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	request, err := l.autoscalerRequest(c.tree, debug)
-	if err != nil {
-		return c, err
-	}
-	c.binary = request.Output
-	_, err = build.Build(ctx, request, build.Options{Runner: l.runner, Progress: step.Progress})
+	program := l.autoscalerProgram(c.tree, debug)
+	c.binary = program.Output()
+	err = l.exclusively(ctx, workAutoscaler, step.Progress, func() error {
+		request, err := program.Request()
+		if err != nil {
+			return err
+		}
+		_, err = build.Build(ctx, request, build.Options{Runner: l.runner, Progress: step.Progress})
+		return err
+	})
 	return c, err
 }
 
-func (l *Lab) autoscalerRequest(tree *source.Tree, debug bool) (build.Request, error) {
-	out := l.autoscalerVersion(tree) + "-" + tree.Origin + "-" + l.cfg.AutoscalerProviders
+// autoscalerProgram is the build of a tree. Each tree has a folder of its own:
+// two environments may run two.
+func (l *Lab) autoscalerProgram(tree *source.Tree, debug bool) build.Autoscaler {
+	name, called := l.cfg.Autoscaler.Version.String(), l.cfg.Autoscaler.Version.String()
+	switch {
+	case tree.Origin == source.Dir:
+		sum := sha256.Sum256([]byte(tree.Dir + "\n" + l.cfg.AutoscalerCoreDir))
+		name, called = hex.EncodeToString(sum[:4]), l.autoscalerRelease().String()+"-dev"
+	case l.cfg.Autoscaler.Commit != "":
+		name, called = l.cfg.Autoscaler.Commit[:12], l.cfg.Autoscaler.Commit
+	}
+	name += "-" + tree.Origin + "-" + l.cfg.AutoscalerProviders
 	if debug {
-		out += "-debug"
+		name += "-debug"
 	}
 	return build.Autoscaler{
-		Dir: tree.Dir, CoreDir: l.cfg.AutoscalerCoreDir, Version: l.autoscalerVersion(tree), ID: tree.ID,
+		Dir: tree.Dir, CoreDir: l.cfg.AutoscalerCoreDir, Version: called, ID: tree.ID,
 		Arch: runtime.GOARCH, Host: runtime.GOOS != "linux",
 		AllProviders: l.cfg.AutoscalerProviders == config.ProvidersAll, Debug: debug,
-		OutDir: l.path("bin", "autoscaler", out),
-	}.Request()
+		OutDir: l.path("bin", "autoscaler", name),
+	}
 }
 
-// autoscalerVersion is what the program calls itself: the release, or for a
-// checkout "dev".
-func (l *Lab) autoscalerVersion(tree *source.Tree) string {
-	if tree.Origin == source.Dir {
-		return "dev"
+// autoscalerRelease is the release that decides flags, annotations and API: a
+// checkout's own, if it tells.
+func (l *Lab) autoscalerRelease() *version.Version {
+	if l.cfg.Autoscaler.Dir != "" {
+		if v, err := version.NewSemver(build.AutoscalerRelease(l.cfg.Autoscaler.Dir)); err == nil {
+			return v
+		}
 	}
-	if l.cfg.Autoscaler.Commit != "" {
-		return l.cfg.Autoscaler.Commit[:12]
-	}
-	return l.cfg.Autoscaler.Version.String()
+	return l.cfg.Autoscaler.Version
 }
+
+// minAutoscaler is the first release that does not pin a reflect2 which panics
+// in programs of today's Go.
+var minAutoscaler = version.Must(version.NewSemver("1.23.0"))
 
 // autoscalerState says of a tree what a developer wants to be sure of.
 func (l *Lab) autoscalerState(tree *source.Tree) string {
-	state := l.cfg.Autoscaler.Version.String() + " from " + tree.Origin
+	state := l.autoscalerRelease().String() + " from " + tree.Origin
 	if tree.Origin == source.Dir {
-		state = tree.Dir
+		state = l.autoscalerRelease().String() + " from " + tree.Dir
 	}
 	if tree.Commit != "" {
 		state += ", commit " + tree.Commit[:12]
@@ -126,7 +143,7 @@ func (l *Lab) overrides(flags string) ([]string, error) {
 
 func (l *Lab) autoscalerSettings(s *subject, address string) autoscaler.Settings {
 	return autoscaler.Settings{
-		Version: l.cfg.Autoscaler.Version, ClusterName: s.name, Namespace: s.namespace,
+		Version: l.autoscalerRelease(), ClusterName: s.name, Namespace: s.namespace, ConfigNamespace: s.configNamespace(),
 		Kubeconfig: s.workloadPath, CloudConfig: s.managementPath, Address: address,
 	}
 }
@@ -171,17 +188,11 @@ func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o 
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(l.cfg.StateDir(), autoscalerLock(s), command)
-	if locked := new(LockedError); errors.As(err, &locked) {
-		return fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", s.name, locked.Holder)
-	}
+	unlock, err := l.onlyAutoscaler(ctx, s, command)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	if err := l.refuseDeployed(ctx, s); err != nil {
-		return err
-	}
 	c, err := l.compileAutoscaler(ctx, debug)
 	if err != nil {
 		return err
@@ -197,12 +208,67 @@ func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o 
 	console := autoscaler.NewConsole(l.chatter, autoscaler.ConsoleOptions{Color: l.terminal, All: o.All})
 	defer console.Close()
 	return run(autoscaler.Process{
-		Binary: c.binary, Flags: flags, Env: autoscaler.Environment(l.cfg.Autoscaler.Version, l.cfg.ClusterAPI.Version),
+		Binary: c.binary, Flags: flags, Env: l.autoscalerEnvironment(s),
 		LogFile: l.path("logs", s.name+"-autoscaler.log"), Shown: console,
 	})
 }
 
-func autoscalerLock(s *subject) string { return "autoscaler-" + s.uid }
+func autoscalerLock(s *subject) string { return "autoscaler." + s.uid }
+
+// onlyAutoscaler refuses a second autoscaler of the cluster: one that the lab
+// runs here, or one that is deployed. The lab's own deployment is no other to
+// autoscaler:deploy.
+func (l *Lab) onlyAutoscaler(ctx context.Context, s *subject, command string) (unlock func() error, err error) {
+	unlock, err = lock(l.cfg.StateDir(), autoscalerLock(s), command)
+	if locked := new(LockedError); errors.As(err, &locked) {
+		return nil, fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", s.name, locked.Holder)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.deployed(ctx)
+	if err == nil && found != "" && (command != deployCommand || found != s.namespace+"/"+autoscaler.Name) {
+		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `go tool mage autoscaler:undeploy` if the lab made it, or scale it to 0", found)
+	}
+	if err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	return unlock, nil
+}
+
+const deployCommand = "autoscaler:deploy"
+
+// deployed names a deployment of an autoscaler with pods, the lab's or
+// another's; empty if there is none.
+func (s *subject) deployed(ctx context.Context) (string, error) {
+	for _, client := range []*kube.Client{s.workload, s.management} {
+		all, err := client.List(ctx, capi.Deployments, "")
+		if err != nil {
+			return "", fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+		}
+		for i := range all {
+			d := &all[i]
+			runs := strings.Contains(managerImage(d), "cluster-autoscaler") || strings.Contains(d.GetName(), "cluster-autoscaler")
+			if runs && kube.Field(d, "spec", "replicas") != "0" {
+				return d.GetNamespace() + "/" + d.GetName(), nil
+			}
+		}
+		if s.managementPath == "" {
+			break
+		}
+	}
+	return "", nil
+}
+
+// autoscalerEnvironment is what the process needs in its environment. Nodes of
+// the lab are of this machine's architecture.
+func (l *Lab) autoscalerEnvironment(s *subject) []string {
+	arch := ""
+	if s.own {
+		arch = runtime.GOARCH
+	}
+	return autoscaler.Environment(l.autoscalerRelease(), s.management.Serves(capi.MachineDeployments, "v1beta2"), arch)
+}
 
 func (l *Lab) checkedFlags(ctx context.Context, binary string, s autoscaler.Settings, overrides []string) ([]autoscaler.Flag, error) {
 	flags, err := autoscaler.Flags(s, overrides...)
@@ -213,22 +279,7 @@ func (l *Lab) checkedFlags(ctx context.Context, binary string, s autoscaler.Sett
 	if err != nil {
 		return nil, err
 	}
-	return flags, autoscaler.CheckFlags(flags, known, l.cfg.Autoscaler.Version)
-}
-
-// refuseDeployed refuses to run a second autoscaler beside one in the cluster.
-func (l *Lab) refuseDeployed(ctx context.Context, s *subject) error {
-	d, err := s.workload.Get(ctx, capi.Deployments, s.namespace, autoscaler.Name)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look for an autoscaler in the cluster: %w", err)
-	}
-	if kube.Field(d, "spec", "replicas") == "0" {
-		return nil
-	}
-	return fmt.Errorf("an autoscaler runs in the cluster: the deployment %s/%s; type `go tool mage autoscaler:undeploy`, or scale it to 0", s.namespace, autoscaler.Name)
+	return flags, autoscaler.CheckFlags(flags, known, l.autoscalerRelease())
 }
 
 // AutoscalerFlags prints the command line that AutoscalerRun would run. If the
@@ -250,13 +301,10 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 	if origin == config.OriginAuto {
 		origin = config.OriginGit
 	}
-	request, err := l.autoscalerRequest(&source.Tree{Origin: origin, Dir: l.cfg.Autoscaler.Dir}, false)
-	if err != nil {
-		return err
-	}
+	binary := l.autoscalerProgram(&source.Tree{Origin: origin, Dir: l.cfg.Autoscaler.Dir}, false).Output()
 	var rendered []autoscaler.Flag
-	if _, serr := os.Stat(request.Output); serr == nil {
-		rendered, err = l.checkedFlags(ctx, request.Output, settings, overrides)
+	if _, serr := os.Stat(binary); serr == nil {
+		rendered, err = l.checkedFlags(ctx, binary, settings, overrides)
 	} else {
 		l.log.Printf("not checked against the program, which is not built yet: go tool mage autoscaler:build")
 		rendered, err = autoscaler.Flags(settings, overrides...)
@@ -264,7 +312,7 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(l.out, autoscaler.CommandLine(request.Output, rendered))
+	fmt.Fprintln(l.out, autoscaler.CommandLine(binary, rendered))
 	return nil
 }
 
@@ -282,8 +330,8 @@ type DebugOptions struct {
 // AutoscalerDebug runs the autoscaler, compiled without optimisation, under
 // Delve.
 func (l *Lab) AutoscalerDebug(ctx context.Context, o DebugOptions) error {
-	if _, err := autoscaler.VSCode(o.Listen); err != nil {
-		return fmt.Errorf("%w; want host:port, such as 127.0.0.1:2345", err)
+	if err := autoscaler.CheckAddress(ctx, o.Listen); err != nil {
+		return err
 	}
 	dlv, err := l.debugger(ctx)
 	if err != nil {
@@ -310,7 +358,10 @@ func (l *Lab) debugger(ctx context.Context) (string, error) {
 	request := build.Request{
 		Dir: dir, Packages: []string{"github.com/go-delve/delve/cmd/dlv"}, Output: l.path("bin", "dlv"), Host: true, ID: string(sum),
 	}
-	_, err = build.Build(ctx, request, build.Options{Runner: l.runner, Progress: step.Progress})
+	err = l.exclusively(ctx, workAutoscaler, step.Progress, func() error {
+		_, err := build.Build(ctx, request, build.Options{Runner: l.runner, Progress: step.Progress})
+		return err
+	})
 	step.Done("", err)
 	return request.Output, err
 }
@@ -360,10 +411,7 @@ func (l *Lab) AutoscalerDeploy(ctx context.Context, o DeployOptions) (err error)
 	if !s.own && o.Image == "" {
 		return errors.New("no image can be loaded into the nodes of a cluster that the lab did not make; push one where they can pull it, and give it with -image=REFERENCE")
 	}
-	unlock, err := lock(l.cfg.StateDir(), autoscalerLock(s), "autoscaler:deploy")
-	if locked := new(LockedError); errors.As(err, &locked) {
-		return fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", s.name, locked.Holder)
-	}
+	unlock, err := l.onlyAutoscaler(ctx, s, deployCommand)
 	if err != nil {
 		return err
 	}
@@ -429,7 +477,7 @@ func (l *Lab) loadAutoscaler(ctx context.Context, binary string) (ref string, er
 
 func (l *Lab) applyAutoscaler(ctx context.Context, s *subject, ref string, flags []autoscaler.Flag) (err error) {
 	d := autoscaler.Deployment{Namespace: s.namespace, Image: ref, Flags: flags, OnControlPlane: s.own}
-	for _, e := range autoscaler.Environment(l.cfg.Autoscaler.Version, l.cfg.ClusterAPI.Version) {
+	for _, e := range l.autoscalerEnvironment(s) {
 		name, value, _ := strings.Cut(e, "=")
 		d.Env = append(d.Env, autoscaler.EnvVar{Name: name, Value: value})
 	}
@@ -505,9 +553,9 @@ func (l *Lab) AutoscalerStatus(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(l.out, "Autoscaler: %s\n", runs)
-	m, err := s.workload.Get(ctx, schema.GroupKind{Kind: "ConfigMap"}, s.namespace, autoscaler.StatusConfigMap)
+	m, err := s.workload.Get(ctx, schema.GroupKind{Kind: "ConfigMap"}, s.configNamespace(), autoscaler.StatusConfigMap)
 	if apierrors.IsNotFound(err) {
-		fmt.Fprintf(l.out, "It has no status in the ConfigMap %s/%s, which an autoscaler deletes when it is stopped.\n", s.namespace, autoscaler.StatusConfigMap)
+		fmt.Fprintf(l.out, "It has no status in the ConfigMap %s/%s, which an autoscaler deletes when it is stopped.\n", s.configNamespace(), autoscaler.StatusConfigMap)
 		return nil
 	}
 	if err != nil {
@@ -567,20 +615,24 @@ func (l *Lab) ageOf(written string) string {
 
 // whichRuns says which autoscaler runs on the cluster, as far as the lab knows.
 func (l *Lab) whichRuns(ctx context.Context, s *subject) (string, error) {
-	unlock, err := lock(l.cfg.StateDir(), autoscalerLock(s), "autoscaler:status")
-	if locked := new(LockedError); errors.As(err, &locked) {
-		return "on this machine, " + locked.Holder, nil
-	}
+	who, err := holder(l.cfg.StateDir(), autoscalerLock(s))
 	if err != nil {
 		return "", err
 	}
-	if err := unlock(); err != nil {
+	if who != "" {
+		return "on this machine, " + who, nil
+	}
+	found, err := s.deployed(ctx)
+	if err != nil {
 		return "", err
 	}
-	d, err := s.workload.Get(ctx, capi.Deployments, s.namespace, autoscaler.Name)
-	if apierrors.IsNotFound(err) {
-		return "none that the lab started; type: go tool mage autoscaler:run", nil
+	if found == "" {
+		return "none that the lab knows of; type: go tool mage autoscaler:run", nil
 	}
+	if found != s.namespace+"/"+autoscaler.Name {
+		return "in the cluster, deployment " + found + ", which the lab did not make", nil
+	}
+	d, err := s.workload.Get(ctx, capi.Deployments, s.namespace, autoscaler.Name)
 	if err != nil {
 		return "", fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 	}

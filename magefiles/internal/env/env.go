@@ -114,6 +114,8 @@ const (
 	workFetch   = "build.sources"
 	workCompile = "build.managers"
 	workNode    = "build.node"
+	// Compiling the autoscaler, and Delve.
+	workAutoscaler = "build.autoscaler"
 )
 
 // specs of the two components, as the settings have them.

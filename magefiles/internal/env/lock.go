@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,28 @@ func (l *Lab) awaitLock(ctx context.Context, name string, progress func(string))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// holder says who holds a lock; empty if nobody does.
+func holder(stateDir, name string) (string, error) {
+	path := filepath.Join(stateDir, "lock", name)
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look at the lock: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		text, err := io.ReadAll(f)
+		return strings.TrimSpace(string(text)), err
+	}
+	if err != nil {
+		return "", fmt.Errorf("look at the lock %s: %w", path, err)
+	}
+	return "", nil
 }
 
 // lock takes the environment's lock for this process, or returns a

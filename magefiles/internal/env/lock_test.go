@@ -16,6 +16,12 @@ func TestLockNamesItsHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	var locked *LockedError
+	if who, err := holder(dir, "work-cluster"); err != nil || !strings.HasPrefix(who, "env:up (process ") {
+		t.Errorf("holder() = %q, %v", who, err)
+	}
+	if who, err := holder(dir, "another"); err != nil || who != "" {
+		t.Errorf("holder() of a lock that nobody took = %q, %v", who, err)
+	}
 	if _, err := lock(dir, "work-cluster", "env:down"); !errors.As(err, &locked) {
 		t.Fatalf("second lock() = %v, want a *LockedError", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi"
@@ -29,7 +30,7 @@ func (l *Lab) NodeGroupAdd(ctx context.Context, name string, lowest, highest int
 	taints, terr := capi.ParseTaints(o.Taints)
 	capacity, cerr := capi.ParseCapacity(o.Capacity)
 	group := capi.NodeGroup{
-		Name: name, Namespace: l.cfg.Namespace, ClusterName: l.cfg.ClusterName, Prefix: annotationPrefix(l.cfg.Autoscaler.Version),
+		Name: name, Namespace: l.cfg.Namespace, ClusterName: l.cfg.ClusterName, Prefix: annotationPrefix(l.autoscalerRelease()),
 		Min: lowest, Max: highest, From: o.From, Own: o.Own, Labels: labels, Taints: taints, Capacity: capacity,
 	}
 	if err := errors.Join(group.Validate(), lerr, terr, cerr); err != nil {
@@ -54,8 +55,8 @@ func (l *Lab) NodeGroupAdd(ctx context.Context, name string, lowest, highest int
 	return capi.WaitGroup(ctx, s.management, s.namespace, name, lowest, step.Progress)
 }
 
-// capacityOfANode is that of a worker there is: without one the autoscaler
-// makes no guess of what a node of an empty group will have.
+// capacityOfANode is that of a worker there is, for infrastructure whose
+// machine templates do not tell the autoscaler what a node will have.
 func (l *Lab) capacityOfANode(ctx context.Context, s *subject) (map[string]string, error) {
 	nodes, err := s.workload.List(ctx, capi.Nodes, "")
 	if err != nil {
@@ -85,8 +86,8 @@ func (l *Lab) NodeGroupList(ctx context.Context) error {
 }
 
 func (l *Lab) printNodeGroups(ctx context.Context, client *kube.Client) error {
-	groups, err := list(ctx, client, capi.MachineDeployments, l.cfg.Namespace)
-	if err != nil {
+	groups, err := capi.Groups(ctx, client, l.cfg.Namespace, l.cfg.ClusterName)
+	if err != nil && !meta.IsNoMatchError(err) { // a cluster that is coming up has no such kind
 		return err
 	}
 	w := l.table("NODE GROUP", "MIN", "MAX", "REPLICAS", "READY", "LABELS", "TAINTS")
@@ -94,12 +95,13 @@ func (l *Lab) printNodeGroups(ctx context.Context, client *kube.Client) error {
 		g := &groups[i]
 		lowest, highest := capi.Sizes(g)
 		row(w, g.GetName(), or(lowest, "-"), or(highest, "-"), kube.Field(g, "spec", "replicas"),
-			or(kube.Field(g, "status", "readyReplicas"), "0"), capacityOf(g, "labels"), capacityOf(g, "taints"))
+			or(kube.Field(g, "status", "readyReplicas"), "0"), told(g, "labels"), told(g, "taints"))
 	}
 	return w.Flush()
 }
 
-func capacityOf(g *unstructured.Unstructured, what string) string {
+// told is what the autoscaler is told of the group's nodes.
+func told(g *unstructured.Unstructured, what string) string {
 	return or(g.GetAnnotations()[capi.CapacityPrefix+what], "-")
 }
 
@@ -112,8 +114,14 @@ func (l *Lab) NodeGroupSet(ctx context.Context, name string, lowest, highest int
 	if err != nil {
 		return err
 	}
-	prefix := annotationPrefix(l.cfg.Autoscaler.Version)
-	if err := capi.SetSizes(ctx, s.management, s.namespace, s.name, name, prefix, lowest, highest); err != nil {
+	var capacity map[string]string
+	if lowest == 0 {
+		if capacity, err = l.capacityOfANode(ctx, s); err != nil {
+			return err
+		}
+	}
+	prefix := annotationPrefix(l.autoscalerRelease())
+	if err := capi.SetSizes(ctx, s.management, s.namespace, s.name, name, prefix, lowest, highest, capacity); err != nil {
 		return err
 	}
 	l.log.Printf("the autoscaler may give %s %d to %d nodes", name, lowest, highest)
@@ -134,5 +142,5 @@ func (l *Lab) NodeGroupDelete(ctx context.Context, name string) (err error) {
 	defer func() { step.Done("", err) }()
 	ctx, cancel := within(ctx, 5*time.Minute)
 	defer cancel()
-	return capi.DeleteGroup(ctx, s.management, s.namespace, s.name, name, step.Progress)
+	return capi.DeleteGroup(ctx, s.management, s.namespace, s.name, name, annotationPrefix(l.autoscalerRelease()), step.Progress)
 }

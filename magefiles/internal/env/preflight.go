@@ -112,7 +112,7 @@ func freeDisk(dir string) (int64, error) {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	return int64(s.Bavail) * int64(s.Bsize), nil
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // of other types on other systems
 }
 
 // checkPrivileged starts a privileged container, which is the only proof that

@@ -301,7 +301,7 @@ func (l *Lab) removeClusters(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		all := append(management, workload...)
+		all := slices.Concat(management, workload)
 		if len(all) == 0 {
 			return errors.Join(l.forgetManagement(), removeIfThere(l.kubeconfig()))
 		}

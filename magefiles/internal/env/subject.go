@@ -29,6 +29,16 @@ type subject struct {
 	uid string
 }
 
+// configNamespace is where the autoscaler keeps its status and looks for its
+// configuration, in the workload cluster: a namespace of Cluster API objects
+// need not exist there if they are in another cluster.
+func (s *subject) configNamespace() string {
+	if s.managementPath != "" {
+		return "kube-system"
+	}
+	return s.namespace
+}
+
 // UnreachableError is a cluster whose API server does not answer.
 type UnreachableError struct {
 	Kubeconfig, Hint string

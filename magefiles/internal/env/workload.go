@@ -45,6 +45,8 @@ func (l *Lab) WorkloadAdd(ctx context.Context, o WorkloadOptions) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := within(ctx, time.Minute)
+	defer cancel()
 	made, err := w.Add(ctx, s.workload)
 	if err != nil {
 		return err

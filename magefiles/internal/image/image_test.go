@@ -46,7 +46,7 @@ func TestSameFilesSameDigest(t *testing.T) {
 		}
 		return d
 	}
-	if digest("one") != digest("one") {
+	if first, second := digest("one"), digest("one"); first != second {
 		t.Error("the same binary gives two digests")
 	}
 	if digest("one") == digest("two") {

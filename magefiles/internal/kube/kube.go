@@ -159,6 +159,12 @@ func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name
 	return c.dynamic.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
+// Serves reports whether the API server serves a kind in that version.
+func (c *Client) Serves(kind schema.GroupKind, version string) bool {
+	_, err := c.mapper.RESTMapping(kind, version)
+	return err == nil
+}
+
 // Create makes an object that is not there yet.
 func (c *Client) Create(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := c.resource(object.GroupVersionKind().GroupKind())

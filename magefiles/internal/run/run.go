@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // grace is how long a process may take to end after its context is done and
@@ -111,6 +113,9 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	cmd.Stderr = io.MultiWriter(errs...)
 	cmd.SysProcAttr = groupOfItsOwn()
 	if c.Terminal {
+		if !term.IsTerminal(int(os.Stdin.Fd())) {
+			return Result{}, &Error{Cmd: c, Err: errors.New("it needs a terminal, and standard input is none")}
+		}
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(os.Stdin.Fd())
 	}

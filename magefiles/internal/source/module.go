@@ -59,7 +59,7 @@ func (s Spec) checkModule(ctx context.Context, o Options) error {
 func (s Spec) absent(ctx context.Context, o Options, path string) *MissingTagError {
 	res, err := goCommand(ctx, o, "list", "-m", "-versions", path)
 	versions := strings.Fields(string(res.Stdout))
-	if err != nil || len(versions) < 2 || slices.Contains(versions, s.Version) {
+	if answered := err == nil && len(versions) > 1; !answered || slices.Contains(versions, s.Version) {
 		return nil
 	}
 	return &MissingTagError{Tag: s.Version, URL: path + " on the Go module proxy", Setting: s.Setting, Nearest: nearest(s.Version, versions[1:])}

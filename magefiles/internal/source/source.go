@@ -178,7 +178,7 @@ func (s Spec) folder(o Options, origin string) string {
 // verify reports whether dir holds a tree of the component.
 func (s Spec) verify(dir string) error {
 	fail := func(why string) error {
-		return fmt.Errorf("%s_DIR=%s: %s; want the root of a %s checkout", s.Setting, dir, why, s.Name)
+		return fmt.Errorf("%s_DIR=%s: %s; want the root of a checkout of %s", s.Setting, dir, why, s.Name)
 	}
 	if info, err := os.Stat(dir); err != nil {
 		return fail("no such folder")

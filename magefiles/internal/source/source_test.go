@@ -38,7 +38,7 @@ type upstream struct {
 
 func newUpstream(t *testing.T) *upstream {
 	t.Helper()
-	backend, err := exec.Command("git", "--exec-path").Output()
+	backend, err := exec.CommandContext(t.Context(), "git", "--exec-path").Output()
 	if err != nil {
 		t.Skipf("a git server needs git: %v", err)
 	}
@@ -263,7 +263,7 @@ func TestCutConnectionIsTakenUp(t *testing.T) {
 
 func TestUnreachableGit(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

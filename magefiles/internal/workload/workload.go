@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -105,17 +106,8 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
 	case err != nil && !apierrors.IsNotFound(err):
 		return Made{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
 	}
-	workers, err := workers(ctx, c)
-	if err != nil {
-		return Made{}, err
-	}
-	if w.Memory == "" {
-		if w.Memory, err = OneNode(workers); err != nil {
-			return Made{}, err
-		}
-	}
-	if w.Image == "" {
-		if w.Image, err = CommonImage(workers); err != nil {
+	if w.Memory == "" || w.Image == "" {
+		if w, err = w.measured(ctx, c); err != nil {
 			return Made{}, err
 		}
 	}
@@ -124,6 +116,32 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
 		return Made{}, err
 	}
 	return Made{Memory: w.Memory, Image: w.Image}, c.Apply(ctx, manifest)
+}
+
+// measured is the workload with what it leaves open chosen for the workers
+// that there are: those it selects, or all while it selects none.
+func (w Workload) measured(ctx context.Context, c *kube.Client) (Workload, error) {
+	all, err := workers(ctx, c)
+	if err != nil {
+		return w, err
+	}
+	selected := slices.DeleteFunc(slices.Clone(all), func(n unstructured.Unstructured) bool {
+		return !labels.SelectorFromSet(w.NodeSelector).Matches(labels.Set(n.GetLabels()))
+	})
+	if len(selected) == 0 {
+		selected = all
+	}
+	if w.Memory == "" {
+		if w.Memory, err = OneNode(selected); err != nil {
+			return w, err
+		}
+	}
+	if w.Image == "" {
+		if w.Image, err = CommonImage(all); err != nil {
+			return w, err
+		}
+	}
+	return w, nil
 }
 
 func (w Workload) manifest() ([]byte, error) {
@@ -258,20 +276,4 @@ func owned(ctx context.Context, c *kube.Client, namespace, name string) error {
 		return fmt.Errorf("look for the workload %s: %w", name, err)
 	}
 	return nil
-}
-
-// Pods counts the pods of a workload by what they are: Pending, Running and
-// so on.
-func Pods(ctx context.Context, c *kube.Client, namespace, name string) (map[string]int, error) {
-	all, err := c.List(ctx, pods, namespace)
-	if err != nil {
-		return nil, err
-	}
-	count := map[string]int{}
-	for i := range all {
-		if all[i].GetLabels()[label] == name {
-			count[kube.Field(&all[i], "status", "phase")]++
-		}
-	}
-	return count, nil
 }

@@ -1,0 +1,133 @@
+package build_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/run"
+)
+
+// files writes files below a new folder.
+func files(t *testing.T, content map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range content {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestAutoscalerRequest(t *testing.T) {
+	t.Parallel()
+	tree := files(t, map[string]string{"cluster-autoscaler/vendor/modules.txt": ""})
+	r, err := build.Autoscaler{Dir: tree, Version: "1.30.7", ID: "git:abc", Arch: "amd64", OutDir: "/out"}.Request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Output != "/out/cluster-autoscaler" || !slices.Equal(r.Tags, []string{"clusterapi"}) || !slices.Contains(r.Env, "GOFLAGS=-mod=vendor") {
+		t.Errorf("request %+v", r)
+	}
+	r, err = build.Autoscaler{Dir: t.TempDir(), AllProviders: true, Debug: true, OutDir: "/out"}.Request()
+	if err != nil || len(r.Tags) > 0 || len(r.Env) > 0 || !r.Debug {
+		t.Errorf("request %+v, %v", r, err)
+	}
+}
+
+// TestAutoscalerOfTwoTrees builds a program whose core is in another checkout,
+// with the core's replacements where the two differ.
+func TestAutoscalerOfTwoTrees(t *testing.T) {
+	t.Parallel()
+	core := files(t, map[string]string{
+		"go.mod":                 "module " + build.CoreModule + "\n\ngo 1.26.0\n\nrequire example.com/pinned v1.0.0\n\nreplace example.com/pinned => ./new\n",
+		"new/go.mod":             "module example.com/pinned\n\ngo 1.26.0\n",
+		"new/pinned.go":          "package pinned\n\nconst V = \"new\"\n",
+		"pkg/core/core.go":       "package core\n\nimport \"example.com/pinned\"\n\nconst V = pinned.V\n",
+		"pkg/version/version.go": "package version\n\nvar ClusterAutoscalerVersion = \"dev\"\n",
+	})
+	tree := files(t, map[string]string{
+		"cluster-autoscaler/go.mod":        "module " + build.AutoscalerModule + "\n\ngo 1.25.0\n\nrequire (\n\texample.com/pinned v1.0.0\n\t" + build.CoreModule + " v0.0.0\n)\n\nreplace example.com/pinned => ./old\n",
+		"cluster-autoscaler/old/go.mod":    "module example.com/pinned\n\ngo 1.26.0\n",
+		"cluster-autoscaler/old/pinned.go": "package pinned\n\nconst V = \"old\"\n",
+		"cluster-autoscaler/main.go": "package main\n\nimport (\n\t\"fmt\"\n\n\t\"" + build.CoreModule + "/pkg/core\"\n\t\"" + build.CoreModule +
+			"/pkg/version\"\n)\n\nfunc main() { fmt.Print(core.V, \" \", version.ClusterAutoscalerVersion) }\n",
+	})
+	before := listing(t, core) + listing(t, tree)
+	r, err := build.Autoscaler{Dir: tree, CoreDir: core, Version: "1.37.0-dev", ID: "git:abc", Host: true, OutDir: t.TempDir()}.Request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.ID != "" {
+		t.Error("a core that may change counts as unchanged")
+	}
+	if _, err := build.Build(t.Context(), r, build.Options{Runner: run.Exec{}}); err != nil {
+		t.Fatal(err)
+	}
+	res, err := run.Exec{}.Run(t.Context(), run.Cmd{Name: r.Output})
+	if err != nil || string(res.Stdout) != "new 1.37.0-dev" {
+		t.Errorf("the program says %q, %v", res.Stdout, err)
+	}
+	if after := listing(t, core) + listing(t, tree); after != before {
+		t.Errorf("the checkouts changed from\n%s\nto\n%s", before, after)
+	}
+}
+
+func listing(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		b.WriteString(path + "\n" + string(data))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestTwoTreesThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	core := files(t, map[string]string{"go.mod": "module " + build.CoreModule + "\n\ngo 1.26.0\n"})
+	whole := files(t, map[string]string{"cluster-autoscaler/go.mod": "module " + build.AutoscalerModule + "\n\ngo 1.26.0\n"})
+	for want, a := range map[string]build.Autoscaler{
+		"has its core in itself":      {Dir: whole, CoreDir: core},
+		"want the root of a checkout": {Dir: whole, CoreDir: filepath.Join(whole, "cluster-autoscaler")},
+		"read a module":               {Dir: whole, CoreDir: "/nope"},
+	} {
+		a.OutDir = t.TempDir()
+		if _, err := a.Request(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Request() = %v, want %q in it", err, want)
+		}
+	}
+}
+
+func TestAutoscalerRelease(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]string{
+		"package version\n\n// ClusterAutoscalerVersion is\nconst ClusterAutoscalerVersion = \"1.30.7\"\n": "1.30.7",
+		"var ClusterAutoscalerVersion = \"1.36.1\"":                                                        "1.36.1",
+		"var ClusterAutoscalerVersion = \"dev\"":                                                           "",
+		"":                                                                                                 "",
+	} {
+		dir := files(t, map[string]string{"cluster-autoscaler/version/version.go": content})
+		if got := build.AutoscalerRelease(dir); got != want {
+			t.Errorf("%q gives %q, want %q", content, got, want)
+		}
+	}
+	if got := build.AutoscalerRelease(t.TempDir()); got != "" {
+		t.Errorf("no tree gives %q", got)
+	}
+}
