@@ -306,11 +306,15 @@ func verifies(t *testing.T, l lab, eng *engine.Engine) {
 	}
 }
 
-// survivesStop stops every container, as a hard stop of the engine does.
+// survivesStop stops every container, as a hard stop of the engine does: the
+// same ones must come back, at the addresses that they had.
 func survivesStop(t *testing.T, l lab, eng *engine.Engine) {
 	before := containers(t, eng, name)
 	docker(t, append([]string{"kill"}, before...)...)
 	l.must(t, "env:up")
+	if after := containers(t, eng, name); !slices.Equal(before, after) {
+		t.Errorf("env:up made %v of the stopped %v", after, before)
+	}
 	if left := containers(t, eng, management); len(left) > 0 {
 		t.Errorf("a management cluster is there: %v", left)
 	}

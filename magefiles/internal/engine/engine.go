@@ -175,6 +175,9 @@ type Container struct {
 	Mounts map[string]string
 	// Ports leads from container ports, such as 6443/tcp, to host ports.
 	Ports map[string]string
+	// IPs leads from networks to the container's IPv4 address there, which is
+	// empty while it is stopped.
+	IPs map[string]string
 }
 
 // List returns the containers, stopped ones too, that have the label, given as
@@ -208,7 +211,8 @@ func parseContainers(data []byte) ([]Container, error) {
 		Mounts []struct{ Source, Destination string }
 
 		NetworkSettings struct {
-			Ports map[string][]struct{ HostPort string }
+			Ports    map[string][]struct{ HostPort string }
+			Networks map[string]struct{ IPAddress string }
 		}
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
@@ -219,7 +223,7 @@ func parseContainers(data []byte) ([]Container, error) {
 		c := Container{
 			ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), Image: r.Config.Image, Running: r.State.Running,
 			Created: r.Created, Labels: r.Config.Labels,
-			Mounts: map[string]string{}, Ports: map[string]string{},
+			Mounts: map[string]string{}, Ports: map[string]string{}, IPs: map[string]string{},
 		}
 		for _, m := range r.Mounts {
 			c.Mounts[m.Destination] = m.Source
@@ -228,6 +232,9 @@ func parseContainers(data []byte) ([]Container, error) {
 			if len(bindings) > 0 {
 				c.Ports[port] = bindings[0].HostPort
 			}
+		}
+		for network, settings := range r.NetworkSettings.Networks {
+			c.IPs[network] = settings.IPAddress
 		}
 		containers[i] = c
 	}

@@ -247,8 +247,7 @@ func (l *Lab) marks() ([]string, error) {
 	var marks []string
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), l.cfg.ClusterName+"-")
-		// Environments made by the first commits have one without a token.
-		if ok && token.MatchString(rest) || e.Name() == l.cfg.ClusterName {
+		if ok && token.MatchString(rest) {
 			marks = append(marks, l.path("owner", e.Name()))
 		}
 	}
@@ -261,7 +260,7 @@ func (l *Lab) marks() ([]string, error) {
 func (l *Lab) isMark(source string, marks []string) bool {
 	return slices.ContainsFunc(marks, func(mark string) bool {
 		name := filepath.Base(mark)
-		return source == mark || name != l.cfg.ClusterName && strings.HasSuffix(source, "/.caslab/owner/"+name)
+		return strings.HasSuffix(source, "/.caslab/owner/"+name)
 	})
 }
 

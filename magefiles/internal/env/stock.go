@@ -72,7 +72,7 @@ func (l *Lab) takeStock(ctx context.Context) (stock, error) {
 	if err != nil || !found.ready {
 		return found, err
 	}
-	return found, errors.Join(l.markReady(), l.engine.Remove(ctx, ids(management)...), l.forgetManagement())
+	return found, errors.Join(l.markReady(ctx), l.engine.Remove(ctx, ids(management)...), l.forgetManagement())
 }
 
 // takeUp says what can be made of the containers that are there.
@@ -223,33 +223,6 @@ func (l *Lab) sameVersions(ctx context.Context, client *kube.Client) error {
 	return nil
 }
 
-// startStopped starts containers that a hard stop of the engine left behind,
-// oldest first: they tend to get the addresses back that they had.
-func (l *Lab) startStopped(ctx context.Context, containers []engine.Container, progress func(string)) (bool, error) {
-	var stopped []engine.Container
-	for _, c := range containers {
-		if !c.Running {
-			stopped = append(stopped, c)
-		}
-	}
-	if len(stopped) == 0 {
-		return false, nil
-	}
-	progress(fmt.Sprintf("starting %d stopped containers", len(stopped)))
-	slices.SortFunc(stopped, func(a, b engine.Container) int {
-		if a.Created < b.Created {
-			return -1
-		}
-		return 1
-	})
-	for _, c := range stopped {
-		if err := l.engine.Start(ctx, c.ID); err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // reach returns a client of an API server that answers.
 func (l *Lab) reach(ctx context.Context, kubeconfig string, progress func(string)) (*kube.Client, error) {
 	client, err := kube.Open(kubeconfig)
@@ -293,6 +266,9 @@ func (l *Lab) adminKubeconfig(ctx context.Context, workload []engine.Container) 
 // removeClusters removes both clusters' containers and kubeconfigs.
 func (l *Lab) removeClusters(ctx context.Context) error {
 	if err := removeIfThere(l.readyFile()); err != nil {
+		return err
+	}
+	if err := l.removeHolders(ctx); err != nil {
 		return err
 	}
 	// A manager that still runs would make nodes again: repeat until there are none.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -523,24 +522,13 @@ func (c *creation) verify(ctx context.Context, progress func(string)) (string, e
 func (c *creation) deleteManagement(ctx context.Context, progress func(string)) (string, error) {
 	// From here on the environment is one to lose: no later run may remake it,
 	// also if this one is killed before the management cluster is gone.
-	if err := c.markReady(); err != nil {
+	if err := c.markReady(ctx); err != nil {
 		return "", err
 	}
 	if err := c.management(progress).Delete(ctx); err != nil {
 		return "", err
 	}
 	return "", c.forgetManagement()
-}
-
-func (l *Lab) markReady() error {
-	err := os.MkdirAll(filepath.Dir(l.readyFile()), 0o755)
-	if err == nil {
-		err = os.WriteFile(l.readyFile(), nil, 0o600)
-	}
-	if err != nil {
-		return fmt.Errorf("record that the environment manages itself: %w", err)
-	}
-	return nil
 }
 
 func (l *Lab) forgetManagement() error {

@@ -1,0 +1,161 @@
+package env
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"caslab/magefiles/internal/engine"
+)
+
+// The load balancer's address is in every kubeconfig and certificate of the
+// cluster, and the control plane's in the load balancer's configuration: a
+// cluster whose containers were stopped works again only at the addresses that
+// it had. Docker gives a container that starts the lowest free one, so lower
+// ones are held by placeholders meanwhile.
+
+// holderLabel is on the placeholders of an environment.
+const holderLabel = "caslab.placeholder"
+
+// maxHolders bounds how many addresses are held.
+const maxHolders = 32
+
+// markReady records that the environment manages itself, and at which
+// addresses its containers are.
+func (l *Lab) markReady(ctx context.Context) error {
+	workload, _, err := l.containers(ctx)
+	if err != nil {
+		return err
+	}
+	addresses := map[string]netip.Addr{}
+	for _, c := range workload {
+		if _, at := address(c); at.IsValid() {
+			addresses[c.Name] = at
+		}
+	}
+	data, err := json.MarshalIndent(addresses, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(l.readyFile()), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(l.readyFile(), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("record that the environment manages itself: %w", err)
+	}
+	return nil
+}
+
+// addresses are those that markReady recorded, by container.
+func (l *Lab) addresses() (map[string]netip.Addr, error) {
+	data, err := os.ReadFile(l.readyFile())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {
+		return nil, nil
+	}
+	var addresses map[string]netip.Addr
+	if err == nil {
+		err = json.Unmarshal(data, &addresses)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the environment's addresses: %w", err)
+	}
+	return addresses, nil
+}
+
+// address is a container's network and its address there; it is not valid
+// while the container is stopped.
+func address(c engine.Container) (network string, at netip.Addr) {
+	for name, text := range c.IPs {
+		if parsed, err := netip.ParseAddr(text); err == nil {
+			return name, parsed
+		}
+		network = name
+	}
+	return network, netip.Addr{}
+}
+
+// startStopped starts containers that a hard stop of the engine left behind,
+// each at the address that it had where that is known and free.
+func (l *Lab) startStopped(ctx context.Context, containers []engine.Container, progress func(string)) (started bool, err error) {
+	stopped := slices.DeleteFunc(slices.Clone(containers), func(c engine.Container) bool { return c.Running })
+	if len(stopped) == 0 {
+		return false, nil
+	}
+	progress(fmt.Sprintf("starting %d stopped containers", len(stopped)))
+	addresses, err := l.addresses()
+	if err != nil {
+		return false, err
+	}
+	slices.SortStableFunc(stopped, func(a, b engine.Container) int {
+		return cmp.Or(compareKnown(addresses[a.Name], addresses[b.Name]), cmp.Compare(a.Created, b.Created))
+	})
+	defer func() { err = errors.Join(err, l.removeHolders(context.WithoutCancel(ctx))) }()
+	for _, c := range stopped {
+		if want := addresses[c.Name]; want.IsValid() {
+			if err := l.holdBelow(ctx, c, want); err != nil {
+				return false, err
+			}
+		} else if err := l.removeHolders(ctx); err != nil {
+			return false, err
+		}
+		if err := l.engine.Start(ctx, c.ID); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// compareKnown orders addresses, unknown ones last.
+func compareKnown(a, b netip.Addr) int {
+	if a.IsValid() != b.IsValid() {
+		if a.IsValid() {
+			return -1
+		}
+		return 1
+	}
+	return a.Compare(b)
+}
+
+// holdBelow has placeholders hold every free address below want, so that c,
+// started next, gets want, if that is free.
+func (l *Lab) holdBelow(ctx context.Context, c engine.Container, want netip.Addr) error {
+	network, _ := address(c)
+	for range maxHolders {
+		holders, err := l.engine.List(ctx, holderLabel+"="+l.cfg.ClusterName)
+		if err != nil {
+			return err
+		}
+		id, err := l.engine.Run(ctx, fmt.Sprintf("caslab-%s-placeholder-%d", l.cfg.ClusterName, len(holders)),
+			"--label", holderLabel+"="+l.cfg.ClusterName, "--network", network, "--entrypoint=sleep", c.Image, "infinity")
+		if err != nil {
+			return err
+		}
+		holders, err = l.engine.List(ctx, holderLabel+"="+l.cfg.ClusterName)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(holders, func(h engine.Container) bool { return h.ID == id })
+		if i >= 0 {
+			if _, got := address(holders[i]); got.IsValid() && got.Less(want) {
+				continue
+			}
+		}
+		return l.engine.Remove(ctx, id)
+	}
+	return nil
+}
+
+func (l *Lab) removeHolders(ctx context.Context) error {
+	holders, err := l.engine.List(ctx, holderLabel+"="+l.cfg.ClusterName)
+	if err != nil {
+		return err
+	}
+	return l.engine.Remove(ctx, ids(holders)...)
+}
