@@ -47,11 +47,20 @@ func Parse(line string) Entry {
 	switch m[1] {
 	case "W", "E", "F":
 		e.Class = Problem
+		for _, prefix := range harmless {
+			if strings.HasPrefix(e.Message, prefix) {
+				e.Class = Chatter
+			}
+		}
 	default:
 		e.Class = classify(e.Message)
 	}
 	return e
 }
+
+// harmless are warnings that a healthy cluster gives all the time: one a pod
+// while a node goes, and one before the first round.
+var harmless = []string{"SetClusterState: node ", "AcceptableRanges have not been populated yet"}
 
 // plainClass is of what comes without klog's head: a panic is a problem, and
 // so is the complaint about a command line.

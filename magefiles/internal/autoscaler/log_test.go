@@ -24,6 +24,7 @@ func TestParseAndClassify(t *testing.T) {
 		`couldn't start listener: listen tcp 127.0.0.1:2345: bind: address already in use`:                                      Problem,
 		head + `filter_out_schedulable.go:63] Filtering out schedulables`:                                                       Chatter,
 		`W1124 20:26:26.123456   12345 clusterstate.go:311] Disabling scale-up for node group x until later`:                    Problem,
+		`W1124 20:26:26.123456   12345 delta.go:1] SetClusterState: node "a" bound or nominated by pod "b" does not exist`:      Chatter,
 		`E1124 20:26:26.123456   12345 static_autoscaler.go:554] Failed to scale up: no`:                                        Problem,
 		`panic: runtime error: invalid memory address`:                                                                          Problem,
 		`goroutine 1 [running]:`: Chatter,
