@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"al.essio.dev/pkg/shellescape"
 	version "github.com/hashicorp/go-version"
@@ -42,7 +43,7 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	both := io.MultiWriter(log, p.Shown)
+	both := &serial{w: io.MultiWriter(log, p.Shown)}
 	c.Env, c.Stdout, c.Stderr, c.Stream = p.Env, both, both, true
 	_, err = runner.Run(ctx, c)
 	if ctx.Err() != nil {
@@ -52,6 +53,18 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 		err = errors.New("it ended by itself")
 	}
 	return &EndedError{Binary: p.Binary, LogFile: p.LogFile, Err: err}
+}
+
+// serial lets two streams write to one writer, a piece at a time.
+type serial struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *serial) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // EndedError is an autoscaler that ended though nobody told it to.
