@@ -23,14 +23,15 @@ die() {
 	exit 1
 }
 
-# The mirror this machine already uses for Debian, else Debian's own.
+# The mirror this machine already uses for Debian; nothing, which is Debian's
+# own to debootstrap, if it uses none.
 debian_mirror() {
 	local found=''
 	if grep -q '^ID=debian$' /etc/os-release; then
 		found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
 			grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' ' || true)
 	fi
-	printf '%s\n' "${found:-http://deb.debian.org/debian}"
+	printf '%s' "$found"
 }
 
 # A node is a container: units that care for hardware have no work there.
@@ -88,7 +89,7 @@ main() {
 	[ $# -eq 1 ] || die "usage: node-rootfs.sh OUTDIR"
 	[ "$(id -u)" -eq 0 ] || die "debootstrap needs root; run the lab as root, or set NODE_IMAGE=registry"
 	command -v apt-get >/dev/null || die "debootstrap needs Debian or Ubuntu; set NODE_IMAGE=registry"
-	local out=$1 include
+	local out=$1 include mirror
 
 	if ! command -v debootstrap >/dev/null || [ ! -e /usr/share/keyrings/debian-archive-keyring.gpg ]; then
 		say "installing debootstrap"
@@ -109,10 +110,11 @@ main() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	include=$(IFS=, && printf '%s' "${packages[*]}")
+	mirror=$(debian_mirror)
 	say "debootstrap $suite"
 	debootstrap --variant=minbase --include="$include" \
 		--keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
-		"$suite" "$work/root" "$(debian_mirror)" >&2
+		"$suite" "$work/root" ${mirror:+"$mirror"} >&2
 
 	say "cleaning"
 	rm -rf "$work"/root/var/cache/apt/* "$work"/root/var/lib/apt/lists/* "$work"/root/var/log/* \

@@ -271,6 +271,15 @@ func find(groups []unstructured.Unstructured, name string) (*unstructured.Unstru
 	return nil, &MissingGroupError{Name: name, There: there}
 }
 
+// get returns the cluster's group of that name, or a *MissingGroupError.
+func get(ctx context.Context, c *kube.Client, namespace, cluster, name string) (*unstructured.Unstructured, error) {
+	groups, err := Groups(ctx, c, namespace, cluster)
+	if err != nil {
+		return nil, err
+	}
+	return find(groups, name)
+}
+
 // Add makes the group and what it needs of its own. Nothing is left behind
 // when a part is refused.
 func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
@@ -522,11 +531,7 @@ func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, pre
 	if err := CheckSizes(lowest, highest); err != nil {
 		return err
 	}
-	groups, err := Groups(ctx, c, namespace, cluster)
-	if err != nil {
-		return err
-	}
-	group, err := find(groups, name)
+	group, err := get(ctx, c, namespace, cluster, name)
 	if err != nil {
 		return err
 	}
@@ -561,11 +566,7 @@ func WaitGroup(ctx context.Context, c *kube.Client, namespace, name string, want
 // DeleteGroup deletes a MachineDeployment, waits until its machines are gone,
 // and deletes the templates that were its own.
 func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, progress func(string)) error {
-	groups, err := Groups(ctx, c, namespace, cluster)
-	if err != nil {
-		return err
-	}
-	group, err := find(groups, name)
+	group, err := get(ctx, c, namespace, cluster, name)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ var kinds = []schema.GroupVersionKind{
 	bootstrapKind.WithVersion("v1beta2"), machineKind.WithVersion("v1beta2"),
 }
 
-func get(t *testing.T, c *kube.Client, kind schema.GroupKind, name string) *unstructured.Unstructured {
+func must(t *testing.T, c *kube.Client, kind schema.GroupKind, name string) *unstructured.Unstructured {
 	t.Helper()
 	o, err := c.Get(t.Context(), kind, "default", name)
 	if err != nil {
@@ -104,7 +104,7 @@ func TestAddShared(t *testing.T) {
 	if err := group("work-md-1").Add(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	g := get(t, c, MachineDeployments, "work-md-1")
+	g := must(t, c, MachineDeployments, "work-md-1")
 	if lowest, highest := Sizes(g); lowest != "1" || highest != "4" {
 		t.Errorf("limits %s to %s, want 1 to 4", lowest, highest)
 	}
@@ -123,7 +123,7 @@ func TestAddShared(t *testing.T) {
 	if !maps.Equal(selector, want) || !maps.Equal(labels, want) {
 		t.Errorf("selects %v and labels %v, want %v", selector, labels, want)
 	}
-	if left := get(t, c, MachineDeployments, "work-md-0"); kube.Field(left, "spec", "template", "metadata", "labels", "cluster.x-k8s.io/deployment-name") != "work-md-0" {
+	if left := must(t, c, MachineDeployments, "work-md-0"); kube.Field(left, "spec", "template", "metadata", "labels", "cluster.x-k8s.io/deployment-name") != "work-md-0" {
 		t.Errorf("the group that was copied changed: %v", left.Object)
 	}
 	var taken *TakenError
@@ -143,7 +143,7 @@ func TestAddOwn(t *testing.T) {
 	if err := g.Add(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	md := get(t, c, MachineDeployments, "gpu")
+	md := must(t, c, MachineDeployments, "gpu")
 	for key, want := range map[string]string{
 		"cpu": "4", "memory": "16Gi", "labels": "a=b,tier=gpu", "taints": "dedicated=gpu:NoSchedule,slow:PreferNoSchedule",
 	} {
@@ -159,7 +159,7 @@ func TestAddOwn(t *testing.T) {
 			t.Errorf("%v names %s", ref, name)
 		}
 	}
-	bootstrap := get(t, c, bootstrapKind, "gpu")
+	bootstrap := must(t, c, bootstrapKind, "gpu")
 	registration, _, _ := unstructured.NestedMap(bootstrap.Object, "spec", "template", "spec", "joinConfiguration", "nodeRegistration")
 	args := fmt.Sprint(registration["kubeletExtraArgs"])
 	if !strings.Contains(args, "name:node-labels value:a=b,tier=gpu") || !strings.Contains(args, "eviction-hard") {
@@ -168,7 +168,7 @@ func TestAddOwn(t *testing.T) {
 	if taints := fmt.Sprint(registration["taints"]); !strings.Contains(taints, "effect:NoSchedule key:dedicated value:gpu") {
 		t.Errorf("taints %s", taints)
 	}
-	if kube.Field(get(t, c, machineKind, "gpu"), "spec", "template", "spec", "backend", "docker", "customImage") != "caslab.local/node:x" {
+	if kube.Field(must(t, c, machineKind, "gpu"), "spec", "template", "spec", "backend", "docker", "customImage") != "caslab.local/node:x" {
 		t.Error("the machine template is no copy")
 	}
 	// And away again, with what was its own.
@@ -257,7 +257,7 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 		if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "4", "memory": "8Gi"}); err != nil {
 			t.Fatal(err)
 		}
-		g := get(t, c, MachineDeployments, "work-md-0")
+		g := must(t, c, MachineDeployments, "work-md-0")
 		if lowest, highest := Sizes(g); lowest != "0" || highest != "3" || g.GetAnnotations()[sizeAnnotation(prefix, "max")] != "3" {
 			t.Errorf("annotations %v", g.GetAnnotations())
 		}

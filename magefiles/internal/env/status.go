@@ -74,17 +74,23 @@ func (l *Lab) refreshKubeconfig(workload []engine.Container) error {
 	return kube.WriteKubeconfig(l.kubeconfig(), fresh)
 }
 
+// standing returns the containers of an environment that is there, in whatever
+// state, and its kubeconfig leads to where it is published now.
+func (l *Lab) standing(ctx context.Context) (workload, management []engine.Container, err error) {
+	if workload, management, err = l.containers(ctx); err != nil {
+		return nil, nil, err
+	}
+	if len(workload)+len(management) == 0 {
+		return nil, nil, &NotUpError{l.cfg.ClusterName}
+	}
+	return workload, management, l.refreshKubeconfig(workload)
+}
+
 // Status prints the environment's nodes, machines, node groups, providers and
 // images.
 func (l *Lab) Status(ctx context.Context) error {
-	workload, management, err := l.containers(ctx)
+	workload, management, err := l.standing(ctx)
 	if err != nil {
-		return err
-	}
-	if len(workload)+len(management) == 0 {
-		return &NotUpError{l.cfg.ClusterName}
-	}
-	if err := l.refreshKubeconfig(workload); err != nil {
 		return err
 	}
 	// An API server that is down is a reason to show the containers.
@@ -152,14 +158,8 @@ func (l *Lab) manager(management []engine.Container) (kubeconfig, what string) {
 // Describe prints the tree of the environment's Cluster API objects, with what
 // is not well.
 func (l *Lab) Describe(ctx context.Context) error {
-	workload, management, err := l.containers(ctx)
+	_, management, err := l.standing(ctx)
 	if err != nil {
-		return err
-	}
-	if len(workload)+len(management) == 0 {
-		return &NotUpError{l.cfg.ClusterName}
-	}
-	if err := l.refreshKubeconfig(workload); err != nil {
 		return err
 	}
 	ctx, cancel := within(ctx, lookWithin)

@@ -60,12 +60,9 @@ func (l *Lab) subject(ctx context.Context) (*subject, error) {
 	}
 	hint := "check the kubeconfig, and that the cluster runs"
 	if s.workloadPath == "" {
-		workload, management, err := l.containers(ctx)
+		_, management, err := l.standing(ctx)
 		if err != nil {
 			return nil, err
-		}
-		if len(workload)+len(management) == 0 {
-			return nil, &NotUpError{l.cfg.ClusterName}
 		}
 		if _, err := os.Stat(l.kubeconfig()); len(management) > 0 || err != nil {
 			return nil, fmt.Errorf("environment %q does not manage itself yet; type: go tool mage env:up", l.cfg.ClusterName)
