@@ -9,7 +9,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/magefile/mage/mg"
 
@@ -28,6 +30,14 @@ var Aliases = map[string]any{
 // targets themselves import nothing heavy, so that mage has them ready in
 // seconds on a machine with empty caches.
 func lab(ctx context.Context, verb string, args ...string) error {
+	if len(args) == 0 {
+		// mage passes over what a target without options does not know.
+		for _, a := range os.Args[1:] {
+			if strings.HasPrefix(a, "-") {
+				return mg.Fatalf(2, "%s has no option %s; settings are variables and caslab.yaml: go tool mage config:show", verb, a)
+			}
+		}
+	}
 	// An option that the user did not give is empty.
 	args = slices.DeleteFunc(args, func(a string) bool { return a == "" })
 	err := launch.Lab(ctx, verb, args...)

@@ -16,7 +16,7 @@ func split(text string) ([]string, error) {
 	}
 	if parser.Position >= 0 {
 		// The library stops where a shell's next command would begin.
-		return nil, fmt.Errorf("put quotes around what has one of ; & | < > in it, as from %q on", text[:min(parser.Position+1, len(text))])
+		return nil, fmt.Errorf("a shell would end the command after %q; put quotes around a value that has one of ; & | < > in it", text[:min(parser.Position, len(text))])
 	}
 	return words, nil
 }

@@ -99,6 +99,9 @@ func TestEnvironment(t *testing.T) {
 		if _, err := l.mage(t, "env:status"); err == nil || !strings.Contains(err.Error(), "go tool mage env:up") {
 			t.Errorf("env:status of nothing: %v; want the command to type", err)
 		}
+		if _, err := l.mage(t, "env:up", "-workers=3"); err == nil || !strings.Contains(err.Error(), "env:up has no option -workers=3") {
+			t.Errorf("an option that env:up does not have: %v", err)
+		}
 		if _, err := l.mage(t, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "go tool mage env:up") {
 			t.Errorf("autoscaler:run of nothing: %v; want the command to type", err)
 		}

@@ -310,6 +310,10 @@ func (l *Lab) Down(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if len(workload)+len(management) == 0 {
+			l.log.Printf("there was no environment %q", l.cfg.ClusterName)
+			return nil
+		}
 		l.log.Printf("environment %q is gone; built images, caches and logs stay in %s and in the engine", l.cfg.ClusterName, l.cfg.StateDir())
 		return nil
 	})

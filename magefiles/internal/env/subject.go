@@ -90,7 +90,7 @@ func (l *Lab) subject(ctx context.Context) (*subject, error) {
 
 func (l *Lab) open(ctx context.Context, path, setting, hint string) (*kube.Client, error) {
 	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("%s=%s: %w", setting, path, err)
+		return nil, fmt.Errorf("%s=%s: %w; want the path of a kubeconfig", setting, path, err)
 	}
 	client, err := kube.Open(path)
 	if err != nil {

@@ -82,7 +82,7 @@ func (s Spec) resolve(ctx context.Context) (commit string, err error) {
 	remote := git.NewRemote(memory.NewStorage(), &config.RemoteConfig{Name: "origin", URLs: []string{s.URL}})
 	refs, err := remote.ListContext(ctx, &git.ListOptions{PeelingOption: git.AppendPeeled})
 	if err != nil {
-		return "", fmt.Errorf("list the tags of %s_GIT=%s: %w", s.Setting, s.URL, err)
+		return "", fmt.Errorf("list the tags of %s_GIT=%s: %w; check that URL, or set %s_SOURCE or %s_DIR to another origin", s.Setting, s.URL, err, s.Setting, s.Setting)
 	}
 	if s.Commit != "" {
 		return s.Commit, nil
