@@ -348,15 +348,21 @@ func (g NodeGroup) from(groups []unstructured.Unstructured) (*unstructured.Unstr
 	return &groups[0], nil
 }
 
+// like is a new object with the specification of another one, under the
+// group's name and with its marks.
+func (g NodeGroup) like(original *unstructured.Unstructured) *unstructured.Unstructured {
+	spec, _, _ := unstructured.NestedMap(original.Object, "spec")
+	o := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	o.SetGroupVersionKind(original.GroupVersionKind())
+	o.SetNamespace(g.Namespace)
+	o.SetName(g.Name)
+	o.SetLabels(map[string]string{"cluster.x-k8s.io/cluster-name": g.ClusterName, groupLabel: g.Name})
+	return o
+}
+
 // deployment is the new MachineDeployment, made of another one.
 func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Unstructured {
-	spec, _, _ := unstructured.NestedMap(from.Object, "spec")
-	group := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
-	group.SetGroupVersionKind(from.GroupVersionKind())
-	group.SetNamespace(g.Namespace)
-	group.SetName(g.Name)
-	group.SetLabels(map[string]string{"cluster.x-k8s.io/cluster-name": g.ClusterName, groupLabel: g.Name})
-
+	group := g.like(from)
 	annotations := map[string]string{
 		sizeAnnotation(g.Prefix, "min"): strconv.Itoa(g.Min),
 		sizeAnnotation(g.Prefix, "max"): strconv.Itoa(g.Max),
@@ -455,12 +461,7 @@ func (g NodeGroup) copyOf(ctx context.Context, c *kube.Client, group *unstructur
 	if err != nil {
 		return nil, fmt.Errorf("read the template %s %s of the node group: %w", kind.Kind, name, err)
 	}
-	spec, _, _ := unstructured.NestedMap(original.Object, "spec")
-	template := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
-	template.SetGroupVersionKind(original.GroupVersionKind())
-	template.SetNamespace(g.Namespace)
-	template.SetName(g.Name)
-	template.SetLabels(map[string]string{"cluster.x-k8s.io/cluster-name": g.ClusterName, groupLabel: g.Name})
+	template := g.like(original)
 	if err := unstructured.SetNestedField(group.Object, g.Name, append(slices.Clone(ref), "name")...); err != nil {
 		return nil, fmt.Errorf("name the template of %s: %w", g.Name, err)
 	}

@@ -445,10 +445,7 @@ func (l *Lab) loadAutoscaler(ctx context.Context, binary string) (ref string, er
 	if err != nil {
 		return "", err
 	}
-	img, err := image.Assemble(image.Spec{
-		Arch: runtime.GOARCH, Entrypoint: []string{"/cluster-autoscaler"}, WorkDir: "/", User: "65532",
-		Files: []image.File{{Path: "/cluster-autoscaler", Source: binary, Mode: 0o755}, ca, {Path: "/tmp", Dir: true, Mode: 0o777 | os.ModeSticky}},
-	})
+	img, err := image.Assemble(image.Program(runtime.GOARCH, "/cluster-autoscaler", binary, "65532", ca))
 	if err != nil {
 		return "", fmt.Errorf("assemble the autoscaler's image: %w", err)
 	}
@@ -462,7 +459,7 @@ func (l *Lab) loadAutoscaler(ctx context.Context, binary string) (ref string, er
 		return "", err
 	}
 	for _, n := range nodes {
-		if n.Labels["io.x-k8s.kind.role"] != "control-plane" {
+		if !isControlPlane(n) {
 			continue
 		}
 		step := l.log.Start("load its image into "+n.Name, 5*time.Second)

@@ -227,9 +227,12 @@ func (l *Lab) containers(ctx context.Context) (workload, management []engine.Con
 	return workload, management, nil
 }
 
-func isLoadBalancer(c engine.Container) bool {
-	return c.Labels["io.x-k8s.kind.role"] == "external-load-balancer"
-}
+// roleLabel is on every container of a cluster, kind's and Cluster API's.
+const roleLabel = "io.x-k8s.kind.role"
+
+func isLoadBalancer(c engine.Container) bool { return c.Labels[roleLabel] == "external-load-balancer" }
+
+func isControlPlane(c engine.Container) bool { return c.Labels[roleLabel] == "control-plane" }
 
 // token is what makes the name of a mark one that nobody else has.
 var token = regexp.MustCompile(`^[0-9a-f]{16}$`)

@@ -255,7 +255,7 @@ func (l *Lab) reachWorkload(ctx context.Context, workload []engine.Container, pr
 // adminKubeconfig is the one that kubeadm leaves on the control plane.
 func (l *Lab) adminKubeconfig(ctx context.Context, workload []engine.Container) ([]byte, error) {
 	for _, c := range workload {
-		if c.Labels["io.x-k8s.kind.role"] == "control-plane" {
+		if isControlPlane(c) {
 			res, err := l.engine.Exec(ctx, c.ID, nil, "cat", "/etc/kubernetes/admin.conf")
 			return res.Stdout, err
 		}

@@ -229,14 +229,7 @@ func (c *creation) assembleManagers() error {
 		if p.Program == build.Docker {
 			user = "" // it opens the engine's socket
 		}
-		c.managers[p.Image], err = image.Assemble(image.Spec{
-			Arch: c.info.Arch(), Entrypoint: []string{"/manager"}, WorkDir: "/", User: user,
-			Files: []image.File{
-				{Path: "/manager", Source: requests[p.Program].Output, Mode: 0o755},
-				ca,
-				{Path: "/tmp", Dir: true, Mode: 0o777 | os.ModeSticky},
-			},
-		})
+		c.managers[p.Image], err = image.Assemble(image.Program(c.info.Arch(), "/manager", requests[p.Program].Output, user, ca))
 		if err != nil {
 			return fmt.Errorf("assemble the image of %s: %w", p.Program, err)
 		}

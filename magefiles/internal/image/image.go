@@ -100,6 +100,20 @@ func Assemble(spec Spec) (v1.Image, error) {
 	return image, nil
 }
 
+// Program is the specification of an image that runs one static program at
+// path, with the certificate authorities of ca and a folder for temporary files.
+// An empty user is root.
+func Program(arch, path, source, user string, ca File) Spec {
+	return Spec{
+		Arch: arch, Entrypoint: []string{path}, WorkDir: "/", User: user,
+		Files: []File{
+			{Path: path, Source: source, Mode: 0o755},
+			ca,
+			{Path: "/tmp", Dir: true, Mode: 0o777 | os.ModeSticky},
+		},
+	}
+}
+
 func set(field *[]string, value []string) {
 	if value != nil {
 		*field = value
