@@ -257,7 +257,7 @@ func compile(ctx context.Context, o Options, id string) (map[string]string, erro
 		{Dir: filepath.Join(components, "cni"), Packages: prefixed(plugins, "ipam/host-local", "main/loopback", "main/ptp", "meta/portmap")},
 		{Dir: filepath.Join(components, "nodetools"), Packages: []string{"./crictl", "./pause", "./cnid"}},
 		{Dir: filepath.Join(components, "etcd"), Packages: []string{"go.etcd.io/etcd/server/v3"}, Output: filepath.Join(out, "etcd", "etcd")},
-		{Dir: filepath.Join(components, "coredns"), Packages: []string{"github.com/coredns/coredns"}, Output: filepath.Join(out, "coredns", "coredns")},
+		{Dir: filepath.Join(components, "coredns"), Packages: []string{"."}, Output: filepath.Join(out, "coredns", "coredns")},
 	}
 	bins := map[string]string{}
 	for _, r := range requests {
