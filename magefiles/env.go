@@ -15,7 +15,7 @@ type Env mg.Namespace
 // images, creates the management and the workload cluster, moves Cluster API
 // into the workload cluster and deletes the management cluster. It takes up
 // what an interrupted run left, and only verifies an environment that is
-// ready. Settings: `mage config:show`.
+// ready. Settings: `go tool mage config:show`.
 func (Env) Up(ctx context.Context) error { return lab(ctx, "env:up") }
 
 // Status prints the nodes, machines, node groups, providers, versions and

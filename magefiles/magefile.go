@@ -2,8 +2,8 @@
 
 // caslab is a lab for developers of the Kubernetes cluster autoscaler: a real,
 // self-managed Cluster API cluster on Docker, everything in it built from
-// source at pinned versions. `mage -h TARGET` explains a target, `mage
-// config:show` lists the settings.
+// source at pinned versions. `go tool mage -h TARGET` explains a target,
+// `go tool mage config:show` lists the settings.
 package main
 
 import (

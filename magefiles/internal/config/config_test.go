@@ -101,7 +101,7 @@ func TestRefused(t *testing.T) {
 		"near key":           {file: "version: v1.14.2", want: []string{"did you mean", "clusterAPI.version"}},
 		"wrong type":         {file: "certManager: 'yes'", want: []string{"certManager: yes is of the wrong type", "true or false"}},
 		"list":               {file: "clusterName: [a]", want: []string{"wrong type", "a string"}},
-		"section":            {file: "clusterAPI: v1.14.2", want: []string{`unknown key "clusterAPI"`}},
+		"section":            {file: "clusterAPI: v1.14.2", want: []string{"clusterAPI: v1.14.2 is of the wrong type", "clusterAPI.version"}},
 		"twice":              {file: "workers: 1\nworkers: 2", want: []string{FileName, "workers"}},
 		"broken":             {file: "a: [", want: []string{FileName}},
 		"two at once":        {env: map[string]string{"WORKERS": "x", "CAPI_SOURCE": "y"}, want: []string{"WORKERS", "CAPI_SOURCE"}},

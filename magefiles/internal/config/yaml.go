@@ -21,8 +21,12 @@ func parse(data []byte) (map[string]string, error) {
 	var errs []error
 	flatten("", tree, func(key string, value any) {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
+		if i < 0 && isSection(key) {
+			errs = append(errs, fmt.Errorf("%s: %v is of the wrong type, want a mapping, such as %s; `go tool mage config:show` lists the keys", key, value, member(key)))
+			return
+		}
 		if i < 0 {
-			errs = append(errs, fmt.Errorf("unknown key %q; `mage config:show` lists the keys%s", key, hint(key)))
+			errs = append(errs, fmt.Errorf("unknown key %q; `go tool mage config:show` lists the keys%s", key, hint(key)))
 			return
 		}
 		s, ok := scalar(settings[i].kind, value)
@@ -55,6 +59,12 @@ func flatten(prefix string, tree map[string]any, leaf func(string, any)) {
 
 func isSection(key string) bool {
 	return slices.ContainsFunc(settings, func(s setting) bool { return strings.HasPrefix(s.key, key+".") })
+}
+
+// member is the first setting of a section.
+func member(section string) string {
+	i := slices.IndexFunc(settings, func(s setting) bool { return strings.HasPrefix(s.key, section+".") })
+	return settings[i].key
 }
 
 func scalar(k kind, value any) (string, bool) {
