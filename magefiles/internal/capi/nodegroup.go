@@ -27,8 +27,8 @@ const (
 
 	// CapacityPrefix is of what the autoscaler knows of a node to be.
 	CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
-	// groupLabel marks what nodegroup:add made, so that nodegroup:delete knows.
-	groupLabel = "caslab.local/node-group"
+	// GroupLabel marks what nodegroup:add made, so that nodegroup:delete knows.
+	GroupLabel = "caslab.local/node-group"
 )
 
 func sizeAnnotation(prefix, which string) string {
@@ -338,7 +338,7 @@ func (g NodeGroup) from(groups []unstructured.Unstructured) (*unstructured.Unstr
 		return from, nil
 	}
 	for i := range groups {
-		if groups[i].GetLabels()[groupLabel] == "" {
+		if groups[i].GetLabels()[GroupLabel] == "" {
 			return &groups[i], nil
 		}
 	}
@@ -356,7 +356,7 @@ func (g NodeGroup) like(original *unstructured.Unstructured) *unstructured.Unstr
 	o.SetGroupVersionKind(original.GroupVersionKind())
 	o.SetNamespace(g.Namespace)
 	o.SetName(g.Name)
-	o.SetLabels(map[string]string{"cluster.x-k8s.io/cluster-name": g.ClusterName, groupLabel: g.Name})
+	o.SetLabels(map[string]string{"cluster.x-k8s.io/cluster-name": g.ClusterName, GroupLabel: g.Name})
 	return o
 }
 
@@ -571,7 +571,7 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 	if err != nil {
 		return err
 	}
-	if group.GetLabels()[groupLabel] == "" {
+	if group.GetLabels()[GroupLabel] == "" {
 		return fmt.Errorf("nodegroup:add did not make %s, and in a cluster that manages itself the managers may run on its nodes; to stop scaling it, type: kubectl annotate machinedeployments.cluster.x-k8s.io %s %s- %s-",
 			name, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
 	}
@@ -586,6 +586,14 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 			}
 		}
 		return left == 0, fmt.Sprintf("%d machines to go", left)
+	}, progress)
+	if err != nil {
+		return err
+	}
+	// Its name is free only when its last finalizer is gone.
+	err = c.Wait(ctx, MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		there := slices.ContainsFunc(all, func(g *unstructured.Unstructured) bool { return g.GetUID() == group.GetUID() && g.GetName() == name })
+		return !there, "the machine deployment to go"
 	}, progress)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,6 +180,34 @@ func TestAddOwn(t *testing.T) {
 		if left := names(t, c, kind); !slices.Equal(left, []string{"work-md-0"}) {
 			t.Errorf("%s left: %v", kind.Kind, left)
 		}
+	}
+}
+
+// A machine deployment stays for a moment after its last machine: until then a
+// new one cannot have its name.
+func TestDeleteGroupWaitsForTheName(t *testing.T) {
+	t.Parallel()
+	c, fake := kubetest.Client(t, kinds, store)
+	g := group("work-md-1")
+	if err := g.Add(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	deployments := schema.GroupVersionResource{Group: "cluster.x-k8s.io", Version: "v1beta2", Resource: "machinedeployments"}
+	var gone atomic.Bool
+	fake.PrependReactor("delete", "machinedeployments", func(clienttesting.Action) (bool, runtime.Object, error) {
+		time.AfterFunc(100*time.Millisecond, func() {
+			gone.Store(true)
+			if err := fake.Tracker().Delete(deployments, "default", "work-md-1"); err != nil {
+				t.Error(err)
+			}
+		})
+		return true, nil, nil
+	})
+	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-1", Prefix, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !gone.Load() {
+		t.Error("DeleteGroup() returned while the machine deployment was there")
 	}
 }
 

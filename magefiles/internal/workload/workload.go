@@ -26,8 +26,8 @@ import (
 // DefaultName is the seed's.
 const DefaultName = "scale-up"
 
-// label is on the Deployment and its pods; the value is the workload's name.
-const label = "caslab.local/workload"
+// Label is on the Deployment and its pods; the value is the workload's name.
+const Label = "caslab.local/workload"
 
 var (
 	deployments = schema.GroupKind{Group: "apps", Kind: "Deployment"}
@@ -101,7 +101,7 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
 	}
 	existing, err := c.Get(ctx, deployments, w.Namespace, w.Name)
 	switch {
-	case err == nil && existing.GetLabels()[label] == "":
+	case err == nil && existing.GetLabels()[Label] == "":
 		return Made{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name with -name=NAME", w.Name)
 	case err != nil && !apierrors.IsNotFound(err):
 		return Made{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
@@ -155,7 +155,7 @@ func (w Workload) manifest() ([]byte, error) {
 		Label string
 		// Shell is for an image that ends at once without a command.
 		Shell bool
-	}{w, label, strings.Contains(w.Image, "busybox")})
+	}{w, Label, strings.Contains(w.Image, "busybox")})
 	if err != nil {
 		return nil, fmt.Errorf("fill in the workload's template: %w", err)
 	}
@@ -259,7 +259,7 @@ func Delete(ctx context.Context, c *kube.Client, namespace, name string, progres
 	return c.Wait(ctx, pods, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		left := 0
 		for _, p := range all {
-			if p.GetLabels()[label] == name {
+			if p.GetLabels()[Label] == name {
 				left++
 			}
 		}
@@ -269,7 +269,7 @@ func Delete(ctx context.Context, c *kube.Client, namespace, name string, progres
 
 func owned(ctx context.Context, c *kube.Client, namespace, name string) error {
 	d, err := c.Get(ctx, deployments, namespace, name)
-	if apierrors.IsNotFound(err) || err == nil && d.GetLabels()[label] == "" {
+	if apierrors.IsNotFound(err) || err == nil && d.GetLabels()[Label] == "" {
 		return &MissingError{Name: name}
 	}
 	if err != nil {
