@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Class is what a line of the autoscaler's log tells.
@@ -25,13 +26,16 @@ const (
 
 // klogLine is the head that klog puts before a message: severity, month and
 // day, time, thread, source.
-var klogLine = regexp.MustCompile(`^([IWEF])\d{4} (\d\d:\d\d:\d\d)\.\d+\s+\d+ ([^ :]+:\d+)\] (.*)$`)
+var klogLine = regexp.MustCompile(`^([IWEF])(\d{4} (\d\d:\d\d:\d\d)\.\d+)\s+\d+ ([^ :]+:\d+)\] (.*)$`)
 
 // Entry is one line of the log.
 type Entry struct {
 	// Time is hours, minutes and seconds of the autoscaler's clock; empty for a
 	// line without klog's head, such as a stack.
-	Time    string
+	Time string
+	// Stamp is all that the head says of the time: month, day, time and
+	// fraction of a second, as in "1124 20:26:26.123456".
+	Stamp   string
 	Source  string
 	Message string
 	Class   Class
@@ -43,7 +47,7 @@ func Parse(line string) Entry {
 	if m == nil {
 		return Entry{Message: line, Class: plainClass(line)}
 	}
-	e := Entry{Time: m[2], Source: m[3], Message: m[4]}
+	e := Entry{Time: m[3], Stamp: m[2], Source: m[4], Message: m[5]}
 	switch m[1] {
 	case "W", "E", "F":
 		e.Class = Problem
@@ -58,9 +62,31 @@ func Parse(line string) Entry {
 	return e
 }
 
-// harmless are warnings that a healthy cluster gives all the time: one a pod
-// while a node goes, and one before the first round.
-var harmless = []string{"SetClusterState: node ", "AcceptableRanges have not been populated yet"}
+// At is when the line was written, in the time zone of near. klog leaves out
+// the year: it is the one that puts the line nearest to near. A line without a
+// time, or with one that no calendar has, is taken to be of near itself.
+func (e Entry) At(near time.Time) time.Time {
+	var best time.Time
+	for year := near.Year() - 1; year <= near.Year()+1; year++ {
+		t, err := time.ParseInLocation("2006 0102 15:04:05", fmt.Sprintf("%04d %s", year, e.Stamp), near.Location())
+		if err == nil && (best.IsZero() || t.Sub(near).Abs() < best.Sub(near).Abs()) {
+			best = t
+		}
+	}
+	if best.IsZero() {
+		return near
+	}
+	return best
+}
+
+// harmless are warnings and errors that a healthy cluster gives all the time:
+// one a pod while a node goes, one before the first round, those of a group that
+// is new, and those of a node of which Cluster API tells later, or no more.
+var harmless = []string{
+	"SetClusterState: node ", "AcceptableRanges have not been populated yet",
+	"Failed to find acceptable ranges for ", "Failed to find readiness information for ",
+	"Failed to check cloud provider has instance for ", "Nodegroup is nil for ", "No node group for node ",
+}
 
 // plainClass is of what comes without klog's head: a panic is a problem, and
 // so is the complaint about a command line.
@@ -98,7 +124,7 @@ var messages = []struct {
 // passed are lines that begin as reasons do and tell none.
 var passed = []string{
 	"is being processed", "may be removed", "triggered scale-up", "should not be processed", "can be moved to",
-	"Upcoming 0 nodes", "Skipping event processing",
+	"Upcoming 0 nodes", "Skipping event processing", "using maxNodeStartupTime",
 }
 
 // within are parts of lines that begin with the name of a pod, node or group.
@@ -192,7 +218,7 @@ func (c *Console) line(text string) {
 		if e.Class == Chatter || e.Class == Loop {
 			return
 		}
-		key := fmt.Sprint(e.Class, steady(e.Message))
+		key := fmt.Sprint(e.Class, Steady(e.Message))
 		if c.shown[key] && (e.Class == Reason || e.Class == Problem) {
 			return
 		}
@@ -209,7 +235,8 @@ func (c *Console) line(text string) {
 // message that says the same; those inside names do not count.
 var numbers = regexp.MustCompile(`([ (:=\[]|^)[-+]?\d[\d.hmsµn]*`)
 
-func steady(message string) string { return numbers.ReplaceAllString(message, "${1}0") }
+// Steady is the message without what changes from round to round.
+func Steady(message string) string { return numbers.ReplaceAllString(message, "${1}0") }
 
 // marks and colours by class.
 var marks = map[Class]struct{ mark, color string }{

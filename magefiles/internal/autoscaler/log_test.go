@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseAndClassify(t *testing.T) {
@@ -37,6 +38,26 @@ func TestParseAndClassify(t *testing.T) {
 	e := Parse(head + "a.go:1] hello: [b] c")
 	if e.Time != "20:26:26" || e.Source != "a.go:1" || e.Message != "hello: [b] c" {
 		t.Errorf("got %+v", e)
+	}
+}
+
+func TestWhenALineWasWritten(t *testing.T) {
+	t.Parallel()
+	east := time.FixedZone("east", 3*60*60)
+	for _, c := range []struct {
+		stamp      string
+		near, want time.Time
+	}{
+		{"1124 20:26:26.123456", time.Date(2026, 11, 25, 1, 0, 0, 0, east), time.Date(2026, 11, 24, 20, 26, 26, 123456000, east)},
+		{"1231 23:59:59.5", time.Date(2027, 1, 1, 0, 0, 1, 0, time.UTC), time.Date(2026, 12, 31, 23, 59, 59, 500000000, time.UTC)},
+		{"0101 00:00:00.0", time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{"0229 12:00:00.0", time.Date(2028, 3, 1, 0, 0, 0, 0, time.UTC), time.Date(2028, 2, 29, 12, 0, 0, 0, time.UTC)},
+		{"1399 20:26:26.1", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+		{"", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+	} {
+		if got := (Entry{Stamp: c.stamp}).At(c.near); !got.Equal(c.want) {
+			t.Errorf("%q near %s was at %s, want %s", c.stamp, c.near, got, c.want)
+		}
 	}
 }
 
@@ -104,8 +125,13 @@ func FuzzParse(f *testing.F) {
 	f.Add("")
 	f.Add("W1124 20:26:26.1  1 a:1] ")
 	f.Fuzz(func(t *testing.T, line string) {
-		if e := Parse(line); !strings.HasSuffix(line, e.Message) {
+		e := Parse(line)
+		if !strings.HasSuffix(line, e.Message) {
 			t.Errorf("%q has the message %q", line, e.Message)
+		}
+		near := time.Date(2026, 11, 24, 20, 26, 26, 0, time.UTC)
+		if at := e.At(near); at.Sub(near).Abs() > 190*24*time.Hour {
+			t.Errorf("%q was written at %s, by who reads it at %s", line, at, near)
 		}
 	})
 }
