@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -37,7 +38,9 @@ const retryEvery = 250 * time.Millisecond
 type Client struct {
 	dynamic   dynamic.Interface
 	discovery discovery.DiscoveryInterface
-	mapper    meta.ResettableRESTMapper
+	// core reaches what is no object, such as logs.
+	core   rest.Interface
+	mapper meta.ResettableRESTMapper
 }
 
 // Open returns a client for the kubeconfig at path. It asks nothing yet.
@@ -60,11 +63,14 @@ func Open(path string) (*Client, error) {
 	}
 	c := New(dynamicClient, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discoveryClient)))
 	c.discovery = discoveryClient
+	if c.core, err = coreClient(config); err != nil {
+		return nil, fmt.Errorf("make a client of %s: %w", path, err)
+	}
 	return c, nil
 }
 
 // New returns a client of what dynamic reaches and mapper knows; it cannot be
-// asked whether the API server is ready.
+// asked whether the API server is ready, nor for logs.
 func New(dynamic dynamic.Interface, mapper meta.ResettableRESTMapper) *Client {
 	return &Client{dynamic: dynamic, mapper: mapper}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,6 +50,87 @@ func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace stri
 
 // watch lists and watches once; it returns when the watch ends, as watches do.
 func (c *Client) watch(ctx context.Context, kind schema.GroupKind, namespace string, holds Condition, report func(string)) (bool, error) {
+	objects := map[string]*unstructured.Unstructured{}
+	check := func() bool {
+		done, missing := holds(sorted(objects))
+		if !done {
+			report(missing)
+		}
+		return done
+	}
+	return c.observe(ctx, kind, namespace, objects, check, func(Change) bool { return check() })
+}
+
+// Change is an object before and after it. Before is nil if the object is new,
+// After if it is gone.
+type Change struct{ Before, After *unstructured.Unstructured }
+
+// Follower is told of the objects of a kind.
+type Follower struct {
+	Kind schema.GroupKind
+	// Namespace to look in; all if empty.
+	Namespace string
+	// On is called for every object that there is, as for a new one, and then
+	// for every change.
+	On func(Change)
+	// Synced, if set, is called once, when On was told of all that there is.
+	Synced func()
+	// Trouble, if set, is told of what failed; Follow tries again.
+	Trouble func(error)
+}
+
+// Follow tells f of a kind's objects until ctx is done. Watches end now and
+// then; what changed between one and the next is told as one change. A kind
+// that is not served is waited for.
+func (c *Client) Follow(ctx context.Context, f Follower) {
+	objects := map[string]*unstructured.Unstructured{}
+	told := map[string]*unstructured.Unstructured{}
+	synced := sync.OnceFunc(func() {
+		if f.Synced != nil {
+			f.Synced()
+		}
+	})
+	tell := func(change Change) bool {
+		if change.After != nil {
+			told[key(change.After)] = change.After
+		} else {
+			delete(told, key(change.Before))
+		}
+		f.On(change)
+		return false
+	}
+	listed := func() bool {
+		for _, before := range sorted(told) {
+			after := objects[key(before)]
+			if after == nil || after.GetUID() != before.GetUID() {
+				tell(Change{Before: before})
+			}
+		}
+		for _, after := range sorted(objects) {
+			before := told[key(after)]
+			if before == nil || before.GetResourceVersion() != after.GetResourceVersion() {
+				tell(Change{Before: before, After: after})
+			}
+		}
+		synced()
+		return false
+	}
+	for ctx.Err() == nil {
+		clear(objects)
+		if _, err := c.observe(ctx, f.Kind, f.Namespace, objects, listed, tell); err != nil && ctx.Err() == nil && f.Trouble != nil {
+			f.Trouble(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+// observe fills objects with what there is, calls listed, and then keeps
+// objects up to date and calls changed after each change, until one of them
+// says that it is enough, the watch ends or ctx is done.
+func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace string, objects map[string]*unstructured.Unstructured, listed func() bool, changed func(Change) bool) (enough bool, err error) {
 	resource, err := c.resource(kind)
 	if err != nil {
 		return false, err
@@ -58,18 +140,10 @@ func (c *Client) watch(ctx context.Context, kind schema.GroupKind, namespace str
 	if err != nil {
 		return false, fmt.Errorf("list %s: %w", resource.Resource, err)
 	}
-	objects := map[string]*unstructured.Unstructured{}
 	for i := range list.Items {
 		objects[key(&list.Items[i])] = &list.Items[i]
 	}
-	check := func() bool {
-		done, missing := holds(sorted(objects))
-		if !done {
-			report(missing)
-		}
-		return done
-	}
-	if check() {
+	if listed() {
 		return true, nil
 	}
 	watcher, err := client.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
@@ -92,15 +166,17 @@ func (c *Client) watch(ctx context.Context, kind schema.GroupKind, namespace str
 		if !ok {
 			return false, fmt.Errorf("watch %s: %v", resource.Resource, event.Object)
 		}
+		change := Change{Before: objects[key(object)], After: object}
 		switch event.Type {
 		case watch.Deleted:
+			change = Change{Before: object}
 			delete(objects, key(object))
 		case watch.Added, watch.Modified:
 			objects[key(object)] = object
 		default:
 			return false, fmt.Errorf("watch %s: %s", resource.Resource, event.Type)
 		}
-		if check() {
+		if changed(change) {
 			return true, nil
 		}
 	}
