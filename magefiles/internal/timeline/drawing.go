@@ -1,0 +1,441 @@
+package timeline
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Sizes of the picture, in pixels.
+const (
+	pictureWidth = 1200
+	gutter       = 168 // names, left of the time axis
+	axisHeight   = 26
+	chartHeight  = 56
+	marksHeight  = 12
+	barHeight    = 15
+	podHeight    = 5
+	gap          = 2 // between bars
+	lanePadding  = 8
+	leastLane    = 40  // a name and a note
+	charWidth    = 5.7 // of a label, about
+	halfLabel    = 28  // of the time axis
+)
+
+// What a picture holds at most. A reader's browser would hold more, a reader
+// would not.
+const (
+	mostNodeRows = 40 // of one group
+	mostPodRows  = 8  // on one node
+	mostWaiting  = 30 // rows of waiting pods
+	mostNodes    = 1500
+	mostPods     = 2500
+	mostMarks    = 1500
+)
+
+// look is how a state is drawn. The colours are legible on white and on black,
+// because a picture does not know where it is shown.
+type look struct{ Class, Fill string }
+
+var looks = map[State]look{
+	Provisioning: {"prov", "#8d74c9"}, Joining: {"join", "#4f86d9"}, InUse: {"use", "#2f8f5b"}, Unneeded: {"idle", "#b98a1d"},
+	Lost: {"lost", "#d2603a"}, Deleting: {"del", "#a8555f"}, Broken: {"bad", "#c4342b"},
+	Waiting: {"wait", "#d98032"}, WithoutRoom: {"stuck", "#d9483b"}, Bound: {"bound", "#5b92e5"}, AtWork: {"live", "#45a878"}, Leaving: {"leave", "#8a8f98"},
+	Going: {"going", "#7c8694"},
+}
+
+// drawing is a timeline laid out. Every thing on it has its place twice: in
+// pixels of the picture as it is first seen, and in milliseconds since Origin,
+// from which the page's script places it anew when a reader zooms.
+type drawing struct {
+	Width, Height, Gutter, Plot int
+	// Script is whether the times are written too.
+	Script bool
+	// Origin and Span are the time axis in milliseconds; Zone is the offset of
+	// the lab's time of day.
+	Origin, Span, Zone int64
+	// From and To are what it shows, without the air at the edges.
+	From, To time.Time
+	Ticks    []tick
+	Lanes    []lane
+	Bars     []bar
+	Lines    []curve
+	Marks    []sign
+	// Elided says what the picture does not show.
+	Elided []string
+
+	m       *Model
+	whys    map[*PodStory]PodWhy
+	nodes   map[*NodeStory]NodeWhy
+	dropped map[string]int
+}
+
+// tick is one of the axis.
+type tick struct {
+	X, LabelX float64
+	Label     string
+}
+
+// lane is a horizontal stripe.
+type lane struct {
+	Y, Height int
+	Odd       bool
+	Name      string
+	Notes     []string
+	// Top and Bottom of a chart's scale, empty without a chart.
+	Top, Bottom   string
+	TopY, BottomY int
+	Chart         bool
+	ChartLine     int
+}
+
+// bar is one or several spans in a row, of one object.
+type bar struct {
+	Name, Title, Label string
+	Y, Height          int
+	Parts              []barPart
+	LabelX             float64
+	A, B               int64
+	Class              string
+}
+
+// barPart is one span of a bar.
+type barPart struct {
+	look
+	X, Width float64
+	A, B     int64
+}
+
+// curve is a line of levels.
+type curve struct {
+	Class, Stroke, Fill, Dash string
+	D                         string // as the picture has it
+	Points                    string // ms:y, separated by spaces
+	Area                      int    // the y that an area closes at, 0 for a line
+}
+
+// sign marks a moment, and if it lasted a line until its end.
+type sign struct {
+	Class, Fill, Title string
+	Shape              string // up, down, dot, problem, restart or step
+	X, Tail            float64
+	A, B               int64
+	Y                  int
+	Height             int // of a restart or step
+}
+
+// draw lays a model out; from, if set, is where the axis begins.
+func draw(m *Model, from time.Time, script bool) *drawing {
+	start, end := m.From, m.To
+	if from.IsZero() {
+		from = m.axisStart()
+	}
+	if from.Before(end) && from.After(start) {
+		start = from
+	}
+	if end.Sub(start) < 10*time.Second {
+		end = start.Add(10 * time.Second)
+	}
+	shown := start
+	// Air on both sides, so that nothing at the edge is half a sign.
+	air := end.Sub(start) / 60
+	start, end = start.Add(-air), end.Add(air)
+	_, zone := start.Local().Zone()
+	d := &drawing{
+		From: shown, To: m.To,
+		Width: pictureWidth, Gutter: gutter, Plot: pictureWidth - gutter, Script: script,
+		Origin: start.UnixMilli(), Span: end.UnixMilli() - start.UnixMilli(), Zone: int64(zone) * 1000,
+		m: m, whys: map[*PodStory]PodWhy{}, nodes: map[*NodeStory]NodeWhy{}, dropped: map[string]int{},
+	}
+	for _, w := range m.PodWhys() {
+		d.whys[w.Pod] = w
+	}
+	for _, w := range m.NodeWhys() {
+		d.nodes[w.Node] = w
+	}
+	d.ticks()
+	y := axisHeight
+	y = d.scenarios(y)
+	y = d.autoscaler(y)
+	y = d.waiting(y)
+	short, shortPods := d.tooShort()
+	for _, g := range m.Groups {
+		y = d.group(g, y, short, shortPods)
+	}
+	d.Height = y + 4
+	for i := range d.Lanes {
+		d.Lanes[i].Odd = i%2 == 1
+	}
+	for _, g := range m.Gaps {
+		a, b := d.ms(g.From), d.ms(g.To)
+		if b <= 0 {
+			continue
+		}
+		d.Bars = slices.Insert(d.Bars, 0, bar{
+			Title: fmt.Sprintf("%s\n%s – %s (%s)", g.Text, clock(g.From), clock(g.To), took(g.Took())), Y: axisHeight, Height: d.Height - axisHeight,
+			Parts: []barPart{d.part(look{"gap", "#8a8f98"}, a, b)}, A: a, B: b, Class: "gap",
+		})
+	}
+	d.thinMarks()
+	d.elide()
+	return d
+}
+
+// axisStart leaves out what is long before anybody recorded: a control plane
+// may be days old.
+func (m *Model) axisStart() time.Time {
+	if !m.since.IsZero() {
+		return m.since.Add(-time.Minute)
+	}
+	return m.From
+}
+
+func (d *drawing) ms(t time.Time) int64 { return t.UnixMilli() - d.Origin }
+
+// x is where a time is in the picture, a tenth of a pixel precise.
+func (d *drawing) x(ms int64) float64 {
+	return math.Round(float64(ms)/float64(d.Span)*float64(d.Plot)*10) / 10
+}
+
+func (d *drawing) part(l look, a, b int64) barPart {
+	x := d.x(a)
+	return barPart{look: l, X: x, Width: math.Max(math.Round((d.x(b)-x)*10)/10, 1), A: a, B: b}
+}
+
+// tickSteps are the distances between ticks that a person can read.
+var tickSteps = []time.Duration{
+	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour, 48 * time.Hour, 7 * 24 * time.Hour,
+}
+
+func (d *drawing) ticks() {
+	step := tickSteps[len(tickSteps)-1].Milliseconds()
+	for _, s := range tickSteps {
+		if d.Span/s.Milliseconds() <= int64(d.Plot/90) {
+			step = s.Milliseconds()
+			break
+		}
+	}
+	layout := "15:04"
+	switch {
+	case step < time.Minute.Milliseconds():
+		layout = time.TimeOnly
+	case d.Span > (20 * time.Hour).Milliseconds():
+		layout = "Jan 2 15:04"
+	}
+	local := d.Origin + d.Zone
+	for at := local + (step-local%step)%step; at <= local+d.Span; at += step {
+		x := d.x(at - local)
+		inside := min(max(x, halfLabel), float64(d.Plot)-halfLabel)
+		d.Ticks = append(d.Ticks, tick{x, inside, time.UnixMilli(at).UTC().Format(layout)})
+	}
+}
+
+func (d *drawing) lane(y, height int, name string, notes ...string) *lane {
+	d.Lanes = append(d.Lanes, lane{Y: y, Height: height, Name: name, Notes: notes})
+	return &d.Lanes[len(d.Lanes)-1]
+}
+
+// scenarios is the band at the top.
+func (d *drawing) scenarios(y int) int {
+	if len(d.m.Scenarios) == 0 {
+		return y
+	}
+	verdicts := map[string]look{Passed: {"passed", "#2f8f5b"}, Failed: {"failed", "#c4342b"}, "": {"going", "#7c8694"}}
+	var packed rows
+	top := y + lanePadding
+	deepest := 0
+	for _, s := range d.m.Scenarios {
+		a, b := d.ms(s.From), d.ms(s.To)
+		row := packed.fit(a, b, d.Span/300)
+		deepest = max(deepest, row)
+		at := top + row*(barHeight+7)
+		verdict := s.Verdict
+		if verdict == "" {
+			verdict = "not over when the record ends"
+		}
+		title := fmt.Sprintf("scenario %s: %s\n%s – %s (%s)\n%s", tidy(s.Name), verdict, clock(s.From), clock(s.To), took(s.Took()), shorten(s.Text, longestHover))
+		d.bar(bar{Name: s.Name, Title: title, Label: tidy(s.Name), Y: at, Height: barHeight + 3, Parts: []barPart{d.part(verdicts[s.Verdict], a, b)}, Class: "scenario"})
+		for _, step := range s.Steps {
+			d.sign(sign{Shape: "step", Class: "step", Fill: "#ffffff", Y: at, Height: barHeight + 3,
+				Title: fmt.Sprintf("%s %s\n%s", clock(step.At), tidy(s.Name), shorten(step.Text, longestHover))}, step.At, step.At)
+		}
+	}
+	height := max((deepest+1)*(barHeight+7)+lanePadding, leastLane)
+	d.lane(y, height, "scenarios", plural(len(d.m.Scenarios), "run"))
+	return y + height
+}
+
+// autoscaler has its processes, and what it said of no group in particular.
+func (d *drawing) autoscaler(y int) int {
+	if len(d.m.Runs) == 0 {
+		return y
+	}
+	top := y + lanePadding
+	for i, r := range d.m.Runs {
+		what := "the autoscaler ran"
+		if i > 0 {
+			what = "the autoscaler ran again"
+		}
+		d.bar(bar{
+			Name: "autoscaler", Title: fmt.Sprintf("%s\n%s – %s (%s)\n%s", what, clock(r.From), clock(r.To), took(r.Took()), shorten(r.Text, longestHover)),
+			Y: top + marksHeight, Height: 6, Parts: []barPart{d.part(look{"run", "#7c8694"}, d.ms(r.From), d.ms(r.To))},
+		})
+		if i > 0 {
+			d.sign(sign{Shape: "restart", Class: "restart", Fill: "#d9483b", Y: top, Height: marksHeight + 10, Title: "restart of the autoscaler\n" + clock(r.From) + " " + shorten(r.Text, longestHover)}, r.From, r.From)
+		}
+	}
+	for _, decision := range d.m.Decisions {
+		if decision.Group == "" {
+			d.decision(decision, top)
+		}
+	}
+	d.sayings(d.m.said(d.m.From, d.m.To, func(f Fact) bool {
+		return drawnSaying(f) && d.m.groupOf(f) == ""
+	}), top, top+marksHeight+10)
+	height := 2*marksHeight + 2*lanePadding + 6
+	note := "no restart"
+	if n := len(d.m.Runs) - 1; n > 0 {
+		note = plural(n, "restart")
+	}
+	d.lane(y, height, "autoscaler", note)
+	return y + height
+}
+
+// drawnSaying reports whether something that was said has a mark.
+func drawnSaying(f Fact) bool {
+	return f.Kind == Autoscaler && (f.What == Refused || f.What == Problem || f.What == Health)
+}
+
+// groupOf is the group that the autoscaler speaks of, or that of the node.
+func (m *Model) groupOf(f Fact) string {
+	_, node, group := speaksOf(f)
+	if n := m.nodeAt(node, f.Time); group == "" && n != nil {
+		return n.Group
+	}
+	return group
+}
+
+// sayings draws problems and health above, refusals below.
+func (d *drawing) sayings(list []Saying, above, below int) {
+	for _, s := range list {
+		mark := sign{Shape: "dot", Class: "refused", Fill: "#d98032", Y: below}
+		switch s.What {
+		case Problem:
+			mark.Shape, mark.Class, mark.Fill, mark.Y = "problem", "problem", "#d9483b", above
+		case Health:
+			mark.Class, mark.Fill, mark.Y = "health", "#4f86d9", above
+		}
+		when := clock(s.First)
+		if s.Until.After(s.First) {
+			when += fmt.Sprintf(" – %s (%s)", clock(s.Until), took(s.Until.Sub(s.First)))
+		}
+		mark.Title = strings.Join(slices.DeleteFunc([]string{when, word(s.What) + " " + tidy(s.Pod), shorten(s.Text, longestHover)}, func(t string) bool { return t == "" }), "\n")
+		d.sign(mark, s.First, s.Until)
+	}
+}
+
+// waiting is the lane of pods without a node.
+func (d *drawing) waiting(y int) int {
+	var packed rows
+	top, deepest, count, left := y+lanePadding, 0, 0, 0
+	for _, p := range d.m.Pods {
+		var parts []barPart
+		for _, s := range p.Spans {
+			if s.State == Waiting || s.State == WithoutRoom {
+				parts = append(parts, d.part(looks[s.State], d.ms(s.From), d.ms(s.To)))
+			}
+		}
+		if len(parts) == 0 {
+			continue
+		}
+		count++
+		row := packed.fit(parts[0].A, parts[len(parts)-1].B, d.Span/int64(d.Plot)*2)
+		if row >= mostWaiting || count > mostPods {
+			left++
+			continue
+		}
+		deepest = max(deepest, row)
+		d.bar(bar{Name: p.Name, Title: d.podTitle(p), Y: top + row*(podHeight+gap), Height: podHeight, Parts: parts, Class: "pod"})
+	}
+	if count == 0 {
+		return y
+	}
+	if left > 0 {
+		d.dropped["waiting pods"] += left
+	}
+	height := max((deepest+1)*(podHeight+gap)+2*lanePadding, leastLane)
+	note := fmt.Sprintf("%s, %d without room", plural(count, "pod"), len(d.whys))
+	d.lane(y, height, "waiting pods", note)
+	return y + height
+}
+
+func (d *drawing) podTitle(p *PodStory) string {
+	text := "pod " + tidy(p.Name)
+	if w, ok := d.whys[p]; ok {
+		text += "\n" + w.Verdict()
+	}
+	for _, s := range p.Spans {
+		text += fmt.Sprintf("\n%s – %s %s (%s)", clock(s.From), clock(s.To), s.State, took(s.Took()))
+	}
+	if p.Node != "" {
+		text += "\non " + tidy(p.Node)
+	}
+	return text
+}
+
+// bar adds what is within the axis.
+func (d *drawing) bar(b bar) {
+	if len(b.Parts) == 0 {
+		return
+	}
+	b.A, b.B = b.Parts[0].A, b.Parts[len(b.Parts)-1].B
+	if b.B < 0 {
+		return
+	}
+	if b.Label != "" {
+		from := math.Max(d.x(b.A), 0)
+		room := int((d.x(b.B) - from - 6) / charWidth)
+		b.LabelX = from + 3
+		if !d.Script {
+			b.Label = labelFor(b.Label, room)
+		}
+	}
+	d.Bars = append(d.Bars, b)
+}
+
+// labelFor cuts a label to the room that it has; a stump tells nothing.
+func labelFor(label string, room int) string {
+	if room < 6 && len([]rune(label)) > room {
+		return ""
+	}
+	return cut(label, room)
+}
+
+func (d *drawing) sign(s sign, from, to time.Time) {
+	s.A, s.B = d.ms(from), d.ms(to)
+	if s.B < 0 {
+		return
+	}
+	s.X = d.x(s.A)
+	s.Tail = math.Round((d.x(s.B)-s.X)*10) / 10
+	d.Marks = append(d.Marks, s)
+}
+
+// rows packs spans so that none overlaps another in its row.
+type rows []int64 // the end of each row's last span
+
+// fit takes the first row that is free by a, with air between.
+func (r *rows) fit(a, b, air int64) int {
+	for i, end := range *r {
+		if a >= end+air {
+			(*r)[i] = b
+			return i
+		}
+	}
+	*r = append(*r, b)
+	return len(*r) - 1
+}

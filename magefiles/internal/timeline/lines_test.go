@@ -1,0 +1,54 @@
+package timeline
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLinesAreAligned(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	size := 4
+	tape.add(1, Fact{Kind: Pod, What: Unschedulable, Name: "default/a", Text: "0/1 nodes are available"})
+	tape.add(2, Fact{Kind: Autoscaler, What: ScaleUp, Group: "md-1", N: &size, Text: "1->4"})
+	tape.add(3, Fact{Kind: Autoscaler, What: Problem, Text: "no\nanswer"})
+	tape.add(4, Fact{Kind: Pod, What: Scheduled, Name: "default/a", Node: "node-1"})
+	tape.add(5, Fact{Kind: Group, What: Limits, Name: "md-1"})
+	tape.add(6, Fact{Kind: Autoscaler, What: ScaleDown, Node: "node-1", Text: "removing"})
+	tape.add(7, Fact{Kind: Lab, What: Failed, Name: "scenario", Text: "want 1"})
+	var out strings.Builder
+	if err := Lines(&out, tape.facts, LineOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := `22:00:01 · pod        default/a unschedulable 0/1 nodes are available
+22:00:02 ▲ autoscaler md-1      scale-up      4 1->4
+22:00:03 ! autoscaler           problem       no answer
+22:00:04   pod        default/a scheduled     on node-1
+22:00:05   group      md-1      limits        none
+22:00:06 ▼ autoscaler node-1    scale-down    removing
+22:00:07 ✗ lab        scenario  failed        want 1
+`
+	if out.String() != want {
+		t.Errorf("wrote\n%swant\n%s", out.String(), want)
+	}
+	out.Reset()
+	if err := Lines(&out, tape.facts[1:2], LineOptions{Color: true, Width: 30, NameWidth: 6}); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); got != "\x1b[1;32m22:00:02 ▲ autoscaler md-1   …\x1b[0m\n" {
+		t.Errorf("in colour, of 30 columns: %q", got)
+	}
+}
+
+func TestTook(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1250 * time.Millisecond: "1.2s", 59 * time.Second: "59s", 61 * time.Second: "1m01s", -3 * time.Second: "-3s",
+		2*time.Hour + 5*time.Minute: "2h05m", 75 * time.Hour: "3d03h",
+	} {
+		if got := took(d); got != want {
+			t.Errorf("took(%v) = %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package timeline
+
+import (
+	"regexp"
+	"time"
+)
+
+// object is what the record says of an object that is there.
+type object struct {
+	kind                   Kind
+	name, uid, group, node string
+	// aspects has the last fact of each.
+	aspects map[string]Fact
+}
+
+// there reports whether the object, when it was last heard of, was there. Of
+// the pod of an autoscaler it is whether it ran.
+func (o *object) there() bool {
+	if o.kind == Autoscaler {
+		return o.aspects["process"].What == Started
+	}
+	_, there := o.aspects["there"]
+	return there
+}
+
+// memory is what the record says of all objects that are there: what a
+// recorder that starts knows, and what it compares objects with.
+type memory map[string]*object
+
+// key tells objects apart. The autoscaler's health is of a group or, without
+// one, of all of them.
+func key(f Fact) string {
+	if f.What == Health {
+		return string(f.Kind) + "/health/" + f.Group
+	}
+	return string(f.Kind) + "/" + f.UID
+}
+
+// aspect is what a fact tells of its object; the next one of the same aspect
+// takes its place. It is empty for what is no state: decisions and their
+// reasons, and that an object is gone.
+func aspect(f Fact) string {
+	switch f.What {
+	case Created, Joined:
+		return "there"
+	case Unschedulable, Scheduled:
+		return "place"
+	case Running, Ended, Phase:
+		return "phase"
+	case Tainted, Untainted:
+		return "taint " + f.Text
+	case Ready, NotReady, ReadyCount:
+		return "ready"
+	case Cordoned, Uncordoned:
+		return "cordon"
+	case Paused, Resumed:
+		return "paused"
+	case Started, Stopped:
+		if f.UID != "" { // the log has none
+			return "process"
+		}
+	case Evicted, Sized, Limits, Marked, Health:
+		return f.What
+	}
+	return ""
+}
+
+// quiet is what goes without saying of an object that is new.
+func quiet(f Fact) bool {
+	switch f.What {
+	case Uncordoned, Untainted, Resumed:
+		return true
+	case Limits:
+		return f.Text == ""
+	}
+	return false
+}
+
+// counts are numbers in messages of the scheduler and of kubelets.
+var counts = regexp.MustCompile(`\d+(/\d+)?`)
+
+// same reports whether b, of the same aspect, says no more than a did.
+func same(a, b Fact) bool {
+	if a.What != b.What || b.Node != "" && a.Node != b.Node {
+		return false
+	}
+	if a.N != nil && b.N != nil && *a.N != *b.N {
+		return false
+	}
+	switch b.What {
+	case Unschedulable, NotReady:
+		return counts.ReplaceAllString(a.Text, "0") == counts.ReplaceAllString(b.Text, "0")
+	case Phase, Limits, Health:
+		return a.Text == b.Text
+	}
+	return true
+}
+
+// add takes in a fact of the record.
+func (m memory) add(f Fact) {
+	if f.What == Gone {
+		delete(m, key(f))
+		return
+	}
+	what := aspect(f)
+	if what == "" || f.UID == "" && f.What != Health {
+		return
+	}
+	o := m[key(f)]
+	if o == nil && f.What == Evicted {
+		return // it is gone already
+	}
+	if o == nil {
+		o = &object{kind: f.Kind, name: f.Name, uid: f.UID, aspects: map[string]Fact{}}
+		m[key(f)] = o
+	}
+	if f.Group != "" {
+		o.group = f.Group
+	}
+	if f.Node != "" {
+		o.node = f.Node
+	}
+	o.aspects[what] = f
+}
+
+// news returns those of the facts of an object, as it is now, that the record
+// does not have. A fact of an aspect is never earlier than the one before it,
+// though objects' own times are cut off to whole seconds. One that only says
+// more about the same is of now.
+func (m memory) news(now time.Time, facts []Fact) []Fact {
+	var news []Fact
+	for _, f := range facts {
+		var before Fact
+		known := false
+		if o := m[key(f)]; o != nil {
+			before, known = o.aspects[aspect(f)]
+		}
+		switch {
+		case !known && quiet(f), known && same(before, f):
+			continue
+		case known && before.What == f.What && !f.Time.After(before.Time):
+			f.Time = now
+		case known && f.Time.Before(before.Time):
+			f.Time = before.Time
+		}
+		news = append(news, f)
+	}
+	return news
+}

@@ -1,0 +1,242 @@
+package timeline
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestModelOfTwentyMinutes(t *testing.T) {
+	t.Parallel()
+	m := NewModel(twentyMinutes())
+	var groups []string
+	for _, g := range m.Groups {
+		groups = append(groups, g.Title())
+	}
+	if want := []string{"work-big-memory", "work-cluster-md-0", "work-md-1", "work-zero", ControlPlane}; !slices.Equal(groups, want) {
+		t.Errorf("groups %q, want %q", groups, want)
+	}
+	if len(m.Runs) != 2 || m.Runs[0].Took() != 358*time.Second || !m.Runs[1].Open {
+		t.Errorf("the autoscaler's runs are %+v", m.Runs)
+	}
+	if len(m.Gaps) != 2 || m.Gaps[1].To.Sub(m.since) != 680*time.Second || m.Gaps[1].Took() < 90*time.Second {
+		t.Errorf("gaps %+v, want the time before the record and the two minutes before 680s", m.Gaps)
+	}
+	if len(m.Scenarios) != 2 || m.Scenarios[0].Verdict != Passed || m.Scenarios[1].Verdict != Failed || len(m.Scenarios[1].Steps) != 3 {
+		t.Errorf("scenarios %+v", m.Scenarios)
+	}
+	up, down, removed := 0, 0, 0
+	for _, d := range m.Decisions {
+		if d.Up {
+			up++
+			if d.N < 0 || len(d.Pods) == 0 {
+				t.Errorf("a decision without its size or pods: %+v", d)
+			}
+			continue
+		}
+		down++
+		removed += len(d.Nodes)
+	}
+	if up != 6 || down != 3 || removed != 6 {
+		t.Errorf("%d decisions up and %d down, of %d nodes", up, down, removed)
+	}
+	waiting := 0
+	for _, p := range m.Pods {
+		if p.waits() {
+			waiting++
+		}
+	}
+	if waiting != 2 {
+		t.Errorf("%d pods still wait, want 2", waiting)
+	}
+}
+
+// TestEveryObjectHasAStory holds of any record, in any order, with any part of
+// it missing: no fact is lost, and times are in order.
+func TestEveryObjectHasAStory(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	whole := twentyMinutes()
+	for round := range 60 {
+		facts := slices.Clone(whole)
+		if round > 0 {
+			part := rng.Float64()
+			facts = slices.DeleteFunc(facts, func(Fact) bool { return rng.Float64() < part })
+			facts = append(facts, facts[:len(facts)/3]...)
+			rng.Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
+		}
+		m := NewModel(facts)
+		for _, f := range facts {
+			if !has(m, f) {
+				t.Fatalf("round %d: no story of %+v", round, f)
+			}
+		}
+		for _, n := range m.Nodes {
+			inOrder(t, n.Name(), n.Spans, m.From, m.To)
+		}
+		for _, p := range m.Pods {
+			inOrder(t, p.Name, p.Spans, m.From, m.To)
+		}
+		for i := 1; i < len(m.Facts); i++ {
+			if m.Facts[i].Time.Before(m.Facts[i-1].Time) {
+				t.Fatalf("round %d: facts are out of order", round)
+			}
+		}
+		for _, g := range m.Groups {
+			for _, levels := range [][]Level{g.Wanted, g.Ready} {
+				for i := 1; i < len(levels); i++ {
+					if levels[i].N == levels[i-1].N || levels[i].At.Before(levels[i-1].At) {
+						t.Fatalf("round %d: %s has the levels %+v", round, g.Title(), levels)
+					}
+				}
+			}
+		}
+	}
+}
+
+func has(m *Model, f Fact) bool {
+	switch f.Kind {
+	case Pod:
+		return len(m.namedPods(f.Name)) > 0
+	case Machine, Node:
+		return len(m.namedNodes(f.Name)) > 0
+	case Group:
+		return slices.ContainsFunc(m.Groups, func(g *GroupStory) bool { return g.Name == f.Name }) ||
+			slices.ContainsFunc(m.Pauses, func(s Span) bool { return s.Text == f.Name })
+	case Autoscaler:
+		pod, node, group := speaksOf(f)
+		return (pod == "" || len(m.namedPods(pod)) > 0) && (node == "" || len(m.namedNodes(node)) > 0) &&
+			(group == "" || slices.ContainsFunc(m.Groups, func(g *GroupStory) bool { return g.Name == group }))
+	}
+	return slices.ContainsFunc(m.Facts, func(known Fact) bool { return known.What == f.What && known.Time.Equal(f.Time) })
+}
+
+// inOrder fails if spans have a hole, overlap, or are outside of the record.
+func inOrder(t *testing.T, name string, spans []Span, from, to time.Time) {
+	t.Helper()
+	if len(spans) == 0 {
+		t.Fatalf("%s has no beginning", name)
+	}
+	for i, s := range spans {
+		if s.To.Before(s.From) || s.From.Before(from) || s.To.After(to) || s.State == "" {
+			t.Fatalf("%s has the span %+v in a record from %v to %v", name, s, from, to)
+		}
+		if i > 0 && (!s.From.Equal(spans[i-1].To) || s.State == spans[i-1].State) {
+			t.Fatalf("%s: %+v follows %+v", name, s, spans[i-1])
+		}
+		if s.Open && i < len(spans)-1 {
+			t.Fatalf("%s: %+v goes on and is not the last", name, s)
+		}
+	}
+}
+
+func TestNamesThatComeAgain(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	for i, uid := range []string{"a", "b"} {
+		at := float64(i * 100)
+		tape.add(at, Fact{Kind: Pod, What: Created, Name: "default/db-0", UID: uid})
+		tape.add(at+1, Fact{Kind: Pod, What: Scheduled, Name: "default/db-0", UID: uid, Node: "node-1"})
+		tape.add(at+100, Fact{Kind: Pod, What: Gone, Name: "default/db-0", UID: uid})
+		tape.add(at, Fact{Kind: Machine, What: Created, Name: "m", UID: "m" + uid, Group: "g"})
+		tape.add(at+10, Fact{Kind: Node, What: Joined, Name: "m", UID: "n" + uid})
+		tape.add(at+90, Fact{Kind: Node, What: Gone, Name: "m", UID: "n" + uid})
+		tape.add(at+95, Fact{Kind: Machine, What: Gone, Name: "m", UID: "m" + uid})
+	}
+	m := NewModel(tape.record())
+	if pods := m.namedPods("db-0"); len(pods) != 2 || pods[0].Ended().IsZero() || pods[1].Began().Sub(pods[0].Ended()) != 0 {
+		t.Errorf("the pods of one name are %+v", pods)
+	}
+	nodes := m.namedNodes("m")
+	if len(nodes) != 2 {
+		t.Fatalf("%d stories of two machines that had one name after the other", len(nodes))
+	}
+	for i, n := range nodes {
+		if n.Created.Sub(tape.at(float64(i*100))) != 0 || n.Joined.Sub(n.Created) != 10*time.Second || n.Gone.Sub(n.Created) != 95*time.Second || n.Group != "g" {
+			t.Errorf("machine %d: %+v", i, n)
+		}
+	}
+}
+
+func TestANodeBeforeItsMachine(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	tape.add(0, Fact{Kind: Node, What: Ready, Name: "node-x", UID: "n"})
+	tape.add(5, Fact{Kind: Machine, What: Phase, Text: "Running", Name: "machine-x", Node: "node-x", UID: "m", Group: "g"})
+	tape.add(9, Fact{Kind: Machine, What: Phase, Text: "Deleting", Name: "machine-x", UID: "m"})
+	m := NewModel(tape.record())
+	if len(m.Nodes) != 1 || m.Nodes[0].Machine != "machine-x" || m.Nodes[0].Group != "g" || m.Nodes[0].Spans[len(m.Nodes[0].Spans)-1].State != Deleting {
+		t.Errorf("stories %+v", m.Nodes)
+	}
+}
+
+func TestAMachineWhoseNodeHasAnotherName(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	tape.add(0, Fact{Kind: Machine, What: Created, Name: "machine-x", UID: "m", Group: "g"})
+	tape.add(20, Fact{Kind: Node, What: Joined, Name: "node-x", UID: "n"})
+	tape.add(21, Fact{Kind: Machine, What: Phase, Text: "Running", Name: "machine-x", UID: "m", Node: "node-x"})
+	tape.add(30, Fact{Kind: Node, What: Ready, Name: "node-x", UID: "n"})
+	m := NewModel(tape.record())
+	if len(m.Nodes) != 1 || m.Nodes[0].Name() != "node-x" || m.Nodes[0].Ready.Sub(m.Nodes[0].Created) != 30*time.Second {
+		t.Errorf("stories %+v", m.Nodes)
+	}
+}
+
+func TestPausesOfTheCluster(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	tape.group("md", 0, 3, 1)
+	tape.add(10, Fact{Kind: Group, What: Paused, Name: "work-cluster"})
+	tape.add(20, Fact{Kind: Group, What: Resumed, Name: "work-cluster"})
+	tape.add(30, Fact{Kind: Group, What: Paused, Name: "md"})
+	m := NewModel(tape.record())
+	if len(m.Pauses) != 1 || m.Pauses[0].Took() != 10*time.Second || len(m.Groups) != 1 || len(m.Groups[0].Pauses) != 1 || !m.Groups[0].Pauses[0].Open {
+		t.Errorf("pauses of the cluster %+v, groups %+v", m.Pauses, m.Groups)
+	}
+}
+
+func TestSayingsAreToldOnce(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	kept := func(at float64, text string) {
+		tape.add(at, Fact{Kind: Autoscaler, What: Kept, Node: "n", Text: text, Source: Log})
+	}
+	kept(0, "was unneeded for 10s")
+	kept(10, "was unneeded for 20s")
+	kept(20, "was unneeded for 30s")
+	kept(60, "memory requested (55% of allocatable) is above")
+	tape.add(70, Fact{Kind: Autoscaler, What: ScaleUp, Group: "g", Text: "plan"})
+	kept(80, "memory requested (56% of allocatable) is above")
+	tape.add(900, Fact{Kind: Lab, What: Recording})
+	m := NewModel(tape.record())
+	w := m.nodeWhy(m.Nodes[0])
+	if len(w.Kept) != 2 {
+		t.Fatalf("kept for %+v", w.Kept)
+	}
+	first, second := w.Kept[0], w.Kept[1]
+	if first.Count != 3 || !first.Until.Equal(tape.at(60)) || first.Text != "was unneeded for 30s" {
+		t.Errorf("the first reason is %+v, want one until the second", first)
+	}
+	if second.Count != 2 || !second.Until.Equal(tape.at(900)) {
+		t.Errorf("the second reason is %+v, want it said again after the decision and to hold to the end", second)
+	}
+}
+
+func TestWhatADecisionComesToIsNoDecision(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	size := 3
+	tape.add(0, Fact{Kind: Autoscaler, What: ScaleUp, Group: "g", N: &size, Text: "Final scale-up plan"})
+	tape.add(40, Fact{Kind: Autoscaler, What: ScaleUp, Group: "g", Text: "Scale up in group g finished successfully"})
+	tape.add(55, Fact{Kind: Autoscaler, What: ScaleUp, Group: "g", Text: "another plan"})
+	tape.add(70, Fact{Kind: Autoscaler, What: ScaleDown, Node: "n", Text: "Scale-down: removing node n"})
+	tape.add(300, Fact{Kind: Autoscaler, What: ScaleDown, Node: "n", Text: "All pods removed from n"})
+	m := NewModel(tape.record())
+	if len(m.Decisions) != 3 || len(m.Decisions[0].Texts) != 2 || len(m.Decisions[2].Texts) != 2 {
+		for _, d := range m.Decisions {
+			t.Errorf("decision %+v", *d)
+		}
+	}
+}

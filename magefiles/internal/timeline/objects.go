@@ -1,0 +1,311 @@
+package timeline
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/kube"
+)
+
+// Kinds of objects that are followed.
+var (
+	podKind        = schema.GroupKind{Kind: "Pod"}
+	nodeKind       = schema.GroupKind{Kind: "Node"}
+	eventKind      = schema.GroupKind{Kind: "Event"}
+	configMapKind  = schema.GroupKind{Kind: "ConfigMap"}
+	machineKind    = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Machine"}
+	deploymentKind = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachineDeployment"}
+	clusterKind    = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"}
+)
+
+// parsed reads a time of an object; the zero time if there is none.
+func parsed(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// firstOf is the first of the times that is one.
+func firstOf(times ...time.Time) time.Time {
+	for _, t := range times {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// condition is one of an object's status.
+type condition struct {
+	status, reason, message string
+	since                   time.Time
+}
+
+// conditionOf returns the object's condition of that type; an empty one if it
+// has none.
+func conditionOf(o *unstructured.Unstructured, kind string) condition {
+	all, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	for _, c := range all {
+		m, _ := c.(map[string]any)
+		if m["type"] != kind {
+			continue
+		}
+		text := func(field string) string { s, _ := m[field].(string); return s }
+		return condition{text("status"), text("reason"), text("message"), parsed(text("lastTransitionTime"))}
+	}
+	return condition{}
+}
+
+// sentence joins a reason and a message as far as there are any.
+func sentence(reason, message string) string {
+	if reason == "" || message == "" {
+		return reason + message
+	}
+	return reason + ": " + message
+}
+
+// about begins every fact of an object.
+func about(kind Kind, o *unstructured.Unstructured, group string) Fact {
+	name := o.GetName()
+	if kind == Pod {
+		name = o.GetNamespace() + "/" + name
+	}
+	return Fact{Kind: kind, Name: name, UID: string(o.GetUID()), Group: group, Source: Watch}
+}
+
+// is completes a fact.
+func (f Fact) is(what string, at time.Time, text string) Fact {
+	f.What, f.Time, f.Text = what, at, text
+	return f
+}
+
+// houses are namespaces of what makes up a cluster, other than those that end
+// in -system.
+var houses = map[string]bool{
+	"kube-public": true, "kube-node-lease": true, "cert-manager": true, "local-path-storage": true,
+}
+
+// house reports whether a namespace is of what makes up the cluster.
+func house(namespace string) bool {
+	return strings.HasSuffix(namespace, "-system") || houses[namespace]
+}
+
+// isWorkload reports whether a pod is one that a user made, or a scenario:
+// none of the cluster's own, of a provider, of a DaemonSet or of a node.
+func isWorkload(pod *unstructured.Unstructured) bool {
+	_, provider := pod.GetLabels()["cluster.x-k8s.io/provider"]
+	_, mirror := pod.GetAnnotations()["kubernetes.io/config.mirror"]
+	for _, owner := range pod.GetOwnerReferences() {
+		if owner.Kind == "DaemonSet" || owner.Kind == "Node" {
+			return false
+		}
+	}
+	return !house(pod.GetNamespace()) && !provider && !mirror
+}
+
+// podFacts are what a pod tells now; group is of the node that it is on.
+func podFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact {
+	f := about(Pod, o, group)
+	created := f
+	created.Group = "" // it is not of a group by birth
+	facts := []Fact{created.is(Created, firstOf(o.GetCreationTimestamp().Time, now), "")}
+
+	placed := conditionOf(o, "PodScheduled")
+	node := kube.Field(o, "spec", "nodeName")
+	started := parsed(kube.Field(o, "status", "startTime"))
+	if node != "" {
+		f.Node = node
+		facts = append(facts, f.is(Scheduled, firstOf(placed.since, started, now), ""))
+	} else if placed.status == "False" {
+		facts = append(facts, f.is(Unschedulable, firstOf(placed.since, now), placed.message))
+	}
+	begun, ended := containerTimes(o)
+	switch phase := kube.Field(o, "status", "phase"); phase {
+	case "Running":
+		facts = append(facts, f.is(Running, firstOf(begun, now), ""))
+	case "Succeeded", "Failed":
+		facts = append(facts, f.is(Ended, firstOf(ended, now), sentence(phase, kube.Field(o, "status", "reason"))))
+	}
+	if c := conditionOf(o, "DisruptionTarget"); c.status == "True" {
+		facts = append(facts, f.is(Evicted, firstOf(c.since, now), sentence(c.reason, c.message)))
+	}
+	return facts
+}
+
+// containerTimes are when the last of a pod's containers began, and ended.
+func containerTimes(pod *unstructured.Unstructured) (begun, ended time.Time) {
+	all, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
+	for _, c := range all {
+		m, _ := c.(map[string]any)
+		for _, t := range []struct {
+			latest *time.Time
+			path   []string
+		}{
+			{&begun, []string{"state", "running", "startedAt"}},
+			{&ended, []string{"state", "terminated", "finishedAt"}},
+		} {
+			text, _, _ := unstructured.NestedString(m, t.path...)
+			if at := parsed(text); at.After(*t.latest) {
+				*t.latest = at
+			}
+		}
+	}
+	return begun, ended
+}
+
+// autoscalerTaints are those that the autoscaler gives to nodes. Their value is
+// when it did, in seconds since 1970.
+var autoscalerTaints = []string{"DeletionCandidateOfClusterAutoscaler", "ToBeDeletedByClusterAutoscaler"}
+
+// nodeFacts are what a node tells now.
+func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact {
+	f := about(Node, o, group)
+	facts := []Fact{f.is(Joined, firstOf(o.GetCreationTimestamp().Time, now), "")}
+	switch c := conditionOf(o, "Ready"); c.status {
+	case "True":
+		facts = append(facts, f.is(Ready, firstOf(c.since, now), ""))
+	case "False", "Unknown":
+		facts = append(facts, f.is(NotReady, firstOf(c.since, now), sentence(c.reason, c.message)))
+	}
+	taints := map[string]map[string]any{}
+	all, _, _ := unstructured.NestedSlice(o.Object, "spec", "taints")
+	for _, t := range all {
+		m, _ := t.(map[string]any)
+		if name, ok := m["key"].(string); ok {
+			taints[name] = m
+		}
+	}
+	cordoned := Uncordoned
+	var since time.Time
+	if kube.Field(o, "spec", "unschedulable") == "true" {
+		cordoned = Cordoned
+		added, _ := taints["node.kubernetes.io/unschedulable"]["timeAdded"].(string)
+		since = parsed(added)
+	}
+	facts = append(facts, f.is(cordoned, firstOf(since, now), ""))
+	for _, name := range autoscalerTaints {
+		taint, there := taints[name]
+		if !there {
+			facts = append(facts, f.is(Untainted, now, name))
+			continue
+		}
+		since = time.Time{}
+		value, _ := taint["value"].(string)
+		if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+			since = time.Unix(seconds, 0)
+		}
+		facts = append(facts, f.is(Tainted, firstOf(since, now), name))
+	}
+	return facts
+}
+
+// machineFacts are what a Machine tells now.
+func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact {
+	f := about(Machine, o, group)
+	facts := []Fact{f.is(Created, firstOf(o.GetCreationTimestamp().Time, now), "")}
+	f.Node = kube.Field(o, "status", "nodeRef", "name")
+	if phase := kube.Field(o, "status", "phase"); phase != "" {
+		since := parsed(kube.Field(o, "status", "lastUpdated"))
+		if deleted := o.GetDeletionTimestamp(); deleted != nil && phase == "Deleting" {
+			since = deleted.Time
+		}
+		facts = append(facts, f.is(Phase, firstOf(since, now), phase))
+	}
+	for name, value := range o.GetAnnotations() {
+		// The prefix is Cluster API's or, long ago, the cluster's.
+		if strings.HasPrefix(name, "cluster.") && strings.HasSuffix(name, "/delete-machine") {
+			facts = append(facts, f.is(Marked, firstOf(goTime(value), now), ""))
+		}
+	}
+	return facts
+}
+
+// goTime reads a time as Go writes it; the zero time if it is none.
+func goTime(text string) time.Time {
+	text, _, _ = strings.Cut(text, " m=")
+	t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// deploymentFacts are what a MachineDeployment tells now.
+func deploymentFacts(o *unstructured.Unstructured, now time.Time) []Fact {
+	f := about(Group, o, o.GetName())
+	facts := []Fact{f.is(Created, firstOf(o.GetCreationTimestamp().Time, now), "")}
+	if n, ok := number(o, "spec", "replicas"); ok {
+		size := f.is(Sized, firstOf(changedAt(o, "spec", "replicas"), now), "")
+		size.N = &n
+		facts = append(facts, size)
+	}
+	n, _ := number(o, "status", "readyReplicas") // it is left out while it is 0
+	ready := f.is(ReadyCount, now, "")
+	ready.N = &n
+	facts = append(facts, ready, f.is(Limits, now, limits(o)))
+	_, annotated := o.GetAnnotations()[pausedAnnotation]
+	return append(facts, f.is(pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, ""))
+}
+
+// clusterFacts are what the Cluster tells now: whether it is paused, and with
+// it every group.
+func clusterFacts(o *unstructured.Unstructured, now time.Time) []Fact {
+	_, annotated := o.GetAnnotations()[pausedAnnotation]
+	return []Fact{about(Group, o, "").is(pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, "")}
+}
+
+const pausedAnnotation = "cluster.x-k8s.io/paused"
+
+func pausedIf(paused bool) string {
+	if paused {
+		return Paused
+	}
+	return Resumed
+}
+
+// limits are the least and the most nodes that the autoscaler may give a
+// group, with either prefix of the annotations; empty if it is no node group.
+func limits(o *unstructured.Unstructured) string {
+	for _, prefix := range []string{"cluster.x-k8s.io", "cluster.k8s.io"} {
+		size := func(which string) string {
+			return o.GetAnnotations()[prefix+"/cluster-api-autoscaler-node-group-"+which+"-size"]
+		}
+		if size("min") != "" && size("max") != "" {
+			return size("min") + " " + size("max")
+		}
+	}
+	return ""
+}
+
+func number(o *unstructured.Unstructured, path ...string) (int, bool) {
+	n, err := strconv.Atoi(kube.Field(o, path...))
+	return n, err == nil
+}
+
+// changedAt is when one of those who manage the field at path changed
+// something of theirs last; the zero time if nobody knows.
+func changedAt(o *unstructured.Unstructured, path ...string) time.Time {
+	var latest time.Time
+	all, _, _ := unstructured.NestedSlice(o.Object, "metadata", "managedFields")
+	for _, entry := range all {
+		m, _ := entry.(map[string]any)
+		fields := []string{"fieldsV1"}
+		for _, p := range path {
+			fields = append(fields, "f:"+p)
+		}
+		if _, found, err := unstructured.NestedFieldNoCopy(m, fields...); err != nil || !found {
+			continue
+		}
+		text, _ := m["time"].(string)
+		if at := parsed(text); at.After(latest) {
+			latest = at
+		}
+	}
+	return latest
+}

@@ -1,0 +1,176 @@
+package timeline
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/autoscaler"
+)
+
+// line is one kind of line of the autoscaler's log. The pattern's groups named
+// pod, node, group, n and text become the fact's; without text, the whole
+// message is its text.
+type line struct {
+	what    string
+	pattern *regexp.Regexp
+}
+
+func tells(what, pattern string) line { return line{what, regexp.MustCompile(pattern)} }
+
+// lines are those that tell something of a pod, a node or a group, or why
+// nothing is done, as releases 1.26 to 1.36.1 print them: core, clusterstate,
+// estimator, expander, processors, simulator and cloudprovider/clusterapi. The
+// first that matches counts.
+var lines = []line{
+	// Events reach the recorder from the API server.
+	tells("", `^Event\(`),
+	tells("", `^Skipping event processing`),
+	tells("", `^Skipping node \S+ with deletion candidate taint`),
+
+	// Decisions to grow.
+	tells(ScaleUp, `^Scale-up: setting group (?P<group>\S+) size to (?P<n>\d+)$`),
+	tells(ScaleUp, `^(?:Final scale-up plan|ScaleUpToNodeGroupMinSize: final scale-up plan): \[\{(?P<group>\S+) \d+->(?P<n>\d+) \(max: \d+\)\}\]$`),
+	tells(ScaleUp, `^(?:Final scale-up plan|ScaleUpToNodeGroupMinSize: final scale-up plan|Initial scale-up succeeded)`),
+	tells(Considered, `^Scale up in group (?P<group>\S+) finished successfully`),
+	tells(Considered, `^Best option to resize: (?P<group>\S+)$`),
+	tells(Considered, `^Estimated \d+ nodes needed in (?P<group>\S+)$`),
+	tells(Considered, `^Expanding Node Group (?P<group>\S+) (?P<text>would waste .*?)\s*$`),
+	tells(Considered, `^priority expander: (?P<group>\S+) (?P<text>chosen .*)$`),
+	tells(Considered, `^Splitting scale-up between `),
+	tells(Considered, `^Pod (?P<pod>\S+) is unschedulable$`),
+	tells(Considered, `^Pod (?P<pod>\S+) (?P<text>can be moved to template-node-for-(?P<group>\S+?))(?:-\d+)?-upcoming-\d+$`),
+	tells(Considered, `^\d+ other pods are also unschedulable`),
+
+	// Why it does not grow.
+	tells(Refused, `^Pod (?P<pod>\S+) can't be scheduled on (?P<group>\S+), predicate checking error: (?:can't schedule pod \S+: )?(?P<text>.*)$`),
+	tells(Refused, `^\d+ other pods similar to \S+ can't be scheduled on (?P<group>\S+)$`),
+	tells(Refused, `^Pod (?P<pod>\S+) is (?P<text>\S+ seconds old, too new to consider unschedulable)`),
+	tells(Refused, `^Pod (?P<pod>\S+) (?P<text>has priority below .*|will be scheduled after low priority pods .*)$`),
+	tells(Refused, `^Skipping node group (?P<group>\S+) - (?P<text>.*)$`),
+	tells(Refused, `^Skipping node group (?P<group>[^\s;]+); (?P<text>.*)$`),
+	tells(Refused, `^Node group (?P<group>\S+) is (?P<text>not ready for scaleup.*)$`),
+	tells(Refused, `^Disabling scale-up for node group (?P<group>\S+) `),
+	tells(Refused, `^(?:No pod can fit to|Some pods can't fit to) (?P<group>[^\s,]+)`),
+	tells(Refused, `^Ignoring node group (?P<group>\S+) when balancing: (?P<text>.*)$`),
+	tells(Refused, `^Group (?P<group>\S+), can't fit pod (?P<pod>[^\s,]+)`),
+	tells(Refused, `^No info about pods passing predicates found for group (?P<group>[^\s,]+)`),
+	tells(Refused, `^discovered a (?P<text>paused) node group: (?P<group>\S+)`),
+	tells(Refused, `^Only \d+ nodes can be added to (?P<group>\S+) due to `),
+	tells(Refused, `^Capping scale-up of (?P<group>\S+) from `),
+	tells(Refused, `^Capping (?:size|scale-up size|binpacking) `),
+	tells(Refused, `^Requested scale-up \(\d+\) exceeds `),
+	tells(Refused, `^Can only (?:add|create) `),
+	tells(Refused, `^(?:No expansion options|Expander filtered out all options|Max total nodes in cluster reached|Not attempting scale-up|Unschedulable pods are very new|Cluster is not ready for autoscaling)`),
+
+	// Decisions to shrink.
+	tells(ScaleDown, `^Scale-down: removing empty node "?(?P<node>[^\s"]+)"?$`),
+	tells(ScaleDown, `^Scale-down: removing node "?(?P<node>[^\s",]+)"?,`),
+	tells(ScaleDown, `^All pods removed from (?P<node>\S+)$`),
+	tells(ScaleDown, `^Marking unregistered node (?P<node>\S+) for removal$`),
+	tells(ScaleDown, `^Removing unregistered node (?P<node>\S+)$`),
+	tells(ScaleDown, `^Removing \d+ unregistered nodes for node group (?P<group>\S+)$`),
+	tells(ScaleDown, `^Deleting \d+ from (?P<group>\S+) node group because of create errors`),
+	tells(ScaleDown, `^Decreasing size of (?P<group>[^\s,]+), expected=`),
+	tells(ScaleDown, `^Starting force deletion of node (?P<node>\S+)$`),
+
+	// Why it does not shrink.
+	tells(Kept, `^[Nn]ode (?P<node>\S+) (?:unremovable: |cannot be removed: |is not suitable for removal(?:: | - ))(?P<text>.*)$`),
+	tells(Kept, `^Node (?P<node>\S+) (?P<text>has active on-completion pods).*$`),
+	tells(Kept, `^Node "(?P<node>[^\s"]+)" is unremovable, (?P<text>became needed again .*?)\. Latency`),
+	tells(Kept, `^Node (?P<node>\S+) (?:will be skipped as it is (?P<text>currently under rollout))$`),
+	tells(Kept, `^Node (?P<node>\S+) (?:has|should not be processed by cluster autoscaler \(|will not scale down, has )(?: ?)(?P<text>no node group config)`),
+	tells(Kept, `^Skipp(?:ing|ed) (?:unready node )?(?P<node>\S+) from delete consideration - (?P<text>.*)$`),
+	tells(Kept, `^Skipping scale down of (?P<node>\S+) in this batch - (?P<text>.*)$`),
+	tells(Kept, `^Skipping scale down on node group (?P<group>\S+) (?P<text>because .*)$`),
+	tells(Kept, `^Skipping scale down for \d+ nodes from node group (?P<group>[^\s,]+), (?P<text>.*)$`),
+	tells(Kept, `^Skipping (?P<node>\S+) - (?P<text>.*)$`),
+	tells(Kept, `^Failed to remove node (?P<node>[^\s:]+): (?P<text>node group min size reached.*)$`),
+	tells(Kept, `^Node group (?P<group>\S+) (?P<text>min size reached, skipping removal of .*)$`),
+	tells(Kept, `^(?P<node>\S+) (?P<text>was unneeded for \S+)$`),
+	tells(Kept, `^Scale down status: .*(?P<text>scaleDownForbidden=true|scaleDownInCooldown=true)`),
+	tells(Considered, `^(?P<node>\S+) (?P<text>is unneeded since .*?)(?: m=\S+)? duration \S+$`),
+	tells(Considered, `^Node (?P<node>\S+) - (?P<text>.* (?:requested is|utilization) .*)$`),
+
+	// The process.
+	tells(Started, `^Cluster Autoscaler (?P<text>\d\S*)$`),
+	tells(Stopped, `^(?P<text>Cleaned up, exiting)`),
+}
+
+// What a problem may name.
+var (
+	anyGroup = regexp.MustCompile(`\b(?:MachineDeployment|MachineSet|MachinePool)/[^/\s]+/[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?`)
+	anyNode  = regexp.MustCompile(`(?:\bnode "|\b(?:for|on|of|from|remove|delete) node |\b(?:docker|kubemark):/{2,4})(?:(?:docker|kubemark):/{2,4})?([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
+)
+
+// maxText bounds what is kept of a message.
+const maxText = 4096
+
+// ParseLog reads one line of the autoscaler's log, without its end. It reports
+// false for a line that tells nothing of a pod, a node, a group, a problem or
+// the autoscaler itself. klog leaves out the year and the time zone: they are
+// those of day, a moment near the line's. A line without a time, such as a
+// panic's, is of day itself. Pods have their namespace where the line names
+// it, as it does since 1.31.
+func ParseLog(text string, day time.Time) (Fact, bool) {
+	e := autoscaler.Parse(strings.TrimRight(text, "\r\n"))
+	f := Fact{Kind: Autoscaler, Source: Log}
+	for _, l := range lines {
+		m := l.pattern.FindStringSubmatch(e.Message)
+		if m == nil {
+			continue
+		}
+		if l.what == "" || e.Time == "" {
+			return Fact{}, false
+		}
+		f.What, f.Time, f.Text = l.what, e.At(day), e.Message
+		for i, name := range l.pattern.SubexpNames() {
+			switch name {
+			case "pod":
+				f.Name = m[i]
+			case "node":
+				f.Node = nodeName(m[i])
+			case "group":
+				f.Group = groupName(m[i])
+			case "n":
+				if n, err := strconv.Atoi(m[i]); err == nil {
+					f.N = &n
+				}
+			case "text":
+				f.Text = m[i]
+			}
+		}
+		f.Text = bounded(f.Text)
+		return f, true
+	}
+	if e.Class != autoscaler.Problem {
+		return Fact{}, false
+	}
+	f.What, f.Time, f.Text = Problem, e.At(day), bounded(e.Message)
+	f.Group = groupName(anyGroup.FindString(e.Message))
+	if m := anyNode.FindStringSubmatch(e.Message); m != nil && m[1] != "group" {
+		f.Node = m[1]
+	}
+	return f, true
+}
+
+// groupName is the name that a node group has in facts. The autoscaler calls
+// it Kind/namespace/name.
+func groupName(id string) string { return id[strings.LastIndex(id, "/")+1:] }
+
+// nodeName is the name of a node that the autoscaler may call by its provider.
+func nodeName(id string) string {
+	if _, rest, found := strings.Cut(id, "://"); found {
+		return groupName(rest)
+	}
+	return id
+}
+
+func bounded(text string) string {
+	text = strings.ToValidUTF8(strings.TrimSpace(text), "?")
+	if len(text) > maxText {
+		return strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return text
+}

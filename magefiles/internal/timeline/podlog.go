@@ -1,0 +1,116 @@
+package timeline
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/kube"
+)
+
+// logAgain is how long to wait before a log that ended is asked for again.
+const logAgain = time.Second
+
+// autoscalerContainers are the names of a pod's containers that may be an
+// autoscaler: the lab's, or any by its image or the pod's name.
+func autoscalerContainers(pod *unstructured.Unstructured) []string {
+	byName := strings.Contains(pod.GetName(), component) || strings.HasPrefix(pod.GetName(), autoscaler.Name)
+	var names []string
+	all, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
+	for _, c := range all {
+		m, _ := c.(map[string]any)
+		name, _ := m["name"].(string)
+		image, _ := m["image"].(string)
+		if name != "" && (byName || strings.Contains(image, component)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// processFacts are what the pod of an autoscaler tells now: whether it runs.
+func processFacts(o *unstructured.Unstructured, containers []string, now time.Time) []Fact {
+	f := about(Autoscaler, o, "")
+	f.Name = o.GetNamespace() + "/" + o.GetName()
+	all, _, _ := unstructured.NestedSlice(o.Object, "status", "containerStatuses")
+	for _, c := range all {
+		m, _ := c.(map[string]any)
+		if name, _ := m["name"].(string); name != containers[0] {
+			continue
+		}
+		text := func(path ...string) string { s, _, _ := unstructured.NestedString(m, path...); return s }
+		running, _, _ := unstructured.NestedMap(m, "state", "running")
+		if running != nil {
+			return []Fact{f.is(Started, firstOf(parsed(text("state", "running", "startedAt")), now), text("image"))}
+		}
+		for _, state := range []string{"state", "lastState"} {
+			if ended, found, _ := unstructured.NestedMap(m, state, "terminated"); found {
+				reason := sentence(text(state, "terminated", "reason"), text(state, "terminated", "message"))
+				return []Fact{f.is(Stopped, firstOf(parsed(fmt.Sprint(ended["finishedAt"])), now), reason)}
+			}
+		}
+	}
+	return nil
+}
+
+// podLog reads the log of a pod's container through the API server until ctx
+// is done or the pod is gone.
+func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string) {
+	id := string(pod.GetUID()) + "/" + container
+	for {
+		r.mu.Lock()
+		since := r.bookmark.Pods[id]
+		r.mu.Unlock()
+		err := r.stream(ctx, c, pod, container, id, since)
+		switch {
+		case ctx.Err() != nil, apierrors.IsNotFound(err):
+			return
+		case err != nil && !apierrors.IsBadRequest(err): // that one has not started yet
+			r.failed(fmt.Errorf("read the log of the pod %s: %w", pod.GetName(), err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(logAgain):
+		}
+	}
+}
+
+// stream reads the log from a moment on until it ends.
+func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container, id string, since time.Time) (err error) {
+	log, err := c.Logs(ctx, pod.GetNamespace(), pod.GetName(), container, since)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	reader := bufio.NewReaderSize(log, 64<<10)
+	for {
+		text, err := reader.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		stamp, message, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
+		at := parsed(stamp)
+		if at.IsZero() || !at.After(since) {
+			continue // it was asked for by the second
+		}
+		// An autoscaler in a container has the time zone of its image.
+		if _, ok := r.logLine(message, at.UTC()); !ok {
+			return errUnrecorded
+		}
+		r.mu.Lock()
+		r.bookmark.Pods[id] = at
+		r.mu.Unlock()
+	}
+}

@@ -1,0 +1,271 @@
+package timeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"caslab/magefiles/internal/kube"
+)
+
+// Options of Record.
+type Options struct {
+	// Workload reaches the cluster that is scaled, Management the one with the
+	// Cluster API objects; it may be the same, and is if it is nil.
+	Workload, Management *kube.Client
+	// Namespace and Cluster are of the Cluster API objects.
+	Namespace, Cluster string
+	// ConfigNamespace has the autoscaler's status ConfigMap.
+	ConfigNamespace string
+	// File is the record.
+	File string
+	// LogFile is the log of an autoscaler on this machine, if there is one. It
+	// begins anew when the autoscaler does; the one before is kept as
+	// LogFile.previous.
+	LogFile string
+	// Trouble, if set, is told of what failed and is tried again.
+	Trouble func(error)
+	// Synced, if set, is called once, when all objects that there are were
+	// looked at; what the log of this machine's autoscaler has by then is read
+	// before Record returns.
+	Synced func()
+}
+
+// Record appends what happens to the record until ctx is done. It knows from
+// the record what was told already, so that it may end and start at any time:
+// what happened meanwhile is told by the objects, the events and the log, with
+// their own times. If another recorder is at work, it returns a *BusyError.
+func Record(ctx context.Context, o Options) (err error) {
+	unlock, err := lock(o.File)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if o.Management == nil {
+		o.Management = o.Workload
+	}
+	r := newRecorder(o)
+	if err := r.remember(); err != nil {
+		return err
+	}
+	r.run(ctx)
+	return r.bookmark.save(r.File, time.Now())
+}
+
+// recorder is a Record at work.
+type recorder struct {
+	Options
+	// all are the followers.
+	all sync.WaitGroup
+
+	// mu guards what follows: followers run side by side.
+	mu      sync.Mutex
+	memory  memory
+	repeats repeats
+	// told has the facts of events and of the log that the record has.
+	told map[string]bool
+	// present are the objects that were seen in this run.
+	present  map[string]bool
+	bookmark bookmark
+	// begun is when the record begins: what events and logs tell of before is
+	// about objects of which nothing else is known.
+	begun time.Time
+	// lastly is when the recorder before this one was last at work; zero if
+	// there was none.
+	lastly   time.Time
+	groups   groups
+	troubles map[string]time.Time
+}
+
+func newRecorder(o Options) *recorder {
+	return &recorder{
+		Options: o, memory: memory{}, groups: newGroups(o.Cluster),
+		told: map[string]bool{}, present: map[string]bool{}, troubles: map[string]time.Time{},
+	}
+}
+
+// remember reads the record back, and says in it that recording begins.
+func (r *recorder) remember() error {
+	facts, err := read(r.File)
+	text := ""
+	if torn := new(TornError); errors.As(err, &torn) {
+		text = fmt.Sprintf("%d lines of the record cannot be read", torn.Lines)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r.begun = time.Now()
+	for _, f := range facts {
+		r.learn(f)
+		if f.Kind == Lab && f.Time.Before(r.begun) {
+			r.begun = f.Time
+		}
+		for _, t := range []time.Time{f.Time, f.Seen} {
+			if t.After(r.lastly) {
+				r.lastly = t
+			}
+		}
+	}
+	if r.bookmark, err = loadBookmark(r.File); err != nil {
+		return err
+	}
+	if r.bookmark.Until.After(r.lastly) {
+		r.lastly = r.bookmark.Until
+	}
+	return Append(r.File, Fact{Time: time.Now(), Kind: Lab, What: Recording, Text: text, Source: Own})
+}
+
+// learn takes in a fact that the record has.
+func (r *recorder) learn(f Fact) {
+	r.memory.add(f)
+	r.groups.add(f)
+	if f.Source == Event || f.Source == Log {
+		r.told[identity(f)] = true
+	}
+	if f.Kind == Autoscaler {
+		r.repeats.hear(f)
+	}
+}
+
+// identity of what an event or a line of the log told.
+func identity(f Fact) string {
+	return strings.Join([]string{f.Time.UTC().Format(time.RFC3339Nano), string(f.Source), f.What, f.Name, f.Node, f.Group, f.Text}, "\x00")
+}
+
+// observe records what is new in an object as it is now. facts is called with
+// r.mu held.
+func (r *recorder) observe(kind Kind, uid string, facts func() []Fact) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.present[key(Fact{Kind: kind, UID: uid})] = true
+	r.append(r.memory.news(time.Now(), facts()))
+}
+
+// said records what an event or a line of the log told, unless the record has
+// it or it repeats itself. It reports false if it could not.
+func (r *recorder) said(f Fact) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.Time.Before(r.begun.Truncate(time.Second)) {
+		return true
+	}
+	if f.Group == "" && f.Node != "" {
+		f.Group = r.groups.nodes[f.Node]
+	}
+	if f.Name != "" && !strings.Contains(f.Name, "/") {
+		f.Name = r.wholeName(f.Name)
+	}
+	if r.told[identity(f)] {
+		return true
+	}
+	if o := r.memory[key(f)]; o != nil && f.What == Evicted && o.aspects[aspect(f)].What == Evicted {
+		return true // the pod's own condition told
+	}
+	if !r.repeats.news(f) {
+		r.repeats.hear(f)
+		return true
+	}
+	return r.append([]Fact{f})
+}
+
+// wholeName is that of a pod that an old release named without its
+// namespace, if one pod alone has that name.
+func (r *recorder) wholeName(name string) string {
+	var whole []string
+	for _, o := range r.memory {
+		if o.kind == Pod && strings.HasSuffix(o.name, "/"+name) {
+			whole = append(whole, o.name)
+		}
+	}
+	if len(whole) == 1 {
+		return whole[0]
+	}
+	return name
+}
+
+// late is how much later a recorder may learn of something without saying so.
+const late = 2 * time.Second
+
+// append adds facts to the record, and then to what the recorder knows. r.mu
+// is held.
+func (r *recorder) append(facts []Fact) bool {
+	if len(facts) == 0 {
+		return true
+	}
+	now := time.Now()
+	for i := range facts {
+		if now.Sub(facts[i].Time) > late {
+			facts[i].Seen = now
+		}
+	}
+	if err := Append(r.File, facts...); err != nil {
+		r.trouble(err)
+		return false
+	}
+	for _, f := range facts {
+		r.learn(f)
+	}
+	return true
+}
+
+// gone records that an object is gone, if the record has it.
+func (r *recorder) gone(kind Kind, uid string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o := r.memory[key(Fact{Kind: kind, UID: uid})]; o != nil && o.there() {
+		r.append([]Fact{o.ends(time.Now(), "")})
+	}
+}
+
+// ends is the fact that the object is no more. An autoscaler's pod is its
+// process, which stops.
+func (o *object) ends(at time.Time, text string) Fact {
+	f := Fact{Time: at, Kind: o.kind, What: Gone, Name: o.name, UID: o.uid, Group: o.group, Node: o.node, Text: text, Source: Watch}
+	if o.kind == Autoscaler {
+		f.What = Stopped
+	}
+	return f
+}
+
+// sweep records the objects of a kind that went while nobody recorded: those
+// that the record has and that were not seen when all were listed.
+func (r *recorder) sweep(kind Kind) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := fmt.Sprintf("between %s and %s, while nobody recorded", r.lastly.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
+	var facts []Fact
+	for key, o := range r.memory {
+		if o.kind == kind && o.there() && !r.present[key] {
+			facts = append(facts, o.ends(r.lastly, text))
+		}
+	}
+	slices.SortFunc(facts, func(a, b Fact) int { return strings.Compare(a.Name, b.Name) })
+	r.append(facts)
+}
+
+// troubleAgain is after how long the same trouble is told again.
+const troubleAgain = time.Minute
+
+// trouble tells what failed, once a minute at most as long as it stays the
+// same. r.mu is held.
+func (r *recorder) trouble(err error) {
+	if r.Trouble == nil {
+		return
+	}
+	text := err.Error()
+	if last, known := r.troubles[text]; known && time.Since(last) < troubleAgain {
+		return
+	}
+	r.troubles[text] = time.Now()
+	r.Trouble(err)
+}
+
+func (r *recorder) failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trouble(err)
+}

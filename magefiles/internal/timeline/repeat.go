@@ -1,0 +1,103 @@
+package timeline
+
+import (
+	"slices"
+	"strings"
+
+	"caslab/magefiles/internal/autoscaler"
+)
+
+// repeats knows what the autoscaler said, which says the same again in every
+// round of ten seconds.
+type repeats struct {
+	round int
+	// said has, by subject, what was said of it and in which round last.
+	said map[string]map[string]int
+}
+
+// What is remembered of a long run is bounded, in subjects and in texts of one.
+const (
+	maxSubjects = 4096
+	maxTexts    = 256
+)
+
+// next begins a round.
+func (r *repeats) next() { r.round++ }
+
+// news reports whether the fact says something new: of its kind, numbers
+// aside, it was not said of that pod, node or group since the last decision,
+// or something else took its place meanwhile.
+func (r *repeats) news(f Fact) bool {
+	if !repeated(f) {
+		return true
+	}
+	texts, text := r.said[subject(f)], steady(f)
+	last, known := texts[text]
+	for other, at := range texts {
+		// What is said in turns takes no place.
+		if known && other != text && at > last+1 {
+			return true
+		}
+	}
+	return !known
+}
+
+// hear takes in a fact, new or not.
+func (r *repeats) hear(f Fact) {
+	if decided(f) {
+		r.said = nil
+	}
+	if !repeated(f) {
+		return
+	}
+	if r.said == nil || len(r.said) > maxSubjects {
+		r.said = map[string]map[string]int{}
+	}
+	texts := r.said[subject(f)]
+	if texts == nil || len(texts) > maxTexts {
+		texts = map[string]int{}
+		r.said[subject(f)] = texts
+	}
+	text := steady(f)
+	if last, known := texts[text]; known {
+		for other, at := range texts {
+			if other != text && at > last+1 {
+				delete(texts, other) // when it comes back it is news
+			}
+		}
+	}
+	texts[text] = r.round
+}
+
+// repeated reports whether the autoscaler says such a thing in every round.
+func repeated(f Fact) bool {
+	switch f.What {
+	case Refused, Kept, Considered, Problem:
+		return true
+	}
+	return false
+}
+
+// decided reports whether all that was said before it is over.
+func decided(f Fact) bool {
+	switch f.What {
+	case ScaleUp, ScaleDown, Started, Stopped:
+		return true
+	}
+	return false
+}
+
+// subject is what a fact is about.
+func subject(f Fact) string { return strings.Join([]string{f.What, f.Name, f.Node, f.Group}, "\x00") }
+
+// steady is the fact's text without what changes from round to round: numbers,
+// and in an event the order of the reasons, which is that of a Go map.
+func steady(f Fact) string {
+	text := autoscaler.Steady(f.Text)
+	if f.Source != Event {
+		return text
+	}
+	parts := strings.Split(text, ", ")
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,295 @@
+package timeline
+
+import (
+	"cmp"
+	_ "embed" // the page's template, style and script
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed report.html.tmpl
+var pageTemplate string
+
+//go:embed report.css
+var pageStyle string
+
+//go:embed report.js
+var pageScript string
+
+// ReportOptions of Report.
+type ReportOptions struct {
+	// Title of the page, and Subtitle, such as the versions that ran.
+	Title, Subtitle string
+	// Now is when the page is made; it is the current time if zero.
+	Now time.Time
+	// From is where the time axis begins; if zero, shortly before the record
+	// does. What is older is known to the tables all the same.
+	From time.Time
+}
+
+// What a page's tables hold at most. The record, and JSON, have all.
+const (
+	mostRows  = 300
+	mostFacts = 2000
+	mostSaid  = 12 // of one pod or node
+)
+
+// Report writes one HTML file that needs nothing else: no network, no font, no
+// script but its own. The picture is an SVG of this package, which a few lines
+// of script make zoomable. The script of a chart library would be a megabyte in
+// each page, and would not give the picture for a comment on a merge request.
+func Report(w io.Writer, facts []Fact, opts ReportOptions) error {
+	t, err := template.New("page").Funcs(drawingFuncs).Parse(drawingTemplate + pageTemplate)
+	if err != nil {
+		return fmt.Errorf("read the page's template: %w", err)
+	}
+	if opts.Now.IsZero() {
+		opts.Now = time.Now()
+	}
+	if err := t.ExecuteTemplate(w, "page", newPage(NewModel(facts), opts)); err != nil {
+		return fmt.Errorf("write the timeline's page: %w", err)
+	}
+	return nil
+}
+
+// page is what the template shows.
+type page struct {
+	Title, Subtitle, Period, Made string
+	Style                         template.CSS
+	Script                        template.JS
+	Tiles                         []tile
+	Legend                        []legend
+	Drawing                       *drawing
+	Pods                          []podRow
+	Nodes                         []nodeRow
+	Decisions                     []decisionRow
+	Facts                         []factRow
+	// Left says what the tables leave out.
+	PodsLeft, NodesLeft, DecisionsLeft, FactsLeft string
+}
+
+// tile is a number that sums up.
+type tile struct{ Number, Text string }
+
+// legend explains a colour or a mark.
+type legend struct {
+	Fill, Mark, Text string
+}
+
+type podRow struct {
+	Name, Waited, Verdict string
+	Parts                 []partRow
+	Said                  []saidRow
+	More                  string
+}
+
+type partRow struct{ Name, Took string }
+
+type saidRow struct{ When, Mark, Class, Text, Often string }
+
+type nodeRow struct {
+	Name, Group, Life, Origin string
+	Kept                      []saidRow
+	More                      string
+	Cause                     string
+	Parts                     []partRow
+}
+
+type decisionRow struct{ When, Mark, Class, What, Text, For string }
+
+type factRow struct{ Time, Mark, Class, Kind, What, Name, Text string }
+
+func newPage(m *Model, opts ReportOptions) page {
+	p := page{
+		Title: cmp.Or(tidy(opts.Title), "Timeline"), Subtitle: tidy(opts.Subtitle), Made: day(opts.Now),
+		Style: template.CSS(pageStyle), Script: template.JS(pageScript),
+	}
+	if len(m.Facts) == 0 {
+		return p
+	}
+	zone, _ := m.To.Local().Zone()
+	p.Drawing = draw(m, opts.From, true)
+	start, end := p.Drawing.From, p.Drawing.To
+	p.Period = fmt.Sprintf("%s – %s (%s), times are %s", day(start), clock(end), took(end.Sub(start)), zone)
+	p.pods(m)
+	p.nodes(m)
+	p.decisions(m)
+	p.facts(m)
+	p.tiles(m)
+	for _, s := range []State{Provisioning, Joining, InUse, Unneeded, Deleting, Lost, Broken} {
+		p.Legend = append(p.Legend, legend{Fill: looks[s].Fill, Text: "node " + string(s)})
+	}
+	for _, s := range []State{Waiting, WithoutRoom, Bound, AtWork} {
+		p.Legend = append(p.Legend, legend{Fill: looks[s].Fill, Text: "pod " + string(s)})
+	}
+	p.Legend = append(p.Legend,
+		legend{Fill: "#4f86d9", Mark: "━", Text: "wanted"}, legend{Fill: "#2f8f5b", Mark: "▅", Text: "ready"},
+		legend{Fill: "#c0564c", Mark: "╌", Text: "max"}, legend{Fill: "#8a8f98", Mark: "┈", Text: "min"},
+		legend{Fill: "#2f8f5b", Mark: "▲", Text: "scale-up"}, legend{Fill: "#2a93a8", Mark: "▼", Text: "scale-down"},
+		legend{Fill: "#d98032", Mark: "●", Text: "refusal, and as long as it held"}, legend{Fill: "#d9483b", Mark: "◆", Text: "problem"},
+		legend{Fill: "#4f86d9", Mark: "●", Text: "health"}, legend{Fill: "#d9483b", Mark: "⚑", Text: "restart"},
+		legend{Fill: "#8a8f98", Mark: "░", Text: "not recorded, or paused"})
+	return p
+}
+
+func (p *page) tiles(m *Model) {
+	var waited []time.Duration
+	still := 0
+	for _, w := range m.PodWhys() {
+		waited = append(waited, w.Waited)
+		if w.Pod.waits() {
+			still++
+		}
+	}
+	if len(waited) > 0 {
+		slices.Sort(waited)
+		text := fmt.Sprintf("had no room at first; the median waited %s, the longest %s", took(waited[len(waited)/2]), took(waited[len(waited)-1]))
+		if still > 0 {
+			text += fmt.Sprintf("; %d still do", still)
+		}
+		p.Tiles = append(p.Tiles, tile{plural(len(waited), "pod"), text})
+	}
+	up, down := 0, 0
+	for _, d := range m.Decisions {
+		if d.Up {
+			up++
+		} else {
+			down++
+		}
+	}
+	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ▲ %d ▼", up, down), "decisions to scale up and down"})
+	came, went := 0, 0
+	for _, n := range m.Nodes {
+		if !n.Created.IsZero() && !n.Created.Before(m.axisStart()) {
+			came++
+		}
+		if !n.Ended().IsZero() {
+			went++
+		}
+	}
+	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("+%d −%d", came, went), fmt.Sprintf("nodes made and removed, of %d", len(m.Nodes))})
+	problems := m.said(m.From, m.To, func(f Fact) bool { return f.Kind == Autoscaler && f.What == Problem })
+	p.Tiles = append(p.Tiles, tile{plural(len(problems), "problem"), fmt.Sprintf("that the autoscaler told of, and %s", plural(max(len(m.Runs)-1, 0), "restart"))})
+	if len(m.Scenarios) > 0 {
+		passed, failed := 0, 0
+		for _, s := range m.Scenarios {
+			switch s.Verdict {
+			case Passed:
+				passed++
+			case Failed:
+				failed++
+			}
+		}
+		p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ✓ %d ✗", passed, failed), "scenarios passed and failed"})
+	}
+}
+
+func partRows(parts []Part) []partRow {
+	var rows []partRow
+	for _, p := range parts {
+		rows = append(rows, partRow{p.Name, took(p.Took())})
+	}
+	return rows
+}
+
+// saidRows are the first and the last of a long list.
+func saidRows(list []Saying, about func(Saying) string) (rows []saidRow, more string) {
+	if n := len(list) - mostSaid; n > 0 {
+		more = fmt.Sprintf("%d between the first and the last are left out", n)
+		list = slices.Concat(list[:mostSaid/2], list[len(list)-mostSaid/2:])
+	}
+	for _, s := range list {
+		row := saidRow{When: clock(s.First), Mark: markOf(Fact{Kind: Autoscaler, What: s.What}), Class: s.What, Text: s.words()}
+		if s.Until.Sub(s.First) >= time.Second {
+			row.When += "–" + clock(s.Until)
+		}
+		if s.Count > 1 {
+			row.Often = fmt.Sprintf("%d×", s.Count)
+		}
+		if name := tidy(about(s)); name != "" && !strings.Contains(row.Text, name) {
+			row.Text = name + ": " + row.Text
+		}
+		rows = append(rows, row)
+	}
+	return rows, more
+}
+
+func (p *page) pods(m *Model) {
+	whys := m.PodWhys()
+	if n := len(whys) - mostRows; n > 0 {
+		p.PodsLeft = fmt.Sprintf("The %d that waited longest of %d pods; the JSON has all.", mostRows, len(whys))
+		slices.SortStableFunc(whys, func(a, b PodWhy) int { return cmp.Compare(b.Waited, a.Waited) })
+		whys = whys[:mostRows]
+		slices.SortStableFunc(whys, func(a, b PodWhy) int { return a.Pod.Began().Compare(b.Pod.Began()) })
+	}
+	for _, w := range whys {
+		row := podRow{Name: tidy(w.Pod.Name), Waited: took(w.Waited), Verdict: w.Verdict(), Parts: partRows(w.Parts)}
+		said := slices.Concat(w.Scheduler, w.Autoscaler)
+		slices.SortStableFunc(said, func(a, b Saying) int { return a.First.Compare(b.First) })
+		row.Said, row.More = saidRows(said, func(s Saying) string {
+			if s.What == Unschedulable {
+				return "scheduler"
+			}
+			return s.Group
+		})
+		p.Pods = append(p.Pods, row)
+	}
+}
+
+func (p *page) nodes(m *Model) {
+	whys := slices.DeleteFunc(m.NodeWhys(), func(w NodeWhy) bool {
+		return len(w.Kept) == 0 && w.Removal == nil && (w.Node.Group == ControlPlane || w.Node.Created.IsZero())
+	})
+	if n := len(whys) - mostRows; n > 0 {
+		p.NodesLeft = fmt.Sprintf("The last %d of %d nodes; the JSON has all.", mostRows, len(whys))
+		whys = whys[n:]
+	}
+	for _, w := range whys {
+		n := w.Node
+		row := nodeRow{Name: tidy(n.Name()), Group: cmp.Or(tidy(n.Group), "no known group"), Origin: w.Origin, Life: clock(n.Began()) + " – "}
+		if end := n.Ended(); !end.IsZero() {
+			row.Life += fmt.Sprintf("%s (%s)", clock(end), took(end.Sub(n.Began())))
+		} else {
+			row.Life += "the end"
+		}
+		row.Kept, row.More = saidRows(w.Kept, func(Saying) string { return "" })
+		if r := w.Removal; r != nil {
+			row.Cause, row.Parts = r.Cause, partRows(r.Parts)
+		}
+		p.Nodes = append(p.Nodes, row)
+	}
+}
+
+func (p *page) decisions(m *Model) {
+	list := m.Decisions
+	if n := len(list) - mostRows; n > 0 {
+		p.DecisionsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", mostRows, len(list))
+		list = list[n:]
+	}
+	for _, d := range list {
+		row := decisionRow{When: clock(d.At), Mark: "▼", Class: ScaleDown, What: d.where(), Text: strings.Join(someOf(d.Texts, 6), "\n")}
+		if d.Up {
+			row.Mark, row.Class = "▲", ScaleUp
+		}
+		row.For = strings.Join(someOf(slices.Concat(d.Pods, d.Nodes), 6), "\n")
+		p.Decisions = append(p.Decisions, row)
+	}
+}
+
+func (p *page) facts(m *Model) {
+	facts := m.Facts
+	if n := len(facts) - mostFacts; n > 0 {
+		p.FactsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", mostFacts, len(facts))
+		facts = facts[n:]
+	}
+	for _, f := range facts {
+		p.Facts = append(p.Facts, factRow{
+			Time: f.Time.Local().Format("15:04:05.000"), Mark: markOf(f), Class: f.What, Kind: tidy(string(f.Kind)),
+			What: word(f.What), Name: nameOf(f), Text: shorten(textOf(f), longestText),
+		})
+	}
+}

@@ -1,0 +1,184 @@
+package timeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// TornError is a record with lines that are no facts: a process was killed in
+// the middle of one, or something else wrote to the file. What could be read
+// comes with it.
+type TornError struct {
+	Path  string
+	Lines int
+}
+
+func (e *TornError) Error() string {
+	return fmt.Sprintf("%d lines of the record %s cannot be read; the facts of all others are whole", e.Lines, e.Path)
+}
+
+// Append adds facts to the record at path, which only the user can read. Every
+// fact is one line and one write, so that several processes may append.
+func Append(path string, facts ...Fact) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("append to the record: %w", err)
+	}
+	// It is read for the end of its last line.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("append to the record: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	torn, err := unended(file)
+	if err != nil {
+		return fmt.Errorf("append to the record: %w", err)
+	}
+	for _, f := range facts {
+		line, err := json.Marshal(f)
+		if err != nil {
+			return fmt.Errorf("append to the record %s: %w", path, err)
+		}
+		line = append(line, '\n')
+		if torn {
+			// What a killed process left is a line of its own.
+			line, torn = append([]byte{'\n'}, line...), false
+		}
+		if _, err := file.Write(line); err != nil {
+			return fmt.Errorf("append to the record: %w", err)
+		}
+	}
+	return nil
+}
+
+// unended reports whether the file ends in the middle of a line.
+func unended(file *os.File) (bool, error) {
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return false, err
+	}
+	var last [1]byte
+	if _, err := file.ReadAt(last[:], info.Size()-1); err != nil {
+		return false, err
+	}
+	return last[0] != '\n', nil
+}
+
+// Read returns the facts of the record at path by time; those of one moment
+// are in the order in which they were recorded. The last line may be torn: it
+// is just being written. If others are, the error is a *TornError and the
+// facts are all the others.
+func Read(path string) ([]Fact, error) {
+	facts, err := read(path)
+	slices.SortStableFunc(facts, func(a, b Fact) int { return a.Time.Compare(b.Time) })
+	return facts, err
+}
+
+// read returns the facts in the order in which they were recorded.
+func read(path string) ([]Fact, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("nothing was recorded yet; record with: go tool mage timeline:watch: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record: %w", err)
+	}
+	facts, _, torn := decode(data)
+	if torn > 0 {
+		return facts, &TornError{Path: path, Lines: torn}
+	}
+	return facts, nil
+}
+
+// decode reads the whole lines of data: their facts, what follows the last of
+// them, and how many were no facts.
+func decode(data []byte) (facts []Fact, rest []byte, torn int) {
+	for {
+		line, after, found := bytes.Cut(data, []byte{'\n'})
+		if !found {
+			return facts, data, torn
+		}
+		data = after
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		var f Fact
+		if err := json.Unmarshal(line, &f); err != nil || f.Time.IsZero() || f.Kind == "" || f.What == "" {
+			torn++
+			continue
+		}
+		facts = append(facts, f)
+	}
+}
+
+// pollEvery is how often files are looked at for what was appended.
+const pollEvery = 250 * time.Millisecond
+
+// Tail calls on with every fact of the record at path, and then with what is
+// appended, in the order of the file, until ctx is done. A record that is not
+// there is waited for, and one that was begun anew is told anew. Lines that
+// are no facts are left out; Read counts them.
+func Tail(ctx context.Context, path string, on func(Fact)) error {
+	var file *os.File
+	defer func() {
+		if file != nil {
+			_ = file.Close() // it was only read
+		}
+	}()
+	var rest []byte
+	for {
+		if file != nil && replaced(file, path) {
+			_ = file.Close()
+			file, rest = nil, nil
+		}
+		if file == nil {
+			f, err := os.Open(path)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("follow the record: %w", err)
+			}
+			if err == nil {
+				file = f
+			}
+		}
+		if file != nil {
+			data, err := io.ReadAll(file)
+			if err != nil {
+				return fmt.Errorf("follow the record: %w", err)
+			}
+			var facts []Fact
+			facts, rest, _ = decode(append(rest, data...))
+			rest = slices.Clone(rest)
+			for _, f := range facts {
+				on(f)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// replaced reports whether path is another file by now, or was cut short
+// behind what was read of it.
+func replaced(file *os.File, path string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	ours, err := file.Stat()
+	if err != nil || !os.SameFile(ours, there) {
+		return true
+	}
+	read, err := file.Seek(0, io.SeekCurrent)
+	return err != nil || there.Size() < read
+}

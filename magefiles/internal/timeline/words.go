@@ -1,0 +1,129 @@
+package timeline
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// How long a text may be where a person reads it: a line of an answer, and
+// what a mouse uncovers.
+const (
+	longestText  = 600
+	longestHover = 300
+)
+
+// spoken are the words for what happened, where the constant itself is none.
+var spoken = map[string]string{
+	Sized: "wants", ReadyCount: "has ready", Ready: "Ready", NotReady: "not Ready", Marked: "to be deleted",
+	ScaleUp: "scale-up", ScaleDown: "scale-down", Refused: "no scale-up", Kept: "kept", Untainted: "untainted",
+}
+
+// word is what happened as a person says it.
+func word(what string) string {
+	if w, ok := spoken[what]; ok {
+		return w
+	}
+	return tidy(what)
+}
+
+// markOf is the sign in front of a line: those of the autoscaler's console,
+// and those of a step for the verdicts of a scenario.
+func markOf(f Fact) string {
+	switch {
+	case f.What == ScaleUp:
+		return "▲"
+	case f.What == ScaleDown:
+		return "▼"
+	case f.What == Refused || f.What == Kept || f.What == Unschedulable:
+		return "·"
+	case f.Kind == Lab && f.What == Passed:
+		return "✓"
+	case f.Kind == Lab && f.What == Failed:
+		return "✗"
+	case f.What == Problem || f.What == NotReady || f.Kind == Machine && f.What == Phase && f.Text == "Failed":
+		return "!"
+	}
+	return " "
+}
+
+// tidy makes text of the cluster fit for a line: no control characters, which
+// a terminal would obey and XML forbids, and no runs of spaces.
+func tidy(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\ufffe', r == '\uffff':
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\ufffd"))
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// shorten is tidy text of at most n characters.
+func shorten(text string, n int) string { return cut(tidy(text), n) }
+
+// cut is the first n characters, the last of them an ellipsis if it is not all.
+func cut(text string, n int) string {
+	if r := []rune(text); len(r) > n {
+		return string(r[:max(n-1, 0)]) + "…"
+	}
+	return text
+}
+
+// took writes a duration with the precision that a person cares for.
+func took(d time.Duration) string {
+	sign := ""
+	if d < 0 {
+		sign, d = "-", -d
+	}
+	switch {
+	case d < time.Minute:
+		text := fmt.Sprintf("%.1f", d.Seconds())
+		return sign + strings.TrimSuffix(text, ".0") + "s"
+	case d < time.Hour:
+		d = d.Round(time.Second)
+		return fmt.Sprintf("%s%dm%02ds", sign, int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		d = d.Round(time.Minute)
+		return fmt.Sprintf("%s%dh%02dm", sign, int(d.Hours()), int(d.Minutes())%60)
+	}
+	d = d.Round(time.Hour)
+	return fmt.Sprintf("%s%dd%02dh", sign, int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// clock is the time of day where the lab runs.
+func clock(t time.Time) string { return t.Local().Format(time.TimeOnly) }
+
+// day is clock with the date.
+func day(t time.Time) string { return t.Local().Format(time.DateTime) }
+
+// plural counts things.
+func plural(n int, one string) string {
+	switch {
+	case n == 1:
+		return "1 " + one
+	case strings.HasSuffix(one, "y"):
+		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(one, "y"))
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+// someOf is the beginning of a list, shortened, with the number of the rest.
+func someOf(list []string, n int) []string {
+	var some []string
+	for i, item := range list {
+		if i == n {
+			return append(some, fmt.Sprintf("and %d more", len(list)-n))
+		}
+		some = append(some, shorten(item, longestHover))
+	}
+	return some
+}
+
+// lastPart is a name without the kind and namespace that the autoscaler puts
+// before it.
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
