@@ -6,7 +6,8 @@ import "embed"
 
 // FS holds the manifests: node/ goes into the node image, cluster/ has the
 // templates of the workload cluster, autoscaler/ the autoscaler's command line
-// and deployment, workload/ the pods that make a cluster grow.
+// and deployment, workload/ the pods that make a cluster grow, scenarios/ tests
+// of the autoscaler.
 //
-//go:embed node cluster autoscaler workload
+//go:embed node cluster autoscaler workload scenarios
 var FS embed.FS

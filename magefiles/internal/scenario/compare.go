@@ -1,0 +1,255 @@
+package scenario
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Comparison is two runs of the same scenarios side by side. Its JSON is
+// stable, as that of Results.
+type Comparison struct {
+	// A and B name the autoscalers.
+	A string `json:"a"`
+	B string `json:"b"`
+	// Scenarios are those that either run had: first those with different
+	// verdicts, then those with a step that took much longer, then the rest.
+	Scenarios []Pair `json:"scenarios"`
+}
+
+// Pair is one scenario in both runs.
+type Pair struct {
+	Name string `json:"name"`
+	// Difference is "verdict", "seconds", or empty.
+	Difference string `json:"difference,omitempty"`
+	// A and B are what came of it; null if the run did not have it.
+	A *Result `json:"a"`
+	B *Result `json:"b"`
+	// Steps are those that took much longer in one run.
+	Steps []StepPair `json:"steps,omitempty"`
+}
+
+// StepPair is a step in both runs.
+type StepPair struct {
+	Say string  `json:"say"`
+	A   float64 `json:"a"`
+	B   float64 `json:"b"`
+}
+
+// Differences of a Pair.
+const (
+	differsInVerdict = "verdict"
+	differsInSeconds = "seconds"
+)
+
+// A step took much longer if it took this many times as long, and so many
+// seconds more that it is not the autoscaler's round of ten.
+const (
+	muchLonger  = 1.5
+	muchSeconds = 11
+)
+
+// Compare puts two runs side by side.
+func Compare(a, b *Results) *Comparison {
+	c := &Comparison{A: a.subject(), B: b.subject()}
+	var names []string
+	find := func(r *Results, name string) *Result {
+		for i := range r.Scenarios {
+			if r.Scenarios[i].Name == name {
+				return &r.Scenarios[i]
+			}
+		}
+		return nil
+	}
+	for _, s := range slices.Concat(a.Scenarios, b.Scenarios) {
+		if !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	for _, name := range names {
+		p := Pair{Name: name, A: find(a, name), B: find(b, name)}
+		switch {
+		case p.A == nil || p.B == nil || p.A.Verdict != p.B.Verdict:
+			p.Difference = differsInVerdict
+		default:
+			if p.Steps = slower(p.A.Steps, p.B.Steps); len(p.Steps) > 0 {
+				p.Difference = differsInSeconds
+			}
+		}
+		c.Scenarios = append(c.Scenarios, p)
+	}
+	rank := map[string]int{differsInVerdict: 0, differsInSeconds: 1, "": 2}
+	slices.SortStableFunc(c.Scenarios, func(x, y Pair) int { return rank[x.Difference] - rank[y.Difference] })
+	return c
+}
+
+// slower are the steps that took much longer in one of the runs. The set-up is
+// not the autoscaler's.
+func slower(a, b []StepResult) []StepPair {
+	var pairs []StepPair
+	for i := 1; i < min(len(a), len(b)); i++ {
+		if a[i].Say != b[i].Say || !a[i].Passed || !b[i].Passed {
+			continue
+		}
+		less, more := min(a[i].Seconds, b[i].Seconds), max(a[i].Seconds, b[i].Seconds)
+		if more > muchLonger*less && more-less > muchSeconds {
+			pairs = append(pairs, StepPair{a[i].Say, a[i].Seconds, b[i].Seconds})
+		}
+	}
+	return pairs
+}
+
+// Differences is how many scenarios have different verdicts.
+func (c *Comparison) Differences() int {
+	n := 0
+	for _, p := range c.Scenarios {
+		if p.Difference == differsInVerdict {
+			n++
+		}
+	}
+	return n
+}
+
+// Worse are the scenarios that failed in B and did not in A.
+func (c *Comparison) Worse() []string {
+	var names []string
+	for _, p := range c.Scenarios {
+		if p.B != nil && p.B.Verdict == Failed && (p.A == nil || p.A.Verdict != Failed) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// verdict is a run's verdict with its seconds.
+func verdict(r *Result) string {
+	if r == nil {
+		return "not run"
+	}
+	if r.Verdict == Skipped {
+		return string(Skipped)
+	}
+	return fmt.Sprintf("%s %s %ss", r.Verdict.mark(), r.Verdict, took(*r))
+}
+
+// what says in a line in what the runs differ.
+func (p Pair) what() string {
+	switch p.Difference {
+	case differsInVerdict:
+		var parts []string
+		for i, r := range []*Result{p.A, p.B} {
+			if r != nil && r.why() != "" {
+				parts = append(parts, string(rune('A'+i))+": "+clip(r.why(), 160))
+			}
+		}
+		return strings.Join(parts, "; ")
+	case differsInSeconds:
+		var parts []string
+		for _, s := range p.Steps {
+			parts = append(parts, fmt.Sprintf("%s: %.0f s and %.0f s", s.Say, s.A, s.B))
+		}
+		return strings.Join(parts, "; ")
+	default:
+		return ""
+	}
+}
+
+func (c *Comparison) headline() string {
+	switch n := c.Differences(); n {
+	case 0:
+		return "the verdicts are the same"
+	case 1:
+		return "1 scenario has different verdicts"
+	default:
+		return fmt.Sprintf("%d scenarios have different verdicts", n)
+	}
+}
+
+// Table writes a line for each scenario, differences first.
+func (c *Comparison) Table(out io.Writer) error {
+	if _, err := fmt.Fprintf(out, "A is %s, B is %s: %s\n\n", c.A, c.B, c.headline()); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SCENARIO\tDIFFERS IN\tA\tB\tHOW")
+	for _, p := range c.Scenarios {
+		differs := p.Difference
+		if differs == "" {
+			differs = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Name, differs, verdict(p.A), verdict(p.B), p.what())
+	}
+	return w.Flush()
+}
+
+// JSON writes the comparison.
+func (c *Comparison) JSON(out io.Writer) error { return writeJSON(out, c) }
+
+// Summary writes the comparison as Markdown, for a comment on a pull request.
+func (c *Comparison) Summary(out io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### Autoscaler scenarios: %s\n\n", c.headline())
+	fmt.Fprintf(&b, "A is %s, B is %s.\n\n", cell(c.A), cell(c.B))
+	fmt.Fprintf(&b, "| Scenario | A | B | Difference |\n|---|---|---|---|\n")
+	for _, p := range c.Scenarios {
+		name := cell(p.Name)
+		if p.Difference != "" {
+			name = "**" + name + "**"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, cell(verdict(p.A)), cell(verdict(p.B)), cell(p.what()))
+	}
+	for _, p := range c.Scenarios {
+		if p.Difference != differsInVerdict {
+			continue
+		}
+		for i, r := range []*Result{p.A, p.B} {
+			if r != nil {
+				details(&b, fmt.Sprintf("%s with %s", p.Name, string(rune('A'+i))), r.Failure)
+			}
+		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// Summary writes the results as Markdown, for a comment on a pull request.
+func Summary(out io.Writer, r *Results) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### Autoscaler scenarios: %s\n\n", r.count())
+	fmt.Fprintf(&b, "With %s, in %.0f s", cell(r.subject()), r.Seconds)
+	for _, name := range sortedKeys(r.Versions) {
+		fmt.Fprintf(&b, "; %s %s", cell(name), cell(r.Versions[name]))
+	}
+	fmt.Fprintf(&b, ".\n\n| Scenario | Verdict | Seconds | Why |\n|---|---|---|---|\n")
+	for _, s := range r.Scenarios {
+		fmt.Fprintf(&b, "| %s | %s %s | %s | %s |\n", cell(s.Name), s.Verdict.mark(), s.Verdict, took(s), cell(clip(s.why(), 200)))
+	}
+	for _, s := range r.Scenarios {
+		details(&b, s.Name, s.Failure)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// details folds a failure up.
+func details(b *strings.Builder, title, failure string) {
+	if failure == "" {
+		return
+	}
+	// No text may end the block: it is fenced longer than any fence in it.
+	fence := "```"
+	for strings.Contains(failure, fence) {
+		fence += "`"
+	}
+	fmt.Fprintf(b, "\n<details><summary>%s</summary>\n\n%s\n%s\n%s\n\n</details>\n", cell(title), fence, printable(failure), fence)
+}
+
+// cell is text that a table of Markdown can hold.
+func cell(text string) string {
+	return strings.NewReplacer("|", "\\|", "\n", " ", "<", "&lt;", ">", "&gt;").Replace(printable(text))
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

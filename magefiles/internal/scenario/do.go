@@ -1,0 +1,307 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/workload"
+)
+
+// pausedAnnotation is by which Cluster API, and the autoscaler since 1.36.0,
+// leave a group alone; its value does not matter.
+const pausedAnnotation = "cluster.x-k8s.io/paused"
+
+// pausedByScenario marks a Cluster that a scenario paused, for the clean-up.
+const pausedByScenario = "caslab.local/paused-by-scenario"
+
+// String is the action in words.
+func (a Action) String() string {
+	switch {
+	case a.Workload != nil:
+		return fmt.Sprintf("make the workload %s with %d pods", a.Workload.Name, a.Workload.Pods)
+	case a.Scale != nil:
+		return fmt.Sprintf("scale the workload %s to %d pods", a.Scale.Workload, a.Scale.Pods)
+	case a.Delete != nil && a.Delete.Workload != "":
+		return "delete the workload " + a.Delete.Workload
+	case a.Delete != nil:
+		return "delete " + a.Delete.Object
+	case a.Annotate != nil:
+		return "annotate the pods of " + a.Annotate.Workload
+	case a.Limits != nil:
+		return fmt.Sprintf("limit the group %s to %d to %d nodes", a.Limits.Group, a.Limits.Min, a.Limits.Max)
+	case a.Autoscaler != "":
+		return a.Autoscaler + " the autoscaler"
+	case a.Pause != "":
+		return "pause " + a.Pause
+	case a.Resume != "":
+		return "resume " + a.Resume
+	default:
+		return "roll out " + a.Rollout
+	}
+}
+
+// doTime bounds an action.
+const doTime = 3 * time.Minute
+
+func (e *engine) do(ctx context.Context, a *Action, progress func(string)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, doTime, fmt.Errorf("it took longer than %s", doTime))
+	defer cancel()
+	o := e.o
+	switch {
+	case a.Workload != nil:
+		return e.makeWorkload(ctx, a.Workload)
+	case a.Scale != nil:
+		return workload.Scale(ctx, o.Workload, o.PodNamespace, o.Prefix+a.Scale.Workload, a.Scale.Pods)
+	case a.Delete != nil && a.Delete.Workload != "":
+		return workload.Delete(ctx, o.Workload, o.PodNamespace, o.Prefix+a.Delete.Workload, progress)
+	case a.Delete != nil:
+		return e.deleteObject(ctx, a.Delete.Object)
+	case a.Annotate != nil:
+		return e.annotate(ctx, a.Annotate)
+	case a.Limits != nil:
+		return capi.SetSizes(ctx, o.Management, o.Namespace, o.Cluster, o.Prefix+a.Limits.Group, o.SizePrefix, a.Limits.Min, a.Limits.Max, nil)
+	case a.Autoscaler != "":
+		return e.autoscaler(ctx, a.Autoscaler)
+	case a.Pause != "":
+		return e.setPaused(ctx, a.Pause, true)
+	case a.Resume != "":
+		return e.setPaused(ctx, a.Resume, false)
+	default:
+		return e.rollOut(ctx, o.Prefix+a.Rollout)
+	}
+}
+
+func (e *engine) makeWorkload(ctx context.Context, w *Workload) error {
+	memory := ""
+	if w.Memory != "" {
+		workers, err := e.workers(ctx)
+		if err != nil {
+			return err
+		}
+		percent, err := percentage(w.Memory)
+		if err != nil {
+			return err
+		}
+		if memory, err = shareOf(workers, percent); err != nil {
+			return err
+		}
+	}
+	selector := map[string]string{poolLabel: e.o.Prefix + w.Pool}
+	maps.Copy(selector, w.Select)
+	_, err := workload.Workload{
+		Name: e.o.Prefix + w.Name, Namespace: e.o.PodNamespace, Replicas: w.Pods, Memory: memory,
+		NodeSelector: selector, Tolerations: w.Tolerate,
+	}.Add(ctx, e.o.Workload)
+	return err
+}
+
+// shareOf is that percentage of the smallest worker's allocatable memory.
+func shareOf(workers []unstructured.Unstructured, percent int) (string, error) {
+	var least int64
+	for i := range workers {
+		q, err := resource.ParseQuantity(kube.Field(&workers[i], "status", "allocatable", "memory"))
+		if err != nil {
+			return "", fmt.Errorf("the memory of the node %s: %w", workers[i].GetName(), err)
+		}
+		if least == 0 || q.Value() < least {
+			least = q.Value()
+		}
+	}
+	const mebi = 1 << 20
+	return fmt.Sprintf("%dMi", max(least*int64(percent)/100/mebi, 1)), nil
+}
+
+func (e *engine) deleteObject(ctx context.Context, name string) error {
+	for _, o := range e.s.Objects {
+		if objectName(o) != name {
+			continue
+		}
+		object, err := e.object(o)
+		if err != nil {
+			return err
+		}
+		return e.o.Workload.Delete(ctx, object.GroupVersionKind().GroupKind(), object.GetNamespace(), object.GetName())
+	}
+	return fmt.Errorf("the scenario has no %s", name)
+}
+
+func (e *engine) annotate(ctx context.Context, a *Annotate) error {
+	pods, err := e.o.Workload.List(ctx, capi.Pods, e.o.PodNamespace)
+	if err != nil {
+		return err
+	}
+	annotations := map[string]any{}
+	for key, value := range a.Annotations {
+		annotations[key] = nil
+		if value != nil {
+			annotations[key] = *value
+		}
+	}
+	done := 0
+	for i := range pods {
+		p := &pods[i]
+		if p.GetLabels()[workload.Label] != e.o.Prefix+a.Workload || p.GetDeletionTimestamp() != nil {
+			continue
+		}
+		done++
+		if err := e.o.Workload.Patch(ctx, capi.Pods, e.o.PodNamespace, p.GetName(), annotated(annotations)); err != nil {
+			return err
+		}
+	}
+	if done == 0 {
+		return fmt.Errorf("the workload %s has no pods", a.Workload)
+	}
+	return nil
+}
+
+// annotated is a patch of an object's annotations; nil removes one.
+func annotated(annotations map[string]any) map[string]any {
+	return map[string]any{"metadata": map[string]any{"annotations": annotations}}
+}
+
+func (e *engine) autoscaler(ctx context.Context, action string) error {
+	if action == "stop" || action == "restart" {
+		if err := e.o.Autoscaler.Stop(ctx); err != nil {
+			return err
+		}
+	}
+	if action == "stop" {
+		return nil
+	}
+	return e.startAutoscaler(ctx)
+}
+
+// startAutoscaler starts it with the scenario's flags.
+func (e *engine) startAutoscaler(ctx context.Context) error {
+	flags := make([]string, len(e.s.Autoscaler.Flags))
+	for i, flag := range e.s.Autoscaler.Flags {
+		var err error
+		if flags[i], err = e.variables().expand(flag); err != nil {
+			return err
+		}
+	}
+	return e.o.Autoscaler.Start(ctx, flags)
+}
+
+// setPaused pauses or resumes a group, or the Cluster and with it all that
+// Cluster API does in it.
+func (e *engine) setPaused(ctx context.Context, what string, paused bool) error {
+	if what == TheCluster {
+		return e.setClusterPaused(ctx, paused)
+	}
+	var value any
+	if paused {
+		value = "true"
+	}
+	return e.o.Management.Patch(ctx, capi.MachineDeployments, e.o.Namespace, e.o.Prefix+what, annotated(map[string]any{pausedAnnotation: value}))
+}
+
+func (e *engine) setClusterPaused(ctx context.Context, paused bool) error {
+	patch := annotated(map[string]any{pausedByScenario: nil})
+	patch["spec"] = map[string]any{"paused": false}
+	if paused {
+		patch = annotated(map[string]any{pausedByScenario: e.s.Name})
+		patch["spec"] = map[string]any{"paused": true}
+	}
+	return e.o.Management.Patch(ctx, capi.Clusters, e.o.Namespace, e.o.Cluster, patch)
+}
+
+// rollOut has all machines of a group replaced, without another change. A
+// change of what the template says of labels and annotations would be made in
+// place.
+func (e *engine) rollOut(ctx context.Context, group string) error {
+	md, err := e.o.Management.Get(ctx, capi.MachineDeployments, e.o.Namespace, group)
+	if err != nil {
+		return err
+	}
+	e.w.rolledOut(group)
+	// MachineSets that are older than this moment are replaced.
+	now := e.o.Now().UTC().Format(time.RFC3339)
+	spec := map[string]any{"rollout": map[string]any{"after": now}}
+	if md.GroupVersionKind().Version != "v1beta2" {
+		spec = map[string]any{"rolloutAfter": now}
+	}
+	return e.o.Management.Patch(ctx, capi.MachineDeployments, e.o.Namespace, group, map[string]any{"spec": spec})
+}
+
+// object is one of the scenario's with its variables filled in and marked.
+func (e *engine) object(o map[string]any) (*unstructured.Unstructured, error) {
+	filled, err := substitute(o, e.variables().expand)
+	if err != nil {
+		return nil, err
+	}
+	object := &unstructured.Unstructured{Object: filled.(map[string]any)}
+	labels := object.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[objectLabel] = e.s.Name
+	object.SetLabels(labels)
+	return object, nil
+}
+
+// applyObjects makes the scenario's objects. One that is there and not a
+// scenario's is the user's.
+func (e *engine) applyObjects(ctx context.Context) error {
+	for _, o := range e.s.Objects {
+		object, err := e.object(o)
+		if err != nil {
+			return err
+		}
+		kind := object.GroupVersionKind().GroupKind()
+		there, err := e.o.Workload.Get(ctx, kind, object.GetNamespace(), object.GetName())
+		switch {
+		case err == nil && there.GetLabels()[objectLabel] == "":
+			return fmt.Errorf("there is a %s %s/%s that no scenario made; delete it, or rename it, and run the scenario again", kind.Kind, object.GetNamespace(), object.GetName())
+		case err == nil:
+			continue
+		case !apierrors.IsNotFound(err):
+			return fmt.Errorf("look for the %s %s: %w", kind.Kind, object.GetName(), err)
+		}
+		if err := e.o.Workload.Create(ctx, object); err != nil {
+			return fmt.Errorf("make the %s %s: %w", kind.Kind, object.GetName(), err)
+		}
+	}
+	return nil
+}
+
+func (e *engine) variables() Variables {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	return Variables{Prefix: e.o.Prefix, Namespace: e.o.PodNamespace, ConfigNamespace: e.o.ConfigNamespace, Nodes: e.w.nodesBefore}
+}
+
+// workers are the nodes that are not of a control plane.
+func (e *engine) workers(ctx context.Context) ([]unstructured.Unstructured, error) {
+	nodes, err := e.o.Workload.List(ctx, capi.Nodes, "")
+	if err != nil {
+		return nil, err
+	}
+	nodes = slices.DeleteFunc(nodes, func(n unstructured.Unstructured) bool {
+		_, controlPlane := n.GetLabels()["node-role.kubernetes.io/control-plane"]
+		return controlPlane
+	})
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("the cluster has no worker node to measure; scale a machine deployment to 1")
+	}
+	return nodes, nil
+}
+
+func atoi(text string) int {
+	n, _ := strconv.Atoi(text) // empty is none
+	return n
+}
+
+// hasPrefix reports whether a name is of what a scenario made.
+func (e *engine) hasPrefix(name string) bool { return strings.HasPrefix(name, e.o.Prefix) }

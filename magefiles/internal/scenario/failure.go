@@ -1,0 +1,163 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+// lastMinute is how much of the timeline a failure shows.
+const lastMinute = time.Minute
+
+// failure says of a check that did not hold what was wanted, what was seen and
+// how that came about, what the autoscaler said, and what happened last.
+func (e *engine) failure(c *watch) error {
+	w := e.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var b strings.Builder
+	clock := func(t time.Time) string { return t.Format(time.TimeOnly) }
+	wanted := c.check.text(w.nodesBefore)
+	switch {
+	case c.broken != nil && c.stay:
+		fmt.Fprintf(&b, "did not stay so: %s\n  seen at %s: %s\n", wanted, clock(c.broken.at), c.broken.text)
+		if c.broken.by != "" {
+			fmt.Fprintf(&b, "  by: %s\n", c.broken.by)
+		} else {
+			fmt.Fprintf(&b, "  it was not so from the beginning\n")
+		}
+	case c.broken != nil:
+		fmt.Fprintf(&b, "came in another order: %s\n  seen: %s\n", wanted, c.broken.text)
+	default:
+		fmt.Fprintf(&b, "did not come true within %s: %s\n  seen: %s\n", time.Duration(c.check.Within), wanted, c.history[len(c.history)-1].text)
+	}
+	if len(c.history) > 1 {
+		fmt.Fprintf(&b, "  how it changed:\n")
+		for _, s := range c.history {
+			line := fmt.Sprintf("    %s %s", clock(s.at), s.text)
+			if s.by != "" {
+				line += "  (" + s.by + ")"
+			}
+			fmt.Fprintln(&b, line)
+		}
+	}
+	reasons := w.reasons(c.check)
+	if len(reasons) == 0 {
+		fmt.Fprintf(&b, "  the autoscaler said nothing since %s\n", clock(w.began))
+	} else {
+		fmt.Fprintf(&b, "  the autoscaler said:\n")
+		for _, f := range reasons {
+			fmt.Fprintf(&b, "    %s %s\n", clock(f.Time), say(f))
+		}
+	}
+	if recent := w.factsSince(w.now().Add(-lastMinute)); e.o.Tell != nil && len(recent) > 0 {
+		fmt.Fprintf(&b, "  the last minute:\n")
+		var told strings.Builder
+		e.o.Tell(&told, recent)
+		fmt.Fprintln(&b, indent(strings.TrimRight(told.String(), "\n"), "    "))
+	}
+	return errors.New(strings.TrimRight(b.String(), "\n"))
+}
+
+// say is a fact of the autoscaler in a line.
+func say(f timeline.Fact) string {
+	parts := []string{f.What}
+	for _, part := range []string{f.Name, f.Group, f.Node} {
+		if part != "" && !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	text := strings.Join(parts, " ")
+	if f.N != nil {
+		text += fmt.Sprintf(" to %d", *f.N)
+	}
+	if f.Text != "" {
+		text += ": " + f.Text
+	}
+	return text
+}
+
+// maxReasons bounds what a failure repeats of the autoscaler.
+const maxReasons = 8
+
+// reasons are what the autoscaler decided and refused about the check's
+// subject since the first step, each once; the last of all if none is about
+// that. The caller holds mu.
+func (w *world) reasons(c Check) []timeline.Fact {
+	subjects := w.subjects(c)
+	var about, all []timeline.Fact
+	seen := map[string]bool{}
+	for _, f := range slices.Backward(w.factsSince(w.began)) {
+		if f.Kind != timeline.Autoscaler || !slices.Contains(saidWhats, f.What) && f.What != timeline.Started && f.What != timeline.Stopped {
+			continue
+		}
+		if key := say(f); seen[key] {
+			continue
+		} else {
+			seen[key] = true
+		}
+		all = append(all, f)
+		_, pod, _ := strings.Cut(f.Name, "/")
+		if slices.ContainsFunc([]string{f.Name, pod, f.Group, f.Node}, func(name string) bool { return subjects[name] }) {
+			about = append(about, f)
+		}
+	}
+	if len(about) == 0 {
+		about = all
+	}
+	about = about[:min(len(about), maxReasons)]
+	slices.Reverse(about)
+	return about
+}
+
+// subjects are the names of what a check is about: pods, groups and nodes.
+func (w *world) subjects(c Check) map[string]bool {
+	names := map[string]bool{}
+	workload := func(name string) {
+		for pod, owner := range w.owner {
+			if name != "" && owner == w.prefix+name {
+				names[pod] = true
+			}
+		}
+		for _, p := range w.podsOf(name) {
+			if node := kube.Field(p, "spec", "nodeName"); node != "" {
+				names[node] = true
+			}
+		}
+	}
+	group := func(name string) {
+		if name == "" {
+			return
+		}
+		names[w.prefix+name] = true
+		for _, node := range w.nodesOf(name) {
+			names[node] = true
+		}
+	}
+	switch {
+	case c.Pods != nil:
+		workload(c.Pods.Of)
+		group(c.Pods.Group)
+	case c.Group != nil:
+		group(c.Group.Name)
+	case c.Said != nil:
+		workload(c.Said.Pod)
+		workload(c.Said.Under)
+		group(c.Said.Group)
+	}
+	for _, inner := range c.Order {
+		for name := range w.subjects(inner) {
+			names[name] = true
+		}
+	}
+	return names
+}
+
+func indent(text, by string) string {
+	return by + strings.ReplaceAll(text, "\n", "\n"+by)
+}

@@ -1,0 +1,421 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	version "github.com/hashicorp/go-version"
+	"sigs.k8s.io/yaml"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/workload"
+)
+
+// Load reads every scenario of a folder, by name.
+func Load(folder fs.FS) ([]*Scenario, error) {
+	files, err := fs.Glob(folder, "*.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("look for scenarios: %w", err)
+	}
+	var all []*Scenario
+	var errs []error
+	for _, file := range files {
+		data, err := fs.ReadFile(folder, file)
+		if err != nil {
+			return nil, fmt.Errorf("read the scenario %s: %w", file, err)
+		}
+		s, err := Parse(file, data)
+		errs = append(errs, err)
+		all = append(all, s)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Parse reads a scenario of the file of that name and refuses what cannot be
+// meant, with the place and what is allowed there.
+func Parse(file string, data []byte) (*Scenario, error) {
+	s := new(Scenario)
+	if err := yaml.UnmarshalStrict(data, s); err != nil {
+		return nil, fmt.Errorf("scenario %s: %w\nwhat a scenario may hold: manifests/scenarios/README.md", file, err)
+	}
+	s.File, s.Name = file, strings.TrimSuffix(path.Base(file), path.Ext(file))
+	c := &checker{file: file, scenario: s, groups: map[string]bool{}, workloads: map[string]bool{}}
+	c.check()
+	if len(c.errs) > 0 {
+		return nil, fmt.Errorf("%w\nwhat a scenario may hold: manifests/scenarios/README.md", errors.Join(c.errs...))
+	}
+	return s, nil
+}
+
+// checker collects what is wrong with a scenario.
+type checker struct {
+	file     string
+	scenario *Scenario
+	errs     []error
+	// groups and workloads that there are at the step that is looked at.
+	groups, workloads map[string]bool
+	pools             []string
+}
+
+func (c *checker) refuse(place, format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("scenario %s: %s: %w", c.file, place, fmt.Errorf(format, args...)))
+}
+
+// refuseIf passes on an error of another package.
+func (c *checker) refuseIf(place string, err error) {
+	if err != nil {
+		c.refuse(place, "%w", err)
+	}
+}
+
+// maxName leaves room for a prefix before a group's name, and for the number
+// of a similar one after it.
+const maxName = 30
+
+var ownName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
+
+func (c *checker) name(place, name string) {
+	if !ownName.MatchString(name) || len(name) > maxName {
+		c.refuse(place, "name %q: want lower case letters, digits and hyphens, first a letter, at most %d", name, maxName)
+	}
+}
+
+func (c *checker) check() {
+	s := c.scenario
+	c.name("file name", s.Name)
+	if strings.TrimSpace(s.Title) == "" {
+		c.refuse("title", "want a few words")
+	}
+	if s.Autoscaler.Since != "" {
+		if _, err := version.NewSemver(s.Autoscaler.Since); err != nil {
+			c.refuse("autoscaler.since", "%q: want a release such as 1.26.0", s.Autoscaler.Since)
+		}
+	}
+	for i, flag := range s.Autoscaler.Flags {
+		place := fmt.Sprintf("autoscaler.flags[%d]", i)
+		_, err := autoscaler.ParseFlags(flag)
+		c.refuseIf(place, err)
+		c.variables(place, flag)
+	}
+	if s.Known != nil {
+		if _, err := version.NewConstraint(s.Known.Releases); err != nil {
+			c.refuse("known.releases", "%q: want releases such as %q", s.Known.Releases, ">= 1.30, < 1.36")
+		}
+		if strings.TrimSpace(s.Known.Why) == "" {
+			c.refuse("known.why", "want the reason, and where it can be read")
+		}
+	}
+	if len(s.Groups) == 0 {
+		c.refuse("groups", "want at least one")
+	}
+	for i := range s.Groups {
+		c.group(fmt.Sprintf("groups[%d]", i), &s.Groups[i])
+	}
+	for i, o := range s.Objects {
+		c.object(fmt.Sprintf("objects[%d]", i), o)
+	}
+	if len(s.Steps) == 0 {
+		c.refuse("steps", "want at least one")
+	}
+	for i := range s.Steps {
+		c.step(fmt.Sprintf("steps[%d]", i), &s.Steps[i])
+	}
+	// A workload of a later step has no pods before it.
+	for i := range s.Always {
+		place := fmt.Sprintf("always[%d]", i)
+		c.lasting(place, &s.Always[i])
+		if s.Always[i].For != 0 {
+			c.refuse(place+".for", "what is always so has no time")
+		}
+		if p := s.Always[i].Pods; p != nil && p.Undisturbed {
+			c.refuse(place+".pods.undisturbed", "there are no pods before the first step; a step's stays can have it")
+		}
+	}
+}
+
+func (c *checker) group(place string, g *Group) {
+	c.name(place+".name", g.Name)
+	if g.Pool != "" {
+		c.name(place+".pool", g.Pool)
+	}
+	if !slices.Contains(c.pools, g.pool()) {
+		c.pools = append(c.pools, g.pool())
+	}
+	c.refuseIf(place, capi.CheckSizes(g.Min, g.Max))
+	_, err := capi.ParseLabels(joinLabels(g.Labels))
+	c.refuseIf(place+".labels", err)
+	g.taints, err = capi.ParseTaints(strings.Join(g.Taints, ","))
+	c.refuseIf(place+".taints", err)
+	for _, key := range slices.Sorted(maps.Keys(g.Capacity)) {
+		c.refuseIf(place+".capacity", checkCapacity(key, g.Capacity[key]))
+	}
+	for _, key := range slices.Sorted(maps.Keys(g.Options)) {
+		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz") != "" || key == "" || g.Options[key] == "" {
+			c.refuse(place+".options", "%q: %q: want the end of an annotation cluster.x-k8s.io/autoscaling-options-…, such as maxnodeprovisiontime: 30s", key, g.Options[key])
+		}
+	}
+	if g.Similar < 0 || g.Similar == 1 || g.Similar > maxSimilar {
+		c.refuse(place+".similar", "%d: want 2 to %d groups", g.Similar, maxSimilar)
+		return
+	}
+	if g.Broken && g.Min > 0 {
+		c.refuse(place+".min", "%d: machines of a broken group never become nodes, so it begins with none", g.Min)
+	}
+	for _, name := range g.names() {
+		if c.groups[name] || name == TheCluster {
+			c.refuse(place+".name", "%q is taken", name)
+		}
+		c.groups[name] = true
+	}
+}
+
+const maxSimilar = 9
+
+func joinLabels(labels map[string]string) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, key+"="+labels[key])
+	}
+	return strings.Join(parts, ",")
+}
+
+func (c *checker) object(place string, o map[string]any) {
+	kind, _ := o["kind"].(string)
+	api, _ := o["apiVersion"].(string)
+	metadata, _ := o["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	if kind == "" || api == "" || name == "" {
+		c.refuse(place, "want a manifest with apiVersion, kind and metadata.name")
+	}
+	_, err := substitute(o, func(text string) (string, error) {
+		c.variables(place, text)
+		return text, nil
+	})
+	c.refuseIf(place, err)
+}
+
+// variables refuses one that there is not.
+func (c *checker) variables(place, text string) {
+	_, err := Variables{}.expand(text)
+	c.refuseIf(place, err)
+}
+
+func (c *checker) step(place string, s *Step) {
+	if strings.TrimSpace(s.Say) == "" {
+		c.refuse(place+".say", "want the step in words")
+	}
+	if len(s.Do)+len(s.Expect)+len(s.Stays) == 0 {
+		c.refuse(place, "want at least one of do, expect, stays")
+	}
+	for i := range s.Do {
+		c.action(fmt.Sprintf("%s.do[%d]", place, i), &s.Do[i])
+	}
+	for i := range s.Expect {
+		at, check := fmt.Sprintf("%s.expect[%d]", place, i), &s.Expect[i]
+		c.one(at, check, true)
+		if check.Within <= 0 {
+			c.refuse(at+".within", "want how long it may take, such as 2m")
+		}
+		if check.For != 0 {
+			c.refuse(at+".for", "that is of stays; an expectation has within")
+		}
+	}
+	for i := range s.Stays {
+		at, check := fmt.Sprintf("%s.stays[%d]", place, i), &s.Stays[i]
+		c.lasting(at, check)
+		if check.For == 0 && len(s.Expect) == 0 {
+			c.refuse(at+".for", "want how long, such as 45s; without it, it stays until the step's expectations have come true, and there are none")
+		}
+	}
+}
+
+// maxStay keeps a mistyped number from lasting for hours.
+const maxStay = Duration(time.Hour)
+
+// lasting checks what is to hold for some time.
+func (c *checker) lasting(place string, check *Check) {
+	c.one(place, check, false)
+	if check.Within != 0 {
+		c.refuse(place+".within", "that is of expect")
+	}
+	if check.For > maxStay {
+		c.refuse(place+".for", "%s: want at most %s", time.Duration(check.For), time.Duration(maxStay))
+	}
+}
+
+// oneOf refuses all but one.
+func (c *checker) oneOf(place string, set map[string]bool) {
+	var there []string
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		if set[key] {
+			there = append(there, key)
+		}
+	}
+	if len(there) != 1 {
+		c.refuse(place, "has %s; want exactly one of %s", orNone(there), strings.Join(slices.Sorted(maps.Keys(set)), ", "))
+	}
+}
+
+func orNone(there []string) string {
+	if len(there) == 0 {
+		return "none"
+	}
+	return strings.Join(there, " and ")
+}
+
+func (c *checker) action(place string, a *Action) {
+	c.oneOf(place, map[string]bool{
+		"workload": a.Workload != nil, "scale": a.Scale != nil, "delete": a.Delete != nil, "annotate": a.Annotate != nil,
+		"limits": a.Limits != nil, "autoscaler": a.Autoscaler != "", "pause": a.Pause != "", "resume": a.Resume != "", "rollout": a.Rollout != "",
+	})
+	switch {
+	case a.Workload != nil:
+		c.workload(place+".workload", a.Workload)
+	case a.Scale != nil:
+		c.isWorkload(place+".scale.workload", a.Scale.Workload)
+		c.refuseIf(place+".scale.pods", workload.CheckReplicas(a.Scale.Pods))
+	case a.Delete != nil:
+		c.oneOf(place+".delete", map[string]bool{"workload": a.Delete.Workload != "", "object": a.Delete.Object != ""})
+		if a.Delete.Workload != "" {
+			c.isWorkload(place+".delete.workload", a.Delete.Workload)
+		}
+		if a.Delete.Object != "" {
+			c.isObject(place+".delete.object", a.Delete.Object)
+		}
+	case a.Annotate != nil:
+		c.isWorkload(place+".annotate.workload", a.Annotate.Workload)
+		if len(a.Annotate.Annotations) == 0 {
+			c.refuse(place+".annotate.annotations", "want at least one")
+		}
+	case a.Limits != nil:
+		c.isGroup(place+".limits.group", a.Limits.Group)
+		c.refuseIf(place+".limits", capi.CheckSizes(a.Limits.Min, a.Limits.Max))
+	case a.Autoscaler != "":
+		if !slices.Contains(autoscalerActions, a.Autoscaler) {
+			c.refuse(place+".autoscaler", "%q: want one of %s", a.Autoscaler, strings.Join(autoscalerActions, ", "))
+		}
+	case a.Pause != "" && a.Pause != TheCluster:
+		c.isGroup(place+".pause", a.Pause)
+	case a.Resume != "" && a.Resume != TheCluster:
+		c.isGroup(place+".resume", a.Resume)
+	case a.Rollout != "":
+		c.isGroup(place+".rollout", a.Rollout)
+	}
+}
+
+var autoscalerActions = []string{"restart", "start", "stop"}
+
+func (c *checker) workload(place string, w *Workload) {
+	c.name(place+".name", w.Name)
+	c.refuseIf(place+".pods", workload.CheckReplicas(w.Pods))
+	if w.Pool == "" && len(c.pools) == 1 {
+		w.Pool = c.pools[0]
+	}
+	if !slices.Contains(c.pools, w.Pool) {
+		c.refuse(place+".pool", "%q: want one of %s", w.Pool, strings.Join(c.pools, ", "))
+	}
+	if w.Memory != "" {
+		_, err := percentage(w.Memory)
+		c.refuseIf(place+".memory", err)
+	}
+	c.refuseIf(place, workload.Workload{Name: w.Name, NodeSelector: w.Select, Tolerations: w.Tolerate}.Validate())
+	c.workloads[w.Name] = true
+}
+
+func (c *checker) isGroup(place, name string) {
+	if !c.groups[name] {
+		c.refuse(place, "%q: want a group of the scenario: %s", name, orNone(slices.Sorted(maps.Keys(c.groups))))
+	}
+}
+
+func (c *checker) isWorkload(place, name string) {
+	if !c.workloads[name] {
+		c.refuse(place, "%q: want a workload that a step before makes: %s", name, orNone(slices.Sorted(maps.Keys(c.workloads))))
+	}
+}
+
+func (c *checker) isObject(place, name string) {
+	var there []string
+	for _, o := range c.scenario.Objects {
+		there = append(there, objectName(o))
+	}
+	if !slices.Contains(there, name) {
+		c.refuse(place, "%q: want an object of the scenario: %s", name, orNone(there))
+	}
+}
+
+// one checks a check; only an expectation may be said or in order, which come
+// true once.
+func (c *checker) one(place string, check *Check, expectation bool) {
+	c.oneOf(place, map[string]bool{
+		"pods": check.Pods != nil, "group": check.Group != nil, "nodes": check.Nodes != nil, "said": check.Said != nil, "order": len(check.Order) > 0,
+	})
+	if !expectation && (check.Said != nil || len(check.Order) > 0) {
+		c.refuse(place, "what was said and in which order comes true once: it can only be expected")
+	}
+	switch {
+	case check.Pods != nil:
+		c.pods(place+".pods", check.Pods)
+	case check.Group != nil:
+		g := check.Group
+		c.isGroup(place+".group.name", g.Name)
+		if g.Size == nil && g.Machines == nil && g.Ready == nil && g.Old == nil {
+			c.refuse(place+".group", "want at least one of size, machines, ready, old")
+		}
+	case check.Said != nil:
+		c.said(place+".said", check.Said)
+	case len(check.Order) == 1:
+		c.refuse(place+".order", "want at least two")
+	}
+	for i := range check.Order {
+		at, inner := fmt.Sprintf("%s.order[%d]", place, i), &check.Order[i]
+		c.one(at, inner, true)
+		if len(inner.Order) > 0 {
+			c.refuse(at, "an order has no order inside")
+		}
+		if inner.Within != 0 || inner.For != 0 {
+			c.refuse(at, "the time is the whole order's")
+		}
+	}
+}
+
+func (c *checker) pods(place string, p *PodsCheck) {
+	c.isWorkload(place+".of", p.Of)
+	if p.Group != "" {
+		c.isGroup(place+".group", p.Group)
+	}
+	if p.Running == nil && p.Pending == nil && p.Nodes == nil && !p.Undisturbed && !p.Spared {
+		c.refuse(place, "want at least one of running, pending, nodes, undisturbed, spared")
+	}
+}
+
+// saidWhats are the facts of an autoscaler that can be expected.
+var saidWhats = []string{"kept", "problem", "refused", "scaleDown", "scaleUp"}
+
+func (c *checker) said(place string, s *SaidCheck) {
+	if !slices.Contains(saidWhats, s.What) {
+		c.refuse(place+".what", "%q: want one of %s", s.What, strings.Join(saidWhats, ", "))
+	}
+	if s.Pod != "" {
+		c.isWorkload(place+".pod", s.Pod)
+	}
+	if s.Group != "" {
+		c.isGroup(place+".group", s.Group)
+	}
+	if s.Under != "" {
+		c.isWorkload(place+".under", s.Under)
+	}
+	_, err := regexp.Compile(s.Text)
+	c.refuseIf(place+".text", err)
+}

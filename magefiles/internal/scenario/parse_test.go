@@ -1,0 +1,202 @@
+package scenario
+
+import (
+	"encoding/json"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"caslab/manifests"
+)
+
+// sound is a scenario that Parse takes.
+const sound = `
+title: pods get nodes
+groups:
+- {name: web, max: 3}
+- {name: twin, max: 2, similar: 2, pool: pair}
+objects:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: '${prefix}c', namespace: '${namespace}'}}
+steps:
+- say: a pod waits
+  do:
+  - workload: {name: shop, pods: 1, pool: web}
+  expect:
+  - group: {name: web, size: 1}
+    within: 2m
+  stays:
+  - pods: {of: shop, pending: <= 1}
+    for: 10s
+`
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	s, err := Parse("folder/pods-wait.yaml", []byte(sound))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Name != "pods-wait" || len(s.Steps) != 1 || s.Steps[0].Do[0].Workload.Pool != "web" {
+		t.Errorf("read as %+v", s)
+	}
+	if names := s.Groups[1].names(); !slices.Equal(names, []string{"twin-1", "twin-2"}) {
+		t.Errorf("groups alike are named %v", names)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, old, new, says string }{
+		{"an unknown key", "say: a pod waits", "say: a pod waits\n  colour: red", `unknown field "colour"`},
+		{"an unknown key inside", "size: 1", "size: 1, weight: 2", `unknown field "weight"`},
+		{"a key twice", "title: pods get nodes", "title: a\ntitle: b", `"title" already set`},
+		{"a wrong type", "pods: 1", "pods: one", "cannot unmarshal string"},
+		{"no title", "title: pods get nodes", "title: ''", "title: want a few words"},
+		{"no deadline", "    within: 2m\n", "", "steps[0].expect[0].within: want how long it may take, such as 2m"},
+		{"a number as deadline", "within: 2m", "within: 120", "want a text such as 45s or 2m"},
+		{"a negative deadline", "within: 2m", "within: -2m", "want a duration such as 45s or 2m"},
+		{"a time of another kind", "within: 2m", "within: 2m\n    for: 3s", "steps[0].expect[0].for: that is of stays"},
+		{"an unknown group", "group: {name: web, size", "group: {name: wob, size", `steps[0].expect[0].group.name: "wob": want a group of the scenario: twin-1 and twin-2 and web`},
+		{"an unknown workload", "of: shop", "of: shap", `steps[0].stays[0].pods.of: "shap": want a workload that a step before makes: shop`},
+		{"an unknown pool", "pool: web}\n  expect", "pool: wob}\n  expect", `steps[0].do[0].workload.pool: "wob": want one of web, pair`},
+		{"an ambiguous pool", ", pool: web}\n  expect", "}\n  expect", `steps[0].do[0].workload.pool: "": want one of web, pair`},
+		{"two actions in one", "  - workload:", "  - autoscaler: stop\n    workload:", "steps[0].do[0]: has autoscaler and workload; want exactly one of annotate, autoscaler"},
+		{"an unknown action of the autoscaler", "  - workload:", "  - autoscaler: sleep\n  - workload:", `want one of restart, start, stop`},
+		{"no check", "group: {name: web, size: 1}", "said: null", "steps[0].expect[0]: has none; want exactly one of group, nodes, order, pods, said"},
+		{"an empty check", "size: 1", "", "want at least one of size, machines, ready, old"},
+		{"a said that stays", "pods: {of: shop, pending: <= 1}", "said: {what: kept}", "comes true once"},
+		{"an unknown fact", "group: {name: web, size: 1}", "said: {what: thought}", `"thought": want one of kept, problem, refused, scaleDown, scaleUp`},
+		{"a broken expression", "group: {name: web, size: 1}", "said: {what: kept, text: '('}", "error parsing regexp"},
+		{"an order of one", "group: {name: web, size: 1}", "order: [{group: {name: web, size: 1}}]", "want at least two"},
+		{"a broken count", "size: 1", "size: few", `want a number, or a text such as ">= 1"`},
+		{"a broken variable", "${prefix}c", "${preefix}c", "${preefix}: want ${prefix}, ${namespace}"},
+		{"an object without a name", "{name: '${prefix}c', ", "{", "objects[0]: want a manifest with apiVersion, kind and metadata.name"},
+		{"limits the wrong way round", "max: 3", "min: 4, max: 3", "groups[0]: minimum 4, maximum 3"},
+		{"a group twice", "name: twin", "name: web", `groups[1].name: "web-1" is taken`},
+		{"a capacity of a kind that is not told", "max: 3", "max: 3, capacity: {disk: 1}", `"disk": want cpu or memory`},
+		{"a broken taint", "max: 3", "max: 3, taints: [a=b]", "groups[0].taints"},
+		{"a stay without an end", "    for: 10s\n", "", ""},
+		{"a stay for ever", "for: 10s", "for: 100h", "want at most 1h"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			text := strings.Replace(sound, c.old, c.new, 1)
+			if c.name == "a group twice" {
+				text = strings.Replace(text, "name: web, max: 3", "name: web-1, max: 3", 1)
+			}
+			if text == sound {
+				t.Fatal("the test changes nothing")
+			}
+			_, err := Parse("mine.yaml", []byte(text))
+			if c.says == "" {
+				if err != nil {
+					t.Errorf("refused: %v", err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("error %v, want one that says %q", err, c.says)
+			}
+			for _, part := range []string{"scenario mine.yaml", "manifests/scenarios/README.md"} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error names no %s: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestLoadTellsAllThatIsWrong(t *testing.T) {
+	t.Parallel()
+	_, err := Load(fstest.MapFS{"a.yaml": {Data: []byte("title: 1")}, "b.yaml": {Data: []byte(sound)}, "c.yaml": {Data: []byte("{}")}, "README.md": {}})
+	if err == nil || !strings.Contains(err.Error(), "a.yaml") || !strings.Contains(err.Error(), "c.yaml") || strings.Contains(err.Error(), "b.yaml") {
+		t.Errorf("error %v, want one of a.yaml and c.yaml", err)
+	}
+}
+
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for text, c := range map[string]struct {
+		yes, no int
+		says    string
+	}{
+		`3`: {3, 4, "3"}, `"= 3"`: {3, 2, "3"}, `">= 2"`: {2, 1, "at least 2"}, `"<=2"`: {0, 3, "at most 2"},
+		`"<= ${nodes+2}"`: {12, 13, "at most 12"}, `"${nodes}"`: {10, 9, "10"}, `">= ${nodes-1}"`: {9, 8, "at least 9"},
+	} {
+		var count Count
+		if err := json.Unmarshal([]byte(text), &count); err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if !count.holds(c.yes, 10) || count.holds(c.no, 10) || count.text(10) != c.says {
+			t.Errorf("%s is read as %s; holds for %d: %t, for %d: %t", text, count.text(10), c.yes, count.holds(c.yes, 10), c.no, count.holds(c.no, 10))
+		}
+		again, err := json.Marshal(count)
+		var read Count
+		if err != nil || json.Unmarshal(again, &read) != nil || read != count {
+			t.Errorf("%s is written as %s, %v", text, again, err)
+		}
+	}
+}
+
+func TestCapacityAndShares(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"1x": "16Gi", "0.5x": "8Gi", "2x": "32Gi", "3Gi": "3Gi"} {
+		if got, err := capacityOf(text, resource.MustParse("16Gi")); err != nil || got != want {
+			t.Errorf("%s of 16Gi is %s, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "x", "0x", "-1x", "200x", "lots", "0"} {
+		if got, err := capacityOf(text, resource.MustParse("16Gi")); err == nil {
+			t.Errorf("%q was taken as %s", text, got)
+		}
+	}
+	for _, text := range []string{"40", "0%", "101%", "%", "x%"} {
+		if _, err := percentage(text); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	files, err := fs.Glob(manifests.FS, "scenarios/*.yaml")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("%d scenarios, %v", len(files), err)
+	}
+	for _, file := range files {
+		data, err := fs.ReadFile(manifests.FS, file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(sound))
+	f.Add([]byte("steps: [{do: [{}], expect: [{order: [{}]}]}]\nobjects: [{metadata: 1}]\ngroups: [{similar: -1}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Parse("fuzz.yaml", data)
+		if err != nil {
+			if !strings.Contains(err.Error(), "fuzz.yaml") {
+				t.Errorf("an error that does not name the file: %v", err)
+			}
+			return
+		}
+		// What is taken can be told and looked at.
+		w := newWorld("sc-", nil)
+		for _, step := range s.Steps {
+			for _, a := range step.Do {
+				_ = a.String()
+			}
+			for _, c := range slices.Concat(step.Expect, step.Stays, s.Always) {
+				_ = c.String()
+				for _, inner := range append(c.Order, c) {
+					if len(inner.Order) == 0 {
+						inner.eval(w, baseline{})
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,140 @@
+package scenario
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func results() *Results {
+	return &Results{
+		Autoscaler: "cluster-autoscaler 1.36.1", Release: "1.36.1", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Seconds: 300,
+		Versions: map[string]string{"Kubernetes": "v1.36.1"},
+		Scenarios: []Result{
+			{Name: "a", Title: "A", Verdict: Passed, Seconds: 100, Steps: []StepResult{{"set up", true, 20}, {"one", true, 40}}},
+			{Name: "b", Title: "B", Verdict: Failed, Seconds: 90, Why: "one: did not <come> true", Failure: "one: did not <come> true\n  seen: \x1b[31m```0 | 1"},
+			{Name: "c", Title: "C", Verdict: Skipped, Why: "needs flags"},
+			{Name: "d", Title: "D", Verdict: KnownFailure, Seconds: 30, Why: "size 1", Known: "upstream 123", Failure: "seen"},
+			{Name: "e", Title: "E", Verdict: UnexpectedPass, Seconds: 30, Known: "upstream 124"},
+		},
+	}
+}
+
+func TestOnlyFailuresFailTheRun(t *testing.T) {
+	t.Parallel()
+	r := results()
+	var failed *FailedError
+	if err := r.Err(); !errors.As(err, &failed) || !reflect.DeepEqual(failed.Names, []string{"b"}) {
+		t.Errorf("error %v, want that b failed and nothing else", err)
+	}
+	r.Scenarios[1].Verdict = KnownFailure
+	if err := r.Err(); err != nil {
+		t.Errorf("error %v, want none", err)
+	}
+}
+
+func TestJUnit(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := results().JUnit(&out); err != nil {
+		t.Fatal(err)
+	}
+	var report junitSuites
+	if err := xml.Unmarshal(out.Bytes(), &report); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	s := report.Suites[0]
+	if s.Tests != 5 || s.Failures != 1 || s.Skipped != 2 || s.Timestamp != "2026-01-02T03:04:05" {
+		t.Errorf("%d tests, %d failures, %d skipped at %s", s.Tests, s.Failures, s.Skipped, s.Timestamp)
+	}
+	if len(s.Properties) != 3 || s.Properties[2] != (junitProperty{"Kubernetes", "v1.36.1"}) {
+		t.Errorf("properties %v", s.Properties)
+	}
+	if f := s.Cases[1].Failure; f == nil || !strings.Contains(f.Text, "did not <come> true") || strings.ContainsRune(f.Text, '\x1b') {
+		t.Errorf("the failure is %+v", f)
+	}
+	if c := s.Cases[3]; c.Skipped == nil || c.Out == nil || !strings.Contains(c.Skipped.Message, "upstream 123") || c.Out.Text != "seen" {
+		t.Errorf("the known failure is %+v", c)
+	}
+}
+
+func TestJSONIsReadAgain(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := results().JSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	r, err := ReadResults(&out)
+	if err != nil || !reflect.DeepEqual(r, results()) {
+		t.Errorf("read again: %+v, %v", r, err)
+	}
+}
+
+func TestTableAndSummary(t *testing.T) {
+	t.Parallel()
+	var table, summary bytes.Buffer
+	if err := errors.Join(results().Table(&table), Summary(&summary, results())); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"✗ failed", "1 passed, 1 failed, 1 known failure, 1 unexpected pass, 1 skipped", "size 1; known: upstream 123"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table has no %q:\n%s", want, table.String())
+		}
+	}
+	// The fence is longer than the one in the text, and no cell ends early.
+	for _, want := range []string{"\n````\n", "did not &lt;come&gt; true", "Kubernetes v1.36.1"} {
+		if !strings.Contains(summary.String(), want) {
+			t.Errorf("the summary has no %q:\n%s", want, summary.String())
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	a, b := results(), results()
+	b.Autoscaler, b.Release = "cluster-autoscaler 1.35.2", "1.35.2"
+	b.Scenarios = b.Scenarios[:4]
+	b.Scenarios[0].Steps = []StepResult{{"set up", true, 90}, {"one", true, 70}}
+	b.Scenarios[1] = Result{Name: "b", Title: "B", Verdict: Passed, Seconds: 80}
+	c := Compare(a, b)
+	var order []string
+	for _, p := range c.Scenarios {
+		order = append(order, p.Name+" "+p.Difference)
+	}
+	if want := []string{"b verdict", "e verdict", "a seconds", "c ", "d "}; !reflect.DeepEqual(order, want) {
+		t.Errorf("compared as %q, want %q", order, want)
+	}
+	if c.Differences() != 2 {
+		t.Errorf("%d differences in verdict, want 2", c.Differences())
+	}
+	// b, which fails in A, is better in B; the other way round it is worse.
+	if worse := c.Worse(); len(worse) != 0 {
+		t.Errorf("worse in B: %q, want none", worse)
+	}
+	if worse := Compare(b, a).Worse(); !reflect.DeepEqual(worse, []string{"b"}) {
+		t.Errorf("worse in A: %q, want b", worse)
+	}
+	var table, summary, data bytes.Buffer
+	if err := errors.Join(c.Table(&table), c.Summary(&summary), c.JSON(&data)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"B is cluster-autoscaler 1.35.2: 2 scenarios have different verdicts", "not run", "one: 40 s and 70 s"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table has no %q:\n%s", want, table.String())
+		}
+	}
+	if !strings.Contains(summary.String(), "| **b** | ✗ failed 90s | ✓ passed 80s |") || !strings.Contains(summary.String(), "<summary>b with A</summary>") {
+		t.Errorf("the summary is\n%s", summary.String())
+	}
+	if !strings.Contains(data.String(), `"difference": "seconds"`) {
+		t.Errorf("the JSON is\n%s", data.String())
+	}
+	// A step that took half as long again, but less than a round more, is none.
+	if pairs := slower([]StepResult{{"s", true, 1}, {"x", true, 10}}, []StepResult{{"s", true, 1}, {"x", true, 20}}); pairs != nil {
+		t.Errorf("a round more is told as %v", pairs)
+	}
+}

@@ -1,0 +1,317 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/ui"
+)
+
+// Autoscaler is the one that scenarios are run against.
+type Autoscaler interface {
+	// Describe names it for a reader and tells its release; nil if that is not
+	// known.
+	Describe() (name string, release *version.Version)
+	// Controlled reports whether Start and Stop may be called.
+	Controlled() bool
+	// Start runs it with these flags beside the usual ones and returns when it
+	// has read the cluster. One that runs with others is restarted; one that
+	// runs with the same goes on.
+	Start(ctx context.Context, flags []string) error
+	// Stop ends it; it may not run.
+	Stop(ctx context.Context) error
+	// Ended tells when the one that was started last ended though nobody told
+	// it to, with the end of its log in the error. Nil if that cannot be told.
+	Ended() <-chan error
+}
+
+// Options of Run. All are needed but those that say what they are without.
+type Options struct {
+	// Workload reaches the cluster that is scaled, Management the one with its
+	// machines; they may be the same.
+	Workload, Management *kube.Client
+	// Namespace and Cluster are those of the Cluster object.
+	Namespace, Cluster string
+	// ConfigNamespace is the autoscaler's --namespace; PodNamespace is where
+	// workloads are made.
+	ConfigNamespace, PodNamespace string
+	// SizePrefix of the size annotations that the autoscaler reads;
+	// capi.Prefix if empty.
+	SizePrefix string
+	// Prefix of the names of what is made; "sc-" if empty. Whatever has it and
+	// the lab's marks is deleted before a scenario and after it.
+	Prefix     string
+	Autoscaler Autoscaler
+	// Subscribe has tell called with every fact from then on, until the
+	// returned function is called.
+	Subscribe func(tell func(timeline.Fact)) (unsubscribe func())
+	// Mark, if set, puts the scenario's steps onto the timeline.
+	Mark func(timeline.Fact)
+	// Tell, if set, writes facts in words: the last minute of a failure.
+	Tell func(io.Writer, []timeline.Fact)
+	Log  *ui.Log
+	// Now is the clock; time.Now if nil. Waits are by the real one.
+	Now func() time.Time
+}
+
+// Limits on what is not the autoscaler's work.
+const (
+	setupTime   = 8 * time.Minute
+	cleanupTime = 8 * time.Minute
+	// lateFacts is how long the recorder may need to tell what happened.
+	lateFacts = 3 * time.Second
+)
+
+// Run runs the scenarios one after the other and returns what came of each.
+// The error is for an exit status: it is nil if none failed, and names those
+// that did; a failure that is known is none. If ctx is done, what was made is
+// removed and the scenarios that are left are skipped.
+func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error) {
+	if o.Prefix == "" {
+		o.Prefix = "sc-"
+	}
+	if o.SizePrefix == "" {
+		o.SizePrefix = capi.Prefix
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Mark == nil {
+		o.Mark = func(timeline.Fact) {}
+	}
+	name, release := o.Autoscaler.Describe()
+	results := &Results{Autoscaler: name, Started: o.Now()}
+	if release != nil {
+		results.Release = release.String()
+	}
+	for i, s := range scenarios {
+		o.Log.Printf("scenario %d of %d: %s: %s", i+1, len(scenarios), s.Name, s.Title)
+		why := s.skipped(release, o.Autoscaler.Controlled())
+		if ctx.Err() != nil {
+			why = "the run was stopped: " + context.Cause(ctx).Error()
+		}
+		if why != "" {
+			o.Log.Printf("  skipped: %s", why)
+			results.Scenarios = append(results.Scenarios, Result{Name: s.Name, Title: s.Title, Verdict: Skipped, Why: why})
+			continue
+		}
+		result := (&engine{o: o, s: s, all: scenarios}).run(ctx)
+		results.Scenarios = append(results.Scenarios, s.judge(result, release))
+		o.report(results.Scenarios[i])
+	}
+	results.Seconds = seconds(o.Now().Sub(results.Started))
+	return results, results.Err()
+}
+
+// judge gives a scenario that is known to fail a verdict of its own. What is
+// known is of its steps.
+func (s *Scenario) judge(r Result, release *version.Version) Result {
+	if !s.known(release) || r.broke {
+		return r
+	}
+	r.Known = s.Known.Why
+	switch r.Verdict {
+	case Failed:
+		r.Verdict = KnownFailure
+	case Passed:
+		r.Verdict = UnexpectedPass
+	}
+	return r
+}
+
+// report shows a scenario's end as a live line.
+func (o Options) report(r Result) {
+	o.Log.Printf("  %s %s in %s", r.Verdict.mark(), r.Verdict, ui.Round(time.Duration(r.Seconds*float64(time.Second))))
+	if r.Known != "" {
+		o.Log.Printf("    known: %s", r.Known)
+	}
+	if r.Failure != "" {
+		o.Log.Printf("%s", indent(r.Failure, "    "))
+	}
+}
+
+// engine runs one scenario.
+type engine struct {
+	o Options
+	s *Scenario
+	// all are those of the run: their objects may have been left behind.
+	all []*Scenario
+
+	w      *world
+	always []*watch
+}
+
+// run runs the scenario and removes what it made, whatever happens.
+func (e *engine) run(ctx context.Context) (r Result) {
+	r = Result{Name: e.s.Name, Title: e.s.Title, Verdict: Passed, Started: e.o.Now()}
+	e.w = newWorld(e.o.Prefix, e.o.Now)
+	unsubscribe := e.o.Subscribe(e.w.fact)
+	defer unsubscribe()
+	defer func() {
+		// What was made is removed also when ctx is done.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+		defer cancel()
+		step := e.o.Log.Start("remove what it made", 30*time.Second)
+		err := e.cleanUp(ctx, step.Progress)
+		step.Done("", err)
+		if err != nil {
+			r.broke = true
+			r.fail("clean-up", fmt.Errorf("remove what the scenario made: %w\nthe next scenario:run tries again", err))
+		}
+		r.Seconds = seconds(e.o.Now().Sub(r.Started))
+		what := timeline.Passed
+		if r.Verdict == Failed {
+			what = timeline.Failed
+		}
+		e.mark(what, r.Why)
+	}()
+	// The watches end before the cleaning.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	say := "set up"
+	step, began := e.o.Log.Start(say, time.Minute), e.o.Now()
+	err := e.setUp(ctx, step.Progress)
+	step.Done("", err)
+	r.add(say, e.o.Now().Sub(began), err)
+	r.broke = err != nil
+	for i := range e.s.Steps {
+		if err != nil {
+			break
+		}
+		say, began = e.s.Steps[i].Say, e.o.Now()
+		e.mark(timeline.Step, fmt.Sprintf("%d. %s", i+1, say))
+		step := e.o.Log.Start(fmt.Sprintf("%d. %s", i+1, say), 0)
+		err = e.step(ctx, &e.s.Steps[i], step.Progress)
+		step.Done("", err)
+		r.add(say, e.o.Now().Sub(began), err)
+	}
+	if err != nil {
+		r.broke = r.broke || ctx.Err() != nil
+		r.fail(say, err)
+	}
+	return r
+}
+
+func (e *engine) mark(what, text string) {
+	e.o.Mark(timeline.Fact{Time: e.o.Now(), Kind: timeline.Lab, What: what, Name: e.s.Name, Text: text, Source: timeline.Own})
+}
+
+// step does what a step says and waits for what is expected of it.
+func (e *engine) step(ctx context.Context, s *Step, progress func(string)) error {
+	base := e.w.baseline()
+	for i := range s.Do {
+		progress(s.Do[i].String())
+		if err := e.do(ctx, &s.Do[i], progress); err != nil {
+			return fmt.Errorf("%s: %w", s.Do[i], err)
+		}
+	}
+	var expects, stays []*watch
+	for _, c := range s.Expect {
+		expects = append(expects, &watch{check: c, base: base})
+	}
+	for _, c := range s.Stays {
+		stays = append(stays, &watch{check: c, base: base, stay: true})
+	}
+	return e.await(ctx, expects, stays, progress)
+}
+
+// await waits until all that is expected came true and what stays stayed for
+// long enough, or something did not.
+func (e *engine) await(ctx context.Context, expects, stays []*watch, progress func(string)) error {
+	watches := slices.Concat(expects, stays)
+	e.w.add(watches...)
+	defer e.w.remove(watches...)
+	// The limits count from the last action on.
+	began := e.o.Now()
+	var came time.Time // when all that was expected had come true
+	for {
+		broken, missing, seen := e.w.state(e.always, stays, expects)
+		now := e.o.Now()
+		if broken != nil {
+			e.pause(ctx)
+			return e.failure(broken)
+		}
+		var next time.Time
+		wake := func(at time.Time) {
+			if next.IsZero() || at.Before(next) {
+				next = at
+			}
+		}
+		for _, c := range missing {
+			limit := began.Add(time.Duration(c.check.Within))
+			if limit.After(now) {
+				wake(limit)
+				continue
+			}
+			e.pause(ctx)
+			if !e.w.came(c) {
+				return e.failure(c)
+			}
+			wake(now)
+		}
+		if len(missing) == 0 {
+			if came.IsZero() {
+				came = now
+			}
+			for _, c := range stays {
+				if end := came.Add(time.Duration(c.check.For)); end.After(now) {
+					wake(end)
+				}
+			}
+			if next.IsZero() {
+				return nil
+			}
+			progress("waiting whether it stays so")
+		} else {
+			progress(seen)
+		}
+		if err := e.sleep(ctx, next.Sub(now)); err != nil {
+			return err
+		}
+	}
+}
+
+// sleep waits until something came true or broke, or for that long.
+func (e *engine) sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-e.w.moved:
+	case err := <-e.o.Autoscaler.Ended():
+		return fmt.Errorf("the autoscaler ended in the middle of the step: %w", err)
+	case <-ctx.Done():
+		return fmt.Errorf("stopped: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+// pause gives late facts some time.
+func (e *engine) pause(ctx context.Context) {
+	select {
+	case <-time.After(lateFacts):
+	case <-ctx.Done():
+	}
+}
+
+// errorsOf joins what several did concurrently.
+func errorsOf(n int, do func(i int) error) error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { errs[i] = do(i) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,163 @@
+package scenario_test
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/simtest"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/ui"
+	"caslab/manifests"
+)
+
+// shipped are the scenarios of the lab.
+func shipped(t *testing.T) map[string]*scenario.Scenario {
+	t.Helper()
+	folder, err := fs.Sub(manifests.FS, "scenarios")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := scenario.Load(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]*scenario.Scenario{}
+	for _, s := range all {
+		byName[s.Name] = s
+	}
+	return byName
+}
+
+// simulate runs scenarios on a simulated cluster, and then calls after, if it is
+// not nil.
+func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster), scenarios ...*scenario.Scenario) (results *scenario.Results, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := simtest.New(t)
+		a.Cluster = c
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		go c.Run(ctx)
+		log := ui.New(io.Discard, ui.Options{})
+		defer log.Close()
+		results, err = scenario.Run(ctx, options(c, a, log), scenarios)
+		if after != nil {
+			after(c)
+		}
+		_ = a.Stop(ctx) // it cannot fail
+	})
+	return results, err
+}
+
+func options(c *simtest.Cluster, a *simtest.Autoscaler, log *ui.Log) scenario.Options {
+	return scenario.Options{
+		Workload: c.Client, Management: c.Client, Namespace: simtest.Namespace, Cluster: simtest.ClusterName,
+		ConfigNamespace: simtest.ConfigNamespace, PodNamespace: simtest.Namespace,
+		Autoscaler: a, Subscribe: c.Subscribe, Log: log,
+		Tell: func(w io.Writer, facts []timeline.Fact) {
+			for _, f := range facts {
+				_, _ = io.WriteString(w, f.What+" "+f.Text+"\n")
+			}
+		},
+	}
+}
+
+// misbehaviours are what each shipped scenario must notice, with a part of
+// what it says.
+var misbehaviours = []struct {
+	scenario string
+	does     simtest.Behaviour
+	says     string
+}{
+	{"scale-up", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 2"},
+	{"scale-up", simtest.AddsTooMany, "did not stay so: group web: size at most 2"},
+	{"scale-up", simtest.ForgetsUpcoming, "did not stay so: group web: size at most 2"},
+	{"scale-up", simtest.SaysNothing, "the autoscaler scales up of group web"},
+	{"scale-up", simtest.EndsByItself, "panic: on purpose"},
+	{"scale-down", simtest.NeverScalesDown, "did not come true within 3m0s: group web: size 1"},
+	{"scale-down", simtest.DeletesWrong, "is gone"},
+	{"from-zero-and-back", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 1"},
+	{"from-zero-and-back", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 0"},
+	{"maximum-holds", simtest.ExceedsMaximum, "did not stay so: group web: size at most 1"},
+	{"maximum-holds", simtest.NeverScalesUp, "0 running, 2 pending"},
+	{"maximum-holds", simtest.SaysNothing, "refuses to scale up for pods of shop"},
+	{"minimum-holds", simtest.IgnoresMinimum, "group web: size at least 1"},
+	{"minimum-holds", simtest.NeverScalesDown, "did not come true within 3m0s: group web: size 1"},
+	{"enforce-minimum", simtest.NeverEnforces, "did not come true within 2m0s: group web: size 1"},
+	{"enforce-minimum", simtest.IgnoresMinimum, "did not stay so: group web: size 1"},
+	{"max-nodes-total", simtest.IgnoresTotal, "group web: size at most 1"},
+	{"max-nodes-total", simtest.NeverScalesUp, "0 running, 2 pending"},
+	{"balance-similar-groups", simtest.Unbalanced, "group twin-1: size at most 1"},
+	{"expander-least-waste", simtest.WrongGroup, "group large: size 0"},
+	{"expander-least-waste", simtest.NeverScalesUp, "group small: size 1"},
+	{"expander-priority", simtest.WrongGroup, "group other: size 0"},
+	{"pdb-blocks-scale-down", simtest.IgnoresPDB, "Scale-down: removing node"},
+	{"pdb-blocks-scale-down", simtest.NeverScalesDown, "keeps a node under pods of guarded"},
+	{"pdb-blocks-scale-down", simtest.SaysNothing, "keeps a node under pods of guarded"},
+	{"safe-to-evict-blocks", simtest.IgnoresNotSafe, "Scale-down: removing node"},
+	{"safe-to-evict-blocks", simtest.NeverScalesDown, "keeps a node under pods of guarded"},
+	{"taints-and-selectors", simtest.IgnoresTaints, "did not stay so: group plain: size at most 1"},
+	{"taints-and-selectors", simtest.NeverScalesUp, "refuses to scale up for pods of misfit"},
+	{"rollout-scale-down", simtest.IgnoresRollout, "did not stay so: group web: size 2"},
+	{"rollout-scale-down", simtest.DeletesWrong, "the autoscaler chose to delete"},
+	{"rollout-scale-down", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 1"},
+	{"broken-group", simtest.NeverGivesUp, "tells a problem of group broken and says \"failed to register|timed out\": not yet"},
+	{"broken-group", simtest.DoesNotWait, "came in another order"},
+	{"restart-in-the-middle", simtest.DeadAfterRestart, "did not come true within 4m0s: group web: size 0"},
+	{"restart-in-the-middle", simtest.ForgetsUpcoming, "did not stay so: group web: size"},
+	{"paused-group", simtest.IgnoresPause, "did not stay so: group web: size 0"},
+	{"paused-group", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 1"},
+	{"paused-cluster", simtest.IgnoresPause, "did not stay so: group web: size 0"},
+}
+
+func TestEveryScenarioPassesAndCanFail(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	covered := map[string]bool{}
+	for _, m := range misbehaviours {
+		covered[m.scenario] = true
+	}
+	for name, s := range all {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if !covered[name] {
+				t.Errorf("no misbehaviour proves that it can fail")
+			}
+			want := scenario.Passed
+			if name == "paused-cluster" { // that upstream fails is known
+				want = scenario.UnexpectedPass
+			}
+			results, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.Good}, nil, s)
+			if r := results.Scenarios[0]; err != nil || r.Verdict != want {
+				t.Errorf("with an autoscaler that behaves: %s, %v\n%s\n%v", r.Verdict, err, r.Failure, r.Steps)
+			}
+		})
+	}
+	for _, m := range misbehaviours {
+		t.Run(m.scenario+" "+string(m.does), func(t *testing.T) {
+			t.Parallel()
+			s := all[m.scenario]
+			if s == nil {
+				t.Fatalf("there is no scenario %s", m.scenario)
+			}
+			results, err := simulate(t, &simtest.Autoscaler{Behaviour: m.does}, nil, s)
+			r := results.Scenarios[0]
+			failed := err != nil && r.Verdict == scenario.Failed
+			if m.scenario == "paused-cluster" {
+				failed = err == nil && r.Verdict == scenario.KnownFailure
+			}
+			if !failed {
+				t.Fatalf("passed with an autoscaler that %s: %v\n%v", m.does, r.Verdict, r.Steps)
+			}
+			if !strings.Contains(r.Failure, m.says) {
+				t.Errorf("the failure does not say %q:\n%s", m.says, r.Failure)
+			}
+		})
+	}
+}

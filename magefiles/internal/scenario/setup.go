@@ -1,0 +1,298 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/workload"
+)
+
+const (
+	// poolLabel is of nodes: the pool of their group.
+	poolLabel = "caslab.local/pool"
+	// objectLabel is of a scenario's objects.
+	objectLabel = "caslab.local/scenario"
+	// optionPrefix is of the annotations by which a group has options.
+	optionPrefix = "cluster.x-k8s.io/autoscaling-options-"
+)
+
+// setUp removes what an earlier run left, makes the groups and objects, has
+// the autoscaler run, and begins to watch.
+func (e *engine) setUp(ctx context.Context, progress func(string)) error {
+	limited, cancel := context.WithTimeoutCause(ctx, setupTime, fmt.Errorf("it took longer than %s", setupTime))
+	defer cancel()
+	if err := e.cleanUp(limited, progress); err != nil {
+		return fmt.Errorf("remove what an earlier run left: %w", err)
+	}
+	progress("the node groups")
+	if err := e.makeGroups(limited, progress); err != nil {
+		return err
+	}
+	nodes, err := e.o.Workload.List(limited, capi.Nodes, "")
+	if err != nil {
+		return err
+	}
+	e.w.mu.Lock()
+	e.w.nodesBefore = len(nodes)
+	e.w.mu.Unlock()
+	if err := e.applyObjects(limited); err != nil {
+		return err
+	}
+	progress("the watches")
+	// They go on when the set-up is over.
+	if err := e.w.follow(ctx, limited, e.o); err != nil {
+		return err
+	}
+	if e.o.Autoscaler.Controlled() {
+		progress("the autoscaler")
+		if err := e.startAutoscaler(limited); err != nil {
+			return fmt.Errorf("start the autoscaler: %w", err)
+		}
+	}
+	base := e.w.baseline()
+	for _, c := range e.s.Always {
+		e.always = append(e.always, &watch{check: c, base: base, stay: true})
+	}
+	e.w.add(e.always...)
+	return nil
+}
+
+// makeGroups makes all groups at once and waits for their first nodes.
+func (e *engine) makeGroups(ctx context.Context, progress func(string)) error {
+	workers, err := e.workers(ctx)
+	if err != nil {
+		return err
+	}
+	var groups []capi.NodeGroup
+	var of []Group
+	for _, g := range e.s.Groups {
+		for _, name := range g.names() {
+			group, err := e.nodeGroup(g, name, &workers[0])
+			if err != nil {
+				return fmt.Errorf("group %s: %w", name, err)
+			}
+			groups, of = append(groups, group), append(of, g)
+		}
+	}
+	return errorsOf(len(groups), func(i int) error {
+		if err := e.makeGroup(ctx, groups[i], of[i]); err != nil {
+			return fmt.Errorf("make the group %s: %w", groups[i].Name, err)
+		}
+		if groups[i].Min == 0 {
+			return nil
+		}
+		err := capi.WaitGroup(ctx, e.o.Management, e.o.Namespace, groups[i].Name, groups[i].Min, func(text string) {
+			progress(groups[i].Name + ": " + text)
+		})
+		if err != nil {
+			return fmt.Errorf("the first nodes of the group %s: %w", groups[i].Name, err)
+		}
+		return nil
+	})
+}
+
+// nodeGroup is a group as package capi knows it. Every group tells the
+// autoscaler what a node of it will have.
+func (e *engine) nodeGroup(g Group, name string, worker *unstructured.Unstructured) (capi.NodeGroup, error) {
+	group := capi.NodeGroup{
+		Name: e.o.Prefix + name, Namespace: e.o.Namespace, ClusterName: e.o.Cluster, Prefix: e.o.SizePrefix,
+		Min: g.Min, Max: g.Max, Labels: map[string]string{poolLabel: e.o.Prefix + g.pool()}, Taints: g.taints,
+		Capacity: map[string]string{},
+	}
+	maps.Copy(group.Labels, g.Labels)
+	for _, key := range []string{"cpu", "memory"} {
+		of, err := resource.ParseQuantity(kube.Field(worker, "status", "capacity", key))
+		if err != nil {
+			return group, fmt.Errorf("the %s of the node %s: %w", key, worker.GetName(), err)
+		}
+		text := g.Capacity[key]
+		if text == "" {
+			text = "1x"
+		}
+		if group.Capacity[key], err = capacityOf(text, of); err != nil {
+			return group, err
+		}
+	}
+	return group, nil
+}
+
+func (e *engine) makeGroup(ctx context.Context, group capi.NodeGroup, g Group) error {
+	if err := group.Add(ctx, e.o.Management); err != nil {
+		return err
+	}
+	patch := map[string]any{}
+	if len(g.Options) > 0 {
+		annotations := map[string]any{}
+		for key, value := range g.Options {
+			annotations[optionPrefix+key] = value
+		}
+		patch = annotated(annotations)
+	}
+	if g.Broken {
+		// A machine waits for ever for bootstrap data that nobody writes. That
+		// is so with every infrastructure, and costs none.
+		bootstrap := map[string]any{"configRef": nil, "dataSecretName": group.Name + "-never"}
+		patch["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{"bootstrap": bootstrap}}}
+	}
+	if len(patch) == 0 {
+		return nil
+	}
+	return e.o.Management.Patch(ctx, capi.MachineDeployments, e.o.Namespace, group.Name, patch)
+}
+
+// cleanUp removes everything that a scenario of this prefix made, also one
+// that was killed.
+func (e *engine) cleanUp(ctx context.Context, progress func(string)) error {
+	if err := e.resumeAll(ctx); err != nil {
+		return err
+	}
+	if err := e.deleteObjects(ctx); err != nil {
+		return err
+	}
+	if err := e.deleteWorkloads(ctx, progress); err != nil {
+		return err
+	}
+	groups, err := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
+	if err != nil {
+		return err
+	}
+	kinds := templateKinds(groups)
+	groups = slices.DeleteFunc(groups, func(g unstructured.Unstructured) bool {
+		return !e.hasPrefix(g.GetName()) || g.GetLabels()[capi.GroupLabel] == ""
+	})
+	err = errorsOf(len(groups), func(i int) error {
+		return capi.DeleteGroup(ctx, e.o.Management, e.o.Namespace, e.o.Cluster, groups[i].GetName(), e.o.SizePrefix, func(text string) {
+			progress(groups[i].GetName() + ": " + text)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return e.deleteTemplates(ctx, kinds)
+}
+
+// resumeAll resumes what a scenario paused: nothing paused can be deleted.
+func (e *engine) resumeAll(ctx context.Context) error {
+	cluster, err := e.o.Management.Get(ctx, capi.Clusters, e.o.Namespace, e.o.Cluster)
+	if err != nil {
+		return fmt.Errorf("read the Cluster %s: %w", e.o.Cluster, err)
+	}
+	if cluster.GetAnnotations()[pausedByScenario] != "" {
+		if err := e.setClusterPaused(ctx, false); err != nil {
+			return err
+		}
+	}
+	groups, err := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
+	if err != nil {
+		return err
+	}
+	for i := range groups {
+		name := groups[i].GetName()
+		if _, paused := groups[i].GetAnnotations()[pausedAnnotation]; paused && e.hasPrefix(name) {
+			if err := e.setPaused(ctx, strings.TrimPrefix(name, e.o.Prefix), false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deleteObjects deletes the objects of every scenario of the run, and those of
+// kinds that the lab's scenarios make.
+func (e *engine) deleteObjects(ctx context.Context) error {
+	kinds := map[schema.GroupKind]bool{{Kind: "ConfigMap"}: true, {Group: "policy", Kind: "PodDisruptionBudget"}: true}
+	for _, s := range e.all {
+		for _, o := range s.Objects {
+			kinds[(&unstructured.Unstructured{Object: o}).GroupVersionKind().GroupKind()] = true
+		}
+	}
+	for kind := range kinds {
+		objects, err := e.o.Workload.List(ctx, kind, "")
+		if err != nil {
+			return err
+		}
+		for i := range objects {
+			o := &objects[i]
+			if o.GetLabels()[objectLabel] == "" {
+				continue
+			}
+			if err := e.o.Workload.Delete(ctx, kind, o.GetNamespace(), o.GetName()); err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("delete the %s %s: %w", kind.Kind, o.GetName(), err)
+			}
+		}
+	}
+	return nil
+}
+
+func (e *engine) deleteWorkloads(ctx context.Context, progress func(string)) error {
+	deployments, err := e.o.Workload.List(ctx, capi.Deployments, e.o.PodNamespace)
+	if err != nil {
+		return err
+	}
+	deployments = slices.DeleteFunc(deployments, func(d unstructured.Unstructured) bool {
+		return !e.hasPrefix(d.GetName()) || d.GetLabels()[workload.Label] == ""
+	})
+	return errorsOf(len(deployments), func(i int) error {
+		err := workload.Delete(ctx, e.o.Workload, e.o.PodNamespace, deployments[i].GetName(), progress)
+		if missing := new(workload.MissingError); errors.As(err, &missing) {
+			return nil
+		}
+		return err
+	})
+}
+
+// templateKinds are the kinds of the templates that machine deployments name.
+func templateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool {
+	kinds := map[schema.GroupKind]bool{}
+	for i := range groups {
+		for _, path := range [][]string{{"infrastructureRef"}, {"bootstrap", "configRef"}} {
+			at := func(field string) string {
+				return kube.Field(&groups[i], append(append([]string{"spec", "template", "spec"}, path...), field)...)
+			}
+			group := at("apiGroup")
+			if group == "" { // before v1beta2
+				group = schema.FromAPIVersionAndKind(at("apiVersion"), "").Group
+			}
+			if kind := at("kind"); kind != "" {
+				kinds[schema.GroupKind{Group: group, Kind: kind}] = true
+			}
+		}
+	}
+	return kinds
+}
+
+// deleteTemplates deletes the templates of groups that are gone: a broken
+// group does not name its own, and a run may have been killed.
+func (e *engine) deleteTemplates(ctx context.Context, kinds map[schema.GroupKind]bool) error {
+	for kind := range kinds {
+		templates, err := e.o.Management.List(ctx, kind, e.o.Namespace)
+		if meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for i := range templates {
+			t := &templates[i]
+			if !e.hasPrefix(t.GetName()) || t.GetLabels()[capi.GroupLabel] == "" {
+				continue
+			}
+			if err := e.o.Management.Delete(ctx, kind, e.o.Namespace, t.GetName()); err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("delete the template %s %s: %w", kind.Kind, t.GetName(), err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,537 @@
+package simtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	version "github.com/hashicorp/go-version"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+// Behaviour is what an autoscaler does wrong.
+type Behaviour string
+
+// Behaviours.
+const (
+	Good              Behaviour = "good"
+	NeverScalesUp     Behaviour = "never scales up"
+	NeverScalesDown   Behaviour = "never scales down"
+	AddsTooMany       Behaviour = "adds a node too many"
+	ExceedsMaximum    Behaviour = "exceeds the maximum"
+	SaysNothing       Behaviour = "says nothing"
+	IgnoresMinimum    Behaviour = "ignores the minimum"
+	NeverEnforces     Behaviour = "does not enforce the minimum"
+	IgnoresTotal      Behaviour = "ignores the total"
+	DeletesWrong      Behaviour = "deletes the wrong machine"
+	IgnoresPDB        Behaviour = "ignores disruption budgets"
+	IgnoresNotSafe    Behaviour = "ignores safe-to-evict"
+	WrongGroup        Behaviour = "takes the wrong group"
+	IgnoresTaints     Behaviour = "ignores taints and labels"
+	Unbalanced        Behaviour = "does not balance"
+	IgnoresPause      Behaviour = "ignores a pause"
+	IgnoresRollout    Behaviour = "scales down in a rollout"
+	NeverGivesUp      Behaviour = "waits for a node for ever"
+	DoesNotWait       Behaviour = "does not wait for a node"
+	ForgetsUpcoming   Behaviour = "forgets the nodes that are coming"
+	DeadAfterRestart  Behaviour = "does nothing after a restart"
+	EndsByItself      Behaviour = "ends by itself"
+	NeverDoesAnything Behaviour = "does nothing"
+)
+
+// The autoscaler's times.
+const (
+	round        = 10 * time.Second
+	unneededTime = 23 * time.Second
+	afterAdd     = 10 * time.Second
+	backoffTime  = 5 * time.Minute
+	giveUpTime   = 10 * time.Minute
+)
+
+// Autoscaler is one that scales the simulated cluster. It implements
+// scenario.Autoscaler.
+type Autoscaler struct {
+	Cluster   *Cluster
+	Behaviour Behaviour
+	// Release that it says it is, 1.36.1 if empty; Foreign is one that the lab
+	// did not start.
+	Release string
+	Foreign bool
+
+	mu     sync.Mutex
+	flags  map[string]string
+	stop   context.CancelFunc
+	done   <-chan struct{}
+	ended  chan error
+	starts int
+
+	// What one run remembers.
+	added    map[string]time.Time // the last scale-up of a group
+	lastAdd  time.Time
+	backoff  map[string]time.Time
+	unneeded map[string]time.Time
+	told     map[string]bool
+}
+
+// Describe implements scenario.Autoscaler.
+func (a *Autoscaler) Describe() (string, *version.Version) {
+	return "simulated autoscaler", version.Must(version.NewSemver(cmp.Or(a.Release, "1.36.1")))
+}
+
+// Controlled implements scenario.Autoscaler.
+func (a *Autoscaler) Controlled() bool { return !a.Foreign }
+
+// Ended implements scenario.Autoscaler.
+func (a *Autoscaler) Ended() <-chan error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ended
+}
+
+// Start implements scenario.Autoscaler.
+func (a *Autoscaler) Start(ctx context.Context, flags []string) error {
+	named := map[string]string{}
+	for _, flag := range flags {
+		name, value, _ := strings.Cut(strings.TrimLeft(flag, "-"), "=")
+		named[name] = value
+	}
+	a.mu.Lock()
+	running := a.stop != nil
+	same := maps.Equal(a.flags, named)
+	a.mu.Unlock()
+	if running && same {
+		return nil
+	}
+	if running {
+		if err := a.Stop(ctx); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.flags, a.stop, a.ended = named, stop, make(chan error, 1)
+	a.starts++
+	a.added, a.backoff, a.unneeded = map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
+	a.told, a.lastAdd = map[string]bool{}, time.Time{}
+	done := make(chan struct{})
+	a.done = done
+	go func(ended chan<- error) {
+		defer close(done)
+		a.run(run, ended)
+	}(a.ended)
+	time.Sleep(2 * time.Second)
+	return nil
+}
+
+// Stop implements scenario.Autoscaler.
+func (a *Autoscaler) Stop(context.Context) error {
+	a.mu.Lock()
+	stop, done := a.stop, a.done
+	a.stop = nil
+	a.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-done // its last round is over
+	}
+	return nil
+}
+
+func (a *Autoscaler) run(ctx context.Context, ended chan<- error) {
+	ticker := time.NewTicker(round)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if a.Behaviour == EndsByItself {
+			ended <- fmt.Errorf("panic: on purpose")
+			return
+		}
+		a.mu.Lock()
+		dead := a.Behaviour == NeverDoesAnything || a.Behaviour == DeadAfterRestart && a.starts > 1
+		a.mu.Unlock()
+		if !dead {
+			a.loop(ctx)
+		}
+	}
+}
+
+// group is a node group as the autoscaler sees it.
+type group struct {
+	md             *unstructured.Unstructured
+	name           string
+	size, min, max int
+	machines       []*unstructured.Unstructured
+	nodes          []*unstructured.Unstructured
+	template       *unstructured.Unstructured
+	rollingOut     bool
+}
+
+func (g *group) memory() int64 { return memory(g.template.Object, "status", "allocatable", "memory") }
+
+// groups are those that may be scaled.
+func (a *Autoscaler) groups(ctx context.Context, machines, nodes []*unstructured.Unstructured) []*group {
+	c := a.Cluster
+	var all []*group
+	if c.clusterPaused(ctx) && a.Behaviour != IgnoresPause {
+		return nil
+	}
+	for _, md := range c.list(ctx, "MachineDeployment") {
+		annotations := md.GetAnnotations()
+		highest, err := strconv.Atoi(annotations["cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"])
+		if err != nil {
+			continue
+		}
+		if _, paused := annotations[pausedAnnotation]; paused && a.Behaviour != IgnoresPause {
+			continue
+		}
+		lowest, _ := strconv.Atoi(annotations["cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size"])
+		g := &group{md: md, name: md.GetName(), size: number(md, "spec", "replicas"), min: lowest, max: highest, template: c.template(md)}
+		g.template.Object["status"].(map[string]any)["conditions"] = []any{map[string]any{"type": "Ready", "status": "True"}}
+		for _, m := range machines {
+			if m.GetLabels()[machineLabel] != g.name {
+				continue
+			}
+			g.rollingOut = g.rollingOut || outdated(md, m)
+			g.machines = append(g.machines, m)
+			for _, n := range nodes {
+				if n.GetName() == kube.Field(m, "status", "nodeRef", "name") {
+					g.nodes = append(g.nodes, n)
+				}
+			}
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+// tell tells what is new, as the recorder of a timeline does of an autoscaler
+// that repeats its reasons in every round.
+func (a *Autoscaler) tell(f timeline.Fact) {
+	key := strings.Join([]string{f.What, f.Name, f.Group, f.Text}, "\n")
+	if a.Behaviour == SaysNothing || a.told[key] {
+		return
+	}
+	if f.What == timeline.ScaleUp || f.What == timeline.ScaleDown {
+		clear(a.told)
+	} else {
+		a.told[key] = true
+	}
+	a.Cluster.Tell(f)
+}
+
+func (a *Autoscaler) resize(ctx context.Context, g *group, size int) {
+	g.size = size
+	a.Cluster.patch(ctx, g.md, map[string]any{"spec": map[string]any{"replicas": size}})
+}
+
+func (a *Autoscaler) loop(ctx context.Context) {
+	c := a.Cluster
+	nodes, pods := c.list(ctx, "Node"), c.list(ctx, "Pod")
+	groups := a.groups(ctx, c.list(ctx, "Machine"), nodes)
+	a.giveUp(ctx, groups)
+	if _, enforce := a.flags["enforce-node-group-min-size"]; enforce && a.Behaviour != NeverEnforces {
+		for _, g := range groups {
+			if g.size < g.min {
+				a.add(ctx, g, g.min-g.size)
+			}
+		}
+	}
+	if a.Behaviour != NeverScalesUp {
+		a.scaleUp(ctx, groups, nodes, pods)
+	}
+	if a.Behaviour != NeverScalesDown && time.Since(a.lastAdd) > afterAdd {
+		a.scaleDown(ctx, groups, nodes, pods)
+	}
+}
+
+// giveUp takes a scale-up back of which nothing came.
+func (a *Autoscaler) giveUp(ctx context.Context, groups []*group) {
+	for _, g := range groups {
+		up := 0
+		for _, n := range g.nodes {
+			if ready(n) {
+				up++
+			}
+		}
+		added, waiting := a.added[g.name]
+		if !waiting || up >= g.size {
+			delete(a.added, g.name)
+			continue
+		}
+		limit, err := time.ParseDuration(g.md.GetAnnotations()["cluster.x-k8s.io/autoscaling-options-maxnodeprovisiontime"])
+		if err != nil {
+			limit = giveUpTime
+		}
+		if time.Since(added) <= limit || a.Behaviour == NeverGivesUp {
+			continue
+		}
+		a.tell(timeline.Fact{What: timeline.Problem, Group: g.name, Text: fmt.Sprintf("Nodes added to group MachineDeployment/%s/%s failed to register within %s", Namespace, g.name, time.Since(added))})
+		a.backoff[g.name] = time.Now()
+		delete(a.added, g.name)
+		a.resize(ctx, g, up)
+	}
+}
+
+func (a *Autoscaler) add(ctx context.Context, g *group, n int) {
+	a.resize(ctx, g, g.size+n)
+	a.added[g.name], a.lastAdd = time.Now(), time.Now()
+	size := g.size
+	a.tell(timeline.Fact{What: timeline.ScaleUp, Group: g.name, N: &size, Text: fmt.Sprintf("Scale-up: setting group MachineDeployment/%s/%s size to %d", Namespace, g.name, g.size)})
+}
+
+// scaleUp adds a node for every pod that finds no room, also on what comes.
+func (a *Autoscaler) scaleUp(ctx context.Context, groups []*group, nodes, pods []*unstructured.Unstructured) {
+	all := rooms(nodes, pods)
+	total := len(nodes)
+	for _, g := range groups {
+		up := 0
+		for _, r := range all {
+			if slices.ContainsFunc(g.nodes, func(n *unstructured.Unstructured) bool { return n.GetName() == r.node.GetName() }) {
+				up++
+			}
+		}
+		if a.Behaviour == ForgetsUpcoming || a.Behaviour == DoesNotWait {
+			continue
+		}
+		for range g.size - up {
+			all = append(all, &room{g.template, g.memory()})
+		}
+		total += g.size - len(g.nodes)
+	}
+	plan := map[*group]int{}
+	var refused []timeline.Fact
+	for _, p := range pods {
+		if !waits(p) || place(all, p) != nil {
+			continue
+		}
+		g, why := a.choose(ctx, groups, plan, p, total)
+		if g == nil {
+			refused = append(refused, timeline.Fact{What: timeline.Refused, Name: Namespace + "/" + p.GetName(), Text: "pod didn't trigger scale-up: " + why})
+			continue
+		}
+		plan[g]++
+		total++
+		place(append(all[:0:0], &room{g.template, g.memory()}), p)
+	}
+	for _, f := range refused {
+		if len(plan) == 0 {
+			a.tell(f)
+		}
+	}
+	for _, g := range groups {
+		n := plan[g]
+		if n > 0 && a.Behaviour == AddsTooMany {
+			n++
+		}
+		if n > 0 {
+			a.add(ctx, g, n)
+		}
+	}
+}
+
+// choose picks the group to grow for a pod, or says why there is none.
+func (a *Autoscaler) choose(ctx context.Context, groups []*group, plan map[*group]int, pod *unstructured.Unstructured, total int) (*group, string) {
+	if limit, err := strconv.Atoi(a.flags["max-nodes-total"]); err == nil && total >= limit && a.Behaviour != IgnoresTotal {
+		return nil, "max total nodes in cluster reached"
+	}
+	var options []*group
+	reasons := map[string]int{}
+	for _, g := range groups {
+		switch {
+		case time.Since(a.backoff[g.name]) < backoffTime:
+			reasons["in backoff after failed scale-up"]++
+		case g.size+plan[g] >= g.max && a.Behaviour != ExceedsMaximum:
+			reasons["max node group size reached"]++
+		case !selects(g.template, pod) && a.Behaviour != IgnoresTaints:
+			reasons["node(s) didn't match Pod's node affinity/selector"]++
+		case !admits(g.template, pod) && a.Behaviour != IgnoresTaints:
+			reasons["node(s) had untolerated taint(s)"]++
+		case g.memory() < requested(pod.Object):
+			reasons["Insufficient memory"]++
+		default:
+			options = append(options, g)
+		}
+	}
+	if len(options) == 0 {
+		var parts []string
+		for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+			parts = append(parts, fmt.Sprintf("%d %s", reasons[reason], reason))
+		}
+		return nil, strings.Join(parts, ", ")
+	}
+	size := func(g *group) int {
+		if a.Behaviour == Unbalanced {
+			return 0
+		}
+		return g.size + plan[g]
+	}
+	priority := func(*group) int { return 0 }
+	if strings.HasPrefix(a.flags["expander"], "priority") {
+		priority = a.priorities(ctx)
+	}
+	slices.SortStableFunc(options, func(x, y *group) int {
+		return cmp.Or(priority(y)-priority(x), cmp.Compare(x.memory(), y.memory()), size(x)-size(y), strings.Compare(x.name, y.name))
+	})
+	if a.Behaviour == WrongGroup {
+		return options[len(options)-1], ""
+	}
+	if a.Behaviour == IgnoresTaints {
+		// The first by name, whatever its nodes are.
+		return slices.MinFunc(options, func(x, y *group) int { return strings.Compare(x.name, y.name) }), ""
+	}
+	return options[0], ""
+}
+
+// priorities reads the ConfigMap of the priority expander.
+func (a *Autoscaler) priorities(ctx context.Context) func(*group) int {
+	var rules map[int][]string
+	for _, m := range a.Cluster.list(ctx, "ConfigMap") {
+		if m.GetName() != "cluster-autoscaler-priority-expander" {
+			continue
+		}
+		if err := yaml.Unmarshal([]byte(kube.Field(m, "data", "priorities")), &rules); err != nil {
+			a.Cluster.t.Errorf("the priorities: %v", err)
+		}
+	}
+	return func(g *group) int {
+		best := 0
+		for priority, expressions := range rules {
+			for _, e := range expressions {
+				if regexp.MustCompile(e).MatchString("MachineDeployment/" + Namespace + "/" + g.name) {
+					best = max(best, priority)
+				}
+			}
+		}
+		return best
+	}
+}
+
+// scaleDown removes one node that has been unneeded for long enough.
+func (a *Autoscaler) scaleDown(ctx context.Context, groups []*group, nodes, pods []*unstructured.Unstructured) {
+	unneeded := map[string]time.Time{}
+	done := false
+	for _, g := range groups {
+		if g.rollingOut && a.Behaviour != IgnoresRollout {
+			continue
+		}
+		for _, m := range g.machines {
+			i := slices.IndexFunc(g.nodes, func(n *unstructured.Unstructured) bool {
+				return n.GetName() == kube.Field(m, "status", "nodeRef", "name")
+			})
+			if i < 0 || m.GetDeletionTimestamp() != nil || !ready(g.nodes[i]) || !a.removable(ctx, g.nodes[i], nodes, pods) {
+				continue
+			}
+			node := g.nodes[i]
+			since, ok := a.unneeded[node.GetName()]
+			if !ok {
+				since = time.Now()
+			}
+			unneeded[node.GetName()] = since
+			if time.Since(since) < unneededTime || done {
+				continue
+			}
+			if g.size <= g.min && a.Behaviour != IgnoresMinimum {
+				a.tell(timeline.Fact{What: timeline.Kept, Name: node.GetName(), Node: node.GetName(), Group: g.name, Text: "Skipping " + node.GetName() + " - node group min size reached"})
+				continue
+			}
+			done = true
+			a.delete(ctx, g, m, node, pods)
+		}
+	}
+	a.unneeded = unneeded
+}
+
+// delete drains a node and has its machine go.
+func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured.Unstructured, pods []*unstructured.Unstructured) {
+	c := a.Cluster
+	if a.Behaviour == DeletesWrong {
+		for _, other := range g.machines {
+			if name := kube.Field(other, "status", "nodeRef", "name"); name != "" && name != node.GetName() && other.GetDeletionTimestamp() == nil {
+				m = other
+				break
+			}
+		}
+	} else {
+		for _, p := range pods {
+			if kube.Field(p, "spec", "nodeName") == node.GetName() {
+				c.remove(ctx, p)
+			}
+		}
+		c.patch(ctx, node, map[string]any{"spec": map[string]any{"unschedulable": true}})
+	}
+	c.patch(ctx, m, map[string]any{"metadata": map[string]any{"annotations": map[string]any{markAnnotation: time.Now().String()}}})
+	a.resize(ctx, g, g.size-1)
+	a.tell(timeline.Fact{What: timeline.ScaleDown, Name: node.GetName(), Node: node.GetName(), Group: g.name, Text: "Scale-down: removing node " + node.GetName()})
+}
+
+// removable reports whether a node's pods could be elsewhere.
+func (a *Autoscaler) removable(ctx context.Context, node *unstructured.Unstructured, nodes, pods []*unstructured.Unstructured) bool {
+	var here []*unstructured.Unstructured
+	var used int64
+	for _, p := range pods {
+		if kube.Field(p, "spec", "nodeName") == node.GetName() {
+			here = append(here, p)
+			used += requested(p.Object)
+		}
+	}
+	if 2*used >= memory(node.Object, "status", "allocatable", "memory") {
+		return false
+	}
+	others := rooms(slices.DeleteFunc(slices.Clone(nodes), func(n *unstructured.Unstructured) bool { return n.GetName() == node.GetName() }), pods)
+	for _, p := range here {
+		if why := a.blocked(ctx, p, pods); why != "" {
+			a.tell(timeline.Fact{What: timeline.Kept, Name: node.GetName(), Node: node.GetName(), Text: "Node " + node.GetName() + " cannot be removed: " + why})
+			return false
+		}
+		if place(others, p) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// blocked says why a pod must not be evicted.
+func (a *Autoscaler) blocked(ctx context.Context, pod *unstructured.Unstructured, pods []*unstructured.Unstructured) string {
+	if pod.GetAnnotations()["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false" && a.Behaviour != IgnoresNotSafe {
+		return "pod annotated as not safe to evict present: " + pod.GetName()
+	}
+	if a.Behaviour == IgnoresPDB {
+		return ""
+	}
+	for _, b := range a.Cluster.list(ctx, "PodDisruptionBudget") {
+		selector, _, _ := unstructured.NestedStringMap(b.Object, "spec", "selector", "matchLabels")
+		matches := func(p *unstructured.Unstructured) bool {
+			for key, value := range selector {
+				if p.GetLabels()[key] != value {
+					return false
+				}
+			}
+			return true
+		}
+		running := 0
+		for _, p := range pods {
+			if matches(p) && !waits(p) {
+				running++
+			}
+		}
+		if matches(pod) && (running <= number(b, "spec", "minAvailable") || kube.Field(b, "spec", "maxUnavailable") == "0") {
+			return fmt.Sprintf("not enough pod disruption budget to move %s/%s", Namespace, pod.GetName())
+		}
+	}
+	return ""
+}

@@ -1,0 +1,274 @@
+// Package simtest is a cluster of objects in memory for tests of scenarios: a
+// small simulation of Cluster API, the scheduler and the controllers of
+// workloads, and an autoscaler that behaves, or misbehaves on purpose. It
+// takes time by the real clock, and so belongs into a bubble of
+// testing/synctest.
+package simtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	clienttesting "k8s.io/client-go/testing"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/timeline"
+)
+
+// Where everything is.
+const (
+	Namespace       = "default"
+	ClusterName     = "work"
+	ConfigNamespace = "kube-system"
+)
+
+var kinds = []schema.GroupVersionKind{
+	{Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Node"}, {Version: "v1", Kind: "ConfigMap"},
+	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Cluster"},
+	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "MachineDeployment"},
+	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Machine"},
+	{Group: "bootstrap.cluster.x-k8s.io", Version: "v1beta2", Kind: "KubeadmConfigTemplate"},
+	{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2", Kind: "DevMachineTemplate"},
+}
+
+// objects are those of a cluster with a control plane and a worker whose group
+// the autoscaler does not scale.
+const objects = `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Cluster
+metadata: {name: work, namespace: default}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata: {name: work-md-0, namespace: default}
+spec:
+  clusterName: work
+  replicas: 1
+  template:
+    spec:
+      bootstrap:
+        configRef: {apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfigTemplate, name: work-md-0}
+      infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DevMachineTemplate, name: work-md-0}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Machine
+metadata: {name: work-md-0-a, namespace: default, uid: work-md-0-a, labels: {cluster.x-k8s.io/deployment-name: work-md-0}}
+status: {phase: Running, nodeRef: {name: worker}}
+---
+apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
+kind: KubeadmConfigTemplate
+metadata: {name: work-md-0, namespace: default}
+spec: {template: {spec: {joinConfiguration: {nodeRegistration: {kubeletExtraArgs: []}}}}}
+---
+apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+kind: DevMachineTemplate
+metadata: {name: work-md-0, namespace: default}
+spec: {template: {spec: {}}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: control, uid: control, labels: {node-role.kubernetes.io/control-plane: ""}}
+spec: {taints: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]}
+status:
+  allocatable: {memory: 16Gi, cpu: "4"}
+  capacity: {memory: 16Gi, cpu: "4"}
+  conditions: [{type: Ready, status: "True"}]
+---
+apiVersion: v1
+kind: Node
+metadata: {name: worker, uid: worker}
+status:
+  allocatable: {memory: 16Gi, cpu: "4"}
+  capacity: {memory: 16Gi, cpu: "4"}
+  conditions: [{type: Ready, status: "True"}]
+  images: [{names: ["example.com/pause:3.10"]}]
+`
+
+// Cluster is the simulated cluster.
+type Cluster struct {
+	// Client reaches it, as the workload cluster and as its own management.
+	Client *kube.Client
+
+	t      testing.TB
+	store  dynamic.Interface
+	number int // names what is made
+	// since is when a machine reached its step.
+	since map[types.UID]time.Time
+
+	mu            sync.Mutex
+	subscribers   map[int]func(timeline.Fact)
+	subscriptions int
+}
+
+// New returns a cluster. Nothing happens in it before Run.
+func New(t testing.TB) *Cluster {
+	client, store := kubetest.Client(t, kinds, objects)
+	// The store merges no server-side apply of kinds that it has no types of.
+	store.PrependReactor("patch", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		patch, ok := action.(clienttesting.PatchActionImpl)
+		if !ok || patch.GetPatchType() != types.ApplyPatchType {
+			return false, nil, nil
+		}
+		o := new(unstructured.Unstructured)
+		if err := json.Unmarshal(patch.GetPatch(), &o.Object); err != nil {
+			return true, nil, err
+		}
+		err := store.Tracker().Create(patch.GetResource(), o, patch.GetNamespace())
+		if apierrors.IsAlreadyExists(err) {
+			err = store.Tracker().Update(patch.GetResource(), o, patch.GetNamespace())
+		}
+		return true, o, err
+	})
+	return &Cluster{Client: client, t: t, store: store, since: map[types.UID]time.Time{}, subscribers: map[int]func(timeline.Fact){}}
+}
+
+// Run lets time pass in the cluster until ctx is done.
+func (c *Cluster) Run(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			c.runWorkloads(ctx)
+			c.runMachines(ctx)
+			c.schedule(ctx)
+		}
+	}
+}
+
+// Subscribe has tell called with the facts that the autoscaler tells.
+func (c *Cluster) Subscribe(tell func(timeline.Fact)) func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subscriptions++
+	id := c.subscriptions
+	c.subscribers[id] = tell
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.subscribers, id)
+	}
+}
+
+// Tell tells a fact of the autoscaler, of now if it has no time.
+func (c *Cluster) Tell(f timeline.Fact) {
+	f.Kind, f.Source = timeline.Autoscaler, timeline.Log
+	if f.Time.IsZero() {
+		f.Time = time.Now()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, tell := range c.subscribers {
+		tell(f)
+	}
+}
+
+func (c *Cluster) resource(kind string) dynamic.ResourceInterface {
+	i := slices.IndexFunc(kinds, func(k schema.GroupVersionKind) bool { return k.Kind == kind })
+	plural, _ := meta.UnsafeGuessKindToResource(kinds[i])
+	if kind == "Node" {
+		return c.store.Resource(plural)
+	}
+	namespace := Namespace
+	if kind == "ConfigMap" {
+		namespace = ConfigNamespace
+	}
+	return c.store.Resource(plural).Namespace(namespace)
+}
+
+// Names are those of the objects of a kind.
+func (c *Cluster) Names(ctx context.Context, kind string) []string {
+	var names []string
+	for _, o := range c.list(ctx, kind) {
+		names = append(names, o.GetName())
+	}
+	return names
+}
+
+// list returns the objects of a kind, by name.
+func (c *Cluster) list(ctx context.Context, kind string) []*unstructured.Unstructured {
+	list, err := c.resource(kind).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		c.t.Errorf("the simulated cluster lists %s: %v", kind, err)
+		return nil
+	}
+	var all []*unstructured.Unstructured
+	for i := range list.Items {
+		all = append(all, &list.Items[i])
+	}
+	slices.SortFunc(all, func(a, b *unstructured.Unstructured) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return all
+}
+
+// must fails the test, but for an object that somebody else deleted meanwhile.
+func (c *Cluster) must(what string, o *unstructured.Unstructured, err error) {
+	if err != nil && !apierrors.IsNotFound(err) {
+		c.t.Errorf("the simulated cluster cannot %s %s %s: %v", what, o.GetKind(), o.GetName(), err)
+	}
+}
+
+func (c *Cluster) create(ctx context.Context, o *unstructured.Unstructured) {
+	c.number++
+	o.SetName(fmt.Sprintf("%s-%03d", o.GetName(), c.number))
+	o.SetUID(types.UID(o.GetName()))
+	o.SetCreationTimestamp(metav1.Now())
+	_, err := c.resource(o.GetKind()).Create(ctx, o, metav1.CreateOptions{})
+	c.must("make", o, err)
+}
+
+func (c *Cluster) remove(ctx context.Context, o *unstructured.Unstructured) {
+	c.must("delete", o, c.resource(o.GetKind()).Delete(ctx, o.GetName(), metav1.DeleteOptions{}))
+}
+
+// patch changes an object that may be changed by others too.
+func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, patch map[string]any) {
+	data, err := json.Marshal(patch)
+	if err == nil {
+		_, err = c.resource(o.GetKind()).Patch(ctx, o.GetName(), types.MergePatchType, data, metav1.PatchOptions{})
+	}
+	c.must("change", o, err)
+}
+
+func number(o *unstructured.Unstructured, path ...string) int {
+	n, _ := strconv.Atoi(kube.Field(o, path...))
+	return n
+}
+
+func memory(o map[string]any, path ...string) int64 {
+	text, _, _ := unstructured.NestedString(o, path...)
+	q, err := resource.ParseQuantity(text)
+	if err != nil {
+		return 0
+	}
+	return q.Value()
+}
+
+// requested is the memory that a pod, or a template of one, requests.
+func requested(pod map[string]any) int64 {
+	containers, _, _ := unstructured.NestedSlice(pod, "spec", "containers")
+	var sum int64
+	for _, container := range containers {
+		sum += memory(container.(map[string]any), "resources", "requests", "memory")
+	}
+	return sum
+}

@@ -1,0 +1,216 @@
+package simtest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/workload"
+)
+
+// How long things take.
+const (
+	joins   = 30 * time.Second // from a machine to its node
+	becomes = 10 * time.Second // from a node to a Ready one
+	goes    = 4 * time.Second  // from the deletion of a machine to its end
+)
+
+// runWorkloads gives every Deployment its pods.
+func (c *Cluster) runWorkloads(ctx context.Context) {
+	pods := c.list(ctx, "Pod")
+	wanted := map[string]bool{}
+	for _, d := range c.list(ctx, "Deployment") {
+		name := d.GetName()
+		wanted[name] = true
+		var own []*unstructured.Unstructured
+		for _, p := range pods {
+			if p.GetLabels()[workload.Label] == name {
+				own = append(own, p)
+			}
+		}
+		for range number(d, "spec", "replicas") - len(own) {
+			template, _, _ := unstructured.NestedMap(d.Object, "spec", "template")
+			pod := &unstructured.Unstructured{Object: template}
+			pod.SetAPIVersion("v1")
+			pod.SetKind("Pod")
+			pod.SetNamespace(Namespace)
+			pod.SetName(name)
+			pod.Object["status"] = map[string]any{"phase": "Pending"}
+			c.create(ctx, pod)
+		}
+		// Those that wait go first, then the youngest.
+		slices.SortFunc(own, func(a, b *unstructured.Unstructured) int {
+			return cmp.Or(cmp.Compare(kube.Field(a, "status", "phase"), kube.Field(b, "status", "phase")), cmp.Compare(b.GetName(), a.GetName()))
+		})
+		for _, p := range own[:max(len(own)-number(d, "spec", "replicas"), 0)] {
+			c.remove(ctx, p)
+		}
+	}
+	for _, p := range pods {
+		if owner := p.GetLabels()[workload.Label]; owner != "" && !wanted[owner] {
+			c.remove(ctx, p)
+		}
+	}
+}
+
+const machineLabel = "cluster.x-k8s.io/deployment-name"
+
+const (
+	pausedAnnotation = "cluster.x-k8s.io/paused"
+	markAnnotation   = "cluster.x-k8s.io/delete-machine"
+)
+
+func ready(o *unstructured.Unstructured) bool { return kube.True(o, "Ready") }
+
+func (c *Cluster) clusterPaused(ctx context.Context) bool {
+	return kube.Field(c.list(ctx, "Cluster")[0], "spec", "paused") == "true"
+}
+
+// runMachines is Cluster API.
+func (c *Cluster) runMachines(ctx context.Context) {
+	if c.clusterPaused(ctx) {
+		return
+	}
+	nodes := map[string]*unstructured.Unstructured{}
+	for _, n := range c.list(ctx, "Node") {
+		nodes[n.GetName()] = n
+	}
+	of := map[string][]*unstructured.Unstructured{}
+	for _, m := range c.list(ctx, "Machine") {
+		of[m.GetLabels()[machineLabel]] = append(of[m.GetLabels()[machineLabel]], m)
+	}
+	for _, g := range c.list(ctx, "MachineDeployment") {
+		machines := of[g.GetName()]
+		delete(of, g.GetName())
+		if _, paused := g.GetAnnotations()[pausedAnnotation]; paused {
+			continue
+		}
+		for _, m := range machines {
+			c.runMachine(ctx, g, m, nodes)
+		}
+		c.scale(ctx, g, machines, nodes)
+	}
+	// Those whose group is gone.
+	for _, machines := range of {
+		for _, m := range machines {
+			c.runMachine(ctx, nil, m, nodes)
+			if m.GetDeletionTimestamp() == nil {
+				c.delete(ctx, m)
+			}
+		}
+	}
+}
+
+// runMachine brings a machine a step further.
+func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
+	name := kube.Field(m, "status", "nodeRef", "name")
+	if m.GetDeletionTimestamp() != nil {
+		if time.Since(m.GetDeletionTimestamp().Time) < goes {
+			return
+		}
+		if node := nodes[name]; node != nil {
+			c.remove(ctx, node)
+			for _, p := range c.list(ctx, "Pod") {
+				if kube.Field(p, "spec", "nodeName") == name {
+					c.remove(ctx, p)
+				}
+			}
+		}
+		c.remove(ctx, m)
+		return
+	}
+	if group == nil || kube.Field(group, "spec", "template", "spec", "bootstrap", "dataSecretName") != "" || group.GetName() == "work-md-0" {
+		return
+	}
+	switch node := nodes[name]; {
+	case node == nil && time.Since(m.GetCreationTimestamp().Time) >= joins:
+		node = c.template(group)
+		node.SetName("node-" + m.GetName())
+		c.create(ctx, node)
+		c.since[m.GetUID()] = time.Now()
+		c.patch(ctx, m, map[string]any{"status": map[string]any{"phase": "Running", "nodeRef": map[string]any{"name": node.GetName()}}})
+	case node != nil && !ready(node) && time.Since(c.since[m.GetUID()]) >= becomes:
+		c.patch(ctx, node, map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
+	}
+}
+
+// delete begins the end of a machine: its node takes no more pods.
+func (c *Cluster) delete(ctx context.Context, m *unstructured.Unstructured) {
+	c.patch(ctx, m, map[string]any{"metadata": map[string]any{"deletionTimestamp": metav1.Now().UTC().Format(time.RFC3339)}, "status": map[string]any{"phase": "Deleting"}})
+	for _, n := range c.list(ctx, "Node") {
+		if n.GetName() == kube.Field(m, "status", "nodeRef", "name") {
+			c.patch(ctx, n, map[string]any{"spec": map[string]any{"unschedulable": true}})
+		}
+	}
+}
+
+// outdated machines are those from before the group's rollout.
+func outdated(group, m *unstructured.Unstructured) bool {
+	after, err := time.Parse(time.RFC3339, kube.Field(group, "spec", "rollout", "after"))
+	return err == nil && m.GetCreationTimestamp().Time.Before(after)
+}
+
+// scale makes and deletes machines: those that are marked first, and in a
+// rollout one new one before each old one goes.
+func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, machines []*unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
+	if group.GetName() == "work-md-0" {
+		return
+	}
+	machines = slices.DeleteFunc(slices.Clone(machines), func(m *unstructured.Unstructured) bool { return m.GetDeletionTimestamp() != nil })
+	want, old, readyOnes, freshReady := number(group, "spec", "replicas"), 0, 0, true
+	for _, m := range machines {
+		node := nodes[kube.Field(m, "status", "nodeRef", "name")]
+		up := node != nil && ready(node)
+		if up {
+			readyOnes++
+		}
+		if outdated(group, m) {
+			old++
+		} else if !up {
+			freshReady = false
+		}
+	}
+	if old > 0 && want > 0 {
+		want++ // the surge
+	}
+	for range want - len(machines) {
+		m := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": "Provisioning"}}}
+		m.SetAPIVersion("cluster.x-k8s.io/v1beta2")
+		m.SetKind("Machine")
+		m.SetNamespace(Namespace)
+		m.SetName(group.GetName())
+		m.SetLabels(map[string]string{machineLabel: group.GetName()})
+		c.create(ctx, m)
+	}
+	mark := func(m *unstructured.Unstructured) int {
+		if _, ok := m.GetAnnotations()[markAnnotation]; ok {
+			return 0
+		}
+		return 1
+	}
+	age := func(m *unstructured.Unstructured) int {
+		if outdated(group, m) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(machines, func(a, b *unstructured.Unstructured) int {
+		return cmp.Or(cmp.Compare(age(a), age(b)), cmp.Compare(mark(a), mark(b)))
+	})
+	surplus := len(machines) - want
+	if surplus == 0 && old > 0 && freshReady && len(machines) > old {
+		surplus = 1 // the new one is ready: an old one goes
+	}
+	for _, m := range machines[:max(surplus, 0)] {
+		c.delete(ctx, m)
+	}
+	status := map[string]any{"readyReplicas": readyOnes, "replicas": len(machines), "observedGeneration": group.GetGeneration()}
+	if number(group, "status", "readyReplicas") != readyOnes || number(group, "status", "replicas") != len(machines) || kube.Field(group, "status", "observedGeneration") == "" {
+		c.patch(ctx, group, map[string]any{"status": status})
+	}
+}

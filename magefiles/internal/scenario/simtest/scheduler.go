@@ -1,0 +1,126 @@
+package simtest
+
+import (
+	"context"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/kube"
+)
+
+const capacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
+
+// template is a node of a group to be, with what its annotations say.
+func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstructured {
+	annotations := group.GetAnnotations()
+	labels := map[string]string{}
+	for part := range strings.SplitSeq(annotations[capacityPrefix+"labels"], ",") {
+		if key, value, found := strings.Cut(part, "="); found {
+			labels[key] = value
+		}
+	}
+	var taints []any
+	for part := range strings.SplitSeq(annotations[capacityPrefix+"taints"], ",") {
+		if rest, effect, found := strings.Cut(part, ":"); found {
+			key, value, _ := strings.Cut(rest, "=")
+			taints = append(taints, map[string]any{"key": key, "value": value, "effect": effect})
+		}
+	}
+	has := map[string]any{"memory": annotations[capacityPrefix+"memory"], "cpu": annotations[capacityPrefix+"cpu"]}
+	node := &unstructured.Unstructured{Object: map[string]any{
+		"spec": map[string]any{"taints": taints},
+		"status": map[string]any{
+			"allocatable": has, "capacity": has,
+			"images": []any{map[string]any{"names": []any{"example.com/pause:3.10"}}},
+		},
+	}}
+	node.SetAPIVersion("v1")
+	node.SetKind("Node")
+	node.SetLabels(labels)
+	return node
+}
+
+// room is a node with the memory that is left on it.
+type room struct {
+	node *unstructured.Unstructured
+	free int64
+}
+
+// rooms are the nodes that take pods.
+func rooms(nodes, pods []*unstructured.Unstructured) []*room {
+	var all []*room
+	for _, n := range nodes {
+		if kube.Field(n, "spec", "unschedulable") == "true" || !ready(n) {
+			continue
+		}
+		r := &room{n, memory(n.Object, "status", "allocatable", "memory")}
+		for _, p := range pods {
+			if kube.Field(p, "spec", "nodeName") == n.GetName() {
+				r.free -= requested(p.Object)
+			}
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// selects reports whether a node has the labels that a pod wants.
+func selects(node, pod *unstructured.Unstructured) bool {
+	selector, _, _ := unstructured.NestedStringMap(pod.Object, "spec", "nodeSelector")
+	for key, value := range selector {
+		if node.GetLabels()[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// admits reports whether a pod may be on a node, if there is room.
+func admits(node, pod *unstructured.Unstructured) bool {
+	if !selects(node, pod) {
+		return false
+	}
+	taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
+	tolerations, _, _ := unstructured.NestedSlice(pod.Object, "spec", "tolerations")
+	for _, t := range taints {
+		tolerated := false
+		for _, toleration := range tolerations {
+			tolerated = tolerated || toleration.(map[string]any)["key"] == t.(map[string]any)["key"]
+		}
+		if !tolerated {
+			return false
+		}
+	}
+	return true
+}
+
+// place puts a pod where most is free, in what is thought of the rooms.
+func place(all []*room, pod *unstructured.Unstructured) *room {
+	var best *room
+	for _, r := range all {
+		if r.free >= requested(pod.Object) && admits(r.node, pod) && (best == nil || r.free > best.free) {
+			best = r
+		}
+	}
+	if best != nil {
+		best.free -= requested(pod.Object)
+	}
+	return best
+}
+
+func waits(pod *unstructured.Unstructured) bool { return kube.Field(pod, "spec", "nodeName") == "" }
+
+// schedule puts pods onto nodes.
+func (c *Cluster) schedule(ctx context.Context) {
+	pods := c.list(ctx, "Pod")
+	all := rooms(c.list(ctx, "Node"), pods)
+	for _, p := range pods {
+		if !waits(p) {
+			continue
+		}
+		if r := place(all, p); r != nil {
+			c.patch(ctx, p, map[string]any{"spec": map[string]any{"nodeName": r.node.GetName()}, "status": map[string]any{"phase": "Running"}})
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package scenario
+
+import (
+	"fmt"
+	"time"
+)
+
+// seen is what a check saw from some moment on, and the change that made it.
+type seen struct {
+	at       time.Time
+	text, by string
+}
+
+// watch is a check that is looked at with every change.
+type watch struct {
+	check Check
+	base  baseline
+	// stay is one that has to hold all the time; the others have to come true
+	// once.
+	stay bool
+
+	// The world's mu guards these.
+	came     bool
+	broken   *seen
+	history  []seen
+	orderMet []time.Time
+}
+
+// maxHistory bounds what a failure tells of how things changed.
+const maxHistory = 8
+
+// look evaluates the check and reports whether it came true or broke with
+// that. The caller holds the world's mu.
+func (c *watch) look(w *world, by string) bool {
+	if c.came || c.broken != nil {
+		return false
+	}
+	var found outcome
+	if len(c.check.Order) > 0 {
+		found = c.lookInOrder(w)
+	} else {
+		found = c.check.eval(w, c.base)
+	}
+	now := seen{w.now(), found.seen, by}
+	if n := len(c.history); n == 0 || c.history[n-1].text != now.text {
+		c.history = last(append(c.history, now), maxHistory)
+	}
+	switch {
+	case c.stay && !found.holds, found.final && !found.holds:
+		c.broken = &now
+		return true
+	case !c.stay && found.holds:
+		c.came = true
+		return true
+	}
+	return false
+}
+
+// orderSlack is how much the times of two facts may be wrong: those of events
+// are whole seconds, and those of the watches ours.
+const orderSlack = 2 * time.Second
+
+// lookInOrder notes when each of several checks came true first. A fact of the
+// log may be told after a change that it made, so only the times count.
+func (c *watch) lookInOrder(w *world) outcome {
+	if c.orderMet == nil {
+		c.orderMet = make([]time.Time, len(c.check.Order))
+	}
+	all, inOrder := true, true
+	var text string
+	var before time.Time
+	for i, inner := range c.check.Order {
+		if c.orderMet[i].IsZero() {
+			if found := inner.eval(w, c.base); found.holds {
+				c.orderMet[i] = found.at
+				if found.at.IsZero() {
+					c.orderMet[i] = w.now()
+				}
+			}
+		}
+		if i > 0 {
+			text += "; "
+		}
+		met := c.orderMet[i]
+		if met.IsZero() {
+			all = false
+			text += fmt.Sprintf("%s: not yet", inner)
+			continue
+		}
+		text += fmt.Sprintf("%s: at %s", inner, met.Format(time.TimeOnly))
+		if met.Add(orderSlack).Before(before) {
+			inOrder = false
+		}
+		before = met
+	}
+	return outcome{holds: all && inOrder, final: all, seen: text}
+}

@@ -1,0 +1,294 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/workload"
+)
+
+// machineLabel is what Cluster API puts on machines: their machine deployment.
+const machineLabel = "cluster.x-k8s.io/deployment-name"
+
+// world is what the watches and the autoscaler tell, and the checks that are
+// looked at with every change of it.
+type world struct {
+	prefix string
+	now    func() time.Time
+
+	mu sync.Mutex
+	// By name; pods are those of one namespace.
+	pods, nodes, groups, machines map[string]*unstructured.Unstructured
+	// owner has the workload of every pod that was ever seen.
+	owner map[string]string
+	// old has the machines, by UID, of groups that were rolled out since.
+	old   map[string]map[string]bool
+	facts []timeline.Fact
+	// nodesBefore is how many nodes there were before the first step, and began
+	// when that was.
+	nodesBefore int
+	began       time.Time
+	watches     []*watch
+	// moved has room for one: it tells that a check came true or broke.
+	moved chan struct{}
+}
+
+func newWorld(prefix string, now func() time.Time) *world {
+	return &world{
+		prefix: prefix, now: now, owner: map[string]string{}, old: map[string]map[string]bool{}, moved: make(chan struct{}, 1),
+		pods: map[string]*unstructured.Unstructured{}, nodes: map[string]*unstructured.Unstructured{},
+		groups: map[string]*unstructured.Unstructured{}, machines: map[string]*unstructured.Unstructured{},
+	}
+}
+
+// follow keeps the world up to date until ctx is done. It returns when all
+// that there is has been told, or limited is done.
+func (w *world) follow(ctx, limited context.Context, o Options) error {
+	var wait sync.WaitGroup
+	trouble := make(chan error, 1)
+	start := func(c *kube.Client, kind schema.GroupKind, namespace string, into map[string]*unstructured.Unstructured) {
+		wait.Add(1)
+		go c.Follow(ctx, kube.Follower{
+			Kind: kind, Namespace: namespace, Synced: wait.Done,
+			On: func(change kube.Change) { w.changed(kind, change, into) },
+			Trouble: func(err error) {
+				select {
+				case trouble <- err:
+				default:
+				}
+			},
+		})
+	}
+	start(o.Workload, capi.Pods, o.PodNamespace, w.pods)
+	start(o.Workload, capi.Nodes, "", w.nodes)
+	start(o.Management, capi.MachineDeployments, o.Namespace, w.groups)
+	start(o.Management, capi.Machines, o.Namespace, w.machines)
+	synced := make(chan struct{})
+	go func() { wait.Wait(); close(synced) }()
+	select {
+	case <-synced:
+		return nil
+	case <-limited.Done():
+		err := context.Cause(limited)
+		select {
+		case last := <-trouble:
+			return fmt.Errorf("watch the cluster: %w; last: %w", err, last)
+		default:
+			return fmt.Errorf("watch the cluster: %w", err)
+		}
+	}
+}
+
+func (w *world) changed(kind schema.GroupKind, change kube.Change, into map[string]*unstructured.Unstructured) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := change.After
+	if o == nil {
+		o = change.Before
+		delete(into, o.GetName())
+	} else {
+		into[o.GetName()] = o
+	}
+	if kind == capi.Pods {
+		w.owner[o.GetName()] = o.GetLabels()[workload.Label]
+	}
+	w.look(describeChange(kind, change))
+}
+
+// fact takes what the recorder tells.
+func (w *world) fact(f timeline.Fact) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.facts = append(w.facts, f)
+	if f.Kind == timeline.Autoscaler {
+		w.look("the autoscaler said: " + f.Text)
+	}
+}
+
+// look has every check look. The caller holds mu.
+func (w *world) look(by string) {
+	for _, check := range w.watches {
+		if check.look(w, by) {
+			select {
+			case w.moved <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// describeChange says what became of an object.
+func describeChange(kind schema.GroupKind, change kube.Change) string {
+	name := map[schema.GroupKind]string{capi.Pods: "pod", capi.Nodes: "node", capi.MachineDeployments: "group", capi.Machines: "machine"}[kind]
+	switch {
+	case change.Before == nil:
+		return fmt.Sprintf("%s %s is there", name, change.After.GetName())
+	case change.After == nil:
+		return fmt.Sprintf("%s %s went", name, change.Before.GetName())
+	}
+	// What of an object a check may depend on.
+	var parts []string
+	for _, path := range [][]string{{"spec", "replicas"}, {"status", "phase"}, {"spec", "nodeName"}, {"spec", "unschedulable"}} {
+		before, after := kube.Field(change.Before, path...), kube.Field(change.After, path...)
+		if before != after {
+			parts = append(parts, fmt.Sprintf("%s %s → %s", path[len(path)-1], orNothing(before), orNothing(after)))
+		}
+	}
+	if before, after := kube.True(change.Before, "Ready"), kube.True(change.After, "Ready"); before != after {
+		parts = append(parts, fmt.Sprintf("Ready %t → %t", before, after))
+	}
+	if change.Before.GetDeletionTimestamp() == nil && change.After.GetDeletionTimestamp() != nil {
+		parts = append(parts, "is being deleted")
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("%s %s changed", name, change.After.GetName())
+	}
+	return fmt.Sprintf("%s %s: %s", name, change.After.GetName(), strings.Join(parts, ", "))
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "nothing"
+	}
+	return text
+}
+
+// baseline is what there was when a step began.
+type baseline struct {
+	at time.Time
+	// first is when the first step began.
+	first time.Time
+	// pods are by the UID, with their node.
+	pods map[string]placed
+}
+
+type placed struct{ workload, pod, node string }
+
+func (w *world) baseline() baseline {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.began.IsZero() {
+		w.began = w.now()
+	}
+	b := baseline{at: w.now(), first: w.began, pods: map[string]placed{}}
+	for name, p := range w.pods {
+		if p.GetDeletionTimestamp() == nil {
+			b.pods[string(p.GetUID())] = placed{p.GetLabels()[workload.Label], name, kube.Field(p, "spec", "nodeName")}
+		}
+	}
+	return b
+}
+
+// rolledOut notes the machines that a rollout of a group is to replace.
+func (w *world) rolledOut(group string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	old := map[string]bool{}
+	for _, m := range w.machinesOf(strings.TrimPrefix(group, w.prefix)) {
+		old[string(m.GetUID())] = true
+	}
+	w.old[group] = old
+}
+
+// podsOf are a workload's pods that are not being deleted, by name. The
+// caller holds mu.
+func (w *world) podsOf(name string) []*unstructured.Unstructured {
+	return named(w.pods, func(p *unstructured.Unstructured) bool {
+		return p.GetLabels()[workload.Label] == w.prefix+name && p.GetDeletionTimestamp() == nil
+	})
+}
+
+// machinesOf are a group's machines, by name. The caller holds mu.
+func (w *world) machinesOf(group string) []*unstructured.Unstructured {
+	return named(w.machines, func(m *unstructured.Unstructured) bool { return m.GetLabels()[machineLabel] == w.prefix+group })
+}
+
+// nodesOf are the names of a group's nodes. The caller holds mu.
+func (w *world) nodesOf(group string) []string {
+	var nodes []string
+	for _, m := range w.machinesOf(group) {
+		if node := kube.Field(m, "status", "nodeRef", "name"); node != "" {
+			nodes = append(nodes, node)
+		}
+	}
+	return nodes
+}
+
+// factsSince are the facts from then on. Events have whole seconds. The
+// caller holds mu.
+func (w *world) factsSince(at time.Time) []timeline.Fact {
+	at = at.Truncate(time.Second)
+	var since []timeline.Fact
+	for _, f := range w.facts {
+		if !f.Time.Before(at) {
+			since = append(since, f)
+		}
+	}
+	slices.SortStableFunc(since, func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
+	return since
+}
+
+func named(all map[string]*unstructured.Unstructured, wanted func(*unstructured.Unstructured) bool) []*unstructured.Unstructured {
+	var found []*unstructured.Unstructured
+	for _, o := range all {
+		if wanted(o) {
+			found = append(found, o)
+		}
+	}
+	slices.SortFunc(found, func(a, b *unstructured.Unstructured) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return found
+}
+
+// add has the checks looked at, now and with every change.
+func (w *world) add(watches ...*watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watches = append(w.watches, watches...)
+	for _, c := range watches {
+		c.look(w, "")
+	}
+}
+
+func (w *world) remove(watches ...*watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watches = slices.DeleteFunc(w.watches, func(c *watch) bool { return slices.Contains(watches, c) })
+}
+
+// state returns the first check that broke, what is still to come true, and
+// in words what there is instead.
+func (w *world) state(always, stays, expects []*watch) (broken *watch, missing []*watch, seen string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range slices.Concat(always, stays, expects) {
+		if c.broken != nil {
+			return c, nil, ""
+		}
+	}
+	for _, c := range expects {
+		if c.came {
+			continue
+		}
+		if len(missing) == 0 {
+			seen = c.check.String() + ": " + c.history[len(c.history)-1].text
+		}
+		missing = append(missing, c)
+	}
+	return nil, missing, seen
+}
+
+func (w *world) came(c *watch) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return c.came
+}
