@@ -252,6 +252,8 @@ func scales(t *testing.T, l lab) {
 		t.Errorf("%d workers after nodegroup:delete, want %d", after, workers-1)
 	}
 	t.Run("from zero", func(t *testing.T) { fromZero(t, l) })
+	t.Run("scenarios", func(t *testing.T) { judges(t, l) })
+	t.Run("timeline", func(t *testing.T) { tells(t, l) })
 }
 
 // refusesBadInput looks that what cannot work says so and leaves nothing.

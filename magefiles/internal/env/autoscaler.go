@@ -207,9 +207,10 @@ func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o 
 	}
 	console := autoscaler.NewConsole(l.chatter, autoscaler.ConsoleOptions{Color: l.terminal, All: o.All})
 	defer console.Close()
+	defer l.recordTimeline(ctx, l.timelineOf(s))()
 	return run(autoscaler.Process{
 		Binary: c.binary, Flags: flags, Env: l.autoscalerEnvironment(s),
-		LogFile: l.path("logs", s.name+"-autoscaler.log"), Shown: console,
+		LogFile: l.autoscalerLog(s.name), Shown: console,
 	})
 }
 
@@ -248,8 +249,7 @@ func (s *subject) deployed(ctx context.Context) (string, error) {
 		}
 		for i := range all {
 			d := &all[i]
-			runs := strings.Contains(managerImage(d), "cluster-autoscaler") || strings.Contains(d.GetName(), "cluster-autoscaler")
-			if runs && kube.Field(d, "spec", "replicas") != "0" {
+			if isAutoscaler(d) && kube.Field(d, "spec", "replicas") != "0" {
 				return d.GetNamespace() + "/" + d.GetName(), nil
 			}
 		}
@@ -258,6 +258,12 @@ func (s *subject) deployed(ctx context.Context) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// isAutoscaler reports whether a deployment is of an autoscaler, by its name,
+// which the lab gives whatever the image is called, or by its image.
+func isAutoscaler(d *unstructured.Unstructured) bool {
+	return d.GetName() == autoscaler.Name || strings.Contains(d.GetName(), "cluster-autoscaler") || strings.Contains(managerImage(d), "cluster-autoscaler")
 }
 
 // autoscalerEnvironment is what the process needs in its environment. Nodes of
@@ -295,6 +301,13 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 	}
 	if s.workloadPath == "" {
 		s.workloadPath = l.kubeconfig()
+	} else if err := kubeconfigAt("WORKLOAD_KUBECONFIG", s.workloadPath); err != nil {
+		return err
+	}
+	if s.managementPath != "" {
+		if err := kubeconfigAt("MANAGEMENT_KUBECONFIG", s.managementPath); err != nil {
+			return err
+		}
 	}
 	settings := l.autoscalerSettings(s, "127.0.0.1:8085")
 	origin := l.cfg.Autoscaler.Origin

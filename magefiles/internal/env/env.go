@@ -81,6 +81,11 @@ func (l *Lab) readyFile() string  { return l.path("owner", l.cfg.ClusterName+".r
 
 func (l *Lab) logFile() string { return l.path("logs", l.cfg.ClusterName+".log") }
 
+// autoscalerLog is of the autoscaler that runs here against a cluster.
+func (l *Lab) autoscalerLog(cluster string) string {
+	return l.path("logs", cluster+"-autoscaler.log")
+}
+
 // locked runs do while it holds the environment's lock, and keeps a full log.
 func (l *Lab) locked(command string, do func() error) error {
 	unlock, err := lock(l.cfg.StateDir(), l.cfg.ClusterName, command)

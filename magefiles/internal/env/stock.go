@@ -30,6 +30,8 @@ func defaultBounds() bounds {
 
 // stock is what there is of the environment.
 type stock struct {
+	// fresh is true if nothing is there.
+	fresh bool
 	// ready is true for an environment that manages itself and is well.
 	ready bool
 	// remake says why nothing can be made of what is there; nil if something
@@ -61,7 +63,7 @@ func (l *Lab) takeStock(ctx context.Context) (stock, error) {
 		return stock{}, err
 	}
 	if len(workload)+len(management) == 0 {
-		return stock{}, errors.Join(l.forgetManagement(), removeIfThere(l.readyFile()))
+		return stock{fresh: true}, errors.Join(l.forgetManagement(), removeIfThere(l.readyFile()))
 	}
 	step := l.log.Start("look at the cluster that is there", 0)
 	found, err := l.takeUp(ctx, workload, management, step.Progress)

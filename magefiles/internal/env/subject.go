@@ -89,8 +89,8 @@ func (l *Lab) subject(ctx context.Context) (*subject, error) {
 }
 
 func (l *Lab) open(ctx context.Context, path, setting, hint string) (*kube.Client, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("%s=%s: %w; want the path of a kubeconfig", setting, path, err)
+	if err := kubeconfigAt(setting, path); err != nil {
+		return nil, err
 	}
 	client, err := kube.Open(path)
 	if err != nil {
@@ -102,6 +102,14 @@ func (l *Lab) open(ctx context.Context, path, setting, hint string) (*kube.Clien
 		return nil, &UnreachableError{Kubeconfig: path, Hint: hint, Err: err}
 	}
 	return client, nil
+}
+
+// kubeconfigAt refuses a setting that names no file.
+func kubeconfigAt(setting, path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s=%s: %w; want the path of a kubeconfig", setting, path, err)
+	}
+	return nil
 }
 
 // hasCluster looks for the Cluster object, and names those that there are if

@@ -64,13 +64,15 @@ type creation struct {
 	owner    string
 	mgmt     *kube.Client
 	workload *kube.Client
+	// stopRecording ends what records the workload cluster's timeline.
+	stopRecording func()
 	// compiled and baked are closed when those steps are done, for a step that
 	// is better off with them and does not need them.
 	compiled, baked chan struct{}
 }
 
 func (l *Lab) creation(info engine.Info) *creation {
-	return &creation{Lab: l, info: info, compiled: make(chan struct{}), baked: make(chan struct{})}
+	return &creation{Lab: l, info: info, stopRecording: func() {}, compiled: make(chan struct{}), baked: make(chan struct{})}
 }
 
 // Up makes the environment ready, or goes as far as target says. It takes up
@@ -119,8 +121,15 @@ func (l *Lab) up(ctx context.Context, target string) error {
 			return err
 		}
 	}
+	if found.fresh || found.remake != nil {
+		if err := l.newTimeline(); err != nil {
+			return err
+		}
+	}
 	c := l.creation(info)
-	timings, err := runSteps(ctx, l.log, l.now, upTo(c.steps(node.Usually(ctx, c.nodeOptions(info.Arch(), nil))), target))
+	defer func() { c.stopRecording() }()
+	steps := l.onTimeline(c.steps(node.Usually(ctx, c.nodeOptions(info.Arch(), nil))))
+	timings, err := runSteps(ctx, l.log, l.now, upTo(steps, target))
 	if err != nil {
 		return err
 	}
@@ -463,6 +472,7 @@ func (l *Lab) server(workload []engine.Container) string {
 func (c *creation) joinNodes(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := within(ctx, 5*time.Minute)
 	defer cancel()
+	c.stopRecording = c.recordTimeline(context.WithoutCancel(ctx), c.timelineOfNew(c.workload, c.mgmt))
 	network, err := c.network(ctx)
 	if err != nil {
 		return "", err
@@ -503,6 +513,12 @@ func (c *creation) move(ctx context.Context, progress func(string)) (string, err
 	if err := os.WriteFile(c.movingFile(), nil, 0o600); err != nil {
 		return "", fmt.Errorf("record that the move begins: %w", err)
 	}
+	// A move deletes the objects in the one cluster and makes them in the
+	// other: nothing of that happened to a machine.
+	c.stopRecording()
+	defer func() {
+		c.stopRecording = c.recordTimeline(context.WithoutCancel(ctx), c.timelineOfNew(c.workload, c.workload))
+	}()
 	return "", ctl.Move(ctx, c.managementKubeconfig(), c.kubeconfig(), namespace)
 }
 

@@ -112,6 +112,40 @@ var verbs = map[string]verb{
 	"workload:delete": with(0, workloadName, func(ctx context.Context, lab *env.Lab, name string, _ []string) error {
 		return lab.WorkloadDelete(ctx, name)
 	}),
+
+	"scenario:list": plain(func(_ context.Context, lab *env.Lab) error { return lab.ScenarioList() }),
+	"scenario:run": with(1, scenarioOptions, func(ctx context.Context, lab *env.Lab, o env.ScenarioOptions, args []string) error {
+		return lab.ScenarioRun(ctx, args[0], o)
+	}),
+	"scenario:compare": with(2, func(fs *flag.FlagSet, o *comparison) {
+		scenarioOptions(fs, &o.ScenarioOptions)
+		fs.StringVar(&o.names, "scenarios", env.AllScenarios, "")
+	}, func(ctx context.Context, lab *env.Lab, o comparison, args []string) error {
+		return lab.ScenarioCompare(ctx, args[0], args[1], o.names, o.ScenarioOptions)
+	}),
+
+	"timeline:watch": plain(func(ctx context.Context, lab *env.Lab) error { return lab.TimelineWatch(ctx) }),
+	"timeline:report": with(0, func(fs *flag.FlagSet, o *env.ReportOptions) {
+		fs.StringVar(&o.Out, "out", "", "")
+		fs.DurationVar(&o.Since, "since", 0, "")
+	}, func(ctx context.Context, lab *env.Lab, o env.ReportOptions, _ []string) error {
+		return lab.TimelineReport(ctx, o)
+	}),
+	"timeline:explain": with(1, none, func(ctx context.Context, lab *env.Lab, _ struct{}, args []string) error {
+		return lab.TimelineExplain(ctx, args[0])
+	}),
+}
+
+// comparison has the options of scenario:compare.
+type comparison struct {
+	env.ScenarioOptions
+	names string
+}
+
+func scenarioOptions(fs *flag.FlagSet, o *env.ScenarioOptions) {
+	fs.StringVar(&o.Out, "out", "", "")
+	fs.StringVar(&o.Autoscaler, "autoscaler", env.OnThisMachine, "")
+	fs.StringVar(&o.Flags, "flags", "", "")
 }
 
 // delveAddress is where editors look for Delve.

@@ -33,10 +33,12 @@ var (
 	unneeded   = pflag.Duration("scale-down-unneeded-time", 10*time.Minute, "How long a node should be unneeded.")
 	discovery  = pflag.StringSlice("node-group-auto-discovery", nil, "One or more definition(s) of node group auto-discovery.")
 	total      = pflag.Int("max-nodes-total", 0, "Maximum number of nodes in all node groups.")
+	misbehave  = pflag.String("misbehave", "", "For tests of what looks at autoscalers: never scales up, or exceed the maximum.")
 )
 
 var (
 	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	events      = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 	configMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	deployments = schema.GroupVersionResource{Group: "cluster.x-k8s.io", Version: "v1beta2", Resource: "machinedeployments"}
 )
@@ -71,7 +73,7 @@ func main() {
 		fatal(err)
 	}
 	logf("Cluster Autoscaler, a stand-in; CAPI_VERSION is %q, groups by %v", os.Getenv("CAPI_VERSION"), *discovery)
-	a := autoscaler{client: client, idle: map[string]time.Time{}}
+	a := autoscaler{client: client, idle: map[string]time.Time{}, told: map[string]bool{}}
 	for {
 		logf("Starting main loop")
 		if err := a.once(ctx); err != nil && ctx.Err() == nil {
@@ -95,6 +97,7 @@ func fatal(err error) {
 type autoscaler struct {
 	client dynamic.Interface
 	idle   map[string]time.Time // by group, since when nothing needs more than its minimum
+	told   map[string]bool      // pods whose owner knows why there is no node
 }
 
 func (a *autoscaler) once(ctx context.Context) error {
@@ -102,6 +105,7 @@ func (a *autoscaler) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var waiting []unstructured.Unstructured
 	pending, running := 0, 0
 	for _, p := range all.Items {
 		if p.GetLabels()["caslab.local/workload"] == "" {
@@ -111,6 +115,7 @@ func (a *autoscaler) once(ctx context.Context) error {
 		if unschedulable(p) {
 			logf("Pod %s/%s is unschedulable", p.GetNamespace(), p.GetName())
 			pending++
+			waiting = append(waiting, p)
 		}
 	}
 	groups, err := a.client.Resource(deployments).Namespace(*namespace).List(ctx, metav1.ListOptions{})
@@ -128,9 +133,18 @@ func (a *autoscaler) once(ctx context.Context) error {
 		ready, _, _ := unstructured.NestedInt64(g.Object, "status", "readyReplicas")
 		fmt.Fprintf(&report, "- name: MachineDeployment/%s/%s\n  health: {status: Healthy, minSize: %d, maxSize: %d, cloudProviderTarget: %d, nodeCounts: {registered: {ready: %d}}}\n",
 			g.GetNamespace(), g.GetName(), lowest, highest, now, ready)
+		switch *misbehave {
+		case "never":
+			pending = 0
+		case "exceed":
+			highest++
+		}
 		upcoming := now - ready
 		if more := int64(pending) - upcoming; more > 0 && now == highest {
 			logf("Skipping node group %s - max size reached", g.GetName())
+			if err := a.refuse(ctx, waiting); err != nil {
+				return err
+			}
 		} else if more > 0 {
 			want := min(now+more, highest)
 			logf("Scale-up: setting group %s size to %d", g.GetName(), want)
@@ -153,6 +167,29 @@ func (a *autoscaler) once(ctx context.Context) error {
 		}
 	}
 	return a.writeStatus(ctx, report.String())
+}
+
+// refuse tells the owners of pods why there is no node, once.
+func (a *autoscaler) refuse(ctx context.Context, pods []unstructured.Unstructured) error {
+	for _, p := range pods {
+		if a.told[string(p.GetUID())] {
+			continue
+		}
+		now := time.Now().UTC().Format(time.RFC3339)
+		event := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": "Event", "type": "Normal", "reason": "NotTriggerScaleUp",
+			"metadata":       map[string]any{"generateName": p.GetName() + ".", "namespace": p.GetNamespace()},
+			"involvedObject": map[string]any{"apiVersion": "v1", "kind": "Pod", "namespace": p.GetNamespace(), "name": p.GetName(), "uid": string(p.GetUID())},
+			"message":        "pod didn't trigger scale-up: 1 max node group size reached",
+			"source":         map[string]any{"component": "cluster-autoscaler"},
+			"firstTimestamp": now, "lastTimestamp": now, "count": int64(1),
+		}}
+		if _, err := a.client.Resource(events).Namespace(p.GetNamespace()).Create(ctx, event, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		a.told[string(p.GetUID())] = true
+	}
+	return nil
 }
 
 func unschedulable(p unstructured.Unstructured) bool {

@@ -1,0 +1,287 @@
+package env
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/timeline"
+	"caslab/manifests"
+)
+
+// AllScenarios is what stands for every scenario of the lab.
+const AllScenarios = "all"
+
+// scenarios returns those that names says: "all", names of the lab's and paths
+// of files, separated by commas.
+func scenarios(names string) ([]*scenario.Scenario, error) {
+	folder, err := fs.Sub(manifests.FS, "scenarios")
+	if err != nil {
+		return nil, fmt.Errorf("look for scenarios: %w", err)
+	}
+	shipped, err := scenario.Load(folder)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []*scenario.Scenario
+	for name := range strings.SplitSeq(names, ",") {
+		switch name = strings.TrimSpace(name); {
+		case name == "":
+		case name == AllScenarios:
+			chosen = append(chosen, shipped...)
+		case strings.ContainsRune(name, os.PathSeparator) || filepath.Ext(name) == ".yaml":
+			data, err := os.ReadFile(name)
+			if err != nil {
+				return nil, fmt.Errorf("read the scenario: %w", err)
+			}
+			s, err := scenario.Parse(name, data)
+			if err != nil {
+				return nil, err
+			}
+			chosen = append(chosen, s)
+		default:
+			i := slices.IndexFunc(shipped, func(s *scenario.Scenario) bool { return s.Name == name })
+			if i < 0 {
+				return nil, fmt.Errorf("there is no scenario %q; want %s, a path of your own, such as ./mine.yaml, or one of: go tool mage scenario:list", name, AllScenarios)
+			}
+			chosen = append(chosen, shipped[i])
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no scenario in %q; want %s, names or paths, separated by commas", names, AllScenarios)
+	}
+	return chosen, nil
+}
+
+// ScenarioList prints the lab's scenarios.
+func (l *Lab) ScenarioList() error {
+	all, err := scenarios(AllScenarios)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(l.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "SCENARIO\tSHOWS\tSINCE\tFLAGS")
+	for _, s := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Name, s.Title, or(s.Autoscaler.Since, "-"), or(strings.Join(s.Autoscaler.Flags, " "), "-"))
+	}
+	return w.Flush()
+}
+
+// Autoscalers that scenarios can be run against.
+const (
+	// OnThisMachine is compiled and run here, as by autoscaler:run.
+	OnThisMachine = "run"
+	// InTheCluster is compiled and deployed, as by autoscaler:deploy.
+	InTheCluster = "deploy"
+	// AsItIs is whatever scales the cluster already.
+	AsItIs = "as-is"
+)
+
+// ScenarioOptions of ScenarioRun and ScenarioCompare.
+type ScenarioOptions struct {
+	// Out is the folder of results.json, junit.xml and summary.md; none are
+	// written if it is empty.
+	Out string
+	// Autoscaler is OnThisMachine, InTheCluster or AsItIs.
+	Autoscaler string
+	// Flags add to those of the settings.
+	Flags string
+}
+
+func (o ScenarioOptions) validate() error {
+	if !slices.Contains([]string{OnThisMachine, InTheCluster, AsItIs}, o.Autoscaler) {
+		return fmt.Errorf("-autoscaler=%s: want %s (compiled and run here), %s (compiled and run in the cluster) or %s (whatever scales it already)", o.Autoscaler, OnThisMachine, InTheCluster, AsItIs)
+	}
+	return nil
+}
+
+// ScenarioRun runs scenarios against an autoscaler and prints what came of
+// them. It fails if one of them did.
+func (l *Lab) ScenarioRun(ctx context.Context, names string, o ScenarioOptions) error {
+	chosen, err := scenarios(names)
+	if err != nil {
+		return err
+	}
+	results, err := l.runScenarios(ctx, chosen, o)
+	if results == nil {
+		return err
+	}
+	if terr := results.Table(l.out); terr != nil {
+		return errors.Join(err, terr)
+	}
+	return errors.Join(err, l.keepResults(o.Out, map[string]func(io.Writer) error{
+		"results.json": results.JSON, "junit.xml": results.JUnit,
+		"summary.md": func(w io.Writer) error { return scenario.Summary(w, results) },
+	}))
+}
+
+// keepResults writes files into a folder and says where.
+func (l *Lab) keepResults(folder string, files map[string]func(io.Writer) error) error {
+	if folder == "" {
+		return nil
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("write the results: %w", err)
+	}
+	names := slices.Sorted(maps.Keys(files))
+	for _, name := range names {
+		if err := writeFile(filepath.Join(folder, name), files[name]); err != nil {
+			return err
+		}
+	}
+	l.log.Printf("%s are in %s", strings.Join(names, ", "), folder)
+	return nil
+}
+
+// runScenarios runs scenarios against the autoscaler that the options name.
+// Its results are nil if it did not begin.
+func (l *Lab) runScenarios(ctx context.Context, chosen []*scenario.Scenario, o ScenarioOptions) (_ *scenario.Results, err error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	overrides, err := l.overrides(o.Flags)
+	if err != nil {
+		return nil, err
+	}
+	s, err := l.subject(ctx)
+	if err != nil {
+		return nil, err
+	}
+	under, release, err := l.underTest(ctx, s, o, overrides)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+
+	record := l.timelineOf(s)
+	defer l.recordTimeline(ctx, record)()
+	facts := newFeed()
+	following, stopFollowing := context.WithCancel(ctx)
+	var followed sync.WaitGroup
+	followed.Go(func() {
+		if err := timeline.Tail(following, record.File, facts.tell); err != nil {
+			l.log.Printf("! the timeline cannot be followed: %v", err)
+		}
+	})
+	defer followed.Wait()
+	defer stopFollowing()
+
+	results, err := scenario.Run(ctx, scenario.Options{
+		Workload: s.workload, Management: s.management, Namespace: s.namespace, Cluster: s.name,
+		ConfigNamespace: s.configNamespace(), PodNamespace: namespace, SizePrefix: annotationPrefix(l.autoscalerRelease()),
+		Autoscaler: under, Subscribe: facts.subscribe, Log: l.log, Now: l.now,
+		Mark: func(f timeline.Fact) { l.tell(record.File, f) },
+		Tell: func(w io.Writer, facts []timeline.Fact) { _ = timeline.Lines(w, facts, timeline.LineOptions{}) }, // into memory
+	}, chosen)
+	if results != nil {
+		results.Versions = map[string]string{
+			"Cluster API": l.cfg.ClusterAPI.Tag(), "Kubernetes": config.Tag(l.cfg.Kubernetes),
+		}
+	}
+	return results, err
+}
+
+// feed hands facts on to whoever subscribed.
+type feed struct {
+	mu   sync.Mutex
+	subs map[*func(timeline.Fact)]bool
+}
+
+func newFeed() *feed { return &feed{subs: map[*func(timeline.Fact)]bool{}} }
+
+func (f *feed) tell(fact timeline.Fact) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for sub := range f.subs {
+		(*sub)(fact)
+	}
+}
+
+func (f *feed) subscribe(tell func(timeline.Fact)) (unsubscribe func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.subs[&tell] = true
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.subs, &tell)
+	}
+}
+
+// ScenarioCompare runs scenarios with two autoscalers, releases or checkouts,
+// one after the other on the same cluster, and prints what came of them side
+// by side. It fails if the verdicts differ.
+func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o ScenarioOptions) error {
+	if o.Autoscaler == AsItIs {
+		return fmt.Errorf("-autoscaler=%s: scenario:compare runs two autoscalers; want %s or %s", AsItIs, OnThisMachine, InTheCluster)
+	}
+	chosen, err := scenarios(names)
+	if err != nil {
+		return err
+	}
+	var labs []*Lab
+	for _, which := range []string{a, b} {
+		lab, err := l.withAutoscalerOf(which)
+		if err != nil {
+			return err
+		}
+		labs = append(labs, lab)
+	}
+	var both []*scenario.Results
+	for i, lab := range labs {
+		l.log.Printf("with autoscaler %c, %s", 'A'+i, []string{a, b}[i])
+		results, err := lab.runScenarios(ctx, chosen, o)
+		if failed := new(scenario.FailedError); err != nil && !errors.As(err, &failed) || results == nil {
+			return err
+		}
+		both = append(both, results)
+	}
+	compared := scenario.Compare(both[0], both[1])
+	if err := compared.Table(l.out); err != nil {
+		return err
+	}
+	err = l.keepResults(o.Out, map[string]func(io.Writer) error{
+		"comparison.json": compared.JSON, "summary.md": compared.Summary, "a.junit.xml": both[0].JUnit, "b.junit.xml": both[1].JUnit,
+	})
+	if worse := compared.Worse(); len(worse) > 0 {
+		err = errors.Join(err, fmt.Errorf("%s fails what %s passes: %s", b, a, strings.Join(worse, ", ")))
+	}
+	return err
+}
+
+// withAutoscalerOf is the lab with another autoscaler: a release, such as
+// 1.35.2, or a checkout, such as ../autoscaler.
+func (l *Lab) withAutoscalerOf(which string) (*Lab, error) {
+	cfg, other := *l.cfg, *l
+	other.cfg = &cfg
+	if v, err := version.NewSemver(which); err == nil {
+		cfg.Autoscaler.Version, cfg.Autoscaler.Commit, cfg.Autoscaler.Dir = v, "", ""
+		cfg.AutoscalerCoreDir = "" // a release is whole
+		if cfg.Autoscaler.Origin == config.OriginDir {
+			cfg.Autoscaler.Origin = config.OriginAuto
+		}
+		return &other, nil
+	}
+	dir, err := filepath.Abs(which)
+	if err != nil {
+		return nil, fmt.Errorf("autoscaler %q: %w", which, err)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("autoscaler %q: want a release, such as 1.35.2, or the folder of a checkout", which)
+	}
+	cfg.Autoscaler.Origin, cfg.Autoscaler.Dir = config.OriginDir, dir
+	return &other, nil
+}

@@ -1,0 +1,280 @@
+package env
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+// timelineDir is where the record of the settings' cluster is kept: by name
+// for the environment's, by identity for one that the lab did not make.
+func (l *Lab) timelineDir(uid string) string {
+	if l.cfg.WorkloadKubeconfig == "" {
+		return l.path("timeline", l.cfg.ClusterName)
+	}
+	return l.path("timeline", "cluster-"+uid)
+}
+
+func recordIn(dir string) string { return filepath.Join(dir, "record.jsonl") }
+
+// newTimeline keeps the record of an environment that is no more beside that
+// of the one that is about to be.
+func (l *Lab) newTimeline() error {
+	dir := l.timelineDir("")
+	previous := dir + ".previous"
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err := os.RemoveAll(previous); err != nil {
+		return fmt.Errorf("begin a new timeline: %w", err)
+	}
+	if err := os.Rename(dir, previous); err != nil {
+		return fmt.Errorf("begin a new timeline: %w", err)
+	}
+	return nil
+}
+
+// timelineOf says what to record of a cluster.
+func (l *Lab) timelineOf(s *subject) timeline.Options {
+	return timeline.Options{
+		Workload: s.workload, Management: s.management, Namespace: s.namespace, Cluster: s.name,
+		ConfigNamespace: s.configNamespace(), File: recordIn(l.timelineDir(s.uid)), LogFile: l.autoscalerLog(s.name),
+	}
+}
+
+// timelineOfNew is of the environment's cluster while it comes up.
+func (l *Lab) timelineOfNew(workload, management *kube.Client) timeline.Options {
+	return l.timelineOf(&subject{workload: workload, management: management, name: l.cfg.ClusterName, namespace: l.cfg.Namespace})
+}
+
+// recordAgain is how often a recorder looks whether the one before it ended.
+const recordAgain = 2 * time.Second
+
+// recordTimeline records what happens to a cluster until stop is called. While
+// another command records, there is nothing to do but to take over from it.
+func (l *Lab) recordTimeline(ctx context.Context, o timeline.Options) (stop func()) {
+	o.Trouble = func(err error) {
+		if l.record != nil {
+			fmt.Fprintf(l.record, "timeline: %v\n", err)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			err := timeline.Record(ctx, o)
+			if !errors.As(err, new(*timeline.BusyError)) {
+				if err != nil {
+					l.log.Printf("! the timeline is not recorded: %v", err)
+				}
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(recordAgain):
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// tell puts what the lab itself does onto the timeline.
+func (l *Lab) tell(file string, f timeline.Fact) {
+	f.Kind, f.Source = timeline.Lab, timeline.Own
+	if f.Time.IsZero() {
+		f.Time = l.now()
+	}
+	if err := timeline.Append(file, f); err != nil {
+		l.log.Printf("! not on the timeline: %v", err)
+	}
+}
+
+// onTimeline has the steps of env:up on the timeline.
+func (l *Lab) onTimeline(steps []step) []step {
+	file := recordIn(l.timelineDir(""))
+	for i, s := range steps {
+		steps[i].run = func(ctx context.Context, progress func(string)) (string, error) {
+			l.tell(file, timeline.Fact{What: timeline.Step, Name: "env:up", Text: s.name})
+			result, err := s.run(ctx, progress)
+			ended := timeline.Fact{What: timeline.Passed, Name: "env:up", Text: s.name}
+			if err != nil {
+				ended.What, ended.Text = timeline.Failed, s.name+": "+err.Error()
+			}
+			l.tell(file, ended)
+			return result, err
+		}
+	}
+	return steps
+}
+
+// TimelineWatch shows what happens to the cluster until ctx is done, and
+// records it.
+func (l *Lab) TimelineWatch(ctx context.Context) error {
+	s, err := l.subject(ctx)
+	if err != nil {
+		return err
+	}
+	o := l.timelineOf(s)
+	defer l.recordTimeline(ctx, o)()
+	next := make(chan timeline.Fact)
+	tailed := make(chan error, 1)
+	go func() {
+		defer close(next)
+		tailed <- timeline.Tail(ctx, o.File, func(f timeline.Fact) {
+			select {
+			case next <- f:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	if l.terminal {
+		err = timeline.Live(ctx, l.out, next, timeline.LiveOptions{Color: true})
+	} else {
+		err = l.printFacts(next)
+	}
+	return errors.Join(err, <-tailed)
+}
+
+// printFacts prints what happens, and what did a moment ago, a line each.
+func (l *Lab) printFacts(next <-chan timeline.Fact) error {
+	from := l.now().Add(-time.Minute)
+	for f := range next {
+		if f.Time.Before(from) {
+			continue
+		}
+		if err := timeline.Lines(l.out, []timeline.Fact{f}, timeline.LineOptions{NameWidth: 40}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReportOptions of TimelineReport.
+type ReportOptions struct {
+	// Out is the page's file, .html; the picture and the facts go beside it as
+	// .svg and .json.
+	Out string
+	// Since is how far back the page goes; to the record's beginning if zero.
+	Since time.Duration
+}
+
+// TimelineReport writes what was recorded as a page, a picture and JSON, and
+// prints their paths.
+func (l *Lab) TimelineReport(ctx context.Context, o ReportOptions) (err error) {
+	dir, facts, err := l.recorded(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Out == "" {
+		o.Out = filepath.Join(dir, "report.html")
+	}
+	base, ok := strings.CutSuffix(o.Out, ".html")
+	if !ok {
+		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
+	}
+	title := "What happened to " + l.cfg.ClusterName
+	versions := fmt.Sprintf("Cluster API %s, Kubernetes %s, autoscaler %s", l.cfg.ClusterAPI.Tag(), config.Tag(l.cfg.Kubernetes), l.autoscalerRelease())
+	var from time.Time
+	if o.Since > 0 {
+		from = l.now().Add(-o.Since)
+	}
+	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	for _, f := range []struct {
+		path  string
+		write func(io.Writer) error
+	}{
+		{base + ".html", func(w io.Writer) error {
+			return timeline.Report(w, facts, timeline.ReportOptions{Title: title, Subtitle: versions, Now: l.now(), From: from})
+		}},
+		{base + ".svg", func(w io.Writer) error { return timeline.SVG(w, facts, timeline.SVGOptions{From: from}) }},
+		{base + ".json", func(w io.Writer) error {
+			return timeline.JSON(w, facts, timeline.JSONOptions{Title: title, Subtitle: versions})
+		}},
+	} {
+		if err := writeFile(f.path, f.write); err != nil {
+			return err
+		}
+		fmt.Fprintln(l.out, f.path)
+	}
+	return nil
+}
+
+func writeFile(path string, write func(io.Writer) error) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return write(f)
+}
+
+// TimelineExplain says in words what happened to a pod, node or group.
+func (l *Lab) TimelineExplain(ctx context.Context, what string) error {
+	_, facts, err := l.recorded(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := timeline.Explain(facts, what)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(l.out, text)
+	return err
+}
+
+// caughtUpWithin is how long a cluster may take to tell what happened since
+// somebody recorded.
+const caughtUpWithin = 30 * time.Second
+
+// recorded returns the facts of the record, up to this moment if the cluster
+// answers, and the folder it is in.
+func (l *Lab) recorded(ctx context.Context) (dir string, facts []timeline.Fact, err error) {
+	s, err := l.subject(ctx)
+	switch {
+	case err == nil:
+		dir = l.timelineDir(s.uid)
+		if err := l.catchUp(ctx, l.timelineOf(s)); err != nil {
+			return "", nil, err
+		}
+	case l.cfg.WorkloadKubeconfig == "":
+		dir = l.timelineDir("")
+		l.log.Printf("the record as it is, because the cluster cannot be asked: %v", err)
+	default:
+		return "", nil, err
+	}
+	facts, err = timeline.Read(recordIn(dir))
+	if torn := new(timeline.TornError); errors.As(err, &torn) {
+		l.log.Printf("! %v", torn)
+		err = nil
+	}
+	return dir, facts, err
+}
+
+// catchUp records what happened since the last recorder ended, unless one is
+// at work.
+func (l *Lab) catchUp(ctx context.Context, o timeline.Options) error {
+	ctx, cancel := within(ctx, caughtUpWithin)
+	defer cancel()
+	o.Synced = cancel
+	err := timeline.Record(ctx, o)
+	if errors.As(err, new(*timeline.BusyError)) {
+		return nil
+	}
+	return err
+}
