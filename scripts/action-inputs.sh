@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Refuses wrong inputs of .github/actions/lab before anything is fetched or
+# started, all at once, and turns the right ones into settings of the lab,
+# caslab.yaml at its root, and into outputs of the step.
+#
+# Inputs are other people's text: they come as variables, INPUT_NAME, are
+# matched whole, and are never a part of a command. No output is written before
+# all have been: a line break in one would make two of it. It needs what GitHub
+# sets for every step: GITHUB_WORKSPACE, GITHUB_OUTPUT, RUNNER_OS, RUNNER_TEMP.
+set -euo pipefail
+export LC_ALL=C # ranges of letters are ASCII
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+readonly root
+readonly settings=$root/caslab.yaml
+readonly signature='# Written by scripts/action-inputs.sh from the inputs of the action.'
+
+# Trees that the action checks out: below the workspace, as actions/checkout
+# wants it, and hidden from "go build ./..." in the caller's own tree.
+readonly trees=.caslab-trees
+
+readonly version='^v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$'
+readonly repository='^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$'
+readonly ref='^[A-Za-z0-9][A-Za-z0-9._/+@-]{0,249}$'
+readonly names='^[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*$'
+readonly artifact='^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'
+readonly minutes='^[1-9][0-9]{0,2}$'
+readonly minutes_max=120
+
+# The inputs by their names, and what becomes of them.
+declare -A in=()
+for variable in "${!INPUT_@}"; do
+	name=${variable#INPUT_}
+	name=${name,,}
+	in[${name//_/-}]=${!variable}
+done
+declare -A section=()
+outputs=()
+refused=false
+
+# refuse INPUT WHY is an annotation of the run, on one line whatever the value.
+refuse() {
+	printf '::error title=caslab::%s=%q: %s\n' "$1" "${in[$1]-}" "$2"
+	refused=true
+}
+
+output() { outputs+=("$1=$2"); }
+
+# matching INPUT PATTERN WANT refuses an input that is set and does not match.
+matching() {
+	[ -z "${in[$1]-}" ] || [[ ${in[$1]} =~ $2 ]] || refuse "$1" "$3"
+}
+
+# folder INPUT WANT leaves the absolute path of a folder, given from the
+# workspace, in the variable folder; empty if the input is, or is refused.
+folder() {
+	local path=${in[$1]-}
+	folder=''
+	[ -n "$path" ] || return 0
+	[[ $path == /* ]] || path=$GITHUB_WORKSPACE/$path
+	if [[ $path == *[[:cntrl:]]* ]] || ! [ -d "$path" ]; then
+		refuse "$1" "$2"
+		return
+	fi
+	folder=$(cd "$path" && pwd -P)
+}
+
+quoted() {
+	local quote="'"
+	printf "'%s'" "${1//$quote/$quote$quote}"
+}
+
+# setting INPUT SECTION KEY VARIABLE VALUE keeps a setting for caslab.yaml, at
+# its top if SECTION is top. The environment goes before that file, and the job's
+# may have that variable.
+setting() {
+	[ -n "$5" ] || return 0
+	if [ -n "${!4-}" ] && [ "${!4}" != "$5" ]; then
+		refuse "$1" "the job has another $4 in its environment; remove one of the two"
+	fi
+	section[$2]+="  $3: $(quoted "$5")"$'\n'
+}
+
+# tree COMPONENT UPSTREAM checks where a component's source comes from, and
+# leaves the folder of its tree in the variable tree; empty for a release.
+tree() {
+	local component=$1 upstream=$2
+	local from=${in[$component-repository]-} at=${in[$component-ref]-}
+	matching "$component-version" "$version" 'want a release, such as 1.36.1'
+	matching "$component-repository" "$repository" "want OWNER/NAME on GitHub, such as $upstream"
+	matching "$component-ref" "$ref" 'want a branch, a tag, a commit, or refs/pull/N/merge'
+	[[ $at != *..* ]] || refuse "$component-ref" 'no ref of git has two dots in a row'
+	[ -z "$from" ] || [ -n "$at" ] || refuse "$component-repository" "give $component-ref too, or $component-version alone for a release"
+	folder "$component-dir" "no such folder in $GITHUB_WORKSPACE; check the tree out in a step before this one"
+	tree=$folder
+	if [ -n "$at" ]; then
+		[ -z "${in[$component-dir]-}" ] || refuse "$component-dir" "give either $component-dir or $component-ref"
+		tree=$GITHUB_WORKSPACE/$trees/$component
+		output "$component-repository" "${from:-$upstream}"
+		output "$component-checkout" "$trees/$component"
+	fi
+	output "$component-tree" "$tree"
+}
+
+scenarios() {
+	local list=${in[scenarios]//, /,} one
+	if ! [[ $list =~ $names ]]; then
+		refuse scenarios 'want all, or names with commas between them, such as those of manifests/scenarios'
+		return
+	fi
+	for one in ${list//,/ }; do
+		[ "$list" = all ] || [ -f "$root/manifests/scenarios/$one.yaml" ] ||
+			refuse scenarios "no such scenario: there is no manifests/scenarios/$one.yaml"
+	done
+	output scenarios "$list"
+}
+
+# base CANDIDATE checks what the candidate is compared with, a release or a
+# folder.
+base() {
+	local other=${in[base]-}
+	[ -n "$other" ] || return 0
+	if ! [[ $other =~ $version ]]; then
+		folder base "want a release, such as 1.36.1, or a folder of $GITHUB_WORKSPACE with a tree of the autoscaler"
+		other=$folder
+	fi
+	[ -z "${in[autoscaler-core-dir]-}" ] || refuse base 'autoscaler-core-dir would be built into the base too; give one of the two'
+	[ -n "$1" ] || refuse base 'say what is compared with it: autoscaler-version, autoscaler-ref or autoscaler-dir'
+	output base "$other"
+	output candidate "$1"
+}
+
+# write_settings replaces what an earlier use in the same job left.
+write_settings() {
+	local part
+	printf '%s\n' "$signature"
+	printf '%s' "${section[top]-}" | sed 's/^  //'
+	for part in clusterAPI autoscaler; do
+		[ -z "${section[$part]-}" ] || printf '%s:\n%s' "$part" "${section[$part]}"
+	done
+}
+
+main() {
+	local autoscaler
+	[ "$RUNNER_OS" = Linux ] || refuse runs-on 'the lab needs a Linux runner with Docker, such as ubuntu-24.04'
+	if [ -e "$settings" ] && [ "$(head -n 1 "$settings")" != "$signature" ]; then
+		refuse caslab.yaml "$settings has settings that are not of this action; remove the file"
+	fi
+
+	tree cluster-api kubernetes-sigs/cluster-api
+	setting cluster-api-dir clusterAPI dir CAPI_DIR "$tree"
+	setting cluster-api-version clusterAPI version CAPI_VERSION "${in[cluster-api-version]-}"
+
+	tree autoscaler kubernetes/autoscaler
+	autoscaler=$tree
+	setting autoscaler-dir autoscaler dir AUTOSCALER_DIR "$autoscaler"
+	setting autoscaler-version autoscaler version AUTOSCALER_VERSION "${in[autoscaler-version]-}"
+
+	folder autoscaler-core-dir "no such folder in $GITHUB_WORKSPACE; check the tree out in a step before this one"
+	[ -z "$folder" ] || [ -n "$autoscaler" ] || refuse autoscaler-core-dir 'give the tree that imports it too: autoscaler-ref, such as master, or autoscaler-dir'
+	setting autoscaler-core-dir autoscaler coreDir AUTOSCALER_CORE_DIR "$folder"
+	output autoscaler-core-tree "$folder"
+
+	matching kubernetes-version "$version" 'want a release, such as v1.36.1'
+	setting kubernetes-version top kubernetesVersion KUBERNETES_VERSION "${in[kubernetes-version]-}"
+
+	scenarios
+	base "${autoscaler:-${in[autoscaler-version]-}}"
+	if ! [[ ${in[timeout-minutes]} =~ $minutes ]] || [ "${in[timeout-minutes]}" -gt "$minutes_max" ]; then
+		refuse timeout-minutes "want a whole number from 1 to $minutes_max"
+	fi
+	[[ ${in[artifact]} =~ $artifact ]] || refuse artifact 'want up to 100 letters, digits, dots, hyphens and underscores'
+
+	if "$refused"; then exit 1; fi
+	write_settings >"$settings"
+	output out "$(mktemp -d "$RUNNER_TEMP/caslab.XXXXXX")"
+	output root "$root"
+	printf '%s\n' "${outputs[@]}" >>"$GITHUB_OUTPUT"
+}
+
+main

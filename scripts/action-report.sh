@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Tells of a run of .github/actions/lab, however far it got: on the page of the
+# workflow's run, in OUT/comment.md, ready for a pull request, and in the folder
+# OUT itself, to which it adds the lab's logs and the timeline's record.
+#
+# It needs OUT, ARTIFACT, the name under which OUT will be uploaded, and UP and
+# RUN, the outcomes of the steps that brought the lab up and ran the scenarios.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# GitHub takes 1 MiB for the page, and 65536 characters for a comment.
+readonly page_max=1000000 comment_max=60000
+
+# By this line a workflow finds its comment again.
+readonly marker='<!-- caslab -->'
+
+summary() {
+	if [ -s "$OUT/summary.md" ]; then
+		cat "$OUT/summary.md"
+	elif [ "$UP" != success ]; then
+		printf '### caslab\n\nNo scenario ran: the lab did not come up.\n'
+	else
+		# shellcheck disable=SC2016 # Markdown
+		printf '### caslab\n\nThe scenarios ended without a summary; `scenario:run`: %s.\n' "$RUN"
+	fi
+	if [ -s "$OUT/compare/summary.md" ]; then
+		printf '\n'
+		cat "$OUT/compare/summary.md"
+	fi
+	printf '\n[The run](%s), with logs, JUnit and the timeline in its artifact **%s**.\n' \
+		"$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID" "$ARTIFACT"
+}
+
+# first BYTES prints the lines of stdin that fit, and says if some do not.
+first() {
+	local text
+	text=$(cat)
+	if [ "$(wc -c <<<"$text")" -le "$1" ]; then
+		printf '%s\n' "$text"
+		return
+	fi
+	head -c "$1" <<<"$text" | sed '$d'
+	printf '\nThe rest is cut off here: see summary.md in the artifact **%s**.\n' "$ARTIFACT"
+}
+
+keep() { if [ -e "$1" ]; then cp -R "$1" "$OUT/$2"; fi; }
+
+text=$(summary)
+first "$page_max" <<<"$text" >>"$GITHUB_STEP_SUMMARY"
+{
+	printf '%s\n' "$marker"
+	first "$comment_max" <<<"$text"
+} >"$OUT/comment.md"
+
+# The text is partly an autoscaler's: nobody can know the line that ends it.
+end=caslab-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+{
+	printf 'comment<<%s\n' "$end"
+	cat "$OUT/comment.md"
+	printf '%s\n' "$end"
+} >>"$GITHUB_OUTPUT"
+
+keep caslab.yaml caslab.yaml
+keep .caslab/logs logs
+keep .caslab/timeline record
