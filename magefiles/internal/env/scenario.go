@@ -279,7 +279,7 @@ func (l *Lab) withAutoscalerOf(which string) (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("autoscaler %q: %w", which, err)
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+	if info, err := os.Stat(dir); which == "" || err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("autoscaler %q: want a release, such as 1.35.2, or the folder of a checkout", which)
 	}
 	cfg.Autoscaler.Origin, cfg.Autoscaler.Dir = config.OriginDir, dir
