@@ -42,7 +42,7 @@ func (l *Lab) underTest(ctx context.Context, s *subject, o ScenarioOptions, over
 	var under interface {
 		scenario.Autoscaler
 		end(context.Context) error
-	} = &hosted{madeHere: made, life: ctx}
+	} = &hosted{madeHere: made}
 	if o.Autoscaler == InTheCluster {
 		if s.managementPath != "" || !s.own {
 			return nil, nil, errors.New("-autoscaler=deploy is for an environment of the lab; use -autoscaler=run, or as-is for one that you deployed")
@@ -93,8 +93,6 @@ func (m *madeHere) flags(ctx context.Context, s autoscaler.Settings, extra []str
 // hosted runs on this machine.
 type hosted struct {
 	madeHere
-	// life is how long it may run at most: a run of scenarios.
-	life context.Context
 	stop func()
 }
 
@@ -125,7 +123,7 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 	case <-h.ended: // how one before it ended is known
 	default:
 	}
-	life, cancel := context.WithCancel(h.life)
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
