@@ -25,7 +25,7 @@ readonly ref='^[A-Za-z0-9][A-Za-z0-9._/+@-]{0,249}$'
 readonly names='^[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*$'
 readonly artifact='^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'
 readonly minutes='^[1-9][0-9]{0,2}$'
-readonly minutes_max=120
+readonly minutes_max=90
 
 # The inputs by their names, and what becomes of them.
 declare -A in=()

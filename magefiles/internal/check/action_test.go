@@ -212,7 +212,7 @@ func TestActionRefusesInputsThatContradict(t *testing.T) {
 		"base alone":         {inputs: map[string]string{"base": "1.36.1"}, want: "say what is compared with it"},
 		"core and base":      {inputs: map[string]string{"autoscaler-dir": ".", "autoscaler-core-dir": ".", "base": "1.36.1"}, want: "built into the base too"},
 		"unknown scenario":   {inputs: map[string]string{"scenarios": "scale-up,scale-sideways"}, want: "no manifests/scenarios/scale-sideways.yaml"},
-		"time":               {inputs: map[string]string{"timeout-minutes": "121"}, want: "from 1 to 120"},
+		"time":               {inputs: map[string]string{"timeout-minutes": "91"}, want: "from 1 to 90"},
 		"another's variable": {inputs: map[string]string{"kubernetes-version": "v1.36.1"}, env: "KUBERNETES_VERSION=v1.35.4", want: "remove one of the two"},
 		"another system":     {env: "RUNNER_OS=macOS", want: "Linux runner"},
 	} {
