@@ -24,6 +24,9 @@ const (
 	// Created and Gone are of pods, groups and machines; a node Joined.
 	Created = "created"
 	Gone    = "gone"
+	// Moved is of a group, a machine or the cluster whose object was made anew
+	// in another cluster: UID is the new one, Text the one that it had.
+	Moved = "moved"
 
 	// Unschedulable pods have the scheduler's message as Text. Scheduled ones
 	// have a Node. Evicted has the reason.
@@ -76,8 +79,8 @@ const (
 	Started = "started"
 	Stopped = "stopped"
 
-	// Of the lab. Recording began: what happened since the fact before it is
-	// known from objects and events alone. Step has a scenario's name as Name.
+	// Of the lab. Recording began: what happened since its Since is known
+	// from objects and events alone. Step has a scenario's name as Name.
 	Recording = "recording"
 	Step      = "step"
 	Passed    = "passed"
@@ -104,8 +107,11 @@ type Fact struct {
 	// Seen is when the recorder learnt of it, if that was over two seconds
 	// later.
 	Seen time.Time `json:"seen,omitzero"`
-	Kind Kind      `json:"kind"`
-	What string    `json:"what"`
+	// Since is, of Recording alone, until when the recorder before this one was
+	// at work; zero if there was none.
+	Since time.Time `json:"since,omitzero"`
+	Kind  Kind      `json:"kind"`
+	What  string    `json:"what"`
 	// Name is of the object: namespace/name of a pod, the bare name of all else.
 	Name string `json:"name,omitempty"`
 	// UID tells apart objects that had the same name one after the other.

@@ -3,6 +3,7 @@ package timeline
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,8 +20,10 @@ const (
 	saveEvery = 2 * time.Second
 )
 
-// run follows everything until ctx is done.
+// run follows everything until ctx is done or the record is begun anew.
 func (r *recorder) run(ctx context.Context) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	await(ctx,
 		r.follow(ctx, r.Management, kube.Follower{Kind: deploymentKind, Namespace: r.Namespace, On: r.deployment, Synced: func() { r.sweep(Group) }}),
 		r.follow(ctx, r.Management, kube.Follower{Kind: machineKind, Namespace: r.Namespace, On: r.machine, Synced: func() { r.sweep(Machine) }}),
@@ -53,8 +56,12 @@ func (r *recorder) run(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-time.After(saveEvery):
-				r.save()
 			}
+			if r.lock.lost() {
+				end()
+				return
+			}
+			r.save()
 		}
 	})
 	r.all.Wait()
@@ -62,7 +69,7 @@ func (r *recorder) run(ctx context.Context) {
 
 // pods follows the pods of the cluster that is scaled, and elsewhere those of
 // autoscalers alone. The channel that it returns is closed when all that there
-// are were told.
+// are were told, and their logs read.
 func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 	workload := r.follow(ctx, r.Workload, kube.Follower{
 		Kind: podKind, On: func(change kube.Change) { r.pod(ctx, change) }, Synced: func() { r.sweep(Pod) },
@@ -83,6 +90,16 @@ func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 			}
 		}
 		r.sweep(Autoscaler)
+		r.mu.Lock()
+		reading := r.reading
+		r.mu.Unlock()
+		for _, read := range reading {
+			select {
+			case <-read:
+			case <-ctx.Done():
+				return
+			}
+		}
 		close(done)
 	})
 	return done
@@ -194,7 +211,11 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 	r.observe(Autoscaler, string(o.GetUID()), func() []Fact { return processFacts(o, containers, time.Now()) })
 	if change.Before == nil {
 		for _, container := range containers {
-			r.all.Go(func() { r.podLog(ctx, c, o, container) })
+			read := make(chan struct{})
+			r.mu.Lock()
+			r.reading = append(r.reading, read)
+			r.mu.Unlock()
+			r.all.Go(func() { r.podLog(ctx, c, o, container, sync.OnceFunc(func() { close(read) })) })
 		}
 	}
 	return true
@@ -236,11 +257,13 @@ func (r *recorder) logLine(text string, day time.Time) (at time.Time, ok bool) {
 	return f.Time, r.said(f)
 }
 
-// save writes the bookmark.
+// save writes the bookmark, and what waited.
 func (r *recorder) save() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.bookmark.save(r.File, time.Now()); err != nil {
+	now := time.Now()
+	r.tell(r.memory.news(now, r.moved.settled(now)))
+	if err := r.bookmark.save(r.File, now); err != nil {
 		r.trouble(err)
 	}
 }

@@ -25,8 +25,6 @@ type LiveOptions struct {
 	Now func() time.Time
 	// Every is how often ages move on while nothing happens; a second if zero.
 	Every time.Duration
-	// Before are the facts on record already.
-	Before []Fact
 }
 
 // Live shows the facts that next gives on a terminal, the state of the groups,
@@ -41,7 +39,7 @@ func Live(ctx context.Context, w io.Writer, next <-chan Fact, opts LiveOptions) 
 	if opts.Every == 0 {
 		opts.Every = time.Second
 	}
-	v := &view{w: w, opts: opts, facts: slices.Clone(opts.Before)}
+	v := &view{w: w, opts: opts}
 	if err := v.show(); err != nil {
 		return err
 	}

@@ -42,9 +42,9 @@ func TestLiveRedrawsItsOwnLinesOnly(t *testing.T) {
 	done := make(chan error)
 	var out bytes.Buffer
 	go func() {
-		done <- Live(context.Background(), &out, next, LiveOptions{Width: 100, Height: 30, Before: facts[:40], Every: time.Hour, Now: func() time.Time { return facts[60].Time }})
+		done <- Live(context.Background(), &out, next, LiveOptions{Width: 100, Height: 30, Every: time.Hour, Now: func() time.Time { return facts[60].Time }})
 	}()
-	for _, f := range facts[40:60] {
+	for _, f := range facts[:60] {
 		next <- f
 	}
 	close(next)

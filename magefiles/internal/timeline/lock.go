@@ -3,6 +3,7 @@ package timeline
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,9 +16,23 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("another command of the lab records to %s already; what it records can be read meanwhile", e.File)
 }
 
+// AnewError is a record that was begun anew, or removed, while a recorder was
+// at work: what that one knows is of the record before.
+type AnewError struct{ File string }
+
+func (e *AnewError) Error() string {
+	return fmt.Sprintf("the record %s was begun anew while it was written; record to the new one with: go tool mage timeline:watch", e.File)
+}
+
+// held is the lock of a record.
+type held struct {
+	path string
+	file *os.File
+}
+
 // lock takes the record at path for one recorder, or returns a *BusyError. The
 // kernel gives it back when the process ends, however it ends.
-func lock(path string) (unlock func() error, err error) {
+func lock(path string) (*held, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("lock the record: %w", err)
 	}
@@ -32,5 +47,19 @@ func lock(path string) (unlock func() error, err error) {
 		}
 		return nil, errors.Join(err, file.Close())
 	}
-	return file.Close, nil
+	return &held{path, file}, nil
+}
+
+// release gives the record back.
+func (h *held) release() error { return h.file.Close() }
+
+// lost reports whether the record at the path is another one by now: its
+// folder was moved away with the lock.
+func (h *held) lost() bool {
+	there, err := os.Stat(h.path + ".lock")
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	ours, err := h.file.Stat()
+	return err == nil && !os.SameFile(ours, there)
 }

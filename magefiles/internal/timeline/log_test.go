@@ -230,6 +230,20 @@ func TestProcessFacts(t *testing.T) {
 	}
 }
 
+// clientOf is a client of a server that answers as an API server does.
+func clientOf(t *testing.T, server *httptest.Server) *kube.Client {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(config, []byte(fmt.Sprintf("{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: %q}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}", server.URL)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := kube.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // TestPodLog: the log of a container goes on where it stopped, though the API
 // server repeats the last second.
 func TestPodLog(t *testing.T) {
@@ -257,15 +271,18 @@ func TestPodLog(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	config := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(config, []byte(fmt.Sprintf("{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: %q}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}", server.URL)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c, err := kube.Open(config)
+	c := clientOf(t, server)
+	o := Options{File: filepath.Join(t.TempDir(), "record"), Trouble: func(err error) { t.Errorf("trouble: %v", err) }}
+	held, err := lock(o.File)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRecorder(Options{File: filepath.Join(t.TempDir(), "record"), Trouble: func(err error) { t.Errorf("trouble: %v", err) }})
+	defer func() {
+		if err := held.release(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := newRecorder(o, held)
 	// What was said before the record begins would not be told.
 	begins := Fact{Time: time.Date(2026, 11, 24, 22, 20, 0, 0, time.UTC), Kind: Lab, What: Recording, Source: Own}
 	if err := Append(r.File, begins); err != nil {
@@ -280,7 +297,7 @@ func TestPodLog(t *testing.T) {
 	pod.SetNamespace("kube-system")
 	pod.SetName("ca")
 	pod.SetUID("u")
-	r.podLog(ctx, c, pod, "autoscaler") // ends because the pod is gone
+	r.podLog(ctx, c, pod, "autoscaler", func() {}) // ends because the pod is gone
 	if ctx.Err() != nil {
 		t.Fatal(ctx.Err())
 	}
@@ -302,4 +319,94 @@ func TestPodLog(t *testing.T) {
 	}; !slices.Equal(got, want) {
 		t.Errorf("recorded %q, want %q", got, want)
 	}
+}
+
+// TestALogIsReadToWhereItIs: what a container said by now is recorded before
+// its log, which goes on, counts as read.
+func TestALogIsReadToWhereItIs(t *testing.T) {
+	t.Parallel()
+	const full = "Skipping node group MachineDeployment/default/g%d - max size reached"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		for n := range 5 { // it takes its time
+			now := time.Now().UTC().Add(-time.Hour)
+			fmt.Fprintf(w, "%s %s    1 o.go:1] "+full+"\n", now.Format(time.RFC3339Nano), now.Format("I0102 15:04:05.000000"), n)
+			w.(http.Flusher).Flush()
+			time.Sleep(logQuiet / 4)
+		}
+		<-q.Context().Done()
+	}))
+	defer server.Close()
+	c := clientOf(t, server)
+	path := filepath.Join(t.TempDir(), "record")
+	if err := Append(path, Fact{Time: time.Now().Add(-2 * time.Hour), Kind: Lab, What: Recording, Source: Own}); err != nil {
+		t.Fatal(err)
+	}
+	held, err := lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := held.release(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := newRecorder(Options{File: path}, held)
+	if err := r.remember(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	pod := new(unstructured.Unstructured)
+	pod.SetName("ca")
+	told := 0
+	r.podLog(ctx, c, pod, "autoscaler", sync.OnceFunc(func() {
+		facts, err := read(path)
+		if err != nil {
+			t.Error(err)
+		}
+		told = len(facts) - 2
+		cancel()
+	}))
+	if told != 5 {
+		t.Errorf("%d of 5 lines were recorded when the log counted as read", told)
+	}
+}
+
+// TestPodsAreToldWithTheirLogs: Synced waits for the logs that are being read.
+func TestPodsAreToldWithTheirLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, cluster)
+		synced := false
+		b.Synced = func() { synced = true }
+		held, err := lock(b.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := held.release(); err != nil {
+				t.Error(err)
+			}
+		}()
+		b.Management = b.Workload
+		r := newRecorder(b.Options, held)
+		if err := r.remember(); err != nil {
+			t.Fatal(err)
+		}
+		log := make(chan struct{})
+		r.reading = append(r.reading, log)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); r.run(ctx) }()
+		time.Sleep(time.Second)
+		if synced {
+			t.Error("all was told while a log was being read")
+		}
+		close(log)
+		time.Sleep(time.Second)
+		if !synced {
+			t.Error("the log is read, and not all is told")
+		}
+		cancel()
+		<-done
+	})
 }

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -96,10 +97,28 @@ func same(a, b Fact) bool {
 	return true
 }
 
+// phases of a machine that comes up, in turn.
+var phases = []string{"Pending", "Provisioning", "Provisioned", "Running"}
+
+// goesBack reports whether b, of the same aspect, is an earlier phase than a.
+// No machine goes back: the status of one that was moved is being made again.
+func goesBack(a, b Fact) bool {
+	after := slices.Index(phases, b.Text)
+	return b.What == Phase && after >= 0 && after < slices.Index(phases, a.Text)
+}
+
 // add takes in a fact of the record.
 func (m memory) add(f Fact) {
 	if f.What == Gone {
 		delete(m, key(f))
+		return
+	}
+	if f.What == Moved {
+		old := key(Fact{Kind: f.Kind, UID: f.Text})
+		if o := m[old]; o != nil {
+			delete(m, old)
+			o.uid, m[key(f)] = f.UID, o
+		}
 		return
 	}
 	what := aspect(f)
@@ -136,7 +155,7 @@ func (m memory) news(now time.Time, facts []Fact) []Fact {
 			before, known = o.aspects[aspect(f)]
 		}
 		switch {
-		case !known && quiet(f), known && same(before, f):
+		case !known && quiet(f), known && same(before, f), known && goesBack(before, f):
 			continue
 		case known && before.What == f.What && !f.Time.After(before.Time):
 			f.Time = now

@@ -156,6 +156,9 @@ func ordered(facts []Fact) []Fact {
 	return sorted
 }
 
+// shortGap is what is no gap: one command of the lab ends and another goes on.
+const shortGap = 5 * time.Second
+
 // builder has the objects that live at the moment that it has come to, by name
 // and by UID.
 type builder struct {
@@ -189,12 +192,12 @@ func (b *builder) add(f Fact) {
 func (b *builder) addLab(f Fact) {
 	switch f.What {
 	case Recording:
-		from, text := b.watched, "nobody recorded: known from objects and events alone"
+		from, text := firstOf(f.Since, b.watched), "nobody recorded: known from objects and events alone"
 		if b.since.IsZero() {
 			from, text = b.From, "before the record began: known from objects and events alone"
 			b.since = f.Time
 		}
-		if from.Before(f.Time) {
+		if f.Time.Sub(from) >= shortGap {
 			b.Gaps = append(b.Gaps, Span{State: Going, From: from, To: f.Time, Text: text})
 		}
 	case Step:

@@ -240,3 +240,46 @@ func TestWhatADecisionComesToIsNoDecision(t *testing.T) {
 		}
 	}
 }
+
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	tape.add(0, Fact{Kind: Lab, What: Recording})
+	tape.add(1, Fact{Kind: Pod, What: Created, Name: "default/p", UID: "p"})
+	// Nothing happened for long, and somebody recorded that.
+	tape.add(600, Fact{Kind: Lab, What: Recording, Since: tape.at(598)})
+	tape.add(900, Fact{Kind: Lab, What: Recording, Since: tape.at(880)})
+	m := NewModel(tape.record())
+	if len(m.Gaps) != 1 || !m.Gaps[0].From.Equal(tape.at(880)) || !m.Gaps[0].To.Equal(tape.at(900)) {
+		t.Errorf("gaps %+v, want the twenty seconds before 900s alone", m.Gaps)
+	}
+}
+
+// TestEnvUpIsOneBand: its steps overlap, and one verdict ends all.
+func TestEnvUpIsOneBand(t *testing.T) {
+	t.Parallel()
+	tape := newTape()
+	step := func(at float64, what, text string) {
+		tape.add(at, Fact{Kind: Lab, What: what, Name: "env:up", Text: text, Source: Own})
+	}
+	for _, from := range []float64{0, 100} { // again, after it failed
+		step(from, Step, "images")
+		step(from+0.001, Step, "the management cluster")
+		step(from+20, Step, "Cluster API")
+	}
+	step(30, Failed, "Cluster API: no room")
+	step(140, Passed, "")
+	tape.add(150, Fact{Kind: Pod, What: Created, Name: "default/p", UID: "p"})
+	m := NewModel(tape.record())
+	if len(m.Scenarios) != 2 || m.Scenarios[0].Verdict != Failed || m.Scenarios[1].Verdict != Passed {
+		t.Fatalf("runs of env:up: %+v", m.Scenarios)
+	}
+	for i, s := range m.Scenarios {
+		if len(s.Steps) != 3 || s.Steps[1].Text != "the management cluster" || !s.From.Equal(tape.at(float64(100*i))) || s.Open {
+			t.Errorf("run %d: %+v", i, s)
+		}
+	}
+	if m.Scenarios[1].Took() != 40*time.Second {
+		t.Errorf("the second took %v", m.Scenarios[1].Took())
+	}
+}

@@ -111,7 +111,10 @@ func (b *builder) nodeOf(f Fact) *NodeStory {
 		return n
 	}
 	n := mine[f.Name]
-	if n != nil && (*uid(n) != "" && f.UID != "" || !n.Gone.IsZero() && (f.What == Created || f.What == Joined)) {
+	if known := mine[f.Text]; f.What == Moved && known != nil {
+		n = known
+	}
+	if n != nil && f.What != Moved && (*uid(n) != "" && f.UID != "" || !n.Gone.IsZero() && (f.What == Created || f.What == Joined)) {
 		n = nil // Another of the same name.
 	}
 	if n == nil {

@@ -19,6 +19,10 @@ import (
 // logAgain is how long to wait before a log that ended is asked for again.
 const logAgain = time.Second
 
+// logQuiet is how long nothing comes of a log when what there was is read. What
+// there is comes at once; a log that is followed does not say where that ends.
+const logQuiet = 2 * time.Second
+
 // autoscalerContainers are the names of a pod's containers that may be an
 // autoscaler: the lab's, or any by its image or the pod's name.
 func autoscalerContainers(pod *unstructured.Unstructured) []string {
@@ -62,14 +66,17 @@ func processFacts(o *unstructured.Unstructured, containers []string, now time.Ti
 }
 
 // podLog reads the log of a pod's container through the API server until ctx
-// is done or the pod is gone.
-func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string) {
-	id := string(pod.GetUID()) + "/" + container
+// is done or the pod is gone. It calls read when what there was is read, and
+// maybe again.
+func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, read func()) {
+	defer read()
+	id := logOf(pod, container)
 	for {
 		r.mu.Lock()
 		since := r.bookmark.Pods[id]
 		r.mu.Unlock()
-		err := r.stream(ctx, c, pod, container, id, since)
+		err := r.stream(ctx, c, pod, container, since, read)
+		read()
 		switch {
 		case ctx.Err() != nil, apierrors.IsNotFound(err):
 			return
@@ -84,8 +91,17 @@ func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured
 	}
 }
 
-// stream reads the log from a moment on until it ends.
-func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container, id string, since time.Time) (err error) {
+// logOf is what the bookmark calls the log of a container.
+func logOf(pod *unstructured.Unstructured, container string) string {
+	return string(pod.GetUID()) + "/" + container
+}
+
+// stream reads the log from a moment on until it ends, and calls read when it
+// has come to what is said meanwhile, or nothing comes.
+func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, since time.Time, read func()) (err error) {
+	asked := time.Now()
+	quiet := time.AfterFunc(logQuiet, read)
+	defer quiet.Stop()
 	log, err := c.Logs(ctx, pod.GetNamespace(), pod.GetName(), container, since)
 	if err != nil {
 		return err
@@ -100,6 +116,7 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *unstructured
 		if err != nil {
 			return err
 		}
+		quiet.Reset(logQuiet)
 		stamp, message, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
 		at := parsed(stamp)
 		if at.IsZero() || !at.After(since) {
@@ -110,7 +127,10 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *unstructured
 			return errUnrecorded
 		}
 		r.mu.Lock()
-		r.bookmark.Pods[id] = at
+		r.bookmark.Pods[logOf(pod, container)] = at
 		r.mu.Unlock()
+		if at.After(asked) {
+			read()
+		}
 	}
 }

@@ -28,38 +28,47 @@ type Options struct {
 	// begins anew when the autoscaler does; the one before is kept as
 	// LogFile.previous.
 	LogFile string
+	// Moved says that the Cluster API objects were moved to Management since the
+	// recorder before this one: what has the kind and name of an object of the
+	// record is that object, though its UID is another.
+	Moved bool
 	// Trouble, if set, is told of what failed and is tried again.
 	Trouble func(error)
 	// Synced, if set, is called once, when all objects that there are were
-	// looked at; what the log of this machine's autoscaler has by then is read
-	// before Record returns.
+	// looked at and the logs of the autoscaler's pods were read; what the log of
+	// this machine's autoscaler has by then is read before Record returns.
 	Synced func()
 }
 
 // Record appends what happens to the record until ctx is done. It knows from
 // the record what was told already, so that it may end and start at any time:
 // what happened meanwhile is told by the objects, the events and the log, with
-// their own times. If another recorder is at work, it returns a *BusyError.
+// their own times. If another recorder is at work, it returns a *BusyError, and
+// if the record is begun anew meanwhile, an *AnewError.
 func Record(ctx context.Context, o Options) (err error) {
-	unlock, err := lock(o.File)
+	lock, err := lock(o.File)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = errors.Join(err, lock.release()) }()
 	if o.Management == nil {
 		o.Management = o.Workload
 	}
-	r := newRecorder(o)
+	r := newRecorder(o, lock)
 	if err := r.remember(); err != nil {
 		return err
 	}
 	r.run(ctx)
+	if lock.lost() {
+		return &AnewError{File: o.File}
+	}
 	return r.bookmark.save(r.File, time.Now())
 }
 
 // recorder is a Record at work.
 type recorder struct {
 	Options
+	lock *held
 	// all are the followers.
 	all sync.WaitGroup
 
@@ -80,11 +89,17 @@ type recorder struct {
 	lastly   time.Time
 	groups   groups
 	troubles map[string]time.Time
+	// unwritten are facts of objects that could not be added to the record yet.
+	unwritten []Fact
+	moved     moved
+	// reading are the logs of pods that were begun to be read; each is closed
+	// when what there was of it is read.
+	reading []<-chan struct{}
 }
 
-func newRecorder(o Options) *recorder {
+func newRecorder(o Options, lock *held) *recorder {
 	return &recorder{
-		Options: o, memory: memory{}, groups: newGroups(o.Cluster),
+		Options: o, lock: lock, memory: memory{}, groups: newGroups(o.Cluster), moved: newMoved(),
 		told: map[string]bool{}, present: map[string]bool{}, troubles: map[string]time.Time{},
 	}
 }
@@ -104,6 +119,9 @@ func (r *recorder) remember() error {
 		if f.Kind == Lab && f.Time.Before(r.begun) {
 			r.begun = f.Time
 		}
+		if f.Source == Own && f.What != Recording {
+			continue // whatever wrote it did not record
+		}
 		for _, t := range []time.Time{f.Time, f.Seen} {
 			if t.After(r.lastly) {
 				r.lastly = t
@@ -116,7 +134,7 @@ func (r *recorder) remember() error {
 	if r.bookmark.Until.After(r.lastly) {
 		r.lastly = r.bookmark.Until
 	}
-	return Append(r.File, Fact{Time: time.Now(), Kind: Lab, What: Recording, Text: text, Source: Own})
+	return Append(r.File, Fact{Time: time.Now(), Kind: Lab, What: Recording, Since: r.lastly, Text: text, Source: Own})
 }
 
 // learn takes in a fact that the record has.
@@ -141,8 +159,12 @@ func identity(f Fact) string {
 func (r *recorder) observe(kind Kind, uid string, facts func() []Fact) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.present[key(Fact{Kind: kind, UID: uid})] = true
-	r.append(r.memory.news(time.Now(), facts()))
+	now, k, all := time.Now(), key(Fact{Kind: kind, UID: uid}), facts()
+	r.present[k] = true
+	if r.Moved && (kind == Group || kind == Machine) {
+		r.takeOver(now, k, all)
+	}
+	r.tell(r.moved.hold(now, k, r.memory, r.memory.news(now, all)))
 }
 
 // said records what an event or a line of the log told, unless the record has
@@ -190,11 +212,27 @@ func (r *recorder) wholeName(name string) string {
 // late is how much later a recorder may learn of something without saying so.
 const late = 2 * time.Second
 
-// append adds facts to the record, and then to what the recorder knows. r.mu
-// is held.
+// tell records what objects tell, once: what cannot be added to the record now
+// is added before the next fact. r.mu is held.
+func (r *recorder) tell(facts []Fact) {
+	if r.append(facts) {
+		return
+	}
+	r.unwritten = append(r.unwritten, facts...)
+	for _, f := range facts {
+		r.learn(f)
+	}
+}
+
+// append adds facts to the record, after those that could not be added before,
+// and then to what the recorder knows. It reports false if none could be added.
+// r.mu is held.
 func (r *recorder) append(facts []Fact) bool {
-	if len(facts) == 0 {
+	if len(facts)+len(r.unwritten) == 0 {
 		return true
+	}
+	if r.lock.lost() {
+		return false
 	}
 	now := time.Now()
 	for i := range facts {
@@ -202,10 +240,11 @@ func (r *recorder) append(facts []Fact) bool {
 			facts[i].Seen = now
 		}
 	}
-	if err := Append(r.File, facts...); err != nil {
+	if err := Append(r.File, slices.Concat(r.unwritten, facts)...); err != nil {
 		r.trouble(err)
 		return false
 	}
+	r.unwritten = nil
 	for _, f := range facts {
 		r.learn(f)
 	}
@@ -216,8 +255,10 @@ func (r *recorder) append(facts []Fact) bool {
 func (r *recorder) gone(kind Kind, uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if o := r.memory[key(Fact{Kind: kind, UID: uid})]; o != nil && o.there() {
-		r.append([]Fact{o.ends(time.Now(), "")})
+	k := key(Fact{Kind: kind, UID: uid})
+	delete(r.moved.held, k)
+	if o := r.memory[k]; o != nil && o.there() {
+		r.tell([]Fact{o.ends(time.Now(), "")})
 	}
 }
 
@@ -244,7 +285,7 @@ func (r *recorder) sweep(kind Kind) {
 		}
 	}
 	slices.SortFunc(facts, func(a, b Fact) int { return strings.Compare(a.Name, b.Name) })
-	r.append(facts)
+	r.tell(facts)
 }
 
 // troubleAgain is after how long the same trouble is told again.

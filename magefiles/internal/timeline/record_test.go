@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -493,6 +494,160 @@ func TestTheManagementClusterMayBeAnother(t *testing.T) {
 			t.Errorf("recorded:\n%s", strings.Join(got, "\n"))
 		}
 		b.expect(b.record(nil))
+	})
+}
+
+// TestTheObjectsMayMove: clusterctl makes them anew in another cluster, without
+// any status.
+func TestTheObjectsMayMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, cluster)
+		here := newBench(t, cluster)
+		b.Management = here.Workload
+		b.record(func() {
+			here.change(clusterKind, "work", "spec={paused: true}")
+			here.change(clusterKind, "work", "spec={paused: false}")
+		})
+
+		objects := cluster
+		for _, kept := range [][2]string{
+			{"uid: c}", "uid: c2}"}, {"uid: g\n", "uid: g2\n"}, {"uid: m\n", "uid: m2\n"}, {"20:00:0", "23:59:0"},
+			{"status: {readyReplicas: 1}\n", ""}, {"status: {phase: Running, lastUpdated: \"1999-12-31T20:01:00Z\", nodeRef: {name: node-1}}", "status: {phase: Provisioning}"},
+		} {
+			objects = strings.ReplaceAll(objects, kept[0], kept[1])
+		}
+		there := newBench(t, objects)
+		b.Management, b.Moved = there.Workload, true
+		b.expect(sorted(b.record(func() {
+			there.change(machineKind, "md-1", "status={phase: Running, nodeRef: {name: node-1}}")
+			there.change(deploymentKind, "md", "status={readyReplicas: 1}")
+			there.change(deploymentKind, "md", "spec|replicas=2")
+		})),
+			"00:00:04 group moved md in md (g)",
+			"00:00:04 group moved work (c)",
+			"00:00:04 machine moved md-1 in md (m)",
+			"00:00:05 group size md in md 2",
+		)
+
+		b.Moved = false
+		b.expect(b.record(func() { there.delete(machineKind, "md-1") }), "00:00:09 machine gone md-1 in md on node-1")
+		b.expect(b.record(nil))
+
+		facts, err := Read(b.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := NewModel(facts)
+		if len(m.Nodes) != 1 || m.Nodes[0].Machine != "md-1" || m.Nodes[0].Node != "node-1" || len(m.Nodes[0].Phases) != 1 || m.Nodes[0].Gone.IsZero() {
+			t.Errorf("stories of the machine: %+v", m.Nodes)
+		}
+		var wanted []int
+		for _, l := range m.Groups[0].Wanted {
+			wanted = append(wanted, l.N)
+		}
+		if g := m.Groups[0]; len(m.Groups) != 1 || !slices.Equal(wanted, []int{1, 2}) || len(g.Ready) != 1 || !g.Gone.IsZero() || len(m.Pauses) != 1 {
+			t.Errorf("groups %+v, pauses %+v", g, m.Pauses)
+		}
+	})
+}
+
+func TestWhatIsNotReadyAfterAMoveIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, cluster)
+		b.record(nil)
+		there := newBench(t, strings.NewReplacer("uid: g\n", "uid: g2\n", "status: {readyReplicas: 1}\n", "").Replace(cluster))
+		b.Management, b.Moved = there.Workload, true
+		b.expect(b.record(func() { time.Sleep(settling) }), "00:00:04 group moved md in md (g)", "00:00:04 group ready md in md 0 late")
+	})
+}
+
+func TestARecordThatIsBegunAnewIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, cluster)
+		dir := filepath.Join(t.TempDir(), "work")
+		b.File = filepath.Join(dir, "record")
+		done := make(chan error, 1)
+		go func() { done <- Record(t.Context(), b.Options) }()
+		time.Sleep(time.Second)
+		if err := os.Rename(dir, dir+".previous"); err != nil {
+			t.Fatal(err)
+		}
+		next := &bench{t: t, store: b.store, Options: b.Options}
+		b.delete(podKind, "p")
+		anew := new(AnewError)
+		if err := <-done; !errors.As(err, &anew) || anew.File != b.File {
+			t.Errorf("Record() = %v", err)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("it wrote into the folder of the next record: %v", err)
+		}
+		if got := next.record(nil); len(got) != 8 {
+			t.Errorf("the next recorder told of:\n%s\nwant all but the pod", strings.Join(got, "\n"))
+		}
+	})
+}
+
+// TestWhatCannotBeWrittenIsWrittenLater, though the object tells it once.
+func TestWhatCannotBeWrittenIsWrittenLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, cluster)
+		b.record(nil)
+		troubles := 0
+		b.Trouble = func(error) { troubles++ }
+		b.expect(b.record(func() {
+			full := b.File + ".full"
+			if err := os.Rename(b.File, full); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(b.File, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			b.change(deploymentKind, "md", "spec|replicas=2")
+			b.change(deploymentKind, "md", "spec|replicas=3")
+			b.delete(podKind, "p")
+			if err := os.Remove(b.File); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(full, b.File); err != nil {
+				t.Fatal(err)
+			}
+			b.change(nodeKind, "node-1", "spec|unschedulable=true")
+		}),
+			"00:00:05 group size md in md 2",
+			"00:00:05 group size md in md 3",
+			"00:00:05 pod gone default/p",
+			"00:00:05 node cordoned node-1 in md",
+		)
+		if troubles == 0 {
+			t.Error("nobody was told")
+		}
+	})
+}
+
+func TestARecordingSaysSinceWhenNobodyRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, cluster)
+		b.record(nil)
+		time.Sleep(time.Minute)
+		// The lab wrote of itself meanwhile.
+		if err := Append(b.File, Fact{Time: time.Now(), Kind: Lab, What: Step, Name: "env:up", Source: Own}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		b.record(nil)
+		facts, err := read(b.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var since []string
+		for _, f := range facts {
+			if f.What == Recording {
+				since = append(since, f.Since.UTC().Format("15:04:05"))
+			}
+		}
+		if want := []string{"00:00:00", "00:00:04"}; !slices.Equal(since, want) || !facts[0].Since.IsZero() {
+			t.Errorf("nobody recorded since %q, want %q", since, want)
+		}
 	})
 }
 

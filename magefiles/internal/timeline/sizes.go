@@ -99,6 +99,9 @@ func (b *builder) addGroup(f Fact) {
 		}
 		return
 	}
+	if f.What == Moved {
+		return // maybe the cluster
+	}
 	g := b.group(name)
 	g.known = true
 	switch f.What {

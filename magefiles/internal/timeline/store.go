@@ -135,10 +135,8 @@ func Tail(ctx context.Context, path string, on func(Fact)) error {
 	}()
 	var rest []byte
 	for {
-		if file != nil && replaced(file, path) {
-			_ = file.Close()
-			file, rest = nil, nil
-		}
+		// What was added before it was replaced is read first.
+		over := file != nil && replaced(file, path)
 		if file == nil {
 			f, err := os.Open(path)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -159,6 +157,11 @@ func Tail(ctx context.Context, path string, on func(Fact)) error {
 			for _, f := range facts {
 				on(f)
 			}
+		}
+		if over {
+			_ = file.Close()
+			file, rest = nil, nil
+			continue
 		}
 		select {
 		case <-ctx.Done():

@@ -148,11 +148,13 @@ func TestTail(t *testing.T) {
 	}
 	expect("c")
 
-	if err := os.Remove(path); err != nil {
+	add("d") // and a moment later the record is another
+	if err := os.Rename(path, path+".previous"); err != nil {
 		t.Fatal(err)
 	}
-	add("d") // begun anew
+	add("e")
 	expect("d")
+	expect("e")
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Tail() = %v", err)
@@ -162,7 +164,7 @@ func TestTail(t *testing.T) {
 func TestOneRecorderAtATime(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
-	unlock, err := lock(path)
+	held, err := lock(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,12 +175,12 @@ func TestOneRecorderAtATime(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a second recorder wrote: %v", err)
 	}
-	if err := unlock(); err != nil {
+	if err := held.release(); err != nil {
 		t.Fatal(err)
 	}
-	if unlock, err = lock(path); err != nil {
+	if held, err = lock(path); err != nil {
 		t.Errorf("the lock was not given back: %v", err)
-	} else if err := unlock(); err != nil {
+	} else if err := held.release(); err != nil {
 		t.Error(err)
 	}
 }
