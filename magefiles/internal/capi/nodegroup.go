@@ -29,6 +29,8 @@ const (
 	CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
 	// GroupLabel marks what nodegroup:add made, so that nodegroup:delete knows.
 	GroupLabel = "caslab.local/node-group"
+	// ClusterLabel is Cluster API's, of what belongs to a Cluster: its name.
+	ClusterLabel = "cluster.x-k8s.io/cluster-name"
 )
 
 func sizeAnnotation(prefix, which string) string {
@@ -69,6 +71,8 @@ type NodeGroup struct {
 	// Capacity of a node to be, by the annotation's name: cpu, memory,
 	// ephemeral-disk, maxPods, gpu-type, gpu-count; for scaling from zero.
 	Capacity map[string]string
+	// Extra are labels of the MachineDeployment and of the templates of its own.
+	Extra map[string]string
 }
 
 // Taint is a taint of a node.
@@ -356,7 +360,9 @@ func (g NodeGroup) like(original *unstructured.Unstructured) *unstructured.Unstr
 	o.SetGroupVersionKind(original.GroupVersionKind())
 	o.SetNamespace(g.Namespace)
 	o.SetName(g.Name)
-	o.SetLabels(map[string]string{"cluster.x-k8s.io/cluster-name": g.ClusterName, GroupLabel: g.Name})
+	labels := map[string]string{ClusterLabel: g.ClusterName, GroupLabel: g.Name}
+	maps.Copy(labels, g.Extra)
+	o.SetLabels(labels)
 	return o
 }
 
@@ -379,7 +385,7 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 	group.SetAnnotations(annotations)
 
 	own := map[string]any{
-		"cluster.x-k8s.io/cluster-name":    g.ClusterName,
+		ClusterLabel:                       g.ClusterName,
 		"cluster.x-k8s.io/deployment-name": g.Name,
 	}
 	// The others of the template's, such as node.cluster.x-k8s.io/…, reach nodes.

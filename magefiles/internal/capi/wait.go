@@ -207,7 +207,7 @@ func WaitWell(ctx context.Context, c *kube.Client, namespace, name string, pause
 	return c.Wait(ctx, Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		return every(all, "machine", func(m *unstructured.Unstructured) bool {
 			_, is := m.GetLabels()["cluster.x-k8s.io/control-plane"]
-			return is && m.GetLabels()["cluster.x-k8s.io/cluster-name"] == name
+			return is && m.GetLabels()[ClusterLabel] == name
 		}, func(m *unstructured.Unstructured) bool { return kube.Field(m, "status", "phase") == "Running" }, "Running")
 	}, progress)
 }

@@ -18,6 +18,8 @@ type outcome struct {
 	holds bool
 	// final says that it will not change any more.
 	final bool
+	// empty says that it holds only because there is nothing to look at yet.
+	empty bool
 	// seen is in words what there was.
 	seen string
 	// at is when it came true, if that was told.
@@ -65,22 +67,34 @@ func (p PodsCheck) eval(w *world, base baseline) outcome {
 	}
 	holds := of(p.Running, running) && of(p.Pending, pending) && of(p.Nodes, len(on))
 	if p.Undisturbed {
-		for _, was := range base.of(w.prefix + p.Of) {
+		before := base.of(w.prefix + p.Of)
+		if len(before) == 0 {
+			holds = false
+			seen += "; there were no pods when the step began"
+		}
+		for _, was := range before {
 			if what := w.disturbed(was); what != "" {
 				holds = false
 				seen += "; " + what
 			}
 		}
 	}
+	empty := p.Spared
 	if p.Spared {
-		for _, pod := range w.podsOf(p.Of) {
-			if node := kube.Field(pod, "spec", "nodeName"); w.chosen(node) {
+		// A pod that is being evicted from a node that was chosen is not spared.
+		for _, pod := range w.allPodsOf(p.Of) {
+			node := kube.Field(pod, "spec", "nodeName")
+			if node == "" {
+				continue
+			}
+			empty = false
+			if w.chosen(node) {
 				holds = false
 				seen += fmt.Sprintf("; the autoscaler chose to delete %s, which has pod %s", node, pod.GetName())
 			}
 		}
 	}
-	return outcome{holds: holds, seen: seen}
+	return outcome{holds: holds, empty: empty, seen: seen}
 }
 
 // What the autoscaler puts on a node, and on its machine, that it deletes.
@@ -165,13 +179,17 @@ func (g GroupCheck) eval(w *world) outcome {
 		}
 	}
 	seen := fmt.Sprintf("size %d, %d machines, %d nodes ready", size, len(machines), ready)
+	rolled := true
 	if g.Old != nil {
 		seen += fmt.Sprintf(", %d machines from before the rollout", old)
+		if rolled = len(w.old[w.prefix+g.Name]) > 0; !rolled {
+			seen += ", and there were none when it began"
+		}
 	}
 	if len(phases) > 0 {
 		seen += " (" + strings.Join(phases, ", ") + ")"
 	}
-	return outcome{holds: of(g.Size, size) && of(g.Machines, len(machines)) && of(g.Ready, ready) && of(g.Old, old), seen: seen}
+	return outcome{holds: rolled && of(g.Size, size) && of(g.Machines, len(machines)) && of(g.Ready, ready) && of(g.Old, old), seen: seen}
 }
 
 func (s SaidCheck) eval(w *world, base baseline) outcome {

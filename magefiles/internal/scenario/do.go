@@ -101,7 +101,7 @@ func (e *engine) makeWorkload(ctx context.Context, w *Workload) error {
 	maps.Copy(selector, w.Select)
 	_, err := workload.Workload{
 		Name: e.o.Prefix + w.Name, Namespace: e.o.PodNamespace, Replicas: w.Pods, Memory: memory,
-		NodeSelector: selector, Tolerations: w.Tolerate,
+		NodeSelector: selector, Tolerations: w.Tolerate, Extra: e.marks(),
 	}.Add(ctx, e.o.Workload)
 	return err
 }
@@ -303,5 +303,10 @@ func atoi(text string) int {
 	return n
 }
 
-// hasPrefix reports whether a name is of what a scenario made.
-func (e *engine) hasPrefix(name string) bool { return strings.HasPrefix(name, e.o.Prefix) }
+// marks are the labels of what the scenario makes.
+func (e *engine) marks() map[string]string { return map[string]string{objectLabel: e.s.Name} }
+
+// made reports whether a scenario of this prefix made an object.
+func (e *engine) made(o *unstructured.Unstructured) bool {
+	return strings.HasPrefix(o.GetName(), e.o.Prefix) && o.GetLabels()[objectLabel] != ""
+}

@@ -10,12 +10,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/simtest"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/ui"
+	"caslab/magefiles/internal/workload"
 )
 
 func parse(t *testing.T, text string) *scenario.Scenario {
@@ -67,7 +70,7 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 		defer cancel()
 		go c.Run(ctx)
 		// As a run that was killed in the middle of a pause.
-		group := capi.NodeGroup{Name: "sc-old", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: capi.Prefix, Min: 1, Max: 1, Labels: map[string]string{"a": "b"}}
+		group := capi.NodeGroup{Name: "sc-old", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: capi.Prefix, Min: 1, Max: 1, Labels: map[string]string{"a": "b"}, Extra: map[string]string{"caslab.local/scenario": "x"}}
 		err := errors.Join(
 			group.Add(ctx, c.Client),
 			c.Client.Patch(ctx, capi.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{
@@ -133,8 +136,8 @@ func TestSkipped(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	results, err := simulate(t, &simtest.Autoscaler{Foreign: true, Release: "1.22.0"}, nil, all["from-zero-and-back"], all["restart-in-the-middle"])
-	if err != nil {
-		t.Error(err)
+	if err == nil || !strings.Contains(err.Error(), "no scenario ran: all 2 were skipped") {
+		t.Errorf("error %v, want that nothing ran", err)
 	}
 	for i, why := range []string{"it needs autoscaler 1.24.0 or later, and 1.22.0 runs", "not the lab's to start"} {
 		if r := results.Scenarios[i]; r.Verdict != scenario.Skipped || !strings.Contains(r.Why, why) {
@@ -257,4 +260,183 @@ steps:
 		}
 		_ = a.Stop(ctx)
 	})
+}
+
+// A crash is no failure that is known.
+func TestACrashIsNoKnownFailure(t *testing.T) {
+	t.Parallel()
+	results, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.EndsByItself, Release: "1.35.2"}, nil, shipped(t)["paused-group"])
+	if r := results.Scenarios[0]; err == nil || r.Verdict != scenario.Failed || !strings.Contains(r.Failure, "panic: on purpose") {
+		t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
+	}
+}
+
+// inCluster runs a test in a bubble with a simulated cluster.
+func inCluster(t *testing.T, test func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := simtest.New(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		go c.Run(ctx)
+		log := ui.New(io.Discard, ui.Options{})
+		defer log.Close()
+		a := &simtest.Autoscaler{Cluster: c}
+		test(t, ctx, c, options(c, a, log))
+		_ = a.Stop(ctx) // it cannot fail
+	})
+}
+
+func TestAStopBetweenScenariosIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o scenario.Options) {
+		stopped, stop := context.WithCancelCause(ctx)
+		o.Report = func(*scenario.Results) error {
+			stop(errors.New("Ctrl-C"))
+			return nil
+		}
+		results, err := scenario.Run(stopped, o, []*scenario.Scenario{all["scale-up"]})
+		if r := results.Scenarios[0]; r.Verdict != scenario.Passed || err == nil || !strings.Contains(err.Error(), "stopped: Ctrl-C") {
+			t.Errorf("%s, %v; want it passed, and that the run was stopped", r.Verdict, err)
+		}
+	})
+}
+
+func TestWhatThereIsSoFarIsReported(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o scenario.Options) {
+		var so []int
+		o.Report = func(r *scenario.Results) error {
+			so = append(so, len(r.Scenarios))
+			if r.Seconds <= 0 {
+				t.Error("it took no time")
+			}
+			return errors.New("the disk is full")
+		}
+		_, err := scenario.Run(ctx, o, []*scenario.Scenario{all["scale-up"], all["maximum-holds"]})
+		if err != nil || !slices.Equal(so, []int{1, 2}) {
+			t.Errorf("reported %v, %v; want one, then two, and no error", so, err)
+		}
+	})
+}
+
+func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
+		group := capi.NodeGroup{Name: "sc-mine", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: capi.Prefix, Max: 1, Labels: map[string]string{"a": "b"}}
+		_, err := workload.Workload{Name: "sc-mine", Namespace: simtest.Namespace}.Add(ctx, c.Client)
+		err = errors.Join(err,
+			group.Add(ctx, c.Client),
+			c.Client.Patch(ctx, capi.MachineDeployments, simtest.Namespace, "sc-mine", map[string]any{
+				"metadata": map[string]any{"annotations": map[string]any{"cluster.x-k8s.io/paused": "true"}},
+			}),
+			// A scenario's, of another cluster.
+			c.Client.Apply(ctx, []byte("apiVersion: bootstrap.cluster.x-k8s.io/v1beta2\nkind: KubeadmConfigTemplate\nmetadata: {name: sc-theirs, namespace: "+simtest.Namespace+
+				", labels: {cluster.x-k8s.io/cluster-name: other, caslab.local/scenario: x, caslab.local/node-group: sc-theirs}}")),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := scenario.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		if err != nil {
+			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
+		}
+		for kind, want := range map[string][]string{
+			"MachineDeployment": {"sc-mine", "work-md-0"}, "KubeadmConfigTemplate": {"sc-mine", "sc-theirs", "work-md-0"}, "Deployment": {"sc-mine"},
+		} {
+			if there := c.Names(ctx, kind); !slices.Equal(there, want) {
+				t.Errorf("%s: %v, want %v", kind, there, want)
+			}
+		}
+		mine, err := c.Client.Get(ctx, capi.MachineDeployments, simtest.Namespace, "sc-mine")
+		if err != nil || mine.GetAnnotations()["cluster.x-k8s.io/paused"] == "" {
+			t.Errorf("the user's group was resumed, %v", err)
+		}
+	})
+}
+
+func TestAWorkloadOfTheUsersIsNotTaken(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
+		if _, err := (workload.Workload{Name: "sc-shop", Namespace: simtest.Namespace}).Add(ctx, c.Client); err != nil {
+			t.Fatal(err)
+		}
+		results, err := scenario.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		if err == nil || !strings.Contains(results.Scenarios[0].Failure, "sc-shop that the lab did not make") {
+			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
+		}
+		if there := c.Names(ctx, "Deployment"); !slices.Equal(there, []string{"sc-shop"}) {
+			t.Errorf("the user's is gone: %v", there)
+		}
+	})
+}
+
+func TestAClusterThatItsUserPausedIsRefused(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
+		if err := c.Client.Patch(ctx, capi.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{"spec": map[string]any{"paused": true}}); err != nil {
+			t.Fatal(err)
+		}
+		// Its failure is known; this one is none of its steps.
+		results, err := scenario.Run(ctx, o, []*scenario.Scenario{all["paused-cluster"]})
+		if r := results.Scenarios[0]; err == nil || r.Verdict != scenario.Failed || !strings.Contains(r.Failure, "kubectl -n default patch clusters.cluster.x-k8s.io work --type=merge -p '{\"spec\":{\"paused\":false}}'") {
+			t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
+		}
+		cluster, err := c.Client.Get(ctx, capi.Clusters, simtest.Namespace, simtest.ClusterName)
+		if err != nil || kube.Field(cluster, "spec", "paused") != "true" || len(cluster.GetAnnotations()) > 0 {
+			t.Errorf("the cluster is %v, %v; want it as it was", cluster, err)
+		}
+	})
+}
+
+// One part that cannot be removed keeps no other from it, and a kind that the
+// cluster does not have is no trouble.
+func TestTheCleanUpGoesOn(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
+		c.Refuse("list", "poddisruptionbudgets", &meta.NoKindMatchError{})
+		o.Mark = func(f timeline.Fact) {
+			if f.What == timeline.Step {
+				c.Refuse("list", "configmaps", errors.New("out of order"))
+				c.Refuse("get", "clusters", errors.New("lost"))
+			}
+		}
+		results, err := scenario.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		failure := results.Scenarios[0].Failure
+		if err == nil || !strings.Contains(failure, "out of order") || !strings.Contains(failure, "lost") || strings.Contains(failure, "no matches") {
+			t.Errorf("%v\n%s", err, failure)
+		}
+		for kind, want := range map[string]int{"MachineDeployment": 1, "KubeadmConfigTemplate": 1, "Deployment": 0, "Machine": 1, "Node": 2} {
+			if there := c.Names(ctx, kind); len(there) != want {
+				t.Errorf("left behind: %v", there)
+			}
+		}
+	})
+}
+
+func TestNothingToLookAtIsNoPass(t *testing.T) {
+	t.Parallel()
+	const begin = "title: t\ngroups: [{name: web, max: 1}]\nsteps:\n- {say: none, do: [{workload: {name: shop, pods: 0}}]}\n"
+	for name, c := range map[string]struct{ text, says string }{
+		"undisturbed": {"- {say: none stay, stays: [{pods: {of: shop, undisturbed: true}, for: 5s}]}", "there were no pods when the step began"},
+		"stays":       {"- {say: none stay, stays: [{pods: {of: shop, spared: true}, for: 5s}]}", "there was nothing to look at"},
+		"expect":      {"- {say: none come, expect: [{pods: {of: shop, spared: true}, within: 5s}]}", "did not come true within 5s"},
+		"always":      {"- {say: end, expect: [{group: {name: web, size: 0}, within: 5s}]}\nalways: [{pods: {of: shop, spared: true}}]", "there was nothing to look at"},
+		"old":         {"- {say: roll, do: [{rollout: web}], expect: [{group: {name: web, old: 0}, within: 5s}]}", "there were none when it began"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			results, err := simulate(t, &simtest.Autoscaler{}, nil, parse(t, begin+c.text))
+			if err == nil || !strings.Contains(results.Scenarios[0].Failure, c.says) {
+				t.Errorf("%v\n%s\nwant %q", err, results.Scenarios[0].Failure, c.says)
+			}
+		})
+	}
 }

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,9 +13,15 @@ import (
 // lastMinute is how much of the timeline a failure shows.
 const lastMinute = time.Minute
 
+// checkError is what a check that did not hold saw. Every other error is of the
+// lab, the cluster or a crash.
+type checkError struct{ text string }
+
+func (e *checkError) Error() string { return e.text }
+
 // failure says of a check that did not hold what was wanted, what was seen and
 // how that came about, what the autoscaler said, and what happened last.
-func (e *engine) failure(c *watch) error {
+func (e *engine) failure(c *watch) *checkError {
 	w := e.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,7 +66,7 @@ func (e *engine) failure(c *watch) error {
 		e.o.Tell(&told, recent)
 		fmt.Fprintln(&b, indent(strings.TrimRight(told.String(), "\n"), "    "))
 	}
-	return errors.New(strings.TrimRight(b.String(), "\n"))
+	return &checkError{strings.TrimRight(b.String(), "\n")}
 }
 
 // say is a fact of the autoscaler in a line.

@@ -50,7 +50,9 @@ func Parse(file string, data []byte) (*Scenario, error) {
 		return nil, fmt.Errorf("scenario %s: %w\nwhat a scenario may hold: manifests/scenarios/README.md", file, err)
 	}
 	s.File, s.Name = file, strings.TrimSuffix(path.Base(file), path.Ext(file))
-	c := &checker{file: file, scenario: s, groups: map[string]bool{}, workloads: map[string]bool{}}
+	c := &checker{
+		file: file, scenario: s, groups: map[string]bool{}, workloads: map[string]bool{}, made: map[string]bool{}, rolledOut: map[string]bool{},
+	}
 	c.check()
 	if len(c.errs) > 0 {
 		return nil, fmt.Errorf("%w\nwhat a scenario may hold: manifests/scenarios/README.md", errors.Join(c.errs...))
@@ -66,6 +68,9 @@ type checker struct {
 	// groups and workloads that there are at the step that is looked at.
 	groups, workloads map[string]bool
 	pools             []string
+	// made are the workloads that the step makes, and rolledOut the groups of
+	// it and the steps before.
+	made, rolledOut map[string]bool
 }
 
 func (c *checker) refuse(place, format string, args ...any) {
@@ -132,6 +137,8 @@ func (c *checker) check() {
 		c.step(fmt.Sprintf("steps[%d]", i), &s.Steps[i])
 	}
 	// A workload of a later step has no pods before it.
+	clear(c.made)
+	clear(c.rolledOut)
 	for i := range s.Always {
 		place := fmt.Sprintf("always[%d]", i)
 		c.lasting(place, &s.Always[i])
@@ -218,6 +225,7 @@ func (c *checker) step(place string, s *Step) {
 	if len(s.Do)+len(s.Expect)+len(s.Stays) == 0 {
 		c.refuse(place, "want at least one of do, expect, stays")
 	}
+	clear(c.made)
 	for i := range s.Do {
 		c.action(fmt.Sprintf("%s.do[%d]", place, i), &s.Do[i])
 	}
@@ -311,6 +319,7 @@ func (c *checker) action(place string, a *Action) {
 		c.isGroup(place+".resume", a.Resume)
 	case a.Rollout != "":
 		c.isGroup(place+".rollout", a.Rollout)
+		c.rolledOut[a.Rollout] = true
 	}
 }
 
@@ -330,7 +339,7 @@ func (c *checker) workload(place string, w *Workload) {
 		c.refuseIf(place+".memory", err)
 	}
 	c.refuseIf(place, workload.Workload{Name: w.Name, NodeSelector: w.Select, Tolerations: w.Tolerate}.Validate())
-	c.workloads[w.Name] = true
+	c.workloads[w.Name], c.made[w.Name] = true, true
 }
 
 func (c *checker) isGroup(place, name string) {
@@ -373,6 +382,9 @@ func (c *checker) one(place string, check *Check, expectation bool) {
 		if g.Size == nil && g.Machines == nil && g.Ready == nil && g.Old == nil {
 			c.refuse(place+".group", "want at least one of size, machines, ready, old")
 		}
+		if g.Old != nil && !c.rolledOut[g.Name] {
+			c.refuse(place+".group.old", "no rollout of %s begins before that, in this step or an earlier one", g.Name)
+		}
 	case check.Said != nil:
 		c.said(place+".said", check.Said)
 	case len(check.Order) == 1:
@@ -397,6 +409,9 @@ func (c *checker) pods(place string, p *PodsCheck) {
 	}
 	if p.Running == nil && p.Pending == nil && p.Nodes == nil && !p.Undisturbed && !p.Spared {
 		c.refuse(place, "want at least one of running, pending, nodes, undisturbed, spared")
+	}
+	if p.Undisturbed && c.made[p.Of] {
+		c.refuse(place+".undisturbed", "the step itself makes %s: it has no pods when the step begins; a later step can have it", p.Of)
 	}
 }
 

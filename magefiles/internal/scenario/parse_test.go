@@ -78,6 +78,9 @@ func TestParseRefuses(t *testing.T) {
 		{"a group twice", "name: twin", "name: web", `groups[1].name: "web-1" is taken`},
 		{"a capacity of a kind that is not told", "max: 3", "max: 3, capacity: {disk: 1}", `"disk": want cpu or memory`},
 		{"a broken taint", "max: 3", "max: 3, taints: [a=b]", "groups[0].taints"},
+		{"undisturbed pods of the same step", "pending: <= 1", "undisturbed: true", "steps[0].stays[0].pods.undisturbed: the step itself makes shop"},
+		{"old machines without a rollout", "size: 1", "old: 0", "steps[0].expect[0].group.old: no rollout of web begins before that"},
+		{"old machines always", "steps:", "always: [{group: {name: web, old: 0}}]\nsteps:\n- {say: roll, do: [{rollout: web}]}", "always[0].group.old: no rollout of web"},
 		{"a stay without an end", "    for: 10s\n", "", ""},
 		{"a stay for ever", "for: 10s", "for: 100h", "want at most 1h"},
 	} {

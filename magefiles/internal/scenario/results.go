@@ -103,6 +103,9 @@ func (r *Result) fail(say string, err error) {
 type FailedError struct{ Names []string }
 
 func (e *FailedError) Error() string {
+	if len(e.Names) == 1 {
+		return fmt.Sprintf("1 scenario failed: %s; run it again with: go tool mage scenario:run %[1]s", e.Names[0])
+	}
 	return fmt.Sprintf("%d scenarios failed: %s; run one again with: go tool mage scenario:run %s", len(e.Names), strings.Join(e.Names, ", "), e.Names[0])
 }
 
@@ -198,15 +201,6 @@ func writeJSON(out io.Writer, v any) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-// ReadResults reads what JSON wrote.
-func ReadResults(in io.Reader) (*Results, error) {
-	r := new(Results)
-	if err := json.NewDecoder(in).Decode(r); err != nil {
-		return nil, fmt.Errorf("read the results of scenarios: %w", err)
-	}
-	return r, nil
 }
 
 // The elements of JUnit's report, as CI systems read it.

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"reflect"
@@ -31,7 +32,14 @@ func TestOnlyFailuresFailTheRun(t *testing.T) {
 	if err := r.Err(); !errors.As(err, &failed) || !reflect.DeepEqual(failed.Names, []string{"b"}) {
 		t.Errorf("error %v, want that b failed and nothing else", err)
 	}
-	r.Scenarios[1].Verdict = KnownFailure
+	if text := r.Err().Error(); !strings.HasPrefix(text, "1 scenario failed: b; ") {
+		t.Errorf("error %q", text)
+	}
+	r.Scenarios[0].Verdict = Failed
+	if text := r.Err().Error(); !strings.HasPrefix(text, "2 scenarios failed: a, b; ") {
+		t.Errorf("error %q", text)
+	}
+	r.Scenarios[0].Verdict, r.Scenarios[1].Verdict = Passed, KnownFailure
 	if err := r.Err(); err != nil {
 		t.Errorf("error %v, want none", err)
 	}
@@ -68,8 +76,8 @@ func TestJSONIsReadAgain(t *testing.T) {
 	if err := results().JSON(&out); err != nil {
 		t.Fatal(err)
 	}
-	r, err := ReadResults(&out)
-	if err != nil || !reflect.DeepEqual(r, results()) {
+	r := new(Results)
+	if err := json.Unmarshal(out.Bytes(), r); err != nil || !reflect.DeepEqual(r, results()) {
 		t.Errorf("read again: %+v, %v", r, err)
 	}
 }

@@ -59,7 +59,10 @@ type Options struct {
 	Mark func(timeline.Fact)
 	// Tell, if set, writes facts in words: the last minute of a failure.
 	Tell func(io.Writer, []timeline.Fact)
-	Log  *ui.Log
+	// Report, if set, is called after every scenario with what there is so far,
+	// so that a run that is killed loses nothing. An error of it is logged.
+	Report func(*Results) error
+	Log    *ui.Log
 	// Now is the clock; time.Now if nil. Waits are by the real one.
 	Now func() time.Time
 }
@@ -73,9 +76,10 @@ const (
 )
 
 // Run runs the scenarios one after the other and returns what came of each.
-// The error is for an exit status: it is nil if none failed, and names those
-// that did; a failure that is known is none. If ctx is done, what was made is
-// removed and the scenarios that are left are skipped.
+// The error is for an exit status: it is nil if some ran and none failed, and
+// names those that failed; a failure that is known is none. If ctx is done,
+// what was made is removed, the scenarios that are left are skipped, and the
+// error says so.
 func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error) {
 	if o.Prefix == "" {
 		o.Prefix = "sc-"
@@ -94,6 +98,7 @@ func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error
 	if release != nil {
 		results.Release = release.String()
 	}
+	skipped := 0
 	for i, s := range scenarios {
 		o.Log.Printf("scenario %d of %d: %s: %s", i+1, len(scenarios), s.Name, s.Title)
 		why := s.skipped(release, o.Autoscaler.Controlled())
@@ -103,14 +108,32 @@ func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error
 		if why != "" {
 			o.Log.Printf("  skipped: %s", why)
 			results.Scenarios = append(results.Scenarios, Result{Name: s.Name, Title: s.Title, Verdict: Skipped, Why: why})
-			continue
+			skipped++
+		} else {
+			result := (&engine{o: o, s: s, all: scenarios}).run(ctx)
+			results.Scenarios = append(results.Scenarios, s.judge(result, release))
+			o.report(results.Scenarios[i])
 		}
-		result := (&engine{o: o, s: s, all: scenarios}).run(ctx)
-		results.Scenarios = append(results.Scenarios, s.judge(result, release))
-		o.report(results.Scenarios[i])
+		results.Seconds = seconds(o.Now().Sub(results.Started))
+		o.keep(results)
 	}
-	results.Seconds = seconds(o.Now().Sub(results.Started))
+	switch {
+	case ctx.Err() != nil:
+		return results, errors.Join(results.Err(), fmt.Errorf("stopped: %w", context.Cause(ctx)))
+	case skipped == len(scenarios):
+		return results, fmt.Errorf("no scenario ran: all %d were skipped", skipped)
+	}
 	return results, results.Err()
+}
+
+// keep hands the results so far to the caller.
+func (o Options) keep(results *Results) {
+	if o.Report == nil {
+		return
+	}
+	if err := o.Report(results); err != nil {
+		o.Log.Printf("! the results so far are not kept: %v", err)
+	}
 }
 
 // judge gives a scenario that is known to fail a verdict of its own. What is
@@ -149,6 +172,8 @@ type engine struct {
 
 	w      *world
 	always []*watch
+	// touched is whether anything was made or removed, which is to be cleaned.
+	touched bool
 }
 
 // run runs the scenario and removes what it made, whatever happens.
@@ -158,16 +183,7 @@ func (e *engine) run(ctx context.Context) (r Result) {
 	unsubscribe := e.o.Subscribe(e.w.fact)
 	defer unsubscribe()
 	defer func() {
-		// What was made is removed also when ctx is done.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-		defer cancel()
-		step := e.o.Log.Start("remove what it made", 30*time.Second)
-		err := e.cleanUp(ctx, step.Progress)
-		step.Done("", err)
-		if err != nil {
-			r.broke = true
-			r.fail("clean-up", fmt.Errorf("remove what the scenario made: %w\nthe next scenario:run tries again", err))
-		}
+		e.clear(ctx, &r)
 		r.Seconds = seconds(e.o.Now().Sub(r.Started))
 		what := timeline.Passed
 		if r.Verdict == Failed {
@@ -193,14 +209,35 @@ func (e *engine) run(ctx context.Context) (r Result) {
 		e.mark(timeline.Step, fmt.Sprintf("%d. %s", i+1, say))
 		step := e.o.Log.Start(fmt.Sprintf("%d. %s", i+1, say), 0)
 		err = e.step(ctx, &e.s.Steps[i], step.Progress)
+		if err == nil && i == len(e.s.Steps)-1 {
+			err = e.looked(ctx, e.always)
+		}
 		step.Done("", err)
 		r.add(say, e.o.Now().Sub(began), err)
 	}
 	if err != nil {
-		r.broke = r.broke || ctx.Err() != nil
+		// Nothing but what a check saw can be the failure that is known.
+		failed := new(checkError)
+		r.broke = r.broke || ctx.Err() != nil || !errors.As(err, &failed)
 		r.fail(say, err)
 	}
 	return r
+}
+
+// clear removes what the scenario made, also when ctx is done.
+func (e *engine) clear(ctx context.Context, r *Result) {
+	if !e.touched {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	step := e.o.Log.Start("remove what it made", 30*time.Second)
+	err := e.cleanUp(ctx, step.Progress)
+	step.Done("", err)
+	if err != nil {
+		r.broke = true
+		r.fail("clean-up", fmt.Errorf("remove what the scenario made: %w\nthe next scenario:run tries again", err))
+	}
 }
 
 func (e *engine) mark(what, text string) {
@@ -240,7 +277,7 @@ func (e *engine) await(ctx context.Context, expects, stays []*watch, progress fu
 		now := e.o.Now()
 		if broken != nil {
 			e.pause(ctx)
-			return e.failure(broken)
+			return e.failed(broken)
 		}
 		var next time.Time
 		wake := func(at time.Time) {
@@ -256,7 +293,7 @@ func (e *engine) await(ctx context.Context, expects, stays []*watch, progress fu
 			}
 			e.pause(ctx)
 			if !e.w.came(c) {
-				return e.failure(c)
+				return e.failed(c)
 			}
 			wake(now)
 		}
@@ -270,7 +307,10 @@ func (e *engine) await(ctx context.Context, expects, stays []*watch, progress fu
 				}
 			}
 			if next.IsZero() {
-				return nil
+				if err := e.ended(); err != nil {
+					return err
+				}
+				return e.looked(ctx, stays)
 			}
 			progress("waiting whether it stays so")
 		} else {
@@ -290,9 +330,41 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 	case <-e.w.moved:
 	case err := <-e.o.Autoscaler.Ended():
-		return fmt.Errorf("the autoscaler ended in the middle of the step: %w", err)
+		return endedInTheMiddle(err)
 	case <-ctx.Done():
 		return fmt.Errorf("stopped: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+func endedInTheMiddle(err error) error {
+	return fmt.Errorf("the autoscaler ended in the middle of the step: %w", err)
+}
+
+// failed is the failure of a check, unless the autoscaler ended: then that is
+// what failed, and what the check saw comes of it.
+func (e *engine) failed(c *watch) error {
+	if err := e.ended(); err != nil {
+		return fmt.Errorf("%w\n%s", err, e.failure(c).text)
+	}
+	return e.failure(c)
+}
+
+// ended is an error if the autoscaler ended though nobody told it to.
+func (e *engine) ended() error {
+	select {
+	case err := <-e.o.Autoscaler.Ended():
+		return endedInTheMiddle(err)
+	default:
+		return nil
+	}
+}
+
+// looked fails checks that held because there never was anything to look at.
+func (e *engine) looked(ctx context.Context, stays []*watch) error {
+	if c := e.w.vacuous(stays); c != nil {
+		e.pause(ctx)
+		return e.failed(c)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 const (
 	// poolLabel is of nodes: the pool of their group.
 	poolLabel = "caslab.local/pool"
-	// objectLabel is of a scenario's objects.
+	// objectLabel is of all that a scenario makes: its name.
 	objectLabel = "caslab.local/scenario"
 	// optionPrefix is of the annotations by which a group has options.
 	optionPrefix = "cluster.x-k8s.io/autoscaling-options-"
@@ -33,6 +33,10 @@ const (
 func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	limited, cancel := context.WithTimeoutCause(ctx, setupTime, fmt.Errorf("it took longer than %s", setupTime))
 	defer cancel()
+	if err := e.refusePaused(limited); err != nil {
+		return err
+	}
+	e.touched = true
 	if err := e.cleanUp(limited, progress); err != nil {
 		return fmt.Errorf("remove what an earlier run left: %w", err)
 	}
@@ -66,6 +70,20 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 		e.always = append(e.always, &watch{check: c, base: base, stay: true})
 	}
 	e.w.add(e.always...)
+	return nil
+}
+
+// refusePaused refuses a Cluster that its user paused: nothing would become of
+// what a scenario makes there, and nobody else is to resume it.
+func (e *engine) refusePaused(ctx context.Context) error {
+	cluster, err := e.o.Management.Get(ctx, capi.Clusters, e.o.Namespace, e.o.Cluster)
+	if err != nil {
+		return fmt.Errorf("read the Cluster %s: %w", e.o.Cluster, err)
+	}
+	if kube.Field(cluster, "spec", "paused") == "true" && cluster.GetAnnotations()[pausedByScenario] == "" {
+		return fmt.Errorf("the Cluster %s is paused, and no scenario paused it; resume it and run the scenario again: kubectl -n %s patch clusters.cluster.x-k8s.io %[1]s --type=merge -p '{\"spec\":{\"paused\":false}}'",
+			e.o.Cluster, e.o.Namespace)
+	}
 	return nil
 }
 
@@ -109,7 +127,7 @@ func (e *engine) nodeGroup(g Group, name string, worker *unstructured.Unstructur
 	group := capi.NodeGroup{
 		Name: e.o.Prefix + name, Namespace: e.o.Namespace, ClusterName: e.o.Cluster, Prefix: e.o.SizePrefix,
 		Min: g.Min, Max: g.Max, Labels: map[string]string{poolLabel: e.o.Prefix + g.pool()}, Taints: g.taints,
-		Capacity: map[string]string{},
+		Capacity: map[string]string{}, Extra: e.marks(),
 	}
 	maps.Copy(group.Labels, g.Labels)
 	for _, key := range []string{"cpu", "memory"} {
@@ -153,24 +171,21 @@ func (e *engine) makeGroup(ctx context.Context, group capi.NodeGroup, g Group) e
 }
 
 // cleanUp removes everything that a scenario of this prefix made, also one
-// that was killed.
+// that was killed. What cannot be removed keeps no other part from it.
 func (e *engine) cleanUp(ctx context.Context, progress func(string)) error {
-	if err := e.resumeAll(ctx); err != nil {
-		return err
-	}
-	if err := e.deleteObjects(ctx); err != nil {
-		return err
-	}
-	if err := e.deleteWorkloads(ctx, progress); err != nil {
-		return err
-	}
+	return errors.Join(e.resumeAll(ctx), e.deleteWorkloads(ctx, progress), e.deleteObjects(ctx), e.deleteGroups(ctx, progress))
+}
+
+// deleteGroups deletes the groups, and then the templates: Cluster API reads
+// those of a group until it is gone.
+func (e *engine) deleteGroups(ctx context.Context, progress func(string)) error {
 	groups, err := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
 	if err != nil {
 		return err
 	}
 	kinds := templateKinds(groups)
 	groups = slices.DeleteFunc(groups, func(g unstructured.Unstructured) bool {
-		return !e.hasPrefix(g.GetName()) || g.GetLabels()[capi.GroupLabel] == ""
+		return !e.made(&g) || g.GetLabels()[capi.GroupLabel] == ""
 	})
 	err = errorsOf(len(groups), func(i int) error {
 		return capi.DeleteGroup(ctx, e.o.Management, e.o.Namespace, e.o.Cluster, groups[i].GetName(), e.o.SizePrefix, func(text string) {
@@ -187,26 +202,18 @@ func (e *engine) cleanUp(ctx context.Context, progress func(string)) error {
 func (e *engine) resumeAll(ctx context.Context) error {
 	cluster, err := e.o.Management.Get(ctx, capi.Clusters, e.o.Namespace, e.o.Cluster)
 	if err != nil {
-		return fmt.Errorf("read the Cluster %s: %w", e.o.Cluster, err)
+		err = fmt.Errorf("read the Cluster %s: %w", e.o.Cluster, err)
+	} else if cluster.GetAnnotations()[pausedByScenario] != "" {
+		err = e.setClusterPaused(ctx, false)
 	}
-	if cluster.GetAnnotations()[pausedByScenario] != "" {
-		if err := e.setClusterPaused(ctx, false); err != nil {
-			return err
-		}
-	}
-	groups, err := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
-	if err != nil {
-		return err
-	}
+	groups, listErr := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
+	errs := []error{err, listErr}
 	for i := range groups {
-		name := groups[i].GetName()
-		if _, paused := groups[i].GetAnnotations()[pausedAnnotation]; paused && e.hasPrefix(name) {
-			if err := e.setPaused(ctx, strings.TrimPrefix(name, e.o.Prefix), false); err != nil {
-				return err
-			}
+		if _, paused := groups[i].GetAnnotations()[pausedAnnotation]; paused && e.made(&groups[i]) {
+			errs = append(errs, e.setPaused(ctx, strings.TrimPrefix(groups[i].GetName(), e.o.Prefix), false))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // deleteObjects deletes the objects of every scenario of the run, and those of
@@ -218,10 +225,11 @@ func (e *engine) deleteObjects(ctx context.Context) error {
 			kinds[(&unstructured.Unstructured{Object: o}).GroupVersionKind().GroupKind()] = true
 		}
 	}
+	var errs []error
 	for kind := range kinds {
 		objects, err := e.o.Workload.List(ctx, kind, "")
-		if err != nil {
-			return err
+		if err != nil && !meta.IsNoMatchError(err) { // none of a kind that there is not
+			errs = append(errs, err)
 		}
 		for i := range objects {
 			o := &objects[i]
@@ -229,11 +237,11 @@ func (e *engine) deleteObjects(ctx context.Context) error {
 				continue
 			}
 			if err := e.o.Workload.Delete(ctx, kind, o.GetNamespace(), o.GetName()); err != nil && !apierrors.IsNotFound(err) {
-				return fmt.Errorf("delete the %s %s: %w", kind.Kind, o.GetName(), err)
+				errs = append(errs, fmt.Errorf("delete the %s %s: %w", kind.Kind, o.GetName(), err))
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (e *engine) deleteWorkloads(ctx context.Context, progress func(string)) error {
@@ -242,7 +250,7 @@ func (e *engine) deleteWorkloads(ctx context.Context, progress func(string)) err
 		return err
 	}
 	deployments = slices.DeleteFunc(deployments, func(d unstructured.Unstructured) bool {
-		return !e.hasPrefix(d.GetName()) || d.GetLabels()[workload.Label] == ""
+		return !e.made(&d) || d.GetLabels()[workload.Label] == ""
 	})
 	return errorsOf(len(deployments), func(i int) error {
 		err := workload.Delete(ctx, e.o.Workload, e.o.PodNamespace, deployments[i].GetName(), progress)
@@ -276,23 +284,22 @@ func templateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool
 // deleteTemplates deletes the templates of groups that are gone: a broken
 // group does not name its own, and a run may have been killed.
 func (e *engine) deleteTemplates(ctx context.Context, kinds map[schema.GroupKind]bool) error {
+	var errs []error
 	for kind := range kinds {
 		templates, err := e.o.Management.List(ctx, kind, e.o.Namespace)
-		if meta.IsNoMatchError(err) {
-			continue
-		}
-		if err != nil {
-			return err
+		if err != nil && !meta.IsNoMatchError(err) {
+			errs = append(errs, err)
 		}
 		for i := range templates {
 			t := &templates[i]
-			if !e.hasPrefix(t.GetName()) || t.GetLabels()[capi.GroupLabel] == "" {
+			labels := t.GetLabels()
+			if !e.made(t) || labels[capi.GroupLabel] == "" || labels[capi.ClusterLabel] != e.o.Cluster {
 				continue
 			}
 			if err := e.o.Management.Delete(ctx, kind, e.o.Namespace, t.GetName()); err != nil && !apierrors.IsNotFound(err) {
-				return fmt.Errorf("delete the template %s %s: %w", kind.Kind, t.GetName(), err)
+				errs = append(errs, fmt.Errorf("delete the template %s %s: %w", kind.Kind, t.GetName(), err))
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -20,7 +20,9 @@ type watch struct {
 	stay bool
 
 	// The world's mu guards these.
-	came     bool
+	came bool
+	// looked is whether there ever was what it looks at.
+	looked   bool
 	broken   *seen
 	history  []seen
 	orderMet []time.Time
@@ -41,6 +43,7 @@ func (c *watch) look(w *world, by string) bool {
 	} else {
 		found = c.check.eval(w, c.base)
 	}
+	c.looked = c.looked || !found.empty
 	now := seen{w.now(), found.seen, by}
 	if n := len(c.history); n == 0 || c.history[n-1].text != now.text {
 		c.history = last(append(c.history, now), maxHistory)
@@ -49,7 +52,7 @@ func (c *watch) look(w *world, by string) bool {
 	case c.stay && !found.holds, found.final && !found.holds:
 		c.broken = &now
 		return true
-	case !c.stay && found.holds:
+	case !c.stay && found.holds && !found.empty:
 		c.came = true
 		return true
 	}
@@ -71,7 +74,7 @@ func (c *watch) lookInOrder(w *world) outcome {
 	var before time.Time
 	for i, inner := range c.check.Order {
 		if c.orderMet[i].IsZero() {
-			if found := inner.eval(w, c.base); found.holds {
+			if found := inner.eval(w, c.base); found.holds && !found.empty {
 				c.orderMet[i] = found.at
 				if found.at.IsZero() {
 					c.orderMet[i] = w.now()

@@ -203,9 +203,13 @@ func (w *world) rolledOut(group string) {
 // podsOf are a workload's pods that are not being deleted, by name. The
 // caller holds mu.
 func (w *world) podsOf(name string) []*unstructured.Unstructured {
-	return named(w.pods, func(p *unstructured.Unstructured) bool {
-		return p.GetLabels()[workload.Label] == w.prefix+name && p.GetDeletionTimestamp() == nil
-	})
+	return slices.DeleteFunc(w.allPodsOf(name), func(p *unstructured.Unstructured) bool { return p.GetDeletionTimestamp() != nil })
+}
+
+// allPodsOf are a workload's pods, also those that are being deleted, by name.
+// The caller holds mu.
+func (w *world) allPodsOf(name string) []*unstructured.Unstructured {
+	return named(w.pods, func(p *unstructured.Unstructured) bool { return p.GetLabels()[workload.Label] == w.prefix+name })
 }
 
 // machinesOf are a group's machines, by name. The caller holds mu.
@@ -285,6 +289,20 @@ func (w *world) state(always, stays, expects []*watch) (broken *watch, missing [
 		missing = append(missing, c)
 	}
 	return nil, missing, seen
+}
+
+// vacuous returns the first of the checks that never had anything to look at,
+// and breaks it.
+func (w *world) vacuous(stays []*watch) *watch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range stays {
+		if !c.looked {
+			c.broken = &seen{w.now(), "no pods on a node, from the beginning to the end", "there was nothing to look at"}
+			return c
+		}
+	}
+	return nil
 }
 
 func (w *world) came(c *watch) bool {

@@ -48,6 +48,9 @@ type Workload struct {
 	// lets them on nodes with taints of these keys.
 	NodeSelector map[string]string
 	Tolerations  []string
+	// Extra are more labels of the Deployment; one that is there already and
+	// lacks them is somebody else's.
+	Extra map[string]string
 }
 
 // MaxReplicas bounds what a mistyped number can do to a machine.
@@ -73,6 +76,11 @@ func (w Workload) Validate() error {
 	for key, value := range w.NodeSelector {
 		if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(problems) > 0 {
 			errs = append(errs, fmt.Errorf("node selector %s=%s: %s", key, value, strings.Join(problems, "; ")))
+		}
+	}
+	for key, value := range w.Extra {
+		if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("label %s=%s: %s", key, value, strings.Join(problems, "; ")))
 		}
 	}
 	for _, key := range w.Tolerations {
@@ -101,7 +109,7 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
 	}
 	existing, err := c.Get(ctx, deployments, w.Namespace, w.Name)
 	switch {
-	case err == nil && existing.GetLabels()[Label] == "":
+	case err == nil && !w.made(existing.GetLabels()):
 		return Made{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name with -name=NAME", w.Name)
 	case err != nil && !apierrors.IsNotFound(err):
 		return Made{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
@@ -116,6 +124,16 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
 		return Made{}, err
 	}
 	return Made{Memory: w.Memory, Image: w.Image}, c.Apply(ctx, manifest)
+}
+
+// made reports whether a Deployment with these labels is one that Add made.
+func (w Workload) made(labels map[string]string) bool {
+	for key := range w.Extra {
+		if labels[key] == "" {
+			return false
+		}
+	}
+	return labels[Label] != ""
 }
 
 // measured is the workload with what it leaves open chosen for the workers

@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
 	"caslab/magefiles/internal/kube"
@@ -108,7 +109,7 @@ type Cluster struct {
 	Client *kube.Client
 
 	t      testing.TB
-	store  dynamic.Interface
+	store  *dynamicfake.FakeDynamicClient
 	number int // names what is made
 	// since is when a machine reached its step.
 	since map[types.UID]time.Time
@@ -116,6 +117,7 @@ type Cluster struct {
 	mu            sync.Mutex
 	subscribers   map[int]func(timeline.Fact)
 	subscriptions int
+	refused       map[string]error
 }
 
 // New returns a cluster. Nothing happens in it before Run.
@@ -137,7 +139,27 @@ func New(t testing.TB) *Cluster {
 		}
 		return true, o, err
 	})
-	return &Cluster{Client: client, t: t, store: store, since: map[types.UID]time.Time{}, subscribers: map[int]func(timeline.Fact){}}
+	c := &Cluster{
+		Client: client, t: t, store: store, since: map[types.UID]time.Time{}, subscribers: map[int]func(timeline.Fact){}, refused: map[string]error{},
+	}
+	store.PrependReactor("*", "*", c.refuse)
+	return c
+}
+
+// Refuse has every request of that verb for a resource, such as list of
+// deployments, fail from now on.
+func (c *Cluster) Refuse(verb, resource string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused[verb+" "+resource] = err
+}
+
+// refuse fails what Refuse named.
+func (c *Cluster) refuse(action clienttesting.Action) (bool, runtime.Object, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.refused[action.GetVerb()+" "+action.GetResource().Resource]
+	return err != nil, nil, err
 }
 
 // Run lets time pass in the cluster until ctx is done.
