@@ -52,8 +52,8 @@ func judges(t *testing.T, l lab) {
 		name, scenario, misbehave string
 		want                      []string
 	}{
-		{"never scales up", "scale-up", "never", []string{"group web: size 2", "size 0", "1 scenarios failed: scale-up"}},
-		{"exceeds the maximum", "maximum-holds", "exceed", []string{"group web: size at most 1", "size 2", "1 scenarios failed: maximum-holds"}},
+		{"never scales up", "scale-up", "never", []string{"group web: size 2", "size 0", "1 scenario failed: scale-up"}},
+		{"exceeds the maximum", "maximum-holds", "exceed", []string{"group web: size at most 1", "size 2", "1 scenario failed: maximum-holds"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			shown, err := l.mage(t, "scenario:run", tt.scenario, quick+"--misbehave="+tt.misbehave)

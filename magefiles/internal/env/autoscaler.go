@@ -210,7 +210,7 @@ func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o 
 	defer l.recordTimeline(ctx, l.timelineOf(s))()
 	return run(autoscaler.Process{
 		Binary: c.binary, Flags: flags, Env: l.autoscalerEnvironment(s),
-		LogFile: l.autoscalerLog(s.name), Shown: console,
+		LogFile: l.autoscalerLog(s), Shown: console,
 	})
 }
 
@@ -562,7 +562,7 @@ func (l *Lab) AutoscalerStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(l.out, "Autoscaler: %s\n", runs)
+	fmt.Fprintf(l.out, "Autoscaler: %s\n", or(runs, "none that the lab knows of; type: go tool mage autoscaler:run"))
 	m, err := s.workload.Get(ctx, schema.GroupKind{Kind: "ConfigMap"}, s.configNamespace(), autoscaler.StatusConfigMap)
 	if apierrors.IsNotFound(err) {
 		fmt.Fprintf(l.out, "It has no status in the ConfigMap %s/%s, which an autoscaler deletes when it is stopped.\n", s.configNamespace(), autoscaler.StatusConfigMap)
@@ -623,7 +623,8 @@ func (l *Lab) ageOf(written string) string {
 	return "written " + ui.Round(l.now().Sub(t)) + " ago"
 }
 
-// whichRuns says which autoscaler runs on the cluster, as far as the lab knows.
+// whichRuns says which autoscaler runs on the cluster, as far as the lab knows;
+// empty if it knows of none.
 func (l *Lab) whichRuns(ctx context.Context, s *subject) (string, error) {
 	who, err := holder(l.cfg.StateDir(), autoscalerLock(s))
 	if err != nil {
@@ -637,7 +638,7 @@ func (l *Lab) whichRuns(ctx context.Context, s *subject) (string, error) {
 		return "", err
 	}
 	if found == "" {
-		return "none that the lab knows of; type: go tool mage autoscaler:run", nil
+		return "", nil
 	}
 	if found != s.namespace+"/"+autoscaler.Name {
 		return "in the cluster, deployment " + found + ", which the lab did not make", nil

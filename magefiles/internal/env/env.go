@@ -82,8 +82,8 @@ func (l *Lab) readyFile() string  { return l.path("owner", l.cfg.ClusterName+".r
 func (l *Lab) logFile() string { return l.path("logs", l.cfg.ClusterName+".log") }
 
 // autoscalerLog is of the autoscaler that runs here against a cluster.
-func (l *Lab) autoscalerLog(cluster string) string {
-	return l.path("logs", cluster+"-autoscaler.log")
+func (l *Lab) autoscalerLog(s *subject) string {
+	return l.path("logs", filepath.Base(l.timelineDir(s.uid))+"-autoscaler.log")
 }
 
 // locked runs do while it holds the environment's lock, and keeps a full log.

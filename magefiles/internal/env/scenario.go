@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -119,30 +118,25 @@ func (l *Lab) ScenarioRun(ctx context.Context, names string, o ScenarioOptions) 
 	if results == nil {
 		return err
 	}
-	if terr := results.Table(l.out); terr != nil {
-		return errors.Join(err, terr)
+	if o.Out != "" {
+		l.log.Printf("results.json, junit.xml and summary.md are in %s", o.Out)
 	}
-	return errors.Join(err, l.keepResults(o.Out, map[string]func(io.Writer) error{
-		"results.json": results.JSON, "junit.xml": results.JUnit,
-		"summary.md": func(w io.Writer) error { return scenario.Summary(w, results) },
-	}))
+	return errors.Join(err, results.Table(l.out))
 }
 
-// keepResults writes files into a folder and says where.
-func (l *Lab) keepResults(folder string, files map[string]func(io.Writer) error) error {
+// keep writes files into a folder; into none if it has no name.
+func keep(folder string, files map[string]func(io.Writer) error) error {
 	if folder == "" {
 		return nil
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("write the results: %w", err)
 	}
-	names := slices.Sorted(maps.Keys(files))
-	for _, name := range names {
-		if err := writeFile(filepath.Join(folder, name), files[name]); err != nil {
+	for name, write := range files {
+		if err := writeFile(filepath.Join(folder, name), write); err != nil {
 			return err
 		}
 	}
-	l.log.Printf("%s are in %s", strings.Join(names, ", "), folder)
 	return nil
 }
 
@@ -164,10 +158,10 @@ func (l *Lab) runScenarios(ctx context.Context, chosen []*scenario.Scenario, o S
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, release()) }()
-
 	record := l.timelineOf(s)
-	defer l.recordTimeline(ctx, record)()
+	// It ends after the autoscaler, whose last words are on the timeline too.
+	defer l.recordTimeline(context.WithoutCancel(ctx), record)()
+	defer func() { err = errors.Join(err, release()) }()
 	facts := newFeed()
 	following, stopFollowing := context.WithCancel(ctx)
 	var followed sync.WaitGroup
@@ -184,14 +178,25 @@ func (l *Lab) runScenarios(ctx context.Context, chosen []*scenario.Scenario, o S
 		ConfigNamespace: s.configNamespace(), PodNamespace: namespace, SizePrefix: annotationPrefix(l.autoscalerRelease()),
 		Autoscaler: under, Subscribe: facts.subscribe, Log: l.log, Now: l.now,
 		Mark: func(f timeline.Fact) { l.tell(record.File, f) },
+		// After every scenario: a run that is killed loses nothing.
+		Report: func(so *scenario.Results) error {
+			l.versioned(s, so)
+			return keep(o.Out, map[string]func(io.Writer) error{
+				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return scenario.Summary(w, so) },
+			})
+		},
 		Tell: func(w io.Writer, facts []timeline.Fact) { _ = timeline.Lines(w, facts, timeline.LineOptions{}) }, // into memory
 	}, chosen)
-	if results != nil {
-		results.Versions = map[string]string{
-			"Cluster API": l.cfg.ClusterAPI.Tag(), "Kubernetes": config.Tag(l.cfg.Kubernetes),
-		}
+	return l.versioned(s, results), err
+}
+
+// versioned are the results with what else took part, of an environment of the
+// lab: of another's cluster the settings tell nothing.
+func (l *Lab) versioned(s *subject, results *scenario.Results) *scenario.Results {
+	if results != nil && s.own {
+		results.Versions = map[string]string{"Cluster API": l.cfg.ClusterAPI.Tag(), "Kubernetes": config.Tag(l.cfg.Kubernetes)}
 	}
-	return results, err
+	return results
 }
 
 // feed hands facts on to whoever subscribed.
@@ -238,26 +243,49 @@ func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o Scenari
 		if err != nil {
 			return err
 		}
+		// What does not compile is to be known before an hour has passed.
+		if _, err := lab.compileAutoscaler(ctx, false); err != nil {
+			return fmt.Errorf("autoscaler %s: %w", which, err)
+		}
 		labs = append(labs, lab)
 	}
 	var both []*scenario.Results
 	for i, lab := range labs {
 		l.log.Printf("with autoscaler %c, %s", 'A'+i, []string{a, b}[i])
-		results, err := lab.runScenarios(ctx, chosen, o)
-		if failed := new(scenario.FailedError); err != nil && !errors.As(err, &failed) || results == nil {
+		one := o
+		if o.Out != "" {
+			one.Out = filepath.Join(o.Out, []string{"a", "b"}[i])
+		}
+		results, err := lab.runScenarios(ctx, chosen, one)
+		if err := besidesFailures(err); err != nil {
 			return err
 		}
 		both = append(both, results)
 	}
 	compared := scenario.Compare(both[0], both[1])
-	if err := compared.Table(l.out); err != nil {
-		return err
+	err = keep(o.Out, map[string]func(io.Writer) error{"comparison.json": compared.JSON, "summary.md": compared.Summary})
+	if o.Out != "" {
+		l.log.Printf("comparison.json and summary.md are in %s, what came of each in its folders a and b", o.Out)
 	}
-	err = l.keepResults(o.Out, map[string]func(io.Writer) error{
-		"comparison.json": compared.JSON, "summary.md": compared.Summary, "a.junit.xml": both[0].JUnit, "b.junit.xml": both[1].JUnit,
-	})
+	err = errors.Join(err, compared.Table(l.out))
 	if worse := compared.Worse(); len(worse) > 0 {
 		err = errors.Join(err, fmt.Errorf("%s fails what %s passes: %s", b, a, strings.Join(worse, ", ")))
+	}
+	return err
+}
+
+// besidesFailures is what of an error is not that scenarios failed.
+func besidesFailures(err error) error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		var rest []error
+		for _, e := range joined.Unwrap() {
+			rest = append(rest, besidesFailures(e))
+		}
+		return errors.Join(rest...)
+	}
+	if failed := new(scenario.FailedError); errors.As(err, &failed) {
+		return nil
 	}
 	return err
 }

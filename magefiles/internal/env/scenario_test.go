@@ -1,6 +1,7 @@
 package env
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -120,5 +122,39 @@ func TestLastLines(t *testing.T) {
 	}
 	if got := lastLines(path, 9); got != "a\nb\nc" {
 		t.Errorf("the last nine are %q", got)
+	}
+}
+
+func TestBesidesFailures(t *testing.T) {
+	t.Parallel()
+	failed := &scenario.FailedError{Names: []string{"a"}}
+	if err := besidesFailures(errors.Join(failed, nil)); err != nil {
+		t.Errorf("a failure alone leaves %v", err)
+	}
+	if err := besidesFailures(errors.Join(failed, errors.New("undeploy"))); err == nil || err.Error() != "undeploy" {
+		t.Errorf("a failure and another error leave %v", err)
+	}
+	if err := besidesFailures(nil); err != nil {
+		t.Errorf("nothing leaves %v", err)
+	}
+}
+
+func TestFirstRound(t *testing.T) {
+	t.Parallel()
+	r := &firstRound{begun: make(chan struct{})}
+	for _, piece := range []string{"I1124 22:20:02.123456   26098 main.go:1] Cluster Autoscaler\nI1124 22:20:03.123456   26098 static_auto", "scaler.go:308] Starting main", " loop\n"} {
+		select {
+		case <-r.begun:
+			t.Fatal("a round before the log tells of one")
+		default:
+		}
+		if _, err := r.Write([]byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-r.begun:
+	default:
+		t.Error("the round was not seen")
 	}
 }

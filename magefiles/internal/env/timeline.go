@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,17 +28,24 @@ func (l *Lab) timelineDir(uid string) string {
 func recordIn(dir string) string { return filepath.Join(dir, "record.jsonl") }
 
 // newTimeline keeps the record of an environment that is no more beside that
-// of the one that is about to be.
+// of the one that is about to be. One of the lab's own doings alone, of an
+// env:up that came to nothing, is not worth that.
 func (l *Lab) newTimeline() error {
 	dir := l.timelineDir("")
-	previous := dir + ".previous"
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return nil
+	facts, err := timeline.Read(recordIn(dir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.As(err, new(*timeline.TornError)) {
+		return err
 	}
-	if err := os.RemoveAll(previous); err != nil {
-		return fmt.Errorf("begin a new timeline: %w", err)
+	if slices.ContainsFunc(facts, func(f timeline.Fact) bool { return f.Kind != timeline.Lab }) {
+		previous := dir + ".previous"
+		if err := os.RemoveAll(previous); err != nil {
+			return fmt.Errorf("begin a new timeline: %w", err)
+		}
+		if err := os.Rename(dir, previous); err != nil {
+			return fmt.Errorf("begin a new timeline: %w", err)
+		}
 	}
-	if err := os.Rename(dir, previous); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("begin a new timeline: %w", err)
 	}
 	return nil
@@ -47,13 +55,16 @@ func (l *Lab) newTimeline() error {
 func (l *Lab) timelineOf(s *subject) timeline.Options {
 	return timeline.Options{
 		Workload: s.workload, Management: s.management, Namespace: s.namespace, Cluster: s.name,
-		ConfigNamespace: s.configNamespace(), File: recordIn(l.timelineDir(s.uid)), LogFile: l.autoscalerLog(s.name),
+		ConfigNamespace: s.configNamespace(), File: recordIn(l.timelineDir(s.uid)), LogFile: l.autoscalerLog(s),
 	}
 }
 
-// timelineOfNew is of the environment's cluster while it comes up.
+// timelineOfNew is of the environment's cluster while it comes up: much fails
+// at first, which is for the full log.
 func (l *Lab) timelineOfNew(workload, management *kube.Client) timeline.Options {
-	return l.timelineOf(&subject{workload: workload, management: management, name: l.cfg.ClusterName, namespace: l.cfg.Namespace})
+	o := l.timelineOf(&subject{workload: workload, management: management, name: l.cfg.ClusterName, namespace: l.cfg.Namespace})
+	o.Trouble = func(err error) { fmt.Fprintf(l.record, "timeline: %v\n", err) }
+	return o
 }
 
 // recordAgain is how often a recorder looks whether the one before it ended.
@@ -62,10 +73,8 @@ const recordAgain = 2 * time.Second
 // recordTimeline records what happens to a cluster until stop is called. While
 // another command records, there is nothing to do but to take over from it.
 func (l *Lab) recordTimeline(ctx context.Context, o timeline.Options) (stop func()) {
-	o.Trouble = func(err error) {
-		if l.record != nil {
-			fmt.Fprintf(l.record, "timeline: %v\n", err)
-		}
+	if o.Trouble == nil {
+		o.Trouble = func(err error) { l.log.Printf("! the timeline may miss something: %v", err) }
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -105,20 +114,22 @@ func (l *Lab) tell(file string, f timeline.Fact) {
 
 // onTimeline has the steps of env:up on the timeline.
 func (l *Lab) onTimeline(steps []step) []step {
-	file := recordIn(l.timelineDir(""))
 	for i, s := range steps {
 		steps[i].run = func(ctx context.Context, progress func(string)) (string, error) {
-			l.tell(file, timeline.Fact{What: timeline.Step, Name: "env:up", Text: s.name})
-			result, err := s.run(ctx, progress)
-			ended := timeline.Fact{What: timeline.Passed, Name: "env:up", Text: s.name}
-			if err != nil {
-				ended.What, ended.Text = timeline.Failed, s.name+": "+err.Error()
-			}
-			l.tell(file, ended)
-			return result, err
+			l.tell(recordIn(l.timelineDir("")), timeline.Fact{What: timeline.Step, Name: "env:up", Text: s.name})
+			return s.run(ctx, progress)
 		}
 	}
 	return steps
+}
+
+// upOnTimeline says how env:up ended.
+func (l *Lab) upOnTimeline(err error) {
+	ended := timeline.Fact{What: timeline.Passed, Name: "env:up"}
+	if err != nil {
+		ended.What, ended.Text = timeline.Failed, err.Error()
+	}
+	l.tell(recordIn(l.timelineDir("")), ended)
 }
 
 // TimelineWatch shows what happens to the cluster until ctx is done, and
@@ -130,6 +141,8 @@ func (l *Lab) TimelineWatch(ctx context.Context) error {
 	}
 	o := l.timelineOf(s)
 	defer l.recordTimeline(ctx, o)()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	next := make(chan timeline.Fact)
 	tailed := make(chan error, 1)
 	go func() {
@@ -146,6 +159,7 @@ func (l *Lab) TimelineWatch(ctx context.Context) error {
 	} else {
 		err = l.printFacts(next)
 	}
+	cancel() // also if nobody reads any more
 	return errors.Join(err, <-tailed)
 }
 
@@ -187,7 +201,10 @@ func (l *Lab) TimelineReport(ctx context.Context, o ReportOptions) (err error) {
 		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
 	}
 	title := "What happened to " + l.cfg.ClusterName
-	versions := fmt.Sprintf("Cluster API %s, Kubernetes %s, autoscaler %s", l.cfg.ClusterAPI.Tag(), config.Tag(l.cfg.Kubernetes), l.autoscalerRelease())
+	versions := ""
+	if l.cfg.WorkloadKubeconfig == "" { // of another's cluster the settings tell nothing
+		versions = fmt.Sprintf("Cluster API %s, Kubernetes %s, autoscaler %s", l.cfg.ClusterAPI.Tag(), config.Tag(l.cfg.Kubernetes), l.autoscalerRelease())
+	}
 	var from time.Time
 	if o.Since > 0 {
 		from = l.now().Add(-o.Since)
@@ -271,10 +288,17 @@ func (l *Lab) recorded(ctx context.Context) (dir string, facts []timeline.Fact, 
 func (l *Lab) catchUp(ctx context.Context, o timeline.Options) error {
 	ctx, cancel := within(ctx, caughtUpWithin)
 	defer cancel()
-	o.Synced = cancel
+	synced := false
+	o.Synced = func() {
+		synced = true
+		cancel()
+	}
 	err := timeline.Record(ctx, o)
 	if errors.As(err, new(*timeline.BusyError)) {
 		return nil
+	}
+	if err == nil && !synced {
+		l.log.Printf("! the cluster did not tell all that happened since somebody recorded within %s", caughtUpWithin)
 	}
 	return err
 }

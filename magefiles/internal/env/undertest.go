@@ -1,14 +1,15 @@
 package env
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
@@ -19,13 +20,13 @@ import (
 )
 
 // underTest is the autoscaler that scenarios are run against. No other may
-// scale the cluster until release is called, which also ends it.
+// scale the cluster, and no other scenarios may run on it, until release is
+// called, which also ends the autoscaler if the lab began it.
 func (l *Lab) underTest(ctx context.Context, s *subject, o ScenarioOptions, overrides []string) (_ scenario.Autoscaler, release func() error, err error) {
-	if o.Autoscaler == AsItIs {
-		runs, err := l.whichRuns(ctx, s)
-		return asItIs{name: "autoscaler " + runs}, func() error { return nil }, err
+	unlock, err := lock(l.cfg.StateDir(), "scenarios."+s.uid, "scenario:run")
+	if locked := new(LockedError); errors.As(err, &locked) {
+		return nil, nil, fmt.Errorf("scenarios run on the cluster %q already: %s; wait for them, or stop them", s.name, locked.Holder)
 	}
-	unlock, err := l.onlyAutoscaler(ctx, s, "scenario:run")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -34,32 +35,57 @@ func (l *Lab) underTest(ctx context.Context, s *subject, o ScenarioOptions, over
 			err = errors.Join(err, unlock())
 		}
 	}()
-	c, err := l.compileAutoscaler(ctx, false)
+	if o.Autoscaler == AsItIs {
+		under, err := l.asItIs(ctx, s)
+		return under, unlock, err
+	}
+	if o.Autoscaler == InTheCluster && (s.managementPath != "" || !s.own) {
+		return nil, nil, errors.New("-autoscaler=deploy is for an environment of the lab; use -autoscaler=run, or as-is for one that you deployed")
+	}
+	unlockAutoscaler, err := l.onlyAutoscaler(ctx, s, "scenario:run")
 	if err != nil {
 		return nil, nil, err
 	}
+	c, err := l.compileAutoscaler(ctx, false)
+	if err != nil {
+		return nil, nil, errors.Join(err, unlockAutoscaler())
+	}
 	made := madeHere{lab: l, subject: s, compiled: c, overrides: overrides, ended: make(chan error, 1)}
-	var under interface {
-		scenario.Autoscaler
-		end(context.Context) error
-	} = &hosted{madeHere: made}
+	var under scenario.Autoscaler = &hosted{madeHere: made}
 	if o.Autoscaler == InTheCluster {
-		if s.managementPath != "" || !s.own {
-			return nil, nil, errors.New("-autoscaler=deploy is for an environment of the lab; use -autoscaler=run, or as-is for one that you deployed")
-		}
 		under = &inCluster{madeHere: made}
 	}
 	return under, func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		return errors.Join(under.end(ctx), unlock())
+		return errors.Join(under.Stop(ctx), unlockAutoscaler(), unlock())
 	}, nil
 }
 
 // asItIs is an autoscaler that the lab does not control.
-type asItIs struct{ name string }
+type asItIs struct {
+	name    string
+	release *version.Version
+}
 
-func (a asItIs) Describe() (string, *version.Version) { return a.name, nil }
+// asItIs looks which autoscaler scales a cluster. One that the lab runs is of
+// the settings' release; another's is not known.
+func (l *Lab) asItIs(ctx context.Context, s *subject) (asItIs, error) {
+	runs, err := l.whichRuns(ctx, s)
+	switch {
+	case err != nil:
+		return asItIs{}, err
+	case runs == "" && s.own:
+		return asItIs{}, errors.New("no autoscaler scales this environment; type: go tool mage autoscaler:run, in another terminal, or leave out -autoscaler=as-is")
+	case runs == "":
+		return asItIs{name: "the cluster's own autoscaler"}, nil
+	case s.own:
+		return asItIs{name: "autoscaler " + runs, release: l.autoscalerRelease()}, nil
+	}
+	return asItIs{name: "autoscaler " + runs}, nil
+}
+
+func (a asItIs) Describe() (string, *version.Version) { return a.name, a.release }
 func (asItIs) Controlled() bool                       { return false }
 func (asItIs) Start(context.Context, []string) error  { return nil }
 func (asItIs) Stop(context.Context) error             { return nil }
@@ -85,15 +111,28 @@ func (m *madeHere) Controlled() bool { return true }
 
 func (m *madeHere) Ended() <-chan error { return m.ended }
 
+// talkative is the verbosity from which on the autoscaler tells of its rounds
+// and of its reasons.
+const talkative = 4
+
 // flags are all of the command line: a scenario's have the last word.
 func (m *madeHere) flags(ctx context.Context, s autoscaler.Settings, extra []string) ([]autoscaler.Flag, error) {
-	return m.lab.checkedFlags(ctx, m.compiled.binary, s, append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra)))
+	flags, err := m.lab.checkedFlags(ctx, m.compiled.binary, s, append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra)))
+	if err != nil {
+		return nil, err
+	}
+	if v, err := strconv.Atoi(valueOf(flags, "v")); err != nil || v < talkative {
+		return nil, fmt.Errorf("--v=%s: scenarios need --v=%d or more, from which on the autoscaler tells of its rounds and reasons", valueOf(flags, "v"), talkative)
+	}
+	return flags, nil
 }
 
 // hosted runs on this machine.
 type hosted struct {
 	madeHere
-	stop func()
+	// done is closed when the process is gone; cancel ends it.
+	done   chan struct{}
+	cancel func()
 }
 
 // readsWithin is how long an autoscaler may take to begin its first round.
@@ -101,7 +140,7 @@ const readsWithin = 2 * time.Minute
 
 // Start implements scenario.Autoscaler.
 func (h *hosted) Start(ctx context.Context, extra []string) error {
-	if h.running != nil && slices.Equal(h.running, extra) {
+	if h.runs() && slices.Equal(h.running, extra) {
 		return nil
 	}
 	if err := h.Stop(ctx); err != nil {
@@ -115,61 +154,80 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 	if err != nil {
 		return err
 	}
+	round := &firstRound{begun: make(chan struct{})}
 	process := autoscaler.Process{
 		Binary: h.compiled.binary, Flags: flags, Env: h.lab.autoscalerEnvironment(h.subject),
-		LogFile: h.lab.autoscalerLog(h.subject.name), Shown: io.Discard,
-	}
-	select {
-	case <-h.ended: // how one before it ended is known
-	default:
+		LogFile: h.lab.autoscalerLog(h.subject), Shown: round,
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
-	done := make(chan struct{})
+	h.done, h.cancel, h.running = make(chan struct{}), cancel, append([]string{}, extra...)
 	go func() {
-		defer close(done)
+		defer close(h.done)
 		if err := process.Run(life, h.lab.runner); err != nil {
 			h.ended <- fmt.Errorf("%w\n%s", err, lastLines(process.LogFile, 20))
 		}
 	}()
-	h.stop = func() {
-		cancel()
-		<-done
+	waiting, stop := within(ctx, readsWithin)
+	defer stop()
+	select {
+	case <-round.begun:
+		return nil
+	case err := <-h.ended:
+		return err
+	case <-waiting.Done():
+		return fmt.Errorf("waited for the autoscaler's first round: %w; its log is %s", context.Cause(waiting), process.LogFile)
 	}
-	h.running = append([]string{}, extra...)
-	return h.awaitRound(ctx, process.LogFile, done)
 }
 
-// awaitRound waits until the log tells of a round.
-func (h *hosted) awaitRound(ctx context.Context, log string, done <-chan struct{}) error {
-	ctx, cancel := within(ctx, readsWithin)
-	defer cancel()
+// runs reports whether the process is there: it may have ended by itself.
+func (h *hosted) runs() bool {
+	if h.running == nil {
+		return false
+	}
+	select {
+	case <-h.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stop implements scenario.Autoscaler.
+func (h *hosted) Stop(context.Context) error {
+	if h.running == nil {
+		return nil
+	}
+	h.cancel()
+	<-h.done
+	h.running = nil
+	select {
+	case <-h.ended: // that is over
+	default:
+	}
+	return nil
+}
+
+// firstRound sees from what the autoscaler prints that it begins to look at
+// the cluster.
+type firstRound struct {
+	rest  []byte
+	begun chan struct{}
+	once  sync.Once
+}
+
+// Write implements io.Writer. The process writes a piece at a time.
+func (r *firstRound) Write(data []byte) (int, error) {
+	r.rest = append(r.rest, data...)
 	for {
-		if begun(log) {
-			return nil
+		line, rest, found := bytes.Cut(r.rest, []byte{'\n'})
+		if !found {
+			return len(data), nil
 		}
-		select {
-		case <-done:
-			return <-h.ended
-		case <-ctx.Done():
-			return fmt.Errorf("waited for the autoscaler's first round: %w; its log is %s", context.Cause(ctx), log)
-		case <-time.After(200 * time.Millisecond):
+		if autoscaler.Parse(string(line)).Class == autoscaler.Loop {
+			r.once.Do(func() { close(r.begun) })
 		}
+		r.rest = bytes.Clone(rest)
 	}
-}
-
-// begun reports whether a log tells of the start of a round.
-func begun(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false // it is just being made
-	}
-	defer func() { _ = f.Close() }()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if autoscaler.Parse(lines.Text()).Class == autoscaler.Loop {
-			return true
-		}
-	}
-	return false
 }
 
 // lastLines of a file, for an error.
@@ -182,21 +240,13 @@ func lastLines(path string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// Stop implements scenario.Autoscaler.
-func (h *hosted) Stop(context.Context) error {
-	if h.running != nil {
-		h.stop()
-		h.running = nil
-	}
-	return nil
-}
-
-func (h *hosted) end(ctx context.Context) error { return h.Stop(ctx) }
-
-// inCluster runs in the cluster, as a Deployment.
+// inCluster runs in the cluster, as a Deployment. The kubelet starts a pod of it
+// that ends again: that is on the timeline, and no end.
 type inCluster struct {
 	madeHere
 	image string
+	// made is true from when there may be a Deployment.
+	made bool
 }
 
 // Start implements scenario.Autoscaler.
@@ -215,6 +265,7 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 	if err != nil {
 		return err
 	}
+	d.made = true
 	if err := d.lab.applyAutoscaler(ctx, d.subject, d.image, flags); err != nil {
 		return err
 	}
@@ -224,11 +275,12 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 
 // Stop implements scenario.Autoscaler.
 func (d *inCluster) Stop(ctx context.Context) error {
-	if d.running == nil {
+	if !d.made {
 		return nil
 	}
-	d.running = nil
-	return d.lab.AutoscalerUndeploy(ctx)
+	if err := d.lab.AutoscalerUndeploy(ctx); err != nil {
+		return err
+	}
+	d.made, d.running = false, nil
+	return nil
 }
-
-func (d *inCluster) end(ctx context.Context) error { return d.Stop(ctx) }

@@ -130,6 +130,7 @@ func (l *Lab) up(ctx context.Context, target string) error {
 	defer func() { c.stopRecording() }()
 	steps := l.onTimeline(c.steps(node.Usually(ctx, c.nodeOptions(info.Arch(), nil))))
 	timings, err := runSteps(ctx, l.log, l.now, upTo(steps, target))
+	l.upOnTimeline(err)
 	if err != nil {
 		return err
 	}
@@ -517,7 +518,9 @@ func (c *creation) move(ctx context.Context, progress func(string)) (string, err
 	// other: nothing of that happened to a machine.
 	c.stopRecording()
 	defer func() {
-		c.stopRecording = c.recordTimeline(context.WithoutCancel(ctx), c.timelineOfNew(c.workload, c.workload))
+		moved := c.timelineOfNew(c.workload, c.workload)
+		moved.Moved = true
+		c.stopRecording = c.recordTimeline(context.WithoutCancel(ctx), moved)
 	}()
 	return "", ctl.Move(ctx, c.managementKubeconfig(), c.kubeconfig(), namespace)
 }
