@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -376,8 +377,8 @@ func TestALogIsReadToWhereItIs(t *testing.T) {
 func TestPodsAreToldWithTheirLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, cluster)
-		synced := false
-		b.Synced = func() { synced = true }
+		var synced atomic.Bool
+		b.Synced = func() { synced.Store(true) }
 		held, err := lock(b.File)
 		if err != nil {
 			t.Fatal(err)
@@ -398,12 +399,12 @@ func TestPodsAreToldWithTheirLogs(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); r.run(ctx) }()
 		time.Sleep(time.Second)
-		if synced {
+		if synced.Load() {
 			t.Error("all was told while a log was being read")
 		}
 		close(log)
 		time.Sleep(time.Second)
-		if !synced {
+		if !synced.Load() {
 			t.Error("the log is read, and not all is told")
 		}
 		cancel()

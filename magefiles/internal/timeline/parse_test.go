@@ -161,6 +161,7 @@ func TestParseLogLeavesChatterOut(t *testing.T) {
 		info + `klogx.go:87] Pod default/a can be moved to n-1`,
 		info + `clusterapi_nodegroup.go:574] nodegroup work-cluster-md-0 has no scaling capacity, skipping`, // every round
 		warning + `klogx.go:100] SetClusterState: node "n-1" bound or nominated by pod "kube-system/x" does not exist in the snapshot`,
+		warning + `static_autoscaler.go:1055] No node group for node docker:////n-1, skipping`,
 		`No expansion options`, // no line of klog's
 		`goroutine 1 [running]:`,
 	} {
