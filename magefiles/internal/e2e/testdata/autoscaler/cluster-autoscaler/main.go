@@ -139,7 +139,7 @@ func (a *autoscaler) once(ctx context.Context) error {
 		case "exceed":
 			highest++
 		}
-		upcoming := now - ready
+		upcoming := max(now-ready, 0) // machines that are on their way out count no more
 		if more := int64(pending) - upcoming; more > 0 && now == highest {
 			logf("Skipping node group %s - max size reached", g.GetName())
 			if err := a.refuse(ctx, waiting); err != nil {
