@@ -349,6 +349,9 @@ func deploys(t *testing.T, l lab) {
 func fromZero(t *testing.T, l lab) {
 	l.must(t, "nodegroup:add", groupName, "0", "1", "-labels=tier=gpu", "-taints=dedicated=gpu:NoSchedule")
 	run := l.start(t, "autoscaler:run", "-flags=--scale-down-unneeded-time=5s")
+	// Two mage that start at the same moment in one checkout take each other's
+	// generated file away.
+	run.await(t, "running: Ctrl-C stops it", 2*time.Minute)
 	l.must(t, "workload:add", "-selector=tier=gpu", "-tolerations=dedicated")
 	run.await(t, "▲ Scale-up: setting group "+groupName+" size to 1", time.Minute)
 	eventually(t, 3*time.Minute, func() string {
