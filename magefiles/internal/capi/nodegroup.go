@@ -436,6 +436,19 @@ func reference(group *unstructured.Unstructured, path []string) (schema.GroupKin
 	return schema.GroupKind{Group: apiGroup, Kind: at("kind")}, at("name")
 }
 
+// TemplateKinds are the kinds of the templates that groups name.
+func TemplateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool {
+	kinds := map[schema.GroupKind]bool{}
+	for i := range groups {
+		for _, ref := range [][]string{machineRef, bootstrapRef} {
+			if kind, _ := reference(&groups[i], ref); kind.Kind != "" {
+				kinds[kind] = true
+			}
+		}
+	}
+	return kinds
+}
+
 // copies are the templates that the group needs of its own, and group is
 // changed to name them.
 func (g NodeGroup) copies(ctx context.Context, c *kube.Client, group *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {

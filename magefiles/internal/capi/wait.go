@@ -196,10 +196,7 @@ func WaitWell(ctx context.Context, c *kube.Client, namespace, name string, pause
 		return err
 	}
 	err = c.Wait(ctx, Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
-		return every(all, "node", func(n *unstructured.Unstructured) bool {
-			_, is := n.GetLabels()["node-role.kubernetes.io/control-plane"]
-			return is
-		}, func(n *unstructured.Unstructured) bool { return kube.True(n, "Ready") }, "Ready")
+		return every(all, "node", kube.OfControlPlane, func(n *unstructured.Unstructured) bool { return kube.True(n, "Ready") }, "Ready")
 	}, progress)
 	if err != nil || paused {
 		return err

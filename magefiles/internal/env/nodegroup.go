@@ -11,6 +11,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/workload"
 )
 
 // NodeGroupOptions of NodeGroupAdd, as text from a command line.
@@ -58,21 +59,18 @@ func (l *Lab) NodeGroupAdd(ctx context.Context, name string, lowest, highest int
 // capacityOfANode is that of a worker there is, for infrastructure whose
 // machine templates do not tell the autoscaler what a node will have.
 func (l *Lab) capacityOfANode(ctx context.Context, s *subject) (map[string]string, error) {
-	nodes, err := s.workload.List(ctx, capi.Nodes, "")
+	workers, err := workload.Workers(ctx, s.workload)
 	if err != nil {
 		return nil, err
 	}
-	for i := range nodes {
-		if _, controlPlane := nodes[i].GetLabels()["node-role.kubernetes.io/control-plane"]; controlPlane {
-			continue
-		}
-		l.log.Printf("a node of the group will have the capacity of %s, the autoscaler is told; -capacity=cpu=…,memory=… says otherwise", nodes[i].GetName())
-		return map[string]string{
-			"cpu":    kube.Field(&nodes[i], "status", "capacity", "cpu"),
-			"memory": kube.Field(&nodes[i], "status", "capacity", "memory"),
-		}, nil
+	if len(workers) == 0 {
+		return nil, errors.New("a group that may be empty needs the capacity of its nodes, and there is no worker to take it from; give -capacity=cpu=4,memory=16Gi")
 	}
-	return nil, errors.New("a group that may be empty needs the capacity of its nodes, and there is no worker to take it from; give -capacity=cpu=4,memory=16Gi")
+	l.log.Printf("a node of the group will have the capacity of %s, the autoscaler is told; -capacity=cpu=…,memory=… says otherwise", workers[0].GetName())
+	return map[string]string{
+		"cpu":    kube.Field(&workers[0], "status", "capacity", "cpu"),
+		"memory": kube.Field(&workers[0], "status", "capacity", "memory"),
+	}, nil
 }
 
 // NodeGroupList prints the machine deployments with what the autoscaler may do

@@ -203,6 +203,12 @@ func Field(o *unstructured.Unstructured, path ...string) string {
 	return fmt.Sprint(value)
 }
 
+// OfControlPlane reports whether a node is one of the cluster's control plane.
+func OfControlPlane(node *unstructured.Unstructured) bool {
+	_, is := node.GetLabels()["node-role.kubernetes.io/control-plane"]
+	return is
+}
+
 // True reports whether the object's condition of that type is True.
 func True(o *unstructured.Unstructured, condition string) bool {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")

@@ -2,9 +2,9 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -282,20 +282,13 @@ func (e *engine) variables() Variables {
 	return Variables{Prefix: e.o.Prefix, Namespace: e.o.PodNamespace, ConfigNamespace: e.o.ConfigNamespace, Nodes: e.w.nodesBefore}
 }
 
-// workers are the nodes that are not of a control plane.
+// workers are the nodes to measure, at least one.
 func (e *engine) workers(ctx context.Context) ([]unstructured.Unstructured, error) {
-	nodes, err := e.o.Workload.List(ctx, capi.Nodes, "")
-	if err != nil {
-		return nil, err
+	workers, err := workload.Workers(ctx, e.o.Workload)
+	if err == nil && len(workers) == 0 {
+		err = errors.New("the cluster has no worker node to measure; scale a machine deployment to 1")
 	}
-	nodes = slices.DeleteFunc(nodes, func(n unstructured.Unstructured) bool {
-		_, controlPlane := n.GetLabels()["node-role.kubernetes.io/control-plane"]
-		return controlPlane
-	})
-	if len(nodes) == 0 {
-		return nil, fmt.Errorf("the cluster has no worker node to measure; scale a machine deployment to 1")
-	}
-	return nodes, nil
+	return workers, err
 }
 
 func atoi(text string) int {

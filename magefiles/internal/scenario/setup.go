@@ -183,7 +183,7 @@ func (e *engine) deleteGroups(ctx context.Context, progress func(string)) error 
 	if err != nil {
 		return err
 	}
-	kinds := templateKinds(groups)
+	kinds := capi.TemplateKinds(groups)
 	groups = slices.DeleteFunc(groups, func(g unstructured.Unstructured) bool {
 		return !e.made(&g) || g.GetLabels()[capi.GroupLabel] == ""
 	})
@@ -259,26 +259,6 @@ func (e *engine) deleteWorkloads(ctx context.Context, progress func(string)) err
 		}
 		return err
 	})
-}
-
-// templateKinds are the kinds of the templates that machine deployments name.
-func templateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool {
-	kinds := map[schema.GroupKind]bool{}
-	for i := range groups {
-		for _, path := range [][]string{{"infrastructureRef"}, {"bootstrap", "configRef"}} {
-			at := func(field string) string {
-				return kube.Field(&groups[i], append(append([]string{"spec", "template", "spec"}, path...), field)...)
-			}
-			group := at("apiGroup")
-			if group == "" { // before v1beta2
-				group = schema.FromAPIVersionAndKind(at("apiVersion"), "").Group
-			}
-			if kind := at("kind"); kind != "" {
-				kinds[schema.GroupKind{Group: group, Kind: kind}] = true
-			}
-		}
-	}
-	return kinds
 }
 
 // deleteTemplates deletes the templates of groups that are gone: a broken

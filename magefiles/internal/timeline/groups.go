@@ -65,7 +65,7 @@ func (g groups) ofMachine(o *unstructured.Unstructured) string {
 // identity. Until then it is known by its name, which Docker providers make of
 // the cluster's and the machine's.
 func (g groups) ofNode(o *unstructured.Unstructured) string {
-	if _, controlPlane := o.GetLabels()["node-role.kubernetes.io/control-plane"]; controlPlane {
+	if kube.OfControlPlane(o) {
 		return ControlPlane
 	}
 	for _, group := range []string{

@@ -180,20 +180,19 @@ func (w Workload) manifest() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// workers are the nodes that are not of a control plane.
-func workers(ctx context.Context, c *kube.Client) ([]unstructured.Unstructured, error) {
+// Workers are the nodes that are not of a control plane; there may be none.
+func Workers(ctx context.Context, c *kube.Client) ([]unstructured.Unstructured, error) {
 	all, err := c.List(ctx, nodes, "")
-	if err != nil {
-		return nil, err
+	return slices.DeleteFunc(all, func(n unstructured.Unstructured) bool { return kube.OfControlPlane(&n) }), err
+}
+
+// workers are the nodes to measure, at least one.
+func workers(ctx context.Context, c *kube.Client) ([]unstructured.Unstructured, error) {
+	all, err := Workers(ctx, c)
+	if err == nil && len(all) == 0 {
+		err = errors.New("the cluster has no worker node to measure; give -memory and -image")
 	}
-	workers := slices.DeleteFunc(all, func(n unstructured.Unstructured) bool {
-		_, controlPlane := n.GetLabels()["node-role.kubernetes.io/control-plane"]
-		return controlPlane
-	})
-	if len(workers) == 0 {
-		return nil, errors.New("the cluster has no worker node to measure; give -memory and -image")
-	}
-	return workers, nil
+	return all, err
 }
 
 // OneNode is the memory that one pod requests so that no second one fits on
