@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,11 +30,10 @@ func parse(t *testing.T, text string) *scenario.Scenario {
 }
 
 // leftovers are the names of what a run must not leave behind.
-func leftovers(t *testing.T, c *simtest.Cluster) []string {
-	t.Helper()
+func leftovers(ctx context.Context, c *simtest.Cluster) []string {
 	var names []string
 	for kind, wanted := range map[string]int{"MachineDeployment": 1, "KubeadmConfigTemplate": 1, "DevMachineTemplate": 1, "Deployment": 0, "ConfigMap": 0, "PodDisruptionBudget": 0, "Machine": 1, "Node": 2} {
-		if there := c.Names(t.Context(), kind); len(there) != wanted {
+		if there := c.Names(ctx, kind); len(there) != wanted {
 			names = append(names, there...)
 		}
 	}
@@ -51,7 +49,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 				t.Parallel()
 				a := &simtest.Autoscaler{Behaviour: does}
 				var left []string
-				_, _ = simulate(t, a, func(c *simtest.Cluster) { left = leftovers(t, c) }, all[name])
+				_, _ = simulate(t, a, func(c *simtest.Cluster) { left = leftovers(t.Context(), c) }, all[name])
 				if len(left) > 0 {
 					t.Errorf("left behind: %v", left)
 				}
@@ -63,12 +61,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	synctest.Test(t, func(t *testing.T) {
-		c := simtest.New(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go c.Run(ctx)
+	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		// As a run that was killed in the middle of a pause.
 		group := capi.NodeGroup{Name: "sc-old", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: capi.Prefix, Min: 1, Max: 1, Labels: map[string]string{"a": "b"}, Extra: map[string]string{"caslab.local/scenario": "x"}}
 		err := errors.Join(
@@ -90,7 +83,7 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 		if err != nil {
 			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
 		}
-		if left := leftovers(t, c); len(left) > 0 {
+		if left := leftovers(ctx, c); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
 		_ = a.Stop(ctx)
@@ -100,12 +93,7 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	synctest.Test(t, func(t *testing.T) {
-		c := simtest.New(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go c.Run(ctx)
+	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
 		a := &simtest.Autoscaler{Cluster: c}
@@ -121,7 +109,7 @@ func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 		if r := results.Scenarios[1]; r.Verdict != scenario.Skipped || !strings.Contains(r.Why, "Ctrl-C") {
 			t.Errorf("the second: %s, %s", r.Verdict, r.Why)
 		}
-		if left := leftovers(t, c); len(left) > 0 {
+		if left := leftovers(ctx, c); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
 		cluster, err := c.Client.Get(ctx, capi.Clusters, simtest.Namespace, simtest.ClusterName)
@@ -194,12 +182,7 @@ steps:
 func TestAnObjectOfTheUsersIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	synctest.Test(t, func(t *testing.T) {
-		c := simtest.New(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go c.Run(ctx)
+	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		err := c.Client.Apply(ctx, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cluster-autoscaler-priority-expander, namespace: "+simtest.ConfigNamespace+"}"))
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +193,7 @@ func TestAnObjectOfTheUsersIsLeftAlone(t *testing.T) {
 		if err == nil || !strings.Contains(results.Scenarios[0].Failure, "that no scenario made") {
 			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
 		}
-		if !slices.Equal(c.Names(t.Context(), "ConfigMap"), []string{"cluster-autoscaler-priority-expander"}) {
+		if !slices.Equal(c.Names(ctx, "ConfigMap"), []string{"cluster-autoscaler-priority-expander"}) {
 			t.Errorf("the user's is gone")
 		}
 	})
@@ -233,12 +216,7 @@ steps:
   - order: [{said: {what: scaleUp, group: web}}, {group: {name: web, size: 1}}]
     within: 1m
 `)
-	synctest.Test(t, func(t *testing.T) {
-		c := simtest.New(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go c.Run(ctx)
+	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
 		a := &simtest.Autoscaler{Cluster: c}
@@ -274,12 +252,7 @@ func TestACrashIsNoKnownFailure(t *testing.T) {
 // inCluster runs a test in a bubble with a simulated cluster.
 func inCluster(t *testing.T, test func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c := simtest.New(t)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go c.Run(ctx)
+	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
 		a := &simtest.Autoscaler{Cluster: c}

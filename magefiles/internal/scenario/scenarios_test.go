@@ -37,13 +37,8 @@ func shipped(t *testing.T) map[string]*scenario.Scenario {
 // not nil.
 func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster), scenarios ...*scenario.Scenario) (results *scenario.Results, err error) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		c := simtest.New(t)
+	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		a.Cluster = c
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		go c.Run(ctx)
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
 		results, err = scenario.Run(ctx, options(c, a, log), scenarios)
@@ -53,6 +48,19 @@ func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster),
 		_ = a.Stop(ctx) // it cannot fail
 	})
 	return results, err
+}
+
+// inSimulation runs do in virtual time, in a simulated cluster that lives.
+func inSimulation(t *testing.T, do func(ctx context.Context, t *testing.T, c *simtest.Cluster)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := simtest.New(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		go c.Run(ctx)
+		do(ctx, t, c)
+	})
 }
 
 func options(c *simtest.Cluster, a *simtest.Autoscaler, log *ui.Log) scenario.Options {
