@@ -11,6 +11,10 @@ import (
 // that --namespace names, unless --status-config-map-name says otherwise.
 const StatusConfigMap = "cluster-autoscaler-status"
 
+// TimeLayout is how the autoscaler writes times, as Go does without being told
+// how.
+const TimeLayout = "2006-01-02 15:04:05.999999999 -0700 MST"
+
 // Status is what the autoscaler says of itself, as it writes it since 1.30.
 type Status struct {
 	Time             string      `json:"time"`

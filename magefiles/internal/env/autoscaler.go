@@ -148,6 +148,13 @@ func (l *Lab) autoscalerSettings(s *subject, address string) autoscaler.Settings
 	}
 }
 
+// inClusterSettings are of an autoscaler that runs in the cluster.
+func (l *Lab) inClusterSettings(s *subject) autoscaler.Settings {
+	settings := l.autoscalerSettings(s, "")
+	settings.InCluster, settings.Kubeconfig = true, ""
+	return settings
+}
+
 // RunOptions of AutoscalerRun and AutoscalerDebug.
 type RunOptions struct {
 	// Flags add to those of the settings, as on a command line.
@@ -197,21 +204,27 @@ func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o 
 	if err != nil {
 		return err
 	}
-	address, err := autoscaler.FreeAddress(ctx)
-	if err != nil {
-		return err
-	}
-	flags, err := l.checkedFlags(ctx, c.binary, l.autoscalerSettings(s, address), overrides)
+	process, err := l.autoscalerProcess(ctx, s, c.binary, overrides)
 	if err != nil {
 		return err
 	}
 	console := autoscaler.NewConsole(l.chatter, autoscaler.ConsoleOptions{Color: l.terminal, All: o.All})
 	defer console.Close()
+	process.Shown = console
 	defer l.recordTimeline(ctx, l.timelineOf(s))()
-	return run(autoscaler.Process{
-		Binary: c.binary, Flags: flags, Env: l.autoscalerEnvironment(s),
-		LogFile: l.autoscalerLog(s), Shown: console,
-	})
+	return run(process)
+}
+
+// autoscalerProcess is an autoscaler to run on this machine, with flags that
+// were checked. The caller says who is shown what it prints.
+func (l *Lab) autoscalerProcess(ctx context.Context, s *subject, binary string, overrides []string) (p autoscaler.Process, err error) {
+	address, err := autoscaler.FreeAddress(ctx)
+	if err != nil {
+		return p, err
+	}
+	p = autoscaler.Process{Binary: binary, Env: l.autoscalerEnvironment(s), LogFile: l.autoscalerLog(s)}
+	p.Flags, err = l.checkedFlags(ctx, binary, l.autoscalerSettings(s, address), overrides)
+	return p, err
 }
 
 func autoscalerLock(s *subject) string { return "autoscaler." + s.uid }
@@ -430,8 +443,7 @@ func (l *Lab) AutoscalerDeploy(ctx context.Context, o DeployOptions) (err error)
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 
-	settings := l.autoscalerSettings(s, "")
-	settings.InCluster, settings.Kubeconfig = true, ""
+	settings := l.inClusterSettings(s)
 	var flags []autoscaler.Flag
 	ref := o.Image
 	if ref == "" {
@@ -612,11 +624,8 @@ func scaleDown(g autoscaler.GroupStatus) string {
 	return or(g.ScaleDown.Status, "-")
 }
 
-// statusTime is how the autoscaler writes the time of its status.
-const statusTime = "2006-01-02 15:04:05.999999999 -0700 MST"
-
 func (l *Lab) ageOf(written string) string {
-	t, err := time.Parse(statusTime, written)
+	t, err := time.Parse(autoscaler.TimeLayout, written)
 	if err != nil {
 		return "written " + or(written, "at no time that it tells")
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"text/tabwriter"
 
 	version "github.com/hashicorp/go-version"
 
@@ -71,10 +70,9 @@ func (l *Lab) ScenarioList() error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(l.out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "SCENARIO\tSHOWS\tSINCE\tFLAGS")
+	w := l.table("SCENARIO", "SHOWS", "SINCE", "FLAGS")
 	for _, s := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Name, s.Title, or(s.Autoscaler.Since, "-"), or(strings.Join(s.Autoscaler.Flags, " "), "-"))
+		row(w, s.Name, s.Title, or(s.Autoscaler.Since, "-"), or(strings.Join(s.Autoscaler.Flags, " "), "-"))
 	}
 	return w.Flush()
 }
@@ -173,30 +171,28 @@ func (l *Lab) runScenarios(ctx context.Context, chosen []*scenario.Scenario, o S
 	defer followed.Wait()
 	defer stopFollowing()
 
-	results, err := scenario.Run(ctx, scenario.Options{
+	return scenario.Run(ctx, scenario.Options{
 		Workload: s.workload, Management: s.management, Namespace: s.namespace, Cluster: s.name,
 		ConfigNamespace: s.configNamespace(), PodNamespace: namespace, SizePrefix: annotationPrefix(l.autoscalerRelease()),
-		Autoscaler: under, Subscribe: facts.subscribe, Log: l.log, Now: l.now,
+		Autoscaler: under, Versions: l.versions(s), Subscribe: facts.subscribe, Log: l.log, Now: l.now,
 		Mark: func(f timeline.Fact) { l.tell(record.File, f) },
 		// After every scenario: a run that is killed loses nothing.
 		Report: func(so *scenario.Results) error {
-			l.versioned(s, so)
 			return keep(o.Out, map[string]func(io.Writer) error{
 				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return scenario.Summary(w, so) },
 			})
 		},
 		Tell: func(w io.Writer, facts []timeline.Fact) { _ = timeline.Lines(w, facts, timeline.LineOptions{}) }, // into memory
 	}, chosen)
-	return l.versioned(s, results), err
 }
 
-// versioned are the results with what else took part, of an environment of the
-// lab: of another's cluster the settings tell nothing.
-func (l *Lab) versioned(s *subject, results *scenario.Results) *scenario.Results {
-	if results != nil && s.own {
-		results.Versions = map[string]string{"Cluster API": l.cfg.ClusterAPI.Tag(), "Kubernetes": config.Tag(l.cfg.Kubernetes)}
+// versions are of what else takes part, in an environment of the lab: of
+// another's cluster the settings tell nothing.
+func (l *Lab) versions(s *subject) map[string]string {
+	if !s.own {
+		return nil
 	}
-	return results
+	return map[string]string{"Cluster API": l.cfg.ClusterAPI.Tag(), "Kubernetes": config.Tag(l.cfg.Kubernetes)}
 }
 
 // feed hands facts on to whoever subscribed.
@@ -228,7 +224,7 @@ func (f *feed) subscribe(tell func(timeline.Fact)) (unsubscribe func()) {
 
 // ScenarioCompare runs scenarios with two autoscalers, releases or checkouts,
 // one after the other on the same cluster, and prints what came of them side
-// by side. It fails if the verdicts differ.
+// by side. It fails if the second fails what the first passes.
 func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o ScenarioOptions) error {
 	if o.Autoscaler == AsItIs {
 		return fmt.Errorf("-autoscaler=%s: scenario:compare runs two autoscalers; want %s or %s", AsItIs, OnThisMachine, InTheCluster)

@@ -115,16 +115,18 @@ func (m *madeHere) Ended() <-chan error { return m.ended }
 // and of its reasons.
 const talkative = 4
 
-// flags are all of the command line: a scenario's have the last word.
-func (m *madeHere) flags(ctx context.Context, s autoscaler.Settings, extra []string) ([]autoscaler.Flag, error) {
-	flags, err := m.lab.checkedFlags(ctx, m.compiled.binary, s, append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra)))
-	if err != nil {
-		return nil, err
-	}
+// overridden are the overrides with a scenario's flags, which have the last
+// word.
+func (m *madeHere) overridden(extra []string) []string {
+	return append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra))
+}
+
+// checkTalkative refuses flags with which the autoscaler says too little.
+func checkTalkative(flags []autoscaler.Flag) error {
 	if v, err := strconv.Atoi(valueOf(flags, "v")); err != nil || v < talkative {
-		return nil, fmt.Errorf("--v=%s: scenarios need --v=%d or more, from which on the autoscaler tells of its rounds and reasons", valueOf(flags, "v"), talkative)
+		return fmt.Errorf("--v=%s: scenarios need --v=%d or more, from which on the autoscaler tells of its rounds and reasons", valueOf(flags, "v"), talkative)
 	}
-	return flags, nil
+	return nil
 }
 
 // hosted runs on this machine.
@@ -146,19 +148,15 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 	if err := h.Stop(ctx); err != nil {
 		return err
 	}
-	address, err := autoscaler.FreeAddress(ctx)
+	process, err := h.lab.autoscalerProcess(ctx, h.subject, h.compiled.binary, h.overridden(extra))
 	if err != nil {
 		return err
 	}
-	flags, err := h.flags(ctx, h.lab.autoscalerSettings(h.subject, address), extra)
-	if err != nil {
+	if err := checkTalkative(process.Flags); err != nil {
 		return err
 	}
 	round := &firstRound{begun: make(chan struct{})}
-	process := autoscaler.Process{
-		Binary: h.compiled.binary, Flags: flags, Env: h.lab.autoscalerEnvironment(h.subject),
-		LogFile: h.lab.autoscalerLog(h.subject), Shown: round,
-	}
+	process.Shown = round
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	h.done, h.cancel, h.running = make(chan struct{}), cancel, append([]string{}, extra...)
 	go func() {
@@ -259,10 +257,11 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 			return err
 		}
 	}
-	settings := d.lab.autoscalerSettings(d.subject, "")
-	settings.InCluster, settings.Kubeconfig = true, ""
-	flags, err := d.flags(ctx, settings, extra)
+	flags, err := d.lab.checkedFlags(ctx, d.compiled.binary, d.lab.inClusterSettings(d.subject), d.overridden(extra))
 	if err != nil {
+		return err
+	}
+	if err := checkTalkative(flags); err != nil {
 		return err
 	}
 	d.made = true

@@ -45,7 +45,7 @@ type Results struct {
 	Release    string    `json:"release,omitempty"`
 	Started    time.Time `json:"started"`
 	Seconds    float64   `json:"seconds"`
-	// Versions of what else took part, by name; the caller adds them.
+	// Versions of what else took part, by name.
 	Versions  map[string]string `json:"versions,omitempty"`
 	Scenarios []Result          `json:"scenarios"`
 }

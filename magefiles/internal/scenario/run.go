@@ -52,6 +52,8 @@ type Options struct {
 	// the lab's marks is deleted before a scenario and after it.
 	Prefix     string
 	Autoscaler Autoscaler
+	// Versions, if set, are of what else takes part, by name, for the results.
+	Versions map[string]string
 	// Subscribe has tell called with every fact from then on, until the
 	// returned function is called.
 	Subscribe func(tell func(timeline.Fact)) (unsubscribe func())
@@ -94,7 +96,7 @@ func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error
 		o.Mark = func(timeline.Fact) {}
 	}
 	name, release := o.Autoscaler.Describe()
-	results := &Results{Autoscaler: name, Started: o.Now()}
+	results := &Results{Autoscaler: name, Started: o.Now(), Versions: o.Versions}
 	if release != nil {
 		results.Release = release.String()
 	}

@@ -5,9 +5,11 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -100,7 +102,7 @@ func house(namespace string) bool {
 // none of the cluster's own, of a provider, of a DaemonSet or of a node.
 func isWorkload(pod *unstructured.Unstructured) bool {
 	_, provider := pod.GetLabels()["cluster.x-k8s.io/provider"]
-	_, mirror := pod.GetAnnotations()["kubernetes.io/config.mirror"]
+	_, mirror := pod.GetAnnotations()[corev1.MirrorPodAnnotationKey]
 	for _, owner := range pod.GetOwnerReferences() {
 		if owner.Kind == "DaemonSet" || owner.Kind == "Node" {
 			return false
@@ -226,10 +228,10 @@ func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []F
 	return facts
 }
 
-// goTime reads a time as Go writes it; the zero time if it is none.
+// goTime reads a time as the autoscaler writes it; the zero time if it is none.
 func goTime(text string) time.Time {
 	text, _, _ = strings.Cut(text, " m=")
-	t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700 MST", text)
+	t, err := time.Parse(autoscaler.TimeLayout, text)
 	if err != nil {
 		return time.Time{}
 	}
