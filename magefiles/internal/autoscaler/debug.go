@@ -37,30 +37,40 @@ func (p Process) Headless(ctx context.Context, runner run.Runner, d Debugger) er
 func (p Process) Interactive(ctx context.Context, runner run.Runner, d Debugger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, 1)
+	var end error
+	ended := make(chan struct{})
 	d.Wait = true
-	go func() { ended <- p.Headless(ctx, runner, d) }()
-	if err := listens(ctx, d.Address, ended); err != nil {
-		return err
+	go func() {
+		defer close(ended)
+		end = p.Headless(ctx, runner, d)
+	}()
+	if !listens(ctx, d.Address, ended) {
+		<-ended
+		if end != nil {
+			end = fmt.Errorf("the debugger ended before it listened: %w", end)
+		}
+		return end
 	}
 	_, err := runner.Run(ctx, run.Cmd{Name: d.Binary, Args: []string{"connect", d.Address}, Terminal: true})
 	cancel()
-	if err != nil {
-		err = fmt.Errorf("connect to the debugger at %s: %w", d.Address, err)
+	<-ended
+	if err == nil {
+		return nil // who leaves the client may have ended the debugger with it
 	}
-	return errors.Join(err, <-ended)
+	return errors.Join(fmt.Errorf("connect to the debugger at %s: %w", d.Address, err), end)
 }
 
-// listens waits until somebody listens at address, or the debugger ended.
-func listens(ctx context.Context, address string, ended <-chan error) error {
+// listens waits until somebody listens at address; false if the debugger ended
+// before, or ctx did.
+func listens(ctx context.Context, address string, ended <-chan struct{}) bool {
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		if err == nil {
-			return conn.Close()
+		if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
+			_ = conn.Close() // it listens
+			return true
 		}
 		select {
-		case err := <-ended:
-			return errors.Join(errors.New("the debugger ended before it listened"), err)
+		case <-ended:
+			return false
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -68,8 +78,10 @@ func listens(ctx context.Context, address string, ended <-chan error) error {
 
 // CheckAddress refuses an address that is none, or that somebody listens at.
 func CheckAddress(ctx context.Context, address string) error {
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	if _, port, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("address %q: %w; want host:port, such as 127.0.0.1:2345", address, err)
+	} else if port == "0" {
+		return fmt.Errorf("address %q: want a port that a client can be told, such as 127.0.0.1:2345", address)
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -78,19 +90,31 @@ func CheckAddress(ctx context.Context, address string) error {
 	return l.Close()
 }
 
+// clientAddress is where a client on this machine reaches the debugger that
+// listens at address.
+func clientAddress(address string) (host, port string, err error) {
+	host, port, err = net.SplitHostPort(address)
+	if err != nil {
+		return "", "", fmt.Errorf("address %q: %w; want host:port, such as 127.0.0.1:2345", address, err)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return host, port, nil
+}
+
 // VSCode returns a .vscode/launch.json that attaches to a headless debugger at
 // address.
 func VSCode(address string) ([]byte, error) {
-	host, port, err := net.SplitHostPort(address)
+	host, port, err := clientAddress(address)
 	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", address, err)
+		return nil, err
 	}
 	return json.MarshalIndent(map[string]any{
 		"version": "0.2.0",
 		"configurations": []any{map[string]any{
 			"name": "caslab: attach to the autoscaler", "type": "go", "request": "attach", "mode": "remote",
 			"host": host, "port": json.Number(port), "apiVersion": 2,
-			// The autoscaler lives on when the editor leaves.
 			"stopOnEntry": false,
 		}},
 	}, "", "  ")
@@ -98,9 +122,9 @@ func VSCode(address string) ([]byte, error) {
 
 // GoLand says how to attach with GoLand.
 func GoLand(address string) (string, error) {
-	host, port, err := net.SplitHostPort(address)
+	host, port, err := clientAddress(address)
 	if err != nil {
-		return "", fmt.Errorf("address %q: %w", address, err)
+		return "", err
 	}
 	return fmt.Sprintf(`Run > Edit Configurations > + > Go Remote
   Name:           caslab: attach to the autoscaler

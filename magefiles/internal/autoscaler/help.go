@@ -71,7 +71,7 @@ func (e *UnknownFlagError) Error() string {
 	if len(e.Near) > 0 {
 		msg += "; did you mean --" + strings.Join(e.Near, " or --") + "?"
 	}
-	return msg + "\nsee `go tool mage autoscaler:flags` for where flags come from"
+	return msg + "\nsee `go tool mage -h autoscaler:flags` for where flags come from"
 }
 
 // CheckFlags returns an *UnknownFlagError for each flag that is not known.

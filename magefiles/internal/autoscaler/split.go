@@ -1,7 +1,6 @@
 package autoscaler
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/mattn/go-shellwords"
@@ -12,7 +11,7 @@ func split(text string) ([]string, error) {
 	parser := shellwords.NewParser()
 	words, err := parser.Parse(text)
 	if err != nil {
-		return nil, errors.New("a quote is not closed")
+		return nil, fmt.Errorf("a shell would not read it so (%w): close every quote, and put quotes around a value that has a parenthesis or a backquote in it", err)
 	}
 	if parser.Position >= 0 {
 		// The library stops where a shell's next command would begin.

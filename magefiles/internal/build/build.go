@@ -133,8 +133,9 @@ func args(r Request) []string {
 }
 
 func env(r Request) []string {
-	// The user's GOFLAGS are for the user's code, a workspace likewise.
-	e := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}
+	// The user's GOFLAGS are for the user's code, a workspace likewise. Were
+	// they empty, those of `go env -w` would hold.
+	e := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false"}
 	if !r.Host {
 		e = append(e, "GOOS=linux", "GOARCH="+r.Arch)
 	}

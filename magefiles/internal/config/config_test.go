@@ -91,7 +91,7 @@ func TestRefused(t *testing.T) {
 		"module at a commit": {env: map[string]string{"CAPI_SOURCE": "module", "CAPI_COMMIT": strings.Repeat("a", 40)}, want: []string{"CAPI_SOURCE=git"}},
 		"short commit":       {env: map[string]string{"CAPI_COMMIT": "abc123"}, want: []string{"40 hexadecimal"}},
 		"not a label":        {env: map[string]string{"CLUSTER_NAME": "Work_Cluster"}, want: []string{`CLUSTER_NAME="Work_Cluster"`, "DNS label"}},
-		"a path":             {env: map[string]string{"CLUSTER_NAME": "../etc"}, want: []string{"DNS label"}},
+		"a path":             {env: map[string]string{"CLUSTER_NAME": "../etc"}, want: []string{"the name of a Cluster"}},
 		"too long":           {env: map[string]string{"CLUSTER_NAME": strings.Repeat("a", 39)}, want: []string{"39 characters", "at most 38"}},
 		"no workers":         {env: map[string]string{"WORKERS": "0"}, want: []string{"from 1 to 20"}},
 		"an option as git":   {env: map[string]string{"CAPI_GIT": "--upload-pack=x"}, want: []string{"https, http, ssh or file"}},
@@ -146,6 +146,25 @@ func TestCheckEnvironment(t *testing.T) {
 	}
 	if err := c.CheckEnvironment(); err == nil || !strings.Contains(err.Error(), "v1.11.0") {
 		t.Errorf("CheckEnvironment() = %v for v1.10.10", err)
+	}
+}
+
+// TestNamesOfAnothersClusters: what Cluster API allows can be scaled, and not
+// be made.
+func TestNamesOfAnothersClusters(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{strings.Repeat("a", 63), "1st.of_many"} {
+		c, err := load(t, "", map[string]string{"CLUSTER_NAME": name, "WORKLOAD_KUBECONFIG": "theirs.kubeconfig"})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := c.CheckEnvironment(); err == nil || !strings.Contains(err.Error(), "of another's cluster") {
+			t.Errorf("CheckEnvironment() = %v for %s", err, name)
+		}
+	}
+	if _, err := load(t, "", map[string]string{"CLUSTER_NAME": strings.Repeat("a", 64), "WORKLOAD_KUBECONFIG": "theirs.kubeconfig"}); err == nil {
+		t.Error("a name of 64 characters is accepted")
 	}
 }
 

@@ -79,6 +79,9 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.WorkloadKubeconfig == "" {
+		if err := checkName(c.ClusterName); err != nil {
+			bad("clusterName", "CLUSTER_NAME", c.ClusterName, err)
+		}
 		if c.ManagementKubeconfig != "" {
 			bad("managementKubeconfig", "MANAGEMENT_KUBECONFIG", c.ManagementKubeconfig, errors.New("set WORKLOAD_KUBECONFIG too: the cluster whose nodes are scaled"))
 		}
@@ -105,11 +108,15 @@ func (c *Config) origin(key string) string {
 	return ""
 }
 
-// CheckEnvironment says whether env:up can drive this release of Cluster API.
+// CheckEnvironment says whether env:up can drive this release of Cluster API
+// and make a cluster of this name.
 func (c *Config) CheckEnvironment() error {
 	if c.ClusterAPI.Version.LessThan(minEnvironment) {
 		return fmt.Errorf("CAPI_VERSION=%s: this caslab fetches and builds it, but its clusters need v%s or later (the v1beta2 API); set CAPI_VERSION=%s",
 			c.ClusterAPI.Tag(), minEnvironment, defaultClusterAPI)
+	}
+	if err := checkName(c.ClusterName); err != nil {
+		return fmt.Errorf("CLUSTER_NAME=%s is of another's cluster: %w", c.ClusterName, err)
 	}
 	return nil
 }

@@ -30,7 +30,10 @@ const managementSuffix = "-management"
 // maxName leaves room for the longest node name made of a cluster's name, the
 // management cluster's "-management-control-plane", in the 63 bytes of a host
 // name.
-const maxName = 63 - len(managementSuffix+"-control-plane")
+const maxName = maxLabel - len(managementSuffix+"-control-plane")
+
+// maxLabel is the longest value of a label, and the longest host name.
+const maxLabel = 63
 
 const maxWorkers = 20
 
@@ -149,18 +152,30 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 
 var (
 	commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	valuePattern  = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 	labelPattern  = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 	mirrorPattern = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
 	scpPattern    = regexp.MustCompile(`^[A-Za-z0-9._]+@[A-Za-z0-9.-]+:[^-].*$`)
 )
 
+// setName takes what Cluster API does: the name of a cluster is the value of a
+// label.
 func setName(c *Config, raw string) error {
 	c.ClusterName = raw
-	if !labelPattern.MatchString(raw) {
+	if !valuePattern.MatchString(raw) || len(raw) > maxLabel {
+		return fmt.Errorf("want the name of a Cluster: letters, digits, hyphens, underscores and dots, at most %d, the first and the last a letter or digit", maxLabel)
+	}
+	return nil
+}
+
+// checkName refuses what the lab cannot make containers of. Another's clusters
+// have names that are longer.
+func checkName(name string) error {
+	if !labelPattern.MatchString(name) {
 		return errors.New("want a DNS label: lower case letters, digits and hyphens, first a letter, last not a hyphen; try CLUSTER_NAME=work-cluster")
 	}
-	if len(raw) > maxName {
-		return fmt.Errorf("it has %d characters and node names made of it would pass 63; want at most %d", len(raw), maxName)
+	if len(name) > maxName {
+		return fmt.Errorf("it has %d characters and node names made of it would pass %d; want at most %d", len(name), maxLabel, maxName)
 	}
 	return nil
 }

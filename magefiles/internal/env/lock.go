@@ -71,7 +71,13 @@ func lock(stateDir, environment, command string) (unlock func() error, err error
 	if err != nil {
 		return nil, fmt.Errorf("lock the environment: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		// Who looks at the lock has it for a moment.
+		time.Sleep(50 * time.Millisecond)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		holder, _ := os.ReadFile(path)
 		err = errors.Join(f.Close(), fmt.Errorf("lock %s: %w", path, err))
 		if !errors.Is(err, syscall.EWOULDBLOCK) {

@@ -113,8 +113,8 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	cmd.Stderr = io.MultiWriter(errs...)
 	cmd.SysProcAttr = groupOfItsOwn()
 	if c.Terminal {
-		if !term.IsTerminal(int(os.Stdin.Fd())) {
-			return Result{}, &Error{Cmd: c, Err: errors.New("it needs a terminal, and standard input is none")}
+		if err := CheckTerminal(); err != nil {
+			return Result{}, &Error{Cmd: c, Err: err}
 		}
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, int(os.Stdin.Fd())
@@ -139,4 +139,12 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 		return res, &Error{Cmd: c, Output: last.bytes(), Err: err}
 	}
 	return res, nil
+}
+
+// CheckTerminal refuses a standard input that is no terminal.
+func CheckTerminal() error {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return errors.New("it needs a terminal, and standard input is none")
+	}
+	return nil
 }

@@ -286,23 +286,29 @@ func (s Spec) checkout(ctx context.Context, o Options) (*Tree, error) {
 	if err := s.verify(s.Path); err != nil {
 		return nil, err
 	}
-	tree := &Tree{Dir: s.Path, Origin: Dir}
-	repo, err := git.PlainOpenWithOptions(s.Path, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	return State(ctx, s.Path, o.Runner)
+}
+
+// State describes a checkout as it is: without a commit if git does not have
+// it.
+func State(ctx context.Context, dir string, runner run.Runner) (*Tree, error) {
+	tree := &Tree{Dir: dir, Origin: Dir}
+	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
 	if errors.Is(err, git.ErrRepositoryNotExists) {
 		return tree, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the checkout %s: %w", s.Path, err)
+		return nil, fmt.Errorf("open the checkout %s: %w", dir, err)
 	}
 	head, err := repo.Head()
 	if errors.Is(err, plumbing.ErrReferenceNotFound) {
 		return tree, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the commit of %s: %w", s.Path, err)
+		return nil, fmt.Errorf("read the commit of %s: %w", dir, err)
 	}
 	tree.Commit = head.Hash().String()
-	tree.Dirty, err = dirty(ctx, s.Path, repo, o.Runner)
+	tree.Dirty, err = dirty(ctx, dir, repo, runner)
 	return tree, err
 }
 
