@@ -39,15 +39,16 @@ func (Autoscaler) Debug(ctx context.Context, terminal, wait *bool, listen, flags
 	return lab(ctx, "autoscaler:debug", option("terminal", terminal), option("wait", wait), option("listen", listen), option("flags", flags))
 }
 
-// IDE prints how an editor attaches to autoscaler:debug: vscode prints a
-// .vscode/launch.json, goland a note. -listen is that of autoscaler:debug.
+// IDE prints how an editor attaches to autoscaler:debug: vscode prints what
+// belongs into .vscode/launch.json of your tree, goland a note. -listen is that
+// of autoscaler:debug.
 func (Autoscaler) IDE(ctx context.Context, editor string, listen *string) error {
 	return lab(ctx, "autoscaler:ide", option("listen", listen), editor)
 }
 
 // Deploy builds the autoscaler's image and runs it in the environment's
-// cluster, with the rights it needs. -image=REF deploys that image instead,
-// -flags as in autoscaler:run.
+// cluster, with the rights it needs. -image=REF deploys that image instead, as
+// one of AUTOSCALER_VERSION; -flags as in autoscaler:run.
 func (Autoscaler) Deploy(ctx context.Context, flags, image *string) error {
 	return lab(ctx, "autoscaler:deploy", option("flags", flags), option("image", image))
 }

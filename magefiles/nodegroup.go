@@ -19,19 +19,21 @@ type Nodegroup mg.Namespace
 // of a node while there is none (MIN 0).
 func (Nodegroup) Add(ctx context.Context, name string, min, max int, from *string, own *bool, labels, taints, capacity *string) error {
 	return lab(ctx, "nodegroup:add", option("from", from), option("own", own), option("labels", labels),
-		option("taints", taints), option("capacity", capacity), name, strconv.Itoa(min), strconv.Itoa(max))
+		option("taints", taints), option("capacity", capacity), "--", name, strconv.Itoa(min), strconv.Itoa(max))
 }
 
 // List prints the node groups with their limits, sizes, labels and taints.
 func (Nodegroup) List(ctx context.Context) error { return lab(ctx, "nodegroup:list") }
 
 // Set gives a machine deployment, the environment's first one too, the limits
-// that the autoscaler keeps.
+// that the autoscaler keeps. With MIN 0 it also tells the autoscaler what a node
+// of the environment has, unless the group's annotations do.
 func (Nodegroup) Set(ctx context.Context, name string, min, max int) error {
-	return lab(ctx, "nodegroup:set", name, strconv.Itoa(min), strconv.Itoa(max))
+	return lab(ctx, "nodegroup:set", "--", name, strconv.Itoa(min), strconv.Itoa(max))
 }
 
-// Delete deletes a node group and waits until its machines are gone.
+// Delete deletes a node group that nodegroup:add made, and waits until its
+// machines are gone.
 func (Nodegroup) Delete(ctx context.Context, name string) error {
 	return lab(ctx, "nodegroup:delete", name)
 }

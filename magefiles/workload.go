@@ -12,7 +12,8 @@ import (
 // Workload has the pods that make the cluster grow.
 type Workload mg.Namespace
 
-// Add makes a deployment of pods, one of which fills one node. -pods is how
+// Add makes a deployment of pods, one of which fills one node, or changes the
+// one of that name. -pods is how
 // many, 1 if not given; -memory=2Gi requests that instead; -image runs another
 // image than the one that every node has; -name lets several be; -selector=key=value,…
 // and -tolerations=key,… choose nodes.
@@ -23,7 +24,7 @@ func (Workload) Add(ctx context.Context, pods *int, memory, image, name, selecto
 
 // Scale changes the number of pods.
 func (Workload) Scale(ctx context.Context, pods int, name *string) error {
-	return lab(ctx, "workload:scale", option("name", name), strconv.Itoa(pods))
+	return lab(ctx, "workload:scale", option("name", name), "--", strconv.Itoa(pods))
 }
 
 // Delete deletes the deployment and waits until its pods are gone.

@@ -3,7 +3,9 @@ package autoscaler
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"text/template"
 
 	"caslab/manifests"
@@ -14,6 +16,22 @@ import (
 //
 // It is not upstream's: the lab never takes over another's autoscaler.
 const Name = "caslab-autoscaler"
+
+// Component is how the autoscaler signs its events, and part of the name of
+// its image.
+const Component = "cluster-autoscaler"
+
+// Lease is the lease of the autoscaler that leads, unless a flag says
+// otherwise.
+const Lease = "cluster-autoscaler"
+
+// Named reports whether one of the names, of an object or of its images, is an
+// autoscaler's: the lab's, whatever its image is called, or anybody's.
+func Named(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		return strings.HasPrefix(name, Name) || strings.Contains(name, Component)
+	})
+}
 
 // Deployment is an autoscaler in the cluster.
 type Deployment struct {

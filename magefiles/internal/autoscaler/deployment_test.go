@@ -21,6 +21,24 @@ func TestDeploymentManifest(t *testing.T) {
 	golden(t, "deployment.yaml", string(manifest))
 }
 
+func TestNamed(t *testing.T) {
+	t.Parallel()
+	for _, d := range []struct {
+		name, image string
+		want        bool
+	}{
+		{"caslab-autoscaler", "example.com/mine:1", true},
+		{"caslab-autoscaler-5d9f-x2", "example.com/mine:1", true},
+		{"cluster-autoscaler-clusterapi", "example.com/mine:1", true},
+		{"mine", "registry.example/autoscaling/cluster-autoscaler:v1.36.1", true},
+		{"coredns", "example.com/coredns:1", false},
+	} {
+		if got := Named(d.name, d.image); got != d.want {
+			t.Errorf("%s of %s: %v, want %v", d.name, d.image, got, d.want)
+		}
+	}
+}
+
 func TestParseStatus(t *testing.T) {
 	t.Parallel()
 	s, err := ParseStatus(`time: 2026-11-24 20:26:26.5 +0000 UTC

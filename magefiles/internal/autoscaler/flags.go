@@ -45,8 +45,8 @@ type Settings struct {
 	Kubeconfig, CloudConfig string
 	// Address is the host:port of metrics and health.
 	Address string
-	// InCluster is an autoscaler in a pod, of which there may be two for a
-	// moment: one of them leads.
+	// InCluster is an autoscaler in a pod, which leads by a lease: nobody knows
+	// what else is in the cluster.
 	InCluster bool
 }
 

@@ -57,7 +57,7 @@ func TestCommandLines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name, CommandLine("/lab/cluster-autoscaler", flags)+"\n")
+		golden(t, name, CommandLine(nil, "/lab/cluster-autoscaler", flags)+"\n")
 	}
 }
 

@@ -144,10 +144,18 @@ func FreeAddress(ctx context.Context) (string, error) {
 	return "", errors.New("no port is free on 127.0.0.1 for the autoscaler's metrics")
 }
 
-// CommandLine writes a program and its flags for a reader, who may paste it
-// into a shell.
-func CommandLine(binary string, flags []Flag) string {
-	lines := []string{shellescape.Quote(binary)}
+// CommandLine writes a program with its environment and flags for a reader,
+// who may paste it into a shell.
+func CommandLine(env []string, binary string, flags []Flag) string {
+	var lines []string
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		if value != "" {
+			value = shellescape.Quote(value)
+		}
+		lines = append(lines, name+"="+value)
+	}
+	lines = append(lines, shellescape.Quote(binary))
 	for _, f := range flags {
 		lines = append(lines, shellescape.Quote(f.String()))
 	}

@@ -183,3 +183,13 @@ func TestFreeAddress(t *testing.T) {
 		t.Errorf("FreeAddress() = %s, %v while %s is taken", next, err, address)
 	}
 }
+
+// TestCommandLine: what is printed can be pasted into a shell whose own
+// variables are another's.
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	got := CommandLine([]string{"CAPI_VERSION=", "ARCH=a b"}, "/lab/my autoscaler", []Flag{{Name: "v", Value: "4"}})
+	if want := "CAPI_VERSION= \\\n  ARCH='a b' \\\n  '/lab/my autoscaler' \\\n  --v=4"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -83,7 +83,7 @@ func installed(ctx context.Context, kubeconfig string) (map[string]bool, error) 
 	if err != nil {
 		return nil, err
 	}
-	providers, err := c.List(ctx, Providers, "")
+	providers, err := c.List(ctx, kube.Providers, "")
 	if meta.IsNoMatchError(err) {
 		return nil, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/kube"
 )
@@ -29,8 +30,6 @@ const (
 	CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
 	// GroupLabel marks what nodegroup:add made, so that nodegroup:delete knows.
 	GroupLabel = "caslab.local/node-group"
-	// ClusterLabel is Cluster API's, of what belongs to a Cluster: its name.
-	ClusterLabel = "cluster.x-k8s.io/cluster-name"
 )
 
 func sizeAnnotation(prefix, which string) string {
@@ -252,7 +251,7 @@ func (e *MissingGroupError) Error() string {
 
 // Groups returns the MachineDeployments of a cluster, by name.
 func Groups(ctx context.Context, c *kube.Client, namespace, cluster string) ([]unstructured.Unstructured, error) {
-	all, err := c.List(ctx, MachineDeployments, namespace)
+	all, err := c.List(ctx, kube.MachineDeployments, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -294,7 +293,7 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Get(ctx, MachineDeployments, g.Namespace, g.Name); err == nil {
+	if _, err := c.Get(ctx, kube.MachineDeployments, g.Namespace, g.Name); err == nil {
 		return &TakenError{Name: g.Name}
 	} else if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("look for a machine deployment %s: %w", g.Name, err)
@@ -360,7 +359,7 @@ func (g NodeGroup) like(original *unstructured.Unstructured) *unstructured.Unstr
 	o.SetGroupVersionKind(original.GroupVersionKind())
 	o.SetNamespace(g.Namespace)
 	o.SetName(g.Name)
-	labels := map[string]string{ClusterLabel: g.ClusterName, GroupLabel: g.Name}
+	labels := map[string]string{clusterv1.ClusterNameLabel: g.ClusterName, GroupLabel: g.Name}
 	maps.Copy(labels, g.Extra)
 	o.SetLabels(labels)
 	return o
@@ -385,8 +384,8 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 	group.SetAnnotations(annotations)
 
 	own := map[string]any{
-		ClusterLabel:                       g.ClusterName,
-		"cluster.x-k8s.io/deployment-name": g.Name,
+		clusterv1.ClusterNameLabel:           g.ClusterName,
+		clusterv1.MachineDeploymentNameLabel: g.Name,
 	}
 	// The others of the template's, such as node.cluster.x-k8s.io/…, reach nodes.
 	labels, _, _ := unstructured.NestedMap(group.Object, "spec", "template", "metadata", "labels")
@@ -546,31 +545,31 @@ func (g NodeGroup) withLabels(before any) string {
 }
 
 // SetSizes gives a MachineDeployment the autoscaler's limits, and the capacity
-// of a node to be where it has none.
-func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, lowest, highest int, capacity map[string]string) error {
+// of a node to be where it has none. told reports whether that was so.
+func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, lowest, highest int, capacity map[string]string) (told bool, err error) {
 	if err := CheckSizes(lowest, highest); err != nil {
-		return err
+		return false, err
 	}
 	group, err := get(ctx, c, namespace, cluster, name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	annotations := map[string]any{
 		sizeAnnotation(prefix, "min"): strconv.Itoa(lowest),
 		sizeAnnotation(prefix, "max"): strconv.Itoa(highest),
 	}
-	if group.GetAnnotations()[CapacityPrefix+"cpu"] == "" {
+	if told = len(capacity) > 0 && group.GetAnnotations()[CapacityPrefix+"cpu"] == ""; told {
 		for key, value := range capacity {
 			annotations[CapacityPrefix+key] = value
 		}
 	}
-	return c.Patch(ctx, MachineDeployments, namespace, name, map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	return told, c.Patch(ctx, kube.MachineDeployments, namespace, name, map[string]any{"metadata": map[string]any{"annotations": annotations}})
 }
 
 // WaitGroup waits until the group has as many nodes ready as wanted. No more
 // is known of one that begins empty than that its controller has seen it.
 func WaitGroup(ctx context.Context, c *kube.Client, namespace, name string, want int, progress func(string)) error {
-	return c.Wait(ctx, MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	return c.Wait(ctx, kube.MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		for _, g := range all {
 			if g.GetName() != name {
 				continue
@@ -594,13 +593,13 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 		return fmt.Errorf("nodegroup:add did not make %s, and in a cluster that manages itself the managers may run on its nodes; to stop scaling it, type: kubectl annotate machinedeployments.cluster.x-k8s.io %s %s- %s-",
 			name, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
 	}
-	if err := c.Delete(ctx, MachineDeployments, namespace, name); err != nil {
+	if err := c.Delete(ctx, kube.MachineDeployments, namespace, name); err != nil {
 		return fmt.Errorf("delete the machine deployment %s: %w", name, err)
 	}
-	err = c.Wait(ctx, Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	err = c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		left := 0
 		for _, m := range all {
-			if m.GetLabels()["cluster.x-k8s.io/deployment-name"] == name {
+			if m.GetLabels()[clusterv1.MachineDeploymentNameLabel] == name {
 				left++
 			}
 		}
@@ -610,7 +609,7 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 		return err
 	}
 	// Its name is free only when its last finalizer is gone.
-	err = c.Wait(ctx, MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	err = c.Wait(ctx, kube.MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		there := slices.ContainsFunc(all, func(g *unstructured.Unstructured) bool { return g.GetUID() == group.GetUID() && g.GetName() == name })
 		return !there, "the machine deployment to go"
 	}, progress)
@@ -620,9 +619,13 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 	for _, ref := range [][]string{machineRef, bootstrapRef} {
 		kind, template := reference(group, ref)
 		if template != name {
-			continue // shared
+			continue // another's
 		}
-		if err := c.Delete(ctx, kind, namespace, name); err != nil && !apierrors.IsNotFound(err) {
+		own, err := c.Get(ctx, kind, namespace, name)
+		if err == nil && own.GetLabels()[GroupLabel] == name {
+			err = c.Delete(ctx, kind, namespace, name)
+		}
+		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete the template %s %s: %w", kind.Kind, name, err)
 		}
 	}

@@ -72,7 +72,7 @@ func group(name string) NodeGroup {
 }
 
 var kinds = []schema.GroupVersionKind{
-	MachineDeployments.WithVersion("v1beta2"), Machines.WithVersion("v1beta2"),
+	kube.MachineDeployments.WithVersion("v1beta2"), kube.Machines.WithVersion("v1beta2"),
 	bootstrapKind.WithVersion("v1beta2"), machineKind.WithVersion("v1beta2"),
 }
 
@@ -105,7 +105,7 @@ func TestAddShared(t *testing.T) {
 	if err := group("work-md-1").Add(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	g := must(t, c, MachineDeployments, "work-md-1")
+	g := must(t, c, kube.MachineDeployments, "work-md-1")
 	if lowest, highest := Sizes(g); lowest != "1" || highest != "4" {
 		t.Errorf("limits %s to %s, want 1 to 4", lowest, highest)
 	}
@@ -124,7 +124,7 @@ func TestAddShared(t *testing.T) {
 	if !maps.Equal(selector, want) || !maps.Equal(labels, want) {
 		t.Errorf("selects %v and labels %v, want %v", selector, labels, want)
 	}
-	if left := must(t, c, MachineDeployments, "work-md-0"); kube.Field(left, "spec", "template", "metadata", "labels", "cluster.x-k8s.io/deployment-name") != "work-md-0" {
+	if left := must(t, c, kube.MachineDeployments, "work-md-0"); kube.Field(left, "spec", "template", "metadata", "labels", "cluster.x-k8s.io/deployment-name") != "work-md-0" {
 		t.Errorf("the group that was copied changed: %v", left.Object)
 	}
 	var taken *TakenError
@@ -144,7 +144,7 @@ func TestAddOwn(t *testing.T) {
 	if err := g.Add(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	md := must(t, c, MachineDeployments, "gpu")
+	md := must(t, c, kube.MachineDeployments, "gpu")
 	for key, want := range map[string]string{
 		"cpu": "4", "memory": "16Gi", "labels": "a=b,tier=gpu", "taints": "dedicated=gpu:NoSchedule,slow:PreferNoSchedule",
 	} {
@@ -211,6 +211,25 @@ func TestDeleteGroupWaitsForTheName(t *testing.T) {
 	}
 }
 
+// TestDeleteGroupLeavesAnothersTemplate: a template that is called like the
+// group may be what other groups are made of.
+func TestDeleteGroupLeavesAnothersTemplate(t *testing.T) {
+	t.Parallel()
+	c, _ := kubetest.Client(t, kinds, strings.ReplaceAll(store, "work-md-0, namespace: default}\nspec: {template: {spec: {backend", "small, namespace: default}\nspec: {template: {spec: {backend"))
+	if err := c.Patch(t.Context(), kube.MachineDeployments, "default", "work-md-0", map[string]any{
+		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"infrastructureRef": map[string]any{"name": "small"}}}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := group("small").Add(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if err := DeleteGroup(t.Context(), c, "default", "work", "small", Prefix, nil); err != nil {
+		t.Fatal(err)
+	}
+	must(t, c, machineKind, "small")
+}
+
 func TestNothingIsLeftOfAGroupThatIsRefused(t *testing.T) {
 	t.Parallel()
 	c, fake := kubetest.Client(t, kinds, store)
@@ -239,7 +258,7 @@ func TestTemplatesMustBeThere(t *testing.T) {
 		if err := group("work-md-1").Add(t.Context(), c); err == nil || !strings.Contains(err.Error(), "template "+kind.Kind+" work-md-0") {
 			t.Errorf("Add() without the %s: %v", kind.Kind, err)
 		}
-		if left := names(t, c, MachineDeployments); !slices.Equal(left, []string{"another", "work-md-0"}) {
+		if left := names(t, c, kube.MachineDeployments); !slices.Equal(left, []string{"another", "work-md-0"}) {
 			t.Errorf("machine deployments %v", left)
 		}
 	}
@@ -268,10 +287,10 @@ func TestBadGroups(t *testing.T) {
 			t.Errorf("Add() = %v, want %q in it", err, want)
 		}
 	}
-	if err := SetSizes(t.Context(), c, "default", "work", "nope", Prefix, 1, 2, nil); err == nil || !strings.Contains(err.Error(), "there are work-md-0") {
+	if _, err := SetSizes(t.Context(), c, "default", "work", "nope", Prefix, 1, 2, nil); err == nil || !strings.Contains(err.Error(), "there are work-md-0") {
 		t.Errorf("SetSizes() of no group: %v", err)
 	}
-	if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", Prefix, 3, 2, nil); err == nil {
+	if _, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", Prefix, 3, 2, nil); err == nil {
 		t.Error("SetSizes(3, 2) gave no error")
 	}
 	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-0", OldPrefix, nil); err == nil || !strings.Contains(err.Error(), "did not make") || !strings.Contains(err.Error(), "cluster.k8s.io/cluster-api") {
@@ -283,15 +302,20 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{Prefix, OldPrefix} {
 		c, _ := kubetest.Client(t, kinds, store)
-		if err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "4", "memory": "8Gi"}); err != nil {
+		if _, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "4", "memory": "8Gi"}); err != nil {
 			t.Fatal(err)
 		}
-		g := must(t, c, MachineDeployments, "work-md-0")
+		g := must(t, c, kube.MachineDeployments, "work-md-0")
 		if lowest, highest := Sizes(g); lowest != "0" || highest != "3" || g.GetAnnotations()[sizeAnnotation(prefix, "max")] != "3" {
 			t.Errorf("annotations %v", g.GetAnnotations())
 		}
 		if g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
 			t.Errorf("no capacity in %v", g.GetAnnotations())
+		}
+		// What the group has is the user's.
+		told, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "64", "memory": "1Ti"})
+		if g = must(t, c, kube.MachineDeployments, "work-md-0"); told || err != nil || g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
+			t.Errorf("SetSizes() again told the capacity: %t, %v, %v", told, err, g.GetAnnotations())
 		}
 	}
 }

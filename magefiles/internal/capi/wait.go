@@ -10,23 +10,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/manifests"
-)
-
-// Kinds that the lab reads, in whatever version the server prefers.
-var (
-	Clusters           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"}
-	Machines           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Machine"}
-	MachineDeployments = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachineDeployment"}
-	Providers          = schema.GroupKind{Group: "clusterctl.cluster.x-k8s.io", Kind: "Provider"}
-	Deployments        = schema.GroupKind{Group: "apps", Kind: "Deployment"}
-	Nodes              = schema.GroupKind{Kind: "Node"}
-	Pods               = schema.GroupKind{Kind: "Pod"}
-	Secrets            = schema.GroupKind{Kind: "Secret"}
-	definitions        = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
 )
 
 // StandIn gives a cluster the kinds of cert-manager without cert-manager, so
@@ -39,7 +26,7 @@ func StandIn(ctx context.Context, c *kube.Client, progress func(string)) error {
 	if err := c.Apply(ctx, manifest); err != nil {
 		return err
 	}
-	return c.Wait(ctx, definitions, "", func(all []*unstructured.Unstructured) (bool, string) {
+	return c.Wait(ctx, kube.Definitions, "", func(all []*unstructured.Unstructured) (bool, string) {
 		established := 0
 		for _, d := range all {
 			if strings.HasSuffix(d.GetName(), ".cert-manager.io") && kube.True(d, "Established") {
@@ -53,7 +40,7 @@ func StandIn(ctx context.Context, c *kube.Client, progress func(string)) error {
 // WaitProviders waits until the managers in the namespaces are available,
 // their webhooks then being ready to answer.
 func WaitProviders(ctx context.Context, c *kube.Client, namespaces []string, progress func(string)) error {
-	return c.Wait(ctx, Deployments, "", func(all []*unstructured.Unstructured) (bool, string) {
+	return c.Wait(ctx, kube.Deployments, "", func(all []*unstructured.Unstructured) (bool, string) {
 		var missing []string
 		for _, namespace := range namespaces {
 			found := false
@@ -81,7 +68,7 @@ type Versions struct{ ClusterAPI, Kubernetes string }
 // that of Kubernetes from the control plane's machine.
 func Installed(ctx context.Context, c *kube.Client, namespace string) (Versions, error) {
 	var have Versions
-	providers, err := c.List(ctx, Providers, "")
+	providers, err := c.List(ctx, kube.Providers, "")
 	if err != nil && !meta.IsNoMatchError(err) {
 		return have, fmt.Errorf("look for installed providers: %w", err)
 	}
@@ -90,12 +77,12 @@ func Installed(ctx context.Context, c *kube.Client, namespace string) (Versions,
 			have.ClusterAPI = kube.Field(&providers[i], "version")
 		}
 	}
-	machines, err := c.List(ctx, Machines, namespace)
+	machines, err := c.List(ctx, kube.Machines, namespace)
 	if err != nil && !meta.IsNoMatchError(err) {
 		return have, err
 	}
 	for i := range machines {
-		if _, ok := machines[i].GetLabels()["cluster.x-k8s.io/control-plane"]; ok {
+		if _, ok := machines[i].GetLabels()[clusterv1.MachineControlPlaneLabel]; ok {
 			have.Kubernetes = kube.Field(&machines[i], "spec", "version")
 		}
 	}
@@ -106,7 +93,7 @@ func Installed(ctx context.Context, c *kube.Client, namespace string) (Versions,
 // kubeconfig and returns it.
 func Kubeconfig(ctx context.Context, c *kube.Client, namespace, name string, progress func(string)) ([]byte, error) {
 	var data []byte
-	err := c.Wait(ctx, Secrets, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	err := c.Wait(ctx, kube.Secrets, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		for _, s := range all {
 			if s.GetName() != name+"-kubeconfig" {
 				continue
@@ -122,7 +109,7 @@ func Kubeconfig(ctx context.Context, c *kube.Client, namespace, name string, pro
 
 // WaitNodes waits until as many nodes as wanted are Ready.
 func WaitNodes(ctx context.Context, c *kube.Client, want int, progress func(string)) error {
-	return c.Wait(ctx, Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
+	return c.Wait(ctx, kube.Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
 		ready := 0
 		for _, n := range all {
 			if kube.True(n, "Ready") {
@@ -137,7 +124,7 @@ func WaitNodes(ctx context.Context, c *kube.Client, want int, progress func(stri
 // infrastructure provisioned, its control plane initialised, and a node behind
 // every machine, of which there are as many as wanted.
 func WaitMovable(ctx context.Context, c *kube.Client, namespace, name string, machines int, progress func(string)) error {
-	err := c.Wait(ctx, Clusters, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	err := c.Wait(ctx, kube.Clusters, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		i := slices.IndexFunc(all, func(o *unstructured.Unstructured) bool { return o.GetName() == name })
 		if i < 0 {
 			return false, "the Cluster " + name
@@ -156,7 +143,7 @@ func WaitMovable(ctx context.Context, c *kube.Client, namespace, name string, ma
 	if err != nil {
 		return err
 	}
-	return c.Wait(ctx, Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	return c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		var waiting []string
 		for _, m := range all {
 			if kube.Field(m, "status", "nodeRef", "name") == "" {
@@ -171,7 +158,7 @@ func WaitMovable(ctx context.Context, c *kube.Client, namespace, name string, ma
 // WaitRunning waits until every machine is in the phase Running: its own new
 // managers have seen all of it.
 func WaitRunning(ctx context.Context, c *kube.Client, namespace string, machines int, progress func(string)) error {
-	return c.Wait(ctx, Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	return c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		running := 0
 		for _, m := range all {
 			if kube.Field(m, "status", "phase") == "Running" {
@@ -195,16 +182,16 @@ func WaitWell(ctx context.Context, c *kube.Client, namespace, name string, pause
 	if err := WaitProviders(ctx, c, namespaces, progress); err != nil {
 		return err
 	}
-	err = c.Wait(ctx, Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
+	err = c.Wait(ctx, kube.Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
 		return every(all, "node", kube.OfControlPlane, func(n *unstructured.Unstructured) bool { return kube.True(n, "Ready") }, "Ready")
 	}, progress)
 	if err != nil || paused {
 		return err
 	}
-	return c.Wait(ctx, Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	return c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		return every(all, "machine", func(m *unstructured.Unstructured) bool {
-			_, is := m.GetLabels()["cluster.x-k8s.io/control-plane"]
-			return is && m.GetLabels()[ClusterLabel] == name
+			_, is := m.GetLabels()[clusterv1.MachineControlPlaneLabel]
+			return is && m.GetLabels()[clusterv1.ClusterNameLabel] == name
 		}, func(m *unstructured.Unstructured) bool { return kube.Field(m, "status", "phase") == "Running" }, "Running")
 	}, progress)
 }
@@ -232,7 +219,7 @@ func every(all []*unstructured.Unstructured, what string, is, well func(*unstruc
 // providerNamespaces are those of clusterctl's inventory.
 func providerNamespaces(ctx context.Context, c *kube.Client) ([]string, error) {
 	var namespaces []string
-	providers, err := c.List(ctx, Providers, "")
+	providers, err := c.List(ctx, kube.Providers, "")
 	if err != nil {
 		return nil, fmt.Errorf("look for installed providers: %w", err)
 	}

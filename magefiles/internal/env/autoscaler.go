@@ -17,7 +17,6 @@ import (
 	version "github.com/hashicorp/go-version"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/build"
@@ -26,14 +25,17 @@ import (
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/ui"
 )
 
-// compiled is an autoscaler ready to run.
+// compiled is an autoscaler ready to run on this machine.
 type compiled struct {
 	tree   *source.Tree
 	binary string
+	// state is what a developer wants to be sure of: what it was made of.
+	state string
 }
 
 // AutoscalerBuild compiles the autoscaler and prints the program's path and
@@ -43,7 +45,7 @@ func (l *Lab) AutoscalerBuild(ctx context.Context, debug bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(l.out, "%s\t%s\n", c.binary, describe(c.tree))
+	fmt.Fprintf(l.out, "%s\t%s\n", c.binary, c.state)
 	return nil
 }
 
@@ -59,13 +61,20 @@ func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, er
 		step.Done("", err)
 		return c, err
 	}
-	step.Done(l.autoscalerState(c.tree), nil)
-
-	step = l.log.Start("compile the autoscaler", 2*time.Minute)
-	defer func() { step.Done("", err) }()
+	if c.state, err = l.autoscalerState(ctx, c.tree); err != nil {
+		step.Done("", err)
+		return c, err
+	}
+	step.Done(c.state, nil)
 	program := l.autoscalerProgram(c.tree, debug)
 	c.binary = program.Output()
-	err = l.exclusively(ctx, workAutoscaler, step.Progress, func() error {
+	return c, l.compileProgram(ctx, "compile the autoscaler", program)
+}
+
+func (l *Lab) compileProgram(ctx context.Context, say string, program build.Autoscaler) (err error) {
+	step := l.log.Start(say, 2*time.Minute)
+	defer func() { step.Done("", err) }()
+	return l.exclusively(ctx, workAutoscaler, step.Progress, func() error {
 		request, err := program.Request()
 		if err != nil {
 			return err
@@ -73,7 +82,6 @@ func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, er
 		_, err = build.Build(ctx, request, build.Options{Runner: l.runner, Progress: step.Progress})
 		return err
 	})
-	return c, err
 }
 
 // autoscalerProgram is the build of a tree. Each tree has a folder of its own:
@@ -114,11 +122,24 @@ func (l *Lab) autoscalerRelease() *version.Version {
 // in programs of today's Go.
 var minAutoscaler = version.Must(version.NewSemver("1.23.0"))
 
-// autoscalerState says of a tree what a developer wants to be sure of.
-func (l *Lab) autoscalerState(tree *source.Tree) string {
-	state := l.autoscalerRelease().String() + " from " + tree.Origin
+// autoscalerState says of a tree, and of its core if that is another one, what
+// a developer wants to be sure of.
+func (l *Lab) autoscalerState(ctx context.Context, tree *source.Tree) (string, error) {
+	state := l.autoscalerRelease().String() + " from " + stateOf(tree)
+	if l.cfg.AutoscalerCoreDir == "" {
+		return state, nil
+	}
+	core, err := source.State(ctx, l.cfg.AutoscalerCoreDir, l.runner)
+	if err != nil {
+		return "", err
+	}
+	return state + "; core from " + stateOf(core), nil
+}
+
+func stateOf(tree *source.Tree) string {
+	state := tree.Origin
 	if tree.Origin == source.Dir {
-		state = l.autoscalerRelease().String() + " from " + tree.Dir
+		state = tree.Dir
 	}
 	if tree.Commit != "" {
 		state += ", commit " + tree.Commit[:12]
@@ -184,9 +205,9 @@ func valueOf(flags []autoscaler.Flag, name string) string {
 	return flags[i].Value
 }
 
-// withAutoscaler compiles the autoscaler, checks its flags and has run run it,
+// withAutoscaler compiles the autoscaler, checks its flags and has do run it,
 // as the only one of the cluster.
-func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o RunOptions, run func(autoscaler.Process) error) (err error) {
+func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o RunOptions, do func(autoscaler.Process) error) (err error) {
 	overrides, err := l.overrides(o.Flags)
 	if err != nil {
 		return err
@@ -212,7 +233,7 @@ func (l *Lab) withAutoscaler(ctx context.Context, command string, debug bool, o 
 	defer console.Close()
 	process.Shown = console
 	defer l.recordTimeline(ctx, l.timelineOf(s))()
-	return run(process)
+	return do(process)
 }
 
 // autoscalerProcess is an autoscaler to run on this machine, with flags that
@@ -256,13 +277,13 @@ const deployCommand = "autoscaler:deploy"
 // another's; empty if there is none.
 func (s *subject) deployed(ctx context.Context) (string, error) {
 	for _, client := range []*kube.Client{s.workload, s.management} {
-		all, err := client.List(ctx, capi.Deployments, "")
+		all, err := client.List(ctx, kube.Deployments, "")
 		if err != nil {
 			return "", fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 		}
 		for i := range all {
 			d := &all[i]
-			if isAutoscaler(d) && kube.Field(d, "spec", "replicas") != "0" {
+			if autoscaler.Named(d.GetName(), managerImage(d)) && kube.Field(d, "spec", "replicas") != "0" && !scalesAnother(d, s.name) {
 				return d.GetNamespace() + "/" + d.GetName(), nil
 			}
 		}
@@ -273,10 +294,30 @@ func (s *subject) deployed(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// isAutoscaler reports whether a deployment is of an autoscaler, by its name,
-// which the lab gives whatever the image is called, or by its image.
-func isAutoscaler(d *unstructured.Unstructured) bool {
-	return d.GetName() == autoscaler.Name || strings.Contains(d.GetName(), "cluster-autoscaler") || strings.Contains(managerImage(d), "cluster-autoscaler")
+// scalesAnother reports whether the flags of an autoscaler's deployment name
+// clusters, and not this one: a management cluster may hold an autoscaler for
+// each of its clusters.
+func scalesAnother(d *unstructured.Unstructured, cluster string) bool {
+	const discovery = "clusterName="
+	another := false
+	containers, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers")
+	for _, c := range containers {
+		container, _ := c.(map[string]any)
+		for _, field := range []string{"command", "args"} {
+			words, _, _ := unstructured.NestedStringSlice(container, field)
+			for _, word := range words {
+				_, named, found := strings.Cut(word, discovery)
+				if !found {
+					continue
+				}
+				if named, _, _ = strings.Cut(named, ","); named == cluster {
+					return false
+				}
+				another = true
+			}
+		}
+	}
+	return another
 }
 
 // autoscalerEnvironment is what the process needs in its environment. Nodes of
@@ -286,7 +327,7 @@ func (l *Lab) autoscalerEnvironment(s *subject) []string {
 	if s.own {
 		arch = runtime.GOARCH
 	}
-	return autoscaler.Environment(l.autoscalerRelease(), s.management.Serves(capi.MachineDeployments, "v1beta2"), arch)
+	return autoscaler.Environment(l.autoscalerRelease(), s.management.Serves(kube.MachineDeployments, "v1beta2"), arch)
 }
 
 func (l *Lab) checkedFlags(ctx context.Context, binary string, s autoscaler.Settings, overrides []string) ([]autoscaler.Flag, error) {
@@ -338,7 +379,9 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(l.out, autoscaler.CommandLine(binary, rendered))
+	// Every release of Cluster API that the lab drives serves v1beta2.
+	environment := autoscaler.Environment(settings.Version, true, "")
+	fmt.Fprintln(l.out, autoscaler.CommandLine(environment, binary, rendered))
 	return nil
 }
 
@@ -359,12 +402,17 @@ func (l *Lab) AutoscalerDebug(ctx context.Context, o DebugOptions) error {
 	if err := autoscaler.CheckAddress(ctx, o.Listen); err != nil {
 		return err
 	}
-	dlv, err := l.debugger(ctx)
-	if err != nil {
-		return err
+	if o.Terminal {
+		if err := run.CheckTerminal(); err != nil {
+			return fmt.Errorf("-terminal: %w; leave it out to debug headless", err)
+		}
 	}
-	d := autoscaler.Debugger{Binary: dlv, Address: o.Listen, Wait: o.Wait}
 	return l.withAutoscaler(ctx, "autoscaler:debug", true, o.RunOptions, func(p autoscaler.Process) error {
+		dlv, err := l.debugger(ctx)
+		if err != nil {
+			return err
+		}
+		d := autoscaler.Debugger{Binary: dlv, Address: o.Listen, Wait: o.Wait}
 		if o.Terminal {
 			return p.Interactive(ctx, l.runner, d)
 		}
@@ -417,7 +465,8 @@ func (l *Lab) AutoscalerIDE(editor, address string) error {
 // DeployOptions of AutoscalerDeploy.
 type DeployOptions struct {
 	Flags string
-	// Image, if set, is deployed instead of one built from the source.
+	// Image, if set, is deployed instead of one built from the source. It is
+	// of the settings' release.
 	Image string
 }
 
@@ -454,18 +503,29 @@ func (l *Lab) AutoscalerDeploy(ctx context.Context, o DeployOptions) (err error)
 		if flags, err = l.checkedFlags(ctx, c.binary, settings, overrides); err != nil {
 			return err
 		}
-		if ref, err = l.loadAutoscaler(ctx, c.binary); err != nil {
+		if ref, err = l.loadAutoscaler(ctx, c); err != nil {
 			return err
 		}
-	} else if flags, err = autoscaler.Flags(settings, overrides...); err != nil {
-		return err
+	} else {
+		l.log.Printf("the flags are of release %s and are not checked against the image; set AUTOSCALER_VERSION to the image's", settings.Version)
+		if flags, err = autoscaler.Flags(settings, overrides...); err != nil {
+			return err
+		}
 	}
 	return l.applyAutoscaler(ctx, s, ref, flags)
 }
 
 // loadAutoscaler makes the autoscaler's image and gives it to the nodes of the
 // control plane, where it will run.
-func (l *Lab) loadAutoscaler(ctx context.Context, binary string) (ref string, err error) {
+func (l *Lab) loadAutoscaler(ctx context.Context, c compiled) (ref string, err error) {
+	binary := c.binary
+	if program := l.autoscalerProgram(c.tree, false); program.Host {
+		program.Host, program.OutDir = false, program.OutDir+"-linux"
+		if err := l.compileProgram(ctx, "compile the autoscaler for Linux", program); err != nil {
+			return "", err
+		}
+		binary = program.Output()
+	}
 	ca, err := image.CACertificates()
 	if err != nil {
 		return "", err
@@ -514,7 +574,7 @@ func (l *Lab) applyAutoscaler(ctx context.Context, s *subject, ref string, flags
 	if err := s.workload.Apply(ctx, manifest); err != nil {
 		return err
 	}
-	err = s.workload.Wait(ctx, capi.Deployments, s.namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	err = s.workload.Wait(ctx, kube.Deployments, s.namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		for _, d := range all {
 			if d.GetName() == autoscaler.Name && kube.Field(d, "status", "observedGeneration") == fmt.Sprint(d.GetGeneration()) &&
 				kube.Field(d, "status", "updatedReplicas") == "1" && kube.Field(d, "status", "replicas") == "1" && kube.True(d, "Available") {
@@ -536,6 +596,16 @@ func (l *Lab) AutoscalerUndeploy(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	step := l.log.Start("remove the autoscaler from the cluster", 5*time.Second)
+	defer func() { step.Done("", err) }()
+	ctx, cancel := within(ctx, time.Minute)
+	defer cancel()
+	return s.undeploy(ctx, step.Progress)
+}
+
+// undeploy removes the lab's deployment of an autoscaler, and its rights after
+// it: it needs them until it has removed its status.
+func (s *subject) undeploy(ctx context.Context, progress func(string)) error {
 	manifest, err := autoscaler.Deployment{Namespace: s.namespace}.Manifest()
 	if err != nil {
 		return err
@@ -544,23 +614,35 @@ func (l *Lab) AutoscalerUndeploy(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	step := l.log.Start("remove the autoscaler from the cluster", 5*time.Second)
-	defer func() { step.Done("", err) }()
-	ctx, cancel := within(ctx, time.Minute)
-	defer cancel()
 	for _, o := range slices.Backward(objects) {
-		if err := s.workload.Delete(ctx, o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()); err != nil && !apierrors.IsNotFound(err) {
+		kind := o.GroupVersionKind().GroupKind()
+		if err := s.workload.Delete(ctx, kind, o.GetNamespace(), o.GetName()); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete the %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
-	}
-	return s.workload.Wait(ctx, schema.GroupKind{Kind: "Pod"}, s.namespace, func(all []*unstructured.Unstructured) (bool, string) {
-		for _, p := range all {
-			if p.GetLabels()["app"] == autoscaler.Name {
-				return false, "its pod to end"
-			}
+		if kind != kube.Deployments {
+			continue
 		}
-		return true, ""
-	}, step.Progress)
+		err := s.workload.Wait(ctx, kube.Pods, s.namespace, func(all []*unstructured.Unstructured) (bool, string) {
+			return !slices.ContainsFunc(all, ofDeployment), "its pod to end"
+		}, progress)
+		if err != nil {
+			return err
+		}
+	}
+	return s.deleteLease(ctx)
+}
+
+// deleteLease deletes the lease of the lab's deployment, which an autoscaler
+// that ends does not give back: the next one would wait for it.
+func (s *subject) deleteLease(ctx context.Context) error {
+	lease, err := s.workload.Get(ctx, kube.Leases, s.configNamespace(), autoscaler.Lease)
+	if err == nil && strings.HasPrefix(kube.Field(lease, "spec", "holderIdentity"), autoscaler.Name) {
+		err = s.workload.Delete(ctx, kube.Leases, s.configNamespace(), autoscaler.Lease)
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete the lease %s: %w", autoscaler.Lease, err)
+	}
+	return nil
 }
 
 // AutoscalerStatus prints which autoscaler runs, and what it says of the
@@ -575,9 +657,9 @@ func (l *Lab) AutoscalerStatus(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(l.out, "Autoscaler: %s\n", or(runs, "none that the lab knows of; type: go tool mage autoscaler:run"))
-	m, err := s.workload.Get(ctx, schema.GroupKind{Kind: "ConfigMap"}, s.configNamespace(), autoscaler.StatusConfigMap)
+	m, err := s.workload.Get(ctx, kube.ConfigMaps, s.configNamespace(), autoscaler.StatusConfigMap)
 	if apierrors.IsNotFound(err) {
-		fmt.Fprintf(l.out, "It has no status in the ConfigMap %s/%s, which an autoscaler deletes when it is stopped.\n", s.configNamespace(), autoscaler.StatusConfigMap)
+		fmt.Fprintf(l.out, "There is no status in the ConfigMap %s/%s: an autoscaler writes it in its first round, and deletes it when it is stopped.\n", s.configNamespace(), autoscaler.StatusConfigMap)
 		return nil
 	}
 	if err != nil {
@@ -639,12 +721,12 @@ func (l *Lab) whichRuns(ctx context.Context, s *subject) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if who != "" {
-		return "on this machine, " + who, nil
-	}
 	found, err := s.deployed(ctx)
 	if err != nil {
 		return "", err
+	}
+	if found == "" && who != "" {
+		return "on this machine, " + who, nil
 	}
 	if found == "" {
 		return "", nil
@@ -652,7 +734,7 @@ func (l *Lab) whichRuns(ctx context.Context, s *subject) (string, error) {
 	if found != s.namespace+"/"+autoscaler.Name {
 		return "in the cluster, deployment " + found + ", which the lab did not make", nil
 	}
-	d, err := s.workload.Get(ctx, capi.Deployments, s.namespace, autoscaler.Name)
+	d, err := s.workload.Get(ctx, kube.Deployments, s.namespace, autoscaler.Name)
 	if err != nil {
 		return "", fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 	}

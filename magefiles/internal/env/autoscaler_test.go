@@ -1,12 +1,22 @@
 package env
 
 import (
+	"context"
+	"strings"
 	"testing"
+	"time"
 
 	version "github.com/hashicorp/go-version"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clienttesting "k8s.io/client-go/testing"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 )
 
 func TestAnnotationPrefix(t *testing.T) {
@@ -21,25 +31,93 @@ func TestAnnotationPrefix(t *testing.T) {
 	}
 }
 
-func TestIsAutoscaler(t *testing.T) {
+// TestScalesAnother: an autoscaler whose flags name another cluster is none of
+// this one.
+func TestScalesAnother(t *testing.T) {
 	t.Parallel()
-	for _, d := range []struct {
-		name, image string
-		want        bool
-	}{
-		{"caslab-autoscaler", "example.com/mine:1", true},
-		{"cluster-autoscaler-clusterapi", "example.com/mine:1", true},
-		{"mine", "registry.example/autoscaling/cluster-autoscaler:v1.36.1", true},
-		{"coredns", "example.com/coredns:1", false},
+	for flag, want := range map[string]bool{
+		"--node-group-auto-discovery=clusterapi:namespace=default,clusterName=work":       false,
+		"--node-group-auto-discovery=clusterapi:clusterName=work,namespace=default":       false,
+		"--node-group-auto-discovery=clusterapi:namespace=default,clusterName=other":      true,
+		"--node-group-auto-discovery=clusterapi:namespace=default,clusterName=work-other": true,
+		"--node-group-auto-discovery=clusterapi:namespace=default":                        false,
+		"--v=4": false,
 	} {
-		o := &unstructured.Unstructured{Object: map[string]any{
-			"metadata": map[string]any{"name": d.name},
-			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
-				"containers": []any{map[string]any{"name": "manager", "image": d.image}},
-			}}},
-		}}
-		if got := isAutoscaler(o); got != d.want {
-			t.Errorf("%s of %s: %v, want %v", d.name, d.image, got, d.want)
+		for _, field := range []string{"args", "command"} {
+			d := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+				"containers": []any{map[string]any{"name": "manager", field: []any{"/cluster-autoscaler", flag}}},
+			}}}}}
+			if got := scalesAnother(d, "work"); got != want {
+				t.Errorf("%s %s: %t, want %t", field, flag, got, want)
+			}
+		}
+	}
+}
+
+const deployedAutoscaler = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: caslab-autoscaler, namespace: default}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: caslab-autoscaler-workload}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caslab-autoscaler-1, namespace: default, labels: {app: caslab-autoscaler}}
+---
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: cluster-autoscaler, namespace: default}
+spec: {holderIdentity: HOLDER}
+`
+
+// TestUndeploy: the rights go when the pod is gone, and the lease if it is the
+// lab's.
+func TestUndeploy(t *testing.T) {
+	t.Parallel()
+	kinds := []schema.GroupVersionKind{
+		kube.Deployments.WithVersion("v1"), kube.Pods.WithVersion("v1"), kube.Leases.WithVersion("v1"), {Version: "v1", Kind: "ServiceAccount"},
+		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
+		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
+	}
+	for holder, kept := range map[string]bool{"caslab-autoscaler-1_x": false, "cluster-autoscaler-1_x": true} {
+		client, store := kubetest.Client(t, kinds, strings.Replace(deployedAutoscaler, "HOLDER", holder, 1))
+		pods := store.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace("default")
+		ended := make(chan struct{})
+		store.PrependReactor("delete", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			switch action.GetResource().Resource {
+			case "deployments":
+				// The pod ends a little later, as pods do.
+				time.AfterFunc(100*time.Millisecond, func() {
+					close(ended)
+					if err := pods.Delete(context.Background(), "caslab-autoscaler-1", metav1.DeleteOptions{}); err != nil {
+						t.Errorf("delete the pod: %v", err)
+					}
+				})
+			case "pods":
+			default:
+				select {
+				case <-ended:
+				default:
+					t.Errorf("%s are deleted while the pod is there", action.GetResource().Resource)
+				}
+			}
+			return false, nil, nil
+		})
+		s := &subject{workload: client, management: client, namespace: "default"}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := s.undeploy(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err := client.Get(ctx, kube.Leases, "default", "cluster-autoscaler")
+		if (err == nil) != kept {
+			t.Errorf("the lease of %s: %v; want it kept: %t", holder, err, kept)
+		}
+		if _, err := client.Get(ctx, schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}, "", "caslab-autoscaler-workload"); !apierrors.IsNotFound(err) {
+			t.Errorf("the cluster role: %v, want none", err)
 		}
 	}
 }

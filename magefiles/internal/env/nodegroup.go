@@ -41,10 +41,15 @@ func (l *Lab) NodeGroupAdd(ctx context.Context, name string, lowest, highest int
 	if err != nil {
 		return err
 	}
-	if lowest == 0 && len(capacity) == 0 {
-		if group.Capacity, err = l.capacityOfANode(ctx, s); err != nil {
+	if lowest == 0 && len(capacity) == 0 && s.own {
+		var like string
+		if group.Capacity, like, err = capacityOfANode(ctx, s); err != nil {
 			return err
 		}
+		if like == "" {
+			return errors.New("a group that may be empty needs the capacity of its nodes, and there is no worker to take it from; give -capacity=cpu=4,memory=16Gi")
+		}
+		l.tellCapacity(like)
 	}
 	step := l.log.Start("add the node group "+name, 40*time.Second)
 	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", lowest, highest), err) }()
@@ -56,21 +61,23 @@ func (l *Lab) NodeGroupAdd(ctx context.Context, name string, lowest, highest int
 	return capi.WaitGroup(ctx, s.management, s.namespace, name, lowest, step.Progress)
 }
 
-// capacityOfANode is that of a worker there is, for infrastructure whose
-// machine templates do not tell the autoscaler what a node will have.
-func (l *Lab) capacityOfANode(ctx context.Context, s *subject) (map[string]string, error) {
+// capacityOfANode is that of a worker of the environment, and its name: all
+// have the machine's, which CAPD's templates do not tell the autoscaler. Other
+// infrastructure's do, and of its nodes one is not like another. Both are empty
+// if there is no worker.
+func capacityOfANode(ctx context.Context, s *subject) (capacity map[string]string, node string, err error) {
 	workers, err := workload.Workers(ctx, s.workload)
-	if err != nil {
-		return nil, err
+	if err != nil || len(workers) == 0 {
+		return nil, "", err
 	}
-	if len(workers) == 0 {
-		return nil, errors.New("a group that may be empty needs the capacity of its nodes, and there is no worker to take it from; give -capacity=cpu=4,memory=16Gi")
-	}
-	l.log.Printf("a node of the group will have the capacity of %s, the autoscaler is told; -capacity=cpu=…,memory=… says otherwise", workers[0].GetName())
 	return map[string]string{
 		"cpu":    kube.Field(&workers[0], "status", "capacity", "cpu"),
 		"memory": kube.Field(&workers[0], "status", "capacity", "memory"),
-	}, nil
+	}, workers[0].GetName(), nil
+}
+
+func (l *Lab) tellCapacity(node string) {
+	l.log.Printf("the autoscaler is told that a node of the group has the capacity of %s; nodegroup:add -capacity=cpu=…,memory=… says otherwise", node)
 }
 
 // NodeGroupList prints the machine deployments with what the autoscaler may do
@@ -105,7 +112,7 @@ func told(g *unstructured.Unstructured, what string) string {
 
 // NodeGroupSet gives a machine deployment the autoscaler's limits.
 func (l *Lab) NodeGroupSet(ctx context.Context, name string, lowest, highest int) error {
-	if err := errors.Join(capi.CheckGroupName(name), capi.CheckSizes(lowest, highest)); err != nil {
+	if err := capi.CheckSizes(lowest, highest); err != nil {
 		return err
 	}
 	s, err := l.subject(ctx)
@@ -113,14 +120,19 @@ func (l *Lab) NodeGroupSet(ctx context.Context, name string, lowest, highest int
 		return err
 	}
 	var capacity map[string]string
-	if lowest == 0 {
-		if capacity, err = l.capacityOfANode(ctx, s); err != nil {
+	var like string
+	if lowest == 0 && s.own {
+		if capacity, like, err = capacityOfANode(ctx, s); err != nil {
 			return err
 		}
 	}
 	prefix := annotationPrefix(l.autoscalerRelease())
-	if err := capi.SetSizes(ctx, s.management, s.namespace, s.name, name, prefix, lowest, highest, capacity); err != nil {
+	told, err := capi.SetSizes(ctx, s.management, s.namespace, s.name, name, prefix, lowest, highest, capacity)
+	if err != nil {
 		return err
+	}
+	if told {
+		l.tellCapacity(like)
 	}
 	l.log.Printf("the autoscaler may give %s %d to %d nodes", name, lowest, highest)
 	return nil
@@ -129,9 +141,6 @@ func (l *Lab) NodeGroupSet(ctx context.Context, name string, lowest, highest int
 // NodeGroupDelete deletes a machine deployment and waits until its nodes are
 // gone.
 func (l *Lab) NodeGroupDelete(ctx context.Context, name string) (err error) {
-	if err := capi.CheckGroupName(name); err != nil {
-		return err
-	}
 	s, err := l.subject(ctx)
 	if err != nil {
 		return err

@@ -196,7 +196,7 @@ func row(w *tabwriter.Writer, cells ...string) { fmt.Fprintln(w, strings.Join(ce
 // printNodesAndMachines prints what the author of the lab's first version saw:
 // `kubectl get nodes` and `kubectl get machines`; and the node groups.
 func (l *Lab) printNodesAndMachines(ctx context.Context, client *kube.Client) error {
-	nodes, err := list(ctx, client, capi.Nodes, "")
+	nodes, err := list(ctx, client, kube.Nodes, "")
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (l *Lab) printNodesAndMachines(ctx context.Context, client *kube.Client) er
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	machines, err := list(ctx, client, capi.Machines, namespace)
+	machines, err := list(ctx, client, kube.Machines, namespace)
 	if err != nil {
 		return err
 	}
@@ -256,15 +256,15 @@ func (l *Lab) age(o *unstructured.Unstructured) string {
 }
 
 func (l *Lab) printProviders(ctx context.Context, client *kube.Client) error {
-	providers, err := list(ctx, client, capi.Providers, "")
+	providers, err := list(ctx, client, kube.Providers, "")
 	if err != nil {
 		return err
 	}
-	deployments, err := list(ctx, client, capi.Deployments, "")
+	deployments, err := list(ctx, client, kube.Deployments, "")
 	if err != nil {
 		return err
 	}
-	pods, err := list(ctx, client, capi.Pods, "")
+	pods, err := list(ctx, client, kube.Pods, "")
 	if err != nil {
 		return err
 	}

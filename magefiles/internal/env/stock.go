@@ -183,7 +183,7 @@ func isAbsent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMat
 // ownCluster looks for the cluster's own object in it.
 func (l *Lab) ownCluster(ctx context.Context, client *kube.Client) (paused bool, err error) {
 	err = insist(ctx, func() error {
-		cluster, err := client.Get(ctx, capi.Clusters, namespace, l.cfg.ClusterName)
+		cluster, err := client.Get(ctx, kube.Clusters, namespace, l.cfg.ClusterName)
 		if err != nil {
 			return err
 		}

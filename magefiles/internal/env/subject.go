@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -80,7 +80,7 @@ func (l *Lab) subject(ctx context.Context) (*subject, error) {
 			return nil, err
 		}
 	}
-	system, err := s.workload.Get(ctx, schema.GroupKind{Kind: "Namespace"}, "", "kube-system")
+	system, err := s.workload.Get(ctx, kube.Namespaces, "", "kube-system")
 	if err != nil {
 		return nil, fmt.Errorf("find out which cluster %s is of: %w", s.workloadPath, err)
 	}
@@ -115,16 +115,19 @@ func kubeconfigAt(setting, path string) error {
 // hasCluster looks for the Cluster object, and names those that there are if
 // it is missing.
 func (s *subject) hasCluster(ctx context.Context) error {
-	_, err := s.management.Get(ctx, capi.Clusters, s.namespace, s.name)
+	_, err := s.management.Get(ctx, kube.Clusters, s.namespace, s.name)
 	if err == nil {
 		return nil
 	}
-	if !apierrors.IsNotFound(err) {
+	var all []unstructured.Unstructured
+	switch {
+	case meta.IsNoMatchError(err): // it does not even have the kind
+	case !apierrors.IsNotFound(err):
 		return fmt.Errorf("look for the Cluster %s: %w", s.name, err)
-	}
-	all, err := s.management.List(ctx, capi.Clusters, "")
-	if err != nil {
-		return err
+	default:
+		if all, err = s.management.List(ctx, kube.Clusters, ""); err != nil {
+			return err
+		}
 	}
 	if len(all) == 0 {
 		return errors.New("the cluster holds no Cluster objects of Cluster API; if another one holds them, set MANAGEMENT_KUBECONFIG")

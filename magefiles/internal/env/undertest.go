@@ -104,7 +104,7 @@ type madeHere struct {
 }
 
 func (m *madeHere) Describe() (string, *version.Version) {
-	return "cluster-autoscaler " + m.lab.autoscalerState(m.compiled.tree), m.lab.autoscalerRelease()
+	return "cluster-autoscaler " + m.compiled.state, m.lab.autoscalerRelease()
 }
 
 func (m *madeHere) Controlled() bool { return true }
@@ -173,7 +173,8 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 	case err := <-h.ended:
 		return err
 	case <-waiting.Done():
-		return fmt.Errorf("waited for the autoscaler's first round: %w; its log is %s", context.Cause(waiting), process.LogFile)
+		err := fmt.Errorf("waited for the autoscaler's first round: %w; its log is %s", context.Cause(waiting), process.LogFile)
+		return errors.Join(err, h.Stop(ctx))
 	}
 }
 
@@ -236,50 +237,4 @@ func lastLines(path string, n int) string {
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-// inCluster runs in the cluster, as a Deployment. The kubelet starts a pod of it
-// that ends again: that is on the timeline, and no end.
-type inCluster struct {
-	madeHere
-	image string
-	// made is true from when there may be a Deployment.
-	made bool
-}
-
-// Start implements scenario.Autoscaler.
-func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
-	if d.running != nil && slices.Equal(d.running, extra) {
-		return nil
-	}
-	if d.image == "" {
-		if d.image, err = d.lab.loadAutoscaler(ctx, d.compiled.binary); err != nil {
-			return err
-		}
-	}
-	flags, err := d.lab.checkedFlags(ctx, d.compiled.binary, d.lab.inClusterSettings(d.subject), d.overridden(extra))
-	if err != nil {
-		return err
-	}
-	if err := checkTalkative(flags); err != nil {
-		return err
-	}
-	d.made = true
-	if err := d.lab.applyAutoscaler(ctx, d.subject, d.image, flags); err != nil {
-		return err
-	}
-	d.running = append([]string{}, extra...)
-	return nil
-}
-
-// Stop implements scenario.Autoscaler.
-func (d *inCluster) Stop(ctx context.Context) error {
-	if !d.made {
-		return nil
-	}
-	if err := d.lab.AutoscalerUndeploy(ctx); err != nil {
-		return err
-	}
-	d.made, d.running = false, nil
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
@@ -97,11 +98,8 @@ func (p PodsCheck) eval(w *world, base baseline) outcome {
 	return outcome{holds: holds, empty: empty, seen: seen}
 }
 
-// What the autoscaler puts on a node, and on its machine, that it deletes.
-const (
-	deletedTaint  = "ToBeDeletedByClusterAutoscaler"
-	markedMachine = "cluster.x-k8s.io/delete-machine"
-)
+// deletedTaint is what the autoscaler puts on a node that it deletes.
+const deletedTaint = "ToBeDeletedByClusterAutoscaler"
 
 // chosen reports whether the autoscaler has chosen to delete a node. The
 // caller holds mu.
@@ -115,7 +113,7 @@ func (w *world) chosen(name string) bool {
 		}
 	}
 	for _, m := range w.machines {
-		if _, marked := m.GetAnnotations()[markedMachine]; marked && name != "" && kube.Field(m, "status", "nodeRef", "name") == name {
+		if _, marked := m.GetAnnotations()[clusterv1.DeleteMachineAnnotation]; marked && name != "" && kube.Field(m, "status", "nodeRef", "name") == name {
 			return true
 		}
 	}

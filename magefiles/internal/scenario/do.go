@@ -12,15 +12,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/workload"
 )
-
-// pausedAnnotation is by which Cluster API, and the autoscaler since 1.36.0,
-// leave a group alone; its value does not matter.
-const pausedAnnotation = "cluster.x-k8s.io/paused"
 
 // pausedByScenario marks a Cluster that a scenario paused, for the clean-up.
 const pausedByScenario = "caslab.local/paused-by-scenario"
@@ -70,7 +67,8 @@ func (e *engine) do(ctx context.Context, a *Action, progress func(string)) error
 	case a.Annotate != nil:
 		return e.annotate(ctx, a.Annotate)
 	case a.Limits != nil:
-		return capi.SetSizes(ctx, o.Management, o.Namespace, o.Cluster, o.Prefix+a.Limits.Group, o.SizePrefix, a.Limits.Min, a.Limits.Max, nil)
+		_, err := capi.SetSizes(ctx, o.Management, o.Namespace, o.Cluster, o.Prefix+a.Limits.Group, o.SizePrefix, a.Limits.Min, a.Limits.Max, nil)
+		return err
 	case a.Autoscaler != "":
 		return e.autoscaler(ctx, a.Autoscaler)
 	case a.Pause != "":
@@ -137,7 +135,7 @@ func (e *engine) deleteObject(ctx context.Context, name string) error {
 }
 
 func (e *engine) annotate(ctx context.Context, a *Annotate) error {
-	pods, err := e.o.Workload.List(ctx, capi.Pods, e.o.PodNamespace)
+	pods, err := e.o.Workload.List(ctx, kube.Pods, e.o.PodNamespace)
 	if err != nil {
 		return err
 	}
@@ -155,7 +153,7 @@ func (e *engine) annotate(ctx context.Context, a *Annotate) error {
 			continue
 		}
 		done++
-		if err := e.o.Workload.Patch(ctx, capi.Pods, e.o.PodNamespace, p.GetName(), annotated(annotations)); err != nil {
+		if err := e.o.Workload.Patch(ctx, kube.Pods, e.o.PodNamespace, p.GetName(), annotated(annotations)); err != nil {
 			return err
 		}
 	}
@@ -204,7 +202,7 @@ func (e *engine) setPaused(ctx context.Context, what string, paused bool) error 
 	if paused {
 		value = "true"
 	}
-	return e.o.Management.Patch(ctx, capi.MachineDeployments, e.o.Namespace, e.o.Prefix+what, annotated(map[string]any{pausedAnnotation: value}))
+	return e.o.Management.Patch(ctx, kube.MachineDeployments, e.o.Namespace, e.o.Prefix+what, annotated(map[string]any{clusterv1.PausedAnnotation: value}))
 }
 
 func (e *engine) setClusterPaused(ctx context.Context, paused bool) error {
@@ -214,14 +212,14 @@ func (e *engine) setClusterPaused(ctx context.Context, paused bool) error {
 		patch = annotated(map[string]any{pausedByScenario: e.s.Name})
 		patch["spec"] = map[string]any{"paused": true}
 	}
-	return e.o.Management.Patch(ctx, capi.Clusters, e.o.Namespace, e.o.Cluster, patch)
+	return e.o.Management.Patch(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster, patch)
 }
 
 // rollOut has all machines of a group replaced, without another change. A
 // change of what the template says of labels and annotations would be made in
 // place.
 func (e *engine) rollOut(ctx context.Context, group string) error {
-	md, err := e.o.Management.Get(ctx, capi.MachineDeployments, e.o.Namespace, group)
+	md, err := e.o.Management.Get(ctx, kube.MachineDeployments, e.o.Namespace, group)
 	if err != nil {
 		return err
 	}
@@ -232,7 +230,7 @@ func (e *engine) rollOut(ctx context.Context, group string) error {
 	if md.GroupVersionKind().Version != "v1beta2" {
 		spec = map[string]any{"rolloutAfter": now}
 	}
-	return e.o.Management.Patch(ctx, capi.MachineDeployments, e.o.Namespace, group, map[string]any{"spec": spec})
+	return e.o.Management.Patch(ctx, kube.MachineDeployments, e.o.Namespace, group, map[string]any{"spec": spec})
 }
 
 // object is one of the scenario's with its variables filled in and marked.

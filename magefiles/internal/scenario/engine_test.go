@@ -66,10 +66,10 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 		group := capi.NodeGroup{Name: "sc-old", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: capi.Prefix, Min: 1, Max: 1, Labels: map[string]string{"a": "b"}, Extra: map[string]string{"caslab.local/scenario": "x"}}
 		err := errors.Join(
 			group.Add(ctx, c.Client),
-			c.Client.Patch(ctx, capi.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{
+			c.Client.Patch(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{
 				"metadata": map[string]any{"annotations": map[string]any{"caslab.local/paused-by-scenario": "x"}}, "spec": map[string]any{"paused": true},
 			}),
-			c.Client.Patch(ctx, capi.MachineDeployments, simtest.Namespace, "sc-old", map[string]any{
+			c.Client.Patch(ctx, kube.MachineDeployments, simtest.Namespace, "sc-old", map[string]any{
 				"metadata": map[string]any{"annotations": map[string]any{"cluster.x-k8s.io/paused": "true"}},
 			}),
 		)
@@ -112,7 +112,7 @@ func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 		if left := leftovers(ctx, c); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
-		cluster, err := c.Client.Get(ctx, capi.Clusters, simtest.Namespace, simtest.ClusterName)
+		cluster, err := c.Client.Get(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName)
 		if err != nil || kube.Field(cluster, "spec", "paused") != "false" {
 			t.Errorf("the cluster is %v, %v; want it resumed", cluster, err)
 		}
@@ -304,7 +304,7 @@ func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
 		_, err := workload.Workload{Name: "sc-mine", Namespace: simtest.Namespace}.Add(ctx, c.Client)
 		err = errors.Join(err,
 			group.Add(ctx, c.Client),
-			c.Client.Patch(ctx, capi.MachineDeployments, simtest.Namespace, "sc-mine", map[string]any{
+			c.Client.Patch(ctx, kube.MachineDeployments, simtest.Namespace, "sc-mine", map[string]any{
 				"metadata": map[string]any{"annotations": map[string]any{"cluster.x-k8s.io/paused": "true"}},
 			}),
 			// A scenario's, of another cluster.
@@ -325,7 +325,7 @@ func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
 				t.Errorf("%s: %v, want %v", kind, there, want)
 			}
 		}
-		mine, err := c.Client.Get(ctx, capi.MachineDeployments, simtest.Namespace, "sc-mine")
+		mine, err := c.Client.Get(ctx, kube.MachineDeployments, simtest.Namespace, "sc-mine")
 		if err != nil || mine.GetAnnotations()["cluster.x-k8s.io/paused"] == "" {
 			t.Errorf("the user's group was resumed, %v", err)
 		}
@@ -353,7 +353,7 @@ func TestAClusterThatItsUserPausedIsRefused(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
-		if err := c.Client.Patch(ctx, capi.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{"spec": map[string]any{"paused": true}}); err != nil {
+		if err := c.Client.Patch(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{"spec": map[string]any{"paused": true}}); err != nil {
 			t.Fatal(err)
 		}
 		// Its failure is known; this one is none of its steps.
@@ -361,7 +361,7 @@ func TestAClusterThatItsUserPausedIsRefused(t *testing.T) {
 		if r := results.Scenarios[0]; err == nil || r.Verdict != scenario.Failed || !strings.Contains(r.Failure, "kubectl -n default patch clusters.cluster.x-k8s.io work --type=merge -p '{\"spec\":{\"paused\":false}}'") {
 			t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
 		}
-		cluster, err := c.Client.Get(ctx, capi.Clusters, simtest.Namespace, simtest.ClusterName)
+		cluster, err := c.Client.Get(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName)
 		if err != nil || kube.Field(cluster, "spec", "paused") != "true" || len(cluster.GetAnnotations()) > 0 {
 			t.Errorf("the cluster is %v, %v; want it as it was", cluster, err)
 		}

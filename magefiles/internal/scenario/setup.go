@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
@@ -44,7 +45,7 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	if err := e.makeGroups(limited, progress); err != nil {
 		return err
 	}
-	nodes, err := e.o.Workload.List(limited, capi.Nodes, "")
+	nodes, err := e.o.Workload.List(limited, kube.Nodes, "")
 	if err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 // refusePaused refuses a Cluster that its user paused: nothing would become of
 // what a scenario makes there, and nobody else is to resume it.
 func (e *engine) refusePaused(ctx context.Context) error {
-	cluster, err := e.o.Management.Get(ctx, capi.Clusters, e.o.Namespace, e.o.Cluster)
+	cluster, err := e.o.Management.Get(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster)
 	if err != nil {
 		return fmt.Errorf("read the Cluster %s: %w", e.o.Cluster, err)
 	}
@@ -167,7 +168,7 @@ func (e *engine) makeGroup(ctx context.Context, group capi.NodeGroup, g Group) e
 	if len(patch) == 0 {
 		return nil
 	}
-	return e.o.Management.Patch(ctx, capi.MachineDeployments, e.o.Namespace, group.Name, patch)
+	return e.o.Management.Patch(ctx, kube.MachineDeployments, e.o.Namespace, group.Name, patch)
 }
 
 // cleanUp removes everything that a scenario of this prefix made, also one
@@ -200,7 +201,7 @@ func (e *engine) deleteGroups(ctx context.Context, progress func(string)) error 
 
 // resumeAll resumes what a scenario paused: nothing paused can be deleted.
 func (e *engine) resumeAll(ctx context.Context) error {
-	cluster, err := e.o.Management.Get(ctx, capi.Clusters, e.o.Namespace, e.o.Cluster)
+	cluster, err := e.o.Management.Get(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster)
 	if err != nil {
 		err = fmt.Errorf("read the Cluster %s: %w", e.o.Cluster, err)
 	} else if cluster.GetAnnotations()[pausedByScenario] != "" {
@@ -209,7 +210,7 @@ func (e *engine) resumeAll(ctx context.Context) error {
 	groups, listErr := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
 	errs := []error{err, listErr}
 	for i := range groups {
-		if _, paused := groups[i].GetAnnotations()[pausedAnnotation]; paused && e.made(&groups[i]) {
+		if _, paused := groups[i].GetAnnotations()[clusterv1.PausedAnnotation]; paused && e.made(&groups[i]) {
 			errs = append(errs, e.setPaused(ctx, strings.TrimPrefix(groups[i].GetName(), e.o.Prefix), false))
 		}
 	}
@@ -245,7 +246,7 @@ func (e *engine) deleteObjects(ctx context.Context) error {
 }
 
 func (e *engine) deleteWorkloads(ctx context.Context, progress func(string)) error {
-	deployments, err := e.o.Workload.List(ctx, capi.Deployments, e.o.PodNamespace)
+	deployments, err := e.o.Workload.List(ctx, kube.Deployments, e.o.PodNamespace)
 	if err != nil {
 		return err
 	}
@@ -273,7 +274,7 @@ func (e *engine) deleteTemplates(ctx context.Context, kinds map[schema.GroupKind
 		for i := range templates {
 			t := &templates[i]
 			labels := t.GetLabels()
-			if !e.made(t) || labels[capi.GroupLabel] == "" || labels[capi.ClusterLabel] != e.o.Cluster {
+			if !e.made(t) || labels[capi.GroupLabel] == "" || labels[clusterv1.ClusterNameLabel] != e.o.Cluster {
 				continue
 			}
 			if err := e.o.Management.Delete(ctx, kind, e.o.Namespace, t.GetName()); err != nil && !apierrors.IsNotFound(err) {

@@ -10,15 +10,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
-	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/workload"
 )
-
-// machineLabel is what Cluster API puts on machines: their machine deployment.
-const machineLabel = "cluster.x-k8s.io/deployment-name"
 
 // world is what the watches and the autoscaler tell, and the checks that are
 // looked at with every change of it.
@@ -69,10 +66,10 @@ func (w *world) follow(ctx, limited context.Context, o Options) error {
 			},
 		})
 	}
-	start(o.Workload, capi.Pods, o.PodNamespace, w.pods)
-	start(o.Workload, capi.Nodes, "", w.nodes)
-	start(o.Management, capi.MachineDeployments, o.Namespace, w.groups)
-	start(o.Management, capi.Machines, o.Namespace, w.machines)
+	start(o.Workload, kube.Pods, o.PodNamespace, w.pods)
+	start(o.Workload, kube.Nodes, "", w.nodes)
+	start(o.Management, kube.MachineDeployments, o.Namespace, w.groups)
+	start(o.Management, kube.Machines, o.Namespace, w.machines)
 	synced := make(chan struct{})
 	go func() { wait.Wait(); close(synced) }()
 	select {
@@ -99,7 +96,7 @@ func (w *world) changed(kind schema.GroupKind, change kube.Change, into map[stri
 	} else {
 		into[o.GetName()] = o
 	}
-	if kind == capi.Pods {
+	if kind == kube.Pods {
 		w.owner[o.GetName()] = o.GetLabels()[workload.Label]
 	}
 	w.look(describeChange(kind, change))
@@ -129,7 +126,7 @@ func (w *world) look(by string) {
 
 // describeChange says what became of an object.
 func describeChange(kind schema.GroupKind, change kube.Change) string {
-	name := map[schema.GroupKind]string{capi.Pods: "pod", capi.Nodes: "node", capi.MachineDeployments: "group", capi.Machines: "machine"}[kind]
+	name := map[schema.GroupKind]string{kube.Pods: "pod", kube.Nodes: "node", kube.MachineDeployments: "group", kube.Machines: "machine"}[kind]
 	switch {
 	case change.Before == nil:
 		return fmt.Sprintf("%s %s is there", name, change.After.GetName())
@@ -214,7 +211,9 @@ func (w *world) allPodsOf(name string) []*unstructured.Unstructured {
 
 // machinesOf are a group's machines, by name. The caller holds mu.
 func (w *world) machinesOf(group string) []*unstructured.Unstructured {
-	return named(w.machines, func(m *unstructured.Unstructured) bool { return m.GetLabels()[machineLabel] == w.prefix+group })
+	return named(w.machines, func(m *unstructured.Unstructured) bool {
+		return m.GetLabels()[clusterv1.MachineDeploymentNameLabel] == w.prefix+group
+	})
 }
 
 // nodesOf are the names of a group's nodes. The caller holds mu.

@@ -7,15 +7,13 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
 )
 
-// component is how the autoscaler signs its events.
-const component = "cluster-autoscaler"
-
 // isAutoscalers reports whether an event is the autoscaler's.
 func isAutoscalers(o *unstructured.Unstructured) bool {
-	return kube.Field(o, "source", "component") == component || kube.Field(o, "reportingComponent") == component
+	return kube.Field(o, "source", "component") == autoscaler.Component || kube.Field(o, "reportingComponent") == autoscaler.Component
 }
 
 // eventState changes when an event tells of something again.

@@ -25,15 +25,15 @@ func (r *recorder) run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	await(ctx,
-		r.follow(ctx, r.Management, kube.Follower{Kind: deploymentKind, Namespace: r.Namespace, On: r.deployment, Synced: func() { r.sweep(Group) }}),
-		r.follow(ctx, r.Management, kube.Follower{Kind: machineKind, Namespace: r.Namespace, On: r.machine, Synced: func() { r.sweep(Machine) }}),
-		r.follow(ctx, r.Management, kube.Follower{Kind: clusterKind, Namespace: r.Namespace, On: r.cluster}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.MachineDeployments, Namespace: r.Namespace, On: r.deployment, Synced: func() { r.sweep(Group) }}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, On: r.machine, Synced: func() { r.sweep(Machine) }}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, On: r.cluster}),
 	)
-	await(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: nodeKind, On: r.node, Synced: func() { r.sweep(Node) }}))
+	await(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, On: r.node, Synced: func() { r.sweep(Node) }}))
 	last := []<-chan struct{}{
 		r.pods(ctx),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: configMapKind, Namespace: r.ConfigNamespace, On: r.status}),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: eventKind, On: r.event, Synced: r.forget}),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, On: r.status}),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Events, On: r.event, Synced: r.forget}),
 	}
 	if r.Synced != nil {
 		r.all.Go(func() {
@@ -72,12 +72,12 @@ func (r *recorder) run(ctx context.Context) {
 // are were told, and their logs read.
 func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 	workload := r.follow(ctx, r.Workload, kube.Follower{
-		Kind: podKind, On: func(change kube.Change) { r.pod(ctx, change) }, Synced: func() { r.sweep(Pod) },
+		Kind: kube.Pods, On: func(change kube.Change) { r.pod(ctx, change) }, Synced: func() { r.sweep(Pod) },
 	})
 	management := workload
 	if r.Management != r.Workload {
 		management = r.follow(ctx, r.Management, kube.Follower{
-			Kind: podKind, On: func(change kube.Change) { r.autoscalerPod(ctx, r.Management, change) },
+			Kind: kube.Pods, On: func(change kube.Change) { r.autoscalerPod(ctx, r.Management, change) },
 		})
 	}
 	done := make(chan struct{})

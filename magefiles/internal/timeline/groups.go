@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/kube"
 )
@@ -36,8 +37,8 @@ func (g groups) add(f Fact) {
 // ofMachine is the node group of a Machine: the MachineDeployment that its
 // label names, or who owns it.
 func (g groups) ofMachine(o *unstructured.Unstructured) string {
-	group := o.GetLabels()["cluster.x-k8s.io/deployment-name"]
-	_, controlPlane := o.GetLabels()["cluster.x-k8s.io/control-plane"]
+	group := o.GetLabels()[clusterv1.MachineDeploymentNameLabel]
+	_, controlPlane := o.GetLabels()[clusterv1.MachineControlPlaneLabel]
 	for _, owner := range o.GetOwnerReferences() {
 		switch owner.Kind {
 		case "MachineDeployment", "MachineSet", "MachinePool":
@@ -69,7 +70,7 @@ func (g groups) ofNode(o *unstructured.Unstructured) string {
 		return ControlPlane
 	}
 	for _, group := range []string{
-		g.machines[o.GetAnnotations()["cluster.x-k8s.io/machine"]],
+		g.machines[o.GetAnnotations()[clusterv1.MachineAnnotation]],
 		g.providers[kube.Field(o, "spec", "providerID")],
 		g.nodes[o.GetName()],
 		g.machines[o.GetName()],

@@ -192,11 +192,11 @@ func TestTheAutoscalersPod(t *testing.T) {
 			t.Errorf("troubles: %q; want that the log cannot be read", troubles)
 		}
 		crash := func() {
-			o, err := b.Workload.Get(t.Context(), podKind, "kube-system", "caslab-autoscaler-1")
+			o, err := b.Workload.Get(t.Context(), kube.Pods, "kube-system", "caslab-autoscaler-1")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := b.Workload.Delete(t.Context(), podKind, "kube-system", o.GetName()); err != nil {
+			if err := b.Workload.Delete(t.Context(), kube.Pods, "kube-system", o.GetName()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -7,21 +7,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
-)
-
-// Kinds of objects that are followed.
-var (
-	podKind        = schema.GroupKind{Kind: "Pod"}
-	nodeKind       = schema.GroupKind{Kind: "Node"}
-	eventKind      = schema.GroupKind{Kind: "Event"}
-	configMapKind  = schema.GroupKind{Kind: "ConfigMap"}
-	machineKind    = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Machine"}
-	deploymentKind = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachineDeployment"}
-	clusterKind    = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"}
 )
 
 // parsed reads a time of an object; the zero time if there is none.
@@ -101,7 +90,7 @@ func house(namespace string) bool {
 // isWorkload reports whether a pod is one that a user made, or a scenario:
 // none of the cluster's own, of a provider, of a DaemonSet or of a node.
 func isWorkload(pod *unstructured.Unstructured) bool {
-	_, provider := pod.GetLabels()["cluster.x-k8s.io/provider"]
+	_, provider := pod.GetLabels()[clusterv1.ProviderNameLabel]
 	_, mirror := pod.GetAnnotations()[corev1.MirrorPodAnnotationKey]
 	for _, owner := range pod.GetOwnerReferences() {
 		if owner.Kind == "DaemonSet" || owner.Kind == "Node" {
@@ -251,18 +240,16 @@ func deploymentFacts(o *unstructured.Unstructured, now time.Time) []Fact {
 	ready := f.is(ReadyCount, now, "")
 	ready.N = &n
 	facts = append(facts, ready, f.is(Limits, now, limits(o)))
-	_, annotated := o.GetAnnotations()[pausedAnnotation]
+	_, annotated := o.GetAnnotations()[clusterv1.PausedAnnotation]
 	return append(facts, f.is(pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, ""))
 }
 
 // clusterFacts are what the Cluster tells now: whether it is paused, and with
 // it every group.
 func clusterFacts(o *unstructured.Unstructured, now time.Time) []Fact {
-	_, annotated := o.GetAnnotations()[pausedAnnotation]
+	_, annotated := o.GetAnnotations()[clusterv1.PausedAnnotation]
 	return []Fact{about(Group, o, "").is(pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, "")}
 }
-
-const pausedAnnotation = "cluster.x-k8s.io/paused"
 
 func pausedIf(paused bool) string {
 	if paused {

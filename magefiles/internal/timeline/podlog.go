@@ -26,14 +26,13 @@ const logQuiet = 2 * time.Second
 // autoscalerContainers are the names of a pod's containers that may be an
 // autoscaler: the lab's, or any by its image or the pod's name.
 func autoscalerContainers(pod *unstructured.Unstructured) []string {
-	byName := strings.Contains(pod.GetName(), component) || strings.HasPrefix(pod.GetName(), autoscaler.Name)
 	var names []string
 	all, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
 	for _, c := range all {
 		m, _ := c.(map[string]any)
 		name, _ := m["name"].(string)
 		image, _ := m["image"].(string)
-		if name != "" && (byName || strings.Contains(image, component)) {
+		if name != "" && autoscaler.Named(pod.GetName(), image) {
 			names = append(names, name)
 		}
 	}

@@ -21,12 +21,13 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
 
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
 var kinds = []schema.GroupVersionKind{
-	podKind.WithVersion("v1"), nodeKind.WithVersion("v1"), eventKind.WithVersion("v1"), configMapKind.WithVersion("v1"),
-	machineKind.WithVersion("v1beta2"), deploymentKind.WithVersion("v1beta2"), clusterKind.WithVersion("v1beta2"),
+	kube.Pods.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.ConfigMaps.WithVersion("v1"),
+	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
 }
 
 // cluster is one with a node group of a machine, and a pod that does not fit.
@@ -201,7 +202,7 @@ func (b *bench) create(text string) {
 func (b *bench) change(kind schema.GroupKind, name string, fields ...string) {
 	b.t.Helper()
 	namespace := "default"
-	if kind == nodeKind {
+	if kind == kube.Nodes {
 		namespace = ""
 	}
 	o, err := b.Workload.Get(b.t.Context(), kind, namespace, name)
@@ -228,7 +229,7 @@ func (b *bench) change(kind schema.GroupKind, name string, fields ...string) {
 func (b *bench) delete(kind schema.GroupKind, name string) {
 	b.t.Helper()
 	namespace := "default"
-	if kind == nodeKind {
+	if kind == kube.Nodes {
 		namespace = ""
 	}
 	if err := b.Workload.Delete(b.t.Context(), kind, namespace, name); err != nil {
@@ -276,13 +277,13 @@ func TestWhatChangesIsTold(t *testing.T) {
 		b.record(nil)
 
 		b.expect(b.record(func() {
-			b.change(podKind, "p", `status|conditions=[{type: PodScheduled, status: "False", message: "0/2 nodes are available: 2 Insufficient memory."}]`)
-			b.change(podKind, "p", `status|conditions=[{type: PodScheduled, status: "False", message: "0/2 nodes are available: 2 node(s) had untolerated taint."}]`)
-			b.change(podKind, "p", "spec={nodeName: node-1}", `status={phase: Pending, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: "2000-01-01T00:00:04Z"}]}`)
-			b.change(podKind, "p", `status={phase: Running, containerStatuses: [{state: {running: {startedAt: "2000-01-01T00:00:06Z"}}}, {state: {running: {startedAt: "2000-01-01T00:00:05Z"}}}]}`)
-			b.change(podKind, "p", `status|conditions=[{type: DisruptionTarget, status: "True", reason: EvictionByEvictionAPI, message: evicted, lastTransitionTime: "2000-01-01T00:00:05Z"}]`)
-			b.change(podKind, "p", `status={phase: Failed, reason: OutOfmemory, containerStatuses: [{state: {terminated: {finishedAt: "2000-01-01T00:00:07Z"}}}]}`)
-			b.delete(podKind, "p")
+			b.change(kube.Pods, "p", `status|conditions=[{type: PodScheduled, status: "False", message: "0/2 nodes are available: 2 Insufficient memory."}]`)
+			b.change(kube.Pods, "p", `status|conditions=[{type: PodScheduled, status: "False", message: "0/2 nodes are available: 2 node(s) had untolerated taint."}]`)
+			b.change(kube.Pods, "p", "spec={nodeName: node-1}", `status={phase: Pending, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: "2000-01-01T00:00:04Z"}]}`)
+			b.change(kube.Pods, "p", `status={phase: Running, containerStatuses: [{state: {running: {startedAt: "2000-01-01T00:00:06Z"}}}, {state: {running: {startedAt: "2000-01-01T00:00:05Z"}}}]}`)
+			b.change(kube.Pods, "p", `status|conditions=[{type: DisruptionTarget, status: "True", reason: EvictionByEvictionAPI, message: evicted, lastTransitionTime: "2000-01-01T00:00:05Z"}]`)
+			b.change(kube.Pods, "p", `status={phase: Failed, reason: OutOfmemory, containerStatuses: [{state: {terminated: {finishedAt: "2000-01-01T00:00:07Z"}}}]}`)
+			b.delete(kube.Pods, "p")
 		}),
 			"00:00:05 pod unschedulable default/p (0/2 nodes are available: 2 node(s) had untolerated taint.)",
 			"00:00:05 pod scheduled default/p in md on node-1",
@@ -293,12 +294,12 @@ func TestWhatChangesIsTold(t *testing.T) {
 		)
 
 		b.expect(b.record(func() {
-			b.change(nodeKind, "node-1", `spec|taints=[{key: DeletionCandidateOfClusterAutoscaler, value: "946684807"}]`)
-			b.change(nodeKind, "node-1", `spec|taints=[{key: ToBeDeletedByClusterAutoscaler, value: "946684808"}]`)
-			b.change(nodeKind, "node-1", "spec|unschedulable=true", `spec|taints=[{key: node.kubernetes.io/unschedulable, timeAdded: "2000-01-01T00:00:08Z"}, {key: ToBeDeletedByClusterAutoscaler}]`)
-			b.change(nodeKind, "node-1", "spec|unschedulable=false", "spec|taints=[]")
-			b.change(nodeKind, "node-1", `status|conditions=[{type: Ready, status: Unknown, reason: NodeStatusUnknown, message: Kubelet stopped posting node status., lastTransitionTime: "2000-01-01T00:00:09Z"}]`)
-			b.delete(nodeKind, "node-1")
+			b.change(kube.Nodes, "node-1", `spec|taints=[{key: DeletionCandidateOfClusterAutoscaler, value: "946684807"}]`)
+			b.change(kube.Nodes, "node-1", `spec|taints=[{key: ToBeDeletedByClusterAutoscaler, value: "946684808"}]`)
+			b.change(kube.Nodes, "node-1", "spec|unschedulable=true", `spec|taints=[{key: node.kubernetes.io/unschedulable, timeAdded: "2000-01-01T00:00:08Z"}, {key: ToBeDeletedByClusterAutoscaler}]`)
+			b.change(kube.Nodes, "node-1", "spec|unschedulable=false", "spec|taints=[]")
+			b.change(kube.Nodes, "node-1", `status|conditions=[{type: Ready, status: Unknown, reason: NodeStatusUnknown, message: Kubelet stopped posting node status., lastTransitionTime: "2000-01-01T00:00:09Z"}]`)
+			b.delete(kube.Nodes, "node-1")
 		}),
 			"00:00:07 node tainted node-1 in md (DeletionCandidateOfClusterAutoscaler) late",
 			"00:00:09 node untainted node-1 in md (DeletionCandidateOfClusterAutoscaler)",
@@ -311,16 +312,16 @@ func TestWhatChangesIsTold(t *testing.T) {
 		)
 
 		b.expect(b.record(func() {
-			b.change(deploymentKind, "md", "spec|replicas=3")
-			b.change(deploymentKind, "md", "status={}")
-			b.change(deploymentKind, "md", "metadata|annotations={cluster.x-k8s.io/paused: \"\"}")
-			b.change(deploymentKind, "md", `metadata|annotations={cluster.k8s.io/cluster-api-autoscaler-node-group-min-size: "0", cluster.k8s.io/cluster-api-autoscaler-node-group-max-size: "2"}`)
-			b.change(clusterKind, "work", "spec={paused: true}")
-			b.change(clusterKind, "work", "spec={paused: false}")
-			b.change(machineKind, "md-1", `metadata|annotations={cluster.x-k8s.io/delete-machine: "2000-01-01 00:00:12.5 +0000 UTC m=+7.1"}`)
-			b.change(machineKind, "md-1", `metadata|deletionTimestamp="2000-01-01T00:00:13Z"`, "status|phase=Deleting")
-			b.delete(machineKind, "md-1")
-			b.delete(deploymentKind, "md")
+			b.change(kube.MachineDeployments, "md", "spec|replicas=3")
+			b.change(kube.MachineDeployments, "md", "status={}")
+			b.change(kube.MachineDeployments, "md", "metadata|annotations={cluster.x-k8s.io/paused: \"\"}")
+			b.change(kube.MachineDeployments, "md", `metadata|annotations={cluster.k8s.io/cluster-api-autoscaler-node-group-min-size: "0", cluster.k8s.io/cluster-api-autoscaler-node-group-max-size: "2"}`)
+			b.change(kube.Clusters, "work", "spec={paused: true}")
+			b.change(kube.Clusters, "work", "spec={paused: false}")
+			b.change(kube.Machines, "md-1", `metadata|annotations={cluster.x-k8s.io/delete-machine: "2000-01-01 00:00:12.5 +0000 UTC m=+7.1"}`)
+			b.change(kube.Machines, "md-1", `metadata|deletionTimestamp="2000-01-01T00:00:13Z"`, "status|phase=Deleting")
+			b.delete(kube.Machines, "md-1")
+			b.delete(kube.MachineDeployments, "md")
 		}),
 			"00:00:13 group size md in md 3",
 			"00:00:13 group ready md in md 0",
@@ -344,10 +345,10 @@ func TestWhatHappensWhileNobodyRecordsIsTold(t *testing.T) {
 		b := newBench(t, cluster)
 		b.record(nil)
 		time.Sleep(time.Hour)
-		b.delete(nodeKind, "node-1")
+		b.delete(kube.Nodes, "node-1")
 		b.create("{apiVersion: v1, kind: Node, metadata: {name: node-1, uid: n2, creationTimestamp: \"2000-01-01T00:30:00Z\"}, spec: {providerID: \"docker:////node-1\"}}")
-		b.change(podKind, "p", "spec={nodeName: node-1}", `status={phase: Pending, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: "2000-01-01T00:31:00Z"}]}`)
-		b.delete(machineKind, "md-1")
+		b.change(kube.Pods, "p", "spec={nodeName: node-1}", `status={phase: Pending, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: "2000-01-01T00:31:00Z"}]}`)
+		b.delete(kube.Machines, "md-1")
 		b.expect(b.record(nil),
 			"00:00:04 machine gone md-1 in md on node-1 (between 2000-01-01T00:00:04Z and 2000-01-01T01:00:04Z, while nobody recorded) late",
 			"00:30:00 node joined node-1 in md late",
@@ -422,8 +423,8 @@ func TestEvents(t *testing.T) {
 		b.expect(b.record(during), want...)
 		b.expect(b.record(nil))
 		b.expect(b.record(func() { // again: news after the decisions, and then none
-			b.change(eventKind, "e01", "count=2", `lastTimestamp="2000-01-01T00:00:20Z"`)
-			b.change(eventKind, "e01", "count=3", `lastTimestamp="2000-01-01T00:00:21Z"`)
+			b.change(kube.Events, "e01", "count=2", `lastTimestamp="2000-01-01T00:00:20Z"`)
+			b.change(kube.Events, "e01", "count=3", `lastTimestamp="2000-01-01T00:00:21Z"`)
 		}), "00:00:20 autoscaler refused default/p (2 Insufficient memory, 1 max node group size reached)")
 
 		// Killed before it wrote how far it came: the record itself tells.
@@ -456,10 +457,10 @@ nodeGroups:
 			"00:00:04 autoscaler health in md (Healthy, scale-up Backoff: timeout no node, scale-down NoCandidates)",
 		)
 		b.expect(b.record(func() {
-			b.change(configMapKind, "cluster-autoscaler-status", "data="+fmt.Sprintf("{status: %q}", strings.ReplaceAll(now, "00:00:04", "00:00:09")))
+			b.change(kube.ConfigMaps, "cluster-autoscaler-status", "data="+fmt.Sprintf("{status: %q}", strings.ReplaceAll(now, "00:00:04", "00:00:09")))
 		}))
 		b.expect(b.record(func() {
-			b.change(configMapKind, "cluster-autoscaler-status", "data="+fmt.Sprintf("{status: %q}", `Cluster-autoscaler status at 2000-01-01 00:00:13 +0000 UTC:
+			b.change(kube.ConfigMaps, "cluster-autoscaler-status", "data="+fmt.Sprintf("{status: %q}", `Cluster-autoscaler status at 2000-01-01 00:00:13 +0000 UTC:
 Cluster-wide:
   Health:      Healthy (ready=3 unready=0)
                LastProbeTime:      2000-01-01
@@ -505,8 +506,8 @@ func TestTheObjectsMayMove(t *testing.T) {
 		here := newBench(t, cluster)
 		b.Management = here.Workload
 		b.record(func() {
-			here.change(clusterKind, "work", "spec={paused: true}")
-			here.change(clusterKind, "work", "spec={paused: false}")
+			here.change(kube.Clusters, "work", "spec={paused: true}")
+			here.change(kube.Clusters, "work", "spec={paused: false}")
 		})
 
 		objects := cluster
@@ -519,9 +520,9 @@ func TestTheObjectsMayMove(t *testing.T) {
 		there := newBench(t, objects)
 		b.Management, b.Moved = there.Workload, true
 		b.expect(sorted(b.record(func() {
-			there.change(machineKind, "md-1", "status={phase: Running, nodeRef: {name: node-1}}")
-			there.change(deploymentKind, "md", "status={readyReplicas: 1}")
-			there.change(deploymentKind, "md", "spec|replicas=2")
+			there.change(kube.Machines, "md-1", "status={phase: Running, nodeRef: {name: node-1}}")
+			there.change(kube.MachineDeployments, "md", "status={readyReplicas: 1}")
+			there.change(kube.MachineDeployments, "md", "spec|replicas=2")
 		})),
 			"00:00:04 group moved md in md (g)",
 			"00:00:04 group moved work (c)",
@@ -530,7 +531,7 @@ func TestTheObjectsMayMove(t *testing.T) {
 		)
 
 		b.Moved = false
-		b.expect(b.record(func() { there.delete(machineKind, "md-1") }), "00:00:09 machine gone md-1 in md on node-1")
+		b.expect(b.record(func() { there.delete(kube.Machines, "md-1") }), "00:00:09 machine gone md-1 in md on node-1")
 		b.expect(b.record(nil))
 
 		facts, err := Read(b.File)
@@ -573,7 +574,7 @@ func TestARecordThatIsBegunAnewIsLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		next := &bench{t: t, store: b.store, Options: b.Options}
-		b.delete(podKind, "p")
+		b.delete(kube.Pods, "p")
 		anew := new(AnewError)
 		if err := <-done; !errors.As(err, &anew) || anew.File != b.File {
 			t.Errorf("Record() = %v", err)
@@ -602,16 +603,16 @@ func TestWhatCannotBeWrittenIsWrittenLater(t *testing.T) {
 			if err := os.Mkdir(b.File, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			b.change(deploymentKind, "md", "spec|replicas=2")
-			b.change(deploymentKind, "md", "spec|replicas=3")
-			b.delete(podKind, "p")
+			b.change(kube.MachineDeployments, "md", "spec|replicas=2")
+			b.change(kube.MachineDeployments, "md", "spec|replicas=3")
+			b.delete(kube.Pods, "p")
 			if err := os.Remove(b.File); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Rename(full, b.File); err != nil {
 				t.Fatal(err)
 			}
-			b.change(nodeKind, "node-1", "spec|unschedulable=true")
+			b.change(kube.Nodes, "node-1", "spec|unschedulable=true")
 		}),
 			"00:00:05 group size md in md 2",
 			"00:00:05 group size md in md 3",

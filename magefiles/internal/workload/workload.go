@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"caslab/magefiles/internal/kube"
@@ -28,12 +27,6 @@ const DefaultName = "scale-up"
 
 // Label is on the Deployment and its pods; the value is the workload's name.
 const Label = "caslab.local/workload"
-
-var (
-	deployments = schema.GroupKind{Group: "apps", Kind: "Deployment"}
-	nodes       = schema.GroupKind{Kind: "Node"}
-	pods        = schema.GroupKind{Kind: "Pod"}
-)
 
 // Workload is the Deployment to make.
 type Workload struct {
@@ -107,7 +100,7 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
 	if err := w.Validate(); err != nil {
 		return Made{}, err
 	}
-	existing, err := c.Get(ctx, deployments, w.Namespace, w.Name)
+	existing, err := c.Get(ctx, kube.Deployments, w.Namespace, w.Name)
 	switch {
 	case err == nil && !w.made(existing.GetLabels()):
 		return Made{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name with -name=NAME", w.Name)
@@ -182,7 +175,7 @@ func (w Workload) manifest() ([]byte, error) {
 
 // Workers are the nodes that are not of a control plane; there may be none.
 func Workers(ctx context.Context, c *kube.Client) ([]unstructured.Unstructured, error) {
-	all, err := c.List(ctx, nodes, "")
+	all, err := c.List(ctx, kube.Nodes, "")
 	return slices.DeleteFunc(all, func(n unstructured.Unstructured) bool { return kube.OfControlPlane(&n) }), err
 }
 
@@ -262,7 +255,7 @@ func Scale(ctx context.Context, c *kube.Client, namespace, name string, replicas
 	if err := owned(ctx, c, namespace, name); err != nil {
 		return err
 	}
-	return c.Patch(ctx, deployments, namespace, name, map[string]any{"spec": map[string]any{"replicas": replicas}})
+	return c.Patch(ctx, kube.Deployments, namespace, name, map[string]any{"spec": map[string]any{"replicas": replicas}})
 }
 
 // Delete deletes a workload and waits until its pods are gone.
@@ -270,10 +263,10 @@ func Delete(ctx context.Context, c *kube.Client, namespace, name string, progres
 	if err := owned(ctx, c, namespace, name); err != nil {
 		return err
 	}
-	if err := c.Delete(ctx, deployments, namespace, name); err != nil && !apierrors.IsNotFound(err) {
+	if err := c.Delete(ctx, kube.Deployments, namespace, name); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the workload %s: %w", name, err)
 	}
-	return c.Wait(ctx, pods, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+	return c.Wait(ctx, kube.Pods, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		left := 0
 		for _, p := range all {
 			if p.GetLabels()[Label] == name {
@@ -285,7 +278,7 @@ func Delete(ctx context.Context, c *kube.Client, namespace, name string, progres
 }
 
 func owned(ctx context.Context, c *kube.Client, namespace, name string) error {
-	d, err := c.Get(ctx, deployments, namespace, name)
+	d, err := c.Get(ctx, kube.Deployments, namespace, name)
 	if apierrors.IsNotFound(err) || err == nil && d.GetLabels()[Label] == "" {
 		return &MissingError{Name: name}
 	}

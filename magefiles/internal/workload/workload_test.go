@@ -9,13 +9,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 var kinds = []schema.GroupVersionKind{
-	nodes.WithVersion("v1"), pods.WithVersion("v1"), deployments.WithVersion("v1"),
+	kube.Nodes.WithVersion("v1"), kube.Pods.WithVersion("v1"), kube.Deployments.WithVersion("v1"),
 }
 
 const cluster = `
@@ -115,7 +116,7 @@ func TestScaleAndDelete(t *testing.T) {
 	if err := Scale(t.Context(), c, "default", "scale-up", 5); err != nil {
 		t.Fatal(err)
 	}
-	d, err := c.Get(t.Context(), deployments, "default", "scale-up")
+	d, err := c.Get(t.Context(), kube.Deployments, "default", "scale-up")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func Client(t testing.TB, kinds []schema.GroupVersionKind, stream string) (*kube
 	lists := map[schema.GroupVersionResource]string{}
 	for _, k := range kinds {
 		scope := meta.RESTScopeNamespace
-		if k.Kind == "Node" || k.Kind == "Namespace" {
+		if k.Kind == "Node" || k.Kind == "Namespace" || strings.HasPrefix(k.Kind, "Cluster") && k.Group != kube.Clusters.Group {
 			scope = meta.RESTScopeRoot
 		}
 		m.Add(k, scope)

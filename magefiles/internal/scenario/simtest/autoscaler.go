@@ -14,6 +14,7 @@ import (
 
 	version "github.com/hashicorp/go-version"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/kube"
@@ -196,14 +197,14 @@ func (a *Autoscaler) groups(ctx context.Context, machines, nodes []*unstructured
 		if err != nil {
 			continue
 		}
-		if _, paused := annotations[pausedAnnotation]; paused && a.Behaviour != IgnoresPause {
+		if _, paused := annotations[clusterv1.PausedAnnotation]; paused && a.Behaviour != IgnoresPause {
 			continue
 		}
 		lowest, _ := strconv.Atoi(annotations["cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size"])
 		g := &group{md: md, name: md.GetName(), size: number(md, "spec", "replicas"), min: lowest, max: highest, template: c.template(md)}
 		g.template.Object["status"].(map[string]any)["conditions"] = []any{map[string]any{"type": "Ready", "status": "True"}}
 		for _, m := range machines {
-			if m.GetLabels()[machineLabel] != g.name {
+			if m.GetLabels()[clusterv1.MachineDeploymentNameLabel] != g.name {
 				continue
 			}
 			g.rollingOut = g.rollingOut || outdated(md, m)
@@ -474,7 +475,7 @@ func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured
 		}
 		c.patch(ctx, node, map[string]any{"spec": map[string]any{"unschedulable": true}})
 	}
-	c.patch(ctx, m, map[string]any{"metadata": map[string]any{"annotations": map[string]any{markAnnotation: time.Now().String()}}})
+	c.patch(ctx, m, map[string]any{"metadata": map[string]any{"annotations": map[string]any{clusterv1.DeleteMachineAnnotation: time.Now().String()}}})
 	a.resize(ctx, g, g.size-1)
 	a.tell(timeline.Fact{What: timeline.ScaleDown, Name: node.GetName(), Node: node.GetName(), Group: g.name, Text: "Scale-down: removing node " + node.GetName()})
 }

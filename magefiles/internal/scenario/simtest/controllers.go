@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/workload"
@@ -58,13 +59,6 @@ func (c *Cluster) runWorkloads(ctx context.Context) {
 	}
 }
 
-const machineLabel = "cluster.x-k8s.io/deployment-name"
-
-const (
-	pausedAnnotation = "cluster.x-k8s.io/paused"
-	markAnnotation   = "cluster.x-k8s.io/delete-machine"
-)
-
 func ready(o *unstructured.Unstructured) bool { return kube.True(o, "Ready") }
 
 func (c *Cluster) clusterPaused(ctx context.Context) bool {
@@ -82,12 +76,12 @@ func (c *Cluster) runMachines(ctx context.Context) {
 	}
 	of := map[string][]*unstructured.Unstructured{}
 	for _, m := range c.list(ctx, "Machine") {
-		of[m.GetLabels()[machineLabel]] = append(of[m.GetLabels()[machineLabel]], m)
+		of[m.GetLabels()[clusterv1.MachineDeploymentNameLabel]] = append(of[m.GetLabels()[clusterv1.MachineDeploymentNameLabel]], m)
 	}
 	for _, g := range c.list(ctx, "MachineDeployment") {
 		machines := of[g.GetName()]
 		delete(of, g.GetName())
-		if _, paused := g.GetAnnotations()[pausedAnnotation]; paused {
+		if _, paused := g.GetAnnotations()[clusterv1.PausedAnnotation]; paused {
 			continue
 		}
 		for _, m := range machines {
@@ -184,11 +178,11 @@ func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, m
 		m.SetKind("Machine")
 		m.SetNamespace(Namespace)
 		m.SetName(group.GetName())
-		m.SetLabels(map[string]string{machineLabel: group.GetName()})
+		m.SetLabels(map[string]string{clusterv1.MachineDeploymentNameLabel: group.GetName()})
 		c.create(ctx, m)
 	}
 	mark := func(m *unstructured.Unstructured) int {
-		if _, ok := m.GetAnnotations()[markAnnotation]; ok {
+		if _, ok := m.GetAnnotations()[clusterv1.DeleteMachineAnnotation]; ok {
 			return 0
 		}
 		return 1

@@ -1,0 +1,207 @@
+package env
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/kube"
+)
+
+// inCluster is an autoscaler that runs in the cluster, as a Deployment.
+type inCluster struct {
+	madeHere
+	image string
+	// made is true from when there may be a Deployment.
+	made bool
+	// unwatch ends the watch of its pods, and told has the ends of containers
+	// that it told of.
+	unwatch func()
+	told    map[string]bool
+}
+
+// Start implements scenario.Autoscaler.
+func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
+	if d.running != nil && slices.Equal(d.running, extra) {
+		select {
+		case err := <-d.ended:
+			// The kubelet has started it again.
+			d.lab.log.Printf("! %v", err)
+			return d.awaitRound(ctx)
+		default:
+			return nil
+		}
+	}
+	if d.image == "" {
+		if d.image, err = d.lab.loadAutoscaler(ctx, d.compiled); err != nil {
+			return err
+		}
+	}
+	flags, err := d.lab.checkedFlags(ctx, d.compiled.binary, d.lab.inClusterSettings(d.subject), d.overridden(extra))
+	if err != nil {
+		return err
+	}
+	if err := checkTalkative(flags); err != nil {
+		return err
+	}
+	d.made, d.running = true, nil
+	if err := d.lab.applyAutoscaler(ctx, d.subject, d.image, flags); err != nil {
+		return err
+	}
+	d.watchPods(ctx)
+	if err := d.awaitRound(ctx); err != nil {
+		return err
+	}
+	d.running = append([]string{}, extra...)
+	return nil
+}
+
+// Stop implements scenario.Autoscaler.
+func (d *inCluster) Stop(ctx context.Context) error {
+	if !d.made {
+		return nil
+	}
+	d.forget()
+	if err := d.lab.AutoscalerUndeploy(ctx); err != nil {
+		return err
+	}
+	d.made, d.running = false, nil
+	return nil
+}
+
+// ofDeployment reports whether a pod is of the Deployment that the lab makes.
+func ofDeployment(pod *unstructured.Unstructured) bool {
+	return pod.GetLabels()["app"] == autoscaler.Name
+}
+
+// watchPods tells of a container that ended until forget is called. The
+// kubelet starts it again, but what it was in the middle of is lost, as with a
+// process.
+func (d *inCluster) watchPods(ctx context.Context) {
+	d.forget()
+	if d.told == nil {
+		d.told = map[string]bool{}
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until forget
+	done := make(chan struct{})
+	d.unwatch = func() {
+		cancel()
+		<-done
+		select {
+		case <-d.ended: // that is over
+		default:
+		}
+	}
+	go func() {
+		defer close(done)
+		d.subject.workload.Follow(life, kube.Follower{Kind: kube.Pods, Namespace: d.subject.namespace, On: func(change kube.Change) {
+			end, err := crashed(change.After)
+			if err == nil || d.told[end] {
+				return
+			}
+			d.told[end] = true
+			select {
+			case d.ended <- err:
+			default: // one is enough
+			}
+		}})
+	}()
+}
+
+// forget ends what watchPods began.
+func (d *inCluster) forget() {
+	if d.unwatch != nil {
+		d.unwatch()
+		d.unwatch = nil
+	}
+}
+
+// crashed says of a pod of the Deployment that its container ended by itself,
+// with the end of its log. end tells one end from another.
+func crashed(pod *unstructured.Unstructured) (end string, err error) {
+	if pod == nil || !ofDeployment(pod) || pod.GetDeletionTimestamp() != nil {
+		return "", nil
+	}
+	ended := lastEnd(pod)
+	if ended == nil {
+		return "", nil
+	}
+	return fmt.Sprint(pod.GetUID(), ended["finishedAt"]),
+		fmt.Errorf("the container of the pod %s ended with exit code %v (%v)\n%v", pod.GetName(), ended["exitCode"], ended["reason"], ended["message"])
+}
+
+// lastEnd is how the container of an autoscaler's pod ended last, a
+// ContainerStateTerminated of the core API; nil if it never did.
+func lastEnd(pod *unstructured.Unstructured) map[string]any {
+	containers, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
+	for _, c := range containers {
+		container, _ := c.(map[string]any)
+		for _, state := range []string{"state", "lastState"} {
+			if ended, found, _ := unstructured.NestedMap(container, state, "terminated"); found {
+				return ended
+			}
+		}
+	}
+	return nil
+}
+
+// awaitRound waits until the deployed autoscaler begins to look at the
+// cluster: it may have to wait for the lease of the one before.
+func (d *inCluster) awaitRound(ctx context.Context) (err error) {
+	step := d.lab.log.Start("await its first round", 20*time.Second)
+	defer func() { step.Done("", err) }()
+	waiting, stop := within(ctx, readsWithin)
+	defer stop()
+	var pod string
+	err = d.subject.workload.Wait(waiting, kube.Pods, d.subject.namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		i := slices.IndexFunc(all, func(p *unstructured.Unstructured) bool {
+			return ofDeployment(p) && p.GetDeletionTimestamp() == nil && kube.Field(p, "status", "phase") == "Running"
+		})
+		if i >= 0 {
+			pod = all[i].GetName()
+		}
+		return i >= 0, "the autoscaler's pod to run"
+	}, step.Progress)
+	if err != nil {
+		return err
+	}
+	for {
+		last := d.seesRound(waiting, pod)
+		if last == nil {
+			return nil
+		}
+		select {
+		case err := <-d.ended:
+			return fmt.Errorf("waited for the autoscaler's first round: %w", err)
+		case <-waiting.Done():
+			return fmt.Errorf("waited for the autoscaler's first round: %w; last: %w", context.Cause(waiting), last)
+		case <-time.After(time.Second): // logs are cut now and then
+		}
+	}
+}
+
+// seesRound reads the log of the container until it tells of a round.
+func (d *inCluster) seesRound(ctx context.Context, pod string) (err error) {
+	log, err := d.subject.workload.Logs(ctx, d.subject.namespace, pod, autoscaler.Name, time.Time{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	reader := bufio.NewReader(log)
+	for {
+		line, err := reader.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("read the log of the pod %s: %w", pod, err)
+		}
+		if _, message, _ := strings.Cut(line, " "); autoscaler.Parse(message).Class == autoscaler.Loop {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,22 @@
+package kube
+
+import "k8s.io/apimachinery/pkg/runtime/schema"
+
+// Kinds that the lab reads, in whatever version the server prefers.
+var (
+	Namespaces  = schema.GroupKind{Kind: "Namespace"}
+	Nodes       = schema.GroupKind{Kind: "Node"}
+	Pods        = schema.GroupKind{Kind: "Pod"}
+	Events      = schema.GroupKind{Kind: "Event"}
+	ConfigMaps  = schema.GroupKind{Kind: "ConfigMap"}
+	Secrets     = schema.GroupKind{Kind: "Secret"}
+	Deployments = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+
+	Leases      = schema.GroupKind{Group: "coordination.k8s.io", Kind: "Lease"}
+	Definitions = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+
+	Clusters           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"}
+	Machines           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Machine"}
+	MachineDeployments = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachineDeployment"}
+	Providers          = schema.GroupKind{Group: "clusterctl.cluster.x-k8s.io", Kind: "Provider"}
+)
