@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,6 +31,9 @@ var Aliases = map[string]any{
 // targets themselves import nothing heavy, so that mage has them ready in
 // seconds on a machine with empty caches.
 func lab(ctx context.Context, verb string, args ...string) error {
+	if last := lastTarget(os.Args[1:]); last != "" && !strings.EqualFold(last, verb) {
+		return mg.Fatalf(2, "%s ends with the lab's command, and %s would not run after it; type one target at a time: go tool mage %s && go tool mage %s", verb, last, verb, last)
+	}
 	if len(args) == 0 {
 		// mage passes over what a target without options does not know.
 		for _, a := range os.Args[1:] {
@@ -45,6 +49,25 @@ func lab(ctx context.Context, verb string, args ...string) error {
 		return mg.Fatal(1, err)
 	}
 	return nil
+}
+
+// targetPattern is what the lab's targets look like, and no argument of theirs.
+var targetPattern = regexp.MustCompile(`^[A-Za-z]+:[A-Za-z]+$`)
+
+// lastTarget is the last of the words that is a target with a namespace, or,
+// where the first is, one by its short name; empty if none is.
+func lastTarget(words []string) string {
+	// Aliases, which holds targets, is not to be looked into by one.
+	short := func(w string) bool { return slices.Contains([]string{"up", "down", "status"}, w) }
+	for _, w := range slices.Backward(words) {
+		switch {
+		case targetPattern.MatchString(w):
+			return w
+		case short(w) && short(words[0]):
+			return "env:" + w
+		}
+	}
+	return ""
 }
 
 // option is -name=value for the lab's command, or empty if value is nil.

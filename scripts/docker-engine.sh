@@ -155,7 +155,7 @@ install_wrapper() {
 		trim() {
 			local file=$1 path=$2 new
 			[ -f "$file" ] || return 0
-			new=$(jq --argjson have "$have" "if $path then $path |= map_values(map(select(. as \$c | \$have | index(\$c)))) else . end" "$file")
+			new=$(jq --argjson have "$have" "if $path then $path |= map_values(map(select(. as \$c | \$have | index(\$c)))) else . end" "$file") || return
 			printf '%s\n' "$new" >"$file"
 		}
 		bundle=.
@@ -208,14 +208,22 @@ start_by_hand() {
 	setsid dockerd "${flags[@]}" >>"$log" 2>&1 </dev/null &
 }
 
+runtime_settings() {
+	printf '{"runtimes": {"caslab": {"path": "%s"}}, "default-runtime": "caslab"}\n' "$wrapper"
+}
+
 # $1 is true if the engine was just installed: its package has started it then,
 # without the wrapper, and nobody runs containers on it yet. One that was there
 # before is not restarted.
 start_by_systemd() {
 	local just_installed=$1
-	if ! bounding_set_is_whole && [ ! -e /etc/docker/daemon.json ]; then
-		mkdir -p /etc/docker
-		printf '{"runtimes": {"caslab": {"path": "%s"}}, "default-runtime": "caslab"}\n' "$wrapper" >/etc/docker/daemon.json
+	if ! bounding_set_is_whole; then
+		if [ -e /etc/docker/daemon.json ]; then
+			say "/etc/docker/daemon.json is there and stays as it is; if privileged containers do not start, add to it: $(runtime_settings)"
+		else
+			mkdir -p /etc/docker
+			runtime_settings >/etc/docker/daemon.json
+		fi
 	fi
 	systemctl enable docker >&2
 	if "$just_installed"; then systemctl restart docker >&2; else systemctl start docker >&2; fi
@@ -248,7 +256,9 @@ main() {
 		start_by_hand
 	fi
 	wait_for_engine
-	report 'ready' "see $log and \`go tool mage env:doctor\`"
+	local where=$log
+	[ ! -d /run/systemd/system ] || where='journalctl -u docker'
+	report 'ready' "see $where and \`go tool mage env:doctor\`"
 }
 
 main "$@"

@@ -101,6 +101,9 @@ main() {
 	mkdir -p "$out"
 	# mountinfo has real paths.
 	out=$(cd "$out" && pwd -P)
+	# A killed run's debootstrap may live on for a moment, with this lock.
+	exec 9>"$out/lock"
+	flock 9
 	local left
 	for left in "$out"/work.*; do
 		[ ! -d "$left" ] || remove_work "$left"

@@ -85,6 +85,8 @@ func TestRefused(t *testing.T) {
 		"matrix above":       {env: map[string]string{"KUBERNETES_VERSION": "v1.37.0"}, want: []string{`KUBERNETES_VERSION="v1.37.0"`, "v1.33 to v1.36"}},
 		"matrix below":       {env: map[string]string{"KUBERNETES_VERSION": "v1.32.0"}, want: []string{"v1.33 to v1.36"}},
 		"matrix by patch":    {env: map[string]string{"CAPI_VERSION": "v1.12.7"}, want: []string{"v1.31 to v1.35"}},
+		"no Kubernetes":      {env: map[string]string{"KUBERNETES_VERSION": "banana"}, want: []string{"such as v1.36.1"}},
+		"a build":            {env: map[string]string{"KUBERNETES_VERSION": "v1.36.1+k3s1"}, want: []string{"such as v1.36.1"}},
 		"unknown source":     {env: map[string]string{"CAPI_SOURCE": "svn"}, want: []string{`CAPI_SOURCE="svn"`, "auto, git, module, dir"}},
 		"dir without dir":    {env: map[string]string{"CAPI_SOURCE": "dir"}, want: []string{"CAPI_DIR=/path"}},
 		"git and dir":        {env: map[string]string{"CAPI_SOURCE": "git", "CAPI_DIR": "/x"}, want: []string{"unset one"}},
@@ -203,11 +205,11 @@ func FuzzVersion(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		v, err := parseVersion(raw)
+		v, err := parseVersion(raw, defaultClusterAPI)
 		if err != nil {
 			return
 		}
-		if _, err := parseVersion(Tag(v)); err != nil || len(v.Segments()) != 3 {
+		if _, err := parseVersion(Tag(v), defaultClusterAPI); err != nil || len(v.Segments()) != 3 {
 			t.Errorf("%q gives %q, which is not accepted: %v", raw, Tag(v), err)
 		}
 	})

@@ -122,7 +122,7 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 		{key: key + ".version", env: env + "_VERSION", def: defVersion, kind: text,
 			doc: "release; decides tag, layout and API",
 			set: func(c *Config, raw string) error {
-				v, err := parseVersion(raw)
+				v, err := parseVersion(raw, defVersion)
 				of(c).Version = v
 				return err
 			}},
@@ -189,7 +189,7 @@ func setWorkers(c *Config, raw string) (err error) {
 }
 
 func setKubernetes(c *Config, raw string) (err error) {
-	c.Kubernetes, err = parseVersion(raw)
+	c.Kubernetes, err = parseVersion(raw, defaultKubernetes)
 	return err
 }
 
@@ -216,10 +216,12 @@ func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string)
 	}
 }
 
-func parseVersion(raw string) (*version.Version, error) {
+// parseVersion reads a release, such as the example: no build of one, which no
+// image's tag could name.
+func parseVersion(raw, example string) (*version.Version, error) {
 	v, err := version.NewSemver(strings.TrimPrefix(raw, "v"))
-	if err != nil || strings.Count(v.Original(), ".") < 2 || len(v.Segments()) != 3 {
-		return nil, errors.New("not a version; want major.minor.patch, such as " + defaultClusterAPI)
+	if err != nil || strings.Count(v.Original(), ".") < 2 || len(v.Segments()) != 3 || v.Metadata() != "" {
+		return nil, errors.New("not a version; want major.minor.patch, such as " + example)
 	}
 	return v, nil
 }

@@ -68,11 +68,19 @@ func (i Info) Rootless() bool {
 type UnreachableError struct{ Err error }
 
 func (e *UnreachableError) Error() string {
-	return "no Docker engine answers: " + firstLine(e.Err.Error()) + "\nstart Docker, or on Debian and Ubuntu run scripts/docker-engine.sh as root"
+	return "no Docker engine answers: " + e.cause() + "\nstart Docker, or on Debian and Ubuntu run scripts/docker-engine.sh as root"
 }
 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// cause is what the docker command said, if it said something.
+func (e *UnreachableError) cause() string {
+	if failed := new(run.Error); errors.As(e.Err, &failed) && len(bytes.TrimSpace(failed.Output)) > 0 {
+		return firstLine(string(failed.Output))
+	}
+	return firstLine(e.Err.Error())
+}
 
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
@@ -119,6 +127,14 @@ func (e *Engine) LoadImages(ctx context.Context, images map[string]v1.Image) err
 	// The writer must not wait for a reader that is gone.
 	if err := errors.Join(err, reader.Close()); err != nil {
 		return fmt.Errorf("load images into the engine: %w", err)
+	}
+	return nil
+}
+
+// Tag gives an image that the engine has another name.
+func (e *Engine) Tag(ctx context.Context, ref, as string) error {
+	if _, err := e.docker(ctx, "image", "tag", ref, as); err != nil {
+		return fmt.Errorf("call the image %s %s: %w", ref, as, err)
 	}
 	return nil
 }

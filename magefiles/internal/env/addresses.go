@@ -97,9 +97,10 @@ func (l *Lab) startStopped(ctx context.Context, containers []engine.Container, p
 		return cmp.Or(compareKnown(addresses[a.Name], addresses[b.Name]), cmp.Compare(a.Created, b.Created))
 	})
 	defer func() { err = errors.Join(err, l.removeHolders(context.WithoutCancel(ctx))) }()
+	image := placeholderImage(containers)
 	for _, c := range stopped {
 		if want := addresses[c.Name]; want.IsValid() {
-			if err := l.holdBelow(ctx, c, want); err != nil {
+			if err := l.holdBelow(ctx, c, image, want); err != nil {
 				return false, err
 			}
 		} else if err := l.removeHolders(ctx); err != nil {
@@ -123,9 +124,15 @@ func compareKnown(a, b netip.Addr) int {
 	return a.Compare(b)
 }
 
-// holdBelow has placeholders hold every free address below want, so that c,
-// started next, gets want, if that is free.
-func (l *Lab) holdBelow(ctx context.Context, c engine.Container, want netip.Addr) error {
+// placeholderImage is a node's: the load balancer's has no sleep in it.
+func placeholderImage(containers []engine.Container) string {
+	i := slices.IndexFunc(containers, func(c engine.Container) bool { return !isLoadBalancer(c) })
+	return containers[max(i, 0)].Image
+}
+
+// holdBelow has placeholders, of an image with a sleep, hold every free address
+// below want, so that c, started next, gets want, if that is free.
+func (l *Lab) holdBelow(ctx context.Context, c engine.Container, image string, want netip.Addr) error {
 	network, _ := address(c)
 	for range maxHolders {
 		holders, err := l.engine.List(ctx, holderLabel+"="+l.cfg.ClusterName)
@@ -133,7 +140,7 @@ func (l *Lab) holdBelow(ctx context.Context, c engine.Container, want netip.Addr
 			return err
 		}
 		id, err := l.engine.Run(ctx, fmt.Sprintf("caslab-%s-placeholder-%d", l.cfg.ClusterName, len(holders)),
-			"--label", holderLabel+"="+l.cfg.ClusterName, "--network", network, "--entrypoint=sleep", c.Image, "infinity")
+			"--label", holderLabel+"="+l.cfg.ClusterName, "--network", network, "--entrypoint=sleep", image, "infinity")
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package env
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ type attached struct {
 	labels        map[string]string
 	running       bool
 	mark          string
+	image         string
 }
 
 func (n *network) start(a *attached) {
@@ -54,7 +56,7 @@ func (n *network) Run(_ context.Context, c run.Cmd) (run.Result, error) {
 					address = a.address
 				}
 				all = append(all, map[string]any{
-					"Id": a.name, "Name": "/" + a.name, "State": map[string]any{"Running": a.running}, "Config": map[string]any{"Labels": a.labels},
+					"Id": a.name, "Name": "/" + a.name, "State": map[string]any{"Running": a.running}, "Config": map[string]any{"Labels": a.labels, "Image": a.image},
 					"Mounts":          []any{map[string]any{"Source": a.mark, "Destination": capi.OwnerMount}},
 					"NetworkSettings": map[string]any{"Networks": map[string]any{"kind": map[string]any{"IPAddress": address}}},
 				})
@@ -63,6 +65,9 @@ func (n *network) Run(_ context.Context, c run.Cmd) (run.Result, error) {
 		data, err := json.Marshal(all)
 		return run.Result{Stdout: data}, err
 	case "run":
+		if slices.Contains(c.Args, "balancer") {
+			return run.Result{}, errors.New("exec: \"sleep\": executable file not found in $PATH")
+		}
 		key, value, _ := strings.Cut(c.Args[slices.Index(c.Args, "--label")+1], "=")
 		a := &attached{name: c.Args[slices.Index(c.Args, "--name")+1], labels: map[string]string{key: value}}
 		n.containers = append(n.containers, a)
@@ -89,10 +94,11 @@ func TestStoppedContainersGetTheirAddressesBack(t *testing.T) {
 	}
 	s.write(t, mark, "")
 	at := func(name, address string) *attached {
-		return &attached{name: name, address: address, labels: map[string]string{clusterLabel: s.cfg.ClusterName}, running: true, mark: mark}
+		return &attached{name: name, address: address, labels: map[string]string{clusterLabel: s.cfg.ClusterName}, running: true, mark: mark, image: "node"}
 	}
 	// The management cluster had .2, and a container of somebody else has .5.
 	lb, control, worker := at("lb", "172.18.0.3"), at("cp", "172.18.0.4"), at("md", "172.18.0.6")
+	lb.labels[roleLabel], lb.image = "external-load-balancer", "balancer"
 	n := &network{containers: []*attached{worker, control, lb, {name: "other", address: "172.18.0.5", running: true}}}
 	s.engine = engine.New(n)
 	if err := s.markReady(t.Context()); err != nil {

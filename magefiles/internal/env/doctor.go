@@ -2,6 +2,7 @@ package env
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	gover "go/version"
 	"os"
@@ -9,7 +10,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/mod/modfile"
 
@@ -35,14 +38,18 @@ type finding struct{ what, verdict, detail, cure string }
 // image, if the engine does not have it, and a container of it for a moment.
 func (l *Lab) Doctor(ctx context.Context) error {
 	var findings []finding
+	step := l.log.Start("ask the Docker engine, and start a privileged container", 5*time.Second)
 	info, err := l.engine.Info(ctx)
 	if err != nil {
 		findings = append(findings, finding{"engine", bad, oneLine(err), "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root"})
 	} else {
 		findings = append(findings, l.engineFindings(ctx, info)...)
 	}
+	step.Done("", nil)
 	findings = append(findings, l.hostFindings(ctx)...)
+	step = l.log.Start("ask the network", 10*time.Second)
 	findings = append(findings, l.reachFindings(ctx, info)...)
+	step.Done("", nil)
 
 	w := l.table("CHECK", "VERDICT", "FOUND", "CURE")
 	ailing := 0
@@ -64,7 +71,14 @@ func (l *Lab) Doctor(ctx context.Context) error {
 	return nil
 }
 
+// oneLine is the cause in a line: of a process that failed what it said last,
+// which tells more than that it did.
 func oneLine(err error) string {
+	if failed := new(run.Error); errors.As(err, &failed) {
+		if said := strings.TrimSpace(string(failed.Output)); said != "" {
+			return said[strings.LastIndexByte(said, '\n')+1:]
+		}
+	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
 }
@@ -87,14 +101,14 @@ func (l *Lab) engineFindings(ctx context.Context, info engine.Info) []finding {
 		cgroup.detail = "v1: nodes get failCgroupV1: false, which a future Kubernetes will not know"
 	}
 	var little error
-	if info.MemTotal < 6<<30 {
+	if info.MemTotal < 4<<30 {
 		little = fmt.Errorf("%.1f GiB for the engine", float64(info.MemTotal)/(1<<30))
 	}
 	return []finding{
 		{what: "engine", verdict: good, detail: fmt.Sprintf("Docker %s on %s, %s, %d CPUs", info.ServerVersion, info.OperatingSystem, info.Architecture, info.NCPU)},
 		verdict("privileged containers", "start", privileged, bad, "run scripts/docker-engine.sh as root; a rootless or restricted engine will not do"),
 		cgroup,
-		verdict("memory", fmt.Sprintf("%.1f GiB", float64(info.MemTotal)/(1<<30)), little, warn, "an environment takes about 2 GiB, and each further node 110 MiB; give the engine more"),
+		verdict("memory", fmt.Sprintf("%.1f GiB", float64(info.MemTotal)/(1<<30)), little, warn, "an environment takes about 3 GiB, and each further node 110 MiB; give the engine more"),
 		verdict("disk", "enough", l.checkDisk(info), bad, "docker system prune, or a larger disk"),
 	}
 }
@@ -156,8 +170,11 @@ func readNumber(path string) (int, error) {
 // reachFindings ask the network. Where nothing but the Go module proxy and a
 // Debian mirror answers, everything is built here.
 func (l *Lab) reachFindings(ctx context.Context, info engine.Info) []finding {
-	api := source.Check(ctx, l.clusterAPI(), l.sourceOptions(nil))
-	as := source.Check(ctx, l.autoscaler(), l.sourceOptions(nil))
+	var api, as error
+	var asked sync.WaitGroup
+	asked.Go(func() { api = source.Check(ctx, l.clusterAPI(), l.sourceOptions(nil)) })
+	asked.Go(func() { as = source.Check(ctx, l.autoscaler(), l.sourceOptions(nil)) })
+	asked.Wait()
 	findings := []finding{
 		verdict("Cluster API "+l.cfg.ClusterAPI.Tag(), "can be fetched", api, bad, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),
 		verdict("autoscaler "+l.cfg.Autoscaler.Version.String(), "can be fetched", as, warn, "set AUTOSCALER_GIT or AUTOSCALER_DIR to where it is; env:up does not need it"),

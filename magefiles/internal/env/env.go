@@ -226,7 +226,7 @@ func (l *Lab) containers(ctx context.Context) (workload, management []engine.Con
 			owned = len(marks) > 0 // Cluster API mounts nothing there
 		}
 		if !owned {
-			return nil, nil, &ForeignError{Container: c.Name, Cluster: c.Labels[clusterLabel]}
+			return nil, nil, &ForeignError{Container: c.Name, Cluster: c.Labels[clusterLabel], Mark: c.Mounts[capi.OwnerMount]}
 		}
 	}
 	return workload, management, nil
@@ -298,9 +298,17 @@ func (l *Lab) mark() (string, error) {
 
 // ForeignError is a container that has the environment's name and that this
 // checkout of the lab did not make.
-type ForeignError struct{ Container, Cluster string }
+type ForeignError struct {
+	Container, Cluster string
+	// Mark is the owner file of the checkout that made it; empty if none did.
+	Mark string
+}
 
 func (e *ForeignError) Error() string {
+	if checkout, _, found := strings.Cut(e.Mark, "/.caslab/owner/"); found {
+		return fmt.Sprintf("the container %s of an environment named %q belongs to another checkout of the lab, %s; type there: go tool mage env:down; or choose another name with CLUSTER_NAME; if that checkout is gone, type: docker rm -f -v $(docker ps -aq --filter label=%s=%s)",
+			e.Container, e.Cluster, checkout, clusterLabel, e.Cluster)
+	}
 	return fmt.Sprintf("the container %s of a cluster named %q was not made by this lab, which leaves it alone; choose another name with CLUSTER_NAME, or delete that cluster with the tool that made it", e.Container, e.Cluster)
 }
 

@@ -101,6 +101,6 @@ func (l *Lab) LoadImages(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		return l.recordMade(ofManagers)
 	})
 }

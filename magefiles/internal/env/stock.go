@@ -267,7 +267,7 @@ func (l *Lab) adminKubeconfig(ctx context.Context, workload []engine.Container) 
 
 // removeClusters removes both clusters' containers and kubeconfigs.
 func (l *Lab) removeClusters(ctx context.Context) error {
-	if err := removeIfThere(l.readyFile()); err != nil {
+	if err := errors.Join(removeIfThere(l.readyFile()), removeIfThere(l.madeFile())); err != nil {
 		return err
 	}
 	if err := l.removeHolders(ctx); err != nil {

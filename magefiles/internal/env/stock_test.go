@@ -24,6 +24,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/ui"
 )
 
 // docker is an engine with containers: it lists, starts and removes them, and
@@ -567,9 +568,16 @@ func TestTakeStock(t *testing.T) {
 		"foreign": {
 			scene: func(t *testing.T, s *scene) {
 				s.up(t, selfManaged())
-				s.docker.containers[1].owner = "/other/.caslab/owner/work-cluster-0123456789abcdef"
+				s.docker.containers[1].owner = ""
 			},
 			refused: "was not made by this lab",
+		},
+		"another checkout's": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				s.docker.containers[1].owner = "/other/.caslab/owner/work-cluster-0123456789abcdef"
+			},
+			refused: "belongs to another checkout of the lab, /other;",
 		},
 		"a foreign load balancer": {
 			scene: func(t *testing.T, s *scene) {
@@ -628,13 +636,13 @@ func TestTakeStockCancelled(t *testing.T) {
 // machine is known to be able to make it anew.
 func TestRefusedBeforeAnythingIsRemoved(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, map[string]string{"CAPI_DIR": "/nowhere"})
+	s := newScene(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`}}
 	s.managed(t, selfManaged())
 	s.management.Close()
 	// Its builds are there: less disk is asked for.
 	s.touch(t, s.path("bin", "cluster-api", "x"))
-	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "CAPI_DIR=/nowhere") {
+	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "CAPI_GIT=https://127.0.0.1:1") {
 		t.Errorf("Up() = %v; want the setting that is wrong", err)
 	}
 	if lines := s.docker.ran("docker rm"); len(lines) > 0 {
@@ -644,7 +652,7 @@ func TestRefusedBeforeAnythingIsRemoved(t *testing.T) {
 
 func TestReadyAsksNoSource(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, map[string]string{"CAPI_DIR": "/nowhere"})
+	s := newScene(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
 	s.docker.Answers = []runtest.Answer{
 		{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`},
 		{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"},
@@ -659,6 +667,51 @@ func TestReadyAsksNoSource(t *testing.T) {
 	}
 	if !strings.Contains(s.printed.String(), "self-managed") {
 		t.Errorf("printed %s", s.printed)
+	}
+}
+
+// TestReadyTellsWhatChanged: an environment is not made again for a setting,
+// but its user is told.
+func TestReadyTellsWhatChanged(t *testing.T) {
+	t.Parallel()
+	before := newScene(t, nil)
+	if err := before.recordMade(""); err != nil {
+		t.Fatal(err)
+	}
+	made, err := os.ReadFile(before.madeFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{nil, ""},
+		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; type: go tool mage env:down`},
+		{map[string]string{"CAPI_GIT": "https://127.0.0.1:1/mine.git"}, "go tool mage image:load"},
+	} {
+		s := newScene(t, tc.env)
+		logged := new(strings.Builder)
+		s.log = ui.New(logged, ui.Options{})
+		s.docker.Answers = []runtest.Answer{
+			{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`},
+			{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"},
+		}
+		s.up(t, selfManaged())
+		s.write(t, s.madeFile(), string(made))
+		if err := s.Up(t.Context(), Ready); err != nil {
+			t.Fatal(err)
+		}
+		s.log.Close()
+		got := logged.String()
+		if !strings.Contains(got, tc.want) || tc.want == "" && strings.Contains(got, "it was made with") {
+			t.Errorf("%v: logged\n%s\nwant %q", tc.env, got, tc.want)
+		}
+	}
+	s := newScene(t, map[string]string{"CAPI_DIR": "/nowhere"})
+	s.up(t, selfManaged())
+	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "/nowhere") {
+		t.Errorf("Up() with a checkout that is not there: %v", err)
 	}
 }
 

@@ -99,6 +99,12 @@ func (l *Lab) up(ctx context.Context, target string) error {
 	if err := l.cfg.CheckEnvironment(); err != nil {
 		return err
 	}
+	if l.cfg.ClusterAPI.Origin == config.OriginDir {
+		// That costs nothing: also of an environment that is ready.
+		if err := source.Check(ctx, l.clusterAPI(), l.sourceOptions(nil)); err != nil {
+			return err
+		}
+	}
 	info, err := l.askEngine(ctx)
 	if err != nil {
 		return err
@@ -108,6 +114,9 @@ func (l *Lab) up(ctx context.Context, target string) error {
 		return err
 	}
 	if found.ready {
+		if err := l.tellChanges(); err != nil {
+			return err
+		}
 		l.log.Printf("environment %q is ready; verified in %.1f s", l.cfg.ClusterName, l.now().Sub(start).Seconds())
 		return l.Status(ctx)
 	}
@@ -122,9 +131,11 @@ func (l *Lab) up(ctx context.Context, target string) error {
 		}
 	}
 	if found.fresh || found.remake != nil {
-		if err := l.newTimeline(); err != nil {
+		if err := errors.Join(l.newTimeline(), l.recordMade("")); err != nil {
 			return err
 		}
+	} else if err := l.tellChanges(); err != nil {
+		return err
 	}
 	c := l.creation(info)
 	defer func() { c.stopRecording() }()
@@ -543,8 +554,10 @@ func (c *creation) deleteManagement(ctx context.Context, progress func(string)) 
 	return "", c.forgetManagement()
 }
 
+// forgetManagement removes what is known of the management cluster, and the
+// lock that a killed run of kind's leaves beside its kubeconfig.
 func (l *Lab) forgetManagement() error {
-	return errors.Join(removeIfThere(l.managementKubeconfig()), removeIfThere(l.movingFile()))
+	return errors.Join(removeIfThere(l.managementKubeconfig()), removeIfThere(l.managementKubeconfig()+".lock"), removeIfThere(l.movingFile()))
 }
 
 func removeIfThere(path string) error {

@@ -65,6 +65,10 @@ func fromRegistry(ctx context.Context, o Options) (Images, error) {
 		} else if ok {
 			continue
 		}
+		// Who works with kind may have pulled it.
+		if strings.Contains(pull.from, "@") && o.Engine.Tag(ctx, pull.from, pull.as) == nil {
+			continue
+		}
 		o.progress("pulling %s", pull.from)
 		img, err := remoteImage(ctx, o, pull.from)
 		if err != nil {

@@ -25,7 +25,7 @@ import (
 )
 
 // revision changes the images' tags when this package makes them otherwise.
-const revision = "1"
+const revision = "2"
 
 const (
 	kindModule = "sigs.k8s.io/kind"
@@ -342,7 +342,12 @@ func tarLayer(path string) (v1.Layer, error) {
 }
 
 // emptyHAProxy keeps the load balancer up until Cluster API configures it.
-const emptyHAProxy = `defaults
+// Without a bound HAProxy takes memory for as many connections as it may have
+// files open, which some engines do not limit.
+const emptyHAProxy = `global
+  maxconn 4000
+
+defaults
   timeout connect 5s
   timeout client 50s
   timeout server 50s

@@ -103,26 +103,22 @@ type Tree struct {
 // will be fetched. It needs the network only for a tree that is not here yet,
 // for Origin Auto from neither git nor the Go module proxy.
 func Check(ctx context.Context, s Spec, o Options) error {
-	have := func(origin string) bool {
-		_, err := readRecord(s.folder(o, origin))
-		return err == nil
-	}
 	switch s.Origin {
 	case Dir:
 		return s.verify(s.Path)
 	case Git:
-		if have(Git) {
+		if s.have(o, Git) {
 			return nil
 		}
 		_, err := s.resolve(ctx)
 		return err
 	case Module:
-		if have(Module) {
+		if s.have(o, Module) {
 			return nil
 		}
 		return s.checkModule(ctx, o)
 	}
-	if have(Git) || len(s.Modules) > 0 && have(Module) {
+	if s.have(o, Git) || len(s.Modules) > 0 && s.have(o, Module) {
 		return nil
 	}
 	_, err := s.resolve(ctx)
@@ -135,7 +131,14 @@ func Check(ctx context.Context, s Spec, o Options) error {
 	return nil
 }
 
-// Fetch brings the tree of s here, or finds it here.
+// have reports whether the tree was fetched from that origin before.
+func (s Spec) have(o Options, origin string) bool {
+	_, err := readRecord(s.folder(o, origin))
+	return err == nil
+}
+
+// Fetch brings the tree of s here, or finds it here. What Auto found before it
+// finds again, without asking.
 func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	switch s.Origin {
 	case Dir:
@@ -145,12 +148,15 @@ func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	case Module:
 		return s.fetchModules(ctx, o)
 	}
+	if !s.have(o, Git) && len(s.Modules) > 0 && s.have(o, Module) {
+		return s.fetchModules(ctx, o)
+	}
 	tree, gitErr := s.fetchGit(ctx, o)
 	var moved *MovedTagError
 	if gitErr == nil || len(s.Modules) == 0 || errors.As(gitErr, &moved) || ctx.Err() != nil {
 		return tree, gitErr
 	}
-	o.progress("git does not have it; asking the Go module proxy")
+	o.progress("git gave no tree; asking the Go module proxy")
 	tree, err := s.fetchModules(ctx, o)
 	if err != nil {
 		return nil, errors.Join(gitErr, err)

@@ -1,0 +1,97 @@
+package env
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"caslab/magefiles/internal/config"
+)
+
+// An environment that is there is taken up and verified, not made again. What
+// it was made with is recorded, so that a setting which changed since does not
+// go unnoticed.
+
+// ofManagers are the keys of the settings that decide what the managers are
+// compiled from.
+const ofManagers = "clusterAPI."
+
+// lasting are the keys of the settings that are decided when the environment is
+// made, but for the versions, which the cluster itself tells.
+var lasting = map[string]bool{
+	"workers": true, "nodeImage": true, "certManager": true,
+	ofManagers + "source": true, ofManagers + "git": true, ofManagers + "commit": true, ofManagers + "dir": true,
+}
+
+func (l *Lab) madeFile() string { return l.path("owner", l.cfg.ClusterName+".settings.json") }
+
+// recordMade records the settings that the environment is made with; of those
+// only whose key has the prefix, where it was made before.
+func (l *Lab) recordMade(prefix string) error {
+	made, err := l.made()
+	if err != nil {
+		return err
+	}
+	if made == nil {
+		made = map[string]string{}
+	}
+	for _, v := range l.cfg.Values() {
+		if lasting[v.Key] && strings.HasPrefix(v.Key, prefix) {
+			made[v.Key] = v.Value
+		}
+	}
+	data, err := json.MarshalIndent(made, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(l.madeFile()), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(l.madeFile(), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("record what the environment is made with: %w", err)
+	}
+	return nil
+}
+
+// made is what recordMade recorded; nil if it did not.
+func (l *Lab) made() (made map[string]string, err error) {
+	data, err := os.ReadFile(l.madeFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &made)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what the environment was made with: %w", err)
+	}
+	return made, nil
+}
+
+// tellChanges says which settings the environment was made without, and what to
+// type to have them.
+func (l *Lab) tellChanges() error {
+	made, err := l.made()
+	if err != nil || made == nil {
+		return err
+	}
+	for _, v := range l.cfg.Values() {
+		before, recorded := made[v.Key]
+		if recorded && before != v.Value {
+			l.log.Printf("! %s", change(v, before))
+		}
+	}
+	return nil
+}
+
+func change(v config.Value, before string) string {
+	cure := "go tool mage env:down && go tool mage env:up, to make it anew"
+	if strings.HasPrefix(v.Key, ofManagers) {
+		cure = "go tool mage image:load, to run the managers of the settings"
+	}
+	return fmt.Sprintf("it was made with %s=%s, and the settings want %q; type: %s", v.Env, before, v.Value, cure)
+}
