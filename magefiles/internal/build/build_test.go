@@ -180,3 +180,22 @@ func TestClusterAPILayouts(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckLayout: a tree of another series is refused before anything of it
+// compiles.
+func TestCheckLayout(t *testing.T) {
+	t.Parallel()
+	tree := t.TempDir()
+	for _, main := range []string{"core", "bootstrap/kubeadm", "controlplane/kubeadm", "cmd/clusterctl", "test/infrastructure/docker"} {
+		path := filepath.Join(tree, main, "main.go")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("package main\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for tag, want := range map[string]string{"1.14.2": "", "1.13.5": Core} {
+		err := ClusterAPI{Dir: tree, Version: version.Must(version.NewSemver(tag))}.CheckLayout()
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("CheckLayout() of %s = %v, want %q", tag, err, want)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package build
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -62,6 +64,19 @@ func (c ClusterAPI) Requests() map[string]Request {
 	ctl.Host = true
 	requests[Clusterctl] = ctl
 	return requests
+}
+
+// CheckLayout refuses a tree that does not have its programs where the release
+// has them. Dir and Version are needed.
+func (c ClusterAPI) CheckLayout() error {
+	var errs []error
+	for name, r := range c.Requests() {
+		main := filepath.Join(r.Dir, r.Packages[0], "main.go")
+		if _, err := os.Stat(main); err != nil {
+			errs = append(errs, fmt.Errorf("%s of release %s has its main package there: %w", name, c.Version, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c ClusterAPI) request(name, dir, pkg string) Request {

@@ -99,11 +99,8 @@ func (l *Lab) up(ctx context.Context, target string) error {
 	if err := l.cfg.CheckEnvironment(); err != nil {
 		return err
 	}
-	if l.cfg.ClusterAPI.Origin == config.OriginDir {
-		// That costs nothing: also of an environment that is ready.
-		if err := source.Check(ctx, l.clusterAPI(), l.sourceOptions(nil)); err != nil {
-			return err
-		}
+	if err := l.checkCheckout(ctx); err != nil {
+		return err
 	}
 	info, err := l.askEngine(ctx)
 	if err != nil {
@@ -149,6 +146,21 @@ func (l *Lab) up(ctx context.Context, target string) error {
 		return nil
 	}
 	return l.summary(ctx, c, timings)
+}
+
+// checkCheckout refuses a CAPI_DIR that is none, or of another release. That
+// costs nothing: an environment that is ready is checked too.
+func (l *Lab) checkCheckout(ctx context.Context) error {
+	if l.cfg.ClusterAPI.Origin != config.OriginDir {
+		return nil
+	}
+	if err := source.Check(ctx, l.clusterAPI(), l.sourceOptions(nil)); err != nil {
+		return err
+	}
+	if err := (build.ClusterAPI{Dir: l.cfg.ClusterAPI.Dir, Version: l.cfg.ClusterAPI.Version}).CheckLayout(); err != nil {
+		return fmt.Errorf("CAPI_DIR=%s is no tree of release %s; set CAPI_VERSION to the release that it is of: %w", l.cfg.ClusterAPI.Dir, l.cfg.ClusterAPI.Tag(), err)
+	}
+	return nil
 }
 
 // upTo returns the steps that target needs, itself included.
