@@ -590,7 +590,7 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 		return err
 	}
 	if group.GetLabels()[GroupLabel] == "" {
-		return fmt.Errorf("nodegroup:add did not make %s, and in a cluster that manages itself the managers may run on its nodes; to stop scaling it, type: kubectl annotate machinedeployments.cluster.x-k8s.io %s %s- %s-",
+		return fmt.Errorf("nodegroup:add did not make %s, and in a cluster that manages itself the managers may run on its nodes; to stop scaling it, type: KUBECONFIG=$(go tool mage env:kubeconfig) kubectl annotate machinedeployments.cluster.x-k8s.io %s %s- %s-",
 			name, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
 	}
 	if err := c.Delete(ctx, kube.MachineDeployments, namespace, name); err != nil {

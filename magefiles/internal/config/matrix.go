@@ -56,7 +56,7 @@ func (c *Config) validate() error {
 	}
 	if c.ClusterAPI.Version.LessThan(minClusterAPI) {
 		bad("clusterAPI.version", "CAPI_VERSION", c.ClusterAPI.Tag(), fmt.Errorf(
-			"Cluster API before v%s cannot manage itself on Docker: its DockerMachineTemplate has no extraMounts, so no manager reaches the engine; want v%s or later", minClusterAPI, minClusterAPI))
+			"Cluster API before v%s cannot manage itself on Docker: its DockerMachineTemplate has no extraMounts, so no manager reaches the engine; want v%s or later to fetch and build, and v%s or later for env:up", minClusterAPI, minClusterAPI, minEnvironment))
 	}
 	for _, s := range []struct {
 		key, env string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	gover "go/version"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,6 +79,9 @@ func oneLine(err error) string {
 		if said := strings.TrimSpace(string(failed.Output)); said != "" {
 			return said[strings.LastIndexByte(said, '\n')+1:]
 		}
+	}
+	if unreachable := new(net.OpError); errors.As(err, &unreachable) {
+		return unreachable.Err.Error() // the cure says what was asked
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line

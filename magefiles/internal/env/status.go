@@ -349,7 +349,8 @@ func (l *Lab) summary(ctx context.Context, c *creation, timings []timing) error 
 Cluster API from %s (%s); nodes from %s.
 Next:
   export KUBECONFIG=$(go tool mage env:kubeconfig)
-  go tool mage env:status
+  go tool mage nodegroup:add work-md-1 1 4
+  go tool mage autoscaler:run
   go tool mage env:down
 `, c.tree.Origin, or(c.tree.Why, "as set"), c.base.Origin)
 	return l.writeRecord(record)

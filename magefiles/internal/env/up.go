@@ -136,7 +136,11 @@ func (l *Lab) up(ctx context.Context, target string) error {
 	}
 	c := l.creation(info)
 	defer func() { c.stopRecording() }()
-	steps := l.onTimeline(c.steps(node.Usually(ctx, c.nodeOptions(info.Arch(), nil))))
+	nodeUsually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
+	if found.fresh || found.remake != nil {
+		l.log.Printf("making environment %q: usually some %s on 2 cores", l.cfg.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute))
+	}
+	steps := l.onTimeline(c.steps(nodeUsually))
 	timings, err := runSteps(ctx, l.log, l.now, upTo(steps, target))
 	l.upOnTimeline(err)
 	if err != nil {
@@ -163,6 +167,9 @@ func (l *Lab) checkCheckout(ctx context.Context) error {
 	return nil
 }
 
+// clustersUsually is how long all takes after the node image is there.
+const clustersUsually = 3 * time.Minute
+
 // upTo returns the steps that target needs, itself included.
 func upTo(steps []step, target string) []step {
 	if target == Ready {
@@ -185,13 +192,13 @@ func (c *creation) steps(nodeUsually time.Duration) []step {
 	return []step{
 		{name: stepFetch, usually: 5 * time.Second, run: c.fetch},
 		{name: stepNode, usually: nodeUsually, run: c.nodeImage},
-		{name: stepCompile, needs: []string{stepFetch}, usually: 4 * time.Minute, run: c.compile},
+		{name: stepCompile, needs: []string{stepFetch}, usually: 6 * time.Minute, run: c.compile},
 		{name: stepRender, needs: []string{stepFetch}, usually: 2 * time.Second, run: c.render},
 		{name: stepImages, needs: []string{stepNode, stepCompile, stepRender}, usually: 15 * time.Second, run: c.bake},
-		{name: stepManagement, needs: []string{stepNode}, usually: 20 * time.Second, run: c.createManagement},
+		{name: stepManagement, needs: []string{stepNode}, usually: 30 * time.Second, run: c.createManagement},
 		{name: stepInit, needs: []string{stepManagement, stepImages}, usually: 15 * time.Second, run: c.initManagement},
-		{name: stepControl, needs: []string{stepInit}, usually: 30 * time.Second, run: c.createControlPlane},
-		{name: stepNodes, needs: []string{stepControl}, usually: 30 * time.Second, run: c.joinNodes},
+		{name: stepControl, needs: []string{stepInit}, usually: 45 * time.Second, run: c.createControlPlane},
+		{name: stepNodes, needs: []string{stepControl}, usually: 45 * time.Second, run: c.joinNodes},
 		{name: stepPivotInit, needs: []string{stepControl}, usually: 30 * time.Second, run: c.initWorkload},
 		{name: stepMove, needs: []string{stepNodes, stepPivotInit}, usually: 3 * time.Second, run: c.move},
 		{name: stepVerify, needs: []string{stepMove}, usually: 5 * time.Second, run: c.verify},
@@ -222,9 +229,10 @@ func (c *creation) compile(ctx context.Context, progress func(string)) (string, 
 	requests := c.programs(c.tree, c.info.Arch())
 	cached := 0
 	err := c.exclusively(ctx, workCompile, progress, func() error {
-		for _, name := range []string{build.Core, build.Bootstrap, build.ControlPlane, build.Docker, build.Clusterctl} {
+		names := []string{build.Core, build.Bootstrap, build.ControlPlane, build.Docker, build.Clusterctl}
+		for i, name := range names {
 			result, err := build.Build(ctx, requests[name], build.Options{
-				Runner: c.runner, Progress: func(text string) { progress(name + ": " + text) },
+				Runner: c.runner, Progress: func(text string) { progress(fmt.Sprintf("%s (%d of %d): %s", name, i+1, len(names), text)) },
 			})
 			if err != nil {
 				return err

@@ -51,7 +51,11 @@ func (l *Lab) WorkloadAdd(ctx context.Context, o WorkloadOptions) error {
 	if err != nil {
 		return err
 	}
-	l.log.Printf("workload %s: %d pods, each of %s, of the image %s\nmore of them: go tool mage workload:scale N", w.Name, w.Replicas, made.Memory, made.Image)
+	which := ""
+	if w.Name != workload.DefaultName {
+		which = " -name=" + w.Name
+	}
+	l.log.Printf("workload %s: %d pods, each of %s, of the image %s\nmore of them: go tool mage workload:scale N%s", w.Name, w.Replicas, made.Memory, made.Image, which)
 	return nil
 }
 

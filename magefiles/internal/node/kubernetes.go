@@ -37,7 +37,7 @@ func kubernetesModule(ctx context.Context, o Options, pinned string) (string, er
 	}
 	upstream, err := download(ctx, o, kubernetes+"@"+o.Kubernetes)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w\nset KUBERNETES_VERSION to a release that there is", err)
 	}
 	theirs, err := os.ReadFile(filepath.Join(upstream, "go.mod"))
 	if err != nil {

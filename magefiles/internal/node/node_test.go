@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -104,6 +105,47 @@ func TestRegistryThatDoesNotAnswer(t *testing.T) {
 	o.Origin, o.Mirror = Registry, "127.0.0.1:1"
 	if _, err := Base(t.Context(), o); err == nil || !strings.Contains(err.Error(), "kindest/node:v1.99.0") {
 		t.Errorf("Base() = %v; want the image in it", err)
+	}
+}
+
+// TestPinnedByDigest: a version that is pinned is asked for by its digest, and
+// not at all if the engine has it, as it has where somebody works with kind.
+func TestPinnedByDigest(t *testing.T) {
+	t.Parallel()
+	pin := "kindest/node@" + nodeDigests["v1.36.1"]
+	for there, want := range map[bool]string{true: "kindest/haproxy/manifests/", false: "kindest/node/manifests/" + nodeDigests["v1.36.1"]} {
+		var asked []string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v2/" {
+				asked = append(asked, r.URL.Path)
+				w.WriteHeader(http.StatusNotFound)
+			}
+		}))
+		fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}}}
+		if there {
+			fake.Answers = append(fake.Answers, runtest.Answer{Prefix: "docker image tag " + pin + " caslab.local/node-pulled:v1.36.1-amd64-"})
+		}
+		o := opts(fake)
+		o.Kubernetes, o.Origin, o.Mirror = "v1.36.1", Registry, strings.TrimPrefix(server.URL, "http://")
+		if _, err := Base(t.Context(), o); err == nil {
+			t.Error("an image came of a registry that has none")
+		}
+		server.Close()
+		if len(asked) == 0 || !strings.Contains(asked[0], want) {
+			t.Errorf("with the image there: %t, the registry was asked for %q; want %s first", there, asked, want)
+		}
+	}
+}
+
+// TestDownloadSaysWhy: go's reason is a field of what it prints.
+func TestDownloadSaysWhy(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{
+		Prefix: "go mod download", Stdout: `{"Path": "k8s.io/kubernetes", "Error": "unknown revision v1.36.77"}`, Err: errors.New("exit status 1"),
+	}}}
+	_, err := download(t.Context(), opts(fake), "k8s.io/kubernetes@v1.36.77")
+	if err == nil || err.Error() != "download k8s.io/kubernetes@v1.36.77: unknown revision v1.36.77" {
+		t.Errorf("download() = %v", err)
 	}
 }
 

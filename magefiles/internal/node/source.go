@@ -160,11 +160,14 @@ func moduleDir(ctx context.Context, o Options, module string) (string, error) {
 
 func download(ctx context.Context, o Options, module string) (string, error) {
 	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", "download", "-json", module}, Dir: o.Root})
-	if err != nil {
-		return "", fmt.Errorf("download %s: %w", module, err)
+	var info struct{ Dir, Error string }
+	// It is JSON that says why it failed.
+	if jerr := json.Unmarshal(res.Stdout, &info); jerr == nil && info.Error != "" {
+		err = errors.New(info.Error)
+	} else if err == nil {
+		err = jerr
 	}
-	var info struct{ Dir string }
-	if err := json.Unmarshal(res.Stdout, &info); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("download %s: %w", module, err)
 	}
 	return info.Dir, nil

@@ -74,6 +74,15 @@ func (e *MissingTagError) Error() string {
 	return msg
 }
 
+// elsewhere says what to type where git does not answer.
+func (s Spec) elsewhere() string {
+	checkout := fmt.Sprintf("type: export %s_DIR=/path/to/your/checkout", s.Setting)
+	if len(s.Modules) == 0 {
+		return checkout
+	}
+	return fmt.Sprintf("set %s_SOURCE=module, or %s", s.Setting, checkout)
+}
+
 // resolve asks the repository for the commit of the tag. A commit that is
 // asked for by its hash resolves to itself, if the repository answers.
 func (s Spec) resolve(ctx context.Context) (commit string, err error) {
@@ -82,7 +91,7 @@ func (s Spec) resolve(ctx context.Context) (commit string, err error) {
 	remote := git.NewRemote(memory.NewStorage(), &config.RemoteConfig{Name: "origin", URLs: []string{s.URL}})
 	refs, err := remote.ListContext(ctx, &git.ListOptions{PeelingOption: git.AppendPeeled})
 	if err != nil {
-		return "", fmt.Errorf("list the tags of %s_GIT=%s: %w; check that URL, or set %s_SOURCE or %s_DIR to another origin", s.Setting, s.URL, err, s.Setting, s.Setting)
+		return "", fmt.Errorf("list the tags of %s_GIT=%s: %w; check that URL, or %s", s.Setting, s.URL, err, s.elsewhere())
 	}
 	if s.Commit != "" {
 		return s.Commit, nil

@@ -41,7 +41,7 @@ func goModule(ctx context.Context, o Options, args ...string) (downloaded, error
 
 func (s Spec) checkModule(ctx context.Context, o Options) error {
 	if len(s.Modules) == 0 {
-		return fmt.Errorf("%s_SOURCE=module: %s is not on the Go module proxy; set %s_SOURCE=git", s.Setting, s.Name, s.Setting)
+		return fmt.Errorf("%s_SOURCE=module: %s is not on the Go module proxy; set %s_SOURCE=git, or type: export %s_DIR=/path/to/your/checkout", s.Setting, s.Name, s.Setting, s.Setting)
 	}
 	for _, m := range s.Modules {
 		if _, err := goModule(ctx, o, "list", "-m", "-json", m.Path+"@"+s.Version); err != nil {

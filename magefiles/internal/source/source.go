@@ -161,9 +161,20 @@ func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	if err != nil {
 		return nil, errors.Join(gitErr, err)
 	}
-	line, _, _ := strings.Cut(gitErr.Error(), "\n")
-	tree.Why = "git failed: " + line
+	tree.Why = "git failed: " + innermost(gitErr)
 	return tree, nil
+}
+
+// innermost is what an error comes of, without what was tried.
+func innermost(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			line, _, _ := strings.Cut(err.Error(), "\n")
+			return line
+		}
+		err = inner
+	}
 }
 
 // folder is where a fetched tree goes: another one for every repository, since

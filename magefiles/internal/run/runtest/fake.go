@@ -67,7 +67,7 @@ func (f *Fake) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 			continue
 		}
 		if a.Err != nil {
-			return run.Result{Stderr: []byte(a.Stderr)}, &run.Error{Cmd: c, Output: []byte(a.Stderr), Err: a.Err}
+			return run.Result{Stdout: []byte(a.Stdout), Stderr: []byte(a.Stderr)}, &run.Error{Cmd: c, Output: []byte(a.Stderr), Err: a.Err}
 		}
 		if c.Stdout != nil {
 			_, err := io.WriteString(c.Stdout, a.Stdout)
