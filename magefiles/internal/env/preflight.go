@@ -87,10 +87,7 @@ func (l *Lab) preflight(ctx context.Context, info engine.Info) (err error) {
 // checkDisk looks where the engine keeps its data, if that is on this machine,
 // and where the lab does.
 func (l *Lab) checkDisk(info engine.Info) error {
-	need := int64(diskFirst)
-	if _, err := os.Stat(l.path("bin", "cluster-api")); err == nil {
-		need = diskAfter
-	}
+	need := l.diskNeeded()
 	for _, dir := range []string{info.DockerRootDir, l.cfg.Root} {
 		free, err := freeDisk(dir)
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
@@ -100,11 +97,22 @@ func (l *Lab) checkDisk(info engine.Info) error {
 			return fmt.Errorf("look for free disk at %s: %w", dir, err)
 		}
 		if free < need {
-			return fmt.Errorf("%s has %.1f GiB free and the environment needs %d GiB; free some, for example with `docker system prune`", dir, float64(free)/(1<<30), need>>30)
+			return fmt.Errorf("%s has %.1f GiB free and the environment needs %d GiB; free some: `%s` removes what the lab built and does not use, `docker system prune` what nobody uses", dir, float64(free)/(1<<30), need>>30, removeOldImages)
 		}
 	}
 	return nil
 }
+
+// diskNeeded is less where the builds are there.
+func (l *Lab) diskNeeded() int64 {
+	if _, err := os.Stat(l.path("bin", "cluster-api")); err == nil {
+		return diskAfter
+	}
+	return diskFirst
+}
+
+// removeOldImages removes the lab's images but for those of containers.
+const removeOldImages = "docker image rm $(docker image ls -q 'caslab.local/*')"
 
 // freeDisk returns the bytes that a user may still write to dir's file system.
 func freeDisk(dir string) (int64, error) {

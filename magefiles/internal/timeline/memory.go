@@ -3,6 +3,7 @@ package timeline
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -89,12 +90,22 @@ func same(a, b Fact) bool {
 		return false
 	}
 	switch b.What {
-	case Unschedulable, NotReady:
+	case Unschedulable:
 		return counts.ReplaceAllString(a.Text, "0") == counts.ReplaceAllString(b.Text, "0")
+	case NotReady:
+		said := complaints(a)
+		return !slices.ContainsFunc(complaints(b), func(c string) bool { return !slices.Contains(said, c) })
 	case Phase, Limits, Health:
 		return a.Text == b.Text
 	}
 	return true
+}
+
+// complaints are what a kubelet has to say, which are fewer and fewer while a
+// node comes up: the reason, and the parts of a list in brackets.
+func complaints(f Fact) []string {
+	reason, message, _ := strings.Cut(counts.ReplaceAllString(f.Text, "0"), ": ")
+	return append(strings.Split(strings.Trim(message, "[]"), ", "), reason)
 }
 
 // phases of a machine that comes up, in turn.
