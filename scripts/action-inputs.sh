@@ -25,7 +25,7 @@ readonly ref='^[A-Za-z0-9][A-Za-z0-9._/+@-]{0,249}$'
 readonly names='^[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*$'
 readonly artifact='^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'
 readonly minutes='^[1-9][0-9]{0,2}$'
-readonly minutes_max=90
+readonly minutes_max=75
 
 # The inputs by their names, and what becomes of them.
 declare -A in=()
@@ -81,12 +81,12 @@ setting() {
 	section[$2]+="  $3: $(quoted "$5")"$'\n'
 }
 
-# tree COMPONENT UPSTREAM checks where a component's source comes from, and
+# tree COMPONENT UPSTREAM RELEASE checks where a component's source comes from, and
 # leaves the folder of its tree in the variable tree; empty for a release.
 tree() {
-	local component=$1 upstream=$2
+	local component=$1 upstream=$2 example=$3
 	local from=${in[$component-repository]-} at=${in[$component-ref]-}
-	matching "$component-version" "$version" 'want a release, such as 1.36.1'
+	matching "$component-version" "$version" "want a release, such as $example"
 	matching "$component-repository" "$repository" "want OWNER/NAME on GitHub, such as $upstream"
 	matching "$component-ref" "$ref" 'want a branch, a tag, a commit, or refs/pull/N/merge'
 	[[ $at != *..* ]] || refuse "$component-ref" 'no ref of git has two dots in a row'
@@ -147,11 +147,11 @@ main() {
 		refuse caslab.yaml "$settings has settings that are not of this action; remove the file"
 	fi
 
-	tree cluster-api kubernetes-sigs/cluster-api
+	tree cluster-api kubernetes-sigs/cluster-api v1.14.2
 	setting cluster-api-dir clusterAPI dir CAPI_DIR "$tree"
 	setting cluster-api-version clusterAPI version CAPI_VERSION "${in[cluster-api-version]-}"
 
-	tree autoscaler kubernetes/autoscaler
+	tree autoscaler kubernetes/autoscaler 1.36.1
 	autoscaler=$tree
 	setting autoscaler-dir autoscaler dir AUTOSCALER_DIR "$autoscaler"
 	setting autoscaler-version autoscaler version AUTOSCALER_VERSION "${in[autoscaler-version]-}"

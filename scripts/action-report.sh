@@ -3,8 +3,9 @@
 # workflow's run, in OUT/comment.md, ready for a pull request, and in the folder
 # OUT itself, to which it adds the lab's logs and the timeline's record.
 #
-# It needs OUT, ARTIFACT, the name under which OUT will be uploaded, and UP and
-# RUN, the outcomes of the steps that brought the lab up and ran the scenarios.
+# It needs OUT, ARTIFACT, the name under which OUT will be uploaded, and BUILD,
+# UP and RUN, the outcomes of the steps that compiled the autoscaler, brought the
+# lab up and ran the scenarios.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,8 +17,13 @@ readonly page_max=1000000 comment_max=60000
 readonly marker='<!-- caslab -->'
 
 summary() {
+	printf '[The run](%s), with logs, JUnit and the timeline in its artifact **%s**.\n\n' \
+		"$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID" "$ARTIFACT"
 	if [ -s "$OUT/summary.md" ]; then
 		cat "$OUT/summary.md"
+	elif [ "$BUILD" = failure ]; then
+		# shellcheck disable=SC2016 # Markdown
+		printf '### caslab\n\nNo scenario ran: the autoscaler was not compiled.\n\n```\n%s\n```\n' "$(tail -n 30 "$OUT/build.log")"
 	elif [ "$UP" != success ]; then
 		printf '### caslab\n\nNo scenario ran: the lab did not come up.\n'
 	else
@@ -28,11 +34,10 @@ summary() {
 		printf '\n'
 		cat "$OUT/compare/summary.md"
 	fi
-	printf '\n[The run](%s), with logs, JUnit and the timeline in its artifact **%s**.\n' \
-		"$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID" "$ARTIFACT"
 }
 
-# first BYTES prints the lines of stdin that fit, and says if some do not.
+# first BYTES prints the lines of stdin that fit, and says if some do not. A block
+# that unfolds is not left open.
 first() {
 	local text
 	text=$(cat)
@@ -40,11 +45,34 @@ first() {
 		printf '%s\n' "$text"
 		return
 	fi
-	head -c "$1" <<<"$text" | sed '$d'
+	text=$(head -c "$1" <<<"$text" | sed '$d')
+	if [ "$(grep -c '<details' <<<"$text")" -gt "$(grep -c '</details' <<<"$text")" ]; then
+		text=${text%'<details'*}
+	fi
+	printf '%s\n' "$text"
 	printf '\nThe rest is cut off here: see summary.md in the artifact **%s**.\n' "$ARTIFACT"
 }
 
 keep() { if [ -e "$1" ]; then cp -R "$1" "$OUT/$2"; fi; }
+
+# managers keeps the logs of Cluster API's managers, of which the state folder
+# has none, if there is a cluster to ask.
+managers() {
+	local kubeconfig namespace
+	if ! command -v kubectl >/dev/null; then
+		echo 'kubectl is not there: the logs of the managers are not kept' >&2
+		return
+	fi
+	mkdir -p "$OUT/logs"
+	for kubeconfig in .caslab/kubeconfig/*; do
+		[ -f "$kubeconfig" ] || continue
+		for namespace in capi-system capi-kubeadm-bootstrap-system capi-kubeadm-control-plane-system capd-system; do
+			timeout 60 kubectl --kubeconfig="$kubeconfig" --namespace="$namespace" logs \
+				--selector=control-plane=controller-manager --tail=-1 --prefix \
+				>"$OUT/logs/$(basename "$kubeconfig")-$namespace.log" 2>&1 || true
+		done
+	done
+}
 
 text=$(summary)
 first "$page_max" <<<"$text" >>"$GITHUB_STEP_SUMMARY"
@@ -63,4 +91,5 @@ end=caslab-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 
 keep caslab.yaml caslab.yaml
 keep .caslab/logs logs
+managers
 keep .caslab/timeline record

@@ -36,7 +36,7 @@ func wantCalls(t *testing.T, c *composite, want ...string) {
 // What every run begins with, and what ends it.
 var (
 	prepared = []string{"uses actions/setup-go", "uses actions/cache", "go 'tool' 'mage' 'config:show'"}
-	ups      = []string{"docker-engine", "go 'tool' 'mage' 'env:up'"}
+	ups      = []string{"go 'tool' 'mage' 'autoscaler:build'", "docker-engine", "go 'tool' 'mage' 'env:up'"}
 	timeline = "go 'tool' 'mage' 'timeline:report' '-out=OUT/timeline.html'"
 	ended    = []string{"uses actions/upload-artifact", "go 'tool' 'mage' 'env:down'"}
 )
@@ -53,7 +53,7 @@ func TestActionOfARelease(t *testing.T) {
 		t.Errorf("the lab has the versions %s", got)
 	}
 	out := c.outputs["directory"]
-	for _, file := range []string{"summary.md", "comment.md", "caslab.yaml", "logs/work-cluster.log", "record/work-cluster.jsonl"} {
+	for _, file := range []string{"summary.md", "comment.md", "caslab.yaml", "logs/work-cluster.log", "logs/work-cluster-capd-system.log", "record/work-cluster.jsonl"} {
 		if _, err := os.Stat(filepath.Join(out, file)); err != nil {
 			t.Errorf("the artifact lacks %s", file)
 		}
@@ -114,7 +114,8 @@ func TestActionAfterAFailure(t *testing.T) {
 		page         string
 	}{
 		"settings":  {fail: "go tool mage config:show", want: slices.Concat(prepared, ended[:1]), page: "the lab did not come up"},
-		"engine":    {fail: "docker-engine", want: slices.Concat(prepared, ups[:1], ended), page: "the lab did not come up"},
+		"engine":    {fail: "docker-engine", want: slices.Concat(prepared, ups[:2], ended), page: "the lab did not come up"},
+		"program":   {fail: "go tool mage autoscaler:build", want: slices.Concat(prepared, ups[:1], ended[:1]), page: "was not compiled.\n\n```\nundefined: x\n```"},
 		"lab":       {fail: "go tool mage env:up", want: slices.Concat(prepared, ups, ended), page: "the lab did not come up"},
 		"scenarios": {fail: "go tool mage scenario:run", want: slices.Concat(prepared, ups, []string{run, compare, timeline}, ended), page: "`scenario:run`: failure"},
 		"timeline":  {fail: "go tool mage timeline", want: slices.Concat(prepared, ups, []string{run, compare, timeline}, ended), page: "2 scenarios passed"},
@@ -212,7 +213,7 @@ func TestActionRefusesInputsThatContradict(t *testing.T) {
 		"base alone":         {inputs: map[string]string{"base": "1.36.1"}, want: "say what is compared with it"},
 		"core and base":      {inputs: map[string]string{"autoscaler-dir": ".", "autoscaler-core-dir": ".", "base": "1.36.1"}, want: "built into the base too"},
 		"unknown scenario":   {inputs: map[string]string{"scenarios": "scale-up,scale-sideways"}, want: "no manifests/scenarios/scale-sideways.yaml"},
-		"time":               {inputs: map[string]string{"timeout-minutes": "91"}, want: "from 1 to 90"},
+		"time":               {inputs: map[string]string{"timeout-minutes": "91"}, want: "from 1 to 75"},
 		"another's variable": {inputs: map[string]string{"kubernetes-version": "v1.36.1"}, env: "KUBERNETES_VERSION=v1.35.4", want: "remove one of the two"},
 		"another system":     {env: "RUNNER_OS=macOS", want: "Linux runner"},
 	} {
@@ -264,6 +265,19 @@ case "$*" in *scenario:run*) for last; do :; done; yes '| a row, ü, of a table 
 		if !strings.Contains(test.text, "of a table |\n\nThe rest") {
 			t.Errorf("the %s is cut within a line", what)
 		}
+	}
+}
+
+// TestActionLeavesNoBlockOpen: what is cut is cut before a block that unfolds,
+// which would hide that it is.
+func TestActionLeavesNoBlockOpen(t *testing.T) {
+	t.Parallel()
+	c := newComposite(t, nil)
+	c.program(filepath.Join(c.home, "bin", "go"), "go", `
+case "$*" in *scenario:run*) for last; do :; done; { echo '## 1 failed'; printf '<details>\n'; yes 'a line of the timeline' | head -n 60000; printf '</details>\n'; } >"${last#-out=}/summary.md" ;; esac`)
+	c.run()
+	if got := c.outputs["comment"]; strings.Contains(got, "<details>") || !strings.Contains(got, "## 1 failed\n") || !strings.Contains(got, "The rest is cut off") {
+		t.Errorf("the comment is\n%s", got[:min(len(got), 400)])
 	}
 }
 

@@ -104,6 +104,8 @@ func newComposite(t *testing.T, inputs map[string]string) *composite {
 	c.write(filepath.Join(c.root, ".caslab", "logs", "work-cluster.log"), "log")
 	c.write(filepath.Join(c.root, ".caslab", "timeline", "work-cluster.jsonl"), "{}")
 	c.write(filepath.Join(c.root, ".caslab", "kubeconfig", "work-cluster"), "secret")
+	c.write(filepath.Join(c.home, "bin", "kubectl"), "#!/usr/bin/env bash\necho \"$*\"\n")
+	c.do(os.Chmod(filepath.Join(c.home, "bin", "kubectl"), 0o755))
 	c.program(filepath.Join(c.home, "bin", "go"), "go", `
 if [ "$1 ${2-}" = "env GOCACHE" ] || [ "$1 ${2-}" = "env GOMODCACHE" ]; then echo "$HOME/$2"; fi
 case "$*" in
@@ -142,7 +144,7 @@ func (c *composite) program(path, name, then string) {
 set -eu
 printf '%%s\n' "%s${*:+ ${*@Q}}" >>"$CALLS"
 [ "$PWD" = "$ROOT" ] || { echo "%s was called in $PWD"; exit 9; }
-[ -z "$FAIL" ] || case "%s $*" in "$FAIL"*) exit 1 ;; esac
+[ -z "$FAIL" ] || case "%s $*" in "$FAIL"*) echo 'undefined: x' >&2; exit 1 ;; esac
 %s
 `, name, name, name, then))
 	c.do(os.Chmod(path, 0o755))

@@ -515,6 +515,9 @@ func (l *Lab) AutoscalerDeploy(ctx context.Context, o DeployOptions) (err error)
 	return l.applyAutoscaler(ctx, s, ref, flags)
 }
 
+// imageRepository is of the images that the lab makes of an autoscaler.
+const imageRepository = "caslab.local/cluster-autoscaler"
+
 // loadAutoscaler makes the autoscaler's image and gives it to the nodes of the
 // control plane, where it will run.
 func (l *Lab) loadAutoscaler(ctx context.Context, c compiled) (ref string, err error) {
@@ -538,7 +541,7 @@ func (l *Lab) loadAutoscaler(ctx context.Context, c compiled) (ref string, err e
 	if err != nil {
 		return "", fmt.Errorf("assemble the autoscaler's image: %w", err)
 	}
-	ref = "caslab.local/cluster-autoscaler:" + digest.Hex[:12]
+	ref = imageRepository + ":" + digest.Hex[:12]
 	nodes, _, err := l.containers(ctx)
 	if err != nil {
 		return "", err
@@ -656,7 +659,7 @@ func (l *Lab) AutoscalerStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(l.out, "Autoscaler: %s\n", or(runs, "none that the lab knows of; type: go tool mage autoscaler:run"))
+	fmt.Fprintf(l.out, "Autoscaler: %s\n", or(runs.text, "none that the lab knows of; type: go tool mage autoscaler:run"))
 	m, err := s.workload.Get(ctx, kube.ConfigMaps, s.configNamespace(), autoscaler.StatusConfigMap)
 	if apierrors.IsNotFound(err) {
 		fmt.Fprintf(l.out, "There is no status in the ConfigMap %s/%s: an autoscaler writes it in its first round, and deletes it when it is stopped.\n", s.configNamespace(), autoscaler.StatusConfigMap)
@@ -714,32 +717,39 @@ func (l *Lab) ageOf(written string) string {
 	return "written " + ui.Round(l.now().Sub(t)) + " ago"
 }
 
-// whichRuns says which autoscaler runs on the cluster, as far as the lab knows;
-// empty if it knows of none.
-func (l *Lab) whichRuns(ctx context.Context, s *subject) (string, error) {
+// running is an autoscaler that runs on a cluster, in words, and whether the
+// lab compiled it; the words are empty if the lab knows of none.
+type running struct {
+	text     string
+	compiled bool
+}
+
+// whichRuns says which autoscaler runs on the cluster, as far as the lab knows.
+func (l *Lab) whichRuns(ctx context.Context, s *subject) (running, error) {
 	who, err := holder(l.cfg.StateDir(), autoscalerLock(s))
 	if err != nil {
-		return "", err
+		return running{}, err
 	}
 	found, err := s.deployed(ctx)
 	if err != nil {
-		return "", err
+		return running{}, err
 	}
 	if found == "" && who != "" {
-		return "on this machine, " + who, nil
+		return running{text: "on this machine, " + who, compiled: true}, nil
 	}
 	if found == "" {
-		return "", nil
+		return running{}, nil
 	}
 	if found != s.namespace+"/"+autoscaler.Name {
-		return "in the cluster, deployment " + found + ", which the lab did not make", nil
+		return running{text: "in the cluster, deployment " + found + ", which the lab did not make"}, nil
 	}
 	d, err := s.workload.Get(ctx, kube.Deployments, s.namespace, autoscaler.Name)
 	if err != nil {
-		return "", fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+		return running{}, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 	}
-	return fmt.Sprintf("in the cluster, deployment %s/%s, image %s, %s of %s available", s.namespace, autoscaler.Name, managerImage(d),
-		or(kube.Field(d, "status", "availableReplicas"), "0"), kube.Field(d, "spec", "replicas")), nil
+	text := fmt.Sprintf("in the cluster, deployment %s/%s, image %s, %s of %s available", s.namespace, autoscaler.Name, managerImage(d),
+		or(kube.Field(d, "status", "availableReplicas"), "0"), kube.Field(d, "spec", "replicas"))
+	return running{text: text, compiled: strings.HasPrefix(managerImage(d), imageRepository)}, nil
 }
 
 // annotationPrefix is of the sizes that the autoscaler's version reads.

@@ -58,6 +58,13 @@ func scenarios(names string) ([]*scenario.Scenario, error) {
 			chosen = append(chosen, shipped[i])
 		}
 	}
+	seen := map[string]bool{}
+	for _, s := range chosen {
+		if seen[s.Name] {
+			return nil, fmt.Errorf("the scenario %s is in %q twice", s.Name, names)
+		}
+		seen[s.Name] = true
+	}
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("no scenario in %q; want %s, names or paths, separated by commas", names, AllScenarios)
 	}
@@ -101,6 +108,9 @@ type ScenarioOptions struct {
 func (o ScenarioOptions) validate() error {
 	if !slices.Contains([]string{OnThisMachine, InTheCluster, AsItIs}, o.Autoscaler) {
 		return fmt.Errorf("-autoscaler=%s: want %s (compiled and run here), %s (compiled and run in the cluster) or %s (whatever scales it already)", o.Autoscaler, OnThisMachine, InTheCluster, AsItIs)
+	}
+	if o.Autoscaler == AsItIs && o.Flags != "" {
+		return fmt.Errorf("-flags=%s: -autoscaler=%s takes what runs as it is; leave out one of the two", o.Flags, AsItIs)
 	}
 	return nil
 }
@@ -224,7 +234,7 @@ func (f *feed) subscribe(tell func(timeline.Fact)) (unsubscribe func()) {
 
 // ScenarioCompare runs scenarios with two autoscalers, releases or checkouts,
 // one after the other on the same cluster, and prints what came of them side
-// by side. It fails if the second fails what the first passes.
+// by side. It fails if the second fails what the first does not.
 func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o ScenarioOptions) error {
 	if o.Autoscaler == AsItIs {
 		return fmt.Errorf("-autoscaler=%s: scenario:compare runs two autoscalers; want %s or %s", AsItIs, OnThisMachine, InTheCluster)
@@ -265,12 +275,13 @@ func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o Scenari
 	}
 	err = errors.Join(err, compared.Table(l.out))
 	if worse := compared.Worse(); len(worse) > 0 {
-		err = errors.Join(err, fmt.Errorf("%s fails what %s passes: %s", b, a, strings.Join(worse, ", ")))
+		err = errors.Join(err, fmt.Errorf("%s fails, and %s does not: %s", b, a, strings.Join(worse, ", ")))
 	}
 	return err
 }
 
-// besidesFailures is what of an error is not that scenarios failed.
+// besidesFailures is what of an error is not that scenarios failed, or were all
+// skipped.
 func besidesFailures(err error) error {
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
@@ -280,7 +291,7 @@ func besidesFailures(err error) error {
 		}
 		return errors.Join(rest...)
 	}
-	if failed := new(scenario.FailedError); errors.As(err, &failed) {
+	if errors.As(err, new(*scenario.FailedError)) || errors.As(err, new(*scenario.SkippedError)) {
 		return nil
 	}
 	return err

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,8 +52,16 @@ func (l *Lab) underTest(ctx context.Context, s *subject, o ScenarioOptions, over
 	if err != nil {
 		return nil, nil, errors.Join(err, unlockAutoscaler())
 	}
+	// What no scenario can be run with is refused before one makes nodes.
+	flags, err := l.checkedFlags(ctx, c.binary, l.autoscalerSettings(s, ""), overrides)
+	if err == nil {
+		err = checkTalkative(flags)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, unlockAutoscaler())
+	}
 	made := madeHere{lab: l, subject: s, compiled: c, overrides: overrides, ended: make(chan error, 1)}
-	var under scenario.Autoscaler = &hosted{madeHere: made}
+	var under scenario.Autoscaler = &hosted{madeHere: made, keptIn: o.Out}
 	if o.Autoscaler == InTheCluster {
 		under = &inCluster{madeHere: made}
 	}
@@ -68,21 +78,21 @@ type asItIs struct {
 	release *version.Version
 }
 
-// asItIs looks which autoscaler scales a cluster. One that the lab runs is of
-// the settings' release; another's is not known.
+// asItIs looks which autoscaler scales a cluster. One that the lab compiled is
+// taken to be of the settings' release; another's is not known.
 func (l *Lab) asItIs(ctx context.Context, s *subject) (asItIs, error) {
 	runs, err := l.whichRuns(ctx, s)
 	switch {
 	case err != nil:
 		return asItIs{}, err
-	case runs == "" && s.own:
+	case runs.text == "" && s.own:
 		return asItIs{}, errors.New("no autoscaler scales this environment; type: go tool mage autoscaler:run, in another terminal, or leave out -autoscaler=as-is")
-	case runs == "":
+	case runs.text == "":
 		return asItIs{name: "the cluster's own autoscaler"}, nil
-	case s.own:
-		return asItIs{name: "autoscaler " + runs, release: l.autoscalerRelease()}, nil
+	case runs.compiled:
+		return asItIs{name: "autoscaler " + runs.text, release: l.autoscalerRelease()}, nil
 	}
-	return asItIs{name: "autoscaler " + runs}, nil
+	return asItIs{name: "autoscaler " + runs.text}, nil
 }
 
 func (a asItIs) Describe() (string, *version.Version) { return a.name, a.release }
@@ -135,6 +145,11 @@ type hosted struct {
 	// done is closed when the process is gone; cancel ends it.
 	done   chan struct{}
 	cancel func()
+	// keptIn, if set, is the folder of results: it gets the log of every
+	// process, of which the state folder has the last two.
+	keptIn  string
+	logFile string
+	started time.Time
 }
 
 // readsWithin is how long an autoscaler may take to begin its first round.
@@ -159,6 +174,7 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 	process.Shown = round
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	h.done, h.cancel, h.running = make(chan struct{}), cancel, append([]string{}, extra...)
+	h.logFile, h.started = process.LogFile, h.lab.now()
 	go func() {
 		defer close(h.done)
 		if err := process.Run(life, h.lab.runner); err != nil {
@@ -203,7 +219,24 @@ func (h *hosted) Stop(context.Context) error {
 	case <-h.ended: // that is over
 	default:
 	}
-	return nil
+	return h.keepLog()
+}
+
+// keepLog puts the log of the process that ended beside the results, by the
+// time at which it was started.
+func (h *hosted) keepLog() error {
+	if h.keptIn == "" {
+		return nil
+	}
+	name := "autoscaler-" + h.started.UTC().Format("150405") + ".log"
+	return keep(filepath.Join(h.keptIn, "autoscaler"), map[string]func(io.Writer) error{name: func(w io.Writer) error {
+		log, err := os.Open(h.logFile)
+		if err != nil {
+			return fmt.Errorf("keep the autoscaler's log: %w", err)
+		}
+		_, err = io.Copy(w, log)
+		return errors.Join(err, log.Close())
+	}})
 }
 
 // firstRound sees from what the autoscaler prints that it begins to look at

@@ -113,7 +113,8 @@ func (c *Comparison) Differences() int {
 	return n
 }
 
-// Worse are the scenarios that failed in B and did not in A.
+// Worse are the scenarios that failed in B and did not in A. A failure that is
+// known is none.
 func (c *Comparison) Worse() []string {
 	var names []string
 	for _, p := range c.Scenarios {

@@ -117,6 +117,9 @@ func (c *checker) check() {
 		if _, err := version.NewConstraint(s.Known.Releases); err != nil {
 			c.refuse("known.releases", "%q: want releases such as %q", s.Known.Releases, ">= 1.30, < 1.36")
 		}
+		if _, err := regexp.Compile(s.Known.Failure); err != nil || s.Known.Failure == "" {
+			c.refuse("known.failure", "%q: want a regular expression for how it fails, such as %q", s.Known.Failure, "the pod goes: did not come true .* group web: size 0")
+		}
 		if strings.TrimSpace(s.Known.Why) == "" {
 			c.refuse("known.why", "want the reason, and where it can be read")
 		}

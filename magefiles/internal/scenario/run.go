@@ -112,8 +112,9 @@ func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error
 			results.Scenarios = append(results.Scenarios, Result{Name: s.Name, Title: s.Title, Verdict: Skipped, Why: why})
 			skipped++
 		} else {
-			result := (&engine{o: o, s: s, all: scenarios}).run(ctx)
-			results.Scenarios = append(results.Scenarios, s.judge(result, release))
+			result := s.judge((&engine{o: o, s: s, all: scenarios}).run(ctx), release)
+			o.markEnd(result)
+			results.Scenarios = append(results.Scenarios, result)
 			o.report(results.Scenarios[i])
 		}
 		results.Seconds = seconds(o.Now().Sub(results.Started))
@@ -123,9 +124,16 @@ func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error
 	case ctx.Err() != nil:
 		return results, errors.Join(results.Err(), fmt.Errorf("stopped: %w", context.Cause(ctx)))
 	case skipped == len(scenarios):
-		return results, fmt.Errorf("no scenario ran: all %d were skipped", skipped)
+		return results, &SkippedError{len(scenarios)}
 	}
 	return results, results.Err()
+}
+
+// SkippedError is a run of which nothing could run.
+type SkippedError struct{ Scenarios int }
+
+func (e *SkippedError) Error() string {
+	return fmt.Sprintf("no scenario ran: all %d were skipped", e.Scenarios)
 }
 
 // keep hands the results so far to the caller.
@@ -138,20 +146,35 @@ func (o Options) keep(results *Results) {
 	}
 }
 
-// judge gives a scenario that is known to fail a verdict of its own. What is
-// known is of its steps.
+// judge gives a scenario that is known to fail a verdict of its own, if it
+// failed as is known. What is known is of its steps.
 func (s *Scenario) judge(r Result, release *version.Version) Result {
 	if !s.known(release) || r.broke {
 		return r
 	}
+	switch {
+	case r.Verdict == Failed && s.knownAs(r.Why):
+		r.Verdict = KnownFailure
+	case r.Verdict == Passed:
+		r.Verdict = UnexpectedPass
+	default:
+		return r
+	}
 	r.Known = s.Known.Why
+	return r
+}
+
+// markEnd puts a scenario's end onto the timeline, where a failure that is known
+// is none.
+func (o Options) markEnd(r Result) {
+	f := timeline.Fact{Time: o.Now(), Kind: timeline.Lab, What: timeline.Passed, Name: r.Name, Text: r.Why, Source: timeline.Own}
 	switch r.Verdict {
 	case Failed:
-		r.Verdict = KnownFailure
-	case Passed:
-		r.Verdict = UnexpectedPass
+		f.What = timeline.Failed
+	case KnownFailure:
+		f.Text = "known failure: " + r.Known
 	}
-	return r
+	o.Mark(f)
 }
 
 // report shows a scenario's end as a live line.
@@ -187,11 +210,6 @@ func (e *engine) run(ctx context.Context) (r Result) {
 	defer func() {
 		e.clear(ctx, &r)
 		r.Seconds = seconds(e.o.Now().Sub(r.Started))
-		what := timeline.Passed
-		if r.Verdict == Failed {
-			what = timeline.Failed
-		}
-		e.mark(what, r.Why)
 	}()
 	// The watches end before the cleaning.
 	ctx, cancel := context.WithCancel(ctx)
@@ -236,6 +254,12 @@ func (e *engine) clear(ctx context.Context, r *Result) {
 	step := e.o.Log.Start("remove what it made", 30*time.Second)
 	err := e.cleanUp(ctx, step.Progress)
 	step.Done("", err)
+	select {
+	case ended := <-e.o.Autoscaler.Ended():
+		r.broke = true
+		r.fail("clean-up", fmt.Errorf("the autoscaler ended: %w", ended))
+	default:
+	}
 	if err != nil {
 		r.broke = true
 		r.fail("clean-up", fmt.Errorf("remove what the scenario made: %w\nthe next scenario:run tries again", err))

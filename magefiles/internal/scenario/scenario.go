@@ -5,6 +5,7 @@ package scenario
 
 import (
 	"fmt"
+	"regexp"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -52,6 +53,9 @@ type Needs struct {
 type Known struct {
 	// Releases that fail, such as ">= 1.30".
 	Releases string `json:"releases"`
+	// Failure is a regular expression for how it fails: for the step and what
+	// did not hold, as in the result. Other failures are none that is known.
+	Failure string `json:"failure"`
 	// Why it fails, and where that can be read.
 	Why string `json:"why"`
 }
@@ -262,8 +266,14 @@ func (s *Scenario) known(release *version.Version) bool {
 	return err == nil && constraint.Check(release.Core())
 }
 
-// groupNames are those of the groups that the scenario makes, several for one
-// with Similar.
+// knownAs reports whether a failure is the one that is known.
+func (s *Scenario) knownAs(why string) bool {
+	expression, err := regexp.Compile(s.Known.Failure)
+	return err == nil && expression.MatchString(why)
+}
+
+// names are those of the groups that the scenario makes, several for one with
+// Similar.
 func (g Group) names() []string {
 	if g.Similar == 0 {
 		return []string{g.Name}

@@ -41,6 +41,8 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	if err := e.cleanUp(limited, progress); err != nil {
 		return fmt.Errorf("remove what an earlier run left: %w", err)
 	}
+	// From here on it may speak of what is made; nothing before was of that name.
+	e.w.begin()
 	progress("the node groups")
 	if err := e.makeGroups(limited, progress); err != nil {
 		return err

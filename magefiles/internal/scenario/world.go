@@ -31,8 +31,8 @@ type world struct {
 	// old has the machines, by UID, of groups that were rolled out since.
 	old   map[string]map[string]bool
 	facts []timeline.Fact
-	// nodesBefore is how many nodes there were before the first step, and began
-	// when that was.
+	// nodesBefore is how many nodes there were before the first step. The
+	// scenario began when the first of its objects was made.
 	nodesBefore int
 	began       time.Time
 	watches     []*watch
@@ -163,7 +163,7 @@ func orNothing(text string) string {
 // baseline is what there was when a step began.
 type baseline struct {
 	at time.Time
-	// first is when the first step began.
+	// first is when the scenario began.
 	first time.Time
 	// pods are by the UID, with their node.
 	pods map[string]placed
@@ -171,12 +171,16 @@ type baseline struct {
 
 type placed struct{ workload, pod, node string }
 
+// begin has the scenario begin.
+func (w *world) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.began = w.now()
+}
+
 func (w *world) baseline() baseline {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.began.IsZero() {
-		w.began = w.now()
-	}
 	b := baseline{at: w.now(), first: w.began, pods: map[string]placed{}}
 	for name, p := range w.pods {
 		if p.GetDeletionTimestamp() == nil {

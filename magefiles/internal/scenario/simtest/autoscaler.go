@@ -26,29 +26,29 @@ type Behaviour string
 
 // Behaviours.
 const (
-	Good              Behaviour = "good"
-	NeverScalesUp     Behaviour = "never scales up"
-	NeverScalesDown   Behaviour = "never scales down"
-	AddsTooMany       Behaviour = "adds a node too many"
-	ExceedsMaximum    Behaviour = "exceeds the maximum"
-	SaysNothing       Behaviour = "says nothing"
-	IgnoresMinimum    Behaviour = "ignores the minimum"
-	NeverEnforces     Behaviour = "does not enforce the minimum"
-	IgnoresTotal      Behaviour = "ignores the total"
-	DeletesWrong      Behaviour = "deletes the wrong machine"
-	IgnoresPDB        Behaviour = "ignores disruption budgets"
-	IgnoresNotSafe    Behaviour = "ignores safe-to-evict"
-	WrongGroup        Behaviour = "takes the wrong group"
-	IgnoresTaints     Behaviour = "ignores taints and labels"
-	Unbalanced        Behaviour = "does not balance"
-	IgnoresPause      Behaviour = "ignores a pause"
-	IgnoresRollout    Behaviour = "scales down in a rollout"
-	NeverGivesUp      Behaviour = "waits for a node for ever"
-	DoesNotWait       Behaviour = "does not wait for a node"
-	ForgetsUpcoming   Behaviour = "forgets the nodes that are coming"
-	DeadAfterRestart  Behaviour = "does nothing after a restart"
-	EndsByItself      Behaviour = "ends by itself"
-	NeverDoesAnything Behaviour = "does nothing"
+	Good             Behaviour = "good"
+	NeverScalesUp    Behaviour = "never scales up"
+	NeverScalesDown  Behaviour = "never scales down"
+	AddsTooMany      Behaviour = "adds a node too many"
+	ExceedsMaximum   Behaviour = "exceeds the maximum"
+	SaysNothing      Behaviour = "says nothing"
+	IgnoresMinimum   Behaviour = "ignores the minimum"
+	NeverEnforces    Behaviour = "does not enforce the minimum"
+	IgnoresTotal     Behaviour = "ignores the total"
+	DeletesWrong     Behaviour = "deletes the wrong machine"
+	IgnoresPDB       Behaviour = "ignores disruption budgets"
+	IgnoresNotSafe   Behaviour = "ignores safe-to-evict"
+	WrongGroup       Behaviour = "takes the wrong group"
+	IgnoresTaints    Behaviour = "ignores taints and labels"
+	Unbalanced       Behaviour = "does not balance"
+	IgnoresPause     Behaviour = "ignores a pause"
+	IgnoresRollout   Behaviour = "scales down in a rollout"
+	NeverGivesUp     Behaviour = "waits for a node for ever"
+	DoesNotWait      Behaviour = "does not wait for a node"
+	ForgetsUpcoming  Behaviour = "forgets the nodes that are coming"
+	DeadAfterRestart Behaviour = "does nothing after a restart"
+	EndsByItself     Behaviour = "ends by itself"
+	IgnoresPauseDown Behaviour = "removes nodes of a group that is paused"
 )
 
 // The autoscaler's times.
@@ -163,7 +163,7 @@ func (a *Autoscaler) run(ctx context.Context, ended chan<- error) {
 			return
 		}
 		a.mu.Lock()
-		dead := a.Behaviour == NeverDoesAnything || a.Behaviour == DeadAfterRestart && a.starts > 1
+		dead := a.Behaviour == DeadAfterRestart && a.starts > 1
 		a.mu.Unlock()
 		if !dead {
 			a.loop(ctx)
@@ -180,6 +180,7 @@ type group struct {
 	nodes          []*unstructured.Unstructured
 	template       *unstructured.Unstructured
 	rollingOut     bool
+	paused         bool
 }
 
 func (g *group) memory() int64 { return memory(g.template.Object, "status", "allocatable", "memory") }
@@ -197,11 +198,12 @@ func (a *Autoscaler) groups(ctx context.Context, machines, nodes []*unstructured
 		if err != nil {
 			continue
 		}
-		if _, paused := annotations[clusterv1.PausedAnnotation]; paused && a.Behaviour != IgnoresPause {
+		_, paused := annotations[clusterv1.PausedAnnotation]
+		if paused && a.Behaviour != IgnoresPause && a.Behaviour != IgnoresPauseDown {
 			continue
 		}
 		lowest, _ := strconv.Atoi(annotations["cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size"])
-		g := &group{md: md, name: md.GetName(), size: number(md, "spec", "replicas"), min: lowest, max: highest, template: c.template(md)}
+		g := &group{md: md, name: md.GetName(), size: number(md, "spec", "replicas"), min: lowest, max: highest, template: c.template(md), paused: paused}
 		g.template.Object["status"].(map[string]any)["conditions"] = []any{map[string]any{"type": "Ready", "status": "True"}}
 		for _, m := range machines {
 			if m.GetLabels()[clusterv1.MachineDeploymentNameLabel] != g.name {
@@ -253,7 +255,11 @@ func (a *Autoscaler) loop(ctx context.Context) {
 		}
 	}
 	if a.Behaviour != NeverScalesUp {
-		a.scaleUp(ctx, groups, nodes, pods)
+		up := groups
+		if a.Behaviour == IgnoresPauseDown {
+			up = slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return g.paused })
+		}
+		a.scaleUp(ctx, up, nodes, pods)
 	}
 	if a.Behaviour != NeverScalesDown && time.Since(a.lastAdd) > afterAdd {
 		a.scaleDown(ctx, groups, nodes, pods)
