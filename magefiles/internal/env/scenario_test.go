@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	version "github.com/hashicorp/go-version"
 
@@ -31,6 +32,8 @@ func TestScenarios(t *testing.T) {
 	}{
 		{names: "scale-up", want: []string{"scale-up"}},
 		{names: " scale-up, " + mine, want: []string{"scale-up", "mine"}},
+		{names: "scale-up,scale-down,scale-up", err: "the scenario scale-up is in"},
+		{names: "all,scale-up", err: "twice"},
 		{names: "scale-pu", err: "go tool mage scenario:list"},
 		{names: "", err: "no scenario"},
 		{names: mine + ".not", err: "read the scenario"},
@@ -63,6 +66,30 @@ func TestScenarioOptions(t *testing.T) {
 	}
 	if err := (ScenarioOptions{Autoscaler: "mine"}).validate(); err == nil || !strings.Contains(err.Error(), AsItIs) {
 		t.Errorf("an unknown one: %v; want what is allowed", err)
+	}
+	if err := (ScenarioOptions{Autoscaler: AsItIs, Flags: "--v=5"}).validate(); err == nil || !strings.Contains(err.Error(), "leave out one") {
+		t.Errorf("flags of an autoscaler that is taken as it is: %v", err)
+	}
+}
+
+// TestKeepLog: every process leaves its log beside the results.
+func TestKeepLog(t *testing.T) {
+	t.Parallel()
+	out := t.TempDir()
+	h := &hosted{keptIn: out, logFile: filepath.Join(t.TempDir(), "autoscaler.log")}
+	for i, text := range []string{"first", "second"} {
+		if err := os.WriteFile(h.logFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h.started = time.Date(2026, 11, 25, 10, 0, i, 0, time.UTC)
+		if err := h.keepLog(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"autoscaler-100000.log": "first", "autoscaler-100001.log": "second"} {
+		if got, err := os.ReadFile(filepath.Join(out, "autoscaler", name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
 	}
 }
 
@@ -133,6 +160,9 @@ func TestBesidesFailures(t *testing.T) {
 	}
 	if err := besidesFailures(errors.Join(failed, errors.New("undeploy"))); err == nil || err.Error() != "undeploy" {
 		t.Errorf("a failure and another error leave %v", err)
+	}
+	if err := besidesFailures(errors.Join(&scenario.SkippedError{Scenarios: 1}, nil)); err != nil {
+		t.Errorf("that all were skipped leaves %v", err)
 	}
 	if err := besidesFailures(nil); err != nil {
 		t.Errorf("nothing leaves %v", err)
