@@ -102,6 +102,7 @@ func Base(ctx context.Context, o Options) (Images, error) {
 		return Images{}, errors.Join(err, cannot)
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
+	o.progress("no registry has it: building it here")
 	return fromSource(ctx, o, "no registry has it: "+line)
 }
 
