@@ -40,17 +40,22 @@ func (l *Lab) markReady(ctx context.Context) error {
 			addresses[c.Name] = at
 		}
 	}
-	data, err := json.MarshalIndent(addresses, "", "  ")
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(l.readyFile()), 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(l.readyFile(), data, 0o600)
-	}
-	if err != nil {
+	if err := writeRecorded(l.readyFile(), addresses); err != nil {
 		return fmt.Errorf("record that the environment manages itself: %w", err)
 	}
 	return nil
+}
+
+// writeRecorded writes what the lab has to know of an environment later.
+func writeRecorded(path string, value any) error {
+	data, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o600)
 }
 
 // addresses are those that markReady recorded, by container.

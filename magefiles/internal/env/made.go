@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"caslab/magefiles/internal/config"
@@ -44,14 +43,7 @@ func (l *Lab) recordMade(prefix string) error {
 			made[v.Key] = v.Value
 		}
 	}
-	data, err := json.MarshalIndent(made, "", "  ")
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(l.madeFile()), 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(l.madeFile(), data, 0o600)
-	}
-	if err != nil {
+	if err := writeRecorded(l.madeFile(), made); err != nil {
 		return fmt.Errorf("record what the environment is made with: %w", err)
 	}
 	return nil

@@ -127,7 +127,8 @@ func (l *Lab) up(ctx context.Context, target string) error {
 			return err
 		}
 	}
-	if found.fresh || found.remake != nil {
+	anew := found.fresh || found.remake != nil
+	if anew {
 		if err := errors.Join(l.newTimeline(), l.recordMade("")); err != nil {
 			return err
 		}
@@ -137,7 +138,7 @@ func (l *Lab) up(ctx context.Context, target string) error {
 	c := l.creation(info)
 	defer func() { c.stopRecording() }()
 	nodeUsually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
-	if found.fresh || found.remake != nil {
+	if anew {
 		l.log.Printf("making environment %q: usually some %s on 2 cores", l.cfg.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute))
 	}
 	steps := l.onTimeline(c.steps(nodeUsually))
