@@ -118,18 +118,24 @@ func args(r Request) []string {
 		output = strings.TrimSuffix(output, "/") + "/"
 	}
 	a := []string{"build", "-v", "-buildvcs=false", "-o", output}
-	linker := r.LDFlags
 	if r.Debug {
 		// With whole paths: the debugger's client looks for the sources.
-		a = append(a, "-gcflags=all=-N -l")
+		a = append(a, "-gcflags=all=-N -l", "-ldflags="+strings.Join(r.LDFlags, " "))
 	} else {
-		a = append(a, "-trimpath")
-		linker = append([]string{"-s", "-w"}, linker...)
+		a = append(a, Lean(r.LDFlags...)...)
 	}
 	if len(r.Tags) > 0 {
 		a = append(a, "-tags", strings.Join(r.Tags, ","))
 	}
-	return append(append(a, "-ldflags", strings.Join(linker, " ")), r.Packages...)
+	return append(a, r.Packages...)
+}
+
+// Lean are the flags of `go build` for a program that no debugger reads, with
+// more flags for its linker. All that the lab compiles has them, itself too: a
+// package that two programs share is compiled once. Without -dwarf=false the
+// compiler writes, and the linker reads, what -w leaves out.
+func Lean(ldflags ...string) []string {
+	return []string{"-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, ldflags...), " ")}
 }
 
 func env(r Request) []string {

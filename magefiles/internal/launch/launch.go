@@ -12,9 +12,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
+	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/ui"
 )
@@ -54,7 +56,7 @@ func Compile(ctx context.Context) (string, error) {
 	shown := &compilation{log: log}
 	_, err = run.Exec{}.Run(ctx, run.Cmd{
 		Name:   "go",
-		Args:   []string{"build", "-v", "-trimpath", "-o", binary, command},
+		Args:   slices.Concat([]string{"build", "-v", "-o", binary}, build.Lean(), []string{command}),
 		Dir:    root,
 		Env:    []string{"CGO_ENABLED=0"},
 		Stderr: shown,
