@@ -31,3 +31,20 @@ func TestAPodThatIsBeingEvictedIsNotSpared(t *testing.T) {
 		t.Errorf("while it is evicted: %+v", found)
 	}
 }
+
+// What is awaited in order is told one at a time.
+func TestTheFirstThatIsMissingIsAwaited(t *testing.T) {
+	t.Parallel()
+	w := newWorld("sc-", time.Now)
+	order := &watch{check: Check{Order: []Check{{Nodes: &Count{}}, {Nodes: &Count{n: 2}}, {Nodes: &Count{n: 3}}}}}
+	plain := &watch{check: Check{Nodes: &Count{n: 1}}}
+	for c, want := range map[*watch]string{
+		order: "2 of 3 in order: 2 nodes in the cluster: not yet",
+		plain: "1 nodes in the cluster: 0 nodes in the cluster",
+	} {
+		w.add(c)
+		if _, _, got := w.state(nil, nil, []*watch{c}); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+}

@@ -59,6 +59,18 @@ func (c *watch) look(w *world, by string) bool {
 	return false
 }
 
+// awaited is what has not come true yet, and what is there instead. Of several
+// checks in order it is the first that is missing. The caller holds the
+// world's mu.
+func (c *watch) awaited() string {
+	for i, inner := range c.check.Order {
+		if c.orderMet[i].IsZero() {
+			return fmt.Sprintf("%d of %d in order: %s: not yet", i+1, len(c.check.Order), inner)
+		}
+	}
+	return fmt.Sprintf("%s: %s", c.check, c.history[len(c.history)-1].text)
+}
+
 // orderSlack is how much the times of two facts may be wrong: those of events
 // are whole seconds, and those of the watches ours.
 const orderSlack = 2 * time.Second

@@ -287,7 +287,7 @@ func (w *world) state(always, stays, expects []*watch) (broken *watch, missing [
 			continue
 		}
 		if len(missing) == 0 {
-			seen = c.check.String() + ": " + c.history[len(c.history)-1].text
+			seen = c.awaited()
 		}
 		missing = append(missing, c)
 	}

@@ -44,6 +44,7 @@ const (
 	IgnoresPause     Behaviour = "ignores a pause"
 	IgnoresRollout   Behaviour = "scales down in a rollout"
 	NeverGivesUp     Behaviour = "waits for a node for ever"
+	TriesAgain       Behaviour = "takes a group that it gave up for sound"
 	DoesNotWait      Behaviour = "does not wait for a node"
 	ForgetsUpcoming  Behaviour = "forgets the nodes that are coming"
 	DeadAfterRestart Behaviour = "does nothing after a restart"
@@ -287,8 +288,10 @@ func (a *Autoscaler) giveUp(ctx context.Context, groups []*group) {
 		if time.Since(added) <= limit || a.Behaviour == NeverGivesUp {
 			continue
 		}
-		a.tell(timeline.Fact{What: timeline.Problem, Group: g.name, Text: fmt.Sprintf("Nodes added to group MachineDeployment/%s/%s failed to register within %s", Namespace, g.name, time.Since(added))})
-		a.backoff[g.name] = time.Now()
+		if a.Behaviour != TriesAgain {
+			a.tell(timeline.Fact{What: timeline.Problem, Group: g.name, Text: fmt.Sprintf("Nodes added to group MachineDeployment/%s/%s failed to register within %s", Namespace, g.name, time.Since(added))})
+			a.backoff[g.name] = time.Now()
+		}
 		delete(a.added, g.name)
 		a.resize(ctx, g, up)
 	}
