@@ -150,7 +150,7 @@ func ParseLog(text string, day time.Time) (Fact, bool) {
 	f.What, f.Time, f.Text = Problem, e.At(day), bounded(e.Message)
 	f.Group = groupName(anyGroup.FindString(e.Message))
 	if m := anyNode.FindStringSubmatch(e.Message); m != nil && m[1] != "group" {
-		f.Node = m[1]
+		f.Node = nodeName(m[1])
 	}
 	return f, true
 }
@@ -159,8 +159,16 @@ func ParseLog(text string, day time.Time) (Fact, bool) {
 // it Kind/namespace/name.
 func groupName(id string) string { return id[strings.LastIndex(id, "/")+1:] }
 
-// nodeName is the name of a node that the autoscaler may call by its provider.
+// unregistered is what the provider for Cluster API calls a machine that has no
+// provider ID to call it by.
+var unregistered = regexp.MustCompile(`^(?:pending|failed|deleting)-machine-[^_]*_(.+)$`)
+
+// nodeName is the name of a node that the autoscaler may call by its provider,
+// or of a machine that is none yet.
 func nodeName(id string) string {
+	if m := unregistered.FindStringSubmatch(id); m != nil {
+		return m[1]
+	}
 	if _, rest, found := strings.Cut(id, "://"); found {
 		return groupName(rest)
 	}
