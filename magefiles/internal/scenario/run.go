@@ -153,7 +153,7 @@ func (s *Scenario) judge(r Result, release *version.Version) Result {
 		return r
 	}
 	switch {
-	case r.Verdict == Failed && s.knownAs(r.Why):
+	case r.Verdict == Failed && s.knownAs(r.Failure):
 		r.Verdict = KnownFailure
 	case r.Verdict == Passed:
 		r.Verdict = UnexpectedPass

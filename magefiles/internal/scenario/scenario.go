@@ -53,8 +53,8 @@ type Needs struct {
 type Known struct {
 	// Releases that fail, such as ">= 1.30".
 	Releases string `json:"releases"`
-	// Failure is a regular expression for how it fails: for the step and what
-	// did not hold, as in the result. Other failures are none that is known.
+	// Failure is a regular expression for how it fails: for the step, what did
+	// not hold, and what else a failure tells. Others are none that is known.
 	Failure string `json:"failure"`
 	// Why it fails, and where that can be read.
 	Why string `json:"why"`

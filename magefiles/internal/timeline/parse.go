@@ -101,7 +101,7 @@ var lines = []line{
 // What a problem may name.
 var (
 	anyGroup = regexp.MustCompile(`\b(?:MachineDeployment|MachineSet|MachinePool)/[^/\s]+/[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?`)
-	anyNode  = regexp.MustCompile(`(?:\bnode "|\b(?:for|on|of|from|remove|delete) node |\b(?:docker|kubemark):/{2,4})(?:(?:docker|kubemark):/{2,4})?([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
+	anyNode  = regexp.MustCompile(`(?:\bnode "|\b(?:for|on|of|from|remove|delete) node |\b(?:docker|kubemark):/{2,4})(?:(?:docker|kubemark):/{2,4})?([a-z0-9](?:[-a-z0-9._]*[a-z0-9])?)`)
 )
 
 // maxText bounds what is kept of a message.

@@ -95,6 +95,8 @@ func TestParseLog(t *testing.T) {
 			Fact{What: ScaleDown, Node: "n-1", Text: "Marking unregistered node docker:////n-1 for removal"}},
 		{info + `static_autoscaler.go:698] Removing unregistered node pending-machine-default_md-0-x`,
 			Fact{What: ScaleDown, Node: "md-0-x", Text: "Removing unregistered node pending-machine-default_md-0-x"}},
+		{warning + `static_autoscaler.go:1070] Failed to remove node "pending-machine-default_md-0-x": gone`,
+			Fact{What: Problem, Node: "md-0-x", Text: `Failed to remove node "pending-machine-default_md-0-x": gone`}},
 		{info + `static_autoscaler.go:989] Removing 1 unregistered nodes for node group MachineDeployment/default/a`,
 			Fact{What: ScaleDown, Group: "a", Text: "Removing 1 unregistered nodes for node group MachineDeployment/default/a"}},
 		{info + `eligibility.go:144] Node n-1 is not suitable for removal - memory utilization too big (0.551253)`,

@@ -26,30 +26,31 @@ type Behaviour string
 
 // Behaviours.
 const (
-	Good             Behaviour = "good"
-	NeverScalesUp    Behaviour = "never scales up"
-	NeverScalesDown  Behaviour = "never scales down"
-	AddsTooMany      Behaviour = "adds a node too many"
-	ExceedsMaximum   Behaviour = "exceeds the maximum"
-	SaysNothing      Behaviour = "says nothing"
-	IgnoresMinimum   Behaviour = "ignores the minimum"
-	NeverEnforces    Behaviour = "does not enforce the minimum"
-	IgnoresTotal     Behaviour = "ignores the total"
-	DeletesWrong     Behaviour = "deletes the wrong machine"
-	IgnoresPDB       Behaviour = "ignores disruption budgets"
-	IgnoresNotSafe   Behaviour = "ignores safe-to-evict"
-	WrongGroup       Behaviour = "takes the wrong group"
-	IgnoresTaints    Behaviour = "ignores taints and labels"
-	Unbalanced       Behaviour = "does not balance"
-	IgnoresPause     Behaviour = "ignores a pause"
-	IgnoresRollout   Behaviour = "scales down in a rollout"
-	NeverGivesUp     Behaviour = "waits for a node for ever"
-	TriesAgain       Behaviour = "takes a group that it gave up for sound"
-	DoesNotWait      Behaviour = "does not wait for a node"
-	ForgetsUpcoming  Behaviour = "forgets the nodes that are coming"
-	DeadAfterRestart Behaviour = "does nothing after a restart"
-	EndsByItself     Behaviour = "ends by itself"
-	IgnoresPauseDown Behaviour = "removes nodes of a group that is paused"
+	Good              Behaviour = "good"
+	NeverScalesUp     Behaviour = "never scales up"
+	NeverScalesDown   Behaviour = "never scales down"
+	AddsTooMany       Behaviour = "adds a node too many"
+	ExceedsMaximum    Behaviour = "exceeds the maximum"
+	SaysNothing       Behaviour = "says nothing"
+	IgnoresMinimum    Behaviour = "ignores the minimum"
+	NeverEnforces     Behaviour = "does not enforce the minimum"
+	IgnoresTotal      Behaviour = "ignores the total"
+	DeletesWrong      Behaviour = "deletes the wrong machine"
+	IgnoresPDB        Behaviour = "ignores disruption budgets"
+	IgnoresNotSafe    Behaviour = "ignores safe-to-evict"
+	WrongGroup        Behaviour = "takes the wrong group"
+	IgnoresTaints     Behaviour = "ignores taints and labels"
+	Unbalanced        Behaviour = "does not balance"
+	IgnoresPause      Behaviour = "ignores a pause"
+	IgnoresRollout    Behaviour = "scales down in a rollout"
+	NeverGivesUp      Behaviour = "waits for a node for ever"
+	TriesAgain        Behaviour = "takes a group that it gave up for sound"
+	GivesUpAltogether Behaviour = "gives a group up and tries no other"
+	DoesNotWait       Behaviour = "does not wait for a node"
+	ForgetsUpcoming   Behaviour = "forgets the nodes that are coming"
+	DeadAfterRestart  Behaviour = "does nothing after a restart"
+	EndsByItself      Behaviour = "ends by itself"
+	IgnoresPauseDown  Behaviour = "removes nodes of a group that is paused"
 )
 
 // The autoscaler's times.
@@ -288,7 +289,15 @@ func (a *Autoscaler) giveUp(ctx context.Context, groups []*group) {
 		if time.Since(added) <= limit || a.Behaviour == NeverGivesUp {
 			continue
 		}
-		if a.Behaviour != TriesAgain {
+		switch a.Behaviour {
+		case TriesAgain, GivesUpAltogether:
+			a.tell(timeline.Fact{What: timeline.ScaleDown, Group: g.name, Text: "Removing 1 unregistered nodes for node group " + g.name})
+			if a.Behaviour == GivesUpAltogether {
+				for _, other := range groups {
+					a.backoff[other.name] = time.Now()
+				}
+			}
+		default:
 			a.tell(timeline.Fact{What: timeline.Problem, Group: g.name, Text: fmt.Sprintf("Nodes added to group MachineDeployment/%s/%s failed to register within %s", Namespace, g.name, time.Since(added))})
 			a.backoff[g.name] = time.Now()
 		}
