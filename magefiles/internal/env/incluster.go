@@ -32,12 +32,11 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 	if d.running != nil && slices.Equal(d.running, extra) {
 		select {
 		case err := <-d.ended:
-			// The kubelet has started it again.
 			d.lab.log.Printf("! %v", err)
-			return d.awaitRound(ctx)
 		default:
-			return nil
 		}
+		// It may have ended since, and wait for the kubelet to start it again.
+		return d.awaitRound(ctx)
 	}
 	if d.image == "" {
 		if d.image, err = d.lab.loadAutoscaler(ctx, d.compiled); err != nil {
@@ -69,10 +68,11 @@ func (d *inCluster) Stop(ctx context.Context) error {
 		return nil
 	}
 	d.forget()
+	d.running = nil // also if it is only half gone
 	if err := d.lab.AutoscalerUndeploy(ctx); err != nil {
 		return err
 	}
-	d.made, d.running = false, nil
+	d.made = false
 	return nil
 }
 
@@ -160,20 +160,24 @@ func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 	waiting, stop := within(ctx, readsWithin)
 	defer stop()
 	var pod string
+	var since time.Time
 	err = d.subject.workload.Wait(waiting, kube.Pods, d.subject.namespace, func(all []*unstructured.Unstructured) (bool, string) {
-		i := slices.IndexFunc(all, func(p *unstructured.Unstructured) bool {
-			return ofDeployment(p) && p.GetDeletionTimestamp() == nil && kube.Field(p, "status", "phase") == "Running"
-		})
-		if i >= 0 {
-			pod = all[i].GetName()
+		for _, p := range all {
+			if !ofDeployment(p) || p.GetDeletionTimestamp() != nil {
+				continue
+			}
+			if since = runsSince(p); !since.IsZero() {
+				pod = p.GetName()
+				return true, ""
+			}
 		}
-		return i >= 0, "the autoscaler's pod to run"
+		return false, "the autoscaler's container to run"
 	}, step.Progress)
 	if err != nil {
 		return err
 	}
 	for {
-		last := d.seesRound(waiting, pod)
+		last := d.seesRound(waiting, pod, since)
 		if last == nil {
 			return nil
 		}
@@ -187,9 +191,24 @@ func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 	}
 }
 
-// seesRound reads the log of the container until it tells of a round.
-func (d *inCluster) seesRound(ctx context.Context, pod string) (err error) {
-	log, err := d.subject.workload.Logs(ctx, d.subject.namespace, pod, autoscaler.Name, time.Time{})
+// runsSince is when the container of an autoscaler's pod was started; zero if it
+// does not run, as between an end and the kubelet's next start. The pod's phase
+// is Running then too, and its log that of the container before.
+func runsSince(pod *unstructured.Unstructured) time.Time {
+	containers, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
+	for _, c := range containers {
+		container, _ := c.(map[string]any)
+		text, _, _ := unstructured.NestedString(container, "state", "running", "startedAt")
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// seesRound reads the log of the container until it tells of a round since then.
+func (d *inCluster) seesRound(ctx context.Context, pod string, since time.Time) (err error) {
+	log, err := d.subject.workload.Logs(ctx, d.subject.namespace, pod, autoscaler.Name, since)
 	if err != nil {
 		return err
 	}

@@ -101,3 +101,14 @@ func TestInClusterTellsOfACrash(t *testing.T) {
 	default:
 	}
 }
+
+// TestRunsSince: a pod whose container waits for the kubelet's next start does
+// not run, whatever its phase.
+func TestRunsSince(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string]string{runs: "10:00:00", runsAgain: "10:01:01", ended: "00:00:00", endedAgain: "00:00:00"} {
+		if got := runsSince(autoscalerPod(t, state)).Format(time.TimeOnly); got != want {
+			t.Errorf("%s: since %s, want %s", state, got, want)
+		}
+	}
+}

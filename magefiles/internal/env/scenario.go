@@ -263,6 +263,9 @@ func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o Scenari
 			one.Out = filepath.Join(o.Out, []string{"a", "b"}[i])
 		}
 		results, err := lab.runScenarios(ctx, chosen, one)
+		if skipped := new(scenario.SkippedError); i == 1 && errors.As(err, &skipped) {
+			return err // nothing was compared
+		}
 		if err := besidesFailures(err); err != nil {
 			return err
 		}
