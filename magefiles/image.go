@@ -19,5 +19,5 @@ func (Image) Build(ctx context.Context) error { return lab(ctx, "image:build") }
 func (Image) Node(ctx context.Context) error { return lab(ctx, "image:node") }
 
 // Load rebuilds the managers' images and loads them into every node of the
-// running environment; restart a manager's pods to use its new image.
+// running environment; it prints how a manager comes to run its new one.
 func (Image) Load(ctx context.Context) error { return lab(ctx, "image:load") }

@@ -41,6 +41,9 @@ func lab(ctx context.Context, verb string, args ...string) error {
 				return mg.Fatalf(2, "%s has no option %s; settings are variables and caslab.yaml: go tool mage config:show", verb, a)
 			}
 		}
+		if last := os.Args[len(os.Args)-1]; !strings.EqualFold(last, verb) && !strings.EqualFold("env:"+last, verb) {
+			return mg.Fatalf(2, "%s takes no argument, and as a target %s would not run after it; type one target at a time", verb, last)
+		}
 	}
 	// An option that the user did not give is empty.
 	args = slices.DeleteFunc(args, func(a string) bool { return a == "" })

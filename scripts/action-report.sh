@@ -67,7 +67,7 @@ managers() {
 	for kubeconfig in .caslab/kubeconfig/*; do
 		[ -f "$kubeconfig" ] || continue
 		for namespace in capi-system capi-kubeadm-bootstrap-system capi-kubeadm-control-plane-system capd-system; do
-			timeout 60 kubectl --kubeconfig="$kubeconfig" --namespace="$namespace" logs \
+			timeout 15 kubectl --kubeconfig="$kubeconfig" --namespace="$namespace" logs \
 				--selector=control-plane=controller-manager --tail=-1 --prefix \
 				>"$OUT/logs/$(basename "$kubeconfig")-$namespace.log" 2>&1 || true
 		done

@@ -103,7 +103,7 @@ main() {
 	out=$(cd "$out" && pwd -P)
 	# A killed run's debootstrap may live on for a moment, with this lock.
 	exec 9>"$out/lock"
-	flock 9
+	flock -n 9 || { say "waiting for the end of a run before this one"; flock 9; }
 	local left
 	for left in "$out"/work.*; do
 		[ ! -d "$left" ] || remove_work "$left"

@@ -590,8 +590,8 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 		return err
 	}
 	if group.GetLabels()[GroupLabel] == "" {
-		return fmt.Errorf("nodegroup:add did not make %s, and in a cluster that manages itself the managers may run on its nodes; to stop scaling it, type: KUBECONFIG=$(go tool mage env:kubeconfig) kubectl annotate machinedeployments.cluster.x-k8s.io %s %s- %s-",
-			name, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
+		return fmt.Errorf("nodegroup:add did not make %s, and in a cluster that manages itself the managers may run on its nodes; to stop scaling it, type, with the kubeconfig of its Cluster API objects: kubectl annotate -n %s machinedeployments.cluster.x-k8s.io %s %s- %s-",
+			name, namespace, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
 	}
 	if err := c.Delete(ctx, kube.MachineDeployments, namespace, name); err != nil {
 		return fmt.Errorf("delete the machine deployment %s: %w", name, err)

@@ -46,7 +46,8 @@ func (l *Lab) markReady(ctx context.Context) error {
 	return nil
 }
 
-// writeRecorded writes what the lab has to know of an environment later.
+// writeRecorded writes what the lab has to know of an environment later: all of
+// it, or nothing.
 func writeRecorded(path string, value any) error {
 	data, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
@@ -55,7 +56,10 @@ func writeRecorded(path string, value any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, data, 0o600)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // addresses are those that markReady recorded, by container.

@@ -379,8 +379,12 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 	if err != nil {
 		return err
 	}
-	// Every release of Cluster API that the lab drives serves v1beta2.
-	environment := autoscaler.Environment(settings.Version, true, "")
+	arch := ""
+	if l.cfg.WorkloadKubeconfig == "" {
+		arch = runtime.GOARCH
+	}
+	// As of every release of Cluster API that the lab drives: v1beta2 is served.
+	environment := autoscaler.Environment(settings.Version, true, arch)
 	fmt.Fprintln(l.out, autoscaler.CommandLine(environment, binary, rendered))
 	return nil
 }

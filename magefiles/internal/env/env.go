@@ -226,7 +226,10 @@ func (l *Lab) containers(ctx context.Context) (workload, management []engine.Con
 			owned = len(marks) > 0 // Cluster API mounts nothing there
 		}
 		if !owned {
-			return nil, nil, &ForeignError{Container: c.Name, Cluster: c.Labels[clusterLabel], Mark: c.Mounts[capi.OwnerMount]}
+			foreign := &ForeignError{Container: c.Name, Cluster: c.Labels[clusterLabel], Mark: c.Mounts[capi.OwnerMount]}
+			_, err := os.Stat(foreign.Mark)
+			foreign.Lost = errors.Is(err, fs.ErrNotExist)
+			return nil, nil, foreign
 		}
 	}
 	return workload, management, nil
@@ -302,12 +305,17 @@ type ForeignError struct {
 	Container, Cluster string
 	// Mark is the owner file of the checkout that made it; empty if none did.
 	Mark string
+	// Lost is whether that file is gone, so that no checkout can take it down.
+	Lost bool
 }
 
 func (e *ForeignError) Error() string {
-	if checkout, _, found := strings.Cut(e.Mark, "/.caslab/owner/"); found {
-		return fmt.Sprintf("the container %s of an environment named %q belongs to another checkout of the lab, %s; type there: go tool mage env:down; or choose another name with CLUSTER_NAME; if that checkout is gone, type: docker rm -f -v $(docker ps -aq --filter label=%s=%s)",
+	if checkout, _, found := strings.Cut(e.Mark, "/.caslab/owner/"); found && e.Lost {
+		return fmt.Sprintf("the container %s of an environment named %q was made by the lab in %s, whose .caslab is gone since; to remove it, type: docker rm -f -v $(docker ps -aq --filter label=%s=%s); or choose another name with CLUSTER_NAME",
 			e.Container, e.Cluster, checkout, clusterLabel, e.Cluster)
+	} else if found {
+		return fmt.Sprintf("the container %s of an environment named %q belongs to another checkout of the lab, %s; type there: go tool mage env:down; or choose another name with CLUSTER_NAME",
+			e.Container, e.Cluster, checkout)
 	}
 	return fmt.Sprintf("the container %s of a cluster named %q was not made by this lab, which leaves it alone; choose another name with CLUSTER_NAME, or delete that cluster with the tool that made it", e.Container, e.Cluster)
 }

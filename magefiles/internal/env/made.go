@@ -6,40 +6,26 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
-
-	"caslab/magefiles/internal/config"
 )
 
 // An environment that is there is taken up and verified, not made again. What
 // it was made with is recorded, so that a setting which changed since does not
 // go unnoticed.
 
-// ofManagers are the keys of the settings that decide what the managers are
-// compiled from.
-const ofManagers = "clusterAPI."
-
 // lasting are the keys of the settings that are decided when the environment is
 // made, but for the versions, which the cluster itself tells.
 var lasting = map[string]bool{
 	"workers": true, "nodeImage": true, "certManager": true,
-	ofManagers + "source": true, ofManagers + "git": true, ofManagers + "commit": true, ofManagers + "dir": true,
+	"clusterAPI.source": true, "clusterAPI.git": true, "clusterAPI.commit": true, "clusterAPI.dir": true,
 }
 
 func (l *Lab) madeFile() string { return l.path("owner", l.cfg.ClusterName+".settings.json") }
 
-// recordMade records the settings that the environment is made with; of those
-// only whose key has the prefix, where it was made before.
-func (l *Lab) recordMade(prefix string) error {
-	made, err := l.made()
-	if err != nil {
-		return err
-	}
-	if made == nil {
-		made = map[string]string{}
-	}
+// recordMade records the settings that the environment is made with.
+func (l *Lab) recordMade() error {
+	made := map[string]string{}
 	for _, v := range l.cfg.Values() {
-		if lasting[v.Key] && strings.HasPrefix(v.Key, prefix) {
+		if lasting[v.Key] {
 			made[v.Key] = v.Value
 		}
 	}
@@ -74,16 +60,8 @@ func (l *Lab) tellChanges() error {
 	for _, v := range l.cfg.Values() {
 		before, recorded := made[v.Key]
 		if recorded && before != v.Value {
-			l.log.Printf("! %s", change(v, before))
+			l.log.Printf("! it was made with %s=%s, and the settings want %q; to make it anew, type: go tool mage env:down && go tool mage env:up", v.Env, before, v.Value)
 		}
 	}
 	return nil
-}
-
-func change(v config.Value, before string) string {
-	cure := "go tool mage env:down && go tool mage env:up, to make it anew"
-	if strings.HasPrefix(v.Key, ofManagers) {
-		cure = "go tool mage image:load, to run the managers of the settings"
-	}
-	return fmt.Sprintf("it was made with %s=%s, and the settings want %q; type: %s", v.Env, before, v.Value, cure)
 }

@@ -50,6 +50,8 @@ func (l *Lab) NodeGroupAdd(ctx context.Context, name string, lowest, highest int
 			return errors.New("a group that may be empty needs the capacity of its nodes, and there is no worker to take it from; give -capacity=cpu=4,memory=16Gi")
 		}
 		l.tellCapacity(like)
+	} else if lowest == 0 && len(capacity) == 0 {
+		l.log.Printf("! from zero nodes it grows only if its template tells their capacity; else give -capacity=cpu=4,memory=16Gi")
 	}
 	step := l.log.Start("add the node group "+name, 40*time.Second)
 	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", lowest, highest), err) }()
@@ -62,8 +64,8 @@ func (l *Lab) NodeGroupAdd(ctx context.Context, name string, lowest, highest int
 }
 
 // capacityOfANode is that of a worker of the environment, and its name: all
-// have the machine's, which CAPD's templates do not tell the autoscaler. Other
-// infrastructure's do, and of its nodes one is not like another. Both are empty
+// have the machine's, which CAPD's templates do not tell the autoscaler. Of other
+// infrastructure's nodes one is not like another. Both are empty
 // if there is no worker.
 func capacityOfANode(ctx context.Context, s *subject) (capacity map[string]string, node string, err error) {
 	workers, err := workload.Workers(ctx, s.workload)

@@ -112,7 +112,7 @@ func (l *Lab) diskNeeded() int64 {
 }
 
 // removeOldImages removes the lab's images but for those of containers.
-const removeOldImages = "docker image rm $(docker image ls -q 'caslab.local/*')"
+const removeOldImages = "docker image rm $(docker image ls --format '{{.Repository}}:{{.Tag}}' 'caslab.local/*')"
 
 // freeDisk returns the bytes that a user may still write to dir's file system.
 func freeDisk(dir string) (int64, error) {

@@ -575,9 +575,18 @@ func TestTakeStock(t *testing.T) {
 		"another checkout's": {
 			scene: func(t *testing.T, s *scene) {
 				s.up(t, selfManaged())
+				mark := filepath.Join(t.TempDir(), "other/.caslab/owner/work-cluster-0123456789abcdef")
+				s.write(t, mark, "")
+				s.docker.containers[1].owner = mark
+			},
+			refused: "/other; type there: go tool mage env:down;",
+		},
+		"a checkout's that lost .caslab": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
 				s.docker.containers[1].owner = "/other/.caslab/owner/work-cluster-0123456789abcdef"
 			},
-			refused: "belongs to another checkout of the lab, /other;",
+			refused: "by the lab in /other, whose .caslab is gone since; to remove it, type: docker rm -f -v $(",
 		},
 		"a foreign load balancer": {
 			scene: func(t *testing.T, s *scene) {
@@ -675,7 +684,7 @@ func TestReadyAsksNoSource(t *testing.T) {
 func TestReadyTellsWhatChanged(t *testing.T) {
 	t.Parallel()
 	before := newScene(t, nil)
-	if err := before.recordMade(""); err != nil {
+	if err := before.recordMade(); err != nil {
 		t.Fatal(err)
 	}
 	made, err := os.ReadFile(before.madeFile())
@@ -687,8 +696,8 @@ func TestReadyTellsWhatChanged(t *testing.T) {
 		want string
 	}{
 		{nil, ""},
-		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; type: go tool mage env:down`},
-		{map[string]string{"CAPI_GIT": "https://127.0.0.1:1/mine.git"}, "go tool mage image:load"},
+		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; to make it anew, type: go tool mage env:down`},
+		{map[string]string{"CAPI_GIT": "https://127.0.0.1:1/mine.git"}, `the settings want "https://127.0.0.1:1/mine.git"`},
 	} {
 		s := newScene(t, tc.env)
 		logged := new(strings.Builder)

@@ -129,17 +129,23 @@ func (l *Lab) up(ctx context.Context, target string) error {
 	}
 	anew := found.fresh || found.remake != nil
 	if anew {
-		if err := errors.Join(l.newTimeline(), l.recordMade("")); err != nil {
+		if err := l.newTimeline(); err != nil {
 			return err
 		}
-	} else if err := l.tellChanges(); err != nil {
+	}
+	// Also of what is taken up: the steps that are left go by these settings.
+	if err := l.recordMade(); err != nil {
 		return err
 	}
 	c := l.creation(info)
 	defer func() { c.stopRecording() }()
 	nodeUsually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
 	if anew {
-		l.log.Printf("making environment %q: usually some %s on 2 cores", l.cfg.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute))
+		more := ""
+		if nodeUsually < compileUsually {
+			more = fmt.Sprintf(", and up to %s more if the managers are to be compiled", compileUsually)
+		}
+		l.log.Printf("making environment %q: usually some %s on 2 cores%s", l.cfg.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute), more)
 	}
 	steps := l.onTimeline(c.steps(nodeUsually))
 	timings, err := runSteps(ctx, l.log, l.now, upTo(steps, target))
@@ -168,8 +174,11 @@ func (l *Lab) checkCheckout(ctx context.Context) error {
 	return nil
 }
 
-// clustersUsually is how long all takes after the node image is there.
-const clustersUsually = 3 * time.Minute
+// How long it takes to compile the managers, and all that comes after the images.
+const (
+	compileUsually  = 6 * time.Minute
+	clustersUsually = 3 * time.Minute
+)
 
 // upTo returns the steps that target needs, itself included.
 func upTo(steps []step, target string) []step {
@@ -193,7 +202,7 @@ func (c *creation) steps(nodeUsually time.Duration) []step {
 	return []step{
 		{name: stepFetch, usually: 5 * time.Second, run: c.fetch},
 		{name: stepNode, usually: nodeUsually, run: c.nodeImage},
-		{name: stepCompile, needs: []string{stepFetch}, usually: 6 * time.Minute, run: c.compile},
+		{name: stepCompile, needs: []string{stepFetch}, usually: compileUsually, run: c.compile},
 		{name: stepRender, needs: []string{stepFetch}, usually: 2 * time.Second, run: c.render},
 		{name: stepImages, needs: []string{stepNode, stepCompile, stepRender}, usually: 15 * time.Second, run: c.bake},
 		{name: stepManagement, needs: []string{stepNode}, usually: 30 * time.Second, run: c.createManagement},
@@ -310,6 +319,9 @@ func (c *creation) createManagement(ctx context.Context, progress func(string)) 
 		if !keep {
 			progress("its images are others now: replacing it, and what it made")
 			if err := c.removeClusters(ctx); err != nil {
+				return "", err
+			}
+			if err := c.recordMade(); err != nil {
 				return "", err
 			}
 			existing = nil

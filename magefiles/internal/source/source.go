@@ -149,7 +149,11 @@ func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 		return s.fetchModules(ctx, o)
 	}
 	if !s.have(o, Git) && len(s.Modules) > 0 && s.have(o, Module) {
-		return s.fetchModules(ctx, o)
+		tree, err := s.fetchModules(ctx, o)
+		if err == nil {
+			tree.Why = "fetched before, git was not asked"
+		}
+		return tree, err
 	}
 	tree, gitErr := s.fetchGit(ctx, o)
 	var moved *MovedTagError

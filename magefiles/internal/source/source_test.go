@@ -466,6 +466,9 @@ func TestAutoTellsWhy(t *testing.T) {
 	if tree.Origin != Module || !strings.Contains(tree.Why, "git failed") {
 		t.Errorf("tree %+v, want a module and why", tree)
 	}
+	if tree, err = Fetch(t.Context(), s, o); err != nil || !strings.Contains(tree.Why, "git was not asked") {
+		t.Errorf("again: %+v, %v; want why it is a module", tree, err)
+	}
 	s.Version, s.Tag = "v1.14.999", "v1.14.999"
 	if err := Check(t.Context(), s, o); err == nil || !strings.Contains(err.Error(), "CAPI_GIT") || !strings.Contains(err.Error(), "proxy") {
 		t.Errorf("Check() = %v; want both reasons", err)
