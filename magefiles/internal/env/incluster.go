@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -213,13 +214,23 @@ func (d *inCluster) seesRound(ctx context.Context, pod string, since time.Time) 
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	if err := readToRound(log); err != nil {
+		return fmt.Errorf("read the log of the pod %s: %w", pod, err)
+	}
+	return nil
+}
+
+// readToRound reads a log, each line with its time before it, until a round
+// begins in it.
+func readToRound(log io.Reader) error {
 	reader := bufio.NewReader(log)
 	for {
 		line, err := reader.ReadString('\n')
 		if err != nil {
-			return fmt.Errorf("read the log of the pod %s: %w", pod, err)
+			return err
 		}
-		if _, message, _ := strings.Cut(line, " "); autoscaler.Parse(message).Class == autoscaler.Loop {
+		_, message, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		if autoscaler.Parse(message).Class == autoscaler.Loop {
 			return nil
 		}
 	}

@@ -1,7 +1,9 @@
 package env
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -110,5 +112,20 @@ func TestRunsSince(t *testing.T) {
 		if got := runsSince(autoscalerPod(t, state)).Format(time.TimeOnly); got != want {
 			t.Errorf("%s: since %s, want %s", state, got, want)
 		}
+	}
+}
+
+func TestReadToRound(t *testing.T) {
+	t.Parallel()
+	const (
+		before = "2026-11-25T08:40:44.891098000Z I1125 08:40:44.891098       1 leaderelection.go:272] \"Successfully acquired lease\"\n"
+		round  = "2026-11-25T08:40:55.920568752Z I1125 08:40:55.920484       1 static_autoscaler.go:308] Starting main loop\n"
+	)
+	log := strings.NewReader(before + round + before)
+	if err := readToRound(log); err != nil {
+		t.Error(err)
+	}
+	if err := readToRound(strings.NewReader(before)); !errors.Is(err, io.EOF) {
+		t.Errorf("of a log without a round: %v, want io.EOF", err)
 	}
 }
