@@ -182,7 +182,8 @@ type ReportOptions struct {
 	// Out is the page's file, .html; the picture and the facts go beside it as
 	// .svg and .json.
 	Out string
-	// Since is how far back the page goes; to the record's beginning if zero.
+	// Since is how far back the picture goes; to the record's beginning if zero.
+	// Tables, counts and the JSON are of the whole record.
 	Since time.Duration
 }
 

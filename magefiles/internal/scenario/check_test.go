@@ -39,7 +39,7 @@ func TestTheFirstThatIsMissingIsAwaited(t *testing.T) {
 	order := &watch{check: Check{Order: []Check{{Nodes: &Count{}}, {Nodes: &Count{n: 2}}, {Nodes: &Count{n: 3}}}}}
 	plain := &watch{check: Check{Nodes: &Count{n: 1}}}
 	for c, want := range map[*watch]string{
-		order: "2 of 3 in order: 2 nodes in the cluster: not yet",
+		order: "not yet, as number 2 of 3: 2 nodes in the cluster",
 		plain: "1 nodes in the cluster: 0 nodes in the cluster",
 	} {
 		w.add(c)

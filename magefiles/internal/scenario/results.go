@@ -104,9 +104,9 @@ type FailedError struct{ Names []string }
 
 func (e *FailedError) Error() string {
 	if len(e.Names) == 1 {
-		return fmt.Sprintf("1 scenario failed: %s; run it again with: go tool mage scenario:run %[1]s", e.Names[0])
+		return fmt.Sprintf("1 scenario failed: %s; run it again, with the options of this run: go tool mage scenario:run %[1]s", e.Names[0])
 	}
-	return fmt.Sprintf("%d scenarios failed: %s; run one again with: go tool mage scenario:run %s", len(e.Names), strings.Join(e.Names, ", "), e.Names[0])
+	return fmt.Sprintf("%d scenarios failed: %s; run one again, with the options of this run: go tool mage scenario:run %s", len(e.Names), strings.Join(e.Names, ", "), e.Names[0])
 }
 
 // Err is nil if no scenario failed; a *FailedError otherwise.

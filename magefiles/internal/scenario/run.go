@@ -164,15 +164,14 @@ func (s *Scenario) judge(r Result, release *version.Version) Result {
 	return r
 }
 
-// markEnd puts a scenario's end onto the timeline, where a failure that is known
-// is none.
+// markEnd puts a scenario's end onto the timeline.
 func (o Options) markEnd(r Result) {
 	f := timeline.Fact{Time: o.Now(), Kind: timeline.Lab, What: timeline.Passed, Name: r.Name, Text: r.Why, Source: timeline.Own}
 	switch r.Verdict {
 	case Failed:
 		f.What = timeline.Failed
 	case KnownFailure:
-		f.Text = "known failure: " + r.Known
+		f.What, f.Text = timeline.KnownFailure, r.Known
 	}
 	o.Mark(f)
 }

@@ -65,7 +65,7 @@ func (c *watch) look(w *world, by string) bool {
 func (c *watch) awaited() string {
 	for i, inner := range c.check.Order {
 		if c.orderMet[i].IsZero() {
-			return fmt.Sprintf("%d of %d in order: %s: not yet", i+1, len(c.check.Order), inner)
+			return fmt.Sprintf("not yet, as number %d of %d: %s", i+1, len(c.check.Order), inner)
 		}
 	}
 	return fmt.Sprintf("%s: %s", c.check, c.history[len(c.history)-1].text)

@@ -244,7 +244,7 @@ func (d *drawing) scenarios(y int) int {
 	if len(d.m.Scenarios) == 0 {
 		return y
 	}
-	verdicts := map[string]look{Passed: {"passed", "#2f8f5b"}, Failed: {"failed", "#c4342b"}, "": {"going", "#7c8694"}}
+	verdicts := map[string]look{Passed: {"passed", "#2f8f5b"}, Failed: {"failed", "#c4342b"}, KnownFailure: {"known", "#b98a1d"}, "": {"going", "#7c8694"}}
 	var packed rows
 	top := y + lanePadding
 	deepest := 0

@@ -164,7 +164,9 @@ func (e *teller) parts(parts []Part) {
 	for _, p := range parts {
 		e.printf("  %-40s %9s\n", p.Name, took(p.Took()))
 	}
-	e.printf("  %-40s %9s\n", "all of it", took(parts[len(parts)-1].To.Sub(parts[0].From)))
+	if len(parts) > 1 {
+		e.printf("  %-40s %9s\n", "together", took(parts[len(parts)-1].To.Sub(parts[0].From)))
+	}
 }
 
 // sayings writes what was said, each with its times and count.

@@ -85,6 +85,8 @@ const (
 	Step      = "step"
 	Passed    = "passed"
 	Failed    = "failed"
+	// KnownFailure is one of upstream's, as Text has it.
+	KnownFailure = "known failure"
 )
 
 // Source is who told of a fact.

@@ -144,7 +144,8 @@ type DecisionFinding struct {
 	Texts []string  `json:"texts"`
 }
 
-// ScenarioFinding is one run of a scenario; Verdict is passed, failed or empty.
+// ScenarioFinding is one run of a scenario; Verdict is passed, failed,
+// known failure or empty.
 type ScenarioFinding struct {
 	Name    string `json:"name"`
 	Verdict string `json:"verdict"`

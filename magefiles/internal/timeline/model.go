@@ -85,7 +85,7 @@ type Level struct {
 type Scenario struct {
 	Span
 	Name string
-	// Verdict is Passed, Failed, or empty while it runs.
+	// Verdict is Passed, Failed, KnownFailure, or empty while it runs.
 	Verdict string
 	// Steps are what it did, and when.
 	Steps []ScenarioStep
@@ -203,7 +203,7 @@ func (b *builder) addLab(f Fact) {
 	case Step:
 		s := b.scenario(f)
 		s.Steps = append(s.Steps, ScenarioStep{f.Time, f.Text})
-	case Passed, Failed:
+	case Passed, Failed, KnownFailure:
 		s := b.scenario(f)
 		s.Verdict, s.Text, s.To = f.What, f.Text, f.Time
 	}

@@ -283,3 +283,19 @@ func TestEnvUpIsOneBand(t *testing.T) {
 		t.Errorf("the second took %v", m.Scenarios[1].Took())
 	}
 }
+
+// TestAnOldDecisionIsNotBehindALaterChange: what somebody else takes back is
+// none of the autoscaler's, though it took the group down a moment before.
+func TestAnOldDecisionIsNotBehindALaterChange(t *testing.T) {
+	t.Parallel()
+	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }
+	down, up := &Decision{At: at(10), last: at(11), Group: "a", N: -1}, &Decision{At: at(20), last: at(20), Up: true, Group: "a", N: 1}
+	m := &Model{To: at(59), Decisions: []*Decision{down, up}}
+	g := &GroupStory{Name: "a", Wanted: []Level{{at(0), 1}, {at(12), 0}, {at(21), 1}, {at(40), 0}}}
+	changes := m.sizeChanges(g)
+	for i, want := range []*Decision{nil, down, up, nil} {
+		if changes[i].Decision != want {
+			t.Errorf("behind the change at %s: %+v, want %+v", changes[i].At.Format(time.TimeOnly), changes[i].Decision, want)
+		}
+	}
+}

@@ -175,16 +175,11 @@ func (p *page) tiles(m *Model) {
 	problems := m.said(m.From, m.To, func(f Fact) bool { return f.Kind == Autoscaler && f.What == Problem })
 	p.Tiles = append(p.Tiles, tile{plural(len(problems), "problem"), fmt.Sprintf("that the autoscaler told of, and %s", plural(max(len(m.Runs)-1, 0), "restart"))})
 	if len(m.Scenarios) > 0 {
-		passed, failed := 0, 0
+		n := map[string]int{}
 		for _, s := range m.Scenarios {
-			switch s.Verdict {
-			case Passed:
-				passed++
-			case Failed:
-				failed++
-			}
+			n[s.Verdict]++
 		}
-		p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ✓ %d ✗", passed, failed), "scenarios passed and failed"})
+		p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ✓ %d ✗ %d !", n[Passed], n[Failed], n[KnownFailure]), "scenarios passed, failed, and failed as is known of upstream"})
 	}
 }
 

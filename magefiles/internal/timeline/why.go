@@ -407,12 +407,17 @@ type SizeChange struct {
 // sizeChanges tells what a group wanted and why, by time.
 func (m *Model) sizeChanges(g *GroupStory) []SizeChange {
 	var changes []SizeChange
+	var turned time.Time // when it last changed in the other direction
 	for i, l := range g.Wanted {
 		c := SizeChange{At: l.At, From: -1, To: l.N}
 		if i > 0 {
 			c.From = g.Wanted[i-1].N
+			if i > 1 && (l.N > c.From) != (c.From > g.Wanted[i-2].N) {
+				turned = g.Wanted[i-1].At
+			}
+			// An older decision is behind a change before that.
 			c.Decision = m.lastDecision(l.At, func(d *Decision) bool {
-				return d.Group == g.Name && d.Up == (l.N > c.From) && (d.N < 0 || d.N == l.N)
+				return d.Group == g.Name && d.Up == (l.N > c.From) && (d.N < 0 || d.N == l.N) && !d.last.Add(slack).Before(turned)
 			})
 		}
 		until := m.To

@@ -42,7 +42,7 @@ func markOf(f Fact) string {
 		return "✓"
 	case f.Kind == Lab && f.What == Failed:
 		return "✗"
-	case f.What == Problem || f.What == NotReady || f.Kind == Machine && f.What == Phase && f.Text == "Failed":
+	case f.What == KnownFailure || f.What == Problem || f.What == NotReady || f.Kind == Machine && f.What == Phase && f.Text == "Failed":
 		return "!"
 	}
 	return " "
