@@ -320,14 +320,9 @@ func scalesAnother(d *unstructured.Unstructured, cluster string) bool {
 	return another
 }
 
-// autoscalerEnvironment is what the process needs in its environment. Nodes of
-// the lab are of this machine's architecture.
+// autoscalerEnvironment is what the process needs in its environment.
 func (l *Lab) autoscalerEnvironment(s *subject) []string {
-	arch := ""
-	if s.own {
-		arch = runtime.GOARCH
-	}
-	return autoscaler.Environment(l.autoscalerRelease(), s.management.Serves(kube.MachineDeployments, "v1beta2"), arch)
+	return autoscaler.Environment(l.autoscalerRelease(), s.management.Serves(kube.MachineDeployments, "v1beta2"), s.arch())
 }
 
 func (l *Lab) checkedFlags(ctx context.Context, binary string, s autoscaler.Settings, overrides []string) ([]autoscaler.Flag, error) {
@@ -354,7 +349,7 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 		name: l.cfg.ClusterName, namespace: l.cfg.Namespace,
 	}
 	if s.workloadPath == "" {
-		s.workloadPath = l.kubeconfig()
+		s.own, s.workloadPath = true, l.kubeconfig()
 	} else if err := kubeconfigAt("WORKLOAD_KUBECONFIG", s.workloadPath); err != nil {
 		return err
 	}
@@ -379,12 +374,8 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 	if err != nil {
 		return err
 	}
-	arch := ""
-	if l.cfg.WorkloadKubeconfig == "" {
-		arch = runtime.GOARCH
-	}
 	// As of every release of Cluster API that the lab drives: v1beta2 is served.
-	environment := autoscaler.Environment(settings.Version, true, arch)
+	environment := autoscaler.Environment(settings.Version, true, s.arch())
 	fmt.Fprintln(l.out, autoscaler.CommandLine(environment, binary, rendered))
 	return nil
 }

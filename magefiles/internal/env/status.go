@@ -290,10 +290,9 @@ func imageID(pods []unstructured.Unstructured, namespace, image string) string {
 		if pods[i].GetNamespace() != namespace {
 			continue
 		}
-		statuses, _, _ := unstructured.NestedSlice(pods[i].Object, "status", "containerStatuses")
-		for _, s := range statuses {
-			if m, ok := s.(map[string]any); ok && m["image"] == image {
-				id := fmt.Sprint(m["imageID"])
+		for _, container := range containersOf(&pods[i]) {
+			if container["image"] == image {
+				id := fmt.Sprint(container["imageID"])
 				return short(id[strings.LastIndex(id, "@")+1:])
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,6 +28,15 @@ type subject struct {
 	own bool
 	// uid tells clusters apart, whatever their kubeconfigs are called.
 	uid string
+}
+
+// arch is the architecture of its nodes, as far as that is known: the lab's are
+// of this machine's.
+func (s *subject) arch() string {
+	if s.own {
+		return runtime.GOARCH
+	}
+	return ""
 }
 
 // configNamespace is where the autoscaler keeps its status and looks for its
