@@ -138,20 +138,10 @@ func crashed(pod *unstructured.Unstructured) (end string, err error) {
 		fmt.Errorf("the container of the pod %s ended with exit code %v (%v)\n%v", pod.GetName(), ended["exitCode"], ended["reason"], ended["message"])
 }
 
-// containersOf are a pod's ContainerStatuses of the core API.
-func containersOf(pod *unstructured.Unstructured) []map[string]any {
-	all, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
-	containers := make([]map[string]any, len(all))
-	for i, c := range all {
-		containers[i], _ = c.(map[string]any)
-	}
-	return containers
-}
-
 // lastEnd is how the container of an autoscaler's pod ended last, a
 // ContainerStateTerminated of the core API; nil if it never did.
 func lastEnd(pod *unstructured.Unstructured) map[string]any {
-	for _, container := range containersOf(pod) {
+	for _, container := range kube.ContainerStatuses(pod) {
 		for _, state := range []string{"state", "lastState"} {
 			if ended, found, _ := unstructured.NestedMap(container, state, "terminated"); found {
 				return ended
@@ -204,7 +194,7 @@ func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 // does not run, as between an end and the kubelet's next start. The pod's phase
 // is Running then too, and its log that of the container before.
 func runsSince(pod *unstructured.Unstructured) time.Time {
-	for _, container := range containersOf(pod) {
+	for _, container := range kube.ContainerStatuses(pod) {
 		text, _, _ := unstructured.NestedString(container, "state", "running", "startedAt")
 		if at, err := time.Parse(time.RFC3339, text); err == nil {
 			return at

@@ -290,7 +290,7 @@ func imageID(pods []unstructured.Unstructured, namespace, image string) string {
 		if pods[i].GetNamespace() != namespace {
 			continue
 		}
-		for _, container := range containersOf(&pods[i]) {
+		for _, container := range kube.ContainerStatuses(&pods[i]) {
 			if container["image"] == image {
 				id := fmt.Sprint(container["imageID"])
 				return short(id[strings.LastIndex(id, "@")+1:])

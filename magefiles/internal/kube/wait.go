@@ -203,6 +203,16 @@ func Field(o *unstructured.Unstructured, path ...string) string {
 	return fmt.Sprint(value)
 }
 
+// ContainerStatuses are those of a pod, each a ContainerStatus of the core API.
+func ContainerStatuses(pod *unstructured.Unstructured) []map[string]any {
+	all, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
+	statuses := make([]map[string]any, len(all))
+	for i, c := range all {
+		statuses[i], _ = c.(map[string]any)
+	}
+	return statuses
+}
+
 // OfControlPlane reports whether a node is one of the cluster's control plane.
 func OfControlPlane(node *unstructured.Unstructured) bool {
 	_, is := node.GetLabels()["node-role.kubernetes.io/control-plane"]

@@ -131,9 +131,7 @@ func podFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact 
 
 // containerTimes are when the last of a pod's containers began, and ended.
 func containerTimes(pod *unstructured.Unstructured) (begun, ended time.Time) {
-	all, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
-	for _, c := range all {
-		m, _ := c.(map[string]any)
+	for _, container := range kube.ContainerStatuses(pod) {
 		for _, t := range []struct {
 			latest *time.Time
 			path   []string
@@ -141,7 +139,7 @@ func containerTimes(pod *unstructured.Unstructured) (begun, ended time.Time) {
 			{&begun, []string{"state", "running", "startedAt"}},
 			{&ended, []string{"state", "terminated", "finishedAt"}},
 		} {
-			text, _, _ := unstructured.NestedString(m, t.path...)
+			text, _, _ := unstructured.NestedString(container, t.path...)
 			if at := parsed(text); at.After(*t.latest) {
 				*t.latest = at
 			}

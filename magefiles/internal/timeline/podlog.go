@@ -43,9 +43,7 @@ func autoscalerContainers(pod *unstructured.Unstructured) []string {
 func processFacts(o *unstructured.Unstructured, containers []string, now time.Time) []Fact {
 	f := about(Autoscaler, o, "")
 	f.Name = o.GetNamespace() + "/" + o.GetName()
-	all, _, _ := unstructured.NestedSlice(o.Object, "status", "containerStatuses")
-	for _, c := range all {
-		m, _ := c.(map[string]any)
+	for _, m := range kube.ContainerStatuses(o) {
 		if name, _ := m["name"].(string); name != containers[0] {
 			continue
 		}
