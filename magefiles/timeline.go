@@ -18,7 +18,7 @@ func (Timeline) Watch(ctx context.Context) error { return lab(ctx, "timeline:wat
 
 // Report writes what was recorded as a page that needs no network, and beside
 // it as a picture and as JSON; it prints their paths. -out=FILE.html says
-// where, -since=15m how far back the picture goes.
+// where, -since=15m how far back page and picture go; the JSON has all.
 func (Timeline) Report(ctx context.Context, out *string, since *time.Duration) error {
 	return lab(ctx, "timeline:report", option("out", out), option("since", since))
 }

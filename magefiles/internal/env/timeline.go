@@ -182,8 +182,9 @@ type ReportOptions struct {
 	// Out is the page's file, .html; the picture and the facts go beside it as
 	// .svg and .json.
 	Out string
-	// Since is how far back the picture goes; to the record's beginning if zero.
-	// Tables, counts and the JSON are of the whole record.
+	// Since is how far back the page and the picture go; to the record's
+	// beginning if zero, or if nothing was recorded since. The JSON is of the
+	// whole record.
 	Since time.Duration
 }
 

@@ -66,7 +66,9 @@ type drawing struct {
 	// Elided says what the picture does not show.
 	Elided []string
 
-	m       *Model
+	m *Model
+	// begin is where the picture begins if it has not all there is.
+	begin   time.Time
 	whys    map[*PodStory]PodWhy
 	nodes   map[*NodeStory]NodeWhy
 	dropped map[string]int
@@ -126,13 +128,23 @@ type sign struct {
 	Height             int // of a restart or step
 }
 
+// begin is where a page or a picture from that time on begins; zero if it has
+// all there is, as it does where nothing was recorded since, or before.
+func (m *Model) begin(from time.Time) time.Time {
+	if from.After(m.axisStart()) && from.Before(m.To) {
+		return from
+	}
+	return time.Time{}
+}
+
+// over reports whether a time, if there is one, is before a page begins.
+func over(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
+
 // draw lays a model out; from, if set, is where the axis begins.
 func draw(m *Model, from time.Time, script bool) *drawing {
+	begin := m.begin(from)
 	start, end := m.From, m.To
-	if from.IsZero() {
-		from = m.axisStart()
-	}
-	if from.Before(end) && from.After(start) {
+	if from = firstOf(begin, m.axisStart()); from.After(start) {
 		start = from
 	}
 	if end.Sub(start) < 10*time.Second {
@@ -147,7 +159,7 @@ func draw(m *Model, from time.Time, script bool) *drawing {
 		From: shown, To: m.To,
 		Width: pictureWidth, Gutter: gutter, Plot: pictureWidth - gutter, Script: script,
 		Origin: start.UnixMilli(), Span: end.UnixMilli() - start.UnixMilli(), Zone: int64(zone) * 1000,
-		m: m, whys: map[*PodStory]PodWhy{}, nodes: map[*NodeStory]NodeWhy{}, dropped: map[string]int{},
+		m: m, begin: begin, whys: map[*PodStory]PodWhy{}, nodes: map[*NodeStory]NodeWhy{}, dropped: map[string]int{},
 	}
 	for _, w := range m.PodWhys() {
 		d.whys[w.Pod] = w
@@ -241,14 +253,15 @@ func (d *drawing) lane(y, height int, name string, notes ...string) *lane {
 
 // scenarios is the band at the top.
 func (d *drawing) scenarios(y int) int {
-	if len(d.m.Scenarios) == 0 {
+	shown := d.m.scenariosFrom(d.begin)
+	if len(shown) == 0 {
 		return y
 	}
 	verdicts := map[string]look{Passed: {"passed", "#2f8f5b"}, Failed: {"failed", "#c4342b"}, KnownFailure: {"known", "#b98a1d"}, "": {"going", "#7c8694"}}
 	var packed rows
 	top := y + lanePadding
 	deepest := 0
-	for _, s := range d.m.Scenarios {
+	for _, s := range shown {
 		a, b := d.ms(s.From), d.ms(s.To)
 		row := packed.fit(a, b, d.Span/300)
 		deepest = max(deepest, row)
@@ -265,7 +278,7 @@ func (d *drawing) scenarios(y int) int {
 		}
 	}
 	height := max((deepest+1)*(barHeight+7)+lanePadding, leastLane)
-	d.lane(y, height, "scenarios", plural(len(d.m.Scenarios), "run"))
+	d.lane(y, height, "scenarios", plural(len(shown), "run"))
 	return y + height
 }
 
@@ -298,11 +311,27 @@ func (d *drawing) autoscaler(y int) int {
 	}), top, top+marksHeight+10)
 	height := 2*marksHeight + 2*lanePadding + 6
 	note := "no restart"
-	if n := len(d.m.Runs) - 1; n > 0 {
+	if n := d.m.restartsFrom(d.begin); n > 0 {
 		note = plural(n, "restart")
 	}
 	d.lane(y, height, "autoscaler", note)
 	return y + height
+}
+
+// scenariosFrom are those that were not over at a page's beginning.
+func (m *Model) scenariosFrom(begin time.Time) []*Scenario {
+	return slices.DeleteFunc(slices.Clone(m.Scenarios), func(s *Scenario) bool { return over(s.To, begin) })
+}
+
+// restartsFrom is how often the autoscaler began again after a page's beginning.
+func (m *Model) restartsFrom(begin time.Time) int {
+	n := 0
+	for i, r := range m.Runs {
+		if i > 0 && !over(r.From, begin) {
+			n++
+		}
+	}
+	return n
 }
 
 // drawnSaying reports whether something that was said has a mark.
@@ -341,8 +370,11 @@ func (d *drawing) sayings(list []Saying, above, below int) {
 // waiting is the lane of pods without a node.
 func (d *drawing) waiting(y int) int {
 	var packed rows
-	top, deepest, count, left := y+lanePadding, 0, 0, 0
+	top, deepest, count, left, without := y+lanePadding, 0, 0, 0, 0
 	for _, p := range d.m.Pods {
+		if over(p.Placed(), d.begin) {
+			continue
+		}
 		var parts []barPart
 		for _, s := range p.Spans {
 			if s.State == Waiting || s.State == WithoutRoom {
@@ -353,6 +385,9 @@ func (d *drawing) waiting(y int) int {
 			continue
 		}
 		count++
+		if _, ok := d.whys[p]; ok {
+			without++
+		}
 		row := packed.fit(parts[0].A, parts[len(parts)-1].B, d.Span/int64(d.Plot)*2)
 		if row >= mostWaiting || count > mostPods {
 			left++
@@ -368,7 +403,7 @@ func (d *drawing) waiting(y int) int {
 		d.dropped["waiting pods"] += left
 	}
 	height := max((deepest+1)*(podHeight+gap)+2*lanePadding, leastLane)
-	note := fmt.Sprintf("%s, %d without room", plural(count, "pod"), len(d.whys))
+	note := fmt.Sprintf("%s, %d without room", plural(count, "pod"), without)
 	d.lane(y, height, "waiting pods", note)
 	return y + height
 }

@@ -72,7 +72,7 @@ func (d *drawing) group(g *GroupStory, y int, short, shortPods time.Duration) in
 	}
 	top = d.rowsOf(g, top, short, shortPods)
 	if !scaled {
-		l.Notes = append(l.Notes, plural(len(g.Nodes), "node"))
+		l.Notes = append(l.Notes, plural(len(d.nodesOf(g)), "node"))
 	}
 	// A name and two notes need this much.
 	l.Height = max(top+lanePadding-y, 44)
@@ -192,6 +192,11 @@ func (d *drawing) steps(c curve, levels []Level, end time.Time, y func(int) int)
 	d.Lines = append(d.Lines, c)
 }
 
+// nodesOf are the nodes of a group that were not gone when the picture begins.
+func (d *drawing) nodesOf(g *GroupStory) []*NodeStory {
+	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *NodeStory) bool { return over(n.Ended(), d.begin) })
+}
+
 // rowsOf draws the nodes of a group, each with its pods below.
 func (d *drawing) rowsOf(g *GroupStory, top int, short, shortPods time.Duration) int {
 	type placed struct {
@@ -202,7 +207,7 @@ func (d *drawing) rowsOf(g *GroupStory, top int, short, shortPods time.Duration)
 	var packed rows
 	var all []placed
 	deepest := []int{} // rows of pods below each row of nodes
-	nodes := slices.Clone(g.Nodes)
+	nodes := d.nodesOf(g)
 	slices.SortStableFunc(nodes, func(a, b *NodeStory) int { return a.Began().Compare(b.Began()) })
 	for _, n := range nodes {
 		if len(n.Spans) == 0 {

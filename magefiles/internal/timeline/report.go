@@ -26,8 +26,9 @@ type ReportOptions struct {
 	Title, Subtitle string
 	// Now is when the page is made; it is the current time if zero.
 	Now time.Time
-	// From is where the time axis begins; if zero, shortly before the record
-	// does. What is older is known to the tables all the same.
+	// From is where the page begins; if zero, or if nothing was recorded since,
+	// shortly before the record does. What was over by then is left out, but
+	// explains what was not.
 	From time.Time
 }
 
@@ -70,6 +71,8 @@ type page struct {
 	Facts                         []factRow
 	// Left says what the tables leave out.
 	PodsLeft, NodesLeft, DecisionsLeft, FactsLeft string
+
+	begin time.Time // zero if the page has all there is
 }
 
 // tile is a number that sums up.
@@ -111,10 +114,14 @@ func newPage(m *Model, opts ReportOptions) page {
 	if len(m.Facts) == 0 {
 		return p
 	}
+	p.begin = m.begin(opts.From)
 	zone, _ := m.To.Local().Zone()
 	p.Drawing = draw(m, opts.From, true)
 	start, end := p.Drawing.From, p.Drawing.To
 	p.Period = fmt.Sprintf("%s – %s (%s), times are %s", day(start), clock(end), took(end.Sub(start)), zone)
+	if !p.begin.IsZero() {
+		p.Period += "; what was over before is in the JSON alone"
+	}
 	p.pods(m)
 	p.nodes(m)
 	p.decisions(m)
@@ -136,10 +143,18 @@ func newPage(m *Model, opts ReportOptions) page {
 	return p
 }
 
+func (p *page) podWhys(m *Model) []PodWhy {
+	return slices.DeleteFunc(m.PodWhys(), func(w PodWhy) bool { return over(w.Pod.Placed(), p.begin) })
+}
+
+func (p *page) decided(m *Model) []*Decision {
+	return slices.DeleteFunc(slices.Clone(m.Decisions), func(d *Decision) bool { return over(d.At, p.begin) })
+}
+
 func (p *page) tiles(m *Model) {
 	var waited []time.Duration
 	still := 0
-	for _, w := range m.PodWhys() {
+	for _, w := range p.podWhys(m) {
 		waited = append(waited, w.Waited)
 		if w.Pod.waits() {
 			still++
@@ -154,7 +169,7 @@ func (p *page) tiles(m *Model) {
 		p.Tiles = append(p.Tiles, tile{plural(len(waited), "pod"), text})
 	}
 	up, down := 0, 0
-	for _, d := range m.Decisions {
+	for _, d := range p.decided(m) {
 		if d.Up {
 			up++
 		} else {
@@ -162,21 +177,25 @@ func (p *page) tiles(m *Model) {
 		}
 	}
 	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ▲ %d ▼", up, down), "decisions to scale up and down"})
-	came, went := 0, 0
+	nodes, came, went := 0, 0, 0
 	for _, n := range m.Nodes {
-		if !n.Created.IsZero() && !n.Created.Before(m.axisStart()) {
+		if over(n.Ended(), p.begin) {
+			continue
+		}
+		nodes++
+		if !n.Created.IsZero() && !n.Created.Before(m.axisStart()) && !over(n.Created, p.begin) {
 			came++
 		}
 		if !n.Ended().IsZero() {
 			went++
 		}
 	}
-	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("+%d −%d", came, went), fmt.Sprintf("nodes made and removed, of %d", len(m.Nodes))})
-	problems := m.said(m.From, m.To, func(f Fact) bool { return f.Kind == Autoscaler && f.What == Problem })
-	p.Tiles = append(p.Tiles, tile{plural(len(problems), "problem"), fmt.Sprintf("that the autoscaler told of, and %s", plural(max(len(m.Runs)-1, 0), "restart"))})
-	if len(m.Scenarios) > 0 {
+	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("+%d −%d", came, went), fmt.Sprintf("nodes made and removed, of %d", nodes)})
+	problems := m.said(m.From, m.To, func(f Fact) bool { return f.Kind == Autoscaler && f.What == Problem && !over(f.Time, p.begin) })
+	p.Tiles = append(p.Tiles, tile{plural(len(problems), "problem"), fmt.Sprintf("that the autoscaler told of, and %s", plural(m.restartsFrom(p.begin), "restart"))})
+	if scenarios := m.scenariosFrom(p.begin); len(scenarios) > 0 {
 		n := map[string]int{}
-		for _, s := range m.Scenarios {
+		for _, s := range scenarios {
 			n[s.Verdict]++
 		}
 		p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ✓ %d ✗ %d !", n[Passed], n[Failed], n[KnownFailure]), "scenarios passed, failed, and failed as is known of upstream"})
@@ -214,7 +233,7 @@ func saidRows(list []Saying, about func(Saying) string) (rows []saidRow, more st
 }
 
 func (p *page) pods(m *Model) {
-	whys := m.PodWhys()
+	whys := p.podWhys(m)
 	if n := len(whys) - mostRows; n > 0 {
 		p.PodsLeft = fmt.Sprintf("The %d that waited longest of %d pods; the JSON has all.", mostRows, len(whys))
 		slices.SortStableFunc(whys, func(a, b PodWhy) int { return cmp.Compare(b.Waited, a.Waited) })
@@ -237,7 +256,7 @@ func (p *page) pods(m *Model) {
 
 func (p *page) nodes(m *Model) {
 	whys := slices.DeleteFunc(m.NodeWhys(), func(w NodeWhy) bool {
-		return len(w.Kept) == 0 && w.Removal == nil && (w.Node.Group == ControlPlane || w.Node.Created.IsZero())
+		return over(w.Node.Ended(), p.begin) || len(w.Kept) == 0 && w.Removal == nil && (w.Node.Group == ControlPlane || w.Node.Created.IsZero())
 	})
 	if n := len(whys) - mostRows; n > 0 {
 		p.NodesLeft = fmt.Sprintf("The last %d of %d nodes; the JSON has all.", mostRows, len(whys))
@@ -260,7 +279,7 @@ func (p *page) nodes(m *Model) {
 }
 
 func (p *page) decisions(m *Model) {
-	list := m.Decisions
+	list := p.decided(m)
 	if n := len(list) - mostRows; n > 0 {
 		p.DecisionsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", mostRows, len(list))
 		list = list[n:]
@@ -276,7 +295,8 @@ func (p *page) decisions(m *Model) {
 }
 
 func (p *page) facts(m *Model) {
-	facts := m.Facts
+	first, _ := slices.BinarySearchFunc(m.Facts, p.begin, func(f Fact, at time.Time) int { return f.Time.Compare(at) })
+	facts := m.Facts[first:]
 	if n := len(facts) - mostFacts; n > 0 {
 		p.FactsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", mostFacts, len(facts))
 		facts = facts[n:]

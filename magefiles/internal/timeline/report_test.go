@@ -86,6 +86,51 @@ func TestThePageTellsWhy(t *testing.T) {
 	}
 }
 
+// TestThePageOfTheLastMinutes has the tables and the counts of them alone, and
+// the words that explain them from before.
+func TestThePageOfTheLastMinutes(t *testing.T) {
+	t.Parallel()
+	m := NewModel(twentyMinutes())
+	whole := newPage(m, ReportOptions{})
+	late := newPage(m, ReportOptions{From: m.To.Add(-5 * time.Minute)})
+	for what, n := range map[string][2]int{
+		"pods": {len(whole.Pods), len(late.Pods)}, "nodes": {len(whole.Nodes), len(late.Nodes)},
+		"decisions": {len(whole.Decisions), len(late.Decisions)}, "facts": {len(whole.Facts), len(late.Facts)},
+	} {
+		if n[1] == 0 || n[1] >= n[0] {
+			t.Errorf("%d of %d %s are of the last minutes", n[1], n[0], what)
+		}
+	}
+	if first := late.Facts[0].Time; first < m.To.Add(-5*time.Minute).Local().Format("15:04:05.000") {
+		t.Errorf("a fact of %s is on the page", first)
+	}
+	var numbers []string
+	for _, tile := range late.Tiles {
+		numbers = append(numbers, tile.Number)
+	}
+	if want := []string{"2 pods", "0 ▲ 1 ▼", "+0 −1", "0 problems", "0 ✓ 1 ✗ 0 !"}; !slices.Equal(numbers, want) {
+		t.Errorf("the counts are %q, want %q", numbers, want)
+	}
+	for _, pod := range late.Pods {
+		if !slices.ContainsFunc(pod.Said, func(s saidRow) bool { return strings.Contains(s.Text, "max node group size reached") }) {
+			t.Errorf("%s waits, and what was said of it before is not on the page: %v", pod.Name, pod.Said)
+		}
+	}
+	var notes []string
+	for _, lane := range late.Drawing.Lanes[:3] {
+		notes = append(notes, lane.Notes...)
+	}
+	if want := []string{"1 run", "no restart", "2 pods, 2 without room"}; !slices.Equal(notes, want) {
+		t.Errorf("the picture's counts are %q, want %q", notes, want)
+	}
+	// Where nothing was recorded since, or before, it is the whole record.
+	for _, from := range []time.Time{m.To.Add(time.Hour), m.From.Add(-time.Hour)} {
+		if all := newPage(m, ReportOptions{From: from}); len(all.Facts) != len(whole.Facts) || all.Period != whole.Period {
+			t.Errorf("from %s on there are %d facts, %s; want all", from, len(all.Facts), all.Period)
+		}
+	}
+}
+
 func TestAnEmptyPageSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	page := reportOf(t, nil, ReportOptions{})

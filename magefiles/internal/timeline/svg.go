@@ -13,8 +13,8 @@ var drawingTemplate string
 
 // SVGOptions of SVG.
 type SVGOptions struct {
-	// From is where the time axis begins; if zero, shortly before the record
-	// does.
+	// From is where the time axis begins; if zero, or if nothing was recorded
+	// since, shortly before the record does.
 	From time.Time
 }
 
