@@ -48,6 +48,15 @@ func judges(t *testing.T, l lab) {
 		t.Errorf("junit.xml has %+v; want two tests and no failure", junit)
 	}
 
+	// Deployed for each side, and gone after it.
+	same := l.must(t, "scenario:compare", "1.36.1", "1.36.1", "-scenarios=maximum-holds", "-autoscaler=deploy", quick)
+	if strings.Count(same, "✓ passed") != 2 || !strings.Contains(same, "the verdicts are the same") {
+		t.Errorf("scenario:compare of one autoscaler with itself printed %s", same)
+	}
+	if out := l.must(t, "autoscaler:status"); !strings.Contains(out, "none that the lab knows of") {
+		t.Errorf("after the comparison autoscaler:status printed %s", out)
+	}
+
 	for _, tt := range []struct {
 		name, scenario, misbehave string
 		want                      []string

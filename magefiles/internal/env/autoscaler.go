@@ -52,8 +52,8 @@ func (l *Lab) AutoscalerBuild(ctx context.Context, debug bool) error {
 // compileAutoscaler fetches and compiles the autoscaler for this machine's
 // processor; the system is Linux where this machine's is.
 func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, err error) {
-	if v := l.autoscalerRelease(); v.LessThan(minAutoscaler) {
-		return c, fmt.Errorf("autoscaler %s panics when today's Go compiles it, as all before %s: they pin github.com/modern-go/reflect2 v1.0.1; set AUTOSCALER_VERSION=%s or later", v, minAutoscaler, minAutoscaler)
+	if err := refuseOld(l.autoscalerRelease()); err != nil {
+		return c, fmt.Errorf("%w; set AUTOSCALER_VERSION=%s or later", err, minAutoscaler)
 	}
 	step := l.log.Start("fetch the autoscaler", 10*time.Second)
 	c.tree, err = l.fetchTree(ctx, l.autoscaler(), step.Progress)
@@ -69,6 +69,14 @@ func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, er
 	program := l.autoscalerProgram(c.tree, debug)
 	c.binary = program.Output()
 	return c, l.compileProgram(ctx, "compile the autoscaler", program)
+}
+
+// refuseOld refuses releases that cannot be compiled to any use.
+func refuseOld(v *version.Version) error {
+	if v.LessThan(minAutoscaler) {
+		return fmt.Errorf("autoscaler %s panics when today's Go compiles it, as all before %s: they pin github.com/modern-go/reflect2 v1.0.1", v, minAutoscaler)
+	}
+	return nil
 }
 
 func (l *Lab) compileProgram(ctx context.Context, say string, program build.Autoscaler) (err error) {

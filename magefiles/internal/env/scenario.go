@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	version "github.com/hashicorp/go-version"
 
@@ -117,19 +118,53 @@ func (o ScenarioOptions) validate() error {
 
 // ScenarioRun runs scenarios against an autoscaler and prints what came of
 // them. It fails if one of them did.
-func (l *Lab) ScenarioRun(ctx context.Context, names string, o ScenarioOptions) error {
-	chosen, err := scenarios(names)
+func (l *Lab) ScenarioRun(ctx context.Context, names string, o ScenarioOptions) (err error) {
+	t, err := l.trial(names, o)
 	if err != nil {
 		return err
 	}
-	results, err := l.runScenarios(ctx, chosen, o)
-	if results == nil {
+	s, err := l.subject(ctx)
+	if err != nil {
 		return err
 	}
+	release, err := l.claim(ctx, s, o.Autoscaler, "scenario:run")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	under, err := l.underTest(ctx, s, t)
+	if err != nil {
+		return err
+	}
+	results, err := l.runScenarios(ctx, s, under, t)
 	if o.Out != "" {
 		l.log.Printf("results.json, junit.xml and summary.md are in %s", o.Out)
 	}
 	return errors.Join(err, results.Table(l.out))
+}
+
+// trial is what is run, and with which flags of the autoscaler.
+type trial struct {
+	ScenarioOptions
+	chosen    []*scenario.Scenario
+	overrides []string
+}
+
+// trial reads what is to be run, and refuses what can be seen to be wrong
+// before anybody is asked.
+func (l *Lab) trial(names string, o ScenarioOptions) (t trial, err error) {
+	t.ScenarioOptions = o
+	if err := o.validate(); err != nil {
+		return t, err
+	}
+	if o.Autoscaler == InTheCluster && (l.cfg.WorkloadKubeconfig != "" || l.cfg.ManagementKubeconfig != "") {
+		return t, errors.New("-autoscaler=deploy is for an environment of the lab; use -autoscaler=run, or as-is for one that you deployed")
+	}
+	if t.overrides, err = l.overrides(o.Flags); err != nil {
+		return t, err
+	}
+	t.chosen, err = scenarios(names)
+	return t, err
 }
 
 // keep writes files into a folder; into none if it has no name.
@@ -148,28 +183,17 @@ func keep(folder string, files map[string]func(io.Writer) error) error {
 	return nil
 }
 
-// runScenarios runs scenarios against the autoscaler that the options name.
-// Its results are nil if it did not begin.
-func (l *Lab) runScenarios(ctx context.Context, chosen []*scenario.Scenario, o ScenarioOptions) (_ *scenario.Results, err error) {
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
-	overrides, err := l.overrides(o.Flags)
-	if err != nil {
-		return nil, err
-	}
-	s, err := l.subject(ctx)
-	if err != nil {
-		return nil, err
-	}
-	under, release, err := l.underTest(ctx, s, o, overrides)
-	if err != nil {
-		return nil, err
-	}
+// runScenarios runs scenarios against an autoscaler, which it ends if it is the
+// lab's.
+func (l *Lab) runScenarios(ctx context.Context, s *subject, under scenario.Autoscaler, t trial) (_ *scenario.Results, err error) {
 	record := l.timelineOf(s)
 	// It ends after the autoscaler, whose last words are on the timeline too.
 	defer l.recordTimeline(context.WithoutCancel(ctx), record)()
-	defer func() { err = errors.Join(err, release()) }()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, under.Stop(ctx))
+	}()
 	facts := newFeed()
 	following, stopFollowing := context.WithCancel(ctx)
 	var followed sync.WaitGroup
@@ -188,12 +212,12 @@ func (l *Lab) runScenarios(ctx context.Context, chosen []*scenario.Scenario, o S
 		Mark: func(f timeline.Fact) { l.tell(record.File, f) },
 		// After every scenario: a run that is killed loses nothing.
 		Report: func(so *scenario.Results) error {
-			return keep(o.Out, map[string]func(io.Writer) error{
+			return keep(t.Out, map[string]func(io.Writer) error{
 				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return scenario.Summary(w, so) },
 			})
 		},
 		Tell: func(w io.Writer, facts []timeline.Fact) { _ = timeline.Lines(w, facts, timeline.LineOptions{}) }, // into memory
-	}, chosen)
+	}, t.chosen)
 }
 
 // versions are of what else takes part, in an environment of the lab: of
@@ -235,34 +259,44 @@ func (f *feed) subscribe(tell func(timeline.Fact)) (unsubscribe func()) {
 // ScenarioCompare runs scenarios with two autoscalers, releases or checkouts,
 // one after the other on the same cluster, and prints what came of them side
 // by side. It fails if the second fails what the first does not.
-func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o ScenarioOptions) error {
+func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o ScenarioOptions) (err error) {
 	if o.Autoscaler == AsItIs {
 		return fmt.Errorf("-autoscaler=%s: scenario:compare runs two autoscalers; want %s or %s", AsItIs, OnThisMachine, InTheCluster)
 	}
-	chosen, err := scenarios(names)
+	t, err := l.trial(names, o)
 	if err != nil {
 		return err
 	}
-	var labs []*Lab
-	for _, which := range []string{a, b} {
-		lab, err := l.withAutoscalerOf(which)
-		if err != nil {
+	sides := []*side{{which: a, name: "a"}, {which: b, name: "b"}}
+	for _, one := range sides {
+		if one.lab, err = l.withAutoscalerOf(one.which); err != nil {
 			return err
 		}
-		// What does not compile is to be known before an hour has passed.
-		if _, err := lab.compileAutoscaler(ctx, false); err != nil {
-			return fmt.Errorf("autoscaler %s: %w", which, err)
+		one.trial = t
+		if o.Out != "" {
+			one.trial.Out = filepath.Join(o.Out, one.name)
 		}
-		labs = append(labs, lab)
+	}
+	s, err := l.subject(ctx)
+	if err != nil {
+		return err
+	}
+	release, err := l.claim(ctx, s, o.Autoscaler, "scenario:compare")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	// What does not compile, or lacks a flag, is to be known before an hour has
+	// passed.
+	for _, one := range sides {
+		if one.under, err = one.lab.underTest(ctx, s, one.trial); err != nil {
+			return fmt.Errorf("autoscaler %s: %w", one.which, err)
+		}
 	}
 	var both []*scenario.Results
-	for i, lab := range labs {
-		l.log.Printf("with autoscaler %c, %s", 'A'+i, []string{a, b}[i])
-		one := o
-		if o.Out != "" {
-			one.Out = filepath.Join(o.Out, []string{"a", "b"}[i])
-		}
-		results, err := lab.runScenarios(ctx, chosen, one)
+	for i, one := range sides {
+		l.log.Printf("with autoscaler %s, %s", strings.ToUpper(one.name), one.which)
+		results, err := one.lab.runScenarios(ctx, s, one.under, one.trial)
 		if skipped := new(scenario.SkippedError); i == 1 && errors.As(err, &skipped) {
 			return err // nothing was compared
 		}
@@ -281,6 +315,14 @@ func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o Scenari
 		err = errors.Join(err, fmt.Errorf("%s fails, and %s does not: %s", b, a, strings.Join(worse, ", ")))
 	}
 	return err
+}
+
+// side is one of a comparison's two.
+type side struct {
+	which, name string
+	lab         *Lab
+	trial       trial
+	under       scenario.Autoscaler
 }
 
 // besidesFailures is what of an error is not that scenarios failed, or were all
@@ -306,6 +348,9 @@ func (l *Lab) withAutoscalerOf(which string) (*Lab, error) {
 	cfg, other := *l.cfg, *l
 	other.cfg = &cfg
 	if v, err := version.NewSemver(which); err == nil {
+		if err := refuseOld(v); err != nil {
+			return nil, fmt.Errorf("%w; want %s or later", err, minAutoscaler)
+		}
 		cfg.Autoscaler.Version, cfg.Autoscaler.Commit, cfg.Autoscaler.Dir = v, "", ""
 		cfg.AutoscalerCoreDir = "" // a release is whole
 		if cfg.Autoscaler.Origin == config.OriginDir {

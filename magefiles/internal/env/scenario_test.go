@@ -10,7 +10,11 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/timeline"
 )
@@ -69,6 +73,87 @@ func TestScenarioOptions(t *testing.T) {
 	}
 	if err := (ScenarioOptions{Autoscaler: AsItIs, Flags: "--v=5"}).validate(); err == nil || !strings.Contains(err.Error(), "leave out one") {
 		t.Errorf("flags of an autoscaler that is taken as it is: %v", err)
+	}
+}
+
+// TestWrongOptionsAreRefusedFirst runs in a lab that can ask nobody: what
+// reached for a cluster, or compiled, would panic.
+func TestWrongOptionsAreRefusedFirst(t *testing.T) {
+	t.Parallel()
+	own, foreign := config.Config{}, config.Config{WorkloadKubeconfig: "/nosuch"}
+	for _, tt := range []struct {
+		names, b string
+		o        ScenarioOptions
+		cfg      config.Config
+		want     string
+	}{
+		{"scale-up", "1.35.2", ScenarioOptions{Autoscaler: "mine"}, own, "-autoscaler=mine"},
+		{"scale-up", "1.35.2", ScenarioOptions{Autoscaler: OnThisMachine, Flags: `--v="4`}, own, "--v="},
+		{"scale-up", "1.35.2", ScenarioOptions{Autoscaler: InTheCluster}, foreign, "-autoscaler=deploy"},
+		{"nosuch", "1.35.2", ScenarioOptions{Autoscaler: OnThisMachine}, own, "no scenario"},
+		{"scale-up", "nosuch", ScenarioOptions{Autoscaler: OnThisMachine}, own, "want a release"},
+		{"scale-up", "1.22.3", ScenarioOptions{Autoscaler: OnThisMachine}, own, "want 1.23.0 or later"},
+	} {
+		lab := &Lab{cfg: &tt.cfg}
+		err := lab.ScenarioCompare(t.Context(), "1.36.1", tt.b, tt.names, tt.o)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("compare with %s, %s and %+v: %v, want %q", tt.b, tt.names, tt.o, err, tt.want)
+		}
+		if tt.b != "1.35.2" {
+			continue // the rest of it is well
+		}
+		if err := lab.ScenarioRun(t.Context(), tt.names, tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("run of %s with %+v: %v, want %q", tt.names, tt.o, err, tt.want)
+		}
+	}
+}
+
+// TestClaim: while scenarios run on a cluster, no others do, and no autoscaler
+// of the lab's but theirs.
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	kinds := []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")}
+	none, _ := kubetest.Client(t, kinds, "")
+	deployed, _ := kubetest.Client(t, kinds, strings.SplitN(deployedAutoscaler, "---", 2)[0])
+	lab := &Lab{cfg: &config.Config{Root: t.TempDir()}}
+	free := &subject{workload: none, management: none, uid: "free", name: "work"}
+	taken := &subject{workload: deployed, management: deployed, uid: "taken", name: "work"}
+
+	release, err := lab.claim(ctx, free, OnThisMachine, "scenario:compare")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.claim(ctx, free, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "already: scenario:compare (process ") {
+		t.Errorf("a second claim: %v; want who holds the cluster", err)
+	}
+	if _, err := lab.onlyAutoscaler(ctx, free, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "scenario:compare (process ") {
+		t.Errorf("an autoscaler beside it: %v; want who holds the cluster", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+
+	release, err = lab.claim(ctx, free, AsItIs, "scenario:run")
+	if err != nil {
+		t.Fatalf("after the release: %v", err)
+	}
+	unlock, err := lab.onlyAutoscaler(ctx, free, "autoscaler:run")
+	if err != nil {
+		t.Errorf("an autoscaler for scenarios that take it as it is: %v", err)
+	}
+	if err := errors.Join(unlock(), release()); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := lab.claim(ctx, taken, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "autoscaler:undeploy") {
+		t.Errorf("beside a deployed autoscaler: %v; want how it goes", err)
+	}
+	if release, err = lab.claim(ctx, taken, AsItIs, "scenario:run"); err != nil {
+		t.Fatalf("a claim that was refused has the cluster still: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -21,55 +21,46 @@ import (
 	"caslab/magefiles/internal/scenario"
 )
 
-// underTest is the autoscaler that scenarios are run against. No other may
-// scale the cluster, and no other scenarios may run on it, until release is
-// called, which also ends the autoscaler if the lab began it.
-func (l *Lab) underTest(ctx context.Context, s *subject, o ScenarioOptions, overrides []string) (_ scenario.Autoscaler, release func() error, err error) {
-	unlock, err := lock(l.cfg.StateDir(), "scenarios."+s.uid, "scenario:run")
+// claim has the cluster for a command that runs scenarios against such an
+// autoscaler. Until release is called the lab runs no others on it, and no
+// autoscaler but theirs if it is not taken as it is.
+func (l *Lab) claim(ctx context.Context, s *subject, which, command string) (release func() error, err error) {
+	unlock, err := lock(l.cfg.StateDir(), "scenarios."+s.uid, command)
 	if locked := new(LockedError); errors.As(err, &locked) {
-		return nil, nil, fmt.Errorf("scenarios run on the cluster %q already: %s; wait for them, or stop them", s.name, locked.Holder)
+		return nil, fmt.Errorf("scenarios run on the cluster %q already: %s; wait for them, or stop them", s.name, locked.Holder)
 	}
+	if err != nil || which == AsItIs {
+		return unlock, err
+	}
+	unlockAutoscaler, err := l.onlyAutoscaler(ctx, s, command)
 	if err != nil {
-		return nil, nil, err
+		return nil, errors.Join(err, unlock())
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, unlock())
-		}
-	}()
-	if o.Autoscaler == AsItIs {
-		under, err := l.asItIs(ctx, s)
-		return under, unlock, err
-	}
-	if o.Autoscaler == InTheCluster && (s.managementPath != "" || !s.own) {
-		return nil, nil, errors.New("-autoscaler=deploy is for an environment of the lab; use -autoscaler=run, or as-is for one that you deployed")
-	}
-	unlockAutoscaler, err := l.onlyAutoscaler(ctx, s, "scenario:run")
-	if err != nil {
-		return nil, nil, err
+	return func() error { return errors.Join(unlockAutoscaler(), unlock()) }, nil
+}
+
+// underTest is the autoscaler that scenarios are run against, compiled if it is
+// the lab's. What no scenario can be run with is refused before one makes nodes.
+func (l *Lab) underTest(ctx context.Context, s *subject, t trial) (scenario.Autoscaler, error) {
+	if t.Autoscaler == AsItIs {
+		return l.asItIs(ctx, s)
 	}
 	c, err := l.compileAutoscaler(ctx, false)
 	if err != nil {
-		return nil, nil, errors.Join(err, unlockAutoscaler())
+		return nil, err
 	}
-	// What no scenario can be run with is refused before one makes nodes.
-	flags, err := l.checkedFlags(ctx, c.binary, l.autoscalerSettings(s, ""), overrides)
+	flags, err := l.checkedFlags(ctx, c.binary, l.autoscalerSettings(s, ""), t.overrides)
 	if err == nil {
 		err = checkTalkative(flags)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, unlockAutoscaler())
+		return nil, err
 	}
-	made := madeHere{lab: l, subject: s, compiled: c, overrides: overrides, ended: make(chan error, 1)}
-	var under scenario.Autoscaler = &hosted{madeHere: made, keptIn: o.Out}
-	if o.Autoscaler == InTheCluster {
-		under = &inCluster{madeHere: made}
+	made := madeHere{lab: l, subject: s, compiled: c, overrides: t.overrides, ended: make(chan error, 1)}
+	if t.Autoscaler == InTheCluster {
+		return &inCluster{madeHere: made}, nil
 	}
-	return under, func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		return errors.Join(under.Stop(ctx), unlockAutoscaler(), unlock())
-	}, nil
+	return &hosted{madeHere: made, keptIn: t.Out}, nil
 }
 
 // asItIs is an autoscaler that the lab does not control.
