@@ -113,6 +113,13 @@ func TestEnvironment(t *testing.T) {
 	}
 	t.Run("it manages itself", func(t *testing.T) { managesItself(t, l, eng) })
 	t.Run("up again verifies", func(t *testing.T) { verifies(t, l, eng) })
+	t.Run("another environment's down leaves it alone", func(t *testing.T) {
+		before := containers(t, eng, name)
+		lab{root: root, env: []string{"CLUSTER_NAME=" + name + "-other", "KUBECONFIG=" + mine}}.must(t, "env:down")
+		if after := containers(t, eng, name); !slices.Equal(before, after) {
+			t.Errorf("containers before %v, after %v", before, after)
+		}
+	})
 	t.Run("an autoscaler scales it", func(t *testing.T) { scales(t, l) })
 	t.Run("the engine's containers were stopped", func(t *testing.T) { survivesStop(t, l, eng) })
 	t.Run("images load into running nodes", func(t *testing.T) { l.must(t, "image:load") })

@@ -197,11 +197,22 @@ type Container struct {
 }
 
 // List returns the containers, stopped ones too, that have the label, given as
-// key or key=value.
+// key or key=value. A container has the labels of its image too, and an image
+// those of the container that it was committed from.
 func (e *Engine) List(ctx context.Context, label string) ([]Container, error) {
-	res, err := e.docker(ctx, "ps", "--all", "--quiet", "--no-trunc", "--filter", "label="+label)
+	return e.list(ctx, "label="+label)
+}
+
+// Named returns the containers, stopped ones too, whose names begin with the
+// prefix, of letters, digits and hyphens.
+func (e *Engine) Named(ctx context.Context, prefix string) ([]Container, error) {
+	return e.list(ctx, "name=^/?"+prefix) // a pattern; some engines have a slash before names
+}
+
+func (e *Engine) list(ctx context.Context, filter string) ([]Container, error) {
+	res, err := e.docker(ctx, "ps", "--all", "--quiet", "--no-trunc", "--filter", filter)
 	if err != nil {
-		return nil, fmt.Errorf("list containers with the label %s: %w", label, err)
+		return nil, fmt.Errorf("list containers with the %s: %w", filter, err)
 	}
 	ids := strings.Fields(string(res.Stdout))
 	if len(ids) == 0 {

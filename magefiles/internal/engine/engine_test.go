@@ -202,6 +202,9 @@ func TestRealEngine(t *testing.T) {
 	if list, err := e.List(t.Context(), "caslab.no-such-label"); len(list) != 0 || err != nil {
 		t.Errorf("List() of nothing = %v, %v", list, err)
 	}
+	if list, err := e.Named(t.Context(), "caslab-no-such-name-"); len(list) != 0 || err != nil {
+		t.Errorf("Named() of nothing = %v, %v", list, err)
+	}
 }
 
 // FuzzParseContainers: whatever docker inspect prints is read or refused.

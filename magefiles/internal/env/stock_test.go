@@ -755,7 +755,7 @@ func TestDown(t *testing.T) {
 			t.Errorf("%s, of no business of this environment, is gone", path)
 		}
 	}
-	if len(s.docker.ran("docker rm --force --volumes caslab-probe-")) == 0 || len(s.docker.ran("docker ps --all --quiet --no-trunc --filter label=caslab.build="+s.cfg.StateDir())) == 0 {
+	if len(s.docker.ran("docker rm --force --volumes caslab-probe-")) == 0 || len(s.docker.ran("docker ps --all --quiet --no-trunc --filter name=^/?caslab-build-")) == 0 {
 		t.Error("nobody looked for what killed runs left")
 	}
 }
@@ -782,7 +782,7 @@ func TestDownLeavesABuildAlone(t *testing.T) {
 	if err := s.Down(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if lines := s.docker.ran("docker ps --all --quiet --no-trunc --filter label=caslab.build"); len(lines) > 0 {
+	if lines := s.docker.ran("docker ps --all --quiet --no-trunc --filter name=^/?caslab-build-"); len(lines) > 0 {
 		t.Errorf("the build containers of somebody who builds were looked for: %q", lines)
 	}
 	if err := unlock(); err != nil {

@@ -34,10 +34,6 @@ const (
 	Source   = "source"
 )
 
-// buildLabel marks build containers; its value is the state folder of the
-// checkout that builds.
-const buildLabel = "caslab.build"
-
 // repository holds the images that the lab makes; no registry has the name.
 const repository = "caslab.local"
 
@@ -123,11 +119,21 @@ func Usually(ctx context.Context, o Options) time.Duration {
 	return 15 * time.Minute
 }
 
+// buildPrefix begins the names of the build containers of the checkout whose
+// state is in stateDir. A label would not do: the image committed from a
+// container has its labels, and so every node would be a build container.
+func buildPrefix(stateDir string) string { return "caslab-build-" + shortSum(stateDir) + "-" }
+
+func shortSum(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])[:12]
+}
+
 // RemoveLeftovers removes the build containers that killed runs of the
 // checkout, whose state is in stateDir, left in the engine. Nobody must be
 // building there.
 func RemoveLeftovers(ctx context.Context, e *engine.Engine, stateDir string) error {
-	left, err := e.List(ctx, buildLabel+"="+stateDir)
+	left, err := e.Named(ctx, buildPrefix(stateDir))
 	if err != nil {
 		return err
 	}
@@ -186,9 +192,7 @@ func derive(ctx context.Context, base, ref string, o Options, change func(*conta
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
 	// Privileged, so that the capability bounding set inside is that of nodes.
-	sum := sha256.Sum256([]byte(o.StateDir + ref))
-	id, err := o.Engine.Run(ctx, "caslab-build-"+hex.EncodeToString(sum[:])[:12], "--privileged", "--network=none",
-		"--label", buildLabel+"="+o.StateDir, "--entrypoint=sleep", base, "infinity")
+	id, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+shortSum(ref), "--privileged", "--network=none", "--entrypoint=sleep", base, "infinity")
 	if err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}

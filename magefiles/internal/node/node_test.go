@@ -252,7 +252,7 @@ func TestBake(t *testing.T) {
 		{Prefix: "docker exec"},
 		{Prefix: "docker commit"},
 		{Prefix: "docker rm"},
-		{Prefix: "docker ps --all --quiet --no-trunc --filter label=caslab.build=/lab/.caslab", Stdout: "old\n"},
+		{Prefix: "docker ps --all --quiet --no-trunc --filter name=^/?" + buildPrefix("/lab/.caslab"), Stdout: "old\n"},
 		{Prefix: "docker container inspect old", Stdout: `[{"Id": "old"}]`},
 	}
 	fake := &runtest.Fake{Answers: answers}
@@ -272,6 +272,11 @@ func TestBake(t *testing.T) {
 	}
 	if !slices.Contains(calls, "docker rm --force --volumes old") {
 		t.Errorf("the build container of a killed run was left: %q", calls)
+	}
+	for _, c := range calls {
+		if strings.HasPrefix(c, "docker run") && (!strings.Contains(c, " --name "+buildPrefix("/lab/.caslab")) || strings.Contains(c, " --label")) {
+			t.Errorf("%q: want a name by which it is found, and no label, which nodes would have too", c)
+		}
 	}
 	t.Run("what exists is not made again", func(t *testing.T) {
 		fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:aa\n"}}}
