@@ -110,6 +110,10 @@ func (c *Config) Values() []Value { return c.values }
 // StateDir is where the lab keeps caches, kubeconfigs and records.
 func (c *Config) StateDir() string { return filepath.Join(c.Root, ".caslab") }
 
+// NamedByVariable reports whether the environment has its name from a variable,
+// which the next command may lack.
+func (c *Config) NamedByVariable() bool { return c.origin("clusterName") == "environment" }
+
 // ManagementName is the kind cluster that exists until the pivot.
 func (c *Config) ManagementName() string { return c.ClusterName + managementSuffix }
 

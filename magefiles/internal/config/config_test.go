@@ -95,6 +95,8 @@ func TestRefused(t *testing.T) {
 		"not a label":        {env: map[string]string{"CLUSTER_NAME": "Work_Cluster"}, want: []string{`CLUSTER_NAME="Work_Cluster"`, "DNS label"}},
 		"a path":             {env: map[string]string{"CLUSTER_NAME": "../etc"}, want: []string{"the name of a Cluster"}},
 		"too long":           {env: map[string]string{"CLUSTER_NAME": strings.Repeat("a", 39)}, want: []string{"39 characters", "at most 38"}},
+		"another's own":      {env: map[string]string{"CLUSTER_NAME": "work-management"}, want: []string{`"work"`, "does not end with -management"}},
+		"another's log":      {env: map[string]string{"CLUSTER_NAME": "work-autoscaler"}, want: []string{"does not end with -autoscaler"}},
 		"no workers":         {env: map[string]string{"WORKERS": "0"}, want: []string{"from 1 to 20"}},
 		"an option as git":   {env: map[string]string{"CAPI_GIT": "--upload-pack=x"}, want: []string{"https, http, ssh or file"}},
 		"mirror with scheme": {env: map[string]string{"REGISTRY_MIRROR": "http://x"}, want: []string{"without a scheme"}},

@@ -174,6 +174,11 @@ func checkName(name string) error {
 	if !labelPattern.MatchString(name) {
 		return errors.New("want a DNS label: lower case letters, digits and hyphens, first a letter, last not a hyphen; try CLUSTER_NAME=work-cluster")
 	}
+	for _, suffix := range []string{managementSuffix, "-autoscaler"} {
+		if strings.HasSuffix(name, suffix) {
+			return fmt.Errorf("the environment %q has things of its own of that name; want one that does not end with %s", strings.TrimSuffix(name, suffix), suffix)
+		}
+	}
 	if len(name) > maxName {
 		return fmt.Errorf("it has %d characters and node names made of it would pass %d; want at most %d", len(name), maxLabel, maxName)
 	}

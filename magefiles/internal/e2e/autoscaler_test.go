@@ -178,7 +178,7 @@ func scales(t *testing.T, l lab) {
 	checkout := upstream(t)
 	l.env = append(slices.Clone(l.env), "AUTOSCALER_SOURCE=git", "AUTOSCALER_GIT=file://"+checkout)
 	binary := strings.Fields(l.must(t, "autoscaler:build"))[0]
-	if out := l.must(t, "autoscaler:flags", "-flags=--scale-down-unneeded-time=5s"); !strings.Contains(out, "--scale-down-unneeded-time=5s") || strings.Contains(out, "=23s") {
+	if out := l.must(t, "autoscaler:flags", "-flags=--scale-down-unneeded-time=5s"); !strings.Contains(out, "--scale-down-unneeded-time=5s") || strings.Contains(out, "=23s") || !strings.Contains(out, binary) {
 		t.Errorf("autoscaler:flags printed %s", out)
 	}
 	t.Run("bad input", func(t *testing.T) { refusesBadInput(t, l, checkout) })
@@ -278,6 +278,7 @@ func refusesBadInput(t *testing.T, l lab, checkout string) {
 		{with("AUTOSCALER_DIR=" + t.TempDir()), []string{"autoscaler:build"}, "want the root of a checkout of autoscaler"},
 		{with("AUTOSCALER_DIR=" + broken), []string{"autoscaler:build"}, `cannot use "text"`},
 		{l, []string{"autoscaler:run", "-flags=--parallel-drain"}, "autoscalers from 1.26.0 to 1.31.5 have it"},
+		{l, []string{"autoscaler:flags", "-flags=--parallel-drain"}, "autoscalers from 1.26.0 to 1.31.5 have it"},
 		{l, []string{"autoscaler:run", "-flags=--v=4 stray word"}, "is no flag"},
 		{l, []string{"nodegroup:add", "x", "5", "4"}, "not above the maximum"},
 		{l, []string{"nodegroup:add", "x", "0", "4", "-taints=a=b:Never"}, `taint "a=b:Never"`},

@@ -36,7 +36,12 @@ type lab struct {
 
 func (l lab) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"tool", "mage"}, args...)...)
-	cmd.Dir, cmd.Env = l.root, append(os.Environ(), l.env...)
+	// The autoscaler is the stand-in, and the cluster the test's own, whatever
+	// the user works on.
+	mine := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, "AUTOSCALER_") || strings.HasPrefix(e, "WORKLOAD_KUBECONFIG=") || strings.HasPrefix(e, "MANAGEMENT_KUBECONFIG=") || strings.HasPrefix(e, "CLUSTER_NAMESPACE=")
+	})
+	cmd.Dir, cmd.Env = l.root, slices.Concat(mine, l.env)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
 }
@@ -149,6 +154,12 @@ func refusesForeign(t *testing.T, l lab, eng *engine.Engine) {
 	id, err := eng.Run(t.Context(), name+"-foreign", "--label", "io.x-k8s.kind.cluster="+name, "--network=none", "caslab.local/probe:1")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if named, err := eng.Named(t.Context(), name+"-for"); err != nil || len(named) != 1 || named[0].ID != id {
+		t.Errorf("found by the beginning of its name: %+v, %v", named, err)
+	}
+	if named, err := eng.Named(t.Context(), "foreign"); err != nil || len(named) > 0 {
+		t.Errorf("found by the end of its name: %+v, %v", named, err)
 	}
 	defer func() {
 		if err := eng.Remove(context.WithoutCancel(t.Context()), id); err != nil {

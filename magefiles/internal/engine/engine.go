@@ -30,6 +30,8 @@ func New(runner run.Runner) *Engine { return &Engine{runner: runner} }
 
 // Info is what the lab wants to know of an engine.
 type Info struct {
+	// ID tells one engine from another.
+	ID              string
 	ServerVersion   string
 	OperatingSystem string
 	OSType          string

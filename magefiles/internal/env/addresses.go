@@ -105,21 +105,29 @@ func (l *Lab) startStopped(ctx context.Context, containers []engine.Container, p
 	slices.SortStableFunc(stopped, func(a, b engine.Container) int {
 		return cmp.Or(compareKnown(addresses[a.Name], addresses[b.Name]), cmp.Compare(a.Created, b.Created))
 	})
+	err = l.exclusively(ctx, workStart, progress, func() error {
+		return l.startInOrder(ctx, stopped, addresses, placeholderImage(containers))
+	})
+	return err == nil, err
+}
+
+// startInOrder starts containers that are ordered by the addresses they had,
+// with placeholders of the image.
+func (l *Lab) startInOrder(ctx context.Context, stopped []engine.Container, addresses map[string]netip.Addr, image string) (err error) {
 	defer func() { err = errors.Join(err, l.removeHolders(context.WithoutCancel(ctx))) }()
-	image := placeholderImage(containers)
 	for _, c := range stopped {
 		if want := addresses[c.Name]; want.IsValid() {
 			if err := l.holdBelow(ctx, c, image, want); err != nil {
-				return false, err
+				return err
 			}
 		} else if err := l.removeHolders(ctx); err != nil {
-			return false, err
+			return err
 		}
 		if err := l.engine.Start(ctx, c.ID); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // compareKnown orders addresses, unknown ones last.

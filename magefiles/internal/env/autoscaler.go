@@ -2,8 +2,6 @@ package env
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -98,12 +96,12 @@ func (l *Lab) autoscalerProgram(tree *source.Tree, debug bool) build.Autoscaler 
 	name, called := l.cfg.Autoscaler.Version.String(), l.cfg.Autoscaler.Version.String()
 	switch {
 	case tree.Origin == source.Dir:
-		sum := sha256.Sum256([]byte(tree.Dir + "\n" + l.cfg.AutoscalerCoreDir))
-		name, called = hex.EncodeToString(sum[:4]), l.autoscalerRelease().String()+"-dev"
+		name, called = "checkout", l.autoscalerRelease().String()+"-dev"
 	case l.cfg.Autoscaler.Commit != "":
 		name, called = l.cfg.Autoscaler.Commit[:12], l.cfg.Autoscaler.Commit
 	}
-	name += "-" + tree.Origin + "-" + l.cfg.AutoscalerProviders
+	from := strings.Join([]string{l.cfg.Autoscaler.Git, l.cfg.Autoscaler.Dir, l.cfg.AutoscalerCoreDir}, "\n")
+	name += "-" + tree.Origin + "-" + l.cfg.AutoscalerProviders + "-" + shortSum(from)
 	if debug {
 		name += "-debug"
 	}
@@ -371,7 +369,7 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 	if origin == config.OriginAuto {
 		origin = config.OriginGit
 	}
-	binary := l.autoscalerProgram(&source.Tree{Origin: origin, Dir: l.cfg.Autoscaler.Dir}, false).Output()
+	binary := l.autoscalerProgram(&source.Tree{Origin: origin}, false).Output()
 	var rendered []autoscaler.Flag
 	if _, serr := os.Stat(binary); serr == nil {
 		rendered, err = l.checkedFlags(ctx, binary, settings, overrides)

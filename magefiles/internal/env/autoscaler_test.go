@@ -15,8 +15,10 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/source"
 )
 
 func TestAnnotationPrefix(t *testing.T) {
@@ -28,6 +30,24 @@ func TestAnnotationPrefix(t *testing.T) {
 		if got := annotationPrefix(version.Must(version.NewSemver(v))); got != want {
 			t.Errorf("%s reads %s, want %s", v, got, want)
 		}
+	}
+}
+
+// TestProgramsOfTwoTrees: what is compiled of one repository does not take the
+// place of what is of another.
+func TestProgramsOfTwoTrees(t *testing.T) {
+	t.Parallel()
+	output := func(env map[string]string) string {
+		cfg, err := config.Load(t.TempDir(), func(key string) string { return env[key] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Root = "/lab"
+		return (&Lab{cfg: cfg}).autoscalerProgram(&source.Tree{Origin: config.OriginGit}, false).Output()
+	}
+	one, same, other := output(nil), output(nil), output(map[string]string{"AUTOSCALER_GIT": "file:///other"})
+	if one != same || one == other {
+		t.Errorf("programs are %s, %s and, of another repository, %s", one, same, other)
 	}
 }
 

@@ -113,7 +113,7 @@ func (l *Lab) engineFindings(ctx context.Context, info engine.Info) []finding {
 		verdict("privileged containers", "start", privileged, bad, "run scripts/docker-engine.sh as root; a rootless or restricted engine will not do"),
 		cgroup,
 		verdict("memory", fmt.Sprintf("%.1f GiB", float64(info.MemTotal)/(1<<30)), little, warn, "an environment takes about 3 GiB, and each further node 110 MiB; give the engine more"),
-		verdict("disk", fmt.Sprintf("%d GiB free, or more", l.diskNeeded()>>30), l.checkDisk(info), bad, removeOldImages+", docker system prune, or a larger disk"),
+		verdict("disk", fmt.Sprintf("%d GiB free, or more", l.diskNeeded()>>30), l.checkDisk(info), bad, removeOldImages+", docker image prune, docker builder prune, or a larger disk"),
 	}
 }
 

@@ -5,7 +5,9 @@ package env
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -79,6 +81,9 @@ func (l *Lab) repositoryDir() string        { return l.path("repository", l.cfg.
 func (l *Lab) movingFile() string { return l.path("owner", l.cfg.ClusterName+".moving") }
 func (l *Lab) readyFile() string  { return l.path("owner", l.cfg.ClusterName+".ready") }
 
+// engineFile has the ID of the engine that the environment is on.
+func (l *Lab) engineFile() string { return l.path("owner", l.cfg.ClusterName+".engine") }
+
 func (l *Lab) logFile() string { return l.path("logs", l.cfg.ClusterName+".log") }
 
 // autoscalerLog is of the autoscaler that runs here against a cluster.
@@ -103,8 +108,8 @@ func (l *Lab) locked(command string, do func() error) error {
 }
 
 // exclusively has do done while no other process of this checkout does work of
-// that name: environments share what is fetched and built. No environment is
-// called like such a lock, which has a dot.
+// that name, which environments share. No environment is called like such a
+// lock, which has a dot.
 func (l *Lab) exclusively(ctx context.Context, work string, progress func(string), do func() error) (err error) {
 	unlock, err := l.awaitLock(ctx, work, progress)
 	if err != nil {
@@ -121,6 +126,9 @@ const (
 	workNode    = "build.node"
 	// Compiling the autoscaler, and Delve.
 	workAutoscaler = "build.autoscaler"
+	// Starting stopped containers: placeholders of one environment of the
+	// checkout would hold the addresses of another's.
+	workStart = "start.containers"
 )
 
 // specs of the two components, as the settings have them.
@@ -200,11 +208,17 @@ func (l *Lab) management(progress func(string)) capi.Management {
 }
 
 func (l *Lab) programs(tree *source.Tree, arch string) map[string]build.Request {
-	out := filepath.Join("bin", "cluster-api", l.cfg.ClusterAPI.Tag()+"-"+tree.Origin)
+	out := filepath.Join("bin", "cluster-api", l.cfg.ClusterAPI.Tag()+"-"+tree.Origin+"-"+shortSum(tree.Dir))
 	return build.ClusterAPI{
 		Dir: tree.Dir, Version: l.cfg.ClusterAPI.Version, Tag: l.cfg.ClusterAPI.Tag(),
 		Commit: tree.Commit, Dirty: tree.Dirty, ID: tree.ID, Arch: arch, OutDir: l.path(out),
 	}.Requests()
+}
+
+// shortSum tells trees apart whose versions are the same.
+func shortSum(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:4])
 }
 
 // containers returns the environment's containers: those of the workload and
@@ -226,13 +240,55 @@ func (l *Lab) containers(ctx context.Context) (workload, management []engine.Con
 			owned = len(marks) > 0 // Cluster API mounts nothing there
 		}
 		if !owned {
-			foreign := &ForeignError{Container: c.Name, Cluster: c.Labels[clusterLabel], Mark: c.Mounts[capi.OwnerMount]}
+			foreign := &ForeignError{Container: c.Name, Environment: l.cfg.ClusterName, Cluster: c.Labels[clusterLabel], Mark: c.Mounts[capi.OwnerMount]}
 			_, err := os.Stat(foreign.Mark)
 			foreign.Lost = errors.Is(err, fs.ErrNotExist)
 			return nil, nil, foreign
 		}
 	}
 	return workload, management, nil
+}
+
+// OtherEngineError is an environment that this engine has nothing of, and that
+// was made on another.
+type OtherEngineError struct{ Name, File string }
+
+func (e *OtherEngineError) Error() string {
+	return fmt.Sprintf("environment %q was made on another Docker engine, and this one has nothing of it; go back to that engine (docker context ls, DOCKER_HOST), choose another name with CLUSTER_NAME, or, if that engine is no more, type: rm %s", e.Name, e.File)
+}
+
+// onEngine refuses to take an environment for gone that is on another engine,
+// and records the engine of one that is here.
+func (l *Lab) onEngine(ctx context.Context, info engine.Info) error {
+	workload, management, err := l.containers(ctx)
+	if err != nil {
+		return err
+	}
+	if len(workload)+len(management) > 0 {
+		return l.recordEngine(info)
+	}
+	data, err := os.ReadFile(l.engineFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var id string
+	if err == nil {
+		err = json.Unmarshal(data, &id)
+	}
+	if err != nil {
+		return fmt.Errorf("look for the environment's engine: %w", err)
+	}
+	if id != info.ID {
+		return &OtherEngineError{Name: l.cfg.ClusterName, File: l.engineFile()}
+	}
+	return nil
+}
+
+func (l *Lab) recordEngine(info engine.Info) error {
+	if err := writeRecorded(l.engineFile(), info.ID); err != nil {
+		return fmt.Errorf("record the environment's engine: %w", err)
+	}
+	return nil
 }
 
 // roleLabel is on every container of a cluster, kind's and Cluster API's.
@@ -268,10 +324,20 @@ func (l *Lab) marks() ([]string, error) {
 // isMark reports whether the source of a mount is one of the marks. Engines
 // give paths a prefix of their own, and checkouts move: the file's name, with
 // its token, and the folders that the lab chose decide.
+// Unless a file is there that is not the mark: then the checkout was copied, and
+// the environment is the other's. A folder is what an engine makes of the source
+// of a mount that is not there.
 func (l *Lab) isMark(source string, marks []string) bool {
 	return slices.ContainsFunc(marks, func(mark string) bool {
-		name := filepath.Base(mark)
-		return strings.HasSuffix(source, "/.caslab/owner/"+name)
+		if !strings.HasSuffix(source, "/.caslab/owner/"+filepath.Base(mark)) {
+			return false
+		}
+		there, err := os.Stat(source)
+		if err != nil || !there.Mode().IsRegular() {
+			return true
+		}
+		own, err := os.Stat(mark)
+		return err == nil && os.SameFile(there, own)
 	})
 }
 
@@ -302,20 +368,23 @@ func (l *Lab) mark() (string, error) {
 // ForeignError is a container that has the environment's name and that this
 // checkout of the lab did not make.
 type ForeignError struct {
-	Container, Cluster string
+	Container, Environment string
+	// Cluster is that of the container: the workload or the management cluster.
+	Cluster string
 	// Mark is the owner file of the checkout that made it; empty if none did.
 	Mark string
-	// Lost is whether that file is gone, so that no checkout can take it down.
+	// Lost is whether that file is not to be seen from here: gone, so that no
+	// checkout can take the environment down, or on another machine.
 	Lost bool
 }
 
 func (e *ForeignError) Error() string {
 	if checkout, _, found := strings.Cut(e.Mark, "/.caslab/owner/"); found && e.Lost {
-		return fmt.Sprintf("the container %s of an environment named %q was made by the lab in %s, whose .caslab is gone since; to remove it, type: docker rm -f -v $(docker ps -aq --filter label=%s=%s); or choose another name with CLUSTER_NAME",
-			e.Container, e.Cluster, checkout, clusterLabel, e.Cluster)
+		return fmt.Sprintf("the container %s of an environment named %q was made by the lab in %s, whose .caslab this command does not see; if that checkout is elsewhere, type there: %s; if it is gone: docker rm -f -v $(docker ps -aq --filter label=%s=%s); or choose another name with CLUSTER_NAME",
+			e.Container, e.Environment, checkout, downOf(e.Environment), clusterLabel, e.Cluster)
 	} else if found {
-		return fmt.Sprintf("the container %s of an environment named %q belongs to another checkout of the lab, %s; type there: go tool mage env:down; or choose another name with CLUSTER_NAME",
-			e.Container, e.Cluster, checkout)
+		return fmt.Sprintf("the container %s of an environment named %q belongs to another checkout of the lab, %s; type there: %s; or choose another name with CLUSTER_NAME",
+			e.Container, e.Environment, checkout, downOf(e.Environment))
 	}
 	return fmt.Sprintf("the container %s of a cluster named %q was not made by this lab, which leaves it alone; choose another name with CLUSTER_NAME, or delete that cluster with the tool that made it", e.Container, e.Cluster)
 }

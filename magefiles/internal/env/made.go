@@ -60,7 +60,7 @@ func (l *Lab) tellChanges() error {
 	for _, v := range l.cfg.Values() {
 		before, recorded := made[v.Key]
 		if recorded && before != v.Value {
-			l.log.Printf("! it was made with %s=%s, and the settings want %q; to make it anew, type: go tool mage env:down && go tool mage env:up", v.Env, before, v.Value)
+			l.log.Printf("! it was made with %s=%s, and the settings want %q; to make it anew, type: %s && %s", v.Env, before, v.Value, downOf(l.cfg.ClusterName), typed(l.cfg.ClusterName, "env:up"))
 		}
 	}
 	return nil

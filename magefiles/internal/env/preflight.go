@@ -2,8 +2,6 @@ package env
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -38,8 +36,7 @@ const (
 
 // probeName is of the container that who starts for this environment.
 func (l *Lab) probeName(who string) string {
-	sum := sha256.Sum256([]byte(l.cfg.StateDir()))
-	return fmt.Sprintf("caslab-probe-%s-%s-%s", hex.EncodeToString(sum[:])[:8], l.cfg.ClusterName, who)
+	return fmt.Sprintf("caslab-probe-%s-%s-%s", shortSum(l.cfg.StateDir()), l.cfg.ClusterName, who)
 }
 
 // askEngine asks the engine what it is, and refuses one that runs no nodes.
@@ -97,7 +94,7 @@ func (l *Lab) checkDisk(info engine.Info) error {
 			return fmt.Errorf("look for free disk at %s: %w", dir, err)
 		}
 		if free < need {
-			return fmt.Errorf("%s has %.1f GiB free and the environment needs %d GiB; free some: `%s` removes what the lab built and does not use, `docker system prune` what nobody uses", dir, float64(free)/(1<<30), need>>30, removeOldImages)
+			return fmt.Errorf("%s has %.1f GiB free and the environment needs %d GiB; free some: `%s` removes images that the lab built and does not use, to be built again when needed, `docker image prune` and `docker builder prune` what nobody uses", dir, float64(free)/(1<<30), need>>30, removeOldImages)
 		}
 	}
 	return nil

@@ -344,14 +344,18 @@ func (l *Lab) summary(ctx context.Context, c *creation, timings []timing) error 
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	named := ""
+	if l.cfg.NamedByVariable() {
+		named = "\n  export CLUSTER_NAME=" + l.cfg.ClusterName
+	}
 	fmt.Fprintf(l.out, `
 Cluster API from %s (%s); nodes from %s.
-Next:
+Next:%s
   export KUBECONFIG=$(go tool mage env:kubeconfig)
   go tool mage nodegroup:add work-md-1 1 4
   go tool mage autoscaler:run
   go tool mage env:down
-`, c.tree.Origin, or(c.tree.Why, "as set"), c.base.Origin)
+`, c.tree.Origin, or(c.tree.Why, "as set"), c.base.Origin, named)
 	return l.writeRecord(record)
 }
 

@@ -41,6 +41,12 @@ type stock struct {
 	text string
 }
 
+// downOf is the command that removes an environment and no other, wherever the
+// name of the next command's comes from.
+func downOf(name string) string { return typed(name, "env:down") }
+
+func typed(name, target string) string { return "CLUSTER_NAME=" + name + " go tool mage " + target }
+
 // NotWellError is an environment that is there and does not work. It stays.
 type NotWellError struct {
 	Name string
@@ -48,7 +54,7 @@ type NotWellError struct {
 }
 
 func (e *NotWellError) Error() string {
-	return fmt.Sprintf("environment %q is there and is not well, and nothing of it was removed: %v\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `go tool mage env:down` to remove it", e.Name, e.Err)
+	return fmt.Sprintf("environment %q is there and is not well, and nothing of it was removed: %v\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Name, e.Err, downOf(e.Name))
 }
 
 // Unwrap returns the cause.
@@ -200,7 +206,7 @@ func (l *Lab) ownCluster(ctx context.Context, client *kube.Client) (paused bool,
 type OtherVersionError struct{ Environment, Component, Has, Want string }
 
 func (e *OtherVersionError) Error() string {
-	return fmt.Sprintf("environment %q has %s %s and the settings want %s; type `go tool mage env:down` first, or choose another CLUSTER_NAME", e.Environment, e.Component, e.Has, e.Want)
+	return fmt.Sprintf("environment %q has %s %s and the settings want %s; type `%s` first, or choose another CLUSTER_NAME", e.Environment, e.Component, e.Has, e.Want, downOf(e.Environment))
 }
 
 // sameVersions returns an *OtherVersionError if what is installed, as far as
@@ -293,7 +299,11 @@ func (l *Lab) removeClusters(ctx context.Context) error {
 // Down removes everything of the environment, and says what it removed.
 func (l *Lab) Down(ctx context.Context) error {
 	return l.locked("env:down", func() error {
-		if _, err := l.engine.Info(ctx); err != nil {
+		info, err := l.engine.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if err := l.onEngine(ctx, info); err != nil {
 			return err
 		}
 		workload, management, err := l.containers(ctx)
@@ -329,7 +339,7 @@ func (l *Lab) removeLeftovers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, mark := range marks {
+	for _, mark := range append(marks, l.engineFile()) {
 		if err := removeIfThere(mark); err != nil {
 			return err
 		}

@@ -460,7 +460,7 @@ func TestTakeStock(t *testing.T) {
 				s.up(t, with(providerObjects, fakeProvider("v1.13.5")))
 				s.touch(t, s.readyFile())
 			},
-			refused: "type `go tool mage env:down` first", marked: true,
+			refused: "type `CLUSTER_NAME=work-cluster go tool mage env:down` first", marked: true,
 		},
 		"ready, paused, and its machines not looked after": {
 			scene: func(t *testing.T, s *scene) {
@@ -579,14 +579,14 @@ func TestTakeStock(t *testing.T) {
 				s.write(t, mark, "")
 				s.docker.containers[1].owner = mark
 			},
-			refused: "/other; type there: go tool mage env:down;",
+			refused: "/other; type there: CLUSTER_NAME=work-cluster go tool mage env:down;",
 		},
 		"a checkout's that lost .caslab": {
 			scene: func(t *testing.T, s *scene) {
 				s.up(t, selfManaged())
 				s.docker.containers[1].owner = "/other/.caslab/owner/work-cluster-0123456789abcdef"
 			},
-			refused: "by the lab in /other, whose .caslab is gone since; to remove it, type: docker rm -f -v $(",
+			refused: "by the lab in /other, whose .caslab this command does not see; if that checkout is elsewhere, type there: CLUSTER_NAME=work-cluster go tool mage env:down; if it is gone: docker rm -f -v $(",
 		},
 		"a foreign load balancer": {
 			scene: func(t *testing.T, s *scene) {
@@ -696,7 +696,7 @@ func TestReadyTellsWhatChanged(t *testing.T) {
 		want string
 	}{
 		{nil, ""},
-		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; to make it anew, type: go tool mage env:down`},
+		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; to make it anew, type: CLUSTER_NAME=work-cluster go tool mage env:down`},
 		{map[string]string{"CAPI_GIT": "https://127.0.0.1:1/mine.git"}, `the settings want "https://127.0.0.1:1/mine.git"`},
 	} {
 		s := newScene(t, tc.env)
@@ -760,6 +760,45 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// TestAnotherEngine: what is on one engine is not gone because another has
+// nothing of it.
+func TestAnotherEngine(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "two", "OSType": "linux", "Architecture": "x86_64"}`}}
+	// It is seen on its own engine, which is recorded.
+	s.up(t, selfManaged())
+	if err := s.onEngine(t.Context(), engine.Info{ID: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	mark, err := s.mark()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.touch(t, s.readyFile())
+	s.docker.containers = nil
+	for target, do := range map[string]func() error{
+		"env:up":   func() error { return s.Up(t.Context(), Ready) },
+		"env:down": func() error { return s.Down(t.Context()) },
+	} {
+		if err := do(); !errors.As(err, new(*OtherEngineError)) || !strings.Contains(err.Error(), "rm "+s.engineFile()) {
+			t.Errorf("%s on another engine: %v; want that it is, and what to type", target, err)
+		}
+		for _, path := range []string{s.readyFile(), mark} {
+			if there, _ := exists(path); !there {
+				t.Errorf("%s on another engine removed %s", target, path)
+			}
+		}
+	}
+	s.write(t, s.engineFile(), `"two"`)
+	if err := s.Down(t.Context()); err != nil {
+		t.Errorf("env:down on its own engine: %v", err)
+	}
+	if there, _ := exists(s.engineFile()); there {
+		t.Errorf("%s is left", s.engineFile())
+	}
+}
+
 func TestDownRefusesForeign(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
@@ -818,6 +857,42 @@ func TestMarks(t *testing.T) {
 		}
 		if got := s.isMark(source, marks); got != want {
 			t.Errorf("a mount of %s is the environment's: %v, want %v", source, got, want)
+		}
+	}
+}
+
+// TestACopyOwnsNothing: a copy of the checkout has a mark of that name too.
+func TestACopyOwnsNothing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	mark, err := s.mark()
+	if err != nil {
+		t.Fatal(err)
+	}
+	original := filepath.Join(t.TempDir(), ".caslab", "owner", filepath.Base(mark))
+	s.touch(t, original)
+	if s.isMark(original, []string{mark}) {
+		t.Errorf("a mount of %s is taken for one of %s", original, mark)
+	}
+	// As Docker makes of a mount whose checkout moved away.
+	moved := filepath.Join(t.TempDir(), ".caslab", "owner", filepath.Base(mark))
+	if err := os.MkdirAll(moved, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if !s.isMark(moved, []string{mark}) {
+		t.Errorf("a mount of the folder %s is not the environment's", moved)
+	}
+}
+
+func TestCommandsNameTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{
+		&NotWellError{Name: "two", Err: errors.New("x")}, &OtherVersionError{Environment: "two"},
+		&ForeignError{Environment: "two", Cluster: "two-management", Mark: "/x/.caslab/owner/m"},
+		&ForeignError{Environment: "two", Cluster: "two-management", Mark: "/x/.caslab/owner/m", Lost: true},
+	} {
+		if want := "CLUSTER_NAME=two go tool mage env:down"; !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %s in it", err, want)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 // timelineDir is where the record of the settings' cluster is kept: by name
 // for the environment's, by identity for one that the lab did not make.
 func (l *Lab) timelineDir(uid string) string {
-	if l.cfg.WorkloadKubeconfig == "" {
+	if l.cfg.WorkloadKubeconfig == "" || uid == "" {
 		return l.path("timeline", l.cfg.ClusterName)
 	}
 	return l.path("timeline", "cluster-"+uid)

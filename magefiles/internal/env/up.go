@@ -88,7 +88,7 @@ func (l *Lab) Up(ctx context.Context, target string) error {
 	return l.locked(command, func() error {
 		err := l.up(ctx, target)
 		if err != nil && (errors.As(err, new(*StepError)) || ctx.Err() != nil) {
-			l.log.Printf("\nWhat was made stays as it is. Type the command again to go on from there, `go tool mage env:status` to look, or `go tool mage env:down` to remove it.\nThe full log is %s.", l.logFile())
+			l.log.Printf("\nWhat was made stays as it is. Type the command again to go on from there, `go tool mage env:status` to look, or `%s` to remove it.\nThe full log is %s.", downOf(l.cfg.ClusterName), l.logFile())
 		}
 		return err
 	})
@@ -104,6 +104,9 @@ func (l *Lab) up(ctx context.Context, target string) error {
 	}
 	info, err := l.askEngine(ctx)
 	if err != nil {
+		return err
+	}
+	if err := l.onEngine(ctx, info); err != nil {
 		return err
 	}
 	found, err := l.takeStock(ctx)
@@ -305,6 +308,9 @@ func (c *creation) bake(ctx context.Context, progress func(string)) (_ string, e
 
 func (c *creation) createManagement(ctx context.Context, progress func(string)) (_ string, err error) {
 	if c.owner, err = c.mark(); err != nil {
+		return "", err
+	}
+	if err := c.recordEngine(c.info); err != nil {
 		return "", err
 	}
 	workload, existing, err := c.containers(ctx)
