@@ -17,6 +17,8 @@ import (
 
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/engine"
+	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
 	"caslab/manifests"
 )
@@ -136,11 +138,11 @@ func (l *Lab) ScenarioRun(ctx context.Context, names string, o ScenarioOptions) 
 	if err != nil {
 		return err
 	}
-	results, err := l.runScenarios(ctx, s, under, t)
+	came, err := l.runScenarios(ctx, s, under, t)
 	if o.Out != "" {
 		l.log.Printf("results.json, junit.xml and summary.md are in %s", o.Out)
 	}
-	return errors.Join(err, results.Table(l.out))
+	return errors.Join(err, came.Table(l.out))
 }
 
 // trial is what is run, and with which flags of the autoscaler.
@@ -185,7 +187,7 @@ func keep(folder string, files map[string]func(io.Writer) error) error {
 
 // runScenarios runs scenarios against an autoscaler, which it ends if it is the
 // lab's.
-func (l *Lab) runScenarios(ctx context.Context, s *subject, under scenario.Autoscaler, t trial) (_ *scenario.Results, err error) {
+func (l *Lab) runScenarios(ctx context.Context, s *subject, under engine.Autoscaler, t trial) (_ *results.Results, err error) {
 	record := l.timelineOf(s)
 	// It ends after the autoscaler, whose last words are on the timeline too.
 	defer l.recordTimeline(context.WithoutCancel(ctx), record)()
@@ -205,15 +207,15 @@ func (l *Lab) runScenarios(ctx context.Context, s *subject, under scenario.Autos
 	defer followed.Wait()
 	defer stopFollowing()
 
-	return scenario.Run(ctx, scenario.Options{
+	return engine.Run(ctx, engine.Options{
 		Workload: s.workload, Management: s.management, Namespace: s.namespace, Cluster: s.name,
 		ConfigNamespace: s.configNamespace(), PodNamespace: namespace, SizePrefix: annotationPrefix(l.autoscalerRelease()),
 		Autoscaler: under, Versions: l.versions(s), Subscribe: facts.subscribe, Log: l.log, Now: l.now,
 		Mark: func(f timeline.Fact) { l.tell(record.File, f) },
 		// After every scenario: a run that is killed loses nothing.
-		Report: func(so *scenario.Results) error {
+		Report: func(so *results.Results) error {
 			return keep(t.Out, map[string]func(io.Writer) error{
-				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return scenario.Summary(w, so) },
+				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return results.Summary(w, so) },
 			})
 		},
 		Tell: func(w io.Writer, facts []timeline.Fact) { _ = timeline.Lines(w, facts, timeline.LineOptions{}) }, // into memory
@@ -293,19 +295,19 @@ func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o Scenari
 			return fmt.Errorf("autoscaler %s: %w", one.which, err)
 		}
 	}
-	var both []*scenario.Results
+	var both []*results.Results
 	for i, one := range sides {
 		l.log.Printf("with autoscaler %s, %s", strings.ToUpper(one.name), one.which)
-		results, err := one.lab.runScenarios(ctx, s, one.under, one.trial)
-		if skipped := new(scenario.SkippedError); i == 1 && errors.As(err, &skipped) {
+		came, err := one.lab.runScenarios(ctx, s, one.under, one.trial)
+		if skipped := new(results.SkippedError); i == 1 && errors.As(err, &skipped) {
 			return err // nothing was compared
 		}
 		if err := besidesFailures(err); err != nil {
 			return err
 		}
-		both = append(both, results)
+		both = append(both, came)
 	}
-	compared := scenario.Compare(both[0], both[1])
+	compared := results.Compare(both[0], both[1])
 	err = keep(o.Out, map[string]func(io.Writer) error{"comparison.json": compared.JSON, "summary.md": compared.Summary})
 	if o.Out != "" {
 		l.log.Printf("comparison.json and summary.md are in %s, what came of each in its folders a and b", o.Out)
@@ -322,7 +324,7 @@ type side struct {
 	which, name string
 	lab         *Lab
 	trial       trial
-	under       scenario.Autoscaler
+	under       engine.Autoscaler
 }
 
 // besidesFailures is what of an error is not that scenarios failed, or were all
@@ -336,7 +338,7 @@ func besidesFailures(err error) error {
 		}
 		return errors.Join(rest...)
 	}
-	if errors.As(err, new(*scenario.FailedError)) || errors.As(err, new(*scenario.SkippedError)) {
+	if errors.As(err, new(*results.FailedError)) || errors.As(err, new(*results.SkippedError)) {
 		return nil
 	}
 	return err

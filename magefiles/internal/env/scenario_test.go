@@ -15,7 +15,7 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
-	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -239,14 +239,14 @@ func TestLastLines(t *testing.T) {
 
 func TestBesidesFailures(t *testing.T) {
 	t.Parallel()
-	failed := &scenario.FailedError{Names: []string{"a"}}
+	failed := &results.FailedError{Names: []string{"a"}}
 	if err := besidesFailures(errors.Join(failed, nil)); err != nil {
 		t.Errorf("a failure alone leaves %v", err)
 	}
 	if err := besidesFailures(errors.Join(failed, errors.New("undeploy"))); err == nil || err.Error() != "undeploy" {
 		t.Errorf("a failure and another error leave %v", err)
 	}
-	if err := besidesFailures(errors.Join(&scenario.SkippedError{Scenarios: 1}, nil)); err != nil {
+	if err := besidesFailures(errors.Join(&results.SkippedError{Scenarios: 1}, nil)); err != nil {
 		t.Errorf("that all were skipped leaves %v", err)
 	}
 	if err := besidesFailures(nil); err != nil {

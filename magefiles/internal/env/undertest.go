@@ -18,7 +18,7 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/autoscaler"
-	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/engine"
 )
 
 // claim has the cluster for a command that runs scenarios against such an
@@ -41,7 +41,7 @@ func (l *Lab) claim(ctx context.Context, s *subject, which, command string) (rel
 
 // underTest is the autoscaler that scenarios are run against, compiled if it is
 // the lab's. What no scenario can be run with is refused before one makes nodes.
-func (l *Lab) underTest(ctx context.Context, s *subject, t trial) (scenario.Autoscaler, error) {
+func (l *Lab) underTest(ctx context.Context, s *subject, t trial) (engine.Autoscaler, error) {
 	if t.Autoscaler == AsItIs {
 		return l.asItIs(ctx, s)
 	}
@@ -146,7 +146,7 @@ type hosted struct {
 // readsWithin is how long an autoscaler may take to begin its first round.
 const readsWithin = 2 * time.Minute
 
-// Start implements scenario.Autoscaler.
+// Start implements engine.Autoscaler.
 func (h *hosted) Start(ctx context.Context, extra []string) error {
 	if h.runs() && slices.Equal(h.running, extra) {
 		return nil
@@ -198,7 +198,7 @@ func (h *hosted) runs() bool {
 	}
 }
 
-// Stop implements scenario.Autoscaler.
+// Stop implements engine.Autoscaler.
 func (h *hosted) Stop(context.Context) error {
 	if h.running == nil {
 		return nil

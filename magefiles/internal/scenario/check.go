@@ -2,277 +2,28 @@ package scenario
 
 import (
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
-	"time"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
-
-	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/timeline"
 )
 
-// outcome is what a check found.
-type outcome struct {
-	holds bool
-	// final says that it will not change any more.
-	final bool
-	// empty says that it holds only because there is nothing to look at yet.
-	empty bool
-	// seen is in words what there was.
-	seen string
-	// at is when it came true, if that was told.
-	at time.Time
-}
-
-// eval looks. The caller holds w.mu.
-func (c Check) eval(w *world, base baseline) outcome {
-	switch {
-	case c.Pods != nil:
-		return c.Pods.eval(w, base)
-	case c.Group != nil:
-		return c.Group.eval(w)
-	case c.Nodes != nil:
-		return outcome{holds: c.Nodes.holds(len(w.nodes), w.nodesBefore), seen: fmt.Sprintf("%d nodes in the cluster", len(w.nodes))}
-	default:
-		return c.Said.eval(w, base)
-	}
-}
-
-func (p PodsCheck) eval(w *world, base baseline) outcome {
-	running, pending := 0, 0
-	var on, waiting []string
-	for _, pod := range w.podsOf(p.Of) {
-		switch kube.Field(pod, "status", "phase") {
-		case "Running":
-			running++
-		case "Pending":
-			pending++
-			waiting = append(waiting, pod.GetName())
-		}
-		if node := kube.Field(pod, "spec", "nodeName"); node != "" && !slices.Contains(on, node) {
-			on = append(on, node)
-		}
-	}
-	seen := fmt.Sprintf("%d running, %d pending", running, pending)
-	if len(waiting) > 0 {
-		seen += " (" + strings.Join(waiting, ", ") + ")"
-	}
-	seen += fmt.Sprintf(", on %d nodes", len(on))
-	if p.Group != "" {
-		here := w.nodesOf(p.Group)
-		on = slices.DeleteFunc(on, func(node string) bool { return !slices.Contains(here, node) })
-		seen += fmt.Sprintf(", %d of them of %s", len(on), p.Group)
-	}
-	holds := of(p.Running, running) && of(p.Pending, pending) && of(p.Nodes, len(on))
-	if p.Undisturbed {
-		before := base.of(w.prefix + p.Of)
-		if len(before) == 0 {
-			holds = false
-			seen += "; there were no pods when the step began"
-		}
-		for _, was := range before {
-			if what := w.disturbed(was); what != "" {
-				holds = false
-				seen += "; " + what
-			}
-		}
-	}
-	empty := p.Spared
-	if p.Spared {
-		// A pod that is being evicted from a node that was chosen is not spared.
-		for _, pod := range w.allPodsOf(p.Of) {
-			node := kube.Field(pod, "spec", "nodeName")
-			if node == "" {
-				continue
-			}
-			empty = false
-			if w.chosen(node) {
-				holds = false
-				seen += fmt.Sprintf("; the autoscaler chose to delete %s, which has pod %s", node, pod.GetName())
-			}
-		}
-	}
-	return outcome{holds: holds, empty: empty, seen: seen}
-}
-
-// deletedTaint is what the autoscaler puts on a node that it deletes.
-const deletedTaint = "ToBeDeletedByClusterAutoscaler"
-
-// chosen reports whether the autoscaler has chosen to delete a node. The
-// caller holds mu.
-func (w *world) chosen(name string) bool {
-	if node := w.nodes[name]; node != nil {
-		taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
-		for _, t := range taints {
-			if taint, ok := t.(map[string]any); ok && taint["key"] == deletedTaint {
-				return true
-			}
-		}
-	}
-	for _, m := range w.machines {
-		if _, marked := m.GetAnnotations()[clusterv1.DeleteMachineAnnotation]; marked && name != "" && kube.Field(m, "status", "nodeRef", "name") == name {
-			return true
-		}
-	}
-	return false
-}
-
-// of reports whether n is what is wanted, if anything is. Counts of pods and
-// of a group are never relative to the nodes.
-func of(c *Count, n int) bool { return c == nil || c.holds(n, 0) }
-
-// of are the pods of a workload that there were, by name.
-func (b baseline) of(workload string) []was {
-	var all []was
-	for uid, p := range b.pods {
-		if p.workload == workload {
-			all = append(all, was{uid, p})
-		}
-	}
-	slices.SortFunc(all, func(a, b was) int { return strings.Compare(a.pod, b.pod) })
-	return all
-}
-
-type was struct {
-	uid string
-	placed
-}
-
-// disturbed says what became of a pod; empty if it is where it was. The caller
-// holds mu.
-func (w *world) disturbed(before was) string {
-	pod := w.pods[before.pod]
-	switch {
-	case pod == nil || string(pod.GetUID()) != before.uid:
-		return fmt.Sprintf("pod %s, which was on %s, is gone", before.pod, orNothing(before.node))
-	case pod.GetDeletionTimestamp() != nil:
-		return fmt.Sprintf("pod %s on %s is being deleted", before.pod, orNothing(before.node))
-	case before.node != "" && kube.Field(pod, "spec", "nodeName") != before.node:
-		return fmt.Sprintf("pod %s was on %s and is on %s", before.pod, before.node, orNothing(kube.Field(pod, "spec", "nodeName")))
-	}
-	return ""
-}
-
-func (g GroupCheck) eval(w *world) outcome {
-	group := w.groups[w.prefix+g.Name]
-	if group == nil {
-		return outcome{seen: "no such machine deployment"}
-	}
-	size := atoi(kube.Field(group, "spec", "replicas"))
-	machines := w.machinesOf(g.Name)
-	ready, old := 0, 0
-	var phases []string
-	for _, m := range machines {
-		phases = append(phases, fmt.Sprintf("%s %s", m.GetName(), orNothing(kube.Field(m, "status", "phase"))))
-		if w.old[w.prefix+g.Name][string(m.GetUID())] && m.GetDeletionTimestamp() == nil {
-			old++
-		}
-	}
-	for _, name := range w.nodesOf(g.Name) {
-		if node := w.nodes[name]; node != nil && kube.True(node, "Ready") {
-			ready++
-		}
-	}
-	seen := fmt.Sprintf("size %d, %d machines, %d nodes ready", size, len(machines), ready)
-	rolled := true
-	if g.Old != nil {
-		seen += fmt.Sprintf(", %d machines from before the rollout", old)
-		if rolled = len(w.old[w.prefix+g.Name]) > 0; !rolled {
-			seen += ", and there were none when it began"
-		}
-	}
-	if len(phases) > 0 {
-		seen += " (" + strings.Join(phases, ", ") + ")"
-	}
-	return outcome{holds: rolled && of(g.Size, size) && of(g.Machines, len(machines)) && of(g.Ready, ready) && of(g.Old, old), seen: seen}
-}
-
-func (s SaidCheck) eval(w *world, base baseline) outcome {
-	text := regexp.MustCompile("(?i)" + s.Text) // Parse compiled it
-	since := base.at
-	if s.What == timeline.Refused || s.What == timeline.Kept || s.What == timeline.Problem {
-		since = base.first // of what it repeats the recorder tells what is new
-	}
-	var other []string
-	for _, f := range w.factsSince(since) {
-		if f.Kind != timeline.Autoscaler || f.What != s.What || !s.about(w, f, base) {
-			continue
-		}
-		if text.MatchString(f.Text) {
-			return outcome{holds: true, at: f.Time, seen: "it said: " + f.Text}
-		}
-		other = append(other, f.Text)
-	}
-	if len(other) == 0 {
-		return outcome{seen: "it said nothing of that"}
-	}
-	return outcome{seen: "it said only: " + strings.Join(last(distinct(other), 3), "; ")}
-}
-
-// about reports whether a fact is of what the check names.
-func (s SaidCheck) about(w *world, f timeline.Fact, base baseline) bool {
-	if s.Pod != "" {
-		_, pod, _ := strings.Cut(f.Name, "/")
-		if w.owner[pod] != w.prefix+s.Pod {
-			return false
-		}
-	}
-	if s.Group != "" && f.Group != w.prefix+s.Group && f.Name != w.prefix+s.Group && !mentions(f.Text, w.prefix+s.Group) {
-		return false
-	}
-	if s.Under != "" {
-		nodes := map[string]bool{}
-		for _, p := range w.podsOf(s.Under) {
-			nodes[kube.Field(p, "spec", "nodeName")] = true
-		}
-		for _, p := range base.of(w.prefix + s.Under) {
-			nodes[p.node] = true
-		}
-		delete(nodes, "") // of a pod that waits
-		return nodes[f.Node] || nodes[f.Name]
-	}
-	return true
-}
-
-// mentions reports whether text has name as a whole word: sc-a is no sc-a-1.
-func mentions(text, name string) bool {
-	return slices.Contains(strings.FieldsFunc(text, func(r rune) bool {
-		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}), name)
-}
-
-func distinct(all []string) []string {
-	var once []string
-	for _, text := range all {
-		if !slices.Contains(once, text) {
-			once = append(once, text)
-		}
-	}
-	return once
-}
-
-func last[T any](all []T, n int) []T { return all[max(len(all)-n, 0):] }
-
 // String is the check in words.
-func (c Check) String() string { return c.text(0) }
+func (c Check) String() string { return c.Text(0) }
 
-func (c Check) text(nodes int) string {
+// Text is the check in words, where the cluster had that many nodes before the
+// first step.
+func (c Check) Text(nodes int) string {
 	switch {
 	case c.Pods != nil:
 		return "pods of " + c.Pods.Of + ": " + c.Pods.text()
 	case c.Group != nil:
 		return "group " + c.Group.Name + ": " + c.Group.text()
 	case c.Nodes != nil:
-		return c.Nodes.text(nodes) + " nodes in the cluster"
+		return c.Nodes.Text(nodes) + " nodes in the cluster"
 	case c.Said != nil:
 		return c.Said.text()
 	default:
 		var parts []string
 		for _, inner := range c.Order {
-			parts = append(parts, inner.text(nodes))
+			parts = append(parts, inner.Text(nodes))
 		}
 		return "one after the other: " + strings.Join(parts, "; then ")
 	}
@@ -317,8 +68,8 @@ func (g GroupCheck) text() string {
 
 // saids are the facts in words.
 var saids = map[string]string{
-	timeline.Refused: "refuses to scale up", timeline.Kept: "keeps a node", timeline.ScaleUp: "scales up",
-	timeline.ScaleDown: "scales down", timeline.Problem: "tells a problem",
+	Refused: "refuses to scale up", Kept: "keeps a node", ScaleUp: "scales up",
+	ScaleDown: "scales down", Problem: "tells a problem",
 }
 
 func (s SaidCheck) text() string {

@@ -66,9 +66,9 @@ func (c Count) MarshalJSON() ([]byte, error) {
 	return json.Marshal(strings.TrimSpace(c.op + " " + text))
 }
 
-// holds reports whether n is such a number, where the cluster had that many
+// Holds reports whether n is such a number, where the cluster had that many
 // nodes.
-func (c Count) holds(n, nodes int) bool {
+func (c Count) Holds(n, nodes int) bool {
 	switch want := c.number(nodes); c.op {
 	case "<=":
 		return n <= want
@@ -87,9 +87,11 @@ func (c Count) number(nodes int) int {
 }
 
 // String is the count for a reader.
-func (c Count) String() string { return c.text(0) }
+func (c Count) String() string { return c.Text(0) }
 
-func (c Count) text(nodes int) string {
+// Text is the count for a reader, where the cluster had that many nodes before
+// the first step.
+func (c Count) Text(nodes int) string {
 	text := strconv.Itoa(c.number(nodes))
 	switch c.op {
 	case "<=":

@@ -159,13 +159,13 @@ func (c *checker) group(place string, g *Group) {
 	if g.Pool != "" {
 		c.name(place+".pool", g.Pool)
 	}
-	if !slices.Contains(c.pools, g.pool()) {
-		c.pools = append(c.pools, g.pool())
+	if !slices.Contains(c.pools, g.PoolName()) {
+		c.pools = append(c.pools, g.PoolName())
 	}
 	c.refuseIf(place, capi.CheckSizes(g.Min, g.Max))
 	_, err := capi.ParseLabels(joinLabels(g.Labels))
 	c.refuseIf(place+".labels", err)
-	g.taints, err = capi.ParseTaints(strings.Join(g.Taints, ","))
+	_, err = capi.ParseTaints(strings.Join(g.Taints, ","))
 	c.refuseIf(place+".taints", err)
 	for _, key := range slices.Sorted(maps.Keys(g.Capacity)) {
 		c.refuseIf(place+".capacity", checkCapacity(key, g.Capacity[key]))
@@ -182,7 +182,7 @@ func (c *checker) group(place string, g *Group) {
 	if g.Broken && g.Min > 0 {
 		c.refuse(place+".min", "%d: machines of a broken group never become nodes, so it begins with none", g.Min)
 	}
-	for _, name := range g.names() {
+	for _, name := range g.Names() {
 		if c.groups[name] || name == TheCluster {
 			c.refuse(place+".name", "%q is taken", name)
 		}
@@ -208,7 +208,7 @@ func (c *checker) object(place string, o map[string]any) {
 	if kind == "" || api == "" || name == "" {
 		c.refuse(place, "want a manifest with apiVersion, kind and metadata.name")
 	}
-	_, err := substitute(o, func(text string) (string, error) {
+	_, err := Substitute(o, func(text string) (string, error) {
 		c.variables(place, text)
 		return text, nil
 	})
@@ -217,7 +217,7 @@ func (c *checker) object(place string, o map[string]any) {
 
 // variables refuses one that there is not.
 func (c *checker) variables(place, text string) {
-	_, err := Variables{}.expand(text)
+	_, err := Variables{}.Expand(text)
 	c.refuseIf(place, err)
 }
 
@@ -338,7 +338,7 @@ func (c *checker) workload(place string, w *Workload) {
 		c.refuse(place+".pool", "%q: want one of %s", w.Pool, strings.Join(c.pools, ", "))
 	}
 	if w.Memory != "" {
-		_, err := percentage(w.Memory)
+		_, err := Percentage(w.Memory)
 		c.refuseIf(place+".memory", err)
 	}
 	c.refuseIf(place, workload.Workload{Name: w.Name, NodeSelector: w.Select, Tolerations: w.Tolerate}.Validate())
@@ -360,7 +360,7 @@ func (c *checker) isWorkload(place, name string) {
 func (c *checker) isObject(place, name string) {
 	var there []string
 	for _, o := range c.scenario.Objects {
-		there = append(there, objectName(o))
+		there = append(there, ObjectName(o))
 	}
 	if !slices.Contains(there, name) {
 		c.refuse(place, "%q: want an object of the scenario: %s", name, orNone(there))
@@ -418,12 +418,9 @@ func (c *checker) pods(place string, p *PodsCheck) {
 	}
 }
 
-// saidWhats are the facts of an autoscaler that can be expected.
-var saidWhats = []string{"kept", "problem", "refused", "scaleDown", "scaleUp"}
-
 func (c *checker) said(place string, s *SaidCheck) {
-	if !slices.Contains(saidWhats, s.What) {
-		c.refuse(place+".what", "%q: want one of %s", s.What, strings.Join(saidWhats, ", "))
+	if !slices.Contains(Saids, s.What) {
+		c.refuse(place+".what", "%q: want one of %s", s.What, strings.Join(Saids, ", "))
 	}
 	if s.Pod != "" {
 		c.isWorkload(place+".pod", s.Pod)

@@ -1,6 +1,6 @@
-// Package scenario runs small declarative tests of the cluster autoscaler on a
-// real cluster: node groups, steps, what is expected of each by when, and what
-// must hold all along.
+// Package scenario is the language of small declarative tests of the cluster
+// autoscaler: node groups, steps, what is expected of each by when, and what must
+// hold all along. Package engine runs them.
 package scenario
 
 import (
@@ -10,8 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	version "github.com/hashicorp/go-version"
-
-	"caslab/magefiles/internal/capi"
 )
 
 // Scenario is one file. Names of groups and workloads are the file's own: in
@@ -84,8 +82,6 @@ type Group struct {
 	Options map[string]string `json:"options,omitempty"`
 	// Broken machines never become nodes.
 	Broken bool `json:"broken,omitempty"`
-
-	taints []capi.Taint
 }
 
 // Step is something that is done and what has to follow.
@@ -213,6 +209,18 @@ type GroupCheck struct {
 	Old *Count `json:"old,omitempty"`
 }
 
+// What an autoscaler says, as a SaidCheck names it.
+const (
+	ScaleUp   = "scaleUp"
+	ScaleDown = "scaleDown"
+	Refused   = "refused"
+	Kept      = "kept"
+	Problem   = "problem"
+)
+
+// Saids are what can be expected to be said.
+var Saids = []string{Kept, Problem, Refused, ScaleDown, ScaleUp}
+
 // SaidCheck is a fact that the autoscaler told.
 type SaidCheck struct {
 	// What is scaleUp or scaleDown, decided since the step began, or refused,
@@ -245,9 +253,9 @@ func (s *Scenario) needsControl() bool {
 	return false
 }
 
-// skipped says why the scenario cannot run with that autoscaler; empty if it
+// WhySkipped says why the scenario cannot run with that autoscaler; empty if it
 // can. A release that is not known is tried.
-func (s *Scenario) skipped(release *version.Version, controlled bool) string {
+func (s *Scenario) WhySkipped(release *version.Version, controlled bool) string {
 	if since := s.Autoscaler.Since; since != "" && release != nil && release.Core().LessThan(version.Must(version.NewSemver(since))) {
 		return "it needs autoscaler " + since + " or later, and " + release.String() + " runs"
 	}
@@ -257,8 +265,8 @@ func (s *Scenario) skipped(release *version.Version, controlled bool) string {
 	return ""
 }
 
-// known reports whether that release is known to fail.
-func (s *Scenario) known(release *version.Version) bool {
+// KnownWith reports whether that release is known to fail.
+func (s *Scenario) KnownWith(release *version.Version) bool {
 	if s.Known == nil || release == nil {
 		return false
 	}
@@ -266,15 +274,15 @@ func (s *Scenario) known(release *version.Version) bool {
 	return err == nil && constraint.Check(release.Core())
 }
 
-// knownAs reports whether a failure is the one that is known.
-func (s *Scenario) knownAs(why string) bool {
+// KnownAs reports whether a failure is the one that is known.
+func (s *Scenario) KnownAs(why string) bool {
 	expression, err := regexp.Compile(s.Known.Failure)
 	return err == nil && expression.MatchString(why)
 }
 
-// names are those of the groups that the scenario makes, several for one with
+// Names are those of the groups that the scenario makes, several for one with
 // Similar.
-func (g Group) names() []string {
+func (g Group) Names() []string {
 	if g.Similar == 0 {
 		return []string{g.Name}
 	}
@@ -285,15 +293,16 @@ func (g Group) names() []string {
 	return names
 }
 
-func (g Group) pool() string {
+// PoolName is the pool that the group serves.
+func (g Group) PoolName() string {
 	if g.Pool != "" {
 		return g.Pool
 	}
 	return g.Name
 }
 
-// objectName is how Delete names an object.
-func objectName(o map[string]any) string {
+// ObjectName is how Delete names an object.
+func ObjectName(o map[string]any) string {
 	u := unstructured.Unstructured{Object: o}
 	return u.GetKind() + "/" + u.GetName()
 }

@@ -23,8 +23,8 @@ var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
 
 var nodesText = regexp.MustCompile(`^nodes([+-]\d+)?$`)
 
-// expand fills in text.
-func (v Variables) expand(text string) (string, error) {
+// Expand fills in text.
+func (v Variables) Expand(text string) (string, error) {
 	var errs []error
 	out := variable.ReplaceAllStringFunc(text, func(found string) string {
 		switch name := found[2 : len(found)-1]; name {
@@ -54,15 +54,15 @@ func (v Variables) expand(text string) (string, error) {
 	return out, errors.Join(errs...)
 }
 
-// substitute returns value with its texts changed; maps and lists are new.
-func substitute(value any, change func(string) (string, error)) (any, error) {
+// Substitute returns value with its texts changed; maps and lists are new.
+func Substitute(value any, change func(string) (string, error)) (any, error) {
 	switch value := value.(type) {
 	case string:
 		return change(value)
 	case map[string]any:
 		out := make(map[string]any, len(value))
 		for key, inner := range value {
-			changed, err := substitute(inner, change)
+			changed, err := Substitute(inner, change)
 			if err != nil {
 				return nil, err
 			}
@@ -72,7 +72,7 @@ func substitute(value any, change func(string) (string, error)) (any, error) {
 	case []any:
 		out := make([]any, len(value))
 		for i, inner := range value {
-			changed, err := substitute(inner, change)
+			changed, err := Substitute(inner, change)
 			if err != nil {
 				return nil, err
 			}
@@ -84,8 +84,8 @@ func substitute(value any, change func(string) (string, error)) (any, error) {
 	}
 }
 
-// percentage reads 40%.
-func percentage(text string) (int, error) {
+// Percentage reads 40%.
+func Percentage(text string) (int, error) {
 	n, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
 	if err != nil || !strings.HasSuffix(text, "%") || n < 1 || n > 100 {
 		return 0, fmt.Errorf("%q: want a percentage of a worker's memory, 1%% to 100%%", text)
@@ -99,12 +99,12 @@ func checkCapacity(key, value string) error {
 	if key != "cpu" && key != "memory" {
 		return fmt.Errorf("%q: want cpu or memory", key)
 	}
-	_, err := capacityOf(value, resource.MustParse("1Gi"))
+	_, err := CapacityOf(value, resource.MustParse("1Gi"))
 	return err
 }
 
-// capacityOf is what a group's capacity says, of a worker's.
-func capacityOf(text string, worker resource.Quantity) (string, error) {
+// CapacityOf is what a group's capacity says, of a worker's.
+func CapacityOf(text string, worker resource.Quantity) (string, error) {
 	if m := multiple.FindStringSubmatch(text); m != nil {
 		factor, err := strconv.ParseFloat(m[1], 64)
 		if err == nil && factor > 0 && factor <= 100 {

@@ -63,7 +63,7 @@ const (
 )
 
 // Autoscaler is one that scales the simulated cluster. It implements
-// scenario.Autoscaler.
+// engine.Autoscaler.
 type Autoscaler struct {
 	Cluster   *Cluster
 	Behaviour Behaviour
@@ -87,22 +87,22 @@ type Autoscaler struct {
 	told     map[string]bool
 }
 
-// Describe implements scenario.Autoscaler.
+// Describe implements engine.Autoscaler.
 func (a *Autoscaler) Describe() (string, *version.Version) {
 	return "simulated autoscaler", version.Must(version.NewSemver(cmp.Or(a.Release, "1.36.1")))
 }
 
-// Controlled implements scenario.Autoscaler.
+// Controlled implements engine.Autoscaler.
 func (a *Autoscaler) Controlled() bool { return !a.Foreign }
 
-// Ended implements scenario.Autoscaler.
+// Ended implements engine.Autoscaler.
 func (a *Autoscaler) Ended() <-chan error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.ended
 }
 
-// Start implements scenario.Autoscaler.
+// Start implements engine.Autoscaler.
 func (a *Autoscaler) Start(ctx context.Context, flags []string) error {
 	named := map[string]string{}
 	for _, flag := range flags {
@@ -138,7 +138,7 @@ func (a *Autoscaler) Start(ctx context.Context, flags []string) error {
 	return nil
 }
 
-// Stop implements scenario.Autoscaler.
+// Stop implements engine.Autoscaler.
 func (a *Autoscaler) Stop(context.Context) error {
 	a.mu.Lock()
 	stop, done := a.stop, a.done

@@ -1,8 +1,9 @@
-package scenario
+// Package results is what came of scenarios: a verdict each, with the evidence, as
+// a table, as files for machines and as Markdown, and two runs side by side.
+package results
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
@@ -24,7 +25,8 @@ const (
 	UnexpectedPass Verdict = "unexpected pass"
 )
 
-func (v Verdict) mark() string {
+// Mark is the sign in front of a verdict.
+func (v Verdict) Mark() string {
 	switch v {
 	case Passed:
 		return "✓"
@@ -64,10 +66,6 @@ type Result struct {
 	// Failure is everything that was seen of a failure.
 	Failure string       `json:"failure,omitempty"`
 	Steps   []StepResult `json:"steps,omitempty"`
-
-	// broke is a failure that is not of a step: of the set-up or the clean-up,
-	// or a stop.
-	broke bool
 }
 
 // StepResult is what came of one step; the first is the set-up.
@@ -77,14 +75,16 @@ type StepResult struct {
 	Seconds float64 `json:"seconds"`
 }
 
-func seconds(d time.Duration) float64 { return d.Round(100 * time.Millisecond).Seconds() }
+// Seconds are those of a duration, to a tenth.
+func Seconds(d time.Duration) float64 { return d.Round(100 * time.Millisecond).Seconds() }
 
-func (r *Result) add(say string, took time.Duration, err error) {
-	r.Steps = append(r.Steps, StepResult{Say: say, Passed: err == nil, Seconds: seconds(took)})
+// Add notes what came of a step.
+func (r *Result) Add(say string, took time.Duration, err error) {
+	r.Steps = append(r.Steps, StepResult{Say: say, Passed: err == nil, Seconds: Seconds(took)})
 }
 
-// fail notes a failure beside those that there are.
-func (r *Result) fail(say string, err error) {
+// Fail notes a failure beside those that there are.
+func (r *Result) Fail(say string, err error) {
 	text := say + ": " + err.Error()
 	if r.Failure != "" {
 		r.Failure += "\n" + text
@@ -107,6 +107,13 @@ func (e *FailedError) Error() string {
 		return fmt.Sprintf("1 scenario failed: %s; run it again, with the options of this run: go tool mage scenario:run %[1]s", e.Names[0])
 	}
 	return fmt.Sprintf("%d scenarios failed: %s; run one again, with the options of this run: go tool mage scenario:run %s", len(e.Names), strings.Join(e.Names, ", "), e.Names[0])
+}
+
+// SkippedError is a run of which nothing could run.
+type SkippedError struct{ Scenarios int }
+
+func (e *SkippedError) Error() string {
+	return fmt.Sprintf("no scenario ran: all %d were skipped", e.Scenarios)
 }
 
 // Err is nil if no scenario failed; a *FailedError otherwise.
@@ -168,7 +175,7 @@ func (r *Results) Table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SCENARIO\tVERDICT\tSECONDS\tWHY")
 	for _, s := range r.Scenarios {
-		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\n", s.Name, s.Verdict.mark(), s.Verdict, took(s), clip(s.why(), 120))
+		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\n", s.Name, s.Verdict.Mark(), s.Verdict, took(s), clip(s.why(), 120))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -201,93 +208,4 @@ func writeJSON(out io.Writer, v any) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-// The elements of JUnit's report, as CI systems read it.
-type (
-	junitSuites struct {
-		XMLName xml.Name     `xml:"testsuites"`
-		Suites  []junitSuite `xml:"testsuite"`
-	}
-	junitSuite struct {
-		Name       string          `xml:"name,attr"`
-		Tests      int             `xml:"tests,attr"`
-		Failures   int             `xml:"failures,attr"`
-		Skipped    int             `xml:"skipped,attr"`
-		Time       string          `xml:"time,attr"`
-		Timestamp  string          `xml:"timestamp,attr"`
-		Properties []junitProperty `xml:"properties>property"`
-		Cases      []junitCase     `xml:"testcase"`
-	}
-	junitProperty struct {
-		Name  string `xml:"name,attr"`
-		Value string `xml:"value,attr"`
-	}
-	junitCase struct {
-		Name    string        `xml:"name,attr"`
-		Class   string        `xml:"classname,attr"`
-		Time    string        `xml:"time,attr"`
-		Failure *junitMessage `xml:"failure,omitempty"`
-		Skipped *junitMessage `xml:"skipped,omitempty"`
-		Out     *junitText    `xml:"system-out,omitempty"`
-	}
-	junitMessage struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
-	}
-	junitText struct {
-		Text string `xml:",chardata"`
-	}
-)
-
-// JUnit writes the results as a report of one suite. A known failure is a
-// skipped case there, with the evidence as its output: a report knows no other
-// way to say that nobody needs to act.
-func (r *Results) JUnit(out io.Writer) error {
-	suite := junitSuite{
-		Name: "cluster-autoscaler scenarios", Tests: len(r.Scenarios), Time: fmt.Sprintf("%.1f", r.Seconds),
-		Timestamp:  r.Started.UTC().Format("2006-01-02T15:04:05"),
-		Properties: []junitProperty{{"autoscaler", printable(r.Autoscaler)}, {"autoscaler.release", printable(r.Release)}},
-	}
-	for _, name := range sortedKeys(r.Versions) {
-		suite.Properties = append(suite.Properties, junitProperty{printable(name), printable(r.Versions[name])})
-	}
-	for _, s := range r.Scenarios {
-		c := junitCase{Name: s.Name, Class: "scenario", Time: fmt.Sprintf("%.1f", s.Seconds)}
-		switch s.Verdict {
-		case Failed:
-			suite.Failures++
-			c.Failure = &junitMessage{printable(s.Why), printable(s.Failure)}
-		case Skipped:
-			suite.Skipped++
-			c.Skipped = &junitMessage{Message: printable(s.Why)}
-		case KnownFailure:
-			suite.Skipped++
-			c.Skipped = &junitMessage{Message: printable("known failure: " + s.Known)}
-			c.Out = &junitText{printable(s.Failure)}
-		case UnexpectedPass:
-			c.Out = &junitText{printable("passed, though it is known to fail: " + s.Known)}
-		}
-		suite.Cases = append(suite.Cases, c)
-	}
-	if _, err := io.WriteString(out, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(out)
-	e.Indent("", "  ")
-	if err := e.Encode(junitSuites{Suites: []junitSuite{suite}}); err != nil {
-		return fmt.Errorf("write the JUnit report: %w", err)
-	}
-	_, err := fmt.Fprintln(out)
-	return err
-}
-
-// printable drops what XML cannot hold, such as the colours of a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == '\uFFFE' || r == '\uFFFF' {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
 }

@@ -1,4 +1,7 @@
-package scenario
+// Package engine runs scenarios against an autoscaler, on real clusters: it makes
+// what they need, does their steps, watches what is expected of them, and removes
+// what it made.
+package engine
 
 import (
 	"context"
@@ -13,6 +16,8 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/ui"
 )
@@ -63,7 +68,7 @@ type Options struct {
 	Tell func(io.Writer, []timeline.Fact)
 	// Report, if set, is called after every scenario with what there is so far,
 	// so that a run that is killed loses nothing. An error of it is logged.
-	Report func(*Results) error
+	Report func(*results.Results) error
 	Log    *ui.Log
 	// Now is the clock; time.Now if nil. Waits are by the real one.
 	Now func() time.Time
@@ -82,7 +87,7 @@ const (
 // names those that failed; a failure that is known is none. If ctx is done,
 // what was made is removed, the scenarios that are left are skipped, and the
 // error says so.
-func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error) {
+func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*results.Results, error) {
 	if o.Prefix == "" {
 		o.Prefix = "sc-"
 	}
@@ -96,89 +101,83 @@ func Run(ctx context.Context, o Options, scenarios []*Scenario) (*Results, error
 		o.Mark = func(timeline.Fact) {}
 	}
 	name, release := o.Autoscaler.Describe()
-	results := &Results{Autoscaler: name, Started: o.Now(), Versions: o.Versions}
+	sofar := &results.Results{Autoscaler: name, Started: o.Now(), Versions: o.Versions}
 	if release != nil {
-		results.Release = release.String()
+		sofar.Release = release.String()
 	}
 	skipped := 0
 	for i, s := range scenarios {
 		o.Log.Printf("scenario %d of %d: %s: %s", i+1, len(scenarios), s.Name, s.Title)
-		why := s.skipped(release, o.Autoscaler.Controlled())
+		why := s.WhySkipped(release, o.Autoscaler.Controlled())
 		if ctx.Err() != nil {
 			why = "the run was stopped: " + context.Cause(ctx).Error()
 		}
 		if why != "" {
 			o.Log.Printf("  skipped: %s", why)
-			results.Scenarios = append(results.Scenarios, Result{Name: s.Name, Title: s.Title, Verdict: Skipped, Why: why})
+			sofar.Scenarios = append(sofar.Scenarios, results.Result{Name: s.Name, Title: s.Title, Verdict: results.Skipped, Why: why})
 			skipped++
 		} else {
-			result := s.judge((&engine{o: o, s: s, all: scenarios}).run(ctx), release)
+			e := &engine{o: o, s: s, all: scenarios}
+			result := e.judge(e.run(ctx), release)
 			o.markEnd(result)
-			results.Scenarios = append(results.Scenarios, result)
-			o.report(results.Scenarios[i])
+			sofar.Scenarios = append(sofar.Scenarios, result)
+			o.report(result)
 		}
-		results.Seconds = seconds(o.Now().Sub(results.Started))
-		o.keep(results)
+		sofar.Seconds = results.Seconds(o.Now().Sub(sofar.Started))
+		o.keep(sofar)
 	}
 	switch {
 	case ctx.Err() != nil:
-		return results, errors.Join(results.Err(), fmt.Errorf("stopped: %w", context.Cause(ctx)))
+		return sofar, errors.Join(sofar.Err(), fmt.Errorf("stopped: %w", context.Cause(ctx)))
 	case skipped == len(scenarios):
-		return results, &SkippedError{len(scenarios)}
+		return sofar, &results.SkippedError{Scenarios: len(scenarios)}
 	}
-	return results, results.Err()
-}
-
-// SkippedError is a run of which nothing could run.
-type SkippedError struct{ Scenarios int }
-
-func (e *SkippedError) Error() string {
-	return fmt.Sprintf("no scenario ran: all %d were skipped", e.Scenarios)
+	return sofar, sofar.Err()
 }
 
 // keep hands the results so far to the caller.
-func (o Options) keep(results *Results) {
+func (o Options) keep(sofar *results.Results) {
 	if o.Report == nil {
 		return
 	}
-	if err := o.Report(results); err != nil {
+	if err := o.Report(sofar); err != nil {
 		o.Log.Printf("! the results so far are not kept: %v", err)
 	}
 }
 
 // judge gives a scenario that is known to fail a verdict of its own, if it
 // failed as is known. What is known is of its steps.
-func (s *Scenario) judge(r Result, release *version.Version) Result {
-	if !s.known(release) || r.broke {
+func (e *engine) judge(r results.Result, release *version.Version) results.Result {
+	if !e.s.KnownWith(release) || e.broke {
 		return r
 	}
 	switch {
-	case r.Verdict == Failed && s.knownAs(r.Failure):
-		r.Verdict = KnownFailure
-	case r.Verdict == Passed:
-		r.Verdict = UnexpectedPass
+	case r.Verdict == results.Failed && e.s.KnownAs(r.Failure):
+		r.Verdict = results.KnownFailure
+	case r.Verdict == results.Passed:
+		r.Verdict = results.UnexpectedPass
 	default:
 		return r
 	}
-	r.Known = s.Known.Why
+	r.Known = e.s.Known.Why
 	return r
 }
 
 // markEnd puts a scenario's end onto the timeline.
-func (o Options) markEnd(r Result) {
+func (o Options) markEnd(r results.Result) {
 	f := timeline.Fact{Time: o.Now(), Kind: timeline.Lab, What: timeline.Passed, Name: r.Name, Text: r.Why, Source: timeline.Own}
 	switch r.Verdict {
-	case Failed:
+	case results.Failed:
 		f.What = timeline.Failed
-	case KnownFailure:
+	case results.KnownFailure:
 		f.What, f.Text = timeline.KnownFailure, r.Known
 	}
 	o.Mark(f)
 }
 
 // report shows a scenario's end as a live line.
-func (o Options) report(r Result) {
-	o.Log.Printf("  %s %s in %s", r.Verdict.mark(), r.Verdict, ui.Round(time.Duration(r.Seconds*float64(time.Second))))
+func (o Options) report(r results.Result) {
+	o.Log.Printf("  %s %s in %s", r.Verdict.Mark(), r.Verdict, ui.Round(time.Duration(r.Seconds*float64(time.Second))))
 	if r.Known != "" {
 		o.Log.Printf("    known: %s", r.Known)
 	}
@@ -190,25 +189,28 @@ func (o Options) report(r Result) {
 // engine runs one scenario.
 type engine struct {
 	o Options
-	s *Scenario
+	s *scenario.Scenario
 	// all are those of the run: their objects may have been left behind.
-	all []*Scenario
+	all []*scenario.Scenario
 
 	w      *world
 	always []*watch
 	// touched is whether anything was made or removed, which is to be cleaned.
 	touched bool
+	// broke is a failure that is not of a step: of the set-up or the clean-up,
+	// or a stop.
+	broke bool
 }
 
 // run runs the scenario and removes what it made, whatever happens.
-func (e *engine) run(ctx context.Context) (r Result) {
-	r = Result{Name: e.s.Name, Title: e.s.Title, Verdict: Passed, Started: e.o.Now()}
+func (e *engine) run(ctx context.Context) (r results.Result) {
+	r = results.Result{Name: e.s.Name, Title: e.s.Title, Verdict: results.Passed, Started: e.o.Now()}
 	e.w = newWorld(e.o.Prefix, e.o.Now)
 	unsubscribe := e.o.Subscribe(e.w.fact)
 	defer unsubscribe()
 	defer func() {
 		e.clear(ctx, &r)
-		r.Seconds = seconds(e.o.Now().Sub(r.Started))
+		r.Seconds = results.Seconds(e.o.Now().Sub(r.Started))
 	}()
 	// The watches end before the cleaning.
 	ctx, cancel := context.WithCancel(ctx)
@@ -218,8 +220,8 @@ func (e *engine) run(ctx context.Context) (r Result) {
 	step, began := e.o.Log.Start(say, time.Minute), e.o.Now()
 	err := e.setUp(ctx, step.Progress)
 	step.Done("", err)
-	r.add(say, e.o.Now().Sub(began), err)
-	r.broke = err != nil
+	r.Add(say, e.o.Now().Sub(began), err)
+	e.broke = err != nil
 	for i := range e.s.Steps {
 		if err != nil {
 			break
@@ -232,19 +234,19 @@ func (e *engine) run(ctx context.Context) (r Result) {
 			err = e.looked(ctx, e.always)
 		}
 		step.Done("", err)
-		r.add(say, e.o.Now().Sub(began), err)
+		r.Add(say, e.o.Now().Sub(began), err)
 	}
 	if err != nil {
 		// Nothing but what a check saw can be the failure that is known.
 		failed := new(checkError)
-		r.broke = r.broke || ctx.Err() != nil || !errors.As(err, &failed)
-		r.fail(say, err)
+		e.broke = e.broke || ctx.Err() != nil || !errors.As(err, &failed)
+		r.Fail(say, err)
 	}
 	return r
 }
 
 // clear removes what the scenario made, also when ctx is done.
-func (e *engine) clear(ctx context.Context, r *Result) {
+func (e *engine) clear(ctx context.Context, r *results.Result) {
 	if !e.touched {
 		return
 	}
@@ -255,13 +257,13 @@ func (e *engine) clear(ctx context.Context, r *Result) {
 	step.Done("", err)
 	select {
 	case ended := <-e.o.Autoscaler.Ended():
-		r.broke = true
-		r.fail("clean-up", fmt.Errorf("the autoscaler ended: %w", ended))
+		e.broke = true
+		r.Fail("clean-up", fmt.Errorf("the autoscaler ended: %w", ended))
 	default:
 	}
 	if err != nil {
-		r.broke = true
-		r.fail("clean-up", fmt.Errorf("remove what the scenario made: %w\nthe next scenario:run tries again", err))
+		e.broke = true
+		r.Fail("clean-up", fmt.Errorf("remove what the scenario made: %w\nthe next scenario:run tries again", err))
 	}
 }
 
@@ -270,7 +272,7 @@ func (e *engine) mark(what, text string) {
 }
 
 // step does what a step says and waits for what is expected of it.
-func (e *engine) step(ctx context.Context, s *Step, progress func(string)) error {
+func (e *engine) step(ctx context.Context, s *scenario.Step, progress func(string)) error {
 	base := e.w.baseline()
 	for i := range s.Do {
 		progress(s.Do[i].String())

@@ -1,4 +1,4 @@
-package scenario_test
+package engine_test
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/engine"
+	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/scenario/simtest"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/ui"
@@ -79,9 +81,9 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
 		a := &simtest.Autoscaler{Cluster: c}
-		results, err := scenario.Run(ctx, options(c, a, log), []*scenario.Scenario{all["scale-up"]})
+		came, err := engine.Run(ctx, options(c, a, log), []*scenario.Scenario{all["scale-up"]})
 		if err != nil {
-			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
+			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
 		if left := leftovers(ctx, c); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
@@ -99,14 +101,14 @@ func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 		a := &simtest.Autoscaler{Cluster: c}
 		stopped, stop := context.WithTimeoutCause(ctx, 25*time.Second, errors.New("Ctrl-C"))
 		defer stop()
-		results, err := scenario.Run(stopped, options(c, a, log), []*scenario.Scenario{all["paused-cluster"], all["scale-up"]})
+		came, err := engine.Run(stopped, options(c, a, log), []*scenario.Scenario{all["paused-cluster"], all["scale-up"]})
 		if err == nil {
 			t.Error("no error")
 		}
-		if r := results.Scenarios[0]; r.Verdict != scenario.Failed || !strings.Contains(r.Failure, "Ctrl-C") {
+		if r := came.Scenarios[0]; r.Verdict != results.Failed || !strings.Contains(r.Failure, "Ctrl-C") {
 			t.Errorf("the first: %s, %s; want that it was stopped, and not that its failure is known", r.Verdict, r.Failure)
 		}
-		if r := results.Scenarios[1]; r.Verdict != scenario.Skipped || !strings.Contains(r.Why, "Ctrl-C") {
+		if r := came.Scenarios[1]; r.Verdict != results.Skipped || !strings.Contains(r.Why, "Ctrl-C") {
 			t.Errorf("the second: %s, %s", r.Verdict, r.Why)
 		}
 		if left := leftovers(ctx, c); len(left) > 0 {
@@ -123,12 +125,12 @@ func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 func TestSkipped(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	results, err := simulate(t, &simtest.Autoscaler{Foreign: true, Release: "1.22.0"}, nil, all["from-zero-and-back"], all["restart-in-the-middle"])
+	came, err := simulate(t, &simtest.Autoscaler{Foreign: true, Release: "1.22.0"}, nil, all["from-zero-and-back"], all["restart-in-the-middle"])
 	if err == nil || !strings.Contains(err.Error(), "no scenario ran: all 2 were skipped") {
 		t.Errorf("error %v, want that nothing ran", err)
 	}
 	for i, why := range []string{"it needs autoscaler 1.24.0 or later, and 1.22.0 runs", "not the lab's to start"} {
-		if r := results.Scenarios[i]; r.Verdict != scenario.Skipped || !strings.Contains(r.Why, why) {
+		if r := came.Scenarios[i]; r.Verdict != results.Skipped || !strings.Contains(r.Why, why) {
 			t.Errorf("%s: %s, %s; want it skipped with %q", r.Name, r.Verdict, r.Why, why)
 		}
 	}
@@ -137,13 +139,13 @@ func TestSkipped(t *testing.T) {
 func TestKnownFailuresAreOfTheirReleases(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	for release, want := range map[string]scenario.Verdict{"1.35.2": scenario.KnownFailure, "1.36.1": scenario.Failed} {
-		results, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.IgnoresPause, Release: release}, nil, all["paused-group"])
-		r := results.Scenarios[0]
-		if r.Verdict != want || (err != nil) != (want == scenario.Failed) {
+	for release, want := range map[string]results.Verdict{"1.35.2": results.KnownFailure, "1.36.1": results.Failed} {
+		came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.IgnoresPause, Release: release}, nil, all["paused-group"])
+		r := came.Scenarios[0]
+		if r.Verdict != want || (err != nil) != (want == results.Failed) {
 			t.Errorf("%s with %s: %s, %v", r.Name, release, r.Verdict, err)
 		}
-		if want == scenario.KnownFailure && (r.Known == "" || !strings.Contains(r.Failure, "size 1")) {
+		if want == results.KnownFailure && (r.Known == "" || !strings.Contains(r.Failure, "size 1")) {
 			t.Errorf("a known failure without its reason or evidence: %+v", r)
 		}
 	}
@@ -161,8 +163,8 @@ steps:
   - pods: {of: shop, running: 2}
     within: 60s
 `)
-	results, _ := simulate(t, &simtest.Autoscaler{}, nil, s)
-	failure := results.Scenarios[0].Failure
+	came, _ := simulate(t, &simtest.Autoscaler{}, nil, s)
+	failure := came.Scenarios[0].Failure
 	for _, want := range []string{
 		"two pods wait: did not come true within 1m0s: pods of shop: 2 running\n",
 		"seen: 1 running, 1 pending (sc-shop-", // with the pod's name
@@ -174,7 +176,7 @@ steps:
 			t.Errorf("the failure has no %q:\n%s", want, failure)
 		}
 	}
-	if why := results.Scenarios[0].Why; strings.Contains(why, "\n") || !strings.Contains(why, "1 running, 1 pending") {
+	if why := came.Scenarios[0].Why; strings.Contains(why, "\n") || !strings.Contains(why, "1 running, 1 pending") {
 		t.Errorf("why in a line: %q", why)
 	}
 }
@@ -189,9 +191,9 @@ func TestAnObjectOfTheUsersIsLeftAlone(t *testing.T) {
 		}
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
-		results, err := scenario.Run(ctx, options(c, &simtest.Autoscaler{Cluster: c}, log), []*scenario.Scenario{all["expander-priority"]})
-		if err == nil || !strings.Contains(results.Scenarios[0].Failure, "that no scenario made") {
-			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
+		came, err := engine.Run(ctx, options(c, &simtest.Autoscaler{Cluster: c}, log), []*scenario.Scenario{all["expander-priority"]})
+		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "that no scenario made") {
+			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
 		if !slices.Equal(c.Names(ctx, "ConfigMap"), []string{"cluster-autoscaler-priority-expander"}) {
 			t.Errorf("the user's is gone")
@@ -232,9 +234,9 @@ steps:
 				time.AfterFunc(4*time.Second, func() { c.Tell(timeline.Fact{Time: at, What: timeline.Problem, Text: "it is late"}) })
 			}
 		}
-		results, err := scenario.Run(ctx, o, []*scenario.Scenario{s})
+		came, err := engine.Run(ctx, o, []*scenario.Scenario{s})
 		if err != nil {
-			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
+			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
 		_ = a.Stop(ctx)
 	})
@@ -243,14 +245,14 @@ steps:
 // A crash is no failure that is known.
 func TestACrashIsNoKnownFailure(t *testing.T) {
 	t.Parallel()
-	results, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.EndsByItself, Release: "1.35.2"}, nil, shipped(t)["paused-group"])
-	if r := results.Scenarios[0]; err == nil || r.Verdict != scenario.Failed || !strings.Contains(r.Failure, "panic: on purpose") {
+	came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.EndsByItself, Release: "1.35.2"}, nil, shipped(t)["paused-group"])
+	if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || !strings.Contains(r.Failure, "panic: on purpose") {
 		t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
 	}
 }
 
 // inCluster runs a test in a bubble with a simulated cluster.
-func inCluster(t *testing.T, test func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options)) {
+func inCluster(t *testing.T, test func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options)) {
 	t.Helper()
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		log := ui.New(io.Discard, ui.Options{})
@@ -264,14 +266,14 @@ func inCluster(t *testing.T, test func(t *testing.T, ctx context.Context, c *sim
 func TestAStopBetweenScenariosIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o scenario.Options) {
+	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o engine.Options) {
 		stopped, stop := context.WithCancelCause(ctx)
-		o.Report = func(*scenario.Results) error {
+		o.Report = func(*results.Results) error {
 			stop(errors.New("Ctrl-C"))
 			return nil
 		}
-		results, err := scenario.Run(stopped, o, []*scenario.Scenario{all["scale-up"]})
-		if r := results.Scenarios[0]; r.Verdict != scenario.Passed || err == nil || !strings.Contains(err.Error(), "stopped: Ctrl-C") {
+		came, err := engine.Run(stopped, o, []*scenario.Scenario{all["scale-up"]})
+		if r := came.Scenarios[0]; r.Verdict != results.Passed || err == nil || !strings.Contains(err.Error(), "stopped: Ctrl-C") {
 			t.Errorf("%s, %v; want it passed, and that the run was stopped", r.Verdict, err)
 		}
 	})
@@ -280,16 +282,16 @@ func TestAStopBetweenScenariosIsNoSuccess(t *testing.T) {
 func TestWhatThereIsSoFarIsReported(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o scenario.Options) {
+	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o engine.Options) {
 		var so []int
-		o.Report = func(r *scenario.Results) error {
+		o.Report = func(r *results.Results) error {
 			so = append(so, len(r.Scenarios))
 			if r.Seconds <= 0 {
 				t.Error("it took no time")
 			}
 			return errors.New("the disk is full")
 		}
-		_, err := scenario.Run(ctx, o, []*scenario.Scenario{all["scale-up"], all["maximum-holds"]})
+		_, err := engine.Run(ctx, o, []*scenario.Scenario{all["scale-up"], all["maximum-holds"]})
 		if err != nil || !slices.Equal(so, []int{1, 2}) {
 			t.Errorf("reported %v, %v; want one, then two, and no error", so, err)
 		}
@@ -299,7 +301,7 @@ func TestWhatThereIsSoFarIsReported(t *testing.T) {
 func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		group := capi.NodeGroup{Name: "sc-mine", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: capi.Prefix, Max: 1, Labels: map[string]string{"a": "b"}}
 		_, err := workload.Workload{Name: "sc-mine", Namespace: simtest.Namespace}.Add(ctx, c.Client)
 		err = errors.Join(err,
@@ -314,9 +316,9 @@ func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		results, err := scenario.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		came, err := engine.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
 		if err != nil {
-			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
+			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
 		for kind, want := range map[string][]string{
 			"MachineDeployment": {"sc-mine", "work-md-0"}, "KubeadmConfigTemplate": {"sc-mine", "sc-theirs", "work-md-0"}, "Deployment": {"sc-mine"},
@@ -335,13 +337,13 @@ func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
 func TestAWorkloadOfTheUsersIsNotTaken(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		if _, err := (workload.Workload{Name: "sc-shop", Namespace: simtest.Namespace}).Add(ctx, c.Client); err != nil {
 			t.Fatal(err)
 		}
-		results, err := scenario.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
-		if err == nil || !strings.Contains(results.Scenarios[0].Failure, "sc-shop that the lab did not make") {
-			t.Errorf("%v\n%s", err, results.Scenarios[0].Failure)
+		came, err := engine.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "sc-shop that the lab did not make") {
+			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
 		if there := c.Names(ctx, "Deployment"); !slices.Equal(there, []string{"sc-shop"}) {
 			t.Errorf("the user's is gone: %v", there)
@@ -352,13 +354,13 @@ func TestAWorkloadOfTheUsersIsNotTaken(t *testing.T) {
 func TestAClusterThatItsUserPausedIsRefused(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		if err := c.Client.Patch(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{"spec": map[string]any{"paused": true}}); err != nil {
 			t.Fatal(err)
 		}
 		// Its failure is known; this one is none of its steps.
-		results, err := scenario.Run(ctx, o, []*scenario.Scenario{all["paused-cluster"]})
-		if r := results.Scenarios[0]; err == nil || r.Verdict != scenario.Failed || !strings.Contains(r.Failure, "kubectl -n default patch clusters.cluster.x-k8s.io work --type=merge -p '{\"spec\":{\"paused\":false}}'") {
+		came, err := engine.Run(ctx, o, []*scenario.Scenario{all["paused-cluster"]})
+		if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || !strings.Contains(r.Failure, "kubectl -n default patch clusters.cluster.x-k8s.io work --type=merge -p '{\"spec\":{\"paused\":false}}'") {
 			t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
 		}
 		cluster, err := c.Client.Get(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName)
@@ -373,7 +375,7 @@ func TestAClusterThatItsUserPausedIsRefused(t *testing.T) {
 func TestTheCleanUpGoesOn(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o scenario.Options) {
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		c.Refuse("list", "poddisruptionbudgets", &meta.NoKindMatchError{})
 		o.Mark = func(f timeline.Fact) {
 			if f.What == timeline.Step {
@@ -381,8 +383,8 @@ func TestTheCleanUpGoesOn(t *testing.T) {
 				c.Refuse("get", "clusters", errors.New("lost"))
 			}
 		}
-		results, err := scenario.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
-		failure := results.Scenarios[0].Failure
+		came, err := engine.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		failure := came.Scenarios[0].Failure
 		if err == nil || !strings.Contains(failure, "out of order") || !strings.Contains(failure, "lost") || strings.Contains(failure, "no matches") {
 			t.Errorf("%v\n%s", err, failure)
 		}
@@ -406,9 +408,9 @@ func TestNothingToLookAtIsNoPass(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			results, err := simulate(t, &simtest.Autoscaler{}, nil, parse(t, begin+c.text))
-			if err == nil || !strings.Contains(results.Scenarios[0].Failure, c.says) {
-				t.Errorf("%v\n%s\nwant %q", err, results.Scenarios[0].Failure, c.says)
+			came, err := simulate(t, &simtest.Autoscaler{}, nil, parse(t, begin+c.text))
+			if err == nil || !strings.Contains(came.Scenarios[0].Failure, c.says) {
+				t.Errorf("%v\n%s\nwant %q", err, came.Scenarios[0].Failure, c.says)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package scenario
+package engine
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -27,7 +28,7 @@ func (e *engine) failure(c *watch) *checkError {
 	defer w.mu.Unlock()
 	var b strings.Builder
 	clock := func(t time.Time) string { return t.Format(time.TimeOnly) }
-	wanted := c.check.text(w.nodesBefore)
+	wanted := c.check.Text(w.nodesBefore)
 	switch {
 	case c.broken != nil && c.stay:
 		fmt.Fprintf(&b, "did not stay so: %s\n  seen at %s: %s\n", wanted, clock(c.broken.at), c.broken.text)
@@ -93,12 +94,12 @@ const maxReasons = 8
 // reasons are what the autoscaler decided and refused about the check's
 // subject since the first step, each once; the last of all if none is about
 // that. The caller holds mu.
-func (w *world) reasons(c Check) []timeline.Fact {
+func (w *world) reasons(c scenario.Check) []timeline.Fact {
 	subjects := w.subjects(c)
 	var about, all []timeline.Fact
 	seen := map[string]bool{}
 	for _, f := range slices.Backward(w.factsSince(w.began)) {
-		if f.Kind != timeline.Autoscaler || !slices.Contains(saidWhats, f.What) && f.What != timeline.Started && f.What != timeline.Stopped {
+		if f.Kind != timeline.Autoscaler || !speaks(f.What) {
 			continue
 		}
 		if key := say(f); seen[key] {
@@ -120,8 +121,18 @@ func (w *world) reasons(c Check) []timeline.Fact {
 	return about
 }
 
+// speaks reports whether a fact may be why something did not hold.
+func speaks(what string) bool {
+	for _, fact := range told {
+		if what == fact {
+			return true
+		}
+	}
+	return what == timeline.Started || what == timeline.Stopped
+}
+
 // subjects are the names of what a check is about: pods, groups and nodes.
-func (w *world) subjects(c Check) map[string]bool {
+func (w *world) subjects(c scenario.Check) map[string]bool {
 	names := map[string]bool{}
 	workload := func(name string) {
 		for pod, owner := range w.owner {

@@ -1,8 +1,10 @@
-package scenario
+package engine
 
 import (
 	"fmt"
 	"time"
+
+	"caslab/magefiles/internal/scenario"
 )
 
 // seen is what a check saw from some moment on, and the change that made it.
@@ -13,7 +15,7 @@ type seen struct {
 
 // watch is a check that is looked at with every change.
 type watch struct {
-	check Check
+	check scenario.Check
 	base  baseline
 	// stay is one that has to hold all the time; the others have to come true
 	// once.
@@ -41,7 +43,7 @@ func (c *watch) look(w *world, by string) bool {
 	if len(c.check.Order) > 0 {
 		found = c.lookInOrder(w)
 	} else {
-		found = c.check.eval(w, c.base)
+		found = w.eval(c.check, c.base)
 	}
 	c.looked = c.looked || !found.empty
 	now := seen{w.now(), found.seen, by}
@@ -86,7 +88,7 @@ func (c *watch) lookInOrder(w *world) outcome {
 	var before time.Time
 	for i, inner := range c.check.Order {
 		if c.orderMet[i].IsZero() {
-			if found := inner.eval(w, c.base); found.holds && !found.empty {
+			if found := w.eval(inner, c.base); found.holds && !found.empty {
 				c.orderMet[i] = found.at
 				if found.at.IsZero() {
 					c.orderMet[i] = w.now()

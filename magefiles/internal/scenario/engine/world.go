@@ -1,4 +1,4 @@
-package scenario
+package engine
 
 import (
 	"context"
@@ -170,6 +170,12 @@ type baseline struct {
 }
 
 type placed struct{ workload, pod, node string }
+
+// podBefore is a pod that there was when a step began.
+type podBefore struct {
+	uid string
+	placed
+}
 
 // begin has the scenario begin.
 func (w *world) begin() {

@@ -1,4 +1,4 @@
-package scenario
+package engine
 
 import (
 	"context"
@@ -16,42 +16,17 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/workload"
 )
 
 // pausedByScenario marks a Cluster that a scenario paused, for the clean-up.
 const pausedByScenario = "caslab.local/paused-by-scenario"
 
-// String is the action in words.
-func (a Action) String() string {
-	switch {
-	case a.Workload != nil:
-		return fmt.Sprintf("make the workload %s with %d pods", a.Workload.Name, a.Workload.Pods)
-	case a.Scale != nil:
-		return fmt.Sprintf("scale the workload %s to %d pods", a.Scale.Workload, a.Scale.Pods)
-	case a.Delete != nil && a.Delete.Workload != "":
-		return "delete the workload " + a.Delete.Workload
-	case a.Delete != nil:
-		return "delete " + a.Delete.Object
-	case a.Annotate != nil:
-		return "annotate the pods of " + a.Annotate.Workload
-	case a.Limits != nil:
-		return fmt.Sprintf("limit the group %s to %d to %d nodes", a.Limits.Group, a.Limits.Min, a.Limits.Max)
-	case a.Autoscaler != "":
-		return a.Autoscaler + " the autoscaler"
-	case a.Pause != "":
-		return "pause " + a.Pause
-	case a.Resume != "":
-		return "resume " + a.Resume
-	default:
-		return "roll out " + a.Rollout
-	}
-}
-
 // doTime bounds an action.
 const doTime = 3 * time.Minute
 
-func (e *engine) do(ctx context.Context, a *Action, progress func(string)) error {
+func (e *engine) do(ctx context.Context, a *scenario.Action, progress func(string)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, doTime, fmt.Errorf("it took longer than %s", doTime))
 	defer cancel()
 	o := e.o
@@ -80,14 +55,14 @@ func (e *engine) do(ctx context.Context, a *Action, progress func(string)) error
 	}
 }
 
-func (e *engine) makeWorkload(ctx context.Context, w *Workload) error {
+func (e *engine) makeWorkload(ctx context.Context, w *scenario.Workload) error {
 	memory := ""
 	if w.Memory != "" {
 		workers, err := e.workers(ctx)
 		if err != nil {
 			return err
 		}
-		percent, err := percentage(w.Memory)
+		percent, err := scenario.Percentage(w.Memory)
 		if err != nil {
 			return err
 		}
@@ -122,7 +97,7 @@ func shareOf(workers []unstructured.Unstructured, percent int) (string, error) {
 
 func (e *engine) deleteObject(ctx context.Context, name string) error {
 	for _, o := range e.s.Objects {
-		if objectName(o) != name {
+		if scenario.ObjectName(o) != name {
 			continue
 		}
 		object, err := e.object(o)
@@ -134,7 +109,7 @@ func (e *engine) deleteObject(ctx context.Context, name string) error {
 	return fmt.Errorf("the scenario has no %s", name)
 }
 
-func (e *engine) annotate(ctx context.Context, a *Annotate) error {
+func (e *engine) annotate(ctx context.Context, a *scenario.Annotate) error {
 	pods, err := e.o.Workload.List(ctx, kube.Pods, e.o.PodNamespace)
 	if err != nil {
 		return err
@@ -185,7 +160,7 @@ func (e *engine) startAutoscaler(ctx context.Context) error {
 	flags := make([]string, len(e.s.Autoscaler.Flags))
 	for i, flag := range e.s.Autoscaler.Flags {
 		var err error
-		if flags[i], err = e.variables().expand(flag); err != nil {
+		if flags[i], err = e.variables().Expand(flag); err != nil {
 			return err
 		}
 	}
@@ -195,7 +170,7 @@ func (e *engine) startAutoscaler(ctx context.Context) error {
 // setPaused pauses or resumes a group, or the Cluster and with it all that
 // Cluster API does in it.
 func (e *engine) setPaused(ctx context.Context, what string, paused bool) error {
-	if what == TheCluster {
+	if what == scenario.TheCluster {
 		return e.setClusterPaused(ctx, paused)
 	}
 	var value any
@@ -235,7 +210,7 @@ func (e *engine) rollOut(ctx context.Context, group string) error {
 
 // object is one of the scenario's with its variables filled in and marked.
 func (e *engine) object(o map[string]any) (*unstructured.Unstructured, error) {
-	filled, err := substitute(o, e.variables().expand)
+	filled, err := scenario.Substitute(o, e.variables().Expand)
 	if err != nil {
 		return nil, err
 	}
@@ -274,10 +249,10 @@ func (e *engine) applyObjects(ctx context.Context) error {
 	return nil
 }
 
-func (e *engine) variables() Variables {
+func (e *engine) variables() scenario.Variables {
 	e.w.mu.Lock()
 	defer e.w.mu.Unlock()
-	return Variables{Prefix: e.o.Prefix, Namespace: e.o.PodNamespace, ConfigNamespace: e.o.ConfigNamespace, Nodes: e.w.nodesBefore}
+	return scenario.Variables{Prefix: e.o.Prefix, Namespace: e.o.PodNamespace, ConfigNamespace: e.o.ConfigNamespace, Nodes: e.w.nodesBefore}
 }
 
 // workers are the nodes to measure, at least one.

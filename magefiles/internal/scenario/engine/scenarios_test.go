@@ -1,4 +1,4 @@
-package scenario_test
+package engine_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 
 	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/engine"
+	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/scenario/simtest"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/ui"
@@ -35,19 +37,19 @@ func shipped(t *testing.T) map[string]*scenario.Scenario {
 
 // simulate runs scenarios on a simulated cluster, and then calls after, if it is
 // not nil.
-func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster), scenarios ...*scenario.Scenario) (results *scenario.Results, err error) {
+func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster), scenarios ...*scenario.Scenario) (came *results.Results, err error) {
 	t.Helper()
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		a.Cluster = c
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
-		results, err = scenario.Run(ctx, options(c, a, log), scenarios)
+		came, err = engine.Run(ctx, options(c, a, log), scenarios)
 		if after != nil {
 			after(c)
 		}
 		_ = a.Stop(ctx) // it cannot fail
 	})
-	return results, err
+	return came, err
 }
 
 // inSimulation runs do in virtual time, in a simulated cluster that lives.
@@ -63,8 +65,8 @@ func inSimulation(t *testing.T, do func(ctx context.Context, t *testing.T, c *si
 	})
 }
 
-func options(c *simtest.Cluster, a *simtest.Autoscaler, log *ui.Log) scenario.Options {
-	return scenario.Options{
+func options(c *simtest.Cluster, a *simtest.Autoscaler, log *ui.Log) engine.Options {
+	return engine.Options{
 		Workload: c.Client, Management: c.Client, Namespace: simtest.Namespace, Cluster: simtest.ClusterName,
 		ConfigNamespace: simtest.ConfigNamespace, PodNamespace: simtest.Namespace,
 		Autoscaler: a, Subscribe: c.Subscribe, Log: log,
@@ -149,12 +151,12 @@ func TestEveryScenarioPassesAndCanFail(t *testing.T) {
 			if !covered[name] {
 				t.Errorf("no misbehaviour proves that it can fail")
 			}
-			want := scenario.Passed
+			want := results.Passed
 			if knownFailures[name] != "" {
-				want = scenario.UnexpectedPass
+				want = results.UnexpectedPass
 			}
-			results, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.Good}, nil, s)
-			if r := results.Scenarios[0]; err != nil || r.Verdict != want {
+			came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.Good}, nil, s)
+			if r := came.Scenarios[0]; err != nil || r.Verdict != want {
 				t.Errorf("with an autoscaler that behaves: %s, %v\n%s\n%v", r.Verdict, err, r.Failure, r.Steps)
 			}
 		})
@@ -166,11 +168,11 @@ func TestEveryScenarioPassesAndCanFail(t *testing.T) {
 			if s == nil {
 				t.Fatalf("there is no scenario %s", m.scenario)
 			}
-			results, err := simulate(t, &simtest.Autoscaler{Behaviour: m.does}, nil, s)
-			r := results.Scenarios[0]
-			failed := err != nil && r.Verdict == scenario.Failed
+			came, err := simulate(t, &simtest.Autoscaler{Behaviour: m.does}, nil, s)
+			r := came.Scenarios[0]
+			failed := err != nil && r.Verdict == results.Failed
 			if knownFailures[m.scenario] == m.does {
-				failed = err == nil && r.Verdict == scenario.KnownFailure
+				failed = err == nil && r.Verdict == results.KnownFailure
 			}
 			if !failed {
 				t.Fatalf("passed with an autoscaler that %s: %v\n%v", m.does, r.Verdict, r.Steps)

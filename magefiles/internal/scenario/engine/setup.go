@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/scenario"
+)
+
+const (
+	// poolLabel is of nodes: the pool of their group.
+	poolLabel = "caslab.local/pool"
+	// objectLabel is of all that a scenario makes: its name.
+	objectLabel = "caslab.local/scenario"
+	// optionPrefix is of the annotations by which a group has options.
+	optionPrefix = "cluster.x-k8s.io/autoscaling-options-"
+)
+
+// setUp removes what an earlier run left, makes the groups and objects, has
+// the autoscaler run, and begins to watch.
+func (e *engine) setUp(ctx context.Context, progress func(string)) error {
+	limited, cancel := context.WithTimeoutCause(ctx, setupTime, fmt.Errorf("it took longer than %s", setupTime))
+	defer cancel()
+	if err := e.refusePaused(limited); err != nil {
+		return err
+	}
+	e.touched = true
+	if err := e.cleanUp(limited, progress); err != nil {
+		return fmt.Errorf("remove what an earlier run left: %w", err)
+	}
+	// From here on it may speak of what is made; nothing before was of that name.
+	e.w.begin()
+	progress("the node groups")
+	if err := e.makeGroups(limited, progress); err != nil {
+		return err
+	}
+	nodes, err := e.o.Workload.List(limited, kube.Nodes, "")
+	if err != nil {
+		return err
+	}
+	e.w.mu.Lock()
+	e.w.nodesBefore = len(nodes)
+	e.w.mu.Unlock()
+	if err := e.applyObjects(limited); err != nil {
+		return err
+	}
+	progress("the watches")
+	// They go on when the set-up is over.
+	if err := e.w.follow(ctx, limited, e.o); err != nil {
+		return err
+	}
+	if e.o.Autoscaler.Controlled() {
+		progress("the autoscaler")
+		if err := e.startAutoscaler(limited); err != nil {
+			return fmt.Errorf("start the autoscaler: %w", err)
+		}
+	}
+	base := e.w.baseline()
+	for _, c := range e.s.Always {
+		e.always = append(e.always, &watch{check: c, base: base, stay: true})
+	}
+	e.w.add(e.always...)
+	return nil
+}
+
+// refusePaused refuses a Cluster that its user paused: nothing would become of
+// what a scenario makes there, and nobody else is to resume it.
+func (e *engine) refusePaused(ctx context.Context) error {
+	cluster, err := e.o.Management.Get(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster)
+	if err != nil {
+		return fmt.Errorf("read the Cluster %s: %w", e.o.Cluster, err)
+	}
+	if kube.Field(cluster, "spec", "paused") == "true" && cluster.GetAnnotations()[pausedByScenario] == "" {
+		return fmt.Errorf("the Cluster %s is paused, and no scenario paused it; resume it and run the scenario again: kubectl -n %s patch clusters.cluster.x-k8s.io %[1]s --type=merge -p '{\"spec\":{\"paused\":false}}'",
+			e.o.Cluster, e.o.Namespace)
+	}
+	return nil
+}
+
+// makeGroups makes all groups at once and waits for their first nodes.
+func (e *engine) makeGroups(ctx context.Context, progress func(string)) error {
+	workers, err := e.workers(ctx)
+	if err != nil {
+		return err
+	}
+	var groups []capi.NodeGroup
+	var of []scenario.Group
+	for _, g := range e.s.Groups {
+		for _, name := range g.Names() {
+			group, err := e.nodeGroup(g, name, &workers[0])
+			if err != nil {
+				return fmt.Errorf("group %s: %w", name, err)
+			}
+			groups, of = append(groups, group), append(of, g)
+		}
+	}
+	return errorsOf(len(groups), func(i int) error {
+		if err := e.makeGroup(ctx, groups[i], of[i]); err != nil {
+			return fmt.Errorf("make the group %s: %w", groups[i].Name, err)
+		}
+		if groups[i].Min == 0 {
+			return nil
+		}
+		err := capi.WaitGroup(ctx, e.o.Management, e.o.Namespace, groups[i].Name, groups[i].Min, func(text string) {
+			progress(groups[i].Name + ": " + text)
+		})
+		if err != nil {
+			return fmt.Errorf("the first nodes of the group %s: %w", groups[i].Name, err)
+		}
+		return nil
+	})
+}
+
+// nodeGroup is a group as package capi knows it. Every group tells the
+// autoscaler what a node of it will have.
+func (e *engine) nodeGroup(g scenario.Group, name string, worker *unstructured.Unstructured) (capi.NodeGroup, error) {
+	taints, err := capi.ParseTaints(strings.Join(g.Taints, ","))
+	if err != nil {
+		return capi.NodeGroup{}, err
+	}
+	group := capi.NodeGroup{
+		Name: e.o.Prefix + name, Namespace: e.o.Namespace, ClusterName: e.o.Cluster, Prefix: e.o.SizePrefix,
+		Min: g.Min, Max: g.Max, Labels: map[string]string{poolLabel: e.o.Prefix + g.PoolName()}, Taints: taints,
+		Capacity: map[string]string{}, Extra: e.marks(),
+	}
+	maps.Copy(group.Labels, g.Labels)
+	for _, key := range []string{"cpu", "memory"} {
+		of, err := resource.ParseQuantity(kube.Field(worker, "status", "capacity", key))
+		if err != nil {
+			return group, fmt.Errorf("the %s of the node %s: %w", key, worker.GetName(), err)
+		}
+		text := g.Capacity[key]
+		if text == "" {
+			text = "1x"
+		}
+		if group.Capacity[key], err = scenario.CapacityOf(text, of); err != nil {
+			return group, err
+		}
+	}
+	return group, nil
+}
+
+func (e *engine) makeGroup(ctx context.Context, group capi.NodeGroup, g scenario.Group) error {
+	if err := group.Add(ctx, e.o.Management); err != nil {
+		return err
+	}
+	patch := map[string]any{}
+	if len(g.Options) > 0 {
+		annotations := map[string]any{}
+		for key, value := range g.Options {
+			annotations[optionPrefix+key] = value
+		}
+		patch = annotated(annotations)
+	}
+	if g.Broken {
+		// A machine waits for ever for bootstrap data that nobody writes. That
+		// is so with every infrastructure, and costs none.
+		bootstrap := map[string]any{"configRef": nil, "dataSecretName": group.Name + "-never"}
+		patch["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{"bootstrap": bootstrap}}}
+	}
+	if len(patch) == 0 {
+		return nil
+	}
+	return e.o.Management.Patch(ctx, kube.MachineDeployments, e.o.Namespace, group.Name, patch)
+}
