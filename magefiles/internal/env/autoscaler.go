@@ -249,7 +249,11 @@ func (l *Lab) autoscalerProcess(ctx context.Context, s *subject, binary string, 
 	if err != nil {
 		return p, err
 	}
-	p = autoscaler.Process{Binary: binary, Env: l.autoscalerEnvironment(s), LogFile: l.autoscalerLog(s)}
+	environment, err := l.autoscalerEnvironment(s)
+	if err != nil {
+		return p, err
+	}
+	p = autoscaler.Process{Binary: binary, Env: environment, LogFile: l.autoscalerLog(s)}
 	p.Flags, err = l.checkedFlags(ctx, binary, l.autoscalerSettings(s, address), overrides)
 	return p, err
 }
@@ -327,8 +331,12 @@ func scalesAnother(d *unstructured.Unstructured, cluster string) bool {
 }
 
 // autoscalerEnvironment is what the process needs in its environment.
-func (l *Lab) autoscalerEnvironment(s *subject) []string {
-	return autoscaler.Environment(l.autoscalerRelease(), s.management.Serves(kube.MachineDeployments, "v1beta2"), s.arch())
+func (l *Lab) autoscalerEnvironment(s *subject) ([]string, error) {
+	newest, err := s.management.Serves(kube.MachineDeployments, "v1beta2")
+	if err != nil {
+		return nil, fmt.Errorf("ask for the versions of Cluster API that the cluster serves: %w", err)
+	}
+	return autoscaler.Environment(l.autoscalerRelease(), newest, s.arch()), nil
 }
 
 func (l *Lab) checkedFlags(ctx context.Context, binary string, s autoscaler.Settings, overrides []string) ([]autoscaler.Flag, error) {
@@ -563,7 +571,11 @@ func (l *Lab) loadAutoscaler(ctx context.Context, c compiled) (ref string, err e
 
 func (l *Lab) applyAutoscaler(ctx context.Context, s *subject, ref string, flags []autoscaler.Flag) (err error) {
 	d := autoscaler.Deployment{Namespace: s.namespace, Image: ref, Flags: flags, OnControlPlane: s.own}
-	for _, e := range l.autoscalerEnvironment(s) {
+	environment, err := l.autoscalerEnvironment(s)
+	if err != nil {
+		return err
+	}
+	for _, e := range environment {
 		name, value, _ := strings.Cut(e, "=")
 		d.Env = append(d.Env, autoscaler.EnvVar{Name: name, Value: value})
 	}

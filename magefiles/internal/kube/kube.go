@@ -21,10 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -40,7 +38,7 @@ type Client struct {
 	discovery discovery.DiscoveryInterface
 	// core reaches what is no object, such as logs.
 	core   rest.Interface
-	mapper meta.ResettableRESTMapper
+	mapper mapper
 }
 
 // Open returns a client for the kubeconfig at path. It asks nothing yet.
@@ -61,7 +59,7 @@ func Open(path string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", path, err)
 	}
-	c := New(dynamicClient, restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discoveryClient)))
+	c := New(dynamicClient, &discovered{client: discoveryClient})
 	c.discovery = discoveryClient
 	if c.core, err = coreClient(config); err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", path, err)
@@ -71,7 +69,7 @@ func Open(path string) (*Client, error) {
 
 // New returns a client of what dynamic reaches and mapper knows; it cannot be
 // asked whether the API server is ready, nor for logs.
-func New(dynamic dynamic.Interface, mapper meta.ResettableRESTMapper) *Client {
+func New(dynamic dynamic.Interface, mapper mapper) *Client {
 	return &Client{dynamic: dynamic, mapper: mapper}
 }
 
@@ -136,7 +134,6 @@ func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) e
 	gvk := object.GroupVersionKind()
 	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
-		c.mapper.Reset()
 		return err
 	}
 	var resource dynamic.ResourceInterface = c.dynamic.Resource(mapping.Resource)
@@ -165,10 +162,17 @@ func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name
 	return c.dynamic.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
 }
 
-// Serves reports whether the API server serves a kind in that version.
-func (c *Client) Serves(kind schema.GroupKind, version string) bool {
+// Serves reports whether the API server serves a kind in that version. A
+// discovery that fails is an error, not a no.
+func (c *Client) Serves(kind schema.GroupKind, version string) (bool, error) {
 	_, err := c.mapper.RESTMapping(kind, version)
-	return err == nil
+	if meta.IsNoMatchError(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("find the kind %s in version %s: %w", kind, version, err)
+	}
+	return true, nil
 }
 
 // Create makes an object that is not there yet.
@@ -226,7 +230,6 @@ func (c *Client) List(ctx context.Context, kind schema.GroupKind, namespace stri
 func (c *Client) resource(kind schema.GroupKind) (schema.GroupVersionResource, error) {
 	mapping, err := c.mapper.RESTMapping(kind)
 	if err != nil {
-		c.mapper.Reset()
 		return schema.GroupVersionResource{}, fmt.Errorf("find the kind %s: %w", kind, err)
 	}
 	return mapping.Resource, nil

@@ -24,11 +24,6 @@ var (
 	nodes    = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 )
 
-// mapper knows nodes.
-type mapper struct{ *meta.DefaultRESTMapper }
-
-func (mapper) Reset() {}
-
 func client(t *testing.T, objects ...runtime.Object) *Client {
 	t.Helper()
 	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Version: "v1"}})
@@ -36,7 +31,7 @@ func client(t *testing.T, objects ...runtime.Object) *Client {
 	return &Client{
 		dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
 			map[schema.GroupVersionResource]string{nodes: "NodeList"}, objects...),
-		mapper: mapper{m},
+		mapper: m,
 	}
 }
 
