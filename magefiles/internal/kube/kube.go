@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/renameio/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -254,19 +255,28 @@ func retry(ctx context.Context, what string, try func() error) error {
 	}
 }
 
-// WriteKubeconfig writes a kubeconfig that only the user can read, whole.
-func WriteKubeconfig(path string, data []byte) error {
+// WriteKubeconfig replaces the kubeconfig at path, and makes its directory. Only
+// the user can read it. Readers see the old file or the new one, never a part,
+// also while several processes write it.
+func WriteKubeconfig(path string, data []byte) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write the kubeconfig %s: %w", path, err)
+		}
+	}()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("write the kubeconfig: %w", err)
+		return err
 	}
-	temp := path + ".tmp"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return fmt.Errorf("write the kubeconfig: %w", err)
+	// renameio.WriteFile would keep the permissions of the file that is there.
+	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o600))
+	if err != nil {
+		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return fmt.Errorf("write the kubeconfig: %w", err)
+	defer func() { err = errors.Join(err, file.Cleanup()) }()
+	if _, err := file.Write(data); err != nil {
+		return err
 	}
-	return nil
+	return file.CloseAtomicallyReplace()
 }
 
 // WithServer returns the kubeconfig with every cluster at the URL server.

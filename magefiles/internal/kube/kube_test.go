@@ -1,11 +1,13 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -129,14 +131,43 @@ func TestKubeconfig(t *testing.T) {
 	if _, err := WithServer([]byte("{"), "x"); err == nil {
 		t.Error("broken YAML was accepted")
 	}
+}
+
+// TestWriteKubeconfig: several writers at once leave one whole file that only
+// the user can read, and nothing beside it.
+func TestWriteKubeconfig(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "deep", "kubeconfig")
-	for range 2 {
-		if err := WriteKubeconfig(path, data); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
 	}
+	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		data := bytes.Repeat([]byte{byte('a' + i)}, 1<<16)
+		all.Go(func() {
+			for range 10 {
+				if err := WriteKubeconfig(path, data); err != nil {
+					t.Error(err)
+				}
+				read, err := os.ReadFile(path)
+				if err != nil || len(read) != len(data) || len(bytes.TrimLeft(read, string(read[:1]))) != 0 {
+					t.Errorf("read %d bytes, %v; want those of one writer", len(read), err)
+				}
+			}
+		})
+	}
+	all.Wait()
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+		t.Errorf("%d files are left, %v", len(entries), err)
+	}
+	if err := WriteKubeconfig(filepath.Join(path, "kubeconfig"), nil); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("WriteKubeconfig() below a file = %v", err)
 	}
 }
 
