@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -128,10 +129,10 @@ type sign struct {
 	Height             int // of a restart or step
 }
 
-// begin is where a page or a picture from that time on begins; zero if it has
+// beginOf is where a page or a picture from that time on begins; zero if it has
 // all there is, as it does where nothing was recorded since, or before.
-func (m *Model) begin(from time.Time) time.Time {
-	if from.After(m.axisStart()) && from.Before(m.To) {
+func beginOf(m *Model, from time.Time) time.Time {
+	if from.After(axisStart(m)) && from.Before(m.To) {
 		return from
 	}
 	return time.Time{}
@@ -142,9 +143,9 @@ func over(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
 
 // draw lays a model out; from, if set, is where the axis begins.
 func draw(m *Model, from time.Time, script bool) *drawing {
-	begin := m.begin(from)
+	begin := beginOf(m, from)
 	start, end := m.From, m.To
-	if from = firstOf(begin, m.axisStart()); from.After(start) {
+	if from = cmp.Or(begin, axisStart(m)); from.After(start) {
 		start = from
 	}
 	if end.Sub(start) < 10*time.Second {
@@ -197,7 +198,7 @@ func draw(m *Model, from time.Time, script bool) *drawing {
 
 // axisStart leaves out what is long before anybody recorded: a control plane
 // may be days old.
-func (m *Model) axisStart() time.Time {
+func axisStart(m *Model) time.Time {
 	if !m.since.IsZero() {
 		return m.since.Add(-time.Minute)
 	}
@@ -253,7 +254,7 @@ func (d *drawing) lane(y, height int, name string, notes ...string) *lane {
 
 // scenarios is the band at the top.
 func (d *drawing) scenarios(y int) int {
-	shown := d.m.scenariosFrom(d.begin)
+	shown := scenariosFrom(d.m, d.begin)
 	if len(shown) == 0 {
 		return y
 	}
@@ -311,7 +312,7 @@ func (d *drawing) autoscaler(y int) int {
 	}), top, top+marksHeight+10)
 	height := 2*marksHeight + 2*lanePadding + 6
 	note := "no restart"
-	if n := d.m.restartsFrom(d.begin); n > 0 {
+	if n := restartsFrom(d.m, d.begin); n > 0 {
 		note = plural(n, "restart")
 	}
 	d.lane(y, height, "autoscaler", note)
@@ -319,12 +320,12 @@ func (d *drawing) autoscaler(y int) int {
 }
 
 // scenariosFrom are those that were not over at a page's beginning.
-func (m *Model) scenariosFrom(begin time.Time) []*Scenario {
+func scenariosFrom(m *Model, begin time.Time) []*Scenario {
 	return slices.DeleteFunc(slices.Clone(m.Scenarios), func(s *Scenario) bool { return over(s.To, begin) })
 }
 
 // restartsFrom is how often the autoscaler began again after a page's beginning.
-func (m *Model) restartsFrom(begin time.Time) int {
+func restartsFrom(m *Model, begin time.Time) int {
 	n := 0
 	for i, r := range m.Runs {
 		if i > 0 && !over(r.From, begin) {
@@ -337,15 +338,6 @@ func (m *Model) restartsFrom(begin time.Time) int {
 // drawnSaying reports whether something that was said has a mark.
 func drawnSaying(f Fact) bool {
 	return f.Kind == Autoscaler && (f.What == Refused || f.What == Problem || f.What == Health)
-}
-
-// groupOf is the group that the autoscaler speaks of, or that of the node.
-func (m *Model) groupOf(f Fact) string {
-	_, node, group := speaksOf(f)
-	if n := m.nodeAt(node, f.Time); group == "" && n != nil {
-		return n.Group
-	}
-	return group
 }
 
 // sayings draws problems and health above, refusals below.

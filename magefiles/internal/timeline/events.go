@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ var (
 func eventFact(o *unstructured.Unstructured) (Fact, bool) {
 	text := bounded(kube.Field(o, "message"))
 	f := Fact{Kind: Autoscaler, Text: text, Source: Event}
-	f.Time = firstOf(
+	f.Time = cmp.Or(
 		parsed(kube.Field(o, "series", "lastObservedTime")), parsed(kube.Field(o, "lastTimestamp")),
 		parsed(kube.Field(o, "eventTime")), o.GetCreationTimestamp().Time,
 	)
@@ -53,7 +54,7 @@ func eventFact(o *unstructured.Unstructured) (Fact, bool) {
 		if len(all) != 1 {
 			return // of several groups none is the one
 		}
-		f.Group = groupName(all[0][1])
+		f.Group = lastPart(all[0][1])
 		if len(all[0]) > 2 {
 			if n, err := strconv.Atoi(all[0][2]); err == nil {
 				f.N = &n

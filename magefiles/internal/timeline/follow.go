@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync"
@@ -228,8 +229,8 @@ func (r *recorder) hostLog() *hostLog {
 	return &hostLog{
 		path: r.LogFile, at: r.bookmark.Log,
 		line: func(text string) bool {
-			at, ok := r.logLine(text, firstOf(last, time.Now()))
-			last = firstOf(at, last)
+			at, ok := r.logLine(text, cmp.Or(last, time.Now()))
+			last = cmp.Or(at, last)
 			return ok
 		},
 		moved: func(p place) {

@@ -199,7 +199,7 @@ func newFindings(m *Model, opts JSONOptions) Findings {
 		f.Nodes = append(f.Nodes, nodeFinding(w))
 	}
 	for _, g := range m.Groups {
-		f.Groups = append(f.Groups, m.groupFinding(g))
+		f.Groups = append(f.Groups, groupFinding(m, g))
 	}
 	for _, d := range m.Decisions {
 		found := DecisionFinding{At: d.At.UTC(), Up: d.Up, Group: d.Group, Pods: orEmpty(d.Pods), Nodes: orEmpty(d.Nodes), Texts: orEmpty(d.Texts)}
@@ -233,7 +233,7 @@ func nodeFinding(w NodeWhy) NodeFinding {
 	return found
 }
 
-func (m *Model) groupFinding(g *GroupStory) GroupFinding {
+func groupFinding(m *Model, g *GroupStory) GroupFinding {
 	found := GroupFinding{Name: g.Name, Sizes: []SizeFinding{}, Limits: []LimitFinding{}, Paused: spanFindings(g.Pauses)}
 	for _, c := range m.sizeChanges(g) {
 		s := SizeFinding{At: c.At.UTC(), To: c.To}

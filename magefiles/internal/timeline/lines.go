@@ -89,3 +89,23 @@ func textOf(f Fact) string {
 	}
 	return strings.Join(parts, " ")
 }
+
+// markOf is the sign in front of a line: those of the autoscaler's console,
+// and those of a step for the verdicts of a scenario.
+func markOf(f Fact) string {
+	switch {
+	case f.What == ScaleUp:
+		return "▲"
+	case f.What == ScaleDown:
+		return "▼"
+	case f.What == Refused || f.What == Kept || f.What == Unschedulable:
+		return "·"
+	case f.Kind == Lab && f.What == Passed:
+		return "✓"
+	case f.Kind == Lab && f.What == Failed:
+		return "✗"
+	case f.What == KnownFailure || f.What == Problem || f.What == NotReady || f.Kind == Machine && f.What == Phase && f.Text == "Failed":
+		return "!"
+	}
+	return " "
+}

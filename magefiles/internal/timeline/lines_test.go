@@ -3,7 +3,6 @@ package timeline
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestLinesAreAligned(t *testing.T) {
@@ -38,17 +37,5 @@ func TestLinesAreAligned(t *testing.T) {
 	}
 	if got := out.String(); got != "\x1b[1;32m22:00:02 ▲ autoscaler md-1   …\x1b[0m\n" {
 		t.Errorf("in colour, of 30 columns: %q", got)
-	}
-}
-
-func TestTook(t *testing.T) {
-	t.Parallel()
-	for d, want := range map[time.Duration]string{
-		0: "0s", 1250 * time.Millisecond: "1.2s", 59 * time.Second: "59s", 61 * time.Second: "1m01s", -3 * time.Second: "-3s",
-		2*time.Hour + 5*time.Minute: "2h05m", 75 * time.Hour: "3d03h",
-	} {
-		if got := took(d); got != want {
-			t.Errorf("took(%v) = %q, want %q", d, got, want)
-		}
 	}
 }

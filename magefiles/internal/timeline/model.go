@@ -192,7 +192,7 @@ func (b *builder) add(f Fact) {
 func (b *builder) addLab(f Fact) {
 	switch f.What {
 	case Recording:
-		from, text := firstOf(f.Since, b.watched), "nobody recorded: known from objects and events alone"
+		from, text := cmp.Or(f.Since, b.watched), "nobody recorded: known from objects and events alone"
 		if b.since.IsZero() {
 			from, text = b.From, "before the record began: known from objects and events alone"
 			b.since = f.Time

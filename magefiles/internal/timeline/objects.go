@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,16 +21,6 @@ func parsed(text string) time.Time {
 		return time.Time{}
 	}
 	return t
-}
-
-// firstOf is the first of the times that is one.
-func firstOf(times ...time.Time) time.Time {
-	for _, t := range times {
-		if !t.IsZero() {
-			return t
-		}
-	}
-	return time.Time{}
 }
 
 // condition is one of an object's status.
@@ -70,8 +61,8 @@ func about(kind Kind, o *unstructured.Unstructured, group string) Fact {
 	return Fact{Kind: kind, Name: name, UID: string(o.GetUID()), Group: group, Source: Watch}
 }
 
-// is completes a fact.
-func (f Fact) is(what string, at time.Time, text string) Fact {
+// with completes a fact.
+func with(f Fact, what string, at time.Time, text string) Fact {
 	f.What, f.Time, f.Text = what, at, text
 	return f
 }
@@ -105,26 +96,26 @@ func podFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact 
 	f := about(Pod, o, group)
 	created := f
 	created.Group = "" // it is not of a group by birth
-	facts := []Fact{created.is(Created, firstOf(o.GetCreationTimestamp().Time, now), "")}
+	facts := []Fact{with(created, Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
 
 	placed := conditionOf(o, "PodScheduled")
 	node := kube.Field(o, "spec", "nodeName")
 	started := parsed(kube.Field(o, "status", "startTime"))
 	if node != "" {
 		f.Node = node
-		facts = append(facts, f.is(Scheduled, firstOf(placed.since, started, now), ""))
+		facts = append(facts, with(f, Scheduled, cmp.Or(placed.since, started, now), ""))
 	} else if placed.status == "False" {
-		facts = append(facts, f.is(Unschedulable, firstOf(placed.since, now), placed.message))
+		facts = append(facts, with(f, Unschedulable, cmp.Or(placed.since, now), placed.message))
 	}
 	begun, ended := containerTimes(o)
 	switch phase := kube.Field(o, "status", "phase"); phase {
 	case "Running":
-		facts = append(facts, f.is(Running, firstOf(begun, now), ""))
+		facts = append(facts, with(f, Running, cmp.Or(begun, now), ""))
 	case "Succeeded", "Failed":
-		facts = append(facts, f.is(Ended, firstOf(ended, now), sentence(phase, kube.Field(o, "status", "reason"))))
+		facts = append(facts, with(f, Ended, cmp.Or(ended, now), sentence(phase, kube.Field(o, "status", "reason"))))
 	}
 	if c := conditionOf(o, "DisruptionTarget"); c.status == "True" {
-		facts = append(facts, f.is(Evicted, firstOf(c.since, now), sentence(c.reason, c.message)))
+		facts = append(facts, with(f, Evicted, cmp.Or(c.since, now), sentence(c.reason, c.message)))
 	}
 	return facts
 }
@@ -155,12 +146,12 @@ var autoscalerTaints = []string{"DeletionCandidateOfClusterAutoscaler", "ToBeDel
 // nodeFacts are what a node tells now.
 func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact {
 	f := about(Node, o, group)
-	facts := []Fact{f.is(Joined, firstOf(o.GetCreationTimestamp().Time, now), "")}
+	facts := []Fact{with(f, Joined, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
 	switch c := conditionOf(o, "Ready"); c.status {
 	case "True":
-		facts = append(facts, f.is(Ready, firstOf(c.since, now), ""))
+		facts = append(facts, with(f, Ready, cmp.Or(c.since, now), ""))
 	case "False", "Unknown":
-		facts = append(facts, f.is(NotReady, firstOf(c.since, now), sentence(c.reason, c.message)))
+		facts = append(facts, with(f, NotReady, cmp.Or(c.since, now), sentence(c.reason, c.message)))
 	}
 	taints := map[string]map[string]any{}
 	all, _, _ := unstructured.NestedSlice(o.Object, "spec", "taints")
@@ -177,11 +168,11 @@ func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact
 		added, _ := taints["node.kubernetes.io/unschedulable"]["timeAdded"].(string)
 		since = parsed(added)
 	}
-	facts = append(facts, f.is(cordoned, firstOf(since, now), ""))
+	facts = append(facts, with(f, cordoned, cmp.Or(since, now), ""))
 	for _, name := range autoscalerTaints {
 		taint, there := taints[name]
 		if !there {
-			facts = append(facts, f.is(Untainted, now, name))
+			facts = append(facts, with(f, Untainted, now, name))
 			continue
 		}
 		since = time.Time{}
@@ -189,7 +180,7 @@ func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact
 		if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
 			since = time.Unix(seconds, 0)
 		}
-		facts = append(facts, f.is(Tainted, firstOf(since, now), name))
+		facts = append(facts, with(f, Tainted, cmp.Or(since, now), name))
 	}
 	return facts
 }
@@ -197,19 +188,19 @@ func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact
 // machineFacts are what a Machine tells now.
 func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []Fact {
 	f := about(Machine, o, group)
-	facts := []Fact{f.is(Created, firstOf(o.GetCreationTimestamp().Time, now), "")}
+	facts := []Fact{with(f, Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
 	f.Node = kube.Field(o, "status", "nodeRef", "name")
 	if phase := kube.Field(o, "status", "phase"); phase != "" {
 		since := parsed(kube.Field(o, "status", "lastUpdated"))
 		if deleted := o.GetDeletionTimestamp(); deleted != nil && phase == "Deleting" {
 			since = deleted.Time
 		}
-		facts = append(facts, f.is(Phase, firstOf(since, now), phase))
+		facts = append(facts, with(f, Phase, cmp.Or(since, now), phase))
 	}
 	for name, value := range o.GetAnnotations() {
 		// The prefix is Cluster API's or, long ago, the cluster's.
 		if strings.HasPrefix(name, "cluster.") && strings.HasSuffix(name, "/delete-machine") {
-			facts = append(facts, f.is(Marked, firstOf(goTime(value), now), ""))
+			facts = append(facts, with(f, Marked, cmp.Or(goTime(value), now), ""))
 		}
 	}
 	return facts
@@ -228,25 +219,25 @@ func goTime(text string) time.Time {
 // deploymentFacts are what a MachineDeployment tells now.
 func deploymentFacts(o *unstructured.Unstructured, now time.Time) []Fact {
 	f := about(Group, o, o.GetName())
-	facts := []Fact{f.is(Created, firstOf(o.GetCreationTimestamp().Time, now), "")}
+	facts := []Fact{with(f, Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
 	if n, ok := number(o, "spec", "replicas"); ok {
-		size := f.is(Sized, firstOf(changedAt(o, "spec", "replicas"), now), "")
+		size := with(f, Sized, cmp.Or(changedAt(o, "spec", "replicas"), now), "")
 		size.N = &n
 		facts = append(facts, size)
 	}
 	n, _ := number(o, "status", "readyReplicas") // it is left out while it is 0
-	ready := f.is(ReadyCount, now, "")
+	ready := with(f, ReadyCount, now, "")
 	ready.N = &n
-	facts = append(facts, ready, f.is(Limits, now, limits(o)))
+	facts = append(facts, ready, with(f, Limits, now, limits(o)))
 	_, annotated := o.GetAnnotations()[clusterv1.PausedAnnotation]
-	return append(facts, f.is(pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, ""))
+	return append(facts, with(f, pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, ""))
 }
 
 // clusterFacts are what the Cluster tells now: whether it is paused, and with
 // it every group.
 func clusterFacts(o *unstructured.Unstructured, now time.Time) []Fact {
 	_, annotated := o.GetAnnotations()[clusterv1.PausedAnnotation]
-	return []Fact{about(Group, o, "").is(pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, "")}
+	return []Fact{with(about(Group, o, ""), pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, "")}
 }
 
 func pausedIf(paused bool) string {

@@ -132,7 +132,7 @@ func ParseLog(text string, day time.Time) (Fact, bool) {
 			case "node":
 				f.Node = nodeName(m[i])
 			case "group":
-				f.Group = groupName(m[i])
+				f.Group = lastPart(m[i])
 			case "n":
 				if n, err := strconv.Atoi(m[i]); err == nil {
 					f.N = &n
@@ -148,16 +148,12 @@ func ParseLog(text string, day time.Time) (Fact, bool) {
 		return Fact{}, false
 	}
 	f.What, f.Time, f.Text = Problem, e.At(day), bounded(e.Message)
-	f.Group = groupName(anyGroup.FindString(e.Message))
+	f.Group = lastPart(anyGroup.FindString(e.Message))
 	if m := anyNode.FindStringSubmatch(e.Message); m != nil && m[1] != "group" {
 		f.Node = nodeName(m[1])
 	}
 	return f, true
 }
-
-// groupName is the name that a node group has in facts. The autoscaler calls
-// it Kind/namespace/name.
-func groupName(id string) string { return id[strings.LastIndex(id, "/")+1:] }
 
 // unregistered is what the provider for Cluster API calls a machine that has no
 // provider ID to call it by.
@@ -170,7 +166,7 @@ func nodeName(id string) string {
 		return m[1]
 	}
 	if _, rest, found := strings.Cut(id, "://"); found {
-		return groupName(rest)
+		return lastPart(rest)
 	}
 	return id
 }

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,12 +51,12 @@ func processFacts(o *unstructured.Unstructured, containers []string, now time.Ti
 		text := func(path ...string) string { s, _, _ := unstructured.NestedString(m, path...); return s }
 		running, _, _ := unstructured.NestedMap(m, "state", "running")
 		if running != nil {
-			return []Fact{f.is(Started, firstOf(parsed(text("state", "running", "startedAt")), now), text("image"))}
+			return []Fact{with(f, Started, cmp.Or(parsed(text("state", "running", "startedAt")), now), text("image"))}
 		}
 		for _, state := range []string{"state", "lastState"} {
 			if ended, found, _ := unstructured.NestedMap(m, state, "terminated"); found {
 				reason := sentence(text(state, "terminated", "reason"), text(state, "terminated", "message"))
-				return []Fact{f.is(Stopped, firstOf(parsed(fmt.Sprint(ended["finishedAt"])), now), reason)}
+				return []Fact{with(f, Stopped, cmp.Or(parsed(fmt.Sprint(ended["finishedAt"])), now), reason)}
 			}
 		}
 	}

@@ -1,11 +1,6 @@
 package timeline
 
-import (
-	"slices"
-	"strings"
-
-	"caslab/magefiles/internal/autoscaler"
-)
+import "strings"
 
 // repeats knows what the autoscaler said, which says the same again in every
 // round of ten seconds.
@@ -89,15 +84,3 @@ func decided(f Fact) bool {
 
 // subject is what a fact is about.
 func subject(f Fact) string { return strings.Join([]string{f.What, f.Name, f.Node, f.Group}, "\x00") }
-
-// steady is the fact's text without what changes from round to round: numbers,
-// and in an event the order of the reasons, which is that of a Go map.
-func steady(f Fact) string {
-	text := autoscaler.Steady(f.Text)
-	if f.Source != Event {
-		return text
-	}
-	parts := strings.Split(text, ", ")
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
-}

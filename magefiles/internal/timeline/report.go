@@ -114,7 +114,7 @@ func newPage(m *Model, opts ReportOptions) page {
 	if len(m.Facts) == 0 {
 		return p
 	}
-	p.begin = m.begin(opts.From)
+	p.begin = beginOf(m, opts.From)
 	zone, _ := m.To.Local().Zone()
 	p.Drawing = draw(m, opts.From, true)
 	start, end := p.Drawing.From, p.Drawing.To
@@ -183,7 +183,7 @@ func (p *page) tiles(m *Model) {
 			continue
 		}
 		nodes++
-		if !n.Created.IsZero() && !n.Created.Before(m.axisStart()) && !over(n.Created, p.begin) {
+		if !n.Created.IsZero() && !n.Created.Before(axisStart(m)) && !over(n.Created, p.begin) {
 			came++
 		}
 		if !n.Ended().IsZero() {
@@ -192,8 +192,8 @@ func (p *page) tiles(m *Model) {
 	}
 	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("+%d −%d", came, went), fmt.Sprintf("nodes made and removed, of %d", nodes)})
 	problems := m.said(m.From, m.To, func(f Fact) bool { return f.Kind == Autoscaler && f.What == Problem && !over(f.Time, p.begin) })
-	p.Tiles = append(p.Tiles, tile{plural(len(problems), "problem"), fmt.Sprintf("that the autoscaler told of, and %s", plural(m.restartsFrom(p.begin), "restart"))})
-	if scenarios := m.scenariosFrom(p.begin); len(scenarios) > 0 {
+	p.Tiles = append(p.Tiles, tile{plural(len(problems), "problem"), fmt.Sprintf("that the autoscaler told of, and %s", plural(restartsFrom(m, p.begin), "restart"))})
+	if scenarios := scenariosFrom(m, p.begin); len(scenarios) > 0 {
 		n := map[string]int{}
 		for _, s := range scenarios {
 			n[s.Verdict]++

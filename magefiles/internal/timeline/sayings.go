@@ -178,13 +178,6 @@ func (d *Decision) endsWith(f Fact, node string) bool {
 	return slices.Contains(d.Nodes, node) && strings.HasPrefix(f.Text, "All pods removed")
 }
 
-func once(list []string, item string) []string {
-	if item == "" || slices.Contains(list, item) {
-		return list
-	}
-	return append(list, item)
-}
-
 // said gathers the facts of a time that want picks, each saying once, by their
 // first times. A saying that falls silent for a while begins anew.
 func (m *Model) said(from, to time.Time, want func(Fact) bool) []Saying {
@@ -277,4 +270,13 @@ func (m *Model) findWaits() {
 		}
 		m.waits = append(m.waits, Span{From: from, To: to})
 	}
+}
+
+// groupOf is the group that the autoscaler speaks of, or that of the node.
+func (m *Model) groupOf(f Fact) string {
+	_, node, group := speaksOf(f)
+	if n := m.nodeAt(node, f.Time); group == "" && n != nil {
+		return n.Group
+	}
+	return group
 }

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ func healthFacts(o *unstructured.Unstructured, now time.Time) []Fact {
 	if err != nil {
 		return proseFacts(text, now)
 	}
-	at := firstOf(goTime(s.Time), now)
+	at := cmp.Or(goTime(s.Time), now)
 	fact := func(g autoscaler.GroupStatus, first string) Fact {
 		backoff := strings.Trim(g.ScaleUp.BackoffInfo.ErrorCode+" "+g.ScaleUp.BackoffInfo.ErrorMessage, " ")
 		return health(at, g.Name, first, g.Health.Status, sentence(g.ScaleUp.Status, backoff), g.ScaleDown.Status)
@@ -43,7 +44,7 @@ func health(at time.Time, group, first, health, up, down string) Fact {
 			parts = append(parts, p.name+p.value)
 		}
 	}
-	return Fact{Time: at, Kind: Autoscaler, What: Health, Group: groupName(group), Text: bounded(strings.Join(parts, ", ")), Source: Status}
+	return Fact{Time: at, Kind: Autoscaler, What: Health, Group: lastPart(group), Text: bounded(strings.Join(parts, ", ")), Source: Status}
 }
 
 // prose is a line of the status as autoscalers before 1.30 write it.

@@ -161,30 +161,6 @@ func TestTail(t *testing.T) {
 	}
 }
 
-func TestOneRecorderAtATime(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "record")
-	held, err := lock(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	busy := new(BusyError)
-	if err := Record(t.Context(), Options{File: path}); !errors.As(err, &busy) || busy.File != path {
-		t.Errorf("a second recorder: %v", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a second recorder wrote: %v", err)
-	}
-	if err := held.release(); err != nil {
-		t.Fatal(err)
-	}
-	if held, err = lock(path); err != nil {
-		t.Errorf("the lock was not given back: %v", err)
-	} else if err := held.release(); err != nil {
-		t.Error(err)
-	}
-}
-
 // FuzzRead: of any file every line is a whole fact or is counted, facts come
 // by time, and none is made of parts of two lines.
 func FuzzRead(f *testing.F) {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// tape makes records for tests: what a recorder would have written of a
+// Tape makes records for tests: what a recorder would have written of a
 // cluster that does what the test says.
-type tape struct {
+type Tape struct {
 	facts []Fact
 	start time.Time
 	rng   *rand.Rand
@@ -17,8 +17,8 @@ type tape struct {
 	serial, wanted, ready map[string]int
 }
 
-func newTape() *tape {
-	return &tape{
+func newTape() *Tape {
+	return &Tape{
 		start:  time.Date(2026, 11, 24, 22, 0, 0, 0, time.Local),
 		rng:    rand.New(rand.NewPCG(4, 1)),
 		serial: map[string]int{}, wanted: map[string]int{}, ready: map[string]int{},
@@ -26,12 +26,12 @@ func newTape() *tape {
 }
 
 // at is a time by seconds since the tape began.
-func (t *tape) at(seconds float64) time.Time {
+func (t *Tape) at(seconds float64) time.Time {
 	return t.start.Add(time.Duration(seconds * float64(time.Second)))
 }
 
 // add writes a fact. Conditions and events have whole seconds.
-func (t *tape) add(seconds float64, f Fact) {
+func (t *Tape) add(seconds float64, f Fact) {
 	f.Time = t.at(seconds)
 	if f.Source == Event {
 		f.Time = f.Time.Truncate(time.Second)
@@ -39,14 +39,14 @@ func (t *tape) add(seconds float64, f Fact) {
 	t.facts = append(t.facts, f)
 }
 
-func (t *tape) record() []Fact {
+func (t *Tape) record() []Fact {
 	facts := slices.Clone(t.facts)
 	slices.SortStableFunc(facts, func(a, b Fact) int { return a.Time.Compare(b.Time) })
 	return facts
 }
 
 // group makes a node group with its first nodes, all of them old.
-func (t *tape) group(name string, lowest, most, size int) (nodes []string) {
+func (t *Tape) group(name string, lowest, most, size int) (nodes []string) {
 	t.add(-90, Fact{Kind: Group, What: Created, Name: name, UID: "g-" + name, Source: Watch})
 	t.add(-90, Fact{Kind: Group, What: Limits, Name: name, UID: "g-" + name, Text: fmt.Sprintf("%d %d", lowest, most), Source: Watch})
 	t.sized(-90, name, size)
@@ -57,18 +57,18 @@ func (t *tape) group(name string, lowest, most, size int) (nodes []string) {
 	return nodes
 }
 
-func (t *tape) sized(at float64, group string, n int) {
+func (t *Tape) sized(at float64, group string, n int) {
 	t.wanted[group] = n
 	t.add(at, Fact{Kind: Group, What: Sized, Name: group, UID: "g-" + group, N: &n, Source: Watch})
 }
 
-func (t *tape) isReady(at float64, group string, n int) {
+func (t *Tape) isReady(at float64, group string, n int) {
 	t.ready[group] = n
 	t.add(at, Fact{Kind: Group, What: ReadyCount, Name: group, UID: "g-" + group, N: &n, Source: Watch})
 }
 
 // machine makes one that becomes a Ready node slow seconds later.
-func (t *tape) machine(at float64, group string, slow float64) string {
+func (t *Tape) machine(at float64, group string, slow float64) string {
 	t.serial[group]++
 	name := fmt.Sprintf("work-cluster-%s-jbskx-%05d", group, t.serial[group]*7919%100000)
 	m := Fact{Kind: Machine, Name: name, UID: "m-" + name, Group: group, Source: Watch}
@@ -90,7 +90,7 @@ func (t *tape) machine(at float64, group string, slow float64) string {
 }
 
 // pods makes pods for which there is no room.
-func (t *tape) pods(at float64, prefix string, count int) (names []string) {
+func (t *Tape) pods(at float64, prefix string, count int) (names []string) {
 	for i := range count {
 		t.serial["pod"]++
 		name := fmt.Sprintf("default/%s-6cf9d-%05d", prefix, t.serial["pod"]*104729%100000)
@@ -106,7 +106,7 @@ func (t *tape) pods(at float64, prefix string, count int) (names []string) {
 }
 
 // run puts a pod on a node.
-func (t *tape) run(at float64, pod, node string) {
+func (t *Tape) run(at float64, pod, node string) {
 	f := Fact{Kind: Pod, What: Scheduled, Name: pod, UID: "p-" + pod, Node: node, Source: Watch}
 	t.add(at, f)
 	f.What = Running
@@ -114,13 +114,13 @@ func (t *tape) run(at float64, pod, node string) {
 }
 
 // end deletes a pod.
-func (t *tape) end(at float64, pod string) {
+func (t *Tape) end(at float64, pod string) {
 	t.add(at, Fact{Kind: Pod, What: Gone, Name: pod, UID: "p-" + pod, Source: Watch})
 }
 
 // grow is a decision for pods, one new node each, until they run; it returns
 // the nodes.
-func (t *tape) grow(at float64, group string, most int, pods ...string) (nodes []string) {
+func (t *Tape) grow(at float64, group string, most int, pods ...string) (nodes []string) {
 	from := t.wanted[group]
 	to := from + len(pods)
 	plan := fmt.Sprintf("[{MachineDeployment/default/%s %d->%d (max: %d)}]", group, from, to, most)
@@ -144,7 +144,7 @@ func (t *tape) grow(at float64, group string, most int, pods ...string) (nodes [
 }
 
 // shrink takes a node away.
-func (t *tape) shrink(at float64, group, node string) {
+func (t *Tape) shrink(at float64, group, node string) {
 	n := Fact{Kind: Node, Name: node, UID: "n-" + node, Group: group, Source: Watch}
 	m := Fact{Kind: Machine, Name: node, UID: "m-" + node, Group: group, Source: Watch}
 	tainted := func(seconds float64, text string) {
@@ -171,7 +171,7 @@ func (t *tape) shrink(at float64, group, node string) {
 }
 
 // scenario writes its band.
-func (t *tape) scenario(from, to float64, name, verdict, text string, steps ...string) {
+func (t *Tape) scenario(from, to float64, name, verdict, text string, steps ...string) {
 	for i, s := range steps {
 		t.add(from+float64(i)*(to-from)/float64(len(steps)), Fact{Kind: Lab, What: Step, Name: name, Text: s, Source: Own})
 	}

@@ -32,6 +32,12 @@ type PodWhy struct {
 	Parts []Part
 }
 
+// partEnd is the end of a leg, with the leg's name.
+type partEnd struct {
+	at   time.Time
+	part string
+}
+
 // slack is how much clocks of whole seconds may disagree.
 const slack = 2 * time.Second
 
@@ -109,17 +115,17 @@ func (m *Model) decisionFor(p *PodStory, from, to time.Time, newNode bool) *Deci
 // parts are the legs whose both ends are on record.
 func (w PodWhy) parts() []Part {
 	p := w.Pod
-	var moments []moment
+	var moments []partEnd
 	if w.Decision != nil {
-		moments = append(moments, moment{w.Decision.At, "pending until the decision"})
+		moments = append(moments, partEnd{w.Decision.At, "pending until the decision"})
 		if w.NewNode {
 			moments = append(moments,
-				moment{w.Node.Created, "decision until the machine was created"},
-				moment{w.Node.Joined, "machine created until the node joined"},
-				moment{w.Node.Ready, "node joined until it was Ready"})
+				partEnd{w.Node.Created, "decision until the machine was created"},
+				partEnd{w.Node.Joined, "machine created until the node joined"},
+				partEnd{w.Node.Ready, "node joined until it was Ready"})
 		}
 	}
-	moments = append(moments, moment{p.Scheduled, "until it was scheduled"}, moment{p.Running, "scheduled until it ran"})
+	moments = append(moments, partEnd{p.Scheduled, "until it was scheduled"}, partEnd{p.Running, "scheduled until it ran"})
 	var parts []Part
 	at := p.Began()
 	for _, next := range moments {
@@ -131,7 +137,7 @@ func (w PodWhy) parts() []Part {
 		if to.Before(at) {
 			to = at
 		}
-		parts = append(parts, Part{next.text, at, to})
+		parts = append(parts, Part{next.part, at, to})
 		at = to
 	}
 	return parts
@@ -359,23 +365,23 @@ func (m *Model) removalParts(n *NodeStory, r *Removal) []Part {
 			unneeded = s.From
 		}
 	}
-	moments := []moment{{left, "last pod gone"}}
+	moments := []partEnd{{left, "last pod gone"}}
 	if !unneeded.IsZero() && (chosen.IsZero() || !unneeded.After(chosen)) {
-		moments = append(moments, moment{unneeded, "until it was found unneeded"})
+		moments = append(moments, partEnd{unneeded, "until it was found unneeded"})
 	}
-	moments = append(moments, moment{chosen, untilDecision})
+	moments = append(moments, partEnd{chosen, untilDecision})
 	for _, s := range n.Phases {
 		if s.State == "Deleting" {
-			moments = append(moments, moment{s.From, "until its machine was deleted"})
+			moments = append(moments, partEnd{s.From, "until its machine was deleted"})
 			break
 		}
 	}
-	moments = append(moments, moment{n.NodeGone, "until the node was gone"}, moment{n.Gone, "until the machine was gone"})
-	moments = slices.DeleteFunc(moments, func(m moment) bool { return m.at.IsZero() })
-	slices.SortStableFunc(moments, func(a, b moment) int { return a.at.Compare(b.at) })
+	moments = append(moments, partEnd{n.NodeGone, "until the node was gone"}, partEnd{n.Gone, "until the machine was gone"})
+	moments = slices.DeleteFunc(moments, func(e partEnd) bool { return e.at.IsZero() })
+	slices.SortStableFunc(moments, func(a, b partEnd) int { return a.at.Compare(b.at) })
 	var parts []Part
 	for i := 1; i < len(moments); i++ {
-		parts = append(parts, Part{moments[i].text, moments[i-1].at, moments[i].at})
+		parts = append(parts, Part{moments[i].part, moments[i-1].at, moments[i].at})
 	}
 	return parts
 }

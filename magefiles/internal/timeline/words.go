@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -26,26 +27,6 @@ func word(what string) string {
 		return w
 	}
 	return tidy(what)
-}
-
-// markOf is the sign in front of a line: those of the autoscaler's console,
-// and those of a step for the verdicts of a scenario.
-func markOf(f Fact) string {
-	switch {
-	case f.What == ScaleUp:
-		return "▲"
-	case f.What == ScaleDown:
-		return "▼"
-	case f.What == Refused || f.What == Kept || f.What == Unschedulable:
-		return "·"
-	case f.Kind == Lab && f.What == Passed:
-		return "✓"
-	case f.Kind == Lab && f.What == Failed:
-		return "✗"
-	case f.What == KnownFailure || f.What == Problem || f.What == NotReady || f.Kind == Machine && f.What == Phase && f.Text == "Failed":
-		return "!"
-	}
-	return " "
 }
 
 // tidy makes text of the cluster fit for a line: no control characters, which
@@ -127,3 +108,11 @@ func someOf(list []string, n int) []string {
 // lastPart is a name without the kind and namespace that the autoscaler puts
 // before it.
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// once appends an item unless the list has it, or it is empty.
+func once(list []string, item string) []string {
+	if item == "" || slices.Contains(list, item) {
+		return list
+	}
+	return append(list, item)
+}
