@@ -20,6 +20,7 @@ import (
 	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/render"
 	"caslab/manifests"
 )
 
@@ -218,7 +219,7 @@ func (l *Lab) runScenarios(ctx context.Context, s *subject, under engine.Autosca
 				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return results.Summary(w, so) },
 			})
 		},
-		Tell: func(w io.Writer, facts []timeline.Fact) { _ = timeline.Lines(w, facts, timeline.LineOptions{}) }, // into memory
+		Tell: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
 	}, t.chosen)
 }
 

@@ -14,6 +14,8 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/recorder"
+	"caslab/magefiles/internal/timeline/render"
 )
 
 // timelineDir is where the record of the settings' cluster is kept: by name
@@ -52,8 +54,8 @@ func (l *Lab) newTimeline() error {
 }
 
 // timelineOf says what to record of a cluster.
-func (l *Lab) timelineOf(s *subject) timeline.Options {
-	return timeline.Options{
+func (l *Lab) timelineOf(s *subject) recorder.Options {
+	return recorder.Options{
 		Workload: s.workload, Management: s.management, Namespace: s.namespace, Cluster: s.name,
 		ConfigNamespace: s.configNamespace(), File: recordIn(l.timelineDir(s.uid)), LogFile: l.autoscalerLog(s),
 	}
@@ -61,7 +63,7 @@ func (l *Lab) timelineOf(s *subject) timeline.Options {
 
 // timelineOfNew is of the environment's cluster while it comes up: much fails
 // at first, which is for the full log.
-func (l *Lab) timelineOfNew(workload, management *kube.Client) timeline.Options {
+func (l *Lab) timelineOfNew(workload, management *kube.Client) recorder.Options {
 	o := l.timelineOf(&subject{workload: workload, management: management, name: l.cfg.ClusterName, namespace: l.cfg.Namespace})
 	o.Trouble = func(err error) { fmt.Fprintf(l.record, "timeline: %v\n", err) }
 	return o
@@ -72,7 +74,7 @@ const recordAgain = 2 * time.Second
 
 // recordTimeline records what happens to a cluster until stop is called. While
 // another command records, there is nothing to do but to take over from it.
-func (l *Lab) recordTimeline(ctx context.Context, o timeline.Options) (stop func()) {
+func (l *Lab) recordTimeline(ctx context.Context, o recorder.Options) (stop func()) {
 	if o.Trouble == nil {
 		o.Trouble = func(err error) { l.log.Printf("! the timeline may miss something: %v", err) }
 	}
@@ -81,8 +83,8 @@ func (l *Lab) recordTimeline(ctx context.Context, o timeline.Options) (stop func
 	go func() {
 		defer close(done)
 		for {
-			err := timeline.Record(ctx, o)
-			if !errors.As(err, new(*timeline.BusyError)) {
+			err := recorder.Record(ctx, o)
+			if !errors.As(err, new(*recorder.BusyError)) {
 				if err != nil {
 					l.log.Printf("! the timeline is not recorded: %v", err)
 				}
@@ -155,7 +157,7 @@ func (l *Lab) TimelineWatch(ctx context.Context) error {
 		})
 	}()
 	if l.terminal {
-		err = timeline.Live(ctx, l.out, next, timeline.LiveOptions{Color: true})
+		err = render.Live(ctx, l.out, next, render.LiveOptions{Color: true})
 	} else {
 		err = l.printFacts(next)
 	}
@@ -170,7 +172,7 @@ func (l *Lab) printFacts(next <-chan timeline.Fact) error {
 		if f.Time.Before(from) {
 			continue
 		}
-		if err := timeline.Lines(l.out, []timeline.Fact{f}, timeline.LineOptions{NameWidth: 40}); err != nil {
+		if err := render.Lines(l.out, []timeline.Fact{f}, render.LineOptions{NameWidth: 40}); err != nil {
 			return err
 		}
 	}
@@ -219,11 +221,11 @@ func (l *Lab) TimelineReport(ctx context.Context, o ReportOptions) (err error) {
 		write func(io.Writer) error
 	}{
 		{base + ".html", func(w io.Writer) error {
-			return timeline.Report(w, facts, timeline.ReportOptions{Title: title, Subtitle: versions, Now: l.now(), From: from})
+			return render.Report(w, facts, render.ReportOptions{Title: title, Subtitle: versions, Now: l.now(), From: from})
 		}},
-		{base + ".svg", func(w io.Writer) error { return timeline.SVG(w, facts, timeline.SVGOptions{From: from}) }},
+		{base + ".svg", func(w io.Writer) error { return render.SVG(w, facts, render.SVGOptions{From: from}) }},
 		{base + ".json", func(w io.Writer) error {
-			return timeline.JSON(w, facts, timeline.JSONOptions{Title: title, Subtitle: versions})
+			return render.JSON(w, facts, render.JSONOptions{Title: title, Subtitle: versions})
 		}},
 	} {
 		if err := writeFile(f.path, f.write); err != nil {
@@ -249,7 +251,7 @@ func (l *Lab) TimelineExplain(ctx context.Context, what string) error {
 	if err != nil {
 		return err
 	}
-	text, err := timeline.Explain(facts, what)
+	text, err := render.Explain(facts, what)
 	if err != nil {
 		return err
 	}
@@ -287,7 +289,7 @@ func (l *Lab) recorded(ctx context.Context) (dir string, facts []timeline.Fact, 
 
 // catchUp records what happened since the last recorder ended, unless one is
 // at work.
-func (l *Lab) catchUp(ctx context.Context, o timeline.Options) error {
+func (l *Lab) catchUp(ctx context.Context, o recorder.Options) error {
 	ctx, cancel := within(ctx, caughtUpWithin)
 	defer cancel()
 	synced := false
@@ -295,8 +297,8 @@ func (l *Lab) catchUp(ctx context.Context, o timeline.Options) error {
 		synced = true
 		cancel()
 	}
-	err := timeline.Record(ctx, o)
-	if errors.As(err, new(*timeline.BusyError)) {
+	err := recorder.Record(ctx, o)
+	if errors.As(err, new(*recorder.BusyError)) {
 		return nil
 	}
 	if err == nil && !synced {

@@ -1,6 +1,7 @@
-// Package timeline records what happened to a cluster's pods, node groups,
-// machines and nodes and what its autoscaler said meanwhile, on one time axis,
-// and tells it: in words, live, and as a page.
+// Package timeline is the record of what happened to a cluster's pods, node
+// groups, machines and nodes, and of what its autoscaler said meanwhile: the
+// facts, the file that keeps them, and the words that a person reads. Package
+// recorder writes the facts, history puts them in order, render shows them.
 package timeline
 
 import "time"

@@ -7,9 +7,9 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 )
 
-// steady is the fact's text without what changes from round to round: numbers,
+// Gist is the fact's text without what changes from round to round: numbers,
 // and in an event the order of the reasons, which is that of a Go map.
-func steady(f Fact) string {
+func Gist(f Fact) string {
 	text := autoscaler.Steady(f.Text)
 	if f.Source != Event {
 		return text

@@ -77,13 +77,13 @@ func unended(file *os.File) (bool, error) {
 // is just being written. If others are, the error is a *TornError and the
 // facts are all the others.
 func Read(path string) ([]Fact, error) {
-	facts, err := read(path)
+	facts, err := ReadUnsorted(path)
 	slices.SortStableFunc(facts, func(a, b Fact) int { return a.Time.Compare(b.Time) })
 	return facts, err
 }
 
-// read returns the facts in the order in which they were recorded.
-func read(path string) ([]Fact, error) {
+// ReadUnsorted returns the facts in the order in which they were recorded.
+func ReadUnsorted(path string) ([]Fact, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("nothing was recorded yet; record with: go tool mage timeline:watch: %w", err)
@@ -120,7 +120,7 @@ func decode(data []byte) (facts []Fact, rest []byte, torn int) {
 }
 
 // pollEvery is how often files are looked at for what was appended.
-const pollEvery = 250 * time.Millisecond
+const PollEvery = 250 * time.Millisecond
 
 // Tail calls on with every fact of the record at path, and then with what is
 // appended, in the order of the file, until ctx is done. A record that is not
@@ -136,7 +136,7 @@ func Tail(ctx context.Context, path string, on func(Fact)) error {
 	var rest []byte
 	for {
 		// What was added before it was replaced is read first.
-		over := file != nil && replaced(file, path)
+		over := file != nil && Replaced(file, path)
 		if file == nil {
 			f, err := os.Open(path)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -166,14 +166,14 @@ func Tail(ctx context.Context, path string, on func(Fact)) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pollEvery):
+		case <-time.After(PollEvery):
 		}
 	}
 }
 
-// replaced reports whether path is another file by now, or was cut short
+// Replaced reports whether path is another file by now, or was cut short
 // behind what was read of it.
-func replaced(file *os.File, path string) bool {
+func Replaced(file *os.File, path string) bool {
 	there, err := os.Stat(path)
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)

@@ -144,7 +144,7 @@ func TestTail(t *testing.T) {
 		if err := file.Close(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * pollEvery)
+		time.Sleep(2 * PollEvery)
 	}
 	expect("c")
 

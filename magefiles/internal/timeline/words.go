@@ -11,8 +11,8 @@ import (
 // How long a text may be where a person reads it: a line of an answer, and
 // what a mouse uncovers.
 const (
-	longestText  = 600
-	longestHover = 300
+	LongestText  = 600
+	LongestHover = 300
 )
 
 // spoken are the words for what happened, where the constant itself is none.
@@ -21,17 +21,17 @@ var spoken = map[string]string{
 	ScaleUp: "scale-up", ScaleDown: "scale-down", Refused: "no scale-up", Kept: "kept", Untainted: "untainted",
 }
 
-// word is what happened as a person says it.
-func word(what string) string {
+// Word is what happened as a person says it.
+func Word(what string) string {
 	if w, ok := spoken[what]; ok {
 		return w
 	}
-	return tidy(what)
+	return Tidy(what)
 }
 
-// tidy makes text of the cluster fit for a line: no control characters, which
+// Tidy makes text of the cluster fit for a line: no control characters, which
 // a terminal would obey and XML forbids, and no runs of spaces.
-func tidy(text string) string {
+func Tidy(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -44,19 +44,19 @@ func tidy(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// shorten is tidy text of at most n characters.
-func shorten(text string, n int) string { return cut(tidy(text), n) }
+// Shorten is tidy text of at most n characters.
+func Shorten(text string, n int) string { return Cut(Tidy(text), n) }
 
-// cut is the first n characters, the last of them an ellipsis if it is not all.
-func cut(text string, n int) string {
+// Cut is the first n characters, the last of them an ellipsis if it is not all.
+func Cut(text string, n int) string {
 	if r := []rune(text); len(r) > n {
 		return string(r[:max(n-1, 0)]) + "…"
 	}
 	return text
 }
 
-// took writes a duration with the precision that a person cares for.
-func took(d time.Duration) string {
+// Took writes a duration with the precision that a person cares for.
+func Took(d time.Duration) string {
 	sign := ""
 	if d < 0 {
 		sign, d = "-", -d
@@ -76,14 +76,14 @@ func took(d time.Duration) string {
 	return fmt.Sprintf("%s%dd%02dh", sign, int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// clock is the time of day where the lab runs.
-func clock(t time.Time) string { return t.Local().Format(time.TimeOnly) }
+// Clock is the time of day where the lab runs.
+func Clock(t time.Time) string { return t.Local().Format(time.TimeOnly) }
 
-// day is clock with the date.
-func day(t time.Time) string { return t.Local().Format(time.DateTime) }
+// Day is clock with the date.
+func Day(t time.Time) string { return t.Local().Format(time.DateTime) }
 
-// plural counts things.
-func plural(n int, one string) string {
+// Plural counts things.
+func Plural(n int, one string) string {
 	switch {
 	case n == 1:
 		return "1 " + one
@@ -93,24 +93,24 @@ func plural(n int, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-// someOf is the beginning of a list, shortened, with the number of the rest.
-func someOf(list []string, n int) []string {
+// SomeOf is the beginning of a list, shortened, with the number of the rest.
+func SomeOf(list []string, n int) []string {
 	var some []string
 	for i, item := range list {
 		if i == n {
 			return append(some, fmt.Sprintf("and %d more", len(list)-n))
 		}
-		some = append(some, shorten(item, longestHover))
+		some = append(some, Shorten(item, LongestHover))
 	}
 	return some
 }
 
-// lastPart is a name without the kind and namespace that the autoscaler puts
+// LastPart is a name without the kind and namespace that the autoscaler puts
 // before it.
-func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+func LastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// once appends an item unless the list has it, or it is empty.
-func once(list []string, item string) []string {
+// Once appends an item unless the list has it, or it is empty.
+func Once(list []string, item string) []string {
 	if item == "" || slices.Contains(list, item) {
 		return list
 	}

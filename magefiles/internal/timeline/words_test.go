@@ -11,7 +11,7 @@ func TestTook(t *testing.T) {
 		0: "0s", 1250 * time.Millisecond: "1.2s", 59 * time.Second: "59s", 61 * time.Second: "1m01s", -3 * time.Second: "-3s",
 		2*time.Hour + 5*time.Minute: "2h05m", 75 * time.Hour: "3d03h",
 	} {
-		if got := took(d); got != want {
+		if got := Took(d); got != want {
 			t.Errorf("took(%v) = %q, want %q", d, got, want)
 		}
 	}

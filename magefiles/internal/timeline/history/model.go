@@ -1,0 +1,328 @@
+// Package history puts the facts of a record in order: a story for every pod,
+// node and group, the decisions of the autoscaler, what it said, and why a pod
+// waited or a node went.
+package history
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// Model is what the facts of a record tell, in order: a story an object. It
+// copes with objects whose beginning or end is not on record, with facts that
+// came twice, and with times when nobody recorded.
+type Model struct {
+	// From and To are the times of the first and the last fact.
+	From, To time.Time
+	// Facts by time, each once.
+	Facts []timeline.Fact
+	// Groups by name, then the control plane, then nodes of no known group.
+	Groups []*GroupStory
+	// Nodes and Pods by their beginnings.
+	Nodes []*NodeStory
+	Pods  []*PodStory
+	// Decisions of the autoscaler, by time.
+	Decisions []*Decision
+	// Runs are the autoscaler's processes, one after the other; each but the
+	// first is a restart.
+	Runs []Span
+	// Pauses are of the whole cluster.
+	Pauses []Span
+	// Scenarios that the lab ran, by their beginnings.
+	Scenarios []*Scenario
+	// Gaps are when nobody recorded: what happened then is known from objects
+	// and events alone.
+	Gaps []Span
+
+	RecordedSince time.Time   // when somebody first recorded, zero if no fact tells
+	gists         []string    // of Facts, where the autoscaler or the scheduler tells
+	turns         []time.Time // decisions and starts, after which the autoscaler is heard anew
+	waits         []Span      // when any pod waited
+}
+
+// State is what an object was in for a while.
+type State string
+
+// States of machines and the nodes that they become, then of pods, then of
+// what has but one.
+const (
+	Provisioning State = "provisioning"
+	Joining      State = "joining"
+	InUse        State = "Ready"
+	Unneeded     State = "unneeded"
+	Lost         State = "not Ready"
+	Deleting     State = "deleting"
+	Broken       State = "failed"
+
+	Waiting     State = "pending"
+	WithoutRoom State = "unschedulable"
+	Bound       State = "scheduled"
+	AtWork      State = "running"
+	Leaving     State = "evicted"
+
+	Going State = "going on"
+)
+
+// Span is a time in one state.
+type Span struct {
+	State    State
+	From, To time.Time
+	// Open is one that goes on when the record ends.
+	Open bool
+	// Text is why, where a fact tells.
+	Text string
+}
+
+// Took is how long it lasted, as far as the record goes.
+func (s Span) Took() time.Duration { return s.To.Sub(s.From) }
+
+// Level is a number that holds from a time on.
+type Level struct {
+	At time.Time
+	N  int
+}
+
+// Scenario is one run of a scenario.
+type Scenario struct {
+	Span
+	Name string
+	// Verdict is Passed, Failed, KnownFailure, or empty while it runs.
+	Verdict string
+	// Steps are what it did, and when.
+	Steps []ScenarioStep
+}
+
+// ScenarioStep is one step of a Scenario.
+type ScenarioStep struct {
+	At   time.Time
+	Text string
+}
+
+// NewModel puts facts in order. It never fails: a fact that makes no sense
+// still has a line.
+func NewModel(facts []timeline.Fact) *Model {
+	m := &Model{Facts: ordered(facts)}
+	if len(m.Facts) == 0 {
+		return m
+	}
+	m.From, m.To = m.Facts[0].Time, m.Facts[len(m.Facts)-1].Time
+	m.gists = make([]string, len(m.Facts))
+	b := &builder{
+		Model: m, groups: map[string]*GroupStory{}, nodes: map[string]*NodeStory{}, machines: map[string]*NodeStory{},
+		pods: map[string]*PodStory{}, paused: map[string]time.Time{}, machineOf: map[string][]string{},
+	}
+	for _, f := range m.Facts {
+		if f.Kind == timeline.Machine && f.Node != "" {
+			b.machineOf[f.Node] = timeline.Once(b.machineOf[f.Node], f.Name)
+		}
+	}
+	for i, f := range m.Facts {
+		if f.Kind == timeline.Autoscaler || f.What == timeline.Unschedulable {
+			m.gists[i] = timeline.Gist(f)
+		}
+		b.add(f)
+	}
+	b.finish()
+	return m
+}
+
+// ordered sorts a copy by time and leaves out what comes twice, as after a
+// restart of the recorder, and what has no time.
+func ordered(facts []timeline.Fact) []timeline.Fact {
+	type key struct {
+		at                           int64
+		kind                         timeline.Kind
+		what, name, uid, group, node string
+		n                            int
+		text                         string
+	}
+	seen := make(map[key]bool, len(facts))
+	sorted := make([]timeline.Fact, 0, len(facts))
+	for _, f := range facts {
+		if f.Time.IsZero() {
+			f.Time = f.Seen
+		}
+		k := key{f.Time.UnixNano(), f.Kind, f.What, f.Name, f.UID, f.Group, f.Node, -1, f.Text}
+		if f.N != nil {
+			k.n = *f.N
+		}
+		if f.Time.IsZero() || seen[k] {
+			continue
+		}
+		seen[k] = true
+		f.Group = timeline.LastPart(f.Group)
+		sorted = append(sorted, f)
+	}
+	slices.SortStableFunc(sorted, func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
+	return sorted
+}
+
+// shortGap is what is no gap: one command of the lab ends and another goes on.
+const shortGap = 5 * time.Second
+
+// builder has the objects that live at the moment that it has come to, by name
+// and by UID.
+type builder struct {
+	*Model
+	groups          map[string]*GroupStory
+	nodes, machines map[string]*NodeStory
+	pods            map[string]*PodStory
+	machineOf       map[string][]string  // by nodes, what is told of after the node joins
+	paused          map[string]time.Time // whatever is not known to be a group
+	watched         time.Time            // when the recorder was last seen at work
+}
+
+func (b *builder) add(f timeline.Fact) {
+	switch f.Kind {
+	case timeline.Pod:
+		b.addPod(f)
+	case timeline.Group:
+		b.addGroup(f)
+	case timeline.Machine, timeline.Node:
+		b.addNode(f)
+	case timeline.Autoscaler:
+		b.addAutoscaler(f)
+	case timeline.Lab:
+		b.addLab(f)
+	}
+	if f.Seen.IsZero() {
+		b.watched = f.Time
+	}
+}
+
+func (b *builder) addLab(f timeline.Fact) {
+	switch f.What {
+	case timeline.Recording:
+		from, text := cmp.Or(f.Since, b.watched), "nobody recorded: known from objects and events alone"
+		if b.RecordedSince.IsZero() {
+			from, text = b.From, "before the record began: known from objects and events alone"
+			b.RecordedSince = f.Time
+		}
+		if f.Time.Sub(from) >= shortGap {
+			b.Gaps = append(b.Gaps, Span{State: Going, From: from, To: f.Time, Text: text})
+		}
+	case timeline.Step:
+		s := b.scenario(f)
+		s.Steps = append(s.Steps, ScenarioStep{f.Time, f.Text})
+	case timeline.Passed, timeline.Failed, timeline.KnownFailure:
+		s := b.scenario(f)
+		s.Verdict, s.Text, s.To = f.What, f.Text, f.Time
+	}
+}
+
+// scenario is the one of the fact's name that runs, or a new one.
+func (b *builder) scenario(f timeline.Fact) *Scenario {
+	for _, s := range slices.Backward(b.Scenarios) {
+		if s.Name == f.Name && s.Verdict == "" {
+			return s
+		}
+	}
+	s := &Scenario{Name: f.Name, Span: Span{State: Going, From: f.Time}}
+	b.Scenarios = append(b.Scenarios, s)
+	return s
+}
+
+// finish closes what is open and gives each group what is its.
+func (b *builder) finish() {
+	for _, s := range b.Scenarios {
+		if s.Verdict == "" {
+			s.To, s.Open = b.To, true
+		}
+	}
+	if n := len(b.Runs); n > 0 && b.Runs[n-1].To.IsZero() {
+		b.Runs[n-1].To, b.Runs[n-1].Open = b.To, true
+	}
+	for _, p := range b.Pods {
+		closeSpan(p.Spans, b.To)
+	}
+	for _, n := range b.Nodes {
+		closeSpan(n.Spans, b.To)
+		g := b.group(n.Group)
+		g.Nodes = append(g.Nodes, n)
+	}
+	for name, since := range b.paused {
+		b.pause(name, Span{State: Going, From: since, To: b.To, Open: true})
+	}
+	b.namePauses()
+	for _, d := range b.Decisions {
+		if d.Group != "" {
+			b.group(d.Group).Decisions = append(b.group(d.Group).Decisions, d)
+		}
+	}
+	for _, p := range b.Pods {
+		at := p.Placed()
+		if at.IsZero() {
+			at = p.Began()
+		}
+		if n := b.nodeAt(p.Node, at); p.Node != "" && n != nil {
+			n.Pods, p.on = append(n.Pods, p), n
+		}
+	}
+	for _, g := range b.groups {
+		b.Groups = append(b.Groups, g)
+	}
+	slices.SortFunc(b.Groups, func(a, c *GroupStory) int {
+		return cmp.Or(cmp.Compare(a.rank(), c.rank()), strings.Compare(a.Name, c.Name))
+	})
+	b.findWaits()
+	slices.SortStableFunc(b.Nodes, func(a, c *NodeStory) int { return a.Began().Compare(c.Began()) })
+	slices.SortStableFunc(b.Pods, func(a, c *PodStory) int { return a.Began().Compare(c.Began()) })
+}
+
+// enter ends the span that goes on, if any, and begins another, unless it is
+// of the same state.
+func enter(spans []Span, state State, at time.Time, text string) []Span {
+	if n := len(spans); n > 0 {
+		last := &spans[n-1]
+		if last.To.IsZero() {
+			if last.State == state {
+				return spans
+			}
+			last.To = at
+			if !last.To.After(last.From) {
+				// Two facts of one moment: only the later one lasts.
+				spans = spans[:n-1]
+				if n > 1 && spans[n-2].State == state {
+					spans[n-2].To = time.Time{}
+					return spans
+				}
+			}
+		}
+	}
+	return append(spans, Span{State: state, From: at, Text: text})
+}
+
+// leave ends the span that goes on.
+func leave(spans []Span, at time.Time) []Span {
+	if n := len(spans); n > 0 && spans[n-1].To.IsZero() {
+		spans[n-1].To = at
+	}
+	return spans
+}
+
+// closeSpan ends the last span at the record's end.
+func closeSpan(spans []Span, end time.Time) {
+	if n := len(spans); n > 0 && spans[n-1].To.IsZero() {
+		spans[n-1].To, spans[n-1].Open = end, true
+	}
+}
+
+// began is the beginning of the first span.
+func began(spans []Span) time.Time {
+	if len(spans) == 0 {
+		return time.Time{}
+	}
+	return spans[0].From
+}
+
+// ended is the end of the last span; zero if it goes on.
+func ended(spans []Span) time.Time {
+	if n := len(spans); n > 0 && !spans[n-1].Open {
+		return spans[n-1].To
+	}
+	return time.Time{}
+}

@@ -1,0 +1,304 @@
+package history
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/timelinetest"
+)
+
+func TestModelOfTwentyMinutes(t *testing.T) {
+	t.Parallel()
+	m := NewModel(timelinetest.TwentyMinutes())
+	var groups []string
+	for _, g := range m.Groups {
+		groups = append(groups, g.Title())
+	}
+	if want := []string{"work-big-memory", "work-cluster-md-0", "work-md-1", "work-zero", timeline.ControlPlane}; !slices.Equal(groups, want) {
+		t.Errorf("groups %q, want %q", groups, want)
+	}
+	if len(m.Runs) != 2 || m.Runs[0].Took() != 358*time.Second || !m.Runs[1].Open {
+		t.Errorf("the autoscaler's runs are %+v", m.Runs)
+	}
+	if len(m.Gaps) != 2 || m.Gaps[1].To.Sub(m.RecordedSince) != 680*time.Second || m.Gaps[1].Took() < 90*time.Second {
+		t.Errorf("gaps %+v, want the time before the record and the two minutes before 680s", m.Gaps)
+	}
+	if len(m.Scenarios) != 2 || m.Scenarios[0].Verdict != timeline.Passed || m.Scenarios[1].Verdict != timeline.Failed || len(m.Scenarios[1].Steps) != 3 {
+		t.Errorf("scenarios %+v", m.Scenarios)
+	}
+	up, down, removed := 0, 0, 0
+	for _, d := range m.Decisions {
+		if d.Up {
+			up++
+			if d.N < 0 || len(d.Pods) == 0 {
+				t.Errorf("a decision without its size or pods: %+v", d)
+			}
+			continue
+		}
+		down++
+		removed += len(d.Nodes)
+	}
+	if up != 6 || down != 3 || removed != 6 {
+		t.Errorf("%d decisions up and %d down, of %d nodes", up, down, removed)
+	}
+	waiting := 0
+	for _, p := range m.Pods {
+		if p.Waits() {
+			waiting++
+		}
+	}
+	if waiting != 2 {
+		t.Errorf("%d pods still wait, want 2", waiting)
+	}
+}
+
+// TestEveryObjectHasAStory holds of any record, in any order, with any part of
+// it missing: no fact is lost, and times are in order.
+func TestEveryObjectHasAStory(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	whole := timelinetest.TwentyMinutes()
+	for round := range 60 {
+		facts := slices.Clone(whole)
+		if round > 0 {
+			part := rng.Float64()
+			facts = slices.DeleteFunc(facts, func(timeline.Fact) bool { return rng.Float64() < part })
+			facts = append(facts, facts[:len(facts)/3]...)
+			rng.Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
+		}
+		m := NewModel(facts)
+		for _, f := range facts {
+			if !has(m, f) {
+				t.Fatalf("round %d: no story of %+v", round, f)
+			}
+		}
+		for _, n := range m.Nodes {
+			inOrder(t, n.Name(), n.Spans, m.From, m.To)
+		}
+		for _, p := range m.Pods {
+			inOrder(t, p.Name, p.Spans, m.From, m.To)
+		}
+		for i := 1; i < len(m.Facts); i++ {
+			if m.Facts[i].Time.Before(m.Facts[i-1].Time) {
+				t.Fatalf("round %d: facts are out of order", round)
+			}
+		}
+		for _, g := range m.Groups {
+			for _, levels := range [][]Level{g.Wanted, g.Ready} {
+				for i := 1; i < len(levels); i++ {
+					if levels[i].N == levels[i-1].N || levels[i].At.Before(levels[i-1].At) {
+						t.Fatalf("round %d: %s has the levels %+v", round, g.Title(), levels)
+					}
+				}
+			}
+		}
+	}
+}
+
+func has(m *Model, f timeline.Fact) bool {
+	switch f.Kind {
+	case timeline.Pod:
+		return len(m.PodsNamed(f.Name)) > 0
+	case timeline.Machine, timeline.Node:
+		return len(m.NodesNamed(f.Name)) > 0
+	case timeline.Group:
+		return slices.ContainsFunc(m.Groups, func(g *GroupStory) bool { return g.Name == f.Name }) ||
+			slices.ContainsFunc(m.Pauses, func(s Span) bool { return s.Text == f.Name })
+	case timeline.Autoscaler:
+		pod, node, group := About(f)
+		return (pod == "" || len(m.PodsNamed(pod)) > 0) && (node == "" || len(m.NodesNamed(node)) > 0) &&
+			(group == "" || slices.ContainsFunc(m.Groups, func(g *GroupStory) bool { return g.Name == group }))
+	}
+	return slices.ContainsFunc(m.Facts, func(known timeline.Fact) bool { return known.What == f.What && known.Time.Equal(f.Time) })
+}
+
+// inOrder fails if spans have a hole, overlap, or are outside of the record.
+func inOrder(t *testing.T, name string, spans []Span, from, to time.Time) {
+	t.Helper()
+	if len(spans) == 0 {
+		t.Fatalf("%s has no beginning", name)
+	}
+	for i, s := range spans {
+		if s.To.Before(s.From) || s.From.Before(from) || s.To.After(to) || s.State == "" {
+			t.Fatalf("%s has the span %+v in a record from %v to %v", name, s, from, to)
+		}
+		if i > 0 && (!s.From.Equal(spans[i-1].To) || s.State == spans[i-1].State) {
+			t.Fatalf("%s: %+v follows %+v", name, s, spans[i-1])
+		}
+		if s.Open && i < len(spans)-1 {
+			t.Fatalf("%s: %+v goes on and is not the last", name, s)
+		}
+	}
+}
+
+func TestNamesThatComeAgain(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	for i, uid := range []string{"a", "b"} {
+		at := float64(i * 100)
+		tape.Add(at, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/db-0", UID: uid})
+		tape.Add(at+1, timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "default/db-0", UID: uid, Node: "node-1"})
+		tape.Add(at+100, timeline.Fact{Kind: timeline.Pod, What: timeline.Gone, Name: "default/db-0", UID: uid})
+		tape.Add(at, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "m", UID: "m" + uid, Group: "g"})
+		tape.Add(at+10, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "m", UID: "n" + uid})
+		tape.Add(at+90, timeline.Fact{Kind: timeline.Node, What: timeline.Gone, Name: "m", UID: "n" + uid})
+		tape.Add(at+95, timeline.Fact{Kind: timeline.Machine, What: timeline.Gone, Name: "m", UID: "m" + uid})
+	}
+	m := NewModel(tape.Record())
+	if pods := m.PodsNamed("db-0"); len(pods) != 2 || pods[0].Ended().IsZero() || pods[1].Began().Sub(pods[0].Ended()) != 0 {
+		t.Errorf("the pods of one name are %+v", pods)
+	}
+	nodes := m.NodesNamed("m")
+	if len(nodes) != 2 {
+		t.Fatalf("%d stories of two machines that had one name after the other", len(nodes))
+	}
+	for i, n := range nodes {
+		if n.Created.Sub(tape.At(float64(i*100))) != 0 || n.Joined.Sub(n.Created) != 10*time.Second || n.Gone.Sub(n.Created) != 95*time.Second || n.Group != "g" {
+			t.Errorf("machine %d: %+v", i, n)
+		}
+	}
+}
+
+func TestANodeBeforeItsMachine(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	tape.Add(0, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "node-x", UID: "n"})
+	tape.Add(5, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Running", Name: "machine-x", Node: "node-x", UID: "m", Group: "g"})
+	tape.Add(9, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Deleting", Name: "machine-x", UID: "m"})
+	m := NewModel(tape.Record())
+	if len(m.Nodes) != 1 || m.Nodes[0].Machine != "machine-x" || m.Nodes[0].Group != "g" || m.Nodes[0].Spans[len(m.Nodes[0].Spans)-1].State != Deleting {
+		t.Errorf("stories %+v", m.Nodes)
+	}
+}
+
+func TestAMachineWhoseNodeHasAnotherName(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	tape.Add(0, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "machine-x", UID: "m", Group: "g"})
+	tape.Add(20, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "node-x", UID: "n"})
+	tape.Add(21, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Running", Name: "machine-x", UID: "m", Node: "node-x"})
+	tape.Add(30, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "node-x", UID: "n"})
+	m := NewModel(tape.Record())
+	if len(m.Nodes) != 1 || m.Nodes[0].Name() != "node-x" || m.Nodes[0].Ready.Sub(m.Nodes[0].Created) != 30*time.Second {
+		t.Errorf("stories %+v", m.Nodes)
+	}
+}
+
+func TestPausesOfTheCluster(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	tape.Group("md", 0, 3, 1)
+	tape.Add(10, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "work-cluster"})
+	tape.Add(20, timeline.Fact{Kind: timeline.Group, What: timeline.Resumed, Name: "work-cluster"})
+	tape.Add(30, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "md"})
+	m := NewModel(tape.Record())
+	if len(m.Pauses) != 1 || m.Pauses[0].Took() != 10*time.Second || len(m.Groups) != 1 || len(m.Groups[0].Pauses) != 1 || !m.Groups[0].Pauses[0].Open {
+		t.Errorf("pauses of the cluster %+v, groups %+v", m.Pauses, m.Groups)
+	}
+}
+
+func TestSayingsAreToldOnce(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	kept := func(at float64, text string) {
+		tape.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: text, Source: timeline.Log})
+	}
+	kept(0, "was unneeded for 10s")
+	kept(10, "was unneeded for 20s")
+	kept(20, "was unneeded for 30s")
+	kept(60, "memory requested (55% of allocatable) is above")
+	tape.Add(70, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", Text: "plan"})
+	kept(80, "memory requested (56% of allocatable) is above")
+	tape.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	m := NewModel(tape.Record())
+	w := m.NodeWhy(m.Nodes[0])
+	if len(w.Kept) != 2 {
+		t.Fatalf("kept for %+v", w.Kept)
+	}
+	first, second := w.Kept[0], w.Kept[1]
+	if first.Count != 3 || !first.Until.Equal(tape.At(60)) || first.Text != "was unneeded for 30s" {
+		t.Errorf("the first reason is %+v, want one until the second", first)
+	}
+	if second.Count != 2 || !second.Until.Equal(tape.At(900)) {
+		t.Errorf("the second reason is %+v, want it said again after the decision and to hold to the end", second)
+	}
+}
+
+func TestWhatADecisionComesToIsNoDecision(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	size := 3
+	tape.Add(0, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", N: &size, Text: "Final scale-up plan"})
+	tape.Add(40, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", Text: "Scale up in group g finished successfully"})
+	tape.Add(55, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", Text: "another plan"})
+	tape.Add(70, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "n", Text: "Scale-down: removing node n"})
+	tape.Add(300, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "n", Text: "All pods removed from n"})
+	m := NewModel(tape.Record())
+	if len(m.Decisions) != 3 || len(m.Decisions[0].Texts) != 2 || len(m.Decisions[2].Texts) != 2 {
+		for _, d := range m.Decisions {
+			t.Errorf("decision %+v", *d)
+		}
+	}
+}
+
+func TestGaps(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	tape.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	tape.Add(1, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
+	// Nothing happened for long, and somebody recorded that.
+	tape.Add(600, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: tape.At(598)})
+	tape.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: tape.At(880)})
+	m := NewModel(tape.Record())
+	if len(m.Gaps) != 1 || !m.Gaps[0].From.Equal(tape.At(880)) || !m.Gaps[0].To.Equal(tape.At(900)) {
+		t.Errorf("gaps %+v, want the twenty seconds before 900s alone", m.Gaps)
+	}
+}
+
+// TestEnvUpIsOneBand: its steps overlap, and one verdict ends all.
+func TestEnvUpIsOneBand(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	step := func(at float64, what, text string) {
+		tape.Add(at, timeline.Fact{Kind: timeline.Lab, What: what, Name: "env:up", Text: text, Source: timeline.Own})
+	}
+	for _, from := range []float64{0, 100} { // again, after it failed
+		step(from, timeline.Step, "images")
+		step(from+0.001, timeline.Step, "the management cluster")
+		step(from+20, timeline.Step, "Cluster API")
+	}
+	step(30, timeline.Failed, "Cluster API: no room")
+	step(140, timeline.Passed, "")
+	tape.Add(150, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
+	m := NewModel(tape.Record())
+	if len(m.Scenarios) != 2 || m.Scenarios[0].Verdict != timeline.Failed || m.Scenarios[1].Verdict != timeline.Passed {
+		t.Fatalf("runs of env:up: %+v", m.Scenarios)
+	}
+	for i, s := range m.Scenarios {
+		if len(s.Steps) != 3 || s.Steps[1].Text != "the management cluster" || !s.From.Equal(tape.At(float64(100*i))) || s.Open {
+			t.Errorf("run %d: %+v", i, s)
+		}
+	}
+	if m.Scenarios[1].Took() != 40*time.Second {
+		t.Errorf("the second took %v", m.Scenarios[1].Took())
+	}
+}
+
+// TestAnOldDecisionIsNotBehindALaterChange: what somebody else takes back is
+// none of the autoscaler's, though it took the group down a moment before.
+func TestAnOldDecisionIsNotBehindALaterChange(t *testing.T) {
+	t.Parallel()
+	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }
+	down, up := &Decision{At: at(10), last: at(11), Group: "a", N: -1}, &Decision{At: at(20), last: at(20), Up: true, Group: "a", N: 1}
+	m := &Model{To: at(59), Decisions: []*Decision{down, up}}
+	g := &GroupStory{Name: "a", Wanted: []Level{{at(0), 1}, {at(12), 0}, {at(21), 1}, {at(40), 0}}}
+	changes := m.SizeChanges(g)
+	for i, want := range []*Decision{nil, down, up, nil} {
+		if changes[i].Decision != want {
+			t.Errorf("behind the change at %s: %+v, want %+v", changes[i].At.Format(time.TimeOnly), changes[i].Decision, want)
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package history
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// NodeStory is what happened to a machine and the node that it became.
+type NodeStory struct {
+	// Machine and Node are the names, of which one may be unknown.
+	Machine, Node string
+	Group         string
+	// Spans follow each other without a hole.
+	Spans []Span
+	// The moments, zero if not on record. Chosen is when the autoscaler, or
+	// whoever did, first let the node go.
+	Created, Joined, Ready, Chosen, NodeGone, Gone time.Time
+	// Phases are the machine's own, by time.
+	Phases []Span
+	// Pods that were put on it, by time.
+	Pods []*PodStory
+
+	machineUID, nodeUID              string
+	phase                            string
+	isReady, notReady, cordoned      bool
+	candidate, toBeDeleted, vanished bool
+}
+
+// Name is the node's, or the machine's before it is a node.
+func (n *NodeStory) Name() string {
+	if n.Node != "" {
+		return n.Node
+	}
+	return n.Machine
+}
+
+// Began is when it was first heard of.
+func (n *NodeStory) Began() time.Time { return began(n.Spans) }
+
+// Ended is when it was gone; zero if it still was there.
+func (n *NodeStory) Ended() time.Time { return ended(n.Spans) }
+
+// called reports whether one of its names is that.
+func (n *NodeStory) called(name string) bool {
+	return name != "" && (n.Node == name || n.Machine == name)
+}
+
+// Parts of the names of the autoscaler's taints.
+const (
+	candidateTaint   = "DeletionCandidate"
+	toBeDeletedTaint = "ToBeDeleted"
+)
+
+func (b *builder) addNode(f timeline.Fact) {
+	n := b.nodeOf(f)
+	if f.Group != "" {
+		n.Group = f.Group
+	}
+	if f.Kind == timeline.Machine {
+		n.Machine = f.Name
+		if f.UID != "" {
+			n.machineUID = f.UID
+		}
+		if f.Node != "" {
+			n.Node = f.Node
+			b.nodes[f.Node] = n
+		}
+	} else {
+		n.Node = f.Name
+		if f.UID != "" {
+			n.nodeUID = f.UID
+		}
+	}
+	if f.What == timeline.Gone && len(n.Spans) == 0 {
+		// Nothing else is on record of it.
+		n.enter(f)
+	}
+	n.apply(f)
+	switch {
+	case f.What != timeline.Gone:
+		n.enter(f)
+	case f.Kind == timeline.Machine || n.Machine == "":
+		n.Spans, n.Phases, n.Gone = leave(n.Spans, f.Time), leave(n.Phases, f.Time), f.Time
+	case !n.Gone.IsZero():
+		// The node outlived its machine.
+		n.Gone = f.Time
+		n.Spans[len(n.Spans)-1].To = f.Time
+	default:
+		n.vanished = true
+		n.enter(f)
+	}
+}
+
+// enter begins the state that the facts so far amount to.
+func (n *NodeStory) enter(f timeline.Fact) {
+	if !n.Gone.IsZero() {
+		return
+	}
+	n.Spans = enter(n.Spans, n.state(), f.Time, f.Text)
+}
+
+// nodeOf finds the story that a fact about a machine or node belongs to, or
+// begins one.
+func (b *builder) nodeOf(f timeline.Fact) *NodeStory {
+	mine, other, uid := b.nodes, b.machines, func(n *NodeStory) *string { return &n.nodeUID }
+	if f.Kind == timeline.Machine {
+		mine, other, uid = b.machines, b.nodes, func(n *NodeStory) *string { return &n.machineUID }
+	}
+	if n := mine[f.UID]; f.UID != "" && n != nil {
+		return n
+	}
+	n := mine[f.Name]
+	if known := mine[f.Text]; f.What == timeline.Moved && known != nil {
+		n = known
+	}
+	if n != nil && f.What != timeline.Moved && (*uid(n) != "" && f.UID != "" || !n.Gone.IsZero() && (f.What == timeline.Created || f.What == timeline.Joined)) {
+		n = nil // Another of the same name.
+	}
+	if n == nil {
+		n = b.counterpart(f, other)
+	}
+	if n == nil {
+		n = &NodeStory{}
+		b.Nodes = append(b.Nodes, n)
+	}
+	mine[f.Name] = n
+	if f.UID != "" {
+		*uid(n), mine[f.UID] = f.UID, n
+	}
+	return n
+}
+
+// counterpart is a node whose machine, or a machine whose node, the fact is the
+// first to tell of. Either may be heard of before the other, and a machine's
+// node mostly, but not always, has its name.
+func (b *builder) counterpart(f timeline.Fact, other map[string]*NodeStory) *NodeStory {
+	for _, name := range append([]string{f.Node, f.Name}, b.machineOf[f.Name]...) {
+		n := other[name]
+		if name == "" || n == nil || !n.Gone.IsZero() {
+			continue
+		}
+		if f.Kind == timeline.Machine && n.Machine == "" || f.Kind == timeline.Node && (n.Node == "" || n.Node == f.Name) {
+			return n
+		}
+	}
+	return nil
+}
+
+// node is the story of a node that the autoscaler speaks of, or that a pod is on.
+func (b *builder) node(name string, f timeline.Fact) *NodeStory {
+	for _, known := range []map[string]*NodeStory{b.nodes, b.machines} {
+		if n := known[name]; n != nil {
+			return n
+		}
+	}
+	// It must be there, whatever else is on record.
+	n := &NodeStory{Node: name, Group: f.Group, isReady: true}
+	n.Spans = enter(nil, InUse, f.Time, "")
+	b.nodes[name] = n
+	b.Nodes = append(b.Nodes, n)
+	return n
+}
+
+// apply notes what a fact changes.
+func (n *NodeStory) apply(f timeline.Fact) {
+	first := func(t *time.Time) {
+		if t.IsZero() {
+			*t = f.Time
+		}
+	}
+	switch f.What {
+	case timeline.Created:
+		first(&n.Created)
+	case timeline.Phase:
+		n.phase = f.Text
+		n.Phases = enter(n.Phases, State(f.Text), f.Time, "")
+		if n.phase == "Deleting" {
+			first(&n.Chosen)
+		}
+	case timeline.Marked:
+		n.toBeDeleted = true
+		first(&n.Chosen)
+	case timeline.Joined:
+		first(&n.Joined)
+		n.vanished = false
+	case timeline.Ready:
+		first(&n.Ready)
+		n.isReady, n.notReady = true, false
+	case timeline.NotReady:
+		n.notReady = n.isReady
+		n.isReady = false
+	case timeline.Cordoned, timeline.Uncordoned:
+		n.cordoned = f.What == timeline.Cordoned
+	case timeline.Tainted, timeline.Untainted:
+		on := f.What == timeline.Tainted
+		if strings.Contains(f.Text, candidateTaint) || f.Text == "" && !on {
+			n.candidate = on
+		}
+		if strings.Contains(f.Text, toBeDeletedTaint) || f.Text == "" && !on {
+			n.toBeDeleted = on
+			if on {
+				first(&n.Chosen)
+			} else if n.phase != "Deleting" {
+				// The autoscaler thought better of it.
+				n.Chosen = time.Time{}
+			}
+		}
+	case timeline.Gone:
+		if f.Kind == timeline.Node {
+			first(&n.NodeGone)
+		}
+	}
+}
+
+// state is what all the facts so far amount to.
+func (n *NodeStory) state() State {
+	switch {
+	case n.toBeDeleted || n.phase == "Deleting" || n.phase == "Deleted":
+		return Deleting
+	case n.phase == "Failed":
+		return Broken
+	case n.vanished || n.notReady:
+		return Lost
+	case n.isReady || n.phase == "Running" && n.Joined.IsZero():
+		if n.cordoned || n.candidate {
+			return Unneeded
+		}
+		return InUse
+	case !n.Joined.IsZero() || n.phase == "Provisioned":
+		return Joining
+	case n.Machine == "":
+		return Joining
+	}
+	return Provisioning
+}
+
+// nodeAt is the node of a name that was there at a time, or the nearest after.
+func (m *Model) nodeAt(name string, at time.Time) *NodeStory {
+	var found *NodeStory
+	for _, n := range m.Nodes {
+		if !n.called(name) {
+			continue
+		}
+		found = n
+		if end := n.Ended(); end.IsZero() || !end.Before(at) {
+			break
+		}
+	}
+	return found
+}
+
+// NodesNamed are the stories of one name, by time.
+func (m *Model) NodesNamed(name string) []*NodeStory {
+	return slices.DeleteFunc(slices.Clone(m.Nodes), func(n *NodeStory) bool { return !n.called(name) })
+}

@@ -1,0 +1,124 @@
+package history
+
+import (
+	"slices"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// PodStory is what happened to a pod.
+type PodStory struct {
+	// Name is namespace/name.
+	Name string
+	// Node that it was put on.
+	Node  string
+	Spans []Span
+	// The moments, zero if not on record. Stuck is when it was first found
+	// unschedulable; Gone is when it ended or was deleted.
+	Created, Stuck, Scheduled, Running, Evicted, Gone time.Time
+
+	uid string
+	on  *NodeStory
+}
+
+// Began is when it was first heard of.
+func (p *PodStory) Began() time.Time { return began(p.Spans) }
+
+// Ended is when it was gone; zero if it still was there.
+func (p *PodStory) Ended() time.Time { return ended(p.Spans) }
+
+// Placed is when its wait was over, because it had a node or was no more; zero
+// if it still waited.
+func (p *PodStory) Placed() time.Time {
+	for _, t := range []time.Time{p.Scheduled, p.Running, p.Ended()} {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// Waits reports whether the pod waited for a node at the record's end.
+func (p *PodStory) Waits() bool { return p.Placed().IsZero() }
+
+func (b *builder) addPod(f timeline.Fact) {
+	p := b.pod(f)
+	if f.Node != "" && f.What != timeline.Gone {
+		p.Node = f.Node
+		b.node(f.Node, f)
+	}
+	if !p.Gone.IsZero() {
+		return
+	}
+	first := func(t *time.Time) {
+		if t.IsZero() {
+			*t = f.Time
+		}
+	}
+	switch f.What {
+	case timeline.Created:
+		first(&p.Created)
+		if len(p.Spans) == 0 {
+			p.Spans = enter(p.Spans, Waiting, f.Time, "")
+		}
+	case timeline.Unschedulable:
+		first(&p.Stuck)
+		if p.Scheduled.IsZero() && p.Running.IsZero() {
+			p.Spans = enter(p.Spans, WithoutRoom, f.Time, f.Text)
+		}
+	case timeline.Scheduled:
+		first(&p.Scheduled)
+		if p.Running.IsZero() {
+			p.Spans = enter(p.Spans, Bound, f.Time, "")
+		}
+	case timeline.Running:
+		first(&p.Running)
+		p.Spans = enter(p.Spans, AtWork, f.Time, "")
+	case timeline.Evicted:
+		first(&p.Evicted)
+		p.Spans = enter(p.Spans, Leaving, f.Time, f.Text)
+	case timeline.Ended, timeline.Gone:
+		p.Gone = f.Time
+		if len(p.Spans) == 0 {
+			p.Spans = enter(nil, Waiting, f.Time, "")
+		}
+		p.Spans = leave(p.Spans, f.Time)
+	}
+}
+
+// pod finds the story that a fact belongs to, or begins one.
+func (b *builder) pod(f timeline.Fact) *PodStory {
+	if p := b.pods[f.UID]; f.UID != "" && p != nil {
+		return p
+	}
+	p := b.pods[f.Name]
+	if p == nil || p.uid != "" && f.UID != "" || !p.Gone.IsZero() && f.What == timeline.Created {
+		p = &PodStory{Name: f.Name}
+		b.Pods = append(b.Pods, p)
+	}
+	b.pods[f.Name] = p
+	if f.UID != "" {
+		p.uid, b.pods[f.UID] = f.UID, p
+	}
+	return p
+}
+
+// speakOf is of a pod that the autoscaler names: unless it has a node, it is
+// unschedulable, whatever else is on record.
+func (b *builder) speakOf(name string, at time.Time) {
+	p := b.pod(timeline.Fact{Name: name})
+	if p.Placed().IsZero() {
+		if p.Stuck.IsZero() {
+			p.Stuck = at
+		}
+		p.Spans = enter(p.Spans, WithoutRoom, at, "")
+	}
+}
+
+// PodsNamed are the stories of one name, with or without its namespace, by time.
+func (m *Model) PodsNamed(name string) []*PodStory {
+	return slices.DeleteFunc(slices.Clone(m.Pods), func(p *PodStory) bool {
+		return p.Name != name && timeline.LastPart(p.Name) != name
+	})
+}

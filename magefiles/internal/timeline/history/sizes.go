@@ -1,0 +1,179 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// GroupStory is what happened to a node group.
+type GroupStory struct {
+	// Name is empty for the nodes of no known group.
+	Name string
+	// Wanted and Ready are its replicas, by time, without repetitions.
+	Wanted, Ready []Level
+	// Limits by time.
+	Limits []Limit
+	// Created and Gone are zero if they are not on record.
+	Created, Gone time.Time
+	// Pauses are when it was paused.
+	Pauses []Span
+	// Nodes and Decisions of the group, by time.
+	Nodes     []*NodeStory
+	Decisions []*Decision
+
+	known bool // to be a group: a fact of its own, or the autoscaler, told of it
+}
+
+// Limit is what a group's size is bound by from a time on; not Set if the
+// autoscaler leaves the group alone.
+type Limit struct {
+	At       time.Time
+	Min, Max int
+	Set      bool
+}
+
+// String is the limits as a person writes them.
+func (l Limit) String() string {
+	if !l.Set {
+		return "no limits: not a node group of the autoscaler"
+	}
+	return fmt.Sprintf("min %d, max %d", l.Min, l.Max)
+}
+
+// Title is the name, or what stands in for it.
+func (g *GroupStory) Title() string {
+	if g.Name == "" {
+		return "no node group"
+	}
+	return timeline.Tidy(g.Name)
+}
+
+// Now is what the last levels say; -1 for one that is not on record.
+func (g *GroupStory) Now() (wanted, ready int, limit Limit) {
+	wanted, ready = -1, -1
+	if n := len(g.Wanted); n > 0 {
+		wanted = g.Wanted[n-1].N
+	}
+	if n := len(g.Ready); n > 0 {
+		ready = g.Ready[n-1].N
+	}
+	if n := len(g.Limits); n > 0 {
+		limit = g.Limits[n-1]
+	}
+	return wanted, ready, limit
+}
+
+// rank puts groups that scale before the rest.
+func (g *GroupStory) rank() int {
+	return slices.Index([]string{timeline.ControlPlane, ""}, g.Name)
+}
+
+// group is the story of a name, made when it is needed.
+func (b *builder) group(name string) *GroupStory {
+	g := b.groups[name]
+	if g == nil {
+		g = &GroupStory{Name: name}
+		b.groups[name] = g
+	}
+	return g
+}
+
+func (b *builder) addGroup(f timeline.Fact) {
+	name := timeline.LastPart(f.Name)
+	if name == "" {
+		name = f.Group
+	}
+	if f.What == timeline.Paused || f.What == timeline.Resumed {
+		// Whether that is a group or the cluster is known at the end.
+		since, on := b.paused[name]
+		switch {
+		case f.What == timeline.Paused && !on:
+			b.paused[name] = f.Time
+		case f.What == timeline.Resumed:
+			if !on {
+				since = b.From
+			}
+			delete(b.paused, name)
+			b.pause(name, Span{State: Going, From: since, To: f.Time})
+		}
+		return
+	}
+	if f.What == timeline.Moved {
+		return // maybe the cluster
+	}
+	g := b.group(name)
+	g.known = true
+	switch f.What {
+	case timeline.Created:
+		g.Created, g.Gone = f.Time, time.Time{}
+	case timeline.Gone:
+		g.Gone = f.Time
+		g.Wanted, g.Ready = level(g.Wanted, f.Time, 0), level(g.Ready, f.Time, 0)
+	case timeline.Sized:
+		if f.N != nil {
+			g.Wanted = level(g.Wanted, f.Time, *f.N)
+		}
+	case timeline.ReadyCount:
+		if f.N != nil {
+			g.Ready = level(g.Ready, f.Time, *f.N)
+		}
+	case timeline.Limits:
+		l := Limit{At: f.Time}
+		if n, _ := fmt.Sscanf(f.Text, "%d %d", &l.Min, &l.Max); n == 2 {
+			l.Set = true
+		}
+		if n := len(g.Limits); n == 0 || g.Limits[n-1].String() != l.String() {
+			g.Limits = append(g.Limits, l)
+		}
+	}
+}
+
+// pause keeps a pause under a name until namePauses.
+func (b *builder) pause(name string, s Span) {
+	g := b.group(name)
+	g.Pauses = append(g.Pauses, s)
+}
+
+// namePauses moves the pauses of what is no group to the cluster.
+func (b *builder) namePauses() {
+	for name, g := range b.groups {
+		if len(g.Pauses) == 0 || g.known || len(g.Nodes) > 0 {
+			continue
+		}
+		for _, s := range g.Pauses {
+			s.Text = name
+			b.Pauses = append(b.Pauses, s)
+		}
+		delete(b.groups, name)
+	}
+	slices.SortFunc(b.Pauses, func(a, c Span) int { return a.From.Compare(c.From) })
+}
+
+// level adds a number unless it is the one that holds.
+func level(levels []Level, at time.Time, n int) []Level {
+	if last := len(levels) - 1; last >= 0 {
+		if levels[last].N == n {
+			return levels
+		}
+		if levels[last].At.Equal(at) {
+			levels[last].N = n
+			return levels
+		}
+	}
+	return append(levels, Level{at, n})
+}
+
+// LevelAt is the number that held just before a time; -1 if none did.
+func LevelAt(levels []Level, at time.Time) int {
+	n := -1
+	for _, l := range levels {
+		if !l.At.Before(at) {
+			break
+		}
+		n = l.N
+	}
+	return n
+}

@@ -1,0 +1,446 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// Part is one leg of a way from one moment to another.
+type Part struct {
+	Name     string
+	From, To time.Time
+}
+
+// Took is how long it lasted.
+func (p Part) Took() time.Duration { return p.To.Sub(p.From) }
+
+// PodWhy is why a pod waited, and what ended it.
+type PodWhy struct {
+	Pod *PodStory
+	// Waited is how long it had no node.
+	Waited time.Duration
+	// Scheduler and Autoscaler are what they said meanwhile.
+	Scheduler, Autoscaler []Saying
+	// Decision that helped it, if any is on record.
+	Decision *Decision
+	// Node that it came to, and whether that was made after the pod.
+	Node    *NodeStory
+	NewNode bool
+	// Parts of its way until it ran.
+	Parts []Part
+}
+
+// partEnd is the end of a leg, with the leg's name.
+type partEnd struct {
+	at   time.Time
+	part string
+}
+
+// slack is how much clocks of whole seconds may disagree.
+const slack = 2 * time.Second
+
+// PodWhys are for each pod that was found unschedulable, by their beginnings.
+func (m *Model) PodWhys() []PodWhy {
+	var whys []PodWhy
+	for _, p := range m.Pods {
+		if !p.Stuck.IsZero() {
+			whys = append(whys, m.PodWhy(p))
+		}
+	}
+	return whys
+}
+
+func (m *Model) PodWhy(p *PodStory) PodWhy {
+	from, to := p.Began(), p.Placed()
+	if to.IsZero() {
+		to = m.To
+	}
+	w := PodWhy{Pod: p, Waited: to.Sub(from), Node: p.on}
+	w.Scheduler = m.Statements(from, to, func(f timeline.Fact) bool {
+		return f.Kind == timeline.Pod && f.What == timeline.Unschedulable && f.Name == p.Name
+	})
+	w.Autoscaler = m.Statements(from.Add(-slack), to, func(f timeline.Fact) bool {
+		if f.Kind != timeline.Autoscaler {
+			return false
+		}
+		pod, node, _ := About(f)
+		switch f.What {
+		case timeline.ScaleUp, timeline.Refused, timeline.Problem, timeline.Considered:
+			return pod == p.Name || pod == "" && node == ""
+		case timeline.Started, timeline.Stopped:
+			return true
+		}
+		return false
+	})
+	w.Autoscaler = lastOfPlans(w.Autoscaler)
+	w.NewNode = p.on != nil && !p.on.Created.Before(from.Add(-slack))
+	w.Decision = m.decisionFor(p, from, to, w.NewNode)
+	w.Parts = w.parts()
+	return w
+}
+
+// lastOfPlans leaves of the lines that tell of one decision the last, which is
+// the event that names the pod if there is one. The decision has all of them.
+func lastOfPlans(list []Saying) []Saying {
+	var left []Saying
+	for i, s := range list {
+		again := s.What == timeline.ScaleUp && slices.ContainsFunc(list[i+1:], func(next Saying) bool {
+			return next.What == timeline.ScaleUp && next.Group == s.Group && next.First.Sub(s.Last) <= together
+		})
+		if !again {
+			left = append(left, s)
+		}
+	}
+	return left
+}
+
+// decisionFor is the decision that names the pod or, if none does, the last
+// that led to its node.
+func (m *Model) decisionFor(p *PodStory, from, to time.Time, newNode bool) *Decision {
+	var led *Decision
+	for _, d := range m.Decisions {
+		if !d.Up || d.last.Before(from.Add(-slack)) || d.At.After(to) {
+			continue
+		}
+		if slices.Contains(d.Pods, p.Name) {
+			return d
+		}
+		if newNode && p.on.Group == d.Group && !d.At.After(p.on.Began().Add(slack)) {
+			led = d
+		}
+	}
+	return led
+}
+
+// parts are the legs whose both ends are on record.
+func (w PodWhy) parts() []Part {
+	p := w.Pod
+	var moments []partEnd
+	if w.Decision != nil {
+		moments = append(moments, partEnd{w.Decision.At, "pending until the decision"})
+		if w.NewNode {
+			moments = append(moments,
+				partEnd{w.Node.Created, "decision until the machine was created"},
+				partEnd{w.Node.Joined, "machine created until the node joined"},
+				partEnd{w.Node.Ready, "node joined until it was Ready"})
+		}
+	}
+	moments = append(moments, partEnd{p.Scheduled, "until it was scheduled"}, partEnd{p.Running, "scheduled until it ran"})
+	var parts []Part
+	at := p.Began()
+	for _, next := range moments {
+		if next.at.IsZero() {
+			continue
+		}
+		// Whole seconds may come before the fraction that they follow.
+		to := next.at
+		if to.Before(at) {
+			to = at
+		}
+		parts = append(parts, Part{next.part, at, to})
+		at = to
+	}
+	return parts
+}
+
+// Verdict is the answer in a sentence.
+func (w PodWhy) Verdict() string {
+	p := w.Pod
+	what, then := "waited "+timeline.Took(w.Waited), ", then"
+	if p.Stuck.IsZero() {
+		what, then = "was never found unschedulable", "; it"
+	}
+	switch {
+	case p.Waits():
+		what += " and still waits"
+	case p.Node == "":
+		return what + then + " was deleted without a node"
+	case w.NewNode && w.Decision != nil:
+		what += then + fmt.Sprintf(" came to the new node %s, for which the autoscaler enlarged %s", timeline.Tidy(w.Node.Name()), w.Decision.Where())
+	case w.NewNode:
+		what += then + fmt.Sprintf(" came to the new node %s; no decision of the autoscaler is on record for it", timeline.Tidy(w.Node.Name()))
+	default:
+		what += then + fmt.Sprintf(" came to the node %s, which was there already", timeline.Tidy(p.Node))
+	}
+	if p.Waits() && w.Decision != nil {
+		what += fmt.Sprintf("; the autoscaler enlarged %s for it", w.Decision.Where())
+	} else if p.Waits() {
+		what += "; " + w.Reason()
+	}
+	return what
+}
+
+// Reason is the last thing that was said against helping the pod.
+func (w PodWhy) Reason() string {
+	for _, said := range slices.Backward(w.Autoscaler) {
+		if said.What == timeline.Refused && said.Pod != "" {
+			return "the autoscaler: " + timeline.Shorten(said.Text, timeline.LongestHover)
+		}
+	}
+	for _, said := range slices.Backward(w.Autoscaler) {
+		if said.What == timeline.Refused || said.What == timeline.Problem {
+			return "the autoscaler: " + timeline.Shorten(said.Text, timeline.LongestHover)
+		}
+	}
+	return "no word of the autoscaler about it is on record"
+}
+
+// Where is the group and size of a decision.
+func (d *Decision) Where() string {
+	group := timeline.Tidy(d.Group)
+	switch {
+	case group == "" && len(d.Nodes) > 0:
+		group = timeline.Plural(len(d.Nodes), "node")
+	case group == "":
+		group = "a group"
+	}
+	if d.N >= 0 {
+		return fmt.Sprintf("%s to %d", group, d.N)
+	}
+	return group
+}
+
+// NodeWhy is where a node came from, why it stayed, and how it went.
+type NodeWhy struct {
+	Node *NodeStory
+	// Origin in words.
+	Origin string
+	// Kept are the reasons why it was not removed, by their first times.
+	Kept []Saying
+	// Removal is nil if the node was there to the end.
+	Removal *Removal
+}
+
+// Removal is how a node went.
+type Removal struct {
+	// Cause in words.
+	Cause string
+	// Decision of the autoscaler, if one is on record, and when it was about
+	// this node.
+	Decision *Decision
+	At       time.Time
+	// Parts from what made it unneeded until it was gone.
+	Parts []Part
+	// Done is false for a node that was still there at the record's end.
+	Done bool
+}
+
+// NodeWhys are for each node of a machine or name, by their beginnings.
+func (m *Model) NodeWhys() []NodeWhy {
+	whys := make([]NodeWhy, 0, len(m.Nodes))
+	for _, n := range m.Nodes {
+		whys = append(whys, m.NodeWhy(n))
+	}
+	return whys
+}
+
+func (m *Model) NodeWhy(n *NodeStory) NodeWhy {
+	from, to := n.Began(), m.To
+	for _, end := range []time.Time{n.Ended(), n.Chosen} {
+		if !end.IsZero() {
+			to = end
+		}
+	}
+	w := NodeWhy{Node: n, Origin: m.origin(n)}
+	w.Kept = m.Statements(from.Add(-slack), to, func(f timeline.Fact) bool {
+		if f.Kind != timeline.Autoscaler || f.What != timeline.Kept {
+			return false
+		}
+		_, node, group := About(f)
+		if node == "" && n.Group != timeline.ControlPlane {
+			// Said of all nodes, or of all of the group.
+			return group == "" || group == n.Group
+		}
+		return n.called(node)
+	})
+	w.Removal = m.removal(n)
+	return w
+}
+
+// origin says what made the node.
+func (m *Model) origin(n *NodeStory) string {
+	if n.Created.IsZero() {
+		return "was there when the record first tells of it"
+	}
+	if n.Created.Before(m.RecordedSince) {
+		return fmt.Sprintf("was made %s before the record begins", timeline.Took(m.RecordedSince.Sub(n.Created)))
+	}
+	if n.Group == timeline.ControlPlane {
+		return "belongs to the control plane"
+	}
+	// A machine follows its decision within a minute, even where the
+	// controllers poll.
+	if d := m.lastDecision(n.Created, func(d *Decision) bool { return d.Up && d.Group == n.Group }); d != nil {
+		return fmt.Sprintf("the autoscaler enlarged %s at %s, %s before", d.Where(), timeline.Clock(d.At), timeline.Took(n.Created.Sub(d.At)))
+	}
+	for _, g := range m.Groups {
+		if g.Name != n.Group || g.Name == "" {
+			continue
+		}
+		for i, l := range slices.Backward(g.Wanted) {
+			if l.At.After(n.Created.Add(slack)) || n.Created.Sub(l.At) > following {
+				continue
+			}
+			if i > 0 && l.N > g.Wanted[i-1].N {
+				return fmt.Sprintf("%s was enlarged from %d to %d at %s, by no decision of the autoscaler on record", g.Title(), g.Wanted[i-1].N, l.N, timeline.Clock(l.At))
+			}
+		}
+	}
+	return "no change of size is on record that made it"
+}
+
+// following is how long after a decision its effects may begin.
+const following = time.Minute
+
+// lastDecision is the last one that is wanted within following before a time.
+func (m *Model) lastDecision(at time.Time, want func(*Decision) bool) *Decision {
+	for _, d := range slices.Backward(m.Decisions) {
+		if !d.At.After(at.Add(slack)) && at.Sub(d.last) <= following && want(d) {
+			return d
+		}
+	}
+	return nil
+}
+
+// removal says how a node went, nil if nobody let it go.
+func (m *Model) removal(n *NodeStory) *Removal {
+	end := n.Ended()
+	if end.IsZero() && n.Chosen.IsZero() {
+		return nil
+	}
+	r := &Removal{Done: !end.IsZero()}
+	chosen := n.Chosen
+	if chosen.IsZero() {
+		chosen = end
+	}
+	for _, d := range m.Decisions {
+		if !d.Up && slices.ContainsFunc(d.Nodes, n.called) && !d.At.Before(n.Began()) && (end.IsZero() || !d.At.After(end)) {
+			r.Decision = d
+		}
+	}
+	byGroup := m.lastDecision(chosen, func(d *Decision) bool {
+		return !d.Up && len(d.Nodes) == 0 && d.Group == n.Group && d.Group != ""
+	})
+	switch {
+	case r.Decision != nil:
+		// It may be of several nodes: what was said of this one?
+		about := m.Statements(r.Decision.At, r.Decision.last, func(f timeline.Fact) bool {
+			_, node, _ := About(f)
+			return f.Kind == timeline.Autoscaler && f.What == timeline.ScaleDown && n.called(node)
+		})
+		r.At = about[0].First
+		r.Cause = "the autoscaler: " + cmp.Or(timeline.Shorten(about[0].Text, timeline.LongestHover), timeline.Word(timeline.ScaleDown))
+	case byGroup != nil:
+		r.Decision, r.At = byGroup, byGroup.At
+		r.Cause = fmt.Sprintf("the autoscaler made %s smaller", byGroup.Where())
+	case n.toBeDeleted:
+		r.Cause = "it was marked to be deleted as the autoscaler does, but no decision is on record"
+	default:
+		r.Cause = "no decision of the autoscaler is on record: a person, a rollout or a controller removed it"
+	}
+	r.Parts = m.removalParts(n, r)
+	return r
+}
+
+// untilDecision is the leg of a removal that ends with the decision.
+const untilDecision = "until the decision"
+
+// removalParts are the legs of a removal that are on record.
+func (m *Model) removalParts(n *NodeStory, r *Removal) []Part {
+	chosen := n.Chosen
+	if r.Decision != nil && (chosen.IsZero() || r.At.Before(chosen)) {
+		chosen = r.At
+	}
+	// Pods of a DaemonSet stay as long as the node does: only those count that
+	// left before the choice.
+	var left time.Time
+	for _, p := range n.Pods {
+		if at := p.Ended(); !at.IsZero() && !chosen.IsZero() && at.Before(chosen) && at.After(left) {
+			left = at
+		}
+	}
+	var unneeded time.Time
+	for _, s := range n.Spans {
+		if s.State == Unneeded {
+			unneeded = s.From
+		}
+	}
+	moments := []partEnd{{left, "last pod gone"}}
+	if !unneeded.IsZero() && (chosen.IsZero() || !unneeded.After(chosen)) {
+		moments = append(moments, partEnd{unneeded, "until it was found unneeded"})
+	}
+	moments = append(moments, partEnd{chosen, untilDecision})
+	for _, s := range n.Phases {
+		if s.State == "Deleting" {
+			moments = append(moments, partEnd{s.From, "until its machine was deleted"})
+			break
+		}
+	}
+	moments = append(moments, partEnd{n.NodeGone, "until the node was gone"}, partEnd{n.Gone, "until the machine was gone"})
+	moments = slices.DeleteFunc(moments, func(e partEnd) bool { return e.at.IsZero() })
+	slices.SortStableFunc(moments, func(a, b partEnd) int { return a.at.Compare(b.at) })
+	var parts []Part
+	for i := 1; i < len(moments); i++ {
+		parts = append(parts, Part{moments[i].part, moments[i-1].at, moments[i].at})
+	}
+	return parts
+}
+
+// Took is how long the removal lasted, from the decision on if there was one.
+func (r *Removal) Took() time.Duration {
+	if len(r.Parts) == 0 {
+		return 0
+	}
+	from := r.Parts[0].From
+	for _, p := range r.Parts {
+		if p.Name == untilDecision {
+			from = p.To
+		}
+	}
+	return r.Parts[len(r.Parts)-1].To.Sub(from)
+}
+
+// SizeChange is one change of what a group wants.
+type SizeChange struct {
+	At       time.Time
+	From, To int // From is -1 for the first size on record.
+	// Decision behind it, nil if none is on record.
+	Decision *Decision
+	// Ready is when as many were ready, zero if never before the next change.
+	Ready time.Time
+}
+
+// SizeChanges tells what a group wanted and why, by time.
+func (m *Model) SizeChanges(g *GroupStory) []SizeChange {
+	var changes []SizeChange
+	var turned time.Time // when it last changed in the other direction
+	for i, l := range g.Wanted {
+		c := SizeChange{At: l.At, From: -1, To: l.N}
+		if i > 0 {
+			c.From = g.Wanted[i-1].N
+			if i > 1 && (l.N > c.From) != (c.From > g.Wanted[i-2].N) {
+				turned = g.Wanted[i-1].At
+			}
+			// An older decision is behind a change before that.
+			c.Decision = m.lastDecision(l.At, func(d *Decision) bool {
+				return d.Group == g.Name && d.Up == (l.N > c.From) && (d.N < 0 || d.N == l.N) && !d.last.Add(slack).Before(turned)
+			})
+		}
+		until := m.To
+		if i+1 < len(g.Wanted) {
+			until = g.Wanted[i+1].At
+		}
+		for _, r := range g.Ready {
+			if r.N == l.N && r.At.After(l.At) && !r.At.After(until) {
+				c.Ready = r.At
+				break
+			}
+		}
+		changes = append(changes, c)
+	}
+	return changes
+}

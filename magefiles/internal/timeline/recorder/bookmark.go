@@ -1,0 +1,57 @@
+package recorder
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// bookmark is how far a recorder came in what it reads besides objects. The
+// facts themselves tell that too; with the bookmark nothing is read twice.
+type bookmark struct {
+	// Until is when it was written.
+	Until time.Time `json:"until"`
+	// Log is the place in the host's log.
+	Log place `json:"log"`
+	// Pods has the time of the last line of each container's log, by the pod's
+	// UID and the container's name.
+	Pods map[string]time.Time `json:"pods,omitempty"`
+	// Events has what was told of each event, by UID.
+	Events map[string]string `json:"events,omitempty"`
+}
+
+// loadBookmark reads the bookmark of the record at path, if there is one.
+func loadBookmark(path string) (bookmark, error) {
+	b := bookmark{Pods: map[string]time.Time{}, Events: map[string]string{}}
+	data, err := os.ReadFile(path + ".bookmark")
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, nil
+	}
+	if err != nil {
+		return b, fmt.Errorf("read how far the recorder came: %w", err)
+	}
+	if err := json.Unmarshal(data, &b); err != nil {
+		return b, fmt.Errorf("read how far the recorder came: %s.bookmark: %w; delete the file: what the record has is not told twice", path, err)
+	}
+	return b, nil
+}
+
+// save writes the bookmark of the record at path, whole.
+func (b bookmark) save(path string, now time.Time) error {
+	b.Until = now
+	data, err := json.Marshal(b)
+	if err != nil {
+		return fmt.Errorf("write how far the recorder came: %w", err)
+	}
+	temp := path + ".bookmark.tmp"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return fmt.Errorf("write how far the recorder came: %w", err)
+	}
+	if err := os.Rename(temp, path+".bookmark"); err != nil {
+		return fmt.Errorf("write how far the recorder came: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package recorder
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+const (
+	// patience is how long what is told of nodes waits for what is known of
+	// machines, and that of pods for nodes: the former know their groups.
+	patience = 10 * time.Second
+	// saveEvery is how often the bookmark is written.
+	saveEvery = 2 * time.Second
+)
+
+// run follows everything until ctx is done or the record is begun anew.
+func (r *recorder) run(ctx context.Context) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	await(ctx,
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.MachineDeployments, Namespace: r.Namespace, On: r.deployment, Synced: func() { r.sweep(timeline.Group) }}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, On: r.machine, Synced: func() { r.sweep(timeline.Machine) }}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, On: r.cluster}),
+	)
+	await(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, On: r.node, Synced: func() { r.sweep(timeline.Node) }}))
+	last := []<-chan struct{}{
+		r.pods(ctx),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, On: r.status}),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Events, On: r.event, Synced: r.forget}),
+	}
+	if r.Synced != nil {
+		r.all.Go(func() {
+			for _, c := range last {
+				select {
+				case <-c:
+				case <-ctx.Done():
+					return
+				}
+			}
+			r.Synced()
+		})
+	}
+	if r.LogFile != "" {
+		r.all.Go(func() { r.hostLog().follow(ctx, r.failed) })
+	}
+	r.all.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(saveEvery):
+			}
+			if r.lock.lost() {
+				end()
+				return
+			}
+			r.save()
+		}
+	})
+	r.all.Wait()
+}
+
+// pods follows the pods of the cluster that is scaled, and elsewhere those of
+// autoscalers alone. The channel that it returns is closed when all that there
+// are were told, and their logs read.
+func (r *recorder) pods(ctx context.Context) <-chan struct{} {
+	workload := r.follow(ctx, r.Workload, kube.Follower{
+		Kind: kube.Pods, On: func(change kube.Change) { r.pod(ctx, change) }, Synced: func() { r.sweep(timeline.Pod) },
+	})
+	management := workload
+	if r.Management != r.Workload {
+		management = r.follow(ctx, r.Management, kube.Follower{
+			Kind: kube.Pods, On: func(change kube.Change) { r.autoscalerPod(ctx, r.Management, change) },
+		})
+	}
+	done := make(chan struct{})
+	r.all.Go(func() {
+		for _, synced := range []<-chan struct{}{workload, management} {
+			select {
+			case <-synced:
+			case <-ctx.Done():
+				return
+			}
+		}
+		r.sweep(timeline.Autoscaler)
+		r.mu.Lock()
+		reading := r.reading
+		r.mu.Unlock()
+		for _, read := range reading {
+			select {
+			case <-read:
+			case <-ctx.Done():
+				return
+			}
+		}
+		close(done)
+	})
+	return done
+}
+
+// follow follows a kind of objects. The channel that it returns is closed when
+// all that there are were told.
+func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
+	done, synced := make(chan struct{}), f.Synced
+	f.Trouble = r.failed
+	f.Synced = func() {
+		if synced != nil {
+			synced()
+		}
+		close(done)
+	}
+	r.all.Go(func() { c.Follow(ctx, f) })
+	return done
+}
+
+// await waits until all are closed, for as long as patience lasts.
+func await(ctx context.Context, all ...<-chan struct{}) {
+	enough := time.After(patience)
+	for _, c := range all {
+		select {
+		case <-c:
+		case <-enough:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ours reports whether an object is of the cluster that is recorded.
+func (r *recorder) ours(o *unstructured.Unstructured) bool {
+	return r.Cluster == "" || kube.Field(o, "spec", "clusterName") == r.Cluster
+}
+
+func (r *recorder) deployment(change kube.Change) {
+	switch o := change.After; {
+	case o == nil:
+		r.gone(timeline.Group, string(change.Before.GetUID()))
+	case r.ours(o):
+		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return deploymentFacts(o, time.Now()) })
+	}
+}
+
+func (r *recorder) machine(change kube.Change) {
+	switch o := change.After; {
+	case o == nil:
+		r.gone(timeline.Machine, string(change.Before.GetUID()))
+	case r.ours(o):
+		r.observe(timeline.Machine, string(o.GetUID()), func() []timeline.Fact { return machineFacts(o, r.groups.ofMachine(o), time.Now()) })
+	}
+}
+
+func (r *recorder) cluster(change kube.Change) {
+	o := change.After
+	if o == nil || r.Cluster != "" && o.GetName() != r.Cluster {
+		return
+	}
+	r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return clusterFacts(o, time.Now()) })
+}
+
+func (r *recorder) node(change kube.Change) {
+	o := change.After
+	if o == nil {
+		r.gone(timeline.Node, string(change.Before.GetUID()))
+		return
+	}
+	r.observe(timeline.Node, string(o.GetUID()), func() []timeline.Fact { return nodeFacts(o, r.groups.ofNode(o), time.Now()) })
+}
+
+func (r *recorder) status(change kube.Change) {
+	o := change.After
+	if o == nil || o.GetName() != autoscaler.StatusConfigMap {
+		return
+	}
+	r.observe(timeline.Autoscaler, "status", func() []timeline.Fact { return healthFacts(o, time.Now()) })
+}
+
+// pod follows the pods of the cluster that is scaled.
+func (r *recorder) pod(ctx context.Context, change kube.Change) {
+	o := change.After
+	if o == nil {
+		r.gone(timeline.Pod, string(change.Before.GetUID()))
+	}
+	if r.autoscalerPod(ctx, r.Workload, change) || o == nil || !isWorkload(o) {
+		return
+	}
+	r.observe(timeline.Pod, string(o.GetUID()), func() []timeline.Fact {
+		return podFacts(o, r.groups.nodes[kube.Field(o, "spec", "nodeName")], time.Now())
+	})
+}
+
+// autoscalerPod records an autoscaler's pod and begins to read its log. It
+// reports whether the pod is one.
+func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kube.Change) bool {
+	o := change.After
+	if o == nil {
+		r.gone(timeline.Autoscaler, string(change.Before.GetUID()))
+		return false
+	}
+	containers := autoscalerContainers(o)
+	if len(containers) == 0 {
+		return false
+	}
+	r.observe(timeline.Autoscaler, string(o.GetUID()), func() []timeline.Fact { return processFacts(o, containers, time.Now()) })
+	if change.Before == nil {
+		for _, container := range containers {
+			read := make(chan struct{})
+			r.mu.Lock()
+			r.reading = append(r.reading, read)
+			r.mu.Unlock()
+			r.all.Go(func() { r.podLog(ctx, c, o, container, sync.OnceFunc(func() { close(read) })) })
+		}
+	}
+	return true
+}
+
+// hostLog reads the log of an autoscaler on this machine from where the
+// recorder before this one stopped.
+func (r *recorder) hostLog() *hostLog {
+	var last time.Time
+	return &hostLog{
+		path: r.LogFile, at: r.bookmark.Log,
+		line: func(text string) bool {
+			at, ok := r.logLine(text, cmp.Or(last, time.Now()))
+			last = cmp.Or(at, last)
+			return ok
+		},
+		moved: func(p place) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.bookmark.Log = p
+		},
+	}
+}
+
+// logLine records what a line of the autoscaler's log tells, if anything, and
+// returns when it was said. day is as for ParseLog. It reports false if the
+// record could not be written.
+func (r *recorder) logLine(text string, day time.Time) (at time.Time, ok bool) {
+	if strings.Contains(text, "] Starting main loop") {
+		r.mu.Lock()
+		r.repeats.next()
+		r.mu.Unlock()
+		return time.Time{}, true
+	}
+	f, tells := ParseLog(text, day)
+	if !tells {
+		return time.Time{}, true
+	}
+	return f.Time, r.said(f)
+}
+
+// save writes the bookmark, and what waited.
+func (r *recorder) save() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.tell(r.memory.news(now, r.moved.settled(now)))
+	if err := r.bookmark.save(r.File, now); err != nil {
+		r.trouble(err)
+	}
+}

@@ -1,0 +1,86 @@
+package recorder
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+// groups knows which group what belongs to.
+type groups struct {
+	cluster string
+	// machines, nodes and providers have the group by the name of a machine, by
+	// that of a node, and by the provider's identity of both.
+	machines, nodes, providers map[string]string
+}
+
+func newGroups(cluster string) groups {
+	return groups{cluster: cluster, machines: map[string]string{}, nodes: map[string]string{}, providers: map[string]string{}}
+}
+
+// add takes in a fact of the record.
+func (g groups) add(f timeline.Fact) {
+	if f.Group == "" || f.Name == "" {
+		return
+	}
+	switch f.Kind {
+	case timeline.Machine:
+		g.machines[f.Name] = f.Group
+	case timeline.Node:
+		g.nodes[f.Name] = f.Group
+	}
+}
+
+// ofMachine is the node group of a Machine: the MachineDeployment that its
+// label names, or who owns it.
+func (g groups) ofMachine(o *unstructured.Unstructured) string {
+	group := o.GetLabels()[clusterv1.MachineDeploymentNameLabel]
+	_, controlPlane := o.GetLabels()[clusterv1.MachineControlPlaneLabel]
+	for _, owner := range o.GetOwnerReferences() {
+		switch owner.Kind {
+		case "MachineDeployment", "MachineSet", "MachinePool":
+			if group == "" {
+				group = owner.Name
+			}
+		case "KubeadmControlPlane":
+			controlPlane = true
+		}
+	}
+	if controlPlane {
+		group = timeline.ControlPlane
+	}
+	if id := kube.Field(o, "spec", "providerID"); id != "" && group != "" {
+		g.providers[id] = group
+	}
+	if node := kube.Field(o, "status", "nodeRef", "name"); node != "" && group != "" {
+		g.nodes[node] = group
+	}
+	return group
+}
+
+// ofNode is the group of a node's machine. Cluster API writes the machine's
+// name on a node a while after it joined, and so does the provider with its
+// identity. Until then it is known by its name, which Docker providers make of
+// the cluster's and the machine's.
+func (g groups) ofNode(o *unstructured.Unstructured) string {
+	if kube.OfControlPlane(o) {
+		return timeline.ControlPlane
+	}
+	for _, group := range []string{
+		g.machines[o.GetAnnotations()[clusterv1.MachineAnnotation]],
+		g.providers[kube.Field(o, "spec", "providerID")],
+		g.nodes[o.GetName()],
+		g.machines[o.GetName()],
+		g.machines[strings.TrimPrefix(o.GetName(), g.cluster+"-")],
+	} {
+		if group != "" {
+			g.nodes[o.GetName()] = group
+			return group
+		}
+	}
+	return ""
+}

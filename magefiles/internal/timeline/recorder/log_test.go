@@ -1,0 +1,414 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+// logs writes the log of an autoscaler on this machine.
+type logs struct {
+	t    *testing.T
+	path string
+}
+
+// start begins a log as the autoscaler's process does.
+func (l logs) start() {
+	l.t.Helper()
+	if err := os.Rename(l.path, l.path+".previous"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		l.t.Fatal(err)
+	}
+	if err := os.WriteFile(l.path, nil, 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	l.say("main.go:250] Cluster Autoscaler 1.36.1\n")
+}
+
+// say appends to the log at the test's time, with klog's head.
+func (l logs) say(text string) {
+	l.t.Helper()
+	l.write(time.Now().Format("I0102 15:04:05.000000") + "    1 " + text)
+}
+
+func (l logs) write(text string) {
+	l.t.Helper()
+	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err := file.WriteString(text); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		l.t.Fatal(err)
+	}
+	time.Sleep(10 * time.Millisecond)
+}
+
+// texts is what of the lines is the log's, without times.
+func texts(lines []string) []string {
+	var all []string
+	for _, l := range lines {
+		_, text, _ := strings.Cut(l, " autoscaler ")
+		all = append(all, strings.TrimSuffix(text, " late"))
+	}
+	return all
+}
+
+func TestTheHostsLogIsReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "")
+		l := logs{t, filepath.Join(t.TempDir(), "log")}
+		b.LogFile = l.path
+		full := func(n int) string {
+			return fmt.Sprintf("o.go:1] Skipping node group MachineDeployment/default/g%d - max size reached\n", n)
+		}
+		b.expect(texts(b.record(nil))) // there is no log yet
+
+		l.start()
+		l.say(full(1))
+		b.expect(texts(b.record(func() {
+			l.say("s.go:1] Starting main loop\n")
+			l.say(full(1)) // as in every round
+			l.say(strings.TrimSuffix(full(2), "\n"))
+			time.Sleep(time.Second)
+			l.write("\n") // the end of the line came later
+			l.start()
+			l.say(full(3))
+			time.Sleep(time.Second)
+			l.start()
+			l.say(full(4))
+		})), "started (1.36.1)", "refused in g1 (max size reached)", "refused in g2 (max size reached)",
+			"started (1.36.1)", "refused in g3 (max size reached)", "started (1.36.1)", "refused in g4 (max size reached)")
+		b.expect(b.record(nil))
+
+		// Between two recorders it went on, began anew and went on.
+		l.say(full(5))
+		l.start()
+		l.say(full(6))
+		b.expect(texts(b.record(nil)), "refused in g5 (max size reached)", "started (1.36.1)", "refused in g6 (max size reached)")
+		b.expect(b.record(nil))
+
+		// It began anew more often than logs are kept: what is kept is read.
+		for n := 7; n <= 9; n++ {
+			l.start()
+			l.say(full(n))
+		}
+		b.expect(texts(b.record(nil)), "started (1.36.1)", "refused in g8 (max size reached)", "started (1.36.1)", "refused in g9 (max size reached)")
+
+		// What was not said again since the last decision is remembered.
+		l.say("s.go:1] Starting main loop\n")
+		l.say(full(9))
+		b.expect(b.record(nil))
+
+		// Killed before it wrote how far it came.
+		if err := os.Remove(b.File + ".bookmark"); err != nil {
+			t.Fatal(err)
+		}
+		b.expect(b.record(nil))
+
+		// The last line before the end is read.
+		b.expect(texts(b.record(func() {
+			go func() {
+				time.Sleep(3*time.Second - 50*time.Millisecond)
+				l.say("a.go:1] Scale-down: removing empty node \"n\"\n")
+			}()
+		})), `scaleDown on n (Scale-down: removing empty node "n")`)
+	})
+}
+
+func TestALogThatCannotBeRecordedIsReadAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	l := logs{t, path}
+	l.start()
+	l.say("a.go:1] one\n")
+	l.say("a.go:1] two\n")
+	l.say(strings.Repeat("x", 3*headLength) + "\n")
+	var read []string
+	full := true
+	h := &hostLog{path: path, moved: func(place) {}, line: func(text string) bool {
+		if full && strings.HasSuffix(text, "two") {
+			return false
+		}
+		read = append(read, text[len(text)-3:])
+		return true
+	}}
+	defer h.close()
+	if err := h.poll(); !errors.Is(err, errUnrecorded) {
+		t.Errorf("poll() = %v", err)
+	}
+	full = false
+	h.close()
+	for range 2 {
+		if err := h.poll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"6.1", "one", "two", "xxx"}; !slices.Equal(read, want) {
+		t.Errorf("read %q, want %q", read, want)
+	}
+	// Another log at the same path, as long as the first, is another one.
+	if err := os.WriteFile(path, []byte(strings.Repeat("y", int(h.at.Offset)-1)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.close()
+	read = nil
+	if err := h.poll(); err != nil || !slices.Equal(read, []string{"yyy"}) {
+		t.Errorf("read %q of another log, %v", read, err)
+	}
+}
+
+const autoscalerPod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: caslab-autoscaler-1, namespace: kube-system, uid: a1}
+spec: {containers: [{name: autoscaler, image: "example.com/cluster-autoscaler:1"}]}
+status: {phase: Running, containerStatuses: [{name: autoscaler, image: "example.com/cluster-autoscaler:1", state: {running: {startedAt: "2000-01-01T00:00:00Z"}}}]}
+`
+
+func TestTheAutoscalersPod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, autoscalerPod)
+		var troubles []string
+		b.Trouble = func(err error) { troubles = append(troubles, err.Error()) }
+		b.expect(b.record(nil), "00:00:00 autoscaler started kube-system/caslab-autoscaler-1 (example.com/cluster-autoscaler:1)")
+		if len(troubles) != 1 || !strings.Contains(troubles[0], "caslab-autoscaler-1") {
+			t.Errorf("troubles: %q; want that the log cannot be read", troubles)
+		}
+		crash := func() {
+			o, err := b.Workload.Get(t.Context(), kube.Pods, "kube-system", "caslab-autoscaler-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Workload.Delete(t.Context(), kube.Pods, "kube-system", o.GetName()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.expect(b.record(crash), "00:00:05 autoscaler stopped kube-system/caslab-autoscaler-1")
+		b.expect(b.record(nil))
+
+		b.create(strings.ReplaceAll(autoscalerPod, "a1", "a2"))
+		b.record(nil)
+		crash()
+		time.Sleep(time.Minute)
+		b.expect(b.record(nil), "00:00:16 autoscaler stopped kube-system/caslab-autoscaler-1 (between 2000-01-01T00:00:16Z and 2000-01-01T00:01:16Z, while nobody recorded) late")
+	})
+}
+
+func TestProcessFacts(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string]string{
+		`{name: a, image: i, state: {running: {startedAt: "2026-11-24T11:00:00Z"}}}`:                                                            "11:00:00 autoscaler started x/ca (i)",
+		`{name: a, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {reason: Error, finishedAt: "2026-11-24T11:00:01Z"}}}`: "11:00:01 autoscaler stopped x/ca (Error)",
+		`{name: a, state: {terminated: {reason: Completed, finishedAt: "2026-11-24T11:00:02Z"}}}`:                                               "11:00:02 autoscaler stopped x/ca (Completed)",
+		`{name: a, state: {waiting: {reason: ContainerCreating}}}`:                                                                              "",
+		`{name: other, state: {running: {}}}`:                                                                                                   "",
+	} {
+		o, _ := decoded(t, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
+		got := ""
+		for _, f := range processFacts(o, []string{"a"}, noon) {
+			got += told(f)
+		}
+		if got != want {
+			t.Errorf("%s tells %q, want %q", state, got, want)
+		}
+	}
+}
+
+// clientOf is a client of a server that answers as an API server does.
+func clientOf(t *testing.T, server *httptest.Server) *kube.Client {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(config, []byte(fmt.Sprintf("{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: %q}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}", server.URL)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := kube.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestPodLog: the log of a container goes on where it stopped, though the API
+// server repeats the last second.
+func TestPodLog(t *testing.T) {
+	t.Parallel()
+	line := func(second, fraction int, text string) string {
+		return fmt.Sprintf("2026-11-24T22:20:%02d.%09dZ I1124 22:20:%02d.%06d    1 o.go:1] %s\n", second, fraction, second, fraction, text)
+	}
+	var mu sync.Mutex
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, q.URL.Query().Get("sinceTime"))
+		switch len(asked) {
+		case 1:
+			http.Error(w, `{"kind": "Status", "apiVersion": "v1", "code": 400, "reason": "BadRequest", "message": "is waiting to start"}`, http.StatusBadRequest)
+		case 2:
+			fmt.Fprint(w, line(1, 1, "Skipping node group MachineDeployment/default/a - max size reached"), line(2, 5, "No expansion options"))
+		case 3:
+			fmt.Fprint(w, line(2, 5, "No expansion options"), line(2, 6, `Scale-down: removing empty node "n"`), "no time\n")
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"kind": "Status", "apiVersion": "v1", "code": 404, "reason": "NotFound", "message": "gone"}`)
+		}
+	}))
+	defer server.Close()
+	c := clientOf(t, server)
+	o := Options{File: filepath.Join(t.TempDir(), "record"), Trouble: func(err error) { t.Errorf("trouble: %v", err) }}
+	held, err := lock(o.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := held.release(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := newRecorder(o, held)
+	// What was said before the record begins would not be told.
+	begins := timeline.Fact{Time: time.Date(2026, 11, 24, 22, 20, 0, 0, time.UTC), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own}
+	if err := timeline.Append(r.File, begins); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.remember(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	pod := new(unstructured.Unstructured)
+	pod.SetNamespace("kube-system")
+	pod.SetName("ca")
+	pod.SetUID("u")
+	r.podLog(ctx, c, pod, "autoscaler", func() {}) // ends because the pod is gone
+	if ctx.Err() != nil {
+		t.Fatal(ctx.Err())
+	}
+	if want := []string{"", "", "2026-11-24T22:20:02Z", "2026-11-24T22:20:02Z"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for lines since %q, want %q", asked, want)
+	}
+	facts, err := timeline.ReadUnsorted(r.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range facts[2:] {
+		got = append(got, strings.TrimSuffix(told(f), " late"))
+	}
+	if want := []string{
+		"22:20:01 autoscaler refused in a (max size reached)",
+		"22:20:02 autoscaler refused (No expansion options)",
+		`22:20:02 autoscaler scaleDown on n (Scale-down: removing empty node "n")`,
+	}; !slices.Equal(got, want) {
+		t.Errorf("recorded %q, want %q", got, want)
+	}
+}
+
+// TestALogIsReadToWhereItIs: what a container said by now is recorded before
+// its log, which goes on, counts as read.
+func TestALogIsReadToWhereItIs(t *testing.T) {
+	t.Parallel()
+	const full = "Skipping node group MachineDeployment/default/g%d - max size reached"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		for n := range 5 { // it takes its time
+			now := time.Now().UTC().Add(-time.Hour)
+			fmt.Fprintf(w, "%s %s    1 o.go:1] "+full+"\n", now.Format(time.RFC3339Nano), now.Format("I0102 15:04:05.000000"), n)
+			w.(http.Flusher).Flush()
+			time.Sleep(logQuiet / 4)
+		}
+		<-q.Context().Done()
+	}))
+	defer server.Close()
+	c := clientOf(t, server)
+	path := filepath.Join(t.TempDir(), "record")
+	if err := timeline.Append(path, timeline.Fact{Time: time.Now().Add(-2 * time.Hour), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own}); err != nil {
+		t.Fatal(err)
+	}
+	held, err := lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := held.release(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := newRecorder(Options{File: path}, held)
+	if err := r.remember(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	pod := new(unstructured.Unstructured)
+	pod.SetName("ca")
+	told := 0
+	r.podLog(ctx, c, pod, "autoscaler", sync.OnceFunc(func() {
+		facts, err := timeline.ReadUnsorted(path)
+		if err != nil {
+			t.Error(err)
+		}
+		told = len(facts) - 2
+		cancel()
+	}))
+	if told != 5 {
+		t.Errorf("%d of 5 lines were recorded when the log counted as read", told)
+	}
+}
+
+// TestPodsAreToldWithTheirLogs: Synced waits for the logs that are being read.
+func TestPodsAreToldWithTheirLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, cluster)
+		var synced atomic.Bool
+		b.Synced = func() { synced.Store(true) }
+		held, err := lock(b.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := held.release(); err != nil {
+				t.Error(err)
+			}
+		}()
+		b.Management = b.Workload
+		r := newRecorder(b.Options, held)
+		if err := r.remember(); err != nil {
+			t.Fatal(err)
+		}
+		log := make(chan struct{})
+		r.reading = append(r.reading, log)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); r.run(ctx) }()
+		time.Sleep(time.Second)
+		if synced.Load() {
+			t.Error("all was told while a log was being read")
+		}
+		close(log)
+		time.Sleep(time.Second)
+		if !synced.Load() {
+			t.Error("the log is read, and not all is told")
+		}
+		cancel()
+		<-done
+	})
+}

@@ -1,0 +1,181 @@
+package recorder
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// object is what the record says of an object that is there.
+type object struct {
+	kind                   timeline.Kind
+	name, uid, group, node string
+	// aspects has the last fact of each.
+	aspects map[string]timeline.Fact
+}
+
+// there reports whether the object, when it was last heard of, was there. Of
+// the pod of an autoscaler it is whether it ran.
+func (o *object) there() bool {
+	if o.kind == timeline.Autoscaler {
+		return o.aspects["process"].What == timeline.Started
+	}
+	_, there := o.aspects["there"]
+	return there
+}
+
+// memory is what the record says of all objects that are there: what a
+// recorder that starts knows, and what it compares objects with.
+type memory map[string]*object
+
+// key tells objects apart. The autoscaler's health is of a group or, without
+// one, of all of them.
+func key(f timeline.Fact) string {
+	if f.What == timeline.Health {
+		return string(f.Kind) + "/health/" + f.Group
+	}
+	return string(f.Kind) + "/" + f.UID
+}
+
+// aspect is what a fact tells of its object; the next one of the same aspect
+// takes its place. It is empty for what is no state: decisions and their
+// reasons, and that an object is gone.
+func aspect(f timeline.Fact) string {
+	switch f.What {
+	case timeline.Created, timeline.Joined:
+		return "there"
+	case timeline.Unschedulable, timeline.Scheduled:
+		return "place"
+	case timeline.Running, timeline.Ended, timeline.Phase:
+		return "phase"
+	case timeline.Tainted, timeline.Untainted:
+		return "taint " + f.Text
+	case timeline.Ready, timeline.NotReady, timeline.ReadyCount:
+		return "ready"
+	case timeline.Cordoned, timeline.Uncordoned:
+		return "cordon"
+	case timeline.Paused, timeline.Resumed:
+		return "paused"
+	case timeline.Started, timeline.Stopped:
+		if f.UID != "" { // the log has none
+			return "process"
+		}
+	case timeline.Evicted, timeline.Sized, timeline.Limits, timeline.Marked, timeline.Health:
+		return f.What
+	}
+	return ""
+}
+
+// quiet is what goes without saying of an object that is new.
+func quiet(f timeline.Fact) bool {
+	switch f.What {
+	case timeline.Uncordoned, timeline.Untainted, timeline.Resumed:
+		return true
+	case timeline.Limits:
+		return f.Text == ""
+	}
+	return false
+}
+
+// counts are numbers in messages of the scheduler and of kubelets.
+var counts = regexp.MustCompile(`\d+(/\d+)?`)
+
+// same reports whether b, of the same aspect, says no more than a did.
+func same(a, b timeline.Fact) bool {
+	if a.What != b.What || b.Node != "" && a.Node != b.Node {
+		return false
+	}
+	if a.N != nil && b.N != nil && *a.N != *b.N {
+		return false
+	}
+	switch b.What {
+	case timeline.Unschedulable:
+		return counts.ReplaceAllString(a.Text, "0") == counts.ReplaceAllString(b.Text, "0")
+	case timeline.NotReady:
+		said := complaints(a)
+		return !slices.ContainsFunc(complaints(b), func(c string) bool { return !slices.Contains(said, c) })
+	case timeline.Phase, timeline.Limits, timeline.Health:
+		return a.Text == b.Text
+	}
+	return true
+}
+
+// complaints are what a kubelet has to say, which are fewer and fewer while a
+// node comes up: the reason, and the parts of a list in brackets.
+func complaints(f timeline.Fact) []string {
+	reason, message, _ := strings.Cut(counts.ReplaceAllString(f.Text, "0"), ": ")
+	return append(strings.Split(strings.Trim(message, "[]"), ", "), reason)
+}
+
+// phases of a machine that comes up, in turn.
+var phases = []string{"Pending", "Provisioning", "Provisioned", "Running"}
+
+// goesBack reports whether b, of the same aspect, is an earlier phase than a.
+// No machine goes back: the status of one that was moved is being made again.
+func goesBack(a, b timeline.Fact) bool {
+	after := slices.Index(phases, b.Text)
+	return b.What == timeline.Phase && after >= 0 && after < slices.Index(phases, a.Text)
+}
+
+// add takes in a fact of the record.
+func (m memory) add(f timeline.Fact) {
+	if f.What == timeline.Gone {
+		delete(m, key(f))
+		return
+	}
+	if f.What == timeline.Moved {
+		old := key(timeline.Fact{Kind: f.Kind, UID: f.Text})
+		if o := m[old]; o != nil {
+			delete(m, old)
+			o.uid, m[key(f)] = f.UID, o
+		}
+		return
+	}
+	what := aspect(f)
+	if what == "" || f.UID == "" && f.What != timeline.Health {
+		return
+	}
+	o := m[key(f)]
+	if o == nil && f.What == timeline.Evicted {
+		return // it is gone already
+	}
+	if o == nil {
+		o = &object{kind: f.Kind, name: f.Name, uid: f.UID, aspects: map[string]timeline.Fact{}}
+		m[key(f)] = o
+	}
+	if f.Group != "" {
+		o.group = f.Group
+	}
+	if f.Node != "" {
+		o.node = f.Node
+	}
+	o.aspects[what] = f
+}
+
+// news returns those of the facts of an object, as it is now, that the record
+// does not have. A fact of an aspect is never earlier than the one before it,
+// though objects' own times are cut off to whole seconds. One that only says
+// more about the same is of now.
+func (m memory) news(now time.Time, facts []timeline.Fact) []timeline.Fact {
+	var news []timeline.Fact
+	for _, f := range facts {
+		var before timeline.Fact
+		known := false
+		if o := m[key(f)]; o != nil {
+			before, known = o.aspects[aspect(f)]
+		}
+		switch {
+		case !known && quiet(f), known && same(before, f), known && goesBack(before, f):
+			continue
+		case known && before.What == f.What && !f.Time.After(before.Time):
+			f.Time = now
+		case known && f.Time.Before(before.Time):
+			f.Time = before.Time
+		}
+		news = append(news, f)
+	}
+	return news
+}

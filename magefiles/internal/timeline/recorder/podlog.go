@@ -1,0 +1,135 @@
+package recorder
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+// logAgain is how long to wait before a log that ended is asked for again.
+const logAgain = time.Second
+
+// logQuiet is how long nothing comes of a log when what there was is read. What
+// there is comes at once; a log that is followed does not say where that ends.
+const logQuiet = 2 * time.Second
+
+// autoscalerContainers are the names of a pod's containers that may be an
+// autoscaler: the lab's, or any by its image or the pod's name.
+func autoscalerContainers(pod *unstructured.Unstructured) []string {
+	var names []string
+	all, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
+	for _, c := range all {
+		m, _ := c.(map[string]any)
+		name, _ := m["name"].(string)
+		image, _ := m["image"].(string)
+		if name != "" && autoscaler.Named(pod.GetName(), image) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// processFacts are what the pod of an autoscaler tells now: whether it runs.
+func processFacts(o *unstructured.Unstructured, containers []string, now time.Time) []timeline.Fact {
+	f := about(timeline.Autoscaler, o, "")
+	f.Name = o.GetNamespace() + "/" + o.GetName()
+	for _, m := range kube.ContainerStatuses(o) {
+		if name, _ := m["name"].(string); name != containers[0] {
+			continue
+		}
+		text := func(path ...string) string { s, _, _ := unstructured.NestedString(m, path...); return s }
+		running, _, _ := unstructured.NestedMap(m, "state", "running")
+		if running != nil {
+			return []timeline.Fact{with(f, timeline.Started, cmp.Or(parsed(text("state", "running", "startedAt")), now), text("image"))}
+		}
+		for _, state := range []string{"state", "lastState"} {
+			if ended, found, _ := unstructured.NestedMap(m, state, "terminated"); found {
+				reason := sentence(text(state, "terminated", "reason"), text(state, "terminated", "message"))
+				return []timeline.Fact{with(f, timeline.Stopped, cmp.Or(parsed(fmt.Sprint(ended["finishedAt"])), now), reason)}
+			}
+		}
+	}
+	return nil
+}
+
+// podLog reads the log of a pod's container through the API server until ctx
+// is done or the pod is gone. It calls read when what there was is read, and
+// maybe again.
+func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, read func()) {
+	defer read()
+	id := logOf(pod, container)
+	for {
+		r.mu.Lock()
+		since := r.bookmark.Pods[id]
+		r.mu.Unlock()
+		err := r.stream(ctx, c, pod, container, since, read)
+		read()
+		switch {
+		case ctx.Err() != nil, apierrors.IsNotFound(err):
+			return
+		case err != nil && !apierrors.IsBadRequest(err): // that one has not started yet
+			r.failed(fmt.Errorf("read the log of the pod %s: %w", pod.GetName(), err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(logAgain):
+		}
+	}
+}
+
+// logOf is what the bookmark calls the log of a container.
+func logOf(pod *unstructured.Unstructured, container string) string {
+	return string(pod.GetUID()) + "/" + container
+}
+
+// stream reads the log from a moment on until it ends, and calls read when it
+// has come to what is said meanwhile, or nothing comes.
+func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, since time.Time, read func()) (err error) {
+	asked := time.Now()
+	quiet := time.AfterFunc(logQuiet, read)
+	defer quiet.Stop()
+	log, err := c.Logs(ctx, pod.GetNamespace(), pod.GetName(), container, since)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	reader := bufio.NewReaderSize(log, 64<<10)
+	for {
+		text, err := reader.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		quiet.Reset(logQuiet)
+		stamp, message, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
+		at := parsed(stamp)
+		if at.IsZero() || !at.After(since) {
+			continue // it was asked for by the second
+		}
+		// An autoscaler in a container has the time zone of its image.
+		if _, ok := r.logLine(message, at.UTC()); !ok {
+			return errUnrecorded
+		}
+		r.mu.Lock()
+		r.bookmark.Pods[logOf(pod, container)] = at
+		r.mu.Unlock()
+		if at.After(asked) {
+			read()
+		}
+	}
+}

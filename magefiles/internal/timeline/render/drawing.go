@@ -1,0 +1,471 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+// Sizes of the picture, in pixels.
+const (
+	pictureWidth = 1200
+	gutter       = 168 // names, left of the time axis
+	axisHeight   = 26
+	chartHeight  = 56
+	marksHeight  = 12
+	barHeight    = 15
+	podHeight    = 5
+	gap          = 2 // between bars
+	lanePadding  = 8
+	leastLane    = 40  // a name and a note
+	charWidth    = 5.7 // of a label, about
+	halfLabel    = 28  // of the time axis
+)
+
+// What a picture holds at most. A reader's browser would hold more, a reader
+// would not.
+const (
+	mostNodeRows = 40 // of one group
+	mostPodRows  = 8  // on one node
+	mostWaiting  = 30 // rows of waiting pods
+	mostNodes    = 1500
+	mostPods     = 2500
+	mostMarks    = 1500
+)
+
+// look is how a state is drawn. The colours are legible on white and on black,
+// because a picture does not know where it is shown.
+type look struct{ Class, Fill string }
+
+var looks = map[history.State]look{
+	history.Provisioning: {"prov", "#8d74c9"}, history.Joining: {"join", "#4f86d9"}, history.InUse: {"use", "#2f8f5b"}, history.Unneeded: {"idle", "#b98a1d"},
+	history.Lost: {"lost", "#d2603a"}, history.Deleting: {"del", "#a8555f"}, history.Broken: {"bad", "#c4342b"},
+	history.Waiting: {"wait", "#d98032"}, history.WithoutRoom: {"stuck", "#d9483b"}, history.Bound: {"bound", "#5b92e5"}, history.AtWork: {"live", "#45a878"}, history.Leaving: {"leave", "#8a8f98"},
+	history.Going: {"going", "#7c8694"},
+}
+
+// drawing is a timeline laid out. Every thing on it has its place twice: in
+// pixels of the picture as it is first seen, and in milliseconds since Origin,
+// from which the page's script places it anew when a reader zooms.
+type drawing struct {
+	Width, Height, Gutter, Plot int
+	// Script is whether the times are written too.
+	Script bool
+	// Origin and Span are the time axis in milliseconds; Zone is the offset of
+	// the lab's time of day.
+	Origin, Span, Zone int64
+	// From and To are what it shows, without the air at the edges.
+	From, To time.Time
+	Ticks    []tick
+	Lanes    []lane
+	Bars     []bar
+	Lines    []curve
+	Marks    []sign
+	// Elided says what the picture does not show.
+	Elided []string
+
+	m *history.Model
+	// begin is where the picture begins if it has not all there is.
+	begin   time.Time
+	whys    map[*history.PodStory]history.PodWhy
+	nodes   map[*history.NodeStory]history.NodeWhy
+	dropped map[string]int
+}
+
+// tick is one of the axis.
+type tick struct {
+	X, LabelX float64
+	Label     string
+}
+
+// lane is a horizontal stripe.
+type lane struct {
+	Y, Height int
+	Odd       bool
+	Name      string
+	Notes     []string
+	// Top and Bottom of a chart's scale, empty without a chart.
+	Top, Bottom   string
+	TopY, BottomY int
+	Chart         bool
+	ChartLine     int
+}
+
+// bar is one or several spans in a row, of one object.
+type bar struct {
+	Name, Title, Label string
+	Y, Height          int
+	Parts              []barPart
+	LabelX             float64
+	A, B               int64
+	Class              string
+}
+
+// barPart is one span of a bar.
+type barPart struct {
+	look
+	X, Width float64
+	A, B     int64
+}
+
+// curve is a line of levels.
+type curve struct {
+	Class, Stroke, Fill, Dash string
+	D                         string // as the picture has it
+	Points                    string // ms:y, separated by spaces
+	Area                      int    // the y that an area closes at, 0 for a line
+}
+
+// sign marks a moment, and if it lasted a line until its end.
+type sign struct {
+	Class, Fill, Title string
+	Shape              string // up, down, dot, problem, restart or step
+	X, Tail            float64
+	A, B               int64
+	Y                  int
+	Height             int // of a restart or step
+}
+
+// beginOf is where a page or a picture from that time on begins; zero if it has
+// all there is, as it does where nothing was recorded since, or before.
+func beginOf(m *history.Model, from time.Time) time.Time {
+	if from.After(axisStart(m)) && from.Before(m.To) {
+		return from
+	}
+	return time.Time{}
+}
+
+// over reports whether a time, if there is one, is before a page begins.
+func over(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
+
+// draw lays a model out; from, if set, is where the axis begins.
+func draw(m *history.Model, from time.Time, script bool) *drawing {
+	begin := beginOf(m, from)
+	start, end := m.From, m.To
+	if from = cmp.Or(begin, axisStart(m)); from.After(start) {
+		start = from
+	}
+	if end.Sub(start) < 10*time.Second {
+		end = start.Add(10 * time.Second)
+	}
+	shown := start
+	// Air on both sides, so that nothing at the edge is half a sign.
+	air := end.Sub(start) / 60
+	start, end = start.Add(-air), end.Add(air)
+	_, zone := start.Local().Zone()
+	d := &drawing{
+		From: shown, To: m.To,
+		Width: pictureWidth, Gutter: gutter, Plot: pictureWidth - gutter, Script: script,
+		Origin: start.UnixMilli(), Span: end.UnixMilli() - start.UnixMilli(), Zone: int64(zone) * 1000,
+		m: m, begin: begin, whys: map[*history.PodStory]history.PodWhy{}, nodes: map[*history.NodeStory]history.NodeWhy{}, dropped: map[string]int{},
+	}
+	for _, w := range m.PodWhys() {
+		d.whys[w.Pod] = w
+	}
+	for _, w := range m.NodeWhys() {
+		d.nodes[w.Node] = w
+	}
+	d.ticks()
+	y := axisHeight
+	y = d.scenarios(y)
+	y = d.autoscaler(y)
+	y = d.waiting(y)
+	short, shortPods := d.tooShort()
+	for _, g := range m.Groups {
+		y = d.group(g, y, short, shortPods)
+	}
+	d.Height = y + 4
+	for i := range d.Lanes {
+		d.Lanes[i].Odd = i%2 == 1
+	}
+	for _, g := range m.Gaps {
+		a, b := d.ms(g.From), d.ms(g.To)
+		if b <= 0 {
+			continue
+		}
+		d.Bars = slices.Insert(d.Bars, 0, bar{
+			Title: fmt.Sprintf("%s\n%s – %s (%s)", g.Text, timeline.Clock(g.From), timeline.Clock(g.To), timeline.Took(g.Took())), Y: axisHeight, Height: d.Height - axisHeight,
+			Parts: []barPart{d.part(look{"gap", "#8a8f98"}, a, b)}, A: a, B: b, Class: "gap",
+		})
+	}
+	d.thinMarks()
+	d.elide()
+	return d
+}
+
+// axisStart leaves out what is long before anybody recorded: a control plane
+// may be days old.
+func axisStart(m *history.Model) time.Time {
+	if !m.RecordedSince.IsZero() {
+		return m.RecordedSince.Add(-time.Minute)
+	}
+	return m.From
+}
+
+func (d *drawing) ms(t time.Time) int64 { return t.UnixMilli() - d.Origin }
+
+// x is where a time is in the picture, a tenth of a pixel precise.
+func (d *drawing) x(ms int64) float64 {
+	return math.Round(float64(ms)/float64(d.Span)*float64(d.Plot)*10) / 10
+}
+
+func (d *drawing) part(l look, a, b int64) barPart {
+	x := d.x(a)
+	return barPart{look: l, X: x, Width: math.Max(math.Round((d.x(b)-x)*10)/10, 1), A: a, B: b}
+}
+
+// tickSteps are the distances between ticks that a person can read.
+var tickSteps = []time.Duration{
+	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 3 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour, 48 * time.Hour, 7 * 24 * time.Hour,
+}
+
+func (d *drawing) ticks() {
+	step := tickSteps[len(tickSteps)-1].Milliseconds()
+	for _, s := range tickSteps {
+		if d.Span/s.Milliseconds() <= int64(d.Plot/90) {
+			step = s.Milliseconds()
+			break
+		}
+	}
+	layout := "15:04"
+	switch {
+	case step < time.Minute.Milliseconds():
+		layout = time.TimeOnly
+	case d.Span > (20 * time.Hour).Milliseconds():
+		layout = "Jan 2 15:04"
+	}
+	local := d.Origin + d.Zone
+	for at := local + (step-local%step)%step; at <= local+d.Span; at += step {
+		x := d.x(at - local)
+		inside := min(max(x, halfLabel), float64(d.Plot)-halfLabel)
+		d.Ticks = append(d.Ticks, tick{x, inside, time.UnixMilli(at).UTC().Format(layout)})
+	}
+}
+
+func (d *drawing) lane(y, height int, name string, notes ...string) *lane {
+	d.Lanes = append(d.Lanes, lane{Y: y, Height: height, Name: name, Notes: notes})
+	return &d.Lanes[len(d.Lanes)-1]
+}
+
+// scenarios is the band at the top.
+func (d *drawing) scenarios(y int) int {
+	shown := scenariosFrom(d.m, d.begin)
+	if len(shown) == 0 {
+		return y
+	}
+	verdicts := map[string]look{timeline.Passed: {"passed", "#2f8f5b"}, timeline.Failed: {"failed", "#c4342b"}, timeline.KnownFailure: {"known", "#b98a1d"}, "": {"going", "#7c8694"}}
+	var packed rows
+	top := y + lanePadding
+	deepest := 0
+	for _, s := range shown {
+		a, b := d.ms(s.From), d.ms(s.To)
+		row := packed.fit(a, b, d.Span/300)
+		deepest = max(deepest, row)
+		at := top + row*(barHeight+7)
+		verdict := s.Verdict
+		if verdict == "" {
+			verdict = "not over when the record ends"
+		}
+		title := fmt.Sprintf("scenario %s: %s\n%s – %s (%s)\n%s", timeline.Tidy(s.Name), verdict, timeline.Clock(s.From), timeline.Clock(s.To), timeline.Took(s.Took()), timeline.Shorten(s.Text, timeline.LongestHover))
+		d.bar(bar{Name: s.Name, Title: title, Label: timeline.Tidy(s.Name), Y: at, Height: barHeight + 3, Parts: []barPart{d.part(verdicts[s.Verdict], a, b)}, Class: "scenario"})
+		for _, step := range s.Steps {
+			d.sign(sign{Shape: "step", Class: "step", Fill: "#ffffff", Y: at, Height: barHeight + 3,
+				Title: fmt.Sprintf("%s %s\n%s", timeline.Clock(step.At), timeline.Tidy(s.Name), timeline.Shorten(step.Text, timeline.LongestHover))}, step.At, step.At)
+		}
+	}
+	height := max((deepest+1)*(barHeight+7)+lanePadding, leastLane)
+	d.lane(y, height, "scenarios", timeline.Plural(len(shown), "run"))
+	return y + height
+}
+
+// autoscaler has its processes, and what it said of no group in particular.
+func (d *drawing) autoscaler(y int) int {
+	if len(d.m.Runs) == 0 {
+		return y
+	}
+	top := y + lanePadding
+	for i, r := range d.m.Runs {
+		what := "the autoscaler ran"
+		if i > 0 {
+			what = "the autoscaler ran again"
+		}
+		d.bar(bar{
+			Name: "autoscaler", Title: fmt.Sprintf("%s\n%s – %s (%s)\n%s", what, timeline.Clock(r.From), timeline.Clock(r.To), timeline.Took(r.Took()), timeline.Shorten(r.Text, timeline.LongestHover)),
+			Y: top + marksHeight, Height: 6, Parts: []barPart{d.part(look{"run", "#7c8694"}, d.ms(r.From), d.ms(r.To))},
+		})
+		if i > 0 {
+			d.sign(sign{Shape: "restart", Class: "restart", Fill: "#d9483b", Y: top, Height: marksHeight + 10, Title: "restart of the autoscaler\n" + timeline.Clock(r.From) + " " + timeline.Shorten(r.Text, timeline.LongestHover)}, r.From, r.From)
+		}
+	}
+	for _, decision := range d.m.Decisions {
+		if decision.Group == "" {
+			d.decision(decision, top)
+		}
+	}
+	d.sayings(d.m.Statements(d.m.From, d.m.To, func(f timeline.Fact) bool {
+		return drawnSaying(f) && d.m.GroupOf(f) == ""
+	}), top, top+marksHeight+10)
+	height := 2*marksHeight + 2*lanePadding + 6
+	note := "no restart"
+	if n := restartsFrom(d.m, d.begin); n > 0 {
+		note = timeline.Plural(n, "restart")
+	}
+	d.lane(y, height, "autoscaler", note)
+	return y + height
+}
+
+// scenariosFrom are those that were not over at a page's beginning.
+func scenariosFrom(m *history.Model, begin time.Time) []*history.Scenario {
+	return slices.DeleteFunc(slices.Clone(m.Scenarios), func(s *history.Scenario) bool { return over(s.To, begin) })
+}
+
+// restartsFrom is how often the autoscaler began again after a page's beginning.
+func restartsFrom(m *history.Model, begin time.Time) int {
+	n := 0
+	for i, r := range m.Runs {
+		if i > 0 && !over(r.From, begin) {
+			n++
+		}
+	}
+	return n
+}
+
+// drawnSaying reports whether something that was said has a mark.
+func drawnSaying(f timeline.Fact) bool {
+	return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem || f.What == timeline.Health)
+}
+
+// sayings draws problems and health above, refusals below.
+func (d *drawing) sayings(list []history.Saying, above, below int) {
+	for _, s := range list {
+		mark := sign{Shape: "dot", Class: "refused", Fill: "#d98032", Y: below}
+		switch s.What {
+		case timeline.Problem:
+			mark.Shape, mark.Class, mark.Fill, mark.Y = "problem", "problem", "#d9483b", above
+		case timeline.Health:
+			mark.Class, mark.Fill, mark.Y = "health", "#4f86d9", above
+		}
+		when := timeline.Clock(s.First)
+		if s.Until.After(s.First) {
+			when += fmt.Sprintf(" – %s (%s)", timeline.Clock(s.Until), timeline.Took(s.Until.Sub(s.First)))
+		}
+		mark.Title = strings.Join(slices.DeleteFunc([]string{when, timeline.Word(s.What) + " " + timeline.Tidy(s.Pod), timeline.Shorten(s.Text, timeline.LongestHover)}, func(t string) bool { return t == "" }), "\n")
+		d.sign(mark, s.First, s.Until)
+	}
+}
+
+// waiting is the lane of pods without a node.
+func (d *drawing) waiting(y int) int {
+	var packed rows
+	top, deepest, count, left, without := y+lanePadding, 0, 0, 0, 0
+	for _, p := range d.m.Pods {
+		if over(p.Placed(), d.begin) {
+			continue
+		}
+		var parts []barPart
+		for _, s := range p.Spans {
+			if s.State == history.Waiting || s.State == history.WithoutRoom {
+				parts = append(parts, d.part(looks[s.State], d.ms(s.From), d.ms(s.To)))
+			}
+		}
+		if len(parts) == 0 {
+			continue
+		}
+		count++
+		if _, ok := d.whys[p]; ok {
+			without++
+		}
+		row := packed.fit(parts[0].A, parts[len(parts)-1].B, d.Span/int64(d.Plot)*2)
+		if row >= mostWaiting || count > mostPods {
+			left++
+			continue
+		}
+		deepest = max(deepest, row)
+		d.bar(bar{Name: p.Name, Title: d.podTitle(p), Y: top + row*(podHeight+gap), Height: podHeight, Parts: parts, Class: "pod"})
+	}
+	if count == 0 {
+		return y
+	}
+	if left > 0 {
+		d.dropped["waiting pods"] += left
+	}
+	height := max((deepest+1)*(podHeight+gap)+2*lanePadding, leastLane)
+	note := fmt.Sprintf("%s, %d without room", timeline.Plural(count, "pod"), without)
+	d.lane(y, height, "waiting pods", note)
+	return y + height
+}
+
+func (d *drawing) podTitle(p *history.PodStory) string {
+	text := "pod " + timeline.Tidy(p.Name)
+	if w, ok := d.whys[p]; ok {
+		text += "\n" + w.Verdict()
+	}
+	for _, s := range p.Spans {
+		text += fmt.Sprintf("\n%s – %s %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), s.State, timeline.Took(s.Took()))
+	}
+	if p.Node != "" {
+		text += "\non " + timeline.Tidy(p.Node)
+	}
+	return text
+}
+
+// bar adds what is within the axis.
+func (d *drawing) bar(b bar) {
+	if len(b.Parts) == 0 {
+		return
+	}
+	b.A, b.B = b.Parts[0].A, b.Parts[len(b.Parts)-1].B
+	if b.B < 0 {
+		return
+	}
+	if b.Label != "" {
+		from := math.Max(d.x(b.A), 0)
+		room := int((d.x(b.B) - from - 6) / charWidth)
+		b.LabelX = from + 3
+		if !d.Script {
+			b.Label = labelFor(b.Label, room)
+		}
+	}
+	d.Bars = append(d.Bars, b)
+}
+
+// labelFor cuts a label to the room that it has; a stump tells nothing.
+func labelFor(label string, room int) string {
+	if room < 6 && len([]rune(label)) > room {
+		return ""
+	}
+	return timeline.Cut(label, room)
+}
+
+func (d *drawing) sign(s sign, from, to time.Time) {
+	s.A, s.B = d.ms(from), d.ms(to)
+	if s.B < 0 {
+		return
+	}
+	s.X = d.x(s.A)
+	s.Tail = math.Round((d.x(s.B)-s.X)*10) / 10
+	d.Marks = append(d.Marks, s)
+}
+
+// rows packs spans so that none overlaps another in its row.
+type rows []int64 // the end of each row's last span
+
+// fit takes the first row that is free by a, with air between.
+func (r *rows) fit(a, b, air int64) int {
+	for i, end := range *r {
+		if a >= end+air {
+			(*r)[i] = b
+			return i
+		}
+	}
+	*r = append(*r, b)
+	return len(*r) - 1
+}

@@ -1,0 +1,348 @@
+package render
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+// ErrNotOnRecord is of a name that no fact has.
+var ErrNotOnRecord = errors.New("not on record")
+
+// Explain answers in words, for a terminal, what happened to pod/NAME,
+// pod/NAMESPACE/NAME, node/NAME or group/NAME, and why. Times of day are those
+// where the lab runs.
+func Explain(facts []timeline.Fact, what string) (string, error) {
+	kind, name, found := strings.Cut(what, "/")
+	if !found || name == "" {
+		return "", fmt.Errorf("explain %q: want pod/NAME, pod/NAMESPACE/NAME, node/NAME or group/NAME", what)
+	}
+	m := history.NewModel(facts)
+	if len(m.Facts) == 0 {
+		return "", fmt.Errorf("explain %s: the record is empty: go tool mage timeline:watch records, and so does a scenario: %w", what, ErrNotOnRecord)
+	}
+	e := &teller{Model: m}
+	switch kind {
+	case "pod", "pods":
+		stories := m.PodsNamed(name)
+		if len(stories) == 0 {
+			return "", unknown(what, "pod", name, names(m.Pods, func(p *history.PodStory) string { return p.Name }))
+		}
+		for _, p := range stories {
+			e.pod(p)
+		}
+	case "node", "nodes", "machine", "machines":
+		stories := m.NodesNamed(name)
+		if len(stories) == 0 {
+			return "", unknown(what, "node", name, names(m.Nodes, (*history.NodeStory).Name))
+		}
+		for _, n := range stories {
+			e.node(n)
+		}
+	case "group", "groups":
+		i := slices.IndexFunc(m.Groups, func(g *history.GroupStory) bool { return g.Name == timeline.LastPart(name) })
+		if i < 0 {
+			return "", unknown(what, "group", name, names(m.Groups, func(g *history.GroupStory) string { return g.Name }))
+		}
+		e.group(m.Groups[i])
+	default:
+		return "", fmt.Errorf("explain %q: %q is none of pod, node and group", what, kind)
+	}
+	return e.out.String(), nil
+}
+
+func names[S any](stories []S, name func(S) string) []string {
+	var all []string
+	for _, s := range stories {
+		all = timeline.Once(all, name(s))
+	}
+	return all
+}
+
+// suggested bounds how many names an error lists.
+const suggested = 8
+
+// unknown names those like the one that was asked for, or else the last known.
+func unknown(what, kind, name string, known []string) error {
+	if len(known) == 0 {
+		return fmt.Errorf("explain %s: no %s is on record: %w", what, kind, ErrNotOnRecord)
+	}
+	type near struct {
+		name     string
+		distance int
+	}
+	var all []near
+	for _, k := range known {
+		d := distance(strings.ToLower(timeline.LastPart(name)), strings.ToLower(timeline.LastPart(k)))
+		if strings.Contains(k, name) {
+			d = 0
+		}
+		all = append(all, near{k, d})
+	}
+	slices.SortStableFunc(all, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
+	var list []string
+	for _, n := range all {
+		if n.distance <= max(3, len(name)/3) && len(list) < suggested {
+			list = append(list, kind+"/"+timeline.Tidy(n.name))
+		}
+	}
+	if len(list) > 0 {
+		return fmt.Errorf("explain %s: %w; there is %s", what, ErrNotOnRecord, strings.Join(list, ", "))
+	}
+	for _, k := range known[max(0, len(known)-suggested):] {
+		list = append(list, kind+"/"+timeline.Tidy(k))
+	}
+	return fmt.Errorf("explain %s: %w; the last of %s are %s", what, ErrNotOnRecord, timeline.Plural(len(known), kind), strings.Join(list, ", "))
+}
+
+// distance is how many characters must change to make a into b.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	row := make([]int, len(y)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range x {
+		before := row[0]
+		row[0] = i + 1
+		for j := range y {
+			change := before
+			if x[i] != y[j] {
+				change++
+			}
+			before = row[j+1]
+			row[j+1] = min(change, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(y)]
+}
+
+// teller writes answers.
+type teller struct {
+	*history.Model
+	out strings.Builder
+}
+
+func (e *teller) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
+
+// head begins an answer.
+func (e *teller) head(format string, args ...any) {
+	if e.out.Len() > 0 {
+		e.printf("\n")
+	}
+	e.printf(format+"\n", args...)
+}
+
+// moments writes when what happened, each with the time since the one before.
+func (e *teller) moments(list []moment) {
+	list = slices.DeleteFunc(list, func(m moment) bool { return m.at.IsZero() })
+	slices.SortStableFunc(list, func(a, b moment) int { return a.at.Compare(b.at) })
+	for i, m := range list {
+		since := ""
+		if i > 0 {
+			since = "+" + timeline.Took(m.at.Sub(list[i-1].at))
+		}
+		e.printf("  %s  %8s  %s\n", timeline.Clock(m.at), since, m.text)
+	}
+}
+
+// moment is something that happened, in words.
+type moment struct {
+	at   time.Time
+	text string
+}
+
+// parts writes how long the legs took.
+func (e *teller) parts(parts []history.Part) {
+	if len(parts) == 0 {
+		return
+	}
+	e.printf("\nHow long it took\n")
+	for _, p := range parts {
+		e.printf("  %-40s %9s\n", p.Name, timeline.Took(p.Took()))
+	}
+	if len(parts) > 1 {
+		e.printf("  %-40s %9s\n", "together", timeline.Took(parts[len(parts)-1].To.Sub(parts[0].From)))
+	}
+}
+
+// sayings writes what was said, each with its times and count.
+func (e *teller) sayings(title string, list []history.Saying, subject func(history.Saying) string) {
+	if len(list) == 0 {
+		return
+	}
+	e.printf("\n%s\n", title)
+	for _, s := range list {
+		until, often := "", ""
+		if s.Until.Sub(s.First) >= time.Second {
+			until = "– " + timeline.Clock(s.Until)
+		}
+		if s.Count > 1 {
+			often = fmt.Sprintf("%d×", s.Count)
+		}
+		text := s.Words()
+		if about := timeline.Tidy(subject(s)); about != "" && !strings.Contains(text, about) {
+			text = about + ": " + text
+		}
+		e.printf("  %s %-10s %5s %s %s\n", timeline.Clock(s.First), until, often, markOf(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), text)
+	}
+}
+
+func (e *teller) pod(p *history.PodStory) {
+	w := e.PodWhy(p)
+	e.head("pod %s %s.", timeline.Tidy(p.Name), w.Verdict())
+	e.printf("\n")
+	list := []moment{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}}
+	if p.Created.IsZero() {
+		list = append(list, moment{p.Began(), "first heard of; its creation is not on record"})
+	}
+	if !p.Stuck.IsZero() {
+		text := "unschedulable"
+		if len(w.Scheduler) > 0 {
+			text += ": " + timeline.Shorten(w.Scheduler[0].Text, timeline.LongestText)
+		}
+		list = append(list, moment{p.Stuck, text})
+	}
+	if d := w.Decision; d != nil {
+		list = append(list, moment{d.At, "▲ the autoscaler enlarges " + d.Where()})
+	}
+	if n := w.Node; n != nil && w.NewNode {
+		list = append(list, moment{n.Created, "machine " + timeline.Tidy(cmp.Or(n.Machine, n.Node)) + " created"}, moment{n.Joined, "its node joined"}, moment{n.Ready, "its node is Ready"})
+	}
+	e.moments(list)
+	e.parts(w.Parts)
+	e.sayings("What the scheduler said", later(w.Scheduler), func(history.Saying) string { return "" })
+	e.sayings("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Saying) string { return s.Group })
+	if w.NewNode && w.Decision != nil && w.Node.Group != w.Decision.Group {
+		e.printf("\nThe decision was about %s; the pod came to a node of %s all the same.\n", timeline.Tidy(w.Decision.Group), timeline.Tidy(w.Node.Group))
+	}
+}
+
+// later are the sayings that the list of moments does not have.
+func later(list []history.Saying) []history.Saying {
+	if len(list) == 1 {
+		return nil
+	}
+	return list
+}
+
+func (e *teller) node(n *history.NodeStory) {
+	w := e.NodeWhy(n)
+	verdict := "is there since " + timeline.Clock(n.Began())
+	if r := w.Removal; r != nil && r.Done {
+		verdict = fmt.Sprintf("lived %s and went", timeline.Took(n.Ended().Sub(n.Began())))
+	} else if r != nil {
+		verdict = "is going"
+	}
+	e.head("node %s of %s %s.", timeline.Tidy(n.Name()), cmp.Or(timeline.Tidy(n.Group), "no known group"), verdict)
+	e.printf("Where it came from: %s.\n\n", w.Origin)
+	list := []moment{{n.Created, "machine " + timeline.Tidy(n.Machine) + " created"}, {n.Joined, "node joined"}, {n.Ready, "node is Ready"}, {n.NodeGone, "node gone"}, {n.Gone, "machine gone"}}
+	if n.Machine == "" {
+		list[0].text, list[4].text = "created", "gone"
+	}
+	for _, s := range n.Spans {
+		switch s.State {
+		case history.Unneeded, history.Lost, history.Deleting, history.Broken:
+			text := string(s.State)
+			if s.Text != "" {
+				text += ": " + timeline.Shorten(s.Text, timeline.LongestText)
+			}
+			list = append(list, moment{s.From, text})
+		}
+	}
+	if w.Removal != nil && w.Removal.Decision != nil {
+		list = append(list, moment{w.Removal.At, "▼ the autoscaler lets it go"})
+	}
+	e.moments(list)
+	if len(w.Kept) == 0 {
+		e.printf("\nThe autoscaler gave no reason for keeping it that is on record.\n")
+	}
+	e.sayings("Why it was kept", w.Kept, func(history.Saying) string { return "" })
+	if r := w.Removal; r != nil {
+		e.printf("\nWhy it went: %s.\n", strings.TrimSuffix(r.Cause, "."))
+		e.parts(r.Parts)
+	}
+	if len(n.Pods) > 0 {
+		e.printf("\nPods on it\n")
+		for _, p := range n.Pods {
+			end := "and is there still"
+			if at := p.Ended(); !at.IsZero() {
+				end = "until " + timeline.Clock(at)
+			}
+			from := p.Scheduled
+			if from.IsZero() {
+				from = p.Began()
+			}
+			e.printf("  %s  %s %s\n", timeline.Clock(from), timeline.Tidy(p.Name), end)
+		}
+	}
+}
+
+func (e *teller) group(g *history.GroupStory) {
+	wanted, ready, limit := g.Now()
+	e.head("group %s wants %s and has %s ready; %s.", g.Title(), numberOr(wanted, "an unknown number"), numberOr(ready, "an unknown number"), limit)
+	if len(g.Limits) > 1 {
+		e.printf("\nLimits\n")
+		for _, l := range g.Limits {
+			e.printf("  %s  %s\n", timeline.Clock(l.At), l)
+		}
+	}
+	for _, s := range slices.Concat(g.Pauses, e.Pauses) {
+		e.printf("Paused from %s for %s%s.\n", timeline.Clock(s.From), timeline.Took(s.Took()), andStill(s))
+	}
+	changes := e.SizeChanges(g)
+	if len(changes) > 0 {
+		e.printf("\nSizes\n")
+	}
+	for _, c := range changes {
+		size := fmt.Sprintf("%s → %d", numberOr(c.From, "?"), c.To)
+		if c.From < 0 {
+			size = fmt.Sprintf("%d", c.To)
+		}
+		reason := "no decision of the autoscaler on record: a person, or a controller"
+		switch {
+		case c.From < 0:
+			reason = "as the record begins"
+		case c.Decision != nil:
+			reason = "the autoscaler: " + c.Decision.Words()
+		}
+		if c.From >= 0 && !c.Ready.IsZero() {
+			reason += fmt.Sprintf(" (ready after %s)", timeline.Took(c.Ready.Sub(c.At)))
+		}
+		e.printf("  %s  %-9s %s\n", timeline.Clock(c.At), size, reason)
+	}
+	e.sayings("Refusals and problems", e.Statements(e.From, e.To, func(f timeline.Fact) bool {
+		_, _, group := history.About(f)
+		return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem) && group == g.Name
+	}), func(s history.Saying) string { return s.Pod })
+	if len(g.Nodes) > 0 {
+		e.printf("\nNodes\n")
+		for _, n := range g.Nodes {
+			end := "still there"
+			if at := n.Ended(); !at.IsZero() {
+				end = "until " + timeline.Clock(at)
+			}
+			e.printf("  %s  %s, %s\n", timeline.Clock(n.Began()), timeline.Tidy(n.Name()), end)
+		}
+	}
+}
+
+func andStill(s history.Span) string {
+	if s.Open {
+		return ", and still is"
+	}
+	return ""
+}
+
+func numberOr(n int, otherwise string) string {
+	if n < 0 {
+		return otherwise
+	}
+	return fmt.Sprint(n)
+}

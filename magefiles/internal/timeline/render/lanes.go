@@ -1,0 +1,360 @@
+package render
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+// tooShort are the durations below which nodes and pods are not drawn, so that
+// the longest of them fit: zero where all do.
+func (d *drawing) tooShort() (nodes, pods time.Duration) {
+	var n, p []time.Duration
+	for _, node := range d.m.Nodes {
+		n = append(n, total(node.Spans))
+		for _, pod := range node.Pods {
+			p = append(p, total(pod.Spans))
+		}
+	}
+	return shortest(n, mostNodes), shortest(p, mostPods)
+}
+
+func total(spans []history.Span) time.Duration {
+	if len(spans) == 0 {
+		return 0
+	}
+	return spans[len(spans)-1].To.Sub(spans[0].From)
+}
+
+func shortest(all []time.Duration, most int) time.Duration {
+	if len(all) <= most {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)-most]
+}
+
+// group draws a node group: marks of what was decided, the sizes, and a row for
+// each node with its pods below.
+func (d *drawing) group(g *history.GroupStory, y int, short, shortPods time.Duration) int {
+	l := d.lane(y, 0, g.Title())
+	top := y + lanePadding
+	wanted, ready, limit := g.Now()
+	scaled := len(g.Wanted)+len(g.Ready)+len(g.Limits) > 0
+	said := d.m.Statements(d.m.From, d.m.To, func(f timeline.Fact) bool {
+		return drawnSaying(f) && g.Name != "" && d.m.GroupOf(f) == g.Name
+	})
+	if len(g.Decisions)+len(said) > 0 || scaled {
+		for _, decision := range g.Decisions {
+			d.decision(decision, top)
+		}
+		d.sayings(said, top+marksHeight, top+marksHeight)
+		top += 2*marksHeight + 2
+	}
+	if scaled {
+		if wanted >= 0 || ready >= 0 {
+			l.Notes = append(l.Notes, fmt.Sprintf("wants %s, ready %s", numberOr(wanted, "?"), numberOr(ready, "?")))
+		}
+		if limit.Set {
+			l.Notes = append(l.Notes, limit.String())
+		} else if len(g.Limits) > 0 {
+			l.Notes = append(l.Notes, "no limits")
+		}
+		d.sizes(g, l, top)
+		for _, s := range slices.Concat(g.Pauses, d.m.Pauses) {
+			d.bar(bar{Name: g.Name, Title: fmt.Sprintf("paused %s – %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), timeline.Took(s.Took())), Y: top, Height: chartHeight,
+				Parts: []barPart{d.part(look{"paused", "#8a8f98"}, d.ms(s.From), d.ms(s.To))}, Class: "gap"})
+		}
+		top += chartHeight + lanePadding
+	}
+	top = d.rowsOf(g, top, short, shortPods)
+	if !scaled {
+		l.Notes = append(l.Notes, timeline.Plural(len(d.nodesOf(g)), "node"))
+	}
+	// A name and two notes need this much.
+	l.Height = max(top+lanePadding-y, 44)
+	return y + l.Height
+}
+
+// decision draws one decision of the autoscaler.
+func (d *drawing) decision(decision *history.Decision, y int) {
+	mark := sign{Shape: "down", Class: "down", Fill: "#2a93a8", Y: y}
+	what := "scale-down of " + timeline.Tidy(decision.Where())
+	if decision.Up {
+		mark.Shape, mark.Class, mark.Fill = "up", "up", "#2f8f5b"
+		what = "scale-up of " + timeline.Tidy(decision.Where())
+	}
+	lines := []string{timeline.Clock(decision.At) + " " + what}
+	lines = append(lines, timeline.SomeOf(decision.Texts, 4)...)
+	if n := len(decision.Pods); n > 0 {
+		lines = append(lines, fmt.Sprintf("for %s: %s", timeline.Plural(n, "pod"), strings.Join(timeline.SomeOf(decision.Pods, 4), ", ")))
+	}
+	if len(decision.Nodes) > 0 {
+		lines = append(lines, "of "+strings.Join(timeline.SomeOf(decision.Nodes, 4), ", "))
+	}
+	mark.Title = strings.Join(lines, "\n")
+	d.sign(mark, decision.At, decision.At)
+}
+
+// sizes draws the levels of a group as steps.
+func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
+	highest := 1
+	for _, level := range slices.Concat(g.Wanted, g.Ready) {
+		highest = max(highest, level.N)
+	}
+	for _, limit := range g.Limits {
+		// A maximum of hundreds must not flatten the three that there are.
+		if limit.Set && limit.Max <= 2*highest+3 {
+			highest = max(highest, limit.Max)
+		}
+	}
+	bottom := top + chartHeight
+	y := func(n int) int {
+		return bottom - int(math.Round(float64(min(n, highest))/float64(highest)*(chartHeight-4)))
+	}
+	l.Chart, l.Top, l.Bottom, l.TopY, l.BottomY, l.ChartLine = true, fmt.Sprint(highest), "0", y(highest), bottom, bottom
+	end := d.m.To
+	if !g.Gone.IsZero() {
+		end = g.Gone
+	}
+	d.steps(curve{Class: "ready", Stroke: "#2f8f5b", Fill: "#2f8f5b", Area: bottom}, g.Ready, end, y)
+	d.steps(curve{Class: "wanted", Stroke: "#4f86d9"}, g.Wanted, end, y)
+	var lowest, most []history.Level
+	flush := func(until time.Time) {
+		d.steps(curve{Class: "limit", Stroke: "#8a8f98", Dash: "2 3"}, lowest, until, y)
+		d.steps(curve{Class: "limit", Stroke: "#c0564c", Dash: "5 3"}, most, until, y)
+		lowest, most = nil, nil
+	}
+	for _, limit := range g.Limits {
+		if !limit.Set {
+			flush(limit.At)
+			continue
+		}
+		lowest = append(lowest, history.Level{At: limit.At, N: limit.Min})
+		if limit.Max <= highest {
+			most = append(most, history.Level{At: limit.At, N: limit.Max})
+		}
+	}
+	flush(end)
+	// What the chart says under the mouse, from one change to the next.
+	var changes []time.Time
+	for _, level := range slices.Concat(g.Wanted, g.Ready) {
+		changes = append(changes, level.At)
+	}
+	slices.SortFunc(changes, time.Time.Compare)
+	changes = slices.CompactFunc(changes, time.Time.Equal)
+	if len(changes) > mostMarks {
+		d.dropped["changes of size under the mouse"] += len(changes) - mostMarks
+		changes = changes[len(changes)-mostMarks:]
+	}
+	for i, at := range changes {
+		until := end
+		if i+1 < len(changes) {
+			until = changes[i+1]
+		}
+		just := at.Add(time.Nanosecond)
+		d.bar(bar{
+			Name: g.Name, Y: top, Height: chartHeight, Class: "size", Parts: []barPart{d.part(look{"size", "#000000"}, d.ms(at), d.ms(until))},
+			Title: fmt.Sprintf("%s\n%s – %s (%s)\nwants %s, ready %s", g.Title(), timeline.Clock(at), timeline.Clock(until), timeline.Took(until.Sub(at)),
+				numberOr(history.LevelAt(g.Wanted, just), "?"), numberOr(history.LevelAt(g.Ready, just), "?")),
+		})
+	}
+}
+
+// steps draws levels that each hold until the next.
+func (d *drawing) steps(c curve, levels []history.Level, end time.Time, y func(int) int) {
+	if len(levels) == 0 {
+		return
+	}
+	var points, path strings.Builder
+	for i, l := range levels {
+		at := d.ms(l.At)
+		fmt.Fprintf(&points, "%d:%d ", at, y(l.N))
+		switch {
+		case i > 0:
+			fmt.Fprintf(&path, "H%gV%d", d.x(at), y(l.N))
+		case c.Area > 0:
+			fmt.Fprintf(&path, "M%g %dV%d", d.x(at), c.Area, y(l.N))
+		default:
+			fmt.Fprintf(&path, "M%g %d", d.x(at), y(l.N))
+		}
+	}
+	last := y(levels[len(levels)-1].N)
+	fmt.Fprintf(&points, "%d:%d", d.ms(end), last)
+	fmt.Fprintf(&path, "H%g", d.x(d.ms(end)))
+	if c.Area > 0 {
+		fmt.Fprintf(&path, "V%dZ", c.Area)
+	}
+	c.Points, c.D = points.String(), path.String()
+	d.Lines = append(d.Lines, c)
+}
+
+// nodesOf are the nodes of a group that were not gone when the picture begins.
+func (d *drawing) nodesOf(g *history.GroupStory) []*history.NodeStory {
+	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *history.NodeStory) bool { return over(n.Ended(), d.begin) })
+}
+
+// rowsOf draws the nodes of a group, each with its pods below.
+func (d *drawing) rowsOf(g *history.GroupStory, top int, short, shortPods time.Duration) int {
+	type placed struct {
+		node *history.NodeStory
+		row  int
+		pods []bar // Y is the row below the node's
+	}
+	var packed rows
+	var all []placed
+	deepest := []int{} // rows of pods below each row of nodes
+	nodes := d.nodesOf(g)
+	slices.SortStableFunc(nodes, func(a, b *history.NodeStory) int { return a.Began().Compare(b.Began()) })
+	for _, n := range nodes {
+		if len(n.Spans) == 0 {
+			continue
+		}
+		a, b := d.ms(n.Spans[0].From), d.ms(n.Spans[len(n.Spans)-1].To)
+		if b < 0 {
+			d.dropped["nodes that were gone before"]++
+			continue
+		}
+		if total(n.Spans) < short {
+			d.dropped["nodes of less than "+timeline.Took(short)]++
+			continue
+		}
+		row := packed.fit(a, b, d.Span/200)
+		if row >= mostNodeRows {
+			d.dropped["nodes of "+g.Title()]++
+			continue
+		}
+		p := placed{node: n, row: row}
+		var below int
+		p.pods, below = d.podsOf(n, shortPods)
+		for len(deepest) <= row {
+			deepest = append(deepest, 0)
+		}
+		deepest[row] = max(deepest[row], below)
+		all = append(all, p)
+	}
+	ys := make([]int, len(deepest))
+	for i, below := range deepest {
+		ys[i] = top
+		top += barHeight + gap + below*(podHeight+gap-1) + gap
+	}
+	for _, p := range all {
+		var parts []barPart
+		for _, s := range p.node.Spans {
+			parts = append(parts, d.part(looks[s.State], d.ms(s.From), d.ms(s.To)))
+		}
+		d.bar(bar{Name: p.node.Name(), Title: d.nodeTitle(p.node), Label: shortName(p.node), Y: ys[p.row], Height: barHeight, Parts: parts, Class: "node"})
+		for _, pod := range p.pods {
+			pod.Y = ys[p.row] + barHeight + gap - 1 + pod.Y*(podHeight+gap-1)
+			d.bar(pod)
+		}
+	}
+	return top
+}
+
+// podsOf are the bars of the pods on a node, and how many rows they take.
+func (d *drawing) podsOf(n *history.NodeStory, short time.Duration) (bars []bar, deepest int) {
+	var packed rows
+	for _, p := range n.Pods {
+		var parts []barPart
+		for _, s := range p.Spans {
+			if s.State == history.Bound || s.State == history.AtWork || s.State == history.Leaving {
+				parts = append(parts, d.part(looks[s.State], d.ms(s.From), d.ms(s.To)))
+			}
+		}
+		if len(parts) == 0 || parts[len(parts)-1].B < 0 {
+			continue
+		}
+		if total(p.Spans) < short {
+			d.dropped["pods of less than "+timeline.Took(short)]++
+			continue
+		}
+		row := packed.fit(parts[0].A, parts[len(parts)-1].B, d.Span/int64(d.Plot)*2)
+		if row >= mostPodRows {
+			d.dropped["pods beyond "+timeline.Plural(mostPodRows, "row")+" on a node"]++
+			continue
+		}
+		deepest = max(deepest, row+1)
+		bars = append(bars, bar{Name: p.Name, Title: d.podTitle(p), Y: row, Height: podHeight - 1, Parts: parts, Class: "pod"})
+	}
+	return bars, deepest
+}
+
+func (d *drawing) nodeTitle(n *history.NodeStory) string {
+	w := d.nodes[n]
+	text := "node " + timeline.Tidy(n.Name())
+	if n.Machine != "" && n.Machine != n.Node {
+		text = fmt.Sprintf("machine %s", timeline.Tidy(n.Machine))
+		if n.Node != "" {
+			text += ", node " + timeline.Tidy(n.Node)
+		}
+	}
+	text += "\n" + w.Origin
+	for _, s := range n.Spans {
+		text += fmt.Sprintf("\n%s – %s %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), s.State, timeline.Took(s.Took()))
+	}
+	if len(w.Kept) > 0 {
+		text += "\nkept: " + timeline.Shorten(w.Kept[len(w.Kept)-1].Text, timeline.LongestHover)
+	}
+	if w.Removal != nil {
+		text += "\n" + w.Removal.Cause
+	}
+	return text
+}
+
+// shortName is a node's name without its group's, which stands beside it.
+func shortName(n *history.NodeStory) string {
+	name := timeline.Tidy(n.Name())
+	if _, rest, found := strings.Cut(name, n.Group+"-"); found && n.Group != "" && rest != "" {
+		return rest
+	}
+	return name
+}
+
+// thinMarks makes one of marks that stand on the same spot, where there are
+// too many to draw.
+func (d *drawing) thinMarks() {
+	if len(d.Marks) <= mostMarks {
+		return
+	}
+	type spot struct {
+		class string
+		y, x  int
+	}
+	first := map[spot]int{}
+	count := map[spot]int{}
+	var kept []sign
+	for _, s := range d.Marks {
+		at := spot{s.Class, s.Y, int(s.X / 8)}
+		count[at]++
+		i, ok := first[at]
+		if !ok {
+			first[at] = len(kept)
+			kept = append(kept, s)
+			continue
+		}
+		if n := count[at]; n <= 4 {
+			kept[i].Title += "\n" + s.Title
+		}
+		d.dropped["marks, each one with others of its kind at its time"]++
+	}
+	for at, n := range count {
+		if n > 4 {
+			kept[first[at]].Title += fmt.Sprintf("\nand %d more", n-4)
+		}
+	}
+	d.Marks = kept
+}
+
+// elide says what was dropped.
+func (d *drawing) elide() {
+	for _, what := range slices.Sorted(maps.Keys(d.dropped)) {
+		d.Elided = append(d.Elided, fmt.Sprintf("%s: %d", what, d.dropped[what]))
+	}
+}

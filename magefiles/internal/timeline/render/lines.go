@@ -1,0 +1,115 @@
+// Package render shows a history to a person or a program: lines, a live view,
+// an explanation in words, a page, a picture, JSON.
+package render
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// LineOptions of Lines.
+type LineOptions struct {
+	// Color marks decisions and problems, on a terminal.
+	Color bool
+	// Width in columns that a line is cut to; zero cuts nothing.
+	Width int
+	// NameWidth is of the column of names; if zero that of the longest of these
+	// facts, within reason. A stream that is written piece by piece gives it.
+	NameWidth int
+}
+
+// Widths of the columns before the text.
+const (
+	kindWidth = 10
+	whatWidth = 13
+	widest    = 48
+)
+
+// colors of lines by their marks, as the autoscaler's console has them.
+var colors = map[string]string{"▲": "1;32", "▼": "1;36", "!": "31", "✗": "31", "✓": "32"}
+
+// Lines writes a line a fact, aligned: the time of day where the lab runs, a
+// mark, the kind, the name, what happened and the text.
+func Lines(w io.Writer, facts []timeline.Fact, opts LineOptions) error {
+	if opts.NameWidth == 0 {
+		for _, f := range facts {
+			opts.NameWidth = min(max(opts.NameWidth, utf8.RuneCountInString(nameOf(f))), widest)
+		}
+	}
+	for _, f := range facts {
+		if _, err := io.WriteString(w, oneLine(f, opts)+"\n"); err != nil {
+			return fmt.Errorf("write the timeline: %w", err)
+		}
+	}
+	return nil
+}
+
+func oneLine(f timeline.Fact, opts LineOptions) string {
+	mark := markOf(f)
+	text := fmt.Sprintf("%s %s %-*s %-*s %-*s %s", timeline.Clock(f.Time), mark, kindWidth, timeline.Tidy(string(f.Kind)), opts.NameWidth, nameOf(f), whatWidth, timeline.Word(f.What), timeline.Tidy(textOf(f)))
+	text = strings.TrimRight(text, " ")
+	if opts.Width > 0 {
+		text = timeline.Cut(text, opts.Width)
+	}
+	if color := colors[mark]; opts.Color && color != "" {
+		text = "\x1b[" + color + "m" + text + "\x1b[0m"
+	}
+	return text
+}
+
+// nameOf is what a line is about: the object, or for the autoscaler whatever
+// it speaks of.
+func nameOf(f timeline.Fact) string {
+	switch {
+	case f.Name != "":
+		return timeline.Tidy(f.Name)
+	case f.Kind == timeline.Autoscaler && f.Node != "":
+		return timeline.Tidy(f.Node)
+	case f.Kind == timeline.Autoscaler && f.Group != "":
+		return timeline.Tidy(f.Group)
+	}
+	return ""
+}
+
+// textOf is the number and the text of a fact, with the node if it tells one.
+func textOf(f timeline.Fact) string {
+	var parts []string
+	if f.N != nil {
+		parts = append(parts, strconv.Itoa(*f.N))
+	}
+	switch {
+	case f.Kind == timeline.Group && f.What == timeline.Limits && f.Text == "":
+		parts = append(parts, "none")
+	case f.Text != "":
+		parts = append(parts, f.Text)
+	}
+	if f.Node != "" && f.Node != f.Name && f.Kind != timeline.Autoscaler {
+		parts = append(parts, "on "+f.Node)
+	}
+	return strings.Join(parts, " ")
+}
+
+// markOf is the sign in front of a line: those of the autoscaler's console,
+// and those of a step for the verdicts of a scenario.
+func markOf(f timeline.Fact) string {
+	switch {
+	case f.What == timeline.ScaleUp:
+		return "▲"
+	case f.What == timeline.ScaleDown:
+		return "▼"
+	case f.What == timeline.Refused || f.What == timeline.Kept || f.What == timeline.Unschedulable:
+		return "·"
+	case f.Kind == timeline.Lab && f.What == timeline.Passed:
+		return "✓"
+	case f.Kind == timeline.Lab && f.What == timeline.Failed:
+		return "✗"
+	case f.What == timeline.KnownFailure || f.What == timeline.Problem || f.What == timeline.NotReady || f.Kind == timeline.Machine && f.What == timeline.Phase && f.Text == "Failed":
+		return "!"
+	}
+	return " "
+}

@@ -1,0 +1,100 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/timelinetest"
+)
+
+// TestFramesFitTheTerminal compares one frame with testdata and holds every
+// other to the size.
+func TestFramesFitTheTerminal(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.TwentyMinutes()
+	at := 0
+	for facts[at].Time.Before(timelinetest.New().At(815)) {
+		at++
+	}
+	golden(t, "frame.txt", strings.Join(frame(history.NewModel(facts[:at]), timelinetest.New().At(815), 120, 40, false), "\n")+"\n")
+	for _, size := range [][2]int{{80, 24}, {40, 10}, {200, 60}, {20, 5}, {8, 2}, {2, 1}} {
+		for n := 0; n <= len(facts); n += 37 {
+			lines := frame(history.NewModel(facts[:n]), facts[max(n-1, 0)].Time, size[0], size[1], false)
+			if len(lines) > max(size[1]-1, 1) {
+				t.Errorf("%d lines on a terminal of %d", len(lines), size[1])
+			}
+			for _, l := range lines {
+				if w := len([]rune(l)); w > size[0]-1 {
+					t.Errorf("%d columns on a terminal of %d: %q", w, size[0], l)
+				}
+			}
+		}
+	}
+}
+
+func TestLiveRedrawsItsOwnLinesOnly(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.TwentyMinutes()
+	next := make(chan timeline.Fact)
+	done := make(chan error)
+	var out bytes.Buffer
+	go func() {
+		done <- Live(context.Background(), &out, next, LiveOptions{Width: 100, Height: 30, Every: time.Hour, Now: func() time.Time { return facts[60].Time }})
+	}()
+	for _, f := range facts[:60] {
+		next <- f
+	}
+	close(next)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	pictures := strings.Split(out.String(), "\x1b[J")
+	if len(pictures) != 3 || pictures[2] != "" {
+		t.Fatalf("%d pictures for one burst, want the first and the last", len(pictures)-1)
+	}
+	lines := strings.Count(pictures[0], "\n")
+	if want := "\x1b[" + strconv.Itoa(lines) + "A"; !strings.HasPrefix(pictures[1], want) {
+		t.Errorf("over %d lines it began with %q", lines, pictures[1][:8])
+	}
+	last := nameOf(facts[59])
+	if !strings.Contains(pictures[1], last) {
+		t.Errorf("the last picture lacks the last fact, about %s:\n%s", last, pictures[1])
+	}
+	for _, code := range []string{"\x1b[?", "\x1b7", "\x1b[s"} {
+		if strings.Contains(out.String(), code) {
+			t.Errorf("it switched something of the terminal: %q", code)
+		}
+	}
+}
+
+func TestLiveEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out bytes.Buffer
+	if err := Live(ctx, &out, nil, LiveOptions{Width: 80, Height: 24}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "go tool mage workload:add -pods=3") || !strings.HasSuffix(out.String(), "\x1b[J") {
+		t.Errorf("an empty record showed %q", out.String())
+	}
+}
+
+// broken is a terminal that went away.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("gone") }
+
+func TestLiveSaysThatNobodySees(t *testing.T) {
+	t.Parallel()
+	if err := Live(context.Background(), broken{}, nil, LiveOptions{}); err == nil || !strings.Contains(err.Error(), "show the timeline: gone") {
+		t.Errorf("error %v", err)
+	}
+}

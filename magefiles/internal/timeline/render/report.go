@@ -1,0 +1,315 @@
+package render
+
+import (
+	"cmp"
+	_ "embed" // the page's template, style and script
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+//go:embed report.html.tmpl
+var pageTemplate string
+
+//go:embed report.css
+var pageStyle string
+
+//go:embed report.js
+var pageScript string
+
+// ReportOptions of Report.
+type ReportOptions struct {
+	// Title of the page, and Subtitle, such as the versions that ran.
+	Title, Subtitle string
+	// Now is when the page is made; it is the current time if zero.
+	Now time.Time
+	// From is where the page begins; if zero, or if nothing was recorded since,
+	// shortly before the record does. What was over by then is left out, but
+	// explains what was not.
+	From time.Time
+}
+
+// What a page's tables hold at most. The record, and JSON, have all.
+const (
+	mostRows  = 300
+	mostFacts = 2000
+	mostSaid  = 12 // of one pod or node
+)
+
+// Report writes one HTML file that needs nothing else: no network, no font, no
+// script but its own. The picture is an SVG of this package, which a few lines
+// of script make zoomable. The script of a chart library would be a megabyte in
+// each page, and would not give the picture for a comment on a merge request.
+func Report(w io.Writer, facts []timeline.Fact, opts ReportOptions) error {
+	t, err := template.New("page").Funcs(drawingFuncs).Parse(drawingTemplate + pageTemplate)
+	if err != nil {
+		return fmt.Errorf("read the page's template: %w", err)
+	}
+	if opts.Now.IsZero() {
+		opts.Now = time.Now()
+	}
+	if err := t.ExecuteTemplate(w, "page", newPage(history.NewModel(facts), opts)); err != nil {
+		return fmt.Errorf("write the timeline's page: %w", err)
+	}
+	return nil
+}
+
+// page is what the template shows.
+type page struct {
+	Title, Subtitle, Period, Made string
+	Style                         template.CSS
+	Script                        template.JS
+	Tiles                         []tile
+	Legend                        []legend
+	Drawing                       *drawing
+	Pods                          []podRow
+	Nodes                         []nodeRow
+	Decisions                     []decisionRow
+	Facts                         []factRow
+	// Left says what the tables leave out.
+	PodsLeft, NodesLeft, DecisionsLeft, FactsLeft string
+
+	begin time.Time // zero if the page has all there is
+}
+
+// tile is a number that sums up.
+type tile struct{ Number, Text string }
+
+// legend explains a colour or a mark.
+type legend struct {
+	Fill, Mark, Text string
+}
+
+type podRow struct {
+	Name, Waited, Verdict string
+	Parts                 []partRow
+	Said                  []saidRow
+	More                  string
+}
+
+type partRow struct{ Name, Took string }
+
+type saidRow struct{ When, Mark, Class, Text, Often string }
+
+type nodeRow struct {
+	Name, Group, Life, Origin string
+	Kept                      []saidRow
+	More                      string
+	Cause                     string
+	Parts                     []partRow
+}
+
+type decisionRow struct{ When, Mark, Class, What, Text, For string }
+
+type factRow struct{ Time, Mark, Class, Kind, What, Name, Text string }
+
+func newPage(m *history.Model, opts ReportOptions) page {
+	p := page{
+		Title: cmp.Or(timeline.Tidy(opts.Title), "Timeline"), Subtitle: timeline.Tidy(opts.Subtitle), Made: timeline.Day(opts.Now),
+		Style: template.CSS(pageStyle), Script: template.JS(pageScript),
+	}
+	if len(m.Facts) == 0 {
+		return p
+	}
+	p.begin = beginOf(m, opts.From)
+	zone, _ := m.To.Local().Zone()
+	p.Drawing = draw(m, opts.From, true)
+	start, end := p.Drawing.From, p.Drawing.To
+	p.Period = fmt.Sprintf("%s – %s (%s), times are %s", timeline.Day(start), timeline.Clock(end), timeline.Took(end.Sub(start)), zone)
+	if !p.begin.IsZero() {
+		p.Period += "; what was over before is in the JSON alone"
+	}
+	p.pods(m)
+	p.nodes(m)
+	p.decisions(m)
+	p.facts(m)
+	p.tiles(m)
+	for _, s := range []history.State{history.Provisioning, history.Joining, history.InUse, history.Unneeded, history.Deleting, history.Lost, history.Broken} {
+		p.Legend = append(p.Legend, legend{Fill: looks[s].Fill, Text: "node " + string(s)})
+	}
+	for _, s := range []history.State{history.Waiting, history.WithoutRoom, history.Bound, history.AtWork} {
+		p.Legend = append(p.Legend, legend{Fill: looks[s].Fill, Text: "pod " + string(s)})
+	}
+	p.Legend = append(p.Legend,
+		legend{Fill: "#4f86d9", Mark: "━", Text: "wanted"}, legend{Fill: "#2f8f5b", Mark: "▅", Text: "ready"},
+		legend{Fill: "#c0564c", Mark: "╌", Text: "max"}, legend{Fill: "#8a8f98", Mark: "┈", Text: "min"},
+		legend{Fill: "#2f8f5b", Mark: "▲", Text: "scale-up"}, legend{Fill: "#2a93a8", Mark: "▼", Text: "scale-down"},
+		legend{Fill: "#d98032", Mark: "●", Text: "refusal, and as long as it held"}, legend{Fill: "#d9483b", Mark: "◆", Text: "problem"},
+		legend{Fill: "#4f86d9", Mark: "●", Text: "health"}, legend{Fill: "#d9483b", Mark: "⚑", Text: "restart"},
+		legend{Fill: "#8a8f98", Mark: "░", Text: "not recorded, or paused"})
+	return p
+}
+
+func (p *page) podWhys(m *history.Model) []history.PodWhy {
+	return slices.DeleteFunc(m.PodWhys(), func(w history.PodWhy) bool { return over(w.Pod.Placed(), p.begin) })
+}
+
+func (p *page) decided(m *history.Model) []*history.Decision {
+	return slices.DeleteFunc(slices.Clone(m.Decisions), func(d *history.Decision) bool { return over(d.At, p.begin) })
+}
+
+func (p *page) tiles(m *history.Model) {
+	var waited []time.Duration
+	still := 0
+	for _, w := range p.podWhys(m) {
+		waited = append(waited, w.Waited)
+		if w.Pod.Waits() {
+			still++
+		}
+	}
+	if len(waited) > 0 {
+		slices.Sort(waited)
+		text := fmt.Sprintf("had no room at first; the median waited %s, the longest %s", timeline.Took(waited[len(waited)/2]), timeline.Took(waited[len(waited)-1]))
+		if still > 0 {
+			text += fmt.Sprintf("; %d still do", still)
+		}
+		p.Tiles = append(p.Tiles, tile{timeline.Plural(len(waited), "pod"), text})
+	}
+	up, down := 0, 0
+	for _, d := range p.decided(m) {
+		if d.Up {
+			up++
+		} else {
+			down++
+		}
+	}
+	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ▲ %d ▼", up, down), "decisions to scale up and down"})
+	nodes, came, went := 0, 0, 0
+	for _, n := range m.Nodes {
+		if over(n.Ended(), p.begin) {
+			continue
+		}
+		nodes++
+		if !n.Created.IsZero() && !n.Created.Before(axisStart(m)) && !over(n.Created, p.begin) {
+			came++
+		}
+		if !n.Ended().IsZero() {
+			went++
+		}
+	}
+	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("+%d −%d", came, went), fmt.Sprintf("nodes made and removed, of %d", nodes)})
+	problems := m.Statements(m.From, m.To, func(f timeline.Fact) bool {
+		return f.Kind == timeline.Autoscaler && f.What == timeline.Problem && !over(f.Time, p.begin)
+	})
+	p.Tiles = append(p.Tiles, tile{timeline.Plural(len(problems), "problem"), fmt.Sprintf("that the autoscaler told of, and %s", timeline.Plural(restartsFrom(m, p.begin), "restart"))})
+	if scenarios := scenariosFrom(m, p.begin); len(scenarios) > 0 {
+		n := map[string]int{}
+		for _, s := range scenarios {
+			n[s.Verdict]++
+		}
+		p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ✓ %d ✗ %d !", n[timeline.Passed], n[timeline.Failed], n[timeline.KnownFailure]), "scenarios passed, failed, and failed as is known of upstream"})
+	}
+}
+
+func partRows(parts []history.Part) []partRow {
+	var rows []partRow
+	for _, p := range parts {
+		rows = append(rows, partRow{p.Name, timeline.Took(p.Took())})
+	}
+	return rows
+}
+
+// saidRows are the first and the last of a long list.
+func saidRows(list []history.Saying, about func(history.Saying) string) (rows []saidRow, more string) {
+	if n := len(list) - mostSaid; n > 0 {
+		more = fmt.Sprintf("%d between the first and the last are left out", n)
+		list = slices.Concat(list[:mostSaid/2], list[len(list)-mostSaid/2:])
+	}
+	for _, s := range list {
+		row := saidRow{When: timeline.Clock(s.First), Mark: markOf(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), Class: s.What, Text: s.Words()}
+		if s.Until.Sub(s.First) >= time.Second {
+			row.When += "–" + timeline.Clock(s.Until)
+		}
+		if s.Count > 1 {
+			row.Often = fmt.Sprintf("%d×", s.Count)
+		}
+		if name := timeline.Tidy(about(s)); name != "" && !strings.Contains(row.Text, name) {
+			row.Text = name + ": " + row.Text
+		}
+		rows = append(rows, row)
+	}
+	return rows, more
+}
+
+func (p *page) pods(m *history.Model) {
+	whys := p.podWhys(m)
+	if n := len(whys) - mostRows; n > 0 {
+		p.PodsLeft = fmt.Sprintf("The %d that waited longest of %d pods; the JSON has all.", mostRows, len(whys))
+		slices.SortStableFunc(whys, func(a, b history.PodWhy) int { return cmp.Compare(b.Waited, a.Waited) })
+		whys = whys[:mostRows]
+		slices.SortStableFunc(whys, func(a, b history.PodWhy) int { return a.Pod.Began().Compare(b.Pod.Began()) })
+	}
+	for _, w := range whys {
+		row := podRow{Name: timeline.Tidy(w.Pod.Name), Waited: timeline.Took(w.Waited), Verdict: w.Verdict(), Parts: partRows(w.Parts)}
+		said := slices.Concat(w.Scheduler, w.Autoscaler)
+		slices.SortStableFunc(said, func(a, b history.Saying) int { return a.First.Compare(b.First) })
+		row.Said, row.More = saidRows(said, func(s history.Saying) string {
+			if s.What == timeline.Unschedulable {
+				return "scheduler"
+			}
+			return s.Group
+		})
+		p.Pods = append(p.Pods, row)
+	}
+}
+
+func (p *page) nodes(m *history.Model) {
+	whys := slices.DeleteFunc(m.NodeWhys(), func(w history.NodeWhy) bool {
+		return over(w.Node.Ended(), p.begin) || len(w.Kept) == 0 && w.Removal == nil && (w.Node.Group == timeline.ControlPlane || w.Node.Created.IsZero())
+	})
+	if n := len(whys) - mostRows; n > 0 {
+		p.NodesLeft = fmt.Sprintf("The last %d of %d nodes; the JSON has all.", mostRows, len(whys))
+		whys = whys[n:]
+	}
+	for _, w := range whys {
+		n := w.Node
+		row := nodeRow{Name: timeline.Tidy(n.Name()), Group: cmp.Or(timeline.Tidy(n.Group), "no known group"), Origin: w.Origin, Life: timeline.Clock(n.Began()) + " – "}
+		if end := n.Ended(); !end.IsZero() {
+			row.Life += fmt.Sprintf("%s (%s)", timeline.Clock(end), timeline.Took(end.Sub(n.Began())))
+		} else {
+			row.Life += "the end"
+		}
+		row.Kept, row.More = saidRows(w.Kept, func(history.Saying) string { return "" })
+		if r := w.Removal; r != nil {
+			row.Cause, row.Parts = r.Cause, partRows(r.Parts)
+		}
+		p.Nodes = append(p.Nodes, row)
+	}
+}
+
+func (p *page) decisions(m *history.Model) {
+	list := p.decided(m)
+	if n := len(list) - mostRows; n > 0 {
+		p.DecisionsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", mostRows, len(list))
+		list = list[n:]
+	}
+	for _, d := range list {
+		row := decisionRow{When: timeline.Clock(d.At), Mark: "▼", Class: timeline.ScaleDown, What: d.Where(), Text: strings.Join(timeline.SomeOf(d.Texts, 6), "\n")}
+		if d.Up {
+			row.Mark, row.Class = "▲", timeline.ScaleUp
+		}
+		row.For = strings.Join(timeline.SomeOf(slices.Concat(d.Pods, d.Nodes), 6), "\n")
+		p.Decisions = append(p.Decisions, row)
+	}
+}
+
+func (p *page) facts(m *history.Model) {
+	first, _ := slices.BinarySearchFunc(m.Facts, p.begin, func(f timeline.Fact, at time.Time) int { return f.Time.Compare(at) })
+	facts := m.Facts[first:]
+	if n := len(facts) - mostFacts; n > 0 {
+		p.FactsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", mostFacts, len(facts))
+		facts = facts[n:]
+	}
+	for _, f := range facts {
+		p.Facts = append(p.Facts, factRow{
+			Time: f.Time.Local().Format("15:04:05.000"), Mark: markOf(f), Class: f.What, Kind: timeline.Tidy(string(f.Kind)),
+			What: timeline.Word(f.What), Name: nameOf(f), Text: timeline.Shorten(textOf(f), timeline.LongestText),
+		})
+	}
+}

@@ -1,0 +1,324 @@
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"html"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/timelinetest"
+)
+
+func reportOf(t *testing.T, facts []timeline.Fact, opts ReportOptions) string {
+	t.Helper()
+	var out strings.Builder
+	if err := Report(&out, facts, opts); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func svgOf(t *testing.T, facts []timeline.Fact) string {
+	t.Helper()
+	var out strings.Builder
+	if err := SVG(&out, facts, SVGOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// loads matches whatever could make a browser fetch something.
+var loads = regexp.MustCompile(`(?i)\b(src|href|srcset|action|poster|data)\s*=|url\(|@import|<(link|base|iframe|object|embed|img|form)\b|\bfetch\(|XMLHttpRequest|import\s*\(|//[a-z0-9-]+\.[a-z]`)
+
+func TestThePageNeedsNothingElse(t *testing.T) {
+	t.Parallel()
+	for name, facts := range map[string][]timeline.Fact{"full": timelinetest.TwentyMinutes(), "empty": nil} {
+		page := reportOf(t, facts, ReportOptions{Title: "A run"})
+		// The autoscaler may speak of addresses; the page itself must not.
+		page = strings.ReplaceAll(page, html.EscapeString(`"https://172.18.0.3:6443/api/v1/nodes"`), "")
+		if i := loads.FindStringIndex(page); i != nil {
+			t.Errorf("the %s page would load something: …%s…", name, page[max(0, i[0]-60):min(len(page), i[1]+60)])
+		}
+		for _, want := range []string{"<!doctype html>", `charset="utf-8"`, "default-src 'none'", "prefers-color-scheme: dark"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the %s page lacks %s", name, want)
+			}
+		}
+	}
+	if !loads.MatchString(`<script src="x">`) || !loads.MatchString("@import") {
+		t.Error("the test cannot fail")
+	}
+}
+
+func TestThePageTellsWhy(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.TwentyMinutes()
+	page := html.UnescapeString(reportOf(t, facts, ReportOptions{Title: "Scenarios", Subtitle: "autoscaler 1.36.1", Now: facts[len(facts)-1].Time}))
+	for _, want := range []string{
+		"<title>Scenarios</title>", "autoscaler 1.36.1", "Made by caslab at 2026-11-24 22:20:10",
+		"pod didn't trigger scale-up: 3 max node group size reached",
+		"still waits; the autoscaler: pod didn't trigger scale-up",
+		"for which the autoscaler enlarged work-md-1 to 4",
+		"memory requested (", "node group min size reached",
+		`the autoscaler: Scale-down: removing empty node "work-cluster-work-md-1-jbskx-23757"`,
+		"restart of the autoscaler", "nobody recorded", "maximum holds", "want at most 3 nodes",
+		"decision until the machine was created", "until its machine was deleted", "paused",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	m := history.NewModel(facts)
+	for _, n := range m.Nodes {
+		if !strings.Contains(page, n.Name()) {
+			t.Errorf("the page lacks the node %s", n.Name())
+		}
+	}
+	for _, p := range m.Pods {
+		if !strings.Contains(page, p.Name) {
+			t.Errorf("the page lacks the pod %s", p.Name)
+		}
+	}
+}
+
+// TestThePageOfTheLastMinutes has the tables and the counts of them alone, and
+// the words that explain them from before.
+func TestThePageOfTheLastMinutes(t *testing.T) {
+	t.Parallel()
+	m := history.NewModel(timelinetest.TwentyMinutes())
+	whole := newPage(m, ReportOptions{})
+	late := newPage(m, ReportOptions{From: m.To.Add(-5 * time.Minute)})
+	for what, n := range map[string][2]int{
+		"pods": {len(whole.Pods), len(late.Pods)}, "nodes": {len(whole.Nodes), len(late.Nodes)},
+		"decisions": {len(whole.Decisions), len(late.Decisions)}, "facts": {len(whole.Facts), len(late.Facts)},
+	} {
+		if n[1] == 0 || n[1] >= n[0] {
+			t.Errorf("%d of %d %s are of the last minutes", n[1], n[0], what)
+		}
+	}
+	if first := late.Facts[0].Time; first < m.To.Add(-5*time.Minute).Local().Format("15:04:05.000") {
+		t.Errorf("a fact of %s is on the page", first)
+	}
+	var numbers []string
+	for _, tile := range late.Tiles {
+		numbers = append(numbers, tile.Number)
+	}
+	if want := []string{"2 pods", "0 ▲ 1 ▼", "+0 −1", "0 problems", "0 ✓ 1 ✗ 0 !"}; !slices.Equal(numbers, want) {
+		t.Errorf("the counts are %q, want %q", numbers, want)
+	}
+	for _, pod := range late.Pods {
+		if !slices.ContainsFunc(pod.Said, func(s saidRow) bool { return strings.Contains(s.Text, "max node group size reached") }) {
+			t.Errorf("%s waits, and what was said of it before is not on the page: %v", pod.Name, pod.Said)
+		}
+	}
+	var notes []string
+	for _, lane := range late.Drawing.Lanes[:3] {
+		notes = append(notes, lane.Notes...)
+	}
+	if want := []string{"1 run", "no restart", "2 pods, 2 without room"}; !slices.Equal(notes, want) {
+		t.Errorf("the picture's counts are %q, want %q", notes, want)
+	}
+	// Where nothing was recorded since, or before, it is the whole record.
+	for _, from := range []time.Time{m.To.Add(time.Hour), m.From.Add(-time.Hour)} {
+		if all := newPage(m, ReportOptions{From: from}); len(all.Facts) != len(whole.Facts) || all.Period != whole.Period {
+			t.Errorf("from %s on there are %d facts, %s; want all", from, len(all.Facts), all.Period)
+		}
+	}
+}
+
+func TestAnEmptyPageSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	page := reportOf(t, nil, ReportOptions{})
+	for _, want := range []string{"Nothing is on record", "go tool mage timeline:watch", "go tool mage workload:add", "go tool mage scenario:run"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the empty page lacks %q", want)
+		}
+	}
+	if svg := svgOf(t, nil); !strings.Contains(svg, "nothing is on record") {
+		t.Errorf("the empty picture is %s", svg)
+	}
+}
+
+// TestHostileTextStaysText puts hostile text wherever a cluster can.
+func TestHostileTextStaysText(t *testing.T) {
+	t.Parallel()
+	page := reportOf(t, hostileFacts(), ReportOptions{Title: hostile, Subtitle: hostile})
+	if n := strings.Count(page, "</script>"); n != 1 {
+		t.Errorf("%d ends of scripts, want the page's own", n)
+	}
+	if strings.Contains(page, "<img") || strings.Contains(page, "\x1b") || strings.Contains(page, "\u202e") {
+		t.Error("hostile text is not escaped")
+	}
+	if !strings.Contains(page, "&lt;/script&gt;") {
+		t.Error("the test cannot fail: the text is not on the page")
+	}
+	if len(page) > 12<<20 {
+		t.Errorf("messages of 5000 characters make a page of %d bytes", len(page))
+	}
+	wellFormed(t, svgOf(t, hostileFacts()))
+}
+
+// wellFormed fails if a picture is no XML, or has a script or style sheet.
+func wellFormed(t *testing.T, svg string) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(svg))
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("the picture is no XML: %v", err)
+		}
+		if e, ok := token.(xml.StartElement); ok && slices.Contains([]string{"script", "style", "image", "foreignObject", "a"}, e.Name.Local) {
+			t.Fatalf("the picture has a %s", e.Name.Local)
+		}
+	}
+}
+
+func TestThePictureIsStatic(t *testing.T) {
+	t.Parallel()
+	svg := svgOf(t, timelinetest.TwentyMinutes())
+	wellFormed(t, svg)
+	if !strings.Contains(svg, `width="1200"`) || strings.Contains(svg, "data-") {
+		t.Error("the picture has another width, or the script's data")
+	}
+	if n := len(svg); n > 200<<10 {
+		t.Errorf("the picture has %d bytes", n)
+	}
+	wellFormed(t, svgOf(t, timelinetest.TwentyMinutes()[:1]))
+}
+
+// TestNothingOverlaps holds of the drawing of any part of a record: lanes
+// follow each other, and bars neither lie on each other nor leave their lane.
+func TestNothingOverlaps(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.TwentyMinutes()
+	long := timelinetest.LongRecord(4000)
+	for _, part := range [][]timeline.Fact{facts, facts[:1], facts[:100], facts[50:], facts[300:], long} {
+		d := draw(history.NewModel(part), time.Time{}, true)
+		y := axisHeight
+		for _, l := range d.Lanes {
+			if l.Y != y || l.Height <= 0 {
+				t.Fatalf("the lane %s is at %d, want %d", l.Name, l.Y, y)
+			}
+			y += l.Height
+		}
+		if d.Height < y {
+			t.Errorf("lanes end at %d in a picture of %d", y, d.Height)
+		}
+		bars := slices.DeleteFunc(slices.Clone(d.Bars), func(b bar) bool { return b.Class == "gap" || b.Class == "size" })
+		slices.SortStableFunc(bars, func(a, b bar) int { return a.Y - b.Y })
+		for i, a := range bars {
+			if !slices.ContainsFunc(d.Lanes, func(l lane) bool { return a.Y >= l.Y && a.Y+a.Height <= l.Y+l.Height }) {
+				t.Fatalf("the bar of %s at %d is in no lane", a.Name, a.Y)
+			}
+			for _, b := range bars[i+1:] {
+				if b.Y >= a.Y+a.Height {
+					break
+				}
+				if a.A < b.B && b.A < a.B {
+					t.Fatalf("%s (%d to %d at %d) lies on %s (%d to %d at %d)", a.Name, a.A, a.B, a.Y, b.Name, b.A, b.B, b.Y)
+				}
+			}
+		}
+		for _, b := range d.Bars {
+			for i, p := range b.Parts {
+				if p.Class == "" || p.B < p.A || i > 0 && p.A != b.Parts[i-1].B {
+					t.Fatalf("the bar of %s has the part %+v", b.Name, p)
+				}
+			}
+		}
+	}
+}
+
+// TestALongRecordStaysUsable is of twenty thousand facts.
+func TestALongRecordStaysUsable(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.LongRecord(20_000)
+	page := reportOf(t, facts, ReportOptions{})
+	if n := len(page); n > 8<<20 {
+		t.Errorf("the page has %d bytes", n)
+	}
+	for _, want := range []string{"The last 2000 of ", "waited longest of "} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say what it leaves out: %q", want)
+		}
+	}
+	if n := strings.Count(page, "<rect"); n > 20_000 {
+		t.Errorf("%d rectangles on the page", n)
+	}
+}
+
+func TestThePageSaysWhatIsNotDrawn(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	tape.Group("crowd", 0, 100, mostNodeRows+7)
+	for range mostWaiting + 5 {
+		tape.Pods(10, "many", 1)
+	}
+	page := reportOf(t, tape.Record(), ReportOptions{})
+	for _, want := range []string{"Not drawn, to stay readable", "nodes of crowd: 7", "waiting pods: 5"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	d := draw(history.NewModel(timelinetest.LongRecord(20_000)), time.Time{}, true)
+	if len(d.Marks) > mostMarks || len(d.Bars) > mostNodes+2*mostPods+mostMarks*4 {
+		t.Errorf("%d marks and %d bars", len(d.Marks), len(d.Bars))
+	}
+}
+
+// TestJSONHasTheFactsAndTheFindings reads it back.
+func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.TwentyMinutes()
+	var out bytes.Buffer
+	if err := JSON(&out, append(facts, facts...), JSONOptions{Title: "Scenarios"}); err != nil {
+		t.Fatal(err)
+	}
+	var f Findings
+	d := json.NewDecoder(&out)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		t.Fatal(err)
+	}
+	m := history.NewModel(facts)
+	if f.Version != 1 || f.Title != "Scenarios" || len(f.Facts) != len(m.Facts) || len(f.Pods) != len(m.PodWhys()) || len(f.Nodes) != len(m.Nodes) ||
+		len(f.Groups) != len(m.Groups) || len(f.Decisions) != len(m.Decisions) || len(f.Autoscaler) != 2 || len(f.Gaps) != 2 || len(f.Scenarios) != 2 {
+		t.Errorf("%d facts, %d pods, %d nodes", len(f.Facts), len(f.Pods), len(f.Nodes))
+	}
+	i := slices.IndexFunc(f.Pods, func(p PodFinding) bool { return p.Name == "default/scale-up-6cf9d-09458" })
+	if i < 0 || f.Pods[i].Group != "work-md-1" || !f.Pods[i].NewNode || f.Pods[i].Waiting || len(f.Pods[i].Parts) != 6 || f.Pods[i].WaitedSeconds < 60 {
+		t.Errorf("the pod at %d of %d is not as it ran", i, len(f.Pods))
+	}
+	i = slices.IndexFunc(f.Nodes, func(n NodeFinding) bool { return n.Removal != nil })
+	if i < 0 || f.Nodes[i].Removal.Seconds <= 0 || !f.Nodes[i].Removal.Done || len(f.Nodes[i].Kept) == 0 {
+		t.Errorf("the removal at %d of %d nodes is not as it was", i, len(f.Nodes))
+	}
+
+	// The bytes themselves, so that nobody renames a field by accident.
+	out.Reset()
+	tape := timelinetest.New()
+	tape.Start = time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC)
+	pods := tape.Pods(10, "web", 1)
+	tape.Grow(20, "md-1", 3, pods...)
+	if err := JSON(&out, tape.Record(), JSONOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// Verdicts tell the local time of day; the rest does not depend on it.
+	golden(t, "findings.json", regexp.MustCompile(` at \d\d:\d\d:\d\d`).ReplaceAllString(out.String(), " at TIME"))
+	out.Reset()
+	if err := JSON(&out, nil, JSONOptions{}); err != nil || strings.Contains(out.String(), "null") {
+		t.Errorf("of an empty record: %v %s", err, out.String())
+	}
+}
