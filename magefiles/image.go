@@ -15,9 +15,10 @@ type Image mg.Namespace
 // assembles the managers' images.
 func (Image) Build(ctx context.Context) error { return lab(ctx, "image:build") }
 
-// Node makes the node image, managers baked in, and the load balancer's.
+// Node builds the node image, which contains the managers, and the load
+// balancer's image.
 func (Image) Node(ctx context.Context) error { return lab(ctx, "image:node") }
 
 // Load rebuilds the managers' images and loads them into every node of the
-// running environment; it prints how a manager comes to run its new one.
+// running environment. It prints how to restart a manager with its new image.
 func (Image) Load(ctx context.Context) error { return lab(ctx, "image:load") }

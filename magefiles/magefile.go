@@ -34,8 +34,11 @@ func lab(ctx context.Context, verb string, args ...string) error {
 	if last := lastTarget(os.Args[1:]); last != "" && !strings.EqualFold(last, verb) {
 		return mg.Fatalf(2, "%s ends with the lab's command, and %s would not run after it; type one target at a time: go tool mage %s && go tool mage %s", verb, last, verb, last)
 	}
+	if slices.Contains(os.Args[1:], "-h") {
+		args = []string{"-h"}
+	}
 	if len(args) == 0 {
-		// mage passes over what a target without options does not know.
+		// mage ignores options of a target that declares none.
 		for _, a := range os.Args[1:] {
 			if strings.HasPrefix(a, "-") {
 				return mg.Fatalf(2, "%s has no option %s; settings are variables and caslab.yaml: go tool mage config:show", verb, a)
@@ -81,18 +84,20 @@ func option[T any](name string, value *T) string {
 	return fmt.Sprintf("-%s=%v", name, *value)
 }
 
-// Test runs the unit and integration tests with the race detector on and,
-// where a Docker engine answers, the end-to-end test of a whole environment.
-// Where none answers it says so and counts the skip.
+// Test runs the unit and integration tests with the race detector and, where a
+// Docker engine answers, the end-to-end test. Without an engine it says so and
+// counts the skipped test.
 func Test(ctx context.Context) error { return check.Test(ctx) }
 
-// TestUnit runs the unit and integration tests alone; no Docker engine needed.
+// TestUnit runs the unit and integration tests alone. They need no Docker
+// engine.
 func TestUnit(ctx context.Context) error { return check.Unit(ctx) }
 
 // Lint runs gofmt, go vet, golangci-lint, shellcheck and actionlint, at pinned
 // versions where Go can fetch them.
 func Lint(ctx context.Context) error { return check.Lint(ctx) }
 
-// Bench brings an environment of its own up and down three times, everything
-// built, and prints what each step took: the fastest, the median, the slowest.
+// Bench brings an environment of its own up and down three times and prints
+// what each step took. Everything is built before. Each step has its fastest,
+// median and slowest time.
 func Bench(ctx context.Context) error { return lab(ctx, "bench") }

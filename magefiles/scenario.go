@@ -11,25 +11,31 @@ import (
 // Scenario has asserted scenarios: did it scale as it should?
 type Scenario mg.Namespace
 
-// List prints the scenarios that there are and what each shows.
+// List prints the lab's scenarios and what each of them shows.
 func (Scenario) List(ctx context.Context) error { return lab(ctx, "scenario:list") }
 
-// Run runs a scenario against the autoscaler and fails if an expectation does:
-// a name of scenario:list, a path of your own file, several of both separated
-// by commas, or all. -autoscaler says against which one: run compiles and runs
-// it here, which is the default; deploy compiles it and runs it in the cluster;
-// as-is takes whatever scales the cluster already. -flags adds to those of
-// manifests/autoscaler/flags.tmpl. -out=FOLDER keeps junit.xml, results.json
-// and summary.md.
-func (Scenario) Run(ctx context.Context, names string, autoscaler, flags, out *string) error {
+// Run runs scenarios against the autoscaler and fails if an expectation fails.
+// NAMES is all, or names from scenario:list and paths of your own files,
+// separated by commas. Example: go tool mage scenario:run scale-up,./mine.yaml
+// -out=results
+func (Scenario) Run(ctx context.Context, names string,
+	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
+	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
+	out *string, // FOLDER for junit.xml, results.json and summary.md
+) error {
 	return lab(ctx, "scenario:run", option("autoscaler", autoscaler), option("flags", flags), option("out", out), names)
 }
 
 // Compare runs the same scenarios with two autoscalers on one cluster and
-// prints what came of them side by side, differences first; it fails if the
-// second fails what the first passes. Each is a release,
-// such as 1.35.2, or the folder of a checkout. -scenarios are names as of
-// scenario:run, all if not given; -out, -flags and -autoscaler as there.
-func (Scenario) Compare(ctx context.Context, a, b string, scenarios, autoscaler, flags, out *string) error {
-	return lab(ctx, "scenario:compare", option("scenarios", scenarios), option("autoscaler", autoscaler), option("flags", flags), option("out", out), a, b)
+// prints both results, differences first. It fails if the second autoscaler
+// fails what the first one passes. A is a release, such as 1.35.2, or the folder
+// of a checkout. B is another release or folder. Example: go tool mage
+// scenario:compare 1.35.2 ../autoscaler -scenarios=scale-up,scale-down
+func (Scenario) Compare(ctx context.Context, a, b string,
+	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
+	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
+	out *string, // FOLDER for junit.xml, results.json and summary.md
+	scenarios *string, // NAMES of scenarios, as for scenario:run (default all)
+) error {
+	return lab(ctx, "scenario:compare", option("autoscaler", autoscaler), option("flags", flags), option("out", out), option("scenarios", scenarios), a, b)
 }

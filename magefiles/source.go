@@ -11,9 +11,11 @@ import (
 // Source has the source trees of Cluster API and the cluster autoscaler.
 type Source mg.Namespace
 
-// Fetch fetches the pinned sources of Cluster API and of the autoscaler, from
-// git, the Go module proxy or your checkout, and prints where they are. Name
-// one to fetch it alone: -component=cluster-api or -component=autoscaler.
-func (Source) Fetch(ctx context.Context, component *string) error {
+// Fetch fetches the pinned sources of Cluster API and of the autoscaler and
+// prints where they are. They come from git, the Go module proxy or your
+// checkout. Example: go tool mage source:fetch -component=cluster-api
+func (Source) Fetch(ctx context.Context,
+	component *string, // fetch this COMPONENT alone: cluster-api or autoscaler
+) error {
 	return lab(ctx, "source:fetch", option("component", component))
 }

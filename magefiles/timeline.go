@@ -9,22 +9,27 @@ import (
 	"github.com/magefile/mage/mg"
 )
 
-// Timeline tells what happened to pods, node groups, machines and nodes, and
-// what the autoscaler said meanwhile.
+// Timeline shows what happened to pods, node groups, machines and nodes, and
+// what the autoscaler logged meanwhile.
 type Timeline mg.Namespace
 
-// Watch shows what happens, live, and records it, until Ctrl-C.
+// Watch shows live what happens, and records it, until Ctrl-C.
 func (Timeline) Watch(ctx context.Context) error { return lab(ctx, "timeline:watch") }
 
-// Report writes what was recorded as a page that needs no network, and beside
-// it as a picture and as JSON; it prints their paths. -out=FILE.html says
-// where, -since=15m how far back page and picture go; the JSON has all.
-func (Timeline) Report(ctx context.Context, out *string, since *time.Duration) error {
+// Report writes the record as a page that needs no network, as a picture and as
+// JSON, and prints their paths. The JSON has the whole record. Example: go tool
+// mage timeline:report -since=15m -out=results/timeline.html
+func (Timeline) Report(ctx context.Context,
+	out *string, // FILE of the page, which ends in .html; the picture and the JSON are beside it
+	since *time.Duration, // how far back the page and the picture go, a DURATION such as 15m
+) error {
 	return lab(ctx, "timeline:report", option("out", out), option("since", since))
 }
 
-// Explain says in words what happened to pod/NAME, node/NAME or group/NAME:
-// why a pod waited, why a node was kept, what changed a group's size.
+// Explain explains in words what happened to a pod, a node or a node group. It
+// says why a pod waited, why a node was kept, and what changed a group's size.
+// WHAT is pod/NAME, node/NAME or group/NAME. Example: go tool mage
+// timeline:explain pod/sc-shop-7d9f8-x2x8z
 func (Timeline) Explain(ctx context.Context, what string) error {
 	return lab(ctx, "timeline:explain", what)
 }

@@ -5,12 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"caslab/magefiles/internal/config"
@@ -21,7 +19,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	ctx = untilOrphaned(ctx)
-	err := execute(ctx, os.Args[1:])
+	err := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
@@ -52,7 +50,19 @@ func untilOrphaned(ctx context.Context) context.Context {
 	return ctx
 }
 
-func execute(ctx context.Context, args []string) error {
+// execute runs the verb args[0], or prints its help if an argument asks for it.
+func execute(ctx context.Context, args []string, out, stderr io.Writer) error {
+	var name string
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	v, err := find(name)
+	if err != nil {
+		return err
+	}
+	if wantsHelp(args) {
+		return v.help(out)
+	}
 	root, err := os.Getwd()
 	if err != nil {
 		return fmt.Errorf("find the repository's root: %w", err)
@@ -61,28 +71,7 @@ func execute(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(args) > 0 && args[0] == "config:show" {
-		return show(cfg)
-	}
-	if len(args) == 0 || verbs[args[0]] == nil {
-		names := []string{"config:show"}
-		for name := range verbs {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		return fmt.Errorf("want one of: %s", strings.Join(names, ", "))
-	}
-	lab := env.New(cfg, ui.Options{Terminal: ui.Terminal(os.Stderr)}, os.Stdout, os.Stderr)
+	lab := env.New(cfg, ui.Options{Terminal: ui.Terminal(os.Stderr)}, out, stderr)
 	defer lab.Close()
-	return verbs[args[0]](ctx, lab, args[1:])
-}
-
-// show prints every setting and where it comes from.
-func show(cfg *config.Config) error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "SETTING\tVARIABLE\tVALUE\tFROM\tMEANING")
-	for _, v := range cfg.Values() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.Key, v.Env, v.Value, v.Origin, v.Doc)
-	}
-	return w.Flush()
+	return v.run(ctx, &session{cfg: cfg, lab: lab, out: out}, args)
 }

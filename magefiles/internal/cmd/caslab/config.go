@@ -1,0 +1,23 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+)
+
+var configVerbs = []verb{
+	plain(usage{
+		name: "config:show",
+		does: "Prints every setting with its value, where the value comes from, and the environment variable that changes it.",
+	}, showConfig),
+}
+
+func showConfig(_ context.Context, s *session) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "SETTING\tVARIABLE\tVALUE\tFROM\tMEANING")
+	for _, v := range s.cfg.Values() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.Key, v.Env, v.Value, v.Origin, v.Doc)
+	}
+	return w.Flush()
+}

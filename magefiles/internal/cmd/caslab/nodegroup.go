@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"flag"
+
+	"caslab/magefiles/internal/env"
+)
+
+var nodegroupVerbs = []verb{
+	with(usage{
+		name: "nodegroup:add",
+		does: "Adds a node group and waits for its first nodes.",
+		more: "A node group is a machine deployment with limits that the autoscaler keeps. With MIN 0 the group starts empty.",
+		args: []argument{
+			{"NAME", "the name of the new machine deployment"},
+			{"MIN", "the lowest number of nodes, with which it starts"},
+			{"MAX", "the highest number of nodes"},
+		},
+		example: "go tool mage nodegroup:add gpu 0 2 -labels=tier=gpu -taints=dedicated=gpu:NoSchedule",
+	}, func(fs *flag.FlagSet, o *env.NodeGroupOptions) {
+		fs.StringVar(&o.From, "from", "", "machine deployment `NAME` whose machine template the group uses, instead of the first one")
+		fs.BoolVar(&o.Own, "own", false, "copy the machine template instead of sharing it")
+		fs.StringVar(&o.Labels, "labels", "", "`LABELS` of the nodes, key=value,key=value")
+		fs.StringVar(&o.Taints, "taints", "", "`TAINTS` of the nodes, key=value:Effect,key=value:Effect")
+		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` that the autoscaler expects of a node while the group is empty, such as cpu=4,memory=16Gi")
+	}, func(ctx context.Context, s *session, o env.NodeGroupOptions, args []string) error {
+		lowest, highest, err := limits(args[1:])
+		if err != nil {
+			return err
+		}
+		return s.lab.NodeGroupAdd(ctx, args[0], lowest, highest, o)
+	}),
+	plain(usage{
+		name: "nodegroup:list",
+		does: "Prints the node groups with their limits, sizes, labels and taints.",
+	}, func(ctx context.Context, s *session) error { return s.lab.NodeGroupList(ctx) }),
+	with(usage{
+		name: "nodegroup:set",
+		does: "Sets the limits that the autoscaler keeps for a machine deployment.",
+		more: "The environment's first machine deployment can have limits too. With MIN 0 it also tells the autoscaler what a node of the environment has, unless the group's annotations do.",
+		args: []argument{
+			{"NAME", "the name of the machine deployment"},
+			{"MIN", "the lowest number of nodes"},
+			{"MAX", "the highest number of nodes"},
+		},
+		example: "go tool mage nodegroup:set work-cluster-md-0 1 3",
+	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
+		lowest, highest, err := limits(args[1:])
+		if err != nil {
+			return err
+		}
+		return s.lab.NodeGroupSet(ctx, args[0], lowest, highest)
+	}),
+	with(usage{
+		name:    "nodegroup:delete",
+		does:    "Deletes a node group that nodegroup:add created, and waits until its machines are gone.",
+		args:    []argument{{"NAME", "the name of the machine deployment"}},
+		example: "go tool mage nodegroup:delete gpu",
+	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
+		return s.lab.NodeGroupDelete(ctx, args[0])
+	}),
+}

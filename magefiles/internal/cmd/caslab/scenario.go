@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"flag"
+
+	"caslab/magefiles/internal/env"
+)
+
+var scenarioVerbs = []verb{
+	plain(usage{
+		name: "scenario:list",
+		does: "Prints the lab's scenarios and what each of them shows.",
+	}, func(_ context.Context, s *session) error { return s.lab.ScenarioList() }),
+	with(usage{
+		name:    "scenario:run",
+		does:    "Runs scenarios against the autoscaler and fails if an expectation fails.",
+		args:    []argument{{"NAMES", "all, or names from scenario:list and paths of your own files, separated by commas"}},
+		example: "go tool mage scenario:run scale-up,./mine.yaml -out=results",
+	}, scenarioOptions, func(ctx context.Context, s *session, o env.ScenarioOptions, args []string) error {
+		return s.lab.ScenarioRun(ctx, args[0], o)
+	}),
+	with(usage{
+		name: "scenario:compare",
+		does: "Runs the same scenarios with two autoscalers on one cluster and prints both results, differences first.",
+		more: "It fails if the second autoscaler fails what the first one passes.",
+		args: []argument{
+			{"A", "a release, such as 1.35.2, or the folder of a checkout"},
+			{"B", "another release or folder"},
+		},
+		example: "go tool mage scenario:compare 1.35.2 ../autoscaler -scenarios=scale-up,scale-down",
+	}, func(fs *flag.FlagSet, o *comparison) {
+		fs.StringVar(&o.names, "scenarios", env.AllScenarios, "`NAMES` of scenarios, as for scenario:run")
+		scenarioOptions(fs, &o.ScenarioOptions)
+	}, func(ctx context.Context, s *session, o comparison, args []string) error {
+		return s.lab.ScenarioCompare(ctx, args[0], args[1], o.names, o.ScenarioOptions)
+	}),
+}
+
+// comparison has the options of scenario:compare.
+type comparison struct {
+	env.ScenarioOptions
+	names string
+}
+
+func scenarioOptions(fs *flag.FlagSet, o *env.ScenarioOptions) {
+	fs.StringVar(&o.Autoscaler, "autoscaler", env.OnThisMachine,
+		"`WHERE` the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already")
+	autoscalerFlags(fs, &o.Flags)
+	fs.StringVar(&o.Out, "out", "", "`FOLDER` for junit.xml, results.json and summary.md")
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"flag"
+
+	"caslab/magefiles/internal/env"
+)
+
+var timelineVerbs = []verb{
+	plain(usage{
+		name: "timeline:watch",
+		does: "Shows live what happens, and records it, until Ctrl-C.",
+	}, func(ctx context.Context, s *session) error { return s.lab.TimelineWatch(ctx) }),
+	with(usage{
+		name:    "timeline:report",
+		does:    "Writes the record as a page that needs no network, as a picture and as JSON, and prints their paths.",
+		more:    "The JSON has the whole record.",
+		example: "go tool mage timeline:report -since=15m -out=results/timeline.html",
+	}, func(fs *flag.FlagSet, o *env.ReportOptions) {
+		fs.StringVar(&o.Out, "out", "", "`FILE` of the page, which ends in .html; the picture and the JSON are beside it")
+		fs.DurationVar(&o.Since, "since", 0, "how far back the page and the picture go, a `DURATION` such as 15m")
+	}, func(ctx context.Context, s *session, o env.ReportOptions, _ []string) error {
+		return s.lab.TimelineReport(ctx, o)
+	}),
+	with(usage{
+		name:    "timeline:explain",
+		does:    "Explains in words what happened to a pod, a node or a node group.",
+		more:    "It says why a pod waited, why a node was kept, and what changed a group's size.",
+		args:    []argument{{"WHAT", "pod/NAME, node/NAME or group/NAME"}},
+		example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z",
+	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
+		return s.lab.TimelineExplain(ctx, args[0])
+	}),
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"flag"
+
+	"caslab/magefiles/internal/env"
+	"caslab/magefiles/internal/workload"
+)
+
+var workloadVerbs = []verb{
+	with(usage{
+		name:    "workload:add",
+		does:    "Creates a deployment whose pods each fill one node, or changes the one of that name.",
+		example: "go tool mage workload:add -pods=4",
+	}, func(fs *flag.FlagSet, o *env.WorkloadOptions) {
+		workloadName(fs, &o.Name)
+		fs.IntVar(&o.Pods, "pods", 1, "number of pods, `N`")
+		fs.StringVar(&o.Memory, "memory", "", "`MEMORY` that each pod requests instead of most of a node's, such as 2Gi")
+		fs.StringVar(&o.Image, "image", "", "image `REF` of the pods, instead of one that every node has")
+		fs.StringVar(&o.NodeSelector, "selector", "", "`LABELS` of the nodes that the pods may run on, key=value,key=value")
+		fs.StringVar(&o.Tolerations, "tolerations", "", "`KEYS` of the taints that the pods tolerate, key,key")
+	}, func(ctx context.Context, s *session, o env.WorkloadOptions, _ []string) error {
+		return s.lab.WorkloadAdd(ctx, o)
+	}),
+	with(usage{
+		name:    "workload:scale",
+		does:    "Changes the number of pods of a workload.",
+		args:    []argument{{"PODS", "the number of pods"}},
+		example: "go tool mage workload:scale 2",
+	}, workloadName, func(ctx context.Context, s *session, name string, args []string) error {
+		pods, err := number("PODS", args[0])
+		if err != nil {
+			return err
+		}
+		return s.lab.WorkloadScale(ctx, name, pods)
+	}),
+	with(usage{
+		name: "workload:delete",
+		does: "Deletes a workload and waits until its pods are gone.",
+	}, workloadName, func(ctx context.Context, s *session, name string, _ []string) error {
+		return s.lab.WorkloadDelete(ctx, name)
+	}),
+}
+
+func workloadName(fs *flag.FlagSet, name *string) {
+	fs.StringVar(name, "name", workload.DefaultName, "`NAME` of the workload")
+}
