@@ -30,9 +30,6 @@ import (
 // manager owns the fields that the lab applies.
 const manager = "caslab"
 
-// retryEvery is how long to wait before an API server is asked again.
-const retryEvery = 250 * time.Millisecond
-
 // Client reaches one API server.
 type Client struct {
 	dynamic   dynamic.Interface
@@ -92,7 +89,7 @@ func (c *Client) Answers(ctx context.Context) error {
 
 // WaitAnswers waits until the API server is ready.
 func (c *Client) WaitAnswers(ctx context.Context) error {
-	return retry(ctx, "the API server to be ready", func() error { return c.Answers(ctx) })
+	return Retry(ctx, "the API server to be ready", retryEvery, c.Answers)
 }
 
 // Decode reads the objects of a YAML stream.
@@ -124,7 +121,7 @@ func (c *Client) Apply(ctx context.Context, manifest []byte) error {
 	}
 	for _, object := range objects {
 		what := fmt.Sprintf("%s %s", object.GetKind(), object.GetName())
-		if err := retry(ctx, what+" to be accepted", func() error { return c.apply(ctx, object) }); err != nil {
+		if err := Retry(ctx, what+" to be accepted", retryEvery, func(ctx context.Context) error { return c.apply(ctx, object) }); err != nil {
 			return err
 		}
 	}
@@ -143,16 +140,10 @@ func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) e
 	}
 	_, err = resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: manager, Force: true})
 	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
-		return &permanentError{err}
+		return Permanent(err)
 	}
 	return err
 }
-
-// permanentError is an answer that asking again will not change.
-type permanentError struct{ err error }
-
-func (e *permanentError) Error() string { return e.err.Error() }
-func (e *permanentError) Unwrap() error { return e.err }
 
 // Get returns one object, given as in `kubectl get GROUP.KIND NAME`.
 func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (*unstructured.Unstructured, error) {
@@ -234,25 +225,6 @@ func (c *Client) resource(kind schema.GroupKind) (schema.GroupVersionResource, e
 		return schema.GroupVersionResource{}, fmt.Errorf("find the kind %s: %w", kind, err)
 	}
 	return mapping.Resource, nil
-}
-
-// retry calls try until it succeeds, fails for good or ctx is done, and then
-// says what was waited for and why it failed last.
-func retry(ctx context.Context, what string, try func() error) error {
-	for {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		if permanent := new(permanentError); errors.As(err, &permanent) {
-			return fmt.Errorf("wanted %s: %w", what, err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waited for %s: %w; last: %w", what, context.Cause(ctx), err)
-		case <-time.After(retryEvery):
-		}
-	}
 }
 
 // WriteKubeconfig replaces the kubeconfig at path, and makes its directory. Only
