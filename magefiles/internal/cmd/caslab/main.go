@@ -7,28 +7,42 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/env"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/ui"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, release := interrupt.Notify(context.Background())
 	ctx = untilOrphaned(ctx)
+	go endAtOnce(ctx, func() {
+		fmt.Fprintln(os.Stderr, "Error: interrupted a second time; what was under way may remain, and `go tool mage env:status` shows the environment")
+		os.Exit(1)
+	})
 	err := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
+	release()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
 	}
 }
 
-// untilOrphaned ends with ctx, or when the mage that became this command's
-// parent ends: a SIGTERM to mage reaches mage alone.
+// patience is how long clean-ups may take to say what they leave after the
+// second interruption.
+const patience = 5 * time.Second
+
+// endAtOnce calls exit when patience has passed since the second interruption.
+func endAtOnce(ctx context.Context, exit func()) {
+	<-interrupt.Now(ctx)
+	time.Sleep(patience)
+	exit()
+}
+
+// untilOrphaned returns a context that ends with ctx, or when the parent
+// process, which is mage, ends: a SIGTERM to mage reaches mage alone.
 func untilOrphaned(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	parent := os.Getppid()

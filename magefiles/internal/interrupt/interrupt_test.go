@@ -1,0 +1,131 @@
+package interrupt_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"caslab/magefiles/internal/interrupt"
+)
+
+func TestCleanupsGoOnAtTheFirstInterruptionAndEndAtTheSecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop, now := interrupt.With(t.Context())
+		clean, cancel := interrupt.Cleanup(ctx, time.Hour)
+		defer cancel()
+		derived, cancelDerived := context.WithCancel(ctx)
+		defer cancelDerived()
+		later, cancelLater := interrupt.Cleanup(derived, time.Hour)
+		defer cancelLater()
+
+		stop()
+		synctest.Wait()
+		if ctx.Err() == nil {
+			t.Error("the work goes on after the first interruption")
+		}
+		if clean.Err() != nil || later.Err() != nil {
+			t.Errorf("clean-ups end at the first interruption: %v, %v", context.Cause(clean), context.Cause(later))
+		}
+
+		now()
+		synctest.Wait()
+		for _, c := range []context.Context{clean, later} {
+			if !errors.Is(context.Cause(c), interrupt.ErrNow) {
+				t.Errorf("after the second interruption the cause is %v", context.Cause(c))
+			}
+		}
+		select {
+		case <-interrupt.Now(derived):
+		default:
+			t.Error("Now does not tell the second interruption")
+		}
+		after, cancelAfter := interrupt.Cleanup(ctx, time.Hour)
+		defer cancelAfter()
+		synctest.Wait()
+		if after.Err() == nil {
+			t.Error("a clean-up that begins after the second interruption goes on")
+		}
+	})
+}
+
+func TestTheSecondInterruptionEndsTheWorkToo(t *testing.T) {
+	t.Parallel()
+	ctx, _, now := interrupt.With(t.Context())
+	now()
+	if ctx.Err() == nil {
+		t.Error("the work goes on")
+	}
+}
+
+func TestCleanupsHaveALimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context()) // without interruptions
+		stop()
+		clean, cancel := interrupt.Cleanup(ctx, time.Minute)
+		defer cancel()
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if clean.Err() != nil {
+			t.Errorf("the clean-up ends before its limit: %v", clean.Err())
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if !errors.Is(clean.Err(), context.DeadlineExceeded) {
+			t.Errorf("after the limit the clean-up has %v", clean.Err())
+		}
+		if interrupt.Now(ctx) != nil {
+			t.Error("a context without interruptions has a second one")
+		}
+	})
+}
+
+// The signals of this process: not parallel.
+func TestSignals(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		ctx, release := interrupt.Notify(t.Context())
+		clean, cancel := interrupt.Cleanup(ctx, time.Minute)
+		send := func() {
+			if err := syscall.Kill(os.Getpid(), signal); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send()
+		await(t, ctx)
+		if clean.Err() != nil {
+			t.Errorf("%v ends the clean-up: %v", signal, context.Cause(clean))
+		}
+		send()
+		await(t, clean)
+		if !errors.Is(context.Cause(clean), interrupt.ErrNow) {
+			t.Errorf("a second %v ends the clean-up for %v", signal, context.Cause(clean))
+		}
+		cancel()
+		release()
+	}
+}
+
+func TestReleaseEndsTheContextAndNoCleanup(t *testing.T) {
+	ctx, release := interrupt.Notify(t.Context())
+	clean, cancel := interrupt.Cleanup(ctx, time.Minute)
+	defer cancel()
+	release()
+	await(t, ctx)
+	if clean.Err() != nil {
+		t.Errorf("the clean-up ends: %v", context.Cause(clean))
+	}
+}
+
+func await(t *testing.T, ctx context.Context) {
+	t.Helper()
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("the context goes on")
+	}
+}
