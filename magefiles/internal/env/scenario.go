@@ -53,6 +53,7 @@ func scenarios(names string) ([]*scenario.Scenario, error) {
 			if err != nil {
 				return nil, err
 			}
+			s.Given = name
 			chosen = append(chosen, s)
 		default:
 			i := slices.IndexFunc(shipped, func(s *scenario.Scenario) bool { return s.Name == name })
@@ -143,7 +144,7 @@ func (l *Lab) ScenarioRun(ctx context.Context, names string, o ScenarioOptions) 
 	if o.Out != "" {
 		l.log.Printf("results.json, junit.xml and summary.md are in %s", o.Out)
 	}
-	return errors.Join(err, came.Table(l.out))
+	return errors.Join(came.Err(), err, came.Table(l.out))
 }
 
 // trial is what is run, and with which flags of the autoscaler.
@@ -297,13 +298,10 @@ func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o Scenari
 		}
 	}
 	var both []*results.Results
-	for i, one := range sides {
+	for _, one := range sides {
 		l.log.Printf("with autoscaler %s, %s", strings.ToUpper(one.name), one.which)
 		came, err := one.lab.runScenarios(ctx, s, one.under, one.trial)
-		if skipped := new(results.SkippedError); i == 1 && errors.As(err, &skipped) {
-			return err // nothing was compared
-		}
-		if err := besidesFailures(err); err != nil {
+		if err != nil {
 			return err
 		}
 		both = append(both, came)
@@ -314,6 +312,9 @@ func (l *Lab) ScenarioCompare(ctx context.Context, a, b, names string, o Scenari
 		l.log.Printf("comparison.json and summary.md are in %s, what came of each in its folders a and b", o.Out)
 	}
 	err = errors.Join(err, compared.Table(l.out))
+	if compared.Compared() == 0 {
+		err = errors.Join(err, errors.New("nothing was compared: no scenario ran with both autoscalers"))
+	}
 	if worse := compared.Worse(); len(worse) > 0 {
 		err = errors.Join(err, fmt.Errorf("%s fails, and %s does not: %s", b, a, strings.Join(worse, ", ")))
 	}
@@ -326,23 +327,6 @@ type side struct {
 	lab         *Lab
 	trial       trial
 	under       engine.Autoscaler
-}
-
-// besidesFailures is what of an error is not that scenarios failed, or were all
-// skipped.
-func besidesFailures(err error) error {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		var rest []error
-		for _, e := range joined.Unwrap() {
-			rest = append(rest, besidesFailures(e))
-		}
-		return errors.Join(rest...)
-	}
-	if errors.As(err, new(*results.FailedError)) || errors.As(err, new(*results.SkippedError)) {
-		return nil
-	}
-	return err
 }
 
 // withAutoscalerOf is the lab with another autoscaler: a release, such as

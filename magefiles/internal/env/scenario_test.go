@@ -15,7 +15,6 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
-	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -46,6 +45,9 @@ func TestScenarios(t *testing.T) {
 		chosen, err := scenarios(tt.names)
 		var got []string
 		for _, s := range chosen {
+			if s.Name == "mine" && s.Given != mine {
+				t.Errorf("the scenario of %s is given as %q", mine, s.Given)
+			}
 			got = append(got, s.Name)
 		}
 		if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
@@ -234,23 +236,6 @@ func TestLastLines(t *testing.T) {
 	}
 	if got := lastLines(path, 9); got != "a\nb\nc" {
 		t.Errorf("the last nine are %q", got)
-	}
-}
-
-func TestBesidesFailures(t *testing.T) {
-	t.Parallel()
-	failed := &results.FailedError{Names: []string{"a"}}
-	if err := besidesFailures(errors.Join(failed, nil)); err != nil {
-		t.Errorf("a failure alone leaves %v", err)
-	}
-	if err := besidesFailures(errors.Join(failed, errors.New("undeploy"))); err == nil || err.Error() != "undeploy" {
-		t.Errorf("a failure and another error leave %v", err)
-	}
-	if err := besidesFailures(errors.Join(&results.SkippedError{Scenarios: 1}, nil)); err != nil {
-		t.Errorf("that all were skipped leaves %v", err)
-	}
-	if err := besidesFailures(nil); err != nil {
-		t.Errorf("nothing leaves %v", err)
 	}
 }
 

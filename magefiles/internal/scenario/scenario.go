@@ -19,6 +19,9 @@ type Scenario struct {
 	Name string `json:"-"`
 	// File it was read from, for errors.
 	File string `json:"-"`
+	// Given is how the user named the scenario: its name, or the path of a file of
+	// their own. Empty is the name.
+	Given string `json:"-"`
 	// Title says in a few words what is shown; About says more, and what
 	// upstream does where that is not obvious.
 	Title string `json:"title"`

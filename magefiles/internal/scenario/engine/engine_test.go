@@ -81,7 +81,7 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
 		a := &simtest.Autoscaler{Cluster: c}
-		came, err := engine.Run(ctx, options(c, a, log), []*scenario.Scenario{all["scale-up"]})
+		came, err := run(ctx, options(c, a, log), all["scale-up"])
 		if err != nil {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
@@ -101,7 +101,7 @@ func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 		a := &simtest.Autoscaler{Cluster: c}
 		stopped, stop := context.WithTimeoutCause(ctx, 25*time.Second, errors.New("Ctrl-C"))
 		defer stop()
-		came, err := engine.Run(stopped, options(c, a, log), []*scenario.Scenario{all["paused-cluster"], all["scale-up"]})
+		came, err := run(stopped, options(c, a, log), all["paused-cluster"], all["scale-up"])
 		if err == nil {
 			t.Error("no error")
 		}
@@ -191,7 +191,7 @@ func TestAnObjectOfTheUsersIsLeftAlone(t *testing.T) {
 		}
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
-		came, err := engine.Run(ctx, options(c, &simtest.Autoscaler{Cluster: c}, log), []*scenario.Scenario{all["expander-priority"]})
+		came, err := run(ctx, options(c, &simtest.Autoscaler{Cluster: c}, log), all["expander-priority"])
 		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "that no scenario made") {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
@@ -234,7 +234,7 @@ steps:
 				time.AfterFunc(4*time.Second, func() { c.Tell(timeline.Fact{Time: at, What: timeline.Problem, Text: "it is late"}) })
 			}
 		}
-		came, err := engine.Run(ctx, o, []*scenario.Scenario{s})
+		came, err := run(ctx, o, s)
 		if err != nil {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
@@ -272,10 +272,30 @@ func TestAStopBetweenScenariosIsNoSuccess(t *testing.T) {
 			stop(errors.New("Ctrl-C"))
 			return nil
 		}
-		came, err := engine.Run(stopped, o, []*scenario.Scenario{all["scale-up"]})
+		came, err := run(stopped, o, all["scale-up"])
 		if r := came.Scenarios[0]; r.Verdict != results.Passed || err == nil || !strings.Contains(err.Error(), "stopped: Ctrl-C") {
 			t.Errorf("%s, %v; want it passed, and that the run was stopped", r.Verdict, err)
 		}
+	})
+}
+
+// A verdict is no error of Run: those are of what kept it from its end.
+func TestAFailureIsNoErrorOfTheRun(t *testing.T) {
+	t.Parallel()
+	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
+		log := ui.New(io.Discard, ui.Options{})
+		defer log.Close()
+		a := &simtest.Autoscaler{Cluster: c, Behaviour: simtest.NeverScalesUp}
+		s := shipped(t)["scale-up"]
+		s.Given = "./mine.yaml"
+		came, err := engine.Run(ctx, options(c, a, log), []*scenario.Scenario{s})
+		if err != nil {
+			t.Errorf("the run: %v", err)
+		}
+		if failed := new(results.FailedError); !errors.As(came.Err(), &failed) || !slices.Equal(failed.Names, []string{"scale-up"}) || failed.Again != "./mine.yaml" {
+			t.Errorf("the verdicts: %v; want that scale-up failed, given as ./mine.yaml", came.Err())
+		}
+		_ = a.Stop(ctx)
 	})
 }
 
@@ -291,7 +311,7 @@ func TestWhatThereIsSoFarIsReported(t *testing.T) {
 			}
 			return errors.New("the disk is full")
 		}
-		_, err := engine.Run(ctx, o, []*scenario.Scenario{all["scale-up"], all["maximum-holds"]})
+		_, err := run(ctx, o, all["scale-up"], all["maximum-holds"])
 		if err != nil || !slices.Equal(so, []int{1, 2}) {
 			t.Errorf("reported %v, %v; want one, then two, and no error", so, err)
 		}
@@ -316,7 +336,7 @@ func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		came, err := engine.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		came, err := run(ctx, o, all["scale-up"])
 		if err != nil {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
@@ -341,7 +361,7 @@ func TestAWorkloadOfTheUsersIsNotTaken(t *testing.T) {
 		if _, err := (workload.Workload{Name: "sc-shop", Namespace: simtest.Namespace}).Add(ctx, c.Client); err != nil {
 			t.Fatal(err)
 		}
-		came, err := engine.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		came, err := run(ctx, o, all["scale-up"])
 		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "sc-shop that the lab did not make") {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
@@ -359,7 +379,7 @@ func TestAClusterThatItsUserPausedIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Its failure is known; this one is none of its steps.
-		came, err := engine.Run(ctx, o, []*scenario.Scenario{all["paused-cluster"]})
+		came, err := run(ctx, o, all["paused-cluster"])
 		if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || !strings.Contains(r.Failure, "kubectl -n default patch clusters.cluster.x-k8s.io work --type=merge -p '{\"spec\":{\"paused\":false}}'") {
 			t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
 		}
@@ -383,7 +403,7 @@ func TestTheCleanUpGoesOn(t *testing.T) {
 				c.Refuse("get", "clusters", errors.New("lost"))
 			}
 		}
-		came, err := engine.Run(ctx, o, []*scenario.Scenario{all["scale-up"]})
+		came, err := run(ctx, o, all["scale-up"])
 		failure := came.Scenarios[0].Failure
 		if err == nil || !strings.Contains(failure, "out of order") || !strings.Contains(failure, "lost") || strings.Contains(failure, "no matches") {
 			t.Errorf("%v\n%s", err, failure)

@@ -82,11 +82,10 @@ const (
 	lateFacts = 3 * time.Second
 )
 
-// Run runs the scenarios one after the other and returns what came of each.
-// The error is for an exit status: it is nil if some ran and none failed, and
-// names those that failed; a failure that is known is none. If ctx is done,
-// what was made is removed, the scenarios that are left are skipped, and the
-// error says so.
+// Run runs the scenarios one after the other and returns what came of each,
+// whose Err tells whether any failed. An error of Run is not about a verdict: it
+// says that ctx was done. Then what was made is removed, and the scenarios that
+// are left are skipped.
 func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*results.Results, error) {
 	if o.Prefix == "" {
 		o.Prefix = "sc-"
@@ -105,7 +104,6 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 	if release != nil {
 		sofar.Release = release.String()
 	}
-	skipped := 0
 	for i, s := range scenarios {
 		o.Log.Printf("scenario %d of %d: %s: %s", i+1, len(scenarios), s.Name, s.Title)
 		why := s.WhySkipped(release, o.Autoscaler.Controlled())
@@ -114,8 +112,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 		}
 		if why != "" {
 			o.Log.Printf("  skipped: %s", why)
-			sofar.Scenarios = append(sofar.Scenarios, results.Result{Name: s.Name, Title: s.Title, Verdict: results.Skipped, Why: why})
-			skipped++
+			sofar.Scenarios = append(sofar.Scenarios, results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Verdict: results.Skipped, Why: why})
 		} else {
 			e := &engine{o: o, s: s, all: scenarios}
 			result := e.judge(e.run(ctx), release)
@@ -126,13 +123,10 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 		sofar.Seconds = results.Seconds(o.Now().Sub(sofar.Started))
 		o.keep(sofar)
 	}
-	switch {
-	case ctx.Err() != nil:
-		return sofar, errors.Join(sofar.Err(), fmt.Errorf("stopped: %w", context.Cause(ctx)))
-	case skipped == len(scenarios):
-		return sofar, &results.SkippedError{Scenarios: len(scenarios)}
+	if ctx.Err() != nil {
+		return sofar, fmt.Errorf("stopped: %w", context.Cause(ctx))
 	}
-	return sofar, sofar.Err()
+	return sofar, nil
 }
 
 // keep hands the results so far to the caller.
@@ -204,7 +198,7 @@ type engine struct {
 
 // run runs the scenario and removes what it made, whatever happens.
 func (e *engine) run(ctx context.Context) (r results.Result) {
-	r = results.Result{Name: e.s.Name, Title: e.s.Title, Verdict: results.Passed, Started: e.o.Now()}
+	r = results.Result{Name: e.s.Name, Given: e.s.Given, Title: e.s.Title, Verdict: results.Passed, Started: e.o.Now()}
 	e.w = newWorld(e.o.Prefix, e.o.Now)
 	unsubscribe := e.o.Subscribe(e.w.fact)
 	defer unsubscribe()

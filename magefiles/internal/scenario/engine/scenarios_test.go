@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"strings"
@@ -43,13 +44,19 @@ func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster),
 		a.Cluster = c
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
-		came, err = engine.Run(ctx, options(c, a, log), scenarios)
+		came, err = run(ctx, options(c, a, log), scenarios...)
 		if after != nil {
 			after(c)
 		}
 		_ = a.Stop(ctx) // it cannot fail
 	})
 	return came, err
+}
+
+// run runs scenarios; the error is also of their verdicts.
+func run(ctx context.Context, o engine.Options, scenarios ...*scenario.Scenario) (*results.Results, error) {
+	came, err := engine.Run(ctx, o, scenarios)
+	return came, errors.Join(came.Err(), err)
 }
 
 // inSimulation runs do in virtual time, in a simulated cluster that lives.

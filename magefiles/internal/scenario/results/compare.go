@@ -112,12 +112,26 @@ func (c *Comparison) Differences() int {
 	return n
 }
 
-// Worse are the scenarios that failed in B and did not in A. A failure that is
-// known is none.
+// ran reports whether a run has a verdict on a scenario.
+func ran(r *Result) bool { return r != nil && r.Verdict != Skipped }
+
+// Compared is how many scenarios ran with both autoscalers.
+func (c *Comparison) Compared() int {
+	n := 0
+	for _, p := range c.Scenarios {
+		if ran(p.A) && ran(p.B) {
+			n++
+		}
+	}
+	return n
+}
+
+// Worse are the scenarios that ran with both, failed in B and did not in A. A
+// failure that is known is none.
 func (c *Comparison) Worse() []string {
 	var names []string
 	for _, p := range c.Scenarios {
-		if p.B != nil && p.B.Verdict == Failed && (p.A == nil || p.A.Verdict != Failed) {
+		if ran(p.A) && p.A.Verdict != Failed && ran(p.B) && p.B.Verdict == Failed {
 			names = append(names, p.Name)
 		}
 	}

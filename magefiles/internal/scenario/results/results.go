@@ -3,12 +3,15 @@
 package results
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"al.essio.dev/pkg/shellescape"
 )
 
 // Verdict is what came of a scenario.
@@ -54,7 +57,9 @@ type Results struct {
 
 // Result is what came of one scenario.
 type Result struct {
-	Name    string    `json:"name"`
+	Name string `json:"name"`
+	// Given is how the user named the scenario; empty is by its name.
+	Given   string    `json:"-"`
 	Title   string    `json:"title"`
 	Verdict Verdict   `json:"verdict"`
 	Started time.Time `json:"started,omitzero"`
@@ -99,35 +104,49 @@ func (r *Result) Fail(say string, err error) {
 	}
 }
 
-// FailedError names the scenarios that failed.
-type FailedError struct{ Names []string }
+// FailedError is returned for results with failed scenarios.
+type FailedError struct {
+	// Names of those that failed.
+	Names []string
+	// Again is how the user named the first of them: its name, or a path.
+	Again string
+}
 
 func (e *FailedError) Error() string {
 	if len(e.Names) == 1 {
-		return fmt.Sprintf("1 scenario failed: %s; run it again, with the options of this run: go tool mage scenario:run %[1]s", e.Names[0])
+		return fmt.Sprintf("1 scenario failed: %s; run it again, with the options of this run: go tool mage scenario:run %s", e.Names[0], shellescape.Quote(e.Again))
 	}
-	return fmt.Sprintf("%d scenarios failed: %s; run one again, with the options of this run: go tool mage scenario:run %s", len(e.Names), strings.Join(e.Names, ", "), e.Names[0])
+	return fmt.Sprintf("%d scenarios failed: %s; run one again, with the options of this run: go tool mage scenario:run %s", len(e.Names), strings.Join(e.Names, ", "), shellescape.Quote(e.Again))
 }
 
-// SkippedError is a run of which nothing could run.
+// SkippedError is returned for results without any scenario that ran.
 type SkippedError struct{ Scenarios int }
 
 func (e *SkippedError) Error() string {
 	return fmt.Sprintf("no scenario ran: all %d were skipped", e.Scenarios)
 }
 
-// Err is nil if no scenario failed; a *FailedError otherwise.
+// Err is a *FailedError if scenarios failed, a *SkippedError if none ran, and
+// nil otherwise. A failure that is known is none.
 func (r *Results) Err() error {
-	var names []string
+	failed, ran := &FailedError{}, false
 	for _, s := range r.Scenarios {
-		if s.Verdict == Failed {
-			names = append(names, s.Name)
+		ran = ran || s.Verdict != Skipped
+		if s.Verdict != Failed {
+			continue
 		}
+		if len(failed.Names) == 0 {
+			failed.Again = cmp.Or(s.Given, s.Name)
+		}
+		failed.Names = append(failed.Names, s.Name)
 	}
-	if len(names) == 0 {
-		return nil
+	switch {
+	case len(failed.Names) > 0:
+		return failed
+	case !ran:
+		return &SkippedError{len(r.Scenarios)}
 	}
-	return &FailedError{Names: names}
+	return nil
 }
 
 // count says how many there are of each verdict.

@@ -45,6 +45,56 @@ func TestOnlyFailuresFailTheRun(t *testing.T) {
 	}
 }
 
+// What to run again is named as the user named it.
+func TestAFailureNamesThePathThatWasGiven(t *testing.T) {
+	t.Parallel()
+	r := results()
+	r.Scenarios[1].Given = "./my own/b.yaml"
+	if text := r.Err().Error(); !strings.HasSuffix(text, "scenario:run './my own/b.yaml'") {
+		t.Errorf("error %q; want the path", text)
+	}
+}
+
+func TestSkippedRun(t *testing.T) {
+	t.Parallel()
+	r := &Results{Scenarios: []Result{{Name: "c", Verdict: Skipped}}}
+	if skipped := new(SkippedError); !errors.As(r.Err(), &skipped) || skipped.Scenarios != 1 {
+		t.Errorf("error %v, want that the one was skipped", r.Err())
+	}
+	r.Scenarios = append(r.Scenarios, Result{Name: "a", Verdict: Passed})
+	if err := r.Err(); err != nil {
+		t.Errorf("error %v, want none: one ran", err)
+	}
+}
+
+// B is to blame for what A ran alone.
+func TestWorse(t *testing.T) {
+	t.Parallel()
+	run := func(v Verdict) *Results {
+		if v == "" {
+			return &Results{}
+		}
+		return &Results{Scenarios: []Result{{Name: "s", Verdict: v}}}
+	}
+	for _, tt := range []struct {
+		a, b     Verdict
+		worse    bool
+		compared int
+	}{
+		{Passed, Failed, true, 1}, {UnexpectedPass, Failed, true, 1}, {KnownFailure, Failed, true, 1},
+		{Failed, Failed, false, 1}, {Passed, KnownFailure, false, 1}, {Failed, Passed, false, 1},
+		{Skipped, Failed, false, 0}, {"", Failed, false, 0}, {Passed, Skipped, false, 0}, {Passed, "", false, 0},
+	} {
+		c := Compare(run(tt.a), run(tt.b))
+		if got := len(c.Worse()) > 0; got != tt.worse {
+			t.Errorf("%q in A and %q in B: worse is %t, want %t", tt.a, tt.b, got, tt.worse)
+		}
+		if got := c.Compared(); got != tt.compared {
+			t.Errorf("%q in A and %q in B: %d compared, want %d", tt.a, tt.b, got, tt.compared)
+		}
+	}
+}
+
 func TestJUnit(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
