@@ -3,16 +3,13 @@ package env
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/state"
 )
 
 // The load balancer's address is in every kubeconfig and certificate of the
@@ -40,39 +37,16 @@ func (l *Lab) markReady(ctx context.Context) error {
 			addresses[c.Name] = at
 		}
 	}
-	if err := writeRecorded(l.readyFile(), addresses); err != nil {
+	if err := state.WriteJSON(l.readyFile(), addresses); err != nil {
 		return fmt.Errorf("record that the environment manages itself: %w", err)
 	}
 	return nil
 }
 
-// writeRecorded writes what the lab has to know of an environment later: all of
-// it, or nothing.
-func writeRecorded(path string, value any) error {
-	data, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
-
 // addresses are those that markReady recorded, by container.
 func (l *Lab) addresses() (map[string]netip.Addr, error) {
-	data, err := os.ReadFile(l.readyFile())
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {
-		return nil, nil
-	}
 	var addresses map[string]netip.Addr
-	if err == nil {
-		err = json.Unmarshal(data, &addresses)
-	}
-	if err != nil {
+	if _, err := state.ReadJSON(l.readyFile(), &addresses); err != nil {
 		return nil, fmt.Errorf("read the environment's addresses: %w", err)
 	}
 	return addresses, nil
@@ -105,7 +79,7 @@ func (l *Lab) startStopped(ctx context.Context, containers []engine.Container, p
 	slices.SortStableFunc(stopped, func(a, b engine.Container) int {
 		return cmp.Or(compareKnown(addresses[a.Name], addresses[b.Name]), cmp.Compare(a.Created, b.Created))
 	})
-	err = l.exclusively(ctx, workStart, progress, func() error {
+	err = l.state().Exclusively(ctx, workStart, progress, func() error {
 		return l.startInOrder(ctx, stopped, addresses, placeholderImage(containers))
 	})
 	return err == nil, err

@@ -25,6 +25,7 @@ import (
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -80,7 +81,7 @@ func refuseOld(v *version.Version) error {
 func (l *Lab) compileProgram(ctx context.Context, say string, program build.Autoscaler) (err error) {
 	step := l.log.Start(say, 2*time.Minute)
 	defer func() { step.Done("", err) }()
-	return l.exclusively(ctx, workAutoscaler, step.Progress, func() error {
+	return l.state().Exclusively(ctx, workAutoscaler, step.Progress, func() error {
 		request, err := program.Request()
 		if err != nil {
 			return err
@@ -264,9 +265,9 @@ func autoscalerLock(s *subject) string { return "autoscaler." + s.uid }
 // runs here, or one that is deployed. The lab's own deployment is no other to
 // autoscaler:deploy.
 func (l *Lab) onlyAutoscaler(ctx context.Context, s *subject, command string) (unlock func() error, err error) {
-	unlock, err = lock(l.cfg.StateDir(), autoscalerLock(s), command)
-	if locked := new(LockedError); errors.As(err, &locked) {
-		return nil, fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", s.name, locked.Holder)
+	lock, err := l.state().Lock(autoscalerLock(s), command)
+	if held := new(state.HeldError); errors.As(err, &held) {
+		return nil, fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", s.name, held.Holder)
 	}
 	if err != nil {
 		return nil, err
@@ -276,9 +277,9 @@ func (l *Lab) onlyAutoscaler(ctx context.Context, s *subject, command string) (u
 		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `go tool mage autoscaler:undeploy` if the lab made it, or scale it to 0", found)
 	}
 	if err != nil {
-		return nil, errors.Join(err, unlock())
+		return nil, errors.Join(err, lock.Release())
 	}
-	return unlock, nil
+	return lock.Release, nil
 }
 
 const deployCommand = "autoscaler:deploy"
@@ -441,7 +442,7 @@ func (l *Lab) debugger(ctx context.Context) (string, error) {
 	request := build.Request{
 		Dir: dir, Packages: []string{"github.com/go-delve/delve/cmd/dlv"}, Output: l.path("bin", "dlv"), Host: true, ID: string(sum),
 	}
-	err = l.exclusively(ctx, workAutoscaler, step.Progress, func() error {
+	err = l.state().Exclusively(ctx, workAutoscaler, step.Progress, func() error {
 		_, err := build.Build(ctx, request, build.Options{Runner: l.runner, Progress: step.Progress})
 		return err
 	})
@@ -739,7 +740,7 @@ type running struct {
 
 // whichRuns says which autoscaler runs on the cluster, as far as the lab knows.
 func (l *Lab) whichRuns(ctx context.Context, s *subject) (running, error) {
-	who, err := holder(l.cfg.StateDir(), autoscalerLock(s))
+	who, err := l.state().Holder(autoscalerLock(s))
 	if err != nil {
 		return running{}, err
 	}

@@ -2,14 +2,14 @@ package env
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"time"
+
+	"caslab/magefiles/internal/state"
 )
 
 const (
@@ -67,10 +67,10 @@ func (l *Lab) Bench(ctx context.Context) (err error) {
 }
 
 func (l *Lab) readRecord() (map[string]float64, error) {
-	data, err := os.ReadFile(l.recordFile())
-	if err != nil {
-		return nil, err
-	}
 	seconds := map[string]float64{}
-	return seconds, json.Unmarshal(data, &seconds)
+	there, err := state.ReadJSON(l.recordFile(), &seconds)
+	if err == nil && !there {
+		err = fmt.Errorf("the steps' times are not in %s", l.recordFile())
+	}
+	return seconds, err
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +25,7 @@ import (
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -49,14 +49,14 @@ type Lab struct {
 	runner       run.Runner
 	engine       *engine.Engine
 	now          func() time.Time
-	record       *record
+	record       *state.Log
 	bounds       bounds
 }
 
 // New returns the lab that cfg describes. Data is written to out; what a
 // person follows is shown as the options say, on stderr. Close ends it.
 func New(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *Lab {
-	rec := new(record)
+	rec := new(state.Log)
 	shown.Record = rec
 	runner := run.Recorded{Runner: run.Exec{}, Log: rec}
 	return &Lab{
@@ -91,31 +91,32 @@ func (l *Lab) autoscalerLog(s *subject) string {
 	return l.path("logs", filepath.Base(l.timelineDir(s.uid))+"-autoscaler.log")
 }
 
-// locked runs do while it holds the environment's lock, and keeps a full log.
-func (l *Lab) locked(command string, do func() error) error {
-	unlock, err := lock(l.cfg.StateDir(), l.cfg.ClusterName, command)
-	if err != nil {
-		return err
-	}
-	if err := l.record.open(l.logFile()); err != nil {
-		return errors.Join(err, unlock())
-	}
-	err = do()
-	if err != nil {
-		fmt.Fprintln(l.record, "Error:", err)
-	}
-	return errors.Join(err, l.record.close(), unlock())
+// InUseError is returned while another command changes the environment.
+type InUseError struct{ Environment, Holder string }
+
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("environment %q is in use by %s; wait for it to end, or stop it and type the command again", e.Environment, e.Holder)
 }
 
-// exclusively has do done while no other process of this checkout does work of
-// that name, which environments share. No environment is called like such a
-// lock, which has a dot.
-func (l *Lab) exclusively(ctx context.Context, work string, progress func(string), do func() error) (err error) {
-	unlock, err := l.awaitLock(ctx, work, progress)
+// locked runs do while it holds the environment's lock, and keeps a full log.
+func (l *Lab) locked(command string, do func() error) (err error) {
+	lock, err := l.state().Lock(l.cfg.ClusterName, command)
+	if held := new(state.HeldError); errors.As(err, &held) {
+		return &InUseError{Environment: l.cfg.ClusterName, Holder: held.Holder}
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if err := l.record.Open(l.logFile()); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			fmt.Fprintln(l.record, "Error:", err)
+		}
+		err = errors.Join(err, l.record.Close())
+	}()
 	return do()
 }
 
@@ -174,7 +175,7 @@ func (l *Lab) FetchSources(ctx context.Context, component string) error {
 }
 
 func (l *Lab) fetchTree(ctx context.Context, s source.Spec, progress func(string)) (tree *source.Tree, err error) {
-	err = l.exclusively(ctx, workFetch, progress, func() error {
+	err = l.state().Exclusively(ctx, workFetch, progress, func() error {
 		tree, err = source.Fetch(ctx, s, l.sourceOptions(progress))
 		return err
 	})
@@ -267,16 +268,13 @@ func (l *Lab) onEngine(ctx context.Context, info engine.Info) error {
 	if len(workload)+len(management) > 0 {
 		return l.recordEngine(info)
 	}
-	data, err := os.ReadFile(l.engineFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	var id string
-	if err == nil {
-		err = json.Unmarshal(data, &id)
-	}
+	there, err := state.ReadJSON(l.engineFile(), &id)
 	if err != nil {
 		return fmt.Errorf("look for the environment's engine: %w", err)
+	}
+	if !there {
+		return nil
 	}
 	if id != info.ID {
 		return &OtherEngineError{Name: l.cfg.ClusterName, File: l.engineFile()}
@@ -285,7 +283,7 @@ func (l *Lab) onEngine(ctx context.Context, info engine.Info) error {
 }
 
 func (l *Lab) recordEngine(info engine.Info) error {
-	if err := writeRecorded(l.engineFile(), info.ID); err != nil {
+	if err := state.WriteJSON(l.engineFile(), info.ID); err != nil {
 		return fmt.Errorf("record the environment's engine: %w", err)
 	}
 	return nil
@@ -396,3 +394,5 @@ func ids(containers []engine.Container) []string {
 	}
 	return all
 }
+
+func (l *Lab) state() state.Dir { return state.Dir(l.cfg.StateDir()) }

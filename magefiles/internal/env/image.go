@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/steps"
 )
 
 // BuildImages compiles the managers and assembles their images, and prints
@@ -34,10 +35,10 @@ func (l *Lab) buildManagers(ctx context.Context) (*creation, error) {
 		return nil, err
 	}
 	c := l.creation(info)
-	steps := slices.DeleteFunc(c.steps(0), func(s step) bool {
-		return s.name != stepFetch && s.name != stepCompile && s.name != stepRender
+	compile := slices.DeleteFunc(c.steps(0), func(s steps.Step) bool {
+		return s.Name != stepFetch && s.Name != stepCompile && s.Name != stepRender
 	})
-	if _, err := runSteps(ctx, l.log, l.now, steps); err != nil {
+	if _, err := steps.Run(ctx, l.log, l.now, compile); err != nil {
 		return nil, err
 	}
 	return c, c.assembleManagers()
@@ -67,7 +68,11 @@ func (l *Lab) BuildNodeImage(ctx context.Context) error {
 		}
 		c := l.creation(info)
 		usually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
-		if _, err := runSteps(ctx, l.log, l.now, upTo(c.steps(usually), stepImages)); err != nil {
+		image, err := steps.UpTo(c.steps(usually), stepImages)
+		if err != nil {
+			return err
+		}
+		if _, err := steps.Run(ctx, l.log, l.now, image); err != nil {
 			return err
 		}
 		fmt.Fprintf(l.out, "%s\n%s\n", c.image, c.base.LoadBalancer())

@@ -1,11 +1,9 @@
 package env
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+
+	"caslab/magefiles/internal/state"
 )
 
 // An environment that is there is taken up and verified, not made again. What
@@ -29,7 +27,7 @@ func (l *Lab) recordMade() error {
 			made[v.Key] = v.Value
 		}
 	}
-	if err := writeRecorded(l.madeFile(), made); err != nil {
+	if err := state.WriteJSON(l.madeFile(), made); err != nil {
 		return fmt.Errorf("record what the environment is made with: %w", err)
 	}
 	return nil
@@ -37,14 +35,7 @@ func (l *Lab) recordMade() error {
 
 // made is what recordMade recorded; nil if it did not.
 func (l *Lab) made() (made map[string]string, err error) {
-	data, err := os.ReadFile(l.madeFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &made)
-	}
-	if err != nil {
+	if _, err := state.ReadJSON(l.madeFile(), &made); err != nil {
 		return nil, fmt.Errorf("read what the environment was made with: %w", err)
 	}
 	return made, nil

@@ -19,6 +19,7 @@ import (
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/scenario/results"
+	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/render"
 	"caslab/manifests"
@@ -176,11 +177,8 @@ func keep(folder string, files map[string]func(io.Writer) error) error {
 	if folder == "" {
 		return nil
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("write the results: %w", err)
-	}
 	for name, write := range files {
-		if err := writeFile(filepath.Join(folder, name), write); err != nil {
+		if err := state.Write(filepath.Join(folder, name), 0o644, write); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,6 @@ package env
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +20,8 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/steps"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -38,7 +39,7 @@ func (e *NotUpError) Error() string {
 // else. If the engine answers at once, the kubeconfig has the port that the
 // cluster is published at now.
 func (l *Lab) Kubeconfig(ctx context.Context) error {
-	if there, err := exists(l.kubeconfig()); err != nil {
+	if there, err := state.Exists(l.kubeconfig()); err != nil {
 		return err
 	} else if !there {
 		return &NotUpError{l.cfg.ClusterName}
@@ -311,32 +312,32 @@ func managerImage(d *unstructured.Unstructured) string {
 }
 
 // summary ends an env:up: what runs, where the time went, what to type next.
-func (l *Lab) summary(ctx context.Context, c *creation, timings []timing) error {
+func (l *Lab) summary(ctx context.Context, c *creation, timings []steps.Timing) error {
 	fmt.Fprintln(l.out)
 	if err := l.Status(ctx); err != nil {
 		return err
 	}
 	fmt.Fprintln(l.out)
-	critical := criticalPath(timings)
+	critical := steps.CriticalPath(timings)
 	on := map[string]bool{}
-	first, last := timings[0].start, timings[0].end
+	first, last := timings[0].Start, timings[0].End
 	w := l.table("STEP", "SECONDS", "")
 	for _, t := range critical {
-		on[t.name] = true
+		on[t.Name] = true
 	}
 	record := map[string]float64{}
 	for _, t := range timings {
 		mark := ""
-		if on[t.name] {
+		if on[t.Name] {
 			mark = "critical path"
 		}
-		row(w, t.name, fmt.Sprintf("%.1f", t.took().Seconds()), mark)
-		record[t.name] = t.took().Seconds()
-		if t.start.Before(first) {
-			first = t.start
+		row(w, t.Name, fmt.Sprintf("%.1f", t.Took().Seconds()), mark)
+		record[t.Name] = t.Took().Seconds()
+		if t.Start.Before(first) {
+			first = t.Start
 		}
-		if t.end.After(last) {
-			last = t.end
+		if t.End.After(last) {
+			last = t.End
 		}
 	}
 	record["total"] = last.Sub(first).Seconds()
@@ -361,14 +362,7 @@ Next:%s
 
 // writeRecord keeps the seconds of each step for whoever compares runs.
 func (l *Lab) writeRecord(seconds map[string]float64) error {
-	data, err := json.MarshalIndent(seconds, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(l.path("logs"), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(l.recordFile(), data, 0o644)
+	return state.WriteJSON(l.recordFile(), seconds)
 }
 
 func (l *Lab) recordFile() string { return l.path("logs", l.cfg.ClusterName+"-seconds.json") }

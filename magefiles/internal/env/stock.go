@@ -17,6 +17,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/state"
 )
 
 // bounds are how long an API server may take to answer: one that runs, perhaps
@@ -69,7 +70,7 @@ func (l *Lab) takeStock(ctx context.Context) (stock, error) {
 		return stock{}, err
 	}
 	if len(workload)+len(management) == 0 {
-		return stock{fresh: true}, errors.Join(l.forgetManagement(), removeIfThere(l.readyFile()))
+		return stock{fresh: true}, errors.Join(l.forgetManagement(), state.Remove(l.readyFile()))
 	}
 	step := l.log.Start("look at the cluster that is there", 0)
 	found, err := l.takeUp(ctx, workload, management, step.Progress)
@@ -85,11 +86,11 @@ func (l *Lab) takeStock(ctx context.Context) (stock, error) {
 
 // takeUp says what can be made of the containers that are there.
 func (l *Lab) takeUp(ctx context.Context, workload, management []engine.Container, progress func(string)) (found stock, err error) {
-	wasReady, err := exists(l.readyFile())
+	wasReady, err := state.Exists(l.readyFile())
 	if err != nil {
 		return stock{}, err
 	}
-	moving, err := exists(l.movingFile())
+	moving, err := state.Exists(l.movingFile())
 	if err != nil {
 		return stock{}, err
 	}
@@ -156,14 +157,6 @@ func (l *Lab) selfManaged(ctx context.Context, client *kube.Client, paused bool,
 		text += ", and is paused"
 	}
 	return stock{ready: true, text: text}, nil
-}
-
-func exists(path string) (bool, error) {
-	_, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // insist asks an API server again until it gives an answer that counts or ctx
@@ -273,7 +266,7 @@ func (l *Lab) adminKubeconfig(ctx context.Context, workload []engine.Container) 
 
 // removeClusters removes both clusters' containers and kubeconfigs.
 func (l *Lab) removeClusters(ctx context.Context) error {
-	if err := errors.Join(removeIfThere(l.readyFile()), removeIfThere(l.madeFile())); err != nil {
+	if err := errors.Join(state.Remove(l.readyFile()), state.Remove(l.madeFile())); err != nil {
 		return err
 	}
 	if err := l.removeHolders(ctx); err != nil {
@@ -287,7 +280,7 @@ func (l *Lab) removeClusters(ctx context.Context) error {
 		}
 		all := slices.Concat(management, workload)
 		if len(all) == 0 {
-			return errors.Join(l.forgetManagement(), removeIfThere(l.kubeconfig()))
+			return errors.Join(l.forgetManagement(), state.Remove(l.kubeconfig()))
 		}
 		if err := l.engine.Remove(ctx, ids(all)...); err != nil {
 			return err
@@ -340,19 +333,19 @@ func (l *Lab) removeLeftovers(ctx context.Context) error {
 		return err
 	}
 	for _, mark := range append(marks, l.engineFile()) {
-		if err := removeIfThere(mark); err != nil {
+		if err := state.Remove(mark); err != nil {
 			return err
 		}
 	}
 	if err := l.engine.Remove(ctx, l.probeName(probeUp), l.probeName(probeDoctor)); err != nil {
 		return err
 	}
-	unlock, err := lock(l.cfg.StateDir(), workNode, "env:down")
-	if errors.As(err, new(*LockedError)) {
+	lock, err := l.state().Lock(workNode, "env:down")
+	if errors.As(err, new(*state.HeldError)) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(node.RemoveLeftovers(ctx, l.engine, l.cfg.StateDir()), unlock())
+	return errors.Join(node.RemoveLeftovers(ctx, l.engine, l.cfg.StateDir()), lock.Release())
 }

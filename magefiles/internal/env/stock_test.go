@@ -24,6 +24,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -306,7 +307,7 @@ func newScene(t *testing.T, env map[string]string) *scene {
 	d := new(docker)
 	out := new(strings.Builder)
 	return &scene{printed: out, docker: d, Lab: &Lab{
-		cfg: cfg, log: quiet(t), out: out, chatter: out, runner: d, engine: engine.New(d), now: time.Now, record: new(record),
+		cfg: cfg, log: quiet(t), out: out, chatter: out, runner: d, engine: engine.New(d), now: time.Now, record: new(state.Log),
 		bounds: bounds{answer: 700 * time.Millisecond, restart: time.Second, well: 2 * time.Second},
 	}}
 }
@@ -381,7 +382,7 @@ func TestTakeStock(t *testing.T) {
 			},
 			check: func(t *testing.T, s *scene) {
 				for _, path := range []string{s.movingFile(), s.managementKubeconfig()} {
-					if there, _ := exists(path); there {
+					if there, _ := state.Exists(path); there {
 						t.Errorf("%s is left", path)
 					}
 				}
@@ -616,10 +617,10 @@ func TestTakeStock(t *testing.T) {
 			if !slices.Equal(removed, tc.removed) {
 				t.Errorf("removed %v, want %v", removed, tc.removed)
 			}
-			if marked, _ := exists(s.readyFile()); marked != tc.marked {
+			if marked, _ := state.Exists(s.readyFile()); marked != tc.marked {
 				t.Errorf("marked as ready: %v, want %v", marked, tc.marked)
 			}
-			if moving, _ := exists(s.movingFile()); moving && tc.ready {
+			if moving, _ := state.Exists(s.movingFile()); moving && tc.ready {
 				t.Error("it is ready and its move is still recorded as going on")
 			}
 			if tc.check != nil {
@@ -743,7 +744,7 @@ func TestDown(t *testing.T) {
 		t.Errorf("containers left: %+v", s.docker.containers)
 	}
 	for _, path := range []string{s.readyFile(), s.movingFile(), s.repositoryDir(), s.kubeconfig(), s.managementKubeconfig()} {
-		if there, _ := exists(path); there {
+		if there, _ := state.Exists(path); there {
 			t.Errorf("%s is left", path)
 		}
 	}
@@ -751,7 +752,7 @@ func TestDown(t *testing.T) {
 		t.Errorf("marks left: %v, %v", marks, err)
 	}
 	for _, path := range []string{s.path("bin", "x"), s.path("owner", "other-0123456789abcdef")} {
-		if there, _ := exists(path); !there {
+		if there, _ := state.Exists(path); !there {
 			t.Errorf("%s, of no business of this environment, is gone", path)
 		}
 	}
@@ -785,7 +786,7 @@ func TestAnotherEngine(t *testing.T) {
 			t.Errorf("%s on another engine: %v; want that it is, and what to type", target, err)
 		}
 		for _, path := range []string{s.readyFile(), mark} {
-			if there, _ := exists(path); !there {
+			if there, _ := state.Exists(path); !there {
 				t.Errorf("%s on another engine removed %s", target, path)
 			}
 		}
@@ -794,7 +795,7 @@ func TestAnotherEngine(t *testing.T) {
 	if err := s.Down(t.Context()); err != nil {
 		t.Errorf("env:down on its own engine: %v", err)
 	}
-	if there, _ := exists(s.engineFile()); there {
+	if there, _ := state.Exists(s.engineFile()); there {
 		t.Errorf("%s is left", s.engineFile())
 	}
 }
@@ -814,7 +815,7 @@ func TestDownLeavesABuildAlone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
-	unlock, err := lock(s.cfg.StateDir(), workNode, "another environment's env:up")
+	lock, err := s.state().Lock(workNode, "another environment's env:up")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -824,7 +825,7 @@ func TestDownLeavesABuildAlone(t *testing.T) {
 	if lines := s.docker.ran("docker ps --all --quiet --no-trunc --filter name=^/?caslab-build-"); len(lines) > 0 {
 		t.Errorf("the build containers of somebody who builds were looked for: %q", lines)
 	}
-	if err := unlock(); err != nil {
+	if err := lock.Release(); err != nil {
 		t.Error(err)
 	}
 }
@@ -941,4 +942,11 @@ func TestImageIDOfAPod(t *testing.T) {
 	if !strings.Contains(s.printed.String(), "example.com/manager:v1   0123456789ab") {
 		t.Errorf("printed\n%s", s.printed)
 	}
+}
+
+func quiet(t *testing.T) *ui.Log {
+	t.Helper()
+	log := ui.New(io.Discard, ui.Options{})
+	t.Cleanup(log.Close)
+	return log
 }

@@ -13,6 +13,8 @@ import (
 
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/steps"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/recorder"
 	"caslab/magefiles/internal/timeline/render"
@@ -115,14 +117,14 @@ func (l *Lab) tell(file string, f timeline.Fact) {
 }
 
 // onTimeline has the steps of env:up on the timeline.
-func (l *Lab) onTimeline(steps []step) []step {
-	for i, s := range steps {
-		steps[i].run = func(ctx context.Context, progress func(string)) (string, error) {
-			l.tell(recordIn(l.timelineDir("")), timeline.Fact{What: timeline.Step, Name: "env:up", Text: s.name})
-			return s.run(ctx, progress)
+func (l *Lab) onTimeline(all []steps.Step) []steps.Step {
+	for i, s := range all {
+		all[i].Run = func(ctx context.Context, progress func(string)) (string, error) {
+			l.tell(recordIn(l.timelineDir("")), timeline.Fact{What: timeline.Step, Name: "env:up", Text: s.Name})
+			return s.Run(ctx, progress)
 		}
 	}
-	return steps
+	return all
 }
 
 // upOnTimeline says how env:up ended.
@@ -213,9 +215,6 @@ func (l *Lab) TimelineReport(ctx context.Context, o ReportOptions) (err error) {
 	if o.Since > 0 {
 		from = l.now().Add(-o.Since)
 	}
-	if err := os.MkdirAll(filepath.Dir(base), 0o755); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
 	for _, f := range []struct {
 		path  string
 		write func(io.Writer) error
@@ -228,21 +227,12 @@ func (l *Lab) TimelineReport(ctx context.Context, o ReportOptions) (err error) {
 			return render.JSON(w, facts, render.JSONOptions{Title: title, Subtitle: versions})
 		}},
 	} {
-		if err := writeFile(f.path, f.write); err != nil {
+		if err := state.Write(f.path, 0o644, f.write); err != nil {
 			return err
 		}
 		fmt.Fprintln(l.out, f.path)
 	}
 	return nil
-}
-
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return write(f)
 }
 
 // TimelineExplain says in words what happened to a pod, node or group.

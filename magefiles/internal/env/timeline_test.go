@@ -9,19 +9,20 @@ import (
 	"testing"
 	"time"
 
+	"caslab/magefiles/internal/steps"
 	"caslab/magefiles/internal/timeline"
 )
 
 func TestEnvUpIsOnTheTimeline(t *testing.T) {
 	t.Parallel()
 	lab := newScene(t, nil).Lab
-	steps := lab.onTimeline([]step{
-		{name: "one", run: func(context.Context, func(string)) (string, error) { return "", nil }},
-		{name: "two", run: func(context.Context, func(string)) (string, error) { return "", errors.New("no room") }},
+	all := lab.onTimeline([]steps.Step{
+		{Name: "one", Run: func(context.Context, func(string)) (string, error) { return "", nil }},
+		{Name: "two", Run: func(context.Context, func(string)) (string, error) { return "", errors.New("no room") }},
 	})
-	for _, s := range steps {
-		_, err := s.run(t.Context(), func(string) {})
-		if s.name == "two" {
+	for _, s := range all {
+		_, err := s.Run(t.Context(), func(string) {})
+		if s.Name == "two" {
 			lab.upOnTimeline(err)
 		}
 	}

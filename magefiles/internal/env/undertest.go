@@ -19,24 +19,28 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/scenario/engine"
+	"caslab/magefiles/internal/state"
 )
 
 // claim has the cluster for a command that runs scenarios against such an
 // autoscaler. Until release is called the lab runs no others on it, and no
 // autoscaler but theirs if it is not taken as it is.
 func (l *Lab) claim(ctx context.Context, s *subject, which, command string) (release func() error, err error) {
-	unlock, err := lock(l.cfg.StateDir(), "scenarios."+s.uid, command)
-	if locked := new(LockedError); errors.As(err, &locked) {
-		return nil, fmt.Errorf("scenarios run on the cluster %q already: %s; wait for them, or stop them", s.name, locked.Holder)
+	claim, err := l.state().Lock("scenarios."+s.uid, command)
+	if held := new(state.HeldError); errors.As(err, &held) {
+		return nil, fmt.Errorf("scenarios run on the cluster %q already: %s; wait for them, or stop them", s.name, held.Holder)
 	}
-	if err != nil || which == AsItIs {
-		return unlock, err
+	if err != nil {
+		return nil, err
+	}
+	if which == AsItIs {
+		return claim.Release, nil
 	}
 	unlockAutoscaler, err := l.onlyAutoscaler(ctx, s, command)
 	if err != nil {
-		return nil, errors.Join(err, unlock())
+		return nil, errors.Join(err, claim.Release())
 	}
-	return func() error { return errors.Join(unlockAutoscaler(), unlock()) }, nil
+	return func() error { return errors.Join(unlockAutoscaler(), claim.Release()) }, nil
 }
 
 // underTest is the autoscaler that scenarios are run against, compiled if it is

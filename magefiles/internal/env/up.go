@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +18,8 @@ import (
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/repository"
 	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/steps"
 )
 
 // The steps of env:up.
@@ -87,7 +87,7 @@ func (l *Lab) Up(ctx context.Context, target string) error {
 	}
 	return l.locked(command, func() error {
 		err := l.up(ctx, target)
-		if err != nil && (errors.As(err, new(*StepError)) || ctx.Err() != nil) {
+		if err != nil && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
 			l.log.Printf("\nWhat was made stays as it is. Type the command again to go on from there, `go tool mage env:status` to look, or `%s` to remove it.\nThe full log is %s.", downOf(l.cfg.ClusterName), l.logFile())
 		}
 		return err
@@ -150,8 +150,13 @@ func (l *Lab) up(ctx context.Context, target string) error {
 		}
 		l.log.Printf("making environment %q: usually some %s on 2 cores%s", l.cfg.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute), more)
 	}
-	steps := l.onTimeline(c.steps(nodeUsually))
-	timings, err := runSteps(ctx, l.log, l.now, upTo(steps, target))
+	all := c.steps(nodeUsually)
+	if target != Ready {
+		if all, err = steps.UpTo(all, target); err != nil {
+			return err
+		}
+	}
+	timings, err := steps.Run(ctx, l.log, l.now, l.onTimeline(all))
 	l.upOnTimeline(err)
 	if err != nil {
 		return err
@@ -183,39 +188,23 @@ const (
 	clustersUsually = 3 * time.Minute
 )
 
-// upTo returns the steps that target needs, itself included.
-func upTo(steps []step, target string) []step {
-	if target == Ready {
-		return steps
-	}
-	needed := map[string]bool{target: true}
-	for i := len(steps) - 1; i >= 0; i-- {
-		if needed[steps[i].name] {
-			for _, n := range steps[i].needs {
-				needed[n] = true
-			}
-		}
-	}
-	return slices.DeleteFunc(steps, func(s step) bool { return !needed[s.name] })
-}
-
 // steps are in an order in which each comes after what it needs. nodeUsually
 // is how long the node image tends to take here.
-func (c *creation) steps(nodeUsually time.Duration) []step {
-	return []step{
-		{name: stepFetch, usually: 5 * time.Second, run: c.fetch},
-		{name: stepNode, usually: nodeUsually, run: c.nodeImage},
-		{name: stepCompile, needs: []string{stepFetch}, usually: compileUsually, run: c.compile},
-		{name: stepRender, needs: []string{stepFetch}, usually: 2 * time.Second, run: c.render},
-		{name: stepImages, needs: []string{stepNode, stepCompile, stepRender}, usually: 15 * time.Second, run: c.bake},
-		{name: stepManagement, needs: []string{stepNode}, usually: 30 * time.Second, run: c.createManagement},
-		{name: stepInit, needs: []string{stepManagement, stepImages}, usually: 15 * time.Second, run: c.initManagement},
-		{name: stepControl, needs: []string{stepInit}, usually: 45 * time.Second, run: c.createControlPlane},
-		{name: stepNodes, needs: []string{stepControl}, usually: 45 * time.Second, run: c.joinNodes},
-		{name: stepPivotInit, needs: []string{stepControl}, usually: 30 * time.Second, run: c.initWorkload},
-		{name: stepMove, needs: []string{stepNodes, stepPivotInit}, usually: 3 * time.Second, run: c.move},
-		{name: stepVerify, needs: []string{stepMove}, usually: 5 * time.Second, run: c.verify},
-		{name: stepDelete, needs: []string{stepVerify}, usually: 2 * time.Second, run: c.deleteManagement},
+func (c *creation) steps(nodeUsually time.Duration) []steps.Step {
+	return []steps.Step{
+		{Name: stepFetch, Usually: 5 * time.Second, Run: c.fetch},
+		{Name: stepNode, Usually: nodeUsually, Run: c.nodeImage},
+		{Name: stepCompile, Needs: []string{stepFetch}, Usually: compileUsually, Run: c.compile},
+		{Name: stepRender, Needs: []string{stepFetch}, Usually: 2 * time.Second, Run: c.render},
+		{Name: stepImages, Needs: []string{stepNode, stepCompile, stepRender}, Usually: 15 * time.Second, Run: c.bake},
+		{Name: stepManagement, Needs: []string{stepNode}, Usually: 30 * time.Second, Run: c.createManagement},
+		{Name: stepInit, Needs: []string{stepManagement, stepImages}, Usually: 15 * time.Second, Run: c.initManagement},
+		{Name: stepControl, Needs: []string{stepInit}, Usually: 45 * time.Second, Run: c.createControlPlane},
+		{Name: stepNodes, Needs: []string{stepControl}, Usually: 45 * time.Second, Run: c.joinNodes},
+		{Name: stepPivotInit, Needs: []string{stepControl}, Usually: 30 * time.Second, Run: c.initWorkload},
+		{Name: stepMove, Needs: []string{stepNodes, stepPivotInit}, Usually: 3 * time.Second, Run: c.move},
+		{Name: stepVerify, Needs: []string{stepMove}, Usually: 5 * time.Second, Run: c.verify},
+		{Name: stepDelete, Needs: []string{stepVerify}, Usually: 2 * time.Second, Run: c.deleteManagement},
 	}
 }
 
@@ -228,7 +217,7 @@ func (c *creation) fetch(ctx context.Context, progress func(string)) (_ string, 
 }
 
 func (c *creation) nodeImage(ctx context.Context, progress func(string)) (_ string, err error) {
-	err = c.exclusively(ctx, workNode, progress, func() error {
+	err = c.state().Exclusively(ctx, workNode, progress, func() error {
 		c.base, err = node.Base(ctx, c.nodeOptions(c.info.Arch(), progress))
 		return err
 	})
@@ -241,7 +230,7 @@ func (c *creation) nodeImage(ctx context.Context, progress func(string)) (_ stri
 func (c *creation) compile(ctx context.Context, progress func(string)) (string, error) {
 	requests := c.programs(c.tree, c.info.Arch())
 	cached := 0
-	err := c.exclusively(ctx, workCompile, progress, func() error {
+	err := c.state().Exclusively(ctx, workCompile, progress, func() error {
 		names := []string{build.Core, build.Bootstrap, build.ControlPlane, build.Docker, build.Clusterctl}
 		for i, name := range names {
 			result, err := build.Build(ctx, requests[name], build.Options{
@@ -295,7 +284,7 @@ func (c *creation) bake(ctx context.Context, progress func(string)) (_ string, e
 	if err := c.assembleManagers(); err != nil {
 		return "", err
 	}
-	err = c.exclusively(ctx, workNode, progress, func() error {
+	err = c.state().Exclusively(ctx, workNode, progress, func() error {
 		c.image, err = node.Bake(ctx, c.base.Node, c.managers, c.nodeOptions(c.info.Arch(), progress))
 		return err
 	})
@@ -561,7 +550,7 @@ func (c *creation) move(ctx context.Context, progress func(string)) (string, err
 		return "", err
 	}
 	// A move that is cut off leaves halves on both sides: the next run must know.
-	if err := os.WriteFile(c.movingFile(), nil, 0o600); err != nil {
+	if err := state.WriteFile(c.movingFile(), nil, 0o600); err != nil {
 		return "", fmt.Errorf("record that the move begins: %w", err)
 	}
 	// A move deletes the objects in the one cluster and makes them in the
@@ -596,14 +585,7 @@ func (c *creation) deleteManagement(ctx context.Context, progress func(string)) 
 // forgetManagement removes what is known of the management cluster, and the
 // lock that a killed run of kind's leaves beside its kubeconfig.
 func (l *Lab) forgetManagement() error {
-	return errors.Join(removeIfThere(l.managementKubeconfig()), removeIfThere(l.managementKubeconfig()+".lock"), removeIfThere(l.movingFile()))
-}
-
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
+	return errors.Join(state.Remove(l.managementKubeconfig()), state.Remove(l.managementKubeconfig()+".lock"), state.Remove(l.movingFile()))
 }
 
 // within bounds a wait; the error then says which bound it was.

@@ -13,6 +13,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/steps"
 )
 
 func TestManagementStartsWithoutWaitingForACompiler(t *testing.T) {
@@ -116,20 +117,24 @@ func TestManagersAreLoadedWhereTheyAreNotBakedIn(t *testing.T) {
 // was not seen to work elsewhere.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	steps := (&Lab{}).creation(engine.Info{}).steps(0)
+	all := (&Lab{}).creation(engine.Info{}).steps(0)
 	seen := map[string]bool{}
-	for _, s := range steps {
-		for _, n := range s.needs {
+	for _, s := range all {
+		for _, n := range s.Needs {
 			if !seen[n] {
-				t.Errorf("%q comes before %q, which it needs", s.name, n)
+				t.Errorf("%q comes before %q, which it needs", s.Name, n)
 			}
 		}
-		seen[s.name] = true
+		seen[s.Name] = true
 	}
 	needs := func(target string) []string {
 		var names []string
-		for _, s := range upTo(slices.Clone(steps), target) {
-			names = append(names, s.name)
+		needed, err := steps.UpTo(all, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range needed {
+			names = append(names, s.Name)
 		}
 		return names
 	}
