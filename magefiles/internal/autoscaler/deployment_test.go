@@ -3,11 +3,13 @@ package autoscaler
 import (
 	"errors"
 	"testing"
+
+	"caslab/magefiles/internal/capi/release"
 )
 
 func TestDeploymentManifest(t *testing.T) {
 	t.Parallel()
-	flags, err := Flags(Settings{Version: v("1.36.1"), ClusterName: "work-cluster", Namespace: "default", ConfigNamespace: "default", InCluster: true}, `--expander="least-waste"`)
+	flags, err := Flags(Settings{Release: release.OfAutoscaler(v("1.36.1")), ClusterName: "work-cluster", Namespace: "default", ConfigNamespace: "default", InCluster: true}, `--expander="least-waste"`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,7 @@ import (
 	"strings"
 	"text/template"
 
-	version "github.com/hashicorp/go-version"
-
+	"caslab/magefiles/internal/capi/release"
 	"caslab/manifests"
 )
 
@@ -34,8 +33,8 @@ func (f Flag) String() string {
 
 // Settings fill in the template of the command line.
 type Settings struct {
-	// Version of the autoscaler.
-	Version *version.Version
+	// Release decides which flags the template has.
+	Release release.Autoscaler
 	// ClusterName and Namespace are those of the Cluster object.
 	ClusterName, Namespace string
 	// ConfigNamespace, in the workload cluster, has the autoscaler's status.
@@ -48,16 +47,6 @@ type Settings struct {
 	// InCluster is an autoscaler in a pod, which leads by a lease: nobody knows
 	// what else is in the cluster.
 	InCluster bool
-}
-
-// AtLeast reports whether the autoscaler is of version v or later; templates
-// call it.
-func (s Settings) AtLeast(v string) (bool, error) {
-	want, err := version.NewSemver(v)
-	if err != nil {
-		return false, fmt.Errorf("version %q in the template of flags: %w", v, err)
-	}
-	return s.Version.GreaterThanOrEqual(want), nil
 }
 
 const flagsTemplate = "autoscaler/flags.tmpl"

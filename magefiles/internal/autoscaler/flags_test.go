@@ -12,6 +12,7 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/run/runtest"
 )
 
@@ -39,7 +40,7 @@ func golden(t *testing.T, name, got string) {
 
 func onThisMachine(version string) Settings {
 	return Settings{
-		Version: v(version), ClusterName: "work-cluster", Namespace: "default", ConfigNamespace: "default",
+		Release: release.OfAutoscaler(v(version)), ClusterName: "work-cluster", Namespace: "default", ConfigNamespace: "default",
 		Kubeconfig: "/home/mike/lab/.caslab/kubeconfig/work-cluster", Address: "127.0.0.1:8085",
 	}
 }
@@ -49,7 +50,7 @@ func TestCommandLines(t *testing.T) {
 	apart := onThisMachine("1.36.1")
 	apart.Namespace, apart.ConfigNamespace = "team-a", "kube-system"
 	apart.CloudConfig = "/home/mike/management kubeconfig"
-	inCluster := Settings{Version: v("1.36.1"), ClusterName: "work-cluster", Namespace: "default", ConfigNamespace: "default", InCluster: true}
+	inCluster := Settings{Release: release.OfAutoscaler(v("1.36.1")), ClusterName: "work-cluster", Namespace: "default", ConfigNamespace: "default", InCluster: true}
 	for name, s := range map[string]Settings{
 		"host.txt": onThisMachine("1.36.1"), "apart.txt": apart, "pod.txt": inCluster, "oldest.txt": onThisMachine("1.18.0"),
 	} {
@@ -154,7 +155,7 @@ func TestFlagsAreThoseOfTheBinarysOwnHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = CheckFlags(flags, known, v("1.25.3"))
+	err = CheckFlags(flags, known, release.OfAutoscaler(v("1.25.3")))
 	for _, want := range []string{
 		"--parallel-drain: this autoscaler (1.25.3) has no such flag; autoscalers from 1.26.0 to 1.31.5 have it",
 		"did you mean --max-nodes-total?",
@@ -198,8 +199,9 @@ func TestEnvironment(t *testing.T) {
 		{"1.30.5", true, "", []string{"CAPI_VERSION=v1beta1"}},
 		{"1.29.4", true, "", []string{"CAPI_VERSION=v1beta1"}},
 		{"1.29.4", false, "", []string{"CAPI_VERSION="}},
+		{"1.23.0", true, "arm64", []string{"CAPI_SCALE_ZERO_DEFAULT_ARCH=arm64"}}, // it asks for no version
 	} {
-		if got := Environment(v(tc.version), tc.v1beta2, tc.arch); !slices.Equal(got, tc.want) {
+		if got := Environment(release.OfAutoscaler(v(tc.version)), tc.v1beta2, tc.arch); !slices.Equal(got, tc.want) {
 			t.Errorf("autoscaler %s, v1beta2 %t: %q, want %q", tc.version, tc.v1beta2, got, tc.want)
 		}
 	}

@@ -9,8 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	version "github.com/hashicorp/go-version"
-
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/run"
 )
 
@@ -50,7 +49,7 @@ func parseHelp(text string) map[string]bool {
 // UnknownFlagError is a flag that the autoscaler does not have.
 type UnknownFlagError struct {
 	Flag    string
-	Version *version.Version
+	Release release.Autoscaler
 	// First and Last release that have it; both empty if none is known to,
 	// and Last if the newest known one does.
 	First, Last string
@@ -59,7 +58,7 @@ type UnknownFlagError struct {
 }
 
 func (e *UnknownFlagError) Error() string {
-	msg := fmt.Sprintf("--%s: this autoscaler (%s) has no such flag", e.Flag, e.Version)
+	msg := fmt.Sprintf("--%s: this autoscaler (%s) has no such flag", e.Flag, e.Release)
 	switch {
 	case e.First != "" && e.Last != "":
 		msg += fmt.Sprintf("; autoscalers from %s to %s have it", e.First, e.Last)
@@ -75,7 +74,7 @@ func (e *UnknownFlagError) Error() string {
 }
 
 // CheckFlags returns an *UnknownFlagError for each flag that is not known.
-func CheckFlags(flags []Flag, known map[string]bool, v *version.Version) error {
+func CheckFlags(flags []Flag, known map[string]bool, a release.Autoscaler) error {
 	var errs []error
 	for _, f := range flags {
 		if known[f.Name] {
@@ -83,7 +82,7 @@ func CheckFlags(flags []Flag, known map[string]bool, v *version.Version) error {
 		}
 		since := history[f.Name]
 		errs = append(errs, &UnknownFlagError{
-			Flag: f.Name, Version: v, First: since.first, Last: since.last, Near: near(f.Name, known),
+			Flag: f.Name, Release: a, First: since.first, Last: since.last, Near: near(f.Name, known),
 		})
 	}
 	return errors.Join(errs...)

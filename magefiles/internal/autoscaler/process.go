@@ -12,8 +12,8 @@ import (
 	"sync"
 
 	"al.essio.dev/pkg/shellescape"
-	version "github.com/hashicorp/go-version"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/run"
 )
 
@@ -99,31 +99,24 @@ func openLog(path string) (*os.File, error) {
 	return log, nil
 }
 
-// Environment is what the autoscaler of that version needs in its environment,
-// KEY=value each, where Cluster API serves v1beta2 or does not. The lab's own
-// CAPI_VERSION is a release of Cluster API; the autoscaler's is a version of
-// its API, and an empty one lets the autoscaler find it out. arch, if not
-// empty, is that of nodes of groups that are empty.
-func Environment(v *version.Version, v1beta2 bool, arch string) []string {
-	api := ""
-	if v1beta2 && !understandsV1beta2(v) {
-		api = "v1beta1"
+// Environment returns what the autoscaler needs in its environment, KEY=value
+// each. v1beta2 says whether Cluster API serves that version of its API. The
+// lab's own CAPI_VERSION is a release of Cluster API, the autoscaler's is a
+// version of the API, and an empty one lets the autoscaler find it out. arch,
+// if not empty, is the architecture of nodes of empty groups.
+func Environment(a release.Autoscaler, v1beta2 bool, arch string) []string {
+	var env []string
+	switch {
+	case !a.APIVariable:
+	case v1beta2 && !a.GroupReferences:
+		env = append(env, "CAPI_VERSION=v1beta1")
+	default:
+		env = append(env, "CAPI_VERSION=")
 	}
-	env := []string{"CAPI_VERSION=" + api}
 	if arch != "" {
 		env = append(env, "CAPI_SCALE_ZERO_DEFAULT_ARCH="+arch)
 	}
 	return env
-}
-
-// understandsV1beta2 reports whether the release reads references that name
-// their group alone, as Cluster API's v1beta2 has them, from compatibility
-// tests of each tag: the patch release that got it, by minor.
-func understandsV1beta2(v *version.Version) bool {
-	since := map[int]int{30: 6, 31: 4, 32: 3, 33: 1}
-	minor, patch := v.Segments()[1], v.Segments()[2]
-	first, listed := since[minor]
-	return minor >= 34 || listed && patch >= first
 }
 
 // metricsPort is the autoscaler's own default.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/capi/release"
 )
 
 // Programs of Cluster API, named as their images or binaries are.
@@ -37,28 +39,15 @@ type ClusterAPI struct {
 	OutDir string
 }
 
-var (
-	v0_4  = version.Must(version.NewSemver("0.4.0-beta.0"))
-	v1_14 = version.Must(version.NewSemver("1.14.0-beta.1"))
-)
-
-// Requests are the builds of the managers and of clusterctl, by program. Where
-// the mains are, and the package of the version variables, is read off the
-// tags from v0.3.5 to v1.14.0.
+// Requests are the builds of the managers and of clusterctl, by program.
 func (c ClusterAPI) Requests() map[string]Request {
-	core, docker := ".", filepath.Join("test", "infrastructure", "docker")
-	if c.Version.GreaterThanOrEqual(v1_14) {
-		core = "./core"
-	}
+	layout := release.Of(c.Version).Layout
 	requests := map[string]Request{
-		Core:         c.request(Core, c.Dir, core),
-		Bootstrap:    c.request(Bootstrap, c.Dir, "./bootstrap/kubeadm"),
-		ControlPlane: c.request(ControlPlane, c.Dir, "./controlplane/kubeadm"),
-		Clusterctl:   c.request(Clusterctl, c.Dir, "./cmd/clusterctl"),
-		Docker:       c.request(Docker, filepath.Join(c.Dir, "test"), "./infrastructure/docker"),
-	}
-	if c.Version.LessThan(v0_4) {
-		requests[Docker] = c.request(Docker, filepath.Join(c.Dir, docker), ".")
+		Core:         c.request(Core, ".", layout.CoreMain),
+		Bootstrap:    c.request(Bootstrap, ".", layout.BootstrapMain),
+		ControlPlane: c.request(ControlPlane, ".", layout.ControlPlaneMain),
+		Clusterctl:   c.request(Clusterctl, ".", layout.ClusterctlMain),
+		Docker:       c.request(Docker, layout.DockerModule, layout.DockerMain),
 	}
 	ctl := requests[Clusterctl]
 	ctl.Host = true
@@ -79,27 +68,24 @@ func (c ClusterAPI) CheckLayout() error {
 	return errors.Join(errs...)
 }
 
-func (c ClusterAPI) request(name, dir, pkg string) Request {
+func (c ClusterAPI) request(name, module, pkg string) Request {
 	return Request{
-		Dir: dir, Packages: []string{pkg}, Output: filepath.Join(c.OutDir, name),
+		Dir: filepath.Join(c.Dir, filepath.FromSlash(module)), Packages: []string{pkg}, Output: filepath.Join(c.OutDir, name),
 		ID: c.ID, Arch: c.Arch, LDFlags: c.ldflags(),
 	}
 }
 
 func (c ClusterAPI) ldflags() []string {
-	pkg := "sigs.k8s.io/cluster-api/version"
-	if c.Version.LessThan(v0_4) {
-		pkg = "sigs.k8s.io/cluster-api/cmd/version"
-	}
+	pkg := release.Of(c.Version).Layout.VersionPackage
 	state := "clean"
 	if c.Dirty {
 		state = "dirty"
 	}
-	seg := c.Version.Segments()
+	major, minor := release.MajorMinor(c.Version)
 	var flags []string
 	for _, kv := range [][2]string{
-		{"gitMajor", fmt.Sprint(seg[0])},
-		{"gitMinor", fmt.Sprint(seg[1])},
+		{"gitMajor", fmt.Sprint(major)},
+		{"gitMinor", fmt.Sprint(minor)},
 		{"gitVersion", c.Tag},
 		{"gitCommit", c.Commit},
 		{"gitTreeState", state},

@@ -17,15 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 )
 
-// What the autoscaler reads on a MachineDeployment. The prefix of the sizes
-// was cluster.k8s.io before 1.18.3 and 1.19.1.
 const (
-	OldPrefix = "cluster.k8s.io"
-	Prefix    = "cluster.x-k8s.io"
-
 	// CapacityPrefix is of what the autoscaler knows of a node to be.
 	CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
 	// GroupLabel marks what nodegroup:add made, so that nodegroup:delete knows.
@@ -39,7 +35,7 @@ func sizeAnnotation(prefix, which string) string {
 // Sizes returns a node group's minimum and maximum as its annotations have
 // them, with either prefix; empty if it has none.
 func Sizes(group *unstructured.Unstructured) (lowest, highest string) {
-	for _, prefix := range []string{Prefix, OldPrefix} {
+	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
 		a := group.GetAnnotations()
 		lowest, highest = a[sizeAnnotation(prefix, "min")], a[sizeAnnotation(prefix, "max")]
 		if lowest != "" || highest != "" {
@@ -54,7 +50,7 @@ type NodeGroup struct {
 	Name, Namespace string
 	// ClusterName is of the Cluster that it belongs to.
 	ClusterName string
-	// Prefix of the size annotations, one of the constants.
+	// Prefix of the size annotations, as the autoscaler's release reads them.
 	Prefix string
 	// Min and Max bound its size.
 	Min, Max int
@@ -514,7 +510,7 @@ func (g NodeGroup) register(bootstrap *unstructured.Unstructured) error {
 	if err != nil {
 		return fmt.Errorf("label the nodes of %s: %w", g.Name, err)
 	}
-	asMap := bootstrap.GroupVersionKind().Version != "v1beta2"
+	asMap := !release.APIOf(bootstrap.GroupVersionKind().Version).ArgsAreList
 	if args, ok := value.(map[string]any); ok || !found && asMap {
 		args = maps.Clone(args)
 		if args == nil {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 )
@@ -68,7 +69,7 @@ spec: {template: {spec: {backend: {docker: {customImage: caslab.local/node:x}}}}
 `
 
 func group(name string) NodeGroup {
-	return NodeGroup{Name: name, Namespace: "default", ClusterName: "work", Prefix: Prefix, Min: 1, Max: 4}
+	return NodeGroup{Name: name, Namespace: "default", ClusterName: "work", Prefix: release.SizePrefix, Min: 1, Max: 4}
 }
 
 var kinds = []schema.GroupVersionKind{
@@ -173,7 +174,7 @@ func TestAddOwn(t *testing.T) {
 		t.Error("the machine template is no copy")
 	}
 	// And away again, with what was its own.
-	if err := DeleteGroup(t.Context(), c, "default", "work", "gpu", Prefix, nil); err != nil {
+	if err := DeleteGroup(t.Context(), c, "default", "work", "gpu", release.SizePrefix, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range []schema.GroupKind{bootstrapKind, machineKind} {
@@ -203,7 +204,7 @@ func TestDeleteGroupWaitsForTheName(t *testing.T) {
 		})
 		return true, nil, nil
 	})
-	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-1", Prefix, nil); err != nil {
+	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-1", release.SizePrefix, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !gone.Load() {
@@ -224,7 +225,7 @@ func TestDeleteGroupLeavesAnothersTemplate(t *testing.T) {
 	if err := group("small").Add(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if err := DeleteGroup(t.Context(), c, "default", "work", "small", Prefix, nil); err != nil {
+	if err := DeleteGroup(t.Context(), c, "default", "work", "small", release.SizePrefix, nil); err != nil {
 		t.Fatal(err)
 	}
 	must(t, c, machineKind, "small")
@@ -287,20 +288,20 @@ func TestBadGroups(t *testing.T) {
 			t.Errorf("Add() = %v, want %q in it", err, want)
 		}
 	}
-	if _, err := SetSizes(t.Context(), c, "default", "work", "nope", Prefix, 1, 2, nil); err == nil || !strings.Contains(err.Error(), "there are work-md-0") {
+	if _, err := SetSizes(t.Context(), c, "default", "work", "nope", release.SizePrefix, 1, 2, nil); err == nil || !strings.Contains(err.Error(), "there are work-md-0") {
 		t.Errorf("SetSizes() of no group: %v", err)
 	}
-	if _, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", Prefix, 3, 2, nil); err == nil {
+	if _, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", release.SizePrefix, 3, 2, nil); err == nil {
 		t.Error("SetSizes(3, 2) gave no error")
 	}
-	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-0", OldPrefix, nil); err == nil || !strings.Contains(err.Error(), "did not make") || !strings.Contains(err.Error(), "cluster.k8s.io/cluster-api") {
+	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-0", release.OldSizePrefix, nil); err == nil || !strings.Contains(err.Error(), "did not make") || !strings.Contains(err.Error(), "cluster.k8s.io/cluster-api") {
 		t.Errorf("DeleteGroup() of a group that is not the lab's: %v", err)
 	}
 }
 
 func TestSetSizesOfTheFirstGroup(t *testing.T) {
 	t.Parallel()
-	for _, prefix := range []string{Prefix, OldPrefix} {
+	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
 		c, _ := kubetest.Client(t, kinds, store)
 		if _, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "4", "memory": "8Gi"}); err != nil {
 			t.Fatal(err)

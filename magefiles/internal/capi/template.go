@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/template"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/manifests"
 )
 
@@ -23,11 +24,10 @@ type Cluster struct {
 	Kubernetes string
 	// Workers is the size of the first MachineDeployment.
 	Workers int
-	// NodeImage is what nodes run; the load balancer runs
-	// LoadBalancerRepository/haproxy:LoadBalancerTag.
-	NodeImage                               string
-	LoadBalancerRepository, LoadBalancerTag string
-	PodCIDR, ServiceCIDR                    string
+	// NodeImage is what nodes run.
+	NodeImage            string
+	LoadBalancer         release.LoadBalancer
+	PodCIDR, ServiceCIDR string
 	// CgroupV1 has the kubelet accept an engine with cgroup v1.
 	CgroupV1 bool
 	// OwnerFile is mounted at OwnerMount in every node.

@@ -14,6 +14,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/yaml"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/manifests"
 )
@@ -23,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func example() Cluster {
 	return Cluster{
 		Name: "work-cluster", Namespace: "default", Kubernetes: "v1.36.1", Workers: 2,
-		NodeImage: "caslab.local/node:v1.36.1-abc", LoadBalancerRepository: "caslab.local", LoadBalancerTag: "0123456789",
+		NodeImage: "caslab.local/node:v1.36.1-abc", LoadBalancer: release.LoadBalancer{Repository: "caslab.local", Tag: "0123456789"},
 		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", OwnerFile: "/lab/.caslab/owner/work-cluster",
 	}
 }

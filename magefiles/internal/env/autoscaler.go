@@ -18,7 +18,7 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/build"
-	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/kube"
@@ -52,7 +52,7 @@ func (l *Lab) AutoscalerBuild(ctx context.Context, debug bool) error {
 // processor; the system is Linux where this machine's is.
 func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, err error) {
 	if err := refuseOld(l.autoscalerRelease()); err != nil {
-		return c, fmt.Errorf("%w; set AUTOSCALER_VERSION=%s or later", err, minAutoscaler)
+		return c, fmt.Errorf("%w; set AUTOSCALER_VERSION=%s or later", err, firstThatWorks())
 	}
 	step := l.log.Start("fetch the autoscaler", 10*time.Second)
 	c.tree, err = l.fetchTree(ctx, l.autoscaler(), step.Progress)
@@ -72,10 +72,14 @@ func (l *Lab) compileAutoscaler(ctx context.Context, debug bool) (c compiled, er
 
 // refuseOld refuses releases that cannot be compiled to any use.
 func refuseOld(v *version.Version) error {
-	if v.LessThan(minAutoscaler) {
-		return fmt.Errorf("autoscaler %s panics when today's Go compiles it, as all before %s: they pin github.com/modern-go/reflect2 v1.0.1", v, minAutoscaler)
+	if !release.OfAutoscaler(v).Works {
+		return fmt.Errorf("autoscaler %s panics when today's Go compiles it, as all before %s: they pin github.com/modern-go/reflect2 v1.0.1", v, firstThatWorks())
 	}
 	return nil
+}
+
+func firstThatWorks() string {
+	return release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.Works })
 }
 
 func (l *Lab) compileProgram(ctx context.Context, say string, program build.Autoscaler) (err error) {
@@ -125,10 +129,6 @@ func (l *Lab) autoscalerRelease() *version.Version {
 	return l.cfg.Autoscaler.Version
 }
 
-// minAutoscaler is the first release that does not pin a reflect2 which panics
-// in programs of today's Go.
-var minAutoscaler = version.Must(version.NewSemver("1.23.0"))
-
 // autoscalerState says of a tree, and of its core if that is another one, what
 // a developer wants to be sure of.
 func (l *Lab) autoscalerState(ctx context.Context, tree *source.Tree) (string, error) {
@@ -171,7 +171,7 @@ func (l *Lab) overrides(flags string) ([]string, error) {
 
 func (l *Lab) autoscalerSettings(s *subject, address string) autoscaler.Settings {
 	return autoscaler.Settings{
-		Version: l.autoscalerRelease(), ClusterName: s.name, Namespace: s.namespace, ConfigNamespace: s.configNamespace(),
+		Release: release.OfAutoscaler(l.autoscalerRelease()), ClusterName: s.name, Namespace: s.namespace, ConfigNamespace: s.configNamespace(),
 		Kubeconfig: s.workloadPath, CloudConfig: s.managementPath, Address: address,
 	}
 }
@@ -333,11 +333,11 @@ func scalesAnother(d *unstructured.Unstructured, cluster string) bool {
 
 // autoscalerEnvironment is what the process needs in its environment.
 func (l *Lab) autoscalerEnvironment(s *subject) ([]string, error) {
-	newest, err := s.management.Serves(kube.MachineDeployments, "v1beta2")
+	newest, err := s.management.Serves(kube.MachineDeployments, release.V1Beta2)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the versions of Cluster API that the cluster serves: %w", err)
 	}
-	return autoscaler.Environment(l.autoscalerRelease(), newest, s.arch()), nil
+	return autoscaler.Environment(release.OfAutoscaler(l.autoscalerRelease()), newest, s.arch()), nil
 }
 
 func (l *Lab) checkedFlags(ctx context.Context, binary string, s autoscaler.Settings, overrides []string) ([]autoscaler.Flag, error) {
@@ -349,7 +349,7 @@ func (l *Lab) checkedFlags(ctx context.Context, binary string, s autoscaler.Sett
 	if err != nil {
 		return nil, err
 	}
-	return flags, autoscaler.CheckFlags(flags, known, l.autoscalerRelease())
+	return flags, autoscaler.CheckFlags(flags, known, release.OfAutoscaler(l.autoscalerRelease()))
 }
 
 // AutoscalerFlags prints the command line that AutoscalerRun would run. If the
@@ -390,7 +390,7 @@ func (l *Lab) AutoscalerFlags(ctx context.Context, flags string) error {
 		return err
 	}
 	// As of every release of Cluster API that the lab drives: v1beta2 is served.
-	environment := autoscaler.Environment(settings.Version, true, s.arch())
+	environment := autoscaler.Environment(settings.Release, true, s.arch())
 	fmt.Fprintln(l.out, autoscaler.CommandLine(environment, binary, rendered))
 	return nil
 }
@@ -517,7 +517,7 @@ func (l *Lab) AutoscalerDeploy(ctx context.Context, o DeployOptions) (err error)
 			return err
 		}
 	} else {
-		l.log.Printf("the flags are of release %s and are not checked against the image; set AUTOSCALER_VERSION to the image's", settings.Version)
+		l.log.Printf("the flags are of release %s and are not checked against the image; set AUTOSCALER_VERSION to the image's", settings.Release)
 		if flags, err = autoscaler.Flags(settings, overrides...); err != nil {
 			return err
 		}
@@ -764,14 +764,4 @@ func (l *Lab) whichRuns(ctx context.Context, s *subject) (running, error) {
 	text := fmt.Sprintf("in the cluster, deployment %s/%s, image %s, %s of %s available", s.namespace, autoscaler.Name, managerImage(d),
 		or(kube.Field(d, "status", "availableReplicas"), "0"), kube.Field(d, "spec", "replicas"))
 	return running{text: text, compiled: strings.HasPrefix(managerImage(d), imageRepository)}, nil
-}
-
-// annotationPrefix is of the sizes that the autoscaler's version reads.
-func annotationPrefix(v *version.Version) string {
-	for _, old := range []string{"< 1.18.3", "1.19.0"} {
-		if constraint, err := version.NewConstraint(old); err == nil && constraint.Check(v.Core()) {
-			return capi.OldPrefix
-		}
-	}
-	return capi.Prefix
 }

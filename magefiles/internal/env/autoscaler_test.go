@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	version "github.com/hashicorp/go-version"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,24 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 
-	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/source"
 )
-
-func TestAnnotationPrefix(t *testing.T) {
-	t.Parallel()
-	for v, want := range map[string]string{
-		"1.18.0": capi.OldPrefix, "1.18.2": capi.OldPrefix, "1.18.3": capi.Prefix, "1.19.0": capi.OldPrefix, "1.19.1": capi.Prefix,
-		"1.36.1": capi.Prefix, "1.37.0-beta.1": capi.Prefix,
-	} {
-		if got := annotationPrefix(version.Must(version.NewSemver(v))); got != want {
-			t.Errorf("%s reads %s, want %s", v, got, want)
-		}
-	}
-}
 
 // TestProgramsOfTwoTrees: what is compiled of one repository does not take the
 // place of what is of another.

@@ -20,6 +20,7 @@ import (
 
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
@@ -199,7 +200,8 @@ func describe(t *source.Tree) string {
 func (l *Lab) nodeOptions(arch string, progress func(string)) node.Options {
 	return node.Options{
 		Origin: l.cfg.NodeImage, Kubernetes: config.Tag(l.cfg.Kubernetes), Arch: arch,
-		Root: l.cfg.Root, StateDir: l.cfg.StateDir(), Mirror: l.cfg.RegistryMirror,
+		LoadBalancer: release.Of(l.cfg.ClusterAPI.Version).LoadBalancer,
+		Root:         l.cfg.Root, StateDir: l.cfg.StateDir(), Mirror: l.cfg.RegistryMirror,
 		Engine: l.engine, Runner: l.runner, Progress: progress,
 	}
 }

@@ -75,7 +75,7 @@ func (l *Lab) BuildNodeImage(ctx context.Context) error {
 		if _, err := steps.Run(ctx, l.log, l.now, image); err != nil {
 			return err
 		}
-		fmt.Fprintf(l.out, "%s\n%s\n", c.image, c.base.LoadBalancer())
+		fmt.Fprintf(l.out, "%s\n%s\n", c.image, c.base.LoadBalancer.Image())
 		return nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/workload"
 )
@@ -31,7 +32,7 @@ func (l *Lab) NodeGroupAdd(ctx context.Context, name string, lowest, highest int
 	taints, terr := capi.ParseTaints(o.Taints)
 	capacity, cerr := capi.ParseCapacity(o.Capacity)
 	group := capi.NodeGroup{
-		Name: name, Namespace: l.cfg.Namespace, ClusterName: l.cfg.ClusterName, Prefix: annotationPrefix(l.autoscalerRelease()),
+		Name: name, Namespace: l.cfg.Namespace, ClusterName: l.cfg.ClusterName, Prefix: release.OfAutoscaler(l.autoscalerRelease()).SizePrefix,
 		Min: lowest, Max: highest, From: o.From, Own: o.Own, Labels: labels, Taints: taints, Capacity: capacity,
 	}
 	if err := errors.Join(group.Validate(), lerr, terr, cerr); err != nil {
@@ -128,7 +129,7 @@ func (l *Lab) NodeGroupSet(ctx context.Context, name string, lowest, highest int
 			return err
 		}
 	}
-	prefix := annotationPrefix(l.autoscalerRelease())
+	prefix := release.OfAutoscaler(l.autoscalerRelease()).SizePrefix
 	told, err := capi.SetSizes(ctx, s.management, s.namespace, s.name, name, prefix, lowest, highest, capacity)
 	if err != nil {
 		return err
@@ -151,5 +152,5 @@ func (l *Lab) NodeGroupDelete(ctx context.Context, name string) (err error) {
 	defer func() { step.Done("", err) }()
 	ctx, cancel := within(ctx, 5*time.Minute)
 	defer cancel()
-	return capi.DeleteGroup(ctx, s.management, s.namespace, s.name, name, annotationPrefix(l.autoscalerRelease()), step.Progress)
+	return capi.DeleteGroup(ctx, s.management, s.namespace, s.name, name, release.OfAutoscaler(l.autoscalerRelease()).SizePrefix, step.Progress)
 }

@@ -15,6 +15,7 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/engine"
@@ -209,7 +210,7 @@ func (l *Lab) runScenarios(ctx context.Context, s *subject, under engine.Autosca
 
 	return engine.Run(ctx, engine.Options{
 		Workload: s.workload, Management: s.management, Namespace: s.namespace, Cluster: s.name,
-		ConfigNamespace: s.configNamespace(), PodNamespace: namespace, SizePrefix: annotationPrefix(l.autoscalerRelease()),
+		ConfigNamespace: s.configNamespace(), PodNamespace: namespace, SizePrefix: release.OfAutoscaler(l.autoscalerRelease()).SizePrefix,
 		Autoscaler: under, Versions: l.versions(s), Subscribe: facts.subscribe, Log: l.log, Now: l.now,
 		Mark: func(f timeline.Fact) { l.tell(record.File, f) },
 		// After every scenario: a run that is killed loses nothing.
@@ -334,7 +335,7 @@ func (l *Lab) withAutoscalerOf(which string) (*Lab, error) {
 	other.cfg = &cfg
 	if v, err := version.NewSemver(which); err == nil {
 		if err := refuseOld(v); err != nil {
-			return nil, fmt.Errorf("%w; want %s or later", err, minAutoscaler)
+			return nil, fmt.Errorf("%w; want %s or later", err, firstThatWorks())
 		}
 		cfg.Autoscaler.Version, cfg.Autoscaler.Commit, cfg.Autoscaler.Dir = v, "", ""
 		cfg.AutoscalerCoreDir = "" // a release is whole

@@ -449,7 +449,7 @@ func (c *creation) createControlPlane(ctx context.Context, progress func(string)
 	defer cancel()
 	manifest, err := capi.Cluster{
 		Name: c.cfg.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.cfg.Kubernetes), Workers: c.cfg.Workers,
-		NodeImage: c.image, LoadBalancerRepository: c.base.LoadBalancerRepository, LoadBalancerTag: c.base.LoadBalancerTag,
+		NodeImage: c.image, LoadBalancer: c.base.LoadBalancer,
 		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.info.CgroupVersion == "1", OwnerFile: c.owner,
 	}.Manifest()
 	if err != nil {

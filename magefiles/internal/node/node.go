@@ -1,8 +1,10 @@
 // Package node makes the images that containers of a cluster run: the node
 // image with the managers baked in, and the load balancer's.
 //
-// Both come from a registry, pinned by digest, or are built here from Debian
-// packages and Go modules.
+// Both come from a registry or are built here, from Debian packages and Go
+// modules. The node image is pinned by digest for the versions of Kubernetes
+// whose digests upstream publishes, and comes by its tag for all others. The
+// load balancer's comes by its tag, which is all that upstream names it by.
 package node
 
 import (
@@ -22,6 +24,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/run"
@@ -43,6 +46,8 @@ type Options struct {
 	Origin string
 	// Kubernetes is the version with a leading v.
 	Kubernetes string
+	// LoadBalancer is what a registry is asked for; it is not needed for Source.
+	LoadBalancer release.LoadBalancer
 	// Arch is the engine's architecture, as Go names it.
 	Arch string
 	// Root is the repository's root; StateDir takes what is built.
@@ -66,19 +71,13 @@ func (o Options) progress(format string, args ...any) {
 type Images struct {
 	// Node is the node image.
 	Node string
-	// LoadBalancerRepository and LoadBalancerTag name the image
-	// REPOSITORY/haproxy:TAG, as Cluster API wants it.
-	LoadBalancerRepository, LoadBalancerTag string
+	// LoadBalancer is the image in front of API servers.
+	LoadBalancer release.LoadBalancer
 	// Origin is Registry or Source, and Why says why.
 	Origin, Why string
 	// OwnNetwork reports whether the image holds the lab's own network
 	// manifest rather than kind's.
 	OwnNetwork bool
-}
-
-// LoadBalancer is the load balancer's image reference.
-func (i Images) LoadBalancer() string {
-	return i.LoadBalancerRepository + "/haproxy:" + i.LoadBalancerTag
 }
 
 // Base makes or pulls the node image without managers, and the load

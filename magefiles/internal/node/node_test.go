@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/mod/modfile"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/run/runtest"
 )
@@ -32,7 +33,7 @@ func mirror(t *testing.T) string {
 	server := httptest.NewServer(registry.New())
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "http://")
-	for _, ref := range []string{"kindest/node:v1.99.0", "kindest/haproxy:" + balancerTag} {
+	for _, ref := range []string{"kindest/node:v1.99.0", balancer.Image()} {
 		img, err := random.Image(128, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -56,8 +57,10 @@ func mirror(t *testing.T) string {
 	return host
 }
 
+var balancer = release.LoadBalancer{Repository: "kindest", Tag: "v1"}
+
 func opts(fake *runtest.Fake) Options {
-	return Options{Kubernetes: "v1.99.0", Arch: "amd64", StateDir: "/lab/.caslab", Engine: engine.New(fake), Runner: fake}
+	return Options{LoadBalancer: balancer, Kubernetes: "v1.99.0", Arch: "amd64", StateDir: "/lab/.caslab", Engine: engine.New(fake), Runner: fake}
 }
 
 func TestRegistryThroughAMirror(t *testing.T) {
@@ -74,7 +77,7 @@ func TestRegistryThroughAMirror(t *testing.T) {
 	if !strings.Contains(said, "no digest of kindest/node:v1.99.0 is pinned") {
 		t.Errorf("it said %q, and not that the version is not pinned", said)
 	}
-	if images.Origin != Registry || images.Node != "caslab.local/node-pulled:v1.99.0-amd64" || images.LoadBalancer() != "kindest/haproxy:"+balancerTag || images.OwnNetwork {
+	if images.Origin != Registry || images.Node != "caslab.local/node-pulled:v1.99.0-amd64" || images.LoadBalancer != balancer || images.OwnNetwork {
 		t.Errorf("Base() = %+v", images)
 	}
 	loads := 0

@@ -17,12 +17,6 @@ import (
 // answerWithin is how long a registry may take to answer at all.
 const answerWithin = 5 * time.Second
 
-// The load balancer of Cluster API's Docker provider since v1.5.
-const (
-	balancerRepository = "kindest"
-	balancerTag        = "v20230606-42a2262b"
-)
-
 // nodeDigests pins kindest/node by Kubernetes version: the table of images
 // that Cluster API v1.14.2's Docker provider maps versions to, which is that
 // of the kind releases' notes.
@@ -50,15 +44,14 @@ func fromRegistry(ctx context.Context, o Options) (Images, error) {
 		o.progress("no digest of kindest/node:%s is pinned here: taking what the registry calls so", o.Kubernetes)
 	}
 	images := Images{
-		Node:                   as,
-		LoadBalancerRepository: balancerRepository,
-		LoadBalancerTag:        balancerTag,
-		Origin:                 Registry,
-		Why:                    "a registry has it",
+		Node:         as,
+		LoadBalancer: o.LoadBalancer,
+		Origin:       Registry,
+		Why:          "a registry has it",
 	}
 	for _, pull := range []struct{ from, as string }{
 		{node, images.Node},
-		{images.LoadBalancer(), images.LoadBalancer()},
+		{images.LoadBalancer.Image(), images.LoadBalancer.Image()},
 	} {
 		if _, ok, err := o.Engine.ImageID(ctx, pull.as); err != nil {
 			return Images{}, err

@@ -19,6 +19,7 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/run"
 	"caslab/manifests"
@@ -54,7 +55,7 @@ func CanBuild(ctx context.Context, o Options) error {
 	if err != nil {
 		return errors.Join(cannot, err)
 	}
-	if have, err := haveAll(ctx, o, images.Node, images.LoadBalancer()); err != nil || have {
+	if have, err := haveAll(ctx, o, images.Node, images.LoadBalancer.Image()); err != nil || have {
 		return err
 	}
 	return cannot
@@ -83,11 +84,10 @@ func sourceImages(ctx context.Context, o Options) (images Images, kind string, e
 		return Images{}, "", fmt.Errorf("read the node image's inputs: %w", err)
 	}
 	return Images{
-		Node:                   fmt.Sprintf("%s/node-base:%s-%s", repository, o.Kubernetes, id),
-		LoadBalancerRepository: repository,
-		LoadBalancerTag:        id,
-		Origin:                 Source,
-		OwnNetwork:             true,
+		Node:         fmt.Sprintf("%s/node-base:%s-%s", repository, o.Kubernetes, id),
+		LoadBalancer: release.LoadBalancer{Repository: repository, Tag: id},
+		Origin:       Source,
+		OwnNetwork:   true,
 	}, kind, nil
 }
 
@@ -98,7 +98,7 @@ func fromSource(ctx context.Context, o Options, why string) (Images, error) {
 		return Images{}, err
 	}
 	images.Why = why
-	have, err := haveAll(ctx, o, images.Node, images.LoadBalancer())
+	have, err := haveAll(ctx, o, images.Node, images.LoadBalancer.Image())
 	if err != nil || have {
 		return images, err
 	}
@@ -108,7 +108,7 @@ func fromSource(ctx context.Context, o Options, why string) (Images, error) {
 	err = together(ctx,
 		func(ctx context.Context) error { return ensureRootfs(ctx, o, rootfs) },
 		func(ctx context.Context) (err error) {
-			bins, err = compile(ctx, o, images.LoadBalancerTag)
+			bins, err = compile(ctx, o, images.LoadBalancer.Tag)
 			return err
 		})
 	if err != nil {
@@ -246,13 +246,13 @@ func compile(ctx context.Context, o Options, id string) (map[string]string, erro
 	}
 	const containerd, plugins = "github.com/containerd/containerd/v2/", "github.com/containernetworking/plugins/plugins/"
 	const variables = "k8s.io/component-base/version."
-	seg := v.Segments()
+	major, minor := release.MajorMinor(v)
 	out := filepath.Join(o.StateDir, "node", o.Kubernetes+"-"+o.Arch)
 	requests := []build.Request{
 		{Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: []string{
 			"-X", variables + "gitVersion=" + o.Kubernetes,
-			"-X", fmt.Sprintf("%sgitMajor=%d", variables, seg[0]),
-			"-X", fmt.Sprintf("%sgitMinor=%d", variables, seg[1]),
+			"-X", fmt.Sprintf("%sgitMajor=%d", variables, major),
+			"-X", fmt.Sprintf("%sgitMinor=%d", variables, minor),
 			"-X", variables + "gitTreeState=clean",
 		}},
 		{Dir: filepath.Join(components, "containerd"), Packages: prefixed(containerd+"cmd/", "containerd", "ctr", "containerd-shim-runc-v2"),
@@ -316,7 +316,7 @@ func assemble(ctx context.Context, o Options, images Images, kind, rootfs string
 	}
 	bareRef := strings.Replace(images.Node, "/node-base:", "/node-bare:", 1)
 	o.progress("loading both images into the engine")
-	if err := o.Engine.LoadImages(ctx, map[string]v1.Image{bareRef: bare, images.LoadBalancer(): balancer}); err != nil {
+	if err := o.Engine.LoadImages(ctx, map[string]v1.Image{bareRef: bare, images.LoadBalancer.Image(): balancer}); err != nil {
 		return err
 	}
 	return derive(ctx, bareRef, images.Node, o, func(c *container) error {

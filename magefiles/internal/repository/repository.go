@@ -20,6 +20,8 @@ import (
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
+
+	"caslab/magefiles/internal/capi/release"
 )
 
 // Provider is one provider of the repository.
@@ -68,39 +70,24 @@ const devTag = ":dev"
 // providers, in Deployments of their own.
 const webhookNamespace = "capi-webhook-system"
 
-// metadataV0_3 stands in for the metadata.yaml that trees have from v0.3.17 on.
+// metadataV0_3 stands in for a metadata.yaml that the tree does not have.
 const metadataV0_3 = `apiVersion: clusterctl.cluster.x-k8s.io/v1alpha3
 kind: Metadata
 releaseSeries:
 - {major: 0, minor: 3, contract: v1alpha3}
 `
 
-// The first versions of a layout, by upstream's tags.
-var (
-	v0_3_17 = version.Must(version.NewSemver("0.3.17"))
-	v0_4    = version.Must(version.NewSemver("0.4.0-beta.0"))
-	v1_14   = version.Must(version.NewSemver("1.14.0-beta.1"))
-)
-
-// providers lists the four providers with their kustomize roots, which moved
-// twice.
-func providers(v *version.Version) []Provider {
-	core, config := filepath.Join("config", "default"), filepath.Join("config", "default")
-	switch {
-	case v.GreaterThanOrEqual(v1_14):
-		core = filepath.Join("core", "config", "default")
-	case v.LessThan(v0_4):
-		core, config = "config", "config"
-	}
+// providers lists the four providers with their kustomize roots.
+func providers(l release.Layout) []Provider {
 	return []Provider{
 		{Name: "cluster-api", Type: "CoreProvider", Program: "cluster-api-controller",
-			label: "cluster-api", root: core, file: "core-components.yaml"},
+			label: "cluster-api", root: l.CoreRoot, file: "core-components.yaml"},
 		{Name: "kubeadm", Type: "BootstrapProvider", Program: "kubeadm-bootstrap-controller",
-			label: "bootstrap-kubeadm", root: filepath.Join("bootstrap", "kubeadm", config), file: "bootstrap-components.yaml"},
+			label: "bootstrap-kubeadm", root: l.BootstrapRoot, file: "bootstrap-components.yaml"},
 		{Name: "kubeadm", Type: "ControlPlaneProvider", Program: "kubeadm-control-plane-controller",
-			label: "control-plane-kubeadm", root: filepath.Join("controlplane", "kubeadm", config), file: "control-plane-components.yaml"},
+			label: "control-plane-kubeadm", root: l.ControlPlaneRoot, file: "control-plane-components.yaml"},
 		{Name: "docker", Type: "InfrastructureProvider", Program: "capd-manager",
-			label: "infrastructure-docker", root: filepath.Join("test", "infrastructure", "docker", config), file: "infrastructure-components-development.yaml"},
+			label: "infrastructure-docker", root: l.DockerRoot, file: "infrastructure-components-development.yaml"},
 	}
 }
 
@@ -110,13 +97,14 @@ func Write(ctx context.Context, o Options) (*Repository, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	layout := release.Of(o.Version).Layout
 	repo := &Repository{
 		ConfigPath: filepath.Join(o.Dir, "clusterctl.yaml"),
 		Version:    "v" + o.Version.String(),
-		Providers:  providers(o.Version),
+		Providers:  providers(layout),
 	}
 	metadata, err := os.ReadFile(filepath.Join(o.Tree, "metadata.yaml"))
-	if errors.Is(err, fs.ErrNotExist) && o.Version.LessThan(v0_3_17) {
+	if errors.Is(err, fs.ErrNotExist) && !layout.Metadata {
 		metadata, err = []byte(metadataV0_3), nil
 	}
 	if err != nil {
@@ -186,7 +174,7 @@ func (r *Repository) config(dir string, certManager bool) ([]byte, error) {
 // pull policy, and with an authority the certificates. It completes p.
 func render(tree, tag string, p *Provider, ca *authority) ([]byte, error) {
 	options := krusty.MakeDefaultOptions()
-	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), filepath.Join(tree, p.root))
+	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), filepath.Join(tree, filepath.FromSlash(p.root)))
 	if err != nil {
 		return nil, fmt.Errorf("kustomize %s: %w", p.root, err)
 	}

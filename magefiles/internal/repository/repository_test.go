@@ -22,21 +22,23 @@ import (
 	"sigs.k8s.io/cluster-api/cmd/clusterctl/client"
 	"sigs.k8s.io/cluster-api/cmd/clusterctl/client/config"
 	ctlrepository "sigs.k8s.io/cluster-api/cmd/clusterctl/client/repository"
+
+	"caslab/magefiles/internal/capi/release"
 )
 
-const release = "v1.14.2"
+const realRelease = "v1.14.2"
 
 // realTree lays the release out from the module cache, as the repository was.
 func realTree(t *testing.T) string {
 	t.Helper()
 	tree := t.TempDir()
 	for module, folder := range map[string]string{"sigs.k8s.io/cluster-api": "", "sigs.k8s.io/cluster-api/test": "test"} {
-		cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module+"@"+release)
+		cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module+"@"+realRelease)
 		cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "GOFLAGS=-mod=mod")
 		out, err := cmd.Output()
 		if err != nil {
 			// The reason is on standard output, in JSON.
-			t.Skipf("%s %s is neither in the module cache nor to be had: %v: %s", module, release, err, out)
+			t.Skipf("%s %s is neither in the module cache nor to be had: %v: %s", module, realRelease, err, out)
 		}
 		var info struct{ Dir string }
 		if err := json.Unmarshal(out, &info); err != nil {
@@ -52,7 +54,7 @@ func realTree(t *testing.T) string {
 func writeRelease(t *testing.T, tree, dir string, certManager bool, now time.Time) *Repository {
 	t.Helper()
 	repo, err := Write(t.Context(), Options{
-		Tree: tree, Version: version.Must(version.NewSemver(strings.TrimPrefix(release, "v"))), Dir: dir,
+		Tree: tree, Version: version.Must(version.NewSemver(strings.TrimPrefix(realRelease, "v"))), Dir: dir,
 		CertManager: certManager, Now: func() time.Time { return now },
 	})
 	if err != nil {
@@ -63,7 +65,7 @@ func writeRelease(t *testing.T, tree, dir string, certManager bool, now time.Tim
 
 func components(t *testing.T, dir string, p Provider) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir, p.label, release, p.file))
+	data, err := os.ReadFile(filepath.Join(dir, p.label, realRelease, p.file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -420,7 +422,7 @@ func smallTree(t *testing.T, v, image string) string {
 	t.Helper()
 	tree := t.TempDir()
 	files := map[string]string{"metadata.yaml": "kind: Metadata\n"}
-	for _, p := range providers(version.Must(version.NewSemver(v))) {
+	for _, p := range providers(release.Of(version.Must(version.NewSemver(v))).Layout) {
 		name := strings.ReplaceAll(image, "PROGRAM", p.Program)
 		files[filepath.Join(p.root, "kustomization.yaml")] = "resources: [manager.yaml]\n"
 		manager := `apiVersion: apps/v1
@@ -492,7 +494,7 @@ func TestRootsMovedWithUpstreamsTags(t *testing.T) {
 		"0.3.25": "config", "0.4.0-beta.0": "config/default", "1.13.5": "config/default",
 		"1.14.0-beta.0": "config/default", "1.14.0-beta.1": "core/config/default", "1.14.2": "core/config/default",
 	} {
-		if got := filepath.ToSlash(providers(version.Must(version.NewSemver(v)))[0].root); got != want {
+		if got := filepath.ToSlash(providers(release.Of(version.Must(version.NewSemver(v))).Layout)[0].root); got != want {
 			t.Errorf("the core provider of v%s is in %s, want %s", v, got, want)
 		}
 	}

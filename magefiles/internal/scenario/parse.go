@@ -16,6 +16,7 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/workload"
 )
 
@@ -114,7 +115,7 @@ func (c *checker) check() {
 		c.variables(place, flag)
 	}
 	if s.Known != nil {
-		if _, err := version.NewConstraint(s.Known.Releases); err != nil {
+		if err := release.CheckConstraint(s.Known.Releases); err != nil {
 			c.refuse("known.releases", "%q: want releases such as %q", s.Known.Releases, ">= 1.30, < 1.36")
 		}
 		if _, err := regexp.Compile(s.Known.Failure); err != nil || s.Known.Failure == "" {

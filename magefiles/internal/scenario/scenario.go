@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/capi/release"
 )
 
 // Scenario is one file. Names of groups and workloads are the file's own: in
@@ -258,9 +260,12 @@ func (s *Scenario) needsControl() bool {
 
 // WhySkipped says why the scenario cannot run with that autoscaler; empty if it
 // can. A release that is not known is tried.
-func (s *Scenario) WhySkipped(release *version.Version, controlled bool) string {
-	if since := s.Autoscaler.Since; since != "" && release != nil && release.Core().LessThan(version.Must(version.NewSemver(since))) {
-		return "it needs autoscaler " + since + " or later, and " + release.String() + " runs"
+func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string {
+	if since := s.Autoscaler.Since; since != "" && running != nil {
+		// Parse has read since.
+		if enough, err := release.AtLeast(running, since); err != nil || !enough {
+			return "it needs autoscaler " + since + " or later, and " + release.Name(running) + " runs"
+		}
 	}
 	if !controlled && s.needsControl() {
 		return "it needs flags of its own or stops and starts the autoscaler, and the one that runs is not the lab's to start"
@@ -269,12 +274,12 @@ func (s *Scenario) WhySkipped(release *version.Version, controlled bool) string 
 }
 
 // KnownWith reports whether that release is known to fail.
-func (s *Scenario) KnownWith(release *version.Version) bool {
-	if s.Known == nil || release == nil {
+func (s *Scenario) KnownWith(running *version.Version) bool {
+	if s.Known == nil || running == nil {
 		return false
 	}
-	constraint, err := version.NewConstraint(s.Known.Releases)
-	return err == nil && constraint.Check(release.Core())
+	known, err := release.In(running, s.Known.Releases)
+	return err == nil && known
 }
 
 // KnownAs reports whether a failure is the one that is known.

@@ -15,6 +15,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/workload"
@@ -201,11 +202,11 @@ func (e *engine) rollOut(ctx context.Context, group string) error {
 	e.w.rolledOut(group)
 	// MachineSets that are older than this moment are replaced.
 	now := e.o.Now().UTC().Format(time.RFC3339)
-	spec := map[string]any{"rollout": map[string]any{"after": now}}
-	if md.GroupVersionKind().Version != "v1beta2" {
-		spec = map[string]any{"rolloutAfter": now}
+	patch := map[string]any{}
+	if err := unstructured.SetNestedField(patch, now, release.APIOf(md.GroupVersionKind().Version).RolloutAfter...); err != nil {
+		return err
 	}
-	return e.o.Management.Patch(ctx, kube.MachineDeployments, e.o.Namespace, group, map[string]any{"spec": spec})
+	return e.o.Management.Patch(ctx, kube.MachineDeployments, e.o.Namespace, group, patch)
 }
 
 // object is one of the scenario's with its variables filled in and marked.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/engine"
@@ -65,7 +66,7 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 	all := shipped(t)
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		// As a run that was killed in the middle of a pause.
-		group := capi.NodeGroup{Name: "sc-old", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: capi.Prefix, Min: 1, Max: 1, Labels: map[string]string{"a": "b"}, Extra: map[string]string{"caslab.local/scenario": "x"}}
+		group := capi.NodeGroup{Name: "sc-old", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: release.SizePrefix, Min: 1, Max: 1, Labels: map[string]string{"a": "b"}, Extra: map[string]string{"caslab.local/scenario": "x"}}
 		err := errors.Join(
 			group.Add(ctx, c.Client),
 			c.Client.Patch(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{
@@ -322,7 +323,7 @@ func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
-		group := capi.NodeGroup{Name: "sc-mine", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: capi.Prefix, Max: 1, Labels: map[string]string{"a": "b"}}
+		group := capi.NodeGroup{Name: "sc-mine", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: release.SizePrefix, Max: 1, Labels: map[string]string{"a": "b"}}
 		_, err := workload.Workload{Name: "sc-mine", Namespace: simtest.Namespace}.Add(ctx, c.Client)
 		err = errors.Join(err,
 			group.Add(ctx, c.Client),

@@ -14,7 +14,7 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
-	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/results"
@@ -51,7 +51,7 @@ type Options struct {
 	// workloads are made.
 	ConfigNamespace, PodNamespace string
 	// SizePrefix of the size annotations that the autoscaler reads;
-	// capi.Prefix if empty.
+	// release.SizePrefix if empty.
 	SizePrefix string
 	// Prefix of the names of what is made; "sc-" if empty. Whatever has it and
 	// the lab's marks is deleted before a scenario and after it.
@@ -91,7 +91,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 		o.Prefix = "sc-"
 	}
 	if o.SizePrefix == "" {
-		o.SizePrefix = capi.Prefix
+		o.SizePrefix = release.SizePrefix
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -4,49 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	version "github.com/hashicorp/go-version"
+	"caslab/magefiles/internal/capi/release"
 )
-
-// minClusterAPI is the first release whose DockerMachineTemplate has
-// extraMounts, without which no manager in a node reaches the Docker engine.
-var minClusterAPI = version.Must(version.NewSemver("0.3.5"))
-
-// minEnvironment is the first release that env:up can drive: older ones speak
-// a contract that the clusterctl library no longer does.
-var minEnvironment = version.Must(version.NewSemver("1.11.0"))
-
-// series is what one Cluster API series supports as a management cluster,
-// which a self-managed cluster is, from the "Kubernetes" page of its book.
-type series struct {
-	minor    int
-	min, max int // Kubernetes 1.x
-	// lastFrom is the patch release from which max holds; max-1 before it.
-	lastFrom int
-}
-
-var matrix = []series{
-	{minor: 11, min: 30, max: 34},
-	{minor: 12, min: 31, max: 36, lastFrom: 8},
-	{minor: 13, min: 32, max: 36, lastFrom: 1},
-	{minor: 14, min: 33, max: 36},
-}
-
-// KubernetesRange returns the lowest and highest minor of Kubernetes 1.x that
-// a cluster which hosts this release of Cluster API may have. ok is false for
-// a series the lab has no facts about.
-func KubernetesRange(clusterAPI *version.Version) (lowest, highest int, ok bool) {
-	seg := clusterAPI.Segments()
-	for _, s := range matrix {
-		if seg[0] != 1 || seg[1] != s.minor {
-			continue
-		}
-		if seg[2] < s.lastFrom {
-			return s.min, s.max - 1, true
-		}
-		return s.min, s.max, true
-	}
-	return 0, 0, false
-}
 
 // validate checks what one setting alone cannot tell.
 func (c *Config) validate() error {
@@ -54,9 +13,11 @@ func (c *Config) validate() error {
 	bad := func(key, env, value string, err error) {
 		errs = append(errs, &SettingError{Key: key, Env: env, Value: value, Origin: c.origin(key), Err: err})
 	}
-	if c.ClusterAPI.Version.LessThan(minClusterAPI) {
+	facts := release.Of(c.ClusterAPI.Version)
+	if !facts.Supported {
 		bad("clusterAPI.version", "CAPI_VERSION", c.ClusterAPI.Tag(), fmt.Errorf(
-			"Cluster API before v%s cannot manage itself on Docker: its DockerMachineTemplate has no extraMounts, so no manager reaches the engine; want v%s or later to fetch and build, and v%s or later for env:up", minClusterAPI, minClusterAPI, minEnvironment))
+			"this caslab knows Cluster API from v%s on; before v0.3.4 its DockerMachineTemplate has no extraMounts, so that no manager in a node reaches the engine; want v%[1]s or later to fetch and build, and v%s or later for env:up",
+			release.First(func(r release.Release) bool { return r.Supported }), release.First(release.Release.Drivable)))
 	}
 	for _, s := range []struct {
 		key, env string
@@ -89,12 +50,9 @@ func (c *Config) validate() error {
 			bad("clusterNamespace", "CLUSTER_NAMESPACE", c.Namespace, errors.New("clusters of the lab have their objects in the namespace default; set WORKLOAD_KUBECONFIG for another cluster, or unset this"))
 		}
 	}
-	if lowest, highest, ok := KubernetesRange(c.ClusterAPI.Version); ok {
-		seg := c.Kubernetes.Segments()
-		if seg[0] != 1 || seg[1] < lowest || seg[1] > highest {
-			bad("kubernetesVersion", "KUBERNETES_VERSION", Tag(c.Kubernetes), fmt.Errorf(
-				"Cluster API %s manages itself on Kubernetes v1.%d to v1.%d; set KUBERNETES_VERSION or CAPI_VERSION so that they match", c.ClusterAPI.Tag(), lowest, highest))
-		}
+	if hosts := facts.Kubernetes; hosts.Known() && !hosts.Has(c.Kubernetes) {
+		bad("kubernetesVersion", "KUBERNETES_VERSION", Tag(c.Kubernetes), fmt.Errorf(
+			"Cluster API %s manages itself on Kubernetes v1.%d to v1.%d; set KUBERNETES_VERSION or CAPI_VERSION so that they match", c.ClusterAPI.Tag(), hosts.Min, hosts.Max))
 	}
 	return errors.Join(errs...)
 }
@@ -111,9 +69,9 @@ func (c *Config) origin(key string) string {
 // CheckEnvironment says whether env:up can drive this release of Cluster API
 // and make a cluster of this name.
 func (c *Config) CheckEnvironment() error {
-	if c.ClusterAPI.Version.LessThan(minEnvironment) {
+	if !release.Of(c.ClusterAPI.Version).Drivable() {
 		return fmt.Errorf("CAPI_VERSION=%s: this caslab fetches and builds it, but its clusters need v%s or later (the v1beta2 API); set CAPI_VERSION=%s",
-			c.ClusterAPI.Tag(), minEnvironment, defaultClusterAPI)
+			c.ClusterAPI.Tag(), release.First(release.Release.Drivable), defaultClusterAPI)
 	}
 	if err := checkName(c.ClusterName); err != nil {
 		return fmt.Errorf("CLUSTER_NAME=%s is of another's cluster: %w", c.ClusterName, err)

@@ -1,0 +1,275 @@
+package release
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	version "github.com/hashicorp/go-version"
+)
+
+func v(text string) *version.Version { return version.Must(version.NewSemver(text)) }
+
+// TestClusterAPI has the boundaries of the table: what upstream's tags on both
+// sides of each show.
+func TestClusterAPI(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		tag       string
+		supported bool
+		api       string
+		core      string // main and kustomize root
+		docker    string // module, main and kustomize root
+		version   string
+		metadata  bool
+		balancer  string
+		lowest    int
+		highest   int
+	}{
+		{"0.3.4", false, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine", 0, 0},
+		{"0.3.5", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine", 0, 0},
+		{"0.3.16", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine", 0, 0},
+		{"0.3.17", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", true, "2.1.1-alpine", 0, 0},
+		{"0.3.22", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", true, "v20210715-a6da3463", 0, 0},
+		{"0.4.0-beta.0", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "2.1.1-alpine", 0, 0},
+		{"0.4.0", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "2.1.1-alpine", 0, 0},
+		{"0.4.8", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463", 0, 0},
+		{"1.0.0", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463", 0, 0},
+		{"1.3.7", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230330-2f738c2", 0, 0},
+		{"1.4.0", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230227-d46f45b6", 0, 0},
+		{"1.4.2", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230330-2f738c2", 0, 0},
+		{"1.8.12", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230510-486859a6", 0, 0},
+		{"1.10.10", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 0, 0},
+		{"1.11.0-rc.1", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 30, 34},
+		{"1.11.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 30, 34},
+		{"1.12.7", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 31, 35},
+		{"1.12.8", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 31, 36},
+		{"1.13.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 32, 35},
+		{"1.13.5", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 32, 36},
+		{"1.14.0-alpha.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 33, 36},
+		{"1.14.0-rc.1", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 33, 36},
+		{"1.14.2", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 33, 36},
+		{"1.99.0", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 0, 0},
+	} {
+		r := Of(v(tc.tag))
+		if r.Version.String() != tc.tag || r.Supported != tc.supported || r.API != tc.api || r.Drivable() != (tc.api == V1Beta2) {
+			t.Errorf("%s: supported %t, API %s, drivable %t", r.Version, r.Supported, r.API, r.Drivable())
+		}
+		l := r.Layout
+		if core := l.CoreMain + " " + l.CoreRoot; core != tc.core {
+			t.Errorf("%s: core is %q, want %q", tc.tag, core, tc.core)
+		}
+		if docker := strings.Join([]string{l.DockerModule, l.DockerMain, l.DockerRoot}, " "); docker != tc.docker {
+			t.Errorf("%s: the Docker provider is %q, want %q", tc.tag, docker, tc.docker)
+		}
+		if l.VersionPackage != "sigs.k8s.io/cluster-api/"+tc.version || l.Metadata != tc.metadata {
+			t.Errorf("%s: version package %s, metadata %t", tc.tag, l.VersionPackage, l.Metadata)
+		}
+		if want := "kindest/haproxy:" + tc.balancer; r.LoadBalancer.Image() != want {
+			t.Errorf("%s: load balancer %s, want %s", tc.tag, r.LoadBalancer.Image(), want)
+		}
+		if want := (Minors{tc.lowest, tc.highest}); r.Kubernetes != want || r.Kubernetes.Known() != (tc.highest > 0) {
+			t.Errorf("%s: Kubernetes %v, want %v", tc.tag, r.Kubernetes, want)
+		}
+	}
+}
+
+func TestFirst(t *testing.T) {
+	t.Parallel()
+	for want, got := range map[string]string{
+		"0.3.5":  First(func(r Release) bool { return r.Supported }),
+		"1.11.0": First(Release.Drivable),
+		"1.12.0": First(func(r Release) bool { return r.Kubernetes.Min == 31 }),
+		"1.23.0": FirstAutoscaler(func(a Autoscaler) bool { return a.Works }),
+		"1.34.0": FirstAutoscaler(func(a Autoscaler) bool { return a.GroupReferences }),
+		"":       First(func(Release) bool { return false }),
+	} {
+		if got != want {
+			t.Errorf("the first is %q, want %q", got, want)
+		}
+	}
+}
+
+func TestMinors(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{"1.32.9": false, "1.33.0": true, "1.36.4": true, "1.37.0": false, "2.34.0": false} {
+		if got := (Minors{33, 36}).Has(v(text)); got != want {
+			t.Errorf("%s is among them: %t", text, got)
+		}
+	}
+}
+
+func TestAutoscalers(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		release                          string
+		works, discovers, variable, refs bool
+	}{
+		{"1.18.2", false, false, false, false},
+		{"1.18.3", false, true, false, false},
+		{"1.19.0", false, false, false, false},
+		{"1.19.1", false, true, false, false},
+		{"1.20.0", false, true, false, false},
+		{"1.22.3", false, true, false, false},
+		{"1.23.0", true, true, false, false},
+		{"1.24.0", true, true, true, false},
+		{"1.29.5", true, true, true, false},
+		{"1.30.5", true, true, true, false},
+		{"1.30.6", true, true, true, true},
+		{"1.31.3", true, true, true, false},
+		{"1.31.4", true, true, true, true},
+		{"1.32.2", true, true, true, false},
+		{"1.32.3", true, true, true, true},
+		{"1.33.0", true, true, true, false},
+		{"1.33.1", true, true, true, true},
+		{"1.34.0-alpha.0", true, true, true, true},
+		{"1.36.1", true, true, true, true},
+		{"1.37.0-beta.1", true, true, true, true},
+	} {
+		a := OfAutoscaler(v(tc.release))
+		if a.Version.String() != tc.release || a.Works != tc.works || a.AutoDiscovery != tc.discovers || a.APIVariable != tc.variable || a.GroupReferences != tc.refs {
+			t.Errorf("%s: %+v", tc.release, a)
+		}
+		want := OldSizePrefix
+		if tc.discovers {
+			want = SizePrefix
+		}
+		if a.SizePrefix != want {
+			t.Errorf("%s reads sizes of %s, want %s", tc.release, a.SizePrefix, want)
+		}
+	}
+}
+
+// TestBranch: what comes after a minor is the next one to all who ask, and is
+// not called a release.
+func TestBranch(t *testing.T) {
+	t.Parallel()
+	master := After(36)
+	if got := Name(master); got != "master, after 1.36" {
+		t.Errorf("it is called %q", got)
+	}
+	if got := Name(v("1.37.0-beta.1")); got != "1.37.0-beta.1" {
+		t.Errorf("a pre-release is called %q", got)
+	}
+	for tag, want := range map[string]bool{"1.26.0": true, "1.36.9": true, "1.37.0": true, "1.37.1": false} {
+		if got, err := AtLeast(master, tag); got != want || err != nil {
+			t.Errorf("it is %s or later: %t, %v", tag, got, err)
+		}
+	}
+	for constraint, want := range map[string]bool{">= 1.30, < 1.36": false, "< 1.37": false, ">= 1.36": true, "1.36.1": false} {
+		if got, err := In(master, constraint); got != want || err != nil {
+			t.Errorf("it is in %s: %t, %v", constraint, got, err)
+		}
+	}
+	if _, err := AtLeast(master, "soon"); err == nil || !strings.Contains(err.Error(), `"soon"`) {
+		t.Errorf("AtLeast(soon) = %v", err)
+	}
+	if _, err := In(master, "soon"); err == nil || !strings.Contains(err.Error(), `"soon"`) {
+		t.Errorf("In(soon) = %v", err)
+	}
+}
+
+func TestAPI(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"v1alpha3": "spec.rolloutAfter", "v1alpha4": "spec.rolloutAfter", "v1beta1": "spec.rolloutAfter",
+		"v1beta2": "spec.rollout.after", "v1beta3": "spec.rollout.after",
+	} {
+		api := APIOf(name)
+		if got := strings.Join(api.RolloutAfter, "."); got != want || api.ArgsAreList != (want == "spec.rollout.after") || api.Version != name {
+			t.Errorf("%s: %+v", name, api)
+		}
+	}
+}
+
+// TestTablesRise: a table is read from the top, so an entry that is out of order
+// would be overridden by an older one.
+func TestTablesRise(t *testing.T) {
+	t.Parallel()
+	var tags, autoscalerTags []string
+	for _, c := range clusterAPI {
+		tags = append(tags, c.since[len(c.since)-1])
+	}
+	for _, c := range autoscalers {
+		autoscalerTags = append(autoscalerTags, c.since[len(c.since)-1])
+		if !slices.IsSortedFunc(c.since, func(a, b string) int { return v(a).Compare(v(b)) }) {
+			t.Errorf("%v are not in order", c.since)
+		}
+	}
+	for _, table := range [][]string{tags, autoscalerTags} {
+		if !slices.IsSortedFunc(table, func(a, b string) int { return v(a).Compare(v(b)) }) {
+			t.Errorf("%v are not in order", table)
+		}
+	}
+}
+
+// TestVersionsAreComparedHere: a comparison elsewhere is a fact about a release
+// that is not in the table.
+func TestVersionsAreComparedHere(t *testing.T) {
+	t.Parallel()
+	comparing := []string{
+		"LessThan", "LessThanOrEqual", "GreaterThan", "GreaterThanOrEqual", "NewConstraint", "MustConstraints", "Segments", "Segments64", "Core", "Compare",
+	}
+	// Where versions are read or sorted, and nothing is decided about releases.
+	exempt := []string{
+		filepath.Join("config", "settings.go"), // whether a text is a version
+		filepath.Join("source", "git.go"),      // which tags are near to a missing one
+	}
+	found := 0
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "release") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			return err
+		}
+		if !imports(file, "github.com/hashicorp/go-version") && !imports(file, "golang.org/x/mod/semver") {
+			return nil
+		}
+		found++
+		if slices.ContainsFunc(exempt, func(end string) bool { return strings.HasSuffix(name, end) }) {
+			return nil
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			selector, ok := call.Fun.(*ast.SelectorExpr)
+			if ok && slices.Contains(comparing, selector.Sel.Name) && !isOther(file, selector.X) {
+				t.Errorf("%s calls %s: put the fact into this package's tables and ask for it", name, selector.Sel.Name)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil || found == 0 {
+		t.Fatalf("looked at %d files that know versions: %v", found, err)
+	}
+}
+
+func imports(file *ast.File, path string) bool {
+	return slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"`+path+`"` })
+}
+
+// isOther reports whether x is a package that does not know versions.
+func isOther(file *ast.File, x ast.Expr) bool {
+	name, ok := x.(*ast.Ident)
+	return ok && name.Name != "version" && slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool {
+		imported := strings.Trim(i.Path.Value, `"`)
+		return path.Base(imported) == name.Name && name.Name != "semver"
+	})
+}
