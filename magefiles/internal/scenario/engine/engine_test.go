@@ -243,6 +243,47 @@ steps:
 	})
 }
 
+// What comes true after its time is a failure, though by less than facts may be
+// late.
+func TestTooLateIsAFailure(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		expect string
+		after  time.Duration // from the beginning of the step
+		says   string        // empty if it passes
+	}{
+		"an object in time":      {"group: {name: web, size: 1}", 4 * time.Second, ""},
+		"an object too late":     {"group: {name: web, size: 1}", 6 * time.Second, "did not come true within 5s: group web: size 1\n"},
+		"a fact in time":         {"said: {what: problem, text: late}", 4 * time.Second, ""},
+		"a fact too late":        {"said: {what: problem, text: late}", 6 * time.Second, "1s too late"},
+		"in order, and in time":  {"order: [{nodes: 2}, {said: {what: problem, text: late}}]", 4 * time.Second, ""},
+		"in order, and too late": {"order: [{nodes: 2}, {said: {what: problem, text: late}}]", 6 * time.Second, "1s too late"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := parse(t, "title: t\ngroups: [{name: web, max: 1}]\nsteps: [{say: late, expect: [{"+tt.expect+", within: 5s}]}]\n")
+			inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
+				o.Mark = func(f timeline.Fact) {
+					if f.What != timeline.Step {
+						return
+					}
+					time.AfterFunc(tt.after, func() {
+						if err := c.Client.Patch(ctx, kube.MachineDeployments, simtest.Namespace, "sc-web", map[string]any{"spec": map[string]any{"replicas": 1}}); err != nil {
+							t.Error(err)
+						}
+						c.Tell(timeline.Fact{What: timeline.Problem, Text: "it is late"})
+					})
+				}
+				came, err := run(ctx, o, s)
+				failure := came.Scenarios[0].Failure
+				if tt.says == "" && err != nil || tt.says != "" && !strings.Contains(failure, tt.says) {
+					t.Errorf("%v\n%s\nwant %q", err, failure, tt.says)
+				}
+			})
+		})
+	}
+}
+
 // A crash is no failure that is known.
 func TestACrashIsNoKnownFailure(t *testing.T) {
 	t.Parallel()

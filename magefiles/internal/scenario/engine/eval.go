@@ -24,7 +24,8 @@ type outcome struct {
 	empty bool
 	// seen is in words what there was.
 	seen string
-	// at is when it came true, if that was told.
+	// at is when it came true, by whoever told; zero is with the change that is
+	// looked at.
 	at time.Time
 }
 

@@ -41,6 +41,9 @@ func (e *engine) failure(c *watch) *checkError {
 		fmt.Fprintf(&b, "came in another order: %s\n  seen: %s\n", wanted, c.broken.text)
 	default:
 		fmt.Fprintf(&b, "did not come true within %s: %s\n  seen: %s\n", time.Duration(c.check.Within), wanted, c.history[len(c.history)-1].text)
+		if c.late != nil {
+			fmt.Fprintf(&b, "  it came true at %s, %s too late\n", clock(c.late.at), c.late.at.Sub(c.limit).Round(time.Millisecond))
+		}
 	}
 	if len(c.history) > 1 {
 		fmt.Fprintf(&b, "  how it changed:\n")

@@ -275,30 +275,29 @@ func (e *engine) step(ctx context.Context, s *scenario.Step, progress func(strin
 		}
 	}
 	var expects, stays []*watch
+	// The limits count from the last action on.
+	began := e.o.Now()
 	for _, c := range s.Expect {
-		expects = append(expects, &watch{check: c, base: base})
+		expects = append(expects, &watch{check: c, base: base, limit: began.Add(time.Duration(c.Within))})
 	}
 	for _, c := range s.Stays {
 		stays = append(stays, &watch{check: c, base: base, stay: true})
 	}
-	return e.await(ctx, expects, stays, progress)
+	return e.await(ctx, began, expects, stays, progress)
 }
 
 // await waits until all that is expected came true and what stays stayed for
-// long enough, or something did not.
-func (e *engine) await(ctx context.Context, expects, stays []*watch, progress func(string)) error {
+// long enough, or something did not. The last action was over at began.
+func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*watch, progress func(string)) error {
 	watches := slices.Concat(expects, stays)
 	e.w.add(watches...)
 	defer e.w.remove(watches...)
-	// The limits count from the last action on.
-	began := e.o.Now()
-	var came time.Time // when all that was expected had come true
 	for {
-		broken, missing, seen := e.w.state(e.always, stays, expects)
+		state := e.w.state(began, e.always, stays, expects)
 		now := e.o.Now()
-		if broken != nil {
+		if state.broken != nil {
 			e.pause(ctx)
-			return e.failed(broken)
+			return e.failed(state.broken)
 		}
 		var next time.Time
 		wake := func(at time.Time) {
@@ -306,24 +305,21 @@ func (e *engine) await(ctx context.Context, expects, stays []*watch, progress fu
 				next = at
 			}
 		}
-		for _, c := range missing {
-			limit := began.Add(time.Duration(c.check.Within))
-			if limit.After(now) {
-				wake(limit)
+		for _, c := range state.missing {
+			if c.limit.After(now) {
+				wake(c.limit)
 				continue
 			}
+			// What came true in time may be told late.
 			e.pause(ctx)
 			if !e.w.came(c) {
 				return e.failed(c)
 			}
 			wake(now)
 		}
-		if len(missing) == 0 {
-			if came.IsZero() {
-				came = now
-			}
+		if len(state.missing) == 0 {
 			for _, c := range stays {
-				if end := came.Add(time.Duration(c.check.For)); end.After(now) {
+				if end := state.came.Add(time.Duration(c.check.For)); end.After(now) {
 					wake(end)
 				}
 			}
@@ -335,7 +331,7 @@ func (e *engine) await(ctx context.Context, expects, stays []*watch, progress fu
 			}
 			progress("waiting whether it stays so")
 		} else {
-			progress(seen)
+			progress(state.instead)
 		}
 		if err := e.sleep(ctx, next.Sub(now)); err != nil {
 			return err

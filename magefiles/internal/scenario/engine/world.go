@@ -99,7 +99,7 @@ func (w *world) changed(kind schema.GroupKind, change kube.Change, into map[stri
 	if kind == kube.Pods {
 		w.owner[o.GetName()] = o.GetLabels()[workload.Label]
 	}
-	w.look(describeChange(kind, change))
+	w.look(w.changedAt(change), describeChange(kind, change))
 }
 
 // fact takes what the recorder tells.
@@ -108,14 +108,35 @@ func (w *world) fact(f timeline.Fact) {
 	defer w.mu.Unlock()
 	w.facts = append(w.facts, f)
 	if f.Kind == timeline.Autoscaler {
-		w.look("the autoscaler said: " + f.Text)
+		w.look(w.now(), "the autoscaler said: "+f.Text)
 	}
 }
 
-// look has every check look. The caller holds mu.
-func (w *world) look(by string) {
+// changedAt is when a change was made, by the API server if that tells: a watch
+// may tell late. It notes who changed what in whole seconds, and not when an
+// object was deleted or began to be.
+func (w *world) changedAt(change kube.Change) time.Time {
+	now := w.now()
+	if change.After == nil || change.After.GetDeletionTimestamp() != nil {
+		return now
+	}
+	var told time.Time
+	for _, m := range change.After.GetManagedFields() {
+		if m.Time != nil && m.Time.After(told) {
+			told = m.Time.Time
+		}
+	}
+	if told.IsZero() || told.After(now) {
+		return now
+	}
+	return told
+}
+
+// look has every check look at what a change of that time made. The caller holds
+// mu.
+func (w *world) look(at time.Time, by string) {
 	for _, check := range w.watches {
-		if check.look(w, by) {
+		if check.look(w, at, by) {
 			select {
 			case w.moved <- struct{}{}:
 			default:
@@ -268,7 +289,7 @@ func (w *world) add(watches ...*watch) {
 	defer w.mu.Unlock()
 	w.watches = append(w.watches, watches...)
 	for _, c := range watches {
-		c.look(w, "")
+		c.look(w, w.now(), "")
 	}
 }
 
@@ -278,26 +299,47 @@ func (w *world) remove(watches ...*watch) {
 	w.watches = slices.DeleteFunc(w.watches, func(c *watch) bool { return slices.Contains(watches, c) })
 }
 
-// state returns the first check that broke, what is still to come true, and
-// in words what there is instead.
-func (w *world) state(always, stays, expects []*watch) (broken *watch, missing []*watch, seen string) {
+// state is how far the checks of a step are.
+type state struct {
+	// broken is the first check that broke.
+	broken *watch
+	// missing are the expectations that have not come true in time, and instead
+	// is in words what there is instead of the first.
+	missing []*watch
+	instead string
+	// came is when the last expectation came true, or the last action was over.
+	came time.Time
+}
+
+// state looks how far the checks are. What stays stays until its time after the
+// last expectation is over: what breaks it later does not count, though it may
+// be seen before anybody looks.
+func (w *world) state(began time.Time, always, stays, expects []*watch) state {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, c := range slices.Concat(always, stays, expects) {
-		if c.broken != nil {
-			return c, nil, ""
+	s := state{came: began}
+	for _, c := range expects {
+		switch {
+		case c.came.IsZero():
+			if len(s.missing) == 0 {
+				s.instead = c.awaited()
+			}
+			s.missing = append(s.missing, c)
+		case c.came.After(s.came):
+			s.came = c.came
 		}
 	}
-	for _, c := range expects {
-		if c.came {
+	for _, c := range slices.Concat(always, stays, expects) {
+		if c.broken == nil {
 			continue
 		}
-		if len(missing) == 0 {
-			seen = c.awaited()
+		over := slices.Contains(stays, c) && len(s.missing) == 0 && c.broken.at.After(s.came.Add(time.Duration(c.check.For)))
+		if !over {
+			s.broken = c
+			break
 		}
-		missing = append(missing, c)
 	}
-	return nil, missing, seen
+	return s
 }
 
 // vacuous returns the first of the checks that never had anything to look at,
@@ -317,5 +359,5 @@ func (w *world) vacuous(stays []*watch) *watch {
 func (w *world) came(c *watch) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return c.came
+	return !c.came.IsZero()
 }
