@@ -4,62 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"time"
 )
-
-func TestParseAndClassify(t *testing.T) {
-	t.Parallel()
-	const head = "I1124 20:26:26.123456   12345 "
-	for line, want := range map[string]Class{
-		head + `static_autoscaler.go:274] Starting main loop`:                                                                   Loop,
-		head + `orchestrator.go:310] Best option to resize: MachineDeployment/default/work-md-1`:                                ScaleUp,
-		head + `orchestrator.go:185] Final scale-up plan: [{MachineDeployment/default/work-md-1 1->3 (max: 4)}]`:                ScaleUp,
-		head + `executor.go:166] Scale-up: setting group MachineDeployment/default/work-md-1 size to 3`:                         ScaleUp,
-		head + `actuator.go:214] Scale-down: removing empty node "work-md-1-x"`:                                                 ScaleDown,
-		head + `orchestrator.go:181] No expansion options`:                                                                      Reason,
-		head + `nodes.go:126] work-md-1-x was unneeded for 12.3s`:                                                               Reason,
-		head + `eligibility.go:163] Node work-md-1-x unremovable: memory requested (55% of allocatable) is above the threshold`: Reason,
-		head + `orchestrator.go:603] Pod default/scale-up-1 can't be scheduled on MachineDeployment/default/md-0`:               Reason,
-		head + `static_autoscaler.go:400] Upcoming 0 nodes`:                                                                     Chatter,
-		head + `clusterapi_provider.go:1] nodegroup md-0 has no scaling capacity, skipping`:                                     Reason,
-		`couldn't start listener: listen tcp 127.0.0.1:2345: bind: address already in use`:                                      Problem,
-		head + `filter_out_schedulable.go:63] Filtering out schedulables`:                                                       Chatter,
-		`W1124 20:26:26.123456   12345 clusterstate.go:311] Disabling scale-up for node group x until later`:                    Problem,
-		`W1124 20:26:26.123456   12345 delta.go:1] SetClusterState: node "a" bound or nominated by pod "b" does not exist`:      Chatter,
-		`E1124 20:26:26.123456   12345 static_autoscaler.go:554] Failed to scale up: no`:                                        Problem,
-		`panic: runtime error: invalid memory address`:                                                                          Problem,
-		`goroutine 1 [running]:`: Chatter,
-		`unknown flag: --nope`:   Problem,
-	} {
-		if got := Parse(line).Class; got != want {
-			t.Errorf("class %d, want %d of %s", got, want, line)
-		}
-	}
-	e := Parse(head + "a.go:1] hello: [b] c")
-	if e.Time != "20:26:26" || e.Source != "a.go:1" || e.Message != "hello: [b] c" {
-		t.Errorf("got %+v", e)
-	}
-}
-
-func TestWhenALineWasWritten(t *testing.T) {
-	t.Parallel()
-	east := time.FixedZone("east", 3*60*60)
-	for _, c := range []struct {
-		stamp      string
-		near, want time.Time
-	}{
-		{"1124 20:26:26.123456", time.Date(2026, 11, 25, 1, 0, 0, 0, east), time.Date(2026, 11, 24, 20, 26, 26, 123456000, east)},
-		{"1231 23:59:59.5", time.Date(2027, 1, 1, 0, 0, 1, 0, time.UTC), time.Date(2026, 12, 31, 23, 59, 59, 500000000, time.UTC)},
-		{"0101 00:00:00.0", time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
-		{"0229 12:00:00.0", time.Date(2028, 3, 1, 0, 0, 0, 0, time.UTC), time.Date(2028, 2, 29, 12, 0, 0, 0, time.UTC)},
-		{"1399 20:26:26.1", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
-		{"", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
-	} {
-		if got := (Entry{Stamp: c.stamp}).At(c.near); !got.Equal(c.want) {
-			t.Errorf("%q near %s was at %s, want %s", c.stamp, c.near, got, c.want)
-		}
-	}
-}
 
 func TestConsoleShowsDecisionsAndNewReasons(t *testing.T) {
 	t.Parallel()
@@ -118,20 +63,4 @@ func TestALineWithoutEndIsNotKeptForEver(t *testing.T) {
 	if len(c.rest) > maxLine+len(piece) {
 		t.Errorf("%d bytes are kept", len(c.rest))
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add("I1124 20:26:26.123456   12345 a.go:274] Starting main loop")
-	f.Add("")
-	f.Add("W1124 20:26:26.1  1 a:1] ")
-	f.Fuzz(func(t *testing.T, line string) {
-		e := Parse(line)
-		if !strings.HasSuffix(line, e.Message) {
-			t.Errorf("%q has the message %q", line, e.Message)
-		}
-		near := time.Date(2026, 11, 24, 20, 26, 26, 0, time.UTC)
-		if at := e.At(near); at.Sub(near).Abs() > 190*24*time.Hour {
-			t.Errorf("%q was written at %s, by who reads it at %s", line, at, near)
-		}
-	})
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -226,7 +227,7 @@ func readToRound(log io.Reader) error {
 			return err
 		}
 		_, message, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		if autoscaler.Parse(message).Class == autoscaler.Loop {
+		if speech.Parse(message).Class == speech.Loop {
 			return nil
 		}
 	}

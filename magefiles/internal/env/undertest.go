@@ -18,6 +18,7 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/state"
 )
@@ -250,7 +251,7 @@ func (r *firstRound) Write(data []byte) (int, error) {
 		if !found {
 			return len(data), nil
 		}
-		if autoscaler.Parse(string(line)).Class == autoscaler.Loop {
+		if speech.Parse(string(line)).Class == speech.Loop {
 			r.once.Do(func() { close(r.begun) })
 		}
 		r.rest = bytes.Clone(rest)

@@ -4,13 +4,13 @@ import (
 	"slices"
 	"strings"
 
-	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
 )
 
 // Gist is the fact's text without what changes from round to round: numbers,
 // and in an event the order of the reasons, which is that of a Go map.
 func Gist(f Fact) string {
-	text := autoscaler.Steady(f.Text)
+	text := speech.Steady(f.Text)
 	if f.Source != Event {
 		return text
 	}

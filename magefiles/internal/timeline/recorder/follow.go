@@ -3,13 +3,13 @@ package recorder
 import (
 	"cmp"
 	"context"
-	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 )
@@ -246,13 +246,14 @@ func (r *recorder) hostLog() *hostLog {
 // returns when it was said. day is as for ParseLog. It reports false if the
 // record could not be written.
 func (r *recorder) logLine(text string, day time.Time) (at time.Time, ok bool) {
-	if strings.Contains(text, "] Starting main loop") {
+	e := speech.Parse(text)
+	if e.Class == speech.Loop {
 		r.mu.Lock()
 		r.repeats.next()
 		r.mu.Unlock()
 		return time.Time{}, true
 	}
-	f, tells := ParseLog(text, day)
+	f, tells := logFact(e, day)
 	if !tells {
 		return time.Time{}, true
 	}

@@ -1,0 +1,107 @@
+// Package speech is what the cluster autoscaler says in its log: one table of
+// messages, which the console and the timeline read.
+package speech
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Class is how much a line of the log matters to a person who reads it.
+type Class int
+
+// Classes, from what matters least. Loop is the start of a round; Reason says
+// why a pod or a node was passed over; ScaleUp and ScaleDown change the size of
+// a group.
+const (
+	Chatter Class = iota
+	Loop
+	Reason
+	Problem
+	ScaleUp
+	ScaleDown
+)
+
+// klogLine is the head that klog puts before a message: severity, month and
+// day, time, thread, source.
+var klogLine = regexp.MustCompile(`^([IWEF])(\d{4} (\d\d:\d\d:\d\d)\.\d+)\s+\d+ ([^ :]+:\d+)\] (.*)$`)
+
+// Entry is one line of the log.
+type Entry struct {
+	// Time is hours, minutes and seconds of the autoscaler's clock; empty for a
+	// line without klog's head, such as a stack.
+	Time string
+	// Stamp is all that the head says of the time: month, day, time and
+	// fraction of a second, as in "1124 20:26:26.123456".
+	Stamp   string
+	Source  string
+	Message string
+	Class   Class
+
+	// known is the message's row of the table, nil if it has none; found are
+	// the submatches of its pattern.
+	known *Message
+	found []string
+}
+
+// Parse reads one line of the log. Its end, if it has one, is left out.
+func Parse(line string) Entry {
+	line = strings.TrimRight(line, "\r\n")
+	m := klogLine.FindStringSubmatch(line)
+	if m == nil {
+		return Entry{Message: line, Class: plainClass(line)}
+	}
+	e := Entry{Time: m[3], Stamp: m[2], Source: m[4], Message: m[5]}
+	for i := range Messages {
+		if found := Messages[i].Pattern.FindStringSubmatch(e.Message); found != nil {
+			e.known, e.found = &Messages[i], found
+			break
+		}
+	}
+	switch severe := m[1] != "I"; {
+	case severe && (e.known == nil || !e.known.Harmless):
+		e.Class = Problem
+	case severe:
+		e.Class = Chatter
+	case e.known != nil:
+		e.Class = e.known.Class
+	}
+	return e
+}
+
+// plainClass classifies a line without klog's head: a panic is a problem, and
+// so is the complaint about a command line.
+func plainClass(line string) Class {
+	for _, prefix := range []string{"panic:", "fatal error:", "Error:", "unknown flag", "invalid argument", "couldn't", "could not"} {
+		if strings.HasPrefix(line, prefix) {
+			return Problem
+		}
+	}
+	return Chatter
+}
+
+// At returns when the line was written, in the time zone of near. klog leaves
+// out the year: At takes the one that puts the line nearest to near. It returns
+// near for a line without a time, or with one that no calendar has.
+func (e Entry) At(near time.Time) time.Time {
+	var best time.Time
+	for year := near.Year() - 1; year <= near.Year()+1; year++ {
+		t, err := time.ParseInLocation("2006 0102 15:04:05", fmt.Sprintf("%04d %s", year, e.Stamp), near.Location())
+		if err == nil && (best.IsZero() || t.Sub(near).Abs() < best.Sub(near).Abs()) {
+			best = t
+		}
+	}
+	if best.IsZero() {
+		return near
+	}
+	return best
+}
+
+// numbers are counts and durations, which change from round to round in a
+// message that says the same; those inside names do not count.
+var numbers = regexp.MustCompile(`([ (:=\[]|^)[-+]?\d[\d.hmsµn]*`)
+
+// Steady returns the message without what changes from round to round.
+func Steady(message string) string { return numbers.ReplaceAllString(message, "${1}0") }
