@@ -3,13 +3,16 @@ package build
 import (
 	"errors"
 	"fmt"
-	"go/version"
+	goversion "go/version"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 
+	version "github.com/hashicorp/go-version"
 	"golang.org/x/mod/modfile"
+
+	"caslab/magefiles/internal/capi/release"
 )
 
 // The autoscaler's module, and that of its core since the two were split over
@@ -45,22 +48,54 @@ type Autoscaler struct {
 // Output is the path of the binary.
 func (a Autoscaler) Output() string { return filepath.Join(a.OutDir, "cluster-autoscaler") }
 
-// versionLiteral is how a tree says which release it is of, at every tag from
-// 1.18.0 to 1.36.1.
+// versionLiteral is how a tree says which release it is of or leads to: at
+// every tag from 1.18.0 to 1.36.1 but 1.36.0, which says "dev" as master does.
 var versionLiteral = regexp.MustCompile(`ClusterAutoscalerVersion\s*=\s*"([0-9][^"]*)"`)
 
-// AutoscalerRelease reads off a tree of kubernetes/autoscaler which release it
-// is of or will become; empty where the tree does not tell, as master's.
-func AutoscalerRelease(dir string) string {
-	data, err := os.ReadFile(filepath.Join(dir, "cluster-autoscaler", "version", "version.go"))
+// AutoscalerVersion returns the version of a tree of kubernetes/autoscaler, or
+// nil if the tree does not tell. Its version file has it. Where that says "dev",
+// or was left behind, as on master, it is what comes after the Kubernetes that
+// the tree requires: the autoscaler's minor is that of Kubernetes.
+func AutoscalerVersion(dir string) *version.Version {
+	module := filepath.Join(dir, "cluster-autoscaler")
+	var stated *version.Version
+	if data, err := os.ReadFile(filepath.Join(module, "version", "version.go")); err == nil {
+		if m := versionLiteral.FindSubmatch(data); m != nil {
+			stated, _ = version.NewSemver(string(m[1])) // nil if it is none
+		}
+	}
+	required := kubernetesOf(module)
+	if required == nil {
+		return stated
+	}
+	_, minor := release.MajorMinor(required)
+	if stated != nil {
+		if _, of := release.MajorMinor(stated); of >= minor {
+			return stated
+		}
+	}
+	if required.Prerelease() != "" {
+		minor--
+	}
+	return release.After(minor)
+}
+
+// kubernetesOf returns the version of Kubernetes that a module requires; nil if
+// it does not tell.
+func kubernetesOf(module string) *version.Version {
+	mod, err := readMod(module)
 	if err != nil {
-		return ""
+		return nil
 	}
-	m := versionLiteral.FindSubmatch(data)
-	if m == nil {
-		return ""
+	for _, r := range mod.Require {
+		if r.Mod.Path != "k8s.io/kubernetes" {
+			continue
+		}
+		if v, err := version.NewSemver(r.Mod.Version); err == nil {
+			return v
+		}
 	}
-	return string(m[1])
+	return nil
 }
 
 // Request is the build of the autoscaler. With a CoreDir it writes a go.work
@@ -116,7 +151,7 @@ func writeWorkspace(path, module, core string) error {
 	}
 	work := &modfile.WorkFile{Syntax: new(modfile.FileSyntax)}
 	goVersion := theirs.Go.Version
-	if version.Compare("go"+cores.Go.Version, "go"+goVersion) > 0 {
+	if goversion.Compare("go"+cores.Go.Version, "go"+goVersion) > 0 {
 		goVersion = cores.Go.Version
 	}
 	errs := []error{

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/run"
 )
 
@@ -114,20 +115,35 @@ func TestTwoTreesThatDoNotFit(t *testing.T) {
 	}
 }
 
-func TestAutoscalerRelease(t *testing.T) {
+// TestAutoscalerVersion has what upstream's tree said at those times.
+func TestAutoscalerVersion(t *testing.T) {
 	t.Parallel()
-	for content, want := range map[string]string{
-		"package version\n\n// ClusterAutoscalerVersion is\nconst ClusterAutoscalerVersion = \"1.30.7\"\n": "1.30.7",
-		"var ClusterAutoscalerVersion = \"1.36.1\"":                                                        "1.36.1",
-		"var ClusterAutoscalerVersion = \"dev\"":                                                           "",
-		"":                                                                                                 "",
+	for name, tc := range map[string]struct{ literal, kubernetes, want string }{
+		"1.30.7":                   {"const ClusterAutoscalerVersion = \"1.30.7\"", "v1.30.9", "1.30.7"},
+		"1.36.1":                   {"var ClusterAutoscalerVersion = \"1.36.1\"", "v1.36.2", "1.36.1"},
+		"1.36.1 in a fork":         {"var ClusterAutoscalerVersion = \"1.36.1\"", "", "1.36.1"},
+		"master in August 2026":    {"var ClusterAutoscalerVersion = \"dev\"", "v1.36.2", "master, after 1.36"},
+		"master in May 2026":       {"const ClusterAutoscalerVersion = \"1.35.0-rc.0\"", "v1.36.0", "master, after 1.36"},
+		"master in January 2025":   {"const ClusterAutoscalerVersion = \"1.33.0-alpha.0\"", "v1.33.0-alpha.0", "1.33.0-alpha.0"},
+		"before a Kubernetes":      {"var ClusterAutoscalerVersion = \"dev\"", "v1.37.0-beta.1", "master, after 1.36"},
+		"no version of Kubernetes": {"var ClusterAutoscalerVersion = \"dev\"", "", ""},
+		"not a version":            {"var ClusterAutoscalerVersion = \"1.x\"", "", ""},
+		"nothing":                  {"", "", ""},
 	} {
-		dir := files(t, map[string]string{"cluster-autoscaler/version/version.go": content})
-		if got := build.AutoscalerRelease(dir); got != want {
-			t.Errorf("%q gives %q, want %q", content, got, want)
+		mod := "module " + build.AutoscalerModule + "\n\ngo 1.26.0\n"
+		if tc.kubernetes != "" {
+			mod += "\nrequire k8s.io/kubernetes " + tc.kubernetes + "\n"
+		}
+		dir := files(t, map[string]string{"cluster-autoscaler/version/version.go": "package version\n\n" + tc.literal + "\n", "cluster-autoscaler/go.mod": mod})
+		got := ""
+		if v := build.AutoscalerVersion(dir); v != nil {
+			got = release.Name(v)
+		}
+		if got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}
-	if got := build.AutoscalerRelease(t.TempDir()); got != "" {
-		t.Errorf("no tree gives %q", got)
+	if got := build.AutoscalerVersion(t.TempDir()); got != nil {
+		t.Errorf("no tree gives %s", got)
 	}
 }

@@ -101,7 +101,7 @@ func (l *Lab) autoscalerProgram(tree *source.Tree, debug bool) build.Autoscaler 
 	name, called := l.cfg.Autoscaler.Version.String(), l.cfg.Autoscaler.Version.String()
 	switch {
 	case tree.Origin == source.Dir:
-		name, called = "checkout", l.autoscalerRelease().String()+"-dev"
+		name, called = "checkout", strings.TrimSuffix(l.autoscalerRelease().String(), "-dev")+"-dev"
 	case l.cfg.Autoscaler.Commit != "":
 		name, called = l.cfg.Autoscaler.Commit[:12], l.cfg.Autoscaler.Commit
 	}
@@ -122,7 +122,7 @@ func (l *Lab) autoscalerProgram(tree *source.Tree, debug bool) build.Autoscaler 
 // checkout's own, if it tells.
 func (l *Lab) autoscalerRelease() *version.Version {
 	if l.cfg.Autoscaler.Dir != "" {
-		if v, err := version.NewSemver(build.AutoscalerRelease(l.cfg.Autoscaler.Dir)); err == nil {
+		if v := build.AutoscalerVersion(l.cfg.Autoscaler.Dir); v != nil {
 			return v
 		}
 	}
@@ -132,7 +132,11 @@ func (l *Lab) autoscalerRelease() *version.Version {
 // autoscalerState says of a tree, and of its core if that is another one, what
 // a developer wants to be sure of.
 func (l *Lab) autoscalerState(ctx context.Context, tree *source.Tree) (string, error) {
-	state := l.autoscalerRelease().String() + " from " + stateOf(tree)
+	state := release.Name(l.autoscalerRelease())
+	if tree.Origin == source.Dir && build.AutoscalerVersion(tree.Dir) == nil {
+		state = "a checkout that does not tell its release, taken for " + state + ","
+	}
+	state += " from " + stateOf(tree)
 	if l.cfg.AutoscalerCoreDir == "" {
 		return state, nil
 	}

@@ -2,6 +2,9 @@ package env
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +16,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 
+	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/source"
 )
 
@@ -34,6 +39,45 @@ func TestProgramsOfTwoTrees(t *testing.T) {
 	one, same, other := output(nil), output(nil), output(map[string]string{"AUTOSCALER_GIT": "file:///other"})
 	if one != same || one == other {
 		t.Errorf("programs are %s, %s and, of another repository, %s", one, same, other)
+	}
+}
+
+// TestCheckoutTellsItsRelease: what a checkout is decides what it is called and
+// what it has, whatever release the settings name.
+func TestCheckoutTellsItsRelease(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ version, kubernetes, state, program, skipped string }{
+		"master":    {"dev", "v1.36.2", "master, after 1.36 from ", "1.37.0-dev", ""},
+		"a release": {"1.25.3", "v1.25.5", "1.25.3 from ", "1.25.3-dev", "needs autoscaler 1.37.0 or later, and 1.25.3 runs"},
+		"no word":   {"dev", "", "a checkout that does not tell its release, taken for 1.36.1, from ", "1.36.1-dev", "and 1.36.1 runs"},
+	} {
+		dir := t.TempDir()
+		module := filepath.Join(dir, "cluster-autoscaler")
+		mod := "module " + build.AutoscalerModule + "\n\ngo 1.26.0\n"
+		if tc.kubernetes != "" {
+			mod += "\nrequire k8s.io/kubernetes " + tc.kubernetes + "\n"
+		}
+		err := errors.Join(os.MkdirAll(filepath.Join(module, "version"), 0o755), os.WriteFile(filepath.Join(module, "go.mod"), []byte(mod), 0o600),
+			os.WriteFile(filepath.Join(module, "version", "version.go"), []byte("package version\n\nvar ClusterAutoscalerVersion = \""+tc.version+"\"\n"), 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load(t.TempDir(), func(key string) string { return map[string]string{"AUTOSCALER_DIR": dir}[key] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		lab := &Lab{cfg: cfg}
+		tree := &source.Tree{Origin: source.Dir, Dir: dir}
+		if state, err := lab.autoscalerState(t.Context(), tree); err != nil || state != tc.state+dir {
+			t.Errorf("%s: it is %q, %v; want %q", name, state, err, tc.state+dir)
+		}
+		if got := lab.autoscalerProgram(tree, false).Version; got != tc.program {
+			t.Errorf("%s: the program says %q, want %q", name, got, tc.program)
+		}
+		newest := &scenario.Scenario{Autoscaler: scenario.Needs{Since: "1.37.0"}}
+		if why := newest.WhySkipped(lab.autoscalerRelease(), true); !strings.Contains(why, tc.skipped) || (why == "") != (tc.skipped == "") {
+			t.Errorf("%s: a scenario since 1.37.0 is skipped because %q, want %q", name, why, tc.skipped)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
@@ -209,7 +210,7 @@ func (l *Lab) TimelineReport(ctx context.Context, o ReportOptions) (err error) {
 	title := "What happened to " + l.cfg.ClusterName
 	versions := ""
 	if l.cfg.WorkloadKubeconfig == "" { // of another's cluster the settings tell nothing
-		versions = fmt.Sprintf("Cluster API %s, Kubernetes %s, autoscaler %s", l.cfg.ClusterAPI.Tag(), config.Tag(l.cfg.Kubernetes), l.autoscalerRelease())
+		versions = fmt.Sprintf("Cluster API %s, Kubernetes %s, autoscaler %s", l.cfg.ClusterAPI.Tag(), config.Tag(l.cfg.Kubernetes), release.Name(l.autoscalerRelease()))
 	}
 	var from time.Time
 	if o.Since > 0 {

@@ -66,13 +66,13 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.30.6", "1.31.4", "1.32.3", "1.33.1", "1.34.0"}, func(a *Autoscaler) { a.GroupReferences = true }},
 }
 
-// branch marks, as a pre-release, a version that a branch leads to.
-const branch = "branch"
+// dev marks, as a pre-release, the version that a branch leads to.
+const dev = "dev"
 
 // After returns the version of a branch that goes on after minor 1.N: the next
-// minor's first release, marked as a branch. Name says so.
+// minor's first release, as 1.37.0-dev. Name says so.
 func After(minor int) *version.Version {
-	return must(fmt.Sprintf("1.%d.0-%s", minor+1, branch))
+	return must(fmt.Sprintf("1.%d.0-%s", minor+1, dev))
 }
 
 // String returns what to call the autoscaler: its release, or, for a version of
@@ -81,7 +81,7 @@ func (a Autoscaler) String() string { return Name(a.Version) }
 
 // Name returns what to call the autoscaler of a version, as String does.
 func Name(v *version.Version) string {
-	if v.Prerelease() != branch {
+	if v.Prerelease() != dev {
 		return v.String()
 	}
 	_, minor := MajorMinor(v)

@@ -99,14 +99,14 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 	if o.Mark == nil {
 		o.Mark = func(timeline.Fact) {}
 	}
-	name, release := o.Autoscaler.Describe()
+	name, running := o.Autoscaler.Describe()
 	sofar := &results.Results{Autoscaler: name, Started: o.Now(), Versions: o.Versions}
-	if release != nil {
-		sofar.Release = release.String()
+	if running != nil {
+		sofar.Release = release.Name(running)
 	}
 	for i, s := range scenarios {
 		o.Log.Printf("scenario %d of %d: %s: %s", i+1, len(scenarios), s.Name, s.Title)
-		why := s.WhySkipped(release, o.Autoscaler.Controlled())
+		why := s.WhySkipped(running, o.Autoscaler.Controlled())
 		if ctx.Err() != nil {
 			why = "the run was stopped: " + context.Cause(ctx).Error()
 		}
@@ -115,7 +115,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 			sofar.Scenarios = append(sofar.Scenarios, results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Verdict: results.Skipped, Why: why})
 		} else {
 			e := &engine{o: o, s: s, all: scenarios}
-			result := e.judge(e.run(ctx), release)
+			result := e.judge(e.run(ctx), running)
 			o.markEnd(result)
 			sofar.Scenarios = append(sofar.Scenarios, result)
 			o.report(result)
