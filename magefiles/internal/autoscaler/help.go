@@ -70,7 +70,7 @@ func (e *UnknownFlagError) Error() string {
 	if len(e.Near) > 0 {
 		msg += "; did you mean --" + strings.Join(e.Near, " or --") + "?"
 	}
-	return msg + "\nsee `go tool mage -h autoscaler:flags` for where flags come from"
+	return msg
 }
 
 // CheckFlags returns an *UnknownFlagError for each flag that is not known.

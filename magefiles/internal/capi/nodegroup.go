@@ -229,7 +229,7 @@ func (g NodeGroup) Validate() error {
 type TakenError struct{ Name string }
 
 func (e *TakenError) Error() string {
-	return fmt.Sprintf("there is a machine deployment %s already; choose another name, or change its limits with: go tool mage nodegroup:set %s MIN MAX", e.Name, e.Name)
+	return fmt.Sprintf("there is a machine deployment %s already; choose another name", e.Name)
 }
 
 // MissingGroupError is a node group that is not there.
@@ -240,7 +240,7 @@ type MissingGroupError struct {
 
 func (e *MissingGroupError) Error() string {
 	if len(e.There) == 0 {
-		return fmt.Sprintf("there is no machine deployment %s, and no other; add one with: go tool mage nodegroup:add %s MIN MAX", e.Name, e.Name)
+		return fmt.Sprintf("there is no machine deployment %s, and no other", e.Name)
 	}
 	return fmt.Sprintf("there is no machine deployment %s; there are %s", e.Name, strings.Join(e.There, ", "))
 }

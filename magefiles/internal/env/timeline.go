@@ -88,6 +88,9 @@ func (l *Lab) recordTimeline(ctx context.Context, o recorder.Options) (stop func
 		for {
 			err := recorder.Record(ctx, o)
 			if !errors.As(err, new(*recorder.BusyError)) {
+				if errors.As(err, new(*recorder.AnewError)) {
+					err = fmt.Errorf("%w; to record to the new one, type: go tool mage timeline:watch", err)
+				}
 				if err != nil {
 					l.log.Printf("! the timeline is not recorded: %v", err)
 				}

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// ErrNoRecord is returned when nothing was recorded yet.
+var ErrNoRecord = errors.New("nothing was recorded yet")
+
 // TornError is a record with lines that are no facts: a process was killed in
 // the middle of one, or something else wrote to the file. What could be read
 // comes with it.
@@ -86,7 +89,7 @@ func Read(path string) ([]Fact, error) {
 func ReadUnsorted(path string) ([]Fact, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("nothing was recorded yet; record with: go tool mage timeline:watch: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrNoRecord, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the record: %w", err)

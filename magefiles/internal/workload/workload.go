@@ -244,7 +244,7 @@ func CommonImage(workers []unstructured.Unstructured) (string, error) {
 type MissingError struct{ Name string }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("there is no workload %s; type: go tool mage workload:add", e.Name)
+	return fmt.Sprintf("there is no workload %s", e.Name)
 }
 
 // Scale changes the number of pods of a workload.

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -124,8 +125,8 @@ func TestScaleAndDelete(t *testing.T) {
 		t.Errorf("spec %v, want 5 replicas", d.Object["spec"])
 	}
 	for _, name := range []string{"theirs", "nope"} {
-		if err := Scale(t.Context(), c, "default", name, 5); err == nil || !strings.Contains(err.Error(), "workload:add") {
-			t.Errorf("Scale(%s) = %v", name, err)
+		if missing := new(MissingError); !errors.As(Scale(t.Context(), c, "default", name, 5), &missing) || missing.Name != name {
+			t.Errorf("Scale(%s) does not say that the workload is missing", name)
 		}
 		if err := Delete(t.Context(), c, "default", name, nil); err == nil {
 			t.Errorf("Delete(%s) gave no error", name)

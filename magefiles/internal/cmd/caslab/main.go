@@ -85,7 +85,11 @@ func execute(ctx context.Context, args []string, out, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	c := command{verb: name, options: optionsIn(args)}
+	if cfg.NamedByVariable() {
+		c.clusterName = cfg.ClusterName
+	}
 	lab := env.New(cfg, ui.Options{Terminal: ui.Terminal(os.Stderr)}, out, stderr)
 	defer lab.Close()
-	return v.run(ctx, &session{cfg: cfg, lab: lab, out: out}, args)
+	return advised(v.run(ctx, &session{cfg: cfg, lab: lab, out: out}, args), c)
 }

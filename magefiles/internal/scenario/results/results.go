@@ -10,8 +10,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"al.essio.dev/pkg/shellescape"
 )
 
 // Verdict is what came of a scenario.
@@ -114,9 +112,9 @@ type FailedError struct {
 
 func (e *FailedError) Error() string {
 	if len(e.Names) == 1 {
-		return fmt.Sprintf("1 scenario failed: %s; run it again, with the options of this run: go tool mage scenario:run %s", e.Names[0], shellescape.Quote(e.Again))
+		return fmt.Sprintf("1 scenario failed: %s", e.Names[0])
 	}
-	return fmt.Sprintf("%d scenarios failed: %s; run one again, with the options of this run: go tool mage scenario:run %s", len(e.Names), strings.Join(e.Names, ", "), shellescape.Quote(e.Again))
+	return fmt.Sprintf("%d scenarios failed: %s", len(e.Names), strings.Join(e.Names, ", "))
 }
 
 // SkippedError is returned for results without any scenario that ran.

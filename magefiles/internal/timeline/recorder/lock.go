@@ -21,7 +21,7 @@ func (e *BusyError) Error() string {
 type AnewError struct{ File string }
 
 func (e *AnewError) Error() string {
-	return fmt.Sprintf("the record %s was begun anew while it was written; record to the new one with: go tool mage timeline:watch", e.File)
+	return fmt.Sprintf("the record %s was begun anew while it was written", e.File)
 }
 
 // held is the lock of a record.

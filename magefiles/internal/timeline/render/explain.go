@@ -25,7 +25,7 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 	}
 	m := history.NewModel(facts)
 	if len(m.Facts) == 0 {
-		return "", fmt.Errorf("explain %s: the record is empty: go tool mage timeline:watch records, and so does a scenario: %w", what, ErrNotOnRecord)
+		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
 	e := &teller{Model: m}
 	switch kind {

@@ -76,8 +76,8 @@ func TestExplainWhatIsNotThere(t *testing.T) {
 			t.Errorf("explain %s: %v is not ErrNotOnRecord", what, err)
 		}
 	}
-	if _, err := Explain(nil, "pod/x"); err == nil || !strings.Contains(err.Error(), "go tool mage timeline:watch") {
-		t.Errorf("of an empty record: %v, want the next command", err)
+	if _, err := Explain(nil, "pod/x"); !errors.Is(err, timeline.ErrNoRecord) || !errors.Is(err, ErrNotOnRecord) {
+		t.Errorf("the error for an empty record is %v", err)
 	}
 }
 

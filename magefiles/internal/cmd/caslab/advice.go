@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/scenario/results"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/workload"
+)
+
+// advice is what to type after an error.
+type advice struct {
+	// purpose completes "To …".
+	purpose string
+	// target is a mage target with its arguments. What the user has to choose
+	// is in capitals.
+	target string
+}
+
+// advices finds the advice for each error of the domain that has one. The
+// domain says what was tried and what is allowed; which command helps is known
+// here.
+var advices = []func(error, command) (advice, bool){
+	after(func(e *workload.MissingError, _ command) advice {
+		if e.Name == workload.DefaultName {
+			return advice{"create it", "workload:add"}
+		}
+		return advice{"create it", "workload:add -name=" + shellescape.Quote(e.Name)}
+	}),
+	after(func(e *capi.TakenError, _ command) advice {
+		return advice{"change its limits", "nodegroup:set " + shellescape.Quote(e.Name) + " MIN MAX"}
+	}),
+	after(func(e *capi.MissingGroupError, _ command) advice {
+		if len(e.There) > 0 {
+			return advice{"see the node groups", "nodegroup:list"}
+		}
+		return advice{"add it", "nodegroup:add " + shellescape.Quote(e.Name) + " MIN MAX"}
+	}),
+	after(func(*autoscaler.UnknownFlagError, command) advice {
+		return advice{"see where flags come from", "autoscaler:flags -h"}
+	}),
+	is(timeline.ErrNoRecord, advice{"record what happens", "timeline:watch"}),
+	after(func(e *results.FailedError, c command) advice {
+		again := slices.Concat([]string{"scenario:run", shellescape.Quote(e.Again)}, c.optionsOf("scenario:run"))
+		return advice{"run one again", strings.Join(again, " ")}
+	}),
+}
+
+// after returns what next says about an error of the type E.
+func after[E error](next func(E, command) advice) func(error, command) (advice, bool) {
+	return func(err error, c command) (advice, bool) {
+		var e E
+		if !errors.As(err, &e) {
+			return advice{}, false
+		}
+		return next(e, c), true
+	}
+}
+
+// is returns a for errors that are target.
+func is(target error, a advice) func(error, command) (advice, bool) {
+	return func(err error, _ command) (advice, bool) { return a, errors.Is(err, target) }
+}
+
+// command is what the user typed.
+type command struct {
+	verb string
+	// options as they were typed, without arguments.
+	options []string
+	// clusterName is the environment's name if only a variable has it, which
+	// the next command may lack; or empty.
+	clusterName string
+}
+
+// optionsIn returns the options at the beginning of args.
+func optionsIn(args []string) []string {
+	end := slices.IndexFunc(args, func(a string) bool { return a == "--" || !strings.HasPrefix(a, "-") })
+	if end < 0 {
+		return args
+	}
+	return args[:end]
+}
+
+// optionsOf returns the options of the command, quoted for a shell, if its
+// verb is that one.
+func (c command) optionsOf(verb string) []string {
+	if c.verb != verb {
+		return nil
+	}
+	quoted := make([]string, len(c.options))
+	for i, o := range c.options {
+		quoted[i] = shellescape.Quote(o)
+	}
+	return quoted
+}
+
+// advisedError is an error with what to type next.
+type advisedError struct {
+	err  error
+	next []string
+}
+
+// advised adds to err what to type next, if anything helps.
+func advised(err error, c command) error {
+	if err == nil {
+		return nil
+	}
+	var next []string
+	for _, find := range advices {
+		a, ok := find(err, c)
+		if !ok {
+			continue
+		}
+		line := fmt.Sprintf("To %s, type: ", a.purpose)
+		if c.clusterName != "" {
+			line += "CLUSTER_NAME=" + shellescape.Quote(c.clusterName) + " "
+		}
+		next = append(next, line+"go tool mage "+a.target)
+	}
+	if len(next) == 0 {
+		return err
+	}
+	return &advisedError{err, next}
+}
+
+func (e *advisedError) Error() string {
+	return e.err.Error() + "\n" + strings.Join(e.next, "\n")
+}
+
+func (e *advisedError) Unwrap() error { return e.err }
