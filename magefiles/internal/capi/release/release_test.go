@@ -268,8 +268,12 @@ func imports(file *ast.File, path string) bool {
 // isOther reports whether x is a package that does not know versions.
 func isOther(file *ast.File, x ast.Expr) bool {
 	name, ok := x.(*ast.Ident)
-	return ok && name.Name != "version" && slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool {
+	return ok && slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool {
 		imported := strings.Trim(i.Path.Value, `"`)
-		return path.Base(imported) == name.Name && name.Name != "semver"
+		called := path.Base(imported)
+		if i.Name != nil {
+			called = i.Name.Name
+		}
+		return called == name.Name && imported != "github.com/hashicorp/go-version" && imported != "golang.org/x/mod/semver"
 	})
 }
