@@ -109,3 +109,44 @@ func TestTheTableIsWellFormed(t *testing.T) {
 		}
 	}
 }
+
+// TestSteady: what a message says is the same whatever was made up for it.
+func TestSteady(t *testing.T) {
+	t.Parallel()
+	for _, same := range [][2]string{
+		{"node was unneeded for 10.5s", "node was unneeded for 1m2s"},
+		{"can't be scheduled on template-node-for-MachineDeployment/default/web-3287627618815168233: no", "can't be scheduled on template-node-for-MachineDeployment/default/web-7683716520883490983: no"},
+		{`node "template-node-for-MachineDeployment/default/web-3287627618815168233-e-0"`, `node "template-node-for-MachineDeployment/default/web-7683716520883490983-e-12"`},
+		{"moved to template-node-for-web-3287627618815168233-upcoming-1", "moved to template-node-for-web-83716520883490983-upcoming-0"},
+		{"pod kube-proxy-pod-3287627618815168233 does not fit", "pod kube-proxy-pod-7683716520883490983 does not fit"},
+		{"md-0-asg-3287627618815168233: no labels", "md-0-asg-7683716520883490983: no labels"},
+		{"until 2026-11-24 22:25:02.123 +0000 UTC m=+15.3; x", "until 2026-11-25 09:05:02.5 +0000 UTC m=+1115.3; x"},
+		{"since 2026-11-24T22:25:02Z, again", "since 2026-11-24T23:26:03.5Z, again"},
+		{"lock host_3f0c9f5e-6f0e-4f0b-9a55-1f2a3b4c5d6e lost", "lock host_00000000-6f0e-4f0b-9a55-1f2a3b4c5d6f lost"},
+		{"nil pointer &{0xc000123456}", "nil pointer &{0xc0009abcde}"},
+		{"3 other pods similar to default/web-7f8d9c6b5-x2k4p can't be scheduled on g", "4 other pods similar to default/web-7f8d9c6b5-bcdfg can't be scheduled on g"},
+	} {
+		if a, b := Steady(same[0]), Steady(same[1]); a != b {
+			t.Errorf("%q and %q say the same", a, b)
+		}
+	}
+	for _, other := range [][2]string{
+		{"template-node-for-MachineDeployment/default/web-1-3287627618815168233", "template-node-for-MachineDeployment/default/web-2-3287627618815168233"},
+		{"pod default/web-7f8d9c6b5-x2k4p blocks it", "pod default/web-7f8d9c6b5-bcdfg blocks it"},
+		{"Node md-0-jbskx-c9fq9 is lost", "Node md-0-jbskx-d8gr8 is lost"},
+		{"3 other pods similar to default/web-7f8d9c6b5-x2k4p", "3 other pods similar to default/api-7f8d9c6b5-x2k4p"},
+	} {
+		if a, b := Steady(other[0]), Steady(other[1]); a == b {
+			t.Errorf("%q and %q do not say the same", other[0], other[1])
+		}
+	}
+}
+
+// TestATemplateIsNoNode: a problem with a template names a group, not a node.
+func TestATemplateIsNoNode(t *testing.T) {
+	t.Parallel()
+	s, ok := Parse("E1124 20:26:26.1  1 a.go:1] no capacity for node template-node-for-MachineDeployment/default/web-3287627618815168233").Statement(time.Now())
+	if !ok || s.Node != "" || s.Kind != KindProblem {
+		t.Errorf("stated %+v, %v", s, ok)
+	}
+}

@@ -49,7 +49,7 @@ func (e Entry) Statement(day time.Time) (Statement, bool) {
 	case e.Class == Problem:
 		s := Statement{Kind: KindProblem, Time: e.At(day), Text: e.Message}
 		s.Group = lastPart(anyGroup.FindString(e.Message))
-		if m := anyNode.FindStringSubmatch(e.Message); m != nil && m[1] != "group" {
+		if m := anyNode.FindStringSubmatch(e.Message); m != nil && m[1] != "group" && !strings.HasPrefix(m[1], "template-node-for") {
 			s.Node = nodeName(m[1])
 		}
 		return s, true

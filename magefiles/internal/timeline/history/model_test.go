@@ -302,3 +302,18 @@ func TestAnOldDecisionIsNotBehindALaterChange(t *testing.T) {
 		}
 	}
 }
+
+// TestTheNumberOfATemplateMakesNoStatement: records of before have a fact for
+// each number.
+func TestTheNumberOfATemplateMakesNoStatement(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	for i, number := range []string{"3287627618815168233", "7683716520883490983", "1683716520883490981"} {
+		tape.Add(float64(10*i), timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: "default/a", Group: "web", Text: "no match on template-node-for-MachineDeployment/default/web-" + number})
+	}
+	m := NewModel(tape.Record())
+	all := m.Statements(m.From, m.To, func(timeline.Fact) bool { return true })
+	if len(all) != 1 || all[0].Count != 3 {
+		t.Errorf("stated %+v, want one refusal three times", all)
+	}
+}

@@ -224,6 +224,28 @@ func TestRounds(t *testing.T) {
 	expect()
 }
 
+// TestTheNumberOfATemplateIsNoNews: the autoscaler makes a template node with a
+// number of its own in every round.
+func TestTheNumberOfATemplateIsNoNews(t *testing.T) {
+	t.Parallel()
+	var r repeats
+	told := 0
+	for _, number := range []string{"3287627618815168233", "7683716520883490983"} {
+		r.next()
+		f, ok := ParseLog(info+`orchestrator.go:561] Pod default/a can't be scheduled on MachineDeployment/default/web, predicate checking error: can't schedule pod default/a: predicate "NodeAffinity" didn't pass (predicateReasons=[]; debugInfo=template-node-for-MachineDeployment/default/web-`+number+`)`, noon)
+		if !ok {
+			t.Fatal("no fact")
+		}
+		if r.news(f) {
+			told++
+		}
+		r.hear(f)
+	}
+	if told != 1 {
+		t.Errorf("told %d times, want once", told)
+	}
+}
+
 // FuzzParseLog: any line is told or not, and what is told is whole.
 func FuzzParseLog(f *testing.F) {
 	f.Add(info + "a.go:1] Scale-up: setting group MachineDeployment/default/g size to 99999999999999999999")
