@@ -141,3 +141,11 @@ var Messages = []Message{
 	row(KindNone, Reason, "", "", ` was unneeded for | is unneeded since | is unschedulable|cannot be removed|other pods are also unschedulable|other pods similar to`),
 	row(KindNone, Reason, "1.30", "", ` has no scaling capacity`),
 }
+
+// removed matches what tells that a node's removal was carried out: messages, and
+// events of the node.
+var removed = regexp.MustCompile(`^(?:All pods removed from |nodes? removed by cluster autoscaler|Scale-down: (?:empty )?node \S+ removed)`)
+
+// EndsRemoval reports whether a message, or the message of an event, tells that
+// the removal of a node was carried out, which may be minutes after the decision.
+func EndsRemoval(message string) bool { return removed.MatchString(message) }

@@ -1,8 +1,10 @@
 package history
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -227,19 +229,53 @@ func TestSayingsAreToldOnce(t *testing.T) {
 	}
 }
 
-func TestWhatADecisionComesToIsNoDecision(t *testing.T) {
+func TestTheEndOfADecisionIsNoDecision(t *testing.T) {
 	t.Parallel()
 	tape := timelinetest.New()
-	size := 3
-	tape.Add(0, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", N: &size, Text: "Final scale-up plan"})
-	tape.Add(40, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", Text: "Scale up in group g finished successfully"})
-	tape.Add(55, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", Text: "another plan"})
-	tape.Add(70, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "n", Text: "Scale-down: removing node n"})
-	tape.Add(300, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "n", Text: "All pods removed from n"})
+	tape.Say(0, "Final scale-up plan: [{MachineDeployment/default/g 1->3 (max: 4)}]")
+	tape.Say(40, "Scale up in group MachineDeployment/default/g finished successfully in 40.2s")
+	tape.Say(55, "Scale-up: setting group MachineDeployment/default/g size to 4")
+	tape.Say(70, "Scale-down: removing node n, utilization: {0.1 0.2 0 cpu 0.2}, pods to reschedule: default/a")
+	tape.Say(300, "All pods removed from n")
 	m := NewModel(tape.Record())
-	if len(m.Decisions) != 3 || len(m.Decisions[0].Texts) != 2 || len(m.Decisions[2].Texts) != 2 {
-		for _, d := range m.Decisions {
-			t.Errorf("decision %+v", *d)
+	if len(m.Decisions) != 3 || m.Decisions[0].N != 3 || m.Decisions[1].N != 4 || len(m.Decisions[2].Texts) != 2 {
+		t.Errorf("decided:\n%s", decided(m))
+	}
+}
+
+// decided describes the decisions of a model, a line each.
+func decided(m *Model) string {
+	var text strings.Builder
+	for _, d := range m.Decisions {
+		fmt.Fprintf(&text, "%s up=%v %s to %d, nodes %q, texts %q\n", d.At.Format(time.TimeOnly), d.Up, d.Group, d.N, d.Nodes, d.Texts)
+	}
+	return text.String()
+}
+
+// TestDrainsOverlap: what ends a removal belongs to it, whatever was decided
+// since.
+func TestDrainsOverlap(t *testing.T) {
+	t.Parallel()
+	removing := func(node string) string {
+		return "Scale-down: removing node " + node + ", utilization: {0.1 0.2 0 cpu 0.2}, pods to reschedule: default/a"
+	}
+	for _, end := range []float64{35, 60} {
+		tape := timelinetest.New()
+		tape.Say(0, removing("n1"))
+		tape.Say(30, removing("n2"))
+		tape.Say(end, "All pods removed from n1")
+		tape.Add(end+2, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "n1", Text: "nodes removed by cluster autoscaler", Source: timeline.Event})
+		tape.Say(90, "All pods removed from n2")
+		// What comes just after an end is a decision of its own.
+		tape.Say(95, removing("n3"))
+		m := NewModel(tape.Record())
+		if len(m.Decisions) != 3 {
+			t.Fatalf("the end at %v s: decided:\n%s", end, decided(m))
+		}
+		for i, d := range m.Decisions {
+			if want := fmt.Sprintf("[n%d]", i+1); fmt.Sprint(d.Nodes) != want || len(d.Texts) != 3-i || !d.At.Equal(tape.At([]float64{0, 30, 95}[i])) {
+				t.Errorf("the end at %v s: decision %d is not of %s alone:\n%s", end, i, want, decided(m))
+			}
 		}
 	}
 }

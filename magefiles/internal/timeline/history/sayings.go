@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler/speech"
+
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -47,7 +49,9 @@ type Decision struct {
 	// Texts are what was said, each once.
 	Texts []string
 
-	last time.Time
+	// last is the time of its last fact; grown is that of the last one that does
+	// not tell its end.
+	last, grown time.Time
 }
 
 // Words are what it came to, in the autoscaler's words if it is one's own.
@@ -145,13 +149,15 @@ func (b *builder) stop(at time.Time) {
 // decide adds a fact to the decision that it tells of.
 func (b *builder) decide(f timeline.Fact, pod, node, group string) {
 	up := f.What == timeline.ScaleUp
-	var d *Decision
-	for _, before := range slices.Backward(b.Decisions) {
-		if f.N == nil && before.Up == up && before.Group == group && before.endsWith(f, node) {
-			before.Texts, before.last = timeline.Once(before.Texts, timeline.Tidy(f.Text)), f.Time
+	if !up && speech.EndsRemoval(f.Text) {
+		if d := b.removalOf(node); d != nil {
+			d.Texts, d.last = timeline.Once(d.Texts, timeline.Tidy(f.Text)), f.Time
 			return
 		}
-		if f.Time.Sub(before.last) > together {
+	}
+	var d *Decision
+	for _, before := range slices.Backward(b.Decisions) {
+		if f.Time.Sub(before.grown) > together {
 			break
 		}
 		sameSize := f.N == nil || before.N < 0 || *f.N == before.N
@@ -164,20 +170,22 @@ func (b *builder) decide(f timeline.Fact, pod, node, group string) {
 		d = &Decision{At: f.Time, Up: up, Group: group, N: -1}
 		b.Decisions = append(b.Decisions, d)
 	}
-	d.last = f.Time
+	d.last, d.grown = f.Time, f.Time
 	if f.N != nil {
 		d.N = *f.N
 	}
 	d.Pods, d.Nodes, d.Texts = timeline.Once(d.Pods, pod), timeline.Once(d.Nodes, node), timeline.Once(d.Texts, timeline.Tidy(f.Text))
 }
 
-// endsWith reports whether a fact tells that the decision was carried out. That
-// may be minutes later, and is no decision of its own.
-func (d *Decision) endsWith(f timeline.Fact, node string) bool {
-	if d.Up {
-		return strings.Contains(f.Text, "finished successfully")
+// removalOf returns the last decision to remove a node, nil if none is on
+// record. Others may have been made since: drains overlap.
+func (b *builder) removalOf(node string) *Decision {
+	for _, d := range slices.Backward(b.Decisions) {
+		if !d.Up && slices.Contains(d.Nodes, node) {
+			return d
+		}
 	}
-	return slices.Contains(d.Nodes, node) && strings.HasPrefix(f.Text, "All pods removed")
+	return nil
 }
 
 // Statements gathers the facts of a time that want picks, each saying once, by their

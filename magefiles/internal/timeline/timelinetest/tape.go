@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/recorder"
 )
 
 // Tape makes records for tests: what a recorder would have written of a
@@ -18,6 +20,8 @@ type Tape struct {
 	rng   *rand.Rand
 	// serial numbers what has a name; wanted and ready are of groups.
 	serial, wanted, ready map[string]int
+	// groups has the group of each node.
+	groups map[string]string
 }
 
 // New returns an empty tape that begins on an evening in November.
@@ -26,6 +30,7 @@ func New() *Tape {
 		Start:  time.Date(2026, 11, 24, 22, 0, 0, 0, time.Local),
 		rng:    rand.New(rand.NewPCG(4, 1)),
 		serial: map[string]int{}, wanted: map[string]int{}, ready: map[string]int{},
+		groups: map[string]string{},
 	}
 }
 
@@ -41,6 +46,24 @@ func (t *Tape) Add(seconds float64, f timeline.Fact) {
 		f.Time = f.Time.Truncate(time.Second)
 	}
 	t.Facts = append(t.Facts, f)
+}
+
+// Say has the autoscaler log a message: the fact is what the recorder makes of
+// it. A message that begins with "W " or "E " is a warning or an error.
+func (t *Tape) Say(seconds float64, message string) {
+	severity := "I"
+	if prefix, rest, _ := strings.Cut(message, " "); prefix == "W" || prefix == "E" {
+		severity, message = prefix, rest
+	}
+	at := t.At(seconds)
+	f, ok := recorder.ParseLog(severity+at.Format("0102 15:04:05.000000")+"       1 a.go:1] "+message, at)
+	if !ok {
+		panic("the recorder makes no fact of: " + message)
+	}
+	if f.Group == "" && f.Node != "" {
+		f.Group = t.groups[f.Node]
+	}
+	t.Add(seconds, f)
 }
 
 // Record returns the facts so far by time.
@@ -76,6 +99,7 @@ func (t *Tape) isReady(at float64, group string, n int) {
 func (t *Tape) machine(at float64, group string, slow float64) string {
 	t.serial[group]++
 	name := fmt.Sprintf("work-cluster-%s-jbskx-%05d", group, t.serial[group]*7919%100000)
+	t.groups[name] = group
 	m := timeline.Fact{Kind: timeline.Machine, Name: name, UID: "m-" + name, Group: group, Source: timeline.Watch}
 	n := timeline.Fact{Kind: timeline.Node, Name: name, UID: "n-" + name, Group: group, Source: timeline.Watch}
 	say := func(f timeline.Fact, seconds float64, what, text string) {
@@ -104,7 +128,7 @@ func (t *Tape) Pods(at float64, prefix string, count int) (names []string) {
 		t.Add(at+float64(i)*.05, f)
 		f.What, f.Text = timeline.Unschedulable, "0/4 nodes are available: 1 node(s) had untolerated taint(s), 3 Insufficient memory. no new claims to deallocate, preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling."
 		t.Add(at+float64(i)*.05+.1, f)
-		t.Add(at+6, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Considered, Name: name, Text: "Pod " + name + " is unschedulable", Source: timeline.Log})
+		t.Say(at+6, "Pod "+name+" is unschedulable")
 		names = append(names, name)
 	}
 	return names
@@ -129,9 +153,9 @@ func (t *Tape) Grow(at float64, group string, most int, pods ...string) (nodes [
 	from := t.wanted[group]
 	to := from + len(pods)
 	plan := fmt.Sprintf("[{MachineDeployment/default/%s %d->%d (max: %d)}]", group, from, to, most)
-	t.Add(at-.3, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Considered, Group: group, Text: "Best option to resize: MachineDeployment/default/" + group, Source: timeline.Log})
-	t.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: group, N: &to, Text: "Final scale-up plan: " + plan, Source: timeline.Log})
-	t.Add(at+.1, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: group, N: &to, Text: fmt.Sprintf("Scale-up: setting group MachineDeployment/default/%s size to %d", group, to), Source: timeline.Log})
+	t.Say(at-.3, "Best option to resize: MachineDeployment/default/"+group)
+	t.Say(at, "Final scale-up plan: "+plan)
+	t.Say(at+.1, fmt.Sprintf("Scale-up: setting group MachineDeployment/default/%s size to %d", group, to))
 	for _, p := range pods {
 		t.Add(at+1.2, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Name: p, Group: group, N: &to, Text: "pod triggered scale-up: " + plan, Source: timeline.Event})
 	}
@@ -142,7 +166,7 @@ func (t *Tape) Grow(at float64, group string, most int, pods ...string) (nodes [
 		up := at + 2 + .3*float64(i) + slow + .6
 		t.isReady(up+.5, group, t.ready[group]+1)
 		t.run(up+1, p, n)
-		t.Add(up+5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: n, Group: group, Text: fmt.Sprintf("memory requested (%.4f%% of allocatable) is above the scale-down utilization threshold", 50+10*t.rng.Float64()), Source: timeline.Log})
+		t.Say(up+5, fmt.Sprintf("Node %s unremovable: memory requested (%.4f%% of allocatable) is above the scale-down utilization threshold", n, 50+10*t.rng.Float64()))
 		nodes = append(nodes, n)
 	}
 	return nodes
@@ -157,12 +181,12 @@ func (t *Tape) shrink(at float64, group, node string) {
 		f.What, f.Text = timeline.Tainted, text
 		t.Add(seconds, f)
 	}
-	t.Add(at-30, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Considered, Node: node, Text: "duration 0s", Source: timeline.Log})
+	t.Say(at-30, node+" is unneeded since "+t.At(at-30).Format("2006-01-02 15:04:05.999999999 -0700 MST")+" duration 0s")
 	tainted(at-29, "DeletionCandidateOfClusterAutoscaler")
-	t.Add(at-20, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: node, Text: "was unneeded for 10.2s", Source: timeline.Log})
-	t.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: node, Text: `Scale-down: removing empty node "` + node + `"`, Source: timeline.Log})
+	t.Say(at-20, node+" was unneeded for 10.2s")
+	t.Say(at, `Scale-down: removing empty node "`+node+`"`)
 	tainted(at+.1, "ToBeDeletedByClusterAutoscaler")
-	t.Add(at+5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: node, Text: "All pods removed from " + node, Source: timeline.Log})
+	t.Say(at+5, "All pods removed from "+node)
 	m.What = timeline.Marked
 	t.Add(at+5.2, m)
 	t.sized(at+5.4, group, t.wanted[group]-1)
@@ -199,35 +223,35 @@ func TwentyMinutes() []timeline.Fact {
 	t.Group("work-zero", 0, 3, 0)
 	t.Group("work-big-memory", 1, 5, 1)
 	t.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
-	t.Add(4, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "1.36.1", Source: timeline.Log})
+	t.Say(4, "Cluster Autoscaler 1.36.1")
 	t.Add(15, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Text: "Healthy", Source: timeline.Status})
-	t.Add(16, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "work-cluster-md-0", Text: "has no scaling capacity", Source: timeline.Log})
+	t.Say(16, "discovered a paused node group: MachineDeployment/default/work-cluster-md-0 (min: 1, max: 4, replicas: 1)")
 
 	pods := t.Pods(30, "scale-up", 5)
 	t.run(32, pods[0], first)
 	up := t.Grow(41, "work-md-1", 4, pods[1:4]...)
-	t.Add(46, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "work-md-1", Text: "max size reached", Source: timeline.Log})
-	t.Add(46.1, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Text: "No expansion options", Source: timeline.Log})
+	t.Say(46, "Skipping node group MachineDeployment/default/work-md-1 - max size reached")
+	t.Say(46.1, "No expansion options")
 	t.Add(47, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: pods[4], Text: "pod didn't trigger scale-up: 1 max node group size reached, 1 node(s) didn't match Pod's node affinity/selector", Source: timeline.Event})
 	for i, p := range pods[:4] {
 		t.end(170+float64(i)*.4, p)
 	}
 	t.run(172, pods[4], first)
-	t.Add(180, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: first, Group: "work-md-1", Text: "memory requested (55.1253% of allocatable) is above the scale-down utilization threshold", Source: timeline.Log})
+	t.Say(180, "Node "+first+" unremovable: memory requested (55.1253% of allocatable) is above the scale-down utilization threshold")
 	t.scenario(20, 165, "scale-up", timeline.Passed, "4 nodes after 61s of 3m", "workload of 5 pods", "expect 4 nodes Ready", "expect the maximum to hold")
 	for i, n := range up {
 		t.shrink(225+float64(i)*2, "work-md-1", n)
 	}
-	t.Add(262, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: first, Group: "work-md-1", Text: "node group min size reached (current: 1, min: 1)", Source: timeline.Log})
+	t.Say(262, "Skipping "+first+" - node group min size reached (current: 1, min: 1)")
 
 	t.end(300, pods[4])
 	zero := t.Pods(320, "from-zero", 2)
 	gpu := t.Grow(333, "work-zero", 3, zero...)
-	t.Add(340, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Problem, Text: "Failed to get nodes from apiserver: Get \"https://172.18.0.3:6443/api/v1/nodes\": context deadline exceeded", Source: timeline.Log})
+	t.Say(340, `E Failed to get nodes from apiserver: Get "https://172.18.0.3:6443/api/v1/nodes": context deadline exceeded`)
 
 	// A restart, while a machine is on its way.
-	t.Add(362, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Stopped, Text: "Cleaned up, exiting", Source: timeline.Log})
-	t.Add(371, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "1.36.1", Source: timeline.Log})
+	t.Say(362, "Cleaned up, exiting...")
+	t.Say(371, "Cluster Autoscaler 1.36.1")
 	for _, p := range zero {
 		t.end(470, p)
 	}
@@ -250,14 +274,14 @@ func TwentyMinutes() []timeline.Fact {
 	many := t.Pods(760, "greedy", 9)
 	big := t.Grow(772, "work-big-memory", 5, many[0])
 	t.Grow(782, "work-zero", 3, many[1:4]...)
-	t.Add(790, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "work-big-memory", Text: "max size reached", Source: timeline.Log})
-	t.Add(790.1, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "work-zero", Text: "max size reached", Source: timeline.Log})
+	t.Say(790, "Skipping node group MachineDeployment/default/work-big-memory - max size reached")
+	t.Say(790.1, "Skipping node group MachineDeployment/default/work-zero - max size reached")
 	back := t.Grow(800, "work-md-1", 4, many[4:7]...)
 	for _, p := range many[7:] {
 		t.Add(812, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: p, Text: "pod didn't trigger scale-up: 3 max node group size reached", Source: timeline.Event})
 	}
-	t.Add(900, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: big[0], Text: "not enough place for 1 pods: greedy cannot be moved: 0/9 nodes are available", Source: timeline.Log})
-	t.Add(902, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Problem, Group: "work-zero", Text: "Disabling scale-up for node group MachineDeployment/default/work-zero until 22:20:00; errorClass=Other; errorCode=timeout", Source: timeline.Log})
+	t.Say(900, "node "+big[0]+" is not suitable for removal: can reschedule only 0 out of 1 pods")
+	t.Say(902, "W Scale-up timed out for node group MachineDeployment/default/work-zero after 1m0.2s")
 	t.Add(980, timeline.Fact{Kind: timeline.Node, What: timeline.Cordoned, Name: back[1], UID: "n-" + back[1], Group: "work-md-1", Source: timeline.Watch})
 	t.Add(1010, timeline.Fact{Kind: timeline.Node, What: timeline.Uncordoned, Name: back[1], UID: "n-" + back[1], Group: "work-md-1", Source: timeline.Watch})
 	t.Add(1030, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "work-zero", UID: "g-work-zero", Source: timeline.Watch})
@@ -282,7 +306,7 @@ func TwentyMinutes() []timeline.Fact {
 			t.Add(-60, f)
 		}
 	}
-	t.Add(1210, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Considered, Text: "2 other pods are also unschedulable", Source: timeline.Log})
+	t.Say(1210, "2 other pods are also unschedulable")
 	return t.Record()
 }
 
@@ -294,12 +318,12 @@ func LongRecord(n int) []timeline.Fact {
 		t.Group(g, 0, 20, 0)
 	}
 	t.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
-	t.Add(1, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Source: timeline.Log})
+	t.Say(1, "Cluster Autoscaler 1.36.1")
 	for at := 60.0; len(t.Facts) < n; at += 40 + 60*t.rng.Float64() {
 		g := groups[t.rng.IntN(len(groups))]
 		pods := t.Pods(at, "load-"+g, 1+t.rng.IntN(6))
 		nodes := t.Grow(at+11, g, 20, pods...)
-		t.Add(at+16, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: groups[t.rng.IntN(len(groups))], Text: "not ready for scaleup - backoff", Source: timeline.Log})
+		t.Say(at+16, "W Node group MachineDeployment/default/"+groups[t.rng.IntN(len(groups))]+" is not ready for scaleup - backoff")
 		life := 100 + 300*t.rng.Float64()
 		for i, p := range pods {
 			t.end(at+life, p)
