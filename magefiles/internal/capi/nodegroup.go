@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -18,6 +19,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -194,6 +196,9 @@ func commaSeparated(text string) []string {
 	return parts
 }
 
+// cleanupTime bounds a clean-up that goes on after the first interruption.
+const cleanupTime = 5 * time.Minute
+
 // maxGroupName leaves room for what Cluster API appends to a machine's name.
 const maxGroupName = 63 - len("-xxxxx-xxxxx")
 
@@ -315,8 +320,10 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 		if err == nil {
 			return
 		}
+		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
+		defer cancel()
 		for _, o := range made {
-			err = errors.Join(err, c.Delete(context.WithoutCancel(ctx), o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()))
+			err = errors.Join(err, c.Delete(ctx, o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()))
 		}
 	}()
 	for _, o := range append(copies, group) {

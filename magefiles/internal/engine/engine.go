@@ -15,8 +15,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/run"
 )
+
+// cleanupTime bounds a clean-up that goes on after the first interruption.
+const cleanupTime = 5 * time.Minute
 
 // infoWithin is how long an engine may take to say what it is: one that hangs
 // must not hang whoever asks.
@@ -165,7 +169,9 @@ func (e *Engine) Run(ctx context.Context, name string, args ...string) (id strin
 	res, err := e.docker(ctx, append([]string{"run", "--detach", "--name", name}, args...)...)
 	if err != nil {
 		err = fmt.Errorf("start the container %s: %w", name, err)
-		return "", errors.Join(err, e.Remove(context.WithoutCancel(ctx), name))
+		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
+		defer cancel()
+		return "", errors.Join(err, e.Remove(ctx, name))
 	}
 	return firstLine(string(res.Stdout)), nil
 }

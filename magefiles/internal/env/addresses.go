@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/state"
 )
 
@@ -88,7 +90,11 @@ func (l *Lab) startStopped(ctx context.Context, containers []engine.Container, p
 // startInOrder starts containers that are ordered by the addresses they had,
 // with placeholders of the image.
 func (l *Lab) startInOrder(ctx context.Context, stopped []engine.Container, addresses map[string]netip.Addr, image string) (err error) {
-	defer func() { err = errors.Join(err, l.removeHolders(context.WithoutCancel(ctx))) }()
+	defer func() {
+		ctx, cancel := interrupt.Cleanup(ctx, 5*time.Minute)
+		defer cancel()
+		err = errors.Join(err, l.removeHolders(ctx))
+	}()
 	for _, c := range stopped {
 		if want := addresses[c.Name]; want.IsValid() {
 			if err := l.holdBelow(ctx, c, image, want); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/state"
 )
 
@@ -24,7 +25,11 @@ func (l *Lab) Bench(ctx context.Context) (err error) {
 	cfg.ClusterName = benchName
 	b := *l
 	b.cfg, b.out = &cfg, io.Discard
-	defer func() { err = errors.Join(err, b.Down(context.WithoutCancel(ctx))) }()
+	defer func() {
+		ctx, cancel := interrupt.Cleanup(ctx, 10*time.Minute)
+		defer cancel()
+		err = errors.Join(err, b.Down(ctx))
+	}()
 	if err := b.BuildNodeImage(ctx); err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (d *inCluster) Stop(ctx context.Context) error {
 	d.forget()
 	d.running = nil // also if it is only half gone
 	if err := d.lab.AutoscalerUndeploy(ctx); err != nil {
-		return err
+		return fmt.Errorf("the autoscaler may be left in the cluster; go tool mage autoscaler:undeploy removes it: %w", errors.Join(context.Cause(ctx), err))
 	}
 	d.made = false
 	return nil

@@ -15,6 +15,7 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/source"
 )
@@ -129,7 +130,9 @@ func (l *Lab) checkPrivileged(ctx context.Context, info engine.Info, who string)
 	id, err := l.engine.Run(ctx, l.probeName(who), "--privileged", "--network=none", probeImage)
 	switch {
 	case err == nil:
-		return l.engine.Remove(context.WithoutCancel(ctx), id)
+		ctx, cancel := interrupt.Cleanup(ctx, time.Minute)
+		defer cancel()
+		return l.engine.Remove(ctx, id)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/scenario/results"
@@ -193,7 +194,7 @@ func (l *Lab) runScenarios(ctx context.Context, s *subject, under engine.Autosca
 	// It ends after the autoscaler, whose last words are on the timeline too.
 	defer l.recordTimeline(context.WithoutCancel(ctx), record)()
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		ctx, cancel := interrupt.Cleanup(ctx, time.Minute)
 		defer cancel()
 		err = errors.Join(err, under.Stop(ctx))
 	}()

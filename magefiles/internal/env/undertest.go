@@ -204,12 +204,16 @@ func (h *hosted) runs() bool {
 }
 
 // Stop implements engine.Autoscaler.
-func (h *hosted) Stop(context.Context) error {
+func (h *hosted) Stop(ctx context.Context) error {
 	if h.running == nil {
 		return nil
 	}
 	h.cancel()
-	<-h.done
+	select {
+	case <-h.done:
+	case <-ctx.Done():
+		return fmt.Errorf("stop the autoscaler, which ends with this command at the latest: %w", context.Cause(ctx))
+	}
 	h.running = nil
 	select {
 	case <-h.ended: // that is over

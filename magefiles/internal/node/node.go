@@ -27,6 +27,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/run"
 )
 
@@ -36,6 +37,9 @@ const (
 	Registry = "registry"
 	Source   = "source"
 )
+
+// cleanupTime bounds a clean-up that goes on after the first interruption.
+const cleanupTime = 5 * time.Minute
 
 // repository holds the images that the lab makes; no registry has the name.
 const repository = "caslab.local"
@@ -197,7 +201,9 @@ func derive(ctx context.Context, base, ref string, o Options, change func(*conta
 	}
 	defer func() {
 		// Also when ctx is done: nothing half-made is left in the engine.
-		if rerr := o.Engine.Remove(context.WithoutCancel(ctx), id); rerr != nil {
+		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
+		defer cancel()
+		if rerr := o.Engine.Remove(ctx, id); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
 	}()

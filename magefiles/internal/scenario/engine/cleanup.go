@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -14,9 +16,111 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/workload"
 )
+
+// clear removes what the scenario made, also when ctx is done. The second
+// interruption ends it.
+func (e *engine) clear(ctx context.Context, r *results.Result) {
+	if !e.touched {
+		return
+	}
+	limited, cancel := interrupt.Cleanup(ctx, cleanupTime)
+	defer cancel()
+	step := e.o.Log.Start("remove what it made", 30*time.Second)
+	err := e.cleanUp(limited, step.Progress)
+	if err != nil {
+		if cause := context.Cause(limited); cause != nil && !errors.Is(err, cause) {
+			err = errors.Join(cause, err)
+		}
+		err = e.left(ctx, err)
+	}
+	step.Done("", err)
+	select {
+	case ended := <-e.o.Autoscaler.Ended():
+		e.broke = true
+		r.Fail("clean-up", fmt.Errorf("the autoscaler ended: %w", ended))
+	default:
+	}
+	if err != nil {
+		e.broke = true
+		r.Fail("clean-up", err)
+	}
+}
+
+// LeftError is returned for a clean-up that did not come to its end.
+type LeftError struct {
+	// Left are the kinds and names of what is still there, and Commands remove it,
+	// one after the other.
+	Left, Commands []string
+	// Unseen is why Left may not be all.
+	Unseen error
+	// Err is what kept the clean-up from its end.
+	Err error
+}
+
+func (e *LeftError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "remove what the scenario made: %v", e.Err)
+	if e.Unseen != nil {
+		fmt.Fprintf(&b, "\nmore may be left in the cluster: %v", e.Unseen)
+	}
+	if len(e.Left) == 0 {
+		return b.String()
+	}
+	fmt.Fprintf(&b, "\nleft in the cluster: %s\nthe next run of a scenario removes it first; by hand:", strings.Join(e.Left, ", "))
+	for _, command := range e.Commands {
+		fmt.Fprintf(&b, "\n  %s", command)
+	}
+	return b.String()
+}
+
+// Unwrap returns what kept the clean-up from its end.
+func (e *LeftError) Unwrap() error { return e.Err }
+
+// left looks for what a clean-up left that ended with an error. It does so for a
+// moment, also after the second interruption.
+func (e *engine) left(ctx context.Context, ended error) *LeftError {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTime)
+	defer cancel()
+	left := &LeftError{Err: ended}
+	var errs []error
+	look := func(c *kube.Client, kind schema.GroupKind, namespace, where string) {
+		objects, err := c.List(ctx, kind, namespace)
+		if err != nil && !meta.IsNoMatchError(err) {
+			errs = append(errs, err)
+		}
+		objects = slices.DeleteFunc(objects, func(o unstructured.Unstructured) bool { return o.GetLabels()[objectLabel] == "" })
+		for i := range objects {
+			left.Left = append(left.Left, kind.Kind+" "+objects[i].GetName())
+		}
+		if len(objects) > 0 {
+			left.Commands = append(left.Commands, fmt.Sprintf("kubectl delete %s %s -l %s", where, kind, objectLabel))
+		}
+	}
+	cluster, err := e.o.Management.Get(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster)
+	errs = append(errs, err)
+	if err == nil && cluster.GetAnnotations()[pausedByScenario] != "" {
+		left.Left = append(left.Left, "Cluster "+e.o.Cluster+", which is paused")
+		left.Commands = append(left.Commands, resumeCommand(e.o.Namespace, e.o.Cluster))
+	}
+	look(e.o.Workload, kube.Deployments, e.o.PodNamespace, "-n "+e.o.PodNamespace)
+	for _, kind := range e.objectKinds() {
+		look(e.o.Workload, kind, "", "-A")
+	}
+	groups, err := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
+	errs = append(errs, err)
+	look(e.o.Management, kube.MachineDeployments, e.o.Namespace, "-n "+e.o.Namespace)
+	byName := func(a, b schema.GroupKind) int { return strings.Compare(a.String(), b.String()) }
+	for _, kind := range slices.SortedFunc(maps.Keys(capi.TemplateKinds(groups)), byName) {
+		look(e.o.Management, kind, e.o.Namespace, "-n "+e.o.Namespace)
+	}
+	left.Unseen = errors.Join(errs...)
+	return left
+}
 
 // cleanUp removes everything that a scenario of this prefix made, also one
 // that was killed. What cannot be removed keeps no other part from it.
@@ -64,17 +168,25 @@ func (e *engine) resumeAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// deleteObjects deletes the objects of every scenario of the run, and those of
-// kinds that the lab's scenarios make.
-func (e *engine) deleteObjects(ctx context.Context) error {
-	kinds := map[schema.GroupKind]bool{{Kind: "ConfigMap"}: true, {Group: "policy", Kind: "PodDisruptionBudget"}: true}
+// objectKinds are the kinds of the objects of every scenario of the run, and
+// those that the lab's scenarios make.
+func (e *engine) objectKinds() []schema.GroupKind {
+	kinds := []schema.GroupKind{{Kind: "ConfigMap"}, {Group: "policy", Kind: "PodDisruptionBudget"}}
 	for _, s := range e.all {
 		for _, o := range s.Objects {
-			kinds[(&unstructured.Unstructured{Object: o}).GroupVersionKind().GroupKind()] = true
+			kind := (&unstructured.Unstructured{Object: o}).GroupVersionKind().GroupKind()
+			if !slices.Contains(kinds, kind) {
+				kinds = append(kinds, kind)
+			}
 		}
 	}
+	return kinds
+}
+
+// deleteObjects deletes the objects that scenarios made.
+func (e *engine) deleteObjects(ctx context.Context) error {
 	var errs []error
-	for kind := range kinds {
+	for _, kind := range e.objectKinds() {
 		objects, err := e.o.Workload.List(ctx, kind, "")
 		if err != nil && !meta.IsNoMatchError(err) { // none of a kind that there is not
 			errs = append(errs, err)

@@ -13,6 +13,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/engine"
@@ -120,6 +121,55 @@ func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 			t.Errorf("the cluster is %v, %v; want it resumed", cluster, err)
 		}
 		_ = a.Stop(ctx)
+	})
+}
+
+// The first interruption stops a scenario and cleans up. The second one ends the
+// clean-up, and the failure says what is left and how it goes.
+func TestTheSecondInterruptionEndsTheCleanUp(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
+		interrupted, stop, now := interrupt.With(ctx)
+		var second time.Time
+		o.Mark = func(f timeline.Fact) {
+			if f.What == timeline.Step && strings.HasPrefix(f.Text, "2.") { // the cluster is resumed, and a node comes
+				time.AfterFunc(45*time.Second, stop)
+				time.AfterFunc(47*time.Second, func() {
+					// As in the middle of a pause.
+					err := c.Client.Patch(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{"metadata": map[string]any{"annotations": map[string]any{"caslab.local/paused-by-scenario": "x"}}})
+					if err != nil {
+						t.Error(err)
+					}
+					second = time.Now()
+					now()
+				})
+			}
+		}
+		came, err := engine.Run(interrupted, o, []*scenario.Scenario{all["paused-cluster"], all["scale-up"]})
+		if took := time.Since(second); took > 2*time.Second {
+			t.Errorf("it went on for %s after the second interruption", took)
+		}
+		failure := came.Scenarios[0].Failure
+		for _, want := range []string{
+			"clean-up: remove what the scenario made: ", "interrupted a second time\n",
+			"left in the cluster: Cluster work, which is paused, ", "KubeadmConfigTemplate sc-web\n",
+			"the next run of a scenario removes it first; by hand:\n  kubectl -n default patch clusters.cluster.x-k8s.io work ",
+			"\n  kubectl delete -n default KubeadmConfigTemplate.bootstrap.cluster.x-k8s.io -l caslab.local/scenario",
+		} {
+			if !strings.Contains(failure, want) {
+				t.Errorf("%v: the failure does not say %q:\n%s", err, want, failure)
+			}
+		}
+		if left := leftovers(ctx, c); len(left) == 0 {
+			t.Errorf("the test shows nothing: nothing is left")
+		}
+		if _, err := run(ctx, o, all["scale-up"]); err != nil {
+			t.Errorf("the next run: %v", err)
+		}
+		if left := leftovers(ctx, c); len(left) > 0 {
+			t.Errorf("left behind by the next run: %v", left)
+		}
 	})
 }
 

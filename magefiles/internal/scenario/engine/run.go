@@ -78,6 +78,8 @@ type Options struct {
 const (
 	setupTime   = 8 * time.Minute
 	cleanupTime = 8 * time.Minute
+	// listTime is how long it may take to see what a clean-up left.
+	listTime = 2 * time.Second
 	// lateFacts is how long the recorder may need to tell what happened.
 	lateFacts = 3 * time.Second
 )
@@ -237,28 +239,6 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 		r.Fail(say, err)
 	}
 	return r
-}
-
-// clear removes what the scenario made, also when ctx is done.
-func (e *engine) clear(ctx context.Context, r *results.Result) {
-	if !e.touched {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	step := e.o.Log.Start("remove what it made", 30*time.Second)
-	err := e.cleanUp(ctx, step.Progress)
-	step.Done("", err)
-	select {
-	case ended := <-e.o.Autoscaler.Ended():
-		e.broke = true
-		r.Fail("clean-up", fmt.Errorf("the autoscaler ended: %w", ended))
-	default:
-	}
-	if err != nil {
-		e.broke = true
-		r.Fail("clean-up", fmt.Errorf("remove what the scenario made: %w\nthe next scenario:run tries again", err))
-	}
 }
 
 func (e *engine) mark(what, text string) {

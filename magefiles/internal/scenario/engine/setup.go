@@ -78,10 +78,14 @@ func (e *engine) refusePaused(ctx context.Context) error {
 		return fmt.Errorf("read the Cluster %s: %w", e.o.Cluster, err)
 	}
 	if kube.Field(cluster, "spec", "paused") == "true" && cluster.GetAnnotations()[pausedByScenario] == "" {
-		return fmt.Errorf("the Cluster %s is paused, and no scenario paused it; resume it and run the scenario again: kubectl -n %s patch clusters.cluster.x-k8s.io %[1]s --type=merge -p '{\"spec\":{\"paused\":false}}'",
-			e.o.Cluster, e.o.Namespace)
+		return fmt.Errorf("the Cluster %s is paused, and no scenario paused it; resume it and run the scenario again: %s", e.o.Cluster, resumeCommand(e.o.Namespace, e.o.Cluster))
 	}
 	return nil
+}
+
+// resumeCommand resumes a Cluster by hand.
+func resumeCommand(namespace, cluster string) string {
+	return fmt.Sprintf(`kubectl -n %s patch clusters.cluster.x-k8s.io %s --type=merge -p '{"spec":{"paused":false}}'`, namespace, cluster)
 }
 
 // makeGroups makes all groups at once and waits for their first nodes.
