@@ -27,15 +27,12 @@ var Aliases = map[string]any{
 	"status": Env.Status,
 }
 
-// lab compiles the lab's command, showing that it does, and becomes it. The
-// targets themselves import nothing heavy, so that mage has them ready in
-// seconds on a machine with empty caches.
+// lab compiles the lab's command, shows the progress, and becomes the command.
+// The targets import nothing heavy, so that mage compiles them in seconds on a
+// machine with empty caches.
 func lab(ctx context.Context, verb string, args ...string) error {
 	if last := lastTarget(os.Args[1:]); last != "" && !strings.EqualFold(last, verb) {
 		return mg.Fatalf(2, "%s ends with the lab's command, and %s would not run after it; type one target at a time: go tool mage %s && go tool mage %s", verb, last, verb, last)
-	}
-	if slices.Contains(os.Args[1:], "-h") {
-		args = []string{"-h"}
 	}
 	if len(args) == 0 {
 		// mage ignores options of a target that declares none.
@@ -48,7 +45,7 @@ func lab(ctx context.Context, verb string, args ...string) error {
 			return mg.Fatalf(2, "%s takes no argument, and as a target %s would not run after it; type one target at a time", verb, last)
 		}
 	}
-	// An option that the user did not give is empty.
+	// Options that the user did not give are empty.
 	args = slices.DeleteFunc(args, func(a string) bool { return a == "" })
 	err := launch.Lab(ctx, verb, args...)
 	if err != nil {
@@ -57,26 +54,30 @@ func lab(ctx context.Context, verb string, args ...string) error {
 	return nil
 }
 
-// targetPattern is what the lab's targets look like, and no argument of theirs.
+// targetPattern matches the names of targets with a namespace, and no argument
+// of a target.
 var targetPattern = regexp.MustCompile(`^[A-Za-z]+:[A-Za-z]+$`)
 
-// lastTarget is the last of the words that is a target with a namespace, or,
-// where the first is, one by its short name; empty if none is.
+// shortName reports whether the word is a key of Aliases. A target cannot look
+// there: Aliases contains the targets.
+func shortName(word string) bool { return slices.Contains([]string{"up", "down", "status"}, word) }
+
+// lastTarget returns the last of the words that is a target with a namespace
+// or, if the first word is a short name, one with a short name; empty if there
+// is none.
 func lastTarget(words []string) string {
-	// Aliases, which holds targets, is not to be looked into by one.
-	short := func(w string) bool { return slices.Contains([]string{"up", "down", "status"}, w) }
 	for _, w := range slices.Backward(words) {
 		switch {
 		case targetPattern.MatchString(w):
 			return w
-		case short(w) && short(words[0]):
+		case shortName(w) && shortName(words[0]):
 			return "env:" + w
 		}
 	}
 	return ""
 }
 
-// option is -name=value for the lab's command, or empty if value is nil.
+// option returns -name=value for the lab's command, empty if value is nil.
 func option[T any](name string, value *T) string {
 	if value == nil {
 		return ""

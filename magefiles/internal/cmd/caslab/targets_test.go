@@ -7,12 +7,15 @@ import (
 	"go/token"
 	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/magefile/mage/parse"
+
+	"caslab/magefiles/internal/launch"
 )
 
 // magefiles is the folder of the mage targets.
@@ -103,6 +106,31 @@ func TestTargetsHaveTheOptionsArgumentsAndTextsOfTheVerbs(t *testing.T) {
 				t.Errorf("the target's comment is\n%s\nby the verb it is\n%s", got, want)
 			}
 		})
+	}
+}
+
+// The targets refuse arguments before the command is compiled.
+func TestTargetsKnowTheRequiredArguments(t *testing.T) {
+	t.Parallel()
+	all := targets(t)
+	var want []launch.Required
+	for _, v := range verbs {
+		if len(v.args) == 0 {
+			continue
+		}
+		r := launch.Required{Target: v.name, Example: v.commandLine()}
+		for _, a := range v.args {
+			r.Args = append(r.Args, a.name)
+		}
+		for _, a := range all[v.name].RequiredArgs() {
+			if a.Type == "int" {
+				r.Numbers = append(r.Numbers, strings.ToUpper(a.Name))
+			}
+		}
+		want = append(want, r)
+	}
+	if !reflect.DeepEqual(launch.Arguments, want) {
+		t.Errorf("launch knows\n%v\nthe verbs have\n%v", launch.Arguments, want)
 	}
 }
 

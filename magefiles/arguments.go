@@ -1,0 +1,47 @@
+//go:build mage
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"caslab/magefiles/internal/launch"
+)
+
+// init runs before mage looks at the arguments. It refuses those that mage
+// would refuse without naming an example, and prints the usage of a target that
+// is followed by -h, which mage does not know there.
+func init() {
+	words := os.Args[1:]
+	if launch.WantsHelp(words) {
+		verb, ok := labTarget(words[0])
+		if !ok {
+			exit(2, fmt.Errorf("%s: want -h before the target; type: go tool mage -h %[1]s", words[0]))
+		}
+		exit(1, launch.Lab(context.Background(), verb, "-h"))
+	}
+	if err := launch.CheckArguments(words); err != nil {
+		exit(2, err)
+	}
+}
+
+func exit(status int, err error) {
+	fmt.Fprintln(os.Stderr, "Error:", err)
+	os.Exit(status)
+}
+
+// labTarget returns the verb of a target that becomes the lab's command; a
+// target without a namespace may be one of the few that have no verb.
+func labTarget(word string) (verb string, ok bool) {
+	word = strings.ToLower(word)
+	switch {
+	case shortName(word):
+		return "env:" + word, true
+	case word == "bench", targetPattern.MatchString(word):
+		return word, true
+	}
+	return "", false
+}

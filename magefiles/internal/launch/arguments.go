@@ -1,0 +1,72 @@
+package launch
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Required are the required arguments of a target.
+type Required struct {
+	Target string
+	// Args are the names of the arguments, in capitals.
+	Args []string
+	// Numbers are those of Args that are whole numbers.
+	Numbers []string
+	// Example is a command line that mage takes.
+	Example string
+}
+
+// Arguments are the targets that have required arguments. They are those of the
+// verbs in package main of the lab's command, which a test compares; the
+// targets cannot ask the command before it is compiled.
+var Arguments = []Required{
+	{Target: "autoscaler:ide", Args: []string{"EDITOR"}, Example: "go tool mage autoscaler:ide vscode >.vscode/launch.json"},
+	{Target: "nodegroup:add", Args: []string{"NAME", "MIN", "MAX"}, Numbers: []string{"MIN", "MAX"},
+		Example: "go tool mage nodegroup:add gpu 0 2 -labels=tier=gpu -taints=dedicated=gpu:NoSchedule"},
+	{Target: "nodegroup:delete", Args: []string{"NAME"}, Example: "go tool mage nodegroup:delete gpu"},
+	{Target: "nodegroup:set", Args: []string{"NAME", "MIN", "MAX"}, Numbers: []string{"MIN", "MAX"},
+		Example: "go tool mage nodegroup:set work-cluster-md-0 1 3"},
+	{Target: "scenario:compare", Args: []string{"A", "B"}, Example: "go tool mage scenario:compare 1.35.2 ../autoscaler -scenarios=scale-up,scale-down"},
+	{Target: "scenario:run", Args: []string{"NAMES"}, Example: "go tool mage scenario:run scale-up,./mine.yaml -out=results"},
+	{Target: "timeline:explain", Args: []string{"WHAT"}, Example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z"},
+	{Target: "workload:scale", Args: []string{"PODS"}, Numbers: []string{"PODS"}, Example: "go tool mage workload:scale 2"},
+}
+
+// CheckArguments refuses arguments of mage that mage refuses too, but without
+// saying what to type. words are a target and what follows it.
+func CheckArguments(words []string) error {
+	if len(words) == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(Arguments, func(r Required) bool { return strings.EqualFold(r.Target, words[0]) })
+	if i < 0 {
+		return nil
+	}
+	want, got := Arguments[i], words[1:]
+	refuse := func(format string, a ...any) error {
+		return fmt.Errorf("%s %s: %s\nFor example: %s\nFor its options: go tool mage -h %s", want.Target, strings.Join(want.Args, " "), fmt.Sprintf(format, a...), want.Example, want.Target)
+	}
+	for n, name := range want.Args {
+		if n == len(got) {
+			return refuse("missing %s", strings.Join(want.Args[n:], " "))
+		}
+		if _, err := strconv.Atoi(got[n]); err != nil {
+			if strings.HasPrefix(got[n], "-") {
+				return refuse("%s is missing, or it comes after the option %s; options come after all arguments", name, got[n])
+			}
+			if slices.Contains(want.Numbers, name) {
+				return refuse("%s is %q, want a whole number", name, got[n])
+			}
+		}
+	}
+	return nil
+}
+
+// WantsHelp reports whether the words after a target ask for its usage.
+func WantsHelp(words []string) bool {
+	return len(words) > 1 && !strings.HasPrefix(words[0], "-") && slices.ContainsFunc(words[1:], func(w string) bool {
+		return slices.Contains([]string{"-h", "-help", "--help"}, w)
+	})
+}
