@@ -6,9 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"text/template"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
 	controlplanev1 "sigs.k8s.io/cluster-api/api/controlplane/kubeadm/v1beta2"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -39,6 +41,40 @@ func TestManifest(t *testing.T) {
 			t.Fatal(err)
 		}
 		golden(t, "v1beta2-"+name+".yaml", got)
+	}
+}
+
+// TestValuesReachTheObjects: no value is read as another kind of YAML or cut off.
+func TestValuesReachTheObjects(t *testing.T) {
+	t.Parallel()
+	c := example()
+	c.Name, c.Namespace = "true", "null"
+	c.OwnerFile = `/home/mike #1/a: b/"lab"/.caslab/owner/true`
+	manifest, err := c.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := kube.Decode(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounted := 0
+	for _, o := range objects {
+		if !strings.HasPrefix(o.GetName(), "true") || o.GetNamespace() != "null" {
+			t.Errorf("%s is called %q, in the namespace %q", o.GetKind(), o.GetName(), o.GetNamespace())
+		}
+		mounts, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "backend", "docker", "extraMounts")
+		for _, m := range mounts {
+			if mount := m.(map[string]any); mount["containerPath"] == OwnerMount {
+				mounted++
+				if mount["hostPath"] != c.OwnerFile {
+					t.Errorf("%s mounts %q, want %q", o.GetName(), mount["hostPath"], c.OwnerFile)
+				}
+			}
+		}
+	}
+	if mounted != 2 {
+		t.Errorf("%d machine templates mount the owner's file, want 2", mounted)
 	}
 }
 

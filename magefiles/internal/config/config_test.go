@@ -153,6 +153,21 @@ func TestCheckEnvironment(t *testing.T) {
 	}
 }
 
+// TestUnmountableCheckout: what Docker cannot mount is refused before anything
+// is made.
+func TestUnmountableCheckout(t *testing.T) {
+	t.Parallel()
+	for folder, refused := range map[string]bool{"a:b": true, "a: b #c": true, "a b #c": false} {
+		c, err := Load(filepath.Join(t.TempDir(), folder), func(string) string { return "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.CheckEnvironment(); (err != nil) != refused || err != nil && !strings.Contains(err.Error(), folder) {
+			t.Errorf("CheckEnvironment() in %q = %v", folder, err)
+		}
+	}
+}
+
 // TestNamesOfAnothersClusters: what Cluster API allows can be scaled, and not
 // be made.
 func TestNamesOfAnothersClusters(t *testing.T) {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"caslab/magefiles/internal/capi/release"
 )
@@ -72,6 +73,11 @@ func (c *Config) CheckEnvironment() error {
 	if !release.Of(c.ClusterAPI.Version).Drivable() {
 		return fmt.Errorf("CAPI_VERSION=%s: this caslab fetches and builds it, but its clusters need v%s or later (the v1beta2 API); set CAPI_VERSION=%s",
 			c.ClusterAPI.Tag(), release.First(release.Release.Drivable), defaultClusterAPI)
+	}
+	if strings.Contains(c.Root, ":") {
+		// Nodes have a file of .caslab mounted, and Docker separates the two ends
+		// of a mount with a colon.
+		return fmt.Errorf("the checkout %s has a colon in its path, and Docker cannot mount its files into nodes; move it to a path without one", c.Root)
 	}
 	if err := checkName(c.ClusterName); err != nil {
 		return fmt.Errorf("CLUSTER_NAME=%s is of another's cluster: %w", c.ClusterName, err)

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,8 +79,12 @@ func objects(t *testing.T, data []byte) []map[string]any {
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
 	for {
 		var object map[string]any
-		if err := decoder.Decode(&object); err != nil {
+		err := decoder.Decode(&object)
+		if errors.Is(err, io.EOF) {
 			break
+		}
+		if err != nil {
+			t.Fatalf("the components are not YAML after %d objects: %v", len(all), err)
 		}
 		if object != nil {
 			all = append(all, object)
