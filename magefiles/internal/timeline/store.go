@@ -130,6 +130,15 @@ const PollEvery = 250 * time.Millisecond
 // there is waited for, and one that was begun anew is told anew. Lines that
 // are no facts are left out; Read counts them.
 func Tail(ctx context.Context, path string, on func(Fact)) error {
+	return tail(ctx, path, false, on)
+}
+
+// TailNew is Tail without the facts that the record has already.
+func TailNew(ctx context.Context, path string, on func(Fact)) error {
+	return tail(ctx, path, true, on)
+}
+
+func tail(ctx context.Context, path string, skip bool, on func(Fact)) error {
 	var file *os.File
 	defer func() {
 		if file != nil {
@@ -148,6 +157,12 @@ func Tail(ctx context.Context, path string, on func(Fact)) error {
 			if err == nil {
 				file = f
 			}
+			if err == nil && skip {
+				if _, err := file.Seek(0, io.SeekEnd); err != nil {
+					return fmt.Errorf("follow the record: %w", err)
+				}
+			}
+			skip = false
 		}
 		if file != nil {
 			data, err := io.ReadAll(file)

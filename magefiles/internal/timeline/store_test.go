@@ -161,6 +161,51 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// TestTailNew tells what is added, and nothing of what was there.
+func TestTailNew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "record")
+	if err := Append(path, fact(0, Created, "old")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	told := make(chan Fact, 16)
+	done := make(chan error, 1)
+	go func() { done <- TailNew(ctx, path, func(f Fact) { told <- f }) }()
+	time.Sleep(2 * PollEvery)
+	if err := Append(path, fact(0, Created, "new")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case f := <-told:
+		if f.Name != "new" {
+			t.Errorf("told of %s, want new", f.Name)
+		}
+	case <-ctx.Done():
+		t.Error("told of nothing")
+	}
+	// One that is begun anew is told from its beginning.
+	if err := os.Rename(path, path+".previous"); err != nil {
+		t.Fatal(err)
+	}
+	if err := Append(path, fact(0, Created, "anew")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case f := <-told:
+		if f.Name != "anew" {
+			t.Errorf("told of %s, want anew", f.Name)
+		}
+	case <-ctx.Done():
+		t.Error("told of nothing of the record that was begun anew")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // FuzzRead: of any file every line is a whole fact or is counted, facts come
 // by time, and none is made of parts of two lines.
 func FuzzRead(f *testing.F) {

@@ -21,6 +21,8 @@ type bookmark struct {
 	Pods map[string]time.Time `json:"pods,omitempty"`
 	// Events has what was told of each event, by UID.
 	Events map[string]string `json:"events,omitempty"`
+	// Said has when the autoscaler last said what it repeats.
+	Said map[string]time.Time `json:"said,omitempty"`
 }
 
 // loadBookmark reads the bookmark of the record at path, if there is one.

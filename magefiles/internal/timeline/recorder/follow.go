@@ -53,6 +53,11 @@ func (r *recorder) run(ctx context.Context) {
 		r.all.Go(func() { r.hostLog().follow(ctx, r.failed) })
 	}
 	r.all.Go(func() {
+		if err := timeline.TailNew(ctx, r.File, r.lab); err != nil {
+			r.failed(err)
+		}
+	})
+	r.all.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
@@ -223,6 +228,17 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 	return true
 }
 
+// lab takes in what the lab, maybe another of its commands, adds to the record: in
+// another scenario all that the autoscaler says is news.
+func (r *recorder) lab(f timeline.Fact) {
+	if f.Kind != timeline.Lab {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.repeats.hear(f)
+}
+
 // hostLog reads the log of an autoscaler on this machine from where the
 // recorder before this one stopped.
 func (r *recorder) hostLog() *hostLog {
@@ -266,6 +282,7 @@ func (r *recorder) save() {
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.tell(r.memory.news(now, r.moved.settled(now)))
+	r.bookmark.Said = r.repeats.times()
 	if err := r.bookmark.save(r.File, now); err != nil {
 		r.trouble(err)
 	}

@@ -133,6 +133,53 @@ func TestTheHostsLogIsReadOnce(t *testing.T) {
 	})
 }
 
+// TestWhatIsSaidAgainIsRecordedAgain: after a silence, and in another scenario,
+// which another process may run; not because another recorder begins.
+func TestWhatIsSaidAgainIsRecordedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "")
+		l := logs{t, filepath.Join(t.TempDir(), "log")}
+		b.LogFile = l.path
+		b.record(nil)
+		l.start()
+		rounds := func(n int) {
+			for range n {
+				l.say("s.go:1] Starting main loop\n")
+				l.say("o.go:1] No expansion options\n")
+				time.Sleep(10 * time.Second)
+			}
+		}
+		const refused = "refused (No expansion options)"
+		step := func(what, name string) {
+			if err := timeline.Append(b.File, timeline.Fact{Time: time.Now(), Kind: timeline.Lab, What: what, Name: name, Source: timeline.Own}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		said := func(lines []string) []string {
+			return slices.DeleteFunc(texts(lines), func(text string) bool { return text == "" })
+		}
+		b.expect(said(b.record(func() { rounds(30) })), "started (1.36.1)", refused)
+		b.expect(said(b.record(func() { rounds(3) })))
+		b.expect(said(b.record(func() {
+			rounds(1)
+			time.Sleep(silence)
+			rounds(2)
+		})), refused)
+		b.expect(said(b.record(func() {
+			l.say("e.go:1] Scale-up: setting group g size to 2\n")
+			rounds(3)
+		})), "scaleUp in g (Scale-up: setting group g size to 2)", refused)
+		b.expect(said(b.record(func() {
+			step(timeline.Step, "one")
+			rounds(2)
+			step(timeline.Passed, "one")
+			step(timeline.Step, "two")
+			rounds(2)
+		})), refused, refused)
+	})
+}
+
 func TestALogThatCannotBeRecordedIsReadAgain(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")

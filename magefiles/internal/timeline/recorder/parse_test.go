@@ -194,7 +194,11 @@ func TestRounds(t *testing.T) {
 			r.hear(f)
 		}
 	}
-	kept := func(text string) timeline.Fact { return timeline.Fact{What: timeline.Kept, Node: "n", Text: text} }
+	now := noon
+	about := func(what, node, text string) timeline.Fact {
+		return timeline.Fact{Time: now, Kind: timeline.Autoscaler, What: what, Node: node, Text: text}
+	}
+	kept := func(text string) timeline.Fact { return about(timeline.Kept, "n", text) }
 	expect := func(want ...string) {
 		t.Helper()
 		if strings.Join(told, "; ") != strings.Join(want, "; ") {
@@ -212,16 +216,70 @@ func TestRounds(t *testing.T) {
 	round(kept("used 55%"))
 	round(kept("used 55%"))
 	expect("used 55%") // it came back
-	round(timeline.Fact{What: timeline.Kept, Node: "other", Text: "used 55%"})
+	round(about(timeline.Kept, "other", "used 55%"))
 	expect("used 55%")
-	round(kept("used 55%"), timeline.Fact{What: timeline.ScaleUp, Text: "grow"}, kept("used 55%"))
+	round(kept("used 55%"), about(timeline.ScaleUp, "", "grow"), kept("used 55%"))
 	expect("grow", "used 55%")
 	round(kept("used 55%"))
-	for range 40 { // a node is looked at again after minutes
-		round()
-	}
-	round(kept("used 55%"))
 	expect()
+
+	// After a silence it is said again. A node is looked at every five minutes.
+	refused := func() timeline.Fact { return about(timeline.Refused, "", "max size reached") }
+	round(refused())
+	expect("max size reached")
+	for range 12 {
+		now = now.Add(10 * time.Second)
+		round(refused())
+	}
+	now = now.Add(silence)
+	round(refused())
+	expect()
+	now = now.Add(silence + time.Second)
+	round(refused(), kept("used 55%"))
+	expect("max size reached")
+	now = now.Add(nodeSilence + time.Second)
+	round(kept("used 55%"))
+	expect("used 55%")
+
+	// In another scenario it is said again.
+	step := func(what, name string) {
+		r.hear(timeline.Fact{Time: now, Kind: timeline.Lab, What: what, Name: name})
+	}
+	step(timeline.Step, "one")
+	round(refused())
+	step(timeline.Step, "one")
+	round(refused())
+	expect("max size reached")
+	step(timeline.Step, "two")
+	round(refused())
+	expect("max size reached")
+	step(timeline.Passed, "two")
+	round(refused())
+	expect("max size reached")
+	step(timeline.Step, "two")
+	round(refused())
+	expect("max size reached")
+	step(timeline.Recording, "")
+	round(refused())
+	expect()
+}
+
+// TestARunOfMonthsIsBounded: names and texts come and go without end.
+func TestARunOfMonthsIsBounded(t *testing.T) {
+	t.Parallel()
+	var r repeats
+	for i := range 2 * maxSubjects {
+		name := strings.Repeat("x", 1+i/26) + string(rune('a'+i%26))
+		r.hear(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: name})
+		r.hear(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: name})
+	}
+	texts := 0
+	for _, said := range r.said {
+		texts = max(texts, len(said))
+	}
+	if len(r.said) > maxSubjects+1 || texts > maxTexts+1 {
+		t.Errorf("%d subjects and %d texts of one are remembered", len(r.said), texts)
+	}
 }
 
 // TestTheNumberOfATemplateIsNoNews: the autoscaler makes a template node with a

@@ -65,6 +65,7 @@ func Record(ctx context.Context, o Options) (err error) {
 	if lock.lost() {
 		return &AnewError{File: o.File}
 	}
+	r.bookmark.Said = r.repeats.times()
 	return r.bookmark.save(r.File, time.Now())
 }
 
@@ -137,6 +138,7 @@ func (r *recorder) remember() error {
 	if r.bookmark.Until.After(r.lastly) {
 		r.lastly = r.bookmark.Until
 	}
+	r.repeats.resume(r.bookmark.Said)
 	return timeline.Append(r.File, timeline.Fact{Time: time.Now(), Kind: timeline.Lab, What: timeline.Recording, Since: r.lastly, Text: text, Source: timeline.Own})
 }
 
@@ -147,7 +149,7 @@ func (r *recorder) learn(f timeline.Fact) {
 	if f.Source == timeline.Event || f.Source == timeline.Log {
 		r.told[identity(f)] = true
 	}
-	if f.Kind == timeline.Autoscaler {
+	if f.Kind == timeline.Autoscaler || f.Kind == timeline.Lab {
 		r.repeats.hear(f)
 	}
 }

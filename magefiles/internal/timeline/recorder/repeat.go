@@ -2,16 +2,25 @@ package recorder
 
 import (
 	"strings"
+	"time"
 
 	"caslab/magefiles/internal/timeline"
 )
 
-// repeats knows what the autoscaler said, which says the same again in every
-// round of ten seconds.
+// repeats knows what the autoscaler said. It says the same again in every round
+// of ten seconds, and only the first time is recorded.
 type repeats struct {
 	round int
-	// said has, by subject, what was said of it and in which round last.
-	said map[string]map[string]int
+	// said has, by subject, what was said about it and when last.
+	said map[string]map[string]heard
+	// scenario is the name of the one that runs, empty if none does.
+	scenario string
+}
+
+// heard is when something was said last.
+type heard struct {
+	round int
+	at    time.Time
 }
 
 // What is remembered of a long run is bounded, in subjects and in texts of one.
@@ -20,68 +29,117 @@ const (
 	maxTexts    = 256
 )
 
+const (
+	// silence is how long something is not said until it is news again.
+	silence = 2 * time.Minute
+	// nodeSilence is silence for what is said about a node. The autoscaler looks
+	// at one that it cannot remove after five minutes again
+	// (--unremovable-node-recheck-timeout).
+	nodeSilence = 10 * time.Minute
+)
+
 // next begins a round.
 func (r *repeats) next() { r.round++ }
 
-// news reports whether the fact says something new: of its kind, numbers
-// aside, it was not said of that pod, node or group since the last decision,
-// or something else took its place meanwhile.
+// news reports whether the fact says something new: apart from numbers, it was
+// not said about that pod, node or group since the last decision or the beginning
+// of the scenario, or not for a while, or something else took its place meanwhile.
 func (r *repeats) news(f timeline.Fact) bool {
 	if !repeated(f) {
 		return true
 	}
 	texts, text := r.said[subject(f)], timeline.Gist(f)
 	last, known := texts[text]
+	if !known {
+		return true
+	}
 	for other, at := range texts {
 		// What is said in turns takes no place.
-		if known && other != text && at > last+1 {
+		if other != text && at.round > last.round+1 {
 			return true
 		}
 	}
-	return !known
+	quiet := silence
+	if f.Node != "" {
+		quiet = nodeSilence
+	}
+	return f.Time.Sub(last.at) > quiet
 }
 
 // hear takes in a fact, new or not.
 func (r *repeats) hear(f timeline.Fact) {
-	if decided(f) {
+	if r.turns(f) {
 		r.said = nil
 	}
 	if !repeated(f) {
 		return
 	}
 	if r.said == nil || len(r.said) > maxSubjects {
-		r.said = map[string]map[string]int{}
+		r.said = map[string]map[string]heard{}
 	}
 	texts := r.said[subject(f)]
 	if texts == nil || len(texts) > maxTexts {
-		texts = map[string]int{}
+		texts = map[string]heard{}
 		r.said[subject(f)] = texts
 	}
 	text := timeline.Gist(f)
 	if last, known := texts[text]; known {
 		for other, at := range texts {
-			if other != text && at > last+1 {
+			if other != text && at.round > last.round+1 {
 				delete(texts, other) // when it comes back it is news
 			}
 		}
 	}
-	texts[text] = r.round
+	texts[text] = heard{r.round, f.Time}
+}
+
+// turns reports whether all that was said before the fact is over: the autoscaler
+// decided, or started, or another scenario begins.
+func (r *repeats) turns(f timeline.Fact) bool {
+	switch {
+	case f.Kind == timeline.Lab && f.What == timeline.Step:
+		other := f.Name != r.scenario
+		r.scenario = f.Name
+		return other
+	case f.Kind == timeline.Lab && (f.What == timeline.Passed || f.What == timeline.Failed || f.What == timeline.KnownFailure):
+		r.scenario = ""
+		return true
+	}
+	switch f.What {
+	case timeline.ScaleUp, timeline.ScaleDown, timeline.Started, timeline.Stopped:
+		return true
+	}
+	return false
+}
+
+// times returns when each thing was said last, for the bookmark: the record has
+// only the first time.
+func (r *repeats) times() map[string]time.Time {
+	times := map[string]time.Time{}
+	for subject, texts := range r.said {
+		for text, last := range texts {
+			times[subject+"\x00"+text] = last.at
+		}
+	}
+	return times
+}
+
+// resume takes in what times returned. What is over by the record stays so.
+func (r *repeats) resume(times map[string]time.Time) {
+	for subject, texts := range r.said {
+		for text, last := range texts {
+			if at := times[subject+"\x00"+text]; at.After(last.at) {
+				texts[text] = heard{last.round, at}
+			}
+		}
+	}
 }
 
 // repeated reports whether the autoscaler says such a thing in every round.
 func repeated(f timeline.Fact) bool {
 	switch f.What {
 	case timeline.Refused, timeline.Kept, timeline.Considered, timeline.Problem:
-		return true
-	}
-	return false
-}
-
-// decided reports whether all that was said before it is over.
-func decided(f timeline.Fact) bool {
-	switch f.What {
-	case timeline.ScaleUp, timeline.ScaleDown, timeline.Started, timeline.Stopped:
-		return true
+		return f.Kind == timeline.Autoscaler
 	}
 	return false
 }
