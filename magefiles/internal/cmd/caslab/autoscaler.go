@@ -4,7 +4,7 @@ import (
 	"context"
 	"flag"
 
-	"caslab/magefiles/internal/env"
+	"caslab/magefiles/internal/ops/autoscalers"
 )
 
 // delveAddress is where editors look for Delve.
@@ -19,18 +19,18 @@ var autoscalerVerbs = []verb{
 	}, func(fs *flag.FlagSet, debug *bool) {
 		fs.BoolVar(debug, "debug", false, "compile without optimisation, for a debugger")
 	}, func(ctx context.Context, s *session, debug bool, _ []string) error {
-		return s.lab.AutoscalerBuild(ctx, debug)
+		return s.autoscalers.Build(ctx, debug)
 	}),
 	with(usage{
 		name:    "autoscaler:run",
 		does:    "Compiles the autoscaler and runs it on this machine against the environment until Ctrl-C.",
 		more:    "SIGTERM stops it too; shells start background jobs with SIGINT ignored, so a script sends SIGTERM.",
 		example: "go tool mage autoscaler:run -flags='--v=5 --expander=priority'",
-	}, func(fs *flag.FlagSet, o *env.RunOptions) {
+	}, func(fs *flag.FlagSet, o *autoscalers.RunOptions) {
 		autoscalerFlags(fs, &o.Flags)
 		fs.BoolVar(&o.All, "all", false, "show every line of the log, not only decisions, refusals and problems")
-	}, func(ctx context.Context, s *session, o env.RunOptions, _ []string) error {
-		return s.lab.AutoscalerRun(ctx, o)
+	}, func(ctx context.Context, s *session, o autoscalers.RunOptions, _ []string) error {
+		return s.autoscalers.Run(ctx, o)
 	}),
 	with(usage{
 		name:    "autoscaler:flags",
@@ -38,20 +38,20 @@ var autoscalerVerbs = []verb{
 		more:    "Flags come from manifests/autoscaler/flags.tmpl, then caslab.yaml, then AUTOSCALER_FLAGS, then -flags; the last one that names a flag wins.",
 		example: "go tool mage autoscaler:flags -flags=--expander=priority",
 	}, autoscalerFlags, func(ctx context.Context, s *session, flags string, _ []string) error {
-		return s.lab.AutoscalerFlags(ctx, flags)
+		return s.autoscalers.Flags(ctx, flags)
 	}),
 	with(usage{
 		name:    "autoscaler:debug",
 		does:    "Runs the autoscaler, compiled without optimisation, under Delve.",
 		more:    "Delve is headless and an editor attaches to it (autoscaler:ide says how), or it is in this terminal.",
 		example: "go tool mage autoscaler:debug -wait",
-	}, func(fs *flag.FlagSet, o *env.DebugOptions) {
+	}, func(fs *flag.FlagSet, o *autoscalers.DebugOptions) {
 		autoscalerFlags(fs, &o.Flags)
 		fs.BoolVar(&o.Terminal, "terminal", false, "debug in this terminal instead of headless")
 		fs.BoolVar(&o.Wait, "wait", false, "hold the autoscaler until the first client continues")
 		delveListen(fs, &o.Listen)
-	}, func(ctx context.Context, s *session, o env.DebugOptions, _ []string) error {
-		return s.lab.AutoscalerDebug(ctx, o)
+	}, func(ctx context.Context, s *session, o autoscalers.DebugOptions, _ []string) error {
+		return s.autoscalers.Debug(ctx, o)
 	}),
 	with(usage{
 		name:    "autoscaler:ide",
@@ -59,26 +59,26 @@ var autoscalerVerbs = []verb{
 		args:    []argument{{"EDITOR", "vscode, for a .vscode/launch.json of your tree, or goland, for a note"}},
 		example: "go tool mage autoscaler:ide vscode >.vscode/launch.json",
 	}, delveListen, func(_ context.Context, s *session, listen string, args []string) error {
-		return s.lab.AutoscalerIDE(args[0], listen)
+		return s.autoscalers.IDE(args[0], listen)
 	}),
 	with(usage{
 		name:    "autoscaler:deploy",
 		does:    "Builds the autoscaler's image and runs it in the environment's cluster, with the rights it needs.",
 		example: "go tool mage autoscaler:deploy -flags=--v=5",
-	}, func(fs *flag.FlagSet, o *env.DeployOptions) {
+	}, func(fs *flag.FlagSet, o *autoscalers.DeployOptions) {
 		autoscalerFlags(fs, &o.Flags)
 		fs.StringVar(&o.Image, "image", "", "deploy the image `REF`, of release AUTOSCALER_VERSION, instead of building one")
-	}, func(ctx context.Context, s *session, o env.DeployOptions, _ []string) error {
-		return s.lab.AutoscalerDeploy(ctx, o)
+	}, func(ctx context.Context, s *session, o autoscalers.DeployOptions, _ []string) error {
+		return s.autoscalers.Deploy(ctx, o)
 	}),
 	plain(usage{
 		name: "autoscaler:undeploy",
 		does: "Removes what autoscaler:deploy created.",
-	}, func(ctx context.Context, s *session) error { return s.lab.AutoscalerUndeploy(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.autoscalers.Undeploy(ctx) }),
 	plain(usage{
 		name: "autoscaler:status",
 		does: "Prints which autoscaler runs and what it reports about each node group.",
-	}, func(ctx context.Context, s *session) error { return s.lab.AutoscalerStatus(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.autoscalers.Status(ctx) }),
 }
 
 func autoscalerFlags(fs *flag.FlagSet, flags *string) {

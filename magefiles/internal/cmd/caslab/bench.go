@@ -7,5 +7,5 @@ var benchVerbs = []verb{
 		name: "bench",
 		does: "Brings an environment of its own up and down three times and prints what each step took.",
 		more: "Everything is built before. Each step has its fastest, median and slowest time.",
-	}, func(ctx context.Context, s *session) error { return s.lab.Bench(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.environment.Bench(ctx) }),
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"caslab/magefiles/internal/env"
+	"caslab/magefiles/internal/environment"
 )
 
 var envVerbs = []verb{
@@ -12,24 +12,24 @@ var envVerbs = []verb{
 		does: "Makes the environment ready.",
 		more: "It fetches and builds Cluster API, builds the images, creates the management cluster and the workload cluster, moves Cluster API into the workload cluster, and deletes the management cluster. " +
 			"After an interruption it continues where the last run stopped. A ready environment is only verified. `go tool mage config:show` lists the settings.",
-	}, func(ctx context.Context, s *session) error { return s.lab.Up(ctx, env.Ready) }),
+	}, func(ctx context.Context, s *session) error { return s.environment.Up(ctx, environment.Ready) }),
 	plain(usage{
 		name: "env:status",
 		does: "Prints the environment's nodes, machines, node groups, providers, versions and image digests.",
-	}, func(ctx context.Context, s *session) error { return s.lab.Status(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.environment.Status(ctx) }),
 	plain(usage{
 		name: "env:down",
 		does: "Removes the environment and nothing else.",
 		more: "It removes containers, volumes and kubeconfigs. Caches, built images and logs stay for the next env:up. Running it twice is harmless.",
-	}, func(ctx context.Context, s *session) error { return s.lab.Down(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.environment.Down(ctx) }),
 	plain(usage{
 		name:    "env:kubeconfig",
 		does:    "Prints the path of the environment's kubeconfig and nothing else.",
 		example: "export KUBECONFIG=$(go tool mage env:kubeconfig)",
-	}, func(ctx context.Context, s *session) error { return s.lab.Kubeconfig(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.environment.Kubeconfig(ctx) }),
 	plain(usage{
 		name: "env:doctor",
 		does: "Checks this machine and prints a verdict and a cure for each finding.",
 		more: "It looks at the engine, privileges, cgroups, limits, disk, memory and Go, and asks whether the sources and registries answer. It starts one privileged container for a moment.",
-	}, func(ctx context.Context, s *session) error { return s.lab.Doctor(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.environment.Doctor(ctx) }),
 }

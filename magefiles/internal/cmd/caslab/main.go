@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/config"
-	"caslab/magefiles/internal/env"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/ui"
 )
@@ -89,7 +88,7 @@ func execute(ctx context.Context, args []string, out, stderr io.Writer) error {
 	if cfg.NamedByVariable() {
 		c.clusterName = cfg.ClusterName
 	}
-	lab := env.New(cfg, ui.Options{Terminal: ui.Terminal(os.Stderr)}, out, stderr)
-	defer lab.Close()
-	return advised(v.run(ctx, &session{cfg: cfg, lab: lab, out: out}, args), c)
+	s := newSession(cfg, ui.Options{Terminal: ui.Terminal(os.Stderr)}, out, stderr)
+	defer s.lab.Close()
+	return advised(v.run(ctx, s, args), c)
 }

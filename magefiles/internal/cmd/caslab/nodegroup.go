@@ -4,7 +4,7 @@ import (
 	"context"
 	"flag"
 
-	"caslab/magefiles/internal/env"
+	"caslab/magefiles/internal/ops/groups"
 )
 
 var nodegroupVerbs = []verb{
@@ -18,23 +18,23 @@ var nodegroupVerbs = []verb{
 			{"MAX", "the highest number of nodes"},
 		},
 		example: "go tool mage nodegroup:add gpu 0 2 -labels=tier=gpu -taints=dedicated=gpu:NoSchedule",
-	}, func(fs *flag.FlagSet, o *env.NodeGroupOptions) {
+	}, func(fs *flag.FlagSet, o *groups.Options) {
 		fs.StringVar(&o.From, "from", "", "machine deployment `NAME` whose machine template the group uses, instead of the first one")
 		fs.BoolVar(&o.Own, "own", false, "copy the machine template instead of sharing it")
 		fs.StringVar(&o.Labels, "labels", "", "`LABELS` of the nodes, key=value,key=value")
 		fs.StringVar(&o.Taints, "taints", "", "`TAINTS` of the nodes, key=value:Effect,key=value:Effect")
 		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` that the autoscaler expects of a node while the group is empty, such as cpu=4,memory=16Gi")
-	}, func(ctx context.Context, s *session, o env.NodeGroupOptions, args []string) error {
+	}, func(ctx context.Context, s *session, o groups.Options, args []string) error {
 		lowest, highest, err := limits(args[1:])
 		if err != nil {
 			return err
 		}
-		return s.lab.NodeGroupAdd(ctx, args[0], lowest, highest, o)
+		return s.groups.Add(ctx, args[0], lowest, highest, o)
 	}),
 	plain(usage{
 		name: "nodegroup:list",
 		does: "Prints the node groups with their limits, sizes, labels and taints.",
-	}, func(ctx context.Context, s *session) error { return s.lab.NodeGroupList(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.groups.List(ctx) }),
 	with(usage{
 		name: "nodegroup:set",
 		does: "Sets the limits that the autoscaler keeps for a machine deployment.",
@@ -50,7 +50,7 @@ var nodegroupVerbs = []verb{
 		if err != nil {
 			return err
 		}
-		return s.lab.NodeGroupSet(ctx, args[0], lowest, highest)
+		return s.groups.Set(ctx, args[0], lowest, highest)
 	}),
 	with(usage{
 		name:    "nodegroup:delete",
@@ -58,6 +58,6 @@ var nodegroupVerbs = []verb{
 		args:    []argument{{"NAME", "the name of the machine deployment"}},
 		example: "go tool mage nodegroup:delete gpu",
 	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
-		return s.lab.NodeGroupDelete(ctx, args[0])
+		return s.groups.Delete(ctx, args[0])
 	}),
 }

@@ -4,21 +4,21 @@ import (
 	"context"
 	"flag"
 
-	"caslab/magefiles/internal/env"
+	"caslab/magefiles/internal/ops/scenarios"
 )
 
 var scenarioVerbs = []verb{
 	plain(usage{
 		name: "scenario:list",
 		does: "Prints the lab's scenarios and what each of them shows.",
-	}, func(_ context.Context, s *session) error { return s.lab.ScenarioList() }),
+	}, func(_ context.Context, s *session) error { return s.scenarios.List() }),
 	with(usage{
 		name:    "scenario:run",
 		does:    "Runs scenarios against the autoscaler and fails if an expectation fails.",
 		args:    []argument{{"NAMES", "all, or names from scenario:list and paths of your own files, separated by commas"}},
 		example: "go tool mage scenario:run scale-up,./mine.yaml -out=results",
-	}, scenarioOptions, func(ctx context.Context, s *session, o env.ScenarioOptions, args []string) error {
-		return s.lab.ScenarioRun(ctx, args[0], o)
+	}, scenarioOptions, func(ctx context.Context, s *session, o scenarios.Options, args []string) error {
+		return s.scenarios.Run(ctx, args[0], o)
 	}),
 	with(usage{
 		name: "scenario:compare",
@@ -30,21 +30,21 @@ var scenarioVerbs = []verb{
 		},
 		example: "go tool mage scenario:compare 1.35.2 ../autoscaler -scenarios=scale-up,scale-down",
 	}, func(fs *flag.FlagSet, o *comparison) {
-		fs.StringVar(&o.names, "scenarios", env.AllScenarios, "`NAMES` of scenarios, as for scenario:run")
-		scenarioOptions(fs, &o.ScenarioOptions)
+		fs.StringVar(&o.names, "scenarios", scenarios.AllScenarios, "`NAMES` of scenarios, as for scenario:run")
+		scenarioOptions(fs, &o.Options)
 	}, func(ctx context.Context, s *session, o comparison, args []string) error {
-		return s.lab.ScenarioCompare(ctx, args[0], args[1], o.names, o.ScenarioOptions)
+		return s.scenarios.Compare(ctx, args[0], args[1], o.names, o.Options)
 	}),
 }
 
 // comparison has the options of scenario:compare.
 type comparison struct {
-	env.ScenarioOptions
+	scenarios.Options
 	names string
 }
 
-func scenarioOptions(fs *flag.FlagSet, o *env.ScenarioOptions) {
-	fs.StringVar(&o.Autoscaler, "autoscaler", env.OnThisMachine,
+func scenarioOptions(fs *flag.FlagSet, o *scenarios.Options) {
+	fs.StringVar(&o.Autoscaler, "autoscaler", scenarios.OnThisMachine,
 		"`WHERE` the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already")
 	autoscalerFlags(fs, &o.Flags)
 	fs.StringVar(&o.Out, "out", "", "`FOLDER` for junit.xml, results.json and summary.md")

@@ -4,24 +4,24 @@ import (
 	"context"
 	"flag"
 
-	"caslab/magefiles/internal/env"
+	"caslab/magefiles/internal/ops/timelines"
 )
 
 var timelineVerbs = []verb{
 	plain(usage{
 		name: "timeline:watch",
 		does: "Shows live what happens, and records it, until Ctrl-C.",
-	}, func(ctx context.Context, s *session) error { return s.lab.TimelineWatch(ctx) }),
+	}, func(ctx context.Context, s *session) error { return s.timelines.Watch(ctx) }),
 	with(usage{
 		name:    "timeline:report",
 		does:    "Writes the record as a page that needs no network, as a picture and as JSON, and prints their paths.",
 		more:    "The JSON has the whole record.",
 		example: "go tool mage timeline:report -since=15m -out=results/timeline.html",
-	}, func(fs *flag.FlagSet, o *env.ReportOptions) {
+	}, func(fs *flag.FlagSet, o *timelines.ReportOptions) {
 		fs.StringVar(&o.Out, "out", "", "`FILE` of the page, which ends in .html; the picture and the JSON are beside it")
 		fs.DurationVar(&o.Since, "since", 0, "how far back the page and the picture go, a `DURATION` such as 15m")
-	}, func(ctx context.Context, s *session, o env.ReportOptions, _ []string) error {
-		return s.lab.TimelineReport(ctx, o)
+	}, func(ctx context.Context, s *session, o timelines.ReportOptions, _ []string) error {
+		return s.timelines.Report(ctx, o)
 	}),
 	with(usage{
 		name:    "timeline:explain",
@@ -30,6 +30,6 @@ var timelineVerbs = []verb{
 		args:    []argument{{"WHAT", "pod/NAME, node/NAME or group/NAME"}},
 		example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z",
 	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
-		return s.lab.TimelineExplain(ctx, args[0])
+		return s.timelines.Explain(ctx, args[0])
 	}),
 }

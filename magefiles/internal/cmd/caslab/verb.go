@@ -11,17 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"caslab/magefiles/internal/config"
-	"caslab/magefiles/internal/env"
 )
-
-// session is what a verb works with.
-type session struct {
-	cfg *config.Config
-	lab *env.Lab
-	out io.Writer
-}
 
 // verb is one thing that the command does, on behalf of the mage target of the
 // same name.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"flag"
 
-	"caslab/magefiles/internal/env"
+	"caslab/magefiles/internal/ops/workloads"
 	"caslab/magefiles/internal/workload"
 )
 
@@ -13,15 +13,15 @@ var workloadVerbs = []verb{
 		name:    "workload:add",
 		does:    "Creates a deployment whose pods each fill one node, or changes the one of that name.",
 		example: "go tool mage workload:add -pods=4",
-	}, func(fs *flag.FlagSet, o *env.WorkloadOptions) {
+	}, func(fs *flag.FlagSet, o *workloads.Options) {
 		workloadName(fs, &o.Name)
 		fs.IntVar(&o.Pods, "pods", 1, "number of pods, `N`")
 		fs.StringVar(&o.Memory, "memory", "", "`MEMORY` that each pod requests instead of most of a node's, such as 2Gi")
 		fs.StringVar(&o.Image, "image", "", "image `REF` of the pods, instead of one that every node has")
 		fs.StringVar(&o.NodeSelector, "selector", "", "`LABELS` of the nodes that the pods may run on, key=value,key=value")
 		fs.StringVar(&o.Tolerations, "tolerations", "", "`KEYS` of the taints that the pods tolerate, key,key")
-	}, func(ctx context.Context, s *session, o env.WorkloadOptions, _ []string) error {
-		return s.lab.WorkloadAdd(ctx, o)
+	}, func(ctx context.Context, s *session, o workloads.Options, _ []string) error {
+		return s.workloads.Add(ctx, o)
 	}),
 	with(usage{
 		name:    "workload:scale",
@@ -33,13 +33,13 @@ var workloadVerbs = []verb{
 		if err != nil {
 			return err
 		}
-		return s.lab.WorkloadScale(ctx, name, pods)
+		return s.workloads.Scale(ctx, name, pods)
 	}),
 	with(usage{
 		name: "workload:delete",
 		does: "Deletes a workload and waits until its pods are gone.",
 	}, workloadName, func(ctx context.Context, s *session, name string, _ []string) error {
-		return s.lab.WorkloadDelete(ctx, name)
+		return s.workloads.Delete(ctx, name)
 	}),
 }
 

@@ -1,0 +1,135 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/steps"
+)
+
+// BuildImages compiles the managers and assembles their images, and prints
+// each image's digest.
+func (e *Environment) BuildImages(ctx context.Context) error {
+	return e.locked("image:build", func() error {
+		c, err := e.buildManagers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, ref := range c.refs() {
+			digest, err := c.managers[ref].Digest()
+			if err != nil {
+				return fmt.Errorf("digest of %s: %w", ref, err)
+			}
+			fmt.Fprintf(e.Out, "%s\t%s\n", ref, digest)
+		}
+		return nil
+	})
+}
+
+func (e *Environment) buildManagers(ctx context.Context) (*bringUp, error) {
+	info, err := e.engine.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := e.newBringUp(info)
+	compile := slices.DeleteFunc(c.steps(0), func(s steps.Step) bool {
+		return s.Name != stepFetch && s.Name != stepCompile && s.Name != stepRender
+	})
+	if _, err := steps.Run(ctx, e.Log, e.Now, compile); err != nil {
+		return nil, err
+	}
+	return c, c.assembleManagers()
+}
+
+func (c *bringUp) refs() []string {
+	var refs []string
+	for _, p := range c.repo.Providers {
+		refs = append(refs, p.Image)
+	}
+	return refs
+}
+
+// BuildNodeImage makes the node image, managers baked in, and prints it and
+// the load balancer's.
+func (e *Environment) BuildNodeImage(ctx context.Context) error {
+	return e.locked("image:node", func() error {
+		if err := e.Config.CheckEnvironment(); err != nil {
+			return err
+		}
+		info, err := e.askEngine(ctx)
+		if err != nil {
+			return err
+		}
+		if err := e.preflight(ctx, info); err != nil {
+			return err
+		}
+		c := e.newBringUp(info)
+		usually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
+		image, err := steps.UpTo(c.steps(usually), stepImages)
+		if err != nil {
+			return err
+		}
+		if _, err := steps.Run(ctx, e.Log, e.Now, image); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.Out, "%s\n%s\n", c.image, c.base.LoadBalancer.Image())
+		return nil
+	})
+}
+
+// LoadImages rebuilds the managers' images and loads them into every node of
+// the environment.
+func (e *Environment) LoadImages(ctx context.Context) error {
+	return e.locked("image:load", func() error {
+		workload, management, err := e.containers(ctx)
+		if err != nil {
+			return err
+		}
+		if len(workload)+len(management) == 0 {
+			return &NotUpError{e.Config.ClusterName}
+		}
+		c, err := e.buildManagers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, n := range append(management, workload...) {
+			if isLoadBalancer(n) {
+				continue
+			}
+			step := e.Log.Start("load into "+n.Name, 5*time.Second)
+			err := node.Load(ctx, e.engine, n.ID, c.managers)
+			step.Done("", err)
+			if err != nil {
+				return err
+			}
+		}
+		e.Log.Printf("a manager runs its new image once its pod is deleted: kubectl delete pods -A -l cluster.x-k8s.io/provider; nodes that come later have the images of before")
+		return nil
+	})
+}
+
+// LoadIntoControlPlane gives an image to the nodes of the environment's control
+// plane.
+func (e *Environment) LoadIntoControlPlane(ctx context.Context, ref string, image v1.Image) error {
+	nodes, _, err := e.containers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if !isControlPlane(n) {
+			continue
+		}
+		step := e.Log.Start("load its image into "+n.Name, 5*time.Second)
+		err := node.Load(ctx, e.engine, n.ID, map[string]v1.Image{ref: image})
+		step.Done(ref, err)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

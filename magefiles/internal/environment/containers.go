@@ -1,0 +1,222 @@
+package environment
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/state"
+)
+
+// clusterLabel is on every container of a cluster, kind's and Cluster API's.
+const clusterLabel = "io.x-k8s.kind.cluster"
+
+// roleLabel is on every container of a cluster, kind's and Cluster API's.
+const roleLabel = "io.x-k8s.kind.role"
+
+func (e *Environment) nodeOptions(arch string, progress func(string)) node.Options {
+	return node.Options{
+		Origin: e.Config.NodeImage, Kubernetes: config.Tag(e.Config.Kubernetes), Arch: arch,
+		LoadBalancer: release.Of(e.Config.ClusterAPI.Version).LoadBalancer,
+		Root:         e.Config.Root, StateDir: e.Config.StateDir(), Mirror: e.Config.RegistryMirror,
+		Engine: e.engine, Runner: e.Runner, Progress: progress,
+	}
+}
+
+func (e *Environment) management(progress func(string)) capi.Management {
+	return capi.Management{Name: e.Config.ManagementName(), Kubeconfig: e.managementKubeconfig(), Progress: progress}
+}
+
+func (e *Environment) programs(tree *source.Tree, arch string) map[string]build.Request {
+	out := filepath.Join("bin", "cluster-api", e.Config.ClusterAPI.Tag()+"-"+tree.Origin+"-"+lab.ShortSum(tree.Dir))
+	return build.ClusterAPI{
+		Dir: tree.Dir, Version: e.Config.ClusterAPI.Version, Tag: e.Config.ClusterAPI.Tag(),
+		Commit: tree.Commit, Dirty: tree.Dirty, ID: tree.ID, Arch: arch, OutDir: e.State.Path(out),
+	}.Requests()
+}
+
+// containers returns the environment's containers: those of the workload and
+// those of the management cluster. One that the lab did not make is an error.
+func (e *Environment) containers(ctx context.Context) (workload, management []engine.Container, err error) {
+	if workload, err = e.engine.List(ctx, clusterLabel+"="+e.Config.ClusterName); err != nil {
+		return nil, nil, err
+	}
+	if management, err = e.engine.List(ctx, clusterLabel+"="+e.Config.ManagementName()); err != nil {
+		return nil, nil, err
+	}
+	marks, err := e.marks()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range slices.Concat(workload, management) {
+		owned := e.isMark(c.Mounts[capi.OwnerMount], marks)
+		if !owned && isLoadBalancer(c) {
+			owned = len(marks) > 0 // Cluster API mounts nothing there
+		}
+		if !owned {
+			foreign := &ForeignError{Container: c.Name, Environment: e.Config.ClusterName, Cluster: c.Labels[clusterLabel], Mark: c.Mounts[capi.OwnerMount]}
+			_, err := os.Stat(foreign.Mark)
+			foreign.Lost = errors.Is(err, fs.ErrNotExist)
+			return nil, nil, foreign
+		}
+	}
+	return workload, management, nil
+}
+
+// OtherEngineError is an environment that this engine has nothing of, and that
+// was made on another.
+type OtherEngineError struct{ Name, File string }
+
+func (e *OtherEngineError) Error() string {
+	return fmt.Sprintf("environment %q was made on another Docker engine, and this one has nothing of it; go back to that engine (docker context ls, DOCKER_HOST), choose another name with CLUSTER_NAME, or, if that engine is no more, type: rm %s", e.Name, e.File)
+}
+
+// onEngine refuses to take an environment for gone that is on another engine,
+// and records the engine of one that is here.
+func (e *Environment) onEngine(ctx context.Context, info engine.Info) error {
+	workload, management, err := e.containers(ctx)
+	if err != nil {
+		return err
+	}
+	if len(workload)+len(management) > 0 {
+		return e.recordEngine(info)
+	}
+	var id string
+	there, err := state.ReadJSON(e.engineFile(), &id)
+	if err != nil {
+		return fmt.Errorf("look for the environment's engine: %w", err)
+	}
+	if !there {
+		return nil
+	}
+	if id != info.ID {
+		return &OtherEngineError{Name: e.Config.ClusterName, File: e.engineFile()}
+	}
+	return nil
+}
+
+func (e *Environment) recordEngine(info engine.Info) error {
+	if err := state.WriteJSON(e.engineFile(), info.ID); err != nil {
+		return fmt.Errorf("record the environment's engine: %w", err)
+	}
+	return nil
+}
+
+func isLoadBalancer(c engine.Container) bool { return c.Labels[roleLabel] == "external-load-balancer" }
+
+func isControlPlane(c engine.Container) bool { return c.Labels[roleLabel] == "control-plane" }
+
+// token is what makes the name of a mark one that nobody else has.
+var token = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
+// marks are the environment's owner files, NAME-TOKEN each. Every node has one
+// mounted, so that the engine tells whose it is.
+func (e *Environment) marks() ([]string, error) {
+	entries, err := os.ReadDir(e.State.Path("owner"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the environment's mark: %w", err)
+	}
+	var marks []string
+	for _, entry := range entries {
+		rest, ok := strings.CutPrefix(entry.Name(), e.Config.ClusterName+"-")
+		if ok && token.MatchString(rest) {
+			marks = append(marks, e.State.Path("owner", entry.Name()))
+		}
+	}
+	return marks, nil
+}
+
+// isMark reports whether the source of a mount is one of the marks. Engines
+// give paths a prefix of their own, and checkouts move: the file's name, with
+// its token, and the folders that the lab chose decide.
+// Unless a file is there that is not the mark: then the checkout was copied, and
+// the environment is the other's. A folder is what an engine makes of the source
+// of a mount that is not there.
+func (e *Environment) isMark(source string, marks []string) bool {
+	return slices.ContainsFunc(marks, func(mark string) bool {
+		if !strings.HasSuffix(source, "/.caslab/owner/"+filepath.Base(mark)) {
+			return false
+		}
+		there, err := os.Stat(source)
+		if err != nil || !there.Mode().IsRegular() {
+			return true
+		}
+		own, err := os.Stat(mark)
+		return err == nil && os.SameFile(there, own)
+	})
+}
+
+// mark returns the environment's mark, and makes it if there is none.
+func (e *Environment) mark() (string, error) {
+	marks, err := e.marks()
+	if err != nil {
+		return "", err
+	}
+	if len(marks) > 0 {
+		return marks[0], nil
+	}
+	random := make([]byte, 8)
+	if _, err := rand.Read(random); err != nil {
+		return "", fmt.Errorf("mark the environment as the lab's: %w", err)
+	}
+	path := e.State.Path("owner", e.Config.ClusterName+"-"+hex.EncodeToString(random))
+	err = os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path, []byte("caslab environment "+e.Config.ClusterName+"\n"), 0o644)
+	}
+	if err != nil {
+		return "", fmt.Errorf("mark the environment as the lab's: %w", err)
+	}
+	return path, nil
+}
+
+// ForeignError is a container that has the environment's name and that this
+// checkout of the lab did not make.
+type ForeignError struct {
+	Container, Environment string
+	// Cluster is that of the container: the workload or the management cluster.
+	Cluster string
+	// Mark is the owner file of the checkout that made it; empty if none did.
+	Mark string
+	// Lost is whether that file is not to be seen from here: gone, so that no
+	// checkout can take the environment down, or on another machine.
+	Lost bool
+}
+
+func (e *ForeignError) Error() string {
+	if checkout, _, found := strings.Cut(e.Mark, "/.caslab/owner/"); found && e.Lost {
+		return fmt.Sprintf("the container %s of an environment named %q was made by the lab in %s, whose .caslab this command does not see; if that checkout is elsewhere, type there: %s; if it is gone: docker rm -f -v $(docker ps -aq --filter label=%s=%s); or choose another name with CLUSTER_NAME",
+			e.Container, e.Environment, checkout, downOf(e.Environment), clusterLabel, e.Cluster)
+	} else if found {
+		return fmt.Sprintf("the container %s of an environment named %q belongs to another checkout of the lab, %s; type there: %s; or choose another name with CLUSTER_NAME",
+			e.Container, e.Environment, checkout, downOf(e.Environment))
+	}
+	return fmt.Sprintf("the container %s of a cluster named %q was not made by this lab, which leaves it alone; choose another name with CLUSTER_NAME, or delete that cluster with the tool that made it", e.Container, e.Cluster)
+}
+
+func ids(containers []engine.Container) []string {
+	all := make([]string, len(containers))
+	for i, c := range containers {
+		all[i] = c.ID
+	}
+	return all
+}

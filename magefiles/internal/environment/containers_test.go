@@ -1,0 +1,120 @@
+package environment
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/state"
+)
+
+// TestAnotherEngine: what is on one engine is not gone because another has
+// nothing of it.
+func TestAnotherEngine(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "two", "OSType": "linux", "Architecture": "x86_64"}`}}
+	// It is seen on its own engine, which is recorded.
+	s.up(t, selfManaged())
+	if err := s.onEngine(t.Context(), engine.Info{ID: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	mark, err := s.mark()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.touch(t, s.readyFile())
+	s.docker.containers = nil
+	for target, do := range map[string]func() error{
+		"env:up":   func() error { return s.Up(t.Context(), Ready) },
+		"env:down": func() error { return s.Down(t.Context()) },
+	} {
+		if err := do(); !errors.As(err, new(*OtherEngineError)) || !strings.Contains(err.Error(), "rm "+s.engineFile()) {
+			t.Errorf("%s on another engine: %v; want that it is, and what to type", target, err)
+		}
+		for _, path := range []string{s.readyFile(), mark} {
+			if there, _ := state.Exists(path); !there {
+				t.Errorf("%s on another engine removed %s", target, path)
+			}
+		}
+	}
+	s.write(t, s.engineFile(), `"two"`)
+	if err := s.Down(t.Context()); err != nil {
+		t.Errorf("env:down on its own engine: %v", err)
+	}
+	if there, _ := state.Exists(s.engineFile()); there {
+		t.Errorf("%s is left", s.engineFile())
+	}
+}
+
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	mark, err := s.mark()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.mark(); err != nil || again != mark {
+		t.Errorf("mark() = %s, then %s, %v", mark, again, err)
+	}
+	base := filepath.Base(mark)
+	s.touch(t, s.State.Path("owner", "work-cluster-two-0123456789abcdef"))
+	for source, want := range map[string]bool{
+		mark:                                true,
+		"/host_mnt" + mark:                  true, // Docker Desktop
+		"/moved/.caslab/owner/" + base:      true,
+		"/other/.caslab/owner/" + base[:13]: false,
+		"/other/.caslab/owner/work-cluster-0123456789abcdef":       false,
+		s.State.Path("owner", "work-cluster-two-0123456789abcdef"): false,
+		"/x" + base: false,
+		"":          false,
+	} {
+		marks, err := s.marks()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.isMark(source, marks); got != want {
+			t.Errorf("a mount of %s is the environment's: %v, want %v", source, got, want)
+		}
+	}
+}
+
+// TestACopyOwnsNothing: a copy of the checkout has a mark of that name too.
+func TestACopyOwnsNothing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	mark, err := s.mark()
+	if err != nil {
+		t.Fatal(err)
+	}
+	original := filepath.Join(t.TempDir(), ".caslab", "owner", filepath.Base(mark))
+	s.touch(t, original)
+	if s.isMark(original, []string{mark}) {
+		t.Errorf("a mount of %s is taken for one of %s", original, mark)
+	}
+	// As Docker makes of a mount whose checkout moved away.
+	moved := filepath.Join(t.TempDir(), ".caslab", "owner", filepath.Base(mark))
+	if err := os.MkdirAll(moved, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if !s.isMark(moved, []string{mark}) {
+		t.Errorf("a mount of the folder %s is not the environment's", moved)
+	}
+}
+
+func TestCommandsNameTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{
+		&NotWellError{Name: "two", Err: errors.New("x")}, &OtherVersionError{Environment: "two"},
+		&ForeignError{Environment: "two", Cluster: "two-management", Mark: "/x/.caslab/owner/m"},
+		&ForeignError{Environment: "two", Cluster: "two-management", Mark: "/x/.caslab/owner/m", Lost: true},
+	} {
+		if want := "CLUSTER_NAME=two go tool mage env:down"; !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %s in it", err, want)
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	gover "go/version"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/mod/modfile"
+
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/ui"
+)
+
+// Verdicts of the doctor.
+const (
+	good = "ok"
+	warn = "warning"
+	bad  = "bad"
+)
+
+// finding is one thing the doctor looked at.
+type finding struct{ what, verdict, detail, cure string }
+
+// Doctor checks the machine and prints each finding with a verdict and a cure.
+// It returns an error if an environment cannot come up here. It makes the probe
+// image, if the engine does not have it, and a container of it for a moment.
+func (e *Environment) Doctor(ctx context.Context) error {
+	var findings []finding
+	step := e.Log.Start("ask the Docker engine, and start a privileged container", 5*time.Second)
+	info, err := e.engine.Info(ctx)
+	if err != nil {
+		findings = append(findings, finding{"engine", bad, oneLine(err), "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root"})
+	} else {
+		findings = append(findings, e.engineFindings(ctx, info)...)
+	}
+	step.Done("", nil)
+	findings = append(findings, e.hostFindings(ctx)...)
+	step = e.Log.Start("ask the network", 10*time.Second)
+	findings = append(findings, e.reachFindings(ctx, info)...)
+	step.Done("", nil)
+
+	w := ui.NewTable(e.Out, "CHECK", "VERDICT", "FOUND", "CURE")
+	ailing := 0
+	for _, f := range findings {
+		if f.verdict == good {
+			f.cure = ""
+		}
+		if f.verdict == bad {
+			ailing++
+		}
+		w.Row(f.what, f.verdict, f.detail, f.cure)
+	}
+	if err := w.End(); err != nil {
+		return err
+	}
+	if ailing > 0 {
+		return fmt.Errorf("%d of %d checks are bad; env:up will fail until they are cured", ailing, len(findings))
+	}
+	return nil
+}
+
+// oneLine is the cause in a line: of a process that failed what it said last,
+// which tells more than that it did.
+func oneLine(err error) string {
+	if failed := new(run.Error); errors.As(err, &failed) {
+		if said := strings.TrimSpace(string(failed.Output)); said != "" {
+			return said[strings.LastIndexByte(said, '\n')+1:]
+		}
+	}
+	if unreachable := new(net.OpError); errors.As(err, &unreachable) {
+		return unreachable.Err.Error() // the cure says what was asked
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// verdict is good if err is nil, and the severity given if not.
+func verdict(what, found string, err error, severity, cure string) finding {
+	if err != nil {
+		return finding{what, severity, oneLine(err), cure}
+	}
+	return finding{what, good, found, cure}
+}
+
+func (e *Environment) engineFindings(ctx context.Context, info engine.Info) []finding {
+	privileged := suitable(info)
+	if privileged == nil {
+		privileged = e.checkPrivileged(ctx, info, probeDoctor)
+	}
+	cgroup := finding{what: "cgroup", verdict: good, detail: "v" + info.CgroupVersion}
+	if info.CgroupVersion == "1" {
+		cgroup.detail = "v1: nodes get failCgroupV1: false, which a future Kubernetes will not know"
+	}
+	var little error
+	if info.MemTotal < 4<<30 {
+		little = fmt.Errorf("%.1f GiB for the engine", float64(info.MemTotal)/(1<<30))
+	}
+	return []finding{
+		{what: "engine", verdict: good, detail: fmt.Sprintf("Docker %s on %s, %s, %d CPUs", info.ServerVersion, info.OperatingSystem, info.Architecture, info.NCPU)},
+		verdict("privileged containers", "start", privileged, bad, "run scripts/docker-engine.sh as root; a rootless or restricted engine will not do"),
+		cgroup,
+		verdict("memory", fmt.Sprintf("%.1f GiB", float64(info.MemTotal)/(1<<30)), little, warn, "an environment takes about 3 GiB, and each further node 110 MiB; give the engine more"),
+		verdict("disk", fmt.Sprintf("%d GiB free, or more", e.diskNeeded()>>30), e.checkDisk(info), bad, removeOldImages+", docker image prune, docker builder prune, or a larger disk"),
+	}
+}
+
+// hostFindings are about this machine; the limits count where the engine runs
+// on it.
+func (e *Environment) hostFindings(ctx context.Context) []finding {
+	findings := []finding{e.goFinding(ctx)}
+	if runtime.GOOS != "linux" {
+		return findings
+	}
+	var limit syscall.Rlimit
+	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
+	if err == nil && limit.Max < 16384 {
+		err = fmt.Errorf("hard limit %d", limit.Max)
+	}
+	findings = append(findings, verdict("open files", fmt.Sprintf("hard limit %d", limit.Max), err, warn, "raise the engine's LimitNOFILE"))
+	for _, limit := range []struct {
+		key  string
+		want int
+	}{{"max_user_watches", 524288}, {"max_user_instances", 512}} {
+		have, err := readNumber("/proc/sys/fs/inotify/" + limit.key)
+		if err == nil && have < limit.want {
+			err = fmt.Errorf("%d, and several nodes want %d", have, limit.want)
+		}
+		findings = append(findings, verdict("inotify "+limit.key, strconv.Itoa(have), err, warn, fmt.Sprintf("as root: sysctl fs.inotify.%s=%d", limit.key, limit.want)))
+	}
+	return findings
+}
+
+// goFinding compares the go command with what the lab's go.mod asks for.
+func (e *Environment) goFinding(ctx context.Context) finding {
+	const cure = "install Go as https://go.dev/doc/install says"
+	data, err := os.ReadFile(filepath.Join(e.Config.Root, "go.mod"))
+	if err != nil {
+		return finding{"go", bad, oneLine(err), "run the command at the repository's root"}
+	}
+	mod, err := modfile.ParseLax("go.mod", data, nil)
+	if err != nil || mod.Go == nil {
+		return finding{"go", bad, "go.mod names no Go version", "git checkout go.mod"}
+	}
+	// In the module, where the go command takes the toolchain that it wants.
+	res, err := e.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "GOVERSION"}, Dir: e.Config.Root})
+	have := strings.TrimSpace(string(res.Stdout))
+	if err == nil && gover.Compare(have, "go"+mod.Go.Version) < 0 {
+		err = fmt.Errorf("%s, and go.mod wants %s or later", have, mod.Go.Version)
+	}
+	return verdict("go", have, err, bad, cure)
+}
+
+func readNumber(path string) (int, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(data)))
+}
+
+// reachFindings ask the network. Where nothing but the Go module proxy and a
+// Debian mirror answers, everything is built here.
+func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []finding {
+	var api, as error
+	var asked sync.WaitGroup
+	asked.Go(func() { api = source.Check(ctx, e.ClusterAPI(), e.SourceOptions(nil)) })
+	asked.Go(func() { as = source.Check(ctx, e.Autoscaler(), e.SourceOptions(nil)) })
+	asked.Wait()
+	findings := []finding{
+		verdict("Cluster API "+e.Config.ClusterAPI.Tag(), "can be fetched", api, bad, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),
+		verdict("autoscaler "+e.Config.Autoscaler.Version.String(), "can be fetched", as, warn, "set AUTOSCALER_GIT or AUTOSCALER_DIR to where it is; env:up does not need it"),
+	}
+	return append(findings, e.registryFinding(ctx, e.nodeOptions(info.Arch(), nil)))
+}
+
+// registryFinding says where the node image will come from.
+func (e *Environment) registryFinding(ctx context.Context, o node.Options) finding {
+	registry := node.RegistryAnswers(ctx, o)
+	if e.Config.NodeImage == config.NodeImageRegistry {
+		return verdict("image registry", "answers", registry, bad, "set REGISTRY_MIRROR, or NODE_IMAGE=auto")
+	}
+	cannot := node.CanBuild(ctx, o)
+	if e.Config.NodeImage == config.NodeImageSource {
+		return verdict("node image", "built here", cannot, bad, "set NODE_IMAGE=registry or auto")
+	}
+	if registry != nil && cannot != nil {
+		return finding{"image registry", bad, oneLine(registry), oneLine(cannot)}
+	}
+	return verdict("image registry", "answers", registry, warn, "none needed: the node image is built here")
+}

@@ -1,0 +1,104 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/state"
+)
+
+// removeClusters removes both clusters' containers and kubeconfigs.
+func (e *Environment) removeClusters(ctx context.Context) error {
+	if err := errors.Join(state.Remove(e.readyFile()), state.Remove(e.madeFile())); err != nil {
+		return err
+	}
+	if err := e.removeHolders(ctx); err != nil {
+		return err
+	}
+	// A manager that still runs would make nodes again: repeat until there are none.
+	for range 5 {
+		workload, management, err := e.containers(ctx)
+		if err != nil {
+			return err
+		}
+		all := slices.Concat(management, workload)
+		if len(all) == 0 {
+			return errors.Join(e.forgetManagement(), state.Remove(e.EnvironmentKubeconfig()))
+		}
+		if err := e.engine.Remove(ctx, ids(all)...); err != nil {
+			return err
+		}
+	}
+	return errors.New("containers of the environment keep coming back; look at `docker ps` for what makes them")
+}
+
+// Down removes everything of the environment, and says what it removed.
+func (e *Environment) Down(ctx context.Context) error {
+	return e.locked("env:down", func() error {
+		info, err := e.engine.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if err := e.onEngine(ctx, info); err != nil {
+			return err
+		}
+		workload, management, err := e.containers(ctx)
+		if err != nil {
+			return err
+		}
+		step := e.Log.Start(fmt.Sprintf("remove %d containers", len(workload)+len(management)), 0)
+		err = e.removeClusters(ctx)
+		if err == nil {
+			err = os.RemoveAll(e.repositoryDir())
+		}
+		if err == nil {
+			err = e.removeLeftovers(ctx)
+		}
+		step.Done("", err)
+		if err != nil {
+			return err
+		}
+		if len(workload)+len(management) == 0 {
+			e.Log.Printf("there was no environment %q", e.Config.ClusterName)
+			return nil
+		}
+		e.Log.Printf("environment %q is gone; built images, caches and logs stay in %s and in the engine", e.Config.ClusterName, e.Config.StateDir())
+		return nil
+	})
+}
+
+// removeLeftovers removes the environment's marks, and what killed runs left in
+// the engine besides nodes. Build containers are all environments': they stay
+// while somebody builds.
+func (e *Environment) removeLeftovers(ctx context.Context) error {
+	marks, err := e.marks()
+	if err != nil {
+		return err
+	}
+	for _, mark := range append(marks, e.engineFile()) {
+		if err := state.Remove(mark); err != nil {
+			return err
+		}
+	}
+	if err := e.engine.Remove(ctx, e.probeName(probeUp), e.probeName(probeDoctor)); err != nil {
+		return err
+	}
+	lock, err := e.State.Lock(workNode, "env:down")
+	if errors.As(err, new(*state.HeldError)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(node.RemoveLeftovers(ctx, e.engine, e.Config.StateDir()), lock.Release())
+}
+
+// forgetManagement removes what is known of the management cluster, and the
+// lock that a killed run of kind's leaves beside its kubeconfig.
+func (e *Environment) forgetManagement() error {
+	return errors.Join(state.Remove(e.managementKubeconfig()), state.Remove(e.managementKubeconfig()+".lock"), state.Remove(e.movingFile()))
+}

@@ -1,0 +1,76 @@
+package environment
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/state"
+)
+
+func TestDown(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	s.up(t, selfManaged())
+	s.managed(t, selfManaged())
+	s.docker.containers = append(s.docker.containers, fakeContainer{id: "other", name: "other-lb", cluster: "other"})
+	for _, path := range []string{s.readyFile(), s.movingFile(), filepath.Join(s.repositoryDir(), "clusterctl.yaml"), s.State.Path("bin", "x"), s.State.Path("owner", "other-0123456789abcdef")} {
+		s.touch(t, path)
+	}
+	for range 2 {
+		if err := s.Down(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.docker.containers) != 1 || s.docker.containers[0].id != "other" {
+		t.Errorf("containers left: %+v", s.docker.containers)
+	}
+	for _, path := range []string{s.readyFile(), s.movingFile(), s.repositoryDir(), s.EnvironmentKubeconfig(), s.managementKubeconfig()} {
+		if there, _ := state.Exists(path); there {
+			t.Errorf("%s is left", path)
+		}
+	}
+	if marks, err := s.marks(); err != nil || len(marks) > 0 {
+		t.Errorf("marks left: %v, %v", marks, err)
+	}
+	for _, path := range []string{s.State.Path("bin", "x"), s.State.Path("owner", "other-0123456789abcdef")} {
+		if there, _ := state.Exists(path); !there {
+			t.Errorf("%s, of no business of this environment, is gone", path)
+		}
+	}
+	if len(s.docker.ran("docker rm --force --volumes caslab-probe-")) == 0 || len(s.docker.ran("docker ps --all --quiet --no-trunc --filter name=^/?caslab-build-")) == 0 {
+		t.Error("nobody looked for what killed runs left")
+	}
+}
+
+func TestDownRefusesForeign(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	s.up(t, selfManaged())
+	s.docker.containers[2].owner = ""
+	if err := s.Down(t.Context()); err == nil || !strings.Contains(err.Error(), "was not made by this lab") || len(s.docker.ran("docker rm")) > 0 {
+		t.Errorf("Down() = %v after %q", err, s.docker.ran("docker rm"))
+	}
+}
+
+func TestDownLeavesABuildAlone(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	lock, err := s.State.Lock(workNode, "another environment's env:up")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Down(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if lines := s.docker.ran("docker ps --all --quiet --no-trunc --filter name=^/?caslab-build-"); len(lines) > 0 {
+		t.Errorf("the build containers of somebody who builds were looked for: %q", lines)
+	}
+	if err := lock.Release(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,112 @@
+// Package environment is the life of the lab's own environment: how it comes up,
+// what there is of it, and how it goes.
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/state"
+)
+
+const (
+	namespace   = "default"
+	podCIDR     = "10.244.0.0/16"
+	serviceCIDR = "10.96.0.0/16"
+)
+
+// Environment is one environment of the lab.
+type Environment struct {
+	*lab.Lab
+	engine *engine.Engine
+	bounds bounds
+	// recorders returns the recorder of the environment that a lab's settings
+	// name.
+	recorders func(*lab.Lab) Recorder
+}
+
+// Recorder keeps the record of what happens to the environment.
+type Recorder interface {
+	// Begin begins the record of an environment that is about to be made.
+	Begin() error
+	// Tell records what env:up does. what is "step", "passed" or "failed", and
+	// text the name of the step, or the error.
+	Tell(what, text string)
+	// Record records what happens in the cluster, which manages itself, until
+	// stop is called.
+	Record(ctx context.Context, cluster *kube.Client) (stop func())
+}
+
+// New returns the environment that the lab's settings name. Each environment has
+// a recorder of its own.
+func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
+	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultBounds(), recorders: recorders}
+}
+
+func (e *Environment) managementKubeconfig() string {
+	return e.State.Kubeconfig(e.Config.ManagementName())
+}
+func (e *Environment) repositoryDir() string {
+	return e.State.Path("repository", e.Config.ClusterName)
+}
+
+// ownerFile is what the lab knows of the environment under that suffix.
+func (e *Environment) ownerFile(suffix string) string {
+	return e.State.Path("owner", e.Config.ClusterName+suffix)
+}
+
+// movingFile is there while a move is not known to have come to its end.
+func (e *Environment) movingFile() string { return e.ownerFile(".moving") }
+
+// readyFile is there from when the environment managed itself until it is
+// removed.
+func (e *Environment) readyFile() string { return e.ownerFile(".ready") }
+
+// engineFile has the ID of the engine that the environment is on.
+func (e *Environment) engineFile() string { return e.ownerFile(".engine") }
+
+func (e *Environment) logFile() string {
+	return e.State.Path("logs", e.Config.ClusterName+".log")
+}
+
+// InUseError is returned while another command changes the environment.
+type InUseError struct{ Environment, Holder string }
+
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("environment %q is in use by %s; wait for it to end, or stop it and type the command again", e.Environment, e.Holder)
+}
+
+// locked calls do while it holds the environment's lock, and keeps a full log.
+func (e *Environment) locked(command string, do func() error) (err error) {
+	lock, err := e.State.Lock(e.Config.ClusterName, command)
+	if held := new(state.HeldError); errors.As(err, &held) {
+		return &InUseError{Environment: e.Config.ClusterName, Holder: held.Holder}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if err := e.FullLog.Open(e.logFile()); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			fmt.Fprintln(e.FullLog, "Error:", err)
+		}
+		err = errors.Join(err, e.FullLog.Close())
+	}()
+	return do()
+}
+
+// Locks of work that environments share. An environment's name has no dot.
+const (
+	workCompile = "build.managers"
+	workNode    = "build.node"
+	// Starting stopped containers: placeholders of one environment of the
+	// checkout would hold the addresses of another's.
+	workStart = "start.containers"
+)

@@ -1,0 +1,144 @@
+package environment
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/state"
+)
+
+// Kubeconfig prints the path of the environment's kubeconfig and nothing
+// else. If the engine answers at once, the kubeconfig has the port that the
+// cluster is published at now.
+func (e *Environment) Kubeconfig(ctx context.Context) error {
+	if there, err := state.Exists(e.EnvironmentKubeconfig()); err != nil {
+		return err
+	} else if !there {
+		return &NotUpError{e.Config.ClusterName}
+	}
+	looking, cancel := lab.Within(ctx, 5*time.Second)
+	defer cancel()
+	// An engine that is stopped changes no port, and what is not the lab's is
+	// for those commands to refuse that change something.
+	if workload, _, err := e.containers(looking); err == nil {
+		if err := e.refreshKubeconfig(workload); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(e.Out, e.EnvironmentKubeconfig())
+	return err
+}
+
+// refreshKubeconfig writes the kubeconfig anew if its cluster is published at
+// another port now, as it is after a restart.
+func (e *Environment) refreshKubeconfig(workload []engine.Container) error {
+	server := e.server(workload)
+	data, err := os.ReadFile(e.EnvironmentKubeconfig())
+	if server == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the environment's kubeconfig: %w", err)
+	}
+	fresh, err := kube.WithServer(data, server)
+	if err != nil || bytes.Equal(fresh, data) {
+		return err
+	}
+	return kube.WriteKubeconfig(e.EnvironmentKubeconfig(), fresh)
+}
+
+// writeKubeconfig writes the workload cluster's kubeconfig for this machine,
+// as soon as the load balancer has a published port.
+func (e *Environment) writeKubeconfig(ctx context.Context, data []byte) error {
+	for {
+		workload, _, err := e.containers(ctx)
+		if err != nil {
+			return err
+		}
+		if server := e.server(workload); server != "" {
+			data, err := kube.WithServer(data, server)
+			if err != nil {
+				return err
+			}
+			return kube.WriteKubeconfig(e.EnvironmentKubeconfig(), data)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited for the container %s-lb: %w", e.Config.ClusterName, context.Cause(ctx))
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// server is where this machine reaches the workload cluster: the load
+// balancer's published port, which works where containers have no address of
+// their own here, too. It is empty while there is none.
+func (e *Environment) server(workload []engine.Container) string {
+	for _, c := range workload {
+		if port := c.Ports["6443/tcp"]; port != "" && c.Name == e.Config.ClusterName+"-lb" {
+			return "https://127.0.0.1:" + port
+		}
+	}
+	return ""
+}
+
+// reach returns a client of an API server that answers.
+func (e *Environment) reach(ctx context.Context, kubeconfig string, progress func(string)) (*kube.Client, error) {
+	client, err := kube.Open(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	progress("waiting for its API server")
+	return client, client.WaitAnswers(ctx)
+}
+
+// reachWorkload is reach for the workload cluster, whose published port may be
+// another one after a restart. A kubeconfig that was lost is read from the
+// control plane's node.
+func (e *Environment) reachWorkload(ctx context.Context, workload []engine.Container, progress func(string)) (*kube.Client, error) {
+	data, err := os.ReadFile(e.EnvironmentKubeconfig())
+	if errors.Is(err, fs.ErrNotExist) {
+		progress("reading its kubeconfig from a node")
+		data, err = e.adminKubeconfig(ctx, workload)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the environment's kubeconfig: %w", err)
+	}
+	progress("waiting for its load balancer")
+	if err := e.writeKubeconfig(ctx, data); err != nil {
+		return nil, err
+	}
+	return e.reach(ctx, e.EnvironmentKubeconfig(), progress)
+}
+
+// adminKubeconfig is the one that kubeadm leaves on the control plane.
+func (e *Environment) adminKubeconfig(ctx context.Context, workload []engine.Container) ([]byte, error) {
+	for _, c := range workload {
+		if isControlPlane(c) {
+			res, err := e.engine.Exec(ctx, c.ID, nil, "cat", "/etc/kubernetes/admin.conf")
+			return res.Stdout, err
+		}
+	}
+	return nil, errors.New("it is lost, and there is no control plane to read it from")
+}
+
+// SelfManaged returns the kubeconfig of the environment if it manages itself, and
+// an error that says what to type if it does not.
+func (e *Environment) SelfManaged(ctx context.Context) (kubeconfig string, err error) {
+	_, management, err := e.standing(ctx)
+	if err != nil {
+		return "", err
+	}
+	if there, err := state.Exists(e.EnvironmentKubeconfig()); err != nil || len(management) > 0 || !there {
+		return "", errors.Join(err, fmt.Errorf("environment %q does not manage itself yet; type: go tool mage env:up", e.Config.ClusterName))
+	}
+	return e.EnvironmentKubeconfig(), nil
+}

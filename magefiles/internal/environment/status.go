@@ -1,0 +1,303 @@
+package environment
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/steps"
+	"caslab/magefiles/internal/ui"
+)
+
+// lookWithin bounds what only looks.
+const lookWithin = 15 * time.Second
+
+// NotUpError is an environment that is not there.
+type NotUpError struct{ Name string }
+
+func (e *NotUpError) Error() string {
+	return fmt.Sprintf("there is no environment %q; type: go tool mage env:up", e.Name)
+}
+
+// standing returns the containers of an environment that is there, in whatever
+// state, and its kubeconfig leads to where it is published now.
+func (e *Environment) standing(ctx context.Context) (workload, management []engine.Container, err error) {
+	if workload, management, err = e.containers(ctx); err != nil {
+		return nil, nil, err
+	}
+	if len(workload)+len(management) == 0 {
+		return nil, nil, &NotUpError{e.Config.ClusterName}
+	}
+	return workload, management, e.refreshKubeconfig(workload)
+}
+
+// Status prints the environment's nodes, machines, node groups, providers and
+// images.
+func (e *Environment) Status(ctx context.Context) error {
+	workload, management, err := e.standing(ctx)
+	if err != nil {
+		return err
+	}
+	// An API server that is down is a reason to show the containers.
+	cluster := e.printCluster(ctx, management)
+	w := ui.NewTable(e.Out, "CONTAINER", "STATE", "IMAGE", "ID")
+	for _, c := range append(management, workload...) {
+		id, _, err := e.engine.ImageID(ctx, c.Image)
+		if err != nil {
+			return err
+		}
+		state := "stopped"
+		if c.Running {
+			state = "running"
+		}
+		w.Row(c.Name, state, c.Image, short(id))
+	}
+	return errors.Join(w.End(), cluster)
+}
+
+// printCluster prints what the API server knows.
+func (e *Environment) printCluster(ctx context.Context, management []engine.Container) error {
+	path, what := e.manager(management)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("environment %q has no API server yet; type: go tool mage env:up", e.Config.ClusterName)
+	}
+	client, err := kube.Open(path)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, lookWithin, errors.New("the API server does not answer; type: go tool mage env:up"))
+	defer cancel()
+	if err := client.WaitAnswers(ctx); err != nil {
+		return err
+	}
+	have, err := capi.Installed(ctx, client, namespace)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.Out, "Environment %s: Cluster API %s, Kubernetes %s, %s\n\n",
+		e.Config.ClusterName, cmp.Or(have.ClusterAPI, "not there yet"), cmp.Or(have.Kubernetes, "not there yet"), what)
+	if err := e.printNodesAndMachines(ctx, client); err != nil {
+		return err
+	}
+	return e.printProviders(ctx, client)
+}
+
+// list returns the objects of a kind; none where the kind is not there yet.
+func list(ctx context.Context, client *kube.Client, kind schema.GroupKind, namespace string) ([]unstructured.Unstructured, error) {
+	objects, err := client.List(ctx, kind, namespace)
+	if meta.IsNoMatchError(err) {
+		return nil, nil
+	}
+	return objects, err
+}
+
+// manager returns the kubeconfig of the cluster that holds the Cluster API
+// objects, and how to call the environment then.
+func (e *Environment) manager(management []engine.Container) (kubeconfig, what string) {
+	if len(management) > 0 {
+		return e.managementKubeconfig(), "managed by " + e.Config.ManagementName() + ": not ready yet; type: go tool mage env:up"
+	}
+	return e.EnvironmentKubeconfig(), "self-managed"
+}
+
+// Describe prints the tree of the environment's Cluster API objects, with what
+// is not well.
+func (e *Environment) Describe(ctx context.Context) error {
+	_, management, err := e.standing(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := lab.Within(ctx, lookWithin)
+	defer cancel()
+	ctl, err := capi.NewClusterctl(ctx, filepath.Join(e.repositoryDir(), "clusterctl.yaml"), nil)
+	if err != nil {
+		return err
+	}
+	path, _ := e.manager(management)
+	objects, err := ctl.Describe(ctx, path, namespace, e.Config.ClusterName)
+	if err != nil {
+		return err
+	}
+	w := ui.NewTable(e.Out, "OBJECT", "AVAILABLE", "READY", "MESSAGE")
+	for _, o := range objects {
+		w.Row(strings.Repeat("  ", o.Depth)+o.Name, cmp.Or(o.Available, "-"), cmp.Or(o.Ready, "-"), strings.ReplaceAll(o.Message, "\n", " "))
+	}
+	return w.End()
+}
+
+func short(id string) string {
+	return strings.TrimPrefix(id, "sha256:")[:min(12, len(strings.TrimPrefix(id, "sha256:")))]
+}
+
+// printNodesAndMachines prints what the author of the lab's first version saw:
+// `kubectl get nodes` and `kubectl get machines`; and the node groups.
+func (e *Environment) printNodesAndMachines(ctx context.Context, client *kube.Client) error {
+	nodes, err := list(ctx, client, kube.Nodes, "")
+	if err != nil {
+		return err
+	}
+	w := ui.NewTable(e.Out, "NODE", "STATUS", "ROLES", "AGE", "VERSION")
+	for i := range nodes {
+		n := &nodes[i]
+		status := "NotReady"
+		if kube.True(n, "Ready") {
+			status = "Ready"
+		}
+		w.Row(n.GetName(), status, roles(n), e.age(n), kube.Field(n, "status", "nodeInfo", "kubeletVersion"))
+	}
+	w.Row()
+	if err := w.End(); err != nil {
+		return err
+	}
+	machines, err := list(ctx, client, kube.Machines, namespace)
+	if err != nil {
+		return err
+	}
+	w = ui.NewTable(e.Out, "MACHINE", "PROVIDERID", "PHASE", "VERSION")
+	for i := range machines {
+		m := &machines[i]
+		w.Row(m.GetName(), kube.Field(m, "spec", "providerID"), kube.Field(m, "status", "phase"), kube.Field(m, "spec", "version"))
+	}
+	w.Row()
+	if err := w.End(); err != nil {
+		return err
+	}
+	if err := capi.WriteGroups(ctx, e.Out, client, namespace, e.Config.ClusterName); err != nil {
+		return err
+	}
+	fmt.Fprintln(e.Out)
+	return nil
+}
+
+func roles(n *unstructured.Unstructured) string {
+	var all []string
+	for label := range n.GetLabels() {
+		if role, ok := strings.CutPrefix(label, "node-role.kubernetes.io/"); ok {
+			all = append(all, role)
+		}
+	}
+	slices.Sort(all)
+	return cmp.Or(strings.Join(all, ","), "<none>")
+}
+
+func (e *Environment) age(o *unstructured.Unstructured) string {
+	return ui.Round(e.Now().Sub(o.GetCreationTimestamp().Time).Truncate(time.Second))
+}
+
+func (e *Environment) printProviders(ctx context.Context, client *kube.Client) error {
+	providers, err := list(ctx, client, kube.Providers, "")
+	if err != nil {
+		return err
+	}
+	deployments, err := list(ctx, client, kube.Deployments, "")
+	if err != nil {
+		return err
+	}
+	pods, err := list(ctx, client, kube.Pods, "")
+	if err != nil {
+		return err
+	}
+	w := ui.NewTable(e.Out, "PROVIDER", "VERSION", "IMAGE", "ID", "AVAILABLE")
+	for i := range providers {
+		p := &providers[i]
+		for j := range deployments {
+			d := &deployments[j]
+			if d.GetNamespace() != p.GetNamespace() {
+				continue
+			}
+			image := kube.FirstImage(d)
+			w.Row(p.GetName(), kube.Field(p, "version"), image, cmp.Or(imageID(pods, d.GetNamespace(), image), "-"), fmt.Sprint(kube.True(d, "Available")))
+		}
+	}
+	w.Row()
+	return w.End()
+}
+
+// imageID is of the image that a pod of the namespace runs by that name.
+func imageID(pods []unstructured.Unstructured, namespace, image string) string {
+	for i := range pods {
+		if pods[i].GetNamespace() != namespace {
+			continue
+		}
+		for _, container := range kube.ContainerStatuses(&pods[i]) {
+			if container["image"] == image {
+				id := fmt.Sprint(container["imageID"])
+				return short(id[strings.LastIndex(id, "@")+1:])
+			}
+		}
+	}
+	return ""
+}
+
+// summary ends an env:up: what runs, where the time went, what to type next.
+func (e *Environment) summary(ctx context.Context, c *bringUp, timings []steps.Timing) error {
+	fmt.Fprintln(e.Out)
+	if err := e.Status(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(e.Out)
+	critical := steps.CriticalPath(timings)
+	on := map[string]bool{}
+	first, last := timings[0].Start, timings[0].End
+	w := ui.NewTable(e.Out, "STEP", "SECONDS", "")
+	for _, t := range critical {
+		on[t.Name] = true
+	}
+	record := map[string]float64{}
+	for _, t := range timings {
+		mark := ""
+		if on[t.Name] {
+			mark = "critical path"
+		}
+		w.Row(t.Name, fmt.Sprintf("%.1f", t.Took().Seconds()), mark)
+		record[t.Name] = t.Took().Seconds()
+		if t.Start.Before(first) {
+			first = t.Start
+		}
+		if t.End.After(last) {
+			last = t.End
+		}
+	}
+	record["total"] = last.Sub(first).Seconds()
+	w.Row("total", fmt.Sprintf("%.1f", record["total"]), "")
+	if err := w.End(); err != nil {
+		return err
+	}
+	named := ""
+	if e.Config.NamedByVariable() {
+		named = "\n  export CLUSTER_NAME=" + e.Config.ClusterName
+	}
+	fmt.Fprintf(e.Out, `
+Cluster API from %s (%s); nodes from %s.
+Next:%s
+  export KUBECONFIG=$(go tool mage env:kubeconfig)
+  go tool mage nodegroup:add work-md-1 1 4
+  go tool mage autoscaler:run
+  go tool mage env:down
+`, c.tree.Origin, cmp.Or(c.tree.Why, "as set"), c.base.Origin, named)
+	return e.writeRecord(record)
+}
+
+// writeRecord keeps the seconds of each step for whoever compares runs.
+func (e *Environment) writeRecord(seconds map[string]float64) error {
+	return state.WriteJSON(e.recordFile(), seconds)
+}
+
+func (e *Environment) recordFile() string {
+	return e.State.Path("logs", e.Config.ClusterName+"-seconds.json")
+}

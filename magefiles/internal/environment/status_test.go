@@ -1,0 +1,47 @@
+package environment
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"caslab/magefiles/internal/run/runtest"
+)
+
+func TestKubeconfigFollowsThePort(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	if err := s.Kubeconfig(t.Context()); !errors.As(err, new(*NotUpError)) {
+		t.Errorf("without an environment: %v", err)
+	}
+	s.up(t, selfManaged())
+	if err := s.Kubeconfig(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.printed.String(); got != s.EnvironmentKubeconfig()+"\n" {
+		t.Errorf("printed %q", got)
+	}
+	data, err := os.ReadFile(s.EnvironmentKubeconfig())
+	if err != nil || !strings.Contains(string(data), "https://127.0.0.1:"+s.workload.port()) {
+		t.Errorf("the kubeconfig is %s, %v", data, err)
+	}
+}
+
+func TestImageIDOfAPod(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	w := selfManaged()
+	w[deployedObjects][0]["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"image": "example.com/manager:v1"}}}}}
+	w[podObjects] = []map[string]any{object("v1", "Pod", "capi-system", "p", nil, map[string]any{"status": map[string]any{"containerStatuses": []any{
+		map[string]any{"image": "example.com/manager:v1", "imageID": "sha256:0123456789abcdef0123"},
+	}}})}
+	s.up(t, w)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls"}}
+	if err := s.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(s.printed.String(), "example.com/manager:v1   0123456789ab") {
+		t.Errorf("printed\n%s", s.printed)
+	}
+}

@@ -1,0 +1,224 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/state"
+)
+
+// bounds are how long an API server may take to answer: one that runs, perhaps
+// on a busy machine, and one whose container was just started; and how long a
+// cluster whose API server answers may take to be well.
+type bounds struct{ answer, restart, well time.Duration }
+
+func defaultBounds() bounds {
+	return bounds{answer: time.Minute, restart: 90 * time.Second, well: 2 * time.Minute}
+}
+
+// survey is what there is of the environment.
+type survey struct {
+	// fresh is true if nothing is there.
+	fresh bool
+	// ready is true for an environment that manages itself and is well.
+	ready bool
+	// remake says why nothing can be made of what is there; nil if something
+	// can, or if nothing is there.
+	remake error
+	// text says what was found to a person.
+	text string
+}
+
+// downOf is the command that removes an environment and no other, wherever the
+// name of the next command's comes from.
+func downOf(name string) string { return typed(name, "env:down") }
+
+func typed(name, target string) string { return "CLUSTER_NAME=" + name + " go tool mage " + target }
+
+// NotWellError is an environment that is there and does not work. It stays.
+type NotWellError struct {
+	Name string
+	Err  error
+}
+
+func (e *NotWellError) Error() string {
+	return fmt.Sprintf("environment %q is there and is not well, and nothing of it was removed: %v\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Name, e.Err, downOf(e.Name))
+}
+
+// Unwrap returns the cause.
+func (e *NotWellError) Unwrap() error { return e.Err }
+
+// takeSurvey looks at what there is, and starts what is stopped. It removes
+// nothing but what is left of a management cluster whose objects moved. What
+// stands in the way, and is not to be remade, is an error.
+func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
+	workload, management, err := e.containers(ctx)
+	if err != nil {
+		return survey{}, err
+	}
+	if len(workload)+len(management) == 0 {
+		return survey{fresh: true}, errors.Join(e.forgetManagement(), state.Remove(e.readyFile()))
+	}
+	step := e.Log.Start("look at the cluster that is there", 0)
+	found, err := e.takeUp(ctx, workload, management, step.Progress)
+	if ctx.Err() != nil {
+		found, err = survey{}, context.Cause(ctx)
+	}
+	step.Done(found.text, errors.Join(err, found.remake))
+	if err != nil || !found.ready {
+		return found, err
+	}
+	return found, errors.Join(e.markReady(ctx), e.engine.Remove(ctx, ids(management)...), e.forgetManagement())
+}
+
+// takeUp says what can be made of the containers that are there.
+func (e *Environment) takeUp(ctx context.Context, workload, management []engine.Container, progress func(string)) (found survey, err error) {
+	wasReady, err := state.Exists(e.readyFile())
+	if err != nil {
+		return survey{}, err
+	}
+	moving, err := state.Exists(e.movingFile())
+	if err != nil {
+		return survey{}, err
+	}
+	defer func() {
+		if wasReady && found.remake != nil {
+			// It worked once, and may hold what somebody wants to keep.
+			found, err = survey{}, &NotWellError{Name: e.Config.ClusterName, Err: found.remake}
+		}
+	}()
+	restarted, err := e.startStopped(ctx, slices.Concat(workload, management), progress)
+	if err != nil {
+		return survey{remake: err}, nil
+	}
+	bound := e.bounds.answer
+	if restarted {
+		bound = e.bounds.restart
+	}
+	reaching, cancel := lab.Within(ctx, bound)
+	defer cancel()
+	if len(management) > 0 && !moving && !wasReady {
+		client, err := e.reach(reaching, e.managementKubeconfig(), progress)
+		if err != nil {
+			return survey{remake: err}, nil
+		}
+		ctx, cancel := lab.Within(ctx, e.bounds.well)
+		defer cancel()
+		if err := e.sameVersions(ctx, client); err != nil {
+			return survey{}, err
+		}
+		return survey{text: "going on with the management cluster of an interrupted run"}, nil
+	}
+	client, err := e.reachWorkload(reaching, workload, progress)
+	if err != nil {
+		return survey{remake: err}, nil
+	}
+	ctx, cancelLooking := lab.Within(ctx, e.bounds.well)
+	defer cancelLooking()
+	paused, err := e.ownCluster(ctx, client)
+	switch {
+	case isAbsent(err):
+		return survey{remake: err}, nil
+	case err != nil:
+		return survey{}, &NotWellError{Name: e.Config.ClusterName, Err: err}
+	case paused && len(management) > 0 && !wasReady:
+		// Only a move that came to its end is taken up; halves are not.
+		return survey{remake: errors.New("the Cluster is paused, as in the middle of a move")}, nil
+	}
+	return e.selfManaged(ctx, client, paused, progress)
+}
+
+// selfManaged looks whether the environment that manages itself is well.
+func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paused bool, progress func(string)) (survey, error) {
+	if err := e.sameVersions(ctx, client); err != nil {
+		return survey{}, err
+	}
+	err := insist(ctx, func() error {
+		return capi.WaitWell(ctx, client, namespace, e.Config.ClusterName, paused, progress)
+	})
+	if err != nil {
+		return survey{}, &NotWellError{Name: e.Config.ClusterName, Err: err}
+	}
+	text := "it manages itself"
+	if paused {
+		text += ", and is paused"
+	}
+	return survey{ready: true, text: text}, nil
+}
+
+// insist asks an API server again until it gives an answer that counts or ctx
+// is done: one that just started refuses this and that.
+func insist(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if err == nil || isAbsent(err) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// isAbsent reports whether an API server answered that it has no such object,
+// or no such kind.
+func isAbsent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }
+
+// ownCluster looks for the cluster's own object in it.
+func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paused bool, err error) {
+	err = insist(ctx, func() error {
+		cluster, err := client.Get(ctx, kube.Clusters, namespace, e.Config.ClusterName)
+		if err != nil {
+			return err
+		}
+		paused = kube.Field(cluster, "spec", "paused") == "true"
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for the cluster's own objects in it: %w", err)
+	}
+	return paused, nil
+}
+
+// OtherVersionError is an environment of other versions than the settings'.
+type OtherVersionError struct{ Environment, Component, Has, Want string }
+
+func (e *OtherVersionError) Error() string {
+	return fmt.Sprintf("environment %q has %s %s and the settings want %s; type `%s` first, or choose another CLUSTER_NAME", e.Environment, e.Component, e.Has, e.Want, downOf(e.Environment))
+}
+
+// sameVersions returns an *OtherVersionError if what is installed, as far as
+// it is yet, is not what the settings want.
+func (e *Environment) sameVersions(ctx context.Context, client *kube.Client) error {
+	var have capi.Versions
+	err := insist(ctx, func() (err error) {
+		have, err = capi.Installed(ctx, client, namespace)
+		return err
+	})
+	if err != nil {
+		return &NotWellError{Name: e.Config.ClusterName, Err: err}
+	}
+	for _, c := range []struct{ name, has, want string }{
+		{"Cluster API", have.ClusterAPI, e.Config.ClusterAPI.Tag()},
+		{"Kubernetes", have.Kubernetes, config.Tag(e.Config.Kubernetes)},
+	} {
+		if c.has != "" && c.has != c.want {
+			return &OtherVersionError{Environment: e.Config.ClusterName, Component: c.name, Has: c.has, Want: c.want}
+		}
+	}
+	return nil
+}

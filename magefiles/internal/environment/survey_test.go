@@ -1,0 +1,400 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/ui"
+)
+
+func TestTakeStock(t *testing.T) {
+	t.Parallel()
+	type world = map[string][]map[string]any
+	before := func() world { // a management cluster before the move
+		w := selfManaged()
+		w[clusterObjects] = []map[string]any{}
+		return w
+	}
+	with := func(path string, items ...map[string]any) world {
+		w := selfManaged()
+		w[path] = items
+		return w
+	}
+	for name, tc := range map[string]struct {
+		scene func(t *testing.T, s *scene)
+		// One of these holds: nothing to go on with and nothing to remake,
+		// something to go on with, ready, to be remade, or refused.
+		text, remake string
+		ready        bool
+		refused      string
+		removed      []string
+		marked       bool
+		check        func(t *testing.T, s *scene)
+	}{
+		"nothing is there": {
+			scene: func(t *testing.T, s *scene) {
+				s.touch(t, s.readyFile())
+				s.touch(t, s.movingFile())
+				s.touch(t, s.managementKubeconfig())
+			},
+			check: func(t *testing.T, s *scene) {
+				for _, path := range []string{s.movingFile(), s.managementKubeconfig()} {
+					if there, _ := state.Exists(path); there {
+						t.Errorf("%s is left", path)
+					}
+				}
+			},
+		},
+		"interrupted before the move": {
+			scene: func(t *testing.T, s *scene) { s.managed(t, before()); s.up(t, world{}) },
+			text:  "going on with the management cluster",
+		},
+		"interrupted before the move, other version": {
+			scene:   func(t *testing.T, s *scene) { s.managed(t, with(providerObjects, fakeProvider("v1.13.5"))) },
+			refused: "has Cluster API v1.13.5 and the settings want v1.14.2",
+		},
+		"interrupted before the move, does not answer": {
+			scene:  func(t *testing.T, s *scene) { s.managed(t, before()); s.management.Close() },
+			remake: "the API server to be ready",
+		},
+		"interrupted before the move, lists fail": {
+			scene:   func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail = -1 },
+			refused: "go tool mage env:down",
+		},
+		"a list that fails twice": {
+			scene: func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail = 2 },
+			text:  "going on",
+		},
+		"cut off in the move, paused": {
+			scene: func(t *testing.T, s *scene) {
+				s.managed(t, before())
+				s.up(t, with(clusterObjects, fakeCluster(true)))
+				s.touch(t, s.movingFile())
+			},
+			remake: "paused",
+		},
+		"cut off in the move, nothing there yet": {
+			scene: func(t *testing.T, s *scene) {
+				s.managed(t, before())
+				s.up(t, before())
+				s.touch(t, s.movingFile())
+			},
+			remake: "the cluster's own objects",
+		},
+		"cut off after the move": {
+			scene: func(t *testing.T, s *scene) {
+				s.managed(t, before())
+				s.up(t, selfManaged())
+				s.touch(t, s.movingFile())
+			},
+			text: "it manages itself", ready: true, marked: true, removed: []string{"mgmt"},
+		},
+		"cut off after the move, not well": {
+			scene: func(t *testing.T, s *scene) {
+				s.managed(t, before())
+				s.up(t, with(deployedObjects, fakeDeployment(false)))
+				s.touch(t, s.movingFile())
+			},
+			refused: "capi-controller-manager",
+		},
+		"marked, and cut off before the management cluster was gone": {
+			scene: func(t *testing.T, s *scene) {
+				s.managed(t, before())
+				s.up(t, selfManaged())
+				s.touch(t, s.readyFile())
+			},
+			text: "it manages itself", ready: true, marked: true, removed: []string{"mgmt"},
+		},
+		"ready": {
+			scene: func(t *testing.T, s *scene) { s.up(t, selfManaged()); s.touch(t, s.readyFile()) },
+			text:  "it manages itself", ready: true, marked: true,
+		},
+		"ready, and not known to be": {
+			scene: func(t *testing.T, s *scene) { s.up(t, selfManaged()) },
+			text:  "it manages itself", ready: true, marked: true,
+		},
+		"ready, other version": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, with(providerObjects, fakeProvider("v1.13.5")))
+				s.touch(t, s.readyFile())
+			},
+			refused: "type `CLUSTER_NAME=work-cluster go tool mage env:down` first", marked: true,
+		},
+		"ready, paused, and its machines not looked after": {
+			scene: func(t *testing.T, s *scene) {
+				w := with(machineObjects, fakeMachine("cp", "Provisioned", true))
+				w[clusterObjects] = []map[string]any{fakeCluster(true)}
+				s.up(t, w)
+			},
+			text: "is paused", ready: true, marked: true,
+		},
+		"ready, a worker on its way": {
+			scene: func(t *testing.T, s *scene) {
+				w := with(machineObjects, fakeMachine("cp", "Running", true), fakeMachine("md", "Provisioning", false))
+				w[nodeObjects] = []map[string]any{fakeNode("cp", true, true), fakeNode("md", false, false)}
+				s.up(t, w)
+			},
+			text: "it manages itself", ready: true, marked: true,
+		},
+		"a manager is not available": {
+			scene:   func(t *testing.T, s *scene) { s.up(t, with(deployedObjects, fakeDeployment(false))) },
+			refused: "capi-controller-manager",
+		},
+		"the control plane's node is not Ready": {
+			scene:   func(t *testing.T, s *scene) { s.up(t, with(nodeObjects, fakeNode("cp", false, true))) },
+			refused: "the control plane's node cp to be Ready",
+		},
+		"the control plane's machine is not Running": {
+			scene:   func(t *testing.T, s *scene) { s.up(t, with(machineObjects, fakeMachine("cp", "Failed", true))) },
+			refused: "the control plane's machine cp to be Running",
+		},
+		"was ready and does not answer": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				s.touch(t, s.readyFile())
+				s.workload.Close()
+			},
+			refused: "go tool mage env:down", marked: true,
+		},
+		"was ready and its load balancer is gone": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				s.touch(t, s.readyFile())
+				s.docker.containers = s.docker.containers[1:]
+			},
+			refused: "nothing of it was removed", marked: true,
+		},
+		"was ready and lost its objects": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, before())
+				s.touch(t, s.readyFile())
+			},
+			refused: "nothing of it was removed", marked: true,
+		},
+		"was never ready and does not answer": {
+			scene:  func(t *testing.T, s *scene) { s.up(t, selfManaged()); s.workload.Close() },
+			remake: "the API server to be ready",
+		},
+		"the kubeconfig is lost": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				s.docker.Answers = append(s.docker.Answers, runtest.Answer{
+					Prefix: "docker exec cp cat /etc/kubernetes/admin.conf", Stdout: s.workload.kubeconfig("work-cluster-cp:6443"),
+				})
+				if err := os.Remove(s.EnvironmentKubeconfig()); err != nil {
+					t.Fatal(err)
+				}
+			},
+			text: "it manages itself", ready: true, marked: true,
+			check: func(t *testing.T, s *scene) {
+				if data, err := os.ReadFile(s.EnvironmentKubeconfig()); err != nil || !strings.Contains(string(data), "https://127.0.0.1:"+s.workload.port()) {
+					t.Errorf("the kubeconfig is %s, %v", data, err)
+				}
+			},
+		},
+		"stopped containers": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				s.touch(t, s.readyFile())
+				for i := range s.docker.containers {
+					s.docker.containers[i].stopped = true
+				}
+				slices.Reverse(s.docker.containers)
+			},
+			text: "it manages itself", ready: true, marked: true,
+			check: func(t *testing.T, s *scene) {
+				if want := []string{"docker start lb", "docker start cp", "docker start md"}; !slices.Equal(s.docker.ran("docker start"), want) {
+					t.Errorf("started %q, want %q", s.docker.ran("docker start"), want)
+				}
+			},
+		},
+		"stopped containers that do not start": {
+			scene: func(t *testing.T, s *scene) {
+				s.managed(t, before())
+				s.docker.containers[0].stopped, s.docker.startErr = true, errors.New("no such mount")
+			},
+			remake: "no such mount",
+		},
+		"stopped containers that do not start, of what was ready": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				s.touch(t, s.readyFile())
+				s.docker.containers[0].stopped, s.docker.startErr = true, errors.New("no such mount")
+			},
+			refused: "go tool mage env:down", marked: true,
+		},
+		"foreign": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				s.docker.containers[1].owner = ""
+			},
+			refused: "was not made by this lab",
+		},
+		"another checkout's": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				mark := filepath.Join(t.TempDir(), "other/.caslab/owner/work-cluster-0123456789abcdef")
+				s.write(t, mark, "")
+				s.docker.containers[1].owner = mark
+			},
+			refused: "/other; type there: CLUSTER_NAME=work-cluster go tool mage env:down;",
+		},
+		"a checkout's that lost .caslab": {
+			scene: func(t *testing.T, s *scene) {
+				s.up(t, selfManaged())
+				s.docker.containers[1].owner = "/other/.caslab/owner/work-cluster-0123456789abcdef"
+			},
+			refused: "by the lab in /other, whose .caslab this command does not see; if that checkout is elsewhere, type there: CLUSTER_NAME=work-cluster go tool mage env:down; if it is gone: docker rm -f -v $(",
+		},
+		"a foreign load balancer": {
+			scene: func(t *testing.T, s *scene) {
+				s.docker.containers = []fakeContainer{{id: "lb", name: "work-cluster-lb", cluster: "work-cluster", role: "external-load-balancer"}}
+			},
+			refused: "was not made by this lab",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, nil)
+			tc.scene(t, s)
+			found, err := s.takeSurvey(t.Context())
+			if (err != nil) != (tc.refused != "") || err != nil && !strings.Contains(err.Error(), tc.refused) {
+				t.Fatalf("takeSurvey() = %v; want %q in it", err, tc.refused)
+			}
+			if (found.remake != nil) != (tc.remake != "") || found.remake != nil && !strings.Contains(found.remake.Error(), tc.remake) {
+				t.Errorf("remake %v; want %q in it", found.remake, tc.remake)
+			}
+			if found.ready != tc.ready || !strings.Contains(found.text, tc.text) || (found.text == "") != (tc.text == "") {
+				t.Errorf("found %+v; want ready %v and %q", found, tc.ready, tc.text)
+			}
+			var removed []string
+			for _, line := range s.docker.ran("docker rm") {
+				removed = append(removed, strings.Fields(line)[4:]...)
+			}
+			if !slices.Equal(removed, tc.removed) {
+				t.Errorf("removed %v, want %v", removed, tc.removed)
+			}
+			if marked, _ := state.Exists(s.readyFile()); marked != tc.marked {
+				t.Errorf("marked as ready: %v, want %v", marked, tc.marked)
+			}
+			if moving, _ := state.Exists(s.movingFile()); moving && tc.ready {
+				t.Error("it is ready and its move is still recorded as going on")
+			}
+			if tc.check != nil {
+				tc.check(t, s)
+			}
+		})
+	}
+}
+
+func TestTakeStockCancelled(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.up(t, selfManaged())
+	s.workload.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if found, err := s.takeSurvey(ctx); !errors.Is(err, context.DeadlineExceeded) || found.remake != nil {
+		t.Errorf("takeSurvey() when told to end = %+v, %v", found, err)
+	}
+}
+
+// TestRefusedBeforeAnythingIsRemoved: what cannot be taken up stays until the
+// machine is known to be able to make it anew.
+func TestRefusedBeforeAnythingIsRemoved(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`}}
+	s.managed(t, selfManaged())
+	s.management.Close()
+	// Its builds are there: less disk is asked for.
+	s.touch(t, s.State.Path("bin", "cluster-api", "x"))
+	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "CAPI_GIT=https://127.0.0.1:1") {
+		t.Errorf("Up() = %v; want the setting that is wrong", err)
+	}
+	if lines := s.docker.ran("docker rm"); len(lines) > 0 {
+		t.Errorf("removed: %q", lines)
+	}
+}
+
+func TestReadyAsksNoSource(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
+	s.docker.Answers = []runtest.Answer{
+		{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`},
+		{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"},
+	}
+	s.up(t, selfManaged())
+	start := time.Now()
+	if err := s.Up(t.Context(), Ready); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if !strings.Contains(s.printed.String(), "self-managed") {
+		t.Errorf("printed %s", s.printed)
+	}
+}
+
+// TestReadyTellsWhatChanged: an environment is not made again for a setting,
+// but its user is told.
+func TestReadyTellsWhatChanged(t *testing.T) {
+	t.Parallel()
+	before := newScene(t, nil)
+	if err := before.recordMade(); err != nil {
+		t.Fatal(err)
+	}
+	made, err := os.ReadFile(before.madeFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{nil, ""},
+		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; to make it anew, type: CLUSTER_NAME=work-cluster go tool mage env:down`},
+		{map[string]string{"CAPI_GIT": "https://127.0.0.1:1/mine.git"}, `the settings want "https://127.0.0.1:1/mine.git"`},
+	} {
+		s := newScene(t, tc.env)
+		logged := new(strings.Builder)
+		s.Log = ui.New(logged, ui.Options{})
+		s.docker.Answers = []runtest.Answer{
+			{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`},
+			{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"},
+		}
+		s.up(t, selfManaged())
+		s.write(t, s.madeFile(), string(made))
+		if err := s.Up(t.Context(), Ready); err != nil {
+			t.Fatal(err)
+		}
+		s.Log.Close()
+		got := logged.String()
+		if !strings.Contains(got, tc.want) || tc.want == "" && strings.Contains(got, "it was made with") {
+			t.Errorf("%v: logged\n%s\nwant %q", tc.env, got, tc.want)
+		}
+	}
+	s := newScene(t, map[string]string{"CAPI_DIR": "/nowhere"})
+	s.up(t, selfManaged())
+	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "/nowhere") {
+		t.Errorf("Up() with a checkout that is not there: %v", err)
+	}
+}
+
+func TestRootlessIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux", "SecurityOptions": ["name=rootless"]}`}}
+	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "the engine is rootless") {
+		t.Errorf("Up() = %v", err)
+	}
+}

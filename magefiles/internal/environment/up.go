@@ -1,0 +1,220 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/repository"
+	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/steps"
+)
+
+// The steps of env:up.
+const (
+	stepFetch      = "fetch Cluster API"
+	stepNode       = "node image"
+	stepCompile    = "compile managers"
+	stepRender     = "render providers"
+	stepImages     = "bake managers into the node image"
+	stepManagement = "management cluster"
+	stepInit       = "providers in it"
+	stepControl    = "workload control plane"
+	stepNodes      = "workload network and nodes"
+	stepPivotInit  = "providers in the workload cluster"
+	stepMove       = "move"
+	stepDelete     = "delete the management cluster"
+	stepVerify     = "machines seen by their own cluster"
+)
+
+// Targets of Up: how far to go.
+const (
+	ManagementTarget = stepInit
+	WorkloadTarget   = stepNodes
+	Ready            = "ready"
+)
+
+// bakedWithin is how long the management cluster waits for the managers to be
+// compiled: everything built, they are there by then. If not, it starts without
+// them and has them loaded.
+const bakedWithin = 3 * time.Second
+
+// bringUp is what the steps of one Up hand to each other. A step writes its
+// own fields, and only steps that need it read them.
+type bringUp struct {
+	*Environment
+	info     engine.Info
+	tree     *source.Tree
+	base     node.Images
+	repo     *repository.Repository
+	managers map[string]v1.Image
+	image    string
+	owner    string
+	mgmt     *kube.Client
+	workload *kube.Client
+	recorder Recorder
+	// stopRecording ends what records the cluster that manages itself.
+	stopRecording func()
+	// compiled and baked are closed when those steps are done, for a step that
+	// is better off with them and does not need them.
+	compiled, baked chan struct{}
+}
+
+func (e *Environment) newBringUp(info engine.Info) *bringUp {
+	return &bringUp{Environment: e, info: info, recorder: e.recorders(e.Lab), stopRecording: func() {}, compiled: make(chan struct{}), baked: make(chan struct{})}
+}
+
+// Up makes the environment ready, or goes as far as target says. It takes up
+// what an interrupted run left.
+func (e *Environment) Up(ctx context.Context, target string) error {
+	command := "env:up"
+	switch target {
+	case ManagementTarget:
+		command = "cluster:management"
+	case WorkloadTarget:
+		command = "cluster:workload"
+	}
+	return e.locked(command, func() error {
+		err := e.up(ctx, target)
+		if err != nil && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
+			e.Log.Printf("\nWhat was made stays as it is. Type the command again to go on from there, `go tool mage env:status` to look, or `%s` to remove it.\nThe full log is %s.", downOf(e.Config.ClusterName), e.logFile())
+		}
+		return err
+	})
+}
+
+func (e *Environment) up(ctx context.Context, target string) error {
+	start := e.Now()
+	if err := e.Config.CheckEnvironment(); err != nil {
+		return err
+	}
+	if err := e.checkCheckout(ctx); err != nil {
+		return err
+	}
+	info, err := e.askEngine(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.onEngine(ctx, info); err != nil {
+		return err
+	}
+	found, err := e.takeSurvey(ctx)
+	if err != nil {
+		return err
+	}
+	if found.ready {
+		if err := e.tellChanges(); err != nil {
+			return err
+		}
+		e.Log.Printf("environment %q is ready; verified in %.1f s", e.Config.ClusterName, e.Now().Sub(start).Seconds())
+		return e.Status(ctx)
+	}
+	if err := e.preflight(ctx, info); err != nil {
+		return err
+	}
+	if found.remake != nil {
+		// Only now: what is refused above leaves everything as it was.
+		e.Log.Printf("what is there cannot be taken up (%v): making everything anew", found.remake)
+		if err := e.removeClusters(ctx); err != nil {
+			return err
+		}
+	}
+	anew := found.fresh || found.remake != nil
+	c := e.newBringUp(info)
+	defer func() { c.stopRecording() }()
+	if anew {
+		if err := c.recorder.Begin(); err != nil {
+			return err
+		}
+	}
+	// Also of what is taken up: the steps that are left go by these settings.
+	if err := e.recordMade(); err != nil {
+		return err
+	}
+	nodeUsually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
+	if anew {
+		more := ""
+		if nodeUsually < compileUsually {
+			more = fmt.Sprintf(", and up to %s more if the managers are to be compiled", compileUsually)
+		}
+		e.Log.Printf("making environment %q: usually some %s on 2 cores%s", e.Config.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute), more)
+	}
+	all := c.steps(nodeUsually)
+	if target != Ready {
+		if all, err = steps.UpTo(all, target); err != nil {
+			return err
+		}
+	}
+	timings, err := steps.Run(ctx, e.Log, e.Now, c.recorded(all))
+	if err != nil {
+		c.recorder.Tell("failed", err.Error())
+		return err
+	}
+	c.recorder.Tell("passed", "")
+	if target != Ready {
+		return nil
+	}
+	return e.summary(ctx, c, timings)
+}
+
+// recorded returns the steps, each of which is recorded when it starts.
+func (c *bringUp) recorded(all []steps.Step) []steps.Step {
+	all = slices.Clone(all)
+	for i, s := range all {
+		all[i].Run = func(ctx context.Context, progress func(string)) (string, error) {
+			c.recorder.Tell("step", s.Name)
+			return s.Run(ctx, progress)
+		}
+	}
+	return all
+}
+
+// checkCheckout refuses a CAPI_DIR that is none, or of another release. That
+// costs nothing: an environment that is ready is checked too.
+func (e *Environment) checkCheckout(ctx context.Context) error {
+	if e.Config.ClusterAPI.Origin != config.OriginDir {
+		return nil
+	}
+	if err := source.Check(ctx, e.ClusterAPI(), e.SourceOptions(nil)); err != nil {
+		return err
+	}
+	if err := (build.ClusterAPI{Dir: e.Config.ClusterAPI.Dir, Version: e.Config.ClusterAPI.Version}).CheckLayout(); err != nil {
+		return fmt.Errorf("CAPI_DIR=%s is no tree of release %s; set CAPI_VERSION to the release that it is of: %w", e.Config.ClusterAPI.Dir, e.Config.ClusterAPI.Tag(), err)
+	}
+	return nil
+}
+
+// How long it takes to compile the managers, and all that comes after the images.
+const (
+	compileUsually  = 6 * time.Minute
+	clustersUsually = 3 * time.Minute
+)
+
+// steps are in an order in which each comes after what it needs. nodeUsually
+// is how long the node image tends to take here.
+func (c *bringUp) steps(nodeUsually time.Duration) []steps.Step {
+	return []steps.Step{
+		{Name: stepFetch, Usually: 5 * time.Second, Run: c.fetch},
+		{Name: stepNode, Usually: nodeUsually, Run: c.nodeImage},
+		{Name: stepCompile, Needs: []string{stepFetch}, Usually: compileUsually, Run: c.compile},
+		{Name: stepRender, Needs: []string{stepFetch}, Usually: 2 * time.Second, Run: c.render},
+		{Name: stepImages, Needs: []string{stepNode, stepCompile, stepRender}, Usually: 15 * time.Second, Run: c.bake},
+		{Name: stepManagement, Needs: []string{stepNode}, Usually: 30 * time.Second, Run: c.createManagement},
+		{Name: stepInit, Needs: []string{stepManagement, stepImages}, Usually: 15 * time.Second, Run: c.initManagement},
+		{Name: stepControl, Needs: []string{stepInit}, Usually: 45 * time.Second, Run: c.createControlPlane},
+		{Name: stepNodes, Needs: []string{stepControl}, Usually: 45 * time.Second, Run: c.joinNodes},
+		{Name: stepPivotInit, Needs: []string{stepControl}, Usually: 30 * time.Second, Run: c.initWorkload},
+		{Name: stepMove, Needs: []string{stepNodes, stepPivotInit}, Usually: 3 * time.Second, Run: c.move},
+		{Name: stepVerify, Needs: []string{stepMove}, Usually: 5 * time.Second, Run: c.verify},
+		{Name: stepDelete, Needs: []string{stepVerify}, Usually: 2 * time.Second, Run: c.deleteManagement},
+	}
+}

@@ -1,0 +1,73 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+)
+
+func (c *bringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
+	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	defer cancel()
+	manifest, err := capi.Cluster{
+		Name: c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
+		NodeImage: c.image, LoadBalancer: c.base.LoadBalancer,
+		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.info.CgroupVersion == "1", OwnerFile: c.owner,
+	}.Manifest()
+	if err != nil {
+		return "", err
+	}
+	progress("applying its objects")
+	if err := c.mgmt.Apply(ctx, manifest); err != nil {
+		return "", err
+	}
+	data, err := capi.Kubeconfig(ctx, c.mgmt, namespace, c.Config.ClusterName, progress)
+	if err != nil {
+		return "", err
+	}
+	progress("its load balancer")
+	if err := c.writeKubeconfig(ctx, data); err != nil {
+		return "", err
+	}
+	if c.workload, err = kube.Open(c.EnvironmentKubeconfig()); err != nil {
+		return "", err
+	}
+	progress("its API server")
+	return "", c.workload.WaitAnswers(ctx)
+}
+
+func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string, error) {
+	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	defer cancel()
+	network, err := c.network(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := c.workload.Apply(ctx, network); err != nil {
+		return "", err
+	}
+	// One machine is the control plane's.
+	if err := capi.WaitNodes(ctx, c.workload, 1+c.Config.Workers, progress); err != nil {
+		return "", err
+	}
+	return "", capi.WaitMovable(ctx, c.mgmt, namespace, c.Config.ClusterName, 1+c.Config.Workers, progress)
+}
+
+// network is the pod network's manifest: the lab's own, or the one that kind
+// put into a pulled node image.
+func (c *bringUp) network(ctx context.Context) ([]byte, error) {
+	if c.base.OwnNetwork {
+		return capi.Network(podCIDR)
+	}
+	res, err := c.engine.Exec(ctx, c.Config.ManagementName()+"-control-plane", nil, "cat", "/kind/manifests/default-cni.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("read the node image's network: %w", err)
+	}
+	return []byte(strings.ReplaceAll(string(res.Stdout), "{{ .PodSubnet }}", podCIDR)), nil
+}

@@ -1,0 +1,61 @@
+// Package labtest has a lab for tests: it has a folder of its own, starts no
+// process but those that a test answers for, and remembers what it says.
+package labtest
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/ui"
+)
+
+// Lab is a lab.Lab with what came of it.
+type Lab struct {
+	*lab.Lab
+	// Printed is the data, and Logged what a person is shown.
+	Printed, Logged *Text
+	// Processes answers for processes.
+	Processes *runtest.Fake
+}
+
+// Text is what was written so far. It is safe to use at the same time.
+type Text struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (t *Text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+func (t *Text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
+}
+
+// New returns a lab in a new folder, with the settings of the variables.
+func New(t testing.TB, variables map[string]string) *Lab {
+	t.Helper()
+	cfg, err := config.Load(t.TempDir(), func(key string) string { return variables[key] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Lab{Printed: new(Text), Logged: new(Text), Processes: new(runtest.Fake)}
+	log := ui.New(l.Logged, ui.Options{})
+	t.Cleanup(log.Close)
+	l.Lab = &lab.Lab{
+		Config: cfg, Log: log, Out: l.Printed, Chatter: l.Logged, Runner: l.Processes, Now: time.Now,
+		State: state.Dir(cfg.StateDir()), FullLog: new(state.Log),
+	}
+	return l
+}

@@ -1,0 +1,176 @@
+package autoscalers
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clienttesting "k8s.io/client-go/testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/target"
+)
+
+// TestProgramsOfTwoTrees: what is compiled of one repository does not take the
+// place of what is of another.
+func TestProgramsOfTwoTrees(t *testing.T) {
+	t.Parallel()
+	output := func(env map[string]string) string {
+		cfg, err := config.Load(t.TempDir(), func(key string) string { return env[key] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Root = "/lab"
+		return (&Autoscalers{Lab: &lab.Lab{Config: cfg}}).autoscalerProgram(&source.Tree{Origin: config.OriginGit}, false).Output()
+	}
+	one, same, other := output(nil), output(nil), output(map[string]string{"AUTOSCALER_GIT": "file:///other"})
+	if one != same || one == other {
+		t.Errorf("programs are %s, %s and, of another repository, %s", one, same, other)
+	}
+}
+
+// TestCheckoutTellsItsRelease: what a checkout is decides what it is called and
+// what it has, whatever release the settings name.
+func TestCheckoutTellsItsRelease(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ version, kubernetes, state, program, skipped string }{
+		"master":    {"dev", "v1.36.2", "master, after 1.36 from ", "1.37.0-dev", ""},
+		"a release": {"1.25.3", "v1.25.5", "1.25.3 from ", "1.25.3-dev", "needs autoscaler 1.37.0 or later, and 1.25.3 runs"},
+		"no word":   {"dev", "", "a checkout that does not tell its release, taken for 1.36.1, from ", "1.36.1-dev", "and 1.36.1 runs"},
+	} {
+		dir := t.TempDir()
+		module := filepath.Join(dir, "cluster-autoscaler")
+		mod := "module " + build.AutoscalerModule + "\n\ngo 1.26.0\n"
+		if tc.kubernetes != "" {
+			mod += "\nrequire k8s.io/kubernetes " + tc.kubernetes + "\n"
+		}
+		err := errors.Join(os.MkdirAll(filepath.Join(module, "version"), 0o755), os.WriteFile(filepath.Join(module, "go.mod"), []byte(mod), 0o600),
+			os.WriteFile(filepath.Join(module, "version", "version.go"), []byte("package version\n\nvar ClusterAutoscalerVersion = \""+tc.version+"\"\n"), 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load(t.TempDir(), func(key string) string { return map[string]string{"AUTOSCALER_DIR": dir}[key] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		lab := &Autoscalers{Lab: &lab.Lab{Config: cfg}}
+		tree := &source.Tree{Origin: source.Dir, Dir: dir}
+		if state, err := lab.autoscalerState(t.Context(), tree); err != nil || state != tc.state+dir {
+			t.Errorf("%s: it is %q, %v; want %q", name, state, err, tc.state+dir)
+		}
+		if got := lab.autoscalerProgram(tree, false).Version; got != tc.program {
+			t.Errorf("%s: the program says %q, want %q", name, got, tc.program)
+		}
+		newest := &scenario.Scenario{Autoscaler: scenario.Needs{Since: "1.37.0"}}
+		if why := newest.WhySkipped(lab.AutoscalerRelease(), true); !strings.Contains(why, tc.skipped) || (why == "") != (tc.skipped == "") {
+			t.Errorf("%s: a scenario since 1.37.0 is skipped because %q, want %q", name, why, tc.skipped)
+		}
+	}
+}
+
+// TestScalesAnother: an autoscaler whose flags name another cluster is none of
+// this one.
+func TestScalesAnother(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]bool{
+		"--node-group-auto-discovery=clusterapi:namespace=default,clusterName=work":       false,
+		"--node-group-auto-discovery=clusterapi:clusterName=work,namespace=default":       false,
+		"--node-group-auto-discovery=clusterapi:namespace=default,clusterName=other":      true,
+		"--node-group-auto-discovery=clusterapi:namespace=default,clusterName=work-other": true,
+		"--node-group-auto-discovery=clusterapi:namespace=default":                        false,
+		"--v=4": false,
+	} {
+		for _, field := range []string{"args", "command"} {
+			d := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+				"containers": []any{map[string]any{"name": "manager", field: []any{"/cluster-autoscaler", flag}}},
+			}}}}}
+			if got := scalesAnother(d, "work"); got != want {
+				t.Errorf("%s %s: %t, want %t", field, flag, got, want)
+			}
+		}
+	}
+}
+
+const deployedAutoscaler = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: caslab-autoscaler, namespace: default}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: caslab-autoscaler-workload}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: caslab-autoscaler-1, namespace: default, labels: {app: caslab-autoscaler}}
+---
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: cluster-autoscaler, namespace: default}
+spec: {holderIdentity: HOLDER}
+`
+
+// TestUndeploy: the rights go when the pod is gone, and the lease if it is the
+// lab's.
+func TestUndeploy(t *testing.T) {
+	t.Parallel()
+	kinds := []schema.GroupVersionKind{
+		kube.Deployments.WithVersion("v1"), kube.Pods.WithVersion("v1"), kube.Leases.WithVersion("v1"), {Version: "v1", Kind: "ServiceAccount"},
+		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
+		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
+	}
+	for holder, kept := range map[string]bool{"caslab-autoscaler-1_x": false, "cluster-autoscaler-1_x": true} {
+		client, store := kubetest.Client(t, kinds, strings.Replace(deployedAutoscaler, "HOLDER", holder, 1))
+		pods := store.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace("default")
+		ended := make(chan struct{})
+		store.PrependReactor("delete", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+			switch action.GetResource().Resource {
+			case "deployments":
+				// The pod ends a little later, as pods do.
+				time.AfterFunc(100*time.Millisecond, func() {
+					close(ended)
+					if err := pods.Delete(context.Background(), "caslab-autoscaler-1", metav1.DeleteOptions{}); err != nil {
+						t.Errorf("delete the pod: %v", err)
+					}
+				})
+			case "pods":
+			default:
+				select {
+				case <-ended:
+				default:
+					t.Errorf("%s are deleted while the pod is there", action.GetResource().Resource)
+				}
+			}
+			return false, nil, nil
+		})
+		s := &target.Cluster{Workload: client, Management: client, Namespace: "default"}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := undeploy(ctx, s, nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err := client.Get(ctx, kube.Leases, "default", "cluster-autoscaler")
+		if (err == nil) != kept {
+			t.Errorf("the lease of %s: %v; want it kept: %t", holder, err, kept)
+		}
+		if _, err := client.Get(ctx, schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}, "", "caslab-autoscaler-workload"); !apierrors.IsNotFound(err) {
+			t.Errorf("the cluster role: %v, want none", err)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package autoscalers
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/source"
+)
+
+// workAutoscaler is the lock of compiling the autoscaler, and Delve.
+const workAutoscaler = "build.autoscaler"
+
+// Compiled is an autoscaler ready to run on this machine.
+type Compiled struct {
+	Tree   *source.Tree
+	Binary string
+	// State is what a developer wants to be sure of: what it was made of.
+	State string
+}
+
+// Build compiles the autoscaler and prints the program's path and
+// what it was made of.
+func (a *Autoscalers) Build(ctx context.Context, debug bool) error {
+	built, err := a.Compile(ctx, debug)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Out, "%s\t%s\n", built.Binary, built.State)
+	return nil
+}
+
+// Compile fetches and compiles the autoscaler for this machine's
+// processor; the system is Linux where this machine's is.
+func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, err error) {
+	if err := RefuseOld(a.AutoscalerRelease()); err != nil {
+		return built, fmt.Errorf("%w; set AUTOSCALER_VERSION=%s or later", err, FirstThatWorks())
+	}
+	step := a.Log.Start("fetch the autoscaler", 10*time.Second)
+	built.Tree, err = a.FetchTree(ctx, a.Autoscaler(), step.Progress)
+	if err != nil {
+		step.Done("", err)
+		return built, err
+	}
+	if built.State, err = a.autoscalerState(ctx, built.Tree); err != nil {
+		step.Done("", err)
+		return built, err
+	}
+	step.Done(built.State, nil)
+	program := a.autoscalerProgram(built.Tree, debug)
+	built.Binary = program.Output()
+	return built, a.compileProgram(ctx, "compile the autoscaler", program)
+}
+
+// RefuseOld refuses releases that cannot be compiled to any use.
+func RefuseOld(v *version.Version) error {
+	if !release.OfAutoscaler(v).Works {
+		return fmt.Errorf("autoscaler %s panics when today's Go compiles it, as all before %s: they pin github.com/modern-go/reflect2 v1.0.1", v, FirstThatWorks())
+	}
+	return nil
+}
+
+func FirstThatWorks() string {
+	return release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.Works })
+}
+
+func (a *Autoscalers) compileProgram(ctx context.Context, say string, program build.Autoscaler) (err error) {
+	step := a.Log.Start(say, 2*time.Minute)
+	defer func() { step.Done("", err) }()
+	return a.State.Exclusively(ctx, workAutoscaler, step.Progress, func() error {
+		request, err := program.Request()
+		if err != nil {
+			return err
+		}
+		_, err = build.Build(ctx, request, build.Options{Runner: a.Runner, Progress: step.Progress})
+		return err
+	})
+}
+
+// autoscalerProgram is the build of a tree. Each tree has a folder of its own:
+// two environments may run two.
+func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Autoscaler {
+	name, called := a.Config.Autoscaler.Version.String(), a.Config.Autoscaler.Version.String()
+	switch {
+	case tree.Origin == source.Dir:
+		name, called = "checkout", strings.TrimSuffix(a.AutoscalerRelease().String(), "-dev")+"-dev"
+	case a.Config.Autoscaler.Commit != "":
+		name, called = a.Config.Autoscaler.Commit[:12], a.Config.Autoscaler.Commit
+	}
+	from := strings.Join([]string{a.Config.Autoscaler.Git, a.Config.Autoscaler.Dir, a.Config.AutoscalerCoreDir}, "\n")
+	name += "-" + tree.Origin + "-" + a.Config.AutoscalerProviders + "-" + lab.ShortSum(from)
+	if debug {
+		name += "-debug"
+	}
+	return build.Autoscaler{
+		Dir: tree.Dir, CoreDir: a.Config.AutoscalerCoreDir, Version: called, ID: tree.ID,
+		Arch: runtime.GOARCH, Host: runtime.GOOS != "linux",
+		AllProviders: a.Config.AutoscalerProviders == config.ProvidersAll, Debug: debug,
+		OutDir: a.State.Path("bin", "autoscaler", name),
+	}
+}
+
+// autoscalerState says of a tree, and of its core if that is another one, what
+// a developer wants to be sure of.
+func (a *Autoscalers) autoscalerState(ctx context.Context, tree *source.Tree) (string, error) {
+	state := release.Name(a.AutoscalerRelease())
+	if tree.Origin == source.Dir && build.AutoscalerVersion(tree.Dir) == nil {
+		state = "a checkout that does not tell its release, taken for " + state + ","
+	}
+	state += " from " + stateOf(tree)
+	if a.Config.AutoscalerCoreDir == "" {
+		return state, nil
+	}
+	core, err := source.State(ctx, a.Config.AutoscalerCoreDir, a.Runner)
+	if err != nil {
+		return "", err
+	}
+	return state + "; core from " + stateOf(core), nil
+}
+
+func stateOf(tree *source.Tree) string {
+	state := tree.Origin
+	if tree.Origin == source.Dir {
+		state = tree.Dir
+	}
+	if tree.Commit != "" {
+		state += ", commit " + tree.Commit[:12]
+	}
+	if tree.Dirty {
+		state += ", with uncommitted changes"
+	}
+	return state
+}
+
+// debugger compiles Delve at the version that its module pins.
+func (a *Autoscalers) debugger(ctx context.Context) (string, error) {
+	dir := filepath.Join(a.Config.Root, "magefiles", "tools", "delve")
+	sum, err := os.ReadFile(filepath.Join(dir, "go.sum"))
+	if err != nil {
+		return "", fmt.Errorf("read the pins of Delve: %w", err)
+	}
+	step := a.Log.Start("compile Delve", 20*time.Second)
+	request := build.Request{
+		Dir: dir, Packages: []string{"github.com/go-delve/delve/cmd/dlv"}, Output: a.State.Path("bin", "dlv"), Host: true, ID: string(sum),
+	}
+	err = a.State.Exclusively(ctx, workAutoscaler, step.Progress, func() error {
+		_, err := build.Build(ctx, request, build.Options{Runner: a.Runner, Progress: step.Progress})
+		return err
+	})
+	step.Done("", err)
+	return request.Output, err
+}

@@ -1,0 +1,253 @@
+package autoscalers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/target"
+)
+
+// DeployOptions of Deploy.
+type DeployOptions struct {
+	Flags string
+	// Image, if set, is deployed instead of one built from the source. It is
+	// of the settings' release.
+	Image string
+}
+
+const deployCommand = "autoscaler:deploy"
+
+// Deploy puts the autoscaler into the cluster that manages itself.
+func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
+	overrides, err := a.Overrides(o.Flags)
+	if err != nil {
+		return err
+	}
+	c, err := a.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if c.ManagementPath != "" {
+		return errors.New("autoscaler:deploy is for a cluster that manages itself; with MANAGEMENT_KUBECONFIG, use autoscaler:run")
+	}
+	if !c.Own && o.Image == "" {
+		return errors.New("no image can be loaded into the nodes of a cluster that the lab did not make; push one where they can pull it, and give it with -image=REFERENCE")
+	}
+	unlock, err := a.Only(ctx, c, deployCommand)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+
+	settings := a.InClusterSettings(c)
+	var flags []autoscaler.Flag
+	ref := o.Image
+	if ref == "" {
+		built, err := a.Compile(ctx, false)
+		if err != nil {
+			return err
+		}
+		if flags, err = a.CheckedFlags(ctx, built.Binary, settings, overrides); err != nil {
+			return err
+		}
+		if ref, err = a.Load(ctx, built); err != nil {
+			return err
+		}
+	} else {
+		a.Log.Printf("the flags are of release %s and are not checked against the image; set AUTOSCALER_VERSION to the image's", settings.Release)
+		if flags, err = autoscaler.Flags(settings, overrides...); err != nil {
+			return err
+		}
+	}
+	return a.Apply(ctx, c, ref, flags)
+}
+
+// imageRepository is of the images that the lab makes of an autoscaler.
+const imageRepository = "caslab.local/cluster-autoscaler"
+
+// Load makes the autoscaler's image and gives it to the nodes of the
+// control plane, where it will run.
+func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err error) {
+	binary := built.Binary
+	if program := a.autoscalerProgram(built.Tree, false); program.Host {
+		program.Host, program.OutDir = false, program.OutDir+"-linux"
+		if err := a.compileProgram(ctx, "compile the autoscaler for Linux", program); err != nil {
+			return "", err
+		}
+		binary = program.Output()
+	}
+	ca, err := image.CACertificates()
+	if err != nil {
+		return "", err
+	}
+	img, err := image.Assemble(image.Program(runtime.GOARCH, "/cluster-autoscaler", binary, "65532", ca))
+	if err != nil {
+		return "", fmt.Errorf("assemble the autoscaler's image: %w", err)
+	}
+	digest, err := img.ConfigName()
+	if err != nil {
+		return "", fmt.Errorf("assemble the autoscaler's image: %w", err)
+	}
+	ref = imageRepository + ":" + digest.Hex[:12]
+	if err := a.Nodes.LoadIntoControlPlane(ctx, ref, img); err != nil {
+		return "", err
+	}
+	return ref, nil
+}
+
+func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, flags []autoscaler.Flag) (err error) {
+	d := autoscaler.Deployment{Namespace: c.Namespace, Image: ref, Flags: flags, OnControlPlane: c.Own}
+	environment, err := a.autoscalerEnvironment(c)
+	if err != nil {
+		return err
+	}
+	for _, e := range environment {
+		name, value, _ := strings.Cut(e, "=")
+		d.Env = append(d.Env, autoscaler.EnvVar{Name: name, Value: value})
+	}
+	manifest, err := d.Manifest()
+	if err != nil {
+		return err
+	}
+	step := a.Log.Start("deploy the autoscaler", 15*time.Second)
+	defer func() { step.Done(c.Namespace+"/"+autoscaler.Name, err) }()
+	ctx, cancel := lab.Within(ctx, 2*time.Minute)
+	defer cancel()
+	if err := c.Workload.Apply(ctx, manifest); err != nil {
+		return err
+	}
+	err = c.Workload.Wait(ctx, kube.Deployments, c.Namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		for _, d := range all {
+			if d.GetName() == autoscaler.Name && kube.Field(d, "status", "observedGeneration") == fmt.Sprint(d.GetGeneration()) &&
+				kube.Field(d, "status", "updatedReplicas") == "1" && kube.Field(d, "status", "replicas") == "1" && kube.True(d, "Available") {
+				return true, ""
+			}
+		}
+		return false, "its pod to be available"
+	}, step.Progress)
+	if err != nil {
+		return fmt.Errorf("%w\nlook with: kubectl -n %s describe pods -l app=%s; kubectl -n %s logs deployment/%s", err, c.Namespace, autoscaler.Name, c.Namespace, autoscaler.Name)
+	}
+	return nil
+}
+
+// Undeploy removes what Deploy made; doing it twice is
+// fine.
+func (a *Autoscalers) Undeploy(ctx context.Context) (err error) {
+	c, err := a.Open(ctx)
+	if err != nil {
+		return err
+	}
+	step := a.Log.Start("remove the autoscaler from the cluster", 5*time.Second)
+	defer func() { step.Done("", err) }()
+	ctx, cancel := lab.Within(ctx, time.Minute)
+	defer cancel()
+	return undeploy(ctx, c, step.Progress)
+}
+
+// undeploy removes the lab's deployment of an autoscaler, and its rights after
+// it: it needs them until it has removed its status.
+func undeploy(ctx context.Context, c *target.Cluster, progress func(string)) error {
+	manifest, err := autoscaler.Deployment{Namespace: c.Namespace}.Manifest()
+	if err != nil {
+		return err
+	}
+	objects, err := kube.Decode(manifest)
+	if err != nil {
+		return err
+	}
+	for _, o := range slices.Backward(objects) {
+		kind := o.GroupVersionKind().GroupKind()
+		if err := c.Workload.Delete(ctx, kind, o.GetNamespace(), o.GetName()); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete the %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+		if kind != kube.Deployments {
+			continue
+		}
+		err := c.Workload.Wait(ctx, kube.Pods, c.Namespace, func(all []*unstructured.Unstructured) (bool, string) {
+			return !slices.ContainsFunc(all, IsPod), "its pod to end"
+		}, progress)
+		if err != nil {
+			return err
+		}
+	}
+	return deleteLease(ctx, c)
+}
+
+// deleteLease deletes the lease of the lab's deployment, which an autoscaler
+// that ends does not give back: the next one would wait for it.
+func deleteLease(ctx context.Context, c *target.Cluster) error {
+	lease, err := c.Workload.Get(ctx, kube.Leases, c.ConfigNamespace(), autoscaler.Lease)
+	if err == nil && strings.HasPrefix(kube.Field(lease, "spec", "holderIdentity"), autoscaler.Name) {
+		err = c.Workload.Delete(ctx, kube.Leases, c.ConfigNamespace(), autoscaler.Lease)
+	}
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete the lease %s: %w", autoscaler.Lease, err)
+	}
+	return nil
+}
+
+// deployed names a deployment of an autoscaler with pods, the lab's or
+// another's; empty if there is none.
+func deployed(ctx context.Context, c *target.Cluster) (string, error) {
+	for _, client := range []*kube.Client{c.Workload, c.Management} {
+		all, err := client.List(ctx, kube.Deployments, "")
+		if err != nil {
+			return "", fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+		}
+		for i := range all {
+			d := &all[i]
+			if autoscaler.Named(d.GetName(), kube.FirstImage(d)) && kube.Field(d, "spec", "replicas") != "0" && !scalesAnother(d, c.Name) {
+				return d.GetNamespace() + "/" + d.GetName(), nil
+			}
+		}
+		if c.ManagementPath == "" {
+			break
+		}
+	}
+	return "", nil
+}
+
+// scalesAnother reports whether the flags of an autoscaler's deployment name
+// clusters, and not this one: a management cluster may hold an autoscaler for
+// each of its clusters.
+func scalesAnother(d *unstructured.Unstructured, cluster string) bool {
+	const discovery = "clusterName="
+	another := false
+	containers, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers")
+	for _, c := range containers {
+		container, _ := c.(map[string]any)
+		for _, field := range []string{"command", "args"} {
+			words, _, _ := unstructured.NestedStringSlice(container, field)
+			for _, word := range words {
+				_, named, found := strings.Cut(word, discovery)
+				if !found {
+					continue
+				}
+				if named, _, _ = strings.Cut(named, ","); named == cluster {
+					return false
+				}
+				another = true
+			}
+		}
+	}
+	return another
+}
+
+// IsPod reports whether a pod is of the Deployment that the lab makes.
+func IsPod(pod *unstructured.Unstructured) bool {
+	return pod.GetLabels()["app"] == autoscaler.Name
+}

@@ -1,0 +1,299 @@
+// Package autoscalers compiles the autoscaler and runs it against any cluster: on
+// this machine, under a debugger, or in the cluster.
+package autoscalers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+)
+
+// Autoscalers are the autoscalers of a cluster.
+type Autoscalers struct {
+	*lab.Lab
+	// Open opens the cluster.
+	Open target.Opener
+	// Recorder records what happens while the autoscaler runs.
+	Recorder Recorder
+	// Nodes are those of the environment.
+	Nodes Nodes
+}
+
+// Recorder records what happens in a cluster until stop is called.
+type Recorder interface {
+	Record(ctx context.Context, c *target.Cluster) (stop func())
+}
+
+// Nodes are the nodes of the environment.
+type Nodes interface {
+	// LoadIntoControlPlane gives an image to the nodes of the control plane.
+	LoadIntoControlPlane(ctx context.Context, ref string, image v1.Image) error
+}
+
+// With returns the same with another lab, of other settings.
+func (a *Autoscalers) With(l *lab.Lab) *Autoscalers {
+	other := *a
+	other.Lab = l
+	return &other
+}
+
+// Overrides are the flags of the settings and of this run, which have been
+// read once so that nothing starts if they are wrong.
+func (a *Autoscalers) Overrides(flags string) ([]string, error) {
+	all := []string{a.Config.AutoscalerFlags, flags}
+	for _, text := range all {
+		if _, err := autoscaler.ParseFlags(text); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (a *Autoscalers) Settings(c *target.Cluster, address string) autoscaler.Settings {
+	return autoscaler.Settings{
+		Release: release.OfAutoscaler(a.AutoscalerRelease()), ClusterName: c.Name, Namespace: c.Namespace, ConfigNamespace: c.ConfigNamespace(),
+		Kubeconfig: c.WorkloadPath, CloudConfig: c.ManagementPath, Address: address,
+	}
+}
+
+// InClusterSettings are of an autoscaler that runs in the cluster.
+func (a *Autoscalers) InClusterSettings(c *target.Cluster) autoscaler.Settings {
+	settings := a.Settings(c, "")
+	settings.InCluster, settings.Kubeconfig = true, ""
+	return settings
+}
+
+// RunOptions of Run and Debug.
+type RunOptions struct {
+	// Flags add to those of the settings, as on a command line.
+	Flags string
+	// All shows every line of the log.
+	All bool
+}
+
+// Run compiles the autoscaler and runs it here, against the cluster,
+// until ctx is done.
+func (a *Autoscalers) Run(ctx context.Context, o RunOptions) error {
+	return a.withAutoscaler(ctx, "autoscaler:run", false, o, func(p autoscaler.Process) error {
+		a.Log.Printf("running: Ctrl-C stops it\n  log      %s\n  metrics  http://%s/metrics", p.LogFile, ValueOf(p.Flags, "address"))
+		if err := p.Run(ctx, a.Runner); err != nil {
+			return err
+		}
+		a.Log.Printf("the autoscaler was stopped; its log is %s", p.LogFile)
+		return nil
+	})
+}
+
+func ValueOf(flags []autoscaler.Flag, name string) string {
+	i := slices.IndexFunc(flags, func(f autoscaler.Flag) bool { return f.Name == name })
+	if i < 0 {
+		return ""
+	}
+	return flags[i].Value
+}
+
+// withAutoscaler compiles the autoscaler, checks its flags and has do run it,
+// as the only one of the cluster.
+func (a *Autoscalers) withAutoscaler(ctx context.Context, command string, debug bool, o RunOptions, do func(autoscaler.Process) error) (err error) {
+	overrides, err := a.Overrides(o.Flags)
+	if err != nil {
+		return err
+	}
+	c, err := a.Open(ctx)
+	if err != nil {
+		return err
+	}
+	unlock, err := a.Only(ctx, c, command)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	built, err := a.Compile(ctx, debug)
+	if err != nil {
+		return err
+	}
+	process, err := a.Process(ctx, c, built.Binary, overrides)
+	if err != nil {
+		return err
+	}
+	console := autoscaler.NewConsole(a.Chatter, autoscaler.ConsoleOptions{Color: a.Terminal, All: o.All})
+	defer console.Close()
+	process.Shown = console
+	defer a.Recorder.Record(ctx, c)()
+	return do(process)
+}
+
+// Process is an autoscaler to run on this machine, with flags that
+// were checked. The caller says who is shown what it prints.
+func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary string, overrides []string) (p autoscaler.Process, err error) {
+	address, err := autoscaler.FreeAddress(ctx)
+	if err != nil {
+		return p, err
+	}
+	environment, err := a.autoscalerEnvironment(c)
+	if err != nil {
+		return p, err
+	}
+	p = autoscaler.Process{Binary: binary, Env: environment, LogFile: a.AutoscalerLog(c.UID)}
+	p.Flags, err = a.CheckedFlags(ctx, binary, a.Settings(c, address), overrides)
+	return p, err
+}
+
+func autoscalerLock(c *target.Cluster) string { return "autoscaler." + c.UID }
+
+// Only refuses a second autoscaler of the cluster: one that the lab
+// runs here, or one that is deployed. The lab's own deployment is no other to
+// autoscaler:deploy.
+func (a *Autoscalers) Only(ctx context.Context, c *target.Cluster, command string) (unlock func() error, err error) {
+	lock, err := a.State.Lock(autoscalerLock(c), command)
+	if held := new(state.HeldError); errors.As(err, &held) {
+		return nil, fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", c.Name, held.Holder)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := deployed(ctx, c)
+	if err == nil && found != "" && (command != deployCommand || found != c.Namespace+"/"+autoscaler.Name) {
+		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `go tool mage autoscaler:undeploy` if the lab made it, or scale it to 0", found)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return lock.Release, nil
+}
+
+// autoscalerEnvironment is what the process needs in its environment.
+func (a *Autoscalers) autoscalerEnvironment(c *target.Cluster) ([]string, error) {
+	newest, err := c.Management.Serves(kube.MachineDeployments, release.V1Beta2)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the versions of Cluster API that the cluster serves: %w", err)
+	}
+	return autoscaler.Environment(release.OfAutoscaler(a.AutoscalerRelease()), newest, c.Arch()), nil
+}
+
+func (a *Autoscalers) CheckedFlags(ctx context.Context, binary string, s autoscaler.Settings, overrides []string) ([]autoscaler.Flag, error) {
+	flags, err := autoscaler.Flags(s, overrides...)
+	if err != nil {
+		return nil, err
+	}
+	known, err := autoscaler.KnownFlags(ctx, a.Runner, binary)
+	if err != nil {
+		return nil, err
+	}
+	return flags, autoscaler.CheckFlags(flags, known, release.OfAutoscaler(a.AutoscalerRelease()))
+}
+
+// Flags prints the command line that Run would run. If the
+// program is there already, its flags are checked.
+func (a *Autoscalers) Flags(ctx context.Context, flags string) error {
+	overrides, err := a.Overrides(flags)
+	if err != nil {
+		return err
+	}
+	c := &target.Cluster{
+		WorkloadPath: a.Config.WorkloadKubeconfig, ManagementPath: a.Config.ManagementKubeconfig,
+		Name: a.Config.ClusterName, Namespace: a.Config.Namespace,
+	}
+	if c.WorkloadPath == "" {
+		c.Own, c.WorkloadPath = true, a.EnvironmentKubeconfig()
+	} else if err := target.CheckKubeconfig("WORKLOAD_KUBECONFIG", c.WorkloadPath); err != nil {
+		return err
+	}
+	if c.ManagementPath != "" {
+		if err := target.CheckKubeconfig("MANAGEMENT_KUBECONFIG", c.ManagementPath); err != nil {
+			return err
+		}
+	}
+	settings := a.Settings(c, "127.0.0.1:8085")
+	origin := a.Config.Autoscaler.Origin
+	if origin == config.OriginAuto {
+		origin = config.OriginGit
+	}
+	binary := a.autoscalerProgram(&source.Tree{Origin: origin}, false).Output()
+	var rendered []autoscaler.Flag
+	if _, serr := os.Stat(binary); serr == nil {
+		rendered, err = a.CheckedFlags(ctx, binary, settings, overrides)
+	} else {
+		a.Log.Printf("not checked against the program, which is not built yet: go tool mage autoscaler:build")
+		rendered, err = autoscaler.Flags(settings, overrides...)
+	}
+	if err != nil {
+		return err
+	}
+	// As of every release of Cluster API that the lab drives: v1beta2 is served.
+	environment := autoscaler.Environment(settings.Release, true, c.Arch())
+	fmt.Fprintln(a.Out, autoscaler.CommandLine(environment, binary, rendered))
+	return nil
+}
+
+// DebugOptions of Debug.
+type DebugOptions struct {
+	RunOptions
+	// Listen is the host:port of a headless debugger.
+	Listen string
+	// Terminal debugs here instead.
+	Terminal bool
+	// Wait holds the autoscaler until the first client says continue.
+	Wait bool
+}
+
+// Debug runs the autoscaler, compiled without optimisation, under
+// Delve.
+func (a *Autoscalers) Debug(ctx context.Context, o DebugOptions) error {
+	if err := autoscaler.CheckAddress(ctx, o.Listen); err != nil {
+		return err
+	}
+	if o.Terminal {
+		if err := run.CheckTerminal(); err != nil {
+			return fmt.Errorf("-terminal: %w; leave it out to debug headless", err)
+		}
+	}
+	return a.withAutoscaler(ctx, "autoscaler:debug", true, o.RunOptions, func(p autoscaler.Process) error {
+		dlv, err := a.debugger(ctx)
+		if err != nil {
+			return err
+		}
+		d := autoscaler.Debugger{Binary: dlv, Address: o.Listen, Wait: o.Wait}
+		if o.Terminal {
+			return p.Interactive(ctx, a.Runner, d)
+		}
+		a.Log.Printf("Delve listens on %s, Ctrl-C stops it and the autoscaler; attach with\n  %s connect %s\nor an editor: go tool mage autoscaler:ide vscode, or goland\n  log  %s", o.Listen, dlv, o.Listen, p.LogFile)
+		return p.Headless(ctx, a.Runner, d)
+	})
+}
+
+// IDE prints how an editor attaches to the headless debugger at
+// address.
+func (a *Autoscalers) IDE(editor, address string) error {
+	switch editor {
+	case "vscode":
+		data, err := autoscaler.VSCode(address)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.Out, "%s\n", data)
+		return err
+	case "goland":
+		text, err := autoscaler.GoLand(address)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(a.Out, text)
+		return err
+	}
+	return fmt.Errorf("editor %q: want vscode (a .vscode/launch.json) or goland (a note)", editor)
+}

@@ -1,0 +1,122 @@
+package autoscalers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/ui"
+)
+
+// Status prints which autoscaler runs, and what it says of the
+// cluster and its node groups.
+func (a *Autoscalers) Status(ctx context.Context) error {
+	c, err := a.Open(ctx)
+	if err != nil {
+		return err
+	}
+	runs, err := a.Running(ctx, c)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Out, "Autoscaler: %s\n", cmp.Or(runs.Text, "none that the lab knows of; type: go tool mage autoscaler:run"))
+	m, err := c.Workload.Get(ctx, kube.ConfigMaps, c.ConfigNamespace(), autoscaler.StatusConfigMap)
+	if apierrors.IsNotFound(err) {
+		fmt.Fprintf(a.Out, "There is no status in the ConfigMap %s/%s: an autoscaler writes it in its first round, and deletes it when it is stopped.\n", c.ConfigNamespace(), autoscaler.StatusConfigMap)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the autoscaler's status: %w", err)
+	}
+	text := kube.Field(m, "data", "status")
+	status, err := autoscaler.ParseStatus(text)
+	if errors.Is(err, autoscaler.ErrPlainStatus) {
+		_, err = fmt.Fprintf(a.Out, "\n%s\n", text)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return a.printAutoscaler(status)
+}
+
+func (a *Autoscalers) printAutoscaler(status autoscaler.Status) error {
+	fmt.Fprintf(a.Out, "Status: %s, %s\n", cmp.Or(status.AutoscalerStatus, "unknown"), a.ageOf(status.Time))
+	if status.Message != "" {
+		fmt.Fprintln(a.Out, status.Message)
+	}
+	fmt.Fprintln(a.Out)
+	w := ui.NewTable(a.Out, "NODE GROUP", "HEALTH", "MIN", "MAX", "TARGET", "READY", "UNREGISTERED", "SCALE-UP", "SCALE-DOWN", "WHY")
+	groups := slices.Clone(status.NodeGroups)
+	slices.SortFunc(groups, func(a, b autoscaler.GroupStatus) int { return strings.Compare(a.Name, b.Name) })
+	for _, g := range groups {
+		counts := g.Health.NodeCounts
+		w.Row(g.Name[strings.LastIndex(g.Name, "/")+1:], cmp.Or(g.Health.Status, "-"),
+			fmt.Sprint(g.Health.MinSize), fmt.Sprint(g.Health.MaxSize), fmt.Sprint(g.Health.CloudProviderTarget),
+			fmt.Sprint(counts.Registered.Ready), fmt.Sprint(counts.Unregistered+counts.LongUnregistered),
+			cmp.Or(g.ScaleUp.Status, "-"), scaleDown(g), strings.TrimSpace(g.ScaleUp.BackoffInfo.ErrorCode+" "+g.ScaleUp.BackoffInfo.ErrorMessage))
+	}
+	all := status.ClusterWide
+	w.Row("all", cmp.Or(all.Health.Status, "-"), "", "", "", fmt.Sprint(all.Health.NodeCounts.Registered.Ready),
+		fmt.Sprint(all.Health.NodeCounts.Unregistered+all.Health.NodeCounts.LongUnregistered), cmp.Or(all.ScaleUp.Status, "-"), scaleDown(all), "")
+	return w.End()
+}
+
+func scaleDown(g autoscaler.GroupStatus) string {
+	if g.ScaleDown.Candidates > 0 {
+		return fmt.Sprintf("%s (%d)", g.ScaleDown.Status, g.ScaleDown.Candidates)
+	}
+	return cmp.Or(g.ScaleDown.Status, "-")
+}
+
+func (a *Autoscalers) ageOf(written string) string {
+	t, err := time.Parse(autoscaler.TimeLayout, written)
+	if err != nil {
+		return "written " + cmp.Or(written, "at no time that it tells")
+	}
+	return "written " + ui.Round(a.Now().Sub(t)) + " ago"
+}
+
+// Running is an autoscaler that runs on a cluster, in words, and whether the
+// lab compiled it; the words are empty if the lab knows of none.
+type Running struct {
+	Text     string
+	Compiled bool
+}
+
+// Running says which autoscaler runs on the cluster, as far as the lab knows.
+func (a *Autoscalers) Running(ctx context.Context, c *target.Cluster) (Running, error) {
+	who, err := a.State.Holder(autoscalerLock(c))
+	if err != nil {
+		return Running{}, err
+	}
+	found, err := deployed(ctx, c)
+	if err != nil {
+		return Running{}, err
+	}
+	if found == "" && who != "" {
+		return Running{Text: "on this machine, " + who, Compiled: true}, nil
+	}
+	if found == "" {
+		return Running{}, nil
+	}
+	if found != c.Namespace+"/"+autoscaler.Name {
+		return Running{Text: "in the cluster, deployment " + found + ", which the lab did not make"}, nil
+	}
+	d, err := c.Workload.Get(ctx, kube.Deployments, c.Namespace, autoscaler.Name)
+	if err != nil {
+		return Running{}, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+	}
+	text := fmt.Sprintf("in the cluster, deployment %s/%s, image %s, %s of %s available", c.Namespace, autoscaler.Name, kube.FirstImage(d),
+		cmp.Or(kube.Field(d, "status", "availableReplicas"), "0"), kube.Field(d, "spec", "replicas"))
+	return Running{Text: text, Compiled: strings.HasPrefix(kube.FirstImage(d), imageRepository)}, nil
+}

@@ -1,0 +1,143 @@
+// Package groups is what can be done to the node groups of a cluster.
+package groups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/workload"
+)
+
+// Groups are the node groups of a cluster.
+type Groups struct {
+	*lab.Lab
+	// Open opens the cluster.
+	Open target.Opener
+}
+
+// Options of Add, as text from a command line.
+type Options struct {
+	// From names the machine deployment whose templates the group takes.
+	From string
+	// Own copies the machine template instead of sharing it.
+	Own bool
+	// Labels and Taints of the nodes, and the Capacity of one to be.
+	Labels, Taints, Capacity string
+}
+
+// Add adds a machine deployment that the autoscaler scales between
+// lowest and highest.
+func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Options) (err error) {
+	labels, lerr := capi.ParseLabels(o.Labels)
+	taints, terr := capi.ParseTaints(o.Taints)
+	capacity, cerr := capi.ParseCapacity(o.Capacity)
+	group := capi.NodeGroup{
+		Name: name, Namespace: g.Config.Namespace, ClusterName: g.Config.ClusterName, Prefix: release.OfAutoscaler(g.AutoscalerRelease()).SizePrefix,
+		Min: lowest, Max: highest, From: o.From, Own: o.Own, Labels: labels, Taints: taints, Capacity: capacity,
+	}
+	if err := errors.Join(group.Validate(), lerr, terr, cerr); err != nil {
+		return err
+	}
+	c, err := g.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if lowest == 0 && len(capacity) == 0 && c.Own {
+		var like string
+		if group.Capacity, like, err = capacityOfANode(ctx, c); err != nil {
+			return err
+		}
+		if like == "" {
+			return errors.New("a group that may be empty needs the capacity of its nodes, and there is no worker to take it from; give -capacity=cpu=4,memory=16Gi")
+		}
+		g.tellCapacity(like)
+	} else if lowest == 0 && len(capacity) == 0 {
+		g.Log.Printf("! from zero nodes it grows only if its template tells their capacity; else give -capacity=cpu=4,memory=16Gi")
+	}
+	step := g.Log.Start("add the node group "+name, 40*time.Second)
+	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", lowest, highest), err) }()
+	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	defer cancel()
+	if err := group.Add(ctx, c.Management); err != nil {
+		return err
+	}
+	return capi.WaitGroup(ctx, c.Management, c.Namespace, name, lowest, step.Progress)
+}
+
+// capacityOfANode is that of a worker of the environment, and its name: all
+// have the machine's, which CAPD's templates do not tell the autoscaler. Of other
+// infrastructure's nodes one is not like another. Both are empty
+// if there is no worker.
+func capacityOfANode(ctx context.Context, c *target.Cluster) (capacity map[string]string, node string, err error) {
+	workers, err := workload.Workers(ctx, c.Workload)
+	if err != nil || len(workers) == 0 {
+		return nil, "", err
+	}
+	return map[string]string{
+		"cpu":    kube.Field(&workers[0], "status", "capacity", "cpu"),
+		"memory": kube.Field(&workers[0], "status", "capacity", "memory"),
+	}, workers[0].GetName(), nil
+}
+
+func (g *Groups) tellCapacity(node string) {
+	g.Log.Printf("the autoscaler is told that a node of the group has the capacity of %s; nodegroup:add -capacity=cpu=…,memory=… says otherwise", node)
+}
+
+// List prints the machine deployments with what the autoscaler may do
+// to them.
+func (g *Groups) List(ctx context.Context) error {
+	c, err := g.Open(ctx)
+	if err != nil {
+		return err
+	}
+	return capi.WriteGroups(ctx, g.Out, c.Management, c.Namespace, c.Name)
+}
+
+// Set gives a machine deployment the autoscaler's limits.
+func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) error {
+	if err := capi.CheckSizes(lowest, highest); err != nil {
+		return err
+	}
+	c, err := g.Open(ctx)
+	if err != nil {
+		return err
+	}
+	var capacity map[string]string
+	var like string
+	if lowest == 0 && c.Own {
+		if capacity, like, err = capacityOfANode(ctx, c); err != nil {
+			return err
+		}
+	}
+	prefix := release.OfAutoscaler(g.AutoscalerRelease()).SizePrefix
+	told, err := capi.SetSizes(ctx, c.Management, c.Namespace, c.Name, name, prefix, lowest, highest, capacity)
+	if err != nil {
+		return err
+	}
+	if told {
+		g.tellCapacity(like)
+	}
+	g.Log.Printf("the autoscaler may give %s %d to %d nodes", name, lowest, highest)
+	return nil
+}
+
+// Delete deletes a machine deployment and waits until its nodes are
+// gone.
+func (g *Groups) Delete(ctx context.Context, name string) (err error) {
+	c, err := g.Open(ctx)
+	if err != nil {
+		return err
+	}
+	step := g.Log.Start("delete the node group "+name, 20*time.Second)
+	defer func() { step.Done("", err) }()
+	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	defer cancel()
+	return capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Name, name, release.OfAutoscaler(g.AutoscalerRelease()).SizePrefix, step.Progress)
+}

@@ -1,0 +1,231 @@
+package scenarios
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/ops/autoscalers"
+)
+
+// inCluster is an autoscaler that runs in the cluster, as a Deployment.
+type inCluster struct {
+	madeHere
+	image string
+	// made is true from when there may be a Deployment.
+	made bool
+	// unwatch ends the watch of its pods, and told has the ends of containers
+	// that it told of.
+	unwatch func()
+	told    map[string]bool
+}
+
+// Start implements scenario.Autoscaler.
+func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
+	if d.running != nil && slices.Equal(d.running, extra) {
+		select {
+		case err := <-d.ended:
+			d.Log.Printf("! %v", err)
+		default:
+		}
+		// It may have ended since, and wait for the kubelet to start it again.
+		return d.awaitRound(ctx)
+	}
+	if d.image == "" {
+		if d.image, err = d.Autoscalers.Load(ctx, d.compiled); err != nil {
+			return err
+		}
+	}
+	flags, err := d.Autoscalers.CheckedFlags(ctx, d.compiled.Binary, d.Autoscalers.InClusterSettings(d.cluster), d.overridden(extra))
+	if err != nil {
+		return err
+	}
+	if err := checkTalkative(flags); err != nil {
+		return err
+	}
+	d.made, d.running = true, nil
+	if err := d.Autoscalers.Apply(ctx, d.cluster, d.image, flags); err != nil {
+		return err
+	}
+	d.watchPods(ctx)
+	if err := d.awaitRound(ctx); err != nil {
+		return err
+	}
+	d.running = append([]string{}, extra...)
+	return nil
+}
+
+// Stop implements scenario.Autoscaler.
+func (d *inCluster) Stop(ctx context.Context) error {
+	if !d.made {
+		return nil
+	}
+	d.forget()
+	d.running = nil // also if it is only half gone
+	if err := d.Autoscalers.Undeploy(ctx); err != nil {
+		return fmt.Errorf("the autoscaler may be left in the cluster; go tool mage autoscaler:undeploy removes it: %w", errors.Join(context.Cause(ctx), err))
+	}
+	d.made = false
+	return nil
+}
+
+// watchPods tells of a container that ended until forget is called. The
+// kubelet starts it again, but what it was in the middle of is lost, as with a
+// process.
+func (d *inCluster) watchPods(ctx context.Context) {
+	d.forget()
+	if d.told == nil {
+		d.told = map[string]bool{}
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until forget
+	done := make(chan struct{})
+	d.unwatch = func() {
+		cancel()
+		<-done
+		select {
+		case <-d.ended: // that is over
+		default:
+		}
+	}
+	go func() {
+		defer close(done)
+		d.cluster.Workload.Follow(life, kube.Follower{Kind: kube.Pods, Namespace: d.cluster.Namespace, On: func(change kube.Change) {
+			end, err := crashed(change.After)
+			if err == nil || d.told[end] {
+				return
+			}
+			d.told[end] = true
+			select {
+			case d.ended <- err:
+			default: // one is enough
+			}
+		}})
+	}()
+}
+
+// forget ends what watchPods began.
+func (d *inCluster) forget() {
+	if d.unwatch != nil {
+		d.unwatch()
+		d.unwatch = nil
+	}
+}
+
+// crashed says of a pod of the Deployment that its container ended by itself,
+// with the end of its log. end tells one end from another.
+func crashed(pod *unstructured.Unstructured) (end string, err error) {
+	if pod == nil || !autoscalers.IsPod(pod) || pod.GetDeletionTimestamp() != nil {
+		return "", nil
+	}
+	ended := lastEnd(pod)
+	if ended == nil {
+		return "", nil
+	}
+	return fmt.Sprint(pod.GetUID(), ended["finishedAt"]),
+		fmt.Errorf("the container of the pod %s ended with exit code %v (%v)\n%v", pod.GetName(), ended["exitCode"], ended["reason"], ended["message"])
+}
+
+// lastEnd is how the container of an autoscaler's pod ended last, a
+// ContainerStateTerminated of the core API; nil if it never did.
+func lastEnd(pod *unstructured.Unstructured) map[string]any {
+	for _, container := range kube.ContainerStatuses(pod) {
+		for _, state := range []string{"state", "lastState"} {
+			if ended, found, _ := unstructured.NestedMap(container, state, "terminated"); found {
+				return ended
+			}
+		}
+	}
+	return nil
+}
+
+// awaitRound waits until the deployed autoscaler begins to look at the
+// cluster: it may have to wait for the lease of the one before.
+func (d *inCluster) awaitRound(ctx context.Context) (err error) {
+	step := d.Log.Start("await its first round", 20*time.Second)
+	defer func() { step.Done("", err) }()
+	waiting, stop := lab.Within(ctx, readsWithin)
+	defer stop()
+	var pod string
+	var since time.Time
+	err = d.cluster.Workload.Wait(waiting, kube.Pods, d.cluster.Namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		for _, p := range all {
+			if !autoscalers.IsPod(p) || p.GetDeletionTimestamp() != nil {
+				continue
+			}
+			if since = runsSince(p); !since.IsZero() {
+				pod = p.GetName()
+				return true, ""
+			}
+		}
+		return false, "the autoscaler's container to run"
+	}, step.Progress)
+	if err != nil {
+		return err
+	}
+	for {
+		last := d.seesRound(waiting, pod, since)
+		if last == nil {
+			return nil
+		}
+		select {
+		case err := <-d.ended:
+			return fmt.Errorf("waited for the autoscaler's first round: %w", err)
+		case <-waiting.Done():
+			return fmt.Errorf("waited for the autoscaler's first round: %w; last: %w", context.Cause(waiting), last)
+		case <-time.After(time.Second): // logs are cut now and then
+		}
+	}
+}
+
+// runsSince is when the container of an autoscaler's pod was started; zero if it
+// does not run, as between an end and the kubelet's next start. The pod's phase
+// is Running then too, and its log that of the container before.
+func runsSince(pod *unstructured.Unstructured) time.Time {
+	for _, container := range kube.ContainerStatuses(pod) {
+		text, _, _ := unstructured.NestedString(container, "state", "running", "startedAt")
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// seesRound reads the log of the container until it tells of a round since then.
+func (d *inCluster) seesRound(ctx context.Context, pod string, since time.Time) (err error) {
+	log, err := d.cluster.Workload.Logs(ctx, d.cluster.Namespace, pod, autoscaler.Name, since)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	if err := readToRound(log); err != nil {
+		return fmt.Errorf("read the log of the pod %s: %w", pod, err)
+	}
+	return nil
+}
+
+// readToRound reads a log, each line with its time before it, until a round
+// begins in it.
+func readToRound(log io.Reader) error {
+	reader := bufio.NewReader(log)
+	for {
+		line, err := reader.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		_, message, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		if speech.Parse(message).Class == speech.Loop {
+			return nil
+		}
+	}
+}

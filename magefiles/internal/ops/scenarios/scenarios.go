@@ -1,0 +1,378 @@
+// Package scenarios runs scenarios against an autoscaler of any cluster.
+package scenarios
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/interrupt"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/ops/timelines"
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/engine"
+	"caslab/magefiles/internal/scenario/results"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/render"
+	"caslab/magefiles/internal/ui"
+	"caslab/manifests"
+)
+
+// Scenarios are run on a cluster.
+type Scenarios struct {
+	*lab.Lab
+	// Open opens the cluster.
+	Open        target.Opener
+	Autoscalers *autoscalers.Autoscalers
+	Timelines   *timelines.Timelines
+}
+
+// AllScenarios is what stands for every scenario of the lab.
+const AllScenarios = "all"
+
+// scenarios returns those that names says: "all", names of the lab's and paths
+// of files, separated by commas.
+func scenarios(names string) ([]*scenario.Scenario, error) {
+	folder, err := fs.Sub(manifests.FS, "scenarios")
+	if err != nil {
+		return nil, fmt.Errorf("look for scenarios: %w", err)
+	}
+	shipped, err := scenario.Load(folder)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []*scenario.Scenario
+	for name := range strings.SplitSeq(names, ",") {
+		switch name = strings.TrimSpace(name); {
+		case name == "":
+		case name == AllScenarios:
+			chosen = append(chosen, shipped...)
+		case strings.ContainsRune(name, os.PathSeparator) || filepath.Ext(name) == ".yaml":
+			data, err := os.ReadFile(name)
+			if err != nil {
+				return nil, fmt.Errorf("read the scenario: %w", err)
+			}
+			s, err := scenario.Parse(name, data)
+			if err != nil {
+				return nil, err
+			}
+			s.Given = name
+			chosen = append(chosen, s)
+		default:
+			i := slices.IndexFunc(shipped, func(s *scenario.Scenario) bool { return s.Name == name })
+			if i < 0 {
+				return nil, fmt.Errorf("there is no scenario %q; want %s, a path of your own, such as ./mine.yaml, or one of: go tool mage scenario:list", name, AllScenarios)
+			}
+			chosen = append(chosen, shipped[i])
+		}
+	}
+	seen := map[string]bool{}
+	for _, s := range chosen {
+		if seen[s.Name] {
+			return nil, fmt.Errorf("the scenario %s is in %q twice", s.Name, names)
+		}
+		seen[s.Name] = true
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no scenario in %q; want %s, names or paths, separated by commas", names, AllScenarios)
+	}
+	return chosen, nil
+}
+
+// List prints the lab's scenarios.
+func (sc *Scenarios) List() error {
+	all, err := scenarios(AllScenarios)
+	if err != nil {
+		return err
+	}
+	w := ui.NewTable(sc.Out, "SCENARIO", "SHOWS", "SINCE", "FLAGS")
+	for _, s := range all {
+		w.Row(s.Name, s.Title, cmp.Or(s.Autoscaler.Since, "-"), cmp.Or(strings.Join(s.Autoscaler.Flags, " "), "-"))
+	}
+	return w.End()
+}
+
+// Autoscalers that scenarios can be run against.
+const (
+	// OnThisMachine is compiled and run here, as by autoscaler:run.
+	OnThisMachine = "run"
+	// InTheCluster is compiled and deployed, as by autoscaler:deploy.
+	InTheCluster = "deploy"
+	// AsItIs is whatever scales the cluster already.
+	AsItIs = "as-is"
+)
+
+// Options of Run and Compare.
+type Options struct {
+	// Out is the folder of results.json, junit.xml and summary.md; none are
+	// written if it is empty.
+	Out string
+	// Autoscaler is OnThisMachine, InTheCluster or AsItIs.
+	Autoscaler string
+	// Flags add to those of the settings.
+	Flags string
+}
+
+func (o Options) validate() error {
+	if !slices.Contains([]string{OnThisMachine, InTheCluster, AsItIs}, o.Autoscaler) {
+		return fmt.Errorf("-autoscaler=%s: want %s (compiled and run here), %s (compiled and run in the cluster) or %s (whatever scales it already)", o.Autoscaler, OnThisMachine, InTheCluster, AsItIs)
+	}
+	if o.Autoscaler == AsItIs && o.Flags != "" {
+		return fmt.Errorf("-flags=%s: -autoscaler=%s takes what runs as it is; leave out one of the two", o.Flags, AsItIs)
+	}
+	return nil
+}
+
+// Run runs scenarios against an autoscaler and prints what came of
+// them. It fails if one of them did.
+func (sc *Scenarios) Run(ctx context.Context, names string, o Options) (err error) {
+	t, err := sc.trial(names, o)
+	if err != nil {
+		return err
+	}
+	c, err := sc.Open(ctx)
+	if err != nil {
+		return err
+	}
+	release, err := sc.claim(ctx, c, o.Autoscaler, "scenario:run")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	under, err := sc.underTest(ctx, c, t)
+	if err != nil {
+		return err
+	}
+	came, err := sc.runScenarios(ctx, c, under, t)
+	if o.Out != "" {
+		sc.Log.Printf("results.json, junit.xml and summary.md are in %s", o.Out)
+	}
+	return errors.Join(came.Err(), err, came.Table(sc.Out))
+}
+
+// trial is what is run, and with which flags of the autoscaler.
+type trial struct {
+	Options
+	chosen    []*scenario.Scenario
+	overrides []string
+}
+
+// trial reads what is to be run, and refuses what can be seen to be wrong
+// before anybody is asked.
+func (sc *Scenarios) trial(names string, o Options) (t trial, err error) {
+	t.Options = o
+	if err := o.validate(); err != nil {
+		return t, err
+	}
+	if o.Autoscaler == InTheCluster && (sc.Config.WorkloadKubeconfig != "" || sc.Config.ManagementKubeconfig != "") {
+		return t, errors.New("-autoscaler=deploy is for an environment of the lab; use -autoscaler=run, or as-is for one that you deployed")
+	}
+	if t.overrides, err = sc.Autoscalers.Overrides(o.Flags); err != nil {
+		return t, err
+	}
+	t.chosen, err = scenarios(names)
+	return t, err
+}
+
+// keep writes files into a folder; into none if it has no name.
+func keep(folder string, files map[string]func(io.Writer) error) error {
+	if folder == "" {
+		return nil
+	}
+	for name, write := range files {
+		if err := state.Write(filepath.Join(folder, name), 0o644, write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runScenarios runs scenarios against an autoscaler, which it ends if it is the
+// lab's.
+func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under engine.Autoscaler, t trial) (_ *results.Results, err error) {
+	// It ends after the autoscaler, whose last words are on the timeline too.
+	defer sc.Timelines.Record(context.WithoutCancel(ctx), c)()
+	defer func() {
+		ctx, cancel := interrupt.Cleanup(ctx, time.Minute)
+		defer cancel()
+		err = errors.Join(err, under.Stop(ctx))
+	}()
+	facts := newFeed()
+	following, stopFollowing := context.WithCancel(ctx)
+	var followed sync.WaitGroup
+	followed.Go(func() {
+		if err := timeline.Tail(following, sc.Timelines.File(c), facts.tell); err != nil {
+			sc.Log.Printf("! the timeline cannot be followed: %v", err)
+		}
+	})
+	defer followed.Wait()
+	defer stopFollowing()
+
+	return engine.Run(ctx, engine.Options{
+		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
+		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(sc.AutoscalerRelease()).SizePrefix,
+		Autoscaler: under, Versions: sc.versions(c), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
+		Mark: func(f timeline.Fact) { sc.Timelines.Tell(c, f) },
+		// After every scenario: a run that is killed loses nothing.
+		Report: func(so *results.Results) error {
+			return keep(t.Out, map[string]func(io.Writer) error{
+				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return results.Summary(w, so) },
+			})
+		},
+		Tell: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
+	}, t.chosen)
+}
+
+// versions are of what else takes part, in an environment of the lab: of
+// another's cluster the settings tell nothing.
+func (sc *Scenarios) versions(c *target.Cluster) map[string]string {
+	if !c.Own {
+		return nil
+	}
+	return map[string]string{"Cluster API": sc.Config.ClusterAPI.Tag(), "Kubernetes": config.Tag(sc.Config.Kubernetes)}
+}
+
+// feed hands facts on to whoever subscribed.
+type feed struct {
+	mu   sync.Mutex
+	subs map[*func(timeline.Fact)]bool
+}
+
+func newFeed() *feed { return &feed{subs: map[*func(timeline.Fact)]bool{}} }
+
+func (f *feed) tell(fact timeline.Fact) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for sub := range f.subs {
+		(*sub)(fact)
+	}
+}
+
+func (f *feed) subscribe(tell func(timeline.Fact)) (unsubscribe func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.subs[&tell] = true
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.subs, &tell)
+	}
+}
+
+// Compare runs scenarios with two autoscalers, releases or checkouts,
+// one after the other on the same cluster, and prints what came of them side
+// by side. It fails if the second fails what the first does not.
+func (sc *Scenarios) Compare(ctx context.Context, a, b, names string, o Options) (err error) {
+	if o.Autoscaler == AsItIs {
+		return fmt.Errorf("-autoscaler=%s: scenario:compare runs two autoscalers; want %s or %s", AsItIs, OnThisMachine, InTheCluster)
+	}
+	t, err := sc.trial(names, o)
+	if err != nil {
+		return err
+	}
+	sides := []*side{{which: a, name: "a"}, {which: b, name: "b"}}
+	for _, one := range sides {
+		if one.Scenarios, err = sc.withAutoscalerOf(one.which); err != nil {
+			return err
+		}
+		one.trial = t
+		if o.Out != "" {
+			one.trial.Out = filepath.Join(o.Out, one.name)
+		}
+	}
+	c, err := sc.Open(ctx)
+	if err != nil {
+		return err
+	}
+	release, err := sc.claim(ctx, c, o.Autoscaler, "scenario:compare")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	// What does not compile, or lacks a flag, is to be known before an hour has
+	// passed.
+	for _, one := range sides {
+		if one.under, err = one.underTest(ctx, c, one.trial); err != nil {
+			return fmt.Errorf("autoscaler %s: %w", one.which, err)
+		}
+	}
+	var both []*results.Results
+	for _, one := range sides {
+		sc.Log.Printf("with autoscaler %s, %s", strings.ToUpper(one.name), one.which)
+		came, err := one.runScenarios(ctx, c, one.under, one.trial)
+		if err != nil {
+			return err
+		}
+		both = append(both, came)
+	}
+	compared := results.Compare(both[0], both[1])
+	err = keep(o.Out, map[string]func(io.Writer) error{"comparison.json": compared.JSON, "summary.md": compared.Summary})
+	if o.Out != "" {
+		sc.Log.Printf("comparison.json and summary.md are in %s, what came of each in its folders a and b", o.Out)
+	}
+	err = errors.Join(err, compared.Table(sc.Out))
+	if compared.Compared() == 0 {
+		err = errors.Join(err, errors.New("nothing was compared: no scenario ran with both autoscalers"))
+	}
+	if worse := compared.Worse(); len(worse) > 0 {
+		err = errors.Join(err, fmt.Errorf("%s fails, and %s does not: %s", b, a, strings.Join(worse, ", ")))
+	}
+	return err
+}
+
+// side is one of a comparison's two.
+type side struct {
+	which, name string
+	*Scenarios
+	trial trial
+	under engine.Autoscaler
+}
+
+// withAutoscalerOf returns the same with another autoscaler: a release, such as
+// 1.35.2, or a checkout, such as ../autoscaler.
+func (sc *Scenarios) withAutoscalerOf(which string) (*Scenarios, error) {
+	if v, err := version.NewSemver(which); err == nil {
+		if err := autoscalers.RefuseOld(v); err != nil {
+			return nil, fmt.Errorf("%w; want %s or later", err, autoscalers.FirstThatWorks())
+		}
+		return sc.with(func(cfg *config.Config) {
+			cfg.Autoscaler.Version, cfg.Autoscaler.Commit, cfg.Autoscaler.Dir = v, "", ""
+			cfg.AutoscalerCoreDir = "" // a release is whole
+			if cfg.Autoscaler.Origin == config.OriginDir {
+				cfg.Autoscaler.Origin = config.OriginAuto
+			}
+		}), nil
+	}
+	dir, err := filepath.Abs(which)
+	if err != nil {
+		return nil, fmt.Errorf("autoscaler %q: %w", which, err)
+	}
+	if info, err := os.Stat(dir); which == "" || err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("autoscaler %q: want a release, such as 1.35.2, or the folder of a checkout", which)
+	}
+	return sc.with(func(cfg *config.Config) { cfg.Autoscaler.Origin, cfg.Autoscaler.Dir = config.OriginDir, dir }), nil
+}
+
+// with returns the same with other settings.
+func (sc *Scenarios) with(change func(*config.Config)) *Scenarios {
+	other := *sc
+	other.Lab = sc.With(change)
+	other.Autoscalers = sc.Autoscalers.With(other.Lab)
+	return &other
+}

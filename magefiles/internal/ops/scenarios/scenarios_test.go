@@ -1,0 +1,269 @@
+package scenarios
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-version"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/timeline"
+)
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	mine := filepath.Join(t.TempDir(), "mine.yaml")
+	if err := os.WriteFile(mine, []byte("title: mine\ngroups: [{name: a, max: 1}]\nsteps: [{say: wait, stays: [{group: {name: a, size: 0}, for: 1s}]}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(t.TempDir(), "broken.yaml")
+	if err := os.WriteFile(broken, []byte("titel: mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		names string
+		want  []string
+		err   string
+	}{
+		{names: "scale-up", want: []string{"scale-up"}},
+		{names: " scale-up, " + mine, want: []string{"scale-up", "mine"}},
+		{names: "scale-up,scale-down,scale-up", err: "the scenario scale-up is in"},
+		{names: "all,scale-up", err: "twice"},
+		{names: "scale-pu", err: "go tool mage scenario:list"},
+		{names: "", err: "no scenario"},
+		{names: mine + ".not", err: "read the scenario"},
+		{names: broken, err: `unknown field "titel"`},
+	} {
+		chosen, err := scenarios(tt.names)
+		var got []string
+		for _, s := range chosen {
+			if s.Name == "mine" && s.Given != mine {
+				t.Errorf("the scenario of %s is given as %q", mine, s.Given)
+			}
+			got = append(got, s.Name)
+		}
+		if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+			t.Errorf("scenarios(%q): %v, want %q", tt.names, err, tt.err)
+		}
+		if strings.Join(got, " ") != strings.Join(tt.want, " ") {
+			t.Errorf("scenarios(%q) = %q, want %q", tt.names, got, tt.want)
+		}
+	}
+	all, err := scenarios(AllScenarios)
+	if err != nil || len(all) < 15 {
+		t.Errorf("all are %d: %v", len(all), err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	for _, which := range []string{OnThisMachine, InTheCluster, AsItIs} {
+		if err := (Options{Autoscaler: which}).validate(); err != nil {
+			t.Errorf("%s is refused: %v", which, err)
+		}
+	}
+	if err := (Options{Autoscaler: "mine"}).validate(); err == nil || !strings.Contains(err.Error(), AsItIs) {
+		t.Errorf("an unknown one: %v; want what is allowed", err)
+	}
+	if err := (Options{Autoscaler: AsItIs, Flags: "--v=5"}).validate(); err == nil || !strings.Contains(err.Error(), "leave out one") {
+		t.Errorf("flags of an autoscaler that is taken as it is: %v", err)
+	}
+}
+
+// TestWrongOptionsAreRefusedFirst runs in a lab that can ask nobody: what
+// reached for a cluster, or compiled, would panic.
+func TestWrongOptionsAreRefusedFirst(t *testing.T) {
+	t.Parallel()
+	own, foreign := config.Config{}, config.Config{WorkloadKubeconfig: "/nosuch"}
+	for _, tt := range []struct {
+		names, b string
+		o        Options
+		cfg      config.Config
+		want     string
+	}{
+		{"scale-up", "1.35.2", Options{Autoscaler: "mine"}, own, "-autoscaler=mine"},
+		{"scale-up", "1.35.2", Options{Autoscaler: OnThisMachine, Flags: `--v="4`}, own, "--v="},
+		{"scale-up", "1.35.2", Options{Autoscaler: InTheCluster}, foreign, "-autoscaler=deploy"},
+		{"nosuch", "1.35.2", Options{Autoscaler: OnThisMachine}, own, "no scenario"},
+		{"scale-up", "nosuch", Options{Autoscaler: OnThisMachine}, own, "want a release"},
+		{"scale-up", "1.22.3", Options{Autoscaler: OnThisMachine}, own, "want 1.23.0 or later"},
+	} {
+		lab := of(&tt.cfg)
+		err := lab.Compare(t.Context(), "1.36.1", tt.b, tt.names, tt.o)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("compare with %s, %s and %+v: %v, want %q", tt.b, tt.names, tt.o, err, tt.want)
+		}
+		if tt.b != "1.35.2" {
+			continue // the rest of it is well
+		}
+		if err := lab.Run(t.Context(), tt.names, tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("run of %s with %+v: %v, want %q", tt.names, tt.o, err, tt.want)
+		}
+	}
+}
+
+// TestClaim: while scenarios run on a cluster, no others do, and no autoscaler
+// of the lab's but theirs.
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	kinds := []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")}
+	none, _ := kubetest.Client(t, kinds, "")
+	deployed, _ := kubetest.Client(t, kinds, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: caslab-autoscaler, namespace: default}}")
+	lab := of(&config.Config{Root: t.TempDir()})
+	free := &target.Cluster{Workload: none, Management: none, UID: "free", Name: "work"}
+	taken := &target.Cluster{Workload: deployed, Management: deployed, UID: "taken", Name: "work"}
+
+	release, err := lab.claim(ctx, free, OnThisMachine, "scenario:compare")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.claim(ctx, free, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "already: scenario:compare (process ") {
+		t.Errorf("a second claim: %v; want who holds the cluster", err)
+	}
+	if _, err := lab.Autoscalers.Only(ctx, free, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "scenario:compare (process ") {
+		t.Errorf("an autoscaler beside it: %v; want who holds the cluster", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+
+	release, err = lab.claim(ctx, free, AsItIs, "scenario:run")
+	if err != nil {
+		t.Fatalf("after the release: %v", err)
+	}
+	unlock, err := lab.Autoscalers.Only(ctx, free, "autoscaler:run")
+	if err != nil {
+		t.Errorf("an autoscaler for scenarios that take it as it is: %v", err)
+	}
+	if err := errors.Join(unlock(), release()); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := lab.claim(ctx, taken, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "autoscaler:undeploy") {
+		t.Errorf("beside a deployed autoscaler: %v; want how it goes", err)
+	}
+	if release, err = lab.claim(ctx, taken, AsItIs, "scenario:run"); err != nil {
+		t.Fatalf("a claim that was refused has the cluster still: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKeepLog: every process leaves its log beside the results.
+func TestKeepLog(t *testing.T) {
+	t.Parallel()
+	out := t.TempDir()
+	h := &hosted{keptIn: out, logFile: filepath.Join(t.TempDir(), "autoscaler.log")}
+	for i, text := range []string{"first", "second"} {
+		if err := os.WriteFile(h.logFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h.started = time.Date(2026, 11, 25, 10, 0, i, 0, time.UTC)
+		if err := h.keepLog(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"autoscaler-100000.log": "first", "autoscaler-100001.log": "second"} {
+		if got, err := os.ReadFile(filepath.Join(out, "autoscaler", name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
+func TestWithAutoscalerOf(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lab := of(&config.Config{
+		Autoscaler:        config.Source{Version: version.Must(version.NewSemver("1.36.1")), Origin: config.OriginDir, Dir: "/mine", Commit: "abc"},
+		AutoscalerCoreDir: "/core",
+	})
+	release, err := lab.withAutoscalerOf("1.35.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := release.Config.Autoscaler; s.Version.String() != "1.35.2" || s.Origin != config.OriginAuto || s.Dir != "" || s.Commit != "" || release.Config.AutoscalerCoreDir != "" {
+		t.Errorf("1.35.2 is %+v with the core %q", s, release.Config.AutoscalerCoreDir)
+	}
+	tree, err := lab.withAutoscalerOf(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := tree.Config.Autoscaler; s.Origin != config.OriginDir || s.Dir != dir {
+		t.Errorf("%s is %+v", dir, s)
+	}
+	if lab.Config.Autoscaler.Dir != "/mine" || lab.Config.AutoscalerCoreDir != "/core" {
+		t.Errorf("the lab itself changed: %+v", lab.Config)
+	}
+	for _, which := range []string{"", "nosuch", filepath.Join(dir, "nosuch")} {
+		if _, err := lab.withAutoscalerOf(which); err == nil {
+			t.Errorf("%q is taken for an autoscaler", which)
+		}
+	}
+}
+
+func TestFeed(t *testing.T) {
+	t.Parallel()
+	f := newFeed()
+	var one, two []string
+	unsubscribe := f.subscribe(func(fact timeline.Fact) { one = append(one, fact.Name) })
+	f.subscribe(func(fact timeline.Fact) { two = append(two, fact.Name) })
+	f.tell(timeline.Fact{Name: "a"})
+	unsubscribe()
+	f.tell(timeline.Fact{Name: "b"})
+	if strings.Join(one, "") != "a" || strings.Join(two, "") != "ab" {
+		t.Errorf("told %q and %q", one, two)
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte("a\nb\nc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := lastLines(path, 2); got != "b\nc" {
+		t.Errorf("the last two are %q", got)
+	}
+	if got := lastLines(path, 9); got != "a\nb\nc" {
+		t.Errorf("the last nine are %q", got)
+	}
+}
+
+func TestFirstRound(t *testing.T) {
+	t.Parallel()
+	r := &firstRound{begun: make(chan struct{})}
+	for _, piece := range []string{"I1124 22:20:02.123456   26098 main.go:1] Cluster Autoscaler\nI1124 22:20:03.123456   26098 static_auto", "scaler.go:308] Starting main", " loop\n"} {
+		select {
+		case <-r.begun:
+			t.Fatal("a round before the log tells of one")
+		default:
+		}
+		if _, err := r.Write([]byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-r.begun:
+	default:
+		t.Error("the round was not seen")
+	}
+}
+
+// of returns scenarios with these settings. They can ask nobody.
+func of(cfg *config.Config) *Scenarios {
+	l := &lab.Lab{Config: cfg, State: state.Dir(cfg.StateDir())}
+	return &Scenarios{Lab: l, Autoscalers: &autoscalers.Autoscalers{Lab: l}}
+}

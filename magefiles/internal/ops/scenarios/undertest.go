@@ -1,0 +1,280 @@
+package scenarios
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"al.essio.dev/pkg/shellescape"
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/scenario/engine"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+)
+
+// claim has the cluster for a command that runs scenarios against such an
+// autoscaler. Until release is called the lab runs no others on it, and no
+// autoscaler but theirs if it is not taken as it is.
+func (sc *Scenarios) claim(ctx context.Context, c *target.Cluster, which, command string) (release func() error, err error) {
+	claim, err := sc.State.Lock("scenarios."+c.UID, command)
+	if held := new(state.HeldError); errors.As(err, &held) {
+		return nil, fmt.Errorf("scenarios run on the cluster %q already: %s; wait for them, or stop them", c.Name, held.Holder)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if which == AsItIs {
+		return claim.Release, nil
+	}
+	unlockAutoscaler, err := sc.Autoscalers.Only(ctx, c, command)
+	if err != nil {
+		return nil, errors.Join(err, claim.Release())
+	}
+	return func() error { return errors.Join(unlockAutoscaler(), claim.Release()) }, nil
+}
+
+// underTest is the autoscaler that scenarios are run against, compiled if it is
+// the lab's. What no scenario can be run with is refused before one makes nodes.
+func (sc *Scenarios) underTest(ctx context.Context, c *target.Cluster, t trial) (engine.Autoscaler, error) {
+	if t.Autoscaler == AsItIs {
+		return sc.asItIs(ctx, c)
+	}
+	built, err := sc.Autoscalers.Compile(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	flags, err := sc.Autoscalers.CheckedFlags(ctx, built.Binary, sc.Autoscalers.Settings(c, ""), t.overrides)
+	if err == nil {
+		err = checkTalkative(flags)
+	}
+	if err != nil {
+		return nil, err
+	}
+	made := madeHere{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
+	if t.Autoscaler == InTheCluster {
+		return &inCluster{madeHere: made}, nil
+	}
+	return &hosted{madeHere: made, keptIn: t.Out}, nil
+}
+
+// asItIs is an autoscaler that the lab does not control.
+type asItIs struct {
+	name    string
+	release *version.Version
+}
+
+// asItIs looks which autoscaler scales a cluster. One that the lab compiled is
+// taken to be of the settings' release; another's is not known.
+func (sc *Scenarios) asItIs(ctx context.Context, c *target.Cluster) (asItIs, error) {
+	runs, err := sc.Autoscalers.Running(ctx, c)
+	switch {
+	case err != nil:
+		return asItIs{}, err
+	case runs.Text == "" && c.Own:
+		return asItIs{}, errors.New("no autoscaler scales this environment; type: go tool mage autoscaler:run, in another terminal, or leave out -autoscaler=as-is")
+	case runs.Text == "":
+		return asItIs{name: "the cluster's own autoscaler"}, nil
+	case runs.Compiled:
+		return asItIs{name: "autoscaler " + runs.Text, release: sc.AutoscalerRelease()}, nil
+	}
+	return asItIs{name: "autoscaler " + runs.Text}, nil
+}
+
+func (a asItIs) Describe() (string, *version.Version) { return a.name, a.release }
+
+func (asItIs) Controlled() bool { return false }
+
+func (asItIs) Start(context.Context, []string) error { return nil }
+
+func (asItIs) Stop(context.Context) error { return nil }
+
+func (asItIs) Ended() <-chan error { return nil }
+
+// madeHere is an autoscaler that the lab compiled.
+type madeHere struct {
+	*Scenarios
+	cluster   *target.Cluster
+	compiled  autoscalers.Compiled
+	overrides []string
+	// running are the flags that it runs with, beside the usual ones; nil if it
+	// does not run.
+	running []string
+	ended   chan error
+}
+
+func (m *madeHere) Describe() (string, *version.Version) {
+	return "cluster-autoscaler " + m.compiled.State, m.AutoscalerRelease()
+}
+
+func (m *madeHere) Controlled() bool { return true }
+
+func (m *madeHere) Ended() <-chan error { return m.ended }
+
+// talkative is the verbosity from which on the autoscaler tells of its rounds
+// and of its reasons.
+const talkative = 4
+
+// overridden are the overrides with a scenario's flags, which have the last
+// word.
+func (m *madeHere) overridden(extra []string) []string {
+	return append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra))
+}
+
+// checkTalkative refuses flags with which the autoscaler says too little.
+func checkTalkative(flags []autoscaler.Flag) error {
+	if v, err := strconv.Atoi(autoscalers.ValueOf(flags, "v")); err != nil || v < talkative {
+		return fmt.Errorf("--v=%s: scenarios need --v=%d or more, from which on the autoscaler tells of its rounds and reasons", autoscalers.ValueOf(flags, "v"), talkative)
+	}
+	return nil
+}
+
+// hosted runs on this machine.
+type hosted struct {
+	madeHere
+	// done is closed when the process is gone; cancel ends it.
+	done   chan struct{}
+	cancel func()
+	// keptIn, if set, is the folder of results: it gets the log of every
+	// process, of which the state folder has the last two.
+	keptIn  string
+	logFile string
+	started time.Time
+}
+
+// readsWithin is how long an autoscaler may take to begin its first round.
+const readsWithin = 2 * time.Minute
+
+// Start implements engine.Autoscaler.
+func (h *hosted) Start(ctx context.Context, extra []string) error {
+	if h.runs() && slices.Equal(h.running, extra) {
+		return nil
+	}
+	if err := h.Stop(ctx); err != nil {
+		return err
+	}
+	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled.Binary, h.overridden(extra))
+	if err != nil {
+		return err
+	}
+	if err := checkTalkative(process.Flags); err != nil {
+		return err
+	}
+	round := &firstRound{begun: make(chan struct{})}
+	process.Shown = round
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
+	h.done, h.cancel, h.running = make(chan struct{}), cancel, append([]string{}, extra...)
+	h.logFile, h.started = process.LogFile, h.Now()
+	go func() {
+		defer close(h.done)
+		if err := process.Run(life, h.Runner); err != nil {
+			h.ended <- fmt.Errorf("%w\n%s", err, lastLines(process.LogFile, 20))
+		}
+	}()
+	waiting, stop := lab.Within(ctx, readsWithin)
+	defer stop()
+	select {
+	case <-round.begun:
+		return nil
+	case err := <-h.ended:
+		return err
+	case <-waiting.Done():
+		err := fmt.Errorf("waited for the autoscaler's first round: %w; its log is %s", context.Cause(waiting), process.LogFile)
+		return errors.Join(err, h.Stop(ctx))
+	}
+}
+
+// runs reports whether the process is there: it may have ended by itself.
+func (h *hosted) runs() bool {
+	if h.running == nil {
+		return false
+	}
+	select {
+	case <-h.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stop implements engine.Autoscaler.
+func (h *hosted) Stop(ctx context.Context) error {
+	if h.running == nil {
+		return nil
+	}
+	h.cancel()
+	select {
+	case <-h.done:
+	case <-ctx.Done():
+		return fmt.Errorf("stop the autoscaler, which ends with this command at the latest: %w", context.Cause(ctx))
+	}
+	h.running = nil
+	select {
+	case <-h.ended: // that is over
+	default:
+	}
+	return h.keepLog()
+}
+
+// keepLog puts the log of the process that ended beside the results, by the
+// time at which it was started.
+func (h *hosted) keepLog() error {
+	if h.keptIn == "" {
+		return nil
+	}
+	name := "autoscaler-" + h.started.UTC().Format("150405") + ".log"
+	return keep(filepath.Join(h.keptIn, "autoscaler"), map[string]func(io.Writer) error{name: func(w io.Writer) error {
+		log, err := os.Open(h.logFile)
+		if err != nil {
+			return fmt.Errorf("keep the autoscaler's log: %w", err)
+		}
+		_, err = io.Copy(w, log)
+		return errors.Join(err, log.Close())
+	}})
+}
+
+// firstRound sees from what the autoscaler prints that it begins to look at
+// the cluster.
+type firstRound struct {
+	rest  []byte
+	begun chan struct{}
+	once  sync.Once
+}
+
+// Write implements io.Writer. The process writes a piece at a time.
+func (r *firstRound) Write(data []byte) (int, error) {
+	r.rest = append(r.rest, data...)
+	for {
+		line, rest, found := bytes.Cut(r.rest, []byte{'\n'})
+		if !found {
+			return len(data), nil
+		}
+		if speech.Parse(string(line)).Class == speech.Loop {
+			r.once.Do(func() { close(r.begun) })
+		}
+		r.rest = bytes.Clone(rest)
+	}
+}
+
+// lastLines of a file, for an error.
+func lastLines(path string, n int) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

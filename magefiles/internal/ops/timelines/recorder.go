@@ -1,0 +1,57 @@
+package timelines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/timeline"
+)
+
+// Recorder records what happens to the environment while it comes up.
+type Recorder struct{ *lab.Lab }
+
+// Begin begins the record of an environment that is about to be made. That of the
+// one before is kept beside it, unless it has nothing but what the lab itself did,
+// in an env:up that came to nothing.
+func (r *Recorder) Begin() error {
+	dir := r.TimelineDir("")
+	facts, err := timeline.Read(recordIn(dir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.As(err, new(*timeline.TornError)) {
+		return err
+	}
+	if slices.ContainsFunc(facts, func(f timeline.Fact) bool { return f.Kind != timeline.Lab }) {
+		previous := dir + ".previous"
+		if err := os.RemoveAll(previous); err != nil {
+			return fmt.Errorf("begin a new timeline: %w", err)
+		}
+		if err := os.Rename(dir, previous); err != nil {
+			return fmt.Errorf("begin a new timeline: %w", err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("begin a new timeline: %w", err)
+	}
+	return nil
+}
+
+// Tell records what env:up does: what is timeline.Step, Passed or Failed, and text
+// the name of the step, or the error.
+func (r *Recorder) Tell(what, text string) {
+	tell(r.Lab, recordIn(r.TimelineDir("")), timeline.Fact{What: what, Name: "env:up", Text: text})
+}
+
+// Record records what happens in the cluster, which manages itself, until stop is
+// called. What cannot be recorded is for the full log: much fails at first.
+func (r *Recorder) Record(ctx context.Context, cluster *kube.Client) (stop func()) {
+	o := options(r.Lab, &target.Cluster{
+		Workload: cluster, Management: cluster, Name: r.Config.ClusterName, Namespace: r.Config.Namespace, Own: true,
+	})
+	o.Trouble = func(err error) { fmt.Fprintf(r.FullLog, "timeline: %v\n", err) }
+	return record(ctx, r.Lab, o)
+}

@@ -1,0 +1,256 @@
+// Package timelines records what happens to a cluster, and shows it.
+package timelines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/recorder"
+	"caslab/magefiles/internal/timeline/render"
+)
+
+// Timelines are the records of clusters.
+type Timelines struct {
+	*lab.Lab
+	// Open opens the cluster.
+	Open target.Opener
+}
+
+func recordIn(dir string) string { return filepath.Join(dir, "record.jsonl") }
+
+// options say what to record of a cluster.
+func options(l *lab.Lab, c *target.Cluster) recorder.Options {
+	return recorder.Options{
+		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
+		ConfigNamespace: c.ConfigNamespace(), File: recordIn(l.TimelineDir(c.UID)), LogFile: l.AutoscalerLog(c.UID),
+	}
+}
+
+// recordAgain is how often a recorder looks whether the one before it ended.
+const recordAgain = 2 * time.Second
+
+// File returns the file of a cluster's record.
+func (t *Timelines) File(c *target.Cluster) string { return recordIn(t.TimelineDir(c.UID)) }
+
+// Record records what happens to a cluster until stop is called. While another
+// command records, it waits to take over from it.
+func (t *Timelines) Record(ctx context.Context, c *target.Cluster) (stop func()) {
+	return record(ctx, t.Lab, options(t.Lab, c))
+}
+
+func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
+	if o.Trouble == nil {
+		o.Trouble = func(err error) { l.Log.Printf("! the timeline may miss something: %v", err) }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			err := recorder.Record(ctx, o)
+			if !errors.As(err, new(*recorder.BusyError)) {
+				if errors.As(err, new(*recorder.AnewError)) {
+					err = fmt.Errorf("%w; to record to the new one, type: go tool mage timeline:watch", err)
+				}
+				if err != nil {
+					l.Log.Printf("! the timeline is not recorded: %v", err)
+				}
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(recordAgain):
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// Tell records what the lab itself does to a cluster. A fact without a time is of
+// this moment.
+func (t *Timelines) Tell(c *target.Cluster, f timeline.Fact) { tell(t.Lab, t.File(c), f) }
+
+func tell(l *lab.Lab, file string, f timeline.Fact) {
+	f.Kind, f.Source = timeline.Lab, timeline.Own
+	if f.Time.IsZero() {
+		f.Time = l.Now()
+	}
+	if err := timeline.Append(file, f); err != nil {
+		l.Log.Printf("! not on the timeline: %v", err)
+	}
+}
+
+// Watch shows what happens to the cluster until ctx is done, and
+// records it.
+func (t *Timelines) Watch(ctx context.Context) error {
+	c, err := t.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.Record(ctx, c)()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next := make(chan timeline.Fact)
+	tailed := make(chan error, 1)
+	go func() {
+		defer close(next)
+		tailed <- timeline.Tail(ctx, t.File(c), func(f timeline.Fact) {
+			select {
+			case next <- f:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	if t.Terminal {
+		err = render.Live(ctx, t.Out, next, render.LiveOptions{Color: true})
+	} else {
+		err = t.printFacts(next)
+	}
+	cancel() // also if nobody reads any more
+	return errors.Join(err, <-tailed)
+}
+
+// printFacts prints what happens, and what did a moment ago, a line each.
+func (t *Timelines) printFacts(next <-chan timeline.Fact) error {
+	from := t.Now().Add(-time.Minute)
+	for f := range next {
+		if f.Time.Before(from) {
+			continue
+		}
+		if err := render.Lines(t.Out, []timeline.Fact{f}, render.LineOptions{NameWidth: 40}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReportOptions of Report.
+type ReportOptions struct {
+	// Out is the page's file, .html; the picture and the facts go beside it as
+	// .svg and .json.
+	Out string
+	// Since is how far back the page and the picture go; to the record's
+	// beginning if zero, or if nothing was recorded since. The JSON is of the
+	// whole record.
+	Since time.Duration
+}
+
+// Report writes what was recorded as a page, a picture and JSON, and
+// prints their paths.
+func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
+	dir, facts, err := t.recorded(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Out == "" {
+		o.Out = filepath.Join(dir, "report.html")
+	}
+	base, ok := strings.CutSuffix(o.Out, ".html")
+	if !ok {
+		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
+	}
+	title := "What happened to " + t.Config.ClusterName
+	versions := ""
+	if t.Config.WorkloadKubeconfig == "" { // of another's cluster the settings tell nothing
+		versions = fmt.Sprintf("Cluster API %s, Kubernetes %s, autoscaler %s", t.Config.ClusterAPI.Tag(), config.Tag(t.Config.Kubernetes), release.Name(t.AutoscalerRelease()))
+	}
+	var from time.Time
+	if o.Since > 0 {
+		from = t.Now().Add(-o.Since)
+	}
+	for _, f := range []struct {
+		path  string
+		write func(io.Writer) error
+	}{
+		{base + ".html", func(w io.Writer) error {
+			return render.Report(w, facts, render.ReportOptions{Title: title, Subtitle: versions, Now: t.Now(), From: from})
+		}},
+		{base + ".svg", func(w io.Writer) error { return render.SVG(w, facts, render.SVGOptions{From: from}) }},
+		{base + ".json", func(w io.Writer) error {
+			return render.JSON(w, facts, render.JSONOptions{Title: title, Subtitle: versions})
+		}},
+	} {
+		if err := state.Write(f.path, 0o644, f.write); err != nil {
+			return err
+		}
+		fmt.Fprintln(t.Out, f.path)
+	}
+	return nil
+}
+
+// Explain says in words what happened to a pod, node or group.
+func (t *Timelines) Explain(ctx context.Context, what string) error {
+	_, facts, err := t.recorded(ctx)
+	if err != nil {
+		return err
+	}
+	text, err := render.Explain(facts, what)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(t.Out, text)
+	return err
+}
+
+// caughtUpWithin is how long a cluster may take to tell what happened since
+// somebody recorded.
+const caughtUpWithin = 30 * time.Second
+
+// recorded returns the facts of the record, up to this moment if the cluster
+// answers, and the folder it is in.
+func (t *Timelines) recorded(ctx context.Context) (dir string, facts []timeline.Fact, err error) {
+	c, err := t.Open(ctx)
+	switch {
+	case err == nil:
+		dir = t.TimelineDir(c.UID)
+		if err := t.catchUp(ctx, options(t.Lab, c)); err != nil {
+			return "", nil, err
+		}
+	case t.Config.WorkloadKubeconfig == "":
+		dir = t.TimelineDir("")
+		t.Log.Printf("the record as it is, because the cluster cannot be asked: %v", err)
+	default:
+		return "", nil, err
+	}
+	facts, err = timeline.Read(recordIn(dir))
+	if torn := new(timeline.TornError); errors.As(err, &torn) {
+		t.Log.Printf("! %v", torn)
+		err = nil
+	}
+	return dir, facts, err
+}
+
+// catchUp records what happened since the last recorder ended, unless one is
+// at work.
+func (t *Timelines) catchUp(ctx context.Context, o recorder.Options) error {
+	ctx, cancel := lab.Within(ctx, caughtUpWithin)
+	defer cancel()
+	synced := false
+	o.Synced = func() {
+		synced = true
+		cancel()
+	}
+	err := recorder.Record(ctx, o)
+	if errors.As(err, new(*recorder.BusyError)) {
+		return nil
+	}
+	if err == nil && !synced {
+		t.Log.Printf("! the cluster did not tell all that happened since somebody recorded within %s", caughtUpWithin)
+	}
+	return err
+}

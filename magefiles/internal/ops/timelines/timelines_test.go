@@ -1,0 +1,69 @@
+package timelines
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/timeline"
+)
+
+func TestEnvUpIsOnTheTimeline(t *testing.T) {
+	t.Parallel()
+	r := &Recorder{labtest.New(t, nil).Lab}
+	r.Tell("step", "one")
+	r.Tell("step", "two")
+	r.Tell("failed", "no room")
+	facts, err := timeline.Read(recordIn(r.TimelineDir("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range facts {
+		got = append(got, f.What+" "+f.Name+" "+f.Text)
+	}
+	if want := []string{"step env:up one", "step env:up two", "failed env:up no room"}; !slices.Equal(got, want) {
+		t.Errorf("the timeline has %q, want %q", got, want)
+	}
+}
+
+func TestNewTimelineKeepsTheOneBefore(t *testing.T) {
+	t.Parallel()
+	lab := &Recorder{labtest.New(t, nil).Lab}
+	record := recordIn(lab.TimelineDir(""))
+	if err := lab.Begin(); err != nil {
+		t.Errorf("without one before: %v", err)
+	}
+	if err := timeline.Append(record, timeline.Fact{Time: time.Now(), Kind: timeline.Node, What: timeline.Joined, Name: "n"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := lab.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	// One that came to nothing takes no place.
+	lab.Tell("failed", "no engine")
+	if err := lab.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(lab.TimelineDir("")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the old one is in the new one's place: %v", err)
+	}
+	facts, err := timeline.Read(recordIn(lab.TimelineDir("") + ".previous"))
+	if err != nil || len(facts) != 1 || facts[0].Name != "n" {
+		t.Errorf("the one before has %v, %v", facts, err)
+	}
+}
+
+func TestTimelineOfAnotherCluster(t *testing.T) {
+	t.Parallel()
+	lab := labtest.New(t, nil).Lab
+	own := lab.TimelineDir("u")
+	lab.Config.WorkloadKubeconfig = "/k"
+	if other := lab.TimelineDir("u"); other == own || filepath.Base(other) != "cluster-u" {
+		t.Errorf("another cluster's timeline is in %s, the environment's in %s", other, own)
+	}
+}

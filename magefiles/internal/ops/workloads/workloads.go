@@ -1,0 +1,102 @@
+// Package workloads makes pods that need nodes, in any cluster.
+package workloads
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/workload"
+)
+
+// Workloads are the lab's workloads in a cluster.
+type Workloads struct {
+	*lab.Lab
+	// Open opens the cluster.
+	Open target.Opener
+}
+
+// Options of Add, as text from a command line.
+type Options struct {
+	// Name of the workload; workload.DefaultName if empty.
+	Name string
+	// Pods to begin with.
+	Pods int
+	// Memory that each requests, and the Image that it runs; the lab chooses
+	// both if they are empty.
+	Memory, Image string
+	// NodeSelector is key=value,key=value; Tolerations are keys of taints.
+	NodeSelector, Tolerations string
+}
+
+// Add makes pods that need nodes.
+func (w *Workloads) Add(ctx context.Context, o Options) error {
+	wanted := workload.Workload{
+		Name: cmp.Or(o.Name, workload.DefaultName), Namespace: target.PodNamespace, Replicas: o.Pods, Memory: o.Memory, Image: o.Image,
+	}
+	var err error
+	if wanted.NodeSelector, err = labels.ConvertSelectorToLabelsMap(o.NodeSelector); err != nil {
+		return fmt.Errorf("node selector %q: want key=value,key=value: %w", o.NodeSelector, err)
+	}
+	for key := range strings.SplitSeq(o.Tolerations, ",") {
+		if key = strings.TrimSpace(key); key != "" {
+			wanted.Tolerations = append(wanted.Tolerations, key)
+		}
+	}
+	if err := wanted.Validate(); err != nil {
+		return err
+	}
+	c, err := w.Open(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := lab.Within(ctx, time.Minute)
+	defer cancel()
+	made, err := wanted.Add(ctx, c.Workload)
+	if err != nil {
+		return err
+	}
+	which := ""
+	if wanted.Name != workload.DefaultName {
+		which = " -name=" + wanted.Name
+	}
+	w.Log.Printf("workload %s: %d pods, each of %s, of the image %s\nmore of them: go tool mage workload:scale N%s", wanted.Name, wanted.Replicas, made.Memory, made.Image, which)
+	return nil
+}
+
+// Scale changes the number of pods.
+func (w *Workloads) Scale(ctx context.Context, name string, pods int) error {
+	if err := workload.CheckReplicas(pods); err != nil {
+		return err
+	}
+	c, err := w.Open(ctx)
+	if err != nil {
+		return err
+	}
+	name = cmp.Or(name, workload.DefaultName)
+	if err := workload.Scale(ctx, c.Workload, target.PodNamespace, name, pods); err != nil {
+		return err
+	}
+	w.Log.Printf("workload %s: %d pods", name, pods)
+	return nil
+}
+
+// Delete deletes the workload, so that its nodes are unneeded.
+func (w *Workloads) Delete(ctx context.Context, name string) (err error) {
+	c, err := w.Open(ctx)
+	if err != nil {
+		return err
+	}
+	name = cmp.Or(name, workload.DefaultName)
+	step := w.Log.Start("delete the workload "+name, 2*time.Second)
+	defer func() { step.Done("", err) }()
+	ctx, cancel := lab.Within(ctx, time.Minute)
+	defer cancel()
+	return workload.Delete(ctx, c.Workload, target.PodNamespace, name, step.Progress)
+}

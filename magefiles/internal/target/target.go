@@ -1,0 +1,184 @@
+// Package target is the cluster that a command works on: the environment's, or
+// one that the lab did not make and that the settings name.
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/kube"
+)
+
+// PodNamespace is where the lab makes pods.
+const PodNamespace = "default"
+
+// Cluster is the cluster whose nodes are scaled.
+type Cluster struct {
+	// Workload and Management reach the nodes and pods, and the Cluster API
+	// objects: one cluster, unless ManagementPath names another.
+	Workload, Management *kube.Client
+	// WorkloadPath and ManagementPath are the kubeconfigs; the second is empty
+	// if the cluster manages itself.
+	WorkloadPath, ManagementPath string
+	// Name and Namespace of the Cluster object.
+	Name, Namespace string
+	// Own is true for the environment's cluster.
+	Own bool
+	// UID tells clusters apart, whatever their kubeconfigs are called. It is
+	// that of the namespace kube-system.
+	UID string
+}
+
+// Arch is the architecture of the nodes, if it is known: those of the lab are
+// of this machine's.
+func (c *Cluster) Arch() string {
+	if c.Own {
+		return runtime.GOARCH
+	}
+	return ""
+}
+
+// ConfigNamespace is where the autoscaler keeps its status and looks for its
+// configuration, in the workload cluster. The namespace of the Cluster API
+// objects need not exist there if they are in another cluster.
+func (c *Cluster) ConfigNamespace() string {
+	if c.ManagementPath != "" {
+		return "kube-system"
+	}
+	return c.Namespace
+}
+
+// UnreachableError is returned when the API server does not answer.
+type UnreachableError struct {
+	Kubeconfig, Hint string
+	Err              error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("the cluster of %s does not answer: %v\n%s", e.Kubeconfig, e.Err, e.Hint)
+}
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// Options say which cluster to open.
+type Options struct {
+	// Workload and Management are the kubeconfigs of a cluster that the lab did
+	// not make, and of the one that has its Cluster API objects if that is
+	// another. Both are empty for the environment's.
+	Workload, Management string
+	// Name and Namespace of the Cluster object.
+	Name, Namespace string
+	// Environment returns the kubeconfig of the environment if it manages
+	// itself, and an error that says what to type if it does not.
+	Environment func(ctx context.Context) (kubeconfig string, err error)
+}
+
+// answerWithin bounds how long an API server may take to answer.
+const answerWithin = 15 * time.Second
+
+// Opener opens the cluster that the settings name.
+type Opener func(ctx context.Context) (*Cluster, error)
+
+// Open finds the cluster to work on, and checks that it answers and has the
+// Cluster object.
+func Open(ctx context.Context, o Options) (*Cluster, error) {
+	c := &Cluster{WorkloadPath: o.Workload, ManagementPath: o.Management, Name: o.Name, Namespace: o.Namespace}
+	hint := "check the kubeconfig, and that the cluster runs"
+	var err error
+	if c.WorkloadPath == "" {
+		if c.WorkloadPath, err = o.Environment(ctx); err != nil {
+			return nil, err
+		}
+		c.Own, hint = true, "type: go tool mage env:up"
+	}
+	if c.Workload, err = open(ctx, c.WorkloadPath, "WORKLOAD_KUBECONFIG", hint); err != nil {
+		return nil, err
+	}
+	c.Management = c.Workload
+	if c.ManagementPath != "" {
+		if c.Management, err = open(ctx, c.ManagementPath, "MANAGEMENT_KUBECONFIG", hint); err != nil {
+			return nil, err
+		}
+	}
+	system, err := c.Workload.Get(ctx, kube.Namespaces, "", "kube-system")
+	if err != nil {
+		return nil, fmt.Errorf("find out which cluster %s leads to: %w", c.WorkloadPath, err)
+	}
+	c.UID = string(system.GetUID())
+	return c, c.hasCluster(ctx)
+}
+
+func open(ctx context.Context, path, setting, hint string) (*kube.Client, error) {
+	if err := CheckKubeconfig(setting, path); err != nil {
+		return nil, err
+	}
+	client, err := kube.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("not within %s", answerWithin))
+	defer cancel()
+	if err := client.WaitAnswers(ctx); err != nil {
+		return nil, &UnreachableError{Kubeconfig: path, Hint: hint, Err: err}
+	}
+	return client, nil
+}
+
+// CheckKubeconfig refuses the value of a setting that names no file.
+func CheckKubeconfig(setting, path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("%s=%s: %w; want the path of a kubeconfig", setting, path, err)
+	}
+	return nil
+}
+
+// hasCluster looks for the Cluster object, and says what there is instead if it
+// is missing.
+func (c *Cluster) hasCluster(ctx context.Context) error {
+	_, err := c.Management.Get(ctx, kube.Clusters, c.Namespace, c.Name)
+	if err == nil {
+		return nil
+	}
+	if !apierrors.IsNotFound(err) && !meta.IsNoMatchError(err) {
+		return fmt.Errorf("look for the Cluster %s: %w", c.Name, err)
+	}
+	all, err := clusters(ctx, c.Management)
+	if err != nil {
+		return err
+	}
+	if len(all) > 0 {
+		return fmt.Errorf("there is no Cluster %s/%s, but %s; set CLUSTER_NAME and CLUSTER_NAMESPACE", c.Namespace, c.Name, strings.Join(all, ", "))
+	}
+	if c.ManagementPath == "" {
+		return errors.New("the cluster holds no Cluster objects of Cluster API; if another one holds them, set MANAGEMENT_KUBECONFIG")
+	}
+	if all, err = clusters(ctx, c.Workload); err == nil && len(all) > 0 {
+		return fmt.Errorf("the two kubeconfigs look swapped: the cluster of WORKLOAD_KUBECONFIG=%s holds the Cluster objects of Cluster API (%s), and that of MANAGEMENT_KUBECONFIG=%s holds none; exchange them, or leave out MANAGEMENT_KUBECONFIG if the cluster manages itself",
+			c.WorkloadPath, strings.Join(all, ", "), c.ManagementPath)
+	}
+	return fmt.Errorf("the cluster of MANAGEMENT_KUBECONFIG=%s holds no Cluster objects of Cluster API; want the kubeconfig of the cluster in which Cluster API manages %s/%s", c.ManagementPath, c.Namespace, c.Name)
+}
+
+// clusters names the Cluster objects; none where there is no such kind.
+func clusters(ctx context.Context, client *kube.Client) ([]string, error) {
+	var all []unstructured.Unstructured
+	all, err := client.List(ctx, kube.Clusters, "")
+	if err != nil && !meta.IsNoMatchError(err) {
+		return nil, err
+	}
+	var names []string
+	for i := range all {
+		names = append(names, all[i].GetNamespace()+"/"+all[i].GetName())
+	}
+	return names, nil
+}

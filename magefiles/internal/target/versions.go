@@ -1,0 +1,70 @@
+package target
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+)
+
+// Versions are what the cluster runs, as it says itself: it may have been made
+// with other settings than those of this command, or by somebody else. A version
+// that it does not tell is empty.
+type Versions struct {
+	// ClusterAPI is that of the core provider, from clusterctl's inventory.
+	ClusterAPI string
+	// Kubernetes is that of a control plane node's kubelet.
+	Kubernetes string
+}
+
+// Versions asks the cluster for its versions.
+func (c *Cluster) Versions(ctx context.Context) (Versions, error) {
+	installed, err := capi.Installed(ctx, c.Management, c.Namespace)
+	if err != nil {
+		return Versions{}, err
+	}
+	have := Versions{ClusterAPI: installed.ClusterAPI}
+	nodes, err := c.Workload.List(ctx, kube.Nodes, "")
+	if err != nil && !meta.IsNoMatchError(err) {
+		return have, fmt.Errorf("ask the nodes for their Kubernetes version: %w", err)
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		_, control := n.GetLabels()["node-role.kubernetes.io/control-plane"]
+		// Of a hosted control plane no node is seen.
+		if version := kube.Field(n, "status", "nodeInfo", "kubeletVersion"); control || have.Kubernetes == "" {
+			have.Kubernetes = version
+		}
+		if control {
+			break
+		}
+	}
+	return have, nil
+}
+
+// Map returns the versions that are known, by the name of what has them.
+func (v Versions) Map() map[string]string {
+	known := map[string]string{}
+	for name, version := range map[string]string{"Cluster API": v.ClusterAPI, "Kubernetes": v.Kubernetes} {
+		if version != "" {
+			known[name] = version
+		}
+	}
+	return known
+}
+
+// String lists the versions that are known.
+func (v Versions) String() string {
+	var all []string
+	known := v.Map()
+	for _, name := range []string{"Cluster API", "Kubernetes"} {
+		if known[name] != "" {
+			all = append(all, name+" "+known[name])
+		}
+	}
+	return strings.Join(all, ", ")
+}
