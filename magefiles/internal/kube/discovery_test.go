@@ -1,86 +1,45 @@
-package kube
+package kube_test
 
 import (
-	"encoding/json"
-	"net/http"
-	"sync"
+	"sync/atomic"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/kube/kubetest"
 )
 
-// discovery is an API server that answers discovery alone: it serves Machines
-// in v1beta1 and v1beta2.
-type discoveryServer struct {
-	mu sync.Mutex
-	// fail is the status of the answer for a path, if it is not to be OK.
-	fail map[string]int
-	// hidden are the groups that are not served yet.
-	hidden bool
-	asked  map[string]int
-}
-
-func (s *discoveryServer) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change()
-}
-
-func (s *discoveryServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.asked[r.URL.Path]++
-	if code := s.fail[r.URL.Path]; code != 0 {
-		http.Error(w, "not now", code)
-		return
-	}
-	machines := func(gv string) any {
-		return metav1.APIResourceList{GroupVersion: gv, APIResources: []metav1.APIResource{{Name: "machines", Kind: "Machine", Namespaced: true}}}
-	}
-	group := metav1.APIGroup{Name: "example.com", Versions: []metav1.GroupVersionForDiscovery{
-		{GroupVersion: "example.com/v1beta2", Version: "v1beta2"}, {GroupVersion: "example.com/v1beta1", Version: "v1beta1"},
-	}}
-	group.PreferredVersion = group.Versions[0]
-	groups := metav1.APIGroupList{Groups: []metav1.APIGroup{group}}
-	if s.hidden {
-		groups.Groups = nil
-	}
-	answer, ok := map[string]any{
-		"/api":                      metav1.APIVersions{Versions: []string{"v1"}},
-		"/api/v1":                   metav1.APIResourceList{GroupVersion: "v1", APIResources: []metav1.APIResource{{Name: "nodes", Kind: "Node"}}},
-		"/apis":                     groups,
-		"/apis/example.com/v1beta1": machines("example.com/v1beta1"),
-		"/apis/example.com/v1beta2": machines("example.com/v1beta2"),
-	}[r.URL.Path]
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer)
-}
+var (
+	machineKind  = schema.GroupKind{Group: "example.com", Kind: "Machine"}
+	machineKinds = []schema.GroupVersionKind{machineKind.WithVersion("v1beta2"), machineKind.WithVersion("v1beta1")}
+)
 
 // TestServes: a discovery that fails, as a whole or for one version, is an
 // error. The answer is no only where the API server says so.
 func TestServes(t *testing.T) {
 	t.Parallel()
-	machines := schema.GroupKind{Group: "example.com", Kind: "Machine"}
-	for _, path := range []string{"", "/apis", "/apis/example.com/v1beta2"} {
-		s := &discoveryServer{fail: map[string]int{path: http.StatusServiceUnavailable}, asked: map[string]int{}}
-		c := opened(t, s.ServeHTTP)
-		if path != "" {
-			if serves, err := c.Serves(machines, "v1beta2"); err == nil || meta.IsNoMatchError(err) {
-				t.Errorf("Serves() while %s fails = %v, %v", path, serves, err)
+	for _, path := range []string{"/apis", "/apis/example.com/v1beta2", "/apis/example.com/v1beta1"} {
+		s := kubetest.New(t, machineKinds, "")
+		var fails atomic.Bool
+		fails.Store(true)
+		s.Intercept(func(q kubetest.Request) error {
+			if fails.Load() && q.Path == path {
+				return apierrors.NewServiceUnavailable("not now")
 			}
-			if _, err := c.List(t.Context(), machines, ""); err == nil || meta.IsNoMatchError(err) {
-				t.Errorf("List() while %s fails = %v: taken for a kind that is not served", path, err)
-			}
-			s.set(func() { clear(s.fail) })
+			return nil
+		})
+		c := s.Client()
+		if serves, err := c.Serves(machineKind, "v1beta2"); err == nil || meta.IsNoMatchError(err) {
+			t.Errorf("Serves() while %s fails = %v, %v", path, serves, err)
 		}
+		if _, err := c.List(t.Context(), machineKind, ""); err == nil || meta.IsNoMatchError(err) {
+			t.Errorf("List() while %s fails = %v: taken for a kind that is not served", path, err)
+		}
+		fails.Store(false)
 		for version, want := range map[string]bool{"v1beta2": true, "v1beta1": true, "v1alpha4": false} {
-			if serves, err := c.Serves(machines, version); err != nil || serves != want {
+			if serves, err := c.Serves(machineKind, version); err != nil || serves != want {
 				t.Errorf("Serves(%s) = %v, %v", version, serves, err)
 			}
 		}
@@ -90,25 +49,53 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// TestServesWhatIsNew: a kind that is defined later is found, though the API
-// server was asked for its kinds before.
-func TestServesWhatIsNew(t *testing.T) {
+// TestAnotherGroupFails: it is of no matter for the kinds of this one, such as
+// that of an aggregated API server that is away.
+func TestAnotherGroupFails(t *testing.T) {
 	t.Parallel()
-	machines := schema.GroupKind{Group: "example.com", Kind: "Machine"}
-	s := &discoveryServer{hidden: true, asked: map[string]int{}}
-	c := opened(t, s.ServeHTTP)
-	if serves, err := c.Serves(machines, "v1beta2"); err != nil || serves {
+	metrics := schema.GroupVersionKind{Group: "metrics.k8s.io", Version: "v1beta1", Kind: "PodMetrics"}
+	s := kubetest.New(t, append(machineKinds, metrics), "")
+	s.Intercept(func(q kubetest.Request) error {
+		if q.Path == "/apis/metrics.k8s.io/v1beta1" {
+			return apierrors.NewServiceUnavailable("not now")
+		}
+		return nil
+	})
+	c := s.Client()
+	if serves, err := c.Serves(machineKind, "v1beta2"); err != nil || !serves {
 		t.Errorf("Serves() = %v, %v", serves, err)
 	}
-	s.set(func() { s.hidden = false })
+	if _, err := c.List(t.Context(), metrics.GroupKind(), ""); err == nil || meta.IsNoMatchError(err) {
+		t.Errorf("List() of the group that fails = %v", err)
+	}
+}
+
+// TestServesWhatIsNew: a kind that is defined later is found, though the API
+// server was asked for its kinds before. A kind that is known is not asked for.
+func TestServesWhatIsNew(t *testing.T) {
+	t.Parallel()
+	s := kubetest.New(t, nil, "")
+	c := s.Client()
+	if serves, err := c.Serves(machineKind, "v1beta2"); err != nil || serves {
+		t.Errorf("Serves() = %v, %v", serves, err)
+	}
+	s.Define(machineKinds...)
 	for range 3 {
-		if serves, err := c.Serves(machines, "v1beta2"); err != nil || !serves {
+		if serves, err := c.Serves(machineKind, "v1beta2"); err != nil || !serves {
 			t.Errorf("Serves() of a new kind = %v, %v", serves, err)
 		}
 	}
-	s.set(func() {
-		if s.asked["/apis"] != 2 {
-			t.Errorf("asked %d times for the groups; want one more for what it did not know", s.asked["/apis"])
-		}
-	})
+	if asked := s.Count("discover", "/apis"); asked != 2 {
+		t.Errorf("asked %d times for the groups, want twice", asked)
+	}
+}
+
+// TestThePreferredVersion is read, whatever versions there are.
+func TestThePreferredVersion(t *testing.T) {
+	t.Parallel()
+	s := kubetest.New(t, machineKinds, "{apiVersion: example.com/v1beta1, kind: Machine, metadata: {name: m, namespace: default}}")
+	m, err := s.Client().Get(t.Context(), machineKind, "default", "m")
+	if err != nil || m.GetAPIVersion() != "example.com/v1beta2" {
+		t.Errorf("Get() = %v, %v", m, err)
+	}
 }

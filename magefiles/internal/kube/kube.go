@@ -45,22 +45,33 @@ func Open(path string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig %s: %w", path, err)
 	}
+	c, err := ForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// ForConfig returns a client of the API server that config reaches. It asks
+// nothing yet.
+func ForConfig(config *rest.Config) (*Client, error) {
+	config = rest.CopyConfig(config)
 	// One local cluster, one user: the defaults of 5 a second are for many.
 	config.QPS, config.Burst = 100, 200
 	// A warning of a deprecated API is for the manifest's author.
 	config.WarningHandler = noWarnings{}
 	dynamicClient, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("make a client of %s: %w", path, err)
+		return nil, err
 	}
 	discoveryClient, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("make a client of %s: %w", path, err)
+		return nil, err
 	}
 	c := New(dynamicClient, &discovered{client: discoveryClient})
 	c.discovery = discoveryClient
 	if c.core, err = coreClient(config); err != nil {
-		return nil, fmt.Errorf("make a client of %s: %w", path, err)
+		return nil, err
 	}
 	return c, nil
 }

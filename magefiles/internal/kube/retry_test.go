@@ -1,4 +1,4 @@
-package kube
+package kube_test
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"caslab/magefiles/internal/kube"
 )
 
 func TestRetry(t *testing.T) {
@@ -20,7 +22,7 @@ func TestRetry(t *testing.T) {
 	}{
 		"at once":   {func(int) error { return nil }, 1, 0, "", nil},
 		"at last":   {func(n int) error { return errorIf(n < 4, refused) }, 4, 3 * time.Second, "", nil},
-		"permanent": {func(n int) error { return errorIf(true, Permanent(refused)) }, 1, 0, "wanted the door to open: refused", refused},
+		"permanent": {func(n int) error { return errorIf(true, kube.Permanent(refused)) }, 1, 0, "wanted the door to open: refused", refused},
 		"in time":   {func(n int) error { return errorIf(true, refused) }, 10, 9500 * time.Millisecond, "waited for the door to open: not within 10s; last: refused", late},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -29,7 +31,7 @@ func TestRetry(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 9500*time.Millisecond, late)
 				defer cancel()
 				calls, begun := 0, time.Now()
-				err := Retry(ctx, "the door to open", time.Second, func(context.Context) error { calls++; return tc.try(calls) })
+				err := kube.Retry(ctx, "the door to open", time.Second, func(context.Context) error { calls++; return tc.try(calls) })
 				if calls != tc.calls || time.Since(begun) != tc.took {
 					t.Errorf("%d calls in %s, want %d in %s", calls, time.Since(begun), tc.calls, tc.took)
 				}
@@ -39,7 +41,7 @@ func TestRetry(t *testing.T) {
 			})
 		})
 	}
-	if err := Permanent(nil); err != nil {
+	if err := kube.Permanent(nil); err != nil {
 		t.Errorf("Permanent(nil) = %v", err)
 	}
 }

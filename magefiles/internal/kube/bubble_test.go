@@ -1,0 +1,15 @@
+package kube_test
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// bubble runs a test whose time is its own.
+func bubble(name string, t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, test)
+	})
+}

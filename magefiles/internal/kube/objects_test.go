@@ -1,0 +1,150 @@
+package kube_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+)
+
+var objectKinds = []schema.GroupVersionKind{{Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Namespace"}}
+
+func configMap(data string) []byte {
+	return []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\ndata: " + data + "\n")
+}
+
+func TestApply(t *testing.T) {
+	t.Parallel()
+	bubble("owns what it applies", t, func(t *testing.T) {
+		s := kubetest.New(t, objectKinds, "")
+		c := s.Client()
+		for _, manifest := range [][]byte{configMap("{one: old, two: old}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}"), configMap("{one: new}")} {
+			if err := c.Apply(t.Context(), manifest); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(manifest), "old") { // another one's field
+				s.Edit(kube.ConfigMaps, "default", "a", func(o *unstructured.Unstructured) { _ = unstructured.SetNestedField(o.Object, "z", "data", "theirs") })
+			}
+		}
+		o := s.Get(kube.ConfigMaps, "default", "a")
+		if data, _, _ := unstructured.NestedStringMap(o.Object, "data"); len(data) != 2 || data["one"] != "new" || data["theirs"] != "z" {
+			t.Errorf("data %v; want what was applied last, and what is another's", data)
+		}
+		if managers := o.GetManagedFields(); len(managers) == 0 || managers[0].Manager != "caslab" {
+			t.Errorf("managed by %v, want caslab", managers)
+		}
+		if s.Get(kube.Namespaces, "", "b") == nil {
+			t.Error("the second object was not applied")
+		}
+	})
+	bubble("waits for the kind", t, func(t *testing.T) {
+		s := kubetest.New(t, nil, "")
+		go func() {
+			time.Sleep(time.Minute)
+			s.Define(objectKinds...)
+		}()
+		if err := s.Client().Apply(t.Context(), configMap("{}")); err != nil || s.Get(kube.ConfigMaps, "default", "a") == nil {
+			t.Errorf("Apply() = %v", err)
+		}
+	})
+	for name, tc := range map[string]struct {
+		answer error
+		took   time.Duration
+		want   string
+	}{
+		"a webhook that comes up": {apierrors.NewInternalError(errors.New("failed calling webhook")), time.Minute, "waited for ConfigMap a to be accepted: context deadline exceeded; last: "},
+		"a refusal for good":      {apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, "a", nil), 0, `wanted ConfigMap a to be accepted: ConfigMap "a" is invalid`},
+		"no object":               {apierrors.NewBadRequest("what is this"), 0, "wanted ConfigMap a to be accepted: what is this"},
+	} {
+		bubble(name, t, func(t *testing.T) {
+			s := kubetest.New(t, objectKinds, "")
+			s.Intercept(func(q kubetest.Request) error {
+				if q.Verb == "apply" {
+					return tc.answer
+				}
+				return nil
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			begun := time.Now()
+			err := s.Client().Apply(ctx, configMap("{}"))
+			if err == nil || !strings.HasPrefix(err.Error(), tc.want) || time.Since(begun) != tc.took {
+				t.Errorf("Apply() = %v after %s, want %q", err, time.Since(begun), tc.want)
+			}
+		})
+	}
+}
+
+func TestObjects(t *testing.T) {
+	t.Parallel()
+	s := kubetest.New(t, objectKinds, string(configMap("{one: x}")))
+	c := s.Client()
+	ctx := t.Context()
+	if err := c.Patch(ctx, kube.ConfigMaps, "default", "a", map[string]any{"data": map[string]any{"one": nil, "two": "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	o, err := c.Get(ctx, kube.ConfigMaps, "default", "a")
+	if data, _, _ := unstructured.NestedStringMap(o.Object, "data"); err != nil || len(data) != 1 || data["two"] != "x" {
+		t.Errorf("Get() = %v, %v", data, err)
+	}
+	if err := c.Create(ctx, o); !apierrors.IsAlreadyExists(err) && !apierrors.IsBadRequest(err) {
+		t.Errorf("Create() of what is there = %v", err)
+	}
+	o.SetName("b")
+	o.SetResourceVersion("")
+	o.SetManagedFields(nil)
+	if err := c.Create(ctx, o); err != nil {
+		t.Errorf("Create() = %v", err)
+	}
+	for namespace, want := range map[string]int{"": 2, "default": 2, "other": 0} {
+		if all, err := c.List(ctx, kube.ConfigMaps, namespace); err != nil || len(all) != want {
+			t.Errorf("List(%s) = %d, %v", namespace, len(all), err)
+		}
+	}
+	for _, want := range []bool{true, false} {
+		if err := c.Delete(ctx, kube.ConfigMaps, "default", "a"); want && err != nil || !want && !apierrors.IsNotFound(err) {
+			t.Errorf("Delete() = %v", err)
+		}
+	}
+	if err := c.Patch(ctx, kube.ConfigMaps, "default", "a", nil); !apierrors.IsNotFound(err) || !strings.Contains(err.Error(), "ConfigMap a") {
+		t.Errorf("Patch() of what is gone = %v", err)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	bubble("waits", t, func(t *testing.T) {
+		s := kubetest.New(t, nil, "")
+		begun := time.Now()
+		s.Intercept(func(q kubetest.Request) error {
+			switch {
+			case q.Verb != "readyz":
+				t.Errorf("asked for %s", q.Path)
+			case time.Since(begun) < 3*time.Second:
+				return kubetest.HangUp
+			case time.Since(begun) < 6*time.Second:
+				return apierrors.NewGenericServerResponse(http.StatusInternalServerError, "", schema.GroupResource{}, "", "etcd failed", 0, true)
+			}
+			return nil
+		})
+		c := s.Client()
+		if err := c.Answers(t.Context()); err == nil {
+			t.Error("Answers() of an API server that is not ready gives no error")
+		}
+		if err := c.WaitAnswers(t.Context()); err != nil || time.Since(begun) != 6*time.Second {
+			t.Errorf("WaitAnswers() = %v after %s", err, time.Since(begun))
+		}
+		if err := c.Answers(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
