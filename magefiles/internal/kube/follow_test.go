@@ -1,213 +1,254 @@
-package kube
+package kube_test
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
-	clienttesting "k8s.io/client-go/testing"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 )
 
-// version is a node with a UID and a resource version.
-func version(name, uid, resourceVersion string) *unstructured.Unstructured {
-	n := node(name, "True")
+// node is a node with a UID, which is or is not ready.
+func node(name, uid, ready string) *unstructured.Unstructured {
+	n := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Node",
+		"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": ready}}},
+	}}
+	n.SetName(name)
 	n.SetUID(types.UID(uid))
-	n.SetResourceVersion(resourceVersion)
 	return n
 }
 
-// told writes a change for a test to compare.
-func told(c Change) string {
+func edit(s *kubetest.Server, name, value string) {
+	s.Edit(kube.Nodes, "", name, func(n *unstructured.Unstructured) { n.SetLabels(map[string]string{"now": value}) })
+}
+
+// follower follows a kind in a bubble of testing/synctest.
+type follower struct {
+	t       *testing.T
+	told    []string
+	trouble []error
+	ended   chan struct{}
+	end     func()
+}
+
+// follow begins to follow a kind until the test ends.
+func follow(t *testing.T, s *kubetest.Server, kind schema.GroupKind) *follower {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &follower{t: t, ended: make(chan struct{}), end: cancel}
 	of := func(o *unstructured.Unstructured) string {
 		if o == nil {
 			return "-"
 		}
-		return o.GetName() + "/" + string(o.GetUID()) + "@" + o.GetResourceVersion()
+		return fmt.Sprintf("%s/%s%s", o.GetName(), o.GetUID(), o.GetLabels()["now"])
 	}
-	return of(c.Before) + " " + of(c.After)
-}
-
-// script is an API server whose lists and watches a test has in its hand.
-type script struct {
-	t       *testing.T
-	store   *dynamicfake.FakeDynamicClient
-	watches chan *watch.FakeWatcher
-	told    chan string
-	trouble chan string
-}
-
-// followed follows nodes until the test ends.
-func followed(t *testing.T, c *Client) *script {
-	t.Helper()
-	s := &script{t: t, store: c.dynamic.(*dynamicfake.FakeDynamicClient), watches: make(chan *watch.FakeWatcher), told: make(chan string, 64), trouble: make(chan string, 64)}
-	s.store.PrependWatchReactor("nodes", func(clienttesting.Action) (bool, watch.Interface, error) {
-		w := watch.NewFakeWithChanSize(8, false)
-		select {
-		case s.watches <- w:
-		case <-t.Context().Done():
-		}
-		return true, w, nil
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
+	c := s.Client()
 	go func() {
-		defer close(done)
-		c.Follow(ctx, Follower{
-			Kind: nodeKind,
-			On:   func(change Change) { s.told <- told(change) },
-			Synced: func() {
-				s.told <- "synced"
-			},
-			Trouble: func(err error) {
-				select {
-				case s.trouble <- err.Error():
-				default:
-				}
-			},
+		defer close(f.ended)
+		c.Follow(ctx, kube.Follower{
+			Kind:    kind,
+			On:      func(change kube.Change) { f.told = append(f.told, of(change.Before)+" "+of(change.After)) },
+			Synced:  func() { f.told = append(f.told, "synced") },
+			Trouble: func(err error) { f.trouble = append(f.trouble, err) },
 		})
 	}()
 	t.Cleanup(func() {
 		cancel()
-		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
-			t.Error("Follow goes on after its context")
+		<-f.ended
+	})
+	return f
+}
+
+// expect compares what was told since it was called last, and lets time pass
+// before it: none while it is zero.
+func (f *follower) expect(after time.Duration, want ...string) {
+	f.t.Helper()
+	time.Sleep(after)
+	synctest.Wait()
+	if !slices.Equal(f.told, want) {
+		f.t.Errorf("told %q, want %q", f.told, want)
+	}
+	f.told = nil
+}
+
+var nodeKinds = []schema.GroupVersionKind{{Version: "v1", Kind: "Node"}}
+
+// refusal is an answer to every request with that verb.
+type refusal struct {
+	verb string
+	err  error
+	want string
+}
+
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	bubble("every change", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("b", "1", "True"), node("a", "2", "True"))
+		f := follow(t, s, kube.Nodes)
+		f.expect(0, "- a/2", "- b/1", "synced")
+		s.Put(node("c", "3", "True"))
+		edit(s, "a", "X")
+		s.Remove(kube.Nodes, "", "b")
+		s.Put(node("b", "6", "True"))
+		s.Put(node("a", "7", "True"))
+		f.expect(0, "- c/3", "a/2 a/2X", "b/1 -", "- b/6", "a/2X -", "- a/7")
+		if len(f.trouble) > 0 {
+			t.Errorf("trouble: %v", f.trouble)
 		}
 	})
-	return s
-}
 
-func (s *script) expect(want ...string) {
-	s.t.Helper()
-	var got []string
-	for range want {
-		select {
-		case text := <-s.told:
-			got = append(got, text)
-		case <-time.After(10 * time.Second):
-			s.t.Fatalf("told %q, and nothing more; want %q", got, want)
-		}
-	}
-	if !slices.Equal(got, want) {
-		s.t.Errorf("told %q, want %q", got, want)
-	}
-	select {
-	case text := <-s.told:
-		s.t.Errorf("told of %q too", text)
-	case <-time.After(50 * time.Millisecond):
-	}
-}
-
-// watching is the watch that is asked for next.
-func (s *script) watching() *watch.FakeWatcher {
-	s.t.Helper()
-	select {
-	case w := <-s.watches:
-		return w
-	case <-time.After(10 * time.Second):
-		s.t.Fatal("nobody watches")
-		return nil
-	}
-}
-
-func TestFollowTellsEveryChange(t *testing.T) {
-	t.Parallel()
-	s := followed(t, client(t, version("b", "1", "1"), version("a", "2", "2")))
-	w := s.watching()
-	s.expect("- a/2@2", "- b/1@1", "synced")
-	w.Add(version("c", "3", "3"))
-	w.Modify(version("a", "2", "4"))
-	w.Delete(version("b", "1", "5"))
-	w.Add(version("b", "6", "6"))
-	s.expect("- c/3@3", "a/2@2 a/2@4", "b/1@5 -", "- b/6@6")
-}
-
-// TestFollowMissesNothing: what changed between one watch and the next is told
-// as one change, and what did not change is not told again.
-func TestFollowMissesNothing(t *testing.T) {
-	t.Parallel()
-	s := followed(t, client(t, version("same", "1", "1"), version("changed", "2", "1"), version("gone", "3", "1"), version("replaced", "4", "1")))
-	w := s.watching()
-	s.expect("- changed/2@1", "- gone/3@1", "- replaced/4@1", "- same/1@1", "synced")
-	ctx := t.Context()
-	resource := s.store.Resource(nodes)
-	for _, err := range []error{
-		resource.Delete(ctx, "gone", metav1.DeleteOptions{}),
-		resource.Delete(ctx, "replaced", metav1.DeleteOptions{}),
-		second(resource.Create(ctx, version("replaced", "5", "2"), metav1.CreateOptions{})),
-		second(resource.Update(ctx, version("changed", "2", "2"), metav1.UpdateOptions{})),
-		second(resource.Create(ctx, version("new", "6", "2"), metav1.CreateOptions{})),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.Stop() // as watches do, every few minutes
-	w = s.watching()
-	s.expect("gone/3@1 -", "replaced/4@1 -", "changed/2@1 changed/2@2", "- new/6@2", "- replaced/5@2")
-	w.Modify(version("new", "6", "3"))
-	s.expect("new/6@2 new/6@3")
-}
-
-func second(_ *unstructured.Unstructured, err error) error { return err }
-
-func TestFollowOutlivesTrouble(t *testing.T) {
-	t.Parallel()
-	c := client(t, version("a", "1", "1"))
-	refuse := make(chan struct{})
-	c.dynamic.(*dynamicfake.FakeDynamicClient).PrependReactor("list", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
-		select {
-		case <-refuse:
-			return false, nil, nil
-		default:
-			return true, nil, errors.New("not now")
-		}
-	})
-	s := followed(t, c)
-	select {
-	case text := <-s.trouble:
-		if !strings.Contains(text, "not now") {
-			t.Errorf("trouble: %s", text)
-		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("it does not say what failed")
-	}
-	close(refuse)
-	w := s.watching()
-	s.expect("- a/1@1", "synced")
-	w.Error(&metav1.Status{Reason: metav1.StatusReasonExpired, Message: "too old resource version"})
-	w = s.watching()
-	s.expect() // nothing changed meanwhile
-	w.Delete(version("a", "1", "2"))
-	s.expect("a/1@2 -")
-}
-
-// TestFollowWaitsForAKind: one that is not served yet is trouble, and no end.
-func TestFollowWaitsForAKind(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	troubles := 0
-	client(t).Follow(ctx, Follower{
-		Kind: schema.GroupKind{Group: "example.com", Kind: "Machine"},
-		On:   func(Change) { t.Error("told of an object") },
-		Trouble: func(error) {
-			if troubles++; troubles == 2 {
-				cancel()
+	// What changed between one list and the next is told as one change, and what
+	// did not change is not told again.
+	bubble("nothing is missed", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("same", "1", "True"), node("changed", "2", "True"), node("gone", "3", "True"), node("replaced", "4", "True"))
+		f := follow(t, s, kube.Nodes)
+		f.expect(0, "- changed/2", "- gone/3", "- replaced/4", "- same/1", "synced")
+		var blocked atomic.Bool
+		s.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "watch" && blocked.Load() {
+				return kubetest.HangUp
 			}
-		},
+			return nil
+		})
+		blocked.Store(true)
+		s.CutWatches()
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		s.Remove(kube.Nodes, "", "gone")
+		s.Remove(kube.Nodes, "", "replaced")
+		s.Put(node("new", "6", "True"), node("replaced", "5", "True"))
+		edit(s, "changed", "X")
+		edit(s, "changed", "Y")
+		s.Forget()
+		blocked.Store(false)
+		f.expect(10*time.Second, "gone/3 -", "replaced/4 -", "changed/2 changed/2Y", "- new/6", "- replaced/5")
+		edit(s, "new", "Z")
+		f.expect(0, "new/6 new/6Z")
 	})
-	if troubles != 2 {
-		t.Errorf("%d times trouble", troubles)
-	}
+
+	// Watches end every few minutes. Nothing is listed then, and every change told.
+	bubble("watches end", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "True"))
+		f := follow(t, s, kube.Nodes)
+		f.expect(time.Hour, "- a/1", "synced")
+		s.Remove(kube.Nodes, "", "a")
+		s.Put(node("a", "2", "True"))
+		f.expect(0, "a/1 -", "- a/2")
+		if lists, watches := s.Count("list", "nodes"), s.Count("watch", "nodes"); lists != 1 || watches < 6 {
+			t.Errorf("%d lists and %d watches in an hour, want 1 list", lists, watches)
+		}
+	})
+
+	bubble("trouble", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "True"))
+		var refused atomic.Pointer[refusal]
+		refused.Store(&refusal{verb: "list", err: apierrors.NewServiceUnavailable("not now")})
+		s.Intercept(func(q kubetest.Request) error {
+			if r := refused.Load(); q.Verb == r.verb {
+				return r.err
+			}
+			return nil
+		})
+		f := follow(t, s, kube.Nodes)
+		for _, r := range []refusal{
+			{"list", apierrors.NewServiceUnavailable("not now"), "not now"},
+			{"watch", apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "", errors.New("not you")), "not you"},
+			{"watch", apierrors.NewTooManyRequests("not so fast", 0), "not so fast"},
+		} {
+			refused.Store(&r)
+			s.CutWatches()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if len(f.trouble) == 0 || !strings.Contains(f.trouble[len(f.trouble)-1].Error(), r.want) {
+				t.Errorf("trouble %v, want %q", f.trouble, r.want)
+			}
+			f.trouble = nil
+		}
+		refused.Store(new(refusal))
+		f.expect(time.Minute, "- a/1", "synced") // once, however often it was listed
+		s.Forget()
+		s.CutWatches()
+		f.expect(time.Minute) // nothing changed meanwhile
+		s.Remove(kube.Nodes, "", "a")
+		f.expect(0, "a/1 -")
+	})
+
+	// The objects of a kind are told soon after it is served, and until then it
+	// costs little.
+	bubble("a kind that is not served yet", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		machine := schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Machine"}
+		f := follow(t, s, machine.GroupKind())
+		f.expect(time.Minute)
+		if asked := s.Count("discover", "/apis"); asked > 24 {
+			t.Errorf("%d discoveries in a minute, want one in 3 s", asked)
+		}
+		if len(f.trouble) == 0 || !strings.Contains(f.trouble[0].Error(), "Machine.example.com") {
+			t.Errorf("trouble: %v", f.trouble)
+		}
+		s.Define(machine)
+		s.PutYAML("{apiVersion: example.com/v1, kind: Machine, metadata: {name: m, namespace: default, uid: '1'}}")
+		f.expect(4*time.Second, "- m/1", "synced")
+	})
+
+	bubble("nothing after its end", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		stuck := make(chan struct{})
+		s.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "list" {
+				<-stuck
+			}
+			return nil
+		})
+		f := follow(t, s, kube.Nodes)
+		f.expect(time.Minute)
+		f.end()
+		<-f.ended
+		close(stuck)
+		f.expect(time.Minute)
+		if len(f.trouble) > 0 {
+			t.Errorf("trouble after its end: %v", f.trouble)
+		}
+	})
+}
+
+func TestFollowOneNamespace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := kubetest.New(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "")
+		var told []string
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		c := s.Client()
+		go func() {
+			time.Sleep(time.Second)
+			for _, namespace := range []string{"ours", "theirs"} {
+				s.PutYAML("{apiVersion: v1, kind: Pod, metadata: {name: new, namespace: " + namespace + "}}")
+			}
+		}()
+		s.PutYAML("{apiVersion: v1, kind: Pod, metadata: {name: old, namespace: ours}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: old, namespace: theirs}}")
+		c.Follow(ctx, kube.Follower{Kind: kube.Pods, Namespace: "ours", On: func(change kube.Change) {
+			told = append(told, change.After.GetNamespace()+"/"+change.After.GetName())
+		}})
+		if want := []string{"ours/old", "ours/new"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
 }

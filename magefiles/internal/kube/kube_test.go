@@ -1,4 +1,4 @@
-package kube
+package kube_test
 
 import (
 	"bytes"
@@ -6,105 +6,132 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 )
-
-var (
-	nodeKind = schema.GroupKind{Kind: "Node"}
-	nodes    = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
-)
-
-func client(t *testing.T, objects ...runtime.Object) *Client {
-	t.Helper()
-	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Version: "v1"}})
-	m.Add(schema.GroupVersionKind{Version: "v1", Kind: "Node"}, meta.RESTScopeRoot)
-	return &Client{
-		dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
-			map[schema.GroupVersionResource]string{nodes: "NodeList"}, objects...),
-		mapper: m,
-	}
-}
-
-func node(name, ready string) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": name},
-		"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": ready}}},
-	}}
-}
 
 func allReady(objects []*unstructured.Unstructured) (bool, string) {
 	for _, o := range objects {
-		if !True(o, "Ready") {
+		if !kube.True(o, "Ready") {
 			return false, "node " + o.GetName()
 		}
 	}
 	return len(objects) == 2, "two nodes"
 }
 
-func TestWaitSeesWhatChanges(t *testing.T) {
+func TestWait(t *testing.T) {
 	t.Parallel()
-	c := client(t, node("a", "True"))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	said := make(chan string, 16)
-	done := make(chan error, 1)
-	go func() { done <- c.Wait(ctx, nodeKind, "", allReady, func(s string) { said <- s }) }()
-
-	expect := func(want string) {
-		t.Helper()
-		select {
-		case got := <-said:
-			if got != want {
-				t.Fatalf("it waits for %q, want %q", got, want)
-			}
-		case err := <-done:
-			t.Fatalf("Wait() = %v while %s was missing", err, want)
+	late := errors.New("not within a minute")
+	wait := func(t *testing.T, s *kubetest.Server) (said []string, took time.Duration, err error) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, late)
+		defer cancel()
+		begun := time.Now()
+		err = s.Client().Wait(ctx, kube.Nodes, "", allReady, func(text string) { said = append(said, text) })
+		return said, time.Since(begun), err
+	}
+	bubble("sees what changes", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "True"))
+		go func() {
+			time.Sleep(time.Second)
+			s.Put(node("b", "2", "False"))
+			time.Sleep(time.Second)
+			s.Put(node("b", "2", "True"))
+		}()
+		said, took, err := wait(t, s)
+		if err != nil || took != 2*time.Second || !slices.Equal(said, []string{"two nodes", "node b"}) {
+			t.Errorf("Wait() = %v after %s, having said %q", err, took, said)
 		}
-	}
-	expect("two nodes")
-	// The fake's watch begins when it is asked for: give it that time.
-	time.Sleep(100 * time.Millisecond)
-	if _, err := c.dynamic.Resource(nodes).Create(ctx, node("b", "False"), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	expect("node b")
-	if _, err := c.dynamic.Resource(nodes).Update(ctx, node("b", "True"), metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Errorf("Wait() = %v", err)
-	}
-}
-
-func TestWaitEndsWithItsReason(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("not within a blink"))
-	defer cancel()
-	err := client(t, node("a", "False")).Wait(ctx, nodeKind, "", allReady, nil)
-	if err == nil || !strings.Contains(err.Error(), "node a") || !strings.Contains(err.Error(), "not within a blink") {
-		t.Errorf("Wait() = %v; want what was missing and the bound", err)
-	}
+	})
+	bubble("is over at once", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "True"), node("b", "2", "True"))
+		said, took, err := wait(t, s)
+		if err != nil || took != 0 || len(said) != 0 {
+			t.Errorf("Wait() = %v after %s, having said %q", err, took, said)
+		}
+	})
+	bubble("sees what goes", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "True"), node("b", "2", "True"), node("c", "3", "True"))
+		go func() {
+			time.Sleep(time.Second)
+			s.Remove(kube.Nodes, "", "c")
+		}()
+		if said, took, err := wait(t, s); err != nil || took != time.Second || !slices.Equal(said, []string{"two nodes"}) {
+			t.Errorf("Wait() = %v after %s, having said %q", err, took, said)
+		}
+	})
+	bubble("ends with its reason", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "False"))
+		_, took, err := wait(t, s)
+		if took != time.Minute || !errors.Is(err, late) || err.Error() != "waited for node a: not within a minute" {
+			t.Errorf("Wait() = %v after %s; want what was missing and the bound", err, took)
+		}
+	})
+	bubble("outlives trouble", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "True"), node("b", "2", "True"))
+		var lists atomic.Int32
+		s.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "list" && lists.Add(1) < 4 {
+				return apierrors.NewServiceUnavailable("not now")
+			}
+			return nil
+		})
+		if _, took, err := wait(t, s); err != nil || took > 3*time.Second {
+			t.Errorf("Wait() = %v after %s", err, took)
+		}
+	})
+	bubble("ends with the last error", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "list" {
+				return apierrors.NewServiceUnavailable("not now")
+			}
+			return nil
+		})
+		_, _, err := wait(t, s)
+		if !errors.Is(err, late) || !apierrors.IsServiceUnavailable(err) || !strings.HasPrefix(err.Error(), "waited for an answer: not within a minute; last error: ") {
+			t.Errorf("Wait() = %v", err)
+		}
+	})
+	// The first list of a reflector may be older than what was just changed.
+	bubble("takes nothing old", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "True"), node("b", "2", "True"))
+		s.Intercept(func(q kubetest.Request) error {
+			if v := q.Query.Get("resourceVersion"); q.Verb == "list" && v != "" {
+				t.Errorf("listed resource version %s; want what there is now", v)
+			}
+			return nil
+		})
+		if _, _, err := wait(t, s); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestDecode(t *testing.T) {
 	t.Parallel()
-	objects, err := Decode([]byte("# a comment\n---\nkind: A\n---\n---\nkind: B\n"))
+	objects, err := kube.Decode([]byte("# a comment\n---\nkind: A\n---\n---\nkind: B\n"))
 	if err != nil || len(objects) != 2 || objects[1].GetKind() != "B" {
 		t.Errorf("Decode() = %v, %v", objects, err)
 	}
-	if _, err := Decode([]byte("kind: A\n---\n- not an object\n")); err == nil || !strings.Contains(err.Error(), "object 2") {
+	if _, err := kube.Decode([]byte("kind: A\n---\n- not an object\n")); err == nil || !strings.Contains(err.Error(), "object 2") {
 		t.Errorf("Decode() of a list = %v", err)
 	}
 }
@@ -113,7 +140,7 @@ func TestField(t *testing.T) {
 	t.Parallel()
 	o := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"replicas": int64(3), "paused": true}}}
 	for path, want := range map[string]string{"replicas": "3", "paused": "true", "gone": ""} {
-		if got := Field(o, "spec", path); got != want {
+		if got := kube.Field(o, "spec", path); got != want {
 			t.Errorf("Field(%s) = %q, want %q", path, got, want)
 		}
 	}
@@ -121,14 +148,14 @@ func TestField(t *testing.T) {
 
 func TestKubeconfig(t *testing.T) {
 	t.Parallel()
-	data, err := WithServer([]byte("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://172.18.0.3:6443'}}]\n"), "https://127.0.0.1:32771")
+	data, err := kube.WithServer([]byte("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://172.18.0.3:6443'}}]\n"), "https://127.0.0.1:32771")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(data), "https://127.0.0.1:32771") || strings.Contains(string(data), "172.18") {
 		t.Errorf("WithServer() = %s", data)
 	}
-	if _, err := WithServer([]byte("{"), "x"); err == nil {
+	if _, err := kube.WithServer([]byte("{"), "x"); err == nil {
 		t.Error("broken YAML was accepted")
 	}
 }
@@ -149,7 +176,7 @@ func TestWriteKubeconfig(t *testing.T) {
 		data := bytes.Repeat([]byte{byte('a' + i)}, 1<<16)
 		all.Go(func() {
 			for range 10 {
-				if err := WriteKubeconfig(path, data); err != nil {
+				if err := kube.WriteKubeconfig(path, data); err != nil {
 					t.Error(err)
 				}
 				read, err := os.ReadFile(path)
@@ -166,7 +193,7 @@ func TestWriteKubeconfig(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
 		t.Errorf("%d files are left, %v", len(entries), err)
 	}
-	if err := WriteKubeconfig(filepath.Join(path, "kubeconfig"), nil); err == nil || !strings.Contains(err.Error(), path) {
+	if err := kube.WriteKubeconfig(filepath.Join(path, "kubeconfig"), nil); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("WriteKubeconfig() below a file = %v", err)
 	}
 }
@@ -179,7 +206,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add("---")
 	f.Add("a: &a [*a]")
 	f.Fuzz(func(t *testing.T, text string) {
-		objects, err := Decode([]byte(text))
+		objects, err := kube.Decode([]byte(text))
 		if err != nil && objects != nil {
 			t.Errorf("objects and the error %v", err)
 		}
@@ -199,7 +226,7 @@ func FuzzWithServer(f *testing.F) {
 	f.Add("clusters: [{}]", "x")
 	f.Add("{", "x")
 	f.Fuzz(func(t *testing.T, text, server string) {
-		out, err := WithServer([]byte(text), server)
+		out, err := kube.WithServer([]byte(text), server)
 		if err != nil {
 			return
 		}

@@ -8,70 +8,80 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 )
 
-// Condition says of the objects that there are whether the wait is over, and
-// what is missing if not.
+// again is how long to wait before an API server is asked again for the objects
+// of a kind: at first as long as it takes to restart a watch, and then longer,
+// since a kind that is not served costs a discovery each time. It begins anew
+// after healthy.
+var again = wait.Backoff{Duration: retryEvery, Factor: 2, Jitter: 0.1, Steps: 8, Cap: 3 * time.Second}
+
+const healthy = time.Minute
+
+// Condition reports whether a wait is over, given all objects there are, by
+// namespace and name, and otherwise what is missing.
 type Condition func(objects []*unstructured.Unstructured) (done bool, missing string)
 
 // Wait watches a kind in a namespace, or in all if it is empty, until the
-// condition holds or ctx is done. progress, if set, is told what is missing.
+// condition holds or ctx is done. progress, if set, is told what is missing. The
+// error has what was missing last, the cause of the end, and the last error of
+// the API server, if there was one.
 func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace string, holds Condition, progress func(string)) error {
-	missing := "an answer"
-	report := func(text string) {
+	missing, done := "an answer", false
+	var last error
+	waiting, end := context.WithCancel(ctx)
+	defer end()
+	objects := &store{objects: map[string]*unstructured.Unstructured{}, change: func(Change) {}}
+	objects.settled = func() {
+		if done {
+			return
+		}
+		var text string
+		if done, text = holds(sorted(objects.objects)); done {
+			end()
+			return
+		}
 		missing = text
 		if progress != nil {
 			progress(text)
 		}
 	}
-	var last error
-	for {
-		done, err := c.watch(ctx, kind, namespace, holds, report)
-		if done {
-			return nil
-		}
-		if err != nil {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			if last == nil {
-				return fmt.Errorf("waited for %s: %w", missing, context.Cause(ctx))
-			}
-			return fmt.Errorf("waited for %s: %w; last error: %w", missing, context.Cause(ctx), last)
-		case <-time.After(retryEvery):
-		}
+	c.observe(waiting, kind, namespace, objects, func(err error) { last = err })
+	switch {
+	case done:
+		return nil
+	case last == nil:
+		return fmt.Errorf("waited for %s: %w", missing, context.Cause(ctx))
+	default:
+		return fmt.Errorf("waited for %s: %w; last error: %w", missing, context.Cause(ctx), last)
 	}
-}
-
-// watch lists and watches once; it returns when the watch ends, as watches do.
-func (c *Client) watch(ctx context.Context, kind schema.GroupKind, namespace string, holds Condition, report func(string)) (bool, error) {
-	objects := map[string]*unstructured.Unstructured{}
-	check := func() bool {
-		done, missing := holds(sorted(objects))
-		if !done {
-			report(missing)
-		}
-		return done
-	}
-	return c.observe(ctx, kind, namespace, objects, check, func(Change) bool { return check() })
 }
 
 // Change is an object before and after it. Before is nil if the object is new,
 // After if it is gone.
 type Change struct{ Before, After *unstructured.Unstructured }
 
-// Follower is told of the objects of a kind.
+// Follower is told of the objects of a kind. Its functions are called one at a
+// time, and not after Follow has returned.
 type Follower struct {
 	Kind schema.GroupKind
 	// Namespace to look in; all if empty.
 	Namespace string
-	// On is called for every object that there is, as for a new one, and then
-	// for every change.
+	// On is called for every object that there is, as for a new one, and then for
+	// every change. An object that was replaced by another one of the same name is
+	// gone, and the other one is new.
 	On func(Change)
 	// Synced, if set, is called once, when On was told of all that there is.
 	Synced func()
@@ -79,107 +89,150 @@ type Follower struct {
 	Trouble func(error)
 }
 
-// Follow tells f of a kind's objects until ctx is done. Watches end now and
-// then; what changed between one and the next is told as one change. A kind
-// that is not served is waited for.
+// Follow tells f of a kind's objects until ctx is done. It misses no object's
+// last state: if it has to list them again, all that changed meanwhile in an
+// object is one change. A kind that is not served is waited for.
 func (c *Client) Follow(ctx context.Context, f Follower) {
-	objects := map[string]*unstructured.Unstructured{}
-	told := map[string]*unstructured.Unstructured{}
 	synced := sync.OnceFunc(func() {
 		if f.Synced != nil {
 			f.Synced()
 		}
 	})
-	tell := func(change Change) bool {
-		if change.After != nil {
-			told[key(change.After)] = change.After
-		} else {
-			delete(told, key(change.Before))
-		}
-		f.On(change)
-		return false
-	}
-	listed := func() bool {
-		for _, before := range sorted(told) {
-			after := objects[key(before)]
-			if after == nil || after.GetUID() != before.GetUID() {
-				tell(Change{Before: before})
-			}
-		}
-		for _, after := range sorted(objects) {
-			before := told[key(after)]
-			if before == nil || before.GetResourceVersion() != after.GetResourceVersion() {
-				tell(Change{Before: before, After: after})
-			}
-		}
-		synced()
-		return false
-	}
-	for ctx.Err() == nil {
-		clear(objects)
-		if _, err := c.observe(ctx, f.Kind, f.Namespace, objects, listed, tell); err != nil && ctx.Err() == nil && f.Trouble != nil {
+	objects := &store{objects: map[string]*unstructured.Unstructured{}, change: f.On, settled: synced}
+	c.observe(ctx, f.Kind, f.Namespace, objects, func(err error) {
+		if f.Trouble != nil {
 			f.Trouble(err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(retryEvery):
-		}
-	}
+	})
 }
 
-// observe fills objects with what there is, calls listed, and then keeps
-// objects up to date and calls changed after each change, until one of them
-// says that it is enough, the watch ends or ctx is done.
-func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace string, objects map[string]*unstructured.Unstructured, listed func() bool, changed func(Change) bool) (enough bool, err error) {
-	resource, err := c.resource(kind)
-	if err != nil {
-		return false, err
-	}
-	client := c.dynamic.Resource(resource).Namespace(namespace)
-	list, err := client.List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return false, fmt.Errorf("list %s: %w", resource.Resource, err)
-	}
-	for i := range list.Items {
-		objects[key(&list.Items[i])] = &list.Items[i]
-	}
-	if listed() {
-		return true, nil
-	}
-	watcher, err := client.Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
-	if err != nil {
-		return false, fmt.Errorf("watch %s: %w", resource.Resource, err)
-	}
-	defer watcher.Stop()
-	for {
-		var event watch.Event
-		select {
-		case <-ctx.Done():
-			return false, nil
-		case e, open := <-watcher.ResultChan():
-			if !open {
-				return false, nil
-			}
-			event = e
+// observe keeps a store up to date until ctx is done. It calls the store and
+// trouble one at a time.
+func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace string, objects *store, trouble func(error)) {
+	tell := func(err error) {
+		if ctx.Err() == nil {
+			trouble(err)
 		}
-		object, ok := event.Object.(*unstructured.Unstructured)
+	}
+	quiet := logr.Discard() // trouble is told what failed
+	ctx = klog.NewContext(ctx, quiet)
+	reflector := cache.NewReflectorWithOptions(&source{client: c, kind: kind, namespace: namespace, trouble: tell}, nil, objects, cache.ReflectorOptions{
+		Logger: &quiet, Name: "caslab", TypeDescription: kind.String(), Backoff: &again,
+	})
+	// This is what the reflector's Run does, which has no way to tell of an error.
+	_ = again.DelayWithReset(clock.RealClock{}, healthy).Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+		if err := reflector.ListAndWatchWithContext(ctx); err != nil {
+			tell(err)
+		}
+		return false, nil
+	})
+}
+
+// source lists and watches a kind for a reflector. It looks the kind up each
+// time: it may be served later.
+type source struct {
+	client    *Client
+	kind      schema.GroupKind
+	namespace string
+	trouble   func(error)
+}
+
+// ListWithContext lists what there is now, whatever the options say. A
+// reflector's first list takes what the API server's cache has, which may be
+// older than what the caller has just changed.
+func (s *source) ListWithContext(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
+	resource, err := s.client.resource(s.kind)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.dynamic.Resource(resource).Namespace(s.namespace).List(ctx, metav1.ListOptions{})
+}
+
+func (s *source) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	resource, err := s.client.resource(s.kind)
+	if err != nil {
+		return nil, err
+	}
+	watcher, err := s.client.dynamic.Resource(resource).Namespace(s.namespace).Watch(ctx, options)
+	if utilnet.IsConnectionRefused(err) || apierrors.IsTooManyRequests(err) {
+		s.trouble(fmt.Errorf("watch %s: %w", resource.Resource, err)) // the reflector tries again without a word
+	}
+	return watcher, err
+}
+
+// List and Watch make a cache.ListerWatcher of source; reflectors prefer the
+// functions with a context.
+func (s *source) List(options metav1.ListOptions) (runtime.Object, error) {
+	return s.ListWithContext(context.Background(), options)
+}
+
+func (s *source) Watch(options metav1.ListOptions) (watch.Interface, error) {
+	return s.WatchWithContext(context.Background(), options)
+}
+
+// IsWatchListSemanticsUnSupported has reflectors list first. API servers before
+// 1.19 take a watch that begins with a list for a plain watch, whose beginning
+// never ends.
+func (s *source) IsWatchListSemanticsUnSupported() bool { return true }
+
+// store is what a reflector fills: the objects by key, and who is told of them.
+type store struct {
+	objects map[string]*unstructured.Unstructured
+	// change is told of each change, after it.
+	change func(Change)
+	// settled is called after each change, and after all changes of a list.
+	settled func()
+}
+
+func (s *store) Add(object any) error    { return s.Update(object) }
+func (s *store) Resync() error           { return nil }
+func (s *store) Update(object any) error { return s.one(object, s.put) }
+func (s *store) Delete(object any) error {
+	return s.one(object, func(o *unstructured.Unstructured) {
+		delete(s.objects, key(o))
+		s.change(Change{Before: o})
+	})
+}
+
+func (s *store) one(object any, do func(*unstructured.Unstructured)) error {
+	o, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return fmt.Errorf("want an object, not a %T", object)
+	}
+	do(o)
+	s.settled()
+	return nil
+}
+
+func (s *store) put(after *unstructured.Unstructured) {
+	before := s.objects[key(after)]
+	s.objects[key(after)] = after
+	s.change(Change{Before: before, After: after})
+}
+
+// Replace takes the objects that there are now, after a list.
+func (s *store) Replace(list []any, _ string) error {
+	now := make(map[string]*unstructured.Unstructured, len(list))
+	for _, object := range list {
+		o, ok := object.(*unstructured.Unstructured)
 		if !ok {
-			return false, fmt.Errorf("watch %s: %v", resource.Resource, event.Object)
+			return fmt.Errorf("want an object, not a %T", object)
 		}
-		change := Change{Before: objects[key(object)], After: object}
-		switch event.Type {
-		case watch.Deleted:
-			change = Change{Before: object}
-			delete(objects, key(object))
-		case watch.Added, watch.Modified:
-			objects[key(object)] = object
-		default:
-			return false, fmt.Errorf("watch %s: %s", resource.Resource, event.Type)
-		}
-		if changed(change) {
-			return true, nil
+		now[key(o)] = o
+	}
+	for _, before := range sorted(s.objects) {
+		if after := now[key(before)]; after == nil || after.GetUID() != before.GetUID() {
+			delete(s.objects, key(before))
+			s.change(Change{Before: before})
 		}
 	}
+	for _, after := range sorted(now) {
+		if before := s.objects[key(after)]; before == nil || before.GetResourceVersion() != after.GetResourceVersion() {
+			s.put(after)
+		}
+	}
+	s.settled()
+	return nil
 }
 
 func key(o *unstructured.Unstructured) string { return o.GetNamespace() + "/" + o.GetName() }
