@@ -169,7 +169,7 @@ func TestWhatIsSaidAgainIsRecordedAgain(t *testing.T) {
 		b.expect(said(b.record(func() {
 			l.say("e.go:1] Scale-up: setting group g size to 2\n")
 			rounds(3)
-		})), "scaleUp in g (Scale-up: setting group g size to 2)", refused)
+		})), "scaleUp in g 2 (Scale-up: setting group g size to 2)", refused)
 		b.expect(said(b.record(func() {
 			step(timeline.Step, "one")
 			rounds(2)
