@@ -24,6 +24,7 @@ type Environment struct {
 	*lab.Lab
 	engine *engine.Engine
 	bounds bounds
+	tools  tools
 	// recorders returns the recorder of the environment that a lab's settings
 	// name.
 	recorders func(*lab.Lab) Recorder
@@ -44,7 +45,7 @@ type Recorder interface {
 // New returns the environment that the lab's settings name. Each environment has
 // a recorder of its own.
 func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
-	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultBounds(), recorders: recorders}
+	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultBounds(), tools: realTools(l), recorders: recorders}
 }
 
 func (e *Environment) managementKubeconfig() string {

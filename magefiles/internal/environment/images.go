@@ -7,13 +7,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/build"
-	"caslab/magefiles/internal/image"
-	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/repository"
 )
 
 func (c *bringUp) fetch(ctx context.Context, progress func(string)) (_ string, err error) {
-	c.tree, err = c.FetchTree(ctx, c.ClusterAPI(), progress)
+	c.tree, err = c.tools.fetch(ctx, c.ClusterAPI(), progress)
 	if err != nil {
 		return "", err
 	}
@@ -22,7 +20,7 @@ func (c *bringUp) fetch(ctx context.Context, progress func(string)) (_ string, e
 
 func (c *bringUp) nodeImage(ctx context.Context, progress func(string)) (_ string, err error) {
 	err = c.State.Exclusively(ctx, workNode, progress, func() error {
-		c.base, err = node.Base(ctx, c.nodeOptions(c.info.Arch(), progress))
+		c.base, err = c.tools.base(ctx, c.nodeOptions(c.info.Arch(), progress))
 		return err
 	})
 	if err != nil {
@@ -33,11 +31,11 @@ func (c *bringUp) nodeImage(ctx context.Context, progress func(string)) (_ strin
 
 func (c *bringUp) compile(ctx context.Context, progress func(string)) (string, error) {
 	requests := c.programs(c.tree, c.info.Arch())
+	names := []string{build.Core, build.Bootstrap, build.ControlPlane, build.Docker}
 	cached := 0
 	err := c.State.Exclusively(ctx, workCompile, progress, func() error {
-		names := []string{build.Core, build.Bootstrap, build.ControlPlane, build.Docker, build.Clusterctl}
 		for i, name := range names {
-			result, err := build.Build(ctx, requests[name], build.Options{
+			result, err := c.tools.compile(ctx, requests[name], build.Options{
 				Runner: c.Runner, Progress: func(text string) { progress(fmt.Sprintf("%s (%d of %d): %s", name, i+1, len(names), text)) },
 			})
 			if err != nil {
@@ -52,23 +50,18 @@ func (c *bringUp) compile(ctx context.Context, progress func(string)) (string, e
 	if err != nil {
 		return "", err
 	}
-	close(c.compiled)
-	return fmt.Sprintf("%d built, %d up to date", len(requests)-cached, cached), nil
+	return fmt.Sprintf("%d built, %d up to date", len(names)-cached, cached), nil
 }
 
 func (c *bringUp) render(ctx context.Context, _ func(string)) (_ string, err error) {
-	c.repo, err = repository.Write(ctx, repository.Options{
+	c.repo, err = c.tools.render(ctx, repository.Options{
 		Tree: c.tree.Dir, Version: c.Config.ClusterAPI.Version, Dir: c.repositoryDir(), CertManager: c.Config.CertManager,
 	})
 	return "", err
 }
 
 // assembleManagers makes the managers' images of their binaries.
-func (c *bringUp) assembleManagers() error {
-	ca, err := image.CACertificates()
-	if err != nil {
-		return err
-	}
+func (c *bringUp) assembleManagers() (err error) {
 	requests := c.programs(c.tree, c.info.Arch())
 	c.managers = map[string]v1.Image{}
 	for _, p := range c.repo.Providers {
@@ -76,9 +69,8 @@ func (c *bringUp) assembleManagers() error {
 		if p.Program == build.Docker {
 			user = "" // it opens the engine's socket
 		}
-		c.managers[p.Image], err = image.Assemble(image.Program(c.info.Arch(), "/manager", requests[p.Program].Output, user, ca))
-		if err != nil {
-			return fmt.Errorf("assemble the image of %s: %w", p.Program, err)
+		if c.managers[p.Image], err = c.tools.assemble(c.info.Arch(), requests[p.Program].Output, user); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -89,12 +81,11 @@ func (c *bringUp) bake(ctx context.Context, progress func(string)) (_ string, er
 		return "", err
 	}
 	err = c.State.Exclusively(ctx, workNode, progress, func() error {
-		c.image, err = node.Bake(ctx, c.base.Node, c.managers, c.nodeOptions(c.info.Arch(), progress))
+		c.image, err = c.tools.bake(ctx, c.base.Node, c.managers, c.nodeOptions(c.info.Arch(), progress))
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
-	close(c.baked)
 	return c.image, nil
 }

@@ -92,7 +92,7 @@ func (e *Environment) server(workload []engine.Container) string {
 
 // reach returns a client of an API server that answers.
 func (e *Environment) reach(ctx context.Context, kubeconfig string, progress func(string)) (*kube.Client, error) {
-	client, err := kube.Open(kubeconfig)
+	client, err := e.tools.open(kubeconfig)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ func (c *bringUp) initWorkload(ctx context.Context, progress func(string)) (stri
 }
 
 func (c *bringUp) move(ctx context.Context, progress func(string)) (string, error) {
-	ctl, err := capi.NewClusterctl(ctx, c.repo.ConfigPath, progress)
+	ctl, err := c.tools.clusterctl(ctx, c.repo.ConfigPath, progress)
 	if err != nil {
 		return "", err
 	}
@@ -44,7 +44,7 @@ func (c *bringUp) deleteManagement(ctx context.Context, progress func(string)) (
 	if err := c.markReady(ctx); err != nil {
 		return "", err
 	}
-	if err := c.management(progress).Delete(ctx); err != nil {
+	if err := c.tools.kind(c.management(progress)).Delete(ctx); err != nil {
 		return "", err
 	}
 	return "", c.forgetManagement()

@@ -76,7 +76,7 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("environment %q has no API server yet; type: go tool mage env:up", e.Config.ClusterName)
 	}
-	client, err := kube.Open(path)
+	client, err := e.tools.open(path)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (e *Environment) Describe(ctx context.Context) error {
 	}
 	ctx, cancel := lab.Within(ctx, lookWithin)
 	defer cancel()
-	ctl, err := capi.NewClusterctl(ctx, filepath.Join(e.repositoryDir(), "clusterctl.yaml"), nil)
+	ctl, err := e.tools.clusterctl(ctx, filepath.Join(e.repositoryDir(), "clusterctl.yaml"), nil)
 	if err != nil {
 		return err
 	}

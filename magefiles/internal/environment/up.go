@@ -43,11 +43,6 @@ const (
 	Ready            = "ready"
 )
 
-// bakedWithin is how long the management cluster waits for the managers to be
-// compiled: everything built, they are there by then. If not, it starts without
-// them and has them loaded.
-const bakedWithin = 3 * time.Second
-
 // bringUp is what the steps of one Up hand to each other. A step writes its
 // own fields, and only steps that need it read them.
 type bringUp struct {
@@ -64,13 +59,10 @@ type bringUp struct {
 	recorder Recorder
 	// stopRecording ends what records the cluster that manages itself.
 	stopRecording func()
-	// compiled and baked are closed when those steps are done, for a step that
-	// is better off with them and does not need them.
-	compiled, baked chan struct{}
 }
 
 func (e *Environment) newBringUp(info engine.Info) *bringUp {
-	return &bringUp{Environment: e, info: info, recorder: e.recorders(e.Lab), stopRecording: func() {}, compiled: make(chan struct{}), baked: make(chan struct{})}
+	return &bringUp{Environment: e, info: info, recorder: e.recorders(e.Lab), stopRecording: func() {}}
 }
 
 // Up makes the environment ready, or goes as far as target says. It takes up
@@ -208,8 +200,8 @@ func (c *bringUp) steps(nodeUsually time.Duration) []steps.Step {
 		{Name: stepCompile, Needs: []string{stepFetch}, Usually: compileUsually, Run: c.compile},
 		{Name: stepRender, Needs: []string{stepFetch}, Usually: 2 * time.Second, Run: c.render},
 		{Name: stepImages, Needs: []string{stepNode, stepCompile, stepRender}, Usually: 15 * time.Second, Run: c.bake},
-		{Name: stepManagement, Needs: []string{stepNode}, Usually: 30 * time.Second, Run: c.createManagement},
-		{Name: stepInit, Needs: []string{stepManagement, stepImages}, Usually: 15 * time.Second, Run: c.initManagement},
+		{Name: stepManagement, Needs: []string{stepImages}, Usually: 30 * time.Second, Run: c.createManagement},
+		{Name: stepInit, Needs: []string{stepManagement}, Usually: 15 * time.Second, Run: c.initManagement},
 		{Name: stepControl, Needs: []string{stepInit}, Usually: 45 * time.Second, Run: c.createControlPlane},
 		{Name: stepNodes, Needs: []string{stepControl}, Usually: 45 * time.Second, Run: c.joinNodes},
 		{Name: stepPivotInit, Needs: []string{stepControl}, Usually: 30 * time.Second, Run: c.initWorkload},

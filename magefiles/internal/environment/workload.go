@@ -8,7 +8,6 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
-	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 )
 
@@ -35,7 +34,7 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 	if err := c.writeKubeconfig(ctx, data); err != nil {
 		return "", err
 	}
-	if c.workload, err = kube.Open(c.EnvironmentKubeconfig()); err != nil {
+	if c.workload, err = c.tools.open(c.EnvironmentKubeconfig()); err != nil {
 		return "", err
 	}
 	progress("its API server")

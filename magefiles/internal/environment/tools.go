@@ -1,0 +1,66 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/repository"
+	"caslab/magefiles/internal/source"
+)
+
+// tools do the work of the steps that takes compilers, registries, an engine
+// that runs nodes, or a cluster. Tests replace them.
+type tools struct {
+	fetch    func(ctx context.Context, spec source.Spec, progress func(string)) (*source.Tree, error)
+	compile  func(context.Context, build.Request, build.Options) (build.Result, error)
+	render   func(context.Context, repository.Options) (*repository.Repository, error)
+	assemble func(arch, binary, user string) (v1.Image, error)
+	// base and bake make the node image, without managers and with them.
+	base func(context.Context, node.Options) (node.Images, error)
+	bake func(ctx context.Context, base string, managers map[string]v1.Image, o node.Options) (string, error)
+	kind func(capi.Management) kindCluster
+	// clusterctl is given the path of its configuration.
+	clusterctl func(ctx context.Context, config string, progress func(string)) (capi.Clusterctl, error)
+	// open reaches an API server by a kubeconfig.
+	open func(kubeconfig string) (*kube.Client, error)
+}
+
+// kindCluster is the management cluster.
+type kindCluster interface {
+	// Create makes the cluster, whose kubeconfig it writes, and waits until its
+	// node is Ready.
+	Create(ctx context.Context) error
+	ExportKubeconfig() error
+	// Delete removes the cluster; one that is not there is no error.
+	Delete(ctx context.Context) error
+}
+
+func realTools(l *lab.Lab) tools {
+	return tools{
+		fetch: l.FetchTree, compile: build.Build, render: repository.Write, assemble: assembleManager,
+		base: node.Base, bake: node.Bake,
+		kind:       func(m capi.Management) kindCluster { return m },
+		clusterctl: capi.NewClusterctl, open: kube.Open,
+	}
+}
+
+// assembleManager makes the image of a manager.
+func assembleManager(arch, binary, user string) (v1.Image, error) {
+	ca, err := image.CACertificates()
+	if err != nil {
+		return nil, err
+	}
+	manager, err := image.Assemble(image.Program(arch, "/manager", binary, user, ca))
+	if err != nil {
+		return nil, fmt.Errorf("assemble the image of %s: %w", binary, err)
+	}
+	return manager, nil
+}
