@@ -281,8 +281,7 @@ steps:
 		}
 		o.Mark = func(f timeline.Fact) {
 			if f.What == timeline.Step && strings.Contains(f.Text, "late") {
-				at := time.Now().Add(4 * time.Second)
-				time.AfterFunc(4*time.Second, func() { c.Tell(timeline.Fact{Time: at, What: timeline.Problem, Text: "it is late"}) })
+				time.AfterFunc(4*time.Second, func() { c.Log("W", "late.go:1", "it is late") })
 			}
 		}
 		came, err := run(ctx, o, s)
@@ -321,7 +320,7 @@ func TestTooLateIsAFailure(t *testing.T) {
 						if err := c.Client.Patch(ctx, kube.MachineDeployments, simtest.Namespace, "sc-web", map[string]any{"spec": map[string]any{"replicas": 1}}); err != nil {
 							t.Error(err)
 						}
-						c.Tell(timeline.Fact{What: timeline.Problem, Text: "it is late"})
+						c.Log("W", "late.go:1", "it is late")
 					})
 				}
 				came, err := run(ctx, o, s)
@@ -332,6 +331,57 @@ func TestTooLateIsAFailure(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An autoscaler that is taken as it is repeats a reason in every round. In the
+// second scenario it counts as said, though nothing fell silent between the two.
+func TestWhatIsSaidAgainInAnotherScenarioCounts(t *testing.T) {
+	t.Parallel()
+	one, two := parse(t, `
+title: t
+groups: [{name: web, max: 1}]
+steps:
+- say: it is out of order
+  expect:
+  - said: {what: problem, text: out of order}
+    within: 30s
+`), parse(t, `
+title: t
+groups: [{name: web, min: 1, max: 1}]
+steps:
+- say: a pod too many
+  do: [{workload: {name: shop, pods: 2}}]
+  expect:
+  - said: {what: problem, text: out of order}
+    within: 30s
+  - said: {what: refused, group: web, text: max size reached}
+    within: 30s
+`)
+	three := *two
+	one.Name, three.Name = "one", "three"
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
+		a := &simtest.Autoscaler{Cluster: c, Foreign: true, Release: "1.36.1"}
+		o.Autoscaler = a
+		if err := a.Start(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		go func() {
+			for ctx.Err() == nil {
+				c.Log("W", "cloud.go:1", "the cloud is out of order")
+				select {
+				case <-ctx.Done():
+				case <-time.After(10 * time.Second):
+				}
+			}
+		}()
+		came, err := run(ctx, o, one, two, &three)
+		if err != nil {
+			t.Errorf("%v\n%s%s%s", err, came.Scenarios[0].Failure, came.Scenarios[1].Failure, came.Scenarios[2].Failure)
+		}
+		_ = a.Stop(ctx)
+	})
 }
 
 // A crash is no failure that is known.

@@ -76,7 +76,7 @@ func options(c *simtest.Cluster, a *simtest.Autoscaler, log *ui.Log) engine.Opti
 	return engine.Options{
 		Workload: c.Client, Management: c.Client, Namespace: simtest.Namespace, Cluster: simtest.ClusterName,
 		ConfigNamespace: simtest.ConfigNamespace, PodNamespace: simtest.Namespace,
-		Autoscaler: a, Subscribe: c.Subscribe, Log: log,
+		Autoscaler: a, Subscribe: c.Subscribe, Mark: c.Mark, Log: log,
 		Tell: func(w io.Writer, facts []timeline.Fact) {
 			for _, f := range facts {
 				_, _ = io.WriteString(w, f.What+" "+f.Text+"\n")

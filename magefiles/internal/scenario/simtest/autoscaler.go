@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/timeline"
 )
 
 // Behaviour is what an autoscaler does wrong.
@@ -84,7 +83,6 @@ type Autoscaler struct {
 	lastAdd  time.Time
 	backoff  map[string]time.Time
 	unneeded map[string]time.Time
-	told     map[string]bool
 }
 
 // Describe implements engine.Autoscaler.
@@ -127,7 +125,9 @@ func (a *Autoscaler) Start(ctx context.Context, flags []string) error {
 	a.flags, a.stop, a.ended = named, stop, make(chan error, 1)
 	a.starts++
 	a.added, a.backoff, a.unneeded = map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
-	a.told, a.lastAdd = map[string]bool{}, time.Time{}
+	a.lastAdd = time.Time{}
+	a.Cluster.newLog()
+	a.Cluster.Log("I", "main.go:309", "Cluster Autoscaler %s", cmp.Or(a.Release, "1.36.1"))
 	done := make(chan struct{})
 	a.done = done
 	go func(ended chan<- error) {
@@ -224,20 +224,16 @@ func (a *Autoscaler) groups(ctx context.Context, machines, nodes []*unstructured
 	return all
 }
 
-// tell tells what is new, as the recorder of a timeline does of an autoscaler
-// that repeats its reasons in every round.
-func (a *Autoscaler) tell(f timeline.Fact) {
-	key := strings.Join([]string{f.What, f.Name, f.Group, f.Text}, "\n")
-	if a.Behaviour == SaysNothing || a.told[key] {
-		return
+// log writes a line of the log, in every round again, as the real autoscaler
+// does.
+func (a *Autoscaler) log(severity, source, format string, args ...any) {
+	if a.Behaviour != SaysNothing {
+		a.Cluster.Log(severity, source, format, args...)
 	}
-	if f.What == timeline.ScaleUp || f.What == timeline.ScaleDown {
-		clear(a.told)
-	} else {
-		a.told[key] = true
-	}
-	a.Cluster.Tell(f)
 }
+
+// id is how the autoscaler calls a group.
+func (g *group) id() string { return "MachineDeployment/" + Namespace + "/" + g.name }
 
 func (a *Autoscaler) resize(ctx context.Context, g *group, size int) {
 	g.size = size
@@ -246,6 +242,7 @@ func (a *Autoscaler) resize(ctx context.Context, g *group, size int) {
 
 func (a *Autoscaler) loop(ctx context.Context) {
 	c := a.Cluster
+	a.log("I", "static_autoscaler.go:308", "Starting main loop")
 	nodes, pods := c.list(ctx, "Node"), c.list(ctx, "Pod")
 	groups := a.groups(ctx, c.list(ctx, "Machine"), nodes)
 	a.giveUp(ctx, groups)
@@ -291,14 +288,14 @@ func (a *Autoscaler) giveUp(ctx context.Context, groups []*group) {
 		}
 		switch a.Behaviour {
 		case TriesAgain, GivesUpAltogether:
-			a.tell(timeline.Fact{What: timeline.ScaleDown, Group: g.name, Text: "Removing 1 unregistered nodes for node group " + g.name})
+			a.log("I", "static_autoscaler.go:843", "Removing 1 unregistered nodes for node group %s", g.id())
 			if a.Behaviour == GivesUpAltogether {
 				for _, other := range groups {
 					a.backoff[other.name] = time.Now()
 				}
 			}
 		default:
-			a.tell(timeline.Fact{What: timeline.Problem, Group: g.name, Text: fmt.Sprintf("Nodes added to group MachineDeployment/%s/%s failed to register within %s", Namespace, g.name, time.Since(added))})
+			a.log("W", "clusterstate.go:301", "Scale-up timed out for node group %s after %s", g.id(), time.Since(added))
 			a.backoff[g.name] = time.Now()
 		}
 		delete(a.added, g.name)
@@ -307,10 +304,10 @@ func (a *Autoscaler) giveUp(ctx context.Context, groups []*group) {
 }
 
 func (a *Autoscaler) add(ctx context.Context, g *group, n int) {
+	a.log("I", "orchestrator.go:243", "Final scale-up plan: [{%s %d->%d (max: %d)}]", g.id(), g.size, g.size+n, g.max)
+	a.log("I", "executor.go:166", "Scale-up: setting group %s size to %d", g.id(), g.size+n)
 	a.resize(ctx, g, g.size+n)
 	a.added[g.name], a.lastAdd = time.Now(), time.Now()
-	size := g.size
-	a.tell(timeline.Fact{What: timeline.ScaleUp, Group: g.name, N: &size, Text: fmt.Sprintf("Scale-up: setting group MachineDeployment/%s/%s size to %d", Namespace, g.name, g.size)})
 }
 
 // scaleUp adds a node for every pod that finds no room, also on what comes.
@@ -333,23 +330,23 @@ func (a *Autoscaler) scaleUp(ctx context.Context, groups []*group, nodes, pods [
 		total += g.size - len(g.nodes)
 	}
 	plan := map[*group]int{}
-	var refused []timeline.Fact
+	refused := map[*unstructured.Unstructured]string{}
 	for _, p := range pods {
 		if !waits(p) || place(all, p) != nil {
 			continue
 		}
 		g, why := a.choose(ctx, groups, plan, p, total)
 		if g == nil {
-			refused = append(refused, timeline.Fact{What: timeline.Refused, Name: Namespace + "/" + p.GetName(), Text: "pod didn't trigger scale-up: " + why})
+			refused[p] = why
 			continue
 		}
 		plan[g]++
 		total++
 		place(append(all[:0:0], &room{g.template, g.memory()}), p)
 	}
-	for _, f := range refused {
-		if len(plan) == 0 {
-			a.tell(f)
+	for _, p := range pods {
+		if why, ok := refused[p]; ok && len(plan) == 0 && a.Behaviour != SaysNothing {
+			a.Cluster.event(ctx, p, "NotTriggerScaleUp", "pod didn't trigger scale-up: "+why)
 		}
 	}
 	for _, g := range groups {
@@ -376,6 +373,7 @@ func (a *Autoscaler) choose(ctx context.Context, groups []*group, plan map[*grou
 			reasons["in backoff after failed scale-up"]++
 		case g.size+plan[g] >= g.max && a.Behaviour != ExceedsMaximum:
 			reasons["max node group size reached"]++
+			a.log("I", "orchestrator.go:520", "Skipping node group %s - max size reached", g.id())
 		case !selects(g.template, pod) && a.Behaviour != IgnoresTaints:
 			reasons["node(s) didn't match Pod's node affinity/selector"]++
 		case !admits(g.template, pod) && a.Behaviour != IgnoresTaints:
@@ -465,7 +463,7 @@ func (a *Autoscaler) scaleDown(ctx context.Context, groups []*group, nodes, pods
 				continue
 			}
 			if g.size <= g.min && a.Behaviour != IgnoresMinimum {
-				a.tell(timeline.Fact{What: timeline.Kept, Name: node.GetName(), Node: node.GetName(), Group: g.name, Text: "Skipping " + node.GetName() + " - node group min size reached"})
+				a.log("I", "eligibility.go:155", "Skipping %s - node group min size reached (current: %d, min: %d)", node.GetName(), g.size, g.min)
 				continue
 			}
 			done = true
@@ -478,6 +476,18 @@ func (a *Autoscaler) scaleDown(ctx context.Context, groups []*group, nodes, pods
 // delete drains a node and has its machine go.
 func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured.Unstructured, pods []*unstructured.Unstructured) {
 	c := a.Cluster
+	var here []*unstructured.Unstructured
+	var names []string
+	for _, p := range pods {
+		if kube.Field(p, "spec", "nodeName") == node.GetName() {
+			here, names = append(here, p), append(names, Namespace+"/"+p.GetName())
+		}
+	}
+	if len(here) == 0 {
+		a.log("I", "actuator.go:194", "Scale-down: removing empty node %q", node.GetName())
+	} else {
+		a.log("I", "actuator.go:236", "Scale-down: removing node %s, utilization: {0.1 0.1 0 cpu 0.1}, pods to reschedule: %s", node.GetName(), strings.Join(names, ","))
+	}
 	if a.Behaviour == DeletesWrong {
 		for _, other := range g.machines {
 			if name := kube.Field(other, "status", "nodeRef", "name"); name != "" && name != node.GetName() && other.GetDeletionTimestamp() == nil {
@@ -486,16 +496,13 @@ func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured
 			}
 		}
 	} else {
-		for _, p := range pods {
-			if kube.Field(p, "spec", "nodeName") == node.GetName() {
-				c.remove(ctx, p)
-			}
+		for _, p := range here {
+			c.remove(ctx, p)
 		}
 		c.patch(ctx, node, map[string]any{"spec": map[string]any{"unschedulable": true}})
 	}
 	c.patch(ctx, m, map[string]any{"metadata": map[string]any{"annotations": map[string]any{clusterv1.DeleteMachineAnnotation: time.Now().String()}}})
 	a.resize(ctx, g, g.size-1)
-	a.tell(timeline.Fact{What: timeline.ScaleDown, Name: node.GetName(), Node: node.GetName(), Group: g.name, Text: "Scale-down: removing node " + node.GetName()})
 }
 
 // removable reports whether a node's pods could be elsewhere.
@@ -514,7 +521,7 @@ func (a *Autoscaler) removable(ctx context.Context, node *unstructured.Unstructu
 	others := rooms(slices.DeleteFunc(slices.Clone(nodes), func(n *unstructured.Unstructured) bool { return n.GetName() == node.GetName() }), pods)
 	for _, p := range here {
 		if why := a.blocked(ctx, p, pods); why != "" {
-			a.tell(timeline.Fact{What: timeline.Kept, Name: node.GetName(), Node: node.GetName(), Text: "Node " + node.GetName() + " cannot be removed: " + why})
+			a.log("I", "cluster.go:158", "node %s cannot be removed: %s", node.GetName(), why)
 			return false
 		}
 		if place(others, p) == nil {

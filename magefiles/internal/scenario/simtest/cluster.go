@@ -1,14 +1,18 @@
 // Package simtest is a cluster of objects in memory for tests of scenarios: a
 // small simulation of Cluster API, the scheduler and the controllers of
-// workloads, and an autoscaler that behaves, or misbehaves on purpose. It
-// takes time by the real clock, and so belongs into a bubble of
-// testing/synctest.
+// workloads, and an autoscaler that behaves, or misbehaves on purpose. The
+// autoscaler speaks as the real one does, in its log and in events, which the
+// timeline's recorder turns into facts. Everything takes time by the real clock,
+// and so belongs into a bubble of testing/synctest.
 package simtest
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
+	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +35,7 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/recorder"
 )
 
 // Where everything is.
@@ -41,7 +46,7 @@ const (
 )
 
 var kinds = []schema.GroupVersionKind{
-	{Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Node"}, {Version: "v1", Kind: "ConfigMap"},
+	{Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Node"}, {Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Event"},
 	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Cluster"},
 	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "MachineDeployment"},
@@ -72,6 +77,7 @@ spec:
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: Machine
 metadata: {name: work-md-0-a, namespace: default, uid: work-md-0-a, labels: {cluster.x-k8s.io/deployment-name: work-md-0}}
+spec: {clusterName: work}
 status: {phase: Running, nodeRef: {name: worker}}
 ---
 apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
@@ -114,6 +120,9 @@ type Cluster struct {
 	// since is when a machine reached its step.
 	since map[types.UID]time.Time
 
+	// record is the timeline, logFile the autoscaler's log.
+	record, logFile string
+
 	mu            sync.Mutex
 	subscribers   map[int]func(timeline.Fact)
 	subscriptions int
@@ -139,8 +148,9 @@ func New(t testing.TB) *Cluster {
 		}
 		return true, o, err
 	})
+	dir := t.TempDir()
 	c := &Cluster{
-		Client: client, t: t, store: store, since: map[types.UID]time.Time{}, subscribers: map[int]func(timeline.Fact){}, refused: map[string]error{},
+		Client: client, t: t, store: store, record: filepath.Join(dir, "record.jsonl"), logFile: filepath.Join(dir, "autoscaler.log"), since: map[types.UID]time.Time{}, subscribers: map[int]func(timeline.Fact){}, refused: map[string]error{},
 	}
 	store.PrependReactor("*", "*", c.refuse)
 	return c
@@ -162,8 +172,24 @@ func (c *Cluster) refuse(action clienttesting.Action) (bool, runtime.Object, err
 	return err != nil, nil, err
 }
 
-// Run lets time pass in the cluster until ctx is done.
+// Run lets time pass in the cluster, and records it, until ctx is done.
 func (c *Cluster) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() {
+		err := recorder.Record(ctx, recorder.Options{
+			Workload: c.Client, Namespace: Namespace, Cluster: ClusterName, ConfigNamespace: ConfigNamespace, File: c.record, LogFile: c.logFile,
+			Trouble: func(err error) { c.t.Errorf("record the simulated cluster: %v", err) },
+		})
+		if err != nil {
+			c.t.Errorf("record the simulated cluster: %v", err)
+		}
+	})
+	all.Go(func() {
+		if err := timeline.Tail(ctx, c.record, c.tell); err != nil {
+			c.t.Errorf("follow the record: %v", err)
+		}
+	})
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -178,7 +204,15 @@ func (c *Cluster) Run(ctx context.Context) {
 	}
 }
 
-// Subscribe has tell called with the facts that the autoscaler tells.
+// Mark puts a fact of the lab onto the timeline.
+func (c *Cluster) Mark(f timeline.Fact) {
+	if err := timeline.Append(c.record, f); err != nil {
+		c.t.Errorf("mark the timeline: %v", err)
+	}
+}
+
+// Subscribe has tell called with the facts that the recorder adds to the
+// timeline.
 func (c *Cluster) Subscribe(tell func(timeline.Fact)) func() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,15 +226,12 @@ func (c *Cluster) Subscribe(tell func(timeline.Fact)) func() {
 	}
 }
 
-// Tell tells a fact of the autoscaler, of now if it has no time.
-func (c *Cluster) Tell(f timeline.Fact) {
-	f.Kind, f.Source = timeline.Autoscaler, timeline.Log
-	if f.Time.IsZero() {
-		f.Time = time.Now()
-	}
+// tell hands a fact of the timeline to those who subscribed.
+func (c *Cluster) tell(f timeline.Fact) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, tell := range c.subscribers {
+	subscribers := slices.Collect(maps.Values(c.subscribers))
+	c.mu.Unlock()
+	for _, tell := range subscribers {
 		tell(f)
 	}
 }
@@ -269,6 +300,12 @@ func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, patch
 		_, err = c.resource(o.GetKind()).Patch(ctx, o.GetName(), types.MergePatchType, data, metav1.PatchOptions{})
 	}
 	c.must("change", o, err)
+}
+
+func hash(text string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(text)) // it cannot fail
+	return h.Sum32()
 }
 
 func number(o *unstructured.Unstructured, path ...string) int {

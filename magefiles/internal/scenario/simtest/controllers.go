@@ -173,7 +173,7 @@ func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, m
 		want++ // the surge
 	}
 	for range want - len(machines) {
-		m := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"phase": "Provisioning"}}}
+		m := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"clusterName": ClusterName}, "status": map[string]any{"phase": "Provisioning"}}}
 		m.SetAPIVersion("cluster.x-k8s.io/v1beta2")
 		m.SetKind("Machine")
 		m.SetNamespace(Namespace)
