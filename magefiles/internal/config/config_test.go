@@ -101,7 +101,7 @@ func TestRefused(t *testing.T) {
 		"an option as git":   {env: map[string]string{"CAPI_GIT": "--upload-pack=x"}, want: []string{"https, http, ssh or file"}},
 		"mirror with scheme": {env: map[string]string{"REGISTRY_MIRROR": "http://x"}, want: []string{"without a scheme"}},
 		"not a bool":         {env: map[string]string{"CERT_MANAGER": "maybe"}, want: []string{"true or false"}},
-		"unknown key":        {file: "clusterAPI: {verzion: v1.14.2}", want: []string{FileName, `unknown key "clusterAPI.verzion"`, "config:show"}},
+		"unknown key":        {file: "clusterAPI: {verzion: v1.14.2}", want: []string{FileName, `unknown key "clusterAPI.verzion"; want one of clusterName, workers, `, "clusterNamespace"}},
 		"near key":           {file: "version: v1.14.2", want: []string{"did you mean", "clusterAPI.version"}},
 		"wrong type":         {file: "certManager: 'yes'", want: []string{"certManager: yes is of the wrong type", "true or false"}},
 		"list":               {file: "clusterName: [a]", want: []string{"wrong type", "a string"}},

@@ -22,11 +22,11 @@ func parse(data []byte) (map[string]string, error) {
 	flatten("", tree, func(key string, value any) {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
 		if i < 0 && isSection(key) {
-			errs = append(errs, fmt.Errorf("%s: %v is of the wrong type, want a mapping, such as %s; `go tool mage config:show` lists the keys", key, value, member(key)))
+			errs = append(errs, fmt.Errorf("%s: %v is of the wrong type, want a mapping, such as %s", key, value, member(key)))
 			return
 		}
 		if i < 0 {
-			errs = append(errs, fmt.Errorf("unknown key %q; `go tool mage config:show` lists the keys%s", key, hint(key)))
+			errs = append(errs, fmt.Errorf("unknown key %q; want one of %s%s", key, strings.Join(keys(), ", "), hint(key)))
 			return
 		}
 		s, ok := scalar(settings[i].kind, value)
@@ -55,6 +55,15 @@ func flatten(prefix string, tree map[string]any, leaf func(string, any)) {
 		}
 		leaf(key, tree[k])
 	}
+}
+
+// keys returns the keys of all settings.
+func keys() []string {
+	all := make([]string, len(settings))
+	for i, s := range settings {
+		all[i] = s.key
+	}
+	return all
 }
 
 func isSection(key string) bool {

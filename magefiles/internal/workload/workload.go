@@ -103,7 +103,7 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
 	existing, err := c.Get(ctx, kube.Deployments, w.Namespace, w.Name)
 	switch {
 	case err == nil && !w.made(existing.GetLabels()):
-		return Made{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name with -name=NAME", w.Name)
+		return Made{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name", w.Name)
 	case err != nil && !apierrors.IsNotFound(err):
 		return Made{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
 	}
@@ -237,7 +237,7 @@ func CommonImage(workers []unstructured.Unstructured) (string, error) {
 			return name, nil
 		}
 	}
-	return "", errors.New("the nodes have no image named pause in common; give -image=REFERENCE of one that they have or can pull")
+	return "", errors.New("the nodes have no image named pause in common; choose an image that they have or can pull")
 }
 
 // MissingError is a workload that is not there.

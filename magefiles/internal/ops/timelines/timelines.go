@@ -117,7 +117,10 @@ func (t *Timelines) Watch(ctx context.Context) error {
 		})
 	}()
 	if t.Terminal {
-		err = render.Live(ctx, t.Out, next, render.LiveOptions{Color: true})
+		err = render.Live(ctx, t.Out, next, render.LiveOptions{
+			Color: true,
+			Hint:  []string{"Create pods that need nodes in another terminal:", "  go tool mage workload:add -pods=3"},
+		})
 	} else {
 		err = t.printFacts(next)
 	}

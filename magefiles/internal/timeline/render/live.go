@@ -26,6 +26,8 @@ type LiveOptions struct {
 	Color bool
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
+	// Hint is shown while nothing has happened: lines that say what to do.
+	Hint []string
 	// Every is how often ages move on while nothing happens; a second if zero.
 	Every time.Duration
 }
@@ -97,6 +99,9 @@ func (v *view) show() error {
 	}
 	width, height := v.size()
 	lines := frame(v.model, v.opts.Now(), width, height, v.opts.Color)
+	if len(v.model.Facts) == 0 {
+		lines = append(lines, v.hint(width, height-1-len(lines))...)
+	}
 	var b strings.Builder
 	if v.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", v.drawn)
@@ -110,6 +115,15 @@ func (v *view) show() error {
 		return fmt.Errorf("show the timeline: %w", err)
 	}
 	return nil
+}
+
+// hint returns at most rows lines of the hint.
+func (v *view) hint(width, rows int) []string {
+	p := &painter{width: width - 1}
+	for _, line := range v.opts.Hint[:max(min(len(v.opts.Hint), rows), 0)] {
+		p.line("", "%s", line)
+	}
+	return p.lines
 }
 
 // size of the terminal, which a person may change at any moment.
@@ -137,8 +151,7 @@ var stateColors = map[history.State]string{
 func frame(m *history.Model, now time.Time, width, height int, color bool) []string {
 	p := &painter{width: width - 1, color: color}
 	if len(m.Facts) == 0 {
-		p.line("", "Nothing has happened yet. Make pods that need nodes in another terminal:")
-		p.line("", "  go tool mage workload:add -pods=3")
+		p.line("", "Nothing has happened yet.")
 		return p.lines[:min(len(p.lines), max(height-1, 1))]
 	}
 	p.head(m, now)

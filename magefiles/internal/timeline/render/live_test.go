@@ -39,6 +39,23 @@ func TestFramesFitTheTerminal(t *testing.T) {
 	}
 }
 
+func TestLiveHintsWhatToDoWhileNothingHappens(t *testing.T) {
+	t.Parallel()
+	for height, want := range map[int]string{24: "Nothing has happened yet.|First:|  do it", 3: "Nothing has happened yet.|First:", 2: "Nothing has happened yet.", 1: "Nothing has happened yet."} {
+		next := make(chan timeline.Fact)
+		close(next)
+		var out bytes.Buffer
+		opts := LiveOptions{Width: 100, Height: height, Every: time.Hour, Hint: []string{"First:", "  do it"}}
+		if err := Live(t.Context(), &out, next, opts); err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(strings.TrimPrefix(out.String(), "\r"), "\x1b[J")
+		if got := strings.TrimSuffix(strings.ReplaceAll(first, "\x1b[K\n\r", "|"), "\x1b[K\n"); got != want {
+			t.Errorf("on %d lines it shows %q, want %q", height, got, want)
+		}
+	}
+}
+
 func TestLiveRedrawsItsOwnLinesOnly(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
@@ -82,7 +99,7 @@ func TestLiveEndsWithItsContext(t *testing.T) {
 	if err := Live(ctx, &out, nil, LiveOptions{Width: 80, Height: 24}); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "go tool mage workload:add -pods=3") || !strings.HasSuffix(out.String(), "\x1b[J") {
+	if !strings.Contains(out.String(), "Nothing has happened yet.") || !strings.HasSuffix(out.String(), "\x1b[J") {
 		t.Errorf("an empty record showed %q", out.String())
 	}
 }
