@@ -148,3 +148,38 @@ func TestAnswers(t *testing.T) {
 		}
 	})
 }
+
+func TestTyped(t *testing.T) {
+	t.Parallel()
+	pod := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "p", "namespace": "default"},
+		"spec":   map[string]any{"nodeName": "n", "aFieldOfTheFuture": true},
+		"status": map[string]any{"containerStatuses": []any{map[string]any{"name": "c", "restartCount": int64(3)}}},
+	}}
+	p, err := kube.Pod(pod)
+	if err != nil || p.Spec.NodeName != "n" || p.Status.ContainerStatuses[0].RestartCount != 3 {
+		t.Errorf("Pod() = %v, %v", p, err)
+	}
+	pod.Object["spec"] = "what is this"
+	if _, err := kube.Pod(pod); err == nil || !strings.Contains(err.Error(), "the Pod default/p") {
+		t.Errorf("Pod() of no pod = %v; want its name", err)
+	}
+	for status, want := range map[string]bool{"True": true, "False": false, "Unknown": false} {
+		n, err := kube.Node(node("n", "1", status))
+		if err != nil || kube.Ready(n) != want {
+			t.Errorf("Ready() of a node that is %s = %v, %v", status, !want, err)
+		}
+		d, err := kube.Deployment(&unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"conditions": []any{
+			map[string]any{"type": "Progressing", "status": "True"}, map[string]any{"type": "Available", "status": status},
+		}}}})
+		if err != nil || kube.Available(d) != want {
+			t.Errorf("Available() of a deployment that is %s = %v, %v", status, !want, err)
+		}
+	}
+	if n, err := kube.Node(&unstructured.Unstructured{Object: map[string]any{}}); err != nil || kube.Ready(n) {
+		t.Errorf("a node without conditions is ready, %v", err)
+	}
+	if e, err := kube.Event(&unstructured.Unstructured{Object: map[string]any{"involvedObject": map[string]any{"name": "p"}, "count": int64(2)}}); err != nil || e.Count != 2 || e.InvolvedObject.Name != "p" {
+		t.Errorf("Event() = %v, %v", e, err)
+	}
+}

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -235,7 +236,8 @@ func (s *store) Replace(list []any, _ string) error {
 	return nil
 }
 
-func key(o *unstructured.Unstructured) string { return o.GetNamespace() + "/" + o.GetName() }
+// key is the namespace and name of an object, or its name if it has no namespace.
+func key(o *unstructured.Unstructured) string { return path.Join(o.GetNamespace(), o.GetName()) }
 
 func sorted(objects map[string]*unstructured.Unstructured) []*unstructured.Unstructured {
 	all := make([]*unstructured.Unstructured, 0, len(objects))

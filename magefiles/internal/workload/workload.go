@@ -12,6 +12,7 @@ import (
 	"text/template"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -136,8 +137,8 @@ func (w Workload) measured(ctx context.Context, c *kube.Client) (Workload, error
 	if err != nil {
 		return w, err
 	}
-	selected := slices.DeleteFunc(slices.Clone(all), func(n unstructured.Unstructured) bool {
-		return !labels.SelectorFromSet(w.NodeSelector).Matches(labels.Set(n.GetLabels()))
+	selected := slices.DeleteFunc(slices.Clone(all), func(n corev1.Node) bool {
+		return !labels.SelectorFromSet(w.NodeSelector).Matches(labels.Set(n.Labels))
 	})
 	if len(selected) == 0 {
 		selected = all
@@ -173,14 +174,28 @@ func (w Workload) manifest() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Workers are the nodes that are not of a control plane; there may be none.
-func Workers(ctx context.Context, c *kube.Client) ([]unstructured.Unstructured, error) {
+// Workers returns the nodes that are not of a control plane; there may be none.
+func Workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 	all, err := c.List(ctx, kube.Nodes, "")
-	return slices.DeleteFunc(all, func(n unstructured.Unstructured) bool { return kube.OfControlPlane(&n) }), err
+	if err != nil {
+		return nil, err
+	}
+	var workers []corev1.Node
+	for i := range all {
+		if kube.OfControlPlane(&all[i]) {
+			continue
+		}
+		n, err := kube.Node(&all[i])
+		if err != nil {
+			return nil, err
+		}
+		workers = append(workers, *n)
+	}
+	return workers, nil
 }
 
-// workers are the nodes to measure, at least one.
-func workers(ctx context.Context, c *kube.Client) ([]unstructured.Unstructured, error) {
+// workers returns the nodes to measure, at least one.
+func workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 	all, err := Workers(ctx, c)
 	if err == nil && len(all) == 0 {
 		err = errors.New("the cluster has no worker node to measure; give -memory and -image")
@@ -192,18 +207,16 @@ func workers(ctx context.Context, c *kube.Client) ([]unstructured.Unstructured, 
 // any of the nodes: a little over half of the largest node's allocatable. The
 // rest is for what else runs there; and a node with such a pod is used more
 // than the half below which the autoscaler removes one.
-func OneNode(workers []unstructured.Unstructured) (string, error) {
+func OneNode(workers []corev1.Node) (string, error) {
 	var most, least int64
-	for i := range workers {
-		q, err := resource.ParseQuantity(kube.Field(&workers[i], "status", "allocatable", "memory"))
-		if err != nil || q.Value() <= 0 {
-			return "", fmt.Errorf("the node %s says nothing of its memory: %q", workers[i].GetName(), kube.Field(&workers[i], "status", "allocatable", "memory"))
+	for _, n := range workers {
+		memory := n.Status.Allocatable.Memory().Value()
+		if memory <= 0 {
+			return "", fmt.Errorf("the node %s does not report its allocatable memory", n.Name)
 		}
-		if most == 0 || q.Value() > most {
-			most = q.Value()
-		}
-		if least == 0 || q.Value() < least {
-			least = q.Value()
+		most = max(most, memory)
+		if least == 0 || memory < least {
+			least = memory
 		}
 	}
 	const mebi = 1 << 20
@@ -216,15 +229,12 @@ func OneNode(workers []unstructured.Unstructured) (string, error) {
 
 // CommonImage is an image that all nodes have, and that does nothing: the one
 // that pods' sandboxes run.
-func CommonImage(workers []unstructured.Unstructured) (string, error) {
+func CommonImage(workers []corev1.Node) (string, error) {
 	var common []string
-	for i := range workers {
+	for i, n := range workers {
 		var here []string
-		images, _, _ := unstructured.NestedSlice(workers[i].Object, "status", "images")
-		for _, image := range images {
-			m, _ := image.(map[string]any)
-			names, _, _ := unstructured.NestedStringSlice(m, "names")
-			here = append(here, names...)
+		for _, image := range n.Status.Images {
+			here = append(here, image.Names...)
 		}
 		if i == 0 {
 			common = here

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/kube"
@@ -69,14 +71,14 @@ func TestOnePodFillsOneNode(t *testing.T) {
 	if err != nil || image != "example.com/pause:3.10" {
 		t.Errorf("CommonImage() = %s, %v", image, err)
 	}
-	workers[1].Object["status"] = map[string]any{"allocatable": map[string]any{"memory": "4Gi"}}
+	workers[1].Status = corev1.NodeStatus{Allocatable: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("4Gi")}}
 	if memory, err := OneNode(workers); err == nil {
 		t.Errorf("OneNode() = %s for nodes of 23 and 4 GiB", memory)
 	}
 	if image, err := CommonImage(workers); err == nil {
 		t.Errorf("CommonImage() = %s where one node has none", image)
 	}
-	workers[1].Object["status"] = nil
+	workers[1].Status = corev1.NodeStatus{}
 	if _, err := OneNode(workers); err == nil {
 		t.Error("OneNode() knows the memory of a node that does not tell")
 	}

@@ -9,7 +9,6 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/workload"
@@ -81,9 +80,9 @@ func capacityOfANode(ctx context.Context, c *target.Cluster) (capacity map[strin
 		return nil, "", err
 	}
 	return map[string]string{
-		"cpu":    kube.Field(&workers[0], "status", "capacity", "cpu"),
-		"memory": kube.Field(&workers[0], "status", "capacity", "memory"),
-	}, workers[0].GetName(), nil
+		"cpu":    workers[0].Status.Capacity.Cpu().String(),
+		"memory": workers[0].Status.Capacity.Memory().String(),
+	}, workers[0].Name, nil
 }
 
 func (g *Groups) tellCapacity(node string) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
@@ -81,15 +81,15 @@ func (e *engine) makeWorkload(ctx context.Context, w *scenario.Workload) error {
 }
 
 // shareOf is that percentage of the smallest worker's allocatable memory.
-func shareOf(workers []unstructured.Unstructured, percent int) (string, error) {
+func shareOf(workers []corev1.Node, percent int) (string, error) {
 	var least int64
-	for i := range workers {
-		q, err := resource.ParseQuantity(kube.Field(&workers[i], "status", "allocatable", "memory"))
-		if err != nil {
-			return "", fmt.Errorf("the memory of the node %s: %w", workers[i].GetName(), err)
+	for _, n := range workers {
+		memory := n.Status.Allocatable.Memory().Value()
+		if memory <= 0 {
+			return "", fmt.Errorf("the node %s does not report its allocatable memory", n.Name)
 		}
-		if least == 0 || q.Value() < least {
-			least = q.Value()
+		if least == 0 || memory < least {
+			least = memory
 		}
 	}
 	const mebi = 1 << 20
@@ -257,7 +257,7 @@ func (e *engine) variables() scenario.Variables {
 }
 
 // workers are the nodes to measure, at least one.
-func (e *engine) workers(ctx context.Context) ([]unstructured.Unstructured, error) {
+func (e *engine) workers(ctx context.Context) ([]corev1.Node, error) {
 	workers, err := workload.Workers(ctx, e.o.Workload)
 	if err == nil && len(workers) == 0 {
 		err = errors.New("the cluster has no worker node to measure; scale a machine deployment to 1")

@@ -6,8 +6,7 @@ import (
 	"maps"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	corev1 "k8s.io/api/core/v1"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
@@ -124,7 +123,7 @@ func (e *engine) makeGroups(ctx context.Context, progress func(string)) error {
 
 // nodeGroup is a group as package capi knows it. Every group tells the
 // autoscaler what a node of it will have.
-func (e *engine) nodeGroup(g scenario.Group, name string, worker *unstructured.Unstructured) (capi.NodeGroup, error) {
+func (e *engine) nodeGroup(g scenario.Group, name string, worker *corev1.Node) (capi.NodeGroup, error) {
 	taints, err := capi.ParseTaints(strings.Join(g.Taints, ","))
 	if err != nil {
 		return capi.NodeGroup{}, err
@@ -136,9 +135,9 @@ func (e *engine) nodeGroup(g scenario.Group, name string, worker *unstructured.U
 	}
 	maps.Copy(group.Labels, g.Labels)
 	for _, key := range []string{"cpu", "memory"} {
-		of, err := resource.ParseQuantity(kube.Field(worker, "status", "capacity", key))
-		if err != nil {
-			return group, fmt.Errorf("the %s of the node %s: %w", key, worker.GetName(), err)
+		of, reported := worker.Status.Capacity[corev1.ResourceName(key)]
+		if !reported {
+			return group, fmt.Errorf("the node %s does not report its %s", worker.Name, key)
 		}
 		text := g.Capacity[key]
 		if text == "" {
