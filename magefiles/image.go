@@ -11,8 +11,8 @@ import (
 // Image has the container images: the managers' and the nodes'.
 type Image mg.Namespace
 
-// Build compiles the managers and clusterctl from the pinned source and
-// assembles the managers' images.
+// Build compiles the managers from the pinned source and assembles their
+// images.
 func (Image) Build(ctx context.Context) error { return lab(ctx, "image:build") }
 
 // Node builds the node image, which contains the managers, and the load

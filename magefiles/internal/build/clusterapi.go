@@ -12,13 +12,12 @@ import (
 	"caslab/magefiles/internal/capi/release"
 )
 
-// Programs of Cluster API, named as their images or binaries are.
+// The managers of Cluster API, named as their images are.
 const (
 	Core         = "cluster-api-controller"
 	Bootstrap    = "kubeadm-bootstrap-controller"
 	ControlPlane = "kubeadm-control-plane-controller"
 	Docker       = "capd-manager"
-	Clusterctl   = "clusterctl"
 )
 
 // ClusterAPI describes a tree of Cluster API to build programs of.
@@ -39,20 +38,15 @@ type ClusterAPI struct {
 	OutDir string
 }
 
-// Requests are the builds of the managers and of clusterctl, by program.
+// Requests returns the builds of the managers, by their names.
 func (c ClusterAPI) Requests() map[string]Request {
 	layout := release.Of(c.Version).Layout
-	requests := map[string]Request{
+	return map[string]Request{
 		Core:         c.request(Core, ".", layout.CoreMain),
 		Bootstrap:    c.request(Bootstrap, ".", layout.BootstrapMain),
 		ControlPlane: c.request(ControlPlane, ".", layout.ControlPlaneMain),
-		Clusterctl:   c.request(Clusterctl, ".", layout.ClusterctlMain),
 		Docker:       c.request(Docker, layout.DockerModule, layout.DockerMain),
 	}
-	ctl := requests[Clusterctl]
-	ctl.Host = true
-	requests[Clusterctl] = ctl
-	return requests
 }
 
 // CheckLayout refuses a tree that does not have its programs where the release

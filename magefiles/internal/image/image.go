@@ -48,25 +48,17 @@ type File struct {
 type Spec struct {
 	// Arch is the architecture as Go names it, such as amd64; the system is Linux.
 	Arch string
-	// Base is what the image starts from; nothing if nil.
-	Base v1.Image
-	// Layers come on top of Base, in order; Files make one more.
+	// Layers are the image's, in order; Files make one more.
 	Layers []v1.Layer
 	Files  []File
-	// Config fields of the image, as in a Dockerfile.
-	Entrypoint, Cmd, Env []string
-	User, WorkDir        string
-	StopSignal           string
-	Labels               map[string]string
+	// The rest is as in a Dockerfile.
+	Entrypoint, Env           []string
+	User, WorkDir, StopSignal string
 }
 
 // Assemble makes the image of spec.
 func Assemble(spec Spec) (v1.Image, error) {
-	base := spec.Base
-	if base == nil {
-		base = mutate.MediaType(empty.Image, types.DockerManifestSchema2)
-		base = mutate.ConfigMediaType(base, types.DockerConfigJSON)
-	}
+	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.DockerManifestSchema2), types.DockerConfigJSON)
 	layers := slices.Clone(spec.Layers)
 	if len(spec.Files) > 0 {
 		layer, err := Layer(spec.Files)
@@ -86,13 +78,8 @@ func Assemble(spec Spec) (v1.Image, error) {
 	file = file.DeepCopy()
 	file.OS, file.Architecture = "linux", spec.Arch
 	file.Created = v1.Time{Time: epoch}
-	file.Config.Env = append(file.Config.Env, spec.Env...)
-	file.Config.Labels = spec.Labels
-	set(&file.Config.Entrypoint, spec.Entrypoint)
-	set(&file.Config.Cmd, spec.Cmd)
-	setString(&file.Config.User, spec.User)
-	setString(&file.Config.WorkingDir, spec.WorkDir)
-	setString(&file.Config.StopSignal, spec.StopSignal)
+	file.Config.Entrypoint, file.Config.Env = spec.Entrypoint, spec.Env
+	file.Config.User, file.Config.WorkingDir, file.Config.StopSignal = spec.User, spec.WorkDir, spec.StopSignal
 	image, err = mutate.ConfigFile(image, file)
 	if err != nil {
 		return nil, fmt.Errorf("write the image's configuration: %w", err)
@@ -111,18 +98,6 @@ func Program(arch, path, source, user string, ca File) Spec {
 			ca,
 			{Path: "/tmp", Dir: true, Mode: 0o777 | os.ModeSticky},
 		},
-	}
-}
-
-func set(field *[]string, value []string) {
-	if value != nil {
-		*field = value
-	}
-}
-
-func setString(field *string, value string) {
-	if value != "" {
-		*field = value
 	}
 }
 

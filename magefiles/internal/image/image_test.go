@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
@@ -112,21 +111,6 @@ func TestArchiveIsWhatWasAssembled(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the layer holds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-func TestOnABase(t *testing.T) {
-	t.Parallel()
-	base, err := random.Image(64, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := Assemble(Spec{Arch: "amd64", Base: base, Files: []File{{Path: "/x", Data: []byte("x")}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if layers, err := img.Layers(); err != nil || len(layers) != 3 {
-		t.Errorf("%d layers, %v; want the base's 2 and one more", len(layers), err)
 	}
 }
 

@@ -34,9 +34,9 @@ func (m Minors) Has(v *version.Version) bool {
 // Layout has folders of a tree of Cluster API, relative to its root, with
 // slashes.
 type Layout struct {
-	// CoreMain, BootstrapMain, ControlPlaneMain and ClusterctlMain are the main
-	// packages of the root module.
-	CoreMain, BootstrapMain, ControlPlaneMain, ClusterctlMain string
+	// CoreMain, BootstrapMain and ControlPlaneMain are the main packages of the
+	// root module.
+	CoreMain, BootstrapMain, ControlPlaneMain string
 	// DockerModule is the module of the Docker provider, and DockerMain its
 	// main package in there.
 	DockerModule, DockerMain string
@@ -82,7 +82,7 @@ func oldest() Release {
 	return Release{
 		API: "v1alpha3",
 		Layout: Layout{
-			CoreMain: ".", BootstrapMain: "./bootstrap/kubeadm", ControlPlaneMain: "./controlplane/kubeadm", ClusterctlMain: "./cmd/clusterctl",
+			CoreMain: ".", BootstrapMain: "./bootstrap/kubeadm", ControlPlaneMain: "./controlplane/kubeadm",
 			DockerModule: "test/infrastructure/docker", DockerMain: ".",
 			VersionPackage: "sigs.k8s.io/cluster-api/cmd/version",
 			CoreRoot:       "config", BootstrapRoot: "bootstrap/kubeadm/config",

@@ -5,7 +5,7 @@ import "context"
 var imageVerbs = []verb{
 	plain(usage{
 		name: "image:build",
-		does: "Compiles the managers and clusterctl from the pinned source and assembles the managers' images.",
+		does: "Compiles the managers from the pinned source and assembles their images.",
 	}, func(ctx context.Context, s *session) error { return s.environment.BuildImages(ctx) }),
 	plain(usage{
 		name: "image:node",
