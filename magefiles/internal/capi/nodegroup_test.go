@@ -12,9 +12,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	clienttesting "k8s.io/client-go/testing"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
@@ -75,6 +73,7 @@ func group(name string) NodeGroup {
 var kinds = []schema.GroupVersionKind{
 	kube.MachineDeployments.WithVersion("v1beta2"), kube.Machines.WithVersion("v1beta2"),
 	bootstrapKind.WithVersion("v1beta2"), machineKind.WithVersion("v1beta2"),
+	kube.Clusters.WithVersion("v1beta2"), kube.Nodes.WithVersion("v1"),
 }
 
 func must(t *testing.T, c *kube.Client, kind schema.GroupKind, name string) *unstructured.Unstructured {
@@ -102,7 +101,7 @@ func names(t *testing.T, c *kube.Client, kind schema.GroupKind) []string {
 
 func TestAddShared(t *testing.T) {
 	t.Parallel()
-	c, _ := kubetest.Client(t, kinds, store)
+	c := kubetest.New(t, kinds, store).Client()
 	if err := group("work-md-1").Add(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +135,7 @@ func TestAddShared(t *testing.T) {
 
 func TestAddOwn(t *testing.T) {
 	t.Parallel()
-	c, _ := kubetest.Client(t, kinds, store)
+	c := kubetest.New(t, kinds, store).Client()
 	g := group("gpu")
 	g.Own, g.Min = true, 0
 	g.Labels = map[string]string{"tier": "gpu", "a": "b"}
@@ -188,21 +187,25 @@ func TestAddOwn(t *testing.T) {
 // new one cannot have its name.
 func TestDeleteGroupWaitsForTheName(t *testing.T) {
 	t.Parallel()
-	c, fake := kubetest.Client(t, kinds, store)
+	server := kubetest.New(t, kinds, store)
+	c := server.Client()
 	g := group("work-md-1")
 	if err := g.Add(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	deployments := schema.GroupVersionResource{Group: "cluster.x-k8s.io", Version: "v1beta2", Resource: "machinedeployments"}
+	finalizers := func(all ...string) {
+		server.Edit(kube.MachineDeployments, "default", "work-md-1", func(o *unstructured.Unstructured) { o.SetFinalizers(all) })
+	}
+	finalizers("cluster.x-k8s.io/machinedeployment")
 	var gone atomic.Bool
-	fake.PrependReactor("delete", "machinedeployments", func(clienttesting.Action) (bool, runtime.Object, error) {
-		time.AfterFunc(100*time.Millisecond, func() {
-			gone.Store(true)
-			if err := fake.Tracker().Delete(deployments, "default", "work-md-1"); err != nil {
-				t.Error(err)
-			}
-		})
-		return true, nil, nil
+	server.Intercept(func(q kubetest.Request) error {
+		if q.Verb == "delete" && q.Resource == "machinedeployments" {
+			time.AfterFunc(100*time.Millisecond, func() {
+				gone.Store(true)
+				finalizers()
+			})
+		}
+		return nil
 	})
 	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-1", release.SizePrefix, nil); err != nil {
 		t.Fatal(err)
@@ -216,7 +219,7 @@ func TestDeleteGroupWaitsForTheName(t *testing.T) {
 // group may be what other groups are made of.
 func TestDeleteGroupLeavesAnothersTemplate(t *testing.T) {
 	t.Parallel()
-	c, _ := kubetest.Client(t, kinds, strings.ReplaceAll(store, "work-md-0, namespace: default}\nspec: {template: {spec: {backend", "small, namespace: default}\nspec: {template: {spec: {backend"))
+	c := kubetest.New(t, kinds, strings.ReplaceAll(store, "work-md-0, namespace: default}\nspec: {template: {spec: {backend", "small, namespace: default}\nspec: {template: {spec: {backend")).Client()
 	if err := c.Patch(t.Context(), kube.MachineDeployments, "default", "work-md-0", map[string]any{
 		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"infrastructureRef": map[string]any{"name": "small"}}}},
 	}); err != nil {
@@ -233,10 +236,14 @@ func TestDeleteGroupLeavesAnothersTemplate(t *testing.T) {
 
 func TestNothingIsLeftOfAGroupThatIsRefused(t *testing.T) {
 	t.Parallel()
-	c, fake := kubetest.Client(t, kinds, store)
-	fake.PrependReactor("create", "machinedeployments", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, errors.New("the webhook says no")
+	server := kubetest.New(t, kinds, store)
+	server.Intercept(func(q kubetest.Request) error {
+		if q.Verb == "create" && q.Resource == "machinedeployments" {
+			return errors.New("the webhook says no")
+		}
+		return nil
 	})
+	c := server.Client()
 	g := group("work-md-1")
 	g.Own = true
 	if err := g.Add(t.Context(), c); err == nil || !strings.Contains(err.Error(), "the webhook says no") {
@@ -252,7 +259,7 @@ func TestNothingIsLeftOfAGroupThatIsRefused(t *testing.T) {
 func TestTemplatesMustBeThere(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []schema.GroupKind{bootstrapKind, machineKind} {
-		c, _ := kubetest.Client(t, kinds, store)
+		c := kubetest.New(t, kinds, store).Client()
 		if err := c.Delete(t.Context(), kind, "default", "work-md-0"); err != nil {
 			t.Fatal(err)
 		}
@@ -267,11 +274,14 @@ func TestTemplatesMustBeThere(t *testing.T) {
 
 func TestBadGroups(t *testing.T) {
 	t.Parallel()
-	c, fake := kubetest.Client(t, kinds, store)
-	fake.PrependReactor("create", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		t.Errorf("made %v", action)
-		return false, nil, nil
+	server := kubetest.New(t, kinds, store)
+	server.Intercept(func(q kubetest.Request) error {
+		if q.Verb == "create" {
+			t.Errorf("made %s %s", q.Resource, q.Body)
+		}
+		return nil
 	})
+	c := server.Client()
 	for want, change := range map[string]func(*NodeGroup){
 		"not above the maximum":     func(g *NodeGroup) { g.Min, g.Max = 5, 4 },
 		"minimum -1":                func(g *NodeGroup) { g.Min = -1 },
@@ -302,7 +312,7 @@ func TestBadGroups(t *testing.T) {
 func TestSetSizesOfTheFirstGroup(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
-		c, _ := kubetest.Client(t, kinds, store)
+		c := kubetest.New(t, kinds, store).Client()
 		if _, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "4", "memory": "8Gi"}); err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +333,7 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 
 func TestWaitGroup(t *testing.T) {
 	t.Parallel()
-	c, _ := kubetest.Client(t, kinds, store)
+	c := kubetest.New(t, kinds, store).Client()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("too long"))
 	defer cancel()
 	if err := WaitGroup(ctx, c, "default", "work-md-0", 1, nil); err == nil || !strings.Contains(err.Error(), "0 of 1 nodes ready") {

@@ -58,7 +58,7 @@ spec: {replicas: 1}
 
 func TestOnePodFillsOneNode(t *testing.T) {
 	t.Parallel()
-	c, _ := kubetest.Client(t, kinds, cluster)
+	c := kubetest.New(t, kinds, cluster).Client()
 	workers, err := workers(t.Context(), c)
 	if err != nil || len(workers) != 2 {
 		t.Fatalf("workers() = %d nodes, %v; want those that are not of the control plane", len(workers), err)
@@ -115,7 +115,7 @@ func TestManifests(t *testing.T) {
 
 func TestScaleAndDelete(t *testing.T) {
 	t.Parallel()
-	c, _ := kubetest.Client(t, kinds, cluster)
+	c := kubetest.New(t, kinds, cluster).Client()
 	if err := Scale(t.Context(), c, "default", "scale-up", 5); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestScaleAndDelete(t *testing.T) {
 
 func TestBadWorkloads(t *testing.T) {
 	t.Parallel()
-	c, _ := kubetest.Client(t, kinds, cluster)
+	c := kubetest.New(t, kinds, cluster).Client()
 	for want, change := range map[string]func(*Workload){
 		"want 0 to 1000":       func(w *Workload) { w.Replicas = -1 },
 		"5000 pods":            func(w *Workload) { w.Replicas = 5000 },
