@@ -12,8 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/redact"
 )
 
 // FileName is the optional settings file at the root of the repository.
@@ -99,7 +102,8 @@ type Config struct {
 	values []Value
 }
 
-// Value is one setting as `mage config:show` prints it.
+// Value is one setting as `mage config:show` prints it, without the credentials
+// of URLs.
 type Value struct {
 	Key, Env, Value, Origin, Doc string
 }
@@ -143,7 +147,7 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 		if err := s.set(c, raw); err != nil {
 			errs = append(errs, &SettingError{Key: s.key, Env: s.env, Value: raw, Origin: origin, Err: err})
 		}
-		c.values = append(c.values, Value{Key: s.key, Env: s.env, Value: raw, Origin: origin, Doc: s.doc})
+		c.values = append(c.values, Value{Key: s.key, Env: s.env, Value: shown(s.key, raw), Origin: origin, Doc: s.doc})
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -166,7 +170,15 @@ func (e *SettingError) Error() string {
 	if e.Origin == "environment" {
 		name = e.Env
 	}
-	return fmt.Sprintf("%s=%q (%s): %v", name, e.Value, e.Origin, e.Err)
+	return fmt.Sprintf("%s=%q (%s): %v", name, shown(e.Key, e.Value), e.Origin, e.Err)
+}
+
+// shown returns a setting's value for a reader, without the credentials of URLs.
+func shown(key, raw string) string {
+	if strings.HasSuffix(key, ".git") {
+		return redact.URL(raw)
+	}
+	return redact.Text(raw)
 }
 
 // Unwrap returns what is wrong with the value.

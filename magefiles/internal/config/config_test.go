@@ -198,6 +198,35 @@ func TestDirImpliesItsSource(t *testing.T) {
 	}
 }
 
+// TestCredentialsAreHidden: neither a refused value nor config:show has them. The
+// settings do.
+func TestCredentialsAreHidden(t *testing.T) {
+	t.Parallel()
+	const url = "https://user:token@host/a"
+	c, err := load(t, "", map[string]string{"AUTOSCALER_GIT": url, "AUTOSCALER_FLAGS": "--x=" + url + " --y=b@c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Autoscaler.Git != url {
+		t.Errorf("the URL to fetch from is %s", c.Autoscaler.Git)
+	}
+	for _, v := range c.Values() {
+		if strings.Contains(v.Value, "token") {
+			t.Errorf("%s shows %s", v.Key, v.Value)
+		}
+		if want := "--x=https://xxxxx@host/a --y=b@c"; v.Key == "autoscaler.flags" && v.Value != want {
+			t.Errorf("flags are shown as %s, want %s", v.Value, want)
+		}
+	}
+	for _, url := range []string{"gopher://user:token@host/a", "https://user:%zz-token@host", "https://user:to/token@host"} {
+		for file, env := range map[string]map[string]string{"": {"CAPI_GIT": url}, "clusterAPI:\n  git: " + url + "\n": nil} {
+			if _, err := load(t, file, env); err == nil || strings.Contains(err.Error(), "token") || !strings.Contains(err.Error(), "xxxxx@host") {
+				t.Errorf("%s is refused with %v", url, err)
+			}
+		}
+	}
+}
+
 // FuzzParse: whatever caslab.yaml holds, only known keys come out and nothing panics.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"", "workers: 2", "clusterAPI: {git: x}", "a: [", "workers: 1e3", "? {}\n: x", "<<: *a"} {

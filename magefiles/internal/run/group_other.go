@@ -4,6 +4,6 @@ package run
 
 import "syscall"
 
-// groupOfItsOwn starts a process in a group of its own, so that its children
-// can be told to end with it.
+// groupOfItsOwn puts a process into a new group, so that a signal reaches its
+// children too.
 func groupOfItsOwn() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -6,16 +6,19 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"caslab/magefiles/internal/redact"
 )
 
-// Recorded is a Runner that writes every process it runs to a log: what was
-// run and where, how long it took, and if it failed all it printed.
+// Recorded is a Runner that logs every process: its command line and folder, how
+// long it took, and all that it printed if it failed. The credentials of URLs are
+// hidden.
 type Recorded struct {
 	Runner
 	Log io.Writer
 }
 
-// Run implements Runner. A log that cannot be written stops no process.
+// Run implements Runner. It ignores that the log cannot be written.
 func (r Recorded) Run(ctx context.Context, c Cmd) (Result, error) {
 	start := time.Now()
 	res, err := r.Runner.Run(ctx, c)
@@ -27,6 +30,6 @@ func (r Recorded) Run(ctx context.Context, c Cmd) (Result, error) {
 	if err != nil {
 		line += fmt.Sprintf(", failed: %v\n%s%s", err, res.Stdout, res.Stderr)
 	}
-	_, _ = io.WriteString(r.Log, strings.TrimRight(line, "\n")+"\n")
+	_, _ = io.WriteString(r.Log, redact.Text(strings.TrimRight(line, "\n"))+"\n")
 	return res, err
 }

@@ -15,13 +15,15 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"caslab/magefiles/internal/redact"
 )
 
-// grace is how long a process may take to end after its context is done and
-// it was told to end, before it is killed.
+// grace is the time between the signal that asks a process to end and the one
+// that kills it.
 const grace = 5 * time.Second
 
-// outputTail bounds what an Error keeps of a process's output, in bytes.
+// outputTail is how many bytes of a process's output an Error holds at most.
 const outputTail = 8 << 10
 
 // Cmd is one process to start.
@@ -32,45 +34,49 @@ type Cmd struct {
 	Args []string
 	// Dir is the working directory; empty means the caller's.
 	Dir string
-	// Env is added to the lab's own environment, KEY=value each.
+	// Env is added to the lab's own environment, KEY=value each. It is never
+	// printed.
 	Env []string
 	// Stdin may be nil.
 	Stdin io.Reader
 	// Stdout and Stderr, if set, receive a copy of the output as it comes.
 	Stdout, Stderr io.Writer
-	// Stream keeps no output for the Result but what an Error shows of it: for
-	// a process that runs for hours.
+	// Stream leaves the Result empty, for a process that runs for hours. An Error
+	// shows the end of the output all the same.
 	Stream bool
-	// Terminal gives the process the lab's own terminal, and the signals of
-	// its keys, instead of Stdin, Stdout and Stderr.
+	// Terminal gives the process the lab's own terminal, with the signals of its
+	// keys, instead of Stdin, Stdout and Stderr.
 	Terminal bool
 }
 
-// String returns the command line for a reader; it is not shell-safe.
+// String returns the command line for a reader, without the credentials of URLs;
+// it is not shell-safe.
 func (c Cmd) String() string {
-	return strings.Join(append([]string{c.Name}, c.Args...), " ")
+	return redact.Text(strings.Join(append([]string{c.Name}, c.Args...), " "))
 }
 
-// Result is what a process printed. Where Cmd.Stdout is set, Result.Stdout is
-// empty: the caller has the stream already.
+// Result is what a process printed, unchanged. Stdout is empty if Cmd.Stdout is
+// set, because the caller has the stream already.
 type Result struct {
 	Stdout, Stderr []byte
 }
 
 // Runner starts processes and waits for them.
 type Runner interface {
-	// Run starts c and waits for its end. When ctx is done the process and
-	// its children are told to end, then killed. A process that fails or
-	// does not start gives an *Error.
+	// Run starts c and waits for its end. When ctx is done, the process and its
+	// children get SIGTERM, and SIGKILL some seconds later. A process that fails
+	// or does not start gives an *Error.
 	Run(ctx context.Context, c Cmd) (Result, error)
 }
 
-// Error is a process that failed: what was run, the end of what it printed,
-// and the cause.
+// Error is returned for a process that failed or did not start.
 type Error struct {
-	Cmd    Cmd
+	Cmd Cmd
+	// Output is the end of what the process printed, without the credentials of
+	// URLs.
 	Output []byte
-	Err    error
+	// Err is the cause.
+	Err error
 }
 
 func (e *Error) Error() string {
@@ -78,7 +84,7 @@ func (e *Error) Error() string {
 	if out := bytes.TrimSpace(e.Output); len(out) > 0 {
 		msg += "\n" + string(out)
 	}
-	return msg
+	return redact.Text(msg)
 }
 
 // Unwrap returns the cause: an *exec.ExitError, or the context's error when
@@ -121,14 +127,14 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = grace
-	// The kernel tells a process of its parent's end by the thread that started
-	// it: that thread must not end before.
+	// The kernel takes the end of the thread that started a process for the end of
+	// its parent.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
 	err := cmd.Run()
 	if err != nil && cmd.Process != nil && ctx.Err() != nil {
-		// Whatever of the group outlived the grace goes now.
+		// Some children ignore SIGTERM.
 		if kerr := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); kerr != nil && !errors.Is(kerr, syscall.ESRCH) {
 			err = errors.Join(err, kerr)
 		}
@@ -136,12 +142,12 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	res := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 	if err != nil {
-		return res, &Error{Cmd: c, Output: last.bytes(), Err: err}
+		return res, &Error{Cmd: c, Output: []byte(redact.Text(string(last.bytes()))), Err: err}
 	}
 	return res, nil
 }
 
-// CheckTerminal refuses a standard input that is no terminal.
+// CheckTerminal returns an error if standard input is no terminal.
 func CheckTerminal() error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return errors.New("it needs a terminal, and standard input is none")

@@ -61,6 +61,39 @@ func TestErrorSaysWhatRanAndItsLastOutput(t *testing.T) {
 	}
 }
 
+// TestCredentialsAreHidden: a password in a URL is in no error and in no log. The
+// process gets it, and the caller gets what the process printed.
+func TestCredentialsAreHidden(t *testing.T) {
+	t.Parallel()
+	const secret = "https://user:token@host"
+	for _, fails := range []bool{true, false} {
+		c := run.Cmd{Name: "sh", Args: []string{"-c", `echo "out $0 $URL"; echo "err $0" >&2; exit $1`, secret, map[bool]string{true: "1", false: "0"}[fails]}}
+		c.Env = []string{"URL=" + secret}
+		var log bytes.Buffer
+		res, err := run.Recorded{Runner: run.Exec{}, Log: &log}.Run(t.Context(), c)
+		if want := "out " + secret + " " + secret + "\n"; string(res.Stdout) != want {
+			t.Errorf("stdout %q, want %q", res.Stdout, want)
+		}
+		if fails != (err != nil) {
+			t.Fatalf("Run() = %v", err)
+		}
+		shown := log.String() + c.String()
+		if failed := new(run.Error); errors.As(err, &failed) {
+			shown += err.Error() + string(failed.Output)
+			if !strings.Contains(err.Error(), "err https://xxxxx@host") {
+				t.Errorf("the error lost what the process printed: %v", err)
+			}
+		}
+		if strings.Contains(shown, "token") || !strings.Contains(log.String(), "https://xxxxx@host") {
+			t.Errorf("shown: %s", shown)
+		}
+	}
+	odd := &run.Error{Cmd: run.Cmd{Name: "x"}, Output: []byte(secret), Err: errors.New(secret)}
+	if strings.Contains(odd.Error(), "token") {
+		t.Errorf("the error says %v", odd)
+	}
+}
+
 // TestCancelEndsGrandchildren starts a shell that starts a sleep, cancels and
 // looks for the sleep.
 func TestCancelEndsGrandchildren(t *testing.T) {

@@ -2,8 +2,8 @@ package run
 
 import "sync"
 
-// tail keeps the last max bytes written to it. Both streams of a process
-// write to one tail, so it locks.
+// tail holds the last max bytes written to it. Both streams of a process write
+// to one tail at the same time.
 type tail struct {
 	mu  sync.Mutex
 	max int

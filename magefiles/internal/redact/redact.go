@@ -1,0 +1,82 @@
+// Package redact hides the credentials of URLs in text that people and logs
+// get.
+package redact
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// hidden stands for a credential, as in net/url's Redacted.
+const hidden = "xxxxx"
+
+// authority matches the scheme and the user information of a URL. A password
+// may hold an @ that its author did not escape: the last @ before the path ends
+// the user information.
+var authority = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*)://([^\s/]*)@`)
+
+// shells are the schemes whose user is no credential, as in ssh://git@host.
+var shells = []string{"ssh", "git+ssh", "ssh+git", "sftp"}
+
+// Text returns text with the credentials of all URLs in it hidden. Elsewhere
+// than in a shell's URL the user goes too: many servers take a token for it.
+func Text(text string) string {
+	if !strings.Contains(text, "://") {
+		return text
+	}
+	return authority.ReplaceAllStringFunc(text, func(match string) string {
+		parts := authority.FindStringSubmatch(match)
+		return parts[1] + "://" + user(parts[1], parts[2]) + "@"
+	})
+}
+
+func user(scheme, info string) string {
+	name, _, hasPassword := strings.Cut(info, ":")
+	switch {
+	case !slices.Contains(shells, strings.ToLower(scheme)):
+		return hidden
+	case hasPassword:
+		return name + ":" + hidden
+	}
+	return name
+}
+
+// URL returns raw, which is one URL and nothing else, with its credentials
+// hidden. Where net/url cannot parse it, all before the last @ is hidden: a
+// password with a slash in it is read as a path.
+func URL(raw string) string {
+	if _, err := url.Parse(raw); err == nil {
+		return Text(raw)
+	}
+	scheme, rest, found := strings.Cut(raw, "://")
+	at := strings.LastIndex(rest, "@")
+	if !found || at < 0 {
+		return raw
+	}
+	return scheme + "://" + hidden + rest[at:]
+}
+
+// Err returns err with the credentials in its message hidden. errors.Is and
+// errors.As find what they find in err. A nil err gives nil.
+func Err(err error) error {
+	if err == nil {
+		return nil
+	}
+	message := err.Error()
+	if text := Text(message); text != message {
+		return &redacted{message: text, err: err}
+	}
+	return err
+}
+
+type redacted struct {
+	message string
+	err     error
+}
+
+func (e *redacted) Error() string { return e.message }
+
+// Unwrap returns the error whose message is not redacted.
+func (e *redacted) Unwrap() error { return e.err }
