@@ -1,20 +1,19 @@
-// Package ui shows a person what the lab is doing: live steps on a terminal,
-// plain lines anywhere else. It writes chatter only; data goes to stdout
-// elsewhere.
+// Package ui shows a person what the lab is doing: running steps on a terminal,
+// plain lines elsewhere. It hides the credentials of URLs. Results go to stdout,
+// past this package.
 package ui
 
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/term"
+	"caslab/magefiles/internal/redact"
 )
 
-// How often a running step shows that it lives: the spinner on a terminal, a
+// How often a running step shows that it lives: by a spinner on a terminal, by a
 // line elsewhere.
 const (
 	frameEvery     = 120 * time.Millisecond
@@ -25,35 +24,30 @@ var frames = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 
 // Options of a Log.
 type Options struct {
-	// Terminal selects live redrawing over plain lines.
+	// Terminal selects running steps that are drawn again and again over plain
+	// lines.
 	Terminal bool
-	// Width of the terminal in columns; if zero, that of the terminal at each
-	// moment, or 80.
+	// Width of the terminal in columns; if zero, the terminal is asked.
 	Width int
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
-	// Record, if set, gets everything as plain lines with the time of day, the
-	// notes that a person sees only for a moment included.
+	// Record, if set, gets everything as plain lines with the time of day, every
+	// note of a step too.
 	Record io.Writer
 }
 
-// Log shows steps, several at a time, and lines between them.
+// Log shows the running steps, and lines that stay. Its methods may be called
+// from several goroutines.
 type Log struct {
 	w    io.Writer
 	opts Options
 
 	mu      sync.Mutex
+	region  Region
 	running []*Step
-	drawn   int // lines of the live region on the screen
 	frame   int
 	stop    chan struct{}
 	stopped chan struct{}
-}
-
-// Terminal reports whether f is a terminal that a person looks at.
-func Terminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == ""
 }
 
 // New returns a Log that writes to w. Close ends it.
@@ -61,7 +55,10 @@ func New(w io.Writer, opts Options) *Log {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	l := &Log{w: w, opts: opts, stop: make(chan struct{}), stopped: make(chan struct{})}
+	l := &Log{
+		w: w, opts: opts, region: Region{W: w, Columns: opts.Width},
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
 	every := heartbeatEvery
 	if opts.Terminal {
 		every = frameEvery
@@ -94,13 +91,13 @@ func (l *Log) tick(every time.Duration) {
 func (l *Log) beat() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.frame++
 	if l.opts.Terminal {
-		l.frame++
-		l.redraw("")
+		l.write()
 		return
 	}
 	for _, s := range l.running {
-		l.write(fmt.Sprintf("  … %s\n", s.status()))
+		l.write("  … " + s.status())
 	}
 }
 
@@ -108,12 +105,12 @@ func (l *Log) beat() {
 func (l *Log) Printf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	text := strings.TrimSuffix(fmt.Sprintf(format, args...), "\n")
+	text := redact.Text(strings.TrimSuffix(fmt.Sprintf(format, args...), "\n"))
 	l.record(text)
-	l.redraw(text + "\n")
+	l.write(strings.Split(text, "\n")...)
 }
 
-// record writes a line for whoever looks later. The caller holds mu.
+// record writes to Options.Record. The caller holds mu.
 func (l *Log) record(text string) {
 	if l.opts.Record != nil {
 		_, _ = fmt.Fprintf(l.opts.Record, "%s %s\n", l.opts.Now().Format("15:04:05.000"), text)
@@ -129,38 +126,38 @@ type Step struct {
 	note    string
 }
 
-// Start begins a step. usually is how long it tends to take, shown beside a
-// long wait; zero says nothing.
+// Start begins a step. usually is how long it tends to take, which is shown
+// beside the time that it took so far; zero shows nothing.
 func (l *Log) Start(name string, usually time.Duration) *Step {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := &Step{log: l, name: name, usually: usually, start: l.opts.Now()}
+	s := &Step{log: l, name: redact.Text(name), usually: usually, start: l.opts.Now()}
 	l.running = append(l.running, s)
-	l.record("→ " + name)
-	line := ""
-	if !l.opts.Terminal {
-		line = "  → " + name
-		if usually > 0 {
-			line += fmt.Sprintf(" (usually about %s)", Round(usually))
-		}
-		line += "\n"
+	l.record("→ " + s.name)
+	if l.opts.Terminal {
+		l.write()
+		return s
 	}
-	l.redraw(line)
+	line := "  → " + s.name
+	if usually > 0 {
+		line += fmt.Sprintf(" (usually about %s)", Round(usually))
+	}
+	l.write(line)
 	return s
 }
 
-// Progress says what the step is doing now. Only the last note is kept.
+// Progress says what the step is doing now. The step shows the last note.
 func (s *Step) Progress(note string) {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	if note = strings.TrimSpace(note); note != s.note {
+	if note = redact.Text(strings.TrimSpace(note)); note != s.note {
 		s.log.record(s.name + ": " + note)
 	}
 	s.note = note
 }
 
-// Done ends the step. If err is nil the step went well and the line says
-// result, which may be empty; if not, it says what the step was doing.
+// Done ends the step. Its line shows result, which may be empty, if err is nil,
+// and the last note otherwise.
 func (s *Step) Done(result string, err error) {
 	l := s.log
 	l.mu.Lock()
@@ -178,13 +175,13 @@ func (s *Step) Done(result string, err error) {
 	}
 	line := fmt.Sprintf("  %s %-42s %7s", mark, s.name, Round(took))
 	if result != "" {
-		line += "  " + result
+		line += "  " + redact.Text(result)
 	}
 	l.record(strings.TrimSpace(line))
-	l.redraw(line + "\n")
+	l.write(strings.Split(line, "\n")...)
 }
 
-// status is the line of a running step without its mark.
+// status returns the line of a running step without its mark.
 func (s *Step) status() string {
 	line := fmt.Sprintf("%-42s %7s", s.name, Round(s.log.opts.Now().Sub(s.start)))
 	if s.usually > 0 {
@@ -196,50 +193,36 @@ func (s *Step) status() string {
 	return line
 }
 
-// redraw writes above, then the live region anew. The caller holds mu.
-func (l *Log) redraw(above string) {
+// write writes lines that stay, and on a terminal the running steps below them.
+// It ignores errors: nothing can be done if nobody can read. The caller holds
+// mu.
+func (l *Log) write(lines ...string) {
 	if !l.opts.Terminal {
-		l.write(above)
+		for _, line := range lines {
+			_, _ = io.WriteString(l.w, line+"\n")
+		}
 		return
 	}
-	var b strings.Builder
-	if l.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", l.drawn)
-	}
-	b.WriteString(above)
-	width := l.width()
+	columns, _ := l.region.Size()
+	var steps []string
 	for _, s := range l.running {
-		b.WriteString(clip(fmt.Sprintf("  %c %s", frames[l.frame%len(frames)], s.status()), width-1))
-		b.WriteByte('\n')
+		steps = append(steps, clip(fmt.Sprintf("  %c %s", frames[l.frame%len(frames)], s.status()), columns-1))
 	}
-	l.drawn = len(l.running)
-	l.write(b.String())
+	_ = l.region.Draw(lines, steps)
 }
 
-// width of the terminal, which a person may change at any moment.
-func (l *Log) width() int {
-	if l.opts.Width > 0 {
-		return l.opts.Width
-	}
-	if f, ok := l.w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
-		}
-	}
-	return 80
-}
-
-// write ignores errors: chatter that nobody can read is no reason to stop.
-func (l *Log) write(text string) { _, _ = io.WriteString(l.w, text) }
-
+// clip cuts a line to the width in columns, with an ellipsis in place of the
+// rest.
 func clip(line string, width int) string {
+	line, _, _ = strings.Cut(line, "\n")
 	if r := []rune(line); len(r) > width {
 		return string(r[:max(width-1, 0)]) + "…"
 	}
 	return line
 }
 
-// Round makes a duration readable: tenths below a minute, seconds above.
+// Round writes a duration for a reader, in tenths of a second below a minute and
+// in whole seconds above.
 func Round(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%.1fs", d.Seconds())

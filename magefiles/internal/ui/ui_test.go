@@ -2,6 +2,8 @@ package ui
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,19 +59,118 @@ func TestTerminalRedrawsItsOwnLinesOnly(t *testing.T) {
 	a, b := l.Start("first", 0), l.Start("second", 0)
 	out.Reset()
 	l.Printf("a line")
-	if !strings.HasPrefix(out.String(), "\x1b[2A\x1b[Ja line\n") {
+	if !strings.HasPrefix(out.String(), "\x1b[2A\ra line\x1b[K\n\r  ⠋ first ") || !strings.HasSuffix(out.String(), "\x1b[K\n\x1b[J") {
 		t.Errorf("a line over two running steps wrote %q", out.String())
 	}
-	for _, line := range strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n") {
-		if n := len([]rune(strings.TrimPrefix(line, "\x1b[2A\x1b[J"))); n > 39 {
+	for _, line := range strings.Split(strings.TrimSuffix(out.String(), "\n\x1b[J"), "\n") {
+		line = strings.NewReplacer("\x1b[2A", "", "\r", "", "\x1b[K", "").Replace(line)
+		if n := len([]rune(line)); n > 39 {
 			t.Errorf("line of %d columns on a terminal of 40: %q", n, line)
 		}
 	}
 	a.Done("", nil)
 	out.Reset()
 	b.Done("", nil)
-	if !strings.HasPrefix(out.String(), "\x1b[1A\x1b[J") {
+	if !strings.HasPrefix(out.String(), "\x1b[1A\r  ✓ second") {
 		t.Errorf("the last step wrote %q", out.String())
+	}
+}
+
+func TestALineOfSeveralKeepsTheRegionWhole(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := New(&out, Options{Terminal: true, Width: 40})
+	defer l.Close()
+	s := l.Start("first", 0)
+	s.Progress("two\nlines")
+	out.Reset()
+	l.Printf("one\ntwo\n")
+	got := out.String()
+	if !strings.HasPrefix(got, "\x1b[1A\rone\x1b[K\n\rtwo\x1b[K\n\r  ⠋ first") || strings.Count(got, "\n") != 3 {
+		t.Errorf("wrote %q; want two lines and one step", got)
+	}
+}
+
+// TestEachStreamIsATerminalOrNot: a pipe, a file and /dev/null get no control
+// sequences, whatever the other streams are.
+func TestEachStreamIsATerminalOrNot(t *testing.T) {
+	for name, value := range map[string]string{"CI": "", "TERM": "xterm", "NO_COLOR": ""} {
+		t.Setenv(name, value)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*os.File{r, w, null, file} {
+		t.Cleanup(func() { _ = f.Close() })
+		if Terminal(f) || Color(f) {
+			t.Errorf("%s is taken for a terminal", f.Name())
+		}
+	}
+	if Terminal(new(strings.Builder)) {
+		t.Error("a buffer is taken for a terminal")
+	}
+	tty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no terminal to look at: %v", err)
+	}
+	t.Cleanup(func() { _ = tty.Close() })
+	if !Terminal(tty) || !Color(tty) {
+		t.Error("a terminal is not taken for one")
+	}
+	t.Setenv("NO_COLOR", "1")
+	if !Terminal(tty) || Color(tty) {
+		t.Error("NO_COLOR: want a terminal without colours")
+	}
+	t.Setenv("TERM", "dumb")
+	if Terminal(tty) {
+		t.Error("a dumb terminal is drawn on")
+	}
+	t.Setenv("TERM", "xterm")
+	t.Setenv("CI", "true")
+	if Terminal(tty) {
+		t.Error("a CI's log is drawn on")
+	}
+}
+
+// TestCredentialsAreHidden: neither on the screen, where a line may be cut in the
+// middle of a password, nor in the record.
+func TestCredentialsAreHidden(t *testing.T) {
+	t.Parallel()
+	const secret = "https://user:token@host"
+	for _, terminal := range []bool{true, false} {
+		var out, record strings.Builder
+		l := New(&out, Options{Terminal: terminal, Width: 30, Record: &record})
+		s := l.Start("fetch "+secret, time.Minute)
+		s.Progress("clone " + secret)
+		l.beat()
+		l.Printf("from %s", secret)
+		s.Done(secret, nil)
+		s = l.Start("again", 0)
+		s.Progress(secret)
+		s.Done("", errors.New(secret))
+		l.Close()
+		if shown := out.String() + record.String(); strings.Contains(shown, "user") || strings.Contains(shown, "token") {
+			t.Errorf("terminal %v: it shows\n%s", terminal, shown)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	if columns, rows := (&Region{W: new(strings.Builder)}).Size(); columns != 80 || rows != 24 {
+		t.Errorf("no terminal has %d columns and %d rows", columns, rows)
+	}
+	if columns, rows := (&Region{Columns: 40, Rows: 10}).Size(); columns != 40 || rows != 10 {
+		t.Errorf("asked for 40 columns and 10 rows, got %d and %d", columns, rows)
 	}
 }
 

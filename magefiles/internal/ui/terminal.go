@@ -1,0 +1,70 @@
+package ui
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// Terminal reports whether w is a terminal that a person looks at. Each stream
+// is asked for itself: stdout may be a pipe while stderr is a terminal.
+func Terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == ""
+}
+
+// Color reports whether w is a terminal whose user wants colours: NO_COLOR, as
+// https://no-color.org has it, is not set.
+func Color(w io.Writer) bool { return Terminal(w) && os.Getenv("NO_COLOR") == "" }
+
+// Region is a part of a terminal that is drawn again and again, below the lines
+// that stay. Only Draw may write to the terminal.
+type Region struct {
+	// W is the terminal.
+	W io.Writer
+	// Columns and Rows of the terminal. If zero they are asked of the terminal,
+	// which a person may resize at any moment.
+	Columns, Rows int
+
+	drawn int // lines on the screen
+}
+
+// Draw writes the lines of above to stay, and lines over those that it drew
+// before, each at most as wide as the terminal. It writes line by line and
+// clears only what remains, so that nothing flickers, and it switches no mode of
+// the terminal: a process that is killed leaves nothing to restore.
+func (r *Region) Draw(above, lines []string) error {
+	var b strings.Builder
+	if r.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", r.drawn)
+	}
+	for _, part := range [][]string{above, lines} {
+		for _, line := range part {
+			b.WriteString("\r" + line + "\x1b[K\n")
+		}
+	}
+	b.WriteString("\x1b[J")
+	r.drawn = len(lines)
+	_, err := io.WriteString(r.W, b.String())
+	return err
+}
+
+// Size returns the columns and rows of the terminal, 80 and 24 if it has none.
+func (r *Region) Size() (columns, rows int) {
+	columns, rows = 80, 24
+	if f, ok := r.W.(*os.File); ok {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
+			columns, rows = w, h
+		}
+	}
+	if r.Columns > 0 {
+		columns = r.Columns
+	}
+	if r.Rows > 0 {
+		rows = r.Rows
+	}
+	return columns, rows
+}
