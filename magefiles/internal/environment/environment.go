@@ -10,6 +10,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/state"
 )
 
@@ -96,7 +97,7 @@ func (e *Environment) locked(command string, do func() error) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			fmt.Fprintln(e.FullLog, "Error:", err)
+			fmt.Fprintln(e.FullLog, "Error:", redact.Err(err))
 		}
 		err = errors.Join(err, e.FullLog.Close())
 	}()

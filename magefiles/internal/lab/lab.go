@@ -27,9 +27,8 @@ type Lab struct {
 	// Log shows a person what is done.
 	Log *ui.Log
 	// Out takes data. Chatter takes what a process prints as it runs, for a
-	// person, in colours if Terminal is true.
+	// person.
 	Out, Chatter io.Writer
-	Terminal     bool
 	Runner       run.Runner
 	Now          func() time.Time
 	// State is the folder .caslab.
@@ -44,7 +43,7 @@ func New(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *Lab {
 	full := new(state.Log)
 	shown.Record = full
 	return &Lab{
-		Config: cfg, Log: ui.New(stderr, shown), Out: out, Chatter: stderr, Terminal: shown.Terminal,
+		Config: cfg, Log: ui.New(stderr, shown), Out: out, Chatter: stderr,
 		Runner: run.Recorded{Runner: run.Exec{}, Log: full}, Now: time.Now, State: state.Dir(cfg.StateDir()), FullLog: full,
 	}
 }

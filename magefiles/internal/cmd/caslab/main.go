@@ -11,6 +11,7 @@ import (
 
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/interrupt"
+	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -24,7 +25,7 @@ func main() {
 	err := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	release()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
+		fmt.Fprintln(os.Stderr, "Error:", redact.Err(err))
 		os.Exit(1)
 	}
 }
@@ -88,7 +89,7 @@ func execute(ctx context.Context, args []string, out, stderr io.Writer) error {
 	if cfg.NamedByVariable() {
 		c.clusterName = cfg.ClusterName
 	}
-	s := newSession(cfg, ui.Options{Terminal: ui.Terminal(os.Stderr)}, out, stderr)
+	s := newSession(cfg, ui.Options{Terminal: ui.Terminal(stderr)}, out, stderr)
 	defer s.lab.Close()
 	return advised(v.run(ctx, s, args), c)
 }

@@ -20,6 +20,7 @@ import (
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/ui"
 )
 
 // Autoscalers are the autoscalers of a cluster.
@@ -130,7 +131,7 @@ func (a *Autoscalers) withAutoscaler(ctx context.Context, command string, debug 
 	if err != nil {
 		return err
 	}
-	console := autoscaler.NewConsole(a.Chatter, autoscaler.ConsoleOptions{Color: a.Terminal, All: o.All})
+	console := autoscaler.NewConsole(a.Chatter, autoscaler.ConsoleOptions{Color: ui.Color(a.Chatter), All: o.All})
 	defer console.Close()
 	process.Shown = console
 	defer a.Recorder.Record(ctx, c)()

@@ -13,11 +13,13 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/recorder"
 	"caslab/magefiles/internal/timeline/render"
+	"caslab/magefiles/internal/ui"
 )
 
 // Timelines are the records of clusters.
@@ -86,7 +88,7 @@ func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
 func (t *Timelines) Tell(c *target.Cluster, f timeline.Fact) { tell(t.Lab, t.File(c), f) }
 
 func tell(l *lab.Lab, file string, f timeline.Fact) {
-	f.Kind, f.Source = timeline.Lab, timeline.Own
+	f.Kind, f.Source, f.Text = timeline.Lab, timeline.Own, redact.Text(f.Text)
 	if f.Time.IsZero() {
 		f.Time = l.Now()
 	}
@@ -116,16 +118,21 @@ func (t *Timelines) Watch(ctx context.Context) error {
 			}
 		})
 	}()
-	if t.Terminal {
-		err = render.Live(ctx, t.Out, next, render.LiveOptions{
-			Color: true,
-			Hint:  []string{"Create pods that need nodes in another terminal:", "  go tool mage workload:add -pods=3"},
-		})
-	} else {
-		err = t.printFacts(next)
-	}
+	err = t.show(ctx, next)
 	cancel() // also if nobody reads any more
 	return errors.Join(err, <-tailed)
+}
+
+// show shows the facts that next gives: as a picture if stdout is a terminal,
+// whatever stderr is.
+func (t *Timelines) show(ctx context.Context, next <-chan timeline.Fact) error {
+	if ui.Terminal(t.Out) {
+		return render.Live(ctx, t.Out, next, render.LiveOptions{
+			Color: ui.Color(t.Out),
+			Hint:  []string{"Create pods that need nodes in another terminal:", "  go tool mage workload:add -pods=3"},
+		})
+	}
+	return t.printFacts(next)
 }
 
 // printFacts prints what happens, and what did a moment ago, a line each.

@@ -5,11 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/ui"
 )
 
 func TestEnvUpIsOnTheTimeline(t *testing.T) {
@@ -65,5 +68,22 @@ func TestTimelineOfAnotherCluster(t *testing.T) {
 	lab.Config.WorkloadKubeconfig = "/k"
 	if other := lab.TimelineDir("u"); other == own || filepath.Base(other) != "cluster-u" {
 		t.Errorf("another cluster's timeline is in %s, the environment's in %s", other, own)
+	}
+}
+
+// TestWatchInAPipeIsPlain: `timeline:watch | tee log` with stderr on a terminal.
+func TestWatchInAPipeIsPlain(t *testing.T) {
+	t.Parallel()
+	var out, stderr strings.Builder
+	l := lab.New(labtest.New(t, nil).Config, ui.Options{Terminal: true}, &out, &stderr)
+	defer l.Close()
+	next := make(chan timeline.Fact, 1)
+	next <- timeline.Fact{Time: time.Now(), Kind: timeline.Pod, Name: "default/web", What: timeline.Unschedulable}
+	close(next)
+	if err := (&Timelines{Lab: l}).show(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "default/web") || strings.Contains(got, "\x1b") || strings.Count(got, "\n") != 1 {
+		t.Errorf("printed %q; want one plain line", got)
 	}
 }
