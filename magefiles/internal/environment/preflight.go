@@ -18,7 +18,6 @@ import (
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/node"
-	"caslab/magefiles/internal/source"
 )
 
 // Free disk that an environment needs, in bytes: builds and images the first
@@ -70,7 +69,7 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 		return err
 	}
 	step.Progress("where Cluster API comes from")
-	if err := source.Check(ctx, e.ClusterAPI(), e.SourceOptions(nil)); err != nil {
+	if err := e.CheckSource(ctx, e.ClusterAPI()); err != nil {
 		return err
 	}
 	if e.Config.NodeImage == config.NodeImageSource {

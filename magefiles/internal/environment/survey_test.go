@@ -317,7 +317,7 @@ func TestRefusedBeforeAnythingIsRemoved(t *testing.T) {
 	s.management.Close()
 	// Its builds are there: less disk is asked for.
 	s.touch(t, s.State.Path("bin", "cluster-api", "x"))
-	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "CAPI_GIT=https://127.0.0.1:1") {
+	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "check CAPI_GIT") {
 		t.Errorf("Up() = %v; want the setting that is wrong", err)
 	}
 	if lines := s.docker.ran("docker rm"); len(lines) > 0 {

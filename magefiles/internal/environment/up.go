@@ -176,7 +176,7 @@ func (e *Environment) checkCheckout(ctx context.Context) error {
 	if e.Config.ClusterAPI.Origin != config.OriginDir {
 		return nil
 	}
-	if err := source.Check(ctx, e.ClusterAPI(), e.SourceOptions(nil)); err != nil {
+	if err := e.CheckSource(ctx, e.ClusterAPI()); err != nil {
 		return err
 	}
 	if err := (build.ClusterAPI{Dir: e.Config.ClusterAPI.Dir, Version: e.Config.ClusterAPI.Version}).CheckLayout(); err != nil {

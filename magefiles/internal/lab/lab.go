@@ -129,7 +129,7 @@ func (l *Lab) FetchTree(ctx context.Context, s source.Spec, progress func(string
 		tree, err = source.Fetch(ctx, s, l.SourceOptions(progress))
 		return err
 	})
-	return tree, err
+	return tree, sourceAdvice(err)
 }
 
 // FetchSources fetches the tree of the component, or those of both if it is

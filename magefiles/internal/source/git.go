@@ -19,17 +19,24 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/storage/memory"
+	"github.com/google/renameio/v2"
 	version "github.com/hashicorp/go-version"
 
+	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/run"
 )
 
-// answerWithin is how long a git server may take to list its tags.
-const answerWithin = 30 * time.Second
+// How long a git server may take to list its tags. Where the tag was fetched
+// before, the list only shows whether the tag moved: a server that does not
+// answer must not hold up who works without a network.
+const (
+	answerWithin  = 30 * time.Second
+	recheckWithin = 3 * time.Second
+)
 
 // record lies beside a fetched tree and says what it is.
 type record struct {
-	URL    string `json:"url,omitempty"`
+	URL    string `json:"url,omitempty"` // without credentials
 	Tag    string `json:"tag,omitempty"`
 	Commit string `json:"commit,omitempty"`
 	ID     string `json:"id"`
@@ -49,49 +56,78 @@ func (r record) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(dir+".json", data, 0o644)
+	return renameio.WriteFile(dir+".json", data, 0o644)
 }
 
-// MovedTagError is a tag that names another commit than when it was fetched.
-type MovedTagError struct{ Tag, URL, Was, Is, Dir string }
+// MovedTagError is returned when a tag names another commit than it did when
+// it was fetched.
+type MovedTagError struct {
+	Tag, URL string
+	// Was and Is are the commits.
+	Was, Is string
+	// Dir is the tree of the commit Was; Dir.json is its record.
+	Dir string
+}
 
 func (e *MovedTagError) Error() string {
 	return fmt.Sprintf("the tag %s of %s moved: it was commit %s when it was fetched and is %s now\nif you trust that, type: rm -r %s %s.json", e.Tag, e.URL, e.Was, e.Is, e.Dir, e.Dir)
 }
 
-// MissingTagError is a tag that a repository does not have.
+// MissingTagError is returned when a component has no release of the wanted
+// version.
 type MissingTagError struct {
-	Tag, URL, Setting string
-	// Nearest tags that exist, by version.
+	// Component is the Spec's name.
+	Component string
+	// Tag is what is missing, and URL where: the repository without its
+	// credentials, or a module on the Go module proxy.
+	Tag, URL string
+	// Nearest are the existing tags, at most three, that are nearest by
+	// version.
 	Nearest []string
 }
 
 func (e *MissingTagError) Error() string {
 	msg := fmt.Sprintf("%s has no tag %s", e.URL, e.Tag)
 	if len(e.Nearest) > 0 {
-		msg += fmt.Sprintf("; the nearest are %s: set %s_VERSION to one of them", strings.Join(e.Nearest, ", "), e.Setting)
+		msg += "; the nearest are " + strings.Join(e.Nearest, ", ")
 	}
 	return msg
 }
 
-// elsewhere says what to type where git does not answer.
-func (s Spec) elsewhere() string {
-	checkout := fmt.Sprintf("type: export %s_DIR=/path/to/your/checkout", s.Setting)
-	if len(s.Modules) == 0 {
-		return checkout
-	}
-	return fmt.Sprintf("set %s_SOURCE=module, or %s", s.Setting, checkout)
+// GitError is returned when a repository does not answer, or refuses.
+type GitError struct {
+	// Component is the Spec's name.
+	Component string
+	// Doing is what was tried, such as "list the tags of".
+	Doing string
+	// URL is the repository, without credentials.
+	URL string
+	// InModules is whether the Go module proxy has the component too.
+	InModules bool
+	Err       error
 }
 
-// resolve asks the repository for the commit of the tag. A commit that is
-// asked for by its hash resolves to itself, if the repository answers.
-func (s Spec) resolve(ctx context.Context) (commit string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	remote := git.NewRemote(memory.NewStorage(), &config.RemoteConfig{Name: "origin", URLs: []string{s.URL}})
-	refs, err := remote.ListContext(ctx, &git.ListOptions{PeelingOption: git.AppendPeeled})
+func (e *GitError) Error() string { return fmt.Sprintf("%s %s: %v", e.Doing, e.URL, e.Err) }
+
+// Unwrap returns the cause.
+func (e *GitError) Unwrap() error { return e.Err }
+
+func (s Spec) gitError(doing string, err error) error {
+	return &GitError{Component: s.Name, Doing: doing, URL: s.shownURL(), InModules: len(s.Modules) > 0, Err: redact.Err(err)}
+}
+
+// shownURL is the repository's URL without its credentials.
+func (s Spec) shownURL() string { return redact.URL(s.URL) }
+
+// ref is the commit or the tag to fetch.
+func (s Spec) ref() string { return cmp.Or(s.Commit, s.Tag) }
+
+// resolve asks the repository for the commit of the tag. A Spec with a commit
+// resolves to it, if the repository answers.
+func (s Spec) resolve(ctx context.Context, within time.Duration) (commit string, err error) {
+	refs, err := s.list(ctx, within)
 	if err != nil {
-		return "", fmt.Errorf("list the tags of %s_GIT=%s: %w; check that URL, or %s", s.Setting, s.URL, err, s.elsewhere())
+		return "", s.gitError("list the tags of", err)
 	}
 	if s.Commit != "" {
 		return s.Commit, nil
@@ -110,13 +146,39 @@ func (s Spec) resolve(ctx context.Context) (commit string, err error) {
 		}
 	}
 	if commit == "" {
-		return "", &MissingTagError{Tag: s.Tag, URL: s.URL, Setting: s.Setting, Nearest: nearest(s.Tag, tags)}
+		return "", &MissingTagError{Component: s.Name, Tag: s.Tag, URL: s.shownURL(), Nearest: nearest(s.Tag, tags)}
 	}
 	return commit, nil
 }
 
-// nearest returns the tags, at most three, whose versions are nearest to that
-// of want, among those that are written alike.
+// list asks the repository for its references. It returns in time whatever
+// go-git does: its SSH connects and greets without regard to a context.
+func (s Spec) list(ctx context.Context, within time.Duration) ([]*plumbing.Reference, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("no answer within %s", within))
+	defer cancel()
+	type answer struct {
+		refs []*plumbing.Reference
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		remote := git.NewRemote(memory.NewStorage(), &config.RemoteConfig{Name: "origin", URLs: []string{s.URL}})
+		refs, err := remote.ListContext(ctx, &git.ListOptions{PeelingOption: git.AppendPeeled})
+		answers <- answer{refs, err}
+	}()
+	select {
+	case a := <-answers:
+		if a.err != nil && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return a.refs, a.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// nearest returns the tags, at most three, whose versions are nearest to
+// want's, among those with the same prefix and without a pre-release.
 func nearest(want string, tags []string) []string {
 	prefix := want[:len(want)-len(strings.TrimLeft(want, "abcdefghijklmnopqrstuvwxyz-"))]
 	target, err := version.NewSemver(strings.TrimPrefix(want, prefix))
@@ -156,31 +218,50 @@ func distance(a, b *version.Version) int {
 	return total
 }
 
-// fetchGit clones the tag or commit, only that, unless it is here already.
+// fetchGit returns the tree of the tag or commit, and clones it, without its
+// history, if it was not fetched before.
 func (s Spec) fetchGit(ctx context.Context, o Options) (*Tree, error) {
 	dir := s.folder(o, Git)
-	rec, recErr := readRecord(dir)
-	commit, err := s.resolve(ctx)
-	switch {
-	case err != nil && recErr == nil && !errors.As(err, new(*MissingTagError)):
-		o.progress("%s does not answer; using what was fetched before", s.URL)
-		return rec.tree(dir), nil
-	case err != nil:
-		return nil, err
-	case recErr == nil && rec.Commit == commit:
-		return rec.tree(dir), nil
-	case recErr == nil:
-		return nil, &MovedTagError{Tag: s.Tag, URL: s.URL, Was: rec.Commit, Is: commit, Dir: dir}
+	if rec, err := readRecord(dir); err == nil {
+		return s.fetchedBefore(ctx, o, rec, dir)
 	}
-	o.progress("cloning %s at %s", s.URL, cmp.Or(s.Commit, s.Tag))
+	commit := s.Commit
+	if commit == "" {
+		var err error
+		if commit, err = s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin)); err != nil {
+			return nil, err
+		}
+	}
+	o.progress("cloning %s at %s", s.shownURL(), s.ref())
 	if err := place(dir, func(temp string) error { return s.clone(ctx, temp, commit, o) }); err != nil {
-		return nil, fmt.Errorf("clone %s at %s: %w", s.URL, cmp.Or(s.Commit, s.Tag), err)
+		return nil, s.gitError("clone "+s.ref()+" of", err)
 	}
-	rec = record{URL: s.URL, Tag: s.Tag, Commit: commit, ID: "git:" + commit}
+	rec := record{URL: s.shownURL(), Tag: s.Tag, Commit: commit, ID: "git:" + commit}
 	if err := rec.write(dir); err != nil {
 		return nil, fmt.Errorf("record the commit of %s: %w", dir, err)
 	}
 	return rec.tree(dir), nil
+}
+
+// fetchedBefore returns the tree in dir. A commit is what it is; for a tag the
+// repository is asked whether the tag moved. If it does not answer soon, the
+// tree serves, and its Why says what is not known.
+func (s Spec) fetchedBefore(ctx context.Context, o Options, rec record, dir string) (*Tree, error) {
+	tree := rec.tree(dir)
+	if s.Commit != "" {
+		return tree, nil
+	}
+	commit, err := s.resolve(ctx, cmp.Or(o.recheckWithin, recheckWithin))
+	switch {
+	case err != nil && (ctx.Err() != nil || errors.As(err, new(*MissingTagError))):
+		return nil, err
+	case err != nil:
+		tree.Why = fmt.Sprintf("fetched before; whether the tag %s moved is not known, because %s does not answer: %s", s.Tag, s.shownURL(), innermost(err))
+		o.progress("%s", tree.Why)
+	case rec.Commit != commit:
+		return nil, &MovedTagError{Tag: s.Tag, URL: s.shownURL(), Was: rec.Commit, Is: commit, Dir: dir}
+	}
+	return tree, nil
 }
 
 func (r record) tree(dir string) *Tree {
@@ -191,19 +272,21 @@ func (r record) tree(dir string) *Tree {
 	return &Tree{Dir: dir, Origin: origin, Commit: r.Commit, ID: r.ID}
 }
 
+// clone fetches into dir. The clone's own settings name the repository without
+// credentials: they would stay on the disk.
 func (s Spec) clone(ctx context.Context, dir, commit string, o Options) error {
 	repo, err := git.PlainInit(dir, false)
 	if err != nil {
 		return err
 	}
-	remote, err := repo.CreateRemote(&config.RemoteConfig{Name: "origin", URLs: []string{s.URL}})
-	if err != nil {
+	if _, err := repo.CreateRemote(&config.RemoteConfig{Name: "origin", URLs: []string{s.shownURL()}}); err != nil {
 		return err
 	}
-	from := plumbing.NewTagReferenceName(s.Tag).String()
-	if s.Commit != "" {
-		from = s.Commit
+	from := s.Commit
+	if from == "" {
+		from = plumbing.NewTagReferenceName(s.Tag).String()
 	}
+	remote := git.NewRemote(repo.Storer, &config.RemoteConfig{Name: "origin", URLs: []string{s.URL}})
 	err = remote.FetchContext(ctx, &git.FetchOptions{
 		RefSpecs: []config.RefSpec{config.RefSpec("+" + from + ":refs/heads/caslab")},
 		Depth:    1,
@@ -224,7 +307,7 @@ func (s Spec) clone(ctx context.Context, dir, commit string, o Options) error {
 	return ctx.Err()
 }
 
-// sideband hands on the lines that a git server sends about its progress.
+// sideband reports the lines that a git server sends about its progress.
 type sideband struct{ report func(string) }
 
 func (s *sideband) Write(data []byte) (int, error) {
@@ -237,7 +320,8 @@ func (s *sideband) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// place lets fill make a folder and gives it its name only when it is whole.
+// place has fill make a folder, and gives the folder its name when it is
+// whole.
 func place(dir string, fill func(temp string) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -257,21 +341,20 @@ func place(dir string, fill func(temp string) error) (err error) {
 	if err := fill(temp); err != nil {
 		return err
 	}
-	// Without its record, what is there came from a run that was cut off.
+	// A folder without a record is left of a run that was killed.
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
 	return os.Rename(temp, dir)
 }
 
-// unfinished is what the folder is called while a process, whose number comes
-// after it, fills it.
+// unfinished returns the folder's name while a process fills it, without the
+// number of the process at its end.
 func unfinished(dir string) string {
 	return filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".")
 }
 
-// removeStale removes what processes left that were killed while they filled
-// dir.
+// removeStale removes the unfinished folders of processes that ended.
 func removeStale(dir string) error {
 	entries, err := os.ReadDir(filepath.Dir(dir))
 	if err != nil {
@@ -290,7 +373,7 @@ func removeStale(dir string) error {
 	return nil
 }
 
-// checkout describes the developer's own tree, which is only read.
+// checkout describes the developer's own tree, which is never written to.
 func (s Spec) checkout(ctx context.Context, o Options) (*Tree, error) {
 	if err := s.verify(s.Path); err != nil {
 		return nil, err
@@ -298,8 +381,8 @@ func (s Spec) checkout(ctx context.Context, o Options) (*Tree, error) {
 	return State(ctx, s.Path, o.Runner)
 }
 
-// State describes a checkout as it is: without a commit if git does not have
-// it.
+// State describes the checkout in dir as it is now. A folder outside git, or
+// without a commit, gives a Tree without one.
 func State(ctx context.Context, dir string, runner run.Runner) (*Tree, error) {
 	tree := &Tree{Dir: dir, Origin: Dir}
 	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
@@ -321,8 +404,9 @@ func State(ctx context.Context, dir string, runner run.Runner) (*Tree, error) {
 	return tree, err
 }
 
-// dirty asks git, which compares times before contents, and go-git, which
-// reads every file, only where git is not there or refuses the checkout.
+// dirty reports whether the checkout has changes that are not committed. git
+// compares times before contents. go-git reads every file, and is asked only
+// where git is not installed or refuses the checkout.
 func dirty(ctx context.Context, dir string, repo *git.Repository, runner run.Runner) (bool, error) {
 	// GIT_OPTIONAL_LOCKS: not even the index is refreshed in a user's checkout.
 	res, err := runner.Run(ctx, run.Cmd{

@@ -14,34 +14,46 @@ import (
 
 	"golang.org/x/mod/modfile"
 
+	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/run"
 )
 
-// downloaded is what `go mod download -json` says of a module.
+// downloaded is what `go mod download -json` prints about a module.
 type downloaded struct{ Path, Version, Dir, GoMod, Sum, Error string }
 
-// goCommand runs a go command about modules outside any module, whose own
-// requirements and replacements would count.
+// goCommand runs a go command about modules outside any module: the
+// requirements and replacements of a main module would count.
 func goCommand(ctx context.Context, o Options, args ...string) (run.Result, error) {
 	return o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args, Dir: os.TempDir(), Env: []string{"GOFLAGS=-mod=mod", "GOWORK=off"}})
 }
 
-// goModule reads what a go command says of one module. The go command verifies
-// what it downloads against the checksum database.
+// goModule runs a go command that prints one module as JSON. The go command
+// verifies its downloads against the checksum database.
 func goModule(ctx context.Context, o Options, args ...string) (downloaded, error) {
 	var d downloaded
 	res, err := goCommand(ctx, o, args...)
 	if len(res.Stdout) > 0 {
 		if jsonErr := json.Unmarshal(res.Stdout, &d); jsonErr == nil && d.Error != "" {
-			return d, errors.New(d.Error)
+			return d, redact.Err(errors.New(d.Error))
 		}
 	}
 	return d, err
 }
 
+// NoModuleError is returned for a component whose releases are not on the Go
+// module proxy.
+type NoModuleError struct {
+	// Component is the Spec's name.
+	Component string
+}
+
+func (e *NoModuleError) Error() string {
+	return fmt.Sprintf("%s is not on the Go module proxy; its releases are in git alone", e.Component)
+}
+
 func (s Spec) checkModule(ctx context.Context, o Options) error {
 	if len(s.Modules) == 0 {
-		return fmt.Errorf("%s_SOURCE=module: %s is not on the Go module proxy; set %s_SOURCE=git, or type: export %s_DIR=/path/to/your/checkout", s.Setting, s.Name, s.Setting, s.Setting)
+		return &NoModuleError{Component: s.Name}
 	}
 	for _, m := range s.Modules {
 		if _, err := goModule(ctx, o, "list", "-m", "-json", m.Path+"@"+s.Version); err != nil {
@@ -54,20 +66,20 @@ func (s Spec) checkModule(ctx context.Context, o Options) error {
 	return nil
 }
 
-// absent is the error if the Go module proxy knows the module and not the
-// version; nil if it does not answer.
+// absent returns an error if the Go module proxy has the module without the
+// version, and nil if it has the version or does not answer.
 func (s Spec) absent(ctx context.Context, o Options, path string) *MissingTagError {
 	res, err := goCommand(ctx, o, "list", "-m", "-versions", path)
 	versions := strings.Fields(string(res.Stdout))
 	if answered := err == nil && len(versions) > 1; !answered || slices.Contains(versions, s.Version) {
 		return nil
 	}
-	return &MissingTagError{Tag: s.Version, URL: path + " on the Go module proxy", Setting: s.Setting, Nearest: nearest(s.Version, versions[1:])}
+	return &MissingTagError{Component: s.Name, Tag: s.Version, URL: path + " on the Go module proxy", Nearest: nearest(s.Version, versions[1:])}
 }
 
-// fetchModules lays the modules of one release out as the repository was, so
-// that upstream's own replacements by folders hold, and a tree from modules
-// builds as one from git.
+// fetchModules lays out the modules of one release like the folders of the
+// repository. Upstream's own replacements by folders hold, and the tree builds
+// like one from git.
 func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 	if len(s.Modules) == 0 {
 		return nil, s.checkModule(ctx, o)
@@ -110,8 +122,8 @@ func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 	return rec.tree(dir), nil
 }
 
-// nestedModules are the modules that a go.mod replaces by folders below its
-// own: they are of the same repository and the same release.
+// nestedModules returns the modules that a go.mod replaces by folders below its
+// own: they belong to the same repository and release.
 func nestedModules(goMod string) ([]GoModule, error) {
 	data, err := os.ReadFile(goMod)
 	if err != nil {
@@ -134,8 +146,8 @@ func nestedModules(goMod string) ([]GoModule, error) {
 	return nested, nil
 }
 
-// copyTree copies the files of a module, which are read-only, as files that
-// can be removed again.
+// copyTree copies the files of a module. The module cache's are read-only; the
+// copies can be removed.
 func copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

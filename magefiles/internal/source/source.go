@@ -3,6 +3,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,9 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/modfile"
 
+	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/run"
 )
 
@@ -29,9 +32,6 @@ const (
 type Spec struct {
 	// Name of the component, such as cluster-api; names its folders.
 	Name string
-	// Setting is the prefix of the component's environment variables, for
-	// errors that say what to type.
-	Setting string
 	// Version names the tree's folder; Tag is the release's tag in git.
 	Version, Tag string
 	// Commit, if set, is fetched from git instead of the tag.
@@ -51,20 +51,28 @@ type Spec struct {
 // GoModule is a module and its folder in the repository.
 type GoModule struct{ Path, Folder string }
 
-// ClusterAPI is the spec of a Cluster API tree, but for where it comes from.
+// Names of the components, in the errors of this package too.
+const (
+	ClusterAPIName = "cluster-api"
+	AutoscalerName = "autoscaler"
+)
+
+// ClusterAPI returns the Spec of the Cluster API tree at a tag, such as
+// v1.14.2, without its origin.
 func ClusterAPI(tag string) Spec {
 	const root = "sigs.k8s.io/cluster-api"
 	return Spec{
-		Name: "cluster-api", Setting: "CAPI", Version: tag, Tag: tag, RootModule: root,
+		Name: ClusterAPIName, Version: tag, Tag: tag, RootModule: root,
 		Modules: []GoModule{{Path: root}, {Path: root + "/test", Folder: "test"}},
 	}
 }
 
-// Autoscaler is the spec of a cluster autoscaler tree, but for where it comes
-// from. Its releases are not on the Go module proxy.
+// Autoscaler returns the Spec of the cluster autoscaler's tree at a version,
+// such as 1.36.1, without its origin. Its releases are not on the Go module
+// proxy.
 func Autoscaler(version string) Spec {
 	return Spec{
-		Name: "autoscaler", Setting: "AUTOSCALER", Version: version, Tag: "cluster-autoscaler-" + version,
+		Name: AutoscalerName, Version: version, Tag: "cluster-autoscaler-" + version,
 		RootModule: "k8s.io/autoscaler/cluster-autoscaler", GoMod: "cluster-autoscaler",
 	}
 }
@@ -76,6 +84,9 @@ type Options struct {
 	Runner run.Runner
 	// Progress, if set, is told what is fetched.
 	Progress func(string)
+	// answerWithin and recheckWithin replace the constants of these names in
+	// tests.
+	answerWithin, recheckWithin time.Duration
 }
 
 func (o Options) progress(format string, args ...any) {
@@ -88,8 +99,11 @@ func (o Options) progress(format string, args ...any) {
 type Tree struct {
 	// Dir is its root.
 	Dir string
-	// Origin is Git, Module or Dir; Why says why, where Auto chose.
-	Origin, Why string
+	// Origin is Git, Module or Dir.
+	Origin string
+	// Why says why Auto chose the Origin, or what the repository could not be
+	// asked. Empty if there is nothing to say.
+	Why string
 	// Commit is empty for modules.
 	Commit string
 	// Dirty marks a checkout with changes that are not committed.
@@ -98,10 +112,11 @@ type Tree struct {
 	ID string
 }
 
-// Check finds out, before anything starts, whether Fetch can succeed: the
-// checkout is one, the tree was fetched before, or the release exists where it
-// will be fetched. It needs the network only for a tree that is not here yet,
-// for Origin Auto from neither git nor the Go module proxy.
+// Check finds out, before anything starts, whether Fetch can succeed: Path is a
+// checkout, the tree was fetched before, or the release exists where it will be
+// fetched from. It uses the network only for a tree that was not fetched
+// before. Its errors are a *CheckoutError, *GitError, *MissingTagError or
+// *NoModuleError where one of them fits.
 func Check(ctx context.Context, s Spec, o Options) error {
 	switch s.Origin {
 	case Dir:
@@ -110,7 +125,7 @@ func Check(ctx context.Context, s Spec, o Options) error {
 		if s.have(o, Git) {
 			return nil
 		}
-		_, err := s.resolve(ctx)
+		_, err := s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin))
 		return err
 	case Module:
 		if s.have(o, Module) {
@@ -121,7 +136,7 @@ func Check(ctx context.Context, s Spec, o Options) error {
 	if s.have(o, Git) || len(s.Modules) > 0 && s.have(o, Module) {
 		return nil
 	}
-	_, err := s.resolve(ctx)
+	_, err := s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin))
 	if err == nil || len(s.Modules) == 0 || ctx.Err() != nil {
 		return err
 	}
@@ -137,8 +152,9 @@ func (s Spec) have(o Options, origin string) bool {
 	return err == nil
 }
 
-// Fetch brings the tree of s here, or finds it here. What Auto found before it
-// finds again, without asking.
+// Fetch returns the tree of s, from this machine if it was fetched before. Auto
+// then takes the origin of before. Its errors are those of Check, and a
+// *MovedTagError.
 func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	switch s.Origin {
 	case Dir:
@@ -169,20 +185,22 @@ func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	return tree, nil
 }
 
-// innermost is what an error comes of, without what was tried.
+// innermost returns the first line of an error's cause, without what was tried
+// and without credentials.
 func innermost(err error) string {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil {
 			line, _, _ := strings.Cut(err.Error(), "\n")
-			return line
+			return redact.Text(line)
 		}
 		err = inner
 	}
 }
 
-// folder is where a fetched tree goes: another one for every repository, since
-// a fork's tag is not upstream's.
+// folder returns where a fetched tree goes. Every repository has a folder of
+// its own, because a fork's tag is not upstream's; a new token for the same
+// repository does not change it.
 func (s Spec) folder(o Options, origin string) string {
 	name := s.Version
 	if s.Commit != "" {
@@ -190,16 +208,28 @@ func (s Spec) folder(o Options, origin string) string {
 	}
 	name += "-" + origin
 	if origin == Git {
-		sum := sha256.Sum256([]byte(s.URL))
+		sum := sha256.Sum256([]byte(s.shownURL()))
 		name += "-" + hex.EncodeToString(sum[:])[:8]
 	}
 	return filepath.Join(o.Dir, s.Name, name)
 }
 
-// verify reports whether dir holds a tree of the component.
+// CheckoutError is returned for a folder that is no checkout of a component.
+type CheckoutError struct {
+	// Component is the Spec's name.
+	Component, Dir string
+	// Problem is what is wrong with the folder.
+	Problem string
+}
+
+func (e *CheckoutError) Error() string {
+	return fmt.Sprintf("%s: %s; want the root of a checkout of %s", e.Dir, e.Problem, e.Component)
+}
+
+// verify returns a *CheckoutError unless dir holds a tree of the component.
 func (s Spec) verify(dir string) error {
-	fail := func(why string) error {
-		return fmt.Errorf("%s_DIR=%s: %s; want the root of a checkout of %s", s.Setting, dir, why, s.Name)
+	fail := func(problem string) error {
+		return &CheckoutError{Component: s.Name, Dir: dir, Problem: problem}
 	}
 	if info, err := os.Stat(dir); err != nil {
 		return fail("no such folder")
@@ -211,7 +241,7 @@ func (s Spec) verify(dir string) error {
 		return fail(fmt.Sprintf("it has no %s", filepath.Join(s.GoMod, "go.mod")))
 	}
 	if path := modfile.ModulePath(data); path != s.RootModule {
-		return fail(fmt.Sprintf("its go.mod is of %q, not of %s", path, s.RootModule))
+		return fail(fmt.Sprintf("its go.mod names the module %q, not %s", path, s.RootModule))
 	}
 	return nil
 }

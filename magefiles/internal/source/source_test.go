@@ -3,6 +3,8 @@ package source
 import (
 	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -50,6 +52,8 @@ func newUpstream(t *testing.T) *upstream {
 	handler := &cgi.Handler{
 		Path: filepath.Join(strings.TrimSpace(string(backend)), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1"},
+		// It complains there of what a test asks for and does not exist.
+		Stderr: io.Discard,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if n := u.cut.Load(); n > 0 && strings.HasSuffix(r.URL.Path, "git-upload-pack") {
@@ -233,7 +237,8 @@ func TestMissingTagNamesTheNearest(t *testing.T) {
 		"fetch": func() error { _, err := Fetch(t.Context(), u.spec("v1.14.3"), options(t)); return err },
 	} {
 		err := try()
-		if want := "has no tag v1.14.3; the nearest are v1.14.1, v1.14.0, v1.13.5: set CAPI_VERSION"; err == nil || !strings.Contains(err.Error(), want) {
+		var missing *MissingTagError
+		if want := "has no tag v1.14.3; the nearest are v1.14.1, v1.14.0, v1.13.5"; !errors.As(err, &missing) || missing.Component != ClusterAPIName || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: %v; want %q in it", name, err, want)
 		}
 	}
@@ -273,8 +278,9 @@ func TestUnreachableGit(t *testing.T) {
 	}
 	s := ClusterAPI("v1.14.2")
 	s.Origin, s.URL = Git, "http://"+address+"/cluster-api"
-	if err := Check(t.Context(), s, options(t)); err == nil || !strings.Contains(err.Error(), "CAPI_GIT=http://"+address) {
-		t.Errorf("Check() = %v; want the setting and its value in it", err)
+	var failed *GitError
+	if err := Check(t.Context(), s, options(t)); !errors.As(err, &failed) || failed.Component != ClusterAPIName || !failed.InModules || !strings.Contains(err.Error(), "list the tags of "+s.URL+": ") {
+		t.Errorf("Check() = %v; want a GitError with the repository in it", err)
 	}
 }
 
@@ -301,6 +307,161 @@ func TestFetchedTreeServesWithoutNetwork(t *testing.T) {
 	}
 }
 
+// silent listens and never answers, as a firewall that drops packets: a
+// connection is accepted by the kernel, and that is all.
+func silent(t *testing.T) (address string) {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String()
+}
+
+// hasBefore puts a tree in the place of one that was fetched before.
+func hasBefore(t *testing.T, s Spec, o Options, commit string) (dir string) {
+	t.Helper()
+	dir = s.folder(o, Git)
+	write(t, filepath.Join(dir, "go.mod"), goMod)
+	if err := (record{Tag: s.Tag, Commit: commit, ID: "git:" + commit}).write(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+const someCommit = "0123456789012345678901234567890123456789"
+
+func TestFetchedTreeServesWhereNobodyAnswers(t *testing.T) {
+	known := filepath.Join(t.TempDir(), "known_hosts")
+	write(t, known, "")
+	t.Setenv("SSH_KNOWN_HOSTS", known)
+	agent := filepath.Join(t.TempDir(), "agent")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	t.Setenv("SSH_AUTH_SOCK", agent)
+	for _, scheme := range []string{"http://", "ssh://git:secret-token@"} {
+		o := options(t)
+		o.recheckWithin = 200 * time.Millisecond
+		s := ClusterAPI("v1.14.2")
+		s.Origin, s.URL = Git, scheme+silent(t)+"/cluster-api"
+		dir := hasBefore(t, s, o, someCommit)
+		var told []string
+		o.Progress = func(line string) { told = append(told, line) }
+		start := time.Now()
+		tree, err := Fetch(t.Context(), s, o)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: what was fetched before took %s", scheme, took)
+		}
+		if err != nil || tree.Dir != dir || tree.Commit != someCommit {
+			t.Fatalf("%s: Fetch() = %+v, %v; want what was fetched before", scheme, tree, err)
+		}
+		if want := "whether the tag v1.14.2 moved is not known"; !strings.Contains(tree.Why, want) || !strings.Contains(tree.Why, "no answer within 200ms") || len(told) != 1 || told[0] != tree.Why {
+			t.Errorf("%s: Why is %q, told %q; want %q once", scheme, tree.Why, told, want)
+		}
+		if strings.Contains(tree.Why, "secret-token") {
+			t.Errorf("the token is in %q", tree.Why)
+		}
+	}
+}
+
+func TestFetchedCommitServesAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, origin := range []string{Git, Auto} {
+		o := options(t)
+		s := ClusterAPI("v1.14.2")
+		s.Origin, s.URL, s.Commit = origin, "http://"+silent(t)+"/cluster-api", someCommit
+		dir := hasBefore(t, s, o, someCommit)
+		start := time.Now()
+		tree, err := Fetch(t.Context(), s, o)
+		if took := time.Since(start); err != nil || tree.Dir != dir || tree.Why != "" || took > recheckWithin/2 {
+			t.Errorf("%s: Fetch() = %+v, %v after %s; want what was fetched before, at once", origin, tree, err, took)
+		}
+	}
+}
+
+func TestInterruptedRecheckIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	s := ClusterAPI("v1.14.2")
+	s.Origin, s.URL = Git, "http://"+silent(t)+"/cluster-api"
+	hasBefore(t, s, o, someCommit)
+	stop := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
+	if tree, err := Fetch(ctx, s, o); !errors.Is(err, stop) {
+		t.Errorf("Fetch() = %+v, %v; want %v", tree, err, stop)
+	}
+}
+
+// TestATokenStaysAmongUs: a token in the URL appears neither in an error, nor in
+// what is told, nor in the name or the content of a file, whether the repository
+// answers, refuses, has no such tag or is not there.
+func TestATokenStaysAmongUs(t *testing.T) {
+	t.Parallel()
+	const token = "ghp-secret"
+	u := newUpstream(t)
+	u.tag("v1.14.2", u.commit("go.mod", goMod), false)
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	t.Cleanup(refuses.Close)
+	fails := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	t.Cleanup(fails.Close)
+	for _, userinfo := range []string{"user:" + token, token, token + ":x-oauth-basic"} {
+		for url, tag := range map[string]string{
+			u.url: "v1.14.2", u.url + "#": "v1.14.9", u.url + "-not": "v1.14.2",
+			refuses.URL: "v1.14.2", fails.URL: "v1.14.2", "http://127.0.0.1:1/gone": "v1.14.2", "https://127.0.0.1:%zz/bad": "v1.14.2",
+		} {
+			o := options(t)
+			var told strings.Builder
+			o.Progress = func(line string) { told.WriteString(line + "\n") }
+			s := ClusterAPI(tag)
+			s.Origin, s.URL = Git, strings.TrimSuffix(strings.Replace(url, "://", "://"+userinfo+"@", 1), "#")
+			checkErr := Check(t.Context(), s, o)
+			_, err := Fetch(t.Context(), s, o)
+			if wants := url == u.url; wants != (err == nil && checkErr == nil) {
+				t.Errorf("%s: Check() = %v, Fetch() = %v", url, checkErr, err)
+			}
+			if _, err := Fetch(t.Context(), s, o); url == u.url && err != nil {
+				t.Errorf("again: %v", err)
+			}
+			if shown := errors.Join(checkErr, err, errors.New(told.String())).Error(); strings.Contains(shown, token) {
+				t.Errorf("%s: the token is shown:\n%s", url, shown)
+			}
+			if why := innermost(errors.Join(err, errors.New("x"))); strings.Contains(why, token) {
+				t.Errorf("%s: the token is in %q", url, why)
+			}
+			err = filepath.WalkDir(o.Dir, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && !d.IsDir() && strings.Contains(path+read(t, path), token) {
+					t.Errorf("%s: the token is in %s", url, path)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestAnotherTokenIsTheSameRepository: a new token takes the tree that the old
+// one fetched.
+func TestAnotherTokenIsTheSameRepository(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	s := ClusterAPI("v1.14.2")
+	folders := map[string]bool{}
+	for _, url := range []string{"https://user:old@host/a", "https://user:new@host/a", "https://newest@host/a"} {
+		s.URL = url
+		folders[s.folder(o, Git)] = true
+	}
+	if len(folders) != 1 {
+		t.Errorf("one repository has the folders %v", folders)
+	}
+}
+
 // TestAForkIsNotUpstream: a tree that was fetched from one repository does not
 // serve another, reachable or not.
 func TestAForkIsNotUpstream(t *testing.T) {
@@ -319,7 +480,7 @@ func TestAForkIsNotUpstream(t *testing.T) {
 	}
 	gone := u.spec("v1.14.2")
 	gone.URL = "http://127.0.0.1:1/gone"
-	if err := Check(t.Context(), gone, o); err == nil || !strings.Contains(err.Error(), "CAPI_GIT=http://127.0.0.1:1/gone") {
+	if err := Check(t.Context(), gone, o); err == nil || !strings.Contains(err.Error(), "list the tags of http://127.0.0.1:1/gone") {
 		t.Errorf("Check() of a repository that does not answer = %v", err)
 	}
 	if tree, err := Fetch(t.Context(), gone, o); err == nil {
@@ -368,7 +529,7 @@ func TestMissingReleaseOfAModuleNamesTheNearest(t *testing.T) {
 		o, fake := scripted(absent, runtest.Answer{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.13.5 v1.14.1 v1.14.2 v1.15.0-rc.0\n"})
 		err := Check(t.Context(), s, o)
 		var missing *MissingTagError
-		if want := "the nearest are v1.14.2, v1.14.1, v1.13.5: set CAPI_VERSION"; !errors.As(err, &missing) || !strings.Contains(err.Error(), want) {
+		if want := "the nearest are v1.14.2, v1.14.1, v1.13.5"; !errors.As(err, &missing) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: Check() = %v; want %q in it", origin, err, want)
 		}
 		for _, c := range fake.Cmds() {
@@ -470,7 +631,7 @@ func TestAutoTellsWhy(t *testing.T) {
 		t.Errorf("again: %+v, %v; want why it is a module", tree, err)
 	}
 	s.Version, s.Tag = "v1.14.999", "v1.14.999"
-	if err := Check(t.Context(), s, o); err == nil || !strings.Contains(err.Error(), "CAPI_GIT") || !strings.Contains(err.Error(), "proxy") {
+	if err := Check(t.Context(), s, o); err == nil || !errors.As(err, new(*GitError)) || !strings.Contains(err.Error(), "proxy") {
 		t.Errorf("Check() = %v; want both reasons", err)
 	}
 }
@@ -512,7 +673,7 @@ func TestNotACheckout(t *testing.T) {
 	} {
 		s := ClusterAPI("v1.14.2")
 		s.Origin, s.Path = Dir, dir
-		if err := Check(t.Context(), s, options(t)); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "CAPI_DIR="+dir) {
+		if err := Check(t.Context(), s, options(t)); err == nil || !errors.As(err, new(*CheckoutError)) || !strings.HasPrefix(err.Error(), dir+": ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("Check(%s) = %v; want %s", dir, err, want)
 		}
 	}

@@ -1,0 +1,48 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"caslab/magefiles/internal/source"
+)
+
+// settingsOf has the prefix of a component's variables by the component's name.
+var settingsOf = map[string]string{source.ClusterAPIName: "CAPI", source.AutoscalerName: "AUTOSCALER"}
+
+// CheckSource finds out whether the tree can be fetched, and says which settings
+// to change if not.
+func (l *Lab) CheckSource(ctx context.Context, s source.Spec) error {
+	return sourceAdvice(source.Check(ctx, s, l.SourceOptions(nil)))
+}
+
+// sourceAdvice adds the settings to change to an error of package source.
+func sourceAdvice(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	var (
+		missing  *source.MissingTagError
+		failed   *source.GitError
+		noModule *source.NoModuleError
+		checkout *source.CheckoutError
+	)
+	const dir = "type: export %s_DIR=/path/to/your/checkout"
+	switch {
+	case errors.As(err, &missing) && len(missing.Nearest) > 0:
+		return fmt.Errorf("%w\nset %s_VERSION to a release that exists", err, settingsOf[missing.Component])
+	case errors.As(err, &failed) && failed.InModules:
+		p := settingsOf[failed.Component]
+		return fmt.Errorf("%w\ncheck %s_GIT, set %s_SOURCE=module, or "+dir, err, p, p, p)
+	case errors.As(err, &failed):
+		p := settingsOf[failed.Component]
+		return fmt.Errorf("%w\ncheck %s_GIT, or "+dir, err, p, p)
+	case errors.As(err, &noModule):
+		p := settingsOf[noModule.Component]
+		return fmt.Errorf("%s_SOURCE=module: %w; set %s_SOURCE=git, or "+dir, p, err, p, p)
+	case errors.As(err, &checkout):
+		return fmt.Errorf("%s_DIR=%w", settingsOf[checkout.Component], err)
+	}
+	return err
+}

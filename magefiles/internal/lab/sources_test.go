@@ -1,0 +1,51 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"caslab/magefiles/internal/source"
+)
+
+func TestSourceAdvice(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{
+			&source.MissingTagError{Component: "cluster-api", Tag: "v1.14.3", URL: "https://host", Nearest: []string{"v1.14.2"}},
+			"https://host has no tag v1.14.3; the nearest are v1.14.2\nset CAPI_VERSION to a release that exists",
+		},
+		{&source.MissingTagError{Component: "cluster-api", Tag: "main", URL: "https://host"}, "https://host has no tag main"},
+		{
+			&source.GitError{Component: "cluster-api", Doing: "list the tags of", URL: "https://host", InModules: true, Err: refused},
+			"list the tags of https://host: refused\ncheck CAPI_GIT, set CAPI_SOURCE=module, or type: export CAPI_DIR=/path/to/your/checkout",
+		},
+		{
+			&source.GitError{Component: "autoscaler", Doing: "clone x of", URL: "https://host", Err: refused},
+			"clone x of https://host: refused\ncheck AUTOSCALER_GIT, or type: export AUTOSCALER_DIR=/path/to/your/checkout",
+		},
+		{
+			&source.NoModuleError{Component: "autoscaler"},
+			"AUTOSCALER_SOURCE=module: autoscaler is not on the Go module proxy; its releases are in git alone; set AUTOSCALER_SOURCE=git, or type: export AUTOSCALER_DIR=/path/to/your/checkout",
+		},
+		{
+			&source.CheckoutError{Component: "autoscaler", Dir: "/mine", Problem: "not a folder"},
+			"AUTOSCALER_DIR=/mine: not a folder; want the root of a checkout of autoscaler",
+		},
+		{fmt.Errorf("told to end: %w", context.Canceled), "told to end: context canceled"},
+		{refused, "refused"},
+	} {
+		got := sourceAdvice(tc.err)
+		if got.Error() != tc.want || !errors.Is(got, tc.err) {
+			t.Errorf("sourceAdvice(%v) =\n%v\nwant\n%s", tc.err, got, tc.want)
+		}
+	}
+	if err := sourceAdvice(nil); err != nil {
+		t.Errorf("sourceAdvice(nil) = %v", err)
+	}
+}
