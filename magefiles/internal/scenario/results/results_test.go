@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jstemmer/go-junit-report/v2/junit"
 )
 
 func results() *Results {
@@ -95,29 +98,56 @@ func TestWorse(t *testing.T) {
 	}
 }
 
+// The whole report: CI systems read it, and no two alike.
 func TestJUnit(t *testing.T) {
 	t.Parallel()
+	r := results()
+	r.Scenarios[1].Failure = "one: did not <come> true\n  seen: \x1b[31m]]> 0"
 	var out bytes.Buffer
-	if err := results().JUnit(&out); err != nil {
+	if err := r.JUnit(&out); err != nil {
 		t.Fatal(err)
 	}
-	var report junitSuites
+	want, err := os.ReadFile("testdata/junit.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != string(want) {
+		t.Errorf("the report is\n%s\nwant testdata/junit.xml", out.String())
+	}
+	var report junit.Testsuites
 	if err := xml.Unmarshal(out.Bytes(), &report); err != nil {
-		t.Fatalf("%v\n%s", err, out.String())
+		t.Fatal(err)
 	}
-	s := report.Suites[0]
-	if s.Tests != 5 || s.Failures != 1 || s.Skipped != 2 || s.Timestamp != "2026-01-02T03:04:05" {
-		t.Errorf("%d tests, %d failures, %d skipped at %s", s.Tests, s.Failures, s.Skipped, s.Timestamp)
+	if got := report.Suites[0].Testcases[1].Failure.Data; got != "one: did not <come> true\n  seen: [31m]]> 0" {
+		t.Errorf("the failure is read as %q", got)
 	}
-	if len(s.Properties) != 3 || s.Properties[2] != (junitProperty{"Kubernetes", "v1.36.1"}) {
-		t.Errorf("properties %v", s.Properties)
+}
+
+// A disk that is full fails the report, wherever that is.
+func TestJUnitTellsThatItCouldNotBeWritten(t *testing.T) {
+	t.Parallel()
+	var whole bytes.Buffer
+	if err := results().JUnit(&whole); err != nil {
+		t.Fatal(err)
 	}
-	if f := s.Cases[1].Failure; f == nil || !strings.Contains(f.Text, "did not <come> true") || strings.ContainsRune(f.Text, '\x1b') {
-		t.Errorf("the failure is %+v", f)
+	for _, room := range []int{0, whole.Len() / 2, whole.Len() - 1} {
+		if err := results().JUnit(&limited{room}); !errors.Is(err, errFull) {
+			t.Errorf("with room for %d bytes: %v, want that it is full", room, err)
+		}
 	}
-	if c := s.Cases[3]; c.Skipped == nil || c.Out == nil || !strings.Contains(c.Skipped.Message, "upstream 123") || c.Out.Text != "seen" {
-		t.Errorf("the known failure is %+v", c)
+}
+
+var errFull = errors.New("full")
+
+// limited is a writer with room for so many bytes.
+type limited struct{ room int }
+
+func (l *limited) Write(data []byte) (int, error) {
+	if len(data) > l.room {
+		return 0, errFull
 	}
+	l.room -= len(data)
+	return len(data), nil
 }
 
 func TestJSONIsReadAgain(t *testing.T) {
