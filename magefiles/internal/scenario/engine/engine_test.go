@@ -202,6 +202,29 @@ func TestKnownFailuresAreOfTheirReleases(t *testing.T) {
 	}
 }
 
+// A release that is not known is tried, and what it fails is a failure.
+func TestAReleaseThatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.IgnoresPause, Unknown: true}, nil, all["paused-cluster"], all["paused-group"], all["enforce-minimum"])
+	var verdicts []results.Verdict
+	for _, r := range came.Scenarios {
+		verdicts = append(verdicts, r.Verdict)
+	}
+	if want := []results.Verdict{results.Failed, results.Failed, results.Passed}; !slices.Equal(verdicts, want) || came.Release != "" {
+		t.Errorf("%v of release %q, %v; want %v", verdicts, came.Release, err, want)
+	}
+	for i, want := range []string{"releases >= 1.18.0 are known to fail like this, and which release runs is not known: no release", "releases < 1.36.0 are known"} {
+		if r := came.Scenarios[i]; !strings.Contains(r.Failure, want) || r.Known != "" {
+			t.Errorf("%s: the failure does not say %q:\n%s\n%s", r.Name, want, r.Failure, r.Known)
+		}
+	}
+	came, err = simulate(t, &simtest.Autoscaler{Unknown: true}, nil, all["paused-cluster"])
+	if r := came.Scenarios[0]; err != nil || r.Verdict != results.Passed {
+		t.Errorf("with one that behaves: %s, %v", r.Verdict, err)
+	}
+}
+
 func TestAFailureTellsEverything(t *testing.T) {
 	t.Parallel()
 	s := parse(t, `

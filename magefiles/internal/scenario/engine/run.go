@@ -142,9 +142,17 @@ func (o Options) keep(sofar *results.Results) {
 }
 
 // judge gives a scenario that is known to fail a verdict of its own, if it
-// failed as is known. What is known is of its steps.
+// failed as is known. What is known is about its steps. Without a release nobody
+// can tell whether it is known to fail: its failure stays one, and says so.
 func (e *engine) judge(r results.Result, release *version.Version) results.Result {
-	if !e.s.KnownWith(release) || e.broke {
+	if e.s.Known == nil || e.broke {
+		return r
+	}
+	if release == nil && r.Verdict == results.Failed && e.s.KnownAs(r.Failure) {
+		r.Failure += fmt.Sprintf("\nreleases %s are known to fail like this, and which release runs is not known: %s", e.s.Known.Releases, e.s.Known.Why)
+		return r
+	}
+	if !e.s.KnownWith(release) {
 		return r
 	}
 	switch {

@@ -66,9 +66,10 @@ const (
 type Autoscaler struct {
 	Cluster   *Cluster
 	Behaviour Behaviour
-	// Release that it says it is, 1.36.1 if empty; Foreign is one that the lab
-	// did not start.
+	// Release that it says it is, 1.36.1 if empty; Unknown is one that does not
+	// tell. Foreign is one that the lab did not start.
 	Release string
+	Unknown bool
 	Foreign bool
 
 	mu     sync.Mutex
@@ -87,6 +88,9 @@ type Autoscaler struct {
 
 // Describe implements engine.Autoscaler.
 func (a *Autoscaler) Describe() (string, *version.Version) {
+	if a.Unknown {
+		return "simulated autoscaler", nil
+	}
 	return "simulated autoscaler", version.Must(version.NewSemver(cmp.Or(a.Release, "1.36.1")))
 }
 
