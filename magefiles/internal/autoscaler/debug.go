@@ -120,7 +120,8 @@ func VSCode(address string) ([]byte, error) {
 	}, "", "  ")
 }
 
-// GoLand says how to attach with GoLand.
+// GoLand returns the run configuration with which GoLand attaches to Delve at
+// address.
 func GoLand(address string) (string, error) {
 	host, port, err := clientAddress(address)
 	if err != nil {
@@ -131,6 +132,5 @@ func GoLand(address string) (string, error) {
   Host:           %s
   Port:           %s
   On disconnect:  Leave it running
-Start it with Debug while `+"`go tool mage autoscaler:debug`"+` runs.
 `, host, port), nil
 }

@@ -130,6 +130,20 @@ func (a Autoscaler) Request() (Request, error) {
 	return r, nil
 }
 
+// ErrOwnCore is returned with a checkout of the core for a tree that needs none.
+var ErrOwnCore = errors.New("contains its core")
+
+// CoreError is returned for a checkout of the autoscaler's core that cannot be
+// compiled with the autoscaler's tree.
+type CoreError struct {
+	Dir string
+	Err error
+}
+
+func (e *CoreError) Error() string { return fmt.Sprintf("core in %s: %v", e.Dir, e.Err) }
+
+func (e *CoreError) Unwrap() error { return e.Err }
+
 // writeWorkspace writes a go.work of the autoscaler's module and its core's.
 // Both pin Kubernetes by replacements, which a workspace refuses where they
 // differ: the core's hold, because the module imports the core.
@@ -143,11 +157,11 @@ func writeWorkspace(path, module, core string) error {
 		return err
 	}
 	if cores.Module == nil || cores.Module.Mod.Path != CoreModule {
-		return fmt.Errorf("AUTOSCALER_CORE_DIR=%s: want the root of a checkout of %s", core, CoreModule)
+		return &CoreError{Dir: core, Err: fmt.Errorf("want the root of a checkout of %s", CoreModule)}
 	}
 	i := slices.IndexFunc(theirs.Require, func(r *modfile.Require) bool { return r.Mod.Path == CoreModule })
 	if i < 0 {
-		return fmt.Errorf("AUTOSCALER_CORE_DIR=%s: %s has its core in itself, as all had until 2026-07-31; unset AUTOSCALER_CORE_DIR, or give a later tree in AUTOSCALER_DIR", core, module)
+		return &CoreError{Dir: core, Err: fmt.Errorf("%s %w, as all had until 2026-07-31", module, ErrOwnCore)}
 	}
 	work := &modfile.WorkFile{Syntax: new(modfile.FileSyntax)}
 	goVersion := theirs.Go.Version

@@ -198,7 +198,7 @@ func (e *Environment) registryFinding(ctx context.Context, o node.Options) findi
 		return verdict("node image", "built here", cannot, bad, "set NODE_IMAGE=registry or auto")
 	}
 	if registry != nil && cannot != nil {
-		return finding{"image registry", bad, oneLine(registry), oneLine(cannot)}
+		return finding{"image registry", bad, oneLine(registry), oneLine(cannot) + ", or set REGISTRY_MIRROR"}
 	}
 	return verdict("image registry", "answers", registry, warn, "none needed: the node image is built here")
 }

@@ -15,6 +15,19 @@ import (
 
 const kubernetes = "k8s.io/kubernetes"
 
+// KubernetesError is returned when the source of a release of Kubernetes cannot
+// be downloaded, perhaps because there is no such release.
+type KubernetesError struct {
+	Version string
+	Err     error
+}
+
+func (e *KubernetesError) Error() string {
+	return fmt.Sprintf("download Kubernetes %s: %v", e.Version, e.Err)
+}
+
+func (e *KubernetesError) Unwrap() error { return e.Err }
+
 // kubernetesModule returns the folder of the module that builds Kubernetes at
 // the wanted version: the pinned one, or one made of it for another version.
 func kubernetesModule(ctx context.Context, o Options, pinned string) (string, error) {
@@ -37,7 +50,7 @@ func kubernetesModule(ctx context.Context, o Options, pinned string) (string, er
 	}
 	upstream, err := download(ctx, o, kubernetes+"@"+o.Kubernetes)
 	if err != nil {
-		return "", fmt.Errorf("%w\nset KUBERNETES_VERSION to a release that there is", err)
+		return "", &KubernetesError{Version: o.Kubernetes, Err: err}
 	}
 	theirs, err := os.ReadFile(filepath.Join(upstream, "go.mod"))
 	if err != nil {

@@ -147,6 +147,13 @@ func RemoveLeftovers(ctx context.Context, e *engine.Engine, stateDir string) err
 	return e.Remove(ctx, ids...)
 }
 
+// MissingImageError is returned when the engine has no node image Ref.
+type MissingImageError struct{ Ref string }
+
+func (e *MissingImageError) Error() string {
+	return fmt.Sprintf("the engine has no image %s", e.Ref)
+}
+
 // Bake adds the managers, by reference, to a node image, so that every node
 // that a cluster ever gets can run them. It returns the new image's reference,
 // whose tag is of the content: what exists already is not made again.
@@ -157,7 +164,7 @@ func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Opti
 		return "", err
 	}
 	if !ok {
-		return "", fmt.Errorf("the engine has no image %s; run `mage image:node`", base)
+		return "", &MissingImageError{Ref: base}
 	}
 	fmt.Fprintln(h, id)
 	for _, ref := range slices.Sorted(maps.Keys(managers)) {

@@ -97,7 +97,7 @@ func (o Options) reference(ref string) (name.Reference, error) {
 	}
 	mirror, err := name.NewRegistry(o.Mirror)
 	if err != nil {
-		return nil, fmt.Errorf("REGISTRY_MIRROR=%s: %w", o.Mirror, err)
+		return nil, fmt.Errorf("registry mirror %q: %w", o.Mirror, err)
 	}
 	return onMirror(parsed, mirror)
 }

@@ -61,15 +61,22 @@ func CanBuild(ctx context.Context, o Options) error {
 	return cannot
 }
 
+// CannotBuildError is returned on a machine that cannot build the node image.
+type CannotBuildError struct {
+	// Reason is what the machine lacks and, if it can be had, how.
+	Reason string
+}
+
+func (e *CannotBuildError) Error() string { return e.Reason }
+
 func canBuild(system string, user int, has func(program string) bool) error {
-	const cure = "set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer"
 	switch {
 	case system != "linux":
-		return fmt.Errorf("the node image is built on Debian and Ubuntu alone, and this is %s; %s", system, cure)
+		return &CannotBuildError{"the node image can be built on Debian and Ubuntu only, and this is " + system}
 	case user != 0:
-		return fmt.Errorf("building the node image takes root, for debootstrap; run the command as root, or %s", cure)
+		return &CannotBuildError{"building the node image takes root, for debootstrap; run the command as root"}
 	case !has("apt-get") && !has("debootstrap"):
-		return fmt.Errorf("building the node image takes debootstrap, which apt-get installs on Debian and Ubuntu, and neither is here; install debootstrap, or %s", cure)
+		return &CannotBuildError{"building the node image takes debootstrap, which apt-get installs on Debian and Ubuntu, and neither is here; install debootstrap"}
 	}
 	return nil
 }

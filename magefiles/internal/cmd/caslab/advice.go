@@ -9,20 +9,28 @@ import (
 	"al.essio.dev/pkg/shellescape"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/workload"
 )
 
-// advice is what to type after an error.
+// advice is what to do after an error: what to type, or what to set.
 type advice struct {
 	// purpose completes "To …".
 	purpose string
 	// target is a mage target with its arguments. What the user has to choose
 	// is in capitals.
 	target string
+	// setting is a sentence about environment variables, instead.
+	setting string
 }
+
+func typing(purpose, target string) advice { return advice{purpose: purpose, target: target} }
+
+func setting(sentence string) advice { return advice{setting: sentence} }
 
 // advices finds the advice for each error of the domain that has one. The
 // domain says what was tried and what is allowed; which command helps is known
@@ -30,26 +38,39 @@ type advice struct {
 var advices = []func(error, command) (advice, bool){
 	after(func(e *workload.MissingError, _ command) advice {
 		if e.Name == workload.DefaultName {
-			return advice{"create it", "workload:add"}
+			return typing("create it", "workload:add")
 		}
-		return advice{"create it", "workload:add -name=" + shellescape.Quote(e.Name)}
+		return typing("create it", "workload:add -name="+shellescape.Quote(e.Name))
 	}),
 	after(func(e *capi.TakenError, _ command) advice {
-		return advice{"change its limits", "nodegroup:set " + shellescape.Quote(e.Name) + " MIN MAX"}
+		return typing("change its limits", "nodegroup:set "+shellescape.Quote(e.Name)+" MIN MAX")
 	}),
 	after(func(e *capi.MissingGroupError, _ command) advice {
 		if len(e.There) > 0 {
-			return advice{"see the node groups", "nodegroup:list"}
+			return typing("see the node groups", "nodegroup:list")
 		}
-		return advice{"add it", "nodegroup:add " + shellescape.Quote(e.Name) + " MIN MAX"}
+		return typing("add it", "nodegroup:add "+shellescape.Quote(e.Name)+" MIN MAX")
 	}),
 	after(func(*autoscaler.UnknownFlagError, command) advice {
-		return advice{"see where flags come from", "autoscaler:flags -h"}
+		return typing("see where flags come from", "autoscaler:flags -h")
 	}),
-	is(timeline.ErrNoRecord, advice{"record what happens", "timeline:watch"}),
+	after(func(e *build.CoreError, _ command) advice {
+		if errors.Is(e, build.ErrOwnCore) {
+			return setting("Unset AUTOSCALER_CORE_DIR, or set AUTOSCALER_DIR to a later tree.")
+		}
+		return setting("Set AUTOSCALER_CORE_DIR to such a checkout, or unset it.")
+	}),
+	after(func(*node.CannotBuildError, command) advice {
+		return setting("Or set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer.")
+	}),
+	after(func(*node.KubernetesError, command) advice {
+		return setting("If there is no such release, set KUBERNETES_VERSION to one that exists.")
+	}),
+	after(func(*node.MissingImageError, command) advice { return typing("build it", "image:node") }),
+	is(timeline.ErrNoRecord, typing("record what happens", "timeline:watch")),
 	after(func(e *results.FailedError, c command) advice {
 		again := slices.Concat([]string{"scenario:run", shellescape.Quote(e.Again)}, c.optionsOf("scenario:run"))
-		return advice{"run one again", strings.Join(again, " ")}
+		return typing("run one again", strings.Join(again, " "))
 	}),
 }
 
@@ -116,6 +137,10 @@ func advised(err error, c command) error {
 	for _, find := range advices {
 		a, ok := find(err, c)
 		if !ok {
+			continue
+		}
+		if a.setting != "" {
+			next = append(next, a.setting)
 			continue
 		}
 		line := fmt.Sprintf("To %s, type: ", a.purpose)

@@ -3,20 +3,36 @@ package main
 import (
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/render"
 	"caslab/magefiles/internal/workload"
 )
 
+// variable matches the environment variables of the settings.
+var variable = regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`)
+
 func TestErrorsOfTheDomainAreFollowedByWhatToType(t *testing.T) {
 	t.Parallel()
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, empty := render.Explain(nil, "pod/web")
 	_, none := timeline.Read(t.TempDir() + "/none")
 	for _, tc := range []struct {
@@ -31,6 +47,11 @@ func TestErrorsOfTheDomainAreFollowedByWhatToType(t *testing.T) {
 		{"missing group", &capi.MissingGroupError{Name: "web"}, command{}, "To add it, type: go tool mage nodegroup:add web MIN MAX"},
 		{"missing group beside others", &capi.MissingGroupError{Name: "web", There: []string{"gpu"}}, command{}, "To see the node groups, type: go tool mage nodegroup:list"},
 		{"flag", &autoscaler.UnknownFlagError{Flag: "x"}, command{}, "To see where flags come from, type: go tool mage autoscaler:flags -h"},
+		{"core of a tree that has its own", &build.CoreError{Dir: "/x", Err: fmt.Errorf("m %w", build.ErrOwnCore)}, command{}, "Unset AUTOSCALER_CORE_DIR, or set AUTOSCALER_DIR to a later tree."},
+		{"core that is none", &build.CoreError{Dir: "/x", Err: errors.New("want the root")}, command{}, "Set AUTOSCALER_CORE_DIR to such a checkout, or unset it."},
+		{"node image", &node.CannotBuildError{Reason: "takes root"}, command{}, "Or set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer."},
+		{"release of Kubernetes", &node.KubernetesError{Version: "v1.99.0", Err: errors.New("404")}, command{}, "If there is no such release, set KUBERNETES_VERSION to one that exists."},
+		{"missing node image", &node.MissingImageError{Ref: "x:y"}, command{clusterName: "mine"}, "To build it, type: CLUSTER_NAME=mine go tool mage image:node"},
 		{"no record", none, command{}, "To record what happens, type: go tool mage timeline:watch"},
 		{"no record to explain", empty, command{}, "To record what happens, type: go tool mage timeline:watch"},
 		{"scenario", &results.FailedError{Names: []string{"a"}, Again: "./my own.yaml"}, command{verb: "scenario:compare", options: []string{"-out=x"}},
@@ -49,15 +70,75 @@ func TestErrorsOfTheDomainAreFollowedByWhatToType(t *testing.T) {
 			if !errors.Is(got, tc.err) {
 				t.Error("the error is lost")
 			}
-			_, line, _ := strings.Cut(tc.want, "go tool mage ")
-			target, _, _ := strings.Cut(line, " ")
-			if _, err := find(target); err != nil {
-				t.Errorf("there is no such target: %v", err)
+			if _, line, found := strings.Cut(tc.want, "go tool mage "); found {
+				target, _, _ := strings.Cut(line, " ")
+				if _, err := find(target); err != nil {
+					t.Errorf("there is no such target: %v", err)
+				}
+				return
 			}
-			if strings.Contains(tc.err.Error(), "go tool mage") {
-				t.Errorf("the domain speaks of mage: %v", tc.err)
+			named := variable.FindAllString(tc.want, -1)
+			for _, name := range named {
+				if !slices.ContainsFunc(settings.Values(), func(v config.Value) bool { return v.Env == name }) {
+					t.Errorf("there is no variable %s", name)
+				}
+			}
+			if len(named) == 0 {
+				t.Error("the advice names neither a target nor a variable")
 			}
 		})
+	}
+}
+
+// What to type is above the domain, which may be used without mage and without
+// these settings.
+func TestTheDomainNamesNoCommandsAndNoVariables(t *testing.T) {
+	t.Parallel()
+	settings, err := config.Load(t.TempDir(), func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := []string{"go tool mage", "`mage "}
+	for _, v := range settings.Values() {
+		// The autoscaler itself reads CAPI_VERSION.
+		if v.Env != "CAPI_VERSION" {
+			said = append(said, v.Env)
+		}
+	}
+	for _, v := range verbs {
+		said = append(said, v.name)
+	}
+	said = slices.DeleteFunc(said, func(s string) bool { return s == "bench" || s == "WORKERS" })
+	for _, domain := range []string{
+		"autoscaler", "build", "capi", "engine", "image", "interrupt", "kube", "node", "repository", "run", "scenario", "source",
+		"state", "steps", "timeline", "ui", "workload",
+	} {
+		err := filepath.WalkDir(filepath.Join("..", "..", domain), func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			files := token.NewFileSet()
+			tree, err := parser.ParseFile(files, path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(tree, func(n ast.Node) bool {
+				literal, ok := n.(*ast.BasicLit)
+				if !ok || literal.Kind != token.STRING {
+					return true
+				}
+				for _, s := range said {
+					if strings.Contains(literal.Value, s) {
+						t.Errorf("%s speaks of %s: %s", files.Position(literal.Pos()), s, literal.Value)
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -293,7 +293,7 @@ func (a *Autoscalers) IDE(editor, address string) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprint(a.Out, text)
+		_, err = fmt.Fprintf(a.Out, "%sStart it with Debug while `go tool mage autoscaler:debug` runs.\n", text)
 		return err
 	}
 	return fmt.Errorf("editor %q: want vscode (a .vscode/launch.json) or goland (a note)", editor)
