@@ -3,7 +3,8 @@ package target
 import (
 	"context"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -57,14 +58,12 @@ func (v Versions) Map() map[string]string {
 	return known
 }
 
-// String lists the versions that are known.
-func (v Versions) String() string {
+// List returns the versions that are known, each with the name of what has it.
+func (v Versions) List() []string {
 	var all []string
 	known := v.Map()
-	for _, name := range []string{"Cluster API", "Kubernetes"} {
-		if known[name] != "" {
-			all = append(all, name+" "+known[name])
-		}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		all = append(all, name+" "+known[name])
 	}
-	return strings.Join(all, ", ")
+	return all
 }

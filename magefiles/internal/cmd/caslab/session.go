@@ -43,6 +43,7 @@ func newSession(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *se
 	}
 	s.timelines = &timelines.Timelines{Lab: l, Open: open}
 	s.autoscalers = &autoscalers.Autoscalers{Lab: l, Open: open, Recorder: s.timelines, Nodes: s.environment}
+	s.timelines.Autoscaler = s.autoscalers.Release
 	s.groups = &groups.Groups{Lab: l, Open: open}
 	s.workloads = &workloads.Workloads{Lab: l, Open: open}
 	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines}

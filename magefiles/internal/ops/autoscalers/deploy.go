@@ -129,6 +129,9 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 	if err := c.Workload.Apply(ctx, manifest); err != nil {
 		return err
 	}
+	if err := a.annotateRelease(ctx, c); err != nil {
+		return err
+	}
 	err = c.Workload.Wait(ctx, kube.Deployments, c.Namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		for _, d := range all {
 			if d.GetName() == autoscaler.Name && kube.Field(d, "status", "observedGeneration") == fmt.Sprint(d.GetGeneration()) &&
@@ -200,26 +203,34 @@ func deleteLease(ctx context.Context, c *target.Cluster) error {
 	return nil
 }
 
-// deployed names a deployment of an autoscaler with pods, the lab's or
-// another's; empty if there is none.
-func deployed(ctx context.Context, c *target.Cluster) (string, error) {
-	for _, client := range []*kube.Client{c.Workload, c.Management} {
+// deployed returns a deployment of an autoscaler with pods, the lab's or
+// another's; nil if there is none.
+func deployed(ctx context.Context, c *target.Cluster) (*unstructured.Unstructured, error) {
+	clients := []*kube.Client{c.Workload}
+	if c.ManagementPath != "" {
+		clients = append(clients, c.Management)
+	}
+	for _, client := range clients {
 		all, err := client.List(ctx, kube.Deployments, "")
 		if err != nil {
-			return "", fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+			return nil, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 		}
 		for i := range all {
 			d := &all[i]
 			if autoscaler.Named(d.GetName(), kube.FirstImage(d)) && kube.Field(d, "spec", "replicas") != "0" && !scalesAnother(d, c.Name) {
-				return d.GetNamespace() + "/" + d.GetName(), nil
+				return d, nil
 			}
 		}
-		if c.ManagementPath == "" {
-			break
-		}
 	}
-	return "", nil
+	return nil, nil
 }
+
+// isOurs reports whether the lab made the deployment.
+func isOurs(deployment *unstructured.Unstructured, c *target.Cluster) bool {
+	return fullName(deployment) == c.Namespace+"/"+autoscaler.Name
+}
+
+func fullName(o *unstructured.Unstructured) string { return o.GetNamespace() + "/" + o.GetName() }
 
 // scalesAnother reports whether the flags of an autoscaler's deployment name
 // clusters, and not this one: a management cluster may hold an autoscaler for

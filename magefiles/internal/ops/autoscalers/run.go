@@ -150,8 +150,10 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary str
 		return p, err
 	}
 	p = autoscaler.Process{Binary: binary, Env: environment, LogFile: a.AutoscalerLog(c.UID)}
-	p.Flags, err = a.CheckedFlags(ctx, binary, a.Settings(c, address), overrides)
-	return p, err
+	if p.Flags, err = a.CheckedFlags(ctx, binary, a.Settings(c, address), overrides); err != nil {
+		return p, err
+	}
+	return p, a.recordRelease(c)
 }
 
 func autoscalerLock(c *target.Cluster) string { return "autoscaler." + c.UID }
@@ -168,8 +170,12 @@ func (a *Autoscalers) Only(ctx context.Context, c *target.Cluster, command strin
 		return nil, err
 	}
 	found, err := deployed(ctx, c)
-	if err == nil && found != "" && (command != deployCommand || found != c.Namespace+"/"+autoscaler.Name) {
-		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `go tool mage autoscaler:undeploy` if the lab made it, or scale it to 0", found)
+	if err == nil && found != nil && (command != deployCommand || !isOurs(found, c)) {
+		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `go tool mage autoscaler:undeploy` if the lab made it, or scale it to 0", fullName(found))
+	}
+	if err == nil {
+		// Until the next one starts, nothing is known of it.
+		err = state.Remove(a.releaseFile(c))
 	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Release())

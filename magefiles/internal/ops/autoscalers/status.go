@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	version "github.com/hashicorp/go-version"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"caslab/magefiles/internal/autoscaler"
@@ -86,11 +87,12 @@ func (a *Autoscalers) ageOf(written string) string {
 	return "written " + ui.Round(a.Now().Sub(t)) + " ago"
 }
 
-// Running is an autoscaler that runs on a cluster, in words, and whether the
-// lab compiled it; the words are empty if the lab knows of none.
+// Running is an autoscaler that runs on a cluster.
 type Running struct {
-	Text     string
-	Compiled bool
+	// Text describes it; empty if the lab knows of none.
+	Text string
+	// Release is nil if it is not known.
+	Release *version.Version
 }
 
 // Running says which autoscaler runs on the cluster, as far as the lab knows.
@@ -99,24 +101,19 @@ func (a *Autoscalers) Running(ctx context.Context, c *target.Cluster) (Running, 
 	if err != nil {
 		return Running{}, err
 	}
-	found, err := deployed(ctx, c)
-	if err != nil {
+	d, err := deployed(ctx, c)
+	switch {
+	case err != nil:
 		return Running{}, err
-	}
-	if found == "" && who != "" {
-		return Running{Text: "on this machine, " + who, Compiled: true}, nil
-	}
-	if found == "" {
+	case d == nil && who == "":
 		return Running{}, nil
+	case d == nil:
+		v, err := a.recordedRelease(c)
+		return Running{Text: "on this machine, " + who, Release: v}, err
+	case !isOurs(d, c):
+		return Running{Text: "in the cluster, deployment " + fullName(d) + ", which the lab did not make", Release: releaseOf(d)}, nil
 	}
-	if found != c.Namespace+"/"+autoscaler.Name {
-		return Running{Text: "in the cluster, deployment " + found + ", which the lab did not make"}, nil
-	}
-	d, err := c.Workload.Get(ctx, kube.Deployments, c.Namespace, autoscaler.Name)
-	if err != nil {
-		return Running{}, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
-	}
-	text := fmt.Sprintf("in the cluster, deployment %s/%s, image %s, %s of %s available", c.Namespace, autoscaler.Name, kube.FirstImage(d),
+	text := fmt.Sprintf("in the cluster, deployment %s, image %s, %s of %s available", fullName(d), kube.FirstImage(d),
 		cmp.Or(kube.Field(d, "status", "availableReplicas"), "0"), kube.Field(d, "spec", "replicas"))
-	return Running{Text: text, Compiled: strings.HasPrefix(kube.FirstImage(d), imageRepository)}, nil
+	return Running{Text: text, Release: releaseOf(d)}, nil
 }

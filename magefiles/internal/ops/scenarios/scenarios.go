@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-version"
+	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
@@ -213,6 +213,15 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		defer cancel()
 		err = errors.Join(err, under.Stop(ctx))
 	}()
+	// What runs decides, not the settings.
+	versions, err := c.Versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, reads := under.Describe()
+	if reads == nil {
+		reads = sc.AutoscalerRelease()
+	}
 	facts := newFeed()
 	following, stopFollowing := context.WithCancel(ctx)
 	var followed sync.WaitGroup
@@ -226,8 +235,8 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 
 	return engine.Run(ctx, engine.Options{
 		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
-		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(sc.AutoscalerRelease()).SizePrefix,
-		Autoscaler: under, Versions: sc.versions(c), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
+		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(reads).SizePrefix,
+		Autoscaler: under, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
 		Mark: func(f timeline.Fact) { sc.Timelines.Tell(c, f) },
 		// After every scenario: a run that is killed loses nothing.
 		Report: func(so *results.Results) error {
@@ -237,15 +246,6 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		},
 		Tell: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
 	}, t.chosen)
-}
-
-// versions are of what else takes part, in an environment of the lab: of
-// another's cluster the settings tell nothing.
-func (sc *Scenarios) versions(c *target.Cluster) map[string]string {
-	if !c.Own {
-		return nil
-	}
-	return map[string]string{"Cluster API": sc.Config.ClusterAPI.Tag(), "Kubernetes": config.Tag(sc.Config.Kubernetes)}
 }
 
 // feed hands facts on to whoever subscribed.

@@ -77,8 +77,8 @@ type asItIs struct {
 	release *version.Version
 }
 
-// asItIs looks which autoscaler scales a cluster. One that the lab compiled is
-// taken to be of the settings' release; another's is not known.
+// asItIs finds out which autoscaler scales a cluster, and of which release it is,
+// if that is known: the settings may name another one.
 func (sc *Scenarios) asItIs(ctx context.Context, c *target.Cluster) (asItIs, error) {
 	runs, err := sc.Autoscalers.Running(ctx, c)
 	switch {
@@ -88,10 +88,8 @@ func (sc *Scenarios) asItIs(ctx context.Context, c *target.Cluster) (asItIs, err
 		return asItIs{}, errors.New("no autoscaler scales this environment; type: go tool mage autoscaler:run, in another terminal, or leave out -autoscaler=as-is")
 	case runs.Text == "":
 		return asItIs{name: "the cluster's own autoscaler"}, nil
-	case runs.Compiled:
-		return asItIs{name: "autoscaler " + runs.Text, release: sc.AutoscalerRelease()}, nil
 	}
-	return asItIs{name: "autoscaler " + runs.Text}, nil
+	return asItIs{name: "autoscaler " + runs.Text, release: runs.Release}, nil
 }
 
 func (a asItIs) Describe() (string, *version.Version) { return a.name, a.release }

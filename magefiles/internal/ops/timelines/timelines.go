@@ -2,6 +2,7 @@
 package timelines
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/state"
@@ -27,6 +26,9 @@ type Timelines struct {
 	*lab.Lab
 	// Open opens the cluster.
 	Open target.Opener
+	// Autoscaler names the release of the cluster's autoscaler, or returns an
+	// empty text if it is not known.
+	Autoscaler func(ctx context.Context, c *target.Cluster) (string, error)
 }
 
 func recordIn(dir string) string { return filepath.Join(dir, "record.jsonl") }
@@ -160,24 +162,23 @@ type ReportOptions struct {
 	Since time.Duration
 }
 
+const pageSuffix = ".html"
+
 // Report writes what was recorded as a page, a picture and JSON, and
 // prints their paths.
 func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
-	dir, facts, err := t.recorded(ctx)
+	if o.Out != "" && !strings.HasSuffix(o.Out, pageSuffix) {
+		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
+	}
+	found, err := t.recorded(ctx)
 	if err != nil {
 		return err
 	}
-	if o.Out == "" {
-		o.Out = filepath.Join(dir, "report.html")
-	}
-	base, ok := strings.CutSuffix(o.Out, ".html")
-	if !ok {
-		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
-	}
+	base, facts := strings.TrimSuffix(cmp.Or(o.Out, filepath.Join(found.dir, "report.html")), pageSuffix), found.facts
 	title := "What happened to " + t.Config.ClusterName
-	versions := ""
-	if t.Config.WorkloadKubeconfig == "" { // of another's cluster the settings tell nothing
-		versions = fmt.Sprintf("Cluster API %s, Kubernetes %s, autoscaler %s", t.Config.ClusterAPI.Tag(), config.Tag(t.Config.Kubernetes), release.Name(t.AutoscalerRelease()))
+	versions, err := t.versions(ctx, found.cluster)
+	if err != nil {
+		t.Log.Printf("! the report does not name the versions: %v", err)
 	}
 	var from time.Time
 	if o.Since > 0 {
@@ -203,13 +204,34 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 	return nil
 }
 
+// versions lists what the cluster and its autoscaler run, as far as they say: the
+// settings may name others. Of a cluster that does not answer nothing is known.
+func (t *Timelines) versions(ctx context.Context, c *target.Cluster) (string, error) {
+	if c == nil {
+		return "", nil
+	}
+	have, err := c.Versions(ctx)
+	if err != nil {
+		return "", err
+	}
+	running, err := t.Autoscaler(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	all := have.List()
+	if running != "" {
+		all = append(all, "autoscaler "+running)
+	}
+	return strings.Join(all, ", "), nil
+}
+
 // Explain says in words what happened to a pod, node or group.
 func (t *Timelines) Explain(ctx context.Context, what string) error {
-	_, facts, err := t.recorded(ctx)
+	found, err := t.recorded(ctx)
 	if err != nil {
 		return err
 	}
-	text, err := render.Explain(facts, what)
+	text, err := render.Explain(found.facts, what)
 	if err != nil {
 		return err
 	}
@@ -221,28 +243,35 @@ func (t *Timelines) Explain(ctx context.Context, what string) error {
 // somebody recorded.
 const caughtUpWithin = 30 * time.Second
 
-// recorded returns the facts of the record, up to this moment if the cluster
-// answers, and the folder it is in.
-func (t *Timelines) recorded(ctx context.Context) (dir string, facts []timeline.Fact, err error) {
+// found is a record: the folder that it is in, its facts, and its cluster, which
+// is nil if that does not answer.
+type found struct {
+	dir     string
+	facts   []timeline.Fact
+	cluster *target.Cluster
+}
+
+// recorded returns the record, up to this moment if the cluster answers.
+func (t *Timelines) recorded(ctx context.Context) (r found, err error) {
 	c, err := t.Open(ctx)
 	switch {
 	case err == nil:
-		dir = t.TimelineDir(c.UID)
+		r.dir, r.cluster = t.TimelineDir(c.UID), c
 		if err := t.catchUp(ctx, options(t.Lab, c)); err != nil {
-			return "", nil, err
+			return r, err
 		}
 	case t.Config.WorkloadKubeconfig == "":
-		dir = t.TimelineDir("")
+		r.dir = t.TimelineDir("")
 		t.Log.Printf("the record as it is, because the cluster cannot be asked: %v", err)
 	default:
-		return "", nil, err
+		return r, err
 	}
-	facts, err = timeline.Read(recordIn(dir))
+	r.facts, err = timeline.Read(recordIn(r.dir))
 	if torn := new(timeline.TornError); errors.As(err, &torn) {
 		t.Log.Printf("! %v", torn)
 		err = nil
 	}
-	return dir, facts, err
+	return r, err
 }
 
 // catchUp records what happened since the last recorder ended, unless one is
