@@ -1,0 +1,201 @@
+package groups
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/target/targettest"
+)
+
+// scene is a cluster with a group, whose controllers answer at once.
+type scene struct {
+	*Groups
+	lab     *labtest.Lab
+	cluster *target.Cluster
+	server  *kubetest.Server
+}
+
+func newScene(t *testing.T, variables map[string]string) *scene {
+	t.Helper()
+	l := labtest.New(t, variables)
+	c, server := targettest.New(t)
+	server.Intercept(func(r kubetest.Request) error {
+		if r.Verb == "watch" && r.Resource == "machinedeployments" {
+			go func() {
+				for _, g := range server.List(kube.MachineDeployments) {
+					if kube.Field(g, "status", "observedGeneration") != "" {
+						continue
+					}
+					server.Edit(kube.MachineDeployments, g.GetNamespace(), g.GetName(), func(g *unstructured.Unstructured) {
+						g.Object["status"] = map[string]any{"observedGeneration": g.GetGeneration(), "readyReplicas": g.Object["spec"].(map[string]any)["replicas"]}
+					})
+				}
+			}()
+		}
+		return nil
+	})
+	return &scene{Groups: &Groups{Lab: l.Lab, Open: targettest.Open(c)}, lab: l, cluster: c, server: server}
+}
+
+func (s *scene) group(t *testing.T, name string) *unstructured.Unstructured {
+	t.Helper()
+	g := s.server.Get(kube.MachineDeployments, "default", name)
+	if g == nil {
+		t.Fatalf("there is no group %s", name)
+	}
+	return g
+}
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestAdd(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	if err := s.Add(within(t), "web", 1, 3, Options{Labels: "tier=web", Taints: "dedicated=web:NoSchedule"}); err != nil {
+		t.Fatal(err)
+	}
+	g := s.group(t, "web")
+	if lowest, highest := capi.Sizes(g); lowest != "1" || highest != "3" || kube.Field(g, "spec", "replicas") != "1" {
+		t.Errorf("the group has %s to %s nodes: %v", lowest, highest, g.Object["spec"])
+	}
+	if got := g.GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != "" {
+		t.Errorf("the autoscaler is told the capacity %s of a group that is never empty", got)
+	}
+}
+
+// TestAddAnEmptyGroup: of nodes that are not there yet the autoscaler knows what
+// it is told.
+func TestAddAnEmptyGroup(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		own, workers  bool
+		capacity      string
+		cpu, said, no string
+	}{
+		"the environment's, like a worker":      {own: true, workers: true, cpu: "8", said: "has the capacity of worker"},
+		"the environment's, and told":           {own: true, workers: true, capacity: "cpu=2,memory=4Gi", cpu: "2"},
+		"the environment's, without any worker": {own: true, no: "give -capacity=cpu=4,memory=16Gi"},
+		"another's":                             {workers: true, said: "it grows only if its template tells their capacity"},
+	} {
+		s := newScene(t, nil)
+		s.cluster.Own = tc.own
+		if !tc.workers {
+			s.server.Remove(kube.Nodes, "", "worker")
+		}
+		err := s.Add(within(t), "zero", 0, 2, Options{Capacity: tc.capacity})
+		if (err != nil) != (tc.no != "") || err != nil && !strings.Contains(err.Error(), tc.no) {
+			t.Errorf("%s: Add() = %v, want %q", name, err, tc.no)
+			continue
+		}
+		if tc.no != "" {
+			if s.server.Get(kube.MachineDeployments, "default", "zero") != nil {
+				t.Errorf("%s: the group is there", name)
+			}
+			continue
+		}
+		if got := s.group(t, "zero").GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != tc.cpu {
+			t.Errorf("%s: the autoscaler is told %q processors, want %q", name, got, tc.cpu)
+		}
+		if logged := s.lab.Logged.String(); !strings.Contains(logged, tc.said) {
+			t.Errorf("%s: said\n%s\nwant %q", name, logged, tc.said)
+		}
+	}
+}
+
+// TestWrongOptionsAreRefusedFirst: before the cluster is asked, and all at once.
+func TestWrongOptionsAreRefusedFirst(t *testing.T) {
+	t.Parallel()
+	g := &Groups{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
+	err := g.Add(t.Context(), "Web", 5, 4, Options{Labels: "=", Taints: "a=b:Never", Capacity: "cpu=much"})
+	for _, want := range []string{"Web", "not above the maximum", `"a=b:Never"`, "much"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Add() = %v, want %q in it", err, want)
+		}
+	}
+	if err := g.Set(t.Context(), "web", -1, 4); err == nil || !strings.Contains(err.Error(), "-1") {
+		t.Errorf("Set() of a negative minimum = %v", err)
+	}
+}
+
+func TestSet(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	if err := s.Set(within(t), "work-cluster-md-0", 0, 4); err != nil {
+		t.Fatal(err)
+	}
+	g := s.group(t, "work-cluster-md-0")
+	lowest, highest := capi.Sizes(g)
+	if lowest != "0" || highest != "4" || g.GetAnnotations()[capi.CapacityPrefix+"memory"] != "16Gi" {
+		t.Errorf("the group has %s to %s nodes and the annotations %v", lowest, highest, g.GetAnnotations())
+	}
+	if logged := s.lab.Logged.String(); !strings.Contains(logged, "the capacity of worker") || !strings.Contains(logged, "work-cluster-md-0 0 to 4 nodes") {
+		t.Errorf("said\n%s", logged)
+	}
+	if err := s.Set(within(t), "nope", 1, 2); !errors.As(err, new(*capi.MissingGroupError)) {
+		t.Errorf("Set() of no group = %v", err)
+	}
+}
+
+// TestSetOfAnothersCluster: one of its nodes is not like another.
+func TestSetOfAnothersCluster(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, map[string]string{"AUTOSCALER_VERSION": "1.36.1"})
+	s.cluster.Own = false
+	if err := s.Set(within(t), "work-cluster-md-0", 0, 4); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.group(t, "work-cluster-md-0").GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != "" {
+		t.Errorf("the autoscaler is told the capacity %s", got)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	if err := s.Delete(within(t), "work-cluster-md-0"); err == nil || !strings.Contains(err.Error(), "the lab did not create") {
+		t.Errorf("Delete() of what the lab did not make = %v", err)
+	}
+	if err := s.Add(within(t), "web", 1, 3, Options{Own: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(within(t), "web"); err != nil {
+		t.Fatal(err)
+	}
+	if g := s.server.Get(kube.MachineDeployments, "default", "web"); g != nil {
+		t.Errorf("it is there: %v", g)
+	}
+	if err := s.Delete(within(t), "web"); !errors.As(err, new(*capi.MissingGroupError)) {
+		t.Errorf("Delete() of what is gone = %v", err)
+	}
+	s.group(t, "work-cluster-md-0")
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	if err := s.Set(within(t), "work-cluster-md-0", 1, 4); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.List(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(s.lab.Printed.String(), "\n")
+	if len(lines) != 3 || strings.Join(strings.Fields(lines[1]), " ") != "work-cluster-md-0 1 4 1 1 - -" {
+		t.Errorf("printed\n%s", s.lab.Printed)
+	}
+}

@@ -1,0 +1,100 @@
+package workloads
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/target/targettest"
+	"caslab/magefiles/internal/workload"
+)
+
+func newWorkloads(t *testing.T) (*Workloads, *labtest.Lab, *kubetest.Server) {
+	t.Helper()
+	l := labtest.New(t, nil)
+	c, server := targettest.New(t)
+	return &Workloads{Lab: l.Lab, Open: targettest.Open(c)}, l, server
+}
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestAddScaleDelete(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ given, name, next string }{
+		"without a name": {"", workload.DefaultName, "workload:scale N\n"},
+		"with a name":    {"web", "web", "workload:scale N -name=web\n"},
+	} {
+		w, l, server := newWorkloads(t)
+		if err := w.Add(within(t), Options{Name: tc.given, Pods: 2, NodeSelector: "tier=web", Tolerations: "a, b,"}); err != nil {
+			t.Fatal(err)
+		}
+		d := server.Get(kube.Deployments, "default", tc.name)
+		if d == nil {
+			t.Fatalf("%s: no deployment %s", name, tc.name)
+		}
+		if got := kube.Field(d, "spec", "replicas"); got != "2" {
+			t.Errorf("%s: %s pods, want 2", name, got)
+		}
+		if got := kube.Field(d, "spec", "template", "spec", "nodeSelector", "tier"); got != "web" {
+			t.Errorf("%s: the pods select the tier %q", name, got)
+		}
+		tolerations, _ := d.Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["tolerations"].([]any)
+		if len(tolerations) != 2 {
+			t.Errorf("%s: the pods tolerate %v, want a and b", name, tolerations)
+		}
+		if logged := l.Logged.String(); !strings.Contains(logged, tc.next) {
+			t.Errorf("%s: said\n%s\nwant %q", name, logged, tc.next)
+		}
+		if err := w.Scale(within(t), tc.given, 5); err != nil {
+			t.Fatal(err)
+		}
+		if got := kube.Field(server.Get(kube.Deployments, "default", tc.name), "spec", "replicas"); got != "5" {
+			t.Errorf("%s: %s pods after scaling, want 5", name, got)
+		}
+		if err := w.Delete(within(t), tc.given); err != nil {
+			t.Fatal(err)
+		}
+		if server.Get(kube.Deployments, "default", tc.name) != nil {
+			t.Errorf("%s: it is there", name)
+		}
+	}
+}
+
+func TestScaleOfNoWorkload(t *testing.T) {
+	t.Parallel()
+	w, _, _ := newWorkloads(t)
+	if err := w.Scale(within(t), "web", 1); !errors.As(err, new(*workload.MissingError)) {
+		t.Errorf("Scale() = %v", err)
+	}
+}
+
+// TestWrongOptionsAreRefusedFirst: before the cluster is asked.
+func TestWrongOptionsAreRefusedFirst(t *testing.T) {
+	t.Parallel()
+	w := &Workloads{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
+	for want, o := range map[string]Options{
+		`workload "Web"`:             {Name: "Web"},
+		"-1 pods":                    {Pods: -1},
+		`memory "much"`:              {Memory: "much"},
+		"want key=value,key=value":   {NodeSelector: "tier"},
+		`toleration "not a key"`:     {Tolerations: "not a key"},
+		`image "REGISTRY/Uppercase"`: {Image: "REGISTRY/Uppercase"},
+	} {
+		if err := w.Add(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Add(%+v) = %v, want %q in it", o, err, want)
+		}
+	}
+	if err := w.Scale(t.Context(), "", 1001); err == nil || !strings.Contains(err.Error(), "1001 pods") {
+		t.Errorf("Scale() to 1001 pods = %v", err)
+	}
+}
