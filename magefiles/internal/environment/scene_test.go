@@ -3,25 +3,24 @@ package environment
 import (
 	"context"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/run/runtest"
@@ -113,13 +112,9 @@ func (d *docker) ran(verb string) []string {
 
 // apiServer has the objects of a cluster that manages itself.
 type apiServer struct {
-	*httptest.Server
-	mu sync.Mutex
-	// lists leads from paths to what they list; a path that is not there is
-	// a kind that the server does not know.
-	lists map[string][]map[string]any
-	// fail is how many lists to refuse, for ever if negative.
-	fail int
+	*kubetest.Server
+	// fail is how many requests for objects to refuse, for ever if negative.
+	fail atomic.Int32
 }
 
 const (
@@ -191,103 +186,30 @@ func selfManaged() map[string][]map[string]any {
 	}
 }
 
+// serve starts an API server with the objects of all lists. It knows the kinds
+// of Cluster API if it has the list of its clusters.
 func serve(t *testing.T, lists map[string][]map[string]any) *apiServer {
 	t.Helper()
-	s := &apiServer{lists: lists}
-	s.Server = httptest.NewUnstartedServer(s)
-	// Clients that are told to end hang up in the middle of a handshake.
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.StartTLS()
-	t.Cleanup(s.Close)
+	kinds := []schema.GroupVersionKind{kube.Nodes.WithVersion("v1"), kube.Pods.WithVersion("v1"), kube.Deployments.WithVersion("v1")}
+	if lists[clusterObjects] != nil {
+		kinds = append(kinds, kube.Clusters.WithVersion("v1beta2"), kube.Machines.WithVersion("v1beta2"),
+			kube.MachineDeployments.WithVersion("v1beta2"), kube.Providers.WithVersion("v1alpha3"))
+	}
+	s := &apiServer{Server: kubetest.New(t, kinds, "")}
+	for _, objects := range lists {
+		for _, o := range objects {
+			s.Put(&unstructured.Unstructured{Object: o})
+		}
+	}
+	s.Intercept(func(q kubetest.Request) error {
+		if left := s.fail.Load(); left == 0 || q.Verb == "discover" || q.Verb == "readyz" {
+			return nil
+		} else if left > 0 {
+			s.fail.Add(-1)
+		}
+		return errors.New("etcdserver: leader changed")
+	})
 	return s
-}
-
-func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	answer := func(v any) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
-	}
-	path := r.URL.Path
-	if path == "/readyz" {
-		fmt.Fprint(w, "ok")
-		return
-	}
-	if path == "/api" {
-		answer(map[string]any{"kind": "APIVersions", "versions": []string{"v1"}})
-		return
-	}
-	group := func(name, version string) map[string]any {
-		v := map[string]any{"groupVersion": name + "/" + version, "version": version}
-		return map[string]any{"name": name, "versions": []any{v}, "preferredVersion": v}
-	}
-	if path == "/apis" {
-		groups := []any{group("apps", "v1")}
-		if s.lists[clusterObjects] != nil {
-			groups = append(groups, group("cluster.x-k8s.io", "v1beta2"), group("clusterctl.cluster.x-k8s.io", "v1alpha3"))
-		}
-		answer(map[string]any{"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
-		return
-	}
-	kinds := map[string][][3]string{
-		"/api/v1":                        {{"nodes", "Node"}, {"pods", "Pod", "namespaced"}},
-		"/apis/apps/v1":                  {{"deployments", "Deployment", "namespaced"}},
-		"/apis/cluster.x-k8s.io/v1beta2": {{"clusters", "Cluster", "namespaced"}, {"machines", "Machine", "namespaced"}, {"machinedeployments", "MachineDeployment", "namespaced"}},
-		"/apis/clusterctl.cluster.x-k8s.io/v1alpha3": {{"providers", "Provider", "namespaced"}},
-	}
-	if resources, ok := kinds[path]; ok {
-		var all []any
-		for _, k := range resources {
-			all = append(all, map[string]any{"name": k[0], "kind": k[1], "namespaced": k[2] != "", "verbs": []string{"list", "get", "watch"}})
-		}
-		answer(map[string]any{"kind": "APIResourceList", "groupVersion": strings.TrimPrefix(strings.TrimPrefix(path, "/apis/"), "/api/"), "resources": all})
-		return
-	}
-	if s.fail != 0 {
-		s.fail--
-		http.Error(w, "etcdserver: leader changed", http.StatusInternalServerError)
-		return
-	}
-	if items, ok := s.lists[path]; ok {
-		if r.URL.Query().Get("watch") != "" {
-			s.mu.Unlock()
-			<-r.Context().Done()
-			s.mu.Lock()
-			return
-		}
-		answer(map[string]any{"kind": "List", "apiVersion": "v1", "metadata": map[string]any{"resourceVersion": "1"}, "items": items})
-		return
-	}
-	for _, o := range s.lists[filepath.Dir(path)] {
-		if o["metadata"].(map[string]any)["name"] == filepath.Base(path) {
-			answer(o)
-			return
-		}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusNotFound)
-	_ = json.NewEncoder(w).Encode(map[string]any{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404})
-}
-
-func (s *apiServer) port() string {
-	u, err := url.Parse(s.URL)
-	if err != nil {
-		panic(err)
-	}
-	return u.Port()
-}
-
-// kubeconfig reaches the server at host, which its certificate may be for.
-func (s *apiServer) kubeconfig(host string) string {
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	data, err := json.Marshal(ca) // base64, as the field wants it
-	if err != nil {
-		panic(err)
-	}
-	return fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "c",
-"clusters": [{"name": "c", "cluster": {"server": "https://%s", "certificate-authority-data": %s}}],
-"contexts": [{"name": "c", "context": {"cluster": "c"}}]}`, host, data)
 }
 
 // scene is an environment on a fake engine before real API servers.
@@ -353,11 +275,11 @@ func (s *scene) up(t *testing.T, lists map[string][]map[string]any) {
 		t.Fatal(err)
 	}
 	s.docker.containers = append(s.docker.containers,
-		fakeContainer{id: "lb", name: "work-cluster-lb", cluster: "work-cluster", role: "external-load-balancer", port: s.workload.port(), created: "1"},
+		fakeContainer{id: "lb", name: "work-cluster-lb", cluster: "work-cluster", role: "external-load-balancer", port: s.workload.Port(), created: "1"},
 		fakeContainer{id: "cp", name: "work-cluster-cp", cluster: "work-cluster", role: "control-plane", owner: owner, created: "2"},
 		fakeContainer{id: "md", name: "work-cluster-md", cluster: "work-cluster", role: "worker", owner: owner, created: "3"},
 	)
-	s.write(t, s.EnvironmentKubeconfig(), s.workload.kubeconfig("172.18.0.3:6443"))
+	s.write(t, s.EnvironmentKubeconfig(), string(s.workload.Kubeconfig("172.18.0.3:6443")))
 }
 
 // managed puts the management cluster into the scene.
@@ -370,7 +292,7 @@ func (s *scene) managed(t *testing.T, lists map[string][]map[string]any) {
 	}
 	s.docker.containers = append(s.docker.containers,
 		fakeContainer{id: "mgmt", name: "work-cluster-management-control-plane", cluster: "work-cluster-management", role: "control-plane", owner: owner, created: "0"})
-	s.write(t, s.managementKubeconfig(), s.management.kubeconfig("127.0.0.1:"+s.management.port()))
+	s.write(t, s.managementKubeconfig(), string(s.management.Kubeconfig("127.0.0.1:"+s.management.Port())))
 }
 
 func (s *scene) touch(t *testing.T, path string) { t.Helper(); s.write(t, path, "") }

@@ -23,7 +23,7 @@ func TestKubeconfigFollowsThePort(t *testing.T) {
 		t.Errorf("printed %q", got)
 	}
 	data, err := os.ReadFile(s.EnvironmentKubeconfig())
-	if err != nil || !strings.Contains(string(data), "https://127.0.0.1:"+s.workload.port()) {
+	if err != nil || !strings.Contains(string(data), "https://127.0.0.1:"+s.workload.Port()) {
 		t.Errorf("the kubeconfig is %s, %v", data, err)
 	}
 }

@@ -66,11 +66,11 @@ func TestTakeStock(t *testing.T) {
 			remake: "the API server to be ready",
 		},
 		"interrupted before the move, lists fail": {
-			scene:   func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail = -1 },
+			scene:   func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail.Store(-1) },
 			refused: "go tool mage env:down",
 		},
 		"a list that fails twice": {
-			scene: func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail = 2 },
+			scene: func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail.Store(2) },
 			text:  "going on",
 		},
 		"cut off in the move, paused": {
@@ -187,7 +187,7 @@ func TestTakeStock(t *testing.T) {
 			scene: func(t *testing.T, s *scene) {
 				s.up(t, selfManaged())
 				s.docker.Answers = append(s.docker.Answers, runtest.Answer{
-					Prefix: "docker exec cp cat /etc/kubernetes/admin.conf", Stdout: s.workload.kubeconfig("work-cluster-cp:6443"),
+					Prefix: "docker exec cp cat /etc/kubernetes/admin.conf", Stdout: string(s.workload.Kubeconfig("work-cluster-cp:6443")),
 				})
 				if err := os.Remove(s.EnvironmentKubeconfig()); err != nil {
 					t.Fatal(err)
@@ -195,7 +195,7 @@ func TestTakeStock(t *testing.T) {
 			},
 			text: "it manages itself", ready: true, marked: true,
 			check: func(t *testing.T, s *scene) {
-				if data, err := os.ReadFile(s.EnvironmentKubeconfig()); err != nil || !strings.Contains(string(data), "https://127.0.0.1:"+s.workload.port()) {
+				if data, err := os.ReadFile(s.EnvironmentKubeconfig()); err != nil || !strings.Contains(string(data), "https://127.0.0.1:"+s.workload.Port()) {
 					t.Errorf("the kubeconfig is %s, %v", data, err)
 				}
 			},

@@ -48,8 +48,8 @@ func (s *Server) listen() *httptest.Server {
 		// Clients that are told to end hang up in the middle of a handshake.
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.StartTLS()
-		s.t.Cleanup(server.Close)
 		s.network.Server = server
+		s.t.Cleanup(s.Close)
 	})
 	return s.network.Server
 }
@@ -64,9 +64,11 @@ func (s *Server) Port() string {
 	return u.Port()
 }
 
-// Close ends the server on its port, and the connections to it.
+// Close ends the server on its port, and the connections to it; what is within
+// the process goes on.
 func (s *Server) Close() {
 	s.CutWatches()
+	s.listen().CloseClientConnections()
 	s.listen().Close()
 }
 

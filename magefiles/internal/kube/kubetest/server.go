@@ -158,7 +158,7 @@ func (s *Server) Count(verb, resource string) int {
 }
 
 // Put creates or replaces objects, as they are but for the resource version. An
-// object without a UID or a creation gets them.
+// object without a UID or a time of creation keeps what it has, or gets new ones.
 func (s *Server) Put(objects ...*unstructured.Unstructured) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -289,11 +289,15 @@ func (s *Server) store(r *resource, o *unstructured.Unstructured) {
 	}
 	key := types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
 	before := r.objects[key]
+	uid, created := uuid.NewUUID(), metav1.Now()
+	if before != nil {
+		uid, created = before.GetUID(), before.GetCreationTimestamp()
+	}
 	if o.GetUID() == "" {
-		o.SetUID(uuid.NewUUID())
+		o.SetUID(uid)
 	}
 	if t := o.GetCreationTimestamp(); t.IsZero() {
-		o.SetCreationTimestamp(metav1.Now())
+		o.SetCreationTimestamp(created)
 	}
 	if o.GetDeletionTimestamp() != nil && len(o.GetFinalizers()) == 0 {
 		s.drop(r, o)

@@ -10,11 +10,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	clienttesting "k8s.io/client-go/testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/build"
@@ -136,28 +133,26 @@ func TestUndeploy(t *testing.T) {
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
 	}
 	for holder, kept := range map[string]bool{"caslab-autoscaler-1_x": false, "cluster-autoscaler-1_x": true} {
-		client, store := kubetest.Client(t, kinds, strings.Replace(deployedAutoscaler, "HOLDER", holder, 1))
-		pods := store.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace("default")
+		server := kubetest.New(t, kinds, strings.Replace(deployedAutoscaler, "HOLDER", holder, 1))
+		client := server.Client()
 		ended := make(chan struct{})
-		store.PrependReactor("delete", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
-			switch action.GetResource().Resource {
-			case "deployments":
+		server.Intercept(func(q kubetest.Request) error {
+			switch {
+			case q.Verb != "delete" || q.Resource == "pods":
+			case q.Resource == "deployments":
 				// The pod ends a little later, as pods do.
 				time.AfterFunc(100*time.Millisecond, func() {
 					close(ended)
-					if err := pods.Delete(context.Background(), "caslab-autoscaler-1", metav1.DeleteOptions{}); err != nil {
-						t.Errorf("delete the pod: %v", err)
-					}
+					server.Remove(kube.Pods, "default", "caslab-autoscaler-1")
 				})
-			case "pods":
 			default:
 				select {
 				case <-ended:
 				default:
-					t.Errorf("%s are deleted while the pod is there", action.GetResource().Resource)
+					t.Errorf("%s are deleted while the pod is there", q.Resource)
 				}
 			}
-			return false, nil, nil
+			return nil
 		})
 		s := &target.Cluster{Workload: client, Management: client, Namespace: "default"}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

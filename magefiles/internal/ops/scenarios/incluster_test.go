@@ -77,17 +77,13 @@ func TestCrashed(t *testing.T) {
 // ended, once, and nobody is told who does not ask any more.
 func TestInClusterTellsOfACrash(t *testing.T) {
 	t.Parallel()
-	client, store := kubetest.Client(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "")
-	pods := store.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace("default")
-	if _, err := pods.Create(t.Context(), autoscalerPod(t, runs), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	server := kubetest.New(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "")
+	server.Put(autoscalerPod(t, runs))
+	client := server.Client()
 	d := &inCluster{madeHere: madeHere{cluster: &target.Cluster{Workload: client, Namespace: "default"}, ended: make(chan error, 1)}}
 	d.watchPods(t.Context())
 	for _, state := range []string{ended, runsAgain} {
-		if _, err := pods.Update(t.Context(), autoscalerPod(t, state), metav1.UpdateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		server.Put(autoscalerPod(t, state))
 	}
 	select {
 	case err := <-d.Ended():

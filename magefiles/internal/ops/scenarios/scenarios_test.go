@@ -119,8 +119,8 @@ func TestClaim(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	kinds := []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")}
-	none, _ := kubetest.Client(t, kinds, "")
-	deployed, _ := kubetest.Client(t, kinds, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: caslab-autoscaler, namespace: default}}")
+	none := kubetest.New(t, kinds, "").Client()
+	deployed := kubetest.New(t, kinds, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: caslab-autoscaler, namespace: default}}").Client()
 	lab := of(&config.Config{Root: t.TempDir()})
 	free := &target.Cluster{Workload: none, Management: none, UID: "free", Name: "work"}
 	taken := &target.Cluster{Workload: deployed, Management: deployed, UID: "taken", Name: "work"}
