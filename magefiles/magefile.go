@@ -32,7 +32,7 @@ var Aliases = map[string]any{
 // machine with empty caches.
 func lab(ctx context.Context, verb string, args ...string) error {
 	if last := lastTarget(os.Args[1:]); last != "" && !strings.EqualFold(last, verb) {
-		return mg.Fatalf(2, "%s ends with the lab's command, and %s would not run after it; type one target at a time: go tool mage %s && go tool mage %s", verb, last, verb, last)
+		return mg.Fatalf(2, "%s becomes the lab's command, so %s would not run after it; type one target at a time: go tool mage %s && go tool mage %s", verb, last, verb, last)
 	}
 	if len(args) == 0 {
 		// mage ignores options of a target that declares none.
@@ -42,7 +42,7 @@ func lab(ctx context.Context, verb string, args ...string) error {
 			}
 		}
 		if last := os.Args[len(os.Args)-1]; !strings.EqualFold(last, verb) && !strings.EqualFold("env:"+last, verb) {
-			return mg.Fatalf(2, "%s takes no argument, and as a target %s would not run after it; type one target at a time", verb, last)
+			return mg.Fatalf(2, "%s takes no argument, and a target %s would not run after it; type one target at a time", verb, last)
 		}
 	}
 	// Options that the user did not give are empty.

@@ -1,9 +1,10 @@
-// Package launch turns a mage target into the lab's command: it compiles the
-// command, showing that it compiles, and replaces the process with it.
+// Package launch replaces a mage target with the lab's command: it checks the
+// target's arguments, compiles the command and shows the progress, and executes
+// the command in the same process.
 //
-// Mage is silent while it compiles targets, and what the lab imports takes a
-// minute or more on a machine with empty caches. So the targets import this
-// package alone, and the long compilation happens here, in the open.
+// Mage prints nothing while it compiles targets, and the packages that the lab
+// imports take minutes to compile on a machine with empty caches. So the targets
+// import this package only, which compiles the rest visibly.
 package launch
 
 import (
@@ -21,15 +22,15 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// command is the package that holds the lab's command.
+// command is the package of the lab's command.
 const command = "./magefiles/internal/cmd/caslab"
 
-// usually is what the first compilation takes on 2 cores with empty caches.
+// usually is how long the first compilation takes on 2 cores with empty caches.
 const usually = 3 * time.Minute
 
-// Lab compiles the lab's command in the repository of the working directory
-// and becomes it, with verb and args as its arguments. It returns only when
-// it fails.
+// Lab compiles the lab's command in the repository whose root is the working
+// directory, and replaces this process with it. Its arguments are verb and
+// args. Lab returns only if it fails.
 func Lab(ctx context.Context, verb string, args ...string) error {
 	binary, err := Compile(ctx)
 	if err != nil {
@@ -51,10 +52,13 @@ func Compile(ctx context.Context) (string, error) {
 	}
 	log := ui.New(os.Stderr, ui.Options{Terminal: ui.Terminal(os.Stderr)})
 	defer log.Close()
+	return compile(ctx, root, run.Exec{}, log)
+}
 
+func compile(ctx context.Context, root string, runner run.Runner, log *ui.Log) (string, error) {
 	binary := filepath.Join(root, ".caslab", "bin", "caslab")
 	shown := &compilation{log: log}
-	_, err = run.Exec{}.Run(ctx, run.Cmd{
+	_, err := runner.Run(ctx, run.Cmd{
 		Name:   "go",
 		Args:   slices.Concat([]string{"build", "-v", "-o", binary}, build.Lean(), []string{command}),
 		Dir:    root,
@@ -68,8 +72,8 @@ func Compile(ctx context.Context) (string, error) {
 	return binary, nil
 }
 
-// compilation counts the packages that `go build -v` names, one a line, and
-// shows a step from the first one on.
+// compilation shows a step with the number of packages that `go build -v` has
+// named, one in a line. It shows nothing before the first one.
 type compilation struct {
 	log   *ui.Log
 	step  *ui.Step

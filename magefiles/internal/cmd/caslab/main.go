@@ -1,5 +1,5 @@
-// Command caslab does what the mage targets of the same names promise. The
-// targets compile it and become it; see package launch.
+// Command caslab has a verb for each mage target, of the same name. A target
+// compiles it and is replaced with it: see package launch.
 package main
 
 import (
