@@ -15,9 +15,11 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/target/targettest"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -266,4 +268,37 @@ func TestFirstRound(t *testing.T) {
 func of(cfg *config.Config) *Scenarios {
 	l := &lab.Lab{Config: cfg, State: state.Dir(cfg.StateDir())}
 	return &Scenarios{Lab: l, Autoscalers: &autoscalers.Autoscalers{Lab: l}}
+}
+
+// TestAsItIsNamesWhatRuns: an autoscaler that is taken as it is has the release
+// that it runs, and not that of the settings, or none if nobody knows it.
+func TestAsItIsNamesWhatRuns(t *testing.T) {
+	t.Parallel()
+	const deployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cluster-autoscaler, namespace: kube-system}
+spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "registry.k8s.io/autoscaling/cluster-autoscaler:TAG"}]}}}
+`
+	for tag, want := range map[string]string{"v1.35.2": "1.35.2", "mine": ""} {
+		l := labtest.New(t, map[string]string{"AUTOSCALER_VERSION": "1.36.1"})
+		c, server := targettest.New(t)
+		sc := &Scenarios{Lab: l.Lab, Open: targettest.Open(c), Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
+		if _, err := sc.asItIs(t.Context(), c); err == nil || !strings.Contains(err.Error(), "go tool mage autoscaler:run") {
+			t.Errorf("an environment without an autoscaler: %v; want what to type", err)
+		}
+		server.PutYAML(strings.Replace(deployment, "TAG", tag, 1))
+		under, err := sc.asItIs(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, v := under.Describe()
+		got := ""
+		if v != nil {
+			got = v.String()
+		}
+		if got != want || !strings.Contains(name, "kube-system/cluster-autoscaler") {
+			t.Errorf("%s: it is %s, of release %q; want %q", tag, name, got, want)
+		}
+	}
 }

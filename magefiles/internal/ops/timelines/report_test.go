@@ -1,0 +1,134 @@
+package timelines
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/target/targettest"
+	"caslab/magefiles/internal/timeline"
+)
+
+// runs names the release of an autoscaler.
+func runs(release string) func(context.Context, *target.Cluster) (string, error) {
+	return func(context.Context, *target.Cluster) (string, error) { return release, nil }
+}
+
+func recordFact(t *testing.T, path string) {
+	t.Helper()
+	if err := timeline.Append(path, timeline.Fact{Time: time.Now(), Kind: timeline.Node, What: timeline.Joined, Name: "worker"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReportNamesWhatRuns: the versions are those of the cluster and of its
+// autoscaler, and not those of the settings.
+func TestReportNamesWhatRuns(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		own           bool
+		release, want string
+	}{
+		"the environment's, with an autoscaler":  {true, "1.35.2", "Cluster API v1.13.5, Kubernetes v1.35.4, autoscaler 1.35.2"},
+		"another's, whose autoscaler is unknown": {false, "", "Cluster API v1.13.5, Kubernetes v1.35.4"},
+	} {
+		l := labtest.New(t, map[string]string{"CAPI_VERSION": "v1.14.2", "AUTOSCALER_VERSION": "1.36.1"})
+		c, _ := targettest.New(t)
+		if c.Own = tc.own; !tc.own {
+			l.Config.WorkloadKubeconfig = "/kubeconfig"
+		}
+		tl := &Timelines{Lab: l.Lab, Open: targettest.Open(c), Autoscaler: runs(tc.release)}
+		recordFact(t, tl.File(c))
+		out := filepath.Join(t.TempDir(), "out", "r.html")
+		if err := tl.Report(t.Context(), ReportOptions{Out: out}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, path := range []string{out, strings.Replace(out, ".html", ".json", 1)} {
+			data, err := os.ReadFile(path)
+			if err != nil || !strings.Contains(string(data), tc.want) || strings.Contains(string(data), "v1.14.2") || strings.Contains(string(data), "1.36.1") {
+				t.Errorf("%s: %s does not name %s alone, %v", name, path, tc.want, err)
+			}
+			if !tc.own && strings.Contains(string(data), "autoscaler 1") {
+				t.Errorf("%s: %s names a release", name, path)
+			}
+		}
+		if got := l.Printed.String(); got != out+"\n"+strings.Replace(out, ".html", ".svg", 1)+"\n"+strings.Replace(out, ".html", ".json", 1)+"\n" {
+			t.Errorf("%s: printed\n%s", name, got)
+		}
+	}
+}
+
+// TestReportOfAClusterThatDoesNotAnswer: the environment's record is there still,
+// and nobody knows what ran.
+func TestReportOfAClusterThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	down := errors.New("it does not answer")
+	tl := &Timelines{Lab: l.Lab, Open: func(context.Context) (*target.Cluster, error) { return nil, down }, Autoscaler: runs("1.35.2")}
+	recordFact(t, recordIn(l.TimelineDir("")))
+	if err := tl.Report(t.Context(), ReportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	page := filepath.Join(l.TimelineDir(""), "report.html")
+	data, err := os.ReadFile(page)
+	if err != nil || strings.Contains(string(data), "Cluster API v") || strings.Contains(string(data), "autoscaler 1") {
+		t.Errorf("the page names versions that nobody was asked for, or is not there: %v", err)
+	}
+	if !strings.Contains(l.Logged.String(), "the cluster cannot be asked: it does not answer") {
+		t.Errorf("said\n%s", l.Logged)
+	}
+	l.Config.WorkloadKubeconfig = "/kubeconfig"
+	if err := tl.Report(t.Context(), ReportOptions{}); !errors.Is(err, down) {
+		t.Errorf("of another's cluster: %v; its record is known by its UID", err)
+	}
+}
+
+func TestReportRefusesAnotherKindOfFileFirst(t *testing.T) {
+	t.Parallel()
+	tl := &Timelines{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
+	if err := tl.Report(t.Context(), ReportOptions{Out: "r.pdf"}); err == nil || !strings.Contains(err.Error(), "-out=r.pdf") {
+		t.Errorf("Report() = %v", err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	c, _ := targettest.New(t)
+	tl := &Timelines{Lab: l.Lab, Open: targettest.Open(c)}
+	recordFact(t, tl.File(c))
+	if err := tl.Explain(t.Context(), "node/worker"); err != nil || !strings.Contains(l.Printed.String(), "worker") {
+		t.Errorf("Explain() = %v, printed\n%s", err, l.Printed)
+	}
+}
+
+// TestRecordTakesOver: a recorder that finds another at work waits for it to end.
+func TestRecordTakesOver(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	c, _ := targettest.New(t)
+	tl := &Timelines{Lab: l.Lab, Open: targettest.Open(c)}
+	first := tl.Record(t.Context(), c)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if facts, err := timeline.Read(tl.File(c)); err == nil && len(facts) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is recorded")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	second := tl.Record(t.Context(), c)
+	second()
+	first()
+	if logged := l.Logged.String(); strings.Contains(logged, "!") {
+		t.Errorf("said\n%s", logged)
+	}
+}
