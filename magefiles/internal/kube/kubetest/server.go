@@ -282,7 +282,8 @@ func (r *resource) sorted(namespace string) []*unstructured.Unstructured {
 }
 
 // store creates or replaces an object, which is the server's own from now on,
-// and tells the watches. One that only waited for its finalizers is dropped.
+// and tells the watches. One that loses its last finalizer while it is being
+// deleted is gone.
 func (s *Server) store(r *resource, o *unstructured.Unstructured) {
 	if !r.namespaced {
 		o.SetNamespace("")
@@ -299,7 +300,7 @@ func (s *Server) store(r *resource, o *unstructured.Unstructured) {
 	if t := o.GetCreationTimestamp(); t.IsZero() {
 		o.SetCreationTimestamp(created)
 	}
-	if o.GetDeletionTimestamp() != nil && len(o.GetFinalizers()) == 0 {
+	if o.GetDeletionTimestamp() != nil && len(o.GetFinalizers()) == 0 && before != nil && len(before.GetFinalizers()) > 0 {
 		s.drop(r, o)
 		return
 	}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -235,6 +236,12 @@ func TestTheAutoscalersPod(t *testing.T) {
 		b := newBench(t, autoscalerPod)
 		var troubles []string
 		b.Trouble = func(err error) { troubles = append(troubles, err.Error()) }
+		b.server.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "log" {
+				return errors.New("no connection to the kubelet")
+			}
+			return nil
+		})
 		b.expect(b.record(nil), "00:00:00 autoscaler started kube-system/caslab-autoscaler-1 (example.com/cluster-autoscaler:1)")
 		if len(troubles) != 1 || !strings.Contains(troubles[0], "caslab-autoscaler-1") {
 			t.Errorf("troubles: %q; want that the log cannot be read", troubles)

@@ -13,12 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
-	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/kube"
@@ -101,16 +97,16 @@ metadata: {name: manager, namespace: default, uid: p4, labels: {cluster.x-k8s.io
 type bench struct {
 	t *testing.T
 	Options
-	store *dynamicfake.FakeDynamicClient
+	server *kubetest.Server
 	// read is how much of the record was looked at.
 	read int
 }
 
 func newBench(t *testing.T, objects string) *bench {
 	t.Helper()
-	c, store := kubetest.Client(t, kinds, objects)
-	return &bench{t: t, store: store, Options: Options{
-		Workload: c, Namespace: "default", Cluster: "work", ConfigNamespace: "default",
+	server := kubetest.New(t, kinds, objects)
+	return &bench{t: t, server: server, Options: Options{
+		Workload: server.Client(), Namespace: "default", Cluster: "work", ConfigNamespace: "default",
 		File:    filepath.Join(t.TempDir(), "record"),
 		Trouble: func(err error) { t.Errorf("trouble: %v", err) },
 	}}
@@ -187,17 +183,12 @@ func decoded(t *testing.T, text string) (*unstructured.Unstructured, schema.Grou
 	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
 		t.Fatal(err)
 	}
-	resource := schema.GroupVersionResource{Resource: strings.ToLower(o.GetKind()) + "s"}
-	resource.Group, resource.Version = o.GroupVersionKind().Group, o.GroupVersionKind().Version
-	return o, resource
+	return o, schema.GroupVersionResource{}
 }
 
 func (b *bench) create(text string) {
 	b.t.Helper()
-	o, resource := decoded(b.t, text)
-	if _, err := b.store.Resource(resource).Namespace(o.GetNamespace()).Create(b.t.Context(), o, metav1.CreateOptions{}); err != nil {
-		b.t.Fatal(err)
-	}
+	b.server.PutYAML(text)
 }
 
 // change sets fields of an object, each given as path=value in YAML.
@@ -207,24 +198,18 @@ func (b *bench) change(kind schema.GroupKind, name string, fields ...string) {
 	if kind == kube.Nodes {
 		namespace = ""
 	}
-	o, err := b.Workload.Get(b.t.Context(), kind, namespace, name)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, field := range fields {
-		path, text, _ := strings.Cut(field, "=")
-		var value any
-		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
-			b.t.Fatal(err)
+	b.server.Edit(kind, namespace, name, func(o *unstructured.Unstructured) {
+		for _, field := range fields {
+			path, text, _ := strings.Cut(field, "=")
+			var value any
+			if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+				b.t.Fatal(err)
+			}
+			if err := unstructured.SetNestedField(o.Object, value, strings.Split(path, "|")...); err != nil {
+				b.t.Fatal(err)
+			}
 		}
-		if err := unstructured.SetNestedField(o.Object, value, strings.Split(path, "|")...); err != nil {
-			b.t.Fatal(err)
-		}
-	}
-	_, resource := decoded(b.t, fmt.Sprintf("apiVersion: %s\nkind: %s\n", o.GetAPIVersion(), o.GetKind()))
-	if _, err := b.store.Resource(resource).Namespace(namespace).Update(b.t.Context(), o, metav1.UpdateOptions{}); err != nil {
-		b.t.Fatal(err)
-	}
+	})
 	time.Sleep(10 * time.Millisecond)
 }
 
@@ -402,10 +387,7 @@ func TestEvents(t *testing.T) {
 			say("e13", "Normal", "DeleteUnregistered", "Removed unregistered node docker-1", theMap)
 			say("e14", "Warning", "Novelty", "who knows", theMap)
 			say("e15", "Normal", "ClusterAutoscalerCleanup", "a taint was removed", theNode)
-			o, resource := decoded(t, strings.Replace(fmt.Sprintf(event, "e16", "Normal", "ScaleDown", "someone else's", theNode), "cluster-autoscaler}", "kubelet}", 1))
-			if _, err := b.store.Resource(resource).Namespace("default").Create(t.Context(), o, metav1.CreateOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			b.create(strings.Replace(fmt.Sprintf(event, "e16", "Normal", "ScaleDown", "someone else's", theNode), "cluster-autoscaler}", "kubelet}", 1))
 		}
 		want := []string{
 			"00:00:01 autoscaler refused default/p (2 Insufficient memory, 1 max node group size reached) late",
@@ -575,7 +557,7 @@ func TestARecordThatIsBegunAnewIsLeftAlone(t *testing.T) {
 		if err := os.Rename(dir, dir+".previous"); err != nil {
 			t.Fatal(err)
 		}
-		next := &bench{t: t, store: b.store, Options: b.Options}
+		next := &bench{t: t, server: b.server, Options: b.Options}
 		b.delete(kube.Pods, "p")
 		anew := new(AnewError)
 		if err := <-done; !errors.As(err, &anew) || anew.File != b.File {
@@ -661,11 +643,11 @@ func TestTroubleIsToldAndOvercome(t *testing.T) {
 		b.Trouble = func(err error) { troubles = append(troubles, err.Error()) }
 		var refuse atomic.Bool
 		refuse.Store(true)
-		b.store.PrependReactor("list", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
-			if refuse.Load() {
-				return true, nil, fmt.Errorf("not now")
+		b.server.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "list" && q.Resource == "nodes" && refuse.Load() {
+				return errors.New("not now")
 			}
-			return false, nil, nil
+			return nil
 		})
 		got := b.record(func() {
 			time.Sleep(30 * time.Second)
