@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
 	"caslab/magefiles/internal/launch"
 )
@@ -17,7 +16,7 @@ import (
 func init() {
 	words := os.Args[1:]
 	if launch.WantsHelp(words) {
-		verb, ok := labTarget(words[0])
+		verb, ok := launch.Verb(words[0])
 		if !ok {
 			exit(2, fmt.Errorf("%s: want -h before the target; type: go tool mage -h %[1]s", words[0]))
 		}
@@ -31,17 +30,4 @@ func init() {
 func exit(status int, err error) {
 	fmt.Fprintln(os.Stderr, "Error:", err)
 	os.Exit(status)
-}
-
-// labTarget returns the verb of a target that becomes the lab's command; a
-// target without a namespace may be one of the few that have no verb.
-func labTarget(word string) (verb string, ok bool) {
-	word = strings.ToLower(word)
-	switch {
-	case shortName(word):
-		return "env:" + word, true
-	case word == "bench", targetPattern.MatchString(word):
-		return word, true
-	}
-	return "", false
 }

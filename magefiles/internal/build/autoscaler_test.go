@@ -104,7 +104,7 @@ func TestTwoTreesThatDoNotFit(t *testing.T) {
 	core := files(t, map[string]string{"go.mod": "module " + build.CoreModule + "\n\ngo 1.26.0\n"})
 	whole := files(t, map[string]string{"cluster-autoscaler/go.mod": "module " + build.AutoscalerModule + "\n\ngo 1.26.0\n"})
 	for want, a := range map[string]build.Autoscaler{
-		"contains its core":      {Dir: whole, CoreDir: core},
+		"contains its core":           {Dir: whole, CoreDir: core},
 		"want the root of a checkout": {Dir: whole, CoreDir: filepath.Join(whole, "cluster-autoscaler")},
 		"read a module":               {Dir: whole, CoreDir: "/nope"},
 	} {

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,57 @@ var Arguments = []Required{
 	{Target: "scenario:run", Args: []string{"NAMES"}, Example: "go tool mage scenario:run scale-up,./mine.yaml -out=results"},
 	{Target: "timeline:explain", Args: []string{"WHAT"}, Example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z"},
 	{Target: "workload:scale", Args: []string{"PODS"}, Numbers: []string{"PODS"}, Example: "go tool mage workload:scale 2"},
+}
+
+// Aliases are the short names of targets.
+var Aliases = map[string]string{"up": "env:up", "down": "env:down", "status": "env:status"}
+
+// namespaced matches the names of targets with a namespace, and no argument of a
+// target.
+var namespaced = regexp.MustCompile(`^[a-z]+:[a-z]+$`)
+
+// Verb returns the verb of a target that becomes the lab's command.
+func Verb(word string) (verb string, ok bool) {
+	word = strings.ToLower(word)
+	if full := Aliases[word]; full != "" {
+		return full, true
+	}
+	return word, word == "bench" || namespaced.MatchString(word)
+}
+
+// CheckAlone refuses a target after verb, which would not run: the verb's
+// process becomes the lab's command. For a target without options and arguments
+// it also refuses those, which mage takes for the next target or ignores. words
+// are the arguments of mage.
+func CheckAlone(verb string, words []string, takes bool) error {
+	if last := lastTarget(words); last != "" && last != verb {
+		return fmt.Errorf("%s becomes the lab's command, so %s would not run after it; type one target at a time: go tool mage %s && go tool mage %s", verb, last, verb, last)
+	}
+	if takes {
+		return nil
+	}
+	for _, w := range words {
+		if strings.HasPrefix(w, "-") {
+			return fmt.Errorf("%s has no option %s; settings are variables and caslab.yaml: go tool mage config:show", verb, w)
+		}
+	}
+	if last := words[len(words)-1]; lastTarget([]string{last}) != verb {
+		return fmt.Errorf("%s takes no argument, and a target %s would not run after it; type one target at a time", verb, last)
+	}
+	return nil
+}
+
+// lastTarget returns the verb of the last of the words that is a target with a
+// namespace or, if the first word is a short name, one with a short name; empty
+// if there is none. A scenario or a workload may be called like a short name.
+func lastTarget(words []string) string {
+	for _, w := range slices.Backward(words) {
+		verb, ok := Verb(w)
+		if ok && (Aliases[strings.ToLower(w)] == "" || Aliases[strings.ToLower(words[0])] != "") {
+			return verb
+		}
+	}
+	return ""
 }
 
 // CheckArguments refuses arguments of mage that mage refuses too, but without

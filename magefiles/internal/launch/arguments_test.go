@@ -50,6 +50,48 @@ func TestOtherArgumentsAreLeftToMage(t *testing.T) {
 	}
 }
 
+func TestVerb(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]string{
+		"env:up": "env:up", "Env:Up": "env:up", "up": "env:up", "Status": "env:status", "bench": "bench",
+		"test": "", "testUnit": "", "lint": "", "pod/x:y": "", "./a:b.yaml": "", "-h": "", "": "",
+	} {
+		verb, ok := launch.Verb(word)
+		if ok != (want != "") || ok && verb != want {
+			t.Errorf("Verb(%q) = %q, %v; want %q", word, verb, ok, want)
+		}
+	}
+}
+
+func TestOneTargetAtATime(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		verb, line string
+		takes      bool
+		want       string
+	}{
+		{"env:up", "env:up", false, ""},
+		{"env:up", "Env:Up", false, ""},
+		{"env:up", "up", false, ""},
+		{"bench", "bench", false, ""},
+		{"workload:add", "workload:add -pods=3", true, ""},
+		{"workload:add", "workload:add", true, ""},
+		{"scenario:run", "scenario:run up", true, ""},
+		{"nodegroup:delete", "nodegroup:delete status", true, ""},
+		{"env:up", "env:up env:status", false, "go tool mage env:up && go tool mage env:status"},
+		{"env:up", "up status", false, "go tool mage env:up && go tool mage env:status"},
+		{"workload:add", "workload:add -pods=3 Env:Down", true, "env:down would not run after it"},
+		{"env:up", "env:up -workers=3", false, "env:up has no option -workers=3"},
+		{"env:up", "env:up now", false, "a target now would not run"},
+		{"bench", "bench lint", false, "a target lint would not run"},
+	} {
+		err := launch.CheckAlone(tc.verb, strings.Fields(tc.line), tc.takes)
+		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", tc.line, err, tc.want)
+		}
+	}
+}
+
 func TestWantsHelp(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]bool{

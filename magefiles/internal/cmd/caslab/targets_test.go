@@ -134,6 +134,26 @@ func TestTargetsKnowTheRequiredArguments(t *testing.T) {
 	}
 }
 
+func TestTargetsHaveTheShortNamesThatLaunchKnows(t *testing.T) {
+	t.Parallel()
+	info, err := parse.PrimaryPackage("go", magefiles, sources(t), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for alias, f := range info.Aliases {
+		got[alias] = strings.ToLower(f.TargetName())
+	}
+	if !maps.Equal(got, launch.Aliases) {
+		t.Errorf("mage has the short names %v, launch %v", got, launch.Aliases)
+	}
+	for _, v := range verbs {
+		if verb, ok := launch.Verb(v.name); !ok || verb != v.name {
+			t.Errorf("launch takes the target %s for the verb %q, %v", v.name, verb, ok)
+		}
+	}
+}
+
 // doc returns the comment of a verb's target as mage has it: in one line, with
 // the name of the method first.
 func doc(method string, v verb) string {
