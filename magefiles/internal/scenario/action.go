@@ -2,7 +2,7 @@ package scenario
 
 import "fmt"
 
-// String is the action in words.
+// String returns the action in words.
 func (a Action) String() string {
 	switch {
 	case a.Workload != nil:

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// String is the check in words.
+// String returns the check in words. Numbers relative to ${nodes} count from zero.
 func (c Check) String() string { return c.Text(0) }
 
-// Text is the check in words, where the cluster had that many nodes before the
-// first step.
+// Text returns the check in words. nodes is how many nodes the cluster had before
+// the first step.
 func (c Check) Text(nodes int) string {
 	switch {
 	case c.Pods != nil:
@@ -66,14 +66,14 @@ func (g GroupCheck) text() string {
 	return strings.Join(parts, ", ")
 }
 
-// saids are the facts in words.
-var saids = map[string]string{
+// statements has the statements of the autoscaler in words.
+var statements = map[string]string{
 	Refused: "refuses to scale up", Kept: "keeps a node", ScaleUp: "scales up",
 	ScaleDown: "scales down", Problem: "tells a problem",
 }
 
 func (s SaidCheck) text() string {
-	text := "the autoscaler " + saids[s.What]
+	text := "the autoscaler " + statements[s.What]
 	if s.Pod != "" {
 		text += " for pods of " + s.Pod
 	}

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// Count is a number that something has to be: 3, or a text such as ">= 1",
-// "<= 2" or "<= ${nodes+2}", where nodes is how many the cluster had before
-// the first step.
+// Count is a condition on a number: 3, or a string such as ">= 1", "<= 2" or
+// "<= ${nodes+2}", where nodes is how many nodes the cluster had before the first
+// step.
 type Count struct {
-	op       string // empty for equal
-	n        int
+	op string // "<=", ">=", or empty for equal
+	n  int
+	// relative adds the number of nodes to n.
 	relative bool
 }
 
@@ -66,8 +67,8 @@ func (c Count) MarshalJSON() ([]byte, error) {
 	return json.Marshal(strings.TrimSpace(c.op + " " + text))
 }
 
-// Holds reports whether n is such a number, where the cluster had that many
-// nodes.
+// Holds reports whether n meets the condition. nodes is how many nodes the cluster
+// had before the first step.
 func (c Count) Holds(n, nodes int) bool {
 	switch want := c.number(nodes); c.op {
 	case "<=":
@@ -86,11 +87,11 @@ func (c Count) number(nodes int) int {
 	return c.n
 }
 
-// String is the count for a reader.
+// String returns the condition in words. ${nodes} counts as zero.
 func (c Count) String() string { return c.Text(0) }
 
-// Text is the count for a reader, where the cluster had that many nodes before
-// the first step.
+// Text returns the condition in words. nodes is how many nodes the cluster had
+// before the first step.
 func (c Count) Text(nodes int) string {
 	text := strconv.Itoa(c.number(nodes))
 	switch c.op {
@@ -102,7 +103,7 @@ func (c Count) Text(nodes int) string {
 	return text
 }
 
-// Duration is written as 45s or 2m.
+// Duration is a time.Duration that is written as 45s or 2m.
 type Duration time.Duration
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -20,7 +20,7 @@ import (
 	"caslab/magefiles/internal/workload"
 )
 
-// Load reads every scenario of a folder, by name.
+// Load reads all scenarios of a folder, in the order of their names.
 func Load(folder fs.FS) ([]*Scenario, error) {
 	files, err := fs.Glob(folder, "*.yaml")
 	if err != nil {
@@ -43,8 +43,8 @@ func Load(folder fs.FS) ([]*Scenario, error) {
 	return all, nil
 }
 
-// Parse reads a scenario of the file of that name and refuses what cannot be
-// meant, with the place and what is allowed there.
+// Parse reads a scenario. It takes the scenario's name from the file's. An error
+// lists everything that is wrong, with the place and what is allowed there.
 func Parse(file string, data []byte) (*Scenario, error) {
 	s := new(Scenario)
 	if err := yaml.UnmarshalStrict(data, s); err != nil {
@@ -52,7 +52,7 @@ func Parse(file string, data []byte) (*Scenario, error) {
 	}
 	s.File, s.Name = file, strings.TrimSuffix(path.Base(file), path.Ext(file))
 	c := &checker{
-		file: file, scenario: s, groups: map[string]bool{}, workloads: map[string]bool{}, made: map[string]bool{}, rolledOut: map[string]bool{},
+		file: file, scenario: s, groups: map[string]bool{}, workloads: map[string]bool{}, created: map[string]bool{}, rolledOut: map[string]bool{},
 	}
 	c.check()
 	if len(c.errs) > 0 {
@@ -66,27 +66,27 @@ type checker struct {
 	file     string
 	scenario *Scenario
 	errs     []error
-	// groups and workloads that there are at the step that is looked at.
+	// groups and workloads exist at the step that is being checked.
 	groups, workloads map[string]bool
 	pools             []string
-	// made are the workloads that the step makes, and rolledOut the groups of
-	// it and the steps before.
-	made, rolledOut map[string]bool
+	// created are the workloads that the step creates. rolledOut are the groups
+	// that are rolled out in this step or an earlier one.
+	created, rolledOut map[string]bool
 }
 
 func (c *checker) refuse(place, format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf("scenario %s: %s: %w", c.file, place, fmt.Errorf(format, args...)))
 }
 
-// refuseIf passes on an error of another package.
+// refuseIf adds an error of another package, if it is not nil.
 func (c *checker) refuseIf(place string, err error) {
 	if err != nil {
 		c.refuse(place, "%w", err)
 	}
 }
 
-// maxName leaves room for a prefix before a group's name, and for the number
-// of a similar one after it.
+// maxName is the maximum length of a name. It leaves room for a prefix, and for
+// the number of a similar group.
 const maxName = 30
 
 var ownName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
@@ -140,8 +140,8 @@ func (c *checker) check() {
 	for i := range s.Steps {
 		c.step(fmt.Sprintf("steps[%d]", i), &s.Steps[i])
 	}
-	// A workload of a later step has no pods before it.
-	clear(c.made)
+	// Workloads and rollouts of the steps do not exist before the first step.
+	clear(c.created)
 	clear(c.rolledOut)
 	for i := range s.Always {
 		place := fmt.Sprintf("always[%d]", i)
@@ -216,7 +216,7 @@ func (c *checker) object(place string, o map[string]any) {
 	c.refuseIf(place, err)
 }
 
-// variables refuses one that there is not.
+// variables refuses unknown variables in text.
 func (c *checker) variables(place, text string) {
 	_, err := Variables{}.Expand(text)
 	c.refuseIf(place, err)
@@ -229,7 +229,7 @@ func (c *checker) step(place string, s *Step) {
 	if len(s.Do)+len(s.Expect)+len(s.Stays) == 0 {
 		c.refuse(place, "want at least one of do, expect, stays")
 	}
-	clear(c.made)
+	clear(c.created)
 	for i := range s.Do {
 		c.action(fmt.Sprintf("%s.do[%d]", place, i), &s.Do[i])
 	}
@@ -252,10 +252,10 @@ func (c *checker) step(place string, s *Step) {
 	}
 }
 
-// maxStay keeps a mistyped number from lasting for hours.
+// maxStay is the maximum of For. It catches typing errors.
 const maxStay = Duration(time.Hour)
 
-// lasting checks what is to hold for some time.
+// lasting checks what has to hold for some time.
 func (c *checker) lasting(place string, check *Check) {
 	c.one(place, check, false)
 	if check.Within != 0 {
@@ -266,7 +266,7 @@ func (c *checker) lasting(place string, check *Check) {
 	}
 }
 
-// oneOf refuses all but one.
+// oneOf refuses unless exactly one of the keys is set.
 func (c *checker) oneOf(place string, set map[string]bool) {
 	var there []string
 	for _, key := range slices.Sorted(maps.Keys(set)) {
@@ -343,7 +343,7 @@ func (c *checker) workload(place string, w *Workload) {
 		c.refuseIf(place+".memory", err)
 	}
 	c.refuseIf(place, workload.Workload{Name: w.Name, NodeSelector: w.Select, Tolerations: w.Tolerate}.Validate())
-	c.workloads[w.Name], c.made[w.Name] = true, true
+	c.workloads[w.Name], c.created[w.Name] = true, true
 }
 
 func (c *checker) isGroup(place, name string) {
@@ -368,8 +368,8 @@ func (c *checker) isObject(place, name string) {
 	}
 }
 
-// one checks a check; only an expectation may be said or in order, which come
-// true once.
+// one checks a check. Only an expectation may be said or order, because these come
+// true once and do not last.
 func (c *checker) one(place string, check *Check, expectation bool) {
 	c.oneOf(place, map[string]bool{
 		"pods": check.Pods != nil, "group": check.Group != nil, "nodes": check.Nodes != nil, "said": check.Said != nil, "order": len(check.Order) > 0,
@@ -414,14 +414,14 @@ func (c *checker) pods(place string, p *PodsCheck) {
 	if p.Running == nil && p.Pending == nil && p.Nodes == nil && !p.Undisturbed && !p.Spared {
 		c.refuse(place, "want at least one of running, pending, nodes, undisturbed, spared")
 	}
-	if p.Undisturbed && c.made[p.Of] {
+	if p.Undisturbed && c.created[p.Of] {
 		c.refuse(place+".undisturbed", "the step itself makes %s: it has no pods when the step begins; a later step can have it", p.Of)
 	}
 }
 
 func (c *checker) said(place string, s *SaidCheck) {
-	if !slices.Contains(Saids, s.What) {
-		c.refuse(place+".what", "%q: want one of %s", s.What, strings.Join(Saids, ", "))
+	if !slices.Contains(Statements, s.What) {
+		c.refuse(place+".what", "%q: want one of %s", s.What, strings.Join(Statements, ", "))
 	}
 	if s.Pod != "" {
 		c.isWorkload(place+".pod", s.Pod)

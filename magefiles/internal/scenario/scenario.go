@@ -1,6 +1,7 @@
-// Package scenario is the language of small declarative tests of the cluster
-// autoscaler: node groups, steps, what is expected of each by when, and what must
-// hold all along. Package engine runs them.
+// Package scenario defines the language of scenarios, which are small declarative
+// tests of the cluster autoscaler. A scenario has node groups, steps, what each
+// step expects and by when, and what must hold all the time. Package engine runs
+// scenarios.
 package scenario
 
 import (
@@ -14,207 +15,209 @@ import (
 	"caslab/magefiles/internal/capi/release"
 )
 
-// Scenario is one file. Names of groups and workloads are the file's own: in
-// the cluster they have the prefix of the run.
+// Scenario is the content of one file. The names of its groups and workloads get
+// the prefix of the run in the cluster.
 type Scenario struct {
-	// Name is the file's, without its extension.
+	// Name is the name of the file without its extension.
 	Name string `json:"-"`
-	// File it was read from, for errors.
+	// File is the path that errors name.
 	File string `json:"-"`
-	// Given is how the user named the scenario: its name, or the path of a file of
-	// their own. Empty is the name.
+	// Given is what the user typed for the scenario: its name, or the path of the
+	// user's own file. An empty Given means the name.
 	Given string `json:"-"`
-	// Title says in a few words what is shown; About says more, and what
+	// Title says in a few words what the scenario shows. About says more, and what
 	// upstream does where that is not obvious.
 	Title string `json:"title"`
 	About string `json:"about,omitempty"`
-	// Autoscaler is what the scenario needs of it.
+	// Autoscaler is what the scenario needs from the autoscaler.
 	Autoscaler Needs `json:"autoscaler,omitzero"`
-	// Groups are made, at their minimum, before the first step.
+	// Groups are created with their minimum size before the first step.
 	Groups []Group `json:"groups"`
-	// Objects are other manifests, made before the first step. Their texts
-	// may hold variables: see Variables.
+	// Objects are other manifests, created before the first step. Their strings
+	// may contain Variables.
 	Objects []map[string]any `json:"objects,omitempty"`
 	Steps   []Step           `json:"steps"`
-	// Always holds from before the first step until the last is over; it is
-	// looked at with every change of an object.
+	// Always must hold from before the first step until after the last one. It is
+	// evaluated at every change of an object.
 	Always []Check `json:"always,omitempty"`
-	// Known marks a failure of upstream's that is known.
+	// Known describes a known failure of upstream's; nil if there is none.
 	Known *Known `json:"known,omitempty"`
 }
 
-// Needs is what a scenario needs of the autoscaler.
+// Needs is what a scenario needs from the autoscaler.
 type Needs struct {
-	// Since is the first release that can pass, such as 1.26.0.
+	// Since is the first release that can pass, such as 1.26.0; empty for all.
 	Since string `json:"since,omitempty"`
-	// Flags are given beside those of the lab's template. They may hold
-	// variables.
+	// Flags are added to those of the lab's template. They may contain Variables.
 	Flags []string `json:"flags,omitempty"`
 }
 
-// Known is an upstream failure that is known.
+// Known is a known failure of upstream's.
 type Known struct {
-	// Releases that fail, such as ">= 1.30".
+	// Releases is a constraint on the releases that fail, such as ">= 1.30".
 	Releases string `json:"releases"`
-	// Failure is a regular expression for how it fails: for the step, what did
-	// not hold, and what else a failure tells. Others are none that is known.
+	// Failure is a regular expression that the text of the failure matches: the
+	// step, what did not hold, and the evidence. Any other failure is not known.
 	Failure string `json:"failure"`
-	// Why it fails, and where that can be read.
+	// Why is the reason, and where it can be read.
 	Why string `json:"why"`
 }
 
-// Group is a node group, or several alike.
+// Group is a node group, or several similar ones.
 type Group struct {
 	Name string `json:"name"`
-	// Min and Max bound its size.
+	// Min and Max bound the size.
 	Min int `json:"min,omitempty"`
 	Max int `json:"max"`
-	// Pool is the value of the label by which workloads select groups: groups
-	// of one pool serve the same pods. It is the group's name if empty.
+	// Pool is the value of the node label that workloads select. Groups with the
+	// same pool serve the same pods. An empty Pool means the name of the group.
 	Pool string `json:"pool,omitempty"`
-	// Labels and Taints, as key=value:Effect, of its nodes.
+	// Labels and Taints are those of the nodes. A taint is written as
+	// key=value:Effect.
 	Labels map[string]string `json:"labels,omitempty"`
 	Taints []string          `json:"taints,omitempty"`
-	// Capacity that the autoscaler is told a node will have: quantities of cpu
-	// and memory, or multiples of a worker's such as 2x. What is left out is a
-	// worker's.
+	// Capacity is what the autoscaler is told about a future node: cpu and memory
+	// as quantities, or as multiples of a worker's such as 2x. The default is what
+	// a worker has.
 	Capacity map[string]string `json:"capacity,omitempty"`
-	// Similar makes that many groups alike, named NAME-1, NAME-2, and so on.
+	// Similar is how many similar groups are created, as NAME-1, NAME-2, and so
+	// on; zero creates one group called NAME.
 	Similar int `json:"similar,omitempty"`
-	// Options are the autoscaler's options of a group, since 1.31, by the end
-	// of their annotations: maxnodeprovisiontime, scaledownunneededtime, and
-	// the like.
+	// Options are settings that the autoscaler reads for each group since 1.31. The
+	// keys are the ends of the annotations, such as maxnodeprovisiontime.
 	Options map[string]string `json:"options,omitempty"`
-	// Broken machines never become nodes.
+	// Broken is set for a group whose machines never become nodes.
 	Broken bool `json:"broken,omitempty"`
 }
 
-// Step is something that is done and what has to follow.
+// Step is a list of actions and what has to follow.
 type Step struct {
-	// Say is the step in words.
+	// Say describes the step in words.
 	Say string `json:"say"`
-	// Do is done in this order.
+	// Do are the actions, in order.
 	Do []Action `json:"do,omitempty"`
-	// Expect has to come true, each within its time from the last action on.
-	// The step is over when all have.
+	// Expect are checks that have to come true, each within its time after the
+	// last action. The step is over when all have come true.
 	Expect []Check `json:"expect,omitempty"`
-	// Stays holds from the last action until all expectations have come true,
-	// and For longer.
+	// Stays are checks that hold from the last action until all expectations have
+	// come true, and for the time For after that.
 	Stays []Check `json:"stays,omitempty"`
 }
 
-// Action is one thing to do: exactly one field is set.
+// Action is one thing to do. Exactly one field is set.
 type Action struct {
-	// Workload makes a Deployment, or gives one other pods.
+	// Workload creates or changes a Deployment.
 	Workload *Workload `json:"workload,omitempty"`
 	// Scale changes the number of a workload's pods.
 	Scale *Scale `json:"scale,omitempty"`
-	// Delete deletes a workload, and waits until its pods are gone, or one of
-	// the scenario's objects.
+	// Delete deletes a workload and waits until its pods are gone, or deletes one
+	// of the scenario's objects.
 	Delete *Delete `json:"delete,omitempty"`
-	// Annotate the pods that a workload has.
+	// Annotate changes annotations of the pods that a workload has now.
 	Annotate *Annotate `json:"annotate,omitempty"`
-	// Limits changes what the autoscaler may do to a group.
+	// Limits changes the minimum and the maximum of a group.
 	Limits *Limits `json:"limits,omitempty"`
 	// Autoscaler is restart, stop or start.
 	Autoscaler string `json:"autoscaler,omitempty"`
-	// Pause and Resume name a group, or are "cluster".
+	// Pause and Resume name a group, or TheCluster.
 	Pause  string `json:"pause,omitempty"`
 	Resume string `json:"resume,omitempty"`
-	// Rollout names a group whose machines are all to be replaced.
+	// Rollout names a group whose machines are all replaced.
 	Rollout string `json:"rollout,omitempty"`
 }
 
-// TheCluster is what Pause and Resume name instead of a group.
+// TheCluster stands for the whole cluster in Pause and Resume.
 const TheCluster = "cluster"
 
 // Workload is a Deployment whose pods select one pool.
 type Workload struct {
 	Name string `json:"name"`
 	Pods int    `json:"pods"`
-	// Memory each requests: a percentage of a worker's, such as 40%. If empty
-	// a pod and no second one fits on a node, and the autoscaler does not think
-	// of the node as one with room.
+	// Memory is the request of each pod, as a percentage of a worker's memory such
+	// as 40%. With an empty Memory one pod fits on a node and a second one does
+	// not, and the autoscaler sees no room on the node.
 	Memory string `json:"memory,omitempty"`
-	// Pool it selects; that of the only one if empty.
+	// Pool is the pool that the pods select. It may be empty if there is only one.
 	Pool string `json:"pool,omitempty"`
-	// Select are more labels of nodes, Tolerate keys of taints.
+	// Select has more node labels that the pods select, Tolerate the keys of taints
+	// that they tolerate.
 	Select   map[string]string `json:"select,omitempty"`
 	Tolerate []string          `json:"tolerate,omitempty"`
 }
 
-// Scale is a workload's new number of pods.
+// Scale sets the number of pods of a workload.
 type Scale struct {
 	Workload string `json:"workload"`
 	Pods     int    `json:"pods"`
 }
 
-// Delete names a workload, or an object as Kind/name.
+// Delete names a workload, or one of the scenario's objects as Kind/name.
 type Delete struct {
 	Workload string `json:"workload,omitempty"`
 	Object   string `json:"object,omitempty"`
 }
 
-// Annotate is annotations of pods; null removes one.
+// Annotate sets annotations of pods. A nil value removes an annotation.
 type Annotate struct {
 	Workload    string             `json:"workload"`
 	Annotations map[string]*string `json:"annotations"`
 }
 
-// Limits are a group's new limits.
+// Limits sets the minimum and the maximum of a group.
 type Limits struct {
 	Group string `json:"group"`
 	Min   int    `json:"min"`
 	Max   int    `json:"max"`
 }
 
-// Check is one thing that can be seen: exactly one of Pods, Group, Nodes, Said
+// Check is one thing that can be observed. Exactly one of Pods, Group, Nodes, Said
 // and Order is set.
 type Check struct {
 	Pods  *PodsCheck  `json:"pods,omitempty"`
 	Group *GroupCheck `json:"group,omitempty"`
-	// Nodes is how many the whole cluster has.
+	// Nodes is the number of nodes in the whole cluster.
 	Nodes *Count `json:"nodes,omitempty"`
-	// Said is what the autoscaler said.
+	// Said is a statement of the autoscaler.
 	Said *SaidCheck `json:"said,omitempty"`
-	// Order is checks that came true one after the other since the step began.
+	// Order are checks that came true one after the other since the step began.
 	Order []Check `json:"order,omitempty"`
-	// Within is how long an expectation has; For how much longer than the
-	// expectations something stays.
+	// Within is how long an expectation may take. For is how much longer than the
+	// expectations something has to stay.
 	Within Duration `json:"within,omitempty"`
 	For    Duration `json:"for,omitempty"`
 }
 
-// PodsCheck is about the pods of a workload. Each field that is set must hold.
+// PodsCheck is about the pods of a workload. All fields that are set must hold.
 type PodsCheck struct {
 	Of      string `json:"of"`
 	Running *Count `json:"running,omitempty"`
 	Pending *Count `json:"pending,omitempty"`
-	// Nodes is on how many nodes they are; on how many of a group's, if Group
-	// names one.
+	// Nodes is the number of nodes with such pods. With a Group, only the nodes of
+	// that group count.
 	Nodes *Count `json:"nodes,omitempty"`
 	Group string `json:"group,omitempty"`
-	// Undisturbed are all the pods that there were when the step began: they
-	// are where they were.
+	// Undisturbed holds while every pod that was there when the step began is on
+	// the same node.
 	Undisturbed bool `json:"undisturbed,omitempty"`
-	// Spared pods are on no node that the autoscaler has chosen to delete.
+	// Spared holds while no pod is on a node that the autoscaler has chosen to
+	// delete.
 	Spared bool `json:"spared,omitempty"`
 }
 
-// GroupCheck is about a node group. Each field that is set must hold.
+// GroupCheck is about a node group. All fields that are set must hold.
 type GroupCheck struct {
 	Name string `json:"name"`
-	// Size is what is wanted, Machines what there is, also of those that are
-	// being deleted, and Ready how many nodes are.
+	// Size is the desired number of machines, Machines the number of machines
+	// including those that are being deleted, and Ready the number of ready nodes.
 	Size     *Count `json:"size,omitempty"`
 	Machines *Count `json:"machines,omitempty"`
 	Ready    *Count `json:"ready,omitempty"`
-	// Old is how many of the machines that there were when the group was
-	// rolled out are neither gone nor being deleted.
+	// Old is the number of machines from before the rollout of the group that are
+	// neither gone nor being deleted.
 	Old *Count `json:"old,omitempty"`
 }
 
-// What an autoscaler says, as a SaidCheck names it.
+// What the autoscaler may state, as a SaidCheck names it.
 const (
 	ScaleUp   = "scaleUp"
 	ScaleDown = "scaleDown"
@@ -223,27 +226,27 @@ const (
 	Problem   = "problem"
 )
 
-// Saids are what can be expected to be said.
-var Saids = []string{Kept, Problem, Refused, ScaleDown, ScaleUp}
+// Statements are the values of SaidCheck.What.
+var Statements = []string{Kept, Problem, Refused, ScaleDown, ScaleUp}
 
-// SaidCheck is a fact that the autoscaler told.
+// SaidCheck is about a statement of the autoscaler.
 type SaidCheck struct {
-	// What is scaleUp or scaleDown, decided since the step began, or refused,
-	// kept or problem, told since the first step began: what the autoscaler
-	// repeats in every round is told once.
+	// What is one of Statements. A decision, ScaleUp or ScaleDown, counts if it was
+	// made since the step began. The autoscaler repeats the others in every round,
+	// and the timeline has them once: they count since the scenario began.
 	What string `json:"what"`
-	// Pod names a workload of which it told, Group a group, and Under a
-	// workload on whose node it is.
+	// Pod names a workload, Group a group: the statement is about a pod of the one
+	// or about the other. Under names a workload: the statement is about a node
+	// with its pods.
 	Pod   string `json:"pod,omitempty"`
 	Group string `json:"group,omitempty"`
 	Under string `json:"under,omitempty"`
-	// Text is a regular expression that its reason matches, in any case of
-	// letters.
+	// Text is a regular expression that the reason matches, ignoring case.
 	Text string `json:"text,omitempty"`
 }
 
-// needsControl reports whether only an autoscaler that the lab starts and
-// stops will do.
+// needsControl reports whether the scenario needs an autoscaler that the lab
+// starts and stops.
 func (s *Scenario) needsControl() bool {
 	if len(s.Autoscaler.Flags) > 0 {
 		return true
@@ -258,8 +261,9 @@ func (s *Scenario) needsControl() bool {
 	return false
 }
 
-// WhySkipped says why the scenario cannot run with that autoscaler; empty if it
-// can. A release that is not known is tried.
+// WhySkipped returns why the scenario cannot run with an autoscaler of that
+// release, which the lab starts and stops if controlled is true; empty if it can
+// run. With an unknown release, which is nil, Since does not count.
 func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string {
 	if since := s.Autoscaler.Since; since != "" && running != nil {
 		// Parse has read since.
@@ -273,7 +277,7 @@ func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string 
 	return ""
 }
 
-// KnownWith reports whether that release is known to fail.
+// KnownWith reports whether the release is known to fail; false for nil.
 func (s *Scenario) KnownWith(running *version.Version) bool {
 	if s.Known == nil || running == nil {
 		return false
@@ -282,14 +286,14 @@ func (s *Scenario) KnownWith(running *version.Version) bool {
 	return err == nil && known
 }
 
-// KnownAs reports whether a failure is the one that is known.
+// KnownAs reports whether the text of a failure is that of the known failure.
+// Known must not be nil.
 func (s *Scenario) KnownAs(why string) bool {
 	expression, err := regexp.Compile(s.Known.Failure)
 	return err == nil && expression.MatchString(why)
 }
 
-// Names are those of the groups that the scenario makes, several for one with
-// Similar.
+// Names returns the names of the groups to create: several with Similar.
 func (g Group) Names() []string {
 	if g.Similar == 0 {
 		return []string{g.Name}
@@ -301,7 +305,7 @@ func (g Group) Names() []string {
 	return names
 }
 
-// PoolName is the pool that the group serves.
+// PoolName returns the pool that the group serves.
 func (g Group) PoolName() string {
 	if g.Pool != "" {
 		return g.Pool
@@ -309,7 +313,7 @@ func (g Group) PoolName() string {
 	return g.Name
 }
 
-// ObjectName is how Delete names an object.
+// ObjectName returns the name of an object as Delete has it.
 func ObjectName(o map[string]any) string {
 	u := unstructured.Unstructured{Object: o}
 	return u.GetKind() + "/" + u.GetName()

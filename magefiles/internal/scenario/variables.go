@@ -10,10 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Variables are what the texts of flags and objects may hold in ${…}: prefix,
-// namespace (that of workloads), configNamespace (the autoscaler's
-// --namespace), and nodes, how many the cluster has before the first step,
-// also as ${nodes+2} or ${nodes-1}.
+// Variables has the values for ${…} in flags and objects: ${prefix}, ${namespace}
+// (of the workloads), ${configNamespace} (the autoscaler's --namespace), and
+// ${nodes}, which is how many nodes the cluster has before the first step.
+// ${nodes+2} and ${nodes-1} are allowed too.
 type Variables struct {
 	Prefix, Namespace, ConfigNamespace string
 	Nodes                              int
@@ -23,7 +23,7 @@ var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
 
 var nodesText = regexp.MustCompile(`^nodes([+-]\d+)?$`)
 
-// Expand fills in text.
+// Expand replaces the variables in text. An unknown variable is an error.
 func (v Variables) Expand(text string) (string, error) {
 	var errs []error
 	out := variable.ReplaceAllStringFunc(text, func(found string) string {
@@ -54,7 +54,8 @@ func (v Variables) Expand(text string) (string, error) {
 	return out, errors.Join(errs...)
 }
 
-// Substitute returns value with its texts changed; maps and lists are new.
+// Substitute returns a copy of value, which is decoded JSON, in which change was
+// applied to every string.
 func Substitute(value any, change func(string) (string, error)) (any, error) {
 	switch value := value.(type) {
 	case string:
@@ -84,7 +85,7 @@ func Substitute(value any, change func(string) (string, error)) (any, error) {
 	}
 }
 
-// Percentage reads 40%.
+// Percentage reads a percentage such as 40%, from 1 to 100.
 func Percentage(text string) (int, error) {
 	n, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
 	if err != nil || !strings.HasSuffix(text, "%") || n < 1 || n > 100 {
@@ -103,7 +104,8 @@ func checkCapacity(key, value string) error {
 	return err
 }
 
-// CapacityOf is what a group's capacity says, of a worker's.
+// CapacityOf returns the quantity that the capacity of a group stands for: text
+// itself, or a multiple of what a worker has.
 func CapacityOf(text string, worker resource.Quantity) (string, error) {
 	if m := multiple.FindStringSubmatch(text); m != nil {
 		factor, err := strconv.ParseFloat(m[1], 64)

@@ -21,10 +21,11 @@ import (
 	"caslab/magefiles/internal/workload"
 )
 
-// pausedByScenario marks a Cluster that a scenario paused, for the clean-up.
+// pausedByScenario is the annotation of a Cluster that a scenario paused. Its value
+// is the name of the scenario.
 const pausedByScenario = "caslab.local/paused-by-scenario"
 
-// doTime bounds an action.
+// doTime is the maximum duration of an action.
 const doTime = 3 * time.Minute
 
 func (e *engine) do(ctx context.Context, a *scenario.Action, progress func(string)) error {
@@ -80,7 +81,8 @@ func (e *engine) makeWorkload(ctx context.Context, w *scenario.Workload) error {
 	return err
 }
 
-// shareOf is that percentage of the smallest worker's allocatable memory.
+// shareOf returns a percentage of the smallest worker's allocatable memory as a
+// quantity, at least 1Mi.
 func shareOf(workers []corev1.Node, percent int) (string, error) {
 	var least int64
 	for _, n := range workers {
@@ -139,7 +141,7 @@ func (e *engine) annotate(ctx context.Context, a *scenario.Annotate) error {
 	return nil
 }
 
-// annotated is a patch of an object's annotations; nil removes one.
+// annotated returns a patch that sets annotations; a nil value removes one.
 func annotated(annotations map[string]any) map[string]any {
 	return map[string]any{"metadata": map[string]any{"annotations": annotations}}
 }
@@ -156,7 +158,7 @@ func (e *engine) autoscaler(ctx context.Context, action string) error {
 	return e.startAutoscaler(ctx)
 }
 
-// startAutoscaler starts it with the scenario's flags.
+// startAutoscaler starts the autoscaler with the scenario's flags.
 func (e *engine) startAutoscaler(ctx context.Context) error {
 	flags := make([]string, len(e.s.Autoscaler.Flags))
 	for i, flag := range e.s.Autoscaler.Flags {
@@ -168,8 +170,7 @@ func (e *engine) startAutoscaler(ctx context.Context) error {
 	return e.o.Autoscaler.Start(ctx, flags)
 }
 
-// setPaused pauses or resumes a group, or the Cluster and with it all that
-// Cluster API does in it.
+// setPaused pauses or resumes a group, or TheCluster.
 func (e *engine) setPaused(ctx context.Context, what string, paused bool) error {
 	if what == scenario.TheCluster {
 		return e.setClusterPaused(ctx, paused)
@@ -191,8 +192,8 @@ func (e *engine) setClusterPaused(ctx context.Context, paused bool) error {
 	return e.o.Management.Patch(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster, patch)
 }
 
-// rollOut has all machines of a group replaced, without another change. A
-// change of what the template says of labels and annotations would be made in
+// rollOut replaces all machines of a group without changing anything else. A change
+// of labels or annotations in the template would not do: Cluster API applies it in
 // place.
 func (e *engine) rollOut(ctx context.Context, group string) error {
 	md, err := e.o.Management.Get(ctx, kube.MachineDeployments, e.o.Namespace, group)
@@ -200,7 +201,7 @@ func (e *engine) rollOut(ctx context.Context, group string) error {
 		return err
 	}
 	e.w.rolledOut(group)
-	// MachineSets that are older than this moment are replaced.
+	// MachineSets that are older than this time are replaced.
 	now := e.o.Now().UTC().Format(time.RFC3339)
 	patch := map[string]any{}
 	if err := unstructured.SetNestedField(patch, now, release.APIOf(md.GroupVersionKind().Version).RolloutAfter...); err != nil {
@@ -209,7 +210,8 @@ func (e *engine) rollOut(ctx context.Context, group string) error {
 	return e.o.Management.Patch(ctx, kube.MachineDeployments, e.o.Namespace, group, patch)
 }
 
-// object is one of the scenario's with its variables filled in and marked.
+// object returns one of the scenario's objects with the variables replaced and the
+// label of scenarios added.
 func (e *engine) object(o map[string]any) (*unstructured.Unstructured, error) {
 	filled, err := scenario.Substitute(o, e.variables().Expand)
 	if err != nil {
@@ -225,8 +227,8 @@ func (e *engine) object(o map[string]any) (*unstructured.Unstructured, error) {
 	return object, nil
 }
 
-// applyObjects makes the scenario's objects. One that is there and not a
-// scenario's is the user's.
+// applyObjects creates the scenario's objects. It refuses to replace an object that
+// no scenario created.
 func (e *engine) applyObjects(ctx context.Context) error {
 	for _, o := range e.s.Objects {
 		object, err := e.object(o)
@@ -256,7 +258,7 @@ func (e *engine) variables() scenario.Variables {
 	return scenario.Variables{Prefix: e.o.Prefix, Namespace: e.o.PodNamespace, ConfigNamespace: e.o.ConfigNamespace, Nodes: e.w.nodesBefore}
 }
 
-// workers are the nodes to measure, at least one.
+// workers returns the worker nodes, at least one.
 func (e *engine) workers(ctx context.Context) ([]corev1.Node, error) {
 	workers, err := workload.Workers(ctx, e.o.Workload)
 	if err == nil && len(workers) == 0 {
@@ -270,10 +272,10 @@ func atoi(text string) int {
 	return n
 }
 
-// marks are the labels of what the scenario makes.
+// marks returns the labels of what the scenario creates.
 func (e *engine) marks() map[string]string { return map[string]string{objectLabel: e.s.Name} }
 
-// made reports whether a scenario of this prefix made an object.
-func (e *engine) made(o *unstructured.Unstructured) bool {
+// ours reports whether a scenario with this prefix created an object.
+func (e *engine) ours(o *unstructured.Unstructured) bool {
 	return strings.HasPrefix(o.GetName(), e.o.Prefix) && o.GetLabels()[objectLabel] != ""
 }

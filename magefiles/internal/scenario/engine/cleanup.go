@@ -22,8 +22,8 @@ import (
 	"caslab/magefiles/internal/workload"
 )
 
-// clear removes what the scenario made, also when ctx is done. The second
-// interruption ends it.
+// clear removes what the scenario created, also when ctx is done. It ends at the
+// second interruption.
 func (e *engine) clear(ctx context.Context, r *results.Result) {
 	if !e.touched {
 		return
@@ -51,14 +51,14 @@ func (e *engine) clear(ctx context.Context, r *results.Result) {
 	}
 }
 
-// LeftError is returned for a clean-up that did not come to its end.
+// LeftError is returned when a clean-up failed or was interrupted.
 type LeftError struct {
-	// Left are the kinds and names of what is still there, and Commands remove it,
-	// one after the other.
+	// Left has the kinds and names of the objects that are still there. Commands
+	// remove them, in this order.
 	Left, Commands []string
-	// Unseen is why Left may not be all.
+	// Unseen is why Left may be incomplete; nil if it is complete.
 	Unseen error
-	// Err is what kept the clean-up from its end.
+	// Err is why the clean-up ended early.
 	Err error
 }
 
@@ -78,11 +78,11 @@ func (e *LeftError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns what kept the clean-up from its end.
+// Unwrap returns why the clean-up ended early.
 func (e *LeftError) Unwrap() error { return e.Err }
 
-// left looks for what a clean-up left that ended with an error. It does so for a
-// moment, also after the second interruption.
+// left lists what a clean-up left that ended with an error. It takes at most
+// listTime, also after the second interruption.
 func (e *engine) left(ctx context.Context, ended error) *LeftError {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTime)
 	defer cancel()
@@ -122,14 +122,14 @@ func (e *engine) left(ctx context.Context, ended error) *LeftError {
 	return left
 }
 
-// cleanUp removes everything that a scenario of this prefix made, also one
-// that was killed. What cannot be removed keeps no other part from it.
+// cleanUp removes everything that scenarios with this prefix created, also in a run
+// that was killed. If one part fails, the others are still removed.
 func (e *engine) cleanUp(ctx context.Context, progress func(string)) error {
 	return errors.Join(e.resumeAll(ctx), e.deleteWorkloads(ctx, progress), e.deleteObjects(ctx), e.deleteGroups(ctx, progress))
 }
 
-// deleteGroups deletes the groups, and then the templates: Cluster API reads
-// those of a group until it is gone.
+// deleteGroups deletes the groups and then the templates, because Cluster API reads
+// the templates of a group until the group is gone.
 func (e *engine) deleteGroups(ctx context.Context, progress func(string)) error {
 	groups, err := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
 	if err != nil {
@@ -137,7 +137,7 @@ func (e *engine) deleteGroups(ctx context.Context, progress func(string)) error 
 	}
 	kinds := capi.TemplateKinds(groups)
 	groups = slices.DeleteFunc(groups, func(g unstructured.Unstructured) bool {
-		return !e.made(&g) || g.GetLabels()[capi.GroupLabel] == ""
+		return !e.ours(&g) || g.GetLabels()[capi.GroupLabel] == ""
 	})
 	err = errorsOf(len(groups), func(i int) error {
 		return capi.DeleteGroup(ctx, e.o.Management, e.o.Namespace, e.o.Cluster, groups[i].GetName(), e.o.SizePrefix, func(text string) {
@@ -150,7 +150,7 @@ func (e *engine) deleteGroups(ctx context.Context, progress func(string)) error 
 	return e.deleteTemplates(ctx, kinds)
 }
 
-// resumeAll resumes what a scenario paused: nothing paused can be deleted.
+// resumeAll resumes what scenarios paused: what is paused cannot be deleted.
 func (e *engine) resumeAll(ctx context.Context) error {
 	cluster, err := e.o.Management.Get(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster)
 	if err != nil {
@@ -161,15 +161,15 @@ func (e *engine) resumeAll(ctx context.Context) error {
 	groups, listErr := capi.Groups(ctx, e.o.Management, e.o.Namespace, e.o.Cluster)
 	errs := []error{err, listErr}
 	for i := range groups {
-		if _, paused := groups[i].GetAnnotations()[clusterv1.PausedAnnotation]; paused && e.made(&groups[i]) {
+		if _, paused := groups[i].GetAnnotations()[clusterv1.PausedAnnotation]; paused && e.ours(&groups[i]) {
 			errs = append(errs, e.setPaused(ctx, strings.TrimPrefix(groups[i].GetName(), e.o.Prefix), false))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// objectKinds are the kinds of the objects of every scenario of the run, and
-// those that the lab's scenarios make.
+// objectKinds returns the kinds of the objects of all scenarios of the run, and
+// those of the lab's own scenarios.
 func (e *engine) objectKinds() []schema.GroupKind {
 	kinds := []schema.GroupKind{{Kind: "ConfigMap"}, {Group: "policy", Kind: "PodDisruptionBudget"}}
 	for _, s := range e.all {
@@ -183,12 +183,12 @@ func (e *engine) objectKinds() []schema.GroupKind {
 	return kinds
 }
 
-// deleteObjects deletes the objects that scenarios made.
+// deleteObjects deletes the objects that scenarios created.
 func (e *engine) deleteObjects(ctx context.Context) error {
 	var errs []error
 	for _, kind := range e.objectKinds() {
 		objects, err := e.o.Workload.List(ctx, kind, "")
-		if err != nil && !meta.IsNoMatchError(err) { // none of a kind that there is not
+		if err != nil && !meta.IsNoMatchError(err) { // the cluster does not have the kind
 			errs = append(errs, err)
 		}
 		for i := range objects {
@@ -210,7 +210,7 @@ func (e *engine) deleteWorkloads(ctx context.Context, progress func(string)) err
 		return err
 	}
 	deployments = slices.DeleteFunc(deployments, func(d unstructured.Unstructured) bool {
-		return !e.made(&d) || d.GetLabels()[workload.Label] == ""
+		return !e.ours(&d) || d.GetLabels()[workload.Label] == ""
 	})
 	return errorsOf(len(deployments), func(i int) error {
 		err := workload.Delete(ctx, e.o.Workload, e.o.PodNamespace, deployments[i].GetName(), progress)
@@ -221,8 +221,9 @@ func (e *engine) deleteWorkloads(ctx context.Context, progress func(string)) err
 	})
 }
 
-// deleteTemplates deletes the templates of groups that are gone: a broken
-// group does not name its own, and a run may have been killed.
+// deleteTemplates deletes the templates of groups that are gone. Deleting the group
+// does not always do that: a broken group does not refer to its templates, and a
+// run may have been killed.
 func (e *engine) deleteTemplates(ctx context.Context, kinds map[schema.GroupKind]bool) error {
 	var errs []error
 	for kind := range kinds {
@@ -233,7 +234,7 @@ func (e *engine) deleteTemplates(ctx context.Context, kinds map[schema.GroupKind
 		for i := range templates {
 			t := &templates[i]
 			labels := t.GetLabels()
-			if !e.made(t) || labels[capi.GroupLabel] == "" || labels[clusterv1.ClusterNameLabel] != e.o.Cluster {
+			if !e.ours(t) || labels[capi.GroupLabel] == "" || labels[clusterv1.ClusterNameLabel] != e.o.Cluster {
 				continue
 			}
 			if err := e.o.Management.Delete(ctx, kind, e.o.Namespace, t.GetName()); err != nil && !apierrors.IsNotFound(err) {

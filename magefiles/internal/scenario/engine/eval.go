@@ -15,21 +15,23 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// outcome is what a check found.
+// outcome is the result of evaluating a check.
 type outcome struct {
 	holds bool
-	// final says that it will not change any more.
+	// final is set if the outcome cannot change any more.
 	final bool
-	// empty says that it holds only because there is nothing to look at yet.
+	// empty is set if the check holds only because there is nothing to evaluate
+	// yet.
 	empty bool
-	// seen is in words what there was.
+	// seen describes in words what was there.
 	seen string
-	// at is when it came true, by whoever told; zero is with the change that is
-	// looked at.
+	// at is when the check came true according to a fact. Zero means the time of
+	// the change that caused the evaluation.
 	at time.Time
 }
 
-// eval looks. The caller holds w.mu.
+// eval evaluates a check that is not an order. base is the state when the step
+// began. The caller holds w.mu.
 func (w *world) eval(c scenario.Check, base baseline) outcome {
 	switch {
 	case c.Pods != nil:
@@ -84,7 +86,7 @@ func (w *world) evalPods(p *scenario.PodsCheck, base baseline) outcome {
 	}
 	empty := p.Spared
 	if p.Spared {
-		// A pod that is being evicted from a node that was chosen is not spared.
+		// A pod that is being evicted from a chosen node is not spared.
 		for _, pod := range w.allPodsOf(p.Of) {
 			node := kube.Field(pod, "spec", "nodeName")
 			if node == "" {
@@ -100,11 +102,11 @@ func (w *world) evalPods(p *scenario.PodsCheck, base baseline) outcome {
 	return outcome{holds: holds, empty: empty, seen: seen}
 }
 
-// counts reports whether n is what is wanted, if anything is. Counts of pods and
-// of a group are never relative to the nodes.
+// counts reports whether n meets the condition; true for nil. Conditions on pods
+// and groups are never relative to ${nodes}.
 func counts(c *scenario.Count, n int) bool { return c == nil || c.Holds(n, 0) }
 
-// deletedTaint is what the autoscaler puts on a node that it deletes.
+// deletedTaint is the taint that the autoscaler puts on a node that it deletes.
 const deletedTaint = "ToBeDeletedByClusterAutoscaler"
 
 // chosen reports whether the autoscaler has chosen to delete a node. The
@@ -126,7 +128,7 @@ func (w *world) chosen(name string) bool {
 	return false
 }
 
-// podsOf are the pods of a workload that there were, by name.
+// podsOf returns the pods that a workload had, sorted by name.
 func (b baseline) podsOf(workload string) []podBefore {
 	var all []podBefore
 	for uid, p := range b.pods {
@@ -138,8 +140,8 @@ func (b baseline) podsOf(workload string) []podBefore {
 	return all
 }
 
-// disturbed says what became of a pod; empty if it is where it was. The caller
-// holds mu.
+// disturbed says what happened to a pod; empty if the pod is on the same node. The
+// caller holds mu.
 func (w *world) disturbed(before podBefore) string {
 	pod := w.pods[before.pod]
 	switch {
@@ -187,8 +189,8 @@ func (w *world) evalGroup(g *scenario.GroupCheck) outcome {
 	return outcome{holds: rolled && counts(g.Size, size) && counts(g.Machines, len(machines)) && counts(g.Ready, ready) && counts(g.Old, old), seen: seen}
 }
 
-// told are the facts by which the timeline has what a check names.
-var told = map[string]string{
+// factOf has the fact of the timeline for each statement that a check can name.
+var factOf = map[string]string{
 	scenario.Refused: timeline.Refused, scenario.Kept: timeline.Kept, scenario.ScaleUp: timeline.ScaleUp,
 	scenario.ScaleDown: timeline.ScaleDown, scenario.Problem: timeline.Problem,
 }
@@ -197,11 +199,11 @@ func (w *world) evalSaid(s *scenario.SaidCheck, base baseline) outcome {
 	text := regexp.MustCompile("(?i)" + s.Text) // Parse compiled it
 	since := base.at
 	if s.What == scenario.Refused || s.What == scenario.Kept || s.What == scenario.Problem {
-		since = base.first // of what it repeats the recorder tells what is new
+		since = base.first // the timeline has repeated statements once
 	}
 	var other []string
 	for _, f := range w.factsSince(since) {
-		if f.Kind != timeline.Autoscaler || f.What != told[s.What] || !w.about(s, f, base) {
+		if f.Kind != timeline.Autoscaler || f.What != factOf[s.What] || !w.about(s, f, base) {
 			continue
 		}
 		if text.MatchString(f.Text) {
@@ -215,7 +217,7 @@ func (w *world) evalSaid(s *scenario.SaidCheck, base baseline) outcome {
 	return outcome{seen: "it said only: " + strings.Join(last(distinct(other), 3), "; ")}
 }
 
-// about reports whether a fact is of what the check names.
+// about reports whether a fact is about what the check names. The caller holds mu.
 func (w *world) about(s *scenario.SaidCheck, f timeline.Fact, base baseline) bool {
 	if s.Pod != "" {
 		_, pod, _ := strings.Cut(f.Name, "/")
@@ -234,13 +236,14 @@ func (w *world) about(s *scenario.SaidCheck, f timeline.Fact, base baseline) boo
 		for _, p := range base.podsOf(w.prefix + s.Under) {
 			nodes[p.node] = true
 		}
-		delete(nodes, "") // of a pod that waits
+		delete(nodes, "") // from pending pods
 		return nodes[f.Node] || nodes[f.Name]
 	}
 	return true
 }
 
-// mentions reports whether text has name as a whole word: sc-a is no sc-a-1.
+// mentions reports whether text contains name as a whole word: sc-a-1 does not
+// mention sc-a.
 func mentions(text, name string) bool {
 	return slices.Contains(strings.FieldsFunc(text, func(r rune) bool {
 		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')

@@ -14,14 +14,14 @@ import (
 // lastMinute is how much of the timeline a failure shows.
 const lastMinute = time.Minute
 
-// checkError is what a check that did not hold saw. Every other error is of the
-// lab, the cluster or a crash.
+// checkError is returned when a check did not hold. Any other error comes from the
+// lab, from the cluster or from a crash of the autoscaler.
 type checkError struct{ text string }
 
 func (e *checkError) Error() string { return e.text }
 
-// failure says of a check that did not hold what was wanted, what was seen and
-// how that came about, what the autoscaler said, and what happened last.
+// failure describes a check that did not hold: what was expected, what was seen, how
+// it changed, what the autoscaler said, and what happened in the last minute.
 func (e *engine) failure(c *watch) *checkError {
 	w := e.w
 	w.mu.Lock()
@@ -73,7 +73,7 @@ func (e *engine) failure(c *watch) *checkError {
 	return &checkError{strings.TrimRight(b.String(), "\n")}
 }
 
-// say is a fact of the autoscaler in a line.
+// say returns a fact about the autoscaler in one line.
 func say(f timeline.Fact) string {
 	parts := []string{f.What}
 	for _, part := range []string{f.Name, f.Group, f.Node} {
@@ -91,14 +91,14 @@ func say(f timeline.Fact) string {
 	return text
 }
 
-// maxReasons bounds what a failure repeats of the autoscaler.
+// maxReasons is the maximum number of statements of the autoscaler in a failure.
 const maxReasons = 8
 
-// reasons are what the autoscaler decided and refused about the check's
-// subject since the first step, each once; the last of all if none is about
-// that. The caller holds mu.
+// reasons returns the last statements of the autoscaler about what the check is
+// about, each once; if there are none, the last statements of all. The caller holds
+// mu.
 func (w *world) reasons(c scenario.Check) []timeline.Fact {
-	subjects := w.subjects(c)
+	names := w.names(c)
 	var about, all []timeline.Fact
 	seen := map[string]bool{}
 	for _, f := range slices.Backward(w.factsSince(w.began)) {
@@ -112,7 +112,7 @@ func (w *world) reasons(c scenario.Check) []timeline.Fact {
 		}
 		all = append(all, f)
 		_, pod, _ := strings.Cut(f.Name, "/")
-		if slices.ContainsFunc([]string{f.Name, pod, f.Group, f.Node}, func(name string) bool { return subjects[name] }) {
+		if slices.ContainsFunc([]string{f.Name, pod, f.Group, f.Node}, func(name string) bool { return names[name] }) {
 			about = append(about, f)
 		}
 	}
@@ -124,9 +124,9 @@ func (w *world) reasons(c scenario.Check) []timeline.Fact {
 	return about
 }
 
-// speaks reports whether a fact may be why something did not hold.
+// speaks reports whether a fact may explain why something did not hold.
 func speaks(what string) bool {
-	for _, fact := range told {
+	for _, fact := range factOf {
 		if what == fact {
 			return true
 		}
@@ -134,8 +134,9 @@ func speaks(what string) bool {
 	return what == timeline.Started || what == timeline.Stopped
 }
 
-// subjects are the names of what a check is about: pods, groups and nodes.
-func (w *world) subjects(c scenario.Check) map[string]bool {
+// names returns the names of the pods, groups and nodes that a check is about. The
+// caller holds mu.
+func (w *world) names(c scenario.Check) map[string]bool {
 	names := map[string]bool{}
 	workload := func(name string) {
 		for pod, owner := range w.owner {
@@ -170,7 +171,7 @@ func (w *world) subjects(c scenario.Check) map[string]bool {
 		group(c.Said.Group)
 	}
 	for _, inner := range c.Order {
-		for name := range w.subjects(inner) {
+		for name := range w.names(inner) {
 			names[name] = true
 		}
 	}

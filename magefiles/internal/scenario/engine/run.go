@@ -1,6 +1,6 @@
-// Package engine runs scenarios against an autoscaler, on real clusters: it makes
-// what they need, does their steps, watches what is expected of them, and removes
-// what it made.
+// Package engine runs scenarios against an autoscaler on a real cluster. It creates
+// what a scenario needs, does its steps, evaluates its checks at every change, and
+// removes what it created.
 package engine
 
 import (
@@ -22,72 +22,75 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// Autoscaler is the one that scenarios are run against.
+// Autoscaler is the autoscaler under test.
 type Autoscaler interface {
-	// Describe names it for a reader and tells its release; nil if that is not
-	// known.
+	// Describe returns a name for a reader and the release; nil if the release is
+	// not known.
 	Describe() (name string, release *version.Version)
 	// Controlled reports whether Start and Stop may be called.
 	Controlled() bool
-	// Start runs it with these flags beside the usual ones and returns when it
-	// has read the cluster. One that runs with others is restarted; one that
-	// runs with the same goes on.
+	// Start runs the autoscaler with these flags in addition to the usual ones. It
+	// returns when the autoscaler has read the cluster. If the autoscaler already
+	// runs with the same flags, it goes on; with other flags, it is restarted.
 	Start(ctx context.Context, flags []string) error
-	// Stop ends it; it may not run.
+	// Stop ends the autoscaler if it runs.
 	Stop(ctx context.Context) error
-	// Ended tells when the one that was started last ended though nobody told
-	// it to, with the end of its log in the error. Nil if that cannot be told.
+	// Ended returns a channel with an error if the autoscaler ended by itself. The
+	// error contains the end of the log. The channel is nil if the lab cannot see
+	// that.
 	Ended() <-chan error
 }
 
-// Options of Run. All are needed but those that say what they are without.
+// Options are the options of Run. All are required unless a default is given.
 type Options struct {
-	// Workload reaches the cluster that is scaled, Management the one with its
-	// machines; they may be the same.
+	// Workload is the cluster that is scaled. Management has the Cluster API
+	// objects; it may be the same cluster.
 	Workload, Management *kube.Client
-	// Namespace and Cluster are those of the Cluster object.
+	// Namespace and Cluster are the namespace and the name of the Cluster object.
 	Namespace, Cluster string
-	// ConfigNamespace is the autoscaler's --namespace; PodNamespace is where
-	// workloads are made.
+	// ConfigNamespace is the autoscaler's --namespace. Workloads are created in
+	// PodNamespace.
 	ConfigNamespace, PodNamespace string
-	// SizePrefix of the size annotations that the autoscaler reads;
-	// release.SizePrefix if empty.
+	// SizePrefix is the prefix of the size annotations that the autoscaler reads.
+	// The default is release.SizePrefix.
 	SizePrefix string
-	// Prefix of the names of what is made; "sc-" if empty. Whatever has it and
-	// the lab's marks is deleted before a scenario and after it.
+	// Prefix begins the names of groups and workloads. The default is "sc-". What
+	// has this prefix and the label of scenarios is deleted before and after each
+	// scenario.
 	Prefix     string
 	Autoscaler Autoscaler
-	// Versions, if set, are of what else takes part, by name, for the results.
+	// Versions are the versions of other components, by name, for the results. They
+	// are optional.
 	Versions map[string]string
-	// Subscribe has tell called with every fact from then on, until the
-	// returned function is called.
+	// Subscribe calls tell with every new fact of the timeline until unsubscribe is
+	// called.
 	Subscribe func(tell func(timeline.Fact)) (unsubscribe func())
-	// Mark, if set, puts the scenario's steps onto the timeline.
+	// Mark adds a fact about a scenario to the timeline. It is optional.
 	Mark func(timeline.Fact)
-	// Tell, if set, writes facts in words: the last minute of a failure.
+	// Tell writes facts in words, for the last minute of a failure. It is optional.
 	Tell func(io.Writer, []timeline.Fact)
-	// Report, if set, is called after every scenario with what there is so far,
-	// so that a run that is killed loses nothing. An error of it is logged.
+	// Report is called after every scenario with the results so far, so that a run
+	// that is killed loses nothing. Its error is logged. It is optional.
 	Report func(*results.Results) error
 	Log    *ui.Log
-	// Now is the clock; time.Now if nil. Waits are by the real one.
+	// Now is the clock for time stamps. The default is time.Now. Waits use the real
+	// clock.
 	Now func() time.Time
 }
 
-// Limits on what is not the autoscaler's work.
+// Time limits for what the autoscaler does not do.
 const (
 	setupTime   = 8 * time.Minute
 	cleanupTime = 8 * time.Minute
-	// listTime is how long it may take to see what a clean-up left.
+	// listTime is for listing what a clean-up left.
 	listTime = 2 * time.Second
-	// lateFacts is how long the recorder may need to tell what happened.
+	// lateFacts is how late the recorder may tell a fact.
 	lateFacts = 3 * time.Second
 )
 
-// Run runs the scenarios one after the other and returns what came of each,
-// whose Err tells whether any failed. An error of Run is not about a verdict: it
-// says that ctx was done. Then what was made is removed, and the scenarios that
-// are left are skipped.
+// Run runs the scenarios one after the other and returns their results, whose Err
+// says whether a scenario failed. Run returns an error only if ctx was done. Then
+// the scenario that was running is cleaned up, and the others are skipped.
 func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*results.Results, error) {
 	if o.Prefix == "" {
 		o.Prefix = "sc-"
@@ -123,7 +126,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 			o.report(result)
 		}
 		sofar.Seconds = results.Seconds(o.Now().Sub(sofar.Started))
-		o.keep(sofar)
+		o.save(sofar)
 	}
 	if ctx.Err() != nil {
 		return sofar, fmt.Errorf("stopped: %w", context.Cause(ctx))
@@ -131,8 +134,8 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 	return sofar, nil
 }
 
-// keep hands the results so far to the caller.
-func (o Options) keep(sofar *results.Results) {
+// save calls Report with the results so far.
+func (o Options) save(sofar *results.Results) {
 	if o.Report == nil {
 		return
 	}
@@ -141,9 +144,9 @@ func (o Options) keep(sofar *results.Results) {
 	}
 }
 
-// judge gives a scenario that is known to fail a verdict of its own, if it
-// failed as is known. What is known is about its steps. Without a release nobody
-// can tell whether it is known to fail: its failure stays one, and says so.
+// judge replaces the verdict of a scenario that is known to fail with this release.
+// Only a failure of a check can be a known failure. If the release is nil, a
+// failure that may be known stays a failure, and its text says so.
 func (e *engine) judge(r results.Result, release *version.Version) results.Result {
 	if e.s.Known == nil || e.broke {
 		return r
@@ -167,7 +170,7 @@ func (e *engine) judge(r results.Result, release *version.Version) results.Resul
 	return r
 }
 
-// markEnd puts a scenario's end onto the timeline.
+// markEnd adds the end of a scenario to the timeline.
 func (o Options) markEnd(r results.Result) {
 	f := timeline.Fact{Time: o.Now(), Kind: timeline.Lab, What: timeline.Passed, Name: r.Name, Text: r.Why, Source: timeline.Own}
 	switch r.Verdict {
@@ -179,7 +182,7 @@ func (o Options) markEnd(r results.Result) {
 	o.Mark(f)
 }
 
-// report shows a scenario's end as a live line.
+// report logs the end of a scenario.
 func (o Options) report(r results.Result) {
 	o.Log.Printf("  %s %s in %s", r.Verdict.Mark(), r.Verdict, ui.Round(time.Duration(r.Seconds*float64(time.Second))))
 	if r.Known != "" {
@@ -194,19 +197,19 @@ func (o Options) report(r results.Result) {
 type engine struct {
 	o Options
 	s *scenario.Scenario
-	// all are those of the run: their objects may have been left behind.
+	// all are the scenarios of the run. The clean-up looks for their objects.
 	all []*scenario.Scenario
 
 	w      *world
 	always []*watch
-	// touched is whether anything was made or removed, which is to be cleaned.
+	// touched is set when something may have been created or removed.
 	touched bool
-	// broke is a failure that is not of a step: of the set-up or the clean-up,
-	// or a stop.
+	// broke is set for a failure that no check found: of the set-up, an action or
+	// the clean-up, a crash of the autoscaler, or an interruption.
 	broke bool
 }
 
-// run runs the scenario and removes what it made, whatever happens.
+// run runs the scenario and always removes what it created.
 func (e *engine) run(ctx context.Context) (r results.Result) {
 	r = results.Result{Name: e.s.Name, Given: e.s.Given, Title: e.s.Title, Verdict: results.Passed, Started: e.o.Now()}
 	e.w = newWorld(e.o.Prefix, e.o.Now)
@@ -216,7 +219,7 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 		e.clear(ctx, &r)
 		r.Seconds = results.Seconds(e.o.Now().Sub(r.Started))
 	}()
-	// The watches end before the cleaning.
+	// The watches end before the clean-up.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -241,7 +244,7 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 		r.Add(say, e.o.Now().Sub(began), err)
 	}
 	if err != nil {
-		// Nothing but what a check saw can be the failure that is known.
+		// Only a failure of a check can be a known failure.
 		failed := new(checkError)
 		e.broke = e.broke || ctx.Err() != nil || !errors.As(err, &failed)
 		r.Fail(say, err)
@@ -253,7 +256,7 @@ func (e *engine) mark(what, text string) {
 	e.o.Mark(timeline.Fact{Time: e.o.Now(), Kind: timeline.Lab, What: what, Name: e.s.Name, Text: text, Source: timeline.Own})
 }
 
-// step does what a step says and waits for what is expected of it.
+// step does the actions of a step and waits for its expectations.
 func (e *engine) step(ctx context.Context, s *scenario.Step, progress func(string)) error {
 	base := e.w.baseline()
 	for i := range s.Do {
@@ -263,7 +266,7 @@ func (e *engine) step(ctx context.Context, s *scenario.Step, progress func(strin
 		}
 	}
 	var expects, stays []*watch
-	// The limits count from the last action on.
+	// The limits count from the end of the last action.
 	began := e.o.Now()
 	for _, c := range s.Expect {
 		expects = append(expects, &watch{check: c, base: base, limit: began.Add(time.Duration(c.Within))})
@@ -274,8 +277,8 @@ func (e *engine) step(ctx context.Context, s *scenario.Step, progress func(strin
 	return e.await(ctx, began, expects, stays, progress)
 }
 
-// await waits until all that is expected came true and what stays stayed for
-// long enough, or something did not. The last action was over at began.
+// await waits until all expectations came true and the stays held for long enough,
+// or until a check failed. began is the end of the last action.
 func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*watch, progress func(string)) error {
 	watches := slices.Concat(expects, stays)
 	e.w.add(watches...)
@@ -298,7 +301,7 @@ func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*w
 				wake(c.limit)
 				continue
 			}
-			// What came true in time may be told late.
+			// What came true in time may be seen late.
 			e.pause(ctx)
 			if !e.w.came(c) {
 				return e.failed(c)
@@ -327,7 +330,7 @@ func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*w
 	}
 }
 
-// sleep waits until something came true or broke, or for that long.
+// sleep waits until a check came true or broke, at most for d.
 func (e *engine) sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -346,8 +349,8 @@ func endedInTheMiddle(err error) error {
 	return fmt.Errorf("the autoscaler ended in the middle of the step: %w", err)
 }
 
-// failed is the failure of a check, unless the autoscaler ended: then that is
-// what failed, and what the check saw comes of it.
+// failed returns the failure of a check. If the autoscaler ended, that is the
+// error, and the failure of the check is only a consequence.
 func (e *engine) failed(c *watch) error {
 	if err := e.ended(); err != nil {
 		return fmt.Errorf("%w\n%s", err, e.failure(c).text)
@@ -355,7 +358,7 @@ func (e *engine) failed(c *watch) error {
 	return e.failure(c)
 }
 
-// ended is an error if the autoscaler ended though nobody told it to.
+// ended returns an error if the autoscaler ended by itself.
 func (e *engine) ended() error {
 	select {
 	case err := <-e.o.Autoscaler.Ended():
@@ -365,7 +368,7 @@ func (e *engine) ended() error {
 	}
 }
 
-// looked fails checks that held because there never was anything to look at.
+// looked fails checks that held only because there never was anything to evaluate.
 func (e *engine) looked(ctx context.Context, stays []*watch) error {
 	if c := e.w.vacuous(stays); c != nil {
 		e.pause(ctx)
@@ -374,7 +377,7 @@ func (e *engine) looked(ctx context.Context, stays []*watch) error {
 	return nil
 }
 
-// pause gives late facts some time.
+// pause waits for late facts.
 func (e *engine) pause(ctx context.Context) {
 	select {
 	case <-time.After(lateFacts):
@@ -382,7 +385,7 @@ func (e *engine) pause(ctx context.Context) {
 	}
 }
 
-// errorsOf joins what several did concurrently.
+// errorsOf calls do for 0 to n-1 concurrently and joins the errors.
 func errorsOf(n int, do func(i int) error) error {
 	errs := make([]error, n)
 	var all sync.WaitGroup

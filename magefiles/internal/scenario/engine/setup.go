@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// poolLabel is of nodes: the pool of their group.
+	// poolLabel is the label of nodes with the pool of their group.
 	poolLabel = "caslab.local/pool"
-	// objectLabel is of all that a scenario makes: its name.
+	// objectLabel is the label of everything that a scenario creates. Its value is
+	// the name of the scenario.
 	objectLabel = "caslab.local/scenario"
-	// optionPrefix is of the annotations by which a group has options.
+	// optionPrefix begins the annotations with the options of a group.
 	optionPrefix = "cluster.x-k8s.io/autoscaling-options-"
 )
 
-// setUp removes what an earlier run left, makes the groups and objects, has
-// the autoscaler run, and begins to watch.
+// setUp removes what an earlier run left, creates the groups and objects, starts the
+// watches and the autoscaler, and begins to evaluate what must always hold.
 func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	limited, cancel := context.WithTimeoutCause(ctx, setupTime, fmt.Errorf("it took longer than %s", setupTime))
 	defer cancel()
@@ -34,7 +35,7 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	if err := e.cleanUp(limited, progress); err != nil {
 		return fmt.Errorf("remove what an earlier run left: %w", err)
 	}
-	// From here on it may speak of what is made; nothing before was of that name.
+	// From here on, the autoscaler's statements may be about this scenario.
 	e.w.begin()
 	progress("the node groups")
 	if err := e.makeGroups(limited, progress); err != nil {
@@ -51,7 +52,7 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 		return err
 	}
 	progress("the watches")
-	// They go on when the set-up is over.
+	// The watches go on after the set-up.
 	if err := e.w.follow(ctx, limited, e.o); err != nil {
 		return err
 	}
@@ -69,8 +70,8 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	return nil
 }
 
-// refusePaused refuses a Cluster that its user paused: nothing would become of
-// what a scenario makes there, and nobody else is to resume it.
+// refusePaused returns an error if the user paused the Cluster. In a paused Cluster
+// no machine would be created, and only the user should resume it.
 func (e *engine) refusePaused(ctx context.Context) error {
 	cluster, err := e.o.Management.Get(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster)
 	if err != nil {
@@ -82,30 +83,30 @@ func (e *engine) refusePaused(ctx context.Context) error {
 	return nil
 }
 
-// resumeCommand resumes a Cluster by hand.
+// resumeCommand returns the command that resumes a Cluster.
 func resumeCommand(namespace, cluster string) string {
 	return fmt.Sprintf(`kubectl -n %s patch clusters.cluster.x-k8s.io %s --type=merge -p '{"spec":{"paused":false}}'`, namespace, cluster)
 }
 
-// makeGroups makes all groups at once and waits for their first nodes.
+// makeGroups creates all groups concurrently and waits for their first nodes.
 func (e *engine) makeGroups(ctx context.Context, progress func(string)) error {
 	workers, err := e.workers(ctx)
 	if err != nil {
 		return err
 	}
 	var groups []capi.NodeGroup
-	var of []scenario.Group
+	var definitions []scenario.Group
 	for _, g := range e.s.Groups {
 		for _, name := range g.Names() {
 			group, err := e.nodeGroup(g, name, &workers[0])
 			if err != nil {
 				return fmt.Errorf("group %s: %w", name, err)
 			}
-			groups, of = append(groups, group), append(of, g)
+			groups, definitions = append(groups, group), append(definitions, g)
 		}
 	}
 	return errorsOf(len(groups), func(i int) error {
-		if err := e.makeGroup(ctx, groups[i], of[i]); err != nil {
+		if err := e.makeGroup(ctx, groups[i], definitions[i]); err != nil {
 			return fmt.Errorf("make the group %s: %w", groups[i].Name, err)
 		}
 		if groups[i].Min == 0 {
@@ -121,8 +122,8 @@ func (e *engine) makeGroups(ctx context.Context, progress func(string)) error {
 	})
 }
 
-// nodeGroup is a group as package capi knows it. Every group tells the
-// autoscaler what a node of it will have.
+// nodeGroup returns the node group to create under that name. Every group has the
+// annotations that tell the autoscaler the capacity of a future node.
 func (e *engine) nodeGroup(g scenario.Group, name string, worker *corev1.Node) (capi.NodeGroup, error) {
 	taints, err := capi.ParseTaints(strings.Join(g.Taints, ","))
 	if err != nil {
@@ -135,7 +136,7 @@ func (e *engine) nodeGroup(g scenario.Group, name string, worker *corev1.Node) (
 	}
 	maps.Copy(group.Labels, g.Labels)
 	for _, key := range []string{"cpu", "memory"} {
-		of, reported := worker.Status.Capacity[corev1.ResourceName(key)]
+		has, reported := worker.Status.Capacity[corev1.ResourceName(key)]
 		if !reported {
 			return group, fmt.Errorf("the node %s does not report its %s", worker.Name, key)
 		}
@@ -143,7 +144,7 @@ func (e *engine) nodeGroup(g scenario.Group, name string, worker *corev1.Node) (
 		if text == "" {
 			text = "1x"
 		}
-		if group.Capacity[key], err = scenario.CapacityOf(text, of); err != nil {
+		if group.Capacity[key], err = scenario.CapacityOf(text, has); err != nil {
 			return group, err
 		}
 	}
@@ -163,8 +164,8 @@ func (e *engine) makeGroup(ctx context.Context, group capi.NodeGroup, g scenario
 		patch = annotated(annotations)
 	}
 	if g.Broken {
-		// A machine waits for ever for bootstrap data that nobody writes. That
-		// is so with every infrastructure, and costs none.
+		// The machines wait for ever for bootstrap data. This works with every
+		// infrastructure provider and creates no infrastructure.
 		bootstrap := map[string]any{"configRef": nil, "dataSecretName": group.Name + "-never"}
 		patch["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{"bootstrap": bootstrap}}}
 	}

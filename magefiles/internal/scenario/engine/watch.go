@@ -7,39 +7,41 @@ import (
 	"caslab/magefiles/internal/scenario"
 )
 
-// seen is what a check saw from some moment on, and the change that made it. The
-// moment is that of the change, which may have been told later.
+// seen is what a check saw and the change that caused it. at is the time of the
+// change, which may be earlier than the time when the change was seen.
 type seen struct {
 	at       time.Time
 	text, by string
 }
 
-// watch is a check that is looked at with every change.
+// watch is a check that is evaluated at every change.
 type watch struct {
 	check scenario.Check
 	base  baseline
-	// stay is one that has to hold all the time; the others have to come true
-	// once.
+	// stay is set for a check that has to hold all the time. The others have to
+	// come true once.
 	stay bool
-	// limit is until when an expectation has to come true.
+	// limit is the time by which an expectation has to come true.
 	limit time.Time
 
-	// The world's mu guards these. came is when an expectation came true in time;
-	// zero if it has not. late is that it came true after its limit.
+	// The fields below are guarded by the world's mu. came is when an expectation
+	// came true in time; zero if it did not. late is set if it came true after its
+	// limit.
 	came time.Time
 	late *seen
-	// looked is whether there ever was what it looks at.
+	// looked is set when there was something to evaluate.
 	looked   bool
 	broken   *seen
 	history  []seen
 	orderMet []time.Time
 }
 
-// maxHistory bounds what a failure tells of how things changed.
+// maxHistory is the maximum number of changes that a failure shows.
 const maxHistory = 8
 
-// look evaluates the check after a change that was made at that time, and reports
-// whether it came true or broke with that. The caller holds the world's mu.
+// look evaluates the check after a change. at is the time of the change, and by
+// describes it. look reports whether the check came true or broke with this change.
+// The caller holds the world's mu.
 func (c *watch) look(w *world, at time.Time, by string) bool {
 	if !c.came.IsZero() || c.broken != nil {
 		return false
@@ -52,7 +54,7 @@ func (c *watch) look(w *world, at time.Time, by string) bool {
 	}
 	c.looked = c.looked || !found.empty
 	if found.at.IsZero() || found.at.After(at) {
-		found.at = at // whoever told has a clock of its own
+		found.at = at // the clock of the fact's source may be fast
 	}
 	now := seen{at, found.seen, by}
 	if n := len(c.history); n == 0 || c.history[n-1].text != now.text {
@@ -75,9 +77,9 @@ func (c *watch) look(w *world, at time.Time, by string) bool {
 	return false
 }
 
-// awaited is what has not come true yet, and what is there instead. Of several
-// checks in order it is the first that is missing. The caller holds the
-// world's mu.
+// awaited describes what has not come true yet and what is there instead. For an
+// order it describes the first check that is missing. The caller holds the world's
+// mu.
 func (c *watch) awaited() string {
 	for i, inner := range c.check.Order {
 		if c.orderMet[i].IsZero() {
@@ -87,12 +89,13 @@ func (c *watch) awaited() string {
 	return fmt.Sprintf("%s: %s", c.check, c.history[len(c.history)-1].text)
 }
 
-// orderSlack is how much the times of two facts may be wrong: those of events
-// are whole seconds, and those of the watches ours.
+// orderSlack is the tolerance when two times are compared. Events have whole
+// seconds, and what a watch shows may have the time when it was seen.
 const orderSlack = 2 * time.Second
 
-// lookInOrder notes when each of several checks came true first. A fact of the
-// log may be told after a change that it made, so only the times count.
+// lookInOrder evaluates an order after a change made at that time. It notes when
+// each check came true first. A fact of the log may be seen after the change that
+// followed from it, so the times decide, not the order in which things are seen.
 func (c *watch) lookInOrder(w *world, at time.Time) outcome {
 	if c.orderMet == nil {
 		c.orderMet = make([]time.Time, len(c.check.Order))

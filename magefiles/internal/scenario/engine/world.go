@@ -17,26 +17,26 @@ import (
 	"caslab/magefiles/internal/workload"
 )
 
-// world is what the watches and the autoscaler tell, and the checks that are
-// looked at with every change of it.
+// world is the state of the clusters and the facts about the autoscaler. At every
+// change it has the checks evaluated.
 type world struct {
 	prefix string
 	now    func() time.Time
 
 	mu sync.Mutex
-	// By name; pods are those of one namespace.
+	// The objects by name. The pods are those of one namespace.
 	pods, nodes, groups, machines map[string]*unstructured.Unstructured
-	// owner has the workload of every pod that was ever seen.
+	// owner has the workload of every pod, also of pods that are gone.
 	owner map[string]string
-	// old has the machines, by UID, of groups that were rolled out since.
+	// old has the UIDs of the machines from before the rollout, by group.
 	old   map[string]map[string]bool
 	facts []timeline.Fact
-	// nodesBefore is how many nodes there were before the first step. The
-	// scenario began when the first of its objects was made.
+	// nodesBefore is the number of nodes before the first step. began is the time
+	// just before the first object was created.
 	nodesBefore int
 	began       time.Time
 	watches     []*watch
-	// moved has room for one: it tells that a check came true or broke.
+	// moved signals that a check came true or broke. Its capacity is one.
 	moved chan struct{}
 }
 
@@ -48,8 +48,8 @@ func newWorld(prefix string, now func() time.Time) *world {
 	}
 }
 
-// follow keeps the world up to date until ctx is done. It returns when all
-// that there is has been told, or limited is done.
+// follow keeps the world up to date until ctx is done. It returns when all existing
+// objects have been seen, or with an error when limited is done.
 func (w *world) follow(ctx, limited context.Context, o Options) error {
 	var wait sync.WaitGroup
 	trouble := make(chan error, 1)
@@ -102,7 +102,7 @@ func (w *world) changed(kind schema.GroupKind, change kube.Change, into map[stri
 	w.look(w.changedAt(change), describeChange(kind, change))
 }
 
-// fact takes what the recorder tells.
+// fact adds a fact of the timeline.
 func (w *world) fact(f timeline.Fact) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -112,9 +112,9 @@ func (w *world) fact(f timeline.Fact) {
 	}
 }
 
-// changedAt is when a change was made, by the API server if that tells: a watch
-// may tell late. It notes who changed what in whole seconds, and not when an
-// object was deleted or began to be.
+// changedAt returns when a change was made. A watch may show it late, so the time is
+// taken from the object's managed fields, which have whole seconds. They do not
+// record deletions: for these, and for objects without such a time, it is now.
 func (w *world) changedAt(change kube.Change) time.Time {
 	now := w.now()
 	if change.After == nil || change.After.GetDeletionTimestamp() != nil {
@@ -132,8 +132,8 @@ func (w *world) changedAt(change kube.Change) time.Time {
 	return told
 }
 
-// look has every check look at what a change of that time made. The caller holds
-// mu.
+// look evaluates every check after a change that was made at that time. The caller
+// holds mu.
 func (w *world) look(at time.Time, by string) {
 	for _, check := range w.watches {
 		if check.look(w, at, by) {
@@ -145,7 +145,7 @@ func (w *world) look(at time.Time, by string) {
 	}
 }
 
-// describeChange says what became of an object.
+// describeChange describes in words how an object changed.
 func describeChange(kind schema.GroupKind, change kube.Change) string {
 	name := map[schema.GroupKind]string{kube.Pods: "pod", kube.Nodes: "node", kube.MachineDeployments: "group", kube.Machines: "machine"}[kind]
 	switch {
@@ -154,7 +154,7 @@ func describeChange(kind schema.GroupKind, change kube.Change) string {
 	case change.After == nil:
 		return fmt.Sprintf("%s %s went", name, change.Before.GetName())
 	}
-	// What of an object a check may depend on.
+	// The fields that a check may depend on.
 	var parts []string
 	for _, path := range [][]string{{"spec", "replicas"}, {"status", "phase"}, {"spec", "nodeName"}, {"spec", "unschedulable"}} {
 		before, after := kube.Field(change.Before, path...), kube.Field(change.After, path...)
@@ -181,24 +181,24 @@ func orNothing(text string) string {
 	return text
 }
 
-// baseline is what there was when a step began.
+// baseline is the state when a step began.
 type baseline struct {
 	at time.Time
-	// first is when the scenario began.
+	// at is the time, first the time when the scenario began.
 	first time.Time
-	// pods are by the UID, with their node.
+	// pods has the pods by UID.
 	pods map[string]placed
 }
 
 type placed struct{ workload, pod, node string }
 
-// podBefore is a pod that there was when a step began.
+// podBefore is a pod of a baseline.
 type podBefore struct {
 	uid string
 	placed
 }
 
-// begin has the scenario begin.
+// begin notes that the scenario begins.
 func (w *world) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -217,7 +217,7 @@ func (w *world) baseline() baseline {
 	return b
 }
 
-// rolledOut notes the machines that a rollout of a group is to replace.
+// rolledOut notes the machines of a group that is about to be rolled out.
 func (w *world) rolledOut(group string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -228,26 +228,25 @@ func (w *world) rolledOut(group string) {
 	w.old[group] = old
 }
 
-// podsOf are a workload's pods that are not being deleted, by name. The
-// caller holds mu.
+// podsOf returns the pods of a workload that are not being deleted, sorted by name.
+// The caller holds mu.
 func (w *world) podsOf(name string) []*unstructured.Unstructured {
 	return slices.DeleteFunc(w.allPodsOf(name), func(p *unstructured.Unstructured) bool { return p.GetDeletionTimestamp() != nil })
 }
 
-// allPodsOf are a workload's pods, also those that are being deleted, by name.
-// The caller holds mu.
+// allPodsOf returns all pods of a workload, sorted by name. The caller holds mu.
 func (w *world) allPodsOf(name string) []*unstructured.Unstructured {
 	return named(w.pods, func(p *unstructured.Unstructured) bool { return p.GetLabels()[workload.Label] == w.prefix+name })
 }
 
-// machinesOf are a group's machines, by name. The caller holds mu.
+// machinesOf returns the machines of a group, sorted by name. The caller holds mu.
 func (w *world) machinesOf(group string) []*unstructured.Unstructured {
 	return named(w.machines, func(m *unstructured.Unstructured) bool {
 		return m.GetLabels()[clusterv1.MachineDeploymentNameLabel] == w.prefix+group
 	})
 }
 
-// nodesOf are the names of a group's nodes. The caller holds mu.
+// nodesOf returns the names of a group's nodes. The caller holds mu.
 func (w *world) nodesOf(group string) []string {
 	var nodes []string
 	for _, m := range w.machinesOf(group) {
@@ -258,8 +257,8 @@ func (w *world) nodesOf(group string) []string {
 	return nodes
 }
 
-// factsSince are the facts from then on. Events have whole seconds. The
-// caller holds mu.
+// factsSince returns the facts since that second, sorted by time: events have whole
+// seconds. The caller holds mu.
 func (w *world) factsSince(at time.Time) []timeline.Fact {
 	at = at.Truncate(time.Second)
 	var since []timeline.Fact
@@ -283,7 +282,7 @@ func named(all map[string]*unstructured.Unstructured, wanted func(*unstructured.
 	return found
 }
 
-// add has the checks looked at, now and with every change.
+// add evaluates the checks now and at every change, until remove.
 func (w *world) add(watches ...*watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -299,21 +298,21 @@ func (w *world) remove(watches ...*watch) {
 	w.watches = slices.DeleteFunc(w.watches, func(c *watch) bool { return slices.Contains(watches, c) })
 }
 
-// state is how far the checks of a step are.
+// state is the state of the checks of a step.
 type state struct {
 	// broken is the first check that broke.
 	broken *watch
-	// missing are the expectations that have not come true in time, and instead
-	// is in words what there is instead of the first.
+	// missing are the expectations that have not come true in time. instead
+	// describes what is there instead of the first one.
 	missing []*watch
 	instead string
-	// came is when the last expectation came true, or the last action was over.
+	// came is when the last expectation came true, or when the last action ended.
 	came time.Time
 }
 
-// state looks how far the checks are. What stays stays until its time after the
-// last expectation is over: what breaks it later does not count, though it may
-// be seen before anybody looks.
+// state returns the state of the checks. began is the end of the last action. A stay
+// has to hold until the time For after the last expectation came true. If it broke
+// later than that, it does not count as broken.
 func (w *world) state(began time.Time, always, stays, expects []*watch) state {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -342,8 +341,8 @@ func (w *world) state(began time.Time, always, stays, expects []*watch) state {
 	return s
 }
 
-// vacuous returns the first of the checks that never had anything to look at,
-// and breaks it.
+// vacuous returns the first check that never had anything to evaluate, and breaks
+// it; nil if there is none.
 func (w *world) vacuous(stays []*watch) *watch {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -8,14 +8,13 @@ import (
 	"text/tabwriter"
 )
 
-// Comparison is two runs of the same scenarios side by side. Its JSON is
-// stable, as that of Results.
+// Comparison is a comparison of two runs. Its JSON is as stable as that of Results.
 type Comparison struct {
-	// A and B name the autoscalers.
+	// A and B are the names of the autoscalers.
 	A string `json:"a"`
 	B string `json:"b"`
-	// Scenarios are those that either run had: first those with different
-	// verdicts, then those with a step that took much longer, then the rest.
+	// Scenarios are the scenarios of both runs: first those with different verdicts,
+	// then those with a step that took much longer in one run, then the others.
 	Scenarios []Pair `json:"scenarios"`
 }
 
@@ -24,36 +23,36 @@ type Pair struct {
 	Name string `json:"name"`
 	// Difference is "verdict", "seconds", or empty.
 	Difference string `json:"difference,omitempty"`
-	// A and B are what came of it; null if the run did not have it.
+	// A and B are the results; null if the run did not have the scenario.
 	A *Result `json:"a"`
 	B *Result `json:"b"`
-	// Steps are those that took much longer in one run.
+	// Steps are the steps that took much longer in one run.
 	Steps []StepPair `json:"steps,omitempty"`
 }
 
-// StepPair is a step in both runs.
+// StepPair is a step in both runs, with its seconds.
 type StepPair struct {
 	Say string  `json:"say"`
 	A   float64 `json:"a"`
 	B   float64 `json:"b"`
 }
 
-// Differences of a Pair.
+// The values of Pair.Difference.
 const (
 	differsInVerdict = "verdict"
 	differsInSeconds = "seconds"
 )
 
-// A step took much longer if it took this many times as long, and so many
-// seconds more that it is not the autoscaler's round of ten.
+// A step took much longer if it took muchLonger times as long and muchSeconds more,
+// which is more than a round of the autoscaler.
 const (
 	muchLonger  = 1.5
 	muchSeconds = 11
 )
 
-// Compare puts two runs side by side.
+// Compare compares two runs.
 func Compare(a, b *Results) *Comparison {
-	c := &Comparison{A: a.subject(), B: b.subject()}
+	c := &Comparison{A: a.autoscaler(), B: b.autoscaler()}
 	var names []string
 	find := func(r *Results, name string) *Result {
 		for i := range r.Scenarios {
@@ -85,8 +84,8 @@ func Compare(a, b *Results) *Comparison {
 	return c
 }
 
-// slower are the steps that took much longer in one of the runs. The set-up is
-// not the autoscaler's.
+// slower returns the steps that took much longer in one of the runs. The set-up does
+// not count, because the autoscaler does nothing in it.
 func slower(a, b []StepResult) []StepPair {
 	var pairs []StepPair
 	for i := 1; i < min(len(a), len(b)); i++ {
@@ -101,7 +100,7 @@ func slower(a, b []StepResult) []StepPair {
 	return pairs
 }
 
-// Differences is how many scenarios have different verdicts.
+// Differences returns the number of scenarios with different verdicts.
 func (c *Comparison) Differences() int {
 	n := 0
 	for _, p := range c.Scenarios {
@@ -112,10 +111,10 @@ func (c *Comparison) Differences() int {
 	return n
 }
 
-// ran reports whether a run has a verdict on a scenario.
+// ran reports whether a scenario ran.
 func ran(r *Result) bool { return r != nil && r.Verdict != Skipped }
 
-// Compared is how many scenarios ran with both autoscalers.
+// Compared returns the number of scenarios that ran with both autoscalers.
 func (c *Comparison) Compared() int {
 	n := 0
 	for _, p := range c.Scenarios {
@@ -126,8 +125,8 @@ func (c *Comparison) Compared() int {
 	return n
 }
 
-// Worse are the scenarios that ran with both, failed in B and did not in A. A
-// failure that is known is none.
+// Worse returns the scenarios that ran with both autoscalers and failed with B only.
+// A known failure does not count as failed.
 func (c *Comparison) Worse() []string {
 	var names []string
 	for _, p := range c.Scenarios {
@@ -138,7 +137,7 @@ func (c *Comparison) Worse() []string {
 	return names
 }
 
-// verdict is a run's verdict with its seconds.
+// verdict returns the verdict and the seconds of a scenario in one run.
 func verdict(r *Result) string {
 	if r == nil {
 		return "not run"
@@ -146,10 +145,10 @@ func verdict(r *Result) string {
 	if r.Verdict == Skipped {
 		return string(Skipped)
 	}
-	return fmt.Sprintf("%s %s %ss", r.Verdict.Mark(), r.Verdict, took(*r))
+	return fmt.Sprintf("%s %s %ss", r.Verdict.Mark(), r.Verdict, duration(*r))
 }
 
-// what says in a line in what the runs differ.
+// what says in one line how the runs differ.
 func (p Pair) what() string {
 	switch p.Difference {
 	case differsInVerdict:
@@ -182,7 +181,7 @@ func (c *Comparison) headline() string {
 	}
 }
 
-// Table writes a line for each scenario, differences first.
+// Table writes a line for each scenario, those with differences first.
 func (c *Comparison) Table(out io.Writer) error {
 	if _, err := fmt.Fprintf(out, "A is %s, B is %s: %s\n\n", c.A, c.B, c.headline()); err != nil {
 		return err

@@ -51,7 +51,8 @@ func (r *Results) JUnit(out io.Writer) error {
 	return err
 }
 
-// printable drops what XML cannot hold, such as the colours of a terminal.
+// printable removes characters that XML does not allow, such as those of a
+// terminal's colours.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\n' && r != '\t' || r == '\uFFFE' || r == '\uFFFF' {

@@ -1,5 +1,6 @@
-// Package results is what came of scenarios: a verdict each, with the evidence, as
-// a table, as files for machines and as Markdown, and two runs side by side.
+// Package results has the results of scenarios: a verdict for each, with the
+// evidence. It writes them as a table, as JSON, as a JUnit report and as Markdown,
+// and compares two runs.
 package results
 
 import (
@@ -12,21 +13,21 @@ import (
 	"time"
 )
 
-// Verdict is what came of a scenario.
+// Verdict is the verdict on a scenario.
 type Verdict string
 
-// Verdicts. Only Failed is a failure of the run.
+// Verdicts. Only Failed makes a run fail.
 const (
 	Passed  Verdict = "passed"
 	Failed  Verdict = "failed"
 	Skipped Verdict = "skipped"
-	// KnownFailure failed, and is known to with this release; UnexpectedPass
-	// passed though.
+	// KnownFailure is for a scenario that failed as it is known to do with this
+	// release, UnexpectedPass for one that is known to fail and passed.
 	KnownFailure   Verdict = "known failure"
 	UnexpectedPass Verdict = "unexpected pass"
 )
 
-// Mark is the sign in front of a verdict.
+// Mark returns the sign in front of a verdict.
 func (v Verdict) Mark() string {
 	switch v {
 	case Passed:
@@ -40,53 +41,56 @@ func (v Verdict) Mark() string {
 	}
 }
 
-// Results are what came of a run. Their JSON is stable: fields are added, none
-// is renamed or changes its meaning.
+// Results are the results of a run. Their JSON is stable: fields may be added, but
+// are not renamed and keep their meaning.
 type Results struct {
-	// Autoscaler is what it is called, Release its version if that is known.
+	// Autoscaler is the name of the autoscaler, Release its version; empty if it is
+	// not known.
 	Autoscaler string    `json:"autoscaler"`
 	Release    string    `json:"release,omitempty"`
 	Started    time.Time `json:"started"`
 	Seconds    float64   `json:"seconds"`
-	// Versions of what else took part, by name.
+	// Versions are the versions of other components, by name.
 	Versions  map[string]string `json:"versions,omitempty"`
 	Scenarios []Result          `json:"scenarios"`
 }
 
-// Result is what came of one scenario.
+// Result is the result of one scenario.
 type Result struct {
 	Name string `json:"name"`
-	// Given is how the user named the scenario; empty is by its name.
+	// Given is what the user typed for the scenario: a name or a path. Empty means
+	// the name.
 	Given   string    `json:"-"`
 	Title   string    `json:"title"`
 	Verdict Verdict   `json:"verdict"`
 	Started time.Time `json:"started,omitzero"`
 	Seconds float64   `json:"seconds"`
-	// Why is in a line what failed, or why it was skipped.
+	// Why says in one line what failed, or why the scenario was skipped.
 	Why string `json:"why,omitempty"`
-	// Known is why upstream is known to fail, for the two verdicts of that.
+	// Known is why upstream is known to fail. It is set for KnownFailure and
+	// UnexpectedPass.
 	Known string `json:"known,omitempty"`
-	// Failure is everything that was seen of a failure.
+	// Failure is the whole text of the failure, with the evidence.
 	Failure string       `json:"failure,omitempty"`
 	Steps   []StepResult `json:"steps,omitempty"`
 }
 
-// StepResult is what came of one step; the first is the set-up.
+// StepResult is the result of one step. The first step is the set-up.
 type StepResult struct {
 	Say     string  `json:"say"`
 	Passed  bool    `json:"passed"`
 	Seconds float64 `json:"seconds"`
 }
 
-// Seconds are those of a duration, to a tenth.
+// Seconds returns a duration in seconds, rounded to a tenth.
 func Seconds(d time.Duration) float64 { return d.Round(100 * time.Millisecond).Seconds() }
 
-// Add notes what came of a step.
+// Add adds the result of a step: err is nil if it passed.
 func (r *Result) Add(say string, took time.Duration, err error) {
 	r.Steps = append(r.Steps, StepResult{Say: say, Passed: err == nil, Seconds: Seconds(took)})
 }
 
-// Fail notes a failure beside those that there are.
+// Fail adds a failure. The first one decides Why. say is the step.
 func (r *Result) Fail(say string, err error) {
 	text := say + ": " + err.Error()
 	if r.Failure != "" {
@@ -94,7 +98,7 @@ func (r *Result) Fail(say string, err error) {
 		return
 	}
 	r.Verdict, r.Failure = Failed, text
-	// The line is the first, with what was seen.
+	// The first line, and the second one with what was seen.
 	lines := strings.SplitN(text, "\n", 3)
 	r.Why = lines[0]
 	if len(lines) > 1 {
@@ -102,11 +106,11 @@ func (r *Result) Fail(say string, err error) {
 	}
 }
 
-// FailedError is returned for results with failed scenarios.
+// FailedError says that scenarios failed.
 type FailedError struct {
-	// Names of those that failed.
+	// Names are the names of the scenarios that failed.
 	Names []string
-	// Again is how the user named the first of them: its name, or a path.
+	// Again is what the user typed for the first of them: its name or a path.
 	Again string
 }
 
@@ -117,15 +121,15 @@ func (e *FailedError) Error() string {
 	return fmt.Sprintf("%d scenarios failed: %s", len(e.Names), strings.Join(e.Names, ", "))
 }
 
-// SkippedError is returned for results without any scenario that ran.
+// SkippedError says that no scenario ran.
 type SkippedError struct{ Scenarios int }
 
 func (e *SkippedError) Error() string {
 	return fmt.Sprintf("no scenario ran: all %d were skipped", e.Scenarios)
 }
 
-// Err is a *FailedError if scenarios failed, a *SkippedError if none ran, and
-// nil otherwise. A failure that is known is none.
+// Err returns a *FailedError if scenarios failed, a *SkippedError if none ran, and
+// nil otherwise. A known failure does not count as failed.
 func (r *Results) Err() error {
 	failed, ran := &FailedError{}, false
 	for _, s := range r.Scenarios {
@@ -147,7 +151,7 @@ func (r *Results) Err() error {
 	return nil
 }
 
-// count says how many there are of each verdict.
+// count says how many scenarios have each verdict.
 func (r *Results) count() string {
 	var parts []string
 	for _, v := range []Verdict{Passed, Failed, KnownFailure, UnexpectedPass, Skipped} {
@@ -167,15 +171,15 @@ func (r *Results) count() string {
 	return strings.Join(parts, ", ")
 }
 
-// subject names the autoscaler with its release.
-func (r *Results) subject() string {
+// autoscaler returns the name of the autoscaler with its release.
+func (r *Results) autoscaler() string {
 	if r.Release == "" || strings.Contains(r.Autoscaler, r.Release) {
 		return r.Autoscaler
 	}
 	return r.Autoscaler + " " + r.Release
 }
 
-// why is a result's reason in a line.
+// why returns the reason for the verdict in one line.
 func (r Result) why() string {
 	switch {
 	case r.Why != "" && r.Known != "":
@@ -187,28 +191,29 @@ func (r Result) why() string {
 	}
 }
 
-// Table writes a line for each scenario, and how many there are of each kind.
+// Table writes a line for each scenario, and the number of each verdict.
 func (r *Results) Table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SCENARIO\tVERDICT\tSECONDS\tWHY")
 	for _, s := range r.Scenarios {
-		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\n", s.Name, s.Verdict.Mark(), s.Verdict, took(s), clip(s.why(), 120))
+		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\n", s.Name, s.Verdict.Mark(), s.Verdict, duration(s), clip(s.why(), 120))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%s, with %s, in %s\n", r.count(), r.subject(), time.Duration(r.Seconds*float64(time.Second)).Round(time.Second))
+	_, err := fmt.Fprintf(out, "\n%s, with %s, in %s\n", r.count(), r.autoscaler(), time.Duration(r.Seconds*float64(time.Second)).Round(time.Second))
 	return err
 }
 
-func took(r Result) string {
+// duration returns the seconds of a scenario that ran.
+func duration(r Result) string {
 	if r.Verdict == Skipped {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f", r.Seconds)
 }
 
-// clip shortens a line for a table.
+// clip returns text as one line of at most n characters.
 func clip(text string, n int) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if runes := []rune(text); len(runes) > n {

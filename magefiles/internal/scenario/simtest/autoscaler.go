@@ -20,10 +20,10 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Behaviour is what an autoscaler does wrong.
+// Behaviour says what the simulated autoscaler does wrong.
 type Behaviour string
 
-// Behaviours.
+// The behaviours of the simulated autoscaler.
 const (
 	Good              Behaviour = "good"
 	NeverScalesUp     Behaviour = "never scales up"
@@ -52,7 +52,7 @@ const (
 	IgnoresPauseDown  Behaviour = "removes nodes of a group that is paused"
 )
 
-// The autoscaler's times.
+// The times of the simulated autoscaler.
 const (
 	round        = 10 * time.Second
 	unneededTime = 23 * time.Second
@@ -61,13 +61,13 @@ const (
 	giveUpTime   = 10 * time.Minute
 )
 
-// Autoscaler is one that scales the simulated cluster. It implements
-// engine.Autoscaler.
+// Autoscaler is a simulated autoscaler. It implements engine.Autoscaler.
 type Autoscaler struct {
 	Cluster   *Cluster
 	Behaviour Behaviour
-	// Release that it says it is, 1.36.1 if empty; Unknown is one that does not
-	// tell. Foreign is one that the lab did not start.
+	// Release is the release that Describe returns; the default is 1.36.1. With
+	// Unknown, Describe returns none. Foreign is set if the lab does not start and
+	// stop the autoscaler.
 	Release string
 	Unknown bool
 	Foreign bool
@@ -79,7 +79,7 @@ type Autoscaler struct {
 	ended  chan error
 	starts int
 
-	// What one run remembers.
+	// The state of one process.
 	added    map[string]time.Time // the last scale-up of a group
 	lastAdd  time.Time
 	backoff  map[string]time.Time
@@ -177,7 +177,7 @@ func (a *Autoscaler) run(ctx context.Context, ended chan<- error) {
 	}
 }
 
-// group is a node group as the autoscaler sees it.
+// group is a node group with its machines and nodes.
 type group struct {
 	md             *unstructured.Unstructured
 	name           string
@@ -191,7 +191,7 @@ type group struct {
 
 func (g *group) memory() int64 { return memory(g.template.Object, "status", "allocatable", "memory") }
 
-// groups are those that may be scaled.
+// groups returns the groups that may be scaled.
 func (a *Autoscaler) groups(ctx context.Context, machines, nodes []*unstructured.Unstructured) []*group {
 	c := a.Cluster
 	var all []*group
@@ -228,15 +228,15 @@ func (a *Autoscaler) groups(ctx context.Context, machines, nodes []*unstructured
 	return all
 }
 
-// log writes a line of the log, in every round again, as the real autoscaler
-// does.
+// log writes a line to the log. As the real autoscaler does, it repeats a line in
+// every round.
 func (a *Autoscaler) log(severity, source, format string, args ...any) {
 	if a.Behaviour != SaysNothing {
 		a.Cluster.Log(severity, source, format, args...)
 	}
 }
 
-// id is how the autoscaler calls a group.
+// id returns the name of the group in the autoscaler's messages.
 func (g *group) id() string { return "MachineDeployment/" + Namespace + "/" + g.name }
 
 func (a *Autoscaler) resize(ctx context.Context, g *group, size int) {
@@ -269,7 +269,7 @@ func (a *Autoscaler) loop(ctx context.Context) {
 	}
 }
 
-// giveUp takes a scale-up back of which nothing came.
+// giveUp reverts a scale-up whose nodes did not join in time.
 func (a *Autoscaler) giveUp(ctx context.Context, groups []*group) {
 	for _, g := range groups {
 		up := 0
@@ -314,7 +314,7 @@ func (a *Autoscaler) add(ctx context.Context, g *group, n int) {
 	a.added[g.name], a.lastAdd = time.Now(), time.Now()
 }
 
-// scaleUp adds a node for every pod that finds no room, also on what comes.
+// scaleUp adds a node for every pod without room on the nodes and the upcoming nodes.
 func (a *Autoscaler) scaleUp(ctx context.Context, groups []*group, nodes, pods []*unstructured.Unstructured) {
 	all := rooms(nodes, pods)
 	total := len(nodes)
@@ -364,7 +364,7 @@ func (a *Autoscaler) scaleUp(ctx context.Context, groups []*group, nodes, pods [
 	}
 }
 
-// choose picks the group to grow for a pod, or says why there is none.
+// choose returns the group that gets a node for a pod, or why there is none.
 func (a *Autoscaler) choose(ctx context.Context, groups []*group, plan map[*group]int, pod *unstructured.Unstructured, total int) (*group, string) {
 	if limit, err := strconv.Atoi(a.flags["max-nodes-total"]); err == nil && total >= limit && a.Behaviour != IgnoresTotal {
 		return nil, "max total nodes in cluster reached"
@@ -412,13 +412,13 @@ func (a *Autoscaler) choose(ctx context.Context, groups []*group, plan map[*grou
 		return options[len(options)-1], ""
 	}
 	if a.Behaviour == IgnoresTaints {
-		// The first by name, whatever its nodes are.
+		// The first by name, whatever its nodes are like.
 		return slices.MinFunc(options, func(x, y *group) int { return strings.Compare(x.name, y.name) }), ""
 	}
 	return options[0], ""
 }
 
-// priorities reads the ConfigMap of the priority expander.
+// priorities returns the priorities from the ConfigMap of the priority expander.
 func (a *Autoscaler) priorities(ctx context.Context) func(*group) int {
 	var rules map[int][]string
 	for _, m := range a.Cluster.list(ctx, "ConfigMap") {
@@ -442,7 +442,7 @@ func (a *Autoscaler) priorities(ctx context.Context) func(*group) int {
 	}
 }
 
-// scaleDown removes one node that has been unneeded for long enough.
+// scaleDown removes one node that was unneeded for long enough.
 func (a *Autoscaler) scaleDown(ctx context.Context, groups []*group, nodes, pods []*unstructured.Unstructured) {
 	unneeded := map[string]time.Time{}
 	done := false
@@ -477,7 +477,7 @@ func (a *Autoscaler) scaleDown(ctx context.Context, groups []*group, nodes, pods
 	a.unneeded = unneeded
 }
 
-// delete drains a node and has its machine go.
+// delete drains a node and deletes its machine.
 func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured.Unstructured, pods []*unstructured.Unstructured) {
 	c := a.Cluster
 	var here []*unstructured.Unstructured
@@ -509,7 +509,7 @@ func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured
 	a.resize(ctx, g, g.size-1)
 }
 
-// removable reports whether a node's pods could be elsewhere.
+// removable reports whether the pods of a node fit elsewhere and may be evicted.
 func (a *Autoscaler) removable(ctx context.Context, node *unstructured.Unstructured, nodes, pods []*unstructured.Unstructured) bool {
 	var here []*unstructured.Unstructured
 	var used int64
@@ -535,7 +535,7 @@ func (a *Autoscaler) removable(ctx context.Context, node *unstructured.Unstructu
 	return true
 }
 
-// blocked says why a pod must not be evicted.
+// blocked returns why a pod must not be evicted; empty if it may.
 func (a *Autoscaler) blocked(ctx context.Context, pod *unstructured.Unstructured, pods []*unstructured.Unstructured) string {
 	if pod.GetAnnotations()["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false" && a.Behaviour != IgnoresNotSafe {
 		return "pod annotated as not safe to evict present: " + pod.GetName()

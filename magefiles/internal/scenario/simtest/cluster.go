@@ -1,9 +1,9 @@
-// Package simtest is a cluster of objects in memory for tests of scenarios: a
-// small simulation of Cluster API, the scheduler and the controllers of
-// workloads, and an autoscaler that behaves, or misbehaves on purpose. The
-// autoscaler speaks as the real one does, in its log and in events, which the
-// timeline's recorder turns into facts. Everything takes time by the real clock,
-// and so belongs into a bubble of testing/synctest.
+// Package simtest simulates a cluster for tests of scenarios: Cluster API, the
+// scheduler and the controllers of workloads work on objects in memory, and an
+// autoscaler behaves well or misbehaves on purpose. The autoscaler writes a log and
+// events as the real one does, and the timeline's recorder turns them into facts.
+// The simulation uses time.Sleep and time.Now, so tests run it in a bubble of
+// testing/synctest.
 package simtest
 
 import (
@@ -38,7 +38,7 @@ import (
 	"caslab/magefiles/internal/timeline/recorder"
 )
 
-// Where everything is.
+// Names in the simulated cluster.
 const (
 	Namespace       = "default"
 	ClusterName     = "work"
@@ -55,8 +55,8 @@ var kinds = []schema.GroupVersionKind{
 	{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2", Kind: "DevMachineTemplate"},
 }
 
-// objects are those of a cluster with a control plane and a worker whose group
-// the autoscaler does not scale.
+// objects is a cluster with a control plane and one worker. The autoscaler does not
+// scale the worker's group.
 const objects = `
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: Cluster
@@ -111,16 +111,16 @@ status:
 
 // Cluster is the simulated cluster.
 type Cluster struct {
-	// Client reaches it, as the workload cluster and as its own management.
+	// Client reaches the cluster, which is workload and management cluster in one.
 	Client *kube.Client
 
 	t      testing.TB
 	store  *dynamicfake.FakeDynamicClient
-	number int // names what is made
-	// since is when a machine reached its step.
+	number int // the last number in the name of a created object
+	// since is when the node of a machine joined.
 	since map[types.UID]time.Time
 
-	// record is the timeline, logFile the autoscaler's log.
+	// record is the path of the timeline, logFile that of the autoscaler's log.
 	record, logFile string
 
 	mu            sync.Mutex
@@ -129,10 +129,10 @@ type Cluster struct {
 	refused       map[string]error
 }
 
-// New returns a cluster. Nothing happens in it before Run.
+// New returns a cluster. Nothing happens in it until Run is called.
 func New(t testing.TB) *Cluster {
 	client, store := kubetest.Client(t, kinds, objects)
-	// The store merges no server-side apply of kinds that it has no types of.
+	// The store does not support server-side apply for kinds without Go types.
 	store.PrependReactor("patch", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		patch, ok := action.(clienttesting.PatchActionImpl)
 		if !ok || patch.GetPatchType() != types.ApplyPatchType {
@@ -156,15 +156,14 @@ func New(t testing.TB) *Cluster {
 	return c
 }
 
-// Refuse has every request of that verb for a resource, such as list of
-// deployments, fail from now on.
+// Refuse makes all requests with that verb for a resource fail from now on.
 func (c *Cluster) Refuse(verb, resource string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refused[verb+" "+resource] = err
 }
 
-// refuse fails what Refuse named.
+// refuse is the reactor for Refuse.
 func (c *Cluster) refuse(action clienttesting.Action) (bool, runtime.Object, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,7 +171,7 @@ func (c *Cluster) refuse(action clienttesting.Action) (bool, runtime.Object, err
 	return err != nil, nil, err
 }
 
-// Run lets time pass in the cluster, and records it, until ctx is done.
+// Run runs the controllers and the recorder until ctx is done.
 func (c *Cluster) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -204,15 +203,15 @@ func (c *Cluster) Run(ctx context.Context) {
 	}
 }
 
-// Mark puts a fact of the lab onto the timeline.
+// Mark adds a fact of the lab to the timeline.
 func (c *Cluster) Mark(f timeline.Fact) {
 	if err := timeline.Append(c.record, f); err != nil {
 		c.t.Errorf("mark the timeline: %v", err)
 	}
 }
 
-// Subscribe has tell called with the facts that the recorder adds to the
-// timeline.
+// Subscribe calls tell with every new fact of the timeline until the returned
+// function is called.
 func (c *Cluster) Subscribe(tell func(timeline.Fact)) func() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,7 +225,7 @@ func (c *Cluster) Subscribe(tell func(timeline.Fact)) func() {
 	}
 }
 
-// tell hands a fact of the timeline to those who subscribed.
+// tell passes a fact of the timeline to the subscribers.
 func (c *Cluster) tell(f timeline.Fact) {
 	c.mu.Lock()
 	subscribers := slices.Collect(maps.Values(c.subscribers))
@@ -249,7 +248,7 @@ func (c *Cluster) resource(kind string) dynamic.ResourceInterface {
 	return c.store.Resource(plural).Namespace(namespace)
 }
 
-// Names are those of the objects of a kind.
+// Names returns the names of the objects of a kind.
 func (c *Cluster) Names(ctx context.Context, kind string) []string {
 	var names []string
 	for _, o := range c.list(ctx, kind) {
@@ -258,7 +257,7 @@ func (c *Cluster) Names(ctx context.Context, kind string) []string {
 	return names
 }
 
-// list returns the objects of a kind, by name.
+// list returns the objects of a kind, sorted by name.
 func (c *Cluster) list(ctx context.Context, kind string) []*unstructured.Unstructured {
 	list, err := c.resource(kind).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -273,7 +272,7 @@ func (c *Cluster) list(ctx context.Context, kind string) []*unstructured.Unstruc
 	return all
 }
 
-// must fails the test, but for an object that somebody else deleted meanwhile.
+// must fails the test on an error, unless the object is gone.
 func (c *Cluster) must(what string, o *unstructured.Unstructured, err error) {
 	if err != nil && !apierrors.IsNotFound(err) {
 		c.t.Errorf("the simulated cluster cannot %s %s %s: %v", what, o.GetKind(), o.GetName(), err)
@@ -293,7 +292,7 @@ func (c *Cluster) remove(ctx context.Context, o *unstructured.Unstructured) {
 	c.must("delete", o, c.resource(o.GetKind()).Delete(ctx, o.GetName(), metav1.DeleteOptions{}))
 }
 
-// patch changes an object that may be changed by others too.
+// patch changes some fields of an object, which others may change at the same time.
 func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, patch map[string]any) {
 	data, err := json.Marshal(patch)
 	if err == nil {
@@ -322,7 +321,7 @@ func memory(o map[string]any, path ...string) int64 {
 	return q.Value()
 }
 
-// requested is the memory that a pod, or a template of one, requests.
+// requested returns the memory request of a pod or a pod template, in bytes.
 func requested(pod map[string]any) int64 {
 	containers, _, _ := unstructured.NestedSlice(pod, "spec", "containers")
 	var sum int64

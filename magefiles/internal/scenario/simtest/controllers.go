@@ -14,14 +14,14 @@ import (
 	"caslab/magefiles/internal/workload"
 )
 
-// How long things take.
+// Durations in the simulated cluster.
 const (
-	joins   = 30 * time.Second // from a machine to its node
-	becomes = 10 * time.Second // from a node to a Ready one
-	goes    = 4 * time.Second  // from the deletion of a machine to its end
+	joins   = 30 * time.Second // until the node of a new machine joins
+	becomes = 10 * time.Second // until a new node is ready
+	goes    = 4 * time.Second  // until a deleted machine is gone
 )
 
-// runWorkloads gives every Deployment its pods.
+// runWorkloads creates and deletes the pods of Deployments.
 func (c *Cluster) runWorkloads(ctx context.Context) {
 	pods := c.list(ctx, "Pod")
 	wanted := map[string]bool{}
@@ -44,7 +44,7 @@ func (c *Cluster) runWorkloads(ctx context.Context) {
 			pod.Object["status"] = map[string]any{"phase": "Pending"}
 			c.create(ctx, pod)
 		}
-		// Those that wait go first, then the youngest.
+		// Pending pods go first, then the youngest.
 		slices.SortFunc(own, func(a, b *unstructured.Unstructured) int {
 			return cmp.Or(cmp.Compare(kube.Field(a, "status", "phase"), kube.Field(b, "status", "phase")), cmp.Compare(b.GetName(), a.GetName()))
 		})
@@ -65,7 +65,7 @@ func (c *Cluster) clusterPaused(ctx context.Context) bool {
 	return kube.Field(c.list(ctx, "Cluster")[0], "spec", "paused") == "true"
 }
 
-// runMachines is Cluster API.
+// runMachines does what the controllers of Cluster API do.
 func (c *Cluster) runMachines(ctx context.Context) {
 	if c.clusterPaused(ctx) {
 		return
@@ -89,7 +89,7 @@ func (c *Cluster) runMachines(ctx context.Context) {
 		}
 		c.scale(ctx, g, machines, nodes)
 	}
-	// Those whose group is gone.
+	// The machines of groups that are gone.
 	for _, machines := range of {
 		for _, m := range machines {
 			c.runMachine(ctx, nil, m, nodes)
@@ -100,7 +100,7 @@ func (c *Cluster) runMachines(ctx context.Context) {
 	}
 }
 
-// runMachine brings a machine a step further.
+// runMachine moves a machine to its next phase when it is time.
 func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
 	name := kube.Field(m, "status", "nodeRef", "name")
 	if m.GetDeletionTimestamp() != nil {
@@ -133,7 +133,7 @@ func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstruc
 	}
 }
 
-// delete begins the end of a machine: its node takes no more pods.
+// delete begins the deletion of a machine and cordons its node.
 func (c *Cluster) delete(ctx context.Context, m *unstructured.Unstructured) {
 	c.patch(ctx, m, map[string]any{"metadata": map[string]any{"deletionTimestamp": metav1.Now().UTC().Format(time.RFC3339)}, "status": map[string]any{"phase": "Deleting"}})
 	for _, n := range c.list(ctx, "Node") {
@@ -143,14 +143,14 @@ func (c *Cluster) delete(ctx context.Context, m *unstructured.Unstructured) {
 	}
 }
 
-// outdated machines are those from before the group's rollout.
+// outdated reports whether a machine is from before the rollout of its group.
 func outdated(group, m *unstructured.Unstructured) bool {
 	after, err := time.Parse(time.RFC3339, kube.Field(group, "spec", "rollout", "after"))
 	return err == nil && m.GetCreationTimestamp().Time.Before(after)
 }
 
-// scale makes and deletes machines: those that are marked first, and in a
-// rollout one new one before each old one goes.
+// scale creates and deletes machines of a group. Machines that are marked for
+// deletion go first. In a rollout, a new machine is ready before an old one goes.
 func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, machines []*unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
 	if group.GetName() == "work-md-0" {
 		return

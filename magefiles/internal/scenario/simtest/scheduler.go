@@ -11,7 +11,7 @@ import (
 
 const capacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
 
-// template is a node of a group to be, with what its annotations say.
+// template returns a future node of a group as the group's annotations describe it.
 func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstructured {
 	annotations := group.GetAnnotations()
 	labels := map[string]string{}
@@ -41,13 +41,13 @@ func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstr
 	return node
 }
 
-// room is a node with the memory that is left on it.
+// room is a node and its free memory in bytes.
 type room struct {
 	node *unstructured.Unstructured
 	free int64
 }
 
-// rooms are the nodes that take pods.
+// rooms returns the nodes on which pods can be scheduled.
 func rooms(nodes, pods []*unstructured.Unstructured) []*room {
 	var all []*room
 	for _, n := range nodes {
@@ -65,7 +65,7 @@ func rooms(nodes, pods []*unstructured.Unstructured) []*room {
 	return all
 }
 
-// selects reports whether a node has the labels that a pod wants.
+// selects reports whether a node has the labels that a pod selects.
 func selects(node, pod *unstructured.Unstructured) bool {
 	selector, _, _ := unstructured.NestedStringMap(pod.Object, "spec", "nodeSelector")
 	for key, value := range selector {
@@ -76,7 +76,7 @@ func selects(node, pod *unstructured.Unstructured) bool {
 	return true
 }
 
-// admits reports whether a pod may be on a node, if there is room.
+// admits reports whether the labels and taints of a node allow a pod.
 func admits(node, pod *unstructured.Unstructured) bool {
 	if !selects(node, pod) {
 		return false
@@ -95,7 +95,8 @@ func admits(node, pod *unstructured.Unstructured) bool {
 	return true
 }
 
-// place puts a pod where most is free, in what is thought of the rooms.
+// place returns the room with the most free memory for a pod, and reduces its free
+// memory; nil if no room is left.
 func place(all []*room, pod *unstructured.Unstructured) *room {
 	var best *room
 	for _, r := range all {
@@ -111,7 +112,7 @@ func place(all []*room, pod *unstructured.Unstructured) *room {
 
 func waits(pod *unstructured.Unstructured) bool { return kube.Field(pod, "spec", "nodeName") == "" }
 
-// schedule puts pods onto nodes.
+// schedule assigns pending pods to nodes.
 func (c *Cluster) schedule(ctx context.Context) {
 	pods := c.list(ctx, "Pod")
 	all := rooms(c.list(ctx, "Node"), pods)

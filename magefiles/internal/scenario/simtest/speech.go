@@ -16,8 +16,8 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 )
 
-// Log writes a line of the autoscaler's log, as klog does: the severity is I, W,
-// E or F, and source the file and line that the message is from.
+// Log writes a line to the autoscaler's log in the format of klog. The severity is
+// I, W, E or F; source is the file and line that wrote the message.
 func (c *Cluster) Log(severity, source, format string, args ...any) {
 	line := fmt.Sprintf("%s%s       1 %s] %s\n", severity, time.Now().Format("0102 15:04:05.000000"), source, fmt.Sprintf(format, args...))
 	c.mu.Lock()
@@ -32,7 +32,8 @@ func (c *Cluster) Log(severity, source, format string, args ...any) {
 	}
 }
 
-// newLog begins a log, as a process of the autoscaler that the lab starts does.
+// newLog begins a new log and keeps the one before, as the lab does when it starts an
+// autoscaler.
 func (c *Cluster) newLog() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +42,7 @@ func (c *Cluster) newLog() {
 	}
 }
 
-// event tells of a pod, again if it was told already.
+// event creates an event about a pod, or counts it up if it exists.
 func (c *Cluster) event(ctx context.Context, pod *unstructured.Unstructured, reason, message string) {
 	name := fmt.Sprintf("%s.%s.%x", pod.GetName(), reason, hash(message))
 	now := metav1.Now().UTC().Format(time.RFC3339)
