@@ -242,6 +242,15 @@ func comesUp(t *testing.T, l lab, eng *engine.Engine) {
 			t.Errorf("machine %s: provider ID %q, phase %q; want %q, Running", m.Metadata.Name, m.Spec.ProviderID, m.Status.Phase, want)
 		}
 	}
+	for _, c := range containers(t, eng, name) {
+		if c == name+"-lb" {
+			continue
+		}
+		// kubeadm before 1.31 asks so whether the runtime runs.
+		if out := docker(t, "exec", c, "crictl", "info"); !strings.Contains(out, "RuntimeReady") {
+			t.Errorf("crictl info in %s: %s", c, out)
+		}
+	}
 	if tree := l.must(t, "cluster:describe"); !strings.Contains(tree, "Cluster/"+name) || !strings.Contains(tree, "MachineDeployment/"+name+"-md-0") {
 		t.Error("cluster:describe does not name the cluster and its machine deployment")
 	}

@@ -265,7 +265,7 @@ func compile(ctx context.Context, o Options, id string) (map[string]string, erro
 		{Dir: filepath.Join(components, "containerd"), Packages: prefixed(containerd+"cmd/", "containerd", "ctr", "containerd-shim-runc-v2"),
 			Tags: []string{"no_btrfs", "no_devmapper", "no_zfs", "no_aufs"}},
 		{Dir: filepath.Join(components, "cni"), Packages: prefixed(plugins, "ipam/host-local", "main/loopback", "main/ptp", "meta/portmap")},
-		{Dir: filepath.Join(components, "nodetools"), Packages: []string{"./crictl", "./pause", "./cnid"}},
+		{Dir: filepath.Join(components, "nodetools"), Packages: []string{"sigs.k8s.io/cri-tools/cmd/crictl", "./pause", "./cnid"}},
 		{Dir: filepath.Join(components, "etcd"), Packages: []string{"go.etcd.io/etcd/server/v3"}, Output: filepath.Join(out, "etcd", "etcd")},
 		{Dir: filepath.Join(components, "coredns"), Packages: []string{"."}, Output: filepath.Join(out, "coredns", "coredns")},
 	}
