@@ -7,25 +7,26 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"caslab/magefiles/internal/run"
 )
 
-// The tools, fetched and built by `go run` so that they cost this module no
-// dependency.
+// The tools. `go run` fetches and builds them, so that they are no dependencies of
+// this module.
 const (
 	gotestsum    = "gotest.tools/gotestsum@v1.13.0"
 	golangciLint = "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2"
 	actionlint   = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.9"
 )
 
-// nodetools is a module of its own, whose programs go into nodes.
+// nodetools is the module of the lab's own programs for nodes.
 const nodetools = "magefiles/components/nodetools"
 
-// Unit runs the unit and integration tests with the race detector on, and
-// prints a count that includes the skipped ones, each with its reason. The
-// programs of nodes are vetted and tested too.
+// Unit runs the unit and integration tests with the race detector, and prints a
+// count that includes the skipped ones, each with its reason. It vets and tests
+// the programs of nodes too.
 func Unit(ctx context.Context) error {
 	if err := compiler(ctx); err != nil {
 		return err
@@ -37,7 +38,8 @@ func Unit(ctx context.Context) error {
 	)
 }
 
-// compiler looks for the C compiler that the race detector is linked with.
+// compiler returns an error unless the C compiler that links the race detector is
+// installed.
 func compiler(ctx context.Context) error {
 	res, err := run.Exec{}.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "CC"}})
 	if err != nil {
@@ -55,8 +57,8 @@ func installed(ctx context.Context, program string) bool {
 	return err == nil
 }
 
-// Test is Unit, then the end-to-end test, which skips and says so where no
-// Docker engine answers, unless CASLAB_E2E=required.
+// Test runs Unit, then the end-to-end test. Where no Docker engine answers, that
+// one is skipped and says so, or fails if CASLAB_E2E=required.
 func Test(ctx context.Context) error {
 	if err := Unit(ctx); err != nil {
 		return err
@@ -65,9 +67,9 @@ func Test(ctx context.Context) error {
 		"-tags=e2e", "-count=1", "-timeout=80m", "./magefiles/internal/e2e")
 }
 
-// Lint runs every linter, and returns all that failed.
+// Lint runs every linter, and returns the failures of all.
 func Lint(ctx context.Context) error {
-	scripts, err := tracked(ctx, "*.sh", ".ci/run")
+	scripts, err := tracked(ctx, ".", "*.sh", ".ci/run")
 	if err != nil {
 		return err
 	}
@@ -86,8 +88,9 @@ func Lint(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// gofmt returns an error that names the Go files which gofmt would change.
 func gofmt(ctx context.Context) error {
-	files, err := tracked(ctx, "*.go")
+	files, err := tracked(ctx, ".", "*.go")
 	if err != nil {
 		return err
 	}
@@ -101,17 +104,25 @@ func gofmt(ctx context.Context) error {
 	return nil
 }
 
-// tracked lists the files git knows, or would if they were added, that match.
-func tracked(ctx context.Context, patterns ...string) ([]string, error) {
-	args := append([]string{"ls-files", "--cached", "--others", "--exclude-standard", "--"}, patterns...)
-	res, err := run.Exec{}.Run(ctx, run.Cmd{Name: "git", Args: args})
+// tracked returns the files below dir, relative to it, that match a pattern: those
+// that git knows and those that it would add. A file that was deleted and not yet
+// removed from the index is left out.
+func tracked(ctx context.Context, dir string, patterns ...string) ([]string, error) {
+	args := append([]string{"ls-files", "-z", "--deduplicate", "--cached", "--others", "--exclude-standard", "--"}, patterns...)
+	res, err := run.Exec{}.Run(ctx, run.Cmd{Name: "git", Args: args, Dir: dir})
 	if err != nil {
 		return nil, err
 	}
-	return strings.Fields(string(res.Stdout)), nil
+	var files []string
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(res.Stdout), "\x00"), "\x00") {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			files = append(files, name)
+		}
+	}
+	return files, nil
 }
 
-// stream runs a command with its output passed on as it comes.
+// stream runs a command and prints its output as it comes.
 func stream(ctx context.Context, name string, args ...string) error {
 	fmt.Fprintln(os.Stderr, "+", name, strings.Join(args, " "))
 	_, err := run.Exec{}.Run(ctx, run.Cmd{Name: name, Args: args, Stdout: os.Stdout, Stderr: os.Stderr})

@@ -1,0 +1,66 @@
+package check
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestTrackedFiles: lint gets the files that are there, whatever their names.
+func TestTrackedFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	write := func(name string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := tracked(t.Context(), dir, "*.go"); err == nil {
+		t.Error("files of no repository are listed")
+	}
+	git("init", "--quiet")
+	if files, err := tracked(t.Context(), dir, "*.go"); err != nil || len(files) > 0 {
+		t.Errorf("an empty repository has %q, %v", files, err)
+	}
+	want := []string{"a.go", "a name with spaces.go", "added later.go", "ünter/two\nlines.go"}
+	for _, name := range append(want, "deleted.go", "gone/all.go", "ignored.go", "text.md") {
+		write(name)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("ignored.go\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	git("add", "a.go", "a name with spaces.go", "deleted.go", "gone", "ünter", "text.md")
+	for _, name := range []string{"deleted.go", "gone"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := tracked(t.Context(), dir, "*.go")
+	slices.Sort(got)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("tracked() = %q, %v; want %q", got, err, want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := tracked(ctx, dir, "*.go"); err == nil || !strings.Contains(err.Error(), "git ls-files") {
+		t.Errorf("told to end: %v", err)
+	}
+}
