@@ -3,45 +3,73 @@ package autoscaler
 import (
 	"bytes"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"text/template"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"caslab/manifests"
 )
 
-// Name is the name of the Deployment, of its service account and, with a
-// suffix, of its roles.
-//
-// It is not upstream's: the lab never takes over another's autoscaler.
+// Name is the name of the lab's Deployment, of its service account and, with a
+// suffix, of its roles. It differs from upstream's, so that the lab never takes
+// over an autoscaler that it did not deploy.
 const Name = "caslab-autoscaler"
 
-// Component is how the autoscaler signs its events, and part of the name of
-// its image.
+// Component is upstream's name: that of the program, of its image and of its
+// Deployment, and the source of its events.
 const Component = "cluster-autoscaler"
 
-// Lease is the lease of the autoscaler that leads, unless a flag says
-// otherwise.
+// Lease is the name of the lease that the leading autoscaler holds, unless a
+// flag names another.
 const Lease = "cluster-autoscaler"
 
-// Named reports whether one of the names, of an object or of its images, is an
-// autoscaler's: the lab's, whatever its image is called, or anybody's.
-func Named(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		return strings.HasPrefix(name, Name) || strings.Contains(name, Component)
-	})
+// Container is a container of a Deployment or a Pod.
+type Container struct {
+	Image   string
+	Command []string
 }
 
-// Deployment is an autoscaler in the cluster.
+// Runs reports whether a container of the Deployment or Pod with that name runs a
+// cluster autoscaler: the lab's, whatever its image is called, or another one by
+// the name of the object, of the image or of the program. What only begins with
+// that name, such as cluster-autoscaler-operator, is something else.
+func Runs(object string, c Container) bool {
+	return named.MatchString(object) || isImage(c.Image) || len(c.Command) > 0 && path.Base(c.Command[0]) == Component
+}
+
+// named matches the Deployments of the lab, of upstream's examples and of its Helm
+// chart, which puts the release's name first, and their Pods. The suffixes that
+// Kubernetes makes have no vowels.
+var named = regexp.MustCompile(`^(?:` + Name + `|(?:.+-)?` + Component + `)(?:(?:-[bcdfghjklmnpqrstvwxz2456789]{1,10})?-[bcdfghjklmnpqrstvwxz2456789]{5})?$`)
+
+// architectures end the names of upstream's images for one architecture each.
+var architectures = []string{"", "-amd64", "-arm", "-arm64", "-ppc64le", "-s390x"}
+
+// isImage reports whether the last part of an image's repository is upstream's
+// name.
+func isImage(ref string) bool {
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return false
+	}
+	suffix, found := strings.CutPrefix(path.Base(parsed.Context().RepositoryStr()), Component)
+	return found && slices.Contains(architectures, suffix)
+}
+
+// Deployment describes the lab's autoscaler in the cluster.
 type Deployment struct {
 	Namespace string
-	// Image is on the node that it will run on, or can be pulled.
+	// Image is a reference that its node has, or can pull.
 	Image string
 	Flags []Flag
-	// Env is KEY=value each.
+	// Env has the variables of the container.
 	Env []EnvVar
-	// OnControlPlane keeps it on control plane nodes, which scale-down never
+	// OnControlPlane keeps it on control-plane nodes, which the autoscaler never
 	// removes.
 	OnControlPlane bool
 }
@@ -49,7 +77,7 @@ type Deployment struct {
 // EnvVar is a variable of the container.
 type EnvVar struct{ Name, Value string }
 
-// Manifest is the YAML of the Deployment and of what it is allowed to do.
+// Manifest returns the YAML of the Deployment, its service account and its roles.
 func (d Deployment) Manifest() ([]byte, error) {
 	t, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{"quote": strconv.Quote}).
 		ParseFS(manifests.FS, "autoscaler/deployment.yaml.tmpl")

@@ -23,20 +23,42 @@ func TestDeploymentManifest(t *testing.T) {
 	golden(t, "deployment.yaml", string(manifest))
 }
 
-func TestNamed(t *testing.T) {
+func TestRuns(t *testing.T) {
 	t.Parallel()
-	for _, d := range []struct {
+	const other = "example.com/mine:1"
+	for _, tc := range []struct {
 		name, image string
+		command     []string
 		want        bool
 	}{
-		{"caslab-autoscaler", "example.com/mine:1", true},
-		{"caslab-autoscaler-5d9f-x2", "example.com/mine:1", true},
-		{"cluster-autoscaler-clusterapi", "example.com/mine:1", true},
-		{"mine", "registry.example/autoscaling/cluster-autoscaler:v1.36.1", true},
-		{"coredns", "example.com/coredns:1", false},
+		{name: "caslab-autoscaler", image: other, want: true},
+		{name: "caslab-autoscaler-5d9f8c7b6-x2x4z", image: other, want: true},
+		{name: "caslab-autoscaler-7c", image: other},
+		{name: "cluster-autoscaler", image: other, want: true},
+		{name: "cluster-autoscaler-5d9f8c7b6-x2x4z", image: other, want: true},
+		{name: "release-clusterapi-cluster-autoscaler", image: other, want: true},
+		{name: "release-clusterapi-cluster-autoscaler-5d9f8c7b6-x2x4z", image: other, want: true},
+		{name: "mine", image: "registry.example:5000/autoscaling/cluster-autoscaler:v1.36.1", want: true},
+		{name: "mine", image: "registry.example/cluster-autoscaler-arm64:v1.36.1", want: true},
+		{name: "mine", image: "cluster-autoscaler@sha256:0123456789012345678901234567890123456789012345678901234567890123", want: true},
+		{name: "mine", image: other, command: []string{"./cluster-autoscaler", "--v=4"}, want: true},
+		{name: "mine", image: other, command: []string{"/usr/bin/cluster-autoscaler"}, want: true},
+		{name: "mine", image: other, command: []string{"sh", "-c", "sleep 1; cluster-autoscaler"}},
+		{name: "mine", image: other},
+		{name: "cluster-autoscaler-operator", image: "registry.example/openshift/cluster-autoscaler-operator:v4"},
+		{name: "cluster-autoscaler-operator-5d9f8c7b6-x2x4z", image: other},
+		{name: "cluster-autoscaler-exporter", image: "example.com/cluster-autoscaler-exporter"},
+		{name: "cluster-autoscaler-webhook", image: "example.com/cluster-autoscaler/webhook:1", command: []string{"/webhook"}},
+		{name: "mine", image: "example.com:5000/cluster-autoscaler/webhook"},
+		{name: "vpa-recommender", image: "registry.k8s.io/autoscaling/vpa-recommender:1.6.0"},
+		{name: "vertical-pod-autoscaler", image: "example.com/vertical-pod-autoscaler:1"},
+		{name: "cluster-proportional-autoscaler", image: "registry.k8s.io/cpa/cluster-proportional-autoscaler:v1.10.2", command: []string{"/cluster-proportional-autoscaler"}},
+		{name: "karpenter", image: "public.ecr.aws/karpenter/controller:1.8.0", command: []string{"/karpenter"}},
+		{name: "coredns", image: "example.com/coredns:1"},
+		{name: "coredns", image: "no reference"},
 	} {
-		if got := Named(d.name, d.image); got != d.want {
-			t.Errorf("%s of %s: %v, want %v", d.name, d.image, got, d.want)
+		if got := Runs(tc.name, Container{Image: tc.image, Command: tc.command}); got != tc.want {
+			t.Errorf("%s with the image %s and the command %q: %v, want %v", tc.name, tc.image, tc.command, got, tc.want)
 		}
 	}
 }

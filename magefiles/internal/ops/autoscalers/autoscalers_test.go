@@ -169,3 +169,41 @@ func TestUndeploy(t *testing.T) {
 		}
 	}
 }
+
+// TestDeployed: an autoscaler is found by any of its containers, and what only
+// has a similar name is none.
+func TestDeployed(t *testing.T) {
+	t.Parallel()
+	const stream = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME, namespace: system}
+spec:
+  replicas: REPLICAS
+  template:
+    spec:
+      containers:
+      - {name: proxy, image: "example.com/proxy:1"}
+      - {name: manager, image: "IMAGE"}
+`
+	for _, tc := range []struct {
+		name, image, replicas string
+		want                  string
+	}{
+		{"cluster-autoscaler", "example.com/mine:1", "1", "system/cluster-autoscaler"},
+		{"mine", "example.com/cluster-autoscaler:1", "1", "system/mine"},
+		{"mine", "example.com/cluster-autoscaler:1", "0", ""},
+		{"cluster-autoscaler-operator", "example.com/cluster-autoscaler-operator:1", "1", ""},
+	} {
+		client, _ := kubetest.Client(t, []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")},
+			strings.NewReplacer("NAME", tc.name, "IMAGE", tc.image, "REPLICAS", tc.replicas).Replace(stream))
+		found, err := deployed(t.Context(), &target.Cluster{Workload: client, Management: client, Name: "work", Namespace: "default"})
+		got := ""
+		if found != nil {
+			got = fullName(found)
+		}
+		if err != nil || got != tc.want {
+			t.Errorf("%s with the image %s and %s replicas: %q, %v; want %q", tc.name, tc.image, tc.replicas, got, err, tc.want)
+		}
+	}
+}

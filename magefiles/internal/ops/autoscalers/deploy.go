@@ -217,7 +217,7 @@ func deployed(ctx context.Context, c *target.Cluster) (*unstructured.Unstructure
 		}
 		for i := range all {
 			d := &all[i]
-			if autoscaler.Named(d.GetName(), kube.FirstImage(d)) && kube.Field(d, "spec", "replicas") != "0" && !scalesAnother(d, c.Name) {
+			if runsAutoscaler(d) && kube.Field(d, "spec", "replicas") != "0" && !scalesAnother(d, c.Name) {
 				return d, nil
 			}
 		}
@@ -231,6 +231,17 @@ func isOurs(deployment *unstructured.Unstructured, c *target.Cluster) bool {
 }
 
 func fullName(o *unstructured.Unstructured) string { return o.GetNamespace() + "/" + o.GetName() }
+
+// runsAutoscaler reports whether a container of the deployment is an autoscaler.
+func runsAutoscaler(d *unstructured.Unstructured) bool {
+	containers, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers")
+	return slices.ContainsFunc(containers, func(c any) bool {
+		m, _ := c.(map[string]any)
+		image, _ := m["image"].(string)
+		command, _, _ := unstructured.NestedStringSlice(m, "command")
+		return autoscaler.Runs(d.GetName(), autoscaler.Container{Image: image, Command: command})
+	})
+}
 
 // scalesAnother reports whether the flags of an autoscaler's deployment name
 // clusters, and not this one: a management cluster may hold an autoscaler for

@@ -34,7 +34,8 @@ func autoscalerContainers(pod *unstructured.Unstructured) []string {
 		m, _ := c.(map[string]any)
 		name, _ := m["name"].(string)
 		image, _ := m["image"].(string)
-		if name != "" && autoscaler.Named(pod.GetName(), image) {
+		command, _, _ := unstructured.NestedStringSlice(m, "command")
+		if name != "" && autoscaler.Runs(pod.GetName(), autoscaler.Container{Image: image, Command: command}) {
 			names = append(names, name)
 		}
 	}
