@@ -13,7 +13,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"caslab/magefiles/internal/state"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -241,25 +242,11 @@ func (c *Client) resource(kind schema.GroupKind) (schema.GroupVersionResource, e
 // WriteKubeconfig replaces the kubeconfig at path, and makes its directory. Only
 // the user can read it. Readers see the old file or the new one, never a part,
 // also while several processes write it.
-func WriteKubeconfig(path string, data []byte) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write the kubeconfig %s: %w", path, err)
-		}
-	}()
+func WriteKubeconfig(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+		return fmt.Errorf("write the kubeconfig %s: %w", path, err)
 	}
-	// renameio.WriteFile would keep the permissions of the file that is there.
-	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o600))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Cleanup()) }()
-	if _, err := file.Write(data); err != nil {
-		return err
-	}
-	return file.CloseAtomicallyReplace()
+	return state.WriteFile(path, data, 0o600)
 }
 
 // WithServer returns the kubeconfig with every cluster at the URL server.

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/state"
 )
 
 // Provider is one provider of the repository.
@@ -284,11 +285,7 @@ func writeFile(path string, data []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
-	temp := path + ".tmp"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return fmt.Errorf("write the repository: %w", err)
-	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := state.WriteFile(path, data, 0o600); err != nil {
 		return fmt.Errorf("write the repository: %w", err)
 	}
 	return nil

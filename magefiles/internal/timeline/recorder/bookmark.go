@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"caslab/magefiles/internal/state"
 )
 
 // bookmark is how far a recorder came in what it reads besides objects. The
@@ -44,15 +46,7 @@ func loadBookmark(path string) (bookmark, error) {
 // save writes the bookmark of the record at path, whole.
 func (b bookmark) save(path string, now time.Time) error {
 	b.Until = now
-	data, err := json.Marshal(b)
-	if err != nil {
-		return fmt.Errorf("write how far the recorder came: %w", err)
-	}
-	temp := path + ".bookmark.tmp"
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
-		return fmt.Errorf("write how far the recorder came: %w", err)
-	}
-	if err := os.Rename(temp, path+".bookmark"); err != nil {
+	if err := state.WriteJSON(path+".bookmark", b); err != nil {
 		return fmt.Errorf("write how far the recorder came: %w", err)
 	}
 	return nil

@@ -64,7 +64,7 @@ func (r *recorder) run(ctx context.Context) {
 				return
 			case <-time.After(saveEvery):
 			}
-			if r.lock.lost() {
+			if r.lock.Lost() {
 				end()
 				return
 			}

@@ -25,12 +25,12 @@ func TestOneRecorderAtATime(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a second recorder wrote: %v", err)
 	}
-	if err := held.release(); err != nil {
+	if err := held.Release(); err != nil {
 		t.Fatal(err)
 	}
 	if held, err = lock(path); err != nil {
 		t.Errorf("the lock was not given back: %v", err)
-	} else if err := held.release(); err != nil {
+	} else if err := held.Release(); err != nil {
 		t.Error(err)
 	}
 }

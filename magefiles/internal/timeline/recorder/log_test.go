@@ -334,7 +334,7 @@ func TestPodLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := held.release(); err != nil {
+		if err := held.Release(); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -402,7 +402,7 @@ func TestALogIsReadToWhereItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := held.release(); err != nil {
+		if err := held.Release(); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -439,7 +439,7 @@ func TestPodsAreToldWithTheirLogs(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() {
-			if err := held.release(); err != nil {
+			if err := held.Release(); err != nil {
 				t.Error(err)
 			}
 		}()

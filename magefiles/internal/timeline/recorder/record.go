@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -53,7 +54,7 @@ func Record(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.release()) }()
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	if o.Management == nil {
 		o.Management = o.Workload
 	}
@@ -62,7 +63,7 @@ func Record(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	r.run(ctx)
-	if lock.lost() {
+	if lock.Lost() {
 		return &AnewError{File: o.File}
 	}
 	r.bookmark.Said = r.repeats.times()
@@ -72,7 +73,7 @@ func Record(ctx context.Context, o Options) (err error) {
 // recorder is a Record at work.
 type recorder struct {
 	Options
-	lock *held
+	lock *state.Lock
 	// all are the followers.
 	all sync.WaitGroup
 
@@ -101,7 +102,7 @@ type recorder struct {
 	reading []<-chan struct{}
 }
 
-func newRecorder(o Options, lock *held) *recorder {
+func newRecorder(o Options, lock *state.Lock) *recorder {
 	return &recorder{
 		Options: o, lock: lock, memory: memory{}, groups: newGroups(o.Cluster), moved: newMoved(),
 		told: map[string]bool{}, present: map[string]bool{}, troubles: map[string]time.Time{},
@@ -236,7 +237,7 @@ func (r *recorder) append(facts []timeline.Fact) bool {
 	if len(facts)+len(r.unwritten) == 0 {
 		return true
 	}
-	if r.lock.lost() {
+	if r.lock.Lost() {
 		return false
 	}
 	now := time.Now()
