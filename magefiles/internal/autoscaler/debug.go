@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/run"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Debugger is Delve, compiled at its pinned version.
@@ -63,17 +65,20 @@ func (p Process) Interactive(ctx context.Context, runner run.Runner, d Debugger)
 // listens waits until somebody listens at address; false if the debugger ended
 // before, or ctx did.
 func listens(ctx context.Context, address string, ended <-chan struct{}) bool {
-	for {
-		if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
-			_ = conn.Close() // it listens
-			return true
-		}
+	err := wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		select {
 		case <-ended:
-			return false
-		case <-time.After(100 * time.Millisecond):
+			return false, errors.New("it ended")
+		default:
 		}
-	}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return false, nil
+		}
+		_ = conn.Close() // it listens
+		return true, nil
+	})
+	return err == nil
 }
 
 // CheckAddress refuses an address that is none, or that somebody listens at.

@@ -13,6 +13,8 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Kubeconfig prints the path of the environment's kubeconfig and nothing
@@ -58,24 +60,24 @@ func (e *Environment) refreshKubeconfig(workload []engine.Container) error {
 // writeKubeconfig writes the workload cluster's kubeconfig for this machine,
 // as soon as the load balancer has a published port.
 func (e *Environment) writeKubeconfig(ctx context.Context, data []byte) error {
-	for {
+	server := ""
+	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		workload, _, err := e.containers(ctx)
-		if err != nil {
-			return err
+		if err == nil {
+			server = e.server(workload)
 		}
-		if server := e.server(workload); server != "" {
-			data, err := kube.WithServer(data, server)
-			if err != nil {
-				return err
-			}
-			return kube.WriteKubeconfig(e.EnvironmentKubeconfig(), data)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waited for the container %s-lb: %w", e.Config.ClusterName, context.Cause(ctx))
-		case <-time.After(500 * time.Millisecond):
-		}
+		return server != "", err
+	})
+	if wait.Interrupted(err) {
+		return fmt.Errorf("waited for the container %s-lb: %w", e.Config.ClusterName, context.Cause(ctx))
 	}
+	if err != nil {
+		return err
+	}
+	if data, err = kube.WithServer(data, server); err != nil {
+		return err
+	}
+	return kube.WriteKubeconfig(e.EnvironmentKubeconfig(), data)
 }
 
 // server is where this machine reaches the workload cluster: the load

@@ -17,6 +17,8 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // bounds are how long an API server may take to answer: one that runs, perhaps
@@ -161,17 +163,15 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 // insist asks an API server again until it gives an answer that counts or ctx
 // is done: one that just started refuses this and that.
 func insist(ctx context.Context, ask func() error) error {
-	for {
-		err := ask()
-		if err == nil || isAbsent(err) || ctx.Err() != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		case <-time.After(500 * time.Millisecond):
-		}
+	var last error
+	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(context.Context) (bool, error) {
+		last = ask()
+		return last == nil || isAbsent(last) || ctx.Err() != nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), last)
 	}
+	return last
 }
 
 // isAbsent reports whether an API server answered that it has no such object,

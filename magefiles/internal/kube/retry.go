@@ -18,7 +18,8 @@ const retryEvery = 250 * time.Millisecond
 // ERROR".
 func Retry(ctx context.Context, what string, pause time.Duration, try func(context.Context) error) error {
 	var last error
-	err := wait.PollUntilContextCancel(ctx, pause, true, func(ctx context.Context) (bool, error) {
+	// Poll would count the time that try takes towards the pause.
+	err := wait.Backoff{Duration: pause}.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		last = try(ctx)
 		if permanent := new(permanentError); errors.As(last, &permanent) {
 			return false, last

@@ -22,6 +22,7 @@ func TestRetry(t *testing.T) {
 	}{
 		"at once":   {func(int) error { return nil }, 1, 0, "", nil},
 		"at last":   {func(n int) error { return errorIf(n < 4, refused) }, 4, 3 * time.Second, "", nil},
+		"slowly":    {func(n int) error { time.Sleep(2 * time.Second); return errorIf(n < 3, refused) }, 3, 8 * time.Second, "", nil},
 		"permanent": {func(n int) error { return errorIf(true, kube.Permanent(refused)) }, 1, 0, "wanted the door to open: refused", refused},
 		"in time":   {func(n int) error { return errorIf(true, refused) }, 10, 9500 * time.Millisecond, "waited for the door to open: not within 10s; last: refused", late},
 	} {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // HeldError is returned for a lock that another process, or another part of
@@ -173,18 +175,17 @@ func (d Dir) Exclusively(ctx context.Context, work string, progress func(string)
 	return do()
 }
 
-func (d Dir) await(ctx context.Context, name string, progress func(string)) (*Lock, error) {
-	for {
-		lock, err := d.Lock(name, "a process")
-		held := new(HeldError)
-		if !errors.As(err, &held) {
-			return lock, err
+func (d Dir) await(ctx context.Context, name string, progress func(string)) (lock *Lock, err error) {
+	err = wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(context.Context) (bool, error) {
+		lock, err = d.Lock(name, "a process")
+		if held := new(HeldError); errors.As(err, &held) {
+			progress("waiting for " + held.Holder)
+			return false, nil
 		}
-		progress("waiting for " + held.Holder)
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(200 * time.Millisecond):
-		}
+		return true, err
+	})
+	if wait.Interrupted(err) {
+		return nil, context.Cause(ctx)
 	}
+	return lock, err
 }

@@ -173,19 +173,15 @@ func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for {
-		last := d.seesRound(waiting, pod, since)
-		if last == nil {
-			return nil
-		}
+	// Logs are cut now and then.
+	return kube.Retry(waiting, "the autoscaler's first round", time.Second, func(ctx context.Context) error {
 		select {
 		case err := <-d.ended:
-			return fmt.Errorf("waited for the autoscaler's first round: %w", err)
-		case <-waiting.Done():
-			return fmt.Errorf("waited for the autoscaler's first round: %w; last: %w", context.Cause(waiting), last)
-		case <-time.After(time.Second): // logs are cut now and then
+			return kube.Permanent(err)
+		default:
+			return d.seesRound(ctx, pod, since)
 		}
-	}
+	})
 }
 
 // runsSince is when the container of an autoscaler's pod was started; zero if it

@@ -19,6 +19,8 @@ import (
 	"caslab/magefiles/internal/timeline/recorder"
 	"caslab/magefiles/internal/timeline/render"
 	"caslab/magefiles/internal/ui"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Timelines are the records of clusters.
@@ -61,23 +63,19 @@ func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
+		_ = wait.PollUntilContextCancel(ctx, recordAgain, true, func(ctx context.Context) (bool, error) {
 			err := recorder.Record(ctx, o)
-			if !errors.As(err, new(*recorder.BusyError)) {
-				if errors.As(err, new(*recorder.AnewError)) {
-					err = fmt.Errorf("%w; to record to the new one, type: go tool mage timeline:watch", err)
-				}
-				if err != nil {
-					l.Log.Printf("! the timeline is not recorded: %v", err)
-				}
-				return
+			if errors.As(err, new(*recorder.BusyError)) {
+				return false, nil
 			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(recordAgain):
+			if errors.As(err, new(*recorder.AnewError)) {
+				err = fmt.Errorf("%w; to record to the new one, type: go tool mage timeline:watch", err)
 			}
-		}
+			if err != nil {
+				l.Log.Printf("! the timeline is not recorded: %v", err)
+			}
+			return true, nil
+		})
 	}()
 	return func() {
 		cancel()
