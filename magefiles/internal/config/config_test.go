@@ -81,6 +81,7 @@ func TestRefused(t *testing.T) {
 	}{
 		"too old":            {env: map[string]string{"CAPI_VERSION": "v0.3.4"}, want: []string{`CAPI_VERSION="v0.3.4"`, "extraMounts", "v0.3.5"}},
 		"no version":         {env: map[string]string{"CAPI_VERSION": "banana"}, want: []string{`CAPI_VERSION="banana"`, "major.minor.patch"}},
+		"the autoscaler's":   {env: map[string]string{"CAPI_VERSION": "v1beta1"}, want: []string{`CAPI_VERSION="v1beta1"`, "version of an API", "the autoscaler reads a variable of the same name", "unset yours"}},
 		"half a version":     {env: map[string]string{"CAPI_VERSION": "v1.14"}, want: []string{"major.minor.patch"}},
 		"matrix above":       {env: map[string]string{"KUBERNETES_VERSION": "v1.37.0"}, want: []string{`KUBERNETES_VERSION="v1.37.0"`, "v1.33 to v1.36"}},
 		"matrix below":       {env: map[string]string{"KUBERNETES_VERSION": "v1.32.0"}, want: []string{"v1.33 to v1.36"}},

@@ -124,6 +124,9 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 			set: func(c *Config, raw string) error {
 				v, err := parseVersion(raw, defVersion)
 				of(c).Version = v
+				if err != nil && apiPattern.MatchString(raw) {
+					return fmt.Errorf("this is a version of an API, and the lab's %s_VERSION is a release, such as %s; the autoscaler reads a variable of the same name, which the lab sets for it as its release needs; unset yours", env, defVersion)
+				}
 				return err
 			}},
 		{key: key + ".commit", env: env + "_COMMIT", kind: text,
@@ -151,6 +154,7 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 }
 
 var (
+	apiPattern    = regexp.MustCompile(`^v[0-9]+((alpha|beta)[0-9]+)?$`)
 	commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	valuePattern  = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 	labelPattern  = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
