@@ -209,6 +209,7 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 	o := change.After
 	if o == nil {
 		r.gone(timeline.Autoscaler, string(change.Before.GetUID()))
+		r.runs(change.Before, func(string) instance { return instance{over: true} })
 		return false
 	}
 	containers := autoscalerContainers(o)
@@ -216,6 +217,7 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 		return false
 	}
 	r.observe(timeline.Autoscaler, string(o.GetUID()), func() []timeline.Fact { return processFacts(o, containers, time.Now()) })
+	r.runs(o, func(container string) instance { return instanceOf(o, container) })
 	if change.Before == nil {
 		for _, container := range containers {
 			read := make(chan struct{})
@@ -226,6 +228,15 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 		}
 	}
 	return true
+}
+
+// runs notes what runs in the containers of an autoscaler's pod.
+func (r *recorder) runs(pod *unstructured.Unstructured, now func(container string) instance) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, container := range autoscalerContainers(pod) {
+		r.instances[logOf(pod, container)] = now(container)
+	}
 }
 
 // lab takes in what the lab, maybe another of its commands, adds to the record: in

@@ -377,6 +377,80 @@ func TestPodLog(t *testing.T) {
 	}
 }
 
+// TestALogIsAskedForWhileThereIsMore: a container that ended has nothing to add
+// until it runs again, and in a pod that is over it never will.
+func TestALogIsAskedForWhileThereIsMore(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer server.Close()
+	c := clientOf(t, server)
+	o := Options{File: filepath.Join(t.TempDir(), "record"), Trouble: func(err error) { t.Errorf("trouble: %v", err) }}
+	held, err := lock(o.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := held.release(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := newRecorder(o, held)
+	if err := r.remember(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var before *unstructured.Unstructured
+	change := func(phase, id, state string) {
+		after, _ := decoded(t, fmt.Sprintf(`{kind: Pod, metadata: {name: ca, namespace: x, uid: u}, spec: {containers: [{name: a, image: cluster-autoscaler}]},
+status: {phase: %s, containerStatuses: [{name: a, containerID: %s, state: {%s: {}}}]}}`, phase, id, state))
+		r.autoscalerPod(ctx, c, kube.Change{Before: before, After: after})
+		before = after
+	}
+	expect := func(when string, want int32) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); asked.Load() < want && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(logAgain * 3 / 2)
+		if n := asked.Load(); n != want {
+			t.Fatalf("%s: asked %d times, want %d", when, n, want)
+		}
+	}
+	ends := func(when string) {
+		t.Helper()
+		ended := make(chan struct{})
+		go func() { r.all.Wait(); close(ended) }()
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the log is still asked for when " + when)
+		}
+	}
+	change("Running", "c1", "terminated")
+	expect("it ended", 1)
+	change("Running", "c2", "terminated")
+	expect("another began and ended", 2)
+	change("Failed", "c2", "terminated")
+	ends("the pod is over")
+	before = nil
+	change("Running", "c3", "terminated")
+	expect("another pod's ended", 3)
+	r.autoscalerPod(ctx, c, kube.Change{Before: before})
+	ends("the pod is gone")
+	// What runs may say more, and a stream may break.
+	before = nil
+	change("Running", "c4", "running")
+	for asked.Load() < 5 {
+		if time.Sleep(10 * time.Millisecond); t.Context().Err() != nil {
+			return
+		}
+	}
+	cancel()
+	ends("nobody records")
+}
+
 // TestALogIsReadToWhereItIs: what a container said by now is recorded before
 // its log, which goes on, counts as read.
 func TestALogIsReadToWhereItIs(t *testing.T) {

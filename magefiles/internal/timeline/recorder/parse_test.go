@@ -268,7 +268,7 @@ func TestRounds(t *testing.T) {
 func TestARunOfMonthsIsBounded(t *testing.T) {
 	t.Parallel()
 	var r repeats
-	for i := range 2 * maxSubjects {
+	for i := range 3 * maxSubjects / 2 {
 		name := strings.Repeat("x", 1+i/26) + string(rune('a'+i%26))
 		r.hear(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: name})
 		r.hear(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: name})

@@ -65,15 +65,57 @@ func processFacts(o *unstructured.Unstructured, containers []string, now time.Ti
 	return nil
 }
 
+// instance is what runs in a container: it has another ID after a restart.
+type instance struct {
+	id      string
+	running bool
+	// over is set when nothing will run there any more.
+	over bool
+}
+
+// instanceOf returns what a pod says of a container.
+func instanceOf(pod *unstructured.Unstructured, container string) instance {
+	phase := kube.Field(pod, "status", "phase")
+	i := instance{over: phase == "Succeeded" || phase == "Failed"}
+	for _, m := range kube.ContainerStatuses(pod) {
+		if m["name"] == container {
+			i.id, _ = m["containerID"].(string)
+			_, i.running, _ = unstructured.NestedMap(m, "state", "running")
+		}
+	}
+	return i
+}
+
+// awaitLog waits until a container's log may have more than it had when asked ran
+// there: it runs, or another does. It returns false if there is no more to come.
+func (r *recorder) awaitLog(ctx context.Context, id string, asked instance) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(logAgain):
+		}
+		r.mu.Lock()
+		now, known := r.instances[id]
+		r.mu.Unlock()
+		switch {
+		case !known || now.running || now.id != asked.id:
+			return true
+		case now.over:
+			return false
+		}
+	}
+}
+
 // podLog reads the log of a pod's container through the API server until ctx
-// is done or the pod is gone. It calls read when what there was is read, and
-// maybe again.
+// is done, the pod is gone or nothing runs in it any more. It calls read when
+// what there was is read, and maybe again.
 func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, read func()) {
 	defer read()
 	id := logOf(pod, container)
 	for {
 		r.mu.Lock()
-		since := r.bookmark.Pods[id]
+		since, asked := r.bookmark.Pods[id], r.instances[id]
 		r.mu.Unlock()
 		err := r.stream(ctx, c, pod, container, since, read)
 		read()
@@ -82,11 +124,10 @@ func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured
 			return
 		case err != nil && !apierrors.IsBadRequest(err): // that one has not started yet
 			r.failed(fmt.Errorf("read the log of the pod %s: %w", pod.GetName(), err))
+			asked = instance{id: "unread"}
 		}
-		select {
-		case <-ctx.Done():
+		if !r.awaitLog(ctx, id, asked) {
 			return
-		case <-time.After(logAgain):
 		}
 	}
 }

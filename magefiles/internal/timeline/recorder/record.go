@@ -97,6 +97,8 @@ type recorder struct {
 	// unwritten are facts of objects that could not be added to the record yet.
 	unwritten []timeline.Fact
 	moved     moved
+	// instances are what runs in the containers of autoscalers, by logOf.
+	instances map[string]instance
 	// reading are the logs of pods that were begun to be read; each is closed
 	// when what there was of it is read.
 	reading []<-chan struct{}
@@ -105,7 +107,7 @@ type recorder struct {
 func newRecorder(o Options, lock *state.Lock) *recorder {
 	return &recorder{
 		Options: o, lock: lock, memory: memory{}, groups: newGroups(o.Cluster), moved: newMoved(),
-		told: map[string]bool{}, present: map[string]bool{}, troubles: map[string]time.Time{},
+		told: map[string]bool{}, present: map[string]bool{}, troubles: map[string]time.Time{}, instances: map[string]instance{},
 	}
 }
 
