@@ -25,8 +25,9 @@ const (
 	// Created and Gone are of pods, groups and machines; a node Joined.
 	Created = "created"
 	Gone    = "gone"
-	// Moved is of a group, a machine or the cluster whose object was made anew
-	// in another cluster: UID is the new one, Text the one that it had.
+	// Moved is in records that were begun before a move to another cluster: the
+	// object of a group, a machine or the cluster was made anew there. UID is the
+	// new one, Text the one before. No recorder writes it any more.
 	Moved = "moved"
 
 	// Unschedulable pods have the scheduler's message as Text. Scheduled ones

@@ -292,7 +292,7 @@ func (r *recorder) save() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	r.tell(r.memory.news(now, r.moved.settled(now)))
+	r.tell(nil)
 	r.bookmark.Said = r.repeats.times()
 	if err := r.bookmark.save(r.File, now); err != nil {
 		r.trouble(err)

@@ -110,16 +110,6 @@ func complaints(f timeline.Fact) []string {
 	return append(strings.Split(strings.Trim(message, "[]"), ", "), reason)
 }
 
-// phases of a machine that comes up, in turn.
-var phases = []string{"Pending", "Provisioning", "Provisioned", "Running"}
-
-// goesBack reports whether b, of the same aspect, is an earlier phase than a.
-// No machine goes back: the status of one that was moved is being made again.
-func goesBack(a, b timeline.Fact) bool {
-	after := slices.Index(phases, b.Text)
-	return b.What == timeline.Phase && after >= 0 && after < slices.Index(phases, a.Text)
-}
-
 // add takes in a fact of the record.
 func (m memory) add(f timeline.Fact) {
 	if f.What == timeline.Gone {
@@ -168,7 +158,7 @@ func (m memory) news(now time.Time, facts []timeline.Fact) []timeline.Fact {
 			before, known = o.aspects[aspect(f)]
 		}
 		switch {
-		case !known && quiet(f), known && same(before, f), known && goesBack(before, f):
+		case !known && quiet(f), known && same(before, f):
 			continue
 		case known && before.What == f.What && !f.Time.After(before.Time):
 			f.Time = now

@@ -32,10 +32,6 @@ type Options struct {
 	// begins anew when the autoscaler does; the one before is kept as
 	// LogFile.previous.
 	LogFile string
-	// Moved says that the Cluster API objects were moved to Management since the
-	// recorder before this one: what has the kind and name of an object of the
-	// record is that object, though its UID is another.
-	Moved bool
 	// Trouble, if set, is told of what failed and is tried again.
 	Trouble func(error)
 	// Synced, if set, is called once, when all objects that there are were
@@ -96,7 +92,6 @@ type recorder struct {
 	troubles map[string]time.Time
 	// unwritten are facts of objects that could not be added to the record yet.
 	unwritten []timeline.Fact
-	moved     moved
 	// instances are what runs in the containers of autoscalers, by logOf.
 	instances map[string]instance
 	// reading are the logs of pods that were begun to be read; each is closed
@@ -106,7 +101,7 @@ type recorder struct {
 
 func newRecorder(o Options, lock *state.Lock) *recorder {
 	return &recorder{
-		Options: o, lock: lock, memory: memory{}, groups: newGroups(o.Cluster), moved: newMoved(),
+		Options: o, lock: lock, memory: memory{}, groups: newGroups(o.Cluster),
 		told: map[string]bool{}, present: map[string]bool{}, troubles: map[string]time.Time{}, instances: map[string]instance{},
 	}
 }
@@ -169,10 +164,7 @@ func (r *recorder) observe(kind timeline.Kind, uid string, facts func() []timeli
 	defer r.mu.Unlock()
 	now, k, all := time.Now(), key(timeline.Fact{Kind: kind, UID: uid}), facts()
 	r.present[k] = true
-	if r.Moved && (kind == timeline.Group || kind == timeline.Machine) {
-		r.takeOver(now, k, all)
-	}
-	r.tell(r.moved.hold(now, k, r.memory, r.memory.news(now, all)))
+	r.tell(r.memory.news(now, all))
 }
 
 // said records what an event or a line of the log told, unless the record has
@@ -264,7 +256,6 @@ func (r *recorder) gone(kind timeline.Kind, uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := key(timeline.Fact{Kind: kind, UID: uid})
-	delete(r.moved.held, k)
 	if o := r.memory[k]; o != nil && o.there() {
 		r.tell([]timeline.Fact{o.ends(time.Now(), "")})
 	}
