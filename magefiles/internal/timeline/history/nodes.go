@@ -113,9 +113,6 @@ func (b *builder) nodeOf(f timeline.Fact) *NodeStory {
 		return n
 	}
 	n := mine[f.Name]
-	if known := mine[f.Text]; f.What == timeline.Moved && known != nil {
-		n = known
-	}
 	if n != nil && f.What != timeline.Moved && (*uid(n) != "" && f.UID != "" || !n.Gone.IsZero() && (f.What == timeline.Created || f.What == timeline.Joined)) {
 		n = nil // Another of the same name.
 	}

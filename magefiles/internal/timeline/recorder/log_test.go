@@ -391,7 +391,7 @@ func TestALogIsAskedForWhileThereIsMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := held.release(); err != nil {
+		if err := held.Release(); err != nil {
 			t.Error(err)
 		}
 	}()
