@@ -48,7 +48,7 @@ func Load(folder fs.FS) ([]*Scenario, error) {
 func Parse(file string, data []byte) (*Scenario, error) {
 	s := new(Scenario)
 	if err := yaml.UnmarshalStrict(data, s); err != nil {
-		return nil, fmt.Errorf("scenario %s: %w\nwhat a scenario may hold: manifests/scenarios/README.md", file, err)
+		return nil, fmt.Errorf("scenario %s: %w\nwhat a scenario may contain: manifests/scenarios/README.md", file, err)
 	}
 	s.File, s.Name = file, strings.TrimSuffix(path.Base(file), path.Ext(file))
 	c := &checker{
@@ -56,7 +56,7 @@ func Parse(file string, data []byte) (*Scenario, error) {
 	}
 	c.check()
 	if len(c.errs) > 0 {
-		return nil, fmt.Errorf("%w\nwhat a scenario may hold: manifests/scenarios/README.md", errors.Join(c.errs...))
+		return nil, fmt.Errorf("%w\nwhat a scenario may contain: manifests/scenarios/README.md", errors.Join(c.errs...))
 	}
 	return s, nil
 }
@@ -147,7 +147,7 @@ func (c *checker) check() {
 		place := fmt.Sprintf("always[%d]", i)
 		c.lasting(place, &s.Always[i])
 		if s.Always[i].For != 0 {
-			c.refuse(place+".for", "what is always so has no time")
+			c.refuse(place+".for", "always has no time limit")
 		}
 		if p := s.Always[i].Pods; p != nil && p.Undisturbed {
 			c.refuse(place+".pods.undisturbed", "there are no pods before the first step; a step's stays can have it")
@@ -181,7 +181,7 @@ func (c *checker) group(place string, g *Group) {
 		return
 	}
 	if g.Broken && g.Min > 0 {
-		c.refuse(place+".min", "%d: machines of a broken group never become nodes, so it begins with none", g.Min)
+		c.refuse(place+".min", "%d: the machines of a broken group never become nodes, so its minimum is 0", g.Min)
 	}
 	for _, name := range g.Names() {
 		if c.groups[name] || name == TheCluster {
@@ -240,7 +240,7 @@ func (c *checker) step(place string, s *Step) {
 			c.refuse(at+".within", "want how long it may take, such as 2m")
 		}
 		if check.For != 0 {
-			c.refuse(at+".for", "that is of stays; an expectation has within")
+			c.refuse(at+".for", "only stays have for; an expectation has within")
 		}
 	}
 	for i := range s.Stays {
@@ -259,7 +259,7 @@ const maxStay = Duration(time.Hour)
 func (c *checker) lasting(place string, check *Check) {
 	c.one(place, check, false)
 	if check.Within != 0 {
-		c.refuse(place+".within", "that is of expect")
+		c.refuse(place+".within", "only expectations have within")
 	}
 	if check.For > maxStay {
 		c.refuse(place+".for", "%s: want at most %s", time.Duration(check.For), time.Duration(maxStay))
@@ -375,7 +375,7 @@ func (c *checker) one(place string, check *Check, expectation bool) {
 		"pods": check.Pods != nil, "group": check.Group != nil, "nodes": check.Nodes != nil, "said": check.Said != nil, "order": len(check.Order) > 0,
 	})
 	if !expectation && (check.Said != nil || len(check.Order) > 0) {
-		c.refuse(place, "what was said and in which order comes true once: it can only be expected")
+		c.refuse(place, "said and order come true once: only expect may have them")
 	}
 	switch {
 	case check.Pods != nil:
@@ -398,10 +398,10 @@ func (c *checker) one(place string, check *Check, expectation bool) {
 		at, inner := fmt.Sprintf("%s.order[%d]", place, i), &check.Order[i]
 		c.one(at, inner, true)
 		if len(inner.Order) > 0 {
-			c.refuse(at, "an order has no order inside")
+			c.refuse(at, "an order cannot contain an order")
 		}
 		if inner.Within != 0 || inner.For != 0 {
-			c.refuse(at, "the time is the whole order's")
+			c.refuse(at, "the whole order has one time")
 		}
 	}
 }

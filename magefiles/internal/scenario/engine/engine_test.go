@@ -176,11 +176,11 @@ func TestTheSecondInterruptionEndsTheCleanUp(t *testing.T) {
 func TestSkipped(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	came, err := simulate(t, &simtest.Autoscaler{Foreign: true, Release: "1.22.0"}, nil, all["from-zero-and-back"], all["restart-in-the-middle"])
-	if err == nil || !strings.Contains(err.Error(), "no scenario ran: all 2 were skipped") {
+	came, err := simulate(t, &simtest.Autoscaler{Foreign: true, Release: "1.22.0"}, nil, all["from-zero-and-back"], all["restart-in-the-middle"], all["expander-least-waste"])
+	if err == nil || !strings.Contains(err.Error(), "no scenario ran: all 3 were skipped") {
 		t.Errorf("error %v, want that nothing ran", err)
 	}
-	for i, why := range []string{"it needs autoscaler 1.24.0 or later, and 1.22.0 runs", "not the lab's to start"} {
+	for i, why := range []string{"it needs autoscaler 1.24.0 or later, and 1.22.0 runs", "not the lab's to start", "it needs flags of its own"} {
 		if r := came.Scenarios[i]; r.Verdict != results.Skipped || !strings.Contains(r.Why, why) {
 			t.Errorf("%s: %s, %s; want it skipped with %q", r.Name, r.Verdict, r.Why, why)
 		}

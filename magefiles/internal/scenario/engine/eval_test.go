@@ -3,14 +3,17 @@ package engine
 import (
 	"io/fs"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/workload"
 	"caslab/manifests"
 )
@@ -44,6 +47,97 @@ func count(t *testing.T, n string) *scenario.Count {
 		t.Fatal(err)
 	}
 	return count
+}
+
+// A pod is undisturbed if it is on the same node, and is not about to leave it.
+func TestDisturbed(t *testing.T) {
+	t.Parallel()
+	w := newWorld("sc-", time.Now)
+	for _, name := range []string{"p", "q"} {
+		pod := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"nodeName": "a"}}}
+		pod.SetName(name)
+		pod.SetUID(types.UID(name))
+		pod.SetLabels(map[string]string{workload.Label: "sc-shop"})
+		w.pods[name] = pod
+	}
+	check := &scenario.PodsCheck{Of: "shop", Undisturbed: true}
+	base := w.baseline()
+	now := metav1.Now()
+	for _, tt := range []struct {
+		change func(p *unstructured.Unstructured) *unstructured.Unstructured
+		says   string
+	}{
+		{func(p *unstructured.Unstructured) *unstructured.Unstructured { return p }, ""},
+		{func(*unstructured.Unstructured) *unstructured.Unstructured { return nil }, "pod p, which was on a, is gone"},
+		{func(p *unstructured.Unstructured) *unstructured.Unstructured { p.SetUID("new"); return p }, "pod p, which was on a, is gone"},
+		{func(p *unstructured.Unstructured) *unstructured.Unstructured { p.SetDeletionTimestamp(&now); return p }, "pod p on a is being deleted"},
+		{func(p *unstructured.Unstructured) *unstructured.Unstructured {
+			p.Object["spec"] = map[string]any{"nodeName": "b"}
+			return p
+		}, "pod p was on a and is on b"},
+	} {
+		before := w.pods["p"]
+		delete(w.pods, "p")
+		if p := tt.change(before.DeepCopy()); p != nil {
+			w.pods["p"] = p
+		}
+		found := w.evalPods(check, base)
+		if found.holds != (tt.says == "") || !strings.Contains(found.seen, tt.says) {
+			t.Errorf("%+v; want %q", found, tt.says)
+		}
+		w.pods["p"] = before
+	}
+}
+
+// Which statements a check takes: whole names, reasons in any case, since when,
+// and those about nodes under pods that were there before.
+func TestSaid(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 2, 3, 4, 5, 500, time.UTC)
+	w := newWorld("sc-", time.Now)
+	w.began = began
+	w.owner["sc-shop-1"] = "sc-shop"
+	pod := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"nodeName": "now"}}}
+	pod.SetName("sc-shop-1")
+	pod.SetLabels(map[string]string{workload.Label: "sc-shop"})
+	w.pods[pod.GetName()] = pod
+	base := baseline{at: began.Add(time.Minute), first: began, pods: map[string]placed{
+		"gone": {"sc-shop", "sc-shop-0", "before"}, "waiting": {"sc-shop", "sc-shop-2", ""}, "other": {"sc-other", "sc-other-0", "others"},
+	}}
+	for name, tt := range map[string]struct {
+		check scenario.SaidCheck
+		fact  timeline.Fact
+		after time.Duration
+		holds bool
+	}{
+		"any reason":              {scenario.SaidCheck{What: scenario.Refused}, timeline.Fact{What: timeline.Refused}, 0, true},
+		"something else":          {scenario.SaidCheck{What: scenario.Refused}, timeline.Fact{What: timeline.Kept}, 0, false},
+		"in any case":             {scenario.SaidCheck{What: scenario.Kept, Text: "MIN size"}, timeline.Fact{What: timeline.Kept, Text: "Min SIZE reached"}, 0, true},
+		"another reason":          {scenario.SaidCheck{What: scenario.Kept, Text: "max"}, timeline.Fact{What: timeline.Kept, Text: "min"}, 0, false},
+		"in the first second":     {scenario.SaidCheck{What: scenario.Problem}, timeline.Fact{What: timeline.Problem}, -400 * time.Nanosecond, true},
+		"before the scenario":     {scenario.SaidCheck{What: scenario.Problem}, timeline.Fact{What: timeline.Problem}, -time.Second, false},
+		"a decision":              {scenario.SaidCheck{What: scenario.ScaleUp}, timeline.Fact{What: timeline.ScaleUp}, time.Minute, true},
+		"a decision before":       {scenario.SaidCheck{What: scenario.ScaleUp}, timeline.Fact{What: timeline.ScaleUp}, 30 * time.Second, false},
+		"a group":                 {scenario.SaidCheck{What: scenario.Refused, Group: "a"}, timeline.Fact{What: timeline.Refused, Group: "sc-a"}, 0, true},
+		"a group in the reason":   {scenario.SaidCheck{What: scenario.Refused, Group: "a"}, timeline.Fact{What: timeline.Refused, Text: "skipped MachineDeployment/default/sc-a: max"}, 0, true},
+		"a similar group":         {scenario.SaidCheck{What: scenario.Refused, Group: "a"}, timeline.Fact{What: timeline.Refused, Text: "skipped MachineDeployment/default/sc-a-1: max"}, 0, false},
+		"a pod":                   {scenario.SaidCheck{What: scenario.Refused, Pod: "shop"}, timeline.Fact{What: timeline.Refused, Name: "default/sc-shop-1"}, 0, true},
+		"another's pod":           {scenario.SaidCheck{What: scenario.Refused, Pod: "shop"}, timeline.Fact{What: timeline.Refused, Name: "default/sc-other-0"}, 0, false},
+		"a node under its pod":    {scenario.SaidCheck{What: scenario.Kept, Under: "shop"}, timeline.Fact{What: timeline.Kept, Node: "now"}, 0, true},
+		"a node of a pod before":  {scenario.SaidCheck{What: scenario.Kept, Under: "shop"}, timeline.Fact{What: timeline.Kept, Name: "before"}, 0, true},
+		"a node of another's pod": {scenario.SaidCheck{What: scenario.Kept, Under: "shop"}, timeline.Fact{What: timeline.Kept, Node: "others"}, 0, false},
+		"no node, and pods wait":  {scenario.SaidCheck{What: scenario.Kept, Under: "shop"}, timeline.Fact{What: timeline.Kept}, 0, false},
+		"not by the autoscaler":   {scenario.SaidCheck{What: scenario.Problem}, timeline.Fact{Kind: timeline.Lab, What: timeline.Problem}, 0, false},
+	} {
+		tt.fact.Time = began.Add(tt.after)
+		if tt.fact.Kind == "" {
+			tt.fact.Kind = timeline.Autoscaler
+		}
+		w.facts = []timeline.Fact{tt.fact}
+		if found := w.evalSaid(&tt.check, base); found.holds != tt.holds || tt.holds && !found.at.Equal(tt.fact.Time) {
+			t.Errorf("%s: %+v; want that it holds: %t", name, found, tt.holds)
+		}
+	}
 }
 
 // What is awaited in order is told one at a time.
