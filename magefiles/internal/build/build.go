@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/state"
 )
 
 // Request is one `go build`.
@@ -203,7 +204,7 @@ func write(record, inputs string, r Request) error {
 	if err != nil {
 		return fmt.Errorf("record the build: %w", err)
 	}
-	if err := os.WriteFile(record, data, 0o600); err != nil {
+	if err := state.WriteFile(record, data, 0o600); err != nil {
 		return fmt.Errorf("record the build: %w", err)
 	}
 	return nil

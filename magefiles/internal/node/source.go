@@ -22,6 +22,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/state"
 	"caslab/manifests"
 )
 
@@ -233,7 +234,7 @@ func ensureRootfs(ctx context.Context, o Options, dir string) error {
 	if _, err := o.Runner.Run(ctx, run.Cmd{Name: script, Args: []string{dir}}); err != nil {
 		return fmt.Errorf("make the root file system: %w", err)
 	}
-	if err := os.WriteFile(stamp, []byte(want), 0o600); err != nil {
+	if err := state.WriteFile(stamp, []byte(want), 0o600); err != nil {
 		return fmt.Errorf("make the root file system: %w", err)
 	}
 	return nil
