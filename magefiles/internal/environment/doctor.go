@@ -109,12 +109,17 @@ func (e *Environment) engineFindings(ctx context.Context, info engine.Info) []fi
 	if info.MemTotal < 4<<30 {
 		little = fmt.Errorf("%.1f GiB for the engine", float64(info.MemTotal)/(1<<30))
 	}
+	free, where, tooLittle := e.checkDisk(info)
+	disk := "on another machine, as the engine's data"
+	if where != "" {
+		disk = fmt.Sprintf("%.1f GiB free at %s, and %d needed", gibibytes(free), where, e.diskNeeded()>>30)
+	}
 	return []finding{
 		{what: "engine", verdict: good, detail: fmt.Sprintf("Docker %s on %s, %s, %d CPUs", info.ServerVersion, info.OperatingSystem, info.Architecture, info.NCPU)},
 		verdict("privileged containers", "start", privileged, bad, "run scripts/docker-engine.sh as root; a rootless or restricted engine will not do"),
 		cgroup,
 		verdict("memory", fmt.Sprintf("%.1f GiB", float64(info.MemTotal)/(1<<30)), little, warn, "an environment takes about 3 GiB, and each further node 110 MiB; give the engine more"),
-		verdict("disk", fmt.Sprintf("%d GiB free, or more", e.diskNeeded()>>30), e.checkDisk(info), bad, removeOldImages+", docker image prune, docker builder prune, or a larger disk"),
+		verdict("disk", disk, tooLittle, bad, removeOldImages+", docker image prune, docker builder prune, or a larger disk"),
 	}
 }
 

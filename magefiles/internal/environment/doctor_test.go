@@ -3,7 +3,9 @@ package environment
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,5 +76,37 @@ func TestInterruptedUpSaysWhatToType(t *testing.T) {
 	s.Log.Close()
 	if err == nil || !strings.Contains(said.String(), "Type the command again") || !strings.Contains(said.String(), s.logFile()) {
 		t.Errorf("Up() = %v, and it said\n%s", err, &said)
+	}
+}
+
+// TestDiskFinding: the doctor says how much there is, where, and how much it takes.
+func TestDiskFinding(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		lab, engine   int64
+		verdict, want string
+	}{
+		"enough":                   {lab: 11 << 30, engine: 12<<30 + 1<<29, verdict: good, want: "11.0 GiB free at ROOT, and 10 needed"},
+		"less where the engine is": {lab: 20 << 30, engine: 12<<30 + 1<<29, verdict: good, want: "12.5 GiB free at /engine, and 10 needed"},
+		"an engine elsewhere":      {lab: 30 << 30, engine: -1, verdict: good, want: "30.0 GiB free at ROOT, and 10 needed"},
+		"too little":               {lab: 11 << 30, engine: 2 << 30, verdict: bad, want: "/engine has 2.0 GiB free and the environment needs 10 GiB"},
+	} {
+		s := newScene(t, nil)
+		s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "id\n"}}
+		s.freeDisk = func(path string) (int64, error) {
+			switch {
+			case path == s.Config.Root:
+				return tc.lab, nil
+			case tc.engine < 0:
+				return 0, os.ErrNotExist
+			}
+			return tc.engine, nil
+		}
+		want := strings.Replace(tc.want, "ROOT", s.Config.Root, 1)
+		findings := s.engineFindings(t.Context(), engine.Info{OSType: "linux", DockerRootDir: "/engine"})
+		i := slices.IndexFunc(findings, func(f finding) bool { return f.what == "disk" })
+		if f := findings[i]; f.verdict != tc.verdict || !strings.HasPrefix(f.detail, want) {
+			t.Errorf("%s: %+v, want %s: %s", name, f, tc.verdict, want)
+		}
 	}
 }

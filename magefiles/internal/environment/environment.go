@@ -26,6 +26,8 @@ type Environment struct {
 	engine *engine.Engine
 	bounds bounds
 	tools  tools
+	// freeDisk returns the bytes that a user may still write at a path.
+	freeDisk func(path string) (int64, error)
 	// recorders returns the recorder of the environment that a lab's settings
 	// name.
 	recorders func(*lab.Lab) Recorder
@@ -46,7 +48,7 @@ type Recorder interface {
 // New returns the environment that the lab's settings name. Each environment has
 // a recorder of its own.
 func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
-	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultBounds(), tools: realTools(l), recorders: recorders}
+	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultBounds(), tools: realTools(l), freeDisk: freeDisk, recorders: recorders}
 }
 
 func (e *Environment) managementKubeconfig() string {

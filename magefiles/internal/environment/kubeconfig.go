@@ -18,8 +18,8 @@ import (
 )
 
 // Kubeconfig prints the path of the environment's kubeconfig and nothing
-// else. If the engine answers at once, the kubeconfig has the port that the
-// cluster is published at now.
+// else. If the engine answers at once, the environment must be there, and the
+// kubeconfig then has the port that its cluster is published at now.
 func (e *Environment) Kubeconfig(ctx context.Context) error {
 	if there, err := state.Exists(e.EnvironmentKubeconfig()); err != nil {
 		return err
@@ -30,13 +30,29 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 	defer cancel()
 	// An engine that is stopped changes no port, and what is not the lab's is
 	// for those commands to refuse that change something.
-	if workload, _, err := e.containers(looking); err == nil {
+	if workload, management, err := e.containers(looking); err == nil {
+		if len(workload)+len(management) == 0 {
+			return e.whyGone(looking)
+		}
 		if err := e.refreshKubeconfig(workload); err != nil {
 			return err
 		}
 	}
 	_, err := fmt.Fprintln(e.Out, e.EnvironmentKubeconfig())
 	return err
+}
+
+// whyGone is the error of an environment of which the engine has nothing: it may
+// be on another engine.
+func (e *Environment) whyGone(ctx context.Context) error {
+	info, err := e.engine.Info(ctx)
+	if err == nil {
+		err = e.onEngine(ctx, info)
+	}
+	if other := new(OtherEngineError); errors.As(err, &other) {
+		return other
+	}
+	return &NotUpError{e.Config.ClusterName}
 }
 
 // refreshKubeconfig writes the kubeconfig anew if its cluster is published at

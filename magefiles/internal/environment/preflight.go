@@ -65,7 +65,7 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 	step := e.Log.Start("check the machine", 5*time.Second)
 	defer func() { step.Done("", err) }()
 	step.Progress("disk")
-	if err := e.checkDisk(info); err != nil {
+	if _, _, err := e.checkDisk(info); err != nil {
 		return err
 	}
 	step.Progress("where Cluster API comes from")
@@ -82,24 +82,29 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 	return e.checkPrivileged(ctx, info, probeUp)
 }
 
-// checkDisk looks where the engine keeps its data, if that is on this machine,
-// and where the lab does.
-func (e *Environment) checkDisk(info engine.Info) error {
-	need := e.diskNeeded()
+// checkDisk looks for free disk where the engine keeps its data, if that is on
+// this machine, and where the lab does. It returns the least that is free, in
+// bytes, and where that is, and an error if it is too little.
+func (e *Environment) checkDisk(info engine.Info) (least int64, where string, err error) {
 	for _, dir := range []string{info.DockerRootDir, e.Config.Root} {
-		free, err := freeDisk(dir)
+		free, err := e.freeDisk(dir)
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 			continue // the engine is on another machine, in its own, or keeps its data from us
 		}
 		if err != nil {
-			return fmt.Errorf("look for free disk at %s: %w", dir, err)
+			return 0, "", fmt.Errorf("look for free disk at %s: %w", dir, err)
 		}
-		if free < need {
-			return fmt.Errorf("%s has %.1f GiB free and the environment needs %d GiB; free some: `%s` removes images that the lab built and does not use, to be built again when needed, `docker image prune` and `docker builder prune` what nobody uses", dir, float64(free)/(1<<30), need>>30, removeOldImages)
+		if where == "" || free < least {
+			least, where = free, dir
 		}
 	}
-	return nil
+	if need := e.diskNeeded(); where != "" && least < need {
+		return least, where, fmt.Errorf("%s has %.1f GiB free and the environment needs %d GiB; free some: `%s` removes images that the lab built and does not use, to be built again when needed, `docker image prune` and `docker builder prune` what nobody uses", where, gibibytes(least), need>>30, removeOldImages)
+	}
+	return least, where, nil
 }
+
+func gibibytes(n int64) float64 { return float64(n) / (1 << 30) }
 
 // diskNeeded is less where the builds are there.
 func (e *Environment) diskNeeded() int64 {

@@ -35,7 +35,9 @@ type docker struct {
 	mu         sync.Mutex
 	containers []fakeContainer
 	startErr   error
-	verbs      []string
+	// down, if set, is the answer to everything.
+	down  error
+	verbs []string
 }
 
 type fakeContainer struct {
@@ -51,6 +53,8 @@ func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	switch {
 	case ctx.Err() != nil:
 		return run.Result{}, &run.Error{Cmd: c, Err: context.Cause(ctx)}
+	case d.down != nil:
+		return run.Result{}, &run.Error{Cmd: c, Err: d.down}
 	case strings.HasPrefix(line, "ps "):
 		var ids []string
 		for _, k := range d.containers {

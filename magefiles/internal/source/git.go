@@ -19,11 +19,11 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/storage/memory"
-	"github.com/google/renameio/v2"
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/state"
 )
 
 // How long a git server may take to list its tags. Where the tag was fetched
@@ -56,7 +56,7 @@ func (r record) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(dir+".json", data, 0o644)
+	return state.WriteFile(dir+".json", data, 0o644)
 }
 
 // MovedTagError is returned when a tag names another commit than it did when
