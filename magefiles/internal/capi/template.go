@@ -19,6 +19,9 @@ const OwnerMount = "/caslab/owner"
 
 // Cluster is the workload cluster to make.
 type Cluster struct {
+	// API is the version of Cluster API's API that its objects have, such as
+	// v1beta2.
+	API             string
 	Name, Namespace string
 	// Kubernetes is the version with a leading v.
 	Kubernetes string
@@ -36,6 +39,10 @@ type Cluster struct {
 
 // Manifest is the YAML of the workload cluster's objects.
 func (c Cluster) Manifest() ([]byte, error) {
+	contract, err := contractOf(c.API)
+	if err != nil {
+		return nil, err
+	}
 	haproxy, err := manifests.FS.ReadFile("cluster/haproxy.cfg.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("read the load balancer's template: %w", err)
@@ -46,12 +53,12 @@ func (c Cluster) Manifest() ([]byte, error) {
 			pad := strings.Repeat(" ", n)
 			return pad + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+pad)
 		},
-	}).ParseFS(manifests.FS, "cluster/v1beta2.yaml.tmpl")
+	}).ParseFS(manifests.FS, "cluster/"+contract.template)
 	if err != nil {
 		return nil, fmt.Errorf("read the workload cluster's template: %w", err)
 	}
 	var out bytes.Buffer
-	err = t.ExecuteTemplate(&out, "v1beta2.yaml.tmpl", struct {
+	err = t.ExecuteTemplate(&out, contract.template, struct {
 		Cluster
 		HAProxy string
 	}{c, string(haproxy)})

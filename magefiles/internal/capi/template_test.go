@@ -10,6 +10,7 @@ import (
 	"testing"
 	"text/template"
 
+	version "github.com/hashicorp/go-version"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	bootstrapv1 "sigs.k8s.io/cluster-api/api/bootstrap/kubeadm/v1beta2"
 	controlplanev1 "sigs.k8s.io/cluster-api/api/controlplane/kubeadm/v1beta2"
@@ -25,6 +26,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func example() Cluster {
 	return Cluster{
+		API:  release.V1Beta2,
 		Name: "work-cluster", Namespace: "default", Kubernetes: "v1.36.1", Workers: 2,
 		NodeImage: "caslab.local/node:v1.36.1-abc", LoadBalancer: release.LoadBalancer{Repository: "caslab.local", Tag: "0123456789"},
 		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", OwnerFile: "/lab/.caslab/owner/work-cluster",
@@ -95,6 +97,20 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s differs; look at the difference, and if it is meant run: go test ./magefiles/internal/capi -update\n%s", path, got)
+	}
+}
+
+// TestContracts: a release that the lab brings up has a contract, and what has
+// none is refused.
+func TestContracts(t *testing.T) {
+	t.Parallel()
+	for _, tag := range []string{"1.10.10", "1.11.0", "1.14.2", "1.99.0"} {
+		r := release.Of(version.Must(version.NewSemver(tag)))
+		c := example()
+		c.API = r.API
+		if _, err := c.Manifest(); (err == nil) != r.Drivable() || err != nil && !strings.Contains(err.Error(), r.API) {
+			t.Errorf("%s: drivable %t, and its manifest is refused: %v", tag, r.Drivable(), err)
+		}
 	}
 }
 

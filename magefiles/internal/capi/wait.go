@@ -122,20 +122,22 @@ func WaitNodes(ctx context.Context, c *kube.Client, want int, progress func(stri
 
 // WaitMovable waits for exactly what `clusterctl move` requires: the cluster's
 // infrastructure provisioned, its control plane initialised, and a node behind
-// every machine, of which there are as many as wanted.
-func WaitMovable(ctx context.Context, c *kube.Client, namespace, name string, machines int, progress func(string)) error {
-	err := c.Wait(ctx, kube.Clusters, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+// every machine, of which there are as many as wanted. The objects are of that
+// version of Cluster API's API, such as v1beta2.
+func WaitMovable(ctx context.Context, c *kube.Client, api, namespace, name string, machines int, progress func(string)) error {
+	contract, err := contractOf(api)
+	if err != nil {
+		return err
+	}
+	err = c.Wait(ctx, kube.Clusters, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		i := slices.IndexFunc(all, func(o *unstructured.Unstructured) bool { return o.GetName() == name })
 		if i < 0 {
 			return false, "the Cluster " + name
 		}
-		initialization := func(field string) bool {
-			return kube.Field(all[i], "status", "initialization", field) == "true"
-		}
-		if !initialization("infrastructureProvisioned") {
+		if !contract.provisioned(all[i]) {
 			return false, "infrastructure to be provisioned"
 		}
-		if !initialization("controlPlaneInitialized") || !kube.True(all[i], "ControlPlaneInitialized") {
+		if !contract.initialized(all[i]) {
 			return false, "the control plane to be initialised"
 		}
 		return true, ""

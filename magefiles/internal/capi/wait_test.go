@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
@@ -65,7 +66,7 @@ func TestWaitMovable(t *testing.T) {
 				ctx, cancel = context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errors.New("too long"))
 			}
 			defer cancel()
-			err := WaitMovable(ctx, client, "default", "work", 2, nil)
+			err := WaitMovable(ctx, client, release.V1Beta2, "default", "work", 2, nil)
 			switch {
 			case tc.missing == "" && err != nil:
 				t.Errorf("WaitMovable() = %v", err)

@@ -124,8 +124,8 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 			set: func(c *Config, raw string) error {
 				v, err := parseVersion(raw, defVersion)
 				of(c).Version = v
-				if err != nil && apiPattern.MatchString(raw) {
-					return fmt.Errorf("this is a version of an API, and the lab's %s_VERSION is a release, such as %s; the autoscaler reads a variable of the same name, which the lab sets for it as its release needs; unset yours", env, defVersion)
+				if err != nil && env == "CAPI" && apiPattern.MatchString(raw) {
+					return fmt.Errorf("this is a version of an API, and the lab's CAPI_VERSION is a release, such as %s; the autoscaler reads a variable of the same name, which the lab sets for it as its release needs; unset yours", defVersion)
 				}
 				return err
 			}},
@@ -154,7 +154,7 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 }
 
 var (
-	apiPattern    = regexp.MustCompile(`^v[0-9]+((alpha|beta)[0-9]+)?$`)
+	apiPattern    = regexp.MustCompile(`^v[0-9]+(alpha|beta)[0-9]+$`)
 	commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	valuePattern  = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 	labelPattern  = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)

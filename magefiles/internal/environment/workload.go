@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/lab"
 )
@@ -15,6 +16,7 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 	ctx, cancel := lab.Within(ctx, 5*time.Minute)
 	defer cancel()
 	manifest, err := capi.Cluster{
+		API:  release.Of(c.Config.ClusterAPI.Version).API,
 		Name: c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
 		NodeImage: c.image, LoadBalancer: c.base.LoadBalancer,
 		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.info.CgroupVersion == "1", OwnerFile: c.owner,
@@ -55,7 +57,7 @@ func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string,
 	if err := capi.WaitNodes(ctx, c.workload, 1+c.Config.Workers, progress); err != nil {
 		return "", err
 	}
-	return "", capi.WaitMovable(ctx, c.mgmt, namespace, c.Config.ClusterName, 1+c.Config.Workers, progress)
+	return "", capi.WaitMovable(ctx, c.mgmt, release.Of(c.Config.ClusterAPI.Version).API, namespace, c.Config.ClusterName, 1+c.Config.Workers, progress)
 }
 
 // network is the pod network's manifest: the lab's own, or the one that kind
