@@ -6,6 +6,7 @@ tool github.com/magefile/mage
 
 require (
 	al.essio.dev/pkg/shellescape v1.5.1
+	github.com/agnivade/levenshtein v1.2.2
 	github.com/go-git/go-git/v5 v5.19.3
 	github.com/go-logr/logr v1.4.4
 	github.com/gofrs/flock v0.13.2

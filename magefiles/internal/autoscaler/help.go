@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
+
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/run"
 )
@@ -96,7 +98,7 @@ func near(name string, known map[string]bool) []string {
 	}
 	var all []candidate
 	for k := range known {
-		if d := distance(name, k); d <= max(1, len(name)/6) {
+		if d := levenshtein.ComputeDistance(name, k); d <= max(1, len(name)/6) {
 			all = append(all, candidate{k, d})
 		}
 	}
@@ -108,24 +110,4 @@ func near(name string, known map[string]bool) []string {
 		names = append(names, c.name)
 	}
 	return names
-}
-
-// distance is Levenshtein's: how many letters to add, drop or change.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"caslab/magefiles/internal/ui"
 )
 
 // How long a text may be where a person reads it: a line of an answer, and
@@ -45,15 +47,7 @@ func Tidy(text string) string {
 }
 
 // Shorten is tidy text of at most n characters.
-func Shorten(text string, n int) string { return Cut(Tidy(text), n) }
-
-// Cut is the first n characters, the last of them an ellipsis if it is not all.
-func Cut(text string, n int) string {
-	if r := []rune(text); len(r) > n {
-		return string(r[:max(n-1, 0)]) + "…"
-	}
-	return text
-}
+func Shorten(text string, n int) string { return ui.Clip(Tidy(text), n) }
 
 // Took writes a duration with the precision that a person cares for.
 func Took(d time.Duration) string {

@@ -206,14 +206,14 @@ func (l *Log) write(lines ...string) {
 	columns, _ := l.region.Size()
 	var steps []string
 	for _, s := range l.running {
-		steps = append(steps, clip(fmt.Sprintf("  %c %s", frames[l.frame%len(frames)], s.status()), columns-1))
+		steps = append(steps, Clip(fmt.Sprintf("  %c %s", frames[l.frame%len(frames)], s.status()), columns-1))
 	}
 	_ = l.region.Draw(lines, steps)
 }
 
-// clip cuts a line to the width in columns, with an ellipsis in place of the
+// Clip cuts a line to the width in columns, with an ellipsis in place of the
 // rest.
-func clip(line string, width int) string {
+func Clip(line string, width int) string {
 	line, _, _ = strings.Cut(line, "\n")
 	if r := []rune(line); len(r) > width {
 		return string(r[:max(width-1, 0)]) + "…"

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"caslab/magefiles/internal/ui"
 )
 
 // Verdict is the verdict on a scenario.
@@ -214,13 +216,7 @@ func duration(r Result) string {
 }
 
 // clip returns text as one line of at most n characters.
-func clip(text string, n int) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > n {
-		return string(runes[:n-1]) + "…"
-	}
-	return text
-}
+func clip(text string, n int) string { return ui.Clip(strings.Join(strings.Fields(text), " "), n) }
 
 // JSON writes the results.
 func (r *Results) JSON(out io.Writer) error { return writeJSON(out, r) }

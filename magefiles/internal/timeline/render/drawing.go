@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/ui"
+
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
 )
@@ -442,7 +444,7 @@ func labelFor(label string, room int) string {
 	if room < 6 && len([]rune(label)) > room {
 		return ""
 	}
-	return timeline.Cut(label, room)
+	return ui.Clip(label, room)
 }
 
 func (d *drawing) sign(s sign, from, to time.Time) {

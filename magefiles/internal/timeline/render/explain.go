@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agnivade/levenshtein"
+
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
 )
@@ -79,7 +81,7 @@ func unknown(what, kind, name string, known []string) error {
 	}
 	var all []near
 	for _, k := range known {
-		d := distance(strings.ToLower(timeline.LastPart(name)), strings.ToLower(timeline.LastPart(k)))
+		d := levenshtein.ComputeDistance(strings.ToLower(timeline.LastPart(name)), strings.ToLower(timeline.LastPart(k)))
 		if strings.Contains(k, name) {
 			d = 0
 		}
@@ -99,28 +101,6 @@ func unknown(what, kind, name string, known []string) error {
 		list = append(list, kind+"/"+timeline.Tidy(k))
 	}
 	return fmt.Errorf("explain %s: %w; the last of %s are %s", what, ErrNotOnRecord, timeline.Plural(len(known), kind), strings.Join(list, ", "))
-}
-
-// distance is how many characters must change to make a into b.
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range x {
-		before := row[0]
-		row[0] = i + 1
-		for j := range y {
-			change := before
-			if x[i] != y[j] {
-				change++
-			}
-			before = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(y)]
 }
 
 // teller writes answers.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"caslab/magefiles/internal/ui"
+
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -54,7 +56,7 @@ func oneLine(f timeline.Fact, opts LineOptions) string {
 	text := fmt.Sprintf("%s %s %-*s %-*s %-*s %s", timeline.Clock(f.Time), mark, kindWidth, timeline.Tidy(string(f.Kind)), opts.NameWidth, nameOf(f), whatWidth, timeline.Word(f.What), timeline.Tidy(textOf(f)))
 	text = strings.TrimRight(text, " ")
 	if opts.Width > 0 {
-		text = timeline.Cut(text, opts.Width)
+		text = ui.Clip(text, opts.Width)
 	}
 	if color := colors[mark]; opts.Color && color != "" {
 		text = "\x1b[" + color + "m" + text + "\x1b[0m"

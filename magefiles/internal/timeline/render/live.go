@@ -5,13 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/term"
+	"caslab/magefiles/internal/ui"
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
@@ -44,7 +43,7 @@ func Live(ctx context.Context, w io.Writer, next <-chan timeline.Fact, opts Live
 	if opts.Every == 0 {
 		opts.Every = time.Second
 	}
-	v := &view{w: w, opts: opts}
+	v := &view{region: ui.Region{W: w, Columns: opts.Width, Rows: opts.Height}, opts: opts}
 	if err := v.show(); err != nil {
 		return err
 	}
@@ -81,37 +80,26 @@ func Live(ctx context.Context, w io.Writer, next <-chan timeline.Fact, opts Live
 
 // view is what Live shows.
 type view struct {
-	w     io.Writer
-	opts  LiveOptions
-	facts []timeline.Fact
-	model *history.Model // of facts, nil if there are new ones
-	cost  time.Duration
-	drawn int // lines on the screen
+	region ui.Region
+	opts   LiveOptions
+	facts  []timeline.Fact
+	model  *history.Model // of facts, nil if there are new ones
+	cost   time.Duration
 }
 
-// show writes the picture over the one before, line by line, so that nothing
-// flickers.
+// show draws the picture over the one before.
 func (v *view) show() error {
 	if v.model == nil {
 		start := time.Now()
 		v.model = history.NewModel(v.facts)
 		v.cost = time.Since(start)
 	}
-	width, height := v.size()
+	width, height := v.region.Size()
 	lines := frame(v.model, v.opts.Now(), width, height, v.opts.Color)
 	if len(v.model.Facts) == 0 {
 		lines = append(lines, v.hint(width, height-1-len(lines))...)
 	}
-	var b strings.Builder
-	if v.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", v.drawn)
-	}
-	for _, line := range lines {
-		b.WriteString("\r" + line + "\x1b[K\n")
-	}
-	b.WriteString("\x1b[J")
-	v.drawn = len(lines)
-	if _, err := io.WriteString(v.w, b.String()); err != nil {
+	if err := v.region.Draw(nil, lines); err != nil {
 		return fmt.Errorf("show the timeline: %w", err)
 	}
 	return nil
@@ -124,20 +112,6 @@ func (v *view) hint(width, rows int) []string {
 		p.line("", "%s", line)
 	}
 	return p.lines
-}
-
-// size of the terminal, which a person may change at any moment.
-func (v *view) size() (width, height int) {
-	width, height = v.opts.Width, v.opts.Height
-	if width > 0 && height > 0 {
-		return width, height
-	}
-	if f, ok := v.w.(*os.File); ok {
-		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
-			return cmp.Or(width, w), cmp.Or(height, h)
-		}
-	}
-	return cmp.Or(width, 80), cmp.Or(height, 24)
 }
 
 // stateColors are the terminal's for the states.
@@ -183,7 +157,7 @@ type painter struct {
 
 // line adds a line, cut to the width, in a colour of the terminal.
 func (p *painter) line(color, format string, args ...any) {
-	text := timeline.Cut(fmt.Sprintf(format, args...), p.width)
+	text := ui.Clip(fmt.Sprintf(format, args...), p.width)
 	if p.color && color != "" {
 		text = "\x1b[" + color + "m" + text + "\x1b[0m"
 	}
@@ -255,7 +229,7 @@ func (p *painter) groups(m *history.Model) {
 		if n := len(g.Pauses); n > 0 && g.Pauses[n-1].Open {
 			note = "  paused"
 		}
-		p.line(color, "  %-*s  %s  wants %d, ready %s, %s%s", longest, timeline.Cut(g.Title(), longest), drawn, wanted, numberOr(ready, "?"), bounds, note)
+		p.line(color, "  %-*s  %s  wants %d, ready %s, %s%s", longest, ui.Clip(g.Title(), longest), drawn, wanted, numberOr(ready, "?"), bounds, note)
 	}
 }
 
@@ -320,7 +294,7 @@ func (p *painter) nodes(m *history.Model, now time.Time, room int) {
 				pods++
 			}
 		}
-		p.line(stateColors[span.State], "  %-12s %-*s  for %s, age %s, %s", span.State, longest, timeline.Cut(timeline.Tidy(n.Name()), longest),
+		p.line(stateColors[span.State], "  %-12s %-*s  for %s, age %s, %s", span.State, longest, ui.Clip(timeline.Tidy(n.Name()), longest),
 			timeline.Took(now.Sub(span.From).Truncate(time.Second)), timeline.Took(now.Sub(n.Began()).Truncate(time.Second)), timeline.Plural(pods, "pod"))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"caslab/magefiles/internal/ui"
+
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
 )
@@ -54,7 +56,7 @@ var drawingFuncs = template.FuncMap{
 		return sum
 	},
 	"mul":     func(a, b int) int { return a * b },
-	"fit":     func(name string) string { return timeline.Cut(name, nameWidth) },
+	"fit":     func(name string) string { return ui.Clip(name, nameWidth) },
 	"opacity": func(class string) template.HTMLAttr { return opacities[class] },
 }
 
