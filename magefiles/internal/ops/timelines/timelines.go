@@ -160,6 +160,17 @@ type ReportOptions struct {
 	Since time.Duration
 }
 
+// howToRecord is for a page without a record.
+var howToRecord = []render.HintStep{
+	{{Command: "go tool mage env:up", Text: "brings a cluster up, if there is none;"}},
+	{{Command: "go tool mage timeline:watch", Text: "in a second terminal records, and shows what it records;"}},
+	{
+		{Command: "go tool mage workload:add -pods=3", Text: "makes pods that need nodes, or "},
+		{Command: "go tool mage scenario:run all", Text: "runs every scenario;"},
+	},
+	{{Command: "go tool mage timeline:report", Text: "writes this page anew."}},
+}
+
 const pageSuffix = ".html"
 
 // Report writes what was recorded as a page, a picture and JSON, and
@@ -187,7 +198,7 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 		write func(io.Writer) error
 	}{
 		{base + ".html", func(w io.Writer) error {
-			return render.Report(w, facts, render.ReportOptions{Title: title, Subtitle: versions, Now: t.Now(), From: from})
+			return render.Report(w, facts, render.ReportOptions{Title: title, Subtitle: versions, Now: t.Now(), From: from, Hint: howToRecord})
 		}},
 		{base + ".svg", func(w io.Writer) error { return render.SVG(w, facts, render.SVGOptions{From: from}) }},
 		{base + ".json", func(w io.Writer) error {

@@ -33,7 +33,15 @@ type ReportOptions struct {
 	// shortly before the record does. What was over by then is left out, but
 	// explains what was not.
 	From time.Time
+	// Hint is what to do to have a record: the page shows it if there is none.
+	Hint []HintStep
 }
+
+// HintStep is one step of a hint: commands, each with the words that follow it.
+type HintStep []HintCommand
+
+// HintCommand is a command to type, and what it does.
+type HintCommand struct{ Command, Text string }
 
 // What a page's tables hold at most. The record, and JSON, have all.
 const (
@@ -67,6 +75,7 @@ type page struct {
 	Script                        template.JS
 	Tiles                         []tile
 	Legend                        []legend
+	Hint                          []HintStep
 	Drawing                       *drawing
 	Pods                          []podRow
 	Nodes                         []nodeRow
@@ -115,6 +124,7 @@ func newPage(m *history.Model, opts ReportOptions) page {
 		Style: template.CSS(pageStyle), Script: template.JS(pageScript),
 	}
 	if len(m.Facts) == 0 {
+		p.Hint = opts.Hint
 		return p
 	}
 	p.begin = beginOf(m, opts.From)

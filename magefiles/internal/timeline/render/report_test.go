@@ -137,11 +137,14 @@ func TestThePageOfTheLastMinutes(t *testing.T) {
 
 func TestAnEmptyPageSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	page := reportOf(t, nil, ReportOptions{})
-	for _, want := range []string{"Nothing is on record", "go tool mage timeline:watch", "go tool mage workload:add", "go tool mage scenario:run"} {
+	page := reportOf(t, nil, ReportOptions{Hint: []HintStep{{{"do this", "makes <pods>, or "}, {"do that", "waits"}}}})
+	for _, want := range []string{"Nothing is on record", "To have one:", "<li><code>do this</code> makes &lt;pods&gt;, or <code>do that</code> waits</li>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the empty page lacks %q", want)
 		}
+	}
+	if page := reportOf(t, nil, ReportOptions{}); strings.Contains(page, "To have one:") || strings.Contains(page, "<li>") {
+		t.Error("the empty page announces a hint that it lacks")
 	}
 	if svg := svgOf(t, nil); !strings.Contains(svg, "nothing is on record") {
 		t.Errorf("the empty picture is %s", svg)
