@@ -413,7 +413,37 @@ func TestACrashIsNoKnownFailure(t *testing.T) {
 	came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.EndsByItself, Release: "1.35.2"}, nil, shipped(t)["paused-group"])
 	if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || !strings.Contains(r.Failure, "panic: on purpose") {
 		t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
+	} else if last := r.Steps[len(r.Steps)-1]; last.Seconds > 15 {
+		t.Errorf("it was noticed after %v s", last.Seconds)
 	}
+}
+
+// A known failure whose clean-up fails is a failure that is not known.
+func TestAFailedCleanUpIsNoKnownFailure(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
+		a := &simtest.Autoscaler{Cluster: c, Behaviour: simtest.IgnoresPause, Release: "1.35.2"}
+		o.Autoscaler = a
+		mark := o.Mark
+		o.Mark = func(f timeline.Fact) {
+			mark(f)
+			if f.What == timeline.Step {
+				c.Refuse("list", "configmaps", errors.New("out of order"))
+			}
+		}
+		came, err := run(ctx, o, all["paused-group"])
+		r := came.Scenarios[0]
+		if err == nil || r.Verdict != results.Failed || r.Known != "" {
+			t.Errorf("%s, known %q, %v\n%s", r.Verdict, r.Known, err, r.Failure)
+		}
+		for _, want := range []string{"and the group is paused: did not stay so", "clean-up: remove what the scenario made: ", "out of order", "more may be left in the cluster: "} {
+			if !strings.Contains(r.Failure, want) {
+				t.Errorf("the failure does not say %q:\n%s", want, r.Failure)
+			}
+		}
+		_ = a.Stop(ctx)
+	})
 }
 
 // inCluster runs a test in a bubble with a simulated cluster.

@@ -140,6 +140,29 @@ func TestSaid(t *testing.T) {
 	}
 }
 
+// Times of events are cut off to seconds: less than two seconds apart, either
+// order is taken.
+func TestInOrder(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+	for second, holds := range map[time.Duration]bool{5 * time.Second: true, 0: true, -2 * time.Second: true, -2*time.Second - 1: false} {
+		w := newWorld("sc-", func() time.Time { return began.Add(time.Minute) })
+		c := &watch{check: scenario.Check{Order: []scenario.Check{
+			{Said: &scenario.SaidCheck{What: scenario.ScaleUp}}, {Said: &scenario.SaidCheck{What: scenario.ScaleDown}},
+		}}}
+		w.facts = []timeline.Fact{
+			{Time: began, Kind: timeline.Autoscaler, What: timeline.ScaleUp}, {Time: began.Add(second), Kind: timeline.Autoscaler, What: timeline.ScaleDown},
+		}
+		w.add(c)
+		if w.came(c) != holds || (c.broken == nil) != holds {
+			t.Errorf("the second %s after the first: came true is %t, broken %+v; want %t", second, w.came(c), c.broken, holds)
+		}
+		if last := began.Add(max(second, 0)); holds && !c.came.Equal(last) {
+			t.Errorf("the order came true at %v, want %v", c.came, last)
+		}
+	}
+}
+
 // What is awaited in order is told one at a time.
 func TestTheFirstThatIsMissingIsAwaited(t *testing.T) {
 	t.Parallel()
