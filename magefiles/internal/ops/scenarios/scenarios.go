@@ -160,6 +160,9 @@ func (sc *Scenarios) Run(ctx context.Context, names string, o Options) (err erro
 		return err
 	}
 	came, err := sc.runScenarios(ctx, c, under, t)
+	if came == nil {
+		return err // no scenario was begun
+	}
 	if o.Out != "" {
 		sc.Log.Printf("results.json, junit.xml and summary.md are in %s", o.Out)
 	}

@@ -17,6 +17,7 @@ import (
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/ops/timelines"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/target/targettest"
@@ -300,5 +301,32 @@ spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "registry.k8
 		if got != want || !strings.Contains(name, "kube-system/cluster-autoscaler") {
 			t.Errorf("%s: it is %s, of release %q; want %q", tag, name, got, want)
 		}
+	}
+}
+
+// TestNoResultsOfARunThatDidNotBegin: an error before the first scenario is
+// returned as it is.
+func TestNoResultsOfARunThatDidNotBegin(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	c, server := targettest.New(t)
+	server.PutYAML(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cluster-autoscaler, namespace: kube-system}
+spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "registry.k8s.io/autoscaling/cluster-autoscaler:v1.36.1"}]}}}
+`)
+	server.Intercept(func(r kubetest.Request) error {
+		if r.Resource == "nodes" {
+			return errors.New("out of order")
+		}
+		return nil
+	})
+	sc := &Scenarios{
+		Lab: l.Lab, Open: targettest.Open(c), Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}, Timelines: &timelines.Timelines{Lab: l.Lab},
+	}
+	err := sc.Run(t.Context(), "scale-up", Options{Autoscaler: AsItIs, Out: t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "out of order") || strings.Contains(l.Logged.String(), "are in") {
+		t.Errorf("%v; want why it did not begin, and nothing of results:\n%s", err, l.Logged.String())
 	}
 }
