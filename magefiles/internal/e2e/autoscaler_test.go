@@ -22,9 +22,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
-// upstream makes a git repository of the stand-in for the autoscaler, which
-// testdata/autoscaler describes, and returns a checkout of it. CI reaches no
-// git server: releases of the real autoscaler are run by hand.
+// upstream makes a git repository of the stand-in for the autoscaler in
+// testdata/autoscaler, and returns its checkout. CI reaches no git server: the
+// real autoscaler is run by hand.
 func upstream(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "autoscaler")
@@ -172,10 +172,9 @@ func workloadPods(t *testing.T, l lab) map[string]int {
 	return count
 }
 
-// scales has an autoscaler scale the environment: what a developer types, with
-// the stand-in for the autoscaler.
-func scales(t *testing.T, l lab) {
-	checkout := upstream(t)
+// scales types what a developer types to have an autoscaler scale the
+// environment. The stand-in in checkout is the autoscaler.
+func scales(t *testing.T, l lab, checkout string) {
 	l.env = append(slices.Clone(l.env), "AUTOSCALER_SOURCE=git", "AUTOSCALER_GIT=file://"+checkout)
 	binary := strings.Fields(l.must(t, "autoscaler:build"))[0]
 	if out := l.must(t, "autoscaler:flags", "-flags=--scale-down-unneeded-time=5s"); !strings.Contains(out, "--scale-down-unneeded-time=5s") || strings.Contains(out, "=23s") || !strings.Contains(out, binary) {

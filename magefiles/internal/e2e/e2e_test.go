@@ -113,6 +113,8 @@ func TestEnvironment(t *testing.T) {
 	})
 	t.Run("a foreign cluster is refused", func(t *testing.T) { refusesForeign(t, l, eng) })
 	t.Run("killed on the way, then two at once", func(t *testing.T) { killedOnTheWay(t, l, eng) })
+	checkout := upstream(t)
+	t.Run("two clusters that others made", func(t *testing.T) { servesOthers(t, l, eng, checkout) })
 	if !t.Run("up", func(t *testing.T) { comesUp(t, l, eng) }) {
 		return
 	}
@@ -125,7 +127,7 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("containers before %v, after %v", before, after)
 		}
 	})
-	t.Run("an autoscaler scales it", func(t *testing.T) { scales(t, l) })
+	t.Run("an autoscaler scales it", func(t *testing.T) { scales(t, l, checkout) })
 	t.Run("the engine's containers were stopped", func(t *testing.T) { survivesStop(t, l, eng) })
 	t.Run("images load into running nodes", func(t *testing.T) { l.must(t, "image:load") })
 	t.Run("down leaves nothing", func(t *testing.T) {
@@ -202,6 +204,56 @@ func killedOnTheWay(t *testing.T, l lab, eng *engine.Engine) {
 		t.Fatal(err)
 	}
 	<-ended
+}
+
+// servesOthers goes on until there are two clusters, of which one manages the
+// other, and works on them by their kubeconfigs alone, as on clusters that the lab
+// did not make.
+func servesOthers(t *testing.T, l lab, eng *engine.Engine, checkout string) {
+	l.must(t, "cluster:workload")
+	folder := filepath.Join(l.root, ".caslab", "kubeconfig")
+	workload, manages := filepath.Join(folder, name), filepath.Join(folder, management)
+	with := func(env ...string) lab {
+		return lab{root: l.root, env: slices.Concat(l.env, env)}
+	}
+	for want, other := range map[string]lab{
+		"the two kubeconfigs look swapped": with("WORKLOAD_KUBECONFIG="+manages, "MANAGEMENT_KUBECONFIG="+workload),
+		"set MANAGEMENT_KUBECONFIG":        with("WORKLOAD_KUBECONFIG=" + workload),
+		"there is no Cluster elsewhere/" + name + ", but default/" + name: with(
+			"WORKLOAD_KUBECONFIG="+workload, "MANAGEMENT_KUBECONFIG="+manages, "CLUSTER_NAMESPACE=elsewhere"),
+	} {
+		if out, err := other.mage(t, "nodegroup:list"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: nodegroup:list printed %q, %v; want %q", other.env, out, err, want)
+		}
+	}
+
+	pair := with("WORKLOAD_KUBECONFIG="+workload, "MANAGEMENT_KUBECONFIG="+manages, "CLUSTER_NAMESPACE=default",
+		"AUTOSCALER_SOURCE=git", "AUTOSCALER_GIT=file://"+checkout)
+	before := containers(t, eng, name)
+	out := t.TempDir()
+	pair.must(t, "scenario:run", "scale-up", "-out="+out, "-flags=--scale-down-unneeded-time=5s")
+	var results struct {
+		Scenarios []struct{ Name, Verdict string }
+	}
+	data, err := os.ReadFile(filepath.Join(out, "results.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &results); err != nil {
+		t.Fatal(err)
+	}
+	if len(results.Scenarios) != 1 || results.Scenarios[0].Verdict != "passed" {
+		t.Errorf("results.json has %+v; want scale-up, passed", results)
+	}
+	if list := pair.must(t, "nodegroup:list"); strings.Contains(list, "sc-") {
+		t.Errorf("the scenario left a node group:\n%s", list)
+	}
+	eventually(t, time.Minute, func() string {
+		if after := containers(t, eng, name); !slices.Equal(before, after) {
+			return fmt.Sprintf("the containers of before, %v: there are %v", before, after)
+		}
+		return ""
+	})
 }
 
 func comesUp(t *testing.T, l lab, eng *engine.Engine) {

@@ -1,8 +1,8 @@
-// A stand-in for the cluster autoscaler, for machines that reach no git server:
-// the end-to-end test makes a repository of it, with the module path, the
-// flags and the log of the real one. It scales machine deployments by the
-// scale subresource: up by one node a pending pod, down to the minimum when
-// nothing is left to run, and never beyond the limits in their annotations.
+// A stand-in for the cluster autoscaler, for machines that reach no git server.
+// The end-to-end test makes a git repository of it. It has the module path, the
+// flags and the log lines of the real one. It scales machine deployments by their
+// scale subresource, within the limits in their annotations: up by one node for
+// each pending pod, and down to the minimum when no pods are left.
 package main
 
 import (
@@ -29,6 +29,7 @@ import (
 
 var (
 	kubeconfig = pflag.String("kubeconfig", "", "Path to kubeconfig file.")
+	cloud      = pflag.String("cloud-config", "", "Path to the kubeconfig file of the management cluster, if that is another one.")
 	namespace  = pflag.String("namespace", "kube-system", "Namespace in which cluster-autoscaler run.")
 	unneeded   = pflag.Duration("scale-down-unneeded-time", 10*time.Minute, "How long a node should be unneeded.")
 	discovery  = pflag.StringSlice("node-group-auto-discovery", nil, "One or more definition(s) of node group auto-discovery.")
@@ -46,7 +47,7 @@ var (
 func init() {
 	for _, name := range []string{
 		"cloud-provider", "expendable-pods-priority-cutoff", "scale-down-delay-after-add", "scale-down-delay-after-delete",
-		"scale-down-delay-after-failure", "max-node-provision-time", "v", "address", "cloud-config",
+		"scale-down-delay-after-failure", "max-node-provision-time", "v", "address",
 	} {
 		pflag.String(name, "", "Accepted, as the real one does.")
 	}
@@ -64,16 +65,13 @@ func main() {
 	pflag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
-	if err != nil {
-		fatal(err)
-	}
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		fatal(err)
+	client := open(*kubeconfig)
+	management := client
+	if *cloud != "" {
+		management = open(*cloud)
 	}
 	logf("Cluster Autoscaler, a stand-in; CAPI_VERSION is %q, groups by %v", os.Getenv("CAPI_VERSION"), *discovery)
-	a := autoscaler{client: client, idle: map[string]time.Time{}, told: map[string]bool{}}
+	a := autoscaler{client: client, management: management, idle: map[string]time.Time{}, told: map[string]bool{}}
 	for {
 		logf("Starting main loop")
 		if err := a.once(ctx); err != nil && ctx.Err() == nil {
@@ -89,15 +87,39 @@ func main() {
 	}
 }
 
+func open(kubeconfig string) dynamic.Interface {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		fatal(err)
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		fatal(err)
+	}
+	return client
+}
+
+// groupNamespace returns the namespace of the node groups, by default that of the
+// autoscaler's status.
+func groupNamespace() string {
+	for _, part := range *discovery {
+		if _, value, found := strings.Cut(part, "namespace="); found {
+			return value
+		}
+	}
+	return *namespace
+}
+
 func fatal(err error) {
 	fmt.Fprintln(os.Stderr, "F0101 00:00:00.000000       1 main.go:1]", err)
 	os.Exit(255)
 }
 
 type autoscaler struct {
-	client dynamic.Interface
-	idle   map[string]time.Time // by group, since when nothing needs more than its minimum
-	told   map[string]bool      // pods whose owner knows why there is no node
+	client     dynamic.Interface    // of nodes and pods
+	management dynamic.Interface    // of machine deployments
+	idle       map[string]time.Time // by group, since when nothing needs more than its minimum
+	told       map[string]bool      // pods whose owner knows why there is no node
 }
 
 func (a *autoscaler) once(ctx context.Context) error {
@@ -118,7 +140,7 @@ func (a *autoscaler) once(ctx context.Context) error {
 			waiting = append(waiting, p)
 		}
 	}
-	groups, err := a.client.Resource(deployments).Namespace(*namespace).List(ctx, metav1.ListOptions{})
+	groups, err := a.management.Resource(deployments).Namespace(groupNamespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}
@@ -214,7 +236,7 @@ func limits(g unstructured.Unstructured) (lowest, highest int64, ok bool) {
 
 func (a *autoscaler) resize(ctx context.Context, g unstructured.Unstructured, size int64) error {
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, size)
-	_, err := a.client.Resource(deployments).Namespace(g.GetNamespace()).Patch(ctx, g.GetName(), types.MergePatchType, patch, metav1.PatchOptions{}, "scale")
+	_, err := a.management.Resource(deployments).Namespace(g.GetNamespace()).Patch(ctx, g.GetName(), types.MergePatchType, patch, metav1.PatchOptions{}, "scale")
 	return err
 }
 
