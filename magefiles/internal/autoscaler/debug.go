@@ -18,13 +18,13 @@ type Debugger struct {
 	Binary string
 	// Address is the host:port that a headless debugger listens on.
 	Address string
-	// Wait has a headless debugger hold the autoscaler until a client tells it
-	// to go on, to stop at what happens first.
+	// Wait holds the autoscaler of a headless debugger at its first instruction
+	// until a client continues it.
 	Wait bool
 }
 
-// Headless runs the autoscaler under the debugger, for clients to attach to
-// and leave as they like, until ctx is done.
+// Headless runs the autoscaler under the debugger until ctx is done. Clients may
+// attach and leave.
 func (p Process) Headless(ctx context.Context, runner run.Runner, d Debugger) error {
 	args := []string{"exec", p.Binary, "--headless", "--api-version=2", "--accept-multiclient", "--listen=" + d.Address}
 	if !d.Wait {
@@ -33,9 +33,9 @@ func (p Process) Headless(ctx context.Context, runner run.Runner, d Debugger) er
 	return p.run(ctx, runner, run.Cmd{Name: d.Binary, Args: append(append(args, "--"), Args(p.Flags)...)})
 }
 
-// Interactive runs the autoscaler under a headless debugger and connects to it
-// from the terminal that the lab has, until the user leaves. A debugger that
-// holds the autoscaler itself would leave it behind when it is told to end.
+// Interactive runs the autoscaler under a headless debugger, and a client of it in
+// the lab's own terminal, until the user leaves. An interactive debugger leaves the
+// autoscaler behind when it gets a signal; a headless one does not.
 func (p Process) Interactive(ctx context.Context, runner run.Runner, d Debugger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -57,13 +57,13 @@ func (p Process) Interactive(ctx context.Context, runner run.Runner, d Debugger)
 	cancel()
 	<-ended
 	if err == nil {
-		return nil // who leaves the client may have ended the debugger with it
+		return nil // a user may end the debugger with the client
 	}
 	return errors.Join(fmt.Errorf("connect to the debugger at %s: %w", d.Address, err), end)
 }
 
-// listens waits until somebody listens at address; false if the debugger ended
-// before, or ctx did.
+// listens waits until a process listens at address. It returns false if the
+// debugger ended or ctx was done before.
 func listens(ctx context.Context, address string, ended <-chan struct{}) bool {
 	err := wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		select {
@@ -81,7 +81,8 @@ func listens(ctx context.Context, address string, ended <-chan struct{}) bool {
 	return err == nil
 }
 
-// CheckAddress refuses an address that is none, or that somebody listens at.
+// CheckAddress returns an error unless address is a host:port at which no process
+// listens.
 func CheckAddress(ctx context.Context, address string) error {
 	if _, port, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("address %q: %w; want host:port, such as 127.0.0.1:2345", address, err)
@@ -90,13 +91,13 @@ func CheckAddress(ctx context.Context, address string) error {
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("the debugger cannot listen: %w; give another address with -listen=host:port", err)
+		return fmt.Errorf("the debugger cannot listen: %w; choose another host:port", err)
 	}
 	return l.Close()
 }
 
-// clientAddress is where a client on this machine reaches the debugger that
-// listens at address.
+// clientAddress returns the host and the port at which a client on this machine
+// reaches a debugger that listens at address.
 func clientAddress(address string) (host, port string, err error) {
 	host, port, err = net.SplitHostPort(address)
 	if err != nil {

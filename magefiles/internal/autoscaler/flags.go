@@ -71,7 +71,7 @@ func Flags(s Settings, overrides ...string) ([]Flag, error) {
 		}
 		f, ok := parseFlag(line)
 		if !ok {
-			return nil, fmt.Errorf("manifests/%s: %q is no flag; want one --name=value a line", flagsTemplate, line)
+			return nil, fmt.Errorf("manifests/%s: %q is no flag; want one --name=value on each line", flagsTemplate, line)
 		}
 		flags = append(flags, f)
 	}
@@ -85,7 +85,7 @@ func Flags(s Settings, overrides ...string) ([]Flag, error) {
 	return flags, nil
 }
 
-// override returns flags with those of more in the place of their namesakes.
+// override returns flags without those that more has too, followed by more.
 func override(flags, more []Flag) []Flag {
 	named := map[string]bool{}
 	for _, f := range more {
@@ -100,9 +100,9 @@ func override(flags, more []Flag) []Flag {
 	return append(kept, more...)
 }
 
-// ParseFlags reads a command line of flags as a shell would split it: quotes
-// and backslashes are understood, variables and globs are not. A value may
-// follow its flag after an equals sign or after a space.
+// ParseFlags reads the flags of a command line. It splits the line as a shell does,
+// with quotes and backslashes and without variables and globs. A value follows its
+// flag after an equals sign or a space.
 func ParseFlags(text string) ([]Flag, error) {
 	words, err := split(text)
 	if err != nil {
@@ -142,7 +142,7 @@ func parseFlag(word string) (Flag, bool) {
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// Args are the flags as arguments of a process.
+// Args returns the flags as arguments of a process.
 func Args(flags []Flag) []string {
 	args := make([]string, len(flags))
 	for i, f := range flags {

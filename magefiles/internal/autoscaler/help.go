@@ -15,21 +15,20 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// helpLine is a flag in the usage that the autoscaler prints.
+// helpLine matches a flag in the autoscaler's help.
 var helpLine = regexp.MustCompile(`(?m)^\s+(?:-[A-Za-z], )?--([A-Za-z][A-Za-z0-9_.-]*)`)
 
-// NotAutoscalerError is a program whose help is not an autoscaler's.
+// NotAutoscalerError is returned for a program whose help is not an autoscaler's.
 type NotAutoscalerError struct{ Binary string }
 
 func (e *NotAutoscalerError) Error() string {
 	return fmt.Sprintf("%s --help names no --cloud-provider: this is not a cluster autoscaler", e.Binary)
 }
 
-// KnownFlags asks the program for its help and returns the names of the flags
-// that it has.
+// KnownFlags returns the names of the program's flags, from its help.
 func KnownFlags(ctx context.Context, runner run.Runner, binary string) (map[string]bool, error) {
 	res, err := runner.Run(ctx, run.Cmd{Name: binary, Args: []string{"--help"}})
-	// Asked for help, it ends with a failure: that is its way.
+	// The autoscaler prints its help and exits with a failure.
 	if exit := interface{ ExitCode() int }(nil); err != nil && !errors.As(err, &exit) {
 		return nil, fmt.Errorf("ask the autoscaler for its flags: %w", err)
 	}
@@ -48,14 +47,14 @@ func parseHelp(text string) map[string]bool {
 	return known
 }
 
-// UnknownFlagError is a flag that the autoscaler does not have.
+// UnknownFlagError is returned for a flag that the autoscaler does not have.
 type UnknownFlagError struct {
 	Flag    string
 	Release release.Autoscaler
-	// First and Last release that have it; both empty if none is known to,
-	// and Last if the newest known one does.
+	// First and Last are the releases that have the flag. Both are empty if no
+	// known release has it, and Last is empty if the newest known one has it.
 	First, Last string
-	// Near are flags with similar names that it does have.
+	// Near are flags with similar names that the autoscaler has.
 	Near []string
 }
 
@@ -90,7 +89,7 @@ func CheckFlags(flags []Flag, known map[string]bool, a release.Autoscaler) error
 	return errors.Join(errs...)
 }
 
-// near returns the known names that differ from name in few letters.
+// near returns at most two known names that differ from name in few letters.
 func near(name string, known map[string]bool) []string {
 	type candidate struct {
 		name     string

@@ -1,12 +1,12 @@
 package autoscaler
 
-// span is the releases that have a flag: from first to last, both included;
-// empty where the flag is as old or as new as what is known.
+// span has the first and the last release with a flag. first is empty if the oldest
+// known release has the flag, last if the newest one has.
 type span struct{ first, last string }
 
-// history has the flags that came or went between the releases 1.18.0 and
-// 1.36.1, read off main.go and config/flags/flags.go of every tag. A patch
-// release may have got a flag after the next minor's first.
+// history has the flags that were added or removed between the releases 1.18.0 and
+// 1.36.1, from main.go and config/flags/flags.go of every tag. Some were added to a
+// patch release after the first release of the next minor.
 var history = map[string]span{
 	"allowed-scheduler-names":                            {first: "1.35.0"},
 	"async-node-groups":                                  {first: "1.31.0"},

@@ -17,22 +17,22 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// Process is an autoscaler to run on this machine.
+// Process describes an autoscaler to run on this machine.
 type Process struct {
 	Binary string
 	Flags  []Flag
 	// Env is added to the lab's environment.
 	Env []string
-	// LogFile takes everything the process prints; the log before it is kept
-	// as LogFile.previous.
+	// LogFile gets all that the process prints. The log of the run before becomes
+	// LogFile.previous.
 	LogFile string
-	// Shown takes what a person sees of that.
+	// Shown gets the same, for a person.
 	Shown io.Writer
 }
 
-// Run starts the autoscaler and waits for its end. It returns nil when ctx is
-// done and the process ended: it was told to. Otherwise it returns an error,
-// because an autoscaler does not end by itself.
+// Run starts the autoscaler and waits for its end. It returns nil if the process
+// ended because ctx was done, and otherwise an *EndedError: an autoscaler does not
+// end by itself.
 func (p Process) Run(ctx context.Context, runner run.Runner) error {
 	return p.run(ctx, runner, run.Cmd{Name: p.Binary, Args: Args(p.Flags)})
 }
@@ -55,7 +55,7 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 	return &EndedError{Binary: p.Binary, LogFile: p.LogFile, Err: err}
 }
 
-// serial lets two streams write to one writer, a piece at a time.
+// serial is a writer for two streams that write at the same time.
 type serial struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -67,7 +67,7 @@ func (s *serial) Write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-// EndedError is an autoscaler that ended though nobody told it to.
+// EndedError is returned when an autoscaler ended by itself.
 type EndedError struct {
 	Binary, LogFile string
 	Err             error
@@ -90,7 +90,7 @@ func openLog(path string) (*os.File, error) {
 		return nil, fmt.Errorf("begin the autoscaler's log: %w", err)
 	}
 	if err := os.Rename(path, path+".previous"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("keep the autoscaler's log of before: %w", err)
+		return nil, fmt.Errorf("rename the autoscaler's previous log: %w", err)
 	}
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -119,11 +119,11 @@ func Environment(a release.Autoscaler, v1beta2 bool, arch string) []string {
 	return env
 }
 
-// metricsPort is the autoscaler's own default.
+// metricsPort is the autoscaler's default.
 const metricsPort = "8085"
 
-// FreeAddress returns where the autoscaler can serve its metrics: its usual
-// port on the loopback interface, or any other if that one is taken.
+// FreeAddress returns a host:port on the loopback interface for the autoscaler's
+// metrics: its default port, or any other one if that is taken.
 func FreeAddress(ctx context.Context) (string, error) {
 	var config net.ListenConfig
 	for _, port := range []string{metricsPort, "0"} {
@@ -137,8 +137,8 @@ func FreeAddress(ctx context.Context) (string, error) {
 	return "", errors.New("no port is free on 127.0.0.1 for the autoscaler's metrics")
 }
 
-// CommandLine writes a program with its environment and flags for a reader,
-// who may paste it into a shell.
+// CommandLine returns a command line, with the program's environment, that can be
+// pasted into a shell.
 func CommandLine(env []string, binary string, flags []Flag) string {
 	var lines []string
 	for _, variable := range env {

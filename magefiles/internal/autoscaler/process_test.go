@@ -123,7 +123,7 @@ func TestInteractiveConnectsToAHeadlessDebugger(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	address := l.Addr().String()
-	if err := CheckAddress(t.Context(), address); err == nil || !strings.Contains(err.Error(), "-listen=") {
+	if err := CheckAddress(t.Context(), address); err == nil || !strings.Contains(err.Error(), "choose another host:port") {
 		t.Errorf("CheckAddress() of one that is taken: %v", err)
 	}
 	p := Process{Binary: "/lab/ca", LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}

@@ -6,7 +6,7 @@ import (
 	"github.com/mattn/go-shellwords"
 )
 
-// split takes text apart as a shell would, without expanding anything.
+// split splits text into words as a shell does, without expansions.
 func split(text string) ([]string, error) {
 	parser := shellwords.NewParser()
 	words, err := parser.Parse(text)
@@ -14,7 +14,7 @@ func split(text string) ([]string, error) {
 		return nil, fmt.Errorf("a shell would not read it so (%w): close every quote, and put quotes around a value that has a parenthesis or a backquote in it", err)
 	}
 	if parser.Position >= 0 {
-		// The library stops where a shell's next command would begin.
+		// The library stops where a shell begins the next command.
 		return nil, fmt.Errorf("a shell would end the command after %q; put quotes around a value that has one of ; & | < > in it", text[:min(parser.Position, len(text))])
 	}
 	return words, nil

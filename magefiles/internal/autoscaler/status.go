@@ -7,15 +7,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// StatusConfigMap is where the autoscaler writes its status, in the namespace
-// that --namespace names, unless --status-config-map-name says otherwise.
+// StatusConfigMap is the ConfigMap of the autoscaler's status, in the namespace of
+// --namespace, unless --status-config-map-name names another.
 const StatusConfigMap = "cluster-autoscaler-status"
 
-// TimeLayout is how the autoscaler writes times, as Go does without being told
-// how.
+// TimeLayout is the layout of times in the status: time.Time's String.
 const TimeLayout = "2006-01-02 15:04:05.999999999 -0700 MST"
 
-// Status is what the autoscaler says of itself, as it writes it since 1.30.
+// Status is the autoscaler's status, as releases from 1.30 on write it.
 type Status struct {
 	Time             string      `json:"time"`
 	AutoscalerStatus string      `json:"autoscalerStatus"`
@@ -25,7 +24,7 @@ type Status struct {
 	NodeGroups []GroupStatus `json:"nodeGroups"`
 }
 
-// GroupStatus is of one node group, or of them all.
+// GroupStatus is the status of one node group, or of all.
 type GroupStatus struct {
 	Name   string `json:"name"`
 	Health struct {
@@ -56,7 +55,8 @@ type GroupStatus struct {
 	} `json:"scaleDown"`
 }
 
-// ErrPlainStatus is a status in prose, as autoscalers before 1.30 wrote it.
+// ErrPlainStatus is returned for a status in prose, as releases before 1.30 wrote
+// it.
 var ErrPlainStatus = errors.New("the status is prose, for people to read")
 
 // ParseStatus reads the value of the key "status" of the ConfigMap.

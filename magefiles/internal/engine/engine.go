@@ -1,5 +1,5 @@
-// Package engine drives the Docker engine through its command line, which kind
-// needs on the machine anyway.
+// Package engine drives the Docker engine by the docker command, which kind needs
+// too.
 package engine
 
 import (
@@ -22,24 +22,23 @@ import (
 // cleanupTime bounds a clean-up that goes on after the first interruption.
 const cleanupTime = 5 * time.Minute
 
-// infoWithin is how long an engine may take to say what it is: one that hangs
-// must not hang whoever asks.
+// infoWithin is how long an engine may take to describe itself.
 const infoWithin = 20 * time.Second
 
-// Engine is the Docker engine that the docker command line reaches.
+// Engine is the Docker engine that the docker command reaches.
 type Engine struct{ runner run.Runner }
 
-// New returns the engine that docker, started by runner, talks to.
+// New returns the Engine whose docker commands runner starts.
 func New(runner run.Runner) *Engine { return &Engine{runner: runner} }
 
-// Info is what the lab wants to know of an engine.
+// Info describes an engine, with the names of docker info.
 type Info struct {
-	// ID tells one engine from another.
+	// ID differs between engines.
 	ID              string
 	ServerVersion   string
 	OperatingSystem string
 	OSType          string
-	// Architecture is the kernel's name of it; Arch gives Go's.
+	// Architecture has the kernel's name, such as x86_64; Arch returns Go's.
 	Architecture  string
 	CgroupVersion string
 	DockerRootDir string
@@ -49,7 +48,7 @@ type Info struct {
 	ServerErrors []string
 }
 
-// Arch is the engine's architecture as Go and the images name it.
+// Arch returns the engine's architecture as Go and images name it, such as amd64.
 func (i Info) Arch() string {
 	switch i.Architecture {
 	case "x86_64":
@@ -70,7 +69,7 @@ func (i Info) Rootless() bool {
 	return false
 }
 
-// UnreachableError is an engine that does not answer.
+// UnreachableError is returned when no engine answers.
 type UnreachableError struct{ Err error }
 
 func (e *UnreachableError) Error() string {
@@ -80,7 +79,8 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// cause is what the docker command said, if it said something.
+// cause returns the first line that the docker command printed, if it printed
+// any.
 func (e *UnreachableError) cause() string {
 	if failed := new(run.Error); errors.As(e.Err, &failed) && len(bytes.TrimSpace(failed.Output)) > 0 {
 		return firstLine(string(failed.Output))
@@ -93,8 +93,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// Info asks the engine what it is; an *UnreachableError if it does not answer
-// within 20 seconds.
+// Info asks the engine to describe itself. It returns an *UnreachableError if there
+// is no answer within 20 seconds.
 func (e *Engine) Info(ctx context.Context) (Info, error) {
 	var info Info
 	bounded, cancel := context.WithTimeoutCause(ctx, infoWithin, fmt.Errorf("no answer within %s", infoWithin))
@@ -125,28 +125,28 @@ func (e *Engine) ImageID(ctx context.Context, ref string) (id string, ok bool, e
 	return id, id != "", nil
 }
 
-// LoadImages gives the engine images, by their references.
+// LoadImages loads images, by their references, into the engine.
 func (e *Engine) LoadImages(ctx context.Context, images map[string]v1.Image) error {
 	reader, writer := io.Pipe()
 	go func() { writer.CloseWithError(image.Archive(writer, images)) }()
 	_, err := e.runner.Run(ctx, run.Cmd{Name: "docker", Args: []string{"load", "--quiet"}, Stdin: reader})
-	// The writer must not wait for a reader that is gone.
+	// docker may end without reading all; the writer must not wait for it.
 	if err := errors.Join(err, reader.Close()); err != nil {
 		return fmt.Errorf("load images into the engine: %w", err)
 	}
 	return nil
 }
 
-// Tag gives an image that the engine has another name.
+// Tag gives the image ref the additional name as.
 func (e *Engine) Tag(ctx context.Context, ref, as string) error {
 	if _, err := e.docker(ctx, "image", "tag", ref, as); err != nil {
-		return fmt.Errorf("call the image %s %s: %w", ref, as, err)
+		return fmt.Errorf("tag the image %s as %s: %w", ref, as, err)
 	}
 	return nil
 }
 
-// Commit makes the image ref of a container, with Dockerfile instructions
-// applied to its configuration.
+// Commit creates the image ref from a container. The changes are Dockerfile
+// instructions for its configuration.
 func (e *Engine) Commit(ctx context.Context, container, ref string, changes ...string) error {
 	args := []string{"commit"}
 	for _, c := range changes {
@@ -158,10 +158,10 @@ func (e *Engine) Commit(ctx context.Context, container, ref string, changes ...s
 	return nil
 }
 
-// Run starts a container in the background, in the place of one of that name
-// that a killed run left, and returns its ID. args are those of docker run, the
-// image and its command included. One that is made and does not start is
-// removed.
+// Run starts a container in the background and returns its ID. args are those of
+// docker run, with the image and its command. A container of that name, which a
+// killed command may have left, is removed first, and a container that does not
+// start is removed after.
 func (e *Engine) Run(ctx context.Context, name string, args ...string) (id string, err error) {
 	if err := e.Remove(ctx, name); err != nil {
 		return "", err
@@ -176,7 +176,7 @@ func (e *Engine) Run(ctx context.Context, name string, args ...string) (id strin
 	return firstLine(string(res.Stdout)), nil
 }
 
-// Exec runs argv in a container, with stdin if it is not nil.
+// Exec runs argv in a container. stdin may be nil.
 func (e *Engine) Exec(ctx context.Context, container string, stdin io.Reader, argv ...string) (run.Result, error) {
 	args := []string{"exec"}
 	if stdin != nil {
@@ -195,24 +195,24 @@ type Container struct {
 	Running         bool
 	Created         string
 	Labels          map[string]string
-	// Mounts leads from targets in the container to their sources.
+	// Mounts has the source of each mount by its path in the container.
 	Mounts map[string]string
-	// Ports leads from container ports, such as 6443/tcp, to host ports.
+	// Ports has host ports by container ports, such as 6443/tcp.
 	Ports map[string]string
-	// IPs leads from networks to the container's IPv4 address there, which is
-	// empty while it is stopped.
+	// IPs has the container's IPv4 addresses by network. They are empty while the
+	// container is stopped.
 	IPs map[string]string
 }
 
-// List returns the containers, stopped ones too, that have the label, given as
-// key or key=value. A container has the labels of its image too, and an image
-// those of the container that it was committed from.
+// List returns the containers, stopped ones too, with a label, which is given as
+// key or key=value. A container also has the labels of its image, and an image
+// those of the container from which it was committed.
 func (e *Engine) List(ctx context.Context, label string) ([]Container, error) {
 	return e.list(ctx, "label="+label)
 }
 
-// Named returns the containers, stopped ones too, whose names begin with the
-// prefix, of letters, digits and hyphens.
+// Named returns the containers, stopped ones too, whose names begin with prefix. The
+// prefix consists of letters, digits and hyphens.
 func (e *Engine) Named(ctx context.Context, prefix string) ([]Container, error) {
 	return e.list(ctx, "name=^/?"+prefix) // a pattern; some engines have a slash before names
 }
@@ -284,8 +284,8 @@ func (e *Engine) Start(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// Remove stops and removes containers with their anonymous volumes. Those that
-// are gone already are no error.
+// Remove stops and removes containers with their anonymous volumes. A container that
+// does not exist is no error.
 func (e *Engine) Remove(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil
@@ -297,8 +297,8 @@ func (e *Engine) Remove(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// isMissing reports whether every complaint of docker is of something that is
-// not there, or that another process is removing.
+// isMissing reports whether all that docker complains about does not exist, or is
+// being removed by another process.
 func isMissing(err error) bool {
 	var failed *run.Error
 	if !errors.As(err, &failed) {

@@ -43,8 +43,8 @@ func Lab(ctx context.Context, verb string, args ...string) error {
 	return nil
 }
 
-// Compile brings the lab's command up to date and returns its path. It prints
-// to stderr only if there is something to compile.
+// Compile brings the lab's command up to date and returns its path. It prints to
+// stderr if there is something to compile.
 func Compile(ctx context.Context) (string, error) {
 	root, err := os.Getwd()
 	if err != nil {

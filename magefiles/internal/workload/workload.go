@@ -1,5 +1,5 @@
-// Package workload makes pods that need nodes: a Deployment whose replicas are
-// as large as a node.
+// Package workload makes pods that need nodes: a Deployment each of whose pods
+// fills a node.
 package workload
 
 import (
@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"text/template"
@@ -23,10 +24,10 @@ import (
 	"caslab/manifests"
 )
 
-// DefaultName is the seed's.
+// DefaultName is the name of a workload whose user gives none.
 const DefaultName = "scale-up"
 
-// Label is on the Deployment and its pods; the value is the workload's name.
+// Label is on the Deployment and its pods. Its value is the workload's name.
 const Label = "caslab.local/workload"
 
 // Workload is the Deployment to make.
@@ -93,35 +94,36 @@ func CheckReplicas(n int) error {
 	return nil
 }
 
-// Made says what Add chose.
-type Made struct{ Memory, Image string }
+// Chosen has the memory and the image that a workload's pods got.
+type Chosen struct{ Memory, Image string }
 
-// Add makes the Deployment, or changes the one that it made before.
-func (w Workload) Add(ctx context.Context, c *kube.Client) (Made, error) {
+// Add creates the Deployment, or changes the one that it created before. A
+// Deployment of that name that the lab did not create is an error.
+func (w Workload) Add(ctx context.Context, c *kube.Client) (Chosen, error) {
 	if err := w.Validate(); err != nil {
-		return Made{}, err
+		return Chosen{}, err
 	}
 	existing, err := c.Get(ctx, kube.Deployments, w.Namespace, w.Name)
 	switch {
-	case err == nil && !w.made(existing.GetLabels()):
-		return Made{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name", w.Name)
+	case err == nil && !w.owns(existing.GetLabels()):
+		return Chosen{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name", w.Name)
 	case err != nil && !apierrors.IsNotFound(err):
-		return Made{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
+		return Chosen{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
 	}
 	if w.Memory == "" || w.Image == "" {
 		if w, err = w.measured(ctx, c); err != nil {
-			return Made{}, err
+			return Chosen{}, err
 		}
 	}
 	manifest, err := w.manifest()
 	if err != nil {
-		return Made{}, err
+		return Chosen{}, err
 	}
-	return Made{Memory: w.Memory, Image: w.Image}, c.Apply(ctx, manifest)
+	return Chosen{Memory: w.Memory, Image: w.Image}, c.Apply(ctx, manifest)
 }
 
-// made reports whether a Deployment with these labels is one that Add made.
-func (w Workload) made(labels map[string]string) bool {
+// owns reports whether Add created the Deployment with these labels.
+func (w Workload) owns(labels map[string]string) bool {
 	for key := range w.Extra {
 		if labels[key] == "" {
 			return false
@@ -130,8 +132,9 @@ func (w Workload) made(labels map[string]string) bool {
 	return labels[Label] != ""
 }
 
-// measured is the workload with what it leaves open chosen for the workers
-// that there are: those it selects, or all while it selects none.
+// measured returns the workload with memory and image, which it may leave open,
+// chosen for the workers that it selects, or for all workers if it selects none
+// of them.
 func (w Workload) measured(ctx context.Context, c *kube.Client) (Workload, error) {
 	all, err := workers(ctx, c)
 	if err != nil {
@@ -165,7 +168,7 @@ func (w Workload) manifest() ([]byte, error) {
 	err = t.Execute(&out, struct {
 		Workload
 		Label string
-		// Shell is for an image that ends at once without a command.
+		// Shell gives the container a command: without one, busybox ends at once.
 		Shell bool
 	}{w, Label, strings.Contains(w.Image, "busybox")})
 	if err != nil {
@@ -174,7 +177,7 @@ func (w Workload) manifest() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Workers returns the nodes that are not of a control plane; there may be none.
+// Workers returns the nodes that belong to no control plane. There may be none.
 func Workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 	all, err := c.List(ctx, kube.Nodes, "")
 	if err != nil {
@@ -198,15 +201,15 @@ func Workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 func workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 	all, err := Workers(ctx, c)
 	if err == nil && len(all) == 0 {
-		err = errors.New("the cluster has no worker node to measure; give -memory and -image")
+		err = errors.New("the cluster has no worker node to measure; choose the memory and the image of the pods")
 	}
 	return all, err
 }
 
-// OneNode is the memory that one pod requests so that no second one fits on
-// any of the nodes: a little over half of the largest node's allocatable. The
-// rest is for what else runs there; and a node with such a pod is used more
-// than the half below which the autoscaler removes one.
+// OneNode returns the memory request, in MiB, with which one pod and no second one
+// fits on each of the nodes: a little over half of the largest node's allocatable
+// memory. The other half is left to other pods. The autoscaler does not remove a
+// node with such a pod, because more than half of the node is requested.
 func OneNode(workers []corev1.Node) (string, error) {
 	var most, least int64
 	for _, n := range workers {
@@ -222,13 +225,13 @@ func OneNode(workers []corev1.Node) (string, error) {
 	const mebi = 1 << 20
 	want := most*11/20/mebi + 1
 	if want*mebi > least {
-		return "", fmt.Errorf("the nodes differ too much in memory (%d to %d MiB) for one request to fill each; give -memory", least/mebi, most/mebi)
+		return "", fmt.Errorf("the nodes differ too much in memory (%d to %d MiB) for one request to fill each; choose the memory of the pods", least/mebi, most/mebi)
 	}
 	return fmt.Sprintf("%dMi", want), nil
 }
 
-// CommonImage is an image that all nodes have, and that does nothing: the one
-// that pods' sandboxes run.
+// CommonImage returns an image that all nodes have and that does nothing: the one
+// of pods' sandboxes.
 func CommonImage(workers []corev1.Node) (string, error) {
 	var common []string
 	for i, n := range workers {
@@ -242,22 +245,25 @@ func CommonImage(workers []corev1.Node) (string, error) {
 		}
 		common = slices.DeleteFunc(common, func(name string) bool { return !slices.Contains(here, name) })
 	}
-	for _, name := range common {
-		if repository, tag, _ := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":"); repository == "pause" && tag != "" {
-			return name, nil
+	for _, ref := range common {
+		// An image that no tag names cannot be found by its name.
+		if tag, err := name.NewTag(ref, name.StrictValidation); err == nil && path.Base(tag.RepositoryStr()) == "pause" {
+			return ref, nil
 		}
 	}
 	return "", errors.New("the nodes have no image named pause in common; choose an image that they have or can pull")
 }
 
-// MissingError is a workload that is not there.
+// MissingError is returned for a workload that does not exist, or that the lab did
+// not create.
 type MissingError struct{ Name string }
 
 func (e *MissingError) Error() string {
 	return fmt.Sprintf("there is no workload %s", e.Name)
 }
 
-// Scale changes the number of pods of a workload.
+// Scale changes the number of pods of a workload. It returns a *MissingError if the
+// workload does not exist.
 func Scale(ctx context.Context, c *kube.Client, namespace, name string, replicas int) error {
 	if err := CheckReplicas(replicas); err != nil {
 		return err
@@ -268,7 +274,8 @@ func Scale(ctx context.Context, c *kube.Client, namespace, name string, replicas
 	return c.Patch(ctx, kube.Deployments, namespace, name, map[string]any{"spec": map[string]any{"replicas": replicas}})
 }
 
-// Delete deletes a workload and waits until its pods are gone.
+// Delete deletes a workload and waits until its pods are gone. It returns a
+// *MissingError if the workload does not exist.
 func Delete(ctx context.Context, c *kube.Client, namespace, name string, progress func(string)) error {
 	if err := owned(ctx, c, namespace, name); err != nil {
 		return err

@@ -262,7 +262,7 @@ type DebugOptions struct {
 // Delve.
 func (a *Autoscalers) Debug(ctx context.Context, o DebugOptions) error {
 	if err := autoscaler.CheckAddress(ctx, o.Listen); err != nil {
-		return err
+		return fmt.Errorf("-listen: %w", err)
 	}
 	if o.Terminal {
 		if err := run.CheckTerminal(); err != nil {

@@ -1,5 +1,5 @@
-// Package runtest has a run.Runner for tests: it starts nothing, records what
-// it was asked and answers from a script.
+// Package runtest has a run.Runner for tests. It starts no process: it records the
+// commands and answers from a script.
 package runtest
 
 import (
@@ -12,18 +12,18 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// Answer is what the fake gives for a command line that starts with Prefix.
+// Answer is the result of a command whose command line begins with Prefix.
 type Answer struct {
 	// Prefix is matched against the command's String; the first match wins.
 	Prefix string
 	Stdout string
 	Stderr string
-	// Err, if set, is returned wrapped in a *run.Error with Stderr as output.
+	// Err, if set, is returned in a *run.Error with Stderr as output.
 	Err error
 }
 
-// Fake is a run.Runner that answers from a script. A command that matches no
-// Answer fails: a test states every process it expects.
+// Fake is a run.Runner that answers from a script. A command without an Answer
+// fails, so that a test states every process that it expects.
 type Fake struct {
 	Answers []Answer
 
@@ -31,7 +31,7 @@ type Fake struct {
 	calls []run.Cmd
 }
 
-// Calls returns the command lines run so far, in order.
+// Calls returns the command lines so far, in order.
 func (f *Fake) Calls() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,7 +42,7 @@ func (f *Fake) Calls() []string {
 	return lines
 }
 
-// Cmds returns the commands run so far, in order.
+// Cmds returns the commands so far, in order.
 func (f *Fake) Cmds() []run.Cmd {
 	f.mu.Lock()
 	defer f.mu.Unlock()
