@@ -10,20 +10,13 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// mapper finds the resources of kinds.
-type mapper interface {
-	// RESTMapping returns the resource of a kind, in the preferred version or in
-	// one of the given versions. The error satisfies meta.IsNoMatchError only if
-	// the API server does not serve the kind.
-	RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error)
-}
-
-// discovered finds kinds by discovery. It reads all kinds at once, and again for
-// every kind that it does not know: a definition may have been added since.
+// kinds finds the resources of kinds by discovery. It reads all kinds at once, and
+// again for every kind that it does not know: a definition may have been added
+// since.
 //
 // restmapper.NewDeferredDiscoveryRESTMapper is not enough: it leaves out a group
 // whose discovery fails for a moment, and so reports its kinds as not served.
-type discovered struct {
+type kinds struct {
 	client discovery.DiscoveryInterface
 
 	mu sync.Mutex
@@ -33,29 +26,32 @@ type discovered struct {
 	failed map[string]error
 }
 
-func (d *discovered) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.known != nil {
-		if mapping, err := d.find(kind, versions); err == nil {
+// mapping returns the resource of a kind, in the preferred version or in one of
+// the given versions. The error satisfies meta.IsNoMatchError only if the API
+// server does not serve the kind.
+func (k *kinds) mapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known != nil {
+		if mapping, err := k.find(kind, versions); err == nil {
 			return mapping, nil
 		}
 	}
-	if err := d.read(); err != nil {
+	if err := k.read(); err != nil {
 		return nil, err
 	}
-	return d.find(kind, versions)
+	return k.find(kind, versions)
 }
 
-func (d *discovered) find(kind schema.GroupKind, versions []string) (*meta.RESTMapping, error) {
-	if err := d.failed[kind.Group]; err != nil {
+func (k *kinds) find(kind schema.GroupKind, versions []string) (*meta.RESTMapping, error) {
+	if err := k.failed[kind.Group]; err != nil {
 		return nil, err
 	}
-	return d.known.RESTMapping(kind, versions...)
+	return k.known.RESTMapping(kind, versions...)
 }
 
-func (d *discovered) read() error {
-	groups, lists, err := d.client.ServerGroupsAndResources()
+func (k *kinds) read() error {
+	groups, lists, err := k.client.ServerGroupsAndResources()
 	failed, partly := discovery.GroupDiscoveryFailedErrorGroups(err)
 	if err != nil && !partly {
 		return err
@@ -75,9 +71,9 @@ func (d *discovered) read() error {
 			resources.VersionedResources[gv.Version] = list.APIResources
 		}
 	}
-	d.known, d.failed = restmapper.NewDiscoveryRESTMapper(all), map[string]error{}
+	k.known, k.failed = restmapper.NewDiscoveryRESTMapper(all), map[string]error{}
 	for gv, err := range failed {
-		d.failed[gv.Group] = err
+		k.failed[gv.Group] = err
 	}
 	return nil
 }

@@ -35,9 +35,9 @@ const manager = "caslab"
 type Client struct {
 	dynamic   dynamic.Interface
 	discovery discovery.DiscoveryInterface
+	kinds     *kinds
 	// core reaches what is no object, such as logs.
-	core   rest.Interface
-	mapper mapper
+	core rest.Interface
 }
 
 // Open returns a client for the kubeconfig at path. It asks nothing yet.
@@ -69,18 +69,11 @@ func ForConfig(config *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := New(dynamicClient, &discovered{client: discoveryClient})
-	c.discovery = discoveryClient
-	if c.core, err = coreClient(config); err != nil {
+	core, err := coreClient(config)
+	if err != nil {
 		return nil, err
 	}
-	return c, nil
-}
-
-// New returns a client of what dynamic reaches and mapper knows; it cannot be
-// asked whether the API server is ready, nor for logs.
-func New(dynamic dynamic.Interface, mapper mapper) *Client {
-	return &Client{dynamic: dynamic, mapper: mapper}
+	return &Client{dynamic: dynamicClient, discovery: discoveryClient, kinds: &kinds{client: discoveryClient}, core: core}, nil
 }
 
 type noWarnings struct{}
@@ -142,7 +135,7 @@ func (c *Client) Apply(ctx context.Context, manifest []byte) error {
 
 func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) error {
 	gvk := object.GroupVersionKind()
-	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	mapping, err := c.kinds.mapping(gvk.GroupKind(), gvk.Version)
 	if err != nil {
 		return err
 	}
@@ -169,7 +162,7 @@ func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name
 // Serves reports whether the API server serves a kind in that version. A
 // discovery that fails is an error, not a no.
 func (c *Client) Serves(kind schema.GroupKind, version string) (bool, error) {
-	_, err := c.mapper.RESTMapping(kind, version)
+	_, err := c.kinds.mapping(kind, version)
 	if meta.IsNoMatchError(err) {
 		return false, nil
 	}
@@ -232,7 +225,7 @@ func (c *Client) List(ctx context.Context, kind schema.GroupKind, namespace stri
 
 // resource finds the preferred served resource of a kind.
 func (c *Client) resource(kind schema.GroupKind) (schema.GroupVersionResource, error) {
-	mapping, err := c.mapper.RESTMapping(kind)
+	mapping, err := c.kinds.mapping(kind)
 	if err != nil {
 		return schema.GroupVersionResource{}, fmt.Errorf("find the kind %s: %w", kind, err)
 	}

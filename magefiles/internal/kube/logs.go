@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -33,9 +32,6 @@ func coreClient(config *rest.Config) (rest.Interface, error) {
 // ctx is done. Every line begins with its time as RFC 3339 has it, and a
 // space. The caller closes it.
 func (c *Client) Logs(ctx context.Context, namespace, pod, container string, since time.Time) (io.ReadCloser, error) {
-	if c.core == nil {
-		return nil, errors.New("this client is of objects alone: it has no logs")
-	}
 	request := c.core.Get().Namespace(namespace).Resource("pods").Name(pod).SubResource("log").
 		Param("container", container).Param("follow", "true").Param("timestamps", "true")
 	if !since.IsZero() {

@@ -1,6 +1,7 @@
 package kubetest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -245,7 +246,7 @@ func (s *Server) do(q Request, contentType string) (any, error) {
 	if err := yaml.Unmarshal(q.Body, &o.Object); err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	fields := s.fields(r, q)
+	fields := s.fields(r, q.Version, q.Query.Get("fieldManager"), q.Query.Get("force") == "true")
 	switch q.Verb {
 	case "create", "update":
 		if gvk := (schema.GroupVersionKind{Group: r.group, Version: q.Version, Kind: r.kind}); o.GroupVersionKind() != gvk {
@@ -423,17 +424,13 @@ type fields struct {
 	force   bool
 }
 
-func (s *Server) fields(r *resource, q Request) fields {
-	gvk := schema.GroupVersionKind{Group: r.group, Version: q.Version, Kind: r.kind}
+func (s *Server) fields(r *resource, version, name string, force bool) fields {
+	gvk := schema.GroupVersionKind{Group: r.group, Version: version, Kind: r.kind}
 	manager, err := managedfields.NewDefaultCRDFieldManager(managedfields.NewDeducedTypeConverter(), untyped{}, untyped{}, untyped{}, gvk, gvk.GroupVersion(), "", nil)
 	if err != nil {
 		s.t.Errorf("managed fields of %s: %v", gvk, err)
 	}
-	name := q.Query.Get("fieldManager")
-	if name == "" {
-		name = "test"
-	}
-	return fields{manager, name, q.Query.Get("force") == "true"}
+	return fields{manager, cmp.Or(name, "test"), force}
 }
 
 func (f fields) update(before, o *unstructured.Unstructured) *unstructured.Unstructured {

@@ -6,6 +6,7 @@ package kubetest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/kube"
 )
@@ -134,6 +136,13 @@ func (s *Server) Define(kinds ...schema.GroupVersionKind) {
 	}
 }
 
+// Undefine has the server not serve a kind any more. Its objects are gone.
+func (s *Server) Undefine(kind schema.GroupKind) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resources = slices.DeleteFunc(s.resources, func(r *resource) bool { return r.group == kind.Group && r.kind == kind.Kind })
+}
+
 func clusterScoped(k schema.GroupKind) bool {
 	return k == kube.Nodes || k == kube.Namespaces || k == kube.Definitions ||
 		strings.HasPrefix(k.Kind, "Cluster") && k.Group != kube.Clusters.Group
@@ -192,6 +201,30 @@ func (s *Server) Edit(kind schema.GroupKind, namespace, name string, change func
 	o = o.DeepCopy()
 	change(o)
 	s.store(r, o)
+}
+
+// Merge merges a patch into an object, as a client that calls itself manager does,
+// and reports whether the object was there.
+func (s *Server) Merge(manager string, kind schema.GroupKind, namespace, name string, patch map[string]any) bool {
+	s.t.Helper()
+	data, err := json.Marshal(patch)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var changes map[string]any
+	if err := yaml.Unmarshal(data, &changes); err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.must(kind)
+	o := r.objects[types.NamespacedName{Namespace: namespace, Name: name}]
+	if o == nil {
+		return false
+	}
+	after := &unstructured.Unstructured{Object: merged(o.DeepCopy().Object, changes).(map[string]any)}
+	s.store(r, s.fields(r, r.versions[0], manager, false).update(o, after))
+	return true
 }
 
 // Remove deletes an object at once, whatever finalizers it has, and reports

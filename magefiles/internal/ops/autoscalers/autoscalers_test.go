@@ -195,8 +195,8 @@ spec:
 		{"mine", "example.com/cluster-autoscaler:1", "0", ""},
 		{"cluster-autoscaler-operator", "example.com/cluster-autoscaler-operator:1", "1", ""},
 	} {
-		client, _ := kubetest.Client(t, []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")},
-			strings.NewReplacer("NAME", tc.name, "IMAGE", tc.image, "REPLICAS", tc.replicas).Replace(stream))
+		client := kubetest.New(t, []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")},
+			strings.NewReplacer("NAME", tc.name, "IMAGE", tc.image, "REPLICAS", tc.replicas).Replace(stream)).Client()
 		found, err := deployed(t.Context(), &target.Cluster{Workload: client, Management: client, Name: "work", Namespace: "default"})
 		got := ""
 		if found != nil {

@@ -123,7 +123,7 @@ func TestClaim(t *testing.T) {
 	ctx := t.Context()
 	kinds := []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")}
 	none := kubetest.New(t, kinds, "").Client()
-	deployed := kubetest.New(t, kinds, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: caslab-autoscaler, namespace: default}}").Client()
+	deployed := kubetest.New(t, kinds, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: caslab-autoscaler, namespace: default}, spec: {template: {spec: {containers: [{name: caslab-autoscaler, image: example.com/autoscaler}]}}}}").Client()
 	lab := of(&config.Config{Root: t.TempDir()})
 	free := &target.Cluster{Workload: none, Management: none, UID: "free", Name: "work"}
 	taken := &target.Cluster{Workload: deployed, Management: deployed, UID: "taken", Name: "work"}

@@ -198,7 +198,7 @@ func (a *Autoscaler) groups(ctx context.Context, machines, nodes []*unstructured
 	if c.clusterPaused(ctx) && a.Behaviour != IgnoresPause {
 		return nil
 	}
-	for _, md := range c.list(ctx, "MachineDeployment") {
+	for _, md := range c.list("MachineDeployment") {
 		annotations := md.GetAnnotations()
 		highest, err := strconv.Atoi(annotations["cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"])
 		if err != nil {
@@ -241,14 +241,14 @@ func (g *group) id() string { return "MachineDeployment/" + Namespace + "/" + g.
 
 func (a *Autoscaler) resize(ctx context.Context, g *group, size int) {
 	g.size = size
-	a.Cluster.patch(ctx, g.md, map[string]any{"spec": map[string]any{"replicas": size}})
+	a.Cluster.patch(g.md, map[string]any{"spec": map[string]any{"replicas": size}})
 }
 
 func (a *Autoscaler) loop(ctx context.Context) {
 	c := a.Cluster
 	a.log("I", "static_autoscaler.go:308", "Starting main loop")
-	nodes, pods := c.list(ctx, "Node"), c.list(ctx, "Pod")
-	groups := a.groups(ctx, c.list(ctx, "Machine"), nodes)
+	nodes, pods := c.list("Node"), c.list("Pod")
+	groups := a.groups(ctx, c.list("Machine"), nodes)
 	a.giveUp(ctx, groups)
 	if _, enforce := a.flags["enforce-node-group-min-size"]; enforce && a.Behaviour != NeverEnforces {
 		for _, g := range groups {
@@ -421,7 +421,7 @@ func (a *Autoscaler) choose(ctx context.Context, groups []*group, plan map[*grou
 // priorities returns the priorities from the ConfigMap of the priority expander.
 func (a *Autoscaler) priorities(ctx context.Context) func(*group) int {
 	var rules map[int][]string
-	for _, m := range a.Cluster.list(ctx, "ConfigMap") {
+	for _, m := range a.Cluster.list("ConfigMap") {
 		if m.GetName() != "cluster-autoscaler-priority-expander" {
 			continue
 		}
@@ -501,11 +501,11 @@ func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured
 		}
 	} else {
 		for _, p := range here {
-			c.remove(ctx, p)
+			c.remove(p)
 		}
-		c.patch(ctx, node, map[string]any{"spec": map[string]any{"unschedulable": true}})
+		c.patch(node, map[string]any{"spec": map[string]any{"unschedulable": true}})
 	}
-	c.patch(ctx, m, map[string]any{"metadata": map[string]any{"annotations": map[string]any{clusterv1.DeleteMachineAnnotation: time.Now().String()}}})
+	c.patch(m, map[string]any{"metadata": map[string]any{"annotations": map[string]any{clusterv1.DeleteMachineAnnotation: time.Now().String()}}})
 	a.resize(ctx, g, g.size-1)
 }
 
@@ -543,7 +543,7 @@ func (a *Autoscaler) blocked(ctx context.Context, pod *unstructured.Unstructured
 	if a.Behaviour == IgnoresPDB {
 		return ""
 	}
-	for _, b := range a.Cluster.list(ctx, "PodDisruptionBudget") {
+	for _, b := range a.Cluster.list("PodDisruptionBudget") {
 		selector, _, _ := unstructured.NestedStringMap(b.Object, "spec", "selector", "matchLabels")
 		matches := func(p *unstructured.Unstructured) bool {
 			for key, value := range selector {

@@ -8,29 +8,21 @@ package simtest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
-	dynamicfake "k8s.io/client-go/dynamic/fake"
-	clienttesting "k8s.io/client-go/testing"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -115,7 +107,7 @@ type Cluster struct {
 	Client *kube.Client
 
 	t      testing.TB
-	store  *dynamicfake.FakeDynamicClient
+	server *kubetest.Server
 	number int // the last number in the name of a created object
 	// since is when the node of a machine joined.
 	since map[types.UID]time.Time
@@ -131,28 +123,12 @@ type Cluster struct {
 
 // New returns a cluster. Nothing happens in it until Run is called.
 func New(t testing.TB) *Cluster {
-	client, store := kubetest.Client(t, kinds, objects)
-	// The store does not support server-side apply for kinds without Go types.
-	store.PrependReactor("patch", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		patch, ok := action.(clienttesting.PatchActionImpl)
-		if !ok || patch.GetPatchType() != types.ApplyPatchType {
-			return false, nil, nil
-		}
-		o := new(unstructured.Unstructured)
-		if err := json.Unmarshal(patch.GetPatch(), &o.Object); err != nil {
-			return true, nil, err
-		}
-		err := store.Tracker().Create(patch.GetResource(), o, patch.GetNamespace())
-		if apierrors.IsAlreadyExists(err) {
-			err = store.Tracker().Update(patch.GetResource(), o, patch.GetNamespace())
-		}
-		return true, o, err
-	})
+	server := kubetest.New(t, kinds, objects)
 	dir := t.TempDir()
 	c := &Cluster{
-		Client: client, t: t, store: store, record: filepath.Join(dir, "record.jsonl"), logFile: filepath.Join(dir, "autoscaler.log"), since: map[types.UID]time.Time{}, subscribers: map[int]func(timeline.Fact){}, refused: map[string]error{},
+		Client: server.Client(), t: t, server: server, record: filepath.Join(dir, "record.jsonl"), logFile: filepath.Join(dir, "autoscaler.log"), since: map[types.UID]time.Time{}, subscribers: map[int]func(timeline.Fact){}, refused: map[string]error{},
 	}
-	store.PrependReactor("*", "*", c.refuse)
+	server.Intercept(c.refuse)
 	return c
 }
 
@@ -163,12 +139,17 @@ func (c *Cluster) Refuse(verb, resource string, err error) {
 	c.refused[verb+" "+resource] = err
 }
 
-// refuse is the reactor for Refuse.
-func (c *Cluster) refuse(action clienttesting.Action) (bool, runtime.Object, error) {
+func (c *Cluster) refuse(q kubetest.Request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err := c.refused[action.GetVerb()+" "+action.GetResource().Resource]
-	return err != nil, nil, err
+	return c.refused[q.Verb+" "+q.Resource]
+}
+
+// Undefine removes a kind from the cluster, and returns a client that has not seen
+// it.
+func (c *Cluster) Undefine(kind schema.GroupKind) *kube.Client {
+	c.server.Undefine(kind)
+	return c.server.Client()
 }
 
 // Run runs the controllers and the recorder until ctx is done.
@@ -235,70 +216,55 @@ func (c *Cluster) tell(f timeline.Fact) {
 	}
 }
 
-func (c *Cluster) resource(kind string) dynamic.ResourceInterface {
-	i := slices.IndexFunc(kinds, func(k schema.GroupVersionKind) bool { return k.Kind == kind })
-	plural, _ := meta.UnsafeGuessKindToResource(kinds[i])
-	if kind == "Node" {
-		return c.store.Resource(plural)
+// kindOf returns a kind of the cluster and the namespace of its objects.
+func kindOf(kind string) (of schema.GroupKind, namespace string) {
+	of = kinds[slices.IndexFunc(kinds, func(k schema.GroupVersionKind) bool { return k.Kind == kind })].GroupKind()
+	switch kind {
+	case "Node":
+		return of, ""
+	case "ConfigMap":
+		return of, ConfigNamespace
+	default:
+		return of, Namespace
 	}
-	namespace := Namespace
-	if kind == "ConfigMap" {
-		namespace = ConfigNamespace
-	}
-	return c.store.Resource(plural).Namespace(namespace)
 }
 
 // Names returns the names of the objects of a kind.
-func (c *Cluster) Names(ctx context.Context, kind string) []string {
+func (c *Cluster) Names(kind string) []string {
 	var names []string
-	for _, o := range c.list(ctx, kind) {
+	for _, o := range c.list(kind) {
 		names = append(names, o.GetName())
 	}
 	return names
 }
 
 // list returns the objects of a kind, sorted by name.
-func (c *Cluster) list(ctx context.Context, kind string) []*unstructured.Unstructured {
-	list, err := c.resource(kind).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		c.t.Errorf("the simulated cluster lists %s: %v", kind, err)
-		return nil
-	}
-	var all []*unstructured.Unstructured
-	for i := range list.Items {
-		all = append(all, &list.Items[i])
-	}
-	slices.SortFunc(all, func(a, b *unstructured.Unstructured) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return all
+func (c *Cluster) list(kind string) []*unstructured.Unstructured {
+	of, namespace := kindOf(kind)
+	return slices.DeleteFunc(c.server.List(of), func(o *unstructured.Unstructured) bool { return o.GetNamespace() != namespace })
 }
 
-// must fails the test on an error, unless the object is gone.
-func (c *Cluster) must(what string, o *unstructured.Unstructured, err error) {
-	if err != nil && !apierrors.IsNotFound(err) {
-		c.t.Errorf("the simulated cluster cannot %s %s %s: %v", what, o.GetKind(), o.GetName(), err)
-	}
-}
-
-func (c *Cluster) create(ctx context.Context, o *unstructured.Unstructured) {
+func (c *Cluster) create(o *unstructured.Unstructured) {
 	c.number++
 	o.SetName(fmt.Sprintf("%s-%03d", o.GetName(), c.number))
 	o.SetUID(types.UID(o.GetName()))
 	o.SetCreationTimestamp(metav1.Now())
-	_, err := c.resource(o.GetKind()).Create(ctx, o, metav1.CreateOptions{})
-	c.must("make", o, err)
+	_, namespace := kindOf(o.GetKind())
+	o.SetNamespace(namespace)
+	c.server.Put(o)
 }
 
-func (c *Cluster) remove(ctx context.Context, o *unstructured.Unstructured) {
-	c.must("delete", o, c.resource(o.GetKind()).Delete(ctx, o.GetName(), metav1.DeleteOptions{}))
+// remove deletes an object, which others may have deleted before.
+func (c *Cluster) remove(o *unstructured.Unstructured) {
+	kind, namespace := kindOf(o.GetKind())
+	c.server.Remove(kind, namespace, o.GetName())
 }
 
-// patch changes some fields of an object, which others may change at the same time.
-func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, patch map[string]any) {
-	data, err := json.Marshal(patch)
-	if err == nil {
-		_, err = c.resource(o.GetKind()).Patch(ctx, o.GetName(), types.MergePatchType, data, metav1.PatchOptions{})
-	}
-	c.must("change", o, err)
+// patch changes some fields of an object, which others may change or delete at the
+// same time.
+func (c *Cluster) patch(o *unstructured.Unstructured, patch map[string]any) {
+	kind, namespace := kindOf(o.GetKind())
+	c.server.Merge("simulation", kind, namespace, o.GetName(), patch)
 }
 
 func hash(text string) uint32 {

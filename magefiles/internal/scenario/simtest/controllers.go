@@ -23,9 +23,9 @@ const (
 
 // runWorkloads creates and deletes the pods of Deployments.
 func (c *Cluster) runWorkloads(ctx context.Context) {
-	pods := c.list(ctx, "Pod")
+	pods := c.list("Pod")
 	wanted := map[string]bool{}
-	for _, d := range c.list(ctx, "Deployment") {
+	for _, d := range c.list("Deployment") {
 		name := d.GetName()
 		wanted[name] = true
 		var own []*unstructured.Unstructured
@@ -42,19 +42,19 @@ func (c *Cluster) runWorkloads(ctx context.Context) {
 			pod.SetNamespace(Namespace)
 			pod.SetName(name)
 			pod.Object["status"] = map[string]any{"phase": "Pending"}
-			c.create(ctx, pod)
+			c.create(pod)
 		}
 		// Pending pods go first, then the youngest.
 		slices.SortFunc(own, func(a, b *unstructured.Unstructured) int {
 			return cmp.Or(cmp.Compare(kube.Field(a, "status", "phase"), kube.Field(b, "status", "phase")), cmp.Compare(b.GetName(), a.GetName()))
 		})
 		for _, p := range own[:max(len(own)-number(d, "spec", "replicas"), 0)] {
-			c.remove(ctx, p)
+			c.remove(p)
 		}
 	}
 	for _, p := range pods {
 		if owner := p.GetLabels()[workload.Label]; owner != "" && !wanted[owner] {
-			c.remove(ctx, p)
+			c.remove(p)
 		}
 	}
 }
@@ -62,7 +62,7 @@ func (c *Cluster) runWorkloads(ctx context.Context) {
 func ready(o *unstructured.Unstructured) bool { return kube.True(o, "Ready") }
 
 func (c *Cluster) clusterPaused(ctx context.Context) bool {
-	return kube.Field(c.list(ctx, "Cluster")[0], "spec", "paused") == "true"
+	return kube.Field(c.list("Cluster")[0], "spec", "paused") == "true"
 }
 
 // runMachines does what the controllers of Cluster API do.
@@ -71,14 +71,14 @@ func (c *Cluster) runMachines(ctx context.Context) {
 		return
 	}
 	nodes := map[string]*unstructured.Unstructured{}
-	for _, n := range c.list(ctx, "Node") {
+	for _, n := range c.list("Node") {
 		nodes[n.GetName()] = n
 	}
 	of := map[string][]*unstructured.Unstructured{}
-	for _, m := range c.list(ctx, "Machine") {
+	for _, m := range c.list("Machine") {
 		of[m.GetLabels()[clusterv1.MachineDeploymentNameLabel]] = append(of[m.GetLabels()[clusterv1.MachineDeploymentNameLabel]], m)
 	}
-	for _, g := range c.list(ctx, "MachineDeployment") {
+	for _, g := range c.list("MachineDeployment") {
 		machines := of[g.GetName()]
 		delete(of, g.GetName())
 		if _, paused := g.GetAnnotations()[clusterv1.PausedAnnotation]; paused {
@@ -108,14 +108,14 @@ func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstruc
 			return
 		}
 		if node := nodes[name]; node != nil {
-			c.remove(ctx, node)
-			for _, p := range c.list(ctx, "Pod") {
+			c.remove(node)
+			for _, p := range c.list("Pod") {
 				if kube.Field(p, "spec", "nodeName") == name {
-					c.remove(ctx, p)
+					c.remove(p)
 				}
 			}
 		}
-		c.remove(ctx, m)
+		c.remove(m)
 		return
 	}
 	if group == nil || kube.Field(group, "spec", "template", "spec", "bootstrap", "dataSecretName") != "" || group.GetName() == "work-md-0" {
@@ -125,20 +125,20 @@ func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstruc
 	case node == nil && time.Since(m.GetCreationTimestamp().Time) >= joins:
 		node = c.template(group)
 		node.SetName("node-" + m.GetName())
-		c.create(ctx, node)
+		c.create(node)
 		c.since[m.GetUID()] = time.Now()
-		c.patch(ctx, m, map[string]any{"status": map[string]any{"phase": "Running", "nodeRef": map[string]any{"name": node.GetName()}}})
+		c.patch(m, map[string]any{"status": map[string]any{"phase": "Running", "nodeRef": map[string]any{"name": node.GetName()}}})
 	case node != nil && !ready(node) && time.Since(c.since[m.GetUID()]) >= becomes:
-		c.patch(ctx, node, map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
+		c.patch(node, map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
 	}
 }
 
 // delete begins the deletion of a machine and cordons its node.
 func (c *Cluster) delete(ctx context.Context, m *unstructured.Unstructured) {
-	c.patch(ctx, m, map[string]any{"metadata": map[string]any{"deletionTimestamp": metav1.Now().UTC().Format(time.RFC3339)}, "status": map[string]any{"phase": "Deleting"}})
-	for _, n := range c.list(ctx, "Node") {
+	c.patch(m, map[string]any{"metadata": map[string]any{"deletionTimestamp": metav1.Now().UTC().Format(time.RFC3339)}, "status": map[string]any{"phase": "Deleting"}})
+	for _, n := range c.list("Node") {
 		if n.GetName() == kube.Field(m, "status", "nodeRef", "name") {
-			c.patch(ctx, n, map[string]any{"spec": map[string]any{"unschedulable": true}})
+			c.patch(n, map[string]any{"spec": map[string]any{"unschedulable": true}})
 		}
 	}
 }
@@ -179,7 +179,7 @@ func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, m
 		m.SetNamespace(Namespace)
 		m.SetName(group.GetName())
 		m.SetLabels(map[string]string{clusterv1.MachineDeploymentNameLabel: group.GetName()})
-		c.create(ctx, m)
+		c.create(m)
 	}
 	mark := func(m *unstructured.Unstructured) int {
 		if _, ok := m.GetAnnotations()[clusterv1.DeleteMachineAnnotation]; ok {
@@ -205,6 +205,6 @@ func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, m
 	}
 	status := map[string]any{"readyReplicas": readyOnes, "replicas": len(machines), "observedGeneration": group.GetGeneration()}
 	if number(group, "status", "readyReplicas") != readyOnes || number(group, "status", "replicas") != len(machines) || kube.Field(group, "status", "observedGeneration") == "" {
-		c.patch(ctx, group, map[string]any{"status": status})
+		c.patch(group, map[string]any{"status": status})
 	}
 }

@@ -114,14 +114,14 @@ func waits(pod *unstructured.Unstructured) bool { return kube.Field(pod, "spec",
 
 // schedule assigns pending pods to nodes.
 func (c *Cluster) schedule(ctx context.Context) {
-	pods := c.list(ctx, "Pod")
-	all := rooms(c.list(ctx, "Node"), pods)
+	pods := c.list("Pod")
+	all := rooms(c.list("Node"), pods)
 	for _, p := range pods {
 		if !waits(p) {
 			continue
 		}
 		if r := place(all, p); r != nil {
-			c.patch(ctx, p, map[string]any{"spec": map[string]any{"nodeName": r.node.GetName()}, "status": map[string]any{"phase": "Running"}})
+			c.patch(p, map[string]any{"spec": map[string]any{"nodeName": r.node.GetName()}, "status": map[string]any{"phase": "Running"}})
 		}
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"os"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/kube"
 )
 
 // Log writes a line to the autoscaler's log in the format of klog. The severity is
@@ -46,13 +46,8 @@ func (c *Cluster) newLog() {
 func (c *Cluster) event(ctx context.Context, pod *unstructured.Unstructured, reason, message string) {
 	name := fmt.Sprintf("%s.%s.%x", pod.GetName(), reason, hash(message))
 	now := metav1.Now().UTC().Format(time.RFC3339)
-	there, err := c.resource("Event").Get(ctx, name, metav1.GetOptions{})
-	if err == nil {
-		c.patch(ctx, there, map[string]any{"count": number(there, "count") + 1, "lastTimestamp": now})
-		return
-	}
-	if !apierrors.IsNotFound(err) {
-		c.t.Errorf("the simulated cluster reads an event: %v", err)
+	if there := c.server.Get(kube.Events, Namespace, name); there != nil {
+		c.patch(there, map[string]any{"count": number(there, "count") + 1, "lastTimestamp": now})
 		return
 	}
 	e := &unstructured.Unstructured{Object: map[string]any{
@@ -66,6 +61,5 @@ func (c *Cluster) event(ctx context.Context, pod *unstructured.Unstructured, rea
 	e.SetName(name)
 	e.SetUID(types.UID(name))
 	e.SetCreationTimestamp(metav1.Now())
-	_, err = c.resource("Event").Create(ctx, e, metav1.CreateOptions{})
-	c.must("make", e, err)
+	c.server.Put(e)
 }
