@@ -21,7 +21,6 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run"
-	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -182,8 +181,8 @@ func readNumber(path string) (int, error) {
 func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []finding {
 	var api, as error
 	var asked sync.WaitGroup
-	asked.Go(func() { api = source.Check(ctx, e.ClusterAPI(), e.SourceOptions(nil)) })
-	asked.Go(func() { as = source.Check(ctx, e.Autoscaler(), e.SourceOptions(nil)) })
+	asked.Go(func() { api = e.tools.check(ctx, e.ClusterAPI()) })
+	asked.Go(func() { as = e.tools.check(ctx, e.Autoscaler()) })
 	asked.Wait()
 	findings := []finding{
 		verdict("Cluster API "+e.Config.ClusterAPI.Tag(), "can be fetched", api, bad, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),

@@ -69,7 +69,7 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 		return err
 	}
 	step.Progress("where Cluster API comes from")
-	if err := e.CheckSource(ctx, e.ClusterAPI()); err != nil {
+	if err := e.tools.check(ctx, e.ClusterAPI()); err != nil {
 		return err
 	}
 	if e.Config.NodeImage == config.NodeImageSource {

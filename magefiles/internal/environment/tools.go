@@ -19,6 +19,8 @@ import (
 // tools do the work of the steps that takes compilers, registries, an engine
 // that runs nodes, or a cluster. Tests replace them.
 type tools struct {
+	// check asks whether a tree can be fetched.
+	check    func(context.Context, source.Spec) error
 	fetch    func(ctx context.Context, spec source.Spec, progress func(string)) (*source.Tree, error)
 	compile  func(context.Context, build.Request, build.Options) (build.Result, error)
 	render   func(context.Context, repository.Options) (*repository.Repository, error)
@@ -45,7 +47,7 @@ type kindCluster interface {
 
 func realTools(l *lab.Lab) tools {
 	return tools{
-		fetch: l.FetchTree, compile: build.Build, render: repository.Write, assemble: assembleManager,
+		check: l.CheckSource, fetch: l.FetchTree, compile: build.Build, render: repository.Write, assemble: assembleManager,
 		base: node.Base, bake: node.Bake,
 		kind:       func(m capi.Management) kindCluster { return m },
 		clusterctl: capi.NewClusterctl, open: kube.Open,

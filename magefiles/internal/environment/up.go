@@ -176,7 +176,7 @@ func (e *Environment) checkCheckout(ctx context.Context) error {
 	if e.Config.ClusterAPI.Origin != config.OriginDir {
 		return nil
 	}
-	if err := e.CheckSource(ctx, e.ClusterAPI()); err != nil {
+	if err := e.tools.check(ctx, e.ClusterAPI()); err != nil {
 		return err
 	}
 	if err := (build.ClusterAPI{Dir: e.Config.ClusterAPI.Dir, Version: e.Config.ClusterAPI.Version}).CheckLayout(); err != nil {

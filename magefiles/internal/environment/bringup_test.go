@@ -1,0 +1,470 @@
+package environment
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/repository"
+	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/steps"
+)
+
+// world does in a test what compilers, registries, kind, clusterctl and the
+// controllers of Cluster API do for an environment.
+type world struct {
+	*scene
+	t                    *testing.T
+	management, workload *kubetest.Server
+
+	mu sync.Mutex
+	// calls are what the tools were asked to do, in order.
+	calls []string
+	// fail has the errors of calls, and at is called when one begins.
+	fail map[string]error
+	at   func(call string)
+	made sync.WaitGroup
+}
+
+func worldKinds() []schema.GroupVersionKind {
+	in := func(group, version string, kinds ...string) (all []schema.GroupVersionKind) {
+		for _, k := range kinds {
+			all = append(all, schema.GroupVersionKind{Group: group, Version: version, Kind: k})
+		}
+		return all
+	}
+	return slices.Concat(
+		in("", "v1", "Node", "Pod", "ConfigMap", "Secret", "ServiceAccount"), in("apps", "v1", "Deployment", "DaemonSet"),
+		in("rbac.authorization.k8s.io", "v1", "ClusterRole", "ClusterRoleBinding"),
+		in("cluster.x-k8s.io", "v1beta2", "Cluster", "Machine", "MachineDeployment"),
+		in("infrastructure.cluster.x-k8s.io", "v1beta2", "DevCluster", "DevMachineTemplate", "DockerCluster", "DockerMachineTemplate"),
+		in("controlplane.cluster.x-k8s.io", "v1beta2", "KubeadmControlPlane"), in("bootstrap.cluster.x-k8s.io", "v1beta2", "KubeadmConfigTemplate"),
+		in("clusterctl.cluster.x-k8s.io", "v1alpha3", "Provider"))
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	s := newScene(t, map[string]string{"CERT_MANAGER": "true"})
+	w := &world{scene: s, t: t, fail: map[string]error{}, at: func(string) {},
+		management: kubetest.New(t, worldKinds(), ""), workload: kubetest.New(t, worldKinds(), "")}
+	t.Cleanup(w.made.Wait)
+	s.docker.Answers = []runtest.Answer{
+		{Prefix: "docker info", Stdout: `{"ID": "one", "OSType": "linux", "Architecture": "x86_64", "CgroupVersion": "2"}`},
+		{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"}, {Prefix: "docker run", Stdout: "probe\n"},
+	}
+	w.management.Intercept(w.controllers)
+	w.equip(s.Environment)
+	return w
+}
+
+// again is another env:up of the same environment, in another process.
+func (w *world) again() *Environment {
+	e := New(w.Lab, func(*lab.Lab) Recorder { return w.recorder })
+	e.bounds = w.bounds
+	w.equip(e)
+	return e
+}
+
+func (w *world) equip(e *Environment) {
+	e.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
+	e.tools = tools{
+		check: func(context.Context, source.Spec) error { return w.call("check") },
+		fetch: func(_ context.Context, s source.Spec, _ func(string)) (*source.Tree, error) {
+			return &source.Tree{Dir: w.State.Path("src", "tree"), Origin: "git"}, w.call("fetch " + s.Name + " " + s.Version)
+		},
+		compile: func(_ context.Context, r build.Request, _ build.Options) (build.Result, error) {
+			return build.Result{Cached: true}, w.call("compile " + r.Output[strings.LastIndexByte(r.Output, '/')+1:])
+		},
+		render: func(_ context.Context, o repository.Options) (*repository.Repository, error) {
+			return &repository.Repository{ConfigPath: o.Dir + "/clusterctl.yaml", Version: "v" + o.Version.String(), Providers: []repository.Provider{
+				{Name: "cluster-api", Program: build.Core, Image: "example.com/core:v1", Namespace: "capi-system"},
+				{Name: "docker", Program: build.Docker, Image: "example.com/docker:v1", Namespace: "capd-system"},
+			}}, w.call("render")
+		},
+		assemble: func(_, binary, user string) (v1.Image, error) {
+			return empty.Image, w.call("assemble " + binary[strings.LastIndexByte(binary, '/')+1:] + " as " + user)
+		},
+		base: func(_ context.Context, o node.Options) (node.Images, error) {
+			return node.Images{Node: "base:1", Origin: "source", OwnNetwork: true}, w.call("base " + o.Kubernetes)
+		},
+		bake: func(_ context.Context, base string, managers map[string]v1.Image, _ node.Options) (string, error) {
+			return "baked:1", w.call(fmt.Sprintf("bake %d managers into %s", len(managers), base))
+		},
+		kind: func(m capi.Management) kindCluster { return &fakeKind{w, m} },
+		clusterctl: func(_ context.Context, config string, _ func(string)) (capi.Clusterctl, error) {
+			return &fakeClusterctl{w, config}, nil
+		},
+		open: kube.Open,
+	}
+}
+
+// call notes a call and returns its error.
+func (w *world) call(call string) error {
+	w.mu.Lock()
+	w.calls = append(w.calls, call)
+	at, err := w.at, w.fail[call]
+	w.mu.Unlock()
+	at(call)
+	return err
+}
+
+func (w *world) called(call string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, c := range w.calls {
+		if c == call {
+			n++
+		}
+	}
+	return n
+}
+
+type fakeKind struct {
+	w *world
+	m capi.Management
+}
+
+func (k *fakeKind) Create(ctx context.Context) error {
+	err := k.w.call("kind create " + k.m.Name + " of " + k.m.NodeImage)
+	k.w.docker.add(fakeContainer{id: "mgmt", name: k.m.Name + "-control-plane", cluster: k.m.Name, role: "control-plane", owner: k.m.OwnerFile, image: k.m.NodeImage, created: "0"})
+	if err := k.ExportKubeconfig(); err != nil {
+		return err
+	}
+	return errors.Join(err, ctx.Err())
+}
+
+func (k *fakeKind) ExportKubeconfig() error {
+	return state.WriteFile(k.m.Kubeconfig, k.w.management.Kubeconfig(""), 0o600)
+}
+
+func (k *fakeKind) Delete(ctx context.Context) error {
+	if err := errors.Join(k.w.call("kind delete "+k.m.Name), ctx.Err()); err != nil {
+		return err
+	}
+	return k.w.engine.Remove(ctx, "mgmt")
+}
+
+type fakeClusterctl struct {
+	w      *world
+	config string
+}
+
+// server returns the API server that a kubeconfig is of, and what it is called.
+func (c *fakeClusterctl) server(kubeconfig string) (*kubetest.Server, string) {
+	if kubeconfig == c.w.managementKubeconfig() {
+		return c.w.management, "management"
+	}
+	return c.w.workload, "workload"
+}
+
+func (c *fakeClusterctl) Init(ctx context.Context, kubeconfig, version string) error {
+	server, name := c.server(kubeconfig)
+	if err := errors.Join(c.w.call("init "+name+" "+version), ctx.Err()); err != nil {
+		return err
+	}
+	for _, namespace := range []string{"capi-system", "capd-system"} {
+		d := fakeDeployment(true)
+		d["metadata"].(map[string]any)["namespace"] = namespace
+		server.Put(&unstructured.Unstructured{Object: d})
+	}
+	server.Put(&unstructured.Unstructured{Object: fakeProvider(version)})
+	return nil
+}
+
+func (c *fakeClusterctl) Move(ctx context.Context, from, to, namespace string) error {
+	source, a := c.server(from)
+	target, b := c.server(to)
+	if err := errors.Join(c.w.call("move "+namespace+" from "+a+" to "+b), ctx.Err()); err != nil {
+		return err
+	}
+	for _, kind := range []schema.GroupKind{kube.Clusters, kube.Machines} {
+		for _, o := range source.List(kind) {
+			source.Remove(kind, o.GetNamespace(), o.GetName())
+			o.SetUID("")
+			o.SetResourceVersion("")
+			target.Put(o)
+		}
+	}
+	return nil
+}
+
+func (c *fakeClusterctl) Describe(context.Context, string, string, string) ([]capi.Described, error) {
+	return nil, errors.New("not in this test")
+}
+
+// controllers make the workload cluster once its Cluster is applied.
+func (w *world) controllers(r kubetest.Request) error {
+	if r.Verb != "apply" || r.Resource != "clusters" {
+		return nil
+	}
+	if err := w.call("apply the Cluster " + r.Name); err != nil {
+		return err
+	}
+	w.made.Go(func() {
+		deadline := time.Now().Add(5 * time.Second)
+		for w.management.Get(kube.Clusters, "default", "work-cluster") == nil {
+			if time.Now().After(deadline) {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		marks, err := w.marks()
+		if err != nil || len(marks) == 0 {
+			w.t.Errorf("no mark: %v", err)
+			return
+		}
+		w.docker.add(
+			fakeContainer{id: "lb", name: "work-cluster-lb", cluster: "work-cluster", role: "external-load-balancer", port: w.workload.Port(), created: "1"},
+			fakeContainer{id: "cp", name: "work-cluster-cp", cluster: "work-cluster", role: "control-plane", owner: marks[0], image: "baked:1", created: "2"},
+			fakeContainer{id: "md", name: "work-cluster-md", cluster: "work-cluster", role: "worker", owner: marks[0], image: "baked:1", created: "3"},
+		)
+		w.management.PutYAML(fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: work-cluster-kubeconfig, namespace: default}, data: {value: %s}}",
+			base64.StdEncoding.EncodeToString(w.workload.Kubeconfig("172.18.0.3:6443"))))
+		for _, name := range []string{"cp", "md"} {
+			w.workload.Put(&unstructured.Unstructured{Object: fakeNode(name, true, name == "cp")})
+			m := fakeMachine(name, "Running", name == "cp")
+			m["status"].(map[string]any)["nodeRef"] = map[string]any{"name": name}
+			w.management.Put(&unstructured.Unstructured{Object: m})
+		}
+		w.management.Edit(kube.Clusters, "default", "work-cluster", func(c *unstructured.Unstructured) {
+			c.Object["status"] = map[string]any{
+				"initialization": map[string]any{"infrastructureProvisioned": true, "controlPlaneInitialized": true},
+				"conditions":     []any{map[string]any{"type": "ControlPlaneInitialized", "status": "True"}},
+			}
+		})
+	})
+	return nil
+}
+
+// ready fails the test if the environment is not as env:up leaves it.
+func (w *world) ready(t *testing.T) {
+	t.Helper()
+	workload, management, err := w.containers(t.Context())
+	if err != nil || len(workload) != 3 || len(management) != 0 {
+		t.Errorf("containers: %d of the workload and %d of the management cluster, %v", len(workload), len(management), err)
+	}
+	for path, want := range map[string]bool{w.readyFile(): true, w.movingFile(): false, w.managementKubeconfig(): false, w.EnvironmentKubeconfig(): true, w.engineFile(): true} {
+		if there, err := state.Exists(path); err != nil || there != want {
+			t.Errorf("%s is there: %t, %v; want %t", path, there, err, want)
+		}
+	}
+	if w.workload.Get(kube.Clusters, "default", "work-cluster") == nil {
+		t.Error("the cluster does not manage itself")
+	}
+}
+
+const moveCall = "move default from management to workload"
+
+// TestBringUp: what the steps ask for, and what the record says.
+func TestBringUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := w.Up(t.Context(), Ready); err != nil {
+		t.Fatal(err)
+	}
+	w.ready(t)
+	inOrder := []string{
+		"check", "fetch cluster-api v1.14.2", "compile capd-manager", "bake 2 managers into base:1", "kind create work-cluster-management of baked:1",
+		"init management v1.14.2", "apply the Cluster work-cluster", "init workload v1.14.2", moveCall, "kind delete work-cluster-management",
+	}
+	last := -1
+	for _, call := range inOrder {
+		at := slices.IndexFunc(w.calls, func(c string) bool { return strings.HasPrefix(c, call) })
+		if at <= last {
+			t.Errorf("%q is call %d, after one that comes later, or not there:\n%s", call, at, strings.Join(w.calls, "\n"))
+		}
+		last = max(at, last)
+	}
+	for _, call := range []string{"base v1.36.1", "render", "apply the Cluster work-cluster", moveCall} {
+		if n := w.called(call); n != 1 {
+			t.Errorf("%q was called %d times:\n%s", call, n, strings.Join(w.calls, "\n"))
+		}
+	}
+	compiled := slices.DeleteFunc(slices.Clone(w.calls), func(c string) bool { return !strings.HasPrefix(c, "compile ") })
+	if len(compiled) != 4 || slices.ContainsFunc(compiled, func(c string) bool { return strings.Contains(c, "clusterctl") }) {
+		t.Errorf("compiled %q, want the four managers", compiled)
+	}
+	// CAPD opens the engine's socket as root; no other manager is.
+	assembled := slices.DeleteFunc(slices.Clone(w.calls), func(c string) bool { return !strings.HasPrefix(c, "assemble ") })
+	if len(assembled) != 2 || !strings.HasSuffix(assembled[0], " as 65532") || !strings.HasSuffix(assembled[1], " as ") {
+		t.Errorf("assembled %q", assembled)
+	}
+	told := w.recorder.told
+	moving, recording := slices.Index(told, "step "+stepMove), slices.Index(told, "record")
+	if told[0] != "begin" || moving < 0 || recording < moving || !slices.Equal(told[len(told)-2:], []string{"passed", "stop"}) || slices.Contains(told[:moving], "record") {
+		t.Errorf("the record was told\n%s", strings.Join(told, "\n"))
+	}
+	for _, want := range []string{"self-managed", "critical path", "Cluster API from git", "export KUBECONFIG="} {
+		if !strings.Contains(w.printed.String(), want) {
+			t.Errorf("printed\n%s\nwant %q", w.printed, want)
+		}
+	}
+	// Nothing is made again of what is ready.
+	before := len(w.calls)
+	if err := w.again().Up(t.Context(), Ready); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.calls) != before {
+		t.Errorf("a ready environment was made again: %q", w.calls[before:])
+	}
+}
+
+// TestUpToATarget: what comes after the target is for later.
+func TestUpToATarget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := w.Up(t.Context(), ManagementTarget); err != nil {
+		t.Fatal(err)
+	}
+	if w.called("init management v1.14.2") != 1 || w.called("apply the Cluster work-cluster") != 0 {
+		t.Errorf("cluster:management did %q", w.calls)
+	}
+	if err := w.again().Up(t.Context(), WorkloadTarget); err != nil {
+		t.Fatal(err)
+	}
+	if w.called("kind create work-cluster-management of baked:1") != 1 || w.called("apply the Cluster work-cluster") != 1 || w.called(moveCall) != 0 {
+		t.Errorf("cluster:workload did %q", w.calls)
+	}
+	if _, err := w.SelfManaged(t.Context()); err == nil || !strings.Contains(err.Error(), "does not manage itself yet; type: go tool mage env:up") {
+		t.Errorf("SelfManaged() before the move = %v", err)
+	}
+	if err := w.again().Up(t.Context(), Ready); err != nil {
+		t.Fatal(err)
+	}
+	w.ready(t)
+	if path, err := w.SelfManaged(t.Context()); err != nil || path != w.EnvironmentKubeconfig() {
+		t.Errorf("SelfManaged() = %s, %v", path, err)
+	}
+}
+
+// TestInterruptedAnywhere: an env:up that is told to end at any point leaves what
+// the next one takes up, or replaces, and that one ends ready.
+func TestInterruptedAnywhere(t *testing.T) {
+	t.Parallel()
+	const create = "kind create work-cluster-management of baked:1"
+	for at, clusters := range map[string]int{ // how many management clusters are created in all
+		"fetch cluster-api v1.14.2": 1, "base v1.36.1": 1, "render": 1, "bake 2 managers into base:1": 1,
+		create:                                1,
+		"init management v1.14.2":             1,
+		"apply the Cluster work-cluster":      1,
+		"init workload v1.14.2":               1,
+		moveCall:                              2, // halves may be on both sides
+		"kind delete work-cluster-management": 1,
+	} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			w.at = func(call string) {
+				if call == at {
+					cancel()
+				}
+			}
+			w.fail[at] = context.Canceled
+			if err := w.Up(ctx, Ready); !errors.Is(err, context.Canceled) {
+				t.Fatalf("Up() = %v, when told to end", err)
+			}
+			w.made.Wait()
+			if slices.Contains(w.recorder.told, "record") && at != "kind delete work-cluster-management" {
+				t.Errorf("the record was told %q, and nothing moved", w.recorder.told)
+			}
+			w.mu.Lock()
+			w.fail, w.at = map[string]error{}, func(string) {}
+			w.mu.Unlock()
+			if err := w.again().Up(t.Context(), Ready); err != nil {
+				t.Fatalf("the next Up() = %v", err)
+			}
+			w.ready(t)
+			if n := w.called(create); n != clusters {
+				t.Errorf("%d management clusters were created, want %d:\n%s", n, clusters, strings.Join(w.calls, "\n"))
+			}
+		})
+	}
+}
+
+// TestFailedMoveIsNotRecorded: nothing moved to the cluster that a recorder would
+// look at.
+func TestFailedMoveIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	boom := errors.New("objects are paused")
+	w.fail[moveCall] = boom
+	failed := new(steps.Error)
+	if err := w.Up(t.Context(), Ready); !errors.As(err, &failed) || failed.Step != stepMove || !errors.Is(err, boom) {
+		t.Fatalf("Up() = %v", err)
+	}
+	told := w.recorder.told
+	if slices.Contains(told, "record") || !strings.HasPrefix(told[len(told)-1], "failed ") {
+		t.Errorf("the record was told\n%s", strings.Join(told, "\n"))
+	}
+	if there, err := state.Exists(w.movingFile()); err != nil || !there {
+		t.Errorf("that a move began is not known: %v", err)
+	}
+	if _, management, err := w.containers(t.Context()); err != nil || len(management) != 1 {
+		t.Errorf("the management cluster is gone, %v", err)
+	}
+}
+
+// TestOtherImagesReplaceWhatIsThere: nodes of an interrupted run whose image is
+// not this one's are made anew.
+func TestOtherImagesReplaceWhatIsThere(t *testing.T) {
+	t.Parallel()
+	for name, stale := range map[string]func(*world){
+		"of the management cluster": func(w *world) { w.docker.set("mgmt", "baked:0") },
+		"of the workload cluster":   func(w *world) { w.docker.set("md", "baked:0") },
+	} {
+		w := newWorld(t)
+		if err := w.Up(t.Context(), WorkloadTarget); err != nil {
+			t.Fatal(err)
+		}
+		stale(w)
+		if err := w.again().Up(t.Context(), Ready); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		w.ready(t)
+		if n := w.called("kind create work-cluster-management of baked:1"); n != 2 {
+			t.Errorf("%s: %d management clusters were created, want 2", name, n)
+		}
+	}
+}
+
+func (d *docker) add(containers ...fakeContainer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range containers {
+		if !slices.ContainsFunc(d.containers, func(k fakeContainer) bool { return k.id == c.id }) {
+			d.containers = append(d.containers, c)
+		}
+	}
+}
+
+func (d *docker) set(id, image string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range d.containers {
+		if d.containers[i].id == id {
+			d.containers[i].image = image
+		}
+	}
+}
