@@ -10,11 +10,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	version "github.com/hashicorp/go-version"
 
@@ -432,19 +434,22 @@ func controlPlaneImages(o Options, rootfs string, bins map[string]string, requir
 	}
 	images := map[string]v1.Image{}
 	for _, ref := range append(required, cnidImage) {
-		name := ref[strings.LastIndex(ref, "/")+1:]
-		name, _, _ = strings.Cut(name, ":")
-		bin, ok := bins[name]
+		parsed, err := name.ParseReference(ref)
+		if err != nil {
+			return nil, fmt.Errorf("read the images that kubeadm requires: %w", err)
+		}
+		program := path.Base(parsed.Context().RepositoryStr())
+		bin, ok := bins[program]
 		if !ok {
-			return nil, fmt.Errorf("kubeadm requires %s, and the lab builds no %q", ref, name)
+			return nil, fmt.Errorf("kubeadm requires %s, and the lab builds no %q", ref, program)
 		}
 		// kubeadm starts its programs by name, the add-ons by their entrypoint.
 		spec := image.Spec{
-			Arch: o.Arch, Entrypoint: []string{"/usr/local/bin/" + name}, WorkDir: "/",
+			Arch: o.Arch, Entrypoint: []string{"/usr/local/bin/" + program}, WorkDir: "/",
 			Env:   []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-			Files: []image.File{{Path: "/usr/local/bin/" + name, Source: bin, Mode: 0o755}},
+			Files: []image.File{{Path: "/usr/local/bin/" + program, Source: bin, Mode: 0o755}},
 		}
-		if name == "kube-proxy" || name == "cnid" {
+		if program == "kube-proxy" || program == "cnid" {
 			spec.Layers = []v1.Layer{iptables}
 			for _, link := range []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"} {
 				spec.Files = append(spec.Files, image.File{Path: "/usr/sbin/" + link, Link: "xtables-nft-multi"})

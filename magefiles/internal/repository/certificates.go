@@ -2,9 +2,11 @@ package repository
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -17,9 +19,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
 )
 
-// A lab's cluster does not live for years, and nobody renews its certificates.
+// lifetime of certificates. Nobody renews them, and no cluster of the lab lives
+// so long. One that ends within renewal is replaced.
 const (
 	lifetime = 10 * 365 * 24 * time.Hour
 	renewal  = 30 * 24 * time.Hour
@@ -27,22 +33,24 @@ const (
 
 const injectAnnotation = "cert-manager.io/inject-ca-from"
 
-// authority issues the webhooks' serving certificates in cert-manager's place.
-// Its own certificate and those it issued are kept in dir.
+// authority issues the serving certificates of webhooks in cert-manager's place.
 type authority struct {
-	dir  string
-	now  func() time.Time
+	// dir has the authority's own certificate and those that it issued.
+	dir string
+	now func() time.Time
+	// cert, key and pem are the authority's own; nil until they are there.
 	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	key  crypto.Signer
 	pem  []byte
 }
 
-// pair is a certificate and its key, PEM-encoded.
+// pair is a certificate and its private key, PEM-encoded.
 type pair struct{ cert, key []byte }
 
+// openAuthority returns the authority of dir, made anew if there is none.
 func openAuthority(dir string, now func() time.Time) (*authority, error) {
 	a := &authority{dir: dir, now: now}
-	p, err := a.keep("ca", nil, nil)
+	p, err := a.certificate("ca", nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("make the certificate authority: %w", err)
 	}
@@ -53,28 +61,30 @@ func openAuthority(dir string, now func() time.Time) (*authority, error) {
 	return a, nil
 }
 
-// keep returns the kept certificate of name if it still does, else a new one:
-// issued by a, or self-signed while a has no certificate of its own.
-func (a *authority) keep(name string, dnsNames, organizations []string) (pair, error) {
+// certificate returns the certificate called name: the one in dir if it is still
+// good, else a new one.
+func (a *authority) certificate(name string, dnsNames, organizations []string) (pair, error) {
 	certPath, keyPath := filepath.Join(a.dir, name+".crt"), filepath.Join(a.dir, name+".key")
-	var kept pair
+	var there pair
 	var err error
-	if kept.cert, err = os.ReadFile(certPath); err == nil {
-		if kept.key, err = os.ReadFile(keyPath); err == nil && a.serves(kept, dnsNames) {
-			return kept, nil
+	if there.cert, err = os.ReadFile(certPath); err == nil {
+		if there.key, err = os.ReadFile(keyPath); err == nil && a.isGood(there, dnsNames) {
+			return there, nil
 		}
 	}
-	made, err := a.issue(name, dnsNames, organizations)
+	issued, err := a.issue(name, dnsNames, organizations)
 	if err != nil {
 		return pair{}, err
 	}
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return pair{}, err
 	}
-	return made, errors.Join(writeFile(certPath, made.cert), writeFile(keyPath, made.key))
+	return issued, errors.Join(writeFile(certPath, issued.cert), writeFile(keyPath, issued.key))
 }
 
-func (a *authority) serves(p pair, dnsNames []string) bool {
+// isGood reports whether p is for exactly those names, lasts long enough, and is
+// signed by the authority.
+func (a *authority) isGood(p pair, dnsNames []string) bool {
 	cert, _, err := p.parse()
 	if err != nil || !slices.Equal(cert.DNSNames, dnsNames) {
 		return false
@@ -85,6 +95,8 @@ func (a *authority) serves(p pair, dnsNames []string) bool {
 	return a.cert == nil || cert.CheckSignatureFrom(a.cert) == nil
 }
 
+// issue makes a certificate: one that the authority signs, or, while it has none
+// of its own, one that signs itself.
 func (a *authority) issue(name string, dnsNames, organizations []string) (pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -94,11 +106,12 @@ func (a *authority) issue(name string, dnsNames, organizations []string) (pair, 
 	if err != nil {
 		return pair{}, fmt.Errorf("make a serial number: %w", err)
 	}
+	// client-go's util/cert issues certificates too, by the machine's clock alone.
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: "caslab " + name, Organization: organizations},
 		DNSNames:     dnsNames,
-		// An hour back: nodes of a just woken laptop may be behind.
+		// An hour back: clocks of nodes on a laptop that woke up may be behind.
 		NotBefore:   a.now().Add(-time.Hour),
 		NotAfter:    a.now().Add(lifetime),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -114,44 +127,33 @@ func (a *authority) issue(name string, dnsNames, organizations []string) (pair, 
 	if err != nil {
 		return pair{}, fmt.Errorf("sign the certificate: %w", err)
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	encoded, err := keyutil.MarshalPrivateKeyToPEM(key)
 	if err != nil {
 		return pair{}, fmt.Errorf("encode the key: %w", err)
 	}
-	return pair{
-		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
-	}, nil
+	return pair{cert: pem.EncodeToMemory(&pem.Block{Type: certutil.CertificateBlockType, Bytes: der}), key: encoded}, nil
 }
 
-func (p pair) parse() (*x509.Certificate, *ecdsa.PrivateKey, error) {
-	certBlock, _ := pem.Decode(p.cert)
-	keyBlock, _ := pem.Decode(p.key)
-	if certBlock == nil || keyBlock == nil {
-		return nil, nil, errors.New("not PEM")
-	}
-	cert, err := x509.ParseCertificate(certBlock.Bytes)
+// parse reads a certificate and its key, which must belong together.
+func (p pair) parse() (*x509.Certificate, crypto.Signer, error) {
+	both, err := tls.X509KeyPair(p.cert, p.key)
 	if err != nil {
 		return nil, nil, err
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(keyBlock.Bytes)
-	if err != nil {
-		return nil, nil, err
+	key, ok := both.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, nil, fmt.Errorf("a key of the type %T cannot sign", both.PrivateKey)
 	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok || !key.PublicKey.Equal(cert.PublicKey) {
-		return nil, nil, errors.New("the key is not that of the certificate")
-	}
-	return cert, key, nil
+	return both.Leaf, key, nil
 }
 
-// replaceCertManager returns the objects with a Secret in the place of every
-// Certificate, without Issuers, and with the authority wherever cert-manager
-// would have injected its own. Deployments come last: clusterctl creates
-// objects in their order, and a pod that starts before its Secret is there
-// waits for kubelet's next try.
+// replaceCertManager returns the objects with a Secret in place of every
+// Certificate, without Issuers, and with the authority's certificate wherever
+// cert-manager would have injected one. Deployments come last: clusterctl creates
+// objects in their order, and a pod that starts before its Secret exists waits
+// until kubelet tries again.
 func (a *authority) replaceCertManager(objects []map[string]any) ([]map[string]any, error) {
-	var kept, deployments []map[string]any
+	var others, deployments []map[string]any
 	for _, object := range objects {
 		if group, _, _ := strings.Cut(text(object, "apiVersion"), "/"); group == "cert-manager.io" {
 			if kind(object) != "Certificate" {
@@ -161,7 +163,7 @@ func (a *authority) replaceCertManager(objects []map[string]any) ([]map[string]a
 			if err != nil {
 				return nil, err
 			}
-			kept = append(kept, secret)
+			others = append(others, secret)
 			continue
 		}
 		if kind(object) == "Deployment" {
@@ -169,19 +171,19 @@ func (a *authority) replaceCertManager(objects []map[string]any) ([]map[string]a
 			continue
 		}
 		a.inject(object)
-		kept = append(kept, object)
+		others = append(others, object)
 	}
-	return append(kept, deployments...), nil
+	return append(others, deployments...), nil
 }
 
-// secret is what cert-manager would have made of a Certificate.
+// secret returns the Secret that cert-manager would make for a Certificate.
 func (a *authority) secret(certificate map[string]any) (map[string]any, error) {
 	namespace, name := text(certificate, "metadata", "namespace"), text(certificate, "spec", "secretName")
 	dnsNames := texts(field(certificate, "spec", "dnsNames"))
 	if name == "" || len(dnsNames) == 0 {
 		return nil, fmt.Errorf("Certificate %s/%s: no secretName or no dnsNames", namespace, text(certificate, "metadata", "name"))
 	}
-	p, err := a.keep(namespace+"."+name, dnsNames, texts(field(certificate, "spec", "subject", "organizations")))
+	p, err := a.certificate(namespace+"."+name, dnsNames, texts(field(certificate, "spec", "subject", "organizations")))
 	if err != nil {
 		return nil, fmt.Errorf("issue the certificate %s/%s: %w", namespace, name, err)
 	}
@@ -195,7 +197,7 @@ func (a *authority) secret(certificate map[string]any) (map[string]any, error) {
 	}, nil
 }
 
-// inject has the object's webhooks trust the authority, if it asks
+// inject makes the API server trust the object's webhooks, if the object asks
 // cert-manager for that.
 func (a *authority) inject(object map[string]any) {
 	annotations, _ := field(object, "metadata", "annotations").(map[string]any)

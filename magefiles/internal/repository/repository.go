@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	version "github.com/hashicorp/go-version"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
@@ -63,9 +65,9 @@ type Repository struct {
 	Providers []Provider
 }
 
-// devTag is the tag that releases before v0.4 give the image of their Docker
-// provider, whatever the release.
-const devTag = ":dev"
+// devTag is the tag that releases before v0.4 give the image of the Docker
+// provider, whatever the release. It stays.
+const devTag = "dev"
 
 // webhookNamespace is where releases before v0.4 run the webhooks of all
 // providers, in Deployments of their own.
@@ -188,7 +190,9 @@ func render(tree, tag string, p *Provider, ca *authority) ([]byte, error) {
 			if namespace := text(object, "metadata", "namespace"); namespace != webhookNamespace {
 				p.Namespace = namespace
 			}
-			setImages(object, tag, p)
+			if err := setImages(object, tag, p); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if p.Image == "" {
@@ -230,33 +234,31 @@ func asMap(r *resource.Resource) (map[string]any, error) {
 	return object, nil
 }
 
-// setImages gives the manager's image, found by its name whatever its registry
-// and tag, the lab's tag, and has images that are on the node used.
-func setImages(deployment map[string]any, tag string, p *Provider) {
+// setImages gives the image of the provider's manager the lab's tag, and has the
+// kubelet take images that are on the node. The manager's image is known by its
+// name, whatever its registry and tag.
+func setImages(deployment map[string]any, tag string, p *Provider) error {
 	containers, _ := field(deployment, "spec", "template", "spec", "containers").([]any)
 	for _, c := range containers {
 		container, ok := c.(map[string]any)
 		if !ok {
 			continue
 		}
-		repository := withoutTag(text(container, "image"))
-		if name := repository[strings.LastIndex(repository, "/")+1:]; strings.HasPrefix(name, p.Program) {
-			p.Image = repository + ":" + tag
-			if strings.HasSuffix(text(container, "image"), devTag) {
-				p.Image = repository + devTag
-			}
-			container["image"] = p.Image
-		}
 		container["imagePullPolicy"] = "IfNotPresent"
+		image, err := name.ParseReference(text(container, "image"))
+		if err != nil {
+			return fmt.Errorf("read an image of the provider %s: %w", p.label, err)
+		}
+		if !strings.HasPrefix(path.Base(image.Context().RepositoryStr()), p.Program) {
+			continue
+		}
+		if image.Identifier() != devTag {
+			image = image.Context().Tag(tag)
+		}
+		p.Image = image.Name()
+		container["image"] = p.Image
 	}
-}
-
-func withoutTag(ref string) string {
-	ref, _, _ = strings.Cut(ref, "@")
-	if colon := strings.LastIndex(ref, ":"); colon > strings.LastIndex(ref, "/") {
-		return ref[:colon]
-	}
-	return ref
+	return nil
 }
 
 func kind(object map[string]any) string { return text(object, "kind") }
