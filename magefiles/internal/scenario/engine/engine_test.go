@@ -630,23 +630,3 @@ func TestNothingToLookAtIsNoPass(t *testing.T) {
 		})
 	}
 }
-
-// A request that ends with its context does not say why: the failure does.
-func TestACleanUpThatIsInterruptedSaysSo(t *testing.T) {
-	t.Parallel()
-	all := shipped(t)
-	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
-		interrupted, stop, now := interrupt.With(ctx)
-		o.Mark = func(f timeline.Fact) {
-			if f.What == timeline.Step {
-				c.Refuse("list", "deployments", context.Canceled)
-				stop()
-				now()
-			}
-		}
-		came, err := engine.Run(interrupted, o, []*scenario.Scenario{all["scale-up"]})
-		if failure := came.Scenarios[0].Failure; !strings.Contains(failure, "clean-up: remove what the scenario made: interrupted a second time\n") {
-			t.Errorf("%v\n%s", err, failure)
-		}
-	})
-}
