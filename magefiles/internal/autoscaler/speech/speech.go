@@ -105,10 +105,10 @@ var (
 	numbers = regexp.MustCompile(`([ (:=\[]|^)[-+]?\d[\d.hmsµn]*`)
 	// moments are points in time.
 	moments = regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s,;)\]]*`)
-	// made are names and parts of names that are made up each time: the number of
+	// random are names and parts of names that are made up each time: the number of
 	// a template node or of its pods and, behind it, which copy it is; a UID; an
 	// address in memory.
-	made = regexp.MustCompile(`-\d{9,}(?:-(?:e|upcoming)-\d+)?\b|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]{6,}\b`)
+	random = regexp.MustCompile(`-\d{9,}(?:-(?:e|upcoming)-\d+)?\b|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]{6,}\b`)
 	// representative is one pod of many that are alike. Its last five characters
 	// are its own.
 	representative = regexp.MustCompile(`( pods similar to \S+)-[bcdfghjklmnpqrstvwxz2456789]{5}\b`)
@@ -118,7 +118,7 @@ var (
 // messages say the same if their Steady is the same.
 func Steady(message string) string {
 	message = moments.ReplaceAllString(message, "0")
-	message = made.ReplaceAllString(message, "-0")
+	message = random.ReplaceAllString(message, "-0")
 	message = representative.ReplaceAllString(message, "${1}")
 	return numbers.ReplaceAllString(message, "${1}0")
 }

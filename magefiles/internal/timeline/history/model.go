@@ -102,9 +102,9 @@ type ScenarioStep struct {
 	Text string
 }
 
-// NewModel puts facts in order. It never fails: a fact that makes no sense
+// New puts facts in order. It never fails: a fact that makes no sense
 // still has a line.
-func NewModel(facts []timeline.Fact) *Model {
+func New(facts []timeline.Fact) *Model {
 	m := &Model{Facts: ordered(facts)}
 	if len(m.Facts) == 0 {
 		return m

@@ -14,7 +14,7 @@ import (
 
 func TestModelOfTwentyMinutes(t *testing.T) {
 	t.Parallel()
-	m := NewModel(timelinetest.TwentyMinutes())
+	m := New(timelinetest.TwentyMinutes())
 	var groups []string
 	for _, g := range m.Groups {
 		groups = append(groups, g.Title())
@@ -71,7 +71,7 @@ func TestEveryObjectHasAStory(t *testing.T) {
 			facts = append(facts, facts[:len(facts)/3]...)
 			rng.Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
 		}
-		m := NewModel(facts)
+		m := New(facts)
 		for _, f := range facts {
 			if !has(m, f) {
 				t.Fatalf("round %d: no story of %+v", round, f)
@@ -149,7 +149,7 @@ func TestNamesThatComeAgain(t *testing.T) {
 		tape.Add(at+90, timeline.Fact{Kind: timeline.Node, What: timeline.Gone, Name: "m", UID: "n" + uid})
 		tape.Add(at+95, timeline.Fact{Kind: timeline.Machine, What: timeline.Gone, Name: "m", UID: "m" + uid})
 	}
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	if pods := m.PodsNamed("db-0"); len(pods) != 2 || pods[0].Ended().IsZero() || pods[1].Began().Sub(pods[0].Ended()) != 0 {
 		t.Errorf("the pods of one name are %+v", pods)
 	}
@@ -170,7 +170,7 @@ func TestANodeBeforeItsMachine(t *testing.T) {
 	tape.Add(0, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "node-x", UID: "n"})
 	tape.Add(5, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Running", Name: "machine-x", Node: "node-x", UID: "m", Group: "g"})
 	tape.Add(9, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Deleting", Name: "machine-x", UID: "m"})
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	if len(m.Nodes) != 1 || m.Nodes[0].Machine != "machine-x" || m.Nodes[0].Group != "g" || m.Nodes[0].Spans[len(m.Nodes[0].Spans)-1].State != Deleting {
 		t.Errorf("stories %+v", m.Nodes)
 	}
@@ -183,7 +183,7 @@ func TestAMachineWhoseNodeHasAnotherName(t *testing.T) {
 	tape.Add(20, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "node-x", UID: "n"})
 	tape.Add(21, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Running", Name: "machine-x", UID: "m", Node: "node-x"})
 	tape.Add(30, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "node-x", UID: "n"})
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	if len(m.Nodes) != 1 || m.Nodes[0].Name() != "node-x" || m.Nodes[0].Ready.Sub(m.Nodes[0].Created) != 30*time.Second {
 		t.Errorf("stories %+v", m.Nodes)
 	}
@@ -196,13 +196,13 @@ func TestPausesOfTheCluster(t *testing.T) {
 	tape.Add(10, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "work-cluster"})
 	tape.Add(20, timeline.Fact{Kind: timeline.Group, What: timeline.Resumed, Name: "work-cluster"})
 	tape.Add(30, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "md"})
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	if len(m.Pauses) != 1 || m.Pauses[0].Took() != 10*time.Second || len(m.Groups) != 1 || len(m.Groups[0].Pauses) != 1 || !m.Groups[0].Pauses[0].Open {
 		t.Errorf("pauses of the cluster %+v, groups %+v", m.Pauses, m.Groups)
 	}
 }
 
-func TestSayingsAreToldOnce(t *testing.T) {
+func TestStatementsAreToldOnce(t *testing.T) {
 	t.Parallel()
 	tape := timelinetest.New()
 	kept := func(at float64, text string) {
@@ -215,7 +215,7 @@ func TestSayingsAreToldOnce(t *testing.T) {
 	tape.Add(70, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", Text: "plan"})
 	kept(80, "memory requested (56% of allocatable) is above")
 	tape.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	w := m.NodeWhy(m.Nodes[0])
 	if len(w.Kept) != 2 {
 		t.Fatalf("kept for %+v", w.Kept)
@@ -237,7 +237,7 @@ func TestTheEndOfADecisionIsNoDecision(t *testing.T) {
 	tape.Say(55, "Scale-up: setting group MachineDeployment/default/g size to 4")
 	tape.Say(70, "Scale-down: removing node n, utilization: {0.1 0.2 0 cpu 0.2}, pods to reschedule: default/a")
 	tape.Say(300, "All pods removed from n")
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	if len(m.Decisions) != 3 || m.Decisions[0].N != 3 || m.Decisions[1].N != 4 || len(m.Decisions[2].Texts) != 2 {
 		t.Errorf("decided:\n%s", decided(m))
 	}
@@ -268,7 +268,7 @@ func TestDrainsOverlap(t *testing.T) {
 		tape.Say(90, "All pods removed from n2")
 		// What comes just after an end is a decision of its own.
 		tape.Say(95, removing("n3"))
-		m := NewModel(tape.Record())
+		m := New(tape.Record())
 		if len(m.Decisions) != 3 {
 			t.Fatalf("the end at %v s: decided:\n%s", end, decided(m))
 		}
@@ -288,7 +288,7 @@ func TestGaps(t *testing.T) {
 	// Nothing happened for long, and somebody recorded that.
 	tape.Add(600, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: tape.At(598)})
 	tape.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: tape.At(880)})
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	if len(m.Gaps) != 1 || !m.Gaps[0].From.Equal(tape.At(880)) || !m.Gaps[0].To.Equal(tape.At(900)) {
 		t.Errorf("gaps %+v, want the twenty seconds before 900s alone", m.Gaps)
 	}
@@ -309,7 +309,7 @@ func TestEnvUpIsOneBand(t *testing.T) {
 	step(30, timeline.Failed, "Cluster API: no room")
 	step(140, timeline.Passed, "")
 	tape.Add(150, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	if len(m.Scenarios) != 2 || m.Scenarios[0].Verdict != timeline.Failed || m.Scenarios[1].Verdict != timeline.Passed {
 		t.Fatalf("runs of env:up: %+v", m.Scenarios)
 	}
@@ -347,7 +347,7 @@ func TestTheNumberOfATemplateMakesNoStatement(t *testing.T) {
 	for i, number := range []string{"3287627618815168233", "7683716520883490983", "1683716520883490981"} {
 		tape.Add(float64(10*i), timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: "default/a", Group: "web", Text: "no match on template-node-for-MachineDeployment/default/web-" + number})
 	}
-	m := NewModel(tape.Record())
+	m := New(tape.Record())
 	all := m.Statements(m.From, m.To, func(timeline.Fact) bool { return true })
 	if len(all) != 1 || all[0].Count != 3 {
 		t.Errorf("stated %+v, want one refusal three times", all)

@@ -24,7 +24,7 @@ type PodWhy struct {
 	// Waited is how long it had no node.
 	Waited time.Duration
 	// Scheduler and Autoscaler are what they said meanwhile.
-	Scheduler, Autoscaler []Saying
+	Scheduler, Autoscaler []Statement
 	// Decision that helped it, if any is on record.
 	Decision *Decision
 	// Node that it came to, and whether that was made after the pod.
@@ -85,10 +85,10 @@ func (m *Model) PodWhy(p *PodStory) PodWhy {
 
 // lastOfPlans leaves of the lines that tell of one decision the last, which is
 // the event that names the pod if there is one. The decision has all of them.
-func lastOfPlans(list []Saying) []Saying {
-	var left []Saying
+func lastOfPlans(list []Statement) []Statement {
+	var left []Statement
 	for i, s := range list {
-		again := s.What == timeline.ScaleUp && slices.ContainsFunc(list[i+1:], func(next Saying) bool {
+		again := s.What == timeline.ScaleUp && slices.ContainsFunc(list[i+1:], func(next Statement) bool {
 			return next.What == timeline.ScaleUp && next.Group == s.Group && next.First.Sub(s.Last) <= together
 		})
 		if !again {
@@ -210,7 +210,7 @@ type NodeWhy struct {
 	// Origin in words.
 	Origin string
 	// Kept are the reasons why it was not removed, by their first times.
-	Kept []Saying
+	Kept []Statement
 	// Removal is nil if the node was there to the end.
 	Removal *Removal
 }

@@ -69,7 +69,7 @@ func aspect(f timeline.Fact) string {
 	return ""
 }
 
-// quiet is what goes without saying of an object that is new.
+// quiet is what goes without statement of an object that is new.
 func quiet(f timeline.Fact) bool {
 	switch f.What {
 	case timeline.Uncordoned, timeline.Untainted, timeline.Resumed:

@@ -209,7 +209,7 @@ func (r *recorder) wholeName(name string) string {
 	return name
 }
 
-// late is how much later a recorder may learn of something without saying so.
+// late is how much later a recorder may learn of something without statement so.
 const late = 2 * time.Second
 
 // tell records what objects tell, once: what cannot be added to the record now

@@ -513,7 +513,7 @@ func TestARecordOfAMoveIsReadOn(t *testing.T) {
 		if facts, err = timeline.Read(b.File); err != nil {
 			t.Fatal(err)
 		}
-		if m := history.NewModel(facts); len(m.Nodes) != 1 || m.Nodes[0].Machine != "md-1" || !m.Nodes[0].Gone.IsZero() || len(m.Groups) != 1 {
+		if m := history.New(facts); len(m.Nodes) != 1 || m.Nodes[0].Machine != "md-1" || !m.Nodes[0].Gone.IsZero() || len(m.Groups) != 1 {
 			t.Errorf("stories of the machine: %+v", m.Nodes)
 		}
 	})

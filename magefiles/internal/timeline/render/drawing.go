@@ -312,8 +312,8 @@ func (d *drawing) autoscaler(y int) int {
 			d.decision(decision, top)
 		}
 	}
-	d.sayings(d.m.Statements(d.m.From, d.m.To, func(f timeline.Fact) bool {
-		return drawnSaying(f) && d.m.GroupOf(f) == ""
+	d.statements(d.m.Statements(d.m.From, d.m.To, func(f timeline.Fact) bool {
+		return drawnStatement(f) && d.m.GroupOf(f) == ""
 	}), top, top+marksHeight+10)
 	height := 2*marksHeight + 2*lanePadding + 6
 	note := "no restart"
@@ -340,13 +340,13 @@ func restartsFrom(m *history.Model, begin time.Time) int {
 	return n
 }
 
-// drawnSaying reports whether something that was said has a mark.
-func drawnSaying(f timeline.Fact) bool {
+// drawnStatement reports whether something that was said has a mark.
+func drawnStatement(f timeline.Fact) bool {
 	return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem || f.What == timeline.Health)
 }
 
-// sayings draws problems and health above, refusals below.
-func (d *drawing) sayings(list []history.Saying, above, below int) {
+// statements draws problems and health above, refusals below.
+func (d *drawing) statements(list []history.Statement, above, below int) {
 	for _, s := range list {
 		mark := sign{Shape: "dot", Class: "refused", Fill: "#d98032", Y: below}
 		switch s.What {

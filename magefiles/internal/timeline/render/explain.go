@@ -25,7 +25,7 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 	if !found || name == "" {
 		return "", fmt.Errorf("explain %q: want pod/NAME, pod/NAMESPACE/NAME, node/NAME or group/NAME", what)
 	}
-	m := history.NewModel(facts)
+	m := history.New(facts)
 	if len(m.Facts) == 0 {
 		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
@@ -152,8 +152,8 @@ func (e *teller) parts(parts []history.Part) {
 	}
 }
 
-// sayings writes what was said, each with its times and count.
-func (e *teller) sayings(title string, list []history.Saying, subject func(history.Saying) string) {
+// statements writes what was said, each with its times and count.
+func (e *teller) statements(title string, list []history.Statement, subject func(history.Statement) string) {
 	if len(list) == 0 {
 		return
 	}
@@ -197,15 +197,15 @@ func (e *teller) pod(p *history.PodStory) {
 	}
 	e.moments(list)
 	e.parts(w.Parts)
-	e.sayings("What the scheduler said", later(w.Scheduler), func(history.Saying) string { return "" })
-	e.sayings("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Saying) string { return s.Group })
+	e.statements("What the scheduler said", later(w.Scheduler), func(history.Statement) string { return "" })
+	e.statements("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Statement) string { return s.Group })
 	if w.NewNode && w.Decision != nil && w.Node.Group != w.Decision.Group {
 		e.printf("\nThe decision was about %s; the pod came to a node of %s all the same.\n", timeline.Tidy(w.Decision.Group), timeline.Tidy(w.Node.Group))
 	}
 }
 
-// later are the sayings that the list of moments does not have.
-func later(list []history.Saying) []history.Saying {
+// later are the statements that the list of moments does not have.
+func later(list []history.Statement) []history.Statement {
 	if len(list) == 1 {
 		return nil
 	}
@@ -243,7 +243,7 @@ func (e *teller) node(n *history.NodeStory) {
 	if len(w.Kept) == 0 {
 		e.printf("\nThe autoscaler gave no reason for keeping it that is on record.\n")
 	}
-	e.sayings("Why it was kept", w.Kept, func(history.Saying) string { return "" })
+	e.statements("Why it was kept", w.Kept, func(history.Statement) string { return "" })
 	if r := w.Removal; r != nil {
 		e.printf("\nWhy it went: %s.\n", strings.TrimSuffix(r.Cause, "."))
 		e.parts(r.Parts)
@@ -297,10 +297,10 @@ func (e *teller) group(g *history.GroupStory) {
 		}
 		e.printf("  %s  %-9s %s\n", timeline.Clock(c.At), size, reason)
 	}
-	e.sayings("Refusals and problems", e.Statements(e.From, e.To, func(f timeline.Fact) bool {
+	e.statements("Refusals and problems", e.Statements(e.From, e.To, func(f timeline.Fact) bool {
 		_, _, group := history.About(f)
 		return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem) && group == g.Name
-	}), func(s history.Saying) string { return s.Pod })
+	}), func(s history.Statement) string { return s.Pod })
 	if len(g.Nodes) > 0 {
 		e.printf("\nNodes\n")
 		for _, n := range g.Nodes {

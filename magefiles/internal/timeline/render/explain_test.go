@@ -108,7 +108,7 @@ func hostileFacts() []timeline.Fact {
 func TestHostileTextDoesNotReachTheTerminal(t *testing.T) {
 	t.Parallel()
 	facts := hostileFacts()
-	m := history.NewModel(facts)
+	m := history.New(facts)
 	var all strings.Builder
 	for _, n := range m.Nodes {
 		text, err := Explain(facts, "node/"+n.Name())

@@ -56,9 +56,9 @@ type PartFinding struct {
 	Seconds float64   `json:"seconds"`
 }
 
-// SaidFinding is something said, once or repeatedly: What is as in facts, Until
+// StatementFinding is something said, once or repeatedly: What is as in facts, Until
 // when it held no more, Count how often it is on record.
-type SaidFinding struct {
+type StatementFinding struct {
 	What  string    `json:"what"`
 	Pod   string    `json:"pod,omitempty"`
 	Node  string    `json:"node,omitempty"`
@@ -82,8 +82,8 @@ type PodFinding struct {
 	DecidedAt     time.Time     `json:"decidedAt,omitzero"`
 	Parts         []PartFinding `json:"parts"`
 	States        []SpanFinding `json:"states"`
-	Scheduler     []SaidFinding `json:"scheduler"`
-	Autoscaler    []SaidFinding `json:"autoscaler"`
+	Scheduler     []StatementFinding `json:"scheduler"`
+	Autoscaler    []StatementFinding `json:"autoscaler"`
 }
 
 // NodeFinding is why a node came, stayed and went.
@@ -94,7 +94,7 @@ type NodeFinding struct {
 	Origin  string        `json:"origin"`
 	States  []SpanFinding `json:"states"`
 	Pods    []string      `json:"pods"`
-	Kept    []SaidFinding `json:"kept"`
+	Kept    []StatementFinding `json:"kept"`
 	// Removal is left out for a node that stayed.
 	Removal *RemovalFinding `json:"removal,omitempty"`
 }
@@ -166,7 +166,7 @@ type StepFinding struct {
 func JSON(w io.Writer, facts []timeline.Fact, opts JSONOptions) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")
-	if err := e.Encode(newFindings(history.NewModel(facts), opts)); err != nil {
+	if err := e.Encode(newFindings(history.New(facts), opts)); err != nil {
 		return fmt.Errorf("write the timeline as JSON: %w", err)
 	}
 	return nil
@@ -191,7 +191,7 @@ func newFindings(m *history.Model, opts JSONOptions) Findings {
 	for _, w := range m.PodWhys() {
 		p := PodFinding{
 			Name: w.Pod.Name, Verdict: w.Verdict(), WaitedSeconds: w.Waited.Seconds(), Waiting: w.Pod.Waits(), Node: w.Pod.Node, NewNode: w.NewNode,
-			Parts: partFindings(w.Parts), States: spanFindings(w.Pod.Spans), Scheduler: saidFindings(w.Scheduler), Autoscaler: saidFindings(w.Autoscaler),
+			Parts: partFindings(w.Parts), States: spanFindings(w.Pod.Spans), Scheduler: statementFindings(w.Scheduler), Autoscaler: statementFindings(w.Autoscaler),
 		}
 		if w.Decision != nil {
 			p.Group, p.DecidedAt = w.Decision.Group, w.Decision.At.UTC()
@@ -224,7 +224,7 @@ func newFindings(m *history.Model, opts JSONOptions) Findings {
 func nodeFinding(w history.NodeWhy) NodeFinding {
 	n := w.Node
 	found := NodeFinding{
-		Node: n.Node, Machine: n.Machine, Group: n.Group, Origin: w.Origin, States: spanFindings(n.Spans), Kept: saidFindings(w.Kept),
+		Node: n.Node, Machine: n.Machine, Group: n.Group, Origin: w.Origin, States: spanFindings(n.Spans), Kept: statementFindings(w.Kept),
 		Pods: orEmpty(names(n.Pods, func(p *history.PodStory) string { return p.Name })),
 	}
 	if r := w.Removal; r != nil {
@@ -286,10 +286,10 @@ func partFindings(parts []history.Part) []PartFinding {
 	return found
 }
 
-func saidFindings(list []history.Saying) []SaidFinding {
-	found := []SaidFinding{}
+func statementFindings(list []history.Statement) []StatementFinding {
+	found := []StatementFinding{}
 	for _, s := range list {
-		found = append(found, SaidFinding{s.What, s.Pod, s.Node, s.Group, s.Text, s.First.UTC(), s.Last.UTC(), s.Until.UTC(), s.Count})
+		found = append(found, StatementFinding{s.What, s.Pod, s.Node, s.Group, s.Text, s.First.UTC(), s.Last.UTC(), s.Until.UTC(), s.Count})
 	}
 	return found
 }

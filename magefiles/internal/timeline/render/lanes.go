@@ -48,13 +48,13 @@ func (d *drawing) group(g *history.GroupStory, y int, short, shortPods time.Dura
 	wanted, ready, limit := g.Now()
 	scaled := len(g.Wanted)+len(g.Ready)+len(g.Limits) > 0
 	said := d.m.Statements(d.m.From, d.m.To, func(f timeline.Fact) bool {
-		return drawnSaying(f) && g.Name != "" && d.m.GroupOf(f) == g.Name
+		return drawnStatement(f) && g.Name != "" && d.m.GroupOf(f) == g.Name
 	})
 	if len(g.Decisions)+len(said) > 0 || scaled {
 		for _, decision := range g.Decisions {
 			d.decision(decision, top)
 		}
-		d.sayings(said, top+marksHeight, top+marksHeight)
+		d.statements(said, top+marksHeight, top+marksHeight)
 		top += 2*marksHeight + 2
 	}
 	if scaled {

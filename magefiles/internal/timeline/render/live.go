@@ -91,7 +91,7 @@ type view struct {
 func (v *view) show() error {
 	if v.model == nil {
 		start := time.Now()
-		v.model = history.NewModel(v.facts)
+		v.model = history.New(v.facts)
 		v.cost = time.Since(start)
 	}
 	width, height := v.region.Size()
@@ -255,7 +255,7 @@ func (p *painter) waiting(m *history.Model, now time.Time, room int) int {
 		}
 		if d := w.Decision; d != nil {
 			reason = "the autoscaler enlarges " + d.Where()
-		} else if slices.ContainsFunc(w.Autoscaler, func(s history.Saying) bool { return s.What == timeline.Refused || s.What == timeline.Problem }) {
+		} else if slices.ContainsFunc(w.Autoscaler, func(s history.Statement) bool { return s.What == timeline.Refused || s.What == timeline.Problem }) {
 			reason = w.Reason()
 		}
 		p.line("33", "  %-11s %s %6s  %s", "pending", timeline.Tidy(pod.Name), timeline.Took(now.Sub(pod.Began()).Truncate(time.Second)), reason)

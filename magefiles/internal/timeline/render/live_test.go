@@ -23,10 +23,10 @@ func TestFramesFitTheTerminal(t *testing.T) {
 	for facts[at].Time.Before(timelinetest.New().At(815)) {
 		at++
 	}
-	golden(t, "frame.txt", strings.Join(frame(history.NewModel(facts[:at]), timelinetest.New().At(815), 120, 40, false), "\n")+"\n")
+	golden(t, "frame.txt", strings.Join(frame(history.New(facts[:at]), timelinetest.New().At(815), 120, 40, false), "\n")+"\n")
 	for _, size := range [][2]int{{80, 24}, {40, 10}, {200, 60}, {20, 5}, {8, 2}, {2, 1}} {
 		for n := 0; n <= len(facts); n += 37 {
-			lines := frame(history.NewModel(facts[:n]), facts[max(n-1, 0)].Time, size[0], size[1], false)
+			lines := frame(history.New(facts[:n]), facts[max(n-1, 0)].Time, size[0], size[1], false)
 			if len(lines) > max(size[1]-1, 1) {
 				t.Errorf("%d lines on a terminal of %d", len(lines), size[1])
 			}

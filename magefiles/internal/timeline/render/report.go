@@ -62,7 +62,7 @@ func Report(w io.Writer, facts []timeline.Fact, opts ReportOptions) error {
 	if opts.Now.IsZero() {
 		opts.Now = time.Now()
 	}
-	if err := t.ExecuteTemplate(w, "page", newPage(history.NewModel(facts), opts)); err != nil {
+	if err := t.ExecuteTemplate(w, "page", newPage(history.New(facts), opts)); err != nil {
 		return fmt.Errorf("write the timeline's page: %w", err)
 	}
 	return nil
@@ -226,7 +226,7 @@ func partRows(parts []history.Part) []partRow {
 }
 
 // saidRows are the first and the last of a long list.
-func saidRows(list []history.Saying, about func(history.Saying) string) (rows []saidRow, more string) {
+func saidRows(list []history.Statement, about func(history.Statement) string) (rows []saidRow, more string) {
 	if n := len(list) - mostSaid; n > 0 {
 		more = fmt.Sprintf("%d between the first and the last are left out", n)
 		list = slices.Concat(list[:mostSaid/2], list[len(list)-mostSaid/2:])
@@ -258,8 +258,8 @@ func (p *page) pods(m *history.Model) {
 	for _, w := range whys {
 		row := podRow{Name: timeline.Tidy(w.Pod.Name), Waited: timeline.Took(w.Waited), Verdict: w.Verdict(), Parts: partRows(w.Parts)}
 		said := slices.Concat(w.Scheduler, w.Autoscaler)
-		slices.SortStableFunc(said, func(a, b history.Saying) int { return a.First.Compare(b.First) })
-		row.Said, row.More = saidRows(said, func(s history.Saying) string {
+		slices.SortStableFunc(said, func(a, b history.Statement) int { return a.First.Compare(b.First) })
+		row.Said, row.More = saidRows(said, func(s history.Statement) string {
 			if s.What == timeline.Unschedulable {
 				return "scheduler"
 			}
@@ -285,7 +285,7 @@ func (p *page) nodes(m *history.Model) {
 		} else {
 			row.Life += "the end"
 		}
-		row.Kept, row.More = saidRows(w.Kept, func(history.Saying) string { return "" })
+		row.Kept, row.More = saidRows(w.Kept, func(history.Statement) string { return "" })
 		if r := w.Removal; r != nil {
 			row.Cause, row.Parts = r.Cause, partRows(r.Parts)
 		}

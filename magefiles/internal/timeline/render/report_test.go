@@ -77,7 +77,7 @@ func TestThePageTellsWhy(t *testing.T) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	m := history.NewModel(facts)
+	m := history.New(facts)
 	for _, n := range m.Nodes {
 		if !strings.Contains(page, n.Name()) {
 			t.Errorf("the page lacks the node %s", n.Name())
@@ -94,7 +94,7 @@ func TestThePageTellsWhy(t *testing.T) {
 // the words that explain them from before.
 func TestThePageOfTheLastMinutes(t *testing.T) {
 	t.Parallel()
-	m := history.NewModel(timelinetest.TwentyMinutes())
+	m := history.New(timelinetest.TwentyMinutes())
 	whole := newPage(m, ReportOptions{})
 	late := newPage(m, ReportOptions{From: m.To.Add(-5 * time.Minute)})
 	for what, n := range map[string][2]int{
@@ -208,7 +208,7 @@ func TestNothingOverlaps(t *testing.T) {
 	facts := timelinetest.TwentyMinutes()
 	long := timelinetest.LongRecord(4000)
 	for _, part := range [][]timeline.Fact{facts, facts[:1], facts[:100], facts[50:], facts[300:], long} {
-		d := draw(history.NewModel(part), time.Time{}, true)
+		d := draw(history.New(part), time.Time{}, true)
 		y := axisHeight
 		for _, l := range d.Lanes {
 			if l.Y != y || l.Height <= 0 {
@@ -275,7 +275,7 @@ func TestThePageSaysWhatIsNotDrawn(t *testing.T) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	d := draw(history.NewModel(timelinetest.LongRecord(20_000)), time.Time{}, true)
+	d := draw(history.New(timelinetest.LongRecord(20_000)), time.Time{}, true)
 	if len(d.Marks) > mostMarks || len(d.Bars) > mostNodes+2*mostPods+mostMarks*4 {
 		t.Errorf("%d marks and %d bars", len(d.Marks), len(d.Bars))
 	}
@@ -295,7 +295,7 @@ func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
 	if err := d.Decode(&f); err != nil {
 		t.Fatal(err)
 	}
-	m := history.NewModel(facts)
+	m := history.New(facts)
 	if f.Version != 1 || f.Title != "Scenarios" || len(f.Facts) != len(m.Facts) || len(f.Pods) != len(m.PodWhys()) || len(f.Nodes) != len(m.Nodes) ||
 		len(f.Groups) != len(m.Groups) || len(f.Decisions) != len(m.Decisions) || len(f.Autoscaler) != 2 || len(f.Gaps) != 2 || len(f.Scenarios) != 2 {
 		t.Errorf("%d facts, %d pods, %d nodes", len(f.Facts), len(f.Pods), len(f.Nodes))

@@ -31,7 +31,7 @@ func SVG(w io.Writer, facts []timeline.Fact, opts SVGOptions) error {
 	if err != nil {
 		return fmt.Errorf("read the picture's template: %w", err)
 	}
-	m := history.NewModel(facts)
+	m := history.New(facts)
 	d := draw(m, opts.From, false)
 	if len(m.Facts) == 0 {
 		d.lane(axisHeight, 40, "nothing is on record")

@@ -10,9 +10,9 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// Saying is something that the autoscaler, or the scheduler, said once or
+// Statement is something that the autoscaler, or the scheduler, said once or
 // again and again.
-type Saying struct {
+type Statement struct {
 	What string
 	// Pod, Node and Group are what it was said about, as far as it tells.
 	Pod, Node, Group string
@@ -28,7 +28,7 @@ type Saying struct {
 }
 
 // Words are the text, or what stands for it.
-func (s Saying) Words() string {
+func (s Statement) Words() string {
 	text := timeline.Shorten(s.Text, timeline.LongestText)
 	if s.What == timeline.Started || s.What == timeline.Stopped || text == "" {
 		text = strings.TrimSpace(timeline.Word(s.What) + " " + text)
@@ -67,7 +67,7 @@ func (d *Decision) Words() string {
 
 const (
 	// saidAgain is how long after its last time, or after a decision or a start,
-	// which make the recorder listen anew, a saying counts as said again: a
+	// which make the recorder listen anew, a statement counts as said again: a
 	// round of the autoscaler takes ten seconds, and a slow one more.
 	saidAgain = 2 * time.Minute
 	// oneRound is how far apart things are that the autoscaler says in turns,
@@ -188,12 +188,12 @@ func (b *builder) removalOf(node string) *Decision {
 	return nil
 }
 
-// Statements gathers the facts of a time that want picks, each saying once, by their
-// first times. A saying that falls silent for a while begins anew.
-func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []Saying {
+// Statements gathers the facts of a time that want picks, each statement once, by their
+// first times. A statement that falls silent for a while begins anew.
+func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []Statement {
 	type key struct{ what, pod, node, group, text string }
 	last := map[key]int{}
-	var all []Saying
+	var all []Statement
 	start, _ := slices.BinarySearchFunc(m.Facts, from, func(f timeline.Fact, at time.Time) int { return f.Time.Compare(at) })
 	for i := start; i < len(m.Facts) && !m.Facts[i].Time.After(to); i++ {
 		f := m.Facts[i]
@@ -211,7 +211,7 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 			continue
 		}
 		last[k] = len(all)
-		all = append(all, Saying{What: f.What, Pod: pod, Node: node, Group: group, Text: f.Text, First: f.Time, Last: f.Time, Count: 1})
+		all = append(all, Statement{What: f.What, Pod: pod, Node: node, Group: group, Text: f.Text, First: f.Time, Last: f.Time, Count: 1})
 	}
 	// What is said of the same thing later ends what was said before.
 	next := map[key]time.Time{}
@@ -239,10 +239,10 @@ func (m *Model) lastTurn(since, before time.Time) time.Time {
 	return since
 }
 
-// holdsUntil is the end of a saying that nothing else took the place of: the
+// holdsUntil is the end of a statement that nothing else took the place of: the
 // next decision or start, since it was not said after that, and for a refusal
 // the moment from which no pod waited.
-func (m *Model) holdsUntil(s Saying, to time.Time) time.Time {
+func (m *Model) holdsUntil(s Statement, to time.Time) time.Time {
 	if s.What != timeline.Refused && s.What != timeline.Kept && s.What != timeline.Unschedulable {
 		return s.Last
 	}
