@@ -16,13 +16,13 @@ const (
 	Machine    Kind = "machine"
 	Node       Kind = "node"
 	Autoscaler Kind = "autoscaler"
-	// Lab has what the lab itself did: it recorded, or ran a scenario's step.
+	// Lab is the lab itself: it recorded, or ran a step of a scenario.
 	Lab Kind = "lab"
 )
 
 // What happened, by kind.
 const (
-	// Created and Gone are of pods, groups and machines; a node Joined.
+	// Pods, groups and machines are Created and Gone; a node has Joined.
 	Created = "created"
 	Gone    = "gone"
 	// Moved is in records that were begun before a move to another cluster: the
@@ -30,30 +30,32 @@ const (
 	// new one, Text the one before. No recorder writes it any more.
 	Moved = "moved"
 
-	// Unschedulable pods have the scheduler's message as Text. Scheduled ones
-	// have a Node. Evicted has the reason.
+	// The Text of Unschedulable is the scheduler's message, that of Evicted the
+	// reason. Scheduled has a Node.
 	Unschedulable = "unschedulable"
 	Scheduled     = "scheduled"
 	Running       = "running"
 	Ended         = "ended" // Succeeded or Failed, as Text has it
 	Evicted       = "evicted"
 
-	// Sized is a group's wanted replicas, N; ReadyCount its ready ones, N.
-	// Limits has "min max" as Text, empty if it is no longer a node group's.
+	// Sized says how many replicas a group wants, ReadyCount how many are ready:
+	// N. The Text of Limits is "MIN MAX", or empty if the autoscaler leaves the
+	// group alone.
 	Sized      = "size"
 	ReadyCount = "ready"
 	Limits     = "limits"
-	// Paused and Resumed are of a group, or of the whole cluster if Name is
-	// the cluster's.
+	// A group is Paused and Resumed, or the whole cluster if Name is the name of
+	// the cluster.
 	Paused  = "paused"
 	Resumed = "resumed"
 
-	// Phase is a machine's, as Text. Marked is one that the autoscaler chose
-	// to be deleted.
+	// The Text of Phase is the phase of a machine. The autoscaler has chosen a
+	// Marked machine to be deleted.
 	Phase  = "phase"
 	Marked = "marked"
 
-	// Of nodes. Tainted has the autoscaler's taint as Text.
+	// What happens to nodes. The Text of Tainted and Untainted is the key of a
+	// taint of the autoscaler.
 	Joined     = "joined"
 	Ready      = "nodeReady"
 	NotReady   = "notReady"
@@ -62,13 +64,12 @@ const (
 	Tainted    = "tainted"
 	Untainted  = "untainted"
 
-	// Of the autoscaler. ScaleUp has a Group and a size N where the line tells
-	// them; ScaleDown a Node or Group. Refused is about a pod (Name) or a
-	// group (Group) that could not be helped, with the reason as Text. Kept is
-	// about a node that was not removed. Considered is what it did on the way
-	// to a decision: a pod (Name) that it noticed, a group (Group) that it
-	// compared, a node (Node) that it may remove. Problem is a warning or an
-	// error.
+	// What the autoscaler says. ScaleUp has a Group and a size N if the message
+	// names them, ScaleDown a Node or a Group. Refused is about a pod (Name) or a
+	// group (Group) that gets no node, Kept about a node that is not removed; their
+	// Text is the reason. Considered is a step on the way to a decision: a pod
+	// (Name) that it noticed, a group (Group) that it compared, a node (Node) that
+	// it may remove. Problem is a warning or an error.
 	ScaleUp    = "scaleUp"
 	ScaleDown  = "scaleDown"
 	Refused    = "refused"
@@ -77,21 +78,22 @@ const (
 	Problem    = "problem"
 	// Health is a change in the status ConfigMap, as Text.
 	Health = "health"
-	// Started and Stopped are of its process or pod.
+	// Its process or pod has Started or Stopped.
 	Started = "started"
 	Stopped = "stopped"
 
-	// Of the lab. Recording began: what happened since its Since is known
-	// from objects and events alone. Step has a scenario's name as Name.
+	// What the lab does. At Recording a recorder begins: what happened since the
+	// fact's Since is known from objects and events alone. The Name of Step, and of
+	// the verdicts, is that of the scenario.
 	Recording = "recording"
 	Step      = "step"
 	Passed    = "passed"
 	Failed    = "failed"
-	// KnownFailure is one of upstream's, as Text has it.
+	// KnownFailure is a failure that upstream knows; Text says which.
 	KnownFailure = "known failure"
 )
 
-// Source is who told of a fact.
+// Source is where a fact comes from.
 type Source string
 
 // Sources of facts.
@@ -105,23 +107,24 @@ const (
 
 // Fact is one line of the record.
 type Fact struct {
-	// Time is when it happened, by the clock of whoever tells: conditions and
-	// events have whole seconds.
+	// Time is when it happened, by the clock of the source: conditions and events
+	// have whole seconds.
 	Time time.Time `json:"time"`
 	// Seen is when the recorder learnt of it, if that was over two seconds
 	// later.
 	Seen time.Time `json:"seen,omitzero"`
-	// Since is, of Recording alone, until when the recorder before this one was
+	// Since is set for Recording alone: when the recorder before this one was last
 	// at work; zero if there was none.
 	Since time.Time `json:"since,omitzero"`
 	Kind  Kind      `json:"kind"`
 	What  string    `json:"what"`
-	// Name is of the object: namespace/name of a pod, the bare name of all else.
+	// Name is the name of the object, for a pod namespace/name.
 	Name string `json:"name,omitempty"`
 	// UID tells apart objects that had the same name one after the other.
 	UID string `json:"uid,omitempty"`
-	// Group is the node group that it belongs to or is about, if any is known;
-	// of a machine or node of the control plane ControlPlane.
+	// Group is the node group that the object belongs to, or that the autoscaler
+	// speaks about; empty if none is known. Machines and nodes of the control plane
+	// have ControlPlane.
 	Group string `json:"group,omitempty"`
 	// Node that a pod was put on, or that a machine became.
 	Node string `json:"node,omitempty"`
@@ -132,5 +135,5 @@ type Fact struct {
 	Source Source `json:"source"`
 }
 
-// ControlPlane is the Group of what belongs to the cluster's control plane.
+// ControlPlane is the Group of the machines and nodes of the control plane.
 const ControlPlane = "control plane"

@@ -7,8 +7,9 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 )
 
-// Gist is the fact's text without what changes from round to round: numbers,
-// and in an event the order of the reasons, which is that of a Go map.
+// Gist returns the fact's text without what changes from round to round: numbers,
+// what is made up each time and, in an event, the order of the reasons, which is
+// that of a Go map. Two facts about the same say the same if their gists are equal.
 func Gist(f Fact) string {
 	text := speech.Steady(f.Text)
 	if f.Source != Event {

@@ -17,9 +17,9 @@ import (
 // ErrNoRecord is returned when nothing was recorded yet.
 var ErrNoRecord = errors.New("nothing was recorded yet")
 
-// TornError is a record with lines that are no facts: a process was killed in
-// the middle of one, or something else wrote to the file. What could be read
-// comes with it.
+// TornError is returned, with all other facts, for a record that has lines which
+// are no facts: a process was killed in the middle of one, or something else wrote
+// to the file.
 type TornError struct {
 	Path  string
 	Lines int
@@ -35,7 +35,7 @@ func Append(path string, facts ...Fact) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("append to the record: %w", err)
 	}
-	// It is read for the end of its last line.
+	// The end of its last line is read.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("append to the record: %w", err)
@@ -52,7 +52,7 @@ func Append(path string, facts ...Fact) (err error) {
 		}
 		line = append(line, '\n')
 		if torn {
-			// What a killed process left is a line of its own.
+			// The half of a line that a killed process left stays a line.
 			line, torn = append([]byte{'\n'}, line...), false
 		}
 		if _, err := file.Write(line); err != nil {
@@ -125,10 +125,10 @@ func decode(data []byte) (facts []Fact, rest []byte, torn int) {
 // pollEvery is how often files are looked at for what was appended.
 const PollEvery = 250 * time.Millisecond
 
-// Tail calls on with every fact of the record at path, and then with what is
-// appended, in the order of the file, until ctx is done. A record that is not
-// there is waited for, and one that was begun anew is told anew. Lines that
-// are no facts are left out; Read counts them.
+// Tail calls on with every fact of the record at path, and then with every fact
+// that is appended, in the order of the file, until ctx is done. It waits for a
+// record that is not there, and reads one that was begun anew from its beginning.
+// It leaves out lines that are no facts; Read counts them.
 func Tail(ctx context.Context, path string, on func(Fact)) error {
 	return tail(ctx, path, false, on)
 }
@@ -147,7 +147,7 @@ func tail(ctx context.Context, path string, skip bool, on func(Fact)) error {
 	}()
 	var rest []byte
 	for {
-		// What was added before it was replaced is read first.
+		// First the rest of a file that was replaced.
 		over := file != nil && Replaced(file, path)
 		if file == nil {
 			f, err := os.Open(path)
@@ -189,8 +189,8 @@ func tail(ctx context.Context, path string, skip bool, on func(Fact)) error {
 	}
 }
 
-// Replaced reports whether path is another file by now, or was cut short
-// behind what was read of it.
+// Replaced reports whether path is another file by now, or is shorter than what
+// was read of file.
 func Replaced(file *os.File, path string) bool {
 	there, err := os.Stat(path)
 	if err != nil {

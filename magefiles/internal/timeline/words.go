@@ -10,20 +10,19 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// How long a text may be where a person reads it: a line of an answer, and
-// what a mouse uncovers.
+// The longest text, in characters, in a line of an answer and under the mouse.
 const (
 	LongestText  = 600
 	LongestHover = 300
 )
 
-// spoken are the words for what happened, where the constant itself is none.
+// spoken has the words for what happened, where the constant itself is no word.
 var spoken = map[string]string{
 	Sized: "wants", ReadyCount: "has ready", Ready: "Ready", NotReady: "not Ready", Marked: "to be deleted",
 	ScaleUp: "scale-up", ScaleDown: "scale-down", Refused: "no scale-up", Kept: "kept", Untainted: "untainted",
 }
 
-// Word is what happened as a person says it.
+// Word returns the words for what happened.
 func Word(what string) string {
 	if w, ok := spoken[what]; ok {
 		return w
@@ -31,8 +30,8 @@ func Word(what string) string {
 	return Tidy(what)
 }
 
-// Tidy makes text of the cluster fit for a line: no control characters, which
-// a terminal would obey and XML forbids, and no runs of spaces.
+// Tidy returns text from the cluster as one line: without control characters,
+// which a terminal would obey and XML forbids, and without runs of spaces.
 func Tidy(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -46,10 +45,11 @@ func Tidy(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// Shorten is tidy text of at most n characters.
+// Shorten returns tidy text of at most n characters.
 func Shorten(text string, n int) string { return ui.Clip(Tidy(text), n) }
 
-// Took writes a duration with the precision that a person cares for.
+// Took returns a duration for a reader: tenths of a second below a minute, seconds
+// below an hour, minutes below two days.
 func Took(d time.Duration) string {
 	sign := ""
 	if d < 0 {
@@ -70,13 +70,13 @@ func Took(d time.Duration) string {
 	return fmt.Sprintf("%s%dd%02dh", sign, int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// Clock is the time of day where the lab runs.
+// Clock returns the time of day in the time zone of the lab.
 func Clock(t time.Time) string { return t.Local().Format(time.TimeOnly) }
 
-// Day is clock with the date.
+// Day returns the date and the time of day in the time zone of the lab.
 func Day(t time.Time) string { return t.Local().Format(time.DateTime) }
 
-// Plural counts things.
+// Plural returns a number with its noun, "1 node" or "2 nodes".
 func Plural(n int, one string) string {
 	switch {
 	case n == 1:
@@ -87,7 +87,7 @@ func Plural(n int, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-// SomeOf is the beginning of a list, shortened, with the number of the rest.
+// SomeOf returns the first n items, shortened, and how many there are besides.
 func SomeOf(list []string, n int) []string {
 	var some []string
 	for i, item := range list {
@@ -99,11 +99,11 @@ func SomeOf(list []string, n int) []string {
 	return some
 }
 
-// LastPart is a name without the kind and namespace that the autoscaler puts
-// before it.
+// LastPart returns the name in namespace/name, or in Kind/namespace/name as the
+// autoscaler calls a group.
 func LastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// Once appends an item unless the list has it, or it is empty.
+// Once appends an item that is not empty and that the list does not have.
 func Once(list []string, item string) []string {
 	if item == "" || slices.Contains(list, item) {
 		return list

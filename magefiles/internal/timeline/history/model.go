@@ -12,9 +12,9 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// Model is what the facts of a record tell, in order: a story an object. It
-// copes with objects whose beginning or end is not on record, with facts that
-// came twice, and with times when nobody recorded.
+// Model is a record in order: one story for each object. Objects may lack their
+// beginning or their end, facts may come twice, and nobody may have recorded for a
+// while.
 type Model struct {
 	// From and To are the times of the first and the last fact.
 	From, To time.Time
@@ -27,15 +27,15 @@ type Model struct {
 	Pods  []*PodStory
 	// Decisions of the autoscaler, by time.
 	Decisions []*Decision
-	// Runs are the autoscaler's processes, one after the other; each but the
-	// first is a restart.
+	// Runs has the autoscaler's processes, one after the other. Each but the first is
+	// a restart.
 	Runs []Span
-	// Pauses are of the whole cluster.
+	// Pauses has the times when the whole cluster was paused.
 	Pauses []Span
-	// Scenarios that the lab ran, by their beginnings.
+	// Scenarios has the lab's runs of scenarios, by their beginnings.
 	Scenarios []*Scenario
-	// Gaps are when nobody recorded: what happened then is known from objects
-	// and events alone.
+	// Gaps has the times when nobody recorded: what happened then is known from
+	// objects and events alone.
 	Gaps []Span
 
 	RecordedSince time.Time   // when somebody first recorded, zero if no fact tells
@@ -44,11 +44,11 @@ type Model struct {
 	waits         []Span      // when any pod waited
 }
 
-// State is what an object was in for a while.
+// State is the state of an object for a while.
 type State string
 
-// States of machines and the nodes that they become, then of pods, then of
-// what has but one.
+// States of machines and their nodes, then of pods, then of everything else, which
+// has only one.
 const (
 	Provisioning State = "provisioning"
 	Joining      State = "joining"
@@ -67,20 +67,20 @@ const (
 	Going State = "going on"
 )
 
-// Span is a time in one state.
+// Span is a period in one state.
 type Span struct {
 	State    State
 	From, To time.Time
-	// Open is one that goes on when the record ends.
+	// Open is set if it goes on when the record ends.
 	Open bool
-	// Text is why, where a fact tells.
+	// Text is the reason, if a fact has one.
 	Text string
 }
 
-// Took is how long it lasted, as far as the record goes.
+// Took returns how long it lasted, within the record.
 func (s Span) Took() time.Duration { return s.To.Sub(s.From) }
 
-// Level is a number that holds from a time on.
+// Level is a number from a time on.
 type Level struct {
 	At time.Time
 	N  int
@@ -92,7 +92,7 @@ type Scenario struct {
 	Name string
 	// Verdict is Passed, Failed, KnownFailure, or empty while it runs.
 	Verdict string
-	// Steps are what it did, and when.
+	// Steps has what it did, and when.
 	Steps []ScenarioStep
 }
 
@@ -102,8 +102,8 @@ type ScenarioStep struct {
 	Text string
 }
 
-// New puts facts in order. It never fails: a fact that makes no sense
-// still has a line.
+// New returns the Model of facts in any order. It never fails: a fact that makes no
+// sense is among the Facts.
 func New(facts []timeline.Fact) *Model {
 	m := &Model{Facts: ordered(facts)}
 	if len(m.Facts) == 0 {
@@ -130,8 +130,8 @@ func New(facts []timeline.Fact) *Model {
 	return m
 }
 
-// ordered sorts a copy by time and leaves out what comes twice, as after a
-// restart of the recorder, and what has no time.
+// ordered returns the facts by time, without those that come twice, as after a
+// restart of the recorder, and without those that have no time.
 func ordered(facts []timeline.Fact) []timeline.Fact {
 	type key struct {
 		at                           int64
@@ -161,11 +161,12 @@ func ordered(facts []timeline.Fact) []timeline.Fact {
 	return sorted
 }
 
-// shortGap is what is no gap: one command of the lab ends and another goes on.
+// shortGap is the longest time that is no gap: one command of the lab ends and
+// another goes on.
 const shortGap = 5 * time.Second
 
-// builder has the objects that live at the moment that it has come to, by name
-// and by UID.
+// builder reads the facts one after the other. It has the objects that are there at
+// the time of the present fact, by name and by UID.
 type builder struct {
 	*Model
 	groups          map[string]*GroupStory
@@ -214,7 +215,7 @@ func (b *builder) addLab(f timeline.Fact) {
 	}
 }
 
-// scenario is the one of the fact's name that runs, or a new one.
+// scenario returns the run with the fact's name that goes on, or a new one.
 func (b *builder) scenario(f timeline.Fact) *Scenario {
 	for _, s := range slices.Backward(b.Scenarios) {
 		if s.Name == f.Name && s.Verdict == "" {
@@ -226,7 +227,7 @@ func (b *builder) scenario(f timeline.Fact) *Scenario {
 	return s
 }
 
-// finish closes what is open and gives each group what is its.
+// finish closes what is open and gives each group its nodes and decisions.
 func (b *builder) finish() {
 	for _, s := range b.Scenarios {
 		if s.Verdict == "" {
@@ -273,8 +274,8 @@ func (b *builder) finish() {
 	slices.SortStableFunc(b.Pods, func(a, c *PodStory) int { return a.Began().Compare(c.Began()) })
 }
 
-// enter ends the span that goes on, if any, and begins another, unless it is
-// of the same state.
+// enter ends the span that goes on, if any, and begins another, unless the state is
+// the same.
 func enter(spans []Span, state State, at time.Time, text string) []Span {
 	if n := len(spans); n > 0 {
 		last := &spans[n-1]
@@ -311,7 +312,7 @@ func closeSpan(spans []Span, end time.Time) {
 	}
 }
 
-// began is the beginning of the first span.
+// began returns the beginning of the first span.
 func began(spans []Span) time.Time {
 	if len(spans) == 0 {
 		return time.Time{}
@@ -319,7 +320,7 @@ func began(spans []Span) time.Time {
 	return spans[0].From
 }
 
-// ended is the end of the last span; zero if it goes on.
+// ended returns the end of the last span, zero if it goes on.
 func ended(spans []Span) time.Time {
 	if n := len(spans); n > 0 && !spans[n-1].Open {
 		return spans[n-1].To

@@ -8,19 +8,19 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// NodeStory is what happened to a machine and the node that it became.
+// NodeStory is what happened to a machine and its node.
 type NodeStory struct {
-	// Machine and Node are the names, of which one may be unknown.
+	// Machine and Node are their names; one of them may be unknown.
 	Machine, Node string
 	Group         string
-	// Spans follow each other without a hole.
+	// Spans follow each other without a gap.
 	Spans []Span
-	// The moments, zero if not on record. Chosen is when the autoscaler, or
-	// whoever did, first let the node go.
+	// When what happened, zero if it is not on record. Chosen is when the autoscaler,
+	// or somebody else, decided to delete the node.
 	Created, Joined, Ready, Chosen, NodeGone, Gone time.Time
-	// Phases are the machine's own, by time.
+	// Phases of the Machine, by time.
 	Phases []Span
-	// Pods that were put on it, by time.
+	// Pods that were scheduled on it, by time.
 	Pods []*PodStory
 
 	machineUID, nodeUID              string
@@ -29,7 +29,7 @@ type NodeStory struct {
 	candidate, toBeDeleted, vanished bool
 }
 
-// Name is the node's, or the machine's before it is a node.
+// Name returns the name of the node, or of the machine if it has no node.
 func (n *NodeStory) Name() string {
 	if n.Node != "" {
 		return n.Node
@@ -37,10 +37,10 @@ func (n *NodeStory) Name() string {
 	return n.Machine
 }
 
-// Began is when it was first heard of.
+// Began returns the time of the first fact about it.
 func (n *NodeStory) Began() time.Time { return began(n.Spans) }
 
-// Ended is when it was gone; zero if it still was there.
+// Ended returns when it was gone, zero if it was there at the record's end.
 func (n *NodeStory) Ended() time.Time { return ended(n.Spans) }
 
 // called reports whether one of its names is that.
@@ -48,7 +48,7 @@ func (n *NodeStory) called(name string) bool {
 	return name != "" && (n.Node == name || n.Machine == name)
 }
 
-// Parts of the names of the autoscaler's taints.
+// Parts of the keys of the autoscaler's taints.
 const (
 	candidateTaint   = "DeletionCandidate"
 	toBeDeletedTaint = "ToBeDeleted"
@@ -94,7 +94,7 @@ func (b *builder) addNode(f timeline.Fact) {
 	}
 }
 
-// enter begins the state that the facts so far amount to.
+// enter begins a span of the present state.
 func (n *NodeStory) enter(f timeline.Fact) {
 	if !n.Gone.IsZero() {
 		return
@@ -114,7 +114,7 @@ func (b *builder) nodeOf(f timeline.Fact) *NodeStory {
 	}
 	n := mine[f.Name]
 	if n != nil && f.What != timeline.Moved && (*uid(n) != "" && f.UID != "" || !n.Gone.IsZero() && (f.What == timeline.Created || f.What == timeline.Joined)) {
-		n = nil // Another of the same name.
+		n = nil // it is another of the same name
 	}
 	if n == nil {
 		n = b.counterpart(f, other)
@@ -130,9 +130,9 @@ func (b *builder) nodeOf(f timeline.Fact) *NodeStory {
 	return n
 }
 
-// counterpart is a node whose machine, or a machine whose node, the fact is the
-// first to tell of. Either may be heard of before the other, and a machine's
-// node mostly, but not always, has its name.
+// counterpart returns the story that a fact about a machine continues after facts
+// about its node, or the other way round; nil if there is none. The name of a node is
+// mostly, but not always, that of its machine.
 func (b *builder) counterpart(f timeline.Fact, other map[string]*NodeStory) *NodeStory {
 	for _, name := range append([]string{f.Node, f.Name}, b.machineOf[f.Name]...) {
 		n := other[name]
@@ -146,14 +146,14 @@ func (b *builder) counterpart(f timeline.Fact, other map[string]*NodeStory) *Nod
 	return nil
 }
 
-// node is the story of a node that the autoscaler speaks of, or that a pod is on.
+// node returns the story of a node that a fact of the autoscaler or of a pod names.
 func (b *builder) node(name string, f timeline.Fact) *NodeStory {
 	for _, known := range []map[string]*NodeStory{b.nodes, b.machines} {
 		if n := known[name]; n != nil {
 			return n
 		}
 	}
-	// It must be there, whatever else is on record.
+	// It exists, though nothing else is on record.
 	n := &NodeStory{Node: name, Group: f.Group, isReady: true}
 	n.Spans = enter(nil, InUse, f.Time, "")
 	b.nodes[name] = n
@@ -161,7 +161,7 @@ func (b *builder) node(name string, f timeline.Fact) *NodeStory {
 	return n
 }
 
-// apply notes what a fact changes.
+// apply sets what a fact changes.
 func (n *NodeStory) apply(f timeline.Fact) {
 	first := func(t *time.Time) {
 		if t.IsZero() {
@@ -201,7 +201,7 @@ func (n *NodeStory) apply(f timeline.Fact) {
 			if on {
 				first(&n.Chosen)
 			} else if n.phase != "Deleting" {
-				// The autoscaler thought better of it.
+				// The autoscaler gave it up.
 				n.Chosen = time.Time{}
 			}
 		}
@@ -212,7 +212,7 @@ func (n *NodeStory) apply(f timeline.Fact) {
 	}
 }
 
-// state is what all the facts so far amount to.
+// state returns the state by all facts so far.
 func (n *NodeStory) state() State {
 	switch {
 	case n.toBeDeleted || n.phase == "Deleting" || n.phase == "Deleted":
@@ -234,7 +234,7 @@ func (n *NodeStory) state() State {
 	return Provisioning
 }
 
-// nodeAt is the node of a name that was there at a time, or the nearest after.
+// nodeAt returns the node of a name that was there at a time, or the last one before.
 func (m *Model) nodeAt(name string, at time.Time) *NodeStory {
 	var found *NodeStory
 	for _, n := range m.Nodes {
@@ -249,7 +249,7 @@ func (m *Model) nodeAt(name string, at time.Time) *NodeStory {
 	return found
 }
 
-// NodesNamed are the stories of one name, by time.
+// NodesNamed returns the stories of the nodes and machines of a name, by time.
 func (m *Model) NodesNamed(name string) []*NodeStory {
 	return slices.DeleteFunc(slices.Clone(m.Nodes), func(n *NodeStory) bool { return !n.called(name) })
 }

@@ -11,25 +11,25 @@ import (
 type PodStory struct {
 	// Name is namespace/name.
 	Name string
-	// Node that it was put on.
+	// Node that it was scheduled on.
 	Node  string
 	Spans []Span
-	// The moments, zero if not on record. Stuck is when it was first found
-	// unschedulable; Gone is when it ended or was deleted.
+	// When what happened, zero if it is not on record. Stuck is when it was first
+	// found unschedulable, Gone when it ended or was deleted.
 	Created, Stuck, Scheduled, Running, Evicted, Gone time.Time
 
 	uid string
 	on  *NodeStory
 }
 
-// Began is when it was first heard of.
+// Began returns the time of the first fact about it.
 func (p *PodStory) Began() time.Time { return began(p.Spans) }
 
-// Ended is when it was gone; zero if it still was there.
+// Ended returns when it was gone, zero if it was there at the record's end.
 func (p *PodStory) Ended() time.Time { return ended(p.Spans) }
 
-// Placed is when its wait was over, because it had a node or was no more; zero
-// if it still waited.
+// Placed returns when its wait was over, because it had a node or was gone; zero if
+// it waited at the record's end.
 func (p *PodStory) Placed() time.Time {
 	for _, t := range []time.Time{p.Scheduled, p.Running, p.Ended()} {
 		if !t.IsZero() {
@@ -87,7 +87,7 @@ func (b *builder) addPod(f timeline.Fact) {
 	}
 }
 
-// pod finds the story that a fact belongs to, or begins one.
+// pod returns the story that a fact belongs to, or begins one.
 func (b *builder) pod(f timeline.Fact) *PodStory {
 	if p := b.pods[f.UID]; f.UID != "" && p != nil {
 		return p
@@ -104,7 +104,7 @@ func (b *builder) pod(f timeline.Fact) *PodStory {
 	return p
 }
 
-// speakOf is of a pod that the autoscaler names: unless it has a node, it is
+// speakOf notes that the autoscaler names a pod: unless the pod has a node, it is
 // unschedulable, whatever else is on record.
 func (b *builder) speakOf(name string, at time.Time) {
 	p := b.pod(timeline.Fact{Name: name})
@@ -116,7 +116,8 @@ func (b *builder) speakOf(name string, at time.Time) {
 	}
 }
 
-// PodsNamed are the stories of one name, with or without its namespace, by time.
+// PodsNamed returns the stories of the pods of a name, with or without its namespace,
+// by time.
 func (m *Model) PodsNamed(name string) []*PodStory {
 	return slices.DeleteFunc(slices.Clone(m.Pods), func(p *PodStory) bool {
 		return p.Name != name && timeline.LastPart(p.Name) != name

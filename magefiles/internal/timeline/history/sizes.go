@@ -10,24 +10,24 @@ import (
 
 // GroupStory is what happened to a node group.
 type GroupStory struct {
-	// Name is empty for the nodes of no known group.
+	// Name is empty for the nodes whose group is not known.
 	Name string
-	// Wanted and Ready are its replicas, by time, without repetitions.
+	// Wanted and Ready are its numbers of replicas, by time, without repetitions.
 	Wanted, Ready []Level
 	// Limits by time.
 	Limits []Limit
 	// Created and Gone are zero if they are not on record.
 	Created, Gone time.Time
-	// Pauses are when it was paused.
+	// Pauses has the times when it was paused.
 	Pauses []Span
 	// Nodes and Decisions of the group, by time.
 	Nodes     []*NodeStory
 	Decisions []*Decision
 
-	known bool // to be a group: a fact of its own, or the autoscaler, told of it
+	known bool // a fact of its own, or of the autoscaler, says that it is a group
 }
 
-// Limit is what a group's size is bound by from a time on; not Set if the
+// Limit has the bounds of a group's size from a time on. It is not Set if the
 // autoscaler leaves the group alone.
 type Limit struct {
 	At       time.Time
@@ -35,7 +35,7 @@ type Limit struct {
 	Set      bool
 }
 
-// String is the limits as a person writes them.
+// String returns the bounds in words.
 func (l Limit) String() string {
 	if !l.Set {
 		return "no limits: not a node group of the autoscaler"
@@ -43,7 +43,7 @@ func (l Limit) String() string {
 	return fmt.Sprintf("min %d, max %d", l.Min, l.Max)
 }
 
-// Title is the name, or what stands in for it.
+// Title returns the name, or words for the nodes of no known group.
 func (g *GroupStory) Title() string {
 	if g.Name == "" {
 		return "no node group"
@@ -51,7 +51,7 @@ func (g *GroupStory) Title() string {
 	return timeline.Tidy(g.Name)
 }
 
-// Now is what the last levels say; -1 for one that is not on record.
+// Now returns the last numbers and bounds; -1 for a number that is not on record.
 func (g *GroupStory) Now() (wanted, ready int, limit Limit) {
 	wanted, ready = -1, -1
 	if n := len(g.Wanted); n > 0 {
@@ -71,7 +71,7 @@ func (g *GroupStory) rank() int {
 	return slices.Index([]string{timeline.ControlPlane, ""}, g.Name)
 }
 
-// group is the story of a name, made when it is needed.
+// group returns the story of a name, or begins one.
 func (b *builder) group(name string) *GroupStory {
 	g := b.groups[name]
 	if g == nil {
@@ -87,7 +87,7 @@ func (b *builder) addGroup(f timeline.Fact) {
 		name = f.Group
 	}
 	if f.What == timeline.Paused || f.What == timeline.Resumed {
-		// Whether that is a group or the cluster is known at the end.
+		// Whether the name is a group's or the cluster's is known at the end.
 		since, on := b.paused[name]
 		switch {
 		case f.What == timeline.Paused && !on:
@@ -102,7 +102,7 @@ func (b *builder) addGroup(f timeline.Fact) {
 		return
 	}
 	if f.What == timeline.Moved {
-		return // maybe the cluster
+		return // it may be the cluster
 	}
 	g := b.group(name)
 	g.known = true
@@ -131,13 +131,13 @@ func (b *builder) addGroup(f timeline.Fact) {
 	}
 }
 
-// pause keeps a pause under a name until namePauses.
+// pause notes a pause of a group or of the cluster; namePauses tells them apart.
 func (b *builder) pause(name string, s Span) {
 	g := b.group(name)
 	g.Pauses = append(g.Pauses, s)
 }
 
-// namePauses moves the pauses of what is no group to the cluster.
+// namePauses moves pauses under a name that is no group's to the cluster.
 func (b *builder) namePauses() {
 	for name, g := range b.groups {
 		if len(g.Pauses) == 0 || g.known || len(g.Nodes) > 0 {
@@ -152,7 +152,7 @@ func (b *builder) namePauses() {
 	slices.SortFunc(b.Pauses, func(a, c Span) int { return a.From.Compare(c.From) })
 }
 
-// level adds a number unless it is the one that holds.
+// level appends a number unless it is the last one already.
 func level(levels []Level, at time.Time, n int) []Level {
 	if last := len(levels) - 1; last >= 0 {
 		if levels[last].N == n {
@@ -166,7 +166,7 @@ func level(levels []Level, at time.Time, n int) []Level {
 	return append(levels, Level{at, n})
 }
 
-// LevelAt is the number that held just before a time; -1 if none did.
+// LevelAt returns the number just before a time, -1 if there was none.
 func LevelAt(levels []Level, at time.Time) int {
 	n := -1
 	for _, l := range levels {

@@ -10,24 +10,25 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// Statement is something that the autoscaler, or the scheduler, said once or
-// again and again.
+// Statement is something that the autoscaler or the scheduler said, once or again
+// and again.
 type Statement struct {
 	What string
-	// Pod, Node and Group are what it was said about, as far as it tells.
+	// Pod, Node and Group are what it is about; each may be empty.
 	Pod, Node, Group string
-	// Text is how it was said last.
+	// Text is the last wording.
 	Text string
-	// First and Last are when it is on record, Count how often. The record has
-	// what every round repeats once, until something else is said.
+	// First and Last are the times of its first and last fact, and Count is the
+	// number of facts. What every round repeats is one fact, until something else is
+	// said.
 	First, Last time.Time
 	Count       int
-	// Until is when it held no more, as far as the record tells: something else
-	// was said of the same, or a decision was not followed by it again.
+	// Until is when it held no more, by the record: something else was said about
+	// the same, or it was not said again after a decision.
 	Until time.Time
 }
 
-// Words are the text, or what stands for it.
+// Words returns the text, with what happened where the text alone says too little.
 func (s Statement) Words() string {
 	text := timeline.Shorten(s.Text, timeline.LongestText)
 	if s.What == timeline.Started || s.What == timeline.Stopped || text == "" {
@@ -36,17 +37,17 @@ func (s Statement) Words() string {
 	return text
 }
 
-// Decision is one change of size that the autoscaler decided on. It is told
-// by several facts: the plan, the size, and an event for each pod.
+// Decision is one decision of the autoscaler to change a size. Several facts belong
+// to it: the plan, the size, and an event for each pod.
 type Decision struct {
 	At    time.Time
 	Up    bool
 	Group string
-	// N is the new size, -1 if no fact tells.
+	// N is the new size, -1 if no fact has it.
 	N int
-	// Pods that it was made for, and Nodes that it removes.
+	// Pods that need the new nodes, and Nodes that are removed.
 	Pods, Nodes []string
-	// Texts are what was said, each once.
+	// Texts has what the autoscaler said, each text once.
 	Texts []string
 
 	// last is the time of its last fact; grown is that of the last one that does
@@ -54,7 +55,7 @@ type Decision struct {
 	last, grown time.Time
 }
 
-// Words are what it came to, in the autoscaler's words if it is one's own.
+// Words returns the decision in a phrase.
 func (d *Decision) Words() string {
 	switch {
 	case !d.Up && len(d.Nodes) > 0:
@@ -66,18 +67,19 @@ func (d *Decision) Words() string {
 }
 
 const (
-	// saidAgain is how long after its last time, or after a decision or a start,
-	// which make the recorder listen anew, a statement counts as said again: a
-	// round of the autoscaler takes ten seconds, and a slow one more.
+	// saidAgain is how long after the last fact of a statement, or after a decision
+	// or a start, a fact still belongs to it. A round of the autoscaler takes ten
+	// seconds, a slow one more, and the recorder leaves out repetitions.
 	saidAgain = 2 * time.Minute
-	// oneRound is how far apart things are that the autoscaler says in turns,
-	// such as two reasons for one node.
+	// oneRound is how far apart statements are that alternate, such as two reasons
+	// for one node.
 	oneRound = 15 * time.Second
-	// together is how far apart facts of one decision may be.
+	// together is how far apart the facts of one decision may be.
 	together = 10 * time.Second
 )
 
-// About is what a fact of the autoscaler is about.
+// About returns the pod, the node and the group that a fact of the autoscaler is
+// about; each may be empty.
 func About(f timeline.Fact) (pod, node, group string) {
 	node, group = f.Node, f.Group
 	switch {
@@ -87,7 +89,7 @@ func About(f timeline.Fact) (pod, node, group string) {
 			node = f.Name
 		}
 	case f.What == timeline.Considered:
-		// A pod has a namespace; what has none may be either.
+		// A name with a namespace is a pod's; one without may be a node's.
 		if node == "" && !strings.Contains(f.Name, "/") {
 			node = f.Name
 		} else {
@@ -117,7 +119,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 	case timeline.Started:
 		b.turns = append(b.turns, f.Time)
 		if n := len(b.Runs); n > 0 && b.Runs[n-1].To.IsZero() && f.Time.Sub(b.Runs[n-1].From) <= oneRound {
-			// Its pod and its log tell of the same start.
+			// Its pod and its log report the same start.
 			b.Runs[n-1].Text = strings.TrimSpace(b.Runs[n-1].Text + " " + f.Text)
 			return
 		}
@@ -146,7 +148,7 @@ func (b *builder) stop(at time.Time) {
 	}
 }
 
-// decide adds a fact to the decision that it tells of.
+// decide adds a fact to the decision that it belongs to, or begins a decision.
 func (b *builder) decide(f timeline.Fact, pod, node, group string) {
 	up := f.What == timeline.ScaleUp
 	if !up && speech.EndsRemoval(f.Text) {
@@ -188,8 +190,9 @@ func (b *builder) removalOf(node string) *Decision {
 	return nil
 }
 
-// Statements gathers the facts of a time that want picks, each statement once, by their
-// first times. A statement that falls silent for a while begins anew.
+// Statements returns what the facts in [from, to] that want picks say, each statement
+// once, by their first times. A statement that is made again after a silence is
+// another one.
 func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []Statement {
 	type key struct{ what, pod, node, group, text string }
 	last := map[key]int{}
@@ -203,7 +206,7 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 		pod, node, group := About(f)
 		k := key{f.What, pod, node, group, m.gists[i]}
 		if node != "" {
-			k.group = "" // Some lines about a node tell it too.
+			k.group = "" // only some messages about a node name it
 		}
 		if j, ok := last[k]; ok && f.Time.Sub(m.lastTurn(all[j].Last, f.Time)) <= saidAgain {
 			all[j].Last, all[j].Text = f.Time, f.Text
@@ -213,7 +216,7 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 		last[k] = len(all)
 		all = append(all, Statement{What: f.What, Pod: pod, Node: node, Group: group, Text: f.Text, First: f.Time, Last: f.Time, Count: 1})
 	}
-	// What is said of the same thing later ends what was said before.
+	// A later statement about the same ends an earlier one.
 	next := map[key]time.Time{}
 	for i := range slices.Backward(all) {
 		s := &all[i]
@@ -230,7 +233,8 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 	return all
 }
 
-// lastTurn is the last decision or start before a time, or since if that is later.
+// lastTurn returns the time of the last decision or start before a time, or since if
+// that is later.
 func (m *Model) lastTurn(since, before time.Time) time.Time {
 	i, _ := slices.BinarySearchFunc(m.turns, before, time.Time.Compare)
 	if i > 0 && m.turns[i-1].After(since) {
@@ -239,9 +243,9 @@ func (m *Model) lastTurn(since, before time.Time) time.Time {
 	return since
 }
 
-// holdsUntil is the end of a statement that nothing else took the place of: the
-// next decision or start, since it was not said after that, and for a refusal
-// the moment from which no pod waited.
+// holdsUntil returns the end of a statement that no other one replaced: the next
+// decision or start, since it was not made again after that, and for a refusal the
+// moment from which no pod waited.
 func (m *Model) holdsUntil(s Statement, to time.Time) time.Time {
 	if s.What != timeline.Refused && s.What != timeline.Kept && s.What != timeline.Unschedulable {
 		return s.Last
@@ -263,7 +267,7 @@ func (m *Model) holdsUntil(s Statement, to time.Time) time.Time {
 	return to
 }
 
-// findWaits notes when any pod waited, in spans that do not touch.
+// findWaits sets waits, spans that do not touch.
 func (m *Model) findWaits() {
 	pods := slices.Clone(m.Pods)
 	slices.SortFunc(pods, func(a, b *PodStory) int { return a.Began().Compare(b.Began()) })
@@ -282,7 +286,8 @@ func (m *Model) findWaits() {
 	}
 }
 
-// GroupOf is the group that the autoscaler speaks of, or that of the node.
+// GroupOf returns the group that a fact of the autoscaler is about, or the group of
+// its node.
 func (m *Model) GroupOf(f timeline.Fact) string {
 	_, node, group := About(f)
 	if n := m.nodeAt(node, f.Time); group == "" && n != nil {

@@ -9,13 +9,13 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// Part is one leg of a way from one moment to another.
+// Part is one part of a wait or a removal.
 type Part struct {
 	Name     string
 	From, To time.Time
 }
 
-// Took is how long it lasted.
+// Took returns how long it lasted.
 func (p Part) Took() time.Duration { return p.To.Sub(p.From) }
 
 // PodWhy is why a pod waited, and what ended it.
@@ -23,27 +23,27 @@ type PodWhy struct {
 	Pod *PodStory
 	// Waited is how long it had no node.
 	Waited time.Duration
-	// Scheduler and Autoscaler are what they said meanwhile.
+	// Scheduler and Autoscaler have what these said meanwhile.
 	Scheduler, Autoscaler []Statement
-	// Decision that helped it, if any is on record.
+	// Decision that gave it a node, nil if none is on record.
 	Decision *Decision
-	// Node that it came to, and whether that was made after the pod.
+	// Node that it was scheduled on, and whether that was created after the pod.
 	Node    *NodeStory
 	NewNode bool
-	// Parts of its way until it ran.
+	// Parts of the time until it ran.
 	Parts []Part
 }
 
-// partEnd is the end of a leg, with the leg's name.
+// partEnd is the end of a part, with the part's name.
 type partEnd struct {
 	at   time.Time
 	part string
 }
 
-// slack is how much clocks of whole seconds may disagree.
+// slack is how much times in whole seconds may disagree.
 const slack = 2 * time.Second
 
-// PodWhys are for each pod that was found unschedulable, by their beginnings.
+// PodWhys returns why each pod that was unschedulable waited, by their beginnings.
 func (m *Model) PodWhys() []PodWhy {
 	var whys []PodWhy
 	for _, p := range m.Pods {
@@ -83,8 +83,8 @@ func (m *Model) PodWhy(p *PodStory) PodWhy {
 	return w
 }
 
-// lastOfPlans leaves of the lines that tell of one decision the last, which is
-// the event that names the pod if there is one. The decision has all of them.
+// lastOfPlans leaves out all but the last statement of one decision, which is the
+// event that names the pod if there is one. The decision has all of them.
 func lastOfPlans(list []Statement) []Statement {
 	var left []Statement
 	for i, s := range list {
@@ -98,7 +98,7 @@ func lastOfPlans(list []Statement) []Statement {
 	return left
 }
 
-// decisionFor is the decision that names the pod or, if none does, the last
+// decisionFor returns the decision that names the pod or, if none does, the last one
 // that led to its node.
 func (m *Model) decisionFor(p *PodStory, from, to time.Time, newNode bool) *Decision {
 	var led *Decision
@@ -116,7 +116,7 @@ func (m *Model) decisionFor(p *PodStory, from, to time.Time, newNode bool) *Deci
 	return led
 }
 
-// parts are the legs whose both ends are on record.
+// parts returns the parts of which both ends are on record.
 func (w PodWhy) parts() []Part {
 	p := w.Pod
 	var moments []partEnd
@@ -136,7 +136,7 @@ func (w PodWhy) parts() []Part {
 		if next.at.IsZero() {
 			continue
 		}
-		// Whole seconds may come before the fraction that they follow.
+		// A time in whole seconds may be before one that it follows.
 		to := next.at
 		if to.Before(at) {
 			to = at
@@ -147,7 +147,7 @@ func (w PodWhy) parts() []Part {
 	return parts
 }
 
-// Verdict is the answer in a sentence.
+// Verdict returns the answer in a sentence, without the pod's name.
 func (w PodWhy) Verdict() string {
 	p := w.Pod
 	what, then := "waited "+timeline.Took(w.Waited), ", then"
@@ -174,7 +174,7 @@ func (w PodWhy) Verdict() string {
 	return what
 }
 
-// Reason is the last thing that was said against helping the pod.
+// Reason returns the last reason why the autoscaler did not help the pod.
 func (w PodWhy) Reason() string {
 	for _, said := range slices.Backward(w.Autoscaler) {
 		if said.What == timeline.Refused && said.Pod != "" {
@@ -189,7 +189,7 @@ func (w PodWhy) Reason() string {
 	return "no word of the autoscaler about it is on record"
 }
 
-// Where is the group and size of a decision.
+// Where returns the group and the size of a decision in words.
 func (d *Decision) Where() string {
 	group := timeline.Tidy(d.Group)
 	switch {
@@ -209,9 +209,9 @@ type NodeWhy struct {
 	Node *NodeStory
 	// Origin in words.
 	Origin string
-	// Kept are the reasons why it was not removed, by their first times.
+	// Kept has the reasons why it was not removed, by their first times.
 	Kept []Statement
-	// Removal is nil if the node was there to the end.
+	// Removal is nil if the node was there at the record's end.
 	Removal *Removal
 }
 
@@ -219,17 +219,17 @@ type NodeWhy struct {
 type Removal struct {
 	// Cause in words.
 	Cause string
-	// Decision of the autoscaler, if one is on record, and when it was about
+	// Decision of the autoscaler, nil if none is on record, and when it was about
 	// this node.
 	Decision *Decision
 	At       time.Time
-	// Parts from what made it unneeded until it was gone.
+	// Parts of the time from when it lost its last pod until it was gone.
 	Parts []Part
-	// Done is false for a node that was still there at the record's end.
+	// Done is false if the node was there at the record's end.
 	Done bool
 }
 
-// NodeWhys are for each node of a machine or name, by their beginnings.
+// NodeWhys returns why each node came, stayed and went, by their beginnings.
 func (m *Model) NodeWhys() []NodeWhy {
 	whys := make([]NodeWhy, 0, len(m.Nodes))
 	for _, n := range m.Nodes {
@@ -252,7 +252,7 @@ func (m *Model) NodeWhy(n *NodeStory) NodeWhy {
 		}
 		_, node, group := About(f)
 		if node == "" && n.Group != timeline.ControlPlane {
-			// Said of all nodes, or of all of the group.
+			// It is about all nodes, or about those of the group.
 			return group == "" || group == n.Group
 		}
 		return n.called(node)
@@ -261,7 +261,7 @@ func (m *Model) NodeWhy(n *NodeStory) NodeWhy {
 	return w
 }
 
-// origin says what made the node.
+// origin returns where the node came from, in words.
 func (m *Model) origin(n *NodeStory) string {
 	if n.Created.IsZero() {
 		return "was there when the record first tells of it"
@@ -293,10 +293,11 @@ func (m *Model) origin(n *NodeStory) string {
 	return "no change of size is on record that made it"
 }
 
-// following is how long after a decision its effects may begin.
+// following is how long after a decision its effects begin at the latest.
 const following = time.Minute
 
-// lastDecision is the last one that is wanted within following before a time.
+// lastDecision returns the last wanted decision of which the effects may begin at a
+// time, nil if there is none.
 func (m *Model) lastDecision(at time.Time, want func(*Decision) bool) *Decision {
 	for _, d := range slices.Backward(m.Decisions) {
 		if !d.At.After(at.Add(slack)) && at.Sub(d.last) <= following && want(d) {
@@ -306,7 +307,7 @@ func (m *Model) lastDecision(at time.Time, want func(*Decision) bool) *Decision 
 	return nil
 }
 
-// removal says how a node went, nil if nobody let it go.
+// removal returns how a node went, nil if nobody decided to delete it.
 func (m *Model) removal(n *NodeStory) *Removal {
 	end := n.Ended()
 	if end.IsZero() && n.Chosen.IsZero() {
@@ -327,7 +328,7 @@ func (m *Model) removal(n *NodeStory) *Removal {
 	})
 	switch {
 	case r.Decision != nil:
-		// It may be of several nodes: what was said of this one?
+		// The decision may be about several nodes: when was it about this one?
 		about := m.Statements(r.Decision.At, r.Decision.last, func(f timeline.Fact) bool {
 			_, node, _ := About(f)
 			return f.Kind == timeline.Autoscaler && f.What == timeline.ScaleDown && n.called(node)
@@ -346,17 +347,17 @@ func (m *Model) removal(n *NodeStory) *Removal {
 	return r
 }
 
-// untilDecision is the leg of a removal that ends with the decision.
+// untilDecision is the name of the part that ends with the decision.
 const untilDecision = "until the decision"
 
-// removalParts are the legs of a removal that are on record.
+// removalParts returns the parts of a removal that are on record.
 func (m *Model) removalParts(n *NodeStory, r *Removal) []Part {
 	chosen := n.Chosen
 	if r.Decision != nil && (chosen.IsZero() || r.At.Before(chosen)) {
 		chosen = r.At
 	}
-	// Pods of a DaemonSet stay as long as the node does: only those count that
-	// left before the choice.
+	// Pods of a DaemonSet stay as long as the node does: only pods that left before
+	// the decision count.
 	var left time.Time
 	for _, p := range n.Pods {
 		if at := p.Ended(); !at.IsZero() && !chosen.IsZero() && at.Before(chosen) && at.After(left) {
@@ -390,7 +391,7 @@ func (m *Model) removalParts(n *NodeStory, r *Removal) []Part {
 	return parts
 }
 
-// Took is how long the removal lasted, from the decision on if there was one.
+// Took returns how long the removal lasted, from the decision on if one is on record.
 func (r *Removal) Took() time.Duration {
 	if len(r.Parts) == 0 {
 		return 0
@@ -408,13 +409,13 @@ func (r *Removal) Took() time.Duration {
 type SizeChange struct {
 	At       time.Time
 	From, To int // From is -1 for the first size on record.
-	// Decision behind it, nil if none is on record.
+	// Decision that caused it, nil if none is on record.
 	Decision *Decision
-	// Ready is when as many were ready, zero if never before the next change.
+	// Ready is when that many replicas were ready, zero if not before the next change.
 	Ready time.Time
 }
 
-// SizeChanges tells what a group wanted and why, by time.
+// SizeChanges returns the changes of the size that a group wants, by time.
 func (m *Model) SizeChanges(g *GroupStory) []SizeChange {
 	var changes []SizeChange
 	var turned time.Time // when it last changed in the other direction
@@ -425,7 +426,7 @@ func (m *Model) SizeChanges(g *GroupStory) []SizeChange {
 			if i > 1 && (l.N > c.From) != (c.From > g.Wanted[i-2].N) {
 				turned = g.Wanted[i-1].At
 			}
-			// An older decision is behind a change before that.
+			// An older decision caused an earlier change.
 			c.Decision = m.lastDecision(l.At, func(d *Decision) bool {
 				return d.Group == g.Name && d.Up == (l.N > c.From) && (d.N < 0 || d.N == l.N) && !d.last.Add(slack).Before(turned)
 			})

@@ -11,17 +11,17 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// bookmark is how far a recorder came in what it reads besides objects. The
-// facts themselves tell that too; with the bookmark nothing is read twice.
+// bookmark is how far a recorder came in logs and events. The record shows that too;
+// with the bookmark nothing is read twice.
 type bookmark struct {
-	// Until is when it was written.
+	// Until is when the bookmark was written.
 	Until time.Time `json:"until"`
 	// Log is the place in the host's log.
 	Log place `json:"log"`
-	// Pods has the time of the last line of each container's log, by the pod's
-	// UID and the container's name.
+	// Pods has the time of the last line that was read of each container's log, by
+	// the pod's UID and the container's name.
 	Pods map[string]time.Time `json:"pods,omitempty"`
-	// Events has what was told of each event, by UID.
+	// Events has the eventState of each event that was recorded, by UID.
 	Events map[string]string `json:"events,omitempty"`
 	// Said has when the autoscaler last said what it repeats.
 	Said map[string]time.Time `json:"said,omitempty"`

@@ -13,12 +13,12 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// isAutoscalers reports whether an event is the autoscaler's.
+// isAutoscalers reports whether an event comes from the autoscaler.
 func isAutoscalers(o *unstructured.Unstructured) bool {
 	return kube.Field(o, "source", "component") == autoscaler.Component || kube.Field(o, "reportingComponent") == autoscaler.Component
 }
 
-// eventState changes when an event tells of something again.
+// eventState returns a text that changes when the event happens again.
 func eventState(o *unstructured.Unstructured) string {
 	return strings.Join([]string{
 		kube.Field(o, "count"), kube.Field(o, "lastTimestamp"),
@@ -26,7 +26,7 @@ func eventState(o *unstructured.Unstructured) string {
 	}, " ")
 }
 
-// What messages of events name.
+// What the messages of events name.
 var (
 	planned    = regexp.MustCompile(`\{(\S+) \d+->(\d+) \(max: \d+\)\}`)
 	resized    = regexp.MustCompile(`\bgroup (\S+) size (?:set )?to (\d+)\b`)
@@ -34,8 +34,9 @@ var (
 	namedGroup = regexp.MustCompile(`\bgroup ([A-Za-z]+/\S+?/[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
 )
 
-// eventFact reads an event of the autoscaler, as releases 1.26 to 1.36.1 give
-// them. It reports false for one that tells nothing which other facts do not.
+// eventFact returns the fact of an event of the autoscaler, by the reasons and
+// messages of releases 1.26 to 1.36.1. It returns false for an event that says
+// nothing which other facts do not.
 func eventFact(o *unstructured.Unstructured) (timeline.Fact, bool) {
 	text := bounded(kube.Field(o, "message"))
 	f := timeline.Fact{Kind: timeline.Autoscaler, Text: text, Source: timeline.Event}
@@ -53,7 +54,7 @@ func eventFact(o *unstructured.Unstructured) (timeline.Fact, bool) {
 	named := func(pattern *regexp.Regexp) {
 		all := pattern.FindAllStringSubmatch(text, -1)
 		if len(all) != 1 {
-			return // of several groups none is the one
+			return // none, or several
 		}
 		f.Group = timeline.LastPart(all[0][1])
 		if len(all[0]) > 2 {
@@ -129,7 +130,7 @@ func (r *recorder) event(change kube.Change) {
 	r.bookmark.Events[uid] = state
 }
 
-// forget drops what is remembered of events that the API server has dropped.
+// forget drops from the bookmark the events that the API server has dropped.
 func (r *recorder) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// patience is how long what is told of nodes waits for what is known of
-	// machines, and that of pods for nodes: the former know their groups.
+	// patience is how long nodes wait for machines to be seen first, and pods for
+	// nodes: those know the groups.
 	patience = 10 * time.Second
 	// saveEvery is how often the bookmark is written.
 	saveEvery = 2 * time.Second
@@ -74,9 +74,9 @@ func (r *recorder) run(ctx context.Context) {
 	r.all.Wait()
 }
 
-// pods follows the pods of the cluster that is scaled, and elsewhere those of
-// autoscalers alone. The channel that it returns is closed when all that there
-// are were told, and their logs read.
+// pods follows the pods of the workload cluster, and those of autoscalers in the
+// management cluster. The channel that it returns is closed when all pods were seen
+// and the logs of autoscalers read.
 func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 	workload := r.follow(ctx, r.Workload, kube.Follower{
 		Kind: kube.Pods, On: func(change kube.Change) { r.pod(ctx, change) }, Synced: func() { r.sweep(timeline.Pod) },
@@ -112,8 +112,8 @@ func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 	return done
 }
 
-// follow follows a kind of objects. The channel that it returns is closed when
-// all that there are were told.
+// follow follows a kind of objects. The channel that it returns is closed when all
+// objects were seen.
 func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
 	done, synced := make(chan struct{}), f.Synced
 	f.Trouble = r.failed
@@ -127,7 +127,7 @@ func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) 
 	return done
 }
 
-// await waits until all are closed, for as long as patience lasts.
+// await waits until all channels are closed, for patience at most.
 func await(ctx context.Context, all ...<-chan struct{}) {
 	enough := time.After(patience)
 	for _, c := range all {
@@ -141,7 +141,7 @@ func await(ctx context.Context, all ...<-chan struct{}) {
 	}
 }
 
-// ours reports whether an object is of the cluster that is recorded.
+// ours reports whether an object belongs to the cluster that is recorded.
 func (r *recorder) ours(o *unstructured.Unstructured) bool {
 	return r.Cluster == "" || kube.Field(o, "spec", "clusterName") == r.Cluster
 }
@@ -189,7 +189,7 @@ func (r *recorder) status(change kube.Change) {
 	r.observe(timeline.Autoscaler, "status", func() []timeline.Fact { return healthFacts(o, time.Now()) })
 }
 
-// pod follows the pods of the cluster that is scaled.
+// pod follows the pods of the workload cluster.
 func (r *recorder) pod(ctx context.Context, change kube.Change) {
 	o := change.After
 	if o == nil {
@@ -203,8 +203,8 @@ func (r *recorder) pod(ctx context.Context, change kube.Change) {
 	})
 }
 
-// autoscalerPod records an autoscaler's pod and begins to read its log. It
-// reports whether the pod is one.
+// autoscalerPod records a pod of an autoscaler and begins to read its log. It
+// returns false for any other pod.
 func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kube.Change) bool {
 	o := change.After
 	if o == nil {
@@ -250,8 +250,7 @@ func (r *recorder) lab(f timeline.Fact) {
 	r.repeats.hear(f)
 }
 
-// hostLog reads the log of an autoscaler on this machine from where the
-// recorder before this one stopped.
+// hostLog reads LogFile from where the recorder before this one stopped.
 func (r *recorder) hostLog() *hostLog {
 	var last time.Time
 	return &hostLog{
@@ -261,7 +260,7 @@ func (r *recorder) hostLog() *hostLog {
 			last = cmp.Or(at, last)
 			return ok
 		},
-		moved: func(p place) {
+		reached: func(p place) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.bookmark.Log = p
@@ -269,9 +268,9 @@ func (r *recorder) hostLog() *hostLog {
 	}
 }
 
-// logLine records what a line of the autoscaler's log tells, if anything, and
-// returns when it was said. day is as for ParseLog. It reports false if the
-// record could not be written.
+// logLine records the fact of a line of the autoscaler's log, if it is one, and
+// returns the fact's time. day is as for ParseLog. ok is false if the fact could not
+// be appended.
 func (r *recorder) logLine(text string, day time.Time) (at time.Time, ok bool) {
 	e := speech.Parse(text)
 	if e.Class == speech.Loop {
@@ -287,7 +286,7 @@ func (r *recorder) logLine(text string, day time.Time) (at time.Time, ok bool) {
 	return f.Time, r.said(f)
 }
 
-// save writes the bookmark, and what waited.
+// save writes the bookmark, and facts that could not be appended before.
 func (r *recorder) save() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,11 +10,11 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// groups knows which group what belongs to.
+// groups knows the node groups of machines and nodes.
 type groups struct {
 	cluster string
-	// machines, nodes and providers have the group by the name of a machine, by
-	// that of a node, and by the provider's identity of both.
+	// The group by the name of a machine, by the name of a node, and by the provider
+	// ID of both.
 	machines, nodes, providers map[string]string
 }
 
@@ -22,7 +22,7 @@ func newGroups(cluster string) groups {
 	return groups{cluster: cluster, machines: map[string]string{}, nodes: map[string]string{}, providers: map[string]string{}}
 }
 
-// add takes in a fact of the record.
+// add learns a fact of the record.
 func (g groups) add(f timeline.Fact) {
 	if f.Group == "" || f.Name == "" {
 		return
@@ -35,8 +35,8 @@ func (g groups) add(f timeline.Fact) {
 	}
 }
 
-// ofMachine is the node group of a Machine: the MachineDeployment that its
-// label names, or who owns it.
+// ofMachine returns the node group of a Machine: the MachineDeployment that its
+// label names, or its owner.
 func (g groups) ofMachine(o *unstructured.Unstructured) string {
 	group := o.GetLabels()[clusterv1.MachineDeploymentNameLabel]
 	_, controlPlane := o.GetLabels()[clusterv1.MachineControlPlaneLabel]
@@ -62,10 +62,10 @@ func (g groups) ofMachine(o *unstructured.Unstructured) string {
 	return group
 }
 
-// ofNode is the group of a node's machine. Cluster API writes the machine's
-// name on a node a while after it joined, and so does the provider with its
-// identity. Until then it is known by its name, which Docker providers make of
-// the cluster's and the machine's.
+// ofNode returns the node group of a node, empty if it is not known. Cluster API
+// annotates a node with its machine, and the provider sets the provider ID, some time
+// after the node joined. Until then the name tells: Docker providers make it of the
+// cluster's and the machine's.
 func (g groups) ofNode(o *unstructured.Unstructured) string {
 	if kube.OfControlPlane(o) {
 		return timeline.ControlPlane

@@ -7,15 +7,15 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// BusyError is a record that another command of the lab writes.
+// BusyError is returned for a record that another command of the lab writes.
 type BusyError struct{ File string }
 
 func (e *BusyError) Error() string {
 	return fmt.Sprintf("another command of the lab records to %s already; what it records can be read meanwhile", e.File)
 }
 
-// AnewError is a record that was begun anew, or removed, while a recorder was
-// at work: what that one knows is of the record before.
+// AnewError is returned when a record was begun anew, or removed, while a recorder
+// was at work: what that recorder knows belongs to the record before.
 type AnewError struct{ File string }
 
 func (e *AnewError) Error() string {

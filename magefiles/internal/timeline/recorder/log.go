@@ -18,17 +18,17 @@ import (
 
 // place is a place in a log.
 type place struct {
-	// Offset is how much of the file was read, up to the end of a line.
+	// Offset is how many bytes of the file were read, up to the end of a line.
 	Offset int64 `json:"offset"`
-	// Head is the digest of the first headLength bytes of that, or of all if
-	// they are fewer: an autoscaler's log begins with a time in microseconds,
-	// while its name and its inode are those of other logs before and after.
+	// Head is the digest of the first headLength bytes, or of all Offset bytes if
+	// they are fewer. It tells logs apart: a log begins with a time in microseconds,
+	// while its name and its inode may be those of another.
 	Head string `json:"head"`
 }
 
 const headLength = 512
 
-// head is the digest of the beginning of a file of which size bytes were read.
+// head returns the digest of the beginning of a file of which size bytes were read.
 func head(file io.ReaderAt, size int64) (string, error) {
 	data := make([]byte, min(size, headLength))
 	if _, err := file.ReadAt(data, 0); err != nil {
@@ -38,7 +38,7 @@ func head(file io.ReaderAt, size int64) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// in reports whether it is a place in that file.
+// in reports whether the place is in that file.
 func (p place) in(file io.ReaderAt) bool {
 	if p.Offset == 0 {
 		return false
@@ -50,20 +50,19 @@ func (p place) in(file io.ReaderAt) bool {
 // hostLog reads the log of an autoscaler on this machine.
 type hostLog struct {
 	path string
-	// line is called with every line, without its end. It reports false if the
-	// line is to be read again.
+	// line is called with every line, without its end. It returns false if the line
+	// must be read again.
 	line func(text string) bool
-	// moved is called with the place up to which all was read.
-	moved func(place)
-	at    place
-	file  *os.File
+	// reached is called with the place up to which all was read.
+	reached func(place)
+	at      place
+	file    *os.File
 }
 
-// errUnrecorded is a line that is to be read again.
-var errUnrecorded = errors.New("what it tells could not be recorded")
+// errUnrecorded is returned for a line that must be read again.
+var errUnrecorded = errors.New("what it says could not be recorded")
 
-// follow reads the log, from its place on, until ctx is done, and then what
-// there is.
+// follow reads the log, from its place on, until ctx is done, and then the rest.
 func (l *hostLog) follow(ctx context.Context, trouble func(error)) {
 	defer l.close()
 	for done := false; !done; {
@@ -86,10 +85,10 @@ func (l *hostLog) close() {
 	}
 }
 
-// poll reads what there is: the rest of the log that was read last, though it
-// has another name by now, and then those that began after it.
+// poll reads the rest of the log that was read last, though it may have another
+// name by now, and then the logs that began after it.
 func (l *hostLog) poll() error {
-	defer func() { l.moved(l.at) }()
+	defer func() { l.reached(l.at) }()
 	if l.file == nil {
 		if err := l.resume(); err != nil || l.file == nil {
 			return err
@@ -101,7 +100,7 @@ func (l *hostLog) poll() error {
 	if !timeline.Replaced(l.file, l.path) {
 		return nil
 	}
-	// It was still written to when it was read, a moment ago.
+	// Lines may have been added after the read and before it was replaced.
 	if err := l.read(); err != nil {
 		return err
 	}
@@ -109,9 +108,9 @@ func (l *hostLog) poll() error {
 	return l.resume()
 }
 
-// resume opens the log that comes next: the one that has the place, else the
-// one before if it has it or if it is newer than the place, else the log from
-// its beginning. A log that is not there is no error.
+// resume opens the next log to read: the current one if it has the place, else the
+// previous one, from the place or, if it is newer, from its beginning, and then the
+// current one from its beginning. A log that is not there is no error.
 func (l *hostLog) resume() error {
 	current, err := open(l.path)
 	if err != nil {
@@ -161,7 +160,7 @@ func closed(file *os.File) error {
 	return file.Close()
 }
 
-// maxLine bounds what is read of a line that does not end.
+// maxLine bounds what is read of a line without an end, in bytes.
 const maxLine = 1 << 20
 
 // read reads all whole lines from the place on.

@@ -191,7 +191,7 @@ func TestALogThatCannotBeRecordedIsReadAgain(t *testing.T) {
 	l.say(strings.Repeat("x", 3*headLength) + "\n")
 	var read []string
 	full := true
-	h := &hostLog{path: path, moved: func(place) {}, line: func(text string) bool {
+	h := &hostLog{path: path, reached: func(place) {}, line: func(text string) bool {
 		if full && strings.HasSuffix(text, "two") {
 			return false
 		}

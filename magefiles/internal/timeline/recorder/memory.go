@@ -9,16 +9,16 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// object is what the record says of an object that is there.
+// object is what the record says about an object that is there.
 type object struct {
 	kind                   timeline.Kind
 	name, uid, group, node string
-	// aspects has the last fact of each.
+	// aspects has the last fact of each aspect.
 	aspects map[string]timeline.Fact
 }
 
-// there reports whether the object, when it was last heard of, was there. Of
-// the pod of an autoscaler it is whether it ran.
+// there reports whether the object was there by the last fact about it, and for the
+// pod of an autoscaler whether it ran.
 func (o *object) there() bool {
 	if o.kind == timeline.Autoscaler {
 		return o.aspects["process"].What == timeline.Started
@@ -27,12 +27,12 @@ func (o *object) there() bool {
 	return there
 }
 
-// memory is what the record says of all objects that are there: what a
-// recorder that starts knows, and what it compares objects with.
+// memory is what the record says about all objects that are there. A recorder that
+// starts knows it, and compares the objects with it.
 type memory map[string]*object
 
-// key tells objects apart. The autoscaler's health is of a group or, without
-// one, of all of them.
+// key tells objects apart. The autoscaler's health is that of a group or, without a
+// group, of them all.
 func key(f timeline.Fact) string {
 	if f.What == timeline.Health {
 		return string(f.Kind) + "/health/" + f.Group
@@ -40,9 +40,9 @@ func key(f timeline.Fact) string {
 	return string(f.Kind) + "/" + f.UID
 }
 
-// aspect is what a fact tells of its object; the next one of the same aspect
-// takes its place. It is empty for what is no state: decisions and their
-// reasons, and that an object is gone.
+// aspect returns the part of an object's state that a fact is about; a later fact of
+// the same aspect replaces it. It is empty for a fact that is no state: a decision,
+// a reason, or that an object is gone.
 func aspect(f timeline.Fact) string {
 	switch f.What {
 	case timeline.Created, timeline.Joined:
@@ -69,7 +69,7 @@ func aspect(f timeline.Fact) string {
 	return ""
 }
 
-// quiet is what goes without statement of an object that is new.
+// quiet reports whether a fact goes without saying for a new object.
 func quiet(f timeline.Fact) bool {
 	switch f.What {
 	case timeline.Uncordoned, timeline.Untainted, timeline.Resumed:
@@ -80,10 +80,10 @@ func quiet(f timeline.Fact) bool {
 	return false
 }
 
-// counts are numbers in messages of the scheduler and of kubelets.
+// counts matches numbers in messages of the scheduler and of kubelets.
 var counts = regexp.MustCompile(`\d+(/\d+)?`)
 
-// same reports whether b, of the same aspect, says no more than a did.
+// same reports whether b, of the same aspect, says nothing that a did not.
 func same(a, b timeline.Fact) bool {
 	if a.What != b.What || b.Node != "" && a.Node != b.Node {
 		return false
@@ -103,14 +103,14 @@ func same(a, b timeline.Fact) bool {
 	return true
 }
 
-// complaints are what a kubelet has to say, which are fewer and fewer while a
-// node comes up: the reason, and the parts of a list in brackets.
+// complaints returns what a kubelet reports while a node is not ready, which is less
+// and less while it comes up: the reason, and the parts of a list in brackets.
 func complaints(f timeline.Fact) []string {
 	reason, message, _ := strings.Cut(counts.ReplaceAllString(f.Text, "0"), ": ")
 	return append(strings.Split(strings.Trim(message, "[]"), ", "), reason)
 }
 
-// add takes in a fact of the record.
+// add learns a fact of the record.
 func (m memory) add(f timeline.Fact) {
 	if f.What == timeline.Gone {
 		delete(m, key(f))
@@ -130,7 +130,7 @@ func (m memory) add(f timeline.Fact) {
 	}
 	o := m[key(f)]
 	if o == nil && f.What == timeline.Evicted {
-		return // it is gone already
+		return // the object is gone already
 	}
 	if o == nil {
 		o = &object{kind: f.Kind, name: f.Name, uid: f.UID, aspects: map[string]timeline.Fact{}}
@@ -145,10 +145,10 @@ func (m memory) add(f timeline.Fact) {
 	o.aspects[what] = f
 }
 
-// news returns those of the facts of an object, as it is now, that the record
-// does not have. A fact of an aspect is never earlier than the one before it,
-// though objects' own times are cut off to whole seconds. One that only says
-// more about the same is of now.
+// news returns the facts about an object's present state that the record does not
+// have. A fact is never earlier than the one before it of the same aspect, though
+// the times in objects are cut to whole seconds. A fact that only adds detail to the
+// current state is stamped with the current time.
 func (m memory) news(now time.Time, facts []timeline.Fact) []timeline.Fact {
 	var news []timeline.Fact
 	for _, f := range facts {

@@ -15,7 +15,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// parsed reads a time of an object; the zero time if there is none.
+// parsed returns a time of an object, zero if it has none.
 func parsed(text string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
@@ -24,14 +24,14 @@ func parsed(text string) time.Time {
 	return t
 }
 
-// condition is one of an object's status.
+// condition is a condition in the status of an object.
 type condition struct {
 	status, reason, message string
 	since                   time.Time
 }
 
-// conditionOf returns the object's condition of that type; an empty one if it
-// has none.
+// conditionOf returns the object's condition of that type, an empty one if it has
+// none.
 func conditionOf(o *unstructured.Unstructured, kind string) condition {
 	all, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 	for _, c := range all {
@@ -45,7 +45,7 @@ func conditionOf(o *unstructured.Unstructured, kind string) condition {
 	return condition{}
 }
 
-// sentence joins a reason and a message as far as there are any.
+// sentence joins a reason and a message, of which one may be empty.
 func sentence(reason, message string) string {
 	if reason == "" || message == "" {
 		return reason + message
@@ -53,7 +53,7 @@ func sentence(reason, message string) string {
 	return reason + ": " + message
 }
 
-// about begins every fact of an object.
+// about returns the beginning of every fact about an object.
 func about(kind timeline.Kind, o *unstructured.Unstructured, group string) timeline.Fact {
 	name := o.GetName()
 	if kind == timeline.Pod {
@@ -62,25 +62,25 @@ func about(kind timeline.Kind, o *unstructured.Unstructured, group string) timel
 	return timeline.Fact{Kind: kind, Name: name, UID: string(o.GetUID()), Group: group, Source: timeline.Watch}
 }
 
-// with completes a fact.
+// with returns a fact completed by what happened, when, and a text.
 func with(f timeline.Fact, what string, at time.Time, text string) timeline.Fact {
 	f.What, f.Time, f.Text = what, at, text
 	return f
 }
 
-// houses are namespaces of what makes up a cluster, other than those that end
-// in -system.
+// houses are the namespaces that belong to the cluster itself, besides those that
+// end in -system.
 var houses = map[string]bool{
 	"kube-public": true, "kube-node-lease": true, "cert-manager": true, "local-path-storage": true,
 }
 
-// house reports whether a namespace is of what makes up the cluster.
+// house reports whether a namespace belongs to the cluster itself.
 func house(namespace string) bool {
 	return strings.HasSuffix(namespace, "-system") || houses[namespace]
 }
 
-// isWorkload reports whether a pod is one that a user made, or a scenario:
-// none of the cluster's own, of a provider, of a DaemonSet or of a node.
+// isWorkload reports whether a user or a scenario created a pod: it is not the
+// cluster's own, nor one of a provider, of a DaemonSet or of a kubelet.
 func isWorkload(pod *unstructured.Unstructured) bool {
 	_, provider := pod.GetLabels()[clusterv1.ProviderNameLabel]
 	_, mirror := pod.GetAnnotations()[corev1.MirrorPodAnnotationKey]
@@ -92,11 +92,11 @@ func isWorkload(pod *unstructured.Unstructured) bool {
 	return !house(pod.GetNamespace()) && !provider && !mirror
 }
 
-// podFacts are what a pod tells now; group is of the node that it is on.
+// podFacts returns the facts of a pod's present state; group is that of its node.
 func podFacts(o *unstructured.Unstructured, group string, now time.Time) []timeline.Fact {
 	f := about(timeline.Pod, o, group)
 	created := f
-	created.Group = "" // it is not of a group by birth
+	created.Group = "" // a new pod has no node yet
 	facts := []timeline.Fact{with(created, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
 
 	placed := conditionOf(o, "PodScheduled")
@@ -121,7 +121,7 @@ func podFacts(o *unstructured.Unstructured, group string, now time.Time) []timel
 	return facts
 }
 
-// containerTimes are when the last of a pod's containers began, and ended.
+// containerTimes returns when the last of a pod's containers began, and ended.
 func containerTimes(pod *unstructured.Unstructured) (begun, ended time.Time) {
 	for _, container := range kube.ContainerStatuses(pod) {
 		for _, t := range []struct {
@@ -140,11 +140,11 @@ func containerTimes(pod *unstructured.Unstructured) (begun, ended time.Time) {
 	return begun, ended
 }
 
-// autoscalerTaints are those that the autoscaler gives to nodes. Their value is
-// when it did, in seconds since 1970.
+// autoscalerTaints are the keys of the autoscaler's taints of nodes. Their value is
+// the time, in seconds since 1970.
 var autoscalerTaints = []string{"DeletionCandidateOfClusterAutoscaler", "ToBeDeletedByClusterAutoscaler"}
 
-// nodeFacts are what a node tells now.
+// nodeFacts returns the facts of a node's present state.
 func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []timeline.Fact {
 	f := about(timeline.Node, o, group)
 	facts := []timeline.Fact{with(f, timeline.Joined, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
@@ -186,7 +186,7 @@ func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []time
 	return facts
 }
 
-// machineFacts are what a Machine tells now.
+// machineFacts returns the facts of a Machine's present state.
 func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []timeline.Fact {
 	f := about(timeline.Machine, o, group)
 	facts := []timeline.Fact{with(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
@@ -207,7 +207,7 @@ func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []t
 	return facts
 }
 
-// goTime reads a time as the autoscaler writes it; the zero time if it is none.
+// goTime returns a time that the autoscaler wrote, zero if it is none.
 func goTime(text string) time.Time {
 	text, _, _ = strings.Cut(text, " m=")
 	t, err := time.Parse(autoscaler.TimeLayout, text)
@@ -217,7 +217,7 @@ func goTime(text string) time.Time {
 	return t
 }
 
-// deploymentFacts are what a MachineDeployment tells now.
+// deploymentFacts returns the facts of a MachineDeployment's present state.
 func deploymentFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	f := about(timeline.Group, o, o.GetName())
 	facts := []timeline.Fact{with(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
@@ -234,8 +234,8 @@ func deploymentFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fac
 	return append(facts, with(f, pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, ""))
 }
 
-// clusterFacts are what the Cluster tells now: whether it is paused, and with
-// it every group.
+// clusterFacts returns the facts of the Cluster's present state: whether it is
+// paused, and with it every group.
 func clusterFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	_, annotated := o.GetAnnotations()[clusterv1.PausedAnnotation]
 	return []timeline.Fact{with(about(timeline.Group, o, ""), pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, "")}
@@ -248,8 +248,8 @@ func pausedIf(paused bool) string {
 	return timeline.Resumed
 }
 
-// limits are the least and the most nodes that the autoscaler may give a
-// group, with either prefix of the annotations; empty if it is no node group.
+// limits returns "MIN MAX", the limits that annotations with either prefix set for
+// the autoscaler; empty if the MachineDeployment is no node group.
 func limits(o *unstructured.Unstructured) string {
 	for _, prefix := range []string{"cluster.x-k8s.io", "cluster.k8s.io"} {
 		size := func(which string) string {
@@ -267,8 +267,8 @@ func number(o *unstructured.Unstructured, path ...string) (int, bool) {
 	return n, err == nil
 }
 
-// changedAt is when one of those who manage the field at path changed
-// something of theirs last; the zero time if nobody knows.
+// changedAt returns the last time at which a manager of the field at path changed a
+// field of its own, zero if managedFields does not say.
 func changedAt(o *unstructured.Unstructured, path ...string) time.Time {
 	var latest time.Time
 	all, _, _ := unstructured.NestedSlice(o.Object, "metadata", "managedFields")

@@ -8,7 +8,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// becomes has the facts that the autoscaler's statements become, by kind.
+// becomes has what happened, in the words of facts, for each kind of statement.
 var becomes = map[speech.Kind]string{
 	speech.KindScaleUp: timeline.ScaleUp, speech.KindScaleDown: timeline.ScaleDown,
 	speech.KindRefused: timeline.Refused, speech.KindKept: timeline.Kept,
@@ -23,7 +23,7 @@ func ParseLog(text string, day time.Time) (timeline.Fact, bool) {
 	return logFact(speech.Parse(text), day)
 }
 
-// logFact is ParseLog of a line that was taken apart.
+// logFact is ParseLog for a line that is parsed already.
 func logFact(e speech.Entry, day time.Time) (timeline.Fact, bool) {
 	s, ok := e.Statement(day)
 	if !ok {

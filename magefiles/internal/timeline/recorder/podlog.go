@@ -21,12 +21,12 @@ import (
 // logAgain is how long to wait before a log that ended is asked for again.
 const logAgain = time.Second
 
-// logQuiet is how long nothing comes of a log when what there was is read. What
-// there is comes at once; a log that is followed does not say where that ends.
+// logQuiet is how long nothing comes before a log counts as read. What a log has
+// comes at once; the API server does not say where that ends.
 const logQuiet = 2 * time.Second
 
-// autoscalerContainers are the names of a pod's containers that may be an
-// autoscaler: the lab's, or any by its image or the pod's name.
+// autoscalerContainers returns the names of a pod's containers that may be an
+// autoscaler by the image or by the pod's name.
 func autoscalerContainers(pod *unstructured.Unstructured) []string {
 	var names []string
 	all, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
@@ -42,7 +42,8 @@ func autoscalerContainers(pod *unstructured.Unstructured) []string {
 	return names
 }
 
-// processFacts are what the pod of an autoscaler tells now: whether it runs.
+// processFacts returns the fact that the first of an autoscaler's containers runs or
+// has stopped, nil if neither is known.
 func processFacts(o *unstructured.Unstructured, containers []string, now time.Time) []timeline.Fact {
 	f := about(timeline.Autoscaler, o, "")
 	f.Name = o.GetNamespace() + "/" + o.GetName()
@@ -86,8 +87,9 @@ func instanceOf(pod *unstructured.Unstructured, container string) instance {
 	return i
 }
 
-// awaitLog waits until a container's log may have more than it had when asked ran
-// there: it runs, or another does. It returns false if there is no more to come.
+// awaitLog waits until a container's log may have more lines: the instance asked,
+// whose log was read, still runs, or another does. It returns false if no more lines
+// will come.
 func (r *recorder) awaitLog(ctx context.Context, id string, asked instance) bool {
 	for {
 		select {
@@ -107,9 +109,9 @@ func (r *recorder) awaitLog(ctx context.Context, id string, asked instance) bool
 	}
 }
 
-// podLog reads the log of a pod's container through the API server until ctx
-// is done, the pod is gone or nothing runs in it any more. It calls read when
-// what there was is read, and maybe again.
+// podLog reads the log of a pod's container through the API server until ctx is
+// done, or the pod is over or gone. It calls read, once or more often, when the log
+// is read up to its present end.
 func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, read func()) {
 	defer read()
 	id := logOf(pod, container)
@@ -132,13 +134,13 @@ func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured
 	}
 }
 
-// logOf is what the bookmark calls the log of a container.
+// logOf returns the name of a container's log in the bookmark.
 func logOf(pod *unstructured.Unstructured, container string) string {
 	return string(pod.GetUID()) + "/" + container
 }
 
-// stream reads the log from a moment on until it ends, and calls read when it
-// has come to what is said meanwhile, or nothing comes.
+// stream reads the log from since on until it ends. It calls read when a line is
+// later than the request, or no line comes.
 func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, since time.Time, read func()) (err error) {
 	asked := time.Now()
 	quiet := time.AfterFunc(logQuiet, read)

@@ -19,32 +19,33 @@ import (
 
 // Options of Record.
 type Options struct {
-	// Workload reaches the cluster that is scaled, Management the one with the
-	// Cluster API objects; it may be the same, and is if it is nil.
+	// Workload is the cluster that is scaled, Management the one with the Cluster
+	// API objects; if nil, it is Workload.
 	Workload, Management *kube.Client
-	// Namespace and Cluster are of the Cluster API objects.
+	// Namespace of the Cluster API objects, and the name of the Cluster. Without a
+	// name all clusters of the namespace are recorded.
 	Namespace, Cluster string
-	// ConfigNamespace has the autoscaler's status ConfigMap.
+	// ConfigNamespace is the namespace of the autoscaler's status ConfigMap.
 	ConfigNamespace string
-	// File is the record.
+	// File is the path of the record.
 	File string
-	// LogFile is the log of an autoscaler on this machine, if there is one. It
-	// begins anew when the autoscaler does; the one before is kept as
+	// LogFile is the path of the log of an autoscaler on this machine, empty if
+	// there is none. A new process begins a new file, and the one before is then
 	// LogFile.previous.
 	LogFile string
-	// Trouble, if set, is told of what failed and is tried again.
+	// Trouble, if set, is called with errors after which the recorder goes on.
 	Trouble func(error)
-	// Synced, if set, is called once, when all objects that there are were
-	// looked at and the logs of the autoscaler's pods were read; what the log of
-	// this machine's autoscaler has by then is read before Record returns.
+	// Synced, if set, is called once, when all objects were seen and the logs of
+	// the autoscaler's pods were read. What LogFile has by then is read before
+	// Record returns.
 	Synced func()
 }
 
-// Record appends what happens to the record until ctx is done. It knows from
-// the record what was told already, so that it may end and start at any time:
-// what happened meanwhile is told by the objects, the events and the log, with
-// their own times. If another recorder is at work, it returns a *BusyError, and
-// if the record is begun anew meanwhile, an *AnewError.
+// Record appends what happens to the record until ctx is done. It reads in the
+// record what is known already, so that it may end and start at any time: objects,
+// events and logs tell what happened in between, with their own times. It returns a
+// *BusyError if another recorder is at work, and an *AnewError if the record is
+// begun anew meanwhile.
 func Record(ctx context.Context, o Options) (err error) {
 	lock, err := lock(o.File)
 	if err != nil {
@@ -77,25 +78,25 @@ type recorder struct {
 	mu      sync.Mutex
 	memory  memory
 	repeats repeats
-	// told has the facts of events and of the log that the record has.
+	// told has the identity of each fact of an event or the log in the record.
 	told map[string]bool
-	// present are the objects that were seen in this run.
+	// present has the keys of the objects that this recorder saw.
 	present  map[string]bool
 	bookmark bookmark
-	// begun is when the record begins: what events and logs tell of before is
-	// about objects of which nothing else is known.
+	// begun is when the record begins. What events and logs say about the time
+	// before is left out: nothing else is known of it.
 	begun time.Time
-	// lastly is when the recorder before this one was last at work; zero if
-	// there was none.
+	// lastly is when the recorder before this one was last at work, zero if there
+	// was none.
 	lastly   time.Time
 	groups   groups
 	troubles map[string]time.Time
-	// unwritten are facts of objects that could not be added to the record yet.
+	// unwritten has facts of objects that could not be appended yet.
 	unwritten []timeline.Fact
-	// instances are what runs in the containers of autoscalers, by logOf.
+	// instances says what runs in each container of an autoscaler, by logOf.
 	instances map[string]instance
-	// reading are the logs of pods that were begun to be read; each is closed
-	// when what there was of it is read.
+	// reading has a channel for each log of a pod, which is closed when the log is
+	// read up to its present end.
 	reading []<-chan struct{}
 }
 
@@ -106,7 +107,7 @@ func newRecorder(o Options, lock *state.Lock) *recorder {
 	}
 }
 
-// remember reads the record back, and says in it that recording begins.
+// remember reads the record, and appends to it that recording begins.
 func (r *recorder) remember() error {
 	facts, err := timeline.ReadUnsorted(r.File)
 	text := ""
@@ -122,7 +123,7 @@ func (r *recorder) remember() error {
 			r.begun = f.Time
 		}
 		if f.Source == timeline.Own && f.What != timeline.Recording {
-			continue // whatever wrote it did not record
+			continue // a command of the lab wrote it, not a recorder
 		}
 		for _, t := range []time.Time{f.Time, f.Seen} {
 			if t.After(r.lastly) {
@@ -140,7 +141,7 @@ func (r *recorder) remember() error {
 	return timeline.Append(r.File, timeline.Fact{Time: time.Now(), Kind: timeline.Lab, What: timeline.Recording, Since: r.lastly, Text: text, Source: timeline.Own})
 }
 
-// learn takes in a fact that the record has.
+// learn takes in a fact of the record. r.mu is held.
 func (r *recorder) learn(f timeline.Fact) {
 	r.memory.add(f)
 	r.groups.add(f)
@@ -152,7 +153,7 @@ func (r *recorder) learn(f timeline.Fact) {
 	}
 }
 
-// identity of what an event or a line of the log told.
+// identity returns what tells a fact of an event or the log from all others.
 func identity(f timeline.Fact) string {
 	return strings.Join([]string{f.Time.UTC().Format(time.RFC3339Nano), string(f.Source), f.What, f.Name, f.Node, f.Group, f.Text}, "\x00")
 }
@@ -167,8 +168,8 @@ func (r *recorder) observe(kind timeline.Kind, uid string, facts func() []timeli
 	r.tell(r.memory.news(now, all))
 }
 
-// said records what an event or a line of the log told, unless the record has
-// it or it repeats itself. It reports false if it could not.
+// said records the fact of an event or a line of the log, unless the record has it
+// or it is a repetition. It returns false if the fact could not be appended.
 func (r *recorder) said(f timeline.Fact) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,7 +186,7 @@ func (r *recorder) said(f timeline.Fact) bool {
 		return true
 	}
 	if o := r.memory[key(f)]; o != nil && f.What == timeline.Evicted && o.aspects[aspect(f)].What == timeline.Evicted {
-		return true // the pod's own condition told
+		return true // the pod's own condition said so
 	}
 	if !r.repeats.news(f) {
 		r.repeats.hear(f)
@@ -194,8 +195,8 @@ func (r *recorder) said(f timeline.Fact) bool {
 	return r.append([]timeline.Fact{f})
 }
 
-// wholeName is that of a pod that an old release named without its
-// namespace, if one pod alone has that name.
+// wholeName returns namespace/name of a pod that an old release calls by its bare
+// name, if only one pod has that name.
 func (r *recorder) wholeName(name string) string {
 	var whole []string
 	for _, o := range r.memory {
@@ -209,11 +210,11 @@ func (r *recorder) wholeName(name string) string {
 	return name
 }
 
-// late is how much later a recorder may learn of something without statement so.
+// late is how much later than its time a fact may be recorded without a Seen.
 const late = 2 * time.Second
 
-// tell records what objects tell, once: what cannot be added to the record now
-// is added before the next fact. r.mu is held.
+// tell records facts of objects, which say each thing once: what cannot be appended
+// now is appended before the next fact. r.mu is held.
 func (r *recorder) tell(facts []timeline.Fact) {
 	if r.append(facts) {
 		return
@@ -224,9 +225,8 @@ func (r *recorder) tell(facts []timeline.Fact) {
 	}
 }
 
-// append adds facts to the record, after those that could not be added before,
-// and then to what the recorder knows. It reports false if none could be added.
-// r.mu is held.
+// append appends the unwritten facts and these to the record, and learns these. It
+// returns false if it could not. r.mu is held.
 func (r *recorder) append(facts []timeline.Fact) bool {
 	if len(facts)+len(r.unwritten) == 0 {
 		return true
@@ -251,7 +251,7 @@ func (r *recorder) append(facts []timeline.Fact) bool {
 	return true
 }
 
-// gone records that an object is gone, if the record has it.
+// gone records that an object is gone, if the record has the object.
 func (r *recorder) gone(kind timeline.Kind, uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -261,7 +261,7 @@ func (r *recorder) gone(kind timeline.Kind, uid string) {
 	}
 }
 
-// ends is the fact that the object is no more. An autoscaler's pod is its
+// ends returns the fact that the object is gone. The pod of an autoscaler is its
 // process, which stops.
 func (o *object) ends(at time.Time, text string) timeline.Fact {
 	f := timeline.Fact{Time: at, Kind: o.kind, What: timeline.Gone, Name: o.name, UID: o.uid, Group: o.group, Node: o.node, Text: text, Source: timeline.Watch}
@@ -271,8 +271,8 @@ func (o *object) ends(at time.Time, text string) timeline.Fact {
 	return f
 }
 
-// sweep records the objects of a kind that went while nobody recorded: those
-// that the record has and that were not seen when all were listed.
+// sweep records that objects of a kind went while nobody recorded: those of the
+// record that a list of all objects lacks.
 func (r *recorder) sweep(kind timeline.Kind) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -287,11 +287,10 @@ func (r *recorder) sweep(kind timeline.Kind) {
 	r.tell(facts)
 }
 
-// troubleAgain is after how long the same trouble is told again.
+// troubleAgain is how often the same trouble is reported at most.
 const troubleAgain = time.Minute
 
-// trouble tells what failed, once a minute at most as long as it stays the
-// same. r.mu is held.
+// trouble reports what failed. r.mu is held.
 func (r *recorder) trouble(err error) {
 	if r.Trouble == nil {
 		return

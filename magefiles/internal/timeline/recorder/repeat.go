@@ -144,7 +144,7 @@ func repeated(f timeline.Fact) bool {
 	return false
 }
 
-// subject is what a fact is about.
+// subject returns what a fact is about: what happened to which pod, node or group.
 func subject(f timeline.Fact) string {
 	return strings.Join([]string{f.What, f.Name, f.Node, f.Group}, "\x00")
 }

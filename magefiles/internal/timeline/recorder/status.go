@@ -13,8 +13,8 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// healthFacts are what the autoscaler's status ConfigMap tells now, of all
-// groups together and of each.
+// healthFacts returns the facts of the autoscaler's status ConfigMap: the health of
+// all groups together, and of each.
 func healthFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	text := kube.Field(o, "data", "status")
 	s, err := autoscaler.ParseStatus(text)
@@ -28,7 +28,7 @@ func healthFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	}
 	first := s.AutoscalerStatus
 	if first == "Running" {
-		first = "" // it goes without statement
+		first = "" // it goes without saying
 	}
 	facts := []timeline.Fact{fact(s.ClusterWide, sentence(first, s.Message))}
 	for _, g := range s.NodeGroups {
@@ -37,7 +37,7 @@ func healthFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	return facts
 }
 
-// health is one fact of the status.
+// health returns one fact of the status.
 func health(at time.Time, group, first, health, up, down string) timeline.Fact {
 	var parts []string
 	for _, p := range []struct{ name, value string }{{"", first}, {"", health}, {"scale-up ", up}, {"scale-down ", down}} {
@@ -48,11 +48,11 @@ func health(at time.Time, group, first, health, up, down string) timeline.Fact {
 	return timeline.Fact{Time: at, Kind: timeline.Autoscaler, What: timeline.Health, Group: timeline.LastPart(group), Text: bounded(strings.Join(parts, ", ")), Source: timeline.Status}
 }
 
-// prose is a line of the status as autoscalers before 1.30 write it.
+// prose matches a line of the status that autoscalers before 1.30 write.
 var prose = regexp.MustCompile(`^\s*(Name|Health|ScaleUp|ScaleDown):\s+(\S+)`)
 
-// proseFacts reads a status in prose: the cluster's part, and then one for
-// every group that begins with its name.
+// proseFacts returns the facts of a status in prose. It has a part for the cluster,
+// and then one for every group, which begins with its name.
 func proseFacts(text string, now time.Time) []timeline.Fact {
 	type part struct{ group, health, up, down string }
 	parts := []part{{}}

@@ -30,8 +30,7 @@ const (
 	halfLabel    = 28  // of the time axis
 )
 
-// What a picture holds at most. A reader's browser would hold more, a reader
-// would not.
+// The most things in a picture, for the reader's sake.
 const (
 	mostNodeRows = 40 // of one group
 	mostPodRows  = 8  // on one node
@@ -41,8 +40,7 @@ const (
 	mostMarks    = 1500
 )
 
-// look is how a state is drawn. The colours are legible on white and on black,
-// because a picture does not know where it is shown.
+// look is how a state is drawn. The colours are legible on white and on black.
 type look struct{ Class, Fill string }
 
 var looks = map[history.State]look{
@@ -52,35 +50,35 @@ var looks = map[history.State]look{
 	history.Going: {"going", "#7c8694"},
 }
 
-// drawing is a timeline laid out. Every thing on it has its place twice: in
-// pixels of the picture as it is first seen, and in milliseconds since Origin,
-// from which the page's script places it anew when a reader zooms.
+// drawing is the layout of a timeline. Each thing has its place twice: in pixels, as
+// the picture is first shown, and in milliseconds since Origin, from which the page's
+// script places it when a reader zooms.
 type drawing struct {
 	Width, Height, Gutter, Plot int
-	// Script is whether the times are written too.
+	// Script is set if the times are written too.
 	Script bool
-	// Origin and Span are the time axis in milliseconds; Zone is the offset of
-	// the lab's time of day.
+	// Origin and Span are the time axis in milliseconds, and Zone is the offset of
+	// the lab's time zone from UTC.
 	Origin, Span, Zone int64
-	// From and To are what it shows, without the air at the edges.
+	// From and To are the period that it shows, without the margins.
 	From, To time.Time
 	Ticks    []tick
 	Lanes    []lane
 	Bars     []bar
 	Lines    []curve
 	Marks    []sign
-	// Elided says what the picture does not show.
+	// Elided says what the picture leaves out.
 	Elided []string
 
 	m *history.Model
-	// begin is where the picture begins if it has not all there is.
+	// begin is the time at which the picture begins, zero if it has the whole record.
 	begin   time.Time
 	whys    map[*history.PodStory]history.PodWhy
 	nodes   map[*history.NodeStory]history.NodeWhy
 	dropped map[string]int
 }
 
-// tick is one of the axis.
+// tick is a tick of the time axis.
 type tick struct {
 	X, LabelX float64
 	Label     string
@@ -92,14 +90,14 @@ type lane struct {
 	Odd       bool
 	Name      string
 	Notes     []string
-	// Top and Bottom of a chart's scale, empty without a chart.
+	// Top and Bottom are the labels of a chart's scale, empty without a chart.
 	Top, Bottom   string
 	TopY, BottomY int
 	Chart         bool
 	ChartLine     int
 }
 
-// bar is one or several spans in a row, of one object.
+// bar is one span of an object, or several that follow each other.
 type bar struct {
 	Name, Title, Label string
 	Y, Height          int
@@ -124,7 +122,7 @@ type curve struct {
 	Area                      int    // the y that an area closes at, 0 for a line
 }
 
-// sign marks a moment, and if it lasted a line until its end.
+// sign marks a moment, with a line until its end if it lasted.
 type sign struct {
 	Class, Fill, Title string
 	Shape              string // up, down, dot, problem, restart or step
@@ -134,8 +132,9 @@ type sign struct {
 	Height             int // of a restart or step
 }
 
-// beginOf is where a page or a picture from that time on begins; zero if it has
-// all there is, as it does where nothing was recorded since, or before.
+// beginOf returns the time at which a page or picture begins that is asked for from
+// that time on. It is zero if that is the whole record, which it also is if nothing
+// was recorded since, or before.
 func beginOf(m *history.Model, from time.Time) time.Time {
 	if from.After(axisStart(m)) && from.Before(m.To) {
 		return from
@@ -143,7 +142,7 @@ func beginOf(m *history.Model, from time.Time) time.Time {
 	return time.Time{}
 }
 
-// over reports whether a time, if there is one, is before a page begins.
+// over reports whether a time that is not zero is before the beginning of a page.
 func over(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
 
 // draw lays a model out; from, if set, is where the axis begins.
@@ -157,7 +156,7 @@ func draw(m *history.Model, from time.Time, script bool) *drawing {
 		end = start.Add(10 * time.Second)
 	}
 	shown := start
-	// Air on both sides, so that nothing at the edge is half a sign.
+	// A margin on both sides, so that no sign is cut in half.
 	air := end.Sub(start) / 60
 	start, end = start.Add(-air), end.Add(air)
 	_, zone := start.Local().Zone()
@@ -201,8 +200,8 @@ func draw(m *history.Model, from time.Time, script bool) *drawing {
 	return d
 }
 
-// axisStart leaves out what is long before anybody recorded: a control plane
-// may be days old.
+// axisStart returns the beginning of the time axis, which is shortly before anybody
+// recorded: a control plane may be days old.
 func axisStart(m *history.Model) time.Time {
 	if !m.RecordedSince.IsZero() {
 		return m.RecordedSince.Add(-time.Minute)
@@ -212,7 +211,7 @@ func axisStart(m *history.Model) time.Time {
 
 func (d *drawing) ms(t time.Time) int64 { return t.UnixMilli() - d.Origin }
 
-// x is where a time is in the picture, a tenth of a pixel precise.
+// x returns the place of a time in the picture, in pixels with one decimal.
 func (d *drawing) x(ms int64) float64 {
 	return math.Round(float64(ms)/float64(d.Span)*float64(d.Plot)*10) / 10
 }
@@ -288,7 +287,8 @@ func (d *drawing) scenarios(y int) int {
 	return y + height
 }
 
-// autoscaler has its processes, and what it said of no group in particular.
+// autoscaler is the lane of its processes, and of what it said about no group in
+// particular.
 func (d *drawing) autoscaler(y int) int {
 	if len(d.m.Runs) == 0 {
 		return y
@@ -324,12 +324,12 @@ func (d *drawing) autoscaler(y int) int {
 	return y + height
 }
 
-// scenariosFrom are those that were not over at a page's beginning.
+// scenariosFrom returns the scenarios that were not over when a page begins.
 func scenariosFrom(m *history.Model, begin time.Time) []*history.Scenario {
 	return slices.DeleteFunc(slices.Clone(m.Scenarios), func(s *history.Scenario) bool { return over(s.To, begin) })
 }
 
-// restartsFrom is how often the autoscaler began again after a page's beginning.
+// restartsFrom returns how often the autoscaler started again on a page.
 func restartsFrom(m *history.Model, begin time.Time) int {
 	n := 0
 	for i, r := range m.Runs {
@@ -340,7 +340,7 @@ func restartsFrom(m *history.Model, begin time.Time) int {
 	return n
 }
 
-// drawnStatement reports whether something that was said has a mark.
+// drawnStatement reports whether a statement has a mark in the picture.
 func drawnStatement(f timeline.Fact) bool {
 	return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem || f.What == timeline.Health)
 }
@@ -419,7 +419,7 @@ func (d *drawing) podTitle(p *history.PodStory) string {
 	return text
 }
 
-// bar adds what is within the axis.
+// bar adds a bar, unless it ends before the axis begins.
 func (d *drawing) bar(b bar) {
 	if len(b.Parts) == 0 {
 		return
@@ -439,7 +439,8 @@ func (d *drawing) bar(b bar) {
 	d.Bars = append(d.Bars, b)
 }
 
-// labelFor cuts a label to the room that it has; a stump tells nothing.
+// labelFor cuts a label to the room that it has, in characters, and returns none if
+// too little would be left.
 func labelFor(label string, room int) string {
 	if room < 6 && len([]rune(label)) > room {
 		return ""
@@ -460,7 +461,7 @@ func (d *drawing) sign(s sign, from, to time.Time) {
 // rows packs spans so that none overlaps another in its row.
 type rows []int64 // the end of each row's last span
 
-// fit takes the first row that is free by a, with air between.
+// fit returns the first row that is free from a-air on, and takes it until b.
 func (r *rows) fit(a, b, air int64) int {
 	for i, end := range *r {
 		if a >= end+air {

@@ -14,12 +14,12 @@ import (
 	"caslab/magefiles/internal/timeline/history"
 )
 
-// ErrNotOnRecord is of a name that no fact has.
+// ErrNotOnRecord is returned when no fact mentions the name.
 var ErrNotOnRecord = errors.New("not on record")
 
-// Explain answers in words, for a terminal, what happened to pod/NAME,
-// pod/NAMESPACE/NAME, node/NAME or group/NAME, and why. Times of day are those
-// where the lab runs.
+// Explain returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME or
+// group/NAME, and why, in words for a terminal. Times of day are in the time zone of
+// the lab.
 func Explain(facts []timeline.Fact, what string) (string, error) {
 	kind, name, found := strings.Cut(what, "/")
 	if !found || name == "" {
@@ -70,7 +70,7 @@ func names[S any](stories []S, name func(S) string) []string {
 // suggested bounds how many names an error lists.
 const suggested = 8
 
-// unknown names those like the one that was asked for, or else the last known.
+// unknown returns an error that lists similar names, or else the last known ones.
 func unknown(what, kind, name string, known []string) error {
 	if len(known) == 0 {
 		return fmt.Errorf("explain %s: no %s is on record: %w", what, kind, ErrNotOnRecord)
@@ -111,15 +111,15 @@ type teller struct {
 
 func (e *teller) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
 
-// head begins an answer.
-func (e *teller) head(format string, args ...any) {
+// title begins an answer.
+func (e *teller) title(format string, args ...any) {
 	if e.out.Len() > 0 {
 		e.printf("\n")
 	}
 	e.printf(format+"\n", args...)
 }
 
-// moments writes when what happened, each with the time since the one before.
+// moments writes when what happened, each with the time since the moment before.
 func (e *teller) moments(list []moment) {
 	list = slices.DeleteFunc(list, func(m moment) bool { return m.at.IsZero() })
 	slices.SortStableFunc(list, func(a, b moment) int { return a.at.Compare(b.at) })
@@ -138,7 +138,7 @@ type moment struct {
 	text string
 }
 
-// parts writes how long the legs took.
+// parts writes how long the parts took.
 func (e *teller) parts(parts []history.Part) {
 	if len(parts) == 0 {
 		return
@@ -176,7 +176,7 @@ func (e *teller) statements(title string, list []history.Statement, subject func
 
 func (e *teller) pod(p *history.PodStory) {
 	w := e.PodWhy(p)
-	e.head("pod %s %s.", timeline.Tidy(p.Name), w.Verdict())
+	e.title("pod %s %s.", timeline.Tidy(p.Name), w.Verdict())
 	e.printf("\n")
 	list := []moment{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}}
 	if p.Created.IsZero() {
@@ -204,7 +204,7 @@ func (e *teller) pod(p *history.PodStory) {
 	}
 }
 
-// later are the statements that the list of moments does not have.
+// later returns the statements that the list of moments lacks.
 func later(list []history.Statement) []history.Statement {
 	if len(list) == 1 {
 		return nil
@@ -220,7 +220,7 @@ func (e *teller) node(n *history.NodeStory) {
 	} else if r != nil {
 		verdict = "is going"
 	}
-	e.head("node %s of %s %s.", timeline.Tidy(n.Name()), cmp.Or(timeline.Tidy(n.Group), "no known group"), verdict)
+	e.title("node %s of %s %s.", timeline.Tidy(n.Name()), cmp.Or(timeline.Tidy(n.Group), "no known group"), verdict)
 	e.printf("Where it came from: %s.\n\n", w.Origin)
 	list := []moment{{n.Created, "machine " + timeline.Tidy(n.Machine) + " created"}, {n.Joined, "node joined"}, {n.Ready, "node is Ready"}, {n.NodeGone, "node gone"}, {n.Gone, "machine gone"}}
 	if n.Machine == "" {
@@ -266,7 +266,7 @@ func (e *teller) node(n *history.NodeStory) {
 
 func (e *teller) group(g *history.GroupStory) {
 	wanted, ready, limit := g.Now()
-	e.head("group %s wants %s and has %s ready; %s.", g.Title(), numberOr(wanted, "an unknown number"), numberOr(ready, "an unknown number"), limit)
+	e.title("group %s wants %s and has %s ready; %s.", g.Title(), numberOr(wanted, "an unknown number"), numberOr(ready, "an unknown number"), limit)
 	if len(g.Limits) > 1 {
 		e.printf("\nLimits\n")
 		for _, l := range g.Limits {

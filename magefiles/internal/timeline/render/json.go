@@ -16,9 +16,9 @@ type JSONOptions struct {
 	Title, Subtitle string
 }
 
-// Findings is what JSON writes. Times are RFC 3339 in UTC, durations are
-// seconds, and lists are by time; what is not on record is left out. Fields are
-// added to it, none is renamed or gets another meaning while Version is 1.
+// Findings is what JSON writes. Times are RFC 3339 in UTC, durations are seconds,
+// lists are by time, and what is not on record is left out. While Version is 1 fields
+// may be added, and none is renamed or gets another meaning.
 type Findings struct {
 	Version  int       `json:"version"`
 	Title    string    `json:"title,omitempty"`
@@ -39,8 +39,8 @@ type Findings struct {
 	Facts []timeline.Fact `json:"facts"`
 }
 
-// SpanFinding is a time in one state. It has no End if it went on when the
-// record ended.
+// SpanFinding is a period in one state. It has no End if it went on when the record
+// ended.
 type SpanFinding struct {
 	State   history.State `json:"state,omitempty"`
 	Start   time.Time     `json:"start"`
@@ -49,15 +49,15 @@ type SpanFinding struct {
 	Text    string        `json:"text,omitempty"`
 }
 
-// PartFinding is one leg of a way.
+// PartFinding is one part of a wait or a removal.
 type PartFinding struct {
 	Name    string    `json:"name"`
 	Start   time.Time `json:"start"`
 	Seconds float64   `json:"seconds"`
 }
 
-// StatementFinding is something said, once or repeatedly: What is as in facts, Until
-// when it held no more, Count how often it is on record.
+// StatementFinding is something that was said, once or repeatedly. What is as in
+// facts, Until is when it held no more, and Count how many facts it has.
 type StatementFinding struct {
 	What  string    `json:"what"`
 	Pod   string    `json:"pod,omitempty"`
@@ -70,37 +70,37 @@ type StatementFinding struct {
 	Count int       `json:"count"`
 }
 
-// PodFinding is why a pod waited. Waiting is whether it still did at the end.
+// PodFinding is why a pod waited. Waiting is set if it waited at the record's end.
 type PodFinding struct {
-	Name          string        `json:"name"`
-	Verdict       string        `json:"verdict"`
-	WaitedSeconds float64       `json:"waitedSeconds"`
-	Waiting       bool          `json:"waiting"`
-	Node          string        `json:"node,omitempty"`
-	NewNode       bool          `json:"newNode"`
-	Group         string        `json:"group,omitempty"`
-	DecidedAt     time.Time     `json:"decidedAt,omitzero"`
-	Parts         []PartFinding `json:"parts"`
-	States        []SpanFinding `json:"states"`
+	Name          string             `json:"name"`
+	Verdict       string             `json:"verdict"`
+	WaitedSeconds float64            `json:"waitedSeconds"`
+	Waiting       bool               `json:"waiting"`
+	Node          string             `json:"node,omitempty"`
+	NewNode       bool               `json:"newNode"`
+	Group         string             `json:"group,omitempty"`
+	DecidedAt     time.Time          `json:"decidedAt,omitzero"`
+	Parts         []PartFinding      `json:"parts"`
+	States        []SpanFinding      `json:"states"`
 	Scheduler     []StatementFinding `json:"scheduler"`
 	Autoscaler    []StatementFinding `json:"autoscaler"`
 }
 
 // NodeFinding is why a node came, stayed and went.
 type NodeFinding struct {
-	Node    string        `json:"node,omitempty"`
-	Machine string        `json:"machine,omitempty"`
-	Group   string        `json:"group,omitempty"`
-	Origin  string        `json:"origin"`
-	States  []SpanFinding `json:"states"`
-	Pods    []string      `json:"pods"`
+	Node    string             `json:"node,omitempty"`
+	Machine string             `json:"machine,omitempty"`
+	Group   string             `json:"group,omitempty"`
+	Origin  string             `json:"origin"`
+	States  []SpanFinding      `json:"states"`
+	Pods    []string           `json:"pods"`
 	Kept    []StatementFinding `json:"kept"`
 	// Removal is left out for a node that stayed.
 	Removal *RemovalFinding `json:"removal,omitempty"`
 }
 
-// RemovalFinding is how a node went. Seconds are from the decision, if one is
-// on record.
+// RemovalFinding is how a node went. Seconds begin with the decision, if one is on
+// record.
 type RemovalFinding struct {
 	Cause     string        `json:"cause"`
 	DecidedAt time.Time     `json:"decidedAt,omitzero"`
@@ -109,8 +109,7 @@ type RemovalFinding struct {
 	Parts     []PartFinding `json:"parts"`
 }
 
-// GroupFinding is what a group wanted and why. From is null for the first size
-// on record, DecidedAt left out where no decision is behind a change.
+// GroupFinding is what a group wanted and why.
 type GroupFinding struct {
 	Name   string         `json:"name"`
 	Sizes  []SizeFinding  `json:"sizes"`
@@ -118,8 +117,9 @@ type GroupFinding struct {
 	Paused []SpanFinding  `json:"paused"`
 }
 
-// SizeFinding is one change of size. ReadySeconds are until as many replicas
-// were ready.
+// SizeFinding is one change of size. From is null for the first size on record.
+// DecidedAt is left out if no decision caused the change. ReadySeconds is how long it
+// took until that many replicas were ready.
 type SizeFinding struct {
 	At           time.Time `json:"at"`
 	From         *int      `json:"from"`
@@ -128,15 +128,15 @@ type SizeFinding struct {
 	ReadySeconds *float64  `json:"readySeconds,omitempty"`
 }
 
-// LimitFinding is the limits from a time on, null if the autoscaler leaves the
-// group alone.
+// LimitFinding has the limits from a time on; they are null if the autoscaler leaves
+// the group alone.
 type LimitFinding struct {
 	At  time.Time `json:"at"`
 	Min *int      `json:"min"`
 	Max *int      `json:"max"`
 }
 
-// DecisionFinding is one decision; Size is left out where no fact tells it.
+// DecisionFinding is one decision. Size is left out if no fact has it.
 type DecisionFinding struct {
 	At    time.Time `json:"at"`
 	Up    bool      `json:"up"`
@@ -162,7 +162,7 @@ type StepFinding struct {
 	Text string    `json:"text"`
 }
 
-// JSON writes the facts and what they tell, as Findings.
+// JSON writes the facts and what follows from them, as Findings.
 func JSON(w io.Writer, facts []timeline.Fact, opts JSONOptions) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")

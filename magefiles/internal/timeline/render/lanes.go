@@ -12,8 +12,8 @@ import (
 	"caslab/magefiles/internal/timeline/history"
 )
 
-// tooShort are the durations below which nodes and pods are not drawn, so that
-// the longest of them fit: zero where all do.
+// tooShort returns the durations below which nodes and pods are not drawn, so that
+// not too many are: zero if none is left out.
 func (d *drawing) tooShort() (nodes, pods time.Duration) {
 	var n, p []time.Duration
 	for _, node := range d.m.Nodes {
@@ -109,7 +109,7 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 		highest = max(highest, level.N)
 	}
 	for _, limit := range g.Limits {
-		// A maximum of hundreds must not flatten the three that there are.
+		// A maximum of hundreds must not flatten a curve of three.
 		if limit.Set && limit.Max <= 2*highest+3 {
 			highest = max(highest, limit.Max)
 		}
@@ -142,7 +142,7 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 		}
 	}
 	flush(end)
-	// What the chart says under the mouse, from one change to the next.
+	// The texts under the mouse, from one change to the next.
 	var changes []time.Time
 	for _, level := range slices.Concat(g.Wanted, g.Ready) {
 		changes = append(changes, level.At)
@@ -195,7 +195,7 @@ func (d *drawing) steps(c curve, levels []history.Level, end time.Time, y func(i
 	d.Lines = append(d.Lines, c)
 }
 
-// nodesOf are the nodes of a group that were not gone when the picture begins.
+// nodesOf returns the nodes of a group that were not gone when the picture begins.
 func (d *drawing) nodesOf(g *history.GroupStory) []*history.NodeStory {
 	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *history.NodeStory) bool { return over(n.Ended(), d.begin) })
 }
@@ -258,7 +258,7 @@ func (d *drawing) rowsOf(g *history.GroupStory, top int, short, shortPods time.D
 	return top
 }
 
-// podsOf are the bars of the pods on a node, and how many rows they take.
+// podsOf returns the bars of the pods on a node, and how many rows they take.
 func (d *drawing) podsOf(n *history.NodeStory, short time.Duration) (bars []bar, deepest int) {
 	var packed rows
 	for _, p := range n.Pods {
@@ -308,7 +308,7 @@ func (d *drawing) nodeTitle(n *history.NodeStory) string {
 	return text
 }
 
-// shortName is a node's name without its group's, which stands beside it.
+// shortName returns a node's name without that of its group, which is beside it.
 func shortName(n *history.NodeStory) string {
 	name := timeline.Tidy(n.Name())
 	if _, rest, found := strings.Cut(name, n.Group+"-"); found && n.Group != "" && rest != "" {
@@ -317,8 +317,7 @@ func shortName(n *history.NodeStory) string {
 	return name
 }
 
-// thinMarks makes one of marks that stand on the same spot, where there are
-// too many to draw.
+// thinMarks joins marks at the same spot if there are too many to draw.
 func (d *drawing) thinMarks() {
 	if len(d.Marks) <= mostMarks {
 		return
@@ -352,7 +351,7 @@ func (d *drawing) thinMarks() {
 	d.Marks = kept
 }
 
-// elide says what was dropped.
+// elide sets Elided from what was dropped.
 func (d *drawing) elide() {
 	for _, what := range slices.Sorted(maps.Keys(d.dropped)) {
 		d.Elided = append(d.Elided, fmt.Sprintf("%s: %d", what, d.dropped[what]))

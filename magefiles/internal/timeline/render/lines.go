@@ -18,10 +18,10 @@ import (
 type LineOptions struct {
 	// Color marks decisions and problems, on a terminal.
 	Color bool
-	// Width in columns that a line is cut to; zero cuts nothing.
+	// Width is the most columns of a line; zero is no limit.
 	Width int
-	// NameWidth is of the column of names; if zero that of the longest of these
-	// facts, within reason. A stream that is written piece by piece gives it.
+	// NameWidth is the width of the column of names. If zero, it is that of the
+	// longest name, up to a limit. A caller that writes piece by piece sets it.
 	NameWidth int
 }
 
@@ -32,11 +32,11 @@ const (
 	widest    = 48
 )
 
-// colors of lines by their marks, as the autoscaler's console has them.
+// colors has the colour of a line by its mark, as on the autoscaler's console.
 var colors = map[string]string{"▲": "1;32", "▼": "1;36", "!": "31", "✗": "31", "✓": "32"}
 
-// Lines writes a line a fact, aligned: the time of day where the lab runs, a
-// mark, the kind, the name, what happened and the text.
+// Lines writes a line for each fact, in columns: the time of day in the time zone of
+// the lab, a mark, the kind, the name, what happened and the text.
 func Lines(w io.Writer, facts []timeline.Fact, opts LineOptions) error {
 	if opts.NameWidth == 0 {
 		for _, f := range facts {
@@ -64,8 +64,8 @@ func oneLine(f timeline.Fact, opts LineOptions) string {
 	return text
 }
 
-// nameOf is what a line is about: the object, or for the autoscaler whatever
-// it speaks of.
+// nameOf returns the name that a fact is about: the object, or for the autoscaler
+// the pod, node or group that it speaks about.
 func nameOf(f timeline.Fact) string {
 	switch {
 	case f.Name != "":
@@ -78,7 +78,7 @@ func nameOf(f timeline.Fact) string {
 	return ""
 }
 
-// textOf is the number and the text of a fact, with the node if it tells one.
+// textOf returns the number and the text of a fact, and the node if it has one.
 func textOf(f timeline.Fact) string {
 	var parts []string
 	if f.N != nil {
@@ -96,8 +96,8 @@ func textOf(f timeline.Fact) string {
 	return strings.Join(parts, " ")
 }
 
-// markOf is the sign in front of a line: those of the autoscaler's console,
-// and those of a step for the verdicts of a scenario.
+// markOf returns the sign of a line: those of the autoscaler's console and, for the
+// verdicts of scenarios, those of the lab's steps.
 func markOf(f timeline.Fact) string {
 	switch {
 	case f.What == timeline.ScaleUp:

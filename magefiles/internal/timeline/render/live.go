@@ -27,15 +27,14 @@ type LiveOptions struct {
 	Now func() time.Time
 	// Hint is shown while nothing has happened: lines that say what to do.
 	Hint []string
-	// Every is how often ages move on while nothing happens; a second if zero.
+	// Every is how often ages are updated while nothing happens; a second if zero.
 	Every time.Duration
 }
 
-// Live shows the facts that next gives on a terminal, the state of the groups,
-// nodes and waiting pods above and the last facts below, until ctx is done or
-// next is closed. It writes over its own lines only, and never switches
-// anything of the terminal, so that there is nothing to put back: the last
-// picture stays, and the prompt comes below.
+// Live shows the facts that next gives on a terminal, until ctx is done or next is
+// closed: the state of the groups, nodes and waiting pods, and below them the last
+// facts. It writes over its own lines only and switches no mode of the terminal: the
+// last picture stays, and the prompt comes below it.
 func Live(ctx context.Context, w io.Writer, next <-chan timeline.Fact, opts LiveOptions) error {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -49,8 +48,8 @@ func Live(ctx context.Context, w io.Writer, next <-chan timeline.Fact, opts Live
 	}
 	beat := time.NewTicker(opts.Every)
 	defer beat.Stop()
-	// A burst of facts is one picture. Those of a long record take a while to
-	// put in order, and the terminal must not cost more than the cluster.
+	// A burst of facts is one picture. A long record takes a while to put in order,
+	// and this must not cost more than the cluster.
 	var soon <-chan time.Time
 	for {
 		select {
@@ -114,14 +113,14 @@ func (v *view) hint(width, rows int) []string {
 	return p.lines
 }
 
-// stateColors are the terminal's for the states.
+// stateColors has the terminal's colours of the states.
 var stateColors = map[history.State]string{
 	history.Provisioning: "35", history.Joining: "34", history.InUse: "32", history.Unneeded: "33", history.Lost: "31", history.Deleting: "31", history.Broken: "1;31",
 	history.Waiting: "33", history.WithoutRoom: "33",
 }
 
-// frame is the picture of a moment: lines of at most width-1 columns, at most
-// height-1 of them, since the cursor needs one.
+// frame returns the picture of a moment: at most height-1 lines, since the cursor
+// needs one, of at most width-1 columns.
 func frame(m *history.Model, now time.Time, width, height int, color bool) []string {
 	p := &painter{width: width - 1, color: color}
 	if len(m.Facts) == 0 {
@@ -130,7 +129,7 @@ func frame(m *history.Model, now time.Time, width, height int, color bool) []str
 	}
 	p.head(m, now)
 	p.groups(m)
-	// The last facts are what a person came for: they get a third at least.
+	// The last facts matter most: they get at least a third of the height.
 	room := max(height-1-len(p.lines)-max(height/3, 4), 2)
 	waiting := p.waiting(m, now, (room+1)/2)
 	p.nodes(m, now, room-waiting)
@@ -164,7 +163,7 @@ func (p *painter) line(color, format string, args ...any) {
 	p.lines = append(p.lines, text)
 }
 
-// head counts pods and says how the autoscaler and a scenario are.
+// head writes the number of pods, and how the autoscaler and a scenario are.
 func (p *painter) head(m *history.Model, now time.Time) {
 	waiting, starting, running := 0, 0, 0
 	for _, pod := range m.Pods {
@@ -196,8 +195,8 @@ func (p *painter) head(m *history.Model, now time.Time) {
 	p.line("1", "%s", text)
 }
 
-// groups draws a bar a group: what is ready, what is wanted more, and the room
-// to its maximum.
+// groups draws a bar for each group: what is ready, what more is wanted, and the room
+// up to its maximum.
 func (p *painter) groups(m *history.Model) {
 	longest := 0
 	for _, g := range m.Groups {
@@ -233,8 +232,8 @@ func (p *painter) groups(m *history.Model) {
 	}
 }
 
-// waiting lists the pods without a node, each with the last reason, and
-// returns how many lines that took.
+// waiting lists the pods without a node, each with the last reason. It returns how
+// many lines that took.
 func (p *painter) waiting(m *history.Model, now time.Time, room int) int {
 	var pods []*history.PodStory
 	for _, pod := range m.Pods {
@@ -263,7 +262,7 @@ func (p *painter) waiting(m *history.Model, now time.Time, room int) int {
 	return len(p.lines) - before
 }
 
-// nodes lists machines and nodes, those in motion first.
+// nodes lists machines and nodes, those that change first.
 func (p *painter) nodes(m *history.Model, now time.Time, room int) {
 	nodes := slices.DeleteFunc(slices.Clone(m.Nodes), func(n *history.NodeStory) bool { return len(n.Spans) == 0 || !n.Ended().IsZero() })
 	still := func(n *history.NodeStory) int {

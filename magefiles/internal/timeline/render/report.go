@@ -29,9 +29,9 @@ type ReportOptions struct {
 	Title, Subtitle string
 	// Now is when the page is made; it is the current time if zero.
 	Now time.Time
-	// From is where the page begins; if zero, or if nothing was recorded since,
-	// shortly before the record does. What was over by then is left out, but
-	// explains what was not.
+	// From is the time at which the page begins. If zero, or if nothing was recorded
+	// since, the page begins shortly before the record does. What was over by then is
+	// left out; it still counts where it explains what was not over.
 	From time.Time
 	// Hint is what to do to have a record: the page shows it if there is none.
 	Hint []HintStep
@@ -43,17 +43,17 @@ type HintStep []HintCommand
 // HintCommand is a command to type, and what it does.
 type HintCommand struct{ Command, Text string }
 
-// What a page's tables hold at most. The record, and JSON, have all.
+// The most rows of a page's tables. The record and the JSON have all.
 const (
 	mostRows  = 300
 	mostFacts = 2000
 	mostSaid  = 12 // of one pod or node
 )
 
-// Report writes one HTML file that needs nothing else: no network, no font, no
-// script but its own. The picture is an SVG of this package, which a few lines
-// of script make zoomable. The script of a chart library would be a megabyte in
-// each page, and would not give the picture for a comment on a merge request.
+// Report writes an HTML page that needs no network, no font and no other script. The
+// picture is an SVG of this package, which a few lines of script make zoomable: the
+// script of a chart library would be a megabyte in each page, and would not give the
+// picture for a comment on a merge request.
 func Report(w io.Writer, facts []timeline.Fact, opts ReportOptions) error {
 	t, err := template.New("page").Funcs(drawingFuncs).Parse(drawingTemplate + pageTemplate)
 	if err != nil {
@@ -81,13 +81,13 @@ type page struct {
 	Nodes                         []nodeRow
 	Decisions                     []decisionRow
 	Facts                         []factRow
-	// Left says what the tables leave out.
+	// These say what the tables leave out.
 	PodsLeft, NodesLeft, DecisionsLeft, FactsLeft string
 
 	begin time.Time // zero if the page has all there is
 }
 
-// tile is a number that sums up.
+// tile is a number of the summary.
 type tile struct{ Number, Text string }
 
 // legend explains a colour or a mark.
@@ -225,7 +225,8 @@ func partRows(parts []history.Part) []partRow {
 	return rows
 }
 
-// saidRows are the first and the last of a long list.
+// saidRows returns the rows of a list of statements, of a long one the first and the
+// last.
 func saidRows(list []history.Statement, about func(history.Statement) string) (rows []saidRow, more string) {
 	if n := len(list) - mostSaid; n > 0 {
 		more = fmt.Sprintf("%d between the first and the last are left out", n)

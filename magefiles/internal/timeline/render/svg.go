@@ -18,14 +18,13 @@ var drawingTemplate string
 
 // SVGOptions of SVG.
 type SVGOptions struct {
-	// From is where the time axis begins; if zero, or if nothing was recorded
-	// since, shortly before the record does.
+	// From is the time at which the axis begins. If zero, or if nothing was recorded
+	// since, it begins shortly before the record does.
 	From time.Time
 }
 
-// SVG writes the report's picture alone, as it is before a reader zooms: 1200
-// pixels wide, without a script, legible on white and on black. A comment on a
-// merge request can show it.
+// SVG writes the picture of the report alone, 1200 pixels wide, without a script and
+// legible on white and on black: a comment on a merge request can show it.
 func SVG(w io.Writer, facts []timeline.Fact, opts SVGOptions) error {
 	t, err := template.New("svg").Funcs(drawingFuncs).Parse(drawingTemplate)
 	if err != nil {
@@ -43,10 +42,10 @@ func SVG(w io.Writer, facts []timeline.Fact, opts SVGOptions) error {
 	return nil
 }
 
-// opacities are of bars that lie over others.
+// opacities has the opacity of bars that lie over others, by class.
 var opacities = map[string]template.HTMLAttr{"gap": ` fill-opacity=".16"`, "size": ` fill-opacity="0"`}
 
-// drawingFuncs are for the template's arithmetic.
+// drawingFuncs are the functions of the template.
 var drawingFuncs = template.FuncMap{
 	"add": func(all ...int) int {
 		sum := 0
@@ -60,5 +59,5 @@ var drawingFuncs = template.FuncMap{
 	"opacity": func(class string) template.HTMLAttr { return opacities[class] },
 }
 
-// nameWidth is how many characters the gutter has room for.
+// nameWidth is the room in the gutter, in characters.
 const nameWidth = 24

@@ -134,7 +134,7 @@ func (t *Tape) Pods(at float64, prefix string, count int) (names []string) {
 	return names
 }
 
-// run puts a pod on a node.
+// run has a pod scheduled on a node and running there.
 func (t *Tape) run(at float64, pod, node string) {
 	f := timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: pod, UID: "p-" + pod, Node: node, Source: timeline.Watch}
 	t.Add(at, f)
@@ -172,7 +172,7 @@ func (t *Tape) Grow(at float64, group string, most int, pods ...string) (nodes [
 	return nodes
 }
 
-// shrink takes a node away.
+// shrink has the autoscaler remove a node.
 func (t *Tape) shrink(at float64, group, node string) {
 	n := timeline.Fact{Kind: timeline.Node, Name: node, UID: "n-" + node, Group: group, Source: timeline.Watch}
 	m := timeline.Fact{Kind: timeline.Machine, Name: node, UID: "m-" + node, Group: group, Source: timeline.Watch}
