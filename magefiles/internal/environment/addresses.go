@@ -20,7 +20,7 @@ import (
 // it had. Docker gives a container that starts the lowest free one, so lower
 // ones are held by placeholders meanwhile.
 
-// holderLabel is on the placeholders of an environment.
+// holderLabel marks the placeholders of an environment.
 const holderLabel = "caslab.placeholder"
 
 // maxHolders bounds how many addresses are held.
@@ -45,7 +45,7 @@ func (e *Environment) markReady(ctx context.Context) error {
 	return nil
 }
 
-// addresses are those that markReady recorded, by container.
+// addresses returns the addresses that markReady recorded, by container name.
 func (e *Environment) addresses() (map[string]netip.Addr, error) {
 	var addresses map[string]netip.Addr
 	if _, err := state.ReadJSON(e.readyFile(), &addresses); err != nil {
@@ -54,8 +54,8 @@ func (e *Environment) addresses() (map[string]netip.Addr, error) {
 	return addresses, nil
 }
 
-// address is a container's network and its address there; it is not valid
-// while the container is stopped.
+// address returns a container's network and its address in it. The address is not
+// valid while the container is stopped.
 func address(c engine.Container) (network string, at netip.Addr) {
 	for name, text := range c.IPs {
 		if parsed, err := netip.ParseAddr(text); err == nil {
@@ -66,8 +66,8 @@ func address(c engine.Container) (network string, at netip.Addr) {
 	return network, netip.Addr{}
 }
 
-// startStopped starts containers that a hard stop of the engine left behind,
-// each at the address that it had where that is known and free.
+// startStopped starts the containers that a hard stop of the engine left behind.
+// Each gets its old address if that is known and free.
 func (e *Environment) startStopped(ctx context.Context, containers []engine.Container, progress func(string)) (started bool, err error) {
 	stopped := slices.DeleteFunc(slices.Clone(containers), func(c engine.Container) bool { return c.Running })
 	if len(stopped) == 0 {
@@ -87,8 +87,8 @@ func (e *Environment) startStopped(ctx context.Context, containers []engine.Cont
 	return err == nil, err
 }
 
-// startInOrder starts containers that are ordered by the addresses they had,
-// with placeholders of the image.
+// startInOrder starts containers that are ordered by their old addresses.
+// Placeholders run the image.
 func (e *Environment) startInOrder(ctx context.Context, stopped []engine.Container, addresses map[string]netip.Addr, image string) (err error) {
 	defer func() {
 		ctx, cancel := interrupt.Cleanup(ctx, 5*time.Minute)
@@ -121,14 +121,15 @@ func compareKnown(a, b netip.Addr) int {
 	return a.Compare(b)
 }
 
-// placeholderImage is a node's: the load balancer's has no sleep in it.
+// placeholderImage returns the image of a node, which has a sleep program. The load
+// balancer's has none.
 func placeholderImage(containers []engine.Container) string {
 	i := slices.IndexFunc(containers, func(c engine.Container) bool { return !isLoadBalancer(c) })
 	return containers[max(i, 0)].Image
 }
 
-// holdBelow has placeholders, of an image with a sleep, hold every free address
-// below want, so that c, started next, gets want, if that is free.
+// holdBelow starts placeholders until every address below want is taken, so that c,
+// which is started next, gets want if that is free.
 func (e *Environment) holdBelow(ctx context.Context, c engine.Container, image string, want netip.Addr) error {
 	network, _ := address(c)
 	for range maxHolders {

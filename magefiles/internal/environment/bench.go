@@ -20,8 +20,9 @@ const (
 	benchRuns = 3
 )
 
-// Bench brings an environment of its own up and down several times, everything
-// built, and prints the fastest, the median and the slowest time of each step.
+// Bench brings an environment of its own up and down several times, after
+// everything was built, and prints the fastest, the median and the slowest time of
+// each step.
 func (e *Environment) Bench(ctx context.Context) (err error) {
 	l := e.With(func(cfg *config.Config) { cfg.ClusterName = benchName })
 	l.Out = io.Discard

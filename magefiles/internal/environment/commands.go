@@ -54,8 +54,8 @@ func (c *bringUp) refs() []string {
 	return refs
 }
 
-// BuildNodeImage makes the node image, managers baked in, and prints it and
-// the load balancer's.
+// BuildNodeImage builds the node image with the managers in it, and prints its
+// reference and that of the load balancer's image.
 func (e *Environment) BuildNodeImage(ctx context.Context) error {
 	return e.locked("image:node", func() error {
 		if err := e.Config.CheckEnvironment(); err != nil {

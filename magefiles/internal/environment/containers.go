@@ -79,16 +79,17 @@ func (e *Environment) containers(ctx context.Context) (workload, management []en
 	return workload, management, nil
 }
 
-// OtherEngineError is an environment that this engine has nothing of, and that
-// was made on another.
+// OtherEngineError is returned when the engine has no container of an environment
+// that was made on another engine.
 type OtherEngineError struct{ Name, File string }
 
 func (e *OtherEngineError) Error() string {
 	return fmt.Sprintf("environment %q was made on another Docker engine, and this one has nothing of it; go back to that engine (docker context ls, DOCKER_HOST), choose another name with CLUSTER_NAME, or, if that engine is no more, type: rm %s", e.Name, e.File)
 }
 
-// onEngine refuses to take an environment for gone that is on another engine,
-// and records the engine of one that is here.
+// onEngine records the engine on which the environment is. It returns an
+// *OtherEngineError for an environment that is on another one, which must not be
+// taken for gone.
 func (e *Environment) onEngine(ctx context.Context, info engine.Info) error {
 	workload, management, err := e.containers(ctx)
 	if err != nil {
@@ -122,11 +123,11 @@ func isLoadBalancer(c engine.Container) bool { return c.Labels[roleLabel] == "ex
 
 func isControlPlane(c engine.Container) bool { return c.Labels[roleLabel] == "control-plane" }
 
-// token is what makes the name of a mark one that nobody else has.
+// token is the random end of a mark's name, which makes it unique.
 var token = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
-// marks are the environment's owner files, NAME-TOKEN each. Every node has one
-// mounted, so that the engine tells whose it is.
+// marks returns the paths of the environment's owner files, which are called
+// NAME-TOKEN. Every node has one mounted, so that the engine shows who made it.
 func (e *Environment) marks() ([]string, error) {
 	entries, err := os.ReadDir(e.State.Path("owner"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -145,12 +146,11 @@ func (e *Environment) marks() ([]string, error) {
 	return marks, nil
 }
 
-// isMark reports whether the source of a mount is one of the marks. Engines
-// give paths a prefix of their own, and checkouts move: the file's name, with
-// its token, and the folders that the lab chose decide.
-// Unless a file is there that is not the mark: then the checkout was copied, and
-// the environment is the other's. A folder is what an engine makes of the source
-// of a mount that is not there.
+// isMark reports whether the source of a mount is one of the marks. It compares
+// the end of the path, because engines add a prefix to paths and checkouts move.
+// If another file than the mark is at the source, the checkout was copied, and the
+// environment belongs to the original. A folder there is no such file: an engine
+// makes one when the source of a mount is missing.
 func (e *Environment) isMark(source string, marks []string) bool {
 	return slices.ContainsFunc(marks, func(mark string) bool {
 		if !strings.HasSuffix(source, "/.caslab/owner/"+filepath.Base(mark)) {
@@ -165,7 +165,7 @@ func (e *Environment) isMark(source string, marks []string) bool {
 	})
 }
 
-// mark returns the environment's mark, and makes it if there is none.
+// mark returns the environment's mark. It creates one if there is none.
 func (e *Environment) mark() (string, error) {
 	marks, err := e.marks()
 	if err != nil {
@@ -189,16 +189,16 @@ func (e *Environment) mark() (string, error) {
 	return path, nil
 }
 
-// ForeignError is a container that has the environment's name and that this
-// checkout of the lab did not make.
+// ForeignError is returned for a container that has the environment's name and
+// that this checkout of the lab did not create.
 type ForeignError struct {
 	Container, Environment string
 	// Cluster is that of the container: the workload or the management cluster.
 	Cluster string
 	// Mark is the owner file of the checkout that made it; empty if none did.
 	Mark string
-	// Lost is whether that file is not to be seen from here: gone, so that no
-	// checkout can take the environment down, or on another machine.
+	// Lost is true if that file does not exist here: it is gone, so that no
+	// checkout can remove the environment, or it is on another machine.
 	Lost bool
 }
 

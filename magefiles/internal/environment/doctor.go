@@ -34,9 +34,9 @@ const (
 // finding is one thing the doctor looked at.
 type finding struct{ what, verdict, detail, cure string }
 
-// Doctor checks the machine and prints each finding with a verdict and a cure.
-// It returns an error if an environment cannot come up here. It makes the probe
-// image, if the engine does not have it, and a container of it for a moment.
+// Doctor checks the machine and prints each finding with a verdict and a cure. It
+// returns an error if no environment can come up here. It creates the probe image,
+// if the engine does not have it, and runs it for a moment.
 func (e *Environment) Doctor(ctx context.Context) error {
 	var findings []finding
 	step := e.Log.Start("ask the Docker engine, and start a privileged container", 5*time.Second)
@@ -72,8 +72,8 @@ func (e *Environment) Doctor(ctx context.Context) error {
 	return nil
 }
 
-// oneLine is the cause in a line: of a process that failed what it said last,
-// which tells more than that it did.
+// oneLine returns the cause in one line. For a process that failed that is the last
+// line that it printed.
 func oneLine(err error) string {
 	if failed := new(run.Error); errors.As(err, &failed) {
 		if said := strings.TrimSpace(string(failed.Output)); said != "" {
@@ -87,7 +87,7 @@ func oneLine(err error) string {
 	return line
 }
 
-// verdict is good if err is nil, and the severity given if not.
+// verdict returns a finding that is good if err is nil, and has that severity if not.
 func verdict(what, found string, err error, severity, cure string) finding {
 	if err != nil {
 		return finding{what, severity, oneLine(err), cure}
@@ -122,8 +122,8 @@ func (e *Environment) engineFindings(ctx context.Context, info engine.Info) []fi
 	}
 }
 
-// hostFindings are about this machine; the limits count where the engine runs
-// on it.
+// hostFindings returns the findings about this machine. Its limits apply if the
+// engine runs on it.
 func (e *Environment) hostFindings(ctx context.Context) []finding {
 	findings := []finding{e.goFinding(ctx)}
 	if runtime.GOOS != "linux" {
@@ -148,7 +148,7 @@ func (e *Environment) hostFindings(ctx context.Context) []finding {
 	return findings
 }
 
-// goFinding compares the go command with what the lab's go.mod asks for.
+// goFinding compares the version of the go command with that in the lab's go.mod.
 func (e *Environment) goFinding(ctx context.Context) finding {
 	const cure = "install Go as https://go.dev/doc/install says"
 	data, err := os.ReadFile(filepath.Join(e.Config.Root, "go.mod"))
@@ -159,7 +159,7 @@ func (e *Environment) goFinding(ctx context.Context) finding {
 	if err != nil || mod.Go == nil {
 		return finding{"go", bad, "go.mod names no Go version", "git checkout go.mod"}
 	}
-	// In the module, where the go command takes the toolchain that it wants.
+	// In the module, where the go command selects the toolchain that go.mod names.
 	res, err := e.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "GOVERSION"}, Dir: e.Config.Root})
 	have := strings.TrimSpace(string(res.Stdout))
 	if err == nil && gover.Compare(have, "go"+mod.Go.Version) < 0 {
@@ -176,8 +176,8 @@ func readNumber(path string) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(data)))
 }
 
-// reachFindings ask the network. Where nothing but the Go module proxy and a
-// Debian mirror answers, everything is built here.
+// reachFindings asks the network. If only the Go module proxy and a Debian mirror
+// answer, everything is built on this machine.
 func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []finding {
 	var api, as error
 	var asked sync.WaitGroup

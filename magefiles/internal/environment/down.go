@@ -19,7 +19,7 @@ func (e *Environment) removeClusters(ctx context.Context) error {
 	if err := e.removeHolders(ctx); err != nil {
 		return err
 	}
-	// A manager that still runs would make nodes again: repeat until there are none.
+	// A manager that still runs creates nodes again, so repeat until there are none.
 	for range 5 {
 		workload, management, err := e.containers(ctx)
 		if err != nil {
@@ -36,7 +36,7 @@ func (e *Environment) removeClusters(ctx context.Context) error {
 	return errors.New("containers of the environment keep coming back; look at `docker ps` for what makes them")
 }
 
-// Down removes everything of the environment, and says what it removed.
+// Down removes everything that belongs to the environment, and says what.
 func (e *Environment) Down(ctx context.Context) error {
 	return e.locked("env:down", func() error {
 		info, err := e.engine.Info(ctx)
@@ -71,9 +71,9 @@ func (e *Environment) Down(ctx context.Context) error {
 	})
 }
 
-// removeLeftovers removes the environment's marks, and what killed runs left in
-// the engine besides nodes. Build containers are all environments': they stay
-// while somebody builds.
+// removeLeftovers removes the environment's marks, and the containers other than
+// nodes that killed runs left in the engine. Environments share build containers,
+// which stay while somebody builds.
 func (e *Environment) removeLeftovers(ctx context.Context) error {
 	marks, err := e.marks()
 	if err != nil {
@@ -97,8 +97,8 @@ func (e *Environment) removeLeftovers(ctx context.Context) error {
 	return errors.Join(node.RemoveLeftovers(ctx, e.engine, e.Config.StateDir()), lock.Release())
 }
 
-// forgetManagement removes what is known of the management cluster, and the
-// lock that a killed run of kind's leaves beside its kubeconfig.
+// forgetManagement removes the files of the management cluster, and the lock that
+// kind leaves beside its kubeconfig when it is killed.
 func (e *Environment) forgetManagement() error {
 	return errors.Join(state.Remove(e.managementKubeconfig()), state.Remove(e.managementKubeconfig()+".lock"), state.Remove(e.movingFile()))
 }

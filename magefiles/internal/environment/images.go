@@ -60,12 +60,12 @@ func (c *bringUp) render(ctx context.Context, _ func(string)) (_ string, err err
 	return "", err
 }
 
-// assembleManagers makes the managers' images of their binaries.
+// assembleManagers assembles the managers' images from their binaries.
 func (c *bringUp) assembleManagers() (err error) {
 	requests := c.programs(c.tree, c.info.Arch())
 	c.managers = map[string]v1.Image{}
 	for _, p := range c.repo.Providers {
-		user := "65532" // nobody special, as upstream's
+		user := "65532" // unprivileged, as in upstream's images
 		if p.Program == build.Docker {
 			user = "" // it opens the engine's socket
 		}

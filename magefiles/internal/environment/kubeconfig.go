@@ -28,8 +28,8 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 	}
 	looking, cancel := lab.Within(ctx, 5*time.Second)
 	defer cancel()
-	// An engine that is stopped changes no port, and what is not the lab's is
-	// for those commands to refuse that change something.
+	// A stopped engine changes no port. Containers that the lab did not create are
+	// refused by the commands that change something.
 	if workload, management, err := e.containers(looking); err == nil {
 		if len(workload)+len(management) == 0 {
 			return e.whyGone(looking)
@@ -55,8 +55,8 @@ func (e *Environment) whyGone(ctx context.Context) error {
 	return &NotUpError{e.Config.ClusterName}
 }
 
-// refreshKubeconfig writes the kubeconfig anew if its cluster is published at
-// another port now, as it is after a restart.
+// refreshKubeconfig rewrites the kubeconfig if the cluster is published at another
+// port now, as after a restart.
 func (e *Environment) refreshKubeconfig(workload []engine.Container) error {
 	server := e.server(workload)
 	data, err := os.ReadFile(e.EnvironmentKubeconfig())
@@ -73,8 +73,8 @@ func (e *Environment) refreshKubeconfig(workload []engine.Container) error {
 	return kube.WriteKubeconfig(e.EnvironmentKubeconfig(), fresh)
 }
 
-// writeKubeconfig writes the workload cluster's kubeconfig for this machine,
-// as soon as the load balancer has a published port.
+// writeKubeconfig waits until the load balancer has a published port, and then
+// writes the workload cluster's kubeconfig with it.
 func (e *Environment) writeKubeconfig(ctx context.Context, data []byte) error {
 	server := ""
 	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(ctx context.Context) (bool, error) {
@@ -96,9 +96,9 @@ func (e *Environment) writeKubeconfig(ctx context.Context, data []byte) error {
 	return kube.WriteKubeconfig(e.EnvironmentKubeconfig(), data)
 }
 
-// server is where this machine reaches the workload cluster: the load
-// balancer's published port, which works where containers have no address of
-// their own here, too. It is empty while there is none.
+// server returns the URL at which this machine reaches the workload cluster, or an
+// empty text while there is none. It is the load balancer's published port, because
+// this machine may have no route to the containers' addresses.
 func (e *Environment) server(workload []engine.Container) string {
 	for _, c := range workload {
 		if port := c.Ports["6443/tcp"]; port != "" && c.Name == e.Config.ClusterName+"-lb" {
@@ -118,9 +118,8 @@ func (e *Environment) reach(ctx context.Context, kubeconfig string, progress fun
 	return client, client.WaitAnswers(ctx)
 }
 
-// reachWorkload is reach for the workload cluster, whose published port may be
-// another one after a restart. A kubeconfig that was lost is read from the
-// control plane's node.
+// reachWorkload is reach for the workload cluster, whose published port may have
+// changed in a restart. A lost kubeconfig is read from the control plane's node.
 func (e *Environment) reachWorkload(ctx context.Context, workload []engine.Container, progress func(string)) (*kube.Client, error) {
 	data, err := os.ReadFile(e.EnvironmentKubeconfig())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -137,7 +136,7 @@ func (e *Environment) reachWorkload(ctx context.Context, workload []engine.Conta
 	return e.reach(ctx, e.EnvironmentKubeconfig(), progress)
 }
 
-// adminKubeconfig is the one that kubeadm leaves on the control plane.
+// adminKubeconfig returns the kubeconfig that kubeadm wrote on the control plane.
 func (e *Environment) adminKubeconfig(ctx context.Context, workload []engine.Container) ([]byte, error) {
 	for _, c := range workload {
 		if isControlPlane(c) {

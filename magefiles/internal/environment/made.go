@@ -6,12 +6,11 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// An environment that is there is taken up and verified, not made again. What
-// it was made with is recorded, so that a setting which changed since does not
-// go unnoticed.
+// An existing environment is verified, not created again. Its settings are
+// recorded, so that a setting that changed since is noticed.
 
-// lasting are the keys of the settings that are decided when the environment is
-// made, but for the versions, which the cluster itself tells.
+// lasting are the keys of the settings that an existing environment cannot change.
+// The versions are not among them: the cluster itself is asked for those.
 var lasting = map[string]bool{
 	"workers": true, "nodeImage": true, "certManager": true,
 	"clusterAPI.source": true, "clusterAPI.git": true, "clusterAPI.commit": true, "clusterAPI.dir": true,
@@ -21,7 +20,7 @@ func (e *Environment) madeFile() string {
 	return e.State.Path("owner", e.Config.ClusterName+".settings.json")
 }
 
-// recordMade records the settings that the environment is made with.
+// recordMade records the settings with which the environment is created.
 func (e *Environment) recordMade() error {
 	made := map[string]string{}
 	for _, v := range e.Config.Values() {
@@ -35,7 +34,7 @@ func (e *Environment) recordMade() error {
 	return nil
 }
 
-// made is what recordMade recorded; nil if it did not.
+// made returns the settings that recordMade recorded; nil if there are none.
 func (e *Environment) made() (made map[string]string, err error) {
 	if _, err := state.ReadJSON(e.madeFile(), &made); err != nil {
 		return nil, fmt.Errorf("read what the environment was made with: %w", err)
@@ -43,8 +42,8 @@ func (e *Environment) made() (made map[string]string, err error) {
 	return made, nil
 }
 
-// tellChanges says which settings the environment was made without, and what to
-// type to have them.
+// tellChanges says which settings changed since the environment was created, and
+// what to type to apply them.
 func (e *Environment) tellChanges() error {
 	made, err := e.made()
 	if err != nil || made == nil {

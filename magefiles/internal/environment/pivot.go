@@ -19,7 +19,8 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 	if err != nil {
 		return "", err
 	}
-	// A move that is cut off leaves halves on both sides: the next run must know.
+	// The next run must know that a move was cut off: each cluster then has a part of
+	// the objects.
 	if err := state.WriteFile(c.movingFile(), nil, 0o600); err != nil {
 		return "", fmt.Errorf("record that the move begins: %w", err)
 	}
@@ -39,8 +40,8 @@ func (c *bringUp) verify(ctx context.Context, progress func(string)) (string, er
 }
 
 func (c *bringUp) deleteManagement(ctx context.Context, progress func(string)) (string, error) {
-	// From here on the environment is one to lose: no later run may remake it,
-	// also if this one is killed before the management cluster is gone.
+	// From here on no later run may replace the environment, also if this one is
+	// killed before the management cluster is gone.
 	if err := c.markReady(ctx); err != nil {
 		return "", err
 	}

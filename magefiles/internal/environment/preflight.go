@@ -20,8 +20,8 @@ import (
 	"caslab/magefiles/internal/node"
 )
 
-// Free disk that an environment needs, in bytes: builds and images the first
-// time, containers after that.
+// Free disk that an environment needs, in bytes: the first time for builds and
+// images, later for containers.
 const (
 	diskFirst = 10 << 30
 	diskAfter = 3 << 30
@@ -29,18 +29,21 @@ const (
 
 const probeImage = "caslab.local/probe:1"
 
-// Who probes: each has a container of its own, so that they do not meet.
+// Commands that start a probe. Each has a container of its own, so that they do not
+// disturb each other.
 const (
 	probeUp     = "up"
 	probeDoctor = "doctor"
 )
 
-// probeName is of the container that who starts for this environment.
+// probeName returns the name of the probe container that who starts for this
+// environment.
 func (e *Environment) probeName(who string) string {
 	return fmt.Sprintf("caslab-probe-%s-%s-%s", lab.ShortSum(e.Config.StateDir()), e.Config.ClusterName, who)
 }
 
-// askEngine asks the engine what it is, and refuses one that runs no nodes.
+// askEngine returns what the engine says about itself. It refuses an engine that
+// cannot run nodes.
 func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err error) {
 	step := e.Log.Start("ask the Docker engine", 0)
 	defer func() { step.Done(info.ServerVersion, err) }()
@@ -60,7 +63,7 @@ func suitable(info engine.Info) error {
 	return nil
 }
 
-// preflight refuses what cannot work, before anything is made.
+// preflight refuses what cannot work, before anything is created.
 func (e *Environment) preflight(ctx context.Context, info engine.Info) (err error) {
 	step := e.Log.Start("check the machine", 5*time.Second)
 	defer func() { step.Done("", err) }()
@@ -106,7 +109,8 @@ func (e *Environment) checkDisk(info engine.Info) (least int64, where string, er
 
 func gibibytes(n int64) float64 { return float64(n) / (1 << 30) }
 
-// diskNeeded is less where the builds are there.
+// diskNeeded returns the free disk that the environment needs, in bytes. It is less
+// once Cluster API was built.
 func (e *Environment) diskNeeded() int64 {
 	if _, err := os.Stat(e.State.Path("bin", "cluster-api")); err == nil {
 		return diskAfter
@@ -114,7 +118,8 @@ func (e *Environment) diskNeeded() int64 {
 	return diskFirst
 }
 
-// removeOldImages removes the lab's images but for those of containers.
+// removeOldImages is the command that removes those of the lab's images that no
+// container uses.
 const removeOldImages = "docker image rm $(docker image ls --format '{{.Repository}}:{{.Tag}}' 'caslab.local/*')"
 
 // freeDisk returns the bytes that a user may still write to dir's file system.
@@ -126,8 +131,8 @@ func freeDisk(dir string) (int64, error) {
 	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // of other types on other systems
 }
 
-// checkPrivileged starts a privileged container, which is the only proof that
-// nodes will start. Its image is a program of ours that does nothing.
+// checkPrivileged starts a privileged container. Nothing else proves that nodes will
+// start. The container runs a program that does nothing.
 func (e *Environment) checkPrivileged(ctx context.Context, info engine.Info, who string) error {
 	if err := e.ensureProbe(ctx, info); err != nil {
 		return err

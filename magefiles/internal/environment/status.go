@@ -24,18 +24,18 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// lookWithin bounds what only looks.
+// lookWithin bounds a command that only looks.
 const lookWithin = 15 * time.Second
 
-// NotUpError is an environment that is not there.
+// NotUpError is returned when there is no environment.
 type NotUpError struct{ Name string }
 
 func (e *NotUpError) Error() string {
 	return fmt.Sprintf("there is no environment %q; type: go tool mage env:up", e.Name)
 }
 
-// standing returns the containers of an environment that is there, in whatever
-// state, and its kubeconfig leads to where it is published now.
+// standing returns the containers of an environment that exists, in any state. It
+// makes sure that the kubeconfig has the port at which the cluster is published now.
 func (e *Environment) standing(ctx context.Context) (workload, management []engine.Container, err error) {
 	if workload, management, err = e.containers(ctx); err != nil {
 		return nil, nil, err
@@ -53,7 +53,7 @@ func (e *Environment) Status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// An API server that is down is a reason to show the containers.
+	// The containers are of interest also, or most, if the API server is down.
 	cluster := e.printCluster(ctx, management)
 	w := ui.NewTable(e.Out, "CONTAINER", "STATE", "IMAGE", "ID")
 	for _, c := range append(management, workload...) {
@@ -97,7 +97,8 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 	return e.printProviders(ctx, client)
 }
 
-// list returns the objects of a kind; none where the kind is not there yet.
+// list returns the objects of a kind, or none if the server does not know the kind
+// yet.
 func list(ctx context.Context, client *kube.Client, kind schema.GroupKind, namespace string) ([]unstructured.Unstructured, error) {
 	objects, err := client.List(ctx, kind, namespace)
 	if meta.IsNoMatchError(err) {
@@ -107,7 +108,7 @@ func list(ctx context.Context, client *kube.Client, kind schema.GroupKind, names
 }
 
 // manager returns the kubeconfig of the cluster that holds the Cluster API
-// objects, and how to call the environment then.
+// objects, and a description of the environment in that state.
 func (e *Environment) manager(management []engine.Container) (kubeconfig, what string) {
 	if len(management) > 0 {
 		return e.managementKubeconfig(), "managed by " + e.Config.ManagementName() + ": not ready yet; type: go tool mage env:up"
@@ -144,8 +145,8 @@ func short(id string) string {
 	return strings.TrimPrefix(id, "sha256:")[:min(12, len(strings.TrimPrefix(id, "sha256:")))]
 }
 
-// printNodesAndMachines prints what the author of the lab's first version saw:
-// `kubectl get nodes` and `kubectl get machines`; and the node groups.
+// printNodesAndMachines prints what `kubectl get nodes` and `kubectl get machines`
+// print, and the node groups.
 func (e *Environment) printNodesAndMachines(ctx context.Context, client *kube.Client) error {
 	nodes, err := list(ctx, client, kube.Nodes, "")
 	if err != nil {
@@ -228,7 +229,8 @@ func (e *Environment) printProviders(ctx context.Context, client *kube.Client) e
 	return w.End()
 }
 
-// imageID is of the image that a pod of the namespace runs by that name.
+// imageID returns the ID of the image that a pod of the namespace runs under that
+// name.
 func imageID(pods []unstructured.Unstructured, namespace, image string) string {
 	for i := range pods {
 		if pods[i].GetNamespace() != namespace {
@@ -293,7 +295,7 @@ Next:%s
 	return e.writeRecord(record)
 }
 
-// writeRecord keeps the seconds of each step for whoever compares runs.
+// writeRecord writes the seconds of each step, so that runs can be compared.
 func (e *Environment) writeRecord(seconds map[string]float64) error {
 	return state.WriteJSON(e.recordFile(), seconds)
 }

@@ -21,9 +21,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// bounds are how long an API server may take to answer: one that runs, perhaps
-// on a busy machine, and one whose container was just started; and how long a
-// cluster whose API server answers may take to be well.
+// bounds are how long to wait: for an API server that runs to answer, perhaps on a
+// busy machine; for one whose container was just started; and for a cluster whose
+// API server answers to be well.
 type bounds struct{ answer, restart, well time.Duration }
 
 func defaultBounds() bounds {
@@ -36,15 +36,15 @@ type survey struct {
 	fresh bool
 	// ready is true for an environment that manages itself and is well.
 	ready bool
-	// remake says why nothing can be made of what is there; nil if something
-	// can, or if nothing is there.
+	// remake says why what is there cannot be used and has to be created again. It
+	// is nil if it can be used, or if nothing is there.
 	remake error
-	// text says what was found to a person.
+	// text describes what was found.
 	text string
 }
 
-// downOf is the command that removes an environment and no other, wherever the
-// name of the next command's comes from.
+// downOf returns the command that removes this environment, whatever name the
+// settings of the next command have.
 func downOf(name string) string { return typed(name, "env:down") }
 
 func typed(name, target string) string { return "CLUSTER_NAME=" + name + " go tool mage " + target }
@@ -56,15 +56,15 @@ type NotWellError struct {
 }
 
 func (e *NotWellError) Error() string {
-	return fmt.Sprintf("environment %q is there and is not well, and nothing of it was removed: %v\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Name, e.Err, downOf(e.Name))
+	return fmt.Sprintf("environment %q exists and is not well; nothing of it was removed: %v\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Name, e.Err, downOf(e.Name))
 }
 
 // Unwrap returns the cause.
 func (e *NotWellError) Unwrap() error { return e.Err }
 
-// takeSurvey looks at what there is, and starts what is stopped. It removes
-// nothing but what is left of a management cluster whose objects moved. What
-// stands in the way, and is not to be remade, is an error.
+// takeSurvey looks at what there is, and starts what is stopped. It removes only
+// what is left of a management cluster whose objects moved. It returns an error for
+// what is in the way and must not be replaced.
 func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
 	workload, management, err := e.containers(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
 	return found, errors.Join(e.markReady(ctx), e.engine.Remove(ctx, ids(management)...), e.forgetManagement())
 }
 
-// takeUp says what can be made of the containers that are there.
+// takeUp finds out whether the containers that are there can be used.
 func (e *Environment) takeUp(ctx context.Context, workload, management []engine.Container, progress func(string)) (found survey, err error) {
 	wasReady, err := state.Exists(e.readyFile())
 	if err != nil {
@@ -97,7 +97,7 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 	}
 	defer func() {
 		if wasReady && found.remake != nil {
-			// It worked once, and may hold what somebody wants to keep.
+			// It was ready once, and may have what somebody needs.
 			found, err = survey{}, &NotWellError{Name: e.Config.ClusterName, Err: found.remake}
 		}
 	}()
@@ -136,13 +136,13 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 	case err != nil:
 		return survey{}, &NotWellError{Name: e.Config.ClusterName, Err: err}
 	case paused && len(management) > 0 && !wasReady:
-		// Only a move that came to its end is taken up; halves are not.
+		// Only a complete move is used, not one that was cut off.
 		return survey{remake: errors.New("the Cluster is paused, as in the middle of a move")}, nil
 	}
 	return e.selfManaged(ctx, client, paused, progress)
 }
 
-// selfManaged looks whether the environment that manages itself is well.
+// selfManaged checks that the environment, which manages itself, is well.
 func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paused bool, progress func(string)) (survey, error) {
 	if err := e.sameVersions(ctx, client); err != nil {
 		return survey{}, err
@@ -160,8 +160,8 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 	return survey{ready: true, text: text}, nil
 }
 
-// insist asks an API server again until it gives an answer that counts or ctx
-// is done: one that just started refuses this and that.
+// insist calls ask until it succeeds, the API server answers that something is
+// absent, or ctx is done. A server that just started refuses requests at times.
 func insist(ctx context.Context, ask func() error) error {
 	var last error
 	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(context.Context) (bool, error) {
@@ -178,7 +178,8 @@ func insist(ctx context.Context, ask func() error) error {
 // or no such kind.
 func isAbsent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }
 
-// ownCluster looks for the cluster's own object in it.
+// ownCluster looks for the Cluster object in the workload cluster itself, and
+// reports whether it is paused.
 func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paused bool, err error) {
 	err = insist(ctx, func() error {
 		cluster, err := client.Get(ctx, kube.Clusters, namespace, e.Config.ClusterName)

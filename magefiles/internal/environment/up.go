@@ -43,8 +43,8 @@ const (
 	Ready            = "ready"
 )
 
-// bringUp is what the steps of one Up hand to each other. A step writes its
-// own fields, and only steps that need it read them.
+// bringUp has what the steps of one Up give to each other. A step writes its own
+// fields. Only steps that need that step read them.
 type bringUp struct {
 	*Environment
 	info     engine.Info
@@ -57,7 +57,7 @@ type bringUp struct {
 	mgmt     *kube.Client
 	workload *kube.Client
 	recorder Recorder
-	// stopRecording ends what records the cluster that manages itself.
+	// stopRecording ends the recording of the cluster that manages itself.
 	stopRecording func()
 }
 
@@ -65,8 +65,8 @@ func (e *Environment) newBringUp(info engine.Info) *bringUp {
 	return &bringUp{Environment: e, info: info, recorder: e.recorders(e.Lab), stopRecording: func() {}}
 }
 
-// Up makes the environment ready, or goes as far as target says. It takes up
-// what an interrupted run left.
+// Up makes the environment ready, or goes as far as target. It continues from where
+// an interrupted run stopped.
 func (e *Environment) Up(ctx context.Context, target string) error {
 	command := "env:up"
 	switch target {
@@ -114,7 +114,7 @@ func (e *Environment) up(ctx context.Context, target string) error {
 		return err
 	}
 	if found.remake != nil {
-		// Only now: what is refused above leaves everything as it was.
+		// Not earlier: what is refused above must leave everything as it was.
 		e.Log.Printf("what is there cannot be taken up (%v): making everything anew", found.remake)
 		if err := e.removeClusters(ctx); err != nil {
 			return err
@@ -128,7 +128,7 @@ func (e *Environment) up(ctx context.Context, target string) error {
 			return err
 		}
 	}
-	// Also of what is taken up: the steps that are left go by these settings.
+	// Also after an interrupted run: the remaining steps use these settings.
 	if err := e.recordMade(); err != nil {
 		return err
 	}
@@ -170,8 +170,8 @@ func (c *bringUp) recorded(all []steps.Step) []steps.Step {
 	return all
 }
 
-// checkCheckout refuses a CAPI_DIR that is none, or of another release. That
-// costs nothing: an environment that is ready is checked too.
+// checkCheckout refuses a CAPI_DIR that is no checkout, or one of another release.
+// It takes no time, so that a ready environment is checked too.
 func (e *Environment) checkCheckout(ctx context.Context) error {
 	if e.Config.ClusterAPI.Origin != config.OriginDir {
 		return nil
@@ -185,14 +185,15 @@ func (e *Environment) checkCheckout(ctx context.Context) error {
 	return nil
 }
 
-// How long it takes to compile the managers, and all that comes after the images.
+// How long it usually takes to compile the managers, and to do everything after the
+// images.
 const (
 	compileUsually  = 6 * time.Minute
 	clustersUsually = 3 * time.Minute
 )
 
-// steps are in an order in which each comes after what it needs. nodeUsually
-// is how long the node image tends to take here.
+// steps returns the steps of env:up. Each comes after those that it needs.
+// nodeUsually is how long the node image usually takes on this machine.
 func (c *bringUp) steps(nodeUsually time.Duration) []steps.Step {
 	return []steps.Step{
 		{Name: stepFetch, Usually: 5 * time.Second, Run: c.fetch},

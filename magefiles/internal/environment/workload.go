@@ -53,15 +53,15 @@ func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string,
 	if err := c.workload.Apply(ctx, network); err != nil {
 		return "", err
 	}
-	// One machine is the control plane's.
+	// One machine is for the control plane.
 	if err := capi.WaitNodes(ctx, c.workload, 1+c.Config.Workers, progress); err != nil {
 		return "", err
 	}
 	return "", capi.WaitMovable(ctx, c.mgmt, release.Of(c.Config.ClusterAPI.Version).API, namespace, c.Config.ClusterName, 1+c.Config.Workers, progress)
 }
 
-// network is the pod network's manifest: the lab's own, or the one that kind
-// put into a pulled node image.
+// network returns the manifest of the pod network: the lab's own, or the one that
+// kind put into the node image, if that was pulled.
 func (c *bringUp) network(ctx context.Context) ([]byte, error) {
 	if c.base.OwnNetwork {
 		return capi.Network(podCIDR)

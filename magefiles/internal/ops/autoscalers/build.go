@@ -18,14 +18,14 @@ import (
 	"caslab/magefiles/internal/source"
 )
 
-// workAutoscaler is the lock of compiling the autoscaler, and Delve.
+// workAutoscaler is the lock for compiling the autoscaler and Delve.
 const workAutoscaler = "build.autoscaler"
 
 // Compiled is an autoscaler ready to run on this machine.
 type Compiled struct {
 	Tree   *source.Tree
 	Binary string
-	// State is what a developer wants to be sure of: what it was made of.
+	// State describes the release and the source that it was compiled from.
 	State string
 }
 
@@ -110,8 +110,8 @@ func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Aut
 	}
 }
 
-// autoscalerState says of a tree, and of its core if that is another one, what
-// a developer wants to be sure of.
+// autoscalerState describes the release and the source of a tree, and of its core if
+// that is another tree.
 func (a *Autoscalers) autoscalerState(ctx context.Context, tree *source.Tree) (string, error) {
 	state := release.Name(a.AutoscalerRelease())
 	if tree.Origin == source.Dir && build.AutoscalerVersion(tree.Dir) == nil {

@@ -75,7 +75,7 @@ func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
 	return a.Apply(ctx, c, ref, flags)
 }
 
-// imageRepository is of the images that the lab makes of an autoscaler.
+// imageRepository is the repository of the autoscaler images that the lab assembles.
 const imageRepository = "caslab.local/cluster-autoscaler"
 
 // Load makes the autoscaler's image and gives it to the nodes of the
@@ -108,6 +108,7 @@ func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err
 	return ref, nil
 }
 
+// Apply deploys the image ref with the flags, and waits until its pod is available.
 func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, flags []autoscaler.Flag) (err error) {
 	d := autoscaler.Deployment{Namespace: c.Namespace, Image: ref, Flags: flags, OnControlPlane: c.Own}
 	environment, err := a.autoscalerEnvironment(c)
@@ -147,8 +148,7 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 	return nil
 }
 
-// Undeploy removes what Deploy made; doing it twice is
-// fine.
+// Undeploy removes what Deploy created. It may be called twice.
 func (a *Autoscalers) Undeploy(ctx context.Context) (err error) {
 	c, err := a.Open(ctx)
 	if err != nil {
@@ -161,8 +161,8 @@ func (a *Autoscalers) Undeploy(ctx context.Context) (err error) {
 	return undeploy(ctx, c, step.Progress)
 }
 
-// undeploy removes the lab's deployment of an autoscaler, and its rights after
-// it: it needs them until it has removed its status.
+// undeploy removes the lab's deployment of an autoscaler, and then its rights: until
+// its end it needs them to remove its status.
 func undeploy(ctx context.Context, c *target.Cluster, progress func(string)) error {
 	manifest, err := autoscaler.Deployment{Namespace: c.Namespace}.Manifest()
 	if err != nil {
@@ -190,8 +190,8 @@ func undeploy(ctx context.Context, c *target.Cluster, progress func(string)) err
 	return deleteLease(ctx, c)
 }
 
-// deleteLease deletes the lease of the lab's deployment, which an autoscaler
-// that ends does not give back: the next one would wait for it.
+// deleteLease deletes the lease of the lab's deployment. An autoscaler that ends does
+// not release it, and the next one would wait for it.
 func deleteLease(ctx context.Context, c *target.Cluster) error {
 	lease, err := c.Workload.Get(ctx, kube.Leases, c.ConfigNamespace(), autoscaler.Lease)
 	if err == nil && strings.HasPrefix(kube.Field(lease, "spec", "holderIdentity"), autoscaler.Name) {
@@ -243,9 +243,9 @@ func runsAutoscaler(d *unstructured.Unstructured) bool {
 	})
 }
 
-// scalesAnother reports whether the flags of an autoscaler's deployment name
-// clusters, and not this one: a management cluster may hold an autoscaler for
-// each of its clusters.
+// scalesAnother reports whether the flags of an autoscaler's deployment name other
+// clusters than this one. A management cluster may hold an autoscaler for each of its
+// clusters.
 func scalesAnother(d *unstructured.Unstructured, cluster string) bool {
 	const discovery = "clusterName="
 	another := false
@@ -269,7 +269,7 @@ func scalesAnother(d *unstructured.Unstructured, cluster string) bool {
 	return another
 }
 
-// IsPod reports whether a pod is of the Deployment that the lab makes.
+// IsPod reports whether a pod belongs to the Deployment that the lab creates.
 func IsPod(pod *unstructured.Unstructured) bool {
 	return pod.GetLabels()["app"] == autoscaler.Name
 }

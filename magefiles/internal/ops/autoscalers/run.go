@@ -52,8 +52,8 @@ func (a *Autoscalers) With(l *lab.Lab) *Autoscalers {
 	return &other
 }
 
-// Overrides are the flags of the settings and of this run, which have been
-// read once so that nothing starts if they are wrong.
+// Overrides returns the flags of the settings and those of this run, in this order.
+// It refuses text that is no flags.
 func (a *Autoscalers) Overrides(flags string) ([]string, error) {
 	all := []string{a.Config.AutoscalerFlags, flags}
 	for _, text := range all {
@@ -64,6 +64,8 @@ func (a *Autoscalers) Overrides(flags string) ([]string, error) {
 	return all, nil
 }
 
+// Settings returns the settings of an autoscaler that runs on this machine and serves
+// its metrics at address, a host:port.
 func (a *Autoscalers) Settings(c *target.Cluster, address string) autoscaler.Settings {
 	return autoscaler.Settings{
 		Release: release.OfAutoscaler(a.AutoscalerRelease()), ClusterName: c.Name, Namespace: c.Namespace, ConfigNamespace: c.ConfigNamespace(),
@@ -71,7 +73,7 @@ func (a *Autoscalers) Settings(c *target.Cluster, address string) autoscaler.Set
 	}
 }
 
-// InClusterSettings are of an autoscaler that runs in the cluster.
+// InClusterSettings returns the settings of an autoscaler that runs in the cluster.
 func (a *Autoscalers) InClusterSettings(c *target.Cluster) autoscaler.Settings {
 	settings := a.Settings(c, "")
 	settings.InCluster, settings.Kubeconfig = true, ""
@@ -86,8 +88,8 @@ type RunOptions struct {
 	All bool
 }
 
-// Run compiles the autoscaler and runs it here, against the cluster,
-// until ctx is done.
+// Run compiles the autoscaler and runs it on this machine, against the cluster, until
+// ctx is done.
 func (a *Autoscalers) Run(ctx context.Context, o RunOptions) error {
 	return a.withAutoscaler(ctx, "autoscaler:run", false, o, func(p autoscaler.Process) error {
 		a.Log.Printf("running: Ctrl-C stops it\n  log      %s\n  metrics  http://%s/metrics", p.LogFile, ValueOf(p.Flags, "address"))
@@ -99,6 +101,7 @@ func (a *Autoscalers) Run(ctx context.Context, o RunOptions) error {
 	})
 }
 
+// ValueOf returns the value of the flag of that name; empty if there is none.
 func ValueOf(flags []autoscaler.Flag, name string) string {
 	i := slices.IndexFunc(flags, func(f autoscaler.Flag) bool { return f.Name == name })
 	if i < 0 {
@@ -107,8 +110,8 @@ func ValueOf(flags []autoscaler.Flag, name string) string {
 	return flags[i].Value
 }
 
-// withAutoscaler compiles the autoscaler, checks its flags and has do run it,
-// as the only one of the cluster.
+// withAutoscaler compiles the autoscaler, checks its flags and calls do to run it as
+// the cluster's only one.
 func (a *Autoscalers) withAutoscaler(ctx context.Context, command string, debug bool, o RunOptions, do func(autoscaler.Process) error) (err error) {
 	overrides, err := a.Overrides(o.Flags)
 	if err != nil {
@@ -138,8 +141,8 @@ func (a *Autoscalers) withAutoscaler(ctx context.Context, command string, debug 
 	return do(process)
 }
 
-// Process is an autoscaler to run on this machine, with flags that
-// were checked. The caller says who is shown what it prints.
+// Process returns an autoscaler to run on this machine, with checked flags. The
+// caller sets the writer of what it prints.
 func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary string, overrides []string) (p autoscaler.Process, err error) {
 	address, err := autoscaler.FreeAddress(ctx)
 	if err != nil {
@@ -158,9 +161,9 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary str
 
 func autoscalerLock(c *target.Cluster) string { return "autoscaler." + c.UID }
 
-// Only refuses a second autoscaler of the cluster: one that the lab
-// runs here, or one that is deployed. The lab's own deployment is no other to
-// autoscaler:deploy.
+// Only reserves the cluster for one autoscaler until unlock is called. It refuses a
+// cluster for which the lab runs one on this machine, or in which one is deployed.
+// The command autoscaler:deploy may replace the lab's own deployment.
 func (a *Autoscalers) Only(ctx context.Context, c *target.Cluster, command string) (unlock func() error, err error) {
 	lock, err := a.State.Lock(autoscalerLock(c), command)
 	if held := new(state.HeldError); errors.As(err, &held) {
@@ -183,7 +186,7 @@ func (a *Autoscalers) Only(ctx context.Context, c *target.Cluster, command strin
 	return lock.Release, nil
 }
 
-// autoscalerEnvironment is what the process needs in its environment.
+// autoscalerEnvironment returns the variables that the process needs.
 func (a *Autoscalers) autoscalerEnvironment(c *target.Cluster) ([]string, error) {
 	newest, err := c.Management.Serves(kube.MachineDeployments, release.V1Beta2)
 	if err != nil {
@@ -192,6 +195,8 @@ func (a *Autoscalers) autoscalerEnvironment(c *target.Cluster) ([]string, error)
 	return autoscaler.Environment(release.OfAutoscaler(a.AutoscalerRelease()), newest, c.Arch()), nil
 }
 
+// CheckedFlags returns the flags of the settings with the overrides. It refuses those
+// that the program does not have.
 func (a *Autoscalers) CheckedFlags(ctx context.Context, binary string, s autoscaler.Settings, overrides []string) ([]autoscaler.Flag, error) {
 	flags, err := autoscaler.Flags(s, overrides...)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// Status prints which autoscaler runs, and what it says of the
-// cluster and its node groups.
+// Status prints which autoscaler runs, and what it reports about the cluster and its
+// node groups.
 func (a *Autoscalers) Status(ctx context.Context) error {
 	c, err := a.Open(ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func scaleDown(g autoscaler.GroupStatus) string {
 func (a *Autoscalers) ageOf(written string) string {
 	t, err := time.Parse(autoscaler.TimeLayout, written)
 	if err != nil {
-		return "written " + cmp.Or(written, "at no time that it tells")
+		return "written " + cmp.Or(written, "at an unknown time")
 	}
 	return "written " + ui.Round(a.Now().Sub(t)) + " ago"
 }

@@ -70,10 +70,9 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	return capi.WaitGroup(ctx, c.Management, c.Namespace, name, lowest, step.Progress)
 }
 
-// capacityOfANode is that of a worker of the environment, and its name: all
-// have the machine's, which CAPD's templates do not tell the autoscaler. Of other
-// infrastructure's nodes one is not like another. Both are empty
-// if there is no worker.
+// capacityOfANode returns the capacity and the name of a worker of the environment,
+// both empty if there is none. All workers have the capacity of this machine, which
+// CAPD's templates do not contain. In other infrastructures nodes differ.
 func capacityOfANode(ctx context.Context, c *target.Cluster) (capacity map[string]string, node string, err error) {
 	workers, err := workload.Workers(ctx, c.Workload)
 	if err != nil || len(workers) == 0 {

@@ -43,11 +43,11 @@ type Scenarios struct {
 	Timelines   *timelines.Timelines
 }
 
-// AllScenarios is what stands for every scenario of the lab.
+// AllScenarios selects every scenario of the lab.
 const AllScenarios = "all"
 
-// scenarios returns those that names says: "all", names of the lab's and paths
-// of files, separated by commas.
+// scenarios returns the scenarios that names lists, separated by commas: "all", names
+// of the lab's scenarios, and paths of files.
 func scenarios(names string) ([]*scenario.Scenario, error) {
 	folder, err := fs.Sub(manifests.FS, "scenarios")
 	if err != nil {
@@ -169,15 +169,14 @@ func (sc *Scenarios) Run(ctx context.Context, names string, o Options) (err erro
 	return errors.Join(came.Err(), err, came.Table(sc.Out))
 }
 
-// trial is what is run, and with which flags of the autoscaler.
+// trial has the scenarios to run, and the flags of the autoscaler.
 type trial struct {
 	Options
 	chosen    []*scenario.Scenario
 	overrides []string
 }
 
-// trial reads what is to be run, and refuses what can be seen to be wrong
-// before anybody is asked.
+// trial reads what is to be run. It refuses wrong input before a cluster is asked.
 func (sc *Scenarios) trial(names string, o Options) (t trial, err error) {
 	t.Options = o
 	if err := o.validate(); err != nil {
@@ -193,8 +192,8 @@ func (sc *Scenarios) trial(names string, o Options) (t trial, err error) {
 	return t, err
 }
 
-// keep writes files into a folder; into none if it has no name.
-func keep(folder string, files map[string]func(io.Writer) error) error {
+// writeResults writes files into a folder, or nothing if the folder is empty.
+func writeResults(folder string, files map[string]func(io.Writer) error) error {
 	if folder == "" {
 		return nil
 	}
@@ -206,10 +205,10 @@ func keep(folder string, files map[string]func(io.Writer) error) error {
 	return nil
 }
 
-// runScenarios runs scenarios against an autoscaler, which it ends if it is the
-// lab's.
+// runScenarios runs scenarios against an autoscaler, and stops it at the end if the
+// lab started it.
 func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under engine.Autoscaler, t trial) (_ *results.Results, err error) {
-	// It ends after the autoscaler, whose last words are on the timeline too.
+	// The recording ends after the autoscaler, whose last messages are recorded too.
 	defer sc.Timelines.Record(context.WithoutCancel(ctx), c)()
 	defer func() {
 		ctx, cancel := interrupt.Cleanup(ctx, time.Minute)
@@ -243,7 +242,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		Mark: func(f timeline.Fact) { sc.Timelines.Tell(c, f) },
 		// After every scenario: a run that is killed loses nothing.
 		Report: func(so *results.Results) error {
-			return keep(t.Out, map[string]func(io.Writer) error{
+			return writeResults(t.Out, map[string]func(io.Writer) error{
 				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return results.Summary(w, so) },
 			})
 		},
@@ -251,7 +250,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 	}, t.chosen)
 }
 
-// feed hands facts on to whoever subscribed.
+// feed passes facts on to its subscribers.
 type feed struct {
 	mu   sync.Mutex
 	subs map[*func(timeline.Fact)]bool
@@ -308,8 +307,7 @@ func (sc *Scenarios) Compare(ctx context.Context, a, b, names string, o Options)
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	// What does not compile, or lacks a flag, is to be known before an hour has
-	// passed.
+	// Both are compiled and checked first: a failure must not come after an hour.
 	for _, one := range sides {
 		if one.under, err = one.underTest(ctx, c, one.trial); err != nil {
 			return fmt.Errorf("autoscaler %s: %w", one.which, err)
@@ -325,7 +323,7 @@ func (sc *Scenarios) Compare(ctx context.Context, a, b, names string, o Options)
 		both = append(both, came)
 	}
 	compared := results.Compare(both[0], both[1])
-	err = keep(o.Out, map[string]func(io.Writer) error{"comparison.json": compared.JSON, "summary.md": compared.Summary})
+	err = writeResults(o.Out, map[string]func(io.Writer) error{"comparison.json": compared.JSON, "summary.md": compared.Summary})
 	if o.Out != "" {
 		sc.Log.Printf("comparison.json and summary.md are in %s, what came of each in its folders a and b", o.Out)
 	}
@@ -339,7 +337,7 @@ func (sc *Scenarios) Compare(ctx context.Context, a, b, names string, o Options)
 	return err
 }
 
-// side is one of a comparison's two.
+// side is one of the two sides of a comparison.
 type side struct {
 	which, name string
 	*Scenarios

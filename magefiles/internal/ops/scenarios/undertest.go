@@ -26,9 +26,9 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// claim has the cluster for a command that runs scenarios against such an
-// autoscaler. Until release is called the lab runs no others on it, and no
-// autoscaler but theirs if it is not taken as it is.
+// claim reserves the cluster for a command that runs scenarios, until release is
+// called. Meanwhile the lab runs no other scenarios on it, and, unless which is AsItIs,
+// no other autoscaler.
 func (sc *Scenarios) claim(ctx context.Context, c *target.Cluster, which, command string) (release func() error, err error) {
 	claim, err := sc.State.Lock("scenarios."+c.UID, command)
 	if held := new(state.HeldError); errors.As(err, &held) {
@@ -47,8 +47,8 @@ func (sc *Scenarios) claim(ctx context.Context, c *target.Cluster, which, comman
 	return func() error { return errors.Join(unlockAutoscaler(), claim.Release()) }, nil
 }
 
-// underTest is the autoscaler that scenarios are run against, compiled if it is
-// the lab's. What no scenario can be run with is refused before one makes nodes.
+// underTest returns the autoscaler that scenarios are run against, compiled if it is
+// the lab's. It refuses an autoscaler that no scenario can be run with.
 func (sc *Scenarios) underTest(ctx context.Context, c *target.Cluster, t trial) (engine.Autoscaler, error) {
 	if t.Autoscaler == AsItIs {
 		return sc.asItIs(ctx, c)
@@ -71,7 +71,7 @@ func (sc *Scenarios) underTest(ctx context.Context, c *target.Cluster, t trial) 
 	return &hosted{madeHere: made, keptIn: t.Out}, nil
 }
 
-// asItIs is an autoscaler that the lab does not control.
+// asItIs is an autoscaler that the lab did not start and does not stop.
 type asItIs struct {
 	name    string
 	release *version.Version
@@ -102,14 +102,13 @@ func (asItIs) Stop(context.Context) error { return nil }
 
 func (asItIs) Ended() <-chan error { return nil }
 
-// madeHere is an autoscaler that the lab compiled.
+// madeHere is the common part of autoscalers that the lab compiled.
 type madeHere struct {
 	*Scenarios
 	cluster   *target.Cluster
 	compiled  autoscalers.Compiled
 	overrides []string
-	// running are the flags that it runs with, beside the usual ones; nil if it
-	// does not run.
+	// running are the scenario's flags with which it runs; nil if it does not run.
 	running []string
 	ended   chan error
 }
@@ -122,20 +121,19 @@ func (m *madeHere) Controlled() bool { return true }
 
 func (m *madeHere) Ended() <-chan error { return m.ended }
 
-// talkative is the verbosity from which on the autoscaler tells of its rounds
-// and of its reasons.
+// talkative is the lowest verbosity at which the autoscaler logs its rounds and
+// reasons.
 const talkative = 4
 
-// overridden are the overrides with a scenario's flags, which have the last
-// word.
+// overridden returns the overrides and then a scenario's flags, which win.
 func (m *madeHere) overridden(extra []string) []string {
 	return append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra))
 }
 
-// checkTalkative refuses flags with which the autoscaler says too little.
+// checkTalkative refuses flags with which the autoscaler logs too little.
 func checkTalkative(flags []autoscaler.Flag) error {
 	if v, err := strconv.Atoi(autoscalers.ValueOf(flags, "v")); err != nil || v < talkative {
-		return fmt.Errorf("--v=%s: scenarios need --v=%d or more, from which on the autoscaler tells of its rounds and reasons", autoscalers.ValueOf(flags, "v"), talkative)
+		return fmt.Errorf("--v=%s: scenarios need --v=%d or more, with which the autoscaler logs its rounds and reasons", autoscalers.ValueOf(flags, "v"), talkative)
 	}
 	return nil
 }
@@ -146,14 +144,14 @@ type hosted struct {
 	// done is closed when the process is gone; cancel ends it.
 	done   chan struct{}
 	cancel func()
-	// keptIn, if set, is the folder of results: it gets the log of every
-	// process, of which the state folder has the last two.
+	// keptIn, if set, is the folder of results, which gets the log of every process.
+	// The state folder has the last two.
 	keptIn  string
 	logFile string
 	started time.Time
 }
 
-// readsWithin is how long an autoscaler may take to begin its first round.
+// readsWithin bounds the time until an autoscaler begins its first round.
 const readsWithin = 2 * time.Minute
 
 // Start implements engine.Autoscaler.
@@ -195,7 +193,7 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 	}
 }
 
-// runs reports whether the process is there: it may have ended by itself.
+// runs reports whether the process exists. It may have ended by itself.
 func (h *hosted) runs() bool {
 	if h.running == nil {
 		return false
@@ -227,14 +225,14 @@ func (h *hosted) Stop(ctx context.Context) error {
 	return h.keepLog()
 }
 
-// keepLog puts the log of the process that ended beside the results, by the
-// time at which it was started.
+// keepLog copies the log of the process that ended into the folder of results. The
+// file is named after the time at which the process was started.
 func (h *hosted) keepLog() error {
 	if h.keptIn == "" {
 		return nil
 	}
 	name := "autoscaler-" + h.started.UTC().Format("150405") + ".log"
-	return keep(filepath.Join(h.keptIn, "autoscaler"), map[string]func(io.Writer) error{name: func(w io.Writer) error {
+	return writeResults(filepath.Join(h.keptIn, "autoscaler"), map[string]func(io.Writer) error{name: func(w io.Writer) error {
 		log, err := os.Open(h.logFile)
 		if err != nil {
 			return fmt.Errorf("keep the autoscaler's log: %w", err)
@@ -244,15 +242,15 @@ func (h *hosted) keepLog() error {
 	}})
 }
 
-// firstRound sees from what the autoscaler prints that it begins to look at
-// the cluster.
+// firstRound closes begun when the autoscaler's log says that it began its first
+// round.
 type firstRound struct {
 	rest  []byte
 	begun chan struct{}
 	once  sync.Once
 }
 
-// Write implements io.Writer. The process writes a piece at a time.
+// Write implements io.Writer.
 func (r *firstRound) Write(data []byte) (int, error) {
 	r.rest = append(r.rest, data...)
 	for {

@@ -35,7 +35,7 @@ type Timelines struct {
 
 func recordIn(dir string) string { return filepath.Join(dir, "record.jsonl") }
 
-// options say what to record of a cluster.
+// options returns what to record of a cluster.
 func options(l *lab.Lab, c *target.Cluster) recorder.Options {
 	return recorder.Options{
 		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
@@ -135,7 +135,7 @@ func (t *Timelines) show(ctx context.Context, next <-chan timeline.Fact) error {
 	return t.printFacts(next)
 }
 
-// printFacts prints what happens, and what did a moment ago, a line each.
+// printFacts prints the facts of the last minute and those that follow, one a line.
 func (t *Timelines) printFacts(next <-chan timeline.Fact) error {
 	from := t.Now().Add(-time.Minute)
 	for f := range next {
@@ -248,8 +248,8 @@ func (t *Timelines) Explain(ctx context.Context, what string) error {
 	return err
 }
 
-// caughtUpWithin is how long a cluster may take to tell what happened since
-// somebody recorded.
+// caughtUpWithin bounds the time for reading what happened since the last recorder
+// ended.
 const caughtUpWithin = 30 * time.Second
 
 // found is a record: the folder that it is in, its facts, and its cluster, which
@@ -283,8 +283,8 @@ func (t *Timelines) recorded(ctx context.Context) (r found, err error) {
 	return r, err
 }
 
-// catchUp records what happened since the last recorder ended, unless one is
-// at work.
+// catchUp records what happened since the last recorder ended, unless a recorder
+// runs.
 func (t *Timelines) catchUp(ctx context.Context, o recorder.Options) error {
 	ctx, cancel := lab.Within(ctx, caughtUpWithin)
 	defer cancel()
@@ -298,7 +298,7 @@ func (t *Timelines) catchUp(ctx context.Context, o recorder.Options) error {
 		return nil
 	}
 	if err == nil && !synced {
-		t.Log.Printf("! the cluster did not tell all that happened since somebody recorded within %s", caughtUpWithin)
+		t.Log.Printf("! within %s the cluster did not report everything since the last recording", caughtUpWithin)
 	}
 	return err
 }

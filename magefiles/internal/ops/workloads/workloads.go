@@ -1,4 +1,4 @@
-// Package workloads makes pods that need nodes, in any cluster.
+// Package workloads creates pods that need nodes, in any cluster.
 package workloads
 
 import (
