@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Refuses wrong inputs of .github/actions/lab before anything is fetched or
-# started, all at once, and turns the right ones into settings of the lab,
+# Refuses all wrong inputs of .github/actions/lab together, before anything is
+# fetched or started. Turns the right ones into settings of the lab, in
 # caslab.yaml at its root, and into outputs of the step.
 #
 # Inputs are other people's text: they come as variables, INPUT_NAME, are
-# matched whole, and are never a part of a command. No output is written before
-# all have been: a line break in one would make two of it. It needs what GitHub
+# matched whole, and are never a part of a command. Outputs are written after all
+# inputs were matched: a line break in one would make two outputs. It needs what GitHub
 # sets for every step: GITHUB_WORKSPACE, GITHUB_OUTPUT, RUNNER_OS, RUNNER_TEMP.
 set -euo pipefail
 export LC_ALL=C # ranges of letters are ASCII
@@ -27,7 +27,7 @@ readonly artifact='^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'
 readonly minutes='^[1-9][0-9]{0,2}$'
 readonly minutes_max=75
 
-# The inputs by their names, and what becomes of them.
+# The inputs by their names, and their results.
 declare -A in=()
 for variable in "${!INPUT_@}"; do
 	name=${variable#INPUT_}
@@ -38,7 +38,7 @@ declare -A section=()
 outputs=()
 refused=false
 
-# refuse INPUT WHY is an annotation of the run, on one line whatever the value.
+# refuse INPUT WHY annotates the run, on one line whatever the value.
 refuse() {
 	printf '::error title=caslab::%s=%q: %s\n' "$1" "${in[$1]-}" "$2"
 	refused=true
@@ -51,8 +51,8 @@ matching() {
 	[ -z "${in[$1]-}" ] || [[ ${in[$1]} =~ $2 ]] || refuse "$1" "$3"
 }
 
-# folder INPUT WANT leaves the absolute path of a folder, given from the
-# workspace, in the variable folder; empty if the input is, or is refused.
+# folder INPUT WANT sets the variable folder to the absolute path of a folder that
+# is given from the workspace. It is empty if the input is empty or refused.
 folder() {
 	local path=${in[$1]-}
 	folder=''
@@ -70,9 +70,9 @@ quoted() {
 	printf "'%s'" "${1//$quote/$quote$quote}"
 }
 
-# setting INPUT SECTION KEY VARIABLE VALUE keeps a setting for caslab.yaml, at
-# its top if SECTION is top. The environment goes before that file, and the job's
-# may have that variable.
+# setting INPUT SECTION KEY VARIABLE VALUE stores a setting for caslab.yaml, at its
+# top if SECTION is top. The input is refused if the job has the variable, because
+# the environment overrides that file.
 setting() {
 	[ -n "$5" ] || return 0
 	if [ -n "${!4-}" ] && [ "${!4}" != "$5" ]; then
@@ -81,8 +81,8 @@ setting() {
 	section[$2]+="  $3: $(quoted "$5")"$'\n'
 }
 
-# tree COMPONENT UPSTREAM RELEASE checks where a component's source comes from, and
-# leaves the folder of its tree in the variable tree; empty for a release.
+# tree COMPONENT UPSTREAM RELEASE checks the origin of a component's source, and sets
+# the variable tree to the folder of its tree, or to nothing for a release.
 tree() {
 	local component=$1 upstream=$2 example=$3
 	local from=${in[$component-repository]-} at=${in[$component-ref]-}
@@ -115,8 +115,8 @@ scenarios() {
 	output scenarios "$list"
 }
 
-# base CANDIDATE checks what the candidate is compared with, a release or a
-# folder.
+# base CANDIDATE checks the release or the folder with which the candidate is
+# compared.
 base() {
 	local other=${in[base]-}
 	[ -n "$other" ] || return 0
@@ -130,7 +130,7 @@ base() {
 	output candidate "$1"
 }
 
-# write_settings replaces what an earlier use in the same job left.
+# write_settings replaces the settings of an earlier use in the same job.
 write_settings() {
 	local part
 	printf '%s\n' "$signature"

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Says, as outputs of a step, under which key .github/actions/lab keeps Go's
-# build and module caches, and where these are. A key is
+# Sets the outputs of a step: the key of Go's build and module caches for
+# .github/actions/lab, and their folders. A key is
 #
 #   caslab-go-OS-ARCH-goVERSION-LAB-TREES
 #
-# LAB is a digest of what the lab pins: every go.mod and go.sum of it, those of
-# the nested modules included, and the default versions. TREES is one of the
-# versions that were asked for, VERSIONS, and of the go.sum of each tree that
-# was given, AUTOSCALER_TREE, CORE_TREE and CLUSTER_API_TREE. So a commit that
-# changes no dependency finds the cache of the one before, and any other begins
-# with the nearest.
+# LAB is a digest of all that the lab pins: its go.mod and go.sum files, with those
+# of nested modules, and the default versions. TREES is a digest of VERSIONS, the
+# wanted versions, and of the go.sum of each given tree, AUTOSCALER_TREE, CORE_TREE
+# and CLUSTER_API_TREE. A commit that changes no dependency finds the cache of the
+# one before it; any other commit starts from the nearest cache.
 set -euo pipefail
 export LC_ALL=C
 
@@ -17,7 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 digest() { sha256sum | cut -c 1-16; }
 
-# Hidden folders hold what is fetched, and other people's trees.
+# Hidden folders hold fetched sources and other people's trees.
 lab=$(find . -mindepth 1 -name '.*' -prune -o \( -name go.mod -o -name go.sum -o -path ./magefiles/internal/config/settings.go \) -print0 |
 	sort -z | xargs -0 sha256sum | digest)
 trees=$(

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tells of a run of .github/actions/lab, however far it got: on the page of the
-# workflow's run, in OUT/comment.md, ready for a pull request, and in the folder
-# OUT itself, to which it adds the lab's logs and the timeline's record.
+# Reports a run of .github/actions/lab, however far it got: on the page of the
+# workflow's run, in OUT/comment.md, which suits a pull request, and in the folder
+# OUT, to which it adds the lab's logs and the timeline's record.
 #
 # It needs OUT, ARTIFACT, the name under which OUT will be uploaded, and BUILD,
 # UP and RUN, the outcomes of the steps that compiled the autoscaler, brought the
@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # GitHub takes 1 MiB for the page, and 65536 characters for a comment.
 readonly page_max=1000000 comment_max=60000
 
-# By this line a workflow finds its comment again.
+# A workflow finds its earlier comment by this line.
 readonly marker='<!-- caslab -->'
 
 summary() {
@@ -36,8 +36,8 @@ summary() {
 	fi
 }
 
-# first BYTES prints the lines of stdin that fit, and says if some do not. A block
-# that unfolds is not left open.
+# first BYTES prints the lines of stdin that fit, and says if some do not fit. It
+# leaves no <details> block open.
 first() {
 	local text
 	text=$(cat)
@@ -55,8 +55,8 @@ first() {
 
 keep() { if [ -e "$1" ]; then cp -R "$1" "$OUT/$2"; fi; }
 
-# managers keeps the logs of Cluster API's managers, of which the state folder
-# has none, if there is a cluster to ask.
+# managers adds the logs of Cluster API's managers, if there is a cluster to ask:
+# the state folder has none.
 managers() {
 	local kubeconfig namespace
 	if ! command -v kubectl >/dev/null; then
@@ -81,7 +81,7 @@ first "$page_max" <<<"$text" >>"$GITHUB_STEP_SUMMARY"
 	first "$comment_max" <<<"$text"
 } >"$OUT/comment.md"
 
-# The text is partly an autoscaler's: nobody can know the line that ends it.
+# A part of the text is an autoscaler's. It must not know the delimiter.
 end=caslab-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 {
 	printf 'comment<<%s\n' "$end"

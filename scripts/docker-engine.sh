@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Leaves a Docker engine that can start privileged containers, as kind needs.
+# Provides a Docker engine that can start privileged containers, which kind needs.
 #
-# Where one is there already, nothing is changed. On Debian and Ubuntu, as
-# root, it installs the distribution's engine and starts it. Anywhere else it
-# says what to do and changes nothing.
+# Where such an engine runs, it changes nothing. On Debian and Ubuntu, as root, it
+# installs the distribution's engine and starts it. Elsewhere it says what to do
+# and changes nothing.
 set -euo pipefail
 
 readonly wrapper=/usr/local/sbin/caslab-runc
@@ -17,7 +17,7 @@ die() {
 	exit 1
 }
 
-# macOS has no timeout; an engine that hangs is then for the user to see.
+# macOS has no timeout command: there, the script hangs with the engine.
 within() {
 	local seconds=$1
 	shift
@@ -26,8 +26,8 @@ within() {
 
 answers() { command -v docker >/dev/null && within 20 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
-# A static program for the engine's own system, which is not this machine's
-# where the engine is in a virtual machine or elsewhere.
+# A static program for the engine's architecture, which differs from this machine's
+# if the engine is in a virtual machine or elsewhere.
 make_probe() {
 	local dir=$1 arch
 	arch=$(docker version --format '{{.Server.Arch}}') || return
@@ -65,8 +65,8 @@ starts_privileged() {
 	return "$status"
 }
 
-# Says what the engine does, or ends the script if it starts no privileged
-# container; $1 is what was found, $2 what to do about the failure.
+# Prints what was found, $1, or ends the script if the engine starts no privileged
+# container; $2 is what to do then.
 report() {
 	local version status=0
 	version=$(docker version --format '{{.Server.Version}}')
@@ -78,7 +78,7 @@ report() {
 	esac
 }
 
-# The capabilities that this process may ever have, and those the kernel knows.
+# The capabilities that this process can have, and those that the kernel knows.
 bounding_set() { awk '/^CapBnd:/ { print "0x" $2 }' /proc/self/status; }
 all_capabilities() { printf '0x%x\n' $(((1 << ($(cat /proc/sys/kernel/cap_last_cap) + 1)) - 1)); }
 bounding_set_is_whole() { [ $(($(bounding_set))) -eq $(($(all_capabilities))) ]; }
@@ -109,7 +109,7 @@ install_packages() {
 	[ ${#missing[@]} -gt 0 ] || return 0
 	say "installing ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
-	# Another apt-get, as of a machine that just booted, is waited for.
+	# A machine that just booted may run another apt-get: wait for it.
 	apt-get -o DPkg::Lock::Timeout=120 update -qq >&2
 	if ! apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends "${missing[@]}" >/var/log/caslab-apt.log 2>&1; then
 		tail -n 20 /var/log/caslab-apt.log >&2
@@ -130,8 +130,8 @@ raise_inotify_limits() {
 }
 
 # Where the bounding set lacks a capability, Docker before 23 still asks for
-# it in every privileged container, and runc fails. The wrapper drops from the
-# container's config, and from the process files of exec, what cannot be had.
+# it in every privileged container, and runc fails. The wrapper removes missing
+# capabilities from the container's config and from the process files of exec.
 install_wrapper() {
 	say "the bounding set $(bounding_set) is incomplete: installing the runtime wrapper $wrapper"
 	cat >"$wrapper" <<-'WRAPPER'
@@ -184,7 +184,7 @@ dockerd_flags() {
 	if ! bounding_set_is_whole; then
 		printf '%s\n' --add-runtime "caslab=$wrapper" --default-runtime caslab
 	fi
-	# HAProxy takes memory for as many connections as it may have descriptors.
+	# HAProxy allocates memory for as many connections as it may have descriptors.
 	local limit
 	limit=$(ulimit -Hn)
 	if [ "$limit" = unlimited ] || [ "$limit" -gt 1048576 ]; then
@@ -195,7 +195,7 @@ dockerd_flags() {
 start_by_hand() {
 	local flags=()
 	mapfile -t flags < <(dockerd_flags)
-	# A hard stop leaves these behind, and dockerd believes them.
+	# A hard stop leaves these files behind, and dockerd trusts them.
 	local pid_file pid
 	for pid_file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
 		[ -f "$pid_file" ] || continue
@@ -203,8 +203,8 @@ start_by_hand() {
 		if ! grep -qaE 'dockerd|containerd' "/proc/$pid/cmdline" 2>/dev/null; then rm -f "$pid_file"; fi
 	done
 	say "starting dockerd; its log is $log"
-	# A session of its own, and no file of ours: whoever reads this script's
-	# output must not wait for dockerd's end.
+	# In a new session and without this script's files: a reader of the script's
+	# output must not wait until dockerd ends.
 	setsid dockerd "${flags[@]}" >>"$log" 2>&1 </dev/null &
 }
 
@@ -212,9 +212,9 @@ runtime_settings() {
 	printf '{"runtimes": {"caslab": {"path": "%s"}}, "default-runtime": "caslab"}\n' "$wrapper"
 }
 
-# $1 is true if the engine was just installed: its package has started it then,
-# without the wrapper, and nobody runs containers on it yet. One that was there
-# before is not restarted.
+# $1 is true if the engine was just installed. Its package has started it without
+# the wrapper, and it has no containers yet. An engine that was installed before is
+# not restarted.
 start_by_systemd() {
 	local just_installed=$1
 	if ! bounding_set_is_whole; then

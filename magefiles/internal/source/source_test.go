@@ -333,6 +333,9 @@ func hasBefore(t *testing.T, s Spec, o Options, commit string) (dir string) {
 const someCommit = "0123456789012345678901234567890123456789"
 
 func TestFetchedTreeServesWhereNobodyAnswers(t *testing.T) {
+	if recheckWithin > 5*time.Second {
+		t.Errorf("who works without a network waits %s", recheckWithin)
+	}
 	known := filepath.Join(t.TempDir(), "known_hosts")
 	write(t, known, "")
 	t.Setenv("SSH_KNOWN_HOSTS", known)
@@ -559,6 +562,26 @@ func TestCheckAsksNobodyOfWhatIsHere(t *testing.T) {
 			if err := Check(t.Context(), s, o); err != nil || len(fake.Calls()) > 0 {
 				t.Errorf("%s with a tree from %s here: %v after %q", origin, here, err, fake.Calls())
 			}
+		}
+	}
+}
+
+// TestInterruptedAutoAsksNobodyElse: the Go module proxy is for a git server that
+// fails, not for a user who stops the command.
+func TestInterruptedAutoAsksNobodyElse(t *testing.T) {
+	t.Parallel()
+	s := ClusterAPI("v1.14.2")
+	s.Origin, s.URL = Auto, "http://"+silent(t)+"/cluster-api"
+	for name, try := range map[string]func(context.Context, Options) error{
+		"check": func(ctx context.Context, o Options) error { return Check(ctx, s, o) },
+		"fetch": func(ctx context.Context, o Options) error { _, err := Fetch(ctx, s, o); return err },
+	} {
+		o, fake := scripted()
+		o.Dir = t.TempDir()
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		if err := try(ctx, o); !errors.Is(err, context.Canceled) || len(fake.Calls()) > 0 {
+			t.Errorf("%s: %v after %q", name, err, fake.Calls())
 		}
 	}
 }
