@@ -43,6 +43,13 @@ func (k *kinds) mapping(kind schema.GroupKind, versions ...string) (*meta.RESTMa
 	return k.find(kind, versions)
 }
 
+// forget has the next mapping read all kinds again.
+func (k *kinds) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.known = nil
+}
+
 func (k *kinds) find(kind schema.GroupKind, versions []string) (*meta.RESTMapping, error) {
 	if err := k.failed[kind.Group]; err != nil {
 		return nil, err

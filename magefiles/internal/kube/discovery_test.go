@@ -99,3 +99,35 @@ func TestThePreferredVersion(t *testing.T) {
 		t.Errorf("Get() = %v, %v", m, err)
 	}
 }
+
+// TestWhatIsNotServedAnyMore: the answer for an object of a version that is not
+// served any more is that for an object that is not there.
+func TestWhatIsNotServedAnyMore(t *testing.T) {
+	t.Parallel()
+	const object = "{apiVersion: example.com/v1beta1, kind: Machine, metadata: {name: m, namespace: default}}"
+	s := kubetest.New(t, machineKinds[1:], object)
+	c := s.Client()
+	if _, err := c.Get(t.Context(), machineKind, "default", "m"); err != nil {
+		t.Fatal(err)
+	}
+	s.Undefine(machineKind)
+	s.Define(machineKinds[0])
+	s.PutYAML(object)
+	m, err := c.Get(t.Context(), machineKind, "default", "m")
+	if err != nil || m.GetAPIVersion() != "example.com/v1beta2" {
+		t.Errorf("Get() = %v, %v; want it in the version that is served now", m, err)
+	}
+	if _, err := c.Get(t.Context(), machineKind, "default", "n"); !apierrors.IsNotFound(err) {
+		t.Errorf("Get() of no object = %v", err)
+	}
+	if asked := s.Count("discover", "/apis"); asked != 2 {
+		t.Errorf("asked %d times for the groups, want twice", asked)
+	}
+	s.Undefine(machineKind)
+	if _, err := c.Get(t.Context(), machineKind, "default", "m"); !meta.IsNoMatchError(err) {
+		t.Errorf("Get() of no kind = %v", err)
+	}
+	if _, err := c.List(t.Context(), machineKind, "default"); !meta.IsNoMatchError(err) {
+		t.Errorf("List() of no kind = %v", err)
+	}
+}

@@ -2,7 +2,7 @@ package kube
 
 import "k8s.io/apimachinery/pkg/runtime/schema"
 
-// Kinds that the lab reads, in whatever version the server prefers.
+// Kinds of objects that the lab reads, in the version that the API server prefers.
 var (
 	Namespaces  = schema.GroupKind{Kind: "Namespace"}
 	Nodes       = schema.GroupKind{Kind: "Node"}

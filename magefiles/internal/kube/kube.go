@@ -1,5 +1,5 @@
-// Package kube talks to API servers: it applies manifests, waits on watches
-// and writes kubeconfigs.
+// Package kube is the client of API servers: it applies manifests, reads, follows
+// and waits for objects, reads the logs of pods, and writes kubeconfigs.
 package kube
 
 import (
@@ -57,9 +57,9 @@ func Open(path string) (*Client, error) {
 // nothing yet.
 func ForConfig(config *rest.Config) (*Client, error) {
 	config = rest.CopyConfig(config)
-	// One local cluster, one user: the defaults of 5 a second are for many.
+	// client-go's defaults, 5 requests a second, are for clusters with many users.
 	config.QPS, config.Burst = 100, 200
-	// A warning of a deprecated API is for the manifest's author.
+	// API servers warn of deprecated APIs, which the user did not choose.
 	config.WarningHandler = noWarnings{}
 	dynamicClient, err := dynamic.NewForConfig(config)
 	if err != nil {
@@ -80,7 +80,7 @@ type noWarnings struct{}
 
 func (noWarnings) HandleWarningHeader(int, string, string) {}
 
-// Answers reports whether the API server is ready at this moment.
+// Answers returns nil if the API server says that it is ready, within 5 s.
 func (c *Client) Answers(ctx context.Context) error {
 	body, err := c.discovery.RESTClient().Get().AbsPath("/readyz").Timeout(5 * time.Second).DoRaw(ctx)
 	if err != nil {
@@ -150,13 +150,15 @@ func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) e
 	return err
 }
 
-// Get returns one object, given as in `kubectl get GROUP.KIND NAME`.
-func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (*unstructured.Unstructured, error) {
-	resource, err := c.resource(kind)
-	if err != nil {
-		return nil, err
-	}
-	return c.dynamic.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+// Get returns one object, in the version of its kind that the API server prefers.
+// The error satisfies apierrors.IsNotFound if there is no such object, and
+// meta.IsNoMatchError if there is no such kind.
+func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (object *unstructured.Unstructured, err error) {
+	err = c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
+		object, err = r.Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	return object, err
 }
 
 // Serves reports whether the API server serves a kind in that version. A
@@ -172,7 +174,8 @@ func (c *Client) Serves(kind schema.GroupKind, version string) (bool, error) {
 	return true, nil
 }
 
-// Create makes an object that is not there yet.
+// Create creates an object. The error satisfies apierrors.IsAlreadyExists if there
+// is one of its name.
 func (c *Client) Create(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := c.resource(object.GroupVersionKind().GroupKind())
 	if err != nil {
@@ -185,15 +188,14 @@ func (c *Client) Create(ctx context.Context, object *unstructured.Unstructured) 
 
 // Patch merges a patch into an object.
 func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, name string, patch map[string]any) error {
-	resource, err := c.resource(kind)
-	if err != nil {
-		return err
-	}
 	data, err := json.Marshal(patch)
 	if err != nil {
 		return fmt.Errorf("write the patch of %s %s: %w", kind.Kind, name, err)
 	}
-	_, err = c.dynamic.Resource(resource).Namespace(namespace).Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: manager})
+	err = c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
+		_, err := r.Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: manager})
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("change the %s %s: %w", kind.Kind, name, err)
 	}
@@ -202,25 +204,45 @@ func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, na
 
 // Delete deletes an object, and what it owns after it.
 func (c *Client) Delete(ctx context.Context, kind schema.GroupKind, namespace, name string) error {
-	resource, err := c.resource(kind)
-	if err != nil {
-		return err
-	}
 	background := metav1.DeletePropagationBackground
-	return c.dynamic.Resource(resource).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
+	return c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
+		return r.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
+	})
 }
 
-// List returns the objects of a kind in a namespace, or in all if it is empty.
+// List returns the objects of a kind in a namespace, or in all if it is empty. The
+// error satisfies meta.IsNoMatchError if there is no such kind.
 func (c *Client) List(ctx context.Context, kind schema.GroupKind, namespace string) ([]unstructured.Unstructured, error) {
-	resource, err := c.resource(kind)
+	list, err := c.list(ctx, kind, namespace)
 	if err != nil {
-		return nil, err
-	}
-	list, err := c.dynamic.Resource(resource).Namespace(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", resource.Resource, err)
+		return nil, fmt.Errorf("list the objects of the kind %s: %w", kind, err)
 	}
 	return list.Items, nil
+}
+
+func (c *Client) list(ctx context.Context, kind schema.GroupKind, namespace string) (list *unstructured.UnstructuredList, err error) {
+	err = c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
+		list, err = r.List(ctx, metav1.ListOptions{})
+		return err
+	})
+	return list, err
+}
+
+// with calls do with the resource of a kind, and once more if the API server does
+// not serve that resource any more: its answer looks like that for an object that
+// is not there.
+func (c *Client) with(kind schema.GroupKind, namespace string, do func(dynamic.ResourceInterface) error) error {
+	for first := true; ; first = false {
+		resource, err := c.resource(kind)
+		if err != nil {
+			return err
+		}
+		err = do(c.dynamic.Resource(resource).Namespace(namespace))
+		if !first || !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) || !apierrors.IsNotFound(err) {
+			return err
+		}
+		c.kinds.forget()
+	}
 }
 
 // resource finds the preferred served resource of a kind.

@@ -13,9 +13,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// coreClient is a client of the core group without a time limit: a log is
-// followed for as long as the pod lives, and discovery's client gives up after
-// half a minute.
+// coreClient returns a client of the core group without a time limit, for logs: they
+// are followed as long as the pod runs. The client for discovery gives up after half
+// a minute.
 func coreClient(config *rest.Config) (rest.Interface, error) {
 	scheme := runtime.NewScheme()
 	version := schema.GroupVersion{Version: "v1"}
@@ -27,10 +27,13 @@ func coreClient(config *rest.Config) (rest.Interface, error) {
 	return rest.RESTClientFor(config)
 }
 
-// Logs follows the log of a pod's container: the lines since a moment, by the
-// second, or all if it is zero, and those to come until the container ends or
-// ctx is done. Every line begins with its time as RFC 3339 has it, and a
-// space. The caller closes it.
+// Logs follows the log of a pod's container until the container ends or ctx is done.
+// It begins with the lines since a time, which the API server rounds down to the
+// second, or with the first line if the time is zero. Every line begins with its
+// time in RFC 3339 and a space. The caller closes the log.
+//
+// The error satisfies apierrors.IsNotFound if there is no such pod, and
+// apierrors.IsBadRequest if the container has not started yet.
 func (c *Client) Logs(ctx context.Context, namespace, pod, container string, since time.Time) (io.ReadCloser, error) {
 	request := c.core.Get().Namespace(namespace).Resource("pods").Name(pod).SubResource("log").
 		Param("container", container).Param("follow", "true").Param("timestamps", "true")

@@ -18,15 +18,15 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 )
 
-// again is how long to wait before an API server is asked again for the objects
-// of a kind: at first as long as it takes to restart a watch, and then longer,
-// since a kind that is not served costs a discovery each time. It begins anew
-// after healthy.
+// again is the pause before the next list or watch of a kind after one that failed.
+// It grows, since each try for a kind that is not served costs a discovery, and is
+// short again when nothing has failed for the time healthy.
 var again = wait.Backoff{Duration: retryEvery, Factor: 2, Jitter: 0.1, Steps: 8, Cap: 3 * time.Second}
 
 const healthy = time.Minute
@@ -90,9 +90,9 @@ type Follower struct {
 	Trouble func(error)
 }
 
-// Follow tells f of a kind's objects until ctx is done. It misses no object's
-// last state: if it has to list them again, all that changed meanwhile in an
-// object is one change. A kind that is not served is waited for.
+// Follow calls f.On for the objects of a kind until ctx is done. It waits for a kind
+// that is not served yet. After a failure it may have to list the objects again; On
+// then gets one change for each object that differs, however often it changed.
 func (c *Client) Follow(ctx context.Context, f Follower) {
 	synced := sync.OnceFunc(func() {
 		if f.Synced != nil {
@@ -107,8 +107,8 @@ func (c *Client) Follow(ctx context.Context, f Follower) {
 	})
 }
 
-// observe keeps a store up to date until ctx is done. It calls the store and
-// trouble one at a time.
+// observe keeps a store up to date until ctx is done. It never calls the store and
+// trouble at the same time.
 func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace string, objects *store, trouble func(error)) {
 	tell := func(err error) {
 		if ctx.Err() == nil {
@@ -129,8 +129,8 @@ func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace s
 	})
 }
 
-// source lists and watches a kind for a reflector. It looks the kind up each
-// time: it may be served later.
+// source lists and watches a kind for a reflector. It finds the kind's resource each
+// time, since the kind may not be served yet.
 type source struct {
 	client    *Client
 	kind      schema.GroupKind
@@ -138,25 +138,22 @@ type source struct {
 	trouble   func(error)
 }
 
-// ListWithContext lists what there is now, whatever the options say. A
-// reflector's first list takes what the API server's cache has, which may be
-// older than what the caller has just changed.
+// ListWithContext lists the current objects and ignores the options. A reflector's
+// first list asks for any state that the API server has in its cache, which may lack
+// what the caller has just changed.
 func (s *source) ListWithContext(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
-	resource, err := s.client.resource(s.kind)
-	if err != nil {
-		return nil, err
-	}
-	return s.client.dynamic.Resource(resource).Namespace(s.namespace).List(ctx, metav1.ListOptions{})
+	return s.client.list(ctx, s.kind, s.namespace)
 }
 
-func (s *source) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	resource, err := s.client.resource(s.kind)
-	if err != nil {
-		return nil, err
-	}
-	watcher, err := s.client.dynamic.Resource(resource).Namespace(s.namespace).Watch(ctx, options)
+func (s *source) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watcher watch.Interface, err error) {
+	err = s.client.with(s.kind, s.namespace, func(r dynamic.ResourceInterface) error {
+		if watcher, err = r.Watch(ctx, options); err != nil {
+			return fmt.Errorf("watch %s: %w", s.kind, err)
+		}
+		return nil
+	})
 	if utilnet.IsConnectionRefused(err) || apierrors.IsTooManyRequests(err) {
-		s.trouble(fmt.Errorf("watch %s: %w", resource.Resource, err)) // the reflector tries again without a word
+		s.trouble(err) // the reflector tries again without a word
 	}
 	return watcher, err
 }
@@ -171,15 +168,15 @@ func (s *source) Watch(options metav1.ListOptions) (watch.Interface, error) {
 	return s.WatchWithContext(context.Background(), options)
 }
 
-// IsWatchListSemanticsUnSupported has reflectors list first. API servers before
-// 1.19 take a watch that begins with a list for a plain watch, whose beginning
-// never ends.
+// IsWatchListSemanticsUnSupported keeps reflectors from getting the list through the
+// watch. API servers before 1.19 ignore that option, and the reflector would wait for
+// the end of the list for ever.
 func (s *source) IsWatchListSemanticsUnSupported() bool { return true }
 
-// store is what a reflector fills: the objects by key, and who is told of them.
+// store has the objects that a reflector found, by key.
 type store struct {
 	objects map[string]*unstructured.Unstructured
-	// change is told of each change, after it.
+	// change is called for each change, after it was stored.
 	change func(Change)
 	// settled is called after each change, and after all changes of a list.
 	settled func()
@@ -211,7 +208,7 @@ func (s *store) put(after *unstructured.Unstructured) {
 	s.change(Change{Before: before, After: after})
 }
 
-// Replace takes the objects that there are now, after a list.
+// Replace compares the stored objects with those of a new list.
 func (s *store) Replace(list []any, _ string) error {
 	now := make(map[string]*unstructured.Unstructured, len(list))
 	for _, object := range list {
@@ -248,8 +245,9 @@ func sorted(objects map[string]*unstructured.Unstructured) []*unstructured.Unstr
 	return all
 }
 
-// Field returns the text or number at path in an object, as text; empty if it
-// is not there.
+// Field returns the value at a path of fields in an object as text, or "" if it is
+// not there. It is for Cluster API's objects, whose types differ by release; Pod,
+// Node, Event and Deployment return typed objects.
 func Field(o *unstructured.Unstructured, path ...string) string {
 	value, found, err := unstructured.NestedFieldNoCopy(o.Object, path...)
 	if err != nil || !found {
@@ -258,7 +256,7 @@ func Field(o *unstructured.Unstructured, path ...string) string {
 	return fmt.Sprint(value)
 }
 
-// ContainerStatuses are those of a pod, each a ContainerStatus of the core API.
+// ContainerStatuses returns the status.containerStatuses of a pod.
 func ContainerStatuses(pod *unstructured.Unstructured) []map[string]any {
 	all, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
 	statuses := make([]map[string]any, len(all))
@@ -268,13 +266,13 @@ func ContainerStatuses(pod *unstructured.Unstructured) []map[string]any {
 	return statuses
 }
 
-// OfControlPlane reports whether a node is one of the cluster's control plane.
+// OfControlPlane reports whether a node belongs to the control plane.
 func OfControlPlane(node *unstructured.Unstructured) bool {
 	_, is := node.GetLabels()["node-role.kubernetes.io/control-plane"]
 	return is
 }
 
-// True reports whether the object's condition of that type is True.
+// True reports whether the status of a condition of an object is True.
 func True(o *unstructured.Unstructured, condition string) bool {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 	for _, c := range conditions {
