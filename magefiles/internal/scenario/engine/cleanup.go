@@ -33,8 +33,8 @@ func (e *engine) clear(ctx context.Context, r *results.Result) {
 	step := e.o.Log.Start("remove what it made", 30*time.Second)
 	err := e.cleanUp(limited, step.Progress)
 	if err != nil {
-		if cause := context.Cause(limited); cause != nil && !errors.Is(err, cause) {
-			err = errors.Join(cause, err)
+		if cause := context.Cause(limited); cause != nil {
+			err = errors.Join(cause, besides(err, cause))
 		}
 		err = e.left(ctx, err)
 	}
@@ -49,6 +49,23 @@ func (e *engine) clear(ctx context.Context, r *results.Result) {
 		e.broke = true
 		r.Fail("clean-up", err)
 	}
+}
+
+// besides returns the errors of a clean-up without those of requests that ended
+// because the whole clean-up did, for that cause.
+func besides(err, cause error) error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what is joined here, not in what it wraps
+	if ok && errors.Join(joined.Unwrap()...).Error() == err.Error() {
+		var others []error
+		for _, e := range joined.Unwrap() {
+			others = append(others, besides(e, cause))
+		}
+		return errors.Join(others...)
+	}
+	if errors.Is(err, cause) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // LeftError is returned when a clean-up failed or was interrupted.

@@ -630,3 +630,23 @@ func TestNothingToLookAtIsNoPass(t *testing.T) {
 		})
 	}
 }
+
+// The failure says once what interrupted the clean-up, not with every request that
+// was not tried then.
+func TestACleanUpThatIsInterruptedSaysSo(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
+		interrupted, stop, now := interrupt.With(ctx)
+		o.Mark = func(f timeline.Fact) {
+			if f.What == timeline.Step {
+				stop()
+				now()
+			}
+		}
+		came, err := engine.Run(interrupted, o, []*scenario.Scenario{all["scale-up"]})
+		if failure := came.Scenarios[0].Failure; !strings.Contains(failure, "clean-up: remove what the scenario made: interrupted a second time\nleft in the cluster: ") {
+			t.Errorf("%v\n%s", err, failure)
+		}
+	})
+}

@@ -1,0 +1,29 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+)
+
+// TestBesides: what a clean-up that was cut short did not try is no failure, and
+// what failed before it was is told.
+func TestBesides(t *testing.T) {
+	t.Parallel()
+	cause, lost := errors.New("interrupted"), errors.New("lost")
+	waited := fmt.Errorf("waited for pods: %w; last error: %w", cause, lost)
+	for want, err := range map[string]error{
+		"":           errors.Join(cause, errors.Join(fmt.Errorf("list: %w", context.Canceled), nil, waited), fmt.Errorf("get: %w", context.DeadlineExceeded)),
+		"lost":       errors.Join(errors.Join(lost, cause), context.Canceled),
+		"lost\nlost": errors.Join(lost, waited, errors.Join(lost)),
+	} {
+		got := ""
+		if others := besides(err, cause); others != nil {
+			got = others.Error()
+		}
+		if got != want {
+			t.Errorf("besides(%v) = %q, want %q", err, got, want)
+		}
+	}
+}
