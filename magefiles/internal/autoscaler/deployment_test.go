@@ -54,6 +54,8 @@ func TestRuns(t *testing.T) {
 		{name: "vertical-pod-autoscaler", image: "example.com/vertical-pod-autoscaler:1"},
 		{name: "cluster-proportional-autoscaler", image: "registry.k8s.io/cpa/cluster-proportional-autoscaler:v1.10.2", command: []string{"/cluster-proportional-autoscaler"}},
 		{name: "karpenter", image: "public.ecr.aws/karpenter/controller:1.8.0", command: []string{"/karpenter"}},
+		{name: "mycluster-autoscaler", image: other},
+		{name: "mine", image: other, command: []string{"/cluster-autoscaler-operator"}},
 		{name: "coredns", image: "example.com/coredns:1"},
 		{name: "coredns", image: "no reference"},
 	} {

@@ -126,6 +126,9 @@ func TestInteractiveConnectsToAHeadlessDebugger(t *testing.T) {
 	if err := CheckAddress(t.Context(), address); err == nil || !strings.Contains(err.Error(), "choose another host:port") {
 		t.Errorf("CheckAddress() of one that is taken: %v", err)
 	}
+	if err := CheckAddress(t.Context(), "127.0.0.1:0"); err == nil {
+		t.Error("CheckAddress() takes a port that no client can know")
+	}
 	p := Process{Binary: "/lab/ca", LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
 	runner := &debuggers{}
 	if err := p.Interactive(t.Context(), runner, Debugger{Binary: "/lab/dlv", Address: address}); err != nil {

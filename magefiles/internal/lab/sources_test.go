@@ -37,6 +37,10 @@ func TestSourceAdvice(t *testing.T) {
 			&source.CheckoutError{Component: "autoscaler", Dir: "/mine", Problem: "not a folder"},
 			"AUTOSCALER_DIR=/mine: not a folder; want the root of a checkout of autoscaler",
 		},
+		{
+			&source.GitError{Component: "autoscaler", Doing: "clone x of", URL: "https://host", Err: context.Canceled},
+			"clone x of https://host: context canceled",
+		},
 		{fmt.Errorf("told to end: %w", context.Canceled), "told to end: context canceled"},
 		{refused, "refused"},
 	} {

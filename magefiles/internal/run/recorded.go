@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -28,7 +29,11 @@ func (r Recorded) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	line += fmt.Sprintf(": %.1f s", time.Since(start).Seconds())
 	if err != nil {
-		line += fmt.Sprintf(", failed: %v\n%s%s", err, res.Stdout, res.Stderr)
+		cause := err
+		if failed := new(Error); errors.As(err, &failed) {
+			cause = failed.Err // the rest of it is logged here
+		}
+		line += fmt.Sprintf(", failed: %v\n%s%s", cause, res.Stdout, res.Stderr)
 	}
 	_, _ = io.WriteString(r.Log, redact.Text(strings.TrimRight(line, "\n"))+"\n")
 	return res, err

@@ -56,6 +56,9 @@ func TestErrorSaysWhatRanAndItsLastOutput(t *testing.T) {
 	if len(failed.Output) > 8<<10 {
 		t.Errorf("error keeps %d bytes of output", len(failed.Output))
 	}
+	if !bytes.Contains(failed.Output, []byte("\n5000\n")) || !bytes.Contains(failed.Output, []byte("no such tag\n")) {
+		t.Errorf("error lacks the end of the output:\n%s", failed.Output)
+	}
 	if _, err := (run.Exec{}).Run(t.Context(), run.Cmd{Name: "caslab-no-such-program"}); !errors.As(err, &failed) {
 		t.Errorf("a program that is not there gives %v", err)
 	}
@@ -77,6 +80,9 @@ func TestCredentialsAreHidden(t *testing.T) {
 		if fails != (err != nil) {
 			t.Fatalf("Run() = %v", err)
 		}
+		if logged := log.String(); strings.Contains(logged, "failed: exit status 1") != fails || strings.Count(logged, "out https") != map[bool]int{true: 1}[fails] {
+			t.Errorf("of a process that fails: %v, the log has\n%s", fails, logged)
+		}
 		shown := log.String() + c.String()
 		if failed := new(run.Error); errors.As(err, &failed) {
 			shown += err.Error() + string(failed.Output)
@@ -91,6 +97,48 @@ func TestCredentialsAreHidden(t *testing.T) {
 	odd := &run.Error{Cmd: run.Cmd{Name: "x"}, Output: []byte(secret), Err: errors.New(secret)}
 	if strings.Contains(odd.Error(), "token") {
 		t.Errorf("the error says %v", odd)
+	}
+}
+
+// TestStream: a process that runs for hours leaves no output in memory, and its
+// error shows the end of the output.
+func TestStream(t *testing.T) {
+	t.Parallel()
+	c := sh("echo out; echo aside >&2; exit 1")
+	var stdout, stderr bytes.Buffer
+	c.Stream, c.Stdout, c.Stderr = true, &stdout, &stderr
+	res, err := run.Exec{}.Run(t.Context(), c)
+	if len(res.Stdout)+len(res.Stderr) > 0 || stdout.String() != "out\n" || stderr.String() != "aside\n" {
+		t.Errorf("kept %q and %q, streamed %q and %q", res.Stdout, res.Stderr, stdout.String(), stderr.String())
+	}
+	if failed := new(run.Error); !errors.As(err, &failed) || string(failed.Output) != "aside\n" {
+		t.Errorf("Run() = %v; want what it printed on stderr", err)
+	}
+}
+
+// TestGrandchildrenMayCleanUp: the signal that asks to end reaches them too.
+func TestGrandchildrenMayCleanUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ready, cleaned := filepath.Join(dir, "ready"), filepath.Join(dir, "cleaned")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := run.Exec{}.Run(ctx, sh(fmt.Sprintf(`trap 'wait' TERM; sh -c 'trap "touch %s; exit" TERM; touch %s; while :; do sleep 0.05; done' & wait`, cleaned, ready)))
+		done <- err
+	}()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(ready); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the shell did not start")
+		}
+	}
+	cancel()
+	<-done
+	if _, err := os.Stat(cleaned); err != nil {
+		t.Errorf("the grandchild was not asked to end: %v", err)
 	}
 }
 

@@ -79,7 +79,7 @@ func TestTerminalRedrawsItsOwnLinesOnly(t *testing.T) {
 func TestALineOfSeveralKeepsTheRegionWhole(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	l := New(&out, Options{Terminal: true, Width: 40})
+	l := New(&out, Options{Terminal: true, Width: 80})
 	defer l.Close()
 	s := l.Start("first", 0)
 	s.Progress("two\nlines")

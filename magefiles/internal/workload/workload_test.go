@@ -1,12 +1,15 @@
 package workload
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -37,6 +40,7 @@ status:
   allocatable: {memory: 24561012Ki}
   images:
   - names: [example.com/other@sha256:00, example.com/other:v1]
+  - names: [example.com/both:1]
   - names: [example.com/pause:3.10]
 ---
 apiVersion: v1
@@ -44,7 +48,7 @@ kind: Node
 metadata: {name: b}
 status:
   allocatable: {memory: 24000000Ki}
-  images: [{names: ["example.com/pause@sha256:00", "example.com/pause:3.10"]}]
+  images: [{names: ["example.com/both:1"]}, {names: ["example.com/pause@sha256:00", "example.com/pause:3.10"]}]
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -110,6 +114,52 @@ func TestManifests(t *testing.T) {
 		if string(got) != string(want) {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
 		}
+	}
+}
+
+// TestMeasuredBySelectedNodes: the nodes that a workload selects decide how large
+// its pods are, or all nodes while it selects none.
+func TestMeasuredBySelectedNodes(t *testing.T) {
+	t.Parallel()
+	c := kubetest.New(t, kinds, cluster+`---
+apiVersion: v1
+kind: Node
+metadata: {name: c, labels: {tier: large}}
+status:
+  allocatable: {memory: 60Gi}
+  images: [{names: ["example.com/pause:3.10"]}]
+`).Client()
+	for tier, want := range map[string]string{"large": "33793Mi", "none": ""} {
+		w, err := Workload{Name: "w", NodeSelector: map[string]string{"tier": tier}}.measured(t.Context(), c)
+		if want != "" && (err != nil || w.Memory != want) || want == "" && err == nil {
+			t.Errorf("tier %s: %q, %v; want %q", tier, w.Memory, err, want)
+		}
+	}
+}
+
+// TestDeleteWaitsForPods: they are gone when it returns.
+func TestDeleteWaitsForPods(t *testing.T) {
+	t.Parallel()
+	c := kubetest.New(t, kinds, cluster+`---
+apiVersion: v1
+kind: Pod
+metadata: {name: scale-up-1, namespace: default, labels: {caslab.local/workload: scale-up}}
+`).Client()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var gone atomic.Bool
+	told := make(chan string, 100)
+	go func() {
+		if note := <-told; note != "1 pods to go" {
+			t.Errorf("told %q", note)
+		}
+		gone.Store(true)
+		if err := c.Delete(ctx, kube.Pods, "default", "scale-up-1"); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := Delete(ctx, c, "default", "scale-up", func(note string) { told <- note }); err != nil || !gone.Load() {
+		t.Errorf("Delete() = %v; the pod is gone: %v", err, gone.Load())
 	}
 }
 
