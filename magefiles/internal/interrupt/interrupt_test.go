@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -59,6 +61,24 @@ func TestTheSecondInterruptionEndsTheWorkToo(t *testing.T) {
 	now()
 	if ctx.Err() == nil {
 		t.Error("the work goes on")
+	}
+}
+
+func TestCleanupsGoOnWhenTheParentEnds(t *testing.T) {
+	t.Parallel()
+	parent, cancelParent := context.WithCancel(t.Context())
+	ctx, _, _ := interrupt.With(parent)
+	clean, cancel := interrupt.Cleanup(ctx, time.Minute)
+	defer cancel()
+	cancelParent()
+	await(t, ctx)
+	if clean.Err() != nil {
+		t.Errorf("the clean-up ends: %v", context.Cause(clean))
+	}
+	select {
+	case <-interrupt.Now(ctx):
+		t.Error("that is no second interruption")
+	default:
 	}
 }
 
@@ -118,6 +138,15 @@ func TestReleaseEndsTheContextAndNoCleanup(t *testing.T) {
 	await(t, ctx)
 	if clean.Err() != nil {
 		t.Errorf("the clean-up ends: %v", context.Cause(clean))
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		stacks := make([]byte, 1<<20)
+		if !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "interrupt.Notify.func") {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("signals still go to the context")
+		}
 	}
 }
 

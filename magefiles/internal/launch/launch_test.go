@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,6 +67,9 @@ func TestCompileShowsThatItCompiles(t *testing.T) {
 			line := cmd.String()
 			if !strings.HasPrefix(line, "go build -v -o "+filepath.Join(root, ".caslab", "bin", "caslab")) || !strings.HasSuffix(line, "./magefiles/internal/cmd/caslab") {
 				t.Errorf("it runs %s", line)
+			}
+			if !slices.Equal(cmd.Env, []string{"CGO_ENABLED=0"}) {
+				t.Errorf("it compiles with %q", cmd.Env)
 			}
 			if cmd.Dir != root {
 				t.Errorf("it compiles in %s", cmd.Dir)

@@ -17,7 +17,7 @@ import (
 
 func main() {
 	ctx, release := interrupt.Notify(context.Background())
-	ctx = untilOrphaned(ctx)
+	ctx = untilOrphaned(ctx, os.Getppid)
 	go endAtOnce(ctx, func() {
 		fmt.Fprintln(os.Stderr, "Error: interrupted a second time; what was under way may remain, and `go tool mage env:status` shows the environment")
 		os.Exit(1)
@@ -43,9 +43,9 @@ func endAtOnce(ctx context.Context, exit func()) {
 
 // untilOrphaned returns a context that ends with ctx, or when the parent
 // process, which is mage, ends: a SIGTERM to mage reaches mage alone.
-func untilOrphaned(ctx context.Context) context.Context {
+func untilOrphaned(ctx context.Context, parentID func() int) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
-	parent := os.Getppid()
+	parent := parentID()
 	go func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
@@ -54,7 +54,7 @@ func untilOrphaned(ctx context.Context) context.Context {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if os.Getppid() != parent {
+				if parentID() != parent {
 					cancel(fmt.Errorf("mage, process %d, ended", parent))
 					return
 				}
@@ -77,6 +77,12 @@ func execute(ctx context.Context, args []string, out, stderr io.Writer) error {
 	if wantsHelp(args) {
 		return v.help(out)
 	}
+	return v.execute(ctx, args, out, stderr)
+}
+
+// execute runs the verb with the settings of the repository whose root is the
+// working directory. An error says what to type next.
+func (v verb) execute(ctx context.Context, args []string, out, stderr io.Writer) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return fmt.Errorf("find the repository's root: %w", err)
@@ -85,7 +91,7 @@ func execute(ctx context.Context, args []string, out, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c := command{verb: name, options: optionsIn(args)}
+	c := command{verb: v.name, options: optionsIn(args)}
 	if cfg.NamedByVariable() {
 		c.clusterName = cfg.ClusterName
 	}

@@ -1,12 +1,105 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/interrupt"
+	"caslab/magefiles/internal/scenario/results"
 )
+
+func TestTheCommandEndsWhenMageEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var parent atomic.Int32
+		parent.Store(7)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ctx = untilOrphaned(ctx, func() int { return int(parent.Load()) })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if ctx.Err() != nil {
+			t.Fatalf("it ends while mage runs: %v", context.Cause(ctx))
+		}
+		parent.Store(1)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "mage, process 7, ended") {
+			t.Errorf("it ends for %v", cause)
+		}
+	})
+}
+
+func TestExecuteAddsWhatToType(t *testing.T) {
+	v := verb{
+		usage: usage{name: "scenario:run"},
+		run: func(context.Context, *session, []string) error {
+			return errors.Join(&capi.TakenError{Name: "web"}, &results.FailedError{Names: []string{"a"}, Again: "a"})
+		},
+	}
+	t.Setenv("CLUSTER_NAME", "mine")
+	err := v.execute(t.Context(), []string{"-out=r", "a"}, io.Discard, io.Discard)
+	for _, want := range []string{
+		"\nTo change its limits, type: CLUSTER_NAME=mine go tool mage nodegroup:set web MIN MAX",
+		"\nTo run one again, type: CLUSTER_NAME=mine go tool mage scenario:run a -out=r",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the user sees %v, want %s", err, want)
+		}
+	}
+	// The next command reads the file too.
+	t.Setenv("CLUSTER_NAME", "")
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "caslab.yaml"), []byte("clusterName: mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(root)
+	if err := v.execute(t.Context(), nil, io.Discard, io.Discard); !strings.Contains(err.Error(), "type: go tool mage nodegroup:set") {
+		t.Errorf("the user sees %v", err)
+	}
+}
+
+func TestConfigShow(t *testing.T) {
+	t.Setenv("CLUSTER_NAME", "mine")
+	var out bytes.Buffer
+	if err := execute(t.Context(), []string{"config:show"}, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		`SETTING +VARIABLE +VALUE +FROM +MEANING`,
+		`clusterName +CLUSTER_NAME +mine +environment +name of the environment`,
+		`workers +WORKERS +1 +default +machines`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + row).MatchString(out.String()) {
+			t.Errorf("no row %s in\n%s", row, out.String())
+		}
+	}
+}
+
+// What is refused before a cluster is looked at shows where arguments go.
+func TestArgumentsReachTheWorkInTheirOrder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for line, want := range map[string]string{
+		"nodegroup:add -- web 3 1":             "minimum 3, maximum 1",
+		"nodegroup:set -- web 3 1":             "minimum 3, maximum 1",
+		"scenario:compare ./nosuch1 ./nosuch2": `"./nosuch1"`,
+	} {
+		if err := execute(t.Context(), strings.Fields(line), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", line, err, want)
+		}
+	}
+}
 
 func TestTheSecondInterruptionEndsTheCommandIfNothingElseDoes(t *testing.T) {
 	t.Parallel()

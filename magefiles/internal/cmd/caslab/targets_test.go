@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -255,6 +257,47 @@ func text(e ast.Expr) string {
 	}
 	s, _ := strconv.Unquote(literal.Value)
 	return s
+}
+
+// TestOptionsSetTheFieldsOfTheirNames sets each option alone.
+func TestOptionsSetTheFieldsOfTheirNames(t *testing.T) {
+	t.Parallel()
+	fields := map[string]string{"scenarios": "names"}
+	values := map[string]string{"bool": "true", "int": "77", "time.Duration": "77s", "string": "set"}
+	for _, v := range verbs {
+		for _, o := range v.options() {
+			fs := flag.NewFlagSet(v.name, flag.ContinueOnError)
+			set := v.define(fs)
+			before := leaves("", reflect.ValueOf(set).Elem())
+			value := values[o.kind]
+			if err := fs.Parse([]string{"-" + o.name + "=" + value}); err != nil {
+				t.Fatal(err)
+			}
+			var changed []string
+			for field, now := range leaves("", reflect.ValueOf(set).Elem()) {
+				if now != before[field] {
+					changed = append(changed, field)
+				}
+			}
+			name := cmp.Or(fields[o.name], o.name)
+			if len(changed) != 1 || changed[0] != "" && !strings.Contains(strings.ToLower(changed[0]), name) {
+				t.Errorf("-%s of %s sets %q", o.name, v.name, changed)
+			}
+		}
+	}
+}
+
+// leaves returns the values of the fields that are no structs, by name; the
+// value of one that is no struct has no name.
+func leaves(name string, v reflect.Value) map[string]string {
+	if v.Kind() != reflect.Struct {
+		return map[string]string{name: fmt.Sprint(v)}
+	}
+	all := map[string]string{}
+	for i := range v.NumField() {
+		maps.Copy(all, leaves(v.Type().Field(i).Name, v.Field(i)))
+	}
+	return all
 }
 
 func TestEveryVerbIsDocumented(t *testing.T) {

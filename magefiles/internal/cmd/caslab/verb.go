@@ -17,8 +17,8 @@ import (
 // same name.
 type verb struct {
 	usage
-	// define declares the options.
-	define func(*flag.FlagSet)
+	// define declares the options and returns the pointer to their values.
+	define func(*flag.FlagSet) any
 	// run parses options and arguments, in this order, and does the work.
 	run func(ctx context.Context, s *session, args []string) error
 }
@@ -78,8 +78,12 @@ func noOptions(*flag.FlagSet, *struct{}) {}
 // arguments of u.
 func with[O any](u usage, define func(*flag.FlagSet, *O), do func(ctx context.Context, s *session, options O, args []string) error) verb {
 	return verb{
-		usage:  u,
-		define: func(fs *flag.FlagSet) { define(fs, new(O)) },
+		usage: u,
+		define: func(fs *flag.FlagSet) any {
+			o := new(O)
+			define(fs, o)
+			return o
+		},
 		run: func(ctx context.Context, s *session, args []string) error {
 			var o O
 			fs := flag.NewFlagSet(u.name, flag.ContinueOnError)
@@ -194,7 +198,7 @@ func (v verb) options() []option {
 	var all []option
 	fs.VisitAll(func(f *flag.Flag) {
 		value, meaning := flag.UnquoteUsage(f)
-		if !slices.Contains([]string{"", "0", "0s", "false"}, f.DefValue) {
+		if !slices.Contains([]string{"", "0s", "false"}, f.DefValue) {
 			meaning += fmt.Sprintf(" (default %s)", f.DefValue)
 		}
 		all = append(all, option{name: f.Name, value: value, kind: kindOf(f), meaning: meaning})
