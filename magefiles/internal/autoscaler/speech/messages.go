@@ -25,8 +25,8 @@ func row(kind Kind, class Class, since, until, pattern string) Message {
 	return Message{Pattern: regexp.MustCompile(pattern), Since: since, Until: until, Kind: kind, Class: class}
 }
 
-func harmless(class Class, since, until, pattern string) Message {
-	m := row(KindNone, class, since, until, pattern)
+func harmless(class Class, since, pattern string) Message {
+	m := row(KindNone, class, since, "", pattern)
 	m.Harmless = true
 	return m
 }
@@ -41,19 +41,19 @@ var Messages = []Message{
 
 	// What another source tells, or nobody needs. Events reach the recorder from
 	// the API server.
-	harmless(Chatter, "", "", `^Event\(`),
-	harmless(Chatter, "", "", `^Skipping event processing`),
-	harmless(Reason, "1.34", "", `^Skipping node \S+ with deletion candidate taint`),
+	harmless(Chatter, "", `^Event\(`),
+	harmless(Chatter, "", `^Skipping event processing`),
+	harmless(Reason, "1.34", `^Skipping node \S+ with deletion candidate taint`),
 
 	// Warnings and errors of a healthy cluster: one for each pod while a node is
 	// deleted, one before the first round, those of a new group, and those of a
 	// node that Cluster API does not know yet, or no longer.
-	harmless(Chatter, "1.36", "", `^SetClusterState: node `),
-	harmless(Chatter, "1.18", "", `^AcceptableRanges have not been populated yet`),
-	harmless(Chatter, "", "", `^Failed to find (?:acceptable ranges|readiness information) for `),
-	harmless(Chatter, "1.26", "", `^Failed to check cloud provider has instance for `),
-	harmless(Chatter, "", "", `^Nodegroup is nil for `),
-	harmless(Chatter, "", "", `^No node group for node `),
+	harmless(Chatter, "1.36", `^SetClusterState: node `),
+	harmless(Chatter, "1.18", `^AcceptableRanges have not been populated yet`),
+	harmless(Chatter, "", `^Failed to find (?:acceptable ranges|readiness information) for `),
+	harmless(Chatter, "1.26", `^Failed to check cloud provider has instance for `),
+	harmless(Chatter, "", `^Nodegroup is nil for `),
+	harmless(Chatter, "", `^No node group for node `),
 
 	// Decisions to scale up.
 	row(KindScaleUp, ScaleUp, "", "", `^Scale-up: setting group (?P<group>\S+) size to (?P<n>\d+)$`),

@@ -353,3 +353,57 @@ func TestTheNumberOfATemplateMakesNoStatement(t *testing.T) {
 		t.Errorf("stated %+v, want one refusal three times", all)
 	}
 }
+
+func TestWhatAFactIsAbout(t *testing.T) {
+	t.Parallel()
+	for want, f := range map[string]timeline.Fact{
+		"default/p||":  {What: timeline.Refused, Name: "default/p"},
+		"default/p||g": {What: timeline.ScaleUp, Name: "default/p", Group: "g"},
+		"|n|":          {What: timeline.Kept, Name: "n"},
+		"|m|":          {What: timeline.ScaleDown, Name: "m"},
+		"|k|g":         {What: timeline.Kept, Name: "other", Node: "k", Group: "g"},
+		"default/q||":  {What: timeline.Considered, Name: "default/q"},
+		"|o|":          {What: timeline.Considered, Name: "o"},
+		"||g":          {What: timeline.Refused, Name: "g", Group: "g"},
+	} {
+		if pod, node, group := About(f); pod+"|"+node+"|"+group != want {
+			t.Errorf("%+v is about %s|%s|%s, want %s", f, pod, node, group, want)
+		}
+	}
+}
+
+// TestStatementsInTurns: two reasons that alternate both hold, whether or not a
+// message names the node's group.
+func TestStatementsInTurns(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	kept := func(at float64, group, text string) {
+		tape.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Group: group, Text: text, Source: timeline.Log})
+	}
+	kept(0, "", "was unneeded for 10s")
+	kept(1, "g", "min size reached")
+	kept(10, "g", "was unneeded for 20s")
+	kept(11, "", "min size reached")
+	tape.Add(90, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	m := New(tape.Record())
+	all := m.Statements(m.From, m.To, func(f timeline.Fact) bool { return f.What == timeline.Kept })
+	if len(all) != 2 || all[0].Count != 2 || all[1].Count != 2 || !all[0].Until.Equal(m.To) || !all[1].Until.Equal(m.To) {
+		t.Errorf("stated %+v, want two reasons twice that hold to the end", all)
+	}
+}
+
+// TestRunsOfTheAutoscaler: its pod and its log report one start; and what writes
+// a log runs, though nobody saw it start.
+func TestRunsOfTheAutoscaler(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	tape.Add(0, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, UID: "a", Text: "image:1", Source: timeline.Watch})
+	tape.Say(5, "Cluster Autoscaler 1.36.1")
+	tape.Say(60, "Cleaned up, exiting...")
+	tape.Say(90, "No expansion options")
+	tape.Say(100, "No expansion options")
+	m := New(tape.Record())
+	if len(m.Runs) != 2 || m.Runs[0].Text != "image:1 1.36.1" || m.Runs[0].Took() != time.Minute || !m.Runs[1].From.Equal(tape.At(90)) || !m.Runs[1].Open {
+		t.Errorf("runs %+v", m.Runs)
+	}
+}

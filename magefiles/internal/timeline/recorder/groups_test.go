@@ -16,14 +16,14 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		"{name: kcp, ownerReferences: [{kind: KubeadmControlPlane, name: x}]}": timeline.ControlPlane,
 		"{name: alone}": "",
 	} {
-		o, _ := decoded(t, "{kind: Machine, metadata: "+machine+"}")
+		o := decoded(t, "{kind: Machine, metadata: "+machine+"}")
 		group := g.ofMachine(o)
 		if group != want {
 			t.Errorf("the machine %s is of %q, want %q", machine, group, want)
 		}
 		g.add(timeline.Fact{Kind: timeline.Machine, Name: o.GetName(), Group: group})
 	}
-	o, _ := decoded(t, "{kind: Machine, metadata: {name: m, labels: {cluster.x-k8s.io/deployment-name: of-m}}, spec: {providerID: \"docker:////x\"}, status: {nodeRef: {name: told}}}")
+	o := decoded(t, "{kind: Machine, metadata: {name: m, labels: {cluster.x-k8s.io/deployment-name: of-m}}, spec: {providerID: \"docker:////x\"}, status: {nodeRef: {name: told}}}")
 	g.ofMachine(o)
 	for node, want := range map[string]string{
 		"{metadata: {name: a, annotations: {cluster.x-k8s.io/machine: labelled}}}": "md",
@@ -38,7 +38,7 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		if node == "{metadata: {name: a}}" {
 			g.add(timeline.Fact{Kind: timeline.Node, Name: "a", Group: "md"})
 		}
-		o, _ := decoded(t, node)
+		o := decoded(t, node)
 		if got := g.ofNode(o); got != want {
 			t.Errorf("the node %s is of %q, want %q", node, got, want)
 		}

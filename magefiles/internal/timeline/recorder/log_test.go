@@ -275,7 +275,7 @@ func TestProcessFacts(t *testing.T) {
 		`{name: a, state: {waiting: {reason: ContainerCreating}}}`:                                                                              "",
 		`{name: other, state: {running: {}}}`:                                                                                                   "",
 	} {
-		o, _ := decoded(t, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
+		o := decoded(t, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
 		got := ""
 		for _, f := range processFacts(o, []string{"a"}, noon) {
 			got += told(f)
@@ -403,7 +403,7 @@ func TestALogIsAskedForWhileThereIsMore(t *testing.T) {
 	defer cancel()
 	var before *unstructured.Unstructured
 	change := func(phase, id, state string) {
-		after, _ := decoded(t, fmt.Sprintf(`{kind: Pod, metadata: {name: ca, namespace: x, uid: u}, spec: {containers: [{name: a, image: cluster-autoscaler}]},
+		after := decoded(t, fmt.Sprintf(`{kind: Pod, metadata: {name: ca, namespace: x, uid: u}, spec: {containers: [{name: a, image: cluster-autoscaler}]},
 status: {phase: %s, containerStatuses: [{name: a, containerID: %s, state: {%s: {}}}]}}`, phase, id, state))
 		r.autoscalerPod(ctx, c, kube.Change{Before: before, After: after})
 		before = after

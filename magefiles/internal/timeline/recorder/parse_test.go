@@ -264,6 +264,15 @@ func TestRounds(t *testing.T) {
 	expect()
 }
 
+// TestAnEventWithoutAReason: the autoscaler tried no group, and says nothing more.
+func TestAnEventWithoutAReason(t *testing.T) {
+	t.Parallel()
+	o := decoded(t, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
+	if f, ok := eventFact(o); !ok || f.Text != "no group was tried" || f.Name != "x/p" || f.What != timeline.Refused {
+		t.Errorf("the event is %+v, %v", f, ok)
+	}
+}
+
 // TestARunOfMonthsIsBounded: names and texts come and go without end.
 func TestARunOfMonthsIsBounded(t *testing.T) {
 	t.Parallel()

@@ -177,13 +177,13 @@ func (b *bench) expect(got []string, want ...string) {
 	}
 }
 
-func decoded(t *testing.T, text string) (*unstructured.Unstructured, schema.GroupVersionResource) {
+func decoded(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
 	o := new(unstructured.Unstructured)
 	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
 		t.Fatal(err)
 	}
-	return o, schema.GroupVersionResource{}
+	return o
 }
 
 // add appends a fact to the record as another command of the lab does.
