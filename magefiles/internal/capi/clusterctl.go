@@ -16,11 +16,11 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Clusterctl drives providers, moves objects and describes them. Releases whose contract the
-// library no longer speaks will need another implementation.
+// Clusterctl installs providers, moves objects and describes them. Releases whose
+// contract the library no longer speaks will need another implementation.
 type Clusterctl interface {
-	// Init installs those of the four providers that the cluster lacks, at
-	// version, without waiting for them to be available.
+	// Init installs the missing ones of the four providers, at version, and does
+	// not wait for them to be available.
 	Init(ctx context.Context, kubeconfig, version string) error
 	// Move moves the Cluster API objects of a namespace to another cluster.
 	Move(ctx context.Context, from, to, namespace string) error
@@ -32,11 +32,11 @@ type Clusterctl interface {
 type library struct{ client client.Client }
 
 // NewClusterctl returns clusterctl with the configuration at path. The library
-// logs to a logger of its whole process, which is set here; progress, if set,
-// is told what it logs.
+// has one logger for the process, which is set here: progress, if not nil, gets
+// what it logs.
 func NewClusterctl(ctx context.Context, path string, progress func(string)) (Clusterctl, error) {
 	logf.SetLogger(logr.New(&sink{report: progress}))
-	// controller-runtime, below it, complains at length of a logger not set.
+	// controller-runtime, below it, complains at length if no logger is set.
 	ctrl.SetLogger(logr.Discard())
 	c, err := client.New(ctx, path)
 	if err != nil {
@@ -76,8 +76,8 @@ func (l *library) Init(ctx context.Context, kubeconfig, version string) error {
 	return nil
 }
 
-// installed returns the types of the providers in clusterctl's inventory,
-// where a provider is entered when all its components are there.
+// installed returns the types of the providers in clusterctl's inventory.
+// clusterctl adds a provider to it once all components exist.
 func installed(ctx context.Context, kubeconfig string) (map[string]bool, error) {
 	c, err := kube.Open(kubeconfig)
 	if err != nil {
@@ -109,7 +109,7 @@ func (l *library) Move(ctx context.Context, from, to, namespace string) error {
 	return nil
 }
 
-// sink is a logr.LogSink that keeps messages only.
+// sink is a logr.LogSink that passes messages on, without levels and names.
 type sink struct{ report func(string) }
 
 func (s *sink) Init(logr.RuntimeInfo)          {}

@@ -12,22 +12,22 @@ import (
 	object "sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Described is one object of a cluster's tree, in the order in which to print
-// them.
+// Described is one object of a cluster's tree. A list of them is in the order in
+// which to print them.
 type Described struct {
 	// Depth is 0 for the Cluster and one more at every level.
 	Depth int
 	// Name is Kind/name, with the object's role before it where it has one.
 	Name string
-	// Available and Ready are the statuses of those conditions; empty where the
-	// object has none.
+	// Available and Ready are the statuses of those two conditions, or empty if
+	// the object has no such condition.
 	Available, Ready string
 	// Message says why one of them is not True.
 	Message string
 }
 
-// Describe returns the tree of a cluster and of what stands behind it, as
-// `clusterctl describe cluster` finds it.
+// Describe returns the tree of a cluster and of the objects that it consists of,
+// as `clusterctl describe cluster` finds it.
 func (l *library) Describe(ctx context.Context, kubeconfig, namespace, name string) ([]Described, error) {
 	objects, err := l.client.DescribeCluster(ctx, client.DescribeClusterOptions{
 		Kubeconfig:      client.Kubeconfig{Path: kubeconfig},

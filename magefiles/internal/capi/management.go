@@ -13,7 +13,7 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Management is the kind cluster that Cluster API starts in.
+// Management is the kind cluster in which Cluster API starts.
 type Management struct {
 	Name      string
 	NodeImage string
@@ -22,7 +22,7 @@ type Management struct {
 	CgroupV1   bool
 	// OwnerFile is mounted at OwnerMount.
 	OwnerFile string
-	// Progress, if set, is told what kind does.
+	// Progress, if not nil, gets what kind is doing.
 	Progress func(string)
 }
 
@@ -30,13 +30,13 @@ func (m Management) provider() *cluster.Provider {
 	return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(logger{m.Progress}))
 }
 
-// readyWithin is how long a node may take to be Ready that was just made,
-// perhaps while compilers have the processors.
+// readyWithin is how long the new node may take to be Ready. Compilers may be
+// using the processors meanwhile.
 const readyWithin = 4 * time.Minute
 
-// Create makes the cluster and waits until its node is Ready. kind knows no
-// context: when ctx is done Create returns at once, and what kind is still
-// making is for Delete, or the next run, to remove.
+// Create creates the cluster and waits until its node is Ready. kind takes no
+// context: when ctx is done, Create returns at once while kind goes on, and
+// Delete or the next run removes what kind leaves.
 func (m Management) Create(ctx context.Context) error {
 	patches := []string{}
 	if m.CgroupV1 {
@@ -58,7 +58,7 @@ func (m Management) Create(ctx context.Context) error {
 		created <- m.provider().Create(m.Name,
 			cluster.CreateWithV1Alpha4Config(config),
 			cluster.CreateWithKubeconfigPath(m.Kubeconfig),
-			// kind's own wait ends with a warning alone.
+			// When kind's own wait times out, it only warns.
 			cluster.CreateWithWaitForReady(0),
 			cluster.CreateWithDisplayUsage(false),
 			cluster.CreateWithDisplaySalutation(false),
@@ -86,7 +86,7 @@ func (m Management) waitReady(ctx context.Context) error {
 	return WaitNodes(ctx, client, 1, m.Progress)
 }
 
-// Delete removes the cluster; one that is not there is no error.
+// Delete removes the cluster. A cluster that does not exist is no error.
 func (m Management) Delete(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -105,10 +105,10 @@ func (m Management) ExportKubeconfig() error {
 	return nil
 }
 
-// logger hands kind's own progress on.
+// logger passes kind's progress on.
 type logger struct{ report func(string) }
 
-func (l logger) tell(message string) {
+func (l logger) say(message string) {
 	if line := strings.TrimSpace(message); l.report != nil && line != "" {
 		l.report(line)
 	}
@@ -116,8 +116,8 @@ func (l logger) tell(message string) {
 
 func (l logger) Warn(string)                       {}
 func (l logger) Warnf(string, ...any)              {}
-func (l logger) Error(message string)              { l.tell(message) }
-func (l logger) Errorf(format string, args ...any) { l.tell(fmt.Sprintf(format, args...)) }
+func (l logger) Error(message string)              { l.say(message) }
+func (l logger) Errorf(format string, args ...any) { l.say(fmt.Sprintf(format, args...)) }
 func (l logger) V(level log.Level) log.InfoLogger  { return infoLogger{l, level == 0} }
 
 type infoLogger struct {
@@ -127,7 +127,7 @@ type infoLogger struct {
 
 func (l infoLogger) Info(message string) {
 	if l.enabled {
-		l.tell(message)
+		l.say(message)
 	}
 }
 

@@ -24,9 +24,11 @@ import (
 )
 
 const (
-	// CapacityPrefix is of what the autoscaler knows of a node to be.
+	// CapacityPrefix begins the annotations that tell the autoscaler what a node of
+	// an empty group will have.
 	CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
-	// GroupLabel marks what nodegroup:add made, so that nodegroup:delete knows.
+	// GroupLabel marks a MachineDeployment that the lab created. The lab deletes no
+	// other.
 	GroupLabel = "caslab.local/node-group"
 )
 
@@ -34,8 +36,8 @@ func sizeAnnotation(prefix, which string) string {
 	return prefix + "/cluster-api-autoscaler-node-group-" + which + "-size"
 }
 
-// Sizes returns a node group's minimum and maximum as its annotations have
-// them, with either prefix; empty if it has none.
+// Sizes returns the minimum and maximum in a node group's annotations, with either
+// prefix. They are empty if there are none.
 func Sizes(group *unstructured.Unstructured) (lowest, highest string) {
 	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
 		a := group.GetAnnotations()
@@ -50,25 +52,26 @@ func Sizes(group *unstructured.Unstructured) (lowest, highest string) {
 // NodeGroup is a MachineDeployment that the autoscaler scales.
 type NodeGroup struct {
 	Name, Namespace string
-	// ClusterName is of the Cluster that it belongs to.
+	// ClusterName is the name of the Cluster that it belongs to.
 	ClusterName string
 	// Prefix of the size annotations, as the autoscaler's release reads them.
 	Prefix string
 	// Min and Max bound its size.
 	Min, Max int
-	// From is the MachineDeployment whose templates it takes; the cluster's
-	// first by name if empty.
+	// From is the MachineDeployment whose templates it uses. If empty, that is the
+	// cluster's first by name.
 	From string
 	// Own copies the machine template instead of sharing it.
 	Own bool
-	// Labels and Taints are of its nodes. They need a bootstrap template of its
-	// own, and are told to the autoscaler for scaling from zero.
+	// Labels and Taints are what its nodes get. They need a bootstrap template of
+	// its own, and annotations from which the autoscaler knows them for an empty
+	// group.
 	Labels map[string]string
 	Taints []Taint
-	// Capacity of a node to be, by the annotation's name: cpu, memory,
-	// ephemeral-disk, maxPods, gpu-type, gpu-count; for scaling from zero.
+	// Capacity is what a node of an empty group will have, by the annotation's
+	// name: cpu, memory, ephemeral-disk, maxPods, gpu-type, gpu-count.
 	Capacity map[string]string
-	// Extra are labels of the MachineDeployment and of the templates of its own.
+	// Extra are labels for the MachineDeployment and for its own templates.
 	Extra map[string]string
 }
 
@@ -137,8 +140,8 @@ func ParseTaints(text string) ([]Taint, error) {
 	return taints, nil
 }
 
-// capacityNames are the annotations by which the autoscaler knows a node that
-// does not exist yet, and what their values are.
+// capacityNames are the annotations that describe a node of an empty group, each
+// with the check of its value.
 var capacityNames = map[string]func(string) error{
 	"cpu": quantity, "memory": quantity, "ephemeral-disk": quantity,
 	"maxPods": wholeNumber, "gpu-count": wholeNumber,
@@ -225,19 +228,19 @@ func CheckSizes(lowest, highest int) error {
 	return nil
 }
 
-// Validate refuses what no cluster can have.
+// Validate refuses names and sizes that no cluster can have.
 func (g NodeGroup) Validate() error {
 	return errors.Join(CheckGroupName(g.Name), CheckSizes(g.Min, g.Max))
 }
 
-// TakenError is a node group that is there already.
+// TakenError is returned when a node group of that name exists.
 type TakenError struct{ Name string }
 
 func (e *TakenError) Error() string {
 	return fmt.Sprintf("there is a machine deployment %s already; choose another name", e.Name)
 }
 
-// MissingGroupError is a node group that is not there.
+// MissingGroupError is returned when no node group has that name.
 type MissingGroupError struct {
 	Name  string
 	There []string
@@ -284,8 +287,8 @@ func get(ctx context.Context, c *kube.Client, namespace, cluster, name string) (
 	return find(groups, name)
 }
 
-// Add makes the group and what it needs of its own. Nothing is left behind
-// when a part is refused.
+// Add creates the group and its own templates. If a part is refused, it removes
+// the parts that it created.
 func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 	if err := g.Validate(); err != nil {
 		return err
@@ -305,7 +308,7 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 	}
 	group := g.deployment(from)
 	for _, ref := range [][]string{machineRef, bootstrapRef} {
-		// One that is missing would keep the group from ever having a node.
+		// Without its template the group would never get a node.
 		kind, name := reference(group, ref)
 		if _, err := c.Get(ctx, kind, g.Namespace, name); err != nil {
 			return fmt.Errorf("read the template %s %s of %s: %w", kind.Kind, name, from.GetName(), err)
@@ -354,8 +357,8 @@ func (g NodeGroup) from(groups []unstructured.Unstructured) (*unstructured.Unstr
 	return &groups[0], nil
 }
 
-// like is a new object with the specification of another one, under the
-// group's name and with its marks.
+// like returns a new object with the specification of another one, and with the
+// name and the labels of the group.
 func (g NodeGroup) like(original *unstructured.Unstructured) *unstructured.Unstructured {
 	spec, _, _ := unstructured.NestedMap(original.Object, "spec")
 	o := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
@@ -368,7 +371,7 @@ func (g NodeGroup) like(original *unstructured.Unstructured) *unstructured.Unstr
 	return o
 }
 
-// deployment is the new MachineDeployment, made of another one.
+// deployment returns the group's MachineDeployment, a changed copy of another.
 func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Unstructured {
 	group := g.like(from)
 	annotations := map[string]string{
@@ -390,14 +393,15 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 		clusterv1.ClusterNameLabel:           g.ClusterName,
 		clusterv1.MachineDeploymentNameLabel: g.Name,
 	}
-	// The others of the template's, such as node.cluster.x-k8s.io/…, reach nodes.
+	// The template's other labels stay: node.cluster.x-k8s.io/… reach the nodes.
 	labels, _, _ := unstructured.NestedMap(group.Object, "spec", "template", "metadata", "labels")
 	if labels == nil {
 		labels = map[string]any{}
 	}
 	maps.Copy(labels, own)
 	set := func(value any, path ...string) {
-		// The path is of maps that the API server gave.
+		// It fails where the path meets something else than a map, and the API server
+		// has no such object.
 		_ = unstructured.SetNestedField(group.Object, value, path...)
 	}
 	set(int64(g.Min), "spec", "replicas")
@@ -438,7 +442,7 @@ func reference(group *unstructured.Unstructured, path []string) (schema.GroupKin
 	return schema.GroupKind{Group: apiGroup, Kind: at("kind")}, at("name")
 }
 
-// TemplateKinds are the kinds of the templates that groups name.
+// TemplateKinds returns the kinds of the templates that the groups refer to.
 func TemplateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool {
 	kinds := map[schema.GroupKind]bool{}
 	for i := range groups {
@@ -451,8 +455,8 @@ func TemplateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool
 	return kinds
 }
 
-// copies are the templates that the group needs of its own, and group is
-// changed to name them.
+// copies returns the templates that only this group will use, and changes group
+// so that it refers to them.
 func (g NodeGroup) copies(ctx context.Context, c *kube.Client, group *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
 	var copies []*unstructured.Unstructured
 	if g.Own {
@@ -475,7 +479,8 @@ func (g NodeGroup) copies(ctx context.Context, c *kube.Client, group *unstructur
 	return append(copies, bootstrap), nil
 }
 
-// copyOf copies the template that group names at ref, under the group's name.
+// copyOf copies the template that group refers to at ref. The copy has the
+// group's name.
 func (g NodeGroup) copyOf(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, ref []string) (*unstructured.Unstructured, error) {
 	kind, name := reference(group, ref)
 	original, err := c.Get(ctx, kind, g.Namespace, name)
@@ -489,8 +494,7 @@ func (g NodeGroup) copyOf(ctx context.Context, c *kube.Client, group *unstructur
 	return template, nil
 }
 
-// register has the kubelet of the group's nodes register with its labels and
-// taints. kubeletExtraArgs are a list since v1beta2 and were a map before.
+// register makes the kubelets of the group register with its labels and taints.
 func (g NodeGroup) register(bootstrap *unstructured.Unstructured) error {
 	if kind := bootstrap.GetKind(); kind != "KubeadmConfigTemplate" {
 		return fmt.Errorf("labels and taints of nodes are set through kubeadm, and %s bootstraps with a %s", g.Name, kind)
@@ -539,7 +543,7 @@ func (g NodeGroup) register(bootstrap *unstructured.Unstructured) error {
 	return unstructured.SetNestedSlice(bootstrap.Object, args, path...)
 }
 
-// withLabels are the labels that the template has, and the group's.
+// withLabels adds the group's labels to those that the template has.
 func (g NodeGroup) withLabels(before any) string {
 	if text, ok := before.(string); ok && text != "" {
 		return text + "," + joined(g.Labels)
@@ -547,9 +551,10 @@ func (g NodeGroup) withLabels(before any) string {
 	return joined(g.Labels)
 }
 
-// SetSizes gives a MachineDeployment the autoscaler's limits, and the capacity
-// of a node to be where it has none. told reports whether that was so.
-func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, lowest, highest int, capacity map[string]string) (told bool, err error) {
+// SetSizes sets the minimum and maximum of a MachineDeployment, and the capacity of
+// its nodes where the annotations have none. annotated reports whether they had
+// none.
+func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, lowest, highest int, capacity map[string]string) (annotated bool, err error) {
 	if err := CheckSizes(lowest, highest); err != nil {
 		return false, err
 	}
@@ -561,16 +566,16 @@ func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, pre
 		sizeAnnotation(prefix, "min"): strconv.Itoa(lowest),
 		sizeAnnotation(prefix, "max"): strconv.Itoa(highest),
 	}
-	if told = len(capacity) > 0 && group.GetAnnotations()[CapacityPrefix+"cpu"] == ""; told {
+	if annotated = len(capacity) > 0 && group.GetAnnotations()[CapacityPrefix+"cpu"] == ""; annotated {
 		for key, value := range capacity {
 			annotations[CapacityPrefix+key] = value
 		}
 	}
-	return told, c.Patch(ctx, kube.MachineDeployments, namespace, name, map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	return annotated, c.Patch(ctx, kube.MachineDeployments, namespace, name, map[string]any{"metadata": map[string]any{"annotations": annotations}})
 }
 
-// WaitGroup waits until the group has as many nodes ready as wanted. No more
-// is known of one that begins empty than that its controller has seen it.
+// WaitGroup waits until its controller has seen the group and as many nodes as
+// wanted are ready. A group that begins empty has no nodes to wait for.
 func WaitGroup(ctx context.Context, c *kube.Client, namespace, name string, want int, progress func(string)) error {
 	return c.Wait(ctx, kube.MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		for _, g := range all {

@@ -1,5 +1,5 @@
-// Package capi knows Cluster API: its workload cluster's manifest, the kind
-// cluster it starts from, and clusterctl.
+// Package capi knows Cluster API: the manifest of a workload cluster, the kind
+// cluster that it starts from, clusterctl, and node groups.
 package capi
 
 import (
@@ -13,11 +13,12 @@ import (
 	"caslab/manifests"
 )
 
-// OwnerMount is where every node of the lab has its owner file mounted: the
-// mark, readable from the engine alone, that the lab made the container.
+// OwnerMount is the path at which every node of the lab has its owner file
+// mounted. The mount marks a container as the lab's: the engine lists it even
+// when the API server is gone.
 const OwnerMount = "/caslab/owner"
 
-// Cluster is the workload cluster to make.
+// Cluster is the workload cluster to create.
 type Cluster struct {
 	// API is the version of Cluster API's API that its objects have, such as
 	// v1beta2.
@@ -31,13 +32,13 @@ type Cluster struct {
 	NodeImage            string
 	LoadBalancer         release.LoadBalancer
 	PodCIDR, ServiceCIDR string
-	// CgroupV1 has the kubelet accept an engine with cgroup v1.
+	// CgroupV1 makes the kubelet accept an engine with cgroup v1.
 	CgroupV1 bool
 	// OwnerFile is mounted at OwnerMount in every node.
 	OwnerFile string
 }
 
-// Manifest is the YAML of the workload cluster's objects.
+// Manifest returns the YAML of the workload cluster's objects.
 func (c Cluster) Manifest() ([]byte, error) {
 	contract, err := contractOf(c.API)
 	if err != nil {
@@ -68,7 +69,7 @@ func (c Cluster) Manifest() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Network is the manifest of the lab's own pod network, for a cluster whose
+// Network returns the manifest of the lab's own pod network, for a cluster whose
 // node image was built here.
 func Network(podCIDR string) ([]byte, error) {
 	t, err := template.New("default-cni.yaml").Option("missingkey=error").ParseFS(manifests.FS, "node/default-cni.yaml")

@@ -16,8 +16,8 @@ import (
 	"caslab/manifests"
 )
 
-// StandIn gives a cluster the kinds of cert-manager without cert-manager, so
-// that clusterctl finds it installed.
+// StandIn installs the CustomResourceDefinitions of cert-manager without
+// cert-manager, so that clusterctl takes it for installed.
 func StandIn(ctx context.Context, c *kube.Client, progress func(string)) error {
 	manifest, err := manifests.FS.ReadFile("cluster/cert-manager-crds.yaml")
 	if err != nil {
@@ -37,8 +37,8 @@ func StandIn(ctx context.Context, c *kube.Client, progress func(string)) error {
 	}, progress)
 }
 
-// WaitProviders waits until the managers in the namespaces are available,
-// their webhooks then being ready to answer.
+// WaitProviders waits until the managers in the namespaces are available. Their
+// webhooks answer then.
 func WaitProviders(ctx context.Context, c *kube.Client, namespaces []string, progress func(string)) error {
 	return c.Wait(ctx, kube.Deployments, "", func(all []*unstructured.Unstructured) (bool, string) {
 		var missing []string
@@ -61,11 +61,11 @@ func WaitProviders(ctx context.Context, c *kube.Client, namespaces []string, pro
 	}, progress)
 }
 
-// Versions are what a cluster runs; empty where it is not there yet.
+// Versions are what a cluster runs. A version is empty while it is not there.
 type Versions struct{ ClusterAPI, Kubernetes string }
 
-// Installed reads the version of Cluster API from clusterctl's inventory and
-// that of Kubernetes from the control plane's machine.
+// Installed reads the version of Cluster API from clusterctl's inventory, and the
+// version of Kubernetes from the machine of the control plane.
 func Installed(ctx context.Context, c *kube.Client, namespace string) (Versions, error) {
 	var have Versions
 	providers, err := c.List(ctx, kube.Providers, "")
@@ -120,10 +120,10 @@ func WaitNodes(ctx context.Context, c *kube.Client, want int, progress func(stri
 	}, progress)
 }
 
-// WaitMovable waits for exactly what `clusterctl move` requires: the cluster's
-// infrastructure provisioned, its control plane initialised, and a node behind
-// every machine, of which there are as many as wanted. The objects are of that
-// version of Cluster API's API, such as v1beta2.
+// WaitMovable waits for exactly what `clusterctl move` requires: the
+// infrastructure is provisioned, the control plane is initialised, there are as
+// many machines as wanted, and each has a node. api is the version of Cluster
+// API's API that the objects have, such as v1beta2.
 func WaitMovable(ctx context.Context, c *kube.Client, api, namespace, name string, machines int, progress func(string)) error {
 	contract, err := contractOf(api)
 	if err != nil {
@@ -157,8 +157,8 @@ func WaitMovable(ctx context.Context, c *kube.Client, api, namespace, name strin
 	}, progress)
 }
 
-// WaitRunning waits until every machine is in the phase Running: its own new
-// managers have seen all of it.
+// WaitRunning waits until every machine is in the phase Running. After a move
+// this means that the cluster's own managers have looked at all machines.
 func WaitRunning(ctx context.Context, c *kube.Client, namespace string, machines int, progress func(string)) error {
 	return c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		running := 0
@@ -171,11 +171,11 @@ func WaitRunning(ctx context.Context, c *kube.Client, namespace string, machines
 	}, progress)
 }
 
-// WaitWell waits until a cluster that manages itself does so: the managers of
-// all its providers are available, and its control plane's nodes Ready and
-// machines Running. Workers may be on their way, as the autoscaler has them.
-// The phases of machines are not looked at while the cluster is paused: nobody
-// keeps them.
+// WaitWell waits until a cluster manages itself: the managers of all providers
+// are available, and the nodes of the control plane are Ready and its machines
+// Running. Workers are ignored, because the autoscaler adds and removes them. So
+// are the phases of machines while the cluster is paused, because no manager
+// updates them then.
 func WaitWell(ctx context.Context, c *kube.Client, namespace, name string, paused bool, progress func(string)) error {
 	namespaces, err := providerNamespaces(ctx, c)
 	if err != nil {
@@ -198,8 +198,8 @@ func WaitWell(ctx context.Context, c *kube.Client, namespace, name string, pause
 	}, progress)
 }
 
-// every reports whether there are objects of the control plane, and all are
-// well; if not, what is missing.
+// every reports whether objects of the control plane exist and all are well. If
+// not, it returns what is missing.
 func every(all []*unstructured.Unstructured, what string, is, well func(*unstructured.Unstructured) bool, state string) (bool, string) {
 	var found bool
 	var missing []string
@@ -218,7 +218,8 @@ func every(all []*unstructured.Unstructured, what string, is, well func(*unstruc
 	return len(missing) == 0, fmt.Sprintf("the control plane's %s %s to be %s", what, strings.Join(missing, ", "), state)
 }
 
-// providerNamespaces are those of clusterctl's inventory.
+// providerNamespaces returns the namespaces of the providers in clusterctl's
+// inventory.
 func providerNamespaces(ctx context.Context, c *kube.Client) ([]string, error) {
 	var namespaces []string
 	providers, err := c.List(ctx, kube.Providers, "")
