@@ -15,33 +15,33 @@ import (
 	"caslab/magefiles/internal/capi/release"
 )
 
-// The autoscaler's module, and that of its core since the two were split over
-// two repositories on 2026-07-31.
+// The autoscaler's module, and the module of its core, which has a repository of
+// its own since 2026-07-31.
 const (
 	AutoscalerModule = "k8s.io/autoscaler/cluster-autoscaler"
 	CoreModule       = "sigs.k8s.io/cluster-autoscaler"
 )
 
-// Autoscaler describes a tree of the cluster autoscaler to build.
+// Autoscaler is a tree of the cluster autoscaler that is to be built.
 type Autoscaler struct {
 	// Dir is the root of the tree of kubernetes/autoscaler.
 	Dir string
-	// CoreDir, if set, is a checkout of kubernetes-sigs/cluster-autoscaler that
-	// is built instead of the version that Dir pins.
+	// CoreDir, if not empty, is a checkout of kubernetes-sigs/cluster-autoscaler,
+	// which is built instead of the version that Dir pins.
 	CoreDir string
-	// Version is what the program says it is.
+	// Version is the version that the program states.
 	Version string
 	// ID identifies the tree's content, as Request.ID.
 	ID string
 	// Arch is the containers' architecture; Host builds for this machine.
 	Arch string
 	Host bool
-	// AllProviders builds in every cloud provider; without it the program has
-	// Cluster API's alone, and is linked in a fraction of the time.
+	// AllProviders builds in every cloud provider. Without it the program has
+	// Cluster API's alone, and links in a fraction of the time.
 	AllProviders bool
-	// Debug builds without optimisation, for a debugger.
+	// Debug builds for a debugger, without optimisation.
 	Debug bool
-	// OutDir takes the binary.
+	// OutDir is the folder of the binary.
 	OutDir string
 }
 
@@ -98,14 +98,14 @@ func kubernetesOf(module string) *version.Version {
 	return nil
 }
 
-// Request is the build of the autoscaler. With a CoreDir it writes a go.work
-// into OutDir.
+// Request returns the build of the autoscaler. If there is a CoreDir, it writes a
+// go.work into OutDir.
 func (a Autoscaler) Request() (Request, error) {
 	module := filepath.Join(a.Dir, "cluster-autoscaler")
 	r := Request{
 		Dir: module, Packages: []string{"."}, Output: a.Output(),
 		ID: a.ID, Arch: a.Arch, Host: a.Host, Debug: a.Debug,
-		// A variable that a release does not have is no error.
+		// The linker ignores a variable that the release does not have.
 		LDFlags: []string{"-X", AutoscalerModule + "/version.ClusterAutoscalerVersion=" + a.Version,
 			"-X", CoreModule + "/pkg/version.ClusterAutoscalerVersion=" + a.Version},
 	}
@@ -121,7 +121,7 @@ func (a Autoscaler) Request() (Request, error) {
 			return Request{}, err
 		}
 		r.Env = append(r.Env, "GOWORK="+work)
-		r.ID = "" // the core may have changed
+		r.ID = "" // the core's checkout may change
 		return r, nil
 	}
 	if _, err := os.Stat(filepath.Join(module, "vendor", "modules.txt")); err == nil {

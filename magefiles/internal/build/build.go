@@ -1,5 +1,5 @@
-// Package build compiles Go programs of a pinned tree: reproducibly, with the
-// user's own Go caches, and only when their inputs changed.
+// Package build compiles the Go programs of a pinned tree: reproducibly, with the
+// user's Go caches, and only if an input changed.
 package build
 
 import (
@@ -25,14 +25,14 @@ type Request struct {
 	Dir string
 	// Packages are main packages, as folders of Dir or as import paths.
 	Packages []string
-	// Output is the binary's path for one package, and for several the folder
-	// that takes a binary each, named as `go build` does.
+	// Output is the path of the binary if there is one package. If there are more,
+	// it is the folder of their binaries, which `go build` names.
 	Output string
-	// ID identifies the tree's content. The build is skipped while it and the
-	// rest of the request are unchanged. Empty means unknown, as for a working
-	// tree: then `go build` itself decides.
+	// ID identifies the tree's content. While ID and the rest of the request are
+	// unchanged, the build is skipped. For a working tree it is empty: then
+	// `go build` decides what to compile.
 	ID string
-	// LDFlags are given to the linker, Tags to the compiler.
+	// LDFlags are for the linker, Tags for the compiler.
 	LDFlags, Tags []string
 	// Env is added to the environment of `go build`.
 	Env []string
@@ -40,14 +40,14 @@ type Request struct {
 	Arch string
 	// Host builds for this machine instead of a Linux container.
 	Host bool
-	// Debug leaves in what a debugger reads, and leaves out optimisation.
+	// Debug keeps what a debugger reads and turns optimisation off.
 	Debug bool
 }
 
 // Options of Build.
 type Options struct {
 	Runner run.Runner
-	// Progress, if set, is told what is compiled.
+	// Progress, if not nil, gets what is compiled.
 	Progress func(string)
 }
 
@@ -58,7 +58,7 @@ type Result struct {
 	Took   time.Duration
 }
 
-// Error is a build that failed; it prints what the compiler said.
+// Error is a failed build. It prints what the compiler printed.
 type Error struct {
 	Request Request
 	Output  string
@@ -72,7 +72,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Build compiles what r asks for, if it is not there already.
+// Build compiles the programs of r unless they are up to date.
 func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	start := time.Now()
 	inputs, err := digest(ctx, r, o.Runner)
@@ -91,7 +91,8 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
 	}
 	if r.ID != "" {
-		// go build does not replace what is no binary, as a cut-off write leaves.
+		// go build refuses to replace a file that is no binary, such as one that was
+		// written in part.
 		for _, path := range Outputs(r) {
 			if err := os.RemoveAll(path); err != nil {
 				return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
@@ -120,7 +121,7 @@ func args(r Request) []string {
 	}
 	a := []string{"build", "-v", "-buildvcs=false", "-o", output}
 	if r.Debug {
-		// With whole paths: the debugger's client looks for the sources.
+		// With full paths, because the debugger's client looks for the sources.
 		a = append(a, "-gcflags=all=-N -l", "-ldflags="+strings.Join(r.LDFlags, " "))
 	} else {
 		a = append(a, Lean(r.LDFlags...)...)
@@ -131,17 +132,17 @@ func args(r Request) []string {
 	return append(a, r.Packages...)
 }
 
-// Lean are the flags of `go build` for a program that no debugger reads, with
-// more flags for its linker. All that the lab compiles has them, itself too: a
-// package that two programs share is compiled once. Without -dwarf=false the
-// compiler writes, and the linker reads, what -w leaves out.
+// Lean returns the flags of `go build` for a program without debug information,
+// with ldflags for its linker. All programs of the lab are compiled with them, so
+// that a package that two programs share is compiled once. Without -dwarf=false
+// the compiler writes, and the linker reads, what -w drops.
 func Lean(ldflags ...string) []string {
 	return []string{"-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, ldflags...), " ")}
 }
 
 func env(r Request) []string {
-	// The user's GOFLAGS are for the user's code, a workspace likewise. Were
-	// they empty, those of `go env -w` would hold.
+	// The user's GOFLAGS and workspace are for the user's code. An empty GOFLAGS
+	// would bring back those of `go env -w`.
 	e := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false"}
 	if !r.Host {
 		e = append(e, "GOOS=linux", "GOARCH="+r.Arch)
@@ -149,7 +150,7 @@ func env(r Request) []string {
 	return append(e, r.Env...)
 }
 
-// digest covers all that decides what comes out.
+// digest covers every input of the build.
 func digest(ctx context.Context, r Request, runner run.Runner) (string, error) {
 	res, err := runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"version"}, Dir: r.Dir, Env: r.Env})
 	if err != nil {
@@ -162,7 +163,7 @@ func digest(ctx context.Context, r Request, runner run.Runner) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// buildRecord says what a finished build made of which inputs.
+// buildRecord has the inputs and the outputs of a finished build.
 type buildRecord struct {
 	Inputs  string           `json:"inputs"`
 	Outputs map[string]stamp `json:"outputs"`
@@ -210,8 +211,7 @@ func write(record, inputs string, r Request) error {
 	return nil
 }
 
-// Outputs are the paths of the binaries that r makes, in the order of its
-// packages.
+// Outputs returns the paths of the binaries of r, in the order of its packages.
 func Outputs(r Request) []string {
 	if len(r.Packages) == 1 {
 		return []string{r.Output}
@@ -223,7 +223,7 @@ func Outputs(r Request) []string {
 	return paths
 }
 
-// complaints is what the compiler said without the package names of -v.
+// complaints returns the compiler's output without the package names of -v.
 func complaints(stderr []byte) string {
 	var kept []string
 	for line := range bytes.Lines(stderr) {

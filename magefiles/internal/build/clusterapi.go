@@ -20,14 +20,14 @@ const (
 	Docker       = "capd-manager"
 )
 
-// ClusterAPI describes a tree of Cluster API to build programs of.
+// ClusterAPI is a tree of Cluster API whose managers are to be built.
 type ClusterAPI struct {
 	// Dir is the tree's root.
 	Dir string
-	// Version decides the layout; Tag is what the programs say they are.
+	// Version decides the layout. Tag is the version that the programs state.
 	Version *version.Version
 	Tag     string
-	// Commit may be empty. Dirty marks a working tree with changes.
+	// Commit may be empty. Dirty says that the working tree has changes.
 	Commit string
 	Dirty  bool
 	// ID identifies the tree's content, as Request.ID.
@@ -49,8 +49,8 @@ func (c ClusterAPI) Requests() map[string]Request {
 	}
 }
 
-// CheckLayout refuses a tree that does not have its programs where the release
-// has them. Dir and Version are needed.
+// CheckLayout refuses a tree whose main packages are not where the release has
+// them. It needs Dir and Version.
 func (c ClusterAPI) CheckLayout() error {
 	var errs []error
 	for name, r := range c.Requests() {
@@ -83,7 +83,7 @@ func (c ClusterAPI) ldflags() []string {
 		{"gitVersion", c.Tag},
 		{"gitCommit", c.Commit},
 		{"gitTreeState", state},
-		// A build date would make every build another binary.
+		// With the real date every build would give another binary.
 		{"buildDate", "1970-01-01T00:00:00Z"},
 	} {
 		flags = append(flags, "-X", strings.Join([]string{pkg + "." + kv[0], kv[1]}, "="))

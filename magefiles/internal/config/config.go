@@ -1,8 +1,8 @@
 // Package config holds every setting of the lab: its default and pin, how
 // caslab.yaml and the environment override it, and what is allowed.
 //
-// It is the only place where versions are pinned. Nothing here reaches the
-// network or starts a process.
+// Versions are pinned here alone. The package neither uses the network nor starts
+// a process.
 package config
 
 import (
@@ -45,23 +45,23 @@ const (
 
 // Source says where a component's source comes from.
 type Source struct {
-	// Version is the release, such as v1.14.2; it also decides the layout of
-	// the tree and the API it speaks.
+	// Version is the release, such as v1.14.2. It decides the layout of the tree
+	// and the API.
 	Version *version.Version
-	// Commit, if set, is fetched by git instead of the tag of Version.
+	// Commit, if not empty, is fetched by git instead of the tag of Version.
 	Commit string
 	// Origin is one of the Origin constants.
 	Origin string
 	// Git is the repository's URL.
 	Git string
-	// Dir is a local checkout, read and never written; absolute, or empty.
+	// Dir is the absolute path of a local checkout, or empty. It is only read.
 	Dir string
 }
 
-// Tag is the release as upstream tags it, with a leading v.
+// Tag returns the release with a leading v, as upstream tags it.
 func (s Source) Tag() string { return Tag(s.Version) }
 
-// Tag writes v with a leading "v", as Cluster API and Kubernetes tag it.
+// Tag returns v with a leading "v", as Cluster API and Kubernetes tag it.
 func Tag(v *version.Version) string { return "v" + v.String() }
 
 // Config is the lab's settings, validated.
@@ -79,24 +79,23 @@ type Config struct {
 	Kubernetes *version.Version
 	// NodeImage is one of the NodeImage constants.
 	NodeImage string
-	// RegistryMirror, if set, is asked instead of every image's own registry.
+	// RegistryMirror, if not empty, is asked instead of every image's registry.
 	RegistryMirror string
-	// CertManager has the real cert-manager installed instead of
-	// certificates issued by the lab.
+	// CertManager installs cert-manager. Without it the lab issues certificates.
 	CertManager bool
-	// AutoscalerCoreDir is a checkout of the autoscaler's core, absolute, for a
-	// tree that imports it; or empty.
+	// AutoscalerCoreDir is the absolute path of a checkout of the autoscaler's core,
+	// for a tree that imports it, or empty.
 	AutoscalerCoreDir string
 	// AutoscalerProviders is one of the Providers constants.
 	AutoscalerProviders string
-	// AutoscalerFlags are flags as on a command line.
+	// AutoscalerFlags are flags of the autoscaler, as on a command line.
 	AutoscalerFlags string
-	// WorkloadKubeconfig, if set, is of a cluster that the lab did not make,
-	// and ManagementKubeconfig of its Cluster API objects where they are in
-	// another one. Both are absolute.
+	// WorkloadKubeconfig, if not empty, is the kubeconfig of a cluster that the lab
+	// did not create. ManagementKubeconfig is the kubeconfig of the cluster that has
+	// its Cluster API objects, if that is another one. Both are absolute paths.
 	WorkloadKubeconfig, ManagementKubeconfig string
-	// Namespace of the Cluster API objects; always the default one for a
-	// cluster of the lab.
+	// Namespace is where the Cluster API objects are. For a cluster of the lab it is
+	// always the default namespace.
 	Namespace string
 
 	values []Value
@@ -108,23 +107,23 @@ type Value struct {
 	Key, Env, Value, Origin, Doc string
 }
 
-// Values returns every setting with its origin, in the order of the docs.
+// Values returns every setting with its origin, in the order of the table.
 func (c *Config) Values() []Value { return c.values }
 
 // StateDir is where the lab keeps caches, kubeconfigs and records.
 func (c *Config) StateDir() string { return filepath.Join(c.Root, ".caslab") }
 
-// NamedByVariable reports whether the environment has its name from a variable,
-// which the next command may lack.
+// NamedByVariable reports whether an environment variable has the environment's
+// name. The next command may lack it.
 func (c *Config) NamedByVariable() bool { return c.origin("clusterName") == "environment" }
 
-// ManagementName is the kind cluster that exists until the pivot.
+// ManagementName returns the name of the kind cluster that exists until the pivot.
 func (c *Config) ManagementName() string { return c.ClusterName + managementSuffix }
 
-// Load reads the settings for the repository at root: defaults, then
-// caslab.yaml if there is one, then the environment through getenv, where an
-// empty value counts as unset. All that is wrong is reported at once, each
-// error with the value, what is allowed and what to type.
+// Load reads the settings of the checkout at root: defaults, then caslab.yaml if
+// it exists, then environment variables through getenv, where an empty value
+// counts as unset. It reports all errors at once, each with the value, what is
+// allowed and what to type.
 func Load(root string, getenv func(string) string) (*Config, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
@@ -158,7 +157,7 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 	return c, nil
 }
 
-// SettingError is a setting with a value that cannot be used.
+// SettingError is returned for a setting whose value cannot be used.
 type SettingError struct {
 	Key, Env, Value, Origin string
 	// Err says what is allowed and what to type.

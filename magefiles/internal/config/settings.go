@@ -13,7 +13,7 @@ import (
 	version "github.com/hashicorp/go-version"
 )
 
-// The pins. All of them were built, and Kubernetes run, together.
+// The pins. They were built and run together.
 const (
 	defaultClusterAPI = "v1.14.2"
 	defaultAutoscaler = "1.36.1"
@@ -27,9 +27,8 @@ const defaultNamespace = "default"
 
 const managementSuffix = "-management"
 
-// maxName leaves room for the longest node name made of a cluster's name, the
-// management cluster's "-management-control-plane", in the 63 bytes of a host
-// name.
+// maxName is the longest name of an environment. The longest host name that begins
+// with it ends with "-management-control-plane" and must have at most 63 bytes.
 const maxName = maxLabel - len(managementSuffix+"-control-plane")
 
 // maxLabel is the longest value of a label, and the longest host name.
@@ -37,8 +36,8 @@ const maxLabel = 63
 
 const maxWorkers = 20
 
-// setting is one row of the table that the defaults, caslab.yaml, the
-// environment and `mage config:show` share.
+// setting is one row of the table of settings. Defaults, caslab.yaml, environment
+// variables and `mage config:show` all use it.
 type setting struct {
 	key, env, def, doc string
 	kind               kind
@@ -63,7 +62,7 @@ var settings = slices.Concat(
 		{key: "kubernetesVersion", env: "KUBERNETES_VERSION", def: defaultKubernetes, kind: text,
 			doc: "Kubernetes of both clusters, of the minors that the release of Cluster API supports", set: setKubernetes},
 		{key: "nodeImage", env: "NODE_IMAGE", def: NodeImageAuto, kind: text,
-			doc: "auto, registry (kindest/node by digest) or source (built here)",
+			doc: "auto, registry (kindest/node, by digest where one is pinned) or source (built here)",
 			set: oneOf(func(c *Config) *string { return &c.NodeImage }, NodeImageAuto, NodeImageRegistry, NodeImageSource)},
 		{key: "registryMirror", env: "REGISTRY_MIRROR", kind: text,
 			doc: "host[:port] asked instead of every image's own registry", set: setMirror},
@@ -95,7 +94,7 @@ var settings = slices.Concat(
 	},
 )
 
-// pathTo keeps a path, made absolute from the repository's root.
+// pathTo sets a path. A relative one begins at the root of the checkout.
 func pathTo(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, raw string) error {
 		if raw == "" {
@@ -162,7 +161,7 @@ var (
 	scpPattern    = regexp.MustCompile(`^[A-Za-z0-9._]+@[A-Za-z0-9.-]+:[^-].*$`)
 )
 
-// setName takes what Cluster API does: the name of a cluster is the value of a
+// setName accepts what Cluster API accepts: a cluster's name is the value of a
 // label.
 func setName(c *Config, raw string) error {
 	c.ClusterName = raw
@@ -172,8 +171,8 @@ func setName(c *Config, raw string) error {
 	return nil
 }
 
-// checkName refuses what the lab cannot make containers of. Another's clusters
-// have names that are longer.
+// checkName refuses names from which the lab cannot make container names. Clusters
+// that the lab did not create may have them.
 func checkName(name string) error {
 	if !labelPattern.MatchString(name) {
 		return errors.New("want a DNS label: lower case letters, digits and hyphens, first a letter, last not a hyphen; try CLUSTER_NAME=work-cluster")
@@ -225,8 +224,8 @@ func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string)
 	}
 }
 
-// parseVersion reads a release, such as the example: no build of one, which no
-// image's tag could name.
+// parseVersion reads a release such as example. Build metadata is refused, because
+// the tag of an image cannot have it.
 func parseVersion(raw, example string) (*version.Version, error) {
 	v, err := version.NewSemver(strings.TrimPrefix(raw, "v"))
 	if err != nil || strings.Count(v.Original(), ".") < 2 || len(v.Segments()) != 3 || v.Metadata() != "" {

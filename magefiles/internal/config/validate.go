@@ -8,7 +8,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 )
 
-// validate checks what one setting alone cannot tell.
+// validate checks settings that depend on each other.
 func (c *Config) validate() error {
 	var errs []error
 	bad := func(key, env, value string, err error) {
@@ -35,7 +35,7 @@ func (c *Config) validate() error {
 		if s.src.Dir != "" {
 			s.src.Origin = OriginDir
 		}
-		// Who names a commit or a repository means git, not what auto finds.
+		// A commit or a repository is for git, whatever auto would find.
 		if s.src.Origin == OriginAuto && (s.src.Commit != "" || c.origin(s.key+".git") != "default") {
 			s.src.Origin = OriginGit
 		}
@@ -67,8 +67,8 @@ func (c *Config) origin(key string) string {
 	return ""
 }
 
-// CheckEnvironment says whether env:up can drive this release of Cluster API
-// and make a cluster of this name.
+// CheckEnvironment returns an error if env:up cannot create an environment with
+// these settings, which other commands can use.
 func (c *Config) CheckEnvironment() error {
 	if !release.Of(c.ClusterAPI.Version).Drivable() {
 		return fmt.Errorf("CAPI_VERSION=%s: this caslab fetches and builds it, but its clusters need v%s or later (the v1beta2 API); set CAPI_VERSION=%s",

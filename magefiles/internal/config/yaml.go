@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// parse reads caslab.yaml into the dotted keys of the settings table, as
-// strings. Unknown keys, wrong types and broken YAML are errors.
+// parse reads caslab.yaml and returns its values as strings, by the dotted keys of
+// the settings table. Unknown keys, wrong types and broken YAML are errors.
 func parse(data []byte) (map[string]string, error) {
 	var tree map[string]any
 	if err := yaml.UnmarshalStrict(data, &tree); err != nil {
@@ -39,8 +39,8 @@ func parse(data []byte) (map[string]string, error) {
 	return values, errors.Join(errs...)
 }
 
-// flatten calls leaf for every scalar or list of tree, in a fixed order, with
-// its dotted key.
+// flatten calls leaf with the dotted key of every scalar and list in tree, in the
+// order of the keys.
 func flatten(prefix string, tree map[string]any, leaf func(string, any)) {
 	keys := make([]string, 0, len(tree))
 	for k := range tree {
@@ -90,7 +90,7 @@ func scalar(k kind, value any) (string, bool) {
 	return "", false
 }
 
-// hint names the settings that a mistyped key may have meant.
+// hint returns the settings that a mistyped key may mean.
 func hint(key string) string {
 	var near []string
 	last := strings.ToLower(key[strings.LastIndex(key, ".")+1:])

@@ -24,19 +24,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// epoch is the time of every file and image: none would be reproducible.
+// epoch is the time of every file and image. The real time would make each
+// image another.
 var epoch = time.Unix(0, 0).UTC()
 
 // File is one entry of a layer.
 type File struct {
-	// Path is absolute in the image.
+	// Path is the absolute path in the image.
 	Path string
-	// Source is a file of this machine; Data its content if Source is empty.
+	// Source is a file of this machine. If it is empty, Data is the content.
 	Source string
 	Data   []byte
-	// Link makes a symbolic link to it instead of a file.
+	// Link, if not empty, makes the entry a symbolic link to that path.
 	Link string
-	// Dir makes a folder instead of a file.
+	// Dir makes the entry a folder.
 	Dir bool
 	// Mode has the permission bits, and the sticky bit as os.ModeSticky.
 	Mode os.FileMode
@@ -56,7 +57,7 @@ type Spec struct {
 	User, WorkDir, StopSignal string
 }
 
-// Assemble makes the image of spec.
+// Assemble returns the image that spec describes.
 func Assemble(spec Spec) (v1.Image, error) {
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.DockerManifestSchema2), types.DockerConfigJSON)
 	layers := slices.Clone(spec.Layers)
@@ -87,9 +88,9 @@ func Assemble(spec Spec) (v1.Image, error) {
 	return image, nil
 }
 
-// Program is the specification of an image that runs one static program at
-// path, with the certificate authorities of ca and a folder for temporary files.
-// An empty user is root.
+// Program returns the specification of an image that runs one static program. In
+// the image are the program at path, the certificate authorities of ca, and a
+// folder for temporary files. An empty user means root.
 func Program(arch, path, source, user string, ca File) Spec {
 	return Spec{
 		Arch: arch, Entrypoint: []string{path}, WorkDir: "/", User: user,
@@ -101,8 +102,9 @@ func Program(arch, path, source, user string, ca File) Spec {
 	}
 }
 
-// Layer makes a layer of files, in the order of their paths, with the folders
-// above them. Contents are read when the layer is, not kept in memory.
+// Layer returns a layer that has the files, in the order of their paths, and the
+// folders above them. Contents are not kept in memory: they are read whenever the
+// layer is.
 func Layer(files []File) (v1.Layer, error) {
 	files = slices.Clone(files)
 	slices.SortStableFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
@@ -118,8 +120,9 @@ func Layer(files []File) (v1.Layer, error) {
 	})
 }
 
-// TarLayer makes a layer of the tar archive that open gives, which must give
-// the same one each time. The layer stays uncompressed: the engine is local.
+// TarLayer returns a layer with the content of a tar archive. open must return the
+// same archive each time. The layer stays uncompressed, because the engine is
+// local.
 func TarLayer(open func() (io.ReadCloser, error)) (v1.Layer, error) {
 	digest, size, err := measure(open)
 	if err != nil {
@@ -141,7 +144,7 @@ func measure(open func() (io.ReadCloser, error)) (v1.Hash, int64, error) {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}, size, nil
 }
 
-// layer is an uncompressed v1.Layer: its digest and its diff ID are one.
+// layer is an uncompressed v1.Layer. Its digest is also its diff ID.
 type layer struct {
 	open   func() (io.ReadCloser, error)
 	digest v1.Hash
@@ -240,8 +243,8 @@ func Archive(w io.Writer, images map[string]v1.Image) error {
 	return nil
 }
 
-// CACertificates is this machine's bundle of certificate authorities, as a
-// file of an image that has no distribution below it.
+// CACertificates returns this machine's bundle of certificate authorities, as a
+// file for an image that has no Linux distribution.
 func CACertificates() (File, error) {
 	candidates := []string{
 		os.Getenv("SSL_CERT_FILE"),

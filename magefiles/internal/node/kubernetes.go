@@ -28,8 +28,8 @@ func (e *KubernetesError) Error() string {
 
 func (e *KubernetesError) Unwrap() error { return e.Err }
 
-// kubernetesModule returns the folder of the module that builds Kubernetes at
-// the wanted version: the pinned one, or one made of it for another version.
+// kubernetesModule returns the folder of a module that builds the wanted version
+// of Kubernetes: the pinned module, or a generated one for any other version.
 func kubernetesModule(ctx context.Context, o Options, pinned string) (string, error) {
 	data, err := os.ReadFile(filepath.Join(pinned, "go.mod"))
 	if err != nil {
@@ -74,9 +74,9 @@ func kubernetesModule(ctx context.Context, o Options, pinned string) (string, er
 	return dir, nil
 }
 
-// overlay makes, of the go.mod of k8s.io/kubernetes at version, one that
-// builds its commands from published modules: it replaces its staging modules
-// by folders, and their releases are published as v0.MINOR.PATCH.
+// overlay returns a go.mod that builds the commands of Kubernetes from published
+// modules. upstream is the go.mod of k8s.io/kubernetes at version: it replaces the
+// staging modules with folders, and they are published as v0.MINOR.PATCH.
 func overlay(upstream []byte, version string) ([]byte, error) {
 	theirs, err := modfile.Parse("go.mod", upstream, nil)
 	if err != nil {

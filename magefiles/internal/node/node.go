@@ -1,5 +1,5 @@
-// Package node makes the images that containers of a cluster run: the node
-// image with the managers baked in, and the load balancer's.
+// Package node provides the images that the containers of a cluster run: the node
+// image, which contains the managers, and the load balancer's.
 //
 // Both come from a registry or are built here, from Debian packages and Go
 // modules. The node image is pinned by digest for the versions of Kubernetes
@@ -41,7 +41,7 @@ const (
 // cleanupTime bounds a clean-up that goes on after the first interruption.
 const cleanupTime = 5 * time.Minute
 
-// repository holds the images that the lab makes; no registry has the name.
+// repository names the images that the lab builds. No registry has that name.
 const repository = "caslab.local"
 
 // Options of Base and Bake.
@@ -54,14 +54,15 @@ type Options struct {
 	LoadBalancer release.LoadBalancer
 	// Arch is the engine's architecture, as Go names it.
 	Arch string
-	// Root is the repository's root; StateDir takes what is built.
+	// Root is the root of the lab's checkout. StateDir is the folder for what is
+	// built.
 	Root, StateDir string
-	// Mirror, if set, is a registry asked instead of the images' own.
+	// Mirror, if not empty, is a registry that is asked instead of the images' own.
 	Mirror string
 
 	Engine *engine.Engine
 	Runner run.Runner
-	// Progress, if set, is told what is done.
+	// Progress, if not nil, gets what is being done.
 	Progress func(string)
 }
 
@@ -71,21 +72,20 @@ func (o Options) progress(format string, args ...any) {
 	}
 }
 
-// Images are the references of what nodes and load balancers run.
+// Images are the images that nodes and load balancers run.
 type Images struct {
-	// Node is the node image.
+	// Node is the reference of the node image.
 	Node string
 	// LoadBalancer is the image in front of API servers.
 	LoadBalancer release.LoadBalancer
-	// Origin is Registry or Source, and Why says why.
+	// Origin is Registry or Source. Why is the reason.
 	Origin, Why string
-	// OwnNetwork reports whether the image holds the lab's own network
-	// manifest rather than kind's.
+	// OwnNetwork reports whether the network manifest in the node image is the
+	// lab's, and not kind's.
 	OwnNetwork bool
 }
 
-// Base makes or pulls the node image without managers, and the load
-// balancer's.
+// Base builds or pulls the node image without managers, and the load balancer's.
 func Base(ctx context.Context, o Options) (Images, error) {
 	switch o.Origin {
 	case Registry:
@@ -105,7 +105,7 @@ func Base(ctx context.Context, o Options) (Images, error) {
 	return fromSource(ctx, o, "no registry has it: "+line)
 }
 
-// Usually is how long Base tends to take on 2 cores.
+// Usually returns how long Base tends to take on 2 cores.
 func Usually(ctx context.Context, o Options) time.Duration {
 	for _, name := range []string{"node-base", "node-pulled"} {
 		// docker's filter takes a pattern.
@@ -113,7 +113,7 @@ func Usually(ctx context.Context, o Options) time.Duration {
 			return 2 * time.Second
 		}
 	}
-	// For a guess nobody waits long.
+	// A guess is not worth a long wait.
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if o.Origin == Registry || o.Origin == Auto && RegistryAnswers(ctx, o) == nil {
@@ -122,9 +122,9 @@ func Usually(ctx context.Context, o Options) time.Duration {
 	return 15 * time.Minute
 }
 
-// buildPrefix begins the names of the build containers of the checkout whose
-// state is in stateDir. A label would not do: the image committed from a
-// container has its labels, and so every node would be a build container.
+// buildPrefix begins the names of the checkout's build containers; stateDir is the
+// checkout's state. A label would not do: a committed image has the labels of its
+// container, so every node would count as a build container.
 func buildPrefix(stateDir string) string { return "caslab-build-" + shortSum(stateDir) + "-" }
 
 func shortSum(text string) string {
@@ -132,9 +132,9 @@ func shortSum(text string) string {
 	return hex.EncodeToString(sum[:])[:12]
 }
 
-// RemoveLeftovers removes the build containers that killed runs of the
-// checkout, whose state is in stateDir, left in the engine. Nobody must be
-// building there.
+// RemoveLeftovers removes the build containers that killed runs of a checkout left
+// in the engine; stateDir is the checkout's state. The caller holds the lock of
+// builds.
 func RemoveLeftovers(ctx context.Context, e *engine.Engine, stateDir string) error {
 	left, err := e.Named(ctx, buildPrefix(stateDir))
 	if err != nil {
@@ -184,7 +184,7 @@ func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Opti
 	})
 }
 
-// container is a node image at work as a build container.
+// container is a running build container.
 type container struct {
 	id     string
 	engine *engine.Engine
@@ -195,19 +195,19 @@ func (c *container) sh(ctx context.Context, script string) (string, error) {
 	return string(res.Stdout), err
 }
 
-// derive runs a container of base with its container runtime up, lets change
-// work on it and commits it as ref.
+// derive runs a container of the image base, starts its container runtime, calls
+// change with it, and commits it as the image ref.
 func derive(ctx context.Context, base, ref string, o Options, change func(*container) error) (err error) {
 	if err := RemoveLeftovers(ctx, o.Engine, o.StateDir); err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
-	// Privileged, so that the capability bounding set inside is that of nodes.
+	// Privileged, so that the container's capability bounding set is a node's.
 	id, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+shortSum(ref), "--privileged", "--network=none", "--entrypoint=sleep", base, "infinity")
 	if err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
 	defer func() {
-		// Also when ctx is done: nothing half-made is left in the engine.
+		// Also when ctx is done, so that no container is left behind.
 		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
 		defer cancel()
 		if rerr := o.Engine.Remove(ctx, id); rerr != nil {
@@ -248,19 +248,19 @@ done
 rm -rf /tmp/containerd.log /run/containerd/*
 `
 
-// importImages gives the container's runtime images, as kind does: present,
-// and unpacked when first used.
+// importImages imports images into the container's runtime, as kind does. They are
+// unpacked when they are first used.
 func (c *container) importImages(ctx context.Context, images map[string]v1.Image) error {
 	reader, writer := io.Pipe()
 	go func() { writer.CloseWithError(image.Archive(writer, images)) }()
 	_, err := c.engine.Exec(ctx, c.id, reader, "ctr", "--namespace=k8s.io", "images", "import",
 		"--label=io.cri-containerd.pinned=pinned", "--all-platforms", "--no-unpack", "-")
-	// The writer must not wait for a reader that is gone.
+	// Closed, so that the writer does not wait for a reader that is gone.
 	return errors.Join(err, reader.Close())
 }
 
-// adaptRuntime makes the runtime's configuration fit the engine. Without
-// CAP_SYS_RESOURCE nothing may lower its oom_score_adj.
+// adaptRuntime adapts the runtime's configuration to the engine: without
+// CAP_SYS_RESOURCE no process may lower its oom_score_adj.
 const adaptRuntime = `
 bounding=$((0x$(awk '/^CapBnd:/ { print $2 }' /proc/1/status)))
 if [ $((bounding >> 24 & 1)) -eq 0 ]; then
@@ -268,7 +268,7 @@ if [ $((bounding >> 24 & 1)) -eq 0 ]; then
 fi
 `
 
-// pauseImage is the image that the runtime starts every pod with.
+// pauseImage prints the image with which the runtime starts every pod.
 const pauseImage = `sed -nE 's/^ *sandbox(_image)? *= *"([^"]+)".*/\2/p' /etc/containerd/config.toml | head -n 1`
 
 // fileDigest adds a file's name and content to h.
@@ -289,7 +289,7 @@ func lines(data []byte) []string {
 	return all
 }
 
-// Load gives a running node images, by their references.
+// Load imports images, by their references, into a running node.
 func Load(ctx context.Context, e *engine.Engine, node string, images map[string]v1.Image) error {
 	return (&container{id: node, engine: e}).importImages(ctx, images)
 }

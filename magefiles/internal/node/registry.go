@@ -14,12 +14,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// answerWithin is how long a registry may take to answer at all.
+// answerWithin is how long a registry may take for its first answer.
 const answerWithin = 5 * time.Second
 
-// nodeDigests pins kindest/node by Kubernetes version: the table of images
-// that Cluster API v1.14.2's Docker provider maps versions to, which is that
-// of the kind releases' notes.
+// nodeDigests pins kindest/node by the version of Kubernetes. The digests are those
+// of test/infrastructure/kind/mapper.go at Cluster API v1.14.2, which are those of
+// kind's release notes.
 var nodeDigests = map[string]string{
 	"v1.36.4":  "sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",
 	"v1.36.1":  "sha256:3489c7674813ba5d8b1a9977baea8a6e553784dab7b84759d1014dbd78f7ebd5",
@@ -32,13 +32,13 @@ var nodeDigests = map[string]string{
 	"v1.31.14": "sha256:6f86cf509dbb42767b6e79debc3f2c32e4ee01386f0489b3b2be24b0a55aac2b",
 }
 
-// fromRegistry pulls both images. It goes around the engine, whose own way to
-// a mirror would be the user's configuration to change.
+// fromRegistry pulls both images. The engine does not pull them, because a mirror
+// would need a change of its configuration.
 func fromRegistry(ctx context.Context, o Options) (Images, error) {
 	node, as := "kindest/node:"+o.Kubernetes, fmt.Sprintf("%s/node-pulled:%s-%s", repository, o.Kubernetes, o.Arch)
 	if digest, ok := nodeDigests[o.Kubernetes]; ok {
 		node = "kindest/node@" + digest
-		// Another pin is another image.
+		// Another digest gives the image another name.
 		as += "-" + strings.TrimPrefix(digest, "sha256:")[:12]
 	} else {
 		o.progress("no digest of kindest/node:%s is pinned here: taking what the registry calls so", o.Kubernetes)
@@ -58,7 +58,7 @@ func fromRegistry(ctx context.Context, o Options) (Images, error) {
 		} else if ok {
 			continue
 		}
-		// Who works with kind may have pulled it.
+		// The user of kind may have pulled it already.
 		if strings.Contains(pull.from, "@") && o.Engine.Tag(ctx, pull.from, pull.as) == nil {
 			continue
 		}
@@ -74,8 +74,8 @@ func fromRegistry(ctx context.Context, o Options) (Images, error) {
 	return images, nil
 }
 
-// remoteImage finds the image of ref for the engine's architecture; its layers
-// come when they are read.
+// remoteImage returns the image of ref for the engine's architecture. Its layers
+// are downloaded when they are read.
 func remoteImage(ctx context.Context, o Options, ref string) (v1.Image, error) {
 	parsed, err := o.reference(ref)
 	if err != nil {
@@ -84,12 +84,12 @@ func remoteImage(ctx context.Context, o Options, ref string) (v1.Image, error) {
 	if err := answers(ctx, parsed.Context().Registry); err != nil {
 		return nil, err
 	}
-	// A registry that wants a login gets that of `docker login`.
+	// The credentials are those of `docker login`.
 	return remote.Image(parsed, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
 		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: o.Arch}))
 }
 
-// reference parses ref, moved to the mirror if there is one.
+// reference parses ref. If there is a mirror, it replaces the registry.
 func (o Options) reference(ref string) (name.Reference, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil || o.Mirror == "" {
@@ -113,8 +113,8 @@ func onMirror(ref name.Reference, mirror name.Registry) (name.Reference, error) 
 	return nil, errors.New("neither a tag nor a digest")
 }
 
-// answers asks whether the registry is there, within a bound of its own: a
-// firewall that drops packets must not cost minutes.
+// answers checks that the registry answers. It gives up after answerWithin, since
+// a firewall may drop packets.
 func answers(ctx context.Context, registry name.Registry) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -129,7 +129,7 @@ func answers(ctx context.Context, registry name.Registry) error {
 	return res.Body.Close()
 }
 
-// RegistryAnswers reports whether the registry of the node image can be asked.
+// RegistryAnswers checks that the registry of the node image answers.
 func RegistryAnswers(ctx context.Context, o Options) error {
 	ref, err := o.reference("kindest/node:" + o.Kubernetes)
 	if err != nil {

@@ -28,7 +28,8 @@ import (
 	"caslab/manifests"
 )
 
-// revision changes the images' tags when this package makes them otherwise.
+// revision is part of the images' tags. Raise it when this package builds them in
+// another way.
 const revision = "2"
 
 const (
@@ -36,15 +37,16 @@ const (
 	cnidImage  = repository + "/cnid:v1"
 )
 
-// nodeComponents are the folders of magefiles/components that go into nodes.
+// nodeComponents are the folders of magefiles/components whose programs are in
+// nodes.
 var nodeComponents = []string{"kubernetes", "containerd", "cni", "nodetools", "etcd", "coredns"}
 
 var kubernetesTools = []string{
 	"kubeadm", "kubectl", "kubelet", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler",
 }
 
-// CanBuild says what is missing to build the node image on this machine; nil
-// if nothing is, or if the image was built before.
+// CanBuild returns a *CannotBuildError if something is missing to build the node
+// image on this machine, unless the image is built already.
 func CanBuild(ctx context.Context, o Options) error {
 	has := func(program string) bool {
 		_, err := o.Runner.Run(ctx, run.Cmd{Name: program, Args: []string{"--version"}})
@@ -84,7 +86,8 @@ func canBuild(system string, user int, has func(program string) bool) error {
 	return nil
 }
 
-// sourceImages names the images that are built here, and finds kind's files.
+// sourceImages returns the names of the images that are built here, and the folder
+// of kind's module.
 func sourceImages(ctx context.Context, o Options) (images Images, kind string, err error) {
 	if kind, err = moduleDir(ctx, o, kindModule); err != nil {
 		return Images{}, "", err
@@ -114,7 +117,7 @@ func fromSource(ctx context.Context, o Options, why string) (Images, error) {
 	}
 	rootfs := filepath.Join(o.StateDir, "node", "rootfs")
 	var bins map[string]string
-	// The root file system downloads while the compiler computes.
+	// The root file system is downloaded while the compiler runs.
 	err = together(ctx,
 		func(ctx context.Context) error { return ensureRootfs(ctx, o, rootfs) },
 		func(ctx context.Context) (err error) {
@@ -130,8 +133,8 @@ func fromSource(ctx context.Context, o Options, why string) (Images, error) {
 	return images, nil
 }
 
-// together runs two halves of one work at the same time. The first that fails
-// ends the other, and is the error.
+// together runs two functions at the same time. When one fails, the other is
+// cancelled, and the error is the first one's.
 func together(ctx context.Context, first, second func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -171,7 +174,7 @@ func moduleDir(ctx context.Context, o Options, module string) (string, error) {
 func download(ctx context.Context, o Options, module string) (string, error) {
 	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", "download", "-json", module}, Dir: o.Root})
 	var info struct{ Dir, Error string }
-	// It is JSON that says why it failed.
+	// The reason of a failure is in the JSON.
 	if jerr := json.Unmarshal(res.Stdout, &info); jerr == nil && info.Error != "" {
 		err = errors.New(info.Error)
 	} else if err == nil {
@@ -183,7 +186,7 @@ func download(ctx context.Context, o Options, module string) (string, error) {
 	return info.Dir, nil
 }
 
-// sourceID is short and covers all that goes into the images.
+// sourceID is a short digest of all inputs of the images.
 func sourceID(o Options, kind string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, revision, o.Kubernetes, o.Arch, filepath.Base(kind))
@@ -219,7 +222,8 @@ func sourceID(o Options, kind string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil))[:12], nil
 }
 
-// ensureRootfs runs debootstrap, if its script changed since the last time.
+// ensureRootfs runs the script of the root file system if it changed since its last
+// run.
 func ensureRootfs(ctx context.Context, o Options, dir string) error {
 	script := filepath.Join(o.Root, "scripts", "node-rootfs.sh")
 	h := sha256.New()
@@ -242,8 +246,8 @@ func ensureRootfs(ctx context.Context, o Options, dir string) error {
 	return nil
 }
 
-// compile builds every program of the node and returns their paths by name.
-// One go command at a time: each uses all processors.
+// compile builds every program of the node and returns their paths by name. Go
+// commands run one after the other, because each uses all processors.
 func compile(ctx context.Context, o Options, id string) (map[string]string, error) {
 	v, err := version.NewSemver(strings.TrimPrefix(o.Kubernetes, "v"))
 	if err != nil {
@@ -298,7 +302,7 @@ func prefixed(prefix string, names ...string) []string {
 	return all
 }
 
-// assemble puts both images together and loads them into the engine.
+// assemble assembles both images and loads them into the engine.
 func assemble(ctx context.Context, o Options, images Images, kind, rootfs string, bins map[string]string) error {
 	o.progress("assembling the root file system")
 	debian, err := tarLayer(filepath.Join(rootfs, "rootfs.tar"))
@@ -354,9 +358,9 @@ func tarLayer(path string) (v1.Layer, error) {
 	return image.TarLayer(func() (io.ReadCloser, error) { return os.Open(path) })
 }
 
-// emptyHAProxy keeps the load balancer up until Cluster API configures it.
-// Without a bound HAProxy takes memory for as many connections as it may have
-// files open, which some engines do not limit.
+// emptyHAProxy is the configuration of the load balancer until Cluster API writes
+// one. Without maxconn, HAProxy takes memory for as many connections as it may
+// open files, and some engines do not limit those.
 const emptyHAProxy = `global
   maxconn 4000
 
@@ -372,16 +376,16 @@ frontend stats
   stats uri /stats
 `
 
-// containerSpec writes the base of every container's specification, with
-// kind's hook for the product files and without limits of resources.
+// containerSpec writes the base specification of all containers, with kind's hook
+// for the product files and without resource limits.
 const containerSpec = `
 ctr oci spec |
   jq '.hooks.createContainer += [{"path": "/kind/bin/mount-product-files.sh"}] | del(.process.rlimits)' \
   >/etc/containerd/cri-base.json
 `
 
-// nodeFiles are the files of the node image above Debian's: kind's own static
-// ones, as its images/base/Dockerfile places them, and the programs.
+// nodeFiles returns the files that the node image has besides Debian's: kind's
+// static files, where its images/base/Dockerfile puts them, and the programs.
 func nodeFiles(o Options, kind string, bins map[string]string) ([]image.File, error) {
 	static := filepath.Join(kind, "images", "base", "files")
 	var files []image.File
@@ -425,8 +429,8 @@ func nodeFiles(o Options, kind string, bins map[string]string) ([]image.File, er
 	), nil
 }
 
-// controlPlaneImages assembles the container images that kubeadm requires, by
-// the names it requires, and the lab's network daemon.
+// controlPlaneImages assembles the container images that kubeadm requires, under
+// the names that it requires, and the image of the lab's network daemon.
 func controlPlaneImages(o Options, rootfs string, bins map[string]string, required []string) (map[string]v1.Image, error) {
 	iptables, err := tarLayer(filepath.Join(rootfs, "iptables.tar"))
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package repository writes a local repository of providers, as clusterctl
-// reads it, from a source tree of Cluster API: the kustomize roots rendered,
-// image names and pull policy set, webhook certificates issued.
+// Package repository writes a local repository of providers, which clusterctl
+// reads, from a source tree of Cluster API. It renders the kustomize roots, sets
+// image names and pull policies, and issues certificates for webhooks.
 package repository
 
 import (
@@ -33,9 +33,9 @@ type Provider struct {
 	Name, Type string
 	// Program is the manager in its image, named as package build does.
 	Program string
-	// Image is the reference that the provider's manager runs.
+	// Image is the reference of the image that the provider's manager runs.
 	Image string
-	// Namespace holds the Deployment of the provider's controllers.
+	// Namespace is where the provider's controllers run.
 	Namespace string
 
 	label, root, file string
@@ -45,14 +45,14 @@ type Provider struct {
 type Options struct {
 	// Tree is the root of the Cluster API tree; it is only read.
 	Tree string
-	// Version decides the layout; with a leading v it is the providers' version
-	// and the images' tag.
+	// Version decides the layout. With a leading v it is also the version of the
+	// providers and the tag of the images.
 	Version *version.Version
-	// Dir takes the repository.
+	// Dir is the folder of the repository.
 	Dir string
-	// CertManager leaves certificates to cert-manager.
+	// CertManager leaves certificates to a cert-manager in the cluster.
 	CertManager bool
-	// Now is the clock for certificates; time.Now if nil.
+	// Now is the clock for certificates. If nil, it is time.Now.
 	Now func() time.Time
 }
 
@@ -69,8 +69,8 @@ type Repository struct {
 // provider, whatever the release. It stays.
 const devTag = "dev"
 
-// webhookNamespace is where releases before v0.4 run the webhooks of all
-// providers, in Deployments of their own.
+// webhookNamespace is the namespace in which releases before v0.4 run the webhooks
+// of all providers, in Deployments of their own.
 const webhookNamespace = "capi-webhook-system"
 
 // metadataV0_3 stands in for a metadata.yaml that the tree does not have.
@@ -94,8 +94,8 @@ func providers(l release.Layout) []Provider {
 	}
 }
 
-// Write renders the providers of a tree into a repository. The same tree gives
-// the same bytes, certificates included while they last.
+// Write renders the providers of a tree into a repository. The same tree gives the
+// same bytes, also of certificates until they are renewed.
 func Write(ctx context.Context, o Options) (*Repository, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -145,8 +145,8 @@ func Write(ctx context.Context, o Options) (*Repository, error) {
 	return repo, writeFile(repo.ConfigPath, config)
 }
 
-// config is the clusterctl configuration. The folders below dir are laid out
-// as clusterctl's local repositories are: label/version/file.
+// config returns the clusterctl configuration. The repository is in the folders
+// that clusterctl expects: label/version/file.
 func (r *Repository) config(dir string, certManager bool) ([]byte, error) {
 	type entry struct {
 		Name string `json:"name"`
@@ -162,8 +162,8 @@ func (r *Repository) config(dir string, certManager bool) ([]byte, error) {
 		"overridesFolder": filepath.Join(dir, "overrides"),
 	}
 	if !certManager {
-		// clusterctl v1.14 then waits for the kinds of cert-manager to be
-		// there, and never installs it.
+		// With this, clusterctl v1.14 waits for the CustomResourceDefinitions of
+		// cert-manager and never installs it.
 		config["cert-manager"] = map[string]any{"externallyProvisioned": "true"}
 	}
 	data, err := yaml.Marshal(config)
@@ -173,8 +173,9 @@ func (r *Repository) config(dir string, certManager bool) ([]byte, error) {
 	return data, nil
 }
 
-// render runs kustomize on the provider's root and changes the result: images,
-// pull policy, and with an authority the certificates. It completes p.
+// render runs kustomize on the provider's root and returns its objects as YAML,
+// with the lab's images and pull policy, and with certificates if ca is not nil.
+// It sets Image and Namespace of p.
 func render(tree, tag string, p *Provider, ca *authority) ([]byte, error) {
 	options := krusty.MakeDefaultOptions()
 	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), filepath.Join(tree, filepath.FromSlash(p.root)))
@@ -281,8 +282,8 @@ func field(object map[string]any, path ...string) any {
 	return at
 }
 
-// writeFile replaces a file whole, readable by the user alone: components hold
-// keys.
+// writeFile replaces a file atomically. Only the user can read it, because
+// components contain keys.
 func writeFile(path string, data []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
