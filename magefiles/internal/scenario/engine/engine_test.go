@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -315,6 +316,25 @@ steps:
 	})
 }
 
+// The first step begins when the groups have their minimum, and an annotation of no
+// pods is an error.
+func TestTheSetUpWaitsForTheFirstNodes(t *testing.T) {
+	t.Parallel()
+	came, err := simulate(t, &simtest.Autoscaler{}, nil, parse(t, `
+title: t
+groups: [{name: web, min: 1, max: 1}]
+steps:
+- say: there is a node
+  expect: [{group: {name: web, ready: 1}, within: 1s}]
+- say: there are no pods
+  do: [{workload: {name: shop, pods: 0}}, {annotate: {workload: shop, annotations: {a: b}}}]
+`))
+	want := "there are no pods: annotate the pods of shop: the workload shop has no pods"
+	if failure := came.Scenarios[0].Failure; err == nil || failure != want {
+		t.Errorf("%v\n%s\nwant %s", err, failure, want)
+	}
+}
+
 // What comes true after its time is a failure, though by less than facts may be
 // late.
 func TestTooLateIsAFailure(t *testing.T) {
@@ -399,7 +419,16 @@ steps:
 				}
 			}
 		}()
+		var told atomic.Int32
+		defer c.Subscribe(func(f timeline.Fact) {
+			if f.Text == "the cloud is out of order" {
+				told.Add(1)
+			}
+		})()
 		came, err := run(ctx, o, one, two, &three)
+		if n := told.Load(); n < 3 || n > 6 {
+			t.Errorf("what is repeated in every round is on the timeline %d times", n)
+		}
 		if err != nil {
 			t.Errorf("%v\n%s%s%s", err, came.Scenarios[0].Failure, came.Scenarios[1].Failure, came.Scenarios[2].Failure)
 		}

@@ -22,7 +22,7 @@ func results() *Results {
 			{Name: "a", Title: "A", Verdict: Passed, Seconds: 100, Steps: []StepResult{{"set up", true, 20}, {"one", true, 40}}},
 			{Name: "b", Title: "B", Verdict: Failed, Seconds: 90, Why: "one: did not <come> true", Failure: "one: did not <come> true\n  seen: \x1b[31m```0 | 1"},
 			{Name: "c", Title: "C", Verdict: Skipped, Why: "needs flags"},
-			{Name: "d", Title: "D", Verdict: KnownFailure, Seconds: 30, Why: "size 1", Known: "upstream 123", Failure: "seen"},
+			{Name: "d", Title: "D", Verdict: KnownFailure, Seconds: 30, Why: "size 1|2", Known: "upstream 123", Failure: "seen"},
 			{Name: "e", Title: "E", Verdict: UnexpectedPass, Seconds: 30, Known: "upstream 124"},
 		},
 	}
@@ -53,8 +53,42 @@ func TestAFailureNamesThePathThatWasGiven(t *testing.T) {
 	t.Parallel()
 	r := results()
 	r.Scenarios[1].Given = "./my own/b.yaml"
+	r.Scenarios = append(r.Scenarios, Result{Name: "z", Verdict: Failed})
 	if failed := new(FailedError); !errors.As(r.Err(), &failed) || failed.Again != "./my own/b.yaml" {
 		t.Errorf("error %v, want one that names the path", r.Err())
+	}
+}
+
+// The first failure decides why a scenario failed; others are beside it.
+func TestFail(t *testing.T) {
+	t.Parallel()
+	r := Result{Verdict: Passed}
+	r.Fail("one", errors.New("did not hold\n  seen: 1\n  more"))
+	r.Fail("clean-up", errors.New("left"))
+	want := Result{Verdict: Failed, Why: "one: did not hold; seen: 1", Failure: "one: did not hold\n  seen: 1\n  more\nclean-up: left"}
+	if !reflect.DeepEqual(r, want) {
+		t.Errorf("it is %+v, want %+v", r, want)
+	}
+}
+
+func TestClip(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "", "a\n b": "a b", "äöüß": "äöüß", "äöüßa": "äöü…"} {
+		if got := clip(text, 4); got != want {
+			t.Errorf("clip(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Only steps that passed in both runs are compared, and no set-up.
+func TestSlower(t *testing.T) {
+	t.Parallel()
+	a := []StepResult{{"set up", true, 1}, {"failed", false, 1}, {"other", true, 1}, {"slow", true, 1}}
+	b := []StepResult{{"set up", true, 90}, {"failed", true, 90}, {"another", true, 90}, {"slow", true, 90}, {"more", true, 90}}
+	for _, pairs := range [][]StepPair{slower(a, b), slower(b, a)} {
+		if len(pairs) != 1 || pairs[0].Say != "slow" {
+			t.Errorf("slower are %v, want slow alone", pairs)
+		}
 	}
 }
 
@@ -168,13 +202,13 @@ func TestTableAndSummary(t *testing.T) {
 	if err := errors.Join(results().Table(&table), Summary(&summary, results())); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"✗ failed", "1 passed, 1 failed, 1 known failure, 1 unexpected pass, 1 skipped", "size 1; known: upstream 123"} {
+	for _, want := range []string{"✗ failed", "1 passed, 1 failed, 1 known failure, 1 unexpected pass, 1 skipped", "size 1|2; known: upstream 123"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table has no %q:\n%s", want, table.String())
 		}
 	}
 	// The fence is longer than the one in the text, and no cell ends early.
-	for _, want := range []string{"\n````\n", "did not &lt;come&gt; true", "Kubernetes v1.36.1"} {
+	for _, want := range []string{"\n````\n", "did not &lt;come&gt; true", `size 1\|2; known`, "Kubernetes v1.36.1"} {
 		if !strings.Contains(summary.String(), want) {
 			t.Errorf("the summary has no %q:\n%s", want, summary.String())
 		}
