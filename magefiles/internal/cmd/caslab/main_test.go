@@ -105,23 +105,23 @@ func TestTheSecondInterruptionEndsTheCommandIfNothingElseDoes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop, now := interrupt.With(t.Context())
-		ended := false
-		go endAtOnce(ctx, func() { ended = true })
+		var ended atomic.Bool
+		go endAtOnce(ctx, func() { ended.Store(true) })
 		stop()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if ended {
+		if ended.Load() {
 			t.Fatal("the first interruption ends the command while it cleans up")
 		}
 		now()
 		time.Sleep(patience - time.Second)
 		synctest.Wait()
-		if ended {
+		if ended.Load() {
 			t.Error("the command has no time to say what it leaves")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if !ended {
+		if !ended.Load() {
 			t.Error("the command goes on")
 		}
 	})
