@@ -199,6 +199,8 @@ func TestBadWorkloads(t *testing.T) {
 		"want 0 to 1000":       func(w *Workload) { w.Replicas = -1 },
 		"5000 pods":            func(w *Workload) { w.Replicas = 5000 },
 		`memory "lots"`:        func(w *Workload) { w.Memory = "lots" },
+		`memory "0"`:           func(w *Workload) { w.Memory = "0" },
+		`memory "-1Gi"`:        func(w *Workload) { w.Memory = "-1Gi" },
 		`workload "Scale_Up"`:  func(w *Workload) { w.Name = "Scale_Up" },
 		"did not make":         func(w *Workload) { w.Name = "theirs" },
 		`image "a b"`:          func(w *Workload) { w.Image = "a b" },
