@@ -43,6 +43,9 @@ func TestLockNamesItsHolder(t *testing.T) {
 	if who, err := dir.Holder("work-cluster"); err != nil || who != "" {
 		t.Errorf("Holder() after the release = %q, %v", who, err)
 	}
+	if left, err := os.ReadFile(dir.lockPath("work-cluster")); err != nil || len(left) > 0 {
+		t.Errorf("the release left the name %q, %v", left, err)
+	}
 	lock, err = dir.Lock("work-cluster", "env:down")
 	if err != nil {
 		t.Fatalf("Lock() after the release: %v", err)
@@ -116,7 +119,14 @@ func TestLookingIsNotHolding(t *testing.T) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(100*time.Millisecond, func() { _ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) })
+	looked := make(chan struct{})
+	defer func() { <-looked }()
+	time.AfterFunc(100*time.Millisecond, func() {
+		defer close(looked)
+		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_UN); err != nil {
+			t.Error(err)
+		}
+	})
 	lock, err := dir.Lock("work-cluster", "env:down")
 	if err != nil {
 		t.Fatalf("Lock() while somebody looks: %v", err)

@@ -120,6 +120,8 @@ func TestOpenOfAClusterThatDoesNotAnswer(t *testing.T) {
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	c, server := targettest.New(t)
+	// The first of all nodes, and a worker.
+	server.PutYAML("{apiVersion: v1, kind: Node, metadata: {name: a-worker}, status: {nodeInfo: {kubeletVersion: v1.33.0}}}")
 	have, err := c.Versions(t.Context())
 	if want := (target.Versions{ClusterAPI: "v1.13.5", Kubernetes: "v1.35.4"}); err != nil || have != want {
 		t.Errorf("Versions() = %+v, %v; want %+v, of the control plane", have, err, want)
@@ -129,6 +131,7 @@ func TestVersions(t *testing.T) {
 	}
 	// A hosted control plane, and providers that no clusterctl installed.
 	server.Remove(kube.Nodes, "", "cp")
+	server.Remove(kube.Nodes, "", "a-worker")
 	server.Remove(kube.Providers, "capi-system", "cluster-api")
 	have, err = c.Versions(t.Context())
 	if want := (target.Versions{Kubernetes: "v1.34.0"}); err != nil || have != want {
