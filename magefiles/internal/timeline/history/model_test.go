@@ -407,3 +407,55 @@ func TestRunsOfTheAutoscaler(t *testing.T) {
 		t.Errorf("runs %+v", m.Runs)
 	}
 }
+
+// TestWhatDidNotMakeANode: an old decision, and a change to a smaller size.
+func TestWhatDidNotMakeANode(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	tape.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	size := func(at float64, n int) {
+		tape.Add(at, timeline.Fact{Kind: timeline.Group, What: timeline.Sized, Name: "g", N: &n})
+	}
+	size(1, 1)
+	tape.Say(10, "Scale-up: setting group MachineDeployment/default/g size to 3")
+	size(10, 3)
+	size(190, 2)
+	tape.Add(200, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "m", UID: "m", Group: "g"})
+	m := New(tape.Record())
+	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "no change of size is on record that made it"; got != want {
+		t.Errorf("the origin is %q, want %q", got, want)
+	}
+	tape.Add(-60, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "old", UID: "old", Group: "g"})
+	m = New(tape.Record())
+	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "was made 1m00s before the record begins"; got != want {
+		t.Errorf("the origin is %q, want %q", got, want)
+	}
+}
+
+// TestPartsDoNotGoBack: a node may have joined, in whole seconds, before its machine
+// was created.
+func TestPartsDoNotGoBack(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	pod := func(at float64, what string) {
+		tape.Add(at, timeline.Fact{Kind: timeline.Pod, What: what, Name: "default/p", UID: "p", Node: map[bool]string{true: "n"}[what == timeline.Scheduled]})
+	}
+	pod(0, timeline.Created)
+	pod(0.1, timeline.Unschedulable)
+	n := 2
+	tape.Add(5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Name: "default/p", Group: "g", N: &n})
+	tape.Add(9.4, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "n", UID: "m", Group: "g"})
+	tape.Add(9, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "n", UID: "n", Group: "g"})
+	tape.Add(20, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "n", UID: "n", Group: "g"})
+	pod(21, timeline.Scheduled)
+	pod(22, timeline.Running)
+	w := New(tape.Record()).PodWhys()[0]
+	if w.Decision == nil || len(w.Parts) != 6 {
+		t.Fatalf("decided by %+v, parts %+v", w.Decision, w.Parts)
+	}
+	for _, p := range w.Parts {
+		if p.Took() < 0 {
+			t.Errorf("the part %+v took %s", p, p.Took())
+		}
+	}
+}
