@@ -183,9 +183,13 @@ func TestFollow(t *testing.T) {
 		}
 		refused.Store(new(refusal))
 		f.expect(time.Minute, "- a/1", "synced") // once, however often it was listed
+		lists := s.Count("list", "nodes")
 		s.Forget()
 		s.CutWatches()
 		f.expect(time.Minute) // nothing changed meanwhile
+		if n := s.Count("list", "nodes") - lists; n != 1 {
+			t.Errorf("listed %d times after the server forgot its history, want once", n)
+		}
 		s.Remove(kube.Nodes, "", "a")
 		f.expect(0, "a/1 -")
 	})

@@ -74,6 +74,20 @@ func TestWait(t *testing.T) {
 			t.Errorf("Wait() = %v after %s, having said %q", err, took, said)
 		}
 	})
+	// The next change may be there before the watch ends.
+	bubble("is over once", t, func(t *testing.T) {
+		for range 20 {
+			s := kubetest.New(t, nodeKinds, "")
+			s.Put(node("a", "1", "True"))
+			go func() {
+				time.Sleep(time.Second)
+				s.Put(node("b", "2", "True"), node("b", "2", "False"), node("b", "2", "False"))
+			}()
+			if said, took, err := wait(t, s); err != nil || took != time.Second || len(said) != 1 {
+				t.Fatalf("Wait() = %v after %s, having said %q", err, took, said)
+			}
+		}
+	})
 	bubble("ends with its reason", t, func(t *testing.T) {
 		s := kubetest.New(t, nodeKinds, "")
 		s.Put(node("a", "1", "False"))

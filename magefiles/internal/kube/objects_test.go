@@ -3,7 +3,9 @@ package kube_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -27,12 +30,14 @@ func TestApply(t *testing.T) {
 	bubble("owns what it applies", t, func(t *testing.T) {
 		s := kubetest.New(t, objectKinds, "")
 		c := s.Client()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		for _, manifest := range [][]byte{configMap("{one: old, two: old}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}"), configMap("{one: new}")} {
-			if err := c.Apply(t.Context(), manifest); err != nil {
+			if err := c.Apply(ctx, manifest); err != nil {
 				t.Fatal(err)
 			}
 			if strings.Contains(string(manifest), "old") { // another one's field
-				s.Edit(kube.ConfigMaps, "default", "a", func(o *unstructured.Unstructured) { _ = unstructured.SetNestedField(o.Object, "z", "data", "theirs") })
+				s.Merge("another", kube.ConfigMaps, "default", "a", map[string]any{"data": map[string]any{"theirs": "z", "one": "theirs"}})
 			}
 		}
 		o := s.Get(kube.ConfigMaps, "default", "a")
@@ -87,6 +92,12 @@ func TestApply(t *testing.T) {
 func TestObjects(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t, objectKinds, string(configMap("{one: x}")))
+	s.Intercept(func(q kubetest.Request) error {
+		if q.Verb == "delete" && !strings.Contains(string(q.Body), `"propagationPolicy":"Background"`) {
+			t.Errorf("deleted with %s; want what the object owns to go after it", q.Body)
+		}
+		return nil
+	})
 	c := s.Client()
 	ctx := t.Context()
 	if err := c.Patch(ctx, kube.ConfigMaps, "default", "a", map[string]any{"data": map[string]any{"one": nil, "two": "x"}}); err != nil {
@@ -149,6 +160,20 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
+// TestAnotherServerAnswers: what listens at the port now may be no API server.
+func TestAnotherServerAnswers(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }))
+	defer server.Close()
+	c, err := kube.ForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Answers(t.Context()); err == nil || !strings.Contains(err.Error(), "<html>") {
+		t.Errorf("Answers() = %v", err)
+	}
+}
+
 func TestTyped(t *testing.T) {
 	t.Parallel()
 	pod := &unstructured.Unstructured{Object: map[string]any{
@@ -165,7 +190,11 @@ func TestTyped(t *testing.T) {
 		t.Errorf("Pod() of no pod = %v; want its name", err)
 	}
 	for status, want := range map[string]bool{"True": true, "False": false, "Unknown": false} {
-		n, err := kube.Node(node("n", "1", status))
+		o := node("n", "1", status)
+		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+		conditions = append([]any{map[string]any{"type": "DiskPressure", "status": "Unknown"}}, conditions...)
+		_ = unstructured.SetNestedSlice(o.Object, conditions, "status", "conditions")
+		n, err := kube.Node(o)
 		if err != nil || kube.Ready(n) != want {
 			t.Errorf("Ready() of a node that is %s = %v, %v", status, !want, err)
 		}
