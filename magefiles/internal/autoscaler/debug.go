@@ -71,12 +71,11 @@ func listens(ctx context.Context, address string, ended <-chan struct{}) bool {
 			return false, errors.New("it ended")
 		default:
 		}
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		if err != nil {
-			return false, nil
+		if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
+			_ = conn.Close()
+			return true, nil
 		}
-		_ = conn.Close() // it listens
-		return true, nil
+		return false, nil
 	})
 	return err == nil
 }
