@@ -54,7 +54,7 @@ func (e *engine) clear(ctx context.Context, r *results.Result) {
 // besides returns the errors of a clean-up without those of requests that ended
 // because the whole clean-up did, for that cause.
 func besides(err, cause error) error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what is joined here, not in what it wraps
+	joined, ok := err.(interface{ Unwrap() []error }) // what is joined here, not in what it wraps
 	if ok && errors.Join(joined.Unwrap()...).Error() == err.Error() {
 		var others []error
 		for _, e := range joined.Unwrap() {

@@ -35,7 +35,7 @@ func parse(t *testing.T, text string) *scenario.Scenario {
 }
 
 // leftovers are the names of what a run must not leave behind.
-func leftovers(ctx context.Context, c *simtest.Cluster) []string {
+func leftovers(c *simtest.Cluster) []string {
 	var names []string
 	for kind, wanted := range map[string]int{"MachineDeployment": 1, "KubeadmConfigTemplate": 1, "DevMachineTemplate": 1, "Deployment": 0, "ConfigMap": 0, "PodDisruptionBudget": 0, "Machine": 1, "Node": 2} {
 		if there := c.Names(kind); len(there) != wanted {
@@ -54,7 +54,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 				t.Parallel()
 				a := &simtest.Autoscaler{Behaviour: does}
 				var left []string
-				_, _ = simulate(t, a, func(c *simtest.Cluster) { left = leftovers(t.Context(), c) }, all[name])
+				_, _ = simulate(t, a, func(c *simtest.Cluster) { left = leftovers(c) }, all[name])
 				if len(left) > 0 {
 					t.Errorf("left behind: %v", left)
 				}
@@ -88,7 +88,7 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 		if err != nil {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
-		if left := leftovers(ctx, c); len(left) > 0 {
+		if left := leftovers(c); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
 		_ = a.Stop(ctx)
@@ -114,7 +114,7 @@ func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 		if r := came.Scenarios[1]; r.Verdict != results.Skipped || !strings.Contains(r.Why, "Ctrl-C") {
 			t.Errorf("the second: %s, %s", r.Verdict, r.Why)
 		}
-		if left := leftovers(ctx, c); len(left) > 0 {
+		if left := leftovers(c); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
 		cluster, err := c.Client.Get(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName)
@@ -162,13 +162,13 @@ func TestTheSecondInterruptionEndsTheCleanUp(t *testing.T) {
 				t.Errorf("%v: the failure does not say %q:\n%s", err, want, failure)
 			}
 		}
-		if left := leftovers(ctx, c); len(left) == 0 {
+		if left := leftovers(c); len(left) == 0 {
 			t.Errorf("the test shows nothing: nothing is left")
 		}
 		if _, err := run(ctx, o, all["scale-up"]); err != nil {
 			t.Errorf("the next run: %v", err)
 		}
-		if left := leftovers(ctx, c); len(left) > 0 {
+		if left := leftovers(c); len(left) > 0 {
 			t.Errorf("left behind by the next run: %v", left)
 		}
 	})

@@ -172,7 +172,7 @@ func (a *Autoscaler) run(ctx context.Context, ended chan<- error) {
 		dead := a.Behaviour == DeadAfterRestart && a.starts > 1
 		a.mu.Unlock()
 		if !dead {
-			a.loop(ctx)
+			a.loop()
 		}
 	}
 }
@@ -192,10 +192,10 @@ type group struct {
 func (g *group) memory() int64 { return memory(g.template.Object, "status", "allocatable", "memory") }
 
 // groups returns the groups that may be scaled.
-func (a *Autoscaler) groups(ctx context.Context, machines, nodes []*unstructured.Unstructured) []*group {
+func (a *Autoscaler) groups(machines, nodes []*unstructured.Unstructured) []*group {
 	c := a.Cluster
 	var all []*group
-	if c.clusterPaused(ctx) && a.Behaviour != IgnoresPause {
+	if c.clusterPaused() && a.Behaviour != IgnoresPause {
 		return nil
 	}
 	for _, md := range c.list("MachineDeployment") {
@@ -239,21 +239,21 @@ func (a *Autoscaler) log(severity, source, format string, args ...any) {
 // id returns the name of the group in the autoscaler's messages.
 func (g *group) id() string { return "MachineDeployment/" + Namespace + "/" + g.name }
 
-func (a *Autoscaler) resize(ctx context.Context, g *group, size int) {
+func (a *Autoscaler) resize(g *group, size int) {
 	g.size = size
 	a.Cluster.patch(g.md, map[string]any{"spec": map[string]any{"replicas": size}})
 }
 
-func (a *Autoscaler) loop(ctx context.Context) {
+func (a *Autoscaler) loop() {
 	c := a.Cluster
 	a.log("I", "static_autoscaler.go:308", "Starting main loop")
 	nodes, pods := c.list("Node"), c.list("Pod")
-	groups := a.groups(ctx, c.list("Machine"), nodes)
-	a.giveUp(ctx, groups)
+	groups := a.groups(c.list("Machine"), nodes)
+	a.giveUp(groups)
 	if _, enforce := a.flags["enforce-node-group-min-size"]; enforce && a.Behaviour != NeverEnforces {
 		for _, g := range groups {
 			if g.size < g.min {
-				a.add(ctx, g, g.min-g.size)
+				a.add(g, g.min-g.size)
 			}
 		}
 	}
@@ -262,15 +262,15 @@ func (a *Autoscaler) loop(ctx context.Context) {
 		if a.Behaviour == IgnoresPauseDown {
 			up = slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return g.paused })
 		}
-		a.scaleUp(ctx, up, nodes, pods)
+		a.scaleUp(up, nodes, pods)
 	}
 	if a.Behaviour != NeverScalesDown && time.Since(a.lastAdd) > afterAdd {
-		a.scaleDown(ctx, groups, nodes, pods)
+		a.scaleDown(groups, nodes, pods)
 	}
 }
 
 // giveUp reverts a scale-up whose nodes did not join in time.
-func (a *Autoscaler) giveUp(ctx context.Context, groups []*group) {
+func (a *Autoscaler) giveUp(groups []*group) {
 	for _, g := range groups {
 		up := 0
 		for _, n := range g.nodes {
@@ -303,19 +303,19 @@ func (a *Autoscaler) giveUp(ctx context.Context, groups []*group) {
 			a.backoff[g.name] = time.Now()
 		}
 		delete(a.added, g.name)
-		a.resize(ctx, g, up)
+		a.resize(g, up)
 	}
 }
 
-func (a *Autoscaler) add(ctx context.Context, g *group, n int) {
+func (a *Autoscaler) add(g *group, n int) {
 	a.log("I", "orchestrator.go:243", "Final scale-up plan: [{%s %d->%d (max: %d)}]", g.id(), g.size, g.size+n, g.max)
 	a.log("I", "executor.go:166", "Scale-up: setting group %s size to %d", g.id(), g.size+n)
-	a.resize(ctx, g, g.size+n)
+	a.resize(g, g.size+n)
 	a.added[g.name], a.lastAdd = time.Now(), time.Now()
 }
 
 // scaleUp adds a node for every pod without room on the nodes and the upcoming nodes.
-func (a *Autoscaler) scaleUp(ctx context.Context, groups []*group, nodes, pods []*unstructured.Unstructured) {
+func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstructured) {
 	all := rooms(nodes, pods)
 	total := len(nodes)
 	for _, g := range groups {
@@ -339,7 +339,7 @@ func (a *Autoscaler) scaleUp(ctx context.Context, groups []*group, nodes, pods [
 		if !waits(p) || place(all, p) != nil {
 			continue
 		}
-		g, why := a.choose(ctx, groups, plan, p, total)
+		g, why := a.choose(groups, plan, p, total)
 		if g == nil {
 			refused[p] = why
 			continue
@@ -350,7 +350,7 @@ func (a *Autoscaler) scaleUp(ctx context.Context, groups []*group, nodes, pods [
 	}
 	for _, p := range pods {
 		if why, ok := refused[p]; ok && len(plan) == 0 && a.Behaviour != SaysNothing {
-			a.Cluster.event(ctx, p, "NotTriggerScaleUp", "pod didn't trigger scale-up: "+why)
+			a.Cluster.event(p, "NotTriggerScaleUp", "pod didn't trigger scale-up: "+why)
 		}
 	}
 	for _, g := range groups {
@@ -359,13 +359,13 @@ func (a *Autoscaler) scaleUp(ctx context.Context, groups []*group, nodes, pods [
 			n++
 		}
 		if n > 0 {
-			a.add(ctx, g, n)
+			a.add(g, n)
 		}
 	}
 }
 
 // choose returns the group that gets a node for a pod, or why there is none.
-func (a *Autoscaler) choose(ctx context.Context, groups []*group, plan map[*group]int, pod *unstructured.Unstructured, total int) (*group, string) {
+func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructured.Unstructured, total int) (*group, string) {
 	if limit, err := strconv.Atoi(a.flags["max-nodes-total"]); err == nil && total >= limit && a.Behaviour != IgnoresTotal {
 		return nil, "max total nodes in cluster reached"
 	}
@@ -403,7 +403,7 @@ func (a *Autoscaler) choose(ctx context.Context, groups []*group, plan map[*grou
 	}
 	priority := func(*group) int { return 0 }
 	if strings.HasPrefix(a.flags["expander"], "priority") {
-		priority = a.priorities(ctx)
+		priority = a.priorities()
 	}
 	slices.SortStableFunc(options, func(x, y *group) int {
 		return cmp.Or(priority(y)-priority(x), cmp.Compare(x.memory(), y.memory()), size(x)-size(y), strings.Compare(x.name, y.name))
@@ -419,7 +419,7 @@ func (a *Autoscaler) choose(ctx context.Context, groups []*group, plan map[*grou
 }
 
 // priorities returns the priorities from the ConfigMap of the priority expander.
-func (a *Autoscaler) priorities(ctx context.Context) func(*group) int {
+func (a *Autoscaler) priorities() func(*group) int {
 	var rules map[int][]string
 	for _, m := range a.Cluster.list("ConfigMap") {
 		if m.GetName() != "cluster-autoscaler-priority-expander" {
@@ -443,7 +443,7 @@ func (a *Autoscaler) priorities(ctx context.Context) func(*group) int {
 }
 
 // scaleDown removes one node that was unneeded for long enough.
-func (a *Autoscaler) scaleDown(ctx context.Context, groups []*group, nodes, pods []*unstructured.Unstructured) {
+func (a *Autoscaler) scaleDown(groups []*group, nodes, pods []*unstructured.Unstructured) {
 	unneeded := map[string]time.Time{}
 	done := false
 	for _, g := range groups {
@@ -454,7 +454,7 @@ func (a *Autoscaler) scaleDown(ctx context.Context, groups []*group, nodes, pods
 			i := slices.IndexFunc(g.nodes, func(n *unstructured.Unstructured) bool {
 				return n.GetName() == kube.Field(m, "status", "nodeRef", "name")
 			})
-			if i < 0 || m.GetDeletionTimestamp() != nil || !ready(g.nodes[i]) || !a.removable(ctx, g.nodes[i], nodes, pods) {
+			if i < 0 || m.GetDeletionTimestamp() != nil || !ready(g.nodes[i]) || !a.removable(g.nodes[i], nodes, pods) {
 				continue
 			}
 			node := g.nodes[i]
@@ -471,14 +471,14 @@ func (a *Autoscaler) scaleDown(ctx context.Context, groups []*group, nodes, pods
 				continue
 			}
 			done = true
-			a.delete(ctx, g, m, node, pods)
+			a.delete(g, m, node, pods)
 		}
 	}
 	a.unneeded = unneeded
 }
 
 // delete drains a node and deletes its machine.
-func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured.Unstructured, pods []*unstructured.Unstructured) {
+func (a *Autoscaler) delete(g *group, m, node *unstructured.Unstructured, pods []*unstructured.Unstructured) {
 	c := a.Cluster
 	var here []*unstructured.Unstructured
 	var names []string
@@ -506,11 +506,11 @@ func (a *Autoscaler) delete(ctx context.Context, g *group, m, node *unstructured
 		c.patch(node, map[string]any{"spec": map[string]any{"unschedulable": true}})
 	}
 	c.patch(m, map[string]any{"metadata": map[string]any{"annotations": map[string]any{clusterv1.DeleteMachineAnnotation: time.Now().String()}}})
-	a.resize(ctx, g, g.size-1)
+	a.resize(g, g.size-1)
 }
 
 // removable reports whether the pods of a node fit elsewhere and may be evicted.
-func (a *Autoscaler) removable(ctx context.Context, node *unstructured.Unstructured, nodes, pods []*unstructured.Unstructured) bool {
+func (a *Autoscaler) removable(node *unstructured.Unstructured, nodes, pods []*unstructured.Unstructured) bool {
 	var here []*unstructured.Unstructured
 	var used int64
 	for _, p := range pods {
@@ -524,7 +524,7 @@ func (a *Autoscaler) removable(ctx context.Context, node *unstructured.Unstructu
 	}
 	others := rooms(slices.DeleteFunc(slices.Clone(nodes), func(n *unstructured.Unstructured) bool { return n.GetName() == node.GetName() }), pods)
 	for _, p := range here {
-		if why := a.blocked(ctx, p, pods); why != "" {
+		if why := a.blocked(p, pods); why != "" {
 			a.log("I", "cluster.go:158", "node %s cannot be removed: %s", node.GetName(), why)
 			return false
 		}
@@ -536,7 +536,7 @@ func (a *Autoscaler) removable(ctx context.Context, node *unstructured.Unstructu
 }
 
 // blocked returns why a pod must not be evicted; empty if it may.
-func (a *Autoscaler) blocked(ctx context.Context, pod *unstructured.Unstructured, pods []*unstructured.Unstructured) string {
+func (a *Autoscaler) blocked(pod *unstructured.Unstructured, pods []*unstructured.Unstructured) string {
 	if pod.GetAnnotations()["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false" && a.Behaviour != IgnoresNotSafe {
 		return "pod annotated as not safe to evict present: " + pod.GetName()
 	}

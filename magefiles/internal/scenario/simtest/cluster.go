@@ -177,9 +177,9 @@ func (c *Cluster) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			c.runWorkloads(ctx)
-			c.runMachines(ctx)
-			c.schedule(ctx)
+			c.runWorkloads()
+			c.runMachines()
+			c.schedule()
 		}
 	}
 }

@@ -2,7 +2,6 @@ package simtest
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"time"
 
@@ -22,7 +21,7 @@ const (
 )
 
 // runWorkloads creates and deletes the pods of Deployments.
-func (c *Cluster) runWorkloads(ctx context.Context) {
+func (c *Cluster) runWorkloads() {
 	pods := c.list("Pod")
 	wanted := map[string]bool{}
 	for _, d := range c.list("Deployment") {
@@ -61,13 +60,13 @@ func (c *Cluster) runWorkloads(ctx context.Context) {
 
 func ready(o *unstructured.Unstructured) bool { return kube.True(o, "Ready") }
 
-func (c *Cluster) clusterPaused(ctx context.Context) bool {
+func (c *Cluster) clusterPaused() bool {
 	return kube.Field(c.list("Cluster")[0], "spec", "paused") == "true"
 }
 
 // runMachines does what the controllers of Cluster API do.
-func (c *Cluster) runMachines(ctx context.Context) {
-	if c.clusterPaused(ctx) {
+func (c *Cluster) runMachines() {
+	if c.clusterPaused() {
 		return
 	}
 	nodes := map[string]*unstructured.Unstructured{}
@@ -85,23 +84,23 @@ func (c *Cluster) runMachines(ctx context.Context) {
 			continue
 		}
 		for _, m := range machines {
-			c.runMachine(ctx, g, m, nodes)
+			c.runMachine(g, m, nodes)
 		}
-		c.scale(ctx, g, machines, nodes)
+		c.scale(g, machines, nodes)
 	}
 	// The machines of groups that are gone.
 	for _, machines := range of {
 		for _, m := range machines {
-			c.runMachine(ctx, nil, m, nodes)
+			c.runMachine(nil, m, nodes)
 			if m.GetDeletionTimestamp() == nil {
-				c.delete(ctx, m)
+				c.delete(m)
 			}
 		}
 	}
 }
 
 // runMachine moves a machine to its next phase when it is time.
-func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
+func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
 	name := kube.Field(m, "status", "nodeRef", "name")
 	if m.GetDeletionTimestamp() != nil {
 		if time.Since(m.GetDeletionTimestamp().Time) < goes {
@@ -134,7 +133,7 @@ func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstruc
 }
 
 // delete begins the deletion of a machine and cordons its node.
-func (c *Cluster) delete(ctx context.Context, m *unstructured.Unstructured) {
+func (c *Cluster) delete(m *unstructured.Unstructured) {
 	c.patch(m, map[string]any{"metadata": map[string]any{"deletionTimestamp": metav1.Now().UTC().Format(time.RFC3339)}, "status": map[string]any{"phase": "Deleting"}})
 	for _, n := range c.list("Node") {
 		if n.GetName() == kube.Field(m, "status", "nodeRef", "name") {
@@ -151,7 +150,7 @@ func outdated(group, m *unstructured.Unstructured) bool {
 
 // scale creates and deletes machines of a group. Machines that are marked for
 // deletion go first. In a rollout, a new machine is ready before an old one goes.
-func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, machines []*unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
+func (c *Cluster) scale(group *unstructured.Unstructured, machines []*unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
 	if group.GetName() == "work-md-0" {
 		return
 	}
@@ -201,7 +200,7 @@ func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, m
 		surplus = 1 // the new one is ready: an old one goes
 	}
 	for _, m := range machines[:max(surplus, 0)] {
-		c.delete(ctx, m)
+		c.delete(m)
 	}
 	status := map[string]any{"readyReplicas": readyOnes, "replicas": len(machines), "observedGeneration": group.GetGeneration()}
 	if number(group, "status", "readyReplicas") != readyOnes || number(group, "status", "replicas") != len(machines) || kube.Field(group, "status", "observedGeneration") == "" {

@@ -1,7 +1,6 @@
 package simtest
 
 import (
-	"context"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -113,7 +112,7 @@ func place(all []*room, pod *unstructured.Unstructured) *room {
 func waits(pod *unstructured.Unstructured) bool { return kube.Field(pod, "spec", "nodeName") == "" }
 
 // schedule assigns pending pods to nodes.
-func (c *Cluster) schedule(ctx context.Context) {
+func (c *Cluster) schedule() {
 	pods := c.list("Pod")
 	all := rooms(c.list("Node"), pods)
 	for _, p := range pods {

@@ -1,7 +1,6 @@
 package simtest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,7 +42,7 @@ func (c *Cluster) newLog() {
 }
 
 // event creates an event about a pod, or counts it up if it exists.
-func (c *Cluster) event(ctx context.Context, pod *unstructured.Unstructured, reason, message string) {
+func (c *Cluster) event(pod *unstructured.Unstructured, reason, message string) {
 	name := fmt.Sprintf("%s.%s.%x", pod.GetName(), reason, hash(message))
 	now := metav1.Now().UTC().Format(time.RFC3339)
 	if there := c.server.Get(kube.Events, Namespace, name); there != nil {
