@@ -74,11 +74,17 @@ func TestBuildOnceForEachInput(t *testing.T) {
 	if mustBuild(t, flags).Cached {
 		t.Error("other flags were not built")
 	}
-	if err := os.WriteFile(r.Output, []byte("tampered"), 0o755); err != nil {
+	built, err := os.ReadFile(r.Output)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if mustBuild(t, flags).Cached {
-		t.Error("a binary that was written to was kept")
+	for _, content := range [][]byte{[]byte("tampered"), make([]byte, len(built))} {
+		if err := os.WriteFile(r.Output, content, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if mustBuild(t, flags).Cached {
+			t.Errorf("a binary was kept that was replaced by %d bytes", len(content))
+		}
 	}
 	unknown := flags
 	unknown.ID = ""
@@ -177,6 +183,21 @@ func TestClusterAPILayouts(t *testing.T) {
 		}
 		if r[Core].Host || r[Core].Arch != "arm64" {
 			t.Errorf("%s: managers run in containers", tag)
+		}
+	}
+}
+
+// TestTreeState: a program says whether its tree had changes.
+func TestTreeState(t *testing.T) {
+	t.Parallel()
+	c := ClusterAPI{Dir: "/tree", Version: version.Must(version.NewSemver("1.14.2")), Tag: "v1.14.2", Commit: "abc"}
+	for dirty, want := range map[bool]string{false: "clean", true: "dirty"} {
+		c.Dirty = dirty
+		flags := strings.Join(c.Requests()[Core].LDFlags, " ")
+		for _, variable := range []string{".gitTreeState=" + want, ".gitMajor=1", ".gitMinor=14", ".gitCommit=abc"} {
+			if !strings.Contains(flags+" ", variable+" ") {
+				t.Errorf("dirty %t: no %s in %s", dirty, variable, flags)
+			}
 		}
 	}
 }

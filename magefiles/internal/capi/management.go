@@ -38,21 +38,7 @@ const readyWithin = 4 * time.Minute
 // context: when ctx is done, Create returns at once while kind goes on, and
 // Delete or the next run removes what kind leaves.
 func (m Management) Create(ctx context.Context) error {
-	patches := []string{}
-	if m.CgroupV1 {
-		patches = append(patches, "kind: KubeletConfiguration\nfailCgroupV1: false\n")
-	}
-	config := &v1alpha4.Cluster{
-		Nodes: []v1alpha4.Node{{
-			Role:  v1alpha4.ControlPlaneRole,
-			Image: m.NodeImage,
-			ExtraMounts: []v1alpha4.Mount{
-				{HostPath: "/var/run/docker.sock", ContainerPath: "/var/run/docker.sock"},
-				{HostPath: m.OwnerFile, ContainerPath: OwnerMount, Readonly: true},
-			},
-		}},
-		KubeadmConfigPatches: patches,
-	}
+	config := m.config()
 	created := make(chan error, 1)
 	go func() {
 		created <- m.provider().Create(m.Name,
@@ -73,6 +59,25 @@ func (m Management) Create(ctx context.Context) error {
 		return m.waitReady(ctx)
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// config returns the cluster as kind is told of it.
+func (m Management) config() *v1alpha4.Cluster {
+	patches := []string{}
+	if m.CgroupV1 {
+		patches = append(patches, "kind: KubeletConfiguration\nfailCgroupV1: false\n")
+	}
+	return &v1alpha4.Cluster{
+		Nodes: []v1alpha4.Node{{
+			Role:  v1alpha4.ControlPlaneRole,
+			Image: m.NodeImage,
+			ExtraMounts: []v1alpha4.Mount{
+				{HostPath: "/var/run/docker.sock", ContainerPath: "/var/run/docker.sock"},
+				{HostPath: m.OwnerFile, ContainerPath: OwnerMount, Readonly: true},
+			},
+		}},
+		KubeadmConfigPatches: patches,
 	}
 }
 

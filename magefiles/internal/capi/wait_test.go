@@ -76,3 +76,63 @@ func TestWaitMovable(t *testing.T) {
 		})
 	}
 }
+
+func TestWaitRunning(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		machines []*unstructured.Unstructured
+		missing  string // empty: all run
+	}{
+		"all run":     {[]*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2")}, ""},
+		"one to come": {[]*unstructured.Unstructured{machine("a", "n1")}, "1 of 2 machines"},
+		"one more":    {[]*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2"), machine("c", "")}, "2 of 3 machines"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := kubetest.New(t, kinds, "")
+			server.Put(tc.machines...)
+			within := 10 * time.Second
+			if tc.missing != "" {
+				within = 300 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeoutCause(t.Context(), within, errors.New("too long"))
+			defer cancel()
+			err := WaitRunning(ctx, server.Client(), "default", 2, nil)
+			if (err == nil) != (tc.missing == "") || err != nil && !strings.Contains(err.Error(), tc.missing) {
+				t.Errorf("WaitRunning() = %v; want %q in it", err, tc.missing)
+			}
+		})
+	}
+}
+
+// TestWaitGroupByWhatItsControllerSaw: what an older specification led to is not waited for.
+func TestWaitGroupByWhatItsControllerSaw(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		observed, ready int64
+		missing         string // empty: there
+	}{
+		"all ready":            {2, 2, ""},
+		"one to come":          {2, 1, "1 of 2 nodes ready"},
+		"not seen as it is":    {1, 2, "2 of 2 nodes ready"},
+		"more than are wanted": {2, 3, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			group := clusterObject("MachineDeployment", "web", map[string]any{"status": map[string]any{"observedGeneration": tc.observed, "readyReplicas": tc.ready}})
+			group.SetGeneration(2)
+			server := kubetest.New(t, kinds, "")
+			server.Put(group)
+			within := 10 * time.Second
+			if tc.missing != "" {
+				within = 300 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeoutCause(t.Context(), within, errors.New("too long"))
+			defer cancel()
+			err := WaitGroup(ctx, server.Client(), "default", "web", 2, nil)
+			if (err == nil) != (tc.missing == "") || err != nil && !strings.Contains(err.Error(), tc.missing) {
+				t.Errorf("WaitGroup() = %v; want %q in it", err, tc.missing)
+			}
+		})
+	}
+}

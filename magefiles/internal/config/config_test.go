@@ -133,6 +133,7 @@ func TestAccepted(t *testing.T) {
 		"patch opens 1.36":    {"CAPI_VERSION": "v1.12.8"},
 		"pre-release":         {"CAPI_VERSION": "v1.14.0-rc.1"},
 		"unknown next series": {"CAPI_VERSION": "v1.99.0", "KUBERNETES_VERSION": "v1.40.0"},
+		"modules":             {"CAPI_SOURCE": "module"},
 		"file URL":            {"CAPI_GIT": "file:///srv/git/cluster-api"},
 		"scp-like":            {"CAPI_GIT": "git@example.com:me/cluster-api.git"},
 		"mirror":              {"REGISTRY_MIRROR": "127.0.0.1:5000"},
@@ -166,6 +167,15 @@ func TestUnmountableCheckout(t *testing.T) {
 		if err := c.CheckEnvironment(); (err != nil) != refused || err != nil && !strings.Contains(err.Error(), folder) {
 			t.Errorf("CheckEnvironment() in %q = %v", folder, err)
 		}
+	}
+}
+
+// TestClashIsOfClusterAPIAlone: the autoscaler has no variable AUTOSCALER_VERSION.
+func TestClashIsOfClusterAPIAlone(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, "", map[string]string{"AUTOSCALER_VERSION": "v1beta1"})
+	if err == nil || !strings.Contains(err.Error(), "major.minor.patch") {
+		t.Errorf("AUTOSCALER_VERSION=v1beta1: %v", err)
 	}
 }
 

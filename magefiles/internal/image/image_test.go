@@ -22,7 +22,7 @@ func manager(t *testing.T, content string) v1.Image {
 		t.Fatal(err)
 	}
 	img, err := Assemble(Spec{
-		Arch: "arm64", Entrypoint: []string{"/manager"}, User: "65532", Env: []string{"A=b"}, StopSignal: "SIGRTMIN+3",
+		Arch: "arm64", Entrypoint: []string{"/manager"}, User: "65532", WorkDir: "/work", Env: []string{"A=b"}, StopSignal: "SIGRTMIN+3",
 		Files: []File{
 			{Path: "/manager", Source: binary, Mode: 0o755},
 			{Path: "/etc/ssl/certs/ca.crt", Data: []byte("ca"), Mode: 0o644},
@@ -78,7 +78,7 @@ func TestArchiveIsWhatWasAssembled(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := config.Config
-	if config.Architecture != "arm64" || config.OS != "linux" || c.Entrypoint[0] != "/manager" || c.User != "65532" || c.Env[0] != "A=b" || c.StopSignal != "SIGRTMIN+3" {
+	if config.Architecture != "arm64" || config.OS != "linux" || c.Entrypoint[0] != "/manager" || c.User != "65532" || c.WorkingDir != "/work" || c.Env[0] != "A=b" || c.StopSignal != "SIGRTMIN+3" {
 		t.Errorf("configuration %+v", config)
 	}
 	layers, err := img.Layers()

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	version "github.com/hashicorp/go-version"
 	"golang.org/x/mod/modfile"
 
 	"caslab/magefiles/internal/capi/release"
@@ -453,4 +454,15 @@ func FuzzOverlay(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestVersionFlags: kubectl and the API server compare these numbers.
+func TestVersionFlags(t *testing.T) {
+	t.Parallel()
+	flags := strings.Join(versionFlags(version.Must(version.NewSemver("1.36.1"))), " ") + " "
+	for _, want := range []string{".gitVersion=v1.36.1 ", ".gitMajor=1 ", ".gitMinor=36 ", ".gitTreeState=clean "} {
+		if !strings.Contains(flags, want) {
+			t.Errorf("no %q in %s", want, flags)
+		}
+	}
 }

@@ -259,16 +259,9 @@ func compile(ctx context.Context, o Options, id string) (map[string]string, erro
 		return nil, err
 	}
 	const containerd, plugins = "github.com/containerd/containerd/v2/", "github.com/containernetworking/plugins/plugins/"
-	const variables = "k8s.io/component-base/version."
-	major, minor := release.MajorMinor(v)
 	out := filepath.Join(o.StateDir, "node", o.Kubernetes+"-"+o.Arch)
 	requests := []build.Request{
-		{Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: []string{
-			"-X", variables + "gitVersion=" + o.Kubernetes,
-			"-X", fmt.Sprintf("%sgitMajor=%d", variables, major),
-			"-X", fmt.Sprintf("%sgitMinor=%d", variables, minor),
-			"-X", variables + "gitTreeState=clean",
-		}},
+		{Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: versionFlags(v)},
 		{Dir: filepath.Join(components, "containerd"), Packages: prefixed(containerd+"cmd/", "containerd", "ctr", "containerd-shim-runc-v2"),
 			Tags: []string{"no_btrfs", "no_devmapper", "no_zfs", "no_aufs"}},
 		{Dir: filepath.Join(components, "cni"), Packages: prefixed(plugins, "ipam/host-local", "main/loopback", "main/ptp", "meta/portmap")},
@@ -292,6 +285,18 @@ func compile(ctx context.Context, o Options, id string) (map[string]string, erro
 		}
 	}
 	return bins, nil
+}
+
+// versionFlags returns the linker's flags by which programs of Kubernetes state v.
+func versionFlags(v *version.Version) []string {
+	const variables = "k8s.io/component-base/version."
+	major, minor := release.MajorMinor(v)
+	return []string{
+		"-X", variables + "gitVersion=v" + v.String(),
+		"-X", fmt.Sprintf("%sgitMajor=%d", variables, major),
+		"-X", fmt.Sprintf("%sgitMinor=%d", variables, minor),
+		"-X", variables + "gitTreeState=clean",
+	}
 }
 
 func prefixed(prefix string, names ...string) []string {

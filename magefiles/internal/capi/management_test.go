@@ -1,0 +1,33 @@
+package capi
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+)
+
+// TestManagementCluster: its node reaches the engine, is marked as the lab's, and
+// accepts cgroup v1 only where the engine has it.
+func TestManagementCluster(t *testing.T) {
+	t.Parallel()
+	m := Management{NodeImage: "node:v1", OwnerFile: "/lab/.caslab/owner/x"}
+	for _, m.CgroupV1 = range []bool{false, true} {
+		config := m.config()
+		if len(config.Nodes) != 1 || config.Nodes[0].Image != m.NodeImage {
+			t.Fatalf("nodes %+v", config.Nodes)
+		}
+		for _, want := range []v1alpha4.Mount{
+			{HostPath: "/var/run/docker.sock", ContainerPath: "/var/run/docker.sock"},
+			{HostPath: m.OwnerFile, ContainerPath: OwnerMount, Readonly: true},
+		} {
+			if !slices.Contains(config.Nodes[0].ExtraMounts, want) {
+				t.Errorf("mounts %+v, without %+v", config.Nodes[0].ExtraMounts, want)
+			}
+		}
+		if patched := strings.Contains(strings.Join(config.KubeadmConfigPatches, ""), "failCgroupV1: false"); patched != m.CgroupV1 {
+			t.Errorf("cgroup v1 %t: patches %q", m.CgroupV1, config.KubeadmConfigPatches)
+		}
+	}
+}
