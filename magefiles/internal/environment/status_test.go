@@ -28,6 +28,31 @@ func TestKubeconfigFollowsThePort(t *testing.T) {
 	}
 }
 
+// TestKubeconfigOfWhatIsGone: somebody removed the containers, and the file is
+// there.
+func TestKubeconfigOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	s.up(t, selfManaged())
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "one", "OSType": "linux"}`}}
+	s.docker.containers = nil
+	if err := s.Kubeconfig(t.Context()); !errors.As(err, new(*NotUpError)) {
+		t.Errorf("Kubeconfig() = %v", err)
+	}
+	s.write(t, s.engineFile(), `"two"`)
+	if err := s.Kubeconfig(t.Context()); !errors.As(err, new(*OtherEngineError)) {
+		t.Errorf("Kubeconfig() of what is on another engine = %v", err)
+	}
+	if s.printed.Len() > 0 {
+		t.Errorf("printed %s", s.printed)
+	}
+	// An engine that does not answer removed nothing.
+	s.docker.down = errors.New("Cannot connect to the Docker daemon")
+	if err := s.Kubeconfig(t.Context()); err != nil || s.printed.String() != s.EnvironmentKubeconfig()+"\n" {
+		t.Errorf("Kubeconfig() without an engine = %v, printed %q", err, s.printed)
+	}
+}
+
 func TestImageIDOfAPod(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
