@@ -109,7 +109,6 @@ func TestACopyOwnsNothing(t *testing.T) {
 func TestCommandsNameTheEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
-		&NotWellError{Name: "two", Err: errors.New("x")}, &OtherVersionError{Environment: "two"},
 		&ForeignError{Environment: "two", Cluster: "two-management", Mark: "/x/.caslab/owner/m"},
 		&ForeignError{Environment: "two", Cluster: "two-management", Mark: "/x/.caslab/owner/m", Lost: true},
 	} {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -142,7 +141,8 @@ func (e *Environment) Describe(ctx context.Context) error {
 }
 
 func short(id string) string {
-	return strings.TrimPrefix(id, "sha256:")[:min(12, len(strings.TrimPrefix(id, "sha256:")))]
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(12, len(id))]
 }
 
 // printNodesAndMachines prints what `kubectl get nodes` and `kubectl get machines`
@@ -159,7 +159,7 @@ func (e *Environment) printNodesAndMachines(ctx context.Context, client *kube.Cl
 		if kube.True(n, "Ready") {
 			status = "Ready"
 		}
-		w.Row(n.GetName(), status, roles(n), e.age(n), kube.Field(n, "status", "nodeInfo", "kubeletVersion"))
+		w.Row(n.GetName(), status, cmp.Or(strings.Join(kube.Roles(n), ","), "<none>"), e.age(n), kube.Field(n, "status", "nodeInfo", "kubeletVersion"))
 	}
 	w.Row()
 	if err := w.End(); err != nil {
@@ -183,17 +183,6 @@ func (e *Environment) printNodesAndMachines(ctx context.Context, client *kube.Cl
 	}
 	fmt.Fprintln(e.Out)
 	return nil
-}
-
-func roles(n *unstructured.Unstructured) string {
-	var all []string
-	for label := range n.GetLabels() {
-		if role, ok := strings.CutPrefix(label, "node-role.kubernetes.io/"); ok {
-			all = append(all, role)
-		}
-	}
-	slices.Sort(all)
-	return cmp.Or(strings.Join(all, ","), "<none>")
 }
 
 func (e *Environment) age(o *unstructured.Unstructured) string {
@@ -222,28 +211,11 @@ func (e *Environment) printProviders(ctx context.Context, client *kube.Client) e
 				continue
 			}
 			image := kube.FirstImage(d)
-			w.Row(p.GetName(), kube.Field(p, "version"), image, cmp.Or(imageID(pods, d.GetNamespace(), image), "-"), fmt.Sprint(kube.True(d, "Available")))
+			w.Row(p.GetName(), kube.Field(p, "version"), image, cmp.Or(short(kube.ImageID(pods, d.GetNamespace(), image)), "-"), fmt.Sprint(kube.True(d, "Available")))
 		}
 	}
 	w.Row()
 	return w.End()
-}
-
-// imageID returns the ID of the image that a pod of the namespace runs under that
-// name.
-func imageID(pods []unstructured.Unstructured, namespace, image string) string {
-	for i := range pods {
-		if pods[i].GetNamespace() != namespace {
-			continue
-		}
-		for _, container := range kube.ContainerStatuses(&pods[i]) {
-			if container["image"] == image {
-				id := fmt.Sprint(container["imageID"])
-				return short(id[strings.LastIndex(id, "@")+1:])
-			}
-		}
-	}
-	return ""
 }
 
 // summary ends an env:up: what runs, where the time went, what to type next.

@@ -49,18 +49,10 @@ func downOf(name string) string { return typed(name, "env:down") }
 
 func typed(name, target string) string { return "CLUSTER_NAME=" + name + " go tool mage " + target }
 
-// NotWellError is an environment that is there and does not work. It stays.
-type NotWellError struct {
-	Name string
-	Err  error
+// notWell is the error of an environment that exists and does not work.
+func (e *Environment) notWell(err error) error {
+	return fmt.Errorf("environment %q exists and is not well; nothing of it was removed: %w\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Config.ClusterName, err, downOf(e.Config.ClusterName))
 }
-
-func (e *NotWellError) Error() string {
-	return fmt.Sprintf("environment %q exists and is not well; nothing of it was removed: %v\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Name, e.Err, downOf(e.Name))
-}
-
-// Unwrap returns the cause.
-func (e *NotWellError) Unwrap() error { return e.Err }
 
 // takeSurvey looks at what there is, and starts what is stopped. It removes only
 // what is left of a management cluster whose objects moved. It returns an error for
@@ -98,7 +90,7 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 	defer func() {
 		if wasReady && found.remake != nil {
 			// It was ready once, and may have what somebody needs.
-			found, err = survey{}, &NotWellError{Name: e.Config.ClusterName, Err: found.remake}
+			found, err = survey{}, e.notWell(found.remake)
 		}
 	}()
 	restarted, err := e.startStopped(ctx, slices.Concat(workload, management), progress)
@@ -134,7 +126,7 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 	case isAbsent(err):
 		return survey{remake: err}, nil
 	case err != nil:
-		return survey{}, &NotWellError{Name: e.Config.ClusterName, Err: err}
+		return survey{}, e.notWell(err)
 	case paused && len(management) > 0 && !wasReady:
 		// Only a complete move is used, not one that was cut off.
 		return survey{remake: errors.New("the Cluster is paused, as in the middle of a move")}, nil
@@ -151,7 +143,7 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 		return capi.WaitWell(ctx, client, namespace, e.Config.ClusterName, paused, progress)
 	})
 	if err != nil {
-		return survey{}, &NotWellError{Name: e.Config.ClusterName, Err: err}
+		return survey{}, e.notWell(err)
 	}
 	text := "it manages itself"
 	if paused {
@@ -195,15 +187,8 @@ func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paus
 	return paused, nil
 }
 
-// OtherVersionError is an environment of other versions than the settings'.
-type OtherVersionError struct{ Environment, Component, Has, Want string }
-
-func (e *OtherVersionError) Error() string {
-	return fmt.Sprintf("environment %q has %s %s and the settings want %s; type `%s` first, or choose another CLUSTER_NAME", e.Environment, e.Component, e.Has, e.Want, downOf(e.Environment))
-}
-
-// sameVersions returns an *OtherVersionError if what is installed, as far as
-// it is yet, is not what the settings want.
+// sameVersions refuses installed versions other than those of the settings. What is
+// not installed yet is not compared.
 func (e *Environment) sameVersions(ctx context.Context, client *kube.Client) error {
 	var have capi.Versions
 	err := insist(ctx, func() (err error) {
@@ -211,14 +196,14 @@ func (e *Environment) sameVersions(ctx context.Context, client *kube.Client) err
 		return err
 	})
 	if err != nil {
-		return &NotWellError{Name: e.Config.ClusterName, Err: err}
+		return e.notWell(err)
 	}
 	for _, c := range []struct{ name, has, want string }{
 		{"Cluster API", have.ClusterAPI, e.Config.ClusterAPI.Tag()},
 		{"Kubernetes", have.Kubernetes, config.Tag(e.Config.Kubernetes)},
 	} {
 		if c.has != "" && c.has != c.want {
-			return &OtherVersionError{Environment: e.Config.ClusterName, Component: c.name, Has: c.has, Want: c.want}
+			return fmt.Errorf("environment %q has %s %s and the settings want %s; type `%s` first, or choose another CLUSTER_NAME", e.Config.ClusterName, c.name, c.has, c.want, downOf(e.Config.ClusterName))
 		}
 	}
 	return nil

@@ -117,7 +117,7 @@ func newScene(t *testing.T, release string) *scene {
 	l := labtest.New(t, map[string]string{"AUTOSCALER_DIR": checkout(t, release)})
 	c, server := targettest.New(t)
 	s := &scene{lab: l, machine: &machine{running: make(chan struct{})}, cluster: c, server: server}
-	l.Lab.Runner = s.machine
+	l.Runner = s.machine
 	s.Autoscalers = &Autoscalers{Lab: l.Lab, Open: targettest.Open(c), Recorder: s, Nodes: s}
 	return s
 }
@@ -126,7 +126,7 @@ func newScene(t *testing.T, release string) *scene {
 func (s *scene) with(t *testing.T, release string) *Autoscalers {
 	t.Helper()
 	other := labtest.New(t, map[string]string{"AUTOSCALER_DIR": checkout(t, release)})
-	other.Lab.State, other.Lab.Out = s.State, other.Printed
+	other.State, other.Out = s.State, other.Printed
 	return s.With(other.Lab)
 }
 
