@@ -121,7 +121,7 @@ func TestFollow(t *testing.T) {
 		var blocked atomic.Bool
 		s.Intercept(func(q kubetest.Request) error {
 			if q.Verb == "watch" && blocked.Load() {
-				return kubetest.HangUp
+				return kubetest.ErrHangUp
 			}
 			return nil
 		})

@@ -141,7 +141,7 @@ func TestAnswers(t *testing.T) {
 			case q.Verb != "readyz":
 				t.Errorf("asked for %s", q.Path)
 			case time.Since(begun) < 3*time.Second:
-				return kubetest.HangUp
+				return kubetest.ErrHangUp
 			case time.Since(begun) < 6*time.Second:
 				return apierrors.NewGenericServerResponse(http.StatusInternalServerError, "", schema.GroupResource{}, "", "etcd failed", 0, true)
 			}

@@ -56,7 +56,7 @@ func (q Request) counted() string {
 }
 
 func refuse(w http.ResponseWriter, err error) {
-	if errors.Is(err, HangUp) {
+	if errors.Is(err, ErrHangUp) {
 		panic(http.ErrAbortHandler)
 	}
 	status := apierrors.NewInternalError(err).Status()

@@ -93,8 +93,8 @@ type Request struct {
 	Body []byte
 }
 
-// HangUp, as the answer of an intercept, cuts the connection.
-var HangUp = errors.New("the API server hangs up")
+// ErrHangUp, as the answer of an intercept, cuts the connection.
+var ErrHangUp = errors.New("the API server hangs up")
 
 // New starts a server of a cluster that knows the kinds and holds the objects of
 // a YAML stream. The first version of a kind is the preferred one. It ends with
@@ -149,7 +149,7 @@ func clusterScoped(k schema.GroupKind) bool {
 }
 
 // Intercept has every request from now on go through f, before those that were
-// given earlier. An error is the answer: an API status, HangUp, or any other
+// given earlier. An error is the answer: an API status, ErrHangUp, or any other
 // one, which becomes an internal error. f may wait, but must not change the
 // test's state without a lock.
 func (s *Server) Intercept(f func(Request) error) {
