@@ -90,10 +90,7 @@ func (s *Server) log(w http.ResponseWriter, q Request) error {
 			}
 			out.WriteString(line.text + "\n")
 		}
-		if _, err := io.WriteString(w, out.String()); err != nil {
-			return nil // the client has gone
-		}
-		if err := flush(); err != nil || over {
+		if gone(io.WriteString(w, out.String())) || gone(0, flush()) || over {
 			return nil
 		}
 		select {
@@ -105,3 +102,6 @@ func (s *Server) log(w http.ResponseWriter, q Request) error {
 		}
 	}
 }
+
+// gone reports whether a client did not get what was written.
+func gone(_ int, err error) bool { return err != nil }
