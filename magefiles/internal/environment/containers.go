@@ -18,7 +18,6 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
-	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
@@ -44,7 +43,7 @@ func (e *Environment) management(progress func(string)) capi.Management {
 }
 
 func (e *Environment) programs(tree *source.Tree, arch string) map[string]build.Request {
-	out := filepath.Join("bin", "cluster-api", e.Config.ClusterAPI.Tag()+"-"+tree.Origin+"-"+lab.ShortSum(tree.Dir))
+	out := filepath.Join("bin", "cluster-api", e.Config.ClusterAPI.Tag()+"-"+tree.Origin+"-"+state.ShortSum(tree.Dir))
 	return build.ClusterAPI{
 		Dir: tree.Dir, Version: e.Config.ClusterAPI.Version, Tag: e.Config.ClusterAPI.Tag(),
 		Commit: tree.Commit, Dirty: tree.Dirty, ID: tree.ID, Arch: arch, OutDir: e.State.Path(out),

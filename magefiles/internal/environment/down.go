@@ -84,7 +84,7 @@ func (e *Environment) removeLeftovers(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := e.engine.Remove(ctx, e.probeName(probeUp), e.probeName(probeDoctor)); err != nil {
+	if err := e.machine().RemoveProbes(ctx); err != nil {
 		return err
 	}
 	lock, err := e.State.Lock(workNode, "env:down")

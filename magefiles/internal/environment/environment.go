@@ -10,6 +10,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/machine"
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/state"
 )
@@ -48,7 +49,7 @@ type Recorder interface {
 // New returns the environment that the lab's settings name. Each environment has
 // a recorder of its own.
 func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
-	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultBounds(), tools: realTools(l), freeDisk: freeDisk, recorders: recorders}
+	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultBounds(), tools: realTools(l), freeDisk: machine.FreeDisk, recorders: recorders}
 }
 
 func (e *Environment) managementKubeconfig() string {

@@ -4,8 +4,6 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -91,13 +89,6 @@ func (l *Lab) AutoscalerRelease() *version.Version {
 		}
 	}
 	return l.Config.Autoscaler.Version
-}
-
-// ShortSum is a short digest of a text, to tell things apart whose names are the
-// same.
-func ShortSum(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:4])
 }
 
 // ClusterAPI and Autoscaler are the two components, as the settings have them.

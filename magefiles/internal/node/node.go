@@ -29,6 +29,7 @@ import (
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/state"
 )
 
 // Origins of the node image.
@@ -125,12 +126,7 @@ func Usually(ctx context.Context, o Options) time.Duration {
 // buildPrefix begins the names of the checkout's build containers; stateDir is the
 // checkout's state. A label would not do: a committed image has the labels of its
 // container, so every node would count as a build container.
-func buildPrefix(stateDir string) string { return "caslab-build-" + shortSum(stateDir) + "-" }
-
-func shortSum(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:])[:12]
-}
+func buildPrefix(stateDir string) string { return "caslab-build-" + state.ShortSum(stateDir) + "-" }
 
 // RemoveLeftovers removes the build containers that killed runs of a checkout left
 // in the engine; stateDir is the checkout's state. The caller holds the lock of
@@ -202,7 +198,7 @@ func derive(ctx context.Context, base, ref string, o Options, change func(*conta
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
 	// Privileged, so that the container's capability bounding set is a node's.
-	id, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+shortSum(ref), "--privileged", "--network=none", "--entrypoint=sleep", base, "infinity")
+	id, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+state.ShortSum(ref), "--privileged", "--network=none", "--entrypoint=sleep", base, "infinity")
 	if err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}

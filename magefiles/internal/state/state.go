@@ -4,6 +4,8 @@ package state
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +23,13 @@ type Dir string
 // Path returns the path of something in the folder.
 func (d Dir) Path(elem ...string) string {
 	return filepath.Join(append([]string{string(d)}, elem...)...)
+}
+
+// ShortSum is a short digest of a text, to tell things apart whose names are the
+// same.
+func ShortSum(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:4])
 }
 
 // Kubeconfig returns the path of a cluster's kubeconfig.

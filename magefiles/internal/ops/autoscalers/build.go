@@ -14,8 +14,8 @@ import (
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
-	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/state"
 )
 
 // workAutoscaler is the lock for compiling the autoscaler and Delve.
@@ -98,7 +98,7 @@ func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Aut
 		name, called = a.Config.Autoscaler.Commit[:12], a.Config.Autoscaler.Commit
 	}
 	from := strings.Join([]string{a.Config.Autoscaler.Git, a.Config.Autoscaler.Dir, a.Config.AutoscalerCoreDir}, "\n")
-	name += "-" + tree.Origin + "-" + a.Config.AutoscalerProviders + "-" + lab.ShortSum(from)
+	name += "-" + tree.Origin + "-" + a.Config.AutoscalerProviders + "-" + state.ShortSum(from)
 	if debug {
 		name += "-debug"
 	}
@@ -113,33 +113,33 @@ func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Aut
 // autoscalerState describes the release and the source of a tree, and of its core if
 // that is another tree.
 func (a *Autoscalers) autoscalerState(ctx context.Context, tree *source.Tree) (string, error) {
-	state := release.Name(a.AutoscalerRelease())
+	text := release.Name(a.AutoscalerRelease())
 	if tree.Origin == source.Dir && build.AutoscalerVersion(tree.Dir) == nil {
-		state = "a checkout that does not tell its release, taken for " + state + ","
+		text = "a checkout that does not tell its release, taken for " + text + ","
 	}
-	state += " from " + stateOf(tree)
+	text += " from " + stateOf(tree)
 	if a.Config.AutoscalerCoreDir == "" {
-		return state, nil
+		return text, nil
 	}
 	core, err := source.State(ctx, a.Config.AutoscalerCoreDir, a.Runner)
 	if err != nil {
 		return "", err
 	}
-	return state + "; core from " + stateOf(core), nil
+	return text + "; core from " + stateOf(core), nil
 }
 
 func stateOf(tree *source.Tree) string {
-	state := tree.Origin
+	text := tree.Origin
 	if tree.Origin == source.Dir {
-		state = tree.Dir
+		text = tree.Dir
 	}
 	if tree.Commit != "" {
-		state += ", commit " + tree.Commit[:12]
+		text += ", commit " + tree.Commit[:12]
 	}
 	if tree.Dirty {
-		state += ", with uncommitted changes"
+		text += ", with uncommitted changes"
 	}
-	return state
+	return text
 }
 
 // debugger compiles Delve at the version that its module pins.

@@ -1,0 +1,73 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/ui"
+)
+
+// TestSourceNodeImageIsRefusedEarly: what cannot be built is known before
+// anything is made.
+func TestSourceNodeImageIsRefusedEarly(t *testing.T) {
+	t.Parallel()
+	tree := t.TempDir()
+	s := newScene(t, map[string]string{"NODE_IMAGE": "source", "CAPI_DIR": tree})
+	s.write(t, filepath.Join(tree, "go.mod"), "module sigs.k8s.io/cluster-api\n")
+	s.touch(t, s.State.Path("bin", "cluster-api", "x"))
+	err := s.preflight(t.Context(), engine.Info{})
+	if err == nil || !strings.Contains(err.Error(), "NODE_IMAGE=source") || !errors.As(err, new(*node.CannotBuildError)) {
+		t.Errorf("preflight() without root or debootstrap = %v", err)
+	}
+}
+
+func TestInterruptedUpSaysWhatToType(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	var said strings.Builder
+	s.Log = ui.New(&said, ui.Options{})
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	s.up(t, selfManaged())
+	s.workload.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err := s.Up(ctx, Ready)
+	s.Log.Close()
+	if err == nil || !strings.Contains(said.String(), "Type the command again") || !strings.Contains(said.String(), s.logFile()) {
+		t.Errorf("Up() = %v, and it said\n%s", err, &said)
+	}
+}
+
+// TestDoctor: it shows all findings, also where the engine does not answer, and
+// fails if one is bad.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, map[string]string{"REGISTRY_MIRROR": "127.0.0.1:1"})
+	s.docker.down = errors.New("no daemon")
+	s.tools.check = func(_ context.Context, spec source.Spec) error {
+		if spec.Name == source.AutoscalerName {
+			return errors.New("no such host")
+		}
+		return nil
+	}
+	err := s.Doctor(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "checks are bad") {
+		t.Errorf("Doctor() = %v", err)
+	}
+	for _, want := range []string{"no daemon", "scripts/docker-engine.sh", "Cluster API v1.14.2", "no such host", "AUTOSCALER_GIT"} {
+		if !strings.Contains(s.printed.String(), want) {
+			t.Errorf("printed\n%s\nwant %q", s.printed, want)
+		}
+	}
+	if strings.Contains(s.printed.String(), "CAPI_GIT") {
+		t.Errorf("a cure of what is well:\n%s", s.printed)
+	}
+}

@@ -1,0 +1,121 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/interrupt"
+	"caslab/magefiles/internal/state"
+)
+
+// memoryNeeded is the memory, in bytes, below which an engine is warned of.
+const memoryNeeded = 4 << 30
+
+// EngineFindings returns the findings about the engine. It starts a privileged
+// container for a moment if the engine is suitable.
+func (m Machine) EngineFindings(ctx context.Context, info engine.Info) []Finding {
+	privileged := Suitable(info)
+	if privileged == nil {
+		privileged = m.CheckPrivileged(ctx, info, ProbeDoctor)
+	}
+	cgroup := Finding{Check: "cgroup", Verdict: OK, Found: "v" + info.CgroupVersion}
+	if info.CgroupVersion == "1" {
+		cgroup.Found = "v1: nodes get failCgroupV1: false, which a future Kubernetes will not know"
+	}
+	memory := fmt.Sprintf("%.1f GiB", gibibytes(info.MemTotal))
+	var little error
+	if info.MemTotal < memoryNeeded {
+		little = errors.New(memory + " for the engine")
+	}
+	free, where, tooLittle := m.disk(info)
+	disk := "on another machine, as the engine's data"
+	if where != "" {
+		disk = fmt.Sprintf("%.1f GiB free at %s, and %d needed", gibibytes(free), where, m.diskNeeded()>>30)
+	}
+	return []Finding{
+		{Check: "engine", Verdict: OK, Found: fmt.Sprintf("Docker %s on %s, %s, %d CPUs", info.ServerVersion, info.OperatingSystem, info.Architecture, info.NCPU)},
+		Judge("privileged containers", "start", privileged, Bad, "run scripts/docker-engine.sh as root; a rootless or restricted engine will not do"),
+		cgroup,
+		Judge("memory", memory, little, Warning, "an environment takes about 3 GiB, and each further node 110 MiB; give the engine more"),
+		Judge("disk", disk, tooLittle, Bad, removeOldImages+", docker image prune, docker builder prune, or a larger disk"),
+	}
+}
+
+// Suitable refuses an engine that cannot run nodes.
+func Suitable(info engine.Info) error {
+	if info.OSType != "linux" {
+		return fmt.Errorf("the engine runs %s containers; switch it to linux containers", info.OSType)
+	}
+	if info.Rootless() {
+		return errors.New("the engine is rootless, and nodes need devices and limits that it may not give; point docker to one that runs as root, with `docker context use default` or DOCKER_HOST, or run scripts/docker-engine.sh as root where there is none")
+	}
+	return nil
+}
+
+const probeImage = "caslab.local/probe:1"
+
+// Commands that start a probe. Each has a container of its own, so that they do not
+// disturb each other.
+const (
+	ProbeUp     = "up"
+	ProbeDoctor = "doctor"
+)
+
+// probeName returns the name of the probe container that who starts for the
+// environment.
+func (m Machine) probeName(who string) string {
+	return fmt.Sprintf("caslab-probe-%s-%s-%s", state.ShortSum(string(m.State)), m.Environment, who)
+}
+
+// CheckPrivileged starts a privileged container. Nothing else proves that nodes will
+// start. The container runs a program that does nothing. who is one of the Probe
+// constants.
+func (m Machine) CheckPrivileged(ctx context.Context, info engine.Info, who string) error {
+	if err := m.ensureProbe(ctx, info); err != nil {
+		return err
+	}
+	id, err := m.Engine.Run(ctx, m.probeName(who), "--privileged", "--network=none", probeImage)
+	switch {
+	case err == nil:
+		ctx, cancel := interrupt.Cleanup(ctx, time.Minute)
+		defer cancel()
+		return m.Engine.Remove(ctx, id)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("the engine starts no privileged container, and a node is one: %w\nrun scripts/docker-engine.sh as root, or `go tool mage env:doctor` for the cause", err)
+}
+
+// RemoveProbes removes the containers that a killed CheckPrivileged left.
+func (m Machine) RemoveProbes(ctx context.Context) error {
+	return m.Engine.Remove(ctx, m.probeName(ProbeUp), m.probeName(ProbeDoctor))
+}
+
+func (m Machine) ensureProbe(ctx context.Context, info engine.Info) error {
+	if _, ok, err := m.Engine.ImageID(ctx, probeImage); err != nil || ok {
+		return err
+	}
+	r := build.Request{
+		Dir: filepath.Join(m.Root, "magefiles", "components", "nodetools"), Packages: []string{"./pause"},
+		Output: m.State.Path("bin", "probe"), Arch: info.Arch(),
+	}
+	if _, err := build.Build(ctx, r, build.Options{Runner: m.Runner}); err != nil {
+		return err
+	}
+	probe, err := image.Assemble(image.Spec{
+		Arch: info.Arch(), Entrypoint: []string{"/pause"},
+		Files: []image.File{{Path: "/pause", Source: r.Output, Mode: 0o755}},
+	})
+	if err != nil {
+		return err
+	}
+	return m.Engine.LoadImages(ctx, map[string]v1.Image{probeImage: probe})
+}

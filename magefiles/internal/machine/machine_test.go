@@ -1,0 +1,137 @@
+package machine
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/run/runtest"
+	"caslab/magefiles/internal/state"
+)
+
+// fake returns a machine with much disk whose processes answer from a script.
+func fake(t *testing.T, answers ...runtest.Answer) Machine {
+	t.Helper()
+	root, runner := t.TempDir(), &runtest.Fake{Answers: answers}
+	return Machine{
+		Environment: "work-cluster", Root: root, State: state.Dir(filepath.Join(root, ".caslab")),
+		Engine: engine.New(runner), Runner: runner, FreeDisk: func(string) (int64, error) { return 1 << 40, nil },
+	}
+}
+
+func TestGoFinding(t *testing.T) {
+	t.Parallel()
+	for have, want := range map[string]Verdict{"go1.26.0": OK, "go1.27rc1": OK, "go1.25.7": Bad} {
+		m := fake(t, runtest.Answer{Prefix: "go env GOVERSION", Stdout: have + "\n"})
+		if err := os.WriteFile(filepath.Join(m.Root, "go.mod"), []byte("module caslab\n\ngo 1.26.0\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if f := m.goFinding(t.Context()); f.Verdict != want || !strings.Contains(f.Found, have) {
+			t.Errorf("%s: %+v, want %s", have, f, want)
+		}
+	}
+}
+
+func TestNodeImageFinding(t *testing.T) {
+	t.Parallel()
+	apt := runtest.Answer{Prefix: "apt-get --version"}
+	for name, tc := range map[string]struct {
+		origin  string
+		answers []runtest.Answer
+		want    Verdict
+	}{
+		"registry alone":           {"registry", []runtest.Answer{apt}, Bad},
+		"neither":                  {"auto", nil, Bad},
+		"source, and nothing else": {"source", nil, Bad},
+	} {
+		m := fake(t, tc.answers...)
+		o := node.Options{Origin: tc.origin, Kubernetes: "v1.36.1", Arch: "amd64", Root: m.Root, StateDir: string(m.State), Mirror: "127.0.0.1:1", Engine: m.Engine, Runner: m.Runner}
+		if f := NodeImageFinding(t.Context(), o); f.Verdict != tc.want || f.Cure == "" {
+			t.Errorf("%s: %+v, want %s", name, f, tc.want)
+		}
+	}
+}
+
+// TestDiskFinding: the doctor says how much there is, where, and how much it takes.
+func TestDiskFinding(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		lab, engine int64
+		verdict     Verdict
+		want        string
+	}{
+		"enough":                   {lab: 11 << 30, engine: 12<<30 + 1<<29, verdict: OK, want: "11.0 GiB free at ROOT, and 10 needed"},
+		"less where the engine is": {lab: 20 << 30, engine: 12<<30 + 1<<29, verdict: OK, want: "12.5 GiB free at /engine, and 10 needed"},
+		"an engine elsewhere":      {lab: 30 << 30, engine: -1, verdict: OK, want: "30.0 GiB free at ROOT, and 10 needed"},
+		"too little":               {lab: 11 << 30, engine: 2 << 30, verdict: Bad, want: "/engine has 2.0 GiB free and the environment needs 10 GiB"},
+	} {
+		m := fake(t, runtest.Answer{Prefix: "docker rm"}, runtest.Answer{Prefix: "docker image ls", Stdout: "sha256:0\n"}, runtest.Answer{Prefix: "docker run", Stdout: "id\n"})
+		m.FreeDisk = func(path string) (int64, error) {
+			switch {
+			case path == m.Root:
+				return tc.lab, nil
+			case tc.engine < 0:
+				return 0, os.ErrNotExist
+			}
+			return tc.engine, nil
+		}
+		want := strings.Replace(tc.want, "ROOT", m.Root, 1)
+		findings := m.EngineFindings(t.Context(), engine.Info{OSType: "linux", DockerRootDir: "/engine"})
+		i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == "disk" })
+		if f := findings[i]; f.Verdict != tc.verdict || !strings.HasPrefix(f.Found, want) {
+			t.Errorf("%s: %+v, want %s: %s", name, f, tc.verdict, want)
+		}
+	}
+}
+
+// TestPrivileged: an engine that starts no privileged container cannot have nodes,
+// which both env:up and env:doctor say. One that cannot be suitable is not asked.
+func TestPrivileged(t *testing.T) {
+	t.Parallel()
+	refuses := []runtest.Answer{
+		{Prefix: "docker rm"}, {Prefix: "docker image ls", Stdout: "sha256:0\n"},
+		{Prefix: "docker run", Stderr: "operation not permitted", Err: errors.New("exit status 125")},
+	}
+	m, linux := fake(t, refuses...), engine.Info{OSType: "linux"}
+	if err := m.CheckPrivileged(t.Context(), linux, ProbeUp); err == nil || !strings.Contains(err.Error(), "starts no privileged container") {
+		t.Errorf("CheckPrivileged() = %v", err)
+	}
+	for name, tc := range map[string]struct {
+		info engine.Info
+		want string
+	}{
+		"refused":  {linux, "operation not permitted"},
+		"rootless": {engine.Info{OSType: "linux", SecurityOptions: []string{"name=rootless"}}, "the engine is rootless"},
+		"windows":  {engine.Info{OSType: "windows"}, "windows containers"},
+	} {
+		m := fake(t, refuses...)
+		findings := m.EngineFindings(t.Context(), tc.info)
+		i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == "privileged containers" })
+		if f := findings[i]; f.Verdict != Bad || !strings.Contains(f.Found, tc.want) {
+			t.Errorf("%s: %+v", name, f)
+		}
+		asked := slices.ContainsFunc(m.Runner.(*runtest.Fake).Calls(), func(c string) bool { return strings.HasPrefix(c, "docker run") })
+		if asked != (name == "refused") {
+			t.Errorf("%s: a container was started: %t", name, asked)
+		}
+	}
+}
+
+// TestPrint: a warning is no error, a bad finding is one, and what is well has no
+// cure.
+func TestPrint(t *testing.T) {
+	t.Parallel()
+	fine := []Finding{Judge("go", "go1.26", nil, Bad, "install Go"), Judge("memory", "", errors.New("little\nof it"), Warning, "give more")}
+	var out strings.Builder
+	if err := Print(&out, fine); err != nil || strings.Contains(out.String(), "install Go") || !strings.Contains(out.String(), "give more") || strings.Contains(out.String(), "of it") {
+		t.Errorf("Print() = %v, and printed\n%s", err, &out)
+	}
+	if err := Print(&out, append(fine, Finding{Check: "disk", Verdict: Bad})); err == nil || !strings.Contains(err.Error(), "1 of 3 checks") {
+		t.Errorf("Print() with a bad finding = %v", err)
+	}
+}
