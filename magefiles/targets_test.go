@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,5 +59,25 @@ func TestReadmeHasARowForEveryTarget(t *testing.T) {
 	slices.Sort(names)
 	if got := targets(t); !slices.Equal(got, names) {
 		t.Errorf("mage has the targets\n%v\nand the table of README.md has\n%v", got, names)
+	}
+}
+
+// TestTargetsCompileInSeconds: mage prints nothing while it compiles the targets,
+// so that what is heavy belongs to the lab's command.
+func TestTargetsCompileInSeconds(t *testing.T) {
+	t.Parallel()
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags=mage", ".")
+	list.Stderr = os.Stderr
+	deps, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.Lines(string(deps)) {
+		dep = strings.TrimSpace(dep)
+		for _, heavy := range []string{"net/http", "k8s.io/", "sigs.k8s.io/", "github.com/google/go-containerregistry/", "github.com/go-git/"} {
+			if dep == heavy || strings.HasSuffix(heavy, "/") && strings.HasPrefix(dep, heavy) {
+				t.Errorf("the targets import %s", dep)
+			}
+		}
 	}
 }

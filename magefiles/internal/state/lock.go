@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // HeldError is returned for a lock that another process, or another part of
@@ -43,6 +41,9 @@ const (
 	settleWithin = 500 * time.Millisecond
 	settleEvery  = 20 * time.Millisecond
 )
+
+// awaitEvery is how often a lock is tried that somebody else holds.
+const awaitEvery = 200 * time.Millisecond
 
 // TryLock locks the file at path, which is made if need be, and writes into it
 // that command holds it. It returns a *HeldError if another holder has it.
@@ -175,17 +176,22 @@ func (d Dir) Exclusively(ctx context.Context, work string, progress func(string)
 	return do()
 }
 
-func (d Dir) await(ctx context.Context, name string, progress func(string)) (lock *Lock, err error) {
-	err = wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(context.Context) (bool, error) {
-		lock, err = d.Lock(name, "a process")
-		if held := new(HeldError); errors.As(err, &held) {
-			progress("waiting for " + held.Holder)
-			return false, nil
+// await tries to take the lock until it has it. It does not use apimachinery's wait:
+// the mage targets import this package, and are to compile in seconds.
+func (d Dir) await(ctx context.Context, name string, progress func(string)) (*Lock, error) {
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for {
+		lock, err := d.Lock(name, "a process")
+		held := new(HeldError)
+		if !errors.As(err, &held) {
+			return lock, err
 		}
-		return true, err
-	})
-	if wait.Interrupted(err) {
-		return nil, context.Cause(ctx)
+		progress("waiting for " + held.Holder)
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-tick.C:
+		}
 	}
-	return lock, err
 }
