@@ -89,6 +89,35 @@ func TestReportOfAClusterThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// TestReportInterrupted: who types Ctrl-C gets no report of half of what happened.
+func TestReportInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(c *target.Cluster, stop func()) target.Opener{
+		"while the cluster is looked for": func(_ *target.Cluster, stop func()) target.Opener {
+			return func(ctx context.Context) (*target.Cluster, error) {
+				stop()
+				return nil, ctx.Err()
+			}
+		},
+		"while it is asked": func(c *target.Cluster, stop func()) target.Opener {
+			return func(context.Context) (*target.Cluster, error) {
+				stop()
+				return c, nil
+			}
+		},
+	} {
+		l := labtest.New(t, nil)
+		c, _ := targettest.New(t)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		tl := &Timelines{Lab: l.Lab, Open: open(c, stop), Autoscaler: runs("1.35.2")}
+		recordFact(t, recordIn(l.TimelineDir("")))
+		if err := tl.Report(ctx, ReportOptions{}); !errors.Is(err, context.Canceled) || l.Printed.String() != "" || l.Logged.String() != "" {
+			t.Errorf("%s: Report() = %v, printed %q and said %q", name, err, l.Printed, l.Logged)
+		}
+	}
+}
+
 func TestReportRefusesAnotherKindOfFileFirst(t *testing.T) {
 	t.Parallel()
 	tl := &Timelines{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}

@@ -269,6 +269,8 @@ func (t *Timelines) recorded(ctx context.Context) (r found, err error) {
 		if err := t.catchUp(ctx, options(t.Lab, c)); err != nil {
 			return r, err
 		}
+	case ctx.Err() != nil:
+		return r, context.Cause(ctx)
 	case t.Config.WorkloadKubeconfig == "":
 		r.dir = t.TimelineDir("")
 		t.Log.Printf("the record as it is, because the cluster cannot be asked: %v", err)
@@ -286,16 +288,19 @@ func (t *Timelines) recorded(ctx context.Context) (r found, err error) {
 // catchUp records what happened since the last recorder ended, unless a recorder
 // runs.
 func (t *Timelines) catchUp(ctx context.Context, o recorder.Options) error {
-	ctx, cancel := lab.Within(ctx, caughtUpWithin)
+	bounded, cancel := lab.Within(ctx, caughtUpWithin)
 	defer cancel()
 	synced := false
 	o.Synced = func() {
 		synced = true
 		cancel()
 	}
-	err := recorder.Record(ctx, o)
+	err := recorder.Record(bounded, o)
 	if errors.As(err, new(*recorder.BusyError)) {
 		return nil
+	}
+	if err == nil && ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if err == nil && !synced {
 		t.Log.Printf("! within %s the cluster did not report everything since the last recording", caughtUpWithin)
