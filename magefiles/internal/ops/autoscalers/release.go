@@ -58,7 +58,8 @@ func releaseOf(deployment *unstructured.Unstructured) *version.Version {
 	if text := deployment.GetAnnotations()[releaseAnnotation]; text != "" {
 		return parseRelease(text)
 	}
-	tag, err := name.NewTag(kube.FirstImage(deployment), name.WithDefaultTag(""))
+	image, _, _ := strings.Cut(kube.FirstImage(deployment), "@") // a tag may stand before the digest
+	tag, err := name.NewTag(image, name.WithDefaultTag(""))
 	if err != nil {
 		return nil
 	}

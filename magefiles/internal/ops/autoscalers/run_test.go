@@ -307,11 +307,12 @@ spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "IMAGE"}]}}}
 func TestReleaseOfAnothers(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]string{
-		"registry.k8s.io/autoscaling/cluster-autoscaler:v1.34.1":                           "1.34.1",
-		"registry.example.com:5000/cluster-autoscaler:1.33.0-rc.1":                         "1.33.0-rc.1",
-		"registry.k8s.io/autoscaling/cluster-autoscaler:mine":                              "",
-		"registry.k8s.io/autoscaling/cluster-autoscaler":                                   "",
-		"registry.k8s.io/autoscaling/cluster-autoscaler@sha256:" + strings.Repeat("0", 64): "",
+		"registry.k8s.io/autoscaling/cluster-autoscaler:v1.34.1":                                   "1.34.1",
+		"registry.example.com:5000/cluster-autoscaler:1.33.0-rc.1":                                 "1.33.0-rc.1",
+		"registry.k8s.io/autoscaling/cluster-autoscaler:mine":                                      "",
+		"registry.k8s.io/autoscaling/cluster-autoscaler":                                           "",
+		"registry.k8s.io/autoscaling/cluster-autoscaler:v1.35.0@sha256:" + strings.Repeat("0", 64): "1.35.0",
+		"registry.k8s.io/autoscaling/cluster-autoscaler@sha256:" + strings.Repeat("0", 64):         "",
 	} {
 		s := newScene(t, "1.36.1")
 		s.server.PutYAML(strings.Replace(another, "IMAGE", image, 1))
