@@ -178,11 +178,7 @@ func (e *Environment) mark() (string, error) {
 		return "", fmt.Errorf("mark the environment as the lab's: %w", err)
 	}
 	path := e.State.Path("owner", e.Config.ClusterName+"-"+hex.EncodeToString(random))
-	err = os.MkdirAll(filepath.Dir(path), 0o755)
-	if err == nil {
-		err = os.WriteFile(path, []byte("caslab environment "+e.Config.ClusterName+"\n"), 0o644)
-	}
-	if err != nil {
+	if err := state.WriteFile(path, []byte("caslab environment "+e.Config.ClusterName+"\n"), 0o644); err != nil {
 		return "", fmt.Errorf("mark the environment as the lab's: %w", err)
 	}
 	return path, nil

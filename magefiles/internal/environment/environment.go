@@ -78,18 +78,11 @@ func (e *Environment) logFile() string {
 	return e.State.Path("logs", e.Config.ClusterName+".log")
 }
 
-// InUseError is returned while another command changes the environment.
-type InUseError struct{ Environment, Holder string }
-
-func (e *InUseError) Error() string {
-	return fmt.Sprintf("environment %q is in use by %s; wait for it to end, or stop it and type the command again", e.Environment, e.Holder)
-}
-
 // locked calls do while it holds the environment's lock, and keeps a full log.
 func (e *Environment) locked(command string, do func() error) (err error) {
 	lock, err := e.State.Lock(e.Config.ClusterName, command)
 	if held := new(state.HeldError); errors.As(err, &held) {
-		return &InUseError{Environment: e.Config.ClusterName, Holder: held.Holder}
+		return fmt.Errorf("environment %q is in use by %s; wait for it to end, or stop it and type the command again", e.Config.ClusterName, held.Holder)
 	}
 	if err != nil {
 		return err

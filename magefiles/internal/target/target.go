@@ -57,19 +57,6 @@ func (c *Cluster) ConfigNamespace() string {
 	return c.Namespace
 }
 
-// UnreachableError is returned when the API server does not answer.
-type UnreachableError struct {
-	Kubeconfig, Hint string
-	Err              error
-}
-
-func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("the cluster of %s does not answer: %v\n%s", e.Kubeconfig, e.Err, e.Hint)
-}
-
-// Unwrap returns the cause.
-func (e *UnreachableError) Unwrap() error { return e.Err }
-
 // Options say which cluster to open.
 type Options struct {
 	// Workload and Management are the kubeconfigs of a cluster that the lab did
@@ -129,7 +116,7 @@ func open(ctx context.Context, path, setting, hint string) (*kube.Client, error)
 	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("not within %s", answerWithin))
 	defer cancel()
 	if err := client.WaitAnswers(ctx); err != nil {
-		return nil, &UnreachableError{Kubeconfig: path, Hint: hint, Err: err}
+		return nil, fmt.Errorf("the cluster of %s does not answer: %w\n%s", path, err, hint)
 	}
 	return client, nil
 }

@@ -70,6 +70,8 @@ func RefuseOld(v *version.Version) error {
 	return nil
 }
 
+// FirstThatWorks returns the first release that RefuseOld does not refuse, without a
+// leading v.
 func FirstThatWorks() string {
 	return release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.Works })
 }
