@@ -81,7 +81,7 @@ first "$page_max" <<<"$text" >>"$GITHUB_STEP_SUMMARY"
 	first "$comment_max" <<<"$text"
 } >"$OUT/comment.md"
 
-# A part of the text is an autoscaler's. It must not know the delimiter.
+# The text quotes the autoscaler under test, which must not guess the delimiter.
 end=caslab-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 {
 	printf 'comment<<%s\n' "$end"

@@ -17,7 +17,7 @@ die() {
 	exit 1
 }
 
-# macOS has no timeout command: there, the script hangs with the engine.
+# macOS has no timeout command: there, the script hangs if the engine does.
 within() {
 	local seconds=$1
 	shift
@@ -74,7 +74,7 @@ report() {
 	case $status in
 	0) say "$1: Docker $version, privileged containers start" ;;
 	2) say "$1: Docker $version; whether privileged containers start could not be tried, for want of go: \`go tool mage env:doctor\` will" ;;
-	*) die "the engine runs, but starts no privileged container; $2" ;;
+	*) die "the engine runs, but cannot start a privileged container; $2" ;;
 	esac
 }
 
@@ -95,7 +95,7 @@ require_debian_root() {
 	fi
 	case " $id $like " in
 	*" debian "* | *" ubuntu "*) ;;
-	*) die "no engine answers, and this script installs one on Debian and Ubuntu alone; install Docker as https://docs.docker.com/engine/install/ says and run this again" ;;
+	*) die "no engine answers, and this script installs one only on Debian and Ubuntu; install Docker as https://docs.docker.com/engine/install/ says and run this again" ;;
 	esac
 	[ "$(id -u)" -eq 0 ] ||
 		die "no engine answers to $(id -un); as root this script installs one: sudo $0 (or add yourself to the group docker, if an engine runs)"
