@@ -13,7 +13,7 @@ import (
 
 // removeClusters removes both clusters' containers and kubeconfigs.
 func (e *Environment) removeClusters(ctx context.Context) error {
-	if err := errors.Join(state.Remove(e.readyFile()), state.Remove(e.madeFile())); err != nil {
+	if err := errors.Join(state.Remove(e.readyFile()), state.Remove(e.settingsFile())); err != nil {
 		return err
 	}
 	if err := e.removeHolders(ctx); err != nil {

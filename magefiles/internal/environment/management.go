@@ -27,7 +27,7 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 		if err := c.removeClusters(ctx); err != nil {
 			return "", err
 		}
-		if err := c.recordMade(); err != nil {
+		if err := c.recordSettings(); err != nil {
 			return "", err
 		}
 		existing = nil

@@ -15,7 +15,7 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-func TestTakeStock(t *testing.T) {
+func TestTakeSurvey(t *testing.T) {
 	t.Parallel()
 	type world = map[string][]map[string]any
 	before := func() world { // a management cluster before the move
@@ -295,7 +295,7 @@ func TestTakeStock(t *testing.T) {
 	}
 }
 
-func TestTakeStockCancelled(t *testing.T) {
+func TestTakeSurveyCancelled(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	s.up(t, selfManaged())
@@ -350,10 +350,10 @@ func TestReadyAsksNoSource(t *testing.T) {
 func TestReadyTellsWhatChanged(t *testing.T) {
 	t.Parallel()
 	before := newScene(t, nil)
-	if err := before.recordMade(); err != nil {
+	if err := before.recordSettings(); err != nil {
 		t.Fatal(err)
 	}
-	made, err := os.ReadFile(before.madeFile())
+	made, err := os.ReadFile(before.settingsFile())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func TestReadyTellsWhatChanged(t *testing.T) {
 			{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"},
 		}
 		s.up(t, selfManaged())
-		s.write(t, s.madeFile(), string(made))
+		s.write(t, s.settingsFile(), string(made))
 		if err := s.Up(t.Context(), Ready); err != nil {
 			t.Fatal(err)
 		}

@@ -129,7 +129,7 @@ func (e *Environment) up(ctx context.Context, target string) error {
 		}
 	}
 	// Also after an interrupted run: the remaining steps use these settings.
-	if err := e.recordMade(); err != nil {
+	if err := e.recordSettings(); err != nil {
 		return err
 	}
 	nodeUsually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))

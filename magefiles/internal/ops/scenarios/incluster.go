@@ -21,17 +21,17 @@ import (
 
 // inCluster is an autoscaler that runs in the cluster, as a Deployment.
 type inCluster struct {
-	madeHere
+	ownBuild
 	image string
-	// made is true from when there may be a Deployment.
-	made bool
-	// unwatch ends the watch of its pods, and told has the ends of containers
-	// that it told of.
-	unwatch func()
-	told    map[string]bool
+	// deployed is true from when there may be a Deployment.
+	deployed bool
+	// unwatch ends the watch of its pods, and reported has the ends of containers
+	// that were passed on.
+	unwatch  func()
+	reported map[string]bool
 }
 
-// Start implements scenario.Autoscaler.
+// Start implements engine.Autoscaler.
 func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 	if d.running != nil && slices.Equal(d.running, extra) {
 		select {
@@ -54,7 +54,7 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 	if err := checkTalkative(flags); err != nil {
 		return err
 	}
-	d.made, d.running = true, nil
+	d.deployed, d.running = true, nil
 	if err := d.Autoscalers.Apply(ctx, d.cluster, d.image, flags); err != nil {
 		return err
 	}
@@ -66,9 +66,9 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 	return nil
 }
 
-// Stop implements scenario.Autoscaler.
+// Stop implements engine.Autoscaler.
 func (d *inCluster) Stop(ctx context.Context) error {
-	if !d.made {
+	if !d.deployed {
 		return nil
 	}
 	d.forget()
@@ -76,17 +76,17 @@ func (d *inCluster) Stop(ctx context.Context) error {
 	if err := d.Autoscalers.Undeploy(ctx); err != nil {
 		return fmt.Errorf("the autoscaler may be left in the cluster; go tool mage autoscaler:undeploy removes it: %w", errors.Join(context.Cause(ctx), err))
 	}
-	d.made = false
+	d.deployed = false
 	return nil
 }
 
-// watchPods tells of a container that ended until forget is called. The
+// watchPods passes on that a container ended, until forget is called. The
 // kubelet starts it again, but what it was in the middle of is lost, as with a
 // process.
 func (d *inCluster) watchPods(ctx context.Context) {
 	d.forget()
-	if d.told == nil {
-		d.told = map[string]bool{}
+	if d.reported == nil {
+		d.reported = map[string]bool{}
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until forget
 	done := make(chan struct{})
@@ -102,10 +102,10 @@ func (d *inCluster) watchPods(ctx context.Context) {
 		defer close(done)
 		d.cluster.Workload.Follow(life, kube.Follower{Kind: kube.Pods, Namespace: d.cluster.Namespace, On: func(change kube.Change) {
 			end, err := crashed(change.After)
-			if err == nil || d.told[end] {
+			if err == nil || d.reported[end] {
 				return
 			}
-			d.told[end] = true
+			d.reported[end] = true
 			select {
 			case d.ended <- err:
 			default: // one is enough

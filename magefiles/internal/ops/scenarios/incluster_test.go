@@ -80,7 +80,7 @@ func TestInClusterTellsOfACrash(t *testing.T) {
 	server := kubetest.New(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "")
 	server.Put(autoscalerPod(t, runs))
 	client := server.Client()
-	d := &inCluster{madeHere: madeHere{cluster: &target.Cluster{Workload: client, Namespace: "default"}, ended: make(chan error, 1)}}
+	d := &inCluster{ownBuild: ownBuild{cluster: &target.Cluster{Workload: client, Namespace: "default"}, ended: make(chan error, 1)}}
 	d.watchPods(t.Context())
 	for _, state := range []string{ended, runsAgain} {
 		server.Put(autoscalerPod(t, state))

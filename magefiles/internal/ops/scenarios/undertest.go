@@ -64,11 +64,11 @@ func (sc *Scenarios) underTest(ctx context.Context, c *target.Cluster, t trial) 
 	if err != nil {
 		return nil, err
 	}
-	made := madeHere{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
+	own := ownBuild{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
 	if t.Autoscaler == InTheCluster {
-		return &inCluster{madeHere: made}, nil
+		return &inCluster{ownBuild: own}, nil
 	}
-	return &hosted{madeHere: made, keptIn: t.Out}, nil
+	return &hosted{ownBuild: own, keptIn: t.Out}, nil
 }
 
 // asItIs is an autoscaler that the lab did not start and does not stop.
@@ -102,8 +102,8 @@ func (asItIs) Stop(context.Context) error { return nil }
 
 func (asItIs) Ended() <-chan error { return nil }
 
-// madeHere is the common part of autoscalers that the lab compiled.
-type madeHere struct {
+// ownBuild is the common part of autoscalers that the lab compiled.
+type ownBuild struct {
 	*Scenarios
 	cluster   *target.Cluster
 	compiled  autoscalers.Compiled
@@ -113,20 +113,20 @@ type madeHere struct {
 	ended   chan error
 }
 
-func (m *madeHere) Describe() (string, *version.Version) {
+func (m *ownBuild) Describe() (string, *version.Version) {
 	return "cluster-autoscaler " + m.compiled.State, m.AutoscalerRelease()
 }
 
-func (m *madeHere) Controlled() bool { return true }
+func (m *ownBuild) Controlled() bool { return true }
 
-func (m *madeHere) Ended() <-chan error { return m.ended }
+func (m *ownBuild) Ended() <-chan error { return m.ended }
 
 // talkative is the lowest verbosity at which the autoscaler logs its rounds and
 // reasons.
 const talkative = 4
 
 // overridden returns the overrides and then a scenario's flags, which win.
-func (m *madeHere) overridden(extra []string) []string {
+func (m *ownBuild) overridden(extra []string) []string {
 	return append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra))
 }
 
@@ -140,7 +140,7 @@ func checkTalkative(flags []autoscaler.Flag) error {
 
 // hosted runs on this machine.
 type hosted struct {
-	madeHere
+	ownBuild
 	// done is closed when the process is gone; cancel ends it.
 	done   chan struct{}
 	cancel func()

@@ -16,43 +16,43 @@ var lasting = map[string]bool{
 	"clusterAPI.source": true, "clusterAPI.git": true, "clusterAPI.commit": true, "clusterAPI.dir": true,
 }
 
-func (e *Environment) madeFile() string {
+func (e *Environment) settingsFile() string {
 	return e.State.Path("owner", e.Config.ClusterName+".settings.json")
 }
 
-// recordMade records the settings with which the environment is created.
-func (e *Environment) recordMade() error {
-	made := map[string]string{}
+// recordSettings records the settings with which the environment is created.
+func (e *Environment) recordSettings() error {
+	settings := map[string]string{}
 	for _, v := range e.Config.Values() {
 		if lasting[v.Key] {
-			made[v.Key] = v.Value
+			settings[v.Key] = v.Value
 		}
 	}
-	if err := state.WriteJSON(e.madeFile(), made); err != nil {
+	if err := state.WriteJSON(e.settingsFile(), settings); err != nil {
 		return fmt.Errorf("record what the environment is made with: %w", err)
 	}
 	return nil
 }
 
-// made returns the settings that recordMade recorded; nil if there are none.
-func (e *Environment) made() (made map[string]string, err error) {
-	if _, err := state.ReadJSON(e.madeFile(), &made); err != nil {
+// recordedSettings returns what recordSettings recorded; nil if there is no record.
+func (e *Environment) recordedSettings() (recorded map[string]string, err error) {
+	if _, err := state.ReadJSON(e.settingsFile(), &recorded); err != nil {
 		return nil, fmt.Errorf("read what the environment was made with: %w", err)
 	}
-	return made, nil
+	return recorded, nil
 }
 
 // tellChanges says which settings changed since the environment was created, and
 // what to type to apply them.
 func (e *Environment) tellChanges() error {
-	made, err := e.made()
-	if err != nil || made == nil {
+	before, err := e.recordedSettings()
+	if err != nil || before == nil {
 		return err
 	}
 	for _, v := range e.Config.Values() {
-		before, recorded := made[v.Key]
-		if recorded && before != v.Value {
-			e.Log.Printf("! it was made with %s=%s, and the settings want %q; to make it anew, type: %s && %s", v.Env, before, v.Value, downOf(e.Config.ClusterName), typed(e.Config.ClusterName, "env:up"))
+		was, recorded := before[v.Key]
+		if recorded && was != v.Value {
+			e.Log.Printf("! it was made with %s=%s, and the settings want %q; to make it anew, type: %s && %s", v.Env, was, v.Value, downOf(e.Config.ClusterName), typed(e.Config.ClusterName, "env:up"))
 		}
 	}
 	return nil
