@@ -7,11 +7,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/repository"
 )
 
 func (c *bringUp) fetch(ctx context.Context, progress func(string)) (_ string, err error) {
-	c.tree, err = c.tools.fetch(ctx, c.ClusterAPI(), progress)
+	c.tree, err = c.tools.fetch(ctx, component.ClusterAPI(c.Config), progress)
 	if err != nil {
 		return "", err
 	}

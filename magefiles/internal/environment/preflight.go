@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/machine"
@@ -40,7 +41,7 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 		return err
 	}
 	step.Progress("where Cluster API comes from")
-	if err := e.tools.check(ctx, e.ClusterAPI()); err != nil {
+	if err := e.tools.check(ctx, component.ClusterAPI(e.Config)); err != nil {
 		return err
 	}
 	if e.Config.NodeImage == config.NodeImageSource {
@@ -79,8 +80,8 @@ func (e *Environment) Doctor(ctx context.Context) error {
 func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []machine.Finding {
 	var api, as error
 	var asked sync.WaitGroup
-	asked.Go(func() { api = e.tools.check(ctx, e.ClusterAPI()) })
-	asked.Go(func() { as = e.tools.check(ctx, e.Autoscaler()) })
+	asked.Go(func() { api = e.tools.check(ctx, component.ClusterAPI(e.Config)) })
+	asked.Go(func() { as = e.tools.check(ctx, component.Autoscaler(e.Config)) })
 	asked.Wait()
 	return []machine.Finding{
 		machine.Judge("Cluster API "+e.Config.ClusterAPI.Tag(), "can be fetched", api, machine.Bad, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),

@@ -8,6 +8,7 @@ import (
 
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -47,7 +48,11 @@ type kindCluster interface {
 
 func realTools(l *lab.Lab) tools {
 	return tools{
-		check: l.CheckSource, fetch: l.FetchTree, compile: build.Build, render: repository.Write, assemble: assembleManager,
+		check: func(ctx context.Context, s source.Spec) error { return component.Check(ctx, l, s) },
+		fetch: func(ctx context.Context, s source.Spec, progress func(string)) (*source.Tree, error) {
+			return component.Fetch(ctx, l, s, progress)
+		},
+		compile: build.Build, render: repository.Write, assemble: assembleManager,
 		base: node.Base, bake: node.Bake,
 		kind:       func(m capi.Management) kindCluster { return m },
 		clusterctl: capi.NewClusterctl, open: kube.Open,

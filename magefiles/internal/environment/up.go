@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
@@ -176,7 +177,7 @@ func (e *Environment) checkCheckout(ctx context.Context) error {
 	if e.Config.ClusterAPI.Origin != config.OriginDir {
 		return nil
 	}
-	if err := e.tools.check(ctx, e.ClusterAPI()); err != nil {
+	if err := e.tools.check(ctx, component.ClusterAPI(e.Config)); err != nil {
 		return err
 	}
 	if err := (build.ClusterAPI{Dir: e.Config.ClusterAPI.Dir, Version: e.Config.ClusterAPI.Version}).CheckLayout(); err != nil {

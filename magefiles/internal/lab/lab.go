@@ -9,12 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
-	version "github.com/hashicorp/go-version"
-
-	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/run"
-	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/ui"
 )
@@ -78,85 +74,4 @@ func (l *Lab) TimelineDir(uid string) string {
 // the cluster of that UID.
 func (l *Lab) AutoscalerLog(uid string) string {
 	return l.State.Path("logs", filepath.Base(l.TimelineDir(uid))+"-autoscaler.log")
-}
-
-// AutoscalerRelease is the release that decides flags, annotations and API: a
-// checkout's own, if it says which that is, or else the settings'.
-func (l *Lab) AutoscalerRelease() *version.Version {
-	if l.Config.Autoscaler.Dir != "" {
-		if v := build.AutoscalerVersion(l.Config.Autoscaler.Dir); v != nil {
-			return v
-		}
-	}
-	return l.Config.Autoscaler.Version
-}
-
-// ClusterAPI and Autoscaler are the two components, as the settings have them.
-func (l *Lab) ClusterAPI() source.Spec {
-	return from(source.ClusterAPI(l.Config.ClusterAPI.Tag()), l.Config.ClusterAPI)
-}
-
-// Autoscaler is the autoscaler, as the settings have it.
-func (l *Lab) Autoscaler() source.Spec {
-	return from(source.Autoscaler(l.Config.Autoscaler.Version.String()), l.Config.Autoscaler)
-}
-
-func from(spec source.Spec, s config.Source) source.Spec {
-	spec.Origin, spec.URL, spec.Path, spec.Commit = s.Origin, s.Git, s.Dir, s.Commit
-	return spec
-}
-
-// SourceOptions are the options with which trees are fetched and checked.
-func (l *Lab) SourceOptions(progress func(string)) source.Options {
-	return source.Options{Dir: l.State.Path("src"), Runner: l.Runner, Progress: progress}
-}
-
-// fetching is the lock of the folder of fetched trees, which environments share.
-const fetching = "build.sources"
-
-// FetchTree fetches a component's tree, or finds that it is there.
-func (l *Lab) FetchTree(ctx context.Context, s source.Spec, progress func(string)) (tree *source.Tree, err error) {
-	err = l.State.Exclusively(ctx, fetching, progress, func() error {
-		tree, err = source.Fetch(ctx, s, l.SourceOptions(progress))
-		return err
-	})
-	return tree, sourceAdvice(err)
-}
-
-// FetchSources fetches the tree of the component, or those of both if it is
-// empty, and prints where they are.
-func (l *Lab) FetchSources(ctx context.Context, component string) error {
-	specs := []source.Spec{l.ClusterAPI(), l.Autoscaler()}
-	known := false
-	for _, s := range specs {
-		if component != "" && component != s.Name {
-			continue
-		}
-		known = true
-		step := l.Log.Start("fetch "+s.Name, 10*time.Second)
-		tree, err := l.FetchTree(ctx, s, step.Progress)
-		step.Done("", err)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(l.Out, "%s\t%s\t%s\n", s.Name, s.Version, describe(tree))
-	}
-	if !known {
-		return fmt.Errorf("unknown component %q; want cluster-api or autoscaler", component)
-	}
-	return nil
-}
-
-func describe(t *source.Tree) string {
-	text := t.Origin
-	if t.Commit != "" {
-		text += " " + t.Commit[:12]
-	}
-	if t.Dirty {
-		text += " with uncommitted changes"
-	}
-	if t.Why != "" {
-		text += " (" + t.Why + ")"
-	}
-	return text + "\t" + t.Dir
 }

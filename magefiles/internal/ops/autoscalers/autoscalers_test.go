@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -75,7 +76,7 @@ func TestCheckoutTellsItsRelease(t *testing.T) {
 			t.Errorf("%s: the program says %q, want %q", name, got, tc.program)
 		}
 		newest := &scenario.Scenario{Autoscaler: scenario.Needs{Since: "1.37.0"}}
-		if why := newest.WhySkipped(lab.AutoscalerRelease(), true); !strings.Contains(why, tc.skipped) || (why == "") != (tc.skipped == "") {
+		if why := newest.WhySkipped(component.AutoscalerRelease(lab.Config), true); !strings.Contains(why, tc.skipped) || (why == "") != (tc.skipped == "") {
 			t.Errorf("%s: a scenario since 1.37.0 is skipped because %q, want %q", name, why, tc.skipped)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
@@ -43,11 +44,11 @@ func (a *Autoscalers) Build(ctx context.Context, debug bool) error {
 // Compile fetches and compiles the autoscaler for this machine's
 // processor; the system is Linux where this machine's is.
 func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, err error) {
-	if err := RefuseOld(a.AutoscalerRelease()); err != nil {
+	if err := RefuseOld(component.AutoscalerRelease(a.Config)); err != nil {
 		return built, fmt.Errorf("%w; set AUTOSCALER_VERSION=%s or later", err, FirstThatWorks())
 	}
 	step := a.Log.Start("fetch the autoscaler", 10*time.Second)
-	built.Tree, err = a.FetchTree(ctx, a.Autoscaler(), step.Progress)
+	built.Tree, err = component.Fetch(ctx, a.Lab, component.Autoscaler(a.Config), step.Progress)
 	if err != nil {
 		step.Done("", err)
 		return built, err
@@ -95,7 +96,7 @@ func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Aut
 	name, called := a.Config.Autoscaler.Version.String(), a.Config.Autoscaler.Version.String()
 	switch {
 	case tree.Origin == source.Dir:
-		name, called = "checkout", strings.TrimSuffix(a.AutoscalerRelease().String(), "-dev")+"-dev"
+		name, called = "checkout", strings.TrimSuffix(component.AutoscalerRelease(a.Config).String(), "-dev")+"-dev"
 	case a.Config.Autoscaler.Commit != "":
 		name, called = a.Config.Autoscaler.Commit[:12], a.Config.Autoscaler.Commit
 	}
@@ -115,7 +116,7 @@ func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Aut
 // autoscalerState describes the release and the source of a tree, and of its core if
 // that is another tree.
 func (a *Autoscalers) autoscalerState(ctx context.Context, tree *source.Tree) (string, error) {
-	text := release.Name(a.AutoscalerRelease())
+	text := release.Name(component.AutoscalerRelease(a.Config))
 	if tree.Origin == source.Dir && build.AutoscalerVersion(tree.Dir) == nil {
 		text = "a checkout that does not tell its release, taken for " + text + ","
 	}

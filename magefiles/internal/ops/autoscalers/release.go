@@ -11,6 +11,7 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
@@ -29,7 +30,7 @@ func (a *Autoscalers) releaseFile(c *target.Cluster) string {
 }
 
 func (a *Autoscalers) recordRelease(c *target.Cluster) error {
-	if err := state.WriteJSON(a.releaseFile(c), a.AutoscalerRelease().String()); err != nil {
+	if err := state.WriteJSON(a.releaseFile(c), component.AutoscalerRelease(a.Config).String()); err != nil {
 		return fmt.Errorf("record the autoscaler's release: %w", err)
 	}
 	return nil
@@ -48,7 +49,7 @@ func (a *Autoscalers) recordedRelease(c *target.Cluster) (*version.Version, erro
 // annotateRelease records the release on the lab's Deployment.
 func (a *Autoscalers) annotateRelease(ctx context.Context, c *target.Cluster) error {
 	return c.Workload.Patch(ctx, kube.Deployments, c.Namespace, autoscaler.Name, map[string]any{
-		"metadata": map[string]any{"annotations": map[string]any{releaseAnnotation: a.AutoscalerRelease().String()}},
+		"metadata": map[string]any{"annotations": map[string]any{releaseAnnotation: component.AutoscalerRelease(a.Config).String()}},
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -68,7 +69,7 @@ func (a *Autoscalers) Overrides(flags string) ([]string, error) {
 // its metrics at address, a host:port.
 func (a *Autoscalers) Settings(c *target.Cluster, address string) autoscaler.Settings {
 	return autoscaler.Settings{
-		Release: release.OfAutoscaler(a.AutoscalerRelease()), ClusterName: c.Name, Namespace: c.Namespace, ConfigNamespace: c.ConfigNamespace(),
+		Release: release.OfAutoscaler(component.AutoscalerRelease(a.Config)), ClusterName: c.Name, Namespace: c.Namespace, ConfigNamespace: c.ConfigNamespace(),
 		Kubeconfig: c.WorkloadPath, CloudConfig: c.ManagementPath, Address: address,
 	}
 }
@@ -192,7 +193,7 @@ func (a *Autoscalers) autoscalerEnvironment(c *target.Cluster) ([]string, error)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the versions of Cluster API that the cluster serves: %w", err)
 	}
-	return autoscaler.Environment(release.OfAutoscaler(a.AutoscalerRelease()), newest, c.Arch()), nil
+	return autoscaler.Environment(release.OfAutoscaler(component.AutoscalerRelease(a.Config)), newest, c.Arch()), nil
 }
 
 // CheckedFlags returns the flags of the settings with the overrides. It refuses those
@@ -206,7 +207,7 @@ func (a *Autoscalers) CheckedFlags(ctx context.Context, binary string, s autosca
 	if err != nil {
 		return nil, err
 	}
-	return flags, autoscaler.CheckFlags(flags, known, release.OfAutoscaler(a.AutoscalerRelease()))
+	return flags, autoscaler.CheckFlags(flags, known, release.OfAutoscaler(component.AutoscalerRelease(a.Config)))
 }
 
 // Flags prints the command line that Run would run. If the

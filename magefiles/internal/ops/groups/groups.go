@@ -9,6 +9,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/workload"
@@ -38,7 +39,7 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	taints, terr := capi.ParseTaints(o.Taints)
 	capacity, cerr := capi.ParseCapacity(o.Capacity)
 	group := capi.NodeGroup{
-		Name: name, Namespace: g.Config.Namespace, ClusterName: g.Config.ClusterName, Prefix: release.OfAutoscaler(g.AutoscalerRelease()).SizePrefix,
+		Name: name, Namespace: g.Config.Namespace, ClusterName: g.Config.ClusterName, Prefix: release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix,
 		Min: lowest, Max: highest, From: o.From, Own: o.Own, Labels: labels, Taints: taints, Capacity: capacity,
 	}
 	if err := errors.Join(group.Validate(), lerr, terr, cerr); err != nil {
@@ -114,7 +115,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) erro
 			return err
 		}
 	}
-	prefix := release.OfAutoscaler(g.AutoscalerRelease()).SizePrefix
+	prefix := release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix
 	told, err := capi.SetSizes(ctx, c.Management, c.Namespace, c.Name, name, prefix, lowest, highest, capacity)
 	if err != nil {
 		return err
@@ -137,5 +138,5 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	defer func() { step.Done("", err) }()
 	ctx, cancel := lab.Within(ctx, 5*time.Minute)
 	defer cancel()
-	return capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Name, name, release.OfAutoscaler(g.AutoscalerRelease()).SizePrefix, step.Progress)
+	return capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Name, name, release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix, step.Progress)
 }

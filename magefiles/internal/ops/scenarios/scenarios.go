@@ -18,6 +18,7 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
@@ -222,7 +223,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 	}
 	_, reads := under.Describe()
 	if reads == nil {
-		reads = sc.AutoscalerRelease()
+		reads = component.AutoscalerRelease(sc.Config)
 	}
 	facts := newFeed()
 	following, stopFollowing := context.WithCancel(ctx)

@@ -19,6 +19,7 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/speech"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/scenario/engine"
@@ -114,7 +115,7 @@ type ownBuild struct {
 }
 
 func (m *ownBuild) Describe() (string, *version.Version) {
-	return "cluster-autoscaler " + m.compiled.State, m.AutoscalerRelease()
+	return "cluster-autoscaler " + m.compiled.State, component.AutoscalerRelease(m.Config)
 }
 
 func (m *ownBuild) Controlled() bool { return true }

@@ -1,4 +1,4 @@
-package lab
+package component
 
 import (
 	"context"
@@ -11,14 +11,8 @@ import (
 // settingsOf has the prefix of a component's variables by the component's name.
 var settingsOf = map[string]string{source.ClusterAPIName: "CAPI", source.AutoscalerName: "AUTOSCALER"}
 
-// CheckSource finds out whether the tree can be fetched, and says which settings
-// to change if not.
-func (l *Lab) CheckSource(ctx context.Context, s source.Spec) error {
-	return sourceAdvice(source.Check(ctx, s, l.SourceOptions(nil)))
-}
-
-// sourceAdvice adds the settings to change to an error of package source.
-func sourceAdvice(err error) error {
+// advised adds the settings to change to an error of package source.
+func advised(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -1,4 +1,4 @@
-package lab
+package component
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"caslab/magefiles/internal/source"
 )
 
-func TestSourceAdvice(t *testing.T) {
+func TestAdvised(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")
 	for _, tc := range []struct {
@@ -44,12 +44,12 @@ func TestSourceAdvice(t *testing.T) {
 		{fmt.Errorf("told to end: %w", context.Canceled), "told to end: context canceled"},
 		{refused, "refused"},
 	} {
-		got := sourceAdvice(tc.err)
+		got := advised(tc.err)
 		if got.Error() != tc.want || !errors.Is(got, tc.err) {
-			t.Errorf("sourceAdvice(%v) =\n%v\nwant\n%s", tc.err, got, tc.want)
+			t.Errorf("advised(%v) =\n%v\nwant\n%s", tc.err, got, tc.want)
 		}
 	}
-	if err := sourceAdvice(nil); err != nil {
-		t.Errorf("sourceAdvice(nil) = %v", err)
+	if err := advised(nil); err != nil {
+		t.Errorf("advised(nil) = %v", err)
 	}
 }

@@ -1,0 +1,103 @@
+// Package component is Cluster API and the autoscaler, as the settings say where
+// their sources come from.
+package component
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/source"
+)
+
+// ClusterAPI returns where the settings' Cluster API comes from.
+func ClusterAPI(c *config.Config) source.Spec {
+	return with(source.ClusterAPI(c.ClusterAPI.Tag()), c.ClusterAPI)
+}
+
+// Autoscaler returns where the settings' autoscaler comes from.
+func Autoscaler(c *config.Config) source.Spec {
+	return with(source.Autoscaler(c.Autoscaler.Version.String()), c.Autoscaler)
+}
+
+func with(spec source.Spec, s config.Source) source.Spec {
+	spec.Origin, spec.URL, spec.Path, spec.Commit = s.Origin, s.Git, s.Dir, s.Commit
+	return spec
+}
+
+// AutoscalerRelease returns the release that decides flags, annotations and API: a
+// checkout's own, if it says which that is, or else the settings'.
+func AutoscalerRelease(c *config.Config) *version.Version {
+	if c.Autoscaler.Dir != "" {
+		if v := build.AutoscalerVersion(c.Autoscaler.Dir); v != nil {
+			return v
+		}
+	}
+	return c.Autoscaler.Version
+}
+
+func options(l *lab.Lab, progress func(string)) source.Options {
+	return source.Options{Dir: l.State.Path("src"), Runner: l.Runner, Progress: progress}
+}
+
+// Check finds out whether the tree can be fetched, and says which settings to change
+// if not.
+func Check(ctx context.Context, l *lab.Lab, s source.Spec) error {
+	return advised(source.Check(ctx, s, options(l, nil)))
+}
+
+// fetching is the lock of the folder of fetched trees, which environments share.
+const fetching = "build.sources"
+
+// Fetch fetches a component's tree, or finds that it is there. An error says which
+// settings to change.
+func Fetch(ctx context.Context, l *lab.Lab, s source.Spec, progress func(string)) (tree *source.Tree, err error) {
+	err = l.State.Exclusively(ctx, fetching, progress, func() error {
+		tree, err = source.Fetch(ctx, s, options(l, progress))
+		return err
+	})
+	return tree, advised(err)
+}
+
+// FetchAll fetches the tree of the component of that name, or those of both if the
+// name is empty, and prints where they are.
+func FetchAll(ctx context.Context, l *lab.Lab, name string) error {
+	specs := []source.Spec{ClusterAPI(l.Config), Autoscaler(l.Config)}
+	known := false
+	for _, s := range specs {
+		if name != "" && name != s.Name {
+			continue
+		}
+		known = true
+		step := l.Log.Start("fetch "+s.Name, 10*time.Second)
+		tree, err := Fetch(ctx, l, s, step.Progress)
+		step.Done("", err)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(l.Out, "%s\t%s\t%s\n", s.Name, s.Version, describe(tree))
+	}
+	if !known {
+		return fmt.Errorf("unknown component %q; want %s or %s", name, source.ClusterAPIName, source.AutoscalerName)
+	}
+	return nil
+}
+
+func describe(t *source.Tree) string {
+	text := t.Origin
+	if t.Commit != "" {
+		text += " " + t.Commit[:12]
+	}
+	if t.Dirty {
+		text += " with uncommitted changes"
+	}
+	if t.Why != "" {
+		text += " (" + t.Why + ")"
+	}
+	return text + "\t" + t.Dir
+}
