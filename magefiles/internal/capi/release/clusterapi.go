@@ -134,6 +134,7 @@ var clusterAPI = []change[Release]{
 	// api/v1beta1.
 	{[]string{"1.0.0-0"}, func(r *Release) { r.API = "v1beta1" }},
 	balancer("1.3.7", "v20230330-2f738c2"),
+	balancer("1.4.0-0", "v20210715-a6da3463"), // branched off before 1.3.7
 	balancer("1.4.0-rc.0", "v20230227-d46f45b6"),
 	balancer("1.4.2", "v20230330-2f738c2"),
 	balancer("1.5.0-0", "v20230510-486859a6"),

@@ -42,6 +42,7 @@ func TestClusterAPI(t *testing.T) {
 		{"0.4.8", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463", 0, 0},
 		{"1.0.0", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463", 0, 0},
 		{"1.3.7", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230330-2f738c2", 0, 0},
+		{"1.4.0-beta.1", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463", 0, 0},
 		{"1.4.0", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230227-d46f45b6", 0, 0},
 		{"1.4.2", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230330-2f738c2", 0, 0},
 		{"1.8.12", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230510-486859a6", 0, 0},
