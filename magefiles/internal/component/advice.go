@@ -5,25 +5,31 @@ import (
 	"errors"
 	"fmt"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"caslab/magefiles/internal/source"
 )
 
 // settingsOf has the prefix of a component's variables by the component's name.
 var settingsOf = map[string]string{source.ClusterAPIName: "CAPI", source.AutoscalerName: "AUTOSCALER"}
 
-// advised adds the settings to change to an error of package source.
+// advised adds to an error of package source which settings to change, or what to
+// type.
 func advised(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	var (
 		missing  *source.MissingTagError
+		moved    *source.MovedTagError
 		failed   *source.GitError
 		noModule *source.NoModuleError
 		checkout *source.CheckoutError
 	)
 	const dir = "type: export %s_DIR=/path/to/your/checkout"
 	switch {
+	case errors.As(err, &moved):
+		return fmt.Errorf("%w\nif you trust that, type: rm -r %s %s", err, shellescape.Quote(moved.Dir), shellescape.Quote(moved.Record))
 	case errors.As(err, &missing) && len(missing.Nearest) > 0:
 		return fmt.Errorf("%w\nset %s_VERSION to a release that exists", err, settingsOf[missing.Component])
 	case errors.As(err, &failed) && failed.InModules:

@@ -22,6 +22,10 @@ func TestAdvised(t *testing.T) {
 		},
 		{&source.MissingTagError{Component: "cluster-api", Tag: "main", URL: "https://host"}, "https://host has no tag main"},
 		{
+			&source.MovedTagError{Tag: "v1.14.2", URL: "https://host", Was: "one", Is: "two", Dir: "/my lab/src/x", Record: "/my lab/src/x.json"},
+			"the tag v1.14.2 of https://host moved: it was commit one when it was fetched and is two now\nif you trust that, type: rm -r '/my lab/src/x' '/my lab/src/x.json'",
+		},
+		{
 			&source.GitError{Component: "cluster-api", Doing: "list the tags of", URL: "https://host", InModules: true, Err: refused},
 			"list the tags of https://host: refused\ncheck CAPI_GIT, set CAPI_SOURCE=module, or type: export CAPI_DIR=/path/to/your/checkout",
 		},

@@ -42,9 +42,12 @@ type record struct {
 	ID     string `json:"id"`
 }
 
+// recordPath returns where the record of the tree in dir is.
+func recordPath(dir string) string { return dir + ".json" }
+
 func readRecord(dir string) (record, error) {
 	var r record
-	data, err := os.ReadFile(dir + ".json")
+	data, err := os.ReadFile(recordPath(dir))
 	if err != nil {
 		return r, err
 	}
@@ -56,7 +59,7 @@ func (r record) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return state.WriteFile(dir+".json", data, 0o644)
+	return state.WriteFile(recordPath(dir), data, 0o644)
 }
 
 // MovedTagError is returned when a tag names another commit than it did when
@@ -65,12 +68,13 @@ type MovedTagError struct {
 	Tag, URL string
 	// Was and Is are the commits.
 	Was, Is string
-	// Dir is the tree of the commit Was; Dir.json is its record.
-	Dir string
+	// Dir is the tree of the commit Was, and Record the file that names it. When
+	// both are removed, the tag is fetched anew.
+	Dir, Record string
 }
 
 func (e *MovedTagError) Error() string {
-	return fmt.Sprintf("the tag %s of %s moved: it was commit %s when it was fetched and is %s now\nif you trust that, type: rm -r %s %s.json", e.Tag, e.URL, e.Was, e.Is, e.Dir, e.Dir)
+	return fmt.Sprintf("the tag %s of %s moved: it was commit %s when it was fetched and is %s now", e.Tag, e.URL, e.Was, e.Is)
 }
 
 // MissingTagError is returned when a component has no release of the wanted
@@ -259,7 +263,7 @@ func (s Spec) fetchedBefore(ctx context.Context, o Options, rec record, dir stri
 		tree.Why = fmt.Sprintf("fetched before; whether the tag %s moved is not known, because %s does not answer: %s", s.Tag, s.shownURL(), innermost(err))
 		o.progress("%s", tree.Why)
 	case rec.Commit != commit:
-		return nil, &MovedTagError{Tag: s.Tag, URL: s.shownURL(), Was: rec.Commit, Is: commit, Dir: dir}
+		return nil, &MovedTagError{Tag: s.Tag, URL: s.shownURL(), Was: rec.Commit, Is: commit, Dir: dir, Record: recordPath(dir)}
 	}
 	return tree, nil
 }

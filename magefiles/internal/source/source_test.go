@@ -220,8 +220,19 @@ func TestMovedTag(t *testing.T) {
 	u.tag("v1.14.2", is, false)
 	_, err := Fetch(t.Context(), u.spec("v1.14.2"), o)
 	var moved *MovedTagError
-	if !errors.As(err, &moved) || moved.Is != is.String() || !strings.Contains(err.Error(), "rm -r") {
-		t.Errorf("Fetch() of a moved tag = %v", err)
+	if !errors.As(err, &moved) || moved.Is != is.String() || !strings.Contains(err.Error(), moved.Was) {
+		t.Fatalf("Fetch() of a moved tag = %v", err)
+	}
+	for _, path := range []string{moved.Dir, moved.Record} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+		if err := os.RemoveAll(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if tree, err := Fetch(t.Context(), u.spec("v1.14.2"), o); err != nil || tree.Commit != is.String() {
+		t.Errorf("Fetch() after both were removed = %+v, %v", tree, err)
 	}
 }
 
