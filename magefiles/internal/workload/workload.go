@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -160,7 +161,8 @@ func (w Workload) measured(ctx context.Context, c *kube.Client) (Workload, error
 }
 
 func (w Workload) manifest() ([]byte, error) {
-	t, err := template.New("scale-up.yaml.tmpl").Option("missingkey=error").ParseFS(manifests.FS, "workload/scale-up.yaml.tmpl")
+	t, err := template.New("scale-up.yaml.tmpl").Option("missingkey=error").Funcs(template.FuncMap{"quote": strconv.Quote}).
+		ParseFS(manifests.FS, "workload/scale-up.yaml.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("read the workload's template: %w", err)
 	}

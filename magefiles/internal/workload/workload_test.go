@@ -117,6 +117,38 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// TestValuesReachTheDeployment: no value is read as another kind of YAML or cut
+// off.
+func TestValuesReachTheDeployment(t *testing.T) {
+	t.Parallel()
+	w := Workload{
+		Name: "true", Namespace: "null", Replicas: 1, Memory: "1e9", Image: `a"b:5000/pause:1`,
+		NodeSelector: map[string]string{"0x10": "yes"}, Tolerations: []string{"no"}, Extra: map[string]string{"null": "1"},
+	}
+	if err := w.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := w.manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := kube.Decode(manifest)
+	if err != nil || len(objects) != 1 {
+		t.Fatalf("Decode() = %v, %v", objects, err)
+	}
+	d, err := kube.Deployment(objects[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := d.Spec.Template.Spec
+	if d.Name != "true" || d.Namespace != "null" || d.Labels["null"] != "1" || pod.NodeSelector["0x10"] != "yes" || pod.Tolerations[0].Key != "no" {
+		t.Errorf("the deployment is %+v", d)
+	}
+	if c := pod.Containers[0]; c.Image != w.Image || c.Resources.Requests.Memory().Value() != 1e9 {
+		t.Errorf("the container is %+v", c)
+	}
+}
+
 // TestMeasuredBySelectedNodes: the nodes that a workload selects decide how large
 // its pods are, or all nodes while it selects none.
 func TestMeasuredBySelectedNodes(t *testing.T) {
