@@ -74,6 +74,31 @@ func TestActionsArePinnedByCommit(t *testing.T) {
 	}
 }
 
+// TestWorkflowsAllowALaterGo: setup-go sets GOTOOLCHAIN to local, for the Go of
+// go.mod, and a nested module may want a later one.
+func TestWorkflowsAllowALaterGo(t *testing.T) {
+	t.Parallel()
+	steps := slices.Clone(readAction(t).Runs.Steps)
+	for _, file := range workflowFiles(t) {
+		for _, job := range readWorkflow(t, file).Jobs {
+			steps = append(steps, job.Steps...)
+		}
+	}
+	found := 0
+	for _, s := range steps {
+		if !strings.Contains(s.Run, "go tool mage ") {
+			continue
+		}
+		found++
+		if s.Env["GOTOOLCHAIN"] != "auto" {
+			t.Errorf("no later Go is allowed to: %s", s.Run)
+		}
+	}
+	if found == 0 {
+		t.Fatal("no step runs the lab")
+	}
+}
+
 func TestWorkflowsHaveTheLeastRights(t *testing.T) {
 	t.Parallel()
 	steps := slices.Clone(readAction(t).Runs.Steps)
