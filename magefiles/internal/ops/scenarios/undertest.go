@@ -20,6 +20,7 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/component"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/scenario/engine"
@@ -190,7 +191,10 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 		return err
 	case <-waiting.Done():
 		err := fmt.Errorf("waited for the autoscaler's first round: %w; its log is %s", context.Cause(waiting), process.LogFile)
-		return errors.Join(err, h.Stop(ctx))
+		// Ctrl-C may be what ended the wait.
+		clean, done := interrupt.Cleanup(ctx, time.Minute)
+		defer done()
+		return errors.Join(err, h.Stop(clean))
 	}
 }
 

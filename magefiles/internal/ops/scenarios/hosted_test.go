@@ -1,0 +1,154 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/target/targettest"
+)
+
+// program is an autoscaler. It runs until it is told to end, or to fail.
+type program struct {
+	mu sync.Mutex
+	// started has the command lines, and running how many processes there are.
+	started []string
+	running int
+	// silent begins no round. fail ends the process that runs.
+	silent bool
+	fail   chan error
+}
+
+func (p *program) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
+	if c.Args[0] == "--help" {
+		return run.Result{Stdout: []byte("  --cloud-provider string\n  --namespace string\n  --node-group-auto-discovery value\n  --expendable-pods-priority-cutoff int\n" +
+			"  --max-nodes-total int\n  --balance-similar-node-groups\n  --scale-down-enabled\n  --scale-down-delay-after-add duration\n  --scale-down-delay-after-delete duration\n" +
+			"  --scale-down-delay-after-failure duration\n  --scale-down-unneeded-time duration\n  --max-node-provision-time duration\n  -v, --v Level\n  --leader-elect\n" +
+			"  --address string\n  --kubeconfig string\n  --cloud-config string\n")}, nil
+	}
+	p.mu.Lock()
+	p.started, p.running = append(p.started, c.String()), p.running+1
+	silent := p.silent
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.running--
+		p.mu.Unlock()
+	}()
+	line := "I1124 22:20:03.123456   26098 static_autoscaler.go:308] Starting main loop\n"
+	if silent {
+		line = "E1124 22:20:03.123456   26098 leaderelection.go:330] error retrieving resource lock\n"
+	}
+	if _, err := io.WriteString(c.Stdout, line); err != nil {
+		return run.Result{}, err
+	}
+	select {
+	case err := <-p.fail:
+		return run.Result{}, &run.Error{Cmd: c, Err: err}
+	case <-ctx.Done():
+		time.Sleep(20 * time.Millisecond) // it deletes its status
+		return run.Result{}, &run.Error{Cmd: c, Err: context.Cause(ctx)}
+	}
+}
+
+func (p *program) state() (started []string, running int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.started, p.running
+}
+
+func newHosted(t *testing.T) (*hosted, *program) {
+	t.Helper()
+	l, p := labtest.New(t, nil), &program{fail: make(chan error)}
+	l.Runner = p
+	c, _ := targettest.New(t)
+	sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
+	return &hosted{keptIn: t.TempDir(), ownBuild: ownBuild{
+		Scenarios: sc, cluster: c, compiled: autoscalers.Compiled{Binary: "/cluster-autoscaler"}, overrides: []string{"--v=4"}, ended: make(chan error, 1),
+	}}, p
+}
+
+// TestHosted: one process runs with the flags of the scenario, another one if the
+// flags are others or if it ended, and none after Stop.
+func TestHosted(t *testing.T) {
+	t.Parallel()
+	h, p := newHosted(t)
+	starts := func(want int, flags ...string) {
+		t.Helper()
+		if err := h.Start(t.Context(), flags); err != nil {
+			t.Fatal(err)
+		}
+		started, running := p.state()
+		if len(started) != want || running != 1 || !strings.Contains(started[want-1], strings.Join(flags, " ")) {
+			t.Fatalf("%d run of those started:\n%s\nwant %d with %q", running, strings.Join(started, "\n"), want, flags)
+		}
+	}
+	starts(1)
+	starts(1)
+	starts(2, "--scale-down-enabled=false")
+	if err := h.Start(t.Context(), []string{"--v=1"}); err == nil || !strings.Contains(err.Error(), "--v=1") {
+		t.Errorf("Start() with too little in the log = %v", err)
+	}
+	starts(3, "--scale-down-enabled=false")
+	p.fail <- errors.New("panic")
+	select {
+	case err := <-h.Ended():
+		if !strings.Contains(err.Error(), "panic") || !strings.Contains(err.Error(), "Starting main loop") {
+			t.Errorf("Ended() says %v; want why, and the end of the log", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Ended() does not tell that the process ended")
+	}
+	starts(4, "--scale-down-enabled=false")
+	for range 2 {
+		if err := h.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, running := p.state(); running != 0 {
+		t.Errorf("%d processes run after Stop()", running)
+	}
+	logs, err := filepath.Glob(filepath.Join(h.keptIn, "autoscaler", "autoscaler-*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("no log was kept: %v", err)
+	}
+	if data, err := os.ReadFile(logs[0]); err != nil || !strings.Contains(string(data), "Starting main loop") {
+		t.Errorf("the log that was kept has %q, %v", data, err)
+	}
+}
+
+// TestHostedInterrupted: Ctrl-C before the first round ends the process, and the
+// error says nothing of a process that is left.
+func TestHostedInterrupted(t *testing.T) {
+	t.Parallel()
+	h, p := newHosted(t)
+	p.silent = true
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- h.Start(ctx, nil) }()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, running := p.state(); running == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no process was started")
+		}
+	}
+	stop()
+	err := <-ended
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "first round") || strings.Contains(err.Error(), "stop the autoscaler") {
+		t.Errorf("Start() = %v", err)
+	}
+	if _, running := p.state(); running != 0 {
+		t.Errorf("%d processes run", running)
+	}
+}
