@@ -26,9 +26,9 @@ var Aliases = map[string]any{
 	"status": Env.Status,
 }
 
-// lab compiles the lab's command, shows the progress, and becomes the command.
-// args are options, empty if the user did not give them, and arguments. The
-// targets import nothing heavy, so that mage compiles them in seconds on a
+// lab compiles the lab's command, shows the progress, and replaces mage with the
+// command. args are options, empty if the user did not give them, and arguments.
+// Targets import only small packages, so that mage compiles them in seconds on a
 // machine with empty caches.
 func lab(ctx context.Context, verb string, args ...string) error {
 	if err := launch.CheckAlone(verb, os.Args[1:], len(args) > 0); err != nil {

@@ -113,8 +113,8 @@ func (c *Config) Values() []Value { return c.values }
 // StateDir is where the lab keeps caches, kubeconfigs and records.
 func (c *Config) StateDir() string { return filepath.Join(c.Root, ".caslab") }
 
-// NamedByVariable reports whether an environment variable has the environment's
-// name. The next command may lack it.
+// NamedByVariable reports whether the environment's name comes from an environment
+// variable, which the user's next command may lack.
 func (c *Config) NamedByVariable() bool { return c.origin("clusterName") == "environment" }
 
 // ManagementName returns the name of the kind cluster that exists until the pivot.

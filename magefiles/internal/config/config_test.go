@@ -189,7 +189,7 @@ func TestNamesOfAnothersClusters(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if err := c.CheckEnvironment(); err == nil || !strings.Contains(err.Error(), "of another's cluster") {
+		if err := c.CheckEnvironment(); err == nil || !strings.Contains(err.Error(), "cannot name an environment") {
 			t.Errorf("CheckEnvironment() = %v for %s", err, name)
 		}
 	}

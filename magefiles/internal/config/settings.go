@@ -179,11 +179,11 @@ func checkName(name string) error {
 	}
 	for _, suffix := range []string{managementSuffix, "-autoscaler"} {
 		if strings.HasSuffix(name, suffix) {
-			return fmt.Errorf("the environment %q has things of its own of that name; want one that does not end with %s", strings.TrimSuffix(name, suffix), suffix)
+			return fmt.Errorf("the environment %q uses that name for objects of its own; want a name that does not end with %s", strings.TrimSuffix(name, suffix), suffix)
 		}
 	}
 	if len(name) > maxName {
-		return fmt.Errorf("it has %d characters and node names made of it would pass %d; want at most %d", len(name), maxLabel, maxName)
+		return fmt.Errorf("it has %d characters and node names that contain it would exceed %d; want at most %d", len(name), maxLabel, maxName)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (c *Config) validate() error {
 		if s.src.Dir != "" {
 			s.src.Origin = OriginDir
 		}
-		// A commit or a repository is for git, whatever auto would find.
+		// Only git fetches a given commit or repository.
 		if s.src.Origin == OriginAuto && (s.src.Commit != "" || c.origin(s.key+".git") != "default") {
 			s.src.Origin = OriginGit
 		}
@@ -80,7 +80,7 @@ func (c *Config) CheckEnvironment() error {
 		return fmt.Errorf("the checkout %s has a colon in its path, and Docker cannot mount its files into nodes; move it to a path without one", c.Root)
 	}
 	if err := checkName(c.ClusterName); err != nil {
-		return fmt.Errorf("CLUSTER_NAME=%s is of another's cluster: %w", c.ClusterName, err)
+		return fmt.Errorf("CLUSTER_NAME=%s cannot name an environment of the lab: %w", c.ClusterName, err)
 	}
 	return nil
 }

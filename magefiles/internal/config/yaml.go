@@ -84,7 +84,7 @@ func scalar(k kind, value any) (string, bool) {
 		return strconv.FormatBool(v), k == boolean
 	case int64:
 		return strconv.FormatInt(v, 10), k == integer
-	case float64: // what JSON makes of every YAML number
+	case float64: // every YAML number, because the YAML is converted to JSON
 		return strconv.FormatFloat(v, 'f', -1, 64), k == integer && v == float64(int64(v))
 	}
 	return "", false

@@ -108,7 +108,7 @@ func (e *Environment) LoadImages(ctx context.Context) error {
 				return err
 			}
 		}
-		e.Log.Printf("a manager runs its new image once its pod is deleted: kubectl delete pods -A -l cluster.x-k8s.io/provider; nodes that come later have the images of before")
+		e.Log.Printf("a manager runs its new image once its pod is deleted: kubectl delete pods -A -l cluster.x-k8s.io/provider; nodes that are added later have the old images")
 		return nil
 	})
 }

@@ -83,12 +83,12 @@ func (e *Environment) containers(ctx context.Context) (workload, management []en
 type OtherEngineError struct{ Name, File string }
 
 func (e *OtherEngineError) Error() string {
-	return fmt.Sprintf("environment %q was made on another Docker engine, and this one has nothing of it; go back to that engine (docker context ls, DOCKER_HOST), choose another name with CLUSTER_NAME, or, if that engine is no more, type: rm %s", e.Name, e.File)
+	return fmt.Sprintf("environment %q was made on another Docker engine, and this one has no container of it; go back to that engine (docker context ls, DOCKER_HOST), choose another name with CLUSTER_NAME, or, if that engine no longer exists, type: rm %s", e.Name, e.File)
 }
 
 // onEngine records the engine on which the environment is. It returns an
-// *OtherEngineError for an environment that is on another one, which must not be
-// taken for gone.
+// *OtherEngineError for an environment that is on another engine: that one still
+// exists.
 func (e *Environment) onEngine(ctx context.Context, info engine.Info) error {
 	workload, management, err := e.containers(ctx)
 	if err != nil {
@@ -147,9 +147,9 @@ func (e *Environment) marks() ([]string, error) {
 
 // isMark reports whether the source of a mount is one of the marks. It compares
 // the end of the path, because engines add a prefix to paths and checkouts move.
-// If another file than the mark is at the source, the checkout was copied, and the
-// environment belongs to the original. A folder there is no such file: an engine
-// makes one when the source of a mount is missing.
+// If a different file is at the source, this checkout is a copy, and the
+// environment belongs to the original. A folder at the source does not count: an
+// engine creates one when the source of a mount is missing.
 func (e *Environment) isMark(source string, marks []string) bool {
 	return slices.ContainsFunc(marks, func(mark string) bool {
 		if !strings.HasSuffix(source, "/.caslab/owner/"+filepath.Base(mark)) {
@@ -188,9 +188,10 @@ func (e *Environment) mark() (string, error) {
 // that this checkout of the lab did not create.
 type ForeignError struct {
 	Container, Environment string
-	// Cluster is that of the container: the workload or the management cluster.
+	// Cluster is the container's cluster: the workload or the management cluster.
 	Cluster string
-	// Mark is the owner file of the checkout that made it; empty if none did.
+	// Mark is the owner file of the checkout that created it; empty if no checkout
+	// did.
 	Mark string
 	// Lost is true if that file does not exist here: it is gone, so that no
 	// checkout can remove the environment, or it is on another machine.

@@ -19,7 +19,7 @@ func (e *Environment) removeClusters(ctx context.Context) error {
 	if err := e.removeHolders(ctx); err != nil {
 		return err
 	}
-	// A manager that still runs creates nodes again, so repeat until there are none.
+	// A manager that still runs creates nodes again, so repeat until none is left.
 	for range 5 {
 		workload, management, err := e.containers(ctx)
 		if err != nil {

@@ -1,5 +1,5 @@
-// Package environment is the life of the lab's own environment: how it comes up,
-// what there is of it, and how it goes.
+// Package environment brings up, inspects and removes the lab's own environment: a
+// self-managed cluster on this machine's Docker engine.
 package environment
 
 import (
@@ -34,15 +34,15 @@ type Environment struct {
 	recorders func(*lab.Lab) Recorder
 }
 
-// Recorder keeps the record of what happens to the environment.
+// Recorder records what happens to the environment.
 type Recorder interface {
-	// Begin begins the record of an environment that is about to be made.
+	// Begin starts a new record, before the environment is created.
 	Begin() error
 	// Tell records what env:up does. what is "step", "passed" or "failed", and
 	// text the name of the step, or the error.
 	Tell(what, text string)
-	// Record records what happens in the cluster, which manages itself, until
-	// stop is called.
+	// Record records what happens in the self-managed cluster until stop is
+	// called.
 	Record(ctx context.Context, cluster *kube.Client) (stop func())
 }
 
@@ -59,19 +59,19 @@ func (e *Environment) repositoryDir() string {
 	return e.State.Path("repository", e.Config.ClusterName)
 }
 
-// ownerFile is what the lab knows of the environment under that suffix.
+// ownerFile returns the path of the environment's state file with that suffix.
 func (e *Environment) ownerFile(suffix string) string {
 	return e.State.Path("owner", e.Config.ClusterName+suffix)
 }
 
-// movingFile is there while a move is not known to have come to its end.
+// movingFile exists from the start of a move until the move is known to be complete.
 func (e *Environment) movingFile() string { return e.ownerFile(".moving") }
 
-// readyFile is there from when the environment managed itself until it is
+// readyFile exists from the moment the environment manages itself until it is
 // removed.
 func (e *Environment) readyFile() string { return e.ownerFile(".ready") }
 
-// engineFile has the ID of the engine that the environment is on.
+// engineFile has the ID of the engine that runs the environment.
 func (e *Environment) engineFile() string { return e.ownerFile(".engine") }
 
 func (e *Environment) logFile() string {
@@ -100,11 +100,12 @@ func (e *Environment) locked(command string, do func() error) (err error) {
 	return do()
 }
 
-// Locks of work that environments share. An environment's name has no dot.
+// Names of locks that environments share. An environment's name has no dot, so its
+// own lock differs.
 const (
 	workCompile = "build.managers"
 	workNode    = "build.node"
-	// Starting stopped containers: placeholders of one environment of the
-	// checkout would hold the addresses of another's.
+	// Starting stopped containers: the placeholders of one environment would take
+	// the addresses of another one.
 	workStart = "start.containers"
 )

@@ -42,8 +42,8 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 	return err
 }
 
-// whyGone is the error of an environment of which the engine has nothing: it may
-// be on another engine.
+// whyGone returns why the engine has no container of the environment: there is no
+// environment, or it is on another engine.
 func (e *Environment) whyGone(ctx context.Context) error {
 	info, err := e.engine.Info(ctx)
 	if err == nil {

@@ -23,7 +23,7 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 		return "", err
 	}
 	if len(existing) > 0 && !c.sameImages(append(workload, existing...)) {
-		progress("its images are others now: replacing it, and what it made")
+		progress("its images have changed: replacing it and the cluster that it created")
 		if err := c.removeClusters(ctx); err != nil {
 			return "", err
 		}
@@ -46,8 +46,8 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	return "", err
 }
 
-// sameImages reports whether the nodes that an interrupted run left are of this
-// run's image.
+// sameImages reports whether the nodes that an interrupted run left have this run's
+// image.
 func (c *bringUp) sameImages(nodes []engine.Container) bool {
 	return !slices.ContainsFunc(nodes, func(n engine.Container) bool { return !isLoadBalancer(n) && n.Image != c.image })
 }

@@ -19,16 +19,16 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 	if err != nil {
 		return "", err
 	}
-	// The next run must know that a move was cut off: each cluster then has a part of
-	// the objects.
+	// The next run must know if the move is interrupted: each cluster then has a part
+	// of the objects.
 	if err := state.WriteFile(c.movingFile(), nil, 0o600); err != nil {
 		return "", fmt.Errorf("record that the move begins: %w", err)
 	}
 	if err := ctl.Move(ctx, c.managementKubeconfig(), c.EnvironmentKubeconfig(), namespace); err != nil {
 		return "", err
 	}
-	// Not before: a move deletes the objects in the one cluster and makes them in
-	// the other, and nothing of that happened to a machine.
+	// Recording starts only now: a move deletes and creates objects, although nothing
+	// happens to the machines.
 	c.stopRecording = c.recorder.Record(context.WithoutCancel(ctx), c.workload)
 	return "", nil
 }
@@ -40,7 +40,7 @@ func (c *bringUp) verify(ctx context.Context, progress func(string)) (string, er
 }
 
 func (c *bringUp) deleteManagement(ctx context.Context, progress func(string)) (string, error) {
-	// From here on no later run may replace the environment, also if this one is
+	// From here on no later run may replace the environment, even if this run is
 	// killed before the management cluster is gone.
 	if err := c.markReady(ctx); err != nil {
 		return "", err

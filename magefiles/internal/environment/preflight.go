@@ -40,12 +40,12 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 	if err := e.machine().CheckDisk(info); err != nil {
 		return err
 	}
-	step.Progress("where Cluster API comes from")
+	step.Progress("the source of Cluster API")
 	if err := e.tools.check(ctx, component.ClusterAPI(e.Config)); err != nil {
 		return err
 	}
 	if e.Config.NodeImage == config.NodeImageSource {
-		step.Progress("what the node image is built with")
+		step.Progress("tools for the node image")
 		if err := node.CanBuild(ctx, e.nodeOptions(info.Arch(), nil)); err != nil {
 			return fmt.Errorf("NODE_IMAGE=%s: %w", e.Config.NodeImage, err)
 		}

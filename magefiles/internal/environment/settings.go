@@ -29,7 +29,7 @@ func (e *Environment) recordSettings() error {
 		}
 	}
 	if err := state.WriteJSON(e.settingsFile(), settings); err != nil {
-		return fmt.Errorf("record what the environment is made with: %w", err)
+		return fmt.Errorf("record the environment's settings: %w", err)
 	}
 	return nil
 }
@@ -37,7 +37,7 @@ func (e *Environment) recordSettings() error {
 // recordedSettings returns what recordSettings recorded; nil if there is no record.
 func (e *Environment) recordedSettings() (recorded map[string]string, err error) {
 	if _, err := state.ReadJSON(e.settingsFile(), &recorded); err != nil {
-		return nil, fmt.Errorf("read what the environment was made with: %w", err)
+		return nil, fmt.Errorf("read the settings that the environment was created with: %w", err)
 	}
 	return recorded, nil
 }
@@ -52,7 +52,7 @@ func (e *Environment) tellChanges() error {
 	for _, v := range e.Config.Values() {
 		was, recorded := before[v.Key]
 		if recorded && was != v.Value {
-			e.Log.Printf("! it was made with %s=%s, and the settings want %q; to make it anew, type: %s && %s", v.Env, was, v.Value, downOf(e.Config.ClusterName), typed(e.Config.ClusterName, "env:up"))
+			e.Log.Printf("! it was created with %s=%s, and the settings want %q; to create it again, type: %s && %s", v.Env, was, v.Value, downOf(e.Config.ClusterName), typed(e.Config.ClusterName, "env:up"))
 		}
 	}
 	return nil

@@ -23,7 +23,7 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// lookWithin bounds a command that only looks.
+// lookWithin bounds commands that only read.
 const lookWithin = 15 * time.Second
 
 // NotUpError is returned when there is no environment.
@@ -52,7 +52,7 @@ func (e *Environment) Status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The containers are of interest also, or most, if the API server is down.
+	// Containers are printed even if the API server is down: then they matter most.
 	cluster := e.printCluster(ctx, management)
 	w := ui.NewTable(e.Out, "CONTAINER", "STATE", "IMAGE", "ID")
 	for _, c := range append(management, workload...) {
@@ -115,8 +115,8 @@ func (e *Environment) manager(management []engine.Container) (kubeconfig, what s
 	return e.EnvironmentKubeconfig(), "self-managed"
 }
 
-// Describe prints the tree of the environment's Cluster API objects, with what
-// is not well.
+// Describe prints the tree of the environment's Cluster API objects, with their
+// problems.
 func (e *Environment) Describe(ctx context.Context) error {
 	_, management, err := e.standing(ctx)
 	if err != nil {
@@ -218,7 +218,8 @@ func (e *Environment) printProviders(ctx context.Context, client *kube.Client) e
 	return w.End()
 }
 
-// summary ends an env:up: what runs, where the time went, what to type next.
+// summary is printed at the end of env:up: what runs, how long each step took, what
+// to type next.
 func (e *Environment) summary(ctx context.Context, c *bringUp, timings []steps.Timing) error {
 	fmt.Fprintln(e.Out)
 	if err := e.Status(ctx); err != nil {

@@ -21,23 +21,23 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// bounds are how long to wait: for an API server that runs to answer, perhaps on a
-// busy machine; for one whose container was just started; and for a cluster whose
-// API server answers to be well.
+// bounds are how long to wait until an API server answers that runs, perhaps on a
+// busy machine; until one answers whose container was just started; and until a
+// cluster is well whose API server answers.
 type bounds struct{ answer, restart, well time.Duration }
 
 func defaultBounds() bounds {
 	return bounds{answer: time.Minute, restart: 90 * time.Second, well: 2 * time.Minute}
 }
 
-// survey is what there is of the environment.
+// survey is the state in which a command finds the environment.
 type survey struct {
 	// fresh is true if nothing is there.
 	fresh bool
 	// ready is true for an environment that manages itself and is well.
 	ready bool
-	// remake says why what is there cannot be used and has to be created again. It
-	// is nil if it can be used, or if nothing is there.
+	// remake is the reason why what is there must be replaced; nil if it can be used,
+	// or if nothing is there.
 	remake error
 	// text describes what was found.
 	text string
@@ -49,14 +49,14 @@ func downOf(name string) string { return typed(name, "env:down") }
 
 func typed(name, target string) string { return "CLUSTER_NAME=" + name + " go tool mage " + target }
 
-// notWell is the error of an environment that exists and does not work.
+// notWell returns the error for an environment that exists and does not work.
 func (e *Environment) notWell(err error) error {
 	return fmt.Errorf("environment %q exists and is not well; nothing of it was removed: %w\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Config.ClusterName, err, downOf(e.Config.ClusterName))
 }
 
-// takeSurvey looks at what there is, and starts what is stopped. It removes only
-// what is left of a management cluster whose objects moved. It returns an error for
-// what is in the way and must not be replaced.
+// takeSurvey finds the environment's containers and starts those that are stopped. It
+// removes only the rest of a management cluster whose objects were moved. It returns an
+// error if what it finds must not be replaced.
 func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
 	workload, management, err := e.containers(ctx)
 	if err != nil {
@@ -89,7 +89,7 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 	}
 	defer func() {
 		if wasReady && found.remake != nil {
-			// It was ready once, and may have what somebody needs.
+			// It was ready once, so somebody may need what runs in it.
 			found, err = survey{}, e.notWell(found.remake)
 		}
 	}()
@@ -113,7 +113,7 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 		if err := e.sameVersions(ctx, client); err != nil {
 			return survey{}, err
 		}
-		return survey{text: "going on with the management cluster of an interrupted run"}, nil
+		return survey{text: "continuing with the management cluster of an interrupted run"}, nil
 	}
 	client, err := e.reachWorkload(reaching, workload, progress)
 	if err != nil {
@@ -128,13 +128,13 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 	case err != nil:
 		return survey{}, e.notWell(err)
 	case paused && len(management) > 0 && !wasReady:
-		// Only a complete move is used, not one that was cut off.
+		// An interrupted move is not used.
 		return survey{remake: errors.New("the Cluster is paused, as in the middle of a move")}, nil
 	}
 	return e.selfManaged(ctx, client, paused, progress)
 }
 
-// selfManaged checks that the environment, which manages itself, is well.
+// selfManaged checks that a self-managed environment is well.
 func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paused bool, progress func(string)) (survey, error) {
 	if err := e.sameVersions(ctx, client); err != nil {
 		return survey{}, err

@@ -55,7 +55,7 @@ func TestTakeSurvey(t *testing.T) {
 		},
 		"interrupted before the move": {
 			scene: func(t *testing.T, s *scene) { s.managed(t, before()); s.up(t, world{}) },
-			text:  "going on with the management cluster",
+			text:  "continuing with the management cluster",
 		},
 		"interrupted before the move, other version": {
 			scene:   func(t *testing.T, s *scene) { s.managed(t, with(providerObjects, fakeProvider("v1.13.5"))) },
@@ -71,7 +71,7 @@ func TestTakeSurvey(t *testing.T) {
 		},
 		"a list that fails twice": {
 			scene: func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail.Store(2) },
-			text:  "going on",
+			text:  "continuing",
 		},
 		"cut off in the move, paused": {
 			scene: func(t *testing.T, s *scene) {
@@ -362,7 +362,7 @@ func TestReadyTellsWhatChanged(t *testing.T) {
 		want string
 	}{
 		{nil, ""},
-		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; to make it anew, type: CLUSTER_NAME=work-cluster go tool mage env:down`},
+		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; to create it again, type: CLUSTER_NAME=work-cluster go tool mage env:down`},
 		{map[string]string{"CAPI_GIT": "https://127.0.0.1:1/mine.git"}, `the settings want "https://127.0.0.1:1/mine.git"`},
 	} {
 		s := newScene(t, tc.env)
@@ -379,7 +379,7 @@ func TestReadyTellsWhatChanged(t *testing.T) {
 		}
 		s.Log.Close()
 		got := logged.String()
-		if !strings.Contains(got, tc.want) || tc.want == "" && strings.Contains(got, "it was made with") {
+		if !strings.Contains(got, tc.want) || tc.want == "" && strings.Contains(got, "it was created with") {
 			t.Errorf("%v: logged\n%s\nwant %q", tc.env, got, tc.want)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"caslab/magefiles/internal/source"
 )
 
-// tools do the work of the steps that takes compilers, registries, an engine
+// tools are the functions of the steps that need compilers, registries, an engine
 // that runs nodes, or a cluster. Tests replace them.
 type tools struct {
 	// check asks whether a tree can be fetched.

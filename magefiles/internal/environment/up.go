@@ -44,8 +44,8 @@ const (
 	Ready            = "ready"
 )
 
-// bringUp has what the steps of one Up give to each other. A step writes its own
-// fields. Only steps that need that step read them.
+// bringUp has the values that the steps of one Up hand to each other. A step writes
+// its own fields. Only steps that need that step read them.
 type bringUp struct {
 	*Environment
 	info     engine.Info
@@ -79,7 +79,7 @@ func (e *Environment) Up(ctx context.Context, target string) error {
 	return e.locked(command, func() error {
 		err := e.up(ctx, target)
 		if err != nil && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
-			e.Log.Printf("\nWhat was made stays as it is. Type the command again to go on from there, `go tool mage env:status` to look, or `%s` to remove it.\nThe full log is %s.", downOf(e.Config.ClusterName), e.logFile())
+			e.Log.Printf("\nEverything that was created stays. Type the command again to continue, `go tool mage env:status` to look, or `%s` to remove it.\nThe full log is %s.", downOf(e.Config.ClusterName), e.logFile())
 		}
 		return err
 	})
@@ -115,8 +115,8 @@ func (e *Environment) up(ctx context.Context, target string) error {
 		return err
 	}
 	if found.remake != nil {
-		// Not earlier: what is refused above must leave everything as it was.
-		e.Log.Printf("what is there cannot be taken up (%v): making everything anew", found.remake)
+		// Not earlier: a refusal above must leave everything as it was.
+		e.Log.Printf("the existing clusters cannot be used (%v): creating them again", found.remake)
 		if err := e.removeClusters(ctx); err != nil {
 			return err
 		}
@@ -137,9 +137,9 @@ func (e *Environment) up(ctx context.Context, target string) error {
 	if anew {
 		more := ""
 		if nodeUsually < compileUsually {
-			more = fmt.Sprintf(", and up to %s more if the managers are to be compiled", compileUsually)
+			more = fmt.Sprintf(", and up to %s more if the managers have to be compiled", compileUsually)
 		}
-		e.Log.Printf("making environment %q: usually some %s on 2 cores%s", e.Config.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute), more)
+		e.Log.Printf("creating environment %q: usually about %s on 2 cores%s", e.Config.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute), more)
 	}
 	all := c.steps(nodeUsually)
 	if target != Ready {
@@ -159,7 +159,7 @@ func (e *Environment) up(ctx context.Context, target string) error {
 	return e.summary(ctx, c, timings)
 }
 
-// recorded returns the steps, each of which is recorded when it starts.
+// recorded returns the steps with the recording of each step's start added.
 func (c *bringUp) recorded(all []steps.Step) []steps.Step {
 	all = slices.Clone(all)
 	for i, s := range all {
@@ -181,7 +181,7 @@ func (e *Environment) checkCheckout(ctx context.Context) error {
 		return err
 	}
 	if err := (build.ClusterAPI{Dir: e.Config.ClusterAPI.Dir, Version: e.Config.ClusterAPI.Version}).CheckLayout(); err != nil {
-		return fmt.Errorf("CAPI_DIR=%s is no tree of release %s; set CAPI_VERSION to the release that it is of: %w", e.Config.ClusterAPI.Dir, e.Config.ClusterAPI.Tag(), err)
+		return fmt.Errorf("CAPI_DIR=%s is not a tree of release %s; set CAPI_VERSION to its release: %w", e.Config.ClusterAPI.Dir, e.Config.ClusterAPI.Tag(), err)
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ const (
 	clustersUsually = 3 * time.Minute
 )
 
-// steps returns the steps of env:up. Each comes after those that it needs.
+// steps returns the steps of env:up. Each one follows the steps that it needs.
 // nodeUsually is how long the node image usually takes on this machine.
 func (c *bringUp) steps(nodeUsually time.Duration) []steps.Step {
 	return []steps.Step{

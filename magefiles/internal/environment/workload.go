@@ -60,8 +60,8 @@ func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string,
 	return "", capi.WaitMovable(ctx, c.mgmt, release.Of(c.Config.ClusterAPI.Version).API, namespace, c.Config.ClusterName, 1+c.Config.Workers, progress)
 }
 
-// network returns the manifest of the pod network: the lab's own, or the one that
-// kind put into the node image, if that was pulled.
+// network returns the manifest of the pod network: the lab's own or, in a pulled node
+// image, kind's.
 func (c *bringUp) network(ctx context.Context) ([]byte, error) {
 	if c.base.OwnNetwork {
 		return capi.Network(podCIDR)

@@ -32,9 +32,8 @@ func typing(purpose, target string) advice { return advice{purpose: purpose, tar
 
 func setting(sentence string) advice { return advice{setting: sentence} }
 
-// advices finds the advice for each error of the domain that has one. The
-// domain says what was tried and what is allowed; which command helps is known
-// here.
+// advices has a rule for each error of the domain that has advice. The domain
+// says what was tried and what is allowed; only this table knows commands.
 var advices = []func(error, command) (advice, bool){
 	after(func(e *workload.MissingError, _ command) advice {
 		if e.Name == workload.DefaultName {
@@ -74,7 +73,7 @@ var advices = []func(error, command) (advice, bool){
 	}),
 }
 
-// after returns what next says about an error of the type E.
+// after returns a rule: next gives the advice for an error of type E.
 func after[E error](next func(E, command) advice) func(error, command) (advice, bool) {
 	return func(err error, c command) (advice, bool) {
 		var e E
@@ -85,7 +84,7 @@ func after[E error](next func(E, command) advice) func(error, command) (advice, 
 	}
 }
 
-// is returns a for errors that are target.
+// is returns a rule: a is the advice for errors that wrap target.
 func is(target error, a advice) func(error, command) (advice, bool) {
 	return func(err error, _ command) (advice, bool) { return a, errors.Is(err, target) }
 }
@@ -95,8 +94,8 @@ type command struct {
 	verb string
 	// options as they were typed, without arguments.
 	options []string
-	// clusterName is the environment's name if only a variable has it, which
-	// the next command may lack; or empty.
+	// clusterName is the environment's name if it comes from an environment
+	// variable, which the next command may lack; empty otherwise.
 	clusterName string
 }
 
@@ -109,8 +108,8 @@ func optionsIn(args []string) []string {
 	return args[:end]
 }
 
-// optionsOf returns the options of the command, quoted for a shell, if its
-// verb is that one.
+// optionsOf returns the options of the command, quoted for a shell, or nil if it
+// has another verb.
 func (c command) optionsOf(verb string) []string {
 	if c.verb != verb {
 		return nil
@@ -128,7 +127,7 @@ type advisedError struct {
 	next []string
 }
 
-// advised adds to err what to type next, if anything helps.
+// advised adds to err what to type next, if there is advice for it.
 func advised(err error, c command) error {
 	if err == nil {
 		return nil

@@ -30,7 +30,7 @@ type session struct {
 	timelines   *timelines.Timelines
 }
 
-// newSession makes what verbs need of the settings. Its lab is to be closed.
+// newSession returns a session for the settings. The caller closes its lab.
 func newSession(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *session {
 	l := lab.New(cfg, shown, out, stderr)
 	s := &session{cfg: cfg, out: out, lab: l}

@@ -175,7 +175,7 @@ func (u usage) commandLine() string {
 // option is an option of a verb, for people.
 type option struct {
 	name string
-	// value stands for the value, such as NAME; empty for one that is on or off.
+	// value is the placeholder of the value, such as NAME; empty for a boolean.
 	value string
 	// kind is the type of the value as mage calls it.
 	kind string
