@@ -229,12 +229,10 @@ func (s Spec) fetchGit(ctx context.Context, o Options) (*Tree, error) {
 	if rec, err := readRecord(dir); err == nil {
 		return s.fetchedBefore(ctx, o, rec, dir)
 	}
-	commit := s.Commit
-	if commit == "" {
-		var err error
-		if commit, err = s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin)); err != nil {
-			return nil, err
-		}
+	// For a commit too: a clone has no time limit, and a server may never answer.
+	commit, err := s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin))
+	if err != nil {
+		return nil, err
 	}
 	o.progress("cloning %s at %s", s.shownURL(), s.ref())
 	if err := place(dir, func(temp string) error { return s.clone(ctx, temp, commit, o) }); err != nil {

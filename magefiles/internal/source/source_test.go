@@ -397,6 +397,23 @@ func TestFetchedCommitServesAtOnce(t *testing.T) {
 	}
 }
 
+// TestNobodyAnswers: what was not fetched before is given up after a time.
+func TestNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	for _, commit := range []string{"", someCommit} {
+		o := options(t)
+		o.answerWithin = 200 * time.Millisecond
+		s := ClusterAPI("v1.14.2")
+		s.Origin, s.URL, s.Commit = Git, "http://"+silent(t)+"/cluster-api", commit
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var failed *GitError
+		if _, err := Fetch(ctx, s, o); !errors.As(err, &failed) || !strings.Contains(err.Error(), "no answer within 200ms") {
+			t.Errorf("commit %q: Fetch() = %v; want that there was no answer", commit, err)
+		}
+	}
+}
+
 func TestInterruptedRecheckIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	o := options(t)
