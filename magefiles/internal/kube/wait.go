@@ -25,11 +25,11 @@ import (
 )
 
 // again is the pause before the next list or watch of a kind after one that failed.
-// It grows, since each try for a kind that is not served costs a discovery, and is
-// short again when nothing has failed for the time healthy.
+// It grows, since each try for a kind that is not served costs a discovery. Once in
+// the time anew it is short again: a failure after a quiet hour does not wait long.
 var again = wait.Backoff{Duration: retryEvery, Factor: 2, Jitter: 0.1, Steps: 8, Cap: 3 * time.Second}
 
-const healthy = time.Minute
+const anew = time.Minute
 
 // Condition reports whether a wait is over, given all objects there are, by
 // namespace and name, and otherwise what is missing.
@@ -121,7 +121,7 @@ func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace s
 		Logger: &quiet, Name: "caslab", TypeDescription: kind.String(), Backoff: &again,
 	})
 	// This is what the reflector's Run does, which has no way to tell of an error.
-	_ = again.DelayWithReset(clock.RealClock{}, healthy).Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+	_ = again.DelayWithReset(clock.RealClock{}, anew).Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		if err := reflector.ListAndWatchWithContext(ctx); err != nil {
 			tell(err)
 		}
