@@ -143,9 +143,10 @@ func checkTalkative(flags []autoscaler.Flag) error {
 // hosted runs on this machine.
 type hosted struct {
 	ownBuild
-	// done is closed when the process is gone; cancel ends it.
-	done   chan struct{}
-	cancel func()
+	// gone is closed when the process ended, and done when that was also reported;
+	// cancel ends the process.
+	gone, done chan struct{}
+	cancel     func()
 	// keptIn, if set, is the folder of results, which gets the log of every process.
 	// The state folder has the last two.
 	keptIn  string
@@ -174,11 +175,14 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 	round := &firstRound{begun: make(chan struct{})}
 	process.Shown = round
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
-	h.done, h.cancel, h.running = make(chan struct{}), cancel, append([]string{}, extra...)
+	gone, done := make(chan struct{}), make(chan struct{})
+	h.gone, h.done, h.cancel, h.running = gone, done, cancel, append([]string{}, extra...)
 	h.logFile, h.started = process.LogFile, h.Now()
 	go func() {
-		defer close(h.done)
-		if err := process.Run(life, h.Runner); err != nil {
+		defer close(done)
+		err := process.Run(life, h.Runner)
+		close(gone) // first: who hears of the end may start the next one at once
+		if err != nil {
 			h.ended <- fmt.Errorf("%w\n%s", err, lastLines(process.LogFile, 20))
 		}
 	}()
@@ -204,7 +208,7 @@ func (h *hosted) runs() bool {
 		return false
 	}
 	select {
-	case <-h.done:
+	case <-h.gone:
 		return false
 	default:
 		return true
