@@ -185,7 +185,7 @@ func WaitWell(ctx context.Context, c *kube.Client, namespace, name string, pause
 		return err
 	}
 	err = c.Wait(ctx, kube.Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
-		return every(all, "node", kube.OfControlPlane, func(n *unstructured.Unstructured) bool { return kube.True(n, "Ready") }, "Ready")
+		return every(all, "node", func(n *unstructured.Unstructured) bool { return kube.OfControlPlane(n) }, func(n *unstructured.Unstructured) bool { return kube.True(n, "Ready") }, "Ready")
 	}, progress)
 	if err != nil || paused {
 		return err

@@ -267,7 +267,7 @@ func ContainerStatuses(pod *unstructured.Unstructured) []map[string]any {
 }
 
 // OfControlPlane reports whether a node belongs to the control plane.
-func OfControlPlane(node *unstructured.Unstructured) bool {
+func OfControlPlane(node metav1.Object) bool {
 	_, is := node.GetLabels()["node-role.kubernetes.io/control-plane"]
 	return is
 }

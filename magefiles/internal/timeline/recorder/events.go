@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
@@ -13,7 +14,9 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// isAutoscalers reports whether an event comes from the autoscaler.
+// isAutoscalers reports whether an event comes from the autoscaler. It and eventState
+// read fields of the unstructured object: every event of the cluster passes them, and
+// few are converted.
 func isAutoscalers(o *unstructured.Unstructured) bool {
 	return kube.Field(o, "source", "component") == autoscaler.Component || kube.Field(o, "reportingComponent") == autoscaler.Component
 }
@@ -37,19 +40,19 @@ var (
 // eventFact returns the fact of an event of the autoscaler, by the reasons and
 // messages of releases 1.26 to 1.36.1. It returns false for an event that says
 // nothing which other facts do not.
-func eventFact(o *unstructured.Unstructured) (timeline.Fact, bool) {
-	text := bounded(kube.Field(o, "message"))
+func eventFact(e *corev1.Event) (timeline.Fact, bool) {
+	text := bounded(e.Message)
 	f := timeline.Fact{Kind: timeline.Autoscaler, Text: text, Source: timeline.Event}
-	f.Time = cmp.Or(
-		parsed(kube.Field(o, "series", "lastObservedTime")), parsed(kube.Field(o, "lastTimestamp")),
-		parsed(kube.Field(o, "eventTime")), o.GetCreationTimestamp().Time,
-	)
-	involved, name := kube.Field(o, "involvedObject", "kind"), kube.Field(o, "involvedObject", "name")
-	switch involved {
+	if e.Series != nil {
+		f.Time = e.Series.LastObservedTime.UTC()
+	}
+	f.Time = cmp.Or(f.Time, e.LastTimestamp.UTC(), e.EventTime.UTC(), e.CreationTimestamp.Time)
+	involved := e.InvolvedObject
+	switch involved.Kind {
 	case "Pod":
-		f.Name = kube.Field(o, "involvedObject", "namespace") + "/" + name
+		f.Name = involved.Namespace + "/" + involved.Name
 	case "Node":
-		f.Node = name
+		f.Node = involved.Name
 	}
 	named := func(pattern *regexp.Regexp) {
 		all := pattern.FindAllStringSubmatch(text, -1)
@@ -63,7 +66,7 @@ func eventFact(o *unstructured.Unstructured) (timeline.Fact, bool) {
 			}
 		}
 	}
-	switch reason := kube.Field(o, "reason"); reason {
+	switch e.Reason {
 	case "TriggeredScaleUp":
 		f.What = timeline.ScaleUp
 		named(planned)
@@ -80,8 +83,8 @@ func eventFact(o *unstructured.Unstructured) (timeline.Fact, bool) {
 		f.What = timeline.Refused
 	case "ScaleDown", "ScaleDownEmpty", "DeleteUnregistered":
 		f.What = timeline.ScaleDown
-		if involved == "Pod" {
-			f.Kind, f.What, f.UID = timeline.Pod, timeline.Evicted, kube.Field(o, "involvedObject", "uid")
+		if involved.Kind == "Pod" {
+			f.Kind, f.What, f.UID = timeline.Pod, timeline.Evicted, string(involved.UID)
 		} else if m := removed.FindStringSubmatch(text); m != nil && f.Node == "" {
 			f.Node = m[1]
 		}
@@ -92,10 +95,10 @@ func eventFact(o *unstructured.Unstructured) (timeline.Fact, bool) {
 			f.Node = m[1]
 		}
 	default:
-		if kube.Field(o, "type") != "Warning" {
+		if e.Type != corev1.EventTypeWarning {
 			return timeline.Fact{}, false
 		}
-		f.What, f.Text = timeline.Problem, sentence(reason, text)
+		f.What, f.Text = timeline.Problem, sentence(e.Reason, text)
 	}
 	return f, !f.Time.IsZero()
 }
@@ -118,8 +121,13 @@ func (r *recorder) event(change kube.Change) {
 	if told || !isAutoscalers(o) {
 		return
 	}
-	f, tells := eventFact(o)
-	if tells && f.Kind == timeline.Pod && house(kube.Field(o, "involvedObject", "namespace")) {
+	e, err := kube.Event(o)
+	if err != nil {
+		r.failed(err)
+		return
+	}
+	f, tells := eventFact(e)
+	if tells && f.Kind == timeline.Pod && house(e.InvolvedObject.Namespace) {
 		tells = false
 	}
 	if tells && !r.said(f) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
@@ -178,7 +179,12 @@ func (r *recorder) node(change kube.Change) {
 		r.gone(timeline.Node, string(change.Before.GetUID()))
 		return
 	}
-	r.observe(timeline.Node, string(o.GetUID()), func() []timeline.Fact { return nodeFacts(o, r.groups.ofNode(o), time.Now()) })
+	node, err := kube.Node(o)
+	if err != nil {
+		r.failed(err)
+		return
+	}
+	r.observe(timeline.Node, string(node.UID), func() []timeline.Fact { return nodeFacts(node, r.groups.ofNode(node), time.Now()) })
 }
 
 func (r *recorder) status(change kube.Change) {
@@ -191,47 +197,49 @@ func (r *recorder) status(change kube.Change) {
 
 // pod follows the pods of the workload cluster.
 func (r *recorder) pod(ctx context.Context, change kube.Change) {
-	o := change.After
-	if o == nil {
+	if change.After == nil {
 		r.gone(timeline.Pod, string(change.Before.GetUID()))
 	}
-	if r.autoscalerPod(ctx, r.Workload, change) || o == nil || !isWorkload(o) {
-		return
+	if pod := r.autoscalerPod(ctx, r.Workload, change); pod != nil && isWorkload(pod) {
+		r.observe(timeline.Pod, string(pod.UID), func() []timeline.Fact {
+			return podFacts(pod, r.groups.nodes[pod.Spec.NodeName], time.Now())
+		})
 	}
-	r.observe(timeline.Pod, string(o.GetUID()), func() []timeline.Fact {
-		return podFacts(o, r.groups.nodes[kube.Field(o, "spec", "nodeName")], time.Now())
-	})
 }
 
 // autoscalerPod records a pod of an autoscaler and begins to read its log. It
-// returns false for any other pod.
-func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kube.Change) bool {
-	o := change.After
-	if o == nil {
-		r.gone(timeline.Autoscaler, string(change.Before.GetUID()))
-		r.runs(change.Before, func(string) instance { return instance{over: true} })
-		return false
+// returns any other pod, and nil for one that is gone.
+func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kube.Change) *corev1.Pod {
+	pod, err := kube.Pod(cmp.Or(change.After, change.Before))
+	if err != nil {
+		r.failed(err)
+		return nil
 	}
-	containers := autoscalerContainers(o)
+	if change.After == nil {
+		r.gone(timeline.Autoscaler, string(pod.UID))
+		r.runs(pod, func(string) instance { return instance{over: true} })
+		return nil
+	}
+	containers := autoscalerContainers(pod)
 	if len(containers) == 0 {
-		return false
+		return pod
 	}
-	r.observe(timeline.Autoscaler, string(o.GetUID()), func() []timeline.Fact { return processFacts(o, containers, time.Now()) })
-	r.runs(o, func(container string) instance { return instanceOf(o, container) })
+	r.observe(timeline.Autoscaler, string(pod.UID), func() []timeline.Fact { return processFacts(pod, containers, time.Now()) })
+	r.runs(pod, func(container string) instance { return instanceOf(pod, container) })
 	if change.Before == nil {
 		for _, container := range containers {
 			read := make(chan struct{})
 			r.mu.Lock()
 			r.reading = append(r.reading, read)
 			r.mu.Unlock()
-			r.all.Go(func() { r.podLog(ctx, c, o, container, sync.OnceFunc(func() { close(read) })) })
+			r.all.Go(func() { r.podLog(ctx, c, pod, container, sync.OnceFunc(func() { close(read) })) })
 		}
 	}
-	return true
+	return nil
 }
 
 // runs notes what runs in the containers of an autoscaler's pod.
-func (r *recorder) runs(pod *unstructured.Unstructured, now func(container string) instance) {
+func (r *recorder) runs(pod *corev1.Pod, now func(container string) instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, container := range autoscalerContainers(pod) {

@@ -3,6 +3,7 @@ package recorder
 import (
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
@@ -66,19 +67,19 @@ func (g groups) ofMachine(o *unstructured.Unstructured) string {
 // annotates a node with its machine, and the provider sets the provider ID, some time
 // after the node joined. Until then the name tells: Docker providers make it of the
 // cluster's and the machine's.
-func (g groups) ofNode(o *unstructured.Unstructured) string {
-	if kube.OfControlPlane(o) {
+func (g groups) ofNode(node *corev1.Node) string {
+	if kube.OfControlPlane(node) {
 		return timeline.ControlPlane
 	}
 	for _, group := range []string{
-		g.machines[o.GetAnnotations()[clusterv1.MachineAnnotation]],
-		g.providers[kube.Field(o, "spec", "providerID")],
-		g.nodes[o.GetName()],
-		g.machines[o.GetName()],
-		g.machines[strings.TrimPrefix(o.GetName(), g.cluster+"-")],
+		g.machines[node.Annotations[clusterv1.MachineAnnotation]],
+		g.providers[node.Spec.ProviderID],
+		g.nodes[node.Name],
+		g.machines[node.Name],
+		g.machines[strings.TrimPrefix(node.Name, g.cluster+"-")],
 	} {
 		if group != "" {
-			g.nodes[o.GetName()] = group
+			g.nodes[node.Name] = group
 			return group
 		}
 	}

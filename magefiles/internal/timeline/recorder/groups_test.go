@@ -3,6 +3,7 @@ package recorder
 import (
 	"testing"
 
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -38,8 +39,7 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		if node == "{metadata: {name: a}}" {
 			g.add(timeline.Fact{Kind: timeline.Node, Name: "a", Group: "md"})
 		}
-		o := decoded(t, node)
-		if got := g.ofNode(o); got != want {
+		if got := g.ofNode(converted(t, kube.Node, node)); got != want {
 			t.Errorf("the node %s is of %q, want %q", node, got, want)
 		}
 	}

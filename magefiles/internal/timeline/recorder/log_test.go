@@ -16,6 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/kube"
@@ -275,9 +277,9 @@ func TestProcessFacts(t *testing.T) {
 		`{name: a, state: {waiting: {reason: ContainerCreating}}}`:                                                                              "",
 		`{name: other, state: {running: {}}}`:                                                                                                   "",
 	} {
-		o := decoded(t, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
+		pod := converted(t, kube.Pod, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
 		got := ""
-		for _, f := range processFacts(o, []string{"a"}, noon) {
+		for _, f := range processFacts(pod, []string{"a"}, noon) {
 			got += told(f)
 		}
 		if got != want {
@@ -349,10 +351,7 @@ func TestPodLog(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	pod := new(unstructured.Unstructured)
-	pod.SetNamespace("kube-system")
-	pod.SetName("ca")
-	pod.SetUID("u")
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "ca", UID: "u"}}
 	r.podLog(ctx, c, pod, "autoscaler", func() {}) // ends because the pod is gone
 	if ctx.Err() != nil {
 		t.Fatal(ctx.Err())
@@ -486,8 +485,7 @@ func TestALogIsReadToWhereItIs(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	pod := new(unstructured.Unstructured)
-	pod.SetName("ca")
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "ca"}}
 	told := 0
 	r.podLog(ctx, c, pod, "autoscaler", sync.OnceFunc(func() {
 		facts, err := timeline.ReadUnsorted(path)

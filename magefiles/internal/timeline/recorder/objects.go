@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
@@ -24,25 +25,24 @@ func parsed(text string) time.Time {
 	return t
 }
 
-// condition is a condition in the status of an object.
-type condition struct {
-	status, reason, message string
-	since                   time.Time
+// condition returns the pod's condition of that type, an empty one if it has none.
+func condition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == kind {
+			return c
+		}
+	}
+	return corev1.PodCondition{}
 }
 
-// conditionOf returns the object's condition of that type, an empty one if it has
-// none.
-func conditionOf(o *unstructured.Unstructured, kind string) condition {
-	all, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-	for _, c := range all {
-		m, _ := c.(map[string]any)
-		if m["type"] != kind {
-			continue
+// readiness returns the node's condition Ready, an empty one if it has none.
+func readiness(node *corev1.Node) corev1.NodeCondition {
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c
 		}
-		text := func(field string) string { s, _ := m[field].(string); return s }
-		return condition{text("status"), text("reason"), text("message"), parsed(text("lastTransitionTime"))}
 	}
-	return condition{}
+	return corev1.NodeCondition{}
 }
 
 // sentence joins a reason and a message, of which one may be empty.
@@ -54,7 +54,7 @@ func sentence(reason, message string) string {
 }
 
 // about returns the beginning of every fact about an object.
-func about(kind timeline.Kind, o *unstructured.Unstructured, group string) timeline.Fact {
+func about(kind timeline.Kind, o metav1.Object, group string) timeline.Fact {
 	name := o.GetName()
 	if kind == timeline.Pod {
 		name = o.GetNamespace() + "/" + name
@@ -81,60 +81,57 @@ func house(namespace string) bool {
 
 // isWorkload reports whether a user or a scenario created a pod: it is not the
 // cluster's own, nor one of a provider, of a DaemonSet or of a kubelet.
-func isWorkload(pod *unstructured.Unstructured) bool {
-	_, provider := pod.GetLabels()[clusterv1.ProviderNameLabel]
-	_, mirror := pod.GetAnnotations()[corev1.MirrorPodAnnotationKey]
-	for _, owner := range pod.GetOwnerReferences() {
+func isWorkload(pod *corev1.Pod) bool {
+	_, provider := pod.Labels[clusterv1.ProviderNameLabel]
+	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
+	for _, owner := range pod.OwnerReferences {
 		if owner.Kind == "DaemonSet" || owner.Kind == "Node" {
 			return false
 		}
 	}
-	return !house(pod.GetNamespace()) && !provider && !mirror
+	return !house(pod.Namespace) && !provider && !mirror
 }
 
 // podFacts returns the facts of a pod's present state; group is that of its node.
-func podFacts(o *unstructured.Unstructured, group string, now time.Time) []timeline.Fact {
-	f := about(timeline.Pod, o, group)
+func podFacts(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
+	f := about(timeline.Pod, pod, group)
 	created := f
 	created.Group = "" // a new pod has no node yet
-	facts := []timeline.Fact{with(created, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
+	facts := []timeline.Fact{with(created, timeline.Created, cmp.Or(pod.CreationTimestamp.Time, now), "")}
 
-	placed := conditionOf(o, "PodScheduled")
-	node := kube.Field(o, "spec", "nodeName")
-	started := parsed(kube.Field(o, "status", "startTime"))
-	if node != "" {
+	placed := condition(pod, corev1.PodScheduled)
+	since := placed.LastTransitionTime.UTC()
+	if node := pod.Spec.NodeName; node != "" {
 		f.Node = node
-		facts = append(facts, with(f, timeline.Scheduled, cmp.Or(placed.since, started, now), ""))
-	} else if placed.status == "False" {
-		facts = append(facts, with(f, timeline.Unschedulable, cmp.Or(placed.since, now), placed.message))
+		var started time.Time
+		if t := pod.Status.StartTime; t != nil {
+			started = t.UTC()
+		}
+		facts = append(facts, with(f, timeline.Scheduled, cmp.Or(since, started, now), ""))
+	} else if placed.Status == corev1.ConditionFalse {
+		facts = append(facts, with(f, timeline.Unschedulable, cmp.Or(since, now), placed.Message))
 	}
-	begun, ended := containerTimes(o)
-	switch phase := kube.Field(o, "status", "phase"); phase {
-	case "Running":
+	begun, ended := containerTimes(pod)
+	switch phase := pod.Status.Phase; phase {
+	case corev1.PodRunning:
 		facts = append(facts, with(f, timeline.Running, cmp.Or(begun, now), ""))
-	case "Succeeded", "Failed":
-		facts = append(facts, with(f, timeline.Ended, cmp.Or(ended, now), sentence(phase, kube.Field(o, "status", "reason"))))
+	case corev1.PodSucceeded, corev1.PodFailed:
+		facts = append(facts, with(f, timeline.Ended, cmp.Or(ended, now), sentence(string(phase), pod.Status.Reason)))
 	}
-	if c := conditionOf(o, "DisruptionTarget"); c.status == "True" {
-		facts = append(facts, with(f, timeline.Evicted, cmp.Or(c.since, now), sentence(c.reason, c.message)))
+	if c := condition(pod, corev1.DisruptionTarget); c.Status == corev1.ConditionTrue {
+		facts = append(facts, with(f, timeline.Evicted, cmp.Or(c.LastTransitionTime.UTC(), now), sentence(c.Reason, c.Message)))
 	}
 	return facts
 }
 
 // containerTimes returns when the last of a pod's containers began, and ended.
-func containerTimes(pod *unstructured.Unstructured) (begun, ended time.Time) {
-	for _, container := range kube.ContainerStatuses(pod) {
-		for _, t := range []struct {
-			latest *time.Time
-			path   []string
-		}{
-			{&begun, []string{"state", "running", "startedAt"}},
-			{&ended, []string{"state", "terminated", "finishedAt"}},
-		} {
-			text, _, _ := unstructured.NestedString(container, t.path...)
-			if at := parsed(text); at.After(*t.latest) {
-				*t.latest = at
-			}
+func containerTimes(pod *corev1.Pod) (begun, ended time.Time) {
+	for _, c := range pod.Status.ContainerStatuses {
+		if s := c.State.Running; s != nil && s.StartedAt.After(begun) {
+			begun = s.StartedAt.UTC()
+		}
+		if s := c.State.Terminated; s != nil && s.FinishedAt.After(ended) {
+			ended = s.FinishedAt.UTC()
 		}
 	}
 	return begun, ended
@@ -145,29 +142,27 @@ func containerTimes(pod *unstructured.Unstructured) (begun, ended time.Time) {
 var autoscalerTaints = []string{"DeletionCandidateOfClusterAutoscaler", "ToBeDeletedByClusterAutoscaler"}
 
 // nodeFacts returns the facts of a node's present state.
-func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []timeline.Fact {
-	f := about(timeline.Node, o, group)
-	facts := []timeline.Fact{with(f, timeline.Joined, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
-	switch c := conditionOf(o, "Ready"); c.status {
-	case "True":
-		facts = append(facts, with(f, timeline.Ready, cmp.Or(c.since, now), ""))
-	case "False", "Unknown":
-		facts = append(facts, with(f, timeline.NotReady, cmp.Or(c.since, now), sentence(c.reason, c.message)))
+func nodeFacts(node *corev1.Node, group string, now time.Time) []timeline.Fact {
+	f := about(timeline.Node, node, group)
+	facts := []timeline.Fact{with(f, timeline.Joined, cmp.Or(node.CreationTimestamp.Time, now), "")}
+	c := readiness(node)
+	switch since := cmp.Or(c.LastTransitionTime.UTC(), now); c.Status {
+	case corev1.ConditionTrue:
+		facts = append(facts, with(f, timeline.Ready, since, ""))
+	case corev1.ConditionFalse, corev1.ConditionUnknown:
+		facts = append(facts, with(f, timeline.NotReady, since, sentence(c.Reason, c.Message)))
 	}
-	taints := map[string]map[string]any{}
-	all, _, _ := unstructured.NestedSlice(o.Object, "spec", "taints")
-	for _, t := range all {
-		m, _ := t.(map[string]any)
-		if name, ok := m["key"].(string); ok {
-			taints[name] = m
-		}
+	taints := map[string]corev1.Taint{}
+	for _, t := range node.Spec.Taints {
+		taints[t.Key] = t
 	}
 	cordoned := timeline.Uncordoned
 	var since time.Time
-	if kube.Field(o, "spec", "unschedulable") == "true" {
+	if node.Spec.Unschedulable {
 		cordoned = timeline.Cordoned
-		added, _ := taints["node.kubernetes.io/unschedulable"]["timeAdded"].(string)
-		since = parsed(added)
+		if added := taints[corev1.TaintNodeUnschedulable].TimeAdded; added != nil {
+			since = added.UTC()
+		}
 	}
 	facts = append(facts, with(f, cordoned, cmp.Or(since, now), ""))
 	for _, name := range autoscalerTaints {
@@ -177,8 +172,7 @@ func nodeFacts(o *unstructured.Unstructured, group string, now time.Time) []time
 			continue
 		}
 		since = time.Time{}
-		value, _ := taint["value"].(string)
-		if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		if seconds, err := strconv.ParseInt(taint.Value, 10, 64); err == nil {
 			since = time.Unix(seconds, 0)
 		}
 		facts = append(facts, with(f, timeline.Tainted, cmp.Or(since, now), name))

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -267,9 +268,26 @@ func TestRounds(t *testing.T) {
 // TestAnEventWithoutAReason: the autoscaler tried no group, and says nothing more.
 func TestAnEventWithoutAReason(t *testing.T) {
 	t.Parallel()
-	o := decoded(t, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
-	if f, ok := eventFact(o); !ok || f.Text != "no group was tried" || f.Name != "x/p" || f.What != timeline.Refused {
+	e := converted(t, kube.Event, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
+	if f, ok := eventFact(e); !ok || f.Text != "no group was tried" || f.Name != "x/p" || f.What != timeline.Refused {
 		t.Errorf("the event is %+v, %v", f, ok)
+	}
+}
+
+// TestTheTimeOfAnEvent: the latest that it has, to the microsecond.
+func TestTheTimeOfAnEvent(t *testing.T) {
+	t.Parallel()
+	const head = `{kind: Event, reason: ScaleDown, metadata: {creationTimestamp: "2026-11-24T10:00:00Z"}`
+	for fields, want := range map[string]string{
+		"": "2026-11-24T10:00:00Z",
+		`, eventTime: "2026-11-24T11:00:00.123456Z"`:                                                                                    "2026-11-24T11:00:00.123456Z",
+		`, eventTime: "2026-11-24T11:00:00.123456Z", lastTimestamp: "2026-11-24T11:30:00Z"`:                                             "2026-11-24T11:30:00Z",
+		`, eventTime: null, lastTimestamp: "2026-11-24T11:30:00Z", series: {count: 2, lastObservedTime: "2026-11-24T12:00:00.654321Z"}`: "2026-11-24T12:00:00.654321Z",
+	} {
+		f, ok := eventFact(converted(t, kube.Event, head+fields+"}"))
+		if got := f.Time.UTC().Format(time.RFC3339Nano); !ok || got != want {
+			t.Errorf("the event with %q is of %s, want %s", fields, got, want)
+		}
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
@@ -27,16 +27,11 @@ const logQuiet = 2 * time.Second
 
 // autoscalerContainers returns the names of a pod's containers that may be an
 // autoscaler by the image or by the pod's name.
-func autoscalerContainers(pod *unstructured.Unstructured) []string {
+func autoscalerContainers(pod *corev1.Pod) []string {
 	var names []string
-	all, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
-	for _, c := range all {
-		m, _ := c.(map[string]any)
-		name, _ := m["name"].(string)
-		image, _ := m["image"].(string)
-		command, _, _ := unstructured.NestedStringSlice(m, "command")
-		if name != "" && autoscaler.Runs(pod.GetName(), autoscaler.Container{Image: image, Command: command}) {
-			names = append(names, name)
+	for _, c := range pod.Spec.Containers {
+		if autoscaler.Runs(pod.Name, autoscaler.Container{Image: c.Image, Command: c.Command}) {
+			names = append(names, c.Name)
 		}
 	}
 	return names
@@ -44,23 +39,18 @@ func autoscalerContainers(pod *unstructured.Unstructured) []string {
 
 // processFacts returns the fact that the first of an autoscaler's containers runs or
 // has stopped, nil if neither is known.
-func processFacts(o *unstructured.Unstructured, containers []string, now time.Time) []timeline.Fact {
-	f := about(timeline.Autoscaler, o, "")
-	f.Name = o.GetNamespace() + "/" + o.GetName()
-	for _, m := range kube.ContainerStatuses(o) {
-		if name, _ := m["name"].(string); name != containers[0] {
+func processFacts(pod *corev1.Pod, containers []string, now time.Time) []timeline.Fact {
+	f := about(timeline.Autoscaler, pod, "")
+	f.Name = pod.Namespace + "/" + pod.Name
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name != containers[0] {
 			continue
 		}
-		text := func(path ...string) string { s, _, _ := unstructured.NestedString(m, path...); return s }
-		running, _, _ := unstructured.NestedMap(m, "state", "running")
-		if running != nil {
-			return []timeline.Fact{with(f, timeline.Started, cmp.Or(parsed(text("state", "running", "startedAt")), now), text("image"))}
+		if running := c.State.Running; running != nil {
+			return []timeline.Fact{with(f, timeline.Started, cmp.Or(running.StartedAt.UTC(), now), c.Image)}
 		}
-		for _, state := range []string{"state", "lastState"} {
-			if ended, found, _ := unstructured.NestedMap(m, state, "terminated"); found {
-				reason := sentence(text(state, "terminated", "reason"), text(state, "terminated", "message"))
-				return []timeline.Fact{with(f, timeline.Stopped, cmp.Or(parsed(fmt.Sprint(ended["finishedAt"])), now), reason)}
-			}
+		if ended := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated); ended != nil {
+			return []timeline.Fact{with(f, timeline.Stopped, cmp.Or(ended.FinishedAt.UTC(), now), sentence(ended.Reason, ended.Message))}
 		}
 	}
 	return nil
@@ -75,13 +65,12 @@ type instance struct {
 }
 
 // instanceOf returns what a pod says of a container.
-func instanceOf(pod *unstructured.Unstructured, container string) instance {
-	phase := kube.Field(pod, "status", "phase")
-	i := instance{over: phase == "Succeeded" || phase == "Failed"}
-	for _, m := range kube.ContainerStatuses(pod) {
-		if m["name"] == container {
-			i.id, _ = m["containerID"].(string)
-			_, i.running, _ = unstructured.NestedMap(m, "state", "running")
+func instanceOf(pod *corev1.Pod, container string) instance {
+	phase := pod.Status.Phase
+	i := instance{over: phase == corev1.PodSucceeded || phase == corev1.PodFailed}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name == container {
+			i.id, i.running = c.ContainerID, c.State.Running != nil
 		}
 	}
 	return i
@@ -112,7 +101,7 @@ func (r *recorder) awaitLog(ctx context.Context, id string, asked instance) bool
 // podLog reads the log of a pod's container through the API server until ctx is
 // done, or the pod is over or gone. It calls read, once or more often, when the log
 // is read up to its present end.
-func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, read func()) {
+func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *corev1.Pod, container string, read func()) {
 	defer read()
 	id := logOf(pod, container)
 	for {
@@ -125,7 +114,7 @@ func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured
 		case ctx.Err() != nil, apierrors.IsNotFound(err):
 			return
 		case err != nil && !apierrors.IsBadRequest(err): // that one has not started yet
-			r.failed(fmt.Errorf("read the log of the pod %s: %w", pod.GetName(), err))
+			r.failed(fmt.Errorf("read the log of the pod %s: %w", pod.Name, err))
 			asked = instance{id: "unread"}
 		}
 		if !r.awaitLog(ctx, id, asked) {
@@ -135,17 +124,17 @@ func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *unstructured
 }
 
 // logOf returns the name of a container's log in the bookmark.
-func logOf(pod *unstructured.Unstructured, container string) string {
-	return string(pod.GetUID()) + "/" + container
+func logOf(pod *corev1.Pod, container string) string {
+	return string(pod.UID) + "/" + container
 }
 
 // stream reads the log from since on until it ends. It calls read when a line is
 // later than the request, or no line comes.
-func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *unstructured.Unstructured, container string, since time.Time, read func()) (err error) {
+func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, container string, since time.Time, read func()) (err error) {
 	asked := time.Now()
 	quiet := time.AfterFunc(logQuiet, read)
 	defer quiet.Stop()
-	log, err := c.Logs(ctx, pod.GetNamespace(), pod.GetName(), container, since)
+	log, err := c.Logs(ctx, pod.Namespace, pod.Name, container, since)
 	if err != nil {
 		return err
 	}

@@ -177,6 +177,51 @@ func (b *bench) expect(got []string, want ...string) {
 	}
 }
 
+// TestWhatIsNoPodIsReported: the others are recorded.
+func TestWhatIsNoPodIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `
+apiVersion: v1
+kind: Pod
+metadata: {name: odd, namespace: default, uid: odd}
+spec: {nodeName: [a, b]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: odd, uid: o}
+spec: {unschedulable: {}}
+---
+apiVersion: v1
+kind: Event
+metadata: {name: odd, namespace: default, uid: e}
+source: {component: cluster-autoscaler}
+lastTimestamp: soon
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: default, uid: p, creationTimestamp: "1999-12-31T23:00:00Z"}
+`)
+		var troubles []string
+		b.Trouble = func(err error) { troubles = append(troubles, err.Error()) }
+		b.expect(b.record(nil), "23:00:00 pod created default/p late")
+		slices.Sort(troubles)
+		want := []string{"read the Event default/odd: ", "read the Node odd: ", "read the Pod default/odd: "}
+		if !slices.EqualFunc(troubles, want, strings.HasPrefix) {
+			t.Errorf("troubles: %q, want %q", troubles, want)
+		}
+	})
+}
+
+// converted is what decoded is as its type, by kube.Pod, kube.Node or kube.Event.
+func converted[T any](t *testing.T, to func(*unstructured.Unstructured) (T, error), text string) T {
+	t.Helper()
+	o, err := to(decoded(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 func decoded(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
 	o := new(unstructured.Unstructured)
