@@ -58,21 +58,8 @@ type Result struct {
 	Took   time.Duration
 }
 
-// Error is a failed build. It prints what the compiler printed.
-type Error struct {
-	Request Request
-	Output  string
-	Err     error
-}
-
-func (e *Error) Error() string {
-	return fmt.Sprintf("go build %s in %s: %v\n%s", strings.Join(e.Request.Packages, " "), e.Request.Dir, e.Err, e.Output)
-}
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Build compiles the programs of r unless they are up to date.
+// Build compiles the programs of r unless they are up to date. The error of a
+// failed build has what the compiler printed.
 func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	start := time.Now()
 	inputs, err := digest(ctx, r, o.Runner)
@@ -106,7 +93,7 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return Result{}, &Error{Request: r, Output: complaints(res.Stderr), Err: err}
+		return Result{}, fmt.Errorf("go build %s in %s: %w\n%s", strings.Join(r.Packages, " "), r.Dir, err, complaints(res.Stderr))
 	}
 	if err := write(record, inputs, r); err != nil {
 		return Result{}, err

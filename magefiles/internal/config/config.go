@@ -144,7 +144,7 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 			raw, origin = v, "environment"
 		}
 		if err := s.set(c, raw); err != nil {
-			errs = append(errs, &SettingError{Key: s.key, Env: s.env, Value: raw, Origin: origin, Err: err})
+			errs = append(errs, refused(s.key, s.env, raw, origin, err))
 		}
 		c.values = append(c.values, Value{Key: s.key, Env: s.env, Value: shown(s.key, raw), Origin: origin, Doc: s.doc})
 	}
@@ -157,19 +157,14 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 	return c, nil
 }
 
-// SettingError is returned for a setting whose value cannot be used.
-type SettingError struct {
-	Key, Env, Value, Origin string
-	// Err says what is allowed and what to type.
-	Err error
-}
-
-func (e *SettingError) Error() string {
-	name := e.Key
-	if e.Origin == "environment" {
-		name = e.Env
+// refused says that a setting's value cannot be used. err says what is allowed and
+// what to type.
+func refused(key, env, value, origin string, err error) error {
+	name := key
+	if origin == "environment" {
+		name = env
 	}
-	return fmt.Sprintf("%s=%q (%s): %v", name, shown(e.Key, e.Value), e.Origin, e.Err)
+	return fmt.Errorf("%s=%q (%s): %w", name, shown(key, value), origin, err)
 }
 
 // shown returns a setting's value for a reader, without the credentials of URLs.
@@ -179,9 +174,6 @@ func shown(key, raw string) string {
 	}
 	return redact.Text(raw)
 }
-
-// Unwrap returns what is wrong with the value.
-func (e *SettingError) Unwrap() error { return e.Err }
 
 func readFile(path string) (map[string]string, error) {
 	data, err := os.ReadFile(path)

@@ -12,7 +12,7 @@ import (
 func (c *Config) validate() error {
 	var errs []error
 	bad := func(key, env, value string, err error) {
-		errs = append(errs, &SettingError{Key: key, Env: env, Value: value, Origin: c.origin(key), Err: err})
+		errs = append(errs, refused(key, env, value, c.origin(key), err))
 	}
 	facts := release.Of(c.ClusterAPI.Version)
 	if !facts.Supported {

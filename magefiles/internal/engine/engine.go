@@ -69,19 +69,19 @@ func (i Info) Rootless() bool {
 	return false
 }
 
-// UnreachableError is returned when no engine answers.
-type UnreachableError struct{ Err error }
+// unreachableError says that no engine answers, and what to type.
+type unreachableError struct{ Err error }
 
-func (e *UnreachableError) Error() string {
+func (e *unreachableError) Error() string {
 	return "no Docker engine answers: " + e.cause() + "\nstart Docker, or on Debian and Ubuntu run scripts/docker-engine.sh as root"
 }
 
 // Unwrap returns the cause.
-func (e *UnreachableError) Unwrap() error { return e.Err }
+func (e *unreachableError) Unwrap() error { return e.Err }
 
 // cause returns the first line that the docker command printed, if it printed
 // any.
-func (e *UnreachableError) cause() string {
+func (e *unreachableError) cause() string {
 	if failed := new(run.Error); errors.As(e.Err, &failed) && len(bytes.TrimSpace(failed.Output)) > 0 {
 		return firstLine(string(failed.Output))
 	}
@@ -93,8 +93,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// Info asks the engine to describe itself. It returns an *UnreachableError if there
-// is no answer within 20 seconds.
+// Info asks the engine to describe itself. If there is no answer within 20 seconds,
+// the error says what to type.
 func (e *Engine) Info(ctx context.Context) (Info, error) {
 	var info Info
 	bounded, cancel := context.WithTimeoutCause(ctx, infoWithin, fmt.Errorf("no answer within %s", infoWithin))
@@ -104,13 +104,13 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 		return info, err
 	}
 	if err != nil {
-		return info, &UnreachableError{Err: err}
+		return info, &unreachableError{Err: err}
 	}
 	if err := json.Unmarshal(res.Stdout, &info); err != nil {
 		return info, fmt.Errorf("read docker info: %w", err)
 	}
 	if len(info.ServerErrors) > 0 {
-		return info, &UnreachableError{Err: errors.New(strings.Join(info.ServerErrors, "; "))}
+		return info, &unreachableError{Err: errors.New(strings.Join(info.ServerErrors, "; "))}
 	}
 	return info, nil
 }
