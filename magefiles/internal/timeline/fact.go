@@ -25,9 +25,9 @@ const (
 	// Pods, groups and machines are Created and Gone; a node has Joined.
 	Created = "created"
 	Gone    = "gone"
-	// Moved is in records that were begun before a move to another cluster: the
-	// object of a group, a machine or the cluster was made anew there. UID is the
-	// new one, Text the one before. No recorder writes it any more.
+	// Moved is in old records: clusterctl moved the object of a group, a machine or
+	// the cluster, which was created again in another cluster. UID is the new UID,
+	// Text the old one. No recorder writes it any more.
 	Moved = "moved"
 
 	// The Text of Unschedulable is the scheduler's message, that of Evicted the
@@ -38,9 +38,9 @@ const (
 	Ended         = "ended" // Succeeded or Failed, as Text has it
 	Evicted       = "evicted"
 
-	// Sized says how many replicas a group wants, ReadyCount how many are ready:
-	// N. The Text of Limits is "MIN MAX", or empty if the autoscaler leaves the
-	// group alone.
+	// The N of Sized is how many replicas a group wants, that of ReadyCount how many
+	// are ready. The Text of Limits is "MIN MAX", or empty if the autoscaler does
+	// not scale the group.
 	Sized      = "size"
 	ReadyCount = "ready"
 	Limits     = "limits"
@@ -82,9 +82,9 @@ const (
 	Started = "started"
 	Stopped = "stopped"
 
-	// What the lab does. At Recording a recorder begins: what happened since the
-	// fact's Since is known from objects and events alone. The Name of Step, and of
-	// the verdicts, is that of the scenario.
+	// What the lab does. At Recording a recorder starts: what happened between the
+	// fact's Since and its Time is known only from objects and events. The Name of
+	// Step and of the verdicts is the scenario's.
 	Recording = "recording"
 	Step      = "step"
 	Passed    = "passed"
@@ -113,8 +113,8 @@ type Fact struct {
 	// Seen is when the recorder learnt of it, if that was over two seconds
 	// later.
 	Seen time.Time `json:"seen,omitzero"`
-	// Since is set for Recording alone: when the recorder before this one was last
-	// at work; zero if there was none.
+	// Since is set only for Recording: the last time at which the previous recorder
+	// was at work; zero if there was none.
 	Since time.Time `json:"since,omitzero"`
 	Kind  Kind      `json:"kind"`
 	What  string    `json:"what"`
@@ -126,7 +126,7 @@ type Fact struct {
 	// speaks about; empty if none is known. Machines and nodes of the control plane
 	// have ControlPlane.
 	Group string `json:"group,omitempty"`
-	// Node that a pod was put on, or that a machine became.
+	// Node that a pod was scheduled on, or that a machine became.
 	Node string `json:"node,omitempty"`
 	// N is the number of a size.
 	N *int `json:"n,omitempty"`

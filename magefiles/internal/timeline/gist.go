@@ -8,8 +8,8 @@ import (
 )
 
 // Gist returns the fact's text without what changes from round to round: numbers,
-// what is made up each time and, in an event, the order of the reasons, which is
-// that of a Go map. Two facts about the same say the same if their gists are equal.
+// generated names and, in an event, the random order of the reasons. Two facts about
+// one object say the same if their gists are equal.
 func Gist(f Fact) string {
 	text := speech.Steady(f.Text)
 	if f.Source != Event {

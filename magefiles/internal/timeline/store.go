@@ -17,16 +17,16 @@ import (
 // ErrNoRecord is returned when nothing was recorded yet.
 var ErrNoRecord = errors.New("nothing was recorded yet")
 
-// TornError is returned, with all other facts, for a record that has lines which
-// are no facts: a process was killed in the middle of one, or something else wrote
-// to the file.
+// TornError is returned, with all other facts, for a record with lines that are not
+// facts: a process was killed while it wrote one, or something else wrote to the
+// file.
 type TornError struct {
 	Path  string
 	Lines int
 }
 
 func (e *TornError) Error() string {
-	return fmt.Sprintf("%d lines of the record %s cannot be read; the facts of all others are whole", e.Lines, e.Path)
+	return fmt.Sprintf("%d lines of the record %s cannot be read; all other lines can", e.Lines, e.Path)
 }
 
 // Append adds facts to the record at path, which only the user can read. Every
@@ -52,7 +52,7 @@ func Append(path string, facts ...Fact) (err error) {
 		}
 		line = append(line, '\n')
 		if torn {
-			// The half of a line that a killed process left stays a line.
+			// A killed process may have left a part of a line: end that line first.
 			line, torn = append([]byte{'\n'}, line...), false
 		}
 		if _, err := file.Write(line); err != nil {
@@ -75,10 +75,10 @@ func unended(file *os.File) (bool, error) {
 	return last[0] != '\n', nil
 }
 
-// Read returns the facts of the record at path by time; those of one moment
-// are in the order in which they were recorded. The last line may be torn: it
-// is just being written. If others are, the error is a *TornError and the
-// facts are all the others.
+// Read returns the facts of the record at path by time; facts with the same time
+// are in the order in which they were recorded. The last line may be torn, because
+// it is just being written. If other lines are torn, Read returns the other facts and
+// a *TornError.
 func Read(path string) ([]Fact, error) {
 	facts, err := ReadUnsorted(path)
 	slices.SortStableFunc(facts, func(a, b Fact) int { return a.Time.Compare(b.Time) })
@@ -101,8 +101,8 @@ func ReadUnsorted(path string) ([]Fact, error) {
 	return facts, nil
 }
 
-// decode reads the whole lines of data: their facts, what follows the last of
-// them, and how many were no facts.
+// decode reads the complete lines of data. It returns their facts, what follows the
+// last line, and how many lines were not facts.
 func decode(data []byte) (facts []Fact, rest []byte, torn int) {
 	for {
 		line, after, found := bytes.Cut(data, []byte{'\n'})
@@ -122,13 +122,13 @@ func decode(data []byte) (facts []Fact, rest []byte, torn int) {
 	}
 }
 
-// pollEvery is how often files are looked at for what was appended.
+// pollEvery is the time between two checks of files for new lines.
 const PollEvery = 250 * time.Millisecond
 
 // Tail calls on with every fact of the record at path, and then with every fact
 // that is appended, in the order of the file, until ctx is done. It waits for a
-// record that is not there, and reads one that was begun anew from its beginning.
-// It leaves out lines that are no facts; Read counts them.
+// record that does not exist yet, and reads a record that was started again from its
+// beginning. It leaves out lines that are not facts; Read counts them.
 func Tail(ctx context.Context, path string, on func(Fact)) error {
 	return tail(ctx, path, false, on)
 }
@@ -147,7 +147,7 @@ func tail(ctx context.Context, path string, skip bool, on func(Fact)) error {
 	}()
 	var rest []byte
 	for {
-		// First the rest of a file that was replaced.
+		// First read the rest of a file that was replaced.
 		over := file != nil && Replaced(file, path)
 		if file == nil {
 			f, err := os.Open(path)
@@ -189,8 +189,8 @@ func tail(ctx context.Context, path string, skip bool, on func(Fact)) error {
 	}
 }
 
-// Replaced reports whether path is another file by now, or is shorter than what
-// was read of file.
+// Replaced reports whether path is no longer the open file, or is shorter than what was
+// read from it.
 func Replaced(file *os.File, path string) bool {
 	there, err := os.Stat(path)
 	if err != nil {

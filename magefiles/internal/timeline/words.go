@@ -10,13 +10,13 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// The longest text, in characters, in a line of an answer and under the mouse.
+// The longest text, in characters, in a line of an answer and in a tooltip.
 const (
 	LongestText  = 600
 	LongestHover = 300
 )
 
-// spoken has the words for what happened, where the constant itself is no word.
+// spoken has the words for constants of What that are not words themselves.
 var spoken = map[string]string{
 	Sized: "wants", ReadyCount: "has ready", Ready: "Ready", NotReady: "not Ready", Marked: "to be deleted",
 	ScaleUp: "scale-up", ScaleDown: "scale-down", Refused: "no scale-up", Kept: "kept", Untainted: "untainted",

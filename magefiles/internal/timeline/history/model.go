@@ -12,9 +12,8 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// Model is a record in order: one story for each object. Objects may lack their
-// beginning or their end, facts may come twice, and nobody may have recorded for a
-// while.
+// Model is a record in order, with one story for each object. It copes with facts that
+// are missing or come twice, and with times when nobody recorded.
 type Model struct {
 	// From and To are the times of the first and the last fact.
 	From, To time.Time
@@ -34,21 +33,21 @@ type Model struct {
 	Pauses []Span
 	// Scenarios has the lab's runs of scenarios, by their beginnings.
 	Scenarios []*Scenario
-	// Gaps has the times when nobody recorded: what happened then is known from
-	// objects and events alone.
+	// Gaps has the times when nobody recorded: what happened then is known only from
+	// objects and events.
 	Gaps []Span
 
-	RecordedSince time.Time   // when somebody first recorded, zero if no fact tells
-	gists         []string    // of Facts, where the autoscaler or the scheduler tells
-	turns         []time.Time // decisions and starts, after which the autoscaler is heard anew
+	RecordedSince time.Time   // when somebody first recorded, zero if unknown
+	gists         []string    // indices in Facts of what the autoscaler or the scheduler said
+	turns         []time.Time // decisions and starts: after each, a repeated statement is a new one
 	waits         []Span      // when any pod waited
 }
 
 // State is the state of an object for a while.
 type State string
 
-// States of machines and their nodes, then of pods, then of everything else, which
-// has only one.
+// States of machines and their nodes, then of pods, then the only state of everything
+// else.
 const (
 	Provisioning State = "provisioning"
 	Joining      State = "joining"
@@ -71,7 +70,7 @@ const (
 type Span struct {
 	State    State
 	From, To time.Time
-	// Open is set if it goes on when the record ends.
+	// Open is set if it has not ended when the record ends.
 	Open bool
 	// Text is the reason, if a fact has one.
 	Text string
@@ -80,7 +79,7 @@ type Span struct {
 // Took returns how long it lasted, within the record.
 func (s Span) Took() time.Duration { return s.To.Sub(s.From) }
 
-// Level is a number from a time on.
+// Level is a number that holds from a time until the next Level.
 type Level struct {
 	At time.Time
 	N  int
@@ -103,7 +102,7 @@ type ScenarioStep struct {
 }
 
 // New returns the Model of facts in any order. It never fails: a fact that makes no
-// sense is among the Facts.
+// sense is only listed in Facts.
 func New(facts []timeline.Fact) *Model {
 	m := &Model{Facts: ordered(facts)}
 	if len(m.Facts) == 0 {
@@ -161,18 +160,17 @@ func ordered(facts []timeline.Fact) []timeline.Fact {
 	return sorted
 }
 
-// shortGap is the longest time that is no gap: one command of the lab ends and
-// another goes on.
+// shortGap is the longest pause between two recorders that does not count as a gap.
 const shortGap = 5 * time.Second
 
-// builder reads the facts one after the other. It has the objects that are there at
-// the time of the present fact, by name and by UID.
+// builder reads the facts one after the other. It has the objects that exist at the
+// time of the current fact, by name and by UID.
 type builder struct {
 	*Model
 	groups          map[string]*GroupStory
 	nodes, machines map[string]*NodeStory
 	pods            map[string]*PodStory
-	machineOf       map[string][]string  // by nodes, what is told of after the node joins
+	machineOf       map[string][]string  // the machine of each node, which may be known only after the node joined
 	paused          map[string]time.Time // whatever is not known to be a group
 	watched         time.Time            // when the recorder was last seen at work
 }
@@ -215,7 +213,7 @@ func (b *builder) addLab(f timeline.Fact) {
 	}
 }
 
-// scenario returns the run with the fact's name that goes on, or a new one.
+// scenario returns the unfinished run of the fact's name, or a new one.
 func (b *builder) scenario(f timeline.Fact) *Scenario {
 	for _, s := range slices.Backward(b.Scenarios) {
 		if s.Name == f.Name && s.Verdict == "" {
@@ -274,8 +272,8 @@ func (b *builder) finish() {
 	slices.SortStableFunc(b.Pods, func(a, c *PodStory) int { return a.Began().Compare(c.Began()) })
 }
 
-// enter ends the span that goes on, if any, and begins another, unless the state is
-// the same.
+// enter ends the current span, if any, and begins another, unless the state is the
+// same.
 func enter(spans []Span, state State, at time.Time, text string) []Span {
 	if n := len(spans); n > 0 {
 		last := &spans[n-1]
@@ -285,7 +283,7 @@ func enter(spans []Span, state State, at time.Time, text string) []Span {
 			}
 			last.To = at
 			if !last.To.After(last.From) {
-				// Two facts of one moment: only the later one lasts.
+				// Of two facts with the same time only the later one counts.
 				spans = spans[:n-1]
 				if n > 1 && spans[n-2].State == state {
 					spans[n-2].To = time.Time{}
@@ -297,7 +295,7 @@ func enter(spans []Span, state State, at time.Time, text string) []Span {
 	return append(spans, Span{State: state, From: at, Text: text})
 }
 
-// leave ends the span that goes on.
+// leave ends the current span.
 func leave(spans []Span, at time.Time) []Span {
 	if n := len(spans); n > 0 && spans[n-1].To.IsZero() {
 		spans[n-1].To = at
@@ -320,7 +318,7 @@ func began(spans []Span) time.Time {
 	return spans[0].From
 }
 
-// ended returns the end of the last span, zero if it goes on.
+// ended returns the end of the last span, zero if it has not ended.
 func ended(spans []Span) time.Time {
 	if n := len(spans); n > 0 && !spans[n-1].Open {
 		return spans[n-1].To

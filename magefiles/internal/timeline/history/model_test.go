@@ -422,12 +422,12 @@ func TestWhatDidNotMakeANode(t *testing.T) {
 	size(190, 2)
 	tape.Add(200, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "m", UID: "m", Group: "g"})
 	m := New(tape.Record())
-	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "no change of size is on record that made it"; got != want {
+	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "no change of size is on record for it"; got != want {
 		t.Errorf("the origin is %q, want %q", got, want)
 	}
 	tape.Add(-60, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "old", UID: "old", Group: "g"})
 	m = New(tape.Record())
-	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "was made 1m00s before the record begins"; got != want {
+	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "was created 1m00s before the record begins"; got != want {
 		t.Errorf("the origin is %q, want %q", got, want)
 	}
 }

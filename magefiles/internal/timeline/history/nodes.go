@@ -15,8 +15,8 @@ type NodeStory struct {
 	Group         string
 	// Spans follow each other without a gap.
 	Spans []Span
-	// When what happened, zero if it is not on record. Chosen is when the autoscaler,
-	// or somebody else, decided to delete the node.
+	// Times of what happened, zero if not on record. Chosen is when the autoscaler or
+	// somebody else decided to delete the node.
 	Created, Joined, Ready, Chosen, NodeGone, Gone time.Time
 	// Phases of the Machine, by time.
 	Phases []Span
@@ -43,7 +43,7 @@ func (n *NodeStory) Began() time.Time { return began(n.Spans) }
 // Ended returns when it was gone, zero if it was there at the record's end.
 func (n *NodeStory) Ended() time.Time { return ended(n.Spans) }
 
-// called reports whether one of its names is that.
+// called reports whether its node or its machine has that name.
 func (n *NodeStory) called(name string) bool {
 	return name != "" && (n.Node == name || n.Machine == name)
 }
@@ -75,7 +75,7 @@ func (b *builder) addNode(f timeline.Fact) {
 		}
 	}
 	if f.What == timeline.Gone && len(n.Spans) == 0 {
-		// Nothing else is on record of it.
+		// No other fact is about it.
 		n.enter(f)
 	}
 	n.apply(f)
@@ -130,9 +130,9 @@ func (b *builder) nodeOf(f timeline.Fact) *NodeStory {
 	return n
 }
 
-// counterpart returns the story that a fact about a machine continues after facts
-// about its node, or the other way round; nil if there is none. The name of a node is
-// mostly, but not always, that of its machine.
+// counterpart returns, for the first fact about a machine, the story of its node, and
+// for the first fact about a node, the story of its machine; nil if there is none. A
+// node usually, but not always, has the name of its machine.
 func (b *builder) counterpart(f timeline.Fact, other map[string]*NodeStory) *NodeStory {
 	for _, name := range append([]string{f.Node, f.Name}, b.machineOf[f.Name]...) {
 		n := other[name]
@@ -234,7 +234,8 @@ func (n *NodeStory) state() State {
 	return Provisioning
 }
 
-// nodeAt returns the node of a name that was there at a time, or the last one before.
+// nodeAt returns the node of a name that existed at a time, or else the last one before
+// that time.
 func (m *Model) nodeAt(name string, at time.Time) *NodeStory {
 	var found *NodeStory
 	for _, n := range m.Nodes {

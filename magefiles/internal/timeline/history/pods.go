@@ -14,8 +14,8 @@ type PodStory struct {
 	// Node that it was scheduled on.
 	Node  string
 	Spans []Span
-	// When what happened, zero if it is not on record. Stuck is when it was first
-	// found unschedulable, Gone when it ended or was deleted.
+	// Times of what happened, zero if not on record. Stuck is when it was first found
+	// unschedulable, Gone when it ended or was deleted.
 	Created, Stuck, Scheduled, Running, Evicted, Gone time.Time
 
 	uid string
@@ -104,8 +104,8 @@ func (b *builder) pod(f timeline.Fact) *PodStory {
 	return p
 }
 
-// speakOf notes that the autoscaler names a pod: unless the pod has a node, it is
-// unschedulable, whatever else is on record.
+// speakOf notes that the autoscaler mentions a pod. Unless the pod has a node, that
+// means that it is unschedulable, even if the scheduler's verdict is not on record.
 func (b *builder) speakOf(name string, at time.Time) {
 	p := b.pod(timeline.Fact{Name: name})
 	if p.Placed().IsZero() {

@@ -28,7 +28,7 @@ type GroupStory struct {
 }
 
 // Limit has the bounds of a group's size from a time on. It is not Set if the
-// autoscaler leaves the group alone.
+// autoscaler does not scale the group.
 type Limit struct {
 	At       time.Time
 	Min, Max int
@@ -87,7 +87,7 @@ func (b *builder) addGroup(f timeline.Fact) {
 		name = f.Group
 	}
 	if f.What == timeline.Paused || f.What == timeline.Resumed {
-		// Whether the name is a group's or the cluster's is known at the end.
+		// Whether the name is a group's or the cluster's is known only at the end.
 		since, on := b.paused[name]
 		switch {
 		case f.What == timeline.Paused && !on:
@@ -137,7 +137,7 @@ func (b *builder) pause(name string, s Span) {
 	g.Pauses = append(g.Pauses, s)
 }
 
-// namePauses moves pauses under a name that is no group's to the cluster.
+// namePauses gives pauses to the cluster if their name is not a group's.
 func (b *builder) namePauses() {
 	for name, g := range b.groups {
 		if len(g.Pauses) == 0 || g.known || len(g.Nodes) > 0 {

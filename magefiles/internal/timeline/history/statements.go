@@ -10,8 +10,8 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// Statement is something that the autoscaler or the scheduler said, once or again
-// and again.
+// Statement is something that the autoscaler or the scheduler said, once or
+// repeatedly.
 type Statement struct {
 	What string
 	// Pod, Node and Group are what it is about; each may be empty.
@@ -19,16 +19,15 @@ type Statement struct {
 	// Text is the last wording.
 	Text string
 	// First and Last are the times of its first and last fact, and Count is the
-	// number of facts. What every round repeats is one fact, until something else is
-	// said.
+	// number of facts. A repetition in the next round is no new fact.
 	First, Last time.Time
 	Count       int
-	// Until is when it held no more, by the record: something else was said about
-	// the same, or it was not said again after a decision.
+	// Until is when it no longer held, by the record: something else was said about
+	// the object, or it was not said again after a decision.
 	Until time.Time
 }
 
-// Words returns the text, with what happened where the text alone says too little.
+// Words returns the text, after what happened where the text alone is not clear.
 func (s Statement) Words() string {
 	text := timeline.Shorten(s.Text, timeline.LongestText)
 	if s.What == timeline.Started || s.What == timeline.Stopped || text == "" {
@@ -50,8 +49,8 @@ type Decision struct {
 	// Texts has what the autoscaler said, each text once.
 	Texts []string
 
-	// last is the time of its last fact; grown is that of the last one that does
-	// not tell its end.
+	// last is the time of its last fact, grown that of the last one that does not
+	// report its end.
 	last, grown time.Time
 }
 
@@ -68,13 +67,13 @@ func (d *Decision) Words() string {
 
 const (
 	// saidAgain is how long after the last fact of a statement, or after a decision
-	// or a start, a fact still belongs to it. A round of the autoscaler takes ten
+	// or a start, a fact still belongs to the same statement. A round of the autoscaler takes ten
 	// seconds, a slow one more, and the recorder leaves out repetitions.
 	saidAgain = 2 * time.Minute
-	// oneRound is how far apart statements are that alternate, such as two reasons
-	// for one node.
+	// oneRound is the longest time between statements that alternate, such as two
+	// reasons for one node.
 	oneRound = 15 * time.Second
-	// together is how far apart the facts of one decision may be.
+	// together is the longest time between two facts of one decision.
 	together = 10 * time.Second
 )
 
@@ -137,7 +136,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 		b.decide(f, pod, node, group)
 	}
 	if n := len(b.Runs); n == 0 || !b.Runs[n-1].To.IsZero() && f.Source == timeline.Log {
-		// It speaks, so it runs.
+		// It logs, so it runs.
 		b.Runs = append(b.Runs, Span{State: Going, From: f.Time})
 	}
 }
@@ -180,7 +179,7 @@ func (b *builder) decide(f timeline.Fact, pod, node, group string) {
 }
 
 // removalOf returns the last decision to remove a node, nil if none is on
-// record. Others may have been made since: drains overlap.
+// record. It need not be the last decision, because drains overlap.
 func (b *builder) removalOf(node string) *Decision {
 	for _, d := range slices.Backward(b.Decisions) {
 		if !d.Up && slices.Contains(d.Nodes, node) {
@@ -190,9 +189,8 @@ func (b *builder) removalOf(node string) *Decision {
 	return nil
 }
 
-// Statements returns what the facts in [from, to] that want picks say, each statement
-// once, by their first times. A statement that is made again after a silence is
-// another one.
+// Statements returns the statements in the facts in [from, to] for which want is true,
+// by their first times. After a silence, the same words are a new Statement.
 func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []Statement {
 	type key struct{ what, pod, node, group, text string }
 	last := map[key]int{}
@@ -244,7 +242,7 @@ func (m *Model) lastTurn(since, before time.Time) time.Time {
 }
 
 // holdsUntil returns the end of a statement that no other one replaced: the next
-// decision or start, since it was not made again after that, and for a refusal the
+// decision or start, because it was not repeated after that, or for a refusal the
 // moment from which no pod waited.
 func (m *Model) holdsUntil(s Statement, to time.Time) time.Time {
 	if s.What != timeline.Refused && s.What != timeline.Kept && s.What != timeline.Unschedulable {

@@ -23,7 +23,7 @@ type PodWhy struct {
 	Pod *PodStory
 	// Waited is how long it had no node.
 	Waited time.Duration
-	// Scheduler and Autoscaler have what these said meanwhile.
+	// Scheduler and Autoscaler have what each of them said meanwhile.
 	Scheduler, Autoscaler []Statement
 	// Decision that gave it a node, nil if none is on record.
 	Decision *Decision
@@ -40,7 +40,7 @@ type partEnd struct {
 	part string
 }
 
-// slack is how much times in whole seconds may disagree.
+// slack is how far times in whole seconds may be wrong.
 const slack = 2 * time.Second
 
 // PodWhys returns why each pod that was unschedulable waited, by their beginnings.
@@ -83,8 +83,8 @@ func (m *Model) PodWhy(p *PodStory) PodWhy {
 	return w
 }
 
-// lastOfPlans leaves out all but the last statement of one decision, which is the
-// event that names the pod if there is one. The decision has all of them.
+// lastOfPlans keeps only the last statement of each decision, which is the event that
+// names the pod, if there is one. The Decision has all of them.
 func lastOfPlans(list []Statement) []Statement {
 	var left []Statement
 	for i, s := range list {
@@ -136,7 +136,7 @@ func (w PodWhy) parts() []Part {
 		if next.at.IsZero() {
 			continue
 		}
-		// A time in whole seconds may be before one that it follows.
+		// A time in whole seconds may seem to be before an earlier one.
 		to := next.at
 		if to.Before(at) {
 			to = at
@@ -186,7 +186,7 @@ func (w PodWhy) Reason() string {
 			return "the autoscaler: " + timeline.Shorten(said.Text, timeline.LongestHover)
 		}
 	}
-	return "no word of the autoscaler about it is on record"
+	return "nothing that the autoscaler said about it is on record"
 }
 
 // Where returns the group and the size of a decision in words.
@@ -204,7 +204,7 @@ func (d *Decision) Where() string {
 	return group
 }
 
-// NodeWhy is where a node came from, why it stayed, and how it went.
+// NodeWhy is where a node came from, why it was kept, and how it was removed.
 type NodeWhy struct {
 	Node *NodeStory
 	// Origin in words.
@@ -215,11 +215,11 @@ type NodeWhy struct {
 	Removal *Removal
 }
 
-// Removal is how a node went.
+// Removal is how a node was removed.
 type Removal struct {
 	// Cause in words.
 	Cause string
-	// Decision of the autoscaler, nil if none is on record, and when it was about
+	// Decision of the autoscaler, nil if none is on record, and when it first named
 	// this node.
 	Decision *Decision
 	At       time.Time
@@ -229,7 +229,7 @@ type Removal struct {
 	Done bool
 }
 
-// NodeWhys returns why each node came, stayed and went, by their beginnings.
+// NodeWhys returns why each node came, was kept and was removed, by their beginnings.
 func (m *Model) NodeWhys() []NodeWhy {
 	whys := make([]NodeWhy, 0, len(m.Nodes))
 	for _, n := range m.Nodes {
@@ -264,10 +264,10 @@ func (m *Model) NodeWhy(n *NodeStory) NodeWhy {
 // origin returns where the node came from, in words.
 func (m *Model) origin(n *NodeStory) string {
 	if n.Created.IsZero() {
-		return "was there when the record first tells of it"
+		return "already existed when it was first recorded"
 	}
 	if n.Created.Before(m.RecordedSince) {
-		return fmt.Sprintf("was made %s before the record begins", timeline.Took(m.RecordedSince.Sub(n.Created)))
+		return fmt.Sprintf("was created %s before the record begins", timeline.Took(m.RecordedSince.Sub(n.Created)))
 	}
 	if n.Group == timeline.ControlPlane {
 		return "belongs to the control plane"
@@ -286,18 +286,18 @@ func (m *Model) origin(n *NodeStory) string {
 				continue
 			}
 			if i > 0 && l.N > g.Wanted[i-1].N {
-				return fmt.Sprintf("%s was enlarged from %d to %d at %s, by no decision of the autoscaler on record", g.Title(), g.Wanted[i-1].N, l.N, timeline.Clock(l.At))
+				return fmt.Sprintf("%s was enlarged from %d to %d at %s; no decision of the autoscaler is on record for it", g.Title(), g.Wanted[i-1].N, l.N, timeline.Clock(l.At))
 			}
 		}
 	}
-	return "no change of size is on record that made it"
+	return "no change of size is on record for it"
 }
 
-// following is how long after a decision its effects begin at the latest.
+// following is the longest time between a decision and the start of its effects.
 const following = time.Minute
 
-// lastDecision returns the last wanted decision of which the effects may begin at a
-// time, nil if there is none.
+// lastDecision returns the last decision for which want is true and whose effects may
+// begin at the given time; nil if there is none.
 func (m *Model) lastDecision(at time.Time, want func(*Decision) bool) *Decision {
 	for _, d := range slices.Backward(m.Decisions) {
 		if !d.At.After(at.Add(slack)) && at.Sub(d.last) <= following && want(d) {
@@ -307,7 +307,7 @@ func (m *Model) lastDecision(at time.Time, want func(*Decision) bool) *Decision 
 	return nil
 }
 
-// removal returns how a node went, nil if nobody decided to delete it.
+// removal returns how a node was removed, nil if nobody decided to delete it.
 func (m *Model) removal(n *NodeStory) *Removal {
 	end := n.Ended()
 	if end.IsZero() && n.Chosen.IsZero() {
@@ -328,7 +328,7 @@ func (m *Model) removal(n *NodeStory) *Removal {
 	})
 	switch {
 	case r.Decision != nil:
-		// The decision may be about several nodes: when was it about this one?
+		// The decision may be about several nodes: find when it named this one.
 		about := m.Statements(r.Decision.At, r.Decision.last, func(f timeline.Fact) bool {
 			_, node, _ := About(f)
 			return f.Kind == timeline.Autoscaler && f.What == timeline.ScaleDown && n.called(node)
@@ -356,7 +356,7 @@ func (m *Model) removalParts(n *NodeStory, r *Removal) []Part {
 	if r.Decision != nil && (chosen.IsZero() || r.At.Before(chosen)) {
 		chosen = r.At
 	}
-	// Pods of a DaemonSet stay as long as the node does: only pods that left before
+	// Pods of a DaemonSet stay until the node is gone, so only pods that left before
 	// the decision count.
 	var left time.Time
 	for _, p := range n.Pods {
@@ -411,7 +411,7 @@ type SizeChange struct {
 	From, To int // From is -1 for the first size on record.
 	// Decision that caused it, nil if none is on record.
 	Decision *Decision
-	// Ready is when that many replicas were ready, zero if not before the next change.
+	// Ready is when that many replicas were ready; zero if the next change came first.
 	Ready time.Time
 }
 

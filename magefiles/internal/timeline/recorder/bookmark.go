@@ -11,8 +11,8 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// bookmark is how far a recorder came in logs and events. The record shows that too;
-// with the bookmark nothing is read twice.
+// bookmark is how far a recorder has read logs and events. The record shows that too,
+// but with the bookmark nothing is read twice.
 type bookmark struct {
 	// Until is when the bookmark was written.
 	Until time.Time `json:"until"`
@@ -23,7 +23,7 @@ type bookmark struct {
 	Pods map[string]time.Time `json:"pods,omitempty"`
 	// Events has the eventState of each event that was recorded, by UID.
 	Events map[string]string `json:"events,omitempty"`
-	// Said has when the autoscaler last said what it repeats.
+	// Said has the last time of each statement that the autoscaler repeats.
 	Said map[string]time.Time `json:"said,omitempty"`
 }
 
@@ -35,19 +35,19 @@ func loadBookmark(path string) (bookmark, error) {
 		return b, nil
 	}
 	if err != nil {
-		return b, fmt.Errorf("read how far the recorder came: %w", err)
+		return b, fmt.Errorf("read the recorder's bookmark: %w", err)
 	}
 	if err := json.Unmarshal(data, &b); err != nil {
-		return b, fmt.Errorf("read how far the recorder came: %s.bookmark: %w; delete the file: what the record has is not told twice", path, err)
+		return b, fmt.Errorf("read the recorder's bookmark: %s.bookmark: %w; delete the file: without it nothing is recorded twice either", path, err)
 	}
 	return b, nil
 }
 
-// save writes the bookmark of the record at path, whole.
+// save writes the bookmark of the record at path atomically.
 func (b bookmark) save(path string, now time.Time) error {
 	b.Until = now
 	if err := state.WriteJSON(path+".bookmark", b); err != nil {
-		return fmt.Errorf("write how far the recorder came: %w", err)
+		return fmt.Errorf("write the recorder's bookmark: %w", err)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func eventState(o *unstructured.Unstructured) string {
 	}, " ")
 }
 
-// What the messages of events name.
+// Patterns of the names in messages of events.
 var (
 	planned    = regexp.MustCompile(`\{(\S+) \d+->(\d+) \(max: \d+\)\}`)
 	resized    = regexp.MustCompile(`\bgroup (\S+) size (?:set )?to (\d+)\b`)
@@ -38,8 +38,8 @@ var (
 )
 
 // eventFact returns the fact of an event of the autoscaler, by the reasons and
-// messages of releases 1.26 to 1.36.1. It returns false for an event that says
-// nothing which other facts do not.
+// messages of releases 1.26 to 1.36.1. It returns false for an event that only repeats
+// other facts.
 func eventFact(e *corev1.Event) (timeline.Fact, bool) {
 	text := bounded(e.Message)
 	f := timeline.Fact{Kind: timeline.Autoscaler, Text: text, Source: timeline.Event}
@@ -103,7 +103,7 @@ func eventFact(e *corev1.Event) (timeline.Fact, bool) {
 	return f, !f.Time.IsZero()
 }
 
-// event follows events.
+// event records a change of an event.
 func (r *recorder) event(change kube.Change) {
 	if change.After == nil {
 		r.mu.Lock()

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// patience is how long nodes wait for machines to be seen first, and pods for
-	// nodes: those know the groups.
+	// patience is the longest time that the recording of nodes waits for that of
+	// machines, and the recording of pods for that of nodes, to learn the groups.
 	patience = 10 * time.Second
 	// saveEvery is how often the bookmark is written.
 	saveEvery = 2 * time.Second
@@ -238,7 +238,7 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 	return nil
 }
 
-// runs notes what runs in the containers of an autoscaler's pod.
+// runs notes which instance runs in each container of an autoscaler's pod.
 func (r *recorder) runs(pod *corev1.Pod, now func(container string) instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -247,8 +247,8 @@ func (r *recorder) runs(pod *corev1.Pod, now func(container string) instance) {
 	}
 }
 
-// lab takes in what the lab, maybe another of its commands, adds to the record: in
-// another scenario all that the autoscaler says is news.
+// lab learns a fact that this or another command of the lab added to the record: in a
+// new scenario every statement of the autoscaler is new.
 func (r *recorder) lab(f timeline.Fact) {
 	if f.Kind != timeline.Lab {
 		return
@@ -258,7 +258,7 @@ func (r *recorder) lab(f timeline.Fact) {
 	r.repeats.hear(f)
 }
 
-// hostLog reads LogFile from where the recorder before this one stopped.
+// hostLog returns a reader of LogFile that starts where the previous recorder stopped.
 func (r *recorder) hostLog() *hostLog {
 	var last time.Time
 	return &hostLog{

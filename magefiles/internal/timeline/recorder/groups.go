@@ -65,8 +65,8 @@ func (g groups) ofMachine(o *unstructured.Unstructured) string {
 
 // ofNode returns the node group of a node, empty if it is not known. Cluster API
 // annotates a node with its machine, and the provider sets the provider ID, some time
-// after the node joined. Until then the name tells: Docker providers make it of the
-// cluster's and the machine's.
+// after the node joined. Until then the name shows it: Docker providers name a node
+// after the cluster and the machine.
 func (g groups) ofNode(node *corev1.Node) string {
 	if kube.OfControlPlane(node) {
 		return timeline.ControlPlane

@@ -11,18 +11,18 @@ import (
 type BusyError struct{ File string }
 
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("another command of the lab records to %s already; what it records can be read meanwhile", e.File)
+	return fmt.Sprintf("another command of the lab already records to %s, which can be read meanwhile", e.File)
 }
 
-// AnewError is returned when a record was begun anew, or removed, while a recorder
-// was at work: what that recorder knows belongs to the record before.
+// AnewError is returned when a record was started again, or removed, while a recorder
+// was at work: what that recorder knows belongs to the old record.
 type AnewError struct{ File string }
 
 func (e *AnewError) Error() string {
-	return fmt.Sprintf("the record %s was begun anew while it was written", e.File)
+	return fmt.Sprintf("the record %s was started again while it was written", e.File)
 }
 
-// lock takes the record at path for one recorder, or returns a *BusyError.
+// lock reserves the record at path for one recorder, or returns a *BusyError.
 func lock(path string) (*state.Lock, error) {
 	lock, err := state.TryLock(path+".lock", "a recorder")
 	if errors.As(err, new(*state.HeldError)) {

@@ -16,13 +16,13 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// place is a place in a log.
+// place is a position in a log.
 type place struct {
 	// Offset is how many bytes of the file were read, up to the end of a line.
 	Offset int64 `json:"offset"`
 	// Head is the digest of the first headLength bytes, or of all Offset bytes if
-	// they are fewer. It tells logs apart: a log begins with a time in microseconds,
-	// while its name and its inode may be those of another.
+	// they are fewer. It identifies the log: a log begins with a time in microseconds,
+	// while its name and its inode may be reused.
 	Head string `json:"head"`
 }
 
@@ -38,7 +38,7 @@ func head(file io.ReaderAt, size int64) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// in reports whether the place is in that file.
+// in reports whether the file is the one that the place is in.
 func (p place) in(file io.ReaderAt) bool {
 	if p.Offset == 0 {
 		return false
@@ -53,14 +53,14 @@ type hostLog struct {
 	// line is called with every line, without its end. It returns false if the line
 	// must be read again.
 	line func(text string) bool
-	// reached is called with the place up to which all was read.
+	// reached is called with the place up to which everything was read.
 	reached func(place)
 	at      place
 	file    *os.File
 }
 
 // errUnrecorded is returned for a line that must be read again.
-var errUnrecorded = errors.New("what it says could not be recorded")
+var errUnrecorded = errors.New("the line could not be recorded")
 
 // follow reads the log, from its place on, until ctx is done, and then the rest.
 func (l *hostLog) follow(ctx context.Context, trouble func(error)) {
@@ -85,8 +85,8 @@ func (l *hostLog) close() {
 	}
 }
 
-// poll reads the rest of the log that was read last, though it may have another
-// name by now, and then the logs that began after it.
+// poll reads the rest of the log that was read last, which may have been renamed, and
+// then the logs that began after it.
 func (l *hostLog) poll() error {
 	defer func() { l.reached(l.at) }()
 	if l.file == nil {
@@ -100,7 +100,7 @@ func (l *hostLog) poll() error {
 	if !timeline.Replaced(l.file, l.path) {
 		return nil
 	}
-	// Lines may have been added after the read and before it was replaced.
+	// Lines may have been added between the read and the replacement of the file.
 	if err := l.read(); err != nil {
 		return err
 	}

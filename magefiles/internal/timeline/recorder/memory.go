@@ -9,7 +9,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// object is what the record says about an object that is there.
+// object is what the record says about an object that exists.
 type object struct {
 	kind                   timeline.Kind
 	name, uid, group, node string
@@ -17,8 +17,8 @@ type object struct {
 	aspects map[string]timeline.Fact
 }
 
-// there reports whether the object was there by the last fact about it, and for the
-// pod of an autoscaler whether it ran.
+// there reports whether the object existed by the last fact about it, and for the pod
+// of an autoscaler whether it ran.
 func (o *object) there() bool {
 	if o.kind == timeline.Autoscaler {
 		return o.aspects["process"].What == timeline.Started
@@ -27,12 +27,12 @@ func (o *object) there() bool {
 	return there
 }
 
-// memory is what the record says about all objects that are there. A recorder that
-// starts knows it, and compares the objects with it.
+// memory is what the record says about all objects that exist. A recorder reads it
+// when it starts, and compares the objects with it.
 type memory map[string]*object
 
-// key tells objects apart. The autoscaler's health is that of a group or, without a
-// group, of them all.
+// key identifies the object of a fact. The autoscaler's health is an object for each
+// group, and one for all groups together.
 func key(f timeline.Fact) string {
 	if f.What == timeline.Health {
 		return string(f.Kind) + "/health/" + f.Group
@@ -41,8 +41,8 @@ func key(f timeline.Fact) string {
 }
 
 // aspect returns the part of an object's state that a fact is about; a later fact of
-// the same aspect replaces it. It is empty for a fact that is no state: a decision,
-// a reason, or that an object is gone.
+// the same aspect replaces it. It is empty for a fact that is not a state, such as a
+// decision, a reason or the end of the object.
 func aspect(f timeline.Fact) string {
 	switch f.What {
 	case timeline.Created, timeline.Joined:
@@ -69,7 +69,8 @@ func aspect(f timeline.Fact) string {
 	return ""
 }
 
-// quiet reports whether a fact goes without saying for a new object.
+// quiet reports whether a fact is the default of a new object, so that it is not
+// recorded.
 func quiet(f timeline.Fact) bool {
 	switch f.What {
 	case timeline.Uncordoned, timeline.Untainted, timeline.Resumed:
@@ -83,7 +84,7 @@ func quiet(f timeline.Fact) bool {
 // counts matches numbers in messages of the scheduler and of kubelets.
 var counts = regexp.MustCompile(`\d+(/\d+)?`)
 
-// same reports whether b, of the same aspect, says nothing that a did not.
+// same reports whether b, a later fact of the same aspect, says nothing new.
 func same(a, b timeline.Fact) bool {
 	if a.What != b.What || b.Node != "" && a.Node != b.Node {
 		return false
@@ -103,8 +104,8 @@ func same(a, b timeline.Fact) bool {
 	return true
 }
 
-// complaints returns what a kubelet reports while a node is not ready, which is less
-// and less while it comes up: the reason, and the parts of a list in brackets.
+// complaints returns what a kubelet reports while a node is not ready: the reason, and
+// the items of a list in brackets. While the node starts, the list gets shorter.
 func complaints(f timeline.Fact) []string {
 	reason, message, _ := strings.Cut(counts.ReplaceAllString(f.Text, "0"), ": ")
 	return append(strings.Split(strings.Trim(message, "[]"), ", "), reason)

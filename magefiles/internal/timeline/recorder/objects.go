@@ -53,7 +53,7 @@ func sentence(reason, message string) string {
 	return reason + ": " + message
 }
 
-// about returns the beginning of every fact about an object.
+// about returns a fact with the fields that all facts about an object share.
 func about(kind timeline.Kind, o metav1.Object, group string) timeline.Fact {
 	name := o.GetName()
 	if kind == timeline.Pod {
@@ -68,19 +68,19 @@ func with(f timeline.Fact, what string, at time.Time, text string) timeline.Fact
 	return f
 }
 
-// houses are the namespaces that belong to the cluster itself, besides those that
-// end in -system.
+// houses are the namespaces of the cluster's own components, besides those that end in
+// -system.
 var houses = map[string]bool{
 	"kube-public": true, "kube-node-lease": true, "cert-manager": true, "local-path-storage": true,
 }
 
-// house reports whether a namespace belongs to the cluster itself.
+// house reports whether a namespace is one of the cluster's own components.
 func house(namespace string) bool {
 	return strings.HasSuffix(namespace, "-system") || houses[namespace]
 }
 
-// isWorkload reports whether a user or a scenario created a pod: it is not the
-// cluster's own, nor one of a provider, of a DaemonSet or of a kubelet.
+// isWorkload reports whether a user or a scenario created a pod. Pods of the cluster
+// itself, of a provider, of a DaemonSet and of a kubelet are none.
 func isWorkload(pod *corev1.Pod) bool {
 	_, provider := pod.Labels[clusterv1.ProviderNameLabel]
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
@@ -193,7 +193,7 @@ func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []t
 		facts = append(facts, with(f, timeline.Phase, cmp.Or(since, now), phase))
 	}
 	for name, value := range o.GetAnnotations() {
-		// The prefix is Cluster API's or, long ago, the cluster's.
+		// Cluster API's prefix or, in old releases, another one.
 		if strings.HasPrefix(name, "cluster.") && strings.HasSuffix(name, "/delete-machine") {
 			facts = append(facts, with(f, timeline.Marked, cmp.Or(goTime(value), now), ""))
 		}

@@ -21,8 +21,8 @@ import (
 // logAgain is how long to wait before a log that ended is asked for again.
 const logAgain = time.Second
 
-// logQuiet is how long nothing comes before a log counts as read. What a log has
-// comes at once; the API server does not say where that ends.
+// logQuiet is how long no line comes before a log counts as read. Existing lines
+// come at once, but the API server does not mark the last of them.
 const logQuiet = 2 * time.Second
 
 // autoscalerContainers returns the names of a pod's containers that may be an
@@ -64,7 +64,7 @@ type instance struct {
 	over bool
 }
 
-// instanceOf returns what a pod says of a container.
+// instanceOf returns the instance of a container, from the pod's status.
 func instanceOf(pod *corev1.Pod, container string) instance {
 	phase := pod.Status.Phase
 	i := instance{over: phase == corev1.PodSucceeded || phase == corev1.PodFailed}
@@ -113,7 +113,7 @@ func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		switch {
 		case ctx.Err() != nil, apierrors.IsNotFound(err):
 			return
-		case err != nil && !apierrors.IsBadRequest(err): // that one has not started yet
+		case err != nil && !apierrors.IsBadRequest(err): // the container has not started yet
 			r.failed(fmt.Errorf("read the log of the pod %s: %w", pod.Name, err))
 			asked = instance{id: "unread"}
 		}
@@ -152,7 +152,7 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		stamp, message, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
 		at := parsed(stamp)
 		if at.IsZero() || !at.After(since) {
-			continue // it was asked for by the second
+			continue // the request has whole seconds
 		}
 		// An autoscaler in a container has the time zone of its image.
 		if _, ok := r.logLine(message, at.UTC()); !ok {

@@ -36,16 +36,16 @@ type Options struct {
 	// Trouble, if set, is called with errors after which the recorder goes on.
 	Trouble func(error)
 	// Synced, if set, is called once, when all objects were seen and the logs of
-	// the autoscaler's pods were read. What LogFile has by then is read before
-	// Record returns.
+	// the autoscaler's pods were read. The lines that LogFile has by then are read
+	// before Record returns.
 	Synced func()
 }
 
-// Record appends what happens to the record until ctx is done. It reads in the
-// record what is known already, so that it may end and start at any time: objects,
-// events and logs tell what happened in between, with their own times. It returns a
-// *BusyError if another recorder is at work, and an *AnewError if the record is
-// begun anew meanwhile.
+// Record appends what happens to the record until ctx is done. It first reads the
+// record, so that it may end and start at any time: from objects, events and logs it
+// adds what happened in between, with their own times. It returns a *BusyError if
+// another recorder is at work, and an *AnewError if the record is started again
+// meanwhile.
 func Record(ctx context.Context, o Options) (err error) {
 	lock, err := lock(o.File)
 	if err != nil {
@@ -74,20 +74,20 @@ type recorder struct {
 	// all are the followers.
 	all sync.WaitGroup
 
-	// mu guards what follows: followers run side by side.
+	// mu guards the fields below: followers run concurrently.
 	mu      sync.Mutex
 	memory  memory
 	repeats repeats
-	// told has the identity of each fact of an event or the log in the record.
+	// told has the identities of the recorded facts from events and logs.
 	told map[string]bool
 	// present has the keys of the objects that this recorder saw.
 	present  map[string]bool
 	bookmark bookmark
-	// begun is when the record begins. What events and logs say about the time
-	// before is left out: nothing else is known of it.
+	// begun is when the record begins. What events and logs say about earlier times
+	// is left out, because nothing else is known about them.
 	begun time.Time
-	// lastly is when the recorder before this one was last at work, zero if there
-	// was none.
+	// lastly is the last time at which the previous recorder was at work, zero if
+	// there was none.
 	lastly   time.Time
 	groups   groups
 	troubles map[string]time.Time
@@ -141,7 +141,7 @@ func (r *recorder) remember() error {
 	return timeline.Append(r.File, timeline.Fact{Time: time.Now(), Kind: timeline.Lab, What: timeline.Recording, Since: r.lastly, Text: text, Source: timeline.Own})
 }
 
-// learn takes in a fact of the record. r.mu is held.
+// learn updates what the recorder knows with a recorded fact. r.mu is held.
 func (r *recorder) learn(f timeline.Fact) {
 	r.memory.add(f)
 	r.groups.add(f)
@@ -153,13 +153,13 @@ func (r *recorder) learn(f timeline.Fact) {
 	}
 }
 
-// identity returns what tells a fact of an event or the log from all others.
+// identity returns a key that is unique to a fact from an event or a log.
 func identity(f timeline.Fact) string {
 	return strings.Join([]string{f.Time.UTC().Format(time.RFC3339Nano), string(f.Source), f.What, f.Name, f.Node, f.Group, f.Text}, "\x00")
 }
 
-// observe records what is new in an object as it is now. facts is called with
-// r.mu held.
+// observe records what is new in an object's current state. facts is called with r.mu
+// held.
 func (r *recorder) observe(kind timeline.Kind, uid string, facts func() []timeline.Fact) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -168,8 +168,8 @@ func (r *recorder) observe(kind timeline.Kind, uid string, facts func() []timeli
 	r.tell(r.memory.news(now, all))
 }
 
-// said records the fact of an event or a line of the log, unless the record has it
-// or it is a repetition. It returns false if the fact could not be appended.
+// said records a fact from an event or a line of the log, unless the record has it or
+// it is a repetition. It returns false if the fact could not be appended.
 func (r *recorder) said(f timeline.Fact) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -195,8 +195,8 @@ func (r *recorder) said(f timeline.Fact) bool {
 	return r.append([]timeline.Fact{f})
 }
 
-// wholeName returns namespace/name of a pod that an old release calls by its bare
-// name, if only one pod has that name.
+// wholeName returns namespace/name for the bare pod name that old releases log, if
+// only one pod has that name.
 func (r *recorder) wholeName(name string) string {
 	var whole []string
 	for _, o := range r.memory {
@@ -210,11 +210,11 @@ func (r *recorder) wholeName(name string) string {
 	return name
 }
 
-// late is how much later than its time a fact may be recorded without a Seen.
+// late is the delay up to which a fact is recorded without Seen.
 const late = 2 * time.Second
 
-// tell records facts of objects, which say each thing once: what cannot be appended
-// now is appended before the next fact. r.mu is held.
+// tell records facts of objects. Those that cannot be appended now are appended before
+// the next ones, because no later fact repeats them. r.mu is held.
 func (r *recorder) tell(facts []timeline.Fact) {
 	if r.append(facts) {
 		return
@@ -251,7 +251,7 @@ func (r *recorder) append(facts []timeline.Fact) bool {
 	return true
 }
 
-// gone records that an object is gone, if the record has the object.
+// gone records that an object is gone, if the record knows the object.
 func (r *recorder) gone(kind timeline.Kind, uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -271,8 +271,8 @@ func (o *object) ends(at time.Time, text string) timeline.Fact {
 	return f
 }
 
-// sweep records that objects of a kind went while nobody recorded: those of the
-// record that a list of all objects lacks.
+// sweep records which objects of a kind were deleted while nobody recorded: those that
+// the record has and a list of all objects lacks.
 func (r *recorder) sweep(kind timeline.Kind) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -287,7 +287,7 @@ func (r *recorder) sweep(kind timeline.Kind) {
 	r.tell(facts)
 }
 
-// troubleAgain is how often the same trouble is reported at most.
+// troubleAgain is the shortest time between two reports of the same trouble.
 const troubleAgain = time.Minute
 
 // trouble reports what failed. r.mu is held.

@@ -7,13 +7,13 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// repeats knows what the autoscaler said. It says the same again in every round
-// of ten seconds, and only the first time is recorded.
+// repeats remembers the autoscaler's statements, which it repeats in every round of ten
+// seconds. Only the first one is recorded.
 type repeats struct {
 	round int
-	// said has, by subject, what was said about it and when last.
+	// said has, by subject, each text about it and when it was last said.
 	said map[string]map[string]heard
-	// scenario is the name of the one that runs, empty if none does.
+	// scenario is the name of the running scenario, empty if none runs.
 	scenario string
 }
 
@@ -23,17 +23,17 @@ type heard struct {
 	at    time.Time
 }
 
-// What is remembered of a long run is bounded, in subjects and in texts of one.
+// Bounds of what is remembered of a long run.
 const (
 	maxSubjects = 4096
 	maxTexts    = 256
 )
 
 const (
-	// silence is how long something is not said until it is news again.
+	// silence is the time after which a statement that was not repeated is news again.
 	silence = 2 * time.Minute
-	// nodeSilence is silence for what is said about a node. The autoscaler looks
-	// at one that it cannot remove after five minutes again
+	// nodeSilence is silence for statements about nodes. The autoscaler checks a node
+	// that it cannot remove again after five minutes
 	// (--unremovable-node-recheck-timeout).
 	nodeSilence = 10 * time.Minute
 )
@@ -41,9 +41,9 @@ const (
 // next begins a round.
 func (r *repeats) next() { r.round++ }
 
-// news reports whether the fact says something new: apart from numbers, it was
-// not said about that pod, node or group since the last decision or the beginning
-// of the scenario, or not for a while, or something else took its place meanwhile.
+// news reports whether the fact says something new about its pod, node or group,
+// numbers aside. It does if this was not said since the last decision or the start of
+// the scenario, or not for a while, or if something else replaced it meanwhile.
 func (r *repeats) news(f timeline.Fact) bool {
 	if !repeated(f) {
 		return true
@@ -54,7 +54,7 @@ func (r *repeats) news(f timeline.Fact) bool {
 		return true
 	}
 	for other, at := range texts {
-		// What is said in turns takes no place.
+		// Statements that alternate do not replace each other.
 		if other != text && at.round > last.round+1 {
 			return true
 		}
@@ -66,7 +66,7 @@ func (r *repeats) news(f timeline.Fact) bool {
 	return f.Time.Sub(last.at) > quiet
 }
 
-// hear takes in a fact, new or not.
+// hear remembers a fact, new or not.
 func (r *repeats) hear(f timeline.Fact) {
 	if r.turns(f) {
 		r.said = nil
@@ -93,8 +93,8 @@ func (r *repeats) hear(f timeline.Fact) {
 	texts[text] = heard{r.round, f.Time}
 }
 
-// turns reports whether all that was said before the fact is over: the autoscaler
-// decided, or started, or another scenario begins.
+// turns reports whether earlier statements end with the fact: the autoscaler decided or
+// started, or another scenario begins.
 func (r *repeats) turns(f timeline.Fact) bool {
 	switch {
 	case f.Kind == timeline.Lab && f.What == timeline.Step:
@@ -112,8 +112,8 @@ func (r *repeats) turns(f timeline.Fact) bool {
 	return false
 }
 
-// times returns when each thing was said last, for the bookmark: the record has
-// only the first time.
+// times returns the last time of each statement, for the bookmark: the record has only
+// the first.
 func (r *repeats) times() map[string]time.Time {
 	times := map[string]time.Time{}
 	for subject, texts := range r.said {
@@ -124,7 +124,8 @@ func (r *repeats) times() map[string]time.Time {
 	return times
 }
 
-// resume takes in what times returned. What is over by the record stays so.
+// resume restores what times returned, except for statements that have ended by the
+// record.
 func (r *repeats) resume(times map[string]time.Time) {
 	for subject, texts := range r.said {
 		for text, last := range texts {
@@ -135,7 +136,7 @@ func (r *repeats) resume(times map[string]time.Time) {
 	}
 }
 
-// repeated reports whether the autoscaler says such a thing in every round.
+// repeated reports whether the autoscaler repeats such a statement in every round.
 func repeated(f timeline.Fact) bool {
 	switch f.What {
 	case timeline.Refused, timeline.Kept, timeline.Considered, timeline.Problem:

@@ -28,7 +28,7 @@ func healthFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	}
 	first := s.AutoscalerStatus
 	if first == "Running" {
-		first = "" // it goes without saying
+		first = "" // the default is not recorded
 	}
 	facts := []timeline.Fact{fact(s.ClusterWide, sentence(first, s.Message))}
 	for _, g := range s.NodeGroups {

@@ -30,7 +30,7 @@ const (
 	halfLabel    = 28  // of the time axis
 )
 
-// The most things in a picture, for the reader's sake.
+// Bounds that keep a picture readable.
 const (
 	mostNodeRows = 40 // of one group
 	mostPodRows  = 8  // on one node
@@ -50,9 +50,9 @@ var looks = map[history.State]look{
 	history.Going: {"going", "#7c8694"},
 }
 
-// drawing is the layout of a timeline. Each thing has its place twice: in pixels, as
-// the picture is first shown, and in milliseconds since Origin, from which the page's
-// script places it when a reader zooms.
+// drawing is the layout of a timeline. The position of each thing is there twice: in
+// pixels, for the first view of the picture, and in milliseconds since Origin, for the
+// page's script, which moves it when a reader zooms.
 type drawing struct {
 	Width, Height, Gutter, Plot int
 	// Script is set if the times are written too.
@@ -71,7 +71,7 @@ type drawing struct {
 	Elided []string
 
 	m *history.Model
-	// begin is the time at which the picture begins, zero if it has the whole record.
+	// begin is the time at which the picture begins, zero if it shows the whole record.
 	begin   time.Time
 	whys    map[*history.PodStory]history.PodWhy
 	nodes   map[*history.NodeStory]history.NodeWhy
@@ -119,7 +119,7 @@ type curve struct {
 	Class, Stroke, Fill, Dash string
 	D                         string // as the picture has it
 	Points                    string // ms:y, separated by spaces
-	Area                      int    // the y that an area closes at, 0 for a line
+	Area                      int    // the y of an area's base line, 0 for a line
 }
 
 // sign marks a moment, with a line until its end if it lasted.
@@ -132,9 +132,9 @@ type sign struct {
 	Height             int // of a restart or step
 }
 
-// beginOf returns the time at which a page or picture begins that is asked for from
-// that time on. It is zero if that is the whole record, which it also is if nothing
-// was recorded since, or before.
+// beginOf returns the time at which a page or picture begins if the user asks for what
+// happened from a time on. It is zero, for the whole record, if the user asks for that,
+// or if nothing was recorded after the time, or nothing before it.
 func beginOf(m *history.Model, from time.Time) time.Time {
 	if from.After(axisStart(m)) && from.Before(m.To) {
 		return from
@@ -142,7 +142,7 @@ func beginOf(m *history.Model, from time.Time) time.Time {
 	return time.Time{}
 }
 
-// over reports whether a time that is not zero is before the beginning of a page.
+// over reports whether an end, if it is set, is before the beginning of a page.
 func over(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
 
 // draw lays a model out; from, if set, is where the axis begins.
@@ -200,8 +200,8 @@ func draw(m *history.Model, from time.Time, script bool) *drawing {
 	return d
 }
 
-// axisStart returns the beginning of the time axis, which is shortly before anybody
-// recorded: a control plane may be days old.
+// axisStart returns the beginning of the time axis, shortly before the first
+// recording. Older facts do not count: a control plane may be days old.
 func axisStart(m *history.Model) time.Time {
 	if !m.RecordedSince.IsZero() {
 		return m.RecordedSince.Add(-time.Minute)
@@ -256,7 +256,7 @@ func (d *drawing) lane(y, height int, name string, notes ...string) *lane {
 	return &d.Lanes[len(d.Lanes)-1]
 }
 
-// scenarios is the band at the top.
+// scenarios draws the band at the top.
 func (d *drawing) scenarios(y int) int {
 	shown := scenariosFrom(d.m, d.begin)
 	if len(shown) == 0 {
@@ -273,7 +273,7 @@ func (d *drawing) scenarios(y int) int {
 		at := top + row*(barHeight+7)
 		verdict := s.Verdict
 		if verdict == "" {
-			verdict = "not over when the record ends"
+			verdict = "not ended when the record ends"
 		}
 		title := fmt.Sprintf("scenario %s: %s\n%s – %s (%s)\n%s", timeline.Tidy(s.Name), verdict, timeline.Clock(s.From), timeline.Clock(s.To), timeline.Took(s.Took()), timeline.Shorten(s.Text, timeline.LongestHover))
 		d.bar(bar{Name: s.Name, Title: title, Label: timeline.Tidy(s.Name), Y: at, Height: barHeight + 3, Parts: []barPart{d.part(verdicts[s.Verdict], a, b)}, Class: "scenario"})
@@ -287,8 +287,8 @@ func (d *drawing) scenarios(y int) int {
 	return y + height
 }
 
-// autoscaler is the lane of its processes, and of what it said about no group in
-// particular.
+// autoscaler draws the lane of its processes, and of statements that are not about a
+// particular group.
 func (d *drawing) autoscaler(y int) int {
 	if len(d.m.Runs) == 0 {
 		return y
@@ -324,12 +324,12 @@ func (d *drawing) autoscaler(y int) int {
 	return y + height
 }
 
-// scenariosFrom returns the scenarios that were not over when a page begins.
+// scenariosFrom returns the scenarios that had not ended when a page begins.
 func scenariosFrom(m *history.Model, begin time.Time) []*history.Scenario {
 	return slices.DeleteFunc(slices.Clone(m.Scenarios), func(s *history.Scenario) bool { return over(s.To, begin) })
 }
 
-// restartsFrom returns how often the autoscaler started again on a page.
+// restartsFrom returns the number of restarts of the autoscaler after a page begins.
 func restartsFrom(m *history.Model, begin time.Time) int {
 	n := 0
 	for i, r := range m.Runs {
@@ -364,7 +364,7 @@ func (d *drawing) statements(list []history.Statement, above, below int) {
 	}
 }
 
-// waiting is the lane of pods without a node.
+// waiting draws the lane of pods without a node.
 func (d *drawing) waiting(y int) int {
 	var packed rows
 	top, deepest, count, left, without := y+lanePadding, 0, 0, 0, 0
@@ -439,7 +439,7 @@ func (d *drawing) bar(b bar) {
 	d.Bars = append(d.Bars, b)
 }
 
-// labelFor cuts a label to the room that it has, in characters, and returns none if
+// labelFor cuts a label to room, a number of characters, and returns an empty text if
 // too little would be left.
 func labelFor(label string, room int) string {
 	if room < 6 && len([]rune(label)) > room {

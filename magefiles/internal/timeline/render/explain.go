@@ -67,7 +67,7 @@ func names[S any](stories []S, name func(S) string) []string {
 	return all
 }
 
-// suggested bounds how many names an error lists.
+// suggested is the largest number of names that an error lists.
 const suggested = 8
 
 // unknown returns an error that lists similar names, or else the last known ones.
@@ -119,7 +119,7 @@ func (e *teller) title(format string, args ...any) {
 	e.printf(format+"\n", args...)
 }
 
-// moments writes when what happened, each with the time since the moment before.
+// moments writes what happened and when, each with the time since the one before.
 func (e *teller) moments(list []moment) {
 	list = slices.DeleteFunc(list, func(m moment) bool { return m.at.IsZero() })
 	slices.SortStableFunc(list, func(a, b moment) int { return a.at.Compare(b.at) })
@@ -180,7 +180,7 @@ func (e *teller) pod(p *history.PodStory) {
 	e.printf("\n")
 	list := []moment{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}}
 	if p.Created.IsZero() {
-		list = append(list, moment{p.Began(), "first heard of; its creation is not on record"})
+		list = append(list, moment{p.Began(), "first mentioned; its creation is not on record"})
 	}
 	if !p.Stuck.IsZero() {
 		text := "unschedulable"
@@ -200,7 +200,7 @@ func (e *teller) pod(p *history.PodStory) {
 	e.statements("What the scheduler said", later(w.Scheduler), func(history.Statement) string { return "" })
 	e.statements("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Statement) string { return s.Group })
 	if w.NewNode && w.Decision != nil && w.Node.Group != w.Decision.Group {
-		e.printf("\nThe decision was about %s; the pod came to a node of %s all the same.\n", timeline.Tidy(w.Decision.Group), timeline.Tidy(w.Node.Group))
+		e.printf("\nThe decision was about %s, but the pod was scheduled on a node of %s.\n", timeline.Tidy(w.Decision.Group), timeline.Tidy(w.Node.Group))
 	}
 }
 
@@ -237,11 +237,11 @@ func (e *teller) node(n *history.NodeStory) {
 		}
 	}
 	if w.Removal != nil && w.Removal.Decision != nil {
-		list = append(list, moment{w.Removal.At, "▼ the autoscaler lets it go"})
+		list = append(list, moment{w.Removal.At, "▼ the autoscaler removes it"})
 	}
 	e.moments(list)
 	if len(w.Kept) == 0 {
-		e.printf("\nThe autoscaler gave no reason for keeping it that is on record.\n")
+		e.printf("\nNo reason of the autoscaler for keeping it is on record.\n")
 	}
 	e.statements("Why it was kept", w.Kept, func(history.Statement) string { return "" })
 	if r := w.Removal; r != nil {

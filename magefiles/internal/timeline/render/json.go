@@ -17,8 +17,8 @@ type JSONOptions struct {
 }
 
 // Findings is what JSON writes. Times are RFC 3339 in UTC, durations are seconds,
-// lists are by time, and what is not on record is left out. While Version is 1 fields
-// may be added, and none is renamed or gets another meaning.
+// lists are by time, and what is not on record is left out. While Version is 1, fields
+// may be added, but none is renamed or changes its meaning.
 type Findings struct {
 	Version  int       `json:"version"`
 	Title    string    `json:"title,omitempty"`
@@ -39,8 +39,8 @@ type Findings struct {
 	Facts []timeline.Fact `json:"facts"`
 }
 
-// SpanFinding is a period in one state. It has no End if it went on when the record
-// ended.
+// SpanFinding is a period in one state. It has no End if it had not ended when the
+// record did.
 type SpanFinding struct {
 	State   history.State `json:"state,omitempty"`
 	Start   time.Time     `json:"start"`
@@ -56,8 +56,8 @@ type PartFinding struct {
 	Seconds float64   `json:"seconds"`
 }
 
-// StatementFinding is something that was said, once or repeatedly. What is as in
-// facts, Until is when it held no more, and Count how many facts it has.
+// StatementFinding is something that was said, once or repeatedly. What has the values
+// of facts, Until is when it no longer held, and Count is its number of facts.
 type StatementFinding struct {
 	What  string    `json:"what"`
 	Pod   string    `json:"pod,omitempty"`
@@ -86,7 +86,7 @@ type PodFinding struct {
 	Autoscaler    []StatementFinding `json:"autoscaler"`
 }
 
-// NodeFinding is why a node came, stayed and went.
+// NodeFinding is why a node came, was kept and was removed.
 type NodeFinding struct {
 	Node    string             `json:"node,omitempty"`
 	Machine string             `json:"machine,omitempty"`
@@ -99,8 +99,8 @@ type NodeFinding struct {
 	Removal *RemovalFinding `json:"removal,omitempty"`
 }
 
-// RemovalFinding is how a node went. Seconds begin with the decision, if one is on
-// record.
+// RemovalFinding is how a node was removed. Seconds begin with the decision, if one is
+// on record.
 type RemovalFinding struct {
 	Cause     string        `json:"cause"`
 	DecidedAt time.Time     `json:"decidedAt,omitzero"`
@@ -128,8 +128,8 @@ type SizeFinding struct {
 	ReadySeconds *float64  `json:"readySeconds,omitempty"`
 }
 
-// LimitFinding has the limits from a time on; they are null if the autoscaler leaves
-// the group alone.
+// LimitFinding has the limits from a time on; they are null if the autoscaler does not
+// scale the group.
 type LimitFinding struct {
 	At  time.Time `json:"at"`
 	Min *int      `json:"min"`
@@ -162,7 +162,7 @@ type StepFinding struct {
 	Text string    `json:"text"`
 }
 
-// JSON writes the facts and what follows from them, as Findings.
+// JSON writes the facts and what history finds in them, as Findings.
 func JSON(w io.Writer, facts []timeline.Fact, opts JSONOptions) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")

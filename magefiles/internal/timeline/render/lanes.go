@@ -12,8 +12,8 @@ import (
 	"caslab/magefiles/internal/timeline/history"
 )
 
-// tooShort returns the durations below which nodes and pods are not drawn, so that
-// not too many are: zero if none is left out.
+// tooShort returns the durations below which nodes and pods are not drawn, to bound
+// their number: zero if none is left out.
 func (d *drawing) tooShort() (nodes, pods time.Duration) {
 	var n, p []time.Duration
 	for _, node := range d.m.Nodes {
@@ -77,7 +77,7 @@ func (d *drawing) group(g *history.GroupStory, y int, short, shortPods time.Dura
 	if !scaled {
 		l.Notes = append(l.Notes, timeline.Plural(len(d.nodesOf(g)), "node"))
 	}
-	// A name and two notes need this much.
+	// A name and two notes need this height.
 	l.Height = max(top+lanePadding-y, 44)
 	return y + l.Height
 }
@@ -109,7 +109,7 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 		highest = max(highest, level.N)
 	}
 	for _, limit := range g.Limits {
-		// A maximum of hundreds must not flatten a curve of three.
+		// A maximum of hundreds must not flatten a curve that reaches three.
 		if limit.Set && limit.Max <= 2*highest+3 {
 			highest = max(highest, limit.Max)
 		}
@@ -142,7 +142,7 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 		}
 	}
 	flush(end)
-	// The texts under the mouse, from one change to the next.
+	// The tooltips, from one change to the next.
 	var changes []time.Time
 	for _, level := range slices.Concat(g.Wanted, g.Ready) {
 		changes = append(changes, level.At)
@@ -150,7 +150,7 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 	slices.SortFunc(changes, time.Time.Compare)
 	changes = slices.CompactFunc(changes, time.Time.Equal)
 	if len(changes) > mostMarks {
-		d.dropped["changes of size under the mouse"] += len(changes) - mostMarks
+		d.dropped["tooltips of changes of size"] += len(changes) - mostMarks
 		changes = changes[len(changes)-mostMarks:]
 	}
 	for i, at := range changes {
@@ -308,7 +308,7 @@ func (d *drawing) nodeTitle(n *history.NodeStory) string {
 	return text
 }
 
-// shortName returns a node's name without that of its group, which is beside it.
+// shortName returns a node's name without its group's name, which is shown beside it.
 func shortName(n *history.NodeStory) string {
 	name := timeline.Tidy(n.Name())
 	if _, rest, found := strings.Cut(name, n.Group+"-"); found && n.Group != "" && rest != "" {
@@ -317,7 +317,7 @@ func shortName(n *history.NodeStory) string {
 	return name
 }
 
-// thinMarks joins marks at the same spot if there are too many to draw.
+// thinMarks joins marks at the same position if there are too many to draw.
 func (d *drawing) thinMarks() {
 	if len(d.Marks) <= mostMarks {
 		return
@@ -341,7 +341,7 @@ func (d *drawing) thinMarks() {
 		if n := count[at]; n <= 4 {
 			kept[i].Title += "\n" + s.Title
 		}
-		d.dropped["marks, each one with others of its kind at its time"]++
+		d.dropped["marks that coincide with others of their kind"]++
 	}
 	for at, n := range count {
 		if n > 4 {

@@ -32,7 +32,7 @@ const (
 	widest    = 48
 )
 
-// colors has the colour of a line by its mark, as on the autoscaler's console.
+// colors has the colour of a line by its mark, the same as on the autoscaler's console.
 var colors = map[string]string{"▲": "1;32", "▼": "1;36", "!": "31", "✗": "31", "✓": "32"}
 
 // Lines writes a line for each fact, in columns: the time of day in the time zone of

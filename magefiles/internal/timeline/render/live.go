@@ -48,8 +48,8 @@ func Live(ctx context.Context, w io.Writer, next <-chan timeline.Fact, opts Live
 	}
 	beat := time.NewTicker(opts.Every)
 	defer beat.Stop()
-	// A burst of facts is one picture. A long record takes a while to put in order,
-	// and this must not cost more than the cluster.
+	// A burst of facts is drawn once. A long record takes a while to put in order,
+	// and the live view must not use more CPU than the cluster.
 	var soon <-chan time.Time
 	for {
 		select {
@@ -119,7 +119,7 @@ var stateColors = map[history.State]string{
 	history.Waiting: "33", history.WithoutRoom: "33",
 }
 
-// frame returns the picture of a moment: at most height-1 lines, since the cursor
+// frame returns the picture at a moment: at most height-1 lines, because the cursor
 // needs one, of at most width-1 columns.
 func frame(m *history.Model, now time.Time, width, height int, color bool) []string {
 	p := &painter{width: width - 1, color: color}
@@ -163,7 +163,7 @@ func (p *painter) line(color, format string, args ...any) {
 	p.lines = append(p.lines, text)
 }
 
-// head writes the number of pods, and how the autoscaler and a scenario are.
+// head writes the number of pods, and the states of the autoscaler and of a scenario.
 func (p *painter) head(m *history.Model, now time.Time) {
 	waiting, starting, running := 0, 0, 0
 	for _, pod := range m.Pods {
@@ -186,7 +186,7 @@ func (p *painter) head(m *history.Model, now time.Time) {
 	} else if n > 0 {
 		text += fmt.Sprintf("  autoscaler: stopped at %s", timeline.Clock(m.Runs[n-1].To))
 	} else {
-		text += "  autoscaler: not heard of"
+		text += "  autoscaler: nothing on record"
 	}
 	if n := len(m.Scenarios); n > 0 && m.Scenarios[n-1].Open {
 		s := m.Scenarios[n-1]
@@ -195,8 +195,8 @@ func (p *painter) head(m *history.Model, now time.Time) {
 	p.line("1", "%s", text)
 }
 
-// groups draws a bar for each group: what is ready, what more is wanted, and the room
-// up to its maximum.
+// groups draws a bar for each group: ready nodes, wanted nodes, and the room up to the
+// maximum.
 func (p *painter) groups(m *history.Model) {
 	longest := 0
 	for _, g := range m.Groups {
@@ -262,7 +262,7 @@ func (p *painter) waiting(m *history.Model, now time.Time, room int) int {
 	return len(p.lines) - before
 }
 
-// nodes lists machines and nodes, those that change first.
+// nodes lists machines and nodes; those that are changing come first.
 func (p *painter) nodes(m *history.Model, now time.Time, room int) {
 	nodes := slices.DeleteFunc(slices.Clone(m.Nodes), func(n *history.NodeStory) bool { return len(n.Spans) == 0 || !n.Ended().IsZero() })
 	still := func(n *history.NodeStory) int {

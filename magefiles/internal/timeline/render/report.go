@@ -30,10 +30,10 @@ type ReportOptions struct {
 	// Now is when the page is made; it is the current time if zero.
 	Now time.Time
 	// From is the time at which the page begins. If zero, or if nothing was recorded
-	// since, the page begins shortly before the record does. What was over by then is
-	// left out; it still counts where it explains what was not over.
+	// since, the page begins shortly before the record does. What ended earlier is left
+	// out, but is still used to explain what had not ended.
 	From time.Time
-	// Hint is what to do to have a record: the page shows it if there is none.
+	// Hint is how to get a record: the page shows it if there is none.
 	Hint []HintStep
 }
 
@@ -43,7 +43,7 @@ type HintStep []HintCommand
 // HintCommand is a command to type, and what it does.
 type HintCommand struct{ Command, Text string }
 
-// The most rows of a page's tables. The record and the JSON have all.
+// The largest numbers of rows in a page's tables. The record and the JSON have all.
 const (
 	mostRows  = 300
 	mostFacts = 2000
@@ -51,9 +51,9 @@ const (
 )
 
 // Report writes an HTML page that needs no network, no font and no other script. The
-// picture is an SVG of this package, which a few lines of script make zoomable: the
-// script of a chart library would be a megabyte in each page, and would not give the
-// picture for a comment on a merge request.
+// picture is an SVG of this package, which a few lines of script make zoomable. A chart
+// library would add a megabyte to each page, and would give no picture for a comment on
+// a merge request.
 func Report(w io.Writer, facts []timeline.Fact, opts ReportOptions) error {
 	t, err := template.New("page").Funcs(drawingFuncs).Parse(drawingTemplate + pageTemplate)
 	if err != nil {
@@ -84,7 +84,7 @@ type page struct {
 	// These say what the tables leave out.
 	PodsLeft, NodesLeft, DecisionsLeft, FactsLeft string
 
-	begin time.Time // zero if the page has all there is
+	begin time.Time // zero if the page has the whole record
 }
 
 // tile is a number of the summary.
@@ -133,7 +133,7 @@ func newPage(m *history.Model, opts ReportOptions) page {
 	start, end := p.Drawing.From, p.Drawing.To
 	p.Period = fmt.Sprintf("%s – %s (%s), times are %s", timeline.Day(start), timeline.Clock(end), timeline.Took(end.Sub(start)), zone)
 	if !p.begin.IsZero() {
-		p.Period += "; what was over before is in the JSON alone"
+		p.Period += "; what ended before is only in the JSON"
 	}
 	p.pods(m)
 	p.nodes(m)
@@ -150,7 +150,7 @@ func newPage(m *history.Model, opts ReportOptions) page {
 		legend{Fill: "#4f86d9", Mark: "━", Text: "wanted"}, legend{Fill: "#2f8f5b", Mark: "▅", Text: "ready"},
 		legend{Fill: "#c0564c", Mark: "╌", Text: "max"}, legend{Fill: "#8a8f98", Mark: "┈", Text: "min"},
 		legend{Fill: "#2f8f5b", Mark: "▲", Text: "scale-up"}, legend{Fill: "#2a93a8", Mark: "▼", Text: "scale-down"},
-		legend{Fill: "#d98032", Mark: "●", Text: "refusal, and as long as it held"}, legend{Fill: "#d9483b", Mark: "◆", Text: "problem"},
+		legend{Fill: "#d98032", Mark: "●", Text: "refusal, for as long as it held"}, legend{Fill: "#d9483b", Mark: "◆", Text: "problem"},
 		legend{Fill: "#4f86d9", Mark: "●", Text: "health"}, legend{Fill: "#d9483b", Mark: "⚑", Text: "restart"},
 		legend{Fill: "#8a8f98", Mark: "░", Text: "not recorded, or paused"})
 	return p
@@ -203,17 +203,17 @@ func (p *page) tiles(m *history.Model) {
 			went++
 		}
 	}
-	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("+%d −%d", came, went), fmt.Sprintf("nodes made and removed, of %d", nodes)})
+	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("+%d −%d", came, went), fmt.Sprintf("nodes created and removed, of %d", nodes)})
 	problems := m.Statements(m.From, m.To, func(f timeline.Fact) bool {
 		return f.Kind == timeline.Autoscaler && f.What == timeline.Problem && !over(f.Time, p.begin)
 	})
-	p.Tiles = append(p.Tiles, tile{timeline.Plural(len(problems), "problem"), fmt.Sprintf("that the autoscaler told of, and %s", timeline.Plural(restartsFrom(m, p.begin), "restart"))})
+	p.Tiles = append(p.Tiles, tile{timeline.Plural(len(problems), "problem"), fmt.Sprintf("reported by the autoscaler, and %s", timeline.Plural(restartsFrom(m, p.begin), "restart"))})
 	if scenarios := scenariosFrom(m, p.begin); len(scenarios) > 0 {
 		n := map[string]int{}
 		for _, s := range scenarios {
 			n[s.Verdict]++
 		}
-		p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ✓ %d ✗ %d !", n[timeline.Passed], n[timeline.Failed], n[timeline.KnownFailure]), "scenarios passed, failed, and failed as is known of upstream"})
+		p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ✓ %d ✗ %d !", n[timeline.Passed], n[timeline.Failed], n[timeline.KnownFailure]), "scenarios passed, failed, and failed as upstream is known to"})
 	}
 }
 
@@ -225,8 +225,8 @@ func partRows(parts []history.Part) []partRow {
 	return rows
 }
 
-// saidRows returns the rows of a list of statements, of a long one the first and the
-// last.
+// saidRows returns the rows of a list of statements; of a long list, only the first and
+// the last rows.
 func saidRows(list []history.Statement, about func(history.Statement) string) (rows []saidRow, more string) {
 	if n := len(list) - mostSaid; n > 0 {
 		more = fmt.Sprintf("%d between the first and the last are left out", n)

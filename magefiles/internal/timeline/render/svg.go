@@ -42,7 +42,7 @@ func SVG(w io.Writer, facts []timeline.Fact, opts SVGOptions) error {
 	return nil
 }
 
-// opacities has the opacity of bars that lie over others, by class.
+// opacities has the opacities, by class, of bars that are drawn over others.
 var opacities = map[string]template.HTMLAttr{"gap": ` fill-opacity=".16"`, "size": ` fill-opacity="0"`}
 
 // drawingFuncs are the functions of the template.

@@ -1,4 +1,4 @@
-// Package timelinetest makes records for the tests of what reads them.
+// Package timelinetest makes records for tests of packages that read records.
 package timelinetest
 
 import (
@@ -12,13 +12,13 @@ import (
 	"caslab/magefiles/internal/timeline/recorder"
 )
 
-// Tape makes records for tests: what a recorder would have written of a
-// cluster that does what the test says.
+// Tape makes a record for a test: what a recorder would have written about a cluster
+// that does what the test says.
 type Tape struct {
 	Facts []timeline.Fact
 	Start time.Time
 	rng   *rand.Rand
-	// serial numbers what has a name; wanted and ready are of groups.
+	// serial numbers names; wanted and ready are the numbers of replicas by group.
 	serial, wanted, ready map[string]int
 	// groups has the group of each node.
 	groups map[string]string
@@ -147,8 +147,8 @@ func (t *Tape) end(at float64, pod string) {
 	t.Add(at, timeline.Fact{Kind: timeline.Pod, What: timeline.Gone, Name: pod, UID: "p-" + pod, Source: timeline.Watch})
 }
 
-// Grow is a decision for pods, one new node each, until they run; it returns
-// the nodes.
+// Grow records a decision to scale up for pods, one new node each, until they run. It
+// returns the nodes.
 func (t *Tape) Grow(at float64, group string, most int, pods ...string) (nodes []string) {
 	from := t.wanted[group]
 	to := from + len(pods)
@@ -199,7 +199,7 @@ func (t *Tape) shrink(at float64, group, node string) {
 	t.Add(at+14, m)
 }
 
-// scenario writes its band.
+// scenario records a run of a scenario.
 func (t *Tape) scenario(from, to float64, name, verdict, text string, steps ...string) {
 	for i, s := range steps {
 		t.Add(from+float64(i)*(to-from)/float64(len(steps)), timeline.Fact{Kind: timeline.Lab, What: timeline.Step, Name: name, Text: s, Source: timeline.Own})
@@ -207,8 +207,8 @@ func (t *Tape) scenario(from, to float64, name, verdict, text string, steps ...s
 	t.Add(to, timeline.Fact{Kind: timeline.Lab, What: verdict, Name: name, Text: text, Source: timeline.Own})
 }
 
-// TwentyMinutes is a record such as a lab has after two scenarios: three
-// groups, nodes that come and go, refusals, a restart and a gap.
+// TwentyMinutes returns the record of two scenarios with three groups, nodes that come
+// and go, refusals, a restart and a gap.
 func TwentyMinutes() []timeline.Fact {
 	t := New()
 	cp := timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "work-cluster-control-plane-w69jx", UID: "m-cp", Group: timeline.ControlPlane, Source: timeline.Watch}
@@ -310,7 +310,7 @@ func TwentyMinutes() []timeline.Fact {
 	return t.Record()
 }
 
-// LongRecord is of at least n facts: a cluster that grows and shrinks all day.
+// LongRecord returns at least n facts of a cluster that grows and shrinks all day.
 func LongRecord(n int) []timeline.Fact {
 	t := New()
 	groups := []string{"pool-a", "pool-b", "pool-c", "pool-d"}
