@@ -207,8 +207,8 @@ const maxGroupName = 63 - len("-xxxxx-xxxxx")
 
 var groupName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 
-// CheckGroupName refuses what cannot be the name of a node group.
-func CheckGroupName(name string) error {
+// checkGroupName refuses what cannot be the name of a node group.
+func checkGroupName(name string) error {
 	if !groupName.MatchString(name) || len(name) > maxGroupName {
 		return fmt.Errorf("node group %q: want a DNS label of at most %d characters, such as work-md-1: lower case letters, digits and hyphens, first a letter, last not a hyphen", name, maxGroupName)
 	}
@@ -230,7 +230,7 @@ func CheckSizes(lowest, highest int) error {
 
 // Validate refuses names and sizes that no cluster can have.
 func (g NodeGroup) Validate() error {
-	return errors.Join(CheckGroupName(g.Name), CheckSizes(g.Min, g.Max))
+	return errors.Join(checkGroupName(g.Name), CheckSizes(g.Min, g.Max))
 }
 
 // TakenError is returned when a node group of that name exists.

@@ -19,8 +19,8 @@ import (
 	"caslab/magefiles/internal/redact"
 )
 
-// FileName is the optional settings file at the root of the repository.
-const FileName = "caslab.yaml"
+// fileName is the optional settings file at the root of the repository.
+const fileName = "caslab.yaml"
 
 // Origins of a component's source.
 const (
@@ -129,7 +129,7 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the repository's root: %w", err)
 	}
-	fromFile, err := readFile(filepath.Join(abs, FileName))
+	fromFile, err := readFile(filepath.Join(abs, fileName))
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 	for _, s := range settings {
 		raw, origin := s.def, "default"
 		if v, ok := fromFile[s.key]; ok {
-			raw, origin = v, FileName
+			raw, origin = v, fileName
 		}
 		if v := getenv(s.env); v != "" {
 			raw, origin = v, "environment"

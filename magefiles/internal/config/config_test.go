@@ -13,7 +13,7 @@ func load(t *testing.T, file string, env map[string]string) (*Config, error) {
 	t.Helper()
 	root := t.TempDir()
 	if file != "" {
-		if err := os.WriteFile(filepath.Join(root, FileName), []byte(file), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(root, fileName), []byte(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,7 +64,7 @@ clusterAPI: {version: v1.13.5, source: git}
 		origin[v.Key] = v.Origin
 	}
 	for key, want := range map[string]string{
-		"clusterName": "environment", "workers": FileName, "clusterAPI.version": FileName, "clusterAPI.git": "default",
+		"clusterName": "environment", "workers": fileName, "clusterAPI.version": fileName, "clusterAPI.git": "default",
 	} {
 		if origin[key] != want {
 			t.Errorf("%s comes from %q, want %q", key, origin[key], want)
@@ -102,13 +102,13 @@ func TestRefused(t *testing.T) {
 		"an option as git":   {env: map[string]string{"CAPI_GIT": "--upload-pack=x"}, want: []string{"https, http, ssh or file"}},
 		"mirror with scheme": {env: map[string]string{"REGISTRY_MIRROR": "http://x"}, want: []string{"without a scheme"}},
 		"not a bool":         {env: map[string]string{"CERT_MANAGER": "maybe"}, want: []string{"true or false"}},
-		"unknown key":        {file: "clusterAPI: {verzion: v1.14.2}", want: []string{FileName, `unknown key "clusterAPI.verzion"; want one of clusterName, workers, `, "clusterNamespace"}},
+		"unknown key":        {file: "clusterAPI: {verzion: v1.14.2}", want: []string{fileName, `unknown key "clusterAPI.verzion"; want one of clusterName, workers, `, "clusterNamespace"}},
 		"near key":           {file: "version: v1.14.2", want: []string{"did you mean", "clusterAPI.version"}},
 		"wrong type":         {file: "certManager: 'yes'", want: []string{"certManager: yes is of the wrong type", "true or false"}},
 		"list":               {file: "clusterName: [a]", want: []string{"wrong type", "a string"}},
 		"section":            {file: "clusterAPI: v1.14.2", want: []string{"clusterAPI: v1.14.2 is of the wrong type", "clusterAPI.version"}},
-		"twice":              {file: "workers: 1\nworkers: 2", want: []string{FileName, "workers"}},
-		"broken":             {file: "a: [", want: []string{FileName}},
+		"twice":              {file: "workers: 1\nworkers: 2", want: []string{fileName, "workers"}},
+		"broken":             {file: "a: [", want: []string{fileName}},
 		"two at once":        {env: map[string]string{"WORKERS": "x", "CAPI_SOURCE": "y"}, want: []string{"WORKERS", "CAPI_SOURCE"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,8 +35,8 @@ const Label = "caslab.local/workload"
 type Workload struct {
 	Name, Namespace string
 	Replicas        int
-	// Memory is what each pod requests; OneNode if empty: as much as lets one
-	// pod and no second on a node.
+	// Memory is what each pod requests. If empty, it is as much as lets one pod and
+	// no second one on a node.
 	Memory string
 	// Image that the pods run; one that every node has if empty.
 	Image string
@@ -49,8 +49,8 @@ type Workload struct {
 	Extra map[string]string
 }
 
-// MaxReplicas bounds what a mistyped number can do to a machine.
-const MaxReplicas = 1000
+// maxReplicas bounds what a mistyped number can do to a machine.
+const maxReplicas = 1000
 
 // Validate refuses what no cluster can have.
 func (w Workload) Validate() error {
@@ -89,8 +89,8 @@ func (w Workload) Validate() error {
 
 // CheckReplicas refuses a number of pods that cannot be meant.
 func CheckReplicas(n int) error {
-	if n < 0 || n > MaxReplicas {
-		return fmt.Errorf("%d pods: want 0 to %d", n, MaxReplicas)
+	if n < 0 || n > maxReplicas {
+		return fmt.Errorf("%d pods: want 0 to %d", n, maxReplicas)
 	}
 	return nil
 }
@@ -148,12 +148,12 @@ func (w Workload) measured(ctx context.Context, c *kube.Client) (Workload, error
 		selected = all
 	}
 	if w.Memory == "" {
-		if w.Memory, err = OneNode(selected); err != nil {
+		if w.Memory, err = oneNode(selected); err != nil {
 			return w, err
 		}
 	}
 	if w.Image == "" {
-		if w.Image, err = CommonImage(all); err != nil {
+		if w.Image, err = commonImage(all); err != nil {
 			return w, err
 		}
 	}
@@ -208,11 +208,11 @@ func workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 	return all, err
 }
 
-// OneNode returns the memory request, in MiB, with which one pod and no second one
+// oneNode returns the memory request, in MiB, with which one pod and no second one
 // fits on each of the nodes: a little over half of the largest node's allocatable
 // memory. The other half is left to other pods. The autoscaler does not remove a
 // node with such a pod, because more than half of the node is requested.
-func OneNode(workers []corev1.Node) (string, error) {
+func oneNode(workers []corev1.Node) (string, error) {
 	var most, least int64
 	for _, n := range workers {
 		memory := n.Status.Allocatable.Memory().Value()
@@ -232,9 +232,9 @@ func OneNode(workers []corev1.Node) (string, error) {
 	return fmt.Sprintf("%dMi", want), nil
 }
 
-// CommonImage returns an image that all nodes have and that does nothing: the one
+// commonImage returns an image that all nodes have and that does nothing: the one
 // of pods' sandboxes.
-func CommonImage(workers []corev1.Node) (string, error) {
+func commonImage(workers []corev1.Node) (string, error) {
 	var common []string
 	for i, n := range workers {
 		var here []string

@@ -67,24 +67,24 @@ func TestOnePodFillsOneNode(t *testing.T) {
 	if err != nil || len(workers) != 2 {
 		t.Fatalf("workers() = %d nodes, %v; want those that are not of the control plane", len(workers), err)
 	}
-	memory, err := OneNode(workers)
+	memory, err := oneNode(workers)
 	if err != nil || memory != "13192Mi" {
-		t.Errorf("OneNode() = %s, %v; want 55%% of 24561012Ki", memory, err)
+		t.Errorf("oneNode() = %s, %v; want 55%% of 24561012Ki", memory, err)
 	}
-	image, err := CommonImage(workers)
+	image, err := commonImage(workers)
 	if err != nil || image != "example.com/pause:3.10" {
-		t.Errorf("CommonImage() = %s, %v", image, err)
+		t.Errorf("commonImage() = %s, %v", image, err)
 	}
 	workers[1].Status = corev1.NodeStatus{Allocatable: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("4Gi")}}
-	if memory, err := OneNode(workers); err == nil {
-		t.Errorf("OneNode() = %s for nodes of 23 and 4 GiB", memory)
+	if memory, err := oneNode(workers); err == nil {
+		t.Errorf("oneNode() = %s for nodes of 23 and 4 GiB", memory)
 	}
-	if image, err := CommonImage(workers); err == nil {
-		t.Errorf("CommonImage() = %s where one node has none", image)
+	if image, err := commonImage(workers); err == nil {
+		t.Errorf("commonImage() = %s where one node has none", image)
 	}
 	workers[1].Status = corev1.NodeStatus{}
-	if _, err := OneNode(workers); err == nil {
-		t.Error("OneNode() knows the memory of a node that does not tell")
+	if _, err := oneNode(workers); err == nil {
+		t.Error("oneNode() knows the memory of a node that does not tell")
 	}
 }
 
