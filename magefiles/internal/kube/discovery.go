@@ -22,7 +22,7 @@ type kinds struct {
 	mu sync.Mutex
 	// known is nil before the first discovery.
 	known meta.RESTMapper
-	// failed has the error of each group of which a version could not be read.
+	// failed has an error for each group with a version that could not be read.
 	failed map[string]error
 }
 
@@ -43,7 +43,7 @@ func (k *kinds) mapping(kind schema.GroupKind, versions ...string) (*meta.RESTMa
 	return k.find(kind, versions)
 }
 
-// forget has the next mapping read all kinds again.
+// forget makes the next mapping read all kinds again.
 func (k *kinds) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

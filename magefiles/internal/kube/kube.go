@@ -36,11 +36,11 @@ type Client struct {
 	dynamic   dynamic.Interface
 	discovery discovery.DiscoveryInterface
 	kinds     *kinds
-	// core reaches what is no object, such as logs.
+	// core reaches what is not an object, such as logs.
 	core rest.Interface
 }
 
-// Open returns a client for the kubeconfig at path. It asks nothing yet.
+// Open returns a client for the kubeconfig at path. It sends no request yet.
 func Open(path string) (*Client, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {
@@ -53,8 +53,8 @@ func Open(path string) (*Client, error) {
 	return c, nil
 }
 
-// ForConfig returns a client of the API server that config reaches. It asks
-// nothing yet.
+// ForConfig returns a client of the API server that config reaches. It sends no
+// request yet.
 func ForConfig(config *rest.Config) (*Client, error) {
 	config = rest.CopyConfig(config)
 	// client-go's defaults, 5 requests a second, are for clusters with many users.
@@ -116,9 +116,9 @@ func Decode(data []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// Apply applies every object of a YAML stream on the server's side, again and
-// again until it is accepted, refused for good, or ctx is done: its kind or a
-// webhook may just be coming up.
+// Apply applies every object of a YAML stream with server-side apply. It retries until
+// the object is accepted or refused for good, or ctx is done, because its kind or a
+// webhook may just be starting.
 func (c *Client) Apply(ctx context.Context, manifest []byte) error {
 	objects, err := Decode(manifest)
 	if err != nil {
@@ -174,8 +174,8 @@ func (c *Client) Serves(kind schema.GroupKind, version string) (bool, error) {
 	return true, nil
 }
 
-// Create creates an object. The error satisfies apierrors.IsAlreadyExists if there
-// is one of its name.
+// Create creates an object. The error satisfies apierrors.IsAlreadyExists if the name is
+// taken.
 func (c *Client) Create(ctx context.Context, object *unstructured.Unstructured) error {
 	resource, err := c.resource(object.GroupVersionKind().GroupKind())
 	if err != nil {
@@ -202,7 +202,7 @@ func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, na
 	return nil
 }
 
-// Delete deletes an object, and what it owns after it.
+// Delete deletes an object; the objects that it owns are deleted after it.
 func (c *Client) Delete(ctx context.Context, kind schema.GroupKind, namespace, name string) error {
 	background := metav1.DeletePropagationBackground
 	return c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
@@ -228,9 +228,8 @@ func (c *Client) list(ctx context.Context, kind schema.GroupKind, namespace stri
 	return list, err
 }
 
-// with calls do with the resource of a kind, and once more if the API server does
-// not serve that resource any more: its answer looks like that for an object that
-// is not there.
+// with calls do with the resource of a kind, and again if the API server no longer
+// serves that resource: its answer is the same as for an object that does not exist.
 func (c *Client) with(kind schema.GroupKind, namespace string, do func(dynamic.ResourceInterface) error) error {
 	for first := true; ; first = false {
 		resource, err := c.resource(kind)
@@ -256,7 +255,7 @@ func (c *Client) resource(kind schema.GroupKind) (schema.GroupVersionResource, e
 
 // WriteKubeconfig replaces the kubeconfig at path, and makes its directory. Only
 // the user can read it. Readers see the old file or the new one, never a part,
-// also while several processes write it.
+// even while several processes write it.
 func WriteKubeconfig(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("write the kubeconfig %s: %w", path, err)

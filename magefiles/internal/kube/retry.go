@@ -12,10 +12,9 @@ import (
 // retryEvery is how long to wait before an API server is asked again.
 const retryEvery = 250 * time.Millisecond
 
-// Retry calls try, and again after every pause, until it returns no error or one
-// that Permanent marks. When ctx is done first, the error has what was waited
-// for, the cause of the end and the last error: "waited for WHAT: CAUSE; last:
-// ERROR".
+// Retry calls try until it returns no error or one that Permanent marks, with a pause
+// between two calls. If ctx is done first, the error has what was waited for, the cause
+// of the end and the last error: "waited for WHAT: CAUSE; last: ERROR".
 func Retry(ctx context.Context, what string, pause time.Duration, try func(context.Context) error) error {
 	var last error
 	// Poll would count the time that try takes towards the pause.
@@ -36,7 +35,7 @@ func Retry(ctx context.Context, what string, pause time.Duration, try func(conte
 	}
 }
 
-// Permanent marks an error that another try will not change. It keeps nil.
+// Permanent marks an error that another try will not change. It returns nil for nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

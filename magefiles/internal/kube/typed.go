@@ -42,7 +42,7 @@ func Ready(node *corev1.Node) bool {
 	return false
 }
 
-// Available reports whether a deployment has the pods that it needs at least.
+// Available reports whether a deployment has its minimum of available pods.
 func Available(d *appsv1.Deployment) bool {
 	for _, c := range d.Status.Conditions {
 		if c.Type == appsv1.DeploymentAvailable {

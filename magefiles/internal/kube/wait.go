@@ -25,20 +25,20 @@ import (
 )
 
 // again is the pause before the next list or watch of a kind after one that failed.
-// It grows, since each try for a kind that is not served costs a discovery. Once in
-// the time anew it is short again: a failure after a quiet hour does not wait long.
+// It grows, because each try for a kind that is not served costs a discovery. After a
+// quiet time it is short again.
 var again = wait.Backoff{Duration: retryEvery, Factor: 2, Jitter: 0.1, Steps: 8, Cap: 3 * time.Second}
 
 const anew = time.Minute
 
-// Condition reports whether a wait is over, given all objects there are, by
-// namespace and name, and otherwise what is missing.
+// Condition reports whether a wait is over, given all objects by namespace and name,
+// and if not, what is missing.
 type Condition func(objects []*unstructured.Unstructured) (done bool, missing string)
 
 // Wait watches a kind in a namespace, or in all if it is empty, until the
-// condition holds or ctx is done. progress, if set, is told what is missing. The
-// error has what was missing last, the cause of the end, and the last error of
-// the API server, if there was one.
+// condition holds or ctx is done. progress, if set, is called with what is missing.
+// The error has what was missing last, the cause of the end, and the last error of the
+// API server, if there was one.
 func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace string, holds Condition, progress func(string)) error {
 	missing, done := "an answer", false
 	var last error
@@ -74,19 +74,19 @@ func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace stri
 // After if it is gone.
 type Change struct{ Before, After *unstructured.Unstructured }
 
-// Follower is told of the objects of a kind. Its functions are called one at a
-// time, and not after Follow has returned.
+// Follower has the functions that Follow calls for the objects of a kind, one at a time,
+// and not after Follow has returned.
 type Follower struct {
 	Kind schema.GroupKind
 	// Namespace to look in; all if empty.
 	Namespace string
-	// On is called for every object that there is, as for a new one, and then for
-	// every change. An object that was replaced by another one of the same name is
-	// gone, and the other one is new.
+	// On is called for every existing object, as for a new one, and then for every
+	// change. If an object is replaced by another one of the same name, On is called
+	// for the old one, which is gone, and for the new one.
 	On func(Change)
-	// Synced, if set, is called once, when On was told of all that there is.
+	// Synced, if set, is called once, after On was called for all existing objects.
 	Synced func()
-	// Trouble, if set, is told of what failed; Follow tries again.
+	// Trouble, if set, is called with errors; Follow tries again.
 	Trouble func(error)
 }
 
@@ -115,12 +115,12 @@ func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace s
 			trouble(err)
 		}
 	}
-	quiet := logr.Discard() // trouble is told what failed
+	quiet := logr.Discard() // trouble is called with the error
 	ctx = klog.NewContext(ctx, quiet)
 	reflector := cache.NewReflectorWithOptions(&source{client: c, kind: kind, namespace: namespace, trouble: tell}, nil, objects, cache.ReflectorOptions{
 		Logger: &quiet, Name: "caslab", TypeDescription: kind.String(), Backoff: &again,
 	})
-	// This is what the reflector's Run does, which has no way to tell of an error.
+	// The reflector's Run does the same, but reports no error.
 	_ = again.DelayWithReset(clock.RealClock{}, anew).Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		if err := reflector.ListAndWatchWithContext(ctx); err != nil {
 			tell(err)
@@ -153,7 +153,7 @@ func (s *source) WatchWithContext(ctx context.Context, options metav1.ListOption
 		return nil
 	})
 	if utilnet.IsConnectionRefused(err) || apierrors.IsTooManyRequests(err) {
-		s.trouble(err) // the reflector tries again without a word
+		s.trouble(err) // the reflector tries again and reports nothing
 	}
 	return watcher, err
 }

@@ -69,7 +69,7 @@ func (g GroupCheck) text() string {
 // statements has the statements of the autoscaler in words.
 var statements = map[string]string{
 	Refused: "refuses to scale up", Kept: "keeps a node", ScaleUp: "scales up",
-	ScaleDown: "scales down", Problem: "tells a problem",
+	ScaleDown: "scales down", Problem: "reports a problem",
 }
 
 func (s SaidCheck) text() string {

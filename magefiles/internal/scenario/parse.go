@@ -150,7 +150,7 @@ func (c *checker) check() {
 			c.refuse(place+".for", "always has no time limit")
 		}
 		if p := s.Always[i].Pods; p != nil && p.Undisturbed {
-			c.refuse(place+".pods.undisturbed", "there are no pods before the first step; a step's stays can have it")
+			c.refuse(place+".pods.undisturbed", "there are no pods before the first step; put the check into a step's stays")
 		}
 	}
 }
@@ -247,7 +247,7 @@ func (c *checker) step(place string, s *Step) {
 		at, check := fmt.Sprintf("%s.stays[%d]", place, i), &s.Stays[i]
 		c.lasting(at, check)
 		if check.For == 0 && len(s.Expect) == 0 {
-			c.refuse(at+".for", "want how long, such as 45s; without it, it stays until the step's expectations have come true, and there are none")
+			c.refuse(at+".for", "want how long, such as 45s; it can be left out only in a step with expectations, and this step has none")
 		}
 	}
 }
@@ -354,7 +354,7 @@ func (c *checker) isGroup(place, name string) {
 
 func (c *checker) isWorkload(place, name string) {
 	if !c.workloads[name] {
-		c.refuse(place, "%q: want a workload that a step before makes: %s", name, orNone(slices.Sorted(maps.Keys(c.workloads))))
+		c.refuse(place, "%q: want a workload that an earlier step makes: %s", name, orNone(slices.Sorted(maps.Keys(c.workloads))))
 	}
 }
 
@@ -415,7 +415,7 @@ func (c *checker) pods(place string, p *PodsCheck) {
 		c.refuse(place, "want at least one of running, pending, nodes, undisturbed, spared")
 	}
 	if p.Undisturbed && c.created[p.Of] {
-		c.refuse(place+".undisturbed", "the step itself makes %s: it has no pods when the step begins; a later step can have it", p.Of)
+		c.refuse(place+".undisturbed", "the step itself makes %s, which has no pods when the step begins; put the check into a later step", p.Of)
 	}
 }
 

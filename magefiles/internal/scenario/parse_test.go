@@ -60,7 +60,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a negative deadline", "within: 2m", "within: -2m", "want a duration such as 45s or 2m"},
 		{"a time of another kind", "within: 2m", "within: 2m\n    for: 3s", "steps[0].expect[0].for: only stays have for"},
 		{"an unknown group", "group: {name: web, size", "group: {name: wob, size", `steps[0].expect[0].group.name: "wob": want a group of the scenario: twin-1 and twin-2 and web`},
-		{"an unknown workload", "of: shop", "of: shap", `steps[0].stays[0].pods.of: "shap": want a workload that a step before makes: shop`},
+		{"an unknown workload", "of: shop", "of: shap", `steps[0].stays[0].pods.of: "shap": want a workload that an earlier step makes: shop`},
 		{"an unknown pool", "pool: web}\n  expect", "pool: wob}\n  expect", `steps[0].do[0].workload.pool: "wob": want one of web, pair`},
 		{"an ambiguous pool", ", pool: web}\n  expect", "}\n  expect", `steps[0].do[0].workload.pool: "": want one of web, pair`},
 		{"two actions in one", "  - workload:", "  - autoscaler: stop\n    workload:", "steps[0].do[0]: has autoscaler and workload; want exactly one of annotate, autoscaler"},

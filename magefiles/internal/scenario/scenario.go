@@ -76,7 +76,7 @@ type Group struct {
 	// key=value:Effect.
 	Labels map[string]string `json:"labels,omitempty"`
 	Taints []string          `json:"taints,omitempty"`
-	// Capacity is what the autoscaler is told about a future node: cpu and memory
+	// Capacity is what the autoscaler expects of a future node: cpu and memory
 	// as quantities, or as multiples of a worker's such as 2x. The default is what
 	// a worker has.
 	Capacity map[string]string `json:"capacity,omitempty"`
@@ -232,12 +232,12 @@ var Statements = []string{Kept, Problem, Refused, ScaleDown, ScaleUp}
 // SaidCheck is about a statement of the autoscaler.
 type SaidCheck struct {
 	// What is one of Statements. A decision, ScaleUp or ScaleDown, counts if it was
-	// made since the step began. The autoscaler repeats the others in every round,
-	// and the timeline has them once: they count since the scenario began.
+	// made since the step began. The others count since the scenario began, because
+	// the autoscaler repeats them in every round, and the timeline records them once.
 	What string `json:"what"`
-	// Pod names a workload, Group a group: the statement is about a pod of the one
-	// or about the other. Under names a workload: the statement is about a node
-	// with its pods.
+	// Pod names a workload: the statement is about one of its pods. Group names the
+	// group that the statement is about. Under names a workload: the statement is
+	// about a node with its pods.
 	Pod   string `json:"pod,omitempty"`
 	Group string `json:"group,omitempty"`
 	Under string `json:"under,omitempty"`
@@ -272,7 +272,7 @@ func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string 
 		}
 	}
 	if !controlled && s.needsControl() {
-		return "it needs flags of its own or stops and starts the autoscaler, and the one that runs is not the lab's to start"
+		return "it needs flags of its own or stops and starts the autoscaler, and the lab does not control the running autoscaler"
 	}
 	return ""
 }

@@ -17,7 +17,7 @@ import (
 type podLog struct {
 	lines []logLine
 	ended bool
-	// changed is closed when something is added, and then another one.
+	// changed is closed when something is added, and replaced by a new channel.
 	changed chan struct{}
 }
 
@@ -33,7 +33,7 @@ func (s *Server) Log(namespace, pod, container string, at time.Time, line string
 	s.addLog(namespace, pod, container, func(l *podLog) { l.lines = append(l.lines, logLine{at, line}) })
 }
 
-// EndLog ends the container: who follows its log is told all, and its end.
+// EndLog ends the container: clients that follow its log get the rest and then its end.
 func (s *Server) EndLog(namespace, pod, container string) {
 	s.addLog(namespace, pod, container, func(l *podLog) { l.ended = true })
 }
@@ -51,7 +51,7 @@ func (s *Server) addLog(namespace, pod, container string, add func(*podLog)) {
 	l.changed = make(chan struct{})
 }
 
-// log answers with the log of a pod's container, and what is added while the
+// log answers with the log of a pod's container, and with what is added while the
 // client follows it.
 func (s *Server) log(w http.ResponseWriter, q Request) error {
 	s.mu.Lock()

@@ -19,8 +19,9 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Config reaches the server within the test's process, without a network: in a
-// bubble of testing/synctest a network's time would not be the test's.
+// Config returns a configuration that reaches the server inside the test's process,
+// without a network, because network time-outs do not work in a bubble of
+// testing/synctest.
 func (s *Server) Config() *rest.Config {
 	return &rest.Config{Host: "http://kubetest", Dial: s.listener.dial}
 }
@@ -45,7 +46,7 @@ type network struct {
 func (s *Server) listen() *httptest.Server {
 	s.network.once.Do(func() {
 		server := httptest.NewUnstartedServer(s)
-		// Clients that are told to end hang up in the middle of a handshake.
+		// Clients whose context ends hang up in the middle of a handshake.
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.StartTLS()
 		s.network.Server = server
@@ -64,17 +65,17 @@ func (s *Server) Port() string {
 	return u.Port()
 }
 
-// Close ends the server on its port, and the connections to it; what is within
-// the process goes on.
+// Close closes the server's port and the connections to it. Clients by Config still
+// reach the server.
 func (s *Server) Close() {
 	s.CutWatches()
 	s.listen().CloseClientConnections()
 	s.listen().Close()
 }
 
-// Kubeconfig returns a kubeconfig of the server, which is said to be at host,
-// such as 172.18.0.3:6443. Its certificate holds for 127.0.0.1; an empty host is
-// where it listens.
+// Kubeconfig returns a kubeconfig that gives host, such as 172.18.0.3:6443, as the
+// server's address, or, if host is empty, the address where it listens. Its certificate
+// is valid for 127.0.0.1.
 func (s *Server) Kubeconfig(host string) []byte {
 	s.t.Helper()
 	if host == "" {
@@ -99,7 +100,7 @@ func (s *Server) KubeconfigFile() string {
 	return path
 }
 
-// listener accepts connections from within the process.
+// listener accepts connections from the same process.
 type listener struct {
 	connections chan net.Conn
 	closed      chan struct{}

@@ -221,7 +221,7 @@ func (s *Server) asked(q Request) (*resource, error) {
 	return nil, apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "", 0, true)
 }
 
-// do answers what is about objects, with the lock held.
+// do answers requests for objects. The caller holds the lock.
 func (s *Server) do(q Request, contentType string) (any, error) {
 	r, err := s.asked(q)
 	if err != nil {
@@ -260,7 +260,7 @@ func (s *Server) do(q Request, contentType string) (any, error) {
 		}
 	case "patch":
 		if !strings.HasPrefix(contentType, string(types.MergePatchType)) {
-			return nil, apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "", schema.GroupResource{}, q.Name, "tests know merge patches alone, not "+contentType, 0, false)
+			return nil, apierrors.NewGenericServerResponse(http.StatusUnsupportedMediaType, "", schema.GroupResource{}, q.Name, "this API server knows only merge patches, not "+contentType, 0, false)
 		}
 		o.Object = merged(there.DeepCopy().Object, o.Object).(map[string]any)
 	}
@@ -299,7 +299,7 @@ func (s *Server) list(r *resource, q Request) (any, error) {
 	}, nil
 }
 
-// selector reads which objects a list or watch is about.
+// selector returns a function that reports whether a list or watch includes an object.
 func selector(q Request) (func(*unstructured.Unstructured) bool, error) {
 	wanted, err := labels.Parse(q.Query.Get("labelSelector"))
 	if err != nil {
@@ -307,7 +307,7 @@ func selector(q Request) (func(*unstructured.Unstructured) bool, error) {
 	}
 	name, named := strings.CutPrefix(q.Query.Get("fieldSelector"), "metadata.name=")
 	if !named && name != "" {
-		return nil, apierrors.NewBadRequest("tests know the field selector metadata.name alone, not " + name)
+		return nil, apierrors.NewBadRequest("this API server knows only the field selector metadata.name, not " + name)
 	}
 	return func(o *unstructured.Unstructured) bool {
 		return wanted.Matches(labels.Set(o.GetLabels())) && (name == "" || o.GetName() == name)
@@ -353,7 +353,7 @@ func merged(target, patch any) any {
 	return object
 }
 
-// watch tells what happens from a version on, until the client goes or the
+// watch sends the changes after a resource version, until the client leaves or the
 // watches are cut.
 func (s *Server) watch(w http.ResponseWriter, q Request) error {
 	s.mu.Lock()
@@ -417,7 +417,7 @@ func (s *Server) watch(w http.ResponseWriter, q Request) error {
 	}
 }
 
-// fields keeps managedFields as an API server does.
+// fields updates managedFields as an API server does.
 type fields struct {
 	*managedfields.FieldManager
 	manager string
@@ -456,7 +456,7 @@ func (f fields) apply(before, o *unstructured.Unstructured) (*unstructured.Unstr
 	return applied.(*unstructured.Unstructured), nil
 }
 
-// untyped is what managed fields need to know of objects without types.
+// untyped has what the library of managed fields needs for objects without types.
 type untyped struct{}
 
 func (untyped) Default(runtime.Object) {}

@@ -1,6 +1,5 @@
-// Package kubetest has an API server for tests: one that speaks Kubernetes' REST
-// protocol over HTTP, so that a test's client is the one that users have, and
-// keeps its objects in memory.
+// Package kubetest has an API server for tests. It speaks Kubernetes' REST protocol over
+// HTTP, so that tests use the same client as the lab, and has its objects in memory.
 package kubetest
 
 import (
@@ -34,24 +33,24 @@ import (
 // Server is an API server. It has discovery, lists, watches, single objects,
 // server-side apply, merge patches, finalizers, the logs of pods, and readyz. It
 // has no controllers, no garbage collection, no admission and no schemas: lists
-// in objects are atomic, as in custom resources without a schema. It converts
-// nothing between versions of a kind but the apiVersion.
+// in objects are atomic, as in custom resources without a schema. Between
+// versions of a kind it converts only the apiVersion.
 //
-// Its time is the test's, so that it can run in a bubble of testing/synctest.
+// It uses the time package, so that it can run in a bubble of testing/synctest.
 type Server struct {
 	t testing.TB
 
 	mu        sync.Mutex
 	resources []*resource
-	// version is the last resource version that was given out.
+	// version is the last resource version that was assigned.
 	version int64
-	// history has what watches are told, oldest first. What happened up to
-	// forgotten is not in it any more.
+	// history has the events for watches, oldest first. Events up to the resource
+	// version forgotten were removed.
 	history   []event
 	forgotten int64
-	// changed is closed when the history grows, and then another one.
+	// changed is closed when the history grows, and replaced by a new channel.
 	changed chan struct{}
-	// cut is closed to end all watches, and then another one.
+	// cut is closed to end all watches, and replaced by a new channel.
 	cut        chan struct{}
 	logs       map[string]*podLog
 	intercepts []func(Request) error
@@ -79,21 +78,21 @@ type event struct {
 
 // Request is what a client asks for.
 type Request struct {
-	// Context ends when the client goes.
+	// Context ends when the client leaves.
 	Context context.Context
-	// Verb is as in RBAC: get, list, watch, create, update, patch, delete; apply
-	// for a server-side apply; discover, readyz and log, which have no such verb.
+	// Verb is the verb of RBAC, such as get or list; apply for a server-side apply; or
+	// discover, readyz or log, for which RBAC has no verb.
 	Verb string
 	// Path of the URL, such as /apis/apps/v1.
 	Path  string
 	Query url.Values
-	// What is asked for; empty where it does not apply.
+	// The object that the client asks for; fields that do not apply are empty.
 	Group, Version, Resource, Namespace, Name string
 	// Body is what the client sends.
 	Body []byte
 }
 
-// ErrHangUp, as the answer of an intercept, cuts the connection.
+// ErrHangUp, returned by a function that Intercept was given, cuts the connection.
 var ErrHangUp = errors.New("the API server hangs up")
 
 // New starts a server of a cluster that knows the kinds and holds the objects of
@@ -119,7 +118,7 @@ func New(t testing.TB, kinds []schema.GroupVersionKind, objects string) *Server 
 	return s
 }
 
-// Define has the server serve kinds from now on.
+// Define makes the server serve kinds from now on.
 func (s *Server) Define(kinds ...schema.GroupVersionKind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,7 +135,7 @@ func (s *Server) Define(kinds ...schema.GroupVersionKind) {
 	}
 }
 
-// Undefine has the server not serve a kind any more. Its objects are gone.
+// Undefine makes the server stop serving a kind, and removes its objects.
 func (s *Server) Undefine(kind schema.GroupKind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,9 +147,9 @@ func clusterScoped(k schema.GroupKind) bool {
 		strings.HasPrefix(k.Kind, "Cluster") && k.Group != kube.Clusters.Group
 }
 
-// Intercept has every request from now on go through f, before those that were
-// given earlier. An error is the answer: an API status, ErrHangUp, or any other
-// one, which becomes an internal error. f may wait, but must not change the
+// Intercept calls f for every request from now on, before the functions that were given
+// earlier. If f returns an error, that is the answer: an API status, ErrHangUp, or any
+// other error, which becomes an internal error. f may wait, but must not change the
 // test's state without a lock.
 func (s *Server) Intercept(f func(Request) error) {
 	s.mu.Lock()
@@ -166,8 +165,8 @@ func (s *Server) Count(verb, resource string) int {
 	return s.counts[verb+" "+resource]
 }
 
-// Put creates or replaces objects, as they are but for the resource version. An
-// object without a UID or a time of creation keeps what it has, or gets new ones.
+// Put creates or replaces objects. It sets the resource version, and, where the object
+// has none, the UID and the time of creation: the stored object's or new ones.
 func (s *Server) Put(objects ...*unstructured.Unstructured) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -188,7 +187,7 @@ func (s *Server) PutYAML(stream string) {
 	s.Put(objects...)
 }
 
-// Edit changes an object. It fails the test if it is not there.
+// Edit changes an object. It fails the test if the object does not exist.
 func (s *Server) Edit(kind schema.GroupKind, namespace, name string, change func(*unstructured.Unstructured)) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -196,15 +195,15 @@ func (s *Server) Edit(kind schema.GroupKind, namespace, name string, change func
 	r := s.must(kind)
 	o := r.objects[types.NamespacedName{Namespace: namespace, Name: name}]
 	if o == nil {
-		s.t.Fatalf("the test changes %s %s/%s, which is not there", kind.Kind, namespace, name)
+		s.t.Fatalf("the test changes %s %s/%s, which does not exist", kind.Kind, namespace, name)
 	}
 	o = o.DeepCopy()
 	change(o)
 	s.store(r, o)
 }
 
-// Merge merges a patch into an object, as a client that calls itself manager does,
-// and reports whether the object was there.
+// Merge merges a patch into an object as the field manager manager, and reports whether
+// the object exists.
 func (s *Server) Merge(manager string, kind schema.GroupKind, namespace, name string, patch map[string]any) bool {
 	s.t.Helper()
 	data, err := json.Marshal(patch)
@@ -227,8 +226,8 @@ func (s *Server) Merge(manager string, kind schema.GroupKind, namespace, name st
 	return true
 }
 
-// Remove deletes an object at once, whatever finalizers it has, and reports
-// whether it was there.
+// Remove deletes an object at once, in spite of its finalizers, and reports whether it
+// existed.
 func (s *Server) Remove(kind schema.GroupKind, namespace, name string) bool {
 	s.t.Helper()
 	s.mu.Lock()
@@ -273,12 +272,12 @@ func (s *Server) CutWatches() {
 	s.cut = make(chan struct{})
 }
 
-// Forget has the server forget its history: who watches from an older version
-// has to list again.
+// Forget makes the server forget its history: clients that watch from an older resource
+// version have to list again.
 func (s *Server) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version++ // so that whoever has seen everything has to list, too
+	s.version++ // so that clients that have seen everything have to list, too
 	s.forgotten, s.history = s.version, nil
 }
 
@@ -314,9 +313,9 @@ func (r *resource) sorted(namespace string) []*unstructured.Unstructured {
 	return all
 }
 
-// store creates or replaces an object, which is the server's own from now on,
-// and tells the watches. One that loses its last finalizer while it is being
-// deleted is gone.
+// store creates or replaces an object and notifies the watches. The object belongs to
+// the server from now on. If it is being deleted and has no finalizer left, it is
+// removed.
 func (s *Server) store(r *resource, o *unstructured.Unstructured) {
 	if !r.namespaced {
 		o.SetNamespace("")
@@ -351,7 +350,7 @@ func (s *Server) store(r *resource, o *unstructured.Unstructured) {
 	}
 }
 
-// drop removes an object and tells the watches, with its last state.
+// drop removes an object and sends its last state to the watches.
 func (s *Server) drop(r *resource, o *unstructured.Unstructured) {
 	delete(r.objects, types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()})
 	s.version++
@@ -366,8 +365,8 @@ func (s *Server) tell(what watch.EventType, r *resource, o *unstructured.Unstruc
 	s.changed = make(chan struct{})
 }
 
-// delete deletes an object as a client asks for it: one with finalizers waits
-// for them.
+// delete deletes an object for a client. An object with finalizers stays until they are
+// removed.
 func (s *Server) delete(r *resource, o *unstructured.Unstructured) {
 	if len(o.GetFinalizers()) == 0 {
 		s.drop(r, o)
@@ -381,7 +380,7 @@ func (s *Server) delete(r *resource, o *unstructured.Unstructured) {
 	}
 }
 
-// create is what a client's create does.
+// create creates an object for a client.
 func (s *Server) create(r *resource, o *unstructured.Unstructured) error {
 	if o.GetName() == "" && o.GetGenerateName() != "" {
 		o.SetName(fmt.Sprintf("%s%05d", o.GetGenerateName(), s.version))
@@ -399,7 +398,7 @@ func (s *Server) create(r *resource, o *unstructured.Unstructured) error {
 	return nil
 }
 
-// update is what a client's change does to the object before.
+// update replaces the object before for a client.
 func (s *Server) update(r *resource, before, o *unstructured.Unstructured) error {
 	if v := o.GetResourceVersion(); v != "" && v != before.GetResourceVersion() {
 		return apierrors.NewConflict(schema.GroupResource{Group: r.group, Resource: r.plural}, o.GetName(),

@@ -239,7 +239,7 @@ func (e *engine) applyObjects(ctx context.Context) error {
 		there, err := e.o.Workload.Get(ctx, kind, object.GetNamespace(), object.GetName())
 		switch {
 		case err == nil && there.GetLabels()[objectLabel] == "":
-			return fmt.Errorf("there is a %s %s/%s that no scenario made; delete it, or rename it, and run the scenario again", kind.Kind, object.GetNamespace(), object.GetName())
+			return fmt.Errorf("there is a %s %s/%s that no scenario created; delete or rename it, and run the scenario again", kind.Kind, object.GetNamespace(), object.GetName())
 		case err == nil:
 			continue
 		case !apierrors.IsNotFound(err):

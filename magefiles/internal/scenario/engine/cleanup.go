@@ -22,15 +22,15 @@ import (
 	"caslab/magefiles/internal/workload"
 )
 
-// clear removes what the scenario created, also when ctx is done. It ends at the
-// second interruption.
+// clear removes what the scenario created, even if ctx is done. It ends at the second
+// interruption.
 func (e *engine) clear(ctx context.Context, r *results.Result) {
 	if !e.touched {
 		return
 	}
 	limited, cancel := interrupt.Cleanup(ctx, cleanupTime)
 	defer cancel()
-	step := e.o.Log.Start("remove what it made", 30*time.Second)
+	step := e.o.Log.Start("remove what it created", 30*time.Second)
 	err := e.cleanUp(limited, step.Progress)
 	if err != nil {
 		if cause := context.Cause(limited); cause != nil {
@@ -51,10 +51,10 @@ func (e *engine) clear(ctx context.Context, r *results.Result) {
 	}
 }
 
-// besides returns the errors of a clean-up without those of requests that ended
-// because the whole clean-up did, for that cause.
+// besides returns the errors of a clean-up, without those of requests that only ended
+// because the whole clean-up ended with that cause.
 func besides(err, cause error) error {
-	joined, ok := err.(interface{ Unwrap() []error }) // what is joined here, not in what it wraps
+	joined, ok := err.(interface{ Unwrap() []error }) // only the errors that are joined here, not those that they wrap
 	if ok && errors.Join(joined.Unwrap()...).Error() == err.Error() {
 		var others []error
 		for _, e := range joined.Unwrap() {
@@ -81,7 +81,7 @@ type LeftError struct {
 
 func (e *LeftError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "remove what the scenario made: %v", e.Err)
+	fmt.Fprintf(&b, "remove what the scenario created: %v", e.Err)
 	if e.Unseen != nil {
 		fmt.Fprintf(&b, "\nmore may be left in the cluster: %v", e.Unseen)
 	}
@@ -98,8 +98,8 @@ func (e *LeftError) Error() string {
 // Unwrap returns why the clean-up ended early.
 func (e *LeftError) Unwrap() error { return e.Err }
 
-// left lists what a clean-up left that ended with an error. It takes at most
-// listTime, also after the second interruption.
+// left lists what is left after a clean-up that ended with an error. It takes at most
+// listTime, even after the second interruption.
 func (e *engine) left(ctx context.Context, ended error) *LeftError {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTime)
 	defer cancel()
@@ -167,7 +167,7 @@ func (e *engine) deleteGroups(ctx context.Context, progress func(string)) error 
 	return e.deleteTemplates(ctx, kinds)
 }
 
-// resumeAll resumes what scenarios paused: what is paused cannot be deleted.
+// resumeAll resumes what scenarios paused: paused objects cannot be deleted.
 func (e *engine) resumeAll(ctx context.Context) error {
 	cluster, err := e.o.Management.Get(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster)
 	if err != nil {

@@ -153,7 +153,7 @@ func TestTheSecondInterruptionEndsTheCleanUp(t *testing.T) {
 		}
 		failure := came.Scenarios[0].Failure
 		for _, want := range []string{
-			"clean-up: remove what the scenario made: ", "interrupted a second time\n",
+			"clean-up: remove what the scenario created: ", "interrupted a second time\n",
 			"left in the cluster: Cluster work, which is paused, ", "KubeadmConfigTemplate sc-web\n",
 			"the next run of a scenario removes it first; by hand:\n  kubectl -n default patch clusters.cluster.x-k8s.io work ",
 			"\n  kubectl delete -n default KubeadmConfigTemplate.bootstrap.cluster.x-k8s.io -l caslab.local/scenario",
@@ -181,7 +181,7 @@ func TestSkipped(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no scenario ran: all 3 were skipped") {
 		t.Errorf("error %v, want that nothing ran", err)
 	}
-	for i, why := range []string{"it needs autoscaler 1.24.0 or later, and 1.22.0 runs", "not the lab's to start", "it needs flags of its own"} {
+	for i, why := range []string{"it needs autoscaler 1.24.0 or later, and 1.22.0 runs", "the lab does not control the running autoscaler", "it needs flags of its own"} {
 		if r := came.Scenarios[i]; r.Verdict != results.Skipped || !strings.Contains(r.Why, why) {
 			t.Errorf("%s: %s, %s; want it skipped with %q", r.Name, r.Verdict, r.Why, why)
 		}
@@ -267,7 +267,7 @@ func TestAnObjectOfTheUsersIsLeftAlone(t *testing.T) {
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
 		came, err := run(ctx, options(c, &simtest.Autoscaler{Cluster: c}, log), all["expander-priority"])
-		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "that no scenario made") {
+		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "that no scenario created") {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
 		if !slices.Equal(c.Names("ConfigMap"), []string{"cluster-autoscaler-priority-expander"}) {
@@ -466,7 +466,7 @@ func TestAFailedCleanUpIsNoKnownFailure(t *testing.T) {
 		if err == nil || r.Verdict != results.Failed || r.Known != "" {
 			t.Errorf("%s, known %q, %v\n%s", r.Verdict, r.Known, err, r.Failure)
 		}
-		for _, want := range []string{"and the group is paused: did not stay so", "clean-up: remove what the scenario made: ", "out of order", "more may be left in the cluster: "} {
+		for _, want := range []string{"and the group is paused: did not stay so", "clean-up: remove what the scenario created: ", "out of order", "more may be left in the cluster: "} {
 			if !strings.Contains(r.Failure, want) {
 				t.Errorf("the failure does not say %q:\n%s", want, r.Failure)
 			}
@@ -674,7 +674,7 @@ func TestACleanUpThatIsInterruptedSaysSo(t *testing.T) {
 			}
 		}
 		came, err := engine.Run(interrupted, o, []*scenario.Scenario{all["scale-up"]})
-		if failure := came.Scenarios[0].Failure; !strings.Contains(failure, "clean-up: remove what the scenario made: interrupted a second time\nleft in the cluster: ") {
+		if failure := came.Scenarios[0].Failure; !strings.Contains(failure, "clean-up: remove what the scenario created: interrupted a second time\nleft in the cluster: ") {
 			t.Errorf("%v\n%s", err, failure)
 		}
 	})

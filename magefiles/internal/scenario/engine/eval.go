@@ -23,7 +23,7 @@ type outcome struct {
 	// empty is set if the check holds only because there is nothing to evaluate
 	// yet.
 	empty bool
-	// seen describes in words what was there.
+	// seen describes in words what the check saw.
 	seen string
 	// at is when the check came true according to a fact. Zero means the time of
 	// the change that caused the evaluation.
@@ -212,7 +212,7 @@ func (w *world) evalSaid(s *scenario.SaidCheck, base baseline) outcome {
 		other = append(other, f.Text)
 	}
 	if len(other) == 0 {
-		return outcome{seen: "it said nothing of that"}
+		return outcome{seen: "it did not say that"}
 	}
 	return outcome{seen: "it said only: " + strings.Join(last(distinct(other), 3), "; ")}
 }

@@ -94,9 +94,8 @@ func say(f timeline.Fact) string {
 // maxReasons is the maximum number of statements of the autoscaler in a failure.
 const maxReasons = 8
 
-// reasons returns the last statements of the autoscaler about what the check is
-// about, each once; if there are none, the last statements of all. The caller holds
-// mu.
+// reasons returns the last statements of the autoscaler about the objects of the check,
+// each once; if there are none, its last statements about anything. The caller holds mu.
 func (w *world) reasons(c scenario.Check) []timeline.Fact {
 	names := w.names(c)
 	var about, all []timeline.Fact

@@ -78,13 +78,13 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Time limits for what the autoscaler does not do.
+// Time limits for everything but the autoscaler.
 const (
 	setupTime   = 8 * time.Minute
 	cleanupTime = 8 * time.Minute
 	// listTime is for listing what a clean-up left.
 	listTime = 2 * time.Second
-	// lateFacts is how late the recorder may tell a fact.
+	// lateFacts is how late the recorder may report a fact.
 	lateFacts = 3 * time.Second
 )
 
@@ -140,7 +140,7 @@ func (o Options) save(sofar *results.Results) {
 		return
 	}
 	if err := o.Report(sofar); err != nil {
-		o.Log.Printf("! the results so far are not kept: %v", err)
+		o.Log.Printf("! the results so far could not be written: %v", err)
 	}
 }
 
@@ -301,7 +301,7 @@ func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*w
 				wake(c.limit)
 				continue
 			}
-			// What came true in time may be seen late.
+			// A check that came true in time may be seen late.
 			e.pause(ctx)
 			if !e.w.came(c) {
 				return e.failed(c)
@@ -320,7 +320,7 @@ func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*w
 				}
 				return e.looked(ctx, stays)
 			}
-			progress("waiting whether it stays so")
+			progress("checking that it stays so")
 		} else {
 			progress(state.instead)
 		}
@@ -368,7 +368,7 @@ func (e *engine) ended() error {
 	}
 }
 
-// looked fails checks that held only because there never was anything to evaluate.
+// looked fails checks that held only because there was nothing to evaluate.
 func (e *engine) looked(ctx context.Context, stays []*watch) error {
 	if c := e.w.vacuous(stays); c != nil {
 		e.pause(ctx)

@@ -125,7 +125,7 @@ var misbehaviours = []struct {
 	{"rollout-scale-down", simtest.DeletesWrong, "the autoscaler chose to delete"},
 	{"rollout-scale-down", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 1"},
 	{"broken-group", simtest.NeverGivesUp, "did not come true within 5m0s: group broken: size 0"},
-	{"broken-group", simtest.TriesAgain, "tells a problem of group broken and says \"failed to register|timed out\": not yet"},
+	{"broken-group", simtest.TriesAgain, "reports a problem of group broken and says \"failed to register|timed out\": not yet"},
 	{"broken-group", simtest.GivesUpAltogether, "group sound: size 1: not yet"},
 	{"broken-group", simtest.DoesNotWait, "came in another order"},
 	{"restart-in-the-middle", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 1"},

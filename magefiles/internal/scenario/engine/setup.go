@@ -164,7 +164,7 @@ func (e *engine) makeGroup(ctx context.Context, group capi.NodeGroup, g scenario
 		patch = annotated(annotations)
 	}
 	if g.Broken {
-		// The machines wait for ever for bootstrap data. This works with every
+		// The machines wait for bootstrap data that never comes. This works with every
 		// infrastructure provider and creates no infrastructure.
 		bootstrap := map[string]any{"configRef": nil, "dataSecretName": group.Name + "-never"}
 		patch["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{"bootstrap": bootstrap}}}

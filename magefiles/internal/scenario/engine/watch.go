@@ -29,7 +29,7 @@ type watch struct {
 	// limit.
 	came time.Time
 	late *seen
-	// looked is set when there was something to evaluate.
+	// looked is set once there was something to evaluate.
 	looked   bool
 	broken   *seen
 	history  []seen

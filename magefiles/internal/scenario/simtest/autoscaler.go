@@ -43,7 +43,7 @@ const (
 	IgnoresPause      Behaviour = "ignores a pause"
 	IgnoresRollout    Behaviour = "scales down in a rollout"
 	NeverGivesUp      Behaviour = "waits for a node for ever"
-	TriesAgain        Behaviour = "takes a group that it gave up for sound"
+	TriesAgain        Behaviour = "treats a group that it gave up as healthy"
 	GivesUpAltogether Behaviour = "gives a group up and tries no other"
 	DoesNotWait       Behaviour = "does not wait for a node"
 	ForgetsUpcoming   Behaviour = "forgets the nodes that are coming"
@@ -412,7 +412,7 @@ func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructu
 		return options[len(options)-1], ""
 	}
 	if a.Behaviour == IgnoresTaints {
-		// The first by name, whatever its nodes are like.
+		// The first by name, without regard to its nodes.
 		return slices.MinFunc(options, func(x, y *group) int { return strings.Compare(x.name, y.name) }), ""
 	}
 	return options[0], ""
