@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,13 +10,11 @@ import (
 // FirstImage returns the image of a Deployment's first container; empty if it
 // has none.
 func FirstImage(deployment *unstructured.Unstructured) string {
-	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
-	for _, c := range containers {
-		if m, ok := c.(map[string]any); ok {
-			return fmt.Sprint(m["image"])
-		}
+	d, err := Deployment(deployment)
+	if err != nil || len(d.Spec.Template.Spec.Containers) == 0 {
+		return ""
 	}
-	return ""
+	return d.Spec.Template.Spec.Containers[0].Image
 }
 
 // ImageID returns the ID of the image that one of the pods, in that namespace, runs
@@ -27,10 +24,13 @@ func ImageID(pods []unstructured.Unstructured, namespace, image string) string {
 		if pods[i].GetNamespace() != namespace {
 			continue
 		}
-		for _, container := range ContainerStatuses(&pods[i]) {
-			if container["image"] == image {
-				id := fmt.Sprint(container["imageID"])
-				return id[strings.LastIndex(id, "@")+1:]
+		pod, err := Pod(&pods[i])
+		if err != nil {
+			continue
+		}
+		for _, c := range pod.Status.ContainerStatuses {
+			if c.Image == image {
+				return c.ImageID[strings.LastIndex(c.ImageID, "@")+1:]
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -189,24 +190,16 @@ func TestTyped(t *testing.T) {
 	if _, err := kube.Pod(pod); err == nil || !strings.Contains(err.Error(), "the Pod default/p") {
 		t.Errorf("Pod() of no pod = %v; want its name", err)
 	}
-	for status, want := range map[string]bool{"True": true, "False": false, "Unknown": false} {
-		o := node("n", "1", status)
-		conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-		conditions = append([]any{map[string]any{"type": "DiskPressure", "status": "Unknown"}}, conditions...)
-		_ = unstructured.SetNestedSlice(o.Object, conditions, "status", "conditions")
-		n, err := kube.Node(o)
-		if err != nil || kube.Ready(n) != want {
-			t.Errorf("Ready() of a node that is %s = %v, %v", status, !want, err)
-		}
-		d, err := kube.Deployment(&unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"conditions": []any{
-			map[string]any{"type": "Progressing", "status": "True"}, map[string]any{"type": "Available", "status": status},
-		}}}})
-		if err != nil || kube.Available(d) != want {
-			t.Errorf("Available() of a deployment that is %s = %v, %v", status, !want, err)
-		}
+	if n, err := kube.Node(node("n", "1", "True")); err != nil || n.Status.Conditions[0].Status != corev1.ConditionTrue {
+		t.Errorf("Node() = %v, %v", n, err)
 	}
-	if n, err := kube.Node(&unstructured.Unstructured{Object: map[string]any{}}); err != nil || kube.Ready(n) {
-		t.Errorf("a node without conditions is ready, %v", err)
+	deployment := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{}}}}}
+	if image := kube.FirstImage(deployment); image != "" {
+		t.Errorf("FirstImage() of no container = %q", image)
+	}
+	_ = unstructured.SetNestedSlice(deployment.Object, []any{map[string]any{"image": "a:1"}, map[string]any{"image": "b:1"}}, "spec", "template", "spec", "containers")
+	if image := kube.FirstImage(deployment); image != "a:1" {
+		t.Errorf("FirstImage() = %q", image)
 	}
 	if e, err := kube.Event(&unstructured.Unstructured{Object: map[string]any{"involvedObject": map[string]any{"name": "p"}, "count": int64(2)}}); err != nil || e.Count != 2 || e.InvolvedObject.Name != "p" {
 		t.Errorf("Event() = %v, %v", e, err)

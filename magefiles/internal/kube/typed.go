@@ -31,23 +31,3 @@ func typed[T any](o *unstructured.Unstructured) (*T, error) {
 	}
 	return object, nil
 }
-
-// Ready reports whether a node's kubelet says that it can run pods.
-func Ready(node *corev1.Node) bool {
-	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-// Available reports whether a deployment has its minimum of available pods.
-func Available(d *appsv1.Deployment) bool {
-	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentAvailable {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}

@@ -256,16 +256,6 @@ func Field(o *unstructured.Unstructured, path ...string) string {
 	return fmt.Sprint(value)
 }
 
-// ContainerStatuses returns the status.containerStatuses of a pod.
-func ContainerStatuses(pod *unstructured.Unstructured) []map[string]any {
-	all, _, _ := unstructured.NestedSlice(pod.Object, "status", "containerStatuses")
-	statuses := make([]map[string]any, len(all))
-	for i, c := range all {
-		statuses[i], _ = c.(map[string]any)
-	}
-	return statuses
-}
-
 // OfControlPlane reports whether a node belongs to the control plane.
 func OfControlPlane(node metav1.Object) bool {
 	_, is := node.GetLabels()["node-role.kubernetes.io/control-plane"]

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
@@ -124,25 +125,29 @@ func (d *inCluster) forget() {
 
 // crashed says of a pod of the Deployment that its container ended by itself,
 // with the end of its log. end tells one end from another.
-func crashed(pod *unstructured.Unstructured) (end string, err error) {
-	if pod == nil || !autoscalers.IsPod(pod) || pod.GetDeletionTimestamp() != nil {
+func crashed(o *unstructured.Unstructured) (end string, err error) {
+	if o == nil || !autoscalers.IsPod(o) || o.GetDeletionTimestamp() != nil {
 		return "", nil
+	}
+	pod, err := kube.Pod(o)
+	if err != nil {
+		return "", err
 	}
 	ended := lastEnd(pod)
 	if ended == nil {
 		return "", nil
 	}
-	return fmt.Sprint(pod.GetUID(), ended["finishedAt"]),
-		fmt.Errorf("the container of the pod %s ended with exit code %v (%v)\n%v", pod.GetName(), ended["exitCode"], ended["reason"], ended["message"])
+	return fmt.Sprint(pod.UID, ended.FinishedAt.Unix()),
+		fmt.Errorf("the container of the pod %s ended with exit code %d (%s)\n%s", pod.Name, ended.ExitCode, ended.Reason, ended.Message)
 }
 
-// lastEnd is how the container of an autoscaler's pod ended last, a
-// ContainerStateTerminated of the core API; nil if it never did.
-func lastEnd(pod *unstructured.Unstructured) map[string]any {
-	for _, container := range kube.ContainerStatuses(pod) {
-		for _, state := range []string{"state", "lastState"} {
-			if ended, found, _ := unstructured.NestedMap(container, state, "terminated"); found {
-				return ended
+// lastEnd returns how the container of an autoscaler's pod ended last; nil if it
+// never did.
+func lastEnd(pod *corev1.Pod) *corev1.ContainerStateTerminated {
+	for _, c := range pod.Status.ContainerStatuses {
+		for _, state := range []corev1.ContainerState{c.State, c.LastTerminationState} {
+			if state.Terminated != nil {
+				return state.Terminated
 			}
 		}
 	}
@@ -163,7 +168,11 @@ func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 			if !autoscalers.IsPod(p) || p.GetDeletionTimestamp() != nil {
 				continue
 			}
-			if since = runsSince(p); !since.IsZero() {
+			var err error
+			if since, err = runsSince(p); err != nil {
+				return false, err.Error()
+			}
+			if !since.IsZero() {
 				pod = p.GetName()
 				return true, ""
 			}
@@ -187,14 +196,17 @@ func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 // runsSince is when the container of an autoscaler's pod was started; zero if it
 // does not run, as between an end and the kubelet's next start. The pod's phase
 // is Running then too, and its log that of the container before.
-func runsSince(pod *unstructured.Unstructured) time.Time {
-	for _, container := range kube.ContainerStatuses(pod) {
-		text, _, _ := unstructured.NestedString(container, "state", "running", "startedAt")
-		if at, err := time.Parse(time.RFC3339, text); err == nil {
-			return at
+func runsSince(o *unstructured.Unstructured) (time.Time, error) {
+	pod, err := kube.Pod(o)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil {
+			return c.State.Running.StartedAt.Time, nil
 		}
 	}
-	return time.Time{}
+	return time.Time{}, nil
 }
 
 // seesRound reads the log of the container until it tells of a round since then.

@@ -107,8 +107,8 @@ func TestInClusterTellsOfACrash(t *testing.T) {
 func TestRunsSince(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[string]string{runs: "10:00:00", runsAgain: "10:01:01", ended: "00:00:00", endedAgain: "00:00:00"} {
-		if got := runsSince(autoscalerPod(t, state)).Format(time.TimeOnly); got != want {
-			t.Errorf("%s: since %s, want %s", state, got, want)
+		if got, err := runsSince(autoscalerPod(t, state)); err != nil || got.UTC().Format(time.TimeOnly) != want {
+			t.Errorf("%s: since %s, %v; want %s", state, got, err, want)
 		}
 	}
 }
