@@ -1,9 +1,11 @@
 package component
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/source"
 )
@@ -43,5 +45,15 @@ func TestFetchAll(t *testing.T) {
 	}
 	if calls := l.Processes.Calls(); len(calls) > 0 || l.Printed.String() != "" {
 		t.Errorf("ran %q and printed %q", calls, l.Printed)
+	}
+}
+
+// TestOrigins: settings and sources call the same things by the same names, and
+// cannot import each other.
+func TestOrigins(t *testing.T) {
+	t.Parallel()
+	settings := []string{config.OriginAuto, config.OriginGit, config.OriginModule, config.OriginDir}
+	if sources := []string{source.Auto, source.Git, source.Module, source.Dir}; !slices.Equal(settings, sources) {
+		t.Errorf("settings have %q, sources %q", settings, sources)
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run/runtest"
@@ -69,5 +71,39 @@ func TestDoctor(t *testing.T) {
 	}
 	if strings.Contains(s.printed.String(), "CAPI_GIT") {
 		t.Errorf("a cure of what is well:\n%s", s.printed)
+	}
+}
+
+// TestOriginsOfTheNodeImage: settings and node call the same things by the same
+// names, and cannot import each other.
+func TestOriginsOfTheNodeImage(t *testing.T) {
+	t.Parallel()
+	settings := []string{config.NodeImageAuto, config.NodeImageRegistry, config.NodeImageSource}
+	if origins := []string{node.Auto, node.Registry, node.Source}; !slices.Equal(settings, origins) {
+		t.Errorf("settings have %q, node %q", settings, origins)
+	}
+}
+
+// TestPreflight: a machine without disk, source or privileged containers is refused
+// before anything is made.
+func TestPreflight(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*scene){
+		"":                      func(*scene) {},
+		"the environment needs": func(s *scene) { s.freeDisk = func(string) (int64, error) { return 1 << 30, nil } },
+		"no such tag": func(s *scene) {
+			s.tools.check = func(context.Context, source.Spec) error { return errors.New("no such tag") }
+		},
+		"no privileged container":     func(s *scene) { s.docker.Answers[1].Err = errors.New("exit status 125") },
+		"look for the image caslab.l": func(s *scene) { s.docker.Answers[0].Err = errors.New("exit status 1") },
+	} {
+		s := newScene(t, nil)
+		s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "probe\n"}}
+		s.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
+		s.tools.check = func(context.Context, source.Spec) error { return nil }
+		change(s)
+		if err := s.preflight(t.Context(), engine.Info{OSType: "linux"}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("preflight() = %v, want %q", err, want)
+		}
 	}
 }

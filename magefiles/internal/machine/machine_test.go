@@ -2,8 +2,11 @@ package machine
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -39,18 +42,24 @@ func TestGoFinding(t *testing.T) {
 
 func TestNodeImageFinding(t *testing.T) {
 	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	up, down := strings.TrimPrefix(server.URL, "http://"), "127.0.0.1:1"
 	apt := runtest.Answer{Prefix: "apt-get --version"}
 	for name, tc := range map[string]struct {
-		origin  string
-		answers []runtest.Answer
-		want    Verdict
+		origin, mirror string
+		answers        []runtest.Answer
+		want           Verdict
 	}{
-		"registry alone":           {"registry", []runtest.Answer{apt}, Bad},
-		"neither":                  {"auto", nil, Bad},
-		"source, and nothing else": {"source", nil, Bad},
+		"registry alone":            {"registry", down, []runtest.Answer{apt}, Bad},
+		"neither":                   {"auto", down, nil, Bad},
+		"source, and nothing else":  {"source", down, nil, Bad},
+		"a registry":                {"registry", up, nil, OK},
+		"a registry, and no tools":  {"auto", up, nil, OK},
+		"source, and no tools here": {"source", up, nil, Bad},
 	} {
 		m := fake(t, tc.answers...)
-		o := node.Options{Origin: tc.origin, Kubernetes: "v1.36.1", Arch: "amd64", Root: m.Root, StateDir: string(m.State), Mirror: "127.0.0.1:1", Engine: m.Engine, Runner: m.Runner}
+		o := node.Options{Origin: tc.origin, Kubernetes: "v1.36.1", Arch: "amd64", Root: m.Root, StateDir: string(m.State), Mirror: tc.mirror, Engine: m.Engine, Runner: m.Runner}
 		if f := NodeImageFinding(t.Context(), o); f.Verdict != tc.want || f.Cure == "" {
 			t.Errorf("%s: %+v, want %s", name, f, tc.want)
 		}
@@ -133,5 +142,89 @@ func TestPrint(t *testing.T) {
 	}
 	if err := Print(&out, append(fine, Finding{Check: "disk", Verdict: Bad})); err == nil || !strings.Contains(err.Error(), "1 of 3 checks") {
 		t.Errorf("Print() with a bad finding = %v", err)
+	}
+}
+
+// TestMemoryAndCgroup: what makes an environment slow or old is a warning and a
+// word, and keeps nobody from trying.
+func TestMemoryAndCgroup(t *testing.T) {
+	t.Parallel()
+	m := fake(t)
+	for name, tc := range map[string]struct {
+		info    engine.Info
+		check   string
+		verdict Verdict
+		found   string
+	}{
+		"little memory": {engine.Info{MemTotal: 4<<30 - 1}, "memory", Warning, "4.0 GiB for the engine"},
+		"enough memory": {engine.Info{MemTotal: 4 << 30}, "memory", OK, "4.0 GiB"},
+		"cgroup v1":     {engine.Info{CgroupVersion: "1"}, "cgroup", OK, "failCgroupV1"},
+		"cgroup v2":     {engine.Info{CgroupVersion: "2"}, "cgroup", OK, "v2"},
+	} {
+		findings := m.EngineFindings(t.Context(), tc.info)
+		i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == tc.check })
+		if f := findings[i]; f.Verdict != tc.verdict || !strings.Contains(f.Found, tc.found) {
+			t.Errorf("%s: %+v, want %s: %s", name, f, tc.verdict, tc.found)
+		}
+	}
+}
+
+// TestLessDiskOnceBuilt: what the builds need is there once Cluster API was built.
+func TestLessDiskOnceBuilt(t *testing.T) {
+	t.Parallel()
+	m := fake(t)
+	m.FreeDisk = func(string) (int64, error) { return 5 << 30, nil }
+	if err := m.CheckDisk(engine.Info{}); err == nil || !strings.Contains(err.Error(), "needs 10 GiB") {
+		t.Errorf("CheckDisk() with 5 GiB and nothing built = %v", err)
+	}
+	if err := os.MkdirAll(m.State.Path("bin", "cluster-api"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.CheckDisk(engine.Info{}); err != nil {
+		t.Errorf("CheckDisk() with 5 GiB and all built = %v", err)
+	}
+	refused := errors.New("input/output error")
+	m.FreeDisk = func(string) (int64, error) { return 0, refused }
+	if err := m.CheckDisk(engine.Info{}); !errors.Is(err, refused) {
+		t.Errorf("CheckDisk() of a disk that cannot be asked = %v", err)
+	}
+}
+
+// TestHostFindings: on a machine with less than nodes want, the cure is a command.
+func TestHostFindings(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the limits are of Linux")
+	}
+	m := fake(t)
+	var checks []string
+	for _, f := range m.HostFindings(t.Context()) {
+		checks = append(checks, f.Check)
+		if strings.HasPrefix(f.Check, "inotify ") && !strings.Contains(f.Cure, "sysctl fs.inotify."+strings.TrimPrefix(f.Check, "inotify ")+"=") {
+			t.Errorf("%+v", f)
+		}
+	}
+	if want := []string{"go", "open files", "inotify max_user_watches", "inotify max_user_instances"}; !slices.Equal(checks, want) {
+		t.Errorf("checked %q, want %q", checks, want)
+	}
+}
+
+// TestRemoveProbes: both commands' containers go, and no other environment's.
+func TestRemoveProbes(t *testing.T) {
+	t.Parallel()
+	m := fake(t, runtest.Answer{Prefix: "docker rm"})
+	if err := m.RemoveProbes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	line := strings.Join(m.Runner.(*runtest.Fake).Calls(), "\n")
+	for _, who := range []string{ProbeUp, ProbeDoctor} {
+		if !strings.Contains(line, "-work-cluster-"+who) {
+			t.Errorf("ran %s; want the container of %s in it", line, who)
+		}
+	}
+	other := m
+	other.Environment = "other"
+	if m.probeName(ProbeUp) == other.probeName(ProbeUp) {
+		t.Error("two environments share a container")
 	}
 }
