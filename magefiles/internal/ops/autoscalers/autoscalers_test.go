@@ -41,6 +41,11 @@ func TestProgramsOfTwoTrees(t *testing.T) {
 	if one != same || one == other {
 		t.Errorf("programs are %s, %s and, of another repository, %s", one, same, other)
 	}
+	// Another token is the same repository.
+	before, after := output(map[string]string{"AUTOSCALER_GIT": "https://user:old@host/a"}), output(map[string]string{"AUTOSCALER_GIT": "https://user:new@host/a"})
+	if before != after {
+		t.Errorf("programs are %s, and with another token %s", before, after)
+	}
 }
 
 // TestCheckoutTellsItsRelease: what a checkout is decides what it is called and

@@ -15,6 +15,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
 )
@@ -100,7 +101,7 @@ func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Aut
 	case a.Config.Autoscaler.Commit != "":
 		name, called = a.Config.Autoscaler.Commit[:12], a.Config.Autoscaler.Commit
 	}
-	from := strings.Join([]string{a.Config.Autoscaler.Git, a.Config.Autoscaler.Dir, a.Config.AutoscalerCoreDir}, "\n")
+	from := strings.Join([]string{redact.URL(a.Config.Autoscaler.Git), a.Config.Autoscaler.Dir, a.Config.AutoscalerCoreDir}, "\n")
 	name += "-" + tree.Origin + "-" + a.Config.AutoscalerProviders + "-" + state.ShortSum(from)
 	if debug {
 		name += "-debug"
