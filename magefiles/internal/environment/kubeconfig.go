@@ -24,7 +24,7 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 	if there, err := state.Exists(e.EnvironmentKubeconfig()); err != nil {
 		return err
 	} else if !there {
-		return &NotUpError{e.Config.ClusterName}
+		return e.notUp()
 	}
 	looking, cancel := lab.Within(ctx, 5*time.Second)
 	defer cancel()
@@ -52,7 +52,7 @@ func (e *Environment) whyGone(ctx context.Context) error {
 	if other := new(OtherEngineError); errors.As(err, &other) {
 		return other
 	}
-	return &NotUpError{e.Config.ClusterName}
+	return e.notUp()
 }
 
 // refreshKubeconfig rewrites the kubeconfig if the cluster is published at another

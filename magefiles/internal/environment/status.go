@@ -26,11 +26,9 @@ import (
 // lookWithin bounds commands that only read.
 const lookWithin = 15 * time.Second
 
-// NotUpError is returned when there is no environment.
-type NotUpError struct{ Name string }
-
-func (e *NotUpError) Error() string {
-	return fmt.Sprintf("there is no environment %q; type: go tool mage env:up", e.Name)
+// notUp is the error of an environment that does not exist.
+func (e *Environment) notUp() error {
+	return fmt.Errorf("there is no environment %q; type: go tool mage env:up", e.Config.ClusterName)
 }
 
 // standing returns the containers of an environment that exists, in any state. It
@@ -40,7 +38,7 @@ func (e *Environment) standing(ctx context.Context) (workload, management []engi
 		return nil, nil, err
 	}
 	if len(workload)+len(management) == 0 {
-		return nil, nil, &NotUpError{e.Config.ClusterName}
+		return nil, nil, e.whyGone(ctx)
 	}
 	return workload, management, e.refreshKubeconfig(workload)
 }
