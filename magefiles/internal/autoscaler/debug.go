@@ -33,9 +33,9 @@ func (p Process) Headless(ctx context.Context, runner run.Runner, d Debugger) er
 	return p.run(ctx, runner, run.Cmd{Name: d.Binary, Args: append(append(args, "--"), Args(p.Flags)...)})
 }
 
-// Interactive runs the autoscaler under a headless debugger, and a client of it in
-// the lab's own terminal, until the user leaves. An interactive debugger leaves the
-// autoscaler behind when it gets a signal; a headless one does not.
+// Interactive runs the autoscaler under a headless debugger, and the debugger's client
+// in the lab's terminal, until the user leaves. A headless debugger ends the autoscaler
+// when it gets a signal; an interactive one would leave it running.
 func (p Process) Interactive(ctx context.Context, runner run.Runner, d Debugger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,7 +86,7 @@ func CheckAddress(ctx context.Context, address string) error {
 	if _, port, err := net.SplitHostPort(address); err != nil {
 		return fmt.Errorf("address %q: %w; want host:port, such as 127.0.0.1:2345", address, err)
 	} else if port == "0" {
-		return fmt.Errorf("address %q: want a port that a client can be told, such as 127.0.0.1:2345", address)
+		return fmt.Errorf("address %q: want a fixed port, such as 127.0.0.1:2345", address)
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {

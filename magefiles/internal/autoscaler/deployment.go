@@ -24,8 +24,7 @@ const Name = "caslab-autoscaler"
 // Deployment, and the source of its events.
 const Component = "cluster-autoscaler"
 
-// Lease is the name of the lease that the leading autoscaler holds, unless a
-// flag names another.
+// Lease is the default name of the lease for the autoscaler's leader election.
 const Lease = "cluster-autoscaler"
 
 // Container is a container of a Deployment or a Pod.
@@ -34,20 +33,20 @@ type Container struct {
 	Command []string
 }
 
-// Runs reports whether a container of the Deployment or Pod with that name runs a
-// cluster autoscaler: the lab's, whatever its image is called, or another one by
-// the name of the object, of the image or of the program. What only begins with
-// that name, such as cluster-autoscaler-operator, is something else.
+// Runs reports whether a container of the Deployment or Pod with the name object runs a
+// cluster autoscaler. It knows the lab's autoscaler by the object's name, and others by
+// the name of the object, of the image or of the program. A longer name, such as
+// cluster-autoscaler-operator, is another program.
 func Runs(object string, c Container) bool {
 	return named.MatchString(object) || isImage(c.Image) || len(c.Command) > 0 && path.Base(c.Command[0]) == Component
 }
 
-// named matches the Deployments of the lab, of upstream's examples and of its Helm
-// chart, which puts the release's name first, and their Pods. The suffixes that
-// Kubernetes makes have no vowels.
+// named matches the names of Deployments and Pods of the lab, of upstream's examples
+// and of its Helm chart, which puts the name of the Helm release first. The suffixes
+// that Kubernetes generates have no vowels.
 var named = regexp.MustCompile(`^(?:` + Name + `|(?:.+-)?` + Component + `)(?:(?:-[bcdfghjklmnpqrstvwxz2456789]{1,10})?-[bcdfghjklmnpqrstvwxz2456789]{5})?$`)
 
-// architectures end the names of upstream's images for one architecture each.
+// architectures are the suffixes of upstream's images for one architecture.
 var architectures = []string{"", "-amd64", "-arm", "-arm64", "-ppc64le", "-s390x"}
 
 // isImage reports whether the last part of an image's repository is upstream's

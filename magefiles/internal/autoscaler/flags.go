@@ -15,10 +15,10 @@ import (
 
 // Flag is one flag of a command line.
 type Flag struct {
-	// Name has no dashes before it, and hyphens inside: the autoscaler takes
-	// underscores for hyphens.
+	// Name has no leading dashes, and hyphens inside: to the autoscaler, underscores
+	// are the same as hyphens.
 	Name string
-	// Value is what stands after the equals sign; Bare is a flag without one.
+	// Value is the text after the equals sign. Bare is set for a flag without one.
 	Value string
 	Bare  bool
 }
@@ -44,16 +44,16 @@ type Settings struct {
 	Kubeconfig, CloudConfig string
 	// Address is the host:port of metrics and health.
 	Address string
-	// InCluster is an autoscaler in a pod, which leads by a lease: nobody knows
-	// what else is in the cluster.
+	// InCluster is set for an autoscaler in a pod. It uses leader election, because
+	// another autoscaler may run in the cluster.
 	InCluster bool
 }
 
 const flagsTemplate = "autoscaler/flags.tmpl"
 
-// Flags renders the template of the command line, manifests/autoscaler/flags.tmpl,
-// and gives the overrides, in the syntax of a command line, the last word: a
-// flag that overrides name replaces the template's lines of that name.
+// Flags renders the template of the command line, manifests/autoscaler/flags.tmpl, and
+// adds the overrides, in the syntax of a command line. A flag in the overrides replaces
+// all flags of that name in the template.
 func Flags(s Settings, overrides ...string) ([]Flag, error) {
 	t, err := template.New("flags.tmpl").Option("missingkey=error").ParseFS(manifests.FS, flagsTemplate)
 	if err != nil {

@@ -9,9 +9,8 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 )
 
-// Console shows of a log what a developer looks for. A line of a kind that was
-// shown a moment ago, as every round of ten seconds repeats its reasons, is
-// left out until it changes.
+// Console shows the lines of a log that matter to a developer. The autoscaler repeats
+// its reasons in every round of ten seconds: Console leaves a line out until it changes.
 type Console struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -24,7 +23,7 @@ type Console struct {
 type ConsoleOptions struct {
 	// Color marks decisions and problems, on a terminal.
 	Color bool
-	// All shows every line, marked.
+	// All shows every line, with its mark.
 	All bool
 }
 
@@ -36,11 +35,11 @@ func NewConsole(out io.Writer, opts ConsoleOptions) *Console {
 // maxShown bounds what is remembered of a long run.
 const maxShown = 4096
 
-// maxLine bounds what is kept of a line that does not end.
+// maxLine bounds what is stored of a line that does not end.
 const maxLine = 64 << 10
 
-// Write implements io.Writer. It never fails: what nobody can read is no
-// reason for the autoscaler to stop.
+// Write implements io.Writer. It never fails: the autoscaler must not stop because
+// nobody can read its log.
 func (c *Console) Write(data []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +75,7 @@ func (c *Console) line(text string) {
 			return
 		}
 		if e.Class == speech.ScaleUp || e.Class == speech.ScaleDown || len(c.shown) > maxShown {
-			// What is said after a decision is news again.
+			// After a decision, every line is shown again.
 			clear(c.shown)
 		}
 		c.shown[key] = true

@@ -26,13 +26,12 @@ type Process struct {
 	// LogFile gets all that the process prints. The log of the run before becomes
 	// LogFile.previous.
 	LogFile string
-	// Shown gets the same, for a person.
+	// Shown gets the same output, for a person.
 	Shown io.Writer
 }
 
-// Run starts the autoscaler and waits for its end. It returns nil if the process
-// ended because ctx was done, and otherwise an *EndedError: an autoscaler does not
-// end by itself.
+// Run starts the autoscaler and waits for its end. It returns nil if the process ended
+// because ctx was done, and an *EndedError if it ended by itself.
 func (p Process) Run(ctx context.Context, runner run.Runner) error {
 	return p.run(ctx, runner, run.Cmd{Name: p.Binary, Args: Args(p.Flags)})
 }
@@ -99,11 +98,11 @@ func openLog(path string) (*os.File, error) {
 	return log, nil
 }
 
-// Environment returns what the autoscaler needs in its environment, KEY=value
-// each. v1beta2 says whether Cluster API serves that version of its API. The
-// lab's own CAPI_VERSION is a release of Cluster API, the autoscaler's is a
-// version of the API, and an empty one lets the autoscaler find it out. arch,
-// if not empty, is the architecture of nodes of empty groups.
+// Environment returns the autoscaler's environment variables, each as KEY=value.
+// v1beta2 says whether Cluster API serves that version of its API. The lab's CAPI_VERSION
+// is a release of Cluster API, but the autoscaler's is a version of the API; if it is
+// empty, the autoscaler finds the version itself. arch, if not empty, is the
+// architecture of nodes of empty groups.
 func Environment(a release.Autoscaler, v1beta2 bool, arch string) []string {
 	var env []string
 	switch {

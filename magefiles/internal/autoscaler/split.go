@@ -14,7 +14,7 @@ func split(text string) ([]string, error) {
 		return nil, fmt.Errorf("a shell would not read it so (%w): close every quote, and put quotes around a value that has a parenthesis or a backquote in it", err)
 	}
 	if parser.Position >= 0 {
-		// The library stops where a shell begins the next command.
+		// The library stops where the shell's next command would begin.
 		return nil, fmt.Errorf("a shell would end the command after %q; put quotes around a value that has one of ; & | < > in it", text[:min(parser.Position, len(text))])
 	}
 	return words, nil

@@ -55,8 +55,7 @@ type GroupStatus struct {
 	} `json:"scaleDown"`
 }
 
-// ErrPlainStatus is returned for a status in prose, as releases before 1.30 wrote
-// it.
+// ErrPlainStatus is returned for a status in prose, which releases before 1.30 write.
 var ErrPlainStatus = errors.New("the status is prose, for people to read")
 
 // ParseStatus reads the value of the key "status" of the ConfigMap.

@@ -28,7 +28,7 @@ type Clusterctl interface {
 	Describe(ctx context.Context, kubeconfig, namespace, name string) ([]Described, error)
 }
 
-// library is clusterctl as a Go library.
+// library implements Clusterctl with the Go library.
 type library struct{ client client.Client }
 
 // NewClusterctl returns clusterctl with the configuration at path. The library
@@ -36,7 +36,7 @@ type library struct{ client client.Client }
 // what it logs.
 func NewClusterctl(ctx context.Context, path string, progress func(string)) (Clusterctl, error) {
 	logf.SetLogger(logr.New(&sink{report: progress}))
-	// controller-runtime, below it, complains at length if no logger is set.
+	// controller-runtime, which clusterctl uses, prints a long warning if no logger is set.
 	ctrl.SetLogger(logr.Discard())
 	c, err := client.New(ctx, path)
 	if err != nil {

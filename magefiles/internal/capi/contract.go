@@ -18,8 +18,8 @@ type contract struct {
 	// template is the manifest of a workload cluster.
 	template string
 	// provisioned reports whether a Cluster has its infrastructure, and
-	// initialized whether it has a control plane: both as `clusterctl move` asks
-	// for them.
+	// initialized whether it has a control plane, by the conditions that
+	// `clusterctl move` checks.
 	provisioned, initialized func(cluster *unstructured.Unstructured) bool
 }
 

@@ -16,7 +16,7 @@ import (
 // autoscaler may do to them.
 func WriteGroups(ctx context.Context, w io.Writer, c *kube.Client, namespace, cluster string) error {
 	groups, err := Groups(ctx, c, namespace, cluster)
-	if err != nil && !meta.IsNoMatchError(err) { // a cluster that is coming up has no such kind
+	if err != nil && !meta.IsNoMatchError(err) { // a cluster that is starting has no such kind
 		return err
 	}
 	t := ui.NewTable(w, "NODE GROUP", "MIN", "MAX", "REPLICAS", "READY", "LABELS", "TAINTS")
@@ -29,7 +29,7 @@ func WriteGroups(ctx context.Context, w io.Writer, c *kube.Client, namespace, cl
 	return t.End()
 }
 
-// announced is what the group's annotations say about its nodes.
+// announced returns what the group's annotations say about its nodes.
 func announced(g *unstructured.Unstructured, what string) string {
 	return cmp.Or(g.GetAnnotations()[CapacityPrefix+what], "-")
 }

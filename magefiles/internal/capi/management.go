@@ -30,13 +30,13 @@ func (m Management) provider() *cluster.Provider {
 	return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(logger{m.Progress}))
 }
 
-// readyWithin is how long the new node may take to be Ready. Compilers may be
-// using the processors meanwhile.
+// readyWithin is how long the new node may take to be Ready. Compilers may use the
+// processors at the same time.
 const readyWithin = 4 * time.Minute
 
 // Create creates the cluster and waits until its node is Ready. kind takes no
-// context: when ctx is done, Create returns at once while kind goes on, and
-// Delete or the next run removes what kind leaves.
+// context: when ctx is done, Create returns at once while kind continues, and
+// Delete or the next run removes what kind created.
 func (m Management) Create(ctx context.Context) error {
 	config := m.config()
 	created := make(chan error, 1)
@@ -62,7 +62,7 @@ func (m Management) Create(ctx context.Context) error {
 	}
 }
 
-// config returns the cluster as kind is told of it.
+// config returns kind's configuration of the cluster.
 func (m Management) config() *v1alpha4.Cluster {
 	patches := []string{}
 	if m.CgroupV1 {

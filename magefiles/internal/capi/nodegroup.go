@@ -27,8 +27,8 @@ const (
 	// CapacityPrefix begins the annotations that tell the autoscaler what a node of
 	// an empty group will have.
 	CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
-	// GroupLabel marks a MachineDeployment that the lab created. The lab deletes no
-	// other.
+	// GroupLabel marks a MachineDeployment that the lab created. The lab deletes only
+	// those.
 	GroupLabel = "caslab.local/node-group"
 )
 
@@ -63,9 +63,9 @@ type NodeGroup struct {
 	From string
 	// Own copies the machine template instead of sharing it.
 	Own bool
-	// Labels and Taints are what its nodes get. They need a bootstrap template of
-	// its own, and annotations from which the autoscaler knows them for an empty
-	// group.
+	// Labels and Taints of its nodes. They need a bootstrap template of the group's
+	// own, and annotations from which the autoscaler reads them while the group is
+	// empty.
 	Labels map[string]string
 	Taints []Taint
 	// Capacity is what a node of an empty group will have, by the annotation's
@@ -96,7 +96,7 @@ func ParseLabels(text string) (map[string]string, error) {
 			problems = append(problems, "want key=value")
 		}
 		if reserved(key) {
-			problems = append(problems, "a kubelet gives its node no such label of kubernetes.io or k8s.io, only those of its own list, such as topology.kubernetes.io/zone, and any of node.kubernetes.io")
+			problems = append(problems, "a kubelet may not set this label of kubernetes.io or k8s.io, only those of a fixed list, such as topology.kubernetes.io/zone, and any of node.kubernetes.io")
 		}
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("label %q: %s", part, strings.Join(problems, "; "))
@@ -215,7 +215,7 @@ func checkGroupName(name string) error {
 	return nil
 }
 
-// CheckSizes refuses limits that no node group can keep.
+// CheckSizes refuses limits that no node group can have.
 func CheckSizes(lowest, highest int) error {
 	switch {
 	case lowest < 0:
@@ -237,7 +237,7 @@ func (g NodeGroup) Validate() error {
 type TakenError struct{ Name string }
 
 func (e *TakenError) Error() string {
-	return fmt.Sprintf("there is a machine deployment %s already; choose another name", e.Name)
+	return fmt.Sprintf("the machine deployment %s already exists; choose another name", e.Name)
 }
 
 // MissingGroupError is returned when no node group has that name.
@@ -400,8 +400,8 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 	}
 	maps.Copy(labels, own)
 	set := func(value any, path ...string) {
-		// It fails where the path meets something else than a map, and the API server
-		// has no such object.
+		// It fails only if a field on the path is not a map, which the API server's
+		// objects never have.
 		_ = unstructured.SetNestedField(group.Object, value, path...)
 	}
 	set(int64(g.Min), "spec", "replicas")
@@ -426,7 +426,7 @@ func joinedTaints(taints []Taint) string {
 	return strings.Join(parts, ",")
 }
 
-// Where a MachineDeployment names its templates.
+// Paths of the fields in which a MachineDeployment names its templates.
 var (
 	machineRef   = []string{"spec", "template", "spec", "infrastructureRef"}
 	bootstrapRef = []string{"spec", "template", "spec", "bootstrap", "configRef"}
@@ -552,8 +552,7 @@ func (g NodeGroup) withLabels(before any) string {
 }
 
 // SetSizes sets the minimum and maximum of a MachineDeployment, and the capacity of
-// its nodes where the annotations have none. annotated reports whether they had
-// none.
+// its nodes if no annotation has one. annotated reports whether it set the capacity.
 func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, prefix string, lowest, highest int, capacity map[string]string) (annotated bool, err error) {
 	if err := CheckSizes(lowest, highest); err != nil {
 		return false, err
@@ -598,7 +597,7 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 		return err
 	}
 	if group.GetLabels()[GroupLabel] == "" {
-		return fmt.Errorf("the lab did not create the machine deployment %s, and in a cluster that manages itself the managers may run on its nodes; to stop scaling it, type, with the kubeconfig of its Cluster API objects: kubectl annotate -n %s machinedeployments.cluster.x-k8s.io %s %s- %s-",
+		return fmt.Errorf("the lab did not create the machine deployment %s, and in a self-managed cluster the managers may run on its nodes; to stop scaling it, type, with the kubeconfig of its Cluster API objects: kubectl annotate -n %s machinedeployments.cluster.x-k8s.io %s %s- %s-",
 			name, namespace, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
 	}
 	if err := c.Delete(ctx, kube.MachineDeployments, namespace, name); err != nil {
@@ -616,7 +615,7 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 	if err != nil {
 		return err
 	}
-	// Its name is free only when its last finalizer is gone.
+	// Its name can be used again only after its last finalizer is gone.
 	err = c.Wait(ctx, kube.MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		there := slices.ContainsFunc(all, func(g *unstructured.Unstructured) bool { return g.GetUID() == group.GetUID() && g.GetName() == name })
 		return !there, "the machine deployment to go"

@@ -283,14 +283,14 @@ func TestBadGroups(t *testing.T) {
 	})
 	c := server.Client()
 	for want, change := range map[string]func(*NodeGroup){
-		"not above the maximum":     func(g *NodeGroup) { g.Min, g.Max = 5, 4 },
-		"minimum -1":                func(g *NodeGroup) { g.Min = -1 },
-		"maximum 0":                 func(g *NodeGroup) { g.Min, g.Max = 0, 0 },
-		"want a DNS label":          func(g *NodeGroup) { g.Name = "Work_MD" },
-		"at most":                   func(g *NodeGroup) { g.Name = strings.Repeat("x", 60) },
-		"there are work-md-0":       func(g *NodeGroup) { g.From = "nope" },
-		"already; choose another":   func(g *NodeGroup) { g.Name = "work-md-0" },
-		"has no machine deployment": func(g *NodeGroup) { g.ClusterName = "empty" },
+		"not above the maximum":          func(g *NodeGroup) { g.Min, g.Max = 5, 4 },
+		"minimum -1":                     func(g *NodeGroup) { g.Min = -1 },
+		"maximum 0":                      func(g *NodeGroup) { g.Min, g.Max = 0, 0 },
+		"want a DNS label":               func(g *NodeGroup) { g.Name = "Work_MD" },
+		"at most":                        func(g *NodeGroup) { g.Name = strings.Repeat("x", 60) },
+		"there are work-md-0":            func(g *NodeGroup) { g.From = "nope" },
+		"already exists; choose another": func(g *NodeGroup) { g.Name = "work-md-0" },
+		"has no machine deployment":      func(g *NodeGroup) { g.ClusterName = "empty" },
 	} {
 		g := group("work-md-1")
 		change(&g)

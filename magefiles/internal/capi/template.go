@@ -1,5 +1,5 @@
-// Package capi knows Cluster API: the manifest of a workload cluster, the kind
-// cluster that it starts from, clusterctl, and node groups.
+// Package capi works with Cluster API: it has the manifest of a workload cluster, the
+// kind cluster that creates it, clusterctl, and node groups.
 package capi
 
 import (
@@ -14,8 +14,8 @@ import (
 )
 
 // OwnerMount is the path at which every node of the lab has its owner file
-// mounted. The mount marks a container as the lab's: the engine lists it even
-// when the API server is gone.
+// mounted. The mount marks a container as the lab's: the engine shows it even
+// if no API server answers.
 const OwnerMount = "/caslab/owner"
 
 // Cluster is the workload cluster to create.

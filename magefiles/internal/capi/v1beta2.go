@@ -6,8 +6,8 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// v1beta2 is the contract of Cluster API since v1.11. Its Clusters tell what is
-// there once in status.initialization: api/core/v1beta2/cluster_types.go.
+// v1beta2 is the contract of Cluster API since v1.11. Its Clusters report in
+// status.initialization what is ready: api/core/v1beta2/cluster_types.go.
 var v1beta2 = contract{
 	template: "v1beta2.yaml.tmpl",
 	provisioned: func(cluster *unstructured.Unstructured) bool {

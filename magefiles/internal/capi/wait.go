@@ -17,7 +17,7 @@ import (
 )
 
 // StandIn installs the CustomResourceDefinitions of cert-manager without
-// cert-manager, so that clusterctl takes it for installed.
+// cert-manager, so that clusterctl considers it installed.
 func StandIn(ctx context.Context, c *kube.Client, progress func(string)) error {
 	manifest, err := manifests.FS.ReadFile("cluster/cert-manager-crds.yaml")
 	if err != nil {
@@ -61,7 +61,7 @@ func WaitProviders(ctx context.Context, c *kube.Client, namespaces []string, pro
 	}, progress)
 }
 
-// Versions are what a cluster runs. A version is empty while it is not there.
+// Versions are the versions in a cluster. A version is empty until it is known.
 type Versions struct{ ClusterAPI, Kubernetes string }
 
 // Installed reads the version of Cluster API from clusterctl's inventory, and the
@@ -198,8 +198,8 @@ func WaitWell(ctx context.Context, c *kube.Client, namespace, name string, pause
 	}, progress)
 }
 
-// every reports whether objects of the control plane exist and all are well. If
-// not, it returns what is missing.
+// every reports whether the control plane has objects and all of them are well. If not,
+// it returns what is missing.
 func every(all []*unstructured.Unstructured, what string, is, well func(*unstructured.Unstructured) bool, state string) (bool, string) {
 	var found bool
 	var missing []string

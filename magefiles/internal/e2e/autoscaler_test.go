@@ -194,10 +194,10 @@ func scales(t *testing.T, l lab, checkout string) {
 
 	run := l.start(t, "autoscaler:run", "-flags=--scale-down-unneeded-time=5s")
 	run.await(t, "running: Ctrl-C stops it", 2*time.Minute)
-	if _, err := l.mage(t, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "runs already: autoscaler:run (process ") {
+	if _, err := l.mage(t, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "is already running: autoscaler:run (process ") {
 		t.Errorf("a second autoscaler:run: %v; want who runs", err)
 	}
-	if _, err := l.mage(t, "autoscaler:deploy"); err == nil || !strings.Contains(err.Error(), "runs already") {
+	if _, err := l.mage(t, "autoscaler:deploy"); err == nil || !strings.Contains(err.Error(), "is already running") {
 		t.Errorf("autoscaler:deploy beside autoscaler:run: %v", err)
 	}
 

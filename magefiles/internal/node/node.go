@@ -2,9 +2,9 @@
 // image, which contains the managers, and the load balancer's.
 //
 // Both come from a registry or are built here, from Debian packages and Go
-// modules. The node image is pinned by digest for the versions of Kubernetes
-// whose digests upstream publishes, and comes by its tag for all others. The
-// load balancer's comes by its tag, which is all that upstream names it by.
+// modules. The node image is pinned by digest for the versions of Kubernetes whose
+// digests upstream publishes, and by its tag for all others. The load balancer's
+// image is pinned by its tag, because upstream publishes no digest.
 package node
 
 import (
@@ -51,12 +51,12 @@ type Options struct {
 	Origin string
 	// Kubernetes is the version with a leading v.
 	Kubernetes string
-	// LoadBalancer is what a registry is asked for; it is not needed for Source.
+	// LoadBalancer is the image to pull from a registry; it is not needed for Source.
 	LoadBalancer release.LoadBalancer
 	// Arch is the engine's architecture, as Go names it.
 	Arch string
-	// Root is the root of the lab's checkout. StateDir is the folder for what is
-	// built.
+	// Root is the root of the lab's checkout. StateDir is the folder for build
+	// results.
 	Root, StateDir string
 	// Mirror, if not empty, is a registry that is asked instead of the images' own.
 	Mirror string
@@ -81,8 +81,8 @@ type Images struct {
 	LoadBalancer release.LoadBalancer
 	// Origin is Registry or Source. Why is the reason.
 	Origin, Why string
-	// OwnNetwork reports whether the network manifest in the node image is the
-	// lab's, and not kind's.
+	// OwnNetwork is set if the network manifest in the node image is the lab's, not
+	// kind's.
 	OwnNetwork bool
 }
 
@@ -106,7 +106,7 @@ func Base(ctx context.Context, o Options) (Images, error) {
 	return fromSource(ctx, o, "no registry has it: "+line)
 }
 
-// Usually returns how long Base tends to take on 2 cores.
+// Usually returns how long Base usually takes on 2 cores.
 func Usually(ctx context.Context, o Options) time.Duration {
 	for _, name := range []string{"node-base", "node-pulled"} {
 		// docker's filter takes a pattern.
@@ -114,7 +114,7 @@ func Usually(ctx context.Context, o Options) time.Duration {
 			return 2 * time.Second
 		}
 	}
-	// A guess is not worth a long wait.
+	// An estimate is not worth a long wait.
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if o.Origin == Registry || o.Origin == Auto && RegistryAnswers(ctx, o) == nil {
@@ -150,9 +150,9 @@ func (e *MissingImageError) Error() string {
 	return fmt.Sprintf("the engine has no image %s", e.Ref)
 }
 
-// Bake adds the managers, by reference, to a node image, so that every node
-// that a cluster ever gets can run them. It returns the new image's reference,
-// whose tag is of the content: what exists already is not made again.
+// Bake adds the managers, by reference, to a node image, so that every node of a
+// cluster can run them. It returns the new image's reference. The tag is a digest of
+// the content, and an existing image is not built again.
 func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Options) (string, error) {
 	h := sha256.New()
 	id, ok, err := o.Engine.ImageID(ctx, base)
@@ -197,13 +197,13 @@ func derive(ctx context.Context, base, ref string, o Options, change func(*conta
 	if err := RemoveLeftovers(ctx, o.Engine, o.StateDir); err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
-	// Privileged, so that the container's capability bounding set is a node's.
+	// Privileged, so that the container has the same capabilities as a node.
 	id, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+state.ShortSum(ref), "--privileged", "--network=none", "--entrypoint=sleep", base, "infinity")
 	if err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
 	defer func() {
-		// Also when ctx is done, so that no container is left behind.
+		// Even if ctx is done, so that no container is left behind.
 		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
 		defer cancel()
 		if rerr := o.Engine.Remove(ctx, id); rerr != nil {
@@ -251,7 +251,7 @@ func (c *container) importImages(ctx context.Context, images map[string]v1.Image
 	go func() { writer.CloseWithError(image.Archive(writer, images)) }()
 	_, err := c.engine.Exec(ctx, c.id, reader, "ctr", "--namespace=k8s.io", "images", "import",
 		"--label=io.cri-containerd.pinned=pinned", "--all-platforms", "--no-unpack", "-")
-	// Closed, so that the writer does not wait for a reader that is gone.
+	// Close the reader, so that the writer does not wait for it for ever.
 	return errors.Join(err, reader.Close())
 }
 

@@ -189,8 +189,8 @@ func TestCanBuild(t *testing.T) {
 	}{
 		"Debian as root":                  {"linux", 0, all, ""},
 		"a Mac":                           {"darwin", 0, all, "this is darwin"},
-		"not root":                        {"linux", 1000, all, "takes root"},
-		"Fedora":                          {"linux", 0, none, "takes debootstrap"},
+		"not root":                        {"linux", 1000, all, "needs root"},
+		"Fedora":                          {"linux", 0, none, "needs debootstrap"},
 		"with debootstrap and no apt-get": {"linux", 0, func(p string) bool { return p == "debootstrap" }, ""},
 	} {
 		err := canBuild(tc.system, tc.user, tc.has)

@@ -38,10 +38,10 @@ func fromRegistry(ctx context.Context, o Options) (Images, error) {
 	node, as := "kindest/node:"+o.Kubernetes, fmt.Sprintf("%s/node-pulled:%s-%s", repository, o.Kubernetes, o.Arch)
 	if digest, ok := nodeDigests[o.Kubernetes]; ok {
 		node = "kindest/node@" + digest
-		// Another digest gives the image another name.
+		// The digest is part of the image's name.
 		as += "-" + strings.TrimPrefix(digest, "sha256:")[:12]
 	} else {
-		o.progress("no digest of kindest/node:%s is pinned here: taking what the registry calls so", o.Kubernetes)
+		o.progress("no digest of kindest/node:%s is pinned here: taking the registry's image with this tag", o.Kubernetes)
 	}
 	images := Images{
 		Node:         as,
@@ -113,8 +113,8 @@ func onMirror(ref name.Reference, mirror name.Registry) (name.Reference, error) 
 	return nil, errors.New("neither a tag nor a digest")
 }
 
-// answers checks that the registry answers. It gives up after answerWithin, since
-// a firewall may drop packets.
+// answers checks that the registry answers. It gives up after answerWithin, because a
+// firewall may drop packets.
 func answers(ctx context.Context, registry name.Registry) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()

@@ -68,7 +68,7 @@ func CanBuild(ctx context.Context, o Options) error {
 
 // CannotBuildError is returned on a machine that cannot build the node image.
 type CannotBuildError struct {
-	// Reason is what the machine lacks and, if it can be had, how.
+	// Reason is what the machine lacks and, where possible, how to get it.
 	Reason string
 }
 
@@ -79,9 +79,9 @@ func canBuild(system string, user int, has func(program string) bool) error {
 	case system != "linux":
 		return &CannotBuildError{"the node image can be built on Debian and Ubuntu only, and this is " + system}
 	case user != 0:
-		return &CannotBuildError{"building the node image takes root, for debootstrap; run the command as root"}
+		return &CannotBuildError{"building the node image needs root, for debootstrap; run the command as root"}
 	case !has("apt-get") && !has("debootstrap"):
-		return &CannotBuildError{"building the node image takes debootstrap, which apt-get installs on Debian and Ubuntu, and neither is here; install debootstrap"}
+		return &CannotBuildError{"building the node image needs debootstrap, and neither it nor apt-get, which could install it, is here; install debootstrap"}
 	}
 	return nil
 }
@@ -287,7 +287,8 @@ func compile(ctx context.Context, o Options, id string) (map[string]string, erro
 	return bins, nil
 }
 
-// versionFlags returns the linker's flags by which programs of Kubernetes state v.
+// versionFlags returns the linker's flags that set the version of Kubernetes programs
+// to v.
 func versionFlags(v *version.Version) []string {
 	const variables = "k8s.io/component-base/version."
 	major, minor := release.MajorMinor(v)

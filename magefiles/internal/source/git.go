@@ -26,15 +26,15 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// How long a git server may take to list its tags. Where the tag was fetched
-// before, the list only shows whether the tag moved: a server that does not
-// answer must not hold up who works without a network.
+// How long a git server may take to list its tags. If the tag was fetched before, the
+// list only shows whether the tag moved, and the wait is short for those who work
+// without a network.
 const (
 	answerWithin  = 30 * time.Second
 	recheckWithin = 3 * time.Second
 )
 
-// record lies beside a fetched tree and says what it is.
+// record is the content of a file beside a fetched tree that says what the tree is.
 type record struct {
 	URL    string `json:"url,omitempty"` // without credentials
 	Tag    string `json:"tag,omitempty"`
@@ -68,8 +68,8 @@ type MovedTagError struct {
 	Tag, URL string
 	// Was and Is are the commits.
 	Was, Is string
-	// Dir is the tree of the commit Was, and Record the file that names it. When
-	// both are removed, the tag is fetched anew.
+	// Dir is the tree of the commit Was, and Record the file that names it. After both
+	// are removed, the tag is fetched again.
 	Dir, Record string
 }
 
@@ -98,7 +98,7 @@ func (e *MissingTagError) Error() string {
 	return msg
 }
 
-// GitError is returned when a repository does not answer, or refuses.
+// GitError is returned when a repository does not answer, or refuses a request.
 type GitError struct {
 	// Component is the Spec's name.
 	Component string
@@ -106,7 +106,7 @@ type GitError struct {
 	Doing string
 	// URL is the repository, without credentials.
 	URL string
-	// InModules is whether the Go module proxy has the component too.
+	// InModules is set if the Go module proxy has the component too.
 	InModules bool
 	Err       error
 }
@@ -155,8 +155,8 @@ func (s Spec) resolve(ctx context.Context, within time.Duration) (commit string,
 	return commit, nil
 }
 
-// list asks the repository for its references. It returns in time whatever
-// go-git does: its SSH connects and greets without regard to a context.
+// list asks the repository for its references. It returns in time even if go-git does
+// not, whose SSH transport ignores the context while it connects.
 func (s Spec) list(ctx context.Context, within time.Duration) ([]*plumbing.Reference, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("no answer within %s", within))
 	defer cancel()
@@ -181,8 +181,8 @@ func (s Spec) list(ctx context.Context, within time.Duration) ([]*plumbing.Refer
 	}
 }
 
-// nearest returns the tags, at most three, whose versions are nearest to
-// want's, among those with the same prefix and without a pre-release.
+// nearest returns at most three tags: those with the same prefix, without a
+// pre-release, and with the versions nearest to want's.
 func nearest(want string, tags []string) []string {
 	prefix := want[:len(want)-len(strings.TrimLeft(want, "abcdefghijklmnopqrstuvwxyz-"))]
 	target, err := version.NewSemver(strings.TrimPrefix(want, prefix))
@@ -229,7 +229,7 @@ func (s Spec) fetchGit(ctx context.Context, o Options) (*Tree, error) {
 	if rec, err := readRecord(dir); err == nil {
 		return s.fetchedBefore(ctx, o, rec, dir)
 	}
-	// For a commit too: a clone has no time limit, and a server may never answer.
+	// For a commit too, because a clone has no time limit, and a server may never answer.
 	commit, err := s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin))
 	if err != nil {
 		return nil, err
@@ -245,9 +245,9 @@ func (s Spec) fetchGit(ctx context.Context, o Options) (*Tree, error) {
 	return rec.tree(dir), nil
 }
 
-// fetchedBefore returns the tree in dir. A commit is what it is; for a tag the
-// repository is asked whether the tag moved. If it does not answer soon, the
-// tree serves, and its Why says what is not known.
+// fetchedBefore returns the tree in dir. For a tag it asks the repository whether the
+// tag moved. If the repository does not answer soon, the tree is used, and its Why says
+// what is not known.
 func (s Spec) fetchedBefore(ctx context.Context, o Options, rec record, dir string) (*Tree, error) {
 	tree := rec.tree(dir)
 	if s.Commit != "" {
@@ -274,8 +274,8 @@ func (r record) tree(dir string) *Tree {
 	return &Tree{Dir: dir, Origin: origin, Commit: r.Commit, ID: r.ID}
 }
 
-// clone fetches into dir. The clone's own settings name the repository without
-// credentials: they would stay on the disk.
+// clone fetches into dir. The clone's settings name the repository without credentials,
+// which would stay on the disk.
 func (s Spec) clone(ctx context.Context, dir, commit string, o Options) error {
 	repo, err := git.PlainInit(dir, false)
 	if err != nil {
@@ -322,8 +322,7 @@ func (s *sideband) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// place has fill make a folder, and gives the folder its name when it is
-// whole.
+// place lets fill create a temporary folder, and renames it to dir when it is complete.
 func place(dir string, fill func(temp string) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -343,15 +342,15 @@ func place(dir string, fill func(temp string) error) (err error) {
 	if err := fill(temp); err != nil {
 		return err
 	}
-	// A folder without a record is left of a run that was killed.
+	// A folder without a record was left by a run that was killed.
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
 	return os.Rename(temp, dir)
 }
 
-// unfinished returns the folder's name while a process fills it, without the
-// number of the process at its end.
+// unfinished returns the name of the folder while a process fills it, without the
+// process ID at the end.
 func unfinished(dir string) string {
 	return filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".")
 }
@@ -406,11 +405,11 @@ func State(ctx context.Context, dir string, runner run.Runner) (*Tree, error) {
 	return tree, err
 }
 
-// dirty reports whether the checkout has changes that are not committed. git
-// compares times before contents. go-git reads every file, and is asked only
-// where git is not installed or refuses the checkout.
+// dirty reports whether the checkout has changes that are not committed. It asks git,
+// which compares times before contents. go-git, which reads every file, is used only if
+// git is not installed or refuses the checkout.
 func dirty(ctx context.Context, dir string, repo *git.Repository, runner run.Runner) (bool, error) {
-	// GIT_OPTIONAL_LOCKS: not even the index is refreshed in a user's checkout.
+	// GIT_OPTIONAL_LOCKS=0: not even the index of a user's checkout is written.
 	res, err := runner.Run(ctx, run.Cmd{
 		Name: "git", Args: []string{"status", "--porcelain"}, Dir: dir, Env: []string{"GIT_OPTIONAL_LOCKS=0"},
 	})

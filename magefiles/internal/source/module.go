@@ -21,8 +21,8 @@ import (
 // downloaded is what `go mod download -json` prints about a module.
 type downloaded struct{ Path, Version, Dir, GoMod, Sum, Error string }
 
-// goCommand runs a go command about modules outside any module: the
-// requirements and replacements of a main module would count.
+// goCommand runs a go command about modules outside any module, because a main module's
+// requirements and replacements would change the result.
 func goCommand(ctx context.Context, o Options, args ...string) (run.Result, error) {
 	return o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args, Dir: os.TempDir(), Env: []string{"GOFLAGS=-mod=mod", "GOWORK=off"}})
 }
@@ -48,7 +48,7 @@ type NoModuleError struct {
 }
 
 func (e *NoModuleError) Error() string {
-	return fmt.Sprintf("%s is not on the Go module proxy; its releases are in git alone", e.Component)
+	return fmt.Sprintf("%s is not on the Go module proxy; its releases are only in git", e.Component)
 }
 
 func (s Spec) checkModule(ctx context.Context, o Options) error {
@@ -66,8 +66,8 @@ func (s Spec) checkModule(ctx context.Context, o Options) error {
 	return nil
 }
 
-// absent returns an error if the Go module proxy has the module without the
-// version, and nil if it has the version or does not answer.
+// absent returns an error if the Go module proxy has the module, but not the version. It
+// returns nil if the proxy has the version or does not answer.
 func (s Spec) absent(ctx context.Context, o Options, path string) *MissingTagError {
 	res, err := goCommand(ctx, o, "list", "-m", "-versions", path)
 	versions := strings.Fields(string(res.Stdout))
@@ -77,9 +77,9 @@ func (s Spec) absent(ctx context.Context, o Options, path string) *MissingTagErr
 	return &MissingTagError{Component: s.Name, Tag: s.Version, URL: path + " on the Go module proxy", Nearest: nearest(s.Version, versions[1:])}
 }
 
-// fetchModules lays out the modules of one release like the folders of the
-// repository. Upstream's own replacements by folders hold, and the tree builds
-// like one from git.
+// fetchModules puts the modules of one release into the folders that they have in the
+// repository, so that upstream's replacements by folders work and the tree builds like
+// one from git.
 func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 	if len(s.Modules) == 0 {
 		return nil, s.checkModule(ctx, o)
@@ -122,8 +122,8 @@ func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 	return rec.tree(dir), nil
 }
 
-// nestedModules returns the modules that a go.mod replaces by folders below its
-// own: they belong to the same repository and release.
+// nestedModules returns the modules that a go.mod replaces by subfolders: they belong to
+// the same repository and release.
 func nestedModules(goMod string) ([]GoModule, error) {
 	data, err := os.ReadFile(goMod)
 	if err != nil {

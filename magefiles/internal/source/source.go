@@ -79,10 +79,10 @@ func Autoscaler(version string) Spec {
 
 // Options of Check and Fetch.
 type Options struct {
-	// Dir takes the fetched trees.
+	// Dir is the folder for fetched trees.
 	Dir    string
 	Runner run.Runner
-	// Progress, if set, is told what is fetched.
+	// Progress, if set, is called with what is fetched.
 	Progress func(string)
 	// answerWithin and recheckWithin replace the constants of these names in
 	// tests.
@@ -101,8 +101,8 @@ type Tree struct {
 	Dir string
 	// Origin is Git, Module or Dir.
 	Origin string
-	// Why says why Auto chose the Origin, or what the repository could not be
-	// asked. Empty if there is nothing to say.
+	// Why says why Auto chose the Origin, or what the repository could not answer. It
+	// may be empty.
 	Why string
 	// Commit is empty for modules.
 	Commit string
@@ -152,9 +152,8 @@ func (s Spec) have(o Options, origin string) bool {
 	return err == nil
 }
 
-// Fetch returns the tree of s, from this machine if it was fetched before. Auto
-// then takes the origin of before. Its errors are those of Check, and a
-// *MovedTagError.
+// Fetch returns the tree of s, from this machine if it was fetched before. For Auto, that
+// tree may have any origin. Its errors are those of Check, and a *MovedTagError.
 func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	switch s.Origin {
 	case Dir:
@@ -185,8 +184,7 @@ func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	return tree, nil
 }
 
-// innermost returns the first line of an error's cause, without what was tried
-// and without credentials.
+// innermost returns the first line of the error's cause, without credentials.
 func innermost(err error) string {
 	for {
 		inner := errors.Unwrap(err)

@@ -8,11 +8,11 @@ type Message struct {
 	// node, group, n and text become those of a Statement; without a text, the
 	// whole message is the text.
 	Pattern *regexp.Regexp
-	// Since and Until are the first and the last minor release, such as "1.28",
-	// whose source has the message. An empty Since is 1.17 or before, the oldest
-	// that was looked at; an empty Until is 1.37 or after, the newest.
+	// Since and Until are the first and the last minor release, such as "1.28", whose
+	// source has the message. The sources of 1.17 to 1.37 were read: an empty Since is
+	// 1.17 or before, an empty Until 1.37 or after.
 	Since, Until string
-	// Kind is what the message states; KindNone if it states nothing of a pod, a
+	// Kind is what the message states; KindNone if it states nothing about a pod, a
 	// node or a group.
 	Kind Kind
 	// Class is how the console shows the message at severity I.
@@ -39,8 +39,8 @@ var Messages = []Message{
 	// Rounds. A round is logged at level 4.
 	row(KindNone, Loop, "", "", `^Starting main loop`),
 
-	// What another source tells, or nobody needs. Events reach the recorder from
-	// the API server.
+	// Not needed, or known from another source: the recorder gets events from the API
+	// server.
 	harmless(Chatter, "", `^Event\(`),
 	harmless(Chatter, "", `^Skipping event processing`),
 	harmless(Reason, "1.34", `^Skipping node \S+ with deletion candidate taint`),
@@ -131,8 +131,8 @@ var Messages = []Message{
 	row(KindStarted, Chatter, "", "", `^Cluster Autoscaler (?P<text>\d\S*)$`),
 	row(KindStopped, Chatter, "", "", `^(?P<text>Cleaned up, exiting)`),
 
-	// What the console alone shows: messages that begin as those above do and
-	// state nothing that the record needs.
+	// Only for the console: messages that begin like those above and state nothing
+	// that the record needs.
 	row(KindNone, ScaleUp, "", "", `^(?:Best option to resize|Scale-up: setting group|Splitting scale-up between|Estimated |Capping s)`),
 	row(KindNone, ScaleDown, "", "", `^(?:Scale-down: removing|Removing unregistered node|Marking unregistered node|All pods removed from|Deleting |Terminating instance|Successfully added ToBeDeleted)`),
 	row(KindNone, Chatter, "", "", `^(?:Skipping |Node group |Pod |Node |Upcoming ).*(?:is being processed|may be removed|triggered scale-up|should not be processed|can be moved to|using maxNodeStartupTime)`),
@@ -142,10 +142,10 @@ var Messages = []Message{
 	row(KindNone, Reason, "1.30", "", ` has no scaling capacity`),
 }
 
-// removed matches what tells that a node's removal was carried out: messages, and
-// events of the node.
+// removed matches messages, and events of a node, which say that the node's removal was
+// carried out.
 var removed = regexp.MustCompile(`^(?:All pods removed from |nodes? removed by cluster autoscaler|Scale-down: (?:empty )?node \S+ removed)`)
 
-// EndsRemoval reports whether a message, or the message of an event, tells that
-// the removal of a node was carried out, which may be minutes after the decision.
+// EndsRemoval reports whether a message, or the message of an event, says that the
+// removal of a node was carried out, which may be minutes after the decision.
 func EndsRemoval(message string) bool { return removed.MatchString(message) }

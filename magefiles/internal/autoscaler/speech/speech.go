@@ -1,5 +1,5 @@
-// Package speech is what the cluster autoscaler says in its log: one table of
-// messages, which the console and the timeline read.
+// Package speech parses the log of the cluster autoscaler with one table of messages,
+// which the console and the timeline use.
 package speech
 
 import (
@@ -12,9 +12,8 @@ import (
 // Class is how much a line of the log matters to a person who reads it.
 type Class int
 
-// Classes, from what matters least. Loop is the start of a round; Reason says
-// why a pod or a node was passed over; ScaleUp and ScaleDown change the size of
-// a group.
+// Classes, the least important first. Loop is the start of a round; Reason says why a
+// pod or a node was passed over; ScaleUp and ScaleDown change the size of a group.
 const (
 	Chatter Class = iota
 	Loop
@@ -33,8 +32,8 @@ type Entry struct {
 	// Time is hours, minutes and seconds of the autoscaler's clock; empty for a
 	// line without klog's head, such as a stack.
 	Time string
-	// Stamp is all that the head says of the time: month, day, time and
-	// fraction of a second, as in "1124 20:26:26.123456".
+	// Stamp is the time in the head: month, day, time and fraction of a second, as in
+	// "1124 20:26:26.123456".
 	Stamp   string
 	Source  string
 	Message string
@@ -46,7 +45,7 @@ type Entry struct {
 	found []string
 }
 
-// Parse reads one line of the log. Its end, if it has one, is left out.
+// Parse reads one line of the log, with or without its line break.
 func Parse(line string) Entry {
 	line = strings.TrimRight(line, "\r\n")
 	m := klogLine.FindStringSubmatch(line)
@@ -82,9 +81,9 @@ func plainClass(line string) Class {
 	return Chatter
 }
 
-// At returns when the line was written, in the time zone of near. klog leaves
-// out the year: At takes the one that puts the line nearest to near. It returns
-// near for a line without a time, or with one that no calendar has.
+// At returns when the line was written, in the time zone of near. klog leaves out the
+// year: At chooses the year in which the time is nearest to near. It returns near for a
+// line without a valid time.
 func (e Entry) At(near time.Time) time.Time {
 	var best time.Time
 	for year := near.Year() - 1; year <= near.Year()+1; year++ {
@@ -105,12 +104,11 @@ var (
 	numbers = regexp.MustCompile(`([ (:=\[]|^)[-+]?\d[\d.hmsµn]*`)
 	// moments are points in time.
 	moments = regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s,;)\]]*`)
-	// random are names and parts of names that are made up each time: the number of
-	// a template node or of its pods and, behind it, which copy it is; a UID; an
-	// address in memory.
+	// random are generated names and parts of names: the number of a template node or
+	// of its pods, followed by the number of the copy; a UID; an address in memory.
 	random = regexp.MustCompile(`-\d{9,}(?:-(?:e|upcoming)-\d+)?\b|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]{6,}\b`)
-	// representative is one pod of many that are alike. Its last five characters
-	// are its own.
+	// representative is the name of one of many similar pods. Its last five characters
+	// are random.
 	representative = regexp.MustCompile(`( pods similar to \S+)-[bcdfghjklmnpqrstvwxz2456789]{5}\b`)
 )
 

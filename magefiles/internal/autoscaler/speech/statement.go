@@ -39,9 +39,9 @@ type Statement struct {
 	Text string
 }
 
-// Statement returns what the line states; false for a line that states nothing
-// of a pod, a node, a group, a problem or the autoscaler itself. day is as near
-// for At.
+// Statement returns what the line states; false for a line that states nothing about a
+// pod, a node, a group, a problem or the autoscaler itself. day has the meaning of near
+// in At.
 func (e Entry) Statement(day time.Time) (Statement, bool) {
 	switch {
 	case e.known != nil && e.known.Kind != KindNone:
@@ -57,7 +57,7 @@ func (e Entry) Statement(day time.Time) (Statement, bool) {
 	return Statement{}, false
 }
 
-// statement takes the names and the text out of a message of that row.
+// statement takes the names and the text from a message that the row matches.
 func (m *Message) statement(e Entry, day time.Time) Statement {
 	s := Statement{Kind: m.Kind, Time: e.At(day), Text: e.Message}
 	for i, name := range m.Pattern.SubexpNames() {
@@ -79,7 +79,7 @@ func (m *Message) statement(e Entry, day time.Time) Statement {
 	return s
 }
 
-// What a problem may name.
+// Patterns of the names in a problem.
 var (
 	anyGroup = regexp.MustCompile(`\b(?:MachineDeployment|MachineSet|MachinePool)/[^/\s]+/[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?`)
 	anyNode  = regexp.MustCompile(`(?:\bnode "|\b(?:for|on|of|from|remove|delete) node |\b(?:docker|kubemark):/{2,4})(?:(?:docker|kubemark):/{2,4})?([a-z0-9](?:[-a-z0-9._]*[a-z0-9])?)`)

@@ -12,12 +12,12 @@ const (
 	SizePrefix    = "cluster.x-k8s.io"
 )
 
-// Autoscaler is what the lab knows of a release of the cluster autoscaler, and
-// of a branch that leads to one.
+// Autoscaler is what the lab knows about a release of the cluster autoscaler, or about
+// a branch before its release.
 type Autoscaler struct {
 	Version *version.Version
 
-	// Works reports whether a program that today's Go compiles of it works.
+	// Works reports whether it works when today's Go compiles it.
 	Works bool
 	// SizePrefix begins the annotations with a node group's sizes.
 	SizePrefix string
@@ -32,16 +32,16 @@ type Autoscaler struct {
 	GroupReferences bool
 }
 
-// OfAutoscaler returns what is known of a release of the cluster autoscaler. A
-// pre-release has the facts of the release that it leads to.
+// OfAutoscaler returns what is known about a release of the cluster autoscaler. A
+// pre-release has the facts of its release.
 func OfAutoscaler(v *version.Version) Autoscaler {
 	a := fold(v.Core(), autoscalers, oldestAutoscaler())
 	a.Version = v
 	return a
 }
 
-// FirstAutoscaler returns the first release of the cluster autoscaler at which
-// has holds, such as 1.23.0.
+// FirstAutoscaler returns the first release of the cluster autoscaler for which has is
+// true, such as 1.23.0.
 func FirstAutoscaler(has func(Autoscaler) bool) string {
 	return first(autoscalers, oldestAutoscaler(), has)
 }
@@ -66,20 +66,20 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.30.6", "1.31.4", "1.32.3", "1.33.1", "1.34.0"}, func(a *Autoscaler) { a.GroupReferences = true }},
 }
 
-// dev marks, as a pre-release, the version that a branch leads to.
+// dev is the pre-release of the version of a branch.
 const dev = "dev"
 
-// After returns the version of a branch that goes on after minor 1.N: the next
-// minor's first release, as 1.37.0-dev. Name says so.
+// After returns the version of the branch after minor 1.N: the next minor's first
+// release with the pre-release dev, such as 1.37.0-dev.
 func After(minor int) *version.Version {
 	return must(fmt.Sprintf("1.%d.0-%s", minor+1, dev))
 }
 
-// String returns what to call the autoscaler: its release, or, for a version of
-// After, "master, after 1.N".
+// String returns the autoscaler's release or, for a version of After, "master, after
+// 1.N".
 func (a Autoscaler) String() string { return Name(a.Version) }
 
-// Name returns what to call the autoscaler of a version, as String does.
+// Name returns the name of a version, as String does.
 func Name(v *version.Version) string {
 	if v.Prerelease() != dev {
 		return v.String()

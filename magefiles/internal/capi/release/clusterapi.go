@@ -2,7 +2,7 @@ package release
 
 import version "github.com/hashicorp/go-version"
 
-// Release is what the lab knows of a release of Cluster API.
+// Release is what the lab knows about a release of Cluster API.
 type Release struct {
 	Version *version.Version
 
@@ -10,10 +10,10 @@ type Release struct {
 	Supported bool
 	// API is the newest version of Cluster API's API that the release serves.
 	API string
-	// Kubernetes are the minors that a cluster which hosts the release may
-	// have. It is zero where the lab does not know.
+	// Kubernetes are the minors that a cluster in which the release runs may have. It
+	// is zero if the lab does not know them.
 	Kubernetes Minors
-	// Layout is where things are in the release's tree.
+	// Layout is where the parts of the release's tree are.
 	Layout Layout
 	// LoadBalancer is what the Docker provider runs in front of API servers.
 	LoadBalancer LoadBalancer
@@ -40,8 +40,7 @@ type Layout struct {
 	// DockerModule is the module of the Docker provider, and DockerMain its
 	// main package in there.
 	DockerModule, DockerMain string
-	// VersionPackage is the import path of the variables that say which release
-	// a program is.
+	// VersionPackage is the import path of the variables with a program's version.
 	VersionPackage string
 	// CoreRoot, BootstrapRoot, ControlPlaneRoot and DockerRoot are the kustomize
 	// roots of the four providers.
@@ -62,15 +61,15 @@ func (l LoadBalancer) Image() string { return l.Repository + "/haproxy:" + l.Tag
 // not move objects of the contracts before v1beta1.
 func (r Release) Drivable() bool { return r.API == V1Beta2 }
 
-// Of returns what is known of a release of Cluster API. A release before
-// v0.3.5 is not Supported, and otherwise has the facts of v0.3.5.
+// Of returns what is known about a release of Cluster API. A release before v0.3.5 is
+// not Supported, and has the other facts of v0.3.5.
 func Of(v *version.Version) Release {
 	r := fold(v, clusterAPI, oldest())
 	r.Version = v
 	return r
 }
 
-// First returns the first release of Cluster API at which has holds, without a
+// First returns the first release of Cluster API for which has is true, without a
 // leading v, such as 0.3.5.
 func First(has func(Release) bool) string { return first(clusterAPI, oldest(), has) }
 
@@ -98,9 +97,8 @@ func balancer(since, tag string) change[Release] {
 	return change[Release]{since: []string{since}, apply: func(r *Release) { r.LoadBalancer.Tag = tag }}
 }
 
-// kubernetes sets the minors that a hosting cluster may have: "Kubernetes
-// version support" in docs/book/src/reference/versions.md, the column of
-// management clusters, because a cluster that manages itself is one.
+// kubernetes sets the minors that a management cluster may have: "Kubernetes version
+// support" in docs/book/src/reference/versions.md. A self-managed cluster is one.
 func kubernetes(since string, lowest, highest int) change[Release] {
 	return change[Release]{since: []string{since}, apply: func(r *Release) { r.Kubernetes = Minors{lowest, highest} }}
 }
@@ -154,6 +152,6 @@ var clusterAPI = []change[Release]{
 		r.Layout.CoreMain, r.Layout.CoreRoot = "./core", "core/config/default"
 	}},
 
-	// Not released yet: no page of the book says what it supports.
+	// Not released yet: the book does not say what it supports.
 	{[]string{"1.15.0-0"}, func(r *Release) { r.Kubernetes = Minors{} }},
 }

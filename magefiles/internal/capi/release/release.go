@@ -2,9 +2,9 @@
 // the versions of its API, and of the cluster autoscaler. It is the only place
 // of the lab where versions are compared.
 //
-// A fact stands in the table at the first tag that shows it, and holds from
-// there on. The next tags change it or leave it. So a release that is newer
-// than the table has the facts of the newest one in it.
+// Each entry of a table has the facts that are new at a tag. A fact holds until a later
+// entry changes it. So a release that is newer than the table has the facts of the
+// newest entry.
 //
 // The package imports nothing of the lab, so that settings, builds and
 // templates can all read it.
@@ -19,14 +19,14 @@ import (
 
 // change is one entry of a table: what is different from a tag on.
 type change[T any] struct {
-	// since are the first tags that have it, without a leading v, in rising
-	// order. The last one is the first of the main line; those before it are
-	// backports, and hold for later patches of the same minor only.
+	// since are the first tags with the change, without a leading v, in ascending
+	// order. The last one is on the main line. Those before it are backports: they
+	// hold only for later patches of the same minor.
 	since []string
 	apply func(*T)
 }
 
-// fold applies all changes that v has to facts, in the order of the table.
+// fold applies the changes of the table that v has to facts, in order.
 func fold[T any](v *version.Version, table []change[T], facts T) T {
 	for _, c := range table {
 		if since(v, c.since...) {
@@ -36,7 +36,7 @@ func fold[T any](v *version.Version, table []change[T], facts T) T {
 	return facts
 }
 
-// since reports whether v has what came with the tags, as change.since says.
+// since reports whether v has a change that came with the tags, as change.since says.
 func since(v *version.Version, tags ...string) bool {
 	for i, tag := range tags {
 		first := must(tag)
@@ -65,8 +65,8 @@ func MajorMinor(v *version.Version) (major, minor int) {
 	return numbers[0], numbers[1]
 }
 
-// AtLeast reports whether v is the release tag or a later one. A pre-release
-// counts as the release that it leads to. tag is like 1.26.0.
+// AtLeast reports whether v is the release tag, such as 1.26.0, or a later one. A
+// pre-release counts as its release.
 func AtLeast(v *version.Version, tag string) (bool, error) {
 	first, err := version.NewSemver(tag)
 	if err != nil {
@@ -76,7 +76,7 @@ func AtLeast(v *version.Version, tag string) (bool, error) {
 }
 
 // In reports whether v is one of the releases that the constraint names, such
-// as ">= 1.30, < 1.36". A pre-release counts as the release that it leads to.
+// as ">= 1.30, < 1.36". A pre-release counts as its release.
 func In(v *version.Version, constraint string) (bool, error) {
 	allowed, err := version.NewConstraint(constraint)
 	if err != nil {
@@ -85,13 +85,13 @@ func In(v *version.Version, constraint string) (bool, error) {
 	return allowed.Check(v.Core()), nil
 }
 
-// CheckConstraint refuses what In cannot read.
+// CheckConstraint refuses a constraint that In cannot read.
 func CheckConstraint(constraint string) error {
 	_, err := version.NewConstraint(constraint)
 	return err
 }
 
-// first returns the first tag of a table, backports aside, at which has holds.
+// first returns the first tag of a table, backports aside, for which has is true.
 func first[T any](table []change[T], facts T, has func(T) bool) string {
 	for _, c := range table {
 		c.apply(&facts)

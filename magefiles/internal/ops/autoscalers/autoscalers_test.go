@@ -55,7 +55,7 @@ func TestCheckoutTellsItsRelease(t *testing.T) {
 	for name, tc := range map[string]struct{ version, kubernetes, state, program, skipped string }{
 		"master":    {"dev", "v1.36.2", "master, after 1.36 from ", "1.37.0-dev", ""},
 		"a release": {"1.25.3", "v1.25.5", "1.25.3 from ", "1.25.3-dev", "needs autoscaler 1.37.0 or later, and 1.25.3 runs"},
-		"no word":   {"dev", "", "a checkout that does not tell its release, taken for 1.36.1, from ", "1.36.1-dev", "and 1.36.1 runs"},
+		"no word":   {"dev", "", "a checkout that does not name its release, treated as 1.36.1, from ", "1.36.1-dev", "and 1.36.1 runs"},
 	} {
 		dir := t.TempDir()
 		module := filepath.Join(dir, "cluster-autoscaler")

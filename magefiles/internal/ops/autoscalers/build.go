@@ -31,8 +31,7 @@ type Compiled struct {
 	State string
 }
 
-// Build compiles the autoscaler and prints the program's path and
-// what it was made of.
+// Build compiles the autoscaler and prints the program's path and its source.
 func (a *Autoscalers) Build(ctx context.Context, debug bool) error {
 	built, err := a.Compile(ctx, debug)
 	if err != nil {
@@ -42,8 +41,7 @@ func (a *Autoscalers) Build(ctx context.Context, debug bool) error {
 	return nil
 }
 
-// Compile fetches and compiles the autoscaler for this machine's
-// processor; the system is Linux where this machine's is.
+// Compile fetches the autoscaler and compiles it for this machine.
 func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, err error) {
 	if err := RefuseOld(component.AutoscalerRelease(a.Config)); err != nil {
 		return built, fmt.Errorf("%w; set AUTOSCALER_VERSION=%s or later", err, FirstThatWorks())
@@ -64,10 +62,10 @@ func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, 
 	return built, a.compileProgram(ctx, "compile the autoscaler", program)
 }
 
-// RefuseOld refuses releases that cannot be compiled to any use.
+// RefuseOld refuses releases that do not work when today's Go compiles them.
 func RefuseOld(v *version.Version) error {
 	if !release.OfAutoscaler(v).Works {
-		return fmt.Errorf("autoscaler %s panics when today's Go compiles it, as all before %s: they pin github.com/modern-go/reflect2 v1.0.1", v, FirstThatWorks())
+		return fmt.Errorf("autoscaler %s panics if it is compiled with today's Go, like all releases before %s: they pin github.com/modern-go/reflect2 v1.0.1", v, FirstThatWorks())
 	}
 	return nil
 }
@@ -119,7 +117,7 @@ func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Aut
 func (a *Autoscalers) autoscalerState(ctx context.Context, tree *source.Tree) (string, error) {
 	text := release.Name(component.AutoscalerRelease(a.Config))
 	if tree.Origin == source.Dir && build.AutoscalerVersion(tree.Dir) == nil {
-		text = "a checkout that does not tell its release, taken for " + text + ","
+		text = "a checkout that does not name its release, treated as " + text + ","
 	}
 	text += " from " + stateOf(tree)
 	if a.Config.AutoscalerCoreDir == "" {

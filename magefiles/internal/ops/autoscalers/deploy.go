@@ -23,14 +23,14 @@ import (
 // DeployOptions of Deploy.
 type DeployOptions struct {
 	Flags string
-	// Image, if set, is deployed instead of one built from the source. It is
-	// of the settings' release.
+	// Image, if set, is deployed instead of one built from the source. It contains the
+	// settings' release.
 	Image string
 }
 
 const deployCommand = "autoscaler:deploy"
 
-// Deploy puts the autoscaler into the cluster that manages itself.
+// Deploy runs the autoscaler in the self-managed cluster.
 func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
 	overrides, err := a.Overrides(o.Flags)
 	if err != nil {
@@ -44,7 +44,7 @@ func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
 		return errors.New("autoscaler:deploy is for a cluster that manages itself; with MANAGEMENT_KUBECONFIG, use autoscaler:run")
 	}
 	if !c.Own && o.Image == "" {
-		return errors.New("no image can be loaded into the nodes of a cluster that the lab did not make; push one where they can pull it, and give it with -image=REFERENCE")
+		return errors.New("the lab can load no image into the nodes of a cluster that it did not create; push an image to where they can pull it, and name it with -image=REFERENCE")
 	}
 	unlock, err := a.Only(ctx, c, deployCommand)
 	if err != nil {
@@ -67,7 +67,7 @@ func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
 			return err
 		}
 	} else {
-		a.Log.Printf("the flags are of release %s and are not checked against the image; set AUTOSCALER_VERSION to the image's", settings.Release)
+		a.Log.Printf("the flags are those of release %s and are not checked against the image; set AUTOSCALER_VERSION to the image's release", settings.Release)
 		if flags, err = autoscaler.Flags(settings, overrides...); err != nil {
 			return err
 		}
@@ -78,8 +78,8 @@ func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
 // imageRepository is the repository of the autoscaler images that the lab assembles.
 const imageRepository = "caslab.local/cluster-autoscaler"
 
-// Load makes the autoscaler's image and gives it to the nodes of the
-// control plane, where it will run.
+// Load assembles the autoscaler's image and loads it into the nodes of the control plane,
+// where it will run.
 func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err error) {
 	binary := built.Binary
 	if program := a.autoscalerProgram(built.Tree, false); program.Host {
@@ -161,8 +161,8 @@ func (a *Autoscalers) Undeploy(ctx context.Context) (err error) {
 	return undeploy(ctx, c, step.Progress)
 }
 
-// undeploy removes the lab's deployment of an autoscaler, and then its rights: until
-// its end it needs them to remove its status.
+// undeploy removes the lab's deployment of an autoscaler, and then its rights, which it
+// needs to remove its status at its end.
 func undeploy(ctx context.Context, c *target.Cluster, progress func(string)) error {
 	manifest, err := autoscaler.Deployment{Namespace: c.Namespace}.Manifest()
 	if err != nil {
@@ -225,7 +225,7 @@ func deployed(ctx context.Context, c *target.Cluster) (*unstructured.Unstructure
 	return nil, nil
 }
 
-// isOurs reports whether the lab made the deployment.
+// isOurs reports whether the lab created the deployment.
 func isOurs(deployment *unstructured.Unstructured, c *target.Cluster) bool {
 	return fullName(deployment) == c.Namespace+"/"+autoscaler.Name
 }

@@ -17,8 +17,8 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// The release of an autoscaler that runs is recorded when it starts: the settings
-// of a later command may name another one.
+// The release of an autoscaler is recorded when it starts, because the settings of a
+// later command may name another one.
 
 // releaseAnnotation is on the lab's Deployment.
 const releaseAnnotation = "caslab.local/autoscaler-release"
@@ -54,7 +54,7 @@ func (a *Autoscalers) annotateRelease(ctx context.Context, c *target.Cluster) er
 }
 
 // releaseOf returns the release that a Deployment runs: the one that the lab
-// recorded, or else the tag of its image; nil if neither tells.
+// recorded, or else the tag of its image; nil if neither is a release.
 func releaseOf(deployment *unstructured.Unstructured) *version.Version {
 	if text := deployment.GetAnnotations()[releaseAnnotation]; text != "" {
 		return parseRelease(text)
@@ -67,7 +67,7 @@ func releaseOf(deployment *unstructured.Unstructured) *version.Version {
 	return parseRelease(tag.TagStr())
 }
 
-// parseRelease returns nil for what is no release.
+// parseRelease returns nil for a text that is not a release.
 func parseRelease(text string) *version.Version {
 	v, err := version.NewSemver(strings.TrimPrefix(text, "v"))
 	if err != nil {

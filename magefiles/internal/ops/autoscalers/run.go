@@ -31,7 +31,7 @@ type Autoscalers struct {
 	Open target.Opener
 	// Recorder records what happens while the autoscaler runs.
 	Recorder Recorder
-	// Nodes are those of the environment.
+	// Nodes are the nodes of the environment.
 	Nodes Nodes
 }
 
@@ -42,19 +42,19 @@ type Recorder interface {
 
 // Nodes are the nodes of the environment.
 type Nodes interface {
-	// LoadIntoControlPlane gives an image to the nodes of the control plane.
+	// LoadIntoControlPlane loads an image into the nodes of the control plane.
 	LoadIntoControlPlane(ctx context.Context, ref string, image v1.Image) error
 }
 
-// With returns the same with another lab, of other settings.
+// With returns a copy that uses another lab, with other settings.
 func (a *Autoscalers) With(l *lab.Lab) *Autoscalers {
 	other := *a
 	other.Lab = l
 	return &other
 }
 
-// Overrides returns the flags of the settings and those of this run, in this order.
-// It refuses text that is no flags.
+// Overrides returns the flags of the settings and those of this run, in this order. It
+// refuses text that does not consist of flags.
 func (a *Autoscalers) Overrides(flags string) ([]string, error) {
 	all := []string{a.Config.AutoscalerFlags, flags}
 	for _, text := range all {
@@ -168,17 +168,17 @@ func autoscalerLock(c *target.Cluster) string { return "autoscaler." + c.UID }
 func (a *Autoscalers) Only(ctx context.Context, c *target.Cluster, command string) (unlock func() error, err error) {
 	lock, err := a.State.Lock(autoscalerLock(c), command)
 	if held := new(state.HeldError); errors.As(err, &held) {
-		return nil, fmt.Errorf("an autoscaler of the cluster %q runs already: %s; stop that one first", c.Name, held.Holder)
+		return nil, fmt.Errorf("an autoscaler of the cluster %q is already running: %s; stop that one first", c.Name, held.Holder)
 	}
 	if err != nil {
 		return nil, err
 	}
 	found, err := deployed(ctx, c)
 	if err == nil && found != nil && (command != deployCommand || !isOurs(found, c)) {
-		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `go tool mage autoscaler:undeploy` if the lab made it, or scale it to 0", fullName(found))
+		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `go tool mage autoscaler:undeploy` if the lab created it, or scale it to 0", fullName(found))
 	}
 	if err == nil {
-		// Until the next one starts, nothing is known of it.
+		// The recorded release is that of the autoscaler before.
 		err = state.Remove(a.releaseFile(c))
 	}
 	if err != nil {
@@ -210,8 +210,8 @@ func (a *Autoscalers) CheckedFlags(ctx context.Context, binary string, s autosca
 	return flags, autoscaler.CheckFlags(flags, known, release.OfAutoscaler(component.AutoscalerRelease(a.Config)))
 }
 
-// Flags prints the command line that Run would run. If the
-// program is there already, its flags are checked.
+// Flags prints the command line that Run would run. If the program exists already, the
+// flags are checked against it.
 func (a *Autoscalers) Flags(ctx context.Context, flags string) error {
 	overrides, err := a.Overrides(flags)
 	if err != nil {
@@ -247,7 +247,7 @@ func (a *Autoscalers) Flags(ctx context.Context, flags string) error {
 	if err != nil {
 		return err
 	}
-	// As of every release of Cluster API that the lab drives: v1beta2 is served.
+	// Every release of Cluster API for which env:up works serves v1beta2.
 	environment := autoscaler.Environment(settings.Release, true, c.Arch())
 	fmt.Fprintln(a.Out, autoscaler.CommandLine(environment, binary, rendered))
 	return nil
@@ -258,7 +258,7 @@ type DebugOptions struct {
 	RunOptions
 	// Listen is the host:port of a headless debugger.
 	Listen string
-	// Terminal debugs here instead.
+	// Terminal debugs in the lab's terminal instead.
 	Terminal bool
 	// Wait holds the autoscaler until the first client says continue.
 	Wait bool

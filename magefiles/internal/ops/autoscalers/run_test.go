@@ -159,10 +159,10 @@ func TestRun(t *testing.T) {
 	if name, err := other.Release(t.Context(), s.cluster); err != nil || name != "1.35.2" {
 		t.Errorf("Release() = %s, %v", name, err)
 	}
-	if err := other.Run(t.Context(), RunOptions{}); err == nil || !strings.Contains(err.Error(), `an autoscaler of the cluster "work-cluster" runs already: autoscaler:run (process `) {
+	if err := other.Run(t.Context(), RunOptions{}); err == nil || !strings.Contains(err.Error(), `an autoscaler of the cluster "work-cluster" is already running: autoscaler:run (process `) {
 		t.Errorf("a second Run() = %v", err)
 	}
-	if err := other.Deploy(t.Context(), DeployOptions{}); err == nil || !strings.Contains(err.Error(), "runs already") {
+	if err := other.Deploy(t.Context(), DeployOptions{}); err == nil || !strings.Contains(err.Error(), "is already running") {
 		t.Errorf("Deploy() beside it = %v", err)
 	}
 	cancel()
@@ -321,7 +321,7 @@ func TestReleaseOfAnothers(t *testing.T) {
 		if runs.Release != nil {
 			got = runs.Release.String()
 		}
-		if err != nil || got != want || !strings.Contains(runs.Text, "deployment kube-system/cluster-autoscaler, which the lab did not make") {
+		if err != nil || got != want || !strings.Contains(runs.Text, "deployment kube-system/cluster-autoscaler, which the lab did not create") {
 			t.Errorf("%s: Running() = %+v, %v; want the release %q", image, runs, err, want)
 		}
 		if name, err := s.Release(t.Context(), s.cluster); err != nil || name != want {

@@ -89,7 +89,7 @@ func (a *Autoscalers) ageOf(written string) string {
 
 // Running is an autoscaler that runs on a cluster.
 type Running struct {
-	// Text describes it; empty if the lab knows of none.
+	// Text describes it; empty if the lab knows no running autoscaler.
 	Text string
 	// Release is nil if it is not known.
 	Release *version.Version
@@ -111,7 +111,7 @@ func (a *Autoscalers) Running(ctx context.Context, c *target.Cluster) (Running, 
 		v, err := a.recordedRelease(c)
 		return Running{Text: "on this machine, " + who, Release: v}, err
 	case !isOurs(d, c):
-		return Running{Text: "in the cluster, deployment " + fullName(d) + ", which the lab did not make", Release: releaseOf(d)}, nil
+		return Running{Text: "in the cluster, deployment " + fullName(d) + ", which the lab did not create", Release: releaseOf(d)}, nil
 	}
 	text := fmt.Sprintf("in the cluster, deployment %s, image %s, %s of %s available", fullName(d), kube.FirstImage(d),
 		cmp.Or(kube.Field(d, "status", "availableReplicas"), "0"), kube.Field(d, "spec", "replicas"))

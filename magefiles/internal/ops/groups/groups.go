@@ -1,4 +1,4 @@
-// Package groups is what can be done to the node groups of a cluster.
+// Package groups adds, lists, changes and deletes the node groups of a cluster.
 package groups
 
 import (
@@ -28,7 +28,7 @@ type Options struct {
 	From string
 	// Own copies the machine template instead of sharing it.
 	Own bool
-	// Labels and Taints of the nodes, and the Capacity of one to be.
+	// Labels and Taints of the nodes, and the Capacity of a future node.
 	Labels, Taints, Capacity string
 }
 
@@ -59,7 +59,7 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 		}
 		g.tellCapacity(like)
 	} else if lowest == 0 && len(capacity) == 0 {
-		g.Log.Printf("! from zero nodes it grows only if its template tells their capacity; else give -capacity=cpu=4,memory=16Gi")
+		g.Log.Printf("! it scales up from zero nodes only if its machine template has the capacity of a node; otherwise give -capacity=cpu=4,memory=16Gi")
 	}
 	step := g.Log.Start("add the node group "+name, 40*time.Second)
 	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", lowest, highest), err) }()
@@ -86,11 +86,10 @@ func capacityOfANode(ctx context.Context, c *target.Cluster) (capacity map[strin
 }
 
 func (g *Groups) tellCapacity(node string) {
-	g.Log.Printf("the autoscaler is told that a node of the group has the capacity of %s; nodegroup:add -capacity=cpu=…,memory=… says otherwise", node)
+	g.Log.Printf("the autoscaler expects a node of the group to have the capacity of %s; nodegroup:add -capacity=cpu=…,memory=… sets another one", node)
 }
 
-// List prints the machine deployments with what the autoscaler may do
-// to them.
+// List prints the machine deployments with the autoscaler's limits.
 func (g *Groups) List(ctx context.Context) error {
 	c, err := g.Open(ctx)
 	if err != nil {
@@ -99,7 +98,7 @@ func (g *Groups) List(ctx context.Context) error {
 	return capi.WriteGroups(ctx, g.Out, c.Management, c.Namespace, c.Name)
 }
 
-// Set gives a machine deployment the autoscaler's limits.
+// Set sets the autoscaler's limits of a machine deployment.
 func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) error {
 	if err := capi.CheckSizes(lowest, highest); err != nil {
 		return err
@@ -123,7 +122,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) erro
 	if told {
 		g.tellCapacity(like)
 	}
-	g.Log.Printf("the autoscaler may give %s %d to %d nodes", name, lowest, highest)
+	g.Log.Printf("the autoscaler scales %s from %d to %d nodes", name, lowest, highest)
 	return nil
 }
 

@@ -87,10 +87,10 @@ func TestAddAnEmptyGroup(t *testing.T) {
 		capacity      string
 		cpu, said, no string
 	}{
-		"the environment's, like a worker":      {own: true, workers: true, cpu: "8", said: "has the capacity of worker"},
+		"the environment's, like a worker":      {own: true, workers: true, cpu: "8", said: "to have the capacity of worker"},
 		"the environment's, and told":           {own: true, workers: true, capacity: "cpu=2,memory=4Gi", cpu: "2"},
 		"the environment's, without any worker": {own: true, no: "give -capacity=cpu=4,memory=16Gi"},
-		"another's":                             {workers: true, said: "it grows only if its template tells their capacity"},
+		"another's":                             {workers: true, said: "only if its machine template has the capacity"},
 	} {
 		s := newScene(t, nil)
 		s.cluster.Own = tc.own
@@ -143,7 +143,7 @@ func TestSet(t *testing.T) {
 	if lowest != "0" || highest != "4" || g.GetAnnotations()[capi.CapacityPrefix+"memory"] != "16Gi" {
 		t.Errorf("the group has %s to %s nodes and the annotations %v", lowest, highest, g.GetAnnotations())
 	}
-	if logged := s.lab.Logged.String(); !strings.Contains(logged, "the capacity of worker") || !strings.Contains(logged, "work-cluster-md-0 0 to 4 nodes") {
+	if logged := s.lab.Logged.String(); !strings.Contains(logged, "the capacity of worker") || !strings.Contains(logged, "work-cluster-md-0 from 0 to 4 nodes") {
 		t.Errorf("said\n%s", logged)
 	}
 	if err := s.Set(within(t), "nope", 1, 2); !errors.As(err, new(*capi.MissingGroupError)) {

@@ -24,10 +24,10 @@ import (
 type inCluster struct {
 	ownBuild
 	image string
-	// deployed is true from when there may be a Deployment.
+	// deployed is true as soon as there may be a Deployment.
 	deployed bool
-	// unwatch ends the watch of its pods, and reported has the ends of containers
-	// that were passed on.
+	// unwatch ends the watch of its pods. reported has the ends of containers that were
+	// reported.
 	unwatch  func()
 	reported map[string]bool
 }
@@ -40,7 +40,7 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 			d.Log.Printf("! %v", err)
 		default:
 		}
-		// It may have ended since, and wait for the kubelet to start it again.
+		// It may have ended meanwhile, and wait for the kubelet to start it again.
 		return d.awaitRound(ctx)
 	}
 	if d.image == "" {
@@ -81,9 +81,8 @@ func (d *inCluster) Stop(ctx context.Context) error {
 	return nil
 }
 
-// watchPods passes on that a container ended, until forget is called. The
-// kubelet starts it again, but what it was in the middle of is lost, as with a
-// process.
+// watchPods reports the ends of containers until forget is called. The kubelet starts a
+// container again, but its unfinished work is lost, as with a process.
 func (d *inCluster) watchPods(ctx context.Context) {
 	d.forget()
 	if d.reported == nil {
@@ -115,7 +114,7 @@ func (d *inCluster) watchPods(ctx context.Context) {
 	}()
 }
 
-// forget ends what watchPods began.
+// forget ends the watch of watchPods.
 func (d *inCluster) forget() {
 	if d.unwatch != nil {
 		d.unwatch()
@@ -123,8 +122,8 @@ func (d *inCluster) forget() {
 	}
 }
 
-// crashed says of a pod of the Deployment that its container ended by itself,
-// with the end of its log. end tells one end from another.
+// crashed returns an error, with the end of the log, if the container of the
+// Deployment's pod ended by itself. end identifies this end.
 func crashed(o *unstructured.Unstructured) (end string, err error) {
 	if o == nil || !autoscalers.IsPod(o) || o.GetDeletionTimestamp() != nil {
 		return "", nil
@@ -154,8 +153,8 @@ func lastEnd(pod *corev1.Pod) *corev1.ContainerStateTerminated {
 	return nil
 }
 
-// awaitRound waits until the deployed autoscaler begins to look at the
-// cluster: it may have to wait for the lease of the one before.
+// awaitRound waits until the deployed autoscaler begins its first round. It may have to
+// wait for the lease of the previous autoscaler.
 func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 	step := d.Log.Start("await its first round", 20*time.Second)
 	defer func() { step.Done("", err) }()
@@ -182,7 +181,7 @@ func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// Logs are cut now and then.
+	// A log request may be cut off.
 	return kube.Retry(waiting, "the autoscaler's first round", time.Second, func(ctx context.Context) error {
 		select {
 		case err := <-d.ended:
@@ -193,9 +192,9 @@ func (d *inCluster) awaitRound(ctx context.Context) (err error) {
 	})
 }
 
-// runsSince is when the container of an autoscaler's pod was started; zero if it
-// does not run, as between an end and the kubelet's next start. The pod's phase
-// is Running then too, and its log that of the container before.
+// runsSince returns when the container of an autoscaler's pod was started; zero if it
+// does not run. Between an end and the kubelet's next start, the pod's phase is still
+// Running, and its log is that of the container before.
 func runsSince(o *unstructured.Unstructured) (time.Time, error) {
 	pod, err := kube.Pod(o)
 	if err != nil {
@@ -209,7 +208,7 @@ func runsSince(o *unstructured.Unstructured) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-// seesRound reads the log of the container until it tells of a round since then.
+// seesRound reads the log of the container until a round since then begins in it.
 func (d *inCluster) seesRound(ctx context.Context, pod string, since time.Time) (err error) {
 	log, err := d.cluster.Workload.Logs(ctx, d.cluster.Namespace, pod, autoscaler.Name, since)
 	if err != nil {

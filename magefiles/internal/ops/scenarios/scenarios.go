@@ -1,4 +1,4 @@
-// Package scenarios runs scenarios against an autoscaler of any cluster.
+// Package scenarios runs scenarios against an autoscaler on any cluster.
 package scenarios
 
 import (
@@ -35,7 +35,7 @@ import (
 	"caslab/manifests"
 )
 
-// Scenarios are run on a cluster.
+// Scenarios runs scenarios on a cluster.
 type Scenarios struct {
 	*lab.Lab
 	// Open opens the cluster.
@@ -115,7 +115,7 @@ const (
 	OnThisMachine = "run"
 	// InTheCluster is compiled and deployed, as by autoscaler:deploy.
 	InTheCluster = "deploy"
-	// AsItIs is whatever scales the cluster already.
+	// AsItIs is the autoscaler that already scales the cluster.
 	AsItIs = "as-is"
 )
 
@@ -132,16 +132,16 @@ type Options struct {
 
 func (o Options) validate() error {
 	if !slices.Contains([]string{OnThisMachine, InTheCluster, AsItIs}, o.Autoscaler) {
-		return fmt.Errorf("-autoscaler=%s: want %s (compiled and run here), %s (compiled and run in the cluster) or %s (whatever scales it already)", o.Autoscaler, OnThisMachine, InTheCluster, AsItIs)
+		return fmt.Errorf("-autoscaler=%s: want %s (compiled and run here), %s (compiled and run in the cluster) or %s (the one that scales it already)", o.Autoscaler, OnThisMachine, InTheCluster, AsItIs)
 	}
 	if o.Autoscaler == AsItIs && o.Flags != "" {
-		return fmt.Errorf("-flags=%s: -autoscaler=%s takes what runs as it is; leave out one of the two", o.Flags, AsItIs)
+		return fmt.Errorf("-flags=%s: -autoscaler=%s does not change the running autoscaler; leave out one of the two", o.Flags, AsItIs)
 	}
 	return nil
 }
 
-// Run runs scenarios against an autoscaler and prints what came of
-// them. It fails if one of them did.
+// Run runs scenarios against an autoscaler and prints the results. It returns an error if
+// one of them failed.
 func (sc *Scenarios) Run(ctx context.Context, names string, o Options) (err error) {
 	t, err := sc.trial(names, o)
 	if err != nil {
@@ -177,7 +177,8 @@ type trial struct {
 	overrides []string
 }
 
-// trial reads what is to be run. It refuses wrong input before a cluster is asked.
+// trial reads the scenarios and the flags. It refuses wrong input before it reaches for
+// a cluster.
 func (sc *Scenarios) trial(names string, o Options) (t trial, err error) {
 	t.Options = o
 	if err := o.validate(); err != nil {
@@ -216,7 +217,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		defer cancel()
 		err = errors.Join(err, under.Stop(ctx))
 	}()
-	// What runs decides, not the settings.
+	// The running autoscaler decides, not the settings.
 	versions, err := c.Versions(ctx)
 	if err != nil {
 		return nil, err
@@ -241,7 +242,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(reads).SizePrefix,
 		Autoscaler: under, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
 		Mark: func(f timeline.Fact) { sc.Timelines.Tell(c, f) },
-		// After every scenario: a run that is killed loses nothing.
+		// After every scenario, so that a run that is killed loses nothing.
 		Report: func(so *results.Results) error {
 			return writeResults(t.Out, map[string]func(io.Writer) error{
 				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return results.Summary(w, so) },
@@ -251,7 +252,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 	}, t.chosen)
 }
 
-// feed passes facts on to its subscribers.
+// feed sends facts to its subscribers.
 type feed struct {
 	mu   sync.Mutex
 	subs map[*func(timeline.Fact)]bool
@@ -278,9 +279,9 @@ func (f *feed) subscribe(tell func(timeline.Fact)) (unsubscribe func()) {
 	}
 }
 
-// Compare runs scenarios with two autoscalers, releases or checkouts,
-// one after the other on the same cluster, and prints what came of them side
-// by side. It fails if the second fails what the first does not.
+// Compare runs scenarios with two autoscalers, releases or checkouts, one after the other
+// on the same cluster, and prints the results side by side. It returns an error if the
+// second fails a scenario that the first passes.
 func (sc *Scenarios) Compare(ctx context.Context, a, b, names string, o Options) (err error) {
 	if o.Autoscaler == AsItIs {
 		return fmt.Errorf("-autoscaler=%s: scenario:compare runs two autoscalers; want %s or %s", AsItIs, OnThisMachine, InTheCluster)
@@ -308,7 +309,7 @@ func (sc *Scenarios) Compare(ctx context.Context, a, b, names string, o Options)
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	// Both are compiled and checked first: a failure must not come after an hour.
+	// Both are compiled and checked first, so that a failure does not come after an hour.
 	for _, one := range sides {
 		if one.under, err = one.underTest(ctx, c, one.trial); err != nil {
 			return fmt.Errorf("autoscaler %s: %w", one.which, err)
@@ -326,7 +327,7 @@ func (sc *Scenarios) Compare(ctx context.Context, a, b, names string, o Options)
 	compared := results.Compare(both[0], both[1])
 	err = writeResults(o.Out, map[string]func(io.Writer) error{"comparison.json": compared.JSON, "summary.md": compared.Summary})
 	if o.Out != "" {
-		sc.Log.Printf("comparison.json and summary.md are in %s, what came of each in its folders a and b", o.Out)
+		sc.Log.Printf("comparison.json and summary.md are in %s, and the results of each in its folders a and b", o.Out)
 	}
 	err = errors.Join(err, compared.Table(sc.Out))
 	if compared.Compared() == 0 {
@@ -346,8 +347,8 @@ type side struct {
 	under engine.Autoscaler
 }
 
-// withAutoscalerOf returns the same with another autoscaler: a release, such as
-// 1.35.2, or a checkout, such as ../autoscaler.
+// withAutoscalerOf returns a copy with another autoscaler: a release, such as 1.35.2, or
+// a checkout, such as ../autoscaler.
 func (sc *Scenarios) withAutoscalerOf(which string) (*Scenarios, error) {
 	if v, err := version.NewSemver(which); err == nil {
 		if err := autoscalers.RefuseOld(v); err != nil {
@@ -355,7 +356,7 @@ func (sc *Scenarios) withAutoscalerOf(which string) (*Scenarios, error) {
 		}
 		return sc.with(func(cfg *config.Config) {
 			cfg.Autoscaler.Version, cfg.Autoscaler.Commit, cfg.Autoscaler.Dir = v, "", ""
-			cfg.AutoscalerCoreDir = "" // a release is whole
+			cfg.AutoscalerCoreDir = "" // a release contains its core
 			if cfg.Autoscaler.Origin == config.OriginDir {
 				cfg.Autoscaler.Origin = config.OriginAuto
 			}
@@ -371,7 +372,7 @@ func (sc *Scenarios) withAutoscalerOf(which string) (*Scenarios, error) {
 	return sc.with(func(cfg *config.Config) { cfg.Autoscaler.Origin, cfg.Autoscaler.Dir = config.OriginDir, dir }), nil
 }
 
-// with returns the same with other settings.
+// with returns a copy with other settings.
 func (sc *Scenarios) with(change func(*config.Config)) *Scenarios {
 	other := *sc
 	other.Lab = sc.With(change)

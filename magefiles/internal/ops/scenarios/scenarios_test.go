@@ -132,7 +132,7 @@ func TestClaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lab.claim(ctx, free, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "already: scenario:compare (process ") {
+	if _, err := lab.claim(ctx, free, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "running on the cluster \"work\": scenario:compare (process ") {
 		t.Errorf("a second claim: %v; want who holds the cluster", err)
 	}
 	if _, err := lab.Autoscalers.Only(ctx, free, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "scenario:compare (process ") {

@@ -34,7 +34,7 @@ import (
 func (sc *Scenarios) claim(ctx context.Context, c *target.Cluster, which, command string) (release func() error, err error) {
 	claim, err := sc.State.Lock("scenarios."+c.UID, command)
 	if held := new(state.HeldError); errors.As(err, &held) {
-		return nil, fmt.Errorf("scenarios run on the cluster %q already: %s; wait for them, or stop them", c.Name, held.Holder)
+		return nil, fmt.Errorf("scenarios are already running on the cluster %q: %s; wait for them, or stop them", c.Name, held.Holder)
 	}
 	if err != nil {
 		return nil, err
@@ -49,8 +49,8 @@ func (sc *Scenarios) claim(ctx context.Context, c *target.Cluster, which, comman
 	return func() error { return errors.Join(unlockAutoscaler(), claim.Release()) }, nil
 }
 
-// underTest returns the autoscaler that scenarios are run against, compiled if it is
-// the lab's. It refuses an autoscaler that no scenario can be run with.
+// underTest returns the autoscaler that scenarios are run against. It compiles it if the
+// lab runs it, and refuses an autoscaler with which no scenario can be run.
 func (sc *Scenarios) underTest(ctx context.Context, c *target.Cluster, t trial) (engine.Autoscaler, error) {
 	if t.Autoscaler == AsItIs {
 		return sc.asItIs(ctx, c)
@@ -79,8 +79,8 @@ type asItIs struct {
 	release *version.Version
 }
 
-// asItIs finds out which autoscaler scales a cluster, and of which release it is,
-// if that is known: the settings may name another one.
+// asItIs finds out which autoscaler scales a cluster, and its release if that is known,
+// because the settings may name another one.
 func (sc *Scenarios) asItIs(ctx context.Context, c *target.Cluster) (asItIs, error) {
 	runs, err := sc.Autoscalers.Running(ctx, c)
 	switch {
@@ -110,7 +110,8 @@ type ownBuild struct {
 	cluster   *target.Cluster
 	compiled  autoscalers.Compiled
 	overrides []string
-	// running are the scenario's flags with which it runs; nil if it does not run.
+	// running are the scenario's flags of the running autoscaler; nil if it does not
+	// run.
 	running []string
 	ended   chan error
 }
@@ -140,7 +141,7 @@ func checkTalkative(flags []autoscaler.Flag) error {
 	return nil
 }
 
-// hosted runs on this machine.
+// hosted is an autoscaler that runs on this machine.
 type hosted struct {
 	ownBuild
 	// gone is closed when the process ended, and done when that was also reported;
@@ -148,7 +149,7 @@ type hosted struct {
 	gone, done chan struct{}
 	cancel     func()
 	// keptIn, if set, is the folder of results, which gets the log of every process.
-	// The state folder has the last two.
+	// The state folder has only the last two logs.
 	keptIn  string
 	logFile string
 	started time.Time
@@ -181,7 +182,7 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 	go func() {
 		defer close(done)
 		err := process.Run(life, h.Runner)
-		close(gone) // first: who hears of the end may start the next one at once
+		close(gone) // before the end is reported: the receiver may start the next process at once
 		if err != nil {
 			h.ended <- fmt.Errorf("%w\n%s", err, lastLines(process.LogFile, 20))
 		}
@@ -224,7 +225,7 @@ func (h *hosted) Stop(ctx context.Context) error {
 	select {
 	case <-h.done:
 	case <-ctx.Done():
-		return fmt.Errorf("stop the autoscaler, which ends with this command at the latest: %w", context.Cause(ctx))
+		return fmt.Errorf("stop the autoscaler, which ends at the latest when this command ends: %w", context.Cause(ctx))
 	}
 	h.running = nil
 	select {

@@ -16,9 +16,9 @@ import (
 // Recorder records what happens to the environment while it comes up.
 type Recorder struct{ *lab.Lab }
 
-// Begin begins the record of an environment that is about to be made. That of the
-// one before is kept beside it, unless it has nothing but what the lab itself did,
-// in an env:up that came to nothing.
+// Begin starts the record of an environment before it is created. The record of the
+// previous environment is renamed, unless it has only facts of the lab itself, from an
+// env:up that failed early.
 func (r *Recorder) Begin() error {
 	dir := r.TimelineDir("")
 	facts, err := timeline.Read(recordIn(dir))
@@ -46,8 +46,8 @@ func (r *Recorder) Tell(what, text string) {
 	tell(r.Lab, recordIn(r.TimelineDir("")), timeline.Fact{What: what, Name: "env:up", Text: text})
 }
 
-// Record records what happens in the cluster, which manages itself, until stop is
-// called. What cannot be recorded is for the full log: much fails at first.
+// Record records what happens in the self-managed cluster until stop is called. Errors
+// go to the full log only, because many requests fail at first.
 func (r *Recorder) Record(ctx context.Context, cluster *kube.Client) (stop func()) {
 	o := options(r.Lab, &target.Cluster{
 		Workload: cluster, Management: cluster, Name: r.Config.ClusterName, Namespace: r.Config.Namespace, Own: true,

@@ -43,7 +43,7 @@ func options(l *lab.Lab, c *target.Cluster) recorder.Options {
 	}
 }
 
-// recordAgain is how often a recorder looks whether the one before it ended.
+// recordAgain is how often a recorder checks whether the previous one has ended.
 const recordAgain = 2 * time.Second
 
 // File returns the file of a cluster's record.
@@ -57,7 +57,7 @@ func (t *Timelines) Record(ctx context.Context, c *target.Cluster) (stop func())
 
 func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
 	if o.Trouble == nil {
-		o.Trouble = func(err error) { l.Log.Printf("! the timeline may miss something: %v", err) }
+		o.Trouble = func(err error) { l.Log.Printf("! the timeline may be incomplete: %v", err) }
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -83,8 +83,8 @@ func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
 	}
 }
 
-// Tell records what the lab itself does to a cluster. A fact without a time is of
-// this moment.
+// Tell records what the lab itself does to a cluster. A fact without a time gets the
+// current time.
 func (t *Timelines) Tell(c *target.Cluster, f timeline.Fact) { tell(t.Lab, t.File(c), f) }
 
 func tell(l *lab.Lab, file string, f timeline.Fact) {
@@ -119,12 +119,12 @@ func (t *Timelines) Watch(ctx context.Context) error {
 		})
 	}()
 	err = t.show(ctx, next)
-	cancel() // also if nobody reads any more
+	cancel() // even if nobody reads any more
 	return errors.Join(err, <-tailed)
 }
 
-// show shows the facts that next gives: as a picture if stdout is a terminal,
-// whatever stderr is.
+// show shows the facts from next: as a picture if stdout is a terminal, even if stderr
+// is none.
 func (t *Timelines) show(ctx context.Context, next <-chan timeline.Fact) error {
 	if ui.Terminal(t.Out) {
 		return render.Live(ctx, t.Out, next, render.LiveOptions{
@@ -163,12 +163,12 @@ type ReportOptions struct {
 // howToRecord is for a page without a record.
 var howToRecord = []render.HintStep{
 	{{Command: "go tool mage env:up", Text: "brings a cluster up, if there is none;"}},
-	{{Command: "go tool mage timeline:watch", Text: "in a second terminal records, and shows what it records;"}},
+	{{Command: "go tool mage timeline:watch", Text: "records and shows what happens, in a second terminal;"}},
 	{
 		{Command: "go tool mage workload:add -pods=3", Text: "makes pods that need nodes, or "},
 		{Command: "go tool mage scenario:run all", Text: "runs every scenario;"},
 	},
-	{{Command: "go tool mage timeline:report", Text: "writes this page anew."}},
+	{{Command: "go tool mage timeline:report", Text: "writes this page again."}},
 }
 
 const pageSuffix = ".html"
@@ -213,8 +213,8 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 	return nil
 }
 
-// versions lists what the cluster and its autoscaler run, as far as they say: the
-// settings may name others. Of a cluster that does not answer nothing is known.
+// versions lists the versions that the cluster and its autoscaler report, because the
+// settings may name others. For a cluster that does not answer, the list is empty.
 func (t *Timelines) versions(ctx context.Context, c *target.Cluster) (string, error) {
 	if c == nil {
 		return "", nil
@@ -252,8 +252,8 @@ func (t *Timelines) Explain(ctx context.Context, what string) error {
 // ended.
 const caughtUpWithin = 30 * time.Second
 
-// found is a record: the folder that it is in, its facts, and its cluster, which
-// is nil if that does not answer.
+// found is a record: its folder, its facts, and its cluster, which is nil if it does not
+// answer.
 type found struct {
 	dir     string
 	facts   []timeline.Fact

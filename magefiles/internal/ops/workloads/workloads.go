@@ -26,9 +26,9 @@ type Workloads struct {
 type Options struct {
 	// Name of the workload; workload.DefaultName if empty.
 	Name string
-	// Pods to begin with.
+	// Pods is the number of pods.
 	Pods int
-	// Memory that each requests, and the Image that it runs; the lab chooses
+	// Memory that each pod requests, and the Image that it runs; the lab chooses
 	// both if they are empty.
 	Memory, Image string
 	// NodeSelector is key=value,key=value; Tolerations are keys of taints.
