@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/kube"
@@ -288,216 +284,160 @@ func TestProcessFacts(t *testing.T) {
 	}
 }
 
-// clientOf is a client of a server that answers as an API server does.
-func clientOf(t *testing.T, server *httptest.Server) *kube.Client {
-	t.Helper()
-	config := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(config, []byte(fmt.Sprintf("{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: %q}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}", server.URL)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c, err := kube.Open(config)
+// recorder returns a recorder that has read the record, and begun another one.
+func (b *bench) recorder() *recorder {
+	b.t.Helper()
+	held, err := lock(b.File)
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	return c
+	b.t.Cleanup(func() {
+		if err := held.Release(); err != nil {
+			b.t.Error(err)
+		}
+	})
+	r := newRecorder(b.Options, held)
+	if err := r.remember(); err != nil {
+		b.t.Fatal(err)
+	}
+	return r
 }
 
 // TestPodLog: the log of a container goes on where it stopped, though the API
 // server repeats the last second.
 func TestPodLog(t *testing.T) {
-	t.Parallel()
-	line := func(second, fraction int, text string) string {
-		return fmt.Sprintf("2026-11-24T22:20:%02d.%09dZ I1124 22:20:%02d.%06d    1 o.go:1] %s\n", second, fraction, second, fraction, text)
-	}
-	var mu sync.Mutex
-	var asked []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		asked = append(asked, q.URL.Query().Get("sinceTime"))
-		switch len(asked) {
-		case 1:
-			http.Error(w, `{"kind": "Status", "apiVersion": "v1", "code": 400, "reason": "BadRequest", "message": "is waiting to start"}`, http.StatusBadRequest)
-		case 2:
-			fmt.Fprint(w, line(1, 1, "Skipping node group MachineDeployment/default/a - max size reached"), line(2, 5, "No expansion options"))
-		case 3:
-			fmt.Fprint(w, line(2, 5, "No expansion options"), line(2, 6, `Scale-down: removing empty node "n"`), "no time\n")
-		default:
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{"kind": "Status", "apiVersion": "v1", "code": 404, "reason": "NotFound", "message": "gone"}`)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, autoscalerPod)
+		pod := converted(t, kube.Pod, autoscalerPod)
+		say := func(second, fraction int, text string) {
+			at := time.Date(1999, 12, 31, 22, 20, second, fraction, time.UTC)
+			b.server.Log(pod.Namespace, pod.Name, "autoscaler", at, at.Format("I0102 15:04:05.000000")+"    1 o.go:1] "+text)
 		}
-	}))
-	defer server.Close()
-	c := clientOf(t, server)
-	o := Options{File: filepath.Join(t.TempDir(), "record"), Trouble: func(err error) { t.Errorf("trouble: %v", err) }}
-	held, err := lock(o.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := held.Release(); err != nil {
-			t.Error(err)
+		var asked []string
+		b.server.Intercept(func(q kubetest.Request) error {
+			if q.Verb != "log" {
+				return nil
+			}
+			asked = append(asked, q.Query.Get("sinceTime"))
+			switch len(asked) {
+			case 1: // it has not started yet
+			case 2:
+				say(1, 1000, "Skipping node group MachineDeployment/default/a - max size reached")
+				say(2, 5000, "No expansion options")
+				b.server.EndLog(pod.Namespace, pod.Name, "autoscaler")
+			case 3:
+				say(2, 6000, "Scale-down: removing empty node \"n\"\nno time")
+			default:
+				b.server.Remove(kube.Pods, pod.Namespace, pod.Name)
+			}
+			return nil
+		})
+		// What was said before the record begins would not be told.
+		b.add(timeline.Fact{Time: time.Date(1999, 12, 31, 22, 20, 0, 0, time.UTC), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		b.recorder().podLog(ctx, b.Workload, pod, "autoscaler", func() {})
+		if ctx.Err() != nil {
+			t.Error("the log is still asked for when the pod is gone")
 		}
-	}()
-	r := newRecorder(o, held)
-	// What was said before the record begins would not be told.
-	begins := timeline.Fact{Time: time.Date(2026, 11, 24, 22, 20, 0, 0, time.UTC), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own}
-	if err := timeline.Append(r.File, begins); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.remember(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "ca", UID: "u"}}
-	r.podLog(ctx, c, pod, "autoscaler", func() {}) // ends because the pod is gone
-	if ctx.Err() != nil {
-		t.Fatal(ctx.Err())
-	}
-	if want := []string{"", "", "2026-11-24T22:20:02Z", "2026-11-24T22:20:02Z"}; !slices.Equal(asked, want) {
-		t.Errorf("asked for lines since %q, want %q", asked, want)
-	}
-	facts, err := timeline.ReadUnsorted(r.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, f := range facts[2:] {
-		got = append(got, strings.TrimSuffix(told(f), " late"))
-	}
-	if want := []string{
-		"22:20:01 autoscaler refused in a (max size reached)",
-		"22:20:02 autoscaler refused (No expansion options)",
-		`22:20:02 autoscaler scaleDown on n (Scale-down: removing empty node "n")`,
-	}; !slices.Equal(got, want) {
-		t.Errorf("recorded %q, want %q", got, want)
-	}
+		if want := []string{"", "", "1999-12-31T22:20:02Z", "1999-12-31T22:20:02Z"}; !slices.Equal(asked, want) {
+			t.Errorf("asked for lines since %q, want %q", asked, want)
+		}
+		b.expect(b.added(),
+			"22:20:01 autoscaler refused in a (max size reached) late",
+			"22:20:02 autoscaler refused (No expansion options) late",
+			`22:20:02 autoscaler scaleDown on n (Scale-down: removing empty node "n") late`)
+	})
 }
 
 // TestALogIsAskedForWhileThereIsMore: a container that ended has nothing to add
 // until it runs again, and in a pod that is over it never will.
 func TestALogIsAskedForWhileThereIsMore(t *testing.T) {
-	t.Parallel()
-	var asked atomic.Int32
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
-	defer server.Close()
-	c := clientOf(t, server)
-	o := Options{File: filepath.Join(t.TempDir(), "record"), Trouble: func(err error) { t.Errorf("trouble: %v", err) }}
-	held, err := lock(o.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := held.Release(); err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, autoscalerPod)
+		b.server.EndLog("kube-system", "caslab-autoscaler-1", "autoscaler")
+		r := b.recorder()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var before *unstructured.Unstructured
+		change := func(phase, id, state string) {
+			after := decoded(t, autoscalerPod)
+			status := decoded(t, fmt.Sprintf("{phase: %s, containerStatuses: [{name: autoscaler, containerID: %s, state: {%s: {}}}]}", phase, id, state))
+			after.Object["status"] = status.Object
+			r.autoscalerPod(ctx, b.Workload, kube.Change{Before: before, After: after})
+			before = after
 		}
-	}()
-	r := newRecorder(o, held)
-	if err := r.remember(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var before *unstructured.Unstructured
-	change := func(phase, id, state string) {
-		after := decoded(t, fmt.Sprintf(`{kind: Pod, metadata: {name: ca, namespace: x, uid: u}, spec: {containers: [{name: a, image: cluster-autoscaler}]},
-status: {phase: %s, containerStatuses: [{name: a, containerID: %s, state: {%s: {}}}]}}`, phase, id, state))
-		r.autoscalerPod(ctx, c, kube.Change{Before: before, After: after})
-		before = after
-	}
-	expect := func(when string, want int32) {
-		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); asked.Load() < want && time.Now().Before(deadline); {
-			time.Sleep(10 * time.Millisecond)
+		expect := func(when string, want int) {
+			t.Helper()
+			time.Sleep(time.Minute)
+			if n := b.server.Count("log", "pods"); n != want {
+				t.Fatalf("%s: asked %d times, want %d", when, n, want)
+			}
 		}
-		time.Sleep(logAgain * 3 / 2)
-		if n := asked.Load(); n != want {
-			t.Fatalf("%s: asked %d times, want %d", when, n, want)
+		ends := func(when string) {
+			t.Helper()
+			ended := make(chan struct{})
+			go func() { r.all.Wait(); close(ended) }()
+			select {
+			case <-ended:
+			case <-time.After(time.Minute):
+				t.Fatal("the log is still asked for when " + when)
+			}
 		}
-	}
-	ends := func(when string) {
-		t.Helper()
-		ended := make(chan struct{})
-		go func() { r.all.Wait(); close(ended) }()
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			t.Fatal("the log is still asked for when " + when)
+		change("Running", "c1", "terminated")
+		expect("it ended", 1)
+		change("Running", "c2", "terminated")
+		expect("another began and ended", 2)
+		change("Failed", "c2", "terminated")
+		ends("the pod is over")
+		before = nil
+		change("Running", "c3", "terminated")
+		expect("another pod's ended", 3)
+		r.autoscalerPod(ctx, b.Workload, kube.Change{Before: before})
+		ends("the pod is gone")
+		// What runs may say more, and a stream may break.
+		before = nil
+		change("Running", "c4", "running")
+		time.Sleep(5 * logAgain)
+		if n := b.server.Count("log", "pods"); n < 6 {
+			t.Errorf("the log of what runs was asked for %d times in all", n)
 		}
-	}
-	change("Running", "c1", "terminated")
-	expect("it ended", 1)
-	change("Running", "c2", "terminated")
-	expect("another began and ended", 2)
-	change("Failed", "c2", "terminated")
-	ends("the pod is over")
-	before = nil
-	change("Running", "c3", "terminated")
-	expect("another pod's ended", 3)
-	r.autoscalerPod(ctx, c, kube.Change{Before: before})
-	ends("the pod is gone")
-	// What runs may say more, and a stream may break.
-	before = nil
-	change("Running", "c4", "running")
-	for asked.Load() < 5 {
-		if time.Sleep(10 * time.Millisecond); t.Context().Err() != nil {
-			return
-		}
-	}
-	cancel()
-	ends("nobody records")
+		cancel()
+		ends("nobody records")
+	})
 }
 
 // TestALogIsReadToWhereItIs: what a container said by now is recorded before
 // its log, which goes on, counts as read.
 func TestALogIsReadToWhereItIs(t *testing.T) {
-	t.Parallel()
-	const full = "Skipping node group MachineDeployment/default/g%d - max size reached"
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		for n := range 5 { // it takes its time
-			now := time.Now().UTC().Add(-time.Hour)
-			fmt.Fprintf(w, "%s %s    1 o.go:1] "+full+"\n", now.Format(time.RFC3339Nano), now.Format("I0102 15:04:05.000000"), n)
-			w.(http.Flusher).Flush()
-			time.Sleep(logQuiet / 4)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, autoscalerPod)
+		pod := converted(t, kube.Pod, autoscalerPod)
+		b.add(timeline.Fact{Time: time.Now().Add(-2 * time.Hour), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
+		r := b.recorder()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		say := func(n int) {
+			at := time.Now().Add(-time.Hour)
+			b.server.Log(pod.Namespace, pod.Name, "autoscaler", at, at.UTC().Format("I0102 15:04:05.000000")+
+				fmt.Sprintf("    1 o.go:1] Skipping node group MachineDeployment/default/g%d - max size reached", n))
 		}
-		<-q.Context().Done()
-	}))
-	defer server.Close()
-	c := clientOf(t, server)
-	path := filepath.Join(t.TempDir(), "record")
-	if err := timeline.Append(path, timeline.Fact{Time: time.Now().Add(-2 * time.Hour), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own}); err != nil {
-		t.Fatal(err)
-	}
-	held, err := lock(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := held.Release(); err != nil {
-			t.Error(err)
+		say(0)
+		go func() {
+			for n := 1; n < 5; n++ { // it takes its time
+				time.Sleep(logQuiet * 3 / 4)
+				say(n)
+			}
+		}()
+		told := 0
+		r.podLog(ctx, b.Workload, pod, "autoscaler", sync.OnceFunc(func() {
+			told = len(b.added())
+			cancel()
+		}))
+		if told != 5 {
+			t.Errorf("%d of 5 lines were recorded when the log counted as read", told)
 		}
-	}()
-	r := newRecorder(Options{File: path}, held)
-	if err := r.remember(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "ca"}}
-	told := 0
-	r.podLog(ctx, c, pod, "autoscaler", sync.OnceFunc(func() {
-		facts, err := timeline.ReadUnsorted(path)
-		if err != nil {
-			t.Error(err)
-		}
-		told = len(facts) - 2
-		cancel()
-	}))
-	if told != 5 {
-		t.Errorf("%d of 5 lines were recorded when the log counted as read", told)
-	}
+	})
 }
 
 // TestPodsAreToldWithTheirLogs: Synced waits for the logs that are being read.
@@ -506,20 +446,8 @@ func TestPodsAreToldWithTheirLogs(t *testing.T) {
 		b := newBench(t, cluster)
 		var synced atomic.Bool
 		b.Synced = func() { synced.Store(true) }
-		held, err := lock(b.File)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := held.Release(); err != nil {
-				t.Error(err)
-			}
-		}()
 		b.Management = b.Workload
-		r := newRecorder(b.Options, held)
-		if err := r.remember(); err != nil {
-			t.Fatal(err)
-		}
+		r := b.recorder()
 		log := make(chan struct{})
 		r.reading = append(r.reading, log)
 		ctx, cancel := context.WithCancel(t.Context())
