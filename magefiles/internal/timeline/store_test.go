@@ -74,6 +74,21 @@ func TestATornRecordLosesNoOther(t *testing.T) {
 	}
 }
 
+// TestWhatIsNoFactIsCounted: a fact has a time, a kind, and what happened.
+func TestWhatIsNoFactIsCounted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "record")
+	timeless, kindless, mute := fact(0, Created, "a"), fact(0, Created, "b"), fact(0, "", "c")
+	timeless.Time, kindless.Kind = time.Time{}, ""
+	if err := Append(path, timeless, kindless, mute, fact(0, Created, "d")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(path)
+	if torn := new(TornError); !errors.As(err, &torn) || torn.Lines != 3 || len(got) != 1 || got[0].Name != "d" {
+		t.Errorf("Read() = %v, %v; want d and 3 lines that are no facts", got, err)
+	}
+}
+
 func TestManyAppend(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
