@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +36,28 @@ func TestFramesFitTheTerminal(t *testing.T) {
 					t.Errorf("%d columns on a terminal of %d: %q", w, size[0], l)
 				}
 			}
+		}
+	}
+}
+
+// TestAFrameOfManyNodes: those that are lost come first, and a third of the height
+// stays for the last facts.
+func TestAFrameOfManyNodes(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	nodes := tape.Group("md", 1, 60, 60)
+	lost := nodes[len(nodes)-1]
+	tape.Add(10, timeline.Fact{Kind: timeline.Node, What: timeline.NotReady, Name: lost, UID: "n-" + lost, Group: "md", Source: timeline.Watch})
+	m := history.New(tape.Record())
+	for _, height := range []int{24, 45} {
+		lines := frame(m, tape.At(20), 120, height, false)
+		rule := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "──") })
+		first := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, nodes[0][:len(nodes[0])-6]) })
+		if rule < 0 || len(lines) != height-1 || height-1-rule != height/3 {
+			t.Errorf("%d of %d lines are for the last facts, want %d:\n%s", height-1-rule, len(lines), height/3, strings.Join(lines, "\n"))
+		}
+		if first < 0 || !strings.Contains(lines[first], lost) {
+			t.Errorf("the lost node %s is not the first:\n%s", lost, strings.Join(lines, "\n"))
 		}
 	}
 }

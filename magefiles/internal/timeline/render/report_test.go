@@ -244,6 +244,41 @@ func TestNothingOverlaps(t *testing.T) {
 	}
 }
 
+// TestNothingIsDrawnBeforeTheAxis: a picture of the last minutes has no bar, gap or
+// sign that was over when it begins.
+func TestNothingIsDrawnBeforeTheAxis(t *testing.T) {
+	t.Parallel()
+	m := history.New(timelinetest.TwentyMinutes())
+	from := m.Gaps[len(m.Gaps)-1].To.Add(time.Minute)
+	whole, late := draw(m, time.Time{}, true), draw(m, from, true)
+	if len(late.Bars) == 0 || len(late.Bars) >= len(whole.Bars) || len(late.Marks) == 0 || len(late.Marks) >= len(whole.Marks) {
+		t.Errorf("%d of %d bars and %d of %d signs are drawn", len(late.Bars), len(whole.Bars), len(late.Marks), len(whole.Marks))
+	}
+	for _, b := range late.Bars {
+		if b.B < 0 {
+			t.Errorf("the bar %s %q was over %d ms before the picture begins", b.Class, b.Title, -b.B)
+		}
+	}
+	for _, s := range late.Marks {
+		if s.B < 0 {
+			t.Errorf("the sign %s %q was over %d ms before the picture begins", s.Class, s.Title, -s.B)
+		}
+	}
+}
+
+func TestSpansInARowHaveAirBetweenThem(t *testing.T) {
+	t.Parallel()
+	var packed rows
+	for _, c := range []struct {
+		from, to int64
+		row      int
+	}{{0, 10, 0}, {11, 20, 1}, {12, 20, 0}, {20, 30, 2}, {22, 30, 0}} {
+		if row := packed.fit(c.from, c.to, 2); row != c.row {
+			t.Errorf("%d to %d is in row %d, want %d", c.from, c.to, row, c.row)
+		}
+	}
+}
+
 // TestALongRecordStaysUsable is of twenty thousand facts.
 func TestALongRecordStaysUsable(t *testing.T) {
 	t.Parallel()
