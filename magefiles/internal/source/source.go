@@ -5,8 +5,6 @@ package source
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +16,7 @@ import (
 
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/state"
 )
 
 // Origins of a tree.
@@ -206,8 +205,7 @@ func (s Spec) folder(o Options, origin string) string {
 	}
 	name += "-" + origin
 	if origin == Git {
-		sum := sha256.Sum256([]byte(s.shownURL()))
-		name += "-" + hex.EncodeToString(sum[:])[:8]
+		name += "-" + state.ShortSum(s.shownURL())
 	}
 	return filepath.Join(o.Dir, s.Name, name)
 }

@@ -144,3 +144,11 @@ func TestLogKeepsTheOneBefore(t *testing.T) {
 		}
 	}
 }
+
+// TestShortSumStays: it names folders and images that users have.
+func TestShortSumStays(t *testing.T) {
+	t.Parallel()
+	if got := ShortSum("abc"); got != "ba7816bf" {
+		t.Errorf("ShortSum(abc) = %s", got)
+	}
+}
