@@ -1,5 +1,5 @@
-// Package manifests has every YAML file and template that the lab applies, for
-// a user to read and change. A change takes effect at the next command.
+// Package manifests has every YAML file and template that the lab applies. Users may read
+// and change them. A change takes effect at the next command.
 package manifests
 
 import "embed"

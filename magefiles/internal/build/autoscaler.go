@@ -36,8 +36,8 @@ type Autoscaler struct {
 	// Arch is the containers' architecture; Host builds for this machine.
 	Arch string
 	Host bool
-	// AllProviders builds in every cloud provider. Without it the program has
-	// Cluster API's alone, and links in a fraction of the time.
+	// AllProviders builds in every cloud provider. Without it the program has only
+	// Cluster API's, and is linked in a fraction of the time.
 	AllProviders bool
 	// Debug builds for a debugger, without optimisation.
 	Debug bool
@@ -48,14 +48,14 @@ type Autoscaler struct {
 // Output is the path of the binary.
 func (a Autoscaler) Output() string { return filepath.Join(a.OutDir, "cluster-autoscaler") }
 
-// versionLiteral is how a tree says which release it is of or leads to: at
-// every tag from 1.18.0 to 1.36.1 but 1.36.0, which says "dev" as master does.
+// versionLiteral matches the line in which a tree names its release: at every tag from
+// 1.18.0 to 1.36.1 except 1.36.0, which says "dev", as master does.
 var versionLiteral = regexp.MustCompile(`ClusterAutoscalerVersion\s*=\s*"([0-9][^"]*)"`)
 
-// AutoscalerVersion returns the version of a tree of kubernetes/autoscaler, or
-// nil if the tree does not tell. Its version file has it. Where that says "dev",
-// or was left behind, as on master, it is what comes after the Kubernetes that
-// the tree requires: the autoscaler's minor is that of Kubernetes.
+// AutoscalerVersion returns the version of a tree of kubernetes/autoscaler from its
+// version file, or nil if it is unknown. If the file says "dev", or is out of date, as on
+// master, it is the version after the Kubernetes that the tree requires, because the
+// autoscaler's minor is that of Kubernetes.
 func AutoscalerVersion(dir string) *version.Version {
 	module := filepath.Join(dir, "cluster-autoscaler")
 	var stated *version.Version
@@ -80,8 +80,8 @@ func AutoscalerVersion(dir string) *version.Version {
 	return release.After(minor)
 }
 
-// kubernetesOf returns the version of Kubernetes that a module requires; nil if
-// it does not tell.
+// kubernetesOf returns the version of Kubernetes that a module requires; nil if it
+// requires none.
 func kubernetesOf(module string) *version.Version {
 	mod, err := readMod(module)
 	if err != nil {
@@ -144,9 +144,9 @@ func (e *CoreError) Error() string { return fmt.Sprintf("core in %s: %v", e.Dir,
 
 func (e *CoreError) Unwrap() error { return e.Err }
 
-// writeWorkspace writes a go.work of the autoscaler's module and its core's.
-// Both pin Kubernetes by replacements, which a workspace refuses where they
-// differ: the core's hold, because the module imports the core.
+// writeWorkspace writes a go.work of the autoscaler's module and its core's. Both pin
+// Kubernetes by replacements, and a workspace refuses replacements that differ, so the
+// core's are used: the module imports the core.
 func writeWorkspace(path, module, core string) error {
 	theirs, err := readMod(module)
 	if err != nil {
@@ -161,7 +161,7 @@ func writeWorkspace(path, module, core string) error {
 	}
 	i := slices.IndexFunc(theirs.Require, func(r *modfile.Require) bool { return r.Mod.Path == CoreModule })
 	if i < 0 {
-		return &CoreError{Dir: core, Err: fmt.Errorf("%s %w, as all had until 2026-07-31", module, ErrOwnCore)}
+		return &CoreError{Dir: core, Err: fmt.Errorf("%s %w, as all trees did until 2026-07-31", module, ErrOwnCore)}
 	}
 	work := &modfile.WorkFile{Syntax: new(modfile.FileSyntax)}
 	goVersion := theirs.Go.Version
@@ -170,7 +170,7 @@ func writeWorkspace(path, module, core string) error {
 	}
 	errs := []error{
 		work.AddGoStmt(goVersion), work.AddUse(module, ""), work.AddUse(core, ""),
-		// The version that the module requires is looked for even so.
+		// Even in a workspace, go looks for the version that the module requires.
 		work.AddReplace(CoreModule, theirs.Require[i].Mod.Version, core, ""),
 	}
 	pinned := map[string]modfile.Replace{}

@@ -28,7 +28,7 @@ type Request struct {
 	// Output is the path of the binary if there is one package. If there are more,
 	// it is the folder of their binaries, which `go build` names.
 	Output string
-	// ID identifies the tree's content. While ID and the rest of the request are
+	// ID identifies the tree's content. If ID and the rest of the request are
 	// unchanged, the build is skipped. For a working tree it is empty: then
 	// `go build` decides what to compile.
 	ID string
@@ -78,8 +78,8 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
 	}
 	if r.ID != "" {
-		// go build refuses to replace a file that is no binary, such as one that was
-		// written in part.
+		// go build refuses to replace a file that is not a binary, such as one that was
+		// written only in part.
 		for _, path := range Outputs(r) {
 			if err := os.RemoveAll(path); err != nil {
 				return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
@@ -108,7 +108,7 @@ func args(r Request) []string {
 	}
 	a := []string{"build", "-v", "-buildvcs=false", "-o", output}
 	if r.Debug {
-		// With full paths, because the debugger's client looks for the sources.
+		// With full paths, so that the debugger's client finds the sources.
 		a = append(a, "-gcflags=all=-N -l", "-ldflags="+strings.Join(r.LDFlags, " "))
 	} else {
 		a = append(a, Lean(r.LDFlags...)...)
@@ -128,8 +128,8 @@ func Lean(ldflags ...string) []string {
 }
 
 func env(r Request) []string {
-	// The user's GOFLAGS and workspace are for the user's code. An empty GOFLAGS
-	// would bring back those of `go env -w`.
+	// The user's GOFLAGS and workspace are for the user's code. GOFLAGS is not empty,
+	// because go would then use the value of `go env -w`.
 	e := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false"}
 	if !r.Host {
 		e = append(e, "GOOS=linux", "GOARCH="+r.Arch)

@@ -34,7 +34,7 @@ type ClusterAPI struct {
 	ID string
 	// Arch is the containers' architecture.
 	Arch string
-	// OutDir takes the binaries.
+	// OutDir is the folder for the binaries.
 	OutDir string
 }
 
@@ -56,7 +56,7 @@ func (c ClusterAPI) CheckLayout() error {
 	for name, r := range c.Requests() {
 		main := filepath.Join(r.Dir, r.Packages[0], "main.go")
 		if _, err := os.Stat(main); err != nil {
-			errs = append(errs, fmt.Errorf("%s of release %s has its main package there: %w", name, c.Version, err))
+			errs = append(errs, fmt.Errorf("the main package of %s in release %s is missing: %w", name, c.Version, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -83,7 +83,7 @@ func (c ClusterAPI) ldflags() []string {
 		{"gitVersion", c.Tag},
 		{"gitCommit", c.Commit},
 		{"gitTreeState", state},
-		// With the real date every build would give another binary.
+		// With the real date every build would give a different binary.
 		{"buildDate", "1970-01-01T00:00:00Z"},
 	} {
 		flags = append(flags, "-X", strings.Join([]string{pkg + "." + kv[0], kv[1]}, "="))

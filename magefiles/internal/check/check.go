@@ -13,7 +13,7 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// The tools. `go run` fetches and builds them, so that they are no dependencies of
+// The linters. `go run` fetches and builds them, so that they are not dependencies of
 // this module.
 const (
 	gotestsum    = "gotest.tools/gotestsum@v1.13.0"
@@ -57,8 +57,8 @@ func installed(ctx context.Context, program string) bool {
 	return err == nil
 }
 
-// Test runs Unit, then the end-to-end test. Where no Docker engine answers, that
-// one is skipped and says so, or fails if CASLAB_E2E=required.
+// Test runs Unit, then the end-to-end test. If no Docker engine answers, the end-to-end
+// test is skipped and says so, or, with CASLAB_E2E=required, fails.
 func Test(ctx context.Context) error {
 	if err := Unit(ctx); err != nil {
 		return err
@@ -67,7 +67,7 @@ func Test(ctx context.Context) error {
 		"-tags=e2e", "-count=1", "-timeout=80m", "./magefiles/internal/e2e")
 }
 
-// Lint runs every linter, and returns the failures of all.
+// Lint runs every linter, even after a failure, and returns all failures.
 func Lint(ctx context.Context) error {
 	scripts, err := tracked(ctx, ".", "*.sh", ".ci/run")
 	if err != nil {
@@ -88,7 +88,7 @@ func Lint(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// gofmt returns an error that names the Go files which gofmt would change.
+// gofmt returns an error that names the Go files that gofmt would change.
 func gofmt(ctx context.Context) error {
 	files, err := tracked(ctx, ".", "*.go")
 	if err != nil {
@@ -104,9 +104,8 @@ func gofmt(ctx context.Context) error {
 	return nil
 }
 
-// tracked returns the files below dir, relative to it, that match a pattern: those
-// that git knows and those that it would add. A file that was deleted and not yet
-// removed from the index is left out.
+// tracked returns the files below dir, relative to it, that match a pattern and that git
+// tracks or would add. A deleted file that is still in the index is left out.
 func tracked(ctx context.Context, dir string, patterns ...string) ([]string, error) {
 	args := append([]string{"ls-files", "-z", "--deduplicate", "--cached", "--others", "--exclude-standard", "--"}, patterns...)
 	res, err := run.Exec{}.Run(ctx, run.Cmd{Name: "git", Args: args, Dir: dir})

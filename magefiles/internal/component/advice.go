@@ -13,8 +13,7 @@ import (
 // settingsOf has the prefix of a component's variables by the component's name.
 var settingsOf = map[string]string{source.ClusterAPIName: "CAPI", source.AutoscalerName: "AUTOSCALER"}
 
-// advised adds to an error of package source which settings to change, or what to
-// type.
+// advised adds to an error of package source which settings to change or what to type.
 func advised(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err

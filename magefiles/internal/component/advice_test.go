@@ -35,7 +35,7 @@ func TestAdvised(t *testing.T) {
 		},
 		{
 			&source.NoModuleError{Component: "autoscaler"},
-			"AUTOSCALER_SOURCE=module: autoscaler is not on the Go module proxy; its releases are in git alone; set AUTOSCALER_SOURCE=git, or type: export AUTOSCALER_DIR=/path/to/your/checkout",
+			"AUTOSCALER_SOURCE=module: autoscaler is not on the Go module proxy; its releases are only in git; set AUTOSCALER_SOURCE=git, or type: export AUTOSCALER_DIR=/path/to/your/checkout",
 		},
 		{
 			&source.CheckoutError{Component: "autoscaler", Dir: "/mine", Problem: "not a folder"},

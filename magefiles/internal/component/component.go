@@ -1,5 +1,5 @@
-// Package component is Cluster API and the autoscaler, as the settings say where
-// their sources come from.
+// Package component fetches the sources of Cluster API and of the autoscaler from where
+// the settings say.
 package component
 
 import (
@@ -30,8 +30,8 @@ func with(spec source.Spec, s config.Source) source.Spec {
 	return spec
 }
 
-// AutoscalerRelease returns the release that decides flags, annotations and API: a
-// checkout's own, if it says which that is, or else the settings'.
+// AutoscalerRelease returns the release that decides flags, annotations and API: the
+// checkout's own, if its tree names one, otherwise the settings'.
 func AutoscalerRelease(c *config.Config) *version.Version {
 	if c.Autoscaler.Dir != "" {
 		if v := build.AutoscalerVersion(c.Autoscaler.Dir); v != nil {
@@ -54,8 +54,8 @@ func Check(ctx context.Context, l *lab.Lab, s source.Spec) error {
 // fetching is the lock of the folder of fetched trees, which environments share.
 const fetching = "build.sources"
 
-// Fetch fetches a component's tree, or finds that it is there. An error says which
-// settings to change.
+// Fetch returns a component's tree, and fetches it if it was not fetched before. An error
+// says which settings to change.
 func Fetch(ctx context.Context, l *lab.Lab, s source.Spec, progress func(string)) (tree *source.Tree, err error) {
 	err = l.State.Exclusively(ctx, fetching, progress, func() error {
 		tree, err = source.Fetch(ctx, s, options(l, progress))

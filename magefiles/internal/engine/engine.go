@@ -1,4 +1,4 @@
-// Package engine drives the Docker engine by the docker command, which kind needs
+// Package engine controls the Docker engine through the docker command, which kind needs
 // too.
 package engine
 
@@ -130,7 +130,7 @@ func (e *Engine) LoadImages(ctx context.Context, images map[string]v1.Image) err
 	reader, writer := io.Pipe()
 	go func() { writer.CloseWithError(image.Archive(writer, images)) }()
 	_, err := e.runner.Run(ctx, run.Cmd{Name: "docker", Args: []string{"load", "--quiet"}, Stdin: reader})
-	// docker may end without reading all; the writer must not wait for it.
+	// docker may end without reading everything; the writer must not wait for it.
 	if err := errors.Join(err, reader.Close()); err != nil {
 		return fmt.Errorf("load images into the engine: %w", err)
 	}
@@ -297,7 +297,7 @@ func (e *Engine) Remove(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// isMissing reports whether all that docker complains about does not exist, or is
+// isMissing reports whether docker complains only about objects that do not exist or are
 // being removed by another process.
 func isMissing(err error) bool {
 	var failed *run.Error

@@ -24,8 +24,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// epoch is the time of every file and image. The real time would make each
-// image another.
+// epoch is the time of every file and image. With the real time, each image would have a
+// different digest.
 var epoch = time.Unix(0, 0).UTC()
 
 // File is one entry of a layer.
@@ -49,7 +49,7 @@ type File struct {
 type Spec struct {
 	// Arch is the architecture as Go names it, such as amd64; the system is Linux.
 	Arch string
-	// Layers are the image's, in order; Files make one more.
+	// Layers are the image's layers, in order; Files are one more layer on top.
 	Layers []v1.Layer
 	Files  []File
 	// The rest is as in a Dockerfile.
@@ -103,7 +103,7 @@ func Program(arch, path, source, user string, ca File) Spec {
 }
 
 // Layer returns a layer that has the files, in the order of their paths, and the
-// folders above them. Contents are not kept in memory: they are read whenever the
+// folders above them. Contents are not stored in memory: they are read whenever the
 // layer is.
 func Layer(files []File) (v1.Layer, error) {
 	files = slices.Clone(files)

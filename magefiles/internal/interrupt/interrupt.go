@@ -1,6 +1,6 @@
-// Package interrupt tells two requests apart. The first Ctrl-C (or SIGTERM)
-// asks a command to stop: it ends its work and cleans up. The second one asks
-// it to end at once: clean-ups end too, and say what they leave.
+// Package interrupt distinguishes two requests. The first Ctrl-C (or SIGTERM) asks a
+// command to stop: it ends its work and cleans up. The second one asks it to end at once:
+// clean-ups end too, and say what they leave.
 package interrupt
 
 import (
@@ -19,10 +19,9 @@ var ErrNow = errors.New("interrupted a second time")
 // key is the key of the context that ends at the second interruption.
 type key struct{}
 
-// Notify returns a context that ends at the first SIGINT or SIGTERM. Cleanup
-// derives from it contexts that end at the second one. The third one has the
-// operating system's default effect. Until release is called, signals of this
-// process go to the context.
+// Notify returns a context that ends at the first SIGINT or SIGTERM. Cleanup derives from
+// it contexts that end at the second one. The third one has the operating system's default
+// effect. The signals have their default effects again after release is called.
 func Notify(parent context.Context) (ctx context.Context, release func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -57,10 +56,9 @@ func With(parent context.Context) (ctx context.Context, stop, now func()) {
 	}
 }
 
-// Cleanup returns a context for cleaning up after ctx. It goes on when ctx
-// ends. It ends at the second interruption, with ErrNow as its cause, and after
-// limit. A ctx that does not come from Notify or With has no second
-// interruption.
+// Cleanup returns a context for cleaning up after ctx. It does not end when ctx ends, but
+// at the second interruption, with ErrNow as its cause, or after limit. A ctx that does not
+// come from Notify or With has no second interruption.
 func Cleanup(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	clean, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	clean, release := context.WithTimeout(clean, limit)

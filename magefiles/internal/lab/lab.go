@@ -1,5 +1,5 @@
-// Package lab is what every command is given: the settings, the state folder,
-// how processes start, and where data and chatter go.
+// Package lab has what every command needs: the settings, the state folder, a runner of
+// processes, and the writers for data and for a person.
 package lab
 
 import (
@@ -20,19 +20,19 @@ type Lab struct {
 	Config *config.Config
 	// Log shows a person what is done.
 	Log *ui.Log
-	// Out takes data. Chatter takes what a process prints as it runs, for a
-	// person.
+	// Out is for data. Chatter is for the output of running processes, which a person
+	// reads.
 	Out, Chatter io.Writer
 	Runner       run.Runner
 	Now          func() time.Time
 	// State is the folder .caslab.
 	State state.Dir
-	// FullLog takes everything of a run that changes the environment.
+	// FullLog is the full log of a run that changes the environment.
 	FullLog *state.Log
 }
 
-// New returns the lab that cfg describes. Data is written to out; what a person
-// follows is shown as the options say, on stderr. Close ends it.
+// New returns the lab that cfg describes. Data is written to out; progress is shown on
+// stderr, as the options say. The caller calls Close.
 func New(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *Lab {
 	full := new(state.Log)
 	shown.Record = full
@@ -42,7 +42,7 @@ func New(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *Lab {
 	}
 }
 
-// Close ends what a person follows.
+// Close ends the display of progress.
 func (l *Lab) Close() { l.Log.Close() }
 
 // With returns a lab with other settings, on the same machine.
@@ -53,7 +53,7 @@ func (l *Lab) With(change func(*config.Config)) *Lab {
 	return &other
 }
 
-// Within bounds a wait; the error then says which bound it was.
+// Within bounds a wait. The error of the context names the bound.
 func Within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not within %s", d))
 }

@@ -19,9 +19,8 @@ type Required struct {
 	Example string
 }
 
-// Arguments are the targets that have required arguments. They are those of the
-// verbs in package main of the lab's command, which a test compares; the
-// targets cannot ask the command before it is compiled.
+// Arguments are the targets that have required arguments. A test compares them with the
+// verbs of the lab's command: the targets cannot ask the command before it is compiled.
 var Arguments = []Required{
 	{Target: "autoscaler:ide", Args: []string{"EDITOR"}, Example: "go tool mage autoscaler:ide vscode >.vscode/launch.json"},
 	{Target: "nodegroup:add", Args: []string{"NAME", "MIN", "MAX"}, Numbers: []string{"MIN", "MAX"},
@@ -42,7 +41,7 @@ var Aliases = map[string]string{"up": "env:up", "down": "env:down", "status": "e
 // target.
 var namespaced = regexp.MustCompile(`^[a-z]+:[a-z]+$`)
 
-// Verb returns the verb of a target that becomes the lab's command.
+// Verb returns the verb of a target that the lab's command runs.
 func Verb(word string) (verb string, ok bool) {
 	word = strings.ToLower(word)
 	if full := Aliases[word]; full != "" {
@@ -51,10 +50,9 @@ func Verb(word string) (verb string, ok bool) {
 	return word, word == "bench" || namespaced.MatchString(word)
 }
 
-// CheckAlone refuses a target after verb, which would not run: the verb's
-// process becomes the lab's command. For a target without options and arguments
-// it also refuses those, which mage takes for the next target or ignores. words
-// are the arguments of mage.
+// CheckAlone refuses a target after verb: it would not run, because the lab's command
+// replaces mage. For a target without options and arguments it also refuses those, which
+// mage reads as the next target or ignores. words are the arguments of mage.
 func CheckAlone(verb string, words []string, takes bool) error {
 	if last := lastTarget(words); last != "" && last != verb {
 		return fmt.Errorf("%s becomes the lab's command, so %s would not run after it; type one target at a time: go tool mage %s && go tool mage %s", verb, last, verb, last)
@@ -73,9 +71,9 @@ func CheckAlone(verb string, words []string, takes bool) error {
 	return nil
 }
 
-// lastTarget returns the verb of the last of the words that is a target with a
-// namespace or, if the first word is a short name, one with a short name; empty
-// if there is none. A scenario or a workload may be called like a short name.
+// lastTarget returns the verb of the last word that is a target with a namespace; empty if
+// there is none. Short names of targets count only if the first word is one, because a
+// scenario or a workload may have the same name.
 func lastTarget(words []string) string {
 	for _, w := range slices.Backward(words) {
 		verb, ok := Verb(w)
@@ -86,8 +84,8 @@ func lastTarget(words []string) string {
 	return ""
 }
 
-// CheckArguments refuses arguments of mage that mage refuses too, but without
-// saying what to type. words are a target and what follows it.
+// CheckArguments refuses the arguments that mage would refuse too, and, unlike mage, says
+// what to type. words are a target and what follows it.
 func CheckArguments(words []string) error {
 	if len(words) == 0 {
 		return nil

@@ -4,7 +4,7 @@
 //
 // Mage prints nothing while it compiles targets, and the packages that the lab
 // imports take minutes to compile on a machine with empty caches. So the targets
-// import this package only, which compiles the rest visibly.
+// import only this package, which compiles the rest and shows the progress.
 package launch
 
 import (
@@ -72,8 +72,8 @@ func compile(ctx context.Context, root string, runner run.Runner, log *ui.Log) (
 	return binary, nil
 }
 
-// compilation shows a step with the number of packages that `go build -v` has
-// named, one in a line. It shows nothing before the first one.
+// compilation shows a step with the number of packages that `go build -v` has named, one a
+// line. It shows nothing before the first package.
 type compilation struct {
 	log   *ui.Log
 	step  *ui.Step

@@ -16,8 +16,7 @@ const (
 	diskAfter = 3 << 30
 )
 
-// removeOldImages is the command that removes those of the lab's images that no
-// container uses.
+// removeOldImages is the command that removes the lab's images that no container uses.
 const removeOldImages = "docker image rm $(docker image ls --format '{{.Repository}}:{{.Tag}}' 'caslab.local/*')"
 
 // CheckDisk refuses a machine that has too little free disk where the engine keeps
@@ -27,14 +26,14 @@ func (m Machine) CheckDisk(info engine.Info) error {
 	return err
 }
 
-// disk looks for free disk where the engine keeps its data, if that is on this
-// machine, and where the lab does. It returns the least that is free, in bytes, and
-// where that is, and an error if it is too little.
+// disk looks for free disk where the engine stores its data, if that is on this machine,
+// and where the lab does. It returns the smaller of the two, in bytes, and its place, and
+// an error if it is too small.
 func (m Machine) disk(info engine.Info) (least int64, where string, err error) {
 	for _, dir := range []string{info.DockerRootDir, m.Root} {
 		free, err := m.FreeDisk(dir)
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-			continue // the engine is on another machine, in its own, or keeps its data from us
+			continue // the engine is on another or in a virtual machine, or its data cannot be read
 		}
 		if err != nil {
 			return 0, "", fmt.Errorf("look for free disk at %s: %w", dir, err)
@@ -44,7 +43,7 @@ func (m Machine) disk(info engine.Info) (least int64, where string, err error) {
 		}
 	}
 	if need := m.diskNeeded(); where != "" && least < need {
-		return least, where, fmt.Errorf("%s has %.1f GiB free and the environment needs %d GiB; free some: `%s` removes images that the lab built and does not use, to be built again when needed, `docker image prune` and `docker builder prune` what nobody uses", where, gibibytes(least), need>>30, removeOldImages)
+		return least, where, fmt.Errorf("%s has %.1f GiB free and the environment needs %d GiB; to free some, `%s` removes unused images of the lab, which are built again when needed, and `docker image prune` and `docker builder prune` remove other unused data", where, gibibytes(least), need>>30, removeOldImages)
 	}
 	return least, where, nil
 }

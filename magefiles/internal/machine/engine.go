@@ -16,7 +16,7 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// memoryNeeded is the memory, in bytes, below which an engine is warned of.
+// memoryNeeded is the memory of an engine, in bytes, below which there is a warning.
 const memoryNeeded = 4 << 30
 
 // EngineFindings returns the findings about the engine. It starts a privileged
@@ -62,7 +62,7 @@ func Suitable(info engine.Info) error {
 
 const probeImage = "caslab.local/probe:1"
 
-// Commands that start a probe. Each has a container of its own, so that they do not
+// Commands that start a probe. Each has its own container, so that they do not
 // disturb each other.
 const (
 	ProbeUp     = "up"
@@ -91,7 +91,7 @@ func (m Machine) CheckPrivileged(ctx context.Context, info engine.Info, who stri
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("the engine starts no privileged container, and a node is one: %w\nrun scripts/docker-engine.sh as root, or `go tool mage env:doctor` for the cause", err)
+	return fmt.Errorf("the engine starts no privileged container, which every node needs: %w\nrun scripts/docker-engine.sh as root, or `go tool mage env:doctor` to see the cause", err)
 }
 
 // RemoveProbes removes the containers that a killed CheckPrivileged left.

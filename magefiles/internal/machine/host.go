@@ -17,7 +17,7 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// HostFindings returns the findings about this machine. Its limits apply if the
+// HostFindings returns the findings about this machine. Its limits matter only if the
 // engine runs on it.
 func (m Machine) HostFindings(ctx context.Context) []Finding {
 	findings := []Finding{m.goFinding(ctx)}

@@ -1,6 +1,6 @@
-// Package machine finds out whether this machine, and the Docker engine that it
-// reaches, can carry an environment. env:up asks before it makes anything, and
-// env:doctor shows everything that was found.
+// Package machine checks whether this machine and its Docker engine can run an
+// environment. env:up checks before it creates anything, and env:doctor prints all
+// findings.
 package machine
 
 import (
@@ -44,12 +44,12 @@ const (
 type Finding struct {
 	Check   string
 	Verdict Verdict
-	// Found is what is there, and Cure what to do unless that is OK.
+	// Found is what the check found, and Cure what to do if that is not OK.
 	Found, Cure string
 }
 
-// Judge returns a finding that is OK if err is nil, and has the given severity if
-// not.
+// Judge returns a finding that is OK if err is nil, and otherwise has the given
+// severity.
 func Judge(check, found string, err error, severity Verdict, cure string) Finding {
 	if err != nil {
 		return Finding{check, severity, oneLine(err), cure}
@@ -66,7 +66,7 @@ func oneLine(err error) string {
 		}
 	}
 	if unreachable := new(net.OpError); errors.As(err, &unreachable) {
-		return unreachable.Err.Error() // the cure says what was asked
+		return unreachable.Err.Error() // the cure names the command
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line

@@ -1,5 +1,4 @@
-// Package redact hides the credentials of URLs in text that people and logs
-// get.
+// Package redact hides the credentials of URLs in texts for people and logs.
 package redact
 
 import (
@@ -9,7 +8,7 @@ import (
 	"strings"
 )
 
-// hidden stands for a credential, as in net/url's Redacted.
+// hidden replaces a credential, as in net/url's Redacted.
 const hidden = "xxxxx"
 
 // authority matches the scheme and the user information of a URL. A password
@@ -17,11 +16,11 @@ const hidden = "xxxxx"
 // the user information.
 var authority = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*)://([^\s/]*)@`)
 
-// shells are the schemes whose user is no credential, as in ssh://git@host.
+// shells are the schemes in which the user is not a credential, as in ssh://git@host.
 var shells = []string{"ssh", "git+ssh", "ssh+git", "sftp"}
 
-// Text returns text with the credentials of all URLs in it hidden. Elsewhere
-// than in a shell's URL the user goes too: many servers take a token for it.
+// Text returns text with the credentials of all URLs in it hidden. The user is hidden
+// too, except in URLs of shells, because many servers accept a token as the user.
 func Text(text string) string {
 	if !strings.Contains(text, "://") {
 		return text
@@ -43,9 +42,9 @@ func user(scheme, info string) string {
 	return name
 }
 
-// URL returns raw, which is one URL and nothing else, with its credentials
-// hidden. Where net/url cannot parse it, all before the last @ is hidden: a
-// password with a slash in it is read as a path.
+// URL returns raw, which is one URL and nothing else, with its credentials hidden. If
+// net/url cannot parse it, everything before the last @ is hidden, because a password may
+// have a slash in it.
 func URL(raw string) string {
 	if _, err := url.Parse(raw); err == nil {
 		return Text(raw)
@@ -58,8 +57,8 @@ func URL(raw string) string {
 	return scheme + "://" + hidden + rest[at:]
 }
 
-// Err returns err with the credentials in its message hidden. errors.Is and
-// errors.As find what they find in err. A nil err gives nil.
+// Err returns err with the credentials in its message hidden. errors.Is and errors.As work
+// as for err. It returns nil for nil.
 func Err(err error) error {
 	if err == nil {
 		return nil

@@ -24,8 +24,9 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// lifetime of certificates. Nobody renews them, and no cluster of the lab lives
-// so long. One that ends within renewal is replaced.
+// lifetime is how long certificates are valid: longer than a cluster of the lab
+// lives, because nobody renews them. A stored certificate that expires within
+// renewal is replaced.
 const (
 	lifetime = 10 * 365 * 24 * time.Hour
 	renewal  = 30 * 24 * time.Hour
@@ -38,7 +39,7 @@ type authority struct {
 	// dir has the authority's own certificate and those that it issued.
 	dir string
 	now func() time.Time
-	// cert, key and pem are the authority's own; nil until they are there.
+	// cert, key and pem are the authority's own; nil until they exist.
 	cert *x509.Certificate
 	key  crypto.Signer
 	pem  []byte
@@ -47,7 +48,7 @@ type authority struct {
 // pair is a certificate and its private key, PEM-encoded.
 type pair struct{ cert, key []byte }
 
-// openAuthority returns the authority of dir, made anew if there is none.
+// openAuthority returns the authority in dir, and creates one if there is none.
 func openAuthority(dir string, now func() time.Time) (*authority, error) {
 	a := &authority{dir: dir, now: now}
 	p, err := a.certificate("ca", nil, nil)
@@ -61,8 +62,8 @@ func openAuthority(dir string, now func() time.Time) (*authority, error) {
 	return a, nil
 }
 
-// certificate returns the certificate called name: the one in dir if it is still
-// good, else a new one.
+// certificate returns the certificate called name: the one in dir if it is still good,
+// otherwise a new one.
 func (a *authority) certificate(name string, dnsNames, organizations []string) (pair, error) {
 	certPath, keyPath := filepath.Join(a.dir, name+".crt"), filepath.Join(a.dir, name+".key")
 	var there pair
@@ -106,12 +107,12 @@ func (a *authority) issue(name string, dnsNames, organizations []string) (pair, 
 	if err != nil {
 		return pair{}, fmt.Errorf("make a serial number: %w", err)
 	}
-	// client-go's util/cert issues certificates too, by the machine's clock alone.
+	// client-go's util/cert can issue certificates, but only with the machine's clock.
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: "caslab " + name, Organization: organizations},
 		DNSNames:     dnsNames,
-		// An hour back: clocks of nodes on a laptop that woke up may be behind.
+		// An hour ago, because the clocks of nodes may be behind after a laptop was asleep.
 		NotBefore:   a.now().Add(-time.Hour),
 		NotAfter:    a.now().Add(lifetime),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -176,7 +177,7 @@ func (a *authority) replaceCertManager(objects []map[string]any) ([]map[string]a
 	return append(others, deployments...), nil
 }
 
-// secret returns the Secret that cert-manager would make for a Certificate.
+// secret returns the Secret that cert-manager would create for a Certificate.
 func (a *authority) secret(certificate map[string]any) (map[string]any, error) {
 	namespace, name := text(certificate, "metadata", "namespace"), text(certificate, "spec", "secretName")
 	dnsNames := texts(field(certificate, "spec", "dnsNames"))
@@ -197,8 +198,8 @@ func (a *authority) secret(certificate map[string]any) (map[string]any, error) {
 	}, nil
 }
 
-// inject makes the API server trust the object's webhooks, if the object asks
-// cert-manager for that.
+// inject adds the authority's certificate to the object's webhooks, so that the API
+// server trusts them, if an annotation asks cert-manager to do that.
 func (a *authority) inject(object map[string]any) {
 	annotations, _ := field(object, "metadata", "annotations").(map[string]any)
 	if _, asks := annotations[injectAnnotation]; !asks {

@@ -65,8 +65,8 @@ type Repository struct {
 	Providers []Provider
 }
 
-// devTag is the tag that releases before v0.4 give the image of the Docker
-// provider, whatever the release. It stays.
+// devTag is the tag of the Docker provider's image in all releases before v0.4. The
+// image keeps it.
 const devTag = "dev"
 
 // webhookNamespace is the namespace in which releases before v0.4 run the webhooks
@@ -94,8 +94,8 @@ func providers(l release.Layout) []Provider {
 	}
 }
 
-// Write renders the providers of a tree into a repository. The same tree gives the
-// same bytes, also of certificates until they are renewed.
+// Write renders the providers of a tree into a repository. The same tree gives the same
+// bytes, including certificates until they are renewed.
 func Write(ctx context.Context, o Options) (*Repository, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -235,9 +235,9 @@ func asMap(r *resource.Resource) (map[string]any, error) {
 	return object, nil
 }
 
-// setImages gives the image of the provider's manager the lab's tag, and has the
-// kubelet take images that are on the node. The manager's image is known by its
-// name, whatever its registry and tag.
+// setImages sets the lab's tag on the image of the provider's manager, and a pull policy
+// with which the kubelet uses images on the node. It finds the manager's image by its
+// name, with any registry and tag.
 func setImages(deployment map[string]any, tag string, p *Provider) error {
 	containers, _ := field(deployment, "spec", "template", "spec", "containers").([]any)
 	for _, c := range containers {
@@ -269,7 +269,7 @@ func text(object map[string]any, path ...string) string {
 	return s
 }
 
-// field returns what object holds at path, or nil.
+// field returns the value at path in object, or nil.
 func field(object map[string]any, path ...string) any {
 	var at any = object
 	for _, key := range path {

@@ -19,7 +19,7 @@ type Recorded struct {
 	Log io.Writer
 }
 
-// Run implements Runner. It ignores that the log cannot be written.
+// Run implements Runner. It ignores errors of writing the log.
 func (r Recorded) Run(ctx context.Context, c Cmd) (Result, error) {
 	start := time.Now()
 	res, err := r.Runner.Run(ctx, c)

@@ -41,8 +41,8 @@ type Cmd struct {
 	Stdin io.Reader
 	// Stdout and Stderr, if set, receive a copy of the output as it comes.
 	Stdout, Stderr io.Writer
-	// Stream leaves the Result empty, for a process that runs for hours. An Error
-	// shows the end of the output all the same.
+	// Stream leaves the Result empty, for a process that runs for hours. An Error still
+	// has the end of the output.
 	Stream bool
 	// Terminal gives the process the lab's own terminal, with the signals of its
 	// keys, instead of Stdin, Stdout and Stderr.
@@ -127,8 +127,7 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = grace
-	// The kernel takes the end of the thread that started a process for the end of
-	// its parent.
+	// To the kernel, the parent ends when the thread that started the process ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
@@ -150,7 +149,7 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 // CheckTerminal returns an error if standard input is no terminal.
 func CheckTerminal() error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return errors.New("it needs a terminal, and standard input is none")
+		return errors.New("it needs a terminal, and standard input is not one")
 	}
 	return nil
 }

@@ -35,18 +35,17 @@ type Lock struct {
 	stat fs.FileInfo
 }
 
-// How long a lock is tried that nobody is seen to hold for more than a moment,
-// and how often.
+// How long and how often to try a lock that others hold only for moments.
 const (
 	settleWithin = 500 * time.Millisecond
 	settleEvery  = 20 * time.Millisecond
 )
 
-// awaitEvery is how often a lock is tried that somebody else holds.
+// awaitEvery is the time between two tries of a lock that somebody else holds.
 const awaitEvery = 200 * time.Millisecond
 
-// TryLock locks the file at path, which is made if need be, and writes into it
-// that command holds it. It returns a *HeldError if another holder has it.
+// TryLock locks the file at path, creates it if necessary, and writes into it that
+// command holds the lock. It returns a *HeldError if there is another holder.
 func TryLock(path, command string) (*Lock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -56,8 +55,8 @@ func TryLock(path, command string) (*Lock, error) {
 		if lock != nil || err != nil {
 			return lock, err
 		}
-		// Whoever only looks has the lock for a moment, and a new holder has not
-		// written who it is at once: until then the file names the one before.
+		// A reader holds the lock for a moment, and a new holder writes its name a
+		// moment after it has the lock: until then the file names the previous one.
 		holder, err := Holder(path)
 		if err != nil {
 			return nil, err
@@ -87,7 +86,7 @@ func tryOnce(path, command string) (*Lock, error) {
 	}
 	lock := &Lock{file: file}
 	text := fmt.Sprintf("%s (process %d, since %s)\n", command, os.Getpid(), time.Now().Format(time.TimeOnly))
-	// In place: whoever waits for this lock has this file open.
+	// In place, because those who wait for the lock have this file open.
 	if err = os.WriteFile(path, []byte(text), 0o644); err == nil {
 		lock.stat, err = file.Stat()
 	}
@@ -99,7 +98,7 @@ func tryOnce(path, command string) (*Lock, error) {
 
 // Release gives the lock back.
 func (l *Lock) Release() error {
-	// A name that stays would be taken for the next holder's.
+	// A name left in the file would be read as the next holder's.
 	var err error
 	if !l.Lost() {
 		err = os.Truncate(l.file.Path(), 0)
@@ -107,8 +106,8 @@ func (l *Lock) Release() error {
 	return errors.Join(err, l.file.Close())
 }
 
-// Lost reports whether the path leads to another file by now, or to none:
-// somebody else may hold a lock of the same path.
+// Lost reports whether the path now has another file or none, so that somebody else may
+// hold a lock with the same path.
 func (l *Lock) Lost() bool {
 	there, err := os.Stat(l.file.Path())
 	if err != nil {
@@ -117,7 +116,7 @@ func (l *Lock) Lost() bool {
 	return !os.SameFile(l.stat, there)
 }
 
-// unnamed is a holder of whom nothing is known.
+// unnamed is the name of an unknown holder.
 const unnamed = "a process that does not say which"
 
 // Holder returns who holds the lock at path at this moment; empty if nobody
@@ -145,8 +144,8 @@ func Holder(path string) (string, error) {
 	return holder, nil
 }
 
-// runs reports whether the process that a holder names is there. A process that
-// was killed leaves its name behind.
+// runs reports whether the process that a holder names is running. A process that was
+// killed leaves its name in the file.
 func runs(holder string) bool {
 	_, rest, _ := strings.Cut(holder, "(process ")
 	digits, _, _ := strings.Cut(rest, ",")
@@ -165,8 +164,8 @@ func (d Dir) Lock(name, command string) (*Lock, error) { return TryLock(d.lockPa
 // does.
 func (d Dir) Holder(name string) (string, error) { return Holder(d.lockPath(name)) }
 
-// Exclusively calls do while no other process does work of that name, which is
-// done in minutes at most. It waits for its turn; progress is told for whom.
+// Exclusively calls do while no other process does the work of that name, which takes
+// minutes at most. It waits for its turn and calls progress with the holder.
 func (d Dir) Exclusively(ctx context.Context, work string, progress func(string), do func() error) (err error) {
 	lock, err := d.await(ctx, work, progress)
 	if err != nil {
@@ -177,7 +176,7 @@ func (d Dir) Exclusively(ctx context.Context, work string, progress func(string)
 }
 
 // await tries to take the lock until it has it. It does not use apimachinery's wait:
-// the mage targets import this package, and are to compile in seconds.
+// the mage targets import this package, and must compile in seconds.
 func (d Dir) await(ctx context.Context, name string, progress func(string)) (*Lock, error) {
 	tick := time.NewTicker(awaitEvery)
 	defer tick.Stop()

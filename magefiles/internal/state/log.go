@@ -14,7 +14,7 @@ type Log struct {
 	file *os.File
 }
 
-// Open begins the log at path; the one before is kept as path.previous.
+// Open begins the log at path; the previous log is renamed to path.previous.
 func (l *Log) Open(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("begin the log: %w", err)

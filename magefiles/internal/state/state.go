@@ -1,5 +1,5 @@
-// Package state is the lab's folder, .caslab: where things are, its locks, the
-// log of a run, and files that are written whole or not at all.
+// Package state manages the lab's folder, .caslab: paths, locks, the log of a run, and
+// atomic writes.
 package state
 
 import (
@@ -25,8 +25,7 @@ func (d Dir) Path(elem ...string) string {
 	return filepath.Join(append([]string{string(d)}, elem...)...)
 }
 
-// ShortSum is a short digest of a text, to tell things apart whose names are the
-// same.
+// ShortSum returns a short digest of a text, to make names unique.
 func ShortSum(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:4])
@@ -35,9 +34,9 @@ func ShortSum(text string) string {
 // Kubeconfig returns the path of a cluster's kubeconfig.
 func (d Dir) Kubeconfig(cluster string) string { return d.Path("kubeconfig", cluster) }
 
-// Write writes a file whole: whoever reads it meanwhile, or after a crash, sees
-// all of the old content or all of the new. Several processes may write the same
-// file. The folder is made if it is not there.
+// Write writes a file atomically: readers see the whole old or the whole new content,
+// even after a crash. Several processes may write the same file. The folder is created
+// if it does not exist.
 func Write(path string, perm os.FileMode, write func(io.Writer) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -57,7 +56,7 @@ func Write(path string, perm os.FileMode, write func(io.Writer) error) (err erro
 	return nil
 }
 
-// WriteFile is Write of bytes.
+// WriteFile writes bytes as Write does.
 func WriteFile(path string, data []byte, perm os.FileMode) error {
 	return Write(path, perm, func(w io.Writer) error {
 		if _, err := io.Copy(w, bytes.NewReader(data)); err != nil {
@@ -76,8 +75,8 @@ func WriteJSON(path string, value any) error {
 	return WriteFile(path, data, 0o600)
 }
 
-// ReadJSON reads what WriteJSON wrote, and reports whether the file is there
-// and not empty.
+// ReadJSON reads what WriteJSON wrote, and reports whether the file exists and is not
+// empty.
 func ReadJSON(path string, value any) (there bool, err error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {

@@ -1,5 +1,5 @@
-// Package steps runs a graph of steps: each starts when those that it needs are
-// done, and those that do not need each other run at the same time.
+// Package steps runs a graph of steps: each starts when the steps that it needs are done,
+// and independent steps run at the same time.
 package steps
 
 import (
@@ -16,14 +16,14 @@ import (
 
 // Step is one step of a graph.
 type Step struct {
-	// Name tells the step from the others, and is shown.
+	// Name is unique, and is shown.
 	Name string
 	// Needs are the names of the steps that must be done before it starts.
 	Needs []string
-	// Usually is how long it tends to take; nothing is said of that if zero.
+	// Usually is how long it usually takes; zero if unknown.
 	Usually time.Duration
-	// Run does the work. It tells progress what it does at the moment, and
-	// returns what came of it in a few words, or none.
+	// Run does the work. It calls progress with what it is doing, and returns the
+	// result in a few words, or an empty text.
 	Run func(ctx context.Context, progress func(string)) (result string, err error)
 }
 
@@ -37,8 +37,8 @@ type Timing struct {
 // Took is how long the step ran.
 func (t Timing) Took() time.Duration { return t.End.Sub(t.Start) }
 
-// Validate refuses a graph that could not be run to its end: two steps of one
-// name, a need that is no step, or steps that wait for each other.
+// Validate refuses a graph with two steps of the same name, a need that is not a step, or
+// steps that wait for each other.
 func Validate(steps []Step) error {
 	needs := make(map[string][]string, len(steps))
 	var errs []error
@@ -58,8 +58,7 @@ func Validate(steps []Step) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	// A step that can start takes itself out of what is left; steps that never
-	// can are a cycle, or need one.
+	// Remove steps that can start until none can: the rest is a cycle, or needs one.
 	left := slices.Clone(steps)
 	done := map[string]bool{}
 	for len(left) > 0 {
@@ -87,8 +86,7 @@ func quoted(steps []Step) string {
 	return strings.Join(names, ", ")
 }
 
-// UpTo returns the steps that target needs, target included, in the order that
-// they have.
+// UpTo returns target and the steps that it needs, in the order of steps.
 func UpTo(steps []Step, target string) ([]Step, error) {
 	if err := Validate(steps); err != nil {
 		return nil, err
@@ -110,10 +108,10 @@ func UpTo(steps []Step, target string) ([]Step, error) {
 	return slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !needed[s.Name] }), nil
 }
 
-// Run runs the steps and shows them on the log. A graph that Validate refuses is
-// not begun. The first error cancels the rest and is returned as an *Error; all
-// steps have ended when Run returns. The timings are those of the steps that
-// ended well, in the order of their ends, by the clock now.
+// Run runs the steps and shows them on the log. It starts none if Validate refuses the
+// graph. The first error cancels the rest and is returned as an *Error; all steps have
+// ended when Run returns. The timings are those of the steps that succeeded, in the order
+// of their ends, by the clock now.
 func Run(ctx context.Context, log *ui.Log, now func() time.Time, steps []Step) ([]Timing, error) {
 	if err := Validate(steps); err != nil {
 		return nil, err
@@ -174,8 +172,8 @@ func (e *Error) Error() string { return fmt.Sprintf("step %q failed: %v", e.Step
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// CriticalPath returns the chain of steps that decided how long the whole
-// took: from the last to end, back through whichever need ended last.
+// CriticalPath returns the chain of steps that decided how long the run took: from the
+// step that ended last, back through the need that ended last, and so on.
 func CriticalPath(timings []Timing) []Timing {
 	byName := make(map[string]Timing, len(timings))
 	var last Timing

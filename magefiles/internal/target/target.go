@@ -1,5 +1,5 @@
-// Package target is the cluster that a command works on: the environment's, or
-// one that the lab did not make and that the settings name.
+// Package target opens the cluster that a command works on: the environment's, or
+// one that the lab did not create and that the settings name.
 package target
 
 import (
@@ -18,7 +18,7 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// PodNamespace is where the lab makes pods.
+// PodNamespace is the namespace in which the lab creates pods.
 const PodNamespace = "default"
 
 // Cluster is the cluster whose nodes are scaled.
@@ -33,13 +33,12 @@ type Cluster struct {
 	Name, Namespace string
 	// Own is true for the environment's cluster.
 	Own bool
-	// UID tells clusters apart, whatever their kubeconfigs are called. It is
-	// that of the namespace kube-system.
+	// UID identifies the cluster. It is the UID of the namespace kube-system.
 	UID string
 }
 
-// Arch is the architecture of the nodes, if it is known: those of the lab are
-// of this machine's.
+// Arch returns the architecture of the nodes if it is known: nodes of the lab have this
+// machine's.
 func (c *Cluster) Arch() string {
 	if c.Own {
 		return runtime.GOARCH
@@ -59,9 +58,9 @@ func (c *Cluster) ConfigNamespace() string {
 
 // Options say which cluster to open.
 type Options struct {
-	// Workload and Management are the kubeconfigs of a cluster that the lab did
-	// not make, and of the one that has its Cluster API objects if that is
-	// another. Both are empty for the environment's.
+	// Workload and Management are the kubeconfigs of a cluster that the lab did not
+	// create, and of the cluster with its Cluster API objects, if that is another one.
+	// Both are empty for the environment's cluster.
 	Workload, Management string
 	// Name and Namespace of the Cluster object.
 	Name, Namespace string
@@ -129,8 +128,8 @@ func CheckKubeconfig(setting, path string) error {
 	return nil
 }
 
-// hasCluster looks for the Cluster object, and says what there is instead if it
-// is missing.
+// hasCluster returns an error if the Cluster object is missing, which names the existing
+// ones.
 func (c *Cluster) hasCluster(ctx context.Context) error {
 	_, err := c.Management.Get(ctx, kube.Clusters, c.Namespace, c.Name)
 	if err == nil {
@@ -156,7 +155,7 @@ func (c *Cluster) hasCluster(ctx context.Context) error {
 	return fmt.Errorf("the cluster of MANAGEMENT_KUBECONFIG=%s holds no Cluster objects of Cluster API; want the kubeconfig of the cluster in which Cluster API manages %s/%s", c.ManagementPath, c.Namespace, c.Name)
 }
 
-// clusters names the Cluster objects; none where there is no such kind.
+// clusters returns the names of the Cluster objects; none if the kind does not exist.
 func clusters(ctx context.Context, client *kube.Client) ([]string, error) {
 	var all []unstructured.Unstructured
 	all, err := client.List(ctx, kube.Clusters, "")

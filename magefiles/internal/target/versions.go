@@ -12,13 +12,12 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Versions are what the cluster runs, as it says itself: it may have been made
-// with other settings than those of this command, or by somebody else. A version
-// that it does not tell is empty.
+// Versions are the versions that the cluster itself reports: the settings of this command
+// may differ from those it was created with. A version that it does not report is empty.
 type Versions struct {
-	// ClusterAPI is that of the core provider, from clusterctl's inventory.
+	// ClusterAPI is the core provider's version, from clusterctl's inventory.
 	ClusterAPI string
-	// Kubernetes is that of a control plane node's kubelet.
+	// Kubernetes is the version of a control plane node's kubelet.
 	Kubernetes string
 }
 
@@ -36,7 +35,7 @@ func (c *Cluster) Versions(ctx context.Context) (Versions, error) {
 	for i := range nodes {
 		n := &nodes[i]
 		_, control := n.GetLabels()["node-role.kubernetes.io/control-plane"]
-		// Of a hosted control plane no node is seen.
+		// A hosted control plane has no node in the cluster.
 		if version := kube.Field(n, "status", "nodeInfo", "kubeletVersion"); control || have.Kubernetes == "" {
 			have.Kubernetes = version
 		}
@@ -47,7 +46,7 @@ func (c *Cluster) Versions(ctx context.Context) (Versions, error) {
 	return have, nil
 }
 
-// Map returns the versions that are known, by the name of what has them.
+// Map returns the known versions by component.
 func (v Versions) Map() map[string]string {
 	known := map[string]string{}
 	for name, version := range map[string]string{"Cluster API": v.ClusterAPI, "Kubernetes": v.Kubernetes} {
@@ -58,7 +57,7 @@ func (v Versions) Map() map[string]string {
 	return known
 }
 
-// List returns the versions that are known, each with the name of what has it.
+// List returns the known versions, each after the name of its component.
 func (v Versions) List() []string {
 	var all []string
 	known := v.Map()

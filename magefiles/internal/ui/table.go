@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// Table is a table of text whose columns are aligned when it ends.
+// Table is a table of text. End aligns its columns and writes it.
 type Table struct{ w *tabwriter.Writer }
 
 // NewTable begins a table on w with a header.
@@ -17,7 +17,7 @@ func NewTable(w io.Writer, header ...string) *Table {
 	return t
 }
 
-// Row adds a row. What fails is returned by End.
+// Row adds a row. End returns its error.
 func (t *Table) Row(cells ...string) { fmt.Fprintln(t.w, strings.Join(cells, "\t")) }
 
 // End writes the table.

@@ -9,15 +9,14 @@ import (
 	"golang.org/x/term"
 )
 
-// Terminal reports whether w is a terminal that a person looks at. Each stream
-// is asked for itself: stdout may be a pipe while stderr is a terminal.
+// Terminal reports whether w is a terminal. Ask it for each stream: stdout may be a pipe
+// while stderr is a terminal.
 func Terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("CI") == ""
 }
 
-// Color reports whether w is a terminal whose user wants colours: NO_COLOR, as
-// https://no-color.org has it, is not set.
+// Color reports whether w is a terminal and NO_COLOR (https://no-color.org) is not set.
 func Color(w io.Writer) bool { return Terminal(w) && os.Getenv("NO_COLOR") == "" }
 
 // Region is a part of a terminal that is drawn again and again, below the lines
@@ -25,17 +24,17 @@ func Color(w io.Writer) bool { return Terminal(w) && os.Getenv("NO_COLOR") == ""
 type Region struct {
 	// W is the terminal.
 	W io.Writer
-	// Columns and Rows of the terminal. If zero they are asked of the terminal,
-	// which a person may resize at any moment.
+	// Columns and Rows of the terminal. If zero, Draw asks the terminal each time,
+	// because a person may resize it.
 	Columns, Rows int
 
 	drawn int // lines on the screen
 }
 
-// Draw writes the lines of above to stay, and lines over those that it drew
-// before, each at most as wide as the terminal. It writes line by line and
-// clears only what remains, so that nothing flickers, and it switches no mode of
-// the terminal: a process that is killed leaves nothing to restore.
+// Draw writes the lines of above, which stay, and then lines over those that it drew
+// before, each cut to the width of the terminal. It writes line by line and clears only
+// the rest, so that nothing flickers. It changes no mode of the terminal, so that a
+// killed process leaves nothing to restore.
 func (r *Region) Draw(above, lines []string) error {
 	var b strings.Builder
 	if r.drawn > 0 {

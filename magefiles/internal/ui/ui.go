@@ -1,6 +1,6 @@
 // Package ui shows a person what the lab is doing: running steps on a terminal,
-// plain lines elsewhere. It hides the credentials of URLs. Results go to stdout,
-// past this package.
+// plain lines elsewhere. It hides the credentials of URLs. Results do not go through
+// this package, but to stdout.
 package ui
 
 import (
@@ -13,7 +13,7 @@ import (
 	"caslab/magefiles/internal/redact"
 )
 
-// How often a running step shows that it lives: by a spinner on a terminal, by a
+// How often a running step shows that it is alive: with a spinner on a terminal, with a
 // line elsewhere.
 const (
 	frameEvery     = 120 * time.Millisecond
@@ -31,8 +31,8 @@ type Options struct {
 	Width int
 	// Now is the clock; time.Now if nil.
 	Now func() time.Time
-	// Record, if set, gets everything as plain lines with the time of day, every
-	// note of a step too.
+	// Record, if set, gets everything, including every note of a step, as plain lines
+	// with the time of day.
 	Record io.Writer
 }
 
@@ -87,7 +87,7 @@ func (l *Log) tick(every time.Duration) {
 	}
 }
 
-// beat shows that the running steps live.
+// beat shows that the running steps are alive.
 func (l *Log) beat() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,8 +126,8 @@ type Step struct {
 	note    string
 }
 
-// Start begins a step. usually is how long it tends to take, which is shown
-// beside the time that it took so far; zero shows nothing.
+// Start begins a step. usually is how long it usually takes, which is shown beside its
+// time so far; zero shows nothing.
 func (l *Log) Start(name string, usually time.Duration) *Step {
 	l.mu.Lock()
 	defer l.mu.Unlock()

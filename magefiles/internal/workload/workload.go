@@ -1,5 +1,5 @@
-// Package workload makes pods that need nodes: a Deployment each of whose pods
-// fills a node.
+// Package workload creates pods that need nodes: a Deployment in which each pod fills a
+// node.
 package workload
 
 import (
@@ -25,7 +25,7 @@ import (
 	"caslab/manifests"
 )
 
-// DefaultName is the name of a workload whose user gives none.
+// DefaultName is the name of a workload if the user gives none.
 const DefaultName = "scale-up"
 
 // Label is on the Deployment and its pods. Its value is the workload's name.
@@ -44,15 +44,15 @@ type Workload struct {
 	// lets them on nodes with taints of these keys.
 	NodeSelector map[string]string
 	Tolerations  []string
-	// Extra are more labels of the Deployment; one that is there already and
-	// lacks them is somebody else's.
+	// Extra are more labels of the Deployment. An existing Deployment without them
+	// belongs to somebody else.
 	Extra map[string]string
 }
 
-// maxReplicas bounds what a mistyped number can do to a machine.
+// maxReplicas is the largest number of pods, so that a mistyped number does no harm.
 const maxReplicas = 1000
 
-// Validate refuses what no cluster can have.
+// Validate refuses values that no cluster accepts.
 func (w Workload) Validate() error {
 	var errs []error
 	if problems := validation.IsDNS1123Label(w.Name); len(problems) > 0 {
@@ -87,7 +87,7 @@ func (w Workload) Validate() error {
 	return errors.Join(errs...)
 }
 
-// CheckReplicas refuses a number of pods that cannot be meant.
+// CheckReplicas refuses a number of pods that is negative or above maxReplicas.
 func CheckReplicas(n int) error {
 	if n < 0 || n > maxReplicas {
 		return fmt.Errorf("%d pods: want 0 to %d", n, maxReplicas)
@@ -107,7 +107,7 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Chosen, error) {
 	existing, err := c.Get(ctx, kube.Deployments, w.Namespace, w.Name)
 	switch {
 	case err == nil && !w.owns(existing.GetLabels()):
-		return Chosen{}, fmt.Errorf("there is a deployment %s that the lab did not make; choose another name", w.Name)
+		return Chosen{}, fmt.Errorf("there is a deployment %s that the lab did not create; choose another name", w.Name)
 	case err != nil && !apierrors.IsNotFound(err):
 		return Chosen{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
 	}
@@ -133,9 +133,8 @@ func (w Workload) owns(labels map[string]string) bool {
 	return labels[Label] != ""
 }
 
-// measured returns the workload with memory and image, which it may leave open,
-// chosen for the workers that it selects, or for all workers if it selects none
-// of them.
+// measured returns the workload with the memory and the image filled in, if they are
+// empty, for the workers that it selects, or for all workers if it selects none of them.
 func (w Workload) measured(ctx context.Context, c *kube.Client) (Workload, error) {
 	all, err := workers(ctx, c)
 	if err != nil {
@@ -208,9 +207,9 @@ func workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 	return all, err
 }
 
-// oneNode returns the memory request, in MiB, with which one pod and no second one
-// fits on each of the nodes: a little over half of the largest node's allocatable
-// memory. The other half is left to other pods. The autoscaler does not remove a
+// oneNode returns the memory request, in MiB, with which only one pod fits on each of the
+// nodes: a little over half of the largest node's allocatable memory. The other half is
+// left to other pods. The autoscaler does not remove a
 // node with such a pod, because more than half of the node is requested.
 func oneNode(workers []corev1.Node) (string, error) {
 	var most, least int64
@@ -232,7 +231,7 @@ func oneNode(workers []corev1.Node) (string, error) {
 	return fmt.Sprintf("%dMi", want), nil
 }
 
-// commonImage returns an image that all nodes have and that does nothing: the one
+// commonImage returns an image that all nodes have and that does nothing: the pause image
 // of pods' sandboxes.
 func commonImage(workers []corev1.Node) (string, error) {
 	var common []string

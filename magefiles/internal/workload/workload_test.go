@@ -234,7 +234,7 @@ func TestBadWorkloads(t *testing.T) {
 		`memory "0"`:           func(w *Workload) { w.Memory = "0" },
 		`memory "-1Gi"`:        func(w *Workload) { w.Memory = "-1Gi" },
 		`workload "Scale_Up"`:  func(w *Workload) { w.Name = "Scale_Up" },
-		"did not make":         func(w *Workload) { w.Name = "theirs" },
+		"did not create":       func(w *Workload) { w.Name = "theirs" },
 		`image "a b"`:          func(w *Workload) { w.Image = "a b" },
 		"node selector":        func(w *Workload) { w.NodeSelector = map[string]string{"a b": "c"} },
 		`toleration "a\nb: c"`: func(w *Workload) { w.Tolerations = []string{"a\nb: c"} },

@@ -1,5 +1,5 @@
-// Package labtest has a lab for tests: it has a folder of its own, starts no
-// process but those that a test answers for, and remembers what it says.
+// Package labtest has a lab for tests. It has a temporary folder, starts no processes but
+// answers from a test's script, and stores its output.
 package labtest
 
 import (
@@ -15,16 +15,16 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// Lab is a lab.Lab with what came of it.
+// Lab is a lab.Lab with its output.
 type Lab struct {
 	*lab.Lab
-	// Printed is the data, and Logged what a person is shown.
+	// Printed is the data, and Logged the text for a person.
 	Printed, Logged *Text
 	// Processes answers for processes.
 	Processes *runtest.Fake
 }
 
-// Text is what was written so far. It is safe to use at the same time.
+// Text is what was written so far. It is safe for concurrent use.
 type Text struct {
 	mu   sync.Mutex
 	text strings.Builder

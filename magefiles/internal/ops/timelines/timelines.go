@@ -155,7 +155,7 @@ type ReportOptions struct {
 	// .svg and .json.
 	Out string
 	// Since is how far back the page and the picture go; to the record's
-	// beginning if zero, or if nothing was recorded since. The JSON is of the
+	// beginning if zero, or if nothing was recorded since. The JSON has the
 	// whole record.
 	Since time.Duration
 }

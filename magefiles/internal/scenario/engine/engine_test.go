@@ -586,7 +586,7 @@ func TestAWorkloadOfTheUsersIsNotTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		came, err := run(ctx, o, all["scale-up"])
-		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "sc-shop that the lab did not make") {
+		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "sc-shop that the lab did not create") {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
 		if there := c.Names("Deployment"); !slices.Equal(there, []string{"sc-shop"}) {

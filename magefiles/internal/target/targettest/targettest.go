@@ -1,4 +1,4 @@
-// Package targettest has a cluster for tests of what is done to clusters.
+// Package targettest has a cluster for tests of operations on clusters.
 package targettest
 
 import (
@@ -13,7 +13,7 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// Kinds are those of a cluster that manages itself.
+// Kinds are the kinds of objects in a self-managed cluster.
 func Kinds() []schema.GroupVersionKind {
 	api := func(kind schema.GroupKind) schema.GroupVersionKind { return kind.WithVersion(string(release.V1Beta2)) }
 	return []schema.GroupVersionKind{
@@ -82,7 +82,7 @@ func Open(c *target.Cluster) target.Opener {
 	return func(context.Context) (*target.Cluster, error) { return c, nil }
 }
 
-// Closed is an opener for what must not reach for the cluster.
+// Closed returns an opener that fails the test, for code that must not open the cluster.
 func Closed(t testing.TB) target.Opener {
 	return func(context.Context) (*target.Cluster, error) {
 		t.Error("the cluster is opened")
