@@ -11,6 +11,13 @@ import (
 // --namespace, unless --status-config-map-name names another.
 const StatusConfigMap = "cluster-autoscaler-status"
 
+// Keys of the taints that the autoscaler puts on nodes: on one that it may delete, and
+// on one that it deletes. The value is the time in seconds since 1970.
+const (
+	CandidateTaint = "DeletionCandidateOfClusterAutoscaler"
+	DeletedTaint   = "ToBeDeletedByClusterAutoscaler"
+)
+
 // TimeLayout is the layout of times in the status: time.Time's String.
 const TimeLayout = "2006-01-02 15:04:05.999999999 -0700 MST"
 

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/timeline"
@@ -106,16 +107,13 @@ func (w *world) evalPods(p *scenario.PodsCheck, base baseline) outcome {
 // and groups are never relative to ${nodes}.
 func counts(c *scenario.Count, n int) bool { return c == nil || c.Holds(n, 0) }
 
-// deletedTaint is the taint that the autoscaler puts on a node that it deletes.
-const deletedTaint = "ToBeDeletedByClusterAutoscaler"
-
 // chosen reports whether the autoscaler has chosen to delete a node. The
 // caller holds mu.
 func (w *world) chosen(name string) bool {
 	if node := w.nodes[name]; node != nil {
 		taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
 		for _, t := range taints {
-			if taint, ok := t.(map[string]any); ok && taint["key"] == deletedTaint {
+			if taint, ok := t.(map[string]any); ok && taint["key"] == autoscaler.DeletedTaint {
 				return true
 			}
 		}

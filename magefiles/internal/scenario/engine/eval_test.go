@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/timeline"
@@ -34,7 +35,7 @@ func TestAPodThatIsBeingEvictedIsNotSpared(t *testing.T) {
 	}
 	now := metav1.Now()
 	pod.SetDeletionTimestamp(&now)
-	node.Object["spec"] = map[string]any{"taints": []any{map[string]any{"key": deletedTaint}}}
+	node.Object["spec"] = map[string]any{"taints": []any{map[string]any{"key": autoscaler.DeletedTaint}}}
 	if found := w.evalPods(check, baseline{}); found.holds {
 		t.Errorf("while it is evicted: %+v", found)
 	}

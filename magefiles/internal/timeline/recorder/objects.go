@@ -137,10 +137,6 @@ func containerTimes(pod *corev1.Pod) (begun, ended time.Time) {
 	return begun, ended
 }
 
-// autoscalerTaints are the keys of the autoscaler's taints of nodes. Their value is
-// the time, in seconds since 1970.
-var autoscalerTaints = []string{"DeletionCandidateOfClusterAutoscaler", "ToBeDeletedByClusterAutoscaler"}
-
 // nodeFacts returns the facts of a node's present state.
 func nodeFacts(node *corev1.Node, group string, now time.Time) []timeline.Fact {
 	f := about(timeline.Node, node, group)
@@ -165,7 +161,7 @@ func nodeFacts(node *corev1.Node, group string, now time.Time) []timeline.Fact {
 		}
 	}
 	facts = append(facts, with(f, cordoned, cmp.Or(since, now), ""))
-	for _, name := range autoscalerTaints {
+	for _, name := range []string{autoscaler.CandidateTaint, autoscaler.DeletedTaint} {
 		taint, there := taints[name]
 		if !there {
 			facts = append(facts, with(f, timeline.Untainted, now, name))
