@@ -100,9 +100,12 @@ func TestScalesAnother(t *testing.T) {
 		"--v=4": false,
 	} {
 		for _, field := range []string{"args", "command"} {
-			d := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+			d, err := kube.Deployment(&unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
 				"containers": []any{map[string]any{"name": "manager", field: []any{"/cluster-autoscaler", flag}}},
-			}}}}}
+			}}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := scalesAnother(d, "work"); got != want {
 				t.Errorf("%s %s: %t, want %t", field, flag, got, want)
 			}

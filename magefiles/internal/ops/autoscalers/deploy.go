@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -134,9 +136,13 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 		return err
 	}
 	err = c.Workload.Wait(ctx, kube.Deployments, c.Namespace, func(all []*unstructured.Unstructured) (bool, string) {
-		for _, d := range all {
-			if d.GetName() == autoscaler.Name && kube.Field(d, "status", "observedGeneration") == fmt.Sprint(d.GetGeneration()) &&
-				kube.Field(d, "status", "updatedReplicas") == "1" && kube.Field(d, "status", "replicas") == "1" && kube.True(d, "Available") {
+		for _, o := range all {
+			d, err := kube.Deployment(o)
+			if err != nil {
+				return false, err.Error()
+			}
+			if d.Name == autoscaler.Name && d.Status.ObservedGeneration == d.Generation &&
+				d.Status.UpdatedReplicas == 1 && d.Status.Replicas == 1 && kube.True(o, "Available") {
 				return true, ""
 			}
 		}
@@ -216,9 +222,13 @@ func deployed(ctx context.Context, c *target.Cluster) (*unstructured.Unstructure
 			return nil, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 		}
 		for i := range all {
-			d := &all[i]
-			if runsAutoscaler(d) && kube.Field(d, "spec", "replicas") != "0" && !scalesAnother(d, c.Name) {
-				return d, nil
+			d, err := kube.Deployment(&all[i])
+			if err != nil {
+				return nil, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+			}
+			hasPods := d.Spec.Replicas == nil || *d.Spec.Replicas != 0
+			if hasPods && runsAutoscaler(d) && !scalesAnother(d, c.Name) {
+				return &all[i], nil
 			}
 		}
 	}
@@ -233,37 +243,28 @@ func isOurs(deployment *unstructured.Unstructured, c *target.Cluster) bool {
 func fullName(o *unstructured.Unstructured) string { return o.GetNamespace() + "/" + o.GetName() }
 
 // runsAutoscaler reports whether a container of the deployment is an autoscaler.
-func runsAutoscaler(d *unstructured.Unstructured) bool {
-	containers, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers")
-	return slices.ContainsFunc(containers, func(c any) bool {
-		m, _ := c.(map[string]any)
-		image, _ := m["image"].(string)
-		command, _, _ := unstructured.NestedStringSlice(m, "command")
-		return autoscaler.Runs(d.GetName(), autoscaler.Container{Image: image, Command: command})
+func runsAutoscaler(d *appsv1.Deployment) bool {
+	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
+		return autoscaler.Runs(d.Name, autoscaler.Container{Image: c.Image, Command: c.Command})
 	})
 }
 
 // scalesAnother reports whether the flags of an autoscaler's deployment name other
 // clusters than this one. A management cluster may hold an autoscaler for each of its
 // clusters.
-func scalesAnother(d *unstructured.Unstructured, cluster string) bool {
+func scalesAnother(d *appsv1.Deployment, cluster string) bool {
 	const discovery = "clusterName="
 	another := false
-	containers, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers")
-	for _, c := range containers {
-		container, _ := c.(map[string]any)
-		for _, field := range []string{"command", "args"} {
-			words, _, _ := unstructured.NestedStringSlice(container, field)
-			for _, word := range words {
-				_, named, found := strings.Cut(word, discovery)
-				if !found {
-					continue
-				}
-				if named, _, _ = strings.Cut(named, ","); named == cluster {
-					return false
-				}
-				another = true
+	for _, c := range d.Spec.Template.Spec.Containers {
+		for _, word := range slices.Concat(c.Command, c.Args) {
+			_, named, found := strings.Cut(word, discovery)
+			if !found {
+				continue
 			}
+			if named, _, _ = strings.Cut(named, ","); named == cluster {
+				return false
+			}
+			another = true
 		}
 	}
 	return another
