@@ -62,8 +62,8 @@ func TestReadmeHasARowForEveryTarget(t *testing.T) {
 	}
 }
 
-// TestTargetsCompileInSeconds: mage prints nothing while it compiles the targets,
-// so that what is heavy belongs to the lab's command.
+// TestTargetsCompileInSeconds: mage prints nothing while it compiles the targets, so large
+// packages belong to the lab's command.
 func TestTargetsCompileInSeconds(t *testing.T) {
 	t.Parallel()
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags=mage", ".")

@@ -17,7 +17,7 @@ import (
 	"caslab/magefiles/internal/run/runtest"
 )
 
-// exitStatus2 is how a program asked for its help tends to end.
+// exitStatus2 is the error of a program that printed its help.
 func exitStatus2(t *testing.T) error {
 	t.Helper()
 	err := exec.CommandContext(t.Context(), "sh", "-c", "exit 2").Run()
@@ -31,8 +31,8 @@ func exitStatus2(t *testing.T) error {
 func script(t *testing.T, body string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "cluster-autoscaler")
-	// A process that another test starts now would inherit the open file, and
-	// nothing runs a file that is open for writing.
+	// A process that another test starts now would inherit the open file, and the
+	// kernel does not run a file that is open for writing.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o700); err != nil { //nolint:gosec // a program
@@ -176,7 +176,7 @@ func TestFreeAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Taken now, whichever it was: the next is another one.
+	// The default port is in use now, so the next address has another one.
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -187,8 +187,8 @@ func TestFreeAddress(t *testing.T) {
 	}
 }
 
-// TestCommandLine: what is printed can be pasted into a shell whose own
-// variables are another's.
+// TestCommandLine: the output can be pasted into a shell that has other values of the
+// variables.
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	got := CommandLine([]string{"CAPI_VERSION=", "ARCH=a b"}, "/lab/my autoscaler", []Flag{{Name: "v", Value: "4"}})

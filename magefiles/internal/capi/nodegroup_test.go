@@ -172,7 +172,7 @@ func TestAddOwn(t *testing.T) {
 	if kube.Field(must(t, c, machineKind, "gpu"), "spec", "template", "spec", "backend", "docker", "customImage") != "caslab.local/node:x" {
 		t.Error("the machine template is no copy")
 	}
-	// And away again, with what was its own.
+	// It is deleted with its own templates.
 	if err := DeleteGroup(t.Context(), c, "default", "work", "gpu", release.SizePrefix, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -215,8 +215,8 @@ func TestDeleteGroupWaitsForTheName(t *testing.T) {
 	}
 }
 
-// TestDeleteGroupLeavesAnothersTemplate: a template that is called like the
-// group may be what other groups are made of.
+// TestDeleteGroupLeavesAnothersTemplate: other groups may use a template with the name of
+// the group.
 func TestDeleteGroupLeavesAnothersTemplate(t *testing.T) {
 	t.Parallel()
 	c := kubetest.New(t, kinds, strings.ReplaceAll(store, "work-md-0, namespace: default}\nspec: {template: {spec: {backend", "small, namespace: default}\nspec: {template: {spec: {backend")).Client()
@@ -323,7 +323,7 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 		if g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
 			t.Errorf("no capacity in %v", g.GetAnnotations())
 		}
-		// What the group has is the user's.
+		// An existing capacity was set by the user.
 		told, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "64", "memory": "1Ti"})
 		if g = must(t, c, kube.MachineDeployments, "work-md-0"); told || err != nil || g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
 			t.Errorf("SetSizes() again told the capacity: %t, %v, %v", told, err, g.GetAnnotations())

@@ -105,7 +105,7 @@ func TestWaitRunning(t *testing.T) {
 	}
 }
 
-// TestWaitGroupByWhatItsControllerSaw: what an older specification led to is not waited for.
+// TestWaitGroupByWhatItsControllerSaw: the status of an older specification does not count.
 func TestWaitGroupByWhatItsControllerSaw(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

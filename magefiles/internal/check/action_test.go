@@ -143,8 +143,8 @@ const (
 	compare = "go 'tool' 'mage' 'scenario:compare' '1.36.1' '1.35.2' '-scenarios=all' '-out=OUT/compare'"
 )
 
-// hostile would run, or write an output or command of a runner, where it became
-// a part of a command.
+// hostile is text that would run, or write an output or a runner's command, if it became a
+// part of a command.
 var hostile = []string{
 	`a b; rm -rf $HOME; touch owned`, "$(touch owned)", "`touch owned`", "x' || touch owned #", `x" || touch owned #`,
 	"-n", "--help", "x\nroot=/", "x\n::error::owned", "../../..\x07", "*",
@@ -268,8 +268,8 @@ case "$*" in *scenario:run*) for last; do :; done; yes '| a row, ü, of a table 
 	}
 }
 
-// TestActionLeavesNoBlockOpen: what is cut is cut before a block that unfolds,
-// which would hide that it is.
+// TestActionLeavesNoBlockOpen: the text is cut before a block that unfolds, because an
+// open block would hide the note that it was cut.
 func TestActionLeavesNoBlockOpen(t *testing.T) {
 	t.Parallel()
 	c := newComposite(t, nil)

@@ -51,9 +51,9 @@ func readAction(t *testing.T) action {
 	return a
 }
 
-// composite runs the action as a runner does, on a copy of what the action's
-// repository needs of itself: shell steps by bash, with programs that only tell
-// what they were called with; steps that use actions only tell so.
+// composite runs the action as a runner does, on a copy of the files that the action
+// needs. It runs shell steps with bash and with programs that only write down their
+// arguments, and only writes down the steps that use other actions.
 type composite struct {
 	t      *testing.T
 	inputs map[string]string

@@ -10,7 +10,7 @@ import (
 	"caslab/magefiles/internal/source"
 )
 
-// TestSpecs: what is fetched is what the settings say, each component its own.
+// TestSpecs: each component is fetched from where its own settings say.
 func TestSpecs(t *testing.T) {
 	t.Parallel()
 	commit := strings.Repeat("1", 40)
@@ -48,8 +48,8 @@ func TestFetchAll(t *testing.T) {
 	}
 }
 
-// TestOrigins: settings and sources call the same things by the same names, and
-// cannot import each other.
+// TestOrigins: the packages config and source cannot import each other, but must have the
+// same names of origins.
 func TestOrigins(t *testing.T) {
 	t.Parallel()
 	settings := []string{config.OriginAuto, config.OriginGit, config.OriginModule, config.OriginDir}

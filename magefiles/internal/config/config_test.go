@@ -155,8 +155,8 @@ func TestCheckEnvironment(t *testing.T) {
 	}
 }
 
-// TestUnmountableCheckout: what Docker cannot mount is refused before anything
-// is made.
+// TestUnmountableCheckout: a checkout that Docker cannot mount is refused before anything
+// is created.
 func TestUnmountableCheckout(t *testing.T) {
 	t.Parallel()
 	for folder, refused := range map[string]bool{"a:b": true, "a: b #c": true, "a b #c": false} {
@@ -179,8 +179,8 @@ func TestClashIsOfClusterAPIAlone(t *testing.T) {
 	}
 }
 
-// TestNamesOfAnothersClusters: what Cluster API allows can be scaled, and not
-// be made.
+// TestNamesOfAnothersClusters: every name that Cluster API allows can be scaled, but not
+// every one can be created.
 func TestNamesOfAnothersClusters(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{strings.Repeat("a", 63), "1st.of_many"} {
@@ -238,7 +238,7 @@ func TestCredentialsAreHidden(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever caslab.yaml holds, only known keys come out and nothing panics.
+// FuzzParse: for any caslab.yaml, only known keys come out and nothing panics.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"", "workers: 2", "clusterAPI: {git: x}", "a: [", "workers: 1e3", "? {}\n: x", "<<: *a"} {
 		f.Add([]byte(seed))

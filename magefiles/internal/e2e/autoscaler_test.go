@@ -232,7 +232,7 @@ func scales(t *testing.T, l lab, checkout string) {
 	run.interrupt(t)
 	noProcessOf(t, binary)
 
-	// Killed without a word: the kernel ends what it left.
+	// mage is killed with SIGKILL: the kernel ends its children.
 	killed := l.start(t, "autoscaler:run")
 	killed.await(t, "running: Ctrl-C stops it", 2*time.Minute)
 	if err := syscall.Kill(-killed.cmd.Process.Pid, syscall.SIGKILL); err != nil {
@@ -255,7 +255,7 @@ func scales(t *testing.T, l lab, checkout string) {
 	t.Run("timeline", func(t *testing.T) { tells(t, l) })
 }
 
-// refusesBadInput looks that what cannot work says so and leaves nothing.
+// refusesBadInput checks that wrong input is refused and leaves nothing behind.
 func refusesBadInput(t *testing.T, l lab, checkout string) {
 	broken := filepath.Join(t.TempDir(), "broken")
 	if err := os.CopyFS(broken, os.DirFS(checkout)); err != nil {
@@ -297,7 +297,7 @@ func refusesBadInput(t *testing.T, l lab, checkout string) {
 	}
 }
 
-// debugs runs the stand-in under Delve, which answers and then goes away.
+// debugs runs the stand-in under Delve, and checks that Delve answers and ends.
 func debugs(t *testing.T, l lab) {
 	const address = "127.0.0.1:32345"
 	run := l.start(t, "autoscaler:debug", "-listen="+address)
@@ -371,7 +371,7 @@ func fromZero(t *testing.T, l lab) {
 	l.must(t, "nodegroup:delete", groupName)
 }
 
-// processesOf says which processes run the program; empty if none does.
+// processesOf returns the processes that run the program; empty if there is none.
 func processesOf(t *testing.T, binary string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "pgrep", "-f", binary).Output()

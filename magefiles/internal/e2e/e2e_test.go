@@ -150,7 +150,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// refusesForeign makes a container as kind would and looks that it lives on.
+// refusesForeign creates a container as kind would and checks that the lab leaves it
+// alone.
 func refusesForeign(t *testing.T, l lab, eng *engine.Engine) {
 	l.must(t, "image:node") // leaves the image, and what the probe runs
 	id, err := eng.Run(t.Context(), name+"-foreign", "--label", "io.x-k8s.kind.cluster="+name, "--network=none", "caslab.local/probe:1")
@@ -178,8 +179,8 @@ func refusesForeign(t *testing.T, l lab, eng *engine.Engine) {
 	}
 }
 
-// killedOnTheWay kills an env:up with SIGKILL while the workload cluster comes
-// up, having looked that a second one is turned away.
+// killedOnTheWay checks that a second env:up is refused while the workload cluster comes
+// up, and then kills the first one with SIGKILL.
 func killedOnTheWay(t *testing.T, l lab, eng *engine.Engine) {
 	cmd := l.command(t.Context(), "env:up")
 	if err := cmd.Start(); err != nil {
@@ -206,9 +207,8 @@ func killedOnTheWay(t *testing.T, l lab, eng *engine.Engine) {
 	<-ended
 }
 
-// servesOthers goes on until there are two clusters, of which one manages the
-// other, and works on them by their kubeconfigs alone, as on clusters that the lab
-// did not make.
+// servesOthers continues until one cluster manages the other, and works on them only by
+// their kubeconfigs, as on clusters that the lab did not create.
 func servesOthers(t *testing.T, l lab, eng *engine.Engine, checkout string) {
 	l.must(t, "cluster:workload")
 	folder := filepath.Join(l.root, ".caslab", "kubeconfig")
@@ -321,9 +321,9 @@ func machinesOf(t *testing.T, l lab) []machine {
 	return list.Items
 }
 
-// managesItself has the cluster make one more machine, with its own managers.
-// While that is on its way, env:up leaves the cluster as it is, and so it does
-// when somebody paused it.
+// managesItself makes the cluster create one more machine with its own managers.
+// Meanwhile env:up does not change the cluster, and neither does it while the cluster is
+// paused.
 func managesItself(t *testing.T, l lab, eng *engine.Engine) {
 	before := containers(t, eng, name)
 	for _, args := range [][]string{

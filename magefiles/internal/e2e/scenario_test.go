@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// judges runs scenarios with the stand-in for the autoscaler: as it should be,
-// and misbehaving. All scenarios are proven to be able to fail by the tests of
-// package scenario; these show that the way from a real cluster is whole.
+// judges runs scenarios with a well-behaved and with a misbehaving stand-in for the
+// autoscaler. The tests of package engine show that every scenario can fail; these show
+// that scenarios work on a real cluster.
 func judges(t *testing.T, l lab) {
 	const quick = "-flags=--scale-down-unneeded-time=5s "
 	out := t.TempDir()

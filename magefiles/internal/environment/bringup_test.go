@@ -169,7 +169,7 @@ type fakeClusterctl struct {
 	config string
 }
 
-// server returns the API server that a kubeconfig is of, and what it is called.
+// server returns the API server of a kubeconfig and its name.
 func (c *fakeClusterctl) server(kubeconfig string) (*kubetest.Server, string) {
 	if kubeconfig == c.w.managementKubeconfig() {
 		return c.w.management, "management"
@@ -329,7 +329,7 @@ func TestBringUp(t *testing.T) {
 	}
 }
 
-// TestUpToATarget: what comes after the target is for later.
+// TestUpToATarget: steps after the target do not run.
 func TestUpToATarget(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -357,8 +357,8 @@ func TestUpToATarget(t *testing.T) {
 	}
 }
 
-// TestInterruptedAnywhere: an env:up that is told to end at any point leaves what
-// the next one takes up, or replaces, and that one ends ready.
+// TestInterruptedAnywhere: if env:up is interrupted at any point, the next one continues
+// or replaces what is left, and ends with a ready environment.
 func TestInterruptedAnywhere(t *testing.T) {
 	t.Parallel()
 	const create = "kind create work-cluster-management of baked:1"
@@ -403,8 +403,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 	}
 }
 
-// TestFailedMoveIsNotRecorded: nothing moved to the cluster that a recorder would
-// look at.
+// TestFailedMoveIsNotRecorded: nothing was moved to the cluster that would be recorded.
 func TestFailedMoveIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -426,8 +425,8 @@ func TestFailedMoveIsNotRecorded(t *testing.T) {
 	}
 }
 
-// TestOtherImagesReplaceWhatIsThere: nodes of an interrupted run whose image is
-// not this one's are made anew.
+// TestOtherImagesReplaceWhatIsThere: nodes of an interrupted run that have another image
+// than this run's are replaced.
 func TestOtherImagesReplaceWhatIsThere(t *testing.T) {
 	t.Parallel()
 	for name, stale := range map[string]func(*world){

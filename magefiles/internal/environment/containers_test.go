@@ -12,8 +12,8 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// TestAnotherEngine: what is on one engine is not gone because another has
-// nothing of it.
+// TestAnotherEngine: an environment on one engine still exists although another engine has
+// no container of it.
 func TestAnotherEngine(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
@@ -96,7 +96,7 @@ func TestACopyOwnsNothing(t *testing.T) {
 	if s.isMark(original, []string{mark}) {
 		t.Errorf("a mount of %s is taken for one of %s", original, mark)
 	}
-	// As Docker makes of a mount whose checkout moved away.
+	// Docker creates a folder at the source of a mount whose checkout was moved.
 	moved := filepath.Join(t.TempDir(), ".caslab", "owner", filepath.Base(mark))
 	if err := os.MkdirAll(moved, 0o755); err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// TestSourceNodeImageIsRefusedEarly: what cannot be built is known before
-// anything is made.
+// TestSourceNodeImageIsRefusedEarly: a node image that cannot be built is refused before
+// anything is created.
 func TestSourceNodeImageIsRefusedEarly(t *testing.T) {
 	t.Parallel()
 	tree := t.TempDir()
@@ -74,8 +74,8 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// TestOriginsOfTheNodeImage: settings and node call the same things by the same
-// names, and cannot import each other.
+// TestOriginsOfTheNodeImage: the packages config and node cannot import each other, but
+// must have the same names of origins.
 func TestOriginsOfTheNodeImage(t *testing.T) {
 	t.Parallel()
 	settings := []string{config.NodeImageAuto, config.NodeImageRegistry, config.NodeImageSource}

@@ -216,7 +216,7 @@ func serve(t *testing.T, lists map[string][]map[string]any) *apiServer {
 	return s
 }
 
-// scene is an environment on a fake engine before real API servers.
+// scene is an environment with a fake engine and API servers for tests.
 type scene struct {
 	*Environment
 	recorder             *recorder
@@ -243,10 +243,10 @@ func newScene(t *testing.T, env map[string]string) *scene {
 	return &scene{printed: out, docker: d, Environment: e, recorder: recorded}
 }
 
-// recorder remembers what it is told.
+// recorder stores the calls of its methods.
 type recorder struct {
 	mu sync.Mutex
-	// told are the calls, in order.
+	// told has the calls of Tell, in order.
 	told []string
 }
 

@@ -30,8 +30,8 @@ func TestTakeSurvey(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		scene func(t *testing.T, s *scene)
-		// One of these holds: nothing to go on with and nothing to remake,
-		// something to go on with, ready, to be remade, or refused.
+		// One of these holds: nothing exists, it can be continued, it is ready, it must be
+		// replaced, or it is refused.
 		text, remake string
 		ready        bool
 		refused      string
@@ -307,8 +307,8 @@ func TestTakeSurveyCancelled(t *testing.T) {
 	}
 }
 
-// TestRefusedBeforeAnythingIsRemoved: what cannot be taken up stays until the
-// machine is known to be able to make it anew.
+// TestRefusedBeforeAnythingIsRemoved: clusters that cannot be used stay until the checks
+// have shown that this machine can create them again.
 func TestRefusedBeforeAnythingIsRemoved(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
@@ -345,8 +345,8 @@ func TestReadyAsksNoSource(t *testing.T) {
 	}
 }
 
-// TestReadyTellsWhatChanged: an environment is not made again for a setting,
-// but its user is told.
+// TestReadyTellsWhatChanged: an environment is not created again because a setting
+// changed, but the user is told.
 func TestReadyTellsWhatChanged(t *testing.T) {
 	t.Parallel()
 	before := newScene(t, nil)

@@ -10,8 +10,8 @@ import (
 	"caslab/magefiles/internal/steps"
 )
 
-// TestOrder: the steps come after what they need, and nothing is deleted that
-// was not seen to work elsewhere.
+// TestOrder: steps come after those that they need, and the management cluster is deleted
+// only after the workload cluster was seen to work.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	all := bare().newBringUp(engine.Info{}).steps(0)

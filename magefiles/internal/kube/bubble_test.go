@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 )
 
-// bubble runs a test whose time is its own.
+// bubble runs a test in virtual time.
 func bubble(name string, t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {

@@ -16,8 +16,8 @@ var (
 	machineKinds = []schema.GroupVersionKind{machineKind.WithVersion("v1beta2"), machineKind.WithVersion("v1beta1")}
 )
 
-// TestServes: a discovery that fails, as a whole or for one version, is an
-// error. The answer is no only where the API server says so.
+// TestServes: a discovery that fails, completely or for one version, is an error. The
+// answer is no only if the API server says so.
 func TestServes(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/apis", "/apis/example.com/v1beta2", "/apis/example.com/v1beta1"} {
@@ -49,8 +49,8 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// TestAnotherGroupFails: it is of no matter for the kinds of this one, such as
-// that of an aggregated API server that is away.
+// TestAnotherGroupFails: a group whose discovery fails, such as that of an aggregated API
+// server that is down, does not matter for the kinds of other groups.
 func TestAnotherGroupFails(t *testing.T) {
 	t.Parallel()
 	metrics := schema.GroupVersionKind{Group: "metrics.k8s.io", Version: "v1beta1", Kind: "PodMetrics"}
@@ -90,7 +90,7 @@ func TestServesWhatIsNew(t *testing.T) {
 	}
 }
 
-// TestThePreferredVersion is read, whatever versions there are.
+// TestThePreferredVersion: the preferred version is read, in any order of versions.
 func TestThePreferredVersion(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t, machineKinds, "{apiVersion: example.com/v1beta1, kind: Machine, metadata: {name: m, namespace: default}}")
@@ -100,8 +100,8 @@ func TestThePreferredVersion(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotServedAnyMore: the answer for an object of a version that is not
-// served any more is that for an object that is not there.
+// TestWhatIsNotServedAnyMore: for a version that is no longer served, the answer is the
+// same as for an object that does not exist.
 func TestWhatIsNotServedAnyMore(t *testing.T) {
 	t.Parallel()
 	const object = "{apiVersion: example.com/v1beta1, kind: Machine, metadata: {name: m, namespace: default}}"

@@ -72,8 +72,8 @@ func follow(t *testing.T, s *kubetest.Server, kind schema.GroupKind) *follower {
 	return f
 }
 
-// expect compares what was told since it was called last, and lets time pass
-// before it: none while it is zero.
+// expect lets time pass, which may be zero, and compares the changes that were reported
+// since its last call.
 func (f *follower) expect(after time.Duration, want ...string) {
 	f.t.Helper()
 	time.Sleep(after)
@@ -111,8 +111,8 @@ func TestFollow(t *testing.T) {
 		}
 	})
 
-	// What changed between one list and the next is told as one change, and what
-	// did not change is not told again.
+	// The changes of an object between two lists are reported as one change, and objects that
+	// did not change are not reported again.
 	bubble("nothing is missed", t, func(t *testing.T) {
 		s := kubetest.New(t, nodeKinds, "")
 		s.Put(node("same", "1", "True"), node("changed", "2", "True"), node("gone", "3", "True"), node("replaced", "4", "True"))
@@ -141,7 +141,7 @@ func TestFollow(t *testing.T) {
 		f.expect(0, "new/6 new/6Z")
 	})
 
-	// Watches end every few minutes. Nothing is listed then, and every change told.
+	// Watches end every few minutes. Nothing is listed then, and every change is reported.
 	bubble("watches end", t, func(t *testing.T) {
 		s := kubetest.New(t, nodeKinds, "")
 		s.Put(node("a", "1", "True"))
@@ -194,8 +194,8 @@ func TestFollow(t *testing.T) {
 		f.expect(0, "a/1 -")
 	})
 
-	// The objects of a kind are told soon after it is served, and until then it
-	// costs little.
+	// The objects of a kind are reported soon after it is served, and until then there are few
+	// requests.
 	bubble("a kind that is not served yet", t, func(t *testing.T) {
 		s := kubetest.New(t, nodeKinds, "")
 		machine := schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Machine"}

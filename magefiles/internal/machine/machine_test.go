@@ -98,8 +98,8 @@ func TestDiskFinding(t *testing.T) {
 	}
 }
 
-// TestPrivileged: an engine that starts no privileged container cannot have nodes,
-// which both env:up and env:doctor say. One that cannot be suitable is not asked.
+// TestPrivileged: an engine that starts no privileged container cannot have nodes, and
+// env:up and env:doctor both say so. An engine that is not suitable is not asked.
 func TestPrivileged(t *testing.T) {
 	t.Parallel()
 	refuses := []runtest.Answer{
@@ -145,8 +145,7 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-// TestMemoryAndCgroup: what makes an environment slow or old is a warning and a
-// word, and keeps nobody from trying.
+// TestMemoryAndCgroup: little memory and cgroup v1 are only warnings.
 func TestMemoryAndCgroup(t *testing.T) {
 	t.Parallel()
 	m := fake(t)
@@ -169,7 +168,7 @@ func TestMemoryAndCgroup(t *testing.T) {
 	}
 }
 
-// TestLessDiskOnceBuilt: what the builds need is there once Cluster API was built.
+// TestLessDiskOnceBuilt: once Cluster API was built, less free disk is needed.
 func TestLessDiskOnceBuilt(t *testing.T) {
 	t.Parallel()
 	m := fake(t)

@@ -112,8 +112,8 @@ func TestRegistryThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// TestPinnedByDigest: a version that is pinned is asked for by its digest, and
-// not at all if the engine has it, as it has where somebody works with kind.
+// TestPinnedByDigest: a pinned version is pulled by its digest, and not at all if the
+// engine has the image, for example from kind.
 func TestPinnedByDigest(t *testing.T) {
 	t.Parallel()
 	pin := "kindest/node@" + nodeDigests["v1.36.1"]

@@ -116,7 +116,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestGrandchildrenMayCleanUp: the signal that asks to end reaches them too.
+// TestGrandchildrenMayCleanUp: SIGTERM reaches them too.
 func TestGrandchildrenMayCleanUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -397,7 +397,7 @@ func TestFetchedCommitServesAtOnce(t *testing.T) {
 	}
 }
 
-// TestNobodyAnswers: what was not fetched before is given up after a time.
+// TestNobodyAnswers: a fetch from a server that does not answer ends after a time.
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	for _, commit := range []string{"", someCommit} {
@@ -428,9 +428,9 @@ func TestInterruptedRecheckIsNoAnswer(t *testing.T) {
 	}
 }
 
-// TestATokenStaysAmongUs: a token in the URL appears neither in an error, nor in
-// what is told, nor in the name or the content of a file, whether the repository
-// answers, refuses, has no such tag or is not there.
+// TestATokenStaysAmongUs: a token in the URL appears neither in an error, nor in progress,
+// nor in the name or the content of a file, whether the repository answers, refuses, has
+// no such tag or does not exist.
 func TestATokenStaysAmongUs(t *testing.T) {
 	t.Parallel()
 	const token = "ghp-secret"

@@ -102,8 +102,8 @@ func TestAHolderThatEndedIsNotNamed(t *testing.T) {
 	}
 }
 
-// TestLookingIsNotHolding: whoever only looks at a lock does not keep another
-// from taking it.
+// TestLookingIsNotHolding: reading the holder of a lock does not stop another process from
+// taking the lock.
 func TestLookingIsNotHolding(t *testing.T) {
 	t.Parallel()
 	dir := Dir(t.TempDir())

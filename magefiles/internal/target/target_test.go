@@ -115,7 +115,7 @@ func TestOpenOfAClusterThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// TestVersions: the cluster says what it runs, whatever the settings are.
+// TestVersions: the versions are those that the cluster reports, not those of the settings.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	c, server := targettest.New(t)

@@ -176,7 +176,7 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// TestTailNew tells what is added, and nothing of what was there.
+// TestTailNew: only facts that are added later are reported.
 func TestTailNew(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")

@@ -91,8 +91,8 @@ func TestALineOfSeveralKeepsTheRegionWhole(t *testing.T) {
 	}
 }
 
-// TestEachStreamIsATerminalOrNot: a pipe, a file and /dev/null get no control
-// sequences, whatever the other streams are.
+// TestEachStreamIsATerminalOrNot: a pipe, a file and /dev/null get no control sequences,
+// even if other streams are terminals.
 func TestEachStreamIsATerminalOrNot(t *testing.T) {
 	for name, value := range map[string]string{"CI": "", "TERM": "xterm", "NO_COLOR": ""} {
 		t.Setenv(name, value)

@@ -35,8 +35,7 @@ const Label = "caslab.local/workload"
 type Workload struct {
 	Name, Namespace string
 	Replicas        int
-	// Memory is what each pod requests. If empty, it is as much as lets one pod and
-	// no second one on a node.
+	// Memory is what each pod requests. If it is empty, only one pod fits on a node.
 	Memory string
 	// Image that the pods run; one that every node has if empty.
 	Image string

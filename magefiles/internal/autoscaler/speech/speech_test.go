@@ -78,8 +78,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestTheTableIsWellFormed: every row is anchored or is for the console alone,
-// names what a statement has, and is not before its own beginning.
+// TestTheTableIsWellFormed: every pattern is anchored or only for the console, its groups
+// are those of a Statement, and Since is not after Until.
 func TestTheTableIsWellFormed(t *testing.T) {
 	t.Parallel()
 	minor := func(release string, missing int) int {
@@ -110,7 +110,7 @@ func TestTheTableIsWellFormed(t *testing.T) {
 	}
 }
 
-// TestSteady: what a message says is the same whatever was made up for it.
+// TestSteady: generated names and numbers do not change what a message says.
 func TestSteady(t *testing.T) {
 	t.Parallel()
 	for _, same := range [][2]string{

@@ -147,8 +147,8 @@ func TestAutoscalers(t *testing.T) {
 	}
 }
 
-// TestBranch: what comes after a minor is the next one to all who ask, and is
-// not called a release.
+// TestBranch: a branch after a minor has the facts of the next minor, but is not called a
+// release.
 func TestBranch(t *testing.T) {
 	t.Parallel()
 	master := After(36)

@@ -90,8 +90,8 @@ func TestErrorsOfTheDomainAreFollowedByWhatToType(t *testing.T) {
 	}
 }
 
-// What to type is above the domain, which may be used without mage and without
-// these settings.
+// Only the layers above the domain know what to type: the domain may be used without
+// mage and without these settings.
 func TestTheDomainNamesNoCommandsAndNoVariables(t *testing.T) {
 	t.Parallel()
 	settings, err := config.Load(t.TempDir(), func(string) string { return "" })

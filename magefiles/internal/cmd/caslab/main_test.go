@@ -87,7 +87,7 @@ func TestConfigShow(t *testing.T) {
 	}
 }
 
-// What is refused before a cluster is looked at shows where arguments go.
+// An input that is refused before a cluster is opened shows that the arguments arrive.
 func TestArgumentsReachTheWorkInTheirOrder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for line, want := range map[string]string{

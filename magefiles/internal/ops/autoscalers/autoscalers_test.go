@@ -25,8 +25,7 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// TestProgramsOfTwoTrees: what is compiled of one repository does not take the
-// place of what is of another.
+// TestProgramsOfTwoTrees: a program from one repository does not replace that of another.
 func TestProgramsOfTwoTrees(t *testing.T) {
 	t.Parallel()
 	output := func(env map[string]string) string {
@@ -48,8 +47,8 @@ func TestProgramsOfTwoTrees(t *testing.T) {
 	}
 }
 
-// TestCheckoutTellsItsRelease: what a checkout is decides what it is called and
-// what it has, whatever release the settings name.
+// TestCheckoutTellsItsRelease: the release that a checkout names decides its name and its
+// facts, not the release of the settings.
 func TestCheckoutTellsItsRelease(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ version, kubernetes, state, program, skipped string }{
@@ -87,8 +86,8 @@ func TestCheckoutTellsItsRelease(t *testing.T) {
 	}
 }
 
-// TestScalesAnother: an autoscaler whose flags name another cluster is none of
-// this one.
+// TestScalesAnother: an autoscaler whose flags name another cluster does not belong to this
+// cluster.
 func TestScalesAnother(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]bool{
@@ -132,8 +131,8 @@ metadata: {name: cluster-autoscaler, namespace: default}
 spec: {holderIdentity: HOLDER}
 `
 
-// TestUndeploy: the rights go when the pod is gone, and the lease if it is the
-// lab's.
+// TestUndeploy: the rights are deleted after the pod, and the lease only if it belongs to
+// the lab.
 func TestUndeploy(t *testing.T) {
 	t.Parallel()
 	kinds := []schema.GroupVersionKind{

@@ -78,8 +78,7 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// TestAddAnEmptyGroup: of nodes that are not there yet the autoscaler knows what
-// it is told.
+// TestAddAnEmptyGroup: the autoscaler reads the capacity of future nodes from annotations.
 func TestAddAnEmptyGroup(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -151,7 +150,8 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// TestSetOfAnothersCluster: one of its nodes is not like another.
+// TestSetOfAnothersCluster: in a cluster that the lab did not create, nodes may differ, so
+// no capacity is set.
 func TestSetOfAnothersCluster(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, map[string]string{"AUTOSCALER_VERSION": "1.36.1"})

@@ -73,8 +73,8 @@ func TestCrashed(t *testing.T) {
 	}
 }
 
-// TestInClusterTellsOfACrash: a container that ends is an autoscaler that
-// ended, once, and nobody is told who does not ask any more.
+// TestInClusterTellsOfACrash: the end of a container is reported once as the end of the
+// autoscaler, and not after forget.
 func TestInClusterTellsOfACrash(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "")

@@ -84,8 +84,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestWrongOptionsAreRefusedFirst runs in a lab that can ask nobody: what
-// reached for a cluster, or compiled, would panic.
+// TestWrongOptionsAreRefusedFirst runs in a lab without a cluster and a compiler: code that
+// uses them would panic.
 func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
 	own, foreign := config.Config{}, config.Config{WorkloadKubeconfig: "/nosuch"}
@@ -116,8 +116,8 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	}
 }
 
-// TestClaim: while scenarios run on a cluster, no others do, and no autoscaler
-// of the lab's but theirs.
+// TestClaim: while scenarios run on a cluster, the lab runs no other scenarios and no other
+// autoscaler on it.
 func TestClaim(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -271,8 +271,8 @@ func of(cfg *config.Config) *Scenarios {
 	return &Scenarios{Lab: l, Autoscalers: &autoscalers.Autoscalers{Lab: l}}
 }
 
-// TestAsItIsNamesWhatRuns: an autoscaler that is taken as it is has the release
-// that it runs, and not that of the settings, or none if nobody knows it.
+// TestAsItIsNamesWhatRuns: with as-is, the release is that of the running autoscaler, not
+// that of the settings, or none if it is not known.
 func TestAsItIsNamesWhatRuns(t *testing.T) {
 	t.Parallel()
 	const deployment = `

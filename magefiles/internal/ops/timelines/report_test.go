@@ -64,8 +64,8 @@ func TestReportNamesWhatRuns(t *testing.T) {
 	}
 }
 
-// TestReportOfAClusterThatDoesNotAnswer: the environment's record is there still,
-// and nobody knows what ran.
+// TestReportOfAClusterThatDoesNotAnswer: the environment's record still exists, but its
+// versions are not known.
 func TestReportOfAClusterThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	l := labtest.New(t, nil)
@@ -89,7 +89,7 @@ func TestReportOfAClusterThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// TestReportInterrupted: who types Ctrl-C gets no report of half of what happened.
+// TestReportInterrupted: after Ctrl-C there is no report of a part of the record.
 func TestReportInterrupted(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(c *target.Cluster, stop func()) target.Opener{

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestBesides: what a clean-up that was cut short did not try is no failure, and
-// what failed before it was is told.
+// TestBesides: parts that an interrupted clean-up did not try are not reported, but errors
+// from before the interruption are.
 func TestBesides(t *testing.T) {
 	t.Parallel()
 	cause, lost := errors.New("interrupted"), errors.New("lost")

@@ -252,8 +252,8 @@ func decided(m *Model) string {
 	return text.String()
 }
 
-// TestDrainsOverlap: what ends a removal belongs to it, whatever was decided
-// since.
+// TestDrainsOverlap: the end of a removal belongs to its decision, even after other
+// decisions.
 func TestDrainsOverlap(t *testing.T) {
 	t.Parallel()
 	removing := func(node string) string {
@@ -323,8 +323,8 @@ func TestEnvUpIsOneBand(t *testing.T) {
 	}
 }
 
-// TestAnOldDecisionIsNotBehindALaterChange: what somebody else takes back is
-// none of the autoscaler's, though it took the group down a moment before.
+// TestAnOldDecisionIsNotBehindALaterChange: a change by somebody else does not get the
+// autoscaler's decision from a moment before.
 func TestAnOldDecisionIsNotBehindALaterChange(t *testing.T) {
 	t.Parallel()
 	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }

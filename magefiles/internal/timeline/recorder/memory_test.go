@@ -6,8 +6,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// TestSame: what a state says over and over, with other numbers or less of it,
-// is told once.
+// TestSame: a state that is repeated with other numbers or fewer reasons is recorded once.
 func TestSame(t *testing.T) {
 	t.Parallel()
 	const network = "container runtime network not ready: NetworkReady=false"

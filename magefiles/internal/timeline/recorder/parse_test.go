@@ -180,8 +180,8 @@ func TestParseLogLeavesChatterOut(t *testing.T) {
 	}
 }
 
-// TestRounds: what every round repeats is told once, and again after a
-// decision or after something else took its place.
+// TestRounds: a statement that every round repeats is recorded once, and again after a
+// decision or after another statement replaced it.
 func TestRounds(t *testing.T) {
 	t.Parallel()
 	var r repeats
@@ -309,8 +309,8 @@ func TestARunOfMonthsIsBounded(t *testing.T) {
 	}
 }
 
-// TestTheNumberOfATemplateIsNoNews: the autoscaler makes a template node with a
-// number of its own in every round.
+// TestTheNumberOfATemplateIsNoNews: in every round, the autoscaler gives a template node a
+// new number.
 func TestTheNumberOfATemplateIsNoNews(t *testing.T) {
 	t.Parallel()
 	var r repeats
@@ -331,7 +331,7 @@ func TestTheNumberOfATemplateIsNoNews(t *testing.T) {
 	}
 }
 
-// FuzzParseLog: any line is told or not, and what is told is whole.
+// FuzzParseLog: any line becomes a complete fact or none.
 func FuzzParseLog(f *testing.F) {
 	f.Add(info + "a.go:1] Scale-up: setting group MachineDeployment/default/g size to 99999999999999999999")
 	f.Add(info + "a.go:1] Skipping a - ")
