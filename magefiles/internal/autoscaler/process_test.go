@@ -176,7 +176,7 @@ func TestFreeAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The default port is in use now, so the next address has another one.
+	// The address is in use now, so the next one has another port.
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)

@@ -90,7 +90,7 @@ func TestServesWhatIsNew(t *testing.T) {
 	}
 }
 
-// TestThePreferredVersion: the preferred version is read, in any order of versions.
+// TestThePreferredVersion: objects are read in the preferred version.
 func TestThePreferredVersion(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t, machineKinds, "{apiVersion: example.com/v1beta1, kind: Machine, metadata: {name: m, namespace: default}}")

@@ -145,7 +145,7 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-// TestMemoryAndCgroup: little memory and cgroup v1 are only warnings.
+// TestMemoryAndCgroup: little memory is only a warning, and cgroup v1 only a note.
 func TestMemoryAndCgroup(t *testing.T) {
 	t.Parallel()
 	m := fake(t)
