@@ -240,6 +240,11 @@ func (b *builder) finish() {
 	}
 	for _, n := range b.Nodes {
 		closeSpan(n.Spans, b.To)
+		if !n.Joined.IsZero() && n.Created.After(n.Joined) && n.Created.Before(b.RecordedSince) {
+			// clusterctl moved the Machine, which is then created again in the other
+			// cluster. When it was created first is not on record.
+			n.Created = time.Time{}
+		}
 		g := b.group(n.Group)
 		g.Nodes = append(g.Nodes, n)
 	}

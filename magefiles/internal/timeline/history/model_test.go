@@ -459,3 +459,18 @@ func TestPartsDoNotGoBack(t *testing.T) {
 		}
 	}
 }
+
+func TestAMachineThatWasMovedWasNotCreatedAfterItsNodeJoined(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	tape.Add(30, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "n", UID: "n"})
+	tape.Add(60, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "n", UID: "m", Node: "n"})
+	tape.Add(63, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	m := New(tape.Facts)
+	if len(m.Nodes) != 1 {
+		t.Fatalf("%d nodes, want 1", len(m.Nodes))
+	}
+	if got, want := m.origin(m.Nodes[0]), "already existed when it was first recorded"; got != want {
+		t.Errorf("it %s, want: %s", got, want)
+	}
+}
