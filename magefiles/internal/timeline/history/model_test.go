@@ -474,3 +474,17 @@ func TestAMachineThatWasMovedWasNotCreatedAfterItsNodeJoined(t *testing.T) {
 		t.Errorf("it %s, want: %s", got, want)
 	}
 }
+
+func TestDecisionsThatOverlapStayApart(t *testing.T) {
+	t.Parallel()
+	tape := timelinetest.New()
+	for _, d := range []struct {
+		at    float64
+		group string
+	}{{0, "a"}, {5, "b"}, {9, "a"}, {18, "a"}} {
+		tape.Add(d.at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: d.group, Text: "grows"})
+	}
+	if m := New(tape.Facts); len(m.Decisions) != 2 {
+		t.Errorf("%d decisions, want one of a and one of b", len(m.Decisions))
+	}
+}

@@ -159,7 +159,7 @@ func (b *builder) decide(f timeline.Fact, pod, node, group string) {
 	var d *Decision
 	for _, before := range slices.Backward(b.Decisions) {
 		if f.Time.Sub(before.grown) > together {
-			break
+			continue // an earlier one may have grown later
 		}
 		sameSize := f.N == nil || before.N < 0 || *f.N == before.N
 		if before.Up == up && before.Group == group && sameSize {
