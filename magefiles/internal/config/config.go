@@ -1,7 +1,7 @@
 // Package config holds every setting of the lab: its default and pin, how
 // caslab.yaml and the environment override it, and what is allowed.
 //
-// Versions are pinned here alone. The package neither uses the network nor starts
+// Versions are pinned only here. The package neither uses the network nor starts
 // a process.
 package config
 

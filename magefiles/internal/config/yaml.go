@@ -22,7 +22,7 @@ func parse(data []byte) (map[string]string, error) {
 	flatten("", tree, func(key string, value any) {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
 		if i < 0 && isSection(key) {
-			errs = append(errs, fmt.Errorf("%s: %v is of the wrong type, want a mapping, such as %s", key, value, member(key)))
+			errs = append(errs, fmt.Errorf("%s: %v has the wrong type; want a mapping, such as %s", key, value, member(key)))
 			return
 		}
 		if i < 0 {
@@ -31,7 +31,7 @@ func parse(data []byte) (map[string]string, error) {
 		}
 		s, ok := scalar(settings[i].kind, value)
 		if !ok {
-			errs = append(errs, fmt.Errorf("%s: %v is of the wrong type, want %s", key, value, settings[i].kind))
+			errs = append(errs, fmt.Errorf("%s: %v has the wrong type; want %s", key, value, settings[i].kind))
 			return
 		}
 		values[key] = s

@@ -43,8 +43,8 @@ type survey struct {
 	text string
 }
 
-// downOf returns the command that removes this environment, whatever name the
-// settings of the next command have.
+// downOf returns the command that removes this environment. It names the environment,
+// because the settings of the next command may have another name.
 func downOf(name string) string { return typed(name, "env:down") }
 
 func typed(name, target string) string { return "CLUSTER_NAME=" + name + " go tool mage " + target }

@@ -390,7 +390,7 @@ ctr oci spec |
   >/etc/containerd/cri-base.json
 `
 
-// nodeFiles returns the files that the node image has besides Debian's: kind's
+// nodeFiles returns the files of the node image that are not Debian's: kind's
 // static files, where its images/base/Dockerfile puts them, and the programs.
 func nodeFiles(o Options, kind string, bins map[string]string) ([]image.File, error) {
 	static := filepath.Join(kind, "images", "base", "files")

@@ -146,7 +146,7 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	return res, nil
 }
 
-// CheckTerminal returns an error if standard input is no terminal.
+// CheckTerminal returns an error if standard input is not a terminal.
 func CheckTerminal() error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return errors.New("it needs a terminal, and standard input is not one")

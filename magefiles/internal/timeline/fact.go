@@ -120,7 +120,7 @@ type Fact struct {
 	What  string    `json:"what"`
 	// Name is the name of the object, for a pod namespace/name.
 	Name string `json:"name,omitempty"`
-	// UID tells apart objects that had the same name one after the other.
+	// UID distinguishes objects that had the same name one after the other.
 	UID string `json:"uid,omitempty"`
 	// Group is the node group that the object belongs to, or that the autoscaler
 	// speaks about; empty if none is known. Machines and nodes of the control plane

@@ -87,7 +87,7 @@ func Plural(n int, one string) string {
 	return fmt.Sprintf("%d %ss", n, one)
 }
 
-// SomeOf returns the first n items, shortened, and how many there are besides.
+// SomeOf returns the first n items, shortened, and the number of the others.
 func SomeOf(list []string, n int) []string {
 	var some []string
 	for i, item := range list {

@@ -250,7 +250,7 @@ func (s *Server) do(q Request, contentType string) (any, error) {
 	switch q.Verb {
 	case "create", "update":
 		if gvk := (schema.GroupVersionKind{Group: r.group, Version: q.Version, Kind: r.kind}); o.GroupVersionKind() != gvk {
-			return nil, apierrors.NewBadRequest(fmt.Sprintf("the object is of the kind %s, want %s", o.GroupVersionKind(), gvk))
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("the object has the kind %s, want %s", o.GroupVersionKind(), gvk))
 		}
 		if o.GetNamespace() != q.Namespace && o.GetNamespace() != "" || q.Verb == "update" && o.GetName() != q.Name {
 			return nil, apierrors.NewBadRequest("the object has another name or namespace than the URL")

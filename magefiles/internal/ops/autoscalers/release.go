@@ -59,7 +59,7 @@ func releaseOf(deployment *unstructured.Unstructured) *version.Version {
 	if text := deployment.GetAnnotations()[releaseAnnotation]; text != "" {
 		return parseRelease(text)
 	}
-	image, _, _ := strings.Cut(kube.FirstImage(deployment), "@") // a tag may stand before the digest
+	image, _, _ := strings.Cut(kube.FirstImage(deployment), "@") // a tag may precede the digest
 	tag, err := name.NewTag(image, name.WithDefaultTag(""))
 	if err != nil {
 		return nil

@@ -73,7 +73,7 @@ func (d *inCluster) Stop(ctx context.Context) error {
 		return nil
 	}
 	d.forget()
-	d.running = nil // also if it is only half gone
+	d.running = nil // even if it is only partly deleted
 	if err := d.Autoscalers.Undeploy(ctx); err != nil {
 		return fmt.Errorf("the autoscaler may be left in the cluster; go tool mage autoscaler:undeploy removes it: %w", errors.Join(context.Cause(ctx), err))
 	}

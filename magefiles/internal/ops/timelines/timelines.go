@@ -273,7 +273,7 @@ func (t *Timelines) recorded(ctx context.Context) (r found, err error) {
 		return r, context.Cause(ctx)
 	case t.Config.WorkloadKubeconfig == "":
 		r.dir = t.TimelineDir("")
-		t.Log.Printf("the record as it is, because the cluster cannot be asked: %v", err)
+		t.Log.Printf("the record may lack the latest events, because the cluster cannot be asked: %v", err)
 	default:
 		return r, err
 	}

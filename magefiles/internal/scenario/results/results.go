@@ -23,8 +23,8 @@ const (
 	Passed  Verdict = "passed"
 	Failed  Verdict = "failed"
 	Skipped Verdict = "skipped"
-	// KnownFailure is for a scenario that failed as it is known to do with this
-	// release, UnexpectedPass for one that is known to fail and passed.
+	// KnownFailure is for a scenario with a known failure of this release,
+	// UnexpectedPass for one that passed although it is known to fail.
 	KnownFailure   Verdict = "known failure"
 	UnexpectedPass Verdict = "unexpected pass"
 )

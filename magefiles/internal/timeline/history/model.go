@@ -171,7 +171,7 @@ type builder struct {
 	nodes, machines map[string]*NodeStory
 	pods            map[string]*PodStory
 	machineOf       map[string][]string  // the machine of each node, which may be known only after the node joined
-	paused          map[string]time.Time // whatever is not known to be a group
+	paused          map[string]time.Time // names that are not known to be groups
 	watched         time.Time            // when the recorder was last seen at work
 }
 
@@ -196,9 +196,9 @@ func (b *builder) add(f timeline.Fact) {
 func (b *builder) addLab(f timeline.Fact) {
 	switch f.What {
 	case timeline.Recording:
-		from, text := cmp.Or(f.Since, b.watched), "nobody recorded: known from objects and events alone"
+		from, text := cmp.Or(f.Since, b.watched), "nobody recorded: known only from objects and events"
 		if b.RecordedSince.IsZero() {
-			from, text = b.From, "before the record began: known from objects and events alone"
+			from, text = b.From, "before the record began: known only from objects and events"
 			b.RecordedSince = f.Time
 		}
 		if f.Time.Sub(from) >= shortGap {

@@ -131,7 +131,7 @@ func (b *builder) addGroup(f timeline.Fact) {
 	}
 }
 
-// pause notes a pause of a group or of the cluster; namePauses tells them apart.
+// pause notes a pause of a group or of the cluster; namePauses separates them.
 func (b *builder) pause(name string, s Span) {
 	g := b.group(name)
 	g.Pauses = append(g.Pauses, s)

@@ -23,7 +23,7 @@ const (
 	saveEvery = 2 * time.Second
 )
 
-// run follows everything until ctx is done or the record is begun anew.
+// run follows everything until ctx is done or the record is started again.
 func (r *recorder) run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
