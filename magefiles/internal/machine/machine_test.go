@@ -47,9 +47,9 @@ func TestNodeImageFinding(t *testing.T) {
 	up, down := strings.TrimPrefix(server.URL, "http://"), "127.0.0.1:1"
 	apt := runtest.Answer{Prefix: "apt-get --version"}
 	for name, tc := range map[string]struct {
-		origin, mirror string
-		answers        []runtest.Answer
-		want           Verdict
+		origin, registry string
+		answers          []runtest.Answer
+		want             Verdict
 	}{
 		"registry alone":            {"registry", down, []runtest.Answer{apt}, Bad},
 		"neither":                   {"auto", down, nil, Bad},
@@ -59,7 +59,7 @@ func TestNodeImageFinding(t *testing.T) {
 		"source, and no tools here": {"source", up, nil, Bad},
 	} {
 		m := fake(t, tc.answers...)
-		o := node.Options{Origin: tc.origin, Kubernetes: "v1.36.1", Arch: "amd64", Root: m.Root, StateDir: string(m.State), Mirror: tc.mirror, Engine: m.Engine, Runner: m.Runner}
+		o := node.Options{Origin: tc.origin, Kubernetes: "v1.36.1", Arch: "amd64", Root: m.Root, StateDir: string(m.State), Mirror: tc.registry, Engine: m.Engine, Runner: m.Runner}
 		if f := NodeImageFinding(t.Context(), o); f.Verdict != tc.want || f.Cure == "" {
 			t.Errorf("%s: %+v, want %s", name, f, tc.want)
 		}

@@ -22,7 +22,7 @@ func TestText(t *testing.T) {
 		"ssh://git@host/a":                               "ssh://git@host/a",
 		"ssh://git:token@host/a":                         "ssh://git:xxxxx@host/a",
 		"git@github.com:kubernetes/autoscaler":           "git@github.com:kubernetes/autoscaler",
-		"https://proxy.golang.org/a/@v/v1.2.3.info":      "https://proxy.golang.org/a/@v/v1.2.3.info",
+		"https://modules.example.com/a/@v/v1.2.3.info":   "https://modules.example.com/a/@v/v1.2.3.info",
 		"GET https://host/a?b=c and x@y":                 "GET https://host/a?b=c and x@y",
 		"nothing":                                        "nothing",
 		"":                                               "",

@@ -503,7 +503,8 @@ func TestAStopBetweenScenariosIsNoSuccess(t *testing.T) {
 	})
 }
 
-// A verdict is no error of Run: those are of what kept it from its end.
+// Run returns an error if it could not finish. A scenario that failed has a verdict
+// instead.
 func TestAFailureIsNoErrorOfTheRun(t *testing.T) {
 	t.Parallel()
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
