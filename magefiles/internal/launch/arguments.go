@@ -58,7 +58,7 @@ func CheckAlone(verb string, words []string, takes bool) error {
 		return fmt.Errorf("%s becomes the lab's command, so %s would not run after it; type one target at a time: go tool mage %s && go tool mage %s", verb, last, verb, last)
 	}
 	if takes {
-		return nil
+		return checkRest(verb, words)
 	}
 	for _, w := range words {
 		if strings.HasPrefix(w, "-") {
@@ -67,6 +67,22 @@ func CheckAlone(verb string, words []string, takes bool) error {
 	}
 	if last := words[len(words)-1]; lastTarget([]string{last}) != verb {
 		return fmt.Errorf("%s takes no argument, and a target %s would not run after it; type one target at a time", verb, last)
+	}
+	return nil
+}
+
+// checkRest refuses a word after the required arguments of verb that is no option: mage
+// reads it as the next target.
+func checkRest(verb string, words []string) error {
+	begin := slices.IndexFunc(words, func(w string) bool { v, ok := Verb(w); return ok && v == verb })
+	required := 0
+	if i := slices.IndexFunc(Arguments, func(r Required) bool { return r.Target == verb }); i >= 0 {
+		required = len(Arguments[i].Args)
+	}
+	for n, w := range words[begin+1:] {
+		if n >= required && !strings.HasPrefix(w, "-") {
+			return fmt.Errorf("%s has no use for %q, and as a target it would not run after it; options are written -name=value: go tool mage -h %s", verb, w, verb)
+		}
 	}
 	return nil
 }

@@ -84,6 +84,11 @@ func TestOneTargetAtATime(t *testing.T) {
 		{"env:up", "env:up -workers=3", false, "env:up has no option -workers=3"},
 		{"env:up", "env:up now", false, "a target now would not run"},
 		{"bench", "bench lint", false, "a target lint would not run"},
+		{"source:fetch", "source:fetch cluster-api", true, `source:fetch has no use for "cluster-api"`},
+		{"workload:add", "workload:add -pods 3", true, `no use for "3"`},
+		{"nodegroup:set", "nodegroup:set web 1 3 5", true, `no use for "5"`},
+		{"nodegroup:set", "nodegroup:set web -1 3", true, ""},
+		{"scenario:compare", "scenario:compare 1.35.2 ../autoscaler -scenarios=scale-up", true, ""},
 	} {
 		err := launch.CheckAlone(tc.verb, strings.Fields(tc.line), tc.takes)
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
