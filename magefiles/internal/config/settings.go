@@ -87,10 +87,10 @@ var settings = slices.Concat(
 			doc: "kubeconfig of a cluster that the lab did not make, to work on instead",
 			set: pathTo(func(c *Config) *string { return &c.WorkloadKubeconfig })},
 		{key: "managementKubeconfig", env: "MANAGEMENT_KUBECONFIG", kind: text,
-			doc: "kubeconfig of its Cluster API objects, if they are in another cluster",
+			doc: "kubeconfig of the cluster that has the Cluster API objects of workloadKubeconfig's cluster, if that is another one",
 			set: pathTo(func(c *Config) *string { return &c.ManagementKubeconfig })},
 		{key: "clusterNamespace", env: "CLUSTER_NAMESPACE", def: defaultNamespace, kind: text,
-			doc: "namespace of those objects", set: setNamespace},
+			doc: "namespace of the Cluster API objects", set: setNamespace},
 	},
 )
 

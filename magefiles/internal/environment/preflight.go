@@ -85,7 +85,7 @@ func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []mac
 	asked.Wait()
 	return []machine.Finding{
 		machine.Judge("Cluster API "+e.Config.ClusterAPI.Tag(), "can be fetched", api, machine.Bad, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),
-		machine.Judge("autoscaler "+e.Config.Autoscaler.Version.String(), "can be fetched", as, machine.Warning, "set AUTOSCALER_GIT or AUTOSCALER_DIR to where it is; env:up does not need it"),
+		machine.Judge("autoscaler "+e.Config.Autoscaler.Version.String(), "can be fetched", as, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not"),
 		machine.NodeImageFinding(ctx, e.nodeOptions(info.Arch(), nil)),
 	}
 }
