@@ -23,8 +23,9 @@ import (
 // that kills it.
 const grace = 5 * time.Second
 
-// outputTail is how many bytes of a process's output an Error holds at most.
-const outputTail = 8 << 10
+// outputTail is how many bytes of each of a process's two streams an Error holds
+// at most.
+const outputTail = 4 << 10
 
 // Cmd is one process to start.
 type Cmd struct {
@@ -72,8 +73,8 @@ type Runner interface {
 // Error is returned for a process that failed or did not start.
 type Error struct {
 	Cmd Cmd
-	// Output is the end of what the process printed, without the credentials of
-	// URLs.
+	// Output is the end of standard output, then the end of standard error, without
+	// the credentials of URLs.
 	Output []byte
 	// Err is the cause.
 	Err error
@@ -98,7 +99,9 @@ type Exec struct{}
 // Run implements Runner.
 func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	var stdout, stderr bytes.Buffer
-	last := &tail{max: outputTail}
+	// The streams arrive in no order: in one tail, a long standard output could
+	// push out the message on standard error.
+	lastOut, lastErr := &tail{max: outputTail}, &tail{max: outputTail}
 
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
 	cmd.Dir = c.Dir
@@ -107,9 +110,9 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	if c.Stdout != nil {
 		cmd.Stdout = c.Stdout
 	} else {
-		cmd.Stdout = io.MultiWriter(&stdout, last)
+		cmd.Stdout = io.MultiWriter(&stdout, lastOut)
 	}
-	errs := []io.Writer{last}
+	errs := []io.Writer{lastErr}
 	if !c.Stream {
 		errs = append(errs, &stderr)
 	}
@@ -141,7 +144,11 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	res := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 	if err != nil {
-		return res, &Error{Cmd: c, Output: []byte(redact.Text(string(last.bytes()))), Err: err}
+		output := string(lastOut.bytes())
+		if output != "" && !strings.HasSuffix(output, "\n") {
+			output += "\n"
+		}
+		return res, &Error{Cmd: c, Output: []byte(redact.Text(output + string(lastErr.bytes()))), Err: err}
 	}
 	return res, nil
 }

@@ -2,8 +2,8 @@ package run
 
 import "sync"
 
-// tail holds the last max bytes written to it. Both streams of a process write
-// to one tail at the same time.
+// tail holds the last max bytes written to it. A process that ignores the end of its
+// context may still write while the tail is read.
 type tail struct {
 	mu  sync.Mutex
 	max int
