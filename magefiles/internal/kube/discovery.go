@@ -1,12 +1,16 @@
 package kube
 
 import (
-	"sync"
+	"context"
+	"fmt"
+	"net/http"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 )
 
@@ -17,27 +21,42 @@ import (
 // restmapper.NewDeferredDiscoveryRESTMapper is not enough: it leaves out a group
 // whose discovery fails for a moment, and so reports its kinds as not served.
 type kinds struct {
-	client discovery.DiscoveryInterface
+	config    *rest.Config
+	transport http.RoundTripper
 
-	mu sync.Mutex
+	// turn holds one token. Who has put it in may use the fields below: unlike a
+	// mutex, it can be waited for until a context is done.
+	turn chan struct{}
 	// known is nil before the first discovery.
 	known meta.RESTMapper
 	// failed has an error for each group with a version that could not be read.
 	failed map[string]error
 }
 
+func newKinds(config *rest.Config) (*kinds, error) {
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, err
+	}
+	return &kinds{config: config, transport: transport, turn: make(chan struct{}, 1)}, nil
+}
+
 // mapping returns the resource of a kind, in the preferred version or in one of
 // the given versions. The error satisfies meta.IsNoMatchError only if the API
 // server does not serve the kind.
-func (k *kinds) mapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (k *kinds) mapping(ctx context.Context, kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	select {
+	case k.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-k.turn }()
 	if k.known != nil {
 		if mapping, err := k.find(kind, versions); err == nil {
 			return mapping, nil
 		}
 	}
-	if err := k.read(); err != nil {
+	if err := k.read(ctx); err != nil {
 		return nil, err
 	}
 	return k.find(kind, versions)
@@ -45,9 +64,9 @@ func (k *kinds) mapping(kind schema.GroupKind, versions ...string) (*meta.RESTMa
 
 // forget makes the next mapping read all kinds again.
 func (k *kinds) forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.turn <- struct{}{}
 	k.known = nil
+	<-k.turn
 }
 
 func (k *kinds) find(kind schema.GroupKind, versions []string) (*meta.RESTMapping, error) {
@@ -57,8 +76,17 @@ func (k *kinds) find(kind schema.GroupKind, versions []string) (*meta.RESTMappin
 	return k.known.RESTMapping(kind, versions...)
 }
 
-func (k *kinds) read() error {
-	groups, lists, err := k.client.ServerGroupsAndResources()
+func (k *kinds) read(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, discoveredWithin, fmt.Errorf("discovery: no answer within %s", discoveredWithin))
+	defer cancel()
+	client, err := discovery.NewDiscoveryClientForConfigAndClient(k.config, &http.Client{Transport: endsWith{ctx, k.transport}})
+	if err != nil {
+		return err
+	}
+	groups, lists, err := client.ServerGroupsAndResources()
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // what was read may be a part
+	}
 	failed, partly := discovery.GroupDiscoveryFailedErrorGroups(err)
 	if err != nil && !partly {
 		return err
@@ -83,4 +111,19 @@ func (k *kinds) read() error {
 		k.failed[gv.Group] = err
 	}
 	return nil
+}
+
+// discoveredWithin is how long a discovery may take.
+const discoveredWithin = 32 * time.Second
+
+// endsWith is a transport whose requests end with a context: client-go's discovery
+// takes none.
+type endsWith struct {
+	ctx  context.Context
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (e endsWith) RoundTrip(r *http.Request) (*http.Response, error) {
+	return e.next.RoundTrip(r.WithContext(e.ctx))
 }

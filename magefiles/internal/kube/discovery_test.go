@@ -1,6 +1,9 @@
 package kube_test
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -31,7 +34,7 @@ func TestServes(t *testing.T) {
 			return nil
 		})
 		c := s.Client()
-		if serves, err := c.Serves(machineKind, "v1beta2"); err == nil || meta.IsNoMatchError(err) {
+		if serves, err := c.Serves(t.Context(), machineKind, "v1beta2"); err == nil || meta.IsNoMatchError(err) {
 			t.Errorf("Serves() while %s fails = %v, %v", path, serves, err)
 		}
 		if _, err := c.List(t.Context(), machineKind, ""); err == nil || meta.IsNoMatchError(err) {
@@ -39,11 +42,11 @@ func TestServes(t *testing.T) {
 		}
 		fails.Store(false)
 		for version, want := range map[string]bool{"v1beta2": true, "v1beta1": true, "v1alpha4": false} {
-			if serves, err := c.Serves(machineKind, version); err != nil || serves != want {
+			if serves, err := c.Serves(t.Context(), machineKind, version); err != nil || serves != want {
 				t.Errorf("Serves(%s) = %v, %v", version, serves, err)
 			}
 		}
-		if serves, err := c.Serves(schema.GroupKind{Group: "example.org", Kind: "Machine"}, "v1"); err != nil || serves {
+		if serves, err := c.Serves(t.Context(), schema.GroupKind{Group: "example.org", Kind: "Machine"}, "v1"); err != nil || serves {
 			t.Errorf("Serves() of another group = %v, %v", serves, err)
 		}
 	}
@@ -62,7 +65,7 @@ func TestAnotherGroupFails(t *testing.T) {
 		return nil
 	})
 	c := s.Client()
-	if serves, err := c.Serves(machineKind, "v1beta2"); err != nil || !serves {
+	if serves, err := c.Serves(t.Context(), machineKind, "v1beta2"); err != nil || !serves {
 		t.Errorf("Serves() = %v, %v", serves, err)
 	}
 	if _, err := c.List(t.Context(), metrics.GroupKind(), ""); err == nil || meta.IsNoMatchError(err) {
@@ -76,12 +79,12 @@ func TestServesWhatIsNew(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t, nil, "")
 	c := s.Client()
-	if serves, err := c.Serves(machineKind, "v1beta2"); err != nil || serves {
+	if serves, err := c.Serves(t.Context(), machineKind, "v1beta2"); err != nil || serves {
 		t.Errorf("Serves() = %v, %v", serves, err)
 	}
 	s.Define(machineKinds...)
 	for range 3 {
-		if serves, err := c.Serves(machineKind, "v1beta2"); err != nil || !serves {
+		if serves, err := c.Serves(t.Context(), machineKind, "v1beta2"); err != nil || !serves {
 			t.Errorf("Serves() of a new kind = %v, %v", serves, err)
 		}
 	}
@@ -129,5 +132,37 @@ func TestWhatIsNotServedAnyMore(t *testing.T) {
 	}
 	if _, err := c.List(t.Context(), machineKind, "default"); !meta.IsNoMatchError(err) {
 		t.Errorf("List() of no kind = %v", err)
+	}
+}
+
+// TestDiscoveryEndsWithItsContext: also for those who wait for the discovery of another
+// caller. An API server that is there and does not answer must not hold up Ctrl-C.
+func TestDiscoveryEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	s := kubetest.New(t, machineKinds, "")
+	asked, release := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	first := sync.OnceFunc(func() { close(asked) })
+	s.Intercept(func(kubetest.Request) error {
+		first()
+		<-release
+		return nil
+	})
+	c := s.Client()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("stop")
+	ended := make(chan error)
+	list := func() {
+		_, err := c.List(ctx, machineKind, "")
+		ended <- err
+	}
+	go list()
+	<-asked
+	go list()
+	cancel(stop)
+	for range 2 {
+		if err := <-ended; !errors.Is(err, stop) {
+			t.Errorf("List() = %v, want the cause of the end", err)
+		}
 	}
 }

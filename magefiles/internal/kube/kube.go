@@ -22,7 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -33,9 +32,8 @@ const manager = "caslab"
 
 // Client reaches one API server.
 type Client struct {
-	dynamic   dynamic.Interface
-	discovery discovery.DiscoveryInterface
-	kinds     *kinds
+	dynamic dynamic.Interface
+	kinds   *kinds
 	// core reaches what is not an object, such as logs.
 	core rest.Interface
 }
@@ -65,7 +63,7 @@ func ForConfig(config *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	discoveryClient, err := discovery.NewDiscoveryClientForConfig(config)
+	kinds, err := newKinds(config)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +71,7 @@ func ForConfig(config *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{dynamic: dynamicClient, discovery: discoveryClient, kinds: &kinds{client: discoveryClient}, core: core}, nil
+	return &Client{dynamic: dynamicClient, kinds: kinds, core: core}, nil
 }
 
 type noWarnings struct{}
@@ -82,7 +80,7 @@ func (noWarnings) HandleWarningHeader(int, string, string) {}
 
 // Answers returns nil if the API server says that it is ready, within 5 s.
 func (c *Client) Answers(ctx context.Context) error {
-	body, err := c.discovery.RESTClient().Get().AbsPath("/readyz").Timeout(5 * time.Second).DoRaw(ctx)
+	body, err := c.core.Get().AbsPath("/readyz").Timeout(5 * time.Second).DoRaw(ctx)
 	if err != nil {
 		return fmt.Errorf("ask the API server whether it is ready: %w", err)
 	}
@@ -135,7 +133,7 @@ func (c *Client) Apply(ctx context.Context, manifest []byte) error {
 
 func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) error {
 	gvk := object.GroupVersionKind()
-	mapping, err := c.kinds.mapping(gvk.GroupKind(), gvk.Version)
+	mapping, err := c.kinds.mapping(ctx, gvk.GroupKind(), gvk.Version)
 	if err != nil {
 		return err
 	}
@@ -154,7 +152,7 @@ func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) e
 // The error satisfies apierrors.IsNotFound if there is no such object, and
 // meta.IsNoMatchError if there is no such kind.
 func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (object *unstructured.Unstructured, err error) {
-	err = c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
+	err = c.with(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
 		object, err = r.Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
@@ -163,8 +161,8 @@ func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name
 
 // Serves reports whether the API server serves a kind in that version. A
 // discovery that fails is an error, not a no.
-func (c *Client) Serves(kind schema.GroupKind, version string) (bool, error) {
-	_, err := c.kinds.mapping(kind, version)
+func (c *Client) Serves(ctx context.Context, kind schema.GroupKind, version string) (bool, error) {
+	_, err := c.kinds.mapping(ctx, kind, version)
 	if meta.IsNoMatchError(err) {
 		return false, nil
 	}
@@ -177,7 +175,7 @@ func (c *Client) Serves(kind schema.GroupKind, version string) (bool, error) {
 // Create creates an object. The error satisfies apierrors.IsAlreadyExists if the name is
 // taken.
 func (c *Client) Create(ctx context.Context, object *unstructured.Unstructured) error {
-	resource, err := c.resource(object.GroupVersionKind().GroupKind())
+	resource, err := c.resource(ctx, object.GroupVersionKind().GroupKind())
 	if err != nil {
 		return err
 	}
@@ -192,7 +190,7 @@ func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, na
 	if err != nil {
 		return fmt.Errorf("write the patch of %s %s: %w", kind.Kind, name, err)
 	}
-	err = c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
+	err = c.with(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
 		_, err := r.Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: manager})
 		return err
 	})
@@ -205,7 +203,7 @@ func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, na
 // Delete deletes an object; the objects that it owns are deleted after it.
 func (c *Client) Delete(ctx context.Context, kind schema.GroupKind, namespace, name string) error {
 	background := metav1.DeletePropagationBackground
-	return c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
+	return c.with(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
 		return r.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
 	})
 }
@@ -221,7 +219,7 @@ func (c *Client) List(ctx context.Context, kind schema.GroupKind, namespace stri
 }
 
 func (c *Client) list(ctx context.Context, kind schema.GroupKind, namespace string) (list *unstructured.UnstructuredList, err error) {
-	err = c.with(kind, namespace, func(r dynamic.ResourceInterface) error {
+	err = c.with(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
 		list, err = r.List(ctx, metav1.ListOptions{})
 		return err
 	})
@@ -230,9 +228,9 @@ func (c *Client) list(ctx context.Context, kind schema.GroupKind, namespace stri
 
 // with calls do with the resource of a kind, and again if the API server no longer
 // serves that resource: its answer is the same as for an object that does not exist.
-func (c *Client) with(kind schema.GroupKind, namespace string, do func(dynamic.ResourceInterface) error) error {
+func (c *Client) with(ctx context.Context, kind schema.GroupKind, namespace string, do func(dynamic.ResourceInterface) error) error {
 	for first := true; ; first = false {
-		resource, err := c.resource(kind)
+		resource, err := c.resource(ctx, kind)
 		if err != nil {
 			return err
 		}
@@ -245,8 +243,8 @@ func (c *Client) with(kind schema.GroupKind, namespace string, do func(dynamic.R
 }
 
 // resource finds the preferred served resource of a kind.
-func (c *Client) resource(kind schema.GroupKind) (schema.GroupVersionResource, error) {
-	mapping, err := c.kinds.mapping(kind)
+func (c *Client) resource(ctx context.Context, kind schema.GroupKind) (schema.GroupVersionResource, error) {
+	mapping, err := c.kinds.mapping(ctx, kind)
 	if err != nil {
 		return schema.GroupVersionResource{}, fmt.Errorf("find the kind %s: %w", kind, err)
 	}

@@ -146,7 +146,7 @@ func (s *source) ListWithContext(ctx context.Context, _ metav1.ListOptions) (run
 }
 
 func (s *source) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watcher watch.Interface, err error) {
-	err = s.client.with(s.kind, s.namespace, func(r dynamic.ResourceInterface) error {
+	err = s.client.with(ctx, s.kind, s.namespace, func(r dynamic.ResourceInterface) error {
 		if watcher, err = r.Watch(ctx, options); err != nil {
 			return fmt.Errorf("watch %s: %w", s.kind, err)
 		}

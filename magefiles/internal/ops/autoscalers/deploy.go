@@ -113,7 +113,7 @@ func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err
 // Apply deploys the image ref with the flags, and waits until its pod is available.
 func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, flags []autoscaler.Flag) (err error) {
 	d := autoscaler.Deployment{Namespace: c.Namespace, Image: ref, Flags: flags, OnControlPlane: c.Own}
-	environment, err := a.autoscalerEnvironment(c)
+	environment, err := a.autoscalerEnvironment(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary str
 	if err != nil {
 		return p, err
 	}
-	environment, err := a.autoscalerEnvironment(c)
+	environment, err := a.autoscalerEnvironment(ctx, c)
 	if err != nil {
 		return p, err
 	}
@@ -188,8 +188,8 @@ func (a *Autoscalers) Only(ctx context.Context, c *target.Cluster, command strin
 }
 
 // autoscalerEnvironment returns the variables that the process needs.
-func (a *Autoscalers) autoscalerEnvironment(c *target.Cluster) ([]string, error) {
-	newest, err := c.Management.Serves(kube.MachineDeployments, release.V1Beta2)
+func (a *Autoscalers) autoscalerEnvironment(ctx context.Context, c *target.Cluster) ([]string, error) {
+	newest, err := c.Management.Serves(ctx, kube.MachineDeployments, release.V1Beta2)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the versions of Cluster API that the cluster serves: %w", err)
 	}
