@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/run/runtest"
 )
 
@@ -174,14 +176,30 @@ func TestFlagsAreThoseOfTheBinarysOwnHelp(t *testing.T) {
 func TestSomeOtherProgramIsNoAutoscaler(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "/bin/ls", Stdout: "Usage: ls [OPTION]...\n      --author\n"}}}
-	var not *NotAutoscalerError
-	if _, err := KnownFlags(t.Context(), fake, "/bin/ls"); !errors.As(err, &not) {
+	const not = "/bin/ls --help names no --cloud-provider: this is not a cluster autoscaler"
+	if _, err := KnownFlags(t.Context(), fake, "/bin/ls"); err == nil || err.Error() != not {
 		t.Errorf("KnownFlags(ls) = %v", err)
 	}
 	fake = &runtest.Fake{Answers: []runtest.Answer{{Prefix: "/lab", Err: context.Canceled}}}
 	if _, err := KnownFlags(t.Context(), fake, "/lab"); !errors.Is(err, context.Canceled) {
 		t.Errorf("KnownFlags() = %v, want the context's error", err)
 	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	if _, err := KnownFlags(ctx, interrupted{func() { cancel(errStopped) }}, "/lab"); !errors.Is(err, errStopped) || strings.Contains(err.Error(), "this is not") {
+		t.Errorf("KnownFlags() at an interruption = %v, want its cause alone", err)
+	}
+}
+
+// errStopped is the cause of an interruption.
+var errStopped = errors.New("stopped")
+
+// interrupted is a runner that is interrupted while a process runs. As with run.Exec,
+// the error then has the cause and the end of the process.
+type interrupted struct{ stop func() }
+
+func (i interrupted) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
+	i.stop()
+	return run.Result{}, &run.Error{Cmd: c, Err: errors.Join(context.Cause(ctx), new(exec.ExitError))}
 }
 
 func TestEnvironment(t *testing.T) {

@@ -18,23 +18,17 @@ import (
 // helpLine matches a flag in the autoscaler's help.
 var helpLine = regexp.MustCompile(`(?m)^\s+(?:-[A-Za-z], )?--([A-Za-z][A-Za-z0-9_.-]*)`)
 
-// NotAutoscalerError is returned for a program whose help is not an autoscaler's.
-type NotAutoscalerError struct{ Binary string }
-
-func (e *NotAutoscalerError) Error() string {
-	return fmt.Sprintf("%s --help names no --cloud-provider: this is not a cluster autoscaler", e.Binary)
-}
-
 // KnownFlags returns the names of the program's flags, from its help.
 func KnownFlags(ctx context.Context, runner run.Runner, binary string) (map[string]bool, error) {
 	res, err := runner.Run(ctx, run.Cmd{Name: binary, Args: []string{"--help"}})
-	// The autoscaler prints its help and exits with a failure.
-	if exit := interface{ ExitCode() int }(nil); err != nil && !errors.As(err, &exit) {
+	// The autoscaler prints its help and exits with a failure. At an interruption it
+	// prints nothing.
+	if exit := interface{ ExitCode() int }(nil); err != nil && (ctx.Err() != nil || !errors.As(err, &exit)) {
 		return nil, fmt.Errorf("ask the autoscaler for its flags: %w", err)
 	}
 	known := parseHelp(string(res.Stdout) + string(res.Stderr))
 	if !known["cloud-provider"] {
-		return nil, errors.Join(&NotAutoscalerError{Binary: binary}, err)
+		return nil, errors.Join(fmt.Errorf("%s --help names no --cloud-provider: this is not a cluster autoscaler", binary), err)
 	}
 	return known, nil
 }

@@ -31,7 +31,7 @@ type Process struct {
 }
 
 // Run starts the autoscaler and waits for its end. It returns nil if the process ended
-// because ctx was done, and an *EndedError if it ended by itself.
+// because ctx was done, and an error that names the log if it ended by itself.
 func (p Process) Run(ctx context.Context, runner run.Runner) error {
 	return p.run(ctx, runner, run.Cmd{Name: p.Binary, Args: Args(p.Flags)})
 }
@@ -51,7 +51,10 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 	if err == nil {
 		err = errors.New("it ended by itself")
 	}
-	return &EndedError{Binary: p.Binary, LogFile: p.LogFile, Err: err}
+	if failed := new(run.Error); errors.As(err, &failed) {
+		err = failed.Err // what it printed was shown
+	}
+	return fmt.Errorf("the autoscaler %s ended: %w\nits whole log is %s", p.Binary, err, p.LogFile)
 }
 
 // serial is a writer for two streams that write at the same time.
@@ -65,24 +68,6 @@ func (s *serial) Write(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	return s.w.Write(p)
 }
-
-// EndedError is returned when an autoscaler ended by itself.
-type EndedError struct {
-	Binary, LogFile string
-	Err             error
-}
-
-func (e *EndedError) Error() string {
-	cause := e.Err
-	var failed *run.Error
-	if errors.As(cause, &failed) {
-		cause = failed.Err // what it printed was shown
-	}
-	return fmt.Sprintf("the autoscaler %s ended: %v\nits whole log is %s", e.Binary, cause, e.LogFile)
-}
-
-// Unwrap returns the cause.
-func (e *EndedError) Unwrap() error { return e.Err }
 
 func openLog(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

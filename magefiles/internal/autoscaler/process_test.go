@@ -81,9 +81,9 @@ func TestRunUntilStopped(t *testing.T) {
 	}
 	// The next run keeps this log.
 	p.Binary, shown.text = script(t, "exit 3"), "never"
-	var ended *EndedError
-	if err := p.Run(t.Context(), run.Exec{}); !errors.As(err, &ended) || !strings.Contains(err.Error(), log) {
-		t.Errorf("Run() of a program that fails = %v, want an *EndedError that names the log", err)
+	var exit *exec.ExitError
+	if err := p.Run(t.Context(), run.Exec{}); !errors.As(err, &exit) || !strings.Contains(err.Error(), p.Binary+" ended: exit status 3\nits whole log is "+log) {
+		t.Errorf("Run() of a program that fails = %v, want its end and its log", err)
 	}
 	if kept, err := os.ReadFile(log + ".previous"); err != nil || !bytes.Equal(kept, data) {
 		t.Errorf("the log before holds %q, %v", kept, err)

@@ -68,8 +68,8 @@ func besides(err, cause error) error {
 	return err
 }
 
-// LeftError is returned when a clean-up failed or was interrupted.
-type LeftError struct {
+// leftError is returned when a clean-up failed or was interrupted.
+type leftError struct {
 	// Left has the kinds and names of the objects that are still there. Commands
 	// remove them, in this order.
 	Left, Commands []string
@@ -79,7 +79,7 @@ type LeftError struct {
 	Err error
 }
 
-func (e *LeftError) Error() string {
+func (e *leftError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "remove what the scenario created: %v", e.Err)
 	if e.Unseen != nil {
@@ -96,14 +96,14 @@ func (e *LeftError) Error() string {
 }
 
 // Unwrap returns why the clean-up ended early.
-func (e *LeftError) Unwrap() error { return e.Err }
+func (e *leftError) Unwrap() error { return e.Err }
 
 // left lists what is left after a clean-up that ended with an error. It takes at most
 // listTime, even after the second interruption.
-func (e *engine) left(ctx context.Context, ended error) *LeftError {
+func (e *engine) left(ctx context.Context, ended error) *leftError {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTime)
 	defer cancel()
-	left := &LeftError{Err: ended}
+	left := &leftError{Err: ended}
 	var errs []error
 	look := func(c *kube.Client, kind schema.GroupKind, namespace, where string) {
 		objects, err := c.List(ctx, kind, namespace)

@@ -123,14 +123,7 @@ func (e *FailedError) Error() string {
 	return fmt.Sprintf("%d scenarios failed: %s", len(e.Names), strings.Join(e.Names, ", "))
 }
 
-// SkippedError says that no scenario ran.
-type SkippedError struct{ Scenarios int }
-
-func (e *SkippedError) Error() string {
-	return fmt.Sprintf("no scenario ran: all %d were skipped", e.Scenarios)
-}
-
-// Err returns a *FailedError if scenarios failed, a *SkippedError if none ran, and
+// Err returns a *FailedError if scenarios failed, another error if none ran, and
 // nil otherwise. A known failure does not count as failed.
 func (r *Results) Err() error {
 	failed, ran := &FailedError{}, false
@@ -148,7 +141,7 @@ func (r *Results) Err() error {
 	case len(failed.Names) > 0:
 		return failed
 	case !ran:
-		return &SkippedError{len(r.Scenarios)}
+		return fmt.Errorf("no scenario ran: all %d were skipped", len(r.Scenarios))
 	}
 	return nil
 }
