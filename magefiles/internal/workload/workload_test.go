@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -177,11 +178,12 @@ apiVersion: v1
 kind: Pod
 metadata: {name: scale-up-1, namespace: default, labels: {caslab.local/workload: scale-up}}
 `).Client()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var gone atomic.Bool
 	told := make(chan string, 100)
-	go func() {
+	var kubelet sync.WaitGroup
+	kubelet.Go(func() {
 		if note := <-told; note != "1 pods to go" {
 			t.Errorf("told %q", note)
 		}
@@ -189,10 +191,12 @@ metadata: {name: scale-up-1, namespace: default, labels: {caslab.local/workload:
 		if err := c.Delete(ctx, kube.Pods, "default", "scale-up-1"); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	if err := Delete(ctx, c, "default", "scale-up", func(note string) { told <- note }); err != nil || !gone.Load() {
 		t.Errorf("Delete() = %v; the pod is gone: %v", err, gone.Load())
 	}
+	close(told)
+	kubelet.Wait() // Delete sees that the pod is gone before its kubelet has the answer
 }
 
 func TestScaleAndDelete(t *testing.T) {
