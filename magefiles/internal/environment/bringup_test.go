@@ -85,7 +85,7 @@ func (w *world) again() *Environment {
 }
 
 func (w *world) equip(e *Environment) {
-	e.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
+	e.freeDisk = w.freeDisk
 	e.tools = tools{
 		check: func(context.Context, source.Spec) error { return w.call("check") },
 		fetch: func(_ context.Context, s source.Spec, _ func(string)) (*source.Tree, error) {
@@ -221,9 +221,8 @@ func (w *world) controllers(r kubetest.Request) error {
 		return err
 	}
 	w.made.Go(func() {
-		deadline := time.Now().Add(5 * time.Second)
 		for w.management.Get(kube.Clusters, "default", "work-cluster") == nil {
-			if time.Now().After(deadline) {
+			if w.t.Context().Err() != nil {
 				return
 			}
 			time.Sleep(5 * time.Millisecond)

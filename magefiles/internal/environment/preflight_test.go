@@ -99,7 +99,6 @@ func TestPreflight(t *testing.T) {
 	} {
 		s := newScene(t, nil)
 		s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "probe\n"}}
-		s.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
 		s.tools.check = func(context.Context, source.Spec) error { return nil }
 		change(s)
 		if err := s.preflight(t.Context(), engine.Info{OSType: "linux"}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

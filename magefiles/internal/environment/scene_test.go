@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -114,11 +115,28 @@ func (d *docker) ran(verb string) []string {
 	return lines
 }
 
-// apiServer has the objects of a cluster that manages itself.
+// apiServer has the objects of a cluster that manages itself. Only clients of scene.open
+// reach it, without a network, so that it works in a bubble of testing/synctest.
 type apiServer struct {
 	*kubetest.Server
+	// port is where it listens, to a kubeconfig.
+	port string
 	// fail is how many requests for objects to refuse, for ever if negative.
 	fail atomic.Int32
+	// closed cuts every connection.
+	closed atomic.Bool
+}
+
+// Port is where it listens on 127.0.0.1.
+func (s *apiServer) Port() string { return s.port }
+
+// Close makes it answer nothing any more.
+func (s *apiServer) Close() { s.closed.Store(true) }
+
+// Kubeconfig returns a kubeconfig that gives host as the server's address.
+func (s *apiServer) Kubeconfig(host string) []byte {
+	return fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "Config", "current-context": "c",
+"clusters": [{"name": "c", "cluster": {"server": "https://%s"}}], "contexts": [{"name": "c", "context": {"cluster": "c"}}]}`, host)
 }
 
 const (
@@ -192,20 +210,23 @@ func selfManaged() map[string][]map[string]any {
 
 // serve starts an API server with the objects of all lists. It knows the kinds
 // of Cluster API if it has the list of its clusters.
-func serve(t *testing.T, lists map[string][]map[string]any) *apiServer {
+func serve(t *testing.T, port string, lists map[string][]map[string]any) *apiServer {
 	t.Helper()
 	kinds := []schema.GroupVersionKind{kube.Nodes.WithVersion("v1"), kube.Pods.WithVersion("v1"), kube.Deployments.WithVersion("v1")}
 	if lists[clusterObjects] != nil {
 		kinds = append(kinds, kube.Clusters.WithVersion("v1beta2"), kube.Machines.WithVersion("v1beta2"),
 			kube.MachineDeployments.WithVersion("v1beta2"), kube.Providers.WithVersion("v1alpha3"))
 	}
-	s := &apiServer{Server: kubetest.New(t, kinds, "")}
+	s := &apiServer{Server: kubetest.New(t, kinds, ""), port: port}
 	for _, objects := range lists {
 		for _, o := range objects {
 			s.Put(&unstructured.Unstructured{Object: o})
 		}
 	}
 	s.Intercept(func(q kubetest.Request) error {
+		if s.closed.Load() {
+			return kubetest.ErrHangUp
+		}
 		if left := s.fail.Load(); left == 0 || q.Verb == "discover" || q.Verb == "readyz" {
 			return nil
 		} else if left > 0 {
@@ -239,8 +260,24 @@ func newScene(t *testing.T, env map[string]string) *scene {
 	}
 	recorded := new(recorder)
 	e := New(l, func(*lab.Lab) Recorder { return recorded })
-	e.bounds = bounds{answer: 700 * time.Millisecond, restart: time.Second, well: 2 * time.Second}
-	return &scene{printed: out, docker: d, Environment: e, recorder: recorded}
+	e.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
+	s := &scene{printed: out, docker: d, Environment: e, recorder: recorded}
+	e.tools.open = s.open
+	return s
+}
+
+// open returns a client of the API server whose port a kubeconfig has.
+func (s *scene) open(kubeconfig string) (*kube.Client, error) {
+	data, err := os.ReadFile(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	for _, server := range []*apiServer{s.workload, s.management} {
+		if server != nil && strings.Contains(string(data), "https://127.0.0.1:"+server.port) {
+			return server.Client(), nil
+		}
+	}
+	return nil, fmt.Errorf("no API server of this test listens where %s says", kubeconfig)
 }
 
 // recorder stores the calls of its methods.
@@ -273,7 +310,7 @@ func (s *scene) write(t *testing.T, path, content string) {
 // up puts the workload cluster into the scene: containers, kubeconfig, server.
 func (s *scene) up(t *testing.T, lists map[string][]map[string]any) {
 	t.Helper()
-	s.workload = serve(t, lists)
+	s.workload = serve(t, "32001", lists)
 	owner, err := s.mark()
 	if err != nil {
 		t.Fatal(err)
@@ -289,7 +326,7 @@ func (s *scene) up(t *testing.T, lists map[string][]map[string]any) {
 // managed puts the management cluster into the scene.
 func (s *scene) managed(t *testing.T, lists map[string][]map[string]any) {
 	t.Helper()
-	s.management = serve(t, lists)
+	s.management = serve(t, "32002", lists)
 	owner, err := s.mark()
 	if err != nil {
 		t.Fatal(err)
