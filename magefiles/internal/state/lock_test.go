@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -69,71 +70,75 @@ func ended(t *testing.T) int {
 // the lock. The next holder has the lock a moment before it writes its own.
 func TestAHolderThatEndedIsNotNamed(t *testing.T) {
 	t.Parallel()
-	dir := Dir(t.TempDir())
-	path := dir.lockPath("work-cluster")
 	stale := fmt.Sprintf("env:up (process %d, since 10:00:00)\n", ended(t))
-	if err := WriteFile(path, []byte(stale), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	var held *HeldError
-	if _, err := dir.Lock("work-cluster", "env:down"); !errors.As(err, &held) || strings.Contains(held.Holder, "env:up") {
-		t.Errorf("Lock() = %v; want that it is held, and not by the process that ended", err)
-	}
-	if who, err := dir.Holder("work-cluster"); err != nil || who != unnamed {
-		t.Errorf("Holder() = %q, %v; want that somebody has it", who, err)
-	}
-	// It writes who it is while somebody tries.
-	time.AfterFunc(100*time.Millisecond, func() {
-		text := fmt.Sprintf("scenario:run (process %d, since 10:00:01)\n", os.Getpid())
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		dir := Dir(t.TempDir())
+		path := dir.lockPath("work-cluster")
+		if err := WriteFile(path, []byte(stale), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = file.Close() }()
+		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		var held *HeldError
+		if _, err := dir.Lock("work-cluster", "env:down"); !errors.As(err, &held) || strings.Contains(held.Holder, "env:up") {
+			t.Errorf("Lock() = %v; want that it is held, and not by the process that ended", err)
+		}
+		if who, err := dir.Holder("work-cluster"); err != nil || who != unnamed {
+			t.Errorf("Holder() = %q, %v; want that somebody has it", who, err)
+		}
+		// It writes who it is while somebody tries.
+		time.AfterFunc(100*time.Millisecond, func() {
+			text := fmt.Sprintf("scenario:run (process %d, since 10:00:01)\n", os.Getpid())
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, err := dir.Lock("work-cluster", "env:down"); !errors.As(err, &held) || !strings.HasPrefix(held.Holder, "scenario:run (process ") {
+			t.Errorf("Lock() = %v; want the holder of this moment", err)
 		}
 	})
-	if _, err := dir.Lock("work-cluster", "env:down"); !errors.As(err, &held) || !strings.HasPrefix(held.Holder, "scenario:run (process ") {
-		t.Errorf("Lock() = %v; want the holder of this moment", err)
-	}
 }
 
 // TestLookingIsNotHolding: reading the holder of a lock does not stop another process from
 // taking the lock.
 func TestLookingIsNotHolding(t *testing.T) {
 	t.Parallel()
-	dir := Dir(t.TempDir())
-	path := dir.lockPath("work-cluster")
-	if err := WriteFile(path, []byte("env:up (process 1, since 10:00:00)\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH); err != nil {
-		t.Fatal(err)
-	}
-	looked := make(chan struct{})
-	defer func() { <-looked }()
-	time.AfterFunc(100*time.Millisecond, func() {
-		defer close(looked)
-		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_UN); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		dir := Dir(t.TempDir())
+		path := dir.lockPath("work-cluster")
+		if err := WriteFile(path, []byte("env:up (process 1, since 10:00:00)\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = file.Close() }()
+		if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH); err != nil {
+			t.Fatal(err)
+		}
+		looked := make(chan struct{})
+		defer func() { <-looked }()
+		time.AfterFunc(100*time.Millisecond, func() {
+			defer close(looked)
+			if err := syscall.Flock(int(file.Fd()), syscall.LOCK_UN); err != nil {
+				t.Error(err)
+			}
+		})
+		lock, err := dir.Lock("work-cluster", "env:down")
+		if err != nil {
+			t.Fatalf("Lock() while somebody looks: %v", err)
+		}
+		if err := lock.Release(); err != nil {
 			t.Error(err)
 		}
 	})
-	lock, err := dir.Lock("work-cluster", "env:down")
-	if err != nil {
-		t.Fatalf("Lock() while somebody looks: %v", err)
-	}
-	if err := lock.Release(); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestALockThatIsRemovedIsLost(t *testing.T) {
@@ -169,47 +174,49 @@ func TestALockThatIsRemovedIsLost(t *testing.T) {
 
 func TestExclusively(t *testing.T) {
 	t.Parallel()
-	dir := Dir(t.TempDir())
-	var (
-		group    sync.WaitGroup
-		mu       sync.Mutex
-		at, most int
-	)
-	for range 3 {
-		group.Go(func() {
-			err := dir.Exclusively(t.Context(), "build", func(string) {}, func() error {
-				mu.Lock()
-				at++
-				most = max(most, at)
-				mu.Unlock()
-				time.Sleep(10 * time.Millisecond)
-				mu.Lock()
-				at--
-				mu.Unlock()
-				return nil
+	synctest.Test(t, func(t *testing.T) {
+		dir := Dir(t.TempDir())
+		var (
+			group    sync.WaitGroup
+			mu       sync.Mutex
+			at, most int
+		)
+		for range 3 {
+			group.Go(func() {
+				err := dir.Exclusively(t.Context(), "build", func(string) {}, func() error {
+					mu.Lock()
+					at++
+					most = max(most, at)
+					mu.Unlock()
+					time.Sleep(10 * time.Millisecond)
+					mu.Lock()
+					at--
+					mu.Unlock()
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
 			})
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	if most != 1 {
-		t.Errorf("%d at once", most)
-	}
+		}
+		group.Wait()
+		if most != 1 {
+			t.Errorf("%d at once", most)
+		}
 
-	lock, err := dir.Lock("build", "env:up")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	var waited string
-	err = dir.Exclusively(ctx, "build", func(text string) { waited = text }, func() error { return errors.New("it ran") })
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(waited, "waiting for env:up (process ") {
-		t.Errorf("Exclusively() = %v, and it said %q", err, waited)
-	}
-	if err := lock.Release(); err != nil {
-		t.Error(err)
-	}
+		lock, err := dir.Lock("build", "env:up")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		var waited string
+		err = dir.Exclusively(ctx, "build", func(text string) { waited = text }, func() error { return errors.New("it ran") })
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(waited, "waiting for env:up (process ") {
+			t.Errorf("Exclusively() = %v, and it said %q", err, waited)
+		}
+		if err := lock.Release(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -115,110 +116,115 @@ func TestManyAppend(t *testing.T) {
 
 func TestTail(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "record")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	told := make(chan Fact, 16)
-	done := make(chan error, 1)
-	go func() { done <- Tail(ctx, path, func(f Fact) { told <- f }) }()
-	expect := func(name string) {
-		t.Helper()
-		select {
-		case f := <-told:
-			if f.Name != name {
-				t.Fatalf("told of %s, want %s", f.Name, name)
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "record")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		told := make(chan Fact, 16)
+		done := make(chan error, 1)
+		go func() { done <- Tail(ctx, path, func(f Fact) { told <- f }) }()
+		expect := func(name string) {
+			t.Helper()
+			select {
+			case f := <-told:
+				if f.Name != name {
+					t.Fatalf("told of %s, want %s", f.Name, name)
+				}
+			case err := <-done:
+				t.Fatalf("Tail() = %v before it told of %s", err, name)
 			}
-		case err := <-done:
-			t.Fatalf("Tail() = %v before it told of %s", err, name)
 		}
-	}
-	add := func(name string) {
-		t.Helper()
-		if err := Append(path, fact(0, Created, name)); err != nil {
-			t.Fatal(err)
+		add := func(name string) {
+			t.Helper()
+			if err := Append(path, fact(0, Created, name)); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	add("a") // the record was not there
-	add("b")
-	expect("a")
-	expect("b")
+		add("a") // the record was not there
+		add("b")
+		expect("a")
+		expect("b")
 
-	// A line that comes in two pieces is told when it is whole.
-	line, err := json.Marshal(fact(0, Created, "c"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, piece := range [][]byte{line[:9], append(line[9:], '\n')} {
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		// A line that comes in two pieces is told when it is whole.
+		line, err := json.Marshal(fact(0, Created, "c"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := file.Write(piece); err != nil {
-			t.Fatal(err)
+		for _, piece := range [][]byte{line[:9], append(line[9:], '\n')} {
+			file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := file.Write(piece); err != nil {
+				t.Fatal(err)
+			}
+			if err := file.Close(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * PollEvery)
+			synctest.Wait()
 		}
-		if err := file.Close(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * PollEvery)
-	}
-	expect("c")
+		expect("c")
 
-	add("d") // and a moment later the record is another
-	if err := os.Rename(path, path+".previous"); err != nil {
-		t.Fatal(err)
-	}
-	add("e")
-	expect("d")
-	expect("e")
-	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("Tail() = %v", err)
-	}
+		add("d") // and a moment later the record is another
+		if err := os.Rename(path, path+".previous"); err != nil {
+			t.Fatal(err)
+		}
+		add("e")
+		expect("d")
+		expect("e")
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Tail() = %v", err)
+		}
+	})
 }
 
 // TestTailNew: only facts that are added later are reported.
 func TestTailNew(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "record")
-	if err := Append(path, fact(0, Created, "old")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	told := make(chan Fact, 16)
-	done := make(chan error, 1)
-	go func() { done <- TailNew(ctx, path, func(f Fact) { told <- f }) }()
-	time.Sleep(2 * PollEvery)
-	if err := Append(path, fact(0, Created, "new")); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case f := <-told:
-		if f.Name != "new" {
-			t.Errorf("told of %s, want new", f.Name)
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "record")
+		if err := Append(path, fact(0, Created, "old")); err != nil {
+			t.Fatal(err)
 		}
-	case <-ctx.Done():
-		t.Error("told of nothing")
-	}
-	// One that is begun anew is told from its beginning.
-	if err := os.Rename(path, path+".previous"); err != nil {
-		t.Fatal(err)
-	}
-	if err := Append(path, fact(0, Created, "anew")); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case f := <-told:
-		if f.Name != "anew" {
-			t.Errorf("told of %s, want anew", f.Name)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		told := make(chan Fact, 16)
+		done := make(chan error, 1)
+		go func() { done <- TailNew(ctx, path, func(f Fact) { told <- f }) }()
+		synctest.Wait() // until it has seen the old one
+		if err := Append(path, fact(0, Created, "new")); err != nil {
+			t.Fatal(err)
 		}
-	case <-ctx.Done():
-		t.Error("told of nothing of the record that was begun anew")
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+		select {
+		case f := <-told:
+			if f.Name != "new" {
+				t.Errorf("told of %s, want new", f.Name)
+			}
+		case <-ctx.Done():
+			t.Error("told of nothing")
+		}
+		// One that is begun anew is told from its beginning.
+		if err := os.Rename(path, path+".previous"); err != nil {
+			t.Fatal(err)
+		}
+		if err := Append(path, fact(0, Created, "anew")); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case f := <-told:
+			if f.Name != "anew" {
+				t.Errorf("told of %s, want anew", f.Name)
+			}
+		case <-ctx.Done():
+			t.Error("told of nothing of the record that was begun anew")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // FuzzRead: of any file every line is a whole fact or is counted, facts come
