@@ -52,6 +52,6 @@ func (r *Recorder) Record(ctx context.Context, cluster *kube.Client) (stop func(
 	o := options(r.Lab, &target.Cluster{
 		Workload: cluster, Management: cluster, Name: r.Config.ClusterName, Namespace: r.Config.Namespace, Own: true,
 	})
-	o.Trouble = func(err error) { fmt.Fprintf(r.FullLog, "timeline: %v\n", err) }
+	o.OnError = func(err error) { fmt.Fprintf(r.FullLog, "timeline: %v\n", err) }
 	return record(ctx, r.Lab, o)
 }

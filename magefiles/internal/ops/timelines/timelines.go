@@ -56,8 +56,8 @@ func (t *Timelines) Record(ctx context.Context, c *target.Cluster) (stop func())
 }
 
 func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
-	if o.Trouble == nil {
-		o.Trouble = func(err error) { l.Log.Printf("! the timeline may be incomplete: %v", err) }
+	if o.OnError == nil {
+		o.OnError = func(err error) { l.Log.Printf("! the timeline may be incomplete: %v", err) }
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -68,7 +68,7 @@ func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
 			if errors.As(err, new(*recorder.BusyError)) {
 				return false, nil
 			}
-			if errors.As(err, new(*recorder.AnewError)) {
+			if errors.As(err, new(*recorder.RestartedError)) {
 				err = fmt.Errorf("%w; to record to the new one, type: go tool mage timeline:watch", err)
 			}
 			if err != nil {
@@ -291,7 +291,7 @@ func (t *Timelines) catchUp(ctx context.Context, o recorder.Options) error {
 	bounded, cancel := lab.Within(ctx, caughtUpWithin)
 	defer cancel()
 	synced := false
-	o.Synced = func() {
+	o.OnSynced = func() {
 		synced = true
 		cancel()
 	}

@@ -159,7 +159,7 @@ func (c *Cluster) Run(ctx context.Context) {
 	all.Go(func() {
 		err := recorder.Record(ctx, recorder.Options{
 			Workload: c.Client, Namespace: Namespace, Cluster: ClusterName, ConfigNamespace: ConfigNamespace, File: c.record, LogFile: c.logFile,
-			Trouble: func(err error) { c.t.Errorf("record the simulated cluster: %v", err) },
+			OnError: func(err error) { c.t.Errorf("record the simulated cluster: %v", err) },
 		})
 		if err != nil {
 			c.t.Errorf("record the simulated cluster: %v", err)

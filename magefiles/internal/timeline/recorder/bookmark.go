@@ -17,14 +17,14 @@ type bookmark struct {
 	// Until is when the bookmark was written.
 	Until time.Time `json:"until"`
 	// Log is the place in the host's log.
-	Log place `json:"log"`
+	Log position `json:"log"`
 	// Pods has the time of the last line that was read of each container's log, by
 	// the pod's UID and the container's name.
 	Pods map[string]time.Time `json:"pods,omitempty"`
 	// Events has the eventState of each event that was recorded, by UID.
 	Events map[string]string `json:"events,omitempty"`
-	// Said has the last time of each statement that the autoscaler repeats.
-	Said map[string]time.Time `json:"said,omitempty"`
+	// Statements has the last time of each statement that the autoscaler repeats.
+	Statements map[string]time.Time `json:"said,omitempty"`
 }
 
 // loadBookmark reads the bookmark of the record at path, if there is one.

@@ -14,10 +14,10 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// isAutoscalers reports whether an event comes from the autoscaler. It and eventState
-// read fields of the unstructured object: every event of the cluster passes them, and
-// few are converted.
-func isAutoscalers(o *unstructured.Unstructured) bool {
+// isFromAutoscaler reports whether an event comes from the autoscaler. It and eventState
+// read fields of the unstructured object, because they see every event of the cluster,
+// and few of these are converted.
+func isFromAutoscaler(o *unstructured.Unstructured) bool {
 	return kube.Field(o, "source", "component") == autoscaler.Component || kube.Field(o, "reportingComponent") == autoscaler.Component
 }
 
@@ -31,17 +31,17 @@ func eventState(o *unstructured.Unstructured) string {
 
 // Patterns of the names in messages of events.
 var (
-	planned    = regexp.MustCompile(`\{(\S+) \d+->(\d+) \(max: \d+\)\}`)
-	resized    = regexp.MustCompile(`\bgroup (\S+) size (?:set )?to (\d+)\b`)
-	removed    = regexp.MustCompile(`\bnode "?([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
-	namedGroup = regexp.MustCompile(`\bgroup ([A-Za-z]+/\S+?/[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
+	plannedPattern = regexp.MustCompile(`\{(\S+) \d+->(\d+) \(max: \d+\)\}`)
+	resizedPattern = regexp.MustCompile(`\bgroup (\S+) size (?:set )?to (\d+)\b`)
+	removedPattern = regexp.MustCompile(`\bnode "?([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
+	groupPattern   = regexp.MustCompile(`\bgroup ([A-Za-z]+/\S+?/[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
 )
 
 // eventFact returns the fact of an event of the autoscaler, by the reasons and
 // messages of releases 1.26 to 1.36.1. It returns false for an event that only repeats
 // other facts.
 func eventFact(e *corev1.Event) (timeline.Fact, bool) {
-	text := bounded(e.Message)
+	text := boundText(e.Message)
 	f := timeline.Fact{Kind: timeline.Autoscaler, Text: text, Source: timeline.Event}
 	if e.Series != nil {
 		f.Time = e.Series.LastObservedTime.UTC()
@@ -54,7 +54,7 @@ func eventFact(e *corev1.Event) (timeline.Fact, bool) {
 	case "Node":
 		f.Node = involved.Name
 	}
-	named := func(pattern *regexp.Regexp) {
+	setGroup := func(pattern *regexp.Regexp) {
 		all := pattern.FindAllStringSubmatch(text, -1)
 		if len(all) != 1 {
 			return // none, or several
@@ -69,10 +69,10 @@ func eventFact(e *corev1.Event) (timeline.Fact, bool) {
 	switch e.Reason {
 	case "TriggeredScaleUp":
 		f.What = timeline.ScaleUp
-		named(planned)
+		setGroup(plannedPattern)
 	case "ScaledUpGroup":
 		f.What = timeline.ScaleUp
-		named(resized)
+		setGroup(resizedPattern)
 	case "NotTriggerScaleUp":
 		f.What, f.Text = timeline.Refused, strings.TrimSpace(strings.TrimPrefix(text, "pod didn't trigger scale-up:"))
 		if f.Text == "" {
@@ -85,13 +85,13 @@ func eventFact(e *corev1.Event) (timeline.Fact, bool) {
 		f.What = timeline.ScaleDown
 		if involved.Kind == "Pod" {
 			f.Kind, f.What, f.UID = timeline.Pod, timeline.Evicted, string(involved.UID)
-		} else if m := removed.FindStringSubmatch(text); m != nil && f.Node == "" {
+		} else if m := removedPattern.FindStringSubmatch(text); m != nil && f.Node == "" {
 			f.Node = m[1]
 		}
 	case "ScaleUpTimedOut", "FailedToScaleUpGroup", "ScaleUpFailed", "FailedToRevertScaleUp", "ScaleDownFailed", "DeleteUnregisteredFailed", "ClusterUnhealthy":
 		f.What = timeline.Problem
-		named(namedGroup)
-		if m := removed.FindStringSubmatch(text); m != nil && f.Node == "" && f.Group == "" {
+		setGroup(groupPattern)
+		if m := removedPattern.FindStringSubmatch(text); m != nil && f.Node == "" && f.Group == "" {
 			f.Node = m[1]
 		}
 	default:
@@ -116,21 +116,21 @@ func (r *recorder) event(change kube.Change) {
 	uid, state := string(o.GetUID()), eventState(o)
 	r.mu.Lock()
 	r.present["event/"+uid] = true
-	told := r.bookmark.Events[uid] == state
+	known := r.bookmark.Events[uid] == state
 	r.mu.Unlock()
-	if told || !isAutoscalers(o) {
+	if known || !isFromAutoscaler(o) {
 		return
 	}
 	e, err := kube.Event(o)
 	if err != nil {
-		r.failed(err)
+		r.report(err)
 		return
 	}
-	f, tells := eventFact(e)
-	if tells && f.Kind == timeline.Pod && house(e.InvolvedObject.Namespace) {
-		tells = false
+	f, isFact := eventFact(e)
+	if isFact && f.Kind == timeline.Pod && isSystemNamespace(e.InvolvedObject.Namespace) {
+		isFact = false
 	}
-	if tells && !r.said(f) {
+	if isFact && !r.recordMessage(f) {
 		return
 	}
 	r.mu.Lock()
@@ -138,8 +138,8 @@ func (r *recorder) event(change kube.Change) {
 	r.bookmark.Events[uid] = state
 }
 
-// forget drops from the bookmark the events that the API server has dropped.
-func (r *recorder) forget() {
+// pruneEvents removes the events that the API server no longer has from the bookmark.
+func (r *recorder) pruneEvents() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for uid := range r.bookmark.Events {

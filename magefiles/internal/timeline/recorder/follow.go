@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// patience is the longest time that the recording of nodes waits for that of
-	// machines, and the recording of pods for that of nodes, to learn the groups.
-	patience = 10 * time.Second
+	// maxWait is the longest time that the recording of nodes waits for all machines to
+	// be recorded, and the recording of pods for all nodes: their groups come from these.
+	maxWait = 10 * time.Second
 	// saveEvery is how often the bookmark is written.
 	saveEvery = 2 * time.Second
 )
@@ -27,18 +27,18 @@ const (
 func (r *recorder) run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	await(ctx,
-		r.follow(ctx, r.Management, kube.Follower{Kind: kube.MachineDeployments, Namespace: r.Namespace, On: r.deployment, Synced: func() { r.sweep(timeline.Group) }}),
-		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, On: r.machine, Synced: func() { r.sweep(timeline.Machine) }}),
+	waitAll(ctx,
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.MachineDeployments, Namespace: r.Namespace, On: r.deployment, Synced: func() { r.recordDeleted(timeline.Group) }}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, On: r.machine, Synced: func() { r.recordDeleted(timeline.Machine) }}),
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, On: r.cluster}),
 	)
-	await(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, On: r.node, Synced: func() { r.sweep(timeline.Node) }}))
+	waitAll(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, On: r.node, Synced: func() { r.recordDeleted(timeline.Node) }}))
 	last := []<-chan struct{}{
 		r.pods(ctx),
 		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, On: r.status}),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Events, On: r.event, Synced: r.forget}),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Events, On: r.event, Synced: r.pruneEvents}),
 	}
-	if r.Synced != nil {
+	if r.OnSynced != nil {
 		r.all.Go(func() {
 			for _, c := range last {
 				select {
@@ -47,15 +47,15 @@ func (r *recorder) run(ctx context.Context) {
 					return
 				}
 			}
-			r.Synced()
+			r.OnSynced()
 		})
 	}
 	if r.LogFile != "" {
-		r.all.Go(func() { r.hostLog().follow(ctx, r.failed) })
+		r.all.Go(func() { r.hostLog().follow(ctx, r.report) })
 	}
 	r.all.Go(func() {
-		if err := timeline.TailNew(ctx, r.File, r.lab); err != nil {
-			r.failed(err)
+		if err := timeline.TailNew(ctx, r.File, r.labFact); err != nil {
+			r.report(err)
 		}
 	})
 	r.all.Go(func() {
@@ -80,7 +80,7 @@ func (r *recorder) run(ctx context.Context) {
 // and the logs of autoscalers read.
 func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 	workload := r.follow(ctx, r.Workload, kube.Follower{
-		Kind: kube.Pods, On: func(change kube.Change) { r.pod(ctx, change) }, Synced: func() { r.sweep(timeline.Pod) },
+		Kind: kube.Pods, On: func(change kube.Change) { r.pod(ctx, change) }, Synced: func() { r.recordDeleted(timeline.Pod) },
 	})
 	management := workload
 	if r.Management != r.Workload {
@@ -97,9 +97,9 @@ func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 				return
 			}
 		}
-		r.sweep(timeline.Autoscaler)
+		r.recordDeleted(timeline.Autoscaler)
 		r.mu.Lock()
-		reading := r.reading
+		reading := r.logReads
 		r.mu.Unlock()
 		for _, read := range reading {
 			select {
@@ -117,7 +117,7 @@ func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 // objects were seen.
 func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
 	done, synced := make(chan struct{}), f.Synced
-	f.Trouble = r.failed
+	f.Trouble = r.report
 	f.Synced = func() {
 		if synced != nil {
 			synced()
@@ -128,13 +128,13 @@ func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) 
 	return done
 }
 
-// await waits until all channels are closed, for patience at most.
-func await(ctx context.Context, all ...<-chan struct{}) {
-	enough := time.After(patience)
+// waitAll waits until all channels are closed, for maxWait at most.
+func waitAll(ctx context.Context, all ...<-chan struct{}) {
+	timeout := time.After(maxWait)
 	for _, c := range all {
 		select {
 		case <-c:
-		case <-enough:
+		case <-timeout:
 			return
 		case <-ctx.Done():
 			return
@@ -142,16 +142,16 @@ func await(ctx context.Context, all ...<-chan struct{}) {
 	}
 }
 
-// ours reports whether an object belongs to the cluster that is recorded.
-func (r *recorder) ours(o *unstructured.Unstructured) bool {
+// isOurs reports whether an object belongs to the cluster that is recorded.
+func (r *recorder) isOurs(o *unstructured.Unstructured) bool {
 	return r.Cluster == "" || kube.Field(o, "spec", "clusterName") == r.Cluster
 }
 
 func (r *recorder) deployment(change kube.Change) {
 	switch o := change.After; {
 	case o == nil:
-		r.gone(timeline.Group, string(change.Before.GetUID()))
-	case r.ours(o):
+		r.recordGone(timeline.Group, string(change.Before.GetUID()))
+	case r.isOurs(o):
 		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return deploymentFacts(o, time.Now()) })
 	}
 }
@@ -159,8 +159,8 @@ func (r *recorder) deployment(change kube.Change) {
 func (r *recorder) machine(change kube.Change) {
 	switch o := change.After; {
 	case o == nil:
-		r.gone(timeline.Machine, string(change.Before.GetUID()))
-	case r.ours(o):
+		r.recordGone(timeline.Machine, string(change.Before.GetUID()))
+	case r.isOurs(o):
 		r.observe(timeline.Machine, string(o.GetUID()), func() []timeline.Fact { return machineFacts(o, r.groups.ofMachine(o), time.Now()) })
 	}
 }
@@ -176,12 +176,12 @@ func (r *recorder) cluster(change kube.Change) {
 func (r *recorder) node(change kube.Change) {
 	o := change.After
 	if o == nil {
-		r.gone(timeline.Node, string(change.Before.GetUID()))
+		r.recordGone(timeline.Node, string(change.Before.GetUID()))
 		return
 	}
 	node, err := kube.Node(o)
 	if err != nil {
-		r.failed(err)
+		r.report(err)
 		return
 	}
 	r.observe(timeline.Node, string(node.UID), func() []timeline.Fact { return nodeFacts(node, r.groups.ofNode(node), time.Now()) })
@@ -198,7 +198,7 @@ func (r *recorder) status(change kube.Change) {
 // pod follows the pods of the workload cluster.
 func (r *recorder) pod(ctx context.Context, change kube.Change) {
 	if change.After == nil {
-		r.gone(timeline.Pod, string(change.Before.GetUID()))
+		r.recordGone(timeline.Pod, string(change.Before.GetUID()))
 	}
 	if pod := r.autoscalerPod(ctx, r.Workload, change); pod != nil && isWorkload(pod) {
 		r.observe(timeline.Pod, string(pod.UID), func() []timeline.Fact {
@@ -212,12 +212,12 @@ func (r *recorder) pod(ctx context.Context, change kube.Change) {
 func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kube.Change) *corev1.Pod {
 	pod, err := kube.Pod(cmp.Or(change.After, change.Before))
 	if err != nil {
-		r.failed(err)
+		r.report(err)
 		return nil
 	}
 	if change.After == nil {
-		r.gone(timeline.Autoscaler, string(pod.UID))
-		r.runs(pod, func(string) instance { return instance{over: true} })
+		r.recordGone(timeline.Autoscaler, string(pod.UID))
+		r.setInstances(pod, func(string) instance { return instance{finished: true} })
 		return nil
 	}
 	containers := autoscalerContainers(pod)
@@ -225,12 +225,12 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 		return pod
 	}
 	r.observe(timeline.Autoscaler, string(pod.UID), func() []timeline.Fact { return processFacts(pod, containers, time.Now()) })
-	r.runs(pod, func(container string) instance { return instanceOf(pod, container) })
+	r.setInstances(pod, func(container string) instance { return instanceOf(pod, container) })
 	if change.Before == nil {
 		for _, container := range containers {
 			read := make(chan struct{})
 			r.mu.Lock()
-			r.reading = append(r.reading, read)
+			r.logReads = append(r.logReads, read)
 			r.mu.Unlock()
 			r.all.Go(func() { r.podLog(ctx, c, pod, container, sync.OnceFunc(func() { close(read) })) })
 		}
@@ -238,24 +238,24 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 	return nil
 }
 
-// runs notes which instance runs in each container of an autoscaler's pod.
-func (r *recorder) runs(pod *corev1.Pod, now func(container string) instance) {
+// setInstances stores which instance runs in each container of an autoscaler's pod.
+func (r *recorder) setInstances(pod *corev1.Pod, now func(container string) instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, container := range autoscalerContainers(pod) {
-		r.instances[logOf(pod, container)] = now(container)
+		r.instances[logKey(pod, container)] = now(container)
 	}
 }
 
-// lab learns a fact that this or another command of the lab added to the record: in a
-// new scenario every statement of the autoscaler is new.
-func (r *recorder) lab(f timeline.Fact) {
+// labFact applies a fact that this or another command of the lab added to the record: in
+// a new scenario every statement of the autoscaler is new.
+func (r *recorder) labFact(f timeline.Fact) {
 	if f.Kind != timeline.Lab {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.repeats.hear(f)
+	r.repeats.add(f)
 }
 
 // hostLog returns a reader of LogFile that starts where the previous recorder stopped.
@@ -263,12 +263,12 @@ func (r *recorder) hostLog() *hostLog {
 	var last time.Time
 	return &hostLog{
 		path: r.LogFile, at: r.bookmark.Log,
-		line: func(text string) bool {
+		onLine: func(text string) bool {
 			at, ok := r.logLine(text, cmp.Or(last, time.Now()))
 			last = cmp.Or(at, last)
 			return ok
 		},
-		reached: func(p place) {
+		onPosition: func(p position) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.bookmark.Log = p
@@ -277,21 +277,21 @@ func (r *recorder) hostLog() *hostLog {
 }
 
 // logLine records the fact of a line of the autoscaler's log, if it is one, and
-// returns the fact's time. day is as for ParseLog. ok is false if the fact could not
+// returns the fact's time. day is as for LogFact. ok is false if the fact could not
 // be appended.
 func (r *recorder) logLine(text string, day time.Time) (at time.Time, ok bool) {
 	e := speech.Parse(text)
 	if e.Class == speech.Loop {
 		r.mu.Lock()
-		r.repeats.next()
+		r.repeats.nextRound()
 		r.mu.Unlock()
 		return time.Time{}, true
 	}
-	f, tells := logFact(e, day)
-	if !tells {
+	f, isFact := LogFact(e, day)
+	if !isFact {
 		return time.Time{}, true
 	}
-	return f.Time, r.said(f)
+	return f.Time, r.recordMessage(f)
 }
 
 // save writes the bookmark, and facts that could not be appended before.
@@ -299,9 +299,9 @@ func (r *recorder) save() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	r.tell(nil)
-	r.bookmark.Said = r.repeats.times()
+	r.recordFacts(nil)
+	r.bookmark.Statements = r.repeats.lastTimes()
 	if err := r.bookmark.save(r.File, now); err != nil {
-		r.trouble(err)
+		r.reportLocked(err)
 	}
 }

@@ -17,20 +17,20 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		"{name: kcp, ownerReferences: [{kind: KubeadmControlPlane, name: x}]}": timeline.ControlPlane,
 		"{name: alone}": "",
 	} {
-		o := decoded(t, "{kind: Machine, metadata: "+machine+"}")
+		o := decode(t, "{kind: Machine, metadata: "+machine+"}")
 		group := g.ofMachine(o)
 		if group != want {
 			t.Errorf("the machine %s is of %q, want %q", machine, group, want)
 		}
 		g.add(timeline.Fact{Kind: timeline.Machine, Name: o.GetName(), Group: group})
 	}
-	o := decoded(t, "{kind: Machine, metadata: {name: m, labels: {cluster.x-k8s.io/deployment-name: of-m}}, spec: {providerID: \"docker:////x\"}, status: {nodeRef: {name: told}}}")
+	o := decode(t, "{kind: Machine, metadata: {name: m, labels: {cluster.x-k8s.io/deployment-name: of-m}}, spec: {providerID: \"docker:////x\"}, status: {nodeRef: {name: named}}}")
 	g.ofMachine(o)
 	for node, want := range map[string]string{
 		"{metadata: {name: a, annotations: {cluster.x-k8s.io/machine: labelled}}}": "md",
-		"{metadata: {name: a}}": "md", // as it was told
+		"{metadata: {name: a}}": "md", // from the recorded fact
 		"{metadata: {name: b}, spec: {providerID: \"docker:////x\"}}":                  "of-m",
-		"{metadata: {name: told}}":                                                     "of-m",
+		"{metadata: {name: named}}":                                                    "of-m",
 		"{metadata: {name: work-labelled}}":                                            "md", // it has just joined
 		"{metadata: {name: owned}}":                                                    "ms",
 		"{metadata: {name: c, labels: {node-role.kubernetes.io/control-plane: \"\"}}}": timeline.ControlPlane,
@@ -39,7 +39,7 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		if node == "{metadata: {name: a}}" {
 			g.add(timeline.Fact{Kind: timeline.Node, Name: "a", Group: "md"})
 		}
-		if got := g.ofNode(converted(t, kube.Node, node)); got != want {
+		if got := g.ofNode(typed(t, kube.Node, node)); got != want {
 			t.Errorf("the node %s is of %q, want %q", node, got, want)
 		}
 	}

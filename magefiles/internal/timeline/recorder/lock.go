@@ -14,11 +14,11 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("another command of the lab already records to %s, which can be read meanwhile", e.File)
 }
 
-// AnewError is returned when a record was started again, or removed, while a recorder
+// RestartedError is returned when a record was started again, or removed, while a recorder
 // was at work: what that recorder knows belongs to the old record.
-type AnewError struct{ File string }
+type RestartedError struct{ File string }
 
-func (e *AnewError) Error() string {
+func (e *RestartedError) Error() string {
 	return fmt.Sprintf("the record %s was started again while it was written", e.File)
 }
 

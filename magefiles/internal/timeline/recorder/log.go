@@ -16,21 +16,21 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// place is a position in a log.
-type place struct {
+// position is a position in a log.
+type position struct {
 	// Offset is how many bytes of the file were read, up to the end of a line.
 	Offset int64 `json:"offset"`
-	// Head is the digest of the first headLength bytes, or of all Offset bytes if
+	// Prefix is the digest of the first prefixLength bytes, or of all Offset bytes if
 	// they are fewer. It identifies the log: a log begins with a time in microseconds,
 	// while its name and its inode may be reused.
-	Head string `json:"head"`
+	Prefix string `json:"head"`
 }
 
-const headLength = 512
+const prefixLength = 512
 
-// head returns the digest of the beginning of a file of which size bytes were read.
-func head(file io.ReaderAt, size int64) (string, error) {
-	data := make([]byte, min(size, headLength))
+// prefixDigest returns the digest of the beginning of a file of which size bytes were read.
+func prefixDigest(file io.ReaderAt, size int64) (string, error) {
+	data := make([]byte, min(size, prefixLength))
 	if _, err := file.ReadAt(data, 0); err != nil {
 		return "", err
 	}
@@ -38,32 +38,32 @@ func head(file io.ReaderAt, size int64) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// in reports whether the file is the one that the place is in.
-func (p place) in(file io.ReaderAt) bool {
+// isIn reports whether file is the log of the position.
+func (p position) isIn(file io.ReaderAt) bool {
 	if p.Offset == 0 {
 		return false
 	}
-	sum, err := head(file, p.Offset)
-	return err == nil && sum == p.Head
+	sum, err := prefixDigest(file, p.Offset)
+	return err == nil && sum == p.Prefix
 }
 
 // hostLog reads the log of an autoscaler on this machine.
 type hostLog struct {
 	path string
-	// line is called with every line, without its end. It returns false if the line
+	// onLine is called with every line, without its end. It returns false if the line
 	// must be read again.
-	line func(text string) bool
-	// reached is called with the place up to which everything was read.
-	reached func(place)
-	at      place
-	file    *os.File
+	onLine func(text string) bool
+	// onPosition is called with the position up to which everything was read.
+	onPosition func(position)
+	at         position
+	file       *os.File
 }
 
 // errUnrecorded is returned for a line that must be read again.
 var errUnrecorded = errors.New("the line could not be recorded")
 
-// follow reads the log, from its place on, until ctx is done, and then the rest.
-func (l *hostLog) follow(ctx context.Context, trouble func(error)) {
+// follow reads the log, from its position on, until ctx is done, and then the rest.
+func (l *hostLog) follow(ctx context.Context, onError func(error)) {
 	defer l.close()
 	for done := false; !done; {
 		select {
@@ -72,8 +72,8 @@ func (l *hostLog) follow(ctx context.Context, trouble func(error)) {
 		case <-time.After(timeline.PollEvery):
 		}
 		if err := l.poll(); err != nil {
-			trouble(fmt.Errorf("read the autoscaler's log: %w", err))
-			l.close() // begin again at the place
+			onError(fmt.Errorf("read the autoscaler's log: %w", err))
+			l.close() // begin again at the position
 		}
 	}
 }
@@ -88,7 +88,7 @@ func (l *hostLog) close() {
 // poll reads the rest of the log that was read last, which may have been renamed, and
 // then the logs that began after it.
 func (l *hostLog) poll() error {
-	defer func() { l.reached(l.at) }()
+	defer func() { l.onPosition(l.at) }()
 	if l.file == nil {
 		if err := l.resume(); err != nil || l.file == nil {
 			return err
@@ -108,15 +108,16 @@ func (l *hostLog) poll() error {
 	return l.resume()
 }
 
-// resume opens the next log to read: the current one if it has the place, else the
-// previous one, from the place or, if it is newer, from its beginning, and then the
-// current one from its beginning. A log that is not there is no error.
+// resume opens the next log to read. That is the current log if the position is in it.
+// Else resume reads the rest of the previous log, from the position or, if the position
+// is in an older log, from the beginning, and opens the current log at its beginning. A
+// log that does not exist is no error.
 func (l *hostLog) resume() error {
 	current, err := open(l.path)
 	if err != nil {
 		return err
 	}
-	if current != nil && (l.at.Offset == 0 || l.at.in(current)) {
+	if current != nil && (l.at.Offset == 0 || l.at.isIn(current)) {
 		l.file = current
 		return nil
 	}
@@ -125,26 +126,26 @@ func (l *hostLog) resume() error {
 	}
 	previous, err := open(l.path + ".previous")
 	if err != nil {
-		return errors.Join(err, closed(current))
+		return errors.Join(err, closeFile(current))
 	}
 	if previous != nil {
-		if !l.at.in(previous) {
-			l.at = place{} // a run in between that nobody read
+		if !l.at.isIn(previous) {
+			l.at = position{} // the previous log began after the last read
 		}
 		l.file = previous
 		err := l.read()
 		l.close()
 		if err != nil {
-			return errors.Join(err, closed(current))
+			return errors.Join(err, closeFile(current))
 		}
 	}
 	if current != nil {
-		l.at, l.file = place{}, current
+		l.at, l.file = position{}, current
 	}
 	return nil
 }
 
-// open opens a log; nil if it is not there.
+// open opens a log. It returns nil if the log does not exist.
 func open(path string) (*os.File, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -153,7 +154,7 @@ func open(path string) (*os.File, error) {
 	return file, err
 }
 
-func closed(file *os.File) error {
+func closeFile(file *os.File) error {
 	if file == nil {
 		return nil
 	}
@@ -163,14 +164,14 @@ func closed(file *os.File) error {
 // maxLine bounds what is read of a line without an end, in bytes.
 const maxLine = 1 << 20
 
-// read reads all whole lines from the place on.
+// read reads all whole lines from the position on.
 func (l *hostLog) read() error {
 	info, err := l.file.Stat()
 	if err != nil {
 		return err
 	}
 	if info.Size() < l.at.Offset {
-		l.at = place{} // somebody cut it short
+		l.at = position{} // the file was truncated
 	}
 	reader := bufio.NewReaderSize(io.NewSectionReader(l.file, l.at.Offset, info.Size()-l.at.Offset), 64<<10)
 	for {
@@ -181,13 +182,13 @@ func (l *hostLog) read() error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		if !l.line(strings.TrimSuffix(text, "\n")) {
+		if !l.onLine(strings.TrimSuffix(text, "\n")) {
 			return errUnrecorded
 		}
-		grown := l.at.Offset < headLength
+		grown := l.at.Offset < prefixLength
 		l.at.Offset += int64(len(text))
 		if grown {
-			if l.at.Head, err = head(l.file, l.at.Offset); err != nil {
+			if l.at.Prefix, err = prefixDigest(l.file, l.at.Offset); err != nil {
 				return err
 			}
 		}

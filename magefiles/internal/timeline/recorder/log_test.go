@@ -21,14 +21,14 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// logs writes the log of an autoscaler on this machine.
-type logs struct {
+// hostLogFile is the log file of an autoscaler on this machine.
+type hostLogFile struct {
 	t    *testing.T
 	path string
 }
 
-// start begins a log as the autoscaler's process does.
-func (l logs) start() {
+// startProcess begins a new log, as each process of the autoscaler does.
+func (l hostLogFile) startProcess() {
 	l.t.Helper()
 	if err := os.Rename(l.path, l.path+".previous"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		l.t.Fatal(err)
@@ -36,16 +36,16 @@ func (l logs) start() {
 	if err := os.WriteFile(l.path, nil, 0o600); err != nil {
 		l.t.Fatal(err)
 	}
-	l.say("main.go:250] Cluster Autoscaler 1.36.1\n")
+	l.writeLine("main.go:250] Cluster Autoscaler 1.36.1\n")
 }
 
-// say appends to the log at the test's time, with klog's head.
-func (l logs) say(text string) {
+// writeLine appends a message with klog's prefix and the current time.
+func (l hostLogFile) writeLine(text string) {
 	l.t.Helper()
 	l.write(time.Now().Format("I0102 15:04:05.000000") + "    1 " + text)
 }
 
-func (l logs) write(text string) {
+func (l hostLogFile) write(text string) {
 	l.t.Helper()
 	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
@@ -60,8 +60,8 @@ func (l logs) write(text string) {
 	time.Sleep(10 * time.Millisecond)
 }
 
-// texts is what of the lines is the log's, without times.
-func texts(lines []string) []string {
+// autoscalerTexts returns the texts of the autoscaler's facts without times.
+func autoscalerTexts(lines []string) []string {
 	var all []string
 	for _, l := range lines {
 		_, text, _ := strings.Cut(l, " autoscaler ")
@@ -70,81 +70,82 @@ func texts(lines []string) []string {
 	return all
 }
 
-func TestTheHostsLogIsReadOnce(t *testing.T) {
+func TestHostLogIsReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, "")
-		l := logs{t, filepath.Join(t.TempDir(), "log")}
+		b := newFixture(t, "")
+		l := hostLogFile{t, filepath.Join(t.TempDir(), "log")}
 		b.LogFile = l.path
 		full := func(n int) string {
 			return fmt.Sprintf("o.go:1] Skipping node group MachineDeployment/default/g%d - max size reached\n", n)
 		}
-		b.expect(texts(b.record(nil))) // there is no log yet
+		b.expect(autoscalerTexts(b.record(nil))) // there is no log yet
 
-		l.start()
-		l.say(full(1))
-		b.expect(texts(b.record(func() {
-			l.say("s.go:1] Starting main loop\n")
-			l.say(full(1)) // as in every round
-			l.say(strings.TrimSuffix(full(2), "\n"))
+		l.startProcess()
+		l.writeLine(full(1))
+		b.expect(autoscalerTexts(b.record(func() {
+			l.writeLine("s.go:1] Starting main loop\n")
+			l.writeLine(full(1)) // as in every round
+			l.writeLine(strings.TrimSuffix(full(2), "\n"))
 			time.Sleep(time.Second)
 			l.write("\n") // the end of the line came later
-			l.start()
-			l.say(full(3))
+			l.startProcess()
+			l.writeLine(full(3))
 			time.Sleep(time.Second)
-			l.start()
-			l.say(full(4))
+			l.startProcess()
+			l.writeLine(full(4))
 		})), "started (1.36.1)", "refused in g1 (max size reached)", "refused in g2 (max size reached)",
 			"started (1.36.1)", "refused in g3 (max size reached)", "started (1.36.1)", "refused in g4 (max size reached)")
 		b.expect(b.record(nil))
 
-		// Between two recorders it went on, began anew and went on.
-		l.say(full(5))
-		l.start()
-		l.say(full(6))
-		b.expect(texts(b.record(nil)), "refused in g5 (max size reached)", "started (1.36.1)", "refused in g6 (max size reached)")
+		// While nobody recorded, two processes wrote.
+		l.writeLine(full(5))
+		l.startProcess()
+		l.writeLine(full(6))
+		b.expect(autoscalerTexts(b.record(nil)), "refused in g5 (max size reached)", "started (1.36.1)", "refused in g6 (max size reached)")
 		b.expect(b.record(nil))
 
-		// It began anew more often than logs are kept: what is kept is read.
+		// While nobody recorded, three processes wrote. Only the last two logs are kept.
 		for n := 7; n <= 9; n++ {
-			l.start()
-			l.say(full(n))
+			l.startProcess()
+			l.writeLine(full(n))
 		}
-		b.expect(texts(b.record(nil)), "started (1.36.1)", "refused in g8 (max size reached)", "started (1.36.1)", "refused in g9 (max size reached)")
+		b.expect(autoscalerTexts(b.record(nil)), "started (1.36.1)", "refused in g8 (max size reached)", "started (1.36.1)", "refused in g9 (max size reached)")
 
-		// What was not said again since the last decision is remembered.
-		l.say("s.go:1] Starting main loop\n")
-		l.say(full(9))
+		// The next recorder knows that the statement is a repetition.
+		l.writeLine("s.go:1] Starting main loop\n")
+		l.writeLine(full(9))
 		b.expect(b.record(nil))
 
-		// Killed before it wrote how far it came.
+		// Without a bookmark, because the recorder was killed, nothing is recorded twice.
 		if err := os.Remove(b.File + ".bookmark"); err != nil {
 			t.Fatal(err)
 		}
 		b.expect(b.record(nil))
 
-		// The last line before the end is read.
-		b.expect(texts(b.record(func() {
+		// A line that is written just before the recorder ends is recorded.
+		b.expect(autoscalerTexts(b.record(func() {
 			go func() {
 				time.Sleep(3*time.Second - 50*time.Millisecond)
-				l.say("a.go:1] Scale-down: removing empty node \"n\"\n")
+				l.writeLine("a.go:1] Scale-down: removing empty node \"n\"\n")
 			}()
 		})), `scaleDown on n (Scale-down: removing empty node "n")`)
 	})
 }
 
-// TestWhatIsSaidAgainIsRecordedAgain: after a silence, and in another scenario,
-// which another process may run; not because another recorder begins.
-func TestWhatIsSaidAgainIsRecordedAgain(t *testing.T) {
+// TestRepeatedStatementIsRecordedAgain: a repeated statement is recorded again after its
+// expiry, after a decision and in another scenario, but not because another recorder
+// starts.
+func TestRepeatedStatementIsRecordedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, "")
-		l := logs{t, filepath.Join(t.TempDir(), "log")}
+		b := newFixture(t, "")
+		l := hostLogFile{t, filepath.Join(t.TempDir(), "log")}
 		b.LogFile = l.path
 		b.record(nil)
-		l.start()
+		l.startProcess()
 		rounds := func(n int) {
 			for range n {
-				l.say("s.go:1] Starting main loop\n")
-				l.say("o.go:1] No expansion options\n")
+				l.writeLine("s.go:1] Starting main loop\n")
+				l.writeLine("o.go:1] No expansion options\n")
 				time.Sleep(10 * time.Second)
 			}
 		}
@@ -155,21 +156,21 @@ func TestWhatIsSaidAgainIsRecordedAgain(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		said := func(lines []string) []string {
-			return slices.DeleteFunc(texts(lines), func(text string) bool { return text == "" })
+		facts := func(lines []string) []string {
+			return slices.DeleteFunc(autoscalerTexts(lines), func(text string) bool { return text == "" })
 		}
-		b.expect(said(b.record(func() { rounds(30) })), "started (1.36.1)", refused)
-		b.expect(said(b.record(func() { rounds(3) })))
-		b.expect(said(b.record(func() {
+		b.expect(facts(b.record(func() { rounds(30) })), "started (1.36.1)", refused)
+		b.expect(facts(b.record(func() { rounds(3) })))
+		b.expect(facts(b.record(func() {
 			rounds(1)
-			time.Sleep(silence)
+			time.Sleep(statementExpiry)
 			rounds(2)
 		})), refused)
-		b.expect(said(b.record(func() {
-			l.say("e.go:1] Scale-up: setting group g size to 2\n")
+		b.expect(facts(b.record(func() {
+			l.writeLine("e.go:1] Scale-up: setting group g size to 2\n")
 			rounds(3)
 		})), "scaleUp in g 2 (Scale-up: setting group g size to 2)", refused)
-		b.expect(said(b.record(func() {
+		b.expect(facts(b.record(func() {
 			step(timeline.Step, "one")
 			rounds(2)
 			step(timeline.Passed, "one")
@@ -179,17 +180,17 @@ func TestWhatIsSaidAgainIsRecordedAgain(t *testing.T) {
 	})
 }
 
-func TestALogThatCannotBeRecordedIsReadAgain(t *testing.T) {
+func TestUnrecordedLinesAreReadAgain(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
-	l := logs{t, path}
-	l.start()
-	l.say("a.go:1] one\n")
-	l.say("a.go:1] two\n")
-	l.say(strings.Repeat("x", 3*headLength) + "\n")
+	l := hostLogFile{t, path}
+	l.startProcess()
+	l.writeLine("a.go:1] one\n")
+	l.writeLine("a.go:1] two\n")
+	l.writeLine(strings.Repeat("x", 3*prefixLength) + "\n")
 	var read []string
 	full := true
-	h := &hostLog{path: path, reached: func(place) {}, line: func(text string) bool {
+	h := &hostLog{path: path, onPosition: func(position) {}, onLine: func(text string) bool {
 		if full && strings.HasSuffix(text, "two") {
 			return false
 		}
@@ -210,7 +211,7 @@ func TestALogThatCannotBeRecordedIsReadAgain(t *testing.T) {
 	if want := []string{"6.1", "one", "two", "xxx"}; !slices.Equal(read, want) {
 		t.Errorf("read %q, want %q", read, want)
 	}
-	// Another log at the same path, as long as the first, is another one.
+	// Another log at the same path is read from its beginning, though it is as long.
 	if err := os.WriteFile(path, []byte(strings.Repeat("y", int(h.at.Offset)-1)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -229,11 +230,11 @@ spec: {containers: [{name: autoscaler, image: "example.com/cluster-autoscaler:1"
 status: {phase: Running, containerStatuses: [{name: autoscaler, image: "example.com/cluster-autoscaler:1", state: {running: {startedAt: "2000-01-01T00:00:00Z"}}}]}
 `
 
-func TestTheAutoscalersPod(t *testing.T) {
+func TestAutoscalerPod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, autoscalerPod)
-		var troubles []string
-		b.Trouble = func(err error) { troubles = append(troubles, err.Error()) }
+		b := newFixture(t, autoscalerPod)
+		var reported []string
+		b.OnError = func(err error) { reported = append(reported, err.Error()) }
 		b.server.Intercept(func(q kubetest.Request) error {
 			if q.Verb == "log" {
 				return errors.New("no connection to the kubelet")
@@ -241,8 +242,8 @@ func TestTheAutoscalersPod(t *testing.T) {
 			return nil
 		})
 		b.expect(b.record(nil), "00:00:00 autoscaler started kube-system/caslab-autoscaler-1 (example.com/cluster-autoscaler:1)")
-		if len(troubles) != 1 || !strings.Contains(troubles[0], "caslab-autoscaler-1") {
-			t.Errorf("troubles: %q; want that the log cannot be read", troubles)
+		if len(reported) != 1 || !strings.Contains(reported[0], "caslab-autoscaler-1") {
+			t.Errorf("reported %q; want that the log cannot be read", reported)
 		}
 		crash := func() {
 			o, err := b.Workload.Get(t.Context(), kube.Pods, "kube-system", "caslab-autoscaler-1")
@@ -273,19 +274,19 @@ func TestProcessFacts(t *testing.T) {
 		`{name: a, state: {waiting: {reason: ContainerCreating}}}`:                                                                              "",
 		`{name: other, state: {running: {}}}`:                                                                                                   "",
 	} {
-		pod := converted(t, kube.Pod, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
+		pod := typed(t, kube.Pod, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
 		got := ""
 		for _, f := range processFacts(pod, []string{"a"}, noon) {
-			got += told(f)
+			got += describe(f)
 		}
 		if got != want {
-			t.Errorf("%s tells %q, want %q", state, got, want)
+			t.Errorf("the facts of %s are %q, want %q", state, got, want)
 		}
 	}
 }
 
-// recorder returns a recorder that has read the record, and begun another one.
-func (b *bench) recorder() *recorder {
+// recorder returns a recorder that has read the record but follows nothing yet.
+func (b *fixture) recorder() *recorder {
 	b.t.Helper()
 	held, err := lock(b.File)
 	if err != nil {
@@ -297,19 +298,19 @@ func (b *bench) recorder() *recorder {
 		}
 	})
 	r := newRecorder(b.Options, held)
-	if err := r.remember(); err != nil {
+	if err := r.readRecord(); err != nil {
 		b.t.Fatal(err)
 	}
 	return r
 }
 
-// TestPodLog: the log of a container goes on where it stopped, though the API
-// server repeats the last second.
+// TestPodLog: after an interruption the log of a container is read on from the last line,
+// though the API server repeats the lines of the last second.
 func TestPodLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, autoscalerPod)
-		pod := converted(t, kube.Pod, autoscalerPod)
-		say := func(second, fraction int, text string) {
+		b := newFixture(t, autoscalerPod)
+		pod := typed(t, kube.Pod, autoscalerPod)
+		writeLine := func(second, fraction int, text string) {
 			at := time.Date(1999, 12, 31, 22, 20, second, fraction, time.UTC)
 			b.server.Log(pod.Namespace, pod.Name, "autoscaler", at, at.Format("I0102 15:04:05.000000")+"    1 o.go:1] "+text)
 		}
@@ -322,18 +323,18 @@ func TestPodLog(t *testing.T) {
 			switch len(asked) {
 			case 1: // it has not started yet
 			case 2:
-				say(1, 1000, "Skipping node group MachineDeployment/default/a - max size reached")
-				say(2, 5000, "No expansion options")
+				writeLine(1, 1000, "Skipping node group MachineDeployment/default/a - max size reached")
+				writeLine(2, 5000, "No expansion options")
 				b.server.EndLog(pod.Namespace, pod.Name, "autoscaler")
 			case 3:
-				say(2, 6000, "Scale-down: removing empty node \"n\"\nno time")
+				writeLine(2, 6000, "Scale-down: removing empty node \"n\"\nno time")
 			default:
 				b.server.Remove(kube.Pods, pod.Namespace, pod.Name)
 			}
 			return nil
 		})
-		// What was said before the record begins would not be told.
-		b.add(timeline.Fact{Time: time.Date(1999, 12, 31, 22, 20, 0, 0, time.UTC), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
+		// Lines from before the beginning of the record would not be recorded.
+		b.appendFact(timeline.Fact{Time: time.Date(1999, 12, 31, 22, 20, 0, 0, time.UTC), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		b.recorder().podLog(ctx, b.Workload, pod, "autoscaler", func() {})
@@ -343,26 +344,26 @@ func TestPodLog(t *testing.T) {
 		if want := []string{"", "", "1999-12-31T22:20:02Z", "1999-12-31T22:20:02Z"}; !slices.Equal(asked, want) {
 			t.Errorf("asked for lines since %q, want %q", asked, want)
 		}
-		b.expect(b.added(),
+		b.expect(b.newFacts(),
 			"22:20:01 autoscaler refused in a (max size reached) late",
 			"22:20:02 autoscaler refused (No expansion options) late",
 			`22:20:02 autoscaler scaleDown on n (Scale-down: removing empty node "n") late`)
 	})
 }
 
-// TestALogIsAskedForWhileThereIsMore: a container that ended has nothing to add
-// until it runs again, and in a pod that is over it never will.
-func TestALogIsAskedForWhileThereIsMore(t *testing.T) {
+// TestPodLogIsRequestedUntilThePodEnds: the log of a container that ended is requested
+// again only when the container runs again, and never when the pod has ended.
+func TestPodLogIsRequestedUntilThePodEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, autoscalerPod)
+		b := newFixture(t, autoscalerPod)
 		b.server.EndLog("kube-system", "caslab-autoscaler-1", "autoscaler")
 		r := b.recorder()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var before *unstructured.Unstructured
 		change := func(phase, id, state string) {
-			after := decoded(t, autoscalerPod)
-			status := decoded(t, fmt.Sprintf("{phase: %s, containerStatuses: [{name: autoscaler, containerID: %s, state: {%s: {}}}]}", phase, id, state))
+			after := decode(t, autoscalerPod)
+			status := decode(t, fmt.Sprintf("{phase: %s, containerStatuses: [{name: autoscaler, containerID: %s, state: {%s: {}}}]}", phase, id, state))
 			after.Object["status"] = status.Object
 			r.autoscalerPod(ctx, b.Workload, kube.Change{Before: before, After: after})
 			before = after
@@ -395,10 +396,10 @@ func TestALogIsAskedForWhileThereIsMore(t *testing.T) {
 		expect("another pod's ended", 3)
 		r.autoscalerPod(ctx, b.Workload, kube.Change{Before: before})
 		ends("the pod is gone")
-		// What runs may say more, and a stream may break.
+		// The log of a running container is requested again if the request ends.
 		before = nil
 		change("Running", "c4", "running")
-		time.Sleep(5 * logAgain)
+		time.Sleep(5 * logRetry)
 		if n := b.server.Count("log", "pods"); n < 6 {
 			t.Errorf("the log of what runs was asked for %d times in all", n)
 		}
@@ -407,60 +408,60 @@ func TestALogIsAskedForWhileThereIsMore(t *testing.T) {
 	})
 }
 
-// TestALogIsReadToWhereItIs: what a container said by now is recorded before
-// its log, which goes on, counts as read.
-func TestALogIsReadToWhereItIs(t *testing.T) {
+// TestExistingPodLogIsRecordedBeforeItCountsAsRead: the log of a running container counts
+// as read when all lines that exist are recorded.
+func TestExistingPodLogIsRecordedBeforeItCountsAsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, autoscalerPod)
-		pod := converted(t, kube.Pod, autoscalerPod)
-		b.add(timeline.Fact{Time: time.Now().Add(-2 * time.Hour), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
+		b := newFixture(t, autoscalerPod)
+		pod := typed(t, kube.Pod, autoscalerPod)
+		b.appendFact(timeline.Fact{Time: time.Now().Add(-2 * time.Hour), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
 		r := b.recorder()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		say := func(n int) {
+		writeLine := func(n int) {
 			at := time.Now().Add(-time.Hour)
 			b.server.Log(pod.Namespace, pod.Name, "autoscaler", at, at.UTC().Format("I0102 15:04:05.000000")+
 				fmt.Sprintf("    1 o.go:1] Skipping node group MachineDeployment/default/g%d - max size reached", n))
 		}
-		say(0)
+		writeLine(0)
 		go func() {
 			for n := 1; n < 5; n++ { // it takes its time
-				time.Sleep(logQuiet * 3 / 4)
-				say(n)
+				time.Sleep(logIdle * 3 / 4)
+				writeLine(n)
 			}
 		}()
-		told := 0
+		recorded := 0
 		r.podLog(ctx, b.Workload, pod, "autoscaler", sync.OnceFunc(func() {
-			told = len(b.added())
+			recorded = len(b.newFacts())
 			cancel()
 		}))
-		if told != 5 {
-			t.Errorf("%d of 5 lines were recorded when the log counted as read", told)
+		if recorded != 5 {
+			t.Errorf("%d of 5 lines were recorded when the log counted as read", recorded)
 		}
 	})
 }
 
-// TestPodsAreToldWithTheirLogs: Synced waits for the logs that are being read.
-func TestPodsAreToldWithTheirLogs(t *testing.T) {
+// TestSyncedWaitsForPodLogs: OnSynced is called when the logs of pods are read.
+func TestSyncedWaitsForPodLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		var synced atomic.Bool
-		b.Synced = func() { synced.Store(true) }
+		b.OnSynced = func() { synced.Store(true) }
 		b.Management = b.Workload
 		r := b.recorder()
 		log := make(chan struct{})
-		r.reading = append(r.reading, log)
+		r.logReads = append(r.logReads, log)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); r.run(ctx) }()
 		time.Sleep(time.Second)
 		if synced.Load() {
-			t.Error("all was told while a log was being read")
+			t.Error("OnSynced was called while a log was being read")
 		}
 		close(log)
 		time.Sleep(time.Second)
 		if !synced.Load() {
-			t.Error("the log is read, and not all is told")
+			t.Error("the log is read, and OnSynced was not called")
 		}
 		cancel()
 		<-done

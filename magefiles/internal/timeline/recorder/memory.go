@@ -9,7 +9,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// object is what the record says about an object that exists.
+// object is the last recorded state of an object that exists.
 type object struct {
 	kind                   timeline.Kind
 	name, uid, group, node string
@@ -17,23 +17,23 @@ type object struct {
 	aspects map[string]timeline.Fact
 }
 
-// there reports whether the object existed by the last fact about it, and for the pod
+// exists reports whether the object existed by the last fact about it, and for the pod
 // of an autoscaler whether it ran.
-func (o *object) there() bool {
+func (o *object) exists() bool {
 	if o.kind == timeline.Autoscaler {
 		return o.aspects["process"].What == timeline.Started
 	}
-	_, there := o.aspects["there"]
-	return there
+	_, exists := o.aspects["existence"]
+	return exists
 }
 
-// memory is what the record says about all objects that exist. A recorder reads it
-// when it starts, and compares the objects with it.
+// memory is the last recorded state of all objects that exist. A recorder reads it from
+// the record when it starts, and compares the objects with it.
 type memory map[string]*object
 
-// key identifies the object of a fact. The autoscaler's health is an object for each
-// group, and one for all groups together.
-func key(f timeline.Fact) string {
+// objectKey identifies the object of a fact. The autoscaler's health counts as one object
+// for each group, and one for all groups together.
+func objectKey(f timeline.Fact) string {
 	if f.What == timeline.Health {
 		return string(f.Kind) + "/health/" + f.Group
 	}
@@ -46,7 +46,7 @@ func key(f timeline.Fact) string {
 func aspect(f timeline.Fact) string {
 	switch f.What {
 	case timeline.Created, timeline.Joined:
-		return "there"
+		return "existence"
 	case timeline.Unschedulable, timeline.Scheduled:
 		return "place"
 	case timeline.Running, timeline.Ended, timeline.Phase:
@@ -69,9 +69,9 @@ func aspect(f timeline.Fact) string {
 	return ""
 }
 
-// quiet reports whether a fact is the default of a new object, so that it is not
+// isDefault reports whether a fact is the default of a new object, so that it is not
 // recorded.
-func quiet(f timeline.Fact) bool {
+func isDefault(f timeline.Fact) bool {
 	switch f.What {
 	case timeline.Uncordoned, timeline.Untainted, timeline.Resumed:
 		return true
@@ -81,11 +81,12 @@ func quiet(f timeline.Fact) bool {
 	return false
 }
 
-// counts matches numbers in messages of the scheduler and of kubelets.
-var counts = regexp.MustCompile(`\d+(/\d+)?`)
+// numbers matches numbers in messages of the scheduler and of kubelets.
+var numbers = regexp.MustCompile(`\d+(/\d+)?`)
 
-// same reports whether b, a later fact of the same aspect, says nothing new.
-func same(a, b timeline.Fact) bool {
+// sameState reports whether b, a later fact of the same aspect, describes the same state
+// as a.
+func sameState(a, b timeline.Fact) bool {
 	if a.What != b.What || b.Node != "" && a.Node != b.Node {
 		return false
 	}
@@ -94,34 +95,35 @@ func same(a, b timeline.Fact) bool {
 	}
 	switch b.What {
 	case timeline.Unschedulable:
-		return counts.ReplaceAllString(a.Text, "0") == counts.ReplaceAllString(b.Text, "0")
+		return numbers.ReplaceAllString(a.Text, "0") == numbers.ReplaceAllString(b.Text, "0")
 	case timeline.NotReady:
-		said := complaints(a)
-		return !slices.ContainsFunc(complaints(b), func(c string) bool { return !slices.Contains(said, c) })
+		before := notReadyReasons(a)
+		return !slices.ContainsFunc(notReadyReasons(b), func(c string) bool { return !slices.Contains(before, c) })
 	case timeline.Phase, timeline.Limits, timeline.Health:
 		return a.Text == b.Text
 	}
 	return true
 }
 
-// complaints returns what a kubelet reports while a node is not ready: the reason, and
-// the items of a list in brackets. While the node starts, the list gets shorter.
-func complaints(f timeline.Fact) []string {
-	reason, message, _ := strings.Cut(counts.ReplaceAllString(f.Text, "0"), ": ")
+// notReadyReasons returns what a kubelet reports while a node is not ready: the reason of
+// the condition, and the items of the list in its message. While the node starts, the
+// list gets shorter.
+func notReadyReasons(f timeline.Fact) []string {
+	reason, message, _ := strings.Cut(numbers.ReplaceAllString(f.Text, "0"), ": ")
 	return append(strings.Split(strings.Trim(message, "[]"), ", "), reason)
 }
 
 // add learns a fact of the record.
 func (m memory) add(f timeline.Fact) {
 	if f.What == timeline.Gone {
-		delete(m, key(f))
+		delete(m, objectKey(f))
 		return
 	}
 	if f.What == timeline.Moved {
-		old := key(timeline.Fact{Kind: f.Kind, UID: f.Text})
+		old := objectKey(timeline.Fact{Kind: f.Kind, UID: f.Text})
 		if o := m[old]; o != nil {
 			delete(m, old)
-			o.uid, m[key(f)] = f.UID, o
+			o.uid, m[objectKey(f)] = f.UID, o
 		}
 		return
 	}
@@ -129,13 +131,13 @@ func (m memory) add(f timeline.Fact) {
 	if what == "" || f.UID == "" && f.What != timeline.Health {
 		return
 	}
-	o := m[key(f)]
+	o := m[objectKey(f)]
 	if o == nil && f.What == timeline.Evicted {
 		return // the object is gone already
 	}
 	if o == nil {
 		o = &object{kind: f.Kind, name: f.Name, uid: f.UID, aspects: map[string]timeline.Fact{}}
-		m[key(f)] = o
+		m[objectKey(f)] = o
 	}
 	if f.Group != "" {
 		o.group = f.Group
@@ -146,27 +148,27 @@ func (m memory) add(f timeline.Fact) {
 	o.aspects[what] = f
 }
 
-// news returns the facts about an object's present state that the record does not
+// changes returns the facts about an object's present state that the record does not
 // have. A fact is never earlier than the one before it of the same aspect, though
 // the times in objects are cut to whole seconds. A fact that only adds detail to the
 // current state is stamped with the current time.
-func (m memory) news(now time.Time, facts []timeline.Fact) []timeline.Fact {
-	var news []timeline.Fact
+func (m memory) changes(now time.Time, facts []timeline.Fact) []timeline.Fact {
+	var changes []timeline.Fact
 	for _, f := range facts {
 		var before timeline.Fact
 		known := false
-		if o := m[key(f)]; o != nil {
+		if o := m[objectKey(f)]; o != nil {
 			before, known = o.aspects[aspect(f)]
 		}
 		switch {
-		case !known && quiet(f), known && same(before, f):
+		case !known && isDefault(f), known && sameState(before, f):
 			continue
 		case known && before.What == f.What && !f.Time.After(before.Time):
 			f.Time = now
 		case known && f.Time.Before(before.Time):
 			f.Time = before.Time
 		}
-		news = append(news, f)
+		changes = append(changes, f)
 	}
-	return news
+	return changes
 }

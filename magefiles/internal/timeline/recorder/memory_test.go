@@ -6,8 +6,8 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// TestSame: a state that is repeated with other numbers or fewer reasons is recorded once.
-func TestSame(t *testing.T) {
+// TestSameState: a state that is repeated with other numbers or fewer reasons is recorded once.
+func TestSameState(t *testing.T) {
 	t.Parallel()
 	const network = "container runtime network not ready: NetworkReady=false"
 	for name, c := range map[string]struct {
@@ -22,7 +22,7 @@ func TestSame(t *testing.T) {
 		"another circumstance": {timeline.Unschedulable, "0/3 nodes are available: 2 Insufficient memory.", "0/3 nodes are available: 2 Insufficient cpu.", false},
 		"another phase":        {timeline.Phase, "Provisioned", "Running", false},
 	} {
-		if got := same(timeline.Fact{What: c.what, Text: c.before}, timeline.Fact{What: c.what, Text: c.after}); got != c.want {
+		if got := sameState(timeline.Fact{What: c.what, Text: c.before}, timeline.Fact{What: c.what, Text: c.after}); got != c.want {
 			t.Errorf("%s: %t, want %t", name, got, c.want)
 		}
 	}

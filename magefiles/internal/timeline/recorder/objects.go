@@ -16,8 +16,8 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// parsed returns a time of an object, zero if it has none.
-func parsed(text string) time.Time {
+// parseTime parses a time of an object. It returns zero for any other text.
+func parseTime(text string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return time.Time{}
@@ -25,8 +25,8 @@ func parsed(text string) time.Time {
 	return t
 }
 
-// condition returns the pod's condition of that type, an empty one if it has none.
-func condition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
+// podCondition returns the pod's condition of that type, an empty one if it has none.
+func podCondition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == kind {
 			return c
@@ -35,8 +35,8 @@ func condition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodConditio
 	return corev1.PodCondition{}
 }
 
-// readiness returns the node's condition Ready, an empty one if it has none.
-func readiness(node *corev1.Node) corev1.NodeCondition {
+// readyCondition returns the node's condition Ready, an empty one if it has none.
+func readyCondition(node *corev1.Node) corev1.NodeCondition {
 	for _, c := range node.Status.Conditions {
 		if c.Type == corev1.NodeReady {
 			return c
@@ -53,8 +53,8 @@ func sentence(reason, message string) string {
 	return reason + ": " + message
 }
 
-// about returns a fact with the fields that all facts about an object share.
-func about(kind timeline.Kind, o metav1.Object, group string) timeline.Fact {
+// factAbout returns a fact with the fields that all facts about the object o share.
+func factAbout(kind timeline.Kind, o metav1.Object, group string) timeline.Fact {
 	name := o.GetName()
 	if kind == timeline.Pod {
 		name = o.GetNamespace() + "/" + name
@@ -62,25 +62,25 @@ func about(kind timeline.Kind, o metav1.Object, group string) timeline.Fact {
 	return timeline.Fact{Kind: kind, Name: name, UID: string(o.GetUID()), Group: group, Source: timeline.Watch}
 }
 
-// with returns a fact completed by what happened, when, and a text.
-func with(f timeline.Fact, what string, at time.Time, text string) timeline.Fact {
+// complete returns f with what happened, the time, and a text.
+func complete(f timeline.Fact, what string, at time.Time, text string) timeline.Fact {
 	f.What, f.Time, f.Text = what, at, text
 	return f
 }
 
-// houses are the namespaces of the cluster's own components, besides those that end in
-// -system.
-var houses = map[string]bool{
+// systemNamespaces are namespaces of the cluster's own components. A name that ends in
+// -system is another.
+var systemNamespaces = map[string]bool{
 	"kube-public": true, "kube-node-lease": true, "cert-manager": true, "local-path-storage": true,
 }
 
-// house reports whether a namespace is one of the cluster's own components.
-func house(namespace string) bool {
-	return strings.HasSuffix(namespace, "-system") || houses[namespace]
+// isSystemNamespace reports whether a namespace belongs to the cluster's own components.
+func isSystemNamespace(namespace string) bool {
+	return strings.HasSuffix(namespace, "-system") || systemNamespaces[namespace]
 }
 
-// isWorkload reports whether a user or a scenario created a pod. Pods of the cluster
-// itself, of a provider, of a DaemonSet and of a kubelet are none.
+// isWorkload reports whether a pod was created for a user or a scenario: not by the
+// cluster itself, a provider, a DaemonSet or a kubelet.
 func isWorkload(pod *corev1.Pod) bool {
 	_, provider := pod.Labels[clusterv1.ProviderNameLabel]
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
@@ -89,17 +89,17 @@ func isWorkload(pod *corev1.Pod) bool {
 			return false
 		}
 	}
-	return !house(pod.Namespace) && !provider && !mirror
+	return !isSystemNamespace(pod.Namespace) && !provider && !mirror
 }
 
 // podFacts returns the facts of a pod's present state; group is that of its node.
 func podFacts(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
-	f := about(timeline.Pod, pod, group)
+	f := factAbout(timeline.Pod, pod, group)
 	created := f
 	created.Group = "" // a new pod has no node yet
-	facts := []timeline.Fact{with(created, timeline.Created, cmp.Or(pod.CreationTimestamp.Time, now), "")}
+	facts := []timeline.Fact{complete(created, timeline.Created, cmp.Or(pod.CreationTimestamp.Time, now), "")}
 
-	placed := condition(pod, corev1.PodScheduled)
+	placed := podCondition(pod, corev1.PodScheduled)
 	since := placed.LastTransitionTime.UTC()
 	if node := pod.Spec.NodeName; node != "" {
 		f.Node = node
@@ -107,19 +107,19 @@ func podFacts(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
 		if t := pod.Status.StartTime; t != nil {
 			started = t.UTC()
 		}
-		facts = append(facts, with(f, timeline.Scheduled, cmp.Or(since, started, now), ""))
+		facts = append(facts, complete(f, timeline.Scheduled, cmp.Or(since, started, now), ""))
 	} else if placed.Status == corev1.ConditionFalse {
-		facts = append(facts, with(f, timeline.Unschedulable, cmp.Or(since, now), placed.Message))
+		facts = append(facts, complete(f, timeline.Unschedulable, cmp.Or(since, now), placed.Message))
 	}
 	begun, ended := containerTimes(pod)
 	switch phase := pod.Status.Phase; phase {
 	case corev1.PodRunning:
-		facts = append(facts, with(f, timeline.Running, cmp.Or(begun, now), ""))
+		facts = append(facts, complete(f, timeline.Running, cmp.Or(begun, now), ""))
 	case corev1.PodSucceeded, corev1.PodFailed:
-		facts = append(facts, with(f, timeline.Ended, cmp.Or(ended, now), sentence(string(phase), pod.Status.Reason)))
+		facts = append(facts, complete(f, timeline.Ended, cmp.Or(ended, now), sentence(string(phase), pod.Status.Reason)))
 	}
-	if c := condition(pod, corev1.DisruptionTarget); c.Status == corev1.ConditionTrue {
-		facts = append(facts, with(f, timeline.Evicted, cmp.Or(c.LastTransitionTime.UTC(), now), sentence(c.Reason, c.Message)))
+	if c := podCondition(pod, corev1.DisruptionTarget); c.Status == corev1.ConditionTrue {
+		facts = append(facts, complete(f, timeline.Evicted, cmp.Or(c.LastTransitionTime.UTC(), now), sentence(c.Reason, c.Message)))
 	}
 	return facts
 }
@@ -139,14 +139,14 @@ func containerTimes(pod *corev1.Pod) (begun, ended time.Time) {
 
 // nodeFacts returns the facts of a node's present state.
 func nodeFacts(node *corev1.Node, group string, now time.Time) []timeline.Fact {
-	f := about(timeline.Node, node, group)
-	facts := []timeline.Fact{with(f, timeline.Joined, cmp.Or(node.CreationTimestamp.Time, now), "")}
-	c := readiness(node)
+	f := factAbout(timeline.Node, node, group)
+	facts := []timeline.Fact{complete(f, timeline.Joined, cmp.Or(node.CreationTimestamp.Time, now), "")}
+	c := readyCondition(node)
 	switch since := cmp.Or(c.LastTransitionTime.UTC(), now); c.Status {
 	case corev1.ConditionTrue:
-		facts = append(facts, with(f, timeline.Ready, since, ""))
+		facts = append(facts, complete(f, timeline.Ready, since, ""))
 	case corev1.ConditionFalse, corev1.ConditionUnknown:
-		facts = append(facts, with(f, timeline.NotReady, since, sentence(c.Reason, c.Message)))
+		facts = append(facts, complete(f, timeline.NotReady, since, sentence(c.Reason, c.Message)))
 	}
 	taints := map[string]corev1.Taint{}
 	for _, t := range node.Spec.Taints {
@@ -160,45 +160,45 @@ func nodeFacts(node *corev1.Node, group string, now time.Time) []timeline.Fact {
 			since = added.UTC()
 		}
 	}
-	facts = append(facts, with(f, cordoned, cmp.Or(since, now), ""))
+	facts = append(facts, complete(f, cordoned, cmp.Or(since, now), ""))
 	for _, name := range []string{autoscaler.CandidateTaint, autoscaler.DeletedTaint} {
 		taint, there := taints[name]
 		if !there {
-			facts = append(facts, with(f, timeline.Untainted, now, name))
+			facts = append(facts, complete(f, timeline.Untainted, now, name))
 			continue
 		}
 		since = time.Time{}
 		if seconds, err := strconv.ParseInt(taint.Value, 10, 64); err == nil {
 			since = time.Unix(seconds, 0)
 		}
-		facts = append(facts, with(f, timeline.Tainted, cmp.Or(since, now), name))
+		facts = append(facts, complete(f, timeline.Tainted, cmp.Or(since, now), name))
 	}
 	return facts
 }
 
 // machineFacts returns the facts of a Machine's present state.
 func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []timeline.Fact {
-	f := about(timeline.Machine, o, group)
-	facts := []timeline.Fact{with(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
+	f := factAbout(timeline.Machine, o, group)
+	facts := []timeline.Fact{complete(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
 	f.Node = kube.Field(o, "status", "nodeRef", "name")
 	if phase := kube.Field(o, "status", "phase"); phase != "" {
-		since := parsed(kube.Field(o, "status", "lastUpdated"))
+		since := parseTime(kube.Field(o, "status", "lastUpdated"))
 		if deleted := o.GetDeletionTimestamp(); deleted != nil && phase == "Deleting" {
 			since = deleted.Time
 		}
-		facts = append(facts, with(f, timeline.Phase, cmp.Or(since, now), phase))
+		facts = append(facts, complete(f, timeline.Phase, cmp.Or(since, now), phase))
 	}
 	for name, value := range o.GetAnnotations() {
 		// Cluster API's prefix or, in old releases, another one.
 		if strings.HasPrefix(name, "cluster.") && strings.HasSuffix(name, "/delete-machine") {
-			facts = append(facts, with(f, timeline.Marked, cmp.Or(goTime(value), now), ""))
+			facts = append(facts, complete(f, timeline.Marked, cmp.Or(parseGoTime(value), now), ""))
 		}
 	}
 	return facts
 }
 
-// goTime returns a time that the autoscaler wrote, zero if it is none.
-func goTime(text string) time.Time {
+// parseGoTime parses a time as the autoscaler writes it. It returns zero for any other text.
+func parseGoTime(text string) time.Time {
 	text, _, _ = strings.Cut(text, " m=")
 	t, err := time.Parse(autoscaler.TimeLayout, text)
 	if err != nil {
@@ -209,26 +209,26 @@ func goTime(text string) time.Time {
 
 // deploymentFacts returns the facts of a MachineDeployment's present state.
 func deploymentFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
-	f := about(timeline.Group, o, o.GetName())
-	facts := []timeline.Fact{with(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
+	f := factAbout(timeline.Group, o, o.GetName())
+	facts := []timeline.Fact{complete(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
 	if n, ok := number(o, "spec", "replicas"); ok {
-		size := with(f, timeline.Sized, cmp.Or(changedAt(o, "spec", "replicas"), now), "")
+		size := complete(f, timeline.Sized, cmp.Or(changedAt(o, "spec", "replicas"), now), "")
 		size.N = &n
 		facts = append(facts, size)
 	}
 	n, _ := number(o, "status", "readyReplicas") // it is left out while it is 0
-	ready := with(f, timeline.ReadyCount, now, "")
+	ready := complete(f, timeline.ReadyCount, now, "")
 	ready.N = &n
-	facts = append(facts, ready, with(f, timeline.Limits, now, limits(o)))
+	facts = append(facts, ready, complete(f, timeline.Limits, now, limits(o)))
 	_, annotated := o.GetAnnotations()[clusterv1.PausedAnnotation]
-	return append(facts, with(f, pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, ""))
+	return append(facts, complete(f, pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, ""))
 }
 
-// clusterFacts returns the facts of the Cluster's present state: whether it is
-// paused, and with it every group.
+// clusterFacts returns the facts of the Cluster's present state: whether it is paused,
+// which pauses every group.
 func clusterFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	_, annotated := o.GetAnnotations()[clusterv1.PausedAnnotation]
-	return []timeline.Fact{with(about(timeline.Group, o, ""), pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, "")}
+	return []timeline.Fact{complete(factAbout(timeline.Group, o, ""), pausedIf(annotated || kube.Field(o, "spec", "paused") == "true"), now, "")}
 }
 
 func pausedIf(paused bool) string {
@@ -238,8 +238,8 @@ func pausedIf(paused bool) string {
 	return timeline.Resumed
 }
 
-// limits returns "MIN MAX", the limits that annotations with either prefix set for
-// the autoscaler; empty if the MachineDeployment is no node group.
+// limits returns "MIN MAX", the size limits that the annotations, with either prefix, set
+// for the autoscaler. It returns "" if the MachineDeployment is no node group.
 func limits(o *unstructured.Unstructured) string {
 	for _, prefix := range []string{"cluster.x-k8s.io", "cluster.k8s.io"} {
 		size := func(which string) string {
@@ -258,7 +258,7 @@ func number(o *unstructured.Unstructured, path ...string) (int, bool) {
 }
 
 // changedAt returns the last time at which a manager of the field at path changed a
-// field of its own, zero if managedFields does not say.
+// field of its own, zero if managedFields does not have it.
 func changedAt(o *unstructured.Unstructured, path ...string) time.Time {
 	var latest time.Time
 	all, _, _ := unstructured.NestedSlice(o.Object, "metadata", "managedFields")
@@ -272,7 +272,7 @@ func changedAt(o *unstructured.Unstructured, path ...string) time.Time {
 			continue
 		}
 		text, _ := m["time"].(string)
-		if at := parsed(text); at.After(latest) {
+		if at := parseTime(text); at.After(latest) {
 			latest = at
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 )
@@ -16,7 +17,7 @@ const (
 	failure = "E1124 22:20:02.123456   26098 "
 )
 
-func TestParseLog(t *testing.T) {
+func TestLogFact(t *testing.T) {
 	t.Parallel()
 	size := func(n int) *int { return &n }
 	for _, c := range []struct {
@@ -61,7 +62,7 @@ func TestParseLog(t *testing.T) {
 		{info + `main.go:250] Cluster Autoscaler 1.36.1`, timeline.Fact{What: timeline.Started, Text: "1.36.1"}},
 		{info + `main.go:93] Cleaned up, exiting...`, timeline.Fact{What: timeline.Stopped, Text: "Cleaned up, exiting"}},
 
-		// What the formats of 1.26 to 1.36 print.
+		// Lines by the format strings in the sources of 1.26 to 1.36.
 		{info + `orchestrator.go:177] Final scale-up plan: [{MachineDeployment/default/a 1->2 (max: 4)} {MachineDeployment/default/b 0->1 (max: 4)}]`,
 			timeline.Fact{What: timeline.ScaleUp, Text: "Final scale-up plan: [{MachineDeployment/default/a 1->2 (max: 4)} {MachineDeployment/default/b 0->1 (max: 4)}]"}},
 		{info + `orchestrator.go:301] ScaleUpToNodeGroupMinSize: final scale-up plan: [{MachineDeployment/default/a 0->2 (max: 4)}]`,
@@ -137,11 +138,16 @@ func TestParseLog(t *testing.T) {
 	} {
 		c.want.Kind, c.want.Source = timeline.Autoscaler, timeline.Log
 		c.want.Time = time.Date(2026, 11, 24, 22, 20, 2, 123456000, time.UTC)
-		got, ok := ParseLog(c.line, noon)
+		got, ok := parseLog(c.line, noon)
 		if !ok || !equal(got, c.want) {
-			t.Errorf("ParseLog(%s)\n  = %+v, %v\nwant %+v", c.line, got, ok, c.want)
+			t.Errorf("parseLog(%s)\n  = %+v, %v\nwant %+v", c.line, got, ok, c.want)
 		}
 	}
+}
+
+// parseLog returns the fact of a line of the autoscaler's log.
+func parseLog(line string, day time.Time) (timeline.Fact, bool) {
+	return LogFact(speech.Parse(line), day)
 }
 
 func equal(a, b timeline.Fact) bool {
@@ -152,7 +158,7 @@ func equal(a, b timeline.Fact) bool {
 	return a == b
 }
 
-func TestParseLogLeavesChatterOut(t *testing.T) {
+func TestOtherLogLinesAreNoFacts(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
 		"", info + `static_autoscaler.go:308] Starting main loop`,
@@ -170,29 +176,29 @@ func TestParseLogLeavesChatterOut(t *testing.T) {
 		`No expansion options`, // no line of klog's
 		`goroutine 1 [running]:`,
 	} {
-		if f, ok := ParseLog(line, noon); ok {
-			t.Errorf("ParseLog(%s) = %+v", line, f)
+		if f, ok := parseLog(line, noon); ok {
+			t.Errorf("parseLog(%s) = %+v", line, f)
 		}
 	}
-	f, ok := ParseLog("panic: runtime error: index out of range", noon)
+	f, ok := parseLog("panic: runtime error: index out of range", noon)
 	if !ok || f.What != timeline.Problem || !f.Time.Equal(noon) {
 		t.Errorf("a panic is %+v, %v", f, ok)
 	}
 }
 
-// TestRounds: a statement that every round repeats is recorded once, and again after a
-// decision or after another statement replaced it.
-func TestRounds(t *testing.T) {
+// TestRepeatedStatementsAreRecordedOnce: a statement that every round repeats is recorded
+// once, and again after a decision or after another statement replaced it.
+func TestRepeatedStatementsAreRecordedOnce(t *testing.T) {
 	t.Parallel()
 	var r repeats
-	var told []string
+	var recorded []string
 	round := func(facts ...timeline.Fact) {
-		r.next()
+		r.nextRound()
 		for _, f := range facts {
-			if r.news(f) {
-				told = append(told, f.Text)
+			if r.isNew(f) {
+				recorded = append(recorded, f.Text)
 			}
-			r.hear(f)
+			r.add(f)
 		}
 	}
 	now := noon
@@ -202,10 +208,10 @@ func TestRounds(t *testing.T) {
 	kept := func(text string) timeline.Fact { return about(timeline.Kept, "n", text) }
 	expect := func(want ...string) {
 		t.Helper()
-		if strings.Join(told, "; ") != strings.Join(want, "; ") {
-			t.Errorf("told %q, want %q", told, want)
+		if strings.Join(recorded, "; ") != strings.Join(want, "; ") {
+			t.Errorf("recorded %q, want %q", recorded, want)
 		}
-		told = nil
+		recorded = nil
 	}
 	round(kept("used 55%"))
 	round(kept("used 56%"))
@@ -224,7 +230,7 @@ func TestRounds(t *testing.T) {
 	round(kept("used 55%"))
 	expect()
 
-	// After a silence it is said again. A node is looked at every five minutes.
+	// After its expiry a statement counts as new. It is longer for statements about nodes.
 	refused := func() timeline.Fact { return about(timeline.Refused, "", "max size reached") }
 	round(refused())
 	expect("max size reached")
@@ -232,19 +238,19 @@ func TestRounds(t *testing.T) {
 		now = now.Add(10 * time.Second)
 		round(refused())
 	}
-	now = now.Add(silence)
+	now = now.Add(statementExpiry)
 	round(refused())
 	expect()
-	now = now.Add(silence + time.Second)
+	now = now.Add(statementExpiry + time.Second)
 	round(refused(), kept("used 55%"))
 	expect("max size reached")
-	now = now.Add(nodeSilence + time.Second)
+	now = now.Add(nodeStatementExpiry + time.Second)
 	round(kept("used 55%"))
 	expect("used 55%")
 
-	// In another scenario it is said again.
+	// In another scenario a statement counts as new.
 	step := func(what, name string) {
-		r.hear(timeline.Fact{Time: now, Kind: timeline.Lab, What: what, Name: name})
+		r.add(timeline.Fact{Time: now, Kind: timeline.Lab, What: what, Name: name})
 	}
 	step(timeline.Step, "one")
 	round(refused())
@@ -265,17 +271,17 @@ func TestRounds(t *testing.T) {
 	expect()
 }
 
-// TestAnEventWithoutAReason: the autoscaler tried no group, and says nothing more.
-func TestAnEventWithoutAReason(t *testing.T) {
+// TestEventWithoutAReason: an event without a reason means that no group was tried.
+func TestEventWithoutAReason(t *testing.T) {
 	t.Parallel()
-	e := converted(t, kube.Event, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
+	e := typed(t, kube.Event, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
 	if f, ok := eventFact(e); !ok || f.Text != "no group was tried" || f.Name != "x/p" || f.What != timeline.Refused {
 		t.Errorf("the event is %+v, %v", f, ok)
 	}
 }
 
-// TestTheTimeOfAnEvent: the latest that it has, to the microsecond.
-func TestTheTimeOfAnEvent(t *testing.T) {
+// TestEventTime: the fact has the event's latest time, to the microsecond.
+func TestEventTime(t *testing.T) {
 	t.Parallel()
 	const head = `{kind: Event, reason: ScaleDown, metadata: {creationTimestamp: "2026-11-24T10:00:00Z"}`
 	for fields, want := range map[string]string{
@@ -284,65 +290,66 @@ func TestTheTimeOfAnEvent(t *testing.T) {
 		`, eventTime: "2026-11-24T11:00:00.123456Z", lastTimestamp: "2026-11-24T11:30:00Z"`:                                             "2026-11-24T11:30:00Z",
 		`, eventTime: null, lastTimestamp: "2026-11-24T11:30:00Z", series: {count: 2, lastObservedTime: "2026-11-24T12:00:00.654321Z"}`: "2026-11-24T12:00:00.654321Z",
 	} {
-		f, ok := eventFact(converted(t, kube.Event, head+fields+"}"))
+		f, ok := eventFact(typed(t, kube.Event, head+fields+"}"))
 		if got := f.Time.UTC().Format(time.RFC3339Nano); !ok || got != want {
-			t.Errorf("the event with %q is of %s, want %s", fields, got, want)
+			t.Errorf("the event with %q has the time %s, want %s", fields, got, want)
 		}
 	}
 }
 
-// TestARunOfMonthsIsBounded: names and texts come and go without end.
-func TestARunOfMonthsIsBounded(t *testing.T) {
+// TestRepeatsAreBounded: a run of months, with ever new names and texts, needs bounded
+// memory.
+func TestRepeatsAreBounded(t *testing.T) {
 	t.Parallel()
 	var r repeats
 	for i := range 3 * maxSubjects / 2 {
 		name := strings.Repeat("x", 1+i/26) + string(rune('a'+i%26))
-		r.hear(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: name})
-		r.hear(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: name})
+		r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: name})
+		r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: name})
 	}
 	texts := 0
-	for _, said := range r.said {
-		texts = max(texts, len(said))
+	for _, statements := range r.statements {
+		texts = max(texts, len(statements))
 	}
-	if len(r.said) > maxSubjects+1 || texts > maxTexts+1 {
-		t.Errorf("%d subjects and %d texts of one are remembered", len(r.said), texts)
+	if len(r.statements) > maxSubjects+1 || texts > maxTexts+1 {
+		t.Errorf("%d subjects and %d texts of one are remembered", len(r.statements), texts)
 	}
 }
 
-// TestTheNumberOfATemplateIsNoNews: in every round, the autoscaler gives a template node a
-// new number.
-func TestTheNumberOfATemplateIsNoNews(t *testing.T) {
+// TestTemplateNodeNumbersAreIgnored: a statement is a repetition though the template node
+// in it has a new number in every round.
+func TestTemplateNodeNumbersAreIgnored(t *testing.T) {
 	t.Parallel()
 	var r repeats
-	told := 0
+	recorded := 0
 	for _, number := range []string{"3287627618815168233", "7683716520883490983"} {
-		r.next()
-		f, ok := ParseLog(info+`orchestrator.go:561] Pod default/a can't be scheduled on MachineDeployment/default/web, predicate checking error: can't schedule pod default/a: predicate "NodeAffinity" didn't pass (predicateReasons=[]; debugInfo=template-node-for-MachineDeployment/default/web-`+number+`)`, noon)
+		r.nextRound()
+		f, ok := parseLog(info+`orchestrator.go:561] Pod default/a can't be scheduled on MachineDeployment/default/web, predicate checking error: can't schedule pod default/a: predicate "NodeAffinity" didn't pass (predicateReasons=[]; debugInfo=template-node-for-MachineDeployment/default/web-`+number+`)`, noon)
 		if !ok {
 			t.Fatal("no fact")
 		}
-		if r.news(f) {
-			told++
+		if r.isNew(f) {
+			recorded++
 		}
-		r.hear(f)
+		r.add(f)
 	}
-	if told != 1 {
-		t.Errorf("told %d times, want once", told)
+	if recorded != 1 {
+		t.Errorf("recorded %d times, want once", recorded)
 	}
 }
 
-// FuzzParseLog: any line becomes a complete fact or none.
-func FuzzParseLog(f *testing.F) {
+// FuzzLogFact: any line becomes a complete fact or none.
+func FuzzLogFact(f *testing.F) {
 	f.Add(info + "a.go:1] Scale-up: setting group MachineDeployment/default/g size to 99999999999999999999")
 	f.Add(info + "a.go:1] Skipping a - ")
 	f.Add(warning + "a.go:1] node \"n\"\xff")
 	f.Add("panic: x")
 	f.Add("I9999 99:99:99.9 1 a:1] No expansion options")
 	f.Fuzz(func(t *testing.T, line string) {
-		got, ok := ParseLog(line, noon)
+		got, ok := parseLog(line, noon)
 		if !ok {
 			if got != (timeline.Fact{}) {
-				t.Errorf("%q tells nothing and gives %+v", line, got)
+				t.Errorf("%q becomes no fact, but LogFact returns %+v", line, got)
 			}
 			return
 		}

@@ -18,12 +18,12 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// logAgain is how long to wait before a log that ended is asked for again.
-const logAgain = time.Second
+// logRetry is how long to wait before a log that ended is requested again.
+const logRetry = time.Second
 
-// logQuiet is how long no line comes before a log counts as read. Existing lines
+// logIdle is how long no line comes before a log counts as read. Existing lines
 // come at once, but the API server does not mark the last of them.
-const logQuiet = 2 * time.Second
+const logIdle = 2 * time.Second
 
 // autoscalerContainers returns the names of a pod's containers that may be an
 // autoscaler by the image or by the pod's name.
@@ -40,34 +40,34 @@ func autoscalerContainers(pod *corev1.Pod) []string {
 // processFacts returns the fact that the first of an autoscaler's containers runs or
 // has stopped, nil if neither is known.
 func processFacts(pod *corev1.Pod, containers []string, now time.Time) []timeline.Fact {
-	f := about(timeline.Autoscaler, pod, "")
+	f := factAbout(timeline.Autoscaler, pod, "")
 	f.Name = pod.Namespace + "/" + pod.Name
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.Name != containers[0] {
 			continue
 		}
 		if running := c.State.Running; running != nil {
-			return []timeline.Fact{with(f, timeline.Started, cmp.Or(running.StartedAt.UTC(), now), c.Image)}
+			return []timeline.Fact{complete(f, timeline.Started, cmp.Or(running.StartedAt.UTC(), now), c.Image)}
 		}
 		if ended := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated); ended != nil {
-			return []timeline.Fact{with(f, timeline.Stopped, cmp.Or(ended.FinishedAt.UTC(), now), sentence(ended.Reason, ended.Message))}
+			return []timeline.Fact{complete(f, timeline.Stopped, cmp.Or(ended.FinishedAt.UTC(), now), sentence(ended.Reason, ended.Message))}
 		}
 	}
 	return nil
 }
 
-// instance is what runs in a container: it has another ID after a restart.
+// instance is one run of a container. After a restart the container has another ID.
 type instance struct {
 	id      string
 	running bool
-	// over is set when nothing will run there any more.
-	over bool
+	// finished is set when the container will not run again.
+	finished bool
 }
 
 // instanceOf returns the instance of a container, from the pod's status.
 func instanceOf(pod *corev1.Pod, container string) instance {
 	phase := pod.Status.Phase
-	i := instance{over: phase == corev1.PodSucceeded || phase == corev1.PodFailed}
+	i := instance{finished: phase == corev1.PodSucceeded || phase == corev1.PodFailed}
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.Name == container {
 			i.id, i.running = c.ContainerID, c.State.Running != nil
@@ -76,15 +76,15 @@ func instanceOf(pod *corev1.Pod, container string) instance {
 	return i
 }
 
-// awaitLog waits until a container's log may have more lines: the instance asked,
-// whose log was read, still runs, or another does. It returns false if no more lines
-// will come.
-func (r *recorder) awaitLog(ctx context.Context, id string, asked instance) bool {
+// waitForLog waits until a container's log may have more lines, because the instance
+// whose log was read still runs, or another runs. It returns false if no more lines will
+// come.
+func (r *recorder) waitForLog(ctx context.Context, id string, asked instance) bool {
 	for {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-time.After(logAgain):
+		case <-time.After(logRetry):
 		}
 		r.mu.Lock()
 		now, known := r.instances[id]
@@ -92,18 +92,18 @@ func (r *recorder) awaitLog(ctx context.Context, id string, asked instance) bool
 		switch {
 		case !known || now.running || now.id != asked.id:
 			return true
-		case now.over:
+		case now.finished:
 			return false
 		}
 	}
 }
 
-// podLog reads the log of a pod's container through the API server until ctx is
-// done, or the pod is over or gone. It calls read, once or more often, when the log
-// is read up to its present end.
+// podLog reads the log of a pod's container through the API server until ctx is done, or
+// the pod has finished or is gone. It calls read, once or more often, when the log is read
+// up to its present end.
 func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *corev1.Pod, container string, read func()) {
 	defer read()
-	id := logOf(pod, container)
+	id := logKey(pod, container)
 	for {
 		r.mu.Lock()
 		since, asked := r.bookmark.Pods[id], r.instances[id]
@@ -114,17 +114,17 @@ func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		case ctx.Err() != nil, apierrors.IsNotFound(err):
 			return
 		case err != nil && !apierrors.IsBadRequest(err): // the container has not started yet
-			r.failed(fmt.Errorf("read the log of the pod %s: %w", pod.Name, err))
+			r.report(fmt.Errorf("read the log of the pod %s: %w", pod.Name, err))
 			asked = instance{id: "unread"}
 		}
-		if !r.awaitLog(ctx, id, asked) {
+		if !r.waitForLog(ctx, id, asked) {
 			return
 		}
 	}
 }
 
-// logOf returns the name of a container's log in the bookmark.
-func logOf(pod *corev1.Pod, container string) string {
+// logKey returns the name of a container's log in the bookmark.
+func logKey(pod *corev1.Pod, container string) string {
 	return string(pod.UID) + "/" + container
 }
 
@@ -132,8 +132,8 @@ func logOf(pod *corev1.Pod, container string) string {
 // later than the request, or no line comes.
 func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, container string, since time.Time, read func()) (err error) {
 	asked := time.Now()
-	quiet := time.AfterFunc(logQuiet, read)
-	defer quiet.Stop()
+	idle := time.AfterFunc(logIdle, read)
+	defer idle.Stop()
 	log, err := c.Logs(ctx, pod.Namespace, pod.Name, container, since)
 	if err != nil {
 		return err
@@ -148,9 +148,9 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		if err != nil {
 			return err
 		}
-		quiet.Reset(logQuiet)
+		idle.Reset(logIdle)
 		stamp, message, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
-		at := parsed(stamp)
+		at := parseTime(stamp)
 		if at.IsZero() || !at.After(since) {
 			continue // the request has whole seconds
 		}
@@ -159,7 +159,7 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 			return errUnrecorded
 		}
 		r.mu.Lock()
-		r.bookmark.Pods[logOf(pod, container)] = at
+		r.bookmark.Pods[logKey(pod, container)] = at
 		r.mu.Unlock()
 		if at.After(asked) {
 			read()

@@ -33,18 +33,18 @@ type Options struct {
 	// there is none. A new process begins a new file, and the one before is then
 	// LogFile.previous.
 	LogFile string
-	// Trouble, if set, is called with errors after which the recorder goes on.
-	Trouble func(error)
-	// Synced, if set, is called once, when all objects were seen and the logs of
+	// OnError, if set, is called with errors after which the recorder goes on.
+	OnError func(error)
+	// OnSynced, if set, is called once, when all objects were seen and the logs of
 	// the autoscaler's pods were read. The lines that LogFile has by then are read
 	// before Record returns.
-	Synced func()
+	OnSynced func()
 }
 
 // Record appends what happens to the record until ctx is done. It first reads the
 // record, so that it may end and start at any time: from objects, events and logs it
 // adds what happened in between, with their own times. It returns a *BusyError if
-// another recorder is at work, and an *AnewError if the record is started again
+// another recorder is at work, and an *RestartedError if the record is started again
 // meanwhile.
 func Record(ctx context.Context, o Options) (err error) {
 	lock, err := lock(o.File)
@@ -56,59 +56,59 @@ func Record(ctx context.Context, o Options) (err error) {
 		o.Management = o.Workload
 	}
 	r := newRecorder(o, lock)
-	if err := r.remember(); err != nil {
+	if err := r.readRecord(); err != nil {
 		return err
 	}
 	r.run(ctx)
 	if lock.Lost() {
-		return &AnewError{File: o.File}
+		return &RestartedError{File: o.File}
 	}
-	r.bookmark.Said = r.repeats.times()
+	r.bookmark.Statements = r.repeats.lastTimes()
 	return r.bookmark.save(r.File, time.Now())
 }
 
-// recorder is a Record at work.
+// recorder is one call of Record.
 type recorder struct {
 	Options
 	lock *state.Lock
-	// all are the followers.
+	// all waits for the goroutines that follow objects and logs.
 	all sync.WaitGroup
 
 	// mu guards the fields below: followers run concurrently.
 	mu      sync.Mutex
 	memory  memory
 	repeats repeats
-	// told has the identities of the recorded facts from events and logs.
-	told map[string]bool
+	// recorded has the identities of the recorded facts from events and logs.
+	recorded map[string]bool
 	// present has the keys of the objects that this recorder saw.
 	present  map[string]bool
 	bookmark bookmark
-	// begun is when the record begins. What events and logs say about earlier times
-	// is left out, because nothing else is known about them.
-	begun time.Time
-	// lastly is the last time at which the previous recorder was at work, zero if
+	// recordStart is when the record begins. Events and log lines of earlier times are
+	// not recorded, because nothing else is known about those times.
+	recordStart time.Time
+	// previousEnd is the last time at which the previous recorder was at work, zero if
 	// there was none.
-	lastly   time.Time
-	groups   groups
-	troubles map[string]time.Time
+	previousEnd time.Time
+	groups      groups
+	reported    map[string]time.Time
 	// unwritten has facts of objects that could not be appended yet.
 	unwritten []timeline.Fact
-	// instances says what runs in each container of an autoscaler, by logOf.
+	// instances has what runs in each container of an autoscaler, by logKey.
 	instances map[string]instance
-	// reading has a channel for each log of a pod, which is closed when the log is
+	// logReads has a channel for each log of a pod, which is closed when the log is
 	// read up to its present end.
-	reading []<-chan struct{}
+	logReads []<-chan struct{}
 }
 
 func newRecorder(o Options, lock *state.Lock) *recorder {
 	return &recorder{
 		Options: o, lock: lock, memory: memory{}, groups: newGroups(o.Cluster),
-		told: map[string]bool{}, present: map[string]bool{}, troubles: map[string]time.Time{}, instances: map[string]instance{},
+		recorded: map[string]bool{}, present: map[string]bool{}, reported: map[string]time.Time{}, instances: map[string]instance{},
 	}
 }
 
-// remember reads the record, and appends to it that recording begins.
-func (r *recorder) remember() error {
+// readRecord reads the record, and appends to it that recording begins.
+func (r *recorder) readRecord() error {
 	facts, err := timeline.ReadUnsorted(r.File)
 	text := ""
 	if torn := new(timeline.TornError); errors.As(err, &torn) {
@@ -116,29 +116,29 @@ func (r *recorder) remember() error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	r.begun = time.Now()
+	r.recordStart = time.Now()
 	for _, f := range facts {
 		r.learn(f)
-		if f.Kind == timeline.Lab && f.Time.Before(r.begun) {
-			r.begun = f.Time
+		if f.Kind == timeline.Lab && f.Time.Before(r.recordStart) {
+			r.recordStart = f.Time
 		}
 		if f.Source == timeline.Own && f.What != timeline.Recording {
 			continue // a command of the lab wrote it, not a recorder
 		}
 		for _, t := range []time.Time{f.Time, f.Seen} {
-			if t.After(r.lastly) {
-				r.lastly = t
+			if t.After(r.previousEnd) {
+				r.previousEnd = t
 			}
 		}
 	}
 	if r.bookmark, err = loadBookmark(r.File); err != nil {
 		return err
 	}
-	if r.bookmark.Until.After(r.lastly) {
-		r.lastly = r.bookmark.Until
+	if r.bookmark.Until.After(r.previousEnd) {
+		r.previousEnd = r.bookmark.Until
 	}
-	r.repeats.resume(r.bookmark.Said)
-	return timeline.Append(r.File, timeline.Fact{Time: time.Now(), Kind: timeline.Lab, What: timeline.Recording, Since: r.lastly, Text: text, Source: timeline.Own})
+	r.repeats.restoreTimes(r.bookmark.Statements)
+	return timeline.Append(r.File, timeline.Fact{Time: time.Now(), Kind: timeline.Lab, What: timeline.Recording, Since: r.previousEnd, Text: text, Source: timeline.Own})
 }
 
 // learn updates what the recorder knows with a recorded fact. r.mu is held.
@@ -146,10 +146,10 @@ func (r *recorder) learn(f timeline.Fact) {
 	r.memory.add(f)
 	r.groups.add(f)
 	if f.Source == timeline.Event || f.Source == timeline.Log {
-		r.told[identity(f)] = true
+		r.recorded[identity(f)] = true
 	}
 	if f.Kind == timeline.Autoscaler || f.Kind == timeline.Lab {
-		r.repeats.hear(f)
+		r.repeats.add(f)
 	}
 }
 
@@ -163,41 +163,41 @@ func identity(f timeline.Fact) string {
 func (r *recorder) observe(kind timeline.Kind, uid string, facts func() []timeline.Fact) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, k, all := time.Now(), key(timeline.Fact{Kind: kind, UID: uid}), facts()
+	now, k, all := time.Now(), objectKey(timeline.Fact{Kind: kind, UID: uid}), facts()
 	r.present[k] = true
-	r.tell(r.memory.news(now, all))
+	r.recordFacts(r.memory.changes(now, all))
 }
 
-// said records a fact from an event or a line of the log, unless the record has it or
-// it is a repetition. It returns false if the fact could not be appended.
-func (r *recorder) said(f timeline.Fact) bool {
+// recordMessage records a fact from an event or a line of the log, unless the record
+// has it or it is a repetition. It returns false if the fact could not be appended.
+func (r *recorder) recordMessage(f timeline.Fact) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f.Time.Before(r.begun.Truncate(time.Second)) {
+	if f.Time.Before(r.recordStart.Truncate(time.Second)) {
 		return true
 	}
 	if f.Group == "" && f.Node != "" {
 		f.Group = r.groups.nodes[f.Node]
 	}
 	if f.Name != "" && !strings.Contains(f.Name, "/") {
-		f.Name = r.wholeName(f.Name)
+		f.Name = r.qualifiedName(f.Name)
 	}
-	if r.told[identity(f)] {
+	if r.recorded[identity(f)] {
 		return true
 	}
-	if o := r.memory[key(f)]; o != nil && f.What == timeline.Evicted && o.aspects[aspect(f)].What == timeline.Evicted {
-		return true // the pod's own condition said so
+	if o := r.memory[objectKey(f)]; o != nil && f.What == timeline.Evicted && o.aspects[aspect(f)].What == timeline.Evicted {
+		return true // recorded already, from the pod's condition
 	}
-	if !r.repeats.news(f) {
-		r.repeats.hear(f)
+	if !r.repeats.isNew(f) {
+		r.repeats.add(f)
 		return true
 	}
 	return r.append([]timeline.Fact{f})
 }
 
-// wholeName returns namespace/name for the bare pod name that old releases log, if
-// only one pod has that name.
-func (r *recorder) wholeName(name string) string {
+// qualifiedName returns namespace/name for a pod's name without its namespace, as old
+// releases log it, if only one pod has that name.
+func (r *recorder) qualifiedName(name string) string {
 	var whole []string
 	for _, o := range r.memory {
 		if o.kind == timeline.Pod && strings.HasSuffix(o.name, "/"+name) {
@@ -210,12 +210,12 @@ func (r *recorder) wholeName(name string) string {
 	return name
 }
 
-// late is the delay up to which a fact is recorded without Seen.
-const late = 2 * time.Second
+// seenAfter is the delay from which on a fact is recorded with Seen.
+const seenAfter = 2 * time.Second
 
-// tell records facts of objects. Those that cannot be appended now are appended before
-// the next ones, because no later fact repeats them. r.mu is held.
-func (r *recorder) tell(facts []timeline.Fact) {
+// recordFacts records facts of objects. If they cannot be appended now, they are appended
+// before the next ones, because no later fact repeats them. r.mu is held.
+func (r *recorder) recordFacts(facts []timeline.Fact) {
 	if r.append(facts) {
 		return
 	}
@@ -236,12 +236,12 @@ func (r *recorder) append(facts []timeline.Fact) bool {
 	}
 	now := time.Now()
 	for i := range facts {
-		if now.Sub(facts[i].Time) > late {
+		if now.Sub(facts[i].Time) > seenAfter {
 			facts[i].Seen = now
 		}
 	}
 	if err := timeline.Append(r.File, slices.Concat(r.unwritten, facts)...); err != nil {
-		r.trouble(err)
+		r.reportLocked(err)
 		return false
 	}
 	r.unwritten = nil
@@ -251,19 +251,19 @@ func (r *recorder) append(facts []timeline.Fact) bool {
 	return true
 }
 
-// gone records that an object is gone, if the record knows the object.
-func (r *recorder) gone(kind timeline.Kind, uid string) {
+// recordGone records that an object is gone, if the record knows the object.
+func (r *recorder) recordGone(kind timeline.Kind, uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := key(timeline.Fact{Kind: kind, UID: uid})
-	if o := r.memory[k]; o != nil && o.there() {
-		r.tell([]timeline.Fact{o.ends(time.Now(), "")})
+	k := objectKey(timeline.Fact{Kind: kind, UID: uid})
+	if o := r.memory[k]; o != nil && o.exists() {
+		r.recordFacts([]timeline.Fact{o.endFact(time.Now(), "")})
 	}
 }
 
-// ends returns the fact that the object is gone. The pod of an autoscaler is its
-// process, which stops.
-func (o *object) ends(at time.Time, text string) timeline.Fact {
+// endFact returns the fact that the object is gone. The pod of an autoscaler counts as
+// its process, which has stopped.
+func (o *object) endFact(at time.Time, text string) timeline.Fact {
 	f := timeline.Fact{Time: at, Kind: o.kind, What: timeline.Gone, Name: o.name, UID: o.uid, Group: o.group, Node: o.node, Text: text, Source: timeline.Watch}
 	if o.kind == timeline.Autoscaler {
 		f.What = timeline.Stopped
@@ -271,40 +271,41 @@ func (o *object) ends(at time.Time, text string) timeline.Fact {
 	return f
 }
 
-// sweep records which objects of a kind were deleted while nobody recorded: those that
-// the record has and a list of all objects lacks.
-func (r *recorder) sweep(kind timeline.Kind) {
+// recordDeleted records which objects of a kind were deleted while nobody recorded: those
+// in the record that a list of all objects does not have.
+func (r *recorder) recordDeleted(kind timeline.Kind) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	text := fmt.Sprintf("between %s and %s, while nobody recorded", r.lastly.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
+	text := fmt.Sprintf("between %s and %s, while nobody recorded", r.previousEnd.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 	var facts []timeline.Fact
 	for key, o := range r.memory {
-		if o.kind == kind && o.there() && !r.present[key] {
-			facts = append(facts, o.ends(r.lastly, text))
+		if o.kind == kind && o.exists() && !r.present[key] {
+			facts = append(facts, o.endFact(r.previousEnd, text))
 		}
 	}
 	slices.SortFunc(facts, func(a, b timeline.Fact) int { return strings.Compare(a.Name, b.Name) })
-	r.tell(facts)
+	r.recordFacts(facts)
 }
 
-// troubleAgain is the shortest time between two reports of the same trouble.
-const troubleAgain = time.Minute
+// reportAgainAfter is the shortest time between two reports of the same error.
+const reportAgainAfter = time.Minute
 
-// trouble reports what failed. r.mu is held.
-func (r *recorder) trouble(err error) {
-	if r.Trouble == nil {
+// reportLocked reports an error after which the recorder goes on. r.mu is held.
+func (r *recorder) reportLocked(err error) {
+	if r.OnError == nil {
 		return
 	}
 	text := err.Error()
-	if last, known := r.troubles[text]; known && time.Since(last) < troubleAgain {
+	if last, known := r.reported[text]; known && time.Since(last) < reportAgainAfter {
 		return
 	}
-	r.troubles[text] = time.Now()
-	r.Trouble(err)
+	r.reported[text] = time.Now()
+	r.OnError(err)
 }
 
-func (r *recorder) failed(err error) {
+// report is reportLocked for callers that do not hold r.mu.
+func (r *recorder) report(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trouble(err)
+	r.reportLocked(err)
 }

@@ -28,7 +28,7 @@ var kinds = []schema.GroupVersionKind{
 	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
 }
 
-// cluster is one with a node group of a machine, and a pod that does not fit.
+// cluster has a node group with one machine, and a pod that does not fit.
 // A test's clock begins at midnight of 2000-01-01, UTC.
 const cluster = `
 apiVersion: cluster.x-k8s.io/v1beta2
@@ -93,28 +93,28 @@ kind: Pod
 metadata: {name: manager, namespace: default, uid: p4, labels: {cluster.x-k8s.io/provider: infrastructure-docker}}
 `
 
-// bench is a recorder and what it records.
-type bench struct {
+// fixture has the options of a recorder, its API server and its record.
+type fixture struct {
 	t *testing.T
 	Options
 	server *kubetest.Server
-	// read is how much of the record was looked at.
-	read int
+	// seen is the number of facts that newFacts has returned.
+	seen int
 }
 
-func newBench(t *testing.T, objects string) *bench {
+func newFixture(t *testing.T, objects string) *fixture {
 	t.Helper()
 	server := kubetest.New(t, kinds, objects)
-	return &bench{t: t, server: server, Options: Options{
+	return &fixture{t: t, server: server, Options: Options{
 		Workload: server.Client(), Namespace: "default", Cluster: "work", ConfigNamespace: "default",
 		File:    filepath.Join(t.TempDir(), "record"),
-		Trouble: func(err error) { t.Errorf("trouble: %v", err) },
+		OnError: func(err error) { t.Errorf("reported: %v", err) },
 	}}
 }
 
-// record records while during runs and a little longer, and returns what was
-// added to the record meanwhile, one line a fact.
-func (b *bench) record(during func()) []string {
+// record runs a recorder while during runs and a little longer. It returns the facts that
+// were added to the record, one line each.
+func (b *fixture) record(during func()) []string {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	defer cancel()
@@ -129,29 +129,29 @@ func (b *bench) record(during func()) []string {
 	if err := <-done; err != nil {
 		b.t.Fatal(err)
 	}
-	return b.added()
+	return b.newFacts()
 }
 
-// added is what was added to the record since it was last looked at.
-func (b *bench) added() []string {
+// newFacts returns the facts that were added to the record since its last call.
+func (b *fixture) newFacts() []string {
 	b.t.Helper()
 	facts, err := timeline.ReadUnsorted(b.File)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	var all []string
-	for _, f := range facts[b.read:] {
+	for _, f := range facts[b.seen:] {
 		if f.Kind == timeline.Lab && f.What == timeline.Recording {
 			continue
 		}
-		all = append(all, told(f))
+		all = append(all, describe(f))
 	}
-	b.read = len(facts)
+	b.seen = len(facts)
 	return all
 }
 
-// told writes a fact for a test to compare.
-func told(f timeline.Fact) string {
+// describe returns a fact as one line, for a test to compare.
+func describe(f timeline.Fact) string {
 	parts := []string{f.Time.UTC().Format("15:04:05"), string(f.Kind), f.What}
 	for _, s := range []struct{ name, value string }{{"", f.Name}, {"in ", f.Group}, {"on ", f.Node}} {
 		if s.value != "" {
@@ -170,17 +170,18 @@ func told(f timeline.Fact) string {
 	return strings.Join(parts, " ")
 }
 
-func (b *bench) expect(got []string, want ...string) {
+func (b *fixture) expect(got []string, want ...string) {
 	b.t.Helper()
 	if !slices.Equal(got, want) {
 		b.t.Errorf("recorded:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }
 
-// TestWhatIsNoPodIsReported: the others are recorded.
-func TestWhatIsNoPodIsReported(t *testing.T) {
+// TestObjectsOfTheWrongShapeAreReported: objects with fields of the wrong type are
+// reported, and the other objects are recorded.
+func TestObjectsOfTheWrongShapeAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, `
+		b := newFixture(t, `
 apiVersion: v1
 kind: Pod
 metadata: {name: odd, namespace: default, uid: odd}
@@ -201,28 +202,28 @@ apiVersion: v1
 kind: Pod
 metadata: {name: p, namespace: default, uid: p, creationTimestamp: "1999-12-31T23:00:00Z"}
 `)
-		var troubles []string
-		b.Trouble = func(err error) { troubles = append(troubles, err.Error()) }
+		var reported []string
+		b.OnError = func(err error) { reported = append(reported, err.Error()) }
 		b.expect(b.record(nil), "23:00:00 pod created default/p late")
-		slices.Sort(troubles)
+		slices.Sort(reported)
 		want := []string{"read the Event default/odd: ", "read the Node odd: ", "read the Pod default/odd: "}
-		if !slices.EqualFunc(troubles, want, strings.HasPrefix) {
-			t.Errorf("troubles: %q, want %q", troubles, want)
+		if !slices.EqualFunc(reported, want, strings.HasPrefix) {
+			t.Errorf("reported %q, want %q", reported, want)
 		}
 	})
 }
 
-// converted is what decoded is as its type, by kube.Pod, kube.Node or kube.Event.
-func converted[T any](t *testing.T, to func(*unstructured.Unstructured) (T, error), text string) T {
+// typed decodes an object and converts it with kube.Pod, kube.Node or kube.Event.
+func typed[T any](t *testing.T, to func(*unstructured.Unstructured) (T, error), text string) T {
 	t.Helper()
-	o, err := to(decoded(t, text))
+	o, err := to(decode(t, text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return o
 }
 
-func decoded(t *testing.T, text string) *unstructured.Unstructured {
+func decode(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
 	o := new(unstructured.Unstructured)
 	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
@@ -231,21 +232,21 @@ func decoded(t *testing.T, text string) *unstructured.Unstructured {
 	return o
 }
 
-// add appends a fact to the record as another command of the lab does.
-func (b *bench) add(f timeline.Fact) {
+// appendFact appends a fact to the record as another command of the lab does.
+func (b *fixture) appendFact(f timeline.Fact) {
 	b.t.Helper()
 	if err := timeline.Append(b.File, f); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-func (b *bench) create(text string) {
+func (b *fixture) create(text string) {
 	b.t.Helper()
 	b.server.PutYAML(text)
 }
 
 // change sets fields of an object, each given as path=value in YAML.
-func (b *bench) change(kind schema.GroupKind, name string, fields ...string) {
+func (b *fixture) change(kind schema.GroupKind, name string, fields ...string) {
 	b.t.Helper()
 	namespace := "default"
 	if kind == kube.Nodes {
@@ -266,7 +267,7 @@ func (b *bench) change(kind schema.GroupKind, name string, fields ...string) {
 	time.Sleep(10 * time.Millisecond)
 }
 
-func (b *bench) delete(kind schema.GroupKind, name string) {
+func (b *fixture) delete(kind schema.GroupKind, name string) {
 	b.t.Helper()
 	namespace := "default"
 	if kind == kube.Nodes {
@@ -278,7 +279,7 @@ func (b *bench) delete(kind schema.GroupKind, name string) {
 	time.Sleep(10 * time.Millisecond)
 }
 
-var begin = []string{
+var initialFacts = []string{
 	"20:00:00 group created md in md late",
 	"21:00:00 group size md in md 1 late",
 	"00:00:00 group ready md in md 1",
@@ -297,23 +298,23 @@ func sorted(texts []string) []string {
 	return texts
 }
 
-func TestWhatThereIsIsToldOnce(t *testing.T) {
+func TestExistingObjectsAreRecordedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
-		b.expect(sorted(b.record(nil)), sorted(begin)...)
+		b := newFixture(t, cluster)
+		b.expect(sorted(b.record(nil)), sorted(initialFacts)...)
 		for range 2 {
 			b.expect(b.record(nil)) // nothing changed
 		}
 		facts, err := timeline.Read(b.File)
-		if err != nil || len(facts) != len(begin)+3 {
+		if err != nil || len(facts) != len(initialFacts)+3 {
 			t.Errorf("%d facts, %v; want one more for each of three recordings", len(facts), err)
 		}
 	})
 }
 
-func TestWhatChangesIsTold(t *testing.T) {
+func TestChangesAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		b.record(nil)
 
 		b.expect(b.record(func() {
@@ -380,9 +381,9 @@ func TestWhatChangesIsTold(t *testing.T) {
 	})
 }
 
-func TestWhatHappensWhileNobodyRecordsIsTold(t *testing.T) {
+func TestChangesBetweenTwoRecordersAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		b.record(nil)
 		time.Sleep(time.Hour)
 		b.delete(kube.Nodes, "node-1")
@@ -414,32 +415,32 @@ involvedObject: %[5]s
 
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		b.record(nil)
 		const (
 			thePod  = "{kind: Pod, namespace: default, name: p, uid: p}"
 			theNode = "{kind: Node, name: node-1}"
 			theMap  = "{kind: ConfigMap, namespace: default, name: cluster-autoscaler-status}"
 		)
-		say := func(name, kind, reason, message, about string) {
+		createEvent := func(name, kind, reason, message, about string) {
 			b.create(fmt.Sprintf(event, name, kind, reason, message, about))
 		}
 		during := func() {
-			say("e01", "Normal", "NotTriggerScaleUp", "pod didn't trigger scale-up: 2 Insufficient memory, 1 max node group size reached", thePod)
-			say("e02", "Normal", "NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached, 2 Insufficient memory", thePod) // the same
-			say("e03", "Normal", "TriggeredScaleUp", "pod triggered scale-up: [{MachineDeployment/default/md 1->2 (max: 4)}]", thePod)
-			say("e04", "Normal", "TriggeredScaleUp", "pod triggered scale-up: [{MachineDeployment/default/md 1->2 (max: 4)} {MachineDeployment/default/b 0->1 (max: 4)}]", thePod)
-			say("e05", "Normal", "ScaledUpGroup", "Scale-up: setting group MachineDeployment/default/md size to 2 instead of 1 (max: 4)", theMap)
-			say("e06", "Normal", "ScaledUpGroup", "Scale-up: group MachineDeployment/default/md size set to 2 instead of 1 (max: 4)", theMap)
-			say("e07", "Warning", "MaxNodesTotalReached", "Max total nodes in cluster reached: 4", theMap)
-			say("e08", "Normal", "ScaleDown", "marked the node as toBeDeleted/unschedulable", theNode)
-			say("e09", "Normal", "ScaleDownEmpty", "Scale-down: removing empty node \"node-1\"", theMap)
-			say("e10", "Normal", "ScaleDown", "deleting pod for node scale down", thePod)
-			say("e11", "Warning", "ScaleDownFailed", "failed to delete empty node: no", theNode)
-			say("e12", "Warning", "ScaleUpTimedOut", "Nodes added to group MachineDeployment/default/md failed to register within 1m0s", theMap)
-			say("e13", "Normal", "DeleteUnregistered", "Removed unregistered node docker-1", theMap)
-			say("e14", "Warning", "Novelty", "who knows", theMap)
-			say("e15", "Normal", "ClusterAutoscalerCleanup", "a taint was removed", theNode)
+			createEvent("e01", "Normal", "NotTriggerScaleUp", "pod didn't trigger scale-up: 2 Insufficient memory, 1 max node group size reached", thePod)
+			createEvent("e02", "Normal", "NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached, 2 Insufficient memory", thePod) // the same
+			createEvent("e03", "Normal", "TriggeredScaleUp", "pod triggered scale-up: [{MachineDeployment/default/md 1->2 (max: 4)}]", thePod)
+			createEvent("e04", "Normal", "TriggeredScaleUp", "pod triggered scale-up: [{MachineDeployment/default/md 1->2 (max: 4)} {MachineDeployment/default/b 0->1 (max: 4)}]", thePod)
+			createEvent("e05", "Normal", "ScaledUpGroup", "Scale-up: setting group MachineDeployment/default/md size to 2 instead of 1 (max: 4)", theMap)
+			createEvent("e06", "Normal", "ScaledUpGroup", "Scale-up: group MachineDeployment/default/md size set to 2 instead of 1 (max: 4)", theMap)
+			createEvent("e07", "Warning", "MaxNodesTotalReached", "Max total nodes in cluster reached: 4", theMap)
+			createEvent("e08", "Normal", "ScaleDown", "marked the node as toBeDeleted/unschedulable", theNode)
+			createEvent("e09", "Normal", "ScaleDownEmpty", "Scale-down: removing empty node \"node-1\"", theMap)
+			createEvent("e10", "Normal", "ScaleDown", "deleting pod for node scale down", thePod)
+			createEvent("e11", "Warning", "ScaleDownFailed", "failed to delete empty node: no", theNode)
+			createEvent("e12", "Warning", "ScaleUpTimedOut", "Nodes added to group MachineDeployment/default/md failed to register within 1m0s", theMap)
+			createEvent("e13", "Normal", "DeleteUnregistered", "Removed unregistered node docker-1", theMap)
+			createEvent("e14", "Warning", "Novelty", "who knows", theMap)
+			createEvent("e15", "Normal", "ClusterAutoscalerCleanup", "a taint was removed", theNode)
 			b.create(strings.Replace(fmt.Sprintf(event, "e16", "Normal", "ScaleDown", "someone else's", theNode), "cluster-autoscaler}", "kubelet}", 1))
 		}
 		want := []string{
@@ -459,18 +460,18 @@ func TestEvents(t *testing.T) {
 		}
 		b.expect(b.record(during), want...)
 		b.expect(b.record(nil))
-		b.expect(b.record(func() { // again: news after the decisions, and then none
+		b.expect(b.record(func() { // the same event again is new after the decisions, and then a repetition
 			b.change(kube.Events, "e01", "count=2", `lastTimestamp="2000-01-01T00:00:20Z"`)
 			b.change(kube.Events, "e01", "count=3", `lastTimestamp="2000-01-01T00:00:21Z"`)
 		}), "00:00:20 autoscaler refused default/p (2 Insufficient memory, 1 max node group size reached)")
 
-		// Killed before it wrote how far it came: the record itself tells.
+		// Without a bookmark, because the recorder was killed, the record has what is known.
 		if err := os.Remove(b.File + ".bookmark"); err != nil {
 			t.Fatal(err)
 		}
 		for _, line := range b.record(nil) {
-			if !strings.Contains(line, "refused") { // what repeats itself may be told once more
-				t.Errorf("told twice: %s", line)
+			if !strings.Contains(line, "refused") { // a repeated statement may be recorded once more
+				t.Errorf("recorded twice: %s", line)
 			}
 		}
 	})
@@ -478,7 +479,7 @@ func TestEvents(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		status := func(text string) string {
 			return fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: cluster-autoscaler-status, namespace: default}, data: {status: %q}}", text)
 		}
@@ -514,32 +515,32 @@ NodeGroups:
 	})
 }
 
-// TestTheManagementClusterMayBeAnother: the Cluster API objects are its, and
-// the autoscaler may run there.
-func TestTheManagementClusterMayBeAnother(t *testing.T) {
+// TestSeparateManagementCluster: the Cluster API objects, and the pods of the autoscaler,
+// may be in a cluster of their own.
+func TestSeparateManagementCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
-		management := newBench(t, autoscalerPod+"---"+strings.Replace(cluster, "replicas: 1", "replicas: 2", 1))
+		b := newFixture(t, cluster)
+		management := newFixture(t, autoscalerPod+"---"+strings.Replace(cluster, "replicas: 1", "replicas: 2", 1))
 		b.Management = management.Workload
-		b.Trouble = nil // the log of the autoscaler's pod
+		b.OnError = nil // the log of the autoscaler's pod
 		got := b.record(nil)
 		for _, want := range []string{"21:00:00 group size md in md 2 late", "00:00:00 autoscaler started kube-system/caslab-autoscaler-1 (example.com/cluster-autoscaler:1)"} {
 			if !slices.Contains(got, want) {
-				t.Errorf("it does not tell %q:\n%s", want, strings.Join(got, "\n"))
+				t.Errorf("%q is not recorded:\n%s", want, strings.Join(got, "\n"))
 			}
 		}
-		if len(got) != len(begin)+1 {
+		if len(got) != len(initialFacts)+1 {
 			t.Errorf("recorded:\n%s", strings.Join(got, "\n"))
 		}
 		b.expect(b.record(nil))
 	})
 }
 
-// TestARecordOfAMoveIsReadOn: earlier recorders were at work during a move, and
-// told that an object has another UID since.
-func TestARecordOfAMoveIsReadOn(t *testing.T) {
+// TestOldRecordWithMovedObjects: earlier recorders recorded that an object got another
+// UID in a move. Such an object is known by its new UID.
+func TestOldRecordWithMovedObjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		b.record(nil)
 		facts, err := timeline.ReadUnsorted(b.File)
 		if err != nil {
@@ -547,12 +548,12 @@ func TestARecordOfAMoveIsReadOn(t *testing.T) {
 		}
 		for _, f := range facts {
 			if f.What == timeline.Created && f.Kind == timeline.Machine {
-				b.add(timeline.Fact{Time: time.Now(), Kind: f.Kind, What: timeline.Moved, Name: f.Name, UID: "m2", Group: f.Group, Text: f.UID, Source: timeline.Watch})
+				b.appendFact(timeline.Fact{Time: time.Now(), Kind: f.Kind, What: timeline.Moved, Name: f.Name, UID: "m2", Group: f.Group, Text: f.UID, Source: timeline.Watch})
 			}
 		}
-		there := newBench(t, strings.NewReplacer("uid: m\n", "uid: m2\n").Replace(cluster))
-		b.Management = there.Workload
-		b.read++
+		moved := newFixture(t, strings.NewReplacer("uid: m\n", "uid: m2\n").Replace(cluster))
+		b.Management = moved.Workload
+		b.seen++
 		b.expect(b.record(nil))
 
 		if facts, err = timeline.Read(b.File); err != nil {
@@ -564,9 +565,9 @@ func TestARecordOfAMoveIsReadOn(t *testing.T) {
 	})
 }
 
-func TestARecordThatIsBegunAnewIsLeftAlone(t *testing.T) {
+func TestRecorderStopsWhenTheRecordIsStartedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		dir := filepath.Join(t.TempDir(), "work")
 		b.File = filepath.Join(dir, "record")
 		done := make(chan error, 1)
@@ -575,28 +576,29 @@ func TestARecordThatIsBegunAnewIsLeftAlone(t *testing.T) {
 		if err := os.Rename(dir, dir+".previous"); err != nil {
 			t.Fatal(err)
 		}
-		next := &bench{t: t, server: b.server, Options: b.Options}
+		next := &fixture{t: t, server: b.server, Options: b.Options}
 		b.delete(kube.Pods, "p")
-		anew := new(AnewError)
-		if err := <-done; !errors.As(err, &anew) || anew.File != b.File {
+		restarted := new(RestartedError)
+		if err := <-done; !errors.As(err, &restarted) || restarted.File != b.File {
 			t.Errorf("Record() = %v", err)
 		}
 		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("it wrote into the folder of the next record: %v", err)
 		}
 		if got := next.record(nil); len(got) != 8 {
-			t.Errorf("the next recorder told of:\n%s\nwant all but the pod", strings.Join(got, "\n"))
+			t.Errorf("the next recorder recorded:\n%s\nwant all but the pod", strings.Join(got, "\n"))
 		}
 	})
 }
 
-// TestWhatCannotBeWrittenIsWrittenLater, though the object tells it once.
-func TestWhatCannotBeWrittenIsWrittenLater(t *testing.T) {
+// TestFactsThatCannotBeWrittenAreWrittenLater: facts that cannot be written are written
+// later, though their objects do not change again.
+func TestFactsThatCannotBeWrittenAreWrittenLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		b.record(nil)
-		troubles := 0
-		b.Trouble = func(error) { troubles++ }
+		reported := 0
+		b.OnError = func(error) { reported++ }
 		b.expect(b.record(func() {
 			full := b.File + ".full"
 			if err := os.Rename(b.File, full); err != nil {
@@ -621,18 +623,18 @@ func TestWhatCannotBeWrittenIsWrittenLater(t *testing.T) {
 			"00:00:05 pod gone default/p",
 			"00:00:05 node cordoned node-1 in md",
 		)
-		if troubles == 0 {
-			t.Error("nobody was told")
+		if reported == 0 {
+			t.Error("the failure was not reported")
 		}
 	})
 }
 
-func TestARecordingSaysSinceWhenNobodyRecorded(t *testing.T) {
+func TestRecordingFactHasTheEndOfThePreviousRecorder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
+		b := newFixture(t, cluster)
 		b.record(nil)
 		time.Sleep(time.Minute)
-		// The lab wrote of itself meanwhile.
+		// Facts that a command of the lab appends do not count.
 		if err := timeline.Append(b.File, timeline.Fact{Time: time.Now(), Kind: timeline.Lab, What: timeline.Step, Name: "env:up", Source: timeline.Own}); err != nil {
 			t.Fatal(err)
 		}
@@ -654,11 +656,11 @@ func TestARecordingSaysSinceWhenNobodyRecorded(t *testing.T) {
 	})
 }
 
-func TestTroubleIsToldAndOvercome(t *testing.T) {
+func TestRecorderGoesOnAfterAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, cluster)
-		var troubles []string
-		b.Trouble = func(err error) { troubles = append(troubles, err.Error()) }
+		b := newFixture(t, cluster)
+		var reported []string
+		b.OnError = func(err error) { reported = append(reported, err.Error()) }
 		var refuse atomic.Bool
 		refuse.Store(true)
 		b.server.Intercept(func(q kubetest.Request) error {
@@ -671,10 +673,10 @@ func TestTroubleIsToldAndOvercome(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			refuse.Store(false)
 		})
-		if len(troubles) != 1 || !strings.Contains(troubles[0], "not now") {
-			t.Errorf("troubles: %q; want one that stays the same, once", troubles)
+		if len(reported) != 1 || !strings.Contains(reported[0], "not now") {
+			t.Errorf("reported %q; want the repeated error once", reported)
 		}
-		if len(got) != len(begin) {
+		if len(got) != len(initialFacts) {
 			t.Errorf("recorded:\n%s", strings.Join(got, "\n"))
 		}
 	})

@@ -11,44 +11,46 @@ import (
 // seconds. Only the first one is recorded.
 type repeats struct {
 	round int
-	// said has, by subject, each text about it and when it was last said.
-	said map[string]map[string]heard
+	// statements has the last occurrence of each text, by subject and text.
+	statements map[string]map[string]occurrence
 	// scenario is the name of the running scenario, empty if none runs.
 	scenario string
 }
 
-// heard is when something was said last.
-type heard struct {
+// occurrence is the round and the time at which a statement was made.
+type occurrence struct {
 	round int
 	at    time.Time
 }
 
-// Bounds of what is remembered of a long run.
+// Bounds of the memory that a long run needs.
 const (
 	maxSubjects = 4096
 	maxTexts    = 256
 )
 
 const (
-	// silence is the time after which a statement that was not repeated is news again.
-	silence = 2 * time.Minute
-	// nodeSilence is silence for statements about nodes. The autoscaler checks a node
-	// that it cannot remove again after five minutes
+	// statementExpiry is the time after which a statement that was not repeated counts as
+	// new.
+	statementExpiry = 2 * time.Minute
+	// nodeStatementExpiry is statementExpiry for statements about nodes. The autoscaler
+	// checks a node that it cannot remove again after five minutes
 	// (--unremovable-node-recheck-timeout).
-	nodeSilence = 10 * time.Minute
+	nodeStatementExpiry = 10 * time.Minute
 )
 
-// next begins a round.
-func (r *repeats) next() { r.round++ }
+// nextRound begins a round.
+func (r *repeats) nextRound() { r.round++ }
 
-// news reports whether the fact says something new about its pod, node or group,
-// numbers aside. It does if this was not said since the last decision or the start of
-// the scenario, or not for a while, or if something else replaced it meanwhile.
-func (r *repeats) news(f timeline.Fact) bool {
-	if !repeated(f) {
+// isNew reports whether the fact is to be recorded. A statement is new if the autoscaler
+// did not make it, numbers aside, since the last decision or the start of the scenario,
+// if the last time is longer ago than its expiry, or if another statement about the same
+// subject replaced it meanwhile.
+func (r *repeats) isNew(f timeline.Fact) bool {
+	if !isRepeated(f) {
 		return true
 	}
-	texts, text := r.said[subject(f)], timeline.Gist(f)
+	texts, text := r.statements[subject(f)], timeline.Gist(f)
 	last, known := texts[text]
 	if !known {
 		return true
@@ -59,43 +61,43 @@ func (r *repeats) news(f timeline.Fact) bool {
 			return true
 		}
 	}
-	quiet := silence
+	expiry := statementExpiry
 	if f.Node != "" {
-		quiet = nodeSilence
+		expiry = nodeStatementExpiry
 	}
-	return f.Time.Sub(last.at) > quiet
+	return f.Time.Sub(last.at) > expiry
 }
 
-// hear remembers a fact, new or not.
-func (r *repeats) hear(f timeline.Fact) {
-	if r.turns(f) {
-		r.said = nil
+// add remembers a fact, new or not.
+func (r *repeats) add(f timeline.Fact) {
+	if r.resets(f) {
+		r.statements = nil
 	}
-	if !repeated(f) {
+	if !isRepeated(f) {
 		return
 	}
-	if r.said == nil || len(r.said) > maxSubjects {
-		r.said = map[string]map[string]heard{}
+	if r.statements == nil || len(r.statements) > maxSubjects {
+		r.statements = map[string]map[string]occurrence{}
 	}
-	texts := r.said[subject(f)]
+	texts := r.statements[subject(f)]
 	if texts == nil || len(texts) > maxTexts {
-		texts = map[string]heard{}
-		r.said[subject(f)] = texts
+		texts = map[string]occurrence{}
+		r.statements[subject(f)] = texts
 	}
 	text := timeline.Gist(f)
 	if last, known := texts[text]; known {
 		for other, at := range texts {
 			if other != text && at.round > last.round+1 {
-				delete(texts, other) // when it comes back it is news
+				delete(texts, other) // it was replaced, so its next occurrence is new
 			}
 		}
 	}
-	texts[text] = heard{r.round, f.Time}
+	texts[text] = occurrence{r.round, f.Time}
 }
 
-// turns reports whether earlier statements end with the fact: the autoscaler decided or
-// started, or another scenario begins.
-func (r *repeats) turns(f timeline.Fact) bool {
+// resets reports whether every statement counts as new after the fact: the autoscaler
+// decided or started, or another scenario begins.
+func (r *repeats) resets(f timeline.Fact) bool {
 	switch {
 	case f.Kind == timeline.Lab && f.What == timeline.Step:
 		other := f.Name != r.scenario
@@ -112,32 +114,32 @@ func (r *repeats) turns(f timeline.Fact) bool {
 	return false
 }
 
-// times returns the last time of each statement, for the bookmark: the record has only
+// lastTimes returns the last time of each statement, for the bookmark: the record has only
 // the first.
-func (r *repeats) times() map[string]time.Time {
-	times := map[string]time.Time{}
-	for subject, texts := range r.said {
+func (r *repeats) lastTimes() map[string]time.Time {
+	lastTimes := map[string]time.Time{}
+	for subject, texts := range r.statements {
 		for text, last := range texts {
-			times[subject+"\x00"+text] = last.at
+			lastTimes[subject+"\x00"+text] = last.at
 		}
 	}
-	return times
+	return lastTimes
 }
 
-// resume restores what times returned, except for statements that have ended by the
-// record.
-func (r *repeats) resume(times map[string]time.Time) {
-	for subject, texts := range r.said {
+// restoreTimes restores the times that lastTimes returned, except for statements that
+// another fact of the record has reset.
+func (r *repeats) restoreTimes(lastTimes map[string]time.Time) {
+	for subject, texts := range r.statements {
 		for text, last := range texts {
-			if at := times[subject+"\x00"+text]; at.After(last.at) {
-				texts[text] = heard{last.round, at}
+			if at := lastTimes[subject+"\x00"+text]; at.After(last.at) {
+				texts[text] = occurrence{last.round, at}
 			}
 		}
 	}
 }
 
-// repeated reports whether the autoscaler repeats such a statement in every round.
-func repeated(f timeline.Fact) bool {
+// isRepeated reports whether the autoscaler repeats such a statement in every round.
+func isRepeated(f timeline.Fact) bool {
 	switch f.What {
 	case timeline.Refused, timeline.Kept, timeline.Considered, timeline.Problem:
 		return f.Kind == timeline.Autoscaler

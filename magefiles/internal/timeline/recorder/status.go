@@ -19,9 +19,9 @@ func healthFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	text := kube.Field(o, "data", "status")
 	s, err := autoscaler.ParseStatus(text)
 	if err != nil {
-		return proseFacts(text, now)
+		return plainStatusFacts(text, now)
 	}
-	at := cmp.Or(goTime(s.Time), now)
+	at := cmp.Or(parseGoTime(s.Time), now)
 	fact := func(g autoscaler.GroupStatus, first string) timeline.Fact {
 		backoff := strings.Trim(g.ScaleUp.BackoffInfo.ErrorCode+" "+g.ScaleUp.BackoffInfo.ErrorMessage, " ")
 		return health(at, g.Name, first, g.Health.Status, sentence(g.ScaleUp.Status, backoff), g.ScaleDown.Status)
@@ -45,19 +45,19 @@ func health(at time.Time, group, first, health, up, down string) timeline.Fact {
 			parts = append(parts, p.name+p.value)
 		}
 	}
-	return timeline.Fact{Time: at, Kind: timeline.Autoscaler, What: timeline.Health, Group: timeline.LastPart(group), Text: bounded(strings.Join(parts, ", ")), Source: timeline.Status}
+	return timeline.Fact{Time: at, Kind: timeline.Autoscaler, What: timeline.Health, Group: timeline.LastPart(group), Text: boundText(strings.Join(parts, ", ")), Source: timeline.Status}
 }
 
-// prose matches a line of the status that autoscalers before 1.30 write.
-var prose = regexp.MustCompile(`^\s*(Name|Health|ScaleUp|ScaleDown):\s+(\S+)`)
+// plainLine matches a line of the plain text that autoscalers before 1.30 write as status.
+var plainLine = regexp.MustCompile(`^\s*(Name|Health|ScaleUp|ScaleDown):\s+(\S+)`)
 
-// proseFacts returns the facts of a status in prose. It has a part for the cluster,
-// and then one for every group, which begins with its name.
-func proseFacts(text string, now time.Time) []timeline.Fact {
+// plainStatusFacts returns the facts of a status in plain text. It has a part for the
+// cluster, and then one for every group, which begins with its name.
+func plainStatusFacts(text string, now time.Time) []timeline.Fact {
 	type part struct{ group, health, up, down string }
 	parts := []part{{}}
 	for line := range strings.Lines(text) {
-		m := prose.FindStringSubmatch(line)
+		m := plainLine.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/recorder"
 )
@@ -56,7 +57,7 @@ func (t *Tape) Say(seconds float64, message string) {
 		severity, message = prefix, rest
 	}
 	at := t.At(seconds)
-	f, ok := recorder.ParseLog(severity+at.Format("0102 15:04:05.000000")+"       1 a.go:1] "+message, at)
+	f, ok := recorder.LogFact(speech.Parse(severity+at.Format("0102 15:04:05.000000")+"       1 a.go:1] "+message), at)
 	if !ok {
 		panic("the recorder makes no fact of: " + message)
 	}
