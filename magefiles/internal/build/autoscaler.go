@@ -41,6 +41,8 @@ type Autoscaler struct {
 	AllProviders bool
 	// Debug builds for a debugger, without optimisation.
 	Debug bool
+	// Toolchain is the Go that compiles, as Request.Toolchain.
+	Toolchain string
 	// OutDir is the folder of the binary.
 	OutDir string
 }
@@ -104,7 +106,7 @@ func (a Autoscaler) Request() (Request, error) {
 	module := filepath.Join(a.Dir, "cluster-autoscaler")
 	r := Request{
 		Dir: module, Packages: []string{"."}, Output: a.Output(),
-		ID: a.ID, Arch: a.Arch, Host: a.Host, Debug: a.Debug,
+		ID: a.ID, Arch: a.Arch, Host: a.Host, Debug: a.Debug, Toolchain: a.Toolchain,
 		// The linker ignores a variable that the release does not have.
 		LDFlags: []string{"-X", AutoscalerModule + "/version.ClusterAutoscalerVersion=" + a.Version,
 			"-X", CoreModule + "/pkg/version.ClusterAutoscalerVersion=" + a.Version},
@@ -124,9 +126,9 @@ func (a Autoscaler) Request() (Request, error) {
 		r.ID = "" // the core's checkout may change
 		return r, nil
 	}
-	if _, err := os.Stat(filepath.Join(module, "vendor", "modules.txt")); err == nil {
-		r.Env = append(r.Env, "GOFLAGS=-mod=vendor")
-	}
+	// vendor/ is in the trees of 1.18.0 to 1.30.7, 1.31.4 and 1.31.5.
+	_, err := os.Stat(filepath.Join(module, "vendor", "modules.txt"))
+	r.Vendor = err == nil
 	return r, nil
 }
 

@@ -31,15 +31,15 @@ func files(t *testing.T, content map[string]string) string {
 func TestAutoscalerRequest(t *testing.T) {
 	t.Parallel()
 	tree := files(t, map[string]string{"cluster-autoscaler/vendor/modules.txt": ""})
-	r, err := build.Autoscaler{Dir: tree, Version: "1.30.7", ID: "git:abc", Arch: "amd64", OutDir: "/out"}.Request()
+	r, err := build.Autoscaler{Dir: tree, Version: "1.18.3", ID: "git:abc", Arch: "amd64", OutDir: "/out", Toolchain: "go1.13.15"}.Request()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Output != "/out/cluster-autoscaler" || !slices.Equal(r.Tags, []string{"clusterapi"}) || !slices.Contains(r.Env, "GOFLAGS=-mod=vendor") {
+	if r.Output != "/out/cluster-autoscaler" || !slices.Equal(r.Tags, []string{"clusterapi"}) || !r.Vendor || r.Toolchain != "go1.13.15" {
 		t.Errorf("request %+v", r)
 	}
 	r, err = build.Autoscaler{Dir: t.TempDir(), AllProviders: true, Debug: true, OutDir: "/out"}.Request()
-	if err != nil || len(r.Tags) > 0 || len(r.Env) > 0 || !r.Debug {
+	if err != nil || len(r.Tags) > 0 || len(r.Env) > 0 || !r.Debug || r.Vendor {
 		t.Errorf("request %+v, %v", r, err)
 	}
 }

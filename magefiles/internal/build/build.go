@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,11 @@ type Request struct {
 	// unchanged, the build is skipped. For a working tree it is empty: then
 	// `go build` decides what to compile.
 	ID string
+	// Toolchain is the Go that compiles, such as go1.13.15. The go command fetches it if
+	// it is not on this machine. Empty means the installed Go.
+	Toolchain string
+	// Vendor compiles the packages in the module's folder vendor.
+	Vendor bool
 	// LDFlags are for the linker, Tags for the compiler.
 	LDFlags, Tags []string
 	// Env is added to the environment of `go build`.
@@ -59,10 +65,15 @@ type Result struct {
 }
 
 // Build compiles the programs of r unless they are up to date. The error of a
-// failed build has what the compiler printed.
+// failed build has what the compiler printed. It is a *ToolchainError if there is no
+// r.Toolchain.
 func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	start := time.Now()
-	inputs, err := digest(ctx, r, o.Runner)
+	settings, err := settingsFor(ctx, r.Toolchain, o.Runner)
+	if err != nil {
+		return Result{}, err
+	}
+	inputs, err := digest(ctx, r, settings, o)
 	if err != nil {
 		return Result{}, err
 	}
@@ -87,7 +98,7 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 		}
 	}
 	shown := &progress{report: o.Progress}
-	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args(r), Dir: r.Dir, Env: env(r), Stderr: shown})
+	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args(r), Dir: r.Dir, Env: append(settings, env(r)...), Stderr: shown})
 	if err != nil {
 		var failed *run.Error
 		if errors.As(err, &failed) {
@@ -106,7 +117,13 @@ func args(r Request) []string {
 	if len(r.Packages) > 1 {
 		output = strings.TrimSuffix(output, "/") + "/"
 	}
-	a := []string{"build", "-v", "-buildvcs=false", "-o", output}
+	a := []string{"build", "-v", "-o", output}
+	if !isOld(r.Toolchain) {
+		a = slices.Insert(a, 2, "-buildvcs=false")
+	}
+	if r.Vendor {
+		a = append(a, "-mod=vendor")
+	}
 	if r.Debug {
 		// With full paths, so that the debugger's client finds the sources.
 		a = append(a, "-gcflags=all=-N -l", "-ldflags="+strings.Join(r.LDFlags, " "))
@@ -130,7 +147,10 @@ func Lean(ldflags ...string) []string {
 func env(r Request) []string {
 	// The user's GOFLAGS and workspace are for the user's code. GOFLAGS is not empty,
 	// because go would then use the value of `go env -w`.
-	e := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false"}
+	e := []string{"CGO_ENABLED=0", "GOWORK=off"}
+	if !isOld(r.Toolchain) {
+		e = append(e, "GOFLAGS=-buildvcs=false")
+	}
 	if !r.Host {
 		e = append(e, "GOOS=linux", "GOARCH="+r.Arch)
 	}
@@ -138,13 +158,13 @@ func env(r Request) []string {
 }
 
 // digest covers every input of the build.
-func digest(ctx context.Context, r Request, runner run.Runner) (string, error) {
-	res, err := runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"version"}, Dir: r.Dir, Env: r.Env})
+func digest(ctx context.Context, r Request, settings []string, o Options) (string, error) {
+	version, err := goVersion(ctx, r.Dir, append(settings, r.Env...), r.Toolchain, o)
 	if err != nil {
-		return "", fmt.Errorf("ask for the Go version: %w", err)
+		return "", err
 	}
 	h := sha256.New()
-	for _, part := range append(append([]string{r.ID, string(res.Stdout)}, args(r)...), env(r)...) {
+	for _, part := range append(append([]string{r.ID, version}, args(r)...), env(r)...) {
 		fmt.Fprintf(h, "%d:%s\n", len(part), part)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

@@ -17,8 +17,11 @@ const (
 type Autoscaler struct {
 	Version *version.Version
 
-	// Works reports whether it works when today's Go compiles it.
-	Works bool
+	// Supported reports whether it has a provider for Cluster API.
+	Supported bool
+	// Toolchain is the Go that compiles it, such as go1.13.15, where today's Go gives a
+	// program that panics. It is empty for releases that today's Go compiles.
+	Toolchain string
 	// SizePrefix begins the annotations with a node group's sizes.
 	SizePrefix string
 	// AutoDiscovery reports whether it takes --node-group-auto-discovery for
@@ -27,9 +30,17 @@ type Autoscaler struct {
 	// APIVariable reports whether it takes the version of Cluster API's API from
 	// the environment variable CAPI_VERSION.
 	APIVariable bool
+	// OldestAPI and NewestAPI are the versions of Cluster API's API that it drives, both
+	// ends included. It asks for the group's preferred version, unless it has an
+	// APIVariable, or OnlyAPI.
+	OldestAPI, NewestAPI string
+	// OnlyAPI reports whether it asks for OldestAPI alone, whatever a cluster prefers.
+	OnlyAPI bool
 	// GroupReferences reports whether it understands references that name a
 	// group and no version, as objects of v1beta2 have them.
 	GroupReferences bool
+	// Defects say what it cannot do, each as one sentence without a full stop.
+	Defects []string
 }
 
 // OfAutoscaler returns what is known about a release of the cluster autoscaler. A
@@ -46,24 +57,71 @@ func FirstAutoscaler(has func(Autoscaler) bool) string {
 	return first(autoscalers, oldestAutoscaler(), has)
 }
 
-// oldestAutoscaler has the facts of 1.18.0, the first with Cluster API as a
-// provider: cluster-autoscaler/cloudprovider/clusterapi/clusterapi_utils.go.
-func oldestAutoscaler() Autoscaler { return Autoscaler{SizePrefix: OldSizePrefix} }
+// Defects of the first releases.
+const (
+	asksForAlpha2   = "it reads v1alpha2 alone, which Cluster API v0.3 serves beside v1alpha3"
+	noAutoDiscovery = "it has no --node-group-auto-discovery and no --cloud-config: every group with the annotations is its own, and the cluster must manage itself"
+	marksOldNames   = "it marks machines for deletion with cluster.k8s.io/delete-machine, which Cluster API from v0.4 on ignores"
+	saysDev         = `its version file says "dev"`
+)
+
+// oldestAutoscaler has the facts of 1.18.0, the first with Cluster API as a provider. Read
+// from that tag: cluster-autoscaler/go.mod and builder/Dockerfile (Go 1.13), and in
+// cluster-autoscaler/cloudprovider/clusterapi clusterapi_utils.go (sizes),
+// clusterapi_controller.go (defaultMachineAPI) and clusterapi_machinedeployment.go (the
+// mark). controllers/machineset_delete_policy.go of Cluster API v0.3.25 knows the mark,
+// that of v0.4.0 does not.
+func oldestAutoscaler() Autoscaler {
+	return Autoscaler{
+		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix,
+		OldestAPI: "v1alpha2", NewestAPI: "v1alpha2", OnlyAPI: true,
+		Defects: []string{asksForAlpha2, noAutoDiscovery, marksOldNames},
+	}
+}
+
+// toolchain sets the Go that compiles: the newer one of "go" in /cluster-autoscaler/go.mod
+// and "FROM golang" in /builder/Dockerfile, at its last patch. All of these releases pin
+// github.com/modern-go/reflect2 v1.0.1 (go.mod and vendor/modules.txt), with which a
+// program panics if Go 1.18 or a later one compiled it.
+func toolchain(since, name string) change[Autoscaler] {
+	return change[Autoscaler]{since: []string{since}, apply: func(a *Autoscaler) { a.Toolchain = name }}
+}
 
 // autoscalers is the table of the autoscaler's releases, read from upstream's
 // tags cluster-autoscaler-1.18.0 to cluster-autoscaler-1.36.1. Paths are below
-// cluster-autoscaler/cloudprovider/clusterapi where they do not begin with /.
+// cluster-autoscaler/cloudprovider/clusterapi where they do not begin with /. Which flags
+// exist is in the table of package autoscaler.
 var autoscalers = []change[Autoscaler]{
+	// The folder exists.
+	{[]string{"1.18.0"}, func(a *Autoscaler) { a.Supported = true }},
+	// clusterapi_controller.go: getAPIGroupPreferredVersion.
+	{[]string{"1.18.2", "1.19.0"}, func(a *Autoscaler) {
+		a.OldestAPI, a.NewestAPI, a.OnlyAPI = "v1alpha3", "v1alpha3", false
+		a.Defects = []string{noAutoDiscovery, marksOldNames}
+	}},
+	toolchain("1.19.0", "go1.14.15"),
 	// clusterapi_utils.go (annotations), clusterapi_autodiscovery.go,
-	// clusterapi_provider.go (--cloud-config).
-	{[]string{"1.18.3", "1.19.1"}, func(a *Autoscaler) { a.SizePrefix, a.AutoDiscovery = SizePrefix, true }},
-	// /cluster-autoscaler/go.mod and vendor/modules.txt: reflect2 v1.0.2. Programs
-	// with v1.0.1, which older ones pin, panic when today's Go compiled them.
-	{[]string{"1.23.0"}, func(a *Autoscaler) { a.Works = true }},
+	// clusterapi_provider.go (--cloud-config), clusterapi_unstructured.go (objects
+	// without Go types; no references are read).
+	{[]string{"1.18.3", "1.19.1"}, func(a *Autoscaler) {
+		a.SizePrefix, a.AutoDiscovery, a.NewestAPI, a.Defects = SizePrefix, true, V1Beta2, nil
+	}},
+	toolchain("1.20.0", "go1.15.15"),
+	toolchain("1.21.0", "go1.16.15"),
+	// /cluster-autoscaler/go.mod and vendor/modules.txt: reflect2 v1.0.2.
+	toolchain("1.23.0", ""),
 	// clusterapi_controller.go: getCAPIVersion.
 	{[]string{"1.24.0"}, func(a *Autoscaler) { a.APIVariable = true }},
+	// clusterapi_unstructured.go: readInfrastructureReferenceResource wants an
+	// apiVersion, which references of v1beta2 do not have.
+	{[]string{"1.25.0"}, func(a *Autoscaler) { a.NewestAPI = "v1beta1" }},
 	// clusterapi_unstructured.go: the reference's apiGroup.
-	{[]string{"1.30.6", "1.31.4", "1.32.3", "1.33.1", "1.34.0"}, func(a *Autoscaler) { a.GroupReferences = true }},
+	{[]string{"1.30.6", "1.31.4", "1.32.3", "1.33.1", "1.34.0"}, func(a *Autoscaler) {
+		a.GroupReferences, a.NewestAPI = true, V1Beta2
+	}},
+	// /cluster-autoscaler/version/version.go.
+	{[]string{"1.36.0"}, func(a *Autoscaler) { a.Defects = []string{saysDev} }},
+	{[]string{"1.36.1"}, func(a *Autoscaler) { a.Defects = nil }},
 }
 
 // dev is the pre-release of the version of a branch.

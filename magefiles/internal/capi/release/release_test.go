@@ -87,7 +87,8 @@ func TestFirst(t *testing.T) {
 		"0.3.5":  First(func(r Release) bool { return r.Supported }),
 		"1.11.0": First(Release.Drivable),
 		"1.12.0": First(func(r Release) bool { return r.Kubernetes.Min == 31 }),
-		"1.23.0": FirstAutoscaler(func(a Autoscaler) bool { return a.Works }),
+		"1.23.0": FirstAutoscaler(func(a Autoscaler) bool { return a.Toolchain == "" }),
+		"1.18.0": FirstAutoscaler(func(a Autoscaler) bool { return a.Supported }),
 		"1.34.0": FirstAutoscaler(func(a Autoscaler) bool { return a.GroupReferences }),
 		"":       First(func(Release) bool { return false }),
 	} {
@@ -106,36 +107,49 @@ func TestMinors(t *testing.T) {
 	}
 }
 
+// TestAutoscalers has the boundaries of the table.
 func TestAutoscalers(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		release                          string
-		works, discovers, variable, refs bool
+		release                   string
+		toolchain, oldest, newest string
+		discovers, variable, refs bool
+		defects                   int
 	}{
-		{"1.18.2", false, false, false, false},
-		{"1.18.3", false, true, false, false},
-		{"1.19.0", false, false, false, false},
-		{"1.19.1", false, true, false, false},
-		{"1.20.0", false, true, false, false},
-		{"1.22.3", false, true, false, false},
-		{"1.23.0", true, true, false, false},
-		{"1.24.0", true, true, true, false},
-		{"1.29.5", true, true, true, false},
-		{"1.30.5", true, true, true, false},
-		{"1.30.6", true, true, true, true},
-		{"1.31.3", true, true, true, false},
-		{"1.31.4", true, true, true, true},
-		{"1.32.2", true, true, true, false},
-		{"1.32.3", true, true, true, true},
-		{"1.33.0", true, true, true, false},
-		{"1.33.1", true, true, true, true},
-		{"1.34.0-alpha.0", true, true, true, true},
-		{"1.36.1", true, true, true, true},
-		{"1.37.0-beta.1", true, true, true, true},
+		{"1.18.1", "go1.13.15", "v1alpha2", "v1alpha2", false, false, false, 3},
+		{"1.18.2", "go1.13.15", "v1alpha3", "v1alpha3", false, false, false, 2},
+		{"1.18.3", "go1.13.15", "v1alpha3", "v1beta2", true, false, false, 0},
+		{"1.19.0", "go1.14.15", "v1alpha3", "v1alpha3", false, false, false, 2},
+		{"1.19.1", "go1.14.15", "v1alpha3", "v1beta2", true, false, false, 0},
+		{"1.20.0", "go1.15.15", "v1alpha3", "v1beta2", true, false, false, 0},
+		{"1.21.3", "go1.16.15", "v1alpha3", "v1beta2", true, false, false, 0},
+		{"1.22.3", "go1.16.15", "v1alpha3", "v1beta2", true, false, false, 0},
+		{"1.23.0", "", "v1alpha3", "v1beta2", true, false, false, 0},
+		{"1.24.0", "", "v1alpha3", "v1beta2", true, true, false, 0},
+		{"1.25.0", "", "v1alpha3", "v1beta1", true, true, false, 0},
+		{"1.29.5", "", "v1alpha3", "v1beta1", true, true, false, 0},
+		{"1.30.5", "", "v1alpha3", "v1beta1", true, true, false, 0},
+		{"1.30.6", "", "v1alpha3", "v1beta2", true, true, true, 0},
+		{"1.31.3", "", "v1alpha3", "v1beta1", true, true, false, 0},
+		{"1.31.4", "", "v1alpha3", "v1beta2", true, true, true, 0},
+		{"1.32.2", "", "v1alpha3", "v1beta1", true, true, false, 0},
+		{"1.32.3", "", "v1alpha3", "v1beta2", true, true, true, 0},
+		{"1.33.0", "", "v1alpha3", "v1beta1", true, true, false, 0},
+		{"1.33.1", "", "v1alpha3", "v1beta2", true, true, true, 0},
+		{"1.34.0-alpha.0", "", "v1alpha3", "v1beta2", true, true, true, 0},
+		{"1.36.0", "", "v1alpha3", "v1beta2", true, true, true, 1},
+		{"1.36.1", "", "v1alpha3", "v1beta2", true, true, true, 0},
+		{"1.37.0-beta.1", "", "v1alpha3", "v1beta2", true, true, true, 0},
 	} {
 		a := OfAutoscaler(v(tc.release))
-		if a.Version.String() != tc.release || a.Works != tc.works || a.AutoDiscovery != tc.discovers || a.APIVariable != tc.variable || a.GroupReferences != tc.refs {
+		if a.Version.String() != tc.release || a.Toolchain != tc.toolchain || a.AutoDiscovery != tc.discovers || a.APIVariable != tc.variable || a.GroupReferences != tc.refs {
 			t.Errorf("%s: %+v", tc.release, a)
+		}
+		if !a.Supported || OfAutoscaler(v("1.17.4")).Supported {
+			t.Errorf("%s is supported: %t", tc.release, a.Supported)
+		}
+		if a.OldestAPI != tc.oldest || a.NewestAPI != tc.newest || a.OnlyAPI != (tc.newest == "v1alpha2") || len(a.Defects) != tc.defects {
+			t.Errorf("%s drives %s to %s, only one %t, with the defects %q", tc.release, a.OldestAPI, a.NewestAPI, a.OnlyAPI, a.Defects)
 		}
 		want := OldSizePrefix
 		if tc.discovers {

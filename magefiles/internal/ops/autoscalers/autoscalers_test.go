@@ -20,6 +20,8 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/run/runtest"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/target"
@@ -44,6 +46,36 @@ func TestProgramsOfTwoTrees(t *testing.T) {
 	before, after := output(map[string]string{"AUTOSCALER_GIT": "https://user:old@host/a"}), output(map[string]string{"AUTOSCALER_GIT": "https://user:new@host/a"})
 	if before != after {
 		t.Errorf("programs are %s, and with another token %s", before, after)
+	}
+}
+
+// TestReleasesThatCannotBeBuilt are refused before a source is fetched: the fake runner
+// would fail.
+func TestReleasesThatCannotBeBuilt(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string][]string{
+		"1.17.4": {"AUTOSCALER_VERSION=1.17.4", "no provider for Cluster API; want 1.18.0 or later"},
+		"1.22.3": {"go1.16.15, which compiles this tree", "no route to host", "check GOPROXY", "AUTOSCALER_VERSION=1.23.0"},
+	} {
+		l := labtest.New(t, map[string]string{"AUTOSCALER_VERSION": tag})
+		l.Processes.Answers = []runtest.Answer{{Prefix: "go env ", Stdout: "{}"}, {Prefix: "go version", Stderr: "no route to host\n", Err: errors.New("exit status 1")}}
+		_, err := (&Autoscalers{Lab: l.Lab}).Compile(t.Context(), false)
+		for _, text := range want {
+			if err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("autoscaler %s: %v, want %q", tag, err, text)
+			}
+		}
+	}
+}
+
+// TestToolchainOfTheRelease: the table decides which Go compiles.
+func TestToolchainOfTheRelease(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]string{"1.18.3": "go1.13.15", "1.22.3": "go1.16.15", "1.23.0": "", "1.36.1": ""} {
+		l := labtest.New(t, map[string]string{"AUTOSCALER_VERSION": tag})
+		if got := (&Autoscalers{Lab: l.Lab}).autoscalerProgram(&source.Tree{Origin: config.OriginGit}, false).Toolchain; got != want {
+			t.Errorf("autoscaler %s is compiled by %q, want %q", tag, got, want)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package autoscalers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,8 +44,11 @@ func (a *Autoscalers) Build(ctx context.Context, debug bool) error {
 
 // Compile fetches the autoscaler and compiles it for this machine.
 func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, err error) {
-	if err := RefuseOld(component.AutoscalerRelease(a.Config)); err != nil {
-		return built, fmt.Errorf("%w; set AUTOSCALER_VERSION=%s or later", err, FirstThatWorks())
+	if err := CheckRelease(component.AutoscalerRelease(a.Config)); err != nil {
+		return built, fmt.Errorf("AUTOSCALER_VERSION=%s: %w", a.Config.Autoscaler.Version, err)
+	}
+	if err := a.checkToolchain(ctx); err != nil {
+		return built, err
 	}
 	step := a.Log.Start("fetch the autoscaler", 10*time.Second)
 	built.Tree, err = component.Fetch(ctx, a.Lab, component.Autoscaler(a.Config), step.Progress)
@@ -62,18 +66,30 @@ func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, 
 	return built, a.compileProgram(ctx, "compile the autoscaler", program)
 }
 
-// RefuseOld refuses releases that do not work when today's Go compiles them.
-func RefuseOld(v *version.Version) error {
-	if !release.OfAutoscaler(v).Works {
-		return fmt.Errorf("autoscaler %s panics if it is compiled with today's Go, like all releases before %s: they pin github.com/modern-go/reflect2 v1.0.1", v, FirstThatWorks())
+// CheckRelease refuses releases without a provider for Cluster API.
+func CheckRelease(v *version.Version) error {
+	if !release.OfAutoscaler(v).Supported {
+		return fmt.Errorf("autoscaler %s has no provider for Cluster API; want %s or later", v,
+			release.FirstAutoscaler(func(r release.Autoscaler) bool { return r.Supported }))
 	}
 	return nil
 }
 
-// FirstThatWorks returns the first release that RefuseOld does not refuse, without a
-// leading v.
-func FirstThatWorks() string {
-	return release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.Works })
+// checkToolchain fetches the Go that compiles the release, if that is not the installed
+// one, before anything else is fetched.
+func (a *Autoscalers) checkToolchain(ctx context.Context) error {
+	toolchain := release.OfAutoscaler(component.AutoscalerRelease(a.Config)).Toolchain
+	if toolchain == "" {
+		return nil
+	}
+	step := a.Log.Start("find "+toolchain+", which compiles the autoscaler", 10*time.Second)
+	err := build.CheckToolchain(ctx, toolchain, build.Options{Runner: a.Runner, Progress: step.Progress})
+	step.Done("", err)
+	if errors.As(err, new(*build.ToolchainError)) {
+		return fmt.Errorf("%w\ncheck GOPROXY and GOSUMDB, put a program %s into PATH, or set AUTOSCALER_VERSION=%s or later, which the installed Go compiles", err, toolchain,
+			release.FirstAutoscaler(func(r release.Autoscaler) bool { return r.Toolchain == "" }))
+	}
+	return err
 }
 
 func (a *Autoscalers) compileProgram(ctx context.Context, say string, program build.Autoscaler) (err error) {
@@ -108,7 +124,8 @@ func (a *Autoscalers) autoscalerProgram(tree *source.Tree, debug bool) build.Aut
 		Dir: tree.Dir, CoreDir: a.Config.AutoscalerCoreDir, Version: called, ID: tree.ID,
 		Arch: runtime.GOARCH, Host: runtime.GOOS != "linux",
 		AllProviders: a.Config.AutoscalerProviders == config.ProvidersAll, Debug: debug,
-		OutDir: a.State.Path("bin", "autoscaler", name),
+		Toolchain: release.OfAutoscaler(component.AutoscalerRelease(a.Config)).Toolchain,
+		OutDir:    a.State.Path("bin", "autoscaler", name),
 	}
 }
 

@@ -351,8 +351,8 @@ type side struct {
 // a checkout, such as ../autoscaler.
 func (sc *Scenarios) withAutoscalerOf(which string) (*Scenarios, error) {
 	if v, err := version.NewSemver(which); err == nil {
-		if err := autoscalers.RefuseOld(v); err != nil {
-			return nil, fmt.Errorf("%w; want %s or later", err, autoscalers.FirstThatWorks())
+		if err := autoscalers.CheckRelease(v); err != nil {
+			return nil, err
 		}
 		return sc.with(func(cfg *config.Config) {
 			cfg.Autoscaler.Version, cfg.Autoscaler.Commit, cfg.Autoscaler.Dir = v, "", ""

@@ -100,7 +100,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 		{"scale-up", "1.35.2", Options{Autoscaler: InTheCluster}, foreign, "-autoscaler=deploy"},
 		{"nosuch", "1.35.2", Options{Autoscaler: OnThisMachine}, own, "no scenario"},
 		{"scale-up", "nosuch", Options{Autoscaler: OnThisMachine}, own, "want a release"},
-		{"scale-up", "1.22.3", Options{Autoscaler: OnThisMachine}, own, "want 1.23.0 or later"},
+		{"scale-up", "1.17.4", Options{Autoscaler: OnThisMachine}, own, "want 1.18.0 or later"},
 	} {
 		lab := of(&tt.cfg)
 		err := lab.Compare(t.Context(), "1.36.1", tt.b, tt.names, tt.o)
