@@ -59,7 +59,7 @@ func (Autoscaler) Debug(ctx context.Context,
 func (Autoscaler) IDE(ctx context.Context, editor string,
 	listen *string, // HOST:PORT of the headless debugger (default 127.0.0.1:2345)
 ) error {
-	return lab(ctx, "autoscaler:ide", option("listen", listen), editor)
+	return lab(ctx, "autoscaler:ide", option("listen", listen), "--", editor)
 }
 
 // Deploy builds the autoscaler's image and runs it in the environment's

@@ -23,7 +23,7 @@ func (Scenario) Run(ctx context.Context, names string,
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	out *string, // FOLDER for junit.xml, results.json and summary.md
 ) error {
-	return lab(ctx, "scenario:run", option("autoscaler", autoscaler), option("flags", flags), option("out", out), names)
+	return lab(ctx, "scenario:run", option("autoscaler", autoscaler), option("flags", flags), option("out", out), "--", names)
 }
 
 // Compare runs the same scenarios with two autoscalers on one cluster and
@@ -37,5 +37,5 @@ func (Scenario) Compare(ctx context.Context, a, b string,
 	out *string, // FOLDER for junit.xml, results.json and summary.md
 	scenarios *string, // NAMES of scenarios, as for scenario:run (default all)
 ) error {
-	return lab(ctx, "scenario:compare", option("autoscaler", autoscaler), option("flags", flags), option("out", out), option("scenarios", scenarios), a, b)
+	return lab(ctx, "scenario:compare", option("autoscaler", autoscaler), option("flags", flags), option("out", out), option("scenarios", scenarios), "--", a, b)
 }

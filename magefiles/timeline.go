@@ -31,5 +31,5 @@ func (Timeline) Report(ctx context.Context,
 // WHAT is pod/NAME, node/NAME or group/NAME. Example: go tool mage
 // timeline:explain pod/sc-shop-7d9f8-x2x8z
 func (Timeline) Explain(ctx context.Context, what string) error {
-	return lab(ctx, "timeline:explain", what)
+	return lab(ctx, "timeline:explain", "--", what)
 }

@@ -173,7 +173,8 @@ func doc(method string, v verb) string {
 }
 
 // TestTargetsPassTheirOptions reads the bodies of the targets, whose shape is
-// lab(ctx, VERB, option(NAME, variable)…, argument…).
+// lab(ctx, VERB, option(NAME, variable)…, "--", argument…). Without the "--" an argument
+// that begins with a dash is read as an option.
 func TestTargetsPassTheirOptions(t *testing.T) {
 	t.Parallel()
 	all := targets(t)
@@ -197,7 +198,7 @@ func TestTargetsPassTheirOptions(t *testing.T) {
 				return false
 			}
 			seen++
-			verb, options, args := passed(f.Body)
+			verb, options, args, separated := passed(f.Body)
 			if verb != name {
 				t.Errorf("the target %s runs the verb %q", name, verb)
 			}
@@ -214,6 +215,9 @@ func TestTargetsPassTheirOptions(t *testing.T) {
 			if !slices.Equal(args, wantArgs) {
 				t.Errorf("%s passes the arguments %q, want %q", name, args, wantArgs)
 			}
+			if separated != (len(wantArgs) > 0) {
+				t.Errorf("%s passes -- between options and arguments: %t, and it has the arguments %q", name, separated, wantArgs)
+			}
 			return false
 		})
 	}
@@ -223,8 +227,9 @@ func TestTargetsPassTheirOptions(t *testing.T) {
 }
 
 // passed returns the verb, the options (name and variable) and the variables
-// of the arguments that the body of a target passes to lab.
-func passed(body *ast.BlockStmt) (verb string, options, args []string) {
+// of the arguments that the body of a target passes to lab. separated tells whether
+// the first argument follows a "--".
+func passed(body *ast.BlockStmt) (verb string, options, args []string, separated bool) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
 		if !ok || fmt.Sprint(call.Fun) != "lab" {
@@ -239,13 +244,14 @@ func passed(body *ast.BlockStmt) (verb string, options, args []string) {
 			case isCall: // strconv.Itoa(variable)
 				args = append(args, fmt.Sprint(inner.Args[0]))
 			case text(a) == "--":
+				separated = len(args) == 0
 			default:
 				args = append(args, fmt.Sprint(a))
 			}
 		}
 		return false
 	})
-	return verb, options, args
+	return verb, options, args, separated
 }
 
 // text returns the value of a string literal, and nothing for other
