@@ -4,6 +4,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -56,6 +57,21 @@ func (l *Lab) With(change func(*config.Config)) *Lab {
 // Within bounds a wait. The error of the context names the bound.
 func Within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not within %s", d))
+}
+
+// AnswerWithin bounds requests to API servers that wait for nothing but the answer.
+const AnswerWithin = time.Minute
+
+// Waited names what an operation waited for if ctx, which Within bounds, ended it, and
+// returns err otherwise.
+func Waited(ctx context.Context, what string, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	if cause := context.Cause(ctx); !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return fmt.Errorf("waited for the API server to %s: %w", what, err)
 }
 
 // EnvironmentKubeconfig is the path of the environment's kubeconfig.

@@ -2,6 +2,7 @@
 package groups
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,14 @@ type Groups struct {
 	*lab.Lab
 	// Open opens the cluster.
 	Open target.Opener
+
+	// answerWithin replaces lab.AnswerWithin in tests.
+	answerWithin time.Duration
+}
+
+// bounded returns a context for requests that wait for nothing but the answer.
+func (g *Groups) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return lab.Within(ctx, cmp.Or(g.answerWithin, lab.AnswerWithin))
 }
 
 // Options of Add, as text from a command line.
@@ -51,7 +60,7 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	}
 	if lowest == 0 && len(capacity) == 0 && c.Own {
 		var like string
-		if group.Capacity, like, err = capacityOfANode(ctx, c); err != nil {
+		if group.Capacity, like, err = g.capacityOfANode(ctx, c); err != nil {
 			return err
 		}
 		if like == "" {
@@ -66,7 +75,7 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	ctx, cancel := lab.Within(ctx, 5*time.Minute)
 	defer cancel()
 	if err := group.Add(ctx, c.Management); err != nil {
-		return err
+		return lab.Waited(ctx, "accept the node group "+name, err)
 	}
 	return capi.WaitGroup(ctx, c.Management, c.Namespace, name, lowest, step.Progress)
 }
@@ -74,8 +83,11 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 // capacityOfANode returns the capacity and the name of a worker of the environment,
 // both empty if there is none. All workers have the capacity of this machine, which
 // CAPD's templates do not contain. In other infrastructures nodes differ.
-func capacityOfANode(ctx context.Context, c *target.Cluster) (capacity map[string]string, node string, err error) {
+func (g *Groups) capacityOfANode(ctx context.Context, c *target.Cluster) (capacity map[string]string, node string, err error) {
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
 	workers, err := workload.Workers(ctx, c.Workload)
+	err = lab.Waited(ctx, "list the nodes", err)
 	if err != nil || len(workers) == 0 {
 		return nil, "", err
 	}
@@ -95,7 +107,9 @@ func (g *Groups) List(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return capi.WriteGroups(ctx, g.Out, c.Management, c.Namespace, c.Name)
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	return lab.Waited(ctx, "list the node groups", capi.WriteGroups(ctx, g.Out, c.Management, c.Namespace, c.Name))
 }
 
 // Set sets the autoscaler's limits of a machine deployment.
@@ -110,14 +124,16 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) erro
 	var capacity map[string]string
 	var like string
 	if lowest == 0 && c.Own {
-		if capacity, like, err = capacityOfANode(ctx, c); err != nil {
+		if capacity, like, err = g.capacityOfANode(ctx, c); err != nil {
 			return err
 		}
 	}
 	prefix := release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
 	told, err := capi.SetSizes(ctx, c.Management, c.Namespace, c.Name, name, prefix, lowest, highest, capacity)
 	if err != nil {
-		return err
+		return lab.Waited(ctx, "accept the limits of the machine deployment "+name, err)
 	}
 	if told {
 		g.tellCapacity(like)

@@ -199,3 +199,23 @@ func TestList(t *testing.T) {
 		t.Errorf("printed\n%s", s.lab.Printed)
 	}
 }
+
+// TestSilentServer: an API server that does not answer ends every operation, with what was
+// waited for.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	for want, do := range map[string]func(*Groups, context.Context) error{
+		"waited for the API server to accept the limits of the machine deployment web": func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 1, 3) },
+		"waited for the API server to list the nodes":                                  func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 0, 3) },
+		"waited for the API server to list the node groups":                            (*Groups).List,
+	} {
+		s := newScene(t, nil)
+		s.answerWithin = time.Millisecond
+		silence := make(chan struct{})
+		t.Cleanup(func() { close(silence) })
+		s.server.Intercept(func(kubetest.Request) error { <-silence; return nil })
+		if err := do(s.Groups, t.Context()); err == nil || !strings.HasPrefix(err.Error(), want+": ") || !strings.Contains(err.Error(), "not within 1ms") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

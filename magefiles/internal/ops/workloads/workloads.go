@@ -20,6 +20,14 @@ type Workloads struct {
 	*lab.Lab
 	// Open opens the cluster.
 	Open target.Opener
+
+	// answerWithin replaces lab.AnswerWithin in tests.
+	answerWithin time.Duration
+}
+
+// bounded returns a context for requests that wait for nothing but the answer.
+func (w *Workloads) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return lab.Within(ctx, cmp.Or(w.answerWithin, lab.AnswerWithin))
 }
 
 // Options of Add, as text from a command line.
@@ -56,11 +64,11 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := lab.Within(ctx, time.Minute)
+	ctx, cancel := w.bounded(ctx)
 	defer cancel()
 	made, err := wanted.Add(ctx, c.Workload)
 	if err != nil {
-		return err
+		return lab.Waited(ctx, "accept the workload "+wanted.Name, err)
 	}
 	which := ""
 	if wanted.Name != workload.DefaultName {
@@ -80,8 +88,10 @@ func (w *Workloads) Scale(ctx context.Context, name string, pods int) error {
 		return err
 	}
 	name = cmp.Or(name, workload.DefaultName)
+	ctx, cancel := w.bounded(ctx)
+	defer cancel()
 	if err := workload.Scale(ctx, c.Workload, target.PodNamespace, name, pods); err != nil {
-		return err
+		return lab.Waited(ctx, "accept the number of pods of the workload "+name, err)
 	}
 	w.Log.Printf("workload %s: %d pods", name, pods)
 	return nil

@@ -98,3 +98,22 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 		t.Errorf("Scale() to 1001 pods = %v", err)
 	}
 }
+
+// TestSilentServer: an API server that does not answer ends every operation, with what was
+// waited for.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	for want, do := range map[string]func(*Workloads, context.Context) error{
+		"waited for the API server to accept the workload web":                       func(w *Workloads, ctx context.Context) error { return w.Add(ctx, Options{Name: "web", Pods: 1}) },
+		"waited for the API server to accept the number of pods of the workload web": func(w *Workloads, ctx context.Context) error { return w.Scale(ctx, "web", 3) },
+	} {
+		w, _, server := newWorkloads(t)
+		w.answerWithin = time.Millisecond
+		silence := make(chan struct{})
+		t.Cleanup(func() { close(silence) })
+		server.Intercept(func(kubetest.Request) error { <-silence; return nil })
+		if err := do(w, t.Context()); err == nil || !strings.HasPrefix(err.Error(), want+": ") || !strings.Contains(err.Error(), "not within 1ms") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
