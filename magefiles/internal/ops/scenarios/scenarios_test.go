@@ -165,21 +165,24 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// TestKeepLog: every process leaves its log beside the results.
+// TestKeepLog: every process leaves its log beside the results, though two start in one
+// second, and though an earlier run left logs of that second of its day.
 func TestKeepLog(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()
 	h := &hosted{keptIn: out, logFile: filepath.Join(t.TempDir(), "autoscaler.log")}
-	for i, text := range []string{"first", "second"} {
+	for i, text := range []string{"first", "second", "third", "fourth"} {
 		if err := os.WriteFile(h.logFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h.started = time.Date(2026, 11, 25, 10, 0, i, 0, time.UTC)
+		h.started = time.Date(2026, 11, 25, 10, 0, i/3, 0, time.UTC)
 		if err := h.keepLog(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, want := range map[string]string{"autoscaler-100000.log": "first", "autoscaler-100001.log": "second"} {
+	for name, want := range map[string]string{
+		"autoscaler-100000.log": "first", "autoscaler-100000-2.log": "second", "autoscaler-100000-3.log": "third", "autoscaler-100001.log": "fourth",
+	} {
 		if got, err := os.ReadFile(filepath.Join(out, "autoscaler", name)); err != nil || string(got) != want {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -236,13 +237,18 @@ func (h *hosted) Stop(ctx context.Context) error {
 }
 
 // keepLog copies the log of the process that ended into the folder of results. The
-// file is named after the time at which the process was started.
+// file is named after the time at which the process was started, with a number if
+// there is a file of that name.
 func (h *hosted) keepLog() error {
 	if h.keptIn == "" {
 		return nil
 	}
-	name := "autoscaler-" + h.started.UTC().Format("150405") + ".log"
-	return writeResults(filepath.Join(h.keptIn, "autoscaler"), map[string]func(io.Writer) error{name: func(w io.Writer) error {
+	folder, name := filepath.Join(h.keptIn, "autoscaler"), "autoscaler-"+h.started.UTC().Format("150405")
+	name, err := unused(folder, name, ".log")
+	if err != nil {
+		return fmt.Errorf("keep the autoscaler's log: %w", err)
+	}
+	return writeResults(folder, map[string]func(io.Writer) error{name: func(w io.Writer) error {
 		log, err := os.Open(h.logFile)
 		if err != nil {
 			return fmt.Errorf("keep the autoscaler's log: %w", err)
@@ -250,6 +256,22 @@ func (h *hosted) keepLog() error {
 		_, err = io.Copy(w, log)
 		return errors.Join(err, log.Close())
 	}})
+}
+
+// unused returns a name that no file in the folder has: name+extension, or with a
+// number between the two.
+func unused(folder, name, extension string) (string, error) {
+	free := name + extension
+	for n := 2; ; n++ {
+		_, err := os.Lstat(filepath.Join(folder, free))
+		if errors.Is(err, fs.ErrNotExist) {
+			return free, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		free = fmt.Sprintf("%s-%d%s", name, n, extension)
+	}
 }
 
 // firstRound closes begun when the autoscaler's log says that it began its first
