@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -333,12 +334,14 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 
 func TestWaitGroup(t *testing.T) {
 	t.Parallel()
-	c := kubetest.New(t, kinds, store).Client()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("too long"))
-	defer cancel()
-	if err := WaitGroup(ctx, c, "default", "work-md-0", 1, nil); err == nil || !strings.Contains(err.Error(), "0 of 1 nodes ready") {
-		t.Errorf("WaitGroup() = %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := kubetest.New(t, kinds, store).Client()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
+		defer cancel()
+		if err := WaitGroup(ctx, c, "default", "work-md-0", 1, nil); err == nil || !strings.Contains(err.Error(), "0 of 1 nodes ready") {
+			t.Errorf("WaitGroup() = %v", err)
+		}
+	})
 }
 
 func TestMapOfKubeletArgumentsBeforeV1beta2(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -58,21 +59,20 @@ func TestWaitMovable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := kubetest.New(t, kinds, "")
-			server.Put(append(tc.machines, tc.cluster)...)
-			client := server.Client()
-			ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, errors.New("too long"))
-			if tc.missing != "" {
-				ctx, cancel = context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errors.New("too long"))
-			}
-			defer cancel()
-			err := WaitMovable(ctx, client, release.V1Beta2, "default", "work", 2, nil)
-			switch {
-			case tc.missing == "" && err != nil:
-				t.Errorf("WaitMovable() = %v", err)
-			case tc.missing != "" && (err == nil || !strings.Contains(err.Error(), tc.missing) || !strings.Contains(err.Error(), "too long")):
-				t.Errorf("WaitMovable() = %v; want %q in it", err, tc.missing)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				server := kubetest.New(t, kinds, "")
+				server.Put(append(tc.machines, tc.cluster)...)
+				client := server.Client()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
+				defer cancel()
+				err := WaitMovable(ctx, client, release.V1Beta2, "default", "work", 2, nil)
+				switch {
+				case tc.missing == "" && err != nil:
+					t.Errorf("WaitMovable() = %v", err)
+				case tc.missing != "" && (err == nil || !strings.Contains(err.Error(), tc.missing) || !strings.Contains(err.Error(), "too long")):
+					t.Errorf("WaitMovable() = %v; want %q in it", err, tc.missing)
+				}
+			})
 		})
 	}
 }
@@ -89,18 +89,16 @@ func TestWaitRunning(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := kubetest.New(t, kinds, "")
-			server.Put(tc.machines...)
-			within := 10 * time.Second
-			if tc.missing != "" {
-				within = 300 * time.Millisecond
-			}
-			ctx, cancel := context.WithTimeoutCause(t.Context(), within, errors.New("too long"))
-			defer cancel()
-			err := WaitRunning(ctx, server.Client(), "default", 2, nil)
-			if (err == nil) != (tc.missing == "") || err != nil && !strings.Contains(err.Error(), tc.missing) {
-				t.Errorf("WaitRunning() = %v; want %q in it", err, tc.missing)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				server := kubetest.New(t, kinds, "")
+				server.Put(tc.machines...)
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
+				defer cancel()
+				err := WaitRunning(ctx, server.Client(), "default", 2, nil)
+				if (err == nil) != (tc.missing == "") || err != nil && !strings.Contains(err.Error(), tc.missing) {
+					t.Errorf("WaitRunning() = %v; want %q in it", err, tc.missing)
+				}
+			})
 		})
 	}
 }
@@ -119,20 +117,18 @@ func TestWaitGroupByWhatItsControllerSaw(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			group := clusterObject("MachineDeployment", "web", map[string]any{"status": map[string]any{"observedGeneration": tc.observed, "readyReplicas": tc.ready}})
-			group.SetGeneration(2)
-			server := kubetest.New(t, kinds, "")
-			server.Put(group)
-			within := 10 * time.Second
-			if tc.missing != "" {
-				within = 300 * time.Millisecond
-			}
-			ctx, cancel := context.WithTimeoutCause(t.Context(), within, errors.New("too long"))
-			defer cancel()
-			err := WaitGroup(ctx, server.Client(), "default", "web", 2, nil)
-			if (err == nil) != (tc.missing == "") || err != nil && !strings.Contains(err.Error(), tc.missing) {
-				t.Errorf("WaitGroup() = %v; want %q in it", err, tc.missing)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				group := clusterObject("MachineDeployment", "web", map[string]any{"status": map[string]any{"observedGeneration": tc.observed, "readyReplicas": tc.ready}})
+				group.SetGeneration(2)
+				server := kubetest.New(t, kinds, "")
+				server.Put(group)
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
+				defer cancel()
+				err := WaitGroup(ctx, server.Client(), "default", "web", 2, nil)
+				if (err == nil) != (tc.missing == "") || err != nil && !strings.Contains(err.Error(), tc.missing) {
+					t.Errorf("WaitGroup() = %v; want %q in it", err, tc.missing)
+				}
+			})
 		})
 	}
 }
