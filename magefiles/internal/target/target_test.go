@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -104,9 +106,11 @@ func TestOpen(t *testing.T) {
 
 func TestOpenOfAClusterThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	server := kubetest.New(t, targettest.Kinds(), targettest.Objects)
-	path := server.KubeconfigFile()
-	server.Close()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	// Another test's server may get the port of one that was closed; nobody gets this one.
+	if err := os.WriteFile(path, kubetest.New(t, targettest.Kinds(), "").Kubeconfig("127.0.0.1:1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err := target.Open(ctx, target.Options{Name: "work-cluster", Namespace: "default", Environment: func(context.Context) (string, error) { return path, nil }})
