@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -125,6 +126,10 @@ func (c *composite) do(err error) {
 func (c *composite) write(path, text string) {
 	c.t.Helper()
 	c.do(os.MkdirAll(filepath.Dir(path), 0o755))
+	// A process that another test starts now would inherit the open file, and the
+	// kernel does not run a program that is open for writing.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	c.do(os.WriteFile(path, []byte(text), 0o644))
 }
 
