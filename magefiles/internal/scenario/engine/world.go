@@ -51,12 +51,19 @@ func newWorld(prefix string, now func() time.Time) *world {
 // follow keeps the world up to date until ctx is done. It returns when all existing
 // objects have been seen, or with an error when limited is done.
 func (w *world) follow(ctx, limited context.Context, o Options) error {
-	var wait sync.WaitGroup
+	var kinds int
+	synced := make(chan struct{})
 	trouble := make(chan error, 1)
 	start := func(c *kube.Client, kind schema.GroupKind, namespace string, into map[string]*unstructured.Unstructured) {
-		wait.Add(1)
+		kinds++
 		go c.Follow(ctx, kube.Follower{
-			Kind: kind, Namespace: namespace, Synced: wait.Done,
+			Kind: kind, Namespace: namespace,
+			Synced: func() {
+				select {
+				case synced <- struct{}{}:
+				case <-limited.Done():
+				}
+			},
 			On: func(change kube.Change) { w.changed(kind, change, into) },
 			Trouble: func(err error) {
 				select {
@@ -70,20 +77,20 @@ func (w *world) follow(ctx, limited context.Context, o Options) error {
 	start(o.Workload, kube.Nodes, "", w.nodes)
 	start(o.Management, kube.MachineDeployments, o.Namespace, w.groups)
 	start(o.Management, kube.Machines, o.Namespace, w.machines)
-	synced := make(chan struct{})
-	go func() { wait.Wait(); close(synced) }()
-	select {
-	case <-synced:
-		return nil
-	case <-limited.Done():
-		err := context.Cause(limited)
+	for range kinds {
 		select {
-		case last := <-trouble:
-			return fmt.Errorf("watch the cluster: %w; last: %w", err, last)
-		default:
-			return fmt.Errorf("watch the cluster: %w", err)
+		case <-synced:
+		case <-limited.Done():
+			err := context.Cause(limited)
+			select {
+			case last := <-trouble:
+				return fmt.Errorf("watch the cluster: %w; last: %w", err, last)
+			default:
+				return fmt.Errorf("watch the cluster: %w", err)
+			}
 		}
 	}
+	return nil
 }
 
 func (w *world) changed(kind schema.GroupKind, change kube.Change, into map[string]*unstructured.Unstructured) {
