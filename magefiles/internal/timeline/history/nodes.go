@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -47,12 +48,6 @@ func (n *NodeStory) Ended() time.Time { return ended(n.Spans) }
 func (n *NodeStory) called(name string) bool {
 	return name != "" && (n.Node == name || n.Machine == name)
 }
-
-// Parts of the keys of the autoscaler's taints.
-const (
-	candidateTaint   = "DeletionCandidate"
-	toBeDeletedTaint = "ToBeDeleted"
-)
 
 func (b *builder) addNode(f timeline.Fact) {
 	n := b.nodeOf(f)
@@ -193,10 +188,10 @@ func (n *NodeStory) apply(f timeline.Fact) {
 		n.cordoned = f.What == timeline.Cordoned
 	case timeline.Tainted, timeline.Untainted:
 		on := f.What == timeline.Tainted
-		if strings.Contains(f.Text, candidateTaint) || f.Text == "" && !on {
+		if strings.Contains(f.Text, autoscaler.CandidateTaint) || f.Text == "" && !on {
 			n.candidate = on
 		}
-		if strings.Contains(f.Text, toBeDeletedTaint) || f.Text == "" && !on {
+		if strings.Contains(f.Text, autoscaler.DeletedTaint) || f.Text == "" && !on {
 			n.toBeDeleted = on
 			if on {
 				first(&n.Chosen)
