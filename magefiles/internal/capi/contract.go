@@ -25,7 +25,7 @@ type contract struct {
 
 // contracts are the ones that the lab brings clusters up with, by the version of
 // the API. A release that is Drivable has one of them.
-var contracts = map[string]contract{release.V1Beta2: v1beta2}
+var contracts = map[string]contract{release.V1Beta1: v1beta1, release.V1Beta2: v1beta2}
 
 func contractOf(api string) (contract, error) {
 	c, ok := contracts[api]

@@ -20,9 +20,9 @@ const OwnerMount = "/caslab/owner"
 
 // Cluster is the workload cluster to create.
 type Cluster struct {
-	// API is the version of Cluster API's API that its objects have, such as
-	// v1beta2.
-	API             string
+	// Release is the release of Cluster API that makes the cluster. Its API is the version
+	// of the objects.
+	Release         release.Release
 	Name, Namespace string
 	// Kubernetes is the version with a leading v.
 	Kubernetes string
@@ -40,13 +40,13 @@ type Cluster struct {
 
 // Manifest returns the YAML of the workload cluster's objects.
 func (c Cluster) Manifest() ([]byte, error) {
-	contract, err := contractOf(c.API)
+	contract, err := contractOf(c.Release.API)
 	if err != nil {
 		return nil, err
 	}
-	haproxy, err := manifests.FS.ReadFile("cluster/haproxy.cfg.tmpl")
+	haproxy, err := haproxyTemplate(c.Release)
 	if err != nil {
-		return nil, fmt.Errorf("read the load balancer's template: %w", err)
+		return nil, err
 	}
 	t, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
 		"quote": strconv.Quote,
@@ -62,11 +62,24 @@ func (c Cluster) Manifest() ([]byte, error) {
 	err = t.ExecuteTemplate(&out, contract.template, struct {
 		Cluster
 		HAProxy string
-	}{c, string(haproxy)})
+	}{c, haproxy})
 	if err != nil {
 		return nil, fmt.Errorf("fill in the workload cluster's template: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// haproxyTemplate returns the template of HAProxy's configuration, as the release's Docker
+// provider fills it in.
+func haproxyTemplate(r release.Release) (string, error) {
+	data, err := manifests.FS.ReadFile("cluster/haproxy.cfg.tmpl")
+	if err != nil {
+		return "", fmt.Errorf("read the load balancer's template: %w", err)
+	}
+	if r.HAProxyWeights {
+		return string(data), nil
+	}
+	return strings.NewReplacer("$backend.Address", "$backend", " weight {{ $backend.Weight }}", "").Replace(string(data)), nil
 }
 
 // Network returns the manifest of the lab's own pod network, for a cluster whose

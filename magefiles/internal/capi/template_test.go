@@ -24,10 +24,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+func releaseOf(tag string) release.Release { return release.Of(version.Must(version.NewSemver(tag))) }
+
 func example() Cluster {
 	return Cluster{
-		API:  release.V1Beta2,
-		Name: "work-cluster", Namespace: "default", Kubernetes: "v1.36.1", Workers: 2,
+		Release: releaseOf("1.14.2"),
+		Name:    "work-cluster", Namespace: "default", Kubernetes: "v1.36.1", Workers: 2,
 		NodeImage: "caslab.local/node:v1.36.1-abc", LoadBalancer: release.LoadBalancer{Repository: "caslab.local", Tag: "0123456789"},
 		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", OwnerFile: "/lab/.caslab/owner/work-cluster",
 	}
@@ -35,14 +37,20 @@ func example() Cluster {
 
 func TestManifest(t *testing.T) {
 	t.Parallel()
-	old := example()
-	old.CgroupV1 = true
-	for name, c := range map[string]Cluster{"cgroup-v2": example(), "cgroup-v1": old} {
+	for name, change := range map[string]func(*Cluster){
+		"v1beta2-cgroup-v2": func(*Cluster) {},
+		"v1beta2-cgroup-v1": func(c *Cluster) { c.CgroupV1 = true },
+		"v1beta1-v1.10":     func(c *Cluster) { c.Release = releaseOf("1.10.10") },
+		"v1beta1-v1.8":      func(c *Cluster) { c.Release, c.CgroupV1 = releaseOf("1.8.12"), true },
+		"v1beta1-v1.5":      func(c *Cluster) { c.Release = releaseOf("1.5.8") },
+	} {
+		c := example()
+		change(&c)
 		got, err := c.Manifest()
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "v1beta2-"+name+".yaml", got)
+		golden(t, name+".yaml", got)
 	}
 }
 
@@ -100,17 +108,21 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// TestContracts: a release that the lab brings up has a contract, and what has
-// none is refused.
+// TestContracts: a release that the lab brings up has a contract, and an API without one
+// is refused.
 func TestContracts(t *testing.T) {
 	t.Parallel()
-	for _, tag := range []string{"1.10.10", "1.11.0", "1.14.2", "1.99.0"} {
-		r := release.Of(version.Must(version.NewSemver(tag)))
+	for _, tag := range []string{"0.3.5", "0.4.8", "1.0.5", "1.10.10", "1.11.0", "1.14.2", "1.99.0"} {
 		c := example()
-		c.API = r.API
-		if _, err := c.Manifest(); (err == nil) != r.Drivable() || err != nil && !strings.Contains(err.Error(), r.API) {
-			t.Errorf("%s: drivable %t, and its manifest is refused: %v", tag, r.Drivable(), err)
+		c.Release = releaseOf(tag)
+		if _, err := c.Manifest(); err != nil && c.Release.Drivable() {
+			t.Errorf("%s is drivable, and its manifest is refused: %v", tag, err)
 		}
+	}
+	c := example()
+	c.Release.API = "v1alpha2"
+	if _, err := c.Manifest(); err == nil || !strings.Contains(err.Error(), "v1alpha2") {
+		t.Errorf("the manifest of an API without a contract: %v", err)
 	}
 }
 
@@ -165,27 +177,34 @@ func TestManifestIsOfItsAPI(t *testing.T) {
 // provider does.
 func TestHAProxyTemplate(t *testing.T) {
 	t.Parallel()
-	text, err := manifests.FS.ReadFile("cluster/haproxy.cfg.tmpl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl, err := template.New("").Funcs(template.FuncMap{"JoinHostPort": net.JoinHostPort}).Parse(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
 	type server struct {
 		Address string
 		Weight  int
 	}
-	var out bytes.Buffer
-	err = tmpl.Execute(&out, map[string]any{
-		"FrontendControlPlanePort": "6443", "BackendControlPlanePort": "6443", "IPv6": false,
-		"BackendServers": map[string]server{"cp-a": {"172.18.0.3", 100}, "cp-b": {"172.18.0.4", 0}},
-	})
-	if err != nil {
-		t.Fatal(err)
+	for tag, tc := range map[string]struct {
+		servers any
+		golden  string
+	}{
+		"1.14.2": {map[string]server{"cp-a": {"172.18.0.3", 100}, "cp-b": {"172.18.0.4", 0}}, "haproxy.cfg"},
+		"1.8.12": {map[string]string{"cp-a": "172.18.0.3", "cp-b": "172.18.0.4"}, "haproxy-v1.8.cfg"},
+	} {
+		text, err := haproxyTemplate(releaseOf(tag))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tmpl, err := template.New("").Funcs(template.FuncMap{"JoinHostPort": net.JoinHostPort}).Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err = tmpl.Execute(&out, map[string]any{
+			"FrontendControlPlanePort": "6443", "BackendControlPlanePort": "6443", "IPv6": false, "BackendServers": tc.servers,
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", tag, err)
+		}
+		golden(t, tc.golden, out.Bytes())
 	}
-	golden(t, "haproxy.cfg", out.Bytes())
 }
 
 func TestNetwork(t *testing.T) {

@@ -16,8 +16,8 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 	ctx, cancel := lab.Within(ctx, 5*time.Minute)
 	defer cancel()
 	manifest, err := capi.Cluster{
-		API:  release.Of(c.Config.ClusterAPI.Version).API,
-		Name: c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
+		Release: release.Of(c.Config.ClusterAPI.Version),
+		Name:    c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
 		NodeImage: c.image, LoadBalancer: c.base.LoadBalancer,
 		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.info.CgroupVersion == "1", OwnerFile: c.owner,
 	}.Manifest()

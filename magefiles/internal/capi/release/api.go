@@ -1,7 +1,10 @@
 package release
 
-// V1Beta2 is the version of Cluster API's API that the lab's templates speak.
-const V1Beta2 = "v1beta2"
+// Versions of Cluster API's API.
+const (
+	V1Beta1 = "v1beta1"
+	V1Beta2 = "v1beta2"
+)
 
 // API is what objects of one version of Cluster API's API look like. In a cluster that
 // the lab did not create, objects may have any version that the cluster serves.
@@ -22,7 +25,7 @@ func APIOf(version string) API {
 	// bootstrap/kubeadm/api/v1beta1/kubeadm_types.go at v1.10.10.
 	api := API{Version: version, RolloutAfter: []string{"spec", "rolloutAfter"}}
 	switch version {
-	case "v1alpha3", "v1alpha4", "v1beta1":
+	case "v1alpha3", "v1alpha4", V1Beta1:
 		return api
 	}
 	// api/core/v1beta2/machinedeployment_types.go and

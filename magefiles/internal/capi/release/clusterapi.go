@@ -17,6 +17,13 @@ type Release struct {
 	Layout Layout
 	// LoadBalancer is what the Docker provider runs in front of API servers.
 	LoadBalancer LoadBalancer
+	// LoadBalancerFields reports whether a DockerCluster names the image of its load
+	// balancer, and HAProxyTemplate whether it names a template of HAProxy's
+	// configuration. HAProxyWeights reports whether that template is given servers with
+	// an address and a weight, and not addresses alone.
+	LoadBalancerFields, HAProxyTemplate, HAProxyWeights bool
+	// Describes reports whether the release's clusterctl has the command describe.
+	Describes bool
 }
 
 // Minors are minor versions of Kubernetes 1, both ends included.
@@ -50,16 +57,19 @@ type Layout struct {
 }
 
 // LoadBalancer names the image Repository/haproxy:Tag, as the API of the Docker
-// provider does (loadBalancer.imageRepository and imageTag, since v0.4.1).
+// provider does.
 type LoadBalancer struct{ Repository, Tag string }
 
 // Image returns the image's reference.
 func (l LoadBalancer) Image() string { return l.Repository + "/haproxy:" + l.Tag }
 
-// Drivable reports whether the lab brings up clusters of the release: it has a
-// template for v1beta2 alone, and the clusterctl library that it imports does
-// not move objects of the contracts before v1beta1.
+// Drivable reports whether the lab brings up clusters of the release.
 func (r Release) Drivable() bool { return r.API == V1Beta2 }
+
+// OwnClusterctl reports whether the lab runs the release's own clusterctl. The library
+// that the lab imports reads objects of v1beta2 (cmd/clusterctl/client/cluster/mover.go
+// and client/tree at v1.14.0), which older releases do not serve.
+func (r Release) OwnClusterctl() bool { return r.API != V1Beta2 }
 
 // Of returns what is known about a release of Cluster API. A release before v0.3.5 is
 // not Supported, and has the other facts of v0.3.5.
@@ -111,6 +121,8 @@ var clusterAPI = []change[Release]{
 	// (test/infrastructure/docker/api/v1alpha3/dockermachine_types.go), so that
 	// no manager in a node reaches the engine.
 	{[]string{"0.3.5"}, func(r *Release) { r.Supported = true }},
+	// cmd/clusterctl/cmd/describe_cluster.go.
+	{[]string{"0.3.13"}, func(r *Release) { r.Describes = true }},
 	// /metadata.yaml.
 	{[]string{"0.3.17"}, func(r *Release) { r.Layout.Metadata = true }},
 	balancer("0.3.22", "v20210715-a6da3463"),
@@ -128,15 +140,22 @@ var clusterAPI = []change[Release]{
 	}},
 	balancer("0.4.0-beta.0", "2.1.1-alpine"), // branched off before 0.3.22
 	balancer("0.4.1", "v20210715-a6da3463"),
+	// test/infrastructure/docker/api/v1alpha4/dockercluster_types.go: imageRepository.
+	{[]string{"0.4.1"}, func(r *Release) { r.LoadBalancerFields = true }},
 
 	// api/v1beta1.
-	{[]string{"1.0.0-0"}, func(r *Release) { r.API = "v1beta1" }},
+	{[]string{"1.0.0-0"}, func(r *Release) { r.API = V1Beta1 }},
 	balancer("1.3.7", "v20230330-2f738c2"),
 	balancer("1.4.0-0", "v20210715-a6da3463"), // branched off before 1.3.7
 	balancer("1.4.0-rc.0", "v20230227-d46f45b6"),
 	balancer("1.4.2", "v20230330-2f738c2"),
 	balancer("1.5.0-0", "v20230510-486859a6"),
+	// test/infrastructure/docker/api/v1beta1/dockercluster_types.go:
+	// customHAProxyConfigTemplateRef.
+	{[]string{"1.6.0-0"}, func(r *Release) { r.HAProxyTemplate = true }},
 	balancer("1.9.0-rc.0", "v20230606-42a2262b"),
+	// test/infrastructure/docker/internal/loadbalancer/config.go: BackendServer.
+	{[]string{"1.9.0-rc.0"}, func(r *Release) { r.HAProxyWeights = true }},
 
 	kubernetes("1.11.0-0", 30, 34),
 	// api/core/v1beta2. Pre-releases of 1.11 have it too, and changed it on the way.

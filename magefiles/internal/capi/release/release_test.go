@@ -81,6 +81,28 @@ func TestClusterAPI(t *testing.T) {
 	}
 }
 
+// TestFeatures: what differs between releases that have the same API.
+func TestFeatures(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string][5]bool{ // describe, load balancer's fields, its template, weights in that, own clusterctl
+		"0.3.5":        {false, false, false, false, true},
+		"0.3.13":       {true, false, false, false, true},
+		"0.4.0":        {true, false, false, false, true},
+		"0.4.1":        {true, true, false, false, true},
+		"1.5.8":        {true, true, false, false, true},
+		"1.6.0-beta.0": {true, true, true, false, true},
+		"1.9.0-beta.1": {true, true, true, false, true},
+		"1.9.0-rc.0":   {true, true, true, true, true},
+		"1.10.10":      {true, true, true, true, true},
+		"1.11.0":       {true, true, true, true, false},
+	} {
+		r := Of(v(tag))
+		if got := [5]bool{r.Describes, r.LoadBalancerFields, r.HAProxyTemplate, r.HAProxyWeights, r.OwnClusterctl()}; got != want {
+			t.Errorf("%s has %v, want %v", tag, got, want)
+		}
+	}
+}
+
 func TestFirst(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string]string{
