@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -179,6 +180,22 @@ func TestClusterAPILayouts(t *testing.T) {
 		}
 		if r[Core].Host || r[Core].Arch != "arm64" {
 			t.Errorf("%s: managers run in containers", tag)
+		}
+	}
+}
+
+// TestOwnClusterctl: the lab runs the clusterctl of older releases on this machine, and
+// builds no other.
+func TestOwnClusterctl(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]bool{"0.3.5": true, "1.10.10": true, "1.11.0": false, "1.14.2": false} {
+		c := ClusterAPI{Dir: "/tree", Version: version.Must(version.NewSemver(tag)), Tag: "v" + tag, Arch: "arm64", OutDir: "/out"}
+		r, built := c.Requests()[Clusterctl]
+		if built != want || slices.Contains(c.Programs(), Clusterctl) != want || len(c.Requests()) != len(c.Programs()) {
+			t.Errorf("%s: clusterctl is built: %t, among %q", tag, built, c.Programs())
+		}
+		if want && (!r.Host || r.Dir != "/tree" || r.Packages[0] != "./cmd/clusterctl" || r.Output != "/out/clusterctl" || !strings.Contains(strings.Join(r.LDFlags, " "), "gitVersion=v"+tag)) {
+			t.Errorf("%s: %+v", tag, r)
 		}
 	}
 }

@@ -20,6 +20,9 @@ const (
 	Docker       = "capd-manager"
 )
 
+// Clusterctl is the command of Cluster API, which runs on this machine.
+const Clusterctl = "clusterctl"
+
 // ClusterAPI is a tree of Cluster API whose managers are to be built.
 type ClusterAPI struct {
 	// Dir is the tree's root.
@@ -38,15 +41,32 @@ type ClusterAPI struct {
 	OutDir string
 }
 
-// Requests returns the builds of the managers, by their names.
+// Programs returns the names of the programs in the order in which to build them: the
+// managers and, if the lab runs the release's own, clusterctl.
+func (c ClusterAPI) Programs() []string {
+	names := []string{Core, Bootstrap, ControlPlane, Docker}
+	if release.Of(c.Version).OwnClusterctl() {
+		names = append(names, Clusterctl)
+	}
+	return names
+}
+
+// Requests returns the builds of the programs, by their names.
 func (c ClusterAPI) Requests() map[string]Request {
-	layout := release.Of(c.Version).Layout
-	return map[string]Request{
+	facts := release.Of(c.Version)
+	layout := facts.Layout
+	requests := map[string]Request{
 		Core:         c.request(Core, ".", layout.CoreMain),
 		Bootstrap:    c.request(Bootstrap, ".", layout.BootstrapMain),
 		ControlPlane: c.request(ControlPlane, ".", layout.ControlPlaneMain),
 		Docker:       c.request(Docker, layout.DockerModule, layout.DockerMain),
 	}
+	if facts.OwnClusterctl() {
+		r := c.request(Clusterctl, ".", "./cmd/clusterctl")
+		r.Host = true
+		requests[Clusterctl] = r
+	}
+	return requests
 }
 
 // CheckLayout refuses a tree whose main packages are not where the release has

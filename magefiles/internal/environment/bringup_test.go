@@ -110,8 +110,8 @@ func (w *world) equip(e *Environment) {
 			return "baked:1", w.call(fmt.Sprintf("bake %d managers into %s", len(managers), base))
 		},
 		kind: func(m capi.Management) kindCluster { return &fakeKind{w, m} },
-		clusterctl: func(_ context.Context, config string, _ func(string)) (capi.Clusterctl, error) {
-			return &fakeClusterctl{w, config}, nil
+		clusterctl: func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
+			return &fakeClusterctl{w, o.Config}, nil
 		},
 		open: kube.Open,
 	}

@@ -42,12 +42,13 @@ func (e *Environment) management(progress func(string)) capi.Management {
 	return capi.Management{Name: e.Config.ManagementName(), Kubeconfig: e.managementKubeconfig(), Progress: progress}
 }
 
-func (e *Environment) programs(tree *source.Tree, arch string) map[string]build.Request {
+// programs returns what is built of a tree of Cluster API.
+func (e *Environment) programs(tree *source.Tree, arch string) build.ClusterAPI {
 	out := filepath.Join("bin", "cluster-api", e.Config.ClusterAPI.Tag()+"-"+tree.Origin+"-"+state.ShortSum(tree.Dir))
 	return build.ClusterAPI{
 		Dir: tree.Dir, Version: e.Config.ClusterAPI.Version, Tag: e.Config.ClusterAPI.Tag(),
 		Commit: tree.Commit, Dirty: tree.Dirty, ID: tree.ID, Arch: arch, OutDir: e.State.Path(out),
-	}.Requests()
+	}
 }
 
 // containers returns the environment's containers: those of the workload and

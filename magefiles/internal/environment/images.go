@@ -31,8 +31,8 @@ func (c *bringUp) nodeImage(ctx context.Context, progress func(string)) (_ strin
 }
 
 func (c *bringUp) compile(ctx context.Context, progress func(string)) (string, error) {
-	requests := c.programs(c.tree, c.info.Arch())
-	names := []string{build.Core, build.Bootstrap, build.ControlPlane, build.Docker}
+	programs := c.programs(c.tree, c.info.Arch())
+	requests, names := programs.Requests(), programs.Programs()
 	cached := 0
 	err := c.State.Exclusively(ctx, workCompile, progress, func() error {
 		for i, name := range names {
@@ -51,7 +51,10 @@ func (c *bringUp) compile(ctx context.Context, progress func(string)) (string, e
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d built, %d up to date", len(names)-cached, cached), nil
+	if own, ok := requests[build.Clusterctl]; ok {
+		err = c.keepClusterctl(own.Output)
+	}
+	return fmt.Sprintf("%d built, %d up to date", len(names)-cached, cached), err
 }
 
 func (c *bringUp) render(ctx context.Context, _ func(string)) (_ string, err error) {
@@ -63,7 +66,7 @@ func (c *bringUp) render(ctx context.Context, _ func(string)) (_ string, err err
 
 // assembleManagers assembles the managers' images from their binaries.
 func (c *bringUp) assembleManagers() (err error) {
-	requests := c.programs(c.tree, c.info.Arch())
+	requests := c.programs(c.tree, c.info.Arch()).Requests()
 	c.managers = map[string]v1.Image{}
 	for _, p := range c.repo.Providers {
 		user := "65532" // unprivileged, as in upstream's images

@@ -61,7 +61,7 @@ func (c *bringUp) install(ctx context.Context, client *kube.Client, kubeconfig s
 			return err
 		}
 	}
-	ctl, err := c.tools.clusterctl(ctx, c.repo.ConfigPath, progress)
+	ctl, err := c.clusterctl(ctx, progress)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (c *bringUp) initWorkload(ctx context.Context, progress func(string)) (stri
 }
 
 func (c *bringUp) move(ctx context.Context, progress func(string)) (string, error) {
-	ctl, err := c.tools.clusterctl(ctx, c.repo.ConfigPath, progress)
+	ctl, err := c.clusterctl(ctx, progress)
 	if err != nil {
 		return "", err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -122,7 +121,7 @@ func (e *Environment) Describe(ctx context.Context) error {
 	}
 	ctx, cancel := lab.Within(ctx, lookWithin)
 	defer cancel()
-	ctl, err := e.tools.clusterctl(ctx, filepath.Join(e.repositoryDir(), "clusterctl.yaml"), nil)
+	ctl, err := e.clusterctl(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -27,11 +27,10 @@ type tools struct {
 	render   func(context.Context, repository.Options) (*repository.Repository, error)
 	assemble func(arch, binary, user string) (v1.Image, error)
 	// base and bake make the node image, without managers and with them.
-	base func(context.Context, node.Options) (node.Images, error)
-	bake func(ctx context.Context, base string, managers map[string]v1.Image, o node.Options) (string, error)
-	kind func(capi.Management) kindCluster
-	// clusterctl is given the path of its configuration.
-	clusterctl func(ctx context.Context, config string, progress func(string)) (capi.Clusterctl, error)
+	base       func(context.Context, node.Options) (node.Images, error)
+	bake       func(ctx context.Context, base string, managers map[string]v1.Image, o node.Options) (string, error)
+	kind       func(capi.Management) kindCluster
+	clusterctl func(context.Context, capi.ClusterctlOptions) (capi.Clusterctl, error)
 	// open reaches an API server by a kubeconfig.
 	open func(kubeconfig string) (*kube.Client, error)
 }

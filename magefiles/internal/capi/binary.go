@@ -1,0 +1,165 @@
+package capi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/state"
+)
+
+// binary implements Clusterctl with the clusterctl of the release.
+type binary struct {
+	options ClusterctlOptions
+	now     func() time.Time
+}
+
+func newBinary(o ClusterctlOptions) (Clusterctl, error) {
+	if _, err := os.Stat(o.Binary); err != nil {
+		return nil, fmt.Errorf("find the clusterctl of Cluster API v%s: %w", o.Release.Version, err)
+	}
+	return &binary{options: o, now: time.Now}, nil
+}
+
+func (b *binary) Init(ctx context.Context, kubeconfig, version string) error {
+	left, err := missing(ctx, kubeconfig)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	args := []string{"init", "--kubeconfig", kubeconfig}
+	for _, p := range left {
+		args = append(args, p.flag, p.name+":"+version)
+	}
+	_, err = b.run(ctx, args...)
+	return err
+}
+
+func (b *binary) Move(ctx context.Context, from, to, namespace string) error {
+	_, err := b.run(ctx, "move", "--kubeconfig", from, "--to-kubeconfig", to, "--namespace", namespace)
+	return err
+}
+
+// NoDescribeError is returned for a release whose clusterctl cannot describe a cluster.
+type NoDescribeError struct{ Version, First string }
+
+func (e *NoDescribeError) Error() string {
+	return fmt.Sprintf("the clusterctl of Cluster API v%s does not describe clusters; it does since v%s", e.Version, e.First)
+}
+
+func (b *binary) Describe(ctx context.Context, kubeconfig, namespace, name string) ([]Described, error) {
+	if r := b.options.Release; !r.Describes {
+		return nil, &NoDescribeError{r.Version.String(), release.First(func(r release.Release) bool { return r.Describes })}
+	}
+	res, err := b.run(ctx, "describe", "cluster", name, "--kubeconfig", kubeconfig, "--namespace", namespace)
+	if err != nil {
+		return nil, err
+	}
+	// The table is on standard error where the library for colours wants it there.
+	return parseTree(string(res.Stdout) + "\n" + string(res.Stderr))
+}
+
+// run runs clusterctl with the lab's configuration. Its home is a folder of the lab's,
+// because clusterctl reads and writes ~/.cluster-api.
+func (b *binary) run(ctx context.Context, args ...string) (run.Result, error) {
+	if err := b.skipVersionCheck(); err != nil {
+		return run.Result{}, err
+	}
+	home := b.options.Home
+	res, err := b.options.Runner.Run(ctx, run.Cmd{
+		Name: b.options.Binary, Args: append(args, "--config", b.options.Config),
+		Env: []string{
+			"HOME=" + home, "XDG_CONFIG_HOME=" + filepath.Join(home, ".config"), "XDG_DATA_HOME=" + filepath.Join(home, ".local"),
+			// Read since v1.2.0.
+			"CLUSTERCTL_DISABLE_VERSIONCHECK=true", "NO_COLOR=1",
+		},
+		Stderr: &lines{report: b.options.Progress},
+	})
+	if err != nil {
+		return res, fmt.Errorf("clusterctl %s: %w", args[0], err)
+	}
+	return res, nil
+}
+
+// skipVersionCheck records that the newest release is known. Otherwise, before v1.2.0,
+// clusterctl asks GitHub after every command: readStateFile and getLatestRelease in
+// cmd/clusterctl/cmd/version_checker.go at v1.1.6.
+func (b *binary) skipVersionCheck() error {
+	data, err := yaml.Marshal(map[string]any{
+		"lastcheck":     b.now().UTC().Format(time.RFC3339),
+		"latestrelease": map[string]any{"version": "v" + b.options.Release.Version.String(), "url": ""},
+	})
+	if err != nil {
+		return fmt.Errorf("record clusterctl's version check: %w", err)
+	}
+	dir := filepath.Join(b.options.Home, ".cluster-api")
+	if err := errors.Join(os.MkdirAll(dir, 0o700), state.WriteFile(filepath.Join(dir, "version.yaml"), data, 0o600)); err != nil {
+		return fmt.Errorf("record clusterctl's version check: %w", err)
+	}
+	return nil
+}
+
+// lines reports each line that is written to it.
+type lines struct {
+	report func(string)
+	rest   []byte
+}
+
+func (l *lines) Write(data []byte) (int, error) {
+	l.rest = append(l.rest, data...)
+	for {
+		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
+		if !found {
+			return len(data), nil
+		}
+		l.rest = rest
+		if text := strings.TrimSpace(string(line)); text != "" && l.report != nil {
+			l.report(text)
+		}
+	}
+}
+
+// parseTree reads the table that `clusterctl describe cluster` prints: names that are
+// indented by two columns a level, and columns that begin where their titles do.
+func parseTree(text string) ([]Described, error) {
+	var columns []int // READY, SEVERITY, MESSAGE
+	var tree []Described
+	for line := range strings.Lines(text) {
+		row := []rune(strings.TrimRight(line, " \r\n"))
+		if columns == nil {
+			if strings.HasPrefix(string(row), "NAME ") {
+				columns = []int{strings.Index(string(row), "READY"), strings.Index(string(row), "SEVERITY"), strings.Index(string(row), "MESSAGE")}
+			}
+			continue
+		}
+		if len(row) == 0 {
+			break
+		}
+		cell := func(from, to int) string {
+			from, to = min(from, len(row)), min(to, len(row))
+			return strings.TrimSpace(string(row[from:to]))
+		}
+		name := cell(0, columns[0])
+		if more := cell(columns[2], len(row)); name == "" && len(tree) > 0 { // a message of several lines
+			tree[len(tree)-1].Message += " " + more
+			continue
+		}
+		bare := strings.TrimLeft(name, "│├└─ ")
+		tree = append(tree, Described{
+			Depth: len([]rune(name[:len(name)-len(bare)])) / 2, Name: bare,
+			Ready: cell(columns[0], columns[1]), Message: cell(columns[2], len(row)),
+		})
+	}
+	if len(tree) == 0 {
+		return nil, fmt.Errorf("clusterctl describe: no table in its output: %q", text)
+	}
+	return tree, nil
+}

@@ -1,0 +1,132 @@
+package capi
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/run/runtest"
+)
+
+// ownClusterctl is a release's own clusterctl, which answers as fake says.
+func ownClusterctl(t *testing.T, tag string, fake *runtest.Fake) (Clusterctl, ClusterctlOptions) {
+	t.Helper()
+	dir := t.TempDir()
+	o := ClusterctlOptions{
+		Config: filepath.Join(dir, "clusterctl.yaml"), Release: releaseOf(tag), Runner: fake,
+		Binary: filepath.Join(dir, "clusterctl"), Home: filepath.Join(dir, "home"),
+	}
+	if err := os.WriteFile(o.Binary, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range fake.Answers {
+		fake.Answers[i].Prefix = o.Binary + " " + fake.Answers[i].Prefix
+	}
+	ctl, err := NewClusterctl(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ctl, o
+}
+
+// managed is the kubeconfig of an API server with clusterctl's inventory.
+func managed(t *testing.T, types ...string) string {
+	t.Helper()
+	server := kubetest.New(t, []schema.GroupVersionKind{kube.Providers.WithVersion("v1alpha3")}, "")
+	for _, kind := range types {
+		server.Put(&unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "clusterctl.cluster.x-k8s.io/v1alpha3", "kind": "Provider", "type": kind,
+			"metadata": map[string]any{"name": strings.ToLower(kind), "namespace": "default"},
+		}})
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(path, server.Kubeconfig("127.0.0.1:"+server.Port()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestOwnClusterctl: older releases run their own clusterctl, with the lab's
+// configuration and a home that is not the user's.
+func TestOwnClusterctl(t *testing.T) {
+	t.Parallel()
+	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "init"}, {Prefix: "move"}}}
+	ctl, o := ownClusterctl(t, "1.10.10", fake)
+	empty, core := managed(t), managed(t, "CoreProvider", "BootstrapProvider")
+	all := managed(t, "CoreProvider", "BootstrapProvider", "ControlPlaneProvider", "InfrastructureProvider")
+	for _, kubeconfig := range []string{empty, core, all} {
+		if err := ctl.Init(t.Context(), kubeconfig, "v1.10.10"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ctl.Move(t.Context(), "from", "to", "default"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"init --kubeconfig " + empty + " --core cluster-api:v1.10.10 --bootstrap kubeadm:v1.10.10 --control-plane kubeadm:v1.10.10 --infrastructure docker:v1.10.10",
+		"init --kubeconfig " + core + " --control-plane kubeadm:v1.10.10 --infrastructure docker:v1.10.10",
+		"move --kubeconfig from --to-kubeconfig to --namespace default",
+	}
+	for i := range want {
+		want[i] = o.Binary + " " + want[i] + " --config " + o.Config
+	}
+	if got := fake.Calls(); !slices.Equal(got, want) {
+		t.Errorf("it ran\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, c := range fake.Cmds() {
+		for _, variable := range []string{"HOME=" + o.Home, "XDG_CONFIG_HOME=" + o.Home + "/.config", "CLUSTERCTL_DISABLE_VERSIONCHECK=true"} {
+			if !slices.Contains(c.Env, variable) {
+				t.Errorf("%s without %s: %q", c.Args[0], variable, c.Env)
+			}
+		}
+	}
+	// Before v1.2.0 only this keeps it from asking GitHub.
+	state, err := os.ReadFile(filepath.Join(o.Home, ".cluster-api", "version.yaml"))
+	if err != nil || !strings.Contains(string(state), "version: v1.10.10") || !strings.Contains(string(state), "lastcheck: ") {
+		t.Errorf("the version check finds %q, %v", state, err)
+	}
+}
+
+func TestOwnClusterctlFails(t *testing.T) {
+	t.Parallel()
+	if _, err := NewClusterctl(t.Context(), ClusterctlOptions{Release: releaseOf("1.10.10"), Binary: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "v1.10.10") {
+		t.Errorf("without the program: %v", err)
+	}
+	ctl, _ := ownClusterctl(t, "1.10.10", &runtest.Fake{Answers: []runtest.Answer{{Prefix: "move", Err: errors.New("exit status 1")}}})
+	if err := ctl.Move(t.Context(), "from", "to", "default"); err == nil || !strings.Contains(err.Error(), "clusterctl move") {
+		t.Errorf("Move() = %v", err)
+	}
+	ctl, _ = ownClusterctl(t, "0.3.5", new(runtest.Fake))
+	var none *NoDescribeError
+	if _, err := ctl.Describe(t.Context(), "config", "default", "work"); !errors.As(err, &none) || none.First != "0.3.13" {
+		t.Errorf("Describe() of a release without it = %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := ctl.Describe(ctx, "config", "default", "work"); err == nil {
+		t.Error("a cancelled Describe succeeded")
+	}
+}
+
+func TestLinesAreReportedWhole(t *testing.T) {
+	t.Parallel()
+	var got []string
+	l := &lines{report: func(line string) { got = append(got, line) }}
+	for _, part := range []string{"Fetching pro", "viders\n\nInstalling", " Provider=\"x\"\nrest"} {
+		if _, err := l.Write([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"Fetching providers", `Installing Provider="x"`}; !slices.Equal(got, want) {
+		t.Errorf("reported %q, want %q", got, want)
+	}
+}
