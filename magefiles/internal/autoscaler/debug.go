@@ -21,12 +21,18 @@ type Debugger struct {
 	// Wait holds the autoscaler of a headless debugger at its first instruction
 	// until a client continues it.
 	Wait bool
+	// OldGo is set for an autoscaler that a Go compiled which this Delve is not tested
+	// with, and refuses by default.
+	OldGo bool
 }
 
 // Headless runs the autoscaler under the debugger until ctx is done. Clients may
 // attach and leave.
 func (p Process) Headless(ctx context.Context, runner run.Runner, d Debugger) error {
 	args := []string{"exec", p.Binary, "--headless", "--api-version=2", "--accept-multiclient", "--listen=" + d.Address}
+	if d.OldGo {
+		args = append(args, "--check-go-version=false")
+	}
 	if !d.Wait {
 		args = append(args, "--continue")
 	}

@@ -103,13 +103,15 @@ func TestDebuggersCommandLine(t *testing.T) {
 	p := Process{Binary: "/lab/ca", Flags: []Flag{{Name: "v", Value: "4"}}, LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "/lab/dlv"}}}
 	d := Debugger{Binary: "/lab/dlv", Address: "127.0.0.1:2345"}
-	for _, d.Wait = range []bool{false, true} {
+	for range 3 {
 		if err := p.Headless(t.Context(), fake, d); err == nil {
 			t.Error("a debugger that ended by itself is no error")
 		}
+		d.OldGo = d.Wait
+		d.Wait = true
 	}
 	const headless = "/lab/dlv exec /lab/ca --headless --api-version=2 --accept-multiclient --listen=127.0.0.1:2345 "
-	want := []string{headless + "--continue -- --v=4", headless + "-- --v=4"}
+	want := []string{headless + "--continue -- --v=4", headless + "-- --v=4", headless + "--check-go-version=false -- --v=4"}
 	if got := fake.Calls(); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("ran\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -187,13 +187,26 @@ func (a *Autoscalers) Only(ctx context.Context, c *target.Cluster, command strin
 	return lock.Release, nil
 }
 
-// autoscalerEnvironment returns the variables that the process needs.
+// autoscalerEnvironment returns the variables that the process needs. It refuses a release
+// that asks only for a version of the API that the cluster does not serve.
 func (a *Autoscalers) autoscalerEnvironment(ctx context.Context, c *target.Cluster) ([]string, error) {
+	facts := release.OfAutoscaler(component.AutoscalerRelease(a.Config))
+	const asking = "ask for the versions of Cluster API that the cluster serves: %w"
+	if facts.OnlyAPI {
+		served, err := c.Management.Serves(ctx, kube.MachineDeployments, facts.OldestAPI)
+		if err != nil {
+			return nil, fmt.Errorf(asking, err)
+		}
+		if !served {
+			return nil, fmt.Errorf("autoscaler %s reads Cluster API's objects as %s alone, and the cluster does not serve that version; set AUTOSCALER_VERSION=%s or later",
+				facts, facts.OldestAPI, release.FirstAutoscaler(func(r release.Autoscaler) bool { return !r.OnlyAPI && r.AutoDiscovery }))
+		}
+	}
 	newest, err := c.Management.Serves(ctx, kube.MachineDeployments, release.V1Beta2)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the versions of Cluster API that the cluster serves: %w", err)
+		return nil, fmt.Errorf(asking, err)
 	}
-	return autoscaler.Environment(release.OfAutoscaler(component.AutoscalerRelease(a.Config)), newest, c.Arch()), nil
+	return autoscaler.Environment(facts, newest, c.Arch()), nil
 }
 
 // CheckedFlags returns the flags of the settings with the overrides. It refuses those
@@ -280,7 +293,7 @@ func (a *Autoscalers) Debug(ctx context.Context, o DebugOptions) error {
 		if err != nil {
 			return err
 		}
-		d := autoscaler.Debugger{Binary: dlv, Address: o.Listen, Wait: o.Wait}
+		d := autoscaler.Debugger{Binary: dlv, Address: o.Listen, Wait: o.Wait, OldGo: release.OfAutoscaler(component.AutoscalerRelease(a.Config)).Toolchain != ""}
 		if o.Terminal {
 			return p.Interactive(ctx, a.Runner, d)
 		}

@@ -46,6 +46,8 @@ func (m *machine) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	switch {
 	case c.Name == "go" && slices.Contains(c.Args, "build"):
 		return run.Result{}, state.WriteFile(c.Args[slices.Index(c.Args, "-o")+1], []byte("program"), 0o755)
+	case c.Name == "go" && c.Args[0] == "env":
+		return run.Result{Stdout: []byte("{}")}, nil
 	case c.Name == "go":
 		return run.Result{Stdout: []byte("go version go1.26.0\n")}, nil
 	case filepath.Base(c.Name) != "cluster-autoscaler":
@@ -228,6 +230,23 @@ func TestUnknownFlagIsRefused(t *testing.T) {
 	}
 	if who, err := s.State.Holder(autoscalerLock(s.cluster)); err != nil || who != "" {
 		t.Errorf("after the refusal %q holds the cluster, %v", who, err)
+	}
+}
+
+// TestClusterWithoutItsAPI: a release that reads only a version of the API which the
+// cluster does not serve would end at once.
+func TestClusterWithoutItsAPI(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "1.18.1")
+	if err := s.Run(t.Context(), RunOptions{}); err == nil || !strings.Contains(err.Error(), "as v1alpha2 alone") || !strings.Contains(err.Error(), "AUTOSCALER_VERSION=1.19.1 or later") {
+		t.Errorf("Run() = %v", err)
+	}
+	if lines := s.machine.commands("cluster-autoscaler"); len(lines) > 0 {
+		t.Errorf("it ran: %q", lines)
+	}
+	s.server.Define(kube.MachineDeployments.WithVersion("v1alpha2"))
+	if _, err := s.autoscalerEnvironment(t.Context(), s.cluster); err != nil {
+		t.Errorf("a cluster that serves v1alpha2 is refused: %v", err)
 	}
 }
 
