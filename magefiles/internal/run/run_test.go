@@ -127,7 +127,7 @@ func TestGrandchildrenMayCleanUp(t *testing.T) {
 		_, err := run.Exec{}.Run(ctx, sh(fmt.Sprintf(`trap 'wait' TERM; sh -c 'trap "touch %s; exit" TERM; touch %s; while :; do sleep 0.05; done' & wait`, cleaned, ready)))
 		done <- err
 	}()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if _, err := os.Stat(ready); err == nil {
 			break
 		}
@@ -154,7 +154,7 @@ func TestCancelEndsGrandchildren(t *testing.T) {
 		done <- err
 	}()
 	var pid int
-	for deadline := time.Now().Add(10 * time.Second); pid == 0; {
+	for deadline := time.Now().Add(time.Minute); pid == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("the shell did not start")
 		}
@@ -167,7 +167,7 @@ func TestCancelEndsGrandchildren(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("Run() = %v, want context.Canceled in it", err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); {
+	for deadline := time.Now().Add(time.Minute); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); {
 		if state, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); bytes.Contains(state, []byte(") Z ")) {
 			break // ended; its new parent has not reaped it yet
 		}

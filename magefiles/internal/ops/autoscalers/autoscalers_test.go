@@ -195,7 +195,7 @@ func TestUndeploy(t *testing.T) {
 			return nil
 		})
 		s := &target.Cluster{Workload: client, Management: client, Namespace: "default"}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := undeploy(ctx, s, nil); err != nil {
 			t.Fatal(err)

@@ -254,12 +254,16 @@ func TestClusterWithoutItsAPI(t *testing.T) {
 func (s *scene) available() {
 	s.server.Intercept(func(r kubetest.Request) error {
 		if r.Verb == "watch" && r.Resource == "deployments" {
-			go s.server.Edit(kube.Deployments, "default", autoscaler.Name, func(d *unstructured.Unstructured) {
-				d.Object["status"] = map[string]any{
-					"observedGeneration": d.GetGeneration(), "updatedReplicas": int64(1), "replicas": int64(1), "availableReplicas": int64(1),
-					"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
+			go func() {
+				d := s.server.Get(kube.Deployments, "default", autoscaler.Name)
+				if d == nil {
+					return // it is gone by now
 				}
-			})
+				s.server.Merge("controller", kube.Deployments, "default", autoscaler.Name, map[string]any{"status": map[string]any{
+					"observedGeneration": d.GetGeneration(), "updatedReplicas": 1, "replicas": 1, "availableReplicas": 1,
+					"conditions": []any{map[string]any{"type": "Available", "status": "True"}},
+				}})
+			}()
 		}
 		return nil
 	})
@@ -271,7 +275,7 @@ func TestDeploy(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, "1.35.2")
 	s.available()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for range 2 { // again is fine
 		if err := s.Deploy(ctx, DeployOptions{}); err != nil {

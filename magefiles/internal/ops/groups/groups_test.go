@@ -36,8 +36,9 @@ func newScene(t *testing.T, variables map[string]string) *scene {
 					if kube.Field(g, "status", "observedGeneration") != "" {
 						continue
 					}
-					server.Edit(kube.MachineDeployments, g.GetNamespace(), g.GetName(), func(g *unstructured.Unstructured) {
-						g.Object["status"] = map[string]any{"observedGeneration": g.GetGeneration(), "readyReplicas": g.Object["spec"].(map[string]any)["replicas"]}
+					// It may be gone by now.
+					server.Merge("controller", kube.MachineDeployments, g.GetNamespace(), g.GetName(), map[string]any{
+						"status": map[string]any{"observedGeneration": g.GetGeneration(), "readyReplicas": g.Object["spec"].(map[string]any)["replicas"]},
 					})
 				}
 			}()
@@ -58,7 +59,7 @@ func (s *scene) group(t *testing.T, name string) *unstructured.Unstructured {
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -105,7 +105,7 @@ func TestHosted(t *testing.T) {
 		if !strings.Contains(err.Error(), "panic") || !strings.Contains(err.Error(), "Starting main loop") {
 			t.Errorf("Ended() says %v; want why, and the end of the log", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Ended() does not tell that the process ended")
 	}
 	starts(4, "--scale-down-enabled=false")
@@ -135,7 +135,7 @@ func TestHostedInterrupted(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- h.Start(ctx, nil) }()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if _, running := p.state(); running == 1 {
 			break
 		}

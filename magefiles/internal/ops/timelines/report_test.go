@@ -144,7 +144,7 @@ func TestRecordTakesOver(t *testing.T) {
 	c, _ := targettest.New(t)
 	tl := &Timelines{Lab: l.Lab, Open: targettest.Open(c)}
 	first := tl.Record(t.Context(), c)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		if facts, err := timeline.Read(tl.File(c)); err == nil && len(facts) > 0 {
 			break

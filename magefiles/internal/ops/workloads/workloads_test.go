@@ -23,7 +23,7 @@ func newWorkloads(t *testing.T) (*Workloads, *labtest.Lab, *kubetest.Server) {
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
