@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/kube"
@@ -405,6 +406,38 @@ func TestPodLogIsRequestedUntilThePodEnds(t *testing.T) {
 		}
 		cancel()
 		ends("nobody records")
+	})
+}
+
+// TestPodLogThatCannotBeReadIsRequestedLessOften: also for a pod that has finished, whose
+// node is gone. When the log can be read again, it is.
+func TestPodLogThatCannotBeReadIsRequestedLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFixture(t, autoscalerPod)
+		b.server.EndLog("kube-system", "caslab-autoscaler-1", "autoscaler")
+		var fails atomic.Bool
+		fails.Store(true)
+		b.server.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "log" && fails.Load() {
+				return apierrors.NewInternalError(errors.New("no route to host"))
+			}
+			return nil
+		})
+		var reported []string
+		b.OnError = func(err error) { reported = append(reported, err.Error()) }
+		r := b.recorder()
+		finished := decode(t, autoscalerPod)
+		finished.Object["status"] = decode(t, "{phase: Failed, containerStatuses: [{name: autoscaler, containerID: c1, state: {terminated: {}}}]}").Object
+		r.autoscalerPod(t.Context(), b.Workload, kube.Change{After: finished})
+		time.Sleep(time.Hour)
+		if n := b.server.Count("log", "pods"); n < 55 || n > 75 {
+			t.Errorf("the log was requested %d times within an hour, want about once a minute", n)
+		}
+		fails.Store(false)
+		r.all.Wait()
+		if len(reported) == 0 || reported[0] != "read the log of the pod caslab-autoscaler-1: Internal error occurred: no route to host" {
+			t.Errorf("reported %q", reported)
+		}
 	})
 }
 

@@ -21,6 +21,10 @@ import (
 // logRetry is how long to wait before a log that ended is requested again.
 const logRetry = time.Second
 
+// maxLogRetry bounds the pause after failures, which doubles with each that follows
+// another without a line in between.
+const maxLogRetry = time.Minute
+
 // logIdle is how long no line comes before a log counts as read. Existing lines
 // come at once, but the API server does not mark the last of them.
 const logIdle = 2 * time.Second
@@ -103,19 +107,32 @@ func (r *recorder) waitForLog(ctx context.Context, id string, asked instance) bo
 // up to its present end.
 func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *corev1.Pod, container string, read func()) {
 	defer read()
-	id := logKey(pod, container)
+	id, pause := logKey(pod, container), logRetry
 	for {
 		r.mu.Lock()
 		since, asked := r.bookmark.Pods[id], r.instances[id]
 		r.mu.Unlock()
 		err := r.stream(ctx, c, pod, container, since, read)
 		read()
+		r.mu.Lock()
+		if err == nil || r.bookmark.Pods[id].After(since) {
+			pause = logRetry
+		}
+		r.mu.Unlock()
 		switch {
 		case ctx.Err() != nil, apierrors.IsNotFound(err):
 			return
 		case err != nil && !apierrors.IsBadRequest(err): // the container has not started yet
-			r.report(fmt.Errorf("read the log of the pod %s: %w", pod.Name, err))
-			asked = instance{id: "unread"}
+			r.report(err)
+			// Even of a pod that has finished, the log is not read yet. Its node may be
+			// gone for good.
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, maxLogRetry)
+			continue
 		}
 		if !r.waitForLog(ctx, id, asked) {
 			return
@@ -146,7 +163,7 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("read the log of the pod %s: %w", pod.Name, err)
 		}
 		idle.Reset(logIdle)
 		stamp, message, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
@@ -156,7 +173,7 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		}
 		// An autoscaler in a container has the time zone of its image.
 		if _, ok := r.logLine(message, at.UTC()); !ok {
-			return errUnrecorded
+			return fmt.Errorf("read the log of the pod %s: %w", pod.Name, errUnrecorded)
 		}
 		r.mu.Lock()
 		r.bookmark.Pods[logKey(pod, container)] = at
