@@ -229,7 +229,10 @@ func TestAPI(t *testing.T) {
 // would be overridden by an older one.
 func TestTablesRise(t *testing.T) {
 	t.Parallel()
-	var tags, autoscalerTags []string
+	var tags, autoscalerTags, kubernetesTags []string
+	for _, c := range kubernetesReleases {
+		kubernetesTags = append(kubernetesTags, c.since[len(c.since)-1])
+	}
 	for _, c := range clusterAPI {
 		tags = append(tags, c.since[len(c.since)-1])
 	}
@@ -239,7 +242,7 @@ func TestTablesRise(t *testing.T) {
 			t.Errorf("%v are not in order", c.since)
 		}
 	}
-	for _, table := range [][]string{tags, autoscalerTags} {
+	for _, table := range [][]string{tags, autoscalerTags, kubernetesTags} {
 		if !slices.IsSortedFunc(table, func(a, b string) int { return v(a).Compare(v(b)) }) {
 			t.Errorf("%v are not in order", table)
 		}
