@@ -38,6 +38,12 @@ func (e *Environment) nodeOptions(arch string, progress func(string)) node.Optio
 	}
 }
 
+// allowCgroupV1 reports whether kubelets run on the engine's cgroup v1 only if they are
+// told to.
+func (c *bringUp) allowCgroupV1() bool {
+	return c.info.CgroupVersion == "1" && release.OfKubernetes(c.Config.Kubernetes).RefusesCgroupV1
+}
+
 func (e *Environment) management(progress func(string)) capi.Management {
 	return capi.Management{Name: e.Config.ManagementName(), Kubeconfig: e.managementKubeconfig(), Progress: progress}
 }

@@ -29,7 +29,10 @@ func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err erro
 	if info, err = e.engine.Info(ctx); err != nil {
 		return info, err
 	}
-	return info, machine.Suitable(info)
+	if err := machine.Suitable(info); err != nil {
+		return info, err
+	}
+	return info, machine.CheckCgroup(info, e.Config.Kubernetes)
 }
 
 // preflight refuses what cannot work, before anything is created.
@@ -66,6 +69,9 @@ func (e *Environment) Doctor(ctx context.Context) error {
 		findings = append(findings, machine.Judge("engine", "", err, machine.Bad, "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root"))
 	} else {
 		findings = append(findings, m.EngineFindings(ctx, info)...)
+		if err := machine.CheckCgroup(info, e.Config.Kubernetes); err != nil {
+			findings = append(findings, machine.Judge("Kubernetes "+config.Tag(e.Config.Kubernetes), "", err, machine.Bad, "set another KUBERNETES_VERSION"))
+		}
 	}
 	step.Done("", nil)
 	findings = append(findings, m.HostFindings(ctx)...)

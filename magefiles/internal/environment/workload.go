@@ -10,6 +10,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/node"
 )
 
 func (c *bringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
@@ -19,7 +20,7 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 		Release: release.Of(c.Config.ClusterAPI.Version),
 		Name:    c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
 		NodeImage: c.image, LoadBalancer: c.base.LoadBalancer,
-		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.info.CgroupVersion == "1", OwnerFile: c.owner,
+		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.allowCgroupV1(), OwnerFile: c.owner,
 	}.Manifest()
 	if err != nil {
 		return "", err
@@ -64,7 +65,12 @@ func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string,
 // image, kind's.
 func (c *bringUp) network(ctx context.Context) ([]byte, error) {
 	if c.base.OwnNetwork {
-		return capi.Network(podCIDR)
+		network, err := capi.Network(podCIDR)
+		if err != nil {
+			return nil, err
+		}
+		rights, err := node.DNSRights(c.Config.Kubernetes)
+		return append(network, rights...), err
 	}
 	res, err := c.engine.Exec(ctx, c.Config.ManagementName()+"-control-plane", nil, "cat", "/kind/manifests/default-cni.yaml")
 	if err != nil {

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/interrupt"
@@ -28,7 +30,7 @@ func (m Machine) EngineFindings(ctx context.Context, info engine.Info) []Finding
 	}
 	cgroup := Finding{Check: "cgroup", Verdict: OK, Found: "v" + info.CgroupVersion}
 	if info.CgroupVersion == "1" {
-		cgroup.Found = "v1: nodes get failCgroupV1: false, which a future Kubernetes will not know"
+		cgroup.Found = "v1: nodes since Kubernetes 1.35 get failCgroupV1: false, which a future Kubernetes will not know"
 	}
 	memory := fmt.Sprintf("%.1f GiB", gibibytes(info.MemTotal))
 	var little error
@@ -58,6 +60,16 @@ func Suitable(info engine.Info) error {
 		return errors.New("the engine is rootless, and nodes need devices and limits that it may not give; point docker to one that runs as root, with `docker context use default` or DOCKER_HOST, or run scripts/docker-engine.sh as root where there is none")
 	}
 	return nil
+}
+
+// CheckCgroup refuses an engine whose cgroups kubelets of that version of Kubernetes do
+// not know.
+func CheckCgroup(info engine.Info, kubernetes *version.Version) error {
+	if info.CgroupVersion != "2" || release.OfKubernetes(kubernetes).CgroupV2 {
+		return nil
+	}
+	first := release.FirstKubernetes(func(k release.Kubernetes) bool { return k.CgroupV2 })
+	return fmt.Errorf("the engine has cgroup v2, and kubelets of Kubernetes v%s know cgroup v1 alone; set KUBERNETES_VERSION to v%s or later, or boot the engine's machine with systemd.unified_cgroup_hierarchy=0", kubernetes, first)
 }
 
 const probeImage = "caslab.local/probe:1"

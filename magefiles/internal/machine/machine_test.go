@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	version "github.com/hashicorp/go-version"
+
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run/runtest"
@@ -225,5 +227,24 @@ func TestRemoveProbes(t *testing.T) {
 	other.Environment = "other"
 	if m.probeName(ProbeUp) == other.probeName(ProbeUp) {
 		t.Error("two environments share a container")
+	}
+}
+
+// TestCheckCgroup: kubelets know cgroup v2 since Kubernetes 1.19.
+func TestCheckCgroup(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		cgroup, kubernetes string
+		refused            bool
+	}{
+		{"2", "1.18.20", true}, {"2", "1.19.0", false}, {"2", "1.36.1", false}, {"1", "1.17.2", false}, {"1", "1.37.2", false},
+	} {
+		err := CheckCgroup(engine.Info{CgroupVersion: tc.cgroup}, version.Must(version.NewSemver(tc.kubernetes)))
+		if (err != nil) != tc.refused {
+			t.Errorf("Kubernetes %s on cgroup v%s: %v", tc.kubernetes, tc.cgroup, err)
+		}
+		if err != nil && (!strings.Contains(err.Error(), "v"+tc.kubernetes) || !strings.Contains(err.Error(), "v1.19.0")) {
+			t.Errorf("%v; want both versions in it", err)
+		}
 	}
 }

@@ -1,16 +1,23 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/semver"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/state"
 )
 
 const kubernetes = "k8s.io/kubernetes"
@@ -28,10 +35,13 @@ func (e *KubernetesError) Error() string {
 
 func (e *KubernetesError) Unwrap() error { return e.Err }
 
-// kubernetesModule returns the folder of a module that builds the wanted version
-// of Kubernetes: the pinned module, or a generated one for any other version.
-func kubernetesModule(ctx context.Context, o Options, pinned string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(pinned, "go.mod"))
+// pinnedKubernetes returns the version of Kubernetes that the module in dir requires,
+// and nothing if there is no such module.
+func pinnedKubernetes(dir string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("read the pins of Kubernetes: %w", err)
 	}
@@ -40,13 +50,22 @@ func kubernetesModule(ctx context.Context, o Options, pinned string) (string, er
 		return "", fmt.Errorf("read the pins of Kubernetes: %w", err)
 	}
 	for _, r := range mod.Require {
-		if r.Mod.Path == kubernetes && r.Mod.Version == o.Kubernetes {
-			return pinned, nil
+		if r.Mod.Path == kubernetes {
+			return r.Mod.Version, nil
 		}
 	}
-	dir := filepath.Join(o.StateDir, "node", "kubernetes-"+o.Kubernetes)
-	if _, err := os.Stat(filepath.Join(dir, "go.sum")); err == nil {
-		return dir, nil
+	return "", nil
+}
+
+// kubernetesModule returns the folder of a module that builds the wanted version
+// of Kubernetes: the pinned module, or a generated one for any other version.
+func kubernetesModule(ctx context.Context, o Options, r recipe, pinned string) (string, error) {
+	have, err := pinnedKubernetes(pinned)
+	if err != nil {
+		return "", err
+	}
+	if have == o.Kubernetes {
+		return pinned, nil
 	}
 	upstream, err := download(ctx, o, kubernetes+"@"+o.Kubernetes)
 	if err != nil {
@@ -56,28 +75,47 @@ func kubernetesModule(ctx context.Context, o Options, pinned string) (string, er
 	if err != nil {
 		return "", fmt.Errorf("read the modules of Kubernetes %s: %w", o.Kubernetes, err)
 	}
-	generated, err := overlay(theirs, o.Kubernetes)
-	if err != nil {
+	files := map[string][]byte{}
+	if files["go.mod"], err = overlay(theirs, o.Kubernetes, r.facts); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
+	dir := filepath.Join(o.StateDir, "node", "kubernetes-"+o.Kubernetes)
+	// Written last, with what the folder was made from.
+	stamp, want := filepath.Join(dir, "made-from"), append([]byte(oldRevision+" "+r.facts.Toolchain+"\n"), files["go.mod"]...)
+	if have, err := os.ReadFile(stamp); err == nil && bytes.Equal(have, want) {
+		return dir, nil
 	}
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), generated, 0o600); err != nil {
-		return "", fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
+	if err := prepare(ctx, o, dir, files); err != nil {
+		return "", err
 	}
-	o.progress("resolving the modules of Kubernetes %s", o.Kubernetes)
-	_, err = o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", "tidy"}, Dir: dir, Env: []string{"GOFLAGS=", "GOWORK=off"}})
-	if err != nil {
-		return "", fmt.Errorf("resolve the modules of Kubernetes %s: %w", o.Kubernetes, err)
+	if err := state.WriteFile(stamp, want, 0o600); err != nil {
+		return "", fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
 	}
 	return dir, nil
+}
+
+// prepare writes a module that builds Kubernetes into dir, anew.
+func prepare(ctx context.Context, o Options, dir string, files map[string][]byte) error {
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
+		return fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
+		}
+	}
+	o.progress("resolving the modules of Kubernetes %s", o.Kubernetes)
+	_, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", "tidy"}, Dir: dir, Env: []string{"GOFLAGS=", "GOWORK=off"}})
+	if err != nil {
+		return fmt.Errorf("resolve the modules of Kubernetes %s: %w", o.Kubernetes, err)
+	}
+	return nil
 }
 
 // overlay returns a go.mod that builds the commands of Kubernetes from published
 // modules. upstream is the go.mod of k8s.io/kubernetes at version: it replaces the
 // staging modules with folders, and they are published as v0.MINOR.PATCH.
-func overlay(upstream []byte, version string) ([]byte, error) {
+func overlay(upstream []byte, version string, facts release.Kubernetes) ([]byte, error) {
 	theirs, err := modfile.Parse("go.mod", upstream, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read the modules of Kubernetes %s: %w", version, err)
@@ -106,6 +144,11 @@ func overlay(upstream []byte, version string) ([]byte, error) {
 			if err := mod.AddReplace(r.Old.Path, "", r.Old.Path, staging); err != nil {
 				return nil, err
 			}
+		}
+	}
+	for _, old := range slices.Sorted(maps.Keys(facts.Moved)) {
+		if err := mod.AddReplace(old, "", facts.Moved[old].Path, facts.Moved[old].Version); err != nil {
+			return nil, err
 		}
 	}
 	mod.Cleanup()

@@ -20,7 +20,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	version "github.com/hashicorp/go-version"
 	"golang.org/x/mod/modfile"
 
 	"caslab/magefiles/internal/capi/release"
@@ -237,6 +236,13 @@ func TestPinsAreDigests(t *testing.T) {
 			t.Errorf("%s: %v", version, err)
 		}
 	}
+	seen := map[string]string{}
+	for version, digest := range nodeDigests {
+		if other, ok := seen[digest]; ok {
+			t.Errorf("%s and %s have the same digest", version, other)
+		}
+		seen[digest] = version
+	}
 	if nodeDigests["v1.36.1"] == "" {
 		t.Error("the default Kubernetes is not pinned")
 	}
@@ -323,7 +329,7 @@ replace (
 	k8s.io/kubelet => ./staging/src/k8s.io/kubelet
 	example.com/fork => example.com/theirs v1.0.0
 )
-`), "v1.35.4")
+`), "v1.35.4", recipeOf(t, "v1.35.4").facts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +393,11 @@ func TestSourceIDCoversTheInputs(t *testing.T) {
 	root := t.TempDir()
 	script := filepath.Join(root, "scripts", "node-rootfs.sh")
 	sum := filepath.Join(root, "magefiles", "components", "etcd", "go.sum")
-	for _, path := range []string{script, sum} {
+	paths := []string{script, sum}
+	for _, folder := range recipeOf(t, "v1.36.1").components() {
+		paths = append(paths, filepath.Join(root, "magefiles", "components", folder, "go.mod"))
+	}
+	for _, path := range paths {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -397,7 +407,10 @@ func TestSourceIDCoversTheInputs(t *testing.T) {
 	}
 	id := func(o Options) string {
 		o.Root = root
-		got, err := sourceID(o, "/mod/kind@v0.33.0")
+		if o.Kubernetes == "" {
+			o.Kubernetes = "v1.36.1"
+		}
+		got, err := sourceID(o, recipeOf(t, o.Kubernetes), "/mod/kind@v0.33.0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -440,7 +453,11 @@ func FuzzOverlay(f *testing.F) {
 	f.Add("module k8s.io/kubernetes\n\ngo 1.25.0\n", "banana")
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, upstream, version string) {
-		got, err := overlay([]byte(upstream), version)
+		r, err := recipeFor(version)
+		if err != nil {
+			return
+		}
+		got, err := overlay([]byte(upstream), version, r.facts)
 		if err != nil {
 			return
 		}
@@ -459,10 +476,19 @@ func FuzzOverlay(f *testing.F) {
 // TestVersionFlags: kubectl and the API server compare these numbers.
 func TestVersionFlags(t *testing.T) {
 	t.Parallel()
-	flags := strings.Join(versionFlags(version.Must(version.NewSemver("1.36.1"))), " ") + " "
-	for _, want := range []string{".gitVersion=v1.36.1 ", ".gitMajor=1 ", ".gitMinor=36 ", ".gitTreeState=clean "} {
-		if !strings.Contains(flags, want) {
-			t.Errorf("no %q in %s", want, flags)
+	for kubernetes, packages := range map[string][]string{
+		"v1.36.1":  {"k8s.io/component-base/version"},
+		"v1.28.15": {"k8s.io/component-base/version"},
+		"v1.27.16": {"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"},
+	} {
+		flags := versionFlags(recipeOf(t, kubernetes).facts)
+		minor := strings.Split(kubernetes, ".")[1]
+		var want []string
+		for _, pkg := range packages {
+			want = append(want, "-X", pkg+".gitVersion="+kubernetes, "-X", pkg+".gitMajor=1", "-X", pkg+".gitMinor="+minor, "-X", pkg+".gitTreeState=clean")
+		}
+		if !slices.Equal(flags, want) {
+			t.Errorf("%s: %q, want %q", kubernetes, flags, want)
 		}
 	}
 }

@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi/release"
@@ -35,11 +34,10 @@ const revision = "2"
 const (
 	kindModule = "sigs.k8s.io/kind"
 	cnidImage  = repository + "/cnid:v1"
+	// kubernetesFolder is the folder of magefiles/components with the pinned Kubernetes.
+	kubernetesFolder = "kubernetes"
+	networkManifest  = "default-cni.yaml"
 )
-
-// nodeComponents are the folders of magefiles/components whose programs are in
-// nodes.
-var nodeComponents = []string{"kubernetes", "containerd", "cni", "nodetools", "etcd", "coredns"}
 
 var kubernetesTools = []string{
 	"kubeadm", "kubectl", "kubelet", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler",
@@ -92,7 +90,11 @@ func sourceImages(ctx context.Context, o Options) (images Images, kind string, e
 	if kind, err = moduleDir(ctx, o, kindModule); err != nil {
 		return Images{}, "", err
 	}
-	id, err := sourceID(o, kind)
+	r, err := recipeFor(o.Kubernetes)
+	if err != nil {
+		return Images{}, "", err
+	}
+	id, err := sourceID(o, r, kind)
 	if err != nil {
 		return Images{}, "", fmt.Errorf("read the node image's inputs: %w", err)
 	}
@@ -115,19 +117,23 @@ func fromSource(ctx context.Context, o Options, why string) (Images, error) {
 	if err != nil || have {
 		return images, err
 	}
+	r, err := recipeFor(o.Kubernetes)
+	if err != nil {
+		return Images{}, err
+	}
 	rootfs := filepath.Join(o.StateDir, "node", "rootfs")
 	var bins map[string]string
 	// The root file system is downloaded while the compiler runs.
 	err = together(ctx,
 		func(ctx context.Context) error { return ensureRootfs(ctx, o, rootfs) },
 		func(ctx context.Context) (err error) {
-			bins, err = compile(ctx, o, images.LoadBalancer.Tag)
+			bins, err = compile(ctx, o, r, images.LoadBalancer.Tag)
 			return err
 		})
 	if err != nil {
 		return Images{}, err
 	}
-	if err := assemble(ctx, o, images, kind, rootfs, bins); err != nil {
+	if err := assemble(ctx, o, r, images, kind, rootfs, bins); err != nil {
 		return Images{}, err
 	}
 	return images, nil
@@ -187,30 +193,26 @@ func download(ctx context.Context, o Options, module string) (string, error) {
 }
 
 // sourceID is a short digest of all inputs of the images.
-func sourceID(o Options, kind string) (string, error) {
+func sourceID(o Options, r recipe, kind string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, revision, o.Kubernetes, o.Arch, filepath.Base(kind))
 	if err := fileDigest(h, filepath.Join(o.Root, "scripts", "node-rootfs.sh")); err != nil {
 		return "", err
 	}
-	components := filepath.Join(o.Root, "magefiles", "components")
-	err := filepath.WalkDir(components, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			if filepath.Dir(path) == components && !slices.Contains(nodeComponents, d.Name()) {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		if strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		return fileDigest(h, path)
-	})
-	if err != nil {
+	components := componentsDir(o)
+	folders := r.components()
+	// The modules of any other version are found from the version.
+	if pinned, err := pinnedKubernetes(filepath.Join(components, kubernetesFolder)); err != nil {
 		return "", err
+	} else if pinned == o.Kubernetes {
+		folders = append(folders, kubernetesFolder)
+	}
+	// The order of the names is part of the digest.
+	slices.Sort(folders)
+	for _, folder := range folders {
+		if err := componentDigest(h, filepath.Join(components, folder)); err != nil {
+			return "", err
+		}
 	}
 	for _, name := range []string{"node/default-cni.yaml", "node/default-storage.yaml"} {
 		data, err := manifests.FS.ReadFile(name)
@@ -219,8 +221,22 @@ func sourceID(o Options, kind string) (string, error) {
 		}
 		fmt.Fprintf(h, "%s", data)
 	}
+	r.digest(h)
 	return hex.EncodeToString(h.Sum(nil))[:12], nil
 }
+
+// componentDigest adds the files of a folder of magefiles/components to h. Tests are
+// not in the image.
+func componentDigest(h io.Writer, dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		return fileDigest(h, path)
+	})
+}
+
+func componentsDir(o Options) string { return filepath.Join(o.Root, "magefiles", "components") }
 
 // ensureRootfs runs the script of the root file system if it changed since its last
 // run.
@@ -246,36 +262,40 @@ func ensureRootfs(ctx context.Context, o Options, dir string) error {
 	return nil
 }
 
-// compile builds every program of the node and returns their paths by name. Go
-// commands run one after the other, because each uses all processors.
-func compile(ctx context.Context, o Options, id string) (map[string]string, error) {
-	v, err := version.NewSemver(strings.TrimPrefix(o.Kubernetes, "v"))
-	if err != nil {
-		return nil, fmt.Errorf("Kubernetes version %q: %w", o.Kubernetes, err)
-	}
-	components := filepath.Join(o.Root, "magefiles", "components")
-	kubernetes, err := kubernetesModule(ctx, o, filepath.Join(components, "kubernetes"))
+// compile builds every program of the node and returns their paths by name. id
+// identifies the inputs of the image. Go commands run one after the other, because
+// each uses all processors.
+func compile(ctx context.Context, o Options, r recipe, id string) (map[string]string, error) {
+	components := componentsDir(o)
+	kubernetes, err := kubernetesModule(ctx, o, r, filepath.Join(components, kubernetesFolder))
 	if err != nil {
 		return nil, err
 	}
-	const containerd, plugins = "github.com/containerd/containerd/v2/", "github.com/containernetworking/plugins/plugins/"
 	out := filepath.Join(o.StateDir, "node", o.Kubernetes+"-"+o.Arch)
-	requests := []build.Request{
-		{Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: versionFlags(v)},
-		{Dir: filepath.Join(components, "containerd"), Packages: prefixed(containerd+"cmd/", "containerd", "ctr", "containerd-shim-runc-v2"),
-			Tags: []string{"no_btrfs", "no_devmapper", "no_zfs", "no_aufs"}},
-		{Dir: filepath.Join(components, "cni"), Packages: prefixed(plugins, "ipam/host-local", "main/loopback", "main/ptp", "meta/portmap")},
-		{Dir: filepath.Join(components, "nodetools"), Packages: []string{"sigs.k8s.io/cri-tools/cmd/crictl", "./pause", "./cnid"}},
-		{Dir: filepath.Join(components, "etcd"), Packages: []string{"go.etcd.io/etcd/server/v3"}, Output: filepath.Join(out, "etcd", "etcd")},
-		{Dir: filepath.Join(components, "coredns"), Packages: []string{"."}, Output: filepath.Join(out, "coredns", "coredns")},
+	requests := []build.Request{{
+		Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: versionFlags(r.facts),
+		ID: id, Output: filepath.Join(out, kubernetesFolder),
+	}}
+	// The other programs are the same for many versions.
+	shared := filepath.Join(o.StateDir, "node", o.Arch)
+	for _, p := range r.programs() {
+		dir := filepath.Join(components, p.folder)
+		h := sha256.New()
+		if err := componentDigest(h, dir); err != nil {
+			return nil, fmt.Errorf("read the component %s: %w", p.folder, err)
+		}
+		output := filepath.Join(shared, p.folder)
+		if p.name != "" {
+			output = filepath.Join(output, p.name)
+		}
+		requests = append(requests, build.Request{
+			Dir: dir, Packages: p.packages, Tags: p.tags, ID: hex.EncodeToString(h.Sum(nil)), Output: output,
+		})
 	}
 	bins := map[string]string{}
 	for _, r := range requests {
 		name := filepath.Base(r.Dir)
-		if r.Output == "" {
-			r.Output = filepath.Join(out, name)
-		}
-		r.Arch, r.ID = o.Arch, id
+		r.Arch = o.Arch
 		_, err := build.Build(ctx, r, build.Options{Runner: o.Runner, Progress: func(s string) { o.progress("%s: %s", name, s) }})
 		if err != nil {
 			return nil, fmt.Errorf("build %s for the node image: %w", name, err)
@@ -287,17 +307,18 @@ func compile(ctx context.Context, o Options, id string) (map[string]string, erro
 	return bins, nil
 }
 
-// versionFlags returns the linker's flags that set the version of Kubernetes programs
-// to v.
-func versionFlags(v *version.Version) []string {
-	const variables = "k8s.io/component-base/version."
-	major, minor := release.MajorMinor(v)
-	return []string{
-		"-X", variables + "gitVersion=v" + v.String(),
-		"-X", fmt.Sprintf("%sgitMajor=%d", variables, major),
-		"-X", fmt.Sprintf("%sgitMinor=%d", variables, minor),
-		"-X", variables + "gitTreeState=clean",
+// versionFlags returns the linker's flags that set the version of Kubernetes programs.
+func versionFlags(k release.Kubernetes) []string {
+	major, minor := release.MajorMinor(k.Version)
+	var flags []string
+	for _, pkg := range k.VersionPackages {
+		for _, variable := range []string{
+			"gitVersion=v" + k.Version.String(), fmt.Sprintf("gitMajor=%d", major), fmt.Sprintf("gitMinor=%d", minor), "gitTreeState=clean",
+		} {
+			flags = append(flags, "-X", pkg+"."+variable)
+		}
 	}
+	return flags
 }
 
 func prefixed(prefix string, names ...string) []string {
@@ -309,13 +330,13 @@ func prefixed(prefix string, names ...string) []string {
 }
 
 // assemble assembles both images and loads them into the engine.
-func assemble(ctx context.Context, o Options, images Images, kind, rootfs string, bins map[string]string) error {
+func assemble(ctx context.Context, o Options, r recipe, images Images, kind, rootfs string, bins map[string]string) error {
 	o.progress("assembling the root file system")
 	debian, err := tarLayer(filepath.Join(rootfs, "rootfs.tar"))
 	if err != nil {
 		return err
 	}
-	files, err := nodeFiles(o, kind, bins)
+	files, err := nodeFiles(o, r, kind, bins)
 	if err != nil {
 		return err
 	}
@@ -340,7 +361,7 @@ func assemble(ctx context.Context, o Options, images Images, kind, rootfs string
 		return err
 	}
 	return derive(ctx, bareRef, images.Node, o, func(c *container) error {
-		if _, err := c.sh(ctx, adaptRuntime+containerSpec); err != nil {
+		if _, err := c.sh(ctx, adaptRuntime+containerSpec+r.script); err != nil {
 			return err
 		}
 		pause, err := c.sh(ctx, pauseImage)
@@ -392,7 +413,7 @@ ctr oci spec |
 
 // nodeFiles returns the files of the node image that are not Debian's: kind's
 // static files, where its images/base/Dockerfile puts them, and the programs.
-func nodeFiles(o Options, kind string, bins map[string]string) ([]image.File, error) {
+func nodeFiles(o Options, r recipe, kind string, bins map[string]string) ([]image.File, error) {
 	static := filepath.Join(kind, "images", "base", "files")
 	var files []image.File
 	err := filepath.WalkDir(static, func(path string, d fs.DirEntry, err error) error {
@@ -422,13 +443,17 @@ func nodeFiles(o Options, kind string, bins map[string]string) ([]image.File, er
 			Path: "/etc/systemd/system/multi-user.target.wants/" + unit + ".service", Link: "/etc/systemd/system/" + unit + ".service",
 		})
 	}
-	for _, name := range []string{"default-cni.yaml", "default-storage.yaml"} {
+	for _, name := range []string{networkManifest, "default-storage.yaml"} {
 		data, err := manifests.FS.ReadFile("node/" + name)
 		if err != nil {
 			return nil, fmt.Errorf("read the manifest %s: %w", name, err)
 		}
+		if name == networkManifest {
+			data = append(data, r.network...)
+		}
 		files = append(files, image.File{Path: "/kind/manifests/" + name, Data: data, Mode: 0o644})
 	}
+	files = append(files, r.files...)
 	return append(files,
 		image.File{Path: "/kind/version", Data: []byte(o.Kubernetes), Mode: 0o644},
 		image.File{Path: "/etc/kubernetes/manifests", Dir: true, Mode: 0o755},

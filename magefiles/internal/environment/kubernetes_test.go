@@ -1,0 +1,46 @@
+package environment
+
+import (
+	"strings"
+	"testing"
+
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/node"
+)
+
+// TestWhatKubernetesNeeds has both sides of each boundary at which the lab's clusters
+// differ by their version of Kubernetes.
+func TestWhatKubernetesNeeds(t *testing.T) {
+	t.Parallel()
+	for kubernetes, want := range map[string]struct{ cgroup, rights bool }{
+		"1.21.14": {false, true}, "1.22.0": {false, false}, "1.34.9": {false, false}, "1.35.0": {true, false}, "1.37.2": {true, false},
+	} {
+		for _, cgroup := range []string{"1", "2"} {
+			e := newScene(t, nil).Environment
+			e.Config.Kubernetes = version.Must(version.NewSemver(kubernetes))
+			c := &bringUp{Environment: e, info: engine.Info{CgroupVersion: cgroup}, base: node.Images{OwnNetwork: true}}
+			if got := c.allowCgroupV1(); got != (want.cgroup && cgroup == "1") {
+				t.Errorf("Kubernetes %s on cgroup v%s is told to run there: %t", kubernetes, cgroup, got)
+			}
+			network, err := c.network(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(string(network), "endpointslices"); got != want.rights || !strings.Contains(string(network), "kind: DaemonSet") {
+				t.Errorf("Kubernetes %s: the DNS gets rights: %t; want %t", kubernetes, got, want.rights)
+			}
+		}
+	}
+}
+
+// TestUpOnCgroupsOfAnotherTime: env:up ends before it makes anything.
+func TestUpOnCgroupsOfAnotherTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Config.Kubernetes = version.Must(version.NewSemver("1.18.19"))
+	if _, err := w.askEngine(t.Context()); err == nil || !strings.Contains(err.Error(), "cgroup v2") {
+		t.Errorf("askEngine() = %v", err)
+	}
+}

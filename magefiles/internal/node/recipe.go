@@ -1,0 +1,130 @@
+package node
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/image"
+	"caslab/manifests"
+)
+
+// oldRevision is part of the tags of images that differ from today's. Raise it when this
+// package builds those in another way.
+const oldRevision = "1"
+
+// recipe is what the node image of one version of Kubernetes consists of. Where it is
+// built as today's are, files, script and network are empty.
+type recipe struct {
+	facts release.Kubernetes
+	// containerd and coredns are folders of magefiles/components.
+	containerd, coredns string
+	// files are added to the image, and script runs in the build container.
+	files  []image.File
+	script string
+	// network is added to the manifest of the pod network.
+	network []byte
+}
+
+// recipeFor returns the recipe for a version of Kubernetes, such as v1.36.1.
+func recipeFor(kubernetes string) (recipe, error) {
+	v, err := version.NewSemver(strings.TrimPrefix(kubernetes, "v"))
+	if err != nil {
+		return recipe{}, fmt.Errorf("Kubernetes version %q: %w", kubernetes, err)
+	}
+	r := recipe{facts: release.OfKubernetes(v), containerd: "containerd", coredns: "coredns"}
+	if r.facts.CRI == release.CRIV1Alpha2 {
+		r.containerd = "containerd-1.7"
+	}
+	if !r.facts.EndpointSlices {
+		r.coredns = "coredns-1.10"
+	}
+	if r.facts.CgroupDriver == release.CgroupFS {
+		r.script = cgroupFS
+	}
+	if !r.facts.BoundCgroups {
+		r.files = []image.File{
+			{Path: unbindCgroups, Data: []byte(unbindScript), Mode: 0o755},
+			{Path: "/etc/systemd/system/kubelet.service.d/20-caslab.conf", Data: []byte("[Service]\nExecStartPre=" + unbindCgroups + "\n"), Mode: 0o644},
+		}
+	}
+	r.network, err = DNSRights(v)
+	return r, err
+}
+
+// DNSRights returns a manifest that allows the cluster's DNS to read EndpointSlices, and
+// nothing if kubeadm of that version of Kubernetes does.
+func DNSRights(v *version.Version) ([]byte, error) {
+	if release.OfKubernetes(v).DNSSlices {
+		return nil, nil
+	}
+	data, err := manifests.FS.ReadFile("node/dns-rights.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest of the DNS: %w", err)
+	}
+	return data, nil
+}
+
+// digest adds what differs from today's images to h, and nothing if nothing does.
+func (r recipe) digest(h io.Writer) {
+	if r.facts.Toolchain == "" && r.script == "" && len(r.files) == 0 && len(r.network) == 0 {
+		return
+	}
+	fmt.Fprintln(h, oldRevision, r.facts.Toolchain, r.facts.Moved, r.script, string(r.network))
+	for _, f := range r.files {
+		fmt.Fprintln(h, f.Path, string(f.Data))
+	}
+}
+
+// program is a component of the node: packages of one folder of magefiles/components.
+type program struct {
+	folder string
+	// name is that of the binary of a single package.
+	name           string
+	packages, tags []string
+}
+
+// programs returns what is compiled for the node, except for Kubernetes.
+func (r recipe) programs() []program {
+	containerd := "github.com/containerd/containerd/v2/cmd/"
+	if r.containerd != "containerd" {
+		containerd = "github.com/containerd/containerd/cmd/"
+	}
+	return []program{
+		{folder: r.containerd, packages: prefixed(containerd, "containerd", "ctr", "containerd-shim-runc-v2"),
+			tags: []string{"no_btrfs", "no_devmapper", "no_zfs", "no_aufs"}},
+		{folder: "cni", packages: prefixed("github.com/containernetworking/plugins/plugins/", "ipam/host-local", "main/loopback", "main/ptp", "meta/portmap")},
+		{folder: "nodetools", packages: []string{"sigs.k8s.io/cri-tools/cmd/crictl", "./pause", "./cnid"}},
+		{folder: "etcd", packages: []string{"go.etcd.io/etcd/server/v3"}, name: "etcd"},
+		{folder: r.coredns, packages: []string{"."}, name: "coredns"},
+	}
+}
+
+// components returns the folders of programs.
+func (r recipe) components() []string {
+	var folders []string
+	for _, p := range r.programs() {
+		folders = append(folders, p.folder)
+	}
+	return folders
+}
+
+// cgroupFS gives the runtime the cgroup driver that kind, Cluster API's templates and
+// kubelets of that time have.
+const cgroupFS = `
+sed -i 's/SystemdCgroup = true/SystemdCgroup = false/' /etc/containerd/config.toml
+`
+
+const unbindCgroups = "/kind/bin/caslab-unbind-cgroups.sh"
+
+// unbindScript undoes what kind's entrypoint does on cgroup v1: it mounts the kubelet's
+// cgroups over themselves, and old kubelets say then that they do not exist.
+const unbindScript = `#!/bin/bash
+set -eu
+findmnt -lun -o target -t cgroup | { grep -E '^/sys/fs/cgroup/[^/]+/kubelet(\.slice)?$' || true; } | while read -r mount; do
+  umount "$mount"
+done
+`
