@@ -214,12 +214,14 @@ func TestBranch(t *testing.T) {
 
 func TestAPI(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]string{
-		"v1alpha3": "spec.rolloutAfter", "v1alpha4": "spec.rolloutAfter", "v1beta1": "spec.rolloutAfter",
-		"v1beta2": "spec.rollout.after", "v1beta3": "spec.rollout.after",
-	} {
+	old, newer := "spec.rolloutAfter spec.template.metadata.annotations.cluster.x-k8s.io/restartedAt", "spec.rollout.after"
+	for name, want := range map[string]string{V1Alpha3: old, V1Alpha4: old, V1Beta1: old, V1Beta2: newer, "v1beta3": newer} {
 		api := APIOf(name)
-		if got := strings.Join(api.RolloutAfter, "."); got != want || api.ArgsAreList != (want == "spec.rollout.after") || api.Version != name {
+		var paths []string
+		for _, path := range api.RolloutTimes {
+			paths = append(paths, strings.Join(path, "."))
+		}
+		if got := strings.Join(paths, " "); got != want || api.ArgsAreList != (want == newer) || api.Version != name {
 			t.Errorf("%s: %+v", name, api)
 		}
 	}

@@ -192,20 +192,19 @@ func (e *engine) setClusterPaused(ctx context.Context, paused bool) error {
 	return e.o.Management.Patch(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster, patch)
 }
 
-// rollOut replaces all machines of a group without changing anything else. A change
-// of labels or annotations in the template would not do: Cluster API applies it in
-// place.
+// rollOut replaces all machines of a group without changing anything else.
 func (e *engine) rollOut(ctx context.Context, group string) error {
 	md, err := e.o.Management.Get(ctx, kube.MachineDeployments, e.o.Namespace, group)
 	if err != nil {
 		return err
 	}
 	e.w.rolledOut(group)
-	// MachineSets that are older than this time are replaced.
 	now := e.o.Now().UTC().Format(time.RFC3339)
 	patch := map[string]any{}
-	if err := unstructured.SetNestedField(patch, now, release.APIOf(md.GroupVersionKind().Version).RolloutAfter...); err != nil {
-		return err
+	for _, path := range release.APIOf(md.GroupVersionKind().Version).RolloutTimes {
+		if err := unstructured.SetNestedField(patch, now, path...); err != nil {
+			return err
+		}
 	}
 	return e.o.Management.Patch(ctx, kube.MachineDeployments, e.o.Namespace, group, patch)
 }
