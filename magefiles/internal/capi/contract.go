@@ -23,9 +23,11 @@ type contract struct {
 	provisioned, initialized func(cluster *unstructured.Unstructured) bool
 }
 
-// contracts are the ones that the lab brings clusters up with, by the version of
-// the API. A release that is Drivable has one of them.
-var contracts = map[string]contract{release.V1Beta1: v1beta1, release.V1Beta2: v1beta2}
+// contracts are the ones that the lab can generate and read, by the version of the
+// API. A release that is Drivable has one of them.
+var contracts = map[string]contract{
+	release.V1Alpha3: v1alpha3, release.V1Alpha4: v1alpha4, release.V1Beta1: v1beta1, release.V1Beta2: v1beta2,
+}
 
 func contractOf(api string) (contract, error) {
 	c, ok := contracts[api]

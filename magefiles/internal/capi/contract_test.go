@@ -16,6 +16,13 @@ func TestContractsReadTheStatus(t *testing.T) {
 		api, status              string
 		provisioned, initialized bool
 	}{
+		{release.V1Alpha3, `{}`, false, false},
+		{release.V1Alpha3, `{infrastructureReady: true, controlPlaneReady: true}`, true, false},
+		{release.V1Alpha3, `{infrastructureReady: true, controlPlaneInitialized: true}`, true, false},
+		{release.V1Alpha3, `{infrastructureReady: true, controlPlaneInitialized: true, controlPlaneReady: true}`, true, true},
+		{release.V1Alpha3, `{controlPlaneInitialized: true, controlPlaneReady: true}`, false, true},
+		{release.V1Alpha4, `{infrastructureReady: true, controlPlaneInitialized: true, controlPlaneReady: true}`, true, false},
+		{release.V1Alpha4, `{infrastructureReady: true, controlPlaneReady: true, conditions: [{type: ControlPlaneInitialized, status: "True"}]}`, true, true},
 		{release.V1Beta1, `{}`, false, false},
 		{release.V1Beta1, `{infrastructureReady: true}`, true, false},
 		{release.V1Beta1, `{infrastructureReady: true, controlPlaneReady: true}`, true, false},

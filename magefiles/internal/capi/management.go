@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	kindconfig "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	"sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/log"
 
@@ -63,16 +63,16 @@ func (m Management) Create(ctx context.Context) error {
 }
 
 // config returns kind's configuration of the cluster.
-func (m Management) config() *v1alpha4.Cluster {
+func (m Management) config() *kindconfig.Cluster {
 	patches := []string{}
 	if m.CgroupV1 {
 		patches = append(patches, "kind: KubeletConfiguration\nfailCgroupV1: false\n")
 	}
-	return &v1alpha4.Cluster{
-		Nodes: []v1alpha4.Node{{
-			Role:  v1alpha4.ControlPlaneRole,
+	return &kindconfig.Cluster{
+		Nodes: []kindconfig.Node{{
+			Role:  kindconfig.ControlPlaneRole,
 			Image: m.NodeImage,
-			ExtraMounts: []v1alpha4.Mount{
+			ExtraMounts: []kindconfig.Mount{
 				{HostPath: "/var/run/docker.sock", ContainerPath: "/var/run/docker.sock"},
 				{HostPath: m.OwnerFile, ContainerPath: OwnerMount, Readonly: true},
 			},

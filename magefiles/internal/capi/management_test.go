@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	kindconfig "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 )
 
 // TestManagementCluster: its node reaches the engine, is marked as the lab's, and
@@ -18,7 +18,7 @@ func TestManagementCluster(t *testing.T) {
 		if len(config.Nodes) != 1 || config.Nodes[0].Image != m.NodeImage {
 			t.Fatalf("nodes %+v", config.Nodes)
 		}
-		for _, want := range []v1alpha4.Mount{
+		for _, want := range []kindconfig.Mount{
 			{HostPath: "/var/run/docker.sock", ContainerPath: "/var/run/docker.sock"},
 			{HostPath: m.OwnerFile, ContainerPath: OwnerMount, Readonly: true},
 		} {

@@ -34,6 +34,8 @@ type Cluster struct {
 	PodCIDR, ServiceCIDR string
 	// CgroupV1 makes the kubelet accept an engine with cgroup v1.
 	CgroupV1 bool
+	// Cgroupfs makes the kubelet use cgroupfs, as the node image's containerd then does.
+	Cgroupfs bool
 	// OwnerFile is mounted at OwnerMount in every node.
 	OwnerFile string
 }

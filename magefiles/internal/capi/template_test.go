@@ -43,6 +43,10 @@ func TestManifest(t *testing.T) {
 		"v1beta1-v1.10":     func(c *Cluster) { c.Release = releaseOf("1.10.10") },
 		"v1beta1-v1.8":      func(c *Cluster) { c.Release, c.CgroupV1 = releaseOf("1.8.12"), true },
 		"v1beta1-v1.5":      func(c *Cluster) { c.Release = releaseOf("1.5.8") },
+		"v1beta1-v1.1":      func(c *Cluster) { c.Release, c.Kubernetes, c.Cgroupfs = releaseOf("1.1.6"), "v1.23.17", true },
+		"v1alpha4-v0.4.8":   func(c *Cluster) { c.Release, c.Kubernetes, c.Cgroupfs = releaseOf("0.4.8"), "v1.21.14", true },
+		"v1alpha4-v0.4.0":   func(c *Cluster) { c.Release, c.Kubernetes, c.Cgroupfs = releaseOf("0.4.0"), "v1.21.14", true },
+		"v1alpha3":          func(c *Cluster) { c.Release, c.Kubernetes, c.Cgroupfs = releaseOf("0.3.5"), "v1.17.2", true },
 	} {
 		c := example()
 		change(&c)

@@ -89,7 +89,7 @@ func First(has func(Release) bool) string { return first(clusterAPI, oldest(), h
 // test/infrastructure/docker/third_party/forked/loadbalancer/const.go.
 func oldest() Release {
 	return Release{
-		API: "v1alpha3",
+		API: V1Alpha3,
 		Layout: Layout{
 			CoreMain: ".", BootstrapMain: "./bootstrap/kubeadm", ControlPlaneMain: "./controlplane/kubeadm",
 			DockerModule: "test/infrastructure/docker", DockerMain: ".",
@@ -130,7 +130,7 @@ var clusterAPI = []change[Release]{
 	// api/v1alpha4; /test/go.mod; /version/version.go; the webhooks move into the
 	// managers, and with that the roots from config to config/default.
 	{[]string{"0.4.0-beta.0"}, func(r *Release) {
-		r.API = "v1alpha4"
+		r.API = V1Alpha4
 		r.Layout.DockerModule, r.Layout.DockerMain = "test", "./infrastructure/docker"
 		r.Layout.VersionPackage = "sigs.k8s.io/cluster-api/version"
 		r.Layout.CoreRoot = "config/default"
