@@ -153,7 +153,11 @@ func (k *fakeKind) Create(ctx context.Context) error {
 	return errors.Join(err, ctx.Err())
 }
 
+// ExportKubeconfig fails while there is a lock, as kind's does.
 func (k *fakeKind) ExportKubeconfig() error {
+	if there, err := state.Exists(k.m.Kubeconfig + ".lock"); there || err != nil {
+		return errors.Join(err, errors.New("failed to lock config file"))
+	}
 	return state.WriteFile(k.m.Kubeconfig, k.w.management.Kubeconfig(""), 0o600)
 }
 
@@ -400,6 +404,20 @@ func TestInterruptedAnywhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKilledWhileKindWroteTheKubeconfig: kind's lock is left beside it.
+func TestKilledWhileKindWroteTheKubeconfig(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := w.Up(t.Context(), ManagementTarget); err != nil {
+		t.Fatal(err)
+	}
+	w.write(t, w.managementKubeconfigLock(), "")
+	if err := w.again().Up(t.Context(), Ready); err != nil {
+		t.Fatal(err)
+	}
+	w.ready(t)
 }
 
 // TestFailedMoveIsNotRecorded: nothing was moved to the cluster that would be recorded.

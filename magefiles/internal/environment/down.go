@@ -97,8 +97,7 @@ func (e *Environment) removeLeftovers(ctx context.Context) error {
 	return errors.Join(node.RemoveLeftovers(ctx, e.engine, e.Config.StateDir()), lock.Release())
 }
 
-// forgetManagement removes the files of the management cluster, and the lock that
-// kind leaves beside its kubeconfig when it is killed.
+// forgetManagement removes the files of the management cluster.
 func (e *Environment) forgetManagement() error {
-	return errors.Join(state.Remove(e.managementKubeconfig()), state.Remove(e.managementKubeconfig()+".lock"), state.Remove(e.movingFile()))
+	return errors.Join(state.Remove(e.managementKubeconfig()), state.Remove(e.managementKubeconfigLock()), state.Remove(e.movingFile()))
 }

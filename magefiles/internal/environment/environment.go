@@ -55,6 +55,11 @@ func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
 func (e *Environment) managementKubeconfig() string {
 	return e.State.Kubeconfig(e.Config.ManagementName())
 }
+
+// managementKubeconfigLock is the file that kind has while it writes the kubeconfig, and
+// that stays if kind is killed then. Who holds the environment's lock may remove it.
+func (e *Environment) managementKubeconfigLock() string { return e.managementKubeconfig() + ".lock" }
+
 func (e *Environment) repositoryDir() string {
 	return e.State.Path("repository", e.Config.ClusterName)
 }

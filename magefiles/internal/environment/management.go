@@ -9,6 +9,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/state"
 )
 
 func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (_ string, err error) {
@@ -31,6 +32,9 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 			return "", err
 		}
 		existing = nil
+	}
+	if err := state.Remove(c.managementKubeconfigLock()); err != nil {
+		return "", err
 	}
 	m := c.management(progress)
 	if len(existing) == 0 {
