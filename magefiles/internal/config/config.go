@@ -16,6 +16,7 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/redact"
 )
 
@@ -81,6 +82,8 @@ type Config struct {
 	NodeImage string
 	// RegistryMirror, if not empty, is asked instead of every image's registry.
 	RegistryMirror string
+	// Force brings up versions that upstream does not support together.
+	Force bool
 	// CertManager installs cert-manager. Without it the lab issues certificates.
 	CertManager bool
 	// AutoscalerCoreDir is the absolute path of a checkout of the autoscaler's core,
@@ -135,8 +138,14 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 	}
 	c := &Config{Root: abs}
 	var errs []error
-	for _, s := range settings {
+	c.values = make([]Value, len(settings))
+	read := func(i int, s setting) {
 		raw, origin := s.def, "default"
+		if s.follows != nil {
+			if facts, ok := c.otherRelease(); ok {
+				raw, origin = s.follows(facts), "default of Cluster API "+facts.Series()
+			}
+		}
 		if v, ok := fromFile[s.key]; ok {
 			raw, origin = v, fileName
 		}
@@ -146,7 +155,14 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 		if err := s.set(c, raw); err != nil {
 			errs = append(errs, refused(s.key, s.env, raw, origin, err))
 		}
-		c.values = append(c.values, Value{Key: s.key, Env: s.env, Value: shown(s.key, raw), Origin: origin, Doc: s.doc})
+		c.values[i] = Value{Key: s.key, Env: s.env, Value: shown(s.key, raw), Origin: origin, Doc: s.doc}
+	}
+	for _, following := range []bool{false, true} {
+		for i, s := range settings {
+			if (s.follows != nil) == following {
+				read(i, s)
+			}
+		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -155,6 +171,15 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// otherRelease returns what is known about the settings' release of Cluster API. ok is
+// false if that is the pinned one.
+func (c *Config) otherRelease() (facts release.Release, ok bool) {
+	if c.ClusterAPI.Version == nil || c.ClusterAPI.Tag() == defaultClusterAPI {
+		return release.Release{}, false
+	}
+	return release.Of(c.ClusterAPI.Version), true
 }
 
 // refused says that a setting's value cannot be used. err says what is allowed and

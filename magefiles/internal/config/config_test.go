@@ -83,9 +83,6 @@ func TestRefused(t *testing.T) {
 		"no version":         {env: map[string]string{"CAPI_VERSION": "banana"}, want: []string{`CAPI_VERSION="banana"`, "major.minor.patch"}},
 		"the autoscaler's":   {env: map[string]string{"CAPI_VERSION": "v1beta1"}, want: []string{`CAPI_VERSION="v1beta1"`, "version of an API", "the autoscaler reads a variable of the same name", "unset yours"}},
 		"half a version":     {env: map[string]string{"CAPI_VERSION": "v1.14"}, want: []string{"major.minor.patch"}},
-		"matrix above":       {env: map[string]string{"KUBERNETES_VERSION": "v1.37.0"}, want: []string{`KUBERNETES_VERSION="v1.37.0"`, "v1.33 to v1.36"}},
-		"matrix below":       {env: map[string]string{"KUBERNETES_VERSION": "v1.32.0"}, want: []string{"v1.33 to v1.36"}},
-		"matrix by patch":    {env: map[string]string{"CAPI_VERSION": "v1.12.7"}, want: []string{"v1.31 to v1.35"}},
 		"no Kubernetes":      {env: map[string]string{"KUBERNETES_VERSION": "banana"}, want: []string{"such as v1.36.1"}},
 		"a build":            {env: map[string]string{"KUBERNETES_VERSION": "v1.36.1+k3s1"}, want: []string{"such as v1.36.1"}},
 		"unknown source":     {env: map[string]string{"CAPI_SOURCE": "svn"}, want: []string{`CAPI_SOURCE="svn"`, "auto, git, module, dir"}},
@@ -144,14 +141,104 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
+// TestCheckEnvironment: versions that do not fit together are refused with the nearest that
+// do, unless they are newer than what is known.
 func TestCheckEnvironment(t *testing.T) {
 	t.Parallel()
-	c, err := load(t, "", map[string]string{"CAPI_VERSION": "v1.10.10"})
-	if err != nil {
-		t.Fatal(err)
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want []string // all in the error; none if it is accepted
+	}{
+		"defaults":           {nil, nil},
+		"no template":        {map[string]string{"CAPI_VERSION": "v1.10.10"}, []string{"v1.11.0"}},
+		"newest Kubernetes":  {map[string]string{"KUBERNETES_VERSION": "v1.37.2"}, nil},
+		"newer Kubernetes":   {map[string]string{"KUBERNETES_VERSION": "v1.38.0"}, nil},
+		"newer Cluster API":  {map[string]string{"CAPI_VERSION": "v1.15.0", "KUBERNETES_VERSION": "v1.37.2"}, nil},
+		"both newer":         {map[string]string{"CAPI_VERSION": "v1.99.0", "KUBERNETES_VERSION": "v1.40.0"}, nil},
+		"too new":            {map[string]string{"CAPI_VERSION": "v1.13.5", "KUBERNETES_VERSION": "v1.37.2"}, []string{"KUBERNETES_VERSION=v1.37.2 (environment)", "v1.32 to v1.36", "KUBERNETES_VERSION=v1.36.1 or CAPI_VERSION=v1.13.6"}},
+		"too old":            {map[string]string{"KUBERNETES_VERSION": "v1.32.11"}, []string{"v1.33 to v1.37", "KUBERNETES_VERSION=v1.33.4 or CAPI_VERSION=v1.13.6"}},
+		"much too old":       {map[string]string{"KUBERNETES_VERSION": "v1.18.19"}, []string{"KUBERNETES_VERSION=v1.33.4 or CAPI_VERSION=v0.3.25"}},
+		"before all":         {map[string]string{"KUBERNETES_VERSION": "v1.15.0"}, []string{"set KUBERNETES_VERSION=v1.33.4, or FORCE=true"}},
+		"newer, too old":     {map[string]string{"CAPI_VERSION": "v1.15.0", "KUBERNETES_VERSION": "v1.30.4"}, []string{"v1.33 to v1.37", "CAPI_VERSION=v1.11.11"}},
+		"old, much too new":  {map[string]string{"CAPI_VERSION": "v1.11.0", "KUBERNETES_VERSION": "v1.38.0"}, []string{"KUBERNETES_VERSION=v1.33.4, or FORCE=true"}},
+		"too new, forced":    {map[string]string{"CAPI_VERSION": "v1.13.5", "KUBERNETES_VERSION": "v1.37.2", "FORCE": "true"}, nil},
+		"next major of both": {map[string]string{"CAPI_VERSION": "v2.0.0"}, nil},
+	} {
+		c, err := load(t, "", tc.env)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		err = c.CheckEnvironment()
+		if (err != nil) != (tc.want != nil) {
+			t.Errorf("%s: CheckEnvironment() = %v, want %q", name, err, tc.want)
+		}
+		for _, want := range tc.want {
+			if err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: the error does not say %q:\n%v", name, want, err)
+			}
+		}
 	}
-	if err := c.CheckEnvironment(); err == nil || !strings.Contains(err.Error(), "v1.11.0") {
-		t.Errorf("CheckEnvironment() = %v for v1.10.10", err)
+}
+
+// TestWarnings: what is newer than the table, or forced, is said.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want []string
+	}{
+		"defaults":          {nil, nil},
+		"old":               {map[string]string{"CAPI_VERSION": "v1.10.10"}, nil},
+		"newer Kubernetes":  {map[string]string{"KUBERNETES_VERSION": "v1.38.0"}, []string{"Kubernetes v1.38.0 is newer than this lab knows: it is treated as v1.37"}},
+		"newer Cluster API": {map[string]string{"CAPI_VERSION": "v1.15.0"}, []string{"Cluster API v1.15.0 is newer than this lab knows: it is treated as v1.14"}},
+		"newer autoscaler":  {map[string]string{"AUTOSCALER_VERSION": "1.37.0"}, []string{"the autoscaler 1.37.0 is newer than this lab knows: it is treated as 1.36.1"}},
+		"forced":            {map[string]string{"KUBERNETES_VERSION": "v1.32.11", "FORCE": "true"}, []string{"Cluster API v1.14.2 manages itself on Kubernetes v1.33 to v1.37, and upstream does not support it on v1.32.11"}},
+	} {
+		c, err := load(t, "", tc.env)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := c.Warnings(); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+// TestDefaultsFollowClusterAPI: with a release of Cluster API alone, everything else fits.
+func TestDefaultsFollowClusterAPI(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		file                   string
+		env                    map[string]string
+		kubernetes, autoscaler string // value and origin
+	}{
+		"pinned":       {"", map[string]string{"CAPI_VERSION": "v1.14.2"}, "v1.36.1 default", "1.36.1 default"},
+		"variable":     {"", map[string]string{"CAPI_VERSION": "v1.8.12"}, "v1.31.4 default of Cluster API v1.8", "1.31.5 default of Cluster API v1.8"},
+		"file":         {"clusterAPI: {version: v0.3.5}", nil, "v1.18.19 default of Cluster API v0.3", "1.18.3 default of Cluster API v0.3"},
+		"both set":     {"kubernetesVersion: v1.30.4", map[string]string{"CAPI_VERSION": "v1.8.12", "AUTOSCALER_VERSION": "1.30.7"}, "v1.30.4 " + fileName, "1.30.7 environment"},
+		"newer":        {"", map[string]string{"CAPI_VERSION": "v1.15.0"}, "v1.36.1 default of Cluster API v1.15", "1.36.1 default of Cluster API v1.15"},
+		"the same row": {"", map[string]string{"CAPI_VERSION": "v1.14.0"}, "v1.36.1 default of Cluster API v1.14", "1.36.1 default of Cluster API v1.14"},
+	} {
+		c, err := load(t, tc.file, tc.env)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := map[string]string{}
+		for _, v := range c.Values() {
+			got[v.Key] = v.Value + " " + v.Origin
+		}
+		if got["kubernetesVersion"] != tc.kubernetes || got["autoscaler.version"] != tc.autoscaler {
+			t.Errorf("%s: Kubernetes %s, autoscaler %s", name, got["kubernetesVersion"], got["autoscaler.version"])
+		}
+		if Tag(c.Kubernetes)+" "+c.Autoscaler.Version.String() != strings.Fields(tc.kubernetes)[0]+" "+strings.Fields(tc.autoscaler)[0] {
+			t.Errorf("%s: the settings have %s and %s", name, c.Kubernetes, c.Autoscaler.Version)
+		}
+	}
+	if _, err := load(t, "", map[string]string{"CAPI_VERSION": "banana"}); err == nil || strings.Contains(err.Error(), "kubernetesVersion") {
+		t.Errorf("an unreadable release: %v", err)
 	}
 }
 

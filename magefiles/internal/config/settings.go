@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	version "github.com/hashicorp/go-version"
+
+	"caslab/magefiles/internal/capi/release"
 )
 
 // The pins. They were built and run together.
@@ -42,6 +44,9 @@ type setting struct {
 	key, env, def, doc string
 	kind               kind
 	set                func(c *Config, raw string) error
+	// follows, if not nil, returns the default for a release of Cluster API other than
+	// the pinned one. Such a setting is read after clusterAPI.version.
+	follows func(release.Release) string
 }
 
 // kind is the YAML type of a setting in caslab.yaml.
@@ -60,7 +65,8 @@ var settings = slices.Concat(
 		{key: "workers", env: "WORKERS", def: "1", kind: integer,
 			doc: "machines of the first MachineDeployment, 1 to 20", set: setWorkers},
 		{key: "kubernetesVersion", env: "KUBERNETES_VERSION", def: defaultKubernetes, kind: text,
-			doc: "Kubernetes of both clusters, of the minors that the release of Cluster API supports", set: setKubernetes},
+			doc: "Kubernetes of both clusters, of the minors that the release of Cluster API supports", set: setKubernetes,
+			follows: func(r release.Release) string { return r.DefaultKubernetes }},
 		{key: "nodeImage", env: "NODE_IMAGE", def: NodeImageAuto, kind: text,
 			doc: "auto, registry (kindest/node, by digest where one is pinned) or source (built here)",
 			set: oneOf(func(c *Config) *string { return &c.NodeImage }, NodeImageAuto, NodeImageRegistry, NodeImageSource)},
@@ -70,10 +76,13 @@ var settings = slices.Concat(
 			doc: "install cert-manager instead of certificates issued by the lab", set: setCertManager},
 	},
 	sourceSettings("clusterAPI", "CAPI", defaultClusterAPI, clusterAPIGit,
-		func(c *Config) *Source { return &c.ClusterAPI }),
+		func(c *Config) *Source { return &c.ClusterAPI }, nil),
 	sourceSettings("autoscaler", "AUTOSCALER", defaultAutoscaler, autoscalerGit,
-		func(c *Config) *Source { return &c.Autoscaler }),
+		func(c *Config) *Source { return &c.Autoscaler },
+		func(r release.Release) string { return r.DefaultAutoscaler }),
 	[]setting{
+		{key: "force", env: "FORCE", def: "false", kind: boolean,
+			doc: "bring up versions that upstream does not support together", set: setForce},
 		{key: "autoscaler.coreDir", env: "AUTOSCALER_CORE_DIR", kind: text,
 			doc: "your checkout of its core, for trees split over two repositories",
 			set: pathTo(func(c *Config) *string { return &c.AutoscalerCoreDir })},
@@ -116,10 +125,12 @@ func setNamespace(c *Config, raw string) error {
 	return nil
 }
 
-func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Source) []setting {
+// sourceSettings returns the settings of a component's source. follows is that of its
+// version.
+func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Source, follows func(release.Release) string) []setting {
 	return []setting{
 		{key: key + ".version", env: env + "_VERSION", def: defVersion, kind: text,
-			doc: "release; decides tag, layout and API",
+			doc: "release; decides tag, layout and API", follows: follows,
 			set: func(c *Config, raw string) error {
 				v, err := parseVersion(raw, defVersion)
 				of(c).Version = v
@@ -203,6 +214,11 @@ func setKubernetes(c *Config, raw string) (err error) {
 
 func setCertManager(c *Config, raw string) (err error) {
 	c.CertManager, err = parseBool(raw)
+	return err
+}
+
+func setForce(c *Config, raw string) (err error) {
+	c.Force, err = parseBool(raw)
 	return err
 }
 

@@ -51,10 +51,6 @@ func (c *Config) validate() error {
 			bad("clusterNamespace", "CLUSTER_NAMESPACE", c.Namespace, errors.New("clusters of the lab have their objects in the namespace default; set WORKLOAD_KUBECONFIG for another cluster, or unset this"))
 		}
 	}
-	if hosts := facts.Kubernetes; hosts.Known() && !hosts.Has(c.Kubernetes) {
-		bad("kubernetesVersion", "KUBERNETES_VERSION", Tag(c.Kubernetes), fmt.Errorf(
-			"Cluster API %s manages itself on Kubernetes v1.%d to v1.%d; set KUBERNETES_VERSION or CAPI_VERSION so that they match", c.ClusterAPI.Tag(), hosts.Min, hosts.Max))
-	}
 	return errors.Join(errs...)
 }
 
@@ -74,6 +70,14 @@ func (c *Config) CheckEnvironment() error {
 		return fmt.Errorf("CAPI_VERSION=%s: this caslab fetches and builds it, but its clusters need v%s or later (the v1beta2 API); set CAPI_VERSION=%s",
 			c.ClusterAPI.Tag(), release.First(release.Release.Drivable), defaultClusterAPI)
 	}
+	if facts := release.Of(c.ClusterAPI.Version); facts.With(c.Kubernetes) == release.OutsideTable && !c.Force {
+		or := ""
+		if near, ok := facts.NearestFor(c.Kubernetes); ok {
+			or = fmt.Sprintf(" or CAPI_VERSION=v%s", near.Version)
+		}
+		return fmt.Errorf("KUBERNETES_VERSION=%s (%s): Cluster API %s manages itself on Kubernetes v1.%d to v1.%d; set KUBERNETES_VERSION=%s%s, or FORCE=true to try it nevertheless",
+			Tag(c.Kubernetes), c.origin("kubernetesVersion"), c.ClusterAPI.Tag(), facts.Kubernetes.Min, facts.Kubernetes.Max, facts.NearestKubernetes(c.Kubernetes), or)
+	}
 	if strings.Contains(c.Root, ":") {
 		// Nodes have a file of .caslab mounted, and Docker separates the two ends
 		// of a mount with a colon.
@@ -83,4 +87,26 @@ func (c *Config) CheckEnvironment() error {
 		return fmt.Errorf("CLUSTER_NAME=%s cannot name an environment of the lab: %w", c.ClusterName, err)
 	}
 	return nil
+}
+
+// Warnings returns what is uncertain about the versions of the settings: which are newer than
+// what this lab knows, and which upstream does not support together.
+func (c *Config) Warnings() []string {
+	var warnings []string
+	facts := release.Of(c.ClusterAPI.Version)
+	known := release.Newest()
+	if facts.Newer {
+		warnings = append(warnings, fmt.Sprintf("Cluster API %s is newer than this lab knows: it is treated as %s", c.ClusterAPI.Tag(), known.Series()))
+	}
+	switch pair := facts.With(c.Kubernetes); {
+	case pair == release.OutsideTable:
+		warnings = append(warnings, fmt.Sprintf("Cluster API %s manages itself on Kubernetes v1.%d to v1.%d, and upstream does not support it on %s",
+			c.ClusterAPI.Tag(), facts.Kubernetes.Min, facts.Kubernetes.Max, Tag(c.Kubernetes)))
+	case pair == release.AheadOfTable && !facts.Kubernetes.Has(c.Kubernetes):
+		warnings = append(warnings, fmt.Sprintf("Kubernetes %s is newer than this lab knows: it is treated as v1.%d", Tag(c.Kubernetes), known.Kubernetes.Max))
+	}
+	if release.OfAutoscaler(c.Autoscaler.Version).Newer {
+		warnings = append(warnings, fmt.Sprintf("the autoscaler %s is newer than this lab knows: it is treated as %s", c.Autoscaler.Version, known.DefaultAutoscaler))
+	}
+	return warnings
 }

@@ -17,6 +17,9 @@ const (
 type Autoscaler struct {
 	Version *version.Version
 
+	// Newer reports whether its minor is newer than the table. Its facts are then
+	// those of the newest minor.
+	Newer bool
 	// Supported reports whether it has a provider for Cluster API.
 	Supported bool
 	// Toolchain is the Go that compiles it, such as go1.13.15, where today's Go gives a
@@ -48,8 +51,13 @@ type Autoscaler struct {
 func OfAutoscaler(v *version.Version) Autoscaler {
 	a := fold(v.Core(), autoscalers, oldestAutoscaler())
 	a.Version = v
+	last := must(newestAutoscaler)
+	a.Newer = v.Core().GreaterThan(last) && !sameMinor(v, last)
 	return a
 }
+
+// newestAutoscaler is the newest release that the table was read from.
+const newestAutoscaler = "1.36.1"
 
 // FirstAutoscaler returns the first release of the cluster autoscaler for which has is
 // true, such as 1.23.0.

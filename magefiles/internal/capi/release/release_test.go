@@ -1,6 +1,7 @@
 package release
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -29,34 +30,32 @@ func TestClusterAPI(t *testing.T) {
 		version   string
 		metadata  bool
 		balancer  string
-		lowest    int
-		highest   int
 	}{
-		{"0.3.4", false, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine", 0, 0},
-		{"0.3.5", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine", 0, 0},
-		{"0.3.16", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine", 0, 0},
-		{"0.3.17", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", true, "2.1.1-alpine", 0, 0},
-		{"0.3.22", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", true, "v20210715-a6da3463", 0, 0},
-		{"0.4.0-beta.0", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "2.1.1-alpine", 0, 0},
-		{"0.4.0", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "2.1.1-alpine", 0, 0},
-		{"0.4.8", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463", 0, 0},
-		{"1.0.0", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463", 0, 0},
-		{"1.3.7", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230330-2f738c2", 0, 0},
-		{"1.4.0-beta.1", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463", 0, 0},
-		{"1.4.0", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230227-d46f45b6", 0, 0},
-		{"1.4.2", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230330-2f738c2", 0, 0},
-		{"1.8.12", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230510-486859a6", 0, 0},
-		{"1.10.10", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 0, 0},
-		{"1.11.0-rc.1", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 30, 34},
-		{"1.11.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 30, 34},
-		{"1.12.7", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 31, 35},
-		{"1.12.8", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 31, 36},
-		{"1.13.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 32, 35},
-		{"1.13.5", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 32, 36},
-		{"1.14.0-alpha.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 33, 36},
-		{"1.14.0-rc.1", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 33, 36},
-		{"1.14.2", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 33, 36},
-		{"1.99.0", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b", 0, 0},
+		{"0.3.4", false, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine"},
+		{"0.3.5", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine"},
+		{"0.3.16", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", false, "2.1.1-alpine"},
+		{"0.3.17", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", true, "2.1.1-alpine"},
+		{"0.3.22", true, "v1alpha3", ". config", "test/infrastructure/docker . test/infrastructure/docker/config", "cmd/version", true, "v20210715-a6da3463"},
+		{"0.4.0-beta.0", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "2.1.1-alpine"},
+		{"0.4.0", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "2.1.1-alpine"},
+		{"0.4.8", true, "v1alpha4", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463"},
+		{"1.0.0", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463"},
+		{"1.3.7", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230330-2f738c2"},
+		{"1.4.0-beta.1", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20210715-a6da3463"},
+		{"1.4.0", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230227-d46f45b6"},
+		{"1.4.2", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230330-2f738c2"},
+		{"1.8.12", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230510-486859a6"},
+		{"1.10.10", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.11.0-rc.1", true, "v1beta1", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.11.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.12.7", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.12.8", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.13.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.13.5", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.14.0-alpha.0", true, "v1beta2", ". config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.14.0-rc.1", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.14.2", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
+		{"1.99.0", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
 	} {
 		r := Of(v(tc.tag))
 		if r.Version.String() != tc.tag || r.Supported != tc.supported || r.API != tc.api || r.Drivable() != (tc.api == V1Beta2) {
@@ -75,8 +74,205 @@ func TestClusterAPI(t *testing.T) {
 		if want := "kindest/haproxy:" + tc.balancer; r.LoadBalancer.Image() != want {
 			t.Errorf("%s: load balancer %s, want %s", tc.tag, r.LoadBalancer.Image(), want)
 		}
-		if want := (Minors{tc.lowest, tc.highest}); r.Kubernetes != want || r.Kubernetes.Known() != (tc.highest > 0) {
-			t.Errorf("%s: Kubernetes %v, want %v", tc.tag, r.Kubernetes, want)
+	}
+}
+
+// TestKubernetesOfReleases has what "Kubernetes version support" in upstream's book says, on
+// both sides of each change.
+func TestKubernetesOfReleases(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]struct {
+		minors                 Minors
+		kubernetes, autoscaler string
+	}{
+		"0.3.5":          {Minors{16, 19}, "v1.18.19", "1.18.3"},
+		"0.3.14":         {Minors{16, 19}, "v1.18.19", "1.18.3"},
+		"0.3.15":         {Minors{16, 21}, "v1.18.19", "1.18.3"},
+		"0.3.25":         {Minors{16, 21}, "v1.18.19", "1.18.3"},
+		"0.4.0":          {Minors{19, 21}, "v1.21.14", "1.22.3"},
+		"0.4.8":          {Minors{19, 23}, "v1.21.14", "1.22.3"},
+		"1.0.5":          {Minors{19, 23}, "v1.21.14", "1.22.3"},
+		"1.1.3":          {Minors{19, 23}, "v1.21.14", "1.22.3"},
+		"1.1.6":          {Minors{19, 24}, "v1.24.17", "1.24.3"},
+		"1.2.1":          {Minors{20, 24}, "v1.24.17", "1.24.3"},
+		"1.2.9":          {Minors{20, 25}, "v1.24.17", "1.24.3"},
+		"1.2.12":         {Minors{20, 26}, "v1.24.17", "1.24.3"},
+		"1.3.2":          {Minors{20, 25}, "v1.24.17", "1.24.3"},
+		"1.3.10":         {Minors{20, 26}, "v1.26.13", "1.26.8"},
+		"1.4.1":          {Minors{23, 26}, "v1.26.13", "1.26.8"},
+		"1.4.9":          {Minors{23, 27}, "v1.26.13", "1.26.8"},
+		"1.5.0":          {Minors{24, 27}, "v1.27.16", "1.27.8"},
+		"1.5.8":          {Minors{24, 28}, "v1.28.15", "1.28.7"},
+		"1.6.0":          {Minors{25, 28}, "v1.28.15", "1.28.7"},
+		"1.6.8":          {Minors{25, 29}, "v1.28.15", "1.28.7"},
+		"1.7.0":          {Minors{26, 29}, "v1.29.4", "1.29.5"},
+		"1.7.9":          {Minors{26, 30}, "v1.30.4", "1.30.7"},
+		"1.8.0":          {Minors{27, 30}, "v1.30.4", "1.30.7"},
+		"1.8.12":         {Minors{27, 31}, "v1.31.4", "1.31.5"},
+		"1.9.0":          {Minors{28, 31}, "v1.31.4", "1.31.5"},
+		"1.9.11":         {Minors{28, 32}, "v1.32.11", "1.32.5"},
+		"1.10.0":         {Minors{29, 32}, "v1.32.11", "1.32.5"},
+		"1.10.10":        {Minors{29, 33}, "v1.33.4", "1.33.6"},
+		"1.11.0-rc.1":    {Minors{30, 33}, "v1.33.4", "1.33.6"},
+		"1.11.0":         {Minors{30, 33}, "v1.33.4", "1.33.6"},
+		"1.11.1":         {Minors{30, 34}, "v1.34.11", "1.34.5"},
+		"1.12.0":         {Minors{31, 34}, "v1.34.11", "1.34.5"},
+		"1.12.7":         {Minors{31, 35}, "v1.35.5", "1.35.2"},
+		"1.12.8":         {Minors{31, 36}, "v1.36.1", "1.36.1"},
+		"1.13.0":         {Minors{32, 35}, "v1.35.5", "1.35.2"},
+		"1.13.5":         {Minors{32, 36}, "v1.36.1", "1.36.1"},
+		"1.13.6":         {Minors{32, 37}, "v1.36.1", "1.36.1"},
+		"1.14.0-alpha.0": {Minors{33, 36}, "v1.36.1", "1.36.1"},
+		"1.14.0":         {Minors{33, 36}, "v1.36.1", "1.36.1"},
+		"1.14.1":         {Minors{33, 37}, "v1.36.1", "1.36.1"},
+		"1.99.0":         {Minors{33, 37}, "v1.36.1", "1.36.1"},
+	} {
+		r := Of(v(tag))
+		if r.Kubernetes != want.minors || r.DefaultKubernetes != want.kubernetes || r.DefaultAutoscaler != want.autoscaler {
+			t.Errorf("%s: Kubernetes %v, %s, autoscaler %s; want %v", tag, r.Kubernetes, r.DefaultKubernetes, r.DefaultAutoscaler, want)
+		}
+		if !r.Kubernetes.Has(v(strings.TrimPrefix(r.DefaultKubernetes, "v"))) {
+			t.Errorf("%s: its default, Kubernetes %s, is not of its minors %v", tag, r.DefaultKubernetes, r.Kubernetes)
+		}
+	}
+}
+
+// TestDockerProvider has what differs between Docker providers, and how each release is
+// compiled, on both sides of each change.
+func TestDockerProvider(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		tag, toolchain, network, engine string
+		has                             string
+	}{
+		{"0.3.5", "go1.13.15", "bridge", "1.42", "docker kinds, docker, kubectl, webhook deployments, auth proxy"},
+		{"0.3.14", "go1.13.15", "bridge", "1.42", "docker kinds, docker, kubectl, webhook deployments, auth proxy"},
+		{"0.3.15", "go1.13.15", "kind", "1.42", "docker kinds, docker, kubectl, webhook deployments, auth proxy"},
+		{"0.3.25", "go1.13.15", "kind", "1.42", "docker kinds, docker, kubectl, webhook deployments, auth proxy"},
+		{"0.4.0", "go1.16.15", "kind", "1.41", "docker kinds, docker, kubectl"},
+		{"0.4.1", "go1.16.15", "kind", "1.41", "docker kinds, kubectl"},
+		{"1.0.5", "go1.16.15", "kind", "1.41", "docker kinds, kubectl"},
+		{"1.1.0", "", "kind", "1.41", "docker kinds, kubectl"},
+		{"1.3.9", "", "kind", "1.41", "docker kinds, kubectl"},
+		{"1.3.10", "", "kind", "1.43", "docker kinds, kubectl"},
+		{"1.4.4", "", "kind", "1.41", "docker kinds"},
+		{"1.4.5", "", "kind", "1.43", "docker kinds"},
+		{"1.5.8", "", "kind", "1.43", "docker kinds"},
+		{"1.6.0", "", "kind", "1.43", "docker kinds"},
+		{"1.6.8", "", "kind", "1.43", "docker kinds"},
+		{"1.7.0", "", "kind", "1.44", "docker kinds"},
+		{"1.8.12", "", "kind", "1.46", "docker kinds"},
+		{"1.9.10", "", "kind", "1.47", "docker kinds"},
+		{"1.9.11", "", "kind", "1.48", "docker kinds"},
+		{"1.10.10", "", "kind", "1.48", "docker kinds, dev kinds"},
+		{"1.11.0", "", "kind", "1.51", "docker kinds, dev kinds"},
+		{"1.11.8", "", "kind", "1.54", "docker kinds, dev kinds"},
+		{"1.12.4", "", "kind", "1.51", "docker kinds, dev kinds"},
+		{"1.13.6", "", "kind", "1.54", "docker kinds, dev kinds"},
+		{"1.14.2", "", "kind", "1.55", "docker kinds, dev kinds"},
+		{"1.15.0-alpha.0", "", "kind", "1.55", "dev kinds"},
+	} {
+		r := Of(v(tc.tag))
+		if r.Toolchain != tc.toolchain || r.Network != tc.network || r.MaxEngineAPI != tc.engine {
+			t.Errorf("%s: toolchain %q, network %s, engine's API %s; want %+v", tc.tag, r.Toolchain, r.Network, r.MaxEngineAPI, tc)
+		}
+		var has []string
+		for _, f := range []struct {
+			name string
+			is   bool
+		}{
+			{"docker kinds", r.DockerKinds},
+			{"dev kinds", r.DevKinds},
+			{"docker", r.RunsDocker},
+			{"kubectl", r.RunsKubectl},
+			{"webhook deployments", r.WebhookDeployments},
+			{"auth proxy", r.AuthProxy},
+		} {
+			if f.is {
+				has = append(has, f.name)
+			}
+		}
+		if got := strings.Join(has, ", "); got != tc.has {
+			t.Errorf("%s has %s; want %s", tc.tag, got, tc.has)
+		}
+	}
+}
+
+// TestWith has pairs of Cluster API and Kubernetes at the edges of the table.
+func TestWith(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		release, kubernetes string
+		want                Pair
+		nearest, other      string
+	}{
+		{"1.14.2", "1.36.1", InTable, "v1.36.1", "1.14.2"},
+		{"1.14.2", "1.37.0", InTable, "v1.37.2", "1.14.2"},
+		{"1.14.2", "1.38.0", AheadOfTable, "v1.37.2", ""},
+		{"1.14.0", "1.37.0", OutsideTable, "v1.36.1", "1.14.2"},
+		{"1.14.2", "1.32.0", OutsideTable, "v1.33.4", "1.13.6"},
+		{"1.14.2", "2.36.0", OutsideTable, "v1.36.1", ""},
+		{"1.13.6", "1.38.0", AheadOfTable, "v1.37.2", ""},
+		{"1.12.8", "1.38.0", OutsideTable, "v1.36.1", ""},
+		{"1.15.0", "1.36.1", AheadOfTable, "v1.36.1", "1.14.2"},
+		{"1.15.0", "1.38.0", AheadOfTable, "v1.37.2", ""},
+		{"1.15.0", "1.32.0", OutsideTable, "v1.33.4", "1.13.6"},
+		{"0.3.5", "1.18.19", InTable, "v1.18.19", "0.3.25"},
+		{"0.3.5", "1.20.0", OutsideTable, "v1.18.19", "0.3.25"},
+		{"0.3.5", "1.22.0", OutsideTable, "v1.18.19", "0.4.8"},
+		{"1.8.12", "1.25.0", OutsideTable, "v1.27.16", "1.6.8"},
+		{"1.4.0", "1.21.14", OutsideTable, "v1.24.17", "1.3.10"},
+		{"0.3.25", "1.22.0", OutsideTable, "v1.21.14", "0.4.8"},
+	} {
+		r := Of(v(tc.release))
+		if got := r.With(v(tc.kubernetes)); got != tc.want {
+			t.Errorf("%s on Kubernetes %s: %d, want %d", tc.release, tc.kubernetes, got, tc.want)
+		}
+		if got := r.NearestKubernetes(v(tc.kubernetes)); got != tc.nearest {
+			t.Errorf("the nearest of %s to Kubernetes %s is %s, want %s", tc.release, tc.kubernetes, got, tc.nearest)
+		}
+		other, ok := r.NearestFor(v(tc.kubernetes))
+		if ok != (tc.other != "") || ok && other.Version.String() != tc.other {
+			t.Errorf("the nearest to %s for Kubernetes %s is %s, %t; want %s", tc.release, tc.kubernetes, other.Version, ok, tc.other)
+		}
+	}
+}
+
+// TestAll: the table's series have no gap, and each default exists.
+func TestAll(t *testing.T) {
+	t.Parallel()
+	all := All()
+	for i, r := range all {
+		if i > 0 {
+			major, minor := MajorMinor(all[i-1].Version)
+			if next := r.Series(); next != fmt.Sprintf("v%d.%d", major, minor+1) && next != "v1.0" {
+				t.Errorf("%s follows v%d.%d", next, major, minor)
+			}
+		}
+		if r.DefaultKubernetes == "" || r.DefaultAutoscaler == "" || !r.Supported || r.Newer {
+			t.Errorf("%s: %+v", r.Version, r)
+		}
+	}
+	if last := all[len(all)-1]; last.Version.String() != Newest().Version.String() || last.Series() != "v1.14" {
+		t.Errorf("the last is %s", last.Version)
+	}
+	for minor, tag := range standardKubernetes {
+		if _, got := MajorMinor(v(strings.TrimPrefix(tag, "v"))); got != minor {
+			t.Errorf("%s is taken for v1.%d", tag, minor)
+		}
+	}
+}
+
+// TestNewer: a release after the table's newest minor has that minor's facts, and is
+// marked. A later patch is not: patches change no facts that an older one relies on.
+func TestNewer(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]bool{
+		"0.3.5": false, "1.14.0-rc.1": false, newest: false, "1.14.99": false,
+		"1.15.0-alpha.0": true, "1.15.0": true, "2.0.0": true,
+	} {
+		if got := Of(v(tag)).Newer; got != want {
+			t.Errorf("%s is newer than the table: %t", tag, got)
 		}
 	}
 }
