@@ -123,6 +123,20 @@ func TestWait(t *testing.T) {
 			t.Errorf("Wait() = %v", err)
 		}
 	})
+	bubble("forgets errors that are over", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		s.Put(node("a", "1", "False"))
+		var lists atomic.Int32
+		s.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "list" && lists.Add(1) == 1 {
+				return apierrors.NewServiceUnavailable("not now")
+			}
+			return nil
+		})
+		if _, _, err := wait(t, s); err == nil || err.Error() != "waited for node a: not within a minute" {
+			t.Errorf("Wait() = %v", err)
+		}
+	})
 	// The first list of a reflector may be older than what was just changed.
 	bubble("takes nothing old", t, func(t *testing.T) {
 		s := kubetest.New(t, nodeKinds, "")

@@ -38,7 +38,7 @@ type Condition func(objects []*unstructured.Unstructured) (done bool, missing st
 // Wait watches a kind in a namespace, or in all if it is empty, until the
 // condition holds or ctx is done. progress, if set, is called with what is missing.
 // The error has what was missing last, the cause of the end, and the last error of the
-// API server, if there was one.
+// API server, if it has not answered since.
 func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace string, holds Condition, progress func(string)) error {
 	missing, done := "an answer", false
 	var last error
@@ -49,6 +49,7 @@ func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace stri
 		if done {
 			return
 		}
+		last = nil // the API server has answered since
 		var text string
 		if done, text = holds(sorted(objects.objects)); done {
 			end()
