@@ -257,10 +257,13 @@ func Field(o *unstructured.Unstructured, path ...string) string {
 	return fmt.Sprint(value)
 }
 
-// OfControlPlane reports whether a node belongs to the control plane.
+// OfControlPlane reports whether a node belongs to the control plane. kubeadm before
+// v1.20 labels it as a master alone.
 func OfControlPlane(node metav1.Object) bool {
-	_, is := node.GetLabels()["node-role.kubernetes.io/control-plane"]
-	return is
+	labels := node.GetLabels()
+	_, is := labels["node-role.kubernetes.io/control-plane"]
+	_, was := labels["node-role.kubernetes.io/master"]
+	return is || was
 }
 
 // True reports whether the status of a condition of an object is True.

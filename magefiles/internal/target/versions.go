@@ -34,7 +34,7 @@ func (c *Cluster) Versions(ctx context.Context) (Versions, error) {
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		_, control := n.GetLabels()["node-role.kubernetes.io/control-plane"]
+		control := kube.OfControlPlane(n)
 		// A hosted control plane has no node in the cluster.
 		if version := kube.Field(n, "status", "nodeInfo", "kubeletVersion"); control || have.Kubernetes == "" {
 			have.Kubernetes = version
