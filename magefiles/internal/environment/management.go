@@ -72,11 +72,7 @@ func (c *bringUp) install(ctx context.Context, client *kube.Client, kubeconfig s
 	if err := ctl.Init(ctx, kubeconfig, c.repo.Version); err != nil {
 		return err
 	}
-	var namespaces []string
-	for _, p := range c.repo.Providers {
-		namespaces = append(namespaces, p.Namespace)
-	}
-	return capi.WaitProviders(ctx, client, namespaces, progress)
+	return capi.WaitProviders(ctx, client, c.repo.Namespaces(), progress)
 }
 
 func (c *bringUp) initManagement(ctx context.Context, progress func(string)) (string, error) {

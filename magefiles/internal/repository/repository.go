@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,9 @@ type Provider struct {
 	Image string
 	// Namespace is where the provider's controllers run.
 	Namespace string
+
+	// webhooks is the namespace of the provider's webhooks, if that is another one.
+	webhooks string
 
 	label, root, file string
 }
@@ -65,9 +69,27 @@ type Repository struct {
 	Providers []Provider
 }
 
+// Namespaces returns the namespaces in which the providers and their webhooks run.
+func (r *Repository) Namespaces() []string {
+	var all []string
+	for _, p := range r.Providers {
+		for _, namespace := range []string{p.Namespace, p.webhooks} {
+			if namespace != "" && !slices.Contains(all, namespace) {
+				all = append(all, namespace)
+			}
+		}
+	}
+	return all
+}
+
 // devTag is the tag of the Docker provider's image in all releases before v0.4. The
 // image keeps it.
 const devTag = "dev"
+
+// metricsProxy is the sidecar with which releases before v0.4 guard their managers'
+// metrics. The lab leaves it out: nothing reads them through it, and every node would
+// need one more image.
+const metricsProxy = "kube-rbac-proxy"
 
 // webhookNamespace is the namespace in which releases before v0.4 run the webhooks
 // of all providers, in Deployments of their own.
@@ -190,6 +212,8 @@ func render(tree, tag string, p *Provider, ca *authority) ([]byte, error) {
 		if kind(object) == "Deployment" {
 			if namespace := text(object, "metadata", "namespace"); namespace != webhookNamespace {
 				p.Namespace = namespace
+			} else {
+				p.webhooks = namespace
 			}
 			if err := setImages(object, tag, p); err != nil {
 				return nil, err
@@ -240,7 +264,16 @@ func asMap(r *resource.Resource) (map[string]any, error) {
 // name, with any registry and tag.
 func setImages(deployment map[string]any, tag string, p *Provider) error {
 	containers, _ := field(deployment, "spec", "template", "spec", "containers").([]any)
+	kept := containers[:0]
 	for _, c := range containers {
+		if container, ok := c.(map[string]any); !ok || text(container, "name") != metricsProxy {
+			kept = append(kept, c)
+		}
+	}
+	if pod, ok := field(deployment, "spec", "template", "spec").(map[string]any); ok && len(kept) < len(containers) {
+		pod["containers"] = kept
+	}
+	for _, c := range kept {
 		container, ok := c.(map[string]any)
 		if !ok {
 			continue

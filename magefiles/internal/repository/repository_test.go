@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -440,7 +441,8 @@ spec:
     metadata: {labels: {a: b}}
     spec:
       containers:
-      - {name: proxy, image: example.com/kube-rbac-proxy:v0.4.1, imagePullPolicy: Always}
+      - {name: kube-rbac-proxy, image: example.com/kube-rbac-proxy:v0.4.1, imagePullPolicy: Always}
+      - {name: other, image: example.com/other:v0.4.1, imagePullPolicy: Always}
       - {name: manager, image: "` + name + `", imagePullPolicy: Always}
 `
 		if strings.HasPrefix(v, "0.3.") {
@@ -483,12 +485,19 @@ func TestImagesByLayoutAndTag(t *testing.T) {
 			if got := repo.Providers[3].Namespace; got != "system" {
 				t.Errorf("the Docker provider's controllers are in %s", got)
 			}
+			want := []string{"system"}
+			if strings.HasPrefix(tc.version, "0.3.") {
+				want = append(want, "capi-webhook-system")
+			}
+			if got := repo.Namespaces(); !slices.Equal(got, want) {
+				t.Errorf("the providers run in %q, want %q", got, want)
+			}
 			data, err := os.ReadFile(filepath.Join(dir, "infrastructure-docker", repo.Version, repo.Providers[3].file))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Contains(data, []byte("kube-rbac-proxy:v0.4.1")) || bytes.Contains(data, []byte("Always")) {
-				t.Errorf("the other container's image changed, or something is always pulled:\n%s", data)
+			if !bytes.Contains(data, []byte("other:v0.4.1")) || bytes.Contains(data, []byte("kube-rbac-proxy")) || bytes.Contains(data, []byte("Always")) {
+				t.Errorf("another container's image changed, the proxy is there, or something is always pulled:\n%s", data)
 			}
 		})
 	}
