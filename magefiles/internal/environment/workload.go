@@ -21,6 +21,7 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 		Name:    c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
 		NodeImage: c.image, LoadBalancer: c.base.LoadBalancer,
 		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.allowCgroupV1(), OwnerFile: c.owner,
+		Cgroupfs: release.OfKubernetes(c.Config.Kubernetes).CgroupDriver == release.CgroupFS,
 	}.Manifest()
 	if err != nil {
 		return "", err

@@ -260,8 +260,8 @@ func (a *Autoscalers) Flags(ctx context.Context, flags string) error {
 	if err != nil {
 		return err
 	}
-	// Every release of Cluster API for which env:up works serves v1beta2.
-	environment := autoscaler.Environment(settings.Release, true, c.Arch())
+	v1beta2 := release.Of(a.Config.ClusterAPI.Version).API == release.V1Beta2
+	environment := autoscaler.Environment(settings.Release, v1beta2, c.Arch())
 	fmt.Fprintln(a.Out, autoscaler.CommandLine(environment, binary, rendered))
 	return nil
 }
