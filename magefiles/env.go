@@ -31,7 +31,7 @@ func (Env) Down(ctx context.Context) error { return lab(ctx, "env:down") }
 // Example: export KUBECONFIG=$(go tool mage env:kubeconfig)
 func (Env) Kubeconfig(ctx context.Context) error { return lab(ctx, "env:kubeconfig") }
 
-// Doctor checks this machine and prints a verdict and a cure for each finding.
+// Doctor checks this machine and prints a verdict for each finding and what to do about it.
 // It looks at the engine, privileges, cgroups, limits, disk, memory and Go, and
 // asks whether the sources and registries answer. It starts one privileged
 // container for a moment.

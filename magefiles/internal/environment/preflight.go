@@ -17,7 +17,7 @@ import (
 func (e *Environment) machine() machine.Machine {
 	return machine.Machine{
 		Environment: e.Config.ClusterName, Root: e.Config.Root, State: e.State,
-		Engine: e.engine, Runner: e.Runner, FreeDisk: e.freeDisk,
+		Engine: e.engine, Runner: e.Runner, FreeDisk: e.freeDisk, ReadLimit: machine.ReadLimit,
 	}
 }
 
@@ -57,7 +57,7 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 	return e.machine().CheckPrivileged(ctx, info, machine.ProbeUp)
 }
 
-// Doctor checks the machine and prints each finding with a verdict and a cure. It
+// Doctor checks the machine and prints each finding with a verdict and what to do. It
 // returns an error if no environment can come up here. It creates the probe image,
 // if the engine does not have it, and runs it for a moment.
 func (e *Environment) Doctor(ctx context.Context) error {
@@ -66,14 +66,14 @@ func (e *Environment) Doctor(ctx context.Context) error {
 	step := e.Log.Start("ask the Docker engine, and start a privileged container", 5*time.Second)
 	info, err := e.engine.Info(ctx)
 	if err != nil {
-		findings = append(findings, machine.Judge("engine", "", err, machine.Bad, "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root"))
+		findings = append(findings, machine.Judge("engine", "", err, machine.Failure, "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root"))
 	} else {
 		findings = append(findings, m.EngineFindings(ctx, info)...)
 		if err := machine.CheckCgroup(info, e.Config.Kubernetes); err != nil {
-			findings = append(findings, machine.Judge("Kubernetes "+config.Tag(e.Config.Kubernetes), "", err, machine.Bad, "set another KUBERNETES_VERSION"))
+			findings = append(findings, machine.Judge("Kubernetes "+config.Tag(e.Config.Kubernetes), "", err, machine.Failure, "set another KUBERNETES_VERSION"))
 		}
 	}
-	step.Done("", nil)
+	step.Done("", err)
 	findings = append(findings, m.HostFindings(ctx)...)
 	step = e.Log.Start("ask the network", 10*time.Second)
 	findings = append(findings, e.reachFindings(ctx, info)...)
@@ -90,8 +90,8 @@ func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []mac
 	asked.Go(func() { as = e.tools.check(ctx, component.Autoscaler(e.Config)) })
 	asked.Wait()
 	return []machine.Finding{
-		machine.Judge("Cluster API "+e.Config.ClusterAPI.Tag(), "can be fetched", api, machine.Bad, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),
-		machine.Judge("autoscaler "+e.Config.Autoscaler.Version.String(), "can be fetched", as, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not"),
+		machine.Judge("Cluster API "+e.Config.ClusterAPI.Tag(), "can be fetched", api, machine.Failure, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),
+		machine.Judge("autoscaler "+e.Config.Autoscaler.Tag(), "can be fetched", as, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not"),
 		machine.NodeImageFinding(ctx, e.nodeOptions(info.Arch(), nil)),
 	}
 }

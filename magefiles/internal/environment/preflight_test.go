@@ -49,7 +49,7 @@ func TestInterruptedUpSaysWhatToType(t *testing.T) {
 }
 
 // TestDoctor: it shows all findings, also where the engine does not answer, and
-// fails if one is bad.
+// fails if one of them is a failure.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, map[string]string{"REGISTRY_MIRROR": "127.0.0.1:1"})
@@ -61,7 +61,7 @@ func TestDoctor(t *testing.T) {
 		return nil
 	}
 	err := s.Doctor(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "checks are bad") {
+	if err == nil || !strings.Contains(err.Error(), "checks failed") {
 		t.Errorf("Doctor() = %v", err)
 	}
 	for _, want := range []string{"no daemon", "scripts/docker-engine.sh", "Cluster API v1.14.2", "no such host", "AUTOSCALER_GIT"} {
@@ -70,7 +70,7 @@ func TestDoctor(t *testing.T) {
 		}
 	}
 	if strings.Contains(s.printed.String(), "CAPI_GIT") {
-		t.Errorf("a cure of what is well:\n%s", s.printed)
+		t.Errorf("something to do about what is well:\n%s", s.printed)
 	}
 }
 

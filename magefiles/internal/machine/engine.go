@@ -30,7 +30,8 @@ func (m Machine) EngineFindings(ctx context.Context, info engine.Info) []Finding
 	}
 	cgroup := Finding{Check: "cgroup", Verdict: OK, Found: "v" + info.CgroupVersion}
 	if info.CgroupVersion == "1" {
-		cgroup.Found = "v1: nodes since Kubernetes 1.35 get failCgroupV1: false, which a future Kubernetes will not know"
+		cgroup.Verdict = Note
+		cgroup.Found = "v1: the kubelets of nodes since Kubernetes 1.35 run on it because the lab sets failCgroupV1 to false; a later Kubernetes will want v2"
 	}
 	memory := fmt.Sprintf("%.1f GiB", gibibytes(info.MemTotal))
 	var little error
@@ -40,14 +41,14 @@ func (m Machine) EngineFindings(ctx context.Context, info engine.Info) []Finding
 	free, where, tooLittle := m.disk(info)
 	disk := "on another machine, as the engine's data"
 	if where != "" {
-		disk = fmt.Sprintf("%.1f GiB free at %s, and %d needed", gibibytes(free), where, m.diskNeeded()>>30)
+		disk = fmt.Sprintf("%.1f GiB free at %s, and %d GiB needed", gibibytes(free), where, m.diskNeeded()>>30)
 	}
 	return []Finding{
 		{Check: "engine", Verdict: OK, Found: fmt.Sprintf("Docker %s on %s, %s, %d CPUs", info.ServerVersion, info.OperatingSystem, info.Architecture, info.NCPU)},
-		Judge("privileged containers", "start", privileged, Bad, "run scripts/docker-engine.sh as root; a rootless or restricted engine will not do"),
+		Judge("privileged containers", "can be started", privileged, Failure, "run scripts/docker-engine.sh as root; a rootless or restricted engine will not do"),
 		cgroup,
 		Judge("memory", memory, little, Warning, "an environment takes about 3 GiB, and each further node 110 MiB; give the engine more"),
-		Judge("disk", disk, tooLittle, Bad, removeOldImages+", docker image prune, docker builder prune, or a larger disk"),
+		Judge("disk", disk, tooLittle, Failure, removeOldImages+", docker image prune, docker builder prune, or a larger disk"),
 	}
 }
 

@@ -28,33 +28,38 @@ type Machine struct {
 	// FreeDisk returns the bytes that a user may still write to a folder's file
 	// system; the package's FreeDisk outside tests.
 	FreeDisk func(dir string) (int64, error)
+	// ReadLimit returns a limit of this machine; the package's ReadLimit outside tests.
+	ReadLimit func(Limit) (uint64, error)
 }
 
 // Verdict says how much a finding matters to an environment.
 type Verdict string
 
-// Verdicts. With a Bad finding, no environment can come up.
+// Verdicts. A Note is for information: nothing has to be done. With a Failure, no
+// environment can come up.
 const (
 	OK      Verdict = "ok"
+	Note    Verdict = "note"
 	Warning Verdict = "warning"
-	Bad     Verdict = "bad"
+	Failure Verdict = "failure"
 )
 
 // Finding is one thing that was checked.
 type Finding struct {
 	Check   string
 	Verdict Verdict
-	// Found is what the check found, and Cure what to do if that is not OK.
-	Found, Cure string
+	// Found is what the check found. ToDo is what the user can do about a Warning or a
+	// Failure.
+	Found, ToDo string
 }
 
 // Judge returns a finding that is OK if err is nil, and otherwise has the given
 // severity.
-func Judge(check, found string, err error, severity Verdict, cure string) Finding {
+func Judge(check, found string, err error, severity Verdict, toDo string) Finding {
 	if err != nil {
-		return Finding{check, severity, oneLine(err), cure}
+		return Finding{check, severity, oneLine(err), toDo}
 	}
-	return Finding{check, OK, found, cure}
+	return Finding{check, OK, found, toDo}
 }
 
 // oneLine returns the cause in one line. For a process that failed that is the last
@@ -66,30 +71,45 @@ func oneLine(err error) string {
 		}
 	}
 	if unreachable := new(net.OpError); errors.As(err, &unreachable) {
-		return unreachable.Err.Error() // the cure names the command
+		return unreachable.Err.Error() // ToDo names the command
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
 }
 
-// Print prints the findings as a table. It returns an error if one of them is Bad.
+// Print prints the findings as a table, how many of each verdict there are, and what to
+// type next. It returns an error if one of them is a Failure.
 func Print(out io.Writer, findings []Finding) error {
-	w := ui.NewTable(out, "CHECK", "VERDICT", "FOUND", "CURE")
-	ailing := 0
+	w := ui.NewTable(out, "CHECK", "VERDICT", "FOUND", "TO DO")
+	count := map[Verdict]int{}
 	for _, f := range findings {
-		if f.Verdict == OK {
-			f.Cure = ""
+		if f.Verdict == OK || f.Verdict == Note {
+			f.ToDo = ""
 		}
-		if f.Verdict == Bad {
-			ailing++
-		}
-		w.Row(f.Check, string(f.Verdict), f.Found, f.Cure)
+		count[f.Verdict]++
+		w.Row(f.Check, string(f.Verdict), f.Found, f.ToDo)
 	}
 	if err := w.End(); err != nil {
 		return err
 	}
-	if ailing > 0 {
-		return fmt.Errorf("%d of %d checks are bad; env:up will fail until they are cured", ailing, len(findings))
+	parts := []string{fmt.Sprintf("%d ok", count[OK])}
+	for _, v := range []Verdict{Note, Warning, Failure} {
+		parts = append(parts, number(count[v], string(v)))
 	}
-	return nil
+	if _, err := fmt.Fprintf(out, "\n%s: %s\n", number(len(findings), "check"), strings.Join(parts, ", ")); err != nil {
+		return err
+	}
+	if failed := count[Failure]; failed > 0 {
+		return fmt.Errorf("%d of %d checks failed, so env:up would fail; do what the column TO DO says, then type: go tool mage env:doctor", failed, len(findings))
+	}
+	_, err := fmt.Fprintln(out, "An environment can come up on this machine; type: go tool mage env:up")
+	return err
+}
+
+// number returns a count with a noun, in the plural unless the count is 1.
+func number(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -2,6 +2,8 @@ package machine
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,19 +21,20 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// fake returns a machine with much disk whose processes answer from a script.
+// fake returns a machine with much disk and no limits whose processes answer from a script.
 func fake(t *testing.T, answers ...runtest.Answer) Machine {
 	t.Helper()
 	root, runner := t.TempDir(), &runtest.Fake{Answers: answers}
 	return Machine{
 		Environment: "work-cluster", Root: root, State: state.Dir(filepath.Join(root, ".caslab")),
 		Engine: engine.New(runner), Runner: runner, FreeDisk: func(string) (int64, error) { return 1 << 40, nil },
+		ReadLimit: func(Limit) (uint64, error) { return math.MaxUint64, nil },
 	}
 }
 
 func TestGoFinding(t *testing.T) {
 	t.Parallel()
-	for have, want := range map[string]Verdict{"go1.26.0": OK, "go1.27rc1": OK, "go1.25.7": Bad} {
+	for have, want := range map[string]Verdict{"go1.26.0": OK, "go1.27rc1": OK, "go1.25.7": Failure} {
 		m := fake(t, runtest.Answer{Prefix: "go env GOVERSION", Stdout: have + "\n"})
 		if err := os.WriteFile(filepath.Join(m.Root, "go.mod"), []byte("module caslab\n\ngo 1.26.0\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -53,17 +56,40 @@ func TestNodeImageFinding(t *testing.T) {
 		answers          []runtest.Answer
 		want             Verdict
 	}{
-		"registry alone":            {"registry", down, []runtest.Answer{apt}, Bad},
-		"neither":                   {"auto", down, nil, Bad},
-		"source, and nothing else":  {"source", down, nil, Bad},
+		"registry alone":            {"registry", down, []runtest.Answer{apt}, Failure},
+		"neither":                   {"auto", down, nil, Failure},
+		"source, and nothing else":  {"source", down, nil, Failure},
 		"a registry":                {"registry", up, nil, OK},
 		"a registry, and no tools":  {"auto", up, nil, OK},
-		"source, and no tools here": {"source", up, nil, Bad},
+		"source, and no tools here": {"source", up, nil, Failure},
 	} {
 		m := fake(t, tc.answers...)
 		o := node.Options{Origin: tc.origin, Kubernetes: "v1.36.1", Arch: "amd64", Root: m.Root, StateDir: string(m.State), Mirror: tc.registry, Engine: m.Engine, Runner: m.Runner}
-		if f := NodeImageFinding(t.Context(), o); f.Verdict != tc.want || f.Cure == "" {
+		if f := NodeImageFinding(t.Context(), o); f.Verdict != tc.want || f.Verdict == Failure && f.ToDo == "" {
 			t.Errorf("%s: %+v, want %s", name, f, tc.want)
+		}
+	}
+}
+
+// TestNodeImageWithoutRegistry: a registry that does not answer is no trouble where the
+// image can be built.
+func TestNodeImageWithoutRegistry(t *testing.T) {
+	t.Parallel()
+	silent, cannot := errors.New("no such host"), errors.New("run it as root")
+	for name, tc := range map[string]struct {
+		origin      string
+		cannot      error
+		want        Verdict
+		found, toDo string
+	}{
+		"auto, and it can be built":    {node.Auto, nil, Note, "so the node image is built here: no such host", ""},
+		"auto, and it cannot be built": {node.Auto, cannot, Failure, "no such host", "run it as root, or set REGISTRY_MIRROR"},
+		"registry":                     {node.Registry, nil, Failure, "no such host", "NODE_IMAGE=auto"},
+		"source":                       {node.Source, nil, OK, "built here", ""},
+	} {
+		f := nodeImageFinding(tc.origin, silent, func() error { return tc.cannot })
+		if f.Verdict != tc.want || !strings.Contains(f.Found, tc.found) || !strings.Contains(f.ToDo, tc.toDo) {
+			t.Errorf("%s: %+v", name, f)
 		}
 	}
 }
@@ -76,10 +102,10 @@ func TestDiskFinding(t *testing.T) {
 		verdict     Verdict
 		want        string
 	}{
-		"enough":                   {lab: 11 << 30, engine: 12<<30 + 1<<29, verdict: OK, want: "11.0 GiB free at ROOT, and 10 needed"},
-		"less where the engine is": {lab: 20 << 30, engine: 12<<30 + 1<<29, verdict: OK, want: "12.5 GiB free at /engine, and 10 needed"},
-		"an engine elsewhere":      {lab: 30 << 30, engine: -1, verdict: OK, want: "30.0 GiB free at ROOT, and 10 needed"},
-		"too little":               {lab: 11 << 30, engine: 2 << 30, verdict: Bad, want: "/engine has 2.0 GiB free and the environment needs 10 GiB"},
+		"enough":                   {lab: 11 << 30, engine: 12<<30 + 1<<29, verdict: OK, want: "11.0 GiB free at ROOT, and 10 GiB needed"},
+		"less where the engine is": {lab: 20 << 30, engine: 12<<30 + 1<<29, verdict: OK, want: "12.5 GiB free at /engine, and 10 GiB needed"},
+		"an engine elsewhere":      {lab: 30 << 30, engine: -1, verdict: OK, want: "30.0 GiB free at ROOT, and 10 GiB needed"},
+		"too little":               {lab: 11 << 30, engine: 2 << 30, verdict: Failure, want: "/engine has 2.0 GiB free and the environment needs 10 GiB"},
 	} {
 		m := fake(t, runtest.Answer{Prefix: "docker rm"}, runtest.Answer{Prefix: "docker image ls", Stdout: "sha256:0\n"}, runtest.Answer{Prefix: "docker run", Stdout: "id\n"})
 		m.FreeDisk = func(path string) (int64, error) {
@@ -123,7 +149,7 @@ func TestPrivileged(t *testing.T) {
 		m := fake(t, refuses...)
 		findings := m.EngineFindings(t.Context(), tc.info)
 		i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == "privileged containers" })
-		if f := findings[i]; f.Verdict != Bad || !strings.Contains(f.Found, tc.want) {
+		if f := findings[i]; f.Verdict != Failure || !strings.Contains(f.Found, tc.want) {
 			t.Errorf("%s: %+v", name, f)
 		}
 		asked := slices.ContainsFunc(m.Runner.(*runtest.Fake).Calls(), func(c string) bool { return strings.HasPrefix(c, "docker run") })
@@ -133,17 +159,32 @@ func TestPrivileged(t *testing.T) {
 	}
 }
 
-// TestPrint: a warning is no error, a bad finding is one, and what is well has no
-// cure.
+// TestPrint: a note and a warning are no errors, a failure is one. Only a warning and a
+// failure have something to do. The last line says what to type next.
 func TestPrint(t *testing.T) {
 	t.Parallel()
-	fine := []Finding{Judge("go", "go1.26", nil, Bad, "install Go"), Judge("memory", "", errors.New("little\nof it"), Warning, "give more")}
-	var out strings.Builder
-	if err := Print(&out, fine); err != nil || strings.Contains(out.String(), "install Go") || !strings.Contains(out.String(), "give more") || strings.Contains(out.String(), "of it") {
-		t.Errorf("Print() = %v, and printed\n%s", err, &out)
+	fine := []Finding{
+		Judge("go", "go1.26", nil, Failure, "install Go"), {"registry", Note, "does not answer", "buy one"},
+		Judge("memory", "", errors.New("little\nof it"), Warning, "give more"),
 	}
-	if err := Print(&out, append(fine, Finding{Check: "disk", Verdict: Bad})); err == nil || !strings.Contains(err.Error(), "1 of 3 checks") {
-		t.Errorf("Print() with a bad finding = %v", err)
+	var out strings.Builder
+	err := Print(&out, fine)
+	printed := out.String()
+	if err != nil || !strings.HasSuffix(printed, "\n3 checks: 1 ok, 1 note, 1 warning, 0 failures\nAn environment can come up on this machine; type: go tool mage env:up\n") {
+		t.Errorf("Print() = %v, and printed\n%s", err, printed)
+	}
+	for text, want := range map[string]bool{"install Go": false, "buy one": false, "give more": true, "of it": false} {
+		if strings.Contains(printed, text) != want {
+			t.Errorf("printed\n%s\n%q in it: %t", printed, text, !want)
+		}
+	}
+	out.Reset()
+	err = Print(&out, append(fine, Finding{Check: "disk", Verdict: Failure, ToDo: "buy one"}))
+	if err == nil || !strings.Contains(err.Error(), "1 of 4 checks failed") || !strings.Contains(err.Error(), "type: go tool mage env:doctor") {
+		t.Errorf("Print() with a failure = %v", err)
+	}
+	if !strings.HasSuffix(out.String(), "\n4 checks: 1 ok, 1 note, 1 warning, 1 failure\n") || !strings.Contains(out.String(), "buy one") {
+		t.Errorf("Print() with a failure printed\n%s", &out)
 	}
 }
 
@@ -159,7 +200,7 @@ func TestMemoryAndCgroup(t *testing.T) {
 	}{
 		"little memory": {engine.Info{MemTotal: 4<<30 - 1}, "memory", Warning, "4.0 GiB for the engine"},
 		"enough memory": {engine.Info{MemTotal: 4 << 30}, "memory", OK, "4.0 GiB"},
-		"cgroup v1":     {engine.Info{CgroupVersion: "1"}, "cgroup", OK, "failCgroupV1"},
+		"cgroup v1":     {engine.Info{CgroupVersion: "1"}, "cgroup", Note, "failCgroupV1"},
 		"cgroup v2":     {engine.Info{CgroupVersion: "2"}, "cgroup", OK, "v2"},
 	} {
 		findings := m.EngineFindings(t.Context(), tc.info)
@@ -191,22 +232,58 @@ func TestLessDiskOnceBuilt(t *testing.T) {
 	}
 }
 
-// TestHostFindings: on a machine with less than nodes want, the cure is a command.
+// TestHostFindings: a limit below what nodes want is a warning that says what to type, and
+// a limit that this system does not have is left out.
 func TestHostFindings(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("the limits are of Linux")
-	}
-	m := fake(t)
-	var checks []string
-	for _, f := range m.HostFindings(t.Context()) {
-		checks = append(checks, f.Check)
-		if strings.HasPrefix(f.Check, "inotify ") && !strings.Contains(f.Cure, "sysctl fs.inotify."+strings.TrimPrefix(f.Check, "inotify ")+"=") {
-			t.Errorf("%+v", f)
+	enough := map[Limit]uint64{OpenFiles: 16384, InotifyWatches: 524288, InotifyInstances: 512}
+	for limit, toDo := range map[Limit]string{
+		OpenFiles: "LimitNOFILE", InotifyWatches: "sysctl fs.inotify.max_user_watches=524288", InotifyInstances: "sysctl fs.inotify.max_user_instances=512",
+	} {
+		m := fake(t)
+		m.ReadLimit = func(l Limit) (uint64, error) {
+			if l == limit {
+				return enough[l] - 1, nil
+			}
+			return enough[l], nil
+		}
+		checks := map[string]Finding{}
+		for _, f := range m.HostFindings(t.Context()) {
+			checks[f.Check] = f
+		}
+		for l, least := range enough {
+			want, found := OK, fmt.Sprint(least)
+			if l == limit {
+				want, found = Warning, fmt.Sprintf("%d, and several nodes want %d", least-1, least)
+			}
+			if f := checks[string(l)]; f.Verdict != want || f.Found != found || l == limit && !strings.Contains(f.ToDo, toDo) {
+				t.Errorf("%s below its threshold: %+v, want %s: %s", limit, f, want, found)
+			}
 		}
 	}
-	if want := []string{"go", "open files", "inotify max_user_watches", "inotify max_user_instances"}; !slices.Equal(checks, want) {
-		t.Errorf("checked %q, want %q", checks, want)
+	m := fake(t)
+	if findings := m.HostFindings(t.Context()); len(findings) != 4 || findings[1].Found != "unlimited" {
+		t.Errorf("without limits: %+v", findings)
+	}
+	m.ReadLimit = func(Limit) (uint64, error) { return 0, fmt.Errorf("here: %w", errors.ErrUnsupported) }
+	if findings := m.HostFindings(t.Context()); len(findings) != 1 || findings[0].Check != "go" {
+		t.Errorf("on a system without these limits: %+v", findings)
+	}
+	unreadable := errors.New("permission denied")
+	m.ReadLimit = func(Limit) (uint64, error) { return 0, unreadable }
+	if f := m.HostFindings(t.Context())[1]; f.Verdict != Warning || f.Found != "permission denied" {
+		t.Errorf("with limits that cannot be read: %+v", f)
+	}
+}
+
+// TestReadLimit: every limit that is checked can be read where it exists.
+func TestReadLimit(t *testing.T) {
+	t.Parallel()
+	for _, l := range limits {
+		have, err := ReadLimit(l.limit)
+		if runtime.GOOS == "linux" && (err != nil || have == 0) || runtime.GOOS != "linux" && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("ReadLimit(%s) = %d, %v", l.limit, have, err)
+		}
 	}
 }
 

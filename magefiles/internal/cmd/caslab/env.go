@@ -29,7 +29,7 @@ var envVerbs = []verb{
 	}, func(ctx context.Context, s *session) error { return s.environment.Kubeconfig(ctx) }),
 	plain(usage{
 		name: "env:doctor",
-		does: "Checks this machine and prints a verdict and a cure for each finding.",
+		does: "Checks this machine and prints a verdict for each finding and what to do about it.",
 		more: "It looks at the engine, privileges, cgroups, limits, disk, memory and Go, and asks whether the sources and registries answer. It starts one privileged container for a moment.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Doctor(ctx) }),
 }
