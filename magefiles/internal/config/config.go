@@ -104,8 +104,8 @@ type Config struct {
 	values []Value
 }
 
-// Value is one setting as `mage config:show` prints it, without the credentials
-// of URLs.
+// Value is one setting as `mage config:show` prints it: URLs without credentials, and
+// versions with a leading v, whether it was given or not.
 type Value struct {
 	Key, Env, Value, Origin, Doc string
 }
@@ -152,10 +152,13 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 		if v := getenv(s.env); v != "" {
 			raw, origin = v, "environment"
 		}
+		value := shown(s.key, raw)
 		if err := s.set(c, raw); err != nil {
 			errs = append(errs, refused(s.key, s.env, raw, origin, err))
+		} else if s.version != nil {
+			value = Tag(s.version(c))
 		}
-		c.values[i] = Value{Key: s.key, Env: s.env, Value: shown(s.key, raw), Origin: origin, Doc: s.doc}
+		c.values[i] = Value{Key: s.key, Env: s.env, Value: value, Origin: origin, Doc: s.doc}
 	}
 	for _, following := range []bool{false, true} {
 		for i, s := range settings {

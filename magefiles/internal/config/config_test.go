@@ -72,6 +72,37 @@ clusterAPI: {version: v1.13.5, source: git}
 	}
 }
 
+// TestVersionsAreShownAlike: with a v, which may be left out.
+func TestVersionsAreShownAlike(t *testing.T) {
+	t.Parallel()
+	versions := func(env map[string]string) (shown []string) {
+		c, err := load(t, "", env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range c.Values() {
+			if strings.HasSuffix(strings.ToLower(v.Key), "version") {
+				shown = append(shown, v.Env+"="+v.Value)
+			}
+		}
+		return shown
+	}
+	want := []string{"KUBERNETES_VERSION=v1.36.1", "CAPI_VERSION=v1.14.2", "AUTOSCALER_VERSION=v1.36.1"}
+	with, without := map[string]string{}, map[string]string{}
+	for _, w := range want {
+		name, value, _ := strings.Cut(w, "=")
+		with[name], without[name] = value, strings.TrimPrefix(value, "v")
+	}
+	for name, env := range map[string]map[string]string{"the defaults": nil, "with a v": with, "without it": without} {
+		if got := versions(env); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if _, err := load(t, "", map[string]string{"CAPI_VERSION": "1.14"}); err == nil || !strings.Contains(err.Error(), `"1.14"`) {
+		t.Errorf("a refused version is not shown as it was given: %v", err)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

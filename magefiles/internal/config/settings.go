@@ -18,7 +18,7 @@ import (
 // The pins. They were built and run together.
 const (
 	defaultClusterAPI = "v1.14.2"
-	defaultAutoscaler = "1.36.1"
+	defaultAutoscaler = "v1.36.1"
 	defaultKubernetes = "v1.36.1"
 
 	clusterAPIGit = "https://github.com/kubernetes-sigs/cluster-api"
@@ -47,6 +47,8 @@ type setting struct {
 	// follows, if not nil, returns the default for a release of Cluster API other than
 	// the pinned one. Such a setting is read after clusterAPI.version.
 	follows func(release.Release) string
+	// version returns the value of a setting that is a version; nil for others.
+	version func(c *Config) *version.Version
 }
 
 // kind is the YAML type of a setting in caslab.yaml.
@@ -65,8 +67,9 @@ var settings = slices.Concat(
 		{key: "workers", env: "WORKERS", def: "1", kind: integer,
 			doc: "machines of the first MachineDeployment, 1 to 20", set: setWorkers},
 		{key: "kubernetesVersion", env: "KUBERNETES_VERSION", def: defaultKubernetes, kind: text,
-			doc: "Kubernetes of both clusters, of the minors that the release of Cluster API supports", set: setKubernetes,
-			follows: func(r release.Release) string { return r.DefaultKubernetes }},
+			doc: "release of Kubernetes in both clusters, of a minor that the release of Cluster API supports. The v may be left out", set: setKubernetes,
+			follows: func(r release.Release) string { return r.DefaultKubernetes },
+			version: func(c *Config) *version.Version { return c.Kubernetes }},
 		{key: "nodeImage", env: "NODE_IMAGE", def: NodeImageAuto, kind: text,
 			doc: "auto, registry (kindest/node, by digest where one is pinned) or source (built here)",
 			set: oneOf(func(c *Config) *string { return &c.NodeImage }, NodeImageAuto, NodeImageRegistry, NodeImageSource)},
@@ -84,16 +87,16 @@ var settings = slices.Concat(
 		{key: "force", env: "FORCE", def: "false", kind: boolean,
 			doc: "bring up versions that upstream does not support together", set: setForce},
 		{key: "autoscaler.coreDir", env: "AUTOSCALER_CORE_DIR", kind: text,
-			doc: "your checkout of its core, for trees split over two repositories",
+			doc: "your checkout of kubernetes-sigs/cluster-autoscaler, for an autoscaler.dir that imports it",
 			set: pathTo(func(c *Config) *string { return &c.AutoscalerCoreDir })},
 		{key: "autoscaler.providers", env: "AUTOSCALER_PROVIDERS", def: ProvidersClusterAPI, kind: text,
 			doc: "cloud providers built in: clusterapi, or all",
 			set: oneOf(func(c *Config) *string { return &c.AutoscalerProviders }, ProvidersClusterAPI, ProvidersAll)},
 		{key: "autoscaler.flags", env: "AUTOSCALER_FLAGS", kind: text,
-			doc: "flags of the autoscaler that add to the template's, or replace them",
+			doc: "flags of the autoscaler that add to those of manifests/autoscaler/flags.tmpl, or replace them",
 			set: func(c *Config, raw string) error { c.AutoscalerFlags = raw; return nil }},
 		{key: "workloadKubeconfig", env: "WORKLOAD_KUBECONFIG", kind: text,
-			doc: "kubeconfig of a cluster that the lab did not make, to work on instead",
+			doc: "kubeconfig of a cluster that the lab did not create, to work on instead",
 			set: pathTo(func(c *Config) *string { return &c.WorkloadKubeconfig })},
 		{key: "managementKubeconfig", env: "MANAGEMENT_KUBECONFIG", kind: text,
 			doc: "kubeconfig of the cluster that has the Cluster API objects of workloadKubeconfig's cluster, if that is another one",
@@ -130,7 +133,9 @@ func setNamespace(c *Config, raw string) error {
 func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Source, follows func(release.Release) string) []setting {
 	return []setting{
 		{key: key + ".version", env: env + "_VERSION", def: defVersion, kind: text,
-			doc: "release; decides tag, layout and API", follows: follows,
+			doc:     "release whose tag is fetched; for a commit or a checkout, the release that it is based on. The v may be left out",
+			follows: follows,
+			version: func(c *Config) *version.Version { return of(c).Version },
 			set: func(c *Config, raw string) error {
 				v, err := parseVersion(raw, defVersion)
 				of(c).Version = v
@@ -158,7 +163,7 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 				return checkGit(raw)
 			}},
 		{key: key + ".dir", env: env + "_DIR", kind: text,
-			doc: "your checkout, read and never written; implies source dir",
+			doc: "your checkout, which is read and never written; source is then dir",
 			set: pathTo(func(c *Config) *string { return &of(c).Dir })},
 	}
 }
