@@ -23,7 +23,8 @@ import (
 const kubernetes = "k8s.io/kubernetes"
 
 // KubernetesError is returned when the source of a release of Kubernetes cannot
-// be downloaded, perhaps because there is no such release.
+// be downloaded, perhaps because there is no such release, or because the module proxy
+// lacks one of its modules.
 type KubernetesError struct {
 	Version string
 	Err     error
@@ -79,13 +80,16 @@ func kubernetesModule(ctx context.Context, o Options, r recipe, pinned string) (
 	if files["go.mod"], err = overlay(theirs, o.Kubernetes, r.facts); err != nil {
 		return "", err
 	}
+	if isOld(r.facts) {
+		files["tools.go"] = []byte(toolsFile())
+	}
 	dir := filepath.Join(o.StateDir, "node", "kubernetes-"+o.Kubernetes)
 	// Written last, with what the folder was made from.
 	stamp, want := filepath.Join(dir, "made-from"), append([]byte(oldRevision+" "+r.facts.Toolchain+"\n"), files["go.mod"]...)
 	if have, err := os.ReadFile(stamp); err == nil && bytes.Equal(have, want) {
 		return dir, nil
 	}
-	if err := prepare(ctx, o, dir, files); err != nil {
+	if err := prepare(ctx, o, r, dir, files); err != nil {
 		return "", err
 	}
 	if err := state.WriteFile(stamp, want, 0o600); err != nil {
@@ -94,8 +98,9 @@ func kubernetesModule(ctx context.Context, o Options, r recipe, pinned string) (
 	return dir, nil
 }
 
-// prepare writes a module that builds Kubernetes into dir, anew.
-func prepare(ctx context.Context, o Options, dir string, files map[string][]byte) error {
+// prepare writes a module that builds Kubernetes into dir, anew. An old Kubernetes gets
+// its dependencies in a folder vendor, and there the code that its module lacks.
+func prepare(ctx context.Context, o Options, r recipe, dir string, files map[string][]byte) error {
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
 	}
@@ -105,11 +110,40 @@ func prepare(ctx context.Context, o Options, dir string, files map[string][]byte
 		}
 	}
 	o.progress("resolving the modules of Kubernetes %s", o.Kubernetes)
-	_, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", "tidy"}, Dir: dir, Env: []string{"GOFLAGS=", "GOWORK=off"}})
-	if err != nil {
-		return fmt.Errorf("resolve the modules of Kubernetes %s: %w", o.Kubernetes, err)
+	steps := []string{"tidy"}
+	if isOld(r.facts) {
+		steps = append(steps, "vendor")
+	}
+	for _, step := range steps {
+		_, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", step}, Dir: dir, Env: []string{"GOFLAGS=", "GOWORK=off"}})
+		if err != nil {
+			return &KubernetesError{Version: o.Kubernetes, Err: fmt.Errorf("resolve its modules: %w", err)}
+		}
+	}
+	if r.facts.OpenAPI {
+		return nil
+	}
+	o.progress("generating code that the module of Kubernetes %s lacks", o.Kubernetes)
+	if err := generateOpenAPI(ctx, o, r.facts.Toolchain, dir); err != nil {
+		return fmt.Errorf("generate the OpenAPI definitions of Kubernetes %s: %w", o.Kubernetes, err)
 	}
 	return nil
+}
+
+// isOld reports whether a Go of its time compiles Kubernetes. Such a Go knows no tool
+// lines in go.mod.
+func isOld(k release.Kubernetes) bool { return k.Toolchain != "" }
+
+// toolsFile returns a Go file that imports the commands of Kubernetes and the generator
+// of its OpenAPI definitions, so that their modules are required. It is never compiled.
+func toolsFile() string {
+	var text strings.Builder
+	text.WriteString("//go:build tools\n// +build tools\n\npackage tools\n\nimport (\n")
+	for _, t := range append(prefixed(kubernetes+"/cmd/", kubernetesTools...), openAPIGenerator) {
+		fmt.Fprintf(&text, "\t_ %q\n", t)
+	}
+	text.WriteString(")\n")
+	return text.String()
 }
 
 // overlay returns a go.mod that builds the commands of Kubernetes from published
@@ -131,9 +165,11 @@ func overlay(upstream []byte, version string, facts release.Kubernetes) ([]byte,
 	if err := mod.AddGoStmt(theirs.Go.Version); err != nil {
 		return nil, err
 	}
-	for _, t := range kubernetesTools {
-		if err := mod.AddTool(kubernetes + "/cmd/" + t); err != nil {
-			return nil, err
+	if !isOld(facts) {
+		for _, t := range kubernetesTools {
+			if err := mod.AddTool(kubernetes + "/cmd/" + t); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := mod.AddRequire(kubernetes, version); err != nil {

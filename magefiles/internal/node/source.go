@@ -44,14 +44,19 @@ var kubernetesTools = []string{
 }
 
 // CanBuild returns a *CannotBuildError if something is missing to build the node
-// image on this machine, unless the image is built already.
+// image on this machine, and a *build.ToolchainError if the Go of an old Kubernetes is,
+// unless the image is built already.
 func CanBuild(ctx context.Context, o Options) error {
 	has := func(program string) bool {
 		_, err := o.Runner.Run(ctx, run.Cmd{Name: program, Args: []string{"--version"}})
 		return err == nil
 	}
 	cannot := canBuild(runtime.GOOS, os.Geteuid(), has)
-	if cannot == nil {
+	r, err := recipeFor(o.Kubernetes)
+	if err != nil {
+		return errors.Join(cannot, err)
+	}
+	if cannot == nil && !isOld(r.facts) {
 		return nil
 	}
 	images, _, err := sourceImages(ctx, o)
@@ -61,7 +66,10 @@ func CanBuild(ctx context.Context, o Options) error {
 	if have, err := haveAll(ctx, o, images.Node, images.LoadBalancer.Image()); err != nil || have {
 		return err
 	}
-	return cannot
+	if cannot != nil {
+		return cannot
+	}
+	return build.CheckToolchain(ctx, r.facts.Toolchain, build.Options{Runner: o.Runner, Progress: o.Progress})
 }
 
 // CannotBuildError is returned on a machine that cannot build the node image.
@@ -274,7 +282,7 @@ func compile(ctx context.Context, o Options, r recipe, id string) (map[string]st
 	out := filepath.Join(o.StateDir, "node", o.Kubernetes+"-"+o.Arch)
 	requests := []build.Request{{
 		Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: versionFlags(r.facts),
-		ID: id, Output: filepath.Join(out, kubernetesFolder),
+		ID: id, Output: filepath.Join(out, kubernetesFolder), Toolchain: r.facts.Toolchain, Vendor: r.facts.Toolchain != "",
 	}}
 	// The other programs are the same for many versions.
 	shared := filepath.Join(o.StateDir, "node", o.Arch)

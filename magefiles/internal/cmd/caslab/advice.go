@@ -63,7 +63,7 @@ var advices = []func(error, command) (advice, bool){
 		return setting("Or set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer.")
 	}),
 	after(func(*node.KubernetesError, command) advice {
-		return setting("If there is no such release, set KUBERNETES_VERSION to one that exists.")
+		return setting("If there is no such release, or the module proxy lacks a part of it, set KUBERNETES_VERSION to another one.")
 	}),
 	after(func(*node.MissingImageError, command) advice { return typing("build it", "image:node") }),
 	is(timeline.ErrNoRecord, typing("record what happens", "timeline:watch")),
