@@ -45,12 +45,10 @@ func newKinds(config *rest.Config) (*kinds, error) {
 // the given versions. The error satisfies meta.IsNoMatchError only if the API
 // server does not serve the kind.
 func (k *kinds) mapping(ctx context.Context, kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
-	select {
-	case k.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := k.lock(ctx); err != nil {
+		return nil, err
 	}
-	defer func() { <-k.turn }()
+	defer k.unlock()
 	if k.known != nil {
 		if mapping, err := k.find(kind, versions); err == nil {
 			return mapping, nil
@@ -63,11 +61,25 @@ func (k *kinds) mapping(ctx context.Context, kind schema.GroupKind, versions ...
 }
 
 // forget makes the next mapping read all kinds again.
-func (k *kinds) forget() {
-	k.turn <- struct{}{}
+func (k *kinds) forget(ctx context.Context) error {
+	if err := k.lock(ctx); err != nil {
+		return err
+	}
+	defer k.unlock()
 	k.known = nil
-	<-k.turn
+	return nil
 }
+
+func (k *kinds) lock(ctx context.Context) error {
+	select {
+	case k.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (k *kinds) unlock() { <-k.turn }
 
 func (k *kinds) find(kind schema.GroupKind, versions []string) (*meta.RESTMapping, error) {
 	if err := k.failed[kind.Group]; err != nil {

@@ -238,7 +238,9 @@ func (c *Client) with(ctx context.Context, kind schema.GroupKind, namespace stri
 		if !first || !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) || !apierrors.IsNotFound(err) {
 			return err
 		}
-		c.kinds.forget()
+		if err := c.kinds.forget(ctx); err != nil {
+			return err
+		}
 	}
 }
 
