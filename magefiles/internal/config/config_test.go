@@ -245,12 +245,12 @@ func TestDefaultsFollowClusterAPI(t *testing.T) {
 		env                    map[string]string
 		kubernetes, autoscaler string // value and origin
 	}{
-		"pinned":       {"", map[string]string{"CAPI_VERSION": "v1.14.2"}, "v1.36.1 default", "1.36.1 default"},
-		"variable":     {"", map[string]string{"CAPI_VERSION": "v1.8.12"}, "v1.31.4 default of Cluster API v1.8", "1.31.5 default of Cluster API v1.8"},
-		"file":         {"clusterAPI: {version: v0.3.5}", nil, "v1.18.19 default of Cluster API v0.3", "1.18.3 default of Cluster API v0.3"},
-		"both set":     {"kubernetesVersion: v1.30.4", map[string]string{"CAPI_VERSION": "v1.8.12", "AUTOSCALER_VERSION": "1.30.7"}, "v1.30.4 " + fileName, "1.30.7 environment"},
-		"newer":        {"", map[string]string{"CAPI_VERSION": "v1.15.0"}, "v1.36.1 default of Cluster API v1.15", "1.36.1 default of Cluster API v1.15"},
-		"the same row": {"", map[string]string{"CAPI_VERSION": "v1.14.0"}, "v1.36.1 default of Cluster API v1.14", "1.36.1 default of Cluster API v1.14"},
+		"pinned":       {"", map[string]string{"CAPI_VERSION": "v1.14.2"}, "v1.36.1 default", "v1.36.1 default"},
+		"variable":     {"", map[string]string{"CAPI_VERSION": "v1.8.12"}, "v1.31.4 default of Cluster API v1.8", "v1.31.5 default of Cluster API v1.8"},
+		"file":         {"clusterAPI: {version: v0.3.5}", nil, "v1.18.19 default of Cluster API v0.3", "v1.18.3 default of Cluster API v0.3"},
+		"both set":     {"kubernetesVersion: v1.30.4", map[string]string{"CAPI_VERSION": "v1.8.12", "AUTOSCALER_VERSION": "1.30.7"}, "v1.30.4 " + fileName, "v1.30.7 environment"},
+		"newer":        {"", map[string]string{"CAPI_VERSION": "v1.15.0"}, "v1.36.1 default of Cluster API v1.15", "v1.36.1 default of Cluster API v1.15"},
+		"the same row": {"", map[string]string{"CAPI_VERSION": "v1.14.0"}, "v1.36.1 default of Cluster API v1.14", "v1.36.1 default of Cluster API v1.14"},
 	} {
 		c, err := load(t, tc.file, tc.env)
 		if err != nil {
@@ -264,7 +264,7 @@ func TestDefaultsFollowClusterAPI(t *testing.T) {
 		if got["kubernetesVersion"] != tc.kubernetes || got["autoscaler.version"] != tc.autoscaler {
 			t.Errorf("%s: Kubernetes %s, autoscaler %s", name, got["kubernetesVersion"], got["autoscaler.version"])
 		}
-		if Tag(c.Kubernetes)+" "+c.Autoscaler.Version.String() != strings.Fields(tc.kubernetes)[0]+" "+strings.Fields(tc.autoscaler)[0] {
+		if Tag(c.Kubernetes)+" "+c.Autoscaler.Tag() != strings.Fields(tc.kubernetes)[0]+" "+strings.Fields(tc.autoscaler)[0] {
 			t.Errorf("%s: the settings have %s and %s", name, c.Kubernetes, c.Autoscaler.Version)
 		}
 	}
