@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -16,79 +17,85 @@ func (c *clock) now() time.Time { return c.t }
 
 func TestPlainLines(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	c := &clock{time.Unix(0, 0)}
-	l := New(&out, Options{Now: c.now})
-	defer l.Close()
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		c := &clock{time.Unix(0, 0)}
+		l := New(&out, Options{Now: c.now})
+		defer l.Close()
 
-	s := l.Start("compile the managers", 90*time.Second)
-	s.Progress("412 packages")
-	c.t = c.t.Add(61 * time.Second)
-	l.beat()
-	s.Done("5 built", nil)
-	s = l.Start("delete", 0)
-	s.Progress("the second of three")
-	s.Done("", errors.New("no engine"))
-	l.beat()
+		s := l.Start("compile the managers", 90*time.Second)
+		s.Progress("412 packages")
+		c.t = c.t.Add(61 * time.Second)
+		l.beat()
+		s.Done("5 built", nil)
+		s = l.Start("delete", 0)
+		s.Progress("the second of three")
+		s.Done("", errors.New("no engine"))
+		l.beat()
 
-	want := []string{
-		"→ compile the managers (usually about 1m30s)",
-		"… compile the managers                         1m01s of about 1m30s  412 packages",
-		"✓ compile the managers                         1m01s  5 built",
-		"→ delete",
-		"✗ delete                                        0.0s  the second of three",
-	}
-	got := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(got) != len(want) {
-		t.Fatalf("printed %d lines, want %d:\n%s", len(got), len(want), out.String())
-	}
-	for i := range want {
-		if strings.TrimSpace(got[i]) != want[i] {
-			t.Errorf("line %d:\n got %q\nwant %q", i, got[i], want[i])
+		want := []string{
+			"→ compile the managers (usually about 1m30s)",
+			"… compile the managers                         1m01s of about 1m30s  412 packages",
+			"✓ compile the managers                         1m01s  5 built",
+			"→ delete",
+			"✗ delete                                        0.0s  the second of three",
 		}
-	}
+		got := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(got) != len(want) {
+			t.Fatalf("printed %d lines, want %d:\n%s", len(got), len(want), out.String())
+		}
+		for i := range want {
+			if strings.TrimSpace(got[i]) != want[i] {
+				t.Errorf("line %d:\n got %q\nwant %q", i, got[i], want[i])
+			}
+		}
+	})
 }
 
 func TestTerminalRedrawsItsOwnLinesOnly(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	c := &clock{time.Unix(0, 0)}
-	l := New(&out, Options{Terminal: true, Width: 40, Now: c.now})
-	defer l.Close()
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		c := &clock{time.Unix(0, 0)}
+		l := New(&out, Options{Terminal: true, Width: 40, Now: c.now})
+		defer l.Close()
 
-	a, b := l.Start("first", 0), l.Start("second", 0)
-	out.Reset()
-	l.Printf("a line")
-	if !strings.HasPrefix(out.String(), "\x1b[2A\ra line\x1b[K\n\r  ⠋ first ") || !strings.HasSuffix(out.String(), "\x1b[K\n\x1b[J") {
-		t.Errorf("a line over two running steps wrote %q", out.String())
-	}
-	for _, line := range strings.Split(strings.TrimSuffix(out.String(), "\n\x1b[J"), "\n") {
-		line = strings.NewReplacer("\x1b[2A", "", "\r", "", "\x1b[K", "").Replace(line)
-		if n := len([]rune(line)); n > 39 {
-			t.Errorf("line of %d columns on a terminal of 40: %q", n, line)
+		a, b := l.Start("first", 0), l.Start("second", 0)
+		out.Reset()
+		l.Printf("a line")
+		if !strings.HasPrefix(out.String(), "\x1b[2A\ra line\x1b[K\n\r  ⠋ first ") || !strings.HasSuffix(out.String(), "\x1b[K\n\x1b[J") {
+			t.Errorf("a line over two running steps wrote %q", out.String())
 		}
-	}
-	a.Done("", nil)
-	out.Reset()
-	b.Done("", nil)
-	if !strings.HasPrefix(out.String(), "\x1b[1A\r  ✓ second") {
-		t.Errorf("the last step wrote %q", out.String())
-	}
+		for _, line := range strings.Split(strings.TrimSuffix(out.String(), "\n\x1b[J"), "\n") {
+			line = strings.NewReplacer("\x1b[2A", "", "\r", "", "\x1b[K", "").Replace(line)
+			if n := len([]rune(line)); n > 39 {
+				t.Errorf("line of %d columns on a terminal of 40: %q", n, line)
+			}
+		}
+		a.Done("", nil)
+		out.Reset()
+		b.Done("", nil)
+		if !strings.HasPrefix(out.String(), "\x1b[1A\r  ✓ second") {
+			t.Errorf("the last step wrote %q", out.String())
+		}
+	})
 }
 
 func TestALineOfSeveralKeepsTheRegionWhole(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	l := New(&out, Options{Terminal: true, Width: 80})
-	defer l.Close()
-	s := l.Start("first", 0)
-	s.Progress("two\nlines")
-	out.Reset()
-	l.Printf("one\ntwo\n")
-	got := out.String()
-	if !strings.HasPrefix(got, "\x1b[1A\rone\x1b[K\n\rtwo\x1b[K\n\r  ⠋ first") || strings.Count(got, "\n") != 3 {
-		t.Errorf("wrote %q; want two lines and one step", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		l := New(&out, Options{Terminal: true, Width: 80})
+		defer l.Close()
+		s := l.Start("first", 0)
+		s.Progress("two\nlines")
+		out.Reset()
+		l.Printf("one\ntwo\n")
+		got := out.String()
+		if !strings.HasPrefix(got, "\x1b[1A\rone\x1b[K\n\rtwo\x1b[K\n\r  ⠋ first") || strings.Count(got, "\n") != 3 {
+			t.Errorf("wrote %q; want two lines and one step", got)
+		}
+	})
 }
 
 // TestEachStreamIsATerminalOrNot: a pipe, a file and /dev/null get no control sequences,
@@ -145,23 +152,25 @@ func TestEachStreamIsATerminalOrNot(t *testing.T) {
 // middle of a password, nor in the record.
 func TestCredentialsAreHidden(t *testing.T) {
 	t.Parallel()
-	const secret = "https://user:token@host"
-	for _, terminal := range []bool{true, false} {
-		var out, record strings.Builder
-		l := New(&out, Options{Terminal: terminal, Width: 30, Record: &record})
-		s := l.Start("fetch "+secret, time.Minute)
-		s.Progress("clone " + secret)
-		l.beat()
-		l.Printf("from %s", secret)
-		s.Done(secret, nil)
-		s = l.Start("again", 0)
-		s.Progress(secret)
-		s.Done("", errors.New(secret))
-		l.Close()
-		if shown := out.String() + record.String(); strings.Contains(shown, "user") || strings.Contains(shown, "token") {
-			t.Errorf("terminal %v: it shows\n%s", terminal, shown)
+	synctest.Test(t, func(t *testing.T) {
+		const secret = "https://user:token@host"
+		for _, terminal := range []bool{true, false} {
+			var out, record strings.Builder
+			l := New(&out, Options{Terminal: terminal, Width: 30, Record: &record})
+			s := l.Start("fetch "+secret, time.Minute)
+			s.Progress("clone " + secret)
+			l.beat()
+			l.Printf("from %s", secret)
+			s.Done(secret, nil)
+			s = l.Start("again", 0)
+			s.Progress(secret)
+			s.Done("", errors.New(secret))
+			l.Close()
+			if shown := out.String() + record.String(); strings.Contains(shown, "user") || strings.Contains(shown, "token") {
+				t.Errorf("terminal %v: it shows\n%s", terminal, shown)
+			}
 		}
-	}
+	})
 }
 
 func TestSize(t *testing.T) {
