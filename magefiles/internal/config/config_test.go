@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"caslab/magefiles/internal/capi/release"
 )
 
 // load reads file as caslab.yaml and env as the environment.
@@ -181,7 +183,6 @@ func TestCheckEnvironment(t *testing.T) {
 		want []string // all in the error; none if it is accepted
 	}{
 		"defaults":           {nil, nil},
-		"no template":        {map[string]string{"CAPI_VERSION": "v1.10.10"}, []string{"v1.11.0"}},
 		"newest Kubernetes":  {map[string]string{"KUBERNETES_VERSION": "v1.37.2"}, nil},
 		"newer Kubernetes":   {map[string]string{"KUBERNETES_VERSION": "v1.38.0"}, nil},
 		"newer Cluster API":  {map[string]string{"CAPI_VERSION": "v1.15.0", "KUBERNETES_VERSION": "v1.37.2"}, nil},
@@ -212,6 +213,27 @@ func TestCheckEnvironment(t *testing.T) {
 	}
 }
 
+// TestUndrivableRelease: a release that the lab has no template for is refused with the
+// nearest that it has one for.
+func TestUndrivableRelease(t *testing.T) {
+	t.Parallel()
+	for _, r := range release.All() {
+		c, err := load(t, "", map[string]string{"CAPI_VERSION": "v" + r.Version.String()})
+		if err != nil {
+			t.Errorf("%s: %v", r.Version, err)
+			continue
+		}
+		near, _ := r.Nearest(release.Release.Drivable)
+		err = c.CheckEnvironment()
+		if (err == nil) != r.Drivable() {
+			t.Errorf("%s: CheckEnvironment() = %v", r.Version, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "set CAPI_VERSION=v"+near.Version.String()) {
+			t.Errorf("%s is refused with %v", r.Version, err)
+		}
+	}
+}
+
 // TestWarnings: what is newer than the table, or forced, is said.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
@@ -224,7 +246,7 @@ func TestWarnings(t *testing.T) {
 		"newer Kubernetes":  {map[string]string{"KUBERNETES_VERSION": "v1.38.0"}, []string{"Kubernetes v1.38.0 is newer than this lab knows: it is treated as v1.37"}},
 		"newer Cluster API": {map[string]string{"CAPI_VERSION": "v1.15.0"}, []string{"Cluster API v1.15.0 is newer than this lab knows: it is treated as v1.14"}},
 		"newer autoscaler":  {map[string]string{"AUTOSCALER_VERSION": "1.37.0"}, []string{"the autoscaler 1.37.0 is newer than this lab knows: it is treated as 1.36.1"}},
-		"forced":            {map[string]string{"KUBERNETES_VERSION": "v1.32.11", "FORCE": "true"}, []string{"Cluster API v1.14.2 manages itself on Kubernetes v1.33 to v1.37, and upstream does not support it on v1.32.11"}},
+		"forced":            {map[string]string{"KUBERNETES_VERSION": "v1.32.11", "FORCE": "true"}, []string{"upstream supports Cluster API v1.14.2 on Kubernetes v1.33 to v1.37, and this is v1.32.11"}},
 	} {
 		c, err := load(t, "", tc.env)
 		if err != nil {

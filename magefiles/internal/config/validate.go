@@ -17,8 +17,8 @@ func (c *Config) validate() error {
 	facts := release.Of(c.ClusterAPI.Version)
 	if !facts.Supported {
 		bad("clusterAPI.version", "CAPI_VERSION", c.ClusterAPI.Tag(), fmt.Errorf(
-			"this caslab knows Cluster API from v%s on; before v0.3.4 its DockerMachineTemplate has no extraMounts, so that no manager in a node reaches the engine; want v%[1]s or later to fetch and build, and v%s or later for env:up",
-			release.First(func(r release.Release) bool { return r.Supported }), release.First(release.Release.Drivable)))
+			"this caslab knows Cluster API from v%s on; before v0.3.4 its DockerMachineTemplate has no extraMounts, so that no manager in a node reaches the engine; want v%[1]s or later to fetch and build, and a release of %s for env:up",
+			release.First(func(r release.Release) bool { return r.Supported }), release.Driven()))
 	}
 	for _, s := range []struct {
 		key, env string
@@ -66,17 +66,19 @@ func (c *Config) origin(key string) string {
 // CheckEnvironment returns an error if env:up cannot create an environment with
 // these settings, which other commands can use.
 func (c *Config) CheckEnvironment() error {
-	if !release.Of(c.ClusterAPI.Version).Drivable() {
-		return fmt.Errorf("CAPI_VERSION=%s: this caslab fetches and builds it, but its clusters need v%s or later (the v1beta2 API); set CAPI_VERSION=%s",
-			c.ClusterAPI.Tag(), release.First(release.Release.Drivable), defaultClusterAPI)
+	facts := release.Of(c.ClusterAPI.Version)
+	if !facts.Drivable() {
+		near, _ := facts.Nearest(release.Release.Drivable)
+		return fmt.Errorf("CAPI_VERSION=%s (%s): this caslab fetches and builds it, but it brings up clusters of Cluster API %s only; set CAPI_VERSION=v%s",
+			c.ClusterAPI.Tag(), c.origin("clusterAPI.version"), release.Driven(), near.Version)
 	}
-	if facts := release.Of(c.ClusterAPI.Version); facts.With(c.Kubernetes) == release.OutsideTable && !c.Force {
+	if facts.With(c.Kubernetes) == release.OutsideTable && !c.Force {
 		or := ""
 		if near, ok := facts.NearestFor(c.Kubernetes); ok {
 			or = fmt.Sprintf(" or CAPI_VERSION=v%s", near.Version)
 		}
-		return fmt.Errorf("KUBERNETES_VERSION=%s (%s): Cluster API %s manages itself on Kubernetes v1.%d to v1.%d; set KUBERNETES_VERSION=%s%s, or FORCE=true to try it nevertheless",
-			Tag(c.Kubernetes), c.origin("kubernetesVersion"), c.ClusterAPI.Tag(), facts.Kubernetes.Min, facts.Kubernetes.Max, facts.NearestKubernetes(c.Kubernetes), or)
+		return fmt.Errorf("KUBERNETES_VERSION=%s (%s): Cluster API %s manages itself on Kubernetes %s; set KUBERNETES_VERSION=%s%s, or FORCE=true to try it nevertheless",
+			Tag(c.Kubernetes), c.origin("kubernetesVersion"), c.ClusterAPI.Tag(), facts.Kubernetes, facts.NearestKubernetes(c.Kubernetes), or)
 	}
 	if strings.Contains(c.Root, ":") {
 		// Nodes have a file of .caslab mounted, and Docker separates the two ends
@@ -89,24 +91,8 @@ func (c *Config) CheckEnvironment() error {
 	return nil
 }
 
-// Warnings returns what is uncertain about the versions of the settings: which are newer than
-// what this lab knows, and which upstream does not support together.
+// Warnings returns what is uncertain about the versions of the settings, each as one sentence:
+// what is newer than this lab knows, and what upstream does not support together.
 func (c *Config) Warnings() []string {
-	var warnings []string
-	facts := release.Of(c.ClusterAPI.Version)
-	known := release.Newest()
-	if facts.Newer {
-		warnings = append(warnings, fmt.Sprintf("Cluster API %s is newer than this lab knows: it is treated as %s", c.ClusterAPI.Tag(), known.Series()))
-	}
-	switch pair := facts.With(c.Kubernetes); {
-	case pair == release.OutsideTable:
-		warnings = append(warnings, fmt.Sprintf("Cluster API %s manages itself on Kubernetes v1.%d to v1.%d, and upstream does not support it on %s",
-			c.ClusterAPI.Tag(), facts.Kubernetes.Min, facts.Kubernetes.Max, Tag(c.Kubernetes)))
-	case pair == release.AheadOfTable && !facts.Kubernetes.Has(c.Kubernetes):
-		warnings = append(warnings, fmt.Sprintf("Kubernetes %s is newer than this lab knows: it is treated as v1.%d", Tag(c.Kubernetes), known.Kubernetes.Max))
-	}
-	if release.OfAutoscaler(c.Autoscaler.Version).Newer {
-		warnings = append(warnings, fmt.Sprintf("the autoscaler %s is newer than this lab knows: it is treated as %s", c.Autoscaler.Version, known.DefaultAutoscaler))
-	}
-	return warnings
+	return append(release.Of(c.ClusterAPI.Version).Doubts(c.Kubernetes), release.OfAutoscaler(c.Autoscaler.Version).Doubts()...)
 }

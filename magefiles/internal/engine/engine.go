@@ -115,6 +115,20 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	return info, nil
 }
 
+// MinAPI returns the oldest version of its API that the engine accepts from clients, such as
+// 1.44, or nothing if it does not say.
+func (e *Engine) MinAPI(ctx context.Context) (string, error) {
+	res, err := e.docker(ctx, "version", "--format", "{{json .Server}}")
+	if err != nil {
+		return "", fmt.Errorf("ask the engine for the versions of its API: %w", err)
+	}
+	var server struct{ MinAPIVersion string }
+	if err := json.Unmarshal(res.Stdout, &server); err != nil {
+		return "", fmt.Errorf("read docker version: %w", err)
+	}
+	return server.MinAPIVersion, nil
+}
+
 // ImageID returns the ID of the image ref; ok is false if there is none.
 func (e *Engine) ImageID(ctx context.Context, ref string) (id string, ok bool, err error) {
 	res, err := e.docker(ctx, "image", "ls", "--quiet", "--no-trunc", "--filter", "reference="+ref)

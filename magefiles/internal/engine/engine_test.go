@@ -245,3 +245,22 @@ func FuzzIsMissing(f *testing.F) {
 		}
 	})
 }
+
+// TestMinAPI: an engine that does not say it is no error, and one that does not answer is.
+func TestMinAPI(t *testing.T) {
+	t.Parallel()
+	for stdout, want := range map[string]string{`{"ApiVersion":"1.51","MinAPIVersion":"1.44"}`: "1.44", `{"ApiVersion":"1.41"}`: "", "null": ""} {
+		e := New(&runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker version --format {{json .Server}}", Stdout: stdout}}})
+		if got, err := e.MinAPI(t.Context()); err != nil || got != want {
+			t.Errorf("%s: MinAPI() = %q, %v; want %q", stdout, got, err, want)
+		}
+	}
+	for name, answer := range map[string]runtest.Answer{
+		"no engine":  {Prefix: "docker version", Stderr: "no daemon", Err: errors.New("exit status 1")},
+		"no version": {Prefix: "docker version", Stdout: "what?"},
+	} {
+		if got, err := New(&runtest.Fake{Answers: []runtest.Answer{answer}}).MinAPI(t.Context()); err == nil {
+			t.Errorf("%s: MinAPI() = %q", name, got)
+		}
+	}
+}

@@ -2,10 +2,12 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
@@ -18,6 +20,7 @@ func (e *Environment) machine() machine.Machine {
 	return machine.Machine{
 		Environment: e.Config.ClusterName, Root: e.Config.Root, State: e.State,
 		Engine: e.engine, Runner: e.Runner, FreeDisk: e.freeDisk, ReadLimit: machine.ReadLimit,
+		ClusterAPI: release.Of(e.Config.ClusterAPI.Version), Kubernetes: release.OfKubernetes(e.Config.Kubernetes),
 	}
 }
 
@@ -32,7 +35,7 @@ func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err erro
 	if err := machine.Suitable(info); err != nil {
 		return info, err
 	}
-	return info, machine.CheckCgroup(info, e.Config.Kubernetes)
+	return info, e.machine().CheckVersions(ctx, info)
 }
 
 // preflight refuses what cannot work, before anything is created.
@@ -69,9 +72,8 @@ func (e *Environment) Doctor(ctx context.Context) error {
 		findings = append(findings, machine.Judge("engine", "", err, machine.Failure, "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root"))
 	} else {
 		findings = append(findings, m.EngineFindings(ctx, info)...)
-		if err := machine.CheckCgroup(info, e.Config.Kubernetes); err != nil {
-			findings = append(findings, machine.Judge("Kubernetes "+config.Tag(e.Config.Kubernetes), "", err, machine.Failure, "set another KUBERNETES_VERSION"))
-		}
+		versions := errors.Join(e.Config.CheckEnvironment(), m.CheckVersions(ctx, info))
+		findings = append(findings, machine.Judge("versions", fmt.Sprintf("Cluster API %s on Kubernetes %s can run here", e.Config.ClusterAPI.Tag(), config.Tag(e.Config.Kubernetes)), versions, machine.Failure, "set CAPI_VERSION or KUBERNETES_VERSION"))
 	}
 	step.Done("", err)
 	findings = append(findings, m.HostFindings(ctx)...)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
@@ -81,6 +82,36 @@ func TestOriginsOfTheNodeImage(t *testing.T) {
 	settings := []string{config.NodeImageAuto, config.NodeImageRegistry, config.NodeImageSource}
 	if origins := []string{node.Auto, node.Registry, node.Source}; !slices.Equal(settings, origins) {
 		t.Errorf("settings have %q, node %q", settings, origins)
+	}
+}
+
+// TestDoubts: versions that env:up was forced to, or that are newer than what is known, are
+// named in what env:status and env:up print at the end.
+func TestDoubts(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		have capi.Versions
+		want string
+	}{
+		{capi.Versions{ClusterAPI: "v1.14.2", Kubernetes: "v1.36.1"}, ""},
+		{capi.Versions{ClusterAPI: "v1.14.2"}, ""},
+		{capi.Versions{Kubernetes: "v1.38.0"}, ""},
+		{capi.Versions{ClusterAPI: "v1.14.2", Kubernetes: "v1.38.0"}, "Kubernetes v1.38.0 is newer"},
+		{capi.Versions{ClusterAPI: "v1.14.2", Kubernetes: "v1.32.11"}, "upstream supports Cluster API v1.14.2 on Kubernetes v1.33 to v1.37, and this is v1.32.11"},
+	} {
+		if got := strings.Join(doubts(tc.have), "\n"); (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+			t.Errorf("%+v: %q, want %q", tc.have, got, tc.want)
+		}
+	}
+	s := newScene(t, map[string]string{"KUBERNETES_VERSION": "v1.38.0"})
+	w := selfManaged()
+	for _, m := range w[machineObjects] {
+		m["spec"] = map[string]any{"version": "v1.38.0"}
+	}
+	s.up(t, w)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
+	if err := s.Status(t.Context()); err != nil || !strings.Contains(s.printed.String(), "\n! Kubernetes v1.38.0 is newer than this lab knows") {
+		t.Errorf("Status() = %v, and it printed\n%s", err, s.printed)
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 	"strings"
 	"time"
 
+	version "github.com/hashicorp/go-version"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -85,12 +87,29 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.Out, "Environment %s: Cluster API %s, Kubernetes %s, %s\n\n",
+	fmt.Fprintf(e.Out, "Environment %s: Cluster API %s, Kubernetes %s, %s\n",
 		e.Config.ClusterName, cmp.Or(have.ClusterAPI, "not there yet"), cmp.Or(have.Kubernetes, "not there yet"), what)
+	for _, doubt := range doubts(have) {
+		fmt.Fprintln(e.Out, "!", doubt)
+	}
+	fmt.Fprintln(e.Out)
 	if err := e.printNodesAndMachines(ctx, client); err != nil {
 		return err
 	}
 	return e.printProviders(ctx, client)
+}
+
+// doubts says what is uncertain about the versions in a cluster, once both are known.
+func doubts(have capi.Versions) []string {
+	clusterAPI, err := version.NewSemver(have.ClusterAPI)
+	if err != nil {
+		return nil
+	}
+	kubernetes, err := version.NewSemver(have.Kubernetes)
+	if err != nil {
+		return nil
+	}
+	return release.Of(clusterAPI).Doubts(kubernetes)
 }
 
 // list returns the objects of a kind, or none if the server does not know the kind

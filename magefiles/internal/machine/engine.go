@@ -8,7 +8,6 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi/release"
@@ -63,15 +62,30 @@ func Suitable(info engine.Info) error {
 	return nil
 }
 
-// CheckCgroup refuses an engine whose cgroups kubelets of that version of Kubernetes do
-// not know.
-func CheckCgroup(info engine.Info, kubernetes *version.Version) error {
-	if info.CgroupVersion != "2" || release.OfKubernetes(kubernetes).CgroupV2 {
-		return nil
+// CheckVersions refuses releases that cannot run on the engine: a Docker provider that does
+// not speak its API, and a kubelet that does not know its cgroups.
+func (m Machine) CheckVersions(ctx context.Context, info engine.Info) error {
+	// An engine that does not say which API it wants accepts every one.
+	minAPI, err := m.Engine.MinAPI(ctx)
+	if err == nil && !m.ClusterAPI.Speaks(minAPI) {
+		cure := "start dockerd with DOCKER_MIN_API_VERSION=" + m.ClusterAPI.MaxEngineAPI + " in its environment"
+		if near, ok := m.ClusterAPI.Nearest(func(r release.Release) bool { return r.Speaks(minAPI) }); ok {
+			cure = fmt.Sprintf("set CAPI_VERSION=v%s, or %s", near.Version, cure)
+		}
+		return fmt.Errorf("the engine, Docker %s, accepts its API from version %s on, and the Docker provider of Cluster API v%s speaks it up to %s; %s",
+			info.ServerVersion, minAPI, m.ClusterAPI.Version, m.ClusterAPI.MaxEngineAPI, cure)
 	}
-	first := release.FirstKubernetes(func(k release.Kubernetes) bool { return k.CgroupV2 })
-	return fmt.Errorf("the engine has cgroup v2, and kubelets of Kubernetes v%s know cgroup v1 alone; set KUBERNETES_VERSION to v%s or later, or boot the engine's machine with systemd.unified_cgroup_hierarchy=0", kubernetes, first)
+	if info.CgroupVersion == "2" && !m.Kubernetes.CgroupV2 {
+		instead := "v" + release.FirstKubernetes(knowsCgroupV2) + " or later"
+		if near, ok := m.ClusterAPI.KubernetesThat(knowsCgroupV2); ok {
+			instead = near
+		}
+		return fmt.Errorf("the engine has cgroup v2, which the kubelet of Kubernetes v%s does not know; set KUBERNETES_VERSION=%s, or boot the engine's machine with systemd.unified_cgroup_hierarchy=0", m.Kubernetes.Version, instead)
+	}
+	return context.Cause(ctx)
 }
+
+func knowsCgroupV2(k release.Kubernetes) bool { return k.CgroupV2 }
 
 const probeImage = "caslab.local/probe:1"
 

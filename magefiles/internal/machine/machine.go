@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/state"
@@ -30,6 +31,9 @@ type Machine struct {
 	FreeDisk func(dir string) (int64, error)
 	// ReadLimit returns a limit of this machine; the package's ReadLimit outside tests.
 	ReadLimit func(Limit) (uint64, error)
+	// ClusterAPI and Kubernetes are the releases that the environment has.
+	ClusterAPI release.Release
+	Kubernetes release.Kubernetes
 }
 
 // Verdict says how much a finding matters to an environment.

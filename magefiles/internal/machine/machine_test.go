@@ -15,6 +15,7 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run/runtest"
@@ -28,7 +29,45 @@ func fake(t *testing.T, answers ...runtest.Answer) Machine {
 	return Machine{
 		Environment: "work-cluster", Root: root, State: state.Dir(filepath.Join(root, ".caslab")),
 		Engine: engine.New(runner), Runner: runner, FreeDisk: func(string) (int64, error) { return 1 << 40, nil },
-		ReadLimit: func(Limit) (uint64, error) { return math.MaxUint64, nil },
+		ReadLimit:  func(Limit) (uint64, error) { return math.MaxUint64, nil },
+		ClusterAPI: release.Newest(), Kubernetes: release.OfKubernetes(version.Must(version.NewVersion("1.36.1"))),
+	}
+}
+
+// TestVersions: releases that cannot run on an engine are refused with what can.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		clusterAPI, kubernetes, server, cgroup string
+		want                                   []string // all in the error; none if they can run
+	}{
+		"defaults":               {"1.14.2", "1.36.1", `{"MinAPIVersion": "1.44"}`, "2", nil},
+		"an old engine":          {"1.5.8", "1.28.15", `{"MinAPIVersion": "1.12"}`, "2", nil},
+		"a new engine":           {"1.6.8", "1.28.15", `{"MinAPIVersion": "1.44"}`, "2", []string{"Docker 29.0.1", "1.44", "v1.6.8 speaks it up to 1.43", "set CAPI_VERSION=v1.7.9, or start dockerd", "DOCKER_MIN_API_VERSION=1.43"}},
+		"the first that works":   {"1.7.0", "1.29.4", `{"MinAPIVersion": "1.44"}`, "2", nil},
+		"an engine beyond all":   {"1.14.2", "1.36.1", `{"MinAPIVersion": "1.90"}`, "2", []string{"1.90", "up to 1.55; start dockerd with DOCKER_MIN_API_VERSION=1.55"}},
+		"one that does not say":  {"0.3.25", "1.21.14", `{}`, "2", nil},
+		"one that cannot say":    {"0.3.25", "1.21.14", "", "2", nil},
+		"cgroup v2":              {"0.3.25", "1.18.19", `{}`, "2", []string{"cgroup v2", "v1.18.19", "KUBERNETES_VERSION=v1.21.14"}},
+		"cgroup v2, and no more": {"0.3.5", "1.18.19", `{}`, "2", []string{"KUBERNETES_VERSION=v1.19.0 or later"}},
+		"cgroup v1":              {"0.3.25", "1.18.19", `{}`, "1", nil},
+	} {
+		m := fake(t)
+		if tc.server != "" {
+			m = fake(t, runtest.Answer{Prefix: "docker version", Stdout: tc.server})
+		}
+		m.ClusterAPI = release.Of(version.Must(version.NewVersion(tc.clusterAPI)))
+		m.Kubernetes = release.OfKubernetes(version.Must(version.NewVersion(tc.kubernetes)))
+		info := engine.Info{ServerVersion: "29.0.1", CgroupVersion: tc.cgroup}
+		err := m.CheckVersions(t.Context(), info)
+		if (err == nil) != (tc.want == nil) {
+			t.Errorf("%s: CheckVersions() = %v, want %q", name, err, tc.want)
+		}
+		for _, want := range tc.want {
+			if err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: the error does not say %q:\n%v", name, want, err)
+			}
+		}
 	}
 }
 
@@ -304,24 +343,5 @@ func TestRemoveProbes(t *testing.T) {
 	other.Environment = "other"
 	if m.probeName(ProbeUp) == other.probeName(ProbeUp) {
 		t.Error("two environments share a container")
-	}
-}
-
-// TestCheckCgroup: kubelets know cgroup v2 since Kubernetes 1.19.
-func TestCheckCgroup(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		cgroup, kubernetes string
-		refused            bool
-	}{
-		{"2", "1.18.20", true}, {"2", "1.19.0", false}, {"2", "1.36.1", false}, {"1", "1.17.2", false}, {"1", "1.37.2", false},
-	} {
-		err := CheckCgroup(engine.Info{CgroupVersion: tc.cgroup}, version.Must(version.NewSemver(tc.kubernetes)))
-		if (err != nil) != tc.refused {
-			t.Errorf("Kubernetes %s on cgroup v%s: %v", tc.kubernetes, tc.cgroup, err)
-		}
-		if err != nil && (!strings.Contains(err.Error(), "v"+tc.kubernetes) || !strings.Contains(err.Error(), "v1.19.0")) {
-			t.Errorf("%v; want both versions in it", err)
-		}
 	}
 }

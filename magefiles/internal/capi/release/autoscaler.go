@@ -17,8 +17,8 @@ const (
 type Autoscaler struct {
 	Version *version.Version
 
-	// Newer reports whether its minor is newer than the table. Its facts are then
-	// those of the newest minor.
+	// Newer reports whether it is a release whose minor is newer than the table. Its
+	// facts are then those of the newest minor.
 	Newer bool
 	// Supported reports whether it has a provider for Cluster API.
 	Supported bool
@@ -52,8 +52,16 @@ func OfAutoscaler(v *version.Version) Autoscaler {
 	a := fold(v.Core(), autoscalers, oldestAutoscaler())
 	a.Version = v
 	last := must(newestAutoscaler)
-	a.Newer = v.Core().GreaterThan(last) && !sameMinor(v, last)
+	a.Newer = v.Prerelease() != dev && v.Core().GreaterThan(last) && !sameMinor(v, last)
 	return a
+}
+
+// Doubts says what is uncertain about it, each as one sentence without a full stop.
+func (a Autoscaler) Doubts() []string {
+	if !a.Newer {
+		return nil
+	}
+	return []string{fmt.Sprintf("the autoscaler %s is newer than this lab knows: it is treated as %s", a.Version, newestAutoscaler)}
 }
 
 // newestAutoscaler is the newest release that the table was read from.

@@ -1,6 +1,10 @@
 package release
 
-import version "github.com/hashicorp/go-version"
+import (
+	"fmt"
+
+	version "github.com/hashicorp/go-version"
+)
 
 // Release is what the lab knows about a release of Cluster API.
 type Release struct {
@@ -56,6 +60,8 @@ type Release struct {
 
 // Minors are minor versions of Kubernetes 1, both ends included.
 type Minors struct{ Min, Max int }
+
+func (m Minors) String() string { return fmt.Sprintf("v1.%d to v1.%d", m.Min, m.Max) }
 
 // Has reports whether Kubernetes v is among the minors.
 func (m Minors) Has(v *version.Version) bool {

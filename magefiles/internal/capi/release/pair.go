@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	version "github.com/hashicorp/go-version"
 )
@@ -22,6 +23,51 @@ func All() []Release {
 		all[i] = Of(must(tag))
 	}
 	return all
+}
+
+// Driven returns the series that are Drivable, in words, such as "v0.3 and v1.0 to v1.14".
+func Driven() string {
+	var spans []string
+	all := All()
+	for i := 0; i < len(all); i++ {
+		from := i
+		for i < len(all) && all[i].Drivable() {
+			i++
+		}
+		switch i - from {
+		case 0:
+		case 1:
+			spans = append(spans, all[from].Series())
+		default:
+			spans = append(spans, all[from].Series()+" to "+all[i-1].Series())
+		}
+	}
+	return strings.Join(spans, " and ")
+}
+
+// Speaks reports whether the Docker provider speaks to an engine whose API's oldest version
+// is minAPI, such as 1.44. It does if that is not a version.
+func (r Release) Speaks(minAPI string) bool {
+	oldest, err := version.NewVersion(minAPI)
+	return err != nil || !oldest.GreaterThan(version.Must(version.NewVersion(r.MaxEngineAPI)))
+}
+
+// Doubts says what is uncertain about a cluster that manages itself with the release on
+// Kubernetes k: what is newer than the table, and what upstream does not support together.
+// Each is one sentence without a full stop.
+func (r Release) Doubts(k *version.Version) []string {
+	var doubts []string
+	last := Newest()
+	if r.Newer {
+		doubts = append(doubts, fmt.Sprintf("Cluster API v%s is newer than this lab knows: it is treated as %s", r.Version, last.Series()))
+	}
+	switch pair := r.With(k); {
+	case pair == OutsideTable:
+		doubts = append(doubts, fmt.Sprintf("upstream supports Cluster API v%s on Kubernetes %s, and this is v%s", r.Version, r.Kubernetes, k))
+	case pair == AheadOfTable && !r.Kubernetes.Has(k):
+		doubts = append(doubts, fmt.Sprintf("Kubernetes v%s is newer than this lab knows: it is treated as v1.%d", k, last.Kubernetes.Max))
+	}
+	return doubts
 }
 
 // Newest returns the newest release that the table knows.
@@ -74,9 +120,27 @@ func (r Release) NearestKubernetes(k *version.Version) string {
 	return near
 }
 
-// NearestFor returns the release of Cluster API that supports Kubernetes k and whose series
-// is nearest to that of r; ok is false if none does.
+// KubernetesThat returns the oldest version of Kubernetes, such as v1.21.14, that the release
+// supports and for which is is true; ok is false if the lab knows none.
+func (r Release) KubernetesThat(is func(Kubernetes) bool) (tag string, ok bool) {
+	for minor := r.Kubernetes.Min; minor <= r.Kubernetes.Max; minor++ {
+		tag, ok := standardKubernetes[minor]
+		if ok && is(OfKubernetes(must(strings.TrimPrefix(tag, "v")))) {
+			return tag, true
+		}
+	}
+	return "", false
+}
+
+// NearestFor returns the last release of the series nearest to that of r which supports
+// Kubernetes k; ok is false if none does.
 func (r Release) NearestFor(k *version.Version) (near Release, ok bool) {
+	return r.Nearest(func(other Release) bool { return other.Kubernetes.Has(k) })
+}
+
+// Nearest returns the last release of the series nearest to that of r for which is is true;
+// ok is false if there is none.
+func (r Release) Nearest(is func(Release) bool) (near Release, ok bool) {
 	all := All()
 	at, _ := slices.BinarySearchFunc(all, r, func(a, b Release) int {
 		aMajor, aMinor := MajorMinor(a.Version)
@@ -86,7 +150,7 @@ func (r Release) NearestFor(k *version.Version) (near Release, ok bool) {
 	distance := len(all) + 1
 	for i, other := range all {
 		// Of two that are as near, the newer one.
-		if away := max(i-at, at-i); other.Kubernetes.Has(k) && away <= distance {
+		if away := max(i-at, at-i); is(other) && away <= distance {
 			near, distance, ok = other, away, true
 		}
 	}

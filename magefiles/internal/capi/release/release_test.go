@@ -275,6 +275,15 @@ func TestNewer(t *testing.T) {
 			t.Errorf("%s is newer than the table: %t", tag, got)
 		}
 	}
+	for _, tc := range []struct {
+		autoscaler *version.Version
+		want       bool
+	}{{v("1.18.0"), false}, {v(newestAutoscaler), false}, {v("1.36.9"), false}, {v("1.37.0-beta.1"), true}, {v("1.37.0"), true}, {After(36), false}} {
+		a := OfAutoscaler(tc.autoscaler)
+		if a.Newer != tc.want || (len(a.Doubts()) > 0) != tc.want {
+			t.Errorf("the autoscaler %s is newer than the table: %t, %q", a.Version, a.Newer, a.Doubts())
+		}
+	}
 }
 
 // TestFeatures: what differs between releases that have the same API.

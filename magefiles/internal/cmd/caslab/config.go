@@ -19,5 +19,11 @@ func showConfig(_ context.Context, s *session) error {
 	for _, v := range s.cfg.Values() {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.Key, v.Env, v.Value, v.Origin, v.Doc)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, warning := range s.cfg.Warnings() {
+		fmt.Fprintln(s.out, "!", warning)
+	}
+	return nil
 }
