@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -777,4 +778,36 @@ func FuzzNestedModules(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReleases: git is asked before the Go module proxy, and a component that is in
+// neither says whom it asked.
+func TestReleases(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	hash := u.commit("go.mod", "module sigs.k8s.io/cluster-api\n")
+	u.tag("v1.14.2", hash, false)
+	u.tag("v1.14.3", hash, true)
+	proxy := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.14.2 v1.14.9\n"}}}
+	spec := ClusterAPI("v1.14.2")
+	spec.Origin, spec.URL = Auto, u.url
+	versions, from, err := Releases(t.Context(), spec, Options{Runner: proxy})
+	slices.Sort(versions)
+	if err != nil || from != u.url || !slices.Equal(versions, []string{"v1.14.2", "v1.14.3"}) || len(proxy.Calls()) > 0 {
+		t.Errorf("Releases() = %q of %s, %v; the proxy was asked %q", versions, from, err, proxy.Calls())
+	}
+	u.stopped.Store(true)
+	versions, from, err = Releases(t.Context(), spec, Options{Runner: proxy})
+	if err != nil || from != Proxy || !slices.Equal(versions, []string{"v1.14.2", "v1.14.9"}) {
+		t.Errorf("without git Releases() = %q of %s, %v", versions, from, err)
+	}
+	spec.Origin = Git
+	if _, _, err := Releases(t.Context(), spec, Options{Runner: proxy}); !errors.As(err, new(*GitError)) {
+		t.Errorf("from git alone Releases() = %v", err)
+	}
+	other := Autoscaler("1.36.1")
+	other.Origin = Module
+	if _, _, err := Releases(t.Context(), other, Options{Runner: proxy}); !errors.As(err, new(*NoModuleError)) {
+		t.Errorf("Releases() of a component without modules = %v", err)
+	}
 }

@@ -467,6 +467,10 @@ func TestVersionsAreComparedHere(t *testing.T) {
 	exempt := []string{
 		filepath.Join("config", "settings.go"), // whether a text is a version
 		filepath.Join("source", "git.go"),      // which tags are near to a missing one
+		filepath.Join("pins", "pins.go"),       // which of the existing releases is the newest
+		filepath.Join("pins", "check.go"),
+		filepath.Join("pins", "bump.go"), // which of two requirements is the higher one
+		filepath.Join("pins", "kubernetes.go"),
 	}
 	found := 0
 	err := filepath.WalkDir(filepath.Join("..", ".."), func(name string, d fs.DirEntry, err error) error {
