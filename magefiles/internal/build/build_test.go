@@ -175,6 +175,9 @@ func TestClusterAPILayouts(t *testing.T) {
 		if got := r[Docker].Dir + " " + r[Docker].Packages[0]; got != want.docker {
 			t.Errorf("%s: the Docker provider is %s, want %s", tag, got, want.docker)
 		}
+		if want := map[string]string{"0.3.5": "go1.13.15", "0.4.8": "go1.16.15"}[tag]; r[Core].Toolchain != want || r[Docker].Toolchain != want {
+			t.Errorf("%s is compiled by %q and %q, want %q", tag, r[Core].Toolchain, r[Docker].Toolchain, want)
+		}
 		if got := strings.Join(r[Core].LDFlags, " "); !strings.Contains(got, want.pkg+".gitVersion=v"+tag) {
 			t.Errorf("%s: flags %s", tag, got)
 		}

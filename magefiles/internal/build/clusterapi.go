@@ -85,7 +85,7 @@ func (c ClusterAPI) CheckLayout() error {
 func (c ClusterAPI) request(name, module, pkg string) Request {
 	return Request{
 		Dir: filepath.Join(c.Dir, filepath.FromSlash(module)), Packages: []string{pkg}, Output: filepath.Join(c.OutDir, name),
-		ID: c.ID, Arch: c.Arch, LDFlags: c.ldflags(),
+		ID: c.ID, Arch: c.Arch, LDFlags: c.ldflags(), Toolchain: release.Of(c.Version).Toolchain,
 	}
 }
 

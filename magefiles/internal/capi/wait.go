@@ -1,6 +1,7 @@
 package capi
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -12,19 +13,24 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/manifests"
 )
 
 // StandIn installs the CustomResourceDefinitions of cert-manager without
-// cert-manager, so that clusterctl considers it installed.
-func StandIn(ctx context.Context, c *kube.Client, progress func(string)) error {
-	manifest, err := manifests.FS.ReadFile("cluster/cert-manager-crds.yaml")
+// cert-manager, so that the clusterctl of the release considers it installed.
+func StandIn(ctx context.Context, c *kube.Client, r release.Release, progress func(string)) error {
+	manifest, err := standIn(r)
 	if err != nil {
-		return fmt.Errorf("read the kinds of cert-manager: %w", err)
+		return err
 	}
 	if err := c.Apply(ctx, manifest); err != nil {
 		return err
+	}
+	definitions, err := kube.Decode(manifest)
+	if err != nil {
+		return fmt.Errorf("read the kinds of cert-manager: %w", err)
 	}
 	return c.Wait(ctx, kube.Definitions, "", func(all []*unstructured.Unstructured) (bool, string) {
 		established := 0
@@ -33,8 +39,21 @@ func StandIn(ctx context.Context, c *kube.Client, progress func(string)) error {
 				established++
 			}
 		}
-		return established >= 2, "the kinds of cert-manager"
+		return established >= len(definitions), "the kinds of cert-manager"
 	}, progress)
+}
+
+// standIn returns the definitions that the clusterctl of the release looks for.
+func standIn(r release.Release) ([]byte, error) {
+	name := "cluster/cert-manager-crds.yaml"
+	if r.CertManager == "" {
+		name = "cluster/cert-manager-service.yaml"
+	}
+	manifest, err := manifests.FS.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the kinds of cert-manager: %w", err)
+	}
+	return bytes.ReplaceAll(manifest, []byte("- name: v1\n"), []byte("- name: "+r.CertManager+"\n")), nil
 }
 
 // WaitProviders waits until the managers in the namespaces are available. Their

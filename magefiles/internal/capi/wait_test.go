@@ -3,14 +3,18 @@ package capi
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
@@ -130,5 +134,39 @@ func TestWaitGroupByWhatItsControllerSaw(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestStandIn: what the clusterctl of each time looks for.
+func TestStandIn(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string][]string{
+		"0.3.5":  {"webhook.cert-manager.io/v1beta1 StandIn"},
+		"0.3.9":  {"cert-manager.io/v1alpha2 Issuer", "cert-manager.io/v1alpha2 Certificate"},
+		"0.3.25": {"cert-manager.io/v1 Issuer", "cert-manager.io/v1 Certificate"},
+		"1.14.2": {"cert-manager.io/v1 Issuer", "cert-manager.io/v1 Certificate"},
+	} {
+		manifest, err := standIn(releaseOf(tag))
+		if err != nil {
+			t.Fatal(err)
+		}
+		definitions, err := kube.Decode(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range definitions {
+			var crd apiextensionsv1.CustomResourceDefinition
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(d.Object, &crd); err != nil {
+				t.Fatal(err)
+			}
+			if crd.Name != crd.Spec.Names.Plural+"."+crd.Spec.Group || len(crd.Spec.Versions) != 1 {
+				t.Errorf("%s: %s has %d versions", tag, crd.Name, len(crd.Spec.Versions))
+			}
+			got = append(got, crd.Spec.Group+"/"+crd.Spec.Versions[0].Name+" "+crd.Spec.Names.Kind)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", tag, got, want)
+		}
 	}
 }

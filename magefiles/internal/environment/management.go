@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -61,7 +62,7 @@ func (c *bringUp) install(ctx context.Context, client *kube.Client, kubeconfig s
 	ctx, cancel := lab.Within(ctx, 5*time.Minute)
 	defer cancel()
 	if !c.Config.CertManager {
-		if err := capi.StandIn(ctx, client, progress); err != nil {
+		if err := capi.StandIn(ctx, client, release.Of(c.Config.ClusterAPI.Version), progress); err != nil {
 			return err
 		}
 	}

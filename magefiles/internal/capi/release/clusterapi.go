@@ -56,6 +56,10 @@ type Release struct {
 	LoadBalancerFields, HAProxyTemplate, HAProxyWeights bool
 	// Describes reports whether the release's clusterctl has the command describe.
 	Describes bool
+	// CertManager is the version of cert-manager's API with which clusterctl finds out
+	// whether cert-manager is installed. If it is empty, clusterctl looks for the APIService
+	// v1beta1.webhook.cert-manager.io.
+	CertManager string
 }
 
 // Minors are minor versions of Kubernetes 1, both ends included.
@@ -197,6 +201,9 @@ var clusterAPI = []change[Release]{
 	// (test/infrastructure/docker/api/v1alpha3/dockermachine_types.go), so that
 	// no manager in a node reaches the engine.
 	{[]string{"0.3.5"}, func(r *Release) { r.Supported = true }},
+	// cmd/clusterctl/config/assets/cert-manager-test-resources.yaml. Before:
+	// getWebhook in cmd/clusterctl/client/cluster/cert_manager.go.
+	{[]string{"0.3.9"}, func(r *Release) { r.CertManager = "v1alpha2" }},
 	// cmd/clusterctl/cmd/describe_cluster.go.
 	{[]string{"0.3.13"}, func(r *Release) { r.Describes = true }},
 	// bootstrap/kubeadm/types/v1beta1/utils.go: ConfigurationToYAMLForVersion writes
@@ -204,6 +211,7 @@ var clusterAPI = []change[Release]{
 	kubernetes("0.3.15", 16, 21, 18, "1.18.3"),
 	// test/infrastructure/docker/docker/util.go.
 	{[]string{"0.3.15"}, func(r *Release) { r.Network = "kind" }},
+	{[]string{"0.3.15"}, func(r *Release) { r.CertManager = "v1" }},
 	// /metadata.yaml.
 	{[]string{"0.3.17"}, func(r *Release) { r.Layout.Metadata = true }},
 	balancer("0.3.22", "v20210715-a6da3463"),

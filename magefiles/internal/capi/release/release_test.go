@@ -308,6 +308,18 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
+// TestCertManager: what the clusterctl of a release asks about cert-manager.
+func TestCertManager(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]string{
+		"0.3.5": "", "0.3.8": "", "0.3.9": "v1alpha2", "0.3.14": "v1alpha2", "0.3.15": "v1", "0.3.25": "v1", "0.4.0": "v1", "1.14.2": "v1",
+	} {
+		if got := Of(v(tag)).CertManager; got != want {
+			t.Errorf("%s asks for %q, want %q", tag, got, want)
+		}
+	}
+}
+
 func TestFirst(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string]string{
