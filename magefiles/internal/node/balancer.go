@@ -1,0 +1,40 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/interrupt"
+	"caslab/magefiles/internal/state"
+)
+
+// maxConnections bounds HAProxy: it takes memory for two descriptors a connection, and
+// does not start if the engine's limit of descriptors is lower.
+const maxConnections = "4000"
+
+// BoundBalancer returns an image like base whose HAProxy ignores the maxconn of its
+// configuration. Docker providers whose objects name no template of that file write
+// maxconn 100000 into it: test/infrastructure/docker/internal/loadbalancer/config.go at
+// Cluster API v1.5.8. It needs Engine and StateDir of o.
+func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_ release.LoadBalancer, err error) {
+	bounded := release.LoadBalancer{Repository: repository + "/bounded", Tag: base.Tag}
+	if _, there, err := o.Engine.ImageID(ctx, bounded.Image()); err != nil || there {
+		return bounded, err
+	}
+	// HAProxy itself, because its image may have nothing else to run.
+	id, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+state.ShortSum(bounded.Image()), "--network=none", base.Image())
+	if err != nil {
+		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
+	}
+	defer func() {
+		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
+		defer cancel()
+		err = errors.Join(err, o.Engine.Remove(ctx, id))
+	}()
+	// The command line overrides the file.
+	entrypoint := []string{"haproxy", "-W", "-db", "-n", maxConnections, "-f", "/usr/local/etc/haproxy/haproxy.cfg"}
+	return bounded, o.Engine.Commit(ctx, id, bounded.Image(), `ENTRYPOINT ["`+strings.Join(entrypoint, `", "`)+`"]`, "CMD []")
+}
