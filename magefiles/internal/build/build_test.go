@@ -203,6 +203,27 @@ func TestOwnClusterctl(t *testing.T) {
 	}
 }
 
+// TestDockerCLI: the Docker provider of that time starts the docker command.
+func TestDockerCLI(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]bool{"0.3.5": true, "0.4.0": true, "0.4.1": false, "1.14.2": false} {
+		c := ClusterAPI{Dir: "/tree", Version: version.Must(version.NewSemver(tag)), Arch: "arm64", OutDir: "/out", Components: filepath.Join("..", "..", "components")}
+		r, built := c.Requests()[DockerCLI]
+		if built != want || slices.Contains(c.Programs(), DockerCLI) != want {
+			t.Errorf("%s: the docker command is built: %t, among %q", tag, built, c.Programs())
+		}
+		if !want {
+			continue
+		}
+		if r.Host || r.Arch != "arm64" || r.Output != "/out/docker" || r.Toolchain != "" {
+			t.Errorf("%s: %+v", tag, r)
+		}
+		if _, err := os.Stat(filepath.Join(r.Dir, "go.mod")); err != nil {
+			t.Errorf("%s: its module: %v", tag, err)
+		}
+	}
+}
+
 // TestTreeState: a program says whether its tree had changes.
 func TestTreeState(t *testing.T) {
 	t.Parallel()

@@ -20,8 +20,12 @@ const (
 	Docker       = "capd-manager"
 )
 
-// Clusterctl is the command of Cluster API, which runs on this machine.
-const Clusterctl = "clusterctl"
+const (
+	// Clusterctl is the command of Cluster API, which runs on this machine.
+	Clusterctl = "clusterctl"
+	// DockerCLI is the command that the image of an old Docker provider holds.
+	DockerCLI = "docker"
+)
 
 // ClusterAPI is a tree of Cluster API whose managers are to be built.
 type ClusterAPI struct {
@@ -39,13 +43,21 @@ type ClusterAPI struct {
 	Arch string
 	// OutDir is the folder for the binaries.
 	OutDir string
+	// Components is the folder with the lab's modules of programs that are not Cluster
+	// API's.
+	Components string
 }
 
 // Programs returns the names of the programs in the order in which to build them: the
-// managers and, if the lab runs the release's own, clusterctl.
+// managers, the docker command if the Docker provider starts it, and clusterctl if the lab
+// runs the release's own.
 func (c ClusterAPI) Programs() []string {
+	facts := release.Of(c.Version)
 	names := []string{Core, Bootstrap, ControlPlane, Docker}
-	if release.Of(c.Version).OwnClusterctl() {
+	if facts.RunsDocker {
+		names = append(names, DockerCLI)
+	}
+	if facts.OwnClusterctl() {
 		names = append(names, Clusterctl)
 	}
 	return names
@@ -61,6 +73,12 @@ func (c ClusterAPI) Requests() map[string]Request {
 		ControlPlane: c.request(ControlPlane, ".", layout.ControlPlaneMain),
 		Docker:       c.request(Docker, layout.DockerModule, layout.DockerMain),
 	}
+	if facts.RunsDocker {
+		requests[DockerCLI] = Request{
+			Dir: filepath.Join(c.Components, "dockercli"), Packages: []string{"github.com/docker/cli/cmd/docker"},
+			Output: filepath.Join(c.OutDir, DockerCLI), Arch: c.Arch,
+		}
+	}
 	if facts.OwnClusterctl() {
 		r := c.request(Clusterctl, ".", "./cmd/clusterctl")
 		r.Host = true
@@ -74,6 +92,9 @@ func (c ClusterAPI) Requests() map[string]Request {
 func (c ClusterAPI) CheckLayout() error {
 	var errs []error
 	for name, r := range c.Requests() {
+		if name == DockerCLI {
+			continue // in another tree
+		}
 		main := filepath.Join(r.Dir, r.Packages[0], "main.go")
 		if _, err := os.Stat(main); err != nil {
 			errs = append(errs, fmt.Errorf("the main package of %s in release %s is missing: %w", name, c.Version, err))

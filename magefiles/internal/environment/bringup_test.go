@@ -100,7 +100,7 @@ func (w *world) equip(e *Environment) {
 				{Name: "docker", Program: build.Docker, Image: "example.com/docker:v1", Namespace: "capd-system"},
 			}}, w.call("render")
 		},
-		assemble: func(_, binary, user string) (v1.Image, error) {
+		assemble: func(_, binary, user string, _ map[string]string) (v1.Image, error) {
 			return empty.Image, w.call("assemble " + binary[strings.LastIndexByte(binary, '/')+1:] + " as " + user)
 		},
 		base: func(_ context.Context, o node.Options) (node.Images, error) {

@@ -54,6 +54,7 @@ func (e *Environment) programs(tree *source.Tree, arch string) build.ClusterAPI 
 	return build.ClusterAPI{
 		Dir: tree.Dir, Version: e.Config.ClusterAPI.Version, Tag: e.Config.ClusterAPI.Tag(),
 		Commit: tree.Commit, Dirty: tree.Dirty, ID: tree.ID, Arch: arch, OutDir: e.State.Path(out),
+		Components: filepath.Join(e.Config.Root, "magefiles", "components"),
 	}
 }
 

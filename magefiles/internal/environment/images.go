@@ -7,7 +7,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
+	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/repository"
 )
 
@@ -21,7 +23,13 @@ func (c *bringUp) fetch(ctx context.Context, progress func(string)) (_ string, e
 
 func (c *bringUp) nodeImage(ctx context.Context, progress func(string)) (_ string, err error) {
 	err = c.State.Exclusively(ctx, workNode, progress, func() error {
-		c.base, err = c.tools.base(ctx, c.nodeOptions(c.info.Arch(), progress))
+		o := c.nodeOptions(c.info.Arch(), progress)
+		if c.base, err = c.tools.base(ctx, o); err != nil {
+			return err
+		}
+		if !release.Of(c.Config.ClusterAPI.Version).HAProxyTemplate {
+			c.base.LoadBalancer, err = node.BoundBalancer(ctx, c.base.LoadBalancer, o)
+		}
 		return err
 	})
 	if err != nil {
@@ -73,7 +81,11 @@ func (c *bringUp) assembleManagers() (err error) {
 		if p.Program == build.Docker {
 			user = "" // it opens the engine's socket
 		}
-		if c.managers[p.Image], err = c.tools.assemble(c.info.Arch(), requests[p.Program].Output, user); err != nil {
+		commands := map[string]string{}
+		if cli, ok := requests[build.DockerCLI]; ok && p.Program == build.Docker {
+			commands["/usr/bin/docker"] = cli.Output
+		}
+		if c.managers[p.Image], err = c.tools.assemble(c.info.Arch(), requests[p.Program].Output, user, commands); err != nil {
 			return err
 		}
 	}

@@ -21,11 +21,12 @@ import (
 // that runs nodes, or a cluster. Tests replace them.
 type tools struct {
 	// check asks whether a tree can be fetched.
-	check    func(context.Context, source.Spec) error
-	fetch    func(ctx context.Context, spec source.Spec, progress func(string)) (*source.Tree, error)
-	compile  func(context.Context, build.Request, build.Options) (build.Result, error)
-	render   func(context.Context, repository.Options) (*repository.Repository, error)
-	assemble func(arch, binary, user string) (v1.Image, error)
+	check   func(context.Context, source.Spec) error
+	fetch   func(ctx context.Context, spec source.Spec, progress func(string)) (*source.Tree, error)
+	compile func(context.Context, build.Request, build.Options) (build.Result, error)
+	render  func(context.Context, repository.Options) (*repository.Repository, error)
+	// assemble makes a manager's image, with commands at paths in it.
+	assemble func(arch, binary, user string, commands map[string]string) (v1.Image, error)
 	// base and bake make the node image, without managers and with them.
 	base       func(context.Context, node.Options) (node.Images, error)
 	bake       func(ctx context.Context, base string, managers map[string]v1.Image, o node.Options) (string, error)
@@ -58,13 +59,18 @@ func realTools(l *lab.Lab) tools {
 	}
 }
 
-// assembleManager makes the image of a manager.
-func assembleManager(arch, binary, user string) (v1.Image, error) {
+// assembleManager makes the image of a manager, with commands at paths in it.
+func assembleManager(arch, binary, user string, commands map[string]string) (v1.Image, error) {
 	ca, err := image.CACertificates()
 	if err != nil {
 		return nil, err
 	}
-	manager, err := image.Assemble(image.Program(arch, "/manager", binary, user, ca))
+	spec := image.Program(arch, "/manager", binary, user, ca)
+	for path, source := range commands {
+		spec.Files = append(spec.Files, image.File{Path: path, Source: source, Mode: 0o755})
+		spec.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	}
+	manager, err := image.Assemble(spec)
 	if err != nil {
 		return nil, fmt.Errorf("assemble the image of %s: %w", binary, err)
 	}

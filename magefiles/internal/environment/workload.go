@@ -16,8 +16,15 @@ import (
 func (c *bringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := lab.Within(ctx, 5*time.Minute)
 	defer cancel()
+	facts := release.Of(c.Config.ClusterAPI.Version)
+	if ours, theirs := c.base.LoadBalancer.Image(), facts.LoadBalancer.Image(); !facts.LoadBalancerFields && ours != theirs {
+		// Its objects cannot name another image.
+		if err := c.engine.Tag(ctx, ours, theirs); err != nil {
+			return "", err
+		}
+	}
 	manifest, err := capi.Cluster{
-		Release: release.Of(c.Config.ClusterAPI.Version),
+		Release: facts,
 		Name:    c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
 		NodeImage: c.image, LoadBalancer: c.base.LoadBalancer,
 		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.allowCgroupV1(), OwnerFile: c.owner,
