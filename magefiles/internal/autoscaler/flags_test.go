@@ -64,7 +64,7 @@ func TestCommandLines(t *testing.T) {
 	}
 }
 
-func TestOverridesHaveTheLastWord(t *testing.T) {
+func TestOverridesWin(t *testing.T) {
 	t.Parallel()
 	flags, err := Flags(onThisMachine("1.36.1"),
 		"--v=2 --scale_down_enabled=false", `--v 7 --expander=priority --node-group-auto-discovery="clusterapi:namespace=a b"`)
@@ -138,7 +138,7 @@ Usage of ./cluster-autoscaler:
 pflag: help requested
 `
 
-func TestFlagsAreThoseOfTheBinarysOwnHelp(t *testing.T) {
+func TestFlagsAreCheckedAgainstTheBinarysHelp(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "/lab/cluster-autoscaler --help", Stdout: "", Stderr: help, Err: exitStatus2(t)}}}
 	if _, err := KnownFlags(t.Context(), fake, "/lab/cluster-autoscaler"); err != nil {
@@ -173,7 +173,7 @@ func TestFlagsAreThoseOfTheBinarysOwnHelp(t *testing.T) {
 	}
 }
 
-func TestSomeOtherProgramIsNoAutoscaler(t *testing.T) {
+func TestOtherProgramIsNoAutoscaler(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "/bin/ls", Stdout: "Usage: ls [OPTION]...\n      --author\n"}}}
 	const not = "/bin/ls --help names no --cloud-provider: this is not a cluster autoscaler"

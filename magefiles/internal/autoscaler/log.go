@@ -70,7 +70,7 @@ func (c *Console) line(text string) {
 		if e.Class == speech.Chatter || e.Class == speech.Loop {
 			return
 		}
-		key := fmt.Sprint(e.Class, speech.Steady(e.Message))
+		key := fmt.Sprint(e.Class, speech.Normalize(e.Message))
 		if c.shown[key] && (e.Class == speech.Reason || e.Class == speech.Problem) {
 			return
 		}

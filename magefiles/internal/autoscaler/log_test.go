@@ -50,7 +50,7 @@ func TestConsoleShowsDecisionsAndNewReasons(t *testing.T) {
 	}
 }
 
-func TestALineWithoutEndIsNotKeptForEver(t *testing.T) {
+func TestLongLineIsBounded(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	c := NewConsole(&out, ConsoleOptions{All: true})

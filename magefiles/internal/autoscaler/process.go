@@ -26,8 +26,8 @@ type Process struct {
 	// LogFile gets all that the process prints. The log of the run before becomes
 	// LogFile.previous.
 	LogFile string
-	// Shown gets the same output, for a person.
-	Shown io.Writer
+	// Output gets the same output, for a person.
+	Output io.Writer
 }
 
 // Run starts the autoscaler and waits for its end. It returns nil if the process ended
@@ -42,7 +42,7 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	both := &serial{w: io.MultiWriter(log, p.Shown)}
+	both := &serialWriter{w: io.MultiWriter(log, p.Output)}
 	c.Env, c.Stdout, c.Stderr, c.Stream = p.Env, both, both, true
 	_, err = runner.Run(ctx, c)
 	if ctx.Err() != nil {
@@ -57,13 +57,13 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 	return fmt.Errorf("the autoscaler %s ended: %w\nits whole log is %s", p.Binary, err, p.LogFile)
 }
 
-// serial is a writer for two streams that write at the same time.
-type serial struct {
+// serialWriter is a writer for two streams that write at the same time.
+type serialWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func (s *serial) Write(p []byte) (int, error) {
+func (s *serialWriter) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.w.Write(p)

@@ -41,14 +41,14 @@ func script(t *testing.T, body string) string {
 	return path
 }
 
-// until calls the context's cancel once the buffer holds text.
-type until struct {
+// untilText calls the context's cancel once the buffer holds text.
+type untilText struct {
 	bytes.Buffer
 	text   string
 	cancel func()
 }
 
-func (u *until) Write(p []byte) (int, error) {
+func (u *untilText) Write(p []byte) (int, error) {
 	n, err := u.Buffer.Write(p)
 	if strings.Contains(u.String(), u.text) {
 		u.cancel()
@@ -60,13 +60,13 @@ func TestRunUntilStopped(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	shown := &until{text: "started with --v=4", cancel: cancel}
+	shown := &untilText{text: "started with --v=4", cancel: cancel}
 	log := filepath.Join(t.TempDir(), "logs", "autoscaler.log")
 	p := Process{
 		Binary:  script(t, `trap 'echo stopped; exit 0' TERM; echo "started with $* and $CAPI_VERSION"; while :; do sleep 0.05; done`),
 		Flags:   []Flag{{Name: "v", Value: "4"}},
 		Env:     []string{"CAPI_VERSION=v1beta1"},
-		LogFile: log, Shown: shown,
+		LogFile: log, Output: shown,
 	}
 	if err := p.Run(ctx, run.Exec{}); err != nil {
 		t.Fatalf("Run() = %v, want nil for a process that was told to stop", err)
@@ -90,9 +90,9 @@ func TestRunUntilStopped(t *testing.T) {
 	}
 }
 
-func TestAnAutoscalerThatEndsByItselfIsAnError(t *testing.T) {
+func TestUnexpectedEndIsAnError(t *testing.T) {
 	t.Parallel()
-	p := Process{Binary: script(t, "exit 0"), LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
+	p := Process{Binary: script(t, "exit 0"), LogFile: filepath.Join(t.TempDir(), "log"), Output: new(bytes.Buffer)}
 	if err := p.Run(t.Context(), run.Exec{}); err == nil || !strings.Contains(err.Error(), "by itself") {
 		t.Errorf("Run() = %v", err)
 	}
@@ -100,7 +100,7 @@ func TestAnAutoscalerThatEndsByItselfIsAnError(t *testing.T) {
 
 func TestDebuggersCommandLine(t *testing.T) {
 	t.Parallel()
-	p := Process{Binary: "/lab/ca", Flags: []Flag{{Name: "v", Value: "4"}}, LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
+	p := Process{Binary: "/lab/ca", Flags: []Flag{{Name: "v", Value: "4"}}, LogFile: filepath.Join(t.TempDir(), "log"), Output: new(bytes.Buffer)}
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "/lab/dlv"}}}
 	d := Debugger{Binary: "/lab/dlv", Address: "127.0.0.1:2345"}
 	for range 3 {
@@ -131,8 +131,8 @@ func TestInteractiveConnectsToAHeadlessDebugger(t *testing.T) {
 	if err := CheckAddress(t.Context(), "127.0.0.1:0"); err == nil {
 		t.Error("CheckAddress() takes a port that no client can know")
 	}
-	p := Process{Binary: "/lab/ca", LogFile: filepath.Join(t.TempDir(), "log"), Shown: new(bytes.Buffer)}
-	runner := &debuggers{}
+	p := Process{Binary: "/lab/ca", LogFile: filepath.Join(t.TempDir(), "log"), Output: new(bytes.Buffer)}
+	runner := &fakeDebugger{}
 	if err := p.Interactive(t.Context(), runner, Debugger{Binary: "/lab/dlv", Address: address}); err != nil {
 		t.Error(err)
 	}
@@ -141,11 +141,11 @@ func TestInteractiveConnectsToAHeadlessDebugger(t *testing.T) {
 	}
 }
 
-// debuggers is a headless debugger that runs until it is told to end, and a
+// fakeDebugger is a headless debugger that runs until it is told to end, and a
 // client that leaves at once.
-type debuggers struct{ terminal, ended bool }
+type fakeDebugger struct{ terminal, ended bool }
 
-func (d *debuggers) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
+func (d *fakeDebugger) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	if c.Args[0] == "connect" {
 		d.terminal = c.Terminal
 		return run.Result{}, nil

@@ -17,15 +17,15 @@ import (
 
 // ClusterAPI returns where the settings' Cluster API comes from.
 func ClusterAPI(c *config.Config) source.Spec {
-	return with(source.ClusterAPI(c.ClusterAPI.Tag()), c.ClusterAPI)
+	return withSettings(source.ClusterAPI(c.ClusterAPI.Tag()), c.ClusterAPI)
 }
 
 // Autoscaler returns where the settings' autoscaler comes from.
 func Autoscaler(c *config.Config) source.Spec {
-	return with(source.Autoscaler(c.Autoscaler.Version.String()), c.Autoscaler)
+	return withSettings(source.Autoscaler(c.Autoscaler.Version.String()), c.Autoscaler)
 }
 
-func with(spec source.Spec, s config.Source) source.Spec {
+func withSettings(spec source.Spec, s config.Source) source.Spec {
 	spec.Origin, spec.URL, spec.Path, spec.Commit = s.Origin, s.Git, s.Dir, s.Commit
 	return spec
 }

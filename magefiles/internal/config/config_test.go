@@ -310,8 +310,8 @@ func TestUnmountableCheckout(t *testing.T) {
 	}
 }
 
-// TestClashIsOfClusterAPIAlone: the autoscaler has no variable AUTOSCALER_VERSION.
-func TestClashIsOfClusterAPIAlone(t *testing.T) {
+// TestClashConcernsClusterAPIOnly: the autoscaler has no variable AUTOSCALER_VERSION.
+func TestClashConcernsClusterAPIOnly(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, "", map[string]string{"AUTOSCALER_VERSION": "v1beta1"})
 	if err == nil || !strings.Contains(err.Error(), "major.minor.patch") {
@@ -319,9 +319,9 @@ func TestClashIsOfClusterAPIAlone(t *testing.T) {
 	}
 }
 
-// TestNamesOfAnothersClusters: every name that Cluster API allows can be scaled, but not
+// TestNamesOfForeignClusters: every name that Cluster API allows can be scaled, but not
 // every one can be created.
-func TestNamesOfAnothersClusters(t *testing.T) {
+func TestNamesOfForeignClusters(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{strings.Repeat("a", 63), "1st.of_many"} {
 		c, err := load(t, "", map[string]string{"CLUSTER_NAME": name, "WORKLOAD_KUBECONFIG": "theirs.kubeconfig"})

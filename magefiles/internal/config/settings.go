@@ -130,15 +130,15 @@ func setNamespace(c *Config, raw string) error {
 
 // sourceSettings returns the settings of a component's source. follows is that of its
 // version.
-func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Source, follows func(release.Release) string) []setting {
+func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *Source, follows func(release.Release) string) []setting {
 	return []setting{
 		{key: key + ".version", env: env + "_VERSION", def: defVersion, kind: text,
 			doc:     "release whose tag is fetched; for a commit or a checkout, the release that it is based on. The v may be left out",
 			follows: follows,
-			version: func(c *Config) *version.Version { return of(c).Version },
+			version: func(c *Config) *version.Version { return source(c).Version },
 			set: func(c *Config, raw string) error {
 				v, err := parseVersion(raw, defVersion)
-				of(c).Version = v
+				source(c).Version = v
 				if err != nil && env == "CAPI" && apiPattern.MatchString(raw) {
 					return fmt.Errorf("this is a version of an API, and the lab's CAPI_VERSION is a release, such as %s; the autoscaler reads a variable of the same name, which the lab sets for it as its release needs; unset yours", defVersion)
 				}
@@ -147,7 +147,7 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 		{key: key + ".commit", env: env + "_COMMIT", kind: text,
 			doc: "commit that git fetches instead of the release's tag",
 			set: func(c *Config, raw string) error {
-				of(c).Commit = raw
+				source(c).Commit = raw
 				if raw != "" && !commitPattern.MatchString(raw) {
 					return errors.New("want a full commit of 40 hexadecimal digits, as `git rev-parse` prints it")
 				}
@@ -155,16 +155,16 @@ func sourceSettings(key, env, defVersion, defGit string, of func(*Config) *Sourc
 			}},
 		{key: key + ".source", env: env + "_SOURCE", def: OriginAuto, kind: text,
 			doc: "auto, git, module (Go module proxy) or dir (your checkout)",
-			set: oneOf(func(c *Config) *string { return &of(c).Origin }, OriginAuto, OriginGit, OriginModule, OriginDir)},
+			set: oneOf(func(c *Config) *string { return &source(c).Origin }, OriginAuto, OriginGit, OriginModule, OriginDir)},
 		{key: key + ".git", env: env + "_GIT", def: defGit, kind: text,
 			doc: "repository fetched by git: https, http, ssh or file URL",
 			set: func(c *Config, raw string) error {
-				of(c).Git = raw
+				source(c).Git = raw
 				return checkGit(raw)
 			}},
 		{key: key + ".dir", env: env + "_DIR", kind: text,
 			doc: "your checkout, which is read and never written; source is then dir",
-			set: pathTo(func(c *Config) *string { return &of(c).Dir })},
+			set: pathTo(func(c *Config) *string { return &source(c).Dir })},
 	}
 }
 

@@ -22,8 +22,8 @@ import (
 // cleanupTime bounds a clean-up that goes on after the first interruption.
 const cleanupTime = 5 * time.Minute
 
-// infoWithin is how long an engine may take to describe itself.
-const infoWithin = 20 * time.Second
+// infoTimeout is how long an engine may take to describe itself.
+const infoTimeout = 20 * time.Second
 
 // Engine is the Docker engine that the docker command reaches.
 type Engine struct{ runner run.Runner }
@@ -97,7 +97,7 @@ func firstLine(s string) string {
 // the error says what to type.
 func (e *Engine) Info(ctx context.Context) (Info, error) {
 	var info Info
-	bounded, cancel := context.WithTimeoutCause(ctx, infoWithin, fmt.Errorf("no answer within %s", infoWithin))
+	bounded, cancel := context.WithTimeoutCause(ctx, infoTimeout, fmt.Errorf("no answer within %s", infoTimeout))
 	defer cancel()
 	res, err := e.docker(bounded, "info", "--format", "{{json .}}")
 	if err != nil && ctx.Err() != nil {

@@ -113,10 +113,10 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// hangs is an engine that accepts questions and answers none.
-type hangs struct{}
+// hangingRunner is an engine that accepts questions and answers none.
+type hangingRunner struct{}
 
-func (hangs) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
+func (hangingRunner) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	<-ctx.Done()
 	return run.Result{}, &run.Error{Cmd: c, Err: context.Cause(ctx)}
 }
@@ -125,13 +125,13 @@ func TestHangingEngine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		_, err := New(hangs{}).Info(t.Context())
+		_, err := New(hangingRunner{}).Info(t.Context())
 		if err == nil || !strings.HasPrefix(err.Error(), "no Docker engine answers: ") || !strings.Contains(err.Error(), "no answer within 20s") || time.Since(start) > time.Minute {
 			t.Errorf("Info() = %v after %s; want an error that says the bound", err, time.Since(start))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := New(hangs{}).Info(ctx); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "no Docker engine") {
+		if _, err := New(hangingRunner{}).Info(ctx); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "no Docker engine") {
 			t.Errorf("Info() when cancelled = %v; want that it was", err)
 		}
 	})

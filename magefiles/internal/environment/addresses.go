@@ -97,7 +97,7 @@ func (e *Environment) startInOrder(ctx context.Context, stopped []engine.Contain
 	}()
 	for _, c := range stopped {
 		if want := addresses[c.Name]; want.IsValid() {
-			if err := e.holdBelow(ctx, c, image, want); err != nil {
+			if err := e.occupyBelow(ctx, c, image, want); err != nil {
 				return err
 			}
 		} else if err := e.removeHolders(ctx); err != nil {
@@ -128,9 +128,9 @@ func placeholderImage(containers []engine.Container) string {
 	return containers[max(i, 0)].Image
 }
 
-// holdBelow starts placeholders until every address below want is taken, so that c,
+// occupyBelow starts placeholders until every address below want is taken, so that c,
 // which is started next, gets want if that is free.
-func (e *Environment) holdBelow(ctx context.Context, c engine.Container, image string, want netip.Addr) error {
+func (e *Environment) occupyBelow(ctx context.Context, c engine.Container, image string, want netip.Addr) error {
 	network, _ := address(c)
 	for range maxHolders {
 		holders, err := e.engine.List(ctx, holderLabel+"="+e.Config.ClusterName)

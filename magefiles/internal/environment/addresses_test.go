@@ -22,7 +22,7 @@ type attached struct {
 	name, address string
 	labels        map[string]string
 	running       bool
-	mark          string
+	owner         string
 	image         string
 }
 
@@ -57,7 +57,7 @@ func (n *network) Run(_ context.Context, c run.Cmd) (run.Result, error) {
 				}
 				all = append(all, map[string]any{
 					"Id": a.name, "Name": "/" + a.name, "State": map[string]any{"Running": a.running}, "Config": map[string]any{"Labels": a.labels, "Image": a.image},
-					"Mounts":          []any{map[string]any{"Source": a.mark, "Destination": capi.OwnerMount}},
+					"Mounts":          []any{map[string]any{"Source": a.owner, "Destination": capi.OwnerMount}},
 					"NetworkSettings": map[string]any{"Networks": map[string]any{"kind": map[string]any{"IPAddress": address}}},
 				})
 			}
@@ -87,14 +87,14 @@ func (n *network) Run(_ context.Context, c run.Cmd) (run.Result, error) {
 
 func TestStoppedContainersGetTheirAddressesBack(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
-	mark, err := s.mark()
+	s := newFixture(t, nil)
+	owner, err := s.mark()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.write(t, mark, "")
+	s.write(t, owner, "")
 	at := func(name, address string) *attached {
-		return &attached{name: name, address: address, labels: map[string]string{clusterLabel: s.Config.ClusterName}, running: true, mark: mark, image: "node"}
+		return &attached{name: name, address: address, labels: map[string]string{clusterLabel: s.Config.ClusterName}, running: true, owner: owner, image: "node"}
 	}
 	// The management cluster had .2, and a container of somebody else has .5.
 	lb, control, worker := at("lb", "172.18.0.3"), at("cp", "172.18.0.4"), at("md", "172.18.0.6")

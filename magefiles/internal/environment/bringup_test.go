@@ -29,10 +29,10 @@ import (
 	"caslab/magefiles/internal/steps"
 )
 
-// world does in a test what compilers, registries, kind, clusterctl and the
+// fakeWorld does in a test what compilers, registries, kind, clusterctl and the
 // controllers of Cluster API do for an environment.
-type world struct {
-	*scene
+type fakeWorld struct {
+	*fixture
 	t                    *testing.T
 	management, workload *kubetest.Server
 
@@ -40,9 +40,9 @@ type world struct {
 	// calls are what the tools were asked to do, in order.
 	calls []string
 	// fail has the errors of calls, and at is called when one begins.
-	fail map[string]error
-	at   func(call string)
-	made sync.WaitGroup
+	fail           map[string]error
+	at             func(call string)
+	objectsCreated sync.WaitGroup
 }
 
 func worldKinds() []schema.GroupVersionKind {
@@ -61,30 +61,30 @@ func worldKinds() []schema.GroupVersionKind {
 		in("clusterctl.cluster.x-k8s.io", "v1alpha3", "Provider"))
 }
 
-func newWorld(t *testing.T) *world {
+func newFakeWorld(t *testing.T) *fakeWorld {
 	t.Helper()
-	s := newScene(t, map[string]string{"CERT_MANAGER": "true"})
-	w := &world{scene: s, t: t, fail: map[string]error{}, at: func(string) {},
+	s := newFixture(t, map[string]string{"CERT_MANAGER": "true"})
+	w := &fakeWorld{fixture: s, t: t, fail: map[string]error{}, at: func(string) {},
 		management: kubetest.New(t, worldKinds(), ""), workload: kubetest.New(t, worldKinds(), "")}
-	t.Cleanup(w.made.Wait)
+	t.Cleanup(w.objectsCreated.Wait)
 	s.docker.Answers = []runtest.Answer{
 		{Prefix: "docker info", Stdout: `{"ID": "one", "OSType": "linux", "Architecture": "x86_64", "CgroupVersion": "2"}`},
 		{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"}, {Prefix: "docker run", Stdout: "probe\n"},
 	}
 	w.management.Intercept(w.controllers)
-	w.equip(s.Environment)
+	w.useFakes(s.Environment)
 	return w
 }
 
-// again is another env:up of the same environment, in another process.
-func (w *world) again() *Environment {
+// newEnvironment is another env:up of the same environment, in another process.
+func (w *fakeWorld) newEnvironment() *Environment {
 	e := New(w.Lab, func(*lab.Lab) Recorder { return w.recorder })
 	e.bounds = w.bounds
-	w.equip(e)
+	w.useFakes(e)
 	return e
 }
 
-func (w *world) equip(e *Environment) {
+func (w *fakeWorld) useFakes(e *Environment) {
 	e.freeDisk = w.freeDisk
 	e.tools = tools{
 		check: func(context.Context, source.Spec) error { return w.call("check") },
@@ -118,7 +118,7 @@ func (w *world) equip(e *Environment) {
 }
 
 // call notes a call and returns its error.
-func (w *world) call(call string) error {
+func (w *fakeWorld) call(call string) error {
 	w.mu.Lock()
 	w.calls = append(w.calls, call)
 	at, err := w.at, w.fail[call]
@@ -127,7 +127,7 @@ func (w *world) call(call string) error {
 	return err
 }
 
-func (w *world) called(call string) int {
+func (w *fakeWorld) called(call string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
@@ -140,7 +140,7 @@ func (w *world) called(call string) int {
 }
 
 type fakeKind struct {
-	w *world
+	w *fakeWorld
 	m capi.Management
 }
 
@@ -169,7 +169,7 @@ func (k *fakeKind) Delete(ctx context.Context) error {
 }
 
 type fakeClusterctl struct {
-	w      *world
+	w      *fakeWorld
 	config string
 }
 
@@ -217,14 +217,14 @@ func (c *fakeClusterctl) Describe(context.Context, string, string, string) ([]ca
 }
 
 // controllers make the workload cluster once its Cluster is applied.
-func (w *world) controllers(r kubetest.Request) error {
+func (w *fakeWorld) controllers(r kubetest.Request) error {
 	if r.Verb != "apply" || r.Resource != "clusters" {
 		return nil
 	}
 	if err := w.call("apply the Cluster " + r.Name); err != nil {
 		return err
 	}
-	w.made.Go(func() {
+	w.objectsCreated.Go(func() {
 		for w.management.Get(kube.Clusters, "default", "work-cluster") == nil {
 			if w.t.Context().Err() != nil {
 				return
@@ -260,7 +260,7 @@ func (w *world) controllers(r kubetest.Request) error {
 }
 
 // ready fails the test if the environment is not as env:up leaves it.
-func (w *world) ready(t *testing.T) {
+func (w *fakeWorld) ready(t *testing.T) {
 	t.Helper()
 	workload, management, err := w.containers(t.Context())
 	if err != nil || len(workload) != 3 || len(management) != 0 {
@@ -281,7 +281,7 @@ const moveCall = "move default from management to workload"
 // TestBringUp: what the steps ask for, and what the record says.
 func TestBringUp(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFakeWorld(t)
 	if err := w.Up(t.Context(), Ready); err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func TestBringUp(t *testing.T) {
 	if len(assembled) != 2 || !strings.HasSuffix(assembled[0], " as 65532") || !strings.HasSuffix(assembled[1], " as ") {
 		t.Errorf("assembled %q", assembled)
 	}
-	told := w.recorder.told
+	told := w.recorder.facts
 	moving, recording := slices.Index(told, "step "+stepMove), slices.Index(told, "record")
 	if told[0] != "begin" || moving < 0 || recording < moving || !slices.Equal(told[len(told)-2:], []string{"passed", "stop"}) || slices.Contains(told[:moving], "record") {
 		t.Errorf("the record was told\n%s", strings.Join(told, "\n"))
@@ -324,7 +324,7 @@ func TestBringUp(t *testing.T) {
 	}
 	// Nothing is made again of what is ready.
 	before := len(w.calls)
-	if err := w.again().Up(t.Context(), Ready); err != nil {
+	if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.calls) != before {
@@ -335,14 +335,14 @@ func TestBringUp(t *testing.T) {
 // TestUpToATarget: steps after the target do not run.
 func TestUpToATarget(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFakeWorld(t)
 	if err := w.Up(t.Context(), ManagementTarget); err != nil {
 		t.Fatal(err)
 	}
 	if w.called("init management v1.14.2") != 1 || w.called("apply the Cluster work-cluster") != 0 {
 		t.Errorf("cluster:management did %q", w.calls)
 	}
-	if err := w.again().Up(t.Context(), WorkloadTarget); err != nil {
+	if err := w.newEnvironment().Up(t.Context(), WorkloadTarget); err != nil {
 		t.Fatal(err)
 	}
 	if w.called("kind create work-cluster-management of baked:1") != 1 || w.called("apply the Cluster work-cluster") != 1 || w.called(moveCall) != 0 {
@@ -351,7 +351,7 @@ func TestUpToATarget(t *testing.T) {
 	if _, err := w.SelfManaged(t.Context()); err == nil || !strings.Contains(err.Error(), "does not manage itself yet; type: go tool mage env:up") {
 		t.Errorf("SelfManaged() before the move = %v", err)
 	}
-	if err := w.again().Up(t.Context(), Ready); err != nil {
+	if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {
 		t.Fatal(err)
 	}
 	w.ready(t)
@@ -376,7 +376,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 	} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newFakeWorld(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			w.at = func(call string) {
@@ -388,14 +388,14 @@ func TestInterruptedAnywhere(t *testing.T) {
 			if err := w.Up(ctx, Ready); !errors.Is(err, context.Canceled) {
 				t.Fatalf("Up() = %v, when told to end", err)
 			}
-			w.made.Wait()
-			if slices.Contains(w.recorder.told, "record") && at != "kind delete work-cluster-management" {
-				t.Errorf("the record was told %q, and nothing moved", w.recorder.told)
+			w.objectsCreated.Wait()
+			if slices.Contains(w.recorder.facts, "record") && at != "kind delete work-cluster-management" {
+				t.Errorf("the record has %q, and nothing moved", w.recorder.facts)
 			}
 			w.mu.Lock()
 			w.fail, w.at = map[string]error{}, func(string) {}
 			w.mu.Unlock()
-			if err := w.again().Up(t.Context(), Ready); err != nil {
+			if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {
 				t.Fatalf("the next Up() = %v", err)
 			}
 			w.ready(t)
@@ -409,12 +409,12 @@ func TestInterruptedAnywhere(t *testing.T) {
 // TestKilledWhileKindWroteTheKubeconfig: kind's lock is left beside it.
 func TestKilledWhileKindWroteTheKubeconfig(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFakeWorld(t)
 	if err := w.Up(t.Context(), ManagementTarget); err != nil {
 		t.Fatal(err)
 	}
 	w.write(t, w.managementKubeconfigLock(), "")
-	if err := w.again().Up(t.Context(), Ready); err != nil {
+	if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {
 		t.Fatal(err)
 	}
 	w.ready(t)
@@ -423,14 +423,14 @@ func TestKilledWhileKindWroteTheKubeconfig(t *testing.T) {
 // TestFailedMoveIsNotRecorded: nothing was moved to the cluster that would be recorded.
 func TestFailedMoveIsNotRecorded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFakeWorld(t)
 	boom := errors.New("objects are paused")
 	w.fail[moveCall] = boom
 	failed := new(steps.Error)
 	if err := w.Up(t.Context(), Ready); !errors.As(err, &failed) || failed.Step != stepMove || !errors.Is(err, boom) {
 		t.Fatalf("Up() = %v", err)
 	}
-	told := w.recorder.told
+	told := w.recorder.facts
 	if slices.Contains(told, "record") || !strings.HasPrefix(told[len(told)-1], "failed ") {
 		t.Errorf("the record was told\n%s", strings.Join(told, "\n"))
 	}
@@ -442,20 +442,20 @@ func TestFailedMoveIsNotRecorded(t *testing.T) {
 	}
 }
 
-// TestOtherImagesReplaceWhatIsThere: nodes of an interrupted run that have another image
+// TestOtherImagesReplaceTheCluster: nodes of an interrupted run that have another image
 // than this run's are replaced.
-func TestOtherImagesReplaceWhatIsThere(t *testing.T) {
+func TestOtherImagesReplaceTheCluster(t *testing.T) {
 	t.Parallel()
-	for name, stale := range map[string]func(*world){
-		"of the management cluster": func(w *world) { w.docker.set("mgmt", "baked:0") },
-		"of the workload cluster":   func(w *world) { w.docker.set("md", "baked:0") },
+	for name, stale := range map[string]func(*fakeWorld){
+		"of the management cluster": func(w *fakeWorld) { w.docker.set("mgmt", "baked:0") },
+		"of the workload cluster":   func(w *fakeWorld) { w.docker.set("md", "baked:0") },
 	} {
-		w := newWorld(t)
+		w := newFakeWorld(t)
 		if err := w.Up(t.Context(), WorkloadTarget); err != nil {
 			t.Fatal(err)
 		}
 		stale(w)
-		if err := w.again().Up(t.Context(), Ready); err != nil {
+		if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		w.ready(t)

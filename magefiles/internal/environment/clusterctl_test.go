@@ -12,7 +12,7 @@ import (
 // after another tree was built.
 func TestClusterctlOfTheRelease(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, map[string]string{"CAPI_VERSION": "v1.10.10"})
+	s := newFixture(t, map[string]string{"CAPI_VERSION": "v1.10.10"})
 	var given capi.ClusterctlOptions
 	s.tools.clusterctl = func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
 		given = o

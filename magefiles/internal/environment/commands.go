@@ -91,7 +91,7 @@ func (e *Environment) LoadImages(ctx context.Context) error {
 			return err
 		}
 		if len(workload)+len(management) == 0 {
-			return e.whyGone(ctx)
+			return e.whyMissing(ctx)
 		}
 		c, err := e.buildManagers(ctx)
 		if err != nil {

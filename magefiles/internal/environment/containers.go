@@ -209,10 +209,10 @@ type ForeignError struct {
 func (e *ForeignError) Error() string {
 	if checkout, _, found := strings.Cut(e.Mark, "/.caslab/owner/"); found && e.Lost {
 		return fmt.Sprintf("the container %s of an environment named %q was made by the lab in %s, whose .caslab this command does not see; if that checkout is elsewhere, type there: %s; if it is gone: docker rm -f -v $(docker ps -aq --filter label=%s=%s); or choose another name with CLUSTER_NAME",
-			e.Container, e.Environment, checkout, downOf(e.Environment), clusterLabel, e.Cluster)
+			e.Container, e.Environment, checkout, downCommand(e.Environment), clusterLabel, e.Cluster)
 	} else if found {
 		return fmt.Sprintf("the container %s of an environment named %q belongs to another checkout of the lab, %s; type there: %s; or choose another name with CLUSTER_NAME",
-			e.Container, e.Environment, checkout, downOf(e.Environment))
+			e.Container, e.Environment, checkout, downCommand(e.Environment))
 	}
 	return fmt.Sprintf("the container %s of a cluster named %q was not made by this lab, which leaves it alone; choose another name with CLUSTER_NAME, or delete that cluster with the tool that made it", e.Container, e.Cluster)
 }

@@ -16,7 +16,7 @@ import (
 // no container of it.
 func TestAnotherEngine(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "two", "OSType": "linux", "Architecture": "x86_64"}`}}
 	// It is seen on its own engine, which is recorded.
 	s.up(t, selfManaged())
@@ -53,7 +53,7 @@ func TestAnotherEngine(t *testing.T) {
 
 func TestMarks(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	mark, err := s.mark()
 	if err != nil {
 		t.Fatal(err)
@@ -83,10 +83,10 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// TestACopyOwnsNothing: a copy of the checkout has a mark of that name too.
-func TestACopyOwnsNothing(t *testing.T) {
+// TestCopiedCheckoutOwnsNoContainers: a copy of the checkout has a mark of that name too.
+func TestCopiedCheckoutOwnsNoContainers(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	mark, err := s.mark()
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 
 func TestDown(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
 	s.up(t, selfManaged())
 	s.managed(t, selfManaged())
@@ -50,7 +50,7 @@ func TestDown(t *testing.T) {
 
 func TestDownRefusesForeign(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
 	s.up(t, selfManaged())
 	s.docker.containers[2].owner = ""
@@ -61,7 +61,7 @@ func TestDownRefusesForeign(t *testing.T) {
 
 func TestDownLeavesABuildAlone(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
 	lock, err := s.State.Lock(workNode, "another environment's env:up")
 	if err != nil {

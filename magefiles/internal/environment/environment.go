@@ -25,7 +25,7 @@ const (
 type Environment struct {
 	*lab.Lab
 	engine *engine.Engine
-	bounds bounds
+	bounds timeouts
 	tools  tools
 	// freeDisk returns the bytes that a user may still write at a path.
 	freeDisk func(path string) (int64, error)
@@ -38,9 +38,9 @@ type Environment struct {
 type Recorder interface {
 	// Begin starts a new record, before the environment is created.
 	Begin() error
-	// Tell records what env:up does. what is "step", "passed" or "failed", and
+	// AddFact records what env:up does. what is "step", "passed" or "failed", and
 	// text the name of the step, or the error.
-	Tell(what, text string)
+	AddFact(what, text string)
 	// Record records what happens in the self-managed cluster until stop is
 	// called.
 	Record(ctx context.Context, cluster *kube.Client) (stop func())
@@ -49,7 +49,7 @@ type Recorder interface {
 // New returns the environment that the lab's settings name. Each environment has
 // a recorder of its own.
 func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
-	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultBounds(), tools: realTools(l), freeDisk: machine.FreeDisk, recorders: recorders}
+	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultTimeouts(), tools: realTools(l), freeDisk: machine.FreeDisk, recorders: recorders}
 }
 
 func (e *Environment) managementKubeconfig() string {

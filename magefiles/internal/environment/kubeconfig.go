@@ -24,15 +24,15 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 	if there, err := state.Exists(e.EnvironmentKubeconfig()); err != nil {
 		return err
 	} else if !there {
-		return e.notUp()
+		return e.missingError()
 	}
-	looking, cancel := lab.Within(ctx, 5*time.Second)
+	limited, cancel := lab.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	// A stopped engine changes no port. Containers that the lab did not create are
 	// refused by the commands that change something.
-	if workload, management, err := e.containers(looking); err == nil {
+	if workload, management, err := e.containers(limited); err == nil {
 		if len(workload)+len(management) == 0 {
-			return e.whyGone(looking)
+			return e.whyMissing(limited)
 		}
 		if err := e.refreshKubeconfig(workload); err != nil {
 			return err
@@ -42,9 +42,9 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 	return err
 }
 
-// whyGone returns why the engine has no container of the environment: there is no
+// whyMissing returns why the engine has no container of the environment: there is no
 // environment, or it is on another engine.
-func (e *Environment) whyGone(ctx context.Context) error {
+func (e *Environment) whyMissing(ctx context.Context) error {
 	info, err := e.engine.Info(ctx)
 	if err == nil {
 		err = e.onEngine(ctx, info)
@@ -52,7 +52,7 @@ func (e *Environment) whyGone(ctx context.Context) error {
 	if other := new(OtherEngineError); errors.As(err, &other) {
 		return other
 	}
-	return e.notUp()
+	return e.missingError()
 }
 
 // refreshKubeconfig rewrites the kubeconfig if the cluster is published at another
@@ -150,7 +150,7 @@ func (e *Environment) adminKubeconfig(ctx context.Context, workload []engine.Con
 // SelfManaged returns the kubeconfig of the environment if it manages itself, and
 // an error that says what to type if it does not.
 func (e *Environment) SelfManaged(ctx context.Context) (kubeconfig string, err error) {
-	_, management, err := e.standing(ctx)
+	_, management, err := e.existing(ctx)
 	if err != nil {
 		return "", err
 	}

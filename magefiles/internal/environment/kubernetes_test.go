@@ -18,7 +18,7 @@ func TestWhatKubernetesNeeds(t *testing.T) {
 		"1.21.14": {false, true}, "1.22.0": {false, false}, "1.34.9": {false, false}, "1.35.0": {true, false}, "1.37.2": {true, false},
 	} {
 		for _, cgroup := range []string{"1", "2"} {
-			e := newScene(t, nil).Environment
+			e := newFixture(t, nil).Environment
 			e.Config.Kubernetes = version.Must(version.NewSemver(kubernetes))
 			c := &bringUp{Environment: e, info: engine.Info{CgroupVersion: cgroup}, base: node.Images{OwnNetwork: true}}
 			if got := c.allowCgroupV1(); got != (want.cgroup && cgroup == "1") {
@@ -38,7 +38,7 @@ func TestWhatKubernetesNeeds(t *testing.T) {
 // TestUpOnCgroupsOfAnotherTime: env:up ends before it makes anything.
 func TestUpOnCgroupsOfAnotherTime(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFakeWorld(t)
 	w.Config.Kubernetes = version.Must(version.NewSemver("1.18.19"))
 	if _, err := w.askEngine(t.Context()); err == nil || !strings.Contains(err.Error(), "cgroup v2") {
 		t.Errorf("askEngine() = %v", err)

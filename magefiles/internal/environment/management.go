@@ -59,7 +59,7 @@ func (c *bringUp) sameImages(nodes []engine.Container) bool {
 
 // install has clusterctl install the providers and waits until they answer.
 func (c *bringUp) install(ctx context.Context, client *kube.Client, kubeconfig string, progress func(string)) error {
-	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	if !c.Config.CertManager {
 		if err := capi.StandIn(ctx, client, release.Of(c.Config.ClusterAPI.Version), progress); err != nil {

@@ -34,7 +34,7 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 }
 
 func (c *bringUp) verify(ctx context.Context, progress func(string)) (string, error) {
-	ctx, cancel := lab.Within(ctx, 3*time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	return "", capi.WaitRunning(ctx, c.workload, namespace, 1+c.Config.Workers, progress)
 }

@@ -23,7 +23,7 @@ import (
 func TestSourceNodeImageIsRefusedEarly(t *testing.T) {
 	t.Parallel()
 	tree := t.TempDir()
-	s := newScene(t, map[string]string{"NODE_IMAGE": "source", "CAPI_DIR": tree})
+	s := newFixture(t, map[string]string{"NODE_IMAGE": "source", "CAPI_DIR": tree})
 	s.write(t, filepath.Join(tree, "go.mod"), "module sigs.k8s.io/cluster-api\n")
 	s.touch(t, s.State.Path("bin", "cluster-api", "x"))
 	err := s.preflight(t.Context(), engine.Info{})
@@ -34,7 +34,7 @@ func TestSourceNodeImageIsRefusedEarly(t *testing.T) {
 
 func TestInterruptedUpSaysWhatToType(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	var said strings.Builder
 	s.Log = ui.New(&said, ui.Options{})
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
@@ -53,7 +53,7 @@ func TestInterruptedUpSaysWhatToType(t *testing.T) {
 // fails if one of them is a failure.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, map[string]string{"REGISTRY_MIRROR": "127.0.0.1:1"})
+	s := newFixture(t, map[string]string{"REGISTRY_MIRROR": "127.0.0.1:1"})
 	s.docker.down = errors.New("no daemon")
 	s.tools.check = func(_ context.Context, spec source.Spec) error {
 		if spec.Name == source.AutoscalerName {
@@ -103,7 +103,7 @@ func TestDoubts(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", tc.have, got, tc.want)
 		}
 	}
-	s := newScene(t, map[string]string{"KUBERNETES_VERSION": "v1.38.0"})
+	s := newFixture(t, map[string]string{"KUBERNETES_VERSION": "v1.38.0"})
 	w := selfManaged()
 	for _, m := range w[machineObjects] {
 		m["spec"] = map[string]any{"version": "v1.38.0"}
@@ -119,16 +119,16 @@ func TestDoubts(t *testing.T) {
 // before anything is made.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
-	for want, change := range map[string]func(*scene){
-		"":                      func(*scene) {},
-		"the environment needs": func(s *scene) { s.freeDisk = func(string) (int64, error) { return 1 << 30, nil } },
-		"no such tag": func(s *scene) {
+	for want, change := range map[string]func(*fixture){
+		"":                      func(*fixture) {},
+		"the environment needs": func(s *fixture) { s.freeDisk = func(string) (int64, error) { return 1 << 30, nil } },
+		"no such tag": func(s *fixture) {
 			s.tools.check = func(context.Context, source.Spec) error { return errors.New("no such tag") }
 		},
-		"no privileged container":     func(s *scene) { s.docker.Answers[1].Err = errors.New("exit status 125") },
-		"look for the image caslab.l": func(s *scene) { s.docker.Answers[0].Err = errors.New("exit status 1") },
+		"no privileged container":     func(s *fixture) { s.docker.Answers[1].Err = errors.New("exit status 125") },
+		"look for the image caslab.l": func(s *fixture) { s.docker.Answers[0].Err = errors.New("exit status 1") },
 	} {
-		s := newScene(t, nil)
+		s := newFixture(t, nil)
 		s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "probe\n"}}
 		s.tools.check = func(context.Context, source.Spec) error { return nil }
 		change(s)

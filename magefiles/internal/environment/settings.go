@@ -9,9 +9,9 @@ import (
 // An existing environment is verified, not created again. Its settings are
 // recorded, so that a setting that changed since is noticed.
 
-// lasting are the keys of the settings that an existing environment cannot change.
+// fixedSettings are the keys of the settings that an existing environment cannot change.
 // The versions are not among them: the cluster itself is asked for those.
-var lasting = map[string]bool{
+var fixedSettings = map[string]bool{
 	"workers": true, "nodeImage": true, "certManager": true,
 	"clusterAPI.source": true, "clusterAPI.git": true, "clusterAPI.commit": true, "clusterAPI.dir": true,
 }
@@ -24,7 +24,7 @@ func (e *Environment) settingsFile() string {
 func (e *Environment) recordSettings() error {
 	settings := map[string]string{}
 	for _, v := range e.Config.Values() {
-		if lasting[v.Key] {
+		if fixedSettings[v.Key] {
 			settings[v.Key] = v.Value
 		}
 	}
@@ -42,9 +42,9 @@ func (e *Environment) recordedSettings() (recorded map[string]string, err error)
 	return recorded, nil
 }
 
-// tellChanges says which settings changed since the environment was created, and
+// printChanges says which settings changed since the environment was created, and
 // what to type to apply them.
-func (e *Environment) tellChanges() error {
+func (e *Environment) printChanges() error {
 	before, err := e.recordedSettings()
 	if err != nil || before == nil {
 		return err
@@ -52,7 +52,7 @@ func (e *Environment) tellChanges() error {
 	for _, v := range e.Config.Values() {
 		was, recorded := before[v.Key]
 		if recorded && was != v.Value {
-			e.Log.Printf("! it was created with %s=%s, and the settings want %q; to create it again, type: %s && %s", v.Env, was, v.Value, downOf(e.Config.ClusterName), typed(e.Config.ClusterName, "env:up"))
+			e.Log.Printf("! it was created with %s=%s, and the settings want %q; to create it again, type: %s && %s", v.Env, was, v.Value, downCommand(e.Config.ClusterName), commandFor(e.Config.ClusterName, "env:up"))
 		}
 	}
 	return nil

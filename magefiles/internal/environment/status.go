@@ -24,22 +24,22 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// lookWithin bounds commands that only read.
-const lookWithin = 15 * time.Second
+// readTimeout bounds commands that only read.
+const readTimeout = 15 * time.Second
 
-// notUp is the error of an environment that does not exist.
-func (e *Environment) notUp() error {
+// missingError is the error of an environment that does not exist.
+func (e *Environment) missingError() error {
 	return fmt.Errorf("there is no environment %q; type: go tool mage env:up", e.Config.ClusterName)
 }
 
-// standing returns the containers of an environment that exists, in any state. It
+// existing returns the containers of an environment that exists, in any state. It
 // makes sure that the kubeconfig has the port at which the cluster is published now.
-func (e *Environment) standing(ctx context.Context) (workload, management []engine.Container, err error) {
+func (e *Environment) existing(ctx context.Context) (workload, management []engine.Container, err error) {
 	if workload, management, err = e.containers(ctx); err != nil {
 		return nil, nil, err
 	}
 	if len(workload)+len(management) == 0 {
-		return nil, nil, e.whyGone(ctx)
+		return nil, nil, e.whyMissing(ctx)
 	}
 	return workload, management, e.refreshKubeconfig(workload)
 }
@@ -47,7 +47,7 @@ func (e *Environment) standing(ctx context.Context) (workload, management []engi
 // Status prints the environment's nodes, machines, node groups, providers and
 // images.
 func (e *Environment) Status(ctx context.Context) error {
-	workload, management, err := e.standing(ctx)
+	workload, management, err := e.existing(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, lookWithin, errors.New("the API server does not answer; type: go tool mage env:up"))
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, errors.New("the API server does not answer; type: go tool mage env:up"))
 	defer cancel()
 	if err := client.WaitAnswers(ctx); err != nil {
 		return err
@@ -134,11 +134,11 @@ func (e *Environment) manager(management []engine.Container) (kubeconfig, what s
 // Describe prints the tree of the environment's Cluster API objects, with their
 // problems.
 func (e *Environment) Describe(ctx context.Context) error {
-	_, management, err := e.standing(ctx)
+	_, management, err := e.existing(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := lab.Within(ctx, lookWithin)
+	ctx, cancel := lab.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	ctl, err := e.clusterctl(ctx, nil)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 func TestKubeconfigFollowsThePort(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	if err := s.Kubeconfig(t.Context()); err == nil || !strings.Contains(err.Error(), "there is no environment") {
 		t.Errorf("without an environment: %v", err)
 	}
@@ -29,11 +29,11 @@ func TestKubeconfigFollowsThePort(t *testing.T) {
 	}
 }
 
-// TestKubeconfigOfWhatIsGone: somebody removed the containers, and the file is
+// TestKubeconfigOfAMissingEnvironment: somebody removed the containers, and the file is
 // there.
-func TestKubeconfigOfWhatIsGone(t *testing.T) {
+func TestKubeconfigOfAMissingEnvironment(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	s.up(t, selfManaged())
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "one", "OSType": "linux"}`}}
 	s.docker.containers = nil
@@ -58,7 +58,7 @@ func TestKubeconfigOfWhatIsGone(t *testing.T) {
 
 func TestImageIDOfAPod(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	w := selfManaged()
 	w[deployedObjects][0]["spec"] = map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"image": "example.com/manager:v1"}}}}}
 	w[podObjects] = []map[string]any{object("v1", "Pod", "capi-system", "p", nil, map[string]any{"status": map[string]any{"containerStatuses": []any{

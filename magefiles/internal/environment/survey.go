@@ -21,37 +21,39 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// bounds are how long to wait until an API server answers that runs, perhaps on a
+// timeouts are how long to wait until an API server answers that runs, perhaps on a
 // busy machine; until one answers whose container was just started; and until a
 // cluster is well whose API server answers.
-type bounds struct{ answer, restart, well time.Duration }
+type timeouts struct{ answer, restart, healthy time.Duration }
 
-func defaultBounds() bounds {
-	return bounds{answer: time.Minute, restart: 90 * time.Second, well: 2 * time.Minute}
+func defaultTimeouts() timeouts {
+	return timeouts{answer: time.Minute, restart: 90 * time.Second, healthy: 2 * time.Minute}
 }
 
 // survey is the state in which a command finds the environment.
 type survey struct {
-	// fresh is true if nothing is there.
-	fresh bool
+	// empty is true if nothing is there.
+	empty bool
 	// ready is true for an environment that manages itself and is well.
 	ready bool
-	// remake is the reason why what is there must be replaced; nil if it can be used,
+	// replace is the reason why what is there must be replaced; nil if it can be used,
 	// or if nothing is there.
-	remake error
+	replace error
 	// text describes what was found.
 	text string
 }
 
-// downOf returns the command that removes this environment. It names the environment,
+// downCommand returns the command that removes this environment. It names the environment,
 // because the settings of the next command may have another name.
-func downOf(name string) string { return typed(name, "env:down") }
+func downCommand(name string) string { return commandFor(name, "env:down") }
 
-func typed(name, target string) string { return "CLUSTER_NAME=" + name + " go tool mage " + target }
+func commandFor(name, target string) string {
+	return "CLUSTER_NAME=" + name + " go tool mage " + target
+}
 
-// notWell returns the error for an environment that exists and does not work.
-func (e *Environment) notWell(err error) error {
-	return fmt.Errorf("environment %q exists and is not well; nothing of it was removed: %w\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Config.ClusterName, err, downOf(e.Config.ClusterName))
+// unhealthyError returns the error for an environment that exists and does not work.
+func (e *Environment) unhealthyError(err error) error {
+	return fmt.Errorf("environment %q exists and is not well; nothing of it was removed: %w\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Config.ClusterName, err, downCommand(e.Config.ClusterName))
 }
 
 // takeSurvey finds the environment's containers and starts those that are stopped. It
@@ -63,22 +65,22 @@ func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
 		return survey{}, err
 	}
 	if len(workload)+len(management) == 0 {
-		return survey{fresh: true}, errors.Join(e.forgetManagement(), state.Remove(e.readyFile()))
+		return survey{empty: true}, errors.Join(e.forgetManagement(), state.Remove(e.readyFile()))
 	}
 	step := e.Log.Start("look at the cluster that is there", 0)
-	found, err := e.takeUp(ctx, workload, management, step.Progress)
+	found, err := e.examine(ctx, workload, management, step.Progress)
 	if ctx.Err() != nil {
 		found, err = survey{}, context.Cause(ctx)
 	}
-	step.Done(found.text, errors.Join(err, found.remake))
+	step.Done(found.text, errors.Join(err, found.replace))
 	if err != nil || !found.ready {
 		return found, err
 	}
 	return found, errors.Join(e.markReady(ctx), e.engine.Remove(ctx, ids(management)...), e.forgetManagement())
 }
 
-// takeUp finds out whether the containers that are there can be used.
-func (e *Environment) takeUp(ctx context.Context, workload, management []engine.Container, progress func(string)) (found survey, err error) {
+// examine finds out whether the containers that are there can be used.
+func (e *Environment) examine(ctx context.Context, workload, management []engine.Container, progress func(string)) (found survey, err error) {
 	wasReady, err := state.Exists(e.readyFile())
 	if err != nil {
 		return survey{}, err
@@ -88,27 +90,27 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 		return survey{}, err
 	}
 	defer func() {
-		if wasReady && found.remake != nil {
+		if wasReady && found.replace != nil {
 			// It was ready once, so somebody may need what runs in it.
-			found, err = survey{}, e.notWell(found.remake)
+			found, err = survey{}, e.unhealthyError(found.replace)
 		}
 	}()
 	restarted, err := e.startStopped(ctx, slices.Concat(workload, management), progress)
 	if err != nil {
-		return survey{remake: err}, nil
+		return survey{replace: err}, nil
 	}
 	bound := e.bounds.answer
 	if restarted {
 		bound = e.bounds.restart
 	}
-	reaching, cancel := lab.Within(ctx, bound)
+	reaching, cancel := lab.WithTimeout(ctx, bound)
 	defer cancel()
 	if len(management) > 0 && !moving && !wasReady {
 		client, err := e.reach(reaching, e.managementKubeconfig(), progress)
 		if err != nil {
-			return survey{remake: err}, nil
+			return survey{replace: err}, nil
 		}
-		ctx, cancel := lab.Within(ctx, e.bounds.well)
+		ctx, cancel := lab.WithTimeout(ctx, e.bounds.healthy)
 		defer cancel()
 		if err := e.sameVersions(ctx, client); err != nil {
 			return survey{}, err
@@ -117,19 +119,19 @@ func (e *Environment) takeUp(ctx context.Context, workload, management []engine.
 	}
 	client, err := e.reachWorkload(reaching, workload, progress)
 	if err != nil {
-		return survey{remake: err}, nil
+		return survey{replace: err}, nil
 	}
-	ctx, cancelLooking := lab.Within(ctx, e.bounds.well)
+	ctx, cancelLooking := lab.WithTimeout(ctx, e.bounds.healthy)
 	defer cancelLooking()
 	paused, err := e.ownCluster(ctx, client)
 	switch {
 	case isAbsent(err):
-		return survey{remake: err}, nil
+		return survey{replace: err}, nil
 	case err != nil:
-		return survey{}, e.notWell(err)
+		return survey{}, e.unhealthyError(err)
 	case paused && len(management) > 0 && !wasReady:
 		// An interrupted move is not used.
-		return survey{remake: errors.New("the Cluster is paused, as in the middle of a move")}, nil
+		return survey{replace: errors.New("the Cluster is paused, as in the middle of a move")}, nil
 	}
 	return e.selfManaged(ctx, client, paused, progress)
 }
@@ -139,11 +141,11 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 	if err := e.sameVersions(ctx, client); err != nil {
 		return survey{}, err
 	}
-	err := insist(ctx, func() error {
+	err := retry(ctx, func() error {
 		return capi.WaitWell(ctx, client, namespace, e.Config.ClusterName, paused, progress)
 	})
 	if err != nil {
-		return survey{}, e.notWell(err)
+		return survey{}, e.unhealthyError(err)
 	}
 	text := "it manages itself"
 	if paused {
@@ -152,9 +154,9 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 	return survey{ready: true, text: text}, nil
 }
 
-// insist calls ask until it succeeds, the API server answers that something is
+// retry calls ask until it succeeds, the API server answers that something is
 // absent, or ctx is done. A server that just started refuses requests at times.
-func insist(ctx context.Context, ask func() error) error {
+func retry(ctx context.Context, ask func() error) error {
 	var last error
 	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(context.Context) (bool, error) {
 		last = ask()
@@ -173,7 +175,7 @@ func isAbsent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMat
 // ownCluster looks for the Cluster object in the workload cluster itself, and
 // reports whether it is paused.
 func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paused bool, err error) {
-	err = insist(ctx, func() error {
+	err = retry(ctx, func() error {
 		cluster, err := client.Get(ctx, kube.Clusters, namespace, e.Config.ClusterName)
 		if err != nil {
 			return err
@@ -191,19 +193,19 @@ func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paus
 // not installed yet is not compared.
 func (e *Environment) sameVersions(ctx context.Context, client *kube.Client) error {
 	var have capi.Versions
-	err := insist(ctx, func() (err error) {
+	err := retry(ctx, func() (err error) {
 		have, err = capi.Installed(ctx, client, namespace)
 		return err
 	})
 	if err != nil {
-		return e.notWell(err)
+		return e.unhealthyError(err)
 	}
 	for _, c := range []struct{ name, has, want string }{
 		{"Cluster API", have.ClusterAPI, e.Config.ClusterAPI.Tag()},
 		{"Kubernetes", have.Kubernetes, config.Tag(e.Config.Kubernetes)},
 	} {
 		if c.has != "" && c.has != c.want {
-			return fmt.Errorf("environment %q has %s %s and the settings want %s; type `%s` first, or choose another CLUSTER_NAME", e.Config.ClusterName, c.name, c.has, c.want, downOf(e.Config.ClusterName))
+			return fmt.Errorf("environment %q has %s %s and the settings want %s; type `%s` first, or choose another CLUSTER_NAME", e.Config.ClusterName, c.name, c.has, c.want, downCommand(e.Config.ClusterName))
 		}
 	}
 	return nil

@@ -30,23 +30,23 @@ func TestTakeSurvey(t *testing.T) {
 		return w
 	}
 	for name, tc := range map[string]struct {
-		scene func(t *testing.T, s *scene)
+		arrange func(t *testing.T, s *fixture)
 		// One of these holds: nothing exists, it can be continued, it is ready, it must be
 		// replaced, or it is refused.
-		text, remake string
-		ready        bool
-		refused      string
-		removed      []string
-		marked       bool
-		check        func(t *testing.T, s *scene)
+		text, replace string
+		ready         bool
+		refused       string
+		removed       []string
+		marked        bool
+		check         func(t *testing.T, s *fixture)
 	}{
 		"nothing is there": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.touch(t, s.readyFile())
 				s.touch(t, s.movingFile())
 				s.touch(t, s.managementKubeconfig())
 			},
-			check: func(t *testing.T, s *scene) {
+			check: func(t *testing.T, s *fixture) {
 				for _, path := range []string{s.movingFile(), s.managementKubeconfig()} {
 					if there, _ := state.Exists(path); there {
 						t.Errorf("%s is left", path)
@@ -55,43 +55,43 @@ func TestTakeSurvey(t *testing.T) {
 			},
 		},
 		"interrupted before the move": {
-			scene: func(t *testing.T, s *scene) { s.managed(t, before()); s.up(t, world{}) },
-			text:  "continuing with the management cluster",
+			arrange: func(t *testing.T, s *fixture) { s.managed(t, before()); s.up(t, world{}) },
+			text:    "continuing with the management cluster",
 		},
 		"interrupted before the move, other version": {
-			scene:   func(t *testing.T, s *scene) { s.managed(t, with(providerObjects, fakeProvider("v1.13.5"))) },
+			arrange: func(t *testing.T, s *fixture) { s.managed(t, with(providerObjects, fakeProvider("v1.13.5"))) },
 			refused: "has Cluster API v1.13.5 and the settings want v1.14.2",
 		},
 		"interrupted before the move, does not answer": {
-			scene:  func(t *testing.T, s *scene) { s.managed(t, before()); s.management.Close() },
-			remake: "the API server to be ready",
+			arrange: func(t *testing.T, s *fixture) { s.managed(t, before()); s.management.Close() },
+			replace: "the API server to be ready",
 		},
 		"interrupted before the move, lists fail": {
-			scene:   func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail.Store(-1) },
+			arrange: func(t *testing.T, s *fixture) { s.managed(t, before()); s.management.fail.Store(-1) },
 			refused: "go tool mage env:down",
 		},
 		"a list that fails twice": {
-			scene: func(t *testing.T, s *scene) { s.managed(t, before()); s.management.fail.Store(2) },
-			text:  "continuing",
+			arrange: func(t *testing.T, s *fixture) { s.managed(t, before()); s.management.fail.Store(2) },
+			text:    "continuing",
 		},
 		"cut off in the move, paused": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, with(clusterObjects, fakeCluster(true)))
 				s.touch(t, s.movingFile())
 			},
-			remake: "paused",
+			replace: "paused",
 		},
 		"cut off in the move, nothing there yet": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, before())
 				s.touch(t, s.movingFile())
 			},
-			remake: "the cluster's own objects",
+			replace: "the cluster's own objects",
 		},
 		"cut off after the move": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, selfManaged())
 				s.touch(t, s.movingFile())
@@ -99,7 +99,7 @@ func TestTakeSurvey(t *testing.T) {
 			text: "it manages itself", ready: true, marked: true, removed: []string{"mgmt"},
 		},
 		"cut off after the move, not well": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, with(deployedObjects, fakeDeployment(false)))
 				s.touch(t, s.movingFile())
@@ -107,7 +107,7 @@ func TestTakeSurvey(t *testing.T) {
 			refused: "capi-controller-manager",
 		},
 		"marked, and cut off before the management cluster was gone": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, selfManaged())
 				s.touch(t, s.readyFile())
@@ -115,22 +115,22 @@ func TestTakeSurvey(t *testing.T) {
 			text: "it manages itself", ready: true, marked: true, removed: []string{"mgmt"},
 		},
 		"ready": {
-			scene: func(t *testing.T, s *scene) { s.up(t, selfManaged()); s.touch(t, s.readyFile()) },
-			text:  "it manages itself", ready: true, marked: true,
+			arrange: func(t *testing.T, s *fixture) { s.up(t, selfManaged()); s.touch(t, s.readyFile()) },
+			text:    "it manages itself", ready: true, marked: true,
 		},
 		"ready, and not known to be": {
-			scene: func(t *testing.T, s *scene) { s.up(t, selfManaged()) },
-			text:  "it manages itself", ready: true, marked: true,
+			arrange: func(t *testing.T, s *fixture) { s.up(t, selfManaged()) },
+			text:    "it manages itself", ready: true, marked: true,
 		},
 		"ready, other version": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, with(providerObjects, fakeProvider("v1.13.5")))
 				s.touch(t, s.readyFile())
 			},
 			refused: "type `CLUSTER_NAME=work-cluster go tool mage env:down` first", marked: true,
 		},
 		"ready, paused, and its machines not looked after": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				w := with(machineObjects, fakeMachine("cp", "Provisioned", true))
 				w[clusterObjects] = []map[string]any{fakeCluster(true)}
 				s.up(t, w)
@@ -138,7 +138,7 @@ func TestTakeSurvey(t *testing.T) {
 			text: "is paused", ready: true, marked: true,
 		},
 		"ready, a worker on its way": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				w := with(machineObjects, fakeMachine("cp", "Running", true), fakeMachine("md", "Provisioning", false))
 				w[nodeObjects] = []map[string]any{fakeNode("cp", true, true), fakeNode("md", false, false)}
 				s.up(t, w)
@@ -146,19 +146,19 @@ func TestTakeSurvey(t *testing.T) {
 			text: "it manages itself", ready: true, marked: true,
 		},
 		"a manager is not available": {
-			scene:   func(t *testing.T, s *scene) { s.up(t, with(deployedObjects, fakeDeployment(false))) },
+			arrange: func(t *testing.T, s *fixture) { s.up(t, with(deployedObjects, fakeDeployment(false))) },
 			refused: "capi-controller-manager",
 		},
 		"the control plane's node is not Ready": {
-			scene:   func(t *testing.T, s *scene) { s.up(t, with(nodeObjects, fakeNode("cp", false, true))) },
+			arrange: func(t *testing.T, s *fixture) { s.up(t, with(nodeObjects, fakeNode("cp", false, true))) },
 			refused: "the control plane's node cp to be Ready",
 		},
 		"the control plane's machine is not Running": {
-			scene:   func(t *testing.T, s *scene) { s.up(t, with(machineObjects, fakeMachine("cp", "Failed", true))) },
+			arrange: func(t *testing.T, s *fixture) { s.up(t, with(machineObjects, fakeMachine("cp", "Failed", true))) },
 			refused: "the control plane's machine cp to be Running",
 		},
 		"was ready and does not answer": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
 				s.touch(t, s.readyFile())
 				s.workload.Close()
@@ -166,7 +166,7 @@ func TestTakeSurvey(t *testing.T) {
 			refused: "go tool mage env:down", marked: true,
 		},
 		"was ready and its load balancer is gone": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
 				s.touch(t, s.readyFile())
 				s.docker.containers = s.docker.containers[1:]
@@ -174,18 +174,18 @@ func TestTakeSurvey(t *testing.T) {
 			refused: "nothing of it was removed", marked: true,
 		},
 		"was ready and lost its objects": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, before())
 				s.touch(t, s.readyFile())
 			},
 			refused: "nothing of it was removed", marked: true,
 		},
 		"was never ready and does not answer": {
-			scene:  func(t *testing.T, s *scene) { s.up(t, selfManaged()); s.workload.Close() },
-			remake: "the API server to be ready",
+			arrange: func(t *testing.T, s *fixture) { s.up(t, selfManaged()); s.workload.Close() },
+			replace: "the API server to be ready",
 		},
 		"the kubeconfig is lost": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
 				s.docker.Answers = append(s.docker.Answers, runtest.Answer{
 					Prefix: "docker exec cp cat /etc/kubernetes/admin.conf", Stdout: string(s.workload.Kubeconfig("work-cluster-cp:6443")),
@@ -195,14 +195,14 @@ func TestTakeSurvey(t *testing.T) {
 				}
 			},
 			text: "it manages itself", ready: true, marked: true,
-			check: func(t *testing.T, s *scene) {
+			check: func(t *testing.T, s *fixture) {
 				if data, err := os.ReadFile(s.EnvironmentKubeconfig()); err != nil || !strings.Contains(string(data), "https://127.0.0.1:"+s.workload.Port()) {
 					t.Errorf("the kubeconfig is %s, %v", data, err)
 				}
 			},
 		},
 		"stopped containers": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
 				s.touch(t, s.readyFile())
 				for i := range s.docker.containers {
@@ -211,21 +211,21 @@ func TestTakeSurvey(t *testing.T) {
 				slices.Reverse(s.docker.containers)
 			},
 			text: "it manages itself", ready: true, marked: true,
-			check: func(t *testing.T, s *scene) {
+			check: func(t *testing.T, s *fixture) {
 				if want := []string{"docker start lb", "docker start cp", "docker start md"}; !slices.Equal(s.docker.ran("docker start"), want) {
 					t.Errorf("started %q, want %q", s.docker.ran("docker start"), want)
 				}
 			},
 		},
 		"stopped containers that do not start": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.docker.containers[0].stopped, s.docker.startErr = true, errors.New("no such mount")
 			},
-			remake: "no such mount",
+			replace: "no such mount",
 		},
 		"stopped containers that do not start, of what was ready": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
 				s.touch(t, s.readyFile())
 				s.docker.containers[0].stopped, s.docker.startErr = true, errors.New("no such mount")
@@ -233,14 +233,14 @@ func TestTakeSurvey(t *testing.T) {
 			refused: "go tool mage env:down", marked: true,
 		},
 		"foreign": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
 				s.docker.containers[1].owner = ""
 			},
 			refused: "was not made by this lab",
 		},
 		"another checkout's": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
 				mark := filepath.Join(t.TempDir(), "other/.caslab/owner/work-cluster-0123456789abcdef")
 				s.write(t, mark, "")
@@ -249,14 +249,14 @@ func TestTakeSurvey(t *testing.T) {
 			refused: "/other; type there: CLUSTER_NAME=work-cluster go tool mage env:down;",
 		},
 		"a checkout's that lost .caslab": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
 				s.docker.containers[1].owner = "/other/.caslab/owner/work-cluster-0123456789abcdef"
 			},
 			refused: "by the lab in /other, whose .caslab this command does not see; if that checkout is elsewhere, type there: CLUSTER_NAME=work-cluster go tool mage env:down; if it is gone: docker rm -f -v $(",
 		},
 		"a foreign load balancer": {
-			scene: func(t *testing.T, s *scene) {
+			arrange: func(t *testing.T, s *fixture) {
 				s.docker.containers = []fakeContainer{{id: "lb", name: "work-cluster-lb", cluster: "work-cluster", role: "external-load-balancer"}}
 			},
 			refused: "was not made by this lab",
@@ -265,14 +265,14 @@ func TestTakeSurvey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newScene(t, nil)
-				tc.scene(t, s)
+				s := newFixture(t, nil)
+				tc.arrange(t, s)
 				found, err := s.takeSurvey(t.Context())
 				if (err != nil) != (tc.refused != "") || err != nil && !strings.Contains(err.Error(), tc.refused) {
 					t.Fatalf("takeSurvey() = %v; want %q in it", err, tc.refused)
 				}
-				if (found.remake != nil) != (tc.remake != "") || found.remake != nil && !strings.Contains(found.remake.Error(), tc.remake) {
-					t.Errorf("remake %v; want %q in it", found.remake, tc.remake)
+				if (found.replace != nil) != (tc.replace != "") || found.replace != nil && !strings.Contains(found.replace.Error(), tc.replace) {
+					t.Errorf("replace %v; want %q in it", found.replace, tc.replace)
 				}
 				if found.ready != tc.ready || !strings.Contains(found.text, tc.text) || (found.text == "") != (tc.text == "") {
 					t.Errorf("found %+v; want ready %v and %q", found, tc.ready, tc.text)
@@ -301,22 +301,22 @@ func TestTakeSurvey(t *testing.T) {
 func TestTakeSurveyCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newScene(t, nil)
+		s := newFixture(t, nil)
 		s.up(t, selfManaged())
 		s.workload.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), s.bounds.answer/2)
 		defer cancel()
-		if found, err := s.takeSurvey(ctx); !errors.Is(err, context.DeadlineExceeded) || found.remake != nil {
+		if found, err := s.takeSurvey(ctx); !errors.Is(err, context.DeadlineExceeded) || found.replace != nil {
 			t.Errorf("takeSurvey() when told to end = %+v, %v", found, err)
 		}
 	})
 }
 
-// TestRefusedBeforeAnythingIsRemoved: clusters that cannot be used stay until the checks
+// TestRefusalRemovesNothing: clusters that cannot be used stay until the checks
 // have shown that this machine can create them again.
-func TestRefusedBeforeAnythingIsRemoved(t *testing.T) {
+func TestRefusalRemovesNothing(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
+	s := newFixture(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`}}
 	s.managed(t, selfManaged())
 	s.management.Close()
@@ -331,9 +331,9 @@ func TestRefusedBeforeAnythingIsRemoved(t *testing.T) {
 	}
 }
 
-func TestReadyAsksNoSource(t *testing.T) {
+func TestReadyFetchesNoSource(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
+	s := newFixture(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
 	s.docker.Answers = []runtest.Answer{
 		{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`},
 		{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"},
@@ -351,11 +351,11 @@ func TestReadyAsksNoSource(t *testing.T) {
 	}
 }
 
-// TestReadyTellsWhatChanged: an environment is not created again because a setting
+// TestReadyReportsChangedSettings: an environment is not created again because a setting
 // changed, but the user is told.
-func TestReadyTellsWhatChanged(t *testing.T) {
+func TestReadyReportsChangedSettings(t *testing.T) {
 	t.Parallel()
-	before := newScene(t, nil)
+	before := newFixture(t, nil)
 	if err := before.recordSettings(); err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +371,7 @@ func TestReadyTellsWhatChanged(t *testing.T) {
 		{map[string]string{"WORKERS": "3"}, `WORKERS=1, and the settings want "3"; to create it again, type: CLUSTER_NAME=work-cluster go tool mage env:down`},
 		{map[string]string{"CAPI_GIT": "https://127.0.0.1:1/mine.git"}, `the settings want "https://127.0.0.1:1/mine.git"`},
 	} {
-		s := newScene(t, tc.env)
+		s := newFixture(t, tc.env)
 		logged := new(strings.Builder)
 		s.Log = ui.New(logged, ui.Options{})
 		s.docker.Answers = []runtest.Answer{
@@ -389,7 +389,7 @@ func TestReadyTellsWhatChanged(t *testing.T) {
 			t.Errorf("%v: logged\n%s\nwant %q", tc.env, got, tc.want)
 		}
 	}
-	s := newScene(t, map[string]string{"CAPI_DIR": "/nowhere"})
+	s := newFixture(t, map[string]string{"CAPI_DIR": "/nowhere"})
 	s.up(t, selfManaged())
 	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "/nowhere") {
 		t.Errorf("Up() with a checkout that is not there: %v", err)
@@ -398,7 +398,7 @@ func TestReadyTellsWhatChanged(t *testing.T) {
 
 func TestRootlessIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux", "SecurityOptions": ["name=rootless"]}`}}
 	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "the engine is rootless") {
 		t.Errorf("Up() = %v", err)

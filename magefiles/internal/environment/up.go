@@ -80,7 +80,7 @@ func (e *Environment) Up(ctx context.Context, target string) error {
 	return e.locked(command, func() error {
 		err := e.up(ctx, target)
 		if err != nil && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
-			e.Log.Printf("\nEverything that was created stays. Type the command again to continue, `go tool mage env:status` to look, or `%s` to remove it.\nThe full log is %s.", downOf(e.Config.ClusterName), e.logFile())
+			e.Log.Printf("\nEverything that was created stays. Type the command again to continue, `go tool mage env:status` to look, or `%s` to remove it.\nThe full log is %s.", downCommand(e.Config.ClusterName), e.logFile())
 		}
 		return err
 	})
@@ -106,7 +106,7 @@ func (e *Environment) up(ctx context.Context, target string) error {
 		return err
 	}
 	if found.ready {
-		if err := e.tellChanges(); err != nil {
+		if err := e.printChanges(); err != nil {
 			return err
 		}
 		e.Log.Printf("environment %q is ready; verified in %.1f s", e.Config.ClusterName, e.Now().Sub(start).Seconds())
@@ -118,14 +118,14 @@ func (e *Environment) up(ctx context.Context, target string) error {
 	if err := e.preflight(ctx, info); err != nil {
 		return err
 	}
-	if found.remake != nil {
+	if found.replace != nil {
 		// Not earlier: a refusal above must leave everything as it was.
-		e.Log.Printf("the existing clusters cannot be used (%v): creating them again", found.remake)
+		e.Log.Printf("the existing clusters cannot be used (%v): creating them again", found.replace)
 		if err := e.removeClusters(ctx); err != nil {
 			return err
 		}
 	}
-	anew := found.fresh || found.remake != nil
+	anew := found.empty || found.replace != nil
 	c := e.newBringUp(info)
 	defer func() { c.stopRecording() }()
 	if anew {
@@ -153,10 +153,10 @@ func (e *Environment) up(ctx context.Context, target string) error {
 	}
 	timings, err := steps.Run(ctx, e.Log, e.Now, c.recorded(all))
 	if err != nil {
-		c.recorder.Tell("failed", err.Error())
+		c.recorder.AddFact("failed", err.Error())
 		return err
 	}
-	c.recorder.Tell("passed", "")
+	c.recorder.AddFact("passed", "")
 	if target != Ready {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (c *bringUp) recorded(all []steps.Step) []steps.Step {
 	all = slices.Clone(all)
 	for i, s := range all {
 		all[i].Run = func(ctx context.Context, progress func(string)) (string, error) {
-			c.recorder.Tell("step", s.Name)
+			c.recorder.AddFact("step", s.Name)
 			return s.Run(ctx, progress)
 		}
 	}

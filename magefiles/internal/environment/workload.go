@@ -14,7 +14,7 @@ import (
 )
 
 func (c *bringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
-	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	facts := release.Of(c.Config.ClusterAPI.Version)
 	if ours, theirs := c.base.LoadBalancer.Image(), facts.LoadBalancer.Image(); !facts.LoadBalancerFields && ours != theirs {
@@ -53,7 +53,7 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 }
 
 func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string, error) {
-	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	network, err := c.network(ctx)
 	if err != nil {

@@ -73,9 +73,9 @@ func TestAnotherGroupFails(t *testing.T) {
 	}
 }
 
-// TestServesWhatIsNew: a kind that is defined later is found, though the API
+// TestServesNewKinds: a kind that is defined later is found, though the API
 // server was asked for its kinds before. A kind that is known is not asked for.
-func TestServesWhatIsNew(t *testing.T) {
+func TestServesNewKinds(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t, nil, "")
 	c := s.Client()
@@ -103,9 +103,9 @@ func TestThePreferredVersion(t *testing.T) {
 	}
 }
 
-// TestWhatIsNotServedAnyMore: for a version that is no longer served, the answer is the
+// TestKindThatIsNoLongerServed: for a version that is no longer served, the answer is the
 // same as for an object that does not exist.
-func TestWhatIsNotServedAnyMore(t *testing.T) {
+func TestKindThatIsNoLongerServed(t *testing.T) {
 	t.Parallel()
 	const object = "{apiVersion: example.com/v1beta1, kind: Machine, metadata: {name: m, namespace: default}}"
 	s := kubetest.New(t, machineKinds[1:], object)

@@ -38,8 +38,8 @@ func edit(s *kubetest.Server, name, value string) {
 // follower follows a kind in a bubble of testing/synctest.
 type follower struct {
 	t       *testing.T
-	told    []string
-	trouble []error
+	changes []string
+	errs    []error
 	ended   chan struct{}
 	end     func()
 }
@@ -59,10 +59,10 @@ func follow(t *testing.T, s *kubetest.Server, kind schema.GroupKind) *follower {
 	go func() {
 		defer close(f.ended)
 		c.Follow(ctx, kube.Follower{
-			Kind:    kind,
-			On:      func(change kube.Change) { f.told = append(f.told, of(change.Before)+" "+of(change.After)) },
-			Synced:  func() { f.told = append(f.told, "synced") },
-			Trouble: func(err error) { f.trouble = append(f.trouble, err) },
+			Kind:     kind,
+			OnChange: func(change kube.Change) { f.changes = append(f.changes, of(change.Before)+" "+of(change.After)) },
+			OnSynced: func() { f.changes = append(f.changes, "synced") },
+			OnError:  func(err error) { f.errs = append(f.errs, err) },
 		})
 	}()
 	t.Cleanup(func() {
@@ -78,10 +78,10 @@ func (f *follower) expect(after time.Duration, want ...string) {
 	f.t.Helper()
 	time.Sleep(after)
 	synctest.Wait()
-	if !slices.Equal(f.told, want) {
-		f.t.Errorf("told %q, want %q", f.told, want)
+	if !slices.Equal(f.changes, want) {
+		f.t.Errorf("told %q, want %q", f.changes, want)
 	}
-	f.told = nil
+	f.changes = nil
 }
 
 var nodeKinds = []schema.GroupVersionKind{{Version: "v1", Kind: "Node"}}
@@ -106,8 +106,8 @@ func TestFollow(t *testing.T) {
 		s.Put(node("b", "6", "True"))
 		s.Put(node("a", "7", "True"))
 		f.expect(0, "- c/3", "a/2 a/2X", "b/1 -", "- b/6", "a/2X -", "- a/7")
-		if len(f.trouble) > 0 {
-			t.Errorf("trouble: %v", f.trouble)
+		if len(f.errs) > 0 {
+			t.Errorf("trouble: %v", f.errs)
 		}
 	})
 
@@ -176,10 +176,10 @@ func TestFollow(t *testing.T) {
 			s.CutWatches()
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if len(f.trouble) == 0 || !strings.Contains(f.trouble[len(f.trouble)-1].Error(), r.want) {
-				t.Errorf("trouble %v, want %q", f.trouble, r.want)
+			if len(f.errs) == 0 || !strings.Contains(f.errs[len(f.errs)-1].Error(), r.want) {
+				t.Errorf("trouble %v, want %q", f.errs, r.want)
 			}
-			f.trouble = nil
+			f.errs = nil
 		}
 		refused.Store(new(refusal))
 		f.expect(time.Minute, "- a/1", "synced") // once, however often it was listed
@@ -204,8 +204,8 @@ func TestFollow(t *testing.T) {
 		if asked := s.Count("discover", "/apis"); asked > 24 {
 			t.Errorf("%d discoveries in a minute, want one in 3 s", asked)
 		}
-		if len(f.trouble) == 0 || !strings.Contains(f.trouble[0].Error(), "Machine.example.com") {
-			t.Errorf("trouble: %v", f.trouble)
+		if len(f.errs) == 0 || !strings.Contains(f.errs[0].Error(), "Machine.example.com") {
+			t.Errorf("trouble: %v", f.errs)
 		}
 		s.Define(machine)
 		s.PutYAML("{apiVersion: example.com/v1, kind: Machine, metadata: {name: m, namespace: default, uid: '1'}}")
@@ -227,8 +227,8 @@ func TestFollow(t *testing.T) {
 		<-f.ended
 		close(stuck)
 		f.expect(time.Minute)
-		if len(f.trouble) > 0 {
-			t.Errorf("trouble after its end: %v", f.trouble)
+		if len(f.errs) > 0 {
+			t.Errorf("trouble after its end: %v", f.errs)
 		}
 	})
 }
@@ -237,7 +237,7 @@ func TestFollowOneNamespace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := kubetest.New(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "")
-		var told []string
+		var changes []string
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		c := s.Client()
@@ -248,11 +248,11 @@ func TestFollowOneNamespace(t *testing.T) {
 			}
 		}()
 		s.PutYAML("{apiVersion: v1, kind: Pod, metadata: {name: old, namespace: ours}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: old, namespace: theirs}}")
-		c.Follow(ctx, kube.Follower{Kind: kube.Pods, Namespace: "ours", On: func(change kube.Change) {
-			told = append(told, change.After.GetNamespace()+"/"+change.After.GetName())
+		c.Follow(ctx, kube.Follower{Kind: kube.Pods, Namespace: "ours", OnChange: func(change kube.Change) {
+			changes = append(changes, change.After.GetNamespace()+"/"+change.After.GetName())
 		}})
-		if want := []string{"ours/old", "ours/new"}; !slices.Equal(told, want) {
-			t.Errorf("told %q, want %q", told, want)
+		if want := []string{"ours/old", "ours/new"}; !slices.Equal(changes, want) {
+			t.Errorf("told %q, want %q", changes, want)
 		}
 	})
 }

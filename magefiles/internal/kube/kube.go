@@ -152,7 +152,7 @@ func (c *Client) apply(ctx context.Context, object *unstructured.Unstructured) e
 // The error satisfies apierrors.IsNotFound if there is no such object, and
 // meta.IsNoMatchError if there is no such kind.
 func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name string) (object *unstructured.Unstructured, err error) {
-	err = c.with(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
+	err = c.withResource(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
 		object, err = r.Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
@@ -190,7 +190,7 @@ func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, na
 	if err != nil {
 		return fmt.Errorf("write the patch of %s %s: %w", kind.Kind, name, err)
 	}
-	err = c.with(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
+	err = c.withResource(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
 		_, err := r.Patch(ctx, name, types.MergePatchType, data, metav1.PatchOptions{FieldManager: manager})
 		return err
 	})
@@ -203,7 +203,7 @@ func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, na
 // Delete deletes an object; the objects that it owns are deleted after it.
 func (c *Client) Delete(ctx context.Context, kind schema.GroupKind, namespace, name string) error {
 	background := metav1.DeletePropagationBackground
-	return c.with(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
+	return c.withResource(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
 		return r.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
 	})
 }
@@ -219,16 +219,16 @@ func (c *Client) List(ctx context.Context, kind schema.GroupKind, namespace stri
 }
 
 func (c *Client) list(ctx context.Context, kind schema.GroupKind, namespace string) (list *unstructured.UnstructuredList, err error) {
-	err = c.with(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
+	err = c.withResource(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
 		list, err = r.List(ctx, metav1.ListOptions{})
 		return err
 	})
 	return list, err
 }
 
-// with calls do with the resource of a kind, and again if the API server no longer
+// withResource calls do with the resource of a kind, and again if the API server no longer
 // serves that resource: its answer is the same as for an object that does not exist.
-func (c *Client) with(ctx context.Context, kind schema.GroupKind, namespace string, do func(dynamic.ResourceInterface) error) error {
+func (c *Client) withResource(ctx context.Context, kind schema.GroupKind, namespace string, do func(dynamic.ResourceInterface) error) error {
 	for first := true; ; first = false {
 		resource, err := c.resource(ctx, kind)
 		if err != nil {

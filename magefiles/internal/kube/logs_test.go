@@ -71,7 +71,7 @@ func TestLogsEndWithTheirContext(t *testing.T) {
 	}
 }
 
-func TestLogsThatThereAreNot(t *testing.T) {
+func TestMissingLogs(t *testing.T) {
 	t.Parallel()
 	_, c := logging(t)
 	if _, err := c.Logs(t.Context(), "team", "q", "c", time.Time{}); !apierrors.IsNotFound(err) {

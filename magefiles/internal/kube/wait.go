@@ -24,12 +24,12 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// again is the pause before the next list or watch of a kind after one that failed.
+// backoff is the pause before the next list or watch of a kind after one that failed.
 // It grows, because each try for a kind that is not served costs a discovery. After a
 // quiet time it is short again.
-var again = wait.Backoff{Duration: retryEvery, Factor: 2, Jitter: 0.1, Steps: 8, Cap: 3 * time.Second}
+var backoff = wait.Backoff{Duration: retryEvery, Factor: 2, Jitter: 0.1, Steps: 8, Cap: 3 * time.Second}
 
-const anew = time.Minute
+const backoffReset = time.Minute
 
 // Condition reports whether a wait is over, given all objects by namespace and name,
 // and if not, what is missing.
@@ -39,19 +39,19 @@ type Condition func(objects []*unstructured.Unstructured) (done bool, missing st
 // condition holds or ctx is done. progress, if set, is called with what is missing.
 // The error has what was missing last, the cause of the end, and the last error of the
 // API server, if it has not answered since.
-func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace string, holds Condition, progress func(string)) error {
+func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace string, condition Condition, progress func(string)) error {
 	missing, done := "an answer", false
 	var last error
 	waiting, end := context.WithCancel(ctx)
 	defer end()
-	objects := &store{objects: map[string]*unstructured.Unstructured{}, change: func(Change) {}}
-	objects.settled = func() {
+	objects := &store{objects: map[string]*unstructured.Unstructured{}, onChange: func(Change) {}}
+	objects.onUpdate = func() {
 		if done {
 			return
 		}
 		last = nil // the API server has answered since
 		var text string
-		if done, text = holds(sorted(objects.objects)); done {
+		if done, text = condition(sorted(objects.objects)); done {
 			end()
 			return
 		}
@@ -81,50 +81,50 @@ type Follower struct {
 	Kind schema.GroupKind
 	// Namespace to look in; all if empty.
 	Namespace string
-	// On is called for every existing object, as for a new one, and then for every
-	// change. If an object is replaced by another one of the same name, On is called
+	// OnChange is called for every existing object, as for a new one, and then for every
+	// change. If an object is replaced by another one of the same name, OnChange is called
 	// for the old one, which is gone, and for the new one.
-	On func(Change)
-	// Synced, if set, is called once, after On was called for all existing objects.
-	Synced func()
-	// Trouble, if set, is called with errors; Follow tries again.
-	Trouble func(error)
+	OnChange func(Change)
+	// OnSynced, if set, is called once, after OnChange was called for all existing objects.
+	OnSynced func()
+	// OnError, if set, is called with errors; Follow tries again.
+	OnError func(error)
 }
 
-// Follow calls f.On for the objects of a kind until ctx is done. It waits for a kind
-// that is not served yet. After a failure it may have to list the objects again; On
+// Follow calls f.OnChange for the objects of a kind until ctx is done. It waits for a kind
+// that is not served yet. After a failure it may have to list the objects again; OnChange
 // then gets one change for each object that differs, however often it changed.
 func (c *Client) Follow(ctx context.Context, f Follower) {
 	synced := sync.OnceFunc(func() {
-		if f.Synced != nil {
-			f.Synced()
+		if f.OnSynced != nil {
+			f.OnSynced()
 		}
 	})
-	objects := &store{objects: map[string]*unstructured.Unstructured{}, change: f.On, settled: synced}
+	objects := &store{objects: map[string]*unstructured.Unstructured{}, onChange: f.OnChange, onUpdate: synced}
 	c.observe(ctx, f.Kind, f.Namespace, objects, func(err error) {
-		if f.Trouble != nil {
-			f.Trouble(err)
+		if f.OnError != nil {
+			f.OnError(err)
 		}
 	})
 }
 
 // observe keeps a store up to date until ctx is done. It never calls the store and
-// trouble at the same time.
-func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace string, objects *store, trouble func(error)) {
-	tell := func(err error) {
+// onError at the same time.
+func (c *Client) observe(ctx context.Context, kind schema.GroupKind, namespace string, objects *store, onError func(error)) {
+	report := func(err error) {
 		if ctx.Err() == nil {
-			trouble(err)
+			onError(err)
 		}
 	}
-	quiet := logr.Discard() // trouble is called with the error
-	ctx = klog.NewContext(ctx, quiet)
-	reflector := cache.NewReflectorWithOptions(&source{client: c, kind: kind, namespace: namespace, trouble: tell}, nil, objects, cache.ReflectorOptions{
-		Logger: &quiet, Name: "caslab", TypeDescription: kind.String(), Backoff: &again,
+	discard := logr.Discard() // onError is called with the error
+	ctx = klog.NewContext(ctx, discard)
+	reflector := cache.NewReflectorWithOptions(&source{client: c, kind: kind, namespace: namespace, onError: report}, nil, objects, cache.ReflectorOptions{
+		Logger: &discard, Name: "caslab", TypeDescription: kind.String(), Backoff: &backoff,
 	})
 	// The reflector's Run does the same, but reports no error.
-	_ = again.DelayWithReset(clock.RealClock{}, anew).Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+	_ = backoff.DelayWithReset(clock.RealClock{}, backoffReset).Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		if err := reflector.ListAndWatchWithContext(ctx); err != nil {
-			tell(err)
+			report(err)
 		}
 		return false, nil
 	})
@@ -136,7 +136,7 @@ type source struct {
 	client    *Client
 	kind      schema.GroupKind
 	namespace string
-	trouble   func(error)
+	onError   func(error)
 }
 
 // ListWithContext lists the current objects and ignores the options. A reflector's
@@ -147,14 +147,14 @@ func (s *source) ListWithContext(ctx context.Context, _ metav1.ListOptions) (run
 }
 
 func (s *source) WatchWithContext(ctx context.Context, options metav1.ListOptions) (watcher watch.Interface, err error) {
-	err = s.client.with(ctx, s.kind, s.namespace, func(r dynamic.ResourceInterface) error {
+	err = s.client.withResource(ctx, s.kind, s.namespace, func(r dynamic.ResourceInterface) error {
 		if watcher, err = r.Watch(ctx, options); err != nil {
 			return fmt.Errorf("watch %s: %w", s.kind, err)
 		}
 		return nil
 	})
 	if utilnet.IsConnectionRefused(err) || apierrors.IsTooManyRequests(err) {
-		s.trouble(err) // the reflector tries again and reports nothing
+		s.onError(err) // the reflector tries again and reports nothing
 	}
 	return watcher, err
 }
@@ -177,36 +177,36 @@ func (s *source) IsWatchListSemanticsUnSupported() bool { return true }
 // store has the objects that a reflector found, by key.
 type store struct {
 	objects map[string]*unstructured.Unstructured
-	// change is called for each change, after it was stored.
-	change func(Change)
-	// settled is called after each change, and after all changes of a list.
-	settled func()
+	// onChange is called for each change, after it was stored.
+	onChange func(Change)
+	// onUpdate is called after each change, and after all changes of a list.
+	onUpdate func()
 }
 
 func (s *store) Add(object any) error    { return s.Update(object) }
 func (s *store) Resync() error           { return nil }
-func (s *store) Update(object any) error { return s.one(object, s.put) }
+func (s *store) Update(object any) error { return s.convert(object, s.put) }
 func (s *store) Delete(object any) error {
-	return s.one(object, func(o *unstructured.Unstructured) {
+	return s.convert(object, func(o *unstructured.Unstructured) {
 		delete(s.objects, key(o))
-		s.change(Change{Before: o})
+		s.onChange(Change{Before: o})
 	})
 }
 
-func (s *store) one(object any, do func(*unstructured.Unstructured)) error {
+func (s *store) convert(object any, do func(*unstructured.Unstructured)) error {
 	o, ok := object.(*unstructured.Unstructured)
 	if !ok {
 		return fmt.Errorf("want an object, not a %T", object)
 	}
 	do(o)
-	s.settled()
+	s.onUpdate()
 	return nil
 }
 
 func (s *store) put(after *unstructured.Unstructured) {
 	before := s.objects[key(after)]
 	s.objects[key(after)] = after
-	s.change(Change{Before: before, After: after})
+	s.onChange(Change{Before: before, After: after})
 }
 
 // Replace compares the stored objects with those of a new list.
@@ -222,7 +222,7 @@ func (s *store) Replace(list []any, _ string) error {
 	for _, before := range sorted(s.objects) {
 		if after := now[key(before)]; after == nil || after.GetUID() != before.GetUID() {
 			delete(s.objects, key(before))
-			s.change(Change{Before: before})
+			s.onChange(Change{Before: before})
 		}
 	}
 	for _, after := range sorted(now) {
@@ -230,7 +230,7 @@ func (s *store) Replace(list []any, _ string) error {
 			s.put(after)
 		}
 	}
-	s.settled()
+	s.onUpdate()
 	return nil
 }
 

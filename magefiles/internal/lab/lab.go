@@ -21,11 +21,11 @@ type Lab struct {
 	Config *config.Config
 	// Log shows a person what is done.
 	Log *ui.Log
-	// Out is for data. Chatter is for the output of running processes, which a person
+	// Out is for data. ProcessOutput is for the output of running processes, which a person
 	// reads.
-	Out, Chatter io.Writer
-	Runner       run.Runner
-	Now          func() time.Time
+	Out, ProcessOutput io.Writer
+	Runner             run.Runner
+	Now                func() time.Time
 	// State is the folder .caslab.
 	State state.Dir
 	// FullLog is the full log of a run that changes the environment.
@@ -38,7 +38,7 @@ func New(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *Lab {
 	full := new(state.Log)
 	shown.Record = full
 	return &Lab{
-		Config: cfg, Log: ui.New(stderr, shown), Out: out, Chatter: stderr,
+		Config: cfg, Log: ui.New(stderr, shown), Out: out, ProcessOutput: stderr,
 		Runner: run.Recorded{Runner: run.Exec{}, Log: full}, Now: time.Now, State: state.Dir(cfg.StateDir()), FullLog: full,
 	}
 }
@@ -54,8 +54,8 @@ func (l *Lab) With(change func(*config.Config)) *Lab {
 	return &other
 }
 
-// Within bounds a wait. The error of the context names the bound.
-func Within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// WithTimeout bounds a wait. The error of the context names the bound.
+func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not within %s", d))
 }
 

@@ -25,8 +25,8 @@ import (
 // command is the package of the lab's command.
 const command = "./magefiles/internal/cmd/caslab"
 
-// usually is how long the first compilation takes on 2 cores with empty caches.
-const usually = 3 * time.Minute
+// usualCompileTime is how long the first compilation takes on 2 cores with empty caches.
+const usualCompileTime = 3 * time.Minute
 
 // Lab compiles the lab's command in the repository whose root is the working
 // directory, and replaces this process with it. Its arguments are verb and
@@ -82,7 +82,7 @@ type compilation struct {
 
 func (c *compilation) Write(p []byte) (int, error) {
 	if c.step == nil {
-		c.step = c.log.Start("compile the lab", usually)
+		c.step = c.log.Start("compile the lab", usualCompileTime)
 	}
 	c.count += bytes.Count(p, []byte{'\n'})
 	c.step.Progress(fmt.Sprintf("%d packages", c.count))

@@ -268,7 +268,7 @@ func TestClusterctlReadsIt(t *testing.T) {
 	}
 }
 
-func TestMetadataOfTreesWithout(t *testing.T) {
+func TestTreesWithoutMetadata(t *testing.T) {
 	write := func(v string) (*Repository, error) {
 		tree := smallTree(t, v, "example.com/PROGRAM:dev")
 		if err := os.Remove(filepath.Join(tree, "metadata.yaml")); err != nil {
@@ -290,7 +290,7 @@ func TestMetadataOfTreesWithout(t *testing.T) {
 	}
 }
 
-func TestKeptCertificates(t *testing.T) {
+func TestCertificatesAreKept(t *testing.T) {
 	t.Parallel()
 	const name, host = "serving", "a.b.svc"
 	start := time.Now()
@@ -503,7 +503,7 @@ func TestImagesByLayoutAndTag(t *testing.T) {
 	}
 }
 
-func TestRootsMovedWithUpstreamsTags(t *testing.T) {
+func TestKustomizeRootsByRelease(t *testing.T) {
 	t.Parallel()
 	for v, want := range map[string]string{
 		"0.3.25": "config", "0.4.0-beta.0": "config/default", "1.13.5": "config/default",

@@ -13,8 +13,8 @@ import (
 	"caslab/manifests"
 )
 
-// sound is a scenario that Parse takes.
-const sound = `
+// validScenario is a scenario that Parse takes.
+const validScenario = `
 title: pods get nodes
 groups:
 - {name: web, max: 3}
@@ -35,7 +35,7 @@ steps:
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	s, err := Parse("folder/pods-wait.yaml", []byte(sound))
+	s, err := Parse("folder/pods-wait.yaml", []byte(validScenario))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,11 +99,11 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			text := strings.Replace(sound, c.old, c.new, 1)
+			text := strings.Replace(validScenario, c.old, c.new, 1)
 			if c.name == "a group twice" {
 				text = strings.Replace(text, "name: web, max: 3", "name: web-1, max: 3", 1)
 			}
-			if text == sound {
+			if text == validScenario {
 				t.Fatal("the test changes nothing")
 			}
 			_, err := Parse("mine.yaml", []byte(text))
@@ -125,9 +125,9 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestLoadTellsAllThatIsWrong(t *testing.T) {
+func TestLoadReportsAllErrors(t *testing.T) {
 	t.Parallel()
-	_, err := Load(fstest.MapFS{"a.yaml": {Data: []byte("title: 1")}, "b.yaml": {Data: []byte(sound)}, "c.yaml": {Data: []byte("{}")}, "README.md": {}})
+	_, err := Load(fstest.MapFS{"a.yaml": {Data: []byte("title: 1")}, "b.yaml": {Data: []byte(validScenario)}, "c.yaml": {Data: []byte("{}")}, "README.md": {}})
 	if err == nil || !strings.Contains(err.Error(), "a.yaml") || !strings.Contains(err.Error(), "c.yaml") || strings.Contains(err.Error(), "b.yaml") {
 		t.Errorf("error %v, want one of a.yaml and c.yaml", err)
 	}
@@ -189,7 +189,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Add([]byte(sound))
+	f.Add([]byte(validScenario))
 	f.Add([]byte("steps: [{do: [{}], expect: [{order: [{}]}]}]\nobjects: [{metadata: 1}]\ngroups: [{similar: -1}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Parse("fuzz.yaml", data)

@@ -30,8 +30,8 @@ import (
 // list only shows whether the tag moved, and the wait is short for those who work
 // without a network.
 const (
-	answerWithin  = 30 * time.Second
-	recheckWithin = 3 * time.Second
+	answerTimeout  = 30 * time.Second
+	recheckTimeout = 3 * time.Second
 )
 
 // record is the content of a file beside a fetched tree that says what the tree is.
@@ -230,12 +230,12 @@ func (s Spec) fetchGit(ctx context.Context, o Options) (*Tree, error) {
 		return s.fetchedBefore(ctx, o, rec, dir)
 	}
 	// For a commit too, because a clone has no time limit, and a server may never answer.
-	commit, err := s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin))
+	commit, err := s.resolve(ctx, cmp.Or(o.answerTimeout, answerTimeout))
 	if err != nil {
 		return nil, err
 	}
 	o.progress("cloning %s at %s", s.shownURL(), s.ref())
-	if err := place(dir, func(temp string) error { return s.clone(ctx, temp, commit, o) }); err != nil {
+	if err := publish(dir, func(temp string) error { return s.clone(ctx, temp, commit, o) }); err != nil {
 		return nil, s.gitError("clone "+s.ref()+" of", err)
 	}
 	rec := record{URL: s.shownURL(), Tag: s.Tag, Commit: commit, ID: "git:" + commit}
@@ -253,7 +253,7 @@ func (s Spec) fetchedBefore(ctx context.Context, o Options, rec record, dir stri
 	if s.Commit != "" {
 		return tree, nil
 	}
-	commit, err := s.resolve(ctx, cmp.Or(o.recheckWithin, recheckWithin))
+	commit, err := s.resolve(ctx, cmp.Or(o.recheckTimeout, recheckTimeout))
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.As(err, new(*MissingTagError))):
 		return nil, err
@@ -322,8 +322,8 @@ func (s *sideband) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// place lets fill create a temporary folder, and renames it to dir when it is complete.
-func place(dir string, fill func(temp string) error) (err error) {
+// publish lets fill create a temporary folder, and renames it to dir when it is complete.
+func publish(dir string, fill func(temp string) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}

@@ -57,8 +57,8 @@ func (s Spec) checkModule(ctx context.Context, o Options) error {
 	}
 	for _, m := range s.Modules {
 		if _, err := goModule(ctx, o, "list", "-m", "-json", m.Path+"@"+s.Version); err != nil {
-			if absent := s.absent(ctx, o, m.Path); absent != nil {
-				return absent
+			if missingTag := s.missingTag(ctx, o, m.Path); missingTag != nil {
+				return missingTag
 			}
 			return fmt.Errorf("ask the Go module proxy for %s@%s: %w", m.Path, s.Version, err)
 		}
@@ -66,9 +66,9 @@ func (s Spec) checkModule(ctx context.Context, o Options) error {
 	return nil
 }
 
-// absent returns an error if the Go module proxy has the module, but not the version. It
+// missingTag returns an error if the Go module proxy has the module, but not the version. It
 // returns nil if the proxy has the version or does not answer.
-func (s Spec) absent(ctx context.Context, o Options, path string) *MissingTagError {
+func (s Spec) missingTag(ctx context.Context, o Options, path string) *MissingTagError {
 	res, err := goCommand(ctx, o, "list", "-m", "-versions", path)
 	versions := strings.Fields(string(res.Stdout))
 	if answered := err == nil && len(versions) > 1; !answered || slices.Contains(versions, s.Version) {
@@ -89,7 +89,7 @@ func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 		return rec.tree(dir), nil
 	}
 	var sums []string
-	err := place(dir, func(temp string) error {
+	err := publish(dir, func(temp string) error {
 		modules := s.Modules
 		for i := 0; i < len(modules); i++ {
 			m := modules[i]

@@ -19,7 +19,7 @@ func Releases(ctx context.Context, s Spec, o Options) (versions []string, from s
 	if s.Origin != Module {
 		prefix := strings.TrimSuffix(s.Tag, s.Version)
 		var refs []*plumbing.Reference
-		if refs, gitErr = s.list(ctx, cmp.Or(o.answerWithin, answerWithin)); gitErr == nil {
+		if refs, gitErr = s.list(ctx, cmp.Or(o.answerTimeout, answerTimeout)); gitErr == nil {
 			for _, ref := range refs {
 				v, ok := strings.CutPrefix(ref.Name().Short(), prefix)
 				if ref.Name().IsTag() && ok && !strings.HasSuffix(v, "^{}") {
@@ -46,7 +46,7 @@ const Proxy = "Go module proxy"
 // ModuleVersions returns the versions of a module that the Go module proxy lists, in
 // ascending order. No answer within 30 seconds is an error.
 func ModuleVersions(ctx context.Context, path string, o Options) ([]string, error) {
-	within := cmp.Or(o.answerWithin, answerWithin)
+	within := cmp.Or(o.answerTimeout, answerTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("no answer within %s", within))
 	defer cancel()
 	res, err := goCommand(ctx, o, "list", "-m", "-versions", path)

@@ -83,9 +83,9 @@ type Options struct {
 	Runner run.Runner
 	// Progress, if set, is called with what is fetched.
 	Progress func(string)
-	// answerWithin and recheckWithin replace the constants of these names in
+	// answerTimeout and recheckTimeout replace the constants of these names in
 	// tests.
-	answerWithin, recheckWithin time.Duration
+	answerTimeout, recheckTimeout time.Duration
 }
 
 func (o Options) progress(format string, args ...any) {
@@ -121,21 +121,21 @@ func Check(ctx context.Context, s Spec, o Options) error {
 	case Dir:
 		return s.verify(s.Path)
 	case Git:
-		if s.have(o, Git) {
+		if s.isFetched(o, Git) {
 			return nil
 		}
-		_, err := s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin))
+		_, err := s.resolve(ctx, cmp.Or(o.answerTimeout, answerTimeout))
 		return err
 	case Module:
-		if s.have(o, Module) {
+		if s.isFetched(o, Module) {
 			return nil
 		}
 		return s.checkModule(ctx, o)
 	}
-	if s.have(o, Git) || len(s.Modules) > 0 && s.have(o, Module) {
+	if s.isFetched(o, Git) || len(s.Modules) > 0 && s.isFetched(o, Module) {
 		return nil
 	}
-	_, err := s.resolve(ctx, cmp.Or(o.answerWithin, answerWithin))
+	_, err := s.resolve(ctx, cmp.Or(o.answerTimeout, answerTimeout))
 	if err == nil || len(s.Modules) == 0 || ctx.Err() != nil {
 		return err
 	}
@@ -145,8 +145,8 @@ func Check(ctx context.Context, s Spec, o Options) error {
 	return nil
 }
 
-// have reports whether the tree was fetched from that origin before.
-func (s Spec) have(o Options, origin string) bool {
+// isFetched reports whether the tree was fetched from that origin before.
+func (s Spec) isFetched(o Options, origin string) bool {
 	_, err := readRecord(s.folder(o, origin))
 	return err == nil
 }
@@ -162,7 +162,7 @@ func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	case Module:
 		return s.fetchModules(ctx, o)
 	}
-	if !s.have(o, Git) && len(s.Modules) > 0 && s.have(o, Module) {
+	if !s.isFetched(o, Git) && len(s.Modules) > 0 && s.isFetched(o, Module) {
 		tree, err := s.fetchModules(ctx, o)
 		if err == nil {
 			tree.Why = "fetched before, git was not asked"

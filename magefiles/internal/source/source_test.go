@@ -259,7 +259,7 @@ func TestMissingTagNamesTheNearest(t *testing.T) {
 	}
 }
 
-func TestCutConnectionIsTakenUp(t *testing.T) {
+func TestCutConnectionIsResumed(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	u.tag("v1.14.2", u.commit("go.mod", goMod, "large", strings.Repeat("noise that does not matter\n", 4000)), false)
@@ -291,7 +291,7 @@ func TestUnreachableGit(t *testing.T) {
 	}
 }
 
-func TestFetchedTreeServesWithoutNetwork(t *testing.T) {
+func TestFetchedTreeNeedsNoNetwork(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
 	u.tag("v1.14.2", u.commit("go.mod", goMod), false)
@@ -314,9 +314,9 @@ func TestFetchedTreeServesWithoutNetwork(t *testing.T) {
 	}
 }
 
-// silent listens and never answers, as a firewall that drops packets: a
+// silentServer listens and never answers, as a firewall that drops packets: a
 // connection is accepted by the kernel, and that is all.
-func silent(t *testing.T) (address string) {
+func silentServer(t *testing.T) (address string) {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -326,8 +326,8 @@ func silent(t *testing.T) (address string) {
 	return listener.Addr().String()
 }
 
-// hasBefore puts a tree in the place of one that was fetched before.
-func hasBefore(t *testing.T, s Spec, o Options, commit string) (dir string) {
+// fetchBefore puts a tree in the place of one that was fetched before.
+func fetchBefore(t *testing.T, s Spec, o Options, commit string) (dir string) {
 	t.Helper()
 	dir = s.folder(o, Git)
 	write(t, filepath.Join(dir, "go.mod"), goMod)
@@ -339,9 +339,9 @@ func hasBefore(t *testing.T, s Spec, o Options, commit string) (dir string) {
 
 const someCommit = "0123456789012345678901234567890123456789"
 
-func TestFetchedTreeServesWhereNobodyAnswers(t *testing.T) {
-	if recheckWithin > 5*time.Second {
-		t.Errorf("who works without a network waits %s", recheckWithin)
+func TestFetchedTreeIsUsedIfTheServerDoesNotAnswer(t *testing.T) {
+	if recheckTimeout > 5*time.Second {
+		t.Errorf("who works without a network waits %s", recheckTimeout)
 	}
 	known := filepath.Join(t.TempDir(), "known_hosts")
 	write(t, known, "")
@@ -355,10 +355,10 @@ func TestFetchedTreeServesWhereNobodyAnswers(t *testing.T) {
 	t.Setenv("SSH_AUTH_SOCK", agent)
 	for _, scheme := range []string{"http://", "ssh://git:secret-token@"} {
 		o := options(t)
-		o.recheckWithin = 200 * time.Millisecond
+		o.recheckTimeout = 200 * time.Millisecond
 		s := ClusterAPI("v1.14.2")
-		s.Origin, s.URL = Git, scheme+silent(t)+"/cluster-api"
-		dir := hasBefore(t, s, o, someCommit)
+		s.Origin, s.URL = Git, scheme+silentServer(t)+"/cluster-api"
+		dir := fetchBefore(t, s, o, someCommit)
 		var told []string
 		o.Progress = func(line string) { told = append(told, line) }
 		tree, err := Fetch(t.Context(), s, o)
@@ -374,14 +374,14 @@ func TestFetchedTreeServesWhereNobodyAnswers(t *testing.T) {
 	}
 }
 
-func TestFetchedCommitServesAtOnce(t *testing.T) {
+func TestFetchedCommitNeedsNoRequest(t *testing.T) {
 	t.Parallel()
 	for _, origin := range []string{Git, Auto} {
 		o := options(t)
 		s := ClusterAPI("v1.14.2")
-		s.Origin, s.URL, s.Commit = origin, "http://"+silent(t)+"/cluster-api", someCommit
-		dir := hasBefore(t, s, o, someCommit)
-		o.recheckWithin = time.Nanosecond // who asks gets no answer, and says so
+		s.Origin, s.URL, s.Commit = origin, "http://"+silentServer(t)+"/cluster-api", someCommit
+		dir := fetchBefore(t, s, o, someCommit)
+		o.recheckTimeout = time.Nanosecond // who asks gets no answer, and says so
 		tree, err := Fetch(t.Context(), s, o)
 		if err != nil || tree.Dir != dir || tree.Why != "" {
 			t.Errorf("%s: Fetch() = %+v, %v; want what was fetched before, at once", origin, tree, err)
@@ -389,14 +389,14 @@ func TestFetchedCommitServesAtOnce(t *testing.T) {
 	}
 }
 
-// TestNobodyAnswers: a fetch from a server that does not answer ends after a time.
-func TestNobodyAnswers(t *testing.T) {
+// TestServerThatDoesNotAnswer: a fetch from a server that does not answer ends after a time.
+func TestServerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for _, commit := range []string{"", someCommit} {
 		o := options(t)
-		o.answerWithin = 200 * time.Millisecond
+		o.answerTimeout = 200 * time.Millisecond
 		s := ClusterAPI("v1.14.2")
-		s.Origin, s.URL, s.Commit = Git, "http://"+silent(t)+"/cluster-api", commit
+		s.Origin, s.URL, s.Commit = Git, "http://"+silentServer(t)+"/cluster-api", commit
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var failed *GitError
@@ -406,13 +406,13 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
-func TestInterruptedRecheckIsNoAnswer(t *testing.T) {
+func TestInterruptedRecheckIsAnError(t *testing.T) {
 	t.Parallel()
 	o := options(t)
-	o.recheckWithin = time.Minute
+	o.recheckTimeout = time.Minute
 	s := ClusterAPI("v1.14.2")
-	s.Origin, s.URL = Git, "http://"+silent(t)+"/cluster-api"
-	hasBefore(t, s, o, someCommit)
+	s.Origin, s.URL = Git, "http://"+silentServer(t)+"/cluster-api"
+	fetchBefore(t, s, o, someCommit)
 	stop := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
@@ -421,10 +421,10 @@ func TestInterruptedRecheckIsNoAnswer(t *testing.T) {
 	}
 }
 
-// TestATokenStaysAmongUs: a token in the URL appears neither in an error, nor in progress,
+// TestTokenIsNotRevealed: a token in the URL appears neither in an error, nor in progress,
 // nor in the name or the content of a file, whether the repository answers, refuses, has
 // no such tag or does not exist.
-func TestATokenStaysAmongUs(t *testing.T) {
+func TestTokenIsNotRevealed(t *testing.T) {
 	t.Parallel()
 	const token = "ghp-secret"
 	u := newUpstream(t)
@@ -533,7 +533,7 @@ func TestStaleFoldersAreRemoved(t *testing.T) {
 	for _, path := range []string{stale, filled, other} {
 		write(t, filepath.Join(path, "f"), "")
 	}
-	if err := place(dir, func(temp string) error { return os.WriteFile(filepath.Join(temp, "f"), nil, 0o600) }); err != nil {
+	if err := publish(dir, func(temp string) error { return os.WriteFile(filepath.Join(temp, "f"), nil, 0o600) }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(stale); err == nil {
@@ -546,8 +546,8 @@ func TestStaleFoldersAreRemoved(t *testing.T) {
 	}
 }
 
-// scripted answers go commands as a module proxy would have them.
-func scripted(answers ...runtest.Answer) (Options, *runtest.Fake) {
+// newFakeOptions answers go commands as a module proxy would have them.
+func newFakeOptions(answers ...runtest.Answer) (Options, *runtest.Fake) {
 	fake := &runtest.Fake{Answers: answers}
 	return Options{Dir: "unused", Runner: fake}, fake
 }
@@ -558,7 +558,7 @@ func TestMissingReleaseOfAModuleNamesTheNearest(t *testing.T) {
 	for _, origin := range []string{Module, Auto} {
 		s := ClusterAPI("v1.14.3")
 		s.Origin, s.URL = origin, "http://127.0.0.1:1/gone"
-		o, fake := scripted(absent, runtest.Answer{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.13.5 v1.14.1 v1.14.2 v1.15.0-rc.0\n"})
+		o, fake := newFakeOptions(absent, runtest.Answer{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.13.5 v1.14.1 v1.14.2 v1.15.0-rc.0\n"})
 		err := Check(t.Context(), s, o)
 		var missing *MissingTagError
 		if want := "the nearest are v1.14.2, v1.14.1, v1.13.5"; !errors.As(err, &missing) || !strings.Contains(err.Error(), want) {
@@ -572,17 +572,17 @@ func TestMissingReleaseOfAModuleNamesTheNearest(t *testing.T) {
 	}
 	s := ClusterAPI("v1.14.3")
 	s.Origin = Module
-	o, _ := scripted(runtest.Answer{Prefix: "go list", Err: errors.New("exit status 1"), Stderr: "no proxy answers"})
+	o, _ := newFakeOptions(runtest.Answer{Prefix: "go list", Err: errors.New("exit status 1"), Stderr: "no proxy answers"})
 	if err := Check(t.Context(), s, o); err == nil || errors.As(err, new(*MissingTagError)) || !strings.Contains(err.Error(), "no proxy answers") {
 		t.Errorf("Check() without a proxy = %v; want why", err)
 	}
 }
 
-func TestCheckAsksNobodyOfWhatIsHere(t *testing.T) {
+func TestCheckOfAFetchedTreeAsksNoServer(t *testing.T) {
 	t.Parallel()
 	for _, here := range []string{Git, Module} {
 		for _, origin := range []string{here, Auto} {
-			o, fake := scripted()
+			o, fake := newFakeOptions()
 			o.Dir = t.TempDir()
 			s := ClusterAPI("v1.14.2")
 			s.Origin, s.URL = origin, "http://127.0.0.1:1/gone"
@@ -595,17 +595,17 @@ func TestCheckAsksNobodyOfWhatIsHere(t *testing.T) {
 	}
 }
 
-// TestInterruptedAutoAsksNobodyElse: the Go module proxy is for a git server that
+// TestInterruptedAutoTriesNoOtherOrigin: the Go module proxy is for a git server that
 // fails, not for a user who stops the command.
-func TestInterruptedAutoAsksNobodyElse(t *testing.T) {
+func TestInterruptedAutoTriesNoOtherOrigin(t *testing.T) {
 	t.Parallel()
 	s := ClusterAPI("v1.14.2")
-	s.Origin, s.URL = Auto, "http://"+silent(t)+"/cluster-api"
+	s.Origin, s.URL = Auto, "http://"+silentServer(t)+"/cluster-api"
 	for name, try := range map[string]func(context.Context, Options) error{
 		"check": func(ctx context.Context, o Options) error { return Check(ctx, s, o) },
 		"fetch": func(ctx context.Context, o Options) error { _, err := Fetch(ctx, s, o); return err },
 	} {
-		o, fake := scripted()
+		o, fake := newFakeOptions()
 		o.Dir = t.TempDir()
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
@@ -630,9 +630,9 @@ func TestCancelledFetchLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestModulesLieAsTheRepositoryDid fetches the real release, if the module
+// TestModulesHaveTheLayoutOfTheRepository fetches the real release, if the module
 // proxy answers.
-func TestModulesLieAsTheRepositoryDid(t *testing.T) {
+func TestModulesHaveTheLayoutOfTheRepository(t *testing.T) {
 	t.Parallel()
 	s := ClusterAPI("v1.14.2")
 	s.Origin = Module
@@ -662,7 +662,7 @@ func TestModulesLieAsTheRepositoryDid(t *testing.T) {
 	}
 }
 
-func TestAutoTellsWhy(t *testing.T) {
+func TestAutoRecordsWhy(t *testing.T) {
 	t.Parallel()
 	s := ClusterAPI("v1.14.2")
 	s.Origin, s.URL = Auto, "http://127.0.0.1:1/gone"

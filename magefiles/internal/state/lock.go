@@ -37,8 +37,8 @@ type Lock struct {
 
 // How long and how often to try a lock that others hold only for moments.
 const (
-	settleWithin = 500 * time.Millisecond
-	settleEvery  = 20 * time.Millisecond
+	settleTimeout = 500 * time.Millisecond
+	settleEvery   = 20 * time.Millisecond
 )
 
 // awaitEvery is the time between two tries of a lock that somebody else holds.
@@ -50,7 +50,7 @@ func TryLock(path, command string) (*Lock, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	for deadline := time.Now().Add(settleWithin); ; time.Sleep(settleEvery) {
+	for deadline := time.Now().Add(settleTimeout); ; time.Sleep(settleEvery) {
 		lock, err := tryOnce(path, command)
 		if lock != nil || err != nil {
 			return lock, err
@@ -62,12 +62,12 @@ func TryLock(path, command string) (*Lock, error) {
 			return nil, err
 		}
 		if holder != "" && holder != unnamed || time.Now().After(deadline) {
-			return nil, &HeldError{Path: path, Holder: or(holder, unnamed)}
+			return nil, &HeldError{Path: path, Holder: orDefault(holder, unnamed)}
 		}
 	}
 }
 
-func or(s, fallback string) string {
+func orDefault(s, fallback string) string {
 	if s == "" {
 		return fallback
 	}

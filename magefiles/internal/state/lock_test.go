@@ -66,9 +66,9 @@ func ended(t *testing.T) int {
 	return cmd.Process.Pid
 }
 
-// TestAHolderThatEndedIsNotNamed: a process that was killed leaves its name in
+// TestEndedHolderIsNotNamed: a process that was killed leaves its name in
 // the lock. The next holder has the lock a moment before it writes its own.
-func TestAHolderThatEndedIsNotNamed(t *testing.T) {
+func TestEndedHolderIsNotNamed(t *testing.T) {
 	t.Parallel()
 	stale := fmt.Sprintf("env:up (process %d, since 10:00:00)\n", ended(t))
 	synctest.Test(t, func(t *testing.T) {
@@ -105,9 +105,9 @@ func TestAHolderThatEndedIsNotNamed(t *testing.T) {
 	})
 }
 
-// TestLookingIsNotHolding: reading the holder of a lock does not stop another process from
+// TestHolderTakesNoLock: reading the holder of a lock does not stop another process from
 // taking the lock.
-func TestLookingIsNotHolding(t *testing.T) {
+func TestHolderTakesNoLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := Dir(t.TempDir())
@@ -141,7 +141,7 @@ func TestLookingIsNotHolding(t *testing.T) {
 	})
 }
 
-func TestALockThatIsRemovedIsLost(t *testing.T) {
+func TestRemovedLockIsLost(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")
 	lock, err := TryLock(path, "one")

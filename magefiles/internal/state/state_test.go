@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestWriteIsWhole: writers at the same time leave one of their contents, and
+// TestWriteIsAtomic: writers at the same time leave one of their contents, and
 // nothing beside it (two commands rewrite a kubeconfig after a restart).
-func TestWriteIsWhole(t *testing.T) {
+func TestWriteIsAtomic(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "kubeconfig", "work-cluster")
 	contents := []string{strings.Repeat("a", 1<<16), strings.Repeat("b", 1<<16)}
@@ -48,7 +48,7 @@ func TestWriteIsWhole(t *testing.T) {
 	}
 }
 
-func TestWriteThatFailsLeavesWhatWasThere(t *testing.T) {
+func TestFailedWriteKeepsTheOldFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "report.html")
 	if err := WriteFile(path, []byte("before"), 0o644); err != nil {
@@ -119,7 +119,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-func TestLogKeepsTheOneBefore(t *testing.T) {
+func TestLogKeepsThePreviousFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "logs", "x.log")
 	l := new(Log)
@@ -145,8 +145,8 @@ func TestLogKeepsTheOneBefore(t *testing.T) {
 	}
 }
 
-// TestShortSumStays: it names folders and images that users have.
-func TestShortSumStays(t *testing.T) {
+// TestShortSumIsStable: it names folders and images that users have.
+func TestShortSumIsStable(t *testing.T) {
 	t.Parallel()
 	if got := ShortSum("abc"); got != "ba7816bf" {
 		t.Errorf("ShortSum(abc) = %s", got)

@@ -12,7 +12,7 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-func quiet(t *testing.T) *ui.Log {
+func discardLog(t *testing.T) *ui.Log {
 	t.Helper()
 	log := ui.New(io.Discard, ui.Options{})
 	t.Cleanup(log.Close)
@@ -42,7 +42,7 @@ func TestStepsThatNeedNothingRunTogether(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, err := Run(ctx, quiet(t), time.Now, []Step{
+	_, err := Run(ctx, discardLog(t), time.Now, []Step{
 		{Name: "a", Run: both(true)},
 		{Name: "b", Run: both(false)},
 	})
@@ -57,7 +57,7 @@ func TestStepsWaitForTheirNeeds(t *testing.T) {
 	add := func(name string) func(context.Context, func(string)) (string, error) {
 		return func(context.Context, func(string)) (string, error) { order = append(order, name); return "", nil }
 	}
-	_, err := Run(t.Context(), quiet(t), time.Now, []Step{
+	_, err := Run(t.Context(), discardLog(t), time.Now, []Step{
 		{Name: "c", Needs: []string{"b"}, Run: add("c")},
 		{Name: "b", Needs: []string{"a"}, Run: add("b")},
 		{Name: "a", Run: add("a")},
@@ -71,7 +71,7 @@ func TestFirstErrorStopsTheRest(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
 	ran := false
-	_, err := Run(t.Context(), quiet(t), time.Now, []Step{
+	_, err := Run(t.Context(), discardLog(t), time.Now, []Step{
 		{Name: "fails", Run: func(context.Context, func(string)) (string, error) { return "", boom }},
 		{Name: "waits", Run: func(ctx context.Context, _ func(string)) (string, error) { <-ctx.Done(); return "", ctx.Err() }},
 		{Name: "after", Needs: []string{"fails"}, Run: func(context.Context, func(string)) (string, error) { ran = true; return "", nil }},
@@ -111,8 +111,8 @@ func step(name string, needs ...string) Step {
 	return Step{Name: name, Needs: needs, Run: func(context.Context, func(string)) (string, error) { return "", nil }}
 }
 
-// TestAGraphThatCannotEndIsRefused: it would wait for ever.
-func TestAGraphThatCannotEndIsRefused(t *testing.T) {
+// TestInvalidGraphsAreRefused: it would wait for ever.
+func TestInvalidGraphsAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		steps []Step
@@ -125,7 +125,7 @@ func TestAGraphThatCannotEndIsRefused(t *testing.T) {
 	} {
 		ended := make(chan error, 1)
 		go func() {
-			_, err := Run(t.Context(), quiet(t), time.Now, tc.steps)
+			_, err := Run(t.Context(), discardLog(t), time.Now, tc.steps)
 			ended <- err
 		}()
 		select {
@@ -171,7 +171,7 @@ func TestTimings(t *testing.T) {
 	now := func() time.Time { clock = clock.Add(time.Second); return clock }
 	fails := step("fails", "b")
 	fails.Run = func(context.Context, func(string)) (string, error) { return "", errors.New("boom") }
-	timings, err := Run(t.Context(), quiet(t), now, []Step{step("b", "a"), step("a"), fails})
+	timings, err := Run(t.Context(), discardLog(t), now, []Step{step("b", "a"), step("a"), fails})
 	if err == nil || len(timings) != 2 || timings[0].Name != "a" || timings[1].Name != "b" || timings[1].Took() != time.Second || timings[1].Start.Before(timings[0].End) {
 		t.Errorf("Run() = %+v, %v", timings, err)
 	}

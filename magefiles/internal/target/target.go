@@ -69,8 +69,8 @@ type Options struct {
 	Environment func(ctx context.Context) (kubeconfig string, err error)
 }
 
-// answerWithin bounds how long an API server may take to answer.
-const answerWithin = 15 * time.Second
+// answerTimeout bounds how long an API server may take to answer.
+const answerTimeout = 15 * time.Second
 
 // Opener opens the cluster that the settings name.
 type Opener func(ctx context.Context) (*Cluster, error)
@@ -112,7 +112,7 @@ func open(ctx context.Context, path, setting, hint string) (*kube.Client, error)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("not within %s", answerWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("not within %s", answerTimeout))
 	defer cancel()
 	if err := client.WaitAnswers(ctx); err != nil {
 		return nil, fmt.Errorf("the cluster of %s does not answer: %w\n%s", path, err, hint)

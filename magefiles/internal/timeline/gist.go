@@ -7,11 +7,11 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 )
 
-// Gist returns the fact's text without what changes from round to round: numbers,
+// NormalText returns the fact's text without what changes from round to round: numbers,
 // generated names and, in an event, the random order of the reasons. Two facts about
 // one object say the same if their gists are equal.
-func Gist(f Fact) string {
-	text := speech.Steady(f.Text)
+func NormalText(f Fact) string {
+	text := speech.Normalize(f.Text)
 	if f.Source != Event {
 		return text
 	}

@@ -122,7 +122,7 @@ func decode(data []byte) (facts []Fact, rest []byte, torn int) {
 	}
 }
 
-// pollEvery is the time between two checks of files for new lines.
+// PollEvery is the time between two checks of files for new lines.
 const PollEvery = 250 * time.Millisecond
 
 // Tail calls on with every fact of the record at path, and then with every fact

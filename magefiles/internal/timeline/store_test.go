@@ -22,7 +22,7 @@ func fact(after time.Duration, what, name string) Fact {
 	return Fact{Time: noon.Add(after), Kind: Pod, What: what, Name: name, UID: "uid-" + name, Source: Watch}
 }
 
-func TestARecordIsReadByTime(t *testing.T) {
+func TestReadSortsByTime(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "deep", "record")
 	if _, err := Read(path); !errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +45,7 @@ func TestARecordIsReadByTime(t *testing.T) {
 	}
 }
 
-func TestATornRecordLosesNoOther(t *testing.T) {
+func TestTornLineLosesNoOtherFact(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	if err := Append(path, fact(0, Created, "a")); err != nil {
@@ -75,8 +75,8 @@ func TestATornRecordLosesNoOther(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoFactIsCounted: a fact has a time, a kind, and what happened.
-func TestWhatIsNoFactIsCounted(t *testing.T) {
+// TestInvalidLinesAreCounted: a fact has a time, a kind, and what happened.
+func TestInvalidLinesAreCounted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	timeless, kindless, mute := fact(0, Created, "a"), fact(0, Created, "b"), fact(0, "", "c")
@@ -90,7 +90,7 @@ func TestWhatIsNoFactIsCounted(t *testing.T) {
 	}
 }
 
-func TestManyAppend(t *testing.T) {
+func TestConcurrentAppends(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	var all sync.WaitGroup

@@ -16,15 +16,15 @@ const (
 	LongestHover = 300
 )
 
-// spoken has the words for constants of What that are not words themselves.
-var spoken = map[string]string{
+// whatWords has the words for constants of What that are not words themselves.
+var whatWords = map[string]string{
 	Sized: "wants", ReadyCount: "has ready", Ready: "Ready", NotReady: "not Ready", Marked: "to be deleted",
 	ScaleUp: "scale-up", ScaleDown: "scale-down", Refused: "no scale-up", Kept: "kept", Untainted: "untainted",
 }
 
-// Word returns the words for what happened.
-func Word(what string) string {
-	if w, ok := spoken[what]; ok {
+// WhatText returns the words for what happened.
+func WhatText(what string) string {
+	if w, ok := whatWords[what]; ok {
 		return w
 	}
 	return Tidy(what)
@@ -48,9 +48,9 @@ func Tidy(text string) string {
 // Shorten returns tidy text of at most n characters.
 func Shorten(text string, n int) string { return ui.Clip(Tidy(text), n) }
 
-// Took returns a duration for a reader: tenths of a second below a minute, seconds
+// DurationText returns a duration for a reader: tenths of a second below a minute, seconds
 // below an hour, minutes below two days.
-func Took(d time.Duration) string {
+func DurationText(d time.Duration) string {
 	sign := ""
 	if d < 0 {
 		sign, d = "-", -d
@@ -103,8 +103,8 @@ func SomeOf(list []string, n int) []string {
 // autoscaler calls a group.
 func LastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// Once appends an item that is not empty and that the list does not have.
-func Once(list []string, item string) []string {
+// AppendUnique appends an item that is not empty and that the list does not have.
+func AppendUnique(list []string, item string) []string {
 	if item == "" || slices.Contains(list, item) {
 		return list
 	}

@@ -81,7 +81,7 @@ func TestTerminalRedrawsItsOwnLinesOnly(t *testing.T) {
 	})
 }
 
-func TestALineOfSeveralKeepsTheRegionWhole(t *testing.T) {
+func TestMultiLineTextKeepsTheRegion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder

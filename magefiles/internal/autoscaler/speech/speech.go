@@ -112,9 +112,9 @@ var (
 	representative = regexp.MustCompile(`( pods similar to \S+)-[bcdfghjklmnpqrstvwxz2456789]{5}\b`)
 )
 
-// Steady returns the message without what changes from round to round: two
-// messages say the same if their Steady is the same.
-func Steady(message string) string {
+// Normalize returns the message without what changes from round to round: two
+// messages say the same if Normalize returns the same.
+func Normalize(message string) string {
 	message = moments.ReplaceAllString(message, "0")
 	message = random.ReplaceAllString(message, "-0")
 	message = representative.ReplaceAllString(message, "${1}")

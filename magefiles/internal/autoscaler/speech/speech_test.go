@@ -42,7 +42,7 @@ func TestParseAndClassify(t *testing.T) {
 	}
 }
 
-func TestWhenALineWasWritten(t *testing.T) {
+func TestTimeOfALine(t *testing.T) {
 	t.Parallel()
 	east := time.FixedZone("east", 3*60*60)
 	for _, c := range []struct {
@@ -110,8 +110,8 @@ func TestTheTableIsWellFormed(t *testing.T) {
 	}
 }
 
-// TestSteady: generated names and numbers do not change what a message says.
-func TestSteady(t *testing.T) {
+// TestNormalize: generated names and numbers do not change what a message says.
+func TestNormalize(t *testing.T) {
 	t.Parallel()
 	for _, same := range [][2]string{
 		{"node was unneeded for 10.5s", "node was unneeded for 1m2s"},
@@ -126,7 +126,7 @@ func TestSteady(t *testing.T) {
 		{"nil pointer &{0xc000123456}", "nil pointer &{0xc0009abcde}"},
 		{"3 other pods similar to default/web-7f8d9c6b5-x2k4p can't be scheduled on g", "4 other pods similar to default/web-7f8d9c6b5-bcdfg can't be scheduled on g"},
 	} {
-		if a, b := Steady(same[0]), Steady(same[1]); a != b {
+		if a, b := Normalize(same[0]), Normalize(same[1]); a != b {
 			t.Errorf("%q and %q say the same", a, b)
 		}
 	}
@@ -136,14 +136,14 @@ func TestSteady(t *testing.T) {
 		{"Node md-0-jbskx-c9fq9 is lost", "Node md-0-jbskx-d8gr8 is lost"},
 		{"3 other pods similar to default/web-7f8d9c6b5-x2k4p", "3 other pods similar to default/api-7f8d9c6b5-x2k4p"},
 	} {
-		if a, b := Steady(other[0]), Steady(other[1]); a == b {
+		if a, b := Normalize(other[0]), Normalize(other[1]); a == b {
 			t.Errorf("%q and %q do not say the same", other[0], other[1])
 		}
 	}
 }
 
-// TestATemplateIsNoNode: a problem with a template names a group, not a node.
-func TestATemplateIsNoNode(t *testing.T) {
+// TestTemplateNodeIsNoNode: a problem with a template names a group, not a node.
+func TestTemplateNodeIsNoNode(t *testing.T) {
 	t.Parallel()
 	s, ok := Parse("E1124 20:26:26.1  1 a.go:1] no capacity for node template-node-for-MachineDeployment/default/web-3287627618815168233").Statement(time.Now())
 	if !ok || s.Node != "" || s.Kind != KindProblem {

@@ -28,53 +28,53 @@ type advice struct {
 	setting string
 }
 
-func typing(purpose, target string) advice { return advice{purpose: purpose, target: target} }
+func typeTarget(purpose, target string) advice { return advice{purpose: purpose, target: target} }
 
-func setting(sentence string) advice { return advice{setting: sentence} }
+func changeSetting(sentence string) advice { return advice{setting: sentence} }
 
 // advices has a rule for each error of the domain that has advice. The domain
 // says what was tried and what is allowed; only this table knows commands.
 var advices = []func(error, command) (advice, bool){
-	after(func(e *workload.MissingError, _ command) advice {
+	forType(func(e *workload.MissingError, _ command) advice {
 		if e.Name == workload.DefaultName {
-			return typing("create it", "workload:add")
+			return typeTarget("create it", "workload:add")
 		}
-		return typing("create it", "workload:add -name="+shellescape.Quote(e.Name))
+		return typeTarget("create it", "workload:add -name="+shellescape.Quote(e.Name))
 	}),
-	after(func(e *capi.TakenError, _ command) advice {
-		return typing("change its limits", "nodegroup:set "+shellescape.Quote(e.Name)+" MIN MAX")
+	forType(func(e *capi.TakenError, _ command) advice {
+		return typeTarget("change its limits", "nodegroup:set "+shellescape.Quote(e.Name)+" MIN MAX")
 	}),
-	after(func(e *capi.MissingGroupError, _ command) advice {
+	forType(func(e *capi.MissingGroupError, _ command) advice {
 		if len(e.There) > 0 {
-			return typing("see the node groups", "nodegroup:list")
+			return typeTarget("see the node groups", "nodegroup:list")
 		}
-		return typing("add it", "nodegroup:add "+shellescape.Quote(e.Name)+" MIN MAX")
+		return typeTarget("add it", "nodegroup:add "+shellescape.Quote(e.Name)+" MIN MAX")
 	}),
-	after(func(*autoscaler.UnknownFlagError, command) advice {
-		return typing("see where flags come from", "autoscaler:flags -h")
+	forType(func(*autoscaler.UnknownFlagError, command) advice {
+		return typeTarget("see where flags come from", "autoscaler:flags -h")
 	}),
-	after(func(e *build.CoreError, _ command) advice {
+	forType(func(e *build.CoreError, _ command) advice {
 		if errors.Is(e, build.ErrOwnCore) {
-			return setting("Unset AUTOSCALER_CORE_DIR, or set AUTOSCALER_DIR to a later tree.")
+			return changeSetting("Unset AUTOSCALER_CORE_DIR, or set AUTOSCALER_DIR to a later tree.")
 		}
-		return setting("Set AUTOSCALER_CORE_DIR to such a checkout, or unset it.")
+		return changeSetting("Set AUTOSCALER_CORE_DIR to such a checkout, or unset it.")
 	}),
-	after(func(*node.CannotBuildError, command) advice {
-		return setting("Or set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer.")
+	forType(func(*node.CannotBuildError, command) advice {
+		return changeSetting("Or set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer.")
 	}),
-	after(func(*node.KubernetesError, command) advice {
-		return setting("If there is no such release, or the module proxy lacks a part of it, set KUBERNETES_VERSION to another one.")
+	forType(func(*node.KubernetesError, command) advice {
+		return changeSetting("If there is no such release, or the module proxy lacks a part of it, set KUBERNETES_VERSION to another one.")
 	}),
-	after(func(*node.MissingImageError, command) advice { return typing("build it", "image:node") }),
-	is(timeline.ErrNoRecord, typing("record what happens", "timeline:watch")),
-	after(func(e *results.FailedError, c command) advice {
+	forType(func(*node.MissingImageError, command) advice { return typeTarget("build it", "image:node") }),
+	forError(timeline.ErrNoRecord, typeTarget("record what happens", "timeline:watch")),
+	forType(func(e *results.FailedError, c command) advice {
 		again := slices.Concat([]string{"scenario:run", shellescape.Quote(e.Again)}, c.optionsOf("scenario:run"))
-		return typing("run one again", strings.Join(again, " "))
+		return typeTarget("run one again", strings.Join(again, " "))
 	}),
 }
 
-// after returns a rule: next gives the advice for an error of type E.
-func after[E error](next func(E, command) advice) func(error, command) (advice, bool) {
+// forType returns a rule: next gives the advice for an error of type E.
+func forType[E error](next func(E, command) advice) func(error, command) (advice, bool) {
 	return func(err error, c command) (advice, bool) {
 		var e E
 		if !errors.As(err, &e) {
@@ -84,8 +84,8 @@ func after[E error](next func(E, command) advice) func(error, command) (advice, 
 	}
 }
 
-// is returns a rule: a is the advice for errors that wrap target.
-func is(target error, a advice) func(error, command) (advice, bool) {
+// forError returns a rule: a is the advice for errors that wrap target.
+func forError(target error, a advice) func(error, command) (advice, bool) {
 	return func(err error, _ command) (advice, bool) { return a, errors.Is(err, target) }
 }
 
@@ -127,8 +127,8 @@ type advisedError struct {
 	next []string
 }
 
-// advised adds to err what to type next, if there is advice for it.
-func advised(err error, c command) error {
+// addAdvice adds to err what to type next, if there is advice for it.
+func addAdvice(err error, c command) error {
 	if err == nil {
 		return nil
 	}

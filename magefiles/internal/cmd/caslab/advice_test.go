@@ -27,7 +27,7 @@ import (
 // variable matches the environment variables of the settings.
 var variable = regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`)
 
-func TestErrorsOfTheDomainAreFollowedByWhatToType(t *testing.T) {
+func TestDomainErrorsGetAdvice(t *testing.T) {
 	t.Parallel()
 	settings, err := config.Load(t.TempDir(), func(string) string { return "" })
 	if err != nil {
@@ -63,7 +63,7 @@ func TestErrorsOfTheDomainAreFollowedByWhatToType(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			wrapped := errors.Join(fmt.Errorf("do it: %w", tc.err), errors.New("and another"))
-			got := advised(wrapped, tc.command)
+			got := addAdvice(wrapped, tc.command)
 			if want := wrapped.Error() + "\n" + tc.want; got.Error() != want {
 				t.Errorf("the user sees\n%v\nwant\n%s", got, want)
 			}
@@ -72,7 +72,7 @@ func TestErrorsOfTheDomainAreFollowedByWhatToType(t *testing.T) {
 			}
 			if _, line, found := strings.Cut(tc.want, "go tool mage "); found {
 				target, _, _ := strings.Cut(line, " ")
-				if _, err := find(target); err != nil {
+				if _, err := findVerb(target); err != nil {
 					t.Errorf("there is no such target: %v", err)
 				}
 				return
@@ -142,12 +142,12 @@ func TestTheDomainNamesNoCommandsAndNoVariables(t *testing.T) {
 	}
 }
 
-func TestErrorsWithoutAdviceStayAsTheyAre(t *testing.T) {
+func TestOtherErrorsAreUnchanged(t *testing.T) {
 	t.Parallel()
-	if got := advised(fs.ErrNotExist, command{}); got != fs.ErrNotExist { //nolint:errorlint // the same, not one that wraps it
+	if got := addAdvice(fs.ErrNotExist, command{}); got != fs.ErrNotExist { //nolint:errorlint // the same, not one that wraps it
 		t.Errorf("got %v", got)
 	}
-	if got := advised(nil, command{}); got != nil {
+	if got := addAdvice(nil, command{}); got != nil {
 		t.Errorf("got %v for no error", got)
 	}
 }

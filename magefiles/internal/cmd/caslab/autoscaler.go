@@ -11,20 +11,20 @@ import (
 const delveAddress = "127.0.0.1:2345"
 
 var autoscalerVerbs = []verb{
-	with(usage{
+	verbWithOptions(usage{
 		name:    "autoscaler:build",
-		does:    "Compiles the autoscaler and prints the path of the program.",
-		more:    "The source is the pinned release, or AUTOSCALER_DIR, your checkout.",
+		summary: "Compiles the autoscaler and prints the path of the program.",
+		details: "The source is the pinned release, or AUTOSCALER_DIR, your checkout.",
 		example: "AUTOSCALER_DIR=../autoscaler go tool mage autoscaler:build",
 	}, func(fs *flag.FlagSet, debug *bool) {
 		fs.BoolVar(debug, "debug", false, "compile without optimisation, for a debugger")
 	}, func(ctx context.Context, s *session, debug bool, _ []string) error {
 		return s.autoscalers.Build(ctx, debug)
 	}),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "autoscaler:run",
-		does:    "Compiles the autoscaler and runs it on this machine against the environment until Ctrl-C.",
-		more:    "SIGTERM stops it too; shells start background jobs with SIGINT ignored, so a script sends SIGTERM.",
+		summary: "Compiles the autoscaler and runs it on this machine against the environment until Ctrl-C.",
+		details: "SIGTERM stops it too; shells start background jobs with SIGINT ignored, so a script sends SIGTERM.",
 		example: "go tool mage autoscaler:run -flags='--v=5 --expander=priority'",
 	}, func(fs *flag.FlagSet, o *autoscalers.RunOptions) {
 		autoscalerFlags(fs, &o.Flags)
@@ -32,18 +32,18 @@ var autoscalerVerbs = []verb{
 	}, func(ctx context.Context, s *session, o autoscalers.RunOptions, _ []string) error {
 		return s.autoscalers.Run(ctx, o)
 	}),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "autoscaler:flags",
-		does:    "Prints the command line that autoscaler:run runs.",
-		more:    "Flags come from manifests/autoscaler/flags.tmpl, then caslab.yaml, then AUTOSCALER_FLAGS, then -flags; the last one that names a flag wins.",
+		summary: "Prints the command line that autoscaler:run runs.",
+		details: "Flags come from manifests/autoscaler/flags.tmpl, then caslab.yaml, then AUTOSCALER_FLAGS, then -flags; the last one that names a flag wins.",
 		example: "go tool mage autoscaler:flags -flags=--expander=priority",
 	}, autoscalerFlags, func(ctx context.Context, s *session, flags string, _ []string) error {
 		return s.autoscalers.Flags(ctx, flags)
 	}),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "autoscaler:debug",
-		does:    "Runs the autoscaler, compiled without optimisation, under Delve.",
-		more:    "Delve is headless and an editor attaches to it (autoscaler:ide says how), or it is in this terminal.",
+		summary: "Runs the autoscaler, compiled without optimisation, under Delve.",
+		details: "Delve is headless and an editor attaches to it (autoscaler:ide says how), or it is in this terminal.",
 		example: "go tool mage autoscaler:debug -wait",
 	}, func(fs *flag.FlagSet, o *autoscalers.DebugOptions) {
 		autoscalerFlags(fs, &o.Flags)
@@ -53,17 +53,17 @@ var autoscalerVerbs = []verb{
 	}, func(ctx context.Context, s *session, o autoscalers.DebugOptions, _ []string) error {
 		return s.autoscalers.Debug(ctx, o)
 	}),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "autoscaler:ide",
-		does:    "Prints how an editor attaches to autoscaler:debug.",
+		summary: "Prints how an editor attaches to autoscaler:debug.",
 		args:    []argument{{"EDITOR", "vscode, for a .vscode/launch.json of your tree, or goland, for a note"}},
 		example: "go tool mage autoscaler:ide vscode >.vscode/launch.json",
 	}, delveListen, func(_ context.Context, s *session, listen string, args []string) error {
 		return s.autoscalers.IDE(args[0], listen)
 	}),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "autoscaler:deploy",
-		does:    "Builds the autoscaler's image and runs it in the environment's cluster, with the rights it needs.",
+		summary: "Builds the autoscaler's image and runs it in the environment's cluster, with the rights it needs.",
 		example: "go tool mage autoscaler:deploy -flags=--v=5",
 	}, func(fs *flag.FlagSet, o *autoscalers.DeployOptions) {
 		autoscalerFlags(fs, &o.Flags)
@@ -71,13 +71,13 @@ var autoscalerVerbs = []verb{
 	}, func(ctx context.Context, s *session, o autoscalers.DeployOptions, _ []string) error {
 		return s.autoscalers.Deploy(ctx, o)
 	}),
-	plain(usage{
-		name: "autoscaler:undeploy",
-		does: "Removes what autoscaler:deploy created.",
+	simpleVerb(usage{
+		name:    "autoscaler:undeploy",
+		summary: "Removes what autoscaler:deploy created.",
 	}, func(ctx context.Context, s *session) error { return s.autoscalers.Undeploy(ctx) }),
-	plain(usage{
-		name: "autoscaler:status",
-		does: "Prints which autoscaler runs and what it reports about each node group.",
+	simpleVerb(usage{
+		name:    "autoscaler:status",
+		summary: "Prints which autoscaler runs and what it reports about each node group.",
 	}, func(ctx context.Context, s *session) error { return s.autoscalers.Status(ctx) }),
 }
 

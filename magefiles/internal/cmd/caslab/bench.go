@@ -3,9 +3,9 @@ package main
 import "context"
 
 var benchVerbs = []verb{
-	plain(usage{
-		name: "bench",
-		does: "Brings an environment of its own up and down three times and prints what each step took.",
-		more: "Everything is built before. Each step has its fastest, median and slowest time.",
+	simpleVerb(usage{
+		name:    "bench",
+		summary: "Brings an environment of its own up and down three times and prints what each step took.",
+		details: "Everything is built before. Each step has its fastest, median and slowest time.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Bench(ctx) }),
 }

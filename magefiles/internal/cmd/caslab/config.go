@@ -7,9 +7,9 @@ import (
 )
 
 var configVerbs = []verb{
-	plain(usage{
-		name: "config:show",
-		does: "Prints every setting with its value, where the value comes from, and the environment variable that changes it.",
+	simpleVerb(usage{
+		name:    "config:show",
+		summary: "Prints every setting with its value, where the value comes from, and the environment variable that changes it.",
 	}, showConfig),
 }
 

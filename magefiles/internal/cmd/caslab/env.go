@@ -7,29 +7,29 @@ import (
 )
 
 var envVerbs = []verb{
-	plain(usage{
-		name: "env:up",
-		does: "Makes the environment ready.",
-		more: "It fetches and builds Cluster API, builds the images, creates the management cluster and the workload cluster, moves Cluster API into the workload cluster, and deletes the management cluster. " +
+	simpleVerb(usage{
+		name:    "env:up",
+		summary: "Makes the environment ready.",
+		details: "It fetches and builds Cluster API, builds the images, creates the management cluster and the workload cluster, moves Cluster API into the workload cluster, and deletes the management cluster. " +
 			"After an interruption it continues where the last run stopped. A ready environment is only verified. `go tool mage config:show` lists the settings.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Up(ctx, environment.Ready) }),
-	plain(usage{
-		name: "env:status",
-		does: "Prints the environment's nodes, machines, node groups, providers, versions and image digests.",
+	simpleVerb(usage{
+		name:    "env:status",
+		summary: "Prints the environment's nodes, machines, node groups, providers, versions and image digests.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Status(ctx) }),
-	plain(usage{
-		name: "env:down",
-		does: "Removes the environment and nothing else.",
-		more: "It removes containers, volumes and kubeconfigs. Caches, built images and logs stay for the next env:up. Running it twice is harmless.",
+	simpleVerb(usage{
+		name:    "env:down",
+		summary: "Removes the environment and nothing else.",
+		details: "It removes containers, volumes and kubeconfigs. Caches, built images and logs stay for the next env:up. Running it twice is harmless.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Down(ctx) }),
-	plain(usage{
+	simpleVerb(usage{
 		name:    "env:kubeconfig",
-		does:    "Prints the path of the environment's kubeconfig and nothing else.",
+		summary: "Prints the path of the environment's kubeconfig and nothing else.",
 		example: "export KUBECONFIG=$(go tool mage env:kubeconfig)",
 	}, func(ctx context.Context, s *session) error { return s.environment.Kubeconfig(ctx) }),
-	plain(usage{
-		name: "env:doctor",
-		does: "Checks this machine and prints a verdict for each finding and what to do about it.",
-		more: "It looks at the engine, privileges, cgroups, limits, disk, memory and Go, and asks whether the sources and registries answer. It starts one privileged container for a moment.",
+	simpleVerb(usage{
+		name:    "env:doctor",
+		summary: "Checks this machine and prints a verdict for each finding and what to do about it.",
+		details: "It looks at the engine, privileges, cgroups, limits, disk, memory and Go, and asks whether the sources and registries answer. It starts one privileged container for a moment.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Doctor(ctx) }),
 }

@@ -17,8 +17,8 @@ import (
 
 func main() {
 	ctx, release := interrupt.Notify(context.Background())
-	ctx = untilOrphaned(ctx, os.Getppid)
-	go endAtOnce(ctx, func() {
+	ctx = cancelWhenOrphaned(ctx, os.Getppid)
+	go exitIfInterruptedTwice(ctx, func() {
 		fmt.Fprintln(os.Stderr, "Error: interrupted a second time; what was under way may remain, and `go tool mage env:status` shows the environment")
 		os.Exit(1)
 	})
@@ -30,20 +30,20 @@ func main() {
 	}
 }
 
-// patience is how long clean-ups may take to say what they leave after the
+// exitDelay is how long clean-ups may take to say what they leave after the
 // second interruption.
-const patience = 5 * time.Second
+const exitDelay = 5 * time.Second
 
-// endAtOnce calls exit when patience has passed since the second interruption.
-func endAtOnce(ctx context.Context, exit func()) {
+// exitIfInterruptedTwice calls exit when exitDelay has passed since the second interruption.
+func exitIfInterruptedTwice(ctx context.Context, exit func()) {
 	<-interrupt.Now(ctx)
-	time.Sleep(patience)
+	time.Sleep(exitDelay)
 	exit()
 }
 
-// untilOrphaned returns a context that ends with ctx, or when the parent
+// cancelWhenOrphaned returns a context that ends with ctx, or when the parent
 // process, which is mage, ends: a SIGTERM to mage reaches mage alone.
-func untilOrphaned(ctx context.Context, parentID func() int) context.Context {
+func cancelWhenOrphaned(ctx context.Context, parentID func() int) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	parent := parentID()
 	go func() {
@@ -70,7 +70,7 @@ func execute(ctx context.Context, args []string, out, stderr io.Writer) error {
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
-	v, err := find(name)
+	v, err := findVerb(name)
 	if err != nil {
 		return err
 	}
@@ -97,5 +97,5 @@ func (v verb) execute(ctx context.Context, args []string, out, stderr io.Writer)
 	}
 	s := newSession(cfg, ui.Options{Terminal: ui.Terminal(stderr)}, out, stderr)
 	defer s.lab.Close()
-	return advised(v.run(ctx, s, args), c)
+	return addAdvice(v.run(ctx, s, args), c)
 }

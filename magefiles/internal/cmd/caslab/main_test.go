@@ -26,7 +26,7 @@ func TestTheCommandEndsWhenMageEnds(t *testing.T) {
 		parent.Store(7)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		ctx = untilOrphaned(ctx, func() int { return int(parent.Load()) })
+		ctx = cancelWhenOrphaned(ctx, func() int { return int(parent.Load()) })
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if ctx.Err() != nil {
@@ -41,7 +41,7 @@ func TestTheCommandEndsWhenMageEnds(t *testing.T) {
 	})
 }
 
-func TestExecuteAddsWhatToType(t *testing.T) {
+func TestExecuteAddsAdvice(t *testing.T) {
 	v := verb{
 		usage: usage{name: "scenario:run"},
 		run: func(context.Context, *session, []string) error {
@@ -88,7 +88,7 @@ func TestConfigShow(t *testing.T) {
 }
 
 // An input that is refused before a cluster is opened shows that the arguments arrive.
-func TestArgumentsReachTheWorkInTheirOrder(t *testing.T) {
+func TestArgumentsArePassedInOrder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for line, want := range map[string]string{
 		"nodegroup:add -- web 3 1":             "minimum 3, maximum 1",
@@ -106,7 +106,7 @@ func TestTheSecondInterruptionEndsTheCommandIfNothingElseDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop, now := interrupt.With(t.Context())
 		var ended atomic.Bool
-		go endAtOnce(ctx, func() { ended.Store(true) })
+		go exitIfInterruptedTwice(ctx, func() { ended.Store(true) })
 		stop()
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -114,7 +114,7 @@ func TestTheSecondInterruptionEndsTheCommandIfNothingElseDoes(t *testing.T) {
 			t.Fatal("the first interruption ends the command while it cleans up")
 		}
 		now()
-		time.Sleep(patience - time.Second)
+		time.Sleep(exitDelay - time.Second)
 		synctest.Wait()
 		if ended.Load() {
 			t.Error("the command has no time to say what it leaves")

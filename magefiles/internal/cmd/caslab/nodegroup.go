@@ -8,10 +8,10 @@ import (
 )
 
 var nodegroupVerbs = []verb{
-	with(usage{
-		name: "nodegroup:add",
-		does: "Adds a node group and waits for its first nodes.",
-		more: "A node group is a machine deployment with limits that the autoscaler keeps. With MIN 0 the group starts empty.",
+	verbWithOptions(usage{
+		name:    "nodegroup:add",
+		summary: "Adds a node group and waits for its first nodes.",
+		details: "A node group is a machine deployment with limits that the autoscaler keeps. With MIN 0 the group starts empty.",
 		args: []argument{
 			{"NAME", "the name of the new machine deployment"},
 			{"MIN", "the lowest number of nodes, with which it starts"},
@@ -25,20 +25,20 @@ var nodegroupVerbs = []verb{
 		fs.StringVar(&o.Taints, "taints", "", "`TAINTS` of the nodes, key=value:Effect,key=value:Effect")
 		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` that the autoscaler expects of a node while the group is empty, such as cpu=4,memory=16Gi")
 	}, func(ctx context.Context, s *session, o groups.Options, args []string) error {
-		lowest, highest, err := limits(args[1:])
+		lowest, highest, err := parseLimits(args[1:])
 		if err != nil {
 			return err
 		}
 		return s.groups.Add(ctx, args[0], lowest, highest, o)
 	}),
-	plain(usage{
-		name: "nodegroup:list",
-		does: "Prints the node groups with their limits, sizes, labels and taints.",
+	simpleVerb(usage{
+		name:    "nodegroup:list",
+		summary: "Prints the node groups with their limits, sizes, labels and taints.",
 	}, func(ctx context.Context, s *session) error { return s.groups.List(ctx) }),
-	with(usage{
-		name: "nodegroup:set",
-		does: "Sets the limits that the autoscaler keeps for a machine deployment.",
-		more: "The environment's first machine deployment can have limits too. With MIN 0 it also tells the autoscaler what a node of the environment has, unless the group's annotations do.",
+	verbWithOptions(usage{
+		name:    "nodegroup:set",
+		summary: "Sets the limits that the autoscaler keeps for a machine deployment.",
+		details: "The environment's first machine deployment can have limits too. With MIN 0 it also tells the autoscaler what a node of the environment has, unless the group's annotations do.",
 		args: []argument{
 			{"NAME", "the name of the machine deployment"},
 			{"MIN", "the lowest number of nodes"},
@@ -46,15 +46,15 @@ var nodegroupVerbs = []verb{
 		},
 		example: "go tool mage nodegroup:set work-cluster-md-0 1 3",
 	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
-		lowest, highest, err := limits(args[1:])
+		lowest, highest, err := parseLimits(args[1:])
 		if err != nil {
 			return err
 		}
 		return s.groups.Set(ctx, args[0], lowest, highest)
 	}),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "nodegroup:delete",
-		does:    "Deletes a node group that nodegroup:add created, and waits until its machines are gone.",
+		summary: "Deletes a node group that nodegroup:add created, and waits until its machines are gone.",
 		args:    []argument{{"NAME", "the name of the machine deployment"}},
 		example: "go tool mage nodegroup:delete gpu",
 	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {

@@ -11,9 +11,9 @@ import (
 )
 
 var pinVerbs = []verb{
-	plain(usage{
-		name: "pins:check",
-		does: "Prints which pins have newer releases.",
+	simpleVerb(usage{
+		name:    "pins:check",
+		summary: "Prints which pins have newer releases.",
 	}, func(ctx context.Context, s *session) error {
 		step := s.lab.Log.Start("ask for the releases of all pins", 5*time.Second)
 		answers, err := pins.Check(ctx, s.pinOptions(nil))
@@ -23,9 +23,9 @@ var pinVerbs = []verb{
 		}
 		return pins.Print(s.out, answers)
 	}),
-	with(usage{
-		name: "pins:bump",
-		does: "Changes a pin everywhere in this checkout, with all that depends on it, prints what changed and what to do next, and commits nothing.",
+	verbWithOptions(usage{
+		name:    "pins:bump",
+		summary: "Changes a pin everywhere in this checkout, with all that depends on it, prints what changed and what to do next, and commits nothing.",
 		args: []argument{
 			{"PIN", "the name of the pin, as pins:check prints it"},
 			{"VERSION", "a release, or newest"},

@@ -8,22 +8,22 @@ import (
 )
 
 var scenarioVerbs = []verb{
-	plain(usage{
-		name: "scenario:list",
-		does: "Prints the lab's scenarios and what each of them shows.",
+	simpleVerb(usage{
+		name:    "scenario:list",
+		summary: "Prints the lab's scenarios and what each of them shows.",
 	}, func(_ context.Context, s *session) error { return s.scenarios.List() }),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "scenario:run",
-		does:    "Runs scenarios against the autoscaler and fails if an expectation fails.",
+		summary: "Runs scenarios against the autoscaler and fails if an expectation fails.",
 		args:    []argument{{"NAMES", "all, or names from scenario:list and paths of your own files, separated by commas"}},
 		example: "go tool mage scenario:run scale-up,./mine.yaml -out=results",
 	}, scenarioOptions, func(ctx context.Context, s *session, o scenarios.Options, args []string) error {
 		return s.scenarios.Run(ctx, args[0], o)
 	}),
-	with(usage{
-		name: "scenario:compare",
-		does: "Runs the same scenarios with two autoscalers on one cluster and prints both results, differences first.",
-		more: "It fails if the second autoscaler fails what the first one passes.",
+	verbWithOptions(usage{
+		name:    "scenario:compare",
+		summary: "Runs the same scenarios with two autoscalers on one cluster and prints both results, differences first.",
+		details: "It fails if the second autoscaler fails what the first one passes.",
 		args: []argument{
 			{"A", "a release, such as 1.35.2, or the folder of a checkout"},
 			{"B", "another release or folder"},

@@ -8,10 +8,10 @@ import (
 )
 
 var sourceVerbs = []verb{
-	with(usage{
+	verbWithOptions(usage{
 		name:    "source:fetch",
-		does:    "Fetches the pinned sources of Cluster API and of the autoscaler and prints where they are.",
-		more:    "They come from git, the Go module proxy or your checkout.",
+		summary: "Fetches the pinned sources of Cluster API and of the autoscaler and prints where they are.",
+		details: "They come from git, the Go module proxy or your checkout.",
 		example: "go tool mage source:fetch -component=cluster-api",
 	}, func(fs *flag.FlagSet, name *string) {
 		fs.StringVar(name, "component", "", "fetch this `COMPONENT` alone: cluster-api or autoscaler")

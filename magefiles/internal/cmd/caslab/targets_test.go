@@ -159,9 +159,9 @@ func TestTargetsHaveTheShortNamesThatLaunchKnows(t *testing.T) {
 // doc returns the comment of a verb's target as mage has it: in one line, with
 // the name of the method first.
 func doc(method string, v verb) string {
-	parts := []string{method + " " + strings.ToLower(v.does[:1]) + v.does[1:]}
-	if v.more != "" {
-		parts = append(parts, strings.ReplaceAll(v.more, "`", "'"))
+	parts := []string{method + " " + strings.ToLower(v.summary[:1]) + v.summary[1:]}
+	if v.details != "" {
+		parts = append(parts, strings.ReplaceAll(v.details, "`", "'"))
 	}
 	for _, a := range v.args {
 		parts = append(parts, fmt.Sprintf("%s is %s.", a.name, a.meaning))
@@ -198,7 +198,7 @@ func TestTargetsPassTheirOptions(t *testing.T) {
 				return false
 			}
 			seen++
-			verb, options, args, separated := passed(f.Body)
+			verb, options, args, separated := passedOptions(f.Body)
 			if verb != name {
 				t.Errorf("the target %s runs the verb %q", name, verb)
 			}
@@ -226,10 +226,10 @@ func TestTargetsPassTheirOptions(t *testing.T) {
 	}
 }
 
-// passed returns the verb, the options (name and variable) and the variables
+// passedOptions returns the verb, the options (name and variable) and the variables
 // of the arguments that the body of a target passes to lab. separated tells whether
 // the first argument follows a "--".
-func passed(body *ast.BlockStmt) (verb string, options, args []string, separated bool) {
+func passedOptions(body *ast.BlockStmt) (verb string, options, args []string, separated bool) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
 		if !ok || fmt.Sprint(call.Fun) != "lab" {
@@ -274,13 +274,13 @@ func TestOptionsSetTheFieldsOfTheirNames(t *testing.T) {
 		for _, o := range v.options() {
 			fs := flag.NewFlagSet(v.name, flag.ContinueOnError)
 			set := v.define(fs)
-			before := leaves("", reflect.ValueOf(set).Elem())
+			before := fieldsOf("", reflect.ValueOf(set).Elem())
 			value := values[o.kind]
 			if err := fs.Parse([]string{"-" + o.name + "=" + value}); err != nil {
 				t.Fatal(err)
 			}
 			var changed []string
-			for field, now := range leaves("", reflect.ValueOf(set).Elem()) {
+			for field, now := range fieldsOf("", reflect.ValueOf(set).Elem()) {
 				if now != before[field] {
 					changed = append(changed, field)
 				}
@@ -293,15 +293,15 @@ func TestOptionsSetTheFieldsOfTheirNames(t *testing.T) {
 	}
 }
 
-// leaves returns the values of the fields that are no structs, by name; the
+// fieldsOf returns the values of the fields that are no structs, by name; the
 // value of one that is no struct has no name.
-func leaves(name string, v reflect.Value) map[string]string {
+func fieldsOf(name string, v reflect.Value) map[string]string {
 	if v.Kind() != reflect.Struct {
 		return map[string]string{name: fmt.Sprint(v)}
 	}
 	all := map[string]string{}
 	for i := range v.NumField() {
-		maps.Copy(all, leaves(v.Type().Field(i).Name, v.Field(i)))
+		maps.Copy(all, fieldsOf(v.Type().Field(i).Name, v.Field(i)))
 	}
 	return all
 }
@@ -309,8 +309,8 @@ func leaves(name string, v reflect.Value) map[string]string {
 func TestEveryVerbIsDocumented(t *testing.T) {
 	t.Parallel()
 	for _, v := range verbs {
-		if !strings.HasSuffix(v.does, ".") || strings.Count(v.does, ". ") > 0 {
-			t.Errorf("%s: %q is not one sentence", v.name, v.does)
+		if !strings.HasSuffix(v.summary, ".") || strings.Count(v.summary, ". ") > 0 {
+			t.Errorf("%s: %q is not one sentence", v.name, v.summary)
 		}
 		for _, a := range v.args {
 			if a.name != strings.ToUpper(a.name) || a.meaning == "" {

@@ -8,14 +8,14 @@ import (
 )
 
 var timelineVerbs = []verb{
-	plain(usage{
-		name: "timeline:watch",
-		does: "Shows live what happens, and records it, until Ctrl-C.",
+	simpleVerb(usage{
+		name:    "timeline:watch",
+		summary: "Shows live what happens, and records it, until Ctrl-C.",
 	}, func(ctx context.Context, s *session) error { return s.timelines.Watch(ctx) }),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "timeline:report",
-		does:    "Writes the record as a page that needs no network, as a picture and as JSON, and prints their paths.",
-		more:    "The JSON has the whole record.",
+		summary: "Writes the record as a page that needs no network, as a picture and as JSON, and prints their paths.",
+		details: "The JSON has the whole record.",
 		example: "go tool mage timeline:report -since=15m -out=results/timeline.html",
 	}, func(fs *flag.FlagSet, o *timelines.ReportOptions) {
 		fs.StringVar(&o.Out, "out", "", "`FILE` of the page, which ends in .html; the picture and the JSON are beside it")
@@ -23,10 +23,10 @@ var timelineVerbs = []verb{
 	}, func(ctx context.Context, s *session, o timelines.ReportOptions, _ []string) error {
 		return s.timelines.Report(ctx, o)
 	}),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "timeline:explain",
-		does:    "Explains in words what happened to a pod, a node or a node group.",
-		more:    "It says why a pod waited, why a node was kept, and what changed a group's size.",
+		summary: "Explains in words what happened to a pod, a node or a node group.",
+		details: "It says why a pod waited, why a node was kept, and what changed a group's size.",
 		args:    []argument{{"WHAT", "pod/NAME, node/NAME or group/NAME"}},
 		example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z",
 	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {

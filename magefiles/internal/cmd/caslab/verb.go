@@ -27,11 +27,11 @@ type verb struct {
 // them.
 type usage struct {
 	name string
-	// does is one sentence about what the verb does, which begins with a verb.
-	does string
-	// more are the sentences after the first, if there are any.
-	more string
-	args []argument
+	// summary is one sentence about what the verb does, which begins with a verb.
+	summary string
+	// details are the sentences after the first, if there are any.
+	details string
+	args    []argument
 	// example is a whole command line; the target alone if empty.
 	example string
 }
@@ -51,8 +51,8 @@ func sorted(namespaces ...[]verb) []verb {
 	return all
 }
 
-// find returns the verb of that name.
-func find(name string) (verb, error) {
+// findVerb returns the verb of that name.
+func findVerb(name string) (verb, error) {
 	i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == name })
 	if i >= 0 {
 		return verbs[i], nil
@@ -67,16 +67,16 @@ func find(name string) (verb, error) {
 	return verb{}, fmt.Errorf("%q: want one of: %s", name, strings.Join(names, ", "))
 }
 
-// plain returns a verb without options and arguments.
-func plain(u usage, do func(ctx context.Context, s *session) error) verb {
-	return with(u, noOptions, func(ctx context.Context, s *session, _ struct{}, _ []string) error { return do(ctx, s) })
+// simpleVerb returns a verb without options and arguments.
+func simpleVerb(u usage, do func(ctx context.Context, s *session) error) verb {
+	return verbWithOptions(u, noOptions, func(ctx context.Context, s *session, _ struct{}, _ []string) error { return do(ctx, s) })
 }
 
 func noOptions(*flag.FlagSet, *struct{}) {}
 
-// with returns a verb that has the options that define declares, and the
+// verbWithOptions returns a verb that has the options that define declares, and the
 // arguments of u.
-func with[O any](u usage, define func(*flag.FlagSet, *O), do func(ctx context.Context, s *session, options O, args []string) error) verb {
+func verbWithOptions[O any](u usage, define func(*flag.FlagSet, *O), do func(ctx context.Context, s *session, options O, args []string) error) verb {
 	return verb{
 		usage: u,
 		define: func(fs *flag.FlagSet) any {
@@ -90,27 +90,27 @@ func with[O any](u usage, define func(*flag.FlagSet, *O), do func(ctx context.Co
 			fs.SetOutput(io.Discard) // the error is printed once, at the top
 			define(fs, &o)
 			if err := fs.Parse(args); err != nil {
-				return misuse{u, err}
+				return usageError{u, err}
 			}
 			if fs.NArg() != len(u.args) {
-				return misuse{u, fmt.Errorf("want %s, got %q", u.arguments(), fs.Args())}
+				return usageError{u, fmt.Errorf("want %s, got %q", u.arguments(), fs.Args())}
 			}
 			return do(ctx, s, o, fs.Args())
 		},
 	}
 }
 
-// misuse is a command line that the verb cannot run.
-type misuse struct {
+// usageError is a command line that the verb cannot run.
+type usageError struct {
 	usage
 	err error
 }
 
-func (m misuse) Error() string {
+func (m usageError) Error() string {
 	return fmt.Sprintf("%s: %v; for example: %s", m.name, m.err, m.commandLine())
 }
 
-func (m misuse) Unwrap() error { return m.err }
+func (m usageError) Unwrap() error { return m.err }
 
 // wantsHelp reports whether args ask what the verb does.
 func wantsHelp(args []string) bool {
@@ -123,9 +123,9 @@ func wantsHelp(args []string) bool {
 // defaults, and an example.
 func (v verb) help(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(w, "%s\n", v.does)
-	if v.more != "" {
-		fmt.Fprintf(w, "%s\n", v.more)
+	fmt.Fprintf(w, "%s\n", v.summary)
+	if v.details != "" {
+		fmt.Fprintf(w, "%s\n", v.details)
 	}
 	fmt.Fprintf(w, "\nUsage:\n  go tool mage %s", v.name)
 	if len(v.args) > 0 {
@@ -219,8 +219,8 @@ func kindOf(f *flag.Flag) string {
 	return "string"
 }
 
-// number returns the argument of that name as a whole number.
-func number(name, text string) (int, error) {
+// parseNumber returns the argument of that name as a whole number.
+func parseNumber(name, text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %q: want a whole number", name, text)
@@ -228,9 +228,9 @@ func number(name, text string) (int, error) {
 	return n, nil
 }
 
-// limits returns MIN and MAX, the last two arguments of a node group's verbs.
-func limits(args []string) (lowest, highest int, err error) {
-	lowest, lerr := number("MIN", args[0])
-	highest, herr := number("MAX", args[1])
+// parseLimits returns MIN and MAX, the last two arguments of a node group's verbs.
+func parseLimits(args []string) (lowest, highest int, err error) {
+	lowest, lerr := parseNumber("MIN", args[0])
+	highest, herr := parseNumber("MAX", args[1])
 	return lowest, highest, errors.Join(lerr, herr)
 }

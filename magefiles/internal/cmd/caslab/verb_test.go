@@ -79,7 +79,7 @@ func TestMisuseIsRefusedWithAnExample(t *testing.T) {
 		{"workload:add -size=1", []string{"-size", "go tool mage workload:add -pods=4"}},
 	} {
 		args := strings.Fields(tc.args)
-		v, err := find(args[0])
+		v, err := findVerb(args[0])
 		if err != nil {
 			t.Fatal(err)
 		}

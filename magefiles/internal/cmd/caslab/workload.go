@@ -9,9 +9,9 @@ import (
 )
 
 var workloadVerbs = []verb{
-	with(usage{
+	verbWithOptions(usage{
 		name:    "workload:add",
-		does:    "Creates a deployment whose pods each fill one node, or changes the one of that name.",
+		summary: "Creates a deployment whose pods each fill one node, or changes the one of that name.",
 		example: "go tool mage workload:add -pods=4",
 	}, func(fs *flag.FlagSet, o *workloads.Options) {
 		workloadName(fs, &o.Name)
@@ -23,21 +23,21 @@ var workloadVerbs = []verb{
 	}, func(ctx context.Context, s *session, o workloads.Options, _ []string) error {
 		return s.workloads.Add(ctx, o)
 	}),
-	with(usage{
+	verbWithOptions(usage{
 		name:    "workload:scale",
-		does:    "Changes the number of pods of a workload.",
+		summary: "Changes the number of pods of a workload.",
 		args:    []argument{{"PODS", "the number of pods"}},
 		example: "go tool mage workload:scale 2",
 	}, workloadName, func(ctx context.Context, s *session, name string, args []string) error {
-		pods, err := number("PODS", args[0])
+		pods, err := parseNumber("PODS", args[0])
 		if err != nil {
 			return err
 		}
 		return s.workloads.Scale(ctx, name, pods)
 	}),
-	with(usage{
-		name: "workload:delete",
-		does: "Deletes a workload and waits until its pods are gone.",
+	verbWithOptions(usage{
+		name:    "workload:delete",
+		summary: "Deletes a workload and waits until its pods are gone.",
 	}, workloadName, func(ctx context.Context, s *session, name string, _ []string) error {
 		return s.workloads.Delete(ctx, name)
 	}),

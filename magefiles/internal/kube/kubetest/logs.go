@@ -90,7 +90,7 @@ func (s *Server) log(w http.ResponseWriter, q Request) error {
 			}
 			out.WriteString(line.text + "\n")
 		}
-		if gone(io.WriteString(w, out.String())) || gone(0, flush()) || over {
+		if endsWithError(io.WriteString(w, out.String())) || endsWithError(0, flush()) || over {
 			return nil
 		}
 		select {
@@ -103,5 +103,5 @@ func (s *Server) log(w http.ResponseWriter, q Request) error {
 	}
 }
 
-// gone reports whether a client did not get what was written.
-func gone(_ int, err error) bool { return err != nil }
+// endsWithError reports whether a client did not get what was written.
+func endsWithError(_ int, err error) bool { return err != nil }

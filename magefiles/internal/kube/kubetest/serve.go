@@ -31,7 +31,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, err := parse(r)
 	if err == nil {
 		s.mu.Lock()
-		s.counts[q.Verb+" "+q.counted()]++
+		s.counts[q.Verb+" "+q.countKey()]++
 		intercepts := slices.Clone(s.intercepts)
 		s.mu.Unlock()
 		for _, f := range intercepts {
@@ -48,7 +48,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (q Request) counted() string {
+func (q Request) countKey() string {
 	if q.Resource == "" {
 		return q.Path
 	}
@@ -208,8 +208,8 @@ func (s *Server) discover(path string) any {
 	return nil
 }
 
-// asked returns the resource that a request is about, if it is served.
-func (s *Server) asked(q Request) (*resource, error) {
+// requestedResource returns the resource that a request is about, if it is served.
+func (s *Server) requestedResource(q Request) (*resource, error) {
 	for _, r := range s.resources {
 		if r.group == q.Group && r.plural == q.Resource && slices.Contains(r.versions, q.Version) {
 			if q.Namespace != "" && !r.namespaced {
@@ -223,7 +223,7 @@ func (s *Server) asked(q Request) (*resource, error) {
 
 // do answers requests for objects. The caller holds the lock.
 func (s *Server) do(q Request, contentType string) (any, error) {
-	r, err := s.asked(q)
+	r, err := s.requestedResource(q)
 	if err != nil {
 		return nil, err
 	}
@@ -357,7 +357,7 @@ func merged(target, patch any) any {
 // watches are cut.
 func (s *Server) watch(w http.ResponseWriter, q Request) error {
 	s.mu.Lock()
-	r, err := s.asked(q)
+	r, err := s.requestedResource(q)
 	from, cut := s.version, s.cut
 	s.mu.Unlock()
 	if err != nil {
@@ -395,7 +395,7 @@ func (s *Server) watch(w http.ResponseWriter, q Request) error {
 		}
 		for _, e := range news {
 			from = e.version
-			if e.of != r || q.Namespace != "" && e.object.GetNamespace() != q.Namespace || !matches(e.object) {
+			if e.resource != r || q.Namespace != "" && e.object.GetNamespace() != q.Namespace || !matches(e.object) {
 				continue
 			}
 			if err := out.Encode(map[string]any{"type": e.what, "object": as(r, e.object, q.Version)}); err != nil {

@@ -70,10 +70,10 @@ type resource struct {
 }
 
 type event struct {
-	version int64
-	what    watch.EventType
-	of      *resource
-	object  *unstructured.Unstructured
+	version  int64
+	what     watch.EventType
+	resource *resource
+	object   *unstructured.Unstructured
 }
 
 // Request is what a client asks for.
@@ -341,12 +341,12 @@ func (s *Server) store(r *resource, o *unstructured.Unstructured) {
 	r.objects[key] = o
 	switch {
 	case before == nil:
-		s.tell(watch.Added, r, o)
+		s.notify(watch.Added, r, o)
 	case before.GetUID() != o.GetUID():
-		s.tell(watch.Deleted, r, before)
-		s.tell(watch.Added, r, o)
+		s.notify(watch.Deleted, r, before)
+		s.notify(watch.Added, r, o)
 	default:
-		s.tell(watch.Modified, r, o)
+		s.notify(watch.Modified, r, o)
 	}
 }
 
@@ -356,10 +356,10 @@ func (s *Server) drop(r *resource, o *unstructured.Unstructured) {
 	s.version++
 	last := o.DeepCopy()
 	last.SetResourceVersion(strconv.FormatInt(s.version, 10))
-	s.tell(watch.Deleted, r, last)
+	s.notify(watch.Deleted, r, last)
 }
 
-func (s *Server) tell(what watch.EventType, r *resource, o *unstructured.Unstructured) {
+func (s *Server) notify(what watch.EventType, r *resource, o *unstructured.Unstructured) {
 	s.history = append(s.history, event{s.version, what, r, o})
 	close(s.changed)
 	s.changed = make(chan struct{})

@@ -54,7 +54,7 @@ func New(t testing.TB, variables map[string]string) *Lab {
 	log := ui.New(l.Logged, ui.Options{})
 	t.Cleanup(log.Close)
 	l.Lab = &lab.Lab{
-		Config: cfg, Log: log, Out: l.Printed, Chatter: l.Logged, Runner: l.Processes, Now: time.Now,
+		Config: cfg, Log: log, Out: l.Printed, ProcessOutput: l.Logged, Runner: l.Processes, Now: time.Now,
 		State: state.Dir(cfg.StateDir()), FullLog: new(state.Log),
 	}
 	return l

@@ -79,9 +79,9 @@ func TestToolchainOfTheRelease(t *testing.T) {
 	}
 }
 
-// TestCheckoutTellsItsRelease: the release that a checkout names decides its name and its
+// TestReleaseOfACheckout: the release that a checkout names decides its name and its
 // facts, not the release of the settings.
-func TestCheckoutTellsItsRelease(t *testing.T) {
+func TestReleaseOfACheckout(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ version, kubernetes, state, program, skipped string }{
 		"master":    {"dev", "v1.36.2", "master, after 1.36 from ", "1.37.0-dev", ""},
@@ -118,9 +118,9 @@ func TestCheckoutTellsItsRelease(t *testing.T) {
 	}
 }
 
-// TestScalesAnother: an autoscaler whose flags name another cluster does not belong to this
+// TestScalesOtherCluster: an autoscaler whose flags name another cluster does not belong to this
 // cluster.
-func TestScalesAnother(t *testing.T) {
+func TestScalesOtherCluster(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]bool{
 		"--node-group-auto-discovery=clusterapi:namespace=default,clusterName=work":       false,
@@ -137,7 +137,7 @@ func TestScalesAnother(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := scalesAnother(d, "work"); got != want {
+			if got := scalesOtherCluster(d, "work"); got != want {
 				t.Errorf("%s %s: %t, want %t", field, flag, got, want)
 			}
 		}

@@ -48,7 +48,7 @@ func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
 	if !c.Own && o.Image == "" {
 		return errors.New("the lab can load no image into the nodes of a cluster that it did not create; push an image to where they can pull it, and name it with -image=REFERENCE")
 	}
-	unlock, err := a.Only(ctx, c, deployCommand)
+	unlock, err := a.Lock(ctx, c, deployCommand)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 	}
 	step := a.Log.Start("deploy the autoscaler", 15*time.Second)
 	defer func() { step.Done(c.Namespace+"/"+autoscaler.Name, err) }()
-	ctx, cancel := lab.Within(ctx, 2*time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if err := c.Workload.Apply(ctx, manifest); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (a *Autoscalers) Undeploy(ctx context.Context) (err error) {
 	}
 	step := a.Log.Start("remove the autoscaler from the cluster", 5*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := lab.Within(ctx, time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return undeploy(ctx, c, step.Progress)
 }
@@ -227,7 +227,7 @@ func deployed(ctx context.Context, c *target.Cluster) (*unstructured.Unstructure
 				return nil, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 			}
 			hasPods := d.Spec.Replicas == nil || *d.Spec.Replicas != 0
-			if hasPods && runsAutoscaler(d) && !scalesAnother(d, c.Name) {
+			if hasPods && runsAutoscaler(d) && !scalesOtherCluster(d, c.Name) {
 				return &all[i], nil
 			}
 		}
@@ -249,10 +249,10 @@ func runsAutoscaler(d *appsv1.Deployment) bool {
 	})
 }
 
-// scalesAnother reports whether the flags of an autoscaler's deployment name other
+// scalesOtherCluster reports whether the flags of an autoscaler's deployment name other
 // clusters than this one. A management cluster may hold an autoscaler for each of its
 // clusters.
-func scalesAnother(d *appsv1.Deployment, cluster string) bool {
+func scalesOtherCluster(d *appsv1.Deployment, cluster string) bool {
 	const discovery = "clusterName="
 	another := false
 	for _, c := range d.Spec.Template.Spec.Containers {

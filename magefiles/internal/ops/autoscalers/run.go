@@ -92,7 +92,7 @@ type RunOptions struct {
 // Run compiles the autoscaler and runs it on this machine, against the cluster, until
 // ctx is done.
 func (a *Autoscalers) Run(ctx context.Context, o RunOptions) error {
-	return a.withAutoscaler(ctx, "autoscaler:run", false, o, func(p autoscaler.Process) error {
+	return a.withProcess(ctx, "autoscaler:run", false, o, func(p autoscaler.Process) error {
 		a.Log.Printf("running: Ctrl-C stops it\n  log      %s\n  metrics  http://%s/metrics", p.LogFile, ValueOf(p.Flags, "address"))
 		if err := p.Run(ctx, a.Runner); err != nil {
 			return err
@@ -111,9 +111,9 @@ func ValueOf(flags []autoscaler.Flag, name string) string {
 	return flags[i].Value
 }
 
-// withAutoscaler compiles the autoscaler, checks its flags and calls do to run it as
+// withProcess compiles the autoscaler, checks its flags and calls do to run it as
 // the cluster's only one.
-func (a *Autoscalers) withAutoscaler(ctx context.Context, command string, debug bool, o RunOptions, do func(autoscaler.Process) error) (err error) {
+func (a *Autoscalers) withProcess(ctx context.Context, command string, debug bool, o RunOptions, do func(autoscaler.Process) error) (err error) {
 	overrides, err := a.Overrides(o.Flags)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (a *Autoscalers) withAutoscaler(ctx context.Context, command string, debug 
 	if err != nil {
 		return err
 	}
-	unlock, err := a.Only(ctx, c, command)
+	unlock, err := a.Lock(ctx, c, command)
 	if err != nil {
 		return err
 	}
@@ -135,9 +135,9 @@ func (a *Autoscalers) withAutoscaler(ctx context.Context, command string, debug 
 	if err != nil {
 		return err
 	}
-	console := autoscaler.NewConsole(a.Chatter, autoscaler.ConsoleOptions{Color: ui.Color(a.Chatter), All: o.All})
+	console := autoscaler.NewConsole(a.ProcessOutput, autoscaler.ConsoleOptions{Color: ui.Color(a.ProcessOutput), All: o.All})
 	defer console.Close()
-	process.Shown = console
+	process.Output = console
 	defer a.Recorder.Record(ctx, c)()
 	return do(process)
 }
@@ -162,10 +162,10 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary str
 
 func autoscalerLock(c *target.Cluster) string { return "autoscaler." + c.UID }
 
-// Only reserves the cluster for one autoscaler until unlock is called. It refuses a
+// Lock reserves the cluster for one autoscaler until unlock is called. It refuses a
 // cluster for which the lab runs one on this machine, or in which one is deployed.
 // The command autoscaler:deploy may replace the lab's own deployment.
-func (a *Autoscalers) Only(ctx context.Context, c *target.Cluster, command string) (unlock func() error, err error) {
+func (a *Autoscalers) Lock(ctx context.Context, c *target.Cluster, command string) (unlock func() error, err error) {
 	lock, err := a.State.Lock(autoscalerLock(c), command)
 	if held := new(state.HeldError); errors.As(err, &held) {
 		return nil, fmt.Errorf("an autoscaler of the cluster %q is already running: %s; stop that one first", c.Name, held.Holder)
@@ -288,7 +288,7 @@ func (a *Autoscalers) Debug(ctx context.Context, o DebugOptions) error {
 			return fmt.Errorf("-terminal: %w; leave it out to debug headless", err)
 		}
 	}
-	return a.withAutoscaler(ctx, "autoscaler:debug", true, o.RunOptions, func(p autoscaler.Process) error {
+	return a.withProcess(ctx, "autoscaler:debug", true, o.RunOptions, func(p autoscaler.Process) error {
 		dlv, err := a.debugger(ctx)
 		if err != nil {
 			return err

@@ -26,9 +26,9 @@ import (
 	"caslab/magefiles/internal/target/targettest"
 )
 
-// machine starts processes: a compiler that leaves a file, and an autoscaler that
+// fakeRunner starts processes: a compiler that leaves a file, and an autoscaler that
 // runs until it is told to end.
-type machine struct {
+type fakeRunner struct {
 	mu      sync.Mutex
 	started []run.Cmd
 	running chan struct{}
@@ -39,7 +39,7 @@ const help = "  --cloud-provider string\n  --namespace string\n  --node-group-au
 	"  --balance-similar-node-groups\n  --scale-down-enabled\n  --scale-down-delay-after-add duration\n  --scale-down-delay-after-delete duration\n  --scale-down-delay-after-failure duration\n" +
 	"  --scale-down-unneeded-time duration\n  --max-node-provision-time duration\n  -v, --v Level\n  --leader-elect\n  --address string\n  --kubeconfig string\n  --cloud-config string\n"
 
-func (m *machine) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
+func (m *fakeRunner) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	m.mu.Lock()
 	m.started = append(m.started, c)
 	m.mu.Unlock()
@@ -64,7 +64,7 @@ func (m *machine) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 }
 
 // commands are the lines of the processes with that program.
-func (m *machine) commands(program string) []string {
+func (m *fakeRunner) commands(program string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all []string
@@ -92,11 +92,11 @@ func checkout(t *testing.T, release string) string {
 	return dir
 }
 
-// scene is an autoscaler to run on a cluster.
-type scene struct {
+// fixture is an autoscaler to run on a cluster.
+type fixture struct {
 	*Autoscalers
 	lab     *labtest.Lab
-	machine *machine
+	runner  *fakeRunner
 	cluster *target.Cluster
 	server  *kubetest.Server
 	// recorded counts who records, and loaded has the images that the nodes got.
@@ -104,28 +104,28 @@ type scene struct {
 	loaded   []string
 }
 
-func (s *scene) Record(context.Context, *target.Cluster) (stop func()) {
+func (s *fixture) Record(context.Context, *target.Cluster) (stop func()) {
 	s.recorded++
 	return func() { s.recorded-- }
 }
 
-func (s *scene) LoadIntoControlPlane(_ context.Context, ref string, _ v1.Image) error {
+func (s *fixture) LoadIntoControlPlane(_ context.Context, ref string, _ v1.Image) error {
 	s.loaded = append(s.loaded, ref)
 	return nil
 }
 
-func newScene(t *testing.T, release string) *scene {
+func newFixture(t *testing.T, release string) *fixture {
 	t.Helper()
 	l := labtest.New(t, map[string]string{"AUTOSCALER_DIR": checkout(t, release)})
 	c, server := targettest.New(t)
-	s := &scene{lab: l, machine: &machine{running: make(chan struct{})}, cluster: c, server: server}
-	l.Runner = s.machine
+	s := &fixture{lab: l, runner: &fakeRunner{running: make(chan struct{})}, cluster: c, server: server}
+	l.Runner = s.runner
 	s.Autoscalers = &Autoscalers{Lab: l.Lab, Open: targettest.Open(c), Recorder: s, Nodes: s}
 	return s
 }
 
 // with returns the same machine and cluster with other settings.
-func (s *scene) with(t *testing.T, release string) *Autoscalers {
+func (s *fixture) with(t *testing.T, release string) *Autoscalers {
 	t.Helper()
 	other := labtest.New(t, map[string]string{"AUTOSCALER_DIR": checkout(t, release)})
 	other.State, other.Out = s.State, other.Printed
@@ -136,16 +136,16 @@ func (s *scene) with(t *testing.T, release string) *Autoscalers {
 // says what it is while it runs and after.
 func TestRun(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "1.35.2")
+	s := newFixture(t, "1.35.2")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx, RunOptions{Flags: "--v=5"}) }()
 	select {
-	case <-s.machine.running:
+	case <-s.runner.running:
 	case err := <-ended:
 		t.Fatalf("Run() = %v", err)
 	}
-	lines := s.machine.commands("cluster-autoscaler")
+	lines := s.runner.commands("cluster-autoscaler")
 	if last := lines[len(lines)-1]; !strings.Contains(last, "--v=5") || strings.Contains(last, "--v=4") || !strings.Contains(last, "clusterName=work-cluster") || !strings.Contains(last, "--kubeconfig=/kubeconfig") {
 		t.Errorf("ran %s", last)
 	}
@@ -181,7 +181,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("the release that ran last is %q, %v", name, err)
 	}
 	// While the next one is compiled nothing is known of it.
-	unlock, err := other.Only(t.Context(), s.cluster, "autoscaler:run")
+	unlock, err := other.Lock(t.Context(), s.cluster, "autoscaler:run")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestRun(t *testing.T) {
 // TestWrongFlagsAreRefusedFirst: before the cluster is asked.
 func TestWrongFlagsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "1.35.2")
+	s := newFixture(t, "1.35.2")
 	s.Open = targettest.Closed(t)
 	for name, do := range map[string]func() error{
 		"run":    func() error { return s.Run(t.Context(), RunOptions{Flags: "--v=4 stray word"}) },
@@ -210,22 +210,22 @@ func TestWrongFlagsAreRefusedFirst(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if len(s.machine.started) > 0 {
-		t.Errorf("processes ran: %q", s.machine.started)
+	if len(s.runner.started) > 0 {
+		t.Errorf("processes ran: %q", s.runner.started)
 	}
 }
 
 // TestUnknownFlagIsRefused: after the program is known, and before it runs.
 func TestUnknownFlagIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "1.35.2")
+	s := newFixture(t, "1.35.2")
 	if err := s.Run(t.Context(), RunOptions{Flags: "--parallel-drain"}); !errors.As(err, new(*autoscaler.UnknownFlagError)) {
 		t.Errorf("Run() = %v", err)
 	}
 	if err := s.Deploy(t.Context(), DeployOptions{Flags: "--parallel-drain"}); !errors.As(err, new(*autoscaler.UnknownFlagError)) {
 		t.Errorf("Deploy() = %v", err)
 	}
-	if lines := s.machine.commands("cluster-autoscaler"); len(lines) != 2 || s.server.Get(kube.Deployments, "default", autoscaler.Name) != nil {
+	if lines := s.runner.commands("cluster-autoscaler"); len(lines) != 2 || s.server.Get(kube.Deployments, "default", autoscaler.Name) != nil {
 		t.Errorf("it ran: %q", lines)
 	}
 	if who, err := s.State.Holder(autoscalerLock(s.cluster)); err != nil || who != "" {
@@ -237,11 +237,11 @@ func TestUnknownFlagIsRefused(t *testing.T) {
 // cluster does not serve would end at once.
 func TestClusterWithoutItsAPI(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "1.18.1")
+	s := newFixture(t, "1.18.1")
 	if err := s.Run(t.Context(), RunOptions{}); err == nil || !strings.Contains(err.Error(), "as v1alpha2 alone") || !strings.Contains(err.Error(), "AUTOSCALER_VERSION=1.19.1 or later") {
 		t.Errorf("Run() = %v", err)
 	}
-	if lines := s.machine.commands("cluster-autoscaler"); len(lines) > 0 {
+	if lines := s.runner.commands("cluster-autoscaler"); len(lines) > 0 {
 		t.Errorf("it ran: %q", lines)
 	}
 	s.server.Define(kube.MachineDeployments.WithVersion("v1alpha2"))
@@ -251,7 +251,7 @@ func TestClusterWithoutItsAPI(t *testing.T) {
 }
 
 // available has the deployment's controller answer at once.
-func (s *scene) available() {
+func (s *fixture) available() {
 	s.server.Intercept(func(r kubetest.Request) error {
 		if r.Verb == "watch" && r.Resource == "deployments" {
 			go func() {
@@ -273,7 +273,7 @@ func (s *scene) available() {
 // with other settings too.
 func TestDeploy(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "1.35.2")
+	s := newFixture(t, "1.35.2")
 	s.available()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -307,7 +307,7 @@ func TestDeploy(t *testing.T) {
 
 func TestDeployRefusals(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "1.35.2")
+	s := newFixture(t, "1.35.2")
 	s.cluster.ManagementPath = "/m"
 	if err := s.Deploy(t.Context(), DeployOptions{}); err == nil || !strings.Contains(err.Error(), "for a cluster that manages itself") {
 		t.Errorf("Deploy() where another cluster manages it = %v", err)
@@ -318,16 +318,16 @@ func TestDeployRefusals(t *testing.T) {
 	}
 }
 
-// another is a Deployment of somebody else's autoscaler.
-const another = `
+// foreignAutoscaler is a Deployment of somebody else's autoscaler.
+const foreignAutoscaler = `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: cluster-autoscaler, namespace: kube-system}
 spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "IMAGE"}]}}}
 `
 
-// TestReleaseOfAnothers: the tag of its image says it, or nobody.
-func TestReleaseOfAnothers(t *testing.T) {
+// TestReleaseOfAForeignAutoscaler: the tag of its image says it, or nobody.
+func TestReleaseOfAForeignAutoscaler(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]string{
 		"registry.k8s.io/autoscaling/cluster-autoscaler:v1.34.1":                                   "1.34.1",
@@ -337,8 +337,8 @@ func TestReleaseOfAnothers(t *testing.T) {
 		"registry.k8s.io/autoscaling/cluster-autoscaler:v1.35.0@sha256:" + strings.Repeat("0", 64): "1.35.0",
 		"registry.k8s.io/autoscaling/cluster-autoscaler@sha256:" + strings.Repeat("0", 64):         "",
 	} {
-		s := newScene(t, "1.36.1")
-		s.server.PutYAML(strings.Replace(another, "IMAGE", image, 1))
+		s := newFixture(t, "1.36.1")
+		s.server.PutYAML(strings.Replace(foreignAutoscaler, "IMAGE", image, 1))
 		runs, err := s.Running(t.Context(), s.cluster)
 		got := ""
 		if runs.Release != nil {
@@ -350,16 +350,16 @@ func TestReleaseOfAnothers(t *testing.T) {
 		if name, err := s.Release(t.Context(), s.cluster); err != nil || name != want {
 			t.Errorf("%s: Release() = %q, %v", image, name, err)
 		}
-		if _, err := s.Only(t.Context(), s.cluster, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "scale it to 0") {
+		if _, err := s.Lock(t.Context(), s.cluster, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "scale it to 0") {
 			t.Errorf("%s: beside it: %v", image, err)
 		}
-		if _, err := s.Only(t.Context(), s.cluster, deployCommand); err == nil {
+		if _, err := s.Lock(t.Context(), s.cluster, deployCommand); err == nil {
 			t.Errorf("%s: one is deployed beside it", image)
 		}
 	}
 }
 
-const written = `
+const writtenStatus = `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: cluster-autoscaler-status, namespace: default}
@@ -374,7 +374,7 @@ data:
 
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "1.36.1")
+	s := newFixture(t, "1.36.1")
 	s.Now = func() time.Time { return time.Date(2026, 11, 25, 10, 1, 0, 500e6, time.UTC) }
 	if err := s.Status(t.Context()); err != nil {
 		t.Fatal(err)
@@ -382,7 +382,7 @@ func TestStatus(t *testing.T) {
 	if got := s.lab.Printed.String(); !strings.Contains(got, "go tool mage autoscaler:run") || !strings.Contains(got, "no status in the ConfigMap default/cluster-autoscaler-status") {
 		t.Errorf("without an autoscaler printed\n%s", got)
 	}
-	s.server.PutYAML(written)
+	s.server.PutYAML(writtenStatus)
 	if err := s.Status(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -411,7 +411,7 @@ func TestStatus(t *testing.T) {
 // TestFlags: the command line is shown before the program is built, too.
 func TestFlags(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "1.36.1")
+	s := newFixture(t, "1.36.1")
 	s.Open = targettest.Closed(t)
 	if err := s.Flags(t.Context(), "--v=7"); err != nil {
 		t.Fatal(err)

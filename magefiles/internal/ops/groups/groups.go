@@ -28,7 +28,7 @@ type Groups struct {
 
 // bounded returns a context for requests that wait for nothing but the answer.
 func (g *Groups) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return lab.Within(ctx, cmp.Or(g.answerWithin, lab.AnswerWithin))
+	return lab.WithTimeout(ctx, cmp.Or(g.answerWithin, lab.AnswerWithin))
 }
 
 // Options of Add, as text from a command line.
@@ -66,13 +66,13 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 		if like == "" {
 			return errors.New("a group that may be empty needs the capacity of its nodes, and there is no worker to take it from; give -capacity=cpu=4,memory=16Gi")
 		}
-		g.tellCapacity(like)
+		g.printCapacity(like)
 	} else if lowest == 0 && len(capacity) == 0 {
 		g.Log.Printf("! it scales up from zero nodes only if its machine template has the capacity of a node; otherwise give -capacity=cpu=4,memory=16Gi")
 	}
 	step := g.Log.Start("add the node group "+name, 40*time.Second)
 	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", lowest, highest), err) }()
-	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	if err := group.Add(ctx, c.Management); err != nil {
 		return lab.Waited(ctx, "accept the node group "+name, err)
@@ -97,7 +97,7 @@ func (g *Groups) capacityOfANode(ctx context.Context, c *target.Cluster) (capaci
 	}, workers[0].Name, nil
 }
 
-func (g *Groups) tellCapacity(node string) {
+func (g *Groups) printCapacity(node string) {
 	g.Log.Printf("the autoscaler expects a node of the group to have the capacity of %s; nodegroup:add -capacity=cpu=…,memory=… sets another one", node)
 }
 
@@ -136,7 +136,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) erro
 		return lab.Waited(ctx, "accept the limits of the machine deployment "+name, err)
 	}
 	if told {
-		g.tellCapacity(like)
+		g.printCapacity(like)
 	}
 	g.Log.Printf("the autoscaler scales %s from %d to %d nodes", name, lowest, highest)
 	return nil
@@ -151,7 +151,7 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	}
 	step := g.Log.Start("delete the node group "+name, 20*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := lab.Within(ctx, 5*time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	return capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Name, name, release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix, step.Progress)
 }

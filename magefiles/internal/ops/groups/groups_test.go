@@ -17,15 +17,15 @@ import (
 	"caslab/magefiles/internal/target/targettest"
 )
 
-// scene is a cluster with a group, whose controllers answer at once.
-type scene struct {
+// fixture is a cluster with a group, whose controllers answer at once.
+type fixture struct {
 	*Groups
 	lab     *labtest.Lab
 	cluster *target.Cluster
 	server  *kubetest.Server
 }
 
-func newScene(t *testing.T, variables map[string]string) *scene {
+func newFixture(t *testing.T, variables map[string]string) *fixture {
 	t.Helper()
 	l := labtest.New(t, variables)
 	c, server := targettest.New(t)
@@ -45,10 +45,10 @@ func newScene(t *testing.T, variables map[string]string) *scene {
 		}
 		return nil
 	})
-	return &scene{Groups: &Groups{Lab: l.Lab, Open: targettest.Open(c)}, lab: l, cluster: c, server: server}
+	return &fixture{Groups: &Groups{Lab: l.Lab, Open: targettest.Open(c)}, lab: l, cluster: c, server: server}
 }
 
-func (s *scene) group(t *testing.T, name string) *unstructured.Unstructured {
+func (s *fixture) group(t *testing.T, name string) *unstructured.Unstructured {
 	t.Helper()
 	g := s.server.Get(kube.MachineDeployments, "default", name)
 	if g == nil {
@@ -57,7 +57,7 @@ func (s *scene) group(t *testing.T, name string) *unstructured.Unstructured {
 	return g
 }
 
-func within(t *testing.T) context.Context {
+func testContext(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
@@ -66,8 +66,8 @@ func within(t *testing.T) context.Context {
 
 func TestAdd(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
-	if err := s.Add(within(t), "web", 1, 3, Options{Labels: "tier=web", Taints: "dedicated=web:NoSchedule"}); err != nil {
+	s := newFixture(t, nil)
+	if err := s.Add(testContext(t), "web", 1, 3, Options{Labels: "tier=web", Taints: "dedicated=web:NoSchedule"}); err != nil {
 		t.Fatal(err)
 	}
 	g := s.group(t, "web")
@@ -92,12 +92,12 @@ func TestAddAnEmptyGroup(t *testing.T) {
 		"the environment's, without any worker": {own: true, no: "give -capacity=cpu=4,memory=16Gi"},
 		"another's":                             {workers: true, said: "only if its machine template has the capacity"},
 	} {
-		s := newScene(t, nil)
+		s := newFixture(t, nil)
 		s.cluster.Own = tc.own
 		if !tc.workers {
 			s.server.Remove(kube.Nodes, "", "worker")
 		}
-		err := s.Add(within(t), "zero", 0, 2, Options{Capacity: tc.capacity})
+		err := s.Add(testContext(t), "zero", 0, 2, Options{Capacity: tc.capacity})
 		if (err != nil) != (tc.no != "") || err != nil && !strings.Contains(err.Error(), tc.no) {
 			t.Errorf("%s: Add() = %v, want %q", name, err, tc.no)
 			continue
@@ -134,8 +134,8 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
-	if err := s.Set(within(t), "work-cluster-md-0", 0, 4); err != nil {
+	s := newFixture(t, nil)
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4); err != nil {
 		t.Fatal(err)
 	}
 	g := s.group(t, "work-cluster-md-0")
@@ -146,18 +146,18 @@ func TestSet(t *testing.T) {
 	if logged := s.lab.Logged.String(); !strings.Contains(logged, "the capacity of worker") || !strings.Contains(logged, "work-cluster-md-0 from 0 to 4 nodes") {
 		t.Errorf("said\n%s", logged)
 	}
-	if err := s.Set(within(t), "nope", 1, 2); !errors.As(err, new(*capi.MissingGroupError)) {
+	if err := s.Set(testContext(t), "nope", 1, 2); !errors.As(err, new(*capi.MissingGroupError)) {
 		t.Errorf("Set() of no group = %v", err)
 	}
 }
 
-// TestSetOfAnothersCluster: in a cluster that the lab did not create, nodes may differ, so
+// TestSetOnAForeignCluster: in a cluster that the lab did not create, nodes may differ, so
 // no capacity is set.
-func TestSetOfAnothersCluster(t *testing.T) {
+func TestSetOnAForeignCluster(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, map[string]string{"AUTOSCALER_VERSION": "1.36.1"})
+	s := newFixture(t, map[string]string{"AUTOSCALER_VERSION": "1.36.1"})
 	s.cluster.Own = false
-	if err := s.Set(within(t), "work-cluster-md-0", 0, 4); err != nil {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.group(t, "work-cluster-md-0").GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != "" {
@@ -167,20 +167,20 @@ func TestSetOfAnothersCluster(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
-	if err := s.Delete(within(t), "work-cluster-md-0"); err == nil || !strings.Contains(err.Error(), "the lab did not create") {
+	s := newFixture(t, nil)
+	if err := s.Delete(testContext(t), "work-cluster-md-0"); err == nil || !strings.Contains(err.Error(), "the lab did not create") {
 		t.Errorf("Delete() of what the lab did not make = %v", err)
 	}
-	if err := s.Add(within(t), "web", 1, 3, Options{Own: true}); err != nil {
+	if err := s.Add(testContext(t), "web", 1, 3, Options{Own: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Delete(within(t), "web"); err != nil {
+	if err := s.Delete(testContext(t), "web"); err != nil {
 		t.Fatal(err)
 	}
 	if g := s.server.Get(kube.MachineDeployments, "default", "web"); g != nil {
 		t.Errorf("it is there: %v", g)
 	}
-	if err := s.Delete(within(t), "web"); !errors.As(err, new(*capi.MissingGroupError)) {
+	if err := s.Delete(testContext(t), "web"); !errors.As(err, new(*capi.MissingGroupError)) {
 		t.Errorf("Delete() of what is gone = %v", err)
 	}
 	s.group(t, "work-cluster-md-0")
@@ -188,11 +188,11 @@ func TestDelete(t *testing.T) {
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
-	if err := s.Set(within(t), "work-cluster-md-0", 1, 4); err != nil {
+	s := newFixture(t, nil)
+	if err := s.Set(testContext(t), "work-cluster-md-0", 1, 4); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.List(within(t)); err != nil {
+	if err := s.List(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(s.lab.Printed.String(), "\n")
@@ -210,7 +210,7 @@ func TestSilentServer(t *testing.T) {
 		"waited for the API server to list the nodes":                                  func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 0, 3) },
 		"waited for the API server to list the node groups":                            (*Groups).List,
 	} {
-		s := newScene(t, nil)
+		s := newFixture(t, nil)
 		s.answerWithin = time.Millisecond
 		silence := make(chan struct{})
 		t.Cleanup(func() { close(silence) })

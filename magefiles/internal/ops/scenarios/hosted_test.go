@@ -66,22 +66,22 @@ func (p *program) state() (started []string, running int) {
 	return p.started, p.running
 }
 
-func newHosted(t *testing.T) (*hosted, *program) {
+func newHostAutoscaler(t *testing.T) (*hostAutoscaler, *program) {
 	t.Helper()
 	l, p := labtest.New(t, nil), &program{fail: make(chan error)}
 	l.Runner = p
 	c, _ := targettest.New(t)
 	sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
-	return &hosted{keptIn: t.TempDir(), ownBuild: ownBuild{
+	return &hostAutoscaler{resultsDir: t.TempDir(), compiledAutoscaler: compiledAutoscaler{
 		Scenarios: sc, cluster: c, compiled: autoscalers.Compiled{Binary: "/cluster-autoscaler"}, overrides: []string{"--v=4"}, ended: make(chan error, 1),
 	}}, p
 }
 
-// TestHosted: one process runs with the flags of the scenario, another one if the
+// TestHostAutoscaler: one process runs with the flags of the scenario, another one if the
 // flags are others or if it ended, and none after Stop.
-func TestHosted(t *testing.T) {
+func TestHostAutoscaler(t *testing.T) {
 	t.Parallel()
-	h, p := newHosted(t)
+	h, p := newHostAutoscaler(t)
 	starts := func(want int, flags ...string) {
 		t.Helper()
 		if err := h.Start(t.Context(), flags); err != nil {
@@ -117,7 +117,7 @@ func TestHosted(t *testing.T) {
 	if _, running := p.state(); running != 0 {
 		t.Errorf("%d processes run after Stop()", running)
 	}
-	logs, err := filepath.Glob(filepath.Join(h.keptIn, "autoscaler", "autoscaler-*.log"))
+	logs, err := filepath.Glob(filepath.Join(h.resultsDir, "autoscaler", "autoscaler-*.log"))
 	if err != nil || len(logs) == 0 {
 		t.Fatalf("no log was kept: %v", err)
 	}
@@ -126,11 +126,11 @@ func TestHosted(t *testing.T) {
 	}
 }
 
-// TestHostedInterrupted: Ctrl-C before the first round ends the process, and the
+// TestHostAutoscalerInterrupted: Ctrl-C before the first round ends the process, and the
 // error says nothing of a process that is left.
-func TestHostedInterrupted(t *testing.T) {
+func TestHostAutoscalerInterrupted(t *testing.T) {
 	t.Parallel()
-	h, p := newHosted(t)
+	h, p := newHostAutoscaler(t)
 	p.silent = true
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

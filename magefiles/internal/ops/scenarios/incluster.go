@@ -20,20 +20,20 @@ import (
 	"caslab/magefiles/internal/ops/autoscalers"
 )
 
-// inCluster is an autoscaler that runs in the cluster, as a Deployment.
-type inCluster struct {
-	ownBuild
+// inClusterAutoscaler is an autoscaler that runs in the cluster, as a Deployment.
+type inClusterAutoscaler struct {
+	compiledAutoscaler
 	image string
 	// deployed is true as soon as there may be a Deployment.
 	deployed bool
-	// unwatch ends the watch of its pods. reported has the ends of containers that were
+	// stopWatching ends the watch of its pods. reported has the ends of containers that were
 	// reported.
-	unwatch  func()
-	reported map[string]bool
+	stopWatching func()
+	reported     map[string]bool
 }
 
 // Start implements engine.Autoscaler.
-func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
+func (d *inClusterAutoscaler) Start(ctx context.Context, extra []string) (err error) {
 	if d.running != nil && slices.Equal(d.running, extra) {
 		select {
 		case err := <-d.ended:
@@ -48,11 +48,11 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 			return err
 		}
 	}
-	flags, err := d.Autoscalers.CheckedFlags(ctx, d.compiled.Binary, d.Autoscalers.InClusterSettings(d.cluster), d.overridden(extra))
+	flags, err := d.Autoscalers.CheckedFlags(ctx, d.compiled.Binary, d.Autoscalers.InClusterSettings(d.cluster), d.withFlags(extra))
 	if err != nil {
 		return err
 	}
-	if err := checkTalkative(flags); err != nil {
+	if err := checkVerbosity(flags); err != nil {
 		return err
 	}
 	d.deployed, d.running = true, nil
@@ -68,7 +68,7 @@ func (d *inCluster) Start(ctx context.Context, extra []string) (err error) {
 }
 
 // Stop implements engine.Autoscaler.
-func (d *inCluster) Stop(ctx context.Context) error {
+func (d *inClusterAutoscaler) Stop(ctx context.Context) error {
 	if !d.deployed {
 		return nil
 	}
@@ -83,14 +83,14 @@ func (d *inCluster) Stop(ctx context.Context) error {
 
 // watchPods reports the ends of containers until forget is called. The kubelet starts a
 // container again, but its unfinished work is lost, as with a process.
-func (d *inCluster) watchPods(ctx context.Context) {
+func (d *inClusterAutoscaler) watchPods(ctx context.Context) {
 	d.forget()
 	if d.reported == nil {
 		d.reported = map[string]bool{}
 	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until forget
 	done := make(chan struct{})
-	d.unwatch = func() {
+	d.stopWatching = func() {
 		cancel()
 		<-done
 		select {
@@ -100,7 +100,7 @@ func (d *inCluster) watchPods(ctx context.Context) {
 	}
 	go func() {
 		defer close(done)
-		d.cluster.Workload.Follow(life, kube.Follower{Kind: kube.Pods, Namespace: d.cluster.Namespace, On: func(change kube.Change) {
+		d.cluster.Workload.Follow(life, kube.Follower{Kind: kube.Pods, Namespace: d.cluster.Namespace, OnChange: func(change kube.Change) {
 			end, err := crashed(change.After)
 			if err == nil || d.reported[end] {
 				return
@@ -115,10 +115,10 @@ func (d *inCluster) watchPods(ctx context.Context) {
 }
 
 // forget ends the watch of watchPods.
-func (d *inCluster) forget() {
-	if d.unwatch != nil {
-		d.unwatch()
-		d.unwatch = nil
+func (d *inClusterAutoscaler) forget() {
+	if d.stopWatching != nil {
+		d.stopWatching()
+		d.stopWatching = nil
 	}
 }
 
@@ -132,7 +132,7 @@ func crashed(o *unstructured.Unstructured) (end string, err error) {
 	if err != nil {
 		return "", err
 	}
-	ended := lastEnd(pod)
+	ended := lastTermination(pod)
 	if ended == nil {
 		return "", nil
 	}
@@ -140,9 +140,9 @@ func crashed(o *unstructured.Unstructured) (end string, err error) {
 		fmt.Errorf("the container of the pod %s ended with exit code %d (%s)\n%s", pod.Name, ended.ExitCode, ended.Reason, ended.Message)
 }
 
-// lastEnd returns how the container of an autoscaler's pod ended last; nil if it
+// lastTermination returns how the container of an autoscaler's pod ended last; nil if it
 // never did.
-func lastEnd(pod *corev1.Pod) *corev1.ContainerStateTerminated {
+func lastTermination(pod *corev1.Pod) *corev1.ContainerStateTerminated {
 	for _, c := range pod.Status.ContainerStatuses {
 		for _, state := range []corev1.ContainerState{c.State, c.LastTerminationState} {
 			if state.Terminated != nil {
@@ -155,10 +155,10 @@ func lastEnd(pod *corev1.Pod) *corev1.ContainerStateTerminated {
 
 // awaitRound waits until the deployed autoscaler begins its first round. It may have to
 // wait for the lease of the previous autoscaler.
-func (d *inCluster) awaitRound(ctx context.Context) (err error) {
+func (d *inClusterAutoscaler) awaitRound(ctx context.Context) (err error) {
 	step := d.Log.Start("await its first round", 20*time.Second)
 	defer func() { step.Done("", err) }()
-	waiting, stop := lab.Within(ctx, readsWithin)
+	waiting, stop := lab.WithTimeout(ctx, firstRoundTimeout)
 	defer stop()
 	var pod string
 	var since time.Time
@@ -209,7 +209,7 @@ func runsSince(o *unstructured.Unstructured) (time.Time, error) {
 }
 
 // seesRound reads the log of the container until a round since then begins in it.
-func (d *inCluster) seesRound(ctx context.Context, pod string, since time.Time) (err error) {
+func (d *inClusterAutoscaler) seesRound(ctx context.Context, pod string, since time.Time) (err error) {
 	log, err := d.cluster.Workload.Logs(ctx, d.cluster.Namespace, pod, autoscaler.Name, since)
 	if err != nil {
 		return err

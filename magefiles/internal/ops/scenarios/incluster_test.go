@@ -73,14 +73,14 @@ func TestCrashed(t *testing.T) {
 	}
 }
 
-// TestInClusterTellsOfACrash: the end of a container is reported once as the end of the
+// TestInClusterCrashIsReported: the end of a container is reported once as the end of the
 // autoscaler, and not after forget.
-func TestInClusterTellsOfACrash(t *testing.T) {
+func TestInClusterCrashIsReported(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "")
 	server.Put(autoscalerPod(t, runs))
 	client := server.Client()
-	d := &inCluster{ownBuild: ownBuild{cluster: &target.Cluster{Workload: client, Namespace: "default"}, ended: make(chan error, 1)}}
+	d := &inClusterAutoscaler{compiledAutoscaler: compiledAutoscaler{cluster: &target.Cluster{Workload: client, Namespace: "default"}, ended: make(chan error, 1)}}
 	d.watchPods(t.Context())
 	for _, state := range []string{ended, runsAgain} {
 		server.Put(autoscalerPod(t, state))

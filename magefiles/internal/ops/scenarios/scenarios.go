@@ -151,12 +151,12 @@ func (sc *Scenarios) Run(ctx context.Context, names string, o Options) (err erro
 	if err != nil {
 		return err
 	}
-	release, err := sc.claim(ctx, c, o.Autoscaler, "scenario:run")
+	release, err := sc.lockCluster(ctx, c, o.Autoscaler, "scenario:run")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	under, err := sc.underTest(ctx, c, t)
+	under, err := sc.newAutoscaler(ctx, c, t)
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 	following, stopFollowing := context.WithCancel(ctx)
 	var followed sync.WaitGroup
 	followed.Go(func() {
-		if err := timeline.Tail(following, sc.Timelines.File(c), facts.tell); err != nil {
+		if err := timeline.Tail(following, sc.Timelines.File(c), facts.publish); err != nil {
 			sc.Log.Printf("! the timeline cannot be followed: %v", err)
 		}
 	})
@@ -241,14 +241,14 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
 		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(reads).SizePrefix,
 		Autoscaler: under, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
-		Mark: func(f timeline.Fact) { sc.Timelines.Tell(c, f) },
+		AddFact: func(f timeline.Fact) { sc.Timelines.AddFact(c, f) },
 		// After every scenario, so that a run that is killed loses nothing.
 		Report: func(so *results.Results) error {
 			return writeResults(t.Out, map[string]func(io.Writer) error{
 				"results.json": so.JSON, "junit.xml": so.JUnit, "summary.md": func(w io.Writer) error { return results.Summary(w, so) },
 			})
 		},
-		Tell: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
+		WriteFacts: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
 	}, t.chosen)
 }
 
@@ -260,7 +260,7 @@ type feed struct {
 
 func newFeed() *feed { return &feed{subs: map[*func(timeline.Fact)]bool{}} }
 
-func (f *feed) tell(fact timeline.Fact) {
+func (f *feed) publish(fact timeline.Fact) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for sub := range f.subs {
@@ -268,14 +268,14 @@ func (f *feed) tell(fact timeline.Fact) {
 	}
 }
 
-func (f *feed) subscribe(tell func(timeline.Fact)) (unsubscribe func()) {
+func (f *feed) subscribe(publish func(timeline.Fact)) (unsubscribe func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.subs[&tell] = true
+	f.subs[&publish] = true
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		delete(f.subs, &tell)
+		delete(f.subs, &publish)
 	}
 }
 
@@ -304,14 +304,14 @@ func (sc *Scenarios) Compare(ctx context.Context, a, b, names string, o Options)
 	if err != nil {
 		return err
 	}
-	release, err := sc.claim(ctx, c, o.Autoscaler, "scenario:compare")
+	release, err := sc.lockCluster(ctx, c, o.Autoscaler, "scenario:compare")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	// Both are compiled and checked first, so that a failure does not come after an hour.
 	for _, one := range sides {
-		if one.under, err = one.underTest(ctx, c, one.trial); err != nil {
+		if one.under, err = one.newAutoscaler(ctx, c, one.trial); err != nil {
 			return fmt.Errorf("autoscaler %s: %w", one.which, err)
 		}
 	}

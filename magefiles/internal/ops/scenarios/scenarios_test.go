@@ -102,7 +102,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 		{"scale-up", "nosuch", Options{Autoscaler: OnThisMachine}, own, "want a release"},
 		{"scale-up", "1.17.4", Options{Autoscaler: OnThisMachine}, own, "want 1.18.0 or later"},
 	} {
-		lab := of(&tt.cfg)
+		lab := newScenarios(&tt.cfg)
 		err := lab.Compare(t.Context(), "1.36.1", tt.b, tt.names, tt.o)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("compare with %s, %s and %+v: %v, want %q", tt.b, tt.names, tt.o, err, tt.want)
@@ -116,37 +116,37 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	}
 }
 
-// TestClaim: while scenarios run on a cluster, the lab runs no other scenarios and no other
+// TestLockCluster: while scenarios run on a cluster, the lab runs no other scenarios and no other
 // autoscaler on it.
-func TestClaim(t *testing.T) {
+func TestLockCluster(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	kinds := []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")}
 	none := kubetest.New(t, kinds, "").Client()
 	deployed := kubetest.New(t, kinds, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: caslab-autoscaler, namespace: default}, spec: {template: {spec: {containers: [{name: caslab-autoscaler, image: example.com/autoscaler}]}}}}").Client()
-	lab := of(&config.Config{Root: t.TempDir()})
+	lab := newScenarios(&config.Config{Root: t.TempDir()})
 	free := &target.Cluster{Workload: none, Management: none, UID: "free", Name: "work"}
 	taken := &target.Cluster{Workload: deployed, Management: deployed, UID: "taken", Name: "work"}
 
-	release, err := lab.claim(ctx, free, OnThisMachine, "scenario:compare")
+	release, err := lab.lockCluster(ctx, free, OnThisMachine, "scenario:compare")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lab.claim(ctx, free, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "running on the cluster \"work\": scenario:compare (process ") {
+	if _, err := lab.lockCluster(ctx, free, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "running on the cluster \"work\": scenario:compare (process ") {
 		t.Errorf("a second claim: %v; want who holds the cluster", err)
 	}
-	if _, err := lab.Autoscalers.Only(ctx, free, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "scenario:compare (process ") {
+	if _, err := lab.Autoscalers.Lock(ctx, free, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "scenario:compare (process ") {
 		t.Errorf("an autoscaler beside it: %v; want who holds the cluster", err)
 	}
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
 
-	release, err = lab.claim(ctx, free, AsItIs, "scenario:run")
+	release, err = lab.lockCluster(ctx, free, AsItIs, "scenario:run")
 	if err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
-	unlock, err := lab.Autoscalers.Only(ctx, free, "autoscaler:run")
+	unlock, err := lab.Autoscalers.Lock(ctx, free, "autoscaler:run")
 	if err != nil {
 		t.Errorf("an autoscaler for scenarios that take it as it is: %v", err)
 	}
@@ -154,10 +154,10 @@ func TestClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if _, err := lab.claim(ctx, taken, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "autoscaler:undeploy") {
+	if _, err := lab.lockCluster(ctx, taken, OnThisMachine, "scenario:run"); err == nil || !strings.Contains(err.Error(), "autoscaler:undeploy") {
 		t.Errorf("beside a deployed autoscaler: %v; want how it goes", err)
 	}
-	if release, err = lab.claim(ctx, taken, AsItIs, "scenario:run"); err != nil {
+	if release, err = lab.lockCluster(ctx, taken, AsItIs, "scenario:run"); err != nil {
 		t.Fatalf("a claim that was refused has the cluster still: %v", err)
 	}
 	if err := release(); err != nil {
@@ -170,7 +170,7 @@ func TestClaim(t *testing.T) {
 func TestKeepLog(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()
-	h := &hosted{keptIn: out, logFile: filepath.Join(t.TempDir(), "autoscaler.log")}
+	h := &hostAutoscaler{resultsDir: out, logFile: filepath.Join(t.TempDir(), "autoscaler.log")}
 	for i, text := range []string{"first", "second", "third", "fourth"} {
 		if err := os.WriteFile(h.logFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -192,7 +192,7 @@ func TestKeepLog(t *testing.T) {
 func TestWithAutoscalerOf(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	lab := of(&config.Config{
+	lab := newScenarios(&config.Config{
 		Autoscaler:        config.Source{Version: version.Must(version.NewSemver("1.36.1")), Origin: config.OriginDir, Dir: "/mine", Commit: "abc"},
 		AutoscalerCoreDir: "/core",
 	})
@@ -226,9 +226,9 @@ func TestFeed(t *testing.T) {
 	var one, two []string
 	unsubscribe := f.subscribe(func(fact timeline.Fact) { one = append(one, fact.Name) })
 	f.subscribe(func(fact timeline.Fact) { two = append(two, fact.Name) })
-	f.tell(timeline.Fact{Name: "a"})
+	f.publish(timeline.Fact{Name: "a"})
 	unsubscribe()
-	f.tell(timeline.Fact{Name: "b"})
+	f.publish(timeline.Fact{Name: "b"})
 	if strings.Join(one, "") != "a" || strings.Join(two, "") != "ab" {
 		t.Errorf("told %q and %q", one, two)
 	}
@@ -250,10 +250,10 @@ func TestLastLines(t *testing.T) {
 
 func TestFirstRound(t *testing.T) {
 	t.Parallel()
-	r := &firstRound{begun: make(chan struct{})}
+	r := &firstRound{began: make(chan struct{})}
 	for _, piece := range []string{"I1124 22:20:02.123456   26098 main.go:1] Cluster Autoscaler\nI1124 22:20:03.123456   26098 static_auto", "scaler.go:308] Starting main", " loop\n"} {
 		select {
-		case <-r.begun:
+		case <-r.began:
 			t.Fatal("a round before the log tells of one")
 		default:
 		}
@@ -262,21 +262,21 @@ func TestFirstRound(t *testing.T) {
 		}
 	}
 	select {
-	case <-r.begun:
+	case <-r.began:
 	default:
 		t.Error("the round was not seen")
 	}
 }
 
-// of returns scenarios with these settings. They can ask nobody.
-func of(cfg *config.Config) *Scenarios {
+// newScenarios returns scenarios with these settings. They can ask nobody.
+func newScenarios(cfg *config.Config) *Scenarios {
 	l := &lab.Lab{Config: cfg, State: state.Dir(cfg.StateDir())}
 	return &Scenarios{Lab: l, Autoscalers: &autoscalers.Autoscalers{Lab: l}}
 }
 
-// TestAsItIsNamesWhatRuns: with as-is, the release is that of the running autoscaler, not
+// TestForeignAutoscalerIsNamed: with as-is, the release is that of the running autoscaler, not
 // that of the settings, or none if it is not known.
-func TestAsItIsNamesWhatRuns(t *testing.T) {
+func TestForeignAutoscalerIsNamed(t *testing.T) {
 	t.Parallel()
 	const deployment = `
 apiVersion: apps/v1
@@ -288,11 +288,11 @@ spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "registry.k8
 		l := labtest.New(t, map[string]string{"AUTOSCALER_VERSION": "1.36.1"})
 		c, server := targettest.New(t)
 		sc := &Scenarios{Lab: l.Lab, Open: targettest.Open(c), Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
-		if _, err := sc.asItIs(t.Context(), c); err == nil || !strings.Contains(err.Error(), "go tool mage autoscaler:run") {
+		if _, err := sc.foreignAutoscaler(t.Context(), c); err == nil || !strings.Contains(err.Error(), "go tool mage autoscaler:run") {
 			t.Errorf("an environment without an autoscaler: %v; want what to type", err)
 		}
 		server.PutYAML(strings.Replace(deployment, "TAG", tag, 1))
-		under, err := sc.asItIs(t.Context(), c)
+		under, err := sc.foreignAutoscaler(t.Context(), c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,9 +307,9 @@ spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "registry.k8
 	}
 }
 
-// TestNoResultsOfARunThatDidNotBegin: an error before the first scenario is
+// TestRunThatDidNotBeginHasNoResults: an error before the first scenario is
 // returned as it is.
-func TestNoResultsOfARunThatDidNotBegin(t *testing.T) {
+func TestRunThatDidNotBeginHasNoResults(t *testing.T) {
 	t.Parallel()
 	l := labtest.New(t, nil)
 	c, server := targettest.New(t)

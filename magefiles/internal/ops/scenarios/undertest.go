@@ -29,11 +29,11 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// claim reserves the cluster for a command that runs scenarios, until release is
+// lockCluster reserves the cluster for a command that runs scenarios, until release is
 // called. Meanwhile the lab runs no other scenarios on it, and, unless which is AsItIs,
 // no other autoscaler.
-func (sc *Scenarios) claim(ctx context.Context, c *target.Cluster, which, command string) (release func() error, err error) {
-	claim, err := sc.State.Lock("scenarios."+c.UID, command)
+func (sc *Scenarios) lockCluster(ctx context.Context, c *target.Cluster, which, command string) (release func() error, err error) {
+	lockCluster, err := sc.State.Lock("scenarios."+c.UID, command)
 	if held := new(state.HeldError); errors.As(err, &held) {
 		return nil, fmt.Errorf("scenarios are already running on the cluster %q: %s; wait for them, or stop them", c.Name, held.Holder)
 	}
@@ -41,20 +41,20 @@ func (sc *Scenarios) claim(ctx context.Context, c *target.Cluster, which, comman
 		return nil, err
 	}
 	if which == AsItIs {
-		return claim.Release, nil
+		return lockCluster.Release, nil
 	}
-	unlockAutoscaler, err := sc.Autoscalers.Only(ctx, c, command)
+	unlockAutoscaler, err := sc.Autoscalers.Lock(ctx, c, command)
 	if err != nil {
-		return nil, errors.Join(err, claim.Release())
+		return nil, errors.Join(err, lockCluster.Release())
 	}
-	return func() error { return errors.Join(unlockAutoscaler(), claim.Release()) }, nil
+	return func() error { return errors.Join(unlockAutoscaler(), lockCluster.Release()) }, nil
 }
 
-// underTest returns the autoscaler that scenarios are run against. It compiles it if the
+// newAutoscaler returns the autoscaler that scenarios are run against. It compiles it if the
 // lab runs it, and refuses an autoscaler with which no scenario can be run.
-func (sc *Scenarios) underTest(ctx context.Context, c *target.Cluster, t trial) (engine.Autoscaler, error) {
+func (sc *Scenarios) newAutoscaler(ctx context.Context, c *target.Cluster, t trial) (engine.Autoscaler, error) {
 	if t.Autoscaler == AsItIs {
-		return sc.asItIs(ctx, c)
+		return sc.foreignAutoscaler(ctx, c)
 	}
 	built, err := sc.Autoscalers.Compile(ctx, false)
 	if err != nil {
@@ -62,51 +62,51 @@ func (sc *Scenarios) underTest(ctx context.Context, c *target.Cluster, t trial) 
 	}
 	flags, err := sc.Autoscalers.CheckedFlags(ctx, built.Binary, sc.Autoscalers.Settings(c, ""), t.overrides)
 	if err == nil {
-		err = checkTalkative(flags)
+		err = checkVerbosity(flags)
 	}
 	if err != nil {
 		return nil, err
 	}
-	own := ownBuild{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
+	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
 	if t.Autoscaler == InTheCluster {
-		return &inCluster{ownBuild: own}, nil
+		return &inClusterAutoscaler{compiledAutoscaler: own}, nil
 	}
-	return &hosted{ownBuild: own, keptIn: t.Out}, nil
+	return &hostAutoscaler{compiledAutoscaler: own, resultsDir: t.Out}, nil
 }
 
-// asItIs is an autoscaler that the lab did not start and does not stop.
-type asItIs struct {
+// foreignAutoscaler is an autoscaler that the lab did not start and does not stop.
+type foreignAutoscaler struct {
 	name    string
 	release *version.Version
 }
 
-// asItIs finds out which autoscaler scales a cluster, and its release if that is known,
+// foreignAutoscaler finds out which autoscaler scales a cluster, and its release if that is known,
 // because the settings may name another one.
-func (sc *Scenarios) asItIs(ctx context.Context, c *target.Cluster) (asItIs, error) {
+func (sc *Scenarios) foreignAutoscaler(ctx context.Context, c *target.Cluster) (foreignAutoscaler, error) {
 	runs, err := sc.Autoscalers.Running(ctx, c)
 	switch {
 	case err != nil:
-		return asItIs{}, err
+		return foreignAutoscaler{}, err
 	case runs.Text == "" && c.Own:
-		return asItIs{}, errors.New("no autoscaler scales this environment; type: go tool mage autoscaler:run, in another terminal, or leave out -autoscaler=as-is")
+		return foreignAutoscaler{}, errors.New("no autoscaler scales this environment; type: go tool mage autoscaler:run, in another terminal, or leave out -autoscaler=as-is")
 	case runs.Text == "":
-		return asItIs{name: "the cluster's own autoscaler"}, nil
+		return foreignAutoscaler{name: "the cluster's own autoscaler"}, nil
 	}
-	return asItIs{name: "autoscaler " + runs.Text, release: runs.Release}, nil
+	return foreignAutoscaler{name: "autoscaler " + runs.Text, release: runs.Release}, nil
 }
 
-func (a asItIs) Describe() (string, *version.Version) { return a.name, a.release }
+func (a foreignAutoscaler) Describe() (string, *version.Version) { return a.name, a.release }
 
-func (asItIs) Controlled() bool { return false }
+func (foreignAutoscaler) Controlled() bool { return false }
 
-func (asItIs) Start(context.Context, []string) error { return nil }
+func (foreignAutoscaler) Start(context.Context, []string) error { return nil }
 
-func (asItIs) Stop(context.Context) error { return nil }
+func (foreignAutoscaler) Stop(context.Context) error { return nil }
 
-func (asItIs) Ended() <-chan error { return nil }
+func (foreignAutoscaler) Ended() <-chan error { return nil }
 
-// ownBuild is the common part of autoscalers that the lab compiled.
-type ownBuild struct {
+// compiledAutoscaler is the common part of autoscalers that the lab compiled.
+type compiledAutoscaler struct {
 	*Scenarios
 	cluster   *target.Cluster
 	compiled  autoscalers.Compiled
@@ -117,81 +117,81 @@ type ownBuild struct {
 	ended   chan error
 }
 
-func (m *ownBuild) Describe() (string, *version.Version) {
+func (m *compiledAutoscaler) Describe() (string, *version.Version) {
 	return "cluster-autoscaler " + m.compiled.State, component.AutoscalerRelease(m.Config)
 }
 
-func (m *ownBuild) Controlled() bool { return true }
+func (m *compiledAutoscaler) Controlled() bool { return true }
 
-func (m *ownBuild) Ended() <-chan error { return m.ended }
+func (m *compiledAutoscaler) Ended() <-chan error { return m.ended }
 
-// talkative is the lowest verbosity at which the autoscaler logs its rounds and
+// minVerbosity is the lowest verbosity at which the autoscaler logs its rounds and
 // reasons.
-const talkative = 4
+const minVerbosity = 4
 
-// overridden returns the overrides and then a scenario's flags, which win.
-func (m *ownBuild) overridden(extra []string) []string {
+// withFlags returns the overrides and then a scenario's flags, which win.
+func (m *compiledAutoscaler) withFlags(extra []string) []string {
 	return append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra))
 }
 
-// checkTalkative refuses flags with which the autoscaler logs too little.
-func checkTalkative(flags []autoscaler.Flag) error {
-	if v, err := strconv.Atoi(autoscalers.ValueOf(flags, "v")); err != nil || v < talkative {
-		return fmt.Errorf("--v=%s: scenarios need --v=%d or more, with which the autoscaler logs its rounds and reasons", autoscalers.ValueOf(flags, "v"), talkative)
+// checkVerbosity refuses flags with which the autoscaler logs too little.
+func checkVerbosity(flags []autoscaler.Flag) error {
+	if v, err := strconv.Atoi(autoscalers.ValueOf(flags, "v")); err != nil || v < minVerbosity {
+		return fmt.Errorf("--v=%s: scenarios need --v=%d or more, with which the autoscaler logs its rounds and reasons", autoscalers.ValueOf(flags, "v"), minVerbosity)
 	}
 	return nil
 }
 
-// hosted is an autoscaler that runs on this machine.
-type hosted struct {
-	ownBuild
+// hostAutoscaler is an autoscaler that runs on this machine.
+type hostAutoscaler struct {
+	compiledAutoscaler
 	// gone is closed when the process ended, and done when that was also reported;
 	// cancel ends the process.
 	gone, done chan struct{}
 	cancel     func()
-	// keptIn, if set, is the folder of results, which gets the log of every process.
+	// resultsDir, if set, is the folder of results, which gets the log of every process.
 	// The state folder has only the last two logs.
-	keptIn  string
-	logFile string
-	started time.Time
+	resultsDir string
+	logFile    string
+	started    time.Time
 }
 
-// readsWithin bounds the time until an autoscaler begins its first round.
-const readsWithin = 2 * time.Minute
+// firstRoundTimeout bounds the time until an autoscaler begins its first round.
+const firstRoundTimeout = 2 * time.Minute
 
 // Start implements engine.Autoscaler.
-func (h *hosted) Start(ctx context.Context, extra []string) error {
+func (h *hostAutoscaler) Start(ctx context.Context, extra []string) error {
 	if h.runs() && slices.Equal(h.running, extra) {
 		return nil
 	}
 	if err := h.Stop(ctx); err != nil {
 		return err
 	}
-	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled.Binary, h.overridden(extra))
+	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled.Binary, h.withFlags(extra))
 	if err != nil {
 		return err
 	}
-	if err := checkTalkative(process.Flags); err != nil {
+	if err := checkVerbosity(process.Flags); err != nil {
 		return err
 	}
-	round := &firstRound{begun: make(chan struct{})}
-	process.Shown = round
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
+	round := &firstRound{began: make(chan struct{})}
+	process.Output = round
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	gone, done := make(chan struct{}), make(chan struct{})
 	h.gone, h.done, h.cancel, h.running = gone, done, cancel, append([]string{}, extra...)
 	h.logFile, h.started = process.LogFile, h.Now()
 	go func() {
 		defer close(done)
-		err := process.Run(life, h.Runner)
+		err := process.Run(running, h.Runner)
 		close(gone) // before the end is reported: the receiver may start the next process at once
 		if err != nil {
 			h.ended <- fmt.Errorf("%w\n%s", err, lastLines(process.LogFile, 20))
 		}
 	}()
-	waiting, stop := lab.Within(ctx, readsWithin)
+	waiting, stop := lab.WithTimeout(ctx, firstRoundTimeout)
 	defer stop()
 	select {
-	case <-round.begun:
+	case <-round.began:
 		return nil
 	case err := <-h.ended:
 		return err
@@ -205,7 +205,7 @@ func (h *hosted) Start(ctx context.Context, extra []string) error {
 }
 
 // runs reports whether the process exists. It may have ended by itself.
-func (h *hosted) runs() bool {
+func (h *hostAutoscaler) runs() bool {
 	if h.running == nil {
 		return false
 	}
@@ -218,7 +218,7 @@ func (h *hosted) runs() bool {
 }
 
 // Stop implements engine.Autoscaler.
-func (h *hosted) Stop(ctx context.Context) error {
+func (h *hostAutoscaler) Stop(ctx context.Context) error {
 	if h.running == nil {
 		return nil
 	}
@@ -239,11 +239,11 @@ func (h *hosted) Stop(ctx context.Context) error {
 // keepLog copies the log of the process that ended into the folder of results. The
 // file is named after the time at which the process was started, with a number if
 // there is a file of that name.
-func (h *hosted) keepLog() error {
-	if h.keptIn == "" {
+func (h *hostAutoscaler) keepLog() error {
+	if h.resultsDir == "" {
 		return nil
 	}
-	folder, name := filepath.Join(h.keptIn, "autoscaler"), "autoscaler-"+h.started.UTC().Format("150405")
+	folder, name := filepath.Join(h.resultsDir, "autoscaler"), "autoscaler-"+h.started.UTC().Format("150405")
 	name, err := unused(folder, name, ".log")
 	if err != nil {
 		return fmt.Errorf("keep the autoscaler's log: %w", err)
@@ -274,11 +274,11 @@ func unused(folder, name, extension string) (string, error) {
 	}
 }
 
-// firstRound closes begun when the autoscaler's log says that it began its first
+// firstRound closes began when the autoscaler's log says that it began its first
 // round.
 type firstRound struct {
 	rest  []byte
-	begun chan struct{}
+	began chan struct{}
 	once  sync.Once
 }
 
@@ -291,7 +291,7 @@ func (r *firstRound) Write(data []byte) (int, error) {
 			return len(data), nil
 		}
 		if speech.Parse(string(line)).Class == speech.Loop {
-			r.once.Do(func() { close(r.begun) })
+			r.once.Do(func() { close(r.began) })
 		}
 		r.rest = bytes.Clone(rest)
 	}

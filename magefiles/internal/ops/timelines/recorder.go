@@ -21,7 +21,7 @@ type Recorder struct{ *lab.Lab }
 // env:up that failed early.
 func (r *Recorder) Begin() error {
 	dir := r.TimelineDir("")
-	facts, err := timeline.Read(recordIn(dir))
+	facts, err := timeline.Read(recordFile(dir))
 	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.As(err, new(*timeline.TornError)) {
 		return err
 	}
@@ -40,10 +40,10 @@ func (r *Recorder) Begin() error {
 	return nil
 }
 
-// Tell records what env:up does: what is timeline.Step, Passed or Failed, and text
+// AddFact records what env:up does: what is timeline.Step, Passed or Failed, and text
 // the name of the step, or the error.
-func (r *Recorder) Tell(what, text string) {
-	tell(r.Lab, recordIn(r.TimelineDir("")), timeline.Fact{What: what, Name: "env:up", Text: text})
+func (r *Recorder) AddFact(what, text string) {
+	addFact(r.Lab, recordFile(r.TimelineDir("")), timeline.Fact{What: what, Name: "env:up", Text: text})
 }
 
 // Record records what happens in the self-managed cluster until stop is called. Errors

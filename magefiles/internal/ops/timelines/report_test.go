@@ -27,9 +27,9 @@ func recordFact(t *testing.T, path string) {
 	}
 }
 
-// TestReportNamesWhatRuns: the versions are those of the cluster and of its
+// TestReportNamesTheAutoscaler: the versions are those of the cluster and of its
 // autoscaler, and not those of the settings.
-func TestReportNamesWhatRuns(t *testing.T) {
+func TestReportNamesTheAutoscaler(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		own           bool
@@ -71,7 +71,7 @@ func TestReportOfAClusterThatDoesNotAnswer(t *testing.T) {
 	l := labtest.New(t, nil)
 	down := errors.New("it does not answer")
 	tl := &Timelines{Lab: l.Lab, Open: func(context.Context) (*target.Cluster, error) { return nil, down }, Autoscaler: runs("1.35.2")}
-	recordFact(t, recordIn(l.TimelineDir("")))
+	recordFact(t, recordFile(l.TimelineDir("")))
 	if err := tl.Report(t.Context(), ReportOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestReportInterrupted(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		tl := &Timelines{Lab: l.Lab, Open: open(c, stop), Autoscaler: runs("1.35.2")}
-		recordFact(t, recordIn(l.TimelineDir("")))
+		recordFact(t, recordFile(l.TimelineDir("")))
 		if err := tl.Report(ctx, ReportOptions{}); !errors.Is(err, context.Canceled) || l.Printed.String() != "" || l.Logged.String() != "" {
 			t.Errorf("%s: Report() = %v, printed %q and said %q", name, err, l.Printed, l.Logged)
 		}
@@ -137,8 +137,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestRecordTakesOver: a recorder that finds another at work waits for it to end.
-func TestRecordTakesOver(t *testing.T) {
+// TestRecordContinuesAfterAnotherRecorder: a recorder that finds another at work waits for it to end.
+func TestRecordContinuesAfterAnotherRecorder(t *testing.T) {
 	t.Parallel()
 	l := labtest.New(t, nil)
 	c, _ := targettest.New(t)

@@ -33,21 +33,21 @@ type Timelines struct {
 	Autoscaler func(ctx context.Context, c *target.Cluster) (string, error)
 }
 
-func recordIn(dir string) string { return filepath.Join(dir, "record.jsonl") }
+func recordFile(dir string) string { return filepath.Join(dir, "record.jsonl") }
 
 // options returns what to record of a cluster.
 func options(l *lab.Lab, c *target.Cluster) recorder.Options {
 	return recorder.Options{
 		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
-		ConfigNamespace: c.ConfigNamespace(), File: recordIn(l.TimelineDir(c.UID)), LogFile: l.AutoscalerLog(c.UID),
+		ConfigNamespace: c.ConfigNamespace(), File: recordFile(l.TimelineDir(c.UID)), LogFile: l.AutoscalerLog(c.UID),
 	}
 }
 
-// recordAgain is how often a recorder checks whether the previous one has ended.
-const recordAgain = 2 * time.Second
+// recordRetry is how often a recorder checks whether the previous one has ended.
+const recordRetry = 2 * time.Second
 
 // File returns the file of a cluster's record.
-func (t *Timelines) File(c *target.Cluster) string { return recordIn(t.TimelineDir(c.UID)) }
+func (t *Timelines) File(c *target.Cluster) string { return recordFile(t.TimelineDir(c.UID)) }
 
 // Record records what happens to a cluster until stop is called. While another
 // command records, it waits to take over from it.
@@ -63,7 +63,7 @@ func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = wait.PollUntilContextCancel(ctx, recordAgain, true, func(ctx context.Context) (bool, error) {
+		_ = wait.PollUntilContextCancel(ctx, recordRetry, true, func(ctx context.Context) (bool, error) {
 			err := recorder.Record(ctx, o)
 			if errors.As(err, new(*recorder.BusyError)) {
 				return false, nil
@@ -83,11 +83,11 @@ func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
 	}
 }
 
-// Tell records what the lab itself does to a cluster. A fact without a time gets the
+// AddFact records what the lab itself does to a cluster. A fact without a time gets the
 // current time.
-func (t *Timelines) Tell(c *target.Cluster, f timeline.Fact) { tell(t.Lab, t.File(c), f) }
+func (t *Timelines) AddFact(c *target.Cluster, f timeline.Fact) { addFact(t.Lab, t.File(c), f) }
 
-func tell(l *lab.Lab, file string, f timeline.Fact) {
+func addFact(l *lab.Lab, file string, f timeline.Fact) {
 	f.Kind, f.Source, f.Text = timeline.Lab, timeline.Own, redact.Text(f.Text)
 	if f.Time.IsZero() {
 		f.Time = l.Now()
@@ -179,13 +179,13 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 	if o.Out != "" && !strings.HasSuffix(o.Out, pageSuffix) {
 		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
 	}
-	found, err := t.recorded(ctx)
+	foundRecord, err := t.recorded(ctx)
 	if err != nil {
 		return err
 	}
-	base, facts := strings.TrimSuffix(cmp.Or(o.Out, filepath.Join(found.dir, "report.html")), pageSuffix), found.facts
+	base, facts := strings.TrimSuffix(cmp.Or(o.Out, filepath.Join(foundRecord.dir, "report.html")), pageSuffix), foundRecord.facts
 	title := "What happened to " + t.Config.ClusterName
-	versions, err := t.versions(ctx, found.cluster)
+	versions, err := t.versions(ctx, foundRecord.cluster)
 	if err != nil {
 		t.Log.Printf("! the report does not name the versions: %v", err)
 	}
@@ -236,11 +236,11 @@ func (t *Timelines) versions(ctx context.Context, c *target.Cluster) (string, er
 
 // Explain says in words what happened to a pod, node or group.
 func (t *Timelines) Explain(ctx context.Context, what string) error {
-	found, err := t.recorded(ctx)
+	foundRecord, err := t.recorded(ctx)
 	if err != nil {
 		return err
 	}
-	text, err := render.Explain(found.facts, what)
+	text, err := render.Explain(foundRecord.facts, what)
 	if err != nil {
 		return err
 	}
@@ -248,20 +248,20 @@ func (t *Timelines) Explain(ctx context.Context, what string) error {
 	return err
 }
 
-// caughtUpWithin bounds the time for reading what happened since the last recorder
+// catchUpTimeout bounds the time for reading what happened since the last recorder
 // ended.
-const caughtUpWithin = 30 * time.Second
+const catchUpTimeout = 30 * time.Second
 
-// found is a record: its folder, its facts, and its cluster, which is nil if it does not
+// foundRecord is a record: its folder, its facts, and its cluster, which is nil if it does not
 // answer.
-type found struct {
+type foundRecord struct {
 	dir     string
 	facts   []timeline.Fact
 	cluster *target.Cluster
 }
 
 // recorded returns the record, up to this moment if the cluster answers.
-func (t *Timelines) recorded(ctx context.Context) (r found, err error) {
+func (t *Timelines) recorded(ctx context.Context) (r foundRecord, err error) {
 	c, err := t.Open(ctx)
 	switch {
 	case err == nil:
@@ -277,7 +277,7 @@ func (t *Timelines) recorded(ctx context.Context) (r found, err error) {
 	default:
 		return r, err
 	}
-	r.facts, err = timeline.Read(recordIn(r.dir))
+	r.facts, err = timeline.Read(recordFile(r.dir))
 	if torn := new(timeline.TornError); errors.As(err, &torn) {
 		t.Log.Printf("! %v", torn)
 		err = nil
@@ -288,7 +288,7 @@ func (t *Timelines) recorded(ctx context.Context) (r found, err error) {
 // catchUp records what happened since the last recorder ended, unless a recorder
 // runs.
 func (t *Timelines) catchUp(ctx context.Context, o recorder.Options) error {
-	bounded, cancel := lab.Within(ctx, caughtUpWithin)
+	bounded, cancel := lab.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
 	synced := false
 	o.OnSynced = func() {
@@ -303,7 +303,7 @@ func (t *Timelines) catchUp(ctx context.Context, o recorder.Options) error {
 		return context.Cause(ctx)
 	}
 	if err == nil && !synced {
-		t.Log.Printf("! within %s the cluster did not report everything since the last recording", caughtUpWithin)
+		t.Log.Printf("! within %s the cluster did not report everything since the last recording", catchUpTimeout)
 	}
 	return err
 }

@@ -18,10 +18,10 @@ import (
 func TestEnvUpIsOnTheTimeline(t *testing.T) {
 	t.Parallel()
 	r := &Recorder{labtest.New(t, nil).Lab}
-	r.Tell("step", "one")
-	r.Tell("step", "two")
-	r.Tell("failed", "no room")
-	facts, err := timeline.Read(recordIn(r.TimelineDir("")))
+	r.AddFact("step", "one")
+	r.AddFact("step", "two")
+	r.AddFact("failed", "no room")
+	facts, err := timeline.Read(recordFile(r.TimelineDir("")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestEnvUpIsOnTheTimeline(t *testing.T) {
 func TestNewTimelineKeepsTheOneBefore(t *testing.T) {
 	t.Parallel()
 	lab := &Recorder{labtest.New(t, nil).Lab}
-	record := recordIn(lab.TimelineDir(""))
+	record := recordFile(lab.TimelineDir(""))
 	if err := lab.Begin(); err != nil {
 		t.Errorf("without one before: %v", err)
 	}
@@ -48,14 +48,14 @@ func TestNewTimelineKeepsTheOneBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One that came to nothing takes no place.
-	lab.Tell("failed", "no engine")
+	lab.AddFact("failed", "no engine")
 	if err := lab.Begin(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(lab.TimelineDir("")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the old one is in the new one's place: %v", err)
 	}
-	facts, err := timeline.Read(recordIn(lab.TimelineDir("") + ".previous"))
+	facts, err := timeline.Read(recordFile(lab.TimelineDir("") + ".previous"))
 	if err != nil || len(facts) != 1 || facts[0].Name != "n" {
 		t.Errorf("the one before has %v, %v", facts, err)
 	}

@@ -27,7 +27,7 @@ type Workloads struct {
 
 // bounded returns a context for requests that wait for nothing but the answer.
 func (w *Workloads) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return lab.Within(ctx, cmp.Or(w.answerWithin, lab.AnswerWithin))
+	return lab.WithTimeout(ctx, cmp.Or(w.answerWithin, lab.AnswerWithin))
 }
 
 // Options of Add, as text from a command line.
@@ -106,7 +106,7 @@ func (w *Workloads) Delete(ctx context.Context, name string) (err error) {
 	name = cmp.Or(name, workload.DefaultName)
 	step := w.Log.Start("delete the workload "+name, 2*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := lab.Within(ctx, time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return workload.Delete(ctx, c.Workload, target.PodNamespace, name, step.Progress)
 }

@@ -21,7 +21,7 @@ func newWorkloads(t *testing.T) (*Workloads, *labtest.Lab, *kubetest.Server) {
 	return &Workloads{Lab: l.Lab, Open: targettest.Open(c)}, l, server
 }
 
-func within(t *testing.T) context.Context {
+func testContext(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
@@ -35,7 +35,7 @@ func TestAddScaleDelete(t *testing.T) {
 		"with a name":    {"web", "web", "workload:scale N -name=web\n"},
 	} {
 		w, l, server := newWorkloads(t)
-		if err := w.Add(within(t), Options{Name: tc.given, Pods: 2, NodeSelector: "tier=web", Tolerations: "a, b,"}); err != nil {
+		if err := w.Add(testContext(t), Options{Name: tc.given, Pods: 2, NodeSelector: "tier=web", Tolerations: "a, b,"}); err != nil {
 			t.Fatal(err)
 		}
 		d := server.Get(kube.Deployments, "default", tc.name)
@@ -55,13 +55,13 @@ func TestAddScaleDelete(t *testing.T) {
 		if logged := l.Logged.String(); !strings.Contains(logged, tc.next) {
 			t.Errorf("%s: said\n%s\nwant %q", name, logged, tc.next)
 		}
-		if err := w.Scale(within(t), tc.given, 5); err != nil {
+		if err := w.Scale(testContext(t), tc.given, 5); err != nil {
 			t.Fatal(err)
 		}
 		if got := kube.Field(server.Get(kube.Deployments, "default", tc.name), "spec", "replicas"); got != "5" {
 			t.Errorf("%s: %s pods after scaling, want 5", name, got)
 		}
-		if err := w.Delete(within(t), tc.given); err != nil {
+		if err := w.Delete(testContext(t), tc.given); err != nil {
 			t.Fatal(err)
 		}
 		if server.Get(kube.Deployments, "default", tc.name) != nil {
@@ -70,10 +70,10 @@ func TestAddScaleDelete(t *testing.T) {
 	}
 }
 
-func TestScaleOfNoWorkload(t *testing.T) {
+func TestScaleOfAMissingWorkload(t *testing.T) {
 	t.Parallel()
 	w, _, _ := newWorkloads(t)
-	if err := w.Scale(within(t), "web", 1); !errors.As(err, new(*workload.MissingError)) {
+	if err := w.Scale(testContext(t), "web", 1); !errors.As(err, new(*workload.MissingError)) {
 		t.Errorf("Scale() = %v", err)
 	}
 }

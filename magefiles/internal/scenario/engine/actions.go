@@ -25,11 +25,11 @@ import (
 // is the name of the scenario.
 const pausedByScenario = "caslab.local/paused-by-scenario"
 
-// doTime is the maximum duration of an action.
-const doTime = 3 * time.Minute
+// actionTime is the maximum duration of an action.
+const actionTime = 3 * time.Minute
 
 func (e *engine) do(ctx context.Context, a *scenario.Action, progress func(string)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, doTime, fmt.Errorf("it took longer than %s", doTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, actionTime, fmt.Errorf("it took longer than %s", actionTime))
 	defer cancel()
 	o := e.o
 	switch {
@@ -76,7 +76,7 @@ func (e *engine) makeWorkload(ctx context.Context, w *scenario.Workload) error {
 	maps.Copy(selector, w.Select)
 	_, err := workload.Workload{
 		Name: e.o.Prefix + w.Name, Namespace: e.o.PodNamespace, Replicas: w.Pods, Memory: memory,
-		NodeSelector: selector, Tolerations: w.Tolerate, Extra: e.marks(),
+		NodeSelector: selector, Tolerations: w.Tolerate, Extra: e.scenarioLabels(),
 	}.Add(ctx, e.o.Workload)
 	return err
 }
@@ -198,7 +198,7 @@ func (e *engine) rollOut(ctx context.Context, group string) error {
 	if err != nil {
 		return err
 	}
-	e.w.rolledOut(group)
+	e.w.recordOldMachines(group)
 	now := e.o.Now().UTC().Format(time.RFC3339)
 	patch := map[string]any{}
 	for _, path := range release.APIOf(md.GroupVersionKind().Version).RolloutTimes {
@@ -271,8 +271,8 @@ func atoi(text string) int {
 	return n
 }
 
-// marks returns the labels of what the scenario creates.
-func (e *engine) marks() map[string]string { return map[string]string{objectLabel: e.s.Name} }
+// scenarioLabels returns the labels of what the scenario creates.
+func (e *engine) scenarioLabels() map[string]string { return map[string]string{objectLabel: e.s.Name} }
 
 // ours reports whether a scenario with this prefix created an object.
 func (e *engine) ours(o *unstructured.Unstructured) bool {

@@ -22,10 +22,10 @@ import (
 	"caslab/magefiles/internal/workload"
 )
 
-// clear removes what the scenario created, even if ctx is done. It ends at the second
+// runCleanUp removes what the scenario created, even if ctx is done. It ends at the second
 // interruption.
-func (e *engine) clear(ctx context.Context, r *results.Result) {
-	if !e.touched {
+func (e *engine) runCleanUp(ctx context.Context, r *results.Result) {
+	if !e.clusterChanged {
 		return
 	}
 	limited, cancel := interrupt.Cleanup(ctx, cleanupTime)
@@ -34,31 +34,31 @@ func (e *engine) clear(ctx context.Context, r *results.Result) {
 	err := e.cleanUp(limited, step.Progress)
 	if err != nil {
 		if cause := context.Cause(limited); cause != nil {
-			err = errors.Join(cause, besides(err, cause))
+			err = errors.Join(cause, otherErrors(err, cause))
 		}
-		err = e.left(ctx, err)
+		err = e.leftovers(ctx, err)
 	}
 	step.Done("", err)
 	select {
 	case ended := <-e.o.Autoscaler.Ended():
-		e.broke = true
+		e.otherFailure = true
 		r.Fail("clean-up", fmt.Errorf("the autoscaler ended: %w", ended))
 	default:
 	}
 	if err != nil {
-		e.broke = true
+		e.otherFailure = true
 		r.Fail("clean-up", err)
 	}
 }
 
-// besides returns the errors of a clean-up, without those of requests that only ended
+// otherErrors returns the errors of a clean-up, without those of requests that only ended
 // because the whole clean-up ended with that cause.
-func besides(err, cause error) error {
+func otherErrors(err, cause error) error {
 	joined, ok := err.(interface{ Unwrap() []error }) // only the errors that are joined here, not those that they wrap
 	if ok && errors.Join(joined.Unwrap()...).Error() == err.Error() {
 		var others []error
 		for _, e := range joined.Unwrap() {
-			others = append(others, besides(e, cause))
+			others = append(others, otherErrors(e, cause))
 		}
 		return errors.Join(others...)
 	}
@@ -68,8 +68,8 @@ func besides(err, cause error) error {
 	return err
 }
 
-// leftError is returned when a clean-up failed or was interrupted.
-type leftError struct {
+// leftoversError is returned when a clean-up failed or was interrupted.
+type leftoversError struct {
 	// Left has the kinds and names of the objects that are still there. Commands
 	// remove them, in this order.
 	Left, Commands []string
@@ -79,7 +79,7 @@ type leftError struct {
 	Err error
 }
 
-func (e *leftError) Error() string {
+func (e *leftoversError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "remove what the scenario created: %v", e.Err)
 	if e.Unseen != nil {
@@ -96,14 +96,14 @@ func (e *leftError) Error() string {
 }
 
 // Unwrap returns why the clean-up ended early.
-func (e *leftError) Unwrap() error { return e.Err }
+func (e *leftoversError) Unwrap() error { return e.Err }
 
-// left lists what is left after a clean-up that ended with an error. It takes at most
+// leftovers lists what is left after a clean-up that ended with an error. It takes at most
 // listTime, even after the second interruption.
-func (e *engine) left(ctx context.Context, ended error) *leftError {
+func (e *engine) leftovers(ctx context.Context, ended error) *leftoversError {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTime)
 	defer cancel()
-	left := &leftError{Err: ended}
+	leftovers := &leftoversError{Err: ended}
 	var errs []error
 	look := func(c *kube.Client, kind schema.GroupKind, namespace, where string) {
 		objects, err := c.List(ctx, kind, namespace)
@@ -112,17 +112,17 @@ func (e *engine) left(ctx context.Context, ended error) *leftError {
 		}
 		objects = slices.DeleteFunc(objects, func(o unstructured.Unstructured) bool { return o.GetLabels()[objectLabel] == "" })
 		for i := range objects {
-			left.Left = append(left.Left, kind.Kind+" "+objects[i].GetName())
+			leftovers.Left = append(leftovers.Left, kind.Kind+" "+objects[i].GetName())
 		}
 		if len(objects) > 0 {
-			left.Commands = append(left.Commands, fmt.Sprintf("kubectl delete %s %s -l %s", where, kind, objectLabel))
+			leftovers.Commands = append(leftovers.Commands, fmt.Sprintf("kubectl delete %s %s -l %s", where, kind, objectLabel))
 		}
 	}
 	cluster, err := e.o.Management.Get(ctx, kube.Clusters, e.o.Namespace, e.o.Cluster)
 	errs = append(errs, err)
 	if err == nil && cluster.GetAnnotations()[pausedByScenario] != "" {
-		left.Left = append(left.Left, "Cluster "+e.o.Cluster+", which is paused")
-		left.Commands = append(left.Commands, resumeCommand(e.o.Namespace, e.o.Cluster))
+		leftovers.Left = append(leftovers.Left, "Cluster "+e.o.Cluster+", which is paused")
+		leftovers.Commands = append(leftovers.Commands, resumeCommand(e.o.Namespace, e.o.Cluster))
 	}
 	look(e.o.Workload, kube.Deployments, e.o.PodNamespace, "-n "+e.o.PodNamespace)
 	for _, kind := range e.objectKinds() {
@@ -135,8 +135,8 @@ func (e *engine) left(ctx context.Context, ended error) *leftError {
 	for _, kind := range slices.SortedFunc(maps.Keys(capi.TemplateKinds(groups)), byName) {
 		look(e.o.Management, kind, e.o.Namespace, "-n "+e.o.Namespace)
 	}
-	left.Unseen = errors.Join(errs...)
-	return left
+	leftovers.Unseen = errors.Join(errs...)
+	return leftovers
 }
 
 // cleanUp removes everything that scenarios with this prefix created, also in a run
@@ -156,7 +156,7 @@ func (e *engine) deleteGroups(ctx context.Context, progress func(string)) error 
 	groups = slices.DeleteFunc(groups, func(g unstructured.Unstructured) bool {
 		return !e.ours(&g) || g.GetLabels()[capi.GroupLabel] == ""
 	})
-	err = errorsOf(len(groups), func(i int) error {
+	err = inParallel(len(groups), func(i int) error {
 		return capi.DeleteGroup(ctx, e.o.Management, e.o.Namespace, e.o.Cluster, groups[i].GetName(), e.o.SizePrefix, func(text string) {
 			progress(groups[i].GetName() + ": " + text)
 		})
@@ -229,7 +229,7 @@ func (e *engine) deleteWorkloads(ctx context.Context, progress func(string)) err
 	deployments = slices.DeleteFunc(deployments, func(d unstructured.Unstructured) bool {
 		return !e.ours(&d) || d.GetLabels()[workload.Label] == ""
 	})
-	return errorsOf(len(deployments), func(i int) error {
+	return inParallel(len(deployments), func(i int) error {
 		err := workload.Delete(ctx, e.o.Workload, e.o.PodNamespace, deployments[i].GetName(), progress)
 		if missing := new(workload.MissingError); errors.As(err, &missing) {
 			return nil

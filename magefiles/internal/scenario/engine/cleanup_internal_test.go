@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestBesides: parts that an interrupted clean-up did not try are not reported, but errors
+// TestOtherErrors: parts that an interrupted clean-up did not try are not reported, but errors
 // from before the interruption are.
-func TestBesides(t *testing.T) {
+func TestOtherErrors(t *testing.T) {
 	t.Parallel()
 	cause, lost := errors.New("interrupted"), errors.New("lost")
 	waited := fmt.Errorf("waited for pods: %w; last error: %w", cause, lost)
@@ -19,7 +19,7 @@ func TestBesides(t *testing.T) {
 		"lost\nlost": errors.Join(lost, waited, errors.Join(lost)),
 	} {
 		got := ""
-		if others := besides(err, cause); others != nil {
+		if others := otherErrors(err, cause); others != nil {
 			got = others.Error()
 		}
 		if got != want {

@@ -45,7 +45,7 @@ func leftovers(c *simtest.Cluster) []string {
 	return names
 }
 
-func TestNothingIsLeftBehind(t *testing.T) {
+func TestCleanUpRemovesEverything(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	for _, name := range []string{"broken-group", "expander-priority", "pdb-blocks-scale-down", "paused-cluster"} {
@@ -63,7 +63,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 }
 
-func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
+func TestLeftoversOfAKilledRunAreRemoved(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
@@ -95,7 +95,7 @@ func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
 	})
 }
 
-func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
+func TestStoppedRunCleansUpAndSkipsTheRest(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
@@ -127,13 +127,13 @@ func TestAStopCleansUpAndSkipsTheRest(t *testing.T) {
 
 // The first interruption stops a scenario and cleans up. The second one ends the
 // clean-up, and the failure says what is left and how it goes.
-func TestTheSecondInterruptionEndsTheCleanUp(t *testing.T) {
+func TestSecondInterruptionEndsCleanUp(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		interrupted, stop, now := interrupt.With(ctx)
 		var second time.Time
-		o.Mark = func(f timeline.Fact) {
+		o.AddFact = func(f timeline.Fact) {
 			if f.What == timeline.Step && strings.HasPrefix(f.Text, "2.") { // the cluster is resumed, and a node comes
 				time.AfterFunc(45*time.Second, stop)
 				time.AfterFunc(47*time.Second, func() {
@@ -188,7 +188,7 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
-func TestKnownFailuresAreOfTheirReleases(t *testing.T) {
+func TestKnownFailureAppliesToItsReleasesOnly(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	for release, want := range map[string]results.Verdict{"1.35.2": results.KnownFailure, "1.36.1": results.Failed} {
@@ -204,7 +204,7 @@ func TestKnownFailuresAreOfTheirReleases(t *testing.T) {
 }
 
 // A release that is not known is tried, and what it fails is a failure.
-func TestAReleaseThatIsNotKnown(t *testing.T) {
+func TestUnknownRelease(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.IgnoresPause, Unknown: true}, nil, all["paused-cluster"], all["paused-group"], all["enforce-minimum"])
@@ -226,7 +226,7 @@ func TestAReleaseThatIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestAFailureTellsEverything(t *testing.T) {
+func TestFailureReport(t *testing.T) {
 	t.Parallel()
 	s := parse(t, `
 title: t
@@ -256,7 +256,7 @@ steps:
 	}
 }
 
-func TestAnObjectOfTheUsersIsLeftAlone(t *testing.T) {
+func TestObjectOfTheUserIsKept(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
@@ -303,7 +303,7 @@ steps:
 				time.AfterFunc(2*time.Second, func() { tell(f) })
 			})
 		}
-		o.Mark = func(f timeline.Fact) {
+		o.AddFact = func(f timeline.Fact) {
 			if f.What == timeline.Step && strings.Contains(f.Text, "late") {
 				time.AfterFunc(4*time.Second, func() { c.Log("W", "late.go:1", "it is late") })
 			}
@@ -318,7 +318,7 @@ steps:
 
 // The first step begins when the groups have their minimum, and an annotation of no
 // pods is an error.
-func TestTheSetUpWaitsForTheFirstNodes(t *testing.T) {
+func TestSetUpWaitsForTheFirstNodes(t *testing.T) {
 	t.Parallel()
 	came, err := simulate(t, &simtest.Autoscaler{}, nil, parse(t, `
 title: t
@@ -355,7 +355,7 @@ func TestTooLateIsAFailure(t *testing.T) {
 			t.Parallel()
 			s := parse(t, "title: t\ngroups: [{name: web, max: 1}]\nsteps: [{say: late, expect: [{"+tt.expect+", within: 5s}]}]\n")
 			inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
-				o.Mark = func(f timeline.Fact) {
+				o.AddFact = func(f timeline.Fact) {
 					if f.What != timeline.Step {
 						return
 					}
@@ -378,7 +378,7 @@ func TestTooLateIsAFailure(t *testing.T) {
 
 // An autoscaler that is taken as it is repeats a reason in every round. In the
 // second scenario it counts as said, though nothing fell silent between the two.
-func TestWhatIsSaidAgainInAnotherScenarioCounts(t *testing.T) {
+func TestStatementRepeatedInAnotherScenarioCounts(t *testing.T) {
 	t.Parallel()
 	one, two := parse(t, `
 title: t
@@ -437,7 +437,7 @@ steps:
 }
 
 // A crash is no failure that is known.
-func TestACrashIsNoKnownFailure(t *testing.T) {
+func TestCrashIsNoKnownFailure(t *testing.T) {
 	t.Parallel()
 	came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.EndsByItself, Release: "1.35.2"}, nil, shipped(t)["paused-group"])
 	if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || !strings.Contains(r.Failure, "panic: on purpose") {
@@ -448,14 +448,14 @@ func TestACrashIsNoKnownFailure(t *testing.T) {
 }
 
 // A known failure whose clean-up fails is a failure that is not known.
-func TestAFailedCleanUpIsNoKnownFailure(t *testing.T) {
+func TestFailedCleanUpIsNoKnownFailure(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		a := &simtest.Autoscaler{Cluster: c, Behaviour: simtest.IgnoresPause, Release: "1.35.2"}
 		o.Autoscaler = a
-		mark := o.Mark
-		o.Mark = func(f timeline.Fact) {
+		mark := o.AddFact
+		o.AddFact = func(f timeline.Fact) {
 			mark(f)
 			if f.What == timeline.Step {
 				c.Refuse("list", "configmaps", errors.New("out of order"))
@@ -487,7 +487,7 @@ func inCluster(t *testing.T, test func(t *testing.T, ctx context.Context, c *sim
 	})
 }
 
-func TestAStopBetweenScenariosIsNoSuccess(t *testing.T) {
+func TestStopBetweenScenariosIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o engine.Options) {
@@ -505,7 +505,7 @@ func TestAStopBetweenScenariosIsNoSuccess(t *testing.T) {
 
 // Run returns an error if it could not finish. A scenario that failed has a verdict
 // instead.
-func TestAFailureIsNoErrorOfTheRun(t *testing.T) {
+func TestFailureIsNoErrorOfTheRun(t *testing.T) {
 	t.Parallel()
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		log := ui.New(io.Discard, ui.Options{})
@@ -524,7 +524,7 @@ func TestAFailureIsNoErrorOfTheRun(t *testing.T) {
 	})
 }
 
-func TestWhatThereIsSoFarIsReported(t *testing.T) {
+func TestResultsSoFarAreReported(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o engine.Options) {
@@ -543,7 +543,7 @@ func TestWhatThereIsSoFarIsReported(t *testing.T) {
 	})
 }
 
-func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
+func TestObjectsThatNoScenarioCreatedAreKept(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
@@ -579,7 +579,7 @@ func TestWhatNoScenarioMadeIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestAWorkloadOfTheUsersIsNotTaken(t *testing.T) {
+func TestWorkloadOfTheUserIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
@@ -596,7 +596,7 @@ func TestAWorkloadOfTheUsersIsNotTaken(t *testing.T) {
 	})
 }
 
-func TestAClusterThatItsUserPausedIsRefused(t *testing.T) {
+func TestPausedClusterIsRefused(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
@@ -617,12 +617,12 @@ func TestAClusterThatItsUserPausedIsRefused(t *testing.T) {
 
 // One part that cannot be removed keeps no other from it, and a kind that the
 // cluster does not have is no trouble.
-func TestTheCleanUpGoesOn(t *testing.T) {
+func TestCleanUpGoesOnAfterAnError(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		o.Workload = c.Undefine(schema.GroupKind{Group: "policy", Kind: "PodDisruptionBudget"})
-		o.Mark = func(f timeline.Fact) {
+		o.AddFact = func(f timeline.Fact) {
 			if f.What == timeline.Step {
 				c.Refuse("list", "configmaps", errors.New("out of order"))
 				c.Refuse("get", "clusters", errors.New("lost"))
@@ -641,7 +641,7 @@ func TestTheCleanUpGoesOn(t *testing.T) {
 	})
 }
 
-func TestNothingToLookAtIsNoPass(t *testing.T) {
+func TestCheckThatWasNeverEvaluatedFails(t *testing.T) {
 	t.Parallel()
 	const begin = "title: t\ngroups: [{name: web, max: 1}]\nsteps:\n- {say: none, do: [{workload: {name: shop, pods: 0}}]}\n"
 	for name, c := range map[string]struct{ text, says string }{
@@ -663,12 +663,12 @@ func TestNothingToLookAtIsNoPass(t *testing.T) {
 
 // The failure says once what interrupted the clean-up, not with every request that
 // was not tried then.
-func TestACleanUpThatIsInterruptedSaysSo(t *testing.T) {
+func TestInterruptedCleanUpListsLeftovers(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		interrupted, stop, now := interrupt.With(ctx)
-		o.Mark = func(f timeline.Fact) {
+		o.AddFact = func(f timeline.Fact) {
 			if f.What == timeline.Step {
 				stop()
 				now()

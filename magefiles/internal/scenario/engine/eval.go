@@ -71,7 +71,7 @@ func (w *world) evalPods(p *scenario.PodsCheck, base baseline) outcome {
 		on = slices.DeleteFunc(on, func(node string) bool { return !slices.Contains(here, node) })
 		seen += fmt.Sprintf(", %d of them of %s", len(on), p.Group)
 	}
-	holds := counts(p.Running, running) && counts(p.Pending, pending) && counts(p.Nodes, len(on))
+	holds := meets(p.Running, running) && meets(p.Pending, pending) && meets(p.Nodes, len(on))
 	if p.Undisturbed {
 		before := base.podsOf(w.prefix + p.Of)
 		if len(before) == 0 {
@@ -79,7 +79,7 @@ func (w *world) evalPods(p *scenario.PodsCheck, base baseline) outcome {
 			seen += "; there were no pods when the step began"
 		}
 		for _, pod := range before {
-			if what := w.disturbed(pod); what != "" {
+			if what := w.disturbance(pod); what != "" {
 				holds = false
 				seen += "; " + what
 			}
@@ -94,7 +94,7 @@ func (w *world) evalPods(p *scenario.PodsCheck, base baseline) outcome {
 				continue
 			}
 			empty = false
-			if w.chosen(node) {
+			if w.chosenForDeletion(node) {
 				holds = false
 				seen += fmt.Sprintf("; the autoscaler chose to delete %s, which has pod %s", node, pod.GetName())
 			}
@@ -103,13 +103,13 @@ func (w *world) evalPods(p *scenario.PodsCheck, base baseline) outcome {
 	return outcome{holds: holds, empty: empty, seen: seen}
 }
 
-// counts reports whether n meets the condition; true for nil. Conditions on pods
+// meets reports whether n meets the condition; true for nil. Conditions on pods
 // and groups are never relative to ${nodes}.
-func counts(c *scenario.Count, n int) bool { return c == nil || c.Holds(n, 0) }
+func meets(c *scenario.Count, n int) bool { return c == nil || c.Holds(n, 0) }
 
-// chosen reports whether the autoscaler has chosen to delete a node. The
+// chosenForDeletion reports whether the autoscaler has chosen to delete a node. The
 // caller holds mu.
-func (w *world) chosen(name string) bool {
+func (w *world) chosenForDeletion(name string) bool {
 	if node := w.nodes[name]; node != nil {
 		taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
 		for _, t := range taints {
@@ -138,9 +138,9 @@ func (b baseline) podsOf(workload string) []podBefore {
 	return all
 }
 
-// disturbed says what happened to a pod; empty if the pod is on the same node. The
+// disturbance says what happened to a pod; empty if the pod is on the same node. The
 // caller holds mu.
-func (w *world) disturbed(before podBefore) string {
+func (w *world) disturbance(before podBefore) string {
 	pod := w.pods[before.pod]
 	switch {
 	case pod == nil || string(pod.GetUID()) != before.uid:
@@ -164,7 +164,7 @@ func (w *world) evalGroup(g *scenario.GroupCheck) outcome {
 	var phases []string
 	for _, m := range machines {
 		phases = append(phases, fmt.Sprintf("%s %s", m.GetName(), orNothing(kube.Field(m, "status", "phase"))))
-		if w.old[w.prefix+g.Name][string(m.GetUID())] && m.GetDeletionTimestamp() == nil {
+		if w.oldMachines[w.prefix+g.Name][string(m.GetUID())] && m.GetDeletionTimestamp() == nil {
 			old++
 		}
 	}
@@ -177,18 +177,18 @@ func (w *world) evalGroup(g *scenario.GroupCheck) outcome {
 	rolled := true
 	if g.Old != nil {
 		seen += fmt.Sprintf(", %d machines from before the rollout", old)
-		if rolled = len(w.old[w.prefix+g.Name]) > 0; !rolled {
+		if rolled = len(w.oldMachines[w.prefix+g.Name]) > 0; !rolled {
 			seen += ", and there were none when it began"
 		}
 	}
 	if len(phases) > 0 {
 		seen += " (" + strings.Join(phases, ", ") + ")"
 	}
-	return outcome{holds: rolled && counts(g.Size, size) && counts(g.Machines, len(machines)) && counts(g.Ready, ready) && counts(g.Old, old), seen: seen}
+	return outcome{holds: rolled && meets(g.Size, size) && meets(g.Machines, len(machines)) && meets(g.Ready, ready) && meets(g.Old, old), seen: seen}
 }
 
-// factOf has the fact of the timeline for each statement that a check can name.
-var factOf = map[string]string{
+// factWhat has the fact of the timeline for each statement that a check can name.
+var factWhat = map[string]string{
 	scenario.Refused: timeline.Refused, scenario.Kept: timeline.Kept, scenario.ScaleUp: timeline.ScaleUp,
 	scenario.ScaleDown: timeline.ScaleDown, scenario.Problem: timeline.Problem,
 }
@@ -201,7 +201,7 @@ func (w *world) evalSaid(s *scenario.SaidCheck, base baseline) outcome {
 	}
 	var other []string
 	for _, f := range w.factsSince(since) {
-		if f.Kind != timeline.Autoscaler || f.What != factOf[s.What] || !w.about(s, f, base) {
+		if f.Kind != timeline.Autoscaler || f.What != factWhat[s.What] || !w.isAbout(s, f, base) {
 			continue
 		}
 		if text.MatchString(f.Text) {
@@ -215,11 +215,11 @@ func (w *world) evalSaid(s *scenario.SaidCheck, base baseline) outcome {
 	return outcome{seen: "it said only: " + strings.Join(last(distinct(other), 3), "; ")}
 }
 
-// about reports whether a fact is about what the check names. The caller holds mu.
-func (w *world) about(s *scenario.SaidCheck, f timeline.Fact, base baseline) bool {
+// isAbout reports whether a fact is about what the check names. The caller holds mu.
+func (w *world) isAbout(s *scenario.SaidCheck, f timeline.Fact, base baseline) bool {
 	if s.Pod != "" {
 		_, pod, _ := strings.Cut(f.Name, "/")
-		if w.owner[pod] != w.prefix+s.Pod {
+		if w.workloadOf[pod] != w.prefix+s.Pod {
 			return false
 		}
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // A pod that is being evicted from a node that was chosen is not spared.
-func TestAPodThatIsBeingEvictedIsNotSpared(t *testing.T) {
+func TestEvictedPodIsNotSpared(t *testing.T) {
 	t.Parallel()
 	w := newWorld("sc-", time.Now)
 	node := &unstructured.Unstructured{Object: map[string]any{}}
@@ -97,12 +97,12 @@ func TestSaid(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 500, time.UTC)
 	w := newWorld("sc-", time.Now)
 	w.began = began
-	w.owner["sc-shop-1"] = "sc-shop"
+	w.workloadOf["sc-shop-1"] = "sc-shop"
 	pod := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"nodeName": "now"}}}
 	pod.SetName("sc-shop-1")
 	pod.SetLabels(map[string]string{workload.Label: "sc-shop"})
 	w.pods[pod.GetName()] = pod
-	base := baseline{at: began.Add(time.Minute), first: began, pods: map[string]placed{
+	base := baseline{at: began.Add(time.Minute), first: began, pods: map[string]placement{
 		"gone": {"sc-shop", "sc-shop-0", "before"}, "waiting": {"sc-shop", "sc-shop-2", ""}, "other": {"sc-other", "sc-other-0", "others"},
 	}}
 	for name, tt := range map[string]struct {
@@ -155,17 +155,17 @@ func TestInOrder(t *testing.T) {
 			{Time: began, Kind: timeline.Autoscaler, What: timeline.ScaleUp}, {Time: began.Add(second), Kind: timeline.Autoscaler, What: timeline.ScaleDown},
 		}
 		w.add(c)
-		if w.came(c) != holds || (c.broken == nil) != holds {
-			t.Errorf("the second %s after the first: came true is %t, broken %+v; want %t", second, w.came(c), c.broken, holds)
+		if w.metAt(c) != holds || (c.broken == nil) != holds {
+			t.Errorf("the second %s after the first: came true is %t, broken %+v; want %t", second, w.metAt(c), c.broken, holds)
 		}
-		if last := began.Add(max(second, 0)); holds && !c.came.Equal(last) {
-			t.Errorf("the order came true at %v, want %v", c.came, last)
+		if last := began.Add(max(second, 0)); holds && !c.metAt.Equal(last) {
+			t.Errorf("the order came true at %v, want %v", c.metAt, last)
 		}
 	}
 }
 
 // What is awaited in order is told one at a time.
-func TestTheFirstThatIsMissingIsAwaited(t *testing.T) {
+func TestFirstMissingCheckIsDescribed(t *testing.T) {
 	t.Parallel()
 	w := newWorld("sc-", time.Now)
 	nodes := func(n string) scenario.Check { return scenario.Check{Nodes: count(t, n)} }
@@ -176,15 +176,15 @@ func TestTheFirstThatIsMissingIsAwaited(t *testing.T) {
 		plain: "1 nodes in the cluster: 0 nodes in the cluster",
 	} {
 		w.add(c)
-		if got := w.state(time.Now(), nil, nil, []*watch{c}); got.instead != want {
-			t.Errorf("it says %q, want %q", got.instead, want)
+		if got := w.state(time.Now(), nil, nil, []*watch{c}); got.actual != want {
+			t.Errorf("it says %q, want %q", got.actual, want)
 		}
 	}
 }
 
 // What comes true is judged by when it did, not by when it is seen: what the API
 // server notes is believed, unless that is in the future.
-func TestWhatComesTrueIsJudgedByItsTime(t *testing.T) {
+func TestTimeOfTheFactDecides(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
@@ -214,24 +214,24 @@ func TestWhatComesTrueIsJudgedByItsTime(t *testing.T) {
 			now := metav1.Now()
 			group.SetDeletionTimestamp(&now)
 		}
-		w.changed(kube.MachineDeployments, kube.Change{Before: group, After: group}, w.groups)
-		if !c.came.Equal(tt.came) {
-			t.Errorf("%s: came true at %v, want %v", name, c.came, tt.came)
+		w.update(kube.MachineDeployments, kube.Change{Before: group, After: group}, w.groups)
+		if !c.metAt.Equal(tt.came) {
+			t.Errorf("%s: came true at %v, want %v", name, c.metAt, tt.came)
 		}
-		if late := c.late != nil; late == w.came(c) {
-			t.Errorf("%s: late is %t, in time is %t", name, late, w.came(c))
+		if late := c.late != nil; late == w.metAt(c) {
+			t.Errorf("%s: late is %t, in time is %t", name, late, w.metAt(c))
 		}
 	}
 }
 
 // What breaks a stay after its time was over does not count.
-func TestAStayThatBreaksAfterItsTime(t *testing.T) {
+func TestStayThatBreaksAfterItsTime(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
 	w := newWorld("sc-", time.Now)
 	stay := &watch{check: scenario.Check{For: scenario.Duration(5 * time.Second)}, stay: true}
-	expected, missing := &watch{came: at(10)}, &watch{check: scenario.Check{Nodes: count(t, "1")}, history: []seen{{}}}
+	expected, missing := &watch{metAt: at(10)}, &watch{check: scenario.Check{Nodes: count(t, "1")}, history: []observation{{}}}
 	for _, tt := range []struct {
 		breaks  int
 		expects []*watch
@@ -240,7 +240,7 @@ func TestAStayThatBreaksAfterItsTime(t *testing.T) {
 		{14, []*watch{expected}, true}, {15, []*watch{expected}, true}, {16, []*watch{expected}, false},
 		{16, []*watch{expected, missing}, true}, {5, nil, true}, {6, nil, false},
 	} {
-		stay.broken = &seen{at: at(tt.breaks)}
+		stay.broken = &observation{at: at(tt.breaks)}
 		if got := w.state(began, nil, []*watch{stay}, tt.expects); (got.broken != nil) != tt.fails {
 			t.Errorf("broken after %d s, with %d expectations: fails is %t, want %t", tt.breaks, len(tt.expects), got.broken != nil, tt.fails)
 		}

@@ -32,8 +32,8 @@ func (e *engine) failure(c *watch) *checkError {
 	switch {
 	case c.broken != nil && c.stay:
 		fmt.Fprintf(&b, "did not stay so: %s\n  seen at %s: %s\n", wanted, clock(c.broken.at), c.broken.text)
-		if c.broken.by != "" {
-			fmt.Fprintf(&b, "  by: %s\n", c.broken.by)
+		if c.broken.cause != "" {
+			fmt.Fprintf(&b, "  by: %s\n", c.broken.cause)
 		} else {
 			fmt.Fprintf(&b, "  it was not so from the beginning\n")
 		}
@@ -49,8 +49,8 @@ func (e *engine) failure(c *watch) *checkError {
 		fmt.Fprintf(&b, "  how it changed:\n")
 		for _, s := range c.history {
 			line := fmt.Sprintf("    %s %s", clock(s.at), s.text)
-			if s.by != "" {
-				line += "  (" + s.by + ")"
+			if s.cause != "" {
+				line += "  (" + s.cause + ")"
 			}
 			fmt.Fprintln(&b, line)
 		}
@@ -61,20 +61,20 @@ func (e *engine) failure(c *watch) *checkError {
 	} else {
 		fmt.Fprintf(&b, "  the autoscaler said:\n")
 		for _, f := range reasons {
-			fmt.Fprintf(&b, "    %s %s\n", clock(f.Time), say(f))
+			fmt.Fprintf(&b, "    %s %s\n", clock(f.Time), factLine(f))
 		}
 	}
-	if recent := w.factsSince(w.now().Add(-lastMinute)); e.o.Tell != nil && len(recent) > 0 {
+	if recent := w.factsSince(w.now().Add(-lastMinute)); e.o.WriteFacts != nil && len(recent) > 0 {
 		fmt.Fprintf(&b, "  the last minute:\n")
-		var told strings.Builder
-		e.o.Tell(&told, recent)
-		fmt.Fprintln(&b, indent(strings.TrimRight(told.String(), "\n"), "    "))
+		var lines strings.Builder
+		e.o.WriteFacts(&lines, recent)
+		fmt.Fprintln(&b, indent(strings.TrimRight(lines.String(), "\n"), "    "))
 	}
 	return &checkError{strings.TrimRight(b.String(), "\n")}
 }
 
-// say returns a fact about the autoscaler in one line.
-func say(f timeline.Fact) string {
+// factLine returns a fact about the autoscaler in one line.
+func factLine(f timeline.Fact) string {
 	parts := []string{f.What}
 	for _, part := range []string{f.Name, f.Group, f.Node} {
 		if part != "" && !slices.Contains(parts, part) {
@@ -97,35 +97,35 @@ const maxReasons = 8
 // reasons returns the last statements of the autoscaler about the objects of the check,
 // each once; if there are none, its last statements about anything. The caller holds mu.
 func (w *world) reasons(c scenario.Check) []timeline.Fact {
-	names := w.names(c)
-	var about, all []timeline.Fact
+	relatedNames := w.relatedNames(c)
+	var related, all []timeline.Fact
 	seen := map[string]bool{}
 	for _, f := range slices.Backward(w.factsSince(w.began)) {
-		if f.Kind != timeline.Autoscaler || !speaks(f.What) {
+		if f.Kind != timeline.Autoscaler || !isReason(f.What) {
 			continue
 		}
-		if key := say(f); seen[key] {
+		if key := factLine(f); seen[key] {
 			continue
 		} else {
 			seen[key] = true
 		}
 		all = append(all, f)
 		_, pod, _ := strings.Cut(f.Name, "/")
-		if slices.ContainsFunc([]string{f.Name, pod, f.Group, f.Node}, func(name string) bool { return names[name] }) {
-			about = append(about, f)
+		if slices.ContainsFunc([]string{f.Name, pod, f.Group, f.Node}, func(name string) bool { return relatedNames[name] }) {
+			related = append(related, f)
 		}
 	}
-	if len(about) == 0 {
-		about = all
+	if len(related) == 0 {
+		related = all
 	}
-	about = about[:min(len(about), maxReasons)]
-	slices.Reverse(about)
-	return about
+	related = related[:min(len(related), maxReasons)]
+	slices.Reverse(related)
+	return related
 }
 
-// speaks reports whether a fact may explain why something did not hold.
-func speaks(what string) bool {
-	for _, fact := range factOf {
+// isReason reports whether a fact may explain why something did not hold.
+func isReason(what string) bool {
+	for _, fact := range factWhat {
 		if what == fact {
 			return true
 		}
@@ -133,19 +133,19 @@ func speaks(what string) bool {
 	return what == timeline.Started || what == timeline.Stopped
 }
 
-// names returns the names of the pods, groups and nodes that a check is about. The
+// relatedNames returns the names of the pods, groups and nodes that a check is about. The
 // caller holds mu.
-func (w *world) names(c scenario.Check) map[string]bool {
-	names := map[string]bool{}
+func (w *world) relatedNames(c scenario.Check) map[string]bool {
+	relatedNames := map[string]bool{}
 	workload := func(name string) {
-		for pod, owner := range w.owner {
+		for pod, owner := range w.workloadOf {
 			if name != "" && owner == w.prefix+name {
-				names[pod] = true
+				relatedNames[pod] = true
 			}
 		}
 		for _, p := range w.podsOf(name) {
 			if node := kube.Field(p, "spec", "nodeName"); node != "" {
-				names[node] = true
+				relatedNames[node] = true
 			}
 		}
 	}
@@ -153,9 +153,9 @@ func (w *world) names(c scenario.Check) map[string]bool {
 		if name == "" {
 			return
 		}
-		names[w.prefix+name] = true
+		relatedNames[w.prefix+name] = true
 		for _, node := range w.nodesOf(name) {
-			names[node] = true
+			relatedNames[node] = true
 		}
 	}
 	switch {
@@ -170,11 +170,11 @@ func (w *world) names(c scenario.Check) map[string]bool {
 		group(c.Said.Group)
 	}
 	for _, inner := range c.Order {
-		for name := range w.names(inner) {
-			names[name] = true
+		for name := range w.relatedNames(inner) {
+			relatedNames[name] = true
 		}
 	}
-	return names
+	return relatedNames
 }
 
 func indent(text, by string) string {

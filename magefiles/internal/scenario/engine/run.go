@@ -64,11 +64,11 @@ type Options struct {
 	Versions map[string]string
 	// Subscribe calls tell with every new fact of the timeline until unsubscribe is
 	// called.
-	Subscribe func(tell func(timeline.Fact)) (unsubscribe func())
-	// Mark adds a fact about a scenario to the timeline. It is optional.
-	Mark func(timeline.Fact)
-	// Tell writes facts in words, for the last minute of a failure. It is optional.
-	Tell func(io.Writer, []timeline.Fact)
+	Subscribe func(onFact func(timeline.Fact)) (unsubscribe func())
+	// AddFact adds a fact about a scenario to the timeline. It is optional.
+	AddFact func(timeline.Fact)
+	// WriteFacts writes facts in words, for the last minute of a failure. It is optional.
+	WriteFacts func(io.Writer, []timeline.Fact)
 	// Report is called after every scenario with the results so far, so that a run
 	// that is killed loses nothing. Its error is logged. It is optional.
 	Report func(*results.Results) error
@@ -84,8 +84,8 @@ const (
 	cleanupTime = 8 * time.Minute
 	// listTime is for listing what a clean-up left.
 	listTime = 2 * time.Second
-	// lateFacts is how late the recorder may report a fact.
-	lateFacts = 3 * time.Second
+	// maxFactDelay is how late the recorder may report a fact.
+	maxFactDelay = 3 * time.Second
 )
 
 // Run runs the scenarios one after the other and returns their results, whose Err
@@ -101,8 +101,8 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Mark == nil {
-		o.Mark = func(timeline.Fact) {}
+	if o.AddFact == nil {
+		o.AddFact = func(timeline.Fact) {}
 	}
 	name, running := o.Autoscaler.Describe()
 	sofar := &results.Results{Autoscaler: name, Started: o.Now(), Versions: o.Versions}
@@ -120,7 +120,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 			sofar.Scenarios = append(sofar.Scenarios, results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Verdict: results.Skipped, Why: why})
 		} else {
 			e := &engine{o: o, s: s, all: scenarios}
-			result := e.judge(e.run(ctx), running)
+			result := e.applyKnown(e.run(ctx), running)
 			o.markEnd(result)
 			sofar.Scenarios = append(sofar.Scenarios, result)
 			o.report(result)
@@ -144,11 +144,11 @@ func (o Options) save(sofar *results.Results) {
 	}
 }
 
-// judge replaces the verdict of a scenario that is known to fail with this release.
+// applyKnown replaces the verdict of a scenario that is known to fail with this release.
 // Only a failure of a check can be a known failure. If the release is nil, a
 // failure that may be known stays a failure, and its text says so.
-func (e *engine) judge(r results.Result, release *version.Version) results.Result {
-	if e.s.Known == nil || e.broke {
+func (e *engine) applyKnown(r results.Result, release *version.Version) results.Result {
+	if e.s.Known == nil || e.otherFailure {
 		return r
 	}
 	if release == nil && r.Verdict == results.Failed && e.s.KnownAs(r.Failure) {
@@ -179,7 +179,7 @@ func (o Options) markEnd(r results.Result) {
 	case results.KnownFailure:
 		f.What, f.Text = timeline.KnownFailure, r.Known
 	}
-	o.Mark(f)
+	o.AddFact(f)
 }
 
 // report logs the end of a scenario.
@@ -202,21 +202,21 @@ type engine struct {
 
 	w      *world
 	always []*watch
-	// touched is set when something may have been created or removed.
-	touched bool
-	// broke is set for a failure that no check found: of the set-up, an action or
+	// clusterChanged is set when something may have been created or removed.
+	clusterChanged bool
+	// otherFailure is set for a failure that no check found: of the set-up, an action or
 	// the clean-up, a crash of the autoscaler, or an interruption.
-	broke bool
+	otherFailure bool
 }
 
 // run runs the scenario and always removes what it created.
 func (e *engine) run(ctx context.Context) (r results.Result) {
 	r = results.Result{Name: e.s.Name, Given: e.s.Given, Title: e.s.Title, Verdict: results.Passed, Started: e.o.Now()}
 	e.w = newWorld(e.o.Prefix, e.o.Now)
-	unsubscribe := e.o.Subscribe(e.w.fact)
+	unsubscribe := e.o.Subscribe(e.w.addFact)
 	defer unsubscribe()
 	defer func() {
-		e.clear(ctx, &r)
+		e.runCleanUp(ctx, &r)
 		r.Seconds = results.Seconds(e.o.Now().Sub(r.Started))
 	}()
 	// The watches end before the clean-up.
@@ -228,32 +228,32 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 	err := e.setUp(ctx, step.Progress)
 	step.Done("", err)
 	r.Add(say, e.o.Now().Sub(began), err)
-	e.broke = err != nil
+	e.otherFailure = err != nil
 	for i := range e.s.Steps {
 		if err != nil {
 			break
 		}
 		say, began = e.s.Steps[i].Say, e.o.Now()
-		e.mark(timeline.Step, fmt.Sprintf("%d. %s", i+1, say))
+		e.addFact(timeline.Step, fmt.Sprintf("%d. %s", i+1, say))
 		step := e.o.Log.Start(fmt.Sprintf("%d. %s", i+1, say), 0)
 		err = e.step(ctx, &e.s.Steps[i], step.Progress)
 		if err == nil && i == len(e.s.Steps)-1 {
-			err = e.looked(ctx, e.always)
+			err = e.failNeverEvaluated(ctx, e.always)
 		}
 		step.Done("", err)
 		r.Add(say, e.o.Now().Sub(began), err)
 	}
 	if err != nil {
 		// Only a failure of a check can be a known failure.
-		failed := new(checkError)
-		e.broke = e.broke || ctx.Err() != nil || !errors.As(err, &failed)
+		checkFailed := new(checkError)
+		e.otherFailure = e.otherFailure || ctx.Err() != nil || !errors.As(err, &checkFailed)
 		r.Fail(say, err)
 	}
 	return r
 }
 
-func (e *engine) mark(what, text string) {
-	e.o.Mark(timeline.Fact{Time: e.o.Now(), Kind: timeline.Lab, What: what, Name: e.s.Name, Text: text, Source: timeline.Own})
+func (e *engine) addFact(what, text string) {
+	e.o.AddFact(timeline.Fact{Time: e.o.Now(), Kind: timeline.Lab, What: what, Name: e.s.Name, Text: text, Source: timeline.Own})
 }
 
 // step does the actions of a step and waits for its expectations.
@@ -287,8 +287,8 @@ func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*w
 		state := e.w.state(began, e.always, stays, expects)
 		now := e.o.Now()
 		if state.broken != nil {
-			e.pause(ctx)
-			return e.failed(state.broken)
+			e.awaitLateFacts(ctx)
+			return e.checkFailed(state.broken)
 		}
 		var next time.Time
 		wake := func(at time.Time) {
@@ -302,27 +302,27 @@ func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*w
 				continue
 			}
 			// A check that came true in time may be seen late.
-			e.pause(ctx)
-			if !e.w.came(c) {
-				return e.failed(c)
+			e.awaitLateFacts(ctx)
+			if !e.w.metAt(c) {
+				return e.checkFailed(c)
 			}
 			wake(now)
 		}
 		if len(state.missing) == 0 {
 			for _, c := range stays {
-				if end := state.came.Add(time.Duration(c.check.For)); end.After(now) {
+				if end := state.metAt.Add(time.Duration(c.check.For)); end.After(now) {
 					wake(end)
 				}
 			}
 			if next.IsZero() {
-				if err := e.ended(); err != nil {
+				if err := e.autoscalerEnded(); err != nil {
 					return err
 				}
-				return e.looked(ctx, stays)
+				return e.failNeverEvaluated(ctx, stays)
 			}
 			progress("checking that it stays so")
 		} else {
-			progress(state.instead)
+			progress(state.actual)
 		}
 		if err := e.sleep(ctx, next.Sub(now)); err != nil {
 			return err
@@ -336,57 +336,57 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-e.w.moved:
+	case <-e.w.decided:
 	case err := <-e.o.Autoscaler.Ended():
-		return endedInTheMiddle(err)
+		return endedDuringStep(err)
 	case <-ctx.Done():
 		return fmt.Errorf("stopped: %w", context.Cause(ctx))
 	}
 	return nil
 }
 
-func endedInTheMiddle(err error) error {
+func endedDuringStep(err error) error {
 	return fmt.Errorf("the autoscaler ended in the middle of the step: %w", err)
 }
 
-// failed returns the failure of a check. If the autoscaler ended, that is the
+// checkFailed returns the failure of a check. If the autoscaler ended, that is the
 // error, and the failure of the check is only a consequence.
-func (e *engine) failed(c *watch) error {
-	if err := e.ended(); err != nil {
+func (e *engine) checkFailed(c *watch) error {
+	if err := e.autoscalerEnded(); err != nil {
 		return fmt.Errorf("%w\n%s", err, e.failure(c).text)
 	}
 	return e.failure(c)
 }
 
-// ended returns an error if the autoscaler ended by itself.
-func (e *engine) ended() error {
+// autoscalerEnded returns an error if the autoscaler ended by itself.
+func (e *engine) autoscalerEnded() error {
 	select {
 	case err := <-e.o.Autoscaler.Ended():
-		return endedInTheMiddle(err)
+		return endedDuringStep(err)
 	default:
 		return nil
 	}
 }
 
-// looked fails checks that held only because there was nothing to evaluate.
-func (e *engine) looked(ctx context.Context, stays []*watch) error {
-	if c := e.w.vacuous(stays); c != nil {
-		e.pause(ctx)
-		return e.failed(c)
+// failNeverEvaluated fails checks that held only because there was nothing to evaluate.
+func (e *engine) failNeverEvaluated(ctx context.Context, stays []*watch) error {
+	if c := e.w.neverEvaluated(stays); c != nil {
+		e.awaitLateFacts(ctx)
+		return e.checkFailed(c)
 	}
 	return nil
 }
 
-// pause waits for late facts.
-func (e *engine) pause(ctx context.Context) {
+// awaitLateFacts waits for late facts.
+func (e *engine) awaitLateFacts(ctx context.Context) {
 	select {
-	case <-time.After(lateFacts):
+	case <-time.After(maxFactDelay):
 	case <-ctx.Done():
 	}
 }
 
-// errorsOf calls do for 0 to n-1 concurrently and joins the errors.
-func errorsOf(n int, do func(i int) error) error {
+// inParallel calls do for 0 to n-1 concurrently and joins the errors.
+func inParallel(n int, do func(i int) error) error {
 	errs := make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {

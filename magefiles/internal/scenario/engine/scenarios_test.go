@@ -38,25 +38,25 @@ func shipped(t *testing.T) map[string]*scenario.Scenario {
 
 // simulate runs scenarios on a simulated cluster, and then calls after, if it is
 // not nil.
-func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster), scenarios ...*scenario.Scenario) (came *results.Results, err error) {
+func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster), scenarios ...*scenario.Scenario) (got *results.Results, err error) {
 	t.Helper()
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
 		a.Cluster = c
 		log := ui.New(io.Discard, ui.Options{})
 		defer log.Close()
-		came, err = run(ctx, options(c, a, log), scenarios...)
+		got, err = run(ctx, options(c, a, log), scenarios...)
 		if after != nil {
 			after(c)
 		}
 		_ = a.Stop(ctx) // it cannot fail
 	})
-	return came, err
+	return got, err
 }
 
 // run runs scenarios; the error is also of their verdicts.
 func run(ctx context.Context, o engine.Options, scenarios ...*scenario.Scenario) (*results.Results, error) {
-	came, err := engine.Run(ctx, o, scenarios)
-	return came, errors.Join(came.Err(), err)
+	got, err := engine.Run(ctx, o, scenarios)
+	return got, errors.Join(got.Err(), err)
 }
 
 // inSimulation runs do in virtual time, in a simulated cluster that lives.
@@ -76,8 +76,8 @@ func options(c *simtest.Cluster, a *simtest.Autoscaler, log *ui.Log) engine.Opti
 	return engine.Options{
 		Workload: c.Client, Management: c.Client, Namespace: simtest.Namespace, Cluster: simtest.ClusterName,
 		ConfigNamespace: simtest.ConfigNamespace, PodNamespace: simtest.Namespace,
-		Autoscaler: a, Subscribe: c.Subscribe, Mark: c.Mark, Log: log,
-		Tell: func(w io.Writer, facts []timeline.Fact) {
+		Autoscaler: a, Subscribe: c.Subscribe, AddFact: c.AddFact, Log: log,
+		WriteFacts: func(w io.Writer, facts []timeline.Fact) {
 			for _, f := range facts {
 				_, _ = io.WriteString(w, f.What+" "+f.Text+"\n")
 			}
@@ -162,8 +162,8 @@ func TestEveryScenarioPassesAndCanFail(t *testing.T) {
 			if knownFailures[name] != "" {
 				want = results.UnexpectedPass
 			}
-			came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.Good}, nil, s)
-			if r := came.Scenarios[0]; err != nil || r.Verdict != want {
+			got, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.Good}, nil, s)
+			if r := got.Scenarios[0]; err != nil || r.Verdict != want {
 				t.Errorf("with an autoscaler that behaves: %s, %v\n%s\n%v", r.Verdict, err, r.Failure, r.Steps)
 			}
 		})
@@ -175,8 +175,8 @@ func TestEveryScenarioPassesAndCanFail(t *testing.T) {
 			if s == nil {
 				t.Fatalf("there is no scenario %s", m.scenario)
 			}
-			came, err := simulate(t, &simtest.Autoscaler{Behaviour: m.does}, nil, s)
-			r := came.Scenarios[0]
+			got, err := simulate(t, &simtest.Autoscaler{Behaviour: m.does}, nil, s)
+			r := got.Scenarios[0]
 			failed := err != nil && r.Verdict == results.Failed
 			if knownFailures[m.scenario] == m.does {
 				failed = err == nil && r.Verdict == results.KnownFailure

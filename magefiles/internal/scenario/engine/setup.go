@@ -31,12 +31,12 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	if err := e.refusePaused(limited); err != nil {
 		return err
 	}
-	e.touched = true
+	e.clusterChanged = true
 	if err := e.cleanUp(limited, progress); err != nil {
 		return fmt.Errorf("remove what an earlier run left: %w", err)
 	}
 	// From here on, the autoscaler's statements may be about this scenario.
-	e.w.begin()
+	e.w.setBegin()
 	progress("the node groups")
 	if err := e.makeGroups(limited, progress); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (e *engine) makeGroups(ctx context.Context, progress func(string)) error {
 			groups, definitions = append(groups, group), append(definitions, g)
 		}
 	}
-	return errorsOf(len(groups), func(i int) error {
+	return inParallel(len(groups), func(i int) error {
 		if err := e.makeGroup(ctx, groups[i], definitions[i]); err != nil {
 			return fmt.Errorf("make the group %s: %w", groups[i].Name, err)
 		}
@@ -132,7 +132,7 @@ func (e *engine) nodeGroup(g scenario.Group, name string, worker *corev1.Node) (
 	group := capi.NodeGroup{
 		Name: e.o.Prefix + name, Namespace: e.o.Namespace, ClusterName: e.o.Cluster, Prefix: e.o.SizePrefix,
 		Min: g.Min, Max: g.Max, Labels: map[string]string{poolLabel: e.o.Prefix + g.PoolName()}, Taints: taints,
-		Capacity: map[string]string{}, Extra: e.marks(),
+		Capacity: map[string]string{}, Extra: e.scenarioLabels(),
 	}
 	maps.Copy(group.Labels, g.Labels)
 	for _, key := range []string{"cpu", "memory"} {

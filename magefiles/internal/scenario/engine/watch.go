@@ -7,11 +7,11 @@ import (
 	"caslab/magefiles/internal/scenario"
 )
 
-// seen is what a check saw and the change that caused it. at is the time of the
+// observation is what a check saw and the change that caused it. at is the time of the
 // change, which may be earlier than the time when the change was seen.
-type seen struct {
-	at       time.Time
-	text, by string
+type observation struct {
+	at          time.Time
+	text, cause string
 }
 
 // watch is a check that is evaluated at every change.
@@ -24,39 +24,39 @@ type watch struct {
 	// limit is the time by which an expectation has to come true.
 	limit time.Time
 
-	// The fields below are guarded by the world's mu. came is when an expectation
+	// The fields below are guarded by the world's mu. metAt is when an expectation
 	// came true in time; zero if it did not. late is set if it came true after its
 	// limit.
-	came time.Time
-	late *seen
-	// looked is set once there was something to evaluate.
-	looked   bool
-	broken   *seen
-	history  []seen
-	orderMet []time.Time
+	metAt time.Time
+	late  *observation
+	// evaluated is set once there was something to evaluate.
+	evaluated bool
+	broken    *observation
+	history   []observation
+	orderMet  []time.Time
 }
 
 // maxHistory is the maximum number of changes that a failure shows.
 const maxHistory = 8
 
-// look evaluates the check after a change. at is the time of the change, and by
-// describes it. look reports whether the check came true or broke with this change.
+// evaluate evaluates the check after a change. at is the time of the change, and cause
+// describes it. evaluate reports whether the check came true or broke with this change.
 // The caller holds the world's mu.
-func (c *watch) look(w *world, at time.Time, by string) bool {
-	if !c.came.IsZero() || c.broken != nil {
+func (c *watch) evaluate(w *world, at time.Time, cause string) bool {
+	if !c.metAt.IsZero() || c.broken != nil {
 		return false
 	}
 	var found outcome
 	if len(c.check.Order) > 0 {
-		found = c.lookInOrder(w, at)
+		found = c.evaluateOrder(w, at)
 	} else {
 		found = w.eval(c.check, c.base)
 	}
-	c.looked = c.looked || !found.empty
+	c.evaluated = c.evaluated || !found.empty
 	if found.at.IsZero() || found.at.After(at) {
 		found.at = at // the clock of the fact's source may be fast
 	}
-	now := seen{at, found.seen, by}
+	now := observation{at, found.seen, cause}
 	if n := len(c.history); n == 0 || c.history[n-1].text != now.text {
 		c.history = last(append(c.history, now), maxHistory)
 	}
@@ -67,20 +67,20 @@ func (c *watch) look(w *world, at time.Time, by string) bool {
 	case !c.stay && found.holds && !found.empty:
 		if !c.limit.IsZero() && found.at.After(c.limit) {
 			if c.late == nil {
-				c.late = &seen{found.at, found.seen, by}
+				c.late = &observation{found.at, found.seen, cause}
 			}
 			return false
 		}
-		c.came = found.at
+		c.metAt = found.at
 		return true
 	}
 	return false
 }
 
-// awaited describes what has not come true yet and what is there instead. For an
+// describeMissing describes what has not come true yet and what is there instead. For an
 // order it describes the first check that is missing. The caller holds the world's
 // mu.
-func (c *watch) awaited() string {
+func (c *watch) describeMissing() string {
 	for i, inner := range c.check.Order {
 		if c.orderMet[i].IsZero() {
 			return fmt.Sprintf("not yet, as number %d of %d: %s", i+1, len(c.check.Order), inner)
@@ -93,10 +93,10 @@ func (c *watch) awaited() string {
 // seconds, and what a watch shows may have the time when it was seen.
 const orderSlack = 2 * time.Second
 
-// lookInOrder evaluates an order after a change made at that time. It notes when
+// evaluateOrder evaluates an order after a change made at that time. It notes when
 // each check came true first. A fact of the log may be seen after the change that
 // followed from it, so the times decide, not the order in which things are seen.
-func (c *watch) lookInOrder(w *world, at time.Time) outcome {
+func (c *watch) evaluateOrder(w *world, at time.Time) outcome {
 	if c.orderMet == nil {
 		c.orderMet = make([]time.Time, len(c.check.Order))
 	}

@@ -26,23 +26,23 @@ type world struct {
 	mu sync.Mutex
 	// The objects by name. The pods are those of one namespace.
 	pods, nodes, groups, machines map[string]*unstructured.Unstructured
-	// owner has the workload of every pod, also of pods that are gone.
-	owner map[string]string
-	// old has the UIDs of the machines from before the rollout, by group.
-	old   map[string]map[string]bool
-	facts []timeline.Fact
+	// workloadOf has the workload of every pod, also of pods that are gone.
+	workloadOf map[string]string
+	// oldMachines has the UIDs of the machines from before the rollout, by group.
+	oldMachines map[string]map[string]bool
+	facts       []timeline.Fact
 	// nodesBefore is the number of nodes before the first step. began is the time
 	// just before the first object was created.
 	nodesBefore int
 	began       time.Time
 	watches     []*watch
-	// moved signals that a check came true or broke. Its capacity is one.
-	moved chan struct{}
+	// decided signals that a check came true or broke. Its capacity is one.
+	decided chan struct{}
 }
 
 func newWorld(prefix string, now func() time.Time) *world {
 	return &world{
-		prefix: prefix, now: now, owner: map[string]string{}, old: map[string]map[string]bool{}, moved: make(chan struct{}, 1),
+		prefix: prefix, now: now, workloadOf: map[string]string{}, oldMachines: map[string]map[string]bool{}, decided: make(chan struct{}, 1),
 		pods: map[string]*unstructured.Unstructured{}, nodes: map[string]*unstructured.Unstructured{},
 		groups: map[string]*unstructured.Unstructured{}, machines: map[string]*unstructured.Unstructured{},
 	}
@@ -53,21 +53,21 @@ func newWorld(prefix string, now func() time.Time) *world {
 func (w *world) follow(ctx, limited context.Context, o Options) error {
 	var kinds int
 	synced := make(chan struct{})
-	trouble := make(chan error, 1)
+	errs := make(chan error, 1)
 	start := func(c *kube.Client, kind schema.GroupKind, namespace string, into map[string]*unstructured.Unstructured) {
 		kinds++
 		go c.Follow(ctx, kube.Follower{
 			Kind: kind, Namespace: namespace,
-			Synced: func() {
+			OnSynced: func() {
 				select {
 				case synced <- struct{}{}:
 				case <-limited.Done():
 				}
 			},
-			On: func(change kube.Change) { w.changed(kind, change, into) },
-			Trouble: func(err error) {
+			OnChange: func(change kube.Change) { w.update(kind, change, into) },
+			OnError: func(err error) {
 				select {
-				case trouble <- err:
+				case errs <- err:
 				default:
 				}
 			},
@@ -83,7 +83,7 @@ func (w *world) follow(ctx, limited context.Context, o Options) error {
 		case <-limited.Done():
 			err := context.Cause(limited)
 			select {
-			case last := <-trouble:
+			case last := <-errs:
 				return fmt.Errorf("watch the cluster: %w; last: %w", err, last)
 			default:
 				return fmt.Errorf("watch the cluster: %w", err)
@@ -93,7 +93,7 @@ func (w *world) follow(ctx, limited context.Context, o Options) error {
 	return nil
 }
 
-func (w *world) changed(kind schema.GroupKind, change kube.Change, into map[string]*unstructured.Unstructured) {
+func (w *world) update(kind schema.GroupKind, change kube.Change, into map[string]*unstructured.Unstructured) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := change.After
@@ -104,18 +104,18 @@ func (w *world) changed(kind schema.GroupKind, change kube.Change, into map[stri
 		into[o.GetName()] = o
 	}
 	if kind == kube.Pods {
-		w.owner[o.GetName()] = o.GetLabels()[workload.Label]
+		w.workloadOf[o.GetName()] = o.GetLabels()[workload.Label]
 	}
-	w.look(w.changedAt(change), describeChange(kind, change))
+	w.evaluateAll(w.changedAt(change), describeChange(kind, change))
 }
 
-// fact adds a fact of the timeline.
-func (w *world) fact(f timeline.Fact) {
+// addFact adds a fact of the timeline.
+func (w *world) addFact(f timeline.Fact) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.facts = append(w.facts, f)
 	if f.Kind == timeline.Autoscaler {
-		w.look(w.now(), "the autoscaler said: "+f.Text)
+		w.evaluateAll(w.now(), "the autoscaler said: "+f.Text)
 	}
 }
 
@@ -127,25 +127,25 @@ func (w *world) changedAt(change kube.Change) time.Time {
 	if change.After == nil || change.After.GetDeletionTimestamp() != nil {
 		return now
 	}
-	var told time.Time
+	var latest time.Time
 	for _, m := range change.After.GetManagedFields() {
-		if m.Time != nil && m.Time.After(told) {
-			told = m.Time.Time
+		if m.Time != nil && m.Time.After(latest) {
+			latest = m.Time.Time
 		}
 	}
-	if told.IsZero() || told.After(now) {
+	if latest.IsZero() || latest.After(now) {
 		return now
 	}
-	return told
+	return latest
 }
 
-// look evaluates every check after a change that was made at that time. The caller
+// evaluateAll evaluates every check after a change that was made at that time. The caller
 // holds mu.
-func (w *world) look(at time.Time, by string) {
+func (w *world) evaluateAll(at time.Time, cause string) {
 	for _, check := range w.watches {
-		if check.look(w, at, by) {
+		if check.evaluate(w, at, cause) {
 			select {
-			case w.moved <- struct{}{}:
+			case w.decided <- struct{}{}:
 			default:
 			}
 		}
@@ -194,19 +194,19 @@ type baseline struct {
 	// at is the time, first the time when the scenario began.
 	first time.Time
 	// pods has the pods by UID.
-	pods map[string]placed
+	pods map[string]placement
 }
 
-type placed struct{ workload, pod, node string }
+type placement struct{ workload, pod, node string }
 
 // podBefore is a pod of a baseline.
 type podBefore struct {
 	uid string
-	placed
+	placement
 }
 
-// begin notes that the scenario begins.
-func (w *world) begin() {
+// setBegin notes that the scenario begins.
+func (w *world) setBegin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.began = w.now()
@@ -215,24 +215,24 @@ func (w *world) begin() {
 func (w *world) baseline() baseline {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	b := baseline{at: w.now(), first: w.began, pods: map[string]placed{}}
+	b := baseline{at: w.now(), first: w.began, pods: map[string]placement{}}
 	for name, p := range w.pods {
 		if p.GetDeletionTimestamp() == nil {
-			b.pods[string(p.GetUID())] = placed{p.GetLabels()[workload.Label], name, kube.Field(p, "spec", "nodeName")}
+			b.pods[string(p.GetUID())] = placement{p.GetLabels()[workload.Label], name, kube.Field(p, "spec", "nodeName")}
 		}
 	}
 	return b
 }
 
-// rolledOut notes the machines of a group that is about to be rolled out.
-func (w *world) rolledOut(group string) {
+// recordOldMachines notes the machines of a group that is about to be rolled out.
+func (w *world) recordOldMachines(group string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	old := map[string]bool{}
+	oldMachines := map[string]bool{}
 	for _, m := range w.machinesOf(strings.TrimPrefix(group, w.prefix)) {
-		old[string(m.GetUID())] = true
+		oldMachines[string(m.GetUID())] = true
 	}
-	w.old[group] = old
+	w.oldMachines[group] = oldMachines
 }
 
 // podsOf returns the pods of a workload that are not being deleted, sorted by name.
@@ -243,12 +243,12 @@ func (w *world) podsOf(name string) []*unstructured.Unstructured {
 
 // allPodsOf returns all pods of a workload, sorted by name. The caller holds mu.
 func (w *world) allPodsOf(name string) []*unstructured.Unstructured {
-	return named(w.pods, func(p *unstructured.Unstructured) bool { return p.GetLabels()[workload.Label] == w.prefix+name })
+	return selectObjects(w.pods, func(p *unstructured.Unstructured) bool { return p.GetLabels()[workload.Label] == w.prefix+name })
 }
 
 // machinesOf returns the machines of a group, sorted by name. The caller holds mu.
 func (w *world) machinesOf(group string) []*unstructured.Unstructured {
-	return named(w.machines, func(m *unstructured.Unstructured) bool {
+	return selectObjects(w.machines, func(m *unstructured.Unstructured) bool {
 		return m.GetLabels()[clusterv1.MachineDeploymentNameLabel] == w.prefix+group
 	})
 }
@@ -278,7 +278,7 @@ func (w *world) factsSince(at time.Time) []timeline.Fact {
 	return since
 }
 
-func named(all map[string]*unstructured.Unstructured, wanted func(*unstructured.Unstructured) bool) []*unstructured.Unstructured {
+func selectObjects(all map[string]*unstructured.Unstructured, wanted func(*unstructured.Unstructured) bool) []*unstructured.Unstructured {
 	var found []*unstructured.Unstructured
 	for _, o := range all {
 		if wanted(o) {
@@ -295,7 +295,7 @@ func (w *world) add(watches ...*watch) {
 	defer w.mu.Unlock()
 	w.watches = append(w.watches, watches...)
 	for _, c := range watches {
-		c.look(w, w.now(), "")
+		c.evaluate(w, w.now(), "")
 	}
 }
 
@@ -309,12 +309,12 @@ func (w *world) remove(watches ...*watch) {
 type state struct {
 	// broken is the first check that broke.
 	broken *watch
-	// missing are the expectations that have not come true in time. instead
+	// missing are the expectations that have not come true in time. actual
 	// describes what is there instead of the first one.
 	missing []*watch
-	instead string
-	// came is when the last expectation came true, or when the last action ended.
-	came time.Time
+	actual  string
+	// metAt is when the last expectation came true, or when the last action ended.
+	metAt time.Time
 }
 
 // state returns the state of the checks. began is the end of the last action. A stay
@@ -323,23 +323,23 @@ type state struct {
 func (w *world) state(began time.Time, always, stays, expects []*watch) state {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := state{came: began}
+	s := state{metAt: began}
 	for _, c := range expects {
 		switch {
-		case c.came.IsZero():
+		case c.metAt.IsZero():
 			if len(s.missing) == 0 {
-				s.instead = c.awaited()
+				s.actual = c.describeMissing()
 			}
 			s.missing = append(s.missing, c)
-		case c.came.After(s.came):
-			s.came = c.came
+		case c.metAt.After(s.metAt):
+			s.metAt = c.metAt
 		}
 	}
 	for _, c := range slices.Concat(always, stays, expects) {
 		if c.broken == nil {
 			continue
 		}
-		over := slices.Contains(stays, c) && len(s.missing) == 0 && c.broken.at.After(s.came.Add(time.Duration(c.check.For)))
+		over := slices.Contains(stays, c) && len(s.missing) == 0 && c.broken.at.After(s.metAt.Add(time.Duration(c.check.For)))
 		if !over {
 			s.broken = c
 			break
@@ -348,22 +348,22 @@ func (w *world) state(began time.Time, always, stays, expects []*watch) state {
 	return s
 }
 
-// vacuous returns the first check that never had anything to evaluate, and breaks
+// neverEvaluated returns the first check that never had anything to evaluate, and breaks
 // it; nil if there is none.
-func (w *world) vacuous(stays []*watch) *watch {
+func (w *world) neverEvaluated(stays []*watch) *watch {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range stays {
-		if !c.looked {
-			c.broken = &seen{w.now(), "no pods on a node, from the beginning to the end", "there was nothing to look at"}
+		if !c.evaluated {
+			c.broken = &observation{w.now(), "no pods on a node, from the beginning to the end", "there was nothing to look at"}
 			return c
 		}
 	}
 	return nil
 }
 
-func (w *world) came(c *watch) bool {
+func (w *world) metAt(c *watch) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !c.came.IsZero()
+	return !c.metAt.IsZero()
 }

@@ -49,7 +49,7 @@ func TestOnlyFailuresFailTheRun(t *testing.T) {
 }
 
 // What to run again is named as the user named it.
-func TestAFailureNamesThePathThatWasGiven(t *testing.T) {
+func TestFailureNamesTheGivenPath(t *testing.T) {
 	t.Parallel()
 	r := results()
 	r.Scenarios[1].Given = "./my own/b.yaml"
@@ -158,7 +158,7 @@ func TestJUnit(t *testing.T) {
 }
 
 // A disk that is full fails the report, wherever that is.
-func TestJUnitTellsThatItCouldNotBeWritten(t *testing.T) {
+func TestJUnitReportsAWriteError(t *testing.T) {
 	t.Parallel()
 	var whole bytes.Buffer
 	if err := results().JUnit(&whole); err != nil {
@@ -184,7 +184,7 @@ func (l *limited) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-func TestJSONIsReadAgain(t *testing.T) {
+func TestJSONRoundTrip(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	if err := results().JSON(&out); err != nil {

@@ -316,7 +316,7 @@ func (a *Autoscaler) add(g *group, n int) {
 
 // scaleUp adds a node for every pod without room on the nodes and the upcoming nodes.
 func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstructured) {
-	all := rooms(nodes, pods)
+	all := nodeRooms(nodes, pods)
 	total := len(nodes)
 	for _, g := range groups {
 		up := 0
@@ -329,14 +329,14 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 			continue
 		}
 		for range g.size - up {
-			all = append(all, &room{g.template, g.memory()})
+			all = append(all, &nodeRoom{g.template, g.memory()})
 		}
 		total += g.size - len(g.nodes)
 	}
 	plan := map[*group]int{}
 	refused := map[*unstructured.Unstructured]string{}
 	for _, p := range pods {
-		if !waits(p) || place(all, p) != nil {
+		if !isPending(p) || placePod(all, p) != nil {
 			continue
 		}
 		g, why := a.choose(groups, plan, p, total)
@@ -346,7 +346,7 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 		}
 		plan[g]++
 		total++
-		place(append(all[:0:0], &room{g.template, g.memory()}), p)
+		placePod(append(all[:0:0], &nodeRoom{g.template, g.memory()}), p)
 	}
 	for _, p := range pods {
 		if why, ok := refused[p]; ok && len(plan) == 0 && a.Behaviour != SaysNothing {
@@ -378,9 +378,9 @@ func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructu
 		case g.size+plan[g] >= g.max && a.Behaviour != ExceedsMaximum:
 			reasons["max node group size reached"]++
 			a.log("I", "orchestrator.go:520", "Skipping node group %s - max size reached", g.id())
-		case !selects(g.template, pod) && a.Behaviour != IgnoresTaints:
+		case !matchesSelector(g.template, pod) && a.Behaviour != IgnoresTaints:
 			reasons["node(s) didn't match Pod's node affinity/selector"]++
-		case !admits(g.template, pod) && a.Behaviour != IgnoresTaints:
+		case !admitsPod(g.template, pod) && a.Behaviour != IgnoresTaints:
 			reasons["node(s) had untolerated taint(s)"]++
 		case g.memory() < requested(pod.Object):
 			reasons["Insufficient memory"]++
@@ -522,13 +522,13 @@ func (a *Autoscaler) removable(node *unstructured.Unstructured, nodes, pods []*u
 	if 2*used >= memory(node.Object, "status", "allocatable", "memory") {
 		return false
 	}
-	others := rooms(slices.DeleteFunc(slices.Clone(nodes), func(n *unstructured.Unstructured) bool { return n.GetName() == node.GetName() }), pods)
+	others := nodeRooms(slices.DeleteFunc(slices.Clone(nodes), func(n *unstructured.Unstructured) bool { return n.GetName() == node.GetName() }), pods)
 	for _, p := range here {
 		if why := a.blocked(p, pods); why != "" {
 			a.log("I", "cluster.go:158", "node %s cannot be removed: %s", node.GetName(), why)
 			return false
 		}
-		if place(others, p) == nil {
+		if placePod(others, p) == nil {
 			return false
 		}
 	}
@@ -555,7 +555,7 @@ func (a *Autoscaler) blocked(pod *unstructured.Unstructured, pods []*unstructure
 		}
 		running := 0
 		for _, p := range pods {
-			if matches(p) && !waits(p) {
+			if matches(p) && !isPending(p) {
 				running++
 			}
 		}

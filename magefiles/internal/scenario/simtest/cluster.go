@@ -166,7 +166,7 @@ func (c *Cluster) Run(ctx context.Context) {
 		}
 	})
 	all.Go(func() {
-		if err := timeline.Tail(ctx, c.record, c.tell); err != nil {
+		if err := timeline.Tail(ctx, c.record, c.publish); err != nil {
 			c.t.Errorf("follow the record: %v", err)
 		}
 	})
@@ -184,8 +184,8 @@ func (c *Cluster) Run(ctx context.Context) {
 	}
 }
 
-// Mark adds a fact of the lab to the timeline.
-func (c *Cluster) Mark(f timeline.Fact) {
+// AddFact adds a fact of the lab to the timeline.
+func (c *Cluster) AddFact(f timeline.Fact) {
 	if err := timeline.Append(c.record, f); err != nil {
 		c.t.Errorf("mark the timeline: %v", err)
 	}
@@ -193,12 +193,12 @@ func (c *Cluster) Mark(f timeline.Fact) {
 
 // Subscribe calls tell with every new fact of the timeline until the returned
 // function is called.
-func (c *Cluster) Subscribe(tell func(timeline.Fact)) func() {
+func (c *Cluster) Subscribe(publish func(timeline.Fact)) func() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.subscriptions++
 	id := c.subscriptions
-	c.subscribers[id] = tell
+	c.subscribers[id] = publish
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -206,13 +206,13 @@ func (c *Cluster) Subscribe(tell func(timeline.Fact)) func() {
 	}
 }
 
-// tell passes a fact of the timeline to the subscribers.
-func (c *Cluster) tell(f timeline.Fact) {
+// publish passes a fact of the timeline to the subscribers.
+func (c *Cluster) publish(f timeline.Fact) {
 	c.mu.Lock()
 	subscribers := slices.Collect(maps.Values(c.subscribers))
 	c.mu.Unlock()
-	for _, tell := range subscribers {
-		tell(f)
+	for _, publish := range subscribers {
+		publish(f)
 	}
 }
 

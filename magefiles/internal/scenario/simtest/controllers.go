@@ -15,9 +15,9 @@ import (
 
 // Durations in the simulated cluster.
 const (
-	joins   = 30 * time.Second // until the node of a new machine joins
-	becomes = 10 * time.Second // until a new node is ready
-	goes    = 4 * time.Second  // until a deleted machine is gone
+	joinTime   = 30 * time.Second // until the node of a new machine joins
+	readyTime  = 10 * time.Second // until a new node is ready
+	deleteTime = 4 * time.Second  // until a deleted machine is gone
 )
 
 // runWorkloads creates and deletes the pods of Deployments.
@@ -103,7 +103,7 @@ func (c *Cluster) runMachines() {
 func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
 	name := kube.Field(m, "status", "nodeRef", "name")
 	if m.GetDeletionTimestamp() != nil {
-		if time.Since(m.GetDeletionTimestamp().Time) < goes {
+		if time.Since(m.GetDeletionTimestamp().Time) < deleteTime {
 			return
 		}
 		if node := nodes[name]; node != nil {
@@ -121,13 +121,13 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 		return
 	}
 	switch node := nodes[name]; {
-	case node == nil && time.Since(m.GetCreationTimestamp().Time) >= joins:
+	case node == nil && time.Since(m.GetCreationTimestamp().Time) >= joinTime:
 		node = c.template(group)
 		node.SetName("node-" + m.GetName())
 		c.create(node)
 		c.since[m.GetUID()] = time.Now()
 		c.patch(m, map[string]any{"status": map[string]any{"phase": "Running", "nodeRef": map[string]any{"name": node.GetName()}}})
-	case node != nil && !ready(node) && time.Since(c.since[m.GetUID()]) >= becomes:
+	case node != nil && !ready(node) && time.Since(c.since[m.GetUID()]) >= readyTime:
 		c.patch(node, map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
 	}
 }

@@ -40,20 +40,20 @@ func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstr
 	return node
 }
 
-// room is a node and its free memory in bytes.
-type room struct {
+// nodeRoom is a node and its free memory in bytes.
+type nodeRoom struct {
 	node *unstructured.Unstructured
 	free int64
 }
 
-// rooms returns the nodes on which pods can be scheduled.
-func rooms(nodes, pods []*unstructured.Unstructured) []*room {
-	var all []*room
+// nodeRooms returns the nodes on which pods can be scheduled.
+func nodeRooms(nodes, pods []*unstructured.Unstructured) []*nodeRoom {
+	var all []*nodeRoom
 	for _, n := range nodes {
 		if kube.Field(n, "spec", "unschedulable") == "true" || !ready(n) {
 			continue
 		}
-		r := &room{n, memory(n.Object, "status", "allocatable", "memory")}
+		r := &nodeRoom{n, memory(n.Object, "status", "allocatable", "memory")}
 		for _, p := range pods {
 			if kube.Field(p, "spec", "nodeName") == n.GetName() {
 				r.free -= requested(p.Object)
@@ -64,8 +64,8 @@ func rooms(nodes, pods []*unstructured.Unstructured) []*room {
 	return all
 }
 
-// selects reports whether a node has the labels that a pod selects.
-func selects(node, pod *unstructured.Unstructured) bool {
+// matchesSelector reports whether a node has the labels that a pod selects.
+func matchesSelector(node, pod *unstructured.Unstructured) bool {
 	selector, _, _ := unstructured.NestedStringMap(pod.Object, "spec", "nodeSelector")
 	for key, value := range selector {
 		if node.GetLabels()[key] != value {
@@ -75,9 +75,9 @@ func selects(node, pod *unstructured.Unstructured) bool {
 	return true
 }
 
-// admits reports whether the labels and taints of a node allow a pod.
-func admits(node, pod *unstructured.Unstructured) bool {
-	if !selects(node, pod) {
+// admitsPod reports whether the labels and taints of a node allow a pod.
+func admitsPod(node, pod *unstructured.Unstructured) bool {
+	if !matchesSelector(node, pod) {
 		return false
 	}
 	taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
@@ -94,12 +94,12 @@ func admits(node, pod *unstructured.Unstructured) bool {
 	return true
 }
 
-// place returns the room with the most free memory for a pod, and reduces its free
+// placePod returns the nodeRoom with the most free memory for a pod, and reduces its free
 // memory; nil if no room is left.
-func place(all []*room, pod *unstructured.Unstructured) *room {
-	var best *room
+func placePod(all []*nodeRoom, pod *unstructured.Unstructured) *nodeRoom {
+	var best *nodeRoom
 	for _, r := range all {
-		if r.free >= requested(pod.Object) && admits(r.node, pod) && (best == nil || r.free > best.free) {
+		if r.free >= requested(pod.Object) && admitsPod(r.node, pod) && (best == nil || r.free > best.free) {
 			best = r
 		}
 	}
@@ -109,17 +109,17 @@ func place(all []*room, pod *unstructured.Unstructured) *room {
 	return best
 }
 
-func waits(pod *unstructured.Unstructured) bool { return kube.Field(pod, "spec", "nodeName") == "" }
+func isPending(pod *unstructured.Unstructured) bool { return kube.Field(pod, "spec", "nodeName") == "" }
 
 // schedule assigns pending pods to nodes.
 func (c *Cluster) schedule() {
 	pods := c.list("Pod")
-	all := rooms(c.list("Node"), pods)
+	all := nodeRooms(c.list("Node"), pods)
 	for _, p := range pods {
-		if !waits(p) {
+		if !isPending(p) {
 			continue
 		}
-		if r := place(all, p); r != nil {
+		if r := placePod(all, p); r != nil {
 			c.patch(p, map[string]any{"spec": map[string]any{"nodeName": r.node.GetName()}, "status": map[string]any{"phase": "Running"}})
 		}
 	}

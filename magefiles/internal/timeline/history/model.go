@@ -38,9 +38,9 @@ type Model struct {
 	Gaps []Span
 
 	RecordedSince time.Time   // when somebody first recorded, zero if unknown
-	gists         []string    // indices in Facts of what the autoscaler or the scheduler said
-	turns         []time.Time // decisions and starts: after each, a repeated statement is a new one
-	waits         []Span      // when any pod waited
+	normalTexts   []string    // indices in Facts of what the autoscaler or the scheduler said
+	resets        []time.Time // decisions and starts: after each, a repeated statement is a new one
+	pendingSpans  []Span      // when any pod waited
 }
 
 // State is the state of an object for a while.
@@ -51,19 +51,19 @@ type State string
 const (
 	Provisioning State = "provisioning"
 	Joining      State = "joining"
-	InUse        State = "Ready"
+	Ready        State = "Ready"
 	Unneeded     State = "unneeded"
-	Lost         State = "not Ready"
+	NotReady     State = "not Ready"
 	Deleting     State = "deleting"
-	Broken       State = "failed"
+	Failed       State = "failed"
 
-	Waiting     State = "pending"
-	WithoutRoom State = "unschedulable"
-	Bound       State = "scheduled"
-	AtWork      State = "running"
-	Leaving     State = "evicted"
+	Pending       State = "pending"
+	Unschedulable State = "unschedulable"
+	Scheduled     State = "scheduled"
+	Running       State = "running"
+	Evicted       State = "evicted"
 
-	Going State = "going on"
+	Ongoing State = "going on"
 )
 
 // Span is a period in one state.
@@ -109,19 +109,19 @@ func New(facts []timeline.Fact) *Model {
 		return m
 	}
 	m.From, m.To = m.Facts[0].Time, m.Facts[len(m.Facts)-1].Time
-	m.gists = make([]string, len(m.Facts))
+	m.normalTexts = make([]string, len(m.Facts))
 	b := &builder{
 		Model: m, groups: map[string]*GroupStory{}, nodes: map[string]*NodeStory{}, machines: map[string]*NodeStory{},
 		pods: map[string]*PodStory{}, paused: map[string]time.Time{}, machineOf: map[string][]string{},
 	}
 	for _, f := range m.Facts {
 		if f.Kind == timeline.Machine && f.Node != "" {
-			b.machineOf[f.Node] = timeline.Once(b.machineOf[f.Node], f.Name)
+			b.machineOf[f.Node] = timeline.AppendUnique(b.machineOf[f.Node], f.Name)
 		}
 	}
 	for i, f := range m.Facts {
 		if f.Kind == timeline.Autoscaler || f.What == timeline.Unschedulable {
-			m.gists[i] = timeline.Gist(f)
+			m.normalTexts[i] = timeline.NormalText(f)
 		}
 		b.add(f)
 	}
@@ -172,7 +172,7 @@ type builder struct {
 	pods            map[string]*PodStory
 	machineOf       map[string][]string  // the machine of each node, which may be known only after the node joined
 	paused          map[string]time.Time // names that are not known to be groups
-	watched         time.Time            // when the recorder was last seen at work
+	lastRecorded    time.Time            // when the recorder was last seen at work
 }
 
 func (b *builder) add(f timeline.Fact) {
@@ -189,20 +189,20 @@ func (b *builder) add(f timeline.Fact) {
 		b.addLab(f)
 	}
 	if f.Seen.IsZero() {
-		b.watched = f.Time
+		b.lastRecorded = f.Time
 	}
 }
 
 func (b *builder) addLab(f timeline.Fact) {
 	switch f.What {
 	case timeline.Recording:
-		from, text := cmp.Or(f.Since, b.watched), "nobody recorded: known only from objects and events"
+		from, text := cmp.Or(f.Since, b.lastRecorded), "nobody recorded: known only from objects and events"
 		if b.RecordedSince.IsZero() {
 			from, text = b.From, "before the record began: known only from objects and events"
 			b.RecordedSince = f.Time
 		}
 		if f.Time.Sub(from) >= shortGap {
-			b.Gaps = append(b.Gaps, Span{State: Going, From: from, To: f.Time, Text: text})
+			b.Gaps = append(b.Gaps, Span{State: Ongoing, From: from, To: f.Time, Text: text})
 		}
 	case timeline.Step:
 		s := b.scenario(f)
@@ -220,7 +220,7 @@ func (b *builder) scenario(f timeline.Fact) *Scenario {
 			return s
 		}
 	}
-	s := &Scenario{Name: f.Name, Span: Span{State: Going, From: f.Time}}
+	s := &Scenario{Name: f.Name, Span: Span{State: Ongoing, From: f.Time}}
 	b.Scenarios = append(b.Scenarios, s)
 	return s
 }
@@ -236,10 +236,10 @@ func (b *builder) finish() {
 		b.Runs[n-1].To, b.Runs[n-1].Open = b.To, true
 	}
 	for _, p := range b.Pods {
-		closeSpan(p.Spans, b.To)
+		endSpan(p.Spans, b.To)
 	}
 	for _, n := range b.Nodes {
-		closeSpan(n.Spans, b.To)
+		endSpan(n.Spans, b.To)
 		if !n.Joined.IsZero() && n.Created.After(n.Joined) && n.Created.Before(b.RecordedSince) {
 			// clusterctl moved the Machine, which is then created again in the other
 			// cluster. When it was created first is not on record.
@@ -249,7 +249,7 @@ func (b *builder) finish() {
 		g.Nodes = append(g.Nodes, n)
 	}
 	for name, since := range b.paused {
-		b.pause(name, Span{State: Going, From: since, To: b.To, Open: true})
+		b.pause(name, Span{State: Ongoing, From: since, To: b.To, Open: true})
 	}
 	b.namePauses()
 	for _, d := range b.Decisions {
@@ -272,14 +272,14 @@ func (b *builder) finish() {
 	slices.SortFunc(b.Groups, func(a, c *GroupStory) int {
 		return cmp.Or(cmp.Compare(a.rank(), c.rank()), strings.Compare(a.Name, c.Name))
 	})
-	b.findWaits()
+	b.findPendingSpans()
 	slices.SortStableFunc(b.Nodes, func(a, c *NodeStory) int { return a.Began().Compare(c.Began()) })
 	slices.SortStableFunc(b.Pods, func(a, c *PodStory) int { return a.Began().Compare(c.Began()) })
 }
 
-// enter ends the current span, if any, and begins another, unless the state is the
+// openSpan ends the current span, if any, and begins another, unless the state is the
 // same.
-func enter(spans []Span, state State, at time.Time, text string) []Span {
+func openSpan(spans []Span, state State, at time.Time, text string) []Span {
 	if n := len(spans); n > 0 {
 		last := &spans[n-1]
 		if last.To.IsZero() {
@@ -300,16 +300,16 @@ func enter(spans []Span, state State, at time.Time, text string) []Span {
 	return append(spans, Span{State: state, From: at, Text: text})
 }
 
-// leave ends the current span.
-func leave(spans []Span, at time.Time) []Span {
+// closeLastSpan ends the current span.
+func closeLastSpan(spans []Span, at time.Time) []Span {
 	if n := len(spans); n > 0 && spans[n-1].To.IsZero() {
 		spans[n-1].To = at
 	}
 	return spans
 }
 
-// closeSpan ends the last span at the record's end.
-func closeSpan(spans []Span, end time.Time) {
+// endSpan ends the last span at the record's end.
+func endSpan(spans []Span, end time.Time) {
 	if n := len(spans); n > 0 && spans[n-1].To.IsZero() {
 		spans[n-1].To, spans[n-1].Open = end, true
 	}

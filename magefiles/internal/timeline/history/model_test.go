@@ -48,7 +48,7 @@ func TestModelOfTwentyMinutes(t *testing.T) {
 	}
 	waiting := 0
 	for _, p := range m.Pods {
-		if p.Waits() {
+		if p.Pending() {
 			waiting++
 		}
 	}
@@ -136,20 +136,20 @@ func inOrder(t *testing.T, name string, spans []Span, from, to time.Time) {
 	}
 }
 
-func TestNamesThatComeAgain(t *testing.T) {
+func TestReusedNames(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
+	b := timelinetest.New()
 	for i, uid := range []string{"a", "b"} {
 		at := float64(i * 100)
-		tape.Add(at, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/db-0", UID: uid})
-		tape.Add(at+1, timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "default/db-0", UID: uid, Node: "node-1"})
-		tape.Add(at+100, timeline.Fact{Kind: timeline.Pod, What: timeline.Gone, Name: "default/db-0", UID: uid})
-		tape.Add(at, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "m", UID: "m" + uid, Group: "g"})
-		tape.Add(at+10, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "m", UID: "n" + uid})
-		tape.Add(at+90, timeline.Fact{Kind: timeline.Node, What: timeline.Gone, Name: "m", UID: "n" + uid})
-		tape.Add(at+95, timeline.Fact{Kind: timeline.Machine, What: timeline.Gone, Name: "m", UID: "m" + uid})
+		b.Add(at, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/db-0", UID: uid})
+		b.Add(at+1, timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "default/db-0", UID: uid, Node: "node-1"})
+		b.Add(at+100, timeline.Fact{Kind: timeline.Pod, What: timeline.Gone, Name: "default/db-0", UID: uid})
+		b.Add(at, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "m", UID: "m" + uid, Group: "g"})
+		b.Add(at+10, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "m", UID: "n" + uid})
+		b.Add(at+90, timeline.Fact{Kind: timeline.Node, What: timeline.Gone, Name: "m", UID: "n" + uid})
+		b.Add(at+95, timeline.Fact{Kind: timeline.Machine, What: timeline.Gone, Name: "m", UID: "m" + uid})
 	}
-	m := New(tape.Record())
+	m := New(b.Record())
 	if pods := m.PodsNamed("db-0"); len(pods) != 2 || pods[0].Ended().IsZero() || pods[1].Began().Sub(pods[0].Ended()) != 0 {
 		t.Errorf("the pods of one name are %+v", pods)
 	}
@@ -158,7 +158,7 @@ func TestNamesThatComeAgain(t *testing.T) {
 		t.Fatalf("%d stories of two machines that had one name after the other", len(nodes))
 	}
 	for i, n := range nodes {
-		if n.Created.Sub(tape.At(float64(i*100))) != 0 || n.Joined.Sub(n.Created) != 10*time.Second || n.Gone.Sub(n.Created) != 95*time.Second || n.Group != "g" {
+		if n.Created.Sub(b.At(float64(i*100))) != 0 || n.Joined.Sub(n.Created) != 10*time.Second || n.Gone.Sub(n.Created) != 95*time.Second || n.Group != "g" {
 			t.Errorf("machine %d: %+v", i, n)
 		}
 	}
@@ -166,11 +166,11 @@ func TestNamesThatComeAgain(t *testing.T) {
 
 func TestANodeBeforeItsMachine(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Add(0, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "node-x", UID: "n"})
-	tape.Add(5, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Running", Name: "machine-x", Node: "node-x", UID: "m", Group: "g"})
-	tape.Add(9, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Deleting", Name: "machine-x", UID: "m"})
-	m := New(tape.Record())
+	b := timelinetest.New()
+	b.Add(0, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "node-x", UID: "n"})
+	b.Add(5, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Running", Name: "machine-x", Node: "node-x", UID: "m", Group: "g"})
+	b.Add(9, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Deleting", Name: "machine-x", UID: "m"})
+	m := New(b.Record())
 	if len(m.Nodes) != 1 || m.Nodes[0].Machine != "machine-x" || m.Nodes[0].Group != "g" || m.Nodes[0].Spans[len(m.Nodes[0].Spans)-1].State != Deleting {
 		t.Errorf("stories %+v", m.Nodes)
 	}
@@ -178,12 +178,12 @@ func TestANodeBeforeItsMachine(t *testing.T) {
 
 func TestAMachineWhoseNodeHasAnotherName(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Add(0, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "machine-x", UID: "m", Group: "g"})
-	tape.Add(20, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "node-x", UID: "n"})
-	tape.Add(21, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Running", Name: "machine-x", UID: "m", Node: "node-x"})
-	tape.Add(30, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "node-x", UID: "n"})
-	m := New(tape.Record())
+	b := timelinetest.New()
+	b.Add(0, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "machine-x", UID: "m", Group: "g"})
+	b.Add(20, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "node-x", UID: "n"})
+	b.Add(21, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Text: "Running", Name: "machine-x", UID: "m", Node: "node-x"})
+	b.Add(30, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "node-x", UID: "n"})
+	m := New(b.Record())
 	if len(m.Nodes) != 1 || m.Nodes[0].Name() != "node-x" || m.Nodes[0].Ready.Sub(m.Nodes[0].Created) != 30*time.Second {
 		t.Errorf("stories %+v", m.Nodes)
 	}
@@ -191,53 +191,53 @@ func TestAMachineWhoseNodeHasAnotherName(t *testing.T) {
 
 func TestPausesOfTheCluster(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Group("md", 0, 3, 1)
-	tape.Add(10, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "work-cluster"})
-	tape.Add(20, timeline.Fact{Kind: timeline.Group, What: timeline.Resumed, Name: "work-cluster"})
-	tape.Add(30, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "md"})
-	m := New(tape.Record())
+	b := timelinetest.New()
+	b.Group("md", 0, 3, 1)
+	b.Add(10, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "work-cluster"})
+	b.Add(20, timeline.Fact{Kind: timeline.Group, What: timeline.Resumed, Name: "work-cluster"})
+	b.Add(30, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "md"})
+	m := New(b.Record())
 	if len(m.Pauses) != 1 || m.Pauses[0].Took() != 10*time.Second || len(m.Groups) != 1 || len(m.Groups[0].Pauses) != 1 || !m.Groups[0].Pauses[0].Open {
 		t.Errorf("pauses of the cluster %+v, groups %+v", m.Pauses, m.Groups)
 	}
 }
 
-func TestStatementsAreToldOnce(t *testing.T) {
+func TestRepeatedStatementsAreListedOnce(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
+	b := timelinetest.New()
 	kept := func(at float64, text string) {
-		tape.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: text, Source: timeline.Log})
+		b.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: text, Source: timeline.Log})
 	}
 	kept(0, "was unneeded for 10s")
 	kept(10, "was unneeded for 20s")
 	kept(20, "was unneeded for 30s")
 	kept(60, "memory requested (55% of allocatable) is above")
-	tape.Add(70, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", Text: "plan"})
+	b.Add(70, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "g", Text: "plan"})
 	kept(80, "memory requested (56% of allocatable) is above")
-	tape.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
-	m := New(tape.Record())
+	b.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	m := New(b.Record())
 	w := m.NodeWhy(m.Nodes[0])
 	if len(w.Kept) != 2 {
 		t.Fatalf("kept for %+v", w.Kept)
 	}
 	first, second := w.Kept[0], w.Kept[1]
-	if first.Count != 3 || !first.Until.Equal(tape.At(60)) || first.Text != "was unneeded for 30s" {
+	if first.Count != 3 || !first.Until.Equal(b.At(60)) || first.Text != "was unneeded for 30s" {
 		t.Errorf("the first reason is %+v, want one until the second", first)
 	}
-	if second.Count != 2 || !second.Until.Equal(tape.At(900)) {
+	if second.Count != 2 || !second.Until.Equal(b.At(900)) {
 		t.Errorf("the second reason is %+v, want it said again after the decision and to hold to the end", second)
 	}
 }
 
-func TestTheEndOfADecisionIsNoDecision(t *testing.T) {
+func TestEndOfADecisionIsNoDecision(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Say(0, "Final scale-up plan: [{MachineDeployment/default/g 1->3 (max: 4)}]")
-	tape.Say(40, "Scale up in group MachineDeployment/default/g finished successfully in 40.2s")
-	tape.Say(55, "Scale-up: setting group MachineDeployment/default/g size to 4")
-	tape.Say(70, "Scale-down: removing node n, utilization: {0.1 0.2 0 cpu 0.2}, pods to reschedule: default/a")
-	tape.Say(300, "All pods removed from n")
-	m := New(tape.Record())
+	b := timelinetest.New()
+	b.Log(0, "Final scale-up plan: [{MachineDeployment/default/g 1->3 (max: 4)}]")
+	b.Log(40, "Scale up in group MachineDeployment/default/g finished successfully in 40.2s")
+	b.Log(55, "Scale-up: setting group MachineDeployment/default/g size to 4")
+	b.Log(70, "Scale-down: removing node n, utilization: {0.1 0.2 0 cpu 0.2}, pods to reschedule: default/a")
+	b.Log(300, "All pods removed from n")
+	m := New(b.Record())
 	if len(m.Decisions) != 3 || m.Decisions[0].N != 3 || m.Decisions[1].N != 4 || len(m.Decisions[2].Texts) != 2 {
 		t.Errorf("decided:\n%s", decided(m))
 	}
@@ -260,20 +260,20 @@ func TestDrainsOverlap(t *testing.T) {
 		return "Scale-down: removing node " + node + ", utilization: {0.1 0.2 0 cpu 0.2}, pods to reschedule: default/a"
 	}
 	for _, end := range []float64{35, 60} {
-		tape := timelinetest.New()
-		tape.Say(0, removing("n1"))
-		tape.Say(30, removing("n2"))
-		tape.Say(end, "All pods removed from n1")
-		tape.Add(end+2, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "n1", Text: "nodes removed by cluster autoscaler", Source: timeline.Event})
-		tape.Say(90, "All pods removed from n2")
+		b := timelinetest.New()
+		b.Log(0, removing("n1"))
+		b.Log(30, removing("n2"))
+		b.Log(end, "All pods removed from n1")
+		b.Add(end+2, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "n1", Text: "nodes removed by cluster autoscaler", Source: timeline.Event})
+		b.Log(90, "All pods removed from n2")
 		// What comes just after an end is a decision of its own.
-		tape.Say(95, removing("n3"))
-		m := New(tape.Record())
+		b.Log(95, removing("n3"))
+		m := New(b.Record())
 		if len(m.Decisions) != 3 {
 			t.Fatalf("the end at %v s: decided:\n%s", end, decided(m))
 		}
 		for i, d := range m.Decisions {
-			if want := fmt.Sprintf("[n%d]", i+1); fmt.Sprint(d.Nodes) != want || len(d.Texts) != 3-i || !d.At.Equal(tape.At([]float64{0, 30, 95}[i])) {
+			if want := fmt.Sprintf("[n%d]", i+1); fmt.Sprint(d.Nodes) != want || len(d.Texts) != 3-i || !d.At.Equal(b.At([]float64{0, 30, 95}[i])) {
 				t.Errorf("the end at %v s: decision %d is not of %s alone:\n%s", end, i, want, decided(m))
 			}
 		}
@@ -282,14 +282,14 @@ func TestDrainsOverlap(t *testing.T) {
 
 func TestGaps(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
-	tape.Add(1, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
+	b := timelinetest.New()
+	b.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	b.Add(1, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
 	// Nothing happened for long, and somebody recorded that.
-	tape.Add(600, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: tape.At(598)})
-	tape.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: tape.At(880)})
-	m := New(tape.Record())
-	if len(m.Gaps) != 1 || !m.Gaps[0].From.Equal(tape.At(880)) || !m.Gaps[0].To.Equal(tape.At(900)) {
+	b.Add(600, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: b.At(598)})
+	b.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: b.At(880)})
+	m := New(b.Record())
+	if len(m.Gaps) != 1 || !m.Gaps[0].From.Equal(b.At(880)) || !m.Gaps[0].To.Equal(b.At(900)) {
 		t.Errorf("gaps %+v, want the twenty seconds before 900s alone", m.Gaps)
 	}
 }
@@ -297,9 +297,9 @@ func TestGaps(t *testing.T) {
 // TestEnvUpIsOneBand: its steps overlap, and one verdict ends all.
 func TestEnvUpIsOneBand(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
+	b := timelinetest.New()
 	step := func(at float64, what, text string) {
-		tape.Add(at, timeline.Fact{Kind: timeline.Lab, What: what, Name: "env:up", Text: text, Source: timeline.Own})
+		b.Add(at, timeline.Fact{Kind: timeline.Lab, What: what, Name: "env:up", Text: text, Source: timeline.Own})
 	}
 	for _, from := range []float64{0, 100} { // again, after it failed
 		step(from, timeline.Step, "images")
@@ -308,13 +308,13 @@ func TestEnvUpIsOneBand(t *testing.T) {
 	}
 	step(30, timeline.Failed, "Cluster API: no room")
 	step(140, timeline.Passed, "")
-	tape.Add(150, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
-	m := New(tape.Record())
+	b.Add(150, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
+	m := New(b.Record())
 	if len(m.Scenarios) != 2 || m.Scenarios[0].Verdict != timeline.Failed || m.Scenarios[1].Verdict != timeline.Passed {
 		t.Fatalf("runs of env:up: %+v", m.Scenarios)
 	}
 	for i, s := range m.Scenarios {
-		if len(s.Steps) != 3 || s.Steps[1].Text != "the management cluster" || !s.From.Equal(tape.At(float64(100*i))) || s.Open {
+		if len(s.Steps) != 3 || s.Steps[1].Text != "the management cluster" || !s.From.Equal(b.At(float64(100*i))) || s.Open {
 			t.Errorf("run %d: %+v", i, s)
 		}
 	}
@@ -323,9 +323,9 @@ func TestEnvUpIsOneBand(t *testing.T) {
 	}
 }
 
-// TestAnOldDecisionIsNotBehindALaterChange: a change by somebody else does not get the
+// TestOldDecisionDoesNotExplainALaterChange: a change by somebody else does not get the
 // autoscaler's decision from a moment before.
-func TestAnOldDecisionIsNotBehindALaterChange(t *testing.T) {
+func TestOldDecisionDoesNotExplainALaterChange(t *testing.T) {
 	t.Parallel()
 	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }
 	down, up := &Decision{At: at(10), last: at(11), Group: "a", N: -1}, &Decision{At: at(20), last: at(20), Up: true, Group: "a", N: 1}
@@ -339,22 +339,22 @@ func TestAnOldDecisionIsNotBehindALaterChange(t *testing.T) {
 	}
 }
 
-// TestTheNumberOfATemplateMakesNoStatement: records of before have a fact for
+// TestTemplateNodeNumbersAreIgnored: records of before have a fact for
 // each number.
-func TestTheNumberOfATemplateMakesNoStatement(t *testing.T) {
+func TestTemplateNodeNumbersAreIgnored(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
+	b := timelinetest.New()
 	for i, number := range []string{"3287627618815168233", "7683716520883490983", "1683716520883490981"} {
-		tape.Add(float64(10*i), timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: "default/a", Group: "web", Text: "no match on template-node-for-MachineDeployment/default/web-" + number})
+		b.Add(float64(10*i), timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: "default/a", Group: "web", Text: "no match on template-node-for-MachineDeployment/default/web-" + number})
 	}
-	m := New(tape.Record())
+	m := New(b.Record())
 	all := m.Statements(m.From, m.To, func(timeline.Fact) bool { return true })
 	if len(all) != 1 || all[0].Count != 3 {
 		t.Errorf("stated %+v, want one refusal three times", all)
 	}
 }
 
-func TestWhatAFactIsAbout(t *testing.T) {
+func TestAbout(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]timeline.Fact{
 		"default/p||":  {What: timeline.Refused, Name: "default/p"},
@@ -372,20 +372,20 @@ func TestWhatAFactIsAbout(t *testing.T) {
 	}
 }
 
-// TestStatementsInTurns: two reasons that alternate both hold, whether or not a
+// TestAlternatingStatements: two reasons that alternate both hold, whether or not a
 // message names the node's group.
-func TestStatementsInTurns(t *testing.T) {
+func TestAlternatingStatements(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
+	b := timelinetest.New()
 	kept := func(at float64, group, text string) {
-		tape.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Group: group, Text: text, Source: timeline.Log})
+		b.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Group: group, Text: text, Source: timeline.Log})
 	}
 	kept(0, "", "was unneeded for 10s")
 	kept(1, "g", "min size reached")
 	kept(10, "g", "was unneeded for 20s")
 	kept(11, "", "min size reached")
-	tape.Add(90, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
-	m := New(tape.Record())
+	b.Add(90, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	m := New(b.Record())
 	all := m.Statements(m.From, m.To, func(f timeline.Fact) bool { return f.What == timeline.Kept })
 	if len(all) != 2 || all[0].Count != 2 || all[1].Count != 2 || !all[0].Until.Equal(m.To) || !all[1].Until.Equal(m.To) {
 		t.Errorf("stated %+v, want two reasons twice that hold to the end", all)
@@ -396,60 +396,60 @@ func TestStatementsInTurns(t *testing.T) {
 // a log runs, though nobody saw it start.
 func TestRunsOfTheAutoscaler(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Add(0, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, UID: "a", Text: "image:1", Source: timeline.Watch})
-	tape.Say(5, "Cluster Autoscaler 1.36.1")
-	tape.Say(60, "Cleaned up, exiting...")
-	tape.Say(90, "No expansion options")
-	tape.Say(100, "No expansion options")
-	m := New(tape.Record())
-	if len(m.Runs) != 2 || m.Runs[0].Text != "image:1 1.36.1" || m.Runs[0].Took() != time.Minute || !m.Runs[1].From.Equal(tape.At(90)) || !m.Runs[1].Open {
+	b := timelinetest.New()
+	b.Add(0, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, UID: "a", Text: "image:1", Source: timeline.Watch})
+	b.Log(5, "Cluster Autoscaler 1.36.1")
+	b.Log(60, "Cleaned up, exiting...")
+	b.Log(90, "No expansion options")
+	b.Log(100, "No expansion options")
+	m := New(b.Record())
+	if len(m.Runs) != 2 || m.Runs[0].Text != "image:1 1.36.1" || m.Runs[0].Took() != time.Minute || !m.Runs[1].From.Equal(b.At(90)) || !m.Runs[1].Open {
 		t.Errorf("runs %+v", m.Runs)
 	}
 }
 
-// TestWhatDidNotMakeANode: an old decision, and a change to a smaller size.
-func TestWhatDidNotMakeANode(t *testing.T) {
+// TestOriginWithoutADecision: an old decision, and a change to a smaller size.
+func TestOriginWithoutADecision(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	b := timelinetest.New()
+	b.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
 	size := func(at float64, n int) {
-		tape.Add(at, timeline.Fact{Kind: timeline.Group, What: timeline.Sized, Name: "g", N: &n})
+		b.Add(at, timeline.Fact{Kind: timeline.Group, What: timeline.Sized, Name: "g", N: &n})
 	}
 	size(1, 1)
-	tape.Say(10, "Scale-up: setting group MachineDeployment/default/g size to 3")
+	b.Log(10, "Scale-up: setting group MachineDeployment/default/g size to 3")
 	size(10, 3)
 	size(190, 2)
-	tape.Add(200, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "m", UID: "m", Group: "g"})
-	m := New(tape.Record())
+	b.Add(200, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "m", UID: "m", Group: "g"})
+	m := New(b.Record())
 	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "no change of size is on record for it"; got != want {
 		t.Errorf("the origin is %q, want %q", got, want)
 	}
-	tape.Add(-60, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "old", UID: "old", Group: "g"})
-	m = New(tape.Record())
+	b.Add(-60, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "old", UID: "old", Group: "g"})
+	m = New(b.Record())
 	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "was created 1m00s before the record begins"; got != want {
 		t.Errorf("the origin is %q, want %q", got, want)
 	}
 }
 
-// TestPartsDoNotGoBack: a node may have joined, in whole seconds, before its machine
+// TestPartsAreInOrder: a node may have joined, in whole seconds, before its machine
 // was created.
-func TestPartsDoNotGoBack(t *testing.T) {
+func TestPartsAreInOrder(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
+	b := timelinetest.New()
 	pod := func(at float64, what string) {
-		tape.Add(at, timeline.Fact{Kind: timeline.Pod, What: what, Name: "default/p", UID: "p", Node: map[bool]string{true: "n"}[what == timeline.Scheduled]})
+		b.Add(at, timeline.Fact{Kind: timeline.Pod, What: what, Name: "default/p", UID: "p", Node: map[bool]string{true: "n"}[what == timeline.Scheduled]})
 	}
 	pod(0, timeline.Created)
 	pod(0.1, timeline.Unschedulable)
 	n := 2
-	tape.Add(5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Name: "default/p", Group: "g", N: &n})
-	tape.Add(9.4, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "n", UID: "m", Group: "g"})
-	tape.Add(9, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "n", UID: "n", Group: "g"})
-	tape.Add(20, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "n", UID: "n", Group: "g"})
+	b.Add(5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Name: "default/p", Group: "g", N: &n})
+	b.Add(9.4, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "n", UID: "m", Group: "g"})
+	b.Add(9, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "n", UID: "n", Group: "g"})
+	b.Add(20, timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: "n", UID: "n", Group: "g"})
 	pod(21, timeline.Scheduled)
 	pod(22, timeline.Running)
-	w := New(tape.Record()).PodWhys()[0]
+	w := New(b.Record()).PodWhys()[0]
 	if w.Decision == nil || len(w.Parts) != 6 {
 		t.Fatalf("decided by %+v, parts %+v", w.Decision, w.Parts)
 	}
@@ -462,11 +462,11 @@ func TestPartsDoNotGoBack(t *testing.T) {
 
 func TestAMachineThatWasMovedWasNotCreatedAfterItsNodeJoined(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Add(30, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "n", UID: "n"})
-	tape.Add(60, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "n", UID: "m", Node: "n"})
-	tape.Add(63, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
-	m := New(tape.Facts)
+	b := timelinetest.New()
+	b.Add(30, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "n", UID: "n"})
+	b.Add(60, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "n", UID: "m", Node: "n"})
+	b.Add(63, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
+	m := New(b.Facts)
 	if len(m.Nodes) != 1 {
 		t.Fatalf("%d nodes, want 1", len(m.Nodes))
 	}
@@ -477,14 +477,14 @@ func TestAMachineThatWasMovedWasNotCreatedAfterItsNodeJoined(t *testing.T) {
 
 func TestDecisionsThatOverlapStayApart(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
+	b := timelinetest.New()
 	for _, d := range []struct {
 		at    float64
 		group string
 	}{{0, "a"}, {5, "b"}, {9, "a"}, {18, "a"}} {
-		tape.Add(d.at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: d.group, Text: "grows"})
+		b.Add(d.at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: d.group, Text: "grows"})
 	}
-	if m := New(tape.Facts); len(m.Decisions) != 2 {
+	if m := New(b.Facts); len(m.Decisions) != 2 {
 		t.Errorf("%d decisions, want one of a and one of b", len(m.Decisions))
 	}
 }

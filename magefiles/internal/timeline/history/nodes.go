@@ -44,8 +44,8 @@ func (n *NodeStory) Began() time.Time { return began(n.Spans) }
 // Ended returns when it was gone, zero if it was there at the record's end.
 func (n *NodeStory) Ended() time.Time { return ended(n.Spans) }
 
-// called reports whether its node or its machine has that name.
-func (n *NodeStory) called(name string) bool {
+// hasName reports whether its node or its machine has that name.
+func (n *NodeStory) hasName(name string) bool {
 	return name != "" && (n.Node == name || n.Machine == name)
 }
 
@@ -78,7 +78,7 @@ func (b *builder) addNode(f timeline.Fact) {
 	case f.What != timeline.Gone:
 		n.enter(f)
 	case f.Kind == timeline.Machine || n.Machine == "":
-		n.Spans, n.Phases, n.Gone = leave(n.Spans, f.Time), leave(n.Phases, f.Time), f.Time
+		n.Spans, n.Phases, n.Gone = closeLastSpan(n.Spans, f.Time), closeLastSpan(n.Phases, f.Time), f.Time
 	case !n.Gone.IsZero():
 		// The node outlived its machine.
 		n.Gone = f.Time
@@ -94,7 +94,7 @@ func (n *NodeStory) enter(f timeline.Fact) {
 	if !n.Gone.IsZero() {
 		return
 	}
-	n.Spans = enter(n.Spans, n.state(), f.Time, f.Text)
+	n.Spans = openSpan(n.Spans, n.state(), f.Time, f.Text)
 }
 
 // nodeOf finds the story that a fact about a machine or node belongs to, or
@@ -150,7 +150,7 @@ func (b *builder) node(name string, f timeline.Fact) *NodeStory {
 	}
 	// It exists, though nothing else is on record.
 	n := &NodeStory{Node: name, Group: f.Group, isReady: true}
-	n.Spans = enter(nil, InUse, f.Time, "")
+	n.Spans = openSpan(nil, Ready, f.Time, "")
 	b.nodes[name] = n
 	b.Nodes = append(b.Nodes, n)
 	return n
@@ -168,7 +168,7 @@ func (n *NodeStory) apply(f timeline.Fact) {
 		first(&n.Created)
 	case timeline.Phase:
 		n.phase = f.Text
-		n.Phases = enter(n.Phases, State(f.Text), f.Time, "")
+		n.Phases = openSpan(n.Phases, State(f.Text), f.Time, "")
 		if n.phase == "Deleting" {
 			first(&n.Chosen)
 		}
@@ -213,14 +213,14 @@ func (n *NodeStory) state() State {
 	case n.toBeDeleted || n.phase == "Deleting" || n.phase == "Deleted":
 		return Deleting
 	case n.phase == "Failed":
-		return Broken
+		return Failed
 	case n.vanished || n.notReady:
-		return Lost
+		return NotReady
 	case n.isReady || n.phase == "Running" && n.Joined.IsZero():
 		if n.cordoned || n.candidate {
 			return Unneeded
 		}
-		return InUse
+		return Ready
 	case !n.Joined.IsZero() || n.phase == "Provisioned":
 		return Joining
 	case n.Machine == "":
@@ -234,7 +234,7 @@ func (n *NodeStory) state() State {
 func (m *Model) nodeAt(name string, at time.Time) *NodeStory {
 	var found *NodeStory
 	for _, n := range m.Nodes {
-		if !n.called(name) {
+		if !n.hasName(name) {
 			continue
 		}
 		found = n
@@ -247,5 +247,5 @@ func (m *Model) nodeAt(name string, at time.Time) *NodeStory {
 
 // NodesNamed returns the stories of the nodes and machines of a name, by time.
 func (m *Model) NodesNamed(name string) []*NodeStory {
-	return slices.DeleteFunc(slices.Clone(m.Nodes), func(n *NodeStory) bool { return !n.called(name) })
+	return slices.DeleteFunc(slices.Clone(m.Nodes), func(n *NodeStory) bool { return !n.hasName(name) })
 }

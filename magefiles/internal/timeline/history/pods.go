@@ -14,9 +14,9 @@ type PodStory struct {
 	// Node that it was scheduled on.
 	Node  string
 	Spans []Span
-	// Times of what happened, zero if not on record. Stuck is when it was first found
+	// Times of what happened, zero if not on record. Unschedulable is when it was first found
 	// unschedulable, Gone when it ended or was deleted.
-	Created, Stuck, Scheduled, Running, Evicted, Gone time.Time
+	Created, Unschedulable, Scheduled, Running, Evicted, Gone time.Time
 
 	uid string
 	on  *NodeStory
@@ -39,8 +39,8 @@ func (p *PodStory) Placed() time.Time {
 	return time.Time{}
 }
 
-// Waits reports whether the pod waited for a node at the record's end.
-func (p *PodStory) Waits() bool { return p.Placed().IsZero() }
+// Pending reports whether the pod waited for a node at the record's end.
+func (p *PodStory) Pending() bool { return p.Placed().IsZero() }
 
 func (b *builder) addPod(f timeline.Fact) {
 	p := b.pod(f)
@@ -60,30 +60,30 @@ func (b *builder) addPod(f timeline.Fact) {
 	case timeline.Created:
 		first(&p.Created)
 		if len(p.Spans) == 0 {
-			p.Spans = enter(p.Spans, Waiting, f.Time, "")
+			p.Spans = openSpan(p.Spans, Pending, f.Time, "")
 		}
 	case timeline.Unschedulable:
-		first(&p.Stuck)
+		first(&p.Unschedulable)
 		if p.Scheduled.IsZero() && p.Running.IsZero() {
-			p.Spans = enter(p.Spans, WithoutRoom, f.Time, f.Text)
+			p.Spans = openSpan(p.Spans, Unschedulable, f.Time, f.Text)
 		}
 	case timeline.Scheduled:
 		first(&p.Scheduled)
 		if p.Running.IsZero() {
-			p.Spans = enter(p.Spans, Bound, f.Time, "")
+			p.Spans = openSpan(p.Spans, Scheduled, f.Time, "")
 		}
 	case timeline.Running:
 		first(&p.Running)
-		p.Spans = enter(p.Spans, AtWork, f.Time, "")
+		p.Spans = openSpan(p.Spans, Running, f.Time, "")
 	case timeline.Evicted:
 		first(&p.Evicted)
-		p.Spans = enter(p.Spans, Leaving, f.Time, f.Text)
+		p.Spans = openSpan(p.Spans, Evicted, f.Time, f.Text)
 	case timeline.Ended, timeline.Gone:
 		p.Gone = f.Time
 		if len(p.Spans) == 0 {
-			p.Spans = enter(nil, Waiting, f.Time, "")
+			p.Spans = openSpan(nil, Pending, f.Time, "")
 		}
-		p.Spans = leave(p.Spans, f.Time)
+		p.Spans = closeLastSpan(p.Spans, f.Time)
 	}
 }
 
@@ -104,15 +104,15 @@ func (b *builder) pod(f timeline.Fact) *PodStory {
 	return p
 }
 
-// speakOf notes that the autoscaler mentions a pod. Unless the pod has a node, that
+// mention notes that the autoscaler mentions a pod. Unless the pod has a node, that
 // means that it is unschedulable, even if the scheduler's verdict is not on record.
-func (b *builder) speakOf(name string, at time.Time) {
+func (b *builder) mention(name string, at time.Time) {
 	p := b.pod(timeline.Fact{Name: name})
 	if p.Placed().IsZero() {
-		if p.Stuck.IsZero() {
-			p.Stuck = at
+		if p.Unschedulable.IsZero() {
+			p.Unschedulable = at
 		}
-		p.Spans = enter(p.Spans, WithoutRoom, at, "")
+		p.Spans = openSpan(p.Spans, Unschedulable, at, "")
 	}
 }
 

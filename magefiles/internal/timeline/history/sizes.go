@@ -97,7 +97,7 @@ func (b *builder) addGroup(f timeline.Fact) {
 				since = b.From
 			}
 			delete(b.paused, name)
-			b.pause(name, Span{State: Going, From: since, To: f.Time})
+			b.pause(name, Span{State: Ongoing, From: since, To: f.Time})
 		}
 		return
 	}

@@ -31,7 +31,7 @@ type Statement struct {
 func (s Statement) Words() string {
 	text := timeline.Shorten(s.Text, timeline.LongestText)
 	if s.What == timeline.Started || s.What == timeline.Stopped || text == "" {
-		text = strings.TrimSpace(timeline.Word(s.What) + " " + text)
+		text = strings.TrimSpace(timeline.WhatText(s.What) + " " + text)
 	}
 	return text
 }
@@ -62,19 +62,19 @@ func (d *Decision) Words() string {
 	case len(d.Texts) > 0:
 		return timeline.Shorten(d.Texts[0], timeline.LongestText)
 	}
-	return timeline.Word(map[bool]string{true: timeline.ScaleUp, false: timeline.ScaleDown}[d.Up])
+	return timeline.WhatText(map[bool]string{true: timeline.ScaleUp, false: timeline.ScaleDown}[d.Up])
 }
 
 const (
-	// saidAgain is how long after the last fact of a statement, or after a decision
+	// sameStatementWithin is how long after the last fact of a statement, or after a decision
 	// or a start, a fact still belongs to the same statement. A round of the autoscaler takes ten
 	// seconds, a slow one more, and the recorder leaves out repetitions.
-	saidAgain = 2 * time.Minute
-	// oneRound is the longest time between statements that alternate, such as two
+	sameStatementWithin = 2 * time.Minute
+	// roundLength is the longest time between statements that alternate, such as two
 	// reasons for one node.
-	oneRound = 15 * time.Second
-	// together is the longest time between two facts of one decision.
-	together = 10 * time.Second
+	roundLength = 15 * time.Second
+	// sameDecisionWithin is the longest time between two facts of one decision.
+	sameDecisionWithin = 10 * time.Second
 )
 
 // About returns the pod, the node and the group that a fact of the autoscaler is
@@ -109,35 +109,35 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 		}
 	}
 	if pod != "" {
-		b.speakOf(pod, f.Time)
+		b.mention(pod, f.Time)
 	}
 	if group != "" {
 		b.group(group).known = true
 	}
 	switch f.What {
 	case timeline.Started:
-		b.turns = append(b.turns, f.Time)
-		if n := len(b.Runs); n > 0 && b.Runs[n-1].To.IsZero() && f.Time.Sub(b.Runs[n-1].From) <= oneRound {
+		b.resets = append(b.resets, f.Time)
+		if n := len(b.Runs); n > 0 && b.Runs[n-1].To.IsZero() && f.Time.Sub(b.Runs[n-1].From) <= roundLength {
 			// Its pod and its log report the same start.
 			b.Runs[n-1].Text = strings.TrimSpace(b.Runs[n-1].Text + " " + f.Text)
 			return
 		}
 		b.stop(f.Time)
-		b.Runs = append(b.Runs, Span{State: Going, From: f.Time, Text: f.Text})
+		b.Runs = append(b.Runs, Span{State: Ongoing, From: f.Time, Text: f.Text})
 		return
 	case timeline.Stopped:
 		if len(b.Runs) == 0 {
-			b.Runs = append(b.Runs, Span{State: Going, From: b.From})
+			b.Runs = append(b.Runs, Span{State: Ongoing, From: b.From})
 		}
 		b.stop(f.Time)
 		return
 	case timeline.ScaleUp, timeline.ScaleDown:
-		b.turns = append(b.turns, f.Time)
+		b.resets = append(b.resets, f.Time)
 		b.decide(f, pod, node, group)
 	}
 	if n := len(b.Runs); n == 0 || !b.Runs[n-1].To.IsZero() && f.Source == timeline.Log {
 		// It logs, so it runs.
-		b.Runs = append(b.Runs, Span{State: Going, From: f.Time})
+		b.Runs = append(b.Runs, Span{State: Ongoing, From: f.Time})
 	}
 }
 
@@ -152,13 +152,13 @@ func (b *builder) decide(f timeline.Fact, pod, node, group string) {
 	up := f.What == timeline.ScaleUp
 	if !up && speech.EndsRemoval(f.Text) {
 		if d := b.removalOf(node); d != nil {
-			d.Texts, d.last = timeline.Once(d.Texts, timeline.Tidy(f.Text)), f.Time
+			d.Texts, d.last = timeline.AppendUnique(d.Texts, timeline.Tidy(f.Text)), f.Time
 			return
 		}
 	}
 	var d *Decision
 	for _, before := range slices.Backward(b.Decisions) {
-		if f.Time.Sub(before.grown) > together {
+		if f.Time.Sub(before.grown) > sameDecisionWithin {
 			continue // an earlier one may have grown later
 		}
 		sameSize := f.N == nil || before.N < 0 || *f.N == before.N
@@ -175,7 +175,7 @@ func (b *builder) decide(f timeline.Fact, pod, node, group string) {
 	if f.N != nil {
 		d.N = *f.N
 	}
-	d.Pods, d.Nodes, d.Texts = timeline.Once(d.Pods, pod), timeline.Once(d.Nodes, node), timeline.Once(d.Texts, timeline.Tidy(f.Text))
+	d.Pods, d.Nodes, d.Texts = timeline.AppendUnique(d.Pods, pod), timeline.AppendUnique(d.Nodes, node), timeline.AppendUnique(d.Texts, timeline.Tidy(f.Text))
 }
 
 // removalOf returns the last decision to remove a node, nil if none is on
@@ -202,11 +202,11 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 			continue
 		}
 		pod, node, group := About(f)
-		k := key{f.What, pod, node, group, m.gists[i]}
+		k := key{f.What, pod, node, group, m.normalTexts[i]}
 		if node != "" {
 			k.group = "" // only some messages about a node name it
 		}
-		if j, ok := last[k]; ok && f.Time.Sub(m.lastTurn(all[j].Last, f.Time)) <= saidAgain {
+		if j, ok := last[k]; ok && f.Time.Sub(m.lastReset(all[j].Last, f.Time)) <= sameStatementWithin {
 			all[j].Last, all[j].Text = f.Time, f.Text
 			all[j].Count++
 			continue
@@ -223,7 +223,7 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 			k.group = ""
 		}
 		s.Until = m.holdsUntil(*s, to)
-		if at := next[k]; !at.IsZero() && at.Before(s.Until) && at.Sub(s.Last) > oneRound {
+		if at := next[k]; !at.IsZero() && at.Before(s.Until) && at.Sub(s.Last) > roundLength {
 			s.Until = at
 		}
 		next[k] = s.First
@@ -231,12 +231,12 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 	return all
 }
 
-// lastTurn returns the time of the last decision or start before a time, or since if
+// lastReset returns the time of the last decision or start before a time, or since if
 // that is later.
-func (m *Model) lastTurn(since, before time.Time) time.Time {
-	i, _ := slices.BinarySearchFunc(m.turns, before, time.Time.Compare)
-	if i > 0 && m.turns[i-1].After(since) {
-		return m.turns[i-1]
+func (m *Model) lastReset(since, before time.Time) time.Time {
+	i, _ := slices.BinarySearchFunc(m.resets, before, time.Time.Compare)
+	if i > 0 && m.resets[i-1].After(since) {
+		return m.resets[i-1]
 	}
 	return since
 }
@@ -248,12 +248,12 @@ func (m *Model) holdsUntil(s Statement, to time.Time) time.Time {
 	if s.What != timeline.Refused && s.What != timeline.Kept && s.What != timeline.Unschedulable {
 		return s.Last
 	}
-	i, _ := slices.BinarySearchFunc(m.turns, s.Last.Add(time.Nanosecond), time.Time.Compare)
-	if i < len(m.turns) && m.turns[i].Before(to) && s.What != timeline.Unschedulable {
-		to = m.turns[i]
+	i, _ := slices.BinarySearchFunc(m.resets, s.Last.Add(time.Nanosecond), time.Time.Compare)
+	if i < len(m.resets) && m.resets[i].Before(to) && s.What != timeline.Unschedulable {
+		to = m.resets[i]
 	}
 	if s.What == timeline.Refused {
-		for _, w := range m.waits {
+		for _, w := range m.pendingSpans {
 			if !w.From.After(s.Last) && !w.To.Before(s.Last) && w.To.Before(to) {
 				to = w.To
 			}
@@ -265,8 +265,8 @@ func (m *Model) holdsUntil(s Statement, to time.Time) time.Time {
 	return to
 }
 
-// findWaits sets waits, spans that do not touch.
-func (m *Model) findWaits() {
+// findPendingSpans sets pendingSpans, spans that do not touch.
+func (m *Model) findPendingSpans() {
 	pods := slices.Clone(m.Pods)
 	slices.SortFunc(pods, func(a, b *PodStory) int { return a.Began().Compare(b.Began()) })
 	for _, p := range pods {
@@ -274,13 +274,13 @@ func (m *Model) findWaits() {
 		if to.IsZero() {
 			to = m.To
 		}
-		if n := len(m.waits); n > 0 && !from.After(m.waits[n-1].To) {
-			if to.After(m.waits[n-1].To) {
-				m.waits[n-1].To = to
+		if n := len(m.pendingSpans); n > 0 && !from.After(m.pendingSpans[n-1].To) {
+			if to.After(m.pendingSpans[n-1].To) {
+				m.pendingSpans[n-1].To = to
 			}
 			continue
 		}
-		m.waits = append(m.waits, Span{From: from, To: to})
+		m.pendingSpans = append(m.pendingSpans, Span{From: from, To: to})
 	}
 }
 

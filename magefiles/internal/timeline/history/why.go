@@ -47,7 +47,7 @@ const slack = 2 * time.Second
 func (m *Model) PodWhys() []PodWhy {
 	var whys []PodWhy
 	for _, p := range m.Pods {
-		if !p.Stuck.IsZero() {
+		if !p.Unschedulable.IsZero() {
 			whys = append(whys, m.PodWhy(p))
 		}
 	}
@@ -89,7 +89,7 @@ func lastOfPlans(list []Statement) []Statement {
 	var left []Statement
 	for i, s := range list {
 		again := s.What == timeline.ScaleUp && slices.ContainsFunc(list[i+1:], func(next Statement) bool {
-			return next.What == timeline.ScaleUp && next.Group == s.Group && next.First.Sub(s.Last) <= together
+			return next.What == timeline.ScaleUp && next.Group == s.Group && next.First.Sub(s.Last) <= sameDecisionWithin
 		})
 		if !again {
 			left = append(left, s)
@@ -150,12 +150,12 @@ func (w PodWhy) parts() []Part {
 // Verdict returns the answer in a sentence, without the pod's name.
 func (w PodWhy) Verdict() string {
 	p := w.Pod
-	what, then := "waited "+timeline.Took(w.Waited), ", then"
-	if p.Stuck.IsZero() {
+	what, then := "waited "+timeline.DurationText(w.Waited), ", then"
+	if p.Unschedulable.IsZero() {
 		what, then = "was never found unschedulable", "; it"
 	}
 	switch {
-	case p.Waits():
+	case p.Pending():
 		what += " and still waits"
 	case p.Node == "":
 		return what + then + " was deleted without a node"
@@ -166,9 +166,9 @@ func (w PodWhy) Verdict() string {
 	default:
 		what += then + fmt.Sprintf(" came to the node %s, which was there already", timeline.Tidy(p.Node))
 	}
-	if p.Waits() && w.Decision != nil {
+	if p.Pending() && w.Decision != nil {
 		what += fmt.Sprintf("; the autoscaler enlarged %s for it", w.Decision.Where())
-	} else if p.Waits() {
+	} else if p.Pending() {
 		what += "; " + w.Reason()
 	}
 	return what
@@ -255,7 +255,7 @@ func (m *Model) NodeWhy(n *NodeStory) NodeWhy {
 			// It is about all nodes, or about those of the group.
 			return group == "" || group == n.Group
 		}
-		return n.called(node)
+		return n.hasName(node)
 	})
 	w.Removal = m.removal(n)
 	return w
@@ -267,7 +267,7 @@ func (m *Model) origin(n *NodeStory) string {
 		return "already existed when it was first recorded"
 	}
 	if n.Created.Before(m.RecordedSince) {
-		return fmt.Sprintf("was created %s before the record begins", timeline.Took(m.RecordedSince.Sub(n.Created)))
+		return fmt.Sprintf("was created %s before the record begins", timeline.DurationText(m.RecordedSince.Sub(n.Created)))
 	}
 	if n.Group == timeline.ControlPlane {
 		return "belongs to the control plane"
@@ -275,7 +275,7 @@ func (m *Model) origin(n *NodeStory) string {
 	// A machine follows its decision within a minute, even where the
 	// controllers poll.
 	if d := m.lastDecision(n.Created, func(d *Decision) bool { return d.Up && d.Group == n.Group }); d != nil {
-		return fmt.Sprintf("the autoscaler enlarged %s at %s, %s before", d.Where(), timeline.Clock(d.At), timeline.Took(n.Created.Sub(d.At)))
+		return fmt.Sprintf("the autoscaler enlarged %s at %s, %s before", d.Where(), timeline.Clock(d.At), timeline.DurationText(n.Created.Sub(d.At)))
 	}
 	for _, g := range m.Groups {
 		if g.Name != n.Group || g.Name == "" {
@@ -319,7 +319,7 @@ func (m *Model) removal(n *NodeStory) *Removal {
 		chosen = end
 	}
 	for _, d := range m.Decisions {
-		if !d.Up && slices.ContainsFunc(d.Nodes, n.called) && !d.At.Before(n.Began()) && (end.IsZero() || !d.At.After(end)) {
+		if !d.Up && slices.ContainsFunc(d.Nodes, n.hasName) && !d.At.Before(n.Began()) && (end.IsZero() || !d.At.After(end)) {
 			r.Decision = d
 		}
 	}
@@ -331,10 +331,10 @@ func (m *Model) removal(n *NodeStory) *Removal {
 		// The decision may be about several nodes: find when it named this one.
 		about := m.Statements(r.Decision.At, r.Decision.last, func(f timeline.Fact) bool {
 			_, node, _ := About(f)
-			return f.Kind == timeline.Autoscaler && f.What == timeline.ScaleDown && n.called(node)
+			return f.Kind == timeline.Autoscaler && f.What == timeline.ScaleDown && n.hasName(node)
 		})
 		r.At = about[0].First
-		r.Cause = "the autoscaler: " + cmp.Or(timeline.Shorten(about[0].Text, timeline.LongestHover), timeline.Word(timeline.ScaleDown))
+		r.Cause = "the autoscaler: " + cmp.Or(timeline.Shorten(about[0].Text, timeline.LongestHover), timeline.WhatText(timeline.ScaleDown))
 	case byGroup != nil:
 		r.Decision, r.At = byGroup, byGroup.At
 		r.Cause = fmt.Sprintf("the autoscaler made %s smaller", byGroup.Where())

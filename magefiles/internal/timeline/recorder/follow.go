@@ -28,15 +28,15 @@ func (r *recorder) run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	waitAll(ctx,
-		r.follow(ctx, r.Management, kube.Follower{Kind: kube.MachineDeployments, Namespace: r.Namespace, On: r.deployment, Synced: func() { r.recordDeleted(timeline.Group) }}),
-		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, On: r.machine, Synced: func() { r.recordDeleted(timeline.Machine) }}),
-		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, On: r.cluster}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.MachineDeployments, Namespace: r.Namespace, OnChange: r.deployment, OnSynced: func() { r.recordDeleted(timeline.Group) }}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, OnChange: r.machine, OnSynced: func() { r.recordDeleted(timeline.Machine) }}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, OnChange: r.cluster}),
 	)
-	waitAll(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, On: r.node, Synced: func() { r.recordDeleted(timeline.Node) }}))
+	waitAll(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, OnChange: r.node, OnSynced: func() { r.recordDeleted(timeline.Node) }}))
 	last := []<-chan struct{}{
 		r.pods(ctx),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, On: r.status}),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Events, On: r.event, Synced: r.pruneEvents}),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, OnChange: r.status}),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Events, OnChange: r.event, OnSynced: r.pruneEvents}),
 	}
 	if r.OnSynced != nil {
 		r.all.Go(func() {
@@ -80,12 +80,12 @@ func (r *recorder) run(ctx context.Context) {
 // and the logs of autoscalers read.
 func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 	workload := r.follow(ctx, r.Workload, kube.Follower{
-		Kind: kube.Pods, On: func(change kube.Change) { r.pod(ctx, change) }, Synced: func() { r.recordDeleted(timeline.Pod) },
+		Kind: kube.Pods, OnChange: func(change kube.Change) { r.pod(ctx, change) }, OnSynced: func() { r.recordDeleted(timeline.Pod) },
 	})
 	management := workload
 	if r.Management != r.Workload {
 		management = r.follow(ctx, r.Management, kube.Follower{
-			Kind: kube.Pods, On: func(change kube.Change) { r.autoscalerPod(ctx, r.Management, change) },
+			Kind: kube.Pods, OnChange: func(change kube.Change) { r.autoscalerPod(ctx, r.Management, change) },
 		})
 	}
 	done := make(chan struct{})
@@ -116,9 +116,9 @@ func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 // follow follows a kind of objects. The channel that it returns is closed when all
 // objects were seen.
 func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
-	done, synced := make(chan struct{}), f.Synced
-	f.Trouble = r.report
-	f.Synced = func() {
+	done, synced := make(chan struct{}), f.OnSynced
+	f.OnError = r.report
+	f.OnSynced = func() {
 		if synced != nil {
 			synced()
 		}

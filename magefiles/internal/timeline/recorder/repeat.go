@@ -50,7 +50,7 @@ func (r *repeats) isNew(f timeline.Fact) bool {
 	if !isRepeated(f) {
 		return true
 	}
-	texts, text := r.statements[subject(f)], timeline.Gist(f)
+	texts, text := r.statements[subject(f)], timeline.NormalText(f)
 	last, known := texts[text]
 	if !known {
 		return true
@@ -84,7 +84,7 @@ func (r *repeats) add(f timeline.Fact) {
 		texts = map[string]occurrence{}
 		r.statements[subject(f)] = texts
 	}
-	text := timeline.Gist(f)
+	text := timeline.NormalText(f)
 	if last, known := texts[text]; known {
 		for other, at := range texts {
 			if other != text && at.round > last.round+1 {

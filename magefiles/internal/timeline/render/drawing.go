@@ -16,38 +16,38 @@ import (
 
 // Sizes of the picture, in pixels.
 const (
-	pictureWidth = 1200
-	gutter       = 168 // names, left of the time axis
-	axisHeight   = 26
-	chartHeight  = 56
-	marksHeight  = 12
-	barHeight    = 15
-	podHeight    = 5
-	gap          = 2 // between bars
-	lanePadding  = 8
-	leastLane    = 40  // a name and a note
-	charWidth    = 5.7 // of a label, about
-	halfLabel    = 28  // of the time axis
+	pictureWidth  = 1200
+	gutter        = 168 // names, left of the time axis
+	axisHeight    = 26
+	chartHeight   = 56
+	marksHeight   = 12
+	barHeight     = 15
+	podHeight     = 5
+	gap           = 2 // between bars
+	lanePadding   = 8
+	minLaneHeight = 40  // a name and a note
+	charWidth     = 5.7 // of a label, about
+	halfLabel     = 28  // of the time axis
 )
 
 // Bounds that keep a picture readable.
 const (
-	mostNodeRows = 40 // of one group
-	mostPodRows  = 8  // on one node
-	mostWaiting  = 30 // rows of waiting pods
-	mostNodes    = 1500
-	mostPods     = 2500
-	mostMarks    = 1500
+	maxNodeRows = 40 // of one group
+	maxPodRows  = 8  // on one node
+	maxWaiting  = 30 // rows of waiting pods
+	maxNodes    = 1500
+	maxPods     = 2500
+	maxMarks    = 1500
 )
 
-// look is how a state is drawn. The colours are legible on white and on black.
-type look struct{ Class, Fill string }
+// style is how a state is drawn. The colours are legible on white and on black.
+type style struct{ Class, Fill string }
 
-var looks = map[history.State]look{
-	history.Provisioning: {"prov", "#8d74c9"}, history.Joining: {"join", "#4f86d9"}, history.InUse: {"use", "#2f8f5b"}, history.Unneeded: {"idle", "#b98a1d"},
-	history.Lost: {"lost", "#d2603a"}, history.Deleting: {"del", "#a8555f"}, history.Broken: {"bad", "#c4342b"},
-	history.Waiting: {"wait", "#d98032"}, history.WithoutRoom: {"stuck", "#d9483b"}, history.Bound: {"bound", "#5b92e5"}, history.AtWork: {"live", "#45a878"}, history.Leaving: {"leave", "#8a8f98"},
-	history.Going: {"going", "#7c8694"},
+var styles = map[history.State]style{
+	history.Provisioning: {"prov", "#8d74c9"}, history.Joining: {"join", "#4f86d9"}, history.Ready: {"use", "#2f8f5b"}, history.Unneeded: {"idle", "#b98a1d"},
+	history.NotReady: {"lost", "#d2603a"}, history.Deleting: {"del", "#a8555f"}, history.Failed: {"bad", "#c4342b"},
+	history.Pending: {"wait", "#d98032"}, history.Unschedulable: {"stuck", "#d9483b"}, history.Scheduled: {"bound", "#5b92e5"}, history.Running: {"live", "#45a878"}, history.Evicted: {"leave", "#8a8f98"},
+	history.Ongoing: {"going", "#7c8694"},
 }
 
 // drawing is the layout of a timeline. The position of each thing is there twice: in
@@ -66,7 +66,7 @@ type drawing struct {
 	Lanes    []lane
 	Bars     []bar
 	Lines    []curve
-	Marks    []sign
+	Marks    []mark
 	// Elided says what the picture leaves out.
 	Elided []string
 
@@ -109,7 +109,7 @@ type bar struct {
 
 // barPart is one span of a bar.
 type barPart struct {
-	look
+	style
 	X, Width float64
 	A, B     int64
 }
@@ -122,8 +122,8 @@ type curve struct {
 	Area                      int    // the y of an area's base line, 0 for a line
 }
 
-// sign marks a moment, with a line until its end if it lasted.
-type sign struct {
+// mark marks a moment, with a line until its end if it lasted.
+type mark struct {
 	Class, Fill, Title string
 	Shape              string // up, down, dot, problem, restart or step
 	X, Tail            float64
@@ -142,8 +142,8 @@ func beginOf(m *history.Model, from time.Time) time.Time {
 	return time.Time{}
 }
 
-// over reports whether an end, if it is set, is before the beginning of a page.
-func over(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
+// isBefore reports whether an end, if it is set, is before the beginning of a page.
+func isBefore(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
 
 // draw lays a model out; from, if set, is where the axis begins.
 func draw(m *history.Model, from time.Time, script bool) *drawing {
@@ -157,8 +157,8 @@ func draw(m *history.Model, from time.Time, script bool) *drawing {
 	}
 	shown := start
 	// A margin on both sides, so that no sign is cut in half.
-	air := end.Sub(start) / 60
-	start, end = start.Add(-air), end.Add(air)
+	gap := end.Sub(start) / 60
+	start, end = start.Add(-gap), end.Add(gap)
 	_, zone := start.Local().Zone()
 	d := &drawing{
 		From: shown, To: m.To,
@@ -191,8 +191,8 @@ func draw(m *history.Model, from time.Time, script bool) *drawing {
 			continue
 		}
 		d.Bars = slices.Insert(d.Bars, 0, bar{
-			Title: fmt.Sprintf("%s\n%s – %s (%s)", g.Text, timeline.Clock(g.From), timeline.Clock(g.To), timeline.Took(g.Took())), Y: axisHeight, Height: d.Height - axisHeight,
-			Parts: []barPart{d.part(look{"gap", "#8a8f98"}, a, b)}, A: a, B: b, Class: "gap",
+			Title: fmt.Sprintf("%s\n%s – %s (%s)", g.Text, timeline.Clock(g.From), timeline.Clock(g.To), timeline.DurationText(g.Took())), Y: axisHeight, Height: d.Height - axisHeight,
+			Parts: []barPart{d.part(style{"gap", "#8a8f98"}, a, b)}, A: a, B: b, Class: "gap",
 		})
 	}
 	d.thinMarks()
@@ -216,9 +216,9 @@ func (d *drawing) x(ms int64) float64 {
 	return math.Round(float64(ms)/float64(d.Span)*float64(d.Plot)*10) / 10
 }
 
-func (d *drawing) part(l look, a, b int64) barPart {
+func (d *drawing) part(l style, a, b int64) barPart {
 	x := d.x(a)
-	return barPart{look: l, X: x, Width: math.Max(math.Round((d.x(b)-x)*10)/10, 1), A: a, B: b}
+	return barPart{style: l, X: x, Width: math.Max(math.Round((d.x(b)-x)*10)/10, 1), A: a, B: b}
 }
 
 // tickSteps are the distances between ticks that a person can read.
@@ -262,7 +262,7 @@ func (d *drawing) scenarios(y int) int {
 	if len(shown) == 0 {
 		return y
 	}
-	verdicts := map[string]look{timeline.Passed: {"passed", "#2f8f5b"}, timeline.Failed: {"failed", "#c4342b"}, timeline.KnownFailure: {"known", "#b98a1d"}, "": {"going", "#7c8694"}}
+	verdicts := map[string]style{timeline.Passed: {"passed", "#2f8f5b"}, timeline.Failed: {"failed", "#c4342b"}, timeline.KnownFailure: {"known", "#b98a1d"}, "": {"going", "#7c8694"}}
 	var packed rows
 	top := y + lanePadding
 	deepest := 0
@@ -275,14 +275,14 @@ func (d *drawing) scenarios(y int) int {
 		if verdict == "" {
 			verdict = "not ended when the record ends"
 		}
-		title := fmt.Sprintf("scenario %s: %s\n%s – %s (%s)\n%s", timeline.Tidy(s.Name), verdict, timeline.Clock(s.From), timeline.Clock(s.To), timeline.Took(s.Took()), timeline.Shorten(s.Text, timeline.LongestHover))
+		title := fmt.Sprintf("scenario %s: %s\n%s – %s (%s)\n%s", timeline.Tidy(s.Name), verdict, timeline.Clock(s.From), timeline.Clock(s.To), timeline.DurationText(s.Took()), timeline.Shorten(s.Text, timeline.LongestHover))
 		d.bar(bar{Name: s.Name, Title: title, Label: timeline.Tidy(s.Name), Y: at, Height: barHeight + 3, Parts: []barPart{d.part(verdicts[s.Verdict], a, b)}, Class: "scenario"})
 		for _, step := range s.Steps {
-			d.sign(sign{Shape: "step", Class: "step", Fill: "#ffffff", Y: at, Height: barHeight + 3,
+			d.mark(mark{Shape: "step", Class: "step", Fill: "#ffffff", Y: at, Height: barHeight + 3,
 				Title: fmt.Sprintf("%s %s\n%s", timeline.Clock(step.At), timeline.Tidy(s.Name), timeline.Shorten(step.Text, timeline.LongestHover))}, step.At, step.At)
 		}
 	}
-	height := max((deepest+1)*(barHeight+7)+lanePadding, leastLane)
+	height := max((deepest+1)*(barHeight+7)+lanePadding, minLaneHeight)
 	d.lane(y, height, "scenarios", timeline.Plural(len(shown), "run"))
 	return y + height
 }
@@ -300,11 +300,11 @@ func (d *drawing) autoscaler(y int) int {
 			what = "the autoscaler ran again"
 		}
 		d.bar(bar{
-			Name: "autoscaler", Title: fmt.Sprintf("%s\n%s – %s (%s)\n%s", what, timeline.Clock(r.From), timeline.Clock(r.To), timeline.Took(r.Took()), timeline.Shorten(r.Text, timeline.LongestHover)),
-			Y: top + marksHeight, Height: 6, Parts: []barPart{d.part(look{"run", "#7c8694"}, d.ms(r.From), d.ms(r.To))},
+			Name: "autoscaler", Title: fmt.Sprintf("%s\n%s – %s (%s)\n%s", what, timeline.Clock(r.From), timeline.Clock(r.To), timeline.DurationText(r.Took()), timeline.Shorten(r.Text, timeline.LongestHover)),
+			Y: top + marksHeight, Height: 6, Parts: []barPart{d.part(style{"run", "#7c8694"}, d.ms(r.From), d.ms(r.To))},
 		})
 		if i > 0 {
-			d.sign(sign{Shape: "restart", Class: "restart", Fill: "#d9483b", Y: top, Height: marksHeight + 10, Title: "restart of the autoscaler\n" + timeline.Clock(r.From) + " " + timeline.Shorten(r.Text, timeline.LongestHover)}, r.From, r.From)
+			d.mark(mark{Shape: "restart", Class: "restart", Fill: "#d9483b", Y: top, Height: marksHeight + 10, Title: "restart of the autoscaler\n" + timeline.Clock(r.From) + " " + timeline.Shorten(r.Text, timeline.LongestHover)}, r.From, r.From)
 		}
 	}
 	for _, decision := range d.m.Decisions {
@@ -326,14 +326,14 @@ func (d *drawing) autoscaler(y int) int {
 
 // scenariosFrom returns the scenarios that had not ended when a page begins.
 func scenariosFrom(m *history.Model, begin time.Time) []*history.Scenario {
-	return slices.DeleteFunc(slices.Clone(m.Scenarios), func(s *history.Scenario) bool { return over(s.To, begin) })
+	return slices.DeleteFunc(slices.Clone(m.Scenarios), func(s *history.Scenario) bool { return isBefore(s.To, begin) })
 }
 
 // restartsFrom returns the number of restarts of the autoscaler after a page begins.
 func restartsFrom(m *history.Model, begin time.Time) int {
 	n := 0
 	for i, r := range m.Runs {
-		if i > 0 && !over(r.From, begin) {
+		if i > 0 && !isBefore(r.From, begin) {
 			n++
 		}
 	}
@@ -348,7 +348,7 @@ func drawnStatement(f timeline.Fact) bool {
 // statements draws problems and health above, refusals below.
 func (d *drawing) statements(list []history.Statement, above, below int) {
 	for _, s := range list {
-		mark := sign{Shape: "dot", Class: "refused", Fill: "#d98032", Y: below}
+		mark := mark{Shape: "dot", Class: "refused", Fill: "#d98032", Y: below}
 		switch s.What {
 		case timeline.Problem:
 			mark.Shape, mark.Class, mark.Fill, mark.Y = "problem", "problem", "#d9483b", above
@@ -357,10 +357,10 @@ func (d *drawing) statements(list []history.Statement, above, below int) {
 		}
 		when := timeline.Clock(s.First)
 		if s.Until.After(s.First) {
-			when += fmt.Sprintf(" – %s (%s)", timeline.Clock(s.Until), timeline.Took(s.Until.Sub(s.First)))
+			when += fmt.Sprintf(" – %s (%s)", timeline.Clock(s.Until), timeline.DurationText(s.Until.Sub(s.First)))
 		}
-		mark.Title = strings.Join(slices.DeleteFunc([]string{when, timeline.Word(s.What) + " " + timeline.Tidy(s.Pod), timeline.Shorten(s.Text, timeline.LongestHover)}, func(t string) bool { return t == "" }), "\n")
-		d.sign(mark, s.First, s.Until)
+		mark.Title = strings.Join(slices.DeleteFunc([]string{when, timeline.WhatText(s.What) + " " + timeline.Tidy(s.Pod), timeline.Shorten(s.Text, timeline.LongestHover)}, func(t string) bool { return t == "" }), "\n")
+		d.mark(mark, s.First, s.Until)
 	}
 }
 
@@ -369,13 +369,13 @@ func (d *drawing) waiting(y int) int {
 	var packed rows
 	top, deepest, count, left, without := y+lanePadding, 0, 0, 0, 0
 	for _, p := range d.m.Pods {
-		if over(p.Placed(), d.begin) {
+		if isBefore(p.Placed(), d.begin) {
 			continue
 		}
 		var parts []barPart
 		for _, s := range p.Spans {
-			if s.State == history.Waiting || s.State == history.WithoutRoom {
-				parts = append(parts, d.part(looks[s.State], d.ms(s.From), d.ms(s.To)))
+			if s.State == history.Pending || s.State == history.Unschedulable {
+				parts = append(parts, d.part(styles[s.State], d.ms(s.From), d.ms(s.To)))
 			}
 		}
 		if len(parts) == 0 {
@@ -386,7 +386,7 @@ func (d *drawing) waiting(y int) int {
 			without++
 		}
 		row := packed.fit(parts[0].A, parts[len(parts)-1].B, d.Span/int64(d.Plot)*2)
-		if row >= mostWaiting || count > mostPods {
+		if row >= maxWaiting || count > maxPods {
 			left++
 			continue
 		}
@@ -399,7 +399,7 @@ func (d *drawing) waiting(y int) int {
 	if left > 0 {
 		d.dropped["waiting pods"] += left
 	}
-	height := max((deepest+1)*(podHeight+gap)+2*lanePadding, leastLane)
+	height := max((deepest+1)*(podHeight+gap)+2*lanePadding, minLaneHeight)
 	note := fmt.Sprintf("%s, %d without room", timeline.Plural(count, "pod"), without)
 	d.lane(y, height, "waiting pods", note)
 	return y + height
@@ -411,7 +411,7 @@ func (d *drawing) podTitle(p *history.PodStory) string {
 		text += "\n" + w.Verdict()
 	}
 	for _, s := range p.Spans {
-		text += fmt.Sprintf("\n%s – %s %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), s.State, timeline.Took(s.Took()))
+		text += fmt.Sprintf("\n%s – %s %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), s.State, timeline.DurationText(s.Took()))
 	}
 	if p.Node != "" {
 		text += "\non " + timeline.Tidy(p.Node)
@@ -448,7 +448,7 @@ func labelFor(label string, room int) string {
 	return ui.Clip(label, room)
 }
 
-func (d *drawing) sign(s sign, from, to time.Time) {
+func (d *drawing) mark(s mark, from, to time.Time) {
 	s.A, s.B = d.ms(from), d.ms(to)
 	if s.B < 0 {
 		return
@@ -462,9 +462,9 @@ func (d *drawing) sign(s sign, from, to time.Time) {
 type rows []int64 // the end of each row's last span
 
 // fit returns the first row that is free from a-air on, and takes it until b.
-func (r *rows) fit(a, b, air int64) int {
+func (r *rows) fit(a, b, gap int64) int {
 	for i, end := range *r {
-		if a >= end+air {
+		if a >= end+gap {
 			(*r)[i] = b
 			return i
 		}

@@ -29,12 +29,12 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 	if len(m.Facts) == 0 {
 		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
-	e := &teller{Model: m}
+	e := &explainer{Model: m}
 	switch kind {
 	case "pod", "pods":
 		stories := m.PodsNamed(name)
 		if len(stories) == 0 {
-			return "", unknown(what, "pod", name, names(m.Pods, func(p *history.PodStory) string { return p.Name }))
+			return "", unknownName(what, "pod", name, names(m.Pods, func(p *history.PodStory) string { return p.Name }))
 		}
 		for _, p := range stories {
 			e.pod(p)
@@ -42,7 +42,7 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 	case "node", "nodes", "machine", "machines":
 		stories := m.NodesNamed(name)
 		if len(stories) == 0 {
-			return "", unknown(what, "node", name, names(m.Nodes, (*history.NodeStory).Name))
+			return "", unknownName(what, "node", name, names(m.Nodes, (*history.NodeStory).Name))
 		}
 		for _, n := range stories {
 			e.node(n)
@@ -50,7 +50,7 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 	case "group", "groups":
 		i := slices.IndexFunc(m.Groups, func(g *history.GroupStory) bool { return g.Name == timeline.LastPart(name) })
 		if i < 0 {
-			return "", unknown(what, "group", name, names(m.Groups, func(g *history.GroupStory) string { return g.Name }))
+			return "", unknownName(what, "group", name, names(m.Groups, func(g *history.GroupStory) string { return g.Name }))
 		}
 		e.group(m.Groups[i])
 	default:
@@ -62,98 +62,98 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 func names[S any](stories []S, name func(S) string) []string {
 	var all []string
 	for _, s := range stories {
-		all = timeline.Once(all, name(s))
+		all = timeline.AppendUnique(all, name(s))
 	}
 	return all
 }
 
-// suggested is the largest number of names that an error lists.
-const suggested = 8
+// maxSuggestions is the largest number of names that an error lists.
+const maxSuggestions = 8
 
-// unknown returns an error that lists similar names, or else the last known ones.
-func unknown(what, kind, name string, known []string) error {
+// unknownName returns an error that lists similar names, or else the last known ones.
+func unknownName(what, kind, name string, known []string) error {
 	if len(known) == 0 {
 		return fmt.Errorf("explain %s: no %s is on record: %w", what, kind, ErrNotOnRecord)
 	}
-	type near struct {
+	type candidate struct {
 		name     string
 		distance int
 	}
-	var all []near
+	var all []candidate
 	for _, k := range known {
 		d := levenshtein.ComputeDistance(strings.ToLower(timeline.LastPart(name)), strings.ToLower(timeline.LastPart(k)))
 		if strings.Contains(k, name) {
 			d = 0
 		}
-		all = append(all, near{k, d})
+		all = append(all, candidate{k, d})
 	}
-	slices.SortStableFunc(all, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
+	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
 	var list []string
 	for _, n := range all {
-		if n.distance <= max(3, len(name)/3) && len(list) < suggested {
+		if n.distance <= max(3, len(name)/3) && len(list) < maxSuggestions {
 			list = append(list, kind+"/"+timeline.Tidy(n.name))
 		}
 	}
 	if len(list) > 0 {
 		return fmt.Errorf("explain %s: %w; there is %s", what, ErrNotOnRecord, strings.Join(list, ", "))
 	}
-	for _, k := range known[max(0, len(known)-suggested):] {
+	for _, k := range known[max(0, len(known)-maxSuggestions):] {
 		list = append(list, kind+"/"+timeline.Tidy(k))
 	}
 	return fmt.Errorf("explain %s: %w; the last of %s are %s", what, ErrNotOnRecord, timeline.Plural(len(known), kind), strings.Join(list, ", "))
 }
 
-// teller writes answers.
-type teller struct {
+// explainer writes answers.
+type explainer struct {
 	*history.Model
 	out strings.Builder
 }
 
-func (e *teller) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
+func (e *explainer) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
 
 // title begins an answer.
-func (e *teller) title(format string, args ...any) {
+func (e *explainer) title(format string, args ...any) {
 	if e.out.Len() > 0 {
 		e.printf("\n")
 	}
 	e.printf(format+"\n", args...)
 }
 
-// moments writes what happened and when, each with the time since the one before.
-func (e *teller) moments(list []moment) {
-	list = slices.DeleteFunc(list, func(m moment) bool { return m.at.IsZero() })
-	slices.SortStableFunc(list, func(a, b moment) int { return a.at.Compare(b.at) })
+// events writes what happened and when, each with the time since the one before.
+func (e *explainer) events(list []event) {
+	list = slices.DeleteFunc(list, func(m event) bool { return m.at.IsZero() })
+	slices.SortStableFunc(list, func(a, b event) int { return a.at.Compare(b.at) })
 	for i, m := range list {
 		since := ""
 		if i > 0 {
-			since = "+" + timeline.Took(m.at.Sub(list[i-1].at))
+			since = "+" + timeline.DurationText(m.at.Sub(list[i-1].at))
 		}
 		e.printf("  %s  %8s  %s\n", timeline.Clock(m.at), since, m.text)
 	}
 }
 
-// moment is something that happened, in words.
-type moment struct {
+// event is something that happened, in words.
+type event struct {
 	at   time.Time
 	text string
 }
 
 // parts writes how long the parts took.
-func (e *teller) parts(parts []history.Part) {
+func (e *explainer) parts(parts []history.Part) {
 	if len(parts) == 0 {
 		return
 	}
 	e.printf("\nHow long it took\n")
 	for _, p := range parts {
-		e.printf("  %-40s %9s\n", p.Name, timeline.Took(p.Took()))
+		e.printf("  %-40s %9s\n", p.Name, timeline.DurationText(p.Took()))
 	}
 	if len(parts) > 1 {
-		e.printf("  %-40s %9s\n", "together", timeline.Took(parts[len(parts)-1].To.Sub(parts[0].From)))
+		e.printf("  %-40s %9s\n", "together", timeline.DurationText(parts[len(parts)-1].To.Sub(parts[0].From)))
 	}
 }
 
 // statements writes what was said, each with its times and count.
-func (e *teller) statements(title string, list []history.Statement, subject func(history.Statement) string) {
+func (e *explainer) statements(title string, list []history.Statement, subject func(history.Statement) string) {
 	if len(list) == 0 {
 		return
 	}
@@ -174,72 +174,72 @@ func (e *teller) statements(title string, list []history.Statement, subject func
 	}
 }
 
-func (e *teller) pod(p *history.PodStory) {
+func (e *explainer) pod(p *history.PodStory) {
 	w := e.PodWhy(p)
 	e.title("pod %s %s.", timeline.Tidy(p.Name), w.Verdict())
 	e.printf("\n")
-	list := []moment{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}}
+	list := []event{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}}
 	if p.Created.IsZero() {
-		list = append(list, moment{p.Began(), "first mentioned; its creation is not on record"})
+		list = append(list, event{p.Began(), "first mentioned; its creation is not on record"})
 	}
-	if !p.Stuck.IsZero() {
+	if !p.Unschedulable.IsZero() {
 		text := "unschedulable"
 		if len(w.Scheduler) > 0 {
 			text += ": " + timeline.Shorten(w.Scheduler[0].Text, timeline.LongestText)
 		}
-		list = append(list, moment{p.Stuck, text})
+		list = append(list, event{p.Unschedulable, text})
 	}
 	if d := w.Decision; d != nil {
-		list = append(list, moment{d.At, "▲ the autoscaler enlarges " + d.Where()})
+		list = append(list, event{d.At, "▲ the autoscaler enlarges " + d.Where()})
 	}
 	if n := w.Node; n != nil && w.NewNode {
-		list = append(list, moment{n.Created, "machine " + timeline.Tidy(cmp.Or(n.Machine, n.Node)) + " created"}, moment{n.Joined, "its node joined"}, moment{n.Ready, "its node is Ready"})
+		list = append(list, event{n.Created, "machine " + timeline.Tidy(cmp.Or(n.Machine, n.Node)) + " created"}, event{n.Joined, "its node joined"}, event{n.Ready, "its node is Ready"})
 	}
-	e.moments(list)
+	e.events(list)
 	e.parts(w.Parts)
-	e.statements("What the scheduler said", later(w.Scheduler), func(history.Statement) string { return "" })
+	e.statements("What the scheduler said", ifSeveral(w.Scheduler), func(history.Statement) string { return "" })
 	e.statements("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Statement) string { return s.Group })
 	if w.NewNode && w.Decision != nil && w.Node.Group != w.Decision.Group {
 		e.printf("\nThe decision was about %s, but the pod was scheduled on a node of %s.\n", timeline.Tidy(w.Decision.Group), timeline.Tidy(w.Node.Group))
 	}
 }
 
-// later returns the statements that the list of moments lacks.
-func later(list []history.Statement) []history.Statement {
+// ifSeveral returns the list if it has several statements. A single one is among the events already.
+func ifSeveral(list []history.Statement) []history.Statement {
 	if len(list) == 1 {
 		return nil
 	}
 	return list
 }
 
-func (e *teller) node(n *history.NodeStory) {
+func (e *explainer) node(n *history.NodeStory) {
 	w := e.NodeWhy(n)
 	verdict := "is there since " + timeline.Clock(n.Began())
 	if r := w.Removal; r != nil && r.Done {
-		verdict = fmt.Sprintf("lived %s and went", timeline.Took(n.Ended().Sub(n.Began())))
+		verdict = fmt.Sprintf("lived %s and went", timeline.DurationText(n.Ended().Sub(n.Began())))
 	} else if r != nil {
 		verdict = "is going"
 	}
 	e.title("node %s of %s %s.", timeline.Tidy(n.Name()), cmp.Or(timeline.Tidy(n.Group), "no known group"), verdict)
 	e.printf("Where it came from: %s.\n\n", w.Origin)
-	list := []moment{{n.Created, "machine " + timeline.Tidy(n.Machine) + " created"}, {n.Joined, "node joined"}, {n.Ready, "node is Ready"}, {n.NodeGone, "node gone"}, {n.Gone, "machine gone"}}
+	list := []event{{n.Created, "machine " + timeline.Tidy(n.Machine) + " created"}, {n.Joined, "node joined"}, {n.Ready, "node is Ready"}, {n.NodeGone, "node gone"}, {n.Gone, "machine gone"}}
 	if n.Machine == "" {
 		list[0].text, list[4].text = "created", "gone"
 	}
 	for _, s := range n.Spans {
 		switch s.State {
-		case history.Unneeded, history.Lost, history.Deleting, history.Broken:
+		case history.Unneeded, history.NotReady, history.Deleting, history.Failed:
 			text := string(s.State)
 			if s.Text != "" {
 				text += ": " + timeline.Shorten(s.Text, timeline.LongestText)
 			}
-			list = append(list, moment{s.From, text})
+			list = append(list, event{s.From, text})
 		}
 	}
 	if w.Removal != nil && w.Removal.Decision != nil {
-		list = append(list, moment{w.Removal.At, "▼ the autoscaler removes it"})
+		list = append(list, event{w.Removal.At, "▼ the autoscaler removes it"})
 	}
-	e.moments(list)
+	e.events(list)
 	if len(w.Kept) == 0 {
 		e.printf("\nNo reason of the autoscaler for keeping it is on record.\n")
 	}
@@ -264,7 +264,7 @@ func (e *teller) node(n *history.NodeStory) {
 	}
 }
 
-func (e *teller) group(g *history.GroupStory) {
+func (e *explainer) group(g *history.GroupStory) {
 	wanted, ready, limit := g.Now()
 	e.title("group %s wants %s and has %s ready; %s.", g.Title(), numberOr(wanted, "an unknown number"), numberOr(ready, "an unknown number"), limit)
 	if len(g.Limits) > 1 {
@@ -274,7 +274,7 @@ func (e *teller) group(g *history.GroupStory) {
 		}
 	}
 	for _, s := range slices.Concat(g.Pauses, e.Pauses) {
-		e.printf("Paused from %s for %s%s.\n", timeline.Clock(s.From), timeline.Took(s.Took()), andStill(s))
+		e.printf("Paused from %s for %s%s.\n", timeline.Clock(s.From), timeline.DurationText(s.Took()), andStill(s))
 	}
 	changes := e.SizeChanges(g)
 	if len(changes) > 0 {
@@ -293,7 +293,7 @@ func (e *teller) group(g *history.GroupStory) {
 			reason = "the autoscaler: " + c.Decision.Words()
 		}
 		if c.From >= 0 && !c.Ready.IsZero() {
-			reason += fmt.Sprintf(" (ready after %s)", timeline.Took(c.Ready.Sub(c.At)))
+			reason += fmt.Sprintf(" (ready after %s)", timeline.DurationText(c.Ready.Sub(c.At)))
 		}
 		e.printf("  %s  %-9s %s\n", timeline.Clock(c.At), size, reason)
 	}

@@ -34,8 +34,8 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// TestExplainInWords compares with testdata, where a person reads the answers.
-func TestExplainInWords(t *testing.T) {
+// TestExplain compares with testdata, where a person reads the answers.
+func TestExplain(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
 	for file, what := range map[string]string{
@@ -56,7 +56,7 @@ func TestExplainInWords(t *testing.T) {
 	}
 }
 
-func TestExplainWhatIsNotThere(t *testing.T) {
+func TestExplainUnknownNames(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
 	for what, want := range map[string]string{

@@ -190,7 +190,7 @@ func newFindings(m *history.Model, opts JSONOptions) Findings {
 	}
 	for _, w := range m.PodWhys() {
 		p := PodFinding{
-			Name: w.Pod.Name, Verdict: w.Verdict(), WaitedSeconds: w.Waited.Seconds(), Waiting: w.Pod.Waits(), Node: w.Pod.Node, NewNode: w.NewNode,
+			Name: w.Pod.Name, Verdict: w.Verdict(), WaitedSeconds: w.Waited.Seconds(), Waiting: w.Pod.Pending(), Node: w.Pod.Node, NewNode: w.NewNode,
 			Parts: partFindings(w.Parts), States: spanFindings(w.Pod.Spans), Scheduler: statementFindings(w.Scheduler), Autoscaler: statementFindings(w.Autoscaler),
 		}
 		if w.Decision != nil {

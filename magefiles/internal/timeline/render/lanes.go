@@ -22,7 +22,7 @@ func (d *drawing) tooShort() (nodes, pods time.Duration) {
 			p = append(p, total(pod.Spans))
 		}
 	}
-	return shortest(n, mostNodes), shortest(p, mostPods)
+	return shortest(n, maxNodes), shortest(p, maxPods)
 }
 
 func total(spans []history.Span) time.Duration {
@@ -68,8 +68,8 @@ func (d *drawing) group(g *history.GroupStory, y int, short, shortPods time.Dura
 		}
 		d.sizes(g, l, top)
 		for _, s := range slices.Concat(g.Pauses, d.m.Pauses) {
-			d.bar(bar{Name: g.Name, Title: fmt.Sprintf("paused %s – %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), timeline.Took(s.Took())), Y: top, Height: chartHeight,
-				Parts: []barPart{d.part(look{"paused", "#8a8f98"}, d.ms(s.From), d.ms(s.To))}, Class: "gap"})
+			d.bar(bar{Name: g.Name, Title: fmt.Sprintf("paused %s – %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), timeline.DurationText(s.Took())), Y: top, Height: chartHeight,
+				Parts: []barPart{d.part(style{"paused", "#8a8f98"}, d.ms(s.From), d.ms(s.To))}, Class: "gap"})
 		}
 		top += chartHeight + lanePadding
 	}
@@ -84,7 +84,7 @@ func (d *drawing) group(g *history.GroupStory, y int, short, shortPods time.Dura
 
 // decision draws one decision of the autoscaler.
 func (d *drawing) decision(decision *history.Decision, y int) {
-	mark := sign{Shape: "down", Class: "down", Fill: "#2a93a8", Y: y}
+	mark := mark{Shape: "down", Class: "down", Fill: "#2a93a8", Y: y}
 	what := "scale-down of " + timeline.Tidy(decision.Where())
 	if decision.Up {
 		mark.Shape, mark.Class, mark.Fill = "up", "up", "#2f8f5b"
@@ -99,7 +99,7 @@ func (d *drawing) decision(decision *history.Decision, y int) {
 		lines = append(lines, "of "+strings.Join(timeline.SomeOf(decision.Nodes, 4), ", "))
 	}
 	mark.Title = strings.Join(lines, "\n")
-	d.sign(mark, decision.At, decision.At)
+	d.mark(mark, decision.At, decision.At)
 }
 
 // sizes draws the levels of a group as steps.
@@ -149,9 +149,9 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 	}
 	slices.SortFunc(changes, time.Time.Compare)
 	changes = slices.CompactFunc(changes, time.Time.Equal)
-	if len(changes) > mostMarks {
-		d.dropped["tooltips of changes of size"] += len(changes) - mostMarks
-		changes = changes[len(changes)-mostMarks:]
+	if len(changes) > maxMarks {
+		d.dropped["tooltips of changes of size"] += len(changes) - maxMarks
+		changes = changes[len(changes)-maxMarks:]
 	}
 	for i, at := range changes {
 		until := end
@@ -160,8 +160,8 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 		}
 		just := at.Add(time.Nanosecond)
 		d.bar(bar{
-			Name: g.Name, Y: top, Height: chartHeight, Class: "size", Parts: []barPart{d.part(look{"size", "#000000"}, d.ms(at), d.ms(until))},
-			Title: fmt.Sprintf("%s\n%s – %s (%s)\nwants %s, ready %s", g.Title(), timeline.Clock(at), timeline.Clock(until), timeline.Took(until.Sub(at)),
+			Name: g.Name, Y: top, Height: chartHeight, Class: "size", Parts: []barPart{d.part(style{"size", "#000000"}, d.ms(at), d.ms(until))},
+			Title: fmt.Sprintf("%s\n%s – %s (%s)\nwants %s, ready %s", g.Title(), timeline.Clock(at), timeline.Clock(until), timeline.DurationText(until.Sub(at)),
 				numberOr(history.LevelAt(g.Wanted, just), "?"), numberOr(history.LevelAt(g.Ready, just), "?")),
 		})
 	}
@@ -197,7 +197,7 @@ func (d *drawing) steps(c curve, levels []history.Level, end time.Time, y func(i
 
 // nodesOf returns the nodes of a group that were not gone when the picture begins.
 func (d *drawing) nodesOf(g *history.GroupStory) []*history.NodeStory {
-	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *history.NodeStory) bool { return over(n.Ended(), d.begin) })
+	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *history.NodeStory) bool { return isBefore(n.Ended(), d.begin) })
 }
 
 // rowsOf draws the nodes of a group, each with its pods below.
@@ -209,7 +209,7 @@ func (d *drawing) rowsOf(g *history.GroupStory, top int, short, shortPods time.D
 	}
 	var packed rows
 	var all []placed
-	deepest := []int{} // rows of pods below each row of nodes
+	lowest := []int{} // rows of pods below each row of nodes
 	nodes := d.nodesOf(g)
 	slices.SortStableFunc(nodes, func(a, b *history.NodeStory) int { return a.Began().Compare(b.Began()) })
 	for _, n := range nodes {
@@ -222,32 +222,32 @@ func (d *drawing) rowsOf(g *history.GroupStory, top int, short, shortPods time.D
 			continue
 		}
 		if total(n.Spans) < short {
-			d.dropped["nodes of less than "+timeline.Took(short)]++
+			d.dropped["nodes of less than "+timeline.DurationText(short)]++
 			continue
 		}
 		row := packed.fit(a, b, d.Span/200)
-		if row >= mostNodeRows {
+		if row >= maxNodeRows {
 			d.dropped["nodes of "+g.Title()]++
 			continue
 		}
 		p := placed{node: n, row: row}
 		var below int
 		p.pods, below = d.podsOf(n, shortPods)
-		for len(deepest) <= row {
-			deepest = append(deepest, 0)
+		for len(lowest) <= row {
+			lowest = append(lowest, 0)
 		}
-		deepest[row] = max(deepest[row], below)
+		lowest[row] = max(lowest[row], below)
 		all = append(all, p)
 	}
-	ys := make([]int, len(deepest))
-	for i, below := range deepest {
+	ys := make([]int, len(lowest))
+	for i, below := range lowest {
 		ys[i] = top
 		top += barHeight + gap + below*(podHeight+gap-1) + gap
 	}
 	for _, p := range all {
 		var parts []barPart
 		for _, s := range p.node.Spans {
-			parts = append(parts, d.part(looks[s.State], d.ms(s.From), d.ms(s.To)))
+			parts = append(parts, d.part(styles[s.State], d.ms(s.From), d.ms(s.To)))
 		}
 		d.bar(bar{Name: p.node.Name(), Title: d.nodeTitle(p.node), Label: shortName(p.node), Y: ys[p.row], Height: barHeight, Parts: parts, Class: "node"})
 		for _, pod := range p.pods {
@@ -259,31 +259,31 @@ func (d *drawing) rowsOf(g *history.GroupStory, top int, short, shortPods time.D
 }
 
 // podsOf returns the bars of the pods on a node, and how many rows they take.
-func (d *drawing) podsOf(n *history.NodeStory, short time.Duration) (bars []bar, deepest int) {
+func (d *drawing) podsOf(n *history.NodeStory, short time.Duration) (bars []bar, lowest int) {
 	var packed rows
 	for _, p := range n.Pods {
 		var parts []barPart
 		for _, s := range p.Spans {
-			if s.State == history.Bound || s.State == history.AtWork || s.State == history.Leaving {
-				parts = append(parts, d.part(looks[s.State], d.ms(s.From), d.ms(s.To)))
+			if s.State == history.Scheduled || s.State == history.Running || s.State == history.Evicted {
+				parts = append(parts, d.part(styles[s.State], d.ms(s.From), d.ms(s.To)))
 			}
 		}
 		if len(parts) == 0 || parts[len(parts)-1].B < 0 {
 			continue
 		}
 		if total(p.Spans) < short {
-			d.dropped["pods of less than "+timeline.Took(short)]++
+			d.dropped["pods of less than "+timeline.DurationText(short)]++
 			continue
 		}
 		row := packed.fit(parts[0].A, parts[len(parts)-1].B, d.Span/int64(d.Plot)*2)
-		if row >= mostPodRows {
-			d.dropped["pods beyond "+timeline.Plural(mostPodRows, "row")+" on a node"]++
+		if row >= maxPodRows {
+			d.dropped["pods beyond "+timeline.Plural(maxPodRows, "row")+" on a node"]++
 			continue
 		}
-		deepest = max(deepest, row+1)
+		lowest = max(lowest, row+1)
 		bars = append(bars, bar{Name: p.Name, Title: d.podTitle(p), Y: row, Height: podHeight - 1, Parts: parts, Class: "pod"})
 	}
-	return bars, deepest
+	return bars, lowest
 }
 
 func (d *drawing) nodeTitle(n *history.NodeStory) string {
@@ -297,7 +297,7 @@ func (d *drawing) nodeTitle(n *history.NodeStory) string {
 	}
 	text += "\n" + w.Origin
 	for _, s := range n.Spans {
-		text += fmt.Sprintf("\n%s – %s %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), s.State, timeline.Took(s.Took()))
+		text += fmt.Sprintf("\n%s – %s %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), s.State, timeline.DurationText(s.Took()))
 	}
 	if len(w.Kept) > 0 {
 		text += "\nkept: " + timeline.Shorten(w.Kept[len(w.Kept)-1].Text, timeline.LongestHover)
@@ -319,7 +319,7 @@ func shortName(n *history.NodeStory) string {
 
 // thinMarks joins marks at the same position if there are too many to draw.
 func (d *drawing) thinMarks() {
-	if len(d.Marks) <= mostMarks {
+	if len(d.Marks) <= maxMarks {
 		return
 	}
 	type spot struct {
@@ -328,7 +328,7 @@ func (d *drawing) thinMarks() {
 	}
 	first := map[spot]int{}
 	count := map[spot]int{}
-	var kept []sign
+	var kept []mark
 	for _, s := range d.Marks {
 		at := spot{s.Class, s.Y, int(s.X / 8)}
 		count[at]++

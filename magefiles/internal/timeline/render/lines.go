@@ -53,7 +53,7 @@ func Lines(w io.Writer, facts []timeline.Fact, opts LineOptions) error {
 
 func oneLine(f timeline.Fact, opts LineOptions) string {
 	mark := markOf(f)
-	text := fmt.Sprintf("%s %s %-*s %-*s %-*s %s", timeline.Clock(f.Time), mark, kindWidth, timeline.Tidy(string(f.Kind)), opts.NameWidth, nameOf(f), whatWidth, timeline.Word(f.What), timeline.Tidy(textOf(f)))
+	text := fmt.Sprintf("%s %s %-*s %-*s %-*s %s", timeline.Clock(f.Time), mark, kindWidth, timeline.Tidy(string(f.Kind)), opts.NameWidth, nameOf(f), whatWidth, timeline.WhatText(f.What), timeline.Tidy(textOf(f)))
 	text = strings.TrimRight(text, " ")
 	if opts.Width > 0 {
 		text = ui.Clip(text, opts.Width)

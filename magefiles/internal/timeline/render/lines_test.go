@@ -10,17 +10,17 @@ import (
 
 func TestLinesAreAligned(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
+	b := timelinetest.New()
 	size := 4
-	tape.Add(1, timeline.Fact{Kind: timeline.Pod, What: timeline.Unschedulable, Name: "default/a", Text: "0/1 nodes are available"})
-	tape.Add(2, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "md-1", N: &size, Text: "1->4"})
-	tape.Add(3, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Problem, Text: "no\nanswer"})
-	tape.Add(4, timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "default/a", Node: "node-1"})
-	tape.Add(5, timeline.Fact{Kind: timeline.Group, What: timeline.Limits, Name: "md-1"})
-	tape.Add(6, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "node-1", Text: "removing"})
-	tape.Add(7, timeline.Fact{Kind: timeline.Lab, What: timeline.Failed, Name: "scenario", Text: "want 1"})
+	b.Add(1, timeline.Fact{Kind: timeline.Pod, What: timeline.Unschedulable, Name: "default/a", Text: "0/1 nodes are available"})
+	b.Add(2, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "md-1", N: &size, Text: "1->4"})
+	b.Add(3, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Problem, Text: "no\nanswer"})
+	b.Add(4, timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "default/a", Node: "node-1"})
+	b.Add(5, timeline.Fact{Kind: timeline.Group, What: timeline.Limits, Name: "md-1"})
+	b.Add(6, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleDown, Node: "node-1", Text: "removing"})
+	b.Add(7, timeline.Fact{Kind: timeline.Lab, What: timeline.Failed, Name: "scenario", Text: "want 1"})
 	var out strings.Builder
-	if err := Lines(&out, tape.Facts, LineOptions{}); err != nil {
+	if err := Lines(&out, b.Facts, LineOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	want := `22:00:01 · pod        default/a unschedulable 0/1 nodes are available
@@ -35,7 +35,7 @@ func TestLinesAreAligned(t *testing.T) {
 		t.Errorf("wrote\n%swant\n%s", out.String(), want)
 	}
 	out.Reset()
-	if err := Lines(&out, tape.Facts[1:2], LineOptions{Color: true, Width: 30, NameWidth: 6}); err != nil {
+	if err := Lines(&out, b.Facts[1:2], LineOptions{Color: true, Width: 30, NameWidth: 6}); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); got != "\x1b[1;32m22:00:02 ▲ autoscaler md-1   …\x1b[0m\n" {

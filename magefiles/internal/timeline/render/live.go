@@ -115,8 +115,8 @@ func (v *view) hint(width, rows int) []string {
 
 // stateColors has the terminal's colours of the states.
 var stateColors = map[history.State]string{
-	history.Provisioning: "35", history.Joining: "34", history.InUse: "32", history.Unneeded: "33", history.Lost: "31", history.Deleting: "31", history.Broken: "1;31",
-	history.Waiting: "33", history.WithoutRoom: "33",
+	history.Provisioning: "35", history.Joining: "34", history.Ready: "32", history.Unneeded: "33", history.NotReady: "31", history.Deleting: "31", history.Failed: "1;31",
+	history.Pending: "33", history.Unschedulable: "33",
 }
 
 // frame returns the picture at a moment: at most height-1 lines, because the cursor
@@ -127,7 +127,7 @@ func frame(m *history.Model, now time.Time, width, height int, color bool) []str
 		p.line("", "Nothing has happened yet.")
 		return p.lines[:min(len(p.lines), max(height-1, 1))]
 	}
-	p.head(m, now)
+	p.summary(m, now)
 	p.groups(m)
 	// The last facts matter most: they get at least a third of the height.
 	room := max(height-1-len(p.lines)-max(height/3, 4), 2)
@@ -163,13 +163,13 @@ func (p *painter) line(color, format string, args ...any) {
 	p.lines = append(p.lines, text)
 }
 
-// head writes the number of pods, and the states of the autoscaler and of a scenario.
-func (p *painter) head(m *history.Model, now time.Time) {
+// summary writes the number of pods, and the states of the autoscaler and of a scenario.
+func (p *painter) summary(m *history.Model, now time.Time) {
 	waiting, starting, running := 0, 0, 0
 	for _, pod := range m.Pods {
 		switch {
 		case !pod.Ended().IsZero():
-		case pod.Waits():
+		case pod.Pending():
 			waiting++
 		case pod.Running.IsZero():
 			starting++
@@ -190,7 +190,7 @@ func (p *painter) head(m *history.Model, now time.Time) {
 	}
 	if n := len(m.Scenarios); n > 0 && m.Scenarios[n-1].Open {
 		s := m.Scenarios[n-1]
-		text += fmt.Sprintf("  scenario %s: %s", timeline.Tidy(s.Name), timeline.Took(now.Sub(s.From)))
+		text += fmt.Sprintf("  scenario %s: %s", timeline.Tidy(s.Name), timeline.DurationText(now.Sub(s.From)))
 	}
 	p.line("1", "%s", text)
 }
@@ -237,7 +237,7 @@ func (p *painter) groups(m *history.Model) {
 func (p *painter) waiting(m *history.Model, now time.Time, room int) int {
 	var pods []*history.PodStory
 	for _, pod := range m.Pods {
-		if pod.Ended().IsZero() && pod.Waits() {
+		if pod.Ended().IsZero() && pod.Pending() {
 			pods = append(pods, pod)
 		}
 	}
@@ -257,7 +257,7 @@ func (p *painter) waiting(m *history.Model, now time.Time, room int) int {
 		} else if slices.ContainsFunc(w.Autoscaler, func(s history.Statement) bool { return s.What == timeline.Refused || s.What == timeline.Problem }) {
 			reason = w.Reason()
 		}
-		p.line("33", "  %-11s %s %6s  %s", "pending", timeline.Tidy(pod.Name), timeline.Took(now.Sub(pod.Began()).Truncate(time.Second)), reason)
+		p.line("33", "  %-11s %s %6s  %s", "pending", timeline.Tidy(pod.Name), timeline.DurationText(now.Sub(pod.Began()).Truncate(time.Second)), reason)
 	}
 	return len(p.lines) - before
 }
@@ -267,9 +267,9 @@ func (p *painter) nodes(m *history.Model, now time.Time, room int) {
 	nodes := slices.DeleteFunc(slices.Clone(m.Nodes), func(n *history.NodeStory) bool { return len(n.Spans) == 0 || !n.Ended().IsZero() })
 	still := func(n *history.NodeStory) int {
 		switch n.Spans[len(n.Spans)-1].State {
-		case history.InUse:
+		case history.Ready:
 			return 1
-		case history.Lost, history.Broken:
+		case history.NotReady, history.Failed:
 			return -1
 		}
 		return 0
@@ -294,6 +294,6 @@ func (p *painter) nodes(m *history.Model, now time.Time, room int) {
 			}
 		}
 		p.line(stateColors[span.State], "  %-12s %-*s  for %s, age %s, %s", span.State, longest, ui.Clip(timeline.Tidy(n.Name()), longest),
-			timeline.Took(now.Sub(span.From).Truncate(time.Second)), timeline.Took(now.Sub(n.Began()).Truncate(time.Second)), timeline.Plural(pods, "pod"))
+			timeline.DurationText(now.Sub(span.From).Truncate(time.Second)), timeline.DurationText(now.Sub(n.Began()).Truncate(time.Second)), timeline.Plural(pods, "pod"))
 	}
 }

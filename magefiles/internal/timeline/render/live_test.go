@@ -44,13 +44,13 @@ func TestFramesFitTheTerminal(t *testing.T) {
 // stays for the last facts.
 func TestAFrameOfManyNodes(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	nodes := tape.Group("md", 1, 60, 60)
+	b := timelinetest.New()
+	nodes := b.Group("md", 1, 60, 60)
 	lost := nodes[len(nodes)-1]
-	tape.Add(10, timeline.Fact{Kind: timeline.Node, What: timeline.NotReady, Name: lost, UID: "n-" + lost, Group: "md", Source: timeline.Watch})
-	m := history.New(tape.Record())
+	b.Add(10, timeline.Fact{Kind: timeline.Node, What: timeline.NotReady, Name: lost, UID: "n-" + lost, Group: "md", Source: timeline.Watch})
+	m := history.New(b.Record())
 	for _, height := range []int{24, 45} {
-		lines := frame(m, tape.At(20), 120, height, false)
+		lines := frame(m, b.At(20), 120, height, false)
 		rule := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "──") })
 		first := slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, nodes[0][:len(nodes[0])-6]) })
 		if rule < 0 || len(lines) != height-1 || height-1-rule != height/3 {
@@ -62,7 +62,7 @@ func TestAFrameOfManyNodes(t *testing.T) {
 	}
 }
 
-func TestLiveHintsWhatToDoWhileNothingHappens(t *testing.T) {
+func TestLiveShowsAHintWhileThereAreNoFacts(t *testing.T) {
 	t.Parallel()
 	for height, want := range map[int]string{24: "Nothing has happened yet.|First:|  do it", 3: "Nothing has happened yet.|First:", 2: "Nothing has happened yet.", 1: "Nothing has happened yet."} {
 		next := make(chan timeline.Fact)
@@ -132,7 +132,7 @@ type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("gone") }
 
-func TestLiveSaysThatNobodySees(t *testing.T) {
+func TestLiveReportsAWriteError(t *testing.T) {
 	t.Parallel()
 	if err := Live(context.Background(), broken{}, nil, LiveOptions{}); err == nil || !strings.Contains(err.Error(), "show the timeline: gone") {
 		t.Errorf("error %v", err)

@@ -45,9 +45,9 @@ type HintCommand struct{ Command, Text string }
 
 // The largest numbers of rows in a page's tables. The record and the JSON have all.
 const (
-	mostRows  = 300
-	mostFacts = 2000
-	mostSaid  = 12 // of one pod or node
+	maxRows       = 300
+	maxFacts      = 2000
+	maxStatements = 12 // of one pod or node
 )
 
 // Report writes an HTML page that needs no network, no font and no other script. The
@@ -98,17 +98,17 @@ type legend struct {
 type podRow struct {
 	Name, Waited, Verdict string
 	Parts                 []partRow
-	Said                  []saidRow
+	Said                  []statementRow
 	More                  string
 }
 
 type partRow struct{ Name, Took string }
 
-type saidRow struct{ When, Mark, Class, Text, Often string }
+type statementRow struct{ When, Mark, Class, Text, Often string }
 
 type nodeRow struct {
 	Name, Group, Life, Origin string
-	Kept                      []saidRow
+	Kept                      []statementRow
 	More                      string
 	Cause                     string
 	Parts                     []partRow
@@ -131,7 +131,7 @@ func newPage(m *history.Model, opts ReportOptions) page {
 	zone, _ := m.To.Local().Zone()
 	p.Drawing = draw(m, opts.From, true)
 	start, end := p.Drawing.From, p.Drawing.To
-	p.Period = fmt.Sprintf("%s – %s (%s), times are %s", timeline.Day(start), timeline.Clock(end), timeline.Took(end.Sub(start)), zone)
+	p.Period = fmt.Sprintf("%s – %s (%s), times are %s", timeline.Day(start), timeline.Clock(end), timeline.DurationText(end.Sub(start)), zone)
 	if !p.begin.IsZero() {
 		p.Period += "; what ended before is only in the JSON"
 	}
@@ -140,11 +140,11 @@ func newPage(m *history.Model, opts ReportOptions) page {
 	p.decisions(m)
 	p.facts(m)
 	p.tiles(m)
-	for _, s := range []history.State{history.Provisioning, history.Joining, history.InUse, history.Unneeded, history.Deleting, history.Lost, history.Broken} {
-		p.Legend = append(p.Legend, legend{Fill: looks[s].Fill, Text: "node " + string(s)})
+	for _, s := range []history.State{history.Provisioning, history.Joining, history.Ready, history.Unneeded, history.Deleting, history.NotReady, history.Failed} {
+		p.Legend = append(p.Legend, legend{Fill: styles[s].Fill, Text: "node " + string(s)})
 	}
-	for _, s := range []history.State{history.Waiting, history.WithoutRoom, history.Bound, history.AtWork} {
-		p.Legend = append(p.Legend, legend{Fill: looks[s].Fill, Text: "pod " + string(s)})
+	for _, s := range []history.State{history.Pending, history.Unschedulable, history.Scheduled, history.Running} {
+		p.Legend = append(p.Legend, legend{Fill: styles[s].Fill, Text: "pod " + string(s)})
 	}
 	p.Legend = append(p.Legend,
 		legend{Fill: "#4f86d9", Mark: "━", Text: "wanted"}, legend{Fill: "#2f8f5b", Mark: "▅", Text: "ready"},
@@ -157,11 +157,11 @@ func newPage(m *history.Model, opts ReportOptions) page {
 }
 
 func (p *page) podWhys(m *history.Model) []history.PodWhy {
-	return slices.DeleteFunc(m.PodWhys(), func(w history.PodWhy) bool { return over(w.Pod.Placed(), p.begin) })
+	return slices.DeleteFunc(m.PodWhys(), func(w history.PodWhy) bool { return isBefore(w.Pod.Placed(), p.begin) })
 }
 
 func (p *page) decided(m *history.Model) []*history.Decision {
-	return slices.DeleteFunc(slices.Clone(m.Decisions), func(d *history.Decision) bool { return over(d.At, p.begin) })
+	return slices.DeleteFunc(slices.Clone(m.Decisions), func(d *history.Decision) bool { return isBefore(d.At, p.begin) })
 }
 
 func (p *page) tiles(m *history.Model) {
@@ -169,13 +169,13 @@ func (p *page) tiles(m *history.Model) {
 	still := 0
 	for _, w := range p.podWhys(m) {
 		waited = append(waited, w.Waited)
-		if w.Pod.Waits() {
+		if w.Pod.Pending() {
 			still++
 		}
 	}
 	if len(waited) > 0 {
 		slices.Sort(waited)
-		text := fmt.Sprintf("had no room at first; the median waited %s, the longest %s", timeline.Took(waited[len(waited)/2]), timeline.Took(waited[len(waited)-1]))
+		text := fmt.Sprintf("had no room at first; the median waited %s, the longest %s", timeline.DurationText(waited[len(waited)/2]), timeline.DurationText(waited[len(waited)-1]))
 		if still > 0 {
 			text += fmt.Sprintf("; %d still do", still)
 		}
@@ -192,11 +192,11 @@ func (p *page) tiles(m *history.Model) {
 	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("%d ▲ %d ▼", up, down), "decisions to scale up and down"})
 	nodes, came, went := 0, 0, 0
 	for _, n := range m.Nodes {
-		if over(n.Ended(), p.begin) {
+		if isBefore(n.Ended(), p.begin) {
 			continue
 		}
 		nodes++
-		if !n.Created.IsZero() && !n.Created.Before(axisStart(m)) && !over(n.Created, p.begin) {
+		if !n.Created.IsZero() && !n.Created.Before(axisStart(m)) && !isBefore(n.Created, p.begin) {
 			came++
 		}
 		if !n.Ended().IsZero() {
@@ -205,7 +205,7 @@ func (p *page) tiles(m *history.Model) {
 	}
 	p.Tiles = append(p.Tiles, tile{fmt.Sprintf("+%d −%d", came, went), fmt.Sprintf("nodes created and removed, of %d", nodes)})
 	problems := m.Statements(m.From, m.To, func(f timeline.Fact) bool {
-		return f.Kind == timeline.Autoscaler && f.What == timeline.Problem && !over(f.Time, p.begin)
+		return f.Kind == timeline.Autoscaler && f.What == timeline.Problem && !isBefore(f.Time, p.begin)
 	})
 	p.Tiles = append(p.Tiles, tile{timeline.Plural(len(problems), "problem"), fmt.Sprintf("reported by the autoscaler, and %s", timeline.Plural(restartsFrom(m, p.begin), "restart"))})
 	if scenarios := scenariosFrom(m, p.begin); len(scenarios) > 0 {
@@ -220,20 +220,20 @@ func (p *page) tiles(m *history.Model) {
 func partRows(parts []history.Part) []partRow {
 	var rows []partRow
 	for _, p := range parts {
-		rows = append(rows, partRow{p.Name, timeline.Took(p.Took())})
+		rows = append(rows, partRow{p.Name, timeline.DurationText(p.Took())})
 	}
 	return rows
 }
 
-// saidRows returns the rows of a list of statements; of a long list, only the first and
+// statementRows returns the rows of a list of statements; of a long list, only the first and
 // the last rows.
-func saidRows(list []history.Statement, about func(history.Statement) string) (rows []saidRow, more string) {
-	if n := len(list) - mostSaid; n > 0 {
+func statementRows(list []history.Statement, about func(history.Statement) string) (rows []statementRow, more string) {
+	if n := len(list) - maxStatements; n > 0 {
 		more = fmt.Sprintf("%d between the first and the last are left out", n)
-		list = slices.Concat(list[:mostSaid/2], list[len(list)-mostSaid/2:])
+		list = slices.Concat(list[:maxStatements/2], list[len(list)-maxStatements/2:])
 	}
 	for _, s := range list {
-		row := saidRow{When: timeline.Clock(s.First), Mark: markOf(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), Class: s.What, Text: s.Words()}
+		row := statementRow{When: timeline.Clock(s.First), Mark: markOf(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), Class: s.What, Text: s.Words()}
 		if s.Until.Sub(s.First) >= time.Second {
 			row.When += "–" + timeline.Clock(s.Until)
 		}
@@ -250,17 +250,17 @@ func saidRows(list []history.Statement, about func(history.Statement) string) (r
 
 func (p *page) pods(m *history.Model) {
 	whys := p.podWhys(m)
-	if n := len(whys) - mostRows; n > 0 {
-		p.PodsLeft = fmt.Sprintf("The %d that waited longest of %d pods; the JSON has all.", mostRows, len(whys))
+	if n := len(whys) - maxRows; n > 0 {
+		p.PodsLeft = fmt.Sprintf("The %d that waited longest of %d pods; the JSON has all.", maxRows, len(whys))
 		slices.SortStableFunc(whys, func(a, b history.PodWhy) int { return cmp.Compare(b.Waited, a.Waited) })
-		whys = whys[:mostRows]
+		whys = whys[:maxRows]
 		slices.SortStableFunc(whys, func(a, b history.PodWhy) int { return a.Pod.Began().Compare(b.Pod.Began()) })
 	}
 	for _, w := range whys {
-		row := podRow{Name: timeline.Tidy(w.Pod.Name), Waited: timeline.Took(w.Waited), Verdict: w.Verdict(), Parts: partRows(w.Parts)}
+		row := podRow{Name: timeline.Tidy(w.Pod.Name), Waited: timeline.DurationText(w.Waited), Verdict: w.Verdict(), Parts: partRows(w.Parts)}
 		said := slices.Concat(w.Scheduler, w.Autoscaler)
 		slices.SortStableFunc(said, func(a, b history.Statement) int { return a.First.Compare(b.First) })
-		row.Said, row.More = saidRows(said, func(s history.Statement) string {
+		row.Said, row.More = statementRows(said, func(s history.Statement) string {
 			if s.What == timeline.Unschedulable {
 				return "scheduler"
 			}
@@ -272,21 +272,21 @@ func (p *page) pods(m *history.Model) {
 
 func (p *page) nodes(m *history.Model) {
 	whys := slices.DeleteFunc(m.NodeWhys(), func(w history.NodeWhy) bool {
-		return over(w.Node.Ended(), p.begin) || len(w.Kept) == 0 && w.Removal == nil && (w.Node.Group == timeline.ControlPlane || w.Node.Created.IsZero())
+		return isBefore(w.Node.Ended(), p.begin) || len(w.Kept) == 0 && w.Removal == nil && (w.Node.Group == timeline.ControlPlane || w.Node.Created.IsZero())
 	})
-	if n := len(whys) - mostRows; n > 0 {
-		p.NodesLeft = fmt.Sprintf("The last %d of %d nodes; the JSON has all.", mostRows, len(whys))
+	if n := len(whys) - maxRows; n > 0 {
+		p.NodesLeft = fmt.Sprintf("The last %d of %d nodes; the JSON has all.", maxRows, len(whys))
 		whys = whys[n:]
 	}
 	for _, w := range whys {
 		n := w.Node
 		row := nodeRow{Name: timeline.Tidy(n.Name()), Group: cmp.Or(timeline.Tidy(n.Group), "no known group"), Origin: w.Origin, Life: timeline.Clock(n.Began()) + " – "}
 		if end := n.Ended(); !end.IsZero() {
-			row.Life += fmt.Sprintf("%s (%s)", timeline.Clock(end), timeline.Took(end.Sub(n.Began())))
+			row.Life += fmt.Sprintf("%s (%s)", timeline.Clock(end), timeline.DurationText(end.Sub(n.Began())))
 		} else {
 			row.Life += "the end"
 		}
-		row.Kept, row.More = saidRows(w.Kept, func(history.Statement) string { return "" })
+		row.Kept, row.More = statementRows(w.Kept, func(history.Statement) string { return "" })
 		if r := w.Removal; r != nil {
 			row.Cause, row.Parts = r.Cause, partRows(r.Parts)
 		}
@@ -296,8 +296,8 @@ func (p *page) nodes(m *history.Model) {
 
 func (p *page) decisions(m *history.Model) {
 	list := p.decided(m)
-	if n := len(list) - mostRows; n > 0 {
-		p.DecisionsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", mostRows, len(list))
+	if n := len(list) - maxRows; n > 0 {
+		p.DecisionsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", maxRows, len(list))
 		list = list[n:]
 	}
 	for _, d := range list {
@@ -313,14 +313,14 @@ func (p *page) decisions(m *history.Model) {
 func (p *page) facts(m *history.Model) {
 	first, _ := slices.BinarySearchFunc(m.Facts, p.begin, func(f timeline.Fact, at time.Time) int { return f.Time.Compare(at) })
 	facts := m.Facts[first:]
-	if n := len(facts) - mostFacts; n > 0 {
-		p.FactsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", mostFacts, len(facts))
+	if n := len(facts) - maxFacts; n > 0 {
+		p.FactsLeft = fmt.Sprintf("The last %d of %d; the JSON has all.", maxFacts, len(facts))
 		facts = facts[n:]
 	}
 	for _, f := range facts {
 		p.Facts = append(p.Facts, factRow{
 			Time: f.Time.Local().Format("15:04:05.000"), Mark: markOf(f), Class: f.What, Kind: timeline.Tidy(string(f.Kind)),
-			What: timeline.Word(f.What), Name: nameOf(f), Text: timeline.Shorten(textOf(f), timeline.LongestText),
+			What: timeline.WhatText(f.What), Name: nameOf(f), Text: timeline.Shorten(textOf(f), timeline.LongestText),
 		})
 	}
 }

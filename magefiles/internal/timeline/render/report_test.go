@@ -36,16 +36,16 @@ func svgOf(t *testing.T, facts []timeline.Fact) string {
 	return out.String()
 }
 
-// loads matches whatever could make a browser fetch something.
-var loads = regexp.MustCompile(`(?i)\b(src|href|srcset|action|poster|data)\s*=|url\(|@import|<(link|base|iframe|object|embed|img|form)\b|\bfetch\(|XMLHttpRequest|import\s*\(|//[a-z0-9-]+\.[a-z]`)
+// loadingAttributes matches whatever could make a browser fetch something.
+var loadingAttributes = regexp.MustCompile(`(?i)\b(src|href|srcset|action|poster|data)\s*=|url\(|@import|<(link|base|iframe|object|embed|img|form)\b|\bfetch\(|XMLHttpRequest|import\s*\(|//[a-z0-9-]+\.[a-z]`)
 
-func TestThePageNeedsNothingElse(t *testing.T) {
+func TestPageLoadsNothing(t *testing.T) {
 	t.Parallel()
 	for name, facts := range map[string][]timeline.Fact{"full": timelinetest.TwentyMinutes(), "empty": nil} {
 		page := reportOf(t, facts, ReportOptions{Title: "A run"})
 		// The autoscaler may speak of addresses; the page itself must not.
 		page = strings.ReplaceAll(page, html.EscapeString(`"https://172.18.0.3:6443/api/v1/nodes"`), "")
-		if i := loads.FindStringIndex(page); i != nil {
+		if i := loadingAttributes.FindStringIndex(page); i != nil {
 			t.Errorf("the %s page would load something: …%s…", name, page[max(0, i[0]-60):min(len(page), i[1]+60)])
 		}
 		for _, want := range []string{"<!doctype html>", `charset="utf-8"`, "default-src 'none'", "prefers-color-scheme: dark"} {
@@ -54,12 +54,12 @@ func TestThePageNeedsNothingElse(t *testing.T) {
 			}
 		}
 	}
-	if !loads.MatchString(`<script src="x">`) || !loads.MatchString("@import") {
+	if !loadingAttributes.MatchString(`<script src="x">`) || !loadingAttributes.MatchString("@import") {
 		t.Error("the test cannot fail")
 	}
 }
 
-func TestThePageTellsWhy(t *testing.T) {
+func TestPageExplains(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
 	page := html.UnescapeString(reportOf(t, facts, ReportOptions{Title: "Scenarios", Subtitle: "autoscaler 1.36.1", Now: facts[len(facts)-1].Time}))
@@ -90,9 +90,9 @@ func TestThePageTellsWhy(t *testing.T) {
 	}
 }
 
-// TestThePageOfTheLastMinutes has the tables and the counts of them alone, and
+// TestPageOfTheLastMinutes has the tables and the counts of them alone, and
 // the words that explain them from before.
-func TestThePageOfTheLastMinutes(t *testing.T) {
+func TestPageOfTheLastMinutes(t *testing.T) {
 	t.Parallel()
 	m := history.New(timelinetest.TwentyMinutes())
 	whole := newPage(m, ReportOptions{})
@@ -116,7 +116,7 @@ func TestThePageOfTheLastMinutes(t *testing.T) {
 		t.Errorf("the counts are %q, want %q", numbers, want)
 	}
 	for _, pod := range late.Pods {
-		if !slices.ContainsFunc(pod.Said, func(s saidRow) bool { return strings.Contains(s.Text, "max node group size reached") }) {
+		if !slices.ContainsFunc(pod.Said, func(s statementRow) bool { return strings.Contains(s.Text, "max node group size reached") }) {
 			t.Errorf("%s waits, and what was said of it before is not on the page: %v", pod.Name, pod.Said)
 		}
 	}
@@ -135,7 +135,7 @@ func TestThePageOfTheLastMinutes(t *testing.T) {
 	}
 }
 
-func TestAnEmptyPageSaysWhatToDo(t *testing.T) {
+func TestEmptyPageShowsAHint(t *testing.T) {
 	t.Parallel()
 	page := reportOf(t, nil, ReportOptions{Hint: []HintStep{{{"do this", "makes <pods>, or "}, {"do that", "waits"}}}})
 	for _, want := range []string{"Nothing is on record", "To have one:", "<li><code>do this</code> makes &lt;pods&gt;, or <code>do that</code> waits</li>"} {
@@ -151,8 +151,8 @@ func TestAnEmptyPageSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// TestHostileTextStaysText puts hostile text wherever a cluster can.
-func TestHostileTextStaysText(t *testing.T) {
+// TestHostileTextIsEscaped puts hostile text wherever a cluster can.
+func TestHostileTextIsEscaped(t *testing.T) {
 	t.Parallel()
 	page := reportOf(t, hostileFacts(), ReportOptions{Title: hostile, Subtitle: hostile})
 	if n := strings.Count(page, "</script>"); n != 1 {
@@ -188,7 +188,7 @@ func wellFormed(t *testing.T, svg string) {
 	}
 }
 
-func TestThePictureIsStatic(t *testing.T) {
+func TestSVGHasNoScript(t *testing.T) {
 	t.Parallel()
 	svg := svgOf(t, timelinetest.TwentyMinutes())
 	wellFormed(t, svg)
@@ -266,7 +266,7 @@ func TestNothingIsDrawnBeforeTheAxis(t *testing.T) {
 	}
 }
 
-func TestSpansInARowHaveAirBetweenThem(t *testing.T) {
+func TestSpansInARowDoNotTouch(t *testing.T) {
 	t.Parallel()
 	var packed rows
 	for _, c := range []struct {
@@ -279,8 +279,8 @@ func TestSpansInARowHaveAirBetweenThem(t *testing.T) {
 	}
 }
 
-// TestALongRecordStaysUsable is of twenty thousand facts.
-func TestALongRecordStaysUsable(t *testing.T) {
+// TestPageOfALongRecord is of twenty thousand facts.
+func TestPageOfALongRecord(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.LongRecord(20_000)
 	page := reportOf(t, facts, ReportOptions{})
@@ -297,21 +297,21 @@ func TestALongRecordStaysUsable(t *testing.T) {
 	}
 }
 
-func TestThePageSaysWhatIsNotDrawn(t *testing.T) {
+func TestPageListsWhatIsNotDrawn(t *testing.T) {
 	t.Parallel()
-	tape := timelinetest.New()
-	tape.Group("crowd", 0, 100, mostNodeRows+7)
-	for range mostWaiting + 5 {
-		tape.Pods(10, "many", 1)
+	b := timelinetest.New()
+	b.Group("crowd", 0, 100, maxNodeRows+7)
+	for range maxWaiting + 5 {
+		b.Pods(10, "many", 1)
 	}
-	page := reportOf(t, tape.Record(), ReportOptions{})
+	page := reportOf(t, b.Record(), ReportOptions{})
 	for _, want := range []string{"Not drawn, to stay readable", "nodes of crowd: 7", "waiting pods: 5"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
 	d := draw(history.New(timelinetest.LongRecord(20_000)), time.Time{}, true)
-	if len(d.Marks) > mostMarks || len(d.Bars) > mostNodes+2*mostPods+mostMarks*4 {
+	if len(d.Marks) > maxMarks || len(d.Bars) > maxNodes+2*maxPods+maxMarks*4 {
 		t.Errorf("%d marks and %d bars", len(d.Marks), len(d.Bars))
 	}
 }
@@ -346,11 +346,11 @@ func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
 
 	// The bytes themselves, so that nobody renames a field by accident.
 	out.Reset()
-	tape := timelinetest.New()
-	tape.Start = time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC)
-	pods := tape.Pods(10, "web", 1)
-	tape.Grow(20, "md-1", 3, pods...)
-	if err := JSON(&out, tape.Record(), JSONOptions{}); err != nil {
+	b := timelinetest.New()
+	b.Start = time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC)
+	pods := b.Pods(10, "web", 1)
+	b.ScaleUp(20, "md-1", 3, pods...)
+	if err := JSON(&out, b.Record(), JSONOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	// Verdicts tell the local time of day; the rest does not depend on it.

@@ -115,7 +115,7 @@ func (d *docker) ran(verb string) []string {
 	return lines
 }
 
-// apiServer has the objects of a cluster that manages itself. Only clients of scene.open
+// apiServer has the objects of a cluster that manages itself. Only clients of fixture.open
 // reach it, without a network, so that it works in a bubble of testing/synctest.
 type apiServer struct {
 	*kubetest.Server
@@ -237,8 +237,8 @@ func serve(t *testing.T, port string, lists map[string][]map[string]any) *apiSer
 	return s
 }
 
-// scene is an environment with a fake engine and API servers for tests.
-type scene struct {
+// fixture is an environment with a fake engine and API servers for tests.
+type fixture struct {
 	*Environment
 	recorder             *recorder
 	docker               *docker
@@ -246,7 +246,7 @@ type scene struct {
 	printed              *strings.Builder
 }
 
-func newScene(t *testing.T, env map[string]string) *scene {
+func newFixture(t *testing.T, env map[string]string) *fixture {
 	t.Helper()
 	root := t.TempDir()
 	cfg, err := config.Load(root, func(key string) string { return env[key] })
@@ -256,18 +256,18 @@ func newScene(t *testing.T, env map[string]string) *scene {
 	d := new(docker)
 	out := new(strings.Builder)
 	l := &lab.Lab{
-		Config: cfg, Log: quiet(t), Out: out, Chatter: out, Runner: d, Now: time.Now, State: state.Dir(cfg.StateDir()), FullLog: new(state.Log),
+		Config: cfg, Log: discardLog(t), Out: out, ProcessOutput: out, Runner: d, Now: time.Now, State: state.Dir(cfg.StateDir()), FullLog: new(state.Log),
 	}
 	recorded := new(recorder)
 	e := New(l, func(*lab.Lab) Recorder { return recorded })
 	e.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
-	s := &scene{printed: out, docker: d, Environment: e, recorder: recorded}
+	s := &fixture{printed: out, docker: d, Environment: e, recorder: recorded}
 	e.tools.open = s.open
 	return s
 }
 
 // open returns a client of the API server whose port a kubeconfig has.
-func (s *scene) open(kubeconfig string) (*kube.Client, error) {
+func (s *fixture) open(kubeconfig string) (*kube.Client, error) {
 	data, err := os.ReadFile(kubeconfig)
 	if err != nil {
 		return nil, err
@@ -283,32 +283,32 @@ func (s *scene) open(kubeconfig string) (*kube.Client, error) {
 // recorder stores the calls of its methods.
 type recorder struct {
 	mu sync.Mutex
-	// told has the calls of Tell, in order.
-	told []string
+	// facts has the calls of the recorder, in order.
+	facts []string
 }
 
 func (r *recorder) add(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = append(r.told, text)
+	r.facts = append(r.facts, text)
 }
 
-func (r *recorder) Begin() error           { r.add("begin"); return nil }
-func (r *recorder) Tell(what, text string) { r.add(strings.TrimSpace(what + " " + text)) }
+func (r *recorder) Begin() error              { r.add("begin"); return nil }
+func (r *recorder) AddFact(what, text string) { r.add(strings.TrimSpace(what + " " + text)) }
 func (r *recorder) Record(context.Context, *kube.Client) (stop func()) {
 	r.add("record")
 	return func() { r.add("stop") }
 }
 
-func (s *scene) write(t *testing.T, path, content string) {
+func (s *fixture) write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// up puts the workload cluster into the scene: containers, kubeconfig, server.
-func (s *scene) up(t *testing.T, lists map[string][]map[string]any) {
+// up puts the workload cluster into the fixture: containers, kubeconfig, server.
+func (s *fixture) up(t *testing.T, lists map[string][]map[string]any) {
 	t.Helper()
 	s.workload = serve(t, "32001", lists)
 	owner, err := s.mark()
@@ -323,8 +323,8 @@ func (s *scene) up(t *testing.T, lists map[string][]map[string]any) {
 	s.write(t, s.EnvironmentKubeconfig(), string(s.workload.Kubeconfig("172.18.0.3:6443")))
 }
 
-// managed puts the management cluster into the scene.
-func (s *scene) managed(t *testing.T, lists map[string][]map[string]any) {
+// managed puts the management cluster into the fixture.
+func (s *fixture) managed(t *testing.T, lists map[string][]map[string]any) {
 	t.Helper()
 	s.management = serve(t, "32002", lists)
 	owner, err := s.mark()
@@ -336,9 +336,9 @@ func (s *scene) managed(t *testing.T, lists map[string][]map[string]any) {
 	s.write(t, s.managementKubeconfig(), string(s.management.Kubeconfig("127.0.0.1:"+s.management.Port())))
 }
 
-func (s *scene) touch(t *testing.T, path string) { t.Helper(); s.write(t, path, "") }
+func (s *fixture) touch(t *testing.T, path string) { t.Helper(); s.write(t, path, "") }
 
-func quiet(t *testing.T) *ui.Log {
+func discardLog(t *testing.T) *ui.Log {
 	t.Helper()
 	log := ui.New(io.Discard, ui.Options{})
 	t.Cleanup(log.Close)
