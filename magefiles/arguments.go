@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -22,7 +23,7 @@ func init() {
 		}
 		exit(1, launch.Lab(context.Background(), verb, "-h"))
 	}
-	if err := launch.CheckArguments(words); err != nil {
+	if err := errors.Join(launch.CheckArguments(words), launch.CheckTarget(words)); err != nil {
 		exit(2, err)
 	}
 }

@@ -76,12 +76,8 @@ func CheckAlone(verb string, words []string, takes bool) error {
 // reads it as the next target.
 func checkRest(verb string, words []string) error {
 	begin := slices.IndexFunc(words, func(w string) bool { v, ok := Verb(w); return ok && v == verb })
-	required := 0
-	if i := slices.IndexFunc(Arguments, func(r Required) bool { return r.Target == verb }); i >= 0 {
-		required = len(Arguments[i].Args)
-	}
 	for n, w := range words[begin+1:] {
-		if n >= required && !strings.HasPrefix(w, "-") {
+		if n >= required(verb) && !strings.HasPrefix(w, "-") {
 			return fmt.Errorf("%s has no use for %q, and as a target it would not run after it; options are written -name=value: go tool mage -h %s", verb, w, verb)
 		}
 	}

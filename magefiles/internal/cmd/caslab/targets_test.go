@@ -136,6 +136,26 @@ func TestTargetsKnowTheRequiredArguments(t *testing.T) {
 	}
 }
 
+// The targets refuse options, and names of targets, before the command is compiled.
+func TestTargetsKnowTheOptions(t *testing.T) {
+	t.Parallel()
+	want := map[string][]launch.Option{}
+	for _, v := range verbs {
+		want[v.name] = nil
+		for _, o := range v.options() {
+			want[v.name] = append(want[v.name], launch.Option{Name: o.name, Value: o.value, Type: o.kind})
+		}
+	}
+	if !reflect.DeepEqual(launch.Options, want) {
+		t.Errorf("launch knows\n%v\nthe verbs have\n%v", launch.Options, want)
+	}
+	for _, name := range checks {
+		if err := launch.CheckTarget([]string{name}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestTargetsHaveTheShortNamesThatLaunchKnows(t *testing.T) {
 	t.Parallel()
 	info, err := parse.PrimaryPackage("go", magefiles, sources(t), false)
