@@ -364,7 +364,7 @@ func TestControlPlaneImages(t *testing.T) {
 	}
 	o := Options{Arch: "amd64"}
 	required := []string{"registry.k8s.io/etcd:3.6.8-0", "registry.k8s.io/kube-proxy:v1.36.1", "registry.k8s.io/pause:3.10"}
-	images, err := controlPlaneImages(o, rootfs, bins, required)
+	images, err := controlPlaneImages(o, recipeOf(t, "v1.36.1"), rootfs, bins, required)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,10 +380,18 @@ func TestControlPlaneImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	// kubeadm's manifest of etcd starts "etcd", by name.
-	if !strings.Contains(strings.Join(config.Config.Env, " "), "PATH=") || !strings.Contains(config.Config.Env[0], "/usr/local/bin") {
+	if len(config.Config.Env) != 1 || !strings.HasPrefix(config.Config.Env[0], "PATH=") || !strings.Contains(config.Config.Env[0], "/usr/local/bin") {
 		t.Errorf("etcd's environment is %q", config.Config.Env)
 	}
-	if _, err := controlPlaneImages(o, rootfs, bins, []string{"registry.k8s.io/new-thing:v1"}); err == nil || !strings.Contains(err.Error(), "new-thing") {
+	// The network's daemon must not wait for what an old API server does not send.
+	images, err = controlPlaneImages(o, recipeOf(t, "v1.18.19"), rootfs, bins, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config, err = images[cnidImage].ConfigFile(); err != nil || !slices.Contains(config.Config.Env, "KUBE_FEATURE_WatchListClient=false") {
+		t.Errorf("cnid's environment on Kubernetes 1.18 is %q, %v", config.Config.Env, err)
+	}
+	if _, err := controlPlaneImages(o, recipeOf(t, "v1.36.1"), rootfs, bins, []string{"registry.k8s.io/new-thing:v1"}); err == nil || !strings.Contains(err.Error(), "new-thing") {
 		t.Errorf("an image that nobody builds: %v", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 const oldRevision = "1"
 
 // recipe is what the node image of one version of Kubernetes consists of. Where it is
-// built as today's are, files, script and network are empty.
+// built as today's are, files, script, network and env are empty.
 type recipe struct {
 	facts release.Kubernetes
 	// containerd and coredns are folders of magefiles/components.
@@ -27,6 +27,8 @@ type recipe struct {
 	script string
 	// network is added to the manifest of the pod network.
 	network []byte
+	// env is added to the environment of containers that the lab builds.
+	env []string
 }
 
 // recipeFor returns the recipe for a version of Kubernetes, such as v1.36.1.
@@ -51,6 +53,10 @@ func recipeFor(kubernetes string) (recipe, error) {
 			{Path: "/etc/systemd/system/kubelet.service.d/20-caslab.conf", Data: []byte("[Service]\nExecStartPre=" + unbindCgroups + "\n"), Mode: 0o644},
 		}
 	}
+	if r.facts.IgnoresWatchList {
+		// client-go reads it: features.WatchListClient.
+		r.env = []string{"KUBE_FEATURE_WatchListClient=false"}
+	}
 	r.network, err = DNSRights(v)
 	return r, err
 }
@@ -70,10 +76,10 @@ func DNSRights(v *version.Version) ([]byte, error) {
 
 // digest adds what differs from today's images to h, and nothing if nothing does.
 func (r recipe) digest(h io.Writer) {
-	if r.facts.Toolchain == "" && r.script == "" && len(r.files) == 0 && len(r.network) == 0 {
+	if r.facts.Toolchain == "" && r.script == "" && len(r.files) == 0 && len(r.network) == 0 && len(r.env) == 0 {
 		return
 	}
-	fmt.Fprintln(h, oldRevision, r.facts.Toolchain, r.facts.Moved, r.script, string(r.network))
+	fmt.Fprintln(h, oldRevision, r.facts.Toolchain, r.facts.Moved, r.script, string(r.network), r.env)
 	for _, f := range r.files {
 		fmt.Fprintln(h, f.Path, string(f.Data))
 	}

@@ -380,7 +380,7 @@ func assemble(ctx context.Context, o Options, r recipe, images Images, kind, roo
 		if err != nil {
 			return err
 		}
-		containers, err := controlPlaneImages(o, rootfs, bins, append(lines([]byte(required)), strings.TrimSpace(pause)))
+		containers, err := controlPlaneImages(o, r, rootfs, bins, append(lines([]byte(required)), strings.TrimSpace(pause)))
 		if err != nil {
 			return err
 		}
@@ -470,7 +470,7 @@ func nodeFiles(o Options, r recipe, kind string, bins map[string]string) ([]imag
 
 // controlPlaneImages assembles the container images that kubeadm requires, under
 // the names that it requires, and the image of the lab's network daemon.
-func controlPlaneImages(o Options, rootfs string, bins map[string]string, required []string) (map[string]v1.Image, error) {
+func controlPlaneImages(o Options, r recipe, rootfs string, bins map[string]string, required []string) (map[string]v1.Image, error) {
 	iptables, err := tarLayer(filepath.Join(rootfs, "iptables.tar"))
 	if err != nil {
 		return nil, err
@@ -489,7 +489,7 @@ func controlPlaneImages(o Options, rootfs string, bins map[string]string, requir
 		// kubeadm starts its programs by name, the add-ons by their entrypoint.
 		spec := image.Spec{
 			Arch: o.Arch, Entrypoint: []string{"/usr/local/bin/" + program}, WorkDir: "/",
-			Env:   []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+			Env:   append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, r.env...),
 			Files: []image.File{{Path: "/usr/local/bin/" + program, Source: bin, Mode: 0o755}},
 		}
 		if program == "kube-proxy" || program == "cnid" {

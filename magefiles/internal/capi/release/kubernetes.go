@@ -43,6 +43,10 @@ type Kubernetes struct {
 	// BoundCgroups reports whether the kubelet runs on cgroup v1 although the node's
 	// entrypoint mounts the kubelet's own cgroups over themselves.
 	BoundCgroups bool
+	// IgnoresWatchList reports whether the API server ignores that a watch is to begin
+	// with a list. A client of today then waits for the end of the list for ever, if it is
+	// not told to ask for the list first.
+	IgnoresWatchList bool
 	// EndpointSlices reports whether the API server serves discovery.k8s.io/v1, and
 	// DNSSlices whether kubeadm allows the cluster's DNS to read it.
 	EndpointSlices, DNSSlices bool
@@ -90,7 +94,10 @@ func oldestKubernetes() Kubernetes {
 		Moved:        map[string]Module{"vbom.ml/util": {"github.com/fvbommel/util", "v0.0.0-20180919145318-efcd4e0f9787"}},
 		CRI:          CRIV1Alpha2,
 		CgroupDriver: CgroupFS,
-		Roles:        []string{oldRole}, Taints: []string{oldRole},
+		// resourceVersionMatch, with which clients ask for it, is unknown in ListOptions
+		// of k8s.io/apimachinery.
+		IgnoresWatchList: true,
+		Roles:            []string{oldRole}, Taints: []string{oldRole},
 	}
 }
 
@@ -99,6 +106,9 @@ func oldestKubernetes() Kubernetes {
 var kubernetesReleases = []change[Kubernetes]{
 	// pkg/kubelet/cm/cgroup_manager_linux.go: IsCgroup2UnifiedMode.
 	{[]string{"1.19.0"}, func(k *Kubernetes) { k.Toolchain, k.CgroupV2 = "go1.15.15", true }},
+	// k8s.io/apimachinery, pkg/apis/meta/internalversion/validation: resourceVersionMatch
+	// is refused for a watch.
+	{[]string{"1.19.0"}, func(k *Kubernetes) { k.IgnoresWatchList = false }},
 	// cmd/kubeadm/app/phases/markcontrolplane: both labels. go.mod: no vbom.ml.
 	{[]string{"1.20.0"}, func(k *Kubernetes) { k.Roles, k.Moved = []string{oldRole, role}, nil }},
 	// pkg/registry/discovery/rest/storage_discovery.go: v1. With the runc of its

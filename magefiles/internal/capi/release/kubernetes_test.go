@@ -54,6 +54,10 @@ func TestKubernetes(t *testing.T) {
 		if k.EndpointSlices != tc.slices || k.DNSSlices != tc.dns || len(k.VersionPackages) != tc.packages || k.RefusesCgroupV1 != tc.refuses {
 			t.Errorf("%s: slices %t, DNS %t, version in %q, refuses cgroup v1 %t", tc.release, k.EndpointSlices, k.DNSSlices, k.VersionPackages, k.RefusesCgroupV1)
 		}
+		// Both came with 1.19.
+		if k.IgnoresWatchList == k.CgroupV2 {
+			t.Errorf("%s: ignores lists in watches: %t", tc.release, k.IgnoresWatchList)
+		}
 		// Without it, no program of Kubernetes states its version.
 		if !slices.Contains(k.VersionPackages, componentBase) {
 			t.Errorf("%s: version in %q", tc.release, k.VersionPackages)
