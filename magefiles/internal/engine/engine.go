@@ -190,6 +190,20 @@ func (e *Engine) Run(ctx context.Context, name string, args ...string) (id strin
 	return firstLine(string(res.Stdout)), nil
 }
 
+// Connect connects a container to one more network. A container that is connected already
+// is no error.
+func (e *Engine) Connect(ctx context.Context, network, container string) error {
+	_, err := e.docker(ctx, "network", "connect", network, container)
+	var failed *run.Error
+	if errors.As(err, &failed) && strings.Contains(string(failed.Output), "already exists in network") {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("connect %s to the network %s: %w", container, network, err)
+	}
+	return nil
+}
+
 // Exec runs argv in a container. stdin may be nil.
 func (e *Engine) Exec(ctx context.Context, container string, stdin io.Reader, argv ...string) (run.Result, error) {
 	args := []string{"exec"}

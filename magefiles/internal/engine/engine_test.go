@@ -167,6 +167,24 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+func TestConnect(t *testing.T) {
+	t.Parallel()
+	for stderr, want := range map[string]string{
+		"": "",
+		"Error response from daemon: endpoint with name node already exists in network bridge": "",
+		"Error response from daemon: network bridge not found":                                 "connect node to the network bridge",
+	} {
+		answer := runtest.Answer{Prefix: "docker network connect bridge node", Stderr: stderr}
+		if stderr != "" {
+			answer.Err = errors.New("exit status 1")
+		}
+		err := New(&runtest.Fake{Answers: []runtest.Answer{answer}}).Connect(t.Context(), "bridge", "node")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("docker says %q: Connect() = %v, want %q", stderr, err, want)
+		}
+	}
+}
+
 func TestCommitAndLoad(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker commit"}, {Prefix: "docker load"}}}

@@ -13,6 +13,9 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
+// kindNetwork is the engine's network on which kind creates nodes.
+const kindNetwork = "kind"
+
 func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (_ string, err error) {
 	if c.owner, err = c.mark(); err != nil {
 		return "", err
@@ -46,6 +49,13 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	}
 	if err != nil {
 		return "", err
+	}
+	if network := release.Of(c.Config.ClusterAPI.Version).Network; network != kindNetwork {
+		// Between two networks of the engine nothing is forwarded, and the managers must reach
+		// the workload cluster.
+		if err := c.engine.Connect(ctx, network, c.Config.ManagementName()+"-control-plane"); err != nil {
+			return "", err
+		}
 	}
 	c.mgmt, err = c.tools.open(c.managementKubeconfig())
 	return "", err
