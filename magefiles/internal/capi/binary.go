@@ -147,14 +147,14 @@ func parseTree(text string) ([]Described, error) {
 			from, to = min(from, len(row)), min(to, len(row))
 			return strings.TrimSpace(string(row[from:to]))
 		}
-		name := cell(0, columns[0])
-		if more := cell(columns[2], len(row)); name == "" && len(tree) > 0 { // a message of several lines
-			tree[len(tree)-1].Message += " " + more
+		name := string(row[:min(columns[0], len(row))])
+		bare := strings.TrimLeft(name, "│├└─ ")
+		if bare == "" && len(tree) > 0 { // a message of several lines
+			tree[len(tree)-1].Message += " " + cell(columns[2], len(row))
 			continue
 		}
-		bare := strings.TrimLeft(name, "│├└─ ")
 		tree = append(tree, Described{
-			Depth: len([]rune(name[:len(name)-len(bare)])) / 2, Name: bare,
+			Depth: len([]rune(strings.TrimSuffix(name, bare))) / 2, Name: strings.TrimSpace(bare),
 			Ready: cell(columns[0], columns[1]), Message: cell(columns[2], len(row)),
 		})
 	}

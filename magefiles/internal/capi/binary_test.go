@@ -130,3 +130,42 @@ func TestLinesAreReportedWhole(t *testing.T) {
 		t.Errorf("reported %q, want %q", got, want)
 	}
 }
+
+// TestDescribeByTheBinary: the table as releases print it, on either stream.
+func TestDescribeByTheBinary(t *testing.T) {
+	t.Parallel()
+	const table = `NAME                                                           READY  SEVERITY  REASON                       SINCE  MESSAGE
+Cluster/work                                                   False  Warning   ScalingUp                    12s    Scaling up control plane to 1 replicas (actual 0)
+├─ClusterInfrastructure - DockerCluster/work                   True                                          14s
+├─ControlPlane - KubeadmControlPlane/work-control-plane        False  Warning   ScalingUp                    12s    Scaling up
+│ └─Machine/work-control-plane-x                               True                                          8s
+└─Workers
+  └─MachineDeployment/work-md-0                                False  Info      WaitingForAvailableMachines  1m     Minimum availability requires 1 replicas,
+                                                                                                                     current 0 available
+    └─2 Machines...                                            False  Info      WaitingForInfrastructure     15s    See a, b
+
+`
+	want := []Described{
+		{0, "Cluster/work", "", "False", "Scaling up control plane to 1 replicas (actual 0)"},
+		{1, "ClusterInfrastructure - DockerCluster/work", "", "True", ""},
+		{1, "ControlPlane - KubeadmControlPlane/work-control-plane", "", "False", "Scaling up"},
+		{2, "Machine/work-control-plane-x", "", "True", ""},
+		{1, "Workers", "", "", ""},
+		{2, "MachineDeployment/work-md-0", "", "False", "Minimum availability requires 1 replicas, current 0 available"},
+		{3, "2 Machines...", "", "False", "See a, b"},
+	}
+	for name, answer := range map[string]runtest.Answer{
+		"stdout": {Prefix: "describe cluster work --kubeconfig config --namespace default", Stdout: "New clusterctl version available\n\n" + table, Stderr: "a warning"},
+		"stderr": {Prefix: "describe cluster work --kubeconfig config --namespace default", Stderr: table},
+	} {
+		ctl, _ := ownClusterctl(t, "1.0.5", &runtest.Fake{Answers: []runtest.Answer{answer}})
+		got, err := ctl.Describe(t.Context(), "config", "default", "work")
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("on %s: %v\n%+v\nwant\n%+v", name, err, got, want)
+		}
+	}
+	ctl, _ := ownClusterctl(t, "1.0.5", &runtest.Fake{Answers: []runtest.Answer{{Prefix: "describe", Stdout: "nothing"}}})
+	if _, err := ctl.Describe(t.Context(), "config", "default", "work"); err == nil || !strings.Contains(err.Error(), "nothing") {
+		t.Errorf("without a table: %v", err)
+	}
+}
