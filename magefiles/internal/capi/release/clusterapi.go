@@ -247,7 +247,7 @@ var clusterAPI = []change[Release]{
 	kubernetes("1.1.4", 19, 24, 24, "1.24.3"),
 	kubernetes("1.2.0-0", 20, 24, 24, "1.24.3"),
 	kubernetes("1.2.2", 20, 25, 24, "1.24.3"),
-	kubernetes("1.2.10", 20, 26, 24, "1.24.3"),
+	kubernetes("1.2.10", 20, 26, 26, "1.26.8"),
 	kubernetes("1.3.0-0", 20, 25, 24, "1.24.3"),
 	kubernetes("1.3.3", 20, 26, 26, "1.26.8"),
 	balancer("1.3.7", "v20230330-2f738c2"),
@@ -257,7 +257,7 @@ var clusterAPI = []change[Release]{
 	{[]string{"1.4.0-beta.0"}, func(r *Release) { r.RunsKubectl = false }},
 	balancer("1.4.0-rc.0", "v20230227-d46f45b6"),
 	balancer("1.4.2", "v20230330-2f738c2"),
-	kubernetes("1.4.2", 23, 27, 26, "1.26.8"),
+	kubernetes("1.4.2", 23, 27, 27, "1.27.8"),
 	engineAPI("1.43", "1.3.10", "1.4.5"), // docker v24.0
 	kubernetes("1.5.0-0", 24, 27, 27, "1.27.8"),
 	balancer("1.5.0-0", "v20230510-486859a6"),
@@ -266,7 +266,7 @@ var clusterAPI = []change[Release]{
 	// customHAProxyConfigTemplateRef.
 	{[]string{"1.6.0-0"}, func(r *Release) { r.HAProxyTemplate = true }},
 	kubernetes("1.6.0-0", 25, 28, 28, "1.28.7"),
-	kubernetes("1.6.1", 25, 29, 28, "1.28.7"),
+	kubernetes("1.6.1", 25, 29, 29, "1.29.5"),
 	kubernetes("1.7.0-0", 26, 29, 29, "1.29.5"),
 	engineAPI("1.44", "1.7.0-beta.0"), // docker v25.0
 	kubernetes("1.7.1", 26, 30, 30, "1.30.7"),

@@ -25,6 +25,28 @@ func All() []Release {
 	return all
 }
 
+// Changes returns every final release, v0.3.5 and later, with which a fact of the table begins
+// to hold, the newest first. The
+// first one stands for the main branch.
+func Changes() []Release {
+	var tags []*version.Version
+	for _, c := range clusterAPI {
+		for _, tag := range c.since {
+			v := must(tag).Core()
+			known := slices.ContainsFunc(tags, func(other *version.Version) bool { return other.Equal(v) })
+			if !known && Of(v).Supported {
+				tags = append(tags, v)
+			}
+		}
+	}
+	slices.SortFunc(tags, func(a, b *version.Version) int { return b.Compare(a) })
+	changes := make([]Release, len(tags))
+	for i, v := range tags {
+		changes[i] = Of(v)
+	}
+	return changes
+}
+
 // Driven returns the series that are Drivable, in words, such as "v0.3 and v1.0 to v1.14".
 func Driven() string {
 	var spans []string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"text/tabwriter"
 )
@@ -11,6 +12,13 @@ var configVerbs = []verb{
 		name:    "config:show",
 		summary: "Prints every setting with its value, where the value comes from, and the environment variable that changes it.",
 	}, showConfig),
+	verbWithOptions(usage{
+		name:    "config:matrix",
+		summary: "Prints which releases of Cluster API, Kubernetes and the autoscaler work together, and which were tried.",
+		example: "go tool mage config:matrix -all",
+	}, func(fs *flag.FlagSet, o *matrixOptions) {
+		fs.BoolVar(&o.All, "all", false, "every release that changed something, and every pair that was tried")
+	}, showMatrix),
 }
 
 func showConfig(_ context.Context, s *session) error {

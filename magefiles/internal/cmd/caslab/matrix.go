@@ -1,0 +1,112 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/capi/release/proof"
+	"caslab/magefiles/internal/ui"
+)
+
+// matrixOptions of config:matrix.
+type matrixOptions struct{ All bool }
+
+func showMatrix(_ context.Context, s *session, o matrixOptions, _ []string) error {
+	proofs, err := proof.All()
+	if err != nil {
+		return err
+	}
+	if o.All {
+		return writeWholeMatrix(s.out, proofs)
+	}
+	return writeMatrix(s.out, proofs)
+}
+
+// matrixHeader and matrixRows are the matrix in short, one row for each series of Cluster
+// API, the newest first. README.md has it too.
+var matrixHeader = []string{"CLUSTER API", "KUBERNETES", "DEFAULT", "AUTOSCALER", "API", "COMPILED BY", "CLUSTERCTL", "BUILT", "GENERATED", "RAN"}
+
+func matrixRows(proofs []proof.Record) [][]string {
+	var rows [][]string
+	all := release.All()
+	for i := range all {
+		r := all[len(all)-1-i]
+		rows = append(rows, append(append([]string{"v" + r.Version.String()}, facts(r)...), dates(proof.Done(proofs, r))...))
+	}
+	return rows
+}
+
+// facts are the columns KUBERNETES to CLUSTERCTL.
+func facts(r release.Release) []string {
+	clusterctl := "library"
+	if r.OwnClusterctl() {
+		clusterctl = "its own"
+	}
+	return []string{r.Kubernetes.String(), r.DefaultKubernetes, "v" + r.DefaultAutoscaler, r.API, cmp.Or(r.Toolchain, "today's Go"), clusterctl}
+}
+
+func dates(p proof.Record) []string {
+	return []string{cmp.Or(p.Built, "-"), cmp.Or(p.Generated, "-"), cmp.Or(p.Ran, "-")}
+}
+
+func writeMatrix(out io.Writer, proofs []proof.Record) error {
+	w := ui.NewTable(out, matrixHeader...)
+	for _, row := range matrixRows(proofs) {
+		w.Row(row...)
+	}
+	if err := w.End(); err != nil {
+		return err
+	}
+	last := release.Newest()
+	fmt.Fprintf(out, `
+KUBERNETES is what upstream supports for a cluster that manages itself, and DEFAULT and AUTOSCALER what a release
+gets if CAPI_VERSION alone is set. A newer Cluster API is treated as %s and a newer Kubernetes as v1.%d, with a
+warning. FORCE=true brings up other pairs. With -all: every patch that changed something, and every pair that was tried.
+`, last.Series(), last.Kubernetes.Max)
+	return nil
+}
+
+// writeWholeMatrix writes every release from which on something in the matrix differs, with
+// what its Docker provider needs, and every proof.
+func writeWholeMatrix(out io.Writer, proofs []proof.Record) error {
+	w := ui.NewTable(out, "SINCE", "KUBERNETES", "DEFAULT", "AUTOSCALER", "API", "COMPILED BY", "CLUSTERCTL", "KINDS", "NETWORK", "ENGINE API UP TO", "LOAD BALANCER", "NEEDS")
+	for _, r := range release.Changes() {
+		since := "v" + r.Version.String()
+		if r.Newer {
+			since = "main"
+		}
+		w.Row(append(append([]string{since}, facts(r)...),
+			words(feature{r.DockerKinds, "Docker*"}, feature{r.DevKinds, "Dev*"}), r.Network, r.MaxEngineAPI, r.LoadBalancer.Image(),
+			words(feature{r.RunsDocker, "docker"}, feature{r.RunsKubectl, "kubectl"}, feature{r.AuthProxy, "kube-rbac-proxy"}, feature{r.WebhookDeployments, "webhook Deployments"}))...)
+	}
+	if err := w.End(); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	w = ui.NewTable(out, "CLUSTER API", "KUBERNETES", "AUTOSCALER", "BUILT", "GENERATED", "RAN", "SECONDS", "FAILED")
+	for _, p := range proofs {
+		w.Row(append(append([]string{p.ClusterAPI, p.Kubernetes, p.Autoscaler}, dates(p)...), cmp.Or(p.Seconds.String(), "-"), cmp.Or(p.Failed, "-"))...)
+	}
+	return w.End()
+}
+
+// feature is a word, and whether it holds.
+type feature struct {
+	is   bool
+	name string
+}
+
+// words returns the names of the features that hold, or a hyphen.
+func words(features ...feature) string {
+	var names []string
+	for _, f := range features {
+		if f.is {
+			names = append(names, f.name)
+		}
+	}
+	return cmp.Or(strings.Join(names, ", "), "-")
+}
