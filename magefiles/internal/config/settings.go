@@ -77,6 +77,8 @@ var settings = slices.Concat(
 			doc: "host[:port] asked instead of every image's own registry", set: setMirror},
 		{key: "certManager", env: "CERT_MANAGER", def: "false", kind: boolean,
 			doc: "install cert-manager instead of certificates issued by the lab", set: setCertManager},
+		{key: "force", env: "FORCE", def: "false", kind: boolean,
+			doc: "bring up versions that upstream does not support together", set: setForce},
 	},
 	sourceSettings("clusterAPI", "CAPI", defaultClusterAPI, clusterAPIGit,
 		func(c *Config) *Source { return &c.ClusterAPI }, nil),
@@ -84,8 +86,6 @@ var settings = slices.Concat(
 		func(c *Config) *Source { return &c.Autoscaler },
 		func(r release.Release) string { return r.DefaultAutoscaler }),
 	[]setting{
-		{key: "force", env: "FORCE", def: "false", kind: boolean,
-			doc: "bring up versions that upstream does not support together", set: setForce},
 		{key: "autoscaler.coreDir", env: "AUTOSCALER_CORE_DIR", kind: text,
 			doc: "your checkout of kubernetes-sigs/cluster-autoscaler, for an autoscaler.dir that imports it",
 			set: pathTo(func(c *Config) *string { return &c.AutoscalerCoreDir })},

@@ -42,6 +42,7 @@ var Options = map[string][]Option{
 	"cluster:management":  nil,
 	"cluster:pivot":       nil,
 	"cluster:workload":    nil,
+	"config:matrix":       {{"all", "", "bool"}},
 	"config:show":         nil,
 	"env:doctor":          nil,
 	"env:down":            nil,
