@@ -262,6 +262,9 @@ func TestTheTreesOwnPins(t *testing.T) {
 	}
 	for _, f := range folders {
 		folder := components + filepath.Base(filepath.Dir(f))
+		if folder == components+"dockercli" {
+			continue // old Docker providers cannot read what newer releases print
+		}
 		if !slices.ContainsFunc(all, func(p Pin) bool { return slices.Contains(p.folders, folder) }) {
 			t.Errorf("no pin is in %s", folder)
 		}
