@@ -166,6 +166,8 @@ func newScene(t *testing.T, p proxy) *scene {
 	cache := t.TempDir()
 	s := &scene{t: t, Options: Options{Root: root, Runner: with{[]string{
 		"GOPROXY=" + server.URL, "GOSUMDB=off", "GOFLAGS=-mod=mod -modcacherw", "GOMODCACHE=" + cache, "GONOPROXY=", "GOPRIVATE=",
+		// A commit's maintenance goes on in the background, in a folder that the test removes.
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=maintenance.auto", "GIT_CONFIG_VALUE_0=false",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b",
 	}}}}
 	capi, ca := source.ClusterAPI("v1.14.2"), source.Autoscaler("1.36.1")
