@@ -85,6 +85,9 @@ func (r recipe) digest(h io.Writer) {
 	}
 }
 
+// setup returns the script that makes the runtime of the image ready to import images.
+func (r recipe) setup() string { return adaptRuntime + containerSpec + r.script }
+
 // program is a component of the node: packages of one folder of magefiles/components.
 type program struct {
 	folder string

@@ -3,6 +3,7 @@ package node
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/mod/modfile"
+
+	"caslab/magefiles/internal/image"
 )
 
 func recipeOf(t *testing.T, kubernetes string) recipe {
@@ -43,6 +46,9 @@ func TestRecipes(t *testing.T) {
 		r := recipeOf(t, kubernetes)
 		if r.containerd != want.containerd || r.coredns != want.coredns || (r.script == cgroupFS) != want.cgroupFS {
 			t.Errorf("%s: %s and %s, script %q", kubernetes, r.containerd, r.coredns, r.script)
+		}
+		if !strings.HasPrefix(r.setup(), adaptRuntime+containerSpec) || strings.Contains(r.setup(), "SystemdCgroup = false") != want.cgroupFS {
+			t.Errorf("%s: the runtime is set up by %s", kubernetes, r.setup())
 		}
 		if (len(r.files) == 2) != want.unbind || (len(r.network) > 0) != want.rights {
 			t.Errorf("%s: %d files, network %q", kubernetes, len(r.files), r.network)
@@ -166,5 +172,70 @@ func TestPinnedKubernetes(t *testing.T) {
 	write("magefiles/components/kubernetes/go.mod", "module (")
 	if _, err := sourceID(Options{Root: root, Kubernetes: "v1.36.1"}, recipeOf(t, "v1.36.1"), "k"); err == nil {
 		t.Error("a go.mod that cannot be read was no error")
+	}
+}
+
+// TestOldFilesAreInTheImage: each file once, the kubelet's unit after those of kind.
+func TestOldFilesAreInTheImage(t *testing.T) {
+	t.Parallel()
+	kind := t.TempDir()
+	unit := filepath.Join(kind, "images", "base", "files", "etc", "systemd", "system", "kubelet.service.d", "11-kind.conf")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(unit), 0o755), os.WriteFile(unit, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for kubernetes, want := range map[string]struct{ unbind, rights bool }{
+		"v1.18.19": {true, true}, "v1.21.14": {false, true}, "v1.36.1": {false, false},
+	} {
+		files, err := nodeFiles(Options{Kubernetes: kubernetes}, recipeOf(t, kubernetes), kind, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := map[string]image.File{}
+		for _, f := range files {
+			if _, twice := at[f.Path]; twice {
+				t.Errorf("%s: two files %s", kubernetes, f.Path)
+			}
+			at[f.Path] = f
+		}
+		network := string(at["/kind/manifests/default-cni.yaml"].Data)
+		if !strings.Contains(network, "kind: DaemonSet") || strings.Contains(network, "endpointslices") != want.rights {
+			t.Errorf("%s: the network is\n%s", kubernetes, network)
+		}
+		dropIn, ok := at["/etc/systemd/system/kubelet.service.d/20-caslab.conf"]
+		if ok != want.unbind || ok && (!strings.Contains(string(dropIn.Data), "ExecStartPre="+unbindCgroups) || at[unbindCgroups].Mode != 0o755) {
+			t.Errorf("%s: the kubelet's unit is %+v", kubernetes, dropIn)
+		}
+	}
+}
+
+// TestDifferencesAreInTheIdentity: a change of what an old image has beyond today's gives
+// another image.
+func TestDifferencesAreInTheIdentity(t *testing.T) {
+	t.Parallel()
+	id := func(change func(*recipe)) string {
+		r := recipeOf(t, "v1.18.19")
+		change(&r)
+		got, err := sourceID(Options{Root: filepath.Join("..", "..", ".."), Kubernetes: "v1.18.19", Arch: "amd64"}, r, "kind@v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	seen := map[string]string{id(func(*recipe) {}): "nothing"}
+	for what, change := range map[string]func(*recipe){
+		"the toolchain":   func(r *recipe) { r.facts.Toolchain = "go1.14.15" },
+		"the script":      func(r *recipe) { r.script += "true" },
+		"a file":          func(r *recipe) { r.files = r.files[:1] },
+		"the network":     func(r *recipe) { r.network = nil },
+		"the environment": func(r *recipe) { r.env = nil },
+		"the runtime":     func(r *recipe) { r.containerd = "containerd" },
+		"the DNS":         func(r *recipe) { r.coredns = "coredns" },
+		"a module":        func(r *recipe) { r.facts.Moved = nil },
+	} {
+		got := id(change)
+		if other, same := seen[got]; same {
+			t.Errorf("another value of %s gives the same image as a change of %s", what, other)
+		}
+		seen[got] = what
 	}
 }

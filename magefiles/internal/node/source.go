@@ -369,7 +369,7 @@ func assemble(ctx context.Context, o Options, r recipe, images Images, kind, roo
 		return err
 	}
 	return derive(ctx, bareRef, images.Node, o, func(c *container) error {
-		if _, err := c.sh(ctx, adaptRuntime+containerSpec+r.script); err != nil {
+		if _, err := c.sh(ctx, r.setup()); err != nil {
 			return err
 		}
 		pause, err := c.sh(ctx, pauseImage)
