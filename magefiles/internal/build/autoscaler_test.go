@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,6 +80,102 @@ func TestAutoscalerOfTwoTrees(t *testing.T) {
 	}
 	if after := listing(t, core) + listing(t, tree); after != before {
 		t.Errorf("the checkouts changed from\n%s\nto\n%s", before, after)
+	}
+}
+
+// TestEntryProgramOfTheCore: a core whose newest commit dropped what the tree's main.go
+// calls is built with its own entry program, which gets the providers of the tree.
+func TestEntryProgramOfTheCore(t *testing.T) {
+	t.Parallel()
+	const own = "// Package main is the core's.\npackage main\n\nimport (\n\t\"fmt\"\n\n\t\"" + build.CoreModule + "/pkg/builder\"\n\t\"" + build.CoreModule + "/pkg/version\"\n\n\t// Providers register themselves.\n\t_ \"" +
+		build.CoreModule + "/pkg/cloudprovider/kwok\"\n)\n\nfunc main() { fmt.Print(builder.Providers, \" \", version.ClusterAutoscalerVersion) }\n"
+	coreFiles := map[string]string{
+		"go.mod":                         "module " + build.CoreModule + "\n\ngo 1.26.0\n",
+		"kwok/main.go":                   own,
+		"hack/other/main.go":             "package main\n\nfunc main() {}\n",
+		"pkg/builder/builder.go":         "package builder\n\nvar Providers []string\n",
+		"pkg/cloudprovider/kwok/kwok.go": "package kwok\n\nimport \"" + build.CoreModule + "/pkg/builder\"\n\nfunc init() { builder.Providers = append(builder.Providers, \"kwok\") }\n",
+		"pkg/version/version.go":         "package version\n\nvar ClusterAutoscalerVersion = \"dev\"\n",
+	}
+	treeFiles := map[string]string{
+		"cluster-autoscaler/go.mod":                         "module " + build.AutoscalerModule + "\n\ngo 1.25.0\n\nrequire " + build.CoreModule + " v0.0.0\n",
+		"cluster-autoscaler/main.go":                        "package main\n\nimport \"" + build.CoreModule + "/pkg/builder\"\n\nfunc main() { builder.Dropped() }\n",
+		"cluster-autoscaler/cloudprovider/router/router.go": "package router\n\nimport \"" + build.CoreModule + "/pkg/builder\"\n\nfunc init() { builder.Providers = append(builder.Providers, \"clusterapi\") }\n",
+	}
+	changed := func(in map[string]string, name, text string) map[string]string {
+		out := maps.Clone(in)
+		if out[name] = text; text == "" {
+			delete(out, name)
+		}
+		return out
+	}
+	for name, tc := range map[string]struct {
+		core, tree map[string]string
+		want       []string // in what is said, or in the error
+		fails      bool
+	}{
+		"the tree's own": {core: changed(coreFiles, "pkg/builder/builder.go", "package builder\n\nvar Providers []string\n\nfunc Dropped() { print() }\n"), tree: treeFiles},
+		"the core's":     {core: coreFiles, tree: treeFiles, want: []string{"undefined: builder.Dropped", "core's own kwok/main.go"}},
+		"none": {core: changed(coreFiles, "kwok/main.go", ""), tree: treeFiles, fails: true,
+			want: []string{"undefined: builder.Dropped", "has 0 entry programs"}},
+		"two": {core: changed(coreFiles, "pkg/main.go", own), tree: treeFiles, fails: true,
+			want: []string{"undefined: builder.Dropped", "has 2 entry programs"}},
+		"more than the entry program": {core: coreFiles, fails: true, want: []string{"undefined: builder.Gone"},
+			tree: changed(treeFiles, "cluster-autoscaler/cloudprovider/router/router.go", "package router\n\nimport \""+build.CoreModule+"/pkg/builder\"\n\nfunc init() { builder.Gone() }\n")},
+		"no program at all": {core: coreFiles, tree: changed(treeFiles, "cluster-autoscaler/main.go", "package main\n\nfunc {\n"), fails: true,
+			want: []string{"main.go:3:6"}},
+		"no name of the core": {core: coreFiles, tree: changed(treeFiles, "cluster-autoscaler/main.go", "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Dropped(); dropped() }\n"), fails: true,
+			want: []string{"undefined: fmt.Dropped"}},
+		"another name of the package": {core: coreFiles, want: []string{"undefined: builders.Dropped", "core's own kwok/main.go"},
+			tree: changed(treeFiles, "cluster-autoscaler/main.go", "package main\n\nimport builders \""+build.CoreModule+"/pkg/builder\"\n\nfunc main() { builders.Dropped() }\n")},
+		"no core": {core: coreFiles, tree: changed(treeFiles, "cluster-autoscaler/main.go", "package main\n\nfunc main() { dropped() }\n"), fails: true,
+			want: []string{"undefined: dropped"}},
+		"neither": {core: changed(coreFiles, "pkg/version/version.go", "package version\n"), tree: treeFiles, fails: true,
+			want: []string{"undefined: version.ClusterAutoscalerVersion", "because the tree's main.go does not compile"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			core, tree := files(t, tc.core), files(t, tc.tree)
+			if name == "more than the entry program" {
+				main := filepath.Join(tree, "cluster-autoscaler", "main.go")
+				if err := os.WriteFile(main, []byte("package main\n\nimport _ \""+build.AutoscalerModule+"/cloudprovider/router\"\n\nfunc main() {}\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := listing(t, core) + listing(t, tree)
+			a := build.Autoscaler{Dir: tree, CoreDir: core, Version: "1.37.0-dev", Host: true, OutDir: t.TempDir()}
+			if name == "no core" {
+				a.CoreDir = ""
+			}
+			_, instead, err := build.BuildAutoscaler(t.Context(), a, build.Options{Runner: run.Exec{}})
+			if (err != nil) != tc.fails {
+				t.Fatalf("BuildAutoscaler() = %v", err)
+			}
+			said := instead
+			if err != nil {
+				said = err.Error()
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(said, want) {
+					t.Errorf("no %q in %s", want, said)
+				}
+			}
+			if strings.HasPrefix(name, "no ") && strings.Contains(said, "entry program") {
+				t.Errorf("another entry program would not help: %s", said)
+			}
+			if err == nil && len(tc.want) == 0 && instead != "" {
+				t.Errorf("said %s", instead)
+			}
+			if instead != "" {
+				res, err := run.Exec{}.Run(t.Context(), run.Cmd{Name: a.Output()})
+				if err != nil || string(res.Stdout) != "[clusterapi] 1.37.0-dev" {
+					t.Errorf("the program says %q, %v", res.Stdout, err)
+				}
+			}
+			if after := listing(t, core) + listing(t, tree); after != before {
+				t.Errorf("the checkouts changed from\n%s\nto\n%s", before, after)
+			}
+		})
 	}
 }
 

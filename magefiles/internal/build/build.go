@@ -36,6 +36,9 @@ type Request struct {
 	// Toolchain is the Go that compiles, such as go1.13.15. The go command fetches it if
 	// it is not on this machine. Empty means the installed Go.
 	Toolchain string
+	// Overlay, if not empty, is a file in the format of `go help build`, which replaces
+	// files of the tree for the compiler.
+	Overlay string
 	// Vendor compiles the packages in the module's folder vendor.
 	Vendor bool
 	// LDFlags are for the linker, Tags for the compiler.
@@ -104,7 +107,9 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 		if errors.As(err, &failed) {
 			err = failed.Err
 		}
-		return Result{}, fmt.Errorf("go build %s in %s: %w\n%s", strings.Join(r.Packages, " "), r.Dir, err, complaints(res.Stderr))
+		return Result{}, &CompilerError{
+			Doing: fmt.Sprintf("go build %s in %s", strings.Join(r.Packages, " "), r.Dir), Complaints: complaints(res.Stderr), Err: err,
+		}
 	}
 	if err := write(record, inputs, r); err != nil {
 		return Result{}, err
@@ -123,6 +128,9 @@ func args(r Request) []string {
 	}
 	if r.Vendor {
 		a = append(a, "-mod=vendor")
+	}
+	if r.Overlay != "" {
+		a = append(a, "-overlay="+r.Overlay)
 	}
 	if r.Debug {
 		// With full paths, so that the debugger's client finds the sources.

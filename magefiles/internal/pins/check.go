@@ -86,9 +86,6 @@ func ask(ctx context.Context, p Pin, o Options) Answer {
 func (o Options) spec(name string) (source.Spec, bool) {
 	for _, s := range o.Specs {
 		if s.Name == name {
-			if s.Origin == source.Dir { // a checkout has no releases
-				s.Origin = source.Auto
-			}
 			return s, true
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // Releases returns the versions that exist of a component, in no order and with
 // pre-releases, as Spec.Version writes them. It also returns who said so: the repository,
 // without credentials, or the Go module proxy. Auto asks git first, and then the proxy if
-// the component is there. No answer within 30 seconds is an error.
+// the component is there; so does Dir, because a checkout has no releases. No answer within 30 seconds is an error.
 func Releases(ctx context.Context, s Spec, o Options) (versions []string, from string, err error) {
 	var gitErr error
 	if s.Origin != Module {

@@ -66,7 +66,11 @@ func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, 
 	step.Done(built.State, nil)
 	program := a.autoscalerProgram(built.Tree, debug)
 	built.Binary = program.Output()
-	return built, a.compileProgram(ctx, "compile the autoscaler", program)
+	own, err := a.compileProgram(ctx, "compile the autoscaler", program)
+	if !own {
+		built.State += ", with the core's own entry program"
+	}
+	return built, err
 }
 
 // CheckRelease refuses releases without a provider for Cluster API.
@@ -95,17 +99,20 @@ func (a *Autoscalers) checkToolchain(ctx context.Context) error {
 	return err
 }
 
-func (a *Autoscalers) compileProgram(ctx context.Context, say string, program build.Autoscaler) (err error) {
+// compileProgram compiles the program. own is false if the core's entry program was
+// compiled instead of the tree's.
+func (a *Autoscalers) compileProgram(ctx context.Context, say string, program build.Autoscaler) (own bool, err error) {
 	step := a.Log.Start(say, 2*time.Minute)
-	defer func() { step.Done("", err) }()
-	return a.State.Exclusively(ctx, workAutoscaler, step.Progress, func() error {
-		request, err := program.Request()
-		if err != nil {
-			return err
-		}
-		_, err = build.Build(ctx, request, build.Options{Runner: a.Runner, Progress: step.Progress})
+	var instead string
+	err = a.State.Exclusively(ctx, workAutoscaler, step.Progress, func() (err error) {
+		_, instead, err = build.BuildAutoscaler(ctx, program, build.Options{Runner: a.Runner, Progress: step.Progress})
 		return err
 	})
+	step.Done("", err)
+	if instead != "" {
+		a.Log.Printf("%s", instead)
+	}
+	return instead == "", err
 }
 
 // autoscalerProgram is the build of a tree. Each tree has a folder of its own:

@@ -86,7 +86,7 @@ func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err
 	binary := built.Binary
 	if program := a.autoscalerProgram(built.Tree, false); program.Host {
 		program.Host, program.OutDir = false, program.OutDir+"-linux"
-		if err := a.compileProgram(ctx, "compile the autoscaler for Linux", program); err != nil {
+		if _, err := a.compileProgram(ctx, "compile the autoscaler for Linux", program); err != nil {
 			return "", err
 		}
 		binary = program.Output()

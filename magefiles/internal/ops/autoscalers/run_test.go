@@ -233,6 +233,56 @@ func TestUnknownFlagIsRefused(t *testing.T) {
 	}
 }
 
+// TestEntryProgramOfTheCore: what is compiled instead of the tree's entry program is said,
+// and is part of what the program is called.
+func TestEntryProgramOfTheCore(t *testing.T) {
+	t.Parallel()
+	core := t.TempDir()
+	for path, text := range map[string]string{
+		"go.mod":       "module " + build.CoreModule + "\n\ngo 1.26.0\n",
+		"kwok/main.go": "package main\n\nimport (\n\t_ \"" + build.CoreModule + "/pkg/builder\"\n\t_ \"" + build.CoreModule + "/pkg/cloudprovider/kwok\"\n)\n",
+	} {
+		if err := state.WriteFile(filepath.Join(core, path), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree := checkout(t, "1.37.0")
+	mod := "module " + build.AutoscalerModule + "\n\ngo 1.26.0\n\nrequire " + build.CoreModule + " v0.0.0\n"
+	if err := state.WriteFile(filepath.Join(tree, "cluster-autoscaler", "go.mod"), []byte(mod), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	main := "package main\n\nimport \"" + build.CoreModule + "/pkg/config/flags\"\n\nfunc main() { flags.Dropped() }\n"
+	if err := state.WriteFile(filepath.Join(tree, "cluster-autoscaler", "main.go"), []byte(main), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := labtest.New(t, map[string]string{"AUTOSCALER_DIR": tree, "AUTOSCALER_CORE_DIR": core})
+	refuses := &refusing{fakeRunner: &fakeRunner{running: make(chan struct{})}}
+	l.Runner = refuses
+	built, err := (&Autoscalers{Lab: l.Lab}).Compile(t.Context(), false)
+	if err != nil || !strings.HasSuffix(built.State, ", with the core's own entry program") || refuses.refused != 1 {
+		t.Errorf("Compile() = %+v, %v", built, err)
+	}
+	if said := l.Logged.String(); !strings.Contains(said, "undefined: flags.Dropped") || !strings.Contains(said, "core's own kwok/main.go") {
+		t.Errorf("it said %s", said)
+	}
+}
+
+// refusing is a fakeRunner whose compiler refuses the tree's entry program.
+type refusing struct {
+	*fakeRunner
+	refused int
+}
+
+func (r *refusing) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
+	overlaid := slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, "-overlay=") })
+	if c.Name == "go" && slices.Contains(c.Args, "build") && !overlaid {
+		r.refused++
+		stderr := "# " + build.AutoscalerModule + "\n./main.go:9:2: undefined: flags.Dropped\n"
+		return run.Result{Stderr: []byte(stderr)}, &run.Error{Cmd: c, Err: errors.New("exit status 1")}
+	}
+	return r.fakeRunner.Run(ctx, c)
+}
+
 // TestClusterWithoutItsAPI: a release that reads only a version of the API which the
 // cluster does not serve would end at once.
 func TestClusterWithoutItsAPI(t *testing.T) {
