@@ -96,6 +96,9 @@ func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 			o.progress("downloading %s@%s", m.Path, s.Version)
 			d, err := goModule(ctx, o, "mod", "download", "-json", m.Path+"@"+s.Version)
 			if err != nil {
+				if missing := s.missingTag(ctx, o, m.Path); missing != nil {
+					return missing
+				}
 				return err
 			}
 			sums = append(sums, d.Sum)

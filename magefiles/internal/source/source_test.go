@@ -570,6 +570,17 @@ func TestMissingReleaseOfAModuleNamesTheNearest(t *testing.T) {
 			}
 		}
 	}
+	// Without a check before it, source:fetch says the same.
+	for _, origin := range []string{Module, Auto} {
+		s := ClusterAPI("v1.14.3")
+		s.Origin, s.URL = origin, "http://127.0.0.1:1/gone"
+		o, _ := newFakeOptions(runtest.Answer{Prefix: "go mod download", Err: errors.New("exit status 1"), Stderr: "unknown revision v1.14.3"},
+			runtest.Answer{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.14.1 v1.14.2\n"})
+		o.Dir = t.TempDir()
+		if _, err := Fetch(t.Context(), s, o); !errors.As(err, new(*MissingTagError)) || !strings.Contains(err.Error(), "the nearest are v1.14.2, v1.14.1") {
+			t.Errorf("%s: Fetch() = %v", origin, err)
+		}
+	}
 	s := ClusterAPI("v1.14.3")
 	s.Origin = Module
 	o, _ := newFakeOptions(runtest.Answer{Prefix: "go list", Err: errors.New("exit status 1"), Stderr: "no proxy answers"})

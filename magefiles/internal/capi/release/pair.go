@@ -3,6 +3,7 @@ package release
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -152,6 +153,23 @@ func (r Release) KubernetesThat(is func(Kubernetes) bool) (tag string, ok bool) 
 		}
 	}
 	return "", false
+}
+
+// NearestTo returns the version of Kubernetes that the lab takes for the minor that is nearest
+// to that of tag, such as v1.36.1, or nothing if tag is not a version.
+func NearestTo(tag string) string {
+	v, err := version.NewSemver(strings.TrimPrefix(tag, "v"))
+	if err != nil {
+		return ""
+	}
+	_, want := MajorMinor(v)
+	near, distance := "", 0
+	for _, minor := range slices.Sorted(maps.Keys(standardKubernetes)) {
+		if away := max(minor-want, want-minor); near == "" || away <= distance {
+			near, distance = standardKubernetes[minor], away
+		}
+	}
+	return near
 }
 
 // NearestFor returns the last release of the series nearest to that of r which supports

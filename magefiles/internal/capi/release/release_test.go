@@ -238,6 +238,15 @@ func TestWith(t *testing.T) {
 	}
 }
 
+func TestNearestTo(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]string{"v1.36.99": "v1.36.1", "1.25.16": "v1.26.13", "v1.99.0": "v1.37.2", "v1.2.3": "v1.18.19", "banana": ""} {
+		if got := NearestTo(tag); got != want {
+			t.Errorf("the nearest to %s is %q, want %q", tag, got, want)
+		}
+	}
+}
+
 // TestAll: the table's series have no gap, and each default exists.
 func TestAll(t *testing.T) {
 	t.Parallel()

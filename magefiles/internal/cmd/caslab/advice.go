@@ -11,6 +11,7 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
@@ -62,8 +63,8 @@ var advices = []func(error, command) (advice, bool){
 	forType(func(*node.CannotBuildError, command) advice {
 		return changeSetting("Or set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer.")
 	}),
-	forType(func(*node.KubernetesError, command) advice {
-		return changeSetting("If there is no such release, or the module proxy lacks a part of it, set KUBERNETES_VERSION to another one.")
+	forType(func(e *node.KubernetesError, _ command) advice {
+		return changeSetting("If there is no such release, or the module proxy lacks a part of it, set KUBERNETES_VERSION to another one, such as " + release.NearestTo(e.Version) + ".")
 	}),
 	forType(func(*node.MissingImageError, command) advice { return typeTarget("build it", "image:node") }),
 	forError(timeline.ErrNoRecord, typeTarget("record what happens", "timeline:watch")),

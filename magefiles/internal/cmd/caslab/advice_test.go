@@ -50,7 +50,7 @@ func TestDomainErrorsGetAdvice(t *testing.T) {
 		{"core of a tree that has its own", &build.CoreError{Dir: "/x", Err: fmt.Errorf("m %w", build.ErrOwnCore)}, command{}, "Unset AUTOSCALER_CORE_DIR, or set AUTOSCALER_DIR to a later tree."},
 		{"core that is none", &build.CoreError{Dir: "/x", Err: errors.New("want the root")}, command{}, "Set AUTOSCALER_CORE_DIR to such a checkout, or unset it."},
 		{"node image", &node.CannotBuildError{Reason: "takes root"}, command{}, "Or set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer."},
-		{"release of Kubernetes", &node.KubernetesError{Version: "v1.99.0", Err: errors.New("404")}, command{}, "If there is no such release, or the module proxy lacks a part of it, set KUBERNETES_VERSION to another one."},
+		{"release of Kubernetes", &node.KubernetesError{Version: "v1.99.0", Err: errors.New("404")}, command{}, "If there is no such release, or the module proxy lacks a part of it, set KUBERNETES_VERSION to another one, such as v1.37.2."},
 		{"missing node image", &node.MissingImageError{Ref: "x:y"}, command{clusterName: "mine"}, "To build it, type: CLUSTER_NAME=mine go tool mage image:node"},
 		{"no record", none, command{}, "To record what happens, type: go tool mage timeline:watch"},
 		{"no record to explain", empty, command{}, "To record what happens, type: go tool mage timeline:watch"},
