@@ -126,8 +126,12 @@ func args(r Request) []string {
 	if !isOld(r.Toolchain) {
 		a = slices.Insert(a, 2, "-buildvcs=false")
 	}
-	if r.Vendor {
+	switch {
+	case r.Vendor:
 		a = append(a, "-mod=vendor")
+	case isOld(r.Toolchain):
+		// Go before 1.16 would write what a go.mod lacks into it, even into a developer's.
+		a = append(a, "-mod=readonly")
 	}
 	if r.Overlay != "" {
 		a = append(a, "-overlay="+r.Overlay)

@@ -56,6 +56,24 @@ func TestOldToolchain(t *testing.T) {
 	}
 }
 
+// TestOldToolchainWritesNoTree: a tree without a folder vendor may be a developer's.
+func TestOldToolchainWritesNoTree(t *testing.T) {
+	t.Parallel()
+	for want, r := range map[string]Request{
+		"-mod=readonly": {Toolchain: "go1.13.15"}, "-mod=vendor": {Toolchain: "go1.13.15", Vendor: true}, "": {Toolchain: "go1.18.10"},
+	} {
+		r.Packages = []string{"."}
+		i := slices.IndexFunc(args(r), func(a string) bool { return strings.HasPrefix(a, "-mod=") })
+		got := ""
+		if i >= 0 {
+			got = args(r)[i]
+		}
+		if got != want {
+			t.Errorf("%+v: %q, want %q", r, got, want)
+		}
+	}
+}
+
 // TestToolchainOfToday: a Go that knows today's flags gets them, and nothing else changes
 // for the installed one.
 func TestToolchainOfToday(t *testing.T) {
