@@ -247,10 +247,19 @@ rm -rf /tmp/containerd.log /run/containerd/*
 // importImages imports images into the container's runtime, as kind does. They are
 // unpacked when they are first used.
 func (c *container) importImages(ctx context.Context, images map[string]v1.Image) error {
+	help, err := c.sh(ctx, "ctr images import --help")
+	if err != nil {
+		return err
+	}
+	command := []string{"ctr", "--namespace=k8s.io", "images", "import"}
+	// Pinned images are not deleted when the disk is full. ctr of containerd 1 cannot pin
+	// what it imports.
+	if strings.Contains(help, "--label") {
+		command = append(command, "--label=io.cri-containerd.pinned=pinned")
+	}
 	reader, writer := io.Pipe()
 	go func() { writer.CloseWithError(image.Archive(writer, images)) }()
-	_, err := c.engine.Exec(ctx, c.id, reader, "ctr", "--namespace=k8s.io", "images", "import",
-		"--label=io.cri-containerd.pinned=pinned", "--all-platforms", "--no-unpack", "-")
+	_, err = c.engine.Exec(ctx, c.id, reader, append(command, "--all-platforms", "--no-unpack", "-")...)
 	// Close the reader, so that the writer does not wait for it for ever.
 	return errors.Join(err, reader.Close())
 }

@@ -500,3 +500,30 @@ func TestVersionFlags(t *testing.T) {
 		}
 	}
 }
+
+// TestImportedImagesArePinned: but containerd 1 has no option for that.
+func TestImportedImagesArePinned(t *testing.T) {
+	t.Parallel()
+	const pin = "--label=io.cri-containerd.pinned=pinned"
+	manager, err := random.Image(128, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := map[string]v1.Image{"example.com/manager:v1": manager}
+	for help, want := range map[string]bool{"   --label value   Labels\n   --no-unpack": true, "   --local  \n   --no-unpack": false} {
+		fake := &runtest.Fake{Answers: []runtest.Answer{
+			{Prefix: "docker exec node bash", Stdout: help}, {Prefix: "docker exec --interactive node ctr"},
+		}}
+		if err := Load(t.Context(), engine.New(fake), "node", images); err != nil {
+			t.Fatal(err)
+		}
+		cmds := fake.Cmds()
+		if last := cmds[len(cmds)-1].Args; slices.Contains(last, pin) != want || last[len(last)-1] != "-" || !slices.Contains(last, "--no-unpack") {
+			t.Errorf("with the help %q: %q", help, last)
+		}
+	}
+	fake := &runtest.Fake{}
+	if err := Load(t.Context(), engine.New(fake), "node", images); err == nil || len(fake.Calls()) != 1 {
+		t.Errorf("without ctr: %v after %q", err, fake.Calls())
+	}
+}
