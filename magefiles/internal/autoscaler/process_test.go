@@ -69,7 +69,7 @@ func TestRunUntilStopped(t *testing.T) {
 		LogFile: log, Output: shown,
 	}
 	if err := p.Run(ctx, run.Exec{}); err != nil {
-		t.Fatalf("Run() = %v, want nil for a process that was told to stop", err)
+		t.Fatalf("Run() = %v, want nil for a process that was stopped", err)
 	}
 	data, err := os.ReadFile(log)
 	if err != nil {

@@ -325,9 +325,9 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 			t.Errorf("no capacity in %v", g.GetAnnotations())
 		}
 		// An existing capacity was set by the user.
-		told, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "64", "memory": "1Ti"})
-		if g = must(t, c, kube.MachineDeployments, "work-md-0"); told || err != nil || g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
-			t.Errorf("SetSizes() again told the capacity: %t, %v, %v", told, err, g.GetAnnotations())
+		annotated, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "64", "memory": "1Ti"})
+		if g = must(t, c, kube.MachineDeployments, "work-md-0"); annotated || err != nil || g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
+			t.Errorf("SetSizes() replaced the capacity: %t, %v, %v", annotated, err, g.GetAnnotations())
 		}
 	}
 }

@@ -61,6 +61,6 @@ func TestTrackedFiles(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := tracked(ctx, dir, "*.go"); err == nil || !strings.Contains(err.Error(), "git ls-files") {
-		t.Errorf("told to end: %v", err)
+		t.Errorf("when interrupted: %v", err)
 	}
 }

@@ -45,7 +45,7 @@ func TestAdvised(t *testing.T) {
 			&source.GitError{Component: "autoscaler", Doing: "clone x of", URL: "https://host", Err: context.Canceled},
 			"clone x of https://host: context canceled",
 		},
-		{fmt.Errorf("told to end: %w", context.Canceled), "told to end: context canceled"},
+		{fmt.Errorf("interrupted: %w", context.Canceled), "interrupted: context canceled"},
 		{refused, "refused"},
 	} {
 		got := advised(tc.err)

@@ -111,18 +111,18 @@ func tells(t *testing.T, l lab) {
 			t.Errorf("the page does not name %s", want)
 		}
 	}
-	var told struct {
+	var record struct {
 		Facts []struct{ Kind, What, Name string }
 	}
 	data, err := os.ReadFile(strings.TrimSuffix(out, ".html") + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(data, &told); err != nil {
+	if err := json.Unmarshal(data, &record); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range [][2]string{{"lab", "step"}, {"pod", "unschedulable"}, {"autoscaler", "scaleUp"}, {"machine", "phase"}, {"node", "nodeReady"}, {"node", "gone"}} {
-		if !slices.ContainsFunc(told.Facts, func(f struct{ Kind, What, Name string }) bool { return f.Kind == want[0] && f.What == want[1] }) {
+		if !slices.ContainsFunc(record.Facts, func(f struct{ Kind, What, Name string }) bool { return f.Kind == want[0] && f.What == want[1] }) {
 			t.Errorf("the timeline has no fact %s %s", want[0], want[1])
 		}
 	}

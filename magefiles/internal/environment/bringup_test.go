@@ -312,10 +312,10 @@ func TestBringUp(t *testing.T) {
 	if len(assembled) != 2 || !strings.HasSuffix(assembled[0], " as 65532") || !strings.HasSuffix(assembled[1], " as ") {
 		t.Errorf("assembled %q", assembled)
 	}
-	told := w.recorder.facts
-	moving, recording := slices.Index(told, "step "+stepMove), slices.Index(told, "record")
-	if told[0] != "begin" || moving < 0 || recording < moving || !slices.Equal(told[len(told)-2:], []string{"passed", "stop"}) || slices.Contains(told[:moving], "record") {
-		t.Errorf("the record was told\n%s", strings.Join(told, "\n"))
+	recorded := w.recorder.facts
+	moving, recording := slices.Index(recorded, "step "+stepMove), slices.Index(recorded, "record")
+	if recorded[0] != "begin" || moving < 0 || recording < moving || !slices.Equal(recorded[len(recorded)-2:], []string{"passed", "stop"}) || slices.Contains(recorded[:moving], "record") {
+		t.Errorf("the recorder was called for\n%s", strings.Join(recorded, "\n"))
 	}
 	for _, want := range []string{"self-managed", "critical path", "Cluster API from git", "export KUBECONFIG="} {
 		if !strings.Contains(w.printed.String(), want) {
@@ -328,7 +328,7 @@ func TestBringUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(w.calls) != before {
-		t.Errorf("a ready environment was made again: %q", w.calls[before:])
+		t.Errorf("a ready environment was set up again: %q", w.calls[before:])
 	}
 }
 
@@ -386,7 +386,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 			}
 			w.fail[at] = context.Canceled
 			if err := w.Up(ctx, Ready); !errors.Is(err, context.Canceled) {
-				t.Fatalf("Up() = %v, when told to end", err)
+				t.Fatalf("Up() = %v, when interrupted", err)
 			}
 			w.objectsCreated.Wait()
 			if slices.Contains(w.recorder.facts, "record") && at != "kind delete work-cluster-management" {
@@ -430,12 +430,12 @@ func TestFailedMoveIsNotRecorded(t *testing.T) {
 	if err := w.Up(t.Context(), Ready); !errors.As(err, &failed) || failed.Step != stepMove || !errors.Is(err, boom) {
 		t.Fatalf("Up() = %v", err)
 	}
-	told := w.recorder.facts
-	if slices.Contains(told, "record") || !strings.HasPrefix(told[len(told)-1], "failed ") {
-		t.Errorf("the record was told\n%s", strings.Join(told, "\n"))
+	recorded := w.recorder.facts
+	if slices.Contains(recorded, "record") || !strings.HasPrefix(recorded[len(recorded)-1], "failed ") {
+		t.Errorf("the recorder was called for\n%s", strings.Join(recorded, "\n"))
 	}
 	if there, err := state.Exists(w.movingFile()); err != nil || !there {
-		t.Errorf("that a move began is not known: %v", err)
+		t.Errorf("it is not recorded that a move began: %v", err)
 	}
 	if _, management, err := w.containers(t.Context()); err != nil || len(management) != 1 {
 		t.Errorf("the management cluster is gone, %v", err)

@@ -22,7 +22,7 @@ func TestWhatKubernetesNeeds(t *testing.T) {
 			e.Config.Kubernetes = version.Must(version.NewSemver(kubernetes))
 			c := &bringUp{Environment: e, info: engine.Info{CgroupVersion: cgroup}, base: node.Images{OwnNetwork: true}}
 			if got := c.allowCgroupV1(); got != (want.cgroup && cgroup == "1") {
-				t.Errorf("Kubernetes %s on cgroup v%s is told to run there: %t", kubernetes, cgroup, got)
+				t.Errorf("Kubernetes %s on cgroup v%s: its kubelets are allowed to run there: %t", kubernetes, cgroup, got)
 			}
 			network, err := c.network(t.Context())
 			if err != nil {

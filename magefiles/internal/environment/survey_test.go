@@ -307,7 +307,7 @@ func TestTakeSurveyCancelled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), s.bounds.answer/2)
 		defer cancel()
 		if found, err := s.takeSurvey(ctx); !errors.Is(err, context.DeadlineExceeded) || found.replace != nil {
-			t.Errorf("takeSurvey() when told to end = %+v, %v", found, err)
+			t.Errorf("takeSurvey() when interrupted = %+v, %v", found, err)
 		}
 	})
 }

@@ -79,7 +79,7 @@ func (f *follower) expect(after time.Duration, want ...string) {
 	time.Sleep(after)
 	synctest.Wait()
 	if !slices.Equal(f.changes, want) {
-		f.t.Errorf("told %q, want %q", f.changes, want)
+		f.t.Errorf("reported %q, want %q", f.changes, want)
 	}
 	f.changes = nil
 }
@@ -252,7 +252,7 @@ func TestFollowOneNamespace(t *testing.T) {
 			changes = append(changes, change.After.GetNamespace()+"/"+change.After.GetName())
 		}})
 		if want := []string{"ours/old", "ours/new"}; !slices.Equal(changes, want) {
-			t.Errorf("told %q, want %q", changes, want)
+			t.Errorf("reported %q, want %q", changes, want)
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// compiler is a go command that names packages and ends.
+// compiler is a fake go command that prints names of packages and ends.
 type compiler struct {
 	names []string
 	err   error

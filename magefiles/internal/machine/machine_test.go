@@ -22,7 +22,8 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// fake returns a machine with much disk and no limits whose processes answer from a script.
+// fake returns a machine with enough disk and without limits. Its processes give
+// the answers of a script.
 func fake(t *testing.T, answers ...runtest.Answer) Machine {
 	t.Helper()
 	root, runner := t.TempDir(), &runtest.Fake{Answers: answers}
@@ -34,7 +35,8 @@ func fake(t *testing.T, answers ...runtest.Answer) Machine {
 	}
 }
 
-// TestVersions: releases that cannot run on an engine are refused with what can.
+// TestVersions: releases that cannot run on an engine are refused, and the
+// message names releases that can.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -110,8 +112,8 @@ func TestNodeImageFinding(t *testing.T) {
 	}
 }
 
-// TestNodeImageWithoutRegistry: a registry that does not answer is no trouble where the
-// image can be built.
+// TestNodeImageWithoutRegistry: a registry that does not answer is not a problem
+// if the image can be built.
 func TestNodeImageWithoutRegistry(t *testing.T) {
 	t.Parallel()
 	silent, cannot := errors.New("no such host"), errors.New("run it as root")
@@ -133,7 +135,8 @@ func TestNodeImageWithoutRegistry(t *testing.T) {
 	}
 }
 
-// TestDiskFinding: the doctor says how much there is, where, and how much it takes.
+// TestDiskFinding: env:doctor says how much disk is free, where, and how much is
+// needed.
 func TestDiskFinding(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -165,8 +168,9 @@ func TestDiskFinding(t *testing.T) {
 	}
 }
 
-// TestPrivileged: an engine that starts no privileged container cannot have nodes, and
-// env:up and env:doctor both say so. An engine that is not suitable is not asked.
+// TestPrivileged: nodes cannot run on an engine that starts no privileged
+// containers. Both env:up and env:doctor say so. An engine that is unsuitable
+// for another reason is not tried.
 func TestPrivileged(t *testing.T) {
 	t.Parallel()
 	refuses := []runtest.Answer{
@@ -198,8 +202,8 @@ func TestPrivileged(t *testing.T) {
 	}
 }
 
-// TestPrint: a note and a warning are no errors, a failure is one. Only a warning and a
-// failure have something to do. The last line says what to type next.
+// TestPrint: only a failure is an error. A warning and a failure say what to do,
+// and a note does not. The last line says what to type next.
 func TestPrint(t *testing.T) {
 	t.Parallel()
 	fine := []Finding{
@@ -227,7 +231,7 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-// TestMemoryAndCgroup: little memory is only a warning, and cgroup v1 only a note.
+// TestMemoryAndCgroup: too little memory is a warning, and cgroup v1 is a note.
 func TestMemoryAndCgroup(t *testing.T) {
 	t.Parallel()
 	m := fake(t)
@@ -250,7 +254,8 @@ func TestMemoryAndCgroup(t *testing.T) {
 	}
 }
 
-// TestLessDiskOnceBuilt: once Cluster API was built, less free disk is needed.
+// TestLessDiskOnceBuilt: after Cluster API was built once, less free disk is
+// needed.
 func TestLessDiskOnceBuilt(t *testing.T) {
 	t.Parallel()
 	m := fake(t)
@@ -271,8 +276,8 @@ func TestLessDiskOnceBuilt(t *testing.T) {
 	}
 }
 
-// TestHostFindings: a limit below what nodes want is a warning that says what to type, and
-// a limit that this system does not have is left out.
+// TestHostFindings: a limit that is too low for nodes is a warning that says
+// what to type. A limit that this system does not have is left out.
 func TestHostFindings(t *testing.T) {
 	t.Parallel()
 	enough := map[Limit]uint64{OpenFiles: 16384, InotifyWatches: 524288, InotifyInstances: 512}
@@ -326,7 +331,8 @@ func TestReadLimit(t *testing.T) {
 	}
 }
 
-// TestRemoveProbes: both commands' containers go, and no other environment's.
+// TestRemoveProbes: the probe containers of both commands are removed, but not
+// those of other environments.
 func TestRemoveProbes(t *testing.T) {
 	t.Parallel()
 	m := fake(t, runtest.Answer{Prefix: "docker rm"})

@@ -10,7 +10,8 @@ import (
 	"caslab/magefiles/internal/run/runtest"
 )
 
-// TestBoundBalancer: the image is made once, and no container is left.
+// TestBoundBalancer: the image is built only once, and no container is left
+// behind.
 func TestBoundBalancer(t *testing.T) {
 	t.Parallel()
 	base := release.LoadBalancer{Repository: "kindest", Tag: "v1"}

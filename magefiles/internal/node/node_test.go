@@ -27,7 +27,8 @@ import (
 	"caslab/magefiles/internal/run/runtest"
 )
 
-// mirror serves a node image and a load balancer's for amd64 on loopback.
+// mirror serves a node image and a load balancer's image, for amd64, on the
+// loopback interface.
 func mirror(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(registry.New())
@@ -140,7 +141,8 @@ func TestPinnedByDigest(t *testing.T) {
 	}
 }
 
-// TestDownloadSaysWhy: go's reason is a field of what it prints.
+// TestDownloadSaysWhy: the go command reports the reason in a field of the JSON
+// that it prints.
 func TestDownloadSaysWhy(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{
@@ -163,10 +165,11 @@ func TestAPinIsInTheTag(t *testing.T) {
 	}
 }
 
-// TestAutoWithoutEither: no registry, and a machine that cannot build.
+// TestAutoWithoutEither: there is no registry, and the machine cannot build the
+// image.
 func TestAutoWithoutEither(t *testing.T) {
 	t.Parallel()
-	// Neither apt-get nor debootstrap is known to this fake, nor the go command.
+	// This fake machine has neither apt-get nor debootstrap nor the go command.
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}}}
 	o := opts(fake)
 	o.Origin, o.Mirror = Auto, "127.0.0.1:1"
@@ -379,11 +382,12 @@ func TestControlPlaneImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// kubeadm's manifest of etcd starts "etcd", by name.
+	// kubeadm's manifest for etcd starts the program by the name "etcd".
 	if len(config.Config.Env) != 1 || !strings.HasPrefix(config.Config.Env[0], "PATH=") || !strings.Contains(config.Config.Env[0], "/usr/local/bin") {
 		t.Errorf("etcd's environment is %q", config.Config.Env)
 	}
-	// The network's daemon must not wait for what an old API server does not send.
+	// The network's daemon must not request streamed lists, because an old API
+	// server does not send them.
 	images, err = controlPlaneImages(o, recipeOf(t, "v1.18.19"), rootfs, bins, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -431,7 +435,8 @@ func TestSourceIDCoversTheInputs(t *testing.T) {
 	if id(Options{Kubernetes: "v1.35.4", Arch: "amd64"}) == first || id(Options{Kubernetes: "v1.36.1", Arch: "arm64"}) == first {
 		t.Error("another version or architecture gives the same ID")
 	}
-	// What is compiled for this machine, and tests, are not in the image.
+	// Programs that are compiled for this machine, and test programs, are not in
+	// the image.
 	for _, path := range []string{"delve/go.sum", "etcd/main_test.go"} {
 		before := id(Options{})
 		path = filepath.Join(root, "magefiles", "components", filepath.FromSlash(path))
@@ -453,8 +458,8 @@ func TestSourceIDCoversTheInputs(t *testing.T) {
 	}
 }
 
-// FuzzOverlay: any go.mod of Kubernetes gives one that can be read, without
-// folders, or an error.
+// FuzzOverlay: any go.mod of Kubernetes gives an error, or a go.mod that can be
+// read and that replaces no module by a folder.
 func FuzzOverlay(f *testing.F) {
 	f.Add("module k8s.io/kubernetes\n\ngo 1.25.0\n\nreplace k8s.io/api => ./staging/src/k8s.io/api\n", "v1.35.4")
 	f.Add("module k8s.io/kubernetes\n", "v1.35.4") // no go line

@@ -23,7 +23,8 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// TestMarkedPackages: a package counts if a comment of its own has the tag.
+// TestMarkedPackages: a package is marked if one of its own comments has the
+// tag.
 func TestMarkedPackages(t *testing.T) {
 	t.Parallel()
 	vendor := t.TempDir()
@@ -49,7 +50,8 @@ func TestMarkedPackages(t *testing.T) {
 	}
 }
 
-// writer is a go command and a generator that write what the real ones would.
+// writer is a fake go command and a fake generator. They write the files that
+// the real ones would write.
 type writer struct {
 	runtest.Fake
 	t    *testing.T
@@ -70,8 +72,8 @@ func (w *writer) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	return w.Fake.Run(ctx, c)
 }
 
-// old returns the options for an old Kubernetes, whose upstream go.mod is in a folder of
-// the test, and the runner that answers.
+// old returns the options for an old Kubernetes, whose upstream go.mod is in a
+// folder of the test, and the fake runner.
 func old(t *testing.T, kubernetes string) (Options, *writer) {
 	t.Helper()
 	upstream, state := t.TempDir(), t.TempDir()
@@ -90,8 +92,8 @@ func old(t *testing.T, kubernetes string) (Options, *writer) {
 	return Options{Kubernetes: kubernetes, Root: t.TempDir(), StateDir: state, Arch: "amd64", Runner: w}, w
 }
 
-// TestOldKubernetesIsVendored: the Go of its time knows no tool lines, and the module
-// lacks code.
+// TestOldKubernetesIsVendored: an old Kubernetes is vendored, because its Go
+// does not know tool lines in a go.mod and its module lacks generated code.
 func TestOldKubernetesIsVendored(t *testing.T) {
 	t.Parallel()
 	o, w := old(t, "v1.18.19")
@@ -131,7 +133,8 @@ func TestOldKubernetesIsVendored(t *testing.T) {
 	}
 }
 
-// TestOldKubernetesIsMadeWhole: what an interrupted or failed run left is not used.
+// TestOldKubernetesIsMadeWhole: files that an interrupted or failed run left are
+// not used.
 func TestOldKubernetesIsMadeWhole(t *testing.T) {
 	t.Parallel()
 	o, w := old(t, "v1.21.14")
@@ -150,7 +153,8 @@ func TestOldKubernetesIsMadeWhole(t *testing.T) {
 	}
 }
 
-// TestNewKubernetesIsNotVendored: it has its code, and go.mod names its tools.
+// TestNewKubernetesIsNotVendored: the module of a new Kubernetes has all its
+// code, and its go.mod names the tools.
 func TestNewKubernetesIsNotVendored(t *testing.T) {
 	t.Parallel()
 	o, w := old(t, "v1.24.17")
@@ -167,8 +171,8 @@ func TestNewKubernetesIsNotVendored(t *testing.T) {
 	}
 }
 
-// TestToolchainIsFetchedFirst: without the Go of its time, nothing of an old Kubernetes
-// begins.
+// TestToolchainIsFetchedFirst: if the Go of an old Kubernetes cannot be fetched,
+// nothing else begins.
 func TestToolchainIsFetchedFirst(t *testing.T) {
 	t.Parallel()
 	if canBuild(runtime.GOOS, os.Geteuid(), func(string) bool { return true }) != nil {

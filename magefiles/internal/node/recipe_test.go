@@ -26,7 +26,8 @@ func recipeOf(t *testing.T, kubernetes string) recipe {
 	return r
 }
 
-// TestRecipes has what is in the nodes on both sides of each boundary.
+// TestRecipes compares the recipes of the releases on both sides of each
+// boundary.
 func TestRecipes(t *testing.T) {
 	t.Parallel()
 	for kubernetes, want := range map[string]struct {

@@ -71,7 +71,7 @@ func TestErr(t *testing.T) {
 	}
 }
 
-// FuzzText: a password between a URL's colon and its last @ never survives.
+// FuzzText: a password between a URL's colon and its last @ is always removed.
 func FuzzText(f *testing.F) {
 	f.Add("secret")
 	f.Add("se@cr:et")

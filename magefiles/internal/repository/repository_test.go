@@ -31,7 +31,8 @@ import (
 
 const realRelease = "v1.14.2"
 
-// realTree lays the release out from the module cache, as the repository was.
+// realTree copies the modules of the release from the module cache into the
+// layout of the repository.
 func realTree(t *testing.T) string {
 	t.Helper()
 	tree := t.TempDir()
@@ -40,7 +41,7 @@ func realTree(t *testing.T) string {
 		cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "GOFLAGS=-mod=mod")
 		out, err := cmd.Output()
 		if err != nil {
-			// The reason is on standard output, in JSON.
+			// go prints the reason on standard output, in JSON.
 			t.Skipf("%s %s is neither in the module cache nor to be had: %v: %s", module, realRelease, err, out)
 		}
 		var info struct{ Dir string }
@@ -125,7 +126,8 @@ func TestRealRelease(t *testing.T) {
 		if p.Namespace == "" {
 			t.Errorf("%s has no namespace", p.label)
 		}
-		// clusterctl fills these in; they must come out as they went in.
+		// clusterctl replaces these variables later, so they must not be
+		// changed.
 		if p.Program == "capd-manager" && !bytes.Contains(data, []byte(`${EXP_MACHINE_POOL:=true}`)) {
 			t.Error("a variable of the Docker provider is gone")
 		}
@@ -178,8 +180,8 @@ func TestRealRelease(t *testing.T) {
 	})
 }
 
-// clusterctl keeps its configuration in a variable of the process: the tests
-// that load it do not run in parallel.
+// clusterctl stores its configuration in a global variable. Tests that load it
+// therefore do not run in parallel.
 func loadConfig(t *testing.T, path string) config.Client {
 	t.Helper()
 	c, err := config.New(t.Context(), path)
@@ -348,9 +350,9 @@ func TestCertificatesAreKept(t *testing.T) {
 	}
 }
 
-// verifyWebhooks checks that every webhook that the API server will call
-// presents, by the Secret of its service, a certificate that the webhook's
-// bundle verifies for the service's name. It returns how many there are.
+// verifyWebhooks checks every webhook: the certificate in the Secret that its
+// service uses must be valid for the service's name and signed by the CA in the
+// webhook's caBundle. It returns the number of webhooks.
 func verifyWebhooks(t *testing.T, all []map[string]any, now time.Time) int {
 	t.Helper()
 	var serving []*x509.Certificate
@@ -423,8 +425,9 @@ func snapshot(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// smallTree has one manager in every root, with an image as given; before v0.4
-// a second one, for webhooks, as releases had then.
+// smallTree returns a tree with one manager, of the given image, for every
+// provider. Before v0.4 there is a second manager for webhooks, as in the
+// releases of that time.
 func smallTree(t *testing.T, v, image string) string {
 	t.Helper()
 	tree := t.TempDir()
@@ -534,8 +537,8 @@ func TestBadTrees(t *testing.T) {
 	}
 }
 
-// FuzzSetImages: a Deployment of any shape is survived, and only the manager's
-// image is changed.
+// FuzzSetImages: no Deployment makes it panic, and only the manager's image is
+// changed.
 func FuzzSetImages(f *testing.F) {
 	f.Add(`{"spec":{"template":{"spec":{"containers":[{"image":"gcr.io/x/capd-manager-amd64:dev"},{"image":"other:v1"}]}}}}`)
 	f.Add(`{"spec":{"template":{"spec":{"containers":[null, 1, {"image": 7}]}}}}`)
@@ -548,14 +551,14 @@ func FuzzSetImages(f *testing.F) {
 			return
 		}
 		p := &Provider{Program: "capd-manager"}
-		// An image that is no reference is refused.
+		// An image that is not a valid reference is refused.
 		if setImages(deployment, "v9.9.9", p) == nil && p.Image != "" && !strings.HasSuffix(p.Image, ":v9.9.9") && !strings.HasSuffix(p.Image, ":"+devTag) {
 			t.Errorf("the manager's image is %q", p.Image)
 		}
 	})
 }
 
-// FuzzPair: files that are no certificate and key are refused.
+// FuzzPair: files that are not a certificate and its key are refused.
 func FuzzPair(f *testing.F) {
 	a, err := openAuthority(f.TempDir(), time.Now)
 	if err != nil {

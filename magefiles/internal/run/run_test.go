@@ -64,8 +64,8 @@ func TestErrorSaysWhatRanAndItsLastOutput(t *testing.T) {
 	}
 }
 
-// TestCredentialsAreHidden: a password in a URL is in no error and in no log. The
-// process gets it, and the caller gets what the process printed.
+// TestCredentialsAreHidden: a password in a URL is in no error and in no log.
+// The process still gets it, and the caller gets the process's output unchanged.
 func TestCredentialsAreHidden(t *testing.T) {
 	t.Parallel()
 	const secret = "https://user:token@host"
@@ -116,7 +116,8 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// TestGrandchildrenMayCleanUp: SIGTERM reaches them too.
+// TestGrandchildrenMayCleanUp: SIGTERM reaches the processes that a process
+// started, too.
 func TestGrandchildrenMayCleanUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

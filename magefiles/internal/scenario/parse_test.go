@@ -13,7 +13,7 @@ import (
 	"caslab/manifests"
 )
 
-// validScenario is a scenario that Parse takes.
+// validScenario is a scenario that Parse accepts.
 const validScenario = `
 title: pods get nodes
 groups:
@@ -89,7 +89,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an object without a name", "{name: '${prefix}c', ", "{", "objects[0]: want a manifest with apiVersion, kind and metadata.name"},
 		{"limits the wrong way round", "max: 3", "min: 4, max: 3", "groups[0]: minimum 4, maximum 3"},
 		{"a group twice", "name: twin", "name: web", `groups[1].name: "web-1" is taken`},
-		{"a capacity of a kind that is not told", "max: 3", "max: 3, capacity: {disk: 1}", `"disk": want cpu or memory`},
+		{"a capacity of an unknown resource", "max: 3", "max: 3, capacity: {disk: 1}", `"disk": want cpu or memory`},
 		{"a broken taint", "max: 3", "max: 3, taints: [a=b]", "groups[0].taints"},
 		{"undisturbed pods of the same step", "pending: <= 1", "undisturbed: true", "steps[0].stays[0].pods.undisturbed: the step itself makes shop"},
 		{"old machines without a rollout", "size: 1", "old: 0", "steps[0].expect[0].group.old: no rollout of web begins before that"},
@@ -199,7 +199,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		// What is taken can be told.
+		// Every scenario that parses can be described.
 		for _, step := range s.Steps {
 			for _, a := range step.Do {
 				_ = a.String()

@@ -27,16 +27,16 @@ import (
 	"caslab/magefiles/internal/run/runtest"
 )
 
-// upstream is a throwaway repository, served over HTTP by git itself.
+// upstream is a temporary repository, which git's own server serves over HTTP.
 type upstream struct {
 	t    *testing.T
 	dir  string
 	repo *git.Repository
 	url  string
-	// stopped, while set, cuts every connection. The port of a server that is closed may
-	// become that of another test's.
+	// While stopped is set, every connection is cut. The server is not closed
+	// instead, because another test's server may then get its port.
 	stopped atomic.Bool
-	// cut, while set, ends every response after that many bytes.
+	// If cut is not zero, every response ends after that many bytes.
 	cut atomic.Int64
 }
 
@@ -54,7 +54,7 @@ func newUpstream(t *testing.T) *upstream {
 	handler := &cgi.Handler{
 		Path: filepath.Join(strings.TrimSpace(string(backend)), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1"},
-		// It complains there of what a test asks for and does not exist.
+		// git complains on stderr when a test requests what does not exist.
 		Stderr: io.Discard,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -84,7 +84,8 @@ func (c *cutWriter) Write(p []byte) (int, error) {
 	return c.ResponseWriter.Write(p)
 }
 
-// commit writes the files, paths and contents in turn, and commits them.
+// commit writes files, given as path, content, path, content and so on, and
+// commits them.
 func (u *upstream) commit(files ...string) plumbing.Hash {
 	u.t.Helper()
 	worktree, err := u.repo.Worktree()
@@ -190,7 +191,7 @@ func TestGitFetchesATagOnceAndRecordsItsCommit(t *testing.T) {
 func TestGitFetchesACommit(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
-	// As the large hosts of git repositories allow.
+	// The large hosts of git repositories allow this too.
 	settings, err := u.repo.Config()
 	if err != nil {
 		t.Fatal(err)
@@ -314,8 +315,8 @@ func TestFetchedTreeNeedsNoNetwork(t *testing.T) {
 	}
 }
 
-// silentServer listens and never answers, as a firewall that drops packets: a
-// connection is accepted by the kernel, and that is all.
+// silentServer listens and never answers, so that it looks like a firewall that
+// drops packets. The kernel accepts connections, but nobody reads from them.
 func silentServer(t *testing.T) (address string) {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -326,7 +327,8 @@ func silentServer(t *testing.T) (address string) {
 	return listener.Addr().String()
 }
 
-// fetchBefore puts a tree in the place of one that was fetched before.
+// fetchBefore writes a tree to the folder where an earlier fetch would have left
+// it.
 func fetchBefore(t *testing.T, s Spec, o Options, commit string) (dir string) {
 	t.Helper()
 	dir = s.folder(o, Git)
@@ -359,14 +361,14 @@ func TestFetchedTreeIsUsedIfTheServerDoesNotAnswer(t *testing.T) {
 		s := ClusterAPI("v1.14.2")
 		s.Origin, s.URL = Git, scheme+silentServer(t)+"/cluster-api"
 		dir := fetchBefore(t, s, o, someCommit)
-		var told []string
-		o.Progress = func(line string) { told = append(told, line) }
+		var progress []string
+		o.Progress = func(line string) { progress = append(progress, line) }
 		tree, err := Fetch(t.Context(), s, o)
 		if err != nil || tree.Dir != dir || tree.Commit != someCommit {
 			t.Fatalf("%s: Fetch() = %+v, %v; want what was fetched before", scheme, tree, err)
 		}
-		if want := "whether the tag v1.14.2 moved is not known"; !strings.Contains(tree.Why, want) || !strings.Contains(tree.Why, "no answer within 200ms") || len(told) != 1 || told[0] != tree.Why {
-			t.Errorf("%s: Why is %q, told %q; want %q once", scheme, tree.Why, told, want)
+		if want := "whether the tag v1.14.2 moved is not known"; !strings.Contains(tree.Why, want) || !strings.Contains(tree.Why, "no answer within 200ms") || len(progress) != 1 || progress[0] != tree.Why {
+			t.Errorf("%s: Why is %q, progress %q; want %q once", scheme, tree.Why, progress, want)
 		}
 		if strings.Contains(tree.Why, "secret-token") {
 			t.Errorf("the token is in %q", tree.Why)
@@ -389,7 +391,8 @@ func TestFetchedCommitNeedsNoRequest(t *testing.T) {
 	}
 }
 
-// TestServerThatDoesNotAnswer: a fetch from a server that does not answer ends after a time.
+// TestServerThatDoesNotAnswer: a fetch from a server that does not answer ends
+// after a time limit.
 func TestServerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for _, commit := range []string{"", someCommit} {
@@ -439,8 +442,8 @@ func TestTokenIsNotRevealed(t *testing.T) {
 			refuses.URL: "v1.14.2", fails.URL: "v1.14.2", "http://127.0.0.1:1/gone": "v1.14.2", "https://127.0.0.1:%zz/bad": "v1.14.2",
 		} {
 			o := options(t)
-			var told strings.Builder
-			o.Progress = func(line string) { told.WriteString(line + "\n") }
+			var progress strings.Builder
+			o.Progress = func(line string) { progress.WriteString(line + "\n") }
 			s := ClusterAPI(tag)
 			s.Origin, s.URL = Git, strings.TrimSuffix(strings.Replace(url, "://", "://"+userinfo+"@", 1), "#")
 			checkErr := Check(t.Context(), s, o)
@@ -451,7 +454,7 @@ func TestTokenIsNotRevealed(t *testing.T) {
 			if _, err := Fetch(t.Context(), s, o); url == u.url && err != nil {
 				t.Errorf("again: %v", err)
 			}
-			if shown := errors.Join(checkErr, err, errors.New(told.String())).Error(); strings.Contains(shown, token) {
+			if shown := errors.Join(checkErr, err, errors.New(progress.String())).Error(); strings.Contains(shown, token) {
 				t.Errorf("%s: the token is shown:\n%s", url, shown)
 			}
 			if err != nil && strings.Contains(innermost(err), token) {
@@ -478,8 +481,8 @@ func TestInnermostHidesCredentials(t *testing.T) {
 	}
 }
 
-// TestAnotherTokenIsTheSameRepository: a new token takes the tree that the old
-// one fetched.
+// TestAnotherTokenIsTheSameRepository: a tree that was fetched with an old token
+// is used with a new one too.
 func TestAnotherTokenIsTheSameRepository(t *testing.T) {
 	t.Parallel()
 	o := options(t)
@@ -494,8 +497,8 @@ func TestAnotherTokenIsTheSameRepository(t *testing.T) {
 	}
 }
 
-// TestAForkIsNotUpstream: a tree that was fetched from one repository does not
-// serve another, reachable or not.
+// TestAForkIsNotUpstream: a tree that was fetched from one repository is not
+// used for another one, even if that cannot be reached.
 func TestAForkIsNotUpstream(t *testing.T) {
 	t.Parallel()
 	u, fork := newUpstream(t), newUpstream(t)
@@ -546,7 +549,8 @@ func TestStaleFoldersAreRemoved(t *testing.T) {
 	}
 }
 
-// newFakeOptions answers go commands as a module proxy would have them.
+// newFakeOptions returns options whose runner gives these answers to go
+// commands.
 func newFakeOptions(answers ...runtest.Answer) (Options, *runtest.Fake) {
 	fake := &runtest.Fake{Answers: answers}
 	return Options{Dir: "unused", Runner: fake}, fake
@@ -606,8 +610,8 @@ func TestCheckOfAFetchedTreeAsksNoServer(t *testing.T) {
 	}
 }
 
-// TestInterruptedAutoTriesNoOtherOrigin: the Go module proxy is for a git server that
-// fails, not for a user who stops the command.
+// TestInterruptedAutoTriesNoOtherOrigin: auto tries the Go module proxy if the
+// git server fails, but not if the user interrupts the command.
 func TestInterruptedAutoTriesNoOtherOrigin(t *testing.T) {
 	t.Parallel()
 	s := ClusterAPI("v1.14.2")
@@ -660,7 +664,7 @@ func TestModulesHaveTheLayoutOfTheRepository(t *testing.T) {
 			t.Errorf("the tree has no %s", path)
 		}
 	}
-	// Upstream's own replacements by ../ must hold.
+	// The replacements by ../ in upstream's go.mod must work.
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./infrastructure/docker")
 	cmd.Dir, cmd.Env = filepath.Join(tree.Dir, "test"), append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	out, err := cmd.CombinedOutput()
@@ -754,7 +758,7 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// FuzzNearest: any tag that a repository has or a user wants is survived.
+// FuzzNearest: no tag of a repository or of a user makes it panic.
 func FuzzNearest(f *testing.F) {
 	f.Add("v1.14.2", "v1.14.1")
 	f.Add("cluster-autoscaler-1.36.1", "x")
@@ -768,8 +772,8 @@ func FuzzNearest(f *testing.F) {
 	})
 }
 
-// FuzzNestedModules: a go.mod of any shape is read or refused, and no module
-// of it is laid outside the tree.
+// FuzzNestedModules: any go.mod is read or refused, and no module that it names
+// is written outside of the tree.
 func FuzzNestedModules(f *testing.F) {
 	f.Add("module example.com/m\n\nreplace example.com/m/api => ./api\n")
 	f.Add("module example.com/m\n\nreplace example.com/m/up => ./../up\n")
@@ -791,8 +795,8 @@ func FuzzNestedModules(f *testing.F) {
 	})
 }
 
-// TestReleases: git is asked before the Go module proxy, and a component that is in
-// neither says whom it asked.
+// TestReleases: git is asked before the Go module proxy. If neither knows the
+// component, the error names both.
 func TestReleases(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -66,8 +66,9 @@ func ended(t *testing.T) int {
 	return cmd.Process.Pid
 }
 
-// TestEndedHolderIsNotNamed: a process that was killed leaves its name in
-// the lock. The next holder has the lock a moment before it writes its own.
+// TestEndedHolderIsNotNamed: a process that was killed leaves its name in the
+// lock's file. The next holder has the lock for a moment before it replaces that
+// name.
 func TestEndedHolderIsNotNamed(t *testing.T) {
 	t.Parallel()
 	stale := fmt.Sprintf("env:up (process %d, since 10:00:00)\n", ended(t))
@@ -92,7 +93,7 @@ func TestEndedHolderIsNotNamed(t *testing.T) {
 		if who, err := dir.Holder("work-cluster"); err != nil || who != unnamed {
 			t.Errorf("Holder() = %q, %v; want that somebody has it", who, err)
 		}
-		// It writes who it is while somebody tries.
+		// The holder writes its name while somebody else tries to get the lock.
 		time.AfterFunc(100*time.Millisecond, func() {
 			text := fmt.Sprintf("scenario:run (process %d, since 10:00:01)\n", os.Getpid())
 			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {

@@ -145,7 +145,8 @@ func TestLogKeepsThePreviousFile(t *testing.T) {
 	}
 }
 
-// TestShortSumIsStable: it names folders and images that users have.
+// TestShortSumIsStable: if the sum changed, the folders and images of existing
+// environments would not be found again.
 func TestShortSumIsStable(t *testing.T) {
 	t.Parallel()
 	if got := ShortSum("abc"); got != "ba7816bf" {

@@ -111,7 +111,7 @@ func step(name string, needs ...string) Step {
 	return Step{Name: name, Needs: needs, Run: func(context.Context, func(string)) (string, error) { return "", nil }}
 }
 
-// TestInvalidGraphsAreRefused: it would wait for ever.
+// TestInvalidGraphsAreRefused: an invalid graph would otherwise wait for ever.
 func TestInvalidGraphsAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -144,7 +144,7 @@ func TestInvalidGraphsAreRefused(t *testing.T) {
 
 func TestUpTo(t *testing.T) {
 	t.Parallel()
-	// In no order: c comes before what it needs.
+	// The steps are not sorted: c comes before the step that it needs.
 	all := []Step{step("c", "b"), step("a"), step("aside", "a"), step("b", "a"), step("d", "c")}
 	for target, want := range map[string]string{"a": "a", "b": "a b", "c": "c a b", "d": "c a b d"} {
 		steps, err := UpTo(all, target)
@@ -164,7 +164,8 @@ func TestUpTo(t *testing.T) {
 	}
 }
 
-// TestTimings: those of the steps that ended well, in the order of their ends.
+// TestTimings: there is one timing for each step that ended without an error, in
+// the order in which they ended.
 func TestTimings(t *testing.T) {
 	t.Parallel()
 	clock := time.Unix(0, 0)

@@ -26,7 +26,8 @@ func TestOpen(t *testing.T) {
 	empty := kubetest.New(t, targettest.Kinds(), system).KubeconfigFile()
 	for name, tc := range map[string]struct {
 		o target.Options
-		// path of the environment's kubeconfig, and the error of asking for it.
+		// environment is the path of the environment's kubeconfig, or notUp is
+		// returned instead of it.
 		environment string
 		notUp       error
 		want        target.Cluster
@@ -107,7 +108,8 @@ func TestOpen(t *testing.T) {
 func TestOpenOfAClusterThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	// Another test's server may get the port of one that was closed; nobody gets this one.
+	// The port of a closed server may be given to another test's server. This
+	// port is given to nobody.
 	if err := os.WriteFile(path, kubetest.New(t, targettest.Kinds(), "").Kubeconfig("127.0.0.1:1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +125,7 @@ func TestOpenOfAClusterThatDoesNotAnswer(t *testing.T) {
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	c, server := targettest.New(t)
-	// The first of all nodes, and a worker.
+	// The node that comes first by name is a worker.
 	server.PutYAML("{apiVersion: v1, kind: Node, metadata: {name: a-worker}, status: {nodeInfo: {kubeletVersion: v1.33.0}}}")
 	have, err := c.Versions(t.Context())
 	if want := (target.Versions{ClusterAPI: "v1.13.5", Kubernetes: "v1.35.4"}); err != nil || have != want {
@@ -132,7 +134,8 @@ func TestVersions(t *testing.T) {
 	if got := strings.Join(have.List(), "; "); got != "Cluster API v1.13.5; Kubernetes v1.35.4" {
 		t.Errorf("List() = %s", got)
 	}
-	// A hosted control plane, and providers that no clusterctl installed.
+	// The control plane is hosted elsewhere, and the providers were not
+	// installed by clusterctl.
 	server.Remove(kube.Nodes, "", "cp")
 	server.Remove(kube.Nodes, "", "a-worker")
 	server.Remove(kube.Providers, "capi-system", "cluster-api")

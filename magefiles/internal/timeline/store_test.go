@@ -75,7 +75,8 @@ func TestTornLineLosesNoOtherFact(t *testing.T) {
 	}
 }
 
-// TestInvalidLinesAreCounted: a fact has a time, a kind, and what happened.
+// TestInvalidLinesAreCounted: a line is invalid if its fact lacks the time, the
+// kind, or what happened.
 func TestInvalidLinesAreCounted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
@@ -120,18 +121,18 @@ func TestTail(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "record")
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		told := make(chan Fact, 16)
+		reported := make(chan Fact, 16)
 		done := make(chan error, 1)
-		go func() { done <- Tail(ctx, path, func(f Fact) { told <- f }) }()
+		go func() { done <- Tail(ctx, path, func(f Fact) { reported <- f }) }()
 		expect := func(name string) {
 			t.Helper()
 			select {
-			case f := <-told:
+			case f := <-reported:
 				if f.Name != name {
-					t.Fatalf("told of %s, want %s", f.Name, name)
+					t.Fatalf("%s was reported, want %s", f.Name, name)
 				}
 			case err := <-done:
-				t.Fatalf("Tail() = %v before it told of %s", err, name)
+				t.Fatalf("Tail() = %v before it reported %s", err, name)
 			}
 		}
 		add := func(name string) {
@@ -145,7 +146,7 @@ func TestTail(t *testing.T) {
 		expect("a")
 		expect("b")
 
-		// A line that comes in two pieces is told when it is whole.
+		// A line that is written in two pieces is reported when it is complete.
 		line, err := json.Marshal(fact(0, Created, "c"))
 		if err != nil {
 			t.Fatal(err)
@@ -190,22 +191,22 @@ func TestTailNew(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		told := make(chan Fact, 16)
+		reported := make(chan Fact, 16)
 		done := make(chan error, 1)
-		go func() { done <- TailNew(ctx, path, func(f Fact) { told <- f }) }()
+		go func() { done <- TailNew(ctx, path, func(f Fact) { reported <- f }) }()
 		synctest.Wait() // until it has seen the old one
 		if err := Append(path, fact(0, Created, "new")); err != nil {
 			t.Fatal(err)
 		}
 		select {
-		case f := <-told:
+		case f := <-reported:
 			if f.Name != "new" {
-				t.Errorf("told of %s, want new", f.Name)
+				t.Errorf("%s was reported, want new", f.Name)
 			}
 		case <-ctx.Done():
-			t.Error("told of nothing")
+			t.Error("nothing was reported")
 		}
-		// One that is begun anew is told from its beginning.
+		// A record that is begun anew is reported from its beginning.
 		if err := os.Rename(path, path+".previous"); err != nil {
 			t.Fatal(err)
 		}
@@ -213,12 +214,12 @@ func TestTailNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case f := <-told:
+		case f := <-reported:
 			if f.Name != "anew" {
-				t.Errorf("told of %s, want anew", f.Name)
+				t.Errorf("%s was reported, want anew", f.Name)
 			}
 		case <-ctx.Done():
-			t.Error("told of nothing of the record that was begun anew")
+			t.Error("nothing of the record that was begun anew was reported")
 		}
 		cancel()
 		if err := <-done; err != nil {
@@ -227,8 +228,8 @@ func TestTailNew(t *testing.T) {
 	})
 }
 
-// FuzzRead: of any file every line is a whole fact or is counted, facts come
-// by time, and none is made of parts of two lines.
+// FuzzRead: in any file, every line is either a complete fact or counted as
+// invalid. Facts are sorted by time, and none consists of parts of two lines.
 func FuzzRead(f *testing.F) {
 	line, err := json.Marshal(fact(0, Created, "a"))
 	if err != nil {
@@ -266,7 +267,7 @@ func FuzzRead(f *testing.F) {
 		if err := Append(path, fact(0, Gone, "z")); err != nil {
 			t.Fatal(err)
 		}
-		// What was torn may be a whole fact but for its end.
+		// A line that was cut off may lack nothing but its end.
 		if facts, _ = Read(path); len(facts) != before+1 && len(facts) != before+2 {
 			t.Errorf("%d facts after one was added to %d", len(facts), before)
 		}

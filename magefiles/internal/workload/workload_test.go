@@ -150,8 +150,8 @@ func TestValuesReachTheDeployment(t *testing.T) {
 	}
 }
 
-// TestMeasuredBySelectedNodes: the nodes that a workload selects decide how large
-// its pods are, or all nodes while it selects none.
+// TestMeasuredBySelectedNodes: the size of a workload's pods depends on the
+// nodes that its selector matches, or on all nodes if it has no selector.
 func TestMeasuredBySelectedNodes(t *testing.T) {
 	t.Parallel()
 	c := kubetest.New(t, kinds, cluster+`---
@@ -170,7 +170,7 @@ status:
 	}
 }
 
-// TestDeleteWaitsForPods: they are gone when it returns.
+// TestDeleteWaitsForPods: Delete returns after the pods are gone.
 func TestDeleteWaitsForPods(t *testing.T) {
 	t.Parallel()
 	c := kubetest.New(t, kinds, cluster+`---
@@ -181,21 +181,21 @@ metadata: {name: scale-up-1, namespace: default, labels: {caslab.local/workload:
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var gone atomic.Bool
-	told := make(chan string, 100)
+	notes := make(chan string, 100)
 	var kubelet sync.WaitGroup
 	kubelet.Go(func() {
-		if note := <-told; note != "1 pods to go" {
-			t.Errorf("told %q", note)
+		if note := <-notes; note != "1 pods to go" {
+			t.Errorf("reported %q", note)
 		}
 		gone.Store(true)
 		if err := c.Delete(ctx, kube.Pods, "default", "scale-up-1"); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := Delete(ctx, c, "default", "scale-up", func(note string) { told <- note }); err != nil || !gone.Load() {
+	if err := Delete(ctx, c, "default", "scale-up", func(note string) { notes <- note }); err != nil || !gone.Load() {
 		t.Errorf("Delete() = %v; the pod is gone: %v", err, gone.Load())
 	}
-	close(told)
+	close(notes)
 	kubelet.Wait() // Delete sees that the pod is gone before its kubelet has the answer
 }
 

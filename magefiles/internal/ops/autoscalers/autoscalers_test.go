@@ -27,7 +27,8 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// TestProgramsOfTwoTrees: a program from one repository does not replace that of another.
+// TestProgramsOfTwoTrees: programs that are built from different repositories do
+// not replace each other.
 func TestProgramsOfTwoTrees(t *testing.T) {
 	t.Parallel()
 	output := func(env map[string]string) string {
@@ -42,15 +43,15 @@ func TestProgramsOfTwoTrees(t *testing.T) {
 	if one != same || one == other {
 		t.Errorf("programs are %s, %s and, of another repository, %s", one, same, other)
 	}
-	// Another token is the same repository.
+	// A URL with another token is still the same repository.
 	before, after := output(map[string]string{"AUTOSCALER_GIT": "https://user:old@host/a"}), output(map[string]string{"AUTOSCALER_GIT": "https://user:new@host/a"})
 	if before != after {
 		t.Errorf("programs are %s, and with another token %s", before, after)
 	}
 }
 
-// TestReleasesThatCannotBeBuilt are refused before a source is fetched: the fake runner
-// would fail.
+// TestReleasesThatCannotBeBuilt: such releases are refused before their source
+// is fetched. Otherwise the fake runner would fail.
 func TestReleasesThatCannotBeBuilt(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string][]string{
@@ -68,7 +69,8 @@ func TestReleasesThatCannotBeBuilt(t *testing.T) {
 	}
 }
 
-// TestToolchainOfTheRelease: the table decides which Go compiles.
+// TestToolchainOfTheRelease: the Go toolchain that compiles a release is the one
+// in the table of releases.
 func TestToolchainOfTheRelease(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string]string{"1.18.3": "go1.13.15", "1.22.3": "go1.16.15", "1.23.0": "", "1.36.1": ""} {
@@ -79,8 +81,8 @@ func TestToolchainOfTheRelease(t *testing.T) {
 	}
 }
 
-// TestReleaseOfACheckout: the release that a checkout names decides its name and its
-// facts, not the release of the settings.
+// TestReleaseOfACheckout: the name and the facts of a checkout are those of the
+// release that it states, not those of the release in the settings.
 func TestReleaseOfACheckout(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ version, kubernetes, state, program, skipped string }{
@@ -118,8 +120,8 @@ func TestReleaseOfACheckout(t *testing.T) {
 	}
 }
 
-// TestScalesOtherCluster: an autoscaler whose flags name another cluster does not belong to this
-// cluster.
+// TestScalesOtherCluster: an autoscaler does not belong to this cluster if its
+// flags name another one.
 func TestScalesOtherCluster(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]bool{
@@ -180,7 +182,8 @@ func TestUndeploy(t *testing.T) {
 			switch {
 			case q.Verb != "delete" || q.Resource == "pods":
 			case q.Resource == "deployments":
-				// The pod ends a little later, as pods do.
+				// The pod is removed some time after the Deployment, as in a
+				// real cluster.
 				time.AfterFunc(100*time.Millisecond, func() {
 					close(ended)
 					server.Remove(kube.Pods, "default", "caslab-autoscaler-1")
@@ -210,8 +213,8 @@ func TestUndeploy(t *testing.T) {
 	}
 }
 
-// TestDeployed: an autoscaler is found by any of its containers, and what only
-// has a similar name is none.
+// TestDeployed: a Deployment is an autoscaler if its name or the image of any of
+// its containers says so, but not if the name is only similar.
 func TestDeployed(t *testing.T) {
 	t.Parallel()
 	const stream = `

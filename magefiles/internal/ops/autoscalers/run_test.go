@@ -26,8 +26,8 @@ import (
 	"caslab/magefiles/internal/target/targettest"
 )
 
-// fakeRunner starts processes: a compiler that leaves a file, and an autoscaler that
-// runs until it is told to end.
+// fakeRunner starts fake processes: a compiler that writes a file, and an
+// autoscaler that runs until it is stopped.
 type fakeRunner struct {
 	mu      sync.Mutex
 	started []run.Cmd
@@ -63,7 +63,7 @@ func (m *fakeRunner) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	return run.Result{}, &run.Error{Cmd: c, Err: context.Cause(ctx)}
 }
 
-// commands are the lines of the processes with that program.
+// commands returns the command lines of the processes that ran the program.
 func (m *fakeRunner) commands(program string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,7 +76,7 @@ func (m *fakeRunner) commands(program string) []string {
 	return all
 }
 
-// checkout makes a checkout of a release.
+// checkout returns a folder with a checkout of a release.
 func checkout(t *testing.T, release string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -92,14 +92,15 @@ func checkout(t *testing.T, release string) string {
 	return dir
 }
 
-// fixture is an autoscaler to run on a cluster.
+// fixture has what is needed to run an autoscaler on a cluster.
 type fixture struct {
 	*Autoscalers
 	lab     *labtest.Lab
 	runner  *fakeRunner
 	cluster *target.Cluster
 	server  *kubetest.Server
-	// recorded counts who records, and loaded has the images that the nodes got.
+	// recorded is the number of recorders, and loaded has the images that were
+	// loaded into the nodes.
 	recorded int
 	loaded   []string
 }
@@ -132,8 +133,8 @@ func (s *fixture) with(t *testing.T, release string) *Autoscalers {
 	return s.With(other.Lab)
 }
 
-// TestRun: one autoscaler runs with the flags of its release, is recorded, and
-// says what it is while it runs and after.
+// TestRun: one autoscaler runs with the flags of its release and is recorded.
+// Its release is known while it runs and after it ended.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, "1.35.2")
@@ -152,7 +153,7 @@ func TestRun(t *testing.T) {
 	if s.recorded != 1 {
 		t.Errorf("%d record it", s.recorded)
 	}
-	// Another command, whose settings name another release.
+	// This is another command, whose settings name another release.
 	other := s.with(t, "1.36.1")
 	runs, err := other.Running(t.Context(), s.cluster)
 	if err != nil || !strings.HasPrefix(runs.Text, "on this machine, autoscaler:run (process ") || runs.Release == nil || runs.Release.String() != "1.35.2" {
@@ -169,7 +170,7 @@ func TestRun(t *testing.T) {
 	}
 	cancel()
 	if err := <-ended; err != nil {
-		t.Errorf("Run() = %v, when told to end", err)
+		t.Errorf("Run() = %v, when interrupted", err)
 	}
 	if s.recorded != 0 {
 		t.Error("it is still recorded")
@@ -180,7 +181,7 @@ func TestRun(t *testing.T) {
 	if name, err := other.Release(t.Context(), s.cluster); err != nil || name != "1.35.2" {
 		t.Errorf("the release that ran last is %q, %v", name, err)
 	}
-	// While the next one is compiled nothing is known of it.
+	// While the next autoscaler is compiled, its release is not known.
 	unlock, err := other.Lock(t.Context(), s.cluster, "autoscaler:run")
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +194,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestWrongFlagsAreRefusedFirst: before the cluster is asked.
+// TestWrongFlagsAreRefusedFirst: wrong flags are refused before the first
+// request to the cluster.
 func TestWrongFlagsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, "1.35.2")
@@ -215,7 +217,8 @@ func TestWrongFlagsAreRefusedFirst(t *testing.T) {
 	}
 }
 
-// TestUnknownFlagIsRefused: after the program is known, and before it runs.
+// TestUnknownFlagIsRefused: a flag that the program does not have is refused
+// before the program runs.
 func TestUnknownFlagIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, "1.35.2")
@@ -283,8 +286,9 @@ func (r *refusing) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	return r.fakeRunner.Run(ctx, c)
 }
 
-// TestClusterWithoutItsAPI: a release that reads only a version of the API which the
-// cluster does not serve would end at once.
+// TestClusterWithoutItsAPI: if the cluster does not serve the only version of
+// the API that a release reads, the autoscaler would end at once. It is not
+// started.
 func TestClusterWithoutItsAPI(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, "1.18.1")
@@ -300,7 +304,7 @@ func TestClusterWithoutItsAPI(t *testing.T) {
 	}
 }
 
-// available has the deployment's controller answer at once.
+// available makes every Deployment available as soon as it is created.
 func (s *fixture) available() {
 	s.server.Intercept(func(r kubetest.Request) error {
 		if r.Verb == "watch" && r.Resource == "deployments" {
@@ -319,8 +323,8 @@ func (s *fixture) available() {
 	})
 }
 
-// TestDeploy: what is deployed says of which release it is, to a later command
-// with other settings too.
+// TestDeploy: a later command, even with other settings, can read the release of
+// what is deployed.
 func TestDeploy(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, "1.35.2")
@@ -376,7 +380,8 @@ metadata: {name: cluster-autoscaler, namespace: kube-system}
 spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "IMAGE"}]}}}
 `
 
-// TestReleaseOfAForeignAutoscaler: the tag of its image says it, or nobody.
+// TestReleaseOfAForeignAutoscaler: the release is read from the tag of the
+// image. Otherwise it is not known.
 func TestReleaseOfAForeignAutoscaler(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]string{
@@ -458,7 +463,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestFlags: the command line is shown before the program is built, too.
+// TestFlags: the command line can be shown even before the program is built.
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, "1.36.1")

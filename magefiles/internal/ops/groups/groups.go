@@ -131,11 +131,11 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) erro
 	prefix := release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
-	told, err := capi.SetSizes(ctx, c.Management, c.Namespace, c.Name, name, prefix, lowest, highest, capacity)
+	annotated, err := capi.SetSizes(ctx, c.Management, c.Namespace, c.Name, name, prefix, lowest, highest, capacity)
 	if err != nil {
 		return lab.Waited(ctx, "accept the limits of the machine deployment "+name, err)
 	}
-	if told {
+	if annotated {
 		g.printCapacity(like)
 	}
 	g.Log.Printf("the autoscaler scales %s from %d to %d nodes", name, lowest, highest)

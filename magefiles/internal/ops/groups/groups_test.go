@@ -36,7 +36,8 @@ func newFixture(t *testing.T, variables map[string]string) *fixture {
 					if kube.Field(g, "status", "observedGeneration") != "" {
 						continue
 					}
-					// It may be gone by now.
+					// The group may have been deleted by now, so the result does
+					// not matter.
 					server.Merge("controller", kube.MachineDeployments, g.GetNamespace(), g.GetName(), map[string]any{
 						"status": map[string]any{"observedGeneration": g.GetGeneration(), "readyReplicas": g.Object["spec"].(map[string]any)["replicas"]},
 					})
@@ -75,7 +76,7 @@ func TestAdd(t *testing.T) {
 		t.Errorf("the group has %s to %s nodes: %v", lowest, highest, g.Object["spec"])
 	}
 	if got := g.GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != "" {
-		t.Errorf("the autoscaler is told the capacity %s of a group that is never empty", got)
+		t.Errorf("a group that is never empty has an annotation with the capacity %s", got)
 	}
 }
 
@@ -88,7 +89,7 @@ func TestAddAnEmptyGroup(t *testing.T) {
 		cpu, said, no string
 	}{
 		"the environment's, like a worker":      {own: true, workers: true, cpu: "8", said: "to have the capacity of worker"},
-		"the environment's, and told":           {own: true, workers: true, capacity: "cpu=2,memory=4Gi", cpu: "2"},
+		"the environment's, with an option":     {own: true, workers: true, capacity: "cpu=2,memory=4Gi", cpu: "2"},
 		"the environment's, without any worker": {own: true, no: "give -capacity=cpu=4,memory=16Gi"},
 		"another's":                             {workers: true, said: "only if its machine template has the capacity"},
 	} {
@@ -109,7 +110,7 @@ func TestAddAnEmptyGroup(t *testing.T) {
 			continue
 		}
 		if got := s.group(t, "zero").GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != tc.cpu {
-			t.Errorf("%s: the autoscaler is told %q processors, want %q", name, got, tc.cpu)
+			t.Errorf("%s: the annotation has %q processors, want %q", name, got, tc.cpu)
 		}
 		if logged := s.lab.Logged.String(); !strings.Contains(logged, tc.said) {
 			t.Errorf("%s: said\n%s\nwant %q", name, logged, tc.said)
@@ -117,7 +118,8 @@ func TestAddAnEmptyGroup(t *testing.T) {
 	}
 }
 
-// TestWrongOptionsAreRefusedFirst: before the cluster is asked, and all at once.
+// TestWrongOptionsAreRefusedFirst: all wrong options are reported together,
+// before the first request to the cluster.
 func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
 	g := &Groups{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
@@ -161,7 +163,7 @@ func TestSetOnAForeignCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := s.group(t, "work-cluster-md-0").GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != "" {
-		t.Errorf("the autoscaler is told the capacity %s", got)
+		t.Errorf("the group has an annotation with the capacity %s", got)
 	}
 }
 
@@ -201,8 +203,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestSilentServer: an API server that does not answer ends every operation, with what was
-// waited for.
+// TestSilentServer: if the API server does not answer, every operation ends with
+// an error that says what it waited for.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	for want, do := range map[string]func(*Groups, context.Context) error{

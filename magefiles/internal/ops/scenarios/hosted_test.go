@@ -17,13 +17,14 @@ import (
 	"caslab/magefiles/internal/target/targettest"
 )
 
-// program is an autoscaler. It runs until it is told to end, or to fail.
+// program is a fake autoscaler. It runs until it is stopped or made to fail.
 type program struct {
 	mu sync.Mutex
-	// started has the command lines, and running how many processes there are.
+	// started has the command lines, and running is the number of processes.
 	started []string
 	running int
-	// silent begins no round. fail ends the process that runs.
+	// If silent is set, the autoscaler begins no round. fail ends the running
+	// process.
 	silent bool
 	fail   chan error
 }
@@ -77,8 +78,8 @@ func newHostAutoscaler(t *testing.T) (*hostAutoscaler, *program) {
 	}}, p
 }
 
-// TestHostAutoscaler: one process runs with the flags of the scenario, another one if the
-// flags are others or if it ended, and none after Stop.
+// TestHostAutoscaler: one process runs with the scenario's flags. A new process
+// starts if the flags differ or if the old one ended, and none runs after Stop.
 func TestHostAutoscaler(t *testing.T) {
 	t.Parallel()
 	h, p := newHostAutoscaler(t)
@@ -126,8 +127,8 @@ func TestHostAutoscaler(t *testing.T) {
 	}
 }
 
-// TestHostAutoscalerInterrupted: Ctrl-C before the first round ends the process, and the
-// error says nothing of a process that is left.
+// TestHostAutoscalerInterrupted: Ctrl-C before the first round ends the process,
+// and the error does not say that a process is left.
 func TestHostAutoscalerInterrupted(t *testing.T) {
 	t.Parallel()
 	h, p := newHostAutoscaler(t)

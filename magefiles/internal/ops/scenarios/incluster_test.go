@@ -18,7 +18,8 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// autoscalerPod is a pod of the Deployment whose container has this state.
+// autoscalerPod returns a pod of the autoscaler's Deployment whose container has
+// the given state.
 func autoscalerPod(t *testing.T, state string) *unstructured.Unstructured {
 	t.Helper()
 	pod := new(unstructured.Unstructured)
@@ -38,8 +39,8 @@ const (
 	deletedPods = `restartCount: 0, state: {terminated: {exitCode: 0, reason: Completed, finishedAt: "2026-11-25T10:01:00Z"}}`
 )
 
-// TestCrashed: an end is told of while it runs again too, each with a name of
-// its own, and that of a pod that is deleted is none.
+// TestCrashed: a crash is reported also while the container runs again. Each
+// crash has its own identity, and the end of a deleted pod is not a crash.
 func TestCrashed(t *testing.T) {
 	t.Parallel()
 	deleted := autoscalerPod(t, deletedPods)
@@ -91,13 +92,13 @@ func TestInClusterCrashIsReported(t *testing.T) {
 			t.Errorf("it ended with %v, want the end of its log", err)
 		}
 	case <-time.After(time.Minute):
-		t.Fatal("the crash was not told of")
+		t.Fatal("the crash was not reported")
 	}
 	d.watchPods(t.Context()) // the pod still has the end of its first life
 	d.forget()
 	select {
 	case err := <-d.Ended():
-		t.Errorf("told of %v again", err)
+		t.Errorf("%v was reported again", err)
 	default:
 	}
 }

@@ -84,8 +84,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestWrongOptionsAreRefusedFirst runs in a lab without a cluster and a compiler: code that
-// uses them would panic.
+// TestWrongOptionsAreRefusedFirst runs in a lab without a cluster and a
+// compiler, so that code that uses them before it checks the options panics.
 func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
 	own, foreign := config.Config{}, config.Config{WorkloadKubeconfig: "/nosuch"}
@@ -165,8 +165,9 @@ func TestLockCluster(t *testing.T) {
 	}
 }
 
-// TestKeepLog: every process leaves its log beside the results, though two start in one
-// second, and though an earlier run left logs of that second of its day.
+// TestKeepLog: every process's log is kept beside the results, even if two
+// processes start in the same second, or if an earlier run started one at that
+// time of another day.
 func TestKeepLog(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()
@@ -230,7 +231,7 @@ func TestFeed(t *testing.T) {
 	unsubscribe()
 	f.publish(timeline.Fact{Name: "b"})
 	if strings.Join(one, "") != "a" || strings.Join(two, "") != "ab" {
-		t.Errorf("told %q and %q", one, two)
+		t.Errorf("the subscribers got %q and %q", one, two)
 	}
 }
 
@@ -268,14 +269,14 @@ func TestFirstRound(t *testing.T) {
 	}
 }
 
-// newScenarios returns scenarios with these settings. They can ask nobody.
+// newScenarios returns scenarios with these settings, and without a cluster.
 func newScenarios(cfg *config.Config) *Scenarios {
 	l := &lab.Lab{Config: cfg, State: state.Dir(cfg.StateDir())}
 	return &Scenarios{Lab: l, Autoscalers: &autoscalers.Autoscalers{Lab: l}}
 }
 
-// TestForeignAutoscalerIsNamed: with as-is, the release is that of the running autoscaler, not
-// that of the settings, or none if it is not known.
+// TestForeignAutoscalerIsNamed: with as-is, the release is that of the running
+// autoscaler and not that of the settings. If it is not known, there is none.
 func TestForeignAutoscalerIsNamed(t *testing.T) {
 	t.Parallel()
 	const deployment = `
@@ -308,7 +309,7 @@ spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "registry.k8
 }
 
 // TestRunThatDidNotBeginHasNoResults: an error before the first scenario is
-// returned as it is.
+// returned unchanged, without results.
 func TestRunThatDidNotBeginHasNoResults(t *testing.T) {
 	t.Parallel()
 	l := labtest.New(t, nil)

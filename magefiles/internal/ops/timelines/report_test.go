@@ -15,7 +15,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// runs names the release of an autoscaler.
+// runs returns a function that reports a running autoscaler of this release.
 func runs(release string) func(context.Context, *target.Cluster) (string, error) {
 	return func(context.Context, *target.Cluster) (string, error) { return release, nil }
 }
@@ -27,8 +27,8 @@ func recordFact(t *testing.T, path string) {
 	}
 }
 
-// TestReportNamesTheAutoscaler: the versions are those of the cluster and of its
-// autoscaler, and not those of the settings.
+// TestReportNamesTheAutoscaler: the report has the versions of the cluster and
+// of its autoscaler, and not those of the settings.
 func TestReportNamesTheAutoscaler(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -64,8 +64,8 @@ func TestReportNamesTheAutoscaler(t *testing.T) {
 	}
 }
 
-// TestReportOfAClusterThatDoesNotAnswer: the environment's record still exists, but its
-// versions are not known.
+// TestReportOfAClusterThatDoesNotAnswer: the report is made of the environment's
+// record, without the cluster's versions.
 func TestReportOfAClusterThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	l := labtest.New(t, nil)
@@ -89,7 +89,7 @@ func TestReportOfAClusterThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// TestReportInterrupted: after Ctrl-C there is no report of a part of the record.
+// TestReportInterrupted: after Ctrl-C, no incomplete report is written.
 func TestReportInterrupted(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(c *target.Cluster, stop func()) target.Opener{

@@ -47,7 +47,8 @@ func TestNewTimelineKeepsTheOneBefore(t *testing.T) {
 	if err := lab.Begin(); err != nil {
 		t.Fatal(err)
 	}
-	// One that came to nothing takes no place.
+	// A record without a fact about the cluster does not replace the previous
+	// record.
 	lab.AddFact("failed", "no engine")
 	if err := lab.Begin(); err != nil {
 		t.Fatal(err)
@@ -71,7 +72,8 @@ func TestTimelineOfAnotherCluster(t *testing.T) {
 	}
 }
 
-// TestWatchInAPipeIsPlain: `timeline:watch | tee log` with stderr on a terminal.
+// TestWatchInAPipeIsPlain: in `timeline:watch | tee log`, stdout is a pipe
+// although stderr is a terminal.
 func TestWatchInAPipeIsPlain(t *testing.T) {
 	t.Parallel()
 	var out, stderr strings.Builder

@@ -78,7 +78,8 @@ func TestScaleOfAMissingWorkload(t *testing.T) {
 	}
 }
 
-// TestWrongOptionsAreRefusedFirst: before the cluster is asked.
+// TestWrongOptionsAreRefusedFirst: wrong options are refused before the first
+// request to the cluster.
 func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
 	w := &Workloads{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
@@ -99,8 +100,8 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	}
 }
 
-// TestSilentServer: an API server that does not answer ends every operation, with what was
-// waited for.
+// TestSilentServer: if the API server does not answer, every operation ends with
+// an error that says what it waited for.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	for want, do := range map[string]func(*Workloads, context.Context) error{

@@ -34,7 +34,8 @@ func parse(t *testing.T, text string) *scenario.Scenario {
 	return s
 }
 
-// leftovers are the names of what a run must not leave behind.
+// leftovers returns the names of the objects of each kind that has more or fewer
+// objects than before a run.
 func leftovers(c *simtest.Cluster) []string {
 	var names []string
 	for kind, wanted := range map[string]int{"MachineDeployment": 1, "KubeadmConfigTemplate": 1, "DevMachineTemplate": 1, "Deployment": 0, "ConfigMap": 0, "PodDisruptionBudget": 0, "Machine": 1, "Node": 2} {
@@ -67,7 +68,7 @@ func TestLeftoversOfAKilledRunAreRemoved(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
-		// As a run that was killed in the middle of a pause.
+		// This is what a run leaves that was killed in the middle of a pause.
 		group := capi.NodeGroup{Name: "sc-old", Namespace: simtest.Namespace, ClusterName: simtest.ClusterName, Prefix: release.SizePrefix, Min: 1, Max: 1, Labels: map[string]string{"a": "b"}, Extra: map[string]string{"caslab.local/scenario": "x"}}
 		err := errors.Join(
 			group.Add(ctx, c.Client),
@@ -126,7 +127,7 @@ func TestStoppedRunCleansUpAndSkipsTheRest(t *testing.T) {
 }
 
 // The first interruption stops a scenario and cleans up. The second one ends the
-// clean-up, and the failure says what is left and how it goes.
+// clean-up, and the failure says what is left and how to remove it.
 func TestSecondInterruptionEndsCleanUp(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
@@ -137,7 +138,7 @@ func TestSecondInterruptionEndsCleanUp(t *testing.T) {
 			if f.What == timeline.Step && strings.HasPrefix(f.Text, "2.") { // the cluster is resumed, and a node comes
 				time.AfterFunc(45*time.Second, stop)
 				time.AfterFunc(47*time.Second, func() {
-					// As in the middle of a pause.
+					// The clean-up is interrupted while the cluster is paused.
 					err := c.Client.Patch(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{"metadata": map[string]any{"annotations": map[string]any{"caslab.local/paused-by-scenario": "x"}}})
 					if err != nil {
 						t.Error(err)
@@ -203,7 +204,8 @@ func TestKnownFailureAppliesToItsReleasesOnly(t *testing.T) {
 	}
 }
 
-// A release that is not known is tried, and what it fails is a failure.
+// Scenarios run with an autoscaler of an unknown release, and no failure of it
+// counts as known.
 func TestUnknownRelease(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
@@ -276,7 +278,7 @@ func TestObjectOfTheUserIsKept(t *testing.T) {
 	})
 }
 
-// A fact of the log may come after the change that it explains.
+// A fact from the autoscaler's log may arrive after the change that it explains.
 func TestLateFactsCount(t *testing.T) {
 	t.Parallel()
 	s := parse(t, `
@@ -316,8 +318,8 @@ steps:
 	})
 }
 
-// The first step begins when the groups have their minimum, and an annotation of no
-// pods is an error.
+// The first step begins when the groups have their minimum. To annotate the pods
+// of a workload that has none is an error.
 func TestSetUpWaitsForTheFirstNodes(t *testing.T) {
 	t.Parallel()
 	came, err := simulate(t, &simtest.Autoscaler{}, nil, parse(t, `
@@ -335,8 +337,8 @@ steps:
 	}
 }
 
-// What comes true after its time is a failure, though by less than facts may be
-// late.
+// An expectation that comes true too late fails, even if the delay is shorter
+// than the time for which the engine waits for late facts.
 func TestTooLateIsAFailure(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -376,8 +378,9 @@ func TestTooLateIsAFailure(t *testing.T) {
 	}
 }
 
-// An autoscaler that is taken as it is repeats a reason in every round. In the
-// second scenario it counts as said, though nothing fell silent between the two.
+// An autoscaler that the lab does not control repeats a reason in every round.
+// The reason counts as said in the second scenario too, although the autoscaler
+// did not stop repeating it between the two scenarios.
 func TestStatementRepeatedInAnotherScenarioCounts(t *testing.T) {
 	t.Parallel()
 	one, two := parse(t, `
@@ -419,14 +422,14 @@ steps:
 				}
 			}
 		}()
-		var told atomic.Int32
+		var repeated atomic.Int32
 		defer c.Subscribe(func(f timeline.Fact) {
 			if f.Text == "the cloud is out of order" {
-				told.Add(1)
+				repeated.Add(1)
 			}
 		})()
 		came, err := run(ctx, o, one, two, &three)
-		if n := told.Load(); n < 3 || n > 6 {
+		if n := repeated.Load(); n < 3 || n > 6 {
 			t.Errorf("what is repeated in every round is on the timeline %d times", n)
 		}
 		if err != nil {
@@ -436,7 +439,7 @@ steps:
 	})
 }
 
-// A crash is no failure that is known.
+// If the autoscaler crashes, the failure is not a known one.
 func TestCrashIsNoKnownFailure(t *testing.T) {
 	t.Parallel()
 	came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.EndsByItself, Release: "1.35.2"}, nil, shipped(t)["paused-group"])
@@ -447,7 +450,7 @@ func TestCrashIsNoKnownFailure(t *testing.T) {
 	}
 }
 
-// A known failure whose clean-up fails is a failure that is not known.
+// A scenario that fails as known, and whose clean-up then fails, has failed.
 func TestFailedCleanUpIsNoKnownFailure(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
@@ -503,8 +506,8 @@ func TestStopBetweenScenariosIsNoSuccess(t *testing.T) {
 	})
 }
 
-// Run returns an error if it could not finish. A scenario that failed has a verdict
-// instead.
+// Run returns an error only if it could not finish. A failed scenario is a
+// verdict in the results.
 func TestFailureIsNoErrorOfTheRun(t *testing.T) {
 	t.Parallel()
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
@@ -554,7 +557,7 @@ func TestObjectsThatNoScenarioCreatedAreKept(t *testing.T) {
 			c.Client.Patch(ctx, kube.MachineDeployments, simtest.Namespace, "sc-mine", map[string]any{
 				"metadata": map[string]any{"annotations": map[string]any{"cluster.x-k8s.io/paused": "true"}},
 			}),
-			// A scenario's, of another cluster.
+			// This template belongs to a scenario on another cluster.
 			c.Client.Apply(ctx, []byte("apiVersion: bootstrap.cluster.x-k8s.io/v1beta2\nkind: KubeadmConfigTemplate\nmetadata: {name: sc-theirs, namespace: "+simtest.Namespace+
 				", labels: {cluster.x-k8s.io/cluster-name: other, caslab.local/scenario: x, caslab.local/node-group: sc-theirs}}")),
 		)
@@ -603,7 +606,8 @@ func TestPausedClusterIsRefused(t *testing.T) {
 		if err := c.Client.Patch(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName, map[string]any{"spec": map[string]any{"paused": true}}); err != nil {
 			t.Fatal(err)
 		}
-		// Its failure is known; this one is none of its steps.
+		// This scenario has a known failure, but in its steps. The failure here
+		// is outside of them.
 		came, err := run(ctx, o, all["paused-cluster"])
 		if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || !strings.Contains(r.Failure, "kubectl -n default patch clusters.cluster.x-k8s.io work --type=merge -p '{\"spec\":{\"paused\":false}}'") {
 			t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
@@ -615,8 +619,8 @@ func TestPausedClusterIsRefused(t *testing.T) {
 	})
 }
 
-// One part that cannot be removed keeps no other from it, and a kind that the
-// cluster does not have is no trouble.
+// If one object cannot be removed, the others are removed all the same. A kind
+// that the cluster does not serve is not an error.
 func TestCleanUpGoesOnAfterAnError(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
@@ -661,8 +665,8 @@ func TestCheckThatWasNeverEvaluatedFails(t *testing.T) {
 	}
 }
 
-// The failure says once what interrupted the clean-up, not with every request that
-// was not tried then.
+// The failure says once that the clean-up was interrupted, and not again for
+// each request that was not sent after that.
 func TestInterruptedCleanUpListsLeftovers(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)

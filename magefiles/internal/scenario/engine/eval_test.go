@@ -19,7 +19,8 @@ import (
 	"caslab/manifests"
 )
 
-// A pod that is being evicted from a node that was chosen is not spared.
+// A pod is not spared if it is being evicted from a node that the autoscaler
+// chose to delete.
 func TestEvictedPodIsNotSpared(t *testing.T) {
 	t.Parallel()
 	w := newWorld("sc-", time.Now)
@@ -50,7 +51,7 @@ func count(t *testing.T, n string) *scenario.Count {
 	return count
 }
 
-// A pod is undisturbed if it is on the same node, and is not about to leave it.
+// A pod is undisturbed if it is still on its node and is not being deleted.
 func TestDisturbed(t *testing.T) {
 	t.Parallel()
 	w := newWorld("sc-", time.Now)
@@ -90,8 +91,10 @@ func TestDisturbed(t *testing.T) {
 	}
 }
 
-// Which statements a check takes: whole names, reasons in any case, since when,
-// and those about nodes under pods that were there before.
+// TestSaid shows which statements fulfil a check. Names have to match
+// completely, reasons in upper or lower case, and the statement has to be new
+// enough. A statement about a node under a workload's pods counts also if the
+// pods have left the node.
 func TestSaid(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 5, 500, time.UTC)
@@ -141,8 +144,8 @@ func TestSaid(t *testing.T) {
 	}
 }
 
-// Times of events are cut off to seconds: less than two seconds apart, either
-// order is taken.
+// The times of events have no fractions of seconds. Two facts that are at most
+// two seconds apart therefore fulfil either order.
 func TestInOrder(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
@@ -164,7 +167,8 @@ func TestInOrder(t *testing.T) {
 	}
 }
 
-// What is awaited in order is told one at a time.
+// Of checks that are to come true in order, only the first missing one is
+// described.
 func TestFirstMissingCheckIsDescribed(t *testing.T) {
 	t.Parallel()
 	w := newWorld("sc-", time.Now)
@@ -182,33 +186,34 @@ func TestFirstMissingCheckIsDescribed(t *testing.T) {
 	}
 }
 
-// What comes true is judged by when it did, not by when it is seen: what the API
-// server notes is believed, unless that is in the future.
+// An expectation is met in time if the object changed in time, even if the
+// change is seen late. The time of the change is the one that the API server
+// recorded in the managed fields, unless that is in the future.
 func TestTimeOfTheFactDecides(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
 	for name, tt := range map[string]struct {
-		seen, told int // seconds after the last action; told is zero if nothing tells
-		deleted    bool
-		came       time.Time
+		seen, recorded int // seconds after the last action; recorded is zero if the object has no managed fields
+		deleted        bool
+		came           time.Time
 	}{
 		"in time":                     {seen: 9, came: at(9)},
 		"at the very end":             {seen: 10, came: at(10)},
 		"too late":                    {seen: 11},
-		"in time, and seen late":      {seen: 12, told: 9, came: at(9)},
-		"too late, and seen later":    {seen: 13, told: 11},
-		"in time by a clock in front": {seen: 9, told: 14, came: at(9)},
-		"deleted, which nobody notes": {seen: 11, told: 5, deleted: true},
+		"in time, and seen late":      {seen: 12, recorded: 9, came: at(9)},
+		"too late, and seen later":    {seen: 13, recorded: 11},
+		"in time by a clock in front": {seen: 9, recorded: 14, came: at(9)},
+		"deleted, which nobody notes": {seen: 11, recorded: 5, deleted: true},
 	} {
 		w := newWorld("sc-", func() time.Time { return at(tt.seen) })
 		c := &watch{check: scenario.Check{Group: &scenario.GroupCheck{Name: "web", Size: count(t, "1")}}, limit: at(10)}
 		w.watches = append(w.watches, c)
 		group := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"replicas": int64(1)}}}
 		group.SetName("sc-web")
-		if tt.told != 0 {
-			earlier, told := metav1.NewTime(began), metav1.NewTime(at(tt.told))
-			group.SetManagedFields([]metav1.ManagedFieldsEntry{{Time: &told}, {Time: &earlier}, {}})
+		if tt.recorded != 0 {
+			earlier, recorded := metav1.NewTime(began), metav1.NewTime(at(tt.recorded))
+			group.SetManagedFields([]metav1.ManagedFieldsEntry{{Time: &recorded}, {Time: &earlier}, {}})
 		}
 		if tt.deleted {
 			now := metav1.Now()
@@ -224,7 +229,7 @@ func TestTimeOfTheFactDecides(t *testing.T) {
 	}
 }
 
-// What breaks a stay after its time was over does not count.
+// A check under "stays" does not fail if it breaks after its time was over.
 func TestStayThatBreaksAfterItsTime(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
@@ -267,7 +272,7 @@ func FuzzEval(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is taken can be looked at.
+		// Every scenario that parses can be evaluated.
 		w := newWorld("sc-", nil)
 		for _, step := range s.Steps {
 			for _, c := range slices.Concat(step.Expect, step.Stays, s.Always) {

@@ -18,7 +18,7 @@ import (
 	"caslab/manifests"
 )
 
-// shipped are the scenarios of the lab.
+// shipped returns the scenarios that come with the lab, by name.
 func shipped(t *testing.T) map[string]*scenario.Scenario {
 	t.Helper()
 	folder, err := fs.Sub(manifests.FS, "scenarios")
@@ -53,13 +53,14 @@ func simulate(t *testing.T, a *simtest.Autoscaler, after func(*simtest.Cluster),
 	return got, err
 }
 
-// run runs scenarios; the error is also of their verdicts.
+// run runs scenarios. It returns an error for failed scenarios too.
 func run(ctx context.Context, o engine.Options, scenarios ...*scenario.Scenario) (*results.Results, error) {
 	got, err := engine.Run(ctx, o, scenarios)
 	return got, errors.Join(got.Err(), err)
 }
 
-// inSimulation runs do in virtual time, in a simulated cluster that lives.
+// inSimulation runs do in virtual time with a simulated cluster whose
+// controllers run.
 func inSimulation(t *testing.T, do func(ctx context.Context, t *testing.T, c *simtest.Cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,8 +86,8 @@ func options(c *simtest.Cluster, a *simtest.Autoscaler, log *ui.Log) engine.Opti
 	}
 }
 
-// misbehaviours are what each shipped scenario must notice, with a part of
-// what it says.
+// misbehaviours has misbehaviours of an autoscaler that each shipped scenario
+// must notice, and a part of the failure that it then reports.
 var misbehaviours = []struct {
 	scenario string
 	does     simtest.Behaviour
@@ -139,7 +140,7 @@ var misbehaviours = []struct {
 	{"paused-cluster", simtest.IgnoresPause, "did not stay so: group web: size 0"},
 }
 
-// knownFailures are what the release that is simulated is known to do wrong, by
+// knownFailures has what the simulated release is known to do wrong, by
 // scenario.
 var knownFailures = map[string]simtest.Behaviour{
 	"paused-cluster": simtest.IgnoresPause, "restart-in-the-middle": simtest.ForgetsUpcoming, "broken-group": simtest.TriesAgain,

@@ -48,7 +48,8 @@ func TestOnlyFailuresFailTheRun(t *testing.T) {
 	}
 }
 
-// What to run again is named as the user named it.
+// The error names the failed scenario as the user did, so that it can be run
+// again.
 func TestFailureNamesTheGivenPath(t *testing.T) {
 	t.Parallel()
 	r := results()
@@ -59,7 +60,7 @@ func TestFailureNamesTheGivenPath(t *testing.T) {
 	}
 }
 
-// The first failure decides why a scenario failed; others are beside it.
+// Why has only the first failure of a scenario, and Failure has all.
 func TestFail(t *testing.T) {
 	t.Parallel()
 	r := Result{Verdict: Passed}
@@ -80,7 +81,7 @@ func TestClip(t *testing.T) {
 	}
 }
 
-// Only steps that passed in both runs are compared, and no set-up.
+// Only steps that passed in both runs are compared. The set-up is not.
 func TestSlower(t *testing.T) {
 	t.Parallel()
 	a := []StepResult{{"set up", true, 1}, {"failed", false, 1}, {"other", true, 1}, {"slow", true, 1}}
@@ -104,7 +105,7 @@ func TestSkippedRun(t *testing.T) {
 	}
 }
 
-// B is to blame for what A ran alone.
+// B is worse only in scenarios that both sides ran.
 func TestWorse(t *testing.T) {
 	t.Parallel()
 	run := func(v Verdict) *Results {
@@ -132,7 +133,8 @@ func TestWorse(t *testing.T) {
 	}
 }
 
-// The whole report: CI systems read it, and no two alike.
+// The test compares the whole report, because CI systems read it in different
+// ways.
 func TestJUnit(t *testing.T) {
 	t.Parallel()
 	r := results()
@@ -157,7 +159,7 @@ func TestJUnit(t *testing.T) {
 	}
 }
 
-// A disk that is full fails the report, wherever that is.
+// A full disk is reported, at whatever byte of the report it is full.
 func TestJUnitReportsAWriteError(t *testing.T) {
 	t.Parallel()
 	var whole bytes.Buffer
@@ -173,7 +175,7 @@ func TestJUnitReportsAWriteError(t *testing.T) {
 
 var errFull = errors.New("full")
 
-// limited is a writer with room for so many bytes.
+// limited is a writer that takes room bytes and then fails.
 type limited struct{ room int }
 
 func (l *limited) Write(data []byte) (int, error) {
@@ -207,7 +209,8 @@ func TestTableAndSummary(t *testing.T) {
 			t.Errorf("the table has no %q:\n%s", want, table.String())
 		}
 	}
-	// The fence is longer than the one in the text, and no cell ends early.
+	// The code block's fence is longer than the fence in the text, and a "|" in
+	// the text does not end a table's cell.
 	for _, want := range []string{"\n````\n", "did not &lt;come&gt; true", `size 1\|2; known`, "Kubernetes v1.36.1"} {
 		if !strings.Contains(summary.String(), want) {
 			t.Errorf("the summary has no %q:\n%s", want, summary.String())
@@ -233,7 +236,8 @@ func TestCompare(t *testing.T) {
 	if c.Differences() != 2 {
 		t.Errorf("%d differences in verdict, want 2", c.Differences())
 	}
-	// b, which fails in A, is better in B; the other way round it is worse.
+	// The scenario b fails in A and passes in B. It is not worse in B, and it is
+	// worse in A.
 	if worse := c.Worse(); len(worse) != 0 {
 		t.Errorf("worse in B: %q, want none", worse)
 	}
@@ -255,8 +259,9 @@ func TestCompare(t *testing.T) {
 	if !strings.Contains(data.String(), `"difference": "seconds"`) {
 		t.Errorf("the JSON is\n%s", data.String())
 	}
-	// A step that took half as long again, but less than a round more, is none.
+	// A step is not slower if it took half as long again but less than one more
+	// round of the autoscaler.
 	if pairs := slower([]StepResult{{"s", true, 1}, {"x", true, 10}}, []StepResult{{"s", true, 1}, {"x", true, 20}}); pairs != nil {
-		t.Errorf("a round more is told as %v", pairs)
+		t.Errorf("one more round counts as slower: %v", pairs)
 	}
 }

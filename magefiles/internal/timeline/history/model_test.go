@@ -57,8 +57,8 @@ func TestModelOfTwentyMinutes(t *testing.T) {
 	}
 }
 
-// TestEveryObjectHasAStory holds of any record, in any order, with any part of
-// it missing: no fact is lost, and times are in order.
+// TestEveryObjectHasAStory: for any record, in any order and with any part of it
+// missing, no fact is lost and times are in order.
 func TestEveryObjectHasAStory(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -117,7 +117,8 @@ func has(m *Model, f timeline.Fact) bool {
 	return slices.ContainsFunc(m.Facts, func(known timeline.Fact) bool { return known.What == f.What && known.Time.Equal(f.Time) })
 }
 
-// inOrder fails if spans have a hole, overlap, or are outside of the record.
+// inOrder fails the test if spans have a gap between them, overlap, or are
+// outside of the record.
 func inOrder(t *testing.T, name string, spans []Span, from, to time.Time) {
 	t.Helper()
 	if len(spans) == 0 {
@@ -243,7 +244,7 @@ func TestEndOfADecisionIsNoDecision(t *testing.T) {
 	}
 }
 
-// decided describes the decisions of a model, a line each.
+// decided describes the decisions of a model, one per line.
 func decided(m *Model) string {
 	var text strings.Builder
 	for _, d := range m.Decisions {
@@ -285,7 +286,7 @@ func TestGaps(t *testing.T) {
 	b := timelinetest.New()
 	b.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording})
 	b.Add(1, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
-	// Nothing happened for long, and somebody recorded that.
+	// Nothing happened for a long time while a recorder ran.
 	b.Add(600, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: b.At(598)})
 	b.Add(900, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Since: b.At(880)})
 	m := New(b.Record())
@@ -294,7 +295,8 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// TestEnvUpIsOneBand: its steps overlap, and one verdict ends all.
+// TestEnvUpIsOneBand: env:up is one band although its steps overlap, and its
+// verdict ends it.
 func TestEnvUpIsOneBand(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
@@ -323,8 +325,8 @@ func TestEnvUpIsOneBand(t *testing.T) {
 	}
 }
 
-// TestOldDecisionDoesNotExplainALaterChange: a change by somebody else does not get the
-// autoscaler's decision from a moment before.
+// TestOldDecisionDoesNotExplainALaterChange: a change by somebody else is not
+// attributed to a decision that the autoscaler made just before.
 func TestOldDecisionDoesNotExplainALaterChange(t *testing.T) {
 	t.Parallel()
 	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }
@@ -339,8 +341,8 @@ func TestOldDecisionDoesNotExplainALaterChange(t *testing.T) {
 	}
 }
 
-// TestTemplateNodeNumbersAreIgnored: records of before have a fact for
-// each number.
+// TestTemplateNodeNumbersAreIgnored: records of earlier recorders have one fact
+// for each number of a template node.
 func TestTemplateNodeNumbersAreIgnored(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
@@ -372,8 +374,8 @@ func TestAbout(t *testing.T) {
 	}
 }
 
-// TestAlternatingStatements: two reasons that alternate both hold, whether or not a
-// message names the node's group.
+// TestAlternatingStatements: if two reasons alternate, both hold, whether or not
+// a message names the node's group.
 func TestAlternatingStatements(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
@@ -392,8 +394,9 @@ func TestAlternatingStatements(t *testing.T) {
 	}
 }
 
-// TestRunsOfTheAutoscaler: its pod and its log report one start; and what writes
-// a log runs, though nobody saw it start.
+// TestRunsOfTheAutoscaler: a start that the pod and the log both report is
+// counted once. An autoscaler that writes a log runs, even if no start of it was
+// recorded.
 func TestRunsOfTheAutoscaler(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
@@ -408,7 +411,8 @@ func TestRunsOfTheAutoscaler(t *testing.T) {
 	}
 }
 
-// TestOriginWithoutADecision: an old decision, and a change to a smaller size.
+// TestOriginWithoutADecision: neither an old decision nor a change to a smaller
+// size is the origin of a node.
 func TestOriginWithoutADecision(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
@@ -432,8 +436,8 @@ func TestOriginWithoutADecision(t *testing.T) {
 	}
 }
 
-// TestPartsAreInOrder: a node may have joined, in whole seconds, before its machine
-// was created.
+// TestPartsAreInOrder: because some times are whole seconds, a node may seem to
+// have joined before its machine was created.
 func TestPartsAreInOrder(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-// golden compares with a file of testdata.
+// golden compares got with a file in testdata.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -34,7 +34,7 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// TestExplain compares with testdata, where a person reads the answers.
+// TestExplain compares the answers with testdata, where a person can read them.
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
@@ -81,10 +81,12 @@ func TestExplainUnknownNames(t *testing.T) {
 	}
 }
 
-// hostile is text that would break out of a page, a terminal or a line.
+// hostile is text that would be harmful if it were not escaped on a page, in a
+// terminal or in a line.
 var hostile = `</script></title><img src=x onerror=alert(1)>"'` + "`{{.}}\x1b[2J\x00\r\n\u202e\xff]]>" + strings.Repeat("W", 5000)
 
-// hostileFacts have it wherever a cluster can put it.
+// hostileFacts returns facts with hostile text in every field that a cluster can
+// fill.
 func hostileFacts() []timeline.Fact {
 	facts := timelinetest.TwentyMinutes()
 	for i := range facts {

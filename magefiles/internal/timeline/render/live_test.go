@@ -15,8 +15,8 @@ import (
 	"caslab/magefiles/internal/timeline/timelinetest"
 )
 
-// TestFramesFitTheTerminal compares one frame with testdata and holds every
-// other to the size.
+// TestFramesFitTheTerminal compares one frame with testdata, and checks that
+// every frame has at most the size of the terminal.
 func TestFramesFitTheTerminal(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
@@ -40,8 +40,8 @@ func TestFramesFitTheTerminal(t *testing.T) {
 	}
 }
 
-// TestAFrameOfManyNodes: those that are lost come first, and a third of the height
-// stays for the last facts.
+// TestAFrameOfManyNodes: nodes that are lost come first, and a third of the
+// height is left for the latest facts.
 func TestAFrameOfManyNodes(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
@@ -127,7 +127,7 @@ func TestLiveEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// broken is a terminal that went away.
+// broken is a terminal that was closed.
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("gone") }

@@ -36,14 +36,15 @@ func svgOf(t *testing.T, facts []timeline.Fact) string {
 	return out.String()
 }
 
-// loadingAttributes matches whatever could make a browser fetch something.
+// loadingAttributes matches everything that can make a browser load something.
 var loadingAttributes = regexp.MustCompile(`(?i)\b(src|href|srcset|action|poster|data)\s*=|url\(|@import|<(link|base|iframe|object|embed|img|form)\b|\bfetch\(|XMLHttpRequest|import\s*\(|//[a-z0-9-]+\.[a-z]`)
 
 func TestPageLoadsNothing(t *testing.T) {
 	t.Parallel()
 	for name, facts := range map[string][]timeline.Fact{"full": timelinetest.TwentyMinutes(), "empty": nil} {
 		page := reportOf(t, facts, ReportOptions{Title: "A run"})
-		// The autoscaler may speak of addresses; the page itself must not.
+		// A message of the autoscaler may contain addresses. The page itself
+		// must not.
 		page = strings.ReplaceAll(page, html.EscapeString(`"https://172.18.0.3:6443/api/v1/nodes"`), "")
 		if i := loadingAttributes.FindStringIndex(page); i != nil {
 			t.Errorf("the %s page would load something: …%s…", name, page[max(0, i[0]-60):min(len(page), i[1]+60)])
@@ -90,8 +91,8 @@ func TestPageExplains(t *testing.T) {
 	}
 }
 
-// TestPageOfTheLastMinutes has the tables and the counts of them alone, and
-// the words that explain them from before.
+// TestPageOfTheLastMinutes: the tables and counts are about the last minutes
+// only, and earlier statements that explain them are shown too.
 func TestPageOfTheLastMinutes(t *testing.T) {
 	t.Parallel()
 	m := history.New(timelinetest.TwentyMinutes())
@@ -127,7 +128,8 @@ func TestPageOfTheLastMinutes(t *testing.T) {
 	if want := []string{"1 run", "no restart", "2 pods, 2 without room"}; !slices.Equal(notes, want) {
 		t.Errorf("the picture's counts are %q, want %q", notes, want)
 	}
-	// Where nothing was recorded since, or before, it is the whole record.
+	// If nothing was recorded since From, or nothing before it, the page shows
+	// the whole record.
 	for _, from := range []time.Time{m.To.Add(time.Hour), m.From.Add(-time.Hour)} {
 		if all := newPage(m, ReportOptions{From: from}); len(all.Facts) != len(whole.Facts) || all.Period != whole.Period {
 			t.Errorf("from %s on there are %d facts, %s; want all", from, len(all.Facts), all.Period)
@@ -151,7 +153,8 @@ func TestEmptyPageShowsAHint(t *testing.T) {
 	}
 }
 
-// TestHostileTextIsEscaped puts hostile text wherever a cluster can.
+// TestHostileTextIsEscaped uses facts with hostile text in every field that a
+// cluster can fill.
 func TestHostileTextIsEscaped(t *testing.T) {
 	t.Parallel()
 	page := reportOf(t, hostileFacts(), ReportOptions{Title: hostile, Subtitle: hostile})
@@ -170,7 +173,8 @@ func TestHostileTextIsEscaped(t *testing.T) {
 	wellFormed(t, svgOf(t, hostileFacts()))
 }
 
-// wellFormed fails if a picture is no XML, or has a script or style sheet.
+// wellFormed fails the test if a picture is not valid XML, or has a script or a
+// style sheet.
 func wellFormed(t *testing.T, svg string) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(svg))
@@ -201,8 +205,8 @@ func TestSVGHasNoScript(t *testing.T) {
 	wellFormed(t, svgOf(t, timelinetest.TwentyMinutes()[:1]))
 }
 
-// TestNothingOverlaps holds of the drawing of any part of a record: lanes
-// follow each other, and bars neither lie on each other nor leave their lane.
+// TestNothingOverlaps: whatever part of a record is drawn, the lanes are one
+// below the other, and bars neither overlap nor leave their lane.
 func TestNothingOverlaps(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
@@ -244,8 +248,8 @@ func TestNothingOverlaps(t *testing.T) {
 	}
 }
 
-// TestNothingIsDrawnBeforeTheAxis: a picture of the last minutes has no bar, gap or
-// sign that was over when it begins.
+// TestNothingIsDrawnBeforeTheAxis: a picture of the last minutes has no bar, gap
+// or mark that ended before its axis begins.
 func TestNothingIsDrawnBeforeTheAxis(t *testing.T) {
 	t.Parallel()
 	m := history.New(timelinetest.TwentyMinutes())
@@ -279,7 +283,8 @@ func TestSpansInARowDoNotTouch(t *testing.T) {
 	}
 }
 
-// TestPageOfALongRecord is of twenty thousand facts.
+// TestPageOfALongRecord: a page of twenty thousand facts is not too large, and
+// says what it leaves out.
 func TestPageOfALongRecord(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.LongRecord(20_000)
@@ -316,7 +321,8 @@ func TestPageListsWhatIsNotDrawn(t *testing.T) {
 	}
 }
 
-// TestJSONHasTheFactsAndTheFindings reads it back.
+// TestJSONHasTheFactsAndTheFindings reads the JSON back and compares it with the
+// model.
 func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
@@ -344,7 +350,7 @@ func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
 		t.Errorf("the removal at %d of %d nodes is not as it was", i, len(f.Nodes))
 	}
 
-	// The bytes themselves, so that nobody renames a field by accident.
+	// The bytes are compared too, so that nobody renames a field by accident.
 	out.Reset()
 	b := timelinetest.New()
 	b.Start = time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC)
@@ -353,7 +359,7 @@ func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
 	if err := JSON(&out, b.Record(), JSONOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// Verdicts tell the local time of day; the rest does not depend on it.
+	// Only the verdicts contain the local time of day.
 	golden(t, "findings.json", regexp.MustCompile(` at \d\d:\d\d:\d\d`).ReplaceAllString(out.String(), " at TIME"))
 	out.Reset()
 	if err := JSON(&out, nil, JSONOptions{}); err != nil || strings.Contains(out.String(), "null") {
