@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func v(text string) *version.Version { return version.Must(version.NewSemver(text)) }
 
-// golden compares got with a file of testdata.
+// golden compares got with a file in testdata.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -193,8 +193,8 @@ func TestOtherProgramIsNoAutoscaler(t *testing.T) {
 // errStopped is the cause of an interruption.
 var errStopped = errors.New("stopped")
 
-// interrupted is a runner that is interrupted while a process runs. As with run.Exec,
-// the error then has the cause and the end of the process.
+// interrupted is a runner that is interrupted while a process runs. As with
+// run.Exec, its error then wraps the cause and says how the process ended.
 type interrupted struct{ stop func() }
 
 func (i interrupted) Run(ctx context.Context, c run.Cmd) (run.Result, error) {

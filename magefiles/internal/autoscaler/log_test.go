@@ -22,7 +22,7 @@ func TestConsoleShowsDecisionsAndNewReasons(t *testing.T) {
 		"E1124 20:26:36.123456   1 a.go:1] oh no",
 		"the last line",
 	}
-	// In pieces, as a pipe gives them.
+	// The text arrives in pieces, as from a pipe.
 	text := strings.Join(lines, "\n")
 	for i := 0; i < len(text); i += 7 {
 		if _, err := c.Write([]byte(text[i:min(i+7, len(text))])); err != nil {

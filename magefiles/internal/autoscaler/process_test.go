@@ -17,7 +17,7 @@ import (
 	"caslab/magefiles/internal/run/runtest"
 )
 
-// exitStatus2 is the error of a program that printed its help.
+// exitStatus2 is the error of a program that printed its help and ended.
 func exitStatus2(t *testing.T) error {
 	t.Helper()
 	err := exec.CommandContext(t.Context(), "sh", "-c", "exit 2").Run()
@@ -75,7 +75,8 @@ func TestRunUntilStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The shell may say that its sleep was terminated, before or after.
+	// The shell may print that its sleep was terminated, before or after the
+	// other lines.
 	if !strings.HasPrefix(string(data), "started with --v=4 and v1beta1\n") || !strings.Contains(string(data), "\nstopped\n") {
 		t.Errorf("the log holds %q", data)
 	}
@@ -141,8 +142,8 @@ func TestInteractiveConnectsToAHeadlessDebugger(t *testing.T) {
 	}
 }
 
-// fakeDebugger is a headless debugger that runs until it is told to end, and a
-// client that leaves at once.
+// fakeDebugger is a headless debugger that runs until it is stopped, and a
+// client that disconnects at once.
 type fakeDebugger struct{ terminal, ended bool }
 
 func (d *fakeDebugger) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
@@ -196,8 +197,8 @@ func TestFreeAddress(t *testing.T) {
 	}
 }
 
-// TestCommandLine: the output can be pasted into a shell that has other values of the
-// variables.
+// TestCommandLine: the output can be pasted into a shell in which the variables
+// have other values.
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	got := CommandLine([]string{"CAPI_VERSION=", "ARCH=a b"}, "/lab/my autoscaler", []Flag{{Name: "v", Value: "4"}})

@@ -13,7 +13,7 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// files writes files below a new folder.
+// files writes files to a new folder and returns it.
 func files(t *testing.T, content map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -212,7 +212,8 @@ func TestTwoTreesThatDoNotFit(t *testing.T) {
 	}
 }
 
-// TestAutoscalerVersion has what upstream's tree said at those times.
+// TestAutoscalerVersion has the contents that upstream's tree had at different
+// times.
 func TestAutoscalerVersion(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ literal, kubernetes, want string }{

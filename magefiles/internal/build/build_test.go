@@ -24,7 +24,7 @@ var gitVersion = "unset"
 func main() { fmt.Print(gitVersion) }
 `
 
-// module makes a module with one program and returns its folder.
+// module writes a module with one program and returns its folder.
 func module(t *testing.T, source string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -187,8 +187,8 @@ func TestClusterAPILayouts(t *testing.T) {
 	}
 }
 
-// TestOwnClusterctl: the lab runs the clusterctl of older releases on this machine, and
-// builds no other.
+// TestOwnClusterctl: clusterctl is built only for older releases, whose
+// clusterctl the lab runs on this machine.
 func TestOwnClusterctl(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string]bool{"0.3.5": true, "1.10.10": true, "1.11.0": false, "1.14.2": false} {
@@ -203,7 +203,8 @@ func TestOwnClusterctl(t *testing.T) {
 	}
 }
 
-// TestDockerCLI: the Docker provider of that time starts the docker command.
+// TestDockerCLI: the docker command is built for old Docker providers, which run
+// it.
 func TestDockerCLI(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string]bool{"0.3.5": true, "0.4.0": true, "0.4.1": false, "1.14.2": false} {
@@ -224,7 +225,8 @@ func TestDockerCLI(t *testing.T) {
 	}
 }
 
-// TestTreeState: a program says whether its tree had changes.
+// TestTreeState: a program's version says whether its tree had uncommitted
+// changes.
 func TestTreeState(t *testing.T) {
 	t.Parallel()
 	c := ClusterAPI{Dir: "/tree", Version: version.Must(version.NewSemver("1.14.2")), Tag: "v1.14.2", Commit: "abc"}
@@ -239,8 +241,8 @@ func TestTreeState(t *testing.T) {
 	}
 }
 
-// TestCheckLayout: a tree of another series is refused before anything of it
-// compiles.
+// TestCheckLayout: a tree of another series is refused before anything is
+// compiled.
 func TestCheckLayout(t *testing.T) {
 	t.Parallel()
 	tree := t.TempDir()

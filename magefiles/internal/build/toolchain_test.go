@@ -14,8 +14,9 @@ import (
 
 const settingsOfGo = `{"GOFLAGS": "-buildvcs=false", "GOPROXY": "https://proxy.example.com", "GOPATH": "/home/mike/go", "GOPRIVATE": ""}`
 
-// TestOldToolchain: an old Go gets no flag that it aborts on, whatever the user set for
-// today's Go, and what it needs to reach modules.
+// TestOldToolchain: an old Go gets no flag that it does not know, even if the
+// user set one for today's Go. It gets the settings that it needs to download
+// modules.
 func TestOldToolchain(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{
@@ -74,8 +75,8 @@ func TestOldToolchainWritesNoTree(t *testing.T) {
 	}
 }
 
-// TestToolchainOfToday: a Go that knows today's flags gets them, and nothing else changes
-// for the installed one.
+// TestToolchainOfToday: a Go that knows today's flags gets them. For the
+// installed Go, nothing else changes.
 func TestToolchainOfToday(t *testing.T) {
 	t.Parallel()
 	for toolchain, first := range map[string][]string{
@@ -95,8 +96,8 @@ func TestToolchainOfToday(t *testing.T) {
 	}
 }
 
-// TestMissingToolchain: the error says which Go is missing and what the go command says,
-// without credentials, and nothing is compiled.
+// TestMissingToolchain: the error has the version of the missing Go and the go
+// command's message without credentials. Nothing is compiled.
 func TestMissingToolchain(t *testing.T) {
 	t.Parallel()
 	const stderr = "go: downloading go1.13.15 (linux/amd64)\ngo: download go1.13.15: golang.org/toolchain: reading https://user:secret@host/x.zip: 403 Forbidden\n\tserver response: not available.\n"
@@ -130,7 +131,8 @@ func TestMissingToolchain(t *testing.T) {
 	}
 }
 
-// TestSettingsOfGo asks the real go command, because a fake answers to any name.
+// TestSettingsOfGo runs the real go command, because a fake one accepts any name
+// of a setting.
 func TestSettingsOfGo(t *testing.T) {
 	t.Parallel()
 	settings, err := settingsFor(t.Context(), "go1.13.15", run.Exec{})

@@ -17,7 +17,8 @@ import (
 	"caslab/magefiles/internal/run/runtest"
 )
 
-// ownClusterctl is a release's own clusterctl, which answers as fake says.
+// ownClusterctl returns a release's own clusterctl, whose answers come from
+// fake.
 func ownClusterctl(t *testing.T, tag string, fake *runtest.Fake) (Clusterctl, ClusterctlOptions) {
 	t.Helper()
 	dir := t.TempDir()
@@ -38,7 +39,8 @@ func ownClusterctl(t *testing.T, tag string, fake *runtest.Fake) (Clusterctl, Cl
 	return ctl, o
 }
 
-// managed is the kubeconfig of an API server with clusterctl's inventory.
+// managed returns the kubeconfig of an API server that has clusterctl's
+// inventory.
 func managed(t *testing.T, types ...string) string {
 	t.Helper()
 	server := kubetest.New(t, []schema.GroupVersionKind{kube.Providers.WithVersion("v1alpha3")}, "")
@@ -89,7 +91,8 @@ func TestOwnClusterctl(t *testing.T) {
 			}
 		}
 	}
-	// Before v1.2.0 only this keeps it from asking GitHub.
+	// Before v1.2.0, only this prevents clusterctl from sending requests to
+	// GitHub.
 	state, err := os.ReadFile(filepath.Join(o.Home, ".cluster-api", "version.yaml"))
 	if err != nil || !strings.Contains(string(state), "version: v1.10.10") || !strings.Contains(string(state), "lastcheck: ") {
 		t.Errorf("the version check finds %q, %v", state, err)
@@ -131,7 +134,8 @@ func TestLinesAreReportedWhole(t *testing.T) {
 	}
 }
 
-// TestDescribeByTheBinary: the table as releases print it, on either stream.
+// TestDescribeByTheBinary: the tables are those that releases print. Some print
+// to stderr.
 func TestDescribeByTheBinary(t *testing.T) {
 	t.Parallel()
 	const table = `NAME                                                           READY  SEVERITY  REASON                       SINCE  MESSAGE

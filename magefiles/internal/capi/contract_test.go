@@ -9,7 +9,8 @@ import (
 	"caslab/magefiles/internal/capi/release"
 )
 
-// TestContractsReadTheStatus: what `clusterctl move` of each contract checks.
+// TestContractsReadTheStatus: each contract reads the status in the same way as
+// its `clusterctl move`.
 func TestContractsReadTheStatus(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -8,8 +8,8 @@ import (
 	kindconfig "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 )
 
-// TestManagementCluster: its node reaches the engine, is marked as the lab's, and
-// accepts cgroup v1 only where the engine has it.
+// TestManagementCluster: its node has the engine's socket and the lab's mark.
+// Its kubelet accepts cgroup v1 only if the engine has it.
 func TestManagementCluster(t *testing.T) {
 	t.Parallel()
 	m := Management{NodeImage: "node:v1", OwnerFile: "/lab/.caslab/owner/x"}

@@ -25,7 +25,7 @@ var (
 	machineKind   = schema.GroupKind{Group: "infrastructure.cluster.x-k8s.io", Kind: "DevMachineTemplate"}
 )
 
-// store is what env:up leaves, as far as node groups are concerned.
+// store has the objects that env:up creates, as far as node groups need them.
 const store = `
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: MachineDeployment
@@ -173,7 +173,7 @@ func TestAddOwn(t *testing.T) {
 	if kube.Field(must(t, c, machineKind, "gpu"), "spec", "template", "spec", "backend", "docker", "customImage") != "caslab.local/node:x" {
 		t.Error("the machine template is no copy")
 	}
-	// It is deleted with its own templates.
+	// The group's own templates are deleted with it.
 	if err := DeleteGroup(t.Context(), c, "default", "work", "gpu", release.SizePrefix, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -184,8 +184,8 @@ func TestAddOwn(t *testing.T) {
 	}
 }
 
-// A machine deployment stays for a moment after its last machine: until then a
-// new one cannot have its name.
+// A machine deployment exists a little longer than its last machine. During that
+// time no new one can have its name.
 func TestDeleteGroupWaitsForTheName(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t, kinds, store)
@@ -216,8 +216,8 @@ func TestDeleteGroupWaitsForTheName(t *testing.T) {
 	}
 }
 
-// TestDeleteGroupLeavesAnothersTemplate: other groups may use a template with the name of
-// the group.
+// TestDeleteGroupLeavesAnothersTemplate: a template that has the group's name,
+// but that another group uses, is not deleted.
 func TestDeleteGroupLeavesAnothersTemplate(t *testing.T) {
 	t.Parallel()
 	c := kubetest.New(t, kinds, strings.ReplaceAll(store, "work-md-0, namespace: default}\nspec: {template: {spec: {backend", "small, namespace: default}\nspec: {template: {spec: {backend")).Client()
@@ -324,7 +324,7 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 		if g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
 			t.Errorf("no capacity in %v", g.GetAnnotations())
 		}
-		// An existing capacity was set by the user.
+		// A capacity that exists was set by the user, and is not replaced.
 		annotated, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "64", "memory": "1Ti"})
 		if g = must(t, c, kube.MachineDeployments, "work-md-0"); annotated || err != nil || g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
 			t.Errorf("SetSizes() replaced the capacity: %t, %v, %v", annotated, err, g.GetAnnotations())

@@ -18,15 +18,15 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// trees is a folder with a tree of Cluster API for each release, named by its tag. With
-// it, TestManifestsFitTheirReleases records the schemas anew.
+// trees is a folder that has a tree of Cluster API for each release, named by
+// its tag. If it is given, TestManifestsFitTheirReleases writes the schemas in
+// testdata anew.
 var trees = flag.String("trees", "", "folder of trees of Cluster API, to record the schemas anew")
 
 // roots are the folders of a tree that have CustomResourceDefinitions.
 var roots = []string{"config", "bootstrap/kubeadm/config", "controlplane/kubeadm/config", "test/infrastructure/docker/config"}
 
-// crdSchema is what a release says about a field: that of JSON schema which the test
-// checks.
+// crdSchema has the parts of a field's JSON schema that the test checks.
 type crdSchema struct {
 	Type                 string                `json:"type,omitempty"`
 	Properties           map[string]*crdSchema `json:"properties,omitempty"`
@@ -36,9 +36,9 @@ type crdSchema struct {
 	Enum                 []any                 `json:"enum,omitempty"`
 }
 
-// TestManifestsFitTheirReleases holds the generated objects against the schemas of the
-// releases' own CustomResourceDefinitions. A field that a release does not have would
-// be dropped by its API server, without a word. testdata/schemas has those parts of the
+// TestManifestsFitTheirReleases compares the generated objects with the schemas
+// in the releases' own CustomResourceDefinitions. An API server silently drops a
+// field that its release does not have. testdata/schemas has the parts of the
 // schemas that the objects use.
 func TestManifestsFitTheirReleases(t *testing.T) {
 	t.Parallel()
@@ -81,7 +81,8 @@ func TestManifestsFitTheirReleases(t *testing.T) {
 	}
 }
 
-// problems returns what of value the schema does not allow.
+// problems returns a description of each part of value that the schema does not
+// allow.
 func (s *crdSchema) problems(value any, at string) []string {
 	if len(s.Enum) > 0 && !slices.Contains(s.Enum, value) {
 		return []string{fmt.Sprintf("%s is %v, want one of %v", at, value, s.Enum)}
@@ -123,7 +124,7 @@ func (s *crdSchema) problems(value any, at string) []string {
 	return all
 }
 
-// record writes those parts of a tree's schemas that the objects use.
+// record writes the parts of a tree's schemas that the objects use.
 func record(t *testing.T, tree, path string, objects []*unstructured.Unstructured) {
 	t.Helper()
 	all := map[string]*crdSchema{}
@@ -181,7 +182,7 @@ func record(t *testing.T, tree, path string, objects []*unstructured.Unstructure
 	}
 }
 
-// take adds to s what from says about value.
+// take adds to s the parts of from that value uses.
 func (s *crdSchema) take(from *crdSchema, value any) {
 	s.Type, s.Required, s.Enum = from.Type, from.Required, from.Enum
 	switch v := value.(type) {

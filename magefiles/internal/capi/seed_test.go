@@ -11,9 +11,9 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// TestSeed holds the objects for v0.3.5 against those of the post of 2020 that the lab
-// makes true: the template of v0.3.5 that it names, for Kubernetes v1.17.2, and its
-// MachineDeployment work-md-1.
+// TestSeed compares the objects for v0.3.5 with those of the post of 2020 that
+// the lab reproduces: the template of v0.3.5 for Kubernetes v1.17.2 that the
+// post names, and its MachineDeployment work-md-1.
 func TestSeed(t *testing.T) {
 	t.Parallel()
 	c := example()
@@ -90,7 +90,8 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// has reports whether got is want. A list may have more items than wanted.
+// has reports whether got has everything that want has. Lists may have more
+// items than wanted.
 func has(got, want any) bool {
 	list, ok := want.([]any)
 	if !ok {

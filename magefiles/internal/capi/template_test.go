@@ -58,7 +58,7 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// TestValuesReachTheObjects: no value is read as another kind of YAML or cut off.
+// TestValuesReachTheObjects: no value is cut off or read as another YAML type.
 func TestValuesReachTheObjects(t *testing.T) {
 	t.Parallel()
 	c := example()
@@ -112,8 +112,8 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// TestContracts: a release that the lab brings up has a contract, and an API without one
-// is refused.
+// TestContracts: every release that the lab supports has a contract, and an API
+// without one is refused.
 func TestContracts(t *testing.T) {
 	t.Parallel()
 	for _, tag := range []string{"0.3.5", "0.4.8", "1.0.5", "1.10.10", "1.11.0", "1.14.2", "1.99.0"} {
@@ -130,8 +130,8 @@ func TestContracts(t *testing.T) {
 	}
 }
 
-// TestManifestIsOfItsAPI reads the objects into Cluster API's own types, which
-// refuse a field they do not have.
+// TestManifestIsOfItsAPI decodes the objects into Cluster API's own types, and
+// fails on a field that they do not have.
 func TestManifestIsOfItsAPI(t *testing.T) {
 	t.Parallel()
 	c := example()
@@ -177,7 +177,7 @@ func TestManifestIsOfItsAPI(t *testing.T) {
 	}
 }
 
-// TestHAProxyTemplate fills the load balancer's template in as the Docker
+// TestHAProxyTemplate executes the load balancer's template as the Docker
 // provider does.
 func TestHAProxyTemplate(t *testing.T) {
 	t.Parallel()
@@ -222,7 +222,8 @@ func TestNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// kind fills its manifest in only if the text asks so.
+	// kind executes a manifest as a template only if the manifest has this
+	// sentence.
 	if !bytes.Contains(raw, []byte("would you kindly template this file")) {
 		t.Error("kind would leave the braces in")
 	}

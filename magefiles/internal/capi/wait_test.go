@@ -31,7 +31,8 @@ func provisioned(infrastructure, controlPlane bool) *unstructured.Unstructured {
 	}})
 }
 
-// unconfirmed has the field, and not yet the condition that move looks at too.
+// unconfirmed has the field that move checks, but not yet the condition that it
+// checks too.
 func unconfirmed() *unstructured.Unstructured {
 	cluster := provisioned(true, true)
 	unstructured.RemoveNestedField(cluster.Object, "status", "conditions")
@@ -107,7 +108,8 @@ func TestWaitRunning(t *testing.T) {
 	}
 }
 
-// TestWaitGroupByWhatItsControllerSaw: the status of an older specification does not count.
+// TestWaitGroupByWhatItsControllerSaw: a status counts only if the controller
+// has observed the latest specification.
 func TestWaitGroupByWhatItsControllerSaw(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -137,7 +139,8 @@ func TestWaitGroupByWhatItsControllerSaw(t *testing.T) {
 	}
 }
 
-// TestStandIn: what the clusterctl of each time looks for.
+// TestStandIn: the stand-in for cert-manager has what the clusterctl of each
+// time looks for.
 func TestStandIn(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string][]string{

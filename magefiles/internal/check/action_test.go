@@ -11,8 +11,8 @@ import (
 	"caslab/magefiles/internal/config"
 )
 
-// short is a call without what differs between two runs: the commits of
-// actions, and the folder of the results.
+// short returns the calls without the parts that differ between runs, which are
+// the commits of actions and the folder of the results.
 func short(calls []string) []string {
 	commit := regexp.MustCompile(`@[0-9a-f]{40}$`)
 	out := regexp.MustCompile(`/\S*/caslab\.\w{6}`)
@@ -33,7 +33,7 @@ func wantCalls(t *testing.T, c *composite, want ...string) {
 	}
 }
 
-// What every run begins with, and what ends it.
+// These are the calls that every run begins and ends with.
 var (
 	prepared = []string{"uses actions/setup-go", "uses actions/cache", "go 'tool' 'mage' 'config:show'"}
 	ups      = []string{"go 'tool' 'mage' 'autoscaler:build'", "docker-engine", "go 'tool' 'mage' 'env:up'"}
@@ -70,7 +70,8 @@ func TestActionOfARelease(t *testing.T) {
 	}
 }
 
-// settings are the lab's, read from what the action wrote.
+// settings returns the lab's settings, read from the files that the action
+// wrote.
 func (c *composite) settings() *config.Config {
 	c.t.Helper()
 	cfg, err := config.Load(c.root, func(string) string { return "" })
@@ -143,8 +144,8 @@ const (
 	compare = "go 'tool' 'mage' 'scenario:compare' '1.36.1' '1.35.2' '-scenarios=all' '-out=OUT/compare'"
 )
 
-// hostile is text that would run, or write an output or a runner's command, if it became a
-// part of a command.
+// hostile is text that would be executed, or would write an output or a command
+// for the runner, if the action put it into a command unquoted.
 var hostile = []string{
 	`a b; rm -rf $HOME; touch owned`, "$(touch owned)", "`touch owned`", "x' || touch owned #", `x" || touch owned #`,
 	"-n", "--help", "x\nroot=/", "x\n::error::owned", "../../..\x07", "*",
@@ -268,8 +269,8 @@ case "$*" in *scenario:run*) for last; do :; done; yes '| a row, ü, of a table 
 	}
 }
 
-// TestActionLeavesNoBlockOpen: the text is cut before a block that unfolds, because an
-// open block would hide the note that it was cut.
+// TestActionLeavesNoBlockOpen: a long text is cut before a block that unfolds.
+// If it were cut in the block, the block would hide the note after it.
 func TestActionLeavesNoBlockOpen(t *testing.T) {
 	t.Parallel()
 	c := newComposite(t, nil)

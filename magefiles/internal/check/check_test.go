@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestTrackedFiles: lint gets the files that are there, whatever their names.
+// TestTrackedFiles: lint gets every tracked file that exists, whatever
+// characters its name has.
 func TestTrackedFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -16,13 +16,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// repository is the root of this one, from this package.
+// repository is the path of this repository's root, relative to this package.
 const repository = "../../.."
 
-// lab is the action's folder.
+// lab is the folder of the action.
 const lab = ".github/actions/lab"
 
-// action is what the tests need of an action's metadata.
+// action has the parts of an action's metadata that the tests need.
 type action struct {
 	Inputs  map[string]struct{ Description, Default string }
 	Outputs map[string]struct{ Description, Value string }
@@ -52,26 +52,27 @@ func readAction(t *testing.T) action {
 	return a
 }
 
-// composite runs the action as a runner does, on a copy of the files that the action
-// needs. It runs shell steps with bash and with programs that only write down their
-// arguments, and only writes down the steps that use other actions.
+// composite runs the action as a runner does, on a copy of the files that the
+// action needs. It runs shell steps with bash, and with fake programs that
+// record their arguments. Steps that use other actions are only recorded.
 type composite struct {
 	t      *testing.T
 	inputs map[string]string
 	// env is the job's environment.
 	env []string
-	// fail is the call that fails, by its first words. During cancel the run is
-	// cancelled, so that it fails too.
+	// fail has the first words of the call that fails. cancel has those of the
+	// call during which the run is cancelled, so that this call fails too.
 	fail, cancel string
 
-	// The folders of a runner; root is the copy of the repository.
+	// These are the runner's folders. root is the copy of the repository.
 	root, workspace, temp, home string
-	// calls is what was called, in order: a program with its arguments, or uses
-	// with an action.
+	// calls has the calls in order: a program with its arguments, or "uses" and
+	// an action.
 	calls []string
-	// with has the inputs that the actions were used with, by the step's name.
+	// with has the inputs of the actions that were used, by the step's name.
 	with map[string]map[string]string
-	// outputs of the action, page of the run, and console of all steps.
+	// outputs has the action's outputs, page the run's page, and console the
+	// output of all steps.
 	outputs map[string]string
 	page    string
 	console bytes.Buffer
@@ -101,7 +102,7 @@ func newComposite(t *testing.T, inputs map[string]string) *composite {
 		c.write(filepath.Join(c.root, "manifests", "scenarios", name+".yaml"), "title: "+name)
 	}
 	c.program(filepath.Join(c.root, "scripts", "docker-engine.sh"), "docker-engine", "")
-	// The real one's logs and record.
+	// These are the files that a real env:up leaves.
 	c.write(filepath.Join(c.root, ".caslab", "logs", "work-cluster.log"), "log")
 	c.write(filepath.Join(c.root, ".caslab", "timeline", "work-cluster.jsonl"), "{}")
 	c.write(filepath.Join(c.root, ".caslab", "kubeconfig", "work-cluster"), "secret")
@@ -141,8 +142,8 @@ func (c *composite) copy(file string) {
 	c.do(os.Chmod(filepath.Join(c.root, file), 0o755))
 }
 
-// program makes one that writes a line of its folder and arguments, each
-// quoted as for a shell, and fails if FAIL names it.
+// program writes a program that records its folder and its arguments, quoted for
+// a shell, in one line. It fails if FAIL names it.
 func (c *composite) program(path, name, then string) {
 	c.t.Helper()
 	c.write(path, fmt.Sprintf(`#!/usr/bin/env bash
@@ -193,7 +194,7 @@ func (c *composite) run() *composite {
 	return c
 }
 
-// step runs one step and keeps its outputs in values.
+// step runs one step and stores its outputs in values.
 func (c *composite) step(i int, s step, eval expression, values map[string]string) error {
 	c.t.Helper()
 	if s.Uses != "" {
@@ -266,7 +267,8 @@ func (c *composite) read(path string) string {
 
 var delimited = regexp.MustCompile(`^([a-z-]+)<<(\S+)$`)
 
-// parseOutputs reads what a step wrote to GITHUB_OUTPUT.
+// parseOutputs returns the outputs in the file that a step wrote as
+// GITHUB_OUTPUT.
 func parseOutputs(t *testing.T, text string) map[string]string {
 	t.Helper()
 	out := map[string]string{}

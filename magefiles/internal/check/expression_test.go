@@ -7,18 +7,19 @@ import (
 	"testing"
 )
 
-// expression evaluates what the action and the workflows need of GitHub's
-// expressions: strings, contexts, the status functions, ! == != && || and
+// expression evaluates the part of GitHub's expressions that the action and the
+// workflows use: strings, contexts, the status functions, ! == != && || and
 // parentheses. Anything else fails the test.
 type expression struct {
 	t      *testing.T
 	tokens []string
-	// lookup is the value of a context, such as steps.up.outcome; a missing
-	// one is empty.
+	// lookup returns the value of a context such as steps.up.outcome, and "" for
+	// a missing one.
 	lookup func(name string) string
-	// failed and cancelled are what the status functions tell.
+	// failed and cancelled are the results of the status functions.
 	failed, cancelled bool
-	// asked is set by a status function: a condition without one has success().
+	// asked is set if a status function is called. A condition without one means
+	// success() as well.
 	asked bool
 }
 
@@ -27,7 +28,7 @@ var (
 	templatePattern = regexp.MustCompile(`\$\{\{(.*?)\}\}`)
 )
 
-// expand replaces every ${{ }} of a text.
+// expand replaces every ${{ }} in a text.
 func (e expression) expand(text string) string {
 	return templatePattern.ReplaceAllStringFunc(text, func(m string) string {
 		inner := e
@@ -35,7 +36,7 @@ func (e expression) expand(text string) string {
 	})
 }
 
-// holds is the value of a step's condition.
+// holds returns the value of a step's condition.
 func (e expression) holds(condition string) bool {
 	if condition == "" {
 		return !e.failed && !e.cancelled

@@ -13,9 +13,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// workflow is what the tests need of a workflow.
+// workflow has the parts of a workflow that the tests need.
 type workflow struct {
-	// On is a boolean to YAML 1.1, which the library reads.
+	// The key "on" is a boolean in YAML 1.1, which the library implements.
 	On struct {
 		WorkflowCall     struct{ Inputs map[string]any } `json:"workflow_call"`
 		WorkflowDispatch struct{ Inputs map[string]any } `json:"workflow_dispatch"`
@@ -74,8 +74,8 @@ func TestActionsArePinnedByCommit(t *testing.T) {
 	}
 }
 
-// TestWorkflowsAllowALaterGo: setup-go sets GOTOOLCHAIN to local, for the Go of
-// go.mod, and a nested module may want a later one.
+// TestWorkflowsAllowALaterGo: setup-go installs the Go of go.mod and sets
+// GOTOOLCHAIN to local, but a nested module may need a later Go.
 func TestWorkflowsAllowALaterGo(t *testing.T) {
 	t.Parallel()
 	steps := slices.Clone(readAction(t).Runs.Steps)
@@ -133,8 +133,8 @@ func TestScenariosWorkflowPassesEveryInputOn(t *testing.T) {
 			with = s.With
 		}
 	}
-	// The action's inputs are these; actionlint does not see an action that a
-	// step has yet to check out.
+	// The inputs are compared with the action's here, because actionlint cannot
+	// see an action that a step checks out first.
 	got, want := slices.Sorted(maps.Keys(with)), slices.Sorted(maps.Keys(readAction(t).Inputs))
 	if !slices.Equal(got, want) {
 		t.Errorf("the workflow gives the action\n%v\nwhich has\n%v", got, want)

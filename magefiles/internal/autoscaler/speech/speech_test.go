@@ -78,8 +78,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestTheTableIsWellFormed: every pattern is anchored or only for the console, its groups
-// are those of a Statement, and Since is not after Until.
+// TestTheTableIsWellFormed: every pattern is anchored or only for the console,
+// its named groups are fields of Statement, and Since is not after Until.
 func TestTheTableIsWellFormed(t *testing.T) {
 	t.Parallel()
 	minor := func(release string, missing int) int {
@@ -142,7 +142,8 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
-// TestTemplateNodeIsNoNode: a problem with a template names a group, not a node.
+// TestTemplateNodeIsNoNode: a problem with a template node names the group and
+// no node.
 func TestTemplateNodeIsNoNode(t *testing.T) {
 	t.Parallel()
 	s, ok := Parse("E1124 20:26:26.1  1 a.go:1] no capacity for node template-node-for-MachineDeployment/default/web-3287627618815168233").Statement(time.Now())

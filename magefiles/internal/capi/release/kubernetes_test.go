@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestKubernetes has both sides of every boundary of the table.
+// TestKubernetes has the releases on both sides of every boundary in the table.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -54,11 +54,12 @@ func TestKubernetes(t *testing.T) {
 		if k.EndpointSlices != tc.slices || k.DNSSlices != tc.dns || len(k.VersionPackages) != tc.packages || k.RefusesCgroupV1 != tc.refuses {
 			t.Errorf("%s: slices %t, DNS %t, version in %q, refuses cgroup v1 %t", tc.release, k.EndpointSlices, k.DNSSlices, k.VersionPackages, k.RefusesCgroupV1)
 		}
-		// Both came with 1.19.
+		// Kubernetes supports cgroup v2 since 1.19, and since then the API
+		// server no longer ignores that a watch is to begin with a list.
 		if k.IgnoresWatchList == k.CgroupV2 {
 			t.Errorf("%s: ignores lists in watches: %t", tc.release, k.IgnoresWatchList)
 		}
-		// Without it, no program of Kubernetes states its version.
+		// Without this package, no program of Kubernetes states its version.
 		if !slices.Contains(k.VersionPackages, componentBase) {
 			t.Errorf("%s: version in %q", tc.release, k.VersionPackages)
 		}

@@ -17,8 +17,8 @@ import (
 
 func v(text string) *version.Version { return version.Must(version.NewSemver(text)) }
 
-// TestClusterAPI has the boundaries of the table: what upstream's tags on both
-// sides of each show.
+// TestClusterAPI has the facts of upstream's tags on both sides of each boundary
+// in the table.
 func TestClusterAPI(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -77,8 +77,8 @@ func TestClusterAPI(t *testing.T) {
 	}
 }
 
-// TestKubernetesOfReleases has what "Kubernetes version support" in upstream's book says, on
-// both sides of each change.
+// TestKubernetesOfReleases has the ranges on both sides of each change, from
+// "Kubernetes version support" in upstream's book.
 func TestKubernetesOfReleases(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string]struct {
@@ -137,8 +137,8 @@ func TestKubernetesOfReleases(t *testing.T) {
 	}
 }
 
-// TestDockerProvider has what differs between Docker providers, and how each release is
-// compiled, on both sides of each change.
+// TestDockerProvider has the facts about the Docker provider and about the
+// compilation on both sides of each change.
 func TestDockerProvider(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -247,7 +247,8 @@ func TestNearestTo(t *testing.T) {
 	}
 }
 
-// TestAll: the table's series have no gap, and each default exists.
+// TestAll: there is no gap between the table's series, and each default release
+// exists.
 func TestAll(t *testing.T) {
 	t.Parallel()
 	all := All()
@@ -272,8 +273,9 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// TestNewer: a release after the table's newest minor has that minor's facts, and is
-// marked. A later patch is not: patches change no facts that an older one relies on.
+// TestNewer: a release after the table's newest minor gets that minor's facts
+// and is marked as newer. A later patch of a known minor is not marked, because
+// patches do not change these facts.
 func TestNewer(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string]bool{
@@ -295,7 +297,7 @@ func TestNewer(t *testing.T) {
 	}
 }
 
-// TestFeatures: what differs between releases that have the same API.
+// TestFeatures has the differences between releases with the same API.
 func TestFeatures(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string][5]bool{ // describe, load balancer's fields, its template, weights in that, own clusterctl
@@ -317,7 +319,7 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// TestCertManager: what the clusterctl of a release asks about cert-manager.
+// TestCertManager has what clusterctl checks about cert-manager in each release.
 func TestCertManager(t *testing.T) {
 	t.Parallel()
 	for tag, want := range map[string]string{
@@ -355,7 +357,7 @@ func TestMinors(t *testing.T) {
 	}
 }
 
-// TestAutoscalers has the boundaries of the table.
+// TestAutoscalers has the releases on both sides of each boundary in the table.
 func TestAutoscalers(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -453,8 +455,8 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-// TestTablesRise: a table is read from the top, so an entry that is out of order
-// would be overridden by an older one.
+// TestTablesRise: the entries of a table are applied from the top to the bottom.
+// If they were not sorted, an older entry would replace a newer one.
 func TestTablesRise(t *testing.T) {
 	t.Parallel()
 	var tags, autoscalerTags, kubernetesTags []string
@@ -477,14 +479,15 @@ func TestTablesRise(t *testing.T) {
 	}
 }
 
-// TestVersionsAreComparedHere: a comparison elsewhere is a fact about a release
-// that is not in the table.
+// TestVersionsAreComparedHere: versions are compared only in this package. A
+// comparison elsewhere would be a fact about releases that is not in the table.
 func TestVersionsAreComparedHere(t *testing.T) {
 	t.Parallel()
 	comparing := []string{
 		"LessThan", "LessThanOrEqual", "GreaterThan", "GreaterThanOrEqual", "NewConstraint", "MustConstraints", "Segments", "Segments64", "Core", "Compare",
 	}
-	// Where versions are read or sorted, and nothing is decided about releases.
+	// In these places versions are read or sorted, but nothing is decided about
+	// releases.
 	exempt := []string{
 		filepath.Join("config", "settings.go"), // whether a text is a version
 		filepath.Join("source", "git.go"),      // which tags are near to a missing one
@@ -537,7 +540,8 @@ func imports(file *ast.File, path string) bool {
 	return slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"`+path+`"` })
 }
 
-// isOther reports whether x is a package that does not know versions.
+// isOther reports whether x is a package whose functions do not compare
+// versions.
 func isOther(file *ast.File, x ast.Expr) bool {
 	name, ok := x.(*ast.Ident)
 	return ok && slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool {

@@ -11,7 +11,7 @@ import (
 
 func v(text string) *version.Version { return version.Must(version.NewSemver(text)) }
 
-// TestAll: what the record says is about releases that the table has.
+// TestAll: the proofs are about releases that are in the table.
 func TestAll(t *testing.T) {
 	t.Parallel()
 	all, err := All()
@@ -58,7 +58,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestDone: of a series that was tried on several days, the last day counts.
+// TestDone: if a series was tried on several days, the last day counts.
 func TestDone(t *testing.T) {
 	t.Parallel()
 	all := []Record{
