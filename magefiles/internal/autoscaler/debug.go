@@ -21,8 +21,8 @@ type Debugger struct {
 	// Wait holds the autoscaler of a headless debugger at its first instruction
 	// until a client continues it.
 	Wait bool
-	// OldGo is set for an autoscaler that a Go compiled which this Delve is not tested
-	// with, and refuses by default.
+	// OldGo is set if the autoscaler was compiled by a Go that is too old for
+	// this Delve, which refuses such programs by default.
 	OldGo bool
 }
 

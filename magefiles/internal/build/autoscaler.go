@@ -41,7 +41,7 @@ type Autoscaler struct {
 	AllProviders bool
 	// Debug builds for a debugger, without optimisation.
 	Debug bool
-	// Toolchain is the Go that compiles, as Request.Toolchain.
+	// Toolchain is the Go that compiles the program, as in Request.Toolchain.
 	Toolchain string
 	// OutDir is the folder of the binary.
 	OutDir string

@@ -33,8 +33,9 @@ type Request struct {
 	// unchanged, the build is skipped. For a working tree it is empty: then
 	// `go build` decides what to compile.
 	ID string
-	// Toolchain is the Go that compiles, such as go1.13.15. The go command fetches it if
-	// it is not on this machine. Empty means the installed Go.
+	// Toolchain is the Go that compiles the program, such as go1.13.15. The go
+	// command fetches it if it is not on this machine. Empty means the installed
+	// Go.
 	Toolchain string
 	// Overlay, if not empty, is a file in the format of `go help build`, which replaces
 	// files of the tree for the compiler.
@@ -68,8 +69,8 @@ type Result struct {
 }
 
 // Build compiles the programs of r unless they are up to date. The error of a
-// failed build has what the compiler printed. It is a *ToolchainError if there is no
-// r.Toolchain.
+// failed build has what the compiler printed. It is a *ToolchainError if
+// r.Toolchain cannot be fetched.
 func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	start := time.Now()
 	settings, err := settingsFor(ctx, r.Toolchain, o.Runner)
@@ -130,7 +131,8 @@ func args(r Request) []string {
 	case r.Vendor:
 		a = append(a, "-mod=vendor")
 	case isOld(r.Toolchain):
-		// Go before 1.16 would write what a go.mod lacks into it, even into a developer's.
+		// Without this, Go before 1.16 adds missing requirements to go.mod, even
+		// in a developer's checkout.
 		a = append(a, "-mod=readonly")
 	}
 	if r.Overlay != "" {

@@ -23,7 +23,8 @@ const (
 const (
 	// Clusterctl is the command of Cluster API, which runs on this machine.
 	Clusterctl = "clusterctl"
-	// DockerCLI is the command that the image of an old Docker provider holds.
+	// DockerCLI is the docker command, which the image of an old Docker provider
+	// contains.
 	DockerCLI = "docker"
 )
 

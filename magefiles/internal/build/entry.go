@@ -48,11 +48,11 @@ func (e *CompilerError) packages() []string {
 	return all
 }
 
-// BuildAutoscaler compiles an autoscaler. If its core is another checkout, and of all
-// packages the compiler refuses only the tree's entry program, because it uses a name that
-// the core no longer has, BuildAutoscaler compiles another entry program: the core's own, with
-// the cloud providers of the tree. instead then says what was refused, and what is compiled
-// instead. It is empty otherwise.
+// BuildAutoscaler compiles an autoscaler. If its core is another checkout, the
+// tree's entry program may use a name that the core no longer has. If that is
+// all that the compiler refuses, BuildAutoscaler compiles the core's own entry
+// program with the tree's cloud providers. instead then says what was refused
+// and what is compiled in its place. Otherwise it is empty.
 func BuildAutoscaler(ctx context.Context, a Autoscaler, o Options) (result Result, instead string, err error) {
 	request, err := a.Request()
 	if err != nil {
@@ -114,9 +114,9 @@ func (e *CompilerError) misfit(main string) string {
 	return ""
 }
 
-// entry changes a request so that the core's own entry program, with the cloud providers
-// of the tree, is compiled in the place of the tree's main.go. It writes files into OutDir
-// alone, and returns the program's path in the core.
+// entry changes a request so that the core's own entry program, with the tree's
+// cloud providers, is compiled in the place of the tree's main.go. It writes
+// files only into OutDir, and returns the program's path in the core.
 func (a Autoscaler) entry(r *Request) (from string, err error) {
 	from, err = ownProgram(a.CoreDir)
 	if err != nil {

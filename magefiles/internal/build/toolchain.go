@@ -43,8 +43,8 @@ func CheckToolchain(ctx context.Context, toolchain string, o Options) error {
 	return err
 }
 
-// isOld reports whether a toolchain, such as go1.13.15, aborts on flags of today's Go:
-// -buildvcs came with Go 1.18.
+// isOld reports whether a toolchain, such as go1.13.15, does not know the flags
+// of today's Go. -buildvcs came with Go 1.18.
 func isOld(toolchain string) bool {
 	return toolchain != "" && goversion.Compare(toolchain, "go1.18") < 0
 }
@@ -55,9 +55,9 @@ var kept = []string{
 	"GOAUTH", "GOCACHE", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
 }
 
-// settingsFor returns the environment variables that select a toolchain. An old Go aborts
-// on some of the settings that a user may have made for today's Go, in the environment
-// or with `go env -w`; so it gets only those that it needs.
+// settingsFor returns the environment variables that select a toolchain. An old
+// Go aborts on some settings that a user may have for today's Go, in the
+// environment or by `go env -w`. It therefore gets only those that it needs.
 func settingsFor(ctx context.Context, toolchain string, runner run.Runner) ([]string, error) {
 	if toolchain == "" {
 		return nil, nil

@@ -63,7 +63,8 @@ func (b *binary) Describe(ctx context.Context, kubeconfig, namespace, name strin
 	if err != nil {
 		return nil, err
 	}
-	// The table is on standard error where the library for colours wants it there.
+	// Some releases print the table on standard error, because of their library
+	// for colours.
 	return parseTree(string(res.Stdout) + "\n" + string(res.Stderr))
 }
 
@@ -78,7 +79,7 @@ func (b *binary) run(ctx context.Context, args ...string) (run.Result, error) {
 		Name: b.options.Binary, Args: append(args, "--config", b.options.Config),
 		Env: []string{
 			"HOME=" + home, "XDG_CONFIG_HOME=" + filepath.Join(home, ".config"), "XDG_DATA_HOME=" + filepath.Join(home, ".local"),
-			// Read since v1.2.0.
+			// clusterctl reads this variable since v1.2.0.
 			"CLUSTERCTL_DISABLE_VERSIONCHECK=true", "NO_COLOR=1",
 		},
 		Stderr: &lines{report: b.options.Progress},
@@ -127,8 +128,9 @@ func (l *lines) Write(data []byte) (int, error) {
 	}
 }
 
-// parseTree reads the table that `clusterctl describe cluster` prints: names that are
-// indented by two columns a level, and columns that begin where their titles do.
+// parseTree reads the table that `clusterctl describe cluster` prints. Names are
+// indented by two characters for each level, and each column begins where its
+// title does.
 func parseTree(text string) ([]Described, error) {
 	var columns []int // READY, SEVERITY, MESSAGE
 	var tree []Described

@@ -26,14 +26,15 @@ type Clusterctl interface {
 	Describe(ctx context.Context, kubeconfig, namespace, name string) ([]Described, error)
 }
 
-// ClusterctlOptions of NewClusterctl.
+// ClusterctlOptions are the options of NewClusterctl.
 type ClusterctlOptions struct {
 	// Config is the path of clusterctl's configuration.
 	Config string
 	// Release is the release of Cluster API in the clusters.
 	Release release.Release
-	// Binary is the path of the release's own clusterctl, and Home a folder for what it
-	// writes. Both are used only if Release.OwnClusterctl.
+	// Binary is the path of the release's own clusterctl, and Home is a folder
+	// for the files that it writes. Both are used only if Release.OwnClusterctl
+	// is true.
 	Binary, Home string
 	Runner       run.Runner
 	// Progress, if not nil, gets what clusterctl logs.

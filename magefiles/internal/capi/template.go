@@ -20,8 +20,8 @@ const OwnerMount = "/caslab/owner"
 
 // Cluster is the workload cluster to create.
 type Cluster struct {
-	// Release is the release of Cluster API that makes the cluster. Its API is the version
-	// of the objects.
+	// Release is the release of Cluster API that creates the cluster. The
+	// objects have the version of its API.
 	Release         release.Release
 	Name, Namespace string
 	// Kubernetes is the version with a leading v.
@@ -34,7 +34,8 @@ type Cluster struct {
 	PodCIDR, ServiceCIDR string
 	// CgroupV1 makes the kubelet accept an engine with cgroup v1.
 	CgroupV1 bool
-	// Cgroupfs makes the kubelet use cgroupfs, as the node image's containerd then does.
+	// Cgroupfs makes the kubelet use the cgroup driver cgroupfs. The containerd
+	// of the node image must use it too.
 	Cgroupfs bool
 	// OwnerFile is mounted at OwnerMount in every node.
 	OwnerFile string

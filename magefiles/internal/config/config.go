@@ -176,7 +176,7 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 	return c, nil
 }
 
-// otherRelease returns what is known about the settings' release of Cluster API. ok is
+// otherRelease returns the facts of the settings' release of Cluster API. ok is
 // false if that is the pinned one.
 func (c *Config) otherRelease() (facts release.Release, ok bool) {
 	if c.ClusterAPI.Version == nil || c.ClusterAPI.Tag() == defaultClusterAPI {

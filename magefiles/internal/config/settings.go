@@ -128,8 +128,8 @@ func setNamespace(c *Config, raw string) error {
 	return nil
 }
 
-// sourceSettings returns the settings of a component's source. follows is that of its
-// version.
+// sourceSettings returns the settings of a component's source. follows is the
+// field of that name of the version's setting.
 func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *Source, follows func(release.Release) string) []setting {
 	return []setting{
 		{key: key + ".version", env: env + "_VERSION", def: defVersion, kind: text,

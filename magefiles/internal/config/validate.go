@@ -91,8 +91,9 @@ func (c *Config) CheckEnvironment() error {
 	return nil
 }
 
-// Warnings returns what is uncertain about the versions of the settings, each as one sentence:
-// what is newer than this lab knows, and what upstream does not support together.
+// Warnings returns what is uncertain about the settings' versions, each as one
+// sentence: that a version is newer than this lab knows, or that upstream does
+// not support two versions together.
 func (c *Config) Warnings() []string {
 	return append(release.Of(c.ClusterAPI.Version).Doubts(c.Kubernetes), release.OfAutoscaler(c.Autoscaler.Version).Doubts()...)
 }

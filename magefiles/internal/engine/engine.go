@@ -115,8 +115,8 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	return info, nil
 }
 
-// MinAPI returns the oldest version of its API that the engine accepts from clients, such as
-// 1.44, or nothing if it does not say.
+// MinAPI returns the oldest version of its API that the engine accepts from
+// clients, such as 1.44, or "" if the engine does not report it.
 func (e *Engine) MinAPI(ctx context.Context) (string, error) {
 	res, err := e.docker(ctx, "version", "--format", "{{json .Server}}")
 	if err != nil {

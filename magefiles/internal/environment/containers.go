@@ -38,8 +38,8 @@ func (e *Environment) nodeOptions(arch string, progress func(string)) node.Optio
 	}
 }
 
-// allowCgroupV1 reports whether kubelets run on the engine's cgroup v1 only if they are
-// told to.
+// allowCgroupV1 reports whether the kubelets need a setting to run, because the
+// engine has cgroup v1.
 func (c *bringUp) allowCgroupV1() bool {
 	return c.info.CgroupVersion == "1" && release.OfKubernetes(c.Config.Kubernetes).RefusesCgroupV1
 }
@@ -48,7 +48,7 @@ func (e *Environment) management(progress func(string)) capi.Management {
 	return capi.Management{Name: e.Config.ManagementName(), Kubeconfig: e.managementKubeconfig(), Progress: progress}
 }
 
-// programs returns what is built of a tree of Cluster API.
+// programs returns the programs that are built from a tree of Cluster API.
 func (e *Environment) programs(tree *source.Tree, arch string) build.ClusterAPI {
 	out := filepath.Join("bin", "cluster-api", e.Config.ClusterAPI.Tag()+"-"+tree.Origin+"-"+state.ShortSum(tree.Dir))
 	return build.ClusterAPI{

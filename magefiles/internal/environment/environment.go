@@ -56,8 +56,9 @@ func (e *Environment) managementKubeconfig() string {
 	return e.State.Kubeconfig(e.Config.ManagementName())
 }
 
-// managementKubeconfigLock is the file that kind has while it writes the kubeconfig, and
-// that stays if kind is killed then. Who holds the environment's lock may remove it.
+// managementKubeconfigLock is the lock file that kind creates while it writes
+// the kubeconfig. It stays if kind is killed then. A process that holds the
+// environment's lock may remove it.
 func (e *Environment) managementKubeconfigLock() string { return e.managementKubeconfig() + ".lock" }
 
 func (e *Environment) repositoryDir() string {

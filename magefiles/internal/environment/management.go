@@ -51,8 +51,8 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 		return "", err
 	}
 	if network := release.Of(c.Config.ClusterAPI.Version).Network; network != kindNetwork {
-		// Between two networks of the engine nothing is forwarded, and the managers must reach
-		// the workload cluster.
+		// The engine forwards nothing between two networks, but the managers
+		// must reach the workload cluster.
 		if err := c.engine.Connect(ctx, network, c.Config.ManagementName()+"-control-plane"); err != nil {
 			return "", err
 		}

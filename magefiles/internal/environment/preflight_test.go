@@ -97,7 +97,7 @@ func TestDoubts(t *testing.T) {
 		{capi.Versions{ClusterAPI: "v1.14.2"}, ""},
 		{capi.Versions{Kubernetes: "v1.38.0"}, ""},
 		{capi.Versions{ClusterAPI: "v1.14.2", Kubernetes: "v1.38.0"}, "Kubernetes v1.38.0 is newer"},
-		{capi.Versions{ClusterAPI: "v1.14.2", Kubernetes: "v1.32.11"}, "upstream supports Cluster API v1.14.2 on Kubernetes v1.33 to v1.37, and this is v1.32.11"},
+		{capi.Versions{ClusterAPI: "v1.14.2", Kubernetes: "v1.32.11"}, "upstream supports Cluster API v1.14.2 on Kubernetes v1.33 to v1.37, but not on v1.32.11"},
 	} {
 		if got := strings.Join(doubts(tc.have), "\n"); (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%+v: %q, want %q", tc.have, got, tc.want)

@@ -99,7 +99,8 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 	return e.printProviders(ctx, client)
 }
 
-// doubts says what is uncertain about the versions in a cluster, once both are known.
+// doubts returns what is uncertain about a cluster's versions, if both are
+// known.
 func doubts(have capi.Versions) []string {
 	clusterAPI, err := version.NewSemver(have.ClusterAPI)
 	if err != nil {

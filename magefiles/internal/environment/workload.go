@@ -18,7 +18,7 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 	defer cancel()
 	facts := release.Of(c.Config.ClusterAPI.Version)
 	if ours, theirs := c.base.LoadBalancer.Image(), facts.LoadBalancer.Image(); !facts.LoadBalancerFields && ours != theirs {
-		// Its objects cannot name another image.
+		// The objects of such a release cannot name another image.
 		if err := c.engine.Tag(ctx, ours, theirs); err != nil {
 			return "", err
 		}

@@ -24,8 +24,9 @@ type kinds struct {
 	config    *rest.Config
 	transport http.RoundTripper
 
-	// turn holds one token. Who has put it in may use the fields below: unlike a
-	// mutex, it can be waited for until a context is done.
+	// turn holds at most one token. A caller that has put it in may use the
+	// fields below. Unlike with a mutex, a caller can stop waiting when its
+	// context is done.
 	turn chan struct{}
 	// known is nil before the first discovery.
 	known meta.RESTMapper
@@ -128,8 +129,8 @@ func (k *kinds) read(ctx context.Context) error {
 // discoveredWithin is how long a discovery may take.
 const discoveredWithin = 32 * time.Second
 
-// endsWith is a transport whose requests end with a context: client-go's discovery
-// takes none.
+// endsWith is a transport whose requests end with a context, because client-go's
+// discovery takes no context.
 type endsWith struct {
 	ctx  context.Context
 	next http.RoundTripper

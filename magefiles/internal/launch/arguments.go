@@ -109,7 +109,7 @@ func CheckArguments(words []string) error {
 	}
 	want, got := Arguments[i], words[1:]
 	refuse := func(format string, a ...any) error {
-		return fmt.Errorf("%s %s: %s\nFor example: %s\nFor its options: go tool mage -h %s", want.Target, strings.Join(want.Args, " "), fmt.Sprintf(format, a...), want.Example, want.Target)
+		return fmt.Errorf("%s %s: %s\nFor example: %s\nFor its arguments and options, type: go tool mage -h %s", want.Target, strings.Join(want.Args, " "), fmt.Sprintf(format, a...), want.Example, want.Target)
 	}
 	for n, name := range want.Args {
 		if n == len(got) {

@@ -11,8 +11,8 @@ import (
 
 // Option is an option of a target.
 type Option struct {
-	// Name is without the dash, and Value is the placeholder of the value; empty if
-	// the option is written without one.
+	// Name has no dash. Value is the placeholder for the value, or empty if the
+	// option is written without a value.
 	Name, Value string
 	// Type is bool, int, time.Duration or string.
 	Type string
@@ -70,12 +70,13 @@ var Options = map[string][]Option{
 	"workload:scale":      {{"name", "NAME", "string"}},
 }
 
-// checks are the targets that need no command. They take nothing.
+// checks are the targets that do not start the lab's command. They have no
+// arguments and options.
 var checks = []string{"lint", "test", "testunit"}
 
-// CheckTarget refuses a target that does not exist, and options that it does not have or
-// that have a wrong value. Mage refuses them too, without what is allowed. words are
-// those that mage gets.
+// CheckTarget refuses a target that does not exist, and options that it does not
+// have or that have a wrong value. Mage refuses them too, but does not say what
+// is allowed. words are mage's arguments.
 func CheckTarget(words []string) error {
 	if len(words) > 1 && words[0] == "-h" {
 		return checkName(words[1])
@@ -102,13 +103,13 @@ func CheckTarget(words []string) error {
 			break // CheckAlone refuses it, and says where settings are
 		}
 		if err := checkOption(options, w); err != nil {
-			return fmt.Errorf("%s: %w\nFor its options: go tool mage -h %s", verb, err, verb)
+			return fmt.Errorf("%s: %w\nFor its arguments and options, type: go tool mage -h %s", verb, err, verb)
 		}
 	}
 	return nil
 }
 
-// checkName refuses a word that is no target, and names those that are like it.
+// checkName refuses a word that is not a target, and names similar targets.
 func checkName(word string) error {
 	verb, _ := Verb(word)
 	if _, ok := Options[verb]; ok || slices.Contains(checks, verb) {
@@ -135,7 +136,7 @@ func checkOption(options []Option, word string) error {
 	i := slices.IndexFunc(options, func(o Option) bool { return strings.EqualFold(o.Name, name) })
 	if i < 0 {
 		if len(options) == 0 {
-			return fmt.Errorf("there is no option -%s, nor any other", name)
+			return fmt.Errorf("there is no option -%s; the target has none", name)
 		}
 		forms := make([]string, len(options))
 		for i, o := range options {

@@ -10,13 +10,13 @@ import (
 func TestOptionsThatATargetLacksAreRefusedWithThoseThatItHas(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"workload:scale 1 -nam=x":        "workload:scale: there is no option -nam; want one of -name=NAME\nFor its options: go tool mage -h workload:scale",
+		"workload:scale 1 -nam=x":        "workload:scale: there is no option -nam; want one of -name=NAME\nFor its arguments and options, type: go tool mage -h workload:scale",
 		"workload:add -pods=x":           "workload:add: -pods=x: want a whole number",
 		"workload:add -pods 3":           "-pods has no value; want -pods=N, without a space",
 		"nodegroup:add web 0 2 -own=may": "-own=may: want true or false",
 		"timeline:report -since=x":       "-since=x: want a duration, such as 15m",
 		"Autoscaler:Run -fast":           "autoscaler:run: there is no option -fast; want one of -all, -flags=FLAGS\n",
-		"nodegroup:set web 1 3 -own":     "nodegroup:set: there is no option -own, nor any other",
+		"nodegroup:set web 1 3 -own":     "nodegroup:set: there is no option -own; the target has none",
 		"env:upp":                        `there is no target "env:upp"; did you mean env:doctor, env:down, env:kubeconfig, env:status, env:up?` + "\nTo see all, type: go tool mage -l",
 		"node:list":                      "did you mean nodegroup:add, nodegroup:delete, nodegroup:list, nodegroup:set, scenario:list?",
 		"doctor":                         "did you mean env:doctor?",

@@ -62,10 +62,11 @@ func Suitable(info engine.Info) error {
 	return nil
 }
 
-// CheckVersions refuses releases that cannot run on the engine: a Docker provider that does
-// not speak its API, and a kubelet that does not know its cgroups.
+// CheckVersions refuses releases that cannot run on the engine, because the
+// Docker provider does not support its API or the kubelet does not support its
+// cgroups.
 func (m Machine) CheckVersions(ctx context.Context, info engine.Info) error {
-	// An engine that does not say which API it wants accepts every one.
+	// An engine that does not report its oldest API accepts every one.
 	minAPI, err := m.Engine.MinAPI(ctx)
 	if err == nil && !m.ClusterAPI.Speaks(minAPI) {
 		cure := "start dockerd with DOCKER_MIN_API_VERSION=" + m.ClusterAPI.MaxEngineAPI + " in its environment"

@@ -50,7 +50,7 @@ func ReadLimit(limit Limit) (uint64, error) {
 	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
 }
 
-// limits are the least values with which several nodes run.
+// limits has the lowest values with which several nodes can run.
 var limits = []struct {
 	limit Limit
 	want  uint64
@@ -61,8 +61,8 @@ var limits = []struct {
 	{InotifyInstances, 512, "as root: sysctl fs.inotify.max_user_instances=512"},
 }
 
-// HostFindings returns the findings about this machine. Its limits matter only if the
-// engine runs on it, so that none is a Failure.
+// HostFindings returns the findings about this machine. No limit is a Failure,
+// because limits matter only if the engine runs on this machine.
 func (m Machine) HostFindings(ctx context.Context) []Finding {
 	findings := []Finding{m.goFinding(ctx)}
 	for _, l := range limits {
@@ -107,8 +107,9 @@ func NodeImageFinding(ctx context.Context, o node.Options) Finding {
 	return nodeImageFinding(o.Origin, node.RegistryAnswers(ctx, o), func() error { return node.CanBuild(ctx, o) })
 }
 
-// nodeImageFinding judges an origin of the node image. registry is nil if a registry
-// answers, and canBuild returns nil if this machine can build the image.
+// nodeImageFinding judges whether the node image can be had from its origin.
+// registry is nil if a registry answers, and canBuild returns nil if this
+// machine can build the image.
 func nodeImageFinding(origin string, registry error, canBuild func() error) Finding {
 	if origin == node.Registry {
 		return Judge("image registry", "answers", registry, Failure, "set REGISTRY_MIRROR, or NODE_IMAGE=auto")

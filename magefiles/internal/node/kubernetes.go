@@ -36,8 +36,8 @@ func (e *KubernetesError) Error() string {
 
 func (e *KubernetesError) Unwrap() error { return e.Err }
 
-// pinnedKubernetes returns the version of Kubernetes that the module in dir requires,
-// and nothing if there is no such module.
+// pinnedKubernetes returns the version of Kubernetes that the module in dir
+// requires, or "" if there is no such module.
 func pinnedKubernetes(dir string) (string, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,7 +84,7 @@ func kubernetesModule(ctx context.Context, o Options, r recipe, pinned string) (
 		files["tools.go"] = []byte(toolsFile())
 	}
 	dir := filepath.Join(o.StateDir, "node", "kubernetes-"+o.Kubernetes)
-	// Written last, with what the folder was made from.
+	// This file is written last. It has the inputs of the folder.
 	stamp, want := filepath.Join(dir, "made-from"), append([]byte(oldRevision+" "+r.facts.Toolchain+"\n"), files["go.mod"]...)
 	if have, err := os.ReadFile(stamp); err == nil && bytes.Equal(have, want) {
 		return dir, nil
@@ -98,8 +98,9 @@ func kubernetesModule(ctx context.Context, o Options, r recipe, pinned string) (
 	return dir, nil
 }
 
-// prepare writes a module that builds Kubernetes into dir, anew. An old Kubernetes gets
-// its dependencies in a folder vendor, and there the code that its module lacks.
+// prepare replaces dir by a module that builds Kubernetes. For an old
+// Kubernetes, the dependencies and the code that its module lacks are in a
+// folder vendor.
 func prepare(ctx context.Context, o Options, r recipe, dir string, files map[string][]byte) error {
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return fmt.Errorf("write the pins of Kubernetes %s: %w", o.Kubernetes, err)
@@ -130,7 +131,7 @@ func prepare(ctx context.Context, o Options, r recipe, dir string, files map[str
 	return nil
 }
 
-// isOld reports whether a Go of its time compiles Kubernetes. Such a Go knows no tool
+// isOld reports whether Kubernetes needs an old Go, which does not know tool
 // lines in go.mod.
 func isOld(k release.Kubernetes) bool { return k.Toolchain != "" }
 

@@ -31,7 +31,7 @@ var notDefined = []string{"code-generator", "sample-apiserver", "kube-openapi", 
 // vendor of dir, with the generator that is vendored there. kube-apiserver does not compile
 // without it, and modules before v1.24 lack it.
 func generateOpenAPI(ctx context.Context, o Options, toolchain, dir string) error {
-	// The generator knows no modules: it reads a GOPATH.
+	// The generator does not support modules. It reads a GOPATH.
 	gopath := filepath.Join(dir, "gopath")
 	src := filepath.Join(gopath, "src")
 	if err := errors.Join(os.MkdirAll(gopath, 0o755), os.Symlink(filepath.Join(dir, "vendor"), src)); err != nil {

@@ -12,12 +12,12 @@ import (
 	"caslab/manifests"
 )
 
-// oldRevision is part of the tags of images that differ from today's. Raise it when this
-// package builds those in another way.
+// oldRevision is part of the tags of images whose recipe is not today's. Raise
+// it when this package changes how they are built.
 const oldRevision = "1"
 
-// recipe is what the node image of one version of Kubernetes consists of. Where it is
-// built as today's are, files, script, network and env are empty.
+// recipe describes the node image of one version of Kubernetes. If nothing
+// differs from today's images, files, script, network and env are empty.
 type recipe struct {
 	facts release.Kubernetes
 	// containerd and coredns are folders of magefiles/components.
@@ -27,7 +27,8 @@ type recipe struct {
 	script string
 	// network is added to the manifest of the pod network.
 	network []byte
-	// env is added to the environment of containers that the lab builds.
+	// env is added to the environment of the container images that the lab
+	// builds.
 	env []string
 }
 
@@ -54,15 +55,16 @@ func recipeFor(kubernetes string) (recipe, error) {
 		}
 	}
 	if r.facts.IgnoresWatchList {
-		// client-go reads it: features.WatchListClient.
+		// client-go reads this variable for features.WatchListClient.
 		r.env = []string{"KUBE_FEATURE_WatchListClient=false"}
 	}
 	r.network, err = DNSRights(v)
 	return r, err
 }
 
-// DNSRights returns a manifest that allows the cluster's DNS to read EndpointSlices, and
-// nothing if kubeadm of that version of Kubernetes does.
+// DNSRights returns a manifest that allows the cluster's DNS to read
+// EndpointSlices. It returns nothing for a version of Kubernetes whose kubeadm
+// already allows that.
 func DNSRights(v *version.Version) ([]byte, error) {
 	if release.OfKubernetes(v).DNSSlices {
 		return nil, nil
@@ -74,7 +76,8 @@ func DNSRights(v *version.Version) ([]byte, error) {
 	return data, nil
 }
 
-// digest adds what differs from today's images to h, and nothing if nothing does.
+// digest adds to h what differs from today's images. If nothing differs, it adds
+// nothing.
 func (r recipe) digest(h io.Writer) {
 	if r.facts.Toolchain == "" && r.script == "" && len(r.files) == 0 && len(r.network) == 0 && len(r.env) == 0 {
 		return
@@ -121,16 +124,17 @@ func (r recipe) components() []string {
 	return folders
 }
 
-// cgroupFS gives the runtime the cgroup driver that kind, Cluster API's templates and
-// kubelets of that time have.
+// cgroupFS gives the runtime the cgroup driver that kind, Cluster API's
+// templates and kubelets used at that time.
 const cgroupFS = `
 sed -i 's/SystemdCgroup = true/SystemdCgroup = false/' /etc/containerd/config.toml
 `
 
 const unbindCgroups = "/kind/bin/caslab-unbind-cgroups.sh"
 
-// unbindScript undoes what kind's entrypoint does on cgroup v1: it mounts the kubelet's
-// cgroups over themselves, and old kubelets say then that they do not exist.
+// unbindScript undoes the bind mounts that kind's entrypoint makes on cgroup v1:
+// the kubelet's cgroups over themselves. With these mounts, an old kubelet does
+// not find its cgroups.
 const unbindScript = `#!/bin/bash
 set -eu
 findmnt -lun -o target -t cgroup | { grep -E '^/sys/fs/cgroup/[^/]+/kubelet(\.slice)?$' || true; } | while read -r mount; do

@@ -17,12 +17,13 @@ import (
 // answerWithin is how long a registry may take for its first answer.
 const answerWithin = 5 * time.Second
 
-// nodeDigests pins kindest/node by the version of Kubernetes: the newest image of each
-// version in test/infrastructure/kind/mapper.go at Cluster API v1.14.2 and v1.12.11. Those
-// have none of v1.37 and none below v1.19: v1.37.0 is from pkg/apis/config/defaults/image.go
-// at kind v0.33.0, v1.18.19 from kind's release notes v0.11.1, and v1.18.20 and v1.17.17
-// from those of v0.12.0. Of any other version, such as v1.37.2, v1.33.13 or v1.17.2, upstream
-// publishes no digest, and its tag is pulled.
+// nodeDigests pins kindest/node by the version of Kubernetes: the newest image
+// of each version in test/infrastructure/kind/mapper.go at Cluster API v1.14.2
+// and v1.12.11. These have no image of v1.37 and none before v1.19. v1.37.0 is
+// from pkg/apis/config/defaults/image.go at kind v0.33.0, v1.18.19 from kind's
+// release notes v0.11.1, and v1.18.20 and v1.17.17 from those of v0.12.0. For
+// other versions, such as v1.37.2, v1.33.13 or v1.17.2, upstream publishes no
+// digest, and the image is pulled by its tag.
 var nodeDigests = map[string]string{
 	"v1.37.0":  "sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5",
 	"v1.36.4":  "sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed",

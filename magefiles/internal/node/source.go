@@ -209,7 +209,7 @@ func sourceID(o Options, r recipe, kind string) (string, error) {
 	}
 	components := componentsDir(o)
 	folders := r.components()
-	// The modules of any other version are found from the version.
+	// The modules of other versions follow from the version.
 	if pinned, err := pinnedKubernetes(filepath.Join(components, kubernetesFolder)); err != nil {
 		return "", err
 	} else if pinned == o.Kubernetes {
@@ -284,7 +284,8 @@ func compile(ctx context.Context, o Options, r recipe, id string) (map[string]st
 		Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: versionFlags(r.facts),
 		ID: id, Output: filepath.Join(out, kubernetesFolder), Toolchain: r.facts.Toolchain, Vendor: r.facts.Toolchain != "",
 	}}
-	// The other programs are the same for many versions.
+	// The programs that are not part of Kubernetes are the same for many
+	// versions.
 	shared := filepath.Join(o.StateDir, "node", o.Arch)
 	for _, p := range r.programs() {
 		dir := filepath.Join(components, p.folder)

@@ -15,7 +15,7 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// Newest is what Bump takes for the newest release that Check finds.
+// Newest is the version to pass to Bump for the newest release that Check finds.
 const Newest = "newest"
 
 // Change is what Bump did.
@@ -31,17 +31,17 @@ type Change struct {
 	Next []string
 }
 
-// DirtyError is returned for a checkout with changes that are not committed: they could
-// not be told from those of Bump.
+// DirtyError is returned for a checkout with uncommitted changes, because nobody
+// could distinguish them from Bump's changes.
 type DirtyError struct {
 	Root string
-	// Files have changes, as git names them.
+	// Files are the changed files, as git names them.
 	Files []string
 }
 
 func (e *DirtyError) Error() string {
 	shown := e.Files[:min(3, len(e.Files))]
-	return fmt.Sprintf("%s has changes that are not committed: %d, such as %s; want a clean tree", e.Root, len(e.Files), strings.Join(shown, ", "))
+	return fmt.Sprintf("%s has uncommitted changes in %d files, such as %s; want a clean tree", e.Root, len(e.Files), strings.Join(shown, ", "))
 }
 
 // UnknownVersionError is returned for a version that does not exist.
@@ -51,21 +51,21 @@ type UnknownVersionError struct {
 }
 
 func (e *UnknownVersionError) Error() string {
-	msg := fmt.Sprintf("%s has no release %s, says %s", e.Name, e.Wanted, e.From)
+	msg := fmt.Sprintf("%s has no release %s (asked: %s)", e.Name, e.Wanted, e.From)
 	if e.Newest != "" {
 		msg += "; the newest is " + e.Newest
 	}
 	if e.Patch != "" && e.Patch != e.Newest {
-		msg += ", and of the pinned minor " + e.Patch
+		msg += ", and the newest of the pinned minor is " + e.Patch
 	}
 	return msg
 }
 
-// Bump changes the version of a pin in the whole checkout, with all that depends on it,
-// and commits nothing. Before it changes anything it refuses a pin that does not exist, a
-// version that does not exist (*UnknownVersionError) or is pinned already, and a checkout
-// with other changes (*DirtyError). After a later error, the files that were changed stay
-// changed.
+// Bump changes the version of a pin in the whole checkout, with all that depends
+// on it, and commits nothing. Before it changes anything, it refuses an unknown
+// pin, a version that does not exist (*UnknownVersionError) or is already
+// pinned, and a checkout with other changes (*DirtyError). After a later error,
+// the files that were changed stay changed.
 func Bump(ctx context.Context, name, version string, o Options) (*Change, error) {
 	all, err := Read(o.Root)
 	if err != nil {
@@ -81,7 +81,7 @@ func Bump(ctx context.Context, name, version string, o Options) (*Change, error)
 	o.progress("asking for the releases of %s", name)
 	a := ask(ctx, p, o)
 	if a.Err != nil {
-		return nil, fmt.Errorf("which releases of %s exist: %w", name, a.Err)
+		return nil, fmt.Errorf("ask for the releases of %s: %w", name, a.Err)
 	}
 	to, err := a.choose(version)
 	if err != nil {
@@ -98,7 +98,7 @@ func Bump(ctx context.Context, name, version string, o Options) (*Change, error)
 	return b.change, nil
 }
 
-// choose returns the version to pin, written as the pin is.
+// choose returns the version to pin, with or without a leading v as in the pin.
 func (a Answer) choose(wanted string) (string, error) {
 	to := wanted
 	if to == Newest {
@@ -127,7 +127,7 @@ func clean(ctx context.Context, o Options) error {
 	return nil
 }
 
-// changed returns the files with changes that are not committed.
+// changed returns the files with uncommitted changes.
 func changed(ctx context.Context, o Options) ([]string, error) {
 	res, err := o.Runner.Run(ctx, run.Cmd{Name: "git", Args: []string{"status", "--porcelain"}, Dir: o.Root})
 	if err != nil {
@@ -182,9 +182,9 @@ func (b *bump) apply(ctx context.Context, p Pin, to string) error {
 		}
 	}
 	switch p.Name {
-	case etcd: // what it shares with Kubernetes is compiled once
+	case etcd: // packages that it shares with Kubernetes are compiled once
 		return b.align(ctx, p.folders[0], components+"kubernetes")
-	case coreDNS: // what it shares with the lab is compiled once
+	case coreDNS: // packages that it shares with the lab are compiled once
 		return b.align(ctx, p.folders[0], ".")
 	case clusterAPI:
 		return b.digests(ctx, to, "")
@@ -192,13 +192,13 @@ func (b *bump) apply(ctx context.Context, p Pin, to string) error {
 	return nil
 }
 
-// edit replaces the text of a file of the checkout. A file that is not there is left out,
-// because documents may go.
+// edit replaces the text of a file of the checkout. A missing file is skipped,
+// because documents may be removed.
 func (b *bump) edit(file string, change func(string) string) error {
 	path := filepath.Join(b.Root, file)
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		b.note("%s is not there", file)
+		b.note("%s does not exist", file)
 		return nil
 	}
 	if err != nil {
@@ -233,8 +233,8 @@ func (p Pin) inDocument(text, to string) string {
 	return b.String()
 }
 
-// replaceVersion replaces a version where it stands alone: 1.36.1 is not part of v1.36.1
-// or of 1.36.10.
+// replaceVersion replaces a version only where it is not part of another text:
+// v1.36.1 and 1.36.10 do not contain the version 1.36.1.
 func replaceVersion(text, from, to string) string {
 	var b strings.Builder
 	for {
@@ -279,8 +279,8 @@ func (b *bump) goCommand(ctx context.Context, folder string, args ...string) err
 	return nil
 }
 
-// align raises what a folder's go.mod requires to the versions of another one, for the
-// modules that both require.
+// align raises modules in a folder's go.mod to the versions in another folder's
+// go.mod, if both require them.
 func (b *bump) align(ctx context.Context, folder, with string) error {
 	mod, err := readMod(b.Root, folder)
 	if err != nil {

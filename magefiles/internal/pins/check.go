@@ -21,10 +21,10 @@ type Options struct {
 	// Root is the checkout.
 	Root   string
 	Runner run.Runner
-	// Specs say where releases of Cluster API and of the autoscaler are asked for. A
-	// component without one is asked for on the Go module proxy.
+	// Specs has the sources that list the releases of Cluster API and of the
+	// autoscaler. For a component without one, the Go module proxy is asked.
 	Specs []source.Spec
-	// Progress, if set, is called with what is done.
+	// Progress, if set, is called with a description of what is being done.
 	Progress func(string)
 }
 
@@ -37,9 +37,9 @@ func (o Options) progress(format string, args ...any) {
 // Answer is what is known about the releases of a pin.
 type Answer struct {
 	Pin
-	// From is who answered.
+	// From names the repository or the proxy that answered.
 	From string
-	// Versions are all that exist.
+	// Versions are all existing versions.
 	Versions []string
 	// Patch is the newest release of the pinned minor, and Newest the newest of all.
 	Patch, Newest string
@@ -52,8 +52,8 @@ func (a Answer) Behind() bool {
 	return a.Newest != "" && semver.Compare(canonical(a.Newest), canonical(a.Version)) > 0
 }
 
-// Check asks for the releases of all pins at once. No answer is an Answer with an error.
-// Who does not answer within 30 seconds is not waited for.
+// Check asks for the releases of all pins concurrently, and waits at most 30
+// seconds. If there is no answer for a pin, its Answer has an error.
 func Check(ctx context.Context, o Options) ([]Answer, error) {
 	all, err := Read(o.Root)
 	if err != nil {
@@ -68,7 +68,7 @@ func Check(ctx context.Context, o Options) ([]Answer, error) {
 	return answers, ctx.Err()
 }
 
-// ask asks for the releases of a pin, where the lab would fetch them from.
+// ask asks the source from which the lab would fetch a pin for its releases.
 func ask(ctx context.Context, p Pin, o Options) Answer {
 	a := Answer{Pin: p}
 	options := source.Options{Runner: o.Runner}
@@ -92,7 +92,8 @@ func (o Options) spec(name string) (source.Spec, bool) {
 	return source.Spec{}, false
 }
 
-// Print writes a table of the answers, then what is not known and why.
+// Print writes a table of the answers, and then which pins have no answer and
+// why.
 func Print(out io.Writer, answers []Answer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "PIN\tPINNED\tSAME MINOR\tNEWEST\tASKED\tNOTE")
@@ -114,7 +115,7 @@ func Print(out io.Writer, answers []Answer) error {
 	}
 	fmt.Fprintf(out, "\n%d of %d pins have newer releases", behind, len(answers))
 	if len(silent) > 0 {
-		fmt.Fprintf(out, "; of %d it is not known:\n  %s", len(silent), strings.Join(silent, "\n  "))
+		fmt.Fprintf(out, "; for %d there is no answer:\n  %s", len(silent), strings.Join(silent, "\n  "))
 	}
 	_, err := fmt.Fprintln(out)
 	return err

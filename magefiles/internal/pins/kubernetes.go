@@ -21,8 +21,9 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// kubernetes changes the modules of Kubernetes, and the versions of what its kubeadm
-// names: etcd and CoreDNS. It raises crictl to the minor, and pins kindest/node.
+// kubernetes changes the modules of Kubernetes and the versions of etcd and
+// CoreDNS, which its kubeadm names. It also raises crictl to the same minor, and
+// pins the digest of kindest/node.
 func (b *bump) kubernetes(ctx context.Context, p Pin, to string) error {
 	dir, err := b.download(ctx, p.module+"@"+to)
 	if err != nil {
@@ -48,7 +49,7 @@ func (b *bump) kubernetes(ctx context.Context, p Pin, to string) error {
 		}
 		switch {
 		case want == "":
-			b.note("kubeadm of Kubernetes %s names no version of %s where it did; look for it in cmd/kubeadm/app/constants/constants.go", to, name)
+			b.note("the version of %s that kubeadm of Kubernetes %s uses was not found; look for it in cmd/kubeadm/app/constants/constants.go", name, to)
 		case want != follower.Version:
 			if err := b.apply(ctx, follower, want); err != nil {
 				return err
@@ -66,7 +67,7 @@ func (b *bump) kubernetes(ctx context.Context, p Pin, to string) error {
 		return err
 	}
 	if minors, ok := supported(b.all); ok && !minors.Has(version.Must(version.NewSemver(to))) {
-		b.note("Cluster API %s manages itself on v1.%d to v1.%d, so that the default settings are refused; bump cluster-api too, or add what is new to the table in magefiles/internal/capi/release",
+		b.note("Cluster API %s manages itself on v1.%d to v1.%d, so env:up refuses the default settings; bump cluster-api too, or add what is new to the table in magefiles/internal/capi/release",
 			capi.Version, minors.Min, minors.Max)
 	}
 	data, err := os.ReadFile(filepath.Join(b.Root, digestsFile))
@@ -106,7 +107,7 @@ func (b *bump) staging(upstream, folder, to string) error {
 		}
 	}
 	for _, r := range mod.Require {
-		if staged[r.Mod.Path] && r.Mod.Version != "v0.0.0" { // as Kubernetes requires some
+		if staged[r.Mod.Path] && r.Mod.Version != "v0.0.0" { // because Kubernetes requires some of them
 			if err := mod.AddRequire(r.Mod.Path, published); err != nil {
 				return err
 			}
@@ -123,8 +124,8 @@ func (b *bump) staging(upstream, folder, to string) error {
 	return state.WriteFile(filepath.Join(b.Root, folder, "go.mod"), data, 0o644)
 }
 
-// kubeadm has the versions that a release of kubeadm names, as the modules' tags; empty if
-// it names none.
+// kubeadm has the versions of etcd and CoreDNS that a release of kubeadm names,
+// written as the modules' tags. A version that it does not name is empty.
 type kubeadm struct{ etcd, coreDNS string }
 
 var (
@@ -147,7 +148,8 @@ func named(dir string) (kubeadm, error) {
 	return kubeadm{etcd: tag(namesEtcd), coreDNS: tag(namesCoreDNS)}, nil
 }
 
-// crictl raises crictl to the newest release of Kubernetes' minor, unless it is as new.
+// crictl raises crictl to the newest release of Kubernetes' minor, unless it is
+// as new already.
 func (b *bump) crictl(ctx context.Context, to string) error {
 	p, err := find(b.all, crictl)
 	if err != nil || semver.Compare(semver.MajorMinor(p.Version), semver.MajorMinor(to)) >= 0 {
@@ -166,16 +168,19 @@ func (b *bump) crictl(ctx context.Context, to string) error {
 }
 
 var (
-	// A digest in test/infrastructure/kind/mapper.go of Cluster API.
+	// mapped matches a digest in test/infrastructure/kind/mapper.go of Cluster
+	// API.
 	mapped = regexp.MustCompile(`kindest/node:(v[0-9]+\.[0-9]+\.[0-9]+)@(sha256:[0-9a-f]{64})`)
-	// The lab's table of digests, a row of it, and the release that it was read from.
+	// digestTable matches the lab's table of digests, digestRow one of its rows, and
+	// digestsOf the release from which the table was read.
 	digestTable = regexp.MustCompile(`(?s)var nodeDigests = map\[string\]string\{\n(.*?)\n\}`)
 	digestRow   = regexp.MustCompile(`"(v[0-9]+\.[0-9]+\.[0-9]+)":\s*"(sha256:[0-9a-f]{64})"`)
 	digestsOf   = regexp.MustCompile(`(mapper\.go at Cluster API )v[0-9]+\.[0-9]+\.[0-9]+`)
 )
 
-// digests adds to the lab's table the digests of kindest/node that a release of Cluster
-// API pins: that of one version of Kubernetes, or all if only is empty.
+// digests adds to the lab's table the digests of kindest/node that a release of
+// Cluster API pins. If only is not empty, it is the version of Kubernetes whose
+// digest is added.
 func (b *bump) digests(ctx context.Context, capi, only string) error {
 	const mapper = "test/infrastructure/kind/mapper.go"
 	dir, err := b.download(ctx, "sigs.k8s.io/cluster-api/test@"+capi)
@@ -227,7 +232,7 @@ func (b *bump) digests(ctx context.Context, capi, only string) error {
 		return string(formatted)
 	})
 	if err == nil && !known {
-		b.note("%s has no table of digests where it did; the digests of kindest/node are unchanged", digestsFile)
+		b.note("the digests of kindest/node are unchanged: their table was not found in %s", digestsFile)
 	}
 	return err
 }

@@ -1,5 +1,6 @@
-// Package pins knows where the tree pins the versions of what the lab builds and runs. It
-// finds out which pins have newer releases, and changes a pin everywhere at once.
+// Package pins knows the places in the tree that hold the versions of what the
+// lab builds and runs. It finds out which pins have newer releases, and changes
+// a pin in all its places.
 package pins
 
 import (
@@ -34,27 +35,30 @@ const (
 	components   = "magefiles/components/"
 )
 
-// documents name the pins of Cluster API, the autoscaler and Kubernetes for a reader.
+// documents are the texts for readers that contain the pinned versions of
+// Cluster API, the autoscaler and Kubernetes.
 var documents = []string{
 	"README.md", ".github/actions/lab/action.yml", ".github/workflows/scenarios.yml", "scripts/action-inputs.sh",
 }
 
-// Pin is a version that the tree fixes.
+// Pin is a version that the tree holds.
 type Pin struct {
-	// Name is what Bump calls it.
+	// Name is the pin's name for Bump.
 	Name string
 	// Version is the one that is pinned.
 	Version string
-	// module is asked for on the Go module proxy, unless a source.Spec has the name.
+	// module is the module for which the Go module proxy is asked, unless a
+	// source.Spec has the pin's name.
 	module string
 	// constant is the Go constant with the version, in file; empty if there is none.
 	constant, file string
 	// folders have go.mod files that require modules at the version.
 	folders []string
 	modules []string
-	// hold, if not empty, begins the releases that the pin may have, such as v1.7.
+	// hold, if not empty, is the prefix of the releases that the pin may have,
+	// such as "v1.7.".
 	hold string
-	// Follows says what else decides the version. It may be empty.
+	// Follows says what else decides the version, or is empty.
 	Follows string
 	// after is what has to be done by hand after a bump, each a sentence without a full
 	// stop.
@@ -73,13 +77,13 @@ func pinned() []Pin {
 			after: []string{facts},
 		},
 		{Name: autoscaler, constant: "defaultAutoscaler", file: settingsFile, after: []string{
-			facts, "see whether it is the one to pair with, in magefiles/internal/capi/release/clusterapi.go", "look for new flags and new lines of the log: magefiles/internal/autoscaler/history.go and speech",
+			facts, "decide whether it becomes the default of a Cluster API in magefiles/internal/capi/release/clusterapi.go", "look for new flags and new lines of the log: magefiles/internal/autoscaler/history.go and speech",
 		}},
 		{
 			Name: kubernetes, constant: "defaultKubernetes", file: settingsFile, module: "k8s.io/kubernetes",
 			folders: []string{components + "kubernetes"}, modules: []string{"k8s.io/kubernetes"},
 			Follows: "the pinned Cluster API supports a range", after: []string{
-				"see whether standardKubernetes in magefiles/internal/capi/release/clusterapi.go should have it too",
+				"decide whether standardKubernetes in magefiles/internal/capi/release/clusterapi.go should have it too",
 				"build the node image once: go tool mage image:node",
 			},
 		},
@@ -91,7 +95,7 @@ func pinned() []Pin {
 		held(component("coredns-1.10", "github.com/coredns/coredns", "coredns-1.10", "the last release that reads the old APIs of endpoints"), "v1.10.1"),
 		component("cni-plugins", "github.com/containernetworking/plugins", "cni", ""),
 		{Name: "kind", module: "sigs.k8s.io/kind", folders: []string{"."}, modules: []string{"sigs.k8s.io/kind"},
-			after: []string{"build the node image once, which has kind's files: go tool mage image:node"}},
+			after: []string{"build the node image once, because it contains kind's files: go tool mage image:node"}},
 		{Name: "mage", module: "github.com/magefile/mage", folders: []string{"."}, modules: []string{"github.com/magefile/mage"}},
 		{Name: "delve", module: "github.com/go-delve/delve", folders: []string{"magefiles/tools/delve"}, modules: []string{"github.com/go-delve/delve"}},
 		linter("gotestsum", "gotest.tools/gotestsum", "gotestsum"),
@@ -100,7 +104,7 @@ func pinned() []Pin {
 	}
 }
 
-// component is the pin of a module of which the node image is built.
+// component returns the pin of a module from which the node image is built.
 func component(name, module, folder, follows string) Pin {
 	return Pin{
 		Name: name, module: module, folders: []string{components + folder}, modules: []string{module}, Follows: follows,
@@ -108,19 +112,19 @@ func component(name, module, folder, follows string) Pin {
 	}
 }
 
-// held returns the pin for releases that begin with prefix alone.
+// held returns the pin limited to releases that begin with prefix.
 func held(p Pin, prefix string) Pin {
 	p.hold = prefix
 	return p
 }
 
-// linter is the pin of a program that `go run` fetches.
+// linter returns the pin of a program that `go run` fetches.
 func linter(name, module, constant string) Pin {
 	return Pin{Name: name, module: module, constant: constant, file: checkFile, after: []string{"run it: go tool mage lint"}}
 }
 
-// Read returns the pins of the checkout at root. The error names a pin whose version is
-// not where it should be, or that two places state differently.
+// Read returns the pins of the checkout at root. The error names a pin whose
+// version is missing in one of its places, or differs between two of them.
 func Read(root string) ([]Pin, error) {
 	all := pinned()
 	for i := range all {
@@ -158,7 +162,8 @@ func Read(root string) ([]Pin, error) {
 	return all, nil
 }
 
-// constant matches the declaration of a Go constant whose text ends with a version.
+// constant returns a pattern for the declaration of a Go constant whose value
+// ends with a version.
 func constant(name string) *regexp.Regexp {
 	return regexp.MustCompile(`(?m)(^\s*(?:const\s+)?` + name + `\s*=\s*"(?:[^"]*@)?)(v?[0-9][^"@]*)"`)
 }
@@ -172,7 +177,8 @@ func readMod(root, folder string) (*modfile.File, error) {
 	return modfile.Parse(path, data, nil)
 }
 
-// required returns the version at which a go.mod requires a module; empty if it does not.
+// required returns the version of a module that a go.mod requires, or "" if it
+// does not require the module.
 func required(mod *modfile.File, path string) string {
 	i := slices.IndexFunc(mod.Require, func(r *modfile.Require) bool { return r.Mod.Path == path })
 	if i < 0 {
@@ -193,7 +199,8 @@ func find(all []Pin, name string) (Pin, error) {
 	return Pin{}, fmt.Errorf("no pin is called %q; want one of %s", name, strings.Join(names, ", "))
 }
 
-// canonical returns a version with a leading v, as modules have it; empty if it is none.
+// canonical returns a version with a leading v, as Go modules write it, or "" if
+// it is not a version.
 func canonical(version string) string {
 	if v := "v" + strings.TrimPrefix(version, "v"); semver.Canonical(v) == v {
 		return v
@@ -201,7 +208,8 @@ func canonical(version string) string {
 	return ""
 }
 
-// written returns a version with a leading v if model has one, and without it if not.
+// written returns a version with a leading v if model has one, and otherwise
+// without it.
 func written(version, model string) string {
 	if strings.HasPrefix(model, "v") {
 		return canonical(version)
@@ -225,5 +233,6 @@ func newest(versions []string, prefix string) string {
 	return best
 }
 
-// series returns the prefix that the releases of a version's minor share, such as v1.36.
+// series returns the prefix of all releases of a version's minor, such as
+// "v1.36.".
 func series(version string) string { return semver.MajorMinor(canonical(version)) + "." }

@@ -316,7 +316,7 @@ func TestCheck(t *testing.T) {
 	for _, want := range []string{
 		"kubernetes       v1.36.1   -            v1.37.2   Go module proxy", "the pinned Cluster API manages itself on v1.33 to v1.",
 		"autoscaler       v1.36.1   v1.36.2      v1.36.2   file://", "actionlint       v1.7.9    ?            ?         no answer",
-		"8 of 16 pins have newer releases; of 1 it is not known:\n  actionlint: ask the Go module proxy for the versions of github.com/rhysd/actionlint: ",
+		"8 of 16 pins have newer releases; for 1 there is no answer:\n  actionlint: ask the Go module proxy for the versions of github.com/rhysd/actionlint: ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
@@ -335,7 +335,7 @@ func TestNobodyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Print(&out, answers); err != nil || !strings.Contains(out.String(), "\n0 of 16 pins have newer releases; of 16 it is not known:\n") || strings.Count(out.String(), "no route to host") != 15 || strings.Count(out.String(), "list the tags of file:///nosuch") != 2 {
+	if err := Print(&out, answers); err != nil || !strings.Contains(out.String(), "\n0 of 16 pins have newer releases; for 16 there is no answer:\n") || strings.Count(out.String(), "no route to host") != 15 || strings.Count(out.String(), "list the tags of file:///nosuch") != 2 {
 		t.Errorf("%v\n%s", err, &out)
 	}
 }
@@ -398,7 +398,7 @@ func TestBumpKubernetes(t *testing.T) {
 		t.Errorf("lines were left empty in\n%s", mod)
 	}
 	if slices.ContainsFunc(change.Notes, func(n string) bool {
-		return !strings.HasSuffix(n, "is not there") && !strings.HasPrefix(n, "Cluster API v1.14.2 manages itself on ")
+		return !strings.HasSuffix(n, "does not exist") && !strings.HasPrefix(n, "Cluster API v1.14.2 manages itself on ")
 	}) {
 		t.Errorf("notes: %q", change.Notes)
 	}
@@ -444,11 +444,11 @@ func TestBumpRefuses(t *testing.T) {
 	s := newScene(t, upstream())
 	for _, tc := range []struct{ name, version, want string }{
 		{"nosuch", "v1.0.0", `no pin is called "nosuch"; want one of cluster-api, autoscaler, kubernetes,`},
-		{kubernetes, "v1.36.9", "kubernetes has no release v1.36.9, says Go module proxy; the newest is v1.37.2, and of the pinned minor v1.36.1"},
+		{kubernetes, "v1.36.9", "kubernetes has no release v1.36.9 (asked: Go module proxy); the newest is v1.37.2, and the newest of the pinned minor is v1.36.1"},
 		{kubernetes, "tomorrow", "kubernetes has no release tomorrow"},
 		{autoscaler, "v1.36.1", "autoscaler is pinned at v1.36.1 already"},
 		{"coredns-1.10", Newest, "coredns-1.10 is pinned at v1.10.1 already"},
-		{"actionlint", "v9.9.9", "which releases of actionlint exist: ask the Go module proxy"},
+		{"actionlint", "v9.9.9", "ask for the releases of actionlint: ask the Go module proxy"},
 	} {
 		_, err := Bump(t.Context(), tc.name, tc.version, s.Options)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

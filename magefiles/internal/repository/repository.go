@@ -39,7 +39,7 @@ type Provider struct {
 	// Namespace is where the provider's controllers run.
 	Namespace string
 
-	// webhooks is the namespace of the provider's webhooks, if that is another one.
+	// webhooks is the namespace of the provider's webhooks, if it differs.
 	webhooks string
 
 	label, root, file string
@@ -86,9 +86,9 @@ func (r *Repository) Namespaces() []string {
 // image keeps it.
 const devTag = "dev"
 
-// metricsProxy is the sidecar with which releases before v0.4 guard their managers'
-// metrics. The lab leaves it out: nothing reads them through it, and every node would
-// need one more image.
+// metricsProxy is the sidecar that protects the managers' metrics in releases
+// before v0.4. The lab removes it, because nothing reads metrics through it and
+// every node would need one more image.
 const metricsProxy = "kube-rbac-proxy"
 
 // webhookNamespace is the namespace in which releases before v0.4 run the webhooks

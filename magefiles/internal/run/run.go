@@ -99,8 +99,8 @@ type Exec struct{}
 // Run implements Runner.
 func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	var stdout, stderr bytes.Buffer
-	// The streams arrive in no order: in one tail, a long standard output could
-	// push out the message on standard error.
+	// The two streams have no common order. In a common tail, a long standard
+	// output could replace the message on standard error.
 	lastOut, lastErr := &tail{max: outputTail}, &tail{max: outputTail}
 
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)

@@ -10,10 +10,11 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// Releases returns the versions that exist of a component, in no order and with
-// pre-releases, as Spec.Version writes them. It also returns who said so: the repository,
-// without credentials, or the Go module proxy. Auto asks git first, and then the proxy if
-// the component is there; so does Dir, because a checkout has no releases. No answer within 30 seconds is an error.
+// Releases returns the existing versions of a component, unsorted and with
+// pre-releases, in the form of Spec.Version. from is what answered: the
+// repository's URL without credentials, or Proxy. Auto asks git first, and then
+// the proxy if it may have the component. Dir does the same, because a checkout
+// has no releases. No answer within 30 seconds is an error.
 func Releases(ctx context.Context, s Spec, o Options) (versions []string, from string, err error) {
 	var gitErr error
 	if s.Origin != Module {
@@ -40,7 +41,7 @@ func Releases(ctx context.Context, s Spec, o Options) (versions []string, from s
 	return versions, Proxy, nil
 }
 
-// Proxy names the Go module proxy, as who answered Releases.
+// Proxy is the name of the Go module proxy in what Releases returns.
 const Proxy = "Go module proxy"
 
 // ModuleVersions returns the versions of a module that the Go module proxy lists, in

@@ -27,9 +27,10 @@ func APIOf(version string) API {
 	api := API{Version: version, RolloutTimes: [][]string{
 		// api/v1beta1/machinedeployment_types.go since v1.4.0-rc.0.
 		{"spec", "rolloutAfter"},
-		// Before, machines are replaced if their template changes, annotations included:
-		// EqualMachineTemplate in internal/controllers/machinedeployment/mdutil/util.go at
-		// v1.1.6. Later, a change of this one is applied in place.
+		// Before v1.4, machines are replaced if their template changes,
+		// including its annotations: EqualMachineTemplate in
+		// internal/controllers/machinedeployment/mdutil/util.go at v1.1.6. Later
+		// releases apply a change of the annotations in place.
 		{"spec", "template", "metadata", "annotations", "cluster.x-k8s.io/restartedAt"},
 	}}
 	switch version {

@@ -17,13 +17,13 @@ const (
 type Autoscaler struct {
 	Version *version.Version
 
-	// Newer reports whether it is a release whose minor is newer than the table. Its
+	// Newer reports whether the release's minor is newer than the table. Its
 	// facts are then those of the newest minor.
 	Newer bool
-	// Supported reports whether it has a provider for Cluster API.
+	// Supported reports whether the release has a provider for Cluster API.
 	Supported bool
-	// Toolchain is the Go that compiles it, such as go1.13.15, where today's Go gives a
-	// program that panics. It is empty for releases that today's Go compiles.
+	// Toolchain is the Go that compiles the release, such as go1.13.15, if a
+	// program that today's Go compiles panics. Otherwise it is empty.
 	Toolchain string
 	// SizePrefix begins the annotations with a node group's sizes.
 	SizePrefix string
@@ -33,16 +33,18 @@ type Autoscaler struct {
 	// APIVariable reports whether it takes the version of Cluster API's API from
 	// the environment variable CAPI_VERSION.
 	APIVariable bool
-	// OldestAPI and NewestAPI are the versions of Cluster API's API that it drives, both
-	// ends included. It asks for the group's preferred version, unless it has an
-	// APIVariable, or OnlyAPI.
+	// OldestAPI and NewestAPI are the first and the last version of Cluster
+	// API's API with which the release works. It uses the group's preferred
+	// version, unless it has an APIVariable or OnlyAPI is true.
 	OldestAPI, NewestAPI string
-	// OnlyAPI reports whether it asks for OldestAPI alone, whatever a cluster prefers.
+	// OnlyAPI reports whether the release uses only OldestAPI, whatever version
+	// the cluster prefers.
 	OnlyAPI bool
 	// GroupReferences reports whether it understands references that name a
 	// group and no version, as objects of v1beta2 have them.
 	GroupReferences bool
-	// Defects say what it cannot do, each as one sentence without a full stop.
+	// Defects says what the release cannot do, each as one sentence without a
+	// full stop.
 	Defects []string
 }
 
@@ -56,7 +58,8 @@ func OfAutoscaler(v *version.Version) Autoscaler {
 	return a
 }
 
-// Doubts says what is uncertain about it, each as one sentence without a full stop.
+// Doubts returns what is uncertain about the release, each as one sentence
+// without a full stop.
 func (a Autoscaler) Doubts() []string {
 	if !a.Newer {
 		return nil
@@ -108,7 +111,7 @@ func toolchain(since, name string) change[Autoscaler] {
 // cluster-autoscaler/cloudprovider/clusterapi where they do not begin with /. Which flags
 // exist is in the table of package autoscaler.
 var autoscalers = []change[Autoscaler]{
-	// The folder exists.
+	// Since this release the folder exists.
 	{[]string{"1.18.0"}, func(a *Autoscaler) { a.Supported = true }},
 	// clusterapi_controller.go: getAPIGroupPreferredVersion.
 	{[]string{"1.18.2", "1.19.0"}, func(a *Autoscaler) {

@@ -17,17 +17,20 @@ type Release struct {
 	// Newer reports whether the release's minor is newer than the table. Its facts are
 	// then those of the newest minor.
 	Newer bool
-	// Kubernetes are the minors that a cluster which manages itself may have.
+	// Kubernetes has the minors that upstream supports for a cluster that
+	// manages itself.
 	Kubernetes Minors
-	// DefaultKubernetes is the version that its clusters get by default, such as
-	// v1.36.1. kindest/node has it, and the Go module proxy has its modules.
+	// DefaultKubernetes is the version that clusters of the release get by
+	// default, such as v1.36.1. There is an image kindest/node of it, and the Go
+	// module proxy has its modules.
 	DefaultKubernetes string
-	// DefaultAutoscaler is the release of the autoscaler to pair with, such as 1.36.1.
+	// DefaultAutoscaler is the release of the autoscaler that the lab uses with
+	// this release by default, such as 1.36.1.
 	DefaultAutoscaler string
 	// Layout is where the parts of the release's tree are.
 	Layout Layout
-	// Toolchain is the Go toolchain that must compile the release, such as go1.13.15,
-	// or empty if today's does.
+	// Toolchain is the Go toolchain that must compile the release, such as
+	// go1.13.15. It is empty if today's Go does.
 	Toolchain string
 
 	// DockerKinds and DevKinds report which infrastructure kinds the Docker provider
@@ -36,12 +39,12 @@ type Release struct {
 	DockerKinds, DevKinds bool
 	// Network is the Docker network on which the provider creates nodes.
 	Network string
-	// MaxEngineAPI is the newest version of the Docker engine's API that the provider
-	// speaks, such as 1.41. It negotiates an older one, and cannot talk to an
-	// engine whose minimum is newer.
+	// MaxEngineAPI is the newest version of the Docker engine's API that the
+	// provider supports, such as 1.41. The provider can negotiate an older one.
+	// It cannot use an engine whose minimum is newer.
 	MaxEngineAPI string
-	// RunsDocker and RunsKubectl report whether the Docker provider starts the
-	// programs docker and kubectl, which its image must therefore hold.
+	// RunsDocker and RunsKubectl report whether the Docker provider runs the
+	// programs docker and kubectl. Its image must then contain them.
 	RunsDocker, RunsKubectl bool
 	// WebhookDeployments reports whether each provider has a second Deployment, for
 	// its webhooks, and AuthProxy whether Deployments have a container of
@@ -49,10 +52,11 @@ type Release struct {
 	WebhookDeployments, AuthProxy bool
 	// LoadBalancer is what the Docker provider runs in front of API servers.
 	LoadBalancer LoadBalancer
-	// LoadBalancerFields reports whether a DockerCluster names the image of its load
-	// balancer, and HAProxyTemplate whether it names a template of HAProxy's
-	// configuration. HAProxyWeights reports whether that template is given servers with
-	// an address and a weight, and not addresses alone.
+	// LoadBalancerFields reports whether a DockerCluster names the image of its
+	// load balancer, and HAProxyTemplate whether it names a template of
+	// HAProxy's configuration. HAProxyWeights reports whether the data of that
+	// template has an address and a weight for each server, instead of only an
+	// address.
 	LoadBalancerFields, HAProxyTemplate, HAProxyWeights bool
 	// Describes reports whether the release's clusterctl has the command describe.
 	Describes bool
@@ -137,16 +141,16 @@ func oldest() Release {
 			ControlPlaneRoot: "controlplane/kubeadm/config", DockerRoot: "test/infrastructure/docker/config",
 		},
 		LoadBalancer: LoadBalancer{"kindest", "2.1.1-alpine"},
-		// go.mod and vendored modules: reflect2 v1.0.1, with which programs panic
-		// when today's Go compiled them. Dockerfile builds with Go 1.13.
+		// go.mod requires reflect2 v1.0.1. With it, programs panic that today's
+		// Go compiled. The Dockerfile builds with Go 1.13.
 		Toolchain: "go1.13.15",
 		// test/infrastructure/docker/api/v1alpha3.
 		DockerKinds: true,
 		// test/infrastructure/docker/docker/kind_manager.go: docker run without --network.
 		Network: "bridge",
-		// test/infrastructure/docker/Dockerfile: the docker CLI and kubectl. The CLI of
-		// the lab is v23.0.6: later ones answer `docker ps -q --format` with a
-		// warning that the provider cannot read.
+		// test/infrastructure/docker/Dockerfile: the docker CLI and kubectl. The
+		// lab's CLI is v23.0.6, because later ones print a warning for `docker
+		// ps -q --format`, which the provider cannot parse.
 		RunsDocker: true, RunsKubectl: true, MaxEngineAPI: "1.42",
 		// config/webhook/manager.yaml, config/manager/manager_auth_proxy_patch.yaml, and
 		// the same in the other providers.
@@ -160,10 +164,11 @@ func balancer(since, tag string) change[Release] {
 	return change[Release]{since: []string{since}, apply: func(r *Release) { r.LoadBalancer.Tag = tag }}
 }
 
-// kubernetes sets the minors that a management cluster may have: "Kubernetes version
-// support" in docs/book/src/reference/versions.md of the series' last tag, without what is
-// "only workload". A self-managed cluster is one. standard is the minor of the default, and
-// autoscaler the release that goes with it.
+// kubernetes sets the minors that a management cluster may have: "Kubernetes
+// version support" in docs/book/src/reference/versions.md of the series' last
+// tag, without the minors that only workload clusters may have, because a
+// self-managed cluster is a management cluster too. standard is the minor of the
+// default, and autoscaler is the default release of the autoscaler.
 func kubernetes(since string, lowest, highest, standard int, autoscaler string) change[Release] {
 	return change[Release]{since: []string{since}, apply: func(r *Release) {
 		r.Kubernetes = Minors{lowest, highest}
@@ -171,19 +176,20 @@ func kubernetes(since string, lowest, highest, standard int, autoscaler string) 
 	}}
 }
 
-// standardKubernetes has the release to take for each minor of Kubernetes. kindest/node has
-// it (test/infrastructure/kind/mapper.go at Cluster API v1.14.2, and kind's release notes),
-// and the Go module proxy has it with all its staging modules. For the minors that are
-// missing here, no release has both.
+// standardKubernetes has the release that the lab uses for each minor of
+// Kubernetes. There is an image kindest/node of it
+// (test/infrastructure/kind/mapper.go at Cluster API v1.14.2, and kind's release
+// notes), and the Go module proxy has it with all its staging modules. The
+// minors that are missing here have no release with both.
 var standardKubernetes = map[int]string{
 	18: "v1.18.19", 21: "v1.21.14", 24: "v1.24.17", 26: "v1.26.13", 27: "v1.27.16", 28: "v1.28.15",
 	29: "v1.29.4", 30: "v1.30.4", 31: "v1.31.4", 32: "v1.32.11", 33: "v1.33.4", 34: "v1.34.11",
 	35: "v1.35.5", 36: "v1.36.1", 37: "v1.37.2",
 }
 
-// engineAPI sets the newest API of the Docker engine that the Docker provider speaks:
-// api/common.go of the module github.com/docker/docker that its go.mod requires, and
-// client/client.go of github.com/moby/moby/client.
+// engineAPI sets the newest API of the Docker engine that the Docker provider
+// supports: api/common.go of the module github.com/docker/docker that its go.mod
+// requires, and client/client.go of github.com/moby/moby/client.
 func engineAPI(newest string, since ...string) change[Release] {
 	return change[Release]{since: since, apply: func(r *Release) { r.MaxEngineAPI = newest }}
 }
@@ -191,10 +197,10 @@ func engineAPI(newest string, since ...string) change[Release] {
 // clusterAPI is the table of Cluster API's releases, read from upstream's tags.
 // A tag that ends with -0 stands for the first pre-release of its release.
 var clusterAPI = []change[Release]{
-	// The book has a table from v0.3.7 on, which stops at 1.19 until v0.3.14: the bootstrap
-	// provider writes kubeadm's v1beta1
-	// (bootstrap/kubeadm/controllers/kubeadmconfig_controller.go), which no later kubeadm
-	// reads.
+	// The book has a table since v0.3.7. Until v0.3.14 it ends with 1.19,
+	// because the bootstrap provider writes kubeadm's v1beta1
+	// (bootstrap/kubeadm/controllers/kubeadmconfig_controller.go), which later
+	// kubeadms cannot read.
 	kubernetes("0.3.0-0", 16, 19, 18, "1.18.3"),
 	// The first whose tree the lab's facts were read from. Before v0.3.4 no
 	// cluster manages itself on Docker: DockerMachineTemplate has no extraMounts
@@ -231,7 +237,8 @@ var clusterAPI = []change[Release]{
 		r.Toolchain = "go1.16.15"
 	}},
 	balancer("0.4.0-beta.0", "2.1.1-alpine"), // branched off before 0.3.22
-	// Of v1.22, which v0.4.0 does not know yet, the proxy lacks staging modules.
+	// v1.22 is not the default, because the proxy lacks staging modules of it,
+	// and v0.4.0 does not know it yet.
 	kubernetes("0.4.0-beta.0", 19, 21, 21, "1.22.3"),
 	engineAPI("1.41", "0.4.0-beta.1"), // docker v20.10
 	balancer("0.4.1", "v20210715-a6da3463"),
@@ -306,7 +313,7 @@ var clusterAPI = []change[Release]{
 	}},
 	kubernetes("1.14.1", 33, 37, 36, "1.36.1"),
 
-	// Main, at ae7ff047db49: test/infrastructure/docker/api/v1beta2 has the Dev* kinds
-	// alone.
+	// On main, at ae7ff047db49, test/infrastructure/docker/api/v1beta2 has only
+	// the Dev* kinds.
 	{[]string{"1.15.0-0"}, func(r *Release) { r.DockerKinds = false }},
 }

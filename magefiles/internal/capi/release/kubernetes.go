@@ -19,16 +19,17 @@ const (
 type Kubernetes struct {
 	Version *version.Version
 
-	// Toolchain is the Go that compiles the programs, such as go1.16.15. It is empty
-	// if the lab's own Go does.
+	// Toolchain is the Go that must compile the programs, such as go1.16.15. It
+	// is empty if today's Go does.
 	Toolchain string
 	// OpenAPI reports whether the module has the generated package
 	// pkg/generated/openapi, without which kube-apiserver does not compile.
 	OpenAPI bool
-	// VersionPackages are the import paths of the packages with a program's version.
+	// VersionPackages are the import paths of the packages that hold a program's
+	// version.
 	VersionPackages []string
-	// Moved are modules that are gone from where the release requires them. Each has
-	// another module at a version in its place.
+	// Moved has modules that no longer exist at the path at which the release
+	// requires them. Each is replaced by another module at a version.
 	Moved map[string]Module
 
 	// CRI is the version of the runtime interface that the kubelet needs.
@@ -43,9 +44,9 @@ type Kubernetes struct {
 	// BoundCgroups reports whether the kubelet runs on cgroup v1 although the node's
 	// entrypoint mounts the kubelet's own cgroups over themselves.
 	BoundCgroups bool
-	// IgnoresWatchList reports whether the API server ignores that a watch is to begin
-	// with a list. A client of today then waits for the end of the list for ever, if it is
-	// not told to ask for the list first.
+	// IgnoresWatchList reports whether the API server ignores that a watch is to
+	// begin with a list. Today's clients then wait for the end of the list for
+	// ever, unless they are configured to list first.
 	IgnoresWatchList bool
 	// EndpointSlices reports whether the API server serves discovery.k8s.io/v1, and
 	// DNSSlices whether kubeadm allows the cluster's DNS to read it.
@@ -73,8 +74,9 @@ func FirstKubernetes(has func(Kubernetes) bool) string {
 }
 
 const (
-	// componentBase and clientGo have the version that programs print, answer with and
-	// send. Upstream's hack/lib/version.sh sets both.
+	// componentBase and clientGo hold the version that programs print, return
+	// from /version and send to servers. Upstream's hack/lib/version.sh sets
+	// both.
 	componentBase = "k8s.io/component-base/version"
 	clientGo      = "k8s.io/client-go/pkg/version"
 
@@ -90,7 +92,7 @@ func oldestKubernetes() Kubernetes {
 	return Kubernetes{
 		Toolchain:       "go1.13.15",
 		VersionPackages: []string{componentBase, clientGo},
-		// The host vbom.ml is gone.
+		// The host vbom.ml no longer exists.
 		Moved:        map[string]Module{"vbom.ml/util": {"github.com/fvbommel/util", "v0.0.0-20180919145318-efcd4e0f9787"}},
 		CRI:          CRIV1Alpha2,
 		CgroupDriver: CgroupFS,
@@ -126,8 +128,9 @@ var kubernetesReleases = []change[Kubernetes]{
 	// cmd/kubeadm/app/util/config/initconfiguration.go.
 	{[]string{"1.25.0"}, func(k *Kubernetes) { k.Taints = []string{role} }},
 	{[]string{"1.28.0"}, func(k *Kubernetes) { k.VersionPackages = []string{componentBase} }},
-	// pkg/kubelet/apis/config/v1beta1/defaults.go: FailCgroupV1. Up to v1.37 at least,
-	// a kubelet that is told otherwise runs on cgroup v1, and says in an event that it
-	// will not for ever: pkg/kubelet/kubelet_linux.go, cgroupVersionCheck.
+	// pkg/kubelet/apis/config/v1beta1/defaults.go: FailCgroupV1. At least up to
+	// v1.37, a kubelet whose configuration says false runs on cgroup v1, and an
+	// event warns that this will end: pkg/kubelet/kubelet_linux.go,
+	// cgroupVersionCheck.
 	{[]string{"1.35.0"}, func(k *Kubernetes) { k.RefusesCgroupV1 = true }},
 }

@@ -10,8 +10,8 @@ import (
 	version "github.com/hashicorp/go-version"
 )
 
-// lastReleases has the last release of each series of Cluster API, in ascending order, as
-// far as the table was read.
+// lastReleases has the last release of each series of Cluster API at the time
+// when the table was read, in ascending order.
 var lastReleases = []string{
 	"0.3.25", "0.4.8", "1.0.5", "1.1.6", "1.2.12", "1.3.10", "1.4.9", "1.5.8", "1.6.8", "1.7.9",
 	"1.8.12", "1.9.11", "1.10.10", "1.11.11", "1.12.11", "1.13.6", newest,
@@ -26,9 +26,8 @@ func All() []Release {
 	return all
 }
 
-// Changes returns every final release, v0.3.5 and later, with which a fact of the table begins
-// to hold, the newest first. The
-// first one stands for the main branch.
+// Changes returns every final release since v0.3.5 that changes a fact of the
+// table, the newest first. The first one stands for the main branch.
 func Changes() []Release {
 	var tags []*version.Version
 	for _, c := range clusterAPI {
@@ -68,16 +67,17 @@ func Driven() string {
 	return strings.Join(spans, " and ")
 }
 
-// Speaks reports whether the Docker provider speaks to an engine whose API's oldest version
-// is minAPI, such as 1.44. It does if that is not a version.
+// Speaks reports whether the Docker provider can use an engine whose oldest API
+// version is minAPI, such as 1.44. If minAPI is not a version, Speaks returns
+// true.
 func (r Release) Speaks(minAPI string) bool {
 	oldest, err := version.NewVersion(minAPI)
 	return err != nil || !oldest.GreaterThan(version.Must(version.NewVersion(r.MaxEngineAPI)))
 }
 
-// Doubts says what is uncertain about a cluster that manages itself with the release on
-// Kubernetes k: what is newer than the table, and what upstream does not support together.
-// Each is one sentence without a full stop.
+// Doubts returns what is uncertain about a self-managed cluster of the release
+// on Kubernetes k: that one of them is newer than the table, or that upstream
+// does not support them together. Each is one sentence without a full stop.
 func (r Release) Doubts(k *version.Version) []string {
 	var doubts []string
 	last := Newest()
@@ -86,7 +86,7 @@ func (r Release) Doubts(k *version.Version) []string {
 	}
 	switch pair := r.With(k); {
 	case pair == OutsideTable:
-		doubts = append(doubts, fmt.Sprintf("upstream supports Cluster API v%s on Kubernetes %s, and this is v%s", r.Version, r.Kubernetes, k))
+		doubts = append(doubts, fmt.Sprintf("upstream supports Cluster API v%s on Kubernetes %s, but not on v%s", r.Version, r.Kubernetes, k))
 	case pair == AheadOfTable && !r.Kubernetes.Has(k):
 		doubts = append(doubts, fmt.Sprintf("Kubernetes v%s is newer than this lab knows: it is treated as v1.%d", k, last.Kubernetes.Max))
 	}
@@ -102,8 +102,8 @@ func (r Release) Series() string {
 	return fmt.Sprintf("v%d.%d", major, minor)
 }
 
-// Pair is what is known about a cluster that manages itself with a release of Cluster API,
-// on a version of Kubernetes.
+// Pair says whether a self-managed cluster may have a release of Cluster API and
+// a version of Kubernetes together.
 type Pair int
 
 // Pairs.
@@ -113,7 +113,7 @@ const (
 	// AheadOfTable: one of the two is newer than the table, and the other one is as new as
 	// the table goes.
 	AheadOfTable
-	// OutsideTable: the table has both, and not together.
+	// OutsideTable: the table has both, but not together.
 	OutsideTable
 )
 
@@ -143,8 +143,9 @@ func (r Release) NearestKubernetes(k *version.Version) string {
 	return near
 }
 
-// KubernetesThat returns the oldest version of Kubernetes, such as v1.21.14, that the release
-// supports and for which is is true; ok is false if the lab knows none.
+// KubernetesThat returns the oldest version of Kubernetes that the release
+// supports and for which the function is returns true, such as v1.21.14. ok is
+// false if the lab knows none.
 func (r Release) KubernetesThat(is func(Kubernetes) bool) (tag string, ok bool) {
 	for minor := r.Kubernetes.Min; minor <= r.Kubernetes.Max; minor++ {
 		tag, ok := standardKubernetes[minor]
@@ -155,8 +156,9 @@ func (r Release) KubernetesThat(is func(Kubernetes) bool) (tag string, ok bool) 
 	return "", false
 }
 
-// NearestTo returns the version of Kubernetes that the lab takes for the minor that is nearest
-// to that of tag, such as v1.36.1, or nothing if tag is not a version.
+// NearestTo returns the version of Kubernetes that the lab uses for the minor
+// nearest to that of tag, such as v1.36.1. It returns "" if tag is not a
+// version.
 func NearestTo(tag string) string {
 	v, err := version.NewSemver(strings.TrimPrefix(tag, "v"))
 	if err != nil {
@@ -178,8 +180,8 @@ func (r Release) NearestFor(k *version.Version) (near Release, ok bool) {
 	return r.Nearest(func(other Release) bool { return other.Kubernetes.Has(k) })
 }
 
-// Nearest returns the last release of the series nearest to that of r for which is is true;
-// ok is false if there is none.
+// Nearest returns the last release of the series nearest to that of r for which
+// the function is returns true. ok is false if there is none.
 func (r Release) Nearest(is func(Release) bool) (near Release, ok bool) {
 	all := All()
 	at, _ := slices.BinarySearchFunc(all, r, func(a, b Release) int {
@@ -189,7 +191,7 @@ func (r Release) Nearest(is func(Release) bool) (near Release, ok bool) {
 	})
 	distance := len(all) + 1
 	for i, other := range all {
-		// Of two that are as near, the newer one.
+		// If two are equally near, the newer one is taken.
 		if away := max(i-at, at-i); is(other) && away <= distance {
 			near, distance, ok = other, away, true
 		}

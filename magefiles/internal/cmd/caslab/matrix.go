@@ -12,7 +12,7 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// matrixOptions of config:matrix.
+// matrixOptions are the options of config:matrix.
 type matrixOptions struct{ All bool }
 
 func showMatrix(_ context.Context, s *session, o matrixOptions, _ []string) error {
@@ -26,8 +26,8 @@ func showMatrix(_ context.Context, s *session, o matrixOptions, _ []string) erro
 	return writeMatrix(s.out, proofs)
 }
 
-// matrixHeader and matrixRows are the matrix in short, one row for each series of Cluster
-// API, the newest first. README.md has it too.
+// matrixHeader and matrixRows have the short matrix, with one row for each
+// series of Cluster API, the newest first. README.md has it too.
 var matrixHeader = []string{"CLUSTER API", "KUBERNETES", "DEFAULT", "AUTOSCALER", "API", "COMPILED BY", "CLUSTERCTL", "BUILT", "GENERATED", "RAN"}
 
 func matrixRows(proofs []proof.Record) [][]string {
@@ -40,7 +40,7 @@ func matrixRows(proofs []proof.Record) [][]string {
 	return rows
 }
 
-// facts are the columns KUBERNETES to CLUSTERCTL.
+// facts returns the columns KUBERNETES to CLUSTERCTL.
 func facts(r release.Release) []string {
 	clusterctl := "library"
 	if r.OwnClusterctl() {
@@ -70,8 +70,8 @@ warning. FORCE=true brings up other pairs. With -all: every patch that changed s
 	return nil
 }
 
-// writeWholeMatrix writes every release from which on something in the matrix differs, with
-// what its Docker provider needs, and every proof.
+// writeWholeMatrix writes every release that changes something in the matrix,
+// with what its Docker provider needs, and then every proof.
 func writeWholeMatrix(out io.Writer, proofs []proof.Record) error {
 	w := ui.NewTable(out, "SINCE", "KUBERNETES", "DEFAULT", "AUTOSCALER", "API", "COMPILED BY", "CLUSTERCTL", "KINDS", "NETWORK", "ENGINE API UP TO", "LOAD BALANCER", "NEEDS")
 	for _, r := range release.Changes() {
@@ -94,13 +94,13 @@ func writeWholeMatrix(out io.Writer, proofs []proof.Record) error {
 	return w.End()
 }
 
-// feature is a word, and whether it holds.
+// feature is a name, and whether a release has the feature.
 type feature struct {
 	is   bool
 	name string
 }
 
-// words returns the names of the features that hold, or a hyphen.
+// words returns the names of the features that the release has, or a hyphen.
 func words(features ...feature) string {
 	var names []string
 	for _, f := range features {

@@ -82,8 +82,8 @@ func CheckRelease(v *version.Version) error {
 	return nil
 }
 
-// checkToolchain fetches the Go that compiles the release, if that is not the installed
-// one, before anything else is fetched.
+// checkToolchain fetches the Go that must compile the release, unless it is the
+// installed one. It runs before anything else is fetched.
 func (a *Autoscalers) checkToolchain(ctx context.Context) error {
 	toolchain := release.OfAutoscaler(component.AutoscalerRelease(a.Config)).Toolchain
 	if toolchain == "" {

@@ -14,8 +14,8 @@ import (
 	"caslab/magefiles/internal/capi/release"
 )
 
-// Record is what was done for real with releases together. Dates are such as 2026-11-26, or
-// empty for what was not done.
+// Record says what was tried with a combination of releases, and when. A date
+// has the form 2026-11-26, or is empty if that was not tried.
 type Record struct {
 	// ClusterAPI, Kubernetes and Autoscaler are releases with a leading v.
 	ClusterAPI string `json:"clusterAPI"`
@@ -29,7 +29,7 @@ type Record struct {
 	Ran       string `json:"ran,omitempty"`
 	// Seconds is how long each part took, on 2 cores.
 	Seconds Seconds `json:"seconds,omitzero"`
-	// Failed is what stopped it, if something did.
+	// Failed is the reason why the trial did not succeed, or empty.
 	Failed string `json:"failed,omitempty"`
 }
 
@@ -58,7 +58,7 @@ func (s Seconds) String() string {
 //go:embed proof.yaml
 var records []byte
 
-// All returns what was done for real, as proof.yaml beside this file has it.
+// All returns the records in proof.yaml, which is beside this file.
 func All() ([]Record, error) { return read(records) }
 
 func read(data []byte) ([]Record, error) {
@@ -102,7 +102,7 @@ func (r Record) Of(series release.Release) bool {
 	return err == nil && release.Of(v).Series() == series.Series()
 }
 
-// Done merges what was done with a series: each date is the last one.
+// Done merges the records of a series. Each date is the latest one.
 func Done(all []Record, series release.Release) Record {
 	var done Record
 	for _, r := range all {
