@@ -43,6 +43,23 @@ func CheckToolchain(ctx context.Context, toolchain string, o Options) error {
 	return err
 }
 
+// GoRoot returns the folder of the Go of that name, such as go1.13.15, which is fetched
+// unless it is on this machine. Its error is a *ToolchainError if it cannot be.
+func GoRoot(ctx context.Context, toolchain string, o Options) (string, error) {
+	settings, err := settingsFor(ctx, toolchain, o.Runner)
+	if err != nil {
+		return "", err
+	}
+	if _, err := goVersion(ctx, os.TempDir(), settings, toolchain, o); err != nil {
+		return "", err
+	}
+	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "GOROOT"}, Dir: os.TempDir(), Env: settings})
+	if err != nil {
+		return "", fmt.Errorf("find the folder of %s: %w", toolchain, err)
+	}
+	return strings.TrimSpace(string(res.Stdout)), nil
+}
+
 // isOld reports whether a toolchain, such as go1.13.15, does not know the flags
 // of today's Go. -buildvcs came with Go 1.18.
 func isOld(toolchain string) bool {

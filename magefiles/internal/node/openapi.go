@@ -48,12 +48,10 @@ func generateOpenAPI(ctx context.Context, o Options, toolchain, dir string) erro
 	if err != nil {
 		return err
 	}
-	settings := []string{"GOTOOLCHAIN=" + toolchain, "GOENV=off", "GOFLAGS=", "GOWORK=off"}
-	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "GOROOT"}, Dir: os.TempDir(), Env: settings})
+	goroot, err := build.GoRoot(ctx, toolchain, build.Options{Runner: o.Runner})
 	if err != nil {
-		return fmt.Errorf("find %s: %w", toolchain, err)
+		return err
 	}
-	goroot := strings.TrimSpace(string(res.Stdout))
 	header := filepath.Join(gopath, "header")
 	if err := os.WriteFile(header, nil, 0o600); err != nil {
 		return err
@@ -65,7 +63,7 @@ func generateOpenAPI(ctx context.Context, o Options, toolchain, dir string) erro
 			"-h", header, "-r", filepath.Join(gopath, "report"),
 		},
 		Dir: src,
-		Env: append(settings, "GO111MODULE=off", "GOPATH="+gopath, "GOROOT="+goroot, "CGO_ENABLED=0"),
+		Env: []string{"GOTOOLCHAIN=" + toolchain, "GOENV=off", "GOFLAGS=", "GOWORK=off", "GO111MODULE=off", "GOPATH=" + gopath, "GOROOT=" + goroot, "CGO_ENABLED=0"},
 	})
 	if err != nil {
 		return err

@@ -84,7 +84,7 @@ func old(t *testing.T, kubernetes string) (Options, *writer) {
 		{Prefix: "go mod download", Stdout: `{"Dir": "` + upstream + `"}`},
 		{Prefix: "go mod"},
 		{Prefix: "go env GOROOT", Stdout: "/goroot\n"},
-		{Prefix: "go env -json", Stdout: "{}"},
+		{Prefix: "go env -json", Stdout: `{"GOMODCACHE": "/elsewhere/mod"}`},
 		{Prefix: "go version", Stdout: "go version go1.13.15\n"},
 		{Prefix: "go build"},
 		{Prefix: filepath.Join(dir, "openapi-gen")},
@@ -112,6 +112,12 @@ func TestOldKubernetesIsVendored(t *testing.T) {
 	for _, want := range []string{`_ "k8s.io/kubernetes/cmd/kubelet"`, `_ "k8s.io/kube-openapi/cmd/openapi-gen"`, "//go:build tools\n// +build tools\n"} {
 		if !strings.Contains(string(tools), want) {
 			t.Errorf("no %q in\n%s", want, tools)
+		}
+	}
+	// The toolchain is where the user's settings put it.
+	for _, c := range w.Cmds() {
+		if c.String() == "go env GOROOT" && !slices.Contains(c.Env, "GOMODCACHE=/elsewhere/mod") {
+			t.Errorf("the toolchain is looked for with %q", c.Env)
 		}
 	}
 	generated := w.Cmds()[len(w.Cmds())-1]
