@@ -12,7 +12,6 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/machine"
-	"caslab/magefiles/internal/node"
 )
 
 // machine is what the environment comes up on.
@@ -50,11 +49,12 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 	if err := e.tools.check(ctx, component.ClusterAPI(e.Config)); err != nil {
 		return err
 	}
-	if e.Config.NodeImage == config.NodeImageSource {
-		step.Progress("tools for the node image")
-		if err := node.CanBuild(ctx, e.nodeOptions(info.Arch(), nil)); err != nil {
-			return fmt.Errorf("NODE_IMAGE=%s: %w", e.Config.NodeImage, err)
-		}
+	if err := e.machine().CheckToolchain(ctx, step.Progress); err != nil {
+		return fmt.Errorf("CAPI_VERSION=%s: %w", e.Config.ClusterAPI.Tag(), err)
+	}
+	step.Progress("tools for the node image")
+	if err := e.machine().CheckNodeImage(ctx, e.nodeOptions(info.Arch(), step.Progress)); err != nil {
+		return fmt.Errorf("NODE_IMAGE=%s: %w", e.Config.NodeImage, err)
 	}
 	step.Progress("a privileged container")
 	return e.machine().CheckPrivileged(ctx, info, machine.ProbeUp)
@@ -91,9 +91,13 @@ func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []mac
 	asked.Go(func() { api = e.tools.check(ctx, component.ClusterAPI(e.Config)) })
 	asked.Go(func() { as = e.tools.check(ctx, component.Autoscaler(e.Config)) })
 	asked.Wait()
-	return []machine.Finding{
+	findings := []machine.Finding{
 		machine.Judge("Cluster API "+e.Config.ClusterAPI.Tag(), "can be fetched", api, machine.Failure, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),
 		machine.Judge("autoscaler "+e.Config.Autoscaler.Tag(), "can be fetched", as, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not"),
 		machine.NodeImageFinding(ctx, e.nodeOptions(info.Arch(), nil)),
 	}
+	if m := e.machine(); m.ClusterAPI.Toolchain != "" {
+		findings = append(findings, machine.Judge(m.ClusterAPI.Toolchain, "can compile Cluster API", m.CheckToolchain(ctx, nil), machine.Failure, "check GOPROXY and GOSUMDB, or set CAPI_VERSION"))
+	}
+	return findings
 }
