@@ -10,28 +10,29 @@ import (
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/state"
 )
 
-// clusterctl returns the clusterctl for the environment's release.
-func (e *Environment) clusterctl(ctx context.Context, progress func(string)) (capi.Clusterctl, error) {
+// clusterctl returns the clusterctl for a release of Cluster API.
+func (e *Environment) clusterctl(ctx context.Context, r release.Release, progress func(string)) (capi.Clusterctl, error) {
 	return e.tools.clusterctl(ctx, capi.ClusterctlOptions{
 		Config:  filepath.Join(e.repositoryDir(), "clusterctl.yaml"),
-		Release: release.Of(e.Config.ClusterAPI.Version),
-		Binary:  e.clusterctlPath(), Home: filepath.Join(e.repositoryDir(), "home"),
+		Release: r,
+		Binary:  e.clusterctlPath(r), Home: filepath.Join(e.repositoryDir(), "home"),
 		Runner: e.Runner, Progress: progress,
 	})
 }
 
-// clusterctlPath is the path of the release's own clusterctl.
-func (e *Environment) clusterctlPath() string {
-	return filepath.Join(e.repositoryDir(), build.Clusterctl)
+// clusterctlPath is the path of a release's own clusterctl.
+func (e *Environment) clusterctlPath(r release.Release) string {
+	return filepath.Join(e.repositoryDir(), build.Clusterctl+"-"+config.Tag(r.Version))
 }
 
-// keepClusterctl makes the program at path the environment's clusterctl. Commands that
-// have no source tree find it there.
+// keepClusterctl makes the program at path the environment's clusterctl for the release of
+// the settings. Commands that have no source tree find it there.
 func (e *Environment) keepClusterctl(path string) error {
-	link := e.clusterctlPath()
+	link := e.clusterctlPath(release.Of(e.Config.ClusterAPI.Version))
 	if old, err := os.Readlink(link); err == nil && old == path {
 		return nil
 	}

@@ -2,10 +2,14 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 
+	version "github.com/hashicorp/go-version"
+
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 )
 
 // TestClusterctlOfTheRelease: each command gets the clusterctl that env:up built, also
@@ -24,7 +28,7 @@ func TestClusterctlOfTheRelease(t *testing.T) {
 		if err := s.keepClusterctl(program); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.clusterctl(t.Context(), nil); err != nil {
+		if _, err := s.clusterctl(t.Context(), release.Of(s.Config.ClusterAPI.Version), nil); err != nil {
 			t.Fatal(err)
 		}
 		if data, err := os.ReadFile(given.Binary); err != nil || string(data) != name {
@@ -33,5 +37,32 @@ func TestClusterctlOfTheRelease(t *testing.T) {
 	}
 	if given.Config != s.repositoryDir()+"/clusterctl.yaml" || given.Home == "" || given.Release.Version.String() != "1.10.10" || given.Runner == nil {
 		t.Errorf("given %+v", given)
+	}
+}
+
+// TestDescribeWithTheInstalledRelease: the cluster is described by the clusterctl of the
+// release that is in it, even if the settings name another one and that was built since.
+func TestDescribeWithTheInstalledRelease(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, map[string]string{"CAPI_VERSION": "v1.5.8"})
+	w := selfManaged()
+	w[providerObjects] = []map[string]any{fakeProvider("v1.10.10")}
+	s.up(t, w)
+	s.write(t, s.clusterctlPath(release.Of(version.Must(version.NewVersion("1.10.10")))), "its own")
+	built := s.State.Path("other")
+	s.write(t, built, "another one")
+	if err := s.keepClusterctl(built); err != nil {
+		t.Fatal(err)
+	}
+	var given capi.ClusterctlOptions
+	s.tools.clusterctl = func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
+		given = o
+		return nil, errors.New("stop here")
+	}
+	if err := s.Describe(t.Context()); err == nil || err.Error() != "stop here" {
+		t.Fatalf("Describe() = %v", err)
+	}
+	if data, err := os.ReadFile(given.Binary); err != nil || string(data) != "its own" || given.Release.Version.String() != "1.10.10" {
+		t.Errorf("v%s is described by %q, %v", given.Release.Version, data, err)
 	}
 }

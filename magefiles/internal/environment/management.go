@@ -76,7 +76,7 @@ func (c *bringUp) install(ctx context.Context, client *kube.Client, kubeconfig s
 			return err
 		}
 	}
-	ctl, err := c.clusterctl(ctx, progress)
+	ctl, err := c.clusterctl(ctx, release.Of(c.Config.ClusterAPI.Version), progress)
 	if err != nil {
 		return err
 	}

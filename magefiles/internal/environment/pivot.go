@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
 )
@@ -15,7 +16,7 @@ func (c *bringUp) initWorkload(ctx context.Context, progress func(string)) (stri
 }
 
 func (c *bringUp) move(ctx context.Context, progress func(string)) (string, error) {
-	ctl, err := c.clusterctl(ctx, progress)
+	ctl, err := c.clusterctl(ctx, release.Of(c.Config.ClusterAPI.Version), progress)
 	if err != nil {
 		return "", err
 	}

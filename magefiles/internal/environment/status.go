@@ -141,11 +141,15 @@ func (e *Environment) Describe(ctx context.Context) error {
 	}
 	ctx, cancel := lab.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	ctl, err := e.clusterctl(ctx, nil)
+	path, _ := e.manager(management)
+	r, err := e.installedRelease(ctx, path)
 	if err != nil {
 		return err
 	}
-	path, _ := e.manager(management)
+	ctl, err := e.clusterctl(ctx, r, nil)
+	if err != nil {
+		return err
+	}
 	objects, err := ctl.Describe(ctx, path, namespace, e.Config.ClusterName)
 	if err != nil {
 		return err
@@ -155,6 +159,24 @@ func (e *Environment) Describe(ctx context.Context) error {
 		w.Row(strings.Repeat("  ", o.Depth)+o.Name, cmp.Or(o.Available, "-"), cmp.Or(o.Ready, "-"), strings.ReplaceAll(o.Message, "\n", " "))
 	}
 	return w.End()
+}
+
+// installedRelease returns the release of Cluster API in the cluster of a kubeconfig, and
+// that of the settings until the cluster has one.
+func (e *Environment) installedRelease(ctx context.Context, kubeconfig string) (release.Release, error) {
+	client, err := e.tools.open(kubeconfig)
+	if err != nil {
+		return release.Release{}, err
+	}
+	have, err := capi.Installed(ctx, client, namespace)
+	if err != nil {
+		return release.Release{}, err
+	}
+	v, err := version.NewSemver(have.ClusterAPI)
+	if err != nil {
+		v = e.Config.ClusterAPI.Version
+	}
+	return release.Of(v), nil
 }
 
 func short(id string) string {
