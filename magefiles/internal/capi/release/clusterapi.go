@@ -177,14 +177,14 @@ func kubernetes(since string, lowest, highest, standard int, autoscaler string) 
 }
 
 // standardKubernetes has the release that the lab uses for each minor of
-// Kubernetes. There is an image kindest/node of it
-// (test/infrastructure/kind/mapper.go at Cluster API v1.14.2, and kind's release
-// notes), and the Go module proxy has it with all its staging modules. The
-// minors that are missing here have no release with both.
+// Kubernetes: the newest with a published digest of kindest/node
+// (internal/node/registry.go) whose modules `go mod tidy` finds and verifies, all
+// staging modules included. Of 1.37 there is no digest yet. The minors that are
+// missing here have no release with both.
 var standardKubernetes = map[int]string{
-	18: "v1.18.19", 21: "v1.21.14", 24: "v1.24.17", 26: "v1.26.13", 27: "v1.27.16", 28: "v1.28.15",
-	29: "v1.29.4", 30: "v1.30.4", 31: "v1.31.4", 32: "v1.32.11", 33: "v1.33.4", 34: "v1.34.11",
-	35: "v1.35.5", 36: "v1.36.1", 37: "v1.37.2",
+	18: "v1.18.19", 21: "v1.21.14", 24: "v1.24.17", 26: "v1.26.13", 27: "v1.27.3", 28: "v1.28.15",
+	29: "v1.29.2", 30: "v1.30.4", 31: "v1.31.4", 32: "v1.32.5", 33: "v1.33.4", 34: "v1.34.11",
+	35: "v1.35.8", 36: "v1.36.1", 37: "v1.37.2",
 }
 
 // engineAPI sets the newest API of the Docker engine that the Docker provider
