@@ -32,8 +32,8 @@ func (Autoscaler) Run(ctx context.Context,
 }
 
 // Flags prints the command line that autoscaler:run runs. Flags come from
-// manifests/autoscaler/flags.tmpl, then caslab.yaml, then AUTOSCALER_FLAGS,
-// then -flags; the last one that names a flag wins. Example: go tool mage
+// manifests/autoscaler/flags.tmpl, then AUTOSCALER_FLAGS or autoscaler.flags in
+// caslab.yaml, then -flags; the last value of a flag wins. Example: go tool mage
 // autoscaler:flags -flags=--expander=priority
 func (Autoscaler) Flags(ctx context.Context,
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'

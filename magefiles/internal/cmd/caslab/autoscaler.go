@@ -35,7 +35,7 @@ var autoscalerVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "autoscaler:flags",
 		summary: "Prints the command line that autoscaler:run runs.",
-		details: "Flags come from manifests/autoscaler/flags.tmpl, then caslab.yaml, then AUTOSCALER_FLAGS, then -flags; the last one that names a flag wins.",
+		details: "Flags come from manifests/autoscaler/flags.tmpl, then AUTOSCALER_FLAGS or autoscaler.flags in caslab.yaml, then -flags; the last value of a flag wins.",
 		example: "go tool mage autoscaler:flags -flags=--expander=priority",
 	}, autoscalerFlags, func(ctx context.Context, s *session, flags string, _ []string) error {
 		return s.autoscalers.Flags(ctx, flags)

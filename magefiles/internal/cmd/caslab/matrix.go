@@ -63,9 +63,10 @@ func writeMatrix(out io.Writer, proofs []proof.Record) error {
 	}
 	last := release.Newest()
 	fmt.Fprintf(out, `
-KUBERNETES is what upstream supports for a cluster that manages itself, and DEFAULT and AUTOSCALER what a release
-gets if CAPI_VERSION alone is set. A newer Cluster API is treated as %s and a newer Kubernetes as v1.%d, with a
-warning. FORCE=true brings up other pairs. With -all: every patch that changed something, and every pair that was tried.
+KUBERNETES has the minors that upstream supports for a cluster that manages itself. DEFAULT and AUTOSCALER are the
+versions of Kubernetes and of the autoscaler that you get if you set only CAPI_VERSION. A newer Cluster API is treated
+as %s, and a newer Kubernetes as v1.%d, with a warning. FORCE=true brings up other pairs.
+-all prints every patch release that changed something, and every pair that was tried.
 `, last.Series(), last.Kubernetes.Max)
 	return nil
 }
