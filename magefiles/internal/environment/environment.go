@@ -11,6 +11,7 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/machine"
+	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/state"
 )
@@ -29,6 +30,10 @@ type Environment struct {
 	tools  tools
 	// freeDisk returns the bytes that a user may still write at a path.
 	freeDisk func(path string) (int64, error)
+	// checkToolchain and checkNodeImage are the methods of machine.Machine. Tests replace
+	// them, because they ask the module proxy and a registry.
+	checkToolchain func(m machine.Machine, ctx context.Context, progress func(string)) error
+	checkNodeImage func(m machine.Machine, ctx context.Context, o node.Options) error
 	// recorders returns the recorder of the environment that a lab's settings
 	// name.
 	recorders func(*lab.Lab) Recorder
@@ -49,7 +54,8 @@ type Recorder interface {
 // New returns the environment that the lab's settings name. Each environment has
 // a recorder of its own.
 func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
-	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultTimeouts(), tools: realTools(l), freeDisk: machine.FreeDisk, recorders: recorders}
+	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultTimeouts(), tools: realTools(l), freeDisk: machine.FreeDisk,
+		checkToolchain: machine.Machine.CheckToolchain, checkNodeImage: machine.Machine.CheckNodeImage, recorders: recorders}
 }
 
 func (e *Environment) managementKubeconfig() string {

@@ -23,6 +23,8 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/machine"
+	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/run/runtest"
 	"caslab/magefiles/internal/state"
@@ -263,6 +265,15 @@ func newFixture(t *testing.T, env map[string]string) *fixture {
 	e.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
 	s := &fixture{printed: out, docker: d, Environment: e, recorder: recorded}
 	e.tools.open = s.open
+	// They would ask the module proxy and a registry about old releases.
+	e.checkToolchain = func(machine.Machine, context.Context, func(string)) error { return nil }
+	checkNodeImage := e.checkNodeImage
+	e.checkNodeImage = func(m machine.Machine, ctx context.Context, o node.Options) error {
+		if o.Origin == node.Auto {
+			return nil
+		}
+		return checkNodeImage(m, ctx, o)
+	}
 	return s
 }
 

@@ -39,8 +39,12 @@ func TestWhatKubernetesNeeds(t *testing.T) {
 func TestUpOnCgroupsOfAnotherTime(t *testing.T) {
 	t.Parallel()
 	w := newFakeWorld(t)
-	w.Config.Kubernetes = version.Must(version.NewSemver("1.18.19"))
-	if _, err := w.askEngine(t.Context()); err == nil || !strings.Contains(err.Error(), "cgroup v2") {
-		t.Errorf("askEngine() = %v", err)
+	w.Config.Kubernetes, w.Config.Force = version.Must(version.NewSemver("1.18.19")), true
+	err := w.Up(t.Context(), Ready)
+	if err == nil || !strings.Contains(err.Error(), "cgroup v2") {
+		t.Errorf("Up() = %v", err)
+	}
+	if len(w.calls) > 0 {
+		t.Errorf("it did %q", w.calls)
 	}
 }

@@ -31,16 +31,16 @@ func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err erro
 	if info, err = e.engine.Info(ctx); err != nil {
 		return info, err
 	}
-	if err := machine.Suitable(info); err != nil {
-		return info, err
-	}
-	return info, e.machine().CheckVersions(ctx, info)
+	return info, machine.Suitable(info)
 }
 
 // preflight refuses what cannot work, before anything is created.
 func (e *Environment) preflight(ctx context.Context, info engine.Info) (err error) {
 	step := e.Log.Start("check the machine", 5*time.Second)
 	defer func() { step.Done("", err) }()
+	if err := e.machine().CheckVersions(ctx, info); err != nil {
+		return err
+	}
 	step.Progress("disk")
 	if err := e.machine().CheckDisk(info); err != nil {
 		return err
@@ -49,11 +49,11 @@ func (e *Environment) preflight(ctx context.Context, info engine.Info) (err erro
 	if err := e.tools.check(ctx, component.ClusterAPI(e.Config)); err != nil {
 		return err
 	}
-	if err := e.machine().CheckToolchain(ctx, step.Progress); err != nil {
+	if err := e.checkToolchain(e.machine(), ctx, step.Progress); err != nil {
 		return fmt.Errorf("CAPI_VERSION=%s: %w", e.Config.ClusterAPI.Tag(), err)
 	}
 	step.Progress("tools for the node image")
-	if err := e.machine().CheckNodeImage(ctx, e.nodeOptions(info.Arch(), step.Progress)); err != nil {
+	if err := e.checkNodeImage(e.machine(), ctx, e.nodeOptions(info.Arch(), step.Progress)); err != nil {
 		return fmt.Errorf("NODE_IMAGE=%s: %w", e.Config.NodeImage, err)
 	}
 	step.Progress("a privileged container")
@@ -97,7 +97,7 @@ func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []mac
 		machine.NodeImageFinding(ctx, e.nodeOptions(info.Arch(), nil)),
 	}
 	if m := e.machine(); m.ClusterAPI.Toolchain != "" {
-		findings = append(findings, machine.Judge(m.ClusterAPI.Toolchain, "can compile Cluster API", m.CheckToolchain(ctx, nil), machine.Failure, "check GOPROXY and GOSUMDB, or set CAPI_VERSION"))
+		findings = append(findings, machine.Judge(m.ClusterAPI.Toolchain, "can compile Cluster API", e.checkToolchain(m, ctx, nil), machine.Failure, "check GOPROXY and GOSUMDB, or set CAPI_VERSION"))
 	}
 	return findings
 }

@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	version "github.com/hashicorp/go-version"
+
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/machine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run/runtest"
 	"caslab/magefiles/internal/source"
@@ -124,6 +127,16 @@ func TestPreflight(t *testing.T) {
 		"the environment needs": func(s *fixture) { s.freeDisk = func(string) (int64, error) { return 1 << 30, nil } },
 		"no such tag": func(s *fixture) {
 			s.tools.check = func(context.Context, source.Spec) error { return errors.New("no such tag") }
+		},
+		"CAPI_VERSION=v1.14.2: no Go": func(s *fixture) {
+			s.checkToolchain = func(machine.Machine, context.Context, func(string)) error { return errors.New("no Go") }
+		},
+		"NODE_IMAGE=auto: not root": func(s *fixture) {
+			s.checkNodeImage = func(machine.Machine, context.Context, node.Options) error { return errors.New("not root") }
+		},
+		"set CAPI_VERSION=": func(s *fixture) {
+			s.docker.Answers = append(s.docker.Answers, runtest.Answer{Prefix: "docker version", Stdout: `{"MinAPIVersion": "1.44"}`})
+			s.Config.ClusterAPI.Version = version.Must(version.NewSemver("1.6.8"))
 		},
 		"no privileged container":     func(s *fixture) { s.docker.Answers[1].Err = errors.New("exit status 125") },
 		"look for the image caslab.l": func(s *fixture) { s.docker.Answers[0].Err = errors.New("exit status 1") },
