@@ -18,6 +18,8 @@ import (
 
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
@@ -45,7 +47,8 @@ type fakeWorld struct {
 	objectsCreated sync.WaitGroup
 }
 
-func worldKinds() []schema.GroupVersionKind {
+// worldKinds are the kinds of a cluster whose Cluster API serves that version of its API.
+func worldKinds(api string) []schema.GroupVersionKind {
 	in := func(group, version string, kinds ...string) (all []schema.GroupVersionKind) {
 		for _, k := range kinds {
 			all = append(all, schema.GroupVersionKind{Group: group, Version: version, Kind: k})
@@ -55,17 +58,21 @@ func worldKinds() []schema.GroupVersionKind {
 	return slices.Concat(
 		in("", "v1", "Node", "Pod", "ConfigMap", "Secret", "ServiceAccount"), in("apps", "v1", "Deployment", "DaemonSet"),
 		in("rbac.authorization.k8s.io", "v1", "ClusterRole", "ClusterRoleBinding"),
-		in("cluster.x-k8s.io", "v1beta2", "Cluster", "Machine", "MachineDeployment"),
-		in("infrastructure.cluster.x-k8s.io", "v1beta2", "DevCluster", "DevMachineTemplate", "DockerCluster", "DockerMachineTemplate"),
-		in("controlplane.cluster.x-k8s.io", "v1beta2", "KubeadmControlPlane"), in("bootstrap.cluster.x-k8s.io", "v1beta2", "KubeadmConfigTemplate"),
+		in("cluster.x-k8s.io", api, "Cluster", "Machine", "MachineDeployment"),
+		in("infrastructure.cluster.x-k8s.io", api, "DevCluster", "DevMachineTemplate", "DockerCluster", "DockerMachineTemplate"),
+		in("controlplane.cluster.x-k8s.io", api, "KubeadmControlPlane"), in("bootstrap.cluster.x-k8s.io", api, "KubeadmConfigTemplate"),
 		in("clusterctl.cluster.x-k8s.io", "v1alpha3", "Provider"))
 }
 
-func newFakeWorld(t *testing.T) *fakeWorld {
+func newFakeWorld(t *testing.T) *fakeWorld { t.Helper(); return newFakeWorldOf(t, "v1.14.2") }
+
+// newFakeWorldOf is a world for that release of Cluster API.
+func newFakeWorldOf(t *testing.T, tag string) *fakeWorld {
 	t.Helper()
-	s := newFixture(t, map[string]string{"CERT_MANAGER": "true"})
+	s := newFixture(t, map[string]string{"CERT_MANAGER": "true", "CAPI_VERSION": tag})
+	kinds := worldKinds(release.Of(s.Config.ClusterAPI.Version).API)
 	w := &fakeWorld{fixture: s, t: t, fail: map[string]error{}, at: func(string) {},
-		management: kubetest.New(t, worldKinds(), ""), workload: kubetest.New(t, worldKinds(), "")}
+		management: kubetest.New(t, kinds, ""), workload: kubetest.New(t, kinds, "")}
 	t.Cleanup(w.objectsCreated.Wait)
 	s.docker.Answers = []runtest.Answer{
 		{Prefix: "docker info", Stdout: `{"ID": "one", "OSType": "linux", "Architecture": "x86_64", "CgroupVersion": "2"}`},
@@ -247,12 +254,16 @@ func (w *fakeWorld) controllers(r kubetest.Request) error {
 			w.workload.Put(&unstructured.Unstructured{Object: fakeNode(name, true, name == "cp")})
 			m := fakeMachine(name, "Running", name == "cp")
 			m["status"].(map[string]any)["nodeRef"] = map[string]any{"name": name}
+			m["apiVersion"] = w.management.Get(kube.Clusters, "default", "work-cluster").GetAPIVersion()
+			m["spec"].(map[string]any)["version"] = config.Tag(w.Config.Kubernetes)
 			w.management.Put(&unstructured.Unstructured{Object: m})
 		}
 		w.management.Edit(kube.Clusters, "default", "work-cluster", func(c *unstructured.Unstructured) {
 			c.Object["status"] = map[string]any{
-				"initialization": map[string]any{"infrastructureProvisioned": true, "controlPlaneInitialized": true},
-				"conditions":     []any{map[string]any{"type": "ControlPlaneInitialized", "status": "True"}},
+				// What each contract reads.
+				"initialization":      map[string]any{"infrastructureProvisioned": true, "controlPlaneInitialized": true},
+				"infrastructureReady": true, "controlPlaneReady": true,
+				"conditions": []any{map[string]any{"type": "ControlPlaneInitialized", "status": "True"}},
 			}
 		})
 	})
@@ -482,5 +493,29 @@ func (d *docker) set(id, image string) {
 		if d.containers[i].id == id {
 			d.containers[i].image = image
 		}
+	}
+}
+
+// TestBringUpOfOlderReleases: the same steps with the release's own clusterctl, and, where
+// the load balancer takes no template, an image of it that bounds connections.
+func TestBringUpOfOlderReleases(t *testing.T) {
+	t.Parallel()
+	for tag, bounded := range map[string]bool{"v1.10.10": false, "v1.8.12": false, "v1.5.8": true, "v1.1.6": true} {
+		t.Run(tag, func(t *testing.T) {
+			t.Parallel()
+			w := newFakeWorldOf(t, tag)
+			if err := w.Up(t.Context(), Ready); err != nil {
+				t.Fatal(err)
+			}
+			w.ready(t)
+			for _, call := range []string{"compile clusterctl", "init management " + tag, "init workload " + tag, moveCall} {
+				if w.called(call) != 1 {
+					t.Errorf("%q was called %d times:\n%s", call, w.called(call), strings.Join(w.calls, "\n"))
+				}
+			}
+			if there := slices.ContainsFunc(w.docker.ran("docker image ls"), func(c string) bool { return strings.Contains(c, "/bounded/haproxy") }); there != bounded {
+				t.Errorf("a bounded load balancer was looked for: %t", there)
+			}
+		})
 	}
 }

@@ -58,7 +58,7 @@ func TestClusterAPI(t *testing.T) {
 		{"1.99.0", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
 	} {
 		r := Of(v(tc.tag))
-		if r.Version.String() != tc.tag || r.Supported != tc.supported || r.API != tc.api || r.Drivable() != (tc.api == V1Beta2) {
+		if r.Version.String() != tc.tag || r.Supported != tc.supported || r.API != tc.api || r.Drivable() != (tc.api == V1Beta1 || tc.api == V1Beta2) {
 			t.Errorf("%s: supported %t, API %s, drivable %t", r.Version, r.Supported, r.API, r.Drivable())
 		}
 		l := r.Layout
@@ -335,7 +335,7 @@ func TestFirst(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string]string{
 		"0.3.5":  First(func(r Release) bool { return r.Supported }),
-		"1.11.0": First(Release.Drivable),
+		"1.0.0":  First(Release.Drivable),
 		"1.12.0": First(func(r Release) bool { return r.Kubernetes.Min == 31 }),
 		"1.23.0": FirstAutoscaler(func(a Autoscaler) bool { return a.Toolchain == "" }),
 		"1.18.0": FirstAutoscaler(func(a Autoscaler) bool { return a.Supported }),
