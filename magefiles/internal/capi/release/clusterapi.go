@@ -177,7 +177,7 @@ func kubernetes(since string, lowest, highest, standard int, autoscaler string) 
 }
 
 // standardKubernetes has the release that the lab uses for each minor of
-// Kubernetes: the newest with a published digest of kindest/node
+// Kubernetes: one with a published digest of kindest/node
 // (internal/node/registry.go) whose modules `go mod tidy` finds and verifies, all
 // staging modules included. Of 1.37 there is no digest yet. The minors that are
 // missing here have no release with both.
