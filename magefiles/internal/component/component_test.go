@@ -10,7 +10,7 @@ import (
 	"caslab/magefiles/internal/source"
 )
 
-// TestSpecs: each component is fetched from where its own settings say.
+// TestSpecs: each component is fetched from the source in its own settings.
 func TestSpecs(t *testing.T) {
 	t.Parallel()
 	commit := strings.Repeat("1", 40)
@@ -29,8 +29,8 @@ func TestSpecs(t *testing.T) {
 	}
 }
 
-// TestFetchAll: a name chooses one component, an error names the setting, and a
-// name that no component has fetches nothing.
+// TestFetchAll: a name selects one component, and an unknown name fetches nothing. An
+// error names the setting.
 func TestFetchAll(t *testing.T) {
 	t.Parallel()
 	l := labtest.New(t, map[string]string{"CAPI_DIR": "/no/capi", "AUTOSCALER_DIR": "/no/autoscaler"})

@@ -10,7 +10,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 )
 
-// load reads file as caslab.yaml and env as the environment.
+// load returns the settings with file as caslab.yaml and env as the environment.
 func load(t *testing.T, file string, env map[string]string) (*Config, error) {
 	t.Helper()
 	root := t.TempDir()
@@ -74,7 +74,8 @@ clusterAPI: {version: v1.13.5, source: git}
 	}
 }
 
-// TestVersionsAreShownAlike: with a v, which may be left out.
+// TestVersionsAreShownAlike: versions are shown with a v, whether the user wrote it or
+// not.
 func TestVersionsAreShownAlike(t *testing.T) {
 	t.Parallel()
 	versions := func(env map[string]string) (shown []string) {
@@ -174,8 +175,8 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestCheckEnvironment: versions that do not fit together are refused with the nearest that
-// do, unless they are newer than what is known.
+// TestCheckEnvironment: versions that do not work together are refused, and the error
+// names the nearest ones that do. Versions that are newer than the table are accepted.
 func TestCheckEnvironment(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -213,8 +214,8 @@ func TestCheckEnvironment(t *testing.T) {
 	}
 }
 
-// TestUndrivableRelease: a release that the lab has no template for is refused with the
-// nearest that it has one for.
+// TestUndrivableRelease: a release without a template is refused, and the error names
+// the nearest release with one.
 func TestUndrivableRelease(t *testing.T) {
 	t.Parallel()
 	for _, r := range release.All() {
@@ -234,7 +235,8 @@ func TestUndrivableRelease(t *testing.T) {
 	}
 }
 
-// TestWarnings: what is newer than the table, or forced, is said.
+// TestWarnings: there is a warning for a version that is newer than the table or was
+// forced.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -259,7 +261,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestDefaultsFollowClusterAPI: with a release of Cluster API alone, everything else fits.
+// TestDefaultsFollowClusterAPI: if only the release of Cluster API is set, the other
+// versions work with it.
 func TestDefaultsFollowClusterAPI(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -319,8 +322,8 @@ func TestClashConcernsClusterAPIOnly(t *testing.T) {
 	}
 }
 
-// TestNamesOfForeignClusters: every name that Cluster API allows can be scaled, but not
-// every one can be created.
+// TestNamesOfForeignClusters: a foreign cluster may have every name that Cluster API
+// allows. The lab cannot create clusters with all of these names.
 func TestNamesOfForeignClusters(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{strings.Repeat("a", 63), "1st.of_many"} {
@@ -349,8 +352,8 @@ func TestDirImpliesItsSource(t *testing.T) {
 	}
 }
 
-// TestCredentialsAreHidden: neither a refused value nor config:show has them. The
-// settings do.
+// TestCredentialsAreHidden: credentials appear neither in the error for a refused value
+// nor in config:show. The settings still have them.
 func TestCredentialsAreHidden(t *testing.T) {
 	t.Parallel()
 	const url = "https://user:token@host/a"
@@ -396,7 +399,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzVersion: what is accepted is three numbers and comes back as a tag.
+// FuzzVersion: an accepted version has three numbers, and its tag can be read again.
 func FuzzVersion(f *testing.F) {
 	for _, seed := range []string{"v1.14.2", "1.36.1", "vv1.2.3", "1.2.3.4", "v1.14.0-rc.1", "", "9999999999999999999999.0.0"} {
 		f.Add(seed)

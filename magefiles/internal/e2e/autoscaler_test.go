@@ -105,7 +105,7 @@ func (b *background) await(t *testing.T, text string, within time.Duration) {
 	}
 }
 
-// interrupt is Ctrl-C; the target must end well, and soon.
+// interrupt does what Ctrl-C does. The target must then end soon and without an error.
 func (b *background) interrupt(t *testing.T) {
 	t.Helper()
 	if err := syscall.Kill(-b.cmd.Process.Pid, syscall.SIGINT); err != nil {
@@ -121,8 +121,8 @@ func (b *background) interrupt(t *testing.T) {
 	}
 }
 
-// eventually asks until ask returns an empty string; what it returns is what
-// is missing.
+// eventually calls ask until it returns an empty string. Otherwise ask returns what is
+// missing.
 func eventually(t *testing.T, within time.Duration, ask func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(within); ; time.Sleep(time.Second) {
@@ -142,10 +142,10 @@ type machineDeployment struct {
 	Status   struct{ ReadyReplicas int }
 }
 
-// groupName is the seed's.
+// groupName is the name of the node group in the first message about this repository.
 const groupName = "work-md-1"
 
-// group returns the node group; nil if it is not there.
+// group returns the node group, or nil if it does not exist.
 func group(t *testing.T, l lab) *machineDeployment {
 	t.Helper()
 	var list struct{ Items []machineDeployment }
@@ -201,7 +201,7 @@ func scales(t *testing.T, l lab, checkout string) {
 		t.Errorf("autoscaler:deploy beside autoscaler:run: %v", err)
 	}
 
-	// One more than the group may ever hold: its maximum must.
+	// This is one pod more than fits into the group, so that the maximum has to hold.
 	l.must(t, "workload:add", "-pods="+strconv.Itoa(workers+most))
 	run.await(t, "▲ Scale-up: setting group "+groupName, time.Minute)
 	eventually(t, 3*time.Minute, func() string {
@@ -210,7 +210,8 @@ func scales(t *testing.T, l lab, checkout string) {
 		}
 		return ""
 	})
-	// The machines' own controller hears of a node after its pods run.
+	// The controller of the machines may see that a node is ready only after its pods
+	// run.
 	eventually(t, time.Minute, func() string {
 		if g := group(t, l); g.Spec.Replicas != most || g.Status.ReadyReplicas != most {
 			return fmt.Sprintf("a group of %d nodes, all ready: %+v", most, g)
@@ -265,7 +266,7 @@ func refusesBadInput(t *testing.T, l lab, checkout string) {
 		t.Fatal(err)
 	}
 	with := func(env ...string) lab {
-		// A checkout is read instead of git.
+		// The test cases name a checkout instead of a git repository.
 		return lab{root: l.root, env: append(slices.DeleteFunc(slices.Clone(l.env), func(e string) bool { return strings.HasPrefix(e, "AUTOSCALER_") }), env...)}
 	}
 	before := len(machinesOf(t, l))
@@ -349,8 +350,8 @@ func deploys(t *testing.T, l lab) {
 func fromZero(t *testing.T, l lab) {
 	l.must(t, "nodegroup:add", groupName, "0", "1", "-labels=tier=gpu", "-taints=dedicated=gpu:NoSchedule")
 	run := l.start(t, "autoscaler:run", "-flags=--scale-down-unneeded-time=5s")
-	// Two mage that start at the same moment in one checkout take each other's
-	// generated file away.
+	// If two mage processes start at the same moment in one checkout, one removes the
+	// generated file of the other.
 	run.await(t, "running: Ctrl-C stops it", 2*time.Minute)
 	l.must(t, "workload:add", "-selector=tier=gpu", "-tolerations=dedicated")
 	run.await(t, "▲ Scale-up: setting group "+groupName+" size to 1", time.Minute)

@@ -36,8 +36,8 @@ type lab struct {
 
 func (l lab) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"tool", "mage"}, args...)...)
-	// The autoscaler is the stand-in, and the cluster the test's own, whatever
-	// the user works on.
+	// The autoscaler is the stand-in, and the cluster is the test's own, whatever the
+	// user's variables are.
 	mine := slices.DeleteFunc(os.Environ(), func(e string) bool {
 		return strings.HasPrefix(e, "AUTOSCALER_") || strings.HasPrefix(e, "WORKLOAD_KUBECONFIG=") || strings.HasPrefix(e, "MANAGEMENT_KUBECONFIG=") || strings.HasPrefix(e, "CLUSTER_NAMESPACE=")
 	})
@@ -46,8 +46,8 @@ func (l lab) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// mage runs a target with its chatter on the test's own output, and returns
-// its data.
+// mage runs a target and returns its standard output. Its progress is shown in the
+// test's output.
 func (l lab) mage(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	start := time.Now()
@@ -85,7 +85,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The user's own kubeconfig, which must come out as it went in.
+	// This is the user's own kubeconfig, which must not be changed.
 	mine := filepath.Join(t.TempDir(), "config")
 	if err := os.WriteFile(mine, []byte("mine\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -298,7 +298,7 @@ func comesUp(t *testing.T, l lab, eng *engine.Engine) {
 		if c == name+"-lb" {
 			continue
 		}
-		// kubeadm before 1.31 asks so whether the runtime runs.
+		// kubeadm before 1.31 checks with this command whether the runtime runs.
 		if out := docker(t, "exec", c, "crictl", "info"); !strings.Contains(out, "RuntimeReady") {
 			t.Errorf("crictl info in %s: %s", c, out)
 		}
@@ -388,8 +388,8 @@ func verifies(t *testing.T, l lab, eng *engine.Engine) {
 	}
 }
 
-// survivesStop stops every container, as a hard stop of the engine does: the
-// same ones must come back, at the addresses that they had.
+// survivesStop stops every container, as a hard stop of the engine does. The same
+// containers must run again at the same addresses.
 func survivesStop(t *testing.T, l lab, eng *engine.Engine) {
 	before := containers(t, eng, name)
 	docker(t, append([]string{"kill"}, before...)...)
@@ -422,7 +422,8 @@ func kubectl(t *testing.T, l lab, what any, args ...string) {
 	if what != nil {
 		args = append(args, "--output=json")
 	}
-	// On the host's network: the published port must do.
+	// The container is on the host's network, where only the published port is
+	// reachable.
 	out := docker(t, append([]string{"run", "--rm", "--network=host", "--volume", path + ":/kubeconfig:ro",
 		"--entrypoint=kubectl", image[0], "--kubeconfig=/kubeconfig"}, args...)...)
 	if what != nil {

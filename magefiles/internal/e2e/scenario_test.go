@@ -48,7 +48,7 @@ func judges(t *testing.T, l lab) {
 		t.Errorf("junit.xml has %+v; want two tests and no failure", junit)
 	}
 
-	// Deployed for each side, and gone after it.
+	// Each side's autoscaler is deployed for its scenarios, and removed after them.
 	same := l.must(t, "scenario:compare", "1.36.1", "1.36.1", "-scenarios=maximum-holds", "-autoscaler=deploy", quick)
 	if strings.Count(same, "✓ passed") != 2 || !strings.Contains(same, "the verdicts are the same") {
 		t.Errorf("scenario:compare of one autoscaler with itself printed %s", same)
@@ -81,7 +81,7 @@ func judges(t *testing.T, l lab) {
 	}
 }
 
-// groupsLike are the names of machine deployments that begin so.
+// groupsLike returns the names of the machine deployments with this prefix.
 func groupsLike(t *testing.T, l lab, prefix string) []string {
 	t.Helper()
 	var list struct{ Items []machineDeployment }
@@ -95,7 +95,7 @@ func groupsLike(t *testing.T, l lab, prefix string) []string {
 	return names
 }
 
-// tells asks the timeline of everything before it.
+// tells checks that the timeline has what happened before.
 func tells(t *testing.T, l lab) {
 	out := filepath.Join(t.TempDir(), "report.html")
 	files := strings.Fields(l.must(t, "timeline:report", "-out="+out))

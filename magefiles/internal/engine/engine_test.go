@@ -103,7 +103,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	if !slices.Equal(fake.Calls(), want) {
 		t.Errorf("ran %q, want %q", fake.Calls(), want)
 	}
-	// docker makes a container before it finds that it does not start.
+	// docker creates a container before it finds out that the container cannot start.
 	fake = &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker rm"}, {Prefix: "docker run", Stderr: "unable to apply caps", Err: errors.New("exit status 126")}}}
 	if _, err := New(fake).Run(t.Context(), "probe", "image"); err == nil || !strings.Contains(err.Error(), "unable to apply caps") {
 		t.Errorf("Run() = %v", err)
@@ -113,7 +113,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// hangingRunner is an engine that accepts questions and answers none.
+// hangingRunner is an engine that accepts requests and never answers.
 type hangingRunner struct{}
 
 func (hangingRunner) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
@@ -245,7 +245,7 @@ func FuzzParseContainers(f *testing.F) {
 	})
 }
 
-// FuzzIsMissing: a complaint of anything else than a missing thing is kept.
+// FuzzIsMissing: only the message for a missing object counts as one.
 func FuzzIsMissing(f *testing.F) {
 	f.Add("Error: No such container: a\n")
 	f.Add("Error response from daemon: removal of container a is already in progress\n")
@@ -264,7 +264,8 @@ func FuzzIsMissing(f *testing.F) {
 	})
 }
 
-// TestMinAPI: an engine that does not say it is no error, and one that does not answer is.
+// TestMinAPI: an engine that does not report its oldest API is no error. An engine that
+// does not answer is.
 func TestMinAPI(t *testing.T) {
 	t.Parallel()
 	for stdout, want := range map[string]string{`{"ApiVersion":"1.51","MinAPIVersion":"1.44"}`: "1.44", `{"ApiVersion":"1.41"}`: "", "null": ""} {

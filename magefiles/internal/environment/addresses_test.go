@@ -96,7 +96,7 @@ func TestStoppedContainersGetTheirAddressesBack(t *testing.T) {
 	at := func(name, address string) *attached {
 		return &attached{name: name, address: address, labels: map[string]string{clusterLabel: s.Config.ClusterName}, running: true, owner: owner, image: "node"}
 	}
-	// The management cluster had .2, and a container of somebody else has .5.
+	// The management cluster had the address .2, and somebody else's container has .5.
 	lb, control, worker := at("lb", "172.18.0.3"), at("cp", "172.18.0.4"), at("md", "172.18.0.6")
 	lb.labels[roleLabel], lb.image = "external-load-balancer", "balancer"
 	n := &network{containers: []*attached{worker, control, lb, {name: "other", address: "172.18.0.5", running: true}}}
@@ -104,7 +104,8 @@ func TestStoppedContainersGetTheirAddressesBack(t *testing.T) {
 	if err := s.markReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// Added since: its address was not recorded, and no other one's is to be its.
+	// This node was added later, so its address is not recorded. It must not get the
+	// address of another node.
 	late := at("late", "172.18.0.2")
 	n.containers = append(n.containers, late)
 

@@ -39,9 +39,9 @@ type fakeWorld struct {
 	management, workload *kubetest.Server
 
 	mu sync.Mutex
-	// calls are what the tools were asked to do, in order.
+	// calls has the calls of the tools, in order.
 	calls []string
-	// fail has the errors of calls, and at is called when one begins.
+	// fail has the errors that calls return, and at is called when a call begins.
 	fail           map[string]error
 	at             func(call string)
 	objectsCreated sync.WaitGroup
@@ -83,7 +83,7 @@ func newFakeWorldOf(t *testing.T, tag string) *fakeWorld {
 	return w
 }
 
-// newEnvironment is another env:up of the same environment, in another process.
+// newEnvironment returns the same environment as another process sees it.
 func (w *fakeWorld) newEnvironment() *Environment {
 	e := New(w.Lab, func(*lab.Lab) Recorder { return w.recorder })
 	e.bounds = w.bounds
@@ -124,7 +124,7 @@ func (w *fakeWorld) useFakes(e *Environment) {
 	}
 }
 
-// call notes a call and returns its error.
+// call records a call and returns the error that fail has for it.
 func (w *fakeWorld) call(call string) error {
 	w.mu.Lock()
 	w.calls = append(w.calls, call)
@@ -160,7 +160,7 @@ func (k *fakeKind) Create(ctx context.Context) error {
 	return errors.Join(err, ctx.Err())
 }
 
-// ExportKubeconfig fails while there is a lock, as kind's does.
+// ExportKubeconfig fails while the lock file exists, as that of kind does.
 func (k *fakeKind) ExportKubeconfig() error {
 	if there, err := state.Exists(k.m.Kubeconfig + ".lock"); there || err != nil {
 		return errors.Join(err, errors.New("failed to lock config file"))
@@ -223,7 +223,7 @@ func (c *fakeClusterctl) Describe(context.Context, string, string, string) ([]ca
 	return nil, errors.New("not in this test")
 }
 
-// controllers make the workload cluster once its Cluster is applied.
+// controllers creates the objects of the workload cluster when its Cluster is applied.
 func (w *fakeWorld) controllers(r kubetest.Request) error {
 	if r.Verb != "apply" || r.Resource != "clusters" {
 		return nil
@@ -270,7 +270,7 @@ func (w *fakeWorld) controllers(r kubetest.Request) error {
 	return nil
 }
 
-// ready fails the test if the environment is not as env:up leaves it.
+// ready fails the test if the environment is not in the state that env:up must leave.
 func (w *fakeWorld) ready(t *testing.T) {
 	t.Helper()
 	workload, management, err := w.containers(t.Context())
@@ -289,7 +289,7 @@ func (w *fakeWorld) ready(t *testing.T) {
 
 const moveCall = "move default from management to workload"
 
-// TestBringUp: what the steps ask for, and what the record says.
+// TestBringUp compares the calls of the steps and the facts on the timeline.
 func TestBringUp(t *testing.T) {
 	t.Parallel()
 	w := newFakeWorld(t)
@@ -318,7 +318,7 @@ func TestBringUp(t *testing.T) {
 	if len(compiled) != 4 || slices.ContainsFunc(compiled, func(c string) bool { return strings.Contains(c, "clusterctl") }) {
 		t.Errorf("compiled %q, want the four managers", compiled)
 	}
-	// CAPD opens the engine's socket as root; no other manager is.
+	// Only CAPD runs as root, because it opens the engine's socket.
 	assembled := slices.DeleteFunc(slices.Clone(w.calls), func(c string) bool { return !strings.HasPrefix(c, "assemble ") })
 	if len(assembled) != 2 || !strings.HasSuffix(assembled[0], " as 65532") || !strings.HasSuffix(assembled[1], " as ") {
 		t.Errorf("assembled %q", assembled)
@@ -333,7 +333,7 @@ func TestBringUp(t *testing.T) {
 			t.Errorf("printed\n%s\nwant %q", w.printed, want)
 		}
 	}
-	// Nothing is made again of what is ready.
+	// A ready environment is not set up again.
 	before := len(w.calls)
 	if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {
 		t.Fatal(err)
@@ -417,7 +417,8 @@ func TestInterruptedAnywhere(t *testing.T) {
 	}
 }
 
-// TestKilledWhileKindWroteTheKubeconfig: kind's lock is left beside it.
+// TestKilledWhileKindWroteTheKubeconfig: kind leaves its lock file, and the next env:up
+// continues.
 func TestKilledWhileKindWroteTheKubeconfig(t *testing.T) {
 	t.Parallel()
 	w := newFakeWorld(t)
@@ -431,7 +432,8 @@ func TestKilledWhileKindWroteTheKubeconfig(t *testing.T) {
 	w.ready(t)
 }
 
-// TestFailedMoveIsNotRecorded: nothing was moved to the cluster that would be recorded.
+// TestFailedMoveIsNotRecorded: after a failed move, the workload cluster is not
+// recorded, because it may have no objects.
 func TestFailedMoveIsNotRecorded(t *testing.T) {
 	t.Parallel()
 	w := newFakeWorld(t)

@@ -12,7 +12,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 )
 
-// TestClusterctlOfTheRelease: each command gets the clusterctl that env:up built, also
+// TestClusterctlOfTheRelease: each command uses the clusterctl that env:up built, even
 // after another tree was built.
 func TestClusterctlOfTheRelease(t *testing.T) {
 	t.Parallel()

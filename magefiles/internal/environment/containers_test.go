@@ -18,7 +18,7 @@ func TestAnotherEngine(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "two", "OSType": "linux", "Architecture": "x86_64"}`}}
-	// It is seen on its own engine, which is recorded.
+	// The environment is found on its own engine, which is recorded.
 	s.up(t, selfManaged())
 	if err := s.onEngine(t.Context(), engine.Info{ID: "one"}); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,8 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// TestCopiedCheckoutOwnsNoContainers: a copy of the checkout has a mark of that name too.
+// TestCopiedCheckoutOwnsNoContainers: a copy of the checkout has a mark of the same
+// name, but does not own the containers.
 func TestCopiedCheckoutOwnsNoContainers(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
@@ -96,7 +97,7 @@ func TestCopiedCheckoutOwnsNoContainers(t *testing.T) {
 	if s.isMark(original, []string{mark}) {
 		t.Errorf("a mount of %s is taken for one of %s", original, mark)
 	}
-	// Docker creates a folder at the source of a mount whose checkout was moved.
+	// If the checkout was moved, Docker creates a folder at the source of the mount.
 	moved := filepath.Join(t.TempDir(), ".caslab", "owner", filepath.Base(mark))
 	if err := os.MkdirAll(moved, 0o755); err != nil {
 		t.Fatal(err)

@@ -31,14 +31,14 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// docker is an engine with containers: it lists, starts and removes them, and
-// leaves every other command to the Fake.
+// docker is a fake engine that lists, starts and removes its containers. The Fake
+// answers every other command.
 type docker struct {
 	runtest.Fake
 	mu         sync.Mutex
 	containers []fakeContainer
 	startErr   error
-	// down, if set, is the answer to everything.
+	// down, if set, is the error of every command.
 	down  error
 	verbs []string
 }
@@ -104,7 +104,7 @@ func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	return d.Fake.Run(ctx, c)
 }
 
-// ran returns the commands that began with verb.
+// ran returns the commands that begin with verb.
 func (d *docker) ran(verb string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -121,21 +121,22 @@ func (d *docker) ran(verb string) []string {
 // reach it, without a network, so that it works in a bubble of testing/synctest.
 type apiServer struct {
 	*kubetest.Server
-	// port is where it listens, to a kubeconfig.
+	// port is the port that kubeconfigs name. Nothing listens there.
 	port string
-	// fail is how many requests for objects to refuse, for ever if negative.
+	// fail is the number of requests for objects that are refused next. If it is
+	// negative, all are.
 	fail atomic.Int32
 	// closed cuts every connection.
 	closed atomic.Bool
 }
 
-// Port is where it listens on 127.0.0.1.
+// Port returns the port at 127.0.0.1 that kubeconfigs name.
 func (s *apiServer) Port() string { return s.port }
 
-// Close makes it answer nothing any more.
+// Close makes the server answer no more requests.
 func (s *apiServer) Close() { s.closed.Store(true) }
 
-// Kubeconfig returns a kubeconfig that gives host as the server's address.
+// Kubeconfig returns a kubeconfig with host as the server's address.
 func (s *apiServer) Kubeconfig(host string) []byte {
 	return fmt.Appendf(nil, `{"apiVersion": "v1", "kind": "Config", "current-context": "c",
 "clusters": [{"name": "c", "cluster": {"server": "https://%s"}}], "contexts": [{"name": "c", "context": {"cluster": "c"}}]}`, host)
@@ -197,7 +198,7 @@ func fakeProvider(version string) map[string]any {
 		map[string]any{"type": "CoreProvider", "version": version})
 }
 
-// selfManaged are the objects of an environment that is ready and well.
+// selfManaged returns the objects of a ready environment.
 func selfManaged() map[string][]map[string]any {
 	return map[string][]map[string]any{
 		clusterObjects:  {fakeCluster(false)},
@@ -294,7 +295,7 @@ func (s *fixture) open(kubeconfig string) (*kube.Client, error) {
 // recorder stores the calls of its methods.
 type recorder struct {
 	mu sync.Mutex
-	// facts has the calls of the recorder, in order.
+	// facts has the recorder's calls, in order.
 	facts []string
 }
 
@@ -318,7 +319,7 @@ func (s *fixture) write(t *testing.T, path, content string) {
 	}
 }
 
-// up puts the workload cluster into the fixture: containers, kubeconfig, server.
+// up adds the workload cluster to the fixture: containers, kubeconfig and API server.
 func (s *fixture) up(t *testing.T, lists map[string][]map[string]any) {
 	t.Helper()
 	s.workload = serve(t, "32001", lists)
@@ -334,7 +335,7 @@ func (s *fixture) up(t *testing.T, lists map[string][]map[string]any) {
 	s.write(t, s.EnvironmentKubeconfig(), string(s.workload.Kubeconfig("172.18.0.3:6443")))
 }
 
-// managed puts the management cluster into the fixture.
+// managed adds the management cluster to the fixture.
 func (s *fixture) managed(t *testing.T, lists map[string][]map[string]any) {
 	t.Helper()
 	s.management = serve(t, "32002", lists)

@@ -10,8 +10,8 @@ import (
 	"caslab/magefiles/internal/node"
 )
 
-// TestWhatKubernetesNeeds has both sides of each boundary at which the lab's clusters
-// differ by their version of Kubernetes.
+// TestWhatKubernetesNeeds has the versions of Kubernetes on both sides of each boundary
+// at which the lab's clusters differ.
 func TestWhatKubernetesNeeds(t *testing.T) {
 	t.Parallel()
 	for kubernetes, want := range map[string]struct{ cgroup, rights bool }{
@@ -35,7 +35,8 @@ func TestWhatKubernetesNeeds(t *testing.T) {
 	}
 }
 
-// TestUpOnCgroupsOfAnotherTime: env:up ends before it makes anything.
+// TestUpOnCgroupsOfAnotherTime: if the kubelet does not know the engine's cgroups,
+// env:up ends before it creates anything.
 func TestUpOnCgroupsOfAnotherTime(t *testing.T) {
 	t.Parallel()
 	w := newFakeWorld(t)

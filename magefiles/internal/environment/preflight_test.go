@@ -52,7 +52,7 @@ func TestInterruptedUpSaysWhatToType(t *testing.T) {
 	}
 }
 
-// TestDoctor: it shows all findings, also where the engine does not answer, and
+// TestDoctor: env:doctor shows all findings, even if the engine does not answer, and
 // fails if one of them is a failure.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
@@ -88,8 +88,8 @@ func TestOriginsOfTheNodeImage(t *testing.T) {
 	}
 }
 
-// TestDoubts: versions that env:up was forced to, or that are newer than what is known, are
-// named in what env:status and env:up print at the end.
+// TestDoubts: env:status and env:up name, at the end, versions that were forced or are
+// newer than the table.
 func TestDoubts(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -118,8 +118,8 @@ func TestDoubts(t *testing.T) {
 	}
 }
 
-// TestPreflight: a machine without disk, source or privileged containers is refused
-// before anything is made.
+// TestPreflight: a machine without enough disk, a source or privileged containers is
+// refused before anything is created.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*fixture){

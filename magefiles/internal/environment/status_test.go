@@ -29,8 +29,8 @@ func TestKubeconfigFollowsThePort(t *testing.T) {
 	}
 }
 
-// TestKubeconfigOfAMissingEnvironment: somebody removed the containers, and the file is
-// there.
+// TestKubeconfigOfAMissingEnvironment: somebody removed the containers, but the
+// kubeconfig still exists.
 func TestKubeconfigOfAMissingEnvironment(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
@@ -49,7 +49,7 @@ func TestKubeconfigOfAMissingEnvironment(t *testing.T) {
 	if s.printed.Len() > 0 {
 		t.Errorf("printed %s", s.printed)
 	}
-	// An engine that does not answer removed nothing.
+	// If the engine does not answer, the environment may still exist.
 	s.docker.down = errors.New("Cannot connect to the Docker daemon")
 	if err := s.Kubeconfig(t.Context()); err != nil || s.printed.String() != s.EnvironmentKubeconfig()+"\n" {
 		t.Errorf("Kubeconfig() without an engine = %v, printed %q", err, s.printed)

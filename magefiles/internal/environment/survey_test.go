@@ -31,8 +31,8 @@ func TestTakeSurvey(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		arrange func(t *testing.T, s *fixture)
-		// One of these holds: nothing exists, it can be continued, it is ready, it must be
-		// replaced, or it is refused.
+		// Each case expects one of these: nothing exists, the environment can be
+		// continued, it is ready, it must be replaced, or it is refused.
 		text, replace string
 		ready         bool
 		refused       string
@@ -312,8 +312,8 @@ func TestTakeSurveyCancelled(t *testing.T) {
 	})
 }
 
-// TestRefusalRemovesNothing: clusters that cannot be used stay until the checks
-// have shown that this machine can create them again.
+// TestRefusalRemovesNothing: unusable clusters are not removed before the checks have
+// shown that this machine can create them again.
 func TestRefusalRemovesNothing(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"CAPI_GIT": "https://127.0.0.1:1/nowhere.git"})
@@ -321,7 +321,7 @@ func TestRefusalRemovesNothing(t *testing.T) {
 	s.managed(t, selfManaged())
 	s.management.Close()
 	s.bounds.answer = 0
-	// Its builds are there: less disk is asked for.
+	// The programs are built already, so that less free disk is needed.
 	s.touch(t, s.State.Path("bin", "cluster-api", "x"))
 	if err := s.Up(t.Context(), Ready); err == nil || !strings.Contains(err.Error(), "check CAPI_GIT") {
 		t.Errorf("Up() = %v; want the setting that is wrong", err)
@@ -351,8 +351,8 @@ func TestReadyFetchesNoSource(t *testing.T) {
 	}
 }
 
-// TestReadyReportsChangedSettings: an environment is not created again because a setting
-// changed, but the user is told.
+// TestReadyReportsChangedSettings: if a setting changed, the environment is not created
+// again, and a message says so.
 func TestReadyReportsChangedSettings(t *testing.T) {
 	t.Parallel()
 	before := newFixture(t, nil)

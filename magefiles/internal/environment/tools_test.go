@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// TestManagerWithCommands: an old Docker provider finds the docker command in its image.
+// TestManagerWithCommands: the image of an old Docker provider contains the docker
+// command.
 func TestManagerWithCommands(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "program")

@@ -10,8 +10,8 @@ import (
 	"caslab/magefiles/internal/steps"
 )
 
-// TestOrder: steps come after those that they need, and the management cluster is deleted
-// only after the workload cluster was seen to work.
+// TestOrder: steps come after those that they need, and the management cluster is
+// deleted only after a check of the workload cluster.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	all := bare().newBringUp(engine.Info{}).steps(0)
@@ -46,7 +46,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// bare is an environment that can do nothing.
+// bare returns an environment without tools.
 func bare() *Environment {
 	return New(&lab.Lab{}, func(*lab.Lab) Recorder { return new(recorder) })
 }

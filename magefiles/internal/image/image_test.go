@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// manager is an image of a binary that is written anew.
+// manager returns an image with a binary that is newly written.
 func manager(t *testing.T, content string) v1.Image {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "manager")

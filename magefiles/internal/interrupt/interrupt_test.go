@@ -105,7 +105,7 @@ func TestCleanupsHaveALimit(t *testing.T) {
 	})
 }
 
-// The signals of this process: not parallel.
+// This test does not run in parallel, because it sends signals to this process.
 func TestSignals(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		ctx, release := interrupt.Notify(t.Context())

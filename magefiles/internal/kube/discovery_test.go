@@ -73,8 +73,8 @@ func TestAnotherGroupFails(t *testing.T) {
 	}
 }
 
-// TestServesNewKinds: a kind that is defined later is found, though the API
-// server was asked for its kinds before. A kind that is known is not asked for.
+// TestServesNewKinds: a kind that is defined after a discovery is found. For a known
+// kind, there is no further request.
 func TestServesNewKinds(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t, nil, "")
@@ -135,8 +135,9 @@ func TestKindThatIsNoLongerServed(t *testing.T) {
 	}
 }
 
-// TestDiscoveryEndsWithItsContext: also for those who wait for the discovery of another
-// caller. An API server that is there and does not answer must not hold up Ctrl-C.
+// TestDiscoveryEndsWithItsContext: a discovery ends with its context, also for a caller
+// that waits for another caller's discovery. An API server that does not answer must not
+// delay Ctrl-C.
 func TestDiscoveryEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s := kubetest.New(t, machineKinds, "")

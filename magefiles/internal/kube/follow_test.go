@@ -20,7 +20,7 @@ import (
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
-// node is a node with a UID, which is or is not ready.
+// node returns a node with a UID that is or is not ready.
 func node(name, uid, ready string) *unstructured.Unstructured {
 	n := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Node",
@@ -86,7 +86,7 @@ func (f *follower) expect(after time.Duration, want ...string) {
 
 var nodeKinds = []schema.GroupVersionKind{{Version: "v1", Kind: "Node"}}
 
-// refusal is an answer to every request with that verb.
+// refusal returns an interceptor that refuses every request with that verb.
 type refusal struct {
 	verb string
 	err  error

@@ -74,7 +74,7 @@ func TestWait(t *testing.T) {
 			t.Errorf("Wait() = %v after %s, having said %q", err, took, said)
 		}
 	})
-	// The next change may be there before the watch ends.
+	// The next change may arrive before the watch ends.
 	bubble("is over once", t, func(t *testing.T) {
 		for range 20 {
 			s := kubetest.New(t, nodeKinds, "")
@@ -137,7 +137,7 @@ func TestWait(t *testing.T) {
 			t.Errorf("Wait() = %v", err)
 		}
 	})
-	// The first list of a reflector may be older than what was just changed.
+	// The first list of a reflector may be older than the latest change.
 	bubble("takes nothing old", t, func(t *testing.T) {
 		s := kubetest.New(t, nodeKinds, "")
 		s.Put(node("a", "1", "True"), node("b", "2", "True"))
@@ -226,7 +226,7 @@ func TestWriteKubeconfig(t *testing.T) {
 	}
 }
 
-// FuzzDecode: a stream of any text is read or refused, and no object is empty.
+// FuzzDecode: any text is read or refused, and no object that is read is empty.
 func FuzzDecode(f *testing.F) {
 	f.Add("# a comment\n---\nkind: A\n---\n---\nkind: B\n")
 	f.Add("kind: A\n---\n- not an object\n")
@@ -247,7 +247,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzWithServer: what comes out of a kubeconfig is one, with the server.
+// FuzzWithServer: the result for a kubeconfig is a kubeconfig that has the server.
 func FuzzWithServer(f *testing.F) {
 	f.Add("apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://172.18.0.3:6443'}}]\n", "https://127.0.0.1:32771")
 	f.Add("apiVersion: v1\nkind: Config\n", "")

@@ -15,7 +15,7 @@ import (
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
-// logging is an API server with a pod, and a client of its kubeconfig.
+// logging returns an API server with a pod, and a client that uses its kubeconfig.
 func logging(t *testing.T) (*kubetest.Server, *kube.Client) {
 	t.Helper()
 	s := kubetest.New(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: team}}")

@@ -161,7 +161,8 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
-// TestAnotherServerAnswers: what listens at the port now may be no API server.
+// TestAnotherServerAnswers: another program, which is not an API server, may listen at
+// the port now.
 func TestAnotherServerAnswers(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }))

@@ -6,7 +6,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestOfControlPlane: the labels of kubeadm before v1.20, from v1.20 to v1.23, and since.
+// TestOfControlPlane has the labels of kubeadm before v1.20, from v1.20 to v1.23, and
+// since v1.24.
 func TestOfControlPlane(t *testing.T) {
 	t.Parallel()
 	const prefix = "node-role.kubernetes.io/"

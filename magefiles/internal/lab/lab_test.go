@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestWaited: only an error after the end of the context is one of waiting, and it has the
+// TestWaited: an error is about waiting only if the context has ended. It then has the
 // cause once.
 func TestWaited(t *testing.T) {
 	t.Parallel()

@@ -25,13 +25,13 @@ import (
 	"caslab/magefiles/internal/source"
 )
 
-// files are contents by path.
+// files has contents by path.
 type files map[string]string
 
 // proxy is a Go module proxy: the files of modules by path and version.
 type proxy map[string]map[string]files
 
-// add puts a module with one package there.
+// add adds a module with one package to the proxy.
 func (p proxy) add(path string, versions ...string) {
 	for _, v := range versions {
 		p.addFiles(path, v, nil)
@@ -83,7 +83,7 @@ func (p proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// inMemory is a zip.File.
+// inMemory is a file in memory that implements zip.File.
 type inMemory struct{ name, text string }
 
 func (f inMemory) Path() string                 { return f.name }
@@ -96,7 +96,7 @@ func (f inMemory) ModTime() time.Time           { return time.Time{} }
 func (f inMemory) IsDir() bool                  { return false }
 func (f inMemory) Sys() any                     { return nil }
 
-// with runs real processes with more environment variables.
+// with runs real processes with additional environment variables.
 type with struct{ env []string }
 
 func (r with) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
@@ -109,7 +109,7 @@ const (
 	newDigest = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
 )
 
-// upstream is a proxy with all modules that are pinned, at the pinned version and at
+// upstream returns a proxy that has all pinned modules, at the pinned version and at
 // newer ones.
 func upstream() proxy {
 	p := proxy{}
@@ -148,11 +148,11 @@ func upstream() proxy {
 	p.add("github.com/go-delve/delve", "v1.27.2")
 	p.add("gotest.tools/gotestsum", "v1.13.0")
 	p.add("github.com/golangci/golangci-lint/v2", "v2.6.2", "v2.7.0")
-	// Of github.com/rhysd/actionlint the proxy knows nothing.
+	// The proxy does not have github.com/rhysd/actionlint.
 	return p
 }
 
-// scene is a checkout, committed, with pins, and a proxy.
+// scene is a committed checkout with pins, and a proxy.
 type scene struct {
 	Options
 	t *testing.T
@@ -166,7 +166,8 @@ func newScene(t *testing.T, p proxy) *scene {
 	cache := t.TempDir()
 	s := &scene{t: t, Options: Options{Root: root, Runner: with{[]string{
 		"GOPROXY=" + server.URL, "GOSUMDB=off", "GOFLAGS=-mod=mod -modcacherw", "GOMODCACHE=" + cache, "GONOPROXY=", "GOPRIVATE=",
-		// A commit's maintenance goes on in the background, in a folder that the test removes.
+		// Otherwise git's maintenance after a commit runs in the background, in a folder
+		// that the test removes.
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=maintenance.auto", "GIT_CONFIG_VALUE_0=false",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b",
 	}}}}
@@ -236,7 +237,7 @@ func (s *scene) commit() {
 	s.git("commit", "-q", "-m", "all")
 }
 
-// TestTheTreesOwnPins: the table finds every pin in this tree.
+// TestTheTreesOwnPins: the table's pins are all found in this tree.
 func TestTheTreesOwnPins(t *testing.T) {
 	t.Parallel()
 	all, err := Read(filepath.Join("..", "..", ".."))
@@ -273,7 +274,7 @@ func TestTheTreesOwnPins(t *testing.T) {
 	}
 }
 
-// TestReadRefuses a tree whose pins are not what the table says.
+// TestReadRefuses: a tree is refused if its pins are not where the table says.
 func TestReadRefuses(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]files{
@@ -324,7 +325,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestNobodyAnswers: that is no error of Check, and says who was asked.
+// TestNobodyAnswers: if there is no answer, Check returns no error, and the answers say
+// which server was asked.
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, proxy{})
@@ -410,8 +412,8 @@ func TestBumpKubernetes(t *testing.T) {
 	}
 }
 
-// TestBumpOfAutoscaler: where a document writes it without a v, it stays without, and
-// Kubernetes of the same numbers stays.
+// TestBumpOfAutoscaler: a version without a v in a document is replaced by one without
+// it, and a version of Kubernetes with the same numbers is not changed.
 func TestBumpOfAutoscaler(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, upstream())
@@ -425,7 +427,7 @@ func TestBumpOfAutoscaler(t *testing.T) {
 	}
 }
 
-// TestBumpOfLinter changes one constant alone.
+// TestBumpOfLinter: only one constant changes.
 func TestBumpOfLinter(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, upstream())
@@ -438,7 +440,7 @@ func TestBumpOfLinter(t *testing.T) {
 	}
 }
 
-// TestBumpRefuses before it changes anything.
+// TestBumpRefuses: wrong inputs are refused before anything is changed.
 func TestBumpRefuses(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, upstream())
@@ -468,7 +470,7 @@ func TestBumpRefuses(t *testing.T) {
 	}
 }
 
-// TestBumpThatFails says what to do with the half of it.
+// TestBumpThatFails: the error says how to undo the changes that were made.
 func TestBumpThatFails(t *testing.T) {
 	t.Parallel()
 	p := upstream()

@@ -90,8 +90,8 @@ func TestDomainErrorsGetAdvice(t *testing.T) {
 	}
 }
 
-// Only the layers above the domain know what to type: the domain may be used without
-// mage and without these settings.
+// The domain packages must not name mage targets or environment variables, because they
+// can be used without both.
 func TestTheDomainNamesNoCommandsAndNoVariables(t *testing.T) {
 	t.Parallel()
 	settings, err := config.Load(t.TempDir(), func(string) string { return "" })

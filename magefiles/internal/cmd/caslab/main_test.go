@@ -87,7 +87,8 @@ func TestConfigShow(t *testing.T) {
 	}
 }
 
-// An input that is refused before a cluster is opened shows that the arguments arrive.
+// The arguments reach the function if it refuses a wrong one, which happens before a
+// cluster is opened.
 func TestArgumentsArePassedInOrder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for line, want := range map[string]string{

@@ -9,7 +9,7 @@ import (
 	"caslab/magefiles/internal/capi/release/proof"
 )
 
-// TestMatrixInReadme: README.md has the matrix in short.
+// TestMatrixInReadme: README.md has the short matrix.
 func TestMatrixInReadme(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "README.md"))
@@ -41,7 +41,8 @@ func TestMatrixInReadme(t *testing.T) {
 	}
 }
 
-// TestMatrix: in short, one row for each series; whole, each change, main and each proof.
+// TestMatrix: the short matrix has one row for each series. The whole one has a row for
+// each change, for main and for each proof.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	proofs := []proof.Record{{

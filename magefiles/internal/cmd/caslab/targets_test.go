@@ -23,7 +23,7 @@ import (
 // magefiles is the folder of the mage targets.
 const magefiles = "../../.."
 
-// checks are targets that need no command.
+// checks are the targets that do not start the lab's command.
 var checks = []string{"lint", "test", "testUnit"}
 
 // sources returns the files of the mage targets, relative to magefiles.
@@ -176,8 +176,8 @@ func TestTargetsHaveTheShortNamesThatLaunchKnows(t *testing.T) {
 	}
 }
 
-// doc returns the comment of a verb's target as mage has it: in one line, with
-// the name of the method first.
+// doc returns the comment of a verb's target as mage stores it: in one line that begins
+// with the name of the method.
 func doc(method string, v verb) string {
 	parts := []string{method + " " + strings.ToLower(v.summary[:1]) + v.summary[1:]}
 	if v.details != "" {
@@ -246,9 +246,9 @@ func TestTargetsPassTheirOptions(t *testing.T) {
 	}
 }
 
-// passedOptions returns the verb, the options (name and variable) and the variables
-// of the arguments that the body of a target passes to lab. separated tells whether
-// the first argument follows a "--".
+// passedOptions returns what the body of a target passes to lab: the verb, the options
+// (name and variable) and the variables of the arguments. separated reports whether the
+// first argument follows a "--".
 func passedOptions(body *ast.BlockStmt) (verb string, options, args []string, separated bool) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
@@ -274,8 +274,7 @@ func passedOptions(body *ast.BlockStmt) (verb string, options, args []string, se
 	return verb, options, args, separated
 }
 
-// text returns the value of a string literal, and nothing for other
-// expressions.
+// text returns the value of a string literal, and "" for other expressions.
 func text(e ast.Expr) string {
 	literal, ok := e.(*ast.BasicLit)
 	if !ok {
@@ -285,7 +284,7 @@ func text(e ast.Expr) string {
 	return s
 }
 
-// TestOptionsSetTheFieldsOfTheirNames sets each option alone.
+// TestOptionsSetTheFieldsOfTheirNames sets one option at a time.
 func TestOptionsSetTheFieldsOfTheirNames(t *testing.T) {
 	t.Parallel()
 	fields := map[string]string{"scenarios": "names"}
@@ -313,8 +312,8 @@ func TestOptionsSetTheFieldsOfTheirNames(t *testing.T) {
 	}
 }
 
-// fieldsOf returns the values of the fields that are no structs, by name; the
-// value of one that is no struct has no name.
+// fieldsOf returns the values of a struct's fields by name, including those of nested
+// structs. A value that is not a struct is returned under an empty name.
 func fieldsOf(name string, v reflect.Value) map[string]string {
 	if v.Kind() != reflect.Struct {
 		return map[string]string{name: fmt.Sprint(v)}

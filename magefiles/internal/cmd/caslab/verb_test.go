@@ -92,7 +92,7 @@ func TestMisuseIsRefusedWithAnExample(t *testing.T) {
 	}
 }
 
-// The commands that the documentation shows are commands that the verbs take.
+// The verbs accept the commands that the documentation shows.
 func TestExamplesAreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, v := range verbs {

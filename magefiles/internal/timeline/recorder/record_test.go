@@ -28,8 +28,8 @@ var kinds = []schema.GroupVersionKind{
 	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
 }
 
-// cluster has a node group with one machine, and a pod that does not fit.
-// A test's clock begins at midnight of 2000-01-01, UTC.
+// cluster has a node group with one machine, and a pod that does not fit on its node. A
+// test's clock begins at midnight of 2000-01-01, UTC.
 const cluster = `
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: Cluster
