@@ -43,9 +43,9 @@ type Release struct {
 	// provider supports, such as 1.41. The provider can negotiate an older one.
 	// It cannot use an engine whose minimum is newer.
 	MaxEngineAPI string
-	// RunsDocker and RunsKubectl report whether the Docker provider runs the
-	// programs docker and kubectl. Its image must then contain them.
-	RunsDocker, RunsKubectl bool
+	// RunsDocker reports whether the Docker provider runs the program docker. Its image
+	// must then contain it. It runs kubectl in nodes only.
+	RunsDocker bool
 	// WebhookDeployments reports whether each provider has a second Deployment, for
 	// its webhooks, and AuthProxy whether Deployments have a container of
 	// kube-rbac-proxy beside the manager.
@@ -148,10 +148,10 @@ func oldest() Release {
 		DockerKinds: true,
 		// test/infrastructure/docker/docker/kind_manager.go: docker run without --network.
 		Network: "bridge",
-		// test/infrastructure/docker/Dockerfile: the docker CLI and kubectl. The
+		// test/infrastructure/docker/docker/kind_manager.go: exec.Command. The
 		// lab's CLI is v23.0.6, because later ones print a warning for `docker
 		// ps -q --format`, which the provider cannot parse.
-		RunsDocker: true, RunsKubectl: true, MaxEngineAPI: "1.42",
+		RunsDocker: true, MaxEngineAPI: "1.42",
 		// config/webhook/manager.yaml, config/manager/manager_auth_proxy_patch.yaml, and
 		// the same in the other providers.
 		WebhookDeployments: true, AuthProxy: true,
@@ -260,8 +260,6 @@ var clusterAPI = []change[Release]{
 	balancer("1.3.7", "v20230330-2f738c2"),
 	kubernetes("1.4.0-0", 23, 26, 26, "1.26.8"),
 	balancer("1.4.0-0", "v20210715-a6da3463"), // branched off before 1.3.7
-	// test/infrastructure/docker/Dockerfile.
-	{[]string{"1.4.0-beta.0"}, func(r *Release) { r.RunsKubectl = false }},
 	balancer("1.4.0-rc.0", "v20230227-d46f45b6"),
 	balancer("1.4.2", "v20230330-2f738c2"),
 	kubernetes("1.4.2", 23, 27, 27, "1.27.8"),

@@ -82,7 +82,7 @@ func writeWholeMatrix(out io.Writer, proofs []proof.Record) error {
 		}
 		w.Row(append(append([]string{since}, facts(r)...),
 			words(feature{r.DockerKinds, "Docker*"}, feature{r.DevKinds, "Dev*"}), r.Network, r.MaxEngineAPI, r.LoadBalancer.Image(),
-			words(feature{r.RunsDocker, "docker"}, feature{r.RunsKubectl, "kubectl"}, feature{r.AuthProxy, "kube-rbac-proxy"}, feature{r.WebhookDeployments, "webhook Deployments"}))...)
+			words(feature{r.RunsDocker, "docker"}, feature{r.AuthProxy, "kube-rbac-proxy"}, feature{r.WebhookDeployments, "webhook Deployments"}))...)
 	}
 	if err := w.End(); err != nil {
 		return err

@@ -66,7 +66,7 @@ func TestMatrix(t *testing.T) {
 			[]string{
 				"main v1.33 to v1.37 v1.36.1 v1.36.1 v1beta2 today's Go library Dev* kind 1.55 kindest/haproxy:v20230606-42a2262b -",
 				"v1.13.6 v1.32 to v1.37 v1.36.1 v1.36.1 v1beta2 today's Go library Docker*, Dev* kind 1.54 kindest/haproxy:v20230606-42a2262b -",
-				"v0.3.5 v1.16 to v1.19 v1.18.19 v1.18.3 v1alpha3 go1.13.15 its own Docker* bridge 1.42 kindest/haproxy:2.1.1-alpine docker, kubectl, kube-rbac-proxy, webhook Deployments",
+				"v0.3.5 v1.16 to v1.19 v1.18.19 v1.18.3 v1alpha3 go1.13.15 its own Docker* bridge 1.42 kindest/haproxy:2.1.1-alpine docker, kube-rbac-proxy, webhook Deployments",
 				"v1.10.10 v1.33.4 v1.33.6 2026-01-02 - - build 192 no template",
 			},
 		},
