@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/template"
@@ -58,37 +59,44 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// TestValuesReachTheObjects: no value is cut off or read as another YAML type.
+// TestValuesReachTheObjects: no value is cut off or read as another YAML type, in any
+// contract.
 func TestValuesReachTheObjects(t *testing.T) {
 	t.Parallel()
-	c := example()
-	c.Name, c.Namespace = "true", "null"
-	c.OwnerFile = `/home/mike #1/a: b/"lab"/.caslab/owner/true`
-	manifest, err := c.Manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects, err := kube.Decode(manifest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mounted := 0
-	for _, o := range objects {
-		if !strings.HasPrefix(o.GetName(), "true") || o.GetNamespace() != "null" {
-			t.Errorf("%s is called %q, in the namespace %q", o.GetKind(), o.GetName(), o.GetNamespace())
+	for tag, machine := range map[string][]string{
+		"0.3.5": {"spec", "template", "spec"}, "0.4.8": {"spec", "template", "spec"}, "1.5.8": {"spec", "template", "spec"},
+		"1.10.10": {"spec", "template", "spec"}, "1.14.2": {"spec", "template", "spec", "backend", "docker"},
+	} {
+		c := example()
+		c.Release, c.CgroupV1, c.Cgroupfs = releaseOf(tag), true, true
+		c.Name, c.Namespace = "true", "null"
+		c.OwnerFile = `/home/mike #1/a: b/"lab"/.caslab/owner/true`
+		manifest, err := c.Manifest()
+		if err != nil {
+			t.Fatal(err)
 		}
-		mounts, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "backend", "docker", "extraMounts")
-		for _, m := range mounts {
-			if mount := m.(map[string]any); mount["containerPath"] == OwnerMount {
-				mounted++
-				if mount["hostPath"] != c.OwnerFile {
-					t.Errorf("%s mounts %q, want %q", o.GetName(), mount["hostPath"], c.OwnerFile)
+		objects, err := kube.Decode(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mounted := 0
+		for _, o := range objects {
+			if !strings.HasPrefix(o.GetName(), "true") || o.GetNamespace() != "null" {
+				t.Errorf("%s: %s is called %q, in the namespace %q", tag, o.GetKind(), o.GetName(), o.GetNamespace())
+			}
+			mounts, _, _ := unstructured.NestedSlice(o.Object, append(slices.Clone(machine), "extraMounts")...)
+			for _, m := range mounts {
+				if mount := m.(map[string]any); mount["containerPath"] == OwnerMount {
+					mounted++
+					if mount["hostPath"] != c.OwnerFile {
+						t.Errorf("%s: %s mounts %q, want %q", tag, o.GetName(), mount["hostPath"], c.OwnerFile)
+					}
 				}
 			}
 		}
-	}
-	if mounted != 2 {
-		t.Errorf("%d machine templates mount the owner's file, want 2", mounted)
+		if mounted != 2 {
+			t.Errorf("%s: %d machine templates mount the owner's file, want 2", tag, mounted)
+		}
 	}
 }
 
