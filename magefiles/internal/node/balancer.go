@@ -21,7 +21,7 @@ const maxConnections = "4000"
 // maxconn 100000: test/infrastructure/docker/internal/loadbalancer/config.go at
 // Cluster API v1.5.8. Of o, it needs Engine and StateDir.
 func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_ release.LoadBalancer, err error) {
-	bounded := release.LoadBalancer{Repository: repository + "/bounded", Tag: base.Tag}
+	bounded := release.LoadBalancer{Repository: repository + "/bounded", Tag: base.Tag + "-" + maxConnections}
 	if _, there, err := o.Engine.ImageID(ctx, bounded.Image()); err != nil || there {
 		return bounded, err
 	}

@@ -19,7 +19,7 @@ func TestBoundBalancer(t *testing.T) {
 		{Prefix: "docker image ls"}, {Prefix: "docker run", Stdout: "abc\n"}, {Prefix: "docker commit"}, {Prefix: "docker rm"},
 	}}
 	got, err := BoundBalancer(t.Context(), base, Options{Engine: engine.New(fake), StateDir: t.TempDir()})
-	if err != nil || got.Image() != "caslab.local/bounded/haproxy:v1" {
+	if err != nil || got.Image() != "caslab.local/bounded/haproxy:v1-4000" {
 		t.Fatalf("BoundBalancer() = %v, %v", got, err)
 	}
 	calls := fake.Calls()
