@@ -142,7 +142,8 @@ type machineDeployment struct {
 	Status   struct{ ReadyReplicas int }
 }
 
-// groupName is the name of the node group in the first message about this repository.
+// groupName is the name of the node group in the post of 2020 that TestSeed of package
+// capi describes.
 const groupName = "work-md-1"
 
 // group returns the node group, or nil if it does not exist.
