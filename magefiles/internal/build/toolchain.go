@@ -43,8 +43,8 @@ func CheckToolchain(ctx context.Context, toolchain string, o Options) error {
 	return err
 }
 
-// GoRoot returns the folder of the Go of that name, such as go1.13.15, which is fetched
-// unless it is on this machine. Its error is a *ToolchainError if it cannot be.
+// GoRoot returns the folder of the Go of that name, such as go1.13.15. It fetches the Go
+// unless it is on this machine, and returns a *ToolchainError if that fails.
 func GoRoot(ctx context.Context, toolchain string, o Options) (string, error) {
 	settings, err := settingsFor(ctx, toolchain, o.Runner)
 	if err != nil {

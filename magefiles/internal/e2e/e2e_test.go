@@ -422,8 +422,8 @@ func kubectl(t *testing.T, l lab, what any, args ...string) {
 	if what != nil {
 		args = append(args, "--output=json")
 	}
-	// The container is on the host's network, where only the published port is
-	// reachable.
+	// The container is on the host's network, and must reach the API server at its
+	// published port.
 	out := docker(t, append([]string{"run", "--rm", "--network=host", "--volume", path + ":/kubeconfig:ro",
 		"--entrypoint=kubectl", image[0], "--kubeconfig=/kubeconfig"}, args...)...)
 	if what != nil {

@@ -47,7 +47,7 @@ type fakeWorld struct {
 	objectsCreated sync.WaitGroup
 }
 
-// worldKinds are the kinds of a cluster whose Cluster API serves that version of its API.
+// worldKinds returns the kinds of a cluster with this version of Cluster API's API.
 func worldKinds(api string) []schema.GroupVersionKind {
 	in := func(group, version string, kinds ...string) (all []schema.GroupVersionKind) {
 		for _, k := range kinds {
@@ -66,7 +66,7 @@ func worldKinds(api string) []schema.GroupVersionKind {
 
 func newFakeWorld(t *testing.T) *fakeWorld { t.Helper(); return newFakeWorldOf(t, "v1.14.2") }
 
-// newFakeWorldOf is a world for that release of Cluster API.
+// newFakeWorldOf returns a fakeWorld for this release of Cluster API.
 func newFakeWorldOf(t *testing.T, tag string) *fakeWorld {
 	t.Helper()
 	s := newFixture(t, map[string]string{"CERT_MANAGER": "true", "CAPI_VERSION": tag})
@@ -260,7 +260,7 @@ func (w *fakeWorld) controllers(r kubetest.Request) error {
 		}
 		w.management.Edit(kube.Clusters, "default", "work-cluster", func(c *unstructured.Unstructured) {
 			c.Object["status"] = map[string]any{
-				// What each contract reads.
+				// These are the fields of the status that the contracts read.
 				"initialization":      map[string]any{"infrastructureProvisioned": true, "controlPlaneInitialized": true},
 				"infrastructureReady": true, "controlPlaneReady": true,
 				"conditions": []any{map[string]any{"type": "ControlPlaneInitialized", "status": "True"}},
@@ -498,8 +498,9 @@ func (d *docker) set(id, image string) {
 	}
 }
 
-// TestBringUpOfOlderReleases: the same steps with the release's own clusterctl, and, where
-// the load balancer takes no template, an image of it that bounds connections.
+// TestBringUpOfOlderReleases: older releases have the same steps, with their own
+// clusterctl. If the load balancer has no template, an image of it that bounds
+// connections is built.
 func TestBringUpOfOlderReleases(t *testing.T) {
 	t.Parallel()
 	for tag, bounded := range map[string]bool{"v1.10.10": false, "v1.8.12": false, "v1.5.8": true, "v1.1.6": true} {

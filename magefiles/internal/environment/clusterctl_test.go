@@ -40,8 +40,9 @@ func TestClusterctlOfTheRelease(t *testing.T) {
 	}
 }
 
-// TestDescribeWithTheInstalledRelease: the cluster is described by the clusterctl of the
-// release that is in it, even if the settings name another one and that was built since.
+// TestDescribeWithTheInstalledRelease: cluster:describe uses the clusterctl of the
+// release in the cluster, even if the settings name another release whose clusterctl was
+// built later.
 func TestDescribeWithTheInstalledRelease(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"CAPI_VERSION": "v1.5.8"})

@@ -266,7 +266,7 @@ func newFixture(t *testing.T, env map[string]string) *fixture {
 	e.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
 	s := &fixture{printed: out, docker: d, Environment: e, recorder: recorded}
 	e.tools.open = s.open
-	// They would ask the module proxy and a registry about old releases.
+	// For old releases, the real functions would ask the module proxy and a registry.
 	e.checkToolchain = func(machine.Machine, context.Context, func(string)) error { return nil }
 	checkNodeImage := e.checkNodeImage
 	e.checkNodeImage = func(m machine.Machine, ctx context.Context, o node.Options) error {

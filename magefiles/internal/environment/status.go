@@ -161,8 +161,8 @@ func (e *Environment) Describe(ctx context.Context) error {
 	return w.End()
 }
 
-// installedRelease returns the release of Cluster API in the cluster of a kubeconfig, and
-// that of the settings until the cluster has one.
+// installedRelease returns the release of Cluster API that is installed in the cluster
+// of a kubeconfig. If none is, it returns the release of the settings.
 func (e *Environment) installedRelease(ctx context.Context, kubeconfig string) (release.Release, error) {
 	client, err := e.tools.open(kubeconfig)
 	if err != nil {

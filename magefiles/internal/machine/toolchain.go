@@ -10,8 +10,8 @@ import (
 	"caslab/magefiles/internal/node"
 )
 
-// CheckToolchain fetches the Go that compiles the release of Cluster API, unless that is
-// the installed one. progress, if not nil, gets what is fetched.
+// CheckToolchain fetches the Go that must compile the release of Cluster API, unless it
+// is the installed one. progress, if not nil, is called with what is fetched.
 func (m Machine) CheckToolchain(ctx context.Context, progress func(string)) error {
 	err := build.CheckToolchain(ctx, m.ClusterAPI.Toolchain, build.Options{Runner: m.Runner, Progress: progress})
 	setting := ""
@@ -21,9 +21,9 @@ func (m Machine) CheckToolchain(ctx context.Context, progress func(string)) erro
 	return withToolchainAdvice(err, setting)
 }
 
-// CheckNodeImage refuses a machine that has to build the node image and cannot. If a
-// registry may have the image, only the Go of an old Kubernetes is looked for, and only if
-// the registry does not answer.
+// CheckNodeImage returns an error if this machine has to build the node image and
+// cannot. With the origin auto it checks only the image of an old Kubernetes, and only
+// if the registry does not answer.
 func (m Machine) CheckNodeImage(ctx context.Context, o node.Options) error {
 	switch {
 	case o.Origin == node.Source:
@@ -38,7 +38,7 @@ func (m Machine) CheckNodeImage(ctx context.Context, o node.Options) error {
 	return withToolchainAdvice(node.CanBuild(ctx, o), setting)
 }
 
-// withToolchainAdvice adds what to do to the error of a toolchain that cannot be had. The
+// withToolchainAdvice adds what to do to the error for a toolchain that is missing.
 // setting, if not empty, selects a release that the installed Go compiles.
 func withToolchainAdvice(err error, setting string) error {
 	var missing *build.ToolchainError

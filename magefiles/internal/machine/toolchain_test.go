@@ -14,7 +14,8 @@ import (
 )
 
 // TestMissingToolchain: the Go of an old release is fetched before anything starts, and
-// the message says what to do if there is none. Releases of today need no process.
+// the message says what to do if there is none. For today's releases, no process is
+// started.
 func TestMissingToolchain(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -43,8 +44,8 @@ func TestMissingToolchain(t *testing.T) {
 	}
 }
 
-// TestCheckNodeImage: an image that a registry may have is not looked for, and no
-// registry is asked for today's Kubernetes.
+// TestCheckNodeImage: if the image may come from a registry, the machine need not be
+// able to build it. For today's Kubernetes, no registry is asked.
 func TestCheckNodeImage(t *testing.T) {
 	t.Parallel()
 	const dead = "127.0.0.1:1"
@@ -69,7 +70,7 @@ func TestCheckNodeImage(t *testing.T) {
 	}
 }
 
-// TestToolchainAdvice: the release to take instead is named if there is one.
+// TestToolchainAdvice: the advice names a release to use instead, if there is one.
 func TestToolchainAdvice(t *testing.T) {
 	t.Parallel()
 	missing := &build.ToolchainError{Toolchain: "go1.15.15", Err: errors.New("404")}

@@ -114,7 +114,7 @@ func TestOldKubernetesIsVendored(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, tools)
 		}
 	}
-	// The toolchain is where the user's settings put it.
+	// The toolchain is looked for in the module cache of the user's settings.
 	for _, c := range w.Cmds() {
 		if c.String() == "go env GOROOT" && !slices.Contains(c.Env, "GOMODCACHE=/elsewhere/mod") {
 			t.Errorf("the toolchain is looked for with %q", c.Env)

@@ -176,11 +176,10 @@ func kubernetes(since string, lowest, highest, standard int, autoscaler string) 
 	}}
 }
 
-// standardKubernetes has the release that the lab uses for each minor of
-// Kubernetes: one with a published digest of kindest/node
-// (internal/node/registry.go) whose modules `go mod tidy` finds and verifies, all
-// staging modules included. Of 1.37 there is no digest yet. The minors that are
-// missing here have no release with both.
+// standardKubernetes has the release that the lab uses for each minor of Kubernetes: one
+// with a published digest of kindest/node (internal/node/registry.go) whose modules `go
+// mod tidy` finds and verifies, all staging modules included. No release of 1.37 has a
+// digest yet. The minors that are missing here have no release with both.
 var standardKubernetes = map[int]string{
 	18: "v1.18.19", 21: "v1.21.14", 24: "v1.24.17", 26: "v1.26.13", 27: "v1.27.3", 28: "v1.28.15",
 	29: "v1.29.2", 30: "v1.30.4", 31: "v1.31.4", 32: "v1.32.5", 33: "v1.33.4", 34: "v1.34.11",
