@@ -23,11 +23,11 @@ func (m Machine) CheckToolchain(ctx context.Context, progress func(string)) erro
 
 // CheckNodeImage returns an error if this machine has to build the node image and
 // cannot. With the origin auto it checks only the image of an old Kubernetes, and only
-// if the registry does not answer.
+// if the registry does not answer and the engine has no image.
 func (m Machine) CheckNodeImage(ctx context.Context, o node.Options) error {
 	switch {
 	case o.Origin == node.Source:
-	case o.Origin == node.Auto && m.Kubernetes.Toolchain != "" && node.RegistryAnswers(ctx, o) != nil:
+	case o.Origin == node.Auto && m.Kubernetes.Toolchain != "" && !node.Has(ctx, o) && node.RegistryAnswers(ctx, o) != nil:
 	default:
 		return nil
 	}

@@ -51,15 +51,19 @@ func TestCheckNodeImage(t *testing.T) {
 	const dead = "127.0.0.1:1"
 	for _, tc := range []struct {
 		origin, kubernetes string
-		refused            bool
+		pulled, refused    bool
 	}{
-		{node.Registry, "v1.18.19", false},
-		{node.Registry, "v1.36.1", false},
-		{node.Auto, "v1.36.1", false},
-		{node.Auto, "v1.18.19", true},
-		{node.Source, "v1.18.19", true},
+		{node.Registry, "v1.18.19", false, false},
+		{node.Registry, "v1.36.1", false, false},
+		{node.Auto, "v1.36.1", false, false},
+		{node.Auto, "v1.18.19", false, true},
+		{node.Auto, "v1.18.19", true, false},
+		{node.Source, "v1.18.19", false, true},
 	} {
 		m := fake(t) // no process can be started, so that nothing can be built
+		if tc.pulled {
+			m = fake(t, runtest.Answer{Prefix: "docker image ls --quiet --no-trunc --filter reference=caslab.local/node-pulled:v1.18.19-*", Stdout: "sha256:1\n"})
+		}
 		m.Kubernetes = release.OfKubernetes(version.Must(version.NewVersion(tc.kubernetes)))
 		err := m.CheckNodeImage(t.Context(), node.Options{
 			Origin: tc.origin, Kubernetes: tc.kubernetes, Mirror: dead, Root: m.Root, StateDir: m.Root, Runner: m.Runner, Engine: m.Engine,

@@ -106,13 +106,26 @@ func Base(ctx context.Context, o Options) (Images, error) {
 	return fromSource(ctx, o, "no registry has it: "+line)
 }
 
+// Has reports whether the engine has a node image of that Kubernetes: built, pulled, or
+// pulled by its digest for kind.
+func Has(ctx context.Context, o Options) bool {
+	// docker's filter takes patterns.
+	refs := []string{
+		fmt.Sprintf("%s/node-base:%s-*", repository, o.Kubernetes), fmt.Sprintf("%s/node-pulled:%s-*", repository, o.Kubernetes),
+	}
+	if digest, ok := nodeDigests[o.Kubernetes]; ok && o.Origin != Source {
+		refs = append(refs, "kindest/node@"+digest)
+	}
+	return slices.ContainsFunc(refs, func(ref string) bool {
+		_, ok, err := o.Engine.ImageID(ctx, ref)
+		return err == nil && ok
+	})
+}
+
 // Usually returns how long Base usually takes on 2 cores.
 func Usually(ctx context.Context, o Options) time.Duration {
-	for _, name := range []string{"node-base", "node-pulled"} {
-		// docker's filter takes a pattern.
-		if _, ok, err := o.Engine.ImageID(ctx, fmt.Sprintf("%s/%s:%s-*", repository, name, o.Kubernetes)); err == nil && ok {
-			return 2 * time.Second
-		}
+	if Has(ctx, o) {
+		return 2 * time.Second
 	}
 	// An estimate is not worth a long wait.
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

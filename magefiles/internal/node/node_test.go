@@ -232,6 +232,23 @@ func TestUsually(t *testing.T) {
 	}
 }
 
+// TestHas: an image that kind pulled is one for a registry's origin only.
+func TestHas(t *testing.T) {
+	t.Parallel()
+	for origin, want := range map[string]bool{Auto: true, Registry: true, Source: false} {
+		o := opts(&runtest.Fake{Answers: []runtest.Answer{
+			{Prefix: "docker image ls --quiet --no-trunc --filter reference=kindest/node@sha256:", Stdout: "sha256:aa\n"}, {Prefix: "docker image ls"},
+		}})
+		o.Origin, o.Kubernetes = origin, "v1.18.19"
+		if got := Has(t.Context(), o); got != want {
+			t.Errorf("with the origin %s: %t", origin, got)
+		}
+		if o.Kubernetes = "v1.17.2"; Has(t.Context(), o) {
+			t.Errorf("with the origin %s, there is an image without a digest", origin)
+		}
+	}
+}
+
 func TestPinsAreDigests(t *testing.T) {
 	t.Parallel()
 	for version, digest := range nodeDigests {
