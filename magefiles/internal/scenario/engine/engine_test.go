@@ -337,6 +337,28 @@ steps:
 	}
 }
 
+// A scenario that fails soon after it began does not show what happened in the
+// scenario before it, although that is on the timeline and less than a minute old.
+func TestFailureReportBeginsWithTheScenario(t *testing.T) {
+	t.Parallel()
+	s := parse(t, "title: t\ngroups: [{name: web, max: 1}]\nsteps: [{say: soon, expect: [{group: {name: web, size: 1}, within: 5s}]}]\n")
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
+		o.Subscribe = func(onFact func(timeline.Fact)) func() {
+			onFact(timeline.Fact{Time: time.Now().Add(-20 * time.Second), Kind: timeline.Lab, What: timeline.Passed, Name: "the-one-before"})
+			return c.Subscribe(onFact)
+		}
+		o.AddFact = c.AddFact
+		came, _ := run(ctx, o, s)
+		failure := came.Scenarios[0].Failure
+		if strings.Contains(failure, "the-one-before") || strings.Contains(failure, "the last minute") {
+			t.Errorf("the failure shows what happened before the scenario:\n%s", failure)
+		}
+		if _, recent, found := strings.Cut(failure, "  since the scenario began:\n"); !found || !strings.Contains(recent, "1. soon") {
+			t.Errorf("the failure does not show what happened since the scenario began:\n%s", failure)
+		}
+	})
+}
+
 // An expectation that comes true too late fails, even if the delay is shorter
 // than the time for which the engine waits for late facts.
 func TestTooLateIsAFailure(t *testing.T) {

@@ -21,7 +21,8 @@ type checkError struct{ text string }
 func (e *checkError) Error() string { return e.text }
 
 // failure describes a check that did not hold: what was expected, what was seen, how
-// it changed, what the autoscaler said, and what happened in the last minute.
+// it changed, what the autoscaler said, and what happened in the last minute, but not
+// what happened before the scenario began.
 func (e *engine) failure(c *watch) *checkError {
 	w := e.w
 	w.mu.Lock()
@@ -64,8 +65,13 @@ func (e *engine) failure(c *watch) *checkError {
 			fmt.Fprintf(&b, "    %s %s\n", clock(f.Time), factLine(f))
 		}
 	}
-	if recent := w.factsSince(w.now().Add(-lastMinute)); e.o.WriteFacts != nil && len(recent) > 0 {
-		fmt.Fprintf(&b, "  the last minute:\n")
+	since, title := w.now().Add(-lastMinute), "the last minute"
+	if w.began.After(since) {
+		// What happened before belongs to another scenario.
+		since, title = w.began, "since the scenario began"
+	}
+	if recent := w.factsSince(since); e.o.WriteFacts != nil && len(recent) > 0 {
+		fmt.Fprintf(&b, "  %s:\n", title)
 		var lines strings.Builder
 		e.o.WriteFacts(&lines, recent)
 		fmt.Fprintln(&b, indent(strings.TrimRight(lines.String(), "\n"), "    "))
