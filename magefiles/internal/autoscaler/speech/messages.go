@@ -1,6 +1,9 @@
 package speech
 
-import "regexp"
+import (
+	"regexp"
+	"strconv"
+)
 
 // Message is a row of the table: one kind of message of the autoscaler.
 type Message struct {
@@ -149,3 +152,24 @@ var removed = regexp.MustCompile(`^(?:All pods removed from |nodes? removed by c
 // EndsRemoval reports whether a message, or the message of an event, says that the
 // removal of a node was carried out, which may be minutes after the decision.
 func EndsRemoval(message string) bool { return removed.MatchString(message) }
+
+// planned matches a group in a plan, as in the log and in the events of pods.
+var planned = regexp.MustCompile(`\{(\S+) \d+->(\d+) \(max: \d+\)\}`)
+
+// Planned is a group in a plan, without its kind and namespace, and its new size.
+type Planned struct {
+	Group string
+	N     int
+}
+
+// PlanOf returns the groups of the plan in a message of the log or of an event, nil if it
+// has no plan.
+func PlanOf(message string) []Planned {
+	var plan []Planned
+	for _, m := range planned.FindAllStringSubmatch(message, -1) {
+		if n, err := strconv.Atoi(m[2]); err == nil {
+			plan = append(plan, Planned{lastPart(m[1]), n})
+		}
+	}
+	return plan
+}

@@ -65,6 +65,42 @@ func (d *Decision) Words() string {
 	return timeline.WhatText(map[bool]string{true: timeline.ScaleUp, false: timeline.ScaleDown}[d.Up])
 }
 
+// plan returns the groups that a decision about several groups enlarges, with their
+// sizes; nil for any other decision. An event for a pod names such a plan.
+func (d *Decision) plan() []speech.Planned {
+	if d.Group != "" {
+		return nil
+	}
+	for _, text := range d.Texts {
+		if plan := speech.PlanOf(text); len(plan) > 0 {
+			return plan
+		}
+	}
+	return nil
+}
+
+// sizeOf returns the new size of a group that the decision is about, -1 if no fact has it.
+func (d *Decision) sizeOf(group string) int {
+	for _, p := range d.plan() {
+		if p.Group == group {
+			return p.N
+		}
+	}
+	return d.N
+}
+
+// IsAbout reports whether the decision is about a group, alone or with others. It also
+// returns false if no fact has the group.
+func (d *Decision) IsAbout(group string) bool {
+	if d.Group != "" {
+		return d.Group == group
+	}
+	return slices.ContainsFunc(d.plan(), func(p speech.Planned) bool { return p.Group == group })
+}
+
+// GroupUnknown reports whether no fact says which group the decision is about.
+func (d *Decision) GroupUnknown() bool { return d.Group == "" && len(d.plan()) == 0 }
+
 const (
 	// sameStatementWithin is how long after the last fact of a statement, or after a decision
 	// or a start, a fact still belongs to the same statement. A round of the autoscaler takes ten

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/timeline"
@@ -107,13 +108,31 @@ func (m *Model) decisionFor(p *PodStory, from, to time.Time, newNode bool) *Deci
 			continue
 		}
 		if slices.Contains(d.Pods, p.Name) {
+			if newNode {
+				return m.partOf(d, p.on.Group)
+			}
 			return d
 		}
-		if newNode && p.on.Group == d.Group && !d.At.After(p.on.Began().Add(slack)) {
+		if newNode && d.IsAbout(p.on.Group) && !d.At.After(p.on.Began().Add(slack)) {
 			led = d
 		}
 	}
 	return led
+}
+
+// partOf returns the decision to enlarge that group which is part of a decision about
+// several groups, or else the whole decision: the autoscaler first says its plan for all
+// groups, and then the new size of each.
+func (m *Model) partOf(whole *Decision, group string) *Decision {
+	if whole.Group != "" || !whole.IsAbout(group) {
+		return whole
+	}
+	for _, d := range m.Decisions {
+		if d.Up && d.Group == group && !d.At.Before(whole.At.Add(-slack)) && d.At.Sub(whole.At) <= sameDecisionWithin {
+			return d
+		}
+	}
+	return whole
 }
 
 // parts returns the parts of which both ends are on record.
@@ -189,9 +208,16 @@ func (w PodWhy) Reason() string {
 	return "nothing that the autoscaler said about it is on record"
 }
 
-// Where returns the group and the size of a decision in words.
+// Where returns the group and the size of a decision in words, or all groups of a plan.
 func (d *Decision) Where() string {
 	group := timeline.Tidy(d.Group)
+	if plan := d.plan(); len(plan) > 0 {
+		var groups []string
+		for _, p := range plan {
+			groups = append(groups, fmt.Sprintf("%s to %d", timeline.Tidy(p.Group), p.N))
+		}
+		return strings.Join(groups, " and ")
+	}
 	switch {
 	case group == "" && len(d.Nodes) > 0:
 		group = timeline.Plural(len(d.Nodes), "node")
@@ -274,7 +300,7 @@ func (m *Model) origin(n *NodeStory) string {
 	}
 	// A machine follows its decision within a minute, even where the
 	// controllers poll.
-	if d := m.lastDecision(n.Created, func(d *Decision) bool { return d.Up && d.Group == n.Group }); d != nil {
+	if d := m.lastDecision(n.Created, func(d *Decision) bool { return d.Up && d.IsAbout(n.Group) }); d != nil {
 		return fmt.Sprintf("the autoscaler enlarged %s at %s, %s before", d.Where(), timeline.Clock(d.At), timeline.DurationText(n.Created.Sub(d.At)))
 	}
 	for _, g := range m.Groups {
@@ -428,7 +454,7 @@ func (m *Model) SizeChanges(g *GroupStory) []SizeChange {
 			}
 			// An older decision caused an earlier change.
 			c.Decision = m.lastDecision(l.At, func(d *Decision) bool {
-				return d.Group == g.Name && d.Up == (l.N > c.From) && (d.N < 0 || d.N == l.N) && !d.last.Add(slack).Before(turned)
+				return d.IsAbout(g.Name) && d.Up == (l.N > c.From) && (d.sizeOf(g.Name) < 0 || d.sizeOf(g.Name) == l.N) && !d.last.Add(slack).Before(turned)
 			})
 		}
 		until := m.To

@@ -199,8 +199,8 @@ func (e *explainer) pod(p *history.PodStory) {
 	e.parts(w.Parts)
 	e.statements("What the scheduler said", ifSeveral(w.Scheduler), func(history.Statement) string { return "" })
 	e.statements("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Statement) string { return s.Group })
-	if w.NewNode && w.Decision != nil && w.Node.Group != w.Decision.Group {
-		e.printf("\nThe decision was about %s, but the pod was scheduled on a node of %s.\n", timeline.Tidy(w.Decision.Group), timeline.Tidy(w.Node.Group))
+	if w.NewNode && w.Decision != nil && w.Node.Group != "" && !w.Decision.GroupUnknown() && !w.Decision.IsAbout(w.Node.Group) {
+		e.printf("\nThe decision was to enlarge %s, but the pod was scheduled on a node of %s.\n", w.Decision.Where(), timeline.Tidy(w.Node.Group))
 	}
 }
 

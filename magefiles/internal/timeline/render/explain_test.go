@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,47 @@ func TestExplain(t *testing.T) {
 			continue
 		}
 		golden(t, file, got)
+	}
+}
+
+// TestExplainASplitScaleUp: the event for a pod names a plan for two similar groups. The
+// pod's decision is the part of the plan that enlarges the group of its node.
+func TestExplainASplitScaleUp(t *testing.T) {
+	t.Parallel()
+	b := timelinetest.New()
+	groups := []string{"work-md-1", "work-md-2", "work-md-3"}
+	for _, g := range groups {
+		b.Group(g, 0, 4, 0)
+	}
+	b.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
+	pods := b.Pods(10, "shop", 2)
+	nodes := b.SplitScaleUp(20, groups[:2], 4, pods...)
+	facts := b.Record()
+	for i, want := range []string{"work-md-1 to 1", "work-md-2 to 1"} {
+		got, err := Explain(facts, "pod/"+pods[i])
+		if err != nil || !strings.Contains(got, "for which the autoscaler enlarged "+want+".") || !strings.Contains(got, "▲ the autoscaler enlarges "+want+"\n") || strings.Contains(got, ", but ") {
+			t.Errorf("%v; want that %s was enlarged, and that nothing contradicts it:\n%s", err, want, got)
+		}
+	}
+	// Without the log, only the events say something.
+	facts = slices.DeleteFunc(facts, func(f timeline.Fact) bool { return f.Source == timeline.Log })
+	got, err := Explain(facts, "pod/"+pods[1])
+	if err != nil || !strings.Contains(got, "enlarged work-md-1 to 1 and work-md-2 to 1.") || strings.Contains(got, ", but ") {
+		t.Errorf("without a log: %v\n%s", err, got)
+	}
+	got, err = Explain(facts, "node/"+nodes[1])
+	if err != nil || !strings.Contains(got, "the autoscaler enlarged work-md-1 to 1 and work-md-2 to 1 at") {
+		t.Errorf("without a log: %v\n%s", err, got)
+	}
+	// The scheduler put the pod on a node of a group that was not in the plan.
+	for i := range facts {
+		if facts[i].Group == "work-md-2" {
+			facts[i].Group = "work-md-3"
+		}
+	}
+	got, err = Explain(facts, "pod/"+pods[1])
+	if want := "The decision was to enlarge work-md-1 to 1 and work-md-2 to 1, but the pod was scheduled on a node of work-md-3.\n"; err != nil || !strings.HasSuffix(got, want) {
+		t.Errorf("on a node of a third group: %v, want %q:\n%s", err, want, got)
 	}
 }
 

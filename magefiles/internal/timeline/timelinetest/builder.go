@@ -173,6 +173,27 @@ func (t *Builder) ScaleUp(at float64, group string, most int, pods ...string) (n
 	return nodes
 }
 
+// SplitScaleUp records a decision to scale several groups up by one node each, for one
+// pod each, until the pods run. It returns the nodes.
+func (t *Builder) SplitScaleUp(at float64, groups []string, most int, pods ...string) (nodes []string) {
+	var parts []string
+	for _, g := range groups {
+		parts = append(parts, fmt.Sprintf("{MachineDeployment/default/%s %d->%d (max: %d)}", g, t.wanted[g], t.wanted[g]+1, most))
+	}
+	plan := "[" + strings.Join(parts, " ") + "]"
+	t.Log(at, "Final scale-up plan: "+plan)
+	for i, g := range groups {
+		t.Log(at+.1+.5*float64(i), fmt.Sprintf("Scale-up: setting group MachineDeployment/default/%s size to %d", g, t.wanted[g]+1))
+		t.setSize(at+.4+.5*float64(i), g, t.wanted[g]+1)
+		n := t.machine(at+2+float64(i), g, 40)
+		t.setReady(at+43+float64(i), g, t.ready[g]+1)
+		t.Add(at+1.2, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Name: pods[i], Text: "pod triggered scale-up: " + plan, Source: timeline.Event})
+		t.runPod(at+44+float64(i), pods[i], n)
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
 // scaleDown records that the autoscaler removes a node.
 func (t *Builder) scaleDown(at float64, group, node string) {
 	n := timeline.Fact{Kind: timeline.Node, Name: node, UID: "n-" + node, Group: group, Source: timeline.Watch}
