@@ -84,7 +84,7 @@ const (
 
 	// What the lab does. At Recording a recorder starts: what happened between the
 	// fact's Since and its Time is known only from objects and events. The Name of
-	// Step and of the verdicts is the scenario's.
+	// Step and of the verdicts is the scenario's, or BringUp.
 	Recording = "recording"
 	Step      = "step"
 	Passed    = "passed"
@@ -92,6 +92,10 @@ const (
 	// KnownFailure is a failure that upstream knows; Text says which.
 	KnownFailure = "known failure"
 )
+
+// BringUp is the Name of the facts about a bring-up of the lab's own environment. No
+// scenario can have that name.
+const BringUp = "env:up"
 
 // Source is where a fact comes from.
 type Source string

@@ -43,7 +43,7 @@ func (r *Recorder) Begin() error {
 // AddFact records what env:up does: what is timeline.Step, Passed or Failed, and text
 // the name of the step, or the error.
 func (r *Recorder) AddFact(what, text string) {
-	addFact(r.Lab, recordFile(r.TimelineDir("")), timeline.Fact{What: what, Name: "env:up", Text: text})
+	addFact(r.Lab, recordFile(r.TimelineDir("")), timeline.Fact{What: what, Name: timeline.BringUp, Text: text})
 }
 
 // Record records what happens in the self-managed cluster until stop is called. Errors

@@ -31,8 +31,9 @@ type Model struct {
 	Runs []Span
 	// Pauses has the times when the whole cluster was paused.
 	Pauses []Span
-	// Scenarios has the lab's runs of scenarios, by their beginnings.
-	Scenarios []*Scenario
+	// Scenarios has the lab's runs of scenarios, BringUps those of env:up, by their
+	// beginnings.
+	Scenarios, BringUps []*Scenario
 	// Gaps has the times when nobody recorded: what happened then is known only from
 	// objects and events.
 	Gaps []Span
@@ -85,7 +86,7 @@ type Level struct {
 	N  int
 }
 
-// Scenario is one run of a scenario.
+// Scenario is one run of a scenario, or of env:up.
 type Scenario struct {
 	Span
 	Name string
@@ -215,19 +216,23 @@ func (b *builder) addLab(f timeline.Fact) {
 
 // scenario returns the unfinished run of the fact's name, or a new one.
 func (b *builder) scenario(f timeline.Fact) *Scenario {
-	for _, s := range slices.Backward(b.Scenarios) {
+	runs := &b.Scenarios
+	if f.Name == timeline.BringUp {
+		runs = &b.BringUps
+	}
+	for _, s := range slices.Backward(*runs) {
 		if s.Name == f.Name && s.Verdict == "" {
 			return s
 		}
 	}
 	s := &Scenario{Name: f.Name, Span: Span{State: Ongoing, From: f.Time}}
-	b.Scenarios = append(b.Scenarios, s)
+	*runs = append(*runs, s)
 	return s
 }
 
 // finish closes what is open and gives each group its nodes and decisions.
 func (b *builder) finish() {
-	for _, s := range b.Scenarios {
+	for _, s := range slices.Concat(b.Scenarios, b.BringUps) {
 		if s.Verdict == "" {
 			s.To, s.Open = b.To, true
 		}

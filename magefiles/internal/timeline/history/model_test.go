@@ -296,12 +296,12 @@ func TestGaps(t *testing.T) {
 }
 
 // TestEnvUpIsOneBand: env:up is one band although its steps overlap, and its
-// verdict ends it.
+// verdict ends it. It is no scenario.
 func TestEnvUpIsOneBand(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
 	step := func(at float64, what, text string) {
-		b.Add(at, timeline.Fact{Kind: timeline.Lab, What: what, Name: "env:up", Text: text, Source: timeline.Own})
+		b.Add(at, timeline.Fact{Kind: timeline.Lab, What: what, Name: timeline.BringUp, Text: text, Source: timeline.Own})
 	}
 	for _, from := range []float64{0, 100} { // again, after it failed
 		step(from, timeline.Step, "images")
@@ -312,16 +312,16 @@ func TestEnvUpIsOneBand(t *testing.T) {
 	step(140, timeline.Passed, "")
 	b.Add(150, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
 	m := New(b.Record())
-	if len(m.Scenarios) != 2 || m.Scenarios[0].Verdict != timeline.Failed || m.Scenarios[1].Verdict != timeline.Passed {
-		t.Fatalf("runs of env:up: %+v", m.Scenarios)
+	if len(m.Scenarios) > 0 || len(m.BringUps) != 2 || m.BringUps[0].Verdict != timeline.Failed || m.BringUps[1].Verdict != timeline.Passed {
+		t.Fatalf("runs of env:up: %+v", m.BringUps)
 	}
-	for i, s := range m.Scenarios {
+	for i, s := range m.BringUps {
 		if len(s.Steps) != 3 || s.Steps[1].Text != "the management cluster" || !s.From.Equal(b.At(float64(100*i))) || s.Open {
 			t.Errorf("run %d: %+v", i, s)
 		}
 	}
-	if m.Scenarios[1].Took() != 40*time.Second {
-		t.Errorf("the second took %v", m.Scenarios[1].Took())
+	if m.BringUps[1].Took() != 40*time.Second {
+		t.Errorf("the second took %v", m.BringUps[1].Took())
 	}
 }
 

@@ -256,9 +256,12 @@ func (d *drawing) lane(y, height int, name string, notes ...string) *lane {
 	return &d.Lanes[len(d.Lanes)-1]
 }
 
-// scenarios draws the band at the top.
+// scenarios draws the band at the top, with the runs of env:up.
 func (d *drawing) scenarios(y int) int {
-	shown := scenariosFrom(d.m, d.begin)
+	scenarios := notEndedBefore(d.m.Scenarios, d.begin)
+	bringUps := notEndedBefore(d.m.BringUps, d.begin)
+	shown := slices.Concat(scenarios, bringUps)
+	slices.SortStableFunc(shown, func(a, b *history.Scenario) int { return a.From.Compare(b.From) })
 	if len(shown) == 0 {
 		return y
 	}
@@ -275,7 +278,11 @@ func (d *drawing) scenarios(y int) int {
 		if verdict == "" {
 			verdict = "not ended when the record ends"
 		}
-		title := fmt.Sprintf("scenario %s: %s\n%s – %s (%s)\n%s", timeline.Tidy(s.Name), verdict, timeline.Clock(s.From), timeline.Clock(s.To), timeline.DurationText(s.Took()), timeline.Shorten(s.Text, timeline.LongestHover))
+		what := "scenario " + timeline.Tidy(s.Name)
+		if s.Name == timeline.BringUp {
+			what = s.Name
+		}
+		title := fmt.Sprintf("%s: %s\n%s – %s (%s)\n%s", what, verdict, timeline.Clock(s.From), timeline.Clock(s.To), timeline.DurationText(s.Took()), timeline.Shorten(s.Text, timeline.LongestHover))
 		d.bar(bar{Name: s.Name, Title: title, Label: timeline.Tidy(s.Name), Y: at, Height: barHeight + 3, Parts: []barPart{d.part(verdicts[s.Verdict], a, b)}, Class: "scenario"})
 		for _, step := range s.Steps {
 			d.mark(mark{Shape: "step", Class: "step", Fill: "#ffffff", Y: at, Height: barHeight + 3,
@@ -283,7 +290,11 @@ func (d *drawing) scenarios(y int) int {
 		}
 	}
 	height := max((deepest+1)*(barHeight+7)+lanePadding, minLaneHeight)
-	d.lane(y, height, "scenarios", timeline.Plural(len(shown), "run"))
+	if len(scenarios) == 0 {
+		d.lane(y, height, "bring-up", timeline.Plural(len(bringUps), "run"))
+	} else {
+		d.lane(y, height, "scenarios", timeline.Plural(len(scenarios), "run"))
+	}
 	return y + height
 }
 
@@ -324,9 +335,9 @@ func (d *drawing) autoscaler(y int) int {
 	return y + height
 }
 
-// scenariosFrom returns the scenarios that had not ended when a page begins.
-func scenariosFrom(m *history.Model, begin time.Time) []*history.Scenario {
-	return slices.DeleteFunc(slices.Clone(m.Scenarios), func(s *history.Scenario) bool { return isBefore(s.To, begin) })
+// notEndedBefore returns the runs that had not ended when a page begins.
+func notEndedBefore(runs []*history.Scenario, begin time.Time) []*history.Scenario {
+	return slices.DeleteFunc(slices.Clone(runs), func(s *history.Scenario) bool { return isBefore(s.To, begin) })
 }
 
 // restartsFrom returns the number of restarts of the autoscaler after a page begins.

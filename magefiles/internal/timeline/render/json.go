@@ -35,6 +35,8 @@ type Findings struct {
 	Autoscaler []SpanFinding     `json:"autoscaler"`
 	Gaps       []SpanFinding     `json:"gaps"`
 	Scenarios  []ScenarioFinding `json:"scenarios"`
+	// BringUps has the runs of env:up, which are no scenarios.
+	BringUps []ScenarioFinding `json:"bringUps"`
 	// Facts are the record itself, in order and each once.
 	Facts []timeline.Fact `json:"facts"`
 }
@@ -147,7 +149,7 @@ type DecisionFinding struct {
 	Texts []string  `json:"texts"`
 }
 
-// ScenarioFinding is one run of a scenario; Verdict is passed, failed,
+// ScenarioFinding is one run of a scenario or of env:up; Verdict is passed, failed,
 // known failure or empty.
 type ScenarioFinding struct {
 	Name    string `json:"name"`
@@ -175,7 +177,7 @@ func JSON(w io.Writer, facts []timeline.Fact, opts JSONOptions) error {
 func newFindings(m *history.Model, opts JSONOptions) Findings {
 	f := Findings{
 		Version: 1, Title: opts.Title, Subtitle: opts.Subtitle, From: m.From.UTC(), To: m.To.UTC(),
-		Pods: []PodFinding{}, Nodes: []NodeFinding{}, Groups: []GroupFinding{}, Decisions: []DecisionFinding{}, Scenarios: []ScenarioFinding{},
+		Pods: []PodFinding{}, Nodes: []NodeFinding{}, Groups: []GroupFinding{}, Decisions: []DecisionFinding{},
 		Autoscaler: spanFindings(m.Runs), Gaps: spanFindings(m.Gaps), Facts: make([]timeline.Fact, 0, len(m.Facts)),
 	}
 	if len(m.Facts) == 0 {
@@ -211,14 +213,20 @@ func newFindings(m *history.Model, opts JSONOptions) Findings {
 		}
 		f.Decisions = append(f.Decisions, found)
 	}
-	for _, s := range m.Scenarios {
+	f.Scenarios, f.BringUps = scenarioFindings(m.Scenarios), scenarioFindings(m.BringUps)
+	return f
+}
+
+func scenarioFindings(runs []*history.Scenario) []ScenarioFinding {
+	all := []ScenarioFinding{}
+	for _, s := range runs {
 		found := ScenarioFinding{Name: s.Name, Verdict: s.Verdict, SpanFinding: spanFinding(s.Span), Steps: []StepFinding{}}
 		for _, step := range s.Steps {
 			found.Steps = append(found.Steps, StepFinding{step.At.UTC(), step.Text})
 		}
-		f.Scenarios = append(f.Scenarios, found)
+		all = append(all, found)
 	}
-	return f
+	return all
 }
 
 func nodeFinding(w history.NodeWhy) NodeFinding {

@@ -192,6 +192,10 @@ func (p *painter) summary(m *history.Model, now time.Time) {
 		s := m.Scenarios[n-1]
 		text += fmt.Sprintf("  scenario %s: %s", timeline.Tidy(s.Name), timeline.DurationText(now.Sub(s.From)))
 	}
+	if n := len(m.BringUps); n > 0 && m.BringUps[n-1].Open {
+		s := m.BringUps[n-1]
+		text += fmt.Sprintf("  %s: %s", s.Name, timeline.DurationText(now.Sub(s.From)))
+	}
 	p.line("1", "%s", text)
 }
 

@@ -208,7 +208,7 @@ func (p *page) tiles(m *history.Model) {
 		return f.Kind == timeline.Autoscaler && f.What == timeline.Problem && !isBefore(f.Time, p.begin)
 	})
 	p.Tiles = append(p.Tiles, tile{timeline.Plural(len(problems), "problem"), fmt.Sprintf("reported by the autoscaler, and %s", timeline.Plural(restartsFrom(m, p.begin), "restart"))})
-	if scenarios := scenariosFrom(m, p.begin); len(scenarios) > 0 {
+	if scenarios := notEndedBefore(m.Scenarios, p.begin); len(scenarios) > 0 {
 		n := map[string]int{}
 		for _, s := range scenarios {
 			n[s.Verdict]++

@@ -321,6 +321,32 @@ func TestPageListsWhatIsNotDrawn(t *testing.T) {
 	}
 }
 
+// TestBringUpIsNoScenario: runs of env:up are shown, but not counted as scenarios.
+func TestBringUpIsNoScenario(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.TwentyMinutes()
+	at := facts[slices.IndexFunc(facts, func(f timeline.Fact) bool { return f.What == timeline.Recording })].Time
+	for _, verdict := range []string{timeline.Failed, timeline.Passed} {
+		for _, what := range []string{timeline.Step, verdict} {
+			at = at.Add(10 * time.Second)
+			facts = append(facts, timeline.Fact{Time: at, Kind: timeline.Lab, What: what, Name: timeline.BringUp, Text: "providers in it", Source: timeline.Own})
+		}
+	}
+	page := html.UnescapeString(reportOf(t, facts, ReportOptions{}))
+	if !strings.Contains(page, "1 ✓ 1 ✗ 0 !") || strings.Contains(page, "scenario env:up") || !strings.Contains(page, "env:up: failed") {
+		t.Error("the page does not show two runs of env:up beside two scenarios, one passed and one failed")
+	}
+	var out bytes.Buffer
+	var f Findings
+	err := JSON(&out, facts, JSONOptions{})
+	if err == nil {
+		err = json.Unmarshal(out.Bytes(), &f)
+	}
+	if len(f.Scenarios) != 2 || len(f.BringUps) != 2 || f.BringUps[0].Verdict != timeline.Failed || f.BringUps[1].Verdict != timeline.Passed || len(f.BringUps[1].Steps) != 1 {
+		t.Errorf("%v; scenarios %+v, bring-ups %+v", err, f.Scenarios, f.BringUps)
+	}
+}
+
 // TestJSONHasTheFactsAndTheFindings reads the JSON back and compares it with the
 // model.
 func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
