@@ -74,7 +74,7 @@ func TestActionOfARelease(t *testing.T) {
 // wrote.
 func (c *composite) settings() *config.Config {
 	c.t.Helper()
-	cfg, err := config.Load(c.root, func(string) string { return "" })
+	cfg, err := config.Load(c.root, func(string) (string, bool) { return "", false })
 	if err != nil {
 		c.t.Fatalf("%v\n%s", err, c.console.String())
 	}

@@ -124,10 +124,11 @@ func (c *Config) NamedByVariable() bool { return c.origin("clusterName") == "env
 func (c *Config) ManagementName() string { return c.ClusterName + managementSuffix }
 
 // Load reads the settings of the checkout at root: defaults, then caslab.yaml if
-// it exists, then environment variables through getenv, where an empty value
-// counts as unset. It reports all errors at once, each with the value, what is
-// allowed and what to type.
-func Load(root string, getenv func(string) string) (*Config, error) {
+// it exists, then environment variables through lookup. An empty variable counts as
+// unset, except the environment's name, which is refused: a script whose own variable is
+// missing must not remove the default environment. Load reports all errors at once, each
+// with the value, what is allowed and what to type.
+func Load(root string, lookup func(string) (string, bool)) (*Config, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fmt.Errorf("find the repository's root: %w", err)
@@ -149,8 +150,12 @@ func Load(root string, getenv func(string) string) (*Config, error) {
 		if v, ok := fromFile[s.key]; ok {
 			raw, origin = v, fileName
 		}
-		if v := getenv(s.env); v != "" {
+		switch v, set := lookup(s.env); {
+		case v != "":
 			raw, origin = v, "environment"
+		case set && s.notEmpty:
+			errs = append(errs, fmt.Errorf("%s is set but empty; want a value, such as %[1]s=%s, or unset it", s.env, s.def))
+			return
 		}
 		value := shown(s.key, raw)
 		if err := s.set(c, raw); err != nil {

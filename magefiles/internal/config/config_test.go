@@ -19,7 +19,7 @@ func load(t *testing.T, file string, env map[string]string) (*Config, error) {
 			t.Fatal(err)
 		}
 	}
-	return Load(root, func(key string) string { return env[key] })
+	return Load(root, func(key string) (string, bool) { v, ok := env[key]; return v, ok })
 }
 
 func TestDefaults(t *testing.T) {
@@ -124,11 +124,14 @@ func TestRefused(t *testing.T) {
 		"git and dir":        {env: map[string]string{"CAPI_SOURCE": "git", "CAPI_DIR": "/x"}, want: []string{"unset one"}},
 		"module at a commit": {env: map[string]string{"CAPI_SOURCE": "module", "CAPI_COMMIT": strings.Repeat("a", 40)}, want: []string{"CAPI_SOURCE=git"}},
 		"short commit":       {env: map[string]string{"CAPI_COMMIT": "abc123"}, want: []string{"40 hexadecimal"}},
-		"not a label":        {env: map[string]string{"CLUSTER_NAME": "Work_Cluster"}, want: []string{`CLUSTER_NAME="Work_Cluster"`, "DNS label"}},
-		"a path":             {env: map[string]string{"CLUSTER_NAME": "../etc"}, want: []string{"the name of a Cluster"}},
-		"too long":           {env: map[string]string{"CLUSTER_NAME": strings.Repeat("a", 39)}, want: []string{"39 characters", "at most 38"}},
-		"another's own":      {env: map[string]string{"CLUSTER_NAME": "work-management"}, want: []string{`"work"`, "does not end with -management"}},
-		"another's log":      {env: map[string]string{"CLUSTER_NAME": "work-autoscaler"}, want: []string{"does not end with -autoscaler"}},
+		"not a label":        {env: map[string]string{"CLUSTER_NAME": "Work_Cluster"}, want: []string{`CLUSTER_NAME="Work_Cluster"`, "at most 38 lower case letters"}},
+		"set but empty":      {env: map[string]string{"CLUSTER_NAME": ""}, want: []string{"CLUSTER_NAME is set but empty", "unset it"}},
+		"no ASCII":           {env: map[string]string{"CLUSTER_NAME": "ünï"}, want: []string{"at most 38 lower case letters"}},
+		"a plain path":       {env: map[string]string{"AUTOSCALER_GIT": "/srv/x"}, want: []string{"file:///srv/x", "AUTOSCALER_DIR"}},
+		"a path":             {env: map[string]string{"CLUSTER_NAME": "../etc"}, want: []string{"at most 38 lower case letters"}},
+		"too long":           {env: map[string]string{"CLUSTER_NAME": strings.Repeat("a", 39)}, want: []string{"at most 38 lower case letters", "39"}},
+		"another's own":      {env: map[string]string{"CLUSTER_NAME": "work-management"}, want: []string{`"work"`, "must not end with -management"}},
+		"another's log":      {env: map[string]string{"CLUSTER_NAME": "work-autoscaler"}, want: []string{"must not end with -autoscaler"}},
 		"no workers":         {env: map[string]string{"WORKERS": "0"}, want: []string{"from 1 to 20"}},
 		"an option as git":   {env: map[string]string{"CAPI_GIT": "--upload-pack=x"}, want: []string{"https, http, ssh or file"}},
 		"mirror with scheme": {env: map[string]string{"REGISTRY_MIRROR": "http://x"}, want: []string{"without a scheme"}},
@@ -303,7 +306,7 @@ func TestDefaultsFollowClusterAPI(t *testing.T) {
 func TestUnmountableCheckout(t *testing.T) {
 	t.Parallel()
 	for folder, refused := range map[string]bool{"a:b": true, "a: b #c": true, "a b #c": false} {
-		c, err := Load(filepath.Join(t.TempDir(), folder), func(string) string { return "" })
+		c, err := Load(filepath.Join(t.TempDir(), folder), func(string) (string, bool) { return "", false })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	version "github.com/hashicorp/go-version"
 
@@ -43,7 +44,9 @@ const maxWorkers = 20
 type setting struct {
 	key, env, def, doc string
 	kind               kind
-	set                func(c *Config, raw string) error
+	// notEmpty refuses a variable that is set and empty.
+	notEmpty bool
+	set      func(c *Config, raw string) error
 	// follows, if not nil, returns the default for a release of Cluster API other than
 	// the pinned one. Such a setting is read after clusterAPI.version.
 	follows func(release.Release) string
@@ -62,7 +65,7 @@ const (
 
 var settings = slices.Concat(
 	[]setting{
-		{key: "clusterName", env: "CLUSTER_NAME", def: "work-cluster", kind: text,
+		{key: "clusterName", env: "CLUSTER_NAME", def: "work-cluster", kind: text, notEmpty: true,
 			doc: "name of the environment and of its workload cluster", set: setName},
 		{key: "workers", env: "WORKERS", def: "1", kind: integer,
 			doc: "machines of the first MachineDeployment, 1 to 20", set: setWorkers},
@@ -160,7 +163,11 @@ func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *S
 			doc: "repository fetched by git: https, http, ssh or file URL",
 			set: func(c *Config, raw string) error {
 				source(c).Git = raw
-				return checkGit(raw)
+				err := checkGit(raw)
+				if err != nil && filepath.IsAbs(raw) {
+					return fmt.Errorf("%w; a repository on this machine is file://%s, and %s_DIR takes a checkout with its uncommitted changes", err, raw, env)
+				}
+				return err
 			}},
 		{key: key + ".dir", env: env + "_DIR", kind: text,
 			doc: "your checkout, which is read and never written; source is then dir",
@@ -177,29 +184,30 @@ var (
 	scpPattern    = regexp.MustCompile(`^[A-Za-z0-9._]+@[A-Za-z0-9.-]+:[^-].*$`)
 )
 
-// setName accepts what Cluster API accepts: a cluster's name is the value of a
-// label.
 func setName(c *Config, raw string) error {
 	c.ClusterName = raw
-	if !valuePattern.MatchString(raw) || len(raw) > maxLabel {
+	return nil
+}
+
+// checkForeignName refuses what Cluster API refuses: a cluster's name is the value of a
+// label.
+func checkForeignName(name string) error {
+	if !valuePattern.MatchString(name) || len(name) > maxLabel {
 		return fmt.Errorf("want the name of a Cluster: letters, digits, hyphens, underscores and dots, at most %d, the first and the last a letter or digit", maxLabel)
 	}
 	return nil
 }
 
-// checkName refuses names from which the lab cannot make container names. Clusters
-// that the lab did not create may have them.
+// checkName refuses names from which the lab cannot make host names of containers.
+// Clusters that the lab did not create may have them.
 func checkName(name string) error {
-	if !labelPattern.MatchString(name) {
-		return errors.New("want a DNS label: lower case letters, digits and hyphens, first a letter, last not a hyphen; try CLUSTER_NAME=work-cluster")
+	if !labelPattern.MatchString(name) || len(name) > maxName {
+		return fmt.Errorf("it has %d characters; want at most %d lower case letters, digits and hyphens, first a letter, last not a hyphen, because the environment's containers are named after it; try CLUSTER_NAME=work-cluster", utf8.RuneCountInString(name), maxName)
 	}
 	for _, suffix := range []string{managementSuffix, "-autoscaler"} {
 		if strings.HasSuffix(name, suffix) {
-			return fmt.Errorf("the environment %q uses that name for objects of its own; want a name that does not end with %s", strings.TrimSuffix(name, suffix), suffix)
+			return fmt.Errorf("the environment %q uses that name for objects of its own; the name must not end with %s", strings.TrimSuffix(name, suffix), suffix)
 		}
-	}
-	if len(name) > maxName {
-		return fmt.Errorf("it has %d characters and node names that contain it would exceed %d; want at most %d", len(name), maxLabel, maxName)
 	}
 	return nil
 }

@@ -40,7 +40,11 @@ func (c *Config) validate() error {
 			s.src.Origin = OriginGit
 		}
 	}
-	if c.WorkloadKubeconfig == "" {
+	if c.WorkloadKubeconfig != "" {
+		if err := checkForeignName(c.ClusterName); err != nil {
+			bad("clusterName", "CLUSTER_NAME", c.ClusterName, err)
+		}
+	} else {
 		if err := checkName(c.ClusterName); err != nil {
 			bad("clusterName", "CLUSTER_NAME", c.ClusterName, err)
 		}

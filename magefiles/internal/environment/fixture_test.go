@@ -252,7 +252,7 @@ type fixture struct {
 func newFixture(t *testing.T, env map[string]string) *fixture {
 	t.Helper()
 	root := t.TempDir()
-	cfg, err := config.Load(root, func(key string) string { return env[key] })
+	cfg, err := config.Load(root, func(key string) (string, bool) { v, ok := env[key]; return v, ok })
 	if err != nil {
 		t.Fatal(err)
 	}

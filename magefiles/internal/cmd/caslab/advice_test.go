@@ -29,7 +29,7 @@ var variable = regexp.MustCompile(`[A-Z]+(_[A-Z]+)+`)
 
 func TestDomainErrorsGetAdvice(t *testing.T) {
 	t.Parallel()
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" })
+	settings, err := config.Load(t.TempDir(), func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestDomainErrorsGetAdvice(t *testing.T) {
 // can be used without both.
 func TestTheDomainNamesNoCommandsAndNoVariables(t *testing.T) {
 	t.Parallel()
-	settings, err := config.Load(t.TempDir(), func(string) string { return "" })
+	settings, err := config.Load(t.TempDir(), func(string) (string, bool) { return "", false })
 	if err != nil {
 		t.Fatal(err)
 	}

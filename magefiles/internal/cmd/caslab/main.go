@@ -87,7 +87,7 @@ func (v verb) execute(ctx context.Context, args []string, out, stderr io.Writer)
 	if err != nil {
 		return fmt.Errorf("find the repository's root: %w", err)
 	}
-	cfg, err := config.Load(root, os.Getenv)
+	cfg, err := config.Load(root, os.LookupEnv)
 	if err != nil {
 		return err
 	}

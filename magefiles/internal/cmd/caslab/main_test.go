@@ -59,7 +59,9 @@ func TestExecuteAddsAdvice(t *testing.T) {
 		}
 	}
 	// The next command reads the file too.
-	t.Setenv("CLUSTER_NAME", "")
+	if err := os.Unsetenv("CLUSTER_NAME"); err != nil { // t.Setenv above restores it
+		t.Fatal(err)
+	}
 	root := t.TempDir()
 	if err := os.WriteFile(filepath.Join(root, "caslab.yaml"), []byte("clusterName: mine\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -94,6 +96,9 @@ func TestArgumentsArePassedInOrder(t *testing.T) {
 	for line, want := range map[string]string{
 		"nodegroup:add -- web 3 1":             "minimum 3, maximum 1",
 		"nodegroup:set -- web 3 1":             "minimum 3, maximum 1",
+		"workload:add -name=":                  "-name is empty",
+		"workload:scale -name= 3":              "-name is empty",
+		"workload:delete -name=":               "-name is empty",
 		"scenario:compare ./nosuch1 ./nosuch2": `"./nosuch1"`,
 	} {
 		if err := execute(t.Context(), strings.Fields(line), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), want) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 
 	"caslab/magefiles/internal/ops/workloads"
@@ -21,6 +22,9 @@ var workloadVerbs = []verb{
 		fs.StringVar(&o.NodeSelector, "selector", "", "`LABELS` of the nodes that the pods may run on, key=value,key=value")
 		fs.StringVar(&o.Tolerations, "tolerations", "", "`KEYS` of the taints that the pods tolerate, key,key")
 	}, func(ctx context.Context, s *session, o workloads.Options, _ []string) error {
+		if err := checkWorkloadName(o.Name); err != nil {
+			return err
+		}
 		return s.workloads.Add(ctx, o)
 	}),
 	verbWithOptions(usage{
@@ -30,7 +34,7 @@ var workloadVerbs = []verb{
 		example: "go tool mage workload:scale 2",
 	}, workloadName, func(ctx context.Context, s *session, name string, args []string) error {
 		pods, err := parseNumber("PODS", args[0])
-		if err != nil {
+		if err := errors.Join(err, checkWorkloadName(name)); err != nil {
 			return err
 		}
 		return s.workloads.Scale(ctx, name, pods)
@@ -39,10 +43,22 @@ var workloadVerbs = []verb{
 		name:    "workload:delete",
 		summary: "Deletes a workload and waits until its pods are gone.",
 	}, workloadName, func(ctx context.Context, s *session, name string, _ []string) error {
+		if err := checkWorkloadName(name); err != nil {
+			return err
+		}
 		return s.workloads.Delete(ctx, name)
 	}),
 }
 
 func workloadName(fs *flag.FlagSet, name *string) {
 	fs.StringVar(name, "name", workload.DefaultName, "`NAME` of the workload")
+}
+
+// checkWorkloadName refuses -name= with nothing after it, as a script types it whose
+// variable is missing: it must not delete the default workload.
+func checkWorkloadName(name string) error {
+	if name == "" {
+		return errors.New("-name is empty; want the name of a workload, or leave the option out for " + workload.DefaultName)
+	}
+	return nil
 }

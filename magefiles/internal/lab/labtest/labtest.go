@@ -46,7 +46,7 @@ func (t *Text) String() string {
 // New returns a lab in a new folder, with the settings of the variables.
 func New(t testing.TB, variables map[string]string) *Lab {
 	t.Helper()
-	cfg, err := config.Load(t.TempDir(), func(key string) string { return variables[key] })
+	cfg, err := config.Load(t.TempDir(), func(key string) (string, bool) { v, ok := variables[key]; return v, ok })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ import (
 func TestProgramsOfTwoTrees(t *testing.T) {
 	t.Parallel()
 	output := func(env map[string]string) string {
-		cfg, err := config.Load(t.TempDir(), func(key string) string { return env[key] })
+		cfg, err := config.Load(t.TempDir(), func(key string) (string, bool) { v, ok := env[key]; return v, ok })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestReleaseOfACheckout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := config.Load(t.TempDir(), func(key string) string { return map[string]string{"AUTOSCALER_DIR": dir}[key] })
+		cfg, err := config.Load(t.TempDir(), func(key string) (string, bool) { v, ok := map[string]string{"AUTOSCALER_DIR": dir}[key]; return v, ok })
 		if err != nil {
 			t.Fatal(err)
 		}
