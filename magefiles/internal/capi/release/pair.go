@@ -174,10 +174,10 @@ func NearestTo(tag string) string {
 	return near
 }
 
-// NearestFor returns the last release of the series nearest to that of r which supports
-// Kubernetes k; ok is false if none does.
+// NearestFor returns the last release of the series nearest to that of r which is Drivable
+// and supports Kubernetes k; ok is false if none is.
 func (r Release) NearestFor(k *version.Version) (near Release, ok bool) {
-	return r.Nearest(func(other Release) bool { return other.Kubernetes.Has(k) })
+	return r.Nearest(func(other Release) bool { return other.Drivable() && other.Kubernetes.Has(k) })
 }
 
 // Nearest returns the last release of the series nearest to that of r for which

@@ -216,12 +216,12 @@ func TestWith(t *testing.T) {
 		{"1.15.0", "1.36.1", AheadOfTable, "v1.36.1", "1.14.2"},
 		{"1.15.0", "1.38.0", AheadOfTable, "v1.37.2", ""},
 		{"1.15.0", "1.32.0", OutsideTable, "v1.33.4", "1.13.6"},
-		{"0.3.5", "1.18.19", InTable, "v1.18.19", "0.3.25"},
-		{"0.3.5", "1.20.0", OutsideTable, "v1.18.19", "0.3.25"},
-		{"0.3.5", "1.22.0", OutsideTable, "v1.18.19", "0.4.8"},
+		{"0.3.5", "1.18.19", InTable, "v1.18.19", ""},
+		{"0.3.5", "1.20.0", OutsideTable, "v1.18.19", "1.0.5"},
+		{"0.3.5", "1.22.0", OutsideTable, "v1.18.19", "1.0.5"},
 		{"1.8.12", "1.25.0", OutsideTable, "v1.27.3", "1.6.8"},
 		{"1.4.0", "1.21.14", OutsideTable, "v1.24.17", "1.3.10"},
-		{"0.3.25", "1.22.0", OutsideTable, "v1.21.14", "0.4.8"},
+		{"0.3.25", "1.22.0", OutsideTable, "v1.21.14", "1.0.5"},
 	} {
 		r := Of(v(tc.release))
 		if got := r.With(v(tc.kubernetes)); got != tc.want {
@@ -233,6 +233,9 @@ func TestWith(t *testing.T) {
 		other, ok := r.NearestFor(v(tc.kubernetes))
 		if ok != (tc.other != "") || ok && other.Version.String() != tc.other {
 			t.Errorf("the nearest to %s for Kubernetes %s is %s, %t; want %s", tc.release, tc.kubernetes, other.Version, ok, tc.other)
+		}
+		if ok && !other.Drivable() {
+			t.Errorf("%s is proposed for Kubernetes %s, and env:up refuses it", other.Version, tc.kubernetes)
 		}
 	}
 }
