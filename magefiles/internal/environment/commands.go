@@ -85,6 +85,9 @@ func (e *Environment) BuildNodeImage(ctx context.Context) error {
 // LoadImages rebuilds the managers' images and loads them into every node of
 // the environment.
 func (e *Environment) LoadImages(ctx context.Context) error {
+	if err := e.checkOwn("image:load"); err != nil {
+		return err
+	}
 	return e.locked("image:load", func() error {
 		workload, management, err := e.containers(ctx)
 		if err != nil {

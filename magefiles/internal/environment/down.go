@@ -38,6 +38,15 @@ func (e *Environment) removeClusters(ctx context.Context) error {
 
 // Down removes everything that belongs to the environment, and says what.
 func (e *Environment) Down(ctx context.Context) error {
+	if err := e.checkOwn("env:down"); err != nil {
+		return err
+	}
+	if never, err := e.neverExisted(ctx); err != nil {
+		return err
+	} else if never {
+		e.Log.Printf("there was no environment %q", e.Config.ClusterName)
+		return nil
+	}
 	return e.locked("env:down", func() error {
 		info, err := e.engine.Info(ctx)
 		if err != nil {
@@ -50,7 +59,11 @@ func (e *Environment) Down(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		step := e.Log.Start(fmt.Sprintf("remove %d containers", len(workload)+len(management)), 0)
+		what := fmt.Sprintf("remove %d containers", len(workload)+len(management))
+		if len(workload)+len(management) == 0 {
+			what = "look for what earlier runs left"
+		}
+		step := e.Log.Start(what, 0)
 		err = e.removeClusters(ctx)
 		if err == nil {
 			err = os.RemoveAll(e.repositoryDir())
@@ -69,6 +82,18 @@ func (e *Environment) Down(ctx context.Context) error {
 		e.Log.Printf("environment %q is gone; built images, caches and logs stay in %s and in the engine", e.Config.ClusterName, e.Config.StateDir())
 		return nil
 	})
+}
+
+// neverExisted reports whether no command ever created something under the environment's
+// name, so that nothing has to be written or removed.
+func (e *Environment) neverExisted(ctx context.Context) (bool, error) {
+	for _, file := range []string{e.logFile(), e.engineFile(), e.EnvironmentKubeconfig()} {
+		if there, err := state.Exists(file); there || err != nil {
+			return false, err
+		}
+	}
+	workload, management, err := e.containers(ctx)
+	return err == nil && len(workload)+len(management) == 0, err
 }
 
 // removeLeftovers removes the environment's marks, and the containers other than

@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,6 +64,7 @@ func TestDownLeavesABuildAlone(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	s.touch(t, s.logFile()) // of an earlier command
 	lock, err := s.State.Lock(workNode, "another environment's env:up")
 	if err != nil {
 		t.Fatal(err)
@@ -75,5 +77,40 @@ func TestDownLeavesABuildAlone(t *testing.T) {
 	}
 	if err := lock.Release(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDownOfANameThatNeverExisted leaves no file.
+func TestDownOfANameThatNeverExisted(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, map[string]string{"CLUSTER_NAME": "never"})
+	if err := s.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{s.logFile(), s.State.Path("lock", "never"), s.State.Path("owner")} {
+		if there, _ := state.Exists(path); there {
+			t.Errorf("%s was written", path)
+		}
+	}
+}
+
+// TestAnotherClusterIsNotTheEnvironment: commands that create, remove or print the lab's
+// own environment refuse settings that name another cluster, before they ask the engine.
+func TestAnotherClusterIsNotTheEnvironment(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, map[string]string{"WORKLOAD_KUBECONFIG": "/theirs"})
+	for name, do := range map[string]func(context.Context) error{
+		"env:up":             func(ctx context.Context) error { return s.Up(ctx, Ready) },
+		"cluster:management": func(ctx context.Context) error { return s.Up(ctx, ManagementTarget) },
+		"cluster:workload":   func(ctx context.Context) error { return s.Up(ctx, WorkloadTarget) },
+		"env:down":           s.Down, "env:status": s.Status, "env:kubeconfig": s.Kubeconfig,
+		"cluster:describe": s.Describe, "image:load": s.LoadImages,
+	} {
+		if err := do(t.Context()); err == nil || !strings.Contains(err.Error(), name+" works on the lab's own environment, and WORKLOAD_KUBECONFIG=/theirs") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if ran := s.docker.ran(""); len(ran) > 0 {
+		t.Errorf("the engine was asked: %q", ran)
 	}
 }

@@ -90,6 +90,15 @@ func (e *Environment) logFile() string {
 	return e.State.Path("logs", e.Config.ClusterName+".log")
 }
 
+// checkOwn refuses command if the settings name a cluster that the lab did not create:
+// the command would work on another cluster than the user means.
+func (e *Environment) checkOwn(command string) error {
+	if e.Config.WorkloadKubeconfig == "" {
+		return nil
+	}
+	return fmt.Errorf("%s works on the lab's own environment, and WORKLOAD_KUBECONFIG=%s names another cluster; unset WORKLOAD_KUBECONFIG (in caslab.yaml: workloadKubeconfig), or type: env -u WORKLOAD_KUBECONFIG -u MANAGEMENT_KUBECONFIG -u CLUSTER_NAMESPACE go tool mage %[1]s", command, e.Config.WorkloadKubeconfig)
+}
+
 // locked calls do while it holds the environment's lock, and keeps a full log.
 func (e *Environment) locked(command string, do func() error) (err error) {
 	lock, err := e.State.Lock(e.Config.ClusterName, command)

@@ -21,6 +21,9 @@ import (
 // else. If the engine answers at once, the environment must be there, and the
 // kubeconfig then has the port that its cluster is published at now.
 func (e *Environment) Kubeconfig(ctx context.Context) error {
+	if err := e.checkOwn("env:kubeconfig"); err != nil {
+		return err
+	}
 	if there, err := state.Exists(e.EnvironmentKubeconfig()); err != nil {
 		return err
 	} else if !there {

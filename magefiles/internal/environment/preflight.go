@@ -12,6 +12,7 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/machine"
+	"caslab/magefiles/internal/state"
 )
 
 // machine is what the environment comes up on.
@@ -74,13 +75,24 @@ func (e *Environment) Doctor(ctx context.Context) error {
 		findings = append(findings, m.EngineFindings(ctx, info)...)
 		versions := errors.Join(e.Config.CheckEnvironment(), m.CheckVersions(ctx, info))
 		findings = append(findings, machine.Judge("versions", fmt.Sprintf("Cluster API %s on Kubernetes %s can run here", e.Config.ClusterAPI.Tag(), config.Tag(e.Config.Kubernetes)), versions, machine.Failure, "set CAPI_VERSION or KUBERNETES_VERSION"))
+		doubts := e.Config.Warnings()
+		if versions != nil {
+			doubts = nil // the refusal says more
+		}
+		for _, doubt := range doubts {
+			findings = append(findings, machine.Judge("versions", "", errors.New(doubt), machine.Warning, "env:up tries it; if it fails, take versions that config:matrix lists"))
+		}
 	}
 	step.Done("", err)
 	findings = append(findings, m.HostFindings(ctx)...)
 	step = e.Log.Start("ask the network", 10*time.Second)
 	findings = append(findings, e.reachFindings(ctx, info)...)
 	step.Done("", nil)
-	return machine.Print(e.Out, findings)
+	next := "An environment can come up on this machine; type: go tool mage env:up"
+	if ready, err := state.Exists(e.readyFile()); err == nil && ready {
+		next = fmt.Sprintf("Environment %q is there; to look at it, type: go tool mage env:status", e.Config.ClusterName)
+	}
+	return machine.Print(e.Out, findings, next)
 }
 
 // reachFindings asks the network. If only the Go module proxy and a Debian mirror

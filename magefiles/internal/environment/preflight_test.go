@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,19 @@ func TestDoctor(t *testing.T) {
 	}
 	if strings.Contains(s.printed.String(), "CAPI_GIT") {
 		t.Errorf("something to do about what is well:\n%s", s.printed)
+	}
+}
+
+// TestDoctorDoubts: env:doctor warns of versions newer than the table, and does not
+// propose env:up for an environment that is there.
+func TestDoctorDoubts(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, map[string]string{"KUBERNETES_VERSION": "v1.38.0", "NODE_IMAGE": "source"})
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	s.tools.check = func(context.Context, source.Spec) error { return nil }
+	_ = s.Doctor(t.Context()) // the fake engine fails some checks
+	if !regexp.MustCompile(`versions +warning +Kubernetes v1.38.0 is newer than this lab knows`).MatchString(s.printed.String()) {
+		t.Errorf("printed\n%s", s.printed)
 	}
 }
 

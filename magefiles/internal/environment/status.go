@@ -47,6 +47,9 @@ func (e *Environment) existing(ctx context.Context) (workload, management []engi
 // Status prints the environment's nodes, machines, node groups, providers and
 // images.
 func (e *Environment) Status(ctx context.Context) error {
+	if err := e.checkOwn("env:status"); err != nil {
+		return err
+	}
 	workload, management, err := e.existing(ctx)
 	if err != nil {
 		return err
@@ -135,6 +138,9 @@ func (e *Environment) manager(management []engine.Container) (kubeconfig, what s
 // Describe prints the tree of the environment's Cluster API objects, with their
 // problems.
 func (e *Environment) Describe(ctx context.Context) error {
+	if err := e.checkOwn("cluster:describe"); err != nil {
+		return err
+	}
 	_, management, err := e.existing(ctx)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func commandFor(name, target string) string {
 
 // unhealthyError returns the error for an environment that exists and does not work.
 func (e *Environment) unhealthyError(err error) error {
-	return fmt.Errorf("environment %q exists and is not well; nothing of it was removed: %w\ntype `go tool mage env:up` to look again, `go tool mage env:status` to see what runs, or `%s` to remove it", e.Config.ClusterName, err, downCommand(e.Config.ClusterName))
+	return fmt.Errorf("environment %q exists and is not well; nothing of it was removed: %w\ntype `%s` to look again, `%s` to see what runs, or `%s` to remove it", e.Config.ClusterName, err, commandFor(e.Config.ClusterName, "env:up"), commandFor(e.Config.ClusterName, "env:status"), downCommand(e.Config.ClusterName))
 }
 
 // takeSurvey finds the environment's containers and starts those that are stopped. It
@@ -112,6 +112,7 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 		}
 		ctx, cancel := lab.WithTimeout(ctx, e.bounds.healthy)
 		defer cancel()
+		progress("its versions")
 		if err := e.sameVersions(ctx, client); err != nil {
 			return survey{}, err
 		}
@@ -138,6 +139,7 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 
 // selfManaged checks that a self-managed environment is well.
 func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paused bool, progress func(string)) (survey, error) {
+	progress("its versions")
 	if err := e.sameVersions(ctx, client); err != nil {
 		return survey{}, err
 	}

@@ -81,9 +81,9 @@ func oneLine(err error) string {
 	return line
 }
 
-// Print prints the findings as a table, how many of each verdict there are, and what to
-// type next. It returns an error if one of them is a Failure.
-func Print(out io.Writer, findings []Finding) error {
+// Print prints the findings as a table, how many of each verdict there are, and next,
+// which says what to type, if there is no Failure. It returns an error if one of them is a Failure.
+func Print(out io.Writer, findings []Finding, next string) error {
 	w := ui.NewTable(out, "CHECK", "VERDICT", "FOUND", "TO DO")
 	count := map[Verdict]int{}
 	for _, f := range findings {
@@ -106,7 +106,7 @@ func Print(out io.Writer, findings []Finding) error {
 	if failed := count[Failure]; failed > 0 {
 		return fmt.Errorf("%d of %d checks failed, so env:up would fail; do what the column TO DO says, then type: go tool mage env:doctor", failed, len(findings))
 	}
-	_, err := fmt.Fprintln(out, "An environment can come up on this machine; type: go tool mage env:up")
+	_, err := fmt.Fprintln(out, next)
 	return err
 }
 

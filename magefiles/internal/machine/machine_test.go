@@ -211,9 +211,9 @@ func TestPrint(t *testing.T) {
 		Judge("memory", "", errors.New("little\nof it"), Warning, "give more"),
 	}
 	var out strings.Builder
-	err := Print(&out, fine)
+	err := Print(&out, fine, "All is well.")
 	printed := out.String()
-	if err != nil || !strings.HasSuffix(printed, "\n3 checks: 1 ok, 1 note, 1 warning, 0 failures\nAn environment can come up on this machine; type: go tool mage env:up\n") {
+	if err != nil || !strings.HasSuffix(printed, "\n3 checks: 1 ok, 1 note, 1 warning, 0 failures\nAll is well.\n") {
 		t.Errorf("Print() = %v, and printed\n%s", err, printed)
 	}
 	for text, want := range map[string]bool{"install Go": false, "buy one": false, "give more": true, "of it": false} {
@@ -222,7 +222,7 @@ func TestPrint(t *testing.T) {
 		}
 	}
 	out.Reset()
-	err = Print(&out, append(fine, Finding{Check: "disk", Verdict: Failure, ToDo: "buy one"}))
+	err = Print(&out, append(fine, Finding{Check: "disk", Verdict: Failure, ToDo: "buy one"}), "All is well.")
 	if err == nil || !strings.Contains(err.Error(), "1 of 4 checks failed") || !strings.Contains(err.Error(), "type: go tool mage env:doctor") {
 		t.Errorf("Print() with a failure = %v", err)
 	}
