@@ -97,6 +97,9 @@ const (
 // scenario can have that name.
 const BringUp = "env:up"
 
+// CleanUp is the Text of the Step at which a scenario begins to remove what it created.
+const CleanUp = "remove what it created"
+
 // Source is where a fact comes from.
 type Source string
 

@@ -19,6 +19,7 @@ import (
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario/results"
+	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/workload"
 )
 
@@ -30,7 +31,9 @@ func (e *engine) runCleanUp(ctx context.Context, r *results.Result) {
 	}
 	limited, cancel := interrupt.Cleanup(ctx, cleanupTime)
 	defer cancel()
-	step := e.o.Log.Start("remove what it created", 30*time.Second)
+	// The history needs it to know what the clean-up removed.
+	e.addFact(timeline.Step, timeline.CleanUp)
+	step := e.o.Log.Start(timeline.CleanUp, 30*time.Second)
 	err := e.cleanUp(limited, step.Progress)
 	if err != nil {
 		if cause := context.Cause(limited); cause != nil {

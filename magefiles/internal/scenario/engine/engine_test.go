@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/scenario/simtest"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/render"
 	"caslab/magefiles/internal/ui"
 	"caslab/magefiles/internal/workload"
 )
@@ -62,6 +64,35 @@ func TestCleanUpRemovesEverything(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestTimelineNamesTheCleanUp: what the clean-up of a scenario deletes is attributed to
+// it in the timeline.
+func TestTimelineNamesTheCleanUp(t *testing.T) {
+	t.Parallel()
+	s := parse(t, "title: t\ngroups: [{name: web, min: 1, max: 2}]\nsteps: [{say: wait, stays: [{group: {name: web, size: 1}, for: 1s}]}]\n")
+	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
+		var mu sync.Mutex
+		var facts []timeline.Fact
+		defer c.Subscribe(func(f timeline.Fact) {
+			mu.Lock()
+			defer mu.Unlock()
+			facts = append(facts, f)
+		})()
+		time.Sleep(time.Minute) // the recorder runs
+		if came, err := run(ctx, o, s); err != nil {
+			t.Fatalf("%v\n%s", err, came.Scenarios[0].Failure)
+		}
+		time.Sleep(time.Minute) // the last facts are recorded
+		mu.Lock()
+		defer mu.Unlock()
+		got, err := render.Explain(facts, "group/sc-web")
+		for _, want := range []string{"group sc-web existed from", "; min 1, max 2.", "1         the group was created", "1 → 0     the scenario test deleted the group when it removed what it created"} {
+			if err != nil || !strings.Contains(got, want) {
+				t.Errorf("%v\n%s\nwant %q", err, got, want)
+			}
+		}
+	})
 }
 
 func TestLeftoversOfAKilledRunAreRemoved(t *testing.T) {
@@ -380,7 +411,7 @@ func TestTooLateIsAFailure(t *testing.T) {
 			s := parse(t, "title: t\ngroups: [{name: web, max: 1}]\nsteps: [{say: late, expect: [{"+tt.expect+", within: 5s}]}]\n")
 			inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 				o.AddFact = func(f timeline.Fact) {
-					if f.What != timeline.Step {
+					if f.What != timeline.Step || f.Text == timeline.CleanUp {
 						return
 					}
 					time.AfterFunc(tt.after, func() {

@@ -94,6 +94,8 @@ type Scenario struct {
 	Verdict string
 	// Steps has what it did, and when.
 	Steps []ScenarioStep
+	// CleanUp is when it began to remove what it created, zero if that is not on record.
+	CleanUp time.Time
 }
 
 // ScenarioStep is one step of a Scenario.
@@ -208,6 +210,9 @@ func (b *builder) addLab(f timeline.Fact) {
 	case timeline.Step:
 		s := b.scenario(f)
 		s.Steps = append(s.Steps, ScenarioStep{f.Time, f.Text})
+		if f.Text == timeline.CleanUp {
+			s.CleanUp = f.Time
+		}
 	case timeline.Passed, timeline.Failed, timeline.KnownFailure:
 		s := b.scenario(f)
 		s.Verdict, s.Text, s.To = f.What, f.Text, f.Time

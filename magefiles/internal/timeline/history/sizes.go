@@ -24,6 +24,9 @@ type GroupStory struct {
 	Nodes     []*NodeStory
 	Decisions []*Decision
 
+	// creations and deletions have the times of all groups that had the name.
+	creations, deletions []time.Time
+
 	known bool // a fact of its own, or of the autoscaler, says that it is a group
 }
 
@@ -64,6 +67,29 @@ func (g *GroupStory) Now() (wanted, ready int, limit Limit) {
 		limit = g.Limits[n-1]
 	}
 	return wanted, ready, limit
+}
+
+// createdBefore returns when the group that existed at a time was created, zero if that
+// is not on record.
+func (g *GroupStory) createdBefore(at time.Time) time.Time {
+	var last time.Time
+	for _, t := range g.creations {
+		if !t.After(at.Add(slack)) {
+			last = t
+		}
+	}
+	return last
+}
+
+// deletedAfter returns when the group that existed at a time was gone, zero if that is
+// not on record.
+func (g *GroupStory) deletedAfter(at time.Time) time.Time {
+	for _, t := range g.deletions {
+		if !t.Before(at) {
+			return t
+		}
+	}
+	return time.Time{}
 }
 
 // rank puts groups that scale before the rest.
@@ -109,8 +135,10 @@ func (b *builder) addGroup(f timeline.Fact) {
 	switch f.What {
 	case timeline.Created:
 		g.Created, g.Gone = f.Time, time.Time{}
+		g.creations = append(g.creations, f.Time)
 	case timeline.Gone:
 		g.Gone = f.Time
+		g.deletions = append(g.deletions, f.Time)
 		g.Wanted, g.Ready = level(g.Wanted, f.Time, 0), level(g.Ready, f.Time, 0)
 	case timeline.Sized:
 		if f.N != nil {

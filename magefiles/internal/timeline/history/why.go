@@ -303,20 +303,63 @@ func (m *Model) origin(n *NodeStory) string {
 	if d := m.lastDecision(n.Created, func(d *Decision) bool { return d.Up && d.IsAbout(n.Group) }); d != nil {
 		return fmt.Sprintf("the autoscaler enlarged %s at %s, %s before", d.Where(), timeline.Clock(d.At), timeline.DurationText(n.Created.Sub(d.At)))
 	}
-	for _, g := range m.Groups {
-		if g.Name != n.Group || g.Name == "" {
+	g := m.groupNamed(n.Group)
+	if g == nil {
+		return noChange
+	}
+	created := g.createdBefore(n.Created)
+	for i, l := range slices.Backward(g.Wanted) {
+		if l.At.After(n.Created.Add(slack)) || n.Created.Sub(l.At) > following || isNear(l.At, created) {
 			continue
 		}
-		for i, l := range slices.Backward(g.Wanted) {
-			if l.At.After(n.Created.Add(slack)) || n.Created.Sub(l.At) > following {
-				continue
-			}
-			if i > 0 && l.N > g.Wanted[i-1].N {
-				return fmt.Sprintf("%s was enlarged from %d to %d at %s; no decision of the autoscaler is on record for it", g.Title(), g.Wanted[i-1].N, l.N, timeline.Clock(l.At))
-			}
+		if i > 0 && l.N > g.Wanted[i-1].N {
+			return fmt.Sprintf("%s was enlarged from %d to %d at %s; no decision of the autoscaler is on record for it", g.Title(), g.Wanted[i-1].N, l.N, timeline.Clock(l.At))
 		}
 	}
-	return "no change of size is on record for it"
+	if !created.IsZero() && n.Created.Sub(created) <= following {
+		return fmt.Sprintf("%s was created at %s, %s before", g.Title(), timeline.Clock(created), timeline.DurationText(max(0, n.Created.Sub(created))))
+	}
+	return noChange
+}
+
+// noChange is the origin of a node for which the record has none.
+const noChange = "no change of size is on record for it"
+
+// groupNamed returns the story of a group, nil if there is none.
+func (m *Model) groupNamed(name string) *GroupStory {
+	i := slices.IndexFunc(m.Groups, func(g *GroupStory) bool { return g.Name == name && name != "" })
+	if i < 0 {
+		return nil
+	}
+	return m.Groups[i]
+}
+
+// isNear reports whether two times are equal, if both may have whole seconds.
+func isNear(a, b time.Time) bool { return a.Sub(b).Abs() <= slack }
+
+// deletionTime is the longest time from the first change that the deletion of a group
+// causes until the group is gone.
+const deletionTime = 5 * time.Minute
+
+// deletionOf returns words for the deletion of a group that removed a node or a replica
+// at a time, empty if none is on record.
+func (m *Model) deletionOf(g *GroupStory, at time.Time) string {
+	if g == nil {
+		return ""
+	}
+	gone := g.deletedAfter(at)
+	if gone.IsZero() || gone.Sub(at) > deletionTime {
+		return ""
+	}
+	for _, s := range m.Scenarios {
+		if !s.CleanUp.IsZero() && !at.Before(s.CleanUp.Add(-slack)) && !gone.After(s.To.Add(slack)) {
+			return fmt.Sprintf("the scenario %s deleted the group when it removed what it created", timeline.Tidy(s.Name))
+		}
+	}
+	if gone.Equal(at) {
+		return "the group was deleted; who deleted it is not on record"
+	}
+	return fmt.Sprintf("no decision of the autoscaler is on record; the group was deleted, and gone at %s", timeline.Clock(gone))
 }
 
 // following is the longest time between a decision and the start of its effects.
@@ -366,6 +409,8 @@ func (m *Model) removal(n *NodeStory) *Removal {
 		r.Cause = fmt.Sprintf("the autoscaler made %s smaller", byGroup.Where())
 	case n.toBeDeleted:
 		r.Cause = "it was marked to be deleted as the autoscaler does, but no decision is on record"
+	case m.deletionOf(m.groupNamed(n.Group), chosen) != "":
+		r.Cause = m.deletionOf(m.groupNamed(n.Group), chosen)
 	default:
 		r.Cause = "no decision of the autoscaler is on record: a person, a rollout or a controller removed it"
 	}
@@ -439,6 +484,28 @@ type SizeChange struct {
 	Decision *Decision
 	// Ready is when that many replicas were ready; zero if the next change came first.
 	Ready time.Time
+	// Cause in words.
+	Cause string
+}
+
+// sizeCause returns the cause of a change of size in words.
+func (m *Model) sizeCause(g *GroupStory, c SizeChange) string {
+	created := g.createdBefore(c.At)
+	isNew := isNear(created, c.At) && c.From <= 0 && !created.Before(m.RecordedSince)
+	switch {
+	case c.Decision != nil:
+		return "the autoscaler: " + c.Decision.Words()
+	case isNew:
+		return "the group was created"
+	case c.From < 0:
+		return "as the record begins"
+	}
+	if c.To < c.From {
+		if cause := m.deletionOf(g, c.At); cause != "" {
+			return cause
+		}
+	}
+	return "no decision of the autoscaler on record: a person, or a controller"
 }
 
 // SizeChanges returns the changes of the size that a group wants, by time.
@@ -467,6 +534,7 @@ func (m *Model) SizeChanges(g *GroupStory) []SizeChange {
 				break
 			}
 		}
+		c.Cause = m.sizeCause(g, c)
 		changes = append(changes, c)
 	}
 	return changes

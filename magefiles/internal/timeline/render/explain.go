@@ -266,7 +266,15 @@ func (e *explainer) node(n *history.NodeStory) {
 
 func (e *explainer) group(g *history.GroupStory) {
 	wanted, ready, limit := g.Now()
-	e.title("group %s wants %s and has %s ready; %s.", g.Title(), numberOr(wanted, "an unknown number"), numberOr(ready, "an unknown number"), limit)
+	if g.Gone.IsZero() {
+		e.title("group %s wants %s and has %s ready; %s.", g.Title(), numberOr(wanted, "an unknown number"), numberOr(ready, "an unknown number"), limit)
+	} else {
+		since := ""
+		if !g.Created.IsZero() {
+			since = " from " + timeline.Clock(g.Created)
+		}
+		e.title("group %s existed%s until %s; %s.", g.Title(), since, timeline.Clock(g.Gone), limit)
+	}
 	if len(g.Limits) > 1 {
 		e.printf("\nLimits\n")
 		for _, l := range g.Limits {
@@ -285,13 +293,7 @@ func (e *explainer) group(g *history.GroupStory) {
 		if c.From < 0 {
 			size = fmt.Sprintf("%d", c.To)
 		}
-		reason := "no decision of the autoscaler on record: a person, or a controller"
-		switch {
-		case c.From < 0:
-			reason = "as the record begins"
-		case c.Decision != nil:
-			reason = "the autoscaler: " + c.Decision.Words()
-		}
+		reason := c.Cause
 		if c.From >= 0 && !c.Ready.IsZero() {
 			reason += fmt.Sprintf(" (ready after %s)", timeline.DurationText(c.Ready.Sub(c.At)))
 		}

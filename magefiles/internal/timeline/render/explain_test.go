@@ -3,12 +3,14 @@ package render
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
@@ -95,6 +97,71 @@ func TestExplainASplitScaleUp(t *testing.T) {
 	got, err = Explain(facts, "pod/"+pods[1])
 	if want := "The decision was to enlarge work-md-1 to 1 and work-md-2 to 1, but the pod was scheduled on a node of work-md-3.\n"; err != nil || !strings.HasSuffix(got, want) {
 		t.Errorf("on a node of a third group: %v, want %q:\n%s", err, want, got)
+	}
+}
+
+// TestExplainAGroupThatIsGone: a group that was deleted is spoken of in the past. A node
+// that came with its group, or went with it, is explained by that.
+func TestExplainAGroupThatIsGone(t *testing.T) {
+	t.Parallel()
+	record := func(scenario bool) []timeline.Fact {
+		b := timelinetest.New()
+		b.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
+		n := func(n int) *int { return &n }
+		for _, start := range []float64{60, 660} { // twice, with the same name
+			uid := fmt.Sprint(start)
+			group := timeline.Fact{Kind: timeline.Group, Name: "web", UID: "g" + uid, Group: "web", Source: timeline.Watch}
+			machine := timeline.Fact{Kind: timeline.Machine, Name: "web-" + uid, UID: "m" + uid, Group: "web", Source: timeline.Watch}
+			add := func(at float64, f timeline.Fact, what, text string, n *int) {
+				f.What, f.Text, f.N = what, text, n
+				b.Add(start+at, f)
+			}
+			add(0, group, timeline.Created, "", nil)
+			add(0, group, timeline.Sized, "", n(2))
+			add(0, group, timeline.Limits, "0 2", nil)
+			add(1, machine, timeline.Created, "", nil)
+			if scenario {
+				for at, text := range map[float64]string{20: "1. wait", 100: timeline.CleanUp} {
+					b.Add(start+at, timeline.Fact{Kind: timeline.Lab, What: timeline.Step, Name: "scale-up", Text: text, Source: timeline.Own})
+				}
+				b.Add(start+130, timeline.Fact{Kind: timeline.Lab, What: timeline.Passed, Name: "scale-up", Source: timeline.Own})
+			}
+			add(101, machine, timeline.Phase, "Deleting", nil)
+			add(120, machine, timeline.Gone, "", nil)
+			add(121, group, timeline.Gone, "", nil)
+		}
+		return b.Record()
+	}
+	for name, tt := range map[string]struct {
+		scenario    bool
+		group, node string
+	}{
+		"by the clean-up of a scenario": {true, "the scenario scale-up deleted the group when it removed what it created", "the scenario scale-up deleted the group when it removed what it created"},
+		"by somebody": {false, "the group was deleted; who deleted it is not on record",
+			"no decision of the autoscaler is on record; the group was deleted, and gone at 22:13:01"},
+	} {
+		facts := record(tt.scenario)
+		got, err := Explain(facts, "group/web")
+		want := "group web existed from 22:11:00 until 22:13:01; min 0, max 2.\n\nSizes\n" +
+			"  22:01:00  2         the group was created\n  22:03:01  2 → 0     " + tt.group + "\n" +
+			"  22:11:00  0 → 2     the group was created\n  22:13:01  2 → 0     " + tt.group + "\n"
+		if err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
+		}
+		got, err = Explain(facts, "node/web-660")
+		if err != nil || !strings.Contains(got, "Where it came from: web was created at 22:11:00, 1s before.\n") || !strings.Contains(got, "Why it went: "+tt.node+".\n") {
+			t.Errorf("%s: %v\n%s\nwant %s", name, err, got, tt.node)
+		}
+	}
+	// What shrank long before its group was deleted was not removed with it.
+	facts := record(false)
+	for i := range facts {
+		if facts[i].What == timeline.Gone && facts[i].Kind == timeline.Group {
+			facts[i].Time = facts[i].Time.Add(6 * time.Minute)
+		}
+	}
+	if got, err := Explain(facts, "node/web-660"); err != nil || !strings.Contains(got, "a person, a rollout or a controller removed it") {
+		t.Errorf("long before: %v\n%s", err, got)
 	}
 }
 

@@ -58,7 +58,9 @@ func (d *drawing) group(g *history.GroupStory, y int, short, shortPods time.Dura
 		top += 2*marksHeight + 2
 	}
 	if scaled {
-		if wanted >= 0 || ready >= 0 {
+		if !g.Gone.IsZero() {
+			l.Notes = append(l.Notes, "until "+timeline.Clock(g.Gone))
+		} else if wanted >= 0 || ready >= 0 {
 			l.Notes = append(l.Notes, fmt.Sprintf("wants %s, ready %s", numberOr(wanted, "?"), numberOr(ready, "?")))
 		}
 		if limit.Set {
