@@ -12,7 +12,6 @@ import (
 	"time"
 
 	version "github.com/hashicorp/go-version"
-	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi"
@@ -47,7 +46,7 @@ func Load(folder fs.FS) ([]*Scenario, error) {
 // lists everything that is wrong, with the place and what is allowed there.
 func Parse(file string, data []byte) (*Scenario, error) {
 	s := new(Scenario)
-	if err := yaml.UnmarshalStrict(data, s); err != nil {
+	if err := decode(data, s); err != nil {
 		return nil, fmt.Errorf("scenario %s: %w\nwhat a scenario may contain: manifests/scenarios/README.md", file, err)
 	}
 	s.File, s.Name = file, strings.TrimSuffix(path.Base(file), path.Ext(file))
