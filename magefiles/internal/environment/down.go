@@ -47,7 +47,12 @@ func (e *Environment) Down(ctx context.Context) error {
 		e.Log.Printf("there was no environment %q", e.Config.ClusterName)
 		return nil
 	}
-	return e.locked("env:down", func() error {
+	return e.locked("env:down", func() (err error) {
+		defer func() {
+			if err != nil && ctx.Err() != nil {
+				err = fmt.Errorf("env:down: %w; to remove what is left, type: %s", context.Cause(ctx), downCommand(e.Config.ClusterName))
+			}
+		}()
 		info, err := e.engine.Info(ctx)
 		if err != nil {
 			return err

@@ -16,6 +16,15 @@ import (
 // interruption.
 var ErrNow = errors.New("interrupted a second time")
 
+// ErrStop is the cause for which the context of Notify and With ends at the first
+// interruption. It is a context.Canceled that reads "interrupted".
+var ErrStop error = stopError{}
+
+type stopError struct{}
+
+func (stopError) Error() string        { return "interrupted" }
+func (stopError) Is(target error) bool { return target == context.Canceled }
+
 // key is the key of the context that ends at the second interruption.
 type key struct{}
 
@@ -49,7 +58,8 @@ func Notify(parent context.Context) (ctx context.Context, release func()) {
 // as at the second one.
 func With(parent context.Context) (ctx context.Context, stop, now func()) {
 	hurry, cancelHurry := context.WithCancelCause(context.WithoutCancel(parent))
-	ctx, stop = context.WithCancel(context.WithValue(parent, key{}, hurry))
+	ctx, cancel := context.WithCancelCause(context.WithValue(parent, key{}, hurry))
+	stop = func() { cancel(ErrStop) }
 	return ctx, stop, func() {
 		stop()
 		cancelHurry(ErrNow)

@@ -30,6 +30,9 @@ func TestCleanupsGoOnAtTheFirstInterruptionAndEndAtTheSecond(t *testing.T) {
 		if ctx.Err() == nil {
 			t.Error("the work goes on after the first interruption")
 		}
+		if cause := context.Cause(derived); !errors.Is(cause, context.Canceled) || cause.Error() != "interrupted" {
+			t.Errorf("the work ends for %v", cause)
+		}
 		if clean.Err() != nil || later.Err() != nil {
 			t.Errorf("clean-ups end at the first interruption: %v, %v", context.Cause(clean), context.Cause(later))
 		}

@@ -140,7 +140,7 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 		if kerr := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); kerr != nil && !errors.Is(kerr, syscall.ESRCH) {
 			err = errors.Join(err, kerr)
 		}
-		err = errors.Join(context.Cause(ctx), err)
+		err = endedError{context.Cause(ctx), err}
 	}
 	res := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 	if err != nil {
@@ -152,6 +152,13 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	return res, nil
 }
+
+// endedError is returned for a process that ended because its context did. Its status is
+// that of the signal which it got, so only the cause is shown.
+type endedError struct{ cause, err error }
+
+func (e endedError) Error() string   { return e.cause.Error() }
+func (e endedError) Unwrap() []error { return []error{e.cause, e.err} }
 
 // CheckTerminal returns an error if standard input is not a terminal.
 func CheckTerminal() error {

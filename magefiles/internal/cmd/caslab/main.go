@@ -4,9 +4,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/config"
@@ -23,11 +25,26 @@ func main() {
 		os.Exit(1)
 	})
 	err := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	text := interruptedText(ctx, err)
 	release()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", redact.Err(err))
+		fmt.Fprintln(os.Stderr, "Error:", redact.Text(text))
 		os.Exit(1)
 	}
+}
+
+// interruptedText returns the text of err, which may be nil. If ctx ended, it says why where
+// libraries say that their context was canceled.
+func interruptedText(ctx context.Context, err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	if cause := context.Cause(ctx); cause != nil {
+		why := cause.Error()
+		text = strings.NewReplacer(why+": "+context.Canceled.Error(), why, context.Canceled.Error(), why).Replace(text)
+	}
+	return text
 }
 
 // exitDelay is how long clean-ups may take to say what they leave after the
@@ -55,7 +72,7 @@ func cancelWhenOrphaned(ctx context.Context, parentID func() int) context.Contex
 				return
 			case <-tick.C:
 				if parentID() != parent {
-					cancel(fmt.Errorf("mage, process %d, ended", parent))
+					cancel(errors.New("stopped, because mage was ended"))
 					return
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func TestTheCommandEndsWhenMageEnds(t *testing.T) {
 		parent.Store(1)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "mage, process 7, ended") {
+		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "stopped, because mage was ended") {
 			t.Errorf("it ends for %v", cause)
 		}
 	})
@@ -131,4 +132,28 @@ func TestTheSecondInterruptionEndsTheCommandIfNothingElseDoes(t *testing.T) {
 			t.Error("the command goes on")
 		}
 	})
+}
+
+func TestAnInterruptionIsNamed(t *testing.T) {
+	t.Parallel()
+	ctx, stop, _ := interrupt.With(t.Context())
+	request := fmt.Errorf("get nodes: %w", context.Canceled)
+	if text := interruptedText(ctx, request); text != "get nodes: context canceled" {
+		t.Errorf("without an interruption: %s", text)
+	}
+	stop()
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{request, "get nodes: interrupted"},
+		{fmt.Errorf("%w: %w", context.Cause(ctx), request), "interrupted: get nodes: interrupted"},
+		{fmt.Errorf("%w: %w", context.Cause(ctx), context.Canceled), "interrupted"},
+		{errors.New("no such thing"), "no such thing"},
+	} {
+		if text := interruptedText(ctx, tc.err); text != tc.want {
+			t.Errorf("%v: %q, want %q", tc.err, text, tc.want)
+		}
+	}
 }
