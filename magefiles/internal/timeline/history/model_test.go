@@ -341,6 +341,29 @@ func TestOldDecisionDoesNotExplainALaterChange(t *testing.T) {
 	}
 }
 
+// TestPlanExplainsTheSizesThatItHas: a plan for several groups explains the change of
+// one of them to the size in the plan, and no other change.
+func TestPlanExplainsTheSizesThatItHas(t *testing.T) {
+	t.Parallel()
+	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }
+	plan := &Decision{At: at(10), last: at(11), Up: true, N: -1, Texts: []string{"pod triggered scale-up", "pod triggered scale-up: [{MachineDeployment/default/a 0->1 (max: 4)} {MachineDeployment/default/b 0->3 (max: 4)}]"}}
+	m := &Model{To: at(59), Decisions: []*Decision{plan}}
+	for name, tt := range map[string]struct {
+		group string
+		size  int
+		want  *Decision
+	}{
+		"as planned":   {"b", 3, plan},
+		"another size": {"a", 2, nil},
+		"not planned":  {"c", 1, nil},
+	} {
+		changes := m.SizeChanges(&GroupStory{Name: tt.group, Wanted: []Level{{at(0), 0}, {at(12), tt.size}}})
+		if changes[1].Decision != tt.want {
+			t.Errorf("%s: %s to %d is explained by %+v", name, tt.group, tt.size, changes[1].Decision)
+		}
+	}
+}
+
 // TestTemplateNodeNumbersAreIgnored: records of earlier recorders have one fact
 // for each number of a template node.
 func TestTemplateNodeNumbersAreIgnored(t *testing.T) {

@@ -88,6 +88,16 @@ func TestExplainASplitScaleUp(t *testing.T) {
 	if err != nil || !strings.Contains(got, "the autoscaler enlarged work-md-1 to 1 and work-md-2 to 1 at") {
 		t.Errorf("without a log: %v\n%s", err, got)
 	}
+	// Without the plan, nothing says which groups the decision was about.
+	unknown := slices.Clone(facts)
+	for i := range unknown {
+		if unknown[i].What == timeline.ScaleUp {
+			unknown[i].Text = "pod triggered scale-up"
+		}
+	}
+	if got, err := Explain(unknown, "pod/"+pods[1]); err != nil || !strings.Contains(got, "the autoscaler enlarged a group.") || strings.Contains(got, "The decision was") {
+		t.Errorf("without a plan: %v\n%s", err, got)
+	}
 	// The scheduler put the pod on a node of a group that was not in the plan.
 	for i := range facts {
 		if facts[i].Group == "work-md-2" {
@@ -152,6 +162,29 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 		if err != nil || !strings.Contains(got, "Where it came from: web was created at 22:11:00, 1s before.\n") || !strings.Contains(got, "Why it went: "+tt.node+".\n") {
 			t.Errorf("%s: %v\n%s\nwant %s", name, err, got, tt.node)
 		}
+	}
+	// A group that was gone before the clean-up began, or after the scenario ended, was
+	// deleted by somebody else.
+	for _, shift := range []time.Duration{-time.Minute, time.Minute} {
+		facts := record(true)
+		for i := range facts {
+			if facts[i].What == timeline.Gone && facts[i].Kind == timeline.Group {
+				facts[i].Time = facts[i].Time.Add(shift)
+			}
+		}
+		if got, err := Explain(facts, "group/web"); err != nil || strings.Contains(got, "scale-up") || !strings.Contains(got, "who deleted it is not on record") {
+			t.Errorf("%s beside the clean-up: %v\n%s", shift, err, got)
+		}
+		if shift < 0 {
+			continue
+		}
+		if got, err := Explain(facts, "node/web-660"); err != nil || strings.Contains(got, "scale-up") {
+			t.Errorf("%s beside the clean-up: %v\n%s", shift, err, got)
+		}
+	}
+	drawn := draw(history.New(record(true)), time.Time{}, true)
+	if i := slices.IndexFunc(drawn.Lanes, func(l lane) bool { return l.Name == "web" }); i < 0 || drawn.Lanes[i].Notes[0] != "until 22:13:01" {
+		t.Errorf("the picture's lanes are %+v", drawn.Lanes)
 	}
 	// What shrank long before its group was deleted was not removed with it.
 	facts := record(false)

@@ -332,6 +332,10 @@ func TestBringUpIsNoScenario(t *testing.T) {
 			facts = append(facts, timeline.Fact{Time: at, Kind: timeline.Lab, What: what, Name: timeline.BringUp, Text: "providers in it", Source: timeline.Own})
 		}
 	}
+	m := history.New(facts[:len(facts)-1])
+	if live := strings.Join(frame(m, at.Add(5*time.Second), 200, 60, false), "\n"); !strings.Contains(live, "  env:up: 15s") || strings.Contains(live, "scenario env:up") {
+		t.Errorf("the live view does not show that env:up runs:\n%s", live)
+	}
 	page := html.UnescapeString(reportOf(t, facts, ReportOptions{}))
 	if !strings.Contains(page, "1 ✓ 1 ✗ 0 !") || strings.Contains(page, "scenario env:up") || !strings.Contains(page, "env:up: failed") {
 		t.Error("the page does not show two runs of env:up beside two scenarios, one passed and one failed")
