@@ -11,10 +11,14 @@ import (
 	"caslab/magefiles/internal/launch"
 )
 
-// init runs before mage looks at the arguments. It refuses those that mage
+// init runs before mage looks at the arguments. It gives
+// options one dash, refuses arguments that mage
 // would refuse without naming an example, and prints the usage of a target that
 // is followed by -h, which mage does not know there.
 func init() {
+	if len(os.Args) > 1 {
+		os.Args = append(os.Args[:1:1], launch.OneDash(os.Args[1:])...)
+	}
 	words := os.Args[1:]
 	if launch.WantsHelp(words) {
 		verb, ok := launch.Verb(words[0])

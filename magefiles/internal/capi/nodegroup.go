@@ -597,7 +597,7 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 		return err
 	}
 	if group.GetLabels()[GroupLabel] == "" {
-		return fmt.Errorf("the lab did not create the machine deployment %s, and in a self-managed cluster the managers may run on its nodes; to stop scaling it, type, with the kubeconfig of its Cluster API objects: kubectl annotate -n %s machinedeployments.cluster.x-k8s.io %s %s- %s-",
+		return fmt.Errorf("the machine deployment %s was not added as a node group, so it is not deleted: in a self-managed cluster the managers may run on its nodes; to stop scaling it, type, with the kubeconfig of its Cluster API objects: kubectl annotate -n %s machinedeployments.cluster.x-k8s.io %s %s- %s-",
 			name, namespace, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
 	}
 	if err := c.Delete(ctx, kube.MachineDeployments, namespace, name); err != nil {

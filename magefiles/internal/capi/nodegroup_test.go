@@ -305,7 +305,7 @@ func TestBadGroups(t *testing.T) {
 	if _, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", release.SizePrefix, 3, 2, nil); err == nil {
 		t.Error("SetSizes(3, 2) gave no error")
 	}
-	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-0", release.OldSizePrefix, nil); err == nil || !strings.Contains(err.Error(), "did not create") || !strings.Contains(err.Error(), "cluster.k8s.io/cluster-api") {
+	if err := DeleteGroup(t.Context(), c, "default", "work", "work-md-0", release.OldSizePrefix, nil); err == nil || !strings.Contains(err.Error(), "was not added as a node group") || !strings.Contains(err.Error(), "cluster.k8s.io/cluster-api") {
 		t.Errorf("DeleteGroup() of a group that is not the lab's: %v", err)
 	}
 }

@@ -120,6 +120,7 @@ func TestRefused(t *testing.T) {
 		"no Kubernetes":      {env: map[string]string{"KUBERNETES_VERSION": "banana"}, want: []string{"such as v1.36.1"}},
 		"a build":            {env: map[string]string{"KUBERNETES_VERSION": "v1.36.1+k3s1"}, want: []string{"such as v1.36.1"}},
 		"unknown source":     {env: map[string]string{"CAPI_SOURCE": "svn"}, want: []string{`CAPI_SOURCE="svn"`, "auto, git, module, dir"}},
+		"no module":          {env: map[string]string{"AUTOSCALER_SOURCE": "module"}, want: []string{`AUTOSCALER_SOURCE="module"`, "want one of auto, git, dir"}},
 		"dir without dir":    {env: map[string]string{"CAPI_SOURCE": "dir"}, want: []string{"CAPI_DIR=/path"}},
 		"git and dir":        {env: map[string]string{"CAPI_SOURCE": "git", "CAPI_DIR": "/x"}, want: []string{"unset one"}},
 		"module at a commit": {env: map[string]string{"CAPI_SOURCE": "module", "CAPI_COMMIT": strings.Repeat("a", 40)}, want: []string{"CAPI_SOURCE=git"}},

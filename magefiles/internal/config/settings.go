@@ -134,6 +134,10 @@ func setNamespace(c *Config, raw string) error {
 // sourceSettings returns the settings of a component's source. follows is the
 // field of that name of the version's setting.
 func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *Source, follows func(release.Release) string) []setting {
+	origins, originsDoc := []string{OriginAuto, OriginGit, OriginModule, OriginDir}, "auto, git, module (Go module proxy) or dir (your checkout)"
+	if key == "autoscaler" { // its releases are no modules
+		origins, originsDoc = []string{OriginAuto, OriginGit, OriginDir}, "auto, git or dir (your checkout)"
+	}
 	return []setting{
 		{key: key + ".version", env: env + "_VERSION", def: defVersion, kind: text,
 			doc:     "release whose tag is fetched; for a commit or a checkout, the release that it is based on. The v may be left out",
@@ -157,8 +161,8 @@ func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *S
 				return nil
 			}},
 		{key: key + ".source", env: env + "_SOURCE", def: OriginAuto, kind: text,
-			doc: "auto, git, module (Go module proxy) or dir (your checkout)",
-			set: oneOf(func(c *Config) *string { return &source(c).Origin }, OriginAuto, OriginGit, OriginModule, OriginDir)},
+			doc: originsDoc,
+			set: oneOf(func(c *Config) *string { return &source(c).Origin }, origins...)},
 		{key: key + ".git", env: env + "_GIT", def: defGit, kind: text,
 			doc: "repository fetched by git: https, http, ssh or file URL",
 			set: func(c *Config, raw string) error {

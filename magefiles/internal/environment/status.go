@@ -10,6 +10,7 @@ import (
 	"time"
 
 	version "github.com/hashicorp/go-version"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -157,6 +158,9 @@ func (e *Environment) Describe(ctx context.Context) error {
 		return err
 	}
 	objects, err := ctl.Describe(ctx, path, namespace, e.Config.ClusterName)
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("environment %q has no Cluster object yet; to continue, type: %s: %w", e.Config.ClusterName, commandFor(e.Config.ClusterName, "env:up"), err)
+	}
 	if err != nil {
 		return err
 	}

@@ -115,6 +115,9 @@ func CheckArguments(words []string) error {
 		if n == len(got) {
 			return refuse("missing %s", strings.Join(want.Args[n:], " "))
 		}
+		if got[n] == "" {
+			return refuse("%s is empty", name)
+		}
 		if _, err := strconv.Atoi(got[n]); err != nil {
 			if strings.HasPrefix(got[n], "-") {
 				return refuse("%s is missing, or it comes after the option %s; options come after all arguments", name, got[n])
@@ -125,6 +128,18 @@ func CheckArguments(words []string) error {
 		}
 	}
 	return nil
+}
+
+// OneDash returns words with options that have two dashes, as many programs want them,
+// written with the one dash that mage knows. The first word is the target.
+func OneDash(words []string) []string {
+	words = slices.Clone(words)
+	for i, w := range words {
+		if i > 0 && len(w) > 2 && strings.HasPrefix(w, "--") {
+			words[i] = w[1:]
+		}
+	}
+	return words
 }
 
 // WantsHelp reports whether the words after a target ask for its usage.

@@ -1,6 +1,7 @@
 package launch_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,5 +107,17 @@ func TestWantsHelp(t *testing.T) {
 		if got := launch.WantsHelp(strings.Fields(line)); got != want {
 			t.Errorf("%q: %v, want %v", line, got, want)
 		}
+	}
+}
+
+func TestOneDash(t *testing.T) {
+	t.Parallel()
+	given := []string{"nodegroup:add", "gpu", "0", "2", "--labels=a=b", "-own", "--", "--flags=--v=5"}
+	want := []string{"nodegroup:add", "gpu", "0", "2", "-labels=a=b", "-own", "--", "-flags=--v=5"}
+	if got := launch.OneDash(given); !slices.Equal(got, want) {
+		t.Errorf("OneDash(%q) = %q, want %q", given, got, want)
+	}
+	if err := launch.CheckArguments([]string{"nodegroup:add", "", "1", "2"}); err == nil || !strings.Contains(err.Error(), "NAME is empty") {
+		t.Errorf("an empty NAME: %v", err)
 	}
 }

@@ -138,7 +138,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) erro
 	if annotated {
 		g.printCapacity(like)
 	}
-	g.Log.Printf("the autoscaler scales %s from %d to %d nodes", name, lowest, highest)
+	g.Log.Printf("%s has the limits %d to %d nodes, which an autoscaler keeps while it runs", name, lowest, highest)
 	return nil
 }
 

@@ -145,7 +145,7 @@ func TestSet(t *testing.T) {
 	if lowest != "0" || highest != "4" || g.GetAnnotations()[capi.CapacityPrefix+"memory"] != "16Gi" {
 		t.Errorf("the group has %s to %s nodes and the annotations %v", lowest, highest, g.GetAnnotations())
 	}
-	if logged := s.lab.Logged.String(); !strings.Contains(logged, "the capacity of worker") || !strings.Contains(logged, "work-cluster-md-0 from 0 to 4 nodes") {
+	if logged := s.lab.Logged.String(); !strings.Contains(logged, "the capacity of worker") || !strings.Contains(logged, "work-cluster-md-0 has the limits 0 to 4 nodes") {
 		t.Errorf("said\n%s", logged)
 	}
 	if err := s.Set(testContext(t), "nope", 1, 2); !errors.As(err, new(*capi.MissingGroupError)) {
@@ -170,7 +170,7 @@ func TestSetOnAForeignCluster(t *testing.T) {
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	if err := s.Delete(testContext(t), "work-cluster-md-0"); err == nil || !strings.Contains(err.Error(), "the lab did not create") {
+	if err := s.Delete(testContext(t), "work-cluster-md-0"); err == nil || !strings.Contains(err.Error(), "was not added as a node group") {
 		t.Errorf("Delete() of what the lab did not make = %v", err)
 	}
 	if err := s.Add(testContext(t), "web", 1, 3, Options{Own: true}); err != nil {

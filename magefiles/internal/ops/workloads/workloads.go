@@ -74,7 +74,7 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	if wanted.Name != workload.DefaultName {
 		which = " -name=" + wanted.Name
 	}
-	w.Log.Printf("workload %s: %d pods, each of %s, of the image %s\nmore of them: go tool mage workload:scale N%s", wanted.Name, wanted.Replicas, made.Memory, made.Image, which)
+	w.Log.Printf("workload %s: %s of %s, of the image %s\nmore of them: go tool mage workload:scale N%s", wanted.Name, count(wanted.Replicas), made.Memory, made.Image, which)
 	return nil
 }
 
@@ -109,4 +109,12 @@ func (w *Workloads) Delete(ctx context.Context, name string) (err error) {
 	ctx, cancel := lab.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return workload.Delete(ctx, c.Workload, target.PodNamespace, name, step.Progress)
+}
+
+// count returns the number of pods, as the beginning of what each of them has.
+func count(pods int) string {
+	if pods == 1 {
+		return "1 pod"
+	}
+	return fmt.Sprintf("%d pods, each", pods)
 }
