@@ -194,7 +194,7 @@ func TestCheckEnvironment(t *testing.T) {
 		"both newer":         {map[string]string{"CAPI_VERSION": "v1.99.0", "KUBERNETES_VERSION": "v1.40.0"}, nil},
 		"too new":            {map[string]string{"CAPI_VERSION": "v1.13.5", "KUBERNETES_VERSION": "v1.37.2"}, []string{"KUBERNETES_VERSION=v1.37.2 (environment)", "v1.32 to v1.36", "KUBERNETES_VERSION=v1.36.1 or CAPI_VERSION=v1.13.6"}},
 		"too old":            {map[string]string{"KUBERNETES_VERSION": "v1.32.11"}, []string{"v1.33 to v1.37", "KUBERNETES_VERSION=v1.33.4 or CAPI_VERSION=v1.13.6"}},
-		"much too old":       {map[string]string{"KUBERNETES_VERSION": "v1.18.19"}, []string{"set KUBERNETES_VERSION=v1.33.4, or FORCE=true"}},
+		"much too old":       {map[string]string{"KUBERNETES_VERSION": "v1.18.19"}, []string{"set KUBERNETES_VERSION=v1.33.4 or CAPI_VERSION=v0.3.25, or FORCE=true"}},
 		"before all":         {map[string]string{"KUBERNETES_VERSION": "v1.15.0"}, []string{"set KUBERNETES_VERSION=v1.33.4, or FORCE=true"}},
 		"newer, too old":     {map[string]string{"CAPI_VERSION": "v1.15.0", "KUBERNETES_VERSION": "v1.30.4"}, []string{"v1.33 to v1.37", "CAPI_VERSION=v1.11.11"}},
 		"old, much too new":  {map[string]string{"CAPI_VERSION": "v1.11.0", "KUBERNETES_VERSION": "v1.38.0"}, []string{"KUBERNETES_VERSION=v1.33.4, or FORCE=true"}},

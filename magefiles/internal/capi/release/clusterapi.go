@@ -102,8 +102,9 @@ type LoadBalancer struct{ Repository, Tag string }
 // Image returns the image's reference.
 func (l LoadBalancer) Image() string { return l.Repository + "/haproxy:" + l.Tag }
 
-// Drivable reports whether the lab brings up clusters of the release.
-func (r Release) Drivable() bool { return r.API == V1Beta2 || r.API == V1Beta1 }
+// Drivable reports whether the lab brings up clusters of the release. None of v1alpha4
+// came up yet.
+func (r Release) Drivable() bool { return r.API != V1Alpha4 }
 
 // OwnClusterctl reports whether the lab runs the release's own clusterctl. The library
 // that the lab imports reads objects of v1beta2 (cmd/clusterctl/client/cluster/mover.go

@@ -58,7 +58,7 @@ func TestClusterAPI(t *testing.T) {
 		{"1.99.0", true, "v1beta2", "./core core/config/default", "test ./infrastructure/docker test/infrastructure/docker/config/default", "version", true, "v20230606-42a2262b"},
 	} {
 		r := Of(v(tc.tag))
-		if r.Version.String() != tc.tag || r.Supported != tc.supported || r.API != tc.api || r.Drivable() != (tc.api == V1Beta1 || tc.api == V1Beta2) {
+		if r.Version.String() != tc.tag || r.Supported != tc.supported || r.API != tc.api || r.Drivable() != (tc.api != V1Alpha4) {
 			t.Errorf("%s: supported %t, API %s, drivable %t", r.Version, r.Supported, r.API, r.Drivable())
 		}
 		l := r.Layout
@@ -216,8 +216,8 @@ func TestWith(t *testing.T) {
 		{"1.15.0", "1.36.1", AheadOfTable, "v1.36.1", "1.14.2"},
 		{"1.15.0", "1.38.0", AheadOfTable, "v1.37.2", ""},
 		{"1.15.0", "1.32.0", OutsideTable, "v1.33.4", "1.13.6"},
-		{"0.3.5", "1.18.19", InTable, "v1.18.19", ""},
-		{"0.3.5", "1.20.0", OutsideTable, "v1.18.19", "1.0.5"},
+		{"0.3.5", "1.18.19", InTable, "v1.18.19", "0.3.25"},
+		{"0.3.5", "1.20.0", OutsideTable, "v1.18.19", "0.3.25"},
 		{"0.3.5", "1.22.0", OutsideTable, "v1.18.19", "1.0.5"},
 		{"1.8.12", "1.25.0", OutsideTable, "v1.27.3", "1.6.8"},
 		{"1.4.0", "1.21.14", OutsideTable, "v1.24.17", "1.3.10"},
@@ -337,7 +337,6 @@ func TestFirst(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string]string{
 		"0.3.5":  First(func(r Release) bool { return r.Supported }),
-		"1.0.0":  First(Release.Drivable),
 		"1.12.0": First(func(r Release) bool { return r.Kubernetes.Min == 31 }),
 		"1.23.0": FirstAutoscaler(func(a Autoscaler) bool { return a.Toolchain == "" }),
 		"1.18.0": FirstAutoscaler(func(a Autoscaler) bool { return a.Supported }),
