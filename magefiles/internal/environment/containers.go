@@ -44,6 +44,14 @@ func (c *bringUp) allowCgroupV1() bool {
 	return c.info.CgroupVersion == "1" && release.OfKubernetes(c.Config.Kubernetes).RefusesCgroupV1
 }
 
+// rootCgroups reports whether kind's node must have its pods in the root of its cgroups,
+// as Cluster API's nodes have them. kind's entrypoint makes /kubelet on cgroup v1 before
+// systemd mounts what the engine has not mounted, such as hugetlb. An old kubelet refuses
+// to start if /kubelet is missing there.
+func (c *bringUp) rootCgroups() bool {
+	return c.info.CgroupVersion == "1" && !release.OfKubernetes(c.Config.Kubernetes).BoundCgroups
+}
+
 func (e *Environment) management(progress func(string)) capi.Management {
 	return capi.Management{Name: e.Config.ManagementName(), Kubeconfig: e.managementKubeconfig(), Progress: progress}
 }

@@ -14,8 +14,8 @@ import (
 // at which the lab's clusters differ.
 func TestWhatKubernetesNeeds(t *testing.T) {
 	t.Parallel()
-	for kubernetes, want := range map[string]struct{ cgroup, rights bool }{
-		"1.21.14": {false, true}, "1.22.0": {false, false}, "1.34.9": {false, false}, "1.35.0": {true, false}, "1.37.2": {true, false},
+	for kubernetes, want := range map[string]struct{ cgroup, rights, root bool }{
+		"1.20.15": {false, true, true}, "1.21.14": {false, true, false}, "1.22.0": {false, false, false}, "1.34.9": {false, false, false}, "1.35.0": {true, false, false}, "1.37.2": {true, false, false},
 	} {
 		for _, cgroup := range []string{"1", "2"} {
 			e := newFixture(t, nil).Environment
@@ -23,6 +23,9 @@ func TestWhatKubernetesNeeds(t *testing.T) {
 			c := &bringUp{Environment: e, info: engine.Info{CgroupVersion: cgroup}, base: node.Images{OwnNetwork: true}}
 			if got := c.allowCgroupV1(); got != (want.cgroup && cgroup == "1") {
 				t.Errorf("Kubernetes %s on cgroup v%s: its kubelets are allowed to run there: %t", kubernetes, cgroup, got)
+			}
+			if got := c.rootCgroups(); got != (want.root && cgroup == "1") {
+				t.Errorf("Kubernetes %s on cgroup v%s: the management node's pods are in its root: %t", kubernetes, cgroup, got)
 			}
 			network, err := c.network(t.Context())
 			if err != nil {
