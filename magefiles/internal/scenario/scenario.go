@@ -263,12 +263,21 @@ func (s *Scenario) needsControl() bool {
 
 // WhySkipped returns why the scenario cannot run with an autoscaler of that
 // release, which the lab starts and stops if controlled is true; empty if it can
-// run. With an unknown release, which is nil, Since does not count.
+// run. With an unknown release, which is nil, neither Since nor whether it scales up
+// from zero counts.
 func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string {
 	if since := s.Autoscaler.Since; since != "" && running != nil {
 		// Parse has read since.
 		if enough, err := release.AtLeast(running, since); err != nil || !enough {
 			return "it needs autoscaler " + since + " or later, and " + release.Name(running) + " runs"
+		}
+	}
+	if running != nil && !release.OfAutoscaler(running).FromZero {
+		for _, g := range s.Groups {
+			if g.Min == 0 {
+				return "its group " + g.Name + " starts without a node, from which the autoscaler scales up since " +
+					release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.FromZero }) + ", and " + release.Name(running) + " runs"
+			}
 		}
 	}
 	if !controlled && s.needsControl() {

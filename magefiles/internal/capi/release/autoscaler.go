@@ -43,6 +43,8 @@ type Autoscaler struct {
 	// GroupReferences reports whether it understands references that name a
 	// group and no version, as objects of v1beta2 have them.
 	GroupReferences bool
+	// FromZero reports whether it scales up a group that has no node.
+	FromZero bool
 	// Defects says what the release cannot do, each as one sentence without a
 	// full stop.
 	Defects []string
@@ -134,6 +136,8 @@ var autoscalers = []change[Autoscaler]{
 	// clusterapi_unstructured.go: readInfrastructureReferenceResource wants an
 	// apiVersion, which references of v1beta2 do not have.
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.NewestAPI = "v1beta1" }},
+	// clusterapi_nodegroup.go: TemplateNodeInfo returned ErrNotImplemented until then.
+	{[]string{"1.25.0"}, func(a *Autoscaler) { a.FromZero = true }},
 	// clusterapi_unstructured.go: the reference's apiGroup.
 	{[]string{"1.30.6", "1.31.4", "1.32.3", "1.33.1", "1.34.0"}, func(a *Autoscaler) {
 		a.GroupReferences, a.NewestAPI = true, V1Beta2

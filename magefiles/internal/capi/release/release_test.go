@@ -396,6 +396,9 @@ func TestAutoscalers(t *testing.T) {
 		if a.Version.String() != tc.release || a.Toolchain != tc.toolchain || a.AutoDiscovery != tc.discovers || a.APIVariable != tc.variable || a.GroupReferences != tc.refs {
 			t.Errorf("%s: %+v", tc.release, a)
 		}
+		if want := v(tc.release).Core().GreaterThanOrEqual(v("1.25.0")); a.FromZero != want {
+			t.Errorf("%s scales up from zero: %t, want %t", tc.release, a.FromZero, want)
+		}
 		if !a.Supported || OfAutoscaler(v("1.17.4")).Supported {
 			t.Errorf("%s is supported: %t", tc.release, a.Supported)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	version "github.com/hashicorp/go-version"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
@@ -209,13 +210,29 @@ func TestSecondInterruptionEndsCleanUp(t *testing.T) {
 func TestSkipped(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)
-	came, err := simulate(t, &simtest.Autoscaler{Foreign: true, Release: "1.22.0"}, nil, all["from-zero-and-back"], all["restart-in-the-middle"], all["expander-least-waste"])
+	came, err := simulate(t, &simtest.Autoscaler{Foreign: true, Release: "1.25.0"}, nil, all["enforce-minimum"], all["restart-in-the-middle"], all["expander-least-waste"])
 	if err == nil || !strings.Contains(err.Error(), "no scenario ran: all 3 were skipped") {
 		t.Errorf("error %v, want that nothing ran", err)
 	}
-	for i, why := range []string{"it needs autoscaler 1.24.0 or later, and 1.22.0 runs", "the lab does not control the running autoscaler", "it needs flags of its own"} {
+	for i, why := range []string{"it needs autoscaler 1.26.0 or later, and 1.25.0 runs", "the lab does not control the running autoscaler", "it needs flags of its own"} {
 		if r := came.Scenarios[i]; r.Verdict != results.Skipped || !strings.Contains(r.Why, why) {
 			t.Errorf("%s: %s, %s; want it skipped with %q", r.Name, r.Verdict, r.Why, why)
+		}
+	}
+}
+
+// TestFromZero: with an autoscaler that adds no node to an empty group, a scenario with
+// such a group is skipped.
+func TestFromZero(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	for release, skipped := range map[string]bool{"1.18.3": true, "1.24.3": true, "1.25.0": false, "1.36.1": false} {
+		v := version.Must(version.NewSemver(release))
+		if why := all["scale-up"].WhySkipped(v, true); (why != "") != skipped || skipped && why != "its group web starts without a node, from which the autoscaler scales up since 1.25.0, and "+release+" runs" {
+			t.Errorf("scale-up with %s: %q", release, why)
+		}
+		if why := all["scale-down"].WhySkipped(v, true); why != "" {
+			t.Errorf("scale-down with %s is skipped: %s", release, why)
 		}
 	}
 }
