@@ -59,6 +59,23 @@ func TestManifest(t *testing.T) {
 	}
 }
 
+// TestProxyLeavesConntrack: the cluster's template configures kube-proxy exactly if the
+// release's Docker provider does not.
+func TestProxyLeavesConntrack(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]bool{"0.3.5": true, "0.3.17": true, "0.3.18": false, "0.3.25": false, "0.4.8": false, "1.14.2": false} {
+		c := example()
+		c.Release = releaseOf(tag)
+		manifest, err := c.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(manifest), "conntrack: {maxPerCore: 0}"); got != want {
+			t.Errorf("v%s configures kube-proxy: %t", tag, got)
+		}
+	}
+}
+
 // TestValuesReachTheObjects: no value is cut off or read as another YAML type, in any
 // contract.
 func TestValuesReachTheObjects(t *testing.T) {

@@ -58,6 +58,9 @@ type Release struct {
 	// template has an address and a weight for each server, instead of only an
 	// address.
 	LoadBalancerFields, HAProxyTemplate, HAProxyWeights bool
+	// KeepsConntrack reports whether the Docker provider configures kube-proxy not to set
+	// net.netfilter.nf_conntrack_max, which a container may not set.
+	KeepsConntrack bool
 	// Describes reports whether the release's clusterctl has the command describe.
 	Describes bool
 	// CertManager is the version of cert-manager's API with which clusterctl finds out
@@ -220,6 +223,8 @@ var clusterAPI = []change[Release]{
 	{[]string{"0.3.15"}, func(r *Release) { r.CertManager = "v1" }},
 	// /metadata.yaml.
 	{[]string{"0.3.17"}, func(r *Release) { r.Layout.Metadata = true }},
+	// test/infrastructure/docker/cloudinit/writefiles.go: kubeproxyComponentConfig.
+	{[]string{"0.3.18"}, func(r *Release) { r.KeepsConntrack = true }},
 	balancer("0.3.22", "v20210715-a6da3463"),
 
 	// api/v1alpha4; /test/go.mod; /version/version.go; the webhooks move into the

@@ -321,6 +321,16 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
+// TestConntrack: the Docker provider's own configuration of kube-proxy came with v0.3.18.
+func TestConntrack(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]bool{"0.3.5": false, "0.3.17": false, "0.3.18": true, "0.3.25": true, "0.4.0": true, "1.14.2": true} {
+		if got := Of(v(tag)).KeepsConntrack; got != want {
+			t.Errorf("%s configures kube-proxy: %t", tag, got)
+		}
+	}
+}
+
 // TestCertManager has what clusterctl checks about cert-manager in each release.
 func TestCertManager(t *testing.T) {
 	t.Parallel()
