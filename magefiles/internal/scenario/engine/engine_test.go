@@ -231,8 +231,10 @@ func TestFromZero(t *testing.T) {
 		if why := all["scale-up"].WhySkipped(v, true); (why != "") != skipped || skipped && why != "its group web starts without a node, from which the autoscaler scales up since 1.25.0, and "+release+" runs" {
 			t.Errorf("scale-up with %s: %q", release, why)
 		}
-		if why := all["scale-down"].WhySkipped(v, true); why != "" {
-			t.Errorf("scale-down with %s is skipped: %s", release, why)
+		for _, name := range []string{"scale-down", "up-and-down-from-one"} {
+			if why := all[name].WhySkipped(v, true); why != "" {
+				t.Errorf("%s with %s is skipped: %s", name, release, why)
+			}
 		}
 	}
 }
