@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	version "github.com/hashicorp/go-version"
+	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/run"
@@ -62,6 +63,37 @@ func TestCommandLines(t *testing.T) {
 		}
 		golden(t, name, CommandLine(nil, "/lab/cluster-autoscaler", flags)+"\n")
 	}
+}
+
+// TestSeedFlags: the flags in manifests/seed.yaml are those of a command line that its
+// release of the autoscaler accepts.
+func TestSeedFlags(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("..", "..", "..", "manifests", "seed.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seed struct {
+		Autoscaler struct{ Version, Flags string }
+	}
+	if err := yaml.Unmarshal(data, &seed); err != nil {
+		t.Fatal(err)
+	}
+	s := onThisMachine(strings.TrimPrefix(seed.Autoscaler.Version, "v"))
+	flags, err := Flags(s, seed.Autoscaler.Flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range flags {
+		span := history[f.Name]
+		if span.first == "" {
+			continue
+		}
+		if has, err := release.AtLeast(s.Release.Version, span.first); err != nil || !has {
+			t.Errorf("--%s: autoscalers from %s on have it (%v)", f.Name, span.first, err)
+		}
+	}
+	golden(t, "seed.txt", CommandLine(nil, "/lab/cluster-autoscaler", flags)+"\n")
 }
 
 func TestOverridesWin(t *testing.T) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -299,6 +300,45 @@ func TestDefaultsFollowClusterAPI(t *testing.T) {
 	}
 	if _, err := load(t, "", map[string]string{"CAPI_VERSION": "banana"}); err == nil || strings.Contains(err.Error(), "kubernetesVersion") {
 		t.Errorf("an unreadable release: %v", err)
+	}
+}
+
+// TestSeed: manifests/seed.yaml is a caslab.yaml with versions that the table has
+// together, and nothing about them is uncertain.
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("..", "..", "..", "manifests", "seed.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(t, string(data), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := []string{c.ClusterAPI.Tag(), Tag(c.Kubernetes), c.Autoscaler.Tag()}; !slices.Equal(got, []string{"v0.3.5", "v1.18.19", "v1.18.3"}) {
+		t.Errorf("versions %q", got)
+	}
+	facts := release.Of(c.ClusterAPI.Version)
+	if facts.With(c.Kubernetes) != release.InTable || facts.DefaultAutoscaler != c.Autoscaler.Version.String() {
+		t.Errorf("Cluster API %s is paired with Kubernetes %s and autoscaler %s", c.ClusterAPI.Tag(), facts.Kubernetes, facts.DefaultAutoscaler)
+	}
+	if err := c.CheckEnvironment(); err != nil {
+		t.Error(err)
+	}
+	if w := c.Warnings(); len(w) > 0 {
+		t.Errorf("warnings %q", w)
+	}
+	taken := map[string]string{}
+	for _, v := range c.Values() {
+		if v.Origin == fileName {
+			taken[v.Key] = v.Value
+		}
+	}
+	if want := map[string]string{
+		"clusterName": "work-cluster", "workers": "1", "kubernetesVersion": "v1.18.19",
+		"clusterAPI.version": "v0.3.5", "autoscaler.version": "v1.18.3", "autoscaler.flags": c.AutoscalerFlags,
+	}; !maps.Equal(taken, want) {
+		t.Errorf("settings %q, want %q", taken, want)
 	}
 }
 
