@@ -15,8 +15,6 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
-
-	"caslab/magefiles/internal/kube"
 )
 
 // trees is a folder that has a tree of Cluster API for each release, named by
@@ -49,14 +47,7 @@ func TestManifestsFitTheirReleases(t *testing.T) {
 	} {
 		c := example()
 		c.Release, c.Cgroupfs = releaseOf(tag), true
-		manifest, err := c.Manifest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects, err := kube.Decode(manifest)
-		if err != nil {
-			t.Fatal(err)
-		}
+		objects := objectsOf(t, c)
 		path := filepath.Join("testdata", "schemas", "v"+tag+".yaml")
 		if *trees != "" {
 			record(t, filepath.Join(*trees, "v"+tag), path, objects)

@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/kube"
 )
 
 // TestSeed compares the objects for v0.3.5 with those of the post of 2020 that
@@ -18,14 +17,7 @@ func TestSeed(t *testing.T) {
 	t.Parallel()
 	c := example()
 	c.Release, c.Kubernetes, c.Workers = releaseOf("0.3.5"), "v1.17.2", 1
-	manifest, err := c.Manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects, err := kube.Decode(manifest)
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects := objectsOf(t, c)
 	find := func(kind, name string) *unstructured.Unstructured {
 		i := slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == kind && o.GetName() == name })
 		if i < 0 {

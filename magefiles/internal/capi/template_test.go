@@ -36,6 +36,20 @@ func example() Cluster {
 	}
 }
 
+// objectsOf returns the objects of the cluster's manifest.
+func objectsOf(t *testing.T, c Cluster) []*unstructured.Unstructured {
+	t.Helper()
+	manifest, err := c.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := kube.Decode(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
 func TestManifest(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Cluster){
@@ -88,14 +102,7 @@ func TestValuesReachTheObjects(t *testing.T) {
 		c.Release, c.CgroupV1, c.Cgroupfs = releaseOf(tag), true, true
 		c.Name, c.Namespace = "true", "null"
 		c.OwnerFile = `/home/mike #1/a: b/"lab"/.caslab/owner/true`
-		manifest, err := c.Manifest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects, err := kube.Decode(manifest)
-		if err != nil {
-			t.Fatal(err)
-		}
+		objects := objectsOf(t, c)
 		mounted := 0
 		for _, o := range objects {
 			if !strings.HasPrefix(o.GetName(), "true") || o.GetNamespace() != "null" {
@@ -161,14 +168,7 @@ func TestManifestIsOfItsAPI(t *testing.T) {
 	t.Parallel()
 	c := example()
 	c.CgroupV1 = true
-	manifest, err := c.Manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	objects, err := kube.Decode(manifest)
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects := objectsOf(t, c)
 	into := map[string]func() any{
 		"Cluster":               func() any { return new(clusterv1.Cluster) },
 		"MachineDeployment":     func() any { return new(clusterv1.MachineDeployment) },
