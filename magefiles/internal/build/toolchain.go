@@ -35,22 +35,15 @@ func CheckToolchain(ctx context.Context, toolchain string, o Options) error {
 	if toolchain == "" {
 		return nil
 	}
-	settings, err := settingsFor(ctx, toolchain, o.Runner)
-	if err != nil {
-		return err
-	}
-	_, err = goVersion(ctx, os.TempDir(), settings, toolchain, o)
+	_, err := fetch(ctx, toolchain, o)
 	return err
 }
 
 // GoRoot returns the folder of the Go of that name, such as go1.13.15. It fetches the Go
 // unless it is on this machine, and returns a *ToolchainError if that fails.
 func GoRoot(ctx context.Context, toolchain string, o Options) (string, error) {
-	settings, err := settingsFor(ctx, toolchain, o.Runner)
+	settings, err := fetch(ctx, toolchain, o)
 	if err != nil {
-		return "", err
-	}
-	if _, err := goVersion(ctx, os.TempDir(), settings, toolchain, o); err != nil {
 		return "", err
 	}
 	res, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "GOROOT"}, Dir: os.TempDir(), Env: settings})
@@ -58,6 +51,17 @@ func GoRoot(ctx context.Context, toolchain string, o Options) (string, error) {
 		return "", fmt.Errorf("find the folder of %s: %w", toolchain, err)
 	}
 	return strings.TrimSpace(string(res.Stdout)), nil
+}
+
+// fetch fetches a toolchain unless it is on this machine, and returns the environment
+// variables that select it.
+func fetch(ctx context.Context, toolchain string, o Options) ([]string, error) {
+	settings, err := settingsFor(ctx, toolchain, o.Runner)
+	if err != nil {
+		return nil, err
+	}
+	_, err = goVersion(ctx, os.TempDir(), settings, toolchain, o)
+	return settings, err
 }
 
 // isOld reports whether a toolchain, such as go1.13.15, does not know the flags
