@@ -1,7 +1,6 @@
 package capi
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +81,7 @@ func (b *binary) run(ctx context.Context, args ...string) (run.Result, error) {
 			// clusterctl reads this variable since v1.2.0.
 			"CLUSTERCTL_DISABLE_VERSIONCHECK=true", "NO_COLOR=1",
 		},
-		Stderr: &lines{report: b.options.Progress},
+		Stderr: report(b.options.Progress),
 	})
 	if err != nil {
 		return res, fmt.Errorf("clusterctl %s: %w", args[0], err)
@@ -108,24 +107,13 @@ func (b *binary) skipVersionCheck() error {
 	return nil
 }
 
-// lines reports each line that is written to it.
-type lines struct {
-	report func(string)
-	rest   []byte
-}
-
-func (l *lines) Write(data []byte) (int, error) {
-	l.rest = append(l.rest, data...)
-	for {
-		line, rest, found := bytes.Cut(l.rest, []byte("\n"))
-		if !found {
-			return len(data), nil
+// report calls progress with what clusterctl prints, line by line.
+func report(progress func(string)) *run.Lines {
+	return &run.Lines{Each: func(line string) {
+		if text := strings.TrimSpace(line); text != "" && progress != nil {
+			progress(text)
 		}
-		l.rest = rest
-		if text := strings.TrimSpace(string(line)); text != "" && l.report != nil {
-			l.report(text)
-		}
-	}
+	}}
 }
 
 // parseTree reads the table that `clusterctl describe cluster` prints. Names are

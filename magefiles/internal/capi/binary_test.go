@@ -123,7 +123,7 @@ func TestOwnClusterctlFails(t *testing.T) {
 func TestLinesAreReportedWhole(t *testing.T) {
 	t.Parallel()
 	var got []string
-	l := &lines{report: func(line string) { got = append(got, line) }}
+	l := report(func(line string) { got = append(got, line) })
 	for _, part := range []string{"Fetching pro", "viders\n\nInstalling", " Provider=\"x\"\nrest"} {
 		if _, err := l.Write([]byte(part)); err != nil {
 			t.Fatal(err)

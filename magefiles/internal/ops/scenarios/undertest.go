@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +23,7 @@ import (
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
@@ -174,7 +174,7 @@ func (h *hostAutoscaler) Start(ctx context.Context, extra []string) error {
 	if err := checkVerbosity(process.Flags); err != nil {
 		return err
 	}
-	round := &firstRound{began: make(chan struct{})}
+	round := newFirstRound()
 	process.Output = round
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	gone, done := make(chan struct{}), make(chan struct{})
@@ -277,24 +277,19 @@ func unused(folder, name, extension string) (string, error) {
 // firstRound closes began when the autoscaler's log says that it began its first
 // round.
 type firstRound struct {
-	rest  []byte
+	run.Lines
 	began chan struct{}
-	once  sync.Once
 }
 
-// Write implements io.Writer.
-func (r *firstRound) Write(data []byte) (int, error) {
-	r.rest = append(r.rest, data...)
-	for {
-		line, rest, found := bytes.Cut(r.rest, []byte{'\n'})
-		if !found {
-			return len(data), nil
+func newFirstRound() *firstRound {
+	r := &firstRound{began: make(chan struct{})}
+	var once sync.Once
+	r.Each = func(line string) {
+		if speech.Parse(line).Class == speech.Loop {
+			once.Do(func() { close(r.began) })
 		}
-		if speech.Parse(string(line)).Class == speech.Loop {
-			r.once.Do(func() { close(r.began) })
-		}
-		r.rest = bytes.Clone(rest)
 	}
+	return r
 }
 
 // lastLines of a file, for an error.
