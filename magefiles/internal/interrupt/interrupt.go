@@ -6,6 +6,7 @@ package interrupt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -25,15 +26,43 @@ type stopError struct{}
 func (stopError) Error() string        { return "interrupted" }
 func (stopError) Is(target error) bool { return target == context.Canceled }
 
-// key is the key of the context that ends at the second interruption.
+// LeftError is returned by a clean-up that failed or was interrupted.
+type LeftError struct {
+	// What is left, and the Command for a shell that removes it.
+	What, Command string
+	// Err is why the clean-up ended early.
+	Err error
+}
+
+func (e *LeftError) Error() string {
+	return fmt.Sprintf("%s may be left: %v; to remove it, type: %s", e.What, e.Err, e.Command)
+}
+
+// Unwrap returns why the clean-up ended early.
+func (e *LeftError) Unwrap() error { return e.Err }
+
+// key is the key of the *command of a context.
 type key struct{}
 
-// Notify returns a context that ends at the first SIGINT or SIGTERM. Cleanup derives from
-// it contexts that end at the second one. The third one has the operating system's default
-// effect. The signals have their default effects again after release is called.
+// command ends a context of With, and the clean-ups after it.
+type command struct {
+	stop, hurry context.CancelCauseFunc
+	// hurried ends at the second interruption.
+	hurried context.Context
+}
+
+// Notify returns a context that ends at the first SIGINT, SIGTERM or SIGHUP. Cleanup derives
+// from it contexts that end at the second SIGINT or SIGTERM. The third one has the operating
+// system's default effect. SIGHUP comes when the terminal closes, often together with
+// SIGTERM and more than once, so it is never the second interruption; it has no effect if
+// the command was started with nohup. The signals have their default effects again after
+// release is called.
 func Notify(parent context.Context) (ctx context.Context, release func()) {
-	signals := make(chan os.Signal, 1)
+	signals, hangups := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(hangups, syscall.SIGHUP)
+	}
 	ctx, stop, now := With(parent)
 	released := make(chan struct{})
 	go func() {
@@ -42,6 +71,17 @@ func Notify(parent context.Context) (ctx context.Context, release func()) {
 			select {
 			case <-signals:
 				interrupted()
+			case <-released:
+				return
+			}
+		}
+	}()
+	go func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-hangups:
+				stop()
 			case <-released:
 				return
 			}
@@ -57,12 +97,21 @@ func Notify(parent context.Context) (ctx context.Context, release func()) {
 // interruption. Contexts that Cleanup derives from it end when now is called,
 // as at the second one.
 func With(parent context.Context) (ctx context.Context, stop, now func()) {
-	hurry, cancelHurry := context.WithCancelCause(context.WithoutCancel(parent))
-	ctx, cancel := context.WithCancelCause(context.WithValue(parent, key{}, hurry))
-	stop = func() { cancel(ErrStop) }
+	c := new(command)
+	c.hurried, c.hurry = context.WithCancelCause(context.WithoutCancel(parent))
+	ctx, c.stop = context.WithCancelCause(context.WithValue(parent, key{}, c))
+	stop = func() { c.stop(ErrStop) }
 	return ctx, stop, func() {
 		stop()
-		cancelHurry(ErrNow)
+		c.hurry(ErrNow)
+	}
+}
+
+// Stop ends the command whose context ctx is, as the first interruption does, for a
+// cause. It does nothing if ctx comes neither from Notify nor from With.
+func Stop(ctx context.Context, cause error) {
+	if c, ok := ctx.Value(key{}).(*command); ok {
+		c.stop(cause)
 	}
 }
 
@@ -72,8 +121,8 @@ func With(parent context.Context) (ctx context.Context, stop, now func()) {
 func Cleanup(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	clean, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	clean, release := context.WithTimeout(clean, limit)
-	hurry := second(ctx)
-	unhook := context.AfterFunc(hurry, func() { cancel(context.Cause(hurry)) })
+	hurried := second(ctx)
+	unhook := context.AfterFunc(hurried, func() { cancel(context.Cause(hurried)) })
 	return clean, func() {
 		unhook()
 		release()
@@ -86,8 +135,8 @@ func Cleanup(ctx context.Context, limit time.Duration) (context.Context, context
 func Now(ctx context.Context) <-chan struct{} { return second(ctx).Done() }
 
 func second(ctx context.Context) context.Context {
-	if hurry, ok := ctx.Value(key{}).(context.Context); ok {
-		return hurry
+	if c, ok := ctx.Value(key{}).(*command); ok {
+		return c.hurried
 	}
 	return context.Background()
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/ui"
 )
@@ -30,14 +31,22 @@ const usualCompileTime = 3 * time.Minute
 
 // Lab compiles the lab's command in the repository whose root is the working
 // directory, and replaces this process with it. Its arguments are verb and
-// args. Lab returns only if it fails.
+// args. Lab returns only if it fails, or if mage ends while it compiles.
 func Lab(ctx context.Context, verb string, args ...string) error {
+	parents := interrupt.Parents()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		if interrupt.Orphaned(ctx, parents, interrupt.Parents) {
+			cancel(interrupt.ErrOrphaned)
+		}
+	}()
 	binary, err := Compile(ctx)
 	if err != nil {
 		return err
 	}
 	argv := append([]string{binary, verb}, args...)
-	if err := syscall.Exec(binary, argv, os.Environ()); err != nil {
+	if err := syscall.Exec(binary, argv, append(os.Environ(), interrupt.ParentsVariable(parents))); err != nil {
 		return fmt.Errorf("start %s: %w", binary, err)
 	}
 	return nil

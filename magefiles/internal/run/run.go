@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/term"
 
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/redact"
 )
 
@@ -65,8 +66,8 @@ type Result struct {
 // Runner starts processes and waits for them.
 type Runner interface {
 	// Run starts c and waits for its end. When ctx is done, the process and its
-	// children get SIGTERM, and SIGKILL some seconds later. A process that fails
-	// or does not start gives an *Error.
+	// children get SIGTERM, and SIGKILL some seconds later, or at the second
+	// interruption. A process that fails or does not start gives an *Error.
 	Run(ctx context.Context, c Cmd) (Result, error)
 }
 
@@ -134,7 +135,19 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		ended := make(chan struct{})
+		go func() {
+			select {
+			case <-interrupt.Now(ctx):
+				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended
+			case <-ended:
+			}
+		}()
+		err = cmd.Wait()
+		close(ended)
+	}
 	if err != nil && cmd.Process != nil && ctx.Err() != nil {
 		// Some children ignore SIGTERM.
 		if kerr := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); kerr != nil && !errors.Is(kerr, syscall.ESRCH) {

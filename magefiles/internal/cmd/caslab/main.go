@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,17 +18,26 @@ import (
 
 func main() {
 	ctx, release := interrupt.Notify(context.Background())
-	ctx = cancelWhenOrphaned(ctx, os.Getppid)
+	stdout, stderr := outputs(ctx)
+	go stopIfOrphaned(ctx, interrupt.TakeParents(), interrupt.Parents)
 	go exitIfInterruptedTwice(ctx, func() {
-		fmt.Fprintln(os.Stderr, "Error: interrupted a second time; what was under way may remain, and `go tool mage env:status` shows the environment")
+		fmt.Fprintln(stderr, "Error: interrupted a second time; what was under way may remain: `go tool mage env:status` shows the environment, and `go tool mage env:down` removes it")
 		os.Exit(1)
 	})
-	err := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	err := execute(ctx, os.Args[1:], stdout, stderr)
 	text := interruptedText(ctx, err)
 	release()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", redact.Text(text))
+		fmt.Fprintln(stderr, "Error:", redact.Text(text))
 		os.Exit(1)
+	}
+}
+
+// stopIfOrphaned ends the command of ctx when mage ends: a SIGTERM to mage reaches mage
+// alone.
+func stopIfOrphaned(ctx context.Context, parents string, look func() string) {
+	if interrupt.Orphaned(ctx, parents, look) {
+		interrupt.Stop(ctx, interrupt.ErrOrphaned)
 	}
 }
 
@@ -49,36 +57,13 @@ func interruptedText(ctx context.Context, err error) string {
 
 // exitDelay is how long clean-ups may take to say what they leave after the
 // second interruption.
-const exitDelay = 5 * time.Second
+const exitDelay = 3 * time.Second
 
 // exitIfInterruptedTwice calls exit when exitDelay has passed since the second interruption.
 func exitIfInterruptedTwice(ctx context.Context, exit func()) {
 	<-interrupt.Now(ctx)
 	time.Sleep(exitDelay)
 	exit()
-}
-
-// cancelWhenOrphaned returns a context that ends with ctx, or when the parent
-// process, which is mage, ends: a SIGTERM to mage reaches mage alone.
-func cancelWhenOrphaned(ctx context.Context, parentID func() int) context.Context {
-	ctx, cancel := context.WithCancelCause(ctx)
-	parent := parentID()
-	go func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if parentID() != parent {
-					cancel(errors.New("stopped, because mage was ended"))
-					return
-				}
-			}
-		}
-	}()
-	return ctx
 }
 
 // execute runs the verb args[0], or prints its help if an argument asks for it.

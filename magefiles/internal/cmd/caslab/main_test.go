@@ -20,28 +20,6 @@ import (
 	"caslab/magefiles/internal/scenario/results"
 )
 
-func TestTheCommandEndsWhenMageEnds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var parent atomic.Int32
-		parent.Store(7)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		ctx = cancelWhenOrphaned(ctx, func() int { return int(parent.Load()) })
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if ctx.Err() != nil {
-			t.Fatalf("it ends while mage runs: %v", context.Cause(ctx))
-		}
-		parent.Store(1)
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "stopped, because mage was ended") {
-			t.Errorf("it ends for %v", cause)
-		}
-	})
-}
-
 func TestExecuteAddsAdvice(t *testing.T) {
 	v := verb{
 		usage: usage{name: "scenario:run"},
