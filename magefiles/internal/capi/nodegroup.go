@@ -326,7 +326,12 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
 		defer cancel()
 		for _, o := range made {
-			err = errors.Join(err, c.Delete(ctx, o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName()))
+			kind := o.GroupVersionKind().GroupKind()
+			if derr := c.Delete(ctx, kind, o.GetNamespace(), o.GetName()); derr != nil {
+				err = errors.Join(err, &interrupt.LeftError{
+					What: "the " + kind.Kind + " " + o.GetName(), Command: fmt.Sprintf("kubectl -n %s delete %s %s", o.GetNamespace(), kind, o.GetName()), Err: derr,
+				})
+			}
 		}
 	}()
 	for _, o := range append(copies, group) {

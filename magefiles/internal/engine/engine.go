@@ -182,12 +182,20 @@ func (e *Engine) Run(ctx context.Context, name string, args ...string) (id strin
 	}
 	res, err := e.docker(ctx, append([]string{"run", "--detach", "--name", name}, args...)...)
 	if err != nil {
-		err = fmt.Errorf("start the container %s: %w", name, err)
-		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
-		defer cancel()
-		return "", errors.Join(err, e.Remove(ctx, name))
+		return "", errors.Join(fmt.Errorf("start the container %s: %w", name, err), e.CleanUp(ctx, name))
 	}
 	return firstLine(string(res.Stdout)), nil
+}
+
+// CleanUp removes a container that the command of ctx started, even if ctx is done. A
+// container that it could not remove is an *interrupt.LeftError.
+func (e *Engine) CleanUp(ctx context.Context, name string) error {
+	ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
+	defer cancel()
+	if err := e.Remove(ctx, name); err != nil {
+		return &interrupt.LeftError{What: "the container " + name, Command: "docker rm -f -v " + name, Err: err}
+	}
+	return nil
 }
 
 // Connect connects a container to one more network. A container that is connected already

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -13,7 +12,6 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/image"
-	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/state"
 )
 
@@ -113,9 +111,7 @@ func (m Machine) CheckPrivileged(ctx context.Context, info engine.Info, who stri
 	id, err := m.Engine.Run(ctx, m.probeName(who), "--privileged", "--network=none", probeImage)
 	switch {
 	case err == nil:
-		ctx, cancel := interrupt.Cleanup(ctx, time.Minute)
-		defer cancel()
-		return m.Engine.Remove(ctx, id)
+		return m.Engine.CleanUp(ctx, id)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}

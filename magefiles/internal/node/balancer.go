@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/state"
 )
 
@@ -31,11 +30,7 @@ func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_
 	if err != nil {
 		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
 	}
-	defer func() {
-		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
-		defer cancel()
-		err = errors.Join(err, o.Engine.Remove(ctx, id))
-	}()
+	defer func() { err = errors.Join(err, o.Engine.CleanUp(ctx, id)) }()
 	// The command line overrides the file.
 	entrypoint := []string{"haproxy", "-W", "-db", "-n", maxConnections, "-f", "/usr/local/etc/haproxy/haproxy.cfg"}
 	return bounded, o.Engine.Commit(ctx, id, bounded.Image(), `ENTRYPOINT ["`+strings.Join(entrypoint, `", "`)+`"]`, "CMD []")

@@ -27,7 +27,6 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/image"
-	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/state"
 )
@@ -38,9 +37,6 @@ const (
 	Registry = "registry"
 	Source   = "source"
 )
-
-// cleanupTime bounds a clean-up that goes on after the first interruption.
-const cleanupTime = 5 * time.Minute
 
 // repository names the images that the lab builds. No registry has that name.
 const repository = "caslab.local"
@@ -215,14 +211,7 @@ func derive(ctx context.Context, base, ref string, o Options, change func(*conta
 	if err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
-	defer func() {
-		// Even if ctx is done, so that no container is left behind.
-		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
-		defer cancel()
-		if rerr := o.Engine.Remove(ctx, id); rerr != nil {
-			err = errors.Join(err, rerr)
-		}
-	}()
+	defer func() { err = errors.Join(err, o.Engine.CleanUp(ctx, id)) }()
 	c := &container{id: id, engine: o.Engine}
 	if _, err := c.sh(ctx, startRuntime); err != nil {
 		return fmt.Errorf("start containerd to build %s: %w", ref, err)
