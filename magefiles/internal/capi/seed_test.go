@@ -39,7 +39,11 @@ func TestSeed(t *testing.T) {
 		return map[string]any{"apiVersion": apiVersion, "kind": kind, "name": name}
 	}
 	socket := map[string]any{"hostPath": "/var/run/docker.sock", "containerPath": "/var/run/docker.sock"}
-	registration := map[string]any{"criSocket": containerd, "kubeletExtraArgs": map[string]any{"eviction-hard": eviction}}
+	registration := map[string]any{"criSocket": containerd, "kubeletExtraArgs": map[string]any{
+		"eviction-hard": eviction,
+		// The post's node images had these two in the kubelet's own configuration.
+		"fail-swap-on": "false", "image-gc-high-threshold": "100",
+	}}
 	for _, tc := range []struct {
 		apiVersion, kind, name string
 		path                   []string

@@ -3,6 +3,7 @@ package capi
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -86,6 +87,39 @@ func TestProxyLeavesConntrack(t *testing.T) {
 		}
 		if got := strings.Contains(string(manifest), "conntrack: {maxPerCore: 0}"); got != want {
 			t.Errorf("v%s configures kube-proxy: %t", tag, got)
+		}
+	}
+}
+
+// TestKubeletsOfNodes: where the Docker provider does not prepare the kubelet's arguments,
+// the template does, for the first node, further control planes and workers.
+func TestKubeletsOfNodes(t *testing.T) {
+	t.Parallel()
+	for _, tag := range []string{"0.3.5", "0.3.25", "0.4.0", "0.4.8", "1.0.5", "1.4.4", "1.8.10"} {
+		c := example()
+		c.Release = releaseOf(tag)
+		registrations := 0
+		for _, o := range objectsOf(t, c) {
+			for _, path := range [][]string{
+				{"spec", "kubeadmConfigSpec", "initConfiguration"}, {"spec", "kubeadmConfigSpec", "joinConfiguration"},
+				{"spec", "template", "spec", "joinConfiguration"},
+			} {
+				registration, found, _ := unstructured.NestedMap(o.Object, append(path, "nodeRegistration")...)
+				if !found {
+					continue
+				}
+				registrations++
+				if socket := registration["criSocket"]; !strings.HasSuffix(fmt.Sprint(socket), "/run/containerd/containerd.sock") {
+					t.Errorf("v%s: %s: kubeadm uses the runtime %v", tag, o.GetName(), socket)
+				}
+				args, _, _ := unstructured.NestedStringMap(registration, "kubeletExtraArgs")
+				if args["fail-swap-on"] != "false" || args["image-gc-high-threshold"] != "100" {
+					t.Errorf("v%s: %s: the kubelet's arguments are %v", tag, o.GetName(), args)
+				}
+			}
+		}
+		if registrations != 3 {
+			t.Errorf("v%s: %d of 3 kinds of nodes have a nodeRegistration", tag, registrations)
 		}
 	}
 }
