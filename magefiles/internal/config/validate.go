@@ -17,8 +17,8 @@ func (c *Config) validate() error {
 	facts := release.Of(c.ClusterAPI.Version)
 	if !facts.Supported {
 		bad("clusterAPI.version", "CAPI_VERSION", c.ClusterAPI.Tag(), fmt.Errorf(
-			"this caslab knows Cluster API from v%s on; before v0.3.4 its DockerMachineTemplate has no extraMounts, so that no manager in a node reaches the engine; want v%[1]s or later to fetch and build, and a release of %s for env:up",
-			release.First(func(r release.Release) bool { return r.Supported }), release.Driven()))
+			"this caslab knows Cluster API from v%s on; before v0.3.4 its DockerMachineTemplate has no extraMounts, so that no manager in a node reaches the engine; want v%[1]s or later",
+			release.First(func(r release.Release) bool { return r.Supported })))
 	}
 	for _, s := range []struct {
 		key, env string
@@ -71,11 +71,6 @@ func (c *Config) origin(key string) string {
 // these settings, which other commands can use.
 func (c *Config) CheckEnvironment() error {
 	facts := release.Of(c.ClusterAPI.Version)
-	if !facts.Drivable() {
-		near, _ := facts.Nearest(release.Release.Drivable)
-		return fmt.Errorf("CAPI_VERSION=%s (%s): this caslab fetches and builds it, but it brings up clusters of Cluster API %s only; set CAPI_VERSION=v%s",
-			c.ClusterAPI.Tag(), c.origin("clusterAPI.version"), release.Driven(), near.Version)
-	}
 	if facts.With(c.Kubernetes) == release.OutsideTable && !c.Force {
 		or := ""
 		if near, ok := facts.NearestFor(c.Kubernetes); ok {

@@ -15,7 +15,7 @@ import (
 func (m Machine) CheckToolchain(ctx context.Context, progress func(string)) error {
 	err := build.CheckToolchain(ctx, m.ClusterAPI.Toolchain, build.Options{Runner: m.Runner, Progress: progress})
 	setting := ""
-	if near, ok := m.ClusterAPI.Nearest(func(r release.Release) bool { return r.Toolchain == "" && r.Drivable() }); ok {
+	if near, ok := m.ClusterAPI.Nearest(func(r release.Release) bool { return r.Toolchain == "" }); ok {
 		setting = "CAPI_VERSION=v" + near.Version.String()
 	}
 	return withToolchainAdvice(err, setting)

@@ -10,7 +10,7 @@ import (
 type Release struct {
 	Version *version.Version
 
-	// Supported reports whether the lab fetches and builds the release.
+	// Supported reports whether the lab fetches, builds and brings up the release.
 	Supported bool
 	// API is the newest version of Cluster API's API that the release serves.
 	API string
@@ -104,10 +104,6 @@ type LoadBalancer struct{ Repository, Tag string }
 
 // Image returns the image's reference.
 func (l LoadBalancer) Image() string { return l.Repository + "/haproxy:" + l.Tag }
-
-// Drivable reports whether the lab brings up clusters of the release. None of v1alpha4
-// came up yet.
-func (r Release) Drivable() bool { return r.API != V1Alpha4 }
 
 // OwnClusterctl reports whether the lab runs the release's own clusterctl. The library
 // that the lab imports reads objects of v1beta2 (cmd/clusterctl/client/cluster/mover.go

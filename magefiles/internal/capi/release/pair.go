@@ -47,26 +47,6 @@ func Changes() []Release {
 	return changes
 }
 
-// Driven returns the series that are Drivable, in words, such as "v0.3 and v1.0 to v1.14".
-func Driven() string {
-	var spans []string
-	all := All()
-	for i := 0; i < len(all); i++ {
-		from := i
-		for i < len(all) && all[i].Drivable() {
-			i++
-		}
-		switch i - from {
-		case 0:
-		case 1:
-			spans = append(spans, all[from].Series())
-		default:
-			spans = append(spans, all[from].Series()+" to "+all[i-1].Series())
-		}
-	}
-	return strings.Join(spans, " and ")
-}
-
 // Speaks reports whether the Docker provider can use an engine whose oldest API
 // version is minAPI, such as 1.44. If minAPI is not a version, Speaks returns
 // true.
@@ -174,10 +154,10 @@ func NearestTo(tag string) string {
 	return near
 }
 
-// NearestFor returns the last release of the series nearest to that of r which is Drivable
-// and supports Kubernetes k; ok is false if none is.
+// NearestFor returns the last release of the series nearest to that of r which supports
+// Kubernetes k; ok is false if none does.
 func (r Release) NearestFor(k *version.Version) (near Release, ok bool) {
-	return r.Nearest(func(other Release) bool { return other.Drivable() && other.Kubernetes.Has(k) })
+	return r.Nearest(func(other Release) bool { return other.Kubernetes.Has(k) })
 }
 
 // Nearest returns the last release of the series nearest to that of r for which
