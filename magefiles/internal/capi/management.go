@@ -20,9 +20,6 @@ type Management struct {
 	// Kubeconfig is the file that kind writes; never the user's own.
 	Kubeconfig string
 	CgroupV1   bool
-	// RootCgroups puts the node's pods into the root of its cgroups instead of
-	// /kubelet.
-	RootCgroups bool
 	// OwnerFile is mounted at OwnerMount.
 	OwnerFile string
 	// Progress, if not nil, gets what kind is doing.
@@ -70,9 +67,6 @@ func (m Management) config() *kindconfig.Cluster {
 	patches := []string{}
 	if m.CgroupV1 {
 		patches = append(patches, "kind: KubeletConfiguration\nfailCgroupV1: false\n")
-	}
-	if m.RootCgroups {
-		patches = append(patches, "kind: KubeletConfiguration\ncgroupRoot: /\n")
 	}
 	return &kindconfig.Cluster{
 		Nodes: []kindconfig.Node{{

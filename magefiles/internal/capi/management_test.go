@@ -29,9 +29,5 @@ func TestManagementCluster(t *testing.T) {
 		if patched := strings.Contains(strings.Join(config.KubeadmConfigPatches, ""), "failCgroupV1: false"); patched != m.CgroupV1 {
 			t.Errorf("cgroup v1 %t: patches %q", m.CgroupV1, config.KubeadmConfigPatches)
 		}
-		m.RootCgroups = !m.CgroupV1
-		if moved := strings.Contains(strings.Join(m.config().KubeadmConfigPatches, ""), "cgroupRoot: /\n"); moved != m.RootCgroups {
-			t.Errorf("root cgroups %t: patches %q", m.RootCgroups, m.config().KubeadmConfigPatches)
-		}
 	}
 }

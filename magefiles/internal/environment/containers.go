@@ -44,17 +44,6 @@ func (c *bringUp) allowCgroupV1() bool {
 	return c.info.CgroupVersion == "1" && release.OfKubernetes(c.Config.Kubernetes).RefusesCgroupV1
 }
 
-// rootCgroups reports whether kind's node must have its pods in the root of its cgroups,
-// as the nodes of an old Cluster API have them. kind's entrypoint makes /kubelet on cgroup
-// v1 before systemd mounts what the engine has not mounted, such as hugetlb, and the
-// kubelet refuses to start if /kubelet is missing there. systemd cannot mount hugetlb in a
-// cgroup namespace unless a node without one has done so before. An old kubelet then
-// misses it too.
-func (c *bringUp) rootCgroups() bool {
-	return c.info.CgroupVersion == "1" &&
-		!(release.OfKubernetes(c.Config.Kubernetes).BoundCgroups && release.Of(c.Config.ClusterAPI.Version).PrivateCgroups)
-}
-
 func (e *Environment) management(progress func(string)) capi.Management {
 	return capi.Management{Name: e.Config.ManagementName(), Kubeconfig: e.managementKubeconfig(), Progress: progress}
 }

@@ -15,7 +15,7 @@ import (
 func TestWhatKubernetesNeeds(t *testing.T) {
 	t.Parallel()
 	for kubernetes, want := range map[string]struct{ cgroup, rights bool }{
-		"1.21.14": {false, true}, "1.22.0": {false, false}, "1.34.9": {false, false}, "1.35.0": {true, false}, "1.37.2": {true, false},
+		"1.20.15": {false, true}, "1.21.14": {false, true}, "1.22.0": {false, false}, "1.34.9": {false, false}, "1.35.0": {true, false}, "1.37.2": {true, false},
 	} {
 		for _, cgroup := range []string{"1", "2"} {
 			e := newFixture(t, nil).Environment
@@ -31,27 +31,6 @@ func TestWhatKubernetesNeeds(t *testing.T) {
 			if got := strings.Contains(string(network), "endpointslices"); got != want.rights || !strings.Contains(string(network), "kind: DaemonSet") {
 				t.Errorf("Kubernetes %s: the DNS gets rights: %t; want %t", kubernetes, got, want.rights)
 			}
-		}
-	}
-}
-
-// TestRootCgroups: on cgroup v1, kind's node has its pods in the root of its cgroups if an
-// old kubelet or a node of an old Cluster API would find hugetlb without /kubelet.
-func TestRootCgroups(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		clusterAPI, kubernetes, cgroup string
-		want                           bool
-	}{
-		{"0.3.25", "1.18.19", "1", true}, {"0.4.8", "1.21.14", "1", true}, {"1.4.3", "1.26.13", "1", true},
-		{"0.4.8", "1.21.14", "2", false}, {"1.4.4", "1.26.13", "1", false}, {"1.14.2", "1.36.1", "1", false},
-		{"1.14.2", "1.20.15", "1", true},
-	} {
-		e := newFixture(t, nil).Environment
-		e.Config.ClusterAPI.Version, e.Config.Kubernetes = version.Must(version.NewSemver(tc.clusterAPI)), version.Must(version.NewSemver(tc.kubernetes))
-		c := &bringUp{Environment: e, info: engine.Info{CgroupVersion: tc.cgroup}}
-		if got := c.rootCgroups(); got != tc.want {
-			t.Errorf("Cluster API v%s, Kubernetes v%s, cgroup v%s: %t", tc.clusterAPI, tc.kubernetes, tc.cgroup, got)
 		}
 	}
 }

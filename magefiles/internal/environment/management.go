@@ -42,7 +42,7 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	}
 	m := c.management(progress)
 	if len(existing) == 0 {
-		m.NodeImage, m.CgroupV1, m.RootCgroups, m.OwnerFile = c.image, c.allowCgroupV1(), c.rootCgroups(), c.owner
+		m.NodeImage, m.CgroupV1, m.OwnerFile = c.image, c.allowCgroupV1(), c.owner
 		err = c.tools.kind(m).Create(ctx)
 	} else {
 		err = c.tools.kind(m).ExportKubeconfig()

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
@@ -160,10 +161,15 @@ func (e *MissingImageError) Error() string {
 }
 
 // Bake adds the managers, by reference, to a node image, so that every node of a
-// cluster can run them. It returns the new image's reference. The tag is a digest of
+// cluster can run them, and the script that prepares the cgroups of its kubelet. It
+// returns the new image's reference. The tag is a digest of
 // the content, and an existing image is not built again.
 func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Options) (string, error) {
-	h := sha256.New()
+	v, err := version.NewSemver(strings.TrimPrefix(o.Kubernetes, "v"))
+	if err != nil {
+		return "", fmt.Errorf("Kubernetes version %q: %w", o.Kubernetes, err)
+	}
+	cgroups := cgroupScript(release.OfKubernetes(v))
 	id, ok, err := o.Engine.ImageID(ctx, base)
 	if err != nil {
 		return "", err
@@ -171,7 +177,9 @@ func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Opti
 	if !ok {
 		return "", &MissingImageError{Ref: base}
 	}
+	h := sha256.New()
 	fmt.Fprintln(h, id)
+	fmt.Fprintln(h, cgroups)
 	for _, ref := range slices.Sorted(maps.Keys(managers)) {
 		digest, err := managers[ref].ConfigName()
 		if err != nil {
@@ -185,6 +193,9 @@ func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Opti
 	}
 	o.progress("importing %d managers", len(managers))
 	return baked, derive(ctx, base, baked, o, func(c *container) error {
+		if err := c.prepareKubelet(ctx, cgroups); err != nil {
+			return err
+		}
 		return c.importImages(ctx, managers)
 	})
 }

@@ -297,6 +297,9 @@ func TestBake(t *testing.T) {
 	if want := "docker exec --interactive ccc ctr --namespace=k8s.io images import"; !slices.ContainsFunc(calls, func(c string) bool { return strings.HasPrefix(c, want) }) {
 		t.Errorf("no %q in %q", want, calls)
 	}
+	if want := "docker exec --interactive ccc install -D -m 0755 /dev/stdin " + prepareCgroups; !slices.Contains(calls, want) {
+		t.Errorf("no %q in %q", want, calls)
+	}
 	if last := calls[len(calls)-1]; last != "docker rm --force --volumes ccc" {
 		t.Errorf("the build container was left; last: %s", last)
 	}
@@ -322,6 +325,21 @@ func TestBake(t *testing.T) {
 		got, err := Bake(t.Context(), "base:x", map[string]v1.Image{"example.com/manager:v1": other}, opts(&runtest.Fake{Answers: answers}))
 		if err != nil || got == ref {
 			t.Errorf("Bake() = %s, %v", got, err)
+		}
+	})
+	t.Run("another script of the kubelet is another image", func(t *testing.T) {
+		refs := map[string]bool{}
+		for _, kubernetes := range []string{"v1.20.0", "v1.21.0"} {
+			o := opts(&runtest.Fake{Answers: answers})
+			o.Kubernetes = kubernetes
+			got, err := Bake(t.Context(), "base:x", managers, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refs[got[strings.LastIndex(got, "-"):]] = true
+		}
+		if len(refs) != 2 {
+			t.Errorf("one digest for two scripts: %v", refs)
 		}
 	})
 	t.Run("a failure leaves no container", func(t *testing.T) {

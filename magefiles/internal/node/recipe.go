@@ -8,7 +8,6 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/image"
 	"caslab/manifests"
 )
 
@@ -17,13 +16,12 @@ import (
 const oldRevision = "1"
 
 // recipe describes the node image of one version of Kubernetes. If nothing
-// differs from today's images, files, script, network and env are empty.
+// differs from today's images, script, network and env are empty.
 type recipe struct {
 	facts release.Kubernetes
 	// containerd and coredns are folders of magefiles/components.
 	containerd, coredns string
-	// files are added to the image, and script runs in the build container.
-	files  []image.File
+	// script runs in the build container.
 	script string
 	// network is added to the manifest of the pod network.
 	network []byte
@@ -47,12 +45,6 @@ func recipeFor(kubernetes string) (recipe, error) {
 	}
 	if r.facts.CgroupDriver == release.CgroupFS {
 		r.script = cgroupFS
-	}
-	if !r.facts.BoundCgroups {
-		r.files = []image.File{
-			{Path: unbindCgroups, Data: []byte(unbindScript), Mode: 0o755},
-			{Path: "/etc/systemd/system/kubelet.service.d/20-caslab.conf", Data: []byte("[Service]\nExecStartPre=" + unbindCgroups + "\n"), Mode: 0o644},
-		}
 	}
 	if r.facts.IgnoresWatchList {
 		// client-go reads this variable for features.WatchListClient.
@@ -79,13 +71,10 @@ func DNSRights(v *version.Version) ([]byte, error) {
 // digest adds to h what differs from today's images. If nothing differs, it adds
 // nothing.
 func (r recipe) digest(h io.Writer) {
-	if r.facts.Toolchain == "" && r.script == "" && len(r.files) == 0 && len(r.network) == 0 && len(r.env) == 0 {
+	if r.facts.Toolchain == "" && r.script == "" && len(r.network) == 0 && len(r.env) == 0 {
 		return
 	}
 	fmt.Fprintln(h, oldRevision, r.facts.Toolchain, r.facts.Moved, r.script, string(r.network), r.env)
-	for _, f := range r.files {
-		fmt.Fprintln(h, f.Path, string(f.Data))
-	}
 }
 
 // setup returns the script that makes the runtime of the image ready to import images.
@@ -128,16 +117,4 @@ func (r recipe) components() []string {
 // templates and kubelets used at that time.
 const cgroupFS = `
 sed -i 's/SystemdCgroup = true/SystemdCgroup = false/' /etc/containerd/config.toml
-`
-
-const unbindCgroups = "/kind/bin/caslab-unbind-cgroups.sh"
-
-// unbindScript undoes the bind mounts that kind's entrypoint makes on cgroup v1:
-// the kubelet's cgroups over themselves. With these mounts, an old kubelet does
-// not find its cgroups.
-const unbindScript = `#!/bin/bash
-set -eu
-findmnt -lun -o target -t cgroup | { grep -E '^/sys/fs/cgroup/[^/]+/kubelet(\.slice)?$' || true; } | while read -r mount; do
-  umount "$mount"
-done
 `

@@ -31,18 +31,18 @@ func recipeOf(t *testing.T, kubernetes string) recipe {
 func TestRecipes(t *testing.T) {
 	t.Parallel()
 	for kubernetes, want := range map[string]struct {
-		containerd, coredns            string
-		cgroupFS, unbind, rights, same bool
+		containerd, coredns    string
+		cgroupFS, rights, same bool
 	}{
-		"v1.17.2":  {"containerd-1.7", "coredns-1.10", true, true, true, false},
-		"v1.20.15": {"containerd-1.7", "coredns-1.10", true, true, true, false},
-		"v1.21.0":  {"containerd-1.7", "coredns", true, false, true, false},
-		"v1.21.14": {"containerd-1.7", "coredns", true, false, true, false},
-		"v1.22.17": {"containerd-1.7", "coredns", true, false, false, false},
-		"v1.23.17": {"containerd", "coredns", true, false, false, false},
-		"v1.24.17": {"containerd", "coredns", false, false, false, true},
-		"v1.36.1":  {"containerd", "coredns", false, false, false, true},
-		"v1.37.2":  {"containerd", "coredns", false, false, false, true},
+		"v1.17.2":  {"containerd-1.7", "coredns-1.10", true, true, false},
+		"v1.20.15": {"containerd-1.7", "coredns-1.10", true, true, false},
+		"v1.21.0":  {"containerd-1.7", "coredns", true, true, false},
+		"v1.21.14": {"containerd-1.7", "coredns", true, true, false},
+		"v1.22.17": {"containerd-1.7", "coredns", true, false, false},
+		"v1.23.17": {"containerd", "coredns", true, false, false},
+		"v1.24.17": {"containerd", "coredns", false, false, true},
+		"v1.36.1":  {"containerd", "coredns", false, false, true},
+		"v1.37.2":  {"containerd", "coredns", false, false, true},
 	} {
 		r := recipeOf(t, kubernetes)
 		if r.containerd != want.containerd || r.coredns != want.coredns || (r.script == cgroupFS) != want.cgroupFS {
@@ -51,8 +51,8 @@ func TestRecipes(t *testing.T) {
 		if !strings.HasPrefix(r.setup(), adaptRuntime+containerSpec) || strings.Contains(r.setup(), "SystemdCgroup = false") != want.cgroupFS {
 			t.Errorf("%s: the runtime is set up by %s", kubernetes, r.setup())
 		}
-		if (len(r.files) == 2) != want.unbind || (len(r.network) > 0) != want.rights {
-			t.Errorf("%s: %d files, network %q", kubernetes, len(r.files), r.network)
+		if (len(r.network) > 0) != want.rights {
+			t.Errorf("%s: network %q", kubernetes, r.network)
 		}
 		for _, folder := range []string{want.containerd, want.coredns, "cni", "etcd", "nodetools"} {
 			if !slices.Contains(r.components(), folder) {
@@ -176,17 +176,16 @@ func TestPinnedKubernetes(t *testing.T) {
 	}
 }
 
-// TestOldFilesAreInTheImage: each file once, the kubelet's unit after those of kind.
-func TestOldFilesAreInTheImage(t *testing.T) {
+// TestNodeFiles: each file is in the image once, with kind's files and the network's
+// manifest.
+func TestNodeFiles(t *testing.T) {
 	t.Parallel()
 	kind := t.TempDir()
 	unit := filepath.Join(kind, "images", "base", "files", "etc", "systemd", "system", "kubelet.service.d", "11-kind.conf")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(unit), 0o755), os.WriteFile(unit, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	for kubernetes, want := range map[string]struct{ unbind, rights bool }{
-		"v1.18.19": {true, true}, "v1.21.14": {false, true}, "v1.36.1": {false, false},
-	} {
+	for kubernetes, rights := range map[string]bool{"v1.18.19": true, "v1.21.14": true, "v1.36.1": false} {
 		files, err := nodeFiles(Options{Kubernetes: kubernetes}, recipeOf(t, kubernetes), kind, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -199,12 +198,11 @@ func TestOldFilesAreInTheImage(t *testing.T) {
 			at[f.Path] = f
 		}
 		network := string(at["/kind/manifests/default-cni.yaml"].Data)
-		if !strings.Contains(network, "kind: DaemonSet") || strings.Contains(network, "endpointslices") != want.rights {
+		if !strings.Contains(network, "kind: DaemonSet") || strings.Contains(network, "endpointslices") != rights {
 			t.Errorf("%s: the network is\n%s", kubernetes, network)
 		}
-		dropIn, ok := at["/etc/systemd/system/kubelet.service.d/20-caslab.conf"]
-		if ok != want.unbind || ok && (!strings.Contains(string(dropIn.Data), "ExecStartPre="+unbindCgroups) || at[unbindCgroups].Mode != 0o755) {
-			t.Errorf("%s: the kubelet's unit is %+v", kubernetes, dropIn)
+		if at["/etc/systemd/system/kubelet.service.d/11-kind.conf"].Source != unit {
+			t.Errorf("%s: no file of kind's: %v", kubernetes, files)
 		}
 	}
 }
@@ -226,7 +224,6 @@ func TestDifferencesAreInTheIdentity(t *testing.T) {
 	for what, change := range map[string]func(*recipe){
 		"the toolchain":   func(r *recipe) { r.facts.Toolchain = "go1.14.15" },
 		"the script":      func(r *recipe) { r.script += "true" },
-		"a file":          func(r *recipe) { r.files = r.files[:1] },
 		"the network":     func(r *recipe) { r.network = nil },
 		"the environment": func(r *recipe) { r.env = nil },
 		"the runtime":     func(r *recipe) { r.containerd = "containerd" },

@@ -462,7 +462,6 @@ func nodeFiles(o Options, r recipe, kind string, bins map[string]string) ([]imag
 		}
 		files = append(files, image.File{Path: "/kind/manifests/" + name, Data: data, Mode: 0o644})
 	}
-	files = append(files, r.files...)
 	return append(files,
 		image.File{Path: "/kind/version", Data: []byte(o.Kubernetes), Mode: 0o644},
 		image.File{Path: "/etc/kubernetes/manifests", Dir: true, Mode: 0o755},

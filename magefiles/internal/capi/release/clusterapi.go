@@ -58,9 +58,6 @@ type Release struct {
 	// template has an address and a weight for each server, instead of only an
 	// address.
 	LoadBalancerFields, HAProxyTemplate, HAProxyWeights bool
-	// PrivateCgroups reports whether the Docker provider gives nodes a cgroup namespace of
-	// their own on cgroup v1 too. On cgroup v2 the engine does.
-	PrivateCgroups bool
 	// KeepsConntrack reports whether the Docker provider configures kube-proxy not to set
 	// net.netfilter.nf_conntrack_max, which a container may not set.
 	KeepsConntrack bool
@@ -267,8 +264,6 @@ var clusterAPI = []change[Release]{
 	balancer("1.4.0-rc.0", "v20230227-d46f45b6"),
 	balancer("1.4.2", "v20230330-2f738c2"),
 	kubernetes("1.4.2", 23, 27, 27, "1.27.8"),
-	// test/infrastructure/container/docker.go: CgroupnsMode.
-	{[]string{"1.4.4"}, func(r *Release) { r.PrivateCgroups = true }},
 	engineAPI("1.43", "1.3.10", "1.4.5"), // docker v24.0
 	kubernetes("1.5.0-0", 24, 27, 27, "1.27.8"),
 	balancer("1.5.0-0", "v20230510-486859a6"),

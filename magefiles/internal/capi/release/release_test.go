@@ -328,16 +328,6 @@ func TestConntrack(t *testing.T) {
 	}
 }
 
-// TestPrivateCgroups: nodes have a cgroup namespace on cgroup v1 since v1.4.4.
-func TestPrivateCgroups(t *testing.T) {
-	t.Parallel()
-	for tag, want := range map[string]bool{"0.3.25": false, "0.4.8": false, "1.3.10": false, "1.4.3": false, "1.4.4": true, "1.5.0-beta.0": true, "1.14.2": true} {
-		if got := Of(v(tag)).PrivateCgroups; got != want {
-			t.Errorf("%s: %t", tag, got)
-		}
-	}
-}
-
 // TestCertManager has what clusterctl checks about cert-manager in each release.
 func TestCertManager(t *testing.T) {
 	t.Parallel()
