@@ -80,7 +80,7 @@ func kubernetesModule(ctx context.Context, o Options, r recipe, pinned string) (
 	if files["go.mod"], err = overlay(theirs, o.Kubernetes, r.facts); err != nil {
 		return "", err
 	}
-	if isOld(r.facts) {
+	if vendored(r.facts) {
 		files["tools.go"] = []byte(toolsFile())
 	}
 	dir := filepath.Join(o.StateDir, "node", "kubernetes-"+o.Kubernetes)
@@ -98,8 +98,8 @@ func kubernetesModule(ctx context.Context, o Options, r recipe, pinned string) (
 	return dir, nil
 }
 
-// prepare replaces dir by a module that builds Kubernetes. For an old
-// Kubernetes, the dependencies and the code that its module lacks are in a
+// prepare replaces dir by a module that builds Kubernetes. If it is vendored, the
+// dependencies and the code that its module lacks are in a
 // folder vendor.
 func prepare(ctx context.Context, o Options, r recipe, dir string, files map[string][]byte) error {
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
@@ -112,7 +112,7 @@ func prepare(ctx context.Context, o Options, r recipe, dir string, files map[str
 	}
 	o.progress("resolving the modules of Kubernetes %s", o.Kubernetes)
 	steps := []string{"tidy"}
-	if isOld(r.facts) {
+	if vendored(r.facts) {
 		steps = append(steps, "vendor")
 	}
 	for _, step := range steps {
@@ -131,9 +131,10 @@ func prepare(ctx context.Context, o Options, r recipe, dir string, files map[str
 	return nil
 }
 
-// isOld reports whether Kubernetes needs an old Go, which does not know tool
-// lines in go.mod.
-func isOld(k release.Kubernetes) bool { return k.Toolchain != "" }
+// vendored reports whether Kubernetes is compiled from a folder vendor, into which the
+// code that its module lacks is generated. The Go of that time does not know tool lines
+// in go.mod.
+func vendored(k release.Kubernetes) bool { return !k.OpenAPI }
 
 // toolsFile returns a Go file that imports the commands of Kubernetes and the generator
 // of its OpenAPI definitions, so that their modules are required. It is never compiled.
@@ -166,7 +167,7 @@ func overlay(upstream []byte, version string, facts release.Kubernetes) ([]byte,
 	if err := mod.AddGoStmt(theirs.Go.Version); err != nil {
 		return nil, err
 	}
-	if !isOld(facts) {
+	if !vendored(facts) {
 		for _, t := range kubernetesTools {
 			if err := mod.AddTool(kubernetes + "/cmd/" + t); err != nil {
 				return nil, err

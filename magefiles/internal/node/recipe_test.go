@@ -40,7 +40,8 @@ func TestRecipes(t *testing.T) {
 		"v1.21.14": {"containerd-1.7", "coredns", true, true, false},
 		"v1.22.17": {"containerd-1.7", "coredns", true, false, false},
 		"v1.23.17": {"containerd", "coredns", true, false, false},
-		"v1.24.17": {"containerd", "coredns", false, false, true},
+		"v1.24.17": {"containerd", "coredns", false, false, false},
+		"v1.33.6":  {"containerd", "coredns", false, false, true},
 		"v1.36.1":  {"containerd", "coredns", false, false, true},
 		"v1.37.2":  {"containerd", "coredns", false, false, true},
 	} {

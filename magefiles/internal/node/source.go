@@ -56,7 +56,7 @@ func CanBuild(ctx context.Context, o Options) error {
 	if err != nil {
 		return errors.Join(cannot, err)
 	}
-	if cannot == nil && !isOld(r.facts) {
+	if cannot == nil && r.facts.Toolchain == "" {
 		return nil
 	}
 	images, _, err := sourceImages(ctx, o)
@@ -282,7 +282,7 @@ func compile(ctx context.Context, o Options, r recipe, id string) (map[string]st
 	out := filepath.Join(o.StateDir, "node", o.Kubernetes+"-"+o.Arch)
 	requests := []build.Request{{
 		Dir: kubernetes, Packages: prefixed("k8s.io/kubernetes/cmd/", kubernetesTools...), LDFlags: versionFlags(r.facts),
-		ID: id, Output: filepath.Join(out, kubernetesFolder), Toolchain: r.facts.Toolchain, Vendor: r.facts.Toolchain != "",
+		ID: id, Output: filepath.Join(out, kubernetesFolder), Toolchain: r.facts.Toolchain, Vendor: vendored(r.facts),
 	}}
 	// The programs that are not part of Kubernetes are the same for many
 	// versions.
