@@ -522,3 +522,35 @@ func TestBringUpOfOlderReleases(t *testing.T) {
 		})
 	}
 }
+
+// TestTreeOfAnotherRelease: the objects of the workload cluster are compared with what the
+// tree serves, and a tree without it is refused before a cluster is created.
+func TestTreeOfAnotherRelease(t *testing.T) {
+	t.Parallel()
+	w := newFakeWorld(t)
+	var kinds []string
+	render := w.tools.render
+	w.tools.render = func(ctx context.Context, o repository.Options) (*repository.Repository, error) {
+		for _, object := range o.Objects {
+			kinds = append(kinds, object.GetKind())
+		}
+		if _, err := render(ctx, o); err != nil {
+			return nil, err
+		}
+		return nil, &repository.MisfitError{Tree: o.Tree, Missing: []string{"DevCluster of infrastructure.cluster.x-k8s.io/v1beta2"}}
+	}
+	err := w.Up(t.Context(), Ready)
+	for _, want := range []string{"do not have DevCluster of infrastructure", "release v1.14.2", "set CAPI_VERSION"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Up() = %v, want %q", err, want)
+		}
+	}
+	for _, want := range []string{"Cluster", "DevCluster", "DevMachineTemplate", "KubeadmControlPlane", "MachineDeployment"} {
+		if !slices.Contains(kinds, want) {
+			t.Errorf("the tree was asked for %q, without %s", kinds, want)
+		}
+	}
+	if slices.ContainsFunc(w.calls, func(c string) bool { return strings.HasPrefix(c, "kind create") }) {
+		t.Errorf("a cluster was created: %q", w.calls)
+	}
+}

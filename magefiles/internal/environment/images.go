@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -9,6 +10,7 @@ import (
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/repository"
 )
@@ -65,10 +67,21 @@ func (c *bringUp) compile(ctx context.Context, progress func(string)) (string, e
 	return fmt.Sprintf("%d built, %d up to date", len(names)-cached, cached), err
 }
 
-func (c *bringUp) render(ctx context.Context, _ func(string)) (_ string, err error) {
+func (c *bringUp) render(ctx context.Context, _ func(string)) (string, error) {
+	manifest, err := c.cluster().Manifest()
+	if err != nil {
+		return "", err
+	}
+	objects, err := kube.Decode(manifest)
+	if err != nil {
+		return "", err
+	}
 	c.repo, err = c.tools.render(ctx, repository.Options{
-		Tree: c.tree.Dir, Version: c.Config.ClusterAPI.Version, Dir: c.repositoryDir(), CertManager: c.Config.CertManager,
+		Tree: c.tree.Dir, Version: c.Config.ClusterAPI.Version, Dir: c.repositoryDir(), CertManager: c.Config.CertManager, Objects: objects,
 	})
+	if errors.As(err, new(*repository.MisfitError)) {
+		return "", fmt.Errorf("%w, which the cluster of release %s needs; set CAPI_VERSION to the release that the tree is based on", err, c.Config.ClusterAPI.Tag())
+	}
 	return "", err
 }
 

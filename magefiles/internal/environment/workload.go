@@ -13,6 +13,17 @@ import (
 	"caslab/magefiles/internal/node"
 )
 
+// cluster returns the workload cluster without what other steps find out: its images and
+// its owner's file.
+func (c *bringUp) cluster() capi.Cluster {
+	return capi.Cluster{
+		Release: release.Of(c.Config.ClusterAPI.Version),
+		Name:    c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
+		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.allowCgroupV1(),
+		Cgroupfs: release.OfKubernetes(c.Config.Kubernetes).CgroupDriver == release.CgroupFS,
+	}
+}
+
 func (c *bringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
@@ -23,13 +34,9 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 			return "", err
 		}
 	}
-	manifest, err := capi.Cluster{
-		Release: facts,
-		Name:    c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
-		NodeImage: c.image, LoadBalancer: c.base.LoadBalancer,
-		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.allowCgroupV1(), OwnerFile: c.owner,
-		Cgroupfs: release.OfKubernetes(c.Config.Kubernetes).CgroupDriver == release.CgroupFS,
-	}.Manifest()
+	cluster := c.cluster()
+	cluster.NodeImage, cluster.LoadBalancer, cluster.OwnerFile = c.image, c.base.LoadBalancer, c.owner
+	manifest, err := cluster.Manifest()
 	if err != nil {
 		return "", err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	version "github.com/hashicorp/go-version"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
@@ -56,6 +57,9 @@ type Options struct {
 	Dir string
 	// CertManager leaves certificates to a cert-manager in the cluster.
 	CertManager bool
+	// Objects are those that the providers shall get. The names and images in them do
+	// not matter.
+	Objects []*unstructured.Unstructured
 	// Now is the clock for certificates. If nil, it is time.Now.
 	Now func() time.Time
 }
@@ -117,7 +121,8 @@ func providers(l release.Layout) []Provider {
 }
 
 // Write renders the providers of a tree into a repository. The same tree gives the same
-// bytes, including certificates until they are renewed.
+// bytes, including certificates until they are renewed. Its error is a *MisfitError if the
+// providers cannot take the Objects.
 func Write(ctx context.Context, o Options) (*Repository, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -141,12 +146,13 @@ func Write(ctx context.Context, o Options) (*Repository, error) {
 			return nil, err
 		}
 	}
+	served := definitions{}
 	for i := range repo.Providers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		p := &repo.Providers[i]
-		components, err := render(o.Tree, repo.Version, p, ca)
+		components, err := render(o.Tree, repo.Version, p, ca, served)
 		if err != nil {
 			return nil, fmt.Errorf("render the provider %s: %w", p.label, err)
 		}
@@ -159,6 +165,9 @@ func Write(ctx context.Context, o Options) (*Repository, error) {
 				return nil, err
 			}
 		}
+	}
+	if missing := served.missing(o.Objects); len(missing) > 0 {
+		return nil, &MisfitError{Tree: o.Tree, Missing: missing}
 	}
 	config, err := repo.config(o.Dir, o.CertManager)
 	if err != nil {
@@ -197,8 +206,8 @@ func (r *Repository) config(dir string, certManager bool) ([]byte, error) {
 
 // render runs kustomize on the provider's root and returns its objects as YAML,
 // with the lab's images and pull policy, and with certificates if ca is not nil.
-// It sets Image and Namespace of p.
-func render(tree, tag string, p *Provider, ca *authority) ([]byte, error) {
+// It sets Image and Namespace of p, and adds the provider's definitions to served.
+func render(tree, tag string, p *Provider, ca *authority, served definitions) ([]byte, error) {
 	options := krusty.MakeDefaultOptions()
 	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), filepath.Join(tree, filepath.FromSlash(p.root)))
 	if err != nil {
@@ -206,6 +215,9 @@ func render(tree, tag string, p *Provider, ca *authority) ([]byte, error) {
 	}
 	objects, err := decode(resources)
 	if err != nil {
+		return nil, err
+	}
+	if err := served.add(objects); err != nil {
 		return nil, err
 	}
 	for _, object := range objects {
