@@ -68,9 +68,10 @@ type Deployment struct {
 	Flags []Flag
 	// Env has the variables of the container.
 	Env []EnvVar
-	// OnControlPlane keeps it on control-plane nodes, which the autoscaler never
-	// removes.
-	OnControlPlane bool
+	// Role, if not empty, keeps it on nodes with that role, such as control-plane. It
+	// tolerates the taints of the roles Tolerated.
+	Role      string
+	Tolerated []string
 }
 
 // EnvVar is a variable of the container.

@@ -1,8 +1,15 @@
 package autoscaler
 
 import (
+	"bytes"
 	"errors"
+	"maps"
+	"slices"
 	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/capi/release"
 )
@@ -15,12 +22,44 @@ func TestDeploymentManifest(t *testing.T) {
 	}
 	manifest, err := Deployment{
 		Namespace: "default", Image: "caslab.local/cluster-autoscaler:0123456789ab", Flags: flags,
-		Env: []EnvVar{{Name: "CAPI_VERSION", Value: "v1beta1"}}, OnControlPlane: true,
+		Env: []EnvVar{{Name: "CAPI_VERSION", Value: "v1beta1"}}, Role: "control-plane", Tolerated: []string{"control-plane"},
 	}.Manifest()
 	if err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "deployment.yaml", string(manifest))
+}
+
+// TestPlaceOfDeployment: the pod is kept on the role's nodes, whose taints it tolerates.
+// Without a role it may run anywhere.
+func TestPlaceOfDeployment(t *testing.T) {
+	t.Parallel()
+	const prefix = "node-role.kubernetes.io/"
+	for _, tc := range []struct {
+		deployment  Deployment
+		selector    map[string]string
+		tolerations []corev1.Toleration
+	}{
+		{},
+		{
+			Deployment{Role: "master", Tolerated: []string{"master", "control-plane"}},
+			map[string]string{prefix + "master": ""},
+			[]corev1.Toleration{{Key: prefix + "master", Effect: "NoSchedule"}, {Key: prefix + "control-plane", Effect: "NoSchedule"}},
+		},
+	} {
+		manifest, err := tc.deployment.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var deployment appsv1.Deployment
+		if err := yaml.UnmarshalStrict(manifest[bytes.LastIndex(manifest, []byte("---\n")):], &deployment); err != nil {
+			t.Fatal(err)
+		}
+		pod := deployment.Spec.Template.Spec
+		if !maps.Equal(pod.NodeSelector, tc.selector) || !slices.Equal(pod.Tolerations, tc.tolerations) {
+			t.Errorf("the pod has the selector %v and the tolerations %v", pod.NodeSelector, pod.Tolerations)
+		}
+	}
 }
 
 func TestRuns(t *testing.T) {

@@ -51,8 +51,8 @@ type Kubernetes struct {
 	// EndpointSlices reports whether the API server serves discovery.k8s.io/v1, and
 	// DNSSlices whether kubeadm allows the cluster's DNS to read it.
 	EndpointSlices, DNSSlices bool
-	// Roles are the labels that kubeadm gives to a control plane's node, and Taints
-	// the keys of its taints, without the prefix node-role.kubernetes.io/.
+	// Roles are the labels that kubeadm gives to a control plane's node, at least one, and
+	// Taints the keys of its taints, without the prefix node-role.kubernetes.io/.
 	Roles, Taints []string
 }
 

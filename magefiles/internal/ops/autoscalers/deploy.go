@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	version "github.com/hashicorp/go-version"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -112,7 +114,12 @@ func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err
 
 // Apply deploys the image ref with the flags, and waits until its pod is available.
 func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, flags []autoscaler.Flag) (err error) {
-	d := autoscaler.Deployment{Namespace: c.Namespace, Image: ref, Flags: flags, OnControlPlane: c.Own}
+	d := autoscaler.Deployment{Namespace: c.Namespace, Image: ref, Flags: flags}
+	if c.Own {
+		if d.Role, d.Tolerated, err = controlPlane(ctx, c); err != nil {
+			return err
+		}
+	}
 	environment, err := a.autoscalerEnvironment(ctx, c)
 	if err != nil {
 		return err
@@ -152,6 +159,21 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 		return fmt.Errorf("%w\nlook with: kubectl -n %s describe pods -l app=%s; kubectl -n %s logs deployment/%s", err, c.Namespace, autoscaler.Name, c.Namespace, autoscaler.Name)
 	}
 	return nil
+}
+
+// controlPlane returns the role of the cluster's control-plane nodes, which the autoscaler
+// never removes, and the roles that taint them.
+func controlPlane(ctx context.Context, c *target.Cluster) (role string, tainted []string, err error) {
+	have, err := c.Versions(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	v, err := version.NewSemver(strings.TrimPrefix(have.Kubernetes, "v"))
+	if err != nil {
+		return "", nil, fmt.Errorf("find the control plane's nodes: the cluster reports the Kubernetes version %q: %w", have.Kubernetes, err)
+	}
+	facts := release.OfKubernetes(v)
+	return facts.Roles[0], facts.Taints, nil
 }
 
 // Undeploy removes what Deploy created. It may be called twice.
