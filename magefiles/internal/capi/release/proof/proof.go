@@ -44,10 +44,7 @@ type Seconds struct {
 // String returns the parts that were measured, such as "build 192, up 99".
 func (s Seconds) String() string {
 	var parts []string
-	for _, p := range []struct {
-		name    string
-		seconds int
-	}{{"build", s.Build}, {"up", s.Up}, {"scale-up", s.ScaleUp}, {"scale-down", s.ScaleDown}} {
+	for _, p := range s.parts() {
 		if p.seconds > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", p.name, p.seconds))
 		}
@@ -55,13 +52,24 @@ func (s Seconds) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// part is one of Seconds: its name for a reader, and its key in the file.
+type part struct {
+	name, key string
+	seconds   int
+}
+
+func (s Seconds) parts() []part {
+	return []part{{"build", "build", s.Build}, {"up", "up", s.Up}, {"scale-up", "scaleUp", s.ScaleUp}, {"scale-down", "scaleDown", s.ScaleDown}}
+}
+
 //go:embed proof.yaml
 var records []byte
 
 // All returns the records in proof.yaml, which is beside this file.
-func All() ([]Record, error) { return read(records) }
+func All() ([]Record, error) { return Read(records) }
 
-func read(data []byte) ([]Record, error) {
+// Read returns the records in the text of a file such as proof.yaml.
+func Read(data []byte) ([]Record, error) {
 	var all []Record
 	if err := yaml.UnmarshalStrict(data, &all); err != nil {
 		return nil, fmt.Errorf("read the record of what ran: %w", err)

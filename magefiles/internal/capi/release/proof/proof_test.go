@@ -51,7 +51,7 @@ func TestRead(t *testing.T) {
 		"- clusterAPI: 1.10.10\n  kubernetes: v1.33.4\n  autoscaler: v1.33.6":                             `"1.10.10": want a release`,
 		"- clusterAPI: v1.10.10": `"": want a release`,
 	} {
-		_, err := read([]byte(text))
+		_, err := Read([]byte(text))
 		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n%v, want %q", text, err, want)
 		}
