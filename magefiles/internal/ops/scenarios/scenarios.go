@@ -142,25 +142,8 @@ func (o Options) validate() error {
 
 // Run runs scenarios against an autoscaler and prints the results. It returns an error if
 // one of them failed.
-func (sc *Scenarios) Run(ctx context.Context, names string, o Options) (err error) {
-	t, err := sc.trial(names, o)
-	if err != nil {
-		return err
-	}
-	c, err := sc.Open(ctx)
-	if err != nil {
-		return err
-	}
-	release, err := sc.lockCluster(ctx, c, o.Autoscaler, "scenario:run")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, release()) }()
-	under, err := sc.newAutoscaler(ctx, c, t)
-	if err != nil {
-		return err
-	}
-	came, err := sc.runScenarios(ctx, c, under, t)
+func (sc *Scenarios) Run(ctx context.Context, names string, o Options) error {
+	came, err := sc.Results(ctx, names, o)
 	if came == nil {
 		return err // no scenario was begun
 	}
@@ -168,6 +151,29 @@ func (sc *Scenarios) Run(ctx context.Context, names string, o Options) (err erro
 		sc.Log.Printf("results.json, junit.xml and summary.md are in %s", o.Out)
 	}
 	return errors.Join(came.Err(), err, came.Table(sc.Out))
+}
+
+// Results runs scenarios as Run does, and returns their results, which are nil if none
+// was begun. A failed scenario is no error.
+func (sc *Scenarios) Results(ctx context.Context, names string, o Options) (came *results.Results, err error) {
+	t, err := sc.trial(names, o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := sc.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	release, err := sc.lockCluster(ctx, c, o.Autoscaler, "scenario:run")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	under, err := sc.newAutoscaler(ctx, c, t)
+	if err != nil {
+		return nil, err
+	}
+	return sc.runScenarios(ctx, c, under, t)
 }
 
 // trial has the scenarios to run, and the flags of the autoscaler.
