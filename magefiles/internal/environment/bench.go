@@ -27,7 +27,7 @@ func (e *Environment) Bench(ctx context.Context) (err error) {
 	l := e.With(func(cfg *config.Config) { cfg.ClusterName = benchName })
 	l.Out = io.Discard
 	b := *e
-	b.Lab = l
+	b.Lab, b.Temporary = l, true
 	defer func() {
 		ctx, cancel := interrupt.Cleanup(ctx, 10*time.Minute)
 		defer cancel()

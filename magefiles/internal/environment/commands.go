@@ -8,6 +8,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/steps"
 )
@@ -58,14 +59,8 @@ func (c *bringUp) refs() []string {
 // reference and that of the load balancer's image.
 func (e *Environment) BuildNodeImage(ctx context.Context) error {
 	return e.locked("image:node", func() error {
-		if err := e.Config.CheckEnvironment(); err != nil {
-			return err
-		}
-		info, err := e.askEngine(ctx)
+		info, err := e.check(ctx)
 		if err != nil {
-			return err
-		}
-		if err := e.preflight(ctx, info); err != nil {
 			return err
 		}
 		c := e.newBringUp(info)
@@ -80,6 +75,24 @@ func (e *Environment) BuildNodeImage(ctx context.Context) error {
 		fmt.Fprintf(e.Out, "%s\n%s\n", c.image, c.base.LoadBalancer.Image())
 		return nil
 	})
+}
+
+// Check refuses settings with which no environment can come up on this machine. It
+// creates nothing but, for a moment, a container.
+func (e *Environment) Check(ctx context.Context) error {
+	_, err := e.check(ctx)
+	return err
+}
+
+func (e *Environment) check(ctx context.Context) (engine.Info, error) {
+	if err := e.Config.CheckEnvironment(); err != nil {
+		return engine.Info{}, err
+	}
+	info, err := e.askEngine(ctx)
+	if err != nil {
+		return info, err
+	}
+	return info, e.preflight(ctx, info)
 }
 
 // LoadImages rebuilds the managers' images and loads them into every node of

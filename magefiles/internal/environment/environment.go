@@ -25,6 +25,10 @@ const (
 // Environment is one environment of the lab.
 type Environment struct {
 	*lab.Lab
+	// Temporary is set if the caller removes the environment after a failure too, so
+	// that Up does not say that it stays.
+	Temporary bool
+
 	engine *engine.Engine
 	bounds timeouts
 	tools  tools

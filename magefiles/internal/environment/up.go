@@ -82,7 +82,7 @@ func (e *Environment) Up(ctx context.Context, target string) error {
 	}
 	return e.locked(command, func() error {
 		err := e.up(ctx, target)
-		if err != nil && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
+		if err != nil && !e.Temporary && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
 			e.Log.Printf("\nEverything that was created stays. Type the command again to continue, `%s` to look, or `%s` to remove it.\nThe full log is %s.", commandFor(e.Config.ClusterName, "env:status"), downCommand(e.Config.ClusterName), e.logFile())
 		}
 		return err
