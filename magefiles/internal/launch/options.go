@@ -52,6 +52,7 @@ var Options = map[string][]Option{
 	"image:build":         nil,
 	"image:load":          nil,
 	"image:node":          nil,
+	"matrix:run":          {{"out", "FOLDER", "string"}, {"rows", "ROWS", "string"}},
 	"nodegroup:add":       {{"capacity", "CAPACITY", "string"}, {"from", "NAME", "string"}, {"labels", "LABELS", "string"}, {"own", "", "bool"}, {"taints", "TAINTS", "string"}},
 	"nodegroup:delete":    nil,
 	"nodegroup:list":      nil,

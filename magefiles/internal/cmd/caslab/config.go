@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"text/tabwriter"
+
+	"caslab/magefiles/internal/ops/matrix"
 )
 
 var configVerbs = []verb{
@@ -16,9 +18,9 @@ var configVerbs = []verb{
 		name:    "config:matrix",
 		summary: "Prints which releases of Cluster API, Kubernetes and the autoscaler work together, and which were tried.",
 		example: "go tool mage config:matrix -all",
-	}, func(fs *flag.FlagSet, o *matrixOptions) {
-		fs.BoolVar(&o.All, "all", false, "every release that changed something, and every pair that was tried")
-	}, showMatrix),
+	}, func(fs *flag.FlagSet, all *bool) {
+		fs.BoolVar(all, "all", false, "every release that changed something, and every pair that was tried")
+	}, func(_ context.Context, s *session, all bool, _ []string) error { return matrix.Print(s.out, all) }),
 }
 
 func showConfig(_ context.Context, s *session) error {

@@ -32,13 +32,17 @@ type session struct {
 
 // newSession returns a session for the settings. The caller closes its lab.
 func newSession(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *session {
-	l := lab.New(cfg, shown, out, stderr)
-	s := &session{cfg: cfg, out: out, lab: l}
+	return sessionOf(lab.New(cfg, shown, out, stderr))
+}
+
+// sessionOf returns a session that uses the lab.
+func sessionOf(l *lab.Lab) *session {
+	s := &session{cfg: l.Config, out: l.Out, lab: l}
 	s.environment = environment.New(l, func(l *lab.Lab) environment.Recorder { return &timelines.Recorder{Lab: l} })
 	open := func(ctx context.Context) (*target.Cluster, error) {
 		return target.Open(ctx, target.Options{
-			Workload: cfg.WorkloadKubeconfig, Management: cfg.ManagementKubeconfig,
-			Name: cfg.ClusterName, Namespace: cfg.Namespace, Environment: s.environment.SelfManaged,
+			Workload: l.Config.WorkloadKubeconfig, Management: l.Config.ManagementKubeconfig,
+			Name: l.Config.ClusterName, Namespace: l.Config.Namespace, Environment: s.environment.SelfManaged,
 		})
 	}
 	s.timelines = &timelines.Timelines{Lab: l, Open: open}

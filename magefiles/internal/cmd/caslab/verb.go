@@ -43,7 +43,7 @@ type argument struct {
 
 // verbs are all verbs, sorted by name.
 var verbs = sorted(envVerbs, clusterVerbs, autoscalerVerbs, nodegroupVerbs, workloadVerbs, scenarioVerbs,
-	timelineVerbs, sourceVerbs, imageVerbs, configVerbs, pinVerbs, benchVerbs)
+	timelineVerbs, sourceVerbs, imageVerbs, configVerbs, matrixVerbs, pinVerbs, benchVerbs)
 
 func sorted(namespaces ...[]verb) []verb {
 	all := slices.Concat(namespaces...)

@@ -1,8 +1,7 @@
-package main
+package matrix
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -12,22 +11,21 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// matrixOptions are the options of config:matrix.
-type matrixOptions struct{ All bool }
-
-func showMatrix(_ context.Context, s *session, o matrixOptions, _ []string) error {
+// Print prints which releases work together, and when each series was tried. With all,
+// it prints every release that changed something, and every combination that was tried.
+func Print(out io.Writer, all bool) error {
 	proofs, err := proof.All()
 	if err != nil {
 		return err
 	}
-	if o.All {
-		return writeWholeMatrix(s.out, proofs)
+	if all {
+		return writeWholeMatrix(out, proofs)
 	}
-	return writeMatrix(s.out, proofs)
+	return writeMatrix(out, proofs)
 }
 
 // matrixHeader and matrixRows have the short matrix, with one row for each
-// series of Cluster API, the newest first. README.md has it too.
+// series of Cluster API, the newest first. README.md has it too: see inReadme.
 var matrixHeader = []string{"CLUSTER API", "KUBERNETES", "DEFAULT", "AUTOSCALER", "API", "COMPILED BY", "CLUSTERCTL", "BUILT", "GENERATED", "RAN"}
 
 func matrixRows(proofs []proof.Record) [][]string {
