@@ -9,6 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,8 +47,14 @@ type Info struct {
 	DockerRootDir string
 	NCPU          int
 	MemTotal      int64 // bytes
+	// DriverStatus has pairs of a name and a value.
+	DriverStatus [][2]string
+	// HTTPProxy and HTTPSProxy are what the engine itself pulls images through.
+	HTTPProxy, HTTPSProxy string
 	SecurityOptions,
 	ServerErrors []string
+	// Host is only in the answer of Podman's own docker command, whose names differ.
+	Host *struct{ OS string }
 }
 
 // Arch returns the engine's architecture as Go and images name it, such as amd64.
@@ -67,6 +76,19 @@ func (i Info) Rootless() bool {
 		}
 	}
 	return false
+}
+
+// PodmanCommand reports whether the docker command is Podman's.
+func (i Info) PodmanCommand() bool { return i.Host != nil && i.OSType == "" }
+
+// Desktop reports whether the engine is Docker Desktop, whose containers run in a virtual
+// machine and see another source address than the client's.
+func (i Info) Desktop() bool { return strings.Contains(i.OperatingSystem, "Docker Desktop") }
+
+// ContainerdStore reports whether containerd stores the images instead of the engine's own
+// store.
+func (i Info) ContainerdStore() bool {
+	return slices.Contains(i.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"})
 }
 
 // unreachableError says that no engine answers, and what to type.
@@ -115,18 +137,98 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	return info, nil
 }
 
-// MinAPI returns the oldest version of its API that the engine accepts from
-// clients, such as 1.44, or "" if the engine does not report it.
-func (e *Engine) MinAPI(ctx context.Context) (string, error) {
+// Server is what an engine says about its program.
+type Server struct {
+	// MinAPIVersion is the oldest version of its API that the engine accepts from
+	// clients, such as 1.44. It is empty if the engine does not report it.
+	MinAPIVersion string
+	Components    []struct{ Name, Version string }
+}
+
+// Podman returns the version of Podman if the engine is Podman's imitation of Docker.
+func (s Server) Podman() (version string, ok bool) {
+	for _, c := range s.Components {
+		if strings.HasPrefix(c.Name, "Podman") {
+			return c.Version, true
+		}
+	}
+	return "", false
+}
+
+// Server asks the engine for its versions.
+func (e *Engine) Server(ctx context.Context) (Server, error) {
+	var server Server
 	res, err := e.docker(ctx, "version", "--format", "{{json .Server}}")
 	if err != nil {
-		return "", fmt.Errorf("ask the engine for the versions of its API: %w", err)
+		return server, fmt.Errorf("ask the engine for its versions: %w", err)
 	}
-	var server struct{ MinAPIVersion string }
 	if err := json.Unmarshal(res.Stdout, &server); err != nil {
-		return "", fmt.Errorf("read docker version: %w", err)
+		return server, fmt.Errorf("read docker version: %w", err)
 	}
-	return server.MinAPIVersion, nil
+	return server, nil
+}
+
+// Endpoint returns the address at which the docker command reaches the engine, such as
+// unix:///var/run/docker.sock. It is empty if the command knows no contexts, as before
+// Docker 19.03.
+func (e *Engine) Endpoint(ctx context.Context) string {
+	res, err := e.docker(ctx, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+	if err != nil {
+		return ""
+	}
+	return firstLine(string(res.Stdout))
+}
+
+// Network is one network of the engine.
+type Network struct {
+	// Subnets are its ranges of addresses, IPv4 and IPv6.
+	Subnets []netip.Prefix
+	// Containers are the names of the containers that run on it.
+	Containers []string
+}
+
+// HasIPv4 reports whether the network has a range of IPv4 addresses.
+func (n Network) HasIPv4() bool {
+	return slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return s.Addr().Is4() })
+}
+
+// Network returns the network of that name; ok is false if there is none.
+func (e *Engine) Network(ctx context.Context, name string) (_ Network, ok bool, err error) {
+	res, err := e.docker(ctx, "network", "inspect", name)
+	if failed := new(run.Error); isMissing(err) || errors.As(err, &failed) && strings.Contains(string(failed.Output), "not found") {
+		return Network{}, false, nil
+	}
+	if err != nil {
+		return Network{}, false, fmt.Errorf("inspect the network %s: %w", name, err)
+	}
+	n, err := parseNetwork(res.Stdout)
+	return n, err == nil, err
+}
+
+func parseNetwork(data []byte) (Network, error) {
+	var raw []struct {
+		IPAM       struct{ Config []struct{ Subnet string } }
+		Containers map[string]struct{ Name string }
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return Network{}, fmt.Errorf("read docker network inspect: %w", err)
+	}
+	if len(raw) == 0 {
+		return Network{}, errors.New("read docker network inspect: it names no network")
+	}
+	var n Network
+	for _, c := range raw[0].IPAM.Config {
+		subnet, err := netip.ParsePrefix(c.Subnet)
+		if err != nil {
+			return Network{}, fmt.Errorf("read docker network inspect: %w", err)
+		}
+		n.Subnets = append(n.Subnets, subnet)
+	}
+	for _, c := range raw[0].Containers {
+		n.Containers = append(n.Containers, c.Name)
+	}
+	slices.Sort(n.Containers)
+	return n, nil
 }
 
 // ImageID returns the ID of the image ref; ok is false if there is none.
@@ -235,6 +337,9 @@ type Container struct {
 	Mounts map[string]string
 	// Ports has host ports by container ports, such as 6443/tcp.
 	Ports map[string]string
+	// Open has the host addresses of Ports that other machines can reach, such as
+	// 0.0.0.0:49154, by container ports.
+	Open map[string]string
 	// IPs has the container's IPv4 addresses by network. They are empty while the
 	// container is stopped.
 	IPs map[string]string
@@ -282,7 +387,7 @@ func parseContainers(data []byte) ([]Container, error) {
 		Mounts []struct{ Source, Destination string }
 
 		NetworkSettings struct {
-			Ports    map[string][]struct{ HostPort string }
+			Ports    map[string][]struct{ HostIP, HostPort string }
 			Networks map[string]struct{ IPAddress string }
 		}
 	}
@@ -294,7 +399,7 @@ func parseContainers(data []byte) ([]Container, error) {
 		c := Container{
 			ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), Image: r.Config.Image, Running: r.State.Running,
 			Created: r.Created, Labels: r.Config.Labels,
-			Mounts: map[string]string{}, Ports: map[string]string{}, IPs: map[string]string{},
+			Mounts: map[string]string{}, Ports: map[string]string{}, Open: map[string]string{}, IPs: map[string]string{},
 		}
 		for _, m := range r.Mounts {
 			c.Mounts[m.Destination] = m.Source
@@ -302,6 +407,12 @@ func parseContainers(data []byte) ([]Container, error) {
 		for port, bindings := range r.NetworkSettings.Ports {
 			if len(bindings) > 0 {
 				c.Ports[port] = bindings[0].HostPort
+			}
+			for _, b := range bindings {
+				if host, err := netip.ParseAddr(b.HostIP); err != nil || !host.IsLoopback() {
+					c.Open[port] = net.JoinHostPort(b.HostIP, b.HostPort)
+					break
+				}
 			}
 		}
 		for network, settings := range r.NetworkSettings.Networks {

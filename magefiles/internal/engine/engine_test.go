@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -264,22 +265,107 @@ func FuzzIsMissing(f *testing.F) {
 	})
 }
 
-// TestMinAPI: an engine that does not report its oldest API is no error. An engine that
+// TestServer: an engine that does not report its oldest API is no error. An engine that
 // does not answer is.
-func TestMinAPI(t *testing.T) {
+func TestServer(t *testing.T) {
 	t.Parallel()
 	for stdout, want := range map[string]string{`{"ApiVersion":"1.51","MinAPIVersion":"1.44"}`: "1.44", `{"ApiVersion":"1.41"}`: "", "null": ""} {
 		e := New(&runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker version --format {{json .Server}}", Stdout: stdout}}})
-		if got, err := e.MinAPI(t.Context()); err != nil || got != want {
-			t.Errorf("%s: MinAPI() = %q, %v; want %q", stdout, got, err, want)
+		if got, err := e.Server(t.Context()); err != nil || got.MinAPIVersion != want {
+			t.Errorf("%s: Server() = %+v, %v; want %q", stdout, got, err, want)
 		}
 	}
 	for name, answer := range map[string]runtest.Answer{
 		"no engine":  {Prefix: "docker version", Stderr: "no daemon", Err: errors.New("exit status 1")},
 		"no version": {Prefix: "docker version", Stdout: "what?"},
 	} {
-		if got, err := New(&runtest.Fake{Answers: []runtest.Answer{answer}}).MinAPI(t.Context()); err == nil {
-			t.Errorf("%s: MinAPI() = %q", name, got)
+		if got, err := New(&runtest.Fake{Answers: []runtest.Answer{answer}}).Server(t.Context()); err == nil {
+			t.Errorf("%s: Server() = %+v", name, got)
 		}
+	}
+}
+
+// TestKindsOfEngines: Podman, Docker Desktop and the image store of containerd are told
+// from Docker's own engine.
+func TestKindsOfEngines(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		info                        string
+		command, desktop, inStorage bool
+	}{
+		"Docker":           {captured(t, "info-20.10.json"), false, false, false},
+		"containerd store": {`{"OSType":"linux","Driver":"overlayfs","DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]]}`, false, false, true},
+		"Docker Desktop":   {`{"OSType":"linux","OperatingSystem":"Docker Desktop","DriverStatus":null}`, false, true, false},
+		"Podman's docker":  {`{"host":{"arch":"amd64","os":"linux","security":{"rootless":true}},"version":{"Version":"4.9.3"}}`, true, false, false},
+	} {
+		info, err := New(&runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker info", Stdout: tc.info}}}).Info(t.Context())
+		if err != nil || info.PodmanCommand() != tc.command || info.Desktop() != tc.desktop || info.ContainerdStore() != tc.inStorage {
+			t.Errorf("%s: %v, %+v", name, err, info)
+		}
+	}
+	for components, want := range map[string]string{
+		`[{"Name":"Podman Engine","Version":"4.9.3"},{"Name":"Conmon"}]`: "4.9.3",
+		`[{"Name":"Engine","Version":"28.2.2"}]`:                         "",
+		"null":                                                           "",
+	} {
+		e := New(&runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker version", Stdout: `{"Components":` + components + `}`}}})
+		server, err := e.Server(t.Context())
+		if version, is := server.Podman(); err != nil || version != want || is != (want != "") {
+			t.Errorf("%s: Podman() = %q, %t, %v", components, version, is, err)
+		}
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	t.Parallel()
+	const inspect = "docker context inspect --format {{.Endpoints.docker.Host}}"
+	if got := New(&runtest.Fake{Answers: []runtest.Answer{{Prefix: inspect, Stdout: "ssh://me@far\n"}}}).Endpoint(t.Context()); got != "ssh://me@far" {
+		t.Errorf("Endpoint() = %q", got)
+	}
+	if got := New(&runtest.Fake{}).Endpoint(t.Context()); got != "" {
+		t.Errorf("Endpoint() of a command without contexts = %q", got)
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("exit status 1")
+	for name, tc := range map[string]struct {
+		answer      runtest.Answer
+		there, ipv4 bool
+		containers  string
+		err         string
+	}{
+		"there": {runtest.Answer{Stdout: `[{"IPAM":{"Config":[{"Subnet":"172.20.0.0/16"},{"Subnet":"fc00:f853:ccd:e793::/64"}]},"Containers":{"b":{"Name":"two"},"a":{"Name":"one"}}}]`},
+			true, true, "one two", ""},
+		"IPv6 only":             {runtest.Answer{Stdout: `[{"IPAM":{"Config":[{"Subnet":"fc00::/64"}]}}]`}, true, false, "", ""},
+		"none":                  {runtest.Answer{Stdout: "[]", Stderr: "Error: No such network: kind\n", Err: failed}, false, false, "", ""},
+		"none, since 23":        {runtest.Answer{Stdout: "[]", Stderr: "Error response from daemon: network kind not found\n", Err: failed}, false, false, "", ""},
+		"an engine that is ill": {runtest.Answer{Stderr: "Error response from daemon: out of memory\n", Err: failed}, false, false, "", "inspect the network kind"},
+		"no addresses":          {runtest.Answer{Stdout: `[{"IPAM":{"Config":[{"Subnet":"x"}]}}]`}, false, false, "", "read docker network inspect"},
+		"nothing":               {runtest.Answer{Stdout: "[]"}, false, false, "", "names no network"},
+	} {
+		tc.answer.Prefix = "docker network inspect kind"
+		n, there, err := New(&runtest.Fake{Answers: []runtest.Answer{tc.answer}}).Network(t.Context(), "kind")
+		if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+			t.Errorf("%s: %v, want %q", name, err, tc.err)
+		}
+		if there != tc.there || n.HasIPv4() != tc.ipv4 || strings.Join(n.Containers, " ") != tc.containers {
+			t.Errorf("%s: Network() = %+v, %t", name, n, there)
+		}
+	}
+}
+
+// TestOpenPorts: a port at 127.0.0.1 is not reachable from other machines.
+func TestOpenPorts(t *testing.T) {
+	t.Parallel()
+	containers, err := parseContainers([]byte(`[{"NetworkSettings":{"Ports":{
+		"6443/tcp":[{"HostIp":"127.0.0.1","HostPort":"1"}], "8404/tcp":[{"HostIp":"0.0.0.0","HostPort":"2"},{"HostIp":"::","HostPort":"2"}],
+		"80/tcp":[{"HostIp":"::1","HostPort":"3"}], "81/tcp":[{"HostIp":"","HostPort":"4"}], "82/tcp":[]}}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"8404/tcp": "0.0.0.0:2", "81/tcp": ":4"}; !maps.Equal(containers[0].Open, want) {
+		t.Errorf("open are %v, want %v", containers[0].Open, want)
 	}
 }

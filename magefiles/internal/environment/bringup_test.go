@@ -92,7 +92,7 @@ func (w *fakeWorld) newEnvironment() *Environment {
 }
 
 func (w *fakeWorld) useFakes(e *Environment) {
-	e.freeDisk = w.freeDisk
+	e.host = w.host
 	e.tools = tools{
 		check: func(context.Context, source.Spec) error { return w.call("check") },
 		fetch: func(_ context.Context, s source.Spec, _ func(string)) (*source.Tree, error) {

@@ -32,8 +32,7 @@ type Environment struct {
 	engine *engine.Engine
 	bounds timeouts
 	tools  tools
-	// freeDisk returns the bytes that a user may still write at a path.
-	freeDisk func(path string) (int64, error)
+	host   machine.Host
 	// checkToolchain and checkNodeImage are the methods of machine.Machine. Tests replace
 	// them, because they ask the module proxy and a registry.
 	checkToolchain func(m machine.Machine, ctx context.Context, progress func(string)) error
@@ -58,7 +57,7 @@ type Recorder interface {
 // New returns the environment that the lab's settings name. Each environment has
 // a recorder of its own.
 func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
-	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultTimeouts(), tools: realTools(l), freeDisk: machine.FreeDisk,
+	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultTimeouts(), tools: realTools(l), host: machine.RealHost(),
 		checkToolchain: machine.Machine.CheckToolchain, checkNodeImage: machine.Machine.CheckNodeImage, recorders: recorders}
 }
 

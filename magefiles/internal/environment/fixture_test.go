@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,7 +45,7 @@ type docker struct {
 }
 
 type fakeContainer struct {
-	id, name, cluster, role, owner, image, port, created string
+	id, name, cluster, role, owner, image, host, port, created string
 	stopped                                              bool
 }
 
@@ -77,7 +78,7 @@ func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 				mounts = append(mounts, map[string]any{"Type": "bind", "Source": k.owner, "Destination": capi.OwnerMount})
 			}
 			if k.port != "" {
-				ports["6443/tcp"] = []any{map[string]any{"HostPort": k.port}}
+				ports["6443/tcp"] = []any{map[string]any{"HostIp": k.host, "HostPort": k.port}}
 			}
 			all = append(all, map[string]any{
 				"Id": k.id, "Name": "/" + k.name, "Created": k.created, "State": map[string]any{"Running": !k.stopped},
@@ -263,7 +264,10 @@ func newFixture(t *testing.T, env map[string]string) *fixture {
 	}
 	recorded := new(recorder)
 	e := New(l, func(*lab.Lab) Recorder { return recorded })
-	e.freeDisk = func(string) (int64, error) { return 1 << 40, nil }
+	e.host = machine.Host{
+		FreeDisk: func(string) (int64, error) { return 1 << 40, nil }, FreeMemory: func() (int64, error) { return 1 << 40, nil },
+		ReadLimit: func(machine.Limit) (uint64, error) { return math.MaxUint64, nil }, Getenv: func(string) string { return "" },
+	}
 	s := &fixture{printed: out, docker: d, Environment: e, recorder: recorded}
 	e.tools.open = s.open
 	// For old releases, the real functions would ask the module proxy and a registry.

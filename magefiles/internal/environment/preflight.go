@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +17,7 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/machine"
+	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/state"
 )
 
@@ -19,8 +25,10 @@ import (
 func (e *Environment) machine() machine.Machine {
 	return machine.Machine{
 		Environment: e.Config.ClusterName, Root: e.Config.Root, State: e.State,
-		Engine: e.engine, Runner: e.Runner, FreeDisk: e.freeDisk, ReadLimit: machine.ReadLimit,
+		Engine: e.engine, Runner: e.Runner, Host: e.host,
 		ClusterAPI: release.Of(e.Config.ClusterAPI.Version), Kubernetes: release.OfKubernetes(e.Config.Kubernetes),
+		Workers: e.Config.Workers, PullsImages: e.Config.CertManager,
+		PodRange: netip.MustParsePrefix(podCIDR), ServiceRange: netip.MustParsePrefix(serviceCIDR),
 	}
 }
 
@@ -35,58 +43,118 @@ func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err erro
 	return info, machine.Suitable(info)
 }
 
-// preflight refuses what cannot work, before anything is created.
-func (e *Environment) preflight(ctx context.Context, info engine.Info) (err error) {
-	step := e.Log.Start("check the machine", 5*time.Second)
-	defer func() { step.Done("", err) }()
-	if err := e.machine().CheckVersions(ctx, info); err != nil {
-		return err
-	}
-	step.Progress("disk")
-	if err := e.machine().CheckDisk(info); err != nil {
-		return err
-	}
-	step.Progress("the source of Cluster API")
-	if err := e.tools.check(ctx, component.ClusterAPI(e.Config)); err != nil {
-		return err
-	}
-	if err := e.checkToolchain(e.machine(), ctx, step.Progress); err != nil {
-		return fmt.Errorf("CAPI_VERSION=%s: %w", e.Config.ClusterAPI.Tag(), err)
-	}
-	step.Progress("tools for the node image")
-	if err := e.checkNodeImage(e.machine(), ctx, e.nodeOptions(info.Arch(), step.Progress)); err != nil {
-		return fmt.Errorf("NODE_IMAGE=%s: %w", e.Config.NodeImage, err)
-	}
-	step.Progress("a privileged container")
-	return e.machine().CheckPrivileged(ctx, info, machine.ProbeUp)
+// checks is the table of what is checked before an environment comes up, on an engine that
+// answers, with the cheap checks first. who is one of machine's Probe constants.
+func (e *Environment) checks(ctx context.Context, info engine.Info, who string, progress func(string)) []machine.Check {
+	m := e.machine()
+	m.BuildsImage = !node.Has(ctx, e.nodeOptions(info.Arch(), nil))
+	versions := machine.Check{Name: "versions", Find: func(ctx context.Context) machine.Finding { return e.versions(ctx, info) }}
+	return slices.Concat([]machine.Check{versions}, m.EngineChecks(info),
+		e.sourceChecks(info.Arch(), who, progress), []machine.Check{m.PrivilegedCheck(info, who)})
 }
 
-// Doctor checks the machine and prints each finding with a verdict and what to do. It
-// returns an error if no environment can come up here. It creates the probe image,
-// if the engine does not have it, and runs it for a moment.
-func (e *Environment) Doctor(ctx context.Context) error {
-	m := e.machine()
-	var findings []machine.Finding
-	step := e.Log.Start("ask the Docker engine, and start a privileged container", 5*time.Second)
-	info, err := e.engine.Info(ctx)
-	if err != nil {
-		findings = append(findings, machine.Judge("engine", "", err, machine.Failure, "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root"))
-	} else {
-		findings = append(findings, m.EngineFindings(ctx, info)...)
-		versions := errors.Join(e.Config.CheckEnvironment(), m.CheckVersions(ctx, info))
-		findings = append(findings, machine.Judge("versions", fmt.Sprintf("Cluster API %s on Kubernetes %s can run here", e.Config.ClusterAPI.Tag(), config.Tag(e.Config.Kubernetes)), versions, machine.Failure, "set CAPI_VERSION or KUBERNETES_VERSION"))
-		doubts := e.Config.Warnings()
-		if versions != nil {
-			doubts = nil // the refusal says more
+// versions judges whether the settings' versions can run on the engine, and warns of what
+// upstream does not support and of what this lab does not know.
+func (e *Environment) versions(ctx context.Context, info engine.Info) machine.Finding {
+	const check = "versions"
+	found := fmt.Sprintf("Cluster API %s on Kubernetes %s can run here", e.Config.ClusterAPI.Tag(), config.Tag(e.Config.Kubernetes))
+	if err := errors.Join(e.Config.CheckEnvironment(), e.machine().CheckVersions(ctx, info)); err != nil {
+		return machine.Judge(check, "", err, machine.Failure, "set CAPI_VERSION or KUBERNETES_VERSION")
+	}
+	if doubts := e.Config.Warnings(); len(doubts) > 0 {
+		return machine.Judge(check, "", errors.New(strings.Join(doubts, "; ")), machine.Warning, "if it fails, take versions that config:matrix lists")
+	}
+	return machine.Judge(check, found, nil, machine.Failure, "")
+}
+
+// sourceChecks returns the checks of what the environment is built from, which ask the
+// network. arch is the engine's, and empty if none answers.
+func (e *Environment) sourceChecks(arch, who string, progress func(string)) []machine.Check {
+	m, o := e.machine(), e.nodeOptions(arch, progress)
+	clusterAPI, autoscaler := "Cluster API "+e.Config.ClusterAPI.Tag(), "autoscaler "+e.Config.Autoscaler.Tag()
+	checks := []machine.Check{
+		{Name: clusterAPI, Find: func(ctx context.Context) machine.Finding {
+			err := e.tools.check(ctx, component.ClusterAPI(e.Config))
+			return machine.Judge(clusterAPI, "can be fetched", err, machine.Failure, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
+		}},
+		{Name: autoscaler, Doctor: true, Find: func(ctx context.Context) machine.Finding {
+			err := e.tools.check(ctx, component.Autoscaler(e.Config))
+			return machine.Judge(autoscaler, "can be fetched", err, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not")
+		}},
+		{Name: "node image", Find: func(ctx context.Context) machine.Finding {
+			if who == machine.ProbeDoctor {
+				return machine.NodeImageFinding(ctx, o)
+			}
+			// It asks a registry only if it must.
+			if err := e.checkNodeImage(m, ctx, o); err != nil {
+				return machine.Judge("node image", "", fmt.Errorf("NODE_IMAGE=%s: %w", e.Config.NodeImage, err), machine.Failure, "")
+			}
+			return machine.Finding{Check: "node image", Verdict: machine.OK}
+		}},
+	}
+	if m.ClusterAPI.Toolchain != "" {
+		checks = append(checks, machine.Check{Name: m.ClusterAPI.Toolchain, Find: func(ctx context.Context) machine.Finding {
+			err := e.checkToolchain(m, ctx, progress)
+			if err != nil {
+				err = fmt.Errorf("CAPI_VERSION=%s: %w", e.Config.ClusterAPI.Tag(), err)
+			}
+			return machine.Judge(m.ClusterAPI.Toolchain, "can compile Cluster API", err, machine.Failure, "check GOPROXY and GOSUMDB, or set CAPI_VERSION")
+		}})
+	}
+	return checks
+}
+
+// preflight refuses what cannot work, before anything is created, and prints warnings. It
+// makes the doctor's checks, and ends at the first failure.
+func (e *Environment) preflight(ctx context.Context, info engine.Info) (err error) {
+	step := e.Log.Start("check the machine", 5*time.Second)
+	var warnings []string
+	defer func() {
+		step.Done("", err)
+		for _, w := range warnings {
+			e.Log.Printf("! %s", w)
 		}
-		for _, doubt := range doubts {
-			findings = append(findings, machine.Judge("versions", "", errors.New(doubt), machine.Warning, "env:up tries it; if it fails, take versions that config:matrix lists"))
+	}()
+	for _, c := range e.checks(ctx, info, machine.ProbeUp, step.Progress) {
+		if c.Doctor {
+			continue
+		}
+		step.Progress(c.Name)
+		switch f := c.Find(ctx); f.Verdict {
+		case machine.Failure:
+			return f.Error()
+		case machine.Warning:
+			warnings = append(warnings, fmt.Sprintf("%s: %s; %s", f.Check, f.Found, f.ToDo))
+		case machine.OK, machine.Note:
 		}
 	}
-	step.Done("", err)
-	findings = append(findings, m.HostFindings(ctx)...)
-	step = e.Log.Start("ask the network", 10*time.Second)
-	findings = append(findings, e.reachFindings(ctx, info)...)
+	return context.Cause(ctx)
+}
+
+// Doctor makes the checks of env:up and some more, and prints each finding with a verdict
+// and what to do. It returns an error if no environment can come up here. It creates the
+// probe image, if the engine does not have it, and runs it for a moment.
+func (e *Environment) Doctor(ctx context.Context) error {
+	step := e.Log.Start("check the machine", 10*time.Second)
+	info, err := e.engine.Info(ctx)
+	checks := []machine.Check{{Name: "go", Doctor: true, Find: e.machine().GoFinding}}
+	if err == nil {
+		checks = append(checks, e.checks(ctx, info, machine.ProbeDoctor, step.Progress)...)
+		checks = append(checks, machine.Check{Name: "published ports", Doctor: true, Find: func(ctx context.Context) machine.Finding {
+			return e.publishedPorts(ctx, info)
+		}})
+	} else {
+		checks = append(checks, machine.Check{Name: "engine", Find: func(context.Context) machine.Finding {
+			return machine.Judge("engine", "", err, machine.Failure, "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root")
+		}})
+		checks = append(checks, e.sourceChecks("", machine.ProbeDoctor, step.Progress)...)
+	}
+	findings := make([]machine.Finding, len(checks))
+	var made sync.WaitGroup
+	for i, c := range checks {
+		made.Go(func() { findings[i] = c.Find(ctx) })
+	}
+	made.Wait()
 	step.Done("", nil)
 	next := "An environment can come up on this machine; type: go tool mage env:up"
 	if ready, err := state.Exists(e.readyFile()); err == nil && ready {
@@ -95,21 +163,33 @@ func (e *Environment) Doctor(ctx context.Context) error {
 	return machine.Print(e.Out, findings, next)
 }
 
-// reachFindings asks the network. If only the Go module proxy and a Debian mirror
-// answer, everything is built on this machine.
-func (e *Environment) reachFindings(ctx context.Context, info engine.Info) []machine.Finding {
-	var api, as error
-	var asked sync.WaitGroup
-	asked.Go(func() { api = e.tools.check(ctx, component.ClusterAPI(e.Config)) })
-	asked.Go(func() { as = e.tools.check(ctx, component.Autoscaler(e.Config)) })
-	asked.Wait()
-	findings := []machine.Finding{
-		machine.Judge("Cluster API "+e.Config.ClusterAPI.Tag(), "can be fetched", api, machine.Failure, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"),
-		machine.Judge("autoscaler "+e.Config.Autoscaler.Tag(), "can be fetched", as, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not"),
-		machine.NodeImageFinding(ctx, e.nodeOptions(info.Arch(), nil)),
+// publishedPorts judges whether other machines reach the environment. The Docker provider
+// publishes the load balancer's ports at 0.0.0.0, which a default binding address of the
+// network does not change (Cluster API v1.14.2,
+// test/infrastructure/docker/internal/docker/loadbalancer.go: Create).
+func (e *Environment) publishedPorts(ctx context.Context, info engine.Info) machine.Finding {
+	const check = "published ports"
+	workload, management, err := e.containers(ctx)
+	if err != nil {
+		return machine.Judge(check, "", err, machine.Warning, "docker ps")
 	}
-	if m := e.machine(); m.ClusterAPI.Toolchain != "" {
-		findings = append(findings, machine.Judge(m.ClusterAPI.Toolchain, "can compile Cluster API", e.checkToolchain(m, ctx, nil), machine.Failure, "check GOPROXY and GOSUMDB, or set CAPI_VERSION"))
+	var open []string
+	for _, c := range slices.Concat(workload, management) {
+		for _, port := range slices.Sorted(maps.Keys(c.Open)) {
+			open = append(open, fmt.Sprintf("%s of %s at %s", port, c.Name, c.Open[port]))
+		}
 	}
-	return findings
+	if len(open) == 0 {
+		return machine.Finding{Check: check, Verdict: machine.OK, Found: "none that other machines reach"}
+	}
+	found := strings.Join(open, ", ")
+	if release.Of(e.Config.ClusterAPI.Version).HAProxyTemplate && showsSources(info) {
+		return machine.Finding{Check: check, Verdict: machine.Note, Found: found + ": the load balancer refuses what comes from other machines"}
+	}
+	return machine.Finding{Check: check, Verdict: machine.Warning, Found: found + ": other machines reach them", ToDo: "if you do not trust your network, close these ports in the firewall of the engine's machine: Docker's manual, \"Packet filtering and firewalls\""}
 }
+
+// showsSources reports whether containers of the engine see from where connections to their
+// published ports come. Engines in virtual machines forward those of all machines from one
+// address.
+func showsSources(info engine.Info) bool { return runtime.GOOS == "linux" && !info.Desktop() }

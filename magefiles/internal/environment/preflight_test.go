@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestSourceNodeImageIsRefusedEarly(t *testing.T) {
 	s := newFixture(t, map[string]string{"NODE_IMAGE": "source", "CAPI_DIR": tree})
 	s.write(t, filepath.Join(tree, "go.mod"), "module sigs.k8s.io/cluster-api\n")
 	s.touch(t, s.State.Path("bin", "cluster-api", "x"))
-	err := s.preflight(t.Context(), engine.Info{})
+	err := s.preflight(t.Context(), engine.Info{OSType: "linux"})
 	if err == nil || !strings.Contains(err.Error(), "NODE_IMAGE=source") || !errors.As(err, new(*node.CannotBuildError)) {
 		t.Errorf("preflight() without root or debootstrap = %v", err)
 	}
@@ -137,12 +138,13 @@ func TestDoubts(t *testing.T) {
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*fixture){
-		"":                      func(*fixture) {},
-		"the environment needs": func(s *fixture) { s.freeDisk = func(string) (int64, error) { return 1 << 30, nil } },
+		"":           func(*fixture) {},
+		"GiB needed": func(s *fixture) { s.host.FreeDisk = func(string) (int64, error) { return 1 << 30, nil } },
 		"no such tag": func(s *fixture) {
 			s.tools.check = func(context.Context, source.Spec) error { return errors.New("no such tag") }
 		},
-		"CAPI_VERSION=v1.14.2: no Go": func(s *fixture) {
+		"CAPI_VERSION=v1.0.5: no Go": func(s *fixture) {
+			s.Config.ClusterAPI.Version, s.Config.Kubernetes = version.Must(version.NewSemver("1.0.5")), version.Must(version.NewSemver("1.21.14"))
 			s.checkToolchain = func(machine.Machine, context.Context, func(string)) error { return errors.New("no Go") }
 		},
 		"NODE_IMAGE=auto: not root": func(s *fixture) {
@@ -161,6 +163,85 @@ func TestPreflight(t *testing.T) {
 		change(s)
 		if err := s.preflight(t.Context(), engine.Info{OSType: "linux"}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("preflight() = %v, want %q", err, want)
+		}
+	}
+}
+
+// TestPreflightWarns: env:up goes on after a warning, and prints it with what to do.
+func TestPreflightWarns(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	var said strings.Builder
+	s.Log = ui.New(&said, ui.Options{})
+	s.host.ReadLimit = func(machine.Limit) (uint64, error) { return 128, nil }
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "probe\n"}}
+	s.tools.check = func(context.Context, source.Spec) error { return nil }
+	info := engine.Info{OSType: "linux", MemTotal: 1 << 40}
+	if err := s.preflight(t.Context(), info); err == nil || !strings.Contains(err.Error(), "inotify max_user_watches is 128") {
+		t.Errorf("preflight() with few watches = %v", err)
+	}
+	s.Log.Close()
+	if !strings.Contains(said.String(), "\n! inotify max_user_instances: the limit inotify max_user_instances is 128, about enough for the 3 nodes") || !strings.Contains(said.String(), "sysctl fs.inotify.max_user_instances=") {
+		t.Errorf("it said\n%s", &said)
+	}
+}
+
+// TestDoctorPrintsPreflight: env:doctor prints every check of env:up. A check of env:up
+// that fails is a failure of env:doctor, with the same words.
+func TestDoctorPrintsPreflight(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, map[string]string{"NODE_IMAGE": "registry", "REGISTRY_MIRROR": "127.0.0.1:1"})
+	s.docker.Answers = []runtest.Answer{
+		{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "probe\n"},
+		{Prefix: "docker context inspect", Stdout: "tcp://10.0.0.7:2376\n"},
+	}
+	s.tools.check = func(context.Context, source.Spec) error { return nil }
+	info, err := s.engine.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusal := s.preflight(t.Context(), info)
+	if err := s.Doctor(t.Context()); err == nil || refusal == nil {
+		t.Fatalf("preflight() = %v, Doctor() = %v", refusal, err)
+	}
+	for _, c := range s.checks(t.Context(), info, machine.ProbeUp, nil) {
+		if c.Name != "node image" && !regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(c.Name)+` +(ok|note|warning|failure) `).MatchString(s.printed.String()) {
+			t.Errorf("the doctor does not check %q:\n%s", c.Name, s.printed)
+		}
+	}
+	found, cure, _ := strings.Cut(refusal.Error(), "; ")
+	if !strings.Contains(s.printed.String(), found) || !strings.Contains(s.printed.String(), cure[:20]) {
+		t.Errorf("env:up says\n%v\nand the doctor\n%s", refusal, s.printed)
+	}
+}
+
+// TestPublishedPorts: the doctor names the ports that other machines reach, and warns if
+// nothing refuses them there.
+func TestPublishedPorts(t *testing.T) {
+	t.Parallel()
+	linux, desktop := engine.Info{OSType: "linux"}, engine.Info{OSType: "linux", OperatingSystem: "Docker Desktop"}
+	for name, tc := range map[string]struct {
+		host    string
+		version string
+		info    engine.Info
+		want    machine.Verdict
+	}{
+		"of this machine":       {"127.0.0.1", "1.14.2", linux, machine.OK},
+		"refused":               {"0.0.0.0", "1.14.2", linux, machine.Note},
+		"before v1.6":           {"0.0.0.0", "1.5.8", linux, machine.Warning},
+		"in a virtual machine":  {"0.0.0.0", "1.14.2", desktop, machine.Warning},
+		"all addresses of IPv6": {"::", "1.5.8", linux, machine.Warning},
+	} {
+		s := newFixture(t, nil)
+		s.Config.ClusterAPI.Version = version.Must(version.NewSemver(tc.version))
+		s.up(t, selfManaged())
+		s.docker.containers[0].host = tc.host
+		f := s.publishedPorts(t.Context(), tc.info)
+		if runtime.GOOS != "linux" && tc.want == machine.Note {
+			tc.want = machine.Warning
+		}
+		if f.Verdict != tc.want || (f.Verdict != machine.OK) != strings.Contains(f.Found, "6443/tcp of work-cluster-lb at ") {
+			t.Errorf("%s: %+v, want %s", name, f, tc.want)
 		}
 	}
 }

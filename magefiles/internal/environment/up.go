@@ -10,7 +10,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/build"
-	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
@@ -114,9 +113,6 @@ func (e *Environment) up(ctx context.Context, target string) error {
 		}
 		e.Log.Printf("environment %q is ready; verified in %.1f s", e.Config.ClusterName, e.Now().Sub(start).Seconds())
 		return e.Status(ctx)
-	}
-	for _, doubt := range release.Of(e.Config.ClusterAPI.Version).Doubts(e.Config.Kubernetes) {
-		e.Log.Printf("! %s", doubt)
 	}
 	if err := e.preflight(ctx, info); err != nil {
 		return err

@@ -1,10 +1,13 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -12,52 +15,110 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/image"
+	"caslab/magefiles/internal/redact"
+	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/state"
 )
 
-// memoryNeeded is the memory of an engine, in bytes, below which there is a warning.
-const memoryNeeded = 4 << 30
-
-// EngineFindings returns the findings about the engine. It starts a privileged
-// container for a moment if the engine is suitable.
-func (m Machine) EngineFindings(ctx context.Context, info engine.Info) []Finding {
-	privileged := Suitable(info)
-	if privileged == nil {
-		privileged = m.CheckPrivileged(ctx, info, ProbeDoctor)
+// EngineChecks returns the checks of an engine that answers, without those that start
+// something.
+func (m Machine) EngineChecks(info engine.Info) []Check {
+	judge := func(name, found string, check func(ctx context.Context) error) Check {
+		return Check{Name: name, Find: func(ctx context.Context) Finding {
+			return Judge(name, found, check(ctx), Failure, "")
+		}}
 	}
-	cgroup := Finding{Check: "cgroup", Verdict: OK, Found: "v" + info.CgroupVersion}
-	if info.CgroupVersion == "1" {
-		cgroup.Verdict = Note
-		cgroup.Found = "v1: the kubelets of nodes since Kubernetes 1.35 run on it because the lab sets failCgroupV1 to false; a later Kubernetes will want v2"
-	}
-	memory := fmt.Sprintf("%.1f GiB", gibibytes(info.MemTotal))
-	var little error
-	if info.MemTotal < memoryNeeded {
-		little = errors.New(memory + " for the engine")
-	}
-	free, where, tooLittle := m.disk(info)
-	disk := "on another machine, as the engine's data"
-	if where != "" {
-		disk = fmt.Sprintf("%.1f GiB free at %s, and %d GiB needed", gibibytes(free), where, m.diskNeeded()>>30)
-	}
-	return []Finding{
-		{Check: "engine", Verdict: OK, Found: fmt.Sprintf("Docker %s on %s, %s, %d CPUs", info.ServerVersion, info.OperatingSystem, info.Architecture, info.NCPU)},
-		Judge("privileged containers", "can be started", privileged, Failure, "run scripts/docker-engine.sh as root; a rootless or restricted engine will not do"),
-		cgroup,
-		Judge("memory", memory, little, Warning, "an environment takes about 3 GiB, and each further node 110 MiB; give the engine more"),
-		Judge("disk", disk, tooLittle, Failure, removeOldImages+", docker image prune, docker builder prune, or a larger disk"),
+	about := fmt.Sprintf("Docker %s on %s, %s, %d CPUs", info.ServerVersion, info.OperatingSystem, info.Architecture, info.NCPU)
+	return []Check{
+		judge("engine", about, func(ctx context.Context) error { return m.checkEngine(ctx, info) }),
+		judge("engine's place", "this machine", m.CheckEndpoint),
+		{Name: "cgroup", Find: func(context.Context) Finding { return cgroup(info) }},
+		{Name: "image store", Find: func(context.Context) Finding { return imageStore(info) }},
+		{Name: "memory", Find: func(context.Context) Finding { return m.memory(info) }},
+		{Name: "disk", Find: func(context.Context) Finding { return m.disk(info) }},
+		{Name: string(InotifyInstances), Find: func(context.Context) Finding { return m.limit(info, InotifyInstances) }},
+		{Name: string(InotifyWatches), Find: func(context.Context) Finding { return m.limit(info, InotifyWatches) }},
+		{Name: string(OpenFiles), Find: func(context.Context) Finding { return m.limit(info, OpenFiles) }},
+		{Name: "network", Find: m.network},
+		{Name: "proxy", Find: func(context.Context) Finding { return m.proxy(info) }},
 	}
 }
 
-// Suitable refuses an engine that cannot run nodes.
+// PrivilegedCheck starts a privileged container for a moment, if the engine is suitable.
+// who is one of the Probe constants.
+func (m Machine) PrivilegedCheck(info engine.Info, who string) Check {
+	const name = "privileged containers"
+	return Check{Name: name, Find: func(ctx context.Context) Finding {
+		err := Suitable(info)
+		if err == nil {
+			err = m.CheckPrivileged(ctx, info, who)
+		}
+		return Judge(name, "can be started, with the engine's socket in them", err, Failure, "run scripts/docker-engine.sh as root")
+	}}
+}
+
+// ownEngine says how to get an engine that runs nodes.
+const ownEngine = "point docker to an engine that runs as root on this machine (docker context use default, or unset DOCKER_HOST), or run scripts/docker-engine.sh as root where there is none"
+
+// Suitable refuses an engine that cannot run nodes, by what it says about itself.
 func Suitable(info engine.Info) error {
+	if info.PodmanCommand() {
+		return &problem{"the command docker is Podman's, and the Docker provider of Cluster API needs the API of a Docker engine", "install Docker; " + ownEngine}
+	}
 	if info.OSType != "linux" {
-		return fmt.Errorf("the engine runs %s containers; switch it to linux containers", info.OSType)
+		return &problem{fmt.Sprintf("the engine runs %s containers", info.OSType), "switch it to linux containers"}
 	}
 	if info.Rootless() {
-		return errors.New("the engine is rootless, and nodes need devices and limits that it may not give; point docker to one that runs as root, with `docker context use default` or DOCKER_HOST, or run scripts/docker-engine.sh as root where there is none")
+		return &problem{"the engine is rootless, and nodes need devices and limits that it may not give", ownEngine}
 	}
 	return nil
+}
+
+// checkEngine refuses an unsuitable engine, and Podman that answers as Docker would.
+func (m Machine) checkEngine(ctx context.Context, info engine.Info) error {
+	if err := Suitable(info); err != nil {
+		return err
+	}
+	// An engine that does not say what it is, is taken for Docker.
+	server, err := m.Engine.Server(ctx)
+	if version, is := server.Podman(); err == nil && is {
+		return &problem{fmt.Sprintf("the engine is Podman %s, and nodes, networks and mounts of the Docker provider of Cluster API need a Docker engine", version), ownEngine}
+	}
+	return context.Cause(ctx)
+}
+
+// CheckEndpoint refuses an engine on another machine.
+func (m Machine) CheckEndpoint(ctx context.Context) error {
+	endpoint := m.Engine.Endpoint(ctx)
+	u, err := url.Parse(endpoint)
+	if err != nil || slices.Contains([]string{"", "unix", "npipe", "fd"}, u.Scheme) {
+		return context.Cause(ctx)
+	}
+	if isLoopback(u.Hostname()) {
+		return context.Cause(ctx)
+	}
+	return &problem{
+		fmt.Sprintf("docker reaches the engine at %s, on another machine; the lab reaches its clusters at 127.0.0.1, where that engine publishes nothing", redact.URL(endpoint)),
+		"run the lab on that machine, or " + ownEngine,
+	}
+}
+
+func cgroup(info engine.Info) Finding {
+	if info.CgroupVersion == "1" {
+		return Finding{Check: "cgroup", Verdict: Note, Found: "v1: the kubelets of nodes since Kubernetes 1.35 run on it because the lab sets failCgroupV1 to false; a later Kubernetes will want v2"}
+	}
+	return Finding{Check: "cgroup", Verdict: OK, Found: "v" + info.CgroupVersion}
+}
+
+// imageStore judges where the engine has its images. The lab loads archives of images,
+// tags them, commits containers and looks images up by name. It compares no image ID with
+// one that it computed: containerd's IDs are digests of manifests, and the engine's own
+// those of configurations.
+func imageStore(info engine.Info) Finding {
+	if info.ContainerdStore() {
+		return Finding{Check: "image store", Verdict: OK, Found: "containerd's"}
+	}
+	return Finding{Check: "image store", Verdict: OK, Found: "the engine's own"}
 }
 
 // CheckVersions refuses releases that cannot run on the engine, because the
@@ -65,21 +126,22 @@ func Suitable(info engine.Info) error {
 // cgroups.
 func (m Machine) CheckVersions(ctx context.Context, info engine.Info) error {
 	// An engine that does not report its oldest API accepts every one.
-	minAPI, err := m.Engine.MinAPI(ctx)
-	if err == nil && !m.ClusterAPI.Speaks(minAPI) {
+	server, err := m.Engine.Server(ctx)
+	if minAPI := server.MinAPIVersion; err == nil && !m.ClusterAPI.Speaks(minAPI) {
 		cure := "start dockerd with DOCKER_MIN_API_VERSION=" + m.ClusterAPI.MaxEngineAPI + " in its environment"
 		if near, ok := m.ClusterAPI.Nearest(func(r release.Release) bool { return r.Speaks(minAPI) }); ok {
 			cure = fmt.Sprintf("set CAPI_VERSION=v%s, or %s", near.Version, cure)
 		}
-		return fmt.Errorf("the engine, Docker %s, accepts its API from version %s on, and the Docker provider of Cluster API v%s speaks it up to %s; %s",
-			info.ServerVersion, minAPI, m.ClusterAPI.Version, m.ClusterAPI.MaxEngineAPI, cure)
+		return &problem{fmt.Sprintf("the engine, Docker %s, accepts its API from version %s on, and the Docker provider of Cluster API v%s speaks it up to %s",
+			info.ServerVersion, minAPI, m.ClusterAPI.Version, m.ClusterAPI.MaxEngineAPI), cure}
 	}
 	if info.CgroupVersion == "2" && !m.Kubernetes.CgroupV2 {
 		instead := "v" + release.FirstKubernetes(knowsCgroupV2) + " or later"
 		if near, ok := m.ClusterAPI.KubernetesThat(knowsCgroupV2); ok {
 			instead = near
 		}
-		return fmt.Errorf("the engine has cgroup v2, which the kubelet of Kubernetes v%s does not know; set KUBERNETES_VERSION=%s, or boot the engine's machine with systemd.unified_cgroup_hierarchy=0", m.Kubernetes.Version, instead)
+		return &problem{fmt.Sprintf("the engine has cgroup v2, which the kubelet of Kubernetes v%s does not know", m.Kubernetes.Version),
+			fmt.Sprintf("set KUBERNETES_VERSION=%s, or boot the engine's machine with systemd.unified_cgroup_hierarchy=0", instead)}
 	}
 	return context.Cause(ctx)
 }
@@ -101,6 +163,10 @@ func (m Machine) probeName(who string) string {
 	return fmt.Sprintf("caslab-probe-%s-%s-%s", state.ShortSum(string(m.State)), m.Environment, who)
 }
 
+// socketMount mounts the engine's socket, as into every node. --mount refuses what does
+// not exist, where --volume would create a folder.
+const socketMount = "--mount=type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock"
+
 // CheckPrivileged starts a privileged container. Nothing else proves that nodes will
 // start. The container runs a program that does nothing. who is one of the Probe
 // constants.
@@ -108,14 +174,23 @@ func (m Machine) CheckPrivileged(ctx context.Context, info engine.Info, who stri
 	if err := m.ensureProbe(ctx, info); err != nil {
 		return err
 	}
-	id, err := m.Engine.Run(ctx, m.probeName(who), "--privileged", "--network=none", probeImage)
+	id, err := m.Engine.Run(ctx, m.probeName(who), "--privileged", "--network=none", socketMount, probeImage)
 	switch {
 	case err == nil:
 		return m.Engine.CleanUp(ctx, id)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case namesSocket(err):
+		return &problem{"the engine's machine has no socket /var/run/docker.sock, through which managers in nodes create further nodes: " + oneLine(err),
+			"let dockerd listen at unix:///var/run/docker.sock too, which is its default"}
 	}
 	return fmt.Errorf("the engine starts no privileged container, which every node needs: %w\nrun scripts/docker-engine.sh as root, or `go tool mage env:doctor` to see the cause", err)
+}
+
+// namesSocket reports whether docker complains about the mount of the socket.
+func namesSocket(err error) bool {
+	failed := new(run.Error)
+	return errors.As(err, &failed) && bytes.Contains(failed.Output, []byte("docker.sock"))
 }
 
 // RemoveProbes removes the containers that a killed CheckPrivileged left.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/mod/modfile"
 
+	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run"
 )
@@ -30,9 +31,9 @@ const (
 	InotifyInstances Limit = "inotify max_user_instances"
 )
 
-// ReadLimit returns a limit of this machine. The error wraps errors.ErrUnsupported on
+// readLimit returns a limit of this machine. The error wraps errors.ErrUnsupported on
 // systems other than Linux.
-func ReadLimit(limit Limit) (uint64, error) {
+func readLimit(limit Limit) (uint64, error) {
 	if runtime.GOOS != "linux" {
 		return 0, fmt.Errorf("%s on %s: %w", limit, runtime.GOOS, errors.ErrUnsupported)
 	}
@@ -50,48 +51,67 @@ func ReadLimit(limit Limit) (uint64, error) {
 	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
 }
 
-// limits has the lowest values with which several nodes can run.
-var limits = []struct {
-	limit Limit
-	want  uint64
-	toDo  string
-}{
-	{OpenFiles, 16384, "raise LimitNOFILE of the engine's service"},
-	{InotifyWatches, 524288, "as root: sysctl fs.inotify.max_user_watches=524288"},
-	{InotifyInstances, 512, "as root: sysctl fs.inotify.max_user_instances=512"},
+// usage is what an environment takes of a limit of this machine.
+type usage struct {
+	// manager is what a node with managers takes, worker what any other takes, and rest
+	// what everything else on the machine may take.
+	manager, worker, rest uint64
+	// enough is a value that is enough for several nodes in any case.
+	enough uint64
+	// cure is what to type.
+	cure string
 }
 
-// HostFindings returns the findings about this machine. No limit is a Failure,
-// because limits matter only if the engine runs on this machine.
-func (m Machine) HostFindings(ctx context.Context) []Finding {
-	findings := []Finding{m.goFinding(ctx)}
-	for _, l := range limits {
-		have, err := m.ReadLimit(l.limit)
-		if errors.Is(err, errors.ErrUnsupported) {
-			continue // the engine is in a virtual machine
-		}
-		if err == nil && have < l.want {
-			err = fmt.Errorf("%d, and several nodes want %d", have, l.want)
-		}
-		found := strconv.FormatUint(have, 10)
-		if have == math.MaxUint64 {
-			found = "unlimited"
-		}
-		findings = append(findings, Judge(string(l.limit), found, err, Warning, l.toDo))
+// needed returns the lowest limit with which that many workers run beside the management
+// cluster and the control plane.
+func (u usage) needed(workers int) uint64 {
+	return u.rest + 2*u.manager + uint64(workers)*u.worker //nolint:gosec // not negative
+}
+
+// limits has what nodes take of each limit, counted in nodes of Kubernetes v1.36.1. Enough
+// is what kind recommends for several nodes (its page "Known Issues").
+var limits = map[Limit]usage{
+	InotifyInstances: {manager: 32, worker: 15, rest: 16, enough: 512, cure: "as root: sysctl fs.inotify.max_user_instances=8192"},
+	InotifyWatches:   {manager: 380, worker: 150, rest: 1000, enough: 524288, cure: "as root: sysctl fs.inotify.max_user_watches=1048576"},
+	OpenFiles:        {enough: 16384, cure: "raise LimitNOFILE of the engine's service"},
+}
+
+// limit judges a limit of this machine by the number of nodes. Too little for the nodes of
+// env:up is a Failure. Too little for nodes that the autoscaler adds later is a Warning.
+func (m Machine) limit(info engine.Info, l Limit) Finding {
+	have, err := m.ReadLimit(l)
+	if errors.Is(err, errors.ErrUnsupported) || info.Desktop() {
+		return Finding{Check: string(l), Verdict: OK, Found: "the engine is in a virtual machine"}
 	}
-	return findings
+	u := limits[l]
+	need, wanted := u.needed(m.Workers), max(u.enough, u.needed(m.Workers+headroom))
+	switch {
+	case err != nil:
+		return Judge(string(l), "", err, Warning, u.cure)
+	case have < need:
+		return Judge(string(l), "", &problem{fmt.Sprintf("the limit %s is %d, and %d nodes need about %d", l, have, m.nodes(), need), u.cure}, Failure, "")
+	case have < wanted:
+		return Judge(string(l), "", &problem{fmt.Sprintf("the limit %s is %d, about enough for the %d nodes of env:up; more nodes want %d", l, have, m.nodes(), wanted), u.cure}, Warning, "")
+	case have == math.MaxUint64:
+		return Finding{Check: string(l), Verdict: OK, Found: "unlimited"}
+	}
+	return Finding{Check: string(l), Verdict: OK, Found: strconv.FormatUint(have, 10)}
 }
 
-// goFinding compares the version of the go command with that in the lab's go.mod.
-func (m Machine) goFinding(ctx context.Context) Finding {
+// headroom is how many nodes more than env:up creates should fit, because the autoscaler
+// adds some.
+const headroom = 6
+
+// GoFinding compares the version of the go command with that in the lab's go.mod.
+func (m Machine) GoFinding(ctx context.Context) Finding {
 	const toDo = "install Go as https://go.dev/doc/install says"
 	data, err := os.ReadFile(filepath.Join(m.Root, "go.mod"))
 	if err != nil {
-		return Finding{"go", Failure, oneLine(err), "run the command at the repository's root"}
+		return Finding{Check: "go", Verdict: Failure, Found: oneLine(err), ToDo: "run the command at the repository's root"}
 	}
 	mod, err := modfile.ParseLax("go.mod", data, nil)
 	if err != nil || mod.Go == nil {
-		return Finding{"go", Failure, "go.mod names no Go version", "git checkout go.mod"}
+		return Finding{Check: "go", Verdict: Failure, Found: "go.mod names no Go version", ToDo: "git checkout go.mod"}
 	}
 	// In the module, where the go command selects the toolchain that go.mod names.
 	res, err := m.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"env", "GOVERSION"}, Dir: m.Root})
@@ -123,5 +143,5 @@ func nodeImageFinding(origin string, registry error, canBuild func() error) Find
 	case cannot == nil:
 		return Finding{Check: "image registry", Verdict: Note, Found: "does not answer, so the node image is built here: " + oneLine(registry)}
 	}
-	return Finding{"image registry", Failure, oneLine(registry), oneLine(cannot) + ", or set REGISTRY_MIRROR"}
+	return Finding{Check: "image registry", Verdict: Failure, Found: oneLine(registry), ToDo: oneLine(cannot) + ", or set REGISTRY_MIRROR"}
 }

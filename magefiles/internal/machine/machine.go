@@ -4,10 +4,13 @@
 package machine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"os"
 	"strings"
 
 	"caslab/magefiles/internal/capi/release"
@@ -16,6 +19,24 @@ import (
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/ui"
 )
+
+// Host is what the checks ask this machine.
+type Host struct {
+	// FreeDisk returns the bytes that a user may still write to a folder's file
+	// system, and FreeMemory those that new processes can use.
+	FreeDisk   func(dir string) (int64, error)
+	FreeMemory func() (int64, error)
+	// ReadLimit returns a limit. Its error wraps errors.ErrUnsupported on systems other
+	// than Linux.
+	ReadLimit func(Limit) (uint64, error)
+	// Getenv returns an environment variable of this process.
+	Getenv func(string) string
+}
+
+// RealHost is this machine.
+func RealHost() Host {
+	return Host{FreeDisk: freeDisk, FreeMemory: freeMemory, ReadLimit: readLimit, Getenv: os.Getenv}
+}
 
 // Machine is this machine and its engine, as one environment needs them.
 type Machine struct {
@@ -26,14 +47,32 @@ type Machine struct {
 	State  state.Dir
 	Engine *engine.Engine
 	Runner run.Runner
-	// FreeDisk returns the bytes that a user may still write to a folder's file
-	// system; the package's FreeDisk outside tests.
-	FreeDisk func(dir string) (int64, error)
-	// ReadLimit returns a limit of this machine; the package's ReadLimit outside tests.
-	ReadLimit func(Limit) (uint64, error)
+	Host
 	// ClusterAPI and Kubernetes are the releases that the environment has.
 	ClusterAPI release.Release
 	Kubernetes release.Kubernetes
+	// Workers is the number of the environment's workers.
+	Workers int
+	// BuildsImage reports whether the node image has to be built or pulled first.
+	BuildsImage bool
+	// PullsImages reports whether nodes pull images while the environment comes up.
+	PullsImages bool
+	// PodRange and ServiceRange are the environment's own ranges of addresses.
+	PodRange, ServiceRange netip.Prefix
+}
+
+// nodes returns how many nodes exist at the same time while the environment comes up: the
+// management cluster's, the control plane's and the workers.
+func (m Machine) nodes() int { return 2 + m.Workers }
+
+// Check is one thing that is checked before an environment comes up.
+type Check struct {
+	// Name says what is checked.
+	Name string
+	// Doctor is set if env:up does not need it.
+	Doctor bool
+	// Find checks it.
+	Find func(ctx context.Context) Finding
 }
 
 // Verdict says how much a finding matters to an environment.
@@ -55,15 +94,33 @@ type Finding struct {
 	// Found is what the check found. ToDo is what the user can do about a Warning or a
 	// Failure.
 	Found, ToDo string
+	// Err, if not nil, is the cause of a Warning or a Failure.
+	Err error
 }
 
-// Judge returns a finding that is OK if err is nil, and otherwise has the given
-// severity.
-func Judge(check, found string, err error, severity Verdict, toDo string) Finding {
-	if err != nil {
-		return Finding{check, severity, oneLine(err), toDo}
+// Error returns the error of a command that cannot go on because of the finding.
+func (f Finding) Error() error {
+	if f.Err != nil {
+		return f.Err
 	}
-	return Finding{check, OK, found, toDo}
+	return fmt.Errorf("%s: %s; %s", f.Check, f.Found, f.ToDo)
+}
+
+// problem is what is wrong with the machine, and what the user can do about it.
+type problem struct{ found, cure string }
+
+func (p *problem) Error() string { return p.found + "; " + p.cure }
+
+// Judge returns a finding that is OK if err is nil, and otherwise has the given
+// severity. toDo is for an error that names no cure itself.
+func Judge(check, found string, err error, severity Verdict, toDo string) Finding {
+	if err == nil {
+		return Finding{Check: check, Verdict: OK, Found: found}
+	}
+	if p := new(problem); errors.As(err, &p) {
+		return Finding{Check: check, Verdict: severity, Found: p.found, ToDo: p.cure, Err: err}
+	}
+	return Finding{Check: check, Verdict: severity, Found: oneLine(err), ToDo: toDo, Err: err}
 }
 
 // oneLine returns the cause in one line. For a process that failed that is the last

@@ -2,10 +2,10 @@ package machine
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -29,10 +29,28 @@ func fake(t *testing.T, answers ...runtest.Answer) Machine {
 	root, runner := t.TempDir(), &runtest.Fake{Answers: answers}
 	return Machine{
 		Environment: "work-cluster", Root: root, State: state.Dir(filepath.Join(root, ".caslab")),
-		Engine: engine.New(runner), Runner: runner, FreeDisk: func(string) (int64, error) { return 1 << 40, nil },
-		ReadLimit:  func(Limit) (uint64, error) { return math.MaxUint64, nil },
+		Engine: engine.New(runner), Runner: runner, Host: Host{
+			FreeDisk: func(string) (int64, error) { return 1 << 40, nil }, FreeMemory: func() (int64, error) { return 1 << 40, nil },
+			ReadLimit: func(Limit) (uint64, error) { return math.MaxUint64, nil }, Getenv: func(string) string { return "" },
+		},
+		Workers: 1, PodRange: netip.MustParsePrefix("10.244.0.0/16"), ServiceRange: netip.MustParsePrefix("10.96.0.0/16"),
 		ClusterAPI: release.Newest(), Kubernetes: release.OfKubernetes(version.Must(version.NewVersion("1.36.1"))),
 	}
+}
+
+// find returns the finding of one check of the engine.
+func find(t *testing.T, m Machine, info engine.Info, name string) Finding {
+	t.Helper()
+	checks := append(m.EngineChecks(info), m.PrivilegedCheck(info, ProbeDoctor))
+	i := slices.IndexFunc(checks, func(c Check) bool { return c.Name == name })
+	if i < 0 {
+		t.Fatalf("there is no check %q", name)
+	}
+	f := checks[i].Find(t.Context())
+	if f.Check != name {
+		t.Errorf("the check %q has a finding of %q", name, f.Check)
+	}
+	return f
 }
 
 // TestVersions: releases that cannot run on an engine are refused, and the
@@ -80,7 +98,7 @@ func TestGoFinding(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(m.Root, "go.mod"), []byte("module caslab\n\ngo 1.26.0\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if f := m.goFinding(t.Context()); f.Verdict != want || !strings.Contains(f.Found, have) {
+		if f := m.GoFinding(t.Context()); f.Verdict != want || !strings.Contains(f.Found, have) {
 			t.Errorf("%s: %+v, want %s", have, f, want)
 		}
 	}
@@ -135,39 +153,6 @@ func TestNodeImageWithoutRegistry(t *testing.T) {
 	}
 }
 
-// TestDiskFinding: env:doctor says how much disk is free, where, and how much is
-// needed.
-func TestDiskFinding(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		lab, engine int64
-		verdict     Verdict
-		want        string
-	}{
-		"enough":                   {lab: 11 << 30, engine: 12<<30 + 1<<29, verdict: OK, want: "11.0 GiB free at ROOT, and 10 GiB needed"},
-		"less where the engine is": {lab: 20 << 30, engine: 12<<30 + 1<<29, verdict: OK, want: "12.5 GiB free at /engine, and 10 GiB needed"},
-		"an engine elsewhere":      {lab: 30 << 30, engine: -1, verdict: OK, want: "30.0 GiB free at ROOT, and 10 GiB needed"},
-		"too little":               {lab: 11 << 30, engine: 2 << 30, verdict: Failure, want: "/engine has 2.0 GiB free and the environment needs 10 GiB"},
-	} {
-		m := fake(t, runtest.Answer{Prefix: "docker rm"}, runtest.Answer{Prefix: "docker image ls", Stdout: "sha256:0\n"}, runtest.Answer{Prefix: "docker run", Stdout: "id\n"})
-		m.FreeDisk = func(path string) (int64, error) {
-			switch {
-			case path == m.Root:
-				return tc.lab, nil
-			case tc.engine < 0:
-				return 0, os.ErrNotExist
-			}
-			return tc.engine, nil
-		}
-		want := strings.Replace(tc.want, "ROOT", m.Root, 1)
-		findings := m.EngineFindings(t.Context(), engine.Info{OSType: "linux", DockerRootDir: "/engine"})
-		i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == "disk" })
-		if f := findings[i]; f.Verdict != tc.verdict || !strings.HasPrefix(f.Found, want) {
-			t.Errorf("%s: %+v, want %s: %s", name, f, tc.verdict, want)
-		}
-	}
-}
-
 // TestPrivileged: nodes cannot run on an engine that starts no privileged
 // containers. Both env:up and env:doctor say so. An engine that is unsuitable
 // for another reason is not tried.
@@ -190,9 +175,7 @@ func TestPrivileged(t *testing.T) {
 		"windows":  {engine.Info{OSType: "windows"}, "windows containers"},
 	} {
 		m := fake(t, refuses...)
-		findings := m.EngineFindings(t.Context(), tc.info)
-		i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == "privileged containers" })
-		if f := findings[i]; f.Verdict != Failure || !strings.Contains(f.Found, tc.want) {
+		if f := find(t, m, tc.info, "privileged containers"); f.Verdict != Failure || !strings.Contains(f.Found, tc.want) {
 			t.Errorf("%s: %+v", name, f)
 		}
 		asked := slices.ContainsFunc(m.Runner.(*runtest.Fake).Calls(), func(c string) bool { return strings.HasPrefix(c, "docker run") })
@@ -207,7 +190,7 @@ func TestPrivileged(t *testing.T) {
 func TestPrint(t *testing.T) {
 	t.Parallel()
 	fine := []Finding{
-		Judge("go", "go1.26", nil, Failure, "install Go"), {"registry", Note, "does not answer", "buy one"},
+		Judge("go", "go1.26", nil, Failure, "install Go"), {Check: "registry", Verdict: Note, Found: "does not answer", ToDo: "buy one"},
 		Judge("memory", "", errors.New("little\nof it"), Warning, "give more"),
 	}
 	var out strings.Builder
@@ -231,103 +214,17 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-// TestMemoryAndCgroup: too little memory is a warning, and cgroup v1 is a note.
-func TestMemoryAndCgroup(t *testing.T) {
-	t.Parallel()
-	m := fake(t)
-	for name, tc := range map[string]struct {
-		info    engine.Info
-		check   string
-		verdict Verdict
-		found   string
-	}{
-		"little memory": {engine.Info{MemTotal: 4<<30 - 1}, "memory", Warning, "4.0 GiB for the engine"},
-		"enough memory": {engine.Info{MemTotal: 4 << 30}, "memory", OK, "4.0 GiB"},
-		"cgroup v1":     {engine.Info{CgroupVersion: "1"}, "cgroup", Note, "failCgroupV1"},
-		"cgroup v2":     {engine.Info{CgroupVersion: "2"}, "cgroup", OK, "v2"},
-	} {
-		findings := m.EngineFindings(t.Context(), tc.info)
-		i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == tc.check })
-		if f := findings[i]; f.Verdict != tc.verdict || !strings.Contains(f.Found, tc.found) {
-			t.Errorf("%s: %+v, want %s: %s", name, f, tc.verdict, tc.found)
-		}
-	}
-}
-
-// TestLessDiskOnceBuilt: after Cluster API was built once, less free disk is
-// needed.
-func TestLessDiskOnceBuilt(t *testing.T) {
-	t.Parallel()
-	m := fake(t)
-	m.FreeDisk = func(string) (int64, error) { return 5 << 30, nil }
-	if err := m.CheckDisk(engine.Info{}); err == nil || !strings.Contains(err.Error(), "needs 10 GiB") {
-		t.Errorf("CheckDisk() with 5 GiB and nothing built = %v", err)
-	}
-	if err := os.MkdirAll(m.State.Path("bin", "cluster-api"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.CheckDisk(engine.Info{}); err != nil {
-		t.Errorf("CheckDisk() with 5 GiB and all built = %v", err)
-	}
-	refused := errors.New("input/output error")
-	m.FreeDisk = func(string) (int64, error) { return 0, refused }
-	if err := m.CheckDisk(engine.Info{}); !errors.Is(err, refused) {
-		t.Errorf("CheckDisk() of a disk that cannot be asked = %v", err)
-	}
-}
-
-// TestHostFindings: a limit that is too low for nodes is a warning that says
-// what to type. A limit that this system does not have is left out.
-func TestHostFindings(t *testing.T) {
-	t.Parallel()
-	enough := map[Limit]uint64{OpenFiles: 16384, InotifyWatches: 524288, InotifyInstances: 512}
-	for limit, toDo := range map[Limit]string{
-		OpenFiles: "LimitNOFILE", InotifyWatches: "sysctl fs.inotify.max_user_watches=524288", InotifyInstances: "sysctl fs.inotify.max_user_instances=512",
-	} {
-		m := fake(t)
-		m.ReadLimit = func(l Limit) (uint64, error) {
-			if l == limit {
-				return enough[l] - 1, nil
-			}
-			return enough[l], nil
-		}
-		checks := map[string]Finding{}
-		for _, f := range m.HostFindings(t.Context()) {
-			checks[f.Check] = f
-		}
-		for l, least := range enough {
-			want, found := OK, fmt.Sprint(least)
-			if l == limit {
-				want, found = Warning, fmt.Sprintf("%d, and several nodes want %d", least-1, least)
-			}
-			if f := checks[string(l)]; f.Verdict != want || f.Found != found || l == limit && !strings.Contains(f.ToDo, toDo) {
-				t.Errorf("%s below its threshold: %+v, want %s: %s", limit, f, want, found)
-			}
-		}
-	}
-	m := fake(t)
-	if findings := m.HostFindings(t.Context()); len(findings) != 4 || findings[1].Found != "unlimited" {
-		t.Errorf("without limits: %+v", findings)
-	}
-	m.ReadLimit = func(Limit) (uint64, error) { return 0, fmt.Errorf("here: %w", errors.ErrUnsupported) }
-	if findings := m.HostFindings(t.Context()); len(findings) != 1 || findings[0].Check != "go" {
-		t.Errorf("on a system without these limits: %+v", findings)
-	}
-	unreadable := errors.New("permission denied")
-	m.ReadLimit = func(Limit) (uint64, error) { return 0, unreadable }
-	if f := m.HostFindings(t.Context())[1]; f.Verdict != Warning || f.Found != "permission denied" {
-		t.Errorf("with limits that cannot be read: %+v", f)
-	}
-}
-
 // TestReadLimit: every limit that is checked can be read where it exists.
 func TestReadLimit(t *testing.T) {
 	t.Parallel()
-	for _, l := range limits {
-		have, err := ReadLimit(l.limit)
+	for l := range limits {
+		have, err := readLimit(l)
 		if runtime.GOOS == "linux" && (err != nil || have == 0) || runtime.GOOS != "linux" && !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("ReadLimit(%s) = %d, %v", l.limit, have, err)
+			t.Errorf("readLimit(%s) = %d, %v", l, have, err)
 		}
+	}
+	if free, err := freeMemory(); runtime.GOOS == "linux" && (err != nil || free < mebibyte) {
+		t.Errorf("freeMemory() = %d, %v", free, err)
 	}
 }
 
