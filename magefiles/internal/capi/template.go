@@ -5,6 +5,7 @@ package capi
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -39,6 +40,10 @@ type Cluster struct {
 	Cgroupfs bool
 	// OwnerFile is mounted at OwnerMount in every node.
 	OwnerFile string
+	// Open lets the load balancer accept connections from anywhere. Otherwise it refuses
+	// those that come from outside its network. It must be set for an engine that hides
+	// where connections come from. Releases without HAProxyTemplate always accept all.
+	Open bool
 }
 
 // Manifest returns the YAML of the workload cluster's objects.
@@ -47,7 +52,7 @@ func (c Cluster) Manifest() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	haproxy, err := haproxyTemplate(c.Release)
+	haproxy, err := haproxyTemplate(c.Release, c.Open)
 	if err != nil {
 		return nil, err
 	}
@@ -74,15 +79,20 @@ func (c Cluster) Manifest() ([]byte, error) {
 
 // haproxyTemplate returns the template of HAProxy's configuration, as the release's Docker
 // provider fills it in.
-func haproxyTemplate(r release.Release) (string, error) {
+func haproxyTemplate(r release.Release, open bool) (string, error) {
 	data, err := manifests.FS.ReadFile("cluster/haproxy.cfg.tmpl")
 	if err != nil {
 		return "", fmt.Errorf("read the load balancer's template: %w", err)
 	}
-	if r.HAProxyWeights {
-		return string(data), nil
+	text := string(data)
+	if open {
+		lines := slices.Collect(strings.Lines(text))
+		text = strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "tcp-request ") }), "")
 	}
-	return strings.NewReplacer("$backend.Address", "$backend", " weight {{ $backend.Weight }}", "").Replace(string(data)), nil
+	if !r.HAProxyWeights {
+		text = strings.NewReplacer("$backend.Address", "$backend", " weight {{ $backend.Weight }}", "").Replace(text)
+	}
+	return text, nil
 }
 
 // Network returns the manifest of the lab's own pod network, for a cluster whose

@@ -244,16 +244,26 @@ func TestHAProxyTemplate(t *testing.T) {
 		Address string
 		Weight  int
 	}
-	for tag, tc := range map[string]struct {
+	weighed := map[string]server{"cp-a": {"172.18.0.3", 100}, "cp-b": {"172.18.0.4", 0}}
+	for name, tc := range map[string]struct {
+		tag     string
+		open    bool
 		servers any
-		golden  string
+		golden  string // none if open
 	}{
-		"1.14.2": {map[string]server{"cp-a": {"172.18.0.3", 100}, "cp-b": {"172.18.0.4", 0}}, "haproxy.cfg"},
-		"1.8.12": {map[string]string{"cp-a": "172.18.0.3", "cp-b": "172.18.0.4"}, "haproxy-v1.8.cfg"},
+		"default": {"1.14.2", false, weighed, "haproxy.cfg"},
+		"v1.8":    {"1.8.12", false, map[string]string{"cp-a": "172.18.0.3", "cp-b": "172.18.0.4"}, "haproxy-v1.8.cfg"},
+		"open":    {"1.14.2", true, weighed, ""},
 	} {
-		text, err := haproxyTemplate(releaseOf(tag))
+		text, err := haproxyTemplate(releaseOf(tc.tag), tc.open)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.Contains(text, "reject") == tc.open {
+			t.Errorf("%s: connections are refused: %t", name, !tc.open)
+		}
+		if strings.Contains(text, "bind *:8404") {
+			t.Errorf("%s: statistics are published", name)
 		}
 		tmpl, err := template.New("").Funcs(template.FuncMap{"JoinHostPort": net.JoinHostPort}).Parse(text)
 		if err != nil {
@@ -264,9 +274,11 @@ func TestHAProxyTemplate(t *testing.T) {
 			"FrontendControlPlanePort": "6443", "BackendControlPlanePort": "6443", "IPv6": false, "BackendServers": tc.servers,
 		})
 		if err != nil {
-			t.Fatalf("%s: %v", tag, err)
+			t.Fatalf("%s: %v", name, err)
 		}
-		golden(t, tc.golden, out.Bytes())
+		if !tc.open {
+			golden(t, tc.golden, out.Bytes())
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ type docker struct {
 
 type fakeContainer struct {
 	id, name, cluster, role, owner, image, host, port, created string
-	stopped                                              bool
+	stopped                                                    bool
 }
 
 func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
