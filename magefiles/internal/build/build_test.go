@@ -225,6 +225,37 @@ func TestDockerCLI(t *testing.T) {
 	}
 }
 
+// TestDockerCLIIsBuiltOnce: the docker command is compiled anew if its pins change, and only
+// then.
+func TestDockerCLIIsBuiltOnce(t *testing.T) {
+	t.Parallel()
+	c := ClusterAPI{Version: version.Must(version.NewSemver("0.3.5")), Components: t.TempDir()}
+	id := func() string { return c.Requests()[DockerCLI].ID }
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(c.Components, "dockercli", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := id(); got != "" {
+		t.Errorf("without a module: %q", got)
+	}
+	write("go.mod", "module a\n")
+	write("go.sum", "")
+	first := id()
+	if first == "" || id() != first {
+		t.Errorf("the same pins: %q and %q", first, id())
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		before := id()
+		write(name, "changed\n")
+		if id() == before {
+			t.Errorf("a changed %s is not noticed", name)
+		}
+	}
+}
+
 // TestTreeState: a program's version says whether its tree had uncommitted
 // changes.
 func TestTreeState(t *testing.T) {

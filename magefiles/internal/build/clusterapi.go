@@ -1,6 +1,8 @@
 package build
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -75,9 +77,10 @@ func (c ClusterAPI) Requests() map[string]Request {
 		Docker:       c.request(Docker, layout.DockerModule, layout.DockerMain),
 	}
 	if facts.RunsDocker {
+		dir := filepath.Join(c.Components, "dockercli")
 		requests[DockerCLI] = Request{
-			Dir: filepath.Join(c.Components, "dockercli"), Packages: []string{"github.com/docker/cli/cmd/docker"},
-			Output: filepath.Join(c.OutDir, DockerCLI), Arch: c.Arch,
+			Dir: dir, Packages: []string{"github.com/docker/cli/cmd/docker"},
+			Output: filepath.Join(c.OutDir, DockerCLI), ID: pinsID(dir), Arch: c.Arch,
 		}
 	}
 	if facts.OwnClusterctl() {
@@ -109,6 +112,20 @@ func (c ClusterAPI) request(name, module, pkg string) Request {
 		Dir: filepath.Join(c.Dir, filepath.FromSlash(module)), Packages: []string{pkg}, Output: filepath.Join(c.OutDir, name),
 		ID: c.ID, Arch: c.Arch, LDFlags: c.ldflags(), Toolchain: release.Of(c.Version).Toolchain,
 	}
+}
+
+// pinsID identifies a module that has no Go files: what it requires, and the sums of that.
+// It is empty if a file of these cannot be read. go build then says why.
+func pinsID(dir string) string {
+	h := sha256.New()
+	for _, name := range []string{"go.mod", "go.sum"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return ""
+		}
+		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func (c ClusterAPI) ldflags() []string {
