@@ -124,13 +124,13 @@ func args(r Request) []string {
 		output = strings.TrimSuffix(output, "/") + "/"
 	}
 	a := []string{"build", "-v", "-o", output}
-	if !isOld(r.Toolchain) {
+	if !beforeGo118(r.Toolchain) {
 		a = slices.Insert(a, 2, "-buildvcs=false")
 	}
 	switch {
 	case r.Vendor:
 		a = append(a, "-mod=vendor")
-	case isOld(r.Toolchain):
+	case beforeGo118(r.Toolchain):
 		// Without this, Go before 1.16 adds missing requirements to go.mod, even
 		// in a developer's checkout.
 		a = append(a, "-mod=readonly")
@@ -162,7 +162,7 @@ func env(r Request) []string {
 	// The user's GOFLAGS and workspace are for the user's code. GOFLAGS is not empty,
 	// because go would then use the value of `go env -w`.
 	e := []string{"CGO_ENABLED=0", "GOWORK=off"}
-	if !isOld(r.Toolchain) {
+	if !beforeGo118(r.Toolchain) {
 		e = append(e, "GOFLAGS=-buildvcs=false")
 	}
 	if !r.Host {

@@ -64,9 +64,9 @@ func fetch(ctx context.Context, toolchain string, o Options) ([]string, error) {
 	return settings, err
 }
 
-// isOld reports whether a toolchain, such as go1.13.15, does not know the flags
-// of today's Go. -buildvcs came with Go 1.18.
-func isOld(toolchain string) bool {
+// beforeGo118 reports whether a toolchain, such as go1.13.15, is older than Go 1.18, which
+// brought -buildvcs.
+func beforeGo118(toolchain string) bool {
 	return toolchain != "" && goversion.Compare(toolchain, "go1.18") < 0
 }
 
@@ -84,7 +84,7 @@ func settingsFor(ctx context.Context, toolchain string, runner run.Runner) ([]st
 		return nil, nil
 	}
 	settings := []string{"GOTOOLCHAIN=" + toolchain}
-	if !isOld(toolchain) {
+	if !beforeGo118(toolchain) {
 		return settings, nil
 	}
 	res, err := runner.Run(ctx, run.Cmd{Name: "go", Args: append([]string{"env", "-json"}, kept...), Dir: os.TempDir(), Env: []string{"GOTOOLCHAIN=local"}})
