@@ -16,7 +16,6 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
-	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/redact"
 )
 
@@ -143,8 +142,8 @@ func Load(root string, lookup func(string) (string, bool)) (*Config, error) {
 	read := func(i int, s setting) {
 		raw, origin := s.def, "default"
 		if s.follows != nil {
-			if facts, ok := c.otherRelease(); ok {
-				raw, origin = s.follows(facts), "default of Cluster API "+facts.Series()
+			if value, from := s.follows(c); from != "" {
+				raw, origin = value, from
 			}
 		}
 		if v, ok := fromFile[s.key]; ok {
@@ -165,9 +164,9 @@ func Load(root string, lookup func(string) (string, bool)) (*Config, error) {
 		}
 		c.values[i] = Value{Key: s.key, Env: s.env, Value: value, Origin: origin, Doc: s.doc}
 	}
-	for _, following := range []bool{false, true} {
+	for turn := range 3 {
 		for i, s := range settings {
-			if (s.follows != nil) == following {
+			if s.turn == turn {
 				read(i, s)
 			}
 		}
@@ -179,15 +178,6 @@ func Load(root string, lookup func(string) (string, bool)) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// otherRelease returns the facts of the settings' release of Cluster API. ok is
-// false if that is the pinned one.
-func (c *Config) otherRelease() (facts release.Release, ok bool) {
-	if c.ClusterAPI.Version == nil || c.ClusterAPI.Tag() == defaultClusterAPI {
-		return release.Release{}, false
-	}
-	return release.Of(c.ClusterAPI.Version), true
 }
 
 // refused says that a setting's value cannot be used. err says what is allowed and

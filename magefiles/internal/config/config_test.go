@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -117,6 +118,10 @@ func TestRefused(t *testing.T) {
 		"too old":            {env: map[string]string{"CAPI_VERSION": "v0.3.4"}, want: []string{`CAPI_VERSION="v0.3.4"`, "extraMounts", "v0.3.5"}},
 		"no version":         {env: map[string]string{"CAPI_VERSION": "banana"}, want: []string{`CAPI_VERSION="banana"`, "major.minor.patch"}},
 		"the autoscaler's":   {env: map[string]string{"CAPI_VERSION": "v1beta1"}, want: []string{`CAPI_VERSION="v1beta1"`, "version of an API", "the autoscaler reads a variable of the same name", "unset yours"}},
+		"a branch":           {env: map[string]string{"CAPI_VERSION": "main"}, want: []string{`CAPI_VERSION="main"`, "set CAPI_COMMIT", "git ls-remote " + clusterAPIGit, "CAPI_DIR"}},
+		"a release branch":   {env: map[string]string{"CAPI_VERSION": "release-1.14"}, want: []string{"set CAPI_COMMIT"}},
+		"another's branch":   {env: map[string]string{"AUTOSCALER_VERSION": "master"}, want: []string{"set AUTOSCALER_COMMIT", "git ls-remote " + autoscalerGit, "AUTOSCALER_DIR"}},
+		"a commit":           {env: map[string]string{"CAPI_VERSION": "ae7ff047db49"}, want: []string{"set CAPI_COMMIT"}},
 		"half a version":     {env: map[string]string{"CAPI_VERSION": "v1.14"}, want: []string{"major.minor.patch"}},
 		"no Kubernetes":      {env: map[string]string{"KUBERNETES_VERSION": "banana"}, want: []string{"such as v1.36.1"}},
 		"a build":            {env: map[string]string{"KUBERNETES_VERSION": "v1.36.1+k3s1"}, want: []string{"such as v1.36.1"}},
@@ -294,6 +299,48 @@ func TestDefaultsFollowClusterAPI(t *testing.T) {
 	}
 	if _, err := load(t, "", map[string]string{"CAPI_VERSION": "banana"}); err == nil || strings.Contains(err.Error(), "kubernetesVersion") {
 		t.Errorf("an unreadable release: %v", err)
+	}
+}
+
+// TestReleaseOfACheckout: a checkout's own files say on which release it is based, unless
+// the settings do.
+func TestReleaseOfACheckout(t *testing.T) {
+	t.Parallel()
+	const origin = "metadata.yaml of the checkout"
+	for name, tc := range map[string]struct {
+		minor int // of the checkout's series; 0: not told
+		env   map[string]string
+		want  string // release, its origin, and Kubernetes
+	}{
+		"main":              {15, nil, "v1.15.0-alpha.0 " + origin + " v1.36.1"},
+		"the pinned series": {14, nil, "v1.14.2 " + origin + " v1.36.1"},
+		"an older series":   {10, nil, "v1.10.10 " + origin + " v1.33.4"},
+		"given":             {10, map[string]string{"CAPI_VERSION": "v1.10.4"}, "v1.10.4 environment v1.33.4"},
+		"not told":          {0, nil, "v1.14.2 default v1.36.1"},
+	} {
+		tree := t.TempDir()
+		if err := os.Mkdir(filepath.Join(tree, "test"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		files := map[string]string{"test/go.mod": "module example.com/test\n"}
+		if tc.minor > 0 {
+			files["metadata.yaml"] = fmt.Sprintf("releaseSeries:\n- {major: 1, minor: %d, contract: v1beta2}\n- {major: 1, minor: 9, contract: v1beta1}\n", tc.minor)
+		}
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(tree, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		env := map[string]string{"CAPI_DIR": tree}
+		maps.Copy(env, tc.env)
+		c, err := load(t, "", env)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := strings.Join([]string{c.ClusterAPI.Tag(), c.origin("clusterAPI.version"), Tag(c.Kubernetes)}, " "); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
 	}
 }
 

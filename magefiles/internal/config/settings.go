@@ -47,9 +47,12 @@ type setting struct {
 	// notEmpty refuses a variable that is set and empty.
 	notEmpty bool
 	set      func(c *Config, raw string) error
-	// follows, if not nil, returns the default for a release of Cluster API other than
-	// the pinned one. Such a setting is read after clusterAPI.version.
-	follows func(release.Release) string
+	// follows, if not nil, returns another default, and its origin, that depends on
+	// settings of earlier turns. An empty origin stands for def.
+	follows func(c *Config) (value, origin string)
+	// turn orders the reading of settings: what follows nothing, then the release of
+	// Cluster API, then what follows that release.
+	turn int
 	// version returns the value of a setting that is a version; nil for others.
 	version func(c *Config) *version.Version
 }
@@ -71,7 +74,7 @@ var settings = slices.Concat(
 			doc: "machines of the first MachineDeployment, 1 to 20", set: setWorkers},
 		{key: "kubernetesVersion", env: "KUBERNETES_VERSION", def: defaultKubernetes, kind: text,
 			doc: "release of Kubernetes in both clusters, of a minor that the release of Cluster API supports. The v may be left out", set: setKubernetes,
-			follows: func(r release.Release) string { return r.DefaultKubernetes },
+			follows: ofRelease(func(r release.Release) string { return r.DefaultKubernetes }), turn: 2,
 			version: func(c *Config) *version.Version { return c.Kubernetes }},
 		{key: "nodeImage", env: "NODE_IMAGE", def: NodeImageAuto, kind: text,
 			doc: "auto, registry (kindest/node, by digest where one is pinned) or source (built here)",
@@ -84,10 +87,10 @@ var settings = slices.Concat(
 			doc: "bring up versions that upstream does not support together", set: setForce},
 	},
 	sourceSettings("clusterAPI", "CAPI", defaultClusterAPI, clusterAPIGit,
-		func(c *Config) *Source { return &c.ClusterAPI }, nil),
+		func(c *Config) *Source { return &c.ClusterAPI }, ofCheckout, 1),
 	sourceSettings("autoscaler", "AUTOSCALER", defaultAutoscaler, autoscalerGit,
 		func(c *Config) *Source { return &c.Autoscaler },
-		func(r release.Release) string { return r.DefaultAutoscaler }),
+		ofRelease(func(r release.Release) string { return r.DefaultAutoscaler }), 2),
 	[]setting{
 		{key: "autoscaler.coreDir", env: "AUTOSCALER_CORE_DIR", kind: text,
 			doc: "your checkout of kubernetes-sigs/cluster-autoscaler, for an autoscaler.dir that imports it",
@@ -131,9 +134,9 @@ func setNamespace(c *Config, raw string) error {
 	return nil
 }
 
-// sourceSettings returns the settings of a component's source. follows is the
-// field of that name of the version's setting.
-func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *Source, follows func(release.Release) string) []setting {
+// sourceSettings returns the settings of a component's source. follows and turn are the
+// fields of these names of the version's setting.
+func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *Source, follows func(*Config) (value, origin string), turn int) []setting {
 	origins, originsDoc := []string{OriginAuto, OriginGit, OriginModule, OriginDir}, "auto, git, module (Go module proxy) or dir (your checkout)"
 	if key == "autoscaler" { // its releases are no modules
 		origins, originsDoc = []string{OriginAuto, OriginGit, OriginDir}, "auto, git or dir (your checkout)"
@@ -141,13 +144,16 @@ func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *S
 	return []setting{
 		{key: key + ".version", env: env + "_VERSION", def: defVersion, kind: text,
 			doc:     "release whose tag is fetched; for a commit or a checkout, the release that it is based on. The v may be left out",
-			follows: follows,
+			follows: follows, turn: turn,
 			version: func(c *Config) *version.Version { return source(c).Version },
 			set: func(c *Config, raw string) error {
 				v, err := parseVersion(raw, defVersion)
 				source(c).Version = v
 				if err != nil && env == "CAPI" && apiPattern.MatchString(raw) {
 					return fmt.Errorf("this is a version of an API, and the lab's CAPI_VERSION is a release, such as %s; the autoscaler reads a variable of the same name, which the lab sets for it as its release needs; unset yours", defVersion)
+				}
+				if err != nil && branchPattern.MatchString(raw) {
+					return fmt.Errorf("%w; a branch or a commit is no release: set %s_COMMIT to the commit, as `git ls-remote %s` prints it, or %[2]s_DIR to your checkout", err, env, defGit)
 				}
 				return err
 			}},
@@ -181,6 +187,7 @@ func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *S
 
 var (
 	apiPattern    = regexp.MustCompile(`^v[0-9]+(alpha|beta)[0-9]+$`)
+	branchPattern = regexp.MustCompile(`^(main|master|release-[0-9.]+|cluster-autoscaler-release-[0-9.]+|[0-9a-f]{7,40})$`)
 	commitPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	valuePattern  = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 	labelPattern  = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)

@@ -20,6 +20,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
@@ -552,5 +553,36 @@ func TestTreeOfAnotherRelease(t *testing.T) {
 	}
 	if slices.ContainsFunc(w.calls, func(c string) bool { return strings.HasPrefix(c, "kind create") }) {
 		t.Errorf("a cluster was created: %q", w.calls)
+	}
+}
+
+// TestCommitOfAnotherRelease: a fetched commit whose programs are elsewhere is refused
+// before they are compiled, and one of another series is named.
+func TestCommitOfAnotherRelease(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		core, series, want string
+		fails              bool
+	}{
+		"the same series": {"core", "{major: 1, minor: 14}", "v1.14.2 from git", false},
+		"a newer series":  {"core", "{major: 1, minor: 15}", "v1.14.2 from git, a tree of v1.15", false},
+		"another layout":  {".", "{major: 1, minor: 10}", "is not a tree of release v1.14.2; set CAPI_VERSION to its release, such as v1.10.10", true},
+	} {
+		w := newFakeWorld(t)
+		w.Config.ClusterAPI.Commit = strings.Repeat("a", 40)
+		tree := w.State.Path("src", "tree")
+		for _, main := range []string{tc.core, "bootstrap/kubeadm", "controlplane/kubeadm", "test/infrastructure/docker"} {
+			w.write(t, tree+"/"+main+"/main.go", "package main\n")
+		}
+		w.write(t, tree+"/test/go.mod", "module example.com/test\n")
+		w.write(t, tree+"/metadata.yaml", "releaseSeries: ["+tc.series+"]\n")
+		c := w.newBringUp(engine.Info{})
+		text, err := c.fetch(t.Context(), func(string) {})
+		if err != nil {
+			text = err.Error()
+		}
+		if (err != nil) != tc.fails || !strings.Contains(text, tc.want) || !tc.fails && text != tc.want {
+			t.Errorf("%s: %q, want %q", name, text, tc.want)
+		}
 	}
 }

@@ -20,7 +20,17 @@ func (c *bringUp) fetch(ctx context.Context, progress func(string)) (_ string, e
 	if err != nil {
 		return "", err
 	}
-	return c.Config.ClusterAPI.Tag() + " from " + c.tree.Origin, nil
+	want := c.Config.ClusterAPI
+	if want.Commit != "" {
+		if err := c.checkLayout("CAPI_COMMIT="+want.Commit, c.tree.Dir); err != nil {
+			return "", err
+		}
+	}
+	text := want.Tag() + " from " + c.tree.Origin
+	if based, ok := release.OfTree(c.tree.Dir); ok && release.Of(based).Series() != release.Of(want.Version).Series() {
+		text += ", a tree of " + release.Of(based).Series()
+	}
+	return text, nil
 }
 
 func (c *bringUp) nodeImage(ctx context.Context, progress func(string)) (_ string, err error) {

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
@@ -183,10 +184,22 @@ func (e *Environment) checkCheckout(ctx context.Context) error {
 	if err := e.tools.check(ctx, component.ClusterAPI(e.Config)); err != nil {
 		return err
 	}
-	if err := (build.ClusterAPI{Dir: e.Config.ClusterAPI.Dir, Version: e.Config.ClusterAPI.Version}).CheckLayout(); err != nil {
-		return fmt.Errorf("CAPI_DIR=%s is not a tree of release %s; set CAPI_VERSION to its release: %w", e.Config.ClusterAPI.Dir, e.Config.ClusterAPI.Tag(), err)
+	return e.checkLayout("CAPI_DIR="+e.Config.ClusterAPI.Dir, e.Config.ClusterAPI.Dir)
+}
+
+// checkLayout refuses a tree of another release than that of the settings. setting is what
+// chose the tree.
+func (e *Environment) checkLayout(setting, tree string) error {
+	want := e.Config.ClusterAPI
+	err := build.ClusterAPI{Dir: tree, Version: want.Version}.CheckLayout()
+	if err == nil {
+		return nil
 	}
-	return nil
+	its := "its release"
+	if based, ok := release.OfTree(tree); ok {
+		its += ", such as " + config.Tag(based)
+	}
+	return fmt.Errorf("%s is not a tree of release %s; set CAPI_VERSION to %s: %w", setting, want.Tag(), its, err)
 }
 
 // How long it usually takes to compile the managers, and to do everything after the
