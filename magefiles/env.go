@@ -23,8 +23,9 @@ func (Env) Up(ctx context.Context) error { return lab(ctx, "env:up") }
 func (Env) Status(ctx context.Context) error { return lab(ctx, "env:status") }
 
 // Down removes the environment and nothing else. It removes containers, volumes
-// and kubeconfigs. Caches, built images and logs stay for the next env:up.
-// Running it twice is harmless.
+// and kubeconfigs. Commands in other terminals that work on the environment end
+// first. Caches, built images and logs stay for the next env:up. Running it twice is
+// harmless.
 func (Env) Down(ctx context.Context) error { return lab(ctx, "env:down") }
 
 // Kubeconfig prints the path of the environment's kubeconfig and nothing else.

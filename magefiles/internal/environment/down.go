@@ -36,7 +36,8 @@ func (e *Environment) removeClusters(ctx context.Context) error {
 	return errors.New("containers of the environment keep coming back; look at `docker ps` for what makes them")
 }
 
-// Down removes everything that belongs to the environment, and says what.
+// Down removes everything that belongs to the environment, and says what. Commands that
+// work on the environment end first.
 func (e *Environment) Down(ctx context.Context) error {
 	if err := e.checkOwn("env:down"); err != nil {
 		return err
@@ -62,6 +63,9 @@ func (e *Environment) Down(ctx context.Context) error {
 		}
 		workload, management, err := e.containers(ctx)
 		if err != nil {
+			return err
+		}
+		if err := e.endGuests(ctx, "env:down"); err != nil {
 			return err
 		}
 		what := fmt.Sprintf("remove %d containers", len(workload)+len(management))

@@ -41,13 +41,22 @@ func (e *LeftError) Error() string {
 // Unwrap returns why the clean-up ended early.
 func (e *LeftError) Unwrap() error { return e.Err }
 
+// GoneError is the cause for which a command and its clean-ups end when what they work on
+// no longer exists. It is a context.Canceled that reads as the Reason.
+type GoneError struct{ Reason string }
+
+func (e *GoneError) Error() string { return e.Reason }
+
+// Is makes it a context.Canceled.
+func (e *GoneError) Is(target error) bool { return target == context.Canceled }
+
 // key is the key of the *command of a context.
 type key struct{}
 
 // command ends a context of With, and the clean-ups after it.
 type command struct {
 	stop, hurry context.CancelCauseFunc
-	// hurried ends at the second interruption.
+	// hurried ends at the second interruption, or when Abandon is called.
 	hurried context.Context
 }
 
@@ -115,9 +124,25 @@ func Stop(ctx context.Context, cause error) {
 	}
 }
 
+// Abandon ends the command whose context ctx is, and all its clean-ups. It does nothing if
+// ctx comes neither from Notify nor from With.
+func Abandon(ctx context.Context, gone *GoneError) {
+	if c, ok := ctx.Value(key{}).(*command); ok {
+		c.hurry(gone) // first, so that Gone is known when ctx ends
+		c.stop(gone)
+	}
+}
+
+// Gone returns why nothing is left to clean up; nil unless Abandon was called.
+func Gone(ctx context.Context) *GoneError {
+	var gone *GoneError
+	errors.As(context.Cause(second(ctx)), &gone)
+	return gone
+}
+
 // Cleanup returns a context for cleaning up after ctx. It does not end when ctx ends, but
-// at the second interruption, with ErrNow as its cause, or after limit. A ctx that does not
-// come from Notify or With has no second interruption.
+// at the second interruption, with ErrNow as its cause, when Abandon is called, or after
+// limit. A ctx that does not come from Notify or With has no second interruption.
 func Cleanup(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	clean, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	clean, release := context.WithTimeout(clean, limit)
@@ -130,8 +155,8 @@ func Cleanup(ctx context.Context, limit time.Duration) (context.Context, context
 	}
 }
 
-// Now returns a channel that is closed at the second interruption; nil for a
-// ctx that has none.
+// Now returns a channel that is closed at the second interruption and when Abandon is
+// called; nil for a ctx that has neither.
 func Now(ctx context.Context) <-chan struct{} { return second(ctx).Done() }
 
 func second(ctx context.Context) context.Context {

@@ -24,6 +24,10 @@ import (
 // that kills it.
 const grace = 5 * time.Second
 
+// lastGrace is the same time after the second interruption. A debugger needs it to end the
+// process that it debugs.
+const lastGrace = time.Second
+
 // outputTail is how many bytes of each of a process's two streams an Error holds
 // at most.
 const outputTail = 4 << 10
@@ -66,8 +70,8 @@ type Result struct {
 // Runner starts processes and waits for them.
 type Runner interface {
 	// Run starts c and waits for its end. When ctx is done, the process and its
-	// children get SIGTERM, and SIGKILL some seconds later, or at the second
-	// interruption. A process that fails or does not start gives an *Error.
+	// children get SIGTERM, and SIGKILL some seconds later, or one second after the
+	// second interruption. A process that fails or does not start gives an *Error.
 	Run(ctx context.Context, c Cmd) (Result, error)
 }
 
@@ -141,7 +145,12 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 		go func() {
 			select {
 			case <-interrupt.Now(ctx):
-				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended
+			case <-ended:
+				return
+			}
+			select {
+			case <-time.After(lastGrace):
+				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have just ended
 			case <-ended:
 			}
 		}()

@@ -20,7 +20,7 @@ var envVerbs = []verb{
 	simpleVerb(usage{
 		name:    "env:down",
 		summary: "Removes the environment and nothing else.",
-		details: "It removes containers, volumes and kubeconfigs. Caches, built images and logs stay for the next env:up. Running it twice is harmless.",
+		details: "It removes containers, volumes and kubeconfigs. Commands in other terminals that work on the environment end first. Caches, built images and logs stay for the next env:up. Running it twice is harmless.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Down(ctx) }),
 	simpleVerb(usage{
 		name:    "env:kubeconfig",

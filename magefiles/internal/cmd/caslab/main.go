@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,10 @@ func main() {
 	stdout, stderr := outputs(ctx)
 	go stopIfOrphaned(ctx, interrupt.TakeParents(), interrupt.Parents)
 	go exitIfInterruptedTwice(ctx, func() {
+		if gone := interrupt.Gone(ctx); gone != nil {
+			fmt.Fprintln(stderr, "Error:", gone)
+			os.Exit(1)
+		}
 		fmt.Fprintln(stderr, "Error: interrupted a second time; what was under way may remain: `go tool mage env:status` shows the environment, and `go tool mage env:down` removes it")
 		os.Exit(1)
 	})
@@ -97,7 +102,11 @@ func (v verb) execute(ctx context.Context, args []string, out, stderr io.Writer)
 	if cfg.NamedByVariable() {
 		c.clusterName = cfg.ClusterName
 	}
-	s := newSession(cfg, ui.Options{Terminal: ui.Terminal(stderr)}, out, stderr)
+	s := newSession(cfg, v.name, ui.Options{Terminal: ui.Terminal(stderr)}, out, stderr)
 	defer s.lab.Close()
-	return addAdvice(v.run(ctx, s, args), c)
+	err = v.run(ctx, s, args)
+	if gone := interrupt.Gone(ctx); gone != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = gone // not how it showed
+	}
+	return addAdvice(errors.Join(err, s.leave()), c)
 }

@@ -51,6 +51,24 @@ func TestExecuteAddsAdvice(t *testing.T) {
 	}
 }
 
+func TestACommandSaysThatItsEnvironmentIsGone(t *testing.T) {
+	t.Chdir(t.TempDir())
+	gone := &interrupt.GoneError{Reason: "the environment is gone"}
+	other := errors.New("disk full")
+	for _, tc := range []struct{ ends, want error }{
+		{nil, gone}, {fmt.Errorf("get nodes: %w", context.Canceled), gone}, {fmt.Errorf("stopped: %w", gone), gone}, {other, other},
+	} {
+		ctx, _, _ := interrupt.With(t.Context())
+		v := verb{run: func(ctx context.Context, _ *session, _ []string) error {
+			interrupt.Abandon(ctx, gone)
+			return tc.ends
+		}}
+		if err := v.execute(ctx, nil, io.Discard, io.Discard); err == nil || err.Error() != tc.want.Error() {
+			t.Errorf("it ends with %v, which is told as %v, want %v", tc.ends, err, tc.want)
+		}
+	}
+}
+
 func TestConfigShow(t *testing.T) {
 	t.Setenv("CLUSTER_NAME", "mine")
 	var out bytes.Buffer

@@ -34,7 +34,7 @@ var matrixVerbs = []verb{
 type rowTrial struct{ *session }
 
 func tryRow(l *lab.Lab) matrix.Trial {
-	s := sessionOf(l)
+	s := sessionOf(l, "matrix:run")
 	s.environment.Temporary = true
 	return rowTrial{s}
 }
@@ -54,7 +54,8 @@ func (t rowTrial) Up(ctx context.Context) error { return t.environment.Up(ctx, e
 
 func (t rowTrial) Status(ctx context.Context) error { return t.environment.Status(ctx) }
 
-func (t rowTrial) Scale(ctx context.Context, scenario, out string) (*results.Results, error) {
+func (t rowTrial) Scale(ctx context.Context, scenario, out string) (_ *results.Results, err error) {
+	defer func() { err = errors.Join(err, t.leave()) }() // Down ends all guests
 	return t.scenarios.Results(ctx, scenario, scenarios.Options{Autoscaler: scenarios.OnThisMachine, Out: out})
 }
 

@@ -28,22 +28,41 @@ type session struct {
 	workloads   *workloads.Workloads
 	scenarios   *scenarios.Scenarios
 	timelines   *timelines.Timelines
+
+	// leave ends the visit of the environment, if the command opened it.
+	leave func() error
 }
 
-// newSession returns a session for the settings. The caller closes its lab.
-func newSession(cfg *config.Config, shown ui.Options, out, stderr io.Writer) *session {
-	return sessionOf(lab.New(cfg, shown, out, stderr))
+// newSession returns a session of a command with the settings. The caller closes its lab
+// and then calls leave.
+func newSession(cfg *config.Config, command string, shown ui.Options, out, stderr io.Writer) *session {
+	return sessionOf(lab.New(cfg, shown, out, stderr), command)
 }
 
-// sessionOf returns a session that uses the lab.
-func sessionOf(l *lab.Lab) *session {
-	s := &session{cfg: l.Config, out: l.Out, lab: l}
+// sessionOf returns a session of a command that uses the lab.
+func sessionOf(l *lab.Lab, command string) *session {
+	stay := func() error { return nil }
+	s := &session{cfg: l.Config, out: l.Out, lab: l, leave: stay}
 	s.environment = environment.New(l, func(l *lab.Lab) environment.Recorder { return &timelines.Recorder{Lab: l} })
+	visiting := false
 	open := func(ctx context.Context) (*target.Cluster, error) {
-		return target.Open(ctx, target.Options{
+		c, err := target.Open(ctx, target.Options{
 			Workload: l.Config.WorkloadKubeconfig, Management: l.Config.ManagementKubeconfig,
 			Name: l.Config.ClusterName, Namespace: l.Config.Namespace, Environment: s.environment.SelfManaged,
 		})
+		if err != nil || !c.Own || visiting {
+			return c, err
+		}
+		leave, err := s.environment.Visit(ctx, command, c.Workload.Answers)
+		if err != nil {
+			return nil, err
+		}
+		visiting = true
+		s.leave = func() error {
+			visiting, s.leave = false, stay
+			return leave()
+		}
+		return c, nil
 	}
 	s.timelines = &timelines.Timelines{Lab: l, Open: open}
 	s.autoscalers = &autoscalers.Autoscalers{Lab: l, Open: open, Recorder: s.timelines, Nodes: s.environment}

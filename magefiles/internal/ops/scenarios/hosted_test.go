@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/run"
@@ -152,4 +154,27 @@ func TestHostAutoscalerInterrupted(t *testing.T) {
 	if _, running := p.state(); running != 0 {
 		t.Errorf("%d processes run", running)
 	}
+}
+
+// TestHostAutoscalerStoppedInAHurry: at the second interruption, Stop waits for the process,
+// which is killed.
+func TestHostAutoscalerStoppedInAHurry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, p := newHostAutoscaler(t)
+		if err := h.Start(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		ctx, _, now := interrupt.With(t.Context())
+		clean, cancel := interrupt.Cleanup(ctx, time.Minute)
+		defer cancel()
+		now()
+		synctest.Wait()
+		if err := h.Stop(clean); err != nil {
+			t.Errorf("Stop() = %v", err)
+		}
+		if _, running := p.state(); running != 0 {
+			t.Errorf("%d processes run", running)
+		}
+	})
 }

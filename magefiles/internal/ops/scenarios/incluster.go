@@ -15,6 +15,7 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/speech"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
@@ -69,12 +70,13 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, extra []string) (err er
 
 // Stop implements engine.Autoscaler.
 func (d *inClusterAutoscaler) Stop(ctx context.Context) error {
-	if !d.deployed {
+	if !d.deployed || interrupt.Gone(ctx) != nil {
+		d.forget()
 		return nil
 	}
 	d.forget()
 	d.running = nil // even if it is only partly deleted
-	if err := d.Autoscalers.Undeploy(ctx); err != nil {
+	if err := d.Autoscalers.Undeploy(ctx); err != nil && interrupt.Gone(ctx) == nil {
 		return fmt.Errorf("the autoscaler may be left in the cluster; go tool mage autoscaler:undeploy removes it: %w", errors.Join(context.Cause(ctx), err))
 	}
 	d.deployed = false

@@ -156,6 +156,9 @@ type hostAutoscaler struct {
 	started    time.Time
 }
 
+// killTime is how long a process may take to end that is killed.
+const killTime = 2 * time.Second
+
 // firstRoundTimeout bounds the time until an autoscaler begins its first round.
 const firstRoundTimeout = 2 * time.Minute
 
@@ -226,7 +229,12 @@ func (h *hostAutoscaler) Stop(ctx context.Context) error {
 	select {
 	case <-h.done:
 	case <-ctx.Done():
-		return fmt.Errorf("stop the autoscaler, which ends at the latest when this command ends: %w", context.Cause(ctx))
+		// At the second interruption it is killed.
+		select {
+		case <-h.done:
+		case <-time.After(killTime):
+			return fmt.Errorf("stop the autoscaler, which ends at the latest when this command ends: %w", context.Cause(ctx))
+		}
 	}
 	h.running = nil
 	select {

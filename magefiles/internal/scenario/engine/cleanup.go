@@ -26,7 +26,7 @@ import (
 // runCleanUp removes what the scenario created, even if ctx is done. It ends at the second
 // interruption.
 func (e *engine) runCleanUp(ctx context.Context, r *results.Result) {
-	if !e.clusterChanged {
+	if !e.clusterChanged || interrupt.Gone(ctx) != nil {
 		return
 	}
 	limited, cancel := interrupt.Cleanup(ctx, cleanupTime)
@@ -35,7 +35,9 @@ func (e *engine) runCleanUp(ctx context.Context, r *results.Result) {
 	e.addFact(timeline.Step, timeline.CleanUp)
 	step := e.o.Log.Start(timeline.CleanUp, 30*time.Second)
 	err := e.cleanUp(limited, step.Progress)
-	if err != nil {
+	if gone := interrupt.Gone(ctx); gone != nil {
+		err = gone
+	} else if err != nil {
 		if cause := context.Cause(limited); cause != nil {
 			err = errors.Join(cause, otherErrors(err, cause))
 		}

@@ -160,6 +160,42 @@ func TestStoppedRunCleansUpAndSkipsTheRest(t *testing.T) {
 
 // The first interruption stops a scenario and cleans up. The second one ends the
 // clean-up, and the failure says what is left and how to remove it.
+// TestTheClusterGoesAway: when the cluster of a scenario is removed, nothing is cleaned up,
+// and nothing is said to be left.
+func TestTheClusterGoesAway(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	for name, after := range map[string]time.Duration{"during the scenario": 0, "during its clean-up": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o engine.Options) {
+				interrupted, stop, _ := interrupt.With(ctx)
+				var removed time.Time
+				o.AddFact = func(f timeline.Fact) {
+					if f.What == timeline.Step && strings.HasPrefix(f.Text, "2.") {
+						time.AfterFunc(45*time.Second, func() {
+							if after > 0 {
+								stop()
+								time.Sleep(after)
+							}
+							removed = time.Now()
+							interrupt.Abandon(interrupted, &interrupt.GoneError{Reason: "the environment is gone"})
+						})
+					}
+				}
+				came, err := engine.Run(interrupted, o, []*scenario.Scenario{all["paused-cluster"], all["scale-up"]})
+				if took := time.Since(removed); took > time.Second || err == nil {
+					t.Errorf("it went on for %s, and ended with %v", took, err)
+				}
+				failure := came.Scenarios[0].Failure
+				if strings.Contains(failure, "left") || !strings.Contains(failure, "the environment is gone") {
+					t.Errorf("the failure says:\n%s", failure)
+				}
+			})
+		})
+	}
+}
+
 func TestSecondInterruptionEndsCleanUp(t *testing.T) {
 	t.Parallel()
 	all := shipped(t)

@@ -1,0 +1,124 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/interrupt"
+	"caslab/magefiles/internal/state"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+const (
+	// visitEvery is how often a guest looks whether the environment is there.
+	visitEvery = 2 * time.Second
+	// guestsTimeout is how long env:down waits for guests to end.
+	guestsTimeout = 15 * time.Second
+)
+
+// removedFile says when which command began to remove the environment. It stays, so that
+// guests see it even if the next environment comes up at once.
+func (e *Environment) removedFile() string { return e.ownerFile(".removed") }
+
+// Visit makes a command a guest of the environment until leave is called: env:down names
+// it, and the command of ctx ends, with the reason and without a clean-up, when the
+// environment is removed. answers asks the API server. An API server that does not answer
+// is no reason: an engine or a node that was stopped may come back.
+func (e *Environment) Visit(ctx context.Context, command string, answers func(context.Context) error) (leave func() error, err error) {
+	before, err := e.removed()
+	if err != nil {
+		return nil, err
+	}
+	guest, err := e.State.Enter(e.Config.ClusterName, command)
+	if err != nil {
+		return nil, err
+	}
+	// Also while the command cleans up.
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(visitEvery)
+		defer tick.Stop()
+		for reason := ""; reason == ""; {
+			select {
+			case <-watching.Done():
+				return
+			case <-tick.C:
+			}
+			if reason = e.whyGone(watching, guest, before, answers); reason != "" {
+				interrupt.Abandon(ctx, &interrupt.GoneError{Reason: reason})
+			}
+		}
+	}()
+	return func() error {
+		stop()
+		<-done
+		return e.State.Leave(guest)
+	}, nil
+}
+
+// whyGone returns why a guest's environment is gone; empty if it is there, or if that is
+// not known. before is what removed returned at first.
+func (e *Environment) whyGone(ctx context.Context, guest *state.Lock, before string, answers func(context.Context) error) string {
+	if removed, err := e.removed(); err == nil && removed != "" && removed != before {
+		return removed
+	}
+	if guest.Lost() {
+		return fmt.Sprintf("%s, with the kubeconfig and the records of the environment %q, was removed while this command ran", e.Config.StateDir(), e.Config.ClusterName)
+	}
+	if answers(ctx) == nil {
+		return ""
+	}
+	nodes, err := e.engine.List(ctx, clusterLabel+"="+e.Config.ClusterName)
+	if err != nil || slices.ContainsFunc(nodes, isControlPlane) {
+		return ""
+	}
+	return fmt.Sprintf("the environment %q is gone: the engine has no container of its control plane", e.Config.ClusterName)
+}
+
+// endGuests tells the guests that a command removes the environment, and waits until they
+// have ended, or for guestsTimeout.
+func (e *Environment) endGuests(ctx context.Context, command string) error {
+	text := fmt.Sprintf("the environment %q is gone: %s (process %d) began to remove it at %s", e.Config.ClusterName, command, os.Getpid(), e.Now().Format(time.DateTime))
+	if err := state.WriteFile(e.removedFile(), []byte(text), 0o644); err != nil {
+		return err
+	}
+	guests, err := e.State.Guests(e.Config.ClusterName)
+	if err != nil || len(guests) == 0 {
+		return err
+	}
+	step := e.Log.Start("wait for the end of "+strings.Join(guests, ", "), visitEvery)
+	waiting, cancel := context.WithTimeout(ctx, guestsTimeout)
+	defer cancel()
+	err = wait.PollUntilContextCancel(waiting, visitEvery/10, true, func(context.Context) (bool, error) {
+		guests, err = e.State.Guests(e.Config.ClusterName)
+		return len(guests) == 0, err
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		step.Done("", err)
+		e.Log.Printf("! not ended within %s: %s; end it by hand, because what it works on is removed now", guestsTimeout, strings.Join(guests, ", "))
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	step.Done("", err)
+	return err
+}
+
+// removed returns the content of removedFile; empty if there is none.
+func (e *Environment) removed() (string, error) {
+	text, err := os.ReadFile(e.removedFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("look whether the environment was removed: %w", err)
+	}
+	return string(text), nil
+}

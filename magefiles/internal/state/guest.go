@@ -1,0 +1,51 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// guestPrefix begins the names of the locks of an environment's guests. A lock for each
+// process is all that says who is there: the kernel releases it however the process ends.
+func guestPrefix(environment string) string { return "guest." + environment + "." }
+
+// Enter registers this process as a guest of an environment: a command that works on it and
+// does not need it for itself.
+func (d Dir) Enter(environment, command string) (*Lock, error) {
+	return d.Lock(fmt.Sprintf("%s%d", guestPrefix(environment), os.Getpid()), command)
+}
+
+// Leave ends the registration.
+func (d Dir) Leave(guest *Lock) error {
+	if guest.Lost() {
+		return guest.Release()
+	}
+	return errors.Join(os.Remove(guest.file.Path()), guest.file.Close())
+}
+
+// Guests returns the commands that Enter registered, with their processes and since when.
+func (d Dir) Guests(environment string) ([]string, error) {
+	locks, err := os.ReadDir(d.Path("lock"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look for commands that work on the environment %q: %w", environment, err)
+	}
+	var guests []string
+	for _, lock := range locks {
+		if !strings.HasPrefix(lock.Name(), guestPrefix(environment)) {
+			continue
+		}
+		guest, err := d.Holder(lock.Name())
+		if err != nil {
+			return nil, err
+		}
+		if guest != "" {
+			guests = append(guests, guest)
+		} else if err := Remove(d.lockPath(lock.Name())); err != nil { // its process was killed
+			return nil, err
+		}
+	}
+	return guests, nil
+}

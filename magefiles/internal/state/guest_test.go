@@ -1,0 +1,53 @@
+package state
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestGuests(t *testing.T) {
+	t.Parallel()
+	dir := Dir(t.TempDir())
+	none := func(when string) {
+		t.Helper()
+		if guests, err := dir.Guests("work"); err != nil || len(guests) > 0 {
+			t.Errorf("%s: %q, %v", when, guests, err)
+		}
+	}
+	none("at first")
+	guest, err := dir.Enter("work", "autoscaler:run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.Enter("work-2", "timeline:watch"); err != nil {
+		t.Fatal(err)
+	}
+	if guests, err := dir.Guests("work"); err != nil || len(guests) != 1 || !strings.HasPrefix(guests[0], fmt.Sprintf("autoscaler:run (process %d, since ", os.Getpid())) {
+		t.Errorf("Guests() = %q, %v", guests, err)
+	}
+	if err := dir.Leave(guest); err != nil {
+		t.Error(err)
+	}
+	none("at the end")
+
+	killed := dir.lockPath("guest.work.1")
+	if err := os.WriteFile(killed, []byte("scenario:run (process 1, since 10:00:00)\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	none("after it was killed")
+	if there, err := Exists(killed); there || err != nil {
+		t.Errorf("its file stays: %v", err)
+	}
+
+	if guest, err = dir.Enter("work", "autoscaler:run"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(string(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Leave(guest); err != nil {
+		t.Errorf("without the folder: %v", err)
+	}
+}
