@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,6 +23,11 @@ func Event(o *unstructured.Unstructured) (*corev1.Event, error) { return typed[c
 // Deployment returns a deployment as its type, as Pod does.
 func Deployment(o *unstructured.Unstructured) (*appsv1.Deployment, error) {
 	return typed[appsv1.Deployment](o)
+}
+
+// Lease returns a lease as its type, as Pod does.
+func Lease(o *unstructured.Unstructured) (*coordinationv1.Lease, error) {
+	return typed[coordinationv1.Lease](o)
 }
 
 func typed[T any](o *unstructured.Unstructured) (*T, error) {

@@ -107,6 +107,8 @@ func (v verb) execute(ctx context.Context, args []string, out, stderr io.Writer)
 	err = v.run(ctx, s, args)
 	if gone := interrupt.Gone(ctx); gone != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		err = gone // not how it showed
+	} else if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause // not Ctrl-C, which ends some commands well
 	}
 	return addAdvice(errors.Join(err, s.leave()), c)
 }

@@ -162,8 +162,11 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary str
 
 func autoscalerLock(c *target.Cluster) string { return "autoscaler." + c.UID }
 
+// reservation is the name of what the lab's autoscaler reserves in a cluster.
+const reservation = "autoscaler"
+
 // Lock reserves the cluster for one autoscaler until unlock is called. It refuses a
-// cluster for which the lab runs one on this machine, or in which one is deployed.
+// cluster for which a lab runs one, here or elsewhere, or in which one is deployed.
 // The command autoscaler:deploy may replace the lab's own deployment.
 func (a *Autoscalers) Lock(ctx context.Context, c *target.Cluster, command string) (unlock func() error, err error) {
 	lock, err := a.State.Lock(autoscalerLock(c), command)
@@ -172,6 +175,17 @@ func (a *Autoscalers) Lock(ctx context.Context, c *target.Cluster, command strin
 	}
 	if err != nil {
 		return nil, err
+	}
+	release, err := c.Reserve(ctx, target.Reservation{Name: reservation, Command: command, Checkout: a.Config.Root, Log: a.Log})
+	if held := new(target.ReservedError); errors.As(err, &held) {
+		err = fmt.Errorf("an autoscaler of the cluster %q already runs elsewhere: %w; stop that one first", c.Name, held)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	unlock = func() error {
+		release()
+		return lock.Release()
 	}
 	found, err := deployed(ctx, c)
 	if err == nil && found != nil && (command != deployCommand || !isOurs(found, c)) {
@@ -182,9 +196,9 @@ func (a *Autoscalers) Lock(ctx context.Context, c *target.Cluster, command strin
 		err = state.Remove(a.releaseFile(c))
 	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Release())
+		return nil, errors.Join(err, unlock())
 	}
-	return lock.Release, nil
+	return unlock, nil
 }
 
 // autoscalerEnvironment returns the variables that the process needs. It refuses a release

@@ -168,9 +168,20 @@ func TestRun(t *testing.T) {
 	if err := other.Deploy(t.Context(), DeployOptions{}); err == nil || !strings.Contains(err.Error(), "is already running") {
 		t.Errorf("Deploy() beside it = %v", err)
 	}
+	// Another checkout, on any machine, has locks of its own.
+	elsewhere := s.With(labtest.New(t, map[string]string{"AUTOSCALER_DIR": checkout(t, "1.36.1")}).Lab)
+	if err := elsewhere.Run(t.Context(), RunOptions{}); err == nil || !strings.Contains(err.Error(), `an autoscaler of the cluster "work-cluster" already runs elsewhere: `) || !strings.Contains(err.Error(), " in "+s.Config.Root+": autoscaler:run (process ") {
+		t.Errorf("Run() in another checkout = %v", err)
+	}
+	if runs, err := elsewhere.Running(t.Context(), s.cluster); err != nil || !strings.HasPrefix(runs.Text, "elsewhere, ") || runs.Release != nil {
+		t.Errorf("in another checkout Running() = %+v, %v", runs, err)
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Run() = %v, when interrupted", err)
+	}
+	if runs, err := elsewhere.Running(t.Context(), s.cluster); err != nil || runs.Text != "" {
+		t.Errorf("in another checkout after its end Running() = %+v, %v", runs, err)
 	}
 	if s.recorded != 0 {
 		t.Error("it is still recorded")

@@ -106,7 +106,11 @@ func (a *Autoscalers) Running(ctx context.Context, c *target.Cluster) (Running, 
 	case err != nil:
 		return Running{}, err
 	case d == nil && who == "":
-		return Running{}, nil
+		held, err := c.Reserved(ctx, reservation)
+		if err != nil || held == nil {
+			return Running{}, err
+		}
+		return Running{Text: "elsewhere, " + held.Holder}, nil
 	case d == nil:
 		v, err := a.recordedRelease(c)
 		return Running{Text: "on this machine, " + who, Release: v}, err

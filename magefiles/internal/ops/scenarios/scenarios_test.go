@@ -121,7 +121,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 func TestLockCluster(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	kinds := []schema.GroupVersionKind{kube.Deployments.WithVersion("v1")}
+	kinds := []schema.GroupVersionKind{kube.Deployments.WithVersion("v1"), kube.Leases.WithVersion("v1")}
 	none := kubetest.New(t, kinds, "").Client()
 	deployed := kubetest.New(t, kinds, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: caslab-autoscaler, namespace: default}, spec: {template: {spec: {containers: [{name: caslab-autoscaler, image: example.com/autoscaler}]}}}}").Client()
 	lab := newScenarios(&config.Config{Root: t.TempDir()})
@@ -137,6 +137,10 @@ func TestLockCluster(t *testing.T) {
 	}
 	if _, err := lab.Autoscalers.Lock(ctx, free, "autoscaler:run"); err == nil || !strings.Contains(err.Error(), "scenario:compare (process ") {
 		t.Errorf("an autoscaler beside it: %v; want who holds the cluster", err)
+	}
+	elsewhere := newScenarios(&config.Config{Root: t.TempDir()})
+	if _, err := elsewhere.lockCluster(ctx, free, AsItIs, "scenario:run"); err == nil || !strings.Contains(err.Error(), "scenarios already run on the cluster \"work\", elsewhere: ") || !strings.Contains(err.Error(), ": scenario:compare (process ") {
+		t.Errorf("in another checkout: %v; want who holds the cluster", err)
 	}
 	if err := release(); err != nil {
 		t.Fatal(err)

@@ -30,8 +30,8 @@ import (
 )
 
 // lockCluster reserves the cluster for a command that runs scenarios, until release is
-// called. Meanwhile the lab runs no other scenarios on it, and, unless which is AsItIs,
-// no other autoscaler.
+// called. Meanwhile no lab runs other scenarios on it, and, unless which is AsItIs, no
+// other autoscaler.
 func (sc *Scenarios) lockCluster(ctx context.Context, c *target.Cluster, which, command string) (release func() error, err error) {
 	lockCluster, err := sc.State.Lock("scenarios."+c.UID, command)
 	if held := new(state.HeldError); errors.As(err, &held) {
@@ -40,14 +40,25 @@ func (sc *Scenarios) lockCluster(ctx context.Context, c *target.Cluster, which, 
 	if err != nil {
 		return nil, err
 	}
-	if which == AsItIs {
-		return lockCluster.Release, nil
+	unreserve, err := c.Reserve(ctx, target.Reservation{Name: "scenarios", Command: command, Checkout: sc.Config.Root, Log: sc.Log})
+	if held := new(target.ReservedError); errors.As(err, &held) {
+		err = fmt.Errorf("scenarios already run on the cluster %q, elsewhere: %w; wait for them, or stop them", c.Name, held)
 	}
-	unlockAutoscaler, err := sc.Autoscalers.Lock(ctx, c, command)
 	if err != nil {
 		return nil, errors.Join(err, lockCluster.Release())
 	}
-	return func() error { return errors.Join(unlockAutoscaler(), lockCluster.Release()) }, nil
+	release = func() error {
+		unreserve()
+		return lockCluster.Release()
+	}
+	if which == AsItIs {
+		return release, nil
+	}
+	unlockAutoscaler, err := sc.Autoscalers.Lock(ctx, c, command)
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return func() error { return errors.Join(unlockAutoscaler(), release()) }, nil
 }
 
 // newAutoscaler returns the autoscaler that scenarios are run against. It compiles it if the
