@@ -18,6 +18,16 @@ type Env mg.Namespace
 // only verified. `go tool mage config:show` lists the settings.
 func (Env) Up(ctx context.Context) error { return lab(ctx, "env:up") }
 
+// Stop stops the environment's containers and keeps everything in it. Commands that
+// work on it in other terminals have to be started again afterwards, because the engine
+// publishes its API server at another port then.
+func (Env) Stop(ctx context.Context) error { return lab(ctx, "env:stop") }
+
+// Start starts an environment again, and repairs it if that is necessary: after env:stop,
+// a restart of the engine or of the machine, or if containers were stopped by hand.
+// env:up does the same.
+func (Env) Start(ctx context.Context) error { return lab(ctx, "env:start") }
+
 // Status prints the environment's nodes, machines, node groups, providers,
 // versions and image digests.
 func (Env) Status(ctx context.Context) error { return lab(ctx, "env:status") }

@@ -19,6 +19,10 @@ import (
 // if no API server answers.
 const OwnerMount = "/caslab/owner"
 
+// ServerNames are the names in the API server's certificate at which the user's machine
+// reaches it, through a published port of the load balancer.
+var ServerNames = []string{"localhost", "127.0.0.1", "0.0.0.0", "host.docker.internal"}
+
 // Cluster is the workload cluster to create.
 type Cluster struct {
 	// Release is the release of Cluster API that creates the cluster. The
@@ -69,8 +73,8 @@ func (c Cluster) Manifest() ([]byte, error) {
 	var out bytes.Buffer
 	err = t.ExecuteTemplate(&out, contract.template, struct {
 		Cluster
-		HAProxy string
-	}{c, haproxy})
+		HAProxy, ServerNames string
+	}{c, haproxy, strings.Join(ServerNames, ", ")})
 	if err != nil {
 		return nil, fmt.Errorf("fill in the workload cluster's template: %w", err)
 	}
@@ -90,7 +94,7 @@ func haproxyTemplate(r release.Release, open bool) (string, error) {
 		text = strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "tcp-request ") }), "")
 	}
 	if !r.HAProxyWeights {
-		text = strings.NewReplacer("$backend.Address", "$backend", " weight {{ $backend.Weight }}", "").Replace(text)
+		text = strings.ReplaceAll(text, " weight {{ $backend.Weight }}", "")
 	}
 	return text, nil
 }

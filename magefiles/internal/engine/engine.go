@@ -181,6 +181,8 @@ func (e *Engine) Endpoint(ctx context.Context) string {
 
 // Network is one network of the engine.
 type Network struct {
+	// ID differs between networks, also between those of one name at different times.
+	ID string
 	// Subnets are its ranges of addresses, IPv4 and IPv6.
 	Subnets []netip.Prefix
 	// Containers are the names of the containers that run on it.
@@ -190,6 +192,11 @@ type Network struct {
 // HasIPv4 reports whether the network has a range of IPv4 addresses.
 func (n Network) HasIPv4() bool {
 	return slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return s.Addr().Is4() })
+}
+
+// Contains reports whether the address is in one of the subnets.
+func (n Network) Contains(a netip.Addr) bool {
+	return slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return s.Contains(a) })
 }
 
 // Network returns the network of that name; ok is false if there is none.
@@ -207,6 +214,7 @@ func (e *Engine) Network(ctx context.Context, name string) (_ Network, ok bool, 
 
 func parseNetwork(data []byte) (Network, error) {
 	var raw []struct {
+		ID         string `json:"Id"`
 		IPAM       struct{ Config []struct{ Subnet string } }
 		Containers map[string]struct{ Name string }
 	}
@@ -216,7 +224,7 @@ func parseNetwork(data []byte) (Network, error) {
 	if len(raw) == 0 {
 		return Network{}, errors.New("read docker network inspect: it names no network")
 	}
-	var n Network
+	n := Network{ID: raw[0].ID}
 	for _, c := range raw[0].IPAM.Config {
 		subnet, err := netip.ParsePrefix(c.Subnet)
 		if err != nil {
@@ -314,6 +322,25 @@ func (e *Engine) Connect(ctx context.Context, network, container string) error {
 	return nil
 }
 
+// Reconnect connects a stopped container to the network that has a name now, instead of
+// the one that had it before. The engine starts no container whose network is gone.
+func (e *Engine) Reconnect(ctx context.Context, network, container string) error {
+	if _, err := e.docker(ctx, "network", "disconnect", "--force", network, container); err != nil {
+		return fmt.Errorf("disconnect %s from the network %s: %w", container, network, err)
+	}
+	return e.Connect(ctx, network, container)
+}
+
+// CreateNetwork creates a bridge network whose containers reach other hosts. options are
+// those of docker network create.
+func (e *Engine) CreateNetwork(ctx context.Context, name string, options ...string) error {
+	args := append([]string{"network", "create", "--driver=bridge", "--opt=com.docker.network.bridge.enable_ip_masquerade=true"}, options...)
+	if _, err := e.docker(ctx, append(args, name)...); err != nil {
+		return fmt.Errorf("create the network %s: %w", name, err)
+	}
+	return nil
+}
+
 // Exec runs argv in a container. stdin may be nil.
 func (e *Engine) Exec(ctx context.Context, container string, stdin io.Reader, argv ...string) (run.Result, error) {
 	args := []string{"exec"}
@@ -343,6 +370,9 @@ type Container struct {
 	// IPs has the container's IPv4 addresses by network. They are empty while the
 	// container is stopped.
 	IPs map[string]string
+	// NetworkIDs has the IDs of the networks that the container is connected to, by their
+	// names. The name may belong to a newer network.
+	NetworkIDs map[string]string
 }
 
 // List returns the containers, stopped ones too, with a label, which is given as
@@ -350,6 +380,11 @@ type Container struct {
 // those of the container from which it was committed.
 func (e *Engine) List(ctx context.Context, label string) ([]Container, error) {
 	return e.list(ctx, "label="+label)
+}
+
+// OnNetwork returns the containers, stopped ones too, that are connected to a network.
+func (e *Engine) OnNetwork(ctx context.Context, network string) ([]Container, error) {
+	return e.list(ctx, "network="+network)
 }
 
 // Named returns the containers, stopped ones too, whose names begin with prefix. The
@@ -388,7 +423,7 @@ func parseContainers(data []byte) ([]Container, error) {
 
 		NetworkSettings struct {
 			Ports    map[string][]struct{ HostIP, HostPort string }
-			Networks map[string]struct{ IPAddress string }
+			Networks map[string]struct{ IPAddress, NetworkID string }
 		}
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
@@ -399,7 +434,7 @@ func parseContainers(data []byte) ([]Container, error) {
 		c := Container{
 			ID: r.ID, Name: strings.TrimPrefix(r.Name, "/"), Image: r.Config.Image, Running: r.State.Running,
 			Created: r.Created, Labels: r.Config.Labels,
-			Mounts: map[string]string{}, Ports: map[string]string{}, Open: map[string]string{}, IPs: map[string]string{},
+			Mounts: map[string]string{}, Ports: map[string]string{}, Open: map[string]string{}, IPs: map[string]string{}, NetworkIDs: map[string]string{},
 		}
 		for _, m := range r.Mounts {
 			c.Mounts[m.Destination] = m.Source
@@ -416,7 +451,7 @@ func parseContainers(data []byte) ([]Container, error) {
 			}
 		}
 		for network, settings := range r.NetworkSettings.Networks {
-			c.IPs[network] = settings.IPAddress
+			c.IPs[network], c.NetworkIDs[network] = settings.IPAddress, settings.NetworkID
 		}
 		containers[i] = c
 	}
@@ -427,6 +462,30 @@ func parseContainers(data []byte) ([]Container, error) {
 func (e *Engine) Start(ctx context.Context, ids ...string) error {
 	if _, err := e.docker(ctx, append([]string{"start"}, ids...)...); err != nil {
 		return fmt.Errorf("start containers: %w", err)
+	}
+	return nil
+}
+
+// Stop stops containers at the same time. A container that has not ended after the
+// engine's grace period of 10 seconds is killed.
+func (e *Engine) Stop(ctx context.Context, ids ...string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if _, err := e.docker(ctx, append([]string{"stop"}, ids...)...); err != nil {
+		return fmt.Errorf("stop containers: %w", err)
+	}
+	return nil
+}
+
+// KeepStopped makes the engine start no container by itself, for example when the engine
+// starts.
+func (e *Engine) KeepStopped(ctx context.Context, ids ...string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if _, err := e.docker(ctx, append([]string{"update", "--restart=no"}, ids...)...); err != nil {
+		return fmt.Errorf("change the restart policy of containers: %w", err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"caslab/magefiles/internal/node"
+	"caslab/magefiles/internal/restart"
 	"caslab/magefiles/internal/state"
 )
 
@@ -16,7 +17,7 @@ func (e *Environment) removeClusters(ctx context.Context) error {
 	if err := errors.Join(state.Remove(e.readyFile()), state.Remove(e.settingsFile())); err != nil {
 		return err
 	}
-	if err := e.removeHolders(ctx); err != nil {
+	if err := restart.RemovePlaceholders(ctx, e.engine, e.Config.ClusterName); err != nil {
 		return err
 	}
 	// A manager that still runs creates nodes again, so repeat until none is left.

@@ -44,7 +44,7 @@ func TestDown(t *testing.T) {
 	if len(s.docker.ran("docker rm --force --volumes caslab-probe-")) == 0 || len(s.docker.ran("docker ps --all --quiet --no-trunc --filter name=^/?caslab-build-")) == 0 {
 		t.Error("nobody looked for what killed runs left")
 	}
-	if len(s.docker.ran("docker ps --all --quiet --no-trunc --filter label="+holderLabel+"=work-cluster")) == 0 {
+	if len(s.docker.ran("docker ps --all --quiet --no-trunc --filter label=caslab.placeholder=work-cluster")) == 0 {
 		t.Errorf("nobody looked for placeholders: %q", s.docker.ran("docker ps"))
 	}
 }

@@ -39,6 +39,8 @@ type docker struct {
 	mu         sync.Mutex
 	containers []fakeContainer
 	startErr   error
+	// renewErr, if set, returns the error of a look at a certificate.
+	renewErr func() error
 	// down, if set, is the error of every command.
 	down  error
 	verbs []string
@@ -46,7 +48,9 @@ type docker struct {
 
 type fakeContainer struct {
 	id, name, cluster, role, owner, image, host, port, created string
-	stopped                                                    bool
+	// address is that on the network kind.
+	address string
+	stopped bool
 }
 
 func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
@@ -62,7 +66,8 @@ func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	case strings.HasPrefix(line, "ps "):
 		var ids []string
 		for _, k := range d.containers {
-			if strings.HasSuffix(line, "label="+clusterLabel+"="+k.cluster) {
+			onNetwork := strings.HasSuffix(line, "network=kind") && k.address != ""
+			if onNetwork || strings.HasSuffix(line, "label="+clusterLabel+"="+k.cluster) {
 				ids = append(ids, k.id)
 			}
 		}
@@ -83,14 +88,28 @@ func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 			all = append(all, map[string]any{
 				"Id": k.id, "Name": "/" + k.name, "Created": k.created, "State": map[string]any{"Running": !k.stopped},
 				"Config": map[string]any{"Image": k.image, "Labels": map[string]string{clusterLabel: k.cluster, "io.x-k8s.kind.role": k.role}},
-				"Mounts": mounts, "NetworkSettings": map[string]any{"Ports": ports},
+				"Mounts": mounts, "NetworkSettings": map[string]any{"Ports": ports, "Networks": map[string]any{"kind": map[string]any{"IPAddress": k.address}}},
 			})
 		}
 		data, err := json.Marshal(all)
 		return run.Result{Stdout: data}, err
+	case strings.HasPrefix(line, "network inspect kind"):
+		return run.Result{Stdout: []byte(`[{"IPAM": {"Config": [{"Subnet": "172.18.0.0/16"}]}}]`)}, nil
+	case strings.HasPrefix(line, "stop "):
+		for i := range d.containers {
+			if slices.Contains(c.Args, d.containers[i].id) {
+				d.containers[i].stopped = true
+			}
+		}
+		return run.Result{}, nil
 	case strings.HasPrefix(line, "rm "):
 		d.containers = slices.DeleteFunc(d.containers, func(k fakeContainer) bool { return slices.Contains(c.Args, k.id) })
 		return run.Result{}, nil
+	case strings.HasPrefix(line, "exec ") && slices.Contains(c.Args, "renew"):
+		if d.renewErr != nil {
+			return run.Result{}, &run.Error{Cmd: c, Err: d.renewErr()}
+		}
+		return run.Result{}, nil // the API server has a certificate
 	case strings.HasPrefix(line, "start "):
 		if d.startErr != nil {
 			return run.Result{}, &run.Error{Cmd: c, Err: d.startErr}
@@ -127,6 +146,8 @@ type apiServer struct {
 	// fail is the number of requests for objects that are refused next. If it is
 	// negative, all are.
 	fail atomic.Int32
+	// slow is the number of questions whether it is ready that are refused next.
+	slow atomic.Int32
 	// closed cuts every connection.
 	closed atomic.Bool
 }
@@ -230,6 +251,9 @@ func serve(t *testing.T, port string, lists map[string][]map[string]any) *apiSer
 	s.Intercept(func(q kubetest.Request) error {
 		if s.closed.Load() {
 			return kubetest.ErrHangUp
+		}
+		if q.Verb == "readyz" && s.slow.Add(-1) >= 0 {
+			return errors.New("starting")
 		}
 		if left := s.fail.Load(); left == 0 || q.Verb == "discover" || q.Verb == "readyz" {
 			return nil

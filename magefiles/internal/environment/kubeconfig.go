@@ -136,6 +136,12 @@ func (e *Environment) reachWorkload(ctx context.Context, workload []engine.Conta
 	if err := e.writeKubeconfig(ctx, data); err != nil {
 		return nil, err
 	}
+	if !e.answers(ctx, e.EnvironmentKubeconfig()) {
+		progress("looking at its certificate")
+		if err := e.renewCertificates(ctx, progress); err != nil {
+			return nil, err
+		}
+	}
 	return e.reach(ctx, e.EnvironmentKubeconfig(), progress)
 }
 

@@ -43,7 +43,7 @@ func (c *bringUp) verify(ctx context.Context, progress func(string)) (string, er
 func (c *bringUp) deleteManagement(ctx context.Context, progress func(string)) (string, error) {
 	// From here on no later run may replace the environment, even if this run is
 	// killed before the management cluster is gone.
-	if err := c.markReady(ctx); err != nil {
+	if err := c.markReady(ctx, c.workload); err != nil {
 		return "", err
 	}
 	if err := c.tools.kind(c.management(progress)).Delete(ctx); err != nil {

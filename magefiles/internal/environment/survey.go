@@ -41,6 +41,8 @@ type survey struct {
 	replace error
 	// text describes what was found.
 	text string
+	// client reaches the API server of a ready environment.
+	client *kube.Client
 }
 
 // downCommand returns the command that removes this environment. It names the environment,
@@ -76,7 +78,7 @@ func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
 	if err != nil || !found.ready {
 		return found, err
 	}
-	return found, errors.Join(e.markReady(ctx), e.engine.Remove(ctx, ids(management)...), e.forgetManagement())
+	return found, errors.Join(e.markReady(ctx, found.client), e.engine.Remove(ctx, ids(management)...), e.forgetManagement())
 }
 
 // examine finds out whether the containers that are there can be used.
@@ -95,7 +97,12 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 			found, err = survey{}, e.unhealthyError(found.replace)
 		}
 	}()
-	restarted, err := e.startStopped(ctx, slices.Concat(workload, management), progress)
+	continues := len(management) > 0 && !moving && !wasReady
+	kubeconfig := e.EnvironmentKubeconfig()
+	if continues {
+		kubeconfig = e.managementKubeconfig()
+	}
+	restarted, err := e.start(ctx, slices.Concat(workload, management), kubeconfig, progress)
 	if err != nil {
 		return survey{replace: err}, nil
 	}
@@ -105,7 +112,7 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 	}
 	reaching, cancel := lab.WithTimeout(ctx, bound)
 	defer cancel()
-	if len(management) > 0 && !moving && !wasReady {
+	if continues {
 		client, err := e.reach(reaching, e.managementKubeconfig(), progress)
 		if err != nil {
 			return survey{replace: err}, nil
@@ -153,7 +160,7 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 	if paused {
 		text += ", and is paused"
 	}
-	return survey{ready: true, text: text}, nil
+	return survey{ready: true, text: text, client: client}, nil
 }
 
 // retry calls ask until it succeeds, the API server answers that something is

@@ -14,6 +14,16 @@ var envVerbs = []verb{
 			"After an interruption it continues where the last run stopped. A ready environment is only verified. `go tool mage config:show` lists the settings.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Up(ctx, environment.Ready) }),
 	simpleVerb(usage{
+		name:    "env:stop",
+		summary: "Stops the environment's containers and keeps everything in it.",
+		details: "Commands that work on it in other terminals have to be started again afterwards, because the engine publishes its API server at another port then.",
+	}, func(ctx context.Context, s *session) error { return s.environment.Stop(ctx) }),
+	simpleVerb(usage{
+		name:    "env:start",
+		summary: "Starts an environment again, and repairs it if that is necessary: after env:stop, a restart of the engine or of the machine, or if containers were stopped by hand.",
+		details: "env:up does the same.",
+	}, func(ctx context.Context, s *session) error { return s.environment.Start(ctx) }),
+	simpleVerb(usage{
 		name:    "env:status",
 		summary: "Prints the environment's nodes, machines, node groups, providers, versions and image digests.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Status(ctx) }),

@@ -1,0 +1,176 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/restart"
+	"caslab/magefiles/internal/state"
+)
+
+// promptly is how long an API server may take to answer that was not restarted and is
+// well.
+const promptly = 3 * time.Second
+
+// markReady records that the environment manages itself, and the addresses that its
+// containers must keep: none if the cluster's own objects name the load balancer by its
+// name.
+func (e *Environment) markReady(ctx context.Context, client *kube.Client) error {
+	cluster, err := client.Get(ctx, kube.Clusters, namespace, e.Config.ClusterName)
+	if err != nil {
+		return fmt.Errorf("look for the cluster's endpoint: %w", err)
+	}
+	workload, _, err := e.containers(ctx)
+	if err != nil {
+		return err
+	}
+	addresses := map[string]netip.Addr{}
+	if _, err := netip.ParseAddr(kube.Field(cluster, "spec", "controlPlaneEndpoint", "host")); err == nil {
+		addresses = restart.Fixed(workload, func(c engine.Container) bool { return isLoadBalancer(c) || isControlPlane(c) })
+	}
+	if err := state.WriteJSON(e.readyFile(), addresses); err != nil {
+		return fmt.Errorf("record that the environment manages itself: %w", err)
+	}
+	return nil
+}
+
+// restarting returns the cluster of the containers, to stop and start them. An earlier
+// lab recorded the addresses of workers too, which may have any.
+func (e *Environment) restarting(containers []engine.Container) (restart.Cluster, error) {
+	recorded := map[string]netip.Addr{}
+	if _, err := state.ReadJSON(e.readyFile(), &recorded); err != nil {
+		return restart.Cluster{}, fmt.Errorf("read the environment's addresses: %w", err)
+	}
+	c := restart.Cluster{Engine: e.engine, Name: e.Config.ClusterName, Addresses: map[string]netip.Addr{}}
+	for _, k := range containers {
+		if at := recorded[k.Name]; at.IsValid() && (isLoadBalancer(k) || isControlPlane(k)) {
+			c.Addresses[k.Name] = at
+		}
+		if !isLoadBalancer(k) {
+			c.Image = k.Image // the load balancer's has no program sleep
+		}
+	}
+	return c, nil
+}
+
+// start starts the containers that do not run, and those that run at an address of
+// another. It does nothing if all run and the API server of the kubeconfig answers.
+func (e *Environment) start(ctx context.Context, containers []engine.Container, kubeconfig string, progress func(string)) (started bool, err error) {
+	stopped := slices.ContainsFunc(containers, func(c engine.Container) bool { return !c.Running })
+	if !stopped && e.answers(ctx, kubeconfig) {
+		return false, nil
+	}
+	c, err := e.restarting(containers)
+	if err != nil {
+		return false, err
+	}
+	err = e.State.Exclusively(ctx, workStart, progress, func() error {
+		started, err = c.Start(ctx, containers, progress)
+		return err
+	})
+	return started, err
+}
+
+// answers reports whether the API server of a kubeconfig answers promptly.
+func (e *Environment) answers(ctx context.Context, kubeconfig string) bool {
+	client, err := e.tools.open(kubeconfig)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := lab.WithTimeout(ctx, promptly)
+	defer cancel()
+	return client.Answers(ctx) == nil
+}
+
+// renewCertificates renews the certificates of the API servers that have none. It starts
+// a node that ends meanwhile: kind's entrypoint ends at the first start at another
+// address, if it could not renew the certificate.
+func (e *Environment) renewCertificates(ctx context.Context, progress func(string)) error {
+	server := restart.Server{Names: capi.ServerNames, ServiceCIDR: serviceCIDR, Kubernetes: config.Tag(e.Config.Kubernetes)}
+	return kube.Retry(ctx, "the control plane's node to start", time.Second, func(ctx context.Context) error {
+		workload, _, err := e.containers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, node := range workload {
+			if !isControlPlane(node) {
+				continue
+			}
+			if !node.Running {
+				if err := e.engine.Start(ctx, node.ID); err != nil {
+					return err
+				}
+			}
+			renewed, err := (restart.Cluster{Engine: e.engine}).Renew(ctx, node, server)
+			if err != nil {
+				return err
+			}
+			if renewed {
+				progress("renewed the API server's certificate of " + node.Name)
+			}
+		}
+		return nil
+	})
+}
+
+// Stop stops the environment's containers. Nothing is lost: Start starts them again.
+func (e *Environment) Stop(ctx context.Context) error {
+	return e.withContainers(ctx, "env:stop", func(workload, management []engine.Container) error {
+		all := slices.Concat(management, workload)
+		c, err := e.restarting(all)
+		if err != nil {
+			return err
+		}
+		var workers, controlPlane, loadBalancers []engine.Container
+		for _, k := range all {
+			switch {
+			case isLoadBalancer(k):
+				loadBalancers = append(loadBalancers, k)
+			case isControlPlane(k):
+				controlPlane = append(controlPlane, k)
+			default:
+				workers = append(workers, k)
+			}
+		}
+		step := e.Log.Start(fmt.Sprintf("stop %d containers", len(all)), 15*time.Second)
+		err = c.Stop(ctx, workers, controlPlane, loadBalancers)
+		step.Done("", err)
+		if err != nil {
+			return err
+		}
+		e.Log.Printf("environment %q is stopped, and everything in it is kept; to start it again, type: %s", e.Config.ClusterName, commandFor(e.Config.ClusterName, "env:start"))
+		return nil
+	})
+}
+
+// Start starts an environment that was stopped, however that happened, and makes it
+// ready. It is Up for an environment that exists.
+func (e *Environment) Start(ctx context.Context) error {
+	return e.withContainers(ctx, "env:start", func(_, _ []engine.Container) error { return e.up(ctx, Ready) })
+}
+
+// withContainers calls do with the containers of the environment, which must exist, while
+// it holds the environment's lock.
+func (e *Environment) withContainers(ctx context.Context, command string, do func(workload, management []engine.Container) error) error {
+	if err := e.checkOwn(command); err != nil {
+		return err
+	}
+	return e.locked(command, func() error {
+		workload, management, err := e.containers(ctx)
+		if err != nil {
+			return err
+		}
+		if len(workload)+len(management) == 0 {
+			return e.whyMissing(ctx)
+		}
+		return do(workload, management)
+	})
+}
