@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	version "github.com/hashicorp/go-version"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -30,6 +31,7 @@ import (
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/steps"
+	"caslab/magefiles/internal/ui"
 )
 
 // fakeWorld does in a test what compilers, registries, kind, clusterctl and the
@@ -453,6 +455,40 @@ func TestFailedMoveIsNotRecorded(t *testing.T) {
 	}
 	if _, management, err := w.containers(t.Context()); err != nil || len(management) != 1 {
 		t.Errorf("the management cluster is gone, %v", err)
+	}
+}
+
+// TestOnlyWhatStaysIsSaidToStay: a temporary environment is removed by the caller.
+func TestOnlyWhatStaysIsSaidToStay(t *testing.T) {
+	t.Parallel()
+	for _, temporary := range []bool{false, true} {
+		w := newFakeWorld(t)
+		w.fail[moveCall] = errors.New("objects are paused")
+		var said strings.Builder
+		w.Log, w.Temporary = ui.New(&said, ui.Options{}), temporary
+		err := w.Up(t.Context(), Ready)
+		w.Log.Close()
+		if stays := strings.Contains(said.String(), "Everything that was created stays"); err == nil || stays == temporary {
+			t.Errorf("temporary: %t, Up() = %v, and it said\n%s", temporary, err, &said)
+		}
+	}
+}
+
+// TestCheck: what Up would refuse is refused, and nothing is created.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	w := newFakeWorld(t)
+	if err := w.Check(t.Context()); err != nil || !slices.Equal(w.calls, []string{"check"}) {
+		t.Errorf("Check() = %v, and the calls were %q", err, w.calls)
+	}
+	missing := errors.New("there is no such tag")
+	w.tools.check = func(context.Context, source.Spec) error { return missing }
+	if err := w.Check(t.Context()); !errors.Is(err, missing) {
+		t.Errorf("Check() without a source = %v", err)
+	}
+	w.Config.Kubernetes = version.Must(version.NewSemver("1.20.0"))
+	if err := w.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "FORCE=true") {
+		t.Errorf("Check() of versions that do not fit = %v", err)
 	}
 }
 

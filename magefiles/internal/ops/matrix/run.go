@@ -28,7 +28,7 @@ type Matrix struct {
 
 // Trial tries a row, in the environment that the settings of its lab name.
 type Trial interface {
-	// Check refuses a row that cannot be tried on this machine, and creates nothing.
+	// Check refuses a row that cannot be tried on this machine, and leaves nothing.
 	Check(ctx context.Context) error
 	// Build compiles Cluster API's programs and builds the node image, and
 	// BuildAutoscaler compiles the autoscaler.
@@ -99,7 +99,7 @@ func (m *Matrix) Run(ctx context.Context, o Options) (err error) {
 		a.run(ctx)
 		m.Log.Printf("%s %s: %s", a.verdict.mark(), a.row, a.result())
 		if a.err != nil {
-			m.Log.Printf("%v", a.err)
+			m.Log.Printf("%v\nIts logs are %s", a.err, m.State.Path("logs", a.environment()+"*"))
 		}
 		if a.verdict == ran || a.verdict == failed {
 			if err := checkout.put(a.record(m.today())); err != nil {
