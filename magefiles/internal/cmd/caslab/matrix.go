@@ -43,6 +43,8 @@ func (t rowTrial) Check(ctx context.Context) error {
 	return errors.Join(t.environment.Check(ctx), component.Check(ctx, t.lab, component.Autoscaler(t.cfg)))
 }
 
+func (t rowTrial) Fetch(ctx context.Context) error { return component.FetchAll(ctx, t.lab, "") }
+
 func (t rowTrial) Build(ctx context.Context) error { return t.environment.BuildNodeImage(ctx) }
 
 func (t rowTrial) BuildAutoscaler(ctx context.Context) error {

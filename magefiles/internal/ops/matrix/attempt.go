@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"caslab/magefiles/internal/capi/release/proof"
 	"caslab/magefiles/internal/interrupt"
@@ -21,8 +22,8 @@ import (
 // verdict is what came of a row.
 type verdict string
 
-// Only rows that ran or failed are recorded. A row that this machine refuses was not
-// tried: that says nothing about the releases.
+// Only rows that ran or failed are recorded. A row that this machine refuses, or whose
+// sources it cannot fetch, was not tried: that says nothing about the releases.
 const (
 	notBegun    verdict = "not begun"
 	notTried    verdict = "not tried"
@@ -111,6 +112,7 @@ func (a *attempt) parts(ctx context.Context) (begun bool, part string, err error
 	}{
 		{name: "check of the machine", do: a.trial.Check, first: true},
 		{name: "removal of what an earlier run left", do: a.trial.Down, first: true},
+		{name: "source:fetch", do: a.trial.Fetch, first: true},
 		{name: "image:node", do: a.trial.Build, took: &a.seconds.Build, passed: &a.built},
 		{name: "autoscaler:build", do: a.trial.BuildAutoscaler},
 		{name: "env:up", do: a.trial.Up, took: &a.seconds.Up, passed: &a.up},
@@ -176,10 +178,16 @@ func (s scaling) seconds(came *results.Results) (up, down int, err error) {
 // maxReason is the longest reason that is recorded, in characters.
 const maxReason = 240
 
-// oneLine returns the first line of an error, without credentials and without the path
-// of the checkout, after the part that failed.
+// oneLine returns the first line of an error after the part that failed. It has no
+// credentials, no control characters and not the path of the checkout.
 func (a *attempt) oneLine(part string, err error) string {
 	text, _, _ := strings.Cut(redact.Err(err).Error(), "\n")
+	text = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1 // a message of a git server may end with a zero byte
+	}, text))
 	return ui.Clip(part+": "+strings.ReplaceAll(text, a.lab.Config.Root+"/", ""), maxReason)
 }
 

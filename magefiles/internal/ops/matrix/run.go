@@ -30,6 +30,8 @@ type Matrix struct {
 type Trial interface {
 	// Check refuses a row that cannot be tried on this machine, and leaves nothing.
 	Check(ctx context.Context) error
+	// Fetch fetches the sources of Cluster API and of the autoscaler.
+	Fetch(ctx context.Context) error
 	// Build compiles Cluster API's programs and builds the node image, and
 	// BuildAutoscaler compiles the autoscaler.
 	Build(ctx context.Context) error
@@ -166,7 +168,14 @@ func (m *Matrix) announce(attempts []*attempt) {
 			fmt.Fprintf(&text, "\n    ! %s", doubt)
 		}
 	}
-	m.Log.Printf("trying %d rows: usually about %s on 2 cores, and less of what is built already; Ctrl-C keeps the rows that were recorded%s", len(attempts), ui.Round(usually), &text)
+	m.Log.Printf("trying %s: usually about %s on 2 cores, and less if parts are built already; Ctrl-C keeps the rows that were recorded%s", count(len(attempts)), ui.Round(usually), &text)
+}
+
+func count(rows int) string {
+	if rows == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", rows)
 }
 
 // check refuses rows that cannot be tried on this machine.
@@ -182,7 +191,7 @@ func (m *Matrix) check(ctx context.Context, attempts []*attempt) error {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("no row was begun, because %d of %d cannot be tried on this machine:\n%w", len(errs), len(attempts), err)
+		return fmt.Errorf("no row was begun, because %d of %s cannot be tried on this machine:\n%w", len(errs), count(len(attempts)), err)
 	}
 	return nil
 }
@@ -198,7 +207,7 @@ func verdictOf(ctx context.Context, attempts []*attempt) error {
 	if len(not) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("%d of %d rows did not run: %s", len(not), len(attempts), strings.Join(not, ", "))
+	err := fmt.Errorf("%d of %s did not run: %s", len(not), count(len(attempts)), strings.Join(not, ", "))
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}

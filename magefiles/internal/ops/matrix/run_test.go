@@ -115,6 +115,7 @@ func (t *fakeTrial) part(ctx context.Context, name string, takes time.Duration) 
 }
 
 func (t *fakeTrial) Check(ctx context.Context) error { return t.part(ctx, "check", time.Second) }
+func (t *fakeTrial) Fetch(ctx context.Context) error { return t.part(ctx, "source:fetch", time.Second) }
 func (t *fakeTrial) Build(ctx context.Context) error {
 	return t.part(ctx, "image:node", 300*time.Second)
 }
@@ -150,7 +151,7 @@ func (t *fakeTrial) Scale(ctx context.Context, scenario, out string) (*results.R
 }
 
 // whole are the parts of a row that passes.
-var whole = []string{"check", "env:down", "image:node", "autoscaler:build", "env:up", "env:status", "scenario:run", "env:down"}
+var whole = []string{"check", "env:down", "source:fetch", "image:node", "autoscaler:build", "env:up", "env:status", "scenario:run", "env:down"}
 
 // environmentOf returns the environment of a row.
 func environmentOf(t *testing.T, text string) string {
@@ -255,7 +256,7 @@ func TestRunRecordsAFailure(t *testing.T) {
 			f.do = func(_ context.Context, l *lab.Lab, at string) error {
 				again := at != "env:down" || slices.Contains(f.calls, first+" scenario:run")
 				if l.Config.ClusterName == first && at == part && again {
-					return fmt.Errorf("read %s/.caslab/x: https://me:secret@git.example is gone\nlook there", f.Config.Root)
+					return fmt.Errorf("read %s/.caslab/x: https://me:secret@git.example is gone. \x00\nlook there", f.Config.Root)
 				}
 				return nil
 			}
@@ -264,13 +265,13 @@ func TestRunRecordsAFailure(t *testing.T) {
 				t.Errorf("the run ends with %v", err)
 			}
 			got := f.entry(t, "v1.10.10")
-			if !strings.HasPrefix(got, want+`"`+part+": read .caslab/x: ") || strings.Contains(got, "secret") || strings.Contains(got, "look there") {
+			if !strings.HasPrefix(got, want+`"`+part+": read .caslab/x: ") || !strings.HasSuffix(got, `is gone."`) || strings.Contains(got, "secret") || strings.Contains(got, "look there") {
 				t.Errorf("recorded\n%s\nwant\n%s", got, want)
 			}
 			if !strings.Contains(f.Logged.String(), "look there") {
 				t.Errorf("the whole error is not shown in\n%s", f.Logged)
 			}
-			if last := f.calls[slices.IndexFunc(f.calls, func(c string) bool { return c == environmentOf(t, "v1.8.12+v1.31.4+v1.31.5")+" image:node" })-3]; last != first+" env:down" {
+			if last := f.calls[slices.IndexFunc(f.calls, func(c string) bool { return c == environmentOf(t, "v1.8.12+v1.31.4+v1.31.5")+" image:node" })-4]; last != first+" env:down" {
 				t.Errorf("the last part of the row that failed is %s, in %q", last, f.calls)
 			}
 			if got := f.entry(t, "v1.8.12"); !strings.Contains(got, `ran: "2026-02-04"`) {
@@ -349,22 +350,26 @@ func TestRunOnAMachineThatRefusesARow(t *testing.T) {
 		t.Errorf("before the first row: %v, and %q was done", err, f.calls)
 	}
 
-	f = newFixture(t, nil)
-	f.do = func(_ context.Context, l *lab.Lab, _ string) error {
-		if strings.HasPrefix(l.Config.ClusterName, "row-0-3-25-") && len(f.calls) > 2 {
-			return full
+	for part, why := range map[string]string{
+		"check": "check of the machine", "env:down": "removal of what an earlier run left", "source:fetch": "source:fetch",
+	} {
+		f := newFixture(t, nil)
+		f.do = func(_ context.Context, l *lab.Lab, at string) error {
+			if strings.HasPrefix(l.Config.ClusterName, "row-0-3-25-") && at == part && len(f.calls) > 2 {
+				return full
+			}
+			return nil
 		}
-		return nil
-	}
-	err = f.matrix.Run(t.Context(), Options{Rows: "v1.8.12,v0.3.25"})
-	if err == nil || !strings.Contains(err.Error(), "v0.3.25+v1.18.19+v1.18.3 (not tried)") {
-		t.Errorf("after the first row: %v", err)
-	}
-	if got := f.entry(t, "v0.3.25"); !strings.Contains(got, "env:up: no node") {
-		t.Errorf("recorded\n%s", got)
-	}
-	if !strings.Contains(f.Printed.String(), "check of the machine: the disk is full") {
-		t.Errorf("printed\n%s", f.Printed)
+		err := f.matrix.Run(t.Context(), Options{Rows: "v1.8.12,v0.3.25"})
+		if err == nil || !strings.Contains(err.Error(), "v0.3.25+v1.18.19+v1.18.3 (not tried)") {
+			t.Errorf("%s after the first row: %v", part, err)
+		}
+		if got := f.entry(t, "v0.3.25"); !strings.Contains(got, "env:up: no node") {
+			t.Errorf("recorded\n%s", got)
+		}
+		if !strings.Contains(f.Printed.String(), why+": the disk is full") {
+			t.Errorf("printed\n%s", f.Printed)
+		}
 	}
 }
 
