@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
@@ -119,7 +118,7 @@ func (w *world) chosenForDeletion(name string) bool {
 		}
 	}
 	for _, m := range w.machines {
-		if _, marked := m.GetAnnotations()[clusterv1.DeleteMachineAnnotation]; marked && name != "" && kube.Field(m, "status", "nodeRef", "name") == name {
+		if _, marked := autoscaler.DeleteMark(m); marked && name != "" && kube.Field(m, "status", "nodeRef", "name") == name {
 			return true
 		}
 	}

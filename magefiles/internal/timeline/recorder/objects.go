@@ -188,11 +188,8 @@ func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []t
 		}
 		facts = append(facts, complete(f, timeline.Phase, cmp.Or(since, now), phase))
 	}
-	for name, value := range o.GetAnnotations() {
-		// Cluster API's prefix or, in old releases, another one.
-		if strings.HasPrefix(name, "cluster.") && strings.HasSuffix(name, "/delete-machine") {
-			facts = append(facts, complete(f, timeline.Marked, cmp.Or(parseGoTime(value), now), ""))
-		}
+	if at, marked := autoscaler.DeleteMark(o); marked {
+		facts = append(facts, complete(f, timeline.Marked, cmp.Or(parseGoTime(at), now), ""))
 	}
 	return facts
 }
