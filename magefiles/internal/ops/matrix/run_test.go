@@ -55,7 +55,7 @@ type fixture struct {
 func newFixture(t *testing.T, variables map[string]string) *fixture {
 	t.Helper()
 	f := &fixture{Lab: labtest.New(t, variables), now: time.Date(2026, 2, 3, 23, 30, 0, 0, time.FixedZone("", -3600))}
-	f.Lab.Lab.Now = func() time.Time { return f.now }
+	f.Now = func() time.Time { return f.now }
 	f.matrix = &Matrix{Lab: f.Lab.Lab, Try: func(l *lab.Lab) Trial { return &fakeTrial{f, l} }}
 	f.write(t, proofFile, recorded)
 	proofs, err := proof.Read([]byte(recorded))

@@ -39,6 +39,7 @@ func TestPut(t *testing.T) {
 `
 	}
 	const top, first, last = "# What ran.\n#\n#   built  when\n", "- clusterAPI: v1.10.10\n", "# The oldest.\n- clusterAPI: v1.9.11\n"
+	beforeOldest, _, _ := strings.Cut(file, "- clusterAPI: v1.9.11")
 	for name, tc := range map[string]struct {
 		record Record
 		want   string
@@ -52,7 +53,7 @@ func TestPut(t *testing.T) {
 		},
 		"one that failed runs": {
 			ran("v1.9.11", "v1.32.5", "v1.32.5"),
-			file[:strings.Index(file, "- clusterAPI: v1.9.11")] + entry("v1.9.11", "v1.32.5", "v1.32.5"),
+			beforeOldest + entry("v1.9.11", "v1.32.5", "v1.32.5"),
 		},
 		"one fails": {
 			Record{ClusterAPI: "v1.10.10", Kubernetes: "v1.33.4", Autoscaler: "v1.33.6", Built: date, Failed: `env:up: step "move" failed`},
