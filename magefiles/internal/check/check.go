@@ -21,21 +21,24 @@ const (
 	actionlint   = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.9"
 )
 
-// nodetools is the module of the lab's own programs for nodes.
-const nodetools = "magefiles/components/nodetools"
+// ownComponents are the modules of the lab's own programs for nodes and load balancers.
+var ownComponents = []string{"magefiles/components/nodetools", "magefiles/components/balancer"}
 
 // Unit runs the unit and integration tests with the race detector, and prints a
 // count that includes the skipped ones, each with its reason. It vets and tests
-// the programs of nodes too.
+// ownComponents too.
 func Unit(ctx context.Context) error {
 	if err := compiler(ctx); err != nil {
 		return err
 	}
-	return errors.Join(
-		stream(ctx, "go", "run", gotestsum, "--format=pkgname", "--", "-race", "./..."),
-		stream(ctx, "go", "-C", nodetools, "vet", "./..."),
-		stream(ctx, "go", "-C", nodetools, "test", "-race", "./..."),
-	)
+	err := stream(ctx, "go", "run", gotestsum, "--format=pkgname", "--", "-race", "./...")
+	for _, module := range ownComponents {
+		err = errors.Join(err,
+			stream(ctx, "go", "-C", module, "vet", "./..."),
+			stream(ctx, "go", "-C", module, "test", "-race", "./..."),
+		)
+	}
+	return err
 }
 
 // compiler returns an error unless the C compiler that links the race detector is

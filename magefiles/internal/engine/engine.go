@@ -269,6 +269,15 @@ func (e *Engine) Tag(ctx context.Context, ref, as string) error {
 	return nil
 }
 
+// Unpack writes the files of a tar archive into a container, which may have no program to
+// do that. Paths are those from the container's root.
+func (e *Engine) Unpack(ctx context.Context, container string, archive io.Reader) error {
+	if _, err := e.runner.Run(ctx, run.Cmd{Name: "docker", Args: []string{"cp", "-", container + ":/"}, Stdin: archive}); err != nil {
+		return fmt.Errorf("copy files into %s: %w", container, err)
+	}
+	return nil
+}
+
 // Commit creates the image ref from a container. The changes are Dockerfile
 // instructions for its configuration.
 func (e *Engine) Commit(ctx context.Context, container, ref string, changes ...string) error {

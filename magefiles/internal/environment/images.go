@@ -11,7 +11,6 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/repository"
 )
 
@@ -40,7 +39,7 @@ func (c *bringUp) nodeImage(ctx context.Context, progress func(string)) (_ strin
 			return err
 		}
 		if !release.Of(c.Config.ClusterAPI.Version).HAProxyTemplate {
-			c.base.LoadBalancer, err = node.BoundBalancer(ctx, c.base.LoadBalancer, o)
+			c.base.LoadBalancer, err = c.tools.bound(ctx, c.base.LoadBalancer, o)
 		}
 		return err
 	})

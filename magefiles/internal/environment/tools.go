@@ -8,6 +8,7 @@ import (
 
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/kube"
@@ -28,8 +29,10 @@ type tools struct {
 	// assemble makes a manager's image, with commands at paths in it.
 	assemble func(arch, binary, user string, commands map[string]string) (v1.Image, error)
 	// base and bake make the node image, without managers and with them.
-	base       func(context.Context, node.Options) (node.Images, error)
-	bake       func(ctx context.Context, base string, managers map[string]v1.Image, o node.Options) (string, error)
+	base func(context.Context, node.Options) (node.Images, error)
+	bake func(ctx context.Context, base string, managers map[string]v1.Image, o node.Options) (string, error)
+	// bound makes the image of a load balancer with a bound for its connections.
+	bound      func(context.Context, release.LoadBalancer, node.Options) (release.LoadBalancer, error)
 	kind       func(capi.Management) kindCluster
 	clusterctl func(context.Context, capi.ClusterctlOptions) (capi.Clusterctl, error)
 	// open reaches an API server by a kubeconfig.
@@ -53,7 +56,7 @@ func realTools(l *lab.Lab) tools {
 			return component.Fetch(ctx, l, s, progress)
 		},
 		compile: build.Build, render: repository.Write, assemble: assembleManager,
-		base: node.Base, bake: node.Bake,
+		base: node.Base, bake: node.Bake, bound: node.BoundBalancer,
 		kind:       func(m capi.Management) kindCluster { return m },
 		clusterctl: capi.NewClusterctl, open: kube.Open,
 	}

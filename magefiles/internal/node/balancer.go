@@ -2,36 +2,67 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
+	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/state"
 )
 
-// maxConnections bounds HAProxy's connections. HAProxy reserves memory for two
-// file descriptors for each connection, and does not start if the engine's limit
-// is lower than that.
-const maxConnections = "4000"
+// boundDir is the folder of the image that has the command haproxy of
+// magefiles/components/balancer. It comes first in the image's PATH.
+const boundDir = "/caslab/bin"
 
-// BoundBalancer returns an image like base whose HAProxy ignores the maxconn of
-// its configuration. Docker providers without a configurable template write
-// maxconn 100000: test/infrastructure/docker/internal/loadbalancer/config.go at
-// Cluster API v1.5.8. Of o, it needs Engine and StateDir.
+// BoundBalancer returns an image like base whose HAProxy ignores the maxconn of its
+// configuration. Docker providers without a configurable template write maxconn 100000,
+// or none: test/infrastructure/docker/internal/loadbalancer/config.go at Cluster API
+// v1.5.8. HAProxy reserves memory for two file descriptors for each connection, and does
+// not start if the engine's limit is lower than that. Of o, it needs Arch, Root, StateDir,
+// Engine and Runner.
 func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_ release.LoadBalancer, err error) {
-	bounded := release.LoadBalancer{Repository: repository + "/bounded", Tag: base.Tag + "-" + maxConnections}
+	dir := filepath.Join(componentsDir(o), "balancer")
+	h := sha256.New()
+	if err := componentDigest(h, dir); err != nil {
+		return release.LoadBalancer{}, fmt.Errorf("read the component balancer: %w", err)
+	}
+	id := hex.EncodeToString(h.Sum(nil))
+	bounded := release.LoadBalancer{Repository: repository + "/bounded", Tag: base.Tag + "-" + id[:8]}
 	if _, there, err := o.Engine.ImageID(ctx, bounded.Image()); err != nil || there {
 		return bounded, err
 	}
-	// The container runs HAProxy itself, because its image may have no other
-	// program.
-	id, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+state.ShortSum(bounded.Image()), "--network=none", base.Image())
+	program := filepath.Join(o.StateDir, "node", o.Arch, "balancer", "haproxy")
+	_, err = build.Build(ctx, build.Request{Dir: dir, Packages: []string{"."}, ID: id, Arch: o.Arch, Output: program}, build.Options{Runner: o.Runner})
+	if err != nil {
+		return bounded, fmt.Errorf("build the component balancer: %w", err)
+	}
+	layer, err := image.Layer([]image.File{{Path: boundDir + "/haproxy", Source: program, Mode: 0o755}})
 	if err != nil {
 		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
 	}
-	defer func() { err = errors.Join(err, o.Engine.CleanUp(ctx, id)) }()
-	// The command line overrides the file.
-	entrypoint := []string{"haproxy", "-W", "-db", "-n", maxConnections, "-f", "/usr/local/etc/haproxy/haproxy.cfg"}
-	return bounded, o.Engine.Commit(ctx, id, bounded.Image(), `ENTRYPOINT ["`+strings.Join(entrypoint, `", "`)+`"]`, "CMD []")
+	archive, err := layer.Uncompressed()
+	if err != nil {
+		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
+	// The container runs HAProxy itself, because its image may have no other
+	// program.
+	container, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+state.ShortSum(bounded.Image()), "--network=none", base.Image())
+	if err != nil {
+		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
+	}
+	defer func() { err = errors.Join(err, o.Engine.CleanUp(ctx, container)) }()
+	if err := o.Engine.Unpack(ctx, container, archive); err != nil {
+		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
+	}
+	// The Docker provider starts the same command itself since v1.3.
+	entrypoint := []string{"haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"}
+	return bounded, o.Engine.Commit(ctx, container, bounded.Image(),
+		"ENV PATH="+boundDir+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		`ENTRYPOINT ["`+strings.Join(entrypoint, `", "`)+`"]`, "CMD []")
 }
