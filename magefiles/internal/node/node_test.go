@@ -263,8 +263,16 @@ func TestPinsAreDigests(t *testing.T) {
 		}
 		seen[digest] = version
 	}
-	if nodeDigests["v1.36.1"] == "" {
-		t.Error("the default Kubernetes is not pinned")
+}
+
+// TestDefaultsHaveAnImage: where a registry answers, the default Kubernetes of every release
+// is pulled by its digest.
+func TestDefaultsHaveAnImage(t *testing.T) {
+	t.Parallel()
+	for _, r := range append(release.Changes(), release.All()...) {
+		if nodeDigests[r.DefaultKubernetes] == "" {
+			t.Errorf("Cluster API v%s defaults to Kubernetes %s, of which no digest is pinned", r.Version, r.DefaultKubernetes)
+		}
 	}
 }
 
