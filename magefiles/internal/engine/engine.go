@@ -278,6 +278,15 @@ func (e *Engine) Unpack(ctx context.Context, container string, archive io.Reader
 	return nil
 }
 
+// Untag removes the name ref from its image, which must have another one or be unused. An
+// image without a name is removed.
+func (e *Engine) Untag(ctx context.Context, ref string) error {
+	if _, err := e.docker(ctx, "image", "rm", ref); err != nil {
+		return fmt.Errorf("remove the image name %s: %w", ref, err)
+	}
+	return nil
+}
+
 // Commit creates the image ref from a container. The changes are Dockerfile
 // instructions for its configuration.
 func (e *Engine) Commit(ctx context.Context, container, ref string, changes ...string) error {

@@ -563,6 +563,27 @@ func TestBringUpOfOlderReleases(t *testing.T) {
 	}
 }
 
+// TestBalancerWithoutAName: where the objects cannot name the load balancer's image, the
+// lab's image has upstream's name when the objects are created.
+func TestBalancerWithoutAName(t *testing.T) {
+	t.Parallel()
+	for tag, lends := range map[string]bool{"v0.4.0": true, "v0.4.1": false} {
+		w := newFakeWorld(t)
+		w.Config.ClusterAPI.Version = version.Must(version.NewSemver(strings.TrimPrefix(tag, "v")))
+		w.docker.Answers = append(w.docker.Answers, runtest.Answer{Prefix: "docker image tag"}, runtest.Answer{Prefix: "docker image rm"})
+		c := &bringUp{Environment: w.Environment, base: node.Images{LoadBalancer: release.LoadBalancer{Repository: "caslab.local/bounded", Tag: "x"}}}
+		before := -1
+		err := c.withBalancer(t.Context(), func(string) {}, func() error { before = len(w.docker.ran("docker image tag")); return nil })
+		if err != nil || before < 0 {
+			t.Errorf("%s: %v, after %d commands", tag, err, before)
+		}
+		named := w.docker.ran("docker image tag caslab.local/bounded/haproxy:x kindest/haproxy:2.1.1-alpine")
+		if len(named) > 0 != lends || before > 0 != lends {
+			t.Errorf("%s: the name is lent: %q", tag, named)
+		}
+	}
+}
+
 // TestTreeOfAnotherRelease: the objects of the workload cluster are compared with what the
 // tree serves, and a tree without it is refused before a cluster is created.
 func TestTreeOfAnotherRelease(t *testing.T) {

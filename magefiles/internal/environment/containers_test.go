@@ -17,7 +17,7 @@ import (
 func TestAnotherEngine(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "two", "OSType": "linux", "Architecture": "x86_64"}`}}
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "two", "OSType": "linux", "Architecture": "x86_64"}`}, {Prefix: "docker image ls"}}
 	// The environment is found on its own engine, which is recorded.
 	s.up(t, selfManaged())
 	if err := s.onEngine(t.Context(), engine.Info{ID: "one"}); err != nil {

@@ -107,8 +107,8 @@ func (e *Environment) neverExisted(ctx context.Context) (bool, error) {
 }
 
 // removeLeftovers removes the environment's marks, and the containers other than
-// nodes that killed runs left in the engine. Environments share build containers,
-// which stay while somebody builds.
+// nodes that killed runs left in the engine, and returns names of images that these lent.
+// Environments share build containers and names, which stay while somebody needs them.
 func (e *Environment) removeLeftovers(ctx context.Context) error {
 	marks, err := e.marks()
 	if err != nil {
@@ -129,7 +129,7 @@ func (e *Environment) removeLeftovers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(node.RemoveLeftovers(ctx, e.engine, e.Config.StateDir()), lock.Release())
+	return errors.Join(node.RemoveLeftovers(ctx, e.engine, e.Config.StateDir()), node.ReturnNames(ctx, e.engine), lock.Release())
 }
 
 // forgetManagement removes the files of the management cluster.

@@ -13,7 +13,7 @@ import (
 func TestDown(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
 	s.up(t, selfManaged())
 	s.managed(t, selfManaged())
 	s.docker.containers = append(s.docker.containers, fakeContainer{id: "other", name: "other-lb", cluster: "other"})
@@ -44,6 +44,9 @@ func TestDown(t *testing.T) {
 	if len(s.docker.ran("docker rm --force --volumes caslab-probe-")) == 0 || len(s.docker.ran("docker ps --all --quiet --no-trunc --filter name=^/?caslab-build-")) == 0 {
 		t.Error("nobody looked for what killed runs left")
 	}
+	if len(s.docker.ran("docker image ls --quiet --no-trunc --filter reference=caslab.local/lent/haproxy")) == 0 {
+		t.Error("nobody looked for a name that is lent")
+	}
 	if len(s.docker.ran("docker ps --all --quiet --no-trunc --filter label=caslab.placeholder=work-cluster")) == 0 {
 		t.Errorf("nobody looked for placeholders: %q", s.docker.ran("docker ps"))
 	}
@@ -52,7 +55,7 @@ func TestDown(t *testing.T) {
 func TestDownRefusesForeign(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
 	s.up(t, selfManaged())
 	s.docker.containers[2].owner = ""
 	if err := s.Down(t.Context()); err == nil || !strings.Contains(err.Error(), "was not made by this lab") || len(s.docker.ran("docker rm")) > 0 {
@@ -63,7 +66,7 @@ func TestDownRefusesForeign(t *testing.T) {
 func TestDownLeavesABuildAlone(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
 	s.touch(t, s.logFile()) // of an earlier command
 	lock, err := s.State.Lock(workNode, "another environment's env:up")
 	if err != nil {

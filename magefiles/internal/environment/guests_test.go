@@ -84,7 +84,7 @@ func TestDownEndsGuests(t *testing.T) {
 				shown := new(labtest.Text)
 				s.Log = ui.New(shown, ui.Options{})
 				defer s.Log.Close()
-				s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+				s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
 				s.up(t, selfManaged())
 				g := s.visit(t, answers, tc.obedient)
 				time.Sleep(time.Hour)
@@ -118,7 +118,7 @@ func TestGuestsOfTheNextEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture(t, nil)
 		s.touch(t, s.logFile())
-		s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
+		s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
 		if err := s.Down(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -28,29 +28,27 @@ func (c *bringUp) cluster() capi.Cluster {
 func (c *bringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	facts := release.Of(c.Config.ClusterAPI.Version)
-	if ours, theirs := c.base.LoadBalancer.Image(), facts.LoadBalancer.Image(); !facts.LoadBalancerFields && ours != theirs {
-		// The objects of such a release cannot name another image.
-		if err := c.engine.Tag(ctx, ours, theirs); err != nil {
-			return "", err
-		}
-	}
 	cluster := c.cluster()
 	cluster.NodeImage, cluster.LoadBalancer, cluster.OwnerFile = c.image, c.base.LoadBalancer, c.owner
 	manifest, err := cluster.Manifest()
 	if err != nil {
 		return "", err
 	}
-	progress("applying its objects")
-	if err := c.mgmt.Apply(ctx, manifest); err != nil {
-		return "", err
-	}
-	data, err := capi.Kubeconfig(ctx, c.mgmt, namespace, c.Config.ClusterName, progress)
+	var kubeconfig []byte
+	err = c.withBalancer(ctx, progress, func() (err error) {
+		progress("applying its objects")
+		if err := c.mgmt.Apply(ctx, manifest); err != nil {
+			return err
+		}
+		// Cluster API writes it once the load balancer runs.
+		kubeconfig, err = capi.Kubeconfig(ctx, c.mgmt, namespace, c.Config.ClusterName, progress)
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
 	progress("its load balancer")
-	if err := c.writeKubeconfig(ctx, data); err != nil {
+	if err := c.writeKubeconfig(ctx, kubeconfig); err != nil {
 		return "", err
 	}
 	if c.workload, err = c.tools.open(c.EnvironmentKubeconfig()); err != nil {
@@ -58,6 +56,18 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 	}
 	progress("its API server")
 	return "", c.workload.WaitAnswers(ctx)
+}
+
+// withBalancer calls do, which creates the load balancer. If the objects of the release
+// cannot name its image, the lab's image has upstream's name during that time.
+func (c *bringUp) withBalancer(ctx context.Context, progress func(string), do func() error) error {
+	facts := release.Of(c.Config.ClusterAPI.Version)
+	if facts.LoadBalancerFields || c.base.LoadBalancer == facts.LoadBalancer {
+		return do()
+	}
+	return c.State.Exclusively(ctx, workNode, progress, func() error {
+		return node.Lend(ctx, c.engine, c.base.LoadBalancer, facts.LoadBalancer, do)
+	})
 }
 
 func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string, error) {
