@@ -106,7 +106,7 @@ type GitError struct {
 	Doing string
 	// URL is the repository, without credentials.
 	URL string
-	// InModules is set if the Go module proxy has the component too.
+	// InModules is set if the Go module proxy may have what is wanted too.
 	InModules bool
 	Err       error
 }
@@ -117,7 +117,7 @@ func (e *GitError) Error() string { return fmt.Sprintf("%s %s: %v", e.Doing, e.U
 func (e *GitError) Unwrap() error { return e.Err }
 
 func (s Spec) gitError(doing string, err error) error {
-	return &GitError{Component: s.Name, Doing: doing, URL: s.shownURL(), InModules: len(s.Modules) > 0, Err: redact.Err(err)}
+	return &GitError{Component: s.Name, Doing: doing, URL: s.shownURL(), InModules: len(s.Modules) > 0 && s.Commit == "", Err: redact.Err(err)}
 }
 
 // shownURL is the repository's URL without its credentials.
@@ -126,33 +126,54 @@ func (s Spec) shownURL() string { return redact.URL(s.URL) }
 // ref is the commit or the tag to fetch.
 func (s Spec) ref() string { return cmp.Or(s.Commit, s.Tag) }
 
+// wanted is a commit of a repository.
+type wanted struct {
+	commit string
+	// from is the name by which the repository sends it: a tag, a branch, or the commit
+	// itself, which not every server allows.
+	from string
+}
+
 // resolve asks the repository for the commit of the tag. A Spec with a commit
 // resolves to it, if the repository answers.
-func (s Spec) resolve(ctx context.Context, within time.Duration) (commit string, err error) {
+func (s Spec) resolve(ctx context.Context, within time.Duration) (wanted, error) {
 	refs, err := s.list(ctx, within)
 	if err != nil {
-		return "", s.gitError("list the tags of", err)
+		return wanted{}, s.gitError("list the tags of", err)
 	}
 	if s.Commit != "" {
-		return s.Commit, nil
+		return s.resolveCommit(refs), nil
 	}
 	want := plumbing.NewTagReferenceName(s.Tag)
+	found := wanted{from: want.String()}
 	var tags []string
 	for _, ref := range refs {
 		switch ref.Name() {
 		case want + "^{}": // an annotated tag's commit
-			return ref.Hash().String(), nil
+			found.commit = ref.Hash().String()
+			return found, nil
 		case want:
-			commit = ref.Hash().String()
+			found.commit = ref.Hash().String()
 		}
 		if ref.Name().IsTag() {
 			tags = append(tags, ref.Name().Short())
 		}
 	}
-	if commit == "" {
-		return "", &MissingTagError{Component: s.Name, Tag: s.Tag, URL: s.shownURL(), Nearest: nearest(s.Tag, tags)}
+	if found.commit == "" {
+		return wanted{}, &MissingTagError{Component: s.Name, Tag: s.Tag, URL: s.shownURL(), Nearest: nearest(s.Tag, tags)}
 	}
-	return commit, nil
+	return found, nil
+}
+
+// resolveCommit returns the commit of the Spec, from a branch that ends with it if there is
+// one: every server sends that.
+func (s Spec) resolveCommit(refs []*plumbing.Reference) wanted {
+	for _, ref := range refs {
+		if ref.Name().IsBranch() && ref.Hash().String() == s.Commit {
+			return wanted{commit: s.Commit, from: ref.Name().String()}
+		}
+	}
+	return wanted{commit: s.Commit, from: s.Commit}
 }
 
 // list asks the repository for its references. It returns in time even if go-git does
@@ -230,15 +251,15 @@ func (s Spec) fetchGit(ctx context.Context, o Options) (*Tree, error) {
 		return s.fetchedBefore(ctx, o, rec, dir)
 	}
 	// For a commit too, because a clone has no time limit, and a server may never answer.
-	commit, err := s.resolve(ctx, cmp.Or(o.answerTimeout, answerTimeout))
+	want, err := s.resolve(ctx, cmp.Or(o.answerTimeout, answerTimeout))
 	if err != nil {
 		return nil, err
 	}
 	o.progress("cloning %s at %s", s.shownURL(), s.ref())
-	if err := publish(dir, func(temp string) error { return s.clone(ctx, temp, commit, o) }); err != nil {
+	if err := publish(dir, func(temp string) error { return s.clone(ctx, temp, want, o) }); err != nil {
 		return nil, s.gitError("clone "+s.ref()+" of", err)
 	}
-	rec := record{URL: s.shownURL(), Tag: s.Tag, Commit: commit, ID: "git:" + commit}
+	rec := record{URL: s.shownURL(), Tag: s.Tag, Commit: want.commit, ID: "git:" + want.commit}
 	if err := rec.write(dir); err != nil {
 		return nil, fmt.Errorf("record the commit of %s: %w", dir, err)
 	}
@@ -253,15 +274,15 @@ func (s Spec) fetchedBefore(ctx context.Context, o Options, rec record, dir stri
 	if s.Commit != "" {
 		return tree, nil
 	}
-	commit, err := s.resolve(ctx, cmp.Or(o.recheckTimeout, recheckTimeout))
+	is, err := s.resolve(ctx, cmp.Or(o.recheckTimeout, recheckTimeout))
 	switch {
 	case err != nil && (ctx.Err() != nil || errors.As(err, new(*MissingTagError))):
 		return nil, err
 	case err != nil:
 		tree.Why = fmt.Sprintf("fetched before; whether the tag %s moved is not known, because %s does not answer: %s", s.Tag, s.shownURL(), innermost(err))
 		o.progress("%s", tree.Why)
-	case rec.Commit != commit:
-		return nil, &MovedTagError{Tag: s.Tag, URL: s.shownURL(), Was: rec.Commit, Is: commit, Dir: dir, Record: recordPath(dir)}
+	case rec.Commit != is.commit:
+		return nil, &MovedTagError{Tag: s.Tag, URL: s.shownURL(), Was: rec.Commit, Is: is.commit, Dir: dir, Record: recordPath(dir)}
 	}
 	return tree, nil
 }
@@ -276,7 +297,7 @@ func (r record) tree(dir string) *Tree {
 
 // clone fetches into dir. The clone's settings name the repository without credentials,
 // which would stay on the disk.
-func (s Spec) clone(ctx context.Context, dir, commit string, o Options) error {
+func (s Spec) clone(ctx context.Context, dir string, want wanted, o Options) error {
 	repo, err := git.PlainInit(dir, false)
 	if err != nil {
 		return err
@@ -284,13 +305,9 @@ func (s Spec) clone(ctx context.Context, dir, commit string, o Options) error {
 	if _, err := repo.CreateRemote(&config.RemoteConfig{Name: "origin", URLs: []string{s.shownURL()}}); err != nil {
 		return err
 	}
-	from := s.Commit
-	if from == "" {
-		from = plumbing.NewTagReferenceName(s.Tag).String()
-	}
 	remote := git.NewRemote(repo.Storer, &config.RemoteConfig{Name: "origin", URLs: []string{s.URL}})
 	err = remote.FetchContext(ctx, &git.FetchOptions{
-		RefSpecs: []config.RefSpec{config.RefSpec("+" + from + ":refs/heads/caslab")},
+		RefSpecs: []config.RefSpec{config.RefSpec("+" + want.from + ":refs/heads/caslab")},
 		Depth:    1,
 		Tags:     git.NoTags,
 		Progress: &sideband{report: o.Progress},
@@ -302,8 +319,8 @@ func (s Spec) clone(ctx context.Context, dir, commit string, o Options) error {
 	if err != nil {
 		return err
 	}
-	o.progress("checking out %s", commit[:12])
-	if err := worktree.Checkout(&git.CheckoutOptions{Hash: plumbing.NewHash(commit)}); err != nil {
+	o.progress("checking out %s", want.commit[:12])
+	if err := worktree.Checkout(&git.CheckoutOptions{Hash: plumbing.NewHash(want.commit)}); err != nil {
 		return err
 	}
 	return ctx.Err()

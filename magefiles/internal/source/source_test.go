@@ -213,6 +213,29 @@ func TestGitFetchesACommit(t *testing.T) {
 	}
 }
 
+// TestGitFetchesTheLastCommitOfABranch: a server that sends only what its references name,
+// as git does by default, sends that commit too, and refuses one before it.
+func TestGitFetchesTheLastCommitOfABranch(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	before, last := u.commit("go.mod", goMod, "f", "one"), u.commit("f", "two")
+	s := u.spec("v1.14.2")
+	s.Commit = last.String()
+	tree, err := Fetch(t.Context(), s, options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tree.Commit != last.String() || read(t, filepath.Join(tree.Dir, "f")) != "two" {
+		t.Errorf("tree %+v", tree)
+	}
+	s.Commit = before.String()
+	var failed *GitError
+	// The Go module proxy has releases, and no commits.
+	if _, err := Fetch(t.Context(), s, options(t)); !errors.As(err, &failed) || failed.InModules || !strings.Contains(err.Error(), "clone "+s.Commit) {
+		t.Errorf("a commit before it: %v", err)
+	}
+}
+
 func TestMovedTag(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
