@@ -91,6 +91,10 @@ const (
 	Failed    = "failed"
 	// KnownFailure is a failure that upstream knows; Text says which.
 	KnownFailure = "known failure"
+	// Deleting is the deletion of a Group by a command, which Name names.
+	Deleting = "deleting"
+	// Interrupted is the end of what was stopped before its verdict.
+	Interrupted = "interrupted"
 )
 
 // BringUp is the Name of the facts about a bring-up of the lab's own environment. No

@@ -67,7 +67,7 @@ func sessionOf(l *lab.Lab, command string) *session {
 	s.timelines = &timelines.Timelines{Lab: l, Open: open}
 	s.autoscalers = &autoscalers.Autoscalers{Lab: l, Open: open, Recorder: s.timelines, Nodes: s.environment}
 	s.timelines.Autoscaler = s.autoscalers.Release
-	s.groups = &groups.Groups{Lab: l, Open: open}
+	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact}
 	s.workloads = &workloads.Workloads{Lab: l, Open: open}
 	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines}
 	return s

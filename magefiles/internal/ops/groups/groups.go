@@ -13,6 +13,7 @@ import (
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/workload"
 )
 
@@ -21,6 +22,8 @@ type Groups struct {
 	*lab.Lab
 	// Open opens the cluster.
 	Open target.Opener
+	// AddFact records what the lab did to a cluster.
+	AddFact func(*target.Cluster, timeline.Fact)
 
 	// answerWithin replaces lab.AnswerWithin in tests.
 	answerWithin time.Duration
@@ -154,5 +157,10 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	defer func() { step.Done("", err) }()
 	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	return capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Name, name, release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix, step.Progress)
+	began := g.Now()
+	err = capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Name, name, release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix, step.Progress)
+	if err == nil || ctx.Err() != nil { // the deletion may go on
+		g.AddFact(c, timeline.Fact{Time: began, What: timeline.Deleting, Name: "nodegroup:delete", Group: name})
+	}
+	return err
 }

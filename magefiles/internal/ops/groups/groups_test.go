@@ -15,6 +15,7 @@ import (
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/target/targettest"
+	"caslab/magefiles/internal/timeline"
 )
 
 // fixture is a cluster with a group, whose controllers answer at once.
@@ -23,6 +24,7 @@ type fixture struct {
 	lab     *labtest.Lab
 	cluster *target.Cluster
 	server  *kubetest.Server
+	facts   []timeline.Fact
 }
 
 func newFixture(t *testing.T, variables map[string]string) *fixture {
@@ -46,7 +48,9 @@ func newFixture(t *testing.T, variables map[string]string) *fixture {
 		}
 		return nil
 	})
-	return &fixture{Groups: &Groups{Lab: l.Lab, Open: targettest.Open(c)}, lab: l, cluster: c, server: server}
+	s := &fixture{lab: l, cluster: c, server: server}
+	s.Groups = &Groups{Lab: l.Lab, Open: targettest.Open(c), AddFact: func(_ *target.Cluster, f timeline.Fact) { s.facts = append(s.facts, f) }}
+	return s
 }
 
 func (s *fixture) group(t *testing.T, name string) *unstructured.Unstructured {
@@ -184,6 +188,9 @@ func TestDelete(t *testing.T) {
 	}
 	if err := s.Delete(testContext(t), "web"); !errors.As(err, new(*capi.MissingGroupError)) {
 		t.Errorf("Delete() of what is gone = %v", err)
+	}
+	if len(s.facts) != 1 || s.facts[0].What != timeline.Deleting || s.facts[0].Group != "web" {
+		t.Errorf("recorded %+v, want one deletion", s.facts)
 	}
 	s.group(t, "work-cluster-md-0")
 }

@@ -90,7 +90,7 @@ type Level struct {
 type Scenario struct {
 	Span
 	Name string
-	// Verdict is Passed, Failed, KnownFailure, or empty while it runs.
+	// Verdict is Passed, Failed, KnownFailure, Interrupted, or empty while it runs.
 	Verdict string
 	// Steps has what it did, and when.
 	Steps []ScenarioStep
@@ -213,7 +213,12 @@ func (b *builder) addLab(f timeline.Fact) {
 		if f.Text == timeline.CleanUp {
 			s.CleanUp = f.Time
 		}
-	case timeline.Passed, timeline.Failed, timeline.KnownFailure:
+	case timeline.Deleting:
+		if f.Group != "" {
+			g := b.group(f.Group)
+			g.orders = append(g.orders, order{f.Time, f.Name})
+		}
+	case timeline.Passed, timeline.Failed, timeline.KnownFailure, timeline.Interrupted:
 		s := b.scenario(f)
 		s.Verdict, s.Text, s.To = f.What, f.Text, f.Time
 	}

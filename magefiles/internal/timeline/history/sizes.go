@@ -26,6 +26,8 @@ type GroupStory struct {
 
 	// creations and deletions have the times of all groups that had the name.
 	creations, deletions []time.Time
+	// orders has the commands that deleted the group.
+	orders []order
 
 	known bool // a fact of its own, or of the autoscaler, says that it is a group
 }
@@ -95,6 +97,12 @@ func (g *GroupStory) deletedAfter(at time.Time) time.Time {
 // rank puts groups that scale before the rest.
 func (g *GroupStory) rank() int {
 	return slices.Index([]string{timeline.ControlPlane, ""}, g.Name)
+}
+
+// order is the deletion of a group by a command.
+type order struct {
+	At      time.Time
+	Command string
 }
 
 // group returns the story of a name, or begins one.

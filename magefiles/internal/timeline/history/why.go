@@ -356,6 +356,11 @@ func (m *Model) deletionOf(g *GroupStory, at time.Time) string {
 			return fmt.Sprintf("the scenario %s deleted the group when it removed what it created", timeline.Tidy(s.Name))
 		}
 	}
+	for _, o := range g.orders {
+		if !at.Before(o.At.Add(-slack)) && !o.At.After(gone) && gone.Sub(o.At) <= deletionTime+slack {
+			return o.Command + " deleted the group"
+		}
+	}
 	if gone.Equal(at) {
 		return "the group was deleted; who deleted it is not on record"
 	}
