@@ -153,7 +153,11 @@ func (e *Environment) up(ctx context.Context, target string) error {
 	}
 	timings, err := steps.Run(ctx, e.Log, e.Now, c.recorded(all))
 	if err != nil {
-		c.recorder.AddFact("failed", err.Error())
+		verdict := "failed"
+		if ctx.Err() != nil {
+			verdict = "interrupted"
+		}
+		c.recorder.AddFact(verdict, err.Error())
 		return err
 	}
 	c.recorder.AddFact("passed", "")

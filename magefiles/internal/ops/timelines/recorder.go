@@ -40,8 +40,8 @@ func (r *Recorder) Begin() error {
 	return nil
 }
 
-// AddFact records what env:up does: what is timeline.Step, Passed or Failed, and text
-// the name of the step, or the error.
+// AddFact records what env:up does: what is timeline.Step, Passed, Failed or
+// Interrupted, and text the name of the step, or the error.
 func (r *Recorder) AddFact(what, text string) {
 	addFact(r.Lab, recordFile(r.TimelineDir("")), timeline.Fact{What: what, Name: timeline.BringUp, Text: text})
 }

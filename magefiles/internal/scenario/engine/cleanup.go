@@ -52,7 +52,11 @@ func (e *engine) runCleanUp(ctx context.Context, r *results.Result) {
 	}
 	if err != nil {
 		e.otherFailure = true
-		r.Fail("clean-up", err)
+		if errors.Is(context.Cause(limited), interrupt.ErrNow) {
+			r.Interrupt("clean-up", err)
+		} else {
+			r.Fail("clean-up", err)
+		}
 	}
 }
 

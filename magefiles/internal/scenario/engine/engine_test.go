@@ -141,8 +141,11 @@ func TestStoppedRunCleansUpAndSkipsTheRest(t *testing.T) {
 		if err == nil {
 			t.Error("no error")
 		}
-		if r := came.Scenarios[0]; r.Verdict != results.Failed || !strings.Contains(r.Failure, "Ctrl-C") {
-			t.Errorf("the first: %s, %s; want that it was stopped, and not that its failure is known", r.Verdict, r.Failure)
+		if r := came.Scenarios[0]; r.Verdict != results.Interrupted || !strings.Contains(r.Failure, "Ctrl-C") {
+			t.Errorf("the first: %s, %s; want that it was interrupted, and not that its failure is known", r.Verdict, r.Failure)
+		}
+		if err := came.Err(); err != nil {
+			t.Errorf("an interruption counts as a failure: %v", err)
 		}
 		if r := came.Scenarios[1]; r.Verdict != results.Skipped || !strings.Contains(r.Why, "Ctrl-C") {
 			t.Errorf("the second: %s, %s", r.Verdict, r.Why)
@@ -221,6 +224,9 @@ func TestSecondInterruptionEndsCleanUp(t *testing.T) {
 			t.Errorf("it went on for %s after the second interruption", took)
 		}
 		failure := came.Scenarios[0].Failure
+		if v := came.Scenarios[0].Verdict; v != results.Interrupted {
+			t.Errorf("the verdict is %s, want %s", v, results.Interrupted)
+		}
 		for _, want := range []string{
 			"clean-up: remove what the scenario created: ", "interrupted a second time\n",
 			"left in the cluster: Cluster work, which is paused, ", "KubeadmConfigTemplate sc-web\n",

@@ -178,6 +178,8 @@ func (o Options) markEnd(r results.Result) {
 		f.What = timeline.Failed
 	case results.KnownFailure:
 		f.What, f.Text = timeline.KnownFailure, r.Known
+	case results.Interrupted:
+		f.What = timeline.Interrupted
 	}
 	o.AddFact(f)
 }
@@ -247,7 +249,11 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 		// Only a failure of a check can be a known failure.
 		checkFailed := new(checkError)
 		e.otherFailure = e.otherFailure || ctx.Err() != nil || !errors.As(err, &checkFailed)
-		r.Fail(say, err)
+		if ctx.Err() != nil && !errors.As(err, &checkFailed) {
+			r.Interrupt(say, err)
+		} else {
+			r.Fail(say, err)
+		}
 	}
 	return r
 }

@@ -111,8 +111,8 @@ func (c *Comparison) Differences() int {
 	return n
 }
 
-// ran reports whether a scenario ran.
-func ran(r *Result) bool { return r != nil && r.Verdict != Skipped }
+// ran reports whether a scenario ran to its end.
+func ran(r *Result) bool { return r != nil && r.Verdict != Skipped && r.Verdict != Interrupted }
 
 // Compared returns the number of scenarios that ran with both autoscalers.
 func (c *Comparison) Compared() int {

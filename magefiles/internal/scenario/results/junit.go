@@ -29,6 +29,9 @@ func (r *Results) JUnit(out io.Writer) error {
 			c.Failure = &junit.Result{Message: printable(s.Why), Data: printable(s.Failure)}
 		case Skipped:
 			c.Skipped = &junit.Result{Message: printable(s.Why)}
+		case Interrupted:
+			c.Skipped = &junit.Result{Message: printable("interrupted: " + s.Why)}
+			c.SystemOut = &junit.Output{Data: printable(s.Failure)}
 		case KnownFailure:
 			c.Skipped = &junit.Result{Message: printable("known failure: " + s.Known)}
 			c.SystemOut = &junit.Output{Data: printable(s.Failure)}

@@ -27,6 +27,8 @@ const (
 	// UnexpectedPass for one that passed although it is known to fail.
 	KnownFailure   Verdict = "known failure"
 	UnexpectedPass Verdict = "unexpected pass"
+	// Interrupted is for a scenario that was stopped before its verdict.
+	Interrupted Verdict = "interrupted"
 )
 
 // Mark returns the sign in front of a verdict.
@@ -93,13 +95,19 @@ func (r *Result) Add(say string, took time.Duration, err error) {
 }
 
 // Fail adds a failure. The first one decides Why. say is the step.
-func (r *Result) Fail(say string, err error) {
+func (r *Result) Fail(say string, err error) { r.end(Failed, say, err) }
+
+// Interrupt says that the scenario was stopped in the step say. A later failure, of the
+// clean-up, does not change the verdict.
+func (r *Result) Interrupt(say string, err error) { r.end(Interrupted, say, err) }
+
+func (r *Result) end(verdict Verdict, say string, err error) {
 	text := say + ": " + err.Error()
 	if r.Failure != "" {
 		r.Failure += "\n" + text
 		return
 	}
-	r.Verdict, r.Failure = Failed, text
+	r.Verdict, r.Failure = verdict, text
 	// The first line, and the second one with what was seen.
 	lines := strings.SplitN(text, "\n", 3)
 	r.Why = lines[0]
@@ -124,7 +132,7 @@ func (e *FailedError) Error() string {
 }
 
 // Err returns a *FailedError if scenarios failed, another error if none ran, and
-// nil otherwise. A known failure does not count as failed.
+// nil otherwise. A known failure and an interruption do not count as failed.
 func (r *Results) Err() error {
 	failed, ran := &FailedError{}, false
 	for _, s := range r.Scenarios {
@@ -149,7 +157,7 @@ func (r *Results) Err() error {
 // count says how many scenarios have each verdict.
 func (r *Results) count() string {
 	var parts []string
-	for _, v := range []Verdict{Passed, Failed, KnownFailure, UnexpectedPass, Skipped} {
+	for _, v := range []Verdict{Passed, Failed, KnownFailure, UnexpectedPass, Interrupted, Skipped} {
 		n := 0
 		for _, s := range r.Scenarios {
 			if s.Verdict == v {

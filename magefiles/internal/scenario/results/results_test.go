@@ -72,6 +72,26 @@ func TestFail(t *testing.T) {
 	}
 }
 
+// TestInterrupt: a clean-up that fails does not turn an interruption into a failure, and
+// JUnit counts neither.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	r := Result{Name: "a", Verdict: Passed}
+	r.Interrupt("one", errors.New("stopped: Ctrl-C"))
+	r.Fail("clean-up", errors.New("left"))
+	if want := (Result{Name: "a", Verdict: Interrupted, Why: "one: stopped: Ctrl-C", Failure: "one: stopped: Ctrl-C\nclean-up: left"}); !reflect.DeepEqual(r, want) {
+		t.Errorf("it is %+v, want %+v", r, want)
+	}
+	all := &Results{Scenarios: []Result{r}}
+	var out strings.Builder
+	if err := all.JUnit(&out); err != nil || strings.Contains(out.String(), "<failure") || !strings.Contains(out.String(), `skipped message="interrupted: one: stopped: Ctrl-C"`) {
+		t.Errorf("JUnit() = %v, and wrote\n%s", err, &out)
+	}
+	if got := all.count(); got != "1 interrupted" || all.Err() != nil {
+		t.Errorf("count() = %q, Err() = %v", got, all.Err())
+	}
+}
+
 func TestClip(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"": "", "a\n b": "a b", "äöüß": "äöüß", "äöüßa": "äöü…"} {
@@ -121,6 +141,7 @@ func TestWorse(t *testing.T) {
 	}{
 		{Passed, Failed, true, 1}, {UnexpectedPass, Failed, true, 1}, {KnownFailure, Failed, true, 1},
 		{Failed, Failed, false, 1}, {Passed, KnownFailure, false, 1}, {Failed, Passed, false, 1},
+		{Interrupted, Failed, false, 0}, {Passed, Interrupted, false, 0},
 		{Skipped, Failed, false, 0}, {"", Failed, false, 0}, {Passed, Skipped, false, 0}, {Passed, "", false, 0},
 	} {
 		c := Compare(run(tt.a), run(tt.b))

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func (r *repeats) resets(f timeline.Fact) bool {
 		other := f.Name != r.scenario
 		r.scenario = f.Name
 		return other
-	case f.Kind == timeline.Lab && (f.What == timeline.Passed || f.What == timeline.Failed || f.What == timeline.KnownFailure):
+	case f.Kind == timeline.Lab && slices.Contains([]string{timeline.Passed, timeline.Failed, timeline.KnownFailure, timeline.Interrupted}, f.What):
 		r.scenario = ""
 		return true
 	}

@@ -265,7 +265,7 @@ func (d *drawing) scenarios(y int) int {
 	if len(shown) == 0 {
 		return y
 	}
-	verdicts := map[string]style{timeline.Passed: {"passed", "#2f8f5b"}, timeline.Failed: {"failed", "#c4342b"}, timeline.KnownFailure: {"known", "#b98a1d"}, "": {"going", "#7c8694"}}
+	verdicts := map[string]style{timeline.Passed: {"passed", "#2f8f5b"}, timeline.Failed: {"failed", "#c4342b"}, timeline.KnownFailure: {"known", "#b98a1d"}, timeline.Interrupted: {"going", "#7c8694"}, "": {"going", "#7c8694"}}
 	var packed rows
 	top := y + lanePadding
 	deepest := 0

@@ -150,7 +150,7 @@ type DecisionFinding struct {
 }
 
 // ScenarioFinding is one run of a scenario or of env:up; Verdict is passed, failed,
-// known failure or empty.
+// known failure, interrupted or empty.
 type ScenarioFinding struct {
 	Name    string `json:"name"`
 	Verdict string `json:"verdict"`

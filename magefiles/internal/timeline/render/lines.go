@@ -110,7 +110,7 @@ func markOf(f timeline.Fact) string {
 		return "✓"
 	case f.Kind == timeline.Lab && f.What == timeline.Failed:
 		return "✗"
-	case f.What == timeline.KnownFailure || f.What == timeline.Problem || f.What == timeline.NotReady || f.Kind == timeline.Machine && f.What == timeline.Phase && f.Text == "Failed":
+	case f.What == timeline.KnownFailure || f.What == timeline.Interrupted || f.What == timeline.Problem || f.What == timeline.NotReady || f.Kind == timeline.Machine && f.What == timeline.Phase && f.Text == "Failed":
 		return "!"
 	}
 	return " "
