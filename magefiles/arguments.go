@@ -21,9 +21,9 @@ func init() {
 	}
 	words := os.Args[1:]
 	if launch.WantsHelp(words) {
-		verb, ok := launch.Verb(words[0])
-		if !ok {
-			exit(2, fmt.Errorf("%s: want -h before the target; type: go tool mage -h %[1]s", words[0]))
+		verb, err := launch.HelpVerb(words[0])
+		if err != nil {
+			exit(2, err)
 		}
 		exit(1, launch.Lab(context.Background(), verb, "-h"))
 	}

@@ -148,3 +148,16 @@ func WantsHelp(words []string) bool {
 		return slices.Contains([]string{"-h", "-help", "--help"}, w)
 	})
 }
+
+// HelpVerb returns the verb whose usage -h after a target asks for. It refuses a target that
+// does not exist, and one that the lab's command does not run.
+func HelpVerb(target string) (verb string, err error) {
+	if err := checkName(target); err != nil {
+		return "", err
+	}
+	verb, ok := Verb(target)
+	if !ok {
+		return "", fmt.Errorf("%s: want -h before the target; type: go tool mage -h %[1]s", target)
+	}
+	return verb, nil
+}

@@ -110,6 +110,21 @@ func TestWantsHelp(t *testing.T) {
 	}
 }
 
+// TestHelpVerb: -h after a target that does not exist is no reason to compile the lab.
+func TestHelpVerb(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]string{"ENV:UP": "env:up", "bench": "bench"} {
+		if verb, err := launch.HelpVerb(target); err != nil || verb != want {
+			t.Errorf("HelpVerb(%q) = %q, %v", target, verb, err)
+		}
+	}
+	for target, want := range map[string]string{"env:upp": "did you mean env:", "nope:thing": `there is no target "nope:thing"`, "test": "go tool mage -h test"} {
+		if verb, err := launch.HelpVerb(target); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("HelpVerb(%q) = %q, %v; want %q", target, verb, err, want)
+		}
+	}
+}
+
 func TestOneDash(t *testing.T) {
 	t.Parallel()
 	given := []string{"nodegroup:add", "gpu", "0", "2", "--labels=a=b", "-own", "--", "--flags=--v=5"}
@@ -120,4 +135,24 @@ func TestOneDash(t *testing.T) {
 	if err := launch.CheckArguments([]string{"nodegroup:add", "", "1", "2"}); err == nil || !strings.Contains(err.Error(), "NAME is empty") {
 		t.Errorf("an empty NAME: %v", err)
 	}
+}
+
+// FuzzWords: any words are run or refused with something to type.
+func FuzzWords(f *testing.F) {
+	for _, seed := range []string{"", "-h", "env:upp", "nodegroup:add web 0 x", "timeline:report -since=-5m", "nodegroup:add -own", "scenario:run all -out", "test -x", ":", "a:b:c -h"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		words := launch.OneDash(strings.Fields(line))
+		errs := []error{launch.CheckArguments(words), launch.CheckTarget(words)}
+		if launch.WantsHelp(words) {
+			_, err := launch.HelpVerb(words[0])
+			errs = append(errs, err)
+		}
+		for _, err := range errs {
+			if err != nil && !strings.Contains(err.Error(), "go tool mage ") {
+				t.Errorf("%q: %v", line, err)
+			}
+		}
+	})
 }

@@ -126,6 +126,23 @@ func TestReportRefusesAnotherKindOfFileFirst(t *testing.T) {
 	}
 }
 
+// TestWrongInputIsRefusedFirst: wrong input is refused before a cluster is asked.
+func TestWrongInputIsRefusedFirst(t *testing.T) {
+	t.Parallel()
+	tl := &Timelines{Open: func(context.Context) (*target.Cluster, error) {
+		t.Error("a cluster was opened")
+		return nil, errors.New("no cluster")
+	}}
+	if err := tl.Report(t.Context(), ReportOptions{Since: -5 * time.Minute}); err == nil || !strings.Contains(err.Error(), "-since=-5m0s: want how far back") {
+		t.Errorf("Report() since a negative time = %v", err)
+	}
+	for what, want := range map[string]string{"web": "want pod/NAME", "pod/": "want pod/NAME", "deployment/web": "none of pod, node and group"} {
+		if err := tl.Explain(t.Context(), what); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Explain(%q) = %v, want %q", what, err, want)
+		}
+	}
+}
+
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	l := labtest.New(t, nil)

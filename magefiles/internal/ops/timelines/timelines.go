@@ -179,6 +179,9 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 	if o.Out != "" && !strings.HasSuffix(o.Out, pageSuffix) {
 		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
 	}
+	if o.Since < 0 {
+		return fmt.Errorf("-since=%s: want how far back the page goes, such as 15m, without a minus", o.Since)
+	}
 	foundRecord, err := t.recorded(ctx)
 	if err != nil {
 		return err
@@ -236,6 +239,9 @@ func (t *Timelines) versions(ctx context.Context, c *target.Cluster) (string, er
 
 // Explain says in words what happened to a pod, node or group.
 func (t *Timelines) Explain(ctx context.Context, what string) error {
+	if err := render.CheckWhat(what); err != nil {
+		return err
+	}
 	foundRecord, err := t.recorded(ctx)
 	if err != nil {
 		return err

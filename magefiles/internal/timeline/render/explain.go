@@ -17,21 +17,36 @@ import (
 // ErrNotOnRecord is returned when no fact mentions the name.
 var ErrNotOnRecord = errors.New("not on record")
 
+// CheckWhat refuses a text that names nothing that Explain explains.
+func CheckWhat(what string) error {
+	kind, name, found := strings.Cut(what, "/")
+	if !found || name == "" {
+		return fmt.Errorf("explain %q: want pod/NAME, pod/NAMESPACE/NAME, node/NAME or group/NAME", what)
+	}
+	if !slices.Contains(slices.Concat(podKinds, nodeKinds, groupKinds), kind) {
+		return fmt.Errorf("explain %q: %q is none of pod, node and group", what, kind)
+	}
+	return nil
+}
+
+// What people write before the name of an object.
+var podKinds, nodeKinds, groupKinds = []string{"pod", "pods"}, []string{"node", "nodes", "machine", "machines"}, []string{"group", "groups"}
+
 // Explain returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME or
 // group/NAME, and why, in words for a terminal. Times of day are in the time zone of
 // the lab.
 func Explain(facts []timeline.Fact, what string) (string, error) {
-	kind, name, found := strings.Cut(what, "/")
-	if !found || name == "" {
-		return "", fmt.Errorf("explain %q: want pod/NAME, pod/NAMESPACE/NAME, node/NAME or group/NAME", what)
+	if err := CheckWhat(what); err != nil {
+		return "", err
 	}
+	kind, name, _ := strings.Cut(what, "/")
 	m := history.New(facts)
 	if len(m.Facts) == 0 {
 		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
 	e := &explainer{Model: m}
-	switch kind {
-	case "pod", "pods":
+	switch {
+	case slices.Contains(podKinds, kind):
 		stories := m.PodsNamed(name)
 		if len(stories) == 0 {
 			return "", unknownName(what, "pod", name, names(m.Pods, func(p *history.PodStory) string { return p.Name }))
@@ -39,7 +54,7 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 		for _, p := range stories {
 			e.pod(p)
 		}
-	case "node", "nodes", "machine", "machines":
+	case slices.Contains(nodeKinds, kind):
 		stories := m.NodesNamed(name)
 		if len(stories) == 0 {
 			return "", unknownName(what, "node", name, names(m.Nodes, (*history.NodeStory).Name))
@@ -47,14 +62,12 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 		for _, n := range stories {
 			e.node(n)
 		}
-	case "group", "groups":
+	default:
 		i := slices.IndexFunc(m.Groups, func(g *history.GroupStory) bool { return g.Name == timeline.LastPart(name) })
 		if i < 0 {
 			return "", unknownName(what, "group", name, names(m.Groups, func(g *history.GroupStory) string { return g.Name }))
 		}
 		e.group(m.Groups[i])
-	default:
-		return "", fmt.Errorf("explain %q: %q is none of pod, node and group", what, kind)
 	}
 	return e.out.String(), nil
 }

@@ -114,7 +114,7 @@ func TestExplainASplitScaleUp(t *testing.T) {
 // that came with its group, or went with it, is explained by that.
 func TestExplainAGroupThatIsGone(t *testing.T) {
 	t.Parallel()
-	record := func(scenario bool) []timeline.Fact {
+	record := func(scenario, command bool) []timeline.Fact {
 		b := timelinetest.New()
 		b.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
 		n := func(n int) *int { return &n }
@@ -130,6 +130,9 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 			add(0, group, timeline.Sized, "", n(2))
 			add(0, group, timeline.Limits, "0 2", nil)
 			add(1, machine, timeline.Created, "", nil)
+			if command {
+				b.Add(start+99, timeline.Fact{Kind: timeline.Lab, What: timeline.Deleting, Name: "nodegroup:delete", Group: "web", Source: timeline.Own})
+			}
 			if scenario {
 				for at, text := range map[float64]string{20: "1. wait", 100: timeline.CleanUp} {
 					b.Add(start+at, timeline.Fact{Kind: timeline.Lab, What: timeline.Step, Name: "scale-up", Text: text, Source: timeline.Own})
@@ -143,14 +146,15 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 		return b.Record()
 	}
 	for name, tt := range map[string]struct {
-		scenario    bool
-		group, node string
+		scenario, command bool
+		group, node       string
 	}{
-		"by the clean-up of a scenario": {true, "the scenario scale-up deleted the group when it removed what it created", "the scenario scale-up deleted the group when it removed what it created"},
-		"by somebody": {false, "the group was deleted; who deleted it is not on record",
+		"by the clean-up of a scenario": {true, false, "the scenario scale-up deleted the group when it removed what it created", "the scenario scale-up deleted the group when it removed what it created"},
+		"by a command":                  {false, true, "nodegroup:delete deleted the group", "nodegroup:delete deleted the group"},
+		"by somebody": {false, false, "the group was deleted; who deleted it is not on record",
 			"no decision of the autoscaler is on record; the group was deleted, and gone at 22:13:01"},
 	} {
-		facts := record(tt.scenario)
+		facts := record(tt.scenario, tt.command)
 		got, err := Explain(facts, "group/web")
 		want := "group web existed from 22:11:00 until 22:13:01; min 0, max 2.\n\nSizes\n" +
 			"  22:01:00  2         the group was created\n  22:03:01  2 → 0     " + tt.group + "\n" +
@@ -166,7 +170,7 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 	// A group that was gone before the clean-up began, or after the scenario ended, was
 	// deleted by somebody else.
 	for _, shift := range []time.Duration{-time.Minute, time.Minute} {
-		facts := record(true)
+		facts := record(true, false)
 		for i := range facts {
 			if facts[i].What == timeline.Gone && facts[i].Kind == timeline.Group {
 				facts[i].Time = facts[i].Time.Add(shift)
@@ -182,12 +186,12 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 			t.Errorf("%s beside the clean-up: %v\n%s", shift, err, got)
 		}
 	}
-	drawn := draw(history.New(record(true)), time.Time{}, true)
+	drawn := draw(history.New(record(true, false)), time.Time{}, true)
 	if i := slices.IndexFunc(drawn.Lanes, func(l lane) bool { return l.Name == "web" }); i < 0 || drawn.Lanes[i].Notes[0] != "until 22:13:01" {
 		t.Errorf("the picture's lanes are %+v", drawn.Lanes)
 	}
 	// What shrank long before its group was deleted was not removed with it.
-	facts := record(false)
+	facts := record(false, false)
 	for i := range facts {
 		if facts[i].What == timeline.Gone && facts[i].Kind == timeline.Group {
 			facts[i].Time = facts[i].Time.Add(6 * time.Minute)
@@ -280,4 +284,19 @@ func TestHostileTextDoesNotReachTheTerminal(t *testing.T) {
 			t.Errorf("a line of %d characters: %.120s…", n, l)
 		}
 	}
+}
+
+// FuzzExplain: any text is explained or refused, and CheckWhat refuses what Explain would
+// not know how to explain.
+func FuzzExplain(f *testing.F) {
+	for _, seed := range []string{"", "/", "pod/", "pod/default/web", "node/a", "groups/web", "deployment/web", "pod/\x00", "machine//"} {
+		f.Add(seed)
+	}
+	facts := timelinetest.New().Record()
+	f.Fuzz(func(t *testing.T, what string) {
+		text, err := Explain(facts, what)
+		if (err == nil) != (text != "") || CheckWhat(what) != nil && err == nil {
+			t.Errorf("Explain(%q) = %q, %v", what, text, err)
+		}
+	})
 }
