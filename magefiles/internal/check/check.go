@@ -19,6 +19,7 @@ const (
 	gotestsum    = "gotest.tools/gotestsum@v1.13.0"
 	golangciLint = "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2"
 	actionlint   = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.9"
+	govulncheck  = "golang.org/x/vuln/cmd/govulncheck@v1.9.0"
 )
 
 // ownComponents are the modules of the lab's own programs for nodes and load balancers.
@@ -70,7 +71,8 @@ func Test(ctx context.Context) error {
 		"-tags=e2e", "-count=1", "-timeout=80m", "./magefiles/internal/e2e")
 }
 
-// Lint runs every linter, even after a failure, and returns all failures.
+// Lint runs every linter, even after a failure, and returns all failures. If the database
+// of vulnerabilities cannot be read, it says that and why, and is no failure.
 func Lint(ctx context.Context) error {
 	scripts, err := tracked(ctx, ".", "*.sh", ".ci/run")
 	if err != nil {
@@ -88,7 +90,30 @@ func Lint(ctx context.Context) error {
 	} else {
 		errs = append(errs, stream(ctx, "shellcheck", scripts...))
 	}
-	return errors.Join(errs...)
+	err = execute(ctx, "go", "run", govulncheck, "-tags=mage,e2e", "./...")
+	if why := unreadDatabase(err); why != "" {
+		fmt.Fprintf(os.Stderr, "\n1 linter skipped: govulncheck: its database cannot be read: %s\n", why)
+		err = nil
+	}
+	return errors.Join(append(errs, printed(err))...)
+}
+
+// noDatabase begins govulncheck's message when it cannot read its database.
+const noDatabase = "fetching vulnerabilities: "
+
+// unreadDatabase returns why govulncheck, which ended with err, could not read its
+// database, empty if it could.
+func unreadDatabase(err error) string {
+	failed := new(run.Error)
+	if !errors.As(err, &failed) {
+		return ""
+	}
+	for line := range strings.Lines(string(failed.Output)) {
+		if _, why, found := strings.Cut(strings.TrimSpace(line), noDatabase); found {
+			return why
+		}
+	}
+	return ""
 }
 
 // gofmt returns an error that names the Go files that gofmt would change.
@@ -126,11 +151,20 @@ func tracked(ctx context.Context, dir string, patterns ...string) ([]string, err
 
 // stream runs a command and prints its output as it comes.
 func stream(ctx context.Context, name string, args ...string) error {
+	return printed(execute(ctx, name, args...))
+}
+
+// execute is stream, with an error that has the end of the output.
+func execute(ctx context.Context, name string, args ...string) error {
 	fmt.Fprintln(os.Stderr, "+", name, strings.Join(args, " "))
 	_, err := run.Exec{}.Run(ctx, run.Cmd{Name: name, Args: args, Stdout: os.Stdout, Stderr: os.Stderr})
+	return err
+}
+
+// printed returns err without the output, which was printed.
+func printed(err error) error {
 	var failed *run.Error
 	if errors.As(err, &failed) {
-		// Its output was just printed.
 		return fmt.Errorf("%s: %w", failed.Cmd, failed.Err)
 	}
 	return err

@@ -2,12 +2,15 @@ package check
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"caslab/magefiles/internal/run"
 )
 
 // TestTrackedFiles: lint gets every tracked file that exists, whatever
@@ -63,5 +66,23 @@ func TestTrackedFiles(t *testing.T) {
 	cancel()
 	if _, err := tracked(ctx, dir, "*.go"); err == nil || !strings.Contains(err.Error(), "git ls-files") {
 		t.Errorf("when interrupted: %v", err)
+	}
+}
+
+// TestUnreadDatabase: only a database that govulncheck cannot read is skipped, and not what
+// it finds.
+func TestUnreadDatabase(t *testing.T) {
+	t.Parallel()
+	for output, want := range map[string]string{
+		"govulncheck: fetching vulnerabilities: Get \"https://db.example/index/modules.json.gz\": no such host\nexit status 1\n": `Get "https://db.example/index/modules.json.gz": no such host`,
+		"Vulnerability #1: GO-2026-0001\nexit status 3\n":                                                                        "",
+		"": "",
+	} {
+		if got := unreadDatabase(&run.Error{Output: []byte(output), Err: errors.New("exit status 1")}); got != want {
+			t.Errorf("%q: %q, want %q", output, got, want)
+		}
+	}
+	if got := unreadDatabase(nil); got != "" {
+		t.Errorf("without an error: %q", got)
 	}
 }

@@ -101,6 +101,7 @@ func pinned() []Pin {
 		linter("gotestsum", "gotest.tools/gotestsum", "gotestsum"),
 		linter("golangci-lint", "github.com/golangci/golangci-lint/v2", "golangciLint"),
 		linter("actionlint", "github.com/rhysd/actionlint", "actionlint"),
+		linter("govulncheck", "golang.org/x/vuln", "govulncheck"),
 	}
 }
 

@@ -148,6 +148,7 @@ func upstream() proxy {
 	p.add("github.com/go-delve/delve", "v1.27.2")
 	p.add("gotest.tools/gotestsum", "v1.13.0")
 	p.add("github.com/golangci/golangci-lint/v2", "v2.6.2", "v2.7.0")
+	p.add("golang.org/x/vuln", "v1.9.0")
 	// The proxy does not have github.com/rhysd/actionlint.
 	return p
 }
@@ -177,7 +178,7 @@ func newScene(t *testing.T, p proxy) *scene {
 	s.write(files{
 		settingsFile: "package config\n\nconst (\n\tdefaultClusterAPI = \"v1.14.2\"\n\tdefaultAutoscaler = \"v1.36.1\"\n\tdefaultKubernetes = \"v1.36.1\"\n)\n",
 		checkFile: "package check\n\nconst (\n\tgotestsum    = \"gotest.tools/gotestsum@v1.13.0\"\n\tgolangciLint = \"github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2\"\n" +
-			"\tactionlint   = \"github.com/rhysd/actionlint/cmd/actionlint@v1.7.9\"\n)\n",
+			"\tactionlint   = \"github.com/rhysd/actionlint/cmd/actionlint@v1.7.9\"\n\tgovulncheck  = \"golang.org/x/vuln/cmd/govulncheck@v1.9.0\"\n)\n",
 		digestsFile: "package node\n\n// From test/infrastructure/kind/mapper.go at Cluster API v1.14.2.\nvar nodeDigests = map[string]string{\n\t\"v1.36.1\": \"" + oldDigest + "\",\n}\n",
 		"README.md": "Kubernetes v1.36.1, autoscaler 1.36.1, Cluster API v1.14.2 and v1.14.20.\nAUTOSCALER_* v1.36.1\n",
 		"go.mod":    "module caslab\n\ngo 1.26.0\n\nrequire (\n\texample.com/shared v1.36.0\n\tgithub.com/magefile/mage v1.17.2\n\tsigs.k8s.io/cluster-api v1.14.2\n\tsigs.k8s.io/cluster-api/api v1.14.2\n\tsigs.k8s.io/kind v0.33.0\n)\n",
@@ -320,7 +321,7 @@ func TestCheck(t *testing.T) {
 	for _, want := range []string{
 		"kubernetes       v1.36.1   -            v1.37.2   Go module proxy", "the pinned Cluster API manages itself on v1.33 to v1.",
 		"autoscaler       v1.36.1   v1.36.2      v1.36.2   file://", "actionlint       v1.7.9    ?            ?         no answer",
-		"8 of 16 pins have newer releases; for 1 there is no answer:\n  actionlint: ask the Go module proxy for the versions of github.com/rhysd/actionlint: ",
+		"8 of 17 pins have newer releases; for 1 there is no answer:\n  actionlint: ask the Go module proxy for the versions of github.com/rhysd/actionlint: ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
@@ -340,7 +341,7 @@ func TestNobodyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Print(&out, answers); err != nil || !strings.Contains(out.String(), "\n0 of 16 pins have newer releases; for 16 there is no answer:\n") || strings.Count(out.String(), "no route to host") != 15 || strings.Count(out.String(), "list the tags of file:///nosuch") != 2 {
+	if err := Print(&out, answers); err != nil || !strings.Contains(out.String(), "\n0 of 17 pins have newer releases; for 17 there is no answer:\n") || strings.Count(out.String(), "no route to host") != 16 || strings.Count(out.String(), "list the tags of file:///nosuch") != 2 {
 		t.Errorf("%v\n%s", err, &out)
 	}
 }
