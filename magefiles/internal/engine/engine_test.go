@@ -369,3 +369,18 @@ func TestOpenPorts(t *testing.T) {
 		t.Errorf("open are %v, want %v", containers[0].Open, want)
 	}
 }
+
+// FuzzParseNetwork: whatever docker network inspect prints is read or refused.
+func FuzzParseNetwork(f *testing.F) {
+	for _, seed := range []string{`[{"IPAM":{"Config":[{"Subnet":"172.20.0.0/16"}]},"Containers":{"a":{"Name":"one"}}}]`, "[]", "null", "[null]", `[{"IPAM":null}]`, "{"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n, err := parseNetwork(data)
+		for _, subnet := range n.Subnets {
+			if err == nil && !subnet.IsValid() {
+				t.Errorf("%q has the subnet %s", data, subnet)
+			}
+		}
+	})
+}

@@ -186,3 +186,22 @@ func TestNoSocket(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// FuzzProxy: no password of a proxy is printed, whatever else is wrong with its URL.
+func FuzzProxy(f *testing.F) {
+	for _, seed := range []string{"http://", "", "socks5://", "HTTP://", "://"} {
+		f.Add(seed, "proxy:3128")
+	}
+	f.Add("http://", "proxy:3128/%zz")
+	f.Fuzz(func(t *testing.T, scheme, rest string) {
+		const secret = "pa55w0rd"
+		if strings.Contains(scheme, secret) || strings.Contains(rest, secret) || strings.ContainsAny(scheme, "@/?# \t\r\n") && !strings.HasSuffix(scheme, "://") {
+			return
+		}
+		m := fake(t)
+		variable("HTTPS_PROXY", scheme+"me:"+secret+"@"+rest)(&m)
+		if f := find(t, m, engine.Info{}, "proxy"); strings.Contains(f.Found+f.ToDo, secret) {
+			t.Errorf("%q: %+v", scheme+"me:"+secret+"@"+rest, f)
+		}
+	})
+}
