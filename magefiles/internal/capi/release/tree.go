@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 
 	version "github.com/hashicorp/go-version"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 )
 
 // OfTree returns the release on which a tree of Cluster API is based: the last known one of
@@ -19,7 +19,7 @@ func OfTree(dir string) (v *version.Version, ok bool) {
 		return nil, false
 	}
 	var metadata struct {
-		ReleaseSeries []struct{ Major, Minor uint } `json:"releaseSeries"`
+		ReleaseSeries []struct{ Major, Minor uint } `yaml:"releaseSeries"`
 	}
 	if err := yaml.Unmarshal(data, &metadata); err != nil {
 		return nil, false
