@@ -47,18 +47,18 @@ func (sc *Scenarios) lockCluster(ctx context.Context, c *target.Cluster, which, 
 	if err != nil {
 		return nil, errors.Join(err, lockCluster.Release())
 	}
-	release = func() error {
+	releaseCluster := func() error {
 		unreserve()
 		return lockCluster.Release()
 	}
 	if which == AsItIs {
-		return release, nil
+		return releaseCluster, nil
 	}
 	unlockAutoscaler, err := sc.Autoscalers.Lock(ctx, c, command)
 	if err != nil {
-		return nil, errors.Join(err, release())
+		return nil, errors.Join(err, releaseCluster())
 	}
-	return func() error { return errors.Join(unlockAutoscaler(), release()) }, nil
+	return func() error { return errors.Join(unlockAutoscaler(), releaseCluster()) }, nil
 }
 
 // newAutoscaler returns the autoscaler that scenarios are run against. It compiles it if the
