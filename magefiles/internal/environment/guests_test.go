@@ -62,7 +62,7 @@ func (s *fixture) visit(t *testing.T, answers func(context.Context) error, obedi
 
 // why returns why the guest's command has ended; empty if it has not.
 func (g *guest) why() string {
-	if gone := interrupt.Gone(g.ctx); gone != nil && context.Cause(g.ctx) == gone && context.Cause(g.clean) == gone {
+	if gone := interrupt.Gone(g.ctx); gone != nil && errors.Is(context.Cause(g.ctx), gone) && errors.Is(context.Cause(g.clean), gone) {
 		return gone.Error()
 	}
 	return ""

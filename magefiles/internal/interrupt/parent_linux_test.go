@@ -17,7 +17,7 @@ func TestTheGoCommandIsAParent(t *testing.T) {
 		if err := os.Symlink("/bin/sh", shell); err != nil {
 			t.Fatal(err)
 		}
-		c := exec.Command(shell, "-c", `sh -c 'echo $$; read line'; true`)
+		c := exec.CommandContext(t.Context(), shell, "-c", `sh -c 'echo $$; read line'; true`)
 		stdin, err := c.StdinPipe()
 		if err != nil {
 			t.Fatal(err)

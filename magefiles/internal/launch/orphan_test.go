@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(Lab(context.Background(), "env:up"))
 		os.Exit(1)
 	case "mage":
-		c := exec.Command(os.Args[0])
+		c := exec.CommandContext(context.Background(), os.Args[0])
 		c.Env = append(os.Environ(), role+"=target")
 		c.Stdout, c.Stderr = os.Stdout, os.Stderr
 		_ = c.Run()
@@ -43,7 +43,7 @@ func TestMageIsKilledDuringTheCompilation(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "go"), []byte(compiler), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(os.Args[0])
+	c := exec.CommandContext(t.Context(), os.Args[0])
 	c.Dir = dir
 	c.Env = append(os.Environ(), role+"=mage", "PATH="+dir+":"+os.Getenv("PATH"))
 	stdout, err := c.StdoutPipe()
@@ -57,7 +57,7 @@ func TestMageIsKilledDuringTheCompilation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer compiling.Close()
+	defer func() { _ = compiling.Close() }()
 	lines := bufio.NewReader(compiling)
 	if line, err := lines.ReadString('\n'); err != nil {
 		t.Fatalf("the compiler says %q, %v", line, err)

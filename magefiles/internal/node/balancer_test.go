@@ -3,6 +3,7 @@ package node
 import (
 	"archive/tar"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func (c *compiler) Run(ctx context.Context, cmd run.Cmd) (run.Result, error) {
 		c.unpacked = map[string]string{}
 		for archive := tar.NewReader(cmd.Stdin); ; {
 			header, err := archive.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Renews the certificate of this node's API server if it is missing.
 # Arguments: names of the API server, separated by commas; the range of the Services;
 # the version of Kubernetes.

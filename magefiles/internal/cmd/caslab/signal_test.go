@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 
 // program returns this test's program in a role.
 func program(as string, args ...string) *exec.Cmd {
-	c := exec.Command(os.Args[0], args...)
+	c := exec.CommandContext(context.Background(), os.Args[0], args...)
 	c.Env = append(os.Environ(), role+"="+as)
 	return c
 }

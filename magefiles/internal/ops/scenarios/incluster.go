@@ -70,11 +70,11 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, extra []string) (err er
 
 // Stop implements engine.Autoscaler.
 func (d *inClusterAutoscaler) Stop(ctx context.Context) error {
-	if !d.deployed || interrupt.Gone(ctx) != nil {
-		d.forget()
-		return nil
-	}
+	deployed, gone := d.deployed, interrupt.Gone(ctx) != nil
 	d.forget()
+	if !deployed || gone {
+		return nil //nolint:nilerr // nothing is left to remove
+	}
 	d.running = nil // even if it is only partly deleted
 	if err := d.Autoscalers.Undeploy(ctx); err != nil && interrupt.Gone(ctx) == nil {
 		return fmt.Errorf("the autoscaler may be left in the cluster; go tool mage autoscaler:undeploy removes it: %w", errors.Join(context.Cause(ctx), err))
