@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"strings"
-	"syscall"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -122,18 +120,23 @@ func holderOf(r Reservation) string {
 
 // processID returns an identity of this process that tells another process of the same
 // machine whether this one runs. Containers have process IDs of their own, and may have
-// the same hostname.
-func processID() string { return fmt.Sprintf("%s %d", processScope(), os.Getpid()) }
+// the same hostname. A later process may get the same ID, but not the same start.
+func processID() string {
+	start, _ := startOf(os.Getpid())
+	return fmt.Sprintf("%s %d %s", processScope(), os.Getpid(), start)
+}
 
 // hasEnded reports whether a process, given as processID returns it, is known to have
 // ended. A process elsewhere is not known.
 func hasEnded(id string) bool {
+	var scope, start string
 	var pid int
-	scope, digits, _ := strings.Cut(id, " ")
-	if _, err := fmt.Sscan(digits, &pid); err != nil || scope == "" || scope != processScope() {
+	// The start is missing if it is not known.
+	if n, _ := fmt.Sscan(id, &scope, &pid, &start); n < 2 || scope != processScope() {
 		return false
 	}
-	return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
+	now, runs := startOf(pid)
+	return !runs || now != start
 }
 
 // lease is a Lease that this process holds or wants to hold.

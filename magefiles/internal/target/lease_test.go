@@ -122,8 +122,9 @@ func TestReserveTakesOver(t *testing.T) {
 		taken   bool
 		after   time.Duration
 	}{
-		"its process ended here":            {0, "HERE 2147483646", false, true, 0},
-		"its process runs here":             {0, fmt.Sprintf("HERE %d", os.Getpid()), false, false, 0},
+		"its process ended here":            {0, "HERE 2147483646 1", false, true, 0},
+		"its process runs here":             {0, "SELF", false, false, 0},
+		"another process has its ID here":   {0, fmt.Sprintf("HERE %d 1", os.Getpid()), false, true, 0},
 		"renewed lately, elsewhere":         {29 * time.Second, elsewhere, false, false, 0},
 		"renewed long ago":                  {31 * time.Second, elsewhere, false, true, 30 * time.Second},
 		"its clock is slow":                 {time.Hour, elsewhere, true, false, 10 * time.Second},
@@ -141,7 +142,7 @@ func TestReserveTakesOver(t *testing.T) {
 				id := f.server.Get(kube.Leases, "kube-system", "caslab-autoscaler").GetAnnotations()["caslab.local/process"]
 				release()
 				here, _, _ := strings.Cut(id, " ")
-				process := strings.Replace(tc.process, "HERE", here, 1)
+				process := strings.NewReplacer("HERE", here, "SELF", id).Replace(tc.process)
 				f.put(time.Now().Add(-tc.ago), process)
 				if tc.renews {
 					time.AfterFunc(10*time.Second-time.Millisecond, func() { f.put(time.Now().Add(-tc.ago), process) })

@@ -2,7 +2,11 @@
 
 package target
 
-import "os"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
 // processScope identifies what process IDs are unique in: the machine. It is empty if that
 // is not known.
@@ -12,4 +16,9 @@ func processScope() string {
 		return ""
 	}
 	return host
+}
+
+// startOf returns whether a process runs. When it started is not known.
+func startOf(pid int) (start string, runs bool) {
+	return "", !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
