@@ -5,6 +5,7 @@ package capi
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,9 @@ type Cluster struct {
 	// those that come from outside its network. It must be set for an engine that hides
 	// where connections come from. Releases without HAProxyTemplate always accept all.
 	Open bool
+	// Subnets are those of the load balancer's network. If there are none, they have the
+	// sizes that Docker gives them first.
+	Subnets []netip.Prefix
 }
 
 // Manifest returns the YAML of the workload cluster's objects.
@@ -56,7 +60,7 @@ func (c Cluster) Manifest() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	haproxy, err := haproxyTemplate(c.Release, c.Open)
+	haproxy, err := c.haproxyTemplate()
 	if err != nil {
 		return nil, err
 	}
@@ -83,20 +87,41 @@ func (c Cluster) Manifest() ([]byte, error) {
 
 // haproxyTemplate returns the template of HAProxy's configuration, as the release's Docker
 // provider fills it in.
-func haproxyTemplate(r release.Release, open bool) (string, error) {
+func (c Cluster) haproxyTemplate() (string, error) {
 	data, err := manifests.FS.ReadFile("cluster/haproxy.cfg.tmpl")
 	if err != nil {
 		return "", fmt.Errorf("read the load balancer's template: %w", err)
 	}
 	text := string(data)
-	if open {
+	if c.Open {
 		lines := slices.Collect(strings.Lines(text))
 		text = strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, "tcp-request ") }), "")
 	}
-	if !r.HAProxyWeights {
+	text = strings.ReplaceAll(text, networkSize, fmt.Sprintf("ipmask(%d,%d)", c.bits(false, 16), c.bits(true, 64)))
+	if !c.Release.HAProxyWeights {
 		text = strings.ReplaceAll(text, " weight {{ $backend.Weight }}", "")
 	}
 	return text, nil
+}
+
+// networkSize stands in the template for the sizes of the load balancer's network, IPv4 and
+// IPv6. The network itself is not named, because it may have other addresses when it is
+// created again.
+const networkSize = "ipmask(16,64)"
+
+// bits returns how many bits the addresses of the load balancer's network share: those of
+// its largest subnet of the family, or usual if it has none.
+func (c Cluster) bits(v6 bool, usual int) int {
+	bits := -1
+	for _, subnet := range c.Subnets {
+		if subnet.Addr().Is6() == v6 && (bits < 0 || subnet.Bits() < bits) {
+			bits = subnet.Bits()
+		}
+	}
+	if bits < 0 {
+		return usual
+	}
+	return bits
 }
 
 // Network returns the manifest of the lab's own pod network, for a cluster whose

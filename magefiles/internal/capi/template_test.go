@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -255,7 +256,7 @@ func TestHAProxyTemplate(t *testing.T) {
 		"v1.8":    {"1.8.12", false, map[string]string{"cp-a": "172.18.0.3", "cp-b": "172.18.0.4"}, "haproxy-v1.8.cfg"},
 		"open":    {"1.14.2", true, weighed, ""},
 	} {
-		text, err := haproxyTemplate(releaseOf(tc.tag), tc.open)
+		text, err := Cluster{Release: releaseOf(tc.tag), Open: tc.open}.haproxyTemplate()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,6 +279,33 @@ func TestHAProxyTemplate(t *testing.T) {
 		}
 		if !tc.open {
 			golden(t, tc.golden, out.Bytes())
+		}
+	}
+}
+
+// TestHAProxyNetwork: an address counts as one of the load balancer's network if it has the
+// bits that all addresses of the network share. With fewer, machines beside a small network
+// would be let in, and with more, the gateway of a large one, from which the user's
+// connections come, would be refused.
+func TestHAProxyNetwork(t *testing.T) {
+	t.Parallel()
+	for subnets, want := range map[string]string{
+		"":                                   "ipmask(16,64)",
+		"172.18.0.0/16 fc00:f853:ccd::/64":   "ipmask(16,64)",
+		"192.168.16.0/20":                    "ipmask(20,64)",
+		"10.0.0.0/8 fd00::/48":               "ipmask(8,48)",
+		"10.1.0.0/24 10.2.0.0/22 fd00::/112": "ipmask(22,112)",
+	} {
+		c := Cluster{Release: releaseOf("1.14.2")}
+		for _, subnet := range strings.Fields(subnets) {
+			c.Subnets = append(c.Subnets, netip.MustParsePrefix(subnet))
+		}
+		text, err := c.haproxyTemplate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(text, want); n != 2 || strings.Count(text, "ipmask(") != 2 {
+			t.Errorf("%s: the rules do not have %s twice:\n%s", subnets, want, text)
 		}
 	}
 }

@@ -339,6 +339,11 @@ func TestBringUp(t *testing.T) {
 			t.Errorf("printed\n%s\nwant %q", w.printed, want)
 		}
 	}
+	// The load balancer knows the size of its network.
+	balancer := w.management.Get(schema.GroupKind{Kind: "ConfigMap"}, "default", "work-cluster-haproxy")
+	if rules := kube.Field(balancer, "data", "value"); strings.Contains(rules, "ipmask(20,64)") != showsSources(engine.Info{}) {
+		t.Errorf("the load balancer's rules are\n%s", rules)
+	}
 	// A ready environment is not set up again.
 	before := len(w.calls)
 	if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {

@@ -94,7 +94,7 @@ func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 		data, err := json.Marshal(all)
 		return run.Result{Stdout: data}, err
 	case strings.HasPrefix(line, "network inspect kind"):
-		return run.Result{Stdout: []byte(`[{"IPAM": {"Config": [{"Subnet": "172.18.0.0/16"}]}}]`)}, nil
+		return run.Result{Stdout: []byte(`[{"IPAM": {"Config": [{"Subnet": "172.18.0.0/20"}]}}]`)}, nil
 	case strings.HasPrefix(line, "stop "):
 		for i := range d.containers {
 			if slices.Contains(c.Args, d.containers[i].id) {

@@ -13,8 +13,8 @@ import (
 	"caslab/magefiles/internal/node"
 )
 
-// cluster returns the workload cluster without what other steps find out: its images and
-// its owner's file.
+// cluster returns the workload cluster without what other steps find out: its images, its
+// owner's file and the subnets of its network.
 func (c *bringUp) cluster() capi.Cluster {
 	return capi.Cluster{
 		Release: release.Of(c.Config.ClusterAPI.Version),
@@ -30,6 +30,11 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 	defer cancel()
 	cluster := c.cluster()
 	cluster.NodeImage, cluster.LoadBalancer, cluster.OwnerFile = c.image, c.base.LoadBalancer, c.owner
+	network, _, err := c.engine.Network(ctx, cluster.Release.Network)
+	if err != nil {
+		return "", err
+	}
+	cluster.Subnets = network.Subnets
 	manifest, err := cluster.Manifest()
 	if err != nil {
 		return "", err
