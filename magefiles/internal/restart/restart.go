@@ -206,7 +206,8 @@ func (c Cluster) startFixed(ctx context.Context, fixed []engine.Container) (err 
 }
 
 // occupyBelow starts placeholders until every address below want is taken, so that the
-// container that is started next gets want.
+// container that is started next gets want. It returns an error if that takes more than
+// maxPlaceholders.
 func (c Cluster) occupyBelow(ctx context.Context, network string, want netip.Addr) error {
 	for range maxPlaceholders {
 		placeholders, err := c.placeholders(ctx)
@@ -229,7 +230,7 @@ func (c Cluster) occupyBelow(ctx context.Context, network string, want netip.Add
 		}
 		return c.Engine.Remove(ctx, id)
 	}
-	return nil
+	return fmt.Errorf("a container must have the address %s of the network %s, and the engine has %d lower ones to give first", want, network, maxPlaceholders)
 }
 
 func (c Cluster) placeholders(ctx context.Context) ([]engine.Container, error) {

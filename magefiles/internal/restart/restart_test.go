@@ -291,6 +291,23 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
+// TestStartFarAway: a container that would get another address than it must have is not
+// started.
+func TestStartFarAway(t *testing.T) {
+	t.Parallel()
+	e := cluster(2)
+	e.containers[1].running = false
+	far := maps.Clone(fixed)
+	far["cp"] = netip.MustParseAddr("172.18.0.200")
+	_, err := Cluster{Engine: engine.New(e), Name: "work", Image: "node", Addresses: far}.Start(t.Context(), e.own(t), func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "must have the address 172.18.0.200 of the network kind") {
+		t.Error(err)
+	}
+	if e.containers[1].running || len(e.containers) != 3 {
+		t.Errorf("the control plane runs: %t, and there are %d containers, want 3", e.containers[1].running, len(e.containers))
+	}
+}
+
 func TestFixed(t *testing.T) {
 	t.Parallel()
 	e := cluster(3)
