@@ -23,7 +23,7 @@ func (d Dir) Leave(guest *Lock) error {
 	if guest.Lost() {
 		return guest.Release()
 	}
-	return errors.Join(os.Remove(guest.file.Path()), guest.file.Close())
+	return errors.Join(Remove(guest.file.Path()), guest.file.Close())
 }
 
 // Guests returns the commands that Enter registered, with their processes and since when.

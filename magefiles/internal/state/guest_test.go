@@ -51,3 +51,37 @@ func TestGuests(t *testing.T) {
 		t.Errorf("without the folder: %v", err)
 	}
 }
+
+// TestGuestsWhileTheyLeave: a guest that leaves while somebody looks is no error for either.
+func TestGuestsWhileTheyLeave(t *testing.T) {
+	t.Parallel()
+	d := Dir(t.TempDir())
+	const visits = 1000
+	left := make(chan error, 1)
+	go func() {
+		for range visits {
+			guest, err := d.Enter("work", "scenario:run")
+			if err == nil {
+				err = d.Leave(guest)
+			}
+			if err != nil {
+				left <- err
+				return
+			}
+		}
+		left <- nil
+	}()
+	for {
+		if _, err := d.Guests("work"); err != nil {
+			t.Error(err)
+		}
+		select {
+		case err := <-left:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+	}
+}

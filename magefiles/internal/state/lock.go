@@ -127,6 +127,9 @@ func Holder(path string) (string, error) {
 	}
 	file := flock.New(path, flock.SetFlag(os.O_RDONLY))
 	free, err := file.TryRLock()
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil // its holder removed it since
+	}
 	if err != nil {
 		return "", fmt.Errorf("look at the lock %s: %w", path, err)
 	}
@@ -134,6 +137,9 @@ func Holder(path string) (string, error) {
 		return "", err
 	}
 	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("look at the lock %s: %w", path, err)
 	}
