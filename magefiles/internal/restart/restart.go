@@ -175,7 +175,7 @@ func (c Cluster) checkHolders(ctx context.Context, all, fixed []engine.Container
 			return err
 		}
 		for _, other := range there {
-			_, at := address(other)
+			at, _ := netip.ParseAddr(other.IPs[network]) // it may have one in other networks too
 			own := slices.ContainsFunc(all, func(k engine.Container) bool { return k.ID == other.ID })
 			if !own && at == c.Addresses[k.Name] {
 				return &HeldError{Address: at, Container: k.Name, Holder: other.Name}

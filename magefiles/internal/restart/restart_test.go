@@ -28,8 +28,10 @@ type fakeEngine struct {
 
 type fakeContainer struct {
 	name, address, network string
-	running                bool
-	labels                 map[string]string
+	// elsewhere is an address in another network.
+	elsewhere string
+	running   bool
+	labels    map[string]string
 }
 
 func (e *fakeEngine) start(c *fakeContainer) error {
@@ -87,8 +89,12 @@ func (e *fakeEngine) answer(args []string) (string, error) {
 			if c.running {
 				address = c.address
 			}
+			networks := map[string]any{"kind": map[string]any{"IPAddress": address, "NetworkID": c.network}}
+			if c.elsewhere != "" {
+				networks["another"] = map[string]any{"IPAddress": c.elsewhere, "NetworkID": "another"}
+			}
 			all = append(all, map[string]any{"Id": c.name, "Name": "/" + c.name, "State": map[string]any{"Running": c.running},
-				"NetworkSettings": map[string]any{"Networks": map[string]any{"kind": map[string]any{"IPAddress": address, "NetworkID": c.network}}}})
+				"NetworkSettings": map[string]any{"Networks": networks}})
 		}
 		data, err := json.Marshal(all)
 		return string(data), err
@@ -269,6 +275,12 @@ func TestStartRefuses(t *testing.T) {
 		"a stranger has the address": {
 			func(e *fakeEngine) {
 				e.containers = append(e.containers, &fakeContainer{name: "other", address: "172.18.0.3", network: e.id, running: true})
+			},
+			"the container lb must have the address 172.18.0.3, because the cluster's certificates and kubeconfigs name it, and the container other,",
+		},
+		"a stranger on two networks has the address": {
+			func(e *fakeEngine) {
+				e.containers = append(e.containers, &fakeContainer{name: "other", address: "172.18.0.3", elsewhere: "172.30.0.9", network: e.id, running: true})
 			},
 			"the container lb must have the address 172.18.0.3, because the cluster's certificates and kubeconfigs name it, and the container other,",
 		},
