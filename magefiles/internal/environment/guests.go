@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/interrupt"
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -29,11 +30,19 @@ func (e *Environment) removedFile() string { return e.ownerFile(".removed") }
 
 // Visit makes a command a guest of the environment until leave is called: env:down names
 // it, and the command of ctx ends, with the reason and without a clean-up, when the
-// environment is removed. answers asks the API server. An API server that does not answer
-// is no reason: an engine or a node that was stopped may come back.
+// environment is removed, or started again at another port. answers asks the API server.
+// An API server that does not answer is no reason: an engine or a node that was stopped may
+// come back.
 func (e *Environment) Visit(ctx context.Context, command string, answers func(context.Context) error) (leave func() error, err error) {
-	before, err := e.removed()
+	var before visited
+	if before.removed, err = e.removed(); err != nil {
+		return nil, err
+	}
+	kubeconfig, err := os.ReadFile(e.EnvironmentKubeconfig())
 	if err != nil {
+		return nil, fmt.Errorf("read the environment's kubeconfig: %w", err)
+	}
+	if before.server, err = kube.Server(kubeconfig); err != nil {
 		return nil, err
 	}
 	guest, err := e.State.Enter(e.Config.ClusterName, command)
@@ -65,10 +74,14 @@ func (e *Environment) Visit(ctx context.Context, command string, answers func(co
 	}, nil
 }
 
+// visited is what a guest found when it came: what removed returned, and the URL of the API
+// server.
+type visited struct{ removed, server string }
+
 // whyGone returns why a guest's environment is gone; empty if it is there, or if that is
-// not known. before is what removed returned at first.
-func (e *Environment) whyGone(ctx context.Context, guest *state.Lock, before string, answers func(context.Context) error) string {
-	if removed, err := e.removed(); err == nil && removed != "" && removed != before {
+// not known.
+func (e *Environment) whyGone(ctx context.Context, guest *state.Lock, before visited, answers func(context.Context) error) string {
+	if removed, err := e.removed(); err == nil && removed != "" && removed != before.removed {
 		return removed
 	}
 	if guest.Lost() {
@@ -77,11 +90,17 @@ func (e *Environment) whyGone(ctx context.Context, guest *state.Lock, before str
 	if answers(ctx) == nil {
 		return ""
 	}
-	nodes, err := e.engine.List(ctx, clusterLabel+"="+e.Config.ClusterName)
-	if err != nil || slices.ContainsFunc(nodes, isControlPlane) {
+	containers, err := e.engine.List(ctx, clusterLabel+"="+e.Config.ClusterName)
+	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("the environment %q is gone: the engine has no container of its control plane", e.Config.ClusterName)
+	if !slices.ContainsFunc(containers, isControlPlane) {
+		return fmt.Sprintf("the environment %q is gone: the engine has no container of its control plane", e.Config.ClusterName)
+	}
+	if server := e.server(containers); server != "" && server != before.server {
+		return fmt.Sprintf("the environment %q was started again while this command ran, and its API server is at another port now, %s; type the command again", e.Config.ClusterName, server)
+	}
+	return ""
 }
 
 // endGuests tells the guests that a command removes the environment, and waits until they

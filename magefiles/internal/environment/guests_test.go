@@ -30,6 +30,7 @@ type guest struct {
 // visit makes a guest of the environment, which leaves at its end if it is obedient.
 func (s *fixture) visit(t *testing.T, answers func(context.Context) error, obedient bool) *guest {
 	t.Helper()
+	s.write(t, s.EnvironmentKubeconfig(), string(s.workload.Kubeconfig("127.0.0.1:"+s.workload.Port()))) // as env:up writes it
 	g := new(guest)
 	g.ctx, _, _ = interrupt.With(t.Context())
 	var cancel context.CancelFunc
@@ -132,7 +133,7 @@ func TestGuestsOfTheNextEnvironment(t *testing.T) {
 	})
 }
 
-func TestGuestsWhoseEnvironmentIsRemovedByHand(t *testing.T) {
+func TestGuestsWhoseEnvironmentChanges(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		answers func(context.Context) error
@@ -152,7 +153,10 @@ func TestGuestsWhoseEnvironmentIsRemovedByHand(t *testing.T) {
 				s.docker.containers[i].stopped = true
 			}
 		}, ""},
-		"engine stopped": {silent, func(_ *testing.T, s *fixture) { s.docker.down = errors.New("cannot connect") }, ""},
+		"started again at another port": {silent, func(_ *testing.T, s *fixture) { s.docker.containers[0].port = "1" }, "its API server is at another port now, https://127.0.0.1:1; type"},
+		"started again, and it answers": {answers, func(_ *testing.T, s *fixture) { s.docker.containers[0].port = "1" }, ""},
+		"not answering for a moment":    {silent, func(*testing.T, *fixture) {}, ""},
+		"engine stopped":                {silent, func(_ *testing.T, s *fixture) { s.docker.down = errors.New("cannot connect") }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,7 +42,8 @@ func (e *LeftError) Error() string {
 func (e *LeftError) Unwrap() error { return e.Err }
 
 // GoneError is the cause for which a command and its clean-ups end when what they work on
-// no longer exists. It is a context.Canceled that reads as the Reason.
+// no longer exists, or is not where it was. It is a context.Canceled that reads as the
+// Reason.
 type GoneError struct{ Reason string }
 
 func (e *GoneError) Error() string { return e.Reason }

@@ -263,6 +263,15 @@ func WriteKubeconfig(path string, data []byte) error {
 	return state.WriteFile(path, data, 0o600)
 }
 
+// Server returns the URL of the cluster that the kubeconfig selects.
+func Server(kubeconfig []byte) (string, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	if err != nil {
+		return "", fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	return config.Host, nil
+}
+
 // WithServer returns the kubeconfig with every cluster at the URL server.
 func WithServer(kubeconfig []byte, server string) ([]byte, error) {
 	config, err := clientcmd.Load(kubeconfig)
