@@ -47,10 +47,23 @@ func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err erro
 // answers, with the cheap checks first. who is one of machine's Probe constants.
 func (e *Environment) checks(ctx context.Context, info engine.Info, who string, progress func(string)) []machine.Check {
 	m := e.machine()
-	m.BuildsImage = !node.Has(ctx, e.nodeOptions(info.Arch(), nil))
+	m.BuildsImage, m.Present = !node.Has(ctx, e.nodeOptions(info.Arch(), nil)), e.present(ctx)
 	versions := machine.Check{Name: "versions", Find: func(ctx context.Context) machine.Finding { return e.versions(ctx, info) }}
 	return slices.Concat([]machine.Check{versions}, m.EngineChecks(info),
 		e.sourceChecks(info.Arch(), who, progress), []machine.Check{m.PrivilegedCheck(info, who)})
+}
+
+// present returns how many nodes of the environment are there: all that env:up creates if it
+// is ready, and none if that is not known.
+func (e *Environment) present(ctx context.Context) int {
+	if ready, err := state.Exists(e.readyFile()); err == nil && ready {
+		return 2 + e.Config.Workers
+	}
+	workload, management, err := e.containers(ctx)
+	if err != nil {
+		return 0
+	}
+	return len(slices.DeleteFunc(slices.Concat(workload, management), isLoadBalancer))
 }
 
 // versions judges whether the settings' versions can run on the engine, and warns of what

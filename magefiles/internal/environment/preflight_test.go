@@ -133,6 +133,24 @@ func TestDoubts(t *testing.T) {
 	}
 }
 
+// TestPresent: nodes that are there, or were there when the environment was ready, need no
+// more disk.
+func TestPresent(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	if got := s.present(t.Context()); got != 0 {
+		t.Errorf("%d nodes are there at first", got)
+	}
+	s.up(t, selfManaged())
+	if got := s.present(t.Context()); got != 2 {
+		t.Errorf("%d nodes are there, want a control plane and a worker", got)
+	}
+	s.touch(t, s.readyFile())
+	if got, want := s.present(t.Context()), 2+s.Config.Workers; got != want {
+		t.Errorf("a ready environment has %d of the nodes of env:up, want %d", got, want)
+	}
+}
+
 // TestPreflight: a machine without enough disk, a source or privileged containers is
 // refused before anything is created.
 func TestPreflight(t *testing.T) {

@@ -135,6 +135,8 @@ func TestDisk(t *testing.T) {
 		"containerd's store":       {lab: 30, engine: 30, containerd: 1, store: true, verdict: Failure, want: "1.0 GiB free at /var/lib/containerd"},
 		"another store":            {lab: 30, engine: 30, containerd: 1, verdict: OK, want: "30.0 GiB free"},
 		"all is built":             {lab: 3.5, engine: 3.5, verdict: OK, want: "3.4 GiB needed: 3 nodes", change: built(t)},
+		"interrupted":              {lab: 1, engine: 1, verdict: OK, want: "0.7 GiB needed: 1 node", change: func(m *Machine) { built(t)(m); m.Present = 2 }},
+		"all nodes are there":      {lab: 1, engine: 1, verdict: OK, want: "0.0 GiB needed: 0 nodes", change: func(m *Machine) { built(t)(m); m.Present = 5 }},
 		"many workers":             {lab: 10, engine: 10, verdict: Failure, want: "16.4 GiB needed: 22 nodes", change: func(m *Machine) { built(t)(m); m.Workers = 20 }},
 	} {
 		m := fake(t)

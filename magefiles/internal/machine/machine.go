@@ -53,6 +53,8 @@ type Machine struct {
 	Kubernetes release.Kubernetes
 	// Workers is the number of the environment's workers.
 	Workers int
+	// Present is how many of the environment's nodes are there already, with their disk.
+	Present int
 	// BuildsImage reports whether the node image has to be built or pulled first.
 	BuildsImage bool
 	// PullsImages reports whether nodes pull images while the environment comes up.
@@ -64,6 +66,12 @@ type Machine struct {
 // nodes returns how many nodes exist at the same time while the environment comes up: the
 // management cluster's, the control plane's and the workers.
 func (m Machine) nodes() int { return 2 + m.Workers }
+
+// missing returns how many nodes with managers and how many workers have to be created.
+// Workers are created last.
+func (m Machine) missing() (managers, workers int) {
+	return max(0, 2-m.Present), min(m.Workers, max(0, m.nodes()-m.Present))
+}
 
 // Check is one thing that is checked before an environment comes up.
 type Check struct {

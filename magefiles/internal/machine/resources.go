@@ -71,7 +71,8 @@ func (m Machine) disk(info engine.Info) Finding {
 
 // diskNeeded returns the free disk that the environment needs, in bytes, and for what.
 func (m Machine) diskNeeded() (bytes int64, why string) {
-	bytes, why = 2*diskManager+int64(m.Workers)*diskWorker, number(m.nodes(), "node")
+	managers, workers := m.missing()
+	bytes, why = int64(managers)*diskManager+int64(workers)*diskWorker, number(managers+workers, "node")
 	if _, err := os.Stat(m.State.Path("bin", "cluster-api")); err != nil {
 		bytes, why = bytes+diskCompile, why+", managers to compile"
 	}
