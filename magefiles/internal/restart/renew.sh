@@ -5,7 +5,15 @@
 set -e
 pki=/etc/kubernetes/pki
 # kind's entrypoint may be renewing it now. It then becomes systemd.
-until [ "$(cat /proc/1/comm)" = systemd ]; do sleep 0.2; done
+tries=0
+until [ "$(cat /proc/1/comm)" = systemd ]; do
+	tries=$((tries + 1))
+	if [ $tries -gt 300 ]; then
+		echo "kind's entrypoint does not end" >&2
+		exit 1
+	fi
+	sleep 0.2
+done
 if [ -s $pki/apiserver.crt ] && [ -s $pki/apiserver.key ]; then exit 0; fi
 rm -f $pki/apiserver.crt $pki/apiserver.key
 if [ -s /kind/kubeadm.conf ]; then
