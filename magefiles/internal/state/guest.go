@@ -13,9 +13,15 @@ import (
 func guestPrefix(environment string) string { return "guest." + environment + "." }
 
 // Enter registers this process as a guest of an environment: a command that works on it and
-// does not need it for itself.
+// does not need it for itself. A process in another container that has the folder too may
+// have the same ID.
 func (d Dir) Enter(environment, command string) (*Lock, error) {
-	return d.Lock(fmt.Sprintf("%s%d", guestPrefix(environment), os.Getpid()), command)
+	for i := 0; ; i++ {
+		guest, err := d.Lock(fmt.Sprintf("%s%d-%d", guestPrefix(environment), os.Getpid(), i), command)
+		if !errors.As(err, new(*HeldError)) {
+			return guest, err
+		}
+	}
 }
 
 // Leave ends the registration.
