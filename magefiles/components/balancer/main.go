@@ -1,6 +1,6 @@
-// Command haproxy runs the next program haproxy in PATH with a bound for its
-// connections, which wins over the maxconn of its configuration. An image that has this
-// command before HAProxy itself is bounded, whatever starts it.
+// Command haproxy runs the next program haproxy in PATH, with a limit on the number of
+// its connections. The limit wins over maxconn in HAProxy's configuration. It applies,
+// whatever starts HAProxy, in an image whose PATH has this command before HAProxy.
 package main
 
 import (

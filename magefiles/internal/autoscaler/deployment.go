@@ -68,8 +68,8 @@ type Deployment struct {
 	Flags []Flag
 	// Env has the variables of the container.
 	Env []EnvVar
-	// Role, if not empty, keeps it on nodes with that role, such as control-plane. It
-	// tolerates the taints of the roles Tolerated.
+	// Role, if not empty, restricts the pod to nodes with that role, such as control-plane.
+	// Tolerated has the roles whose taints the pod tolerates.
 	Role      string
 	Tolerated []string
 }

@@ -2,12 +2,12 @@ package autoscaler
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// deleteMarks are the annotations with which the autoscaler marks the machines that it
-// wants Cluster API to delete, the current one first. Releases before 1.18.3 and 1.19.1
-// write only the second one, and the next ones write both: machineDeleteAnnotationKey and
-// deprecatedMachineDeleteAnnotationKey in
-// cloudprovider/clusterapi/clusterapi_nodegroup.go at cluster-autoscaler-1.18.2 and
-// cluster-autoscaler-1.21.3.
+// deleteMarks are the annotations with which the autoscaler marks the machines that Cluster
+// API shall delete, the current one first. Releases before 1.18.3, and 1.19.0, write only
+// the second one. Later releases up to 1.22 write both, and releases since 1.23 only the
+// first one: machineDeleteAnnotationKey and deprecatedMachineDeleteAnnotationKey in
+// cloudprovider/clusterapi at cluster-autoscaler-1.18.2, cluster-autoscaler-1.21.3 and
+// cluster-autoscaler-1.23.0.
 var deleteMarks = []string{"cluster.x-k8s.io/delete-machine", "cluster.k8s.io/delete-machine"}
 
 // DeleteMark reports whether the autoscaler marked a machine for deletion, and returns the

@@ -114,8 +114,8 @@ func (c ClusterAPI) request(name, module, pkg string) Request {
 	}
 }
 
-// pinsID identifies a module that has no Go files: what it requires, and the sums of that.
-// It is empty if a file of these cannot be read. go build then says why.
+// pinsID returns a digest of go.mod and go.sum, which identifies a module without Go files.
+// It is empty if one of these files cannot be read. go build then reports the error.
 func pinsID(dir string) string {
 	h := sha256.New()
 	for _, name := range []string{"go.mod", "go.sum"} {

@@ -23,8 +23,8 @@ type contract struct {
 	provisioned, initialized func(cluster *unstructured.Unstructured) bool
 }
 
-// contracts has the contracts that the lab can generate and read, by the version
-// of the API. Every release that is Supported has one of them.
+// contracts has the contracts that the lab can generate and read, by the version of the
+// API. Every supported release has one of them.
 var contracts = map[string]contract{
 	release.V1Alpha3: v1alpha3, release.V1Alpha4: v1alpha4, release.V1Beta1: v1beta1, release.V1Beta2: v1beta2,
 }

@@ -46,8 +46,8 @@ type Cluster struct {
 	// OwnerFile is mounted at OwnerMount in every node.
 	OwnerFile string
 	// Open lets the load balancer accept connections from anywhere. Otherwise it refuses
-	// those that come from outside its network. It must be set for an engine that hides
-	// where connections come from. Releases without HAProxyTemplate always accept all.
+	// those that come from outside its network. It must be set for an engine that hides the
+	// source addresses of connections. Releases without HAProxyTemplate always accept all.
 	Open bool
 	// Subnets are those of the load balancer's network. If there are none, they have the
 	// sizes that Docker gives them first.

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// MisfitError is returned for a tree whose CustomResourceDefinitions do not have a kind or
-// a field of the objects that its providers shall get.
+// MisfitError is returned for a tree whose CustomResourceDefinitions lack a kind or a field
+// of Options.Objects.
 type MisfitError struct {
 	Tree string
 	// Missing are the kinds and fields, such as "DevCluster of
@@ -27,7 +27,7 @@ func (e *MisfitError) Error() string {
 	return fmt.Sprintf("the providers of %s do not have %s", e.Tree, strings.Join(e.Missing, ", "))
 }
 
-// definitions are the versions of custom kinds that the providers serve, with their schemas.
+// definitions has the schemas of the custom resources that the providers serve.
 type definitions map[schema.GroupVersionKind]*structural.Structural
 
 // add adds the CustomResourceDefinitions among the objects.
@@ -63,7 +63,7 @@ func (d definitions) add(objects []map[string]any) error {
 }
 
 // missing returns the kinds and fields of the objects that the definitions do not have,
-// each once. Objects of the core API are not looked at.
+// each once. Objects of the core API are skipped.
 func (d definitions) missing(objects []*unstructured.Unstructured) []string {
 	var all []string
 	for _, o := range objects {

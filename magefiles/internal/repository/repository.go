@@ -57,8 +57,8 @@ type Options struct {
 	Dir string
 	// CertManager leaves certificates to a cert-manager in the cluster.
 	CertManager bool
-	// Objects are those that the providers shall get. The names and images in them do
-	// not matter.
+	// Objects will be created for these providers, whose CRDs must have their kinds and
+	// fields. Names and images in them do not matter.
 	Objects []*unstructured.Unstructured
 	// Now is the clock for certificates. If nil, it is time.Now.
 	Now func() time.Time
@@ -121,8 +121,8 @@ func providers(l release.Layout) []Provider {
 }
 
 // Write renders the providers of a tree into a repository. The same tree gives the same
-// bytes, including certificates until they are renewed. Its error is a *MisfitError if the
-// providers cannot take the Objects.
+// bytes, including certificates until they are renewed. It returns a *MisfitError if the
+// CRDs do not fit the Objects.
 func Write(ctx context.Context, o Options) (*Repository, error) {
 	if o.Now == nil {
 		o.Now = time.Now

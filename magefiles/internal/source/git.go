@@ -106,7 +106,7 @@ type GitError struct {
 	Doing string
 	// URL is the repository, without credentials.
 	URL string
-	// InModules is set if the Go module proxy may have what is wanted too.
+	// InModules is set if the Go module proxy may have the release too.
 	InModules bool
 	Err       error
 }
@@ -129,8 +129,8 @@ func (s Spec) ref() string { return cmp.Or(s.Commit, s.Tag) }
 // wanted is a commit of a repository.
 type wanted struct {
 	commit string
-	// from is the name by which the repository sends it: a tag, a branch, or the commit
-	// itself, which not every server allows.
+	// from is the reference that is fetched: a tag, a branch, or the commit itself. Not
+	// every server sends a commit that is asked for by its hash.
 	from string
 }
 
@@ -165,8 +165,8 @@ func (s Spec) resolve(ctx context.Context, within time.Duration) (wanted, error)
 	return found, nil
 }
 
-// resolveCommit returns the commit of the Spec, from a branch that ends with it if there is
-// one: every server sends that.
+// resolveCommit returns the commit of the Spec. If a branch ends with that commit, it is
+// fetched from the branch, because every server sends branches.
 func (s Spec) resolveCommit(refs []*plumbing.Reference) wanted {
 	for _, ref := range refs {
 		if ref.Name().IsBranch() && ref.Hash().String() == s.Commit {

@@ -1,11 +1,11 @@
-// Package capitest has the objects of clusters that old releases of Cluster API manage, for
-// tests of what reads such objects.
+// Package capitest has recorded objects of clusters that old releases of Cluster API
+// manage, for tests of code that reads such objects.
 //
-// The files in testdata were recorded with kubectl in environments of the lab: VERSION-up.yaml
-// after env:up, VERSION-scaling.yaml while a scenario had a node group scaled; there, v0.4.8
-// has the group as it was some seconds before its machines. Removed are fields that nothing
-// reads, such as finalizers, addresses, images, kubeadm's configuration and the conditions of
-// nodes other than Ready.
+// The files in testdata were recorded with kubectl in environments of the lab:
+// VERSION-up.yaml after env:up, and VERSION-scaling.yaml while a scenario scaled a node
+// group. In v0.4.8-scaling.yaml, the group was recorded some seconds before its machines.
+// Fields that nothing reads are removed, such as finalizers, addresses, images, kubeadm's
+// configuration and the conditions of nodes other than Ready.
 package capitest
 
 import (
@@ -44,14 +44,14 @@ type Recording struct {
 	// Moment is Up or Scaling.
 	Moment string
 	// Objects are the Cluster, MachineDeployments, Machines, DockerMachineTemplates and
-	// Nodes. Only this test has them.
+	// Nodes. The test may change them.
 	Objects []*unstructured.Unstructured
 }
 
 // Name is the name of the recording, such as v1.0.5-up.
 func (r Recording) Name() string { return r.ClusterAPI + "-" + r.Moment }
 
-// At returns the recordings of a moment, one for each release, by name.
+// At returns the recordings of a moment, one for each release, sorted by name.
 func At(t testing.TB, moment string) []Recording {
 	t.Helper()
 	names, err := fs.Glob(files, "testdata/*-"+moment+".yaml")

@@ -177,11 +177,11 @@ func kubernetes(since string, lowest, highest, standard int, autoscaler string) 
 }
 
 // standardKubernetes has the release that the lab uses for each minor of Kubernetes: one
-// with a published digest of kindest/node (internal/node/registry.go) whose modules `go
-// mod tidy` finds and verifies, all staging modules included. v1.37.2 has no digest, so
-// that it is the default of no release. The minors that are missing here have no release
-// with both. v1.33.13 ran, but has no digest: where the node image cannot be built, such
-// as on a Mac, env:up would fail.
+// with a published digest of kindest/node (internal/node/registry.go) whose modules `go mod
+// tidy` finds and verifies, all staging modules included. v1.37.2 has no digest, so no
+// release of Cluster API has it as default. A minor that is missing here has no release
+// with both. v1.33.13 ran, but has no digest: env:up would fail on machines that cannot
+// build the node image, such as a Mac.
 var standardKubernetes = map[int]string{
 	18: "v1.18.19", 21: "v1.21.14", 24: "v1.24.17", 26: "v1.26.13", 27: "v1.27.3", 28: "v1.28.15",
 	29: "v1.29.2", 30: "v1.30.4", 31: "v1.31.4", 32: "v1.32.5", 33: "v1.33.4", 34: "v1.34.11",

@@ -51,8 +51,9 @@ type Kubernetes struct {
 	// EndpointSlices reports whether the API server serves discovery.k8s.io/v1, and
 	// DNSSlices whether kubeadm allows the cluster's DNS to read it.
 	EndpointSlices, DNSSlices bool
-	// Roles are the labels that kubeadm gives to a control plane's node, at least one, and
-	// Taints the keys of its taints, without the prefix node-role.kubernetes.io/.
+	// Roles are the role labels that kubeadm gives to control-plane nodes, at least one.
+	// Taints are the keys of the taints of these nodes. Both are without the prefix
+	// node-role.kubernetes.io/.
 	Roles, Taints []string
 }
 
@@ -131,7 +132,8 @@ var kubernetesReleases = []change[Kubernetes]{
 	// cmd/kubeadm/app/util/config/initconfiguration.go.
 	{[]string{"1.25.0"}, func(k *Kubernetes) { k.Taints = []string{role} }},
 	{[]string{"1.28.0"}, func(k *Kubernetes) { k.VersionPackages = []string{componentBase} }},
-	// cmd/kubeadm/app/preflight/checks.go, HTTPProxyCIDRCheck: net.JoinHostPort.
+	// cmd/kubeadm/app/preflight/checks.go: HTTPProxyCIDRCheck calls net.JoinHostPort, which
+	// writes IPv4 addresses without brackets.
 	{[]string{"1.31.14", "1.32.10", "1.33.6", "1.34.2"}, func(k *Kubernetes) { k.Toolchain = "" }},
 	// pkg/kubelet/apis/config/v1beta1/defaults.go: FailCgroupV1. At least up to
 	// v1.37, a kubelet whose configuration says false runs on cgroup v1, and an

@@ -12,7 +12,8 @@ import (
 // OfTree returns the release on which a tree of Cluster API is based: the last known one of
 // the newest series in its metadata.yaml. For a series that is newer than the table, that
 // is the tag which upstream puts on the main branch when work on the series begins, such as
-// 1.15.0-alpha.0. ok is false if the tree does not tell its series.
+// 1.15.0-alpha.0. ok is false if metadata.yaml is missing, or has no known series that fits
+// the tree.
 func OfTree(dir string) (v *version.Version, ok bool) {
 	data, err := os.ReadFile(filepath.Join(dir, "metadata.yaml"))
 	if err != nil {
@@ -29,7 +30,7 @@ func OfTree(dir string) (v *version.Version, ok bool) {
 		if !known || v != nil && last.LessThan(v) {
 			continue
 		}
-		// metadata.yaml of v0.3.17 to v0.3.25 has the series v0.4 too.
+		// metadata.yaml of v0.3.20 to v0.3.25 has the series v0.4 too.
 		module := filepath.Join(dir, filepath.FromSlash(Of(last).Layout.DockerModule), "go.mod")
 		if _, err := os.Stat(module); err == nil {
 			v = last

@@ -52,7 +52,8 @@ func (s Seconds) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// part is one of Seconds: its name for a reader, and its key in the file.
+// part is one measured part of a trial. name is for readers, and key is its key in the
+// file.
 type part struct {
 	name, key string
 	seconds   int

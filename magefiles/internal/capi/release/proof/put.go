@@ -24,7 +24,8 @@ func (r Record) compare(other Record) int {
 // Sort sorts records: the one with the newest releases comes first.
 func Sort(records []Record) { slices.SortStableFunc(records, Record.compare) }
 
-// newerFirst compares releases that check accepts.
+// newerFirst compares releases. It panics for one that is no version, which check refuses
+// before.
 func newerFirst(a, b string) int {
 	return version.Must(version.NewSemver(strings.TrimPrefix(b, "v"))).Compare(version.Must(version.NewSemver(strings.TrimPrefix(a, "v"))))
 }
@@ -119,7 +120,7 @@ func quoted(text string) *yamlv3.Node {
 	return &yamlv3.Node{Kind: yamlv3.ScalarNode, Style: yamlv3.DoubleQuotedStyle, Value: text}
 }
 
-// node returns the parts that were measured in one line, or nil if none was.
+// node returns the measured parts as a mapping in one line, or nil if no part was measured.
 func (s Seconds) node() *yamlv3.Node {
 	n := &yamlv3.Node{Kind: yamlv3.MappingNode, Style: yamlv3.FlowStyle}
 	for _, p := range s.parts() {
