@@ -15,7 +15,7 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// boundDir is the folder of the image that has the command haproxy of
+// boundDir is the folder in the image for the command haproxy of
 // magefiles/components/balancer. It comes first in the image's PATH.
 const boundDir = "/caslab/bin"
 
@@ -60,7 +60,7 @@ func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_
 	if err := o.Engine.Unpack(ctx, container, archive); err != nil {
 		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
 	}
-	// The Docker provider starts the same command itself since v1.3.
+	// The Docker provider starts the same command itself since v1.3.8 and v1.4.3.
 	entrypoint := []string{"haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"}
 	return bounded, o.Engine.Commit(ctx, container, bounded.Image(),
 		"ENV PATH="+boundDir+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

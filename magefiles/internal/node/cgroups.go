@@ -13,8 +13,8 @@ const prepareCgroups = "/kind/bin/caslab-cgroups.sh"
 
 const prepareUnit = "/etc/systemd/system/kubelet.service.d/20-caslab.conf"
 
-// unbind undoes the bind mounts of kind's entrypoint, the kubelet's cgroups over
-// themselves.
+// unbind undoes the bind mounts of kind's entrypoint, which mounts the kubelet's cgroups
+// over themselves.
 const unbind = `findmnt -lun -o target -t cgroup | awk '/^\/sys\/fs\/cgroup\/[^\/]+\/kubelet(\.slice)?$/' | while read -r mount; do
   umount "$mount"
 done

@@ -12,8 +12,8 @@ import (
 	"caslab/magefiles/internal/interrupt"
 )
 
-// Repositories of names that exist while a name is lent: lent has the lab's image, and
-// kept the image that had the name before. Their tag is that of the lent name.
+// Repositories that exist while a name is lent: lent names the lab's image, and kept names
+// the image that had the name before. Their tag is the tag of the lent name.
 const (
 	lent = repository + "/lent"
 	kept = repository + "/kept"
@@ -80,8 +80,8 @@ var fixed = sync.OnceValue(func() []release.LoadBalancer {
 	return all
 })
 
-// giveBack returns the name theirs if it is lent. If it names neither image of Lend, the
-// user has pulled one since, which stays.
+// giveBack returns the name theirs if it is lent. If the name belongs to neither image of
+// Lend, the user has pulled another image since, which keeps the name.
 func giveBack(ctx context.Context, e *engine.Engine, theirs release.LoadBalancer) error {
 	ours, isLent, err := e.ImageID(ctx, in(lent, theirs))
 	if err != nil {
