@@ -49,11 +49,12 @@ type Info struct {
 	MemTotal      int64 // bytes
 	// DriverStatus has pairs of a name and a value.
 	DriverStatus [][2]string
-	// HTTPProxy and HTTPSProxy are what the engine itself pulls images through.
+	// HTTPProxy and HTTPSProxy are the proxies through which the engine itself pulls
+	// images.
 	HTTPProxy, HTTPSProxy string
 	SecurityOptions,
 	ServerErrors []string
-	// Host is only in the answer of Podman's own docker command, whose names differ.
+	// Host is set only by Podman's docker command, whose other fields have other names.
 	Host *struct{ OS string }
 }
 
@@ -137,7 +138,7 @@ func (e *Engine) Info(ctx context.Context) (Info, error) {
 	return info, nil
 }
 
-// Server is what an engine says about its program.
+// Server has the versions that an engine reports.
 type Server struct {
 	// MinAPIVersion is the oldest version of its API that the engine accepts from
 	// clients, such as 1.44. It is empty if the engine does not report it.
@@ -145,7 +146,8 @@ type Server struct {
 	Components    []struct{ Name, Version string }
 }
 
-// Podman returns the version of Podman if the engine is Podman's imitation of Docker.
+// Podman returns the version of Podman if the engine is Podman's service with the API of
+// Docker.
 func (s Server) Podman() (version string, ok bool) {
 	for _, c := range s.Components {
 		if strings.HasPrefix(c.Name, "Podman") {
@@ -181,7 +183,7 @@ func (e *Engine) Endpoint(ctx context.Context) string {
 
 // Network is one network of the engine.
 type Network struct {
-	// ID differs between networks, also between those of one name at different times.
+	// ID is unique. A network that is created again under the same name has another ID.
 	ID string
 	// Subnets are its ranges of addresses, IPv4 and IPv6.
 	Subnets []netip.Prefix
@@ -269,8 +271,8 @@ func (e *Engine) Tag(ctx context.Context, ref, as string) error {
 	return nil
 }
 
-// Unpack writes the files of a tar archive into a container, which may have no program to
-// do that. Paths are those from the container's root.
+// Unpack writes the files of a tar archive into a container, which needs no program for
+// that. Paths in the archive start at the container's root.
 func (e *Engine) Unpack(ctx context.Context, container string, archive io.Reader) error {
 	if _, err := e.runner.Run(ctx, run.Cmd{Name: "docker", Args: []string{"cp", "-", container + ":/"}, Stdin: archive}); err != nil {
 		return fmt.Errorf("copy files into %s: %w", container, err)
@@ -278,8 +280,8 @@ func (e *Engine) Unpack(ctx context.Context, container string, archive io.Reader
 	return nil
 }
 
-// Untag removes the name ref from its image, which must have another one or be unused. An
-// image without a name is removed.
+// Untag removes the name ref from its image, which must have another name or be unused. The
+// engine removes an image that has no name left.
 func (e *Engine) Untag(ctx context.Context, ref string) error {
 	if _, err := e.docker(ctx, "image", "rm", ref); err != nil {
 		return fmt.Errorf("remove the image name %s: %w", ref, err)
@@ -315,8 +317,8 @@ func (e *Engine) Run(ctx context.Context, name string, args ...string) (id strin
 	return firstLine(string(res.Stdout)), nil
 }
 
-// CleanUp removes a container that the command of ctx started, even if ctx is done. A
-// container that it could not remove is an *interrupt.LeftError.
+// CleanUp removes a container that the command of ctx started, even if ctx is done. It
+// returns an *interrupt.LeftError if it cannot remove the container.
 func (e *Engine) CleanUp(ctx context.Context, name string) error {
 	ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
 	defer cancel()
@@ -340,8 +342,9 @@ func (e *Engine) Connect(ctx context.Context, network, container string) error {
 	return nil
 }
 
-// Reconnect connects a stopped container to the network that has a name now, instead of
-// the one that had it before. The engine starts no container whose network is gone.
+// Reconnect connects a stopped container to the existing network of a name, and disconnects
+// it from the removed network of the same name. The engine starts no container whose
+// network is gone.
 func (e *Engine) Reconnect(ctx context.Context, network, container string) error {
 	if _, err := e.docker(ctx, "network", "disconnect", "--force", network, container); err != nil {
 		return fmt.Errorf("disconnect %s from the network %s: %w", container, network, err)
@@ -350,7 +353,7 @@ func (e *Engine) Reconnect(ctx context.Context, network, container string) error
 }
 
 // CreateNetwork creates a bridge network whose containers reach other hosts. options are
-// those of docker network create.
+// options of docker network create.
 func (e *Engine) CreateNetwork(ctx context.Context, name string, options ...string) error {
 	args := append([]string{"network", "create", "--driver=bridge", "--opt=com.docker.network.bridge.enable_ip_masquerade=true"}, options...)
 	if _, err := e.docker(ctx, append(args, name)...); err != nil {
@@ -389,7 +392,7 @@ type Container struct {
 	// container is stopped.
 	IPs map[string]string
 	// NetworkIDs has the IDs of the networks that the container is connected to, by their
-	// names. The name may belong to a newer network.
+	// names. A newer network may have the same name.
 	NetworkIDs map[string]string
 }
 
@@ -496,8 +499,8 @@ func (e *Engine) Stop(ctx context.Context, ids ...string) error {
 	return nil
 }
 
-// KeepStopped makes the engine start no container by itself, for example when the engine
-// starts.
+// KeepStopped sets the restart policy of containers so that the engine does not start them
+// by itself, for example when the engine starts.
 func (e *Engine) KeepStopped(ctx context.Context, ids ...string) error {
 	if len(ids) == 0 {
 		return nil

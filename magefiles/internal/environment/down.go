@@ -106,8 +106,8 @@ func (e *Environment) neverExisted(ctx context.Context) (bool, error) {
 	return err == nil && len(workload)+len(management) == 0, err
 }
 
-// removeLeftovers removes the environment's marks, and the containers other than
-// nodes that killed runs left in the engine, and returns names of images that these lent.
+// removeLeftovers removes the environment's marks, and the containers other than nodes that
+// killed runs left in the engine, and returns the names of images that these runs lent.
 // Environments share build containers and names, which stay while somebody needs them.
 func (e *Environment) removeLeftovers(ctx context.Context) error {
 	marks, err := e.marks()

@@ -24,8 +24,9 @@ const (
 	guestsTimeout = 15 * time.Second
 )
 
-// removedFile says when which command began to remove the environment. It stays, so that
-// guests see it even if the next environment comes up at once.
+// removedFile is the path of a file that says when the removal of the environment began,
+// and by which command. The file stays, so that guests see it even if the next environment
+// comes up at once.
 func (e *Environment) removedFile() string { return e.ownerFile(".removed") }
 
 // Visit makes a command a guest of the environment until leave is called: env:down names
@@ -103,8 +104,8 @@ func (e *Environment) whyGone(ctx context.Context, guest *state.Lock, before vis
 	return ""
 }
 
-// endGuests tells the guests that a command removes the environment, and waits until they
-// have ended, or for guestsTimeout.
+// endGuests tells the guests that a command removes the environment. It waits until they
+// have ended, at most for guestsTimeout.
 func (e *Environment) endGuests(ctx context.Context, command string) error {
 	text := fmt.Sprintf("the environment %q is gone: %s (process %d) began to remove it at %s", e.Config.ClusterName, command, os.Getpid(), e.Now().Format(time.DateTime))
 	if err := state.WriteFile(e.removedFile(), []byte(text), 0o644); err != nil {
@@ -123,7 +124,7 @@ func (e *Environment) endGuests(ctx context.Context, command string) error {
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
 		step.Done("", err)
-		e.Log.Printf("! not ended within %s: %s; end it by hand, because what it works on is removed now", guestsTimeout, strings.Join(guests, ", "))
+		e.Log.Printf("! not ended within %s: %s; end it by hand, because its environment is now removed", guestsTimeout, strings.Join(guests, ", "))
 		return nil
 	}
 	if ctx.Err() != nil {

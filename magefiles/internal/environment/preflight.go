@@ -43,8 +43,8 @@ func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err erro
 	return info, machine.Suitable(info)
 }
 
-// checks is the table of what is checked before an environment comes up, on an engine that
-// answers, with the cheap checks first. who is one of machine's Probe constants.
+// checks returns the table of the checks before an environment comes up, for an engine that
+// answers. The cheap checks come first. who is one of machine's Probe constants.
 func (e *Environment) checks(ctx context.Context, info engine.Info, who string, progress func(string)) []machine.Check {
 	m := e.machine()
 	m.BuildsImage, m.Present = !node.Has(ctx, e.nodeOptions(info.Arch(), nil)), e.present(ctx)
@@ -80,8 +80,9 @@ func (e *Environment) versions(ctx context.Context, info engine.Info) machine.Fi
 	return machine.Judge(check, found, nil, machine.Failure, "")
 }
 
-// sourceChecks returns the checks of what the environment is built from, which ask the
-// network. arch is the engine's, and empty if none answers.
+// sourceChecks returns the checks of the sources and images from which the environment is
+// built. They use the network. arch is the engine's architecture, and empty if no engine
+// answers.
 func (e *Environment) sourceChecks(arch, who string, progress func(string)) []machine.Check {
 	m, o := e.machine(), e.nodeOptions(arch, progress)
 	clusterAPI, autoscaler := "Cluster API "+e.Config.ClusterAPI.Tag(), "autoscaler "+e.Config.Autoscaler.Tag()
@@ -118,7 +119,7 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) []ma
 }
 
 // preflight refuses what cannot work, before anything is created, and prints warnings. It
-// makes the doctor's checks, and ends at the first failure.
+// makes the checks of Doctor, except those for Doctor alone, and ends at the first failure.
 func (e *Environment) preflight(ctx context.Context, info engine.Info) (err error) {
 	step := e.Log.Start("check the machine", 5*time.Second)
 	var warnings []string
@@ -202,7 +203,7 @@ func (e *Environment) publishedPorts(ctx context.Context, info engine.Info) mach
 	return machine.Finding{Check: check, Verdict: machine.Warning, Found: found + ": other machines reach them", ToDo: "if you do not trust your network, close these ports in the firewall of the engine's machine: Docker's manual, \"Packet filtering and firewalls\""}
 }
 
-// showsSources reports whether containers of the engine see from where connections to their
-// published ports come. Engines in virtual machines forward those of all machines from one
-// address.
+// showsSources reports whether the engine's containers see the source addresses of
+// connections to their published ports. An engine in a virtual machine forwards all
+// connections from one address.
 func showsSources(info engine.Info) bool { return runtime.GOOS == "linux" && !info.Desktop() }

@@ -16,13 +16,12 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// promptly is how long an API server may take to answer that was not restarted and is
-// well.
+// promptly is how long a healthy API server, which was not restarted, may take to answer.
 const promptly = 3 * time.Second
 
 // markReady records that the environment manages itself, and the addresses that its
-// containers must keep: none if the cluster's own objects name the load balancer by its
-// name.
+// containers must keep. There are none if the Cluster's endpoint is the name of the load
+// balancer instead of its address.
 func (e *Environment) markReady(ctx context.Context, client *kube.Client) error {
 	cluster, err := client.Get(ctx, kube.Clusters, namespace, e.Config.ClusterName)
 	if err != nil {
@@ -42,8 +41,9 @@ func (e *Environment) markReady(ctx context.Context, client *kube.Client) error 
 	return nil
 }
 
-// restarting returns the cluster of the containers, to stop and start them. An earlier
-// lab recorded the addresses of workers too, which may have any.
+// restarting returns the containers as a cluster that can be stopped and started. It
+// ignores addresses of workers, which earlier labs recorded too: a worker may have any
+// address.
 func (e *Environment) restarting(containers []engine.Container) (restart.Cluster, error) {
 	recorded := map[string]netip.Addr{}
 	if _, err := state.ReadJSON(e.readyFile(), &recorded); err != nil {
@@ -61,8 +61,9 @@ func (e *Environment) restarting(containers []engine.Container) (restart.Cluster
 	return c, nil
 }
 
-// start starts the containers that do not run, and those that run at an address of
-// another. It does nothing if all run and the API server of the kubeconfig answers.
+// start starts the containers that are stopped, and restarts those that run at an address
+// that another container must have. It does nothing if all run and the API server of the
+// kubeconfig answers.
 func (e *Environment) start(ctx context.Context, containers []engine.Container, kubeconfig string, progress func(string)) (started bool, err error) {
 	stopped := slices.ContainsFunc(containers, func(c engine.Container) bool { return !c.Running })
 	if !stopped && e.answers(ctx, kubeconfig) {
@@ -90,9 +91,9 @@ func (e *Environment) answers(ctx context.Context, kubeconfig string) bool {
 	return client.Answers(ctx) == nil
 }
 
-// renewCertificates renews the certificates of the API servers that have none. It starts
-// a node that ends meanwhile: kind's entrypoint ends at the first start at another
-// address, if it could not renew the certificate.
+// renewCertificates renews the certificates of the API servers that have none. It starts a
+// node again that has stopped meanwhile: kind's entrypoint fails at the node's first start
+// at another address if it cannot renew the certificate.
 func (e *Environment) renewCertificates(ctx context.Context, progress func(string)) error {
 	server := restart.Server{Names: capi.ServerNames, ServiceCIDR: serviceCIDR, Kubernetes: config.Tag(e.Config.Kubernetes)}
 	return kube.Retry(ctx, "the control plane's node to start", time.Second, func(ctx context.Context) error {

@@ -31,7 +31,7 @@ type tools struct {
 	// base and bake make the node image, without managers and with them.
 	base func(context.Context, node.Options) (node.Images, error)
 	bake func(ctx context.Context, base string, managers map[string]v1.Image, o node.Options) (string, error)
-	// bound makes the image of a load balancer with a bound for its connections.
+	// bound makes a load balancer's image that limits the number of connections.
 	bound      func(context.Context, release.LoadBalancer, node.Options) (release.LoadBalancer, error)
 	kind       func(capi.Management) kindCluster
 	clusterctl func(context.Context, capi.ClusterctlOptions) (capi.Clusterctl, error)

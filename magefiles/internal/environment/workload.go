@@ -64,7 +64,7 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 }
 
 // withBalancer calls do, which creates the load balancer. If the objects of the release
-// cannot name its image, the lab's image has upstream's name during that time.
+// cannot name its image, the lab's image has upstream's name while do runs.
 func (c *bringUp) withBalancer(ctx context.Context, progress func(string), do func() error) error {
 	facts := release.Of(c.Config.ClusterAPI.Version)
 	if facts.LoadBalancerFields || c.base.LoadBalancer == facts.LoadBalancer {

@@ -20,8 +20,7 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// EngineChecks returns the checks of an engine that answers, without those that start
-// something.
+// EngineChecks returns the checks of an engine that answers. They start no container.
 func (m Machine) EngineChecks(info engine.Info) []Check {
 	judge := func(name, found string, check func(ctx context.Context) error) Check {
 		return Check{Name: name, Find: func(ctx context.Context) Finding {
@@ -79,7 +78,7 @@ func (m Machine) checkEngine(ctx context.Context, info engine.Info) error {
 	if err := Suitable(info); err != nil {
 		return err
 	}
-	// An engine that does not say what it is, is taken for Docker.
+	// An engine that does not report its components is taken for Docker.
 	server, err := m.Engine.Server(ctx)
 	if version, is := server.Podman(); err == nil && is {
 		return &problem{fmt.Sprintf("the engine is Podman %s, and nodes, networks and mounts of the Docker provider of Cluster API need a Docker engine", version), ownEngine}
@@ -105,15 +104,15 @@ func (m Machine) CheckEndpoint(ctx context.Context) error {
 
 func cgroup(info engine.Info) Finding {
 	if info.CgroupVersion == "1" {
-		return Finding{Check: "cgroup", Verdict: Note, Found: "v1: the kubelets of nodes since Kubernetes 1.35 run on it because the lab sets failCgroupV1 to false; a later Kubernetes will want v2"}
+		return Finding{Check: "cgroup", Verdict: Note, Found: "v1: since Kubernetes 1.35, kubelets run on it only because the lab sets failCgroupV1 to false; a later Kubernetes may need v2"}
 	}
 	return Finding{Check: "cgroup", Verdict: OK, Found: "v" + info.CgroupVersion}
 }
 
-// imageStore judges where the engine has its images. The lab loads archives of images,
-// tags them, commits containers and looks images up by name. It compares no image ID with
-// one that it computed: containerd's IDs are digests of manifests, and the engine's own
-// those of configurations.
+// imageStore judges where the engine has its images. The lab loads archives of images, tags
+// them, commits containers and looks images up by name. It never compares an image ID with
+// a digest that it computed, because image IDs are digests of manifests in containerd's
+// store, and of configurations in the engine's own.
 func imageStore(info engine.Info) Finding {
 	if info.ContainerdStore() {
 		return Finding{Check: "image store", Verdict: OK, Found: "containerd's"}
@@ -132,7 +131,7 @@ func (m Machine) CheckVersions(ctx context.Context, info engine.Info) error {
 		if near, ok := m.ClusterAPI.Nearest(func(r release.Release) bool { return r.Speaks(minAPI) }); ok {
 			cure = fmt.Sprintf("set CAPI_VERSION=v%s, or %s", near.Version, cure)
 		}
-		return &problem{fmt.Sprintf("the engine, Docker %s, accepts its API from version %s on, and the Docker provider of Cluster API v%s speaks it up to %s",
+		return &problem{fmt.Sprintf("the engine, Docker %s, accepts versions of its API from %s on, and the Docker provider of Cluster API v%s uses versions up to %s",
 			info.ServerVersion, minAPI, m.ClusterAPI.Version, m.ClusterAPI.MaxEngineAPI), cure}
 	}
 	if info.CgroupVersion == "2" && !m.Kubernetes.CgroupV2 {
@@ -163,8 +162,8 @@ func (m Machine) probeName(who string) string {
 	return fmt.Sprintf("caslab-probe-%s-%s-%s", state.ShortSum(string(m.State)), m.Environment, who)
 }
 
-// socketMount mounts the engine's socket, as into every node. --mount refuses what does
-// not exist, where --volume would create a folder.
+// socketMount mounts the engine's socket, as in every node. --mount fails if the socket
+// does not exist, and --volume would create a folder.
 const socketMount = "--mount=type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock"
 
 // CheckPrivileged starts a privileged container. Nothing else proves that nodes will

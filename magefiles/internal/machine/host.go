@@ -51,10 +51,10 @@ func readLimit(limit Limit) (uint64, error) {
 	return strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
 }
 
-// usage is what an environment takes of a limit of this machine.
+// usage is how much of a limit of this machine an environment takes.
 type usage struct {
-	// manager is what a node with managers takes, worker what any other takes, and rest
-	// what everything else on the machine may take.
+	// manager is what a node with managers takes, worker what any other node takes, and
+	// rest what everything else on the machine may take.
 	manager, worker, rest uint64
 	// enough is a value that is enough for several nodes in any case.
 	enough uint64
@@ -98,8 +98,8 @@ func (m Machine) limit(info engine.Info, l Limit) Finding {
 	return Finding{Check: string(l), Verdict: OK, Found: strconv.FormatUint(have, 10)}
 }
 
-// headroom is how many nodes more than env:up creates should fit, because the autoscaler
-// adds some.
+// headroom is the number of nodes that should fit beside those of env:up, because the
+// autoscaler adds nodes.
 const headroom = 6
 
 // GoFinding compares the version of the go command with that in the lab's go.mod.

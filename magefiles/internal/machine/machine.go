@@ -20,10 +20,10 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// Host is what the checks ask this machine.
+// Host has the functions with which the checks look at this machine.
 type Host struct {
-	// FreeDisk returns the bytes that a user may still write to a folder's file
-	// system, and FreeMemory those that new processes can use.
+	// FreeDisk returns the bytes that a user may still write to a folder's file system.
+	// FreeMemory returns the bytes of memory that new processes can use.
 	FreeDisk   func(dir string) (int64, error)
 	FreeMemory func() (int64, error)
 	// ReadLimit returns a limit. Its error wraps errors.ErrUnsupported on systems other

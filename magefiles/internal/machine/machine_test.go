@@ -63,7 +63,7 @@ func TestVersions(t *testing.T) {
 	}{
 		"defaults":               {"1.14.2", "1.36.1", `{"MinAPIVersion": "1.44"}`, "2", nil},
 		"an old engine":          {"1.5.8", "1.28.15", `{"MinAPIVersion": "1.12"}`, "2", nil},
-		"a new engine":           {"1.6.8", "1.28.15", `{"MinAPIVersion": "1.44"}`, "2", []string{"Docker 29.0.1", "1.44", "v1.6.8 speaks it up to 1.43", "set CAPI_VERSION=v1.7.9, or start dockerd", "DOCKER_MIN_API_VERSION=1.43"}},
+		"a new engine":           {"1.6.8", "1.28.15", `{"MinAPIVersion": "1.44"}`, "2", []string{"Docker 29.0.1", "1.44", "v1.6.8 uses versions up to 1.43", "set CAPI_VERSION=v1.7.9, or start dockerd", "DOCKER_MIN_API_VERSION=1.43"}},
 		"the first that works":   {"1.7.0", "1.29.4", `{"MinAPIVersion": "1.44"}`, "2", nil},
 		"an engine beyond all":   {"1.14.2", "1.36.1", `{"MinAPIVersion": "1.90"}`, "2", []string{"1.90", "up to 1.55; start dockerd with DOCKER_MIN_API_VERSION=1.55"}},
 		"one that does not say":  {"0.3.25", "1.21.14", `{}`, "2", nil},

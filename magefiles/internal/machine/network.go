@@ -12,7 +12,7 @@ import (
 	"caslab/magefiles/internal/redact"
 )
 
-// kindNetwork is the network on which kind creates nodes. It makes the network if there
+// kindNetwork is the network on which kind creates nodes. kind creates the network if there
 // is none.
 const kindNetwork = "kind"
 
@@ -27,7 +27,7 @@ func (m Machine) network(ctx context.Context) Finding {
 			return Judge(check, "", err, Warning, "docker network inspect "+name)
 		}
 		if !ok {
-			continue // the engine makes it with its defaults
+			continue // it is created with the engine's default addresses
 		}
 		if err := m.usable(name, n); err != nil {
 			return Judge(check, "", err, Failure, "")
@@ -40,13 +40,13 @@ func (m Machine) network(ctx context.Context) Finding {
 	}
 	found := strings.Join(names, " and ")
 	if len(neighbours) > 0 {
-		return Finding{Check: check, Verdict: Note, Found: fmt.Sprintf("%s, with %s of others: %s; they do not meet the environment, and take memory and inotify instances too", found, number(len(neighbours), "container"), strings.Join(neighbours, ", "))}
+		return Finding{Check: check, Verdict: Note, Found: fmt.Sprintf("%s, with %s of others: %s; they do not disturb the environment, but they take memory and inotify instances too", found, number(len(neighbours), "container"), strings.Join(neighbours, ", "))}
 	}
 	return Finding{Check: check, Verdict: OK, Found: found}
 }
 
-// usable refuses a network without IPv4, which the lab's clusters use, and one whose
-// addresses are also pods' or services'.
+// usable refuses a network without IPv4, which the lab's clusters use, and a network whose
+// addresses overlap with those of pods or services.
 func (m Machine) usable(name string, n engine.Network) error {
 	again := "docker network rm " + name + ", after the containers on it, so that it is made again"
 	if name != kindNetwork {
@@ -71,10 +71,10 @@ var proxyVariables = []string{"HTTPS_PROXY", "HTTP_PROXY"}
 // proxy judges the proxies of this process. The lab downloads through them, and kind gives
 // them to its node, with the ranges of the network, of pods and of services in NO_PROXY
 // (kind v0.33.0, pkg/cluster/internal/providers/docker/provision.go: getProxyEnv). Managers
-// in pods do not have them, so that the Docker provider gives none to its nodes
-// (Cluster API v1.14.2, test/infrastructure/container/docker.go: getProxyDetails). The lab
-// lets the engine pull nothing, so that the engine's own proxies do not matter. Clusters
-// are reached at 127.0.0.1, for which Go programs use no proxy.
+// in pods do not have them, so the Docker provider gives its nodes none (Cluster API
+// v1.14.2, test/infrastructure/container/docker.go: getProxyDetails). The engine pulls
+// nothing for the lab, so the engine's own proxies do not matter. The lab reaches clusters
+// at 127.0.0.1, for which Go programs use no proxy.
 func (m Machine) proxy(info engine.Info) Finding {
 	const check = "proxy"
 	for _, name := range proxyVariables {

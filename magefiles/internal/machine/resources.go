@@ -37,7 +37,7 @@ const removeOldImages = "docker image rm $(docker image ls --format '{{.Reposito
 const containerdRoot = "/var/lib/containerd"
 
 // disk judges the free disk where the engine stores its data, if that is on this machine,
-// and where the lab does. The place with the least decides.
+// and where the lab does. The place with the least free disk decides.
 func (m Machine) disk(info engine.Info) Finding {
 	const check = "disk"
 	dirs := []string{info.DockerRootDir, m.Root}

@@ -11,8 +11,8 @@ import (
 // its name.
 const defaultNetwork = "bridge"
 
-// connect connects stopped containers to the network of today that has the name of theirs.
-// A network that is missing is created: `docker network prune` removes one whose
+// connect connects stopped containers to the existing networks with the names of theirs. It
+// creates a network that is missing, because `docker network prune` removes a network whose
 // containers are all stopped.
 func (c Cluster) connect(ctx context.Context, stopped []engine.Container) error {
 	networks := map[string]engine.Network{}
@@ -42,8 +42,8 @@ func (c Cluster) connect(ctx context.Context, stopped []engine.Container) error 
 	return nil
 }
 
-// network returns the network of that name. It creates one if there is none: with IPv6,
-// as kind does, if the engine has it.
+// network returns the network of that name. It creates the network if there is none, with
+// IPv6 if the engine supports it, as kind does.
 func (c Cluster) network(ctx context.Context, name string) (engine.Network, error) {
 	n, ok, err := c.Engine.Network(ctx, name)
 	if err != nil || ok {

@@ -23,8 +23,8 @@ else
 	kubeadm init phase certs apiserver --control-plane-endpoint "$endpoint" \
 		--apiserver-cert-extra-sans "$1" --service-cidr "$2" --kubernetes-version "$3"
 fi
-# An API server that is ending does so for a minute, and the kubelet waits up to five
-# before it starts a failed one again.
+# An API server takes up to a minute to end, and the kubelet waits up to five minutes
+# before it restarts one that failed.
 pkill -KILL -x kube-apiserver || true
 systemctl restart kubelet
 echo renewed

@@ -30,7 +30,7 @@ const maxPlaceholders = 32
 // Cluster is a cluster whose containers are stopped and started.
 type Cluster struct {
 	Engine *engine.Engine
-	// Name differs between the clusters of an engine.
+	// Name is unique among the clusters of an engine.
 	Name string
 	// Addresses has the addresses that containers must have, by their names. It is empty
 	// for a cluster that works at any address.
@@ -39,8 +39,8 @@ type Cluster struct {
 	Image string
 }
 
-// HeldError is returned if another container has an address that one of the cluster must
-// have.
+// HeldError is returned if a container outside the cluster has an address that a container
+// of the cluster must have.
 type HeldError struct {
 	Address netip.Addr
 	// Container must have the address, and Holder has it.
@@ -51,8 +51,8 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("the container %s must have the address %s, because the cluster's certificates and kubeconfigs name it, and the container %s, which is not part of the cluster, has it now; stop that one until the cluster runs: docker stop %[3]s", e.Container, e.Address, e.Holder)
 }
 
-// SubnetError is returned if an address that a container must have is not one of its
-// network, because the network was created again.
+// SubnetError is returned if no subnet of a container's network has the address that the
+// container must have, because the network was created again.
 type SubnetError struct {
 	Address            netip.Addr
 	Container, Network string
@@ -60,7 +60,7 @@ type SubnetError struct {
 }
 
 func (e *SubnetError) Error() string {
-	return fmt.Sprintf("the container %s must have the address %s, because the cluster's certificates and kubeconfigs name it, and the network %s has the subnets %v now; if nothing else uses that network, create it again with a subnet of that address: docker network rm %[3]s && docker network create --subnet=SUBNET %[3]s", e.Container, e.Address, e.Network, e.Subnets)
+	return fmt.Sprintf("the container %s must have the address %s, because the cluster's certificates and kubeconfigs name it, and the network %s has the subnets %v now; if nothing else uses that network, create it again with a subnet that has that address: docker network rm %[3]s && docker network create --subnet=SUBNET %[3]s", e.Container, e.Address, e.Network, e.Subnets)
 }
 
 // address returns a container's network and its address in it. The address is not
@@ -75,7 +75,8 @@ func address(c engine.Container) (network string, at netip.Addr) {
 	return network, netip.Addr{}
 }
 
-// Fixed returns the addresses of those containers for which must is true and that run.
+// Fixed returns the addresses, by name, of the running containers for which must returns
+// true.
 func Fixed(containers []engine.Container, must func(engine.Container) bool) map[string]netip.Addr {
 	fixed := map[string]netip.Addr{}
 	for _, c := range containers {
@@ -91,7 +92,7 @@ type plan struct {
 	// stop has the running containers that are at a wrong address, or at one that another
 	// container must have.
 	stop []engine.Container
-	// fixed are started at their addresses, in the order of these, and others after them.
+	// fixed are started first, in the order of their addresses, and others after them.
 	fixed, others []engine.Container
 }
 
@@ -125,9 +126,9 @@ func (c Cluster) plan(all []engine.Container) plan {
 	return p
 }
 
-// Start starts the containers that are stopped. Those that must have an address and run at
-// another one are stopped before, and so is what holds their addresses. It reports whether
-// it started any.
+// Start starts the containers that are stopped. Before that, it stops containers that run
+// at another address than they must have, and containers of the cluster that hold such an
+// address. It reports whether it started any container.
 func (c Cluster) Start(ctx context.Context, all []engine.Container, progress func(string)) (started bool, err error) {
 	p := c.plan(all)
 	if len(p.fixed)+len(p.others) == 0 {
@@ -165,8 +166,8 @@ func (c Cluster) start(ctx context.Context, containers []engine.Container) error
 	return nil
 }
 
-// checkHolders returns a HeldError if a container that is not among those of the cluster
-// has an address that one of the fixed must have.
+// checkHolders returns a HeldError if a container outside the cluster has an address that
+// one of the fixed containers must have.
 func (c Cluster) checkHolders(ctx context.Context, all, fixed []engine.Container) error {
 	for _, k := range fixed {
 		network, _ := address(k)
@@ -185,8 +186,8 @@ func (c Cluster) checkHolders(ctx context.Context, all, fixed []engine.Container
 	return nil
 }
 
-// startFixed starts containers that are in the order of the addresses that they must
-// have. Lower addresses are held by placeholders meanwhile.
+// startFixed starts containers, sorted by the addresses that they must have, at these
+// addresses. Meanwhile, placeholders hold the lower addresses.
 func (c Cluster) startFixed(ctx context.Context, fixed []engine.Container) (err error) {
 	defer func() {
 		ctx, cancel := interrupt.Cleanup(ctx, 5*time.Minute)
@@ -250,9 +251,9 @@ func RemovePlaceholders(ctx context.Context, e *engine.Engine, cluster string) e
 	return e.Remove(ctx, ids(left)...)
 }
 
-// Stop stops the containers, and makes the engine start none of them by itself. Workers
-// are stopped first, because the controllers run there: no controller must see the
-// machines of the others end. The API server is stopped before what is in front of it.
+// Stop stops the containers, and makes the engine start none of them by itself. Workers are
+// stopped first, because controllers may run there, and no controller must see the other
+// machines stop. The API server is stopped before the load balancer.
 func (c Cluster) Stop(ctx context.Context, workers, controlPlane, loadBalancers []engine.Container) error {
 	if err := c.Engine.KeepStopped(ctx, ids(slices.Concat(workers, controlPlane, loadBalancers))...); err != nil {
 		return err
