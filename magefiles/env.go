@@ -23,9 +23,9 @@ func (Env) Up(ctx context.Context) error { return lab(ctx, "env:up") }
 // engine then publishes its API server at another port.
 func (Env) Stop(ctx context.Context) error { return lab(ctx, "env:stop") }
 
-// Start starts an environment again, and repairs it if that is necessary: after env:stop,
-// a restart of the engine or of the machine, or if containers were stopped by hand.
-// env:up does the same.
+// Start starts an environment again, and repairs it if necessary: after env:stop,
+// after a restart of the engine or of the machine, or after containers were stopped
+// by hand. env:up does the same.
 func (Env) Start(ctx context.Context) error { return lab(ctx, "env:start") }
 
 // Status prints the environment's nodes, machines, node groups, providers,

@@ -20,7 +20,7 @@ type Matrix mg.Namespace
 // tool mage matrix:run -rows=v1.10.10,v1.12.11+v1.35.8+v1.35.2 -out=results
 func (Matrix) Run(ctx context.Context,
 	out *string, // FOLDER for summary.md, and for each row's output and results
-	rows *string, // ROWS to try: releases of Cluster API in the matrix, or CLUSTER_API+KUBERNETES+AUTOSCALER for a new row, separated by commas; without it, all that never ran
+	rows *string, // ROWS to try: releases of Cluster API in the matrix, or CLUSTER_API+KUBERNETES+AUTOSCALER for a new row, separated by commas; without it, all rows that never ran
 ) error {
 	return lab(ctx, "matrix:run", option("out", out), option("rows", rows))
 }

@@ -71,8 +71,8 @@ func Test(ctx context.Context) error {
 		"-tags=e2e", "-count=1", "-timeout=80m", "./magefiles/internal/e2e")
 }
 
-// Lint runs every linter, even after a failure, and returns all failures. If the database
-// of vulnerabilities cannot be read, it says that and why, and is no failure.
+// Lint runs every linter, even after a failure, and returns all failures. If govulncheck
+// cannot read its database, Lint prints the reason, and that is no failure.
 func Lint(ctx context.Context) error {
 	scripts, err := tracked(ctx, ".", "*.sh", ".ci/run")
 	if err != nil {
@@ -102,7 +102,7 @@ func Lint(ctx context.Context) error {
 const noDatabase = "fetching vulnerabilities: "
 
 // unreadDatabase returns why govulncheck, which ended with err, could not read its
-// database, empty if it could.
+// database, or an empty string if it could.
 func unreadDatabase(err error) string {
 	failed := new(run.Error)
 	if !errors.As(err, &failed) {
@@ -154,14 +154,14 @@ func stream(ctx context.Context, name string, args ...string) error {
 	return printed(execute(ctx, name, args...))
 }
 
-// execute is stream, with an error that has the end of the output.
+// execute does what stream does. Its error also has the end of the output.
 func execute(ctx context.Context, name string, args ...string) error {
 	fmt.Fprintln(os.Stderr, "+", name, strings.Join(args, " "))
 	_, err := run.Exec{}.Run(ctx, run.Cmd{Name: name, Args: args, Stdout: os.Stdout, Stderr: os.Stderr})
 	return err
 }
 
-// printed returns err without the output, which was printed.
+// printed returns err without the command's output, which has already been printed.
 func printed(err error) error {
 	var failed *run.Error
 	if errors.As(err, &failed) {

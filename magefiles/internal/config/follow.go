@@ -2,8 +2,8 @@ package config
 
 import "caslab/magefiles/internal/capi/release"
 
-// ofCheckout returns the release on which the checkout of Cluster API is based, as its own
-// files tell it.
+// ofCheckout returns the release on which the checkout of Cluster API is based, as its
+// metadata.yaml says.
 func ofCheckout(c *Config) (value, origin string) {
 	if c.ClusterAPI.Dir == "" {
 		return "", ""

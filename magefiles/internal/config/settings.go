@@ -47,11 +47,11 @@ type setting struct {
 	// notEmpty refuses a variable that is set and empty.
 	notEmpty bool
 	set      func(c *Config, raw string) error
-	// follows, if not nil, returns another default, and its origin, that depends on
-	// settings of earlier turns. An empty origin stands for def.
+	// follows, if not nil, returns a default that depends on settings of earlier turns, and
+	// the origin of that default. If the origin is empty, def is the default.
 	follows func(c *Config) (value, origin string)
-	// turn orders the reading of settings: what follows nothing, then the release of
-	// Cluster API, then what follows that release.
+	// turn is when the setting is read: 0 if it follows no other setting, 1 for the release
+	// of Cluster API, and 2 if it follows that release.
 	turn int
 	// version returns the value of a setting that is a version; nil for others.
 	version func(c *Config) *version.Version
@@ -134,8 +134,8 @@ func setNamespace(c *Config, raw string) error {
 	return nil
 }
 
-// sourceSettings returns the settings of a component's source. follows and turn are the
-// fields of these names of the version's setting.
+// sourceSettings returns the settings of a component's source. follows and turn are fields
+// of the setting for the version.
 func sourceSettings(key, env, defVersion, defGit string, source func(*Config) *Source, follows func(*Config) (value, origin string), turn int) []setting {
 	origins, originsDoc := []string{OriginAuto, OriginGit, OriginModule, OriginDir}, "auto, git, module (Go module proxy) or dir (your checkout)"
 	if key == "autoscaler" { // its releases are no modules

@@ -17,7 +17,7 @@ func (c *Config) validate() error {
 	facts := release.Of(c.ClusterAPI.Version)
 	if !facts.Supported {
 		bad("clusterAPI.version", "CAPI_VERSION", c.ClusterAPI.Tag(), fmt.Errorf(
-			"this caslab knows Cluster API from v%s on; before v0.3.4 its DockerMachineTemplate has no extraMounts, so that no manager in a node reaches the engine; want v%[1]s or later",
+			"this caslab knows Cluster API from v%s on; before v0.3.4 its DockerMachineTemplate has no extraMounts, so managers in nodes cannot reach the engine; want v%[1]s or later",
 			release.First(func(r release.Release) bool { return r.Supported })))
 	}
 	for _, s := range []struct {

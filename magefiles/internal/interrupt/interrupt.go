@@ -54,7 +54,7 @@ func (e *GoneError) Is(target error) bool { return target == context.Canceled }
 // key is the key of the *command of a context.
 type key struct{}
 
-// command ends a context of With, and the clean-ups after it.
+// command has the functions that end a context of With and the clean-ups after it.
 type command struct {
 	stop, hurry context.CancelCauseFunc
 	// hurried ends at the second interruption, or when Abandon is called.
@@ -117,16 +117,16 @@ func With(parent context.Context) (ctx context.Context, stop, now func()) {
 	}
 }
 
-// Stop ends the command whose context ctx is, as the first interruption does, for a
-// cause. It does nothing if ctx comes neither from Notify nor from With.
+// Stop ends the command of ctx with a cause, as the first interruption does. It does
+// nothing if ctx comes neither from Notify nor from With.
 func Stop(ctx context.Context, cause error) {
 	if c, ok := ctx.Value(key{}).(*command); ok {
 		c.stop(cause)
 	}
 }
 
-// Abandon ends the command whose context ctx is, and all its clean-ups. It does nothing if
-// ctx comes neither from Notify nor from With.
+// Abandon ends the command of ctx and all its clean-ups. It does nothing if ctx comes
+// neither from Notify nor from With.
 func Abandon(ctx context.Context, gone *GoneError) {
 	if c, ok := ctx.Value(key{}).(*command); ok {
 		c.hurry(gone) // first, so that Gone is known when ctx ends
@@ -134,7 +134,8 @@ func Abandon(ctx context.Context, gone *GoneError) {
 	}
 }
 
-// Gone returns why nothing is left to clean up; nil unless Abandon was called.
+// Gone returns the error that Abandon was called with: nothing is left to clean up. It
+// returns nil if Abandon was not called.
 func Gone(ctx context.Context) *GoneError {
 	var gone *GoneError
 	errors.As(context.Cause(second(ctx)), &gone)

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// ErrOrphaned is the cause for which a command ends whose parents have ended.
+// ErrOrphaned is the cause with which a command ends when one of its parents has ended.
 var ErrOrphaned = errors.New("stopped, because mage was ended")
 
-// parentsVariable tells a process that this one executes in its place who its parents
-// were at the beginning.
+// parentsVariable has the parents that this process had at its beginning, for the process
+// that replaces it.
 const parentsVariable = "CASLAB_PARENTS"
 
-// parentsEvery is how often the parents are looked at.
+// parentsEvery is the time between two looks at the parents.
 const parentsEvery = time.Second
 
-// Parents names the processes without which nobody waits for this one: its parent, which
-// is mage, and the go command that started mage. A signal that ends one of them, such as
+// Parents returns the IDs of the processes that wait for this one: its parent, which is
+// mage, and the go command that started mage. A signal that ends one of them, such as
 // SIGTERM or SIGKILL to mage, does not reach this process.
 func Parents() string {
 	parent := os.Getppid()
@@ -30,9 +30,9 @@ func Parents() string {
 	return parents
 }
 
-// ParentsVariable returns the environment variable, as KEY=value, with which a process that
-// replaces this one knows the parents. Without it, that process would take what adopts
-// orphans for its parent if mage ended before.
+// ParentsVariable returns the environment variable, as KEY=value, that passes the parents
+// to a process that replaces this one. Without it, if mage had already ended, that process
+// would take init, which adopts orphans, for its parent.
 func ParentsVariable(parents string) string { return parentsVariable + "=" + parents }
 
 // TakeParents returns the value of ParentsVariable, or Parents if it is not set. It unsets
@@ -42,12 +42,12 @@ func TakeParents() string {
 	if !told {
 		return Parents()
 	}
-	_ = os.Unsetenv(parentsVariable) // fails only for names that are no names
+	_ = os.Unsetenv(parentsVariable) // fails only for an invalid name
 	return parents
 }
 
-// Orphaned waits until look, which is Parents, returns something else than parents: one of
-// the processes has ended. It returns false if ctx is done before.
+// Orphaned waits until one of the parents has ended: look, which is Parents, then returns
+// another text. It returns false if ctx is done before.
 func Orphaned(ctx context.Context, parents string, look func() string) bool {
 	tick := time.NewTicker(parentsEvery)
 	defer tick.Stop()

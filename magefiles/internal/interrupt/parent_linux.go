@@ -17,8 +17,8 @@ func goParent(pid int) int {
 	return parent
 }
 
-// status returns the name and the parent of a process from proc(5); 0 if there is no such
-// process.
+// status returns the name and the parent of a process from proc(5). The parent is 0 if
+// there is no such process.
 func status(pid int) (name string, parent int) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	// PID (NAME) STATE PARENT …, and the name may have brackets and spaces.

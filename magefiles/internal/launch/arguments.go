@@ -149,8 +149,8 @@ func WantsHelp(words []string) bool {
 	})
 }
 
-// HelpVerb returns the verb whose usage -h after a target asks for. It refuses a target that
-// does not exist, and one that the lab's command does not run.
+// HelpVerb returns the verb whose usage is printed if -h follows a target. It returns an
+// error for a target that does not exist or that the lab's command does not run.
 func HelpVerb(target string) (verb string, err error) {
 	if err := checkName(target); err != nil {
 		return "", err

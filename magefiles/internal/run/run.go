@@ -24,8 +24,8 @@ import (
 // that kills it.
 const grace = 5 * time.Second
 
-// lastGrace is the same time after the second interruption. A debugger needs it to end the
-// process that it debugs.
+// lastGrace replaces grace after the second interruption. A debugger needs this time to end
+// the process that it debugs.
 const lastGrace = time.Second
 
 // outputTail is how many bytes of each of a process's two streams an Error holds

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// guestPrefix begins the names of the locks of an environment's guests. A lock for each
-// process is all that says who is there: the kernel releases it however the process ends.
+// guestPrefix begins the names of the locks of an environment's guests. Each guest holds
+// one lock, and nothing else records it: the kernel releases the lock however the process
+// ends.
 func guestPrefix(environment string) string { return "guest." + environment + "." }
 
 // Enter registers this process as a guest of an environment: a command that works on it and
@@ -32,7 +33,8 @@ func (d Dir) Leave(guest *Lock) error {
 	return errors.Join(Remove(guest.file.Path()), guest.file.Close())
 }
 
-// Guests returns the commands that Enter registered, with their processes and since when.
+// Guests describes the commands that Enter registered, each with its process and the time
+// since when it runs.
 func (d Dir) Guests(environment string) ([]string, error) {
 	locks, err := os.ReadDir(d.Path("lock"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

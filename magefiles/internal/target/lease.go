@@ -28,7 +28,7 @@ const (
 	// time between two renewals.
 	leaseDuration = 30 * time.Second
 	renewEvery    = 5 * time.Second
-	// releaseTimeout bounds giving a lease back. It ends by itself, too.
+	// releaseTimeout bounds the deletion of a lease. A lease that is not deleted expires.
 	releaseTimeout = 5 * time.Second
 	// processAnnotation has a process as processID returns it.
 	processAnnotation = "caslab.local/process"
@@ -44,7 +44,7 @@ type Reservation struct {
 	Log *ui.Log
 }
 
-// ReservedError is returned for what somebody else has reserved.
+// ReservedError is returned if somebody else has the reservation.
 type ReservedError struct {
 	// Holder names the user, the machine, the checkout, the command and the process.
 	Holder string
@@ -69,7 +69,7 @@ func (c *Cluster) Reserve(ctx context.Context, r Reservation) (release func(), e
 	l := &lease{Reservation: r, client: c.Workload, holder: holderOf(r)}
 	err = l.acquire(ctx)
 	if mayNot(err) {
-		r.Log.Printf("! the cluster cannot be reserved, so that others who scale it at the same time are not noticed: %v", err)
+		r.Log.Printf("! the cluster cannot be reserved, so others who scale it at the same time are not noticed: %v", err)
 		return func() {}, nil
 	}
 	if err != nil {
@@ -88,8 +88,8 @@ func (c *Cluster) Reserve(ctx context.Context, r Reservation) (release func(), e
 	}, nil
 }
 
-// Reserved returns the *ReservedError of what a process has reserved, and nil if nobody has
-// it or if the user may not see it.
+// Reserved returns who has the reservation of that name. It returns nil if nobody has it,
+// or if the user may not read Leases.
 func (c *Cluster) Reserved(ctx context.Context, name string) (*ReservedError, error) {
 	found, err := (&lease{Reservation: Reservation{Name: name}, client: c.Workload}).get(ctx)
 	if err != nil || found == nil || found.over() || !found.fresh() {
@@ -127,7 +127,7 @@ func processID() string {
 }
 
 // hasEnded reports whether a process, given as processID returns it, is known to have
-// ended. A process elsewhere is not known.
+// ended. For a process on another machine, it returns false.
 func hasEnded(id string) bool {
 	var scope, start string
 	var pid int
@@ -165,7 +165,7 @@ func (l *lease) get(ctx context.Context) (*foundLease, error) {
 	return &foundLease{found}, nil
 }
 
-// over reports whether nobody holds the Lease, or a process that has ended.
+// over reports whether nobody holds the Lease, or its holder has ended.
 func (f *foundLease) over() bool {
 	return f.Spec.HolderIdentity == nil || *f.Spec.HolderIdentity == "" || hasEnded(f.Annotations[processAnnotation])
 }
@@ -219,7 +219,7 @@ func (l *lease) acquire(ctx context.Context) error {
 		case found.fresh() || seen != nil && found.ResourceVersion != seen.ResourceVersion:
 			return found.reserved()
 		case seen == nil:
-			// Its holder is gone, or has another clock and renews it.
+			// Its holder has ended, or renews it by a clock that differs.
 			seen, since = found, time.Now()
 			l.Log.Printf("waiting up to %s for a sign of life of %s", found.duration(), found.reserved().Holder)
 		}
@@ -295,7 +295,7 @@ func (l *lease) keep(ctx context.Context, lost func(error)) {
 		}
 		err := l.renew(ctx)
 		if reserved := new(ReservedError); errors.As(err, &reserved) {
-			lost(fmt.Errorf("stopped, because this command did not renew its reservation of the cluster for %s, and another one has it now: %w", ui.Round(time.Since(renewed)), reserved))
+			lost(fmt.Errorf("stopped, because this command did not renew its reservation of the cluster for %s, and another command has it now: %w", ui.Round(time.Since(renewed)), reserved))
 			return
 		}
 		if err == nil {
@@ -320,7 +320,7 @@ func (l *lease) renew(ctx context.Context) error {
 	return l.patch(ctx, found, map[string]any{"spec": map[string]any{"renewTime": now.UTC().Format(metav1.RFC3339Micro)}})
 }
 
-// release gives the Lease back, even if ctx is done. If that fails, it ends by itself.
+// release deletes the Lease, even if ctx is done. A Lease that is not deleted expires.
 func (l *lease) release(ctx context.Context) {
 	ctx, cancel := interrupt.Cleanup(ctx, releaseTimeout)
 	defer cancel()

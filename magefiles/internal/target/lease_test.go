@@ -204,7 +204,7 @@ func TestReserveWithoutTheRight(t *testing.T) {
 					t.Fatal(err)
 				}
 				release()
-				if !strings.Contains(f.shown.String(), "! the cluster cannot be reserved, so that others who scale it at the same time are not noticed: ") {
+				if !strings.Contains(f.shown.String(), "! the cluster cannot be reserved, so others who scale it at the same time are not noticed: ") {
 					t.Errorf("it shows %q", f.shown)
 				}
 				if seen, err := f.Reserved(t.Context(), "autoscaler"); err != nil || seen != nil {
@@ -227,7 +227,7 @@ func TestReservationIsLost(t *testing.T) {
 		f.put(time.Now(), "")
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "another one has it now: bob, since ") {
+		if cause := context.Cause(ctx); cause == nil || !strings.Contains(cause.Error(), "another command has it now: bob, since ") {
 			t.Errorf("the command ends for %v", cause)
 		}
 		release()

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// processScope identifies what process IDs are unique in: a run of the kernel, and a PID
-// namespace. It is empty if that is not known.
+// processScope identifies the scope in which process IDs are unique: a boot of the machine,
+// and a PID namespace. It is empty if that is not known.
 func processScope() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -20,7 +20,7 @@ var envVerbs = []verb{
 	}, func(ctx context.Context, s *session) error { return s.environment.Stop(ctx) }),
 	simpleVerb(usage{
 		name:    "env:start",
-		summary: "Starts an environment again, and repairs it if that is necessary: after env:stop, a restart of the engine or of the machine, or if containers were stopped by hand.",
+		summary: "Starts an environment again, and repairs it if necessary: after env:stop, after a restart of the engine or of the machine, or after containers were stopped by hand.",
 		details: "env:up does the same.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Start(ctx) }),
 	simpleVerb(usage{

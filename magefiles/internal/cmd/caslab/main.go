@@ -38,8 +38,8 @@ func main() {
 	}
 }
 
-// stopIfOrphaned ends the command of ctx when mage ends: a SIGTERM to mage reaches mage
-// alone.
+// stopIfOrphaned ends the command of ctx when mage ends. A SIGTERM that is sent to mage
+// does not reach this process.
 func stopIfOrphaned(ctx context.Context, parents string, look func() string) {
 	if interrupt.Orphaned(ctx, parents, look) {
 		interrupt.Stop(ctx, interrupt.ErrOrphaned)
@@ -106,9 +106,9 @@ func (v verb) execute(ctx context.Context, args []string, out, stderr io.Writer)
 	defer s.lab.Close()
 	err = v.run(ctx, s, args)
 	if gone := interrupt.Gone(ctx); gone != nil && (err == nil || errors.Is(err, context.Canceled)) {
-		err = gone // not how it showed
+		err = gone // the reason, and not its effect
 	} else if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
-		err = cause // not Ctrl-C, which ends some commands well
+		err = cause // except Ctrl-C, which is how some commands end without an error
 	}
 	return addAdvice(errors.Join(err, s.leave()), c)
 }

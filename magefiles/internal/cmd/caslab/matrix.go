@@ -22,7 +22,7 @@ var matrixVerbs = []verb{
 			"A row takes about a quarter of an hour on 2 cores. `go tool mage config:matrix -all` lists the rows.",
 		example: "go tool mage matrix:run -rows=v1.10.10,v1.12.11+v1.35.8+v1.35.2 -out=results",
 	}, func(fs *flag.FlagSet, o *matrix.Options) {
-		fs.StringVar(&o.Rows, "rows", "", "`ROWS` to try: releases of Cluster API in the matrix, or CLUSTER_API+KUBERNETES+AUTOSCALER for a new row, separated by commas; without it, all that never ran")
+		fs.StringVar(&o.Rows, "rows", "", "`ROWS` to try: releases of Cluster API in the matrix, or CLUSTER_API+KUBERNETES+AUTOSCALER for a new row, separated by commas; without it, all rows that never ran")
 		fs.StringVar(&o.Out, "out", "", "`FOLDER` for summary.md, and for each row's output and results")
 	}, func(ctx context.Context, s *session, o matrix.Options, _ []string) error {
 		m := matrix.Matrix{Lab: s.lab, Try: tryRow}
@@ -30,7 +30,7 @@ var matrixVerbs = []verb{
 	}),
 }
 
-// rowTrial tries a row with the session of its settings.
+// rowTrial tries a row in a session that has the row's settings.
 type rowTrial struct{ *session }
 
 func tryRow(l *lab.Lab) matrix.Trial {

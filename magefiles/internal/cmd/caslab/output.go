@@ -12,12 +12,13 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// errUnread is the cause for which a command ends whose output nobody reads any more.
+// errUnread is the cause with which a command ends when nobody reads its output any more.
 var errUnread = errors.New("nobody reads the output any more")
 
 // outputs returns the command's stdout and stderr. When the reader of a pipe ends, as tee
-// does at the same Ctrl-C, writing to it fails and interrupts the command of ctx. Otherwise
-// the next line would kill the command in the middle of its clean-up.
+// does at the same Ctrl-C, writing to the pipe fails and interrupts the command of ctx.
+// Otherwise the SIGPIPE of the next line would kill the command in the middle of its
+// clean-up.
 func outputs(ctx context.Context) (stdout, stderr io.Writer) {
 	// Not signal.Ignore, which the children would inherit.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

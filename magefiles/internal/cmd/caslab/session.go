@@ -29,7 +29,7 @@ type session struct {
 	scenarios   *scenarios.Scenarios
 	timelines   *timelines.Timelines
 
-	// leave ends the visit of the environment, if the command opened it.
+	// leave ends the command's visit to the environment, if the command opened the cluster.
 	leave func() error
 }
 
