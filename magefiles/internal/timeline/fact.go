@@ -91,9 +91,10 @@ const (
 	Failed    = "failed"
 	// KnownFailure is a failure that upstream knows; Text says which.
 	KnownFailure = "known failure"
-	// Deleting is the deletion of a Group by a command, which Name names.
+	// Deleting is the deletion of the group Group by the command Name.
 	Deleting = "deleting"
-	// Interrupted is the end of what was stopped before its verdict.
+	// Interrupted is the end of a scenario or a bring-up that was stopped before its
+	// verdict.
 	Interrupted = "interrupted"
 )
 

@@ -83,10 +83,10 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	return capi.WaitGroup(ctx, c.Management, c.Namespace, name, lowest, step.Progress)
 }
 
-// capacityOfANode returns the capacity and the name of a worker of the environment,
-// both empty if there is none. All workers have the capacity of this machine. Cluster API's
-// Docker provider tells it in its templates only since v1.11, and not every autoscaler
-// reads it there. In other infrastructures nodes differ.
+// capacityOfANode returns the capacity and the name of a worker of the environment, both
+// empty if there is none. All workers have the capacity of this machine. Cluster API's
+// Docker provider reports it in its templates only since v1.11, and not every autoscaler
+// reads it there. On other infrastructures, nodes differ.
 func (g *Groups) capacityOfANode(ctx context.Context, c *target.Cluster) (capacity map[string]string, node string, err error) {
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()

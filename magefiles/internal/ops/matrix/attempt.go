@@ -19,7 +19,7 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// verdict is what came of a row.
+// verdict is the outcome of a row's trial.
 type verdict string
 
 // Only rows that ran or failed are recorded. A row that this machine refuses, or whose
@@ -52,11 +52,11 @@ type attempt struct {
 	out string
 
 	verdict verdict
-	// seconds has the parts that passed. built and up report whether the build and the
-	// bring-up did.
+	// seconds has the durations of the parts that passed. built and up report whether the
+	// build and the bring-up passed.
 	seconds   proof.Seconds
 	built, up bool
-	// why is the reason in one line for a verdict other than ran. err has the whole text.
+	// why is the reason for a verdict other than ran, in one line. err has the whole text.
 	why string
 	err error
 }
@@ -98,8 +98,8 @@ func (a *attempt) run(ctx context.Context) {
 	}
 }
 
-// parts does the parts of the row until one fails. It returns the name of that part.
-// begun is false if the machine refused the row.
+// parts does the parts of the row until one fails. It returns the name of that part. begun
+// is false if a part failed before the build.
 func (a *attempt) parts(ctx context.Context) (begun bool, part string, err error) {
 	for _, p := range []struct {
 		name string
@@ -150,7 +150,7 @@ func (a *attempt) scale(ctx context.Context) error {
 // scaling is a scenario that scales a group up and down, and the steps that do it.
 type scaling struct{ scenario, up, down string }
 
-// An autoscaler that cannot scale up an empty group scales one of one node.
+// An autoscaler that cannot scale up an empty group gets a group of one node.
 var (
 	fromZero = scaling{"from-zero-and-back", "a pod finds no room, and the group is empty", "the pod goes"}
 	fromOne  = scaling{"up-and-down-from-one", "one of two pods finds no room", "the pods go"}
@@ -178,8 +178,8 @@ func (s scaling) seconds(came *results.Results) (up, down int, err error) {
 // maxReason is the longest reason that is recorded, in characters.
 const maxReason = 240
 
-// oneLine returns the first line of an error after the part that failed. It has no
-// credentials, no control characters and not the path of the checkout.
+// oneLine returns the first line of an error after the part that failed. It contains no
+// credentials, no control characters and no path of the checkout.
 func (a *attempt) oneLine(part string, err error) string {
 	text, _, _ := strings.Cut(redact.Err(err).Error(), "\n")
 	text = strings.TrimSpace(strings.Map(func(r rune) rune {
@@ -226,7 +226,7 @@ func (a *attempt) history() string {
 	return "never ran"
 }
 
-// result says what came of the row.
+// result says how the row's trial ended.
 func (a *attempt) result() string {
 	text := string(a.verdict)
 	if a.why != "" {

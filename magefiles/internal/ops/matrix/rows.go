@@ -28,7 +28,7 @@ func (r row) String() string {
 }
 
 // environment returns the name of the environment in which the row is tried. It is short
-// enough for names of containers, and no row has that of another one.
+// enough for names of containers, and differs between rows.
 func (r row) environment() string {
 	return "row-" + strings.ReplaceAll(r.clusterAPI.String(), ".", "-") + "-" + state.ShortSum(r.String())
 }
@@ -41,8 +41,8 @@ func (r row) scaling() scaling {
 	return fromOne
 }
 
-// apply changes settings into those of the row. Checkouts, commits, flags and other
-// clusters do not count, because a row is about releases.
+// apply changes settings into those of the row. It drops checkouts, commits, flags and
+// other clusters, because a row is about releases.
 func (r row) apply(c *config.Config) {
 	c.ClusterName, c.Workers, c.CertManager = r.environment(), 1, false
 	c.Kubernetes = r.kubernetes

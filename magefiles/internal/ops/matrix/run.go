@@ -22,7 +22,7 @@ import (
 // Matrix tries rows of the matrix.
 type Matrix struct {
 	*lab.Lab
-	// Try returns what tries a row. Its lab has the row's settings.
+	// Try returns the trial of a row for a lab that has the row's settings.
 	Try func(*lab.Lab) Trial
 }
 
@@ -57,10 +57,10 @@ type Options struct {
 	Out string
 }
 
-// Run tries rows one after the other, records each in the checkout when it ended, and
-// prints all at the end. If one of them cannot be tried, it refuses all, before the
-// first one begins. If ctx ends, the environment of the running row is removed, and
-// that row is not recorded. Run returns an error unless all rows ran.
+// Run tries rows one after the other, records each in the checkout when it has ended, and
+// prints all results at the end. If one of them cannot be tried, it refuses all, before the
+// first one begins. If ctx ends, the environment of the running row is removed, and that
+// row is not recorded. Run returns an error unless all rows ran.
 func (m *Matrix) Run(ctx context.Context, o Options) (err error) {
 	checkout := files{root: m.Config.Root}
 	proofs, err := checkout.read()

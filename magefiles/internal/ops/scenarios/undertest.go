@@ -167,7 +167,7 @@ type hostAutoscaler struct {
 	started    time.Time
 }
 
-// killTime is how long a process may take to end that is killed.
+// killTime is how long a killed process may take to end.
 const killTime = 2 * time.Second
 
 // firstRoundTimeout bounds the time until an autoscaler begins its first round.

@@ -180,7 +180,7 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
 	}
 	if o.Since < 0 {
-		return fmt.Errorf("-since=%s: want how far back the page goes, such as 15m, without a minus", o.Since)
+		return fmt.Errorf("-since=%s: want how far back the page goes, such as 15m; it must not be negative", o.Since)
 	}
 	foundRecord, err := t.recorded(ctx)
 	if err != nil {

@@ -97,8 +97,8 @@ func (r *Result) Add(say string, took time.Duration, err error) {
 // Fail adds a failure. The first one decides Why. say is the step.
 func (r *Result) Fail(say string, err error) { r.end(Failed, say, err) }
 
-// Interrupt says that the scenario was stopped in the step say. A later failure, of the
-// clean-up, does not change the verdict.
+// Interrupt records that the scenario was stopped in the step say. A later failure of the
+// clean-up does not change the verdict.
 func (r *Result) Interrupt(say string, err error) { r.end(Interrupted, say, err) }
 
 func (r *Result) end(verdict Verdict, say string, err error) {

@@ -17,7 +17,8 @@ import (
 // ErrNotOnRecord is returned when no fact mentions the name.
 var ErrNotOnRecord = errors.New("not on record")
 
-// CheckWhat refuses a text that names nothing that Explain explains.
+// CheckWhat returns an error for a text that names no pod, node or group as Explain reads
+// it.
 func CheckWhat(what string) error {
 	kind, name, found := strings.Cut(what, "/")
 	if !found || name == "" {
@@ -29,7 +30,7 @@ func CheckWhat(what string) error {
 	return nil
 }
 
-// What people write before the name of an object.
+// Kinds that users may write before the name of an object.
 var podKinds, nodeKinds, groupKinds = []string{"pod", "pods"}, []string{"node", "nodes", "machine", "machines"}, []string{"group", "groups"}
 
 // Explain returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME or
