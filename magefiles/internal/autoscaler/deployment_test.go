@@ -30,8 +30,8 @@ func TestDeploymentManifest(t *testing.T) {
 	golden(t, "deployment.yaml", string(manifest))
 }
 
-// TestPlaceOfDeployment: the pod is kept on the role's nodes, whose taints it tolerates.
-// Without a role it may run anywhere.
+// TestPlaceOfDeployment: the pod may run only on the role's nodes, whose taints it
+// tolerates. Without a role it may run anywhere.
 func TestPlaceOfDeployment(t *testing.T) {
 	t.Parallel()
 	const prefix = "node-role.kubernetes.io/"

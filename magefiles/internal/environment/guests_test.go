@@ -113,7 +113,8 @@ func TestDownEndsGuests(t *testing.T) {
 	}
 }
 
-// TestGuestsOfTheNextEnvironment: that an environment was removed once is no reason.
+// TestGuestsOfTheNextEnvironment: the removal of an earlier environment does not end the
+// guests of the next one.
 func TestGuestsOfTheNextEnvironment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -234,7 +234,7 @@ func TestDoctorPrintsPreflight(t *testing.T) {
 }
 
 // TestPublishedPorts: the doctor names the ports that other machines reach, and warns if
-// nothing refuses them there.
+// the load balancer does not refuse their connections.
 func TestPublishedPorts(t *testing.T) {
 	t.Parallel()
 	linux, desktop := engine.Info{OSType: "linux"}, engine.Info{OSType: "linux", OperatingSystem: "Docker Desktop"}

@@ -65,8 +65,8 @@ func TestEarlierRecord(t *testing.T) {
 	}
 }
 
-// TestStrangerHasTheAddress: the container that is in the way is named, and nothing of the
-// environment is removed.
+// TestStrangerHasTheAddress: the error names the container that has the address, and
+// nothing of the environment is removed.
 func TestStrangerHasTheAddress(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)

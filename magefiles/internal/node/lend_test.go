@@ -59,8 +59,9 @@ func newNames(upstream string) *names {
 	return n
 }
 
-// TestLend: during do the name is the lab's image, and then again what it was, whether do
-// fails or not. What an earlier release of the lab has not returned goes.
+// TestLend: while do runs, the name belongs to the lab's image. Afterwards it belongs to
+// the image that had it before, whether do fails or not. Names that an earlier release of
+// the lab has not returned are removed.
 func TestLend(t *testing.T) {
 	t.Parallel()
 	for upstream, after := range map[string]string{"": "", "user": "user", "lab": ""} {

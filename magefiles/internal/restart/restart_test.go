@@ -15,7 +15,7 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// fakeEngine gives a container that starts the lowest free address of its network, as
+// fakeEngine gives each container that starts the lowest free address of its network, as
 // Docker does. It starts no container whose network is gone.
 type fakeEngine struct {
 	containers []*fakeContainer

@@ -213,8 +213,9 @@ func TestGitFetchesACommit(t *testing.T) {
 	}
 }
 
-// TestGitFetchesTheLastCommitOfABranch: a server that sends only what its references name,
-// as git does by default, sends that commit too, and refuses one before it.
+// TestGitFetchesTheLastCommitOfABranch: a server that sends only commits that its
+// references name, as git does by default, sends the last commit of a branch, and refuses
+// an earlier one.
 func TestGitFetchesTheLastCommitOfABranch(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

@@ -109,8 +109,8 @@ func TestReserve(t *testing.T) {
 	})
 }
 
-// TestReserveTakesOver: what a holder reserved that is gone is taken over, whatever its
-// clock showed; what a holder renews is not.
+// TestReserveTakesOver: the reservation of a holder that has ended is taken over, whatever
+// its clock showed. A reservation that its holder renews is not taken over.
 func TestReserveTakesOver(t *testing.T) {
 	t.Parallel()
 	const elsewhere = "another-boot/pid:[1] 1"
@@ -237,8 +237,8 @@ func TestReservationIsLost(t *testing.T) {
 	})
 }
 
-// TestReservationOutlivesTheAPIServer: an API server that does not answer, and one that lost
-// the lease, end no command.
+// TestReservationOutlivesTheAPIServer: no command ends because the API server does not
+// answer or has lost the lease.
 func TestReservationOutlivesTheAPIServer(t *testing.T) {
 	t.Parallel()
 	inLeaseBubble(t, func(t *testing.T, f *leaseFixture) {

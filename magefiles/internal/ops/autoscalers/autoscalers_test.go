@@ -52,8 +52,8 @@ func TestProgramsOfTwoTrees(t *testing.T) {
 	}
 }
 
-// TestControlPlane: kubeadm before 1.20 labels a control plane's node as a master alone, and
-// before 1.25 it taints it as a master too.
+// TestControlPlane: kubeadm before 1.20 gives control-plane nodes only the label of
+// masters, and before 1.24 only the taint of masters. In 1.24 these nodes have both taints.
 func TestControlPlane(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]string{

@@ -163,7 +163,7 @@ func TestRowsHaveEnvironmentsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestApply: of the user's settings only the sources and the machine count.
+// TestApply: a row keeps only the user's settings of sources and of the machine.
 func TestApply(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{

@@ -20,7 +20,7 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// recorded is the proof.yaml of the tests. v1.10.10 ran, and all else did not.
+// recorded is the proof.yaml of the tests. Only v1.10.10 ran.
 const recorded = `# What ran.
 - clusterAPI: v1.10.10
   kubernetes: v1.33.4
@@ -93,13 +93,13 @@ func (f *fixture) entry(t *testing.T, clusterAPI string) string {
 	return strings.TrimSpace(entry)
 }
 
-// unchanged reports whether both files have what they had.
+// unchanged reports whether both files have their first content.
 func (f *fixture) unchanged(t *testing.T, readme string) bool {
 	t.Helper()
 	return f.read(t, proofFile) == recorded && f.read(t, readmeFile) == readme
 }
 
-// fakeTrial records the parts, and lets the clock go on.
+// fakeTrial records the parts, and moves the clock forward.
 type fakeTrial struct {
 	*fixture
 	lab *lab.Lab
@@ -334,7 +334,8 @@ func TestRunInterrupted(t *testing.T) {
 	}
 }
 
-// TestRunOnAMachineThatRefusesARow: that says nothing about the releases.
+// TestRunOnAMachineThatRefusesARow: the row is not recorded, because the refusal says
+// nothing about the releases.
 func TestRunOnAMachineThatRefusesARow(t *testing.T) {
 	t.Parallel()
 	full := errors.New("the disk is full")
@@ -374,7 +375,7 @@ func TestRunOnAMachineThatRefusesARow(t *testing.T) {
 	}
 }
 
-// TestRunSaysWhatItDoes: before the first row, which rows and how long.
+// TestRunSaysWhatItDoes: before the first row, Run prints the rows and how long they take.
 func TestRunSaysWhatItDoes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -408,7 +409,7 @@ func TestRunSaysWhatItDoes(t *testing.T) {
 	}
 }
 
-// TestRunRefuses: nothing is begun.
+// TestRunRefuses: no row is begun.
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -492,7 +493,8 @@ func TestRunOfNoRow(t *testing.T) {
 	}
 }
 
-// TestRunStopsIfARowCannotBeRecorded: hours of later rows would be lost.
+// TestRunStopsIfARowCannotBeRecorded: otherwise the results of later rows, which take
+// hours, would be lost.
 func TestRunStopsIfARowCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
@@ -511,7 +513,8 @@ func TestRunStopsIfARowCannotBeRecorded(t *testing.T) {
 	}
 }
 
-// TestPutKeepsWhatAPersonChangedMeanwhile: a run takes hours.
+// TestPutKeepsWhatAPersonChangedMeanwhile: a run takes hours, and a person may change the
+// files during it.
 func TestPutKeepsWhatAPersonChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

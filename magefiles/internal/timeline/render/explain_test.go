@@ -286,8 +286,8 @@ func TestHostileTextDoesNotReachTheTerminal(t *testing.T) {
 	}
 }
 
-// FuzzExplain: any text is explained or refused, and CheckWhat refuses what Explain would
-// not know how to explain.
+// FuzzExplain: any text is explained or refused, and CheckWhat refuses every text that
+// Explain cannot explain.
 func FuzzExplain(f *testing.F) {
 	for _, seed := range []string{"", "/", "pod/", "pod/default/web", "node/a", "groups/web", "deployment/web", "pod/\x00", "machine//"} {
 		f.Add(seed)
