@@ -4,7 +4,7 @@
 # the version of Kubernetes.
 set -e
 pki=/etc/kubernetes/pki
-# kind's entrypoint may be renewing it now. It then becomes systemd.
+# kind's entrypoint may be renewing the certificate now. Afterwards it becomes systemd.
 tries=0
 until [ "$(cat /proc/1/comm)" = systemd ]; do
 	tries=$((tries + 1))
