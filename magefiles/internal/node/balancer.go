@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -27,11 +25,10 @@ const boundDir = "/caslab/bin"
 // Engine and Runner.
 func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_ release.LoadBalancer, err error) {
 	dir := filepath.Join(componentsDir(o), "balancer")
-	h := sha256.New()
-	if err := componentDigest(h, dir); err != nil {
-		return release.LoadBalancer{}, fmt.Errorf("read the component balancer: %w", err)
+	id, err := componentID(dir)
+	if err != nil {
+		return release.LoadBalancer{}, err
 	}
-	id := hex.EncodeToString(h.Sum(nil))
 	bounded := release.LoadBalancer{Repository: repository + "/bounded", Tag: base.Tag + "-" + id[:8]}
 	if _, there, err := o.Engine.ImageID(ctx, bounded.Image()); err != nil || there {
 		return bounded, err

@@ -244,6 +244,15 @@ func componentDigest(h io.Writer, dir string) error {
 	})
 }
 
+// componentID returns the digest of componentDigest.
+func componentID(dir string) (string, error) {
+	h := sha256.New()
+	if err := componentDigest(h, dir); err != nil {
+		return "", fmt.Errorf("read the component %s: %w", filepath.Base(dir), err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 func componentsDir(o Options) string { return filepath.Join(o.Root, "magefiles", "components") }
 
 // ensureRootfs runs the script of the root file system if it changed since its last
@@ -289,16 +298,16 @@ func compile(ctx context.Context, o Options, r recipe, id string) (map[string]st
 	shared := filepath.Join(o.StateDir, "node", o.Arch)
 	for _, p := range r.programs() {
 		dir := filepath.Join(components, p.folder)
-		h := sha256.New()
-		if err := componentDigest(h, dir); err != nil {
-			return nil, fmt.Errorf("read the component %s: %w", p.folder, err)
+		sum, err := componentID(dir)
+		if err != nil {
+			return nil, err
 		}
 		output := filepath.Join(shared, p.folder)
 		if p.name != "" {
 			output = filepath.Join(output, p.name)
 		}
 		requests = append(requests, build.Request{
-			Dir: dir, Packages: p.packages, Tags: p.tags, ID: hex.EncodeToString(h.Sum(nil)), Output: output,
+			Dir: dir, Packages: p.packages, Tags: p.tags, ID: sum, Output: output,
 		})
 	}
 	bins := map[string]string{}
