@@ -2,11 +2,9 @@ package capi
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,11 +19,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/kube"
 	"caslab/manifests"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func releaseOf(tag string) release.Release { return release.Of(version.Must(version.NewSemver(tag))) }
 
@@ -71,7 +68,7 @@ func TestManifest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name+".yaml", got)
+		golden.Check(t, name+".yaml", string(got))
 	}
 }
 
@@ -156,26 +153,6 @@ func TestValuesReachTheObjects(t *testing.T) {
 		if mounted != 2 {
 			t.Errorf("%s: %d machine templates mount the owner's file, want 2", tag, mounted)
 		}
-	}
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; look at the difference, and if it is meant run: go test ./magefiles/internal/capi -update\n%s", path, got)
 	}
 }
 
@@ -278,7 +255,7 @@ func TestHAProxyTemplate(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if !tc.open {
-			golden(t, tc.golden, out.Bytes())
+			golden.Check(t, tc.golden, out.String())
 		}
 	}
 }
@@ -316,7 +293,7 @@ func TestNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "network.yaml", manifest)
+	golden.Check(t, "network.yaml", string(manifest))
 	raw, err := manifests.FS.ReadFile("node/default-cni.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,6 @@
 package recorder
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,30 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi/capitest"
+	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/render"
 )
-
-var update = flag.Bool("update", false, "write testdata anew")
-
-// golden compares got with a file in testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; go test -update writes it anew. Now:\n%s", path, got)
-	}
-}
 
 // TestRecordedObjects compares the facts about the objects of each release of Cluster API,
 // and the answers to why a group and its node are as they are, with testdata, where a
@@ -66,7 +45,7 @@ func TestRecordedObjects(t *testing.T) {
 					}
 					answers = append(answers, answer)
 				}
-				golden(t, r.Name()+".txt", strings.Join(answers, "\n"))
+				golden.Check(t, r.Name()+".txt", strings.Join(answers, "\n"))
 			})
 		})
 	}

@@ -2,40 +2,18 @@ package render
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/timelinetest"
 )
-
-var update = flag.Bool("update", false, "write testdata anew")
-
-// golden compares got with a file in testdata.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; go test -update writes it anew. Now:\n%s", path, got)
-	}
-}
 
 // TestExplain compares the answers with testdata, where a person can read them.
 func TestExplain(t *testing.T) {
@@ -55,7 +33,7 @@ func TestExplain(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		golden(t, file, got)
+		golden.Check(t, file, got)
 	}
 }
 

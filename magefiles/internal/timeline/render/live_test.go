@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/timelinetest"
@@ -24,7 +25,7 @@ func TestFramesFitTheTerminal(t *testing.T) {
 	for facts[at].Time.Before(timelinetest.New().At(815)) {
 		at++
 	}
-	golden(t, "frame.txt", strings.Join(frame(history.New(facts[:at]), timelinetest.New().At(815), 120, 40, false), "\n")+"\n")
+	golden.Check(t, "frame.txt", strings.Join(frame(history.New(facts[:at]), timelinetest.New().At(815), 120, 40, false), "\n")+"\n")
 	for _, size := range [][2]int{{80, 24}, {40, 10}, {200, 60}, {20, 5}, {8, 2}, {2, 1}} {
 		for n := 0; n <= len(facts); n += 37 {
 			lines := frame(history.New(facts[:n]), facts[max(n-1, 0)].Time, size[0], size[1], false)

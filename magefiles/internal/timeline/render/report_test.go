@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/timelinetest"
@@ -390,7 +391,7 @@ func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Only the verdicts contain the local time of day.
-	golden(t, "findings.json", regexp.MustCompile(` at \d\d:\d\d:\d\d`).ReplaceAllString(out.String(), " at TIME"))
+	golden.Check(t, "findings.json", regexp.MustCompile(` at \d\d:\d\d:\d\d`).ReplaceAllString(out.String(), " at TIME"))
 	out.Reset()
 	if err := JSON(&out, nil, JSONOptions{}); err != nil || strings.Contains(out.String(), "null") {
 		t.Errorf("of an empty record: %v %s", err, out.String())

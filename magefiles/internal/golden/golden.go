@@ -1,0 +1,30 @@
+// Package golden compares what a test gets with files that a person can read.
+package golden
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Check compares got with a file in the folder testdata of the test's package. With the
+// flag -update, it writes the file.
+func Check(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a file of the checkout
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; look at the difference, and if it is meant run go test with -update in the package's folder. Now:\n%s", path, got)
+	}
+}
