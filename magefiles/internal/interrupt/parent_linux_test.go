@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"caslab/magefiles/internal/proc"
 )
 
 func TestTheGoCommandIsAParent(t *testing.T) {
@@ -44,8 +46,8 @@ func TestTheGoCommandIsAParent(t *testing.T) {
 		if got := goParent(child); got != want {
 			t.Errorf("with the parent %q, which is %d, goParent = %d, want %d", name, c.Process.Pid, got, want)
 		}
-		if _, parent := status(child); parent != c.Process.Pid {
-			t.Errorf("the parent of %d is %d, want %d", child, parent, c.Process.Pid)
+		if p, err := proc.Read(child); err != nil || p.Parent != c.Process.Pid {
+			t.Errorf("the parent of %d is %d, %v, want %d", child, p.Parent, err, c.Process.Pid)
 		}
 		if err := stdin.Close(); err != nil {
 			t.Error(err)

@@ -2,10 +2,11 @@ package target
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strings"
+
+	"caslab/magefiles/internal/proc"
 )
 
 // processScope identifies the scope in which process IDs are unique: a boot of the machine,
@@ -26,16 +27,9 @@ func processScope() string {
 // process that was killed runs no more, although it may be listed until its parent, which
 // may be the first process of a container, has asked for its end.
 func startOf(pid int) (start string, runs bool) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	p, err := proc.Read(pid)
 	if err != nil {
 		return "", !errors.Is(err, fs.ErrNotExist)
 	}
-	// The second field, in parentheses, is a name that may have spaces in it. The third is
-	// the state, and the 22nd the start.
-	_, after, _ := strings.Cut(string(data[max(0, strings.LastIndexByte(string(data), ')')):]), " ")
-	fields := strings.Fields(after)
-	if len(fields) < 20 {
-		return "", true
-	}
-	return fields[19], fields[0] != "Z" && fields[0] != "X"
+	return p.Start, p.State != "Z" && p.State != "X"
 }
