@@ -471,11 +471,14 @@ func TestTooLateIsAFailure(t *testing.T) {
 			t.Parallel()
 			s := parse(t, "title: t\ngroups: [{name: web, max: 1}]\nsteps: [{say: late, expect: [{"+tt.expect+", within: 5s}]}]\n")
 			inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
+				var change *time.Timer
+				changed := make(chan struct{})
 				o.AddFact = func(f timeline.Fact) {
 					if f.What != timeline.Step || f.Text == timeline.CleanUp {
 						return
 					}
-					time.AfterFunc(tt.after, func() {
+					change = time.AfterFunc(tt.after, func() {
+						defer close(changed)
 						if err := c.Client.Patch(ctx, kube.MachineDeployments, simtest.Namespace, "sc-web", map[string]any{"spec": map[string]any{"replicas": 1}}); err != nil {
 							t.Error(err)
 						}
@@ -483,6 +486,10 @@ func TestTooLateIsAFailure(t *testing.T) {
 					})
 				}
 				came, err := run(ctx, o, s)
+				// The run may end before the request that it waited for.
+				if !change.Stop() {
+					<-changed
+				}
 				failure := came.Scenarios[0].Failure
 				if tt.says == "" && err != nil || tt.says != "" && !strings.Contains(failure, tt.says) {
 					t.Errorf("%v\n%s\nwant %q", err, failure, tt.says)
