@@ -111,12 +111,16 @@ func prepare(ctx context.Context, o Options, r recipe, dir string, files map[str
 		}
 	}
 	o.progress("resolving the modules of Kubernetes %s", o.Kubernetes)
-	steps := []string{"tidy"}
+	steps, env := []string{"tidy"}, []string{"GOFLAGS=", "GOWORK=off"}
 	if vendored(r.facts) {
+		// Today's Go resolves these modules: the Go that compiles them ignores the go lines.
 		steps = append(steps, "vendor")
+	} else if r.facts.Toolchain != "" {
+		// A module that wants a newer Go is refused here, and not after minutes of compiling.
+		env = append(env, "GOTOOLCHAIN="+r.facts.Toolchain)
 	}
 	for _, step := range steps {
-		_, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", step}, Dir: dir, Env: []string{"GOFLAGS=", "GOWORK=off"}})
+		_, err := o.Runner.Run(ctx, run.Cmd{Name: "go", Args: []string{"mod", step}, Dir: dir, Env: env})
 		if err != nil {
 			return &KubernetesError{Version: o.Kubernetes, Err: fmt.Errorf("resolve its modules: %w", err)}
 		}
@@ -178,10 +182,16 @@ func overlay(upstream []byte, version string, facts release.Kubernetes) ([]byte,
 		return nil, err
 	}
 	for _, r := range theirs.Replace {
-		if strings.HasPrefix(r.New.Path, "./staging/") {
-			if err := mod.AddReplace(r.Old.Path, "", r.Old.Path, staging); err != nil {
-				return nil, err
-			}
+		switch {
+		case strings.HasPrefix(r.New.Path, "./staging/"):
+			err = mod.AddReplace(r.Old.Path, "", r.Old.Path, staging)
+		case r.New.Path == r.Old.Path && !vendored(facts):
+			// Up to 1.24, upstream pins each dependency by a replacement. Without them, the tests
+			// of dependencies get the latest modules, which want a newer Go than facts.Toolchain.
+			err = mod.AddReplace(r.Old.Path, "", r.New.Path, r.New.Version)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	for _, old := range slices.Sorted(maps.Keys(facts.Moved)) {

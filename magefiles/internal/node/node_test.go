@@ -391,6 +391,22 @@ replace (
 	}
 }
 
+// TestOverlayKeepsUpstreamsPins: without them, tests of dependencies bring the latest
+// modules, which go1.24.7 cannot compile. Vendored modules are resolved by today's Go.
+func TestOverlayKeepsUpstreamsPins(t *testing.T) {
+	t.Parallel()
+	const pin = "github.com/rogpeppe/go-internal => github.com/rogpeppe/go-internal v1.6.1"
+	for version, pinned := range map[string]bool{"v1.24.17": true, "v1.21.14": false} {
+		got, err := overlay([]byte("module k8s.io/kubernetes\n\ngo 1.16\n\nreplace "+pin+"\n"), version, recipeOf(t, version).facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(got), pin) != pinned {
+			t.Errorf("%s: want the pin: %t\n%s", version, pinned, got)
+		}
+	}
+}
+
 func TestControlPlaneImages(t *testing.T) {
 	t.Parallel()
 	rootfs := t.TempDir()

@@ -173,7 +173,10 @@ func TestNewKubernetesIsNotVendored(t *testing.T) {
 		t.Errorf("go.mod is\n%s%v", mod, err)
 	}
 	if calls := w.Calls(); len(calls) != 2 || calls[1] != "go mod tidy" {
-		t.Errorf("calls: %q", calls)
+		t.Fatalf("calls: %q", calls)
+	}
+	if env := w.Cmds()[1].Env; !slices.Contains(env, "GOTOOLCHAIN=go1.24.7") {
+		t.Errorf("the modules are resolved with %q: the latest version of a module may want a newer Go than the one that compiles", env)
 	}
 }
 
