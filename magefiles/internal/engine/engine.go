@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -85,6 +86,11 @@ func (i Info) PodmanCommand() bool { return i.Host != nil && i.OSType == "" }
 // Desktop reports whether the engine is Docker Desktop, whose containers run in a virtual
 // machine and see another source address than the client's.
 func (i Info) Desktop() bool { return strings.Contains(i.OperatingSystem, "Docker Desktop") }
+
+// ShowsSources reports whether the engine's containers see the source addresses of
+// connections to their published ports. An engine in a virtual machine forwards all
+// connections from one address.
+func (i Info) ShowsSources() bool { return runtime.GOOS == "linux" && !i.Desktop() }
 
 // ContainerdStore reports whether containerd stores the images instead of the engine's own
 // store.

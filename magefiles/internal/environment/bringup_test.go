@@ -341,7 +341,7 @@ func TestBringUp(t *testing.T) {
 	}
 	// The load balancer knows the size of its network.
 	balancer := w.management.Get(schema.GroupKind{Kind: "ConfigMap"}, "default", "work-cluster-haproxy")
-	if rules := kube.Field(balancer, "data", "value"); strings.Contains(rules, "ipmask(20,64)") != showsSources(engine.Info{}) {
+	if rules := kube.Field(balancer, "data", "value"); strings.Contains(rules, "ipmask(20,64)") != (engine.Info{}).ShowsSources() {
 		t.Errorf("the load balancer's rules are\n%s", rules)
 	}
 	// A ready environment is not set up again.

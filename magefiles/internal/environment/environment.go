@@ -86,6 +86,9 @@ func (e *Environment) movingFile() string { return e.ownerFile(".moving") }
 // removed.
 func (e *Environment) readyFile() string { return e.ownerFile(".ready") }
 
+// settingsFile has the settings with which the environment was created.
+func (e *Environment) settingsFile() string { return e.ownerFile(".settings.json") }
+
 // engineFile has the ID of the engine that runs the environment.
 func (e *Environment) engineFile() string { return e.ownerFile(".engine") }
 

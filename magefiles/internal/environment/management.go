@@ -8,6 +8,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/settings"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
@@ -32,7 +33,7 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 		if err := c.removeClusters(ctx); err != nil {
 			return "", err
 		}
-		if err := c.recordSettings(); err != nil {
+		if err := settings.Record(c.settingsFile(), c.Config.Values()); err != nil {
 			return "", err
 		}
 		existing = nil

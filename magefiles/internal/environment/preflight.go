@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -177,33 +175,9 @@ func (e *Environment) Doctor(ctx context.Context) error {
 	return machine.Print(e.Out, findings, next)
 }
 
-// publishedPorts judges whether other machines reach the environment. The Docker provider
-// publishes the load balancer's ports at 0.0.0.0, which a default binding address of the
-// network does not change (Cluster API v1.14.2,
-// test/infrastructure/docker/internal/docker/loadbalancer.go: Create).
+// publishedPorts judges whether other machines reach the environment.
 func (e *Environment) publishedPorts(ctx context.Context, info engine.Info) machine.Finding {
-	const check = "published ports"
 	workload, management, err := e.containers(ctx)
-	if err != nil {
-		return machine.Judge(check, "", err, machine.Warning, "docker ps")
-	}
-	var open []string
-	for _, c := range slices.Concat(workload, management) {
-		for _, port := range slices.Sorted(maps.Keys(c.Open)) {
-			open = append(open, fmt.Sprintf("%s of %s at %s", port, c.Name, c.Open[port]))
-		}
-	}
-	if len(open) == 0 {
-		return machine.Finding{Check: check, Verdict: machine.OK, Found: "none that other machines reach"}
-	}
-	found := strings.Join(open, ", ")
-	if release.Of(e.Config.ClusterAPI.Version).HAProxyTemplate && showsSources(info) {
-		return machine.Finding{Check: check, Verdict: machine.Note, Found: found + ": the load balancer refuses what comes from other machines"}
-	}
-	return machine.Finding{Check: check, Verdict: machine.Warning, Found: found + ": other machines reach them", ToDo: "if you do not trust your network, close these ports in the firewall of the engine's machine: Docker's manual, \"Packet filtering and firewalls\""}
+	refuses := release.Of(e.Config.ClusterAPI.Version).HAProxyTemplate && info.ShowsSources()
+	return machine.PublishedPorts(slices.Concat(workload, management), refuses, err)
 }
-
-// showsSources reports whether the engine's containers see the source addresses of
-// connections to their published ports. An engine in a virtual machine forwards all
-// connections from one address.
-func showsSources(info engine.Info) bool { return runtime.GOOS == "linux" && !info.Desktop() }

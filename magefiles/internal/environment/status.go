@@ -11,14 +11,11 @@ import (
 
 	version "github.com/hashicorp/go-version"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
-	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/environment/status"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/steps"
@@ -67,7 +64,7 @@ func (e *Environment) Status(ctx context.Context) error {
 		if c.Running {
 			state = "running"
 		}
-		w.Row(c.Name, state, c.Image, short(id))
+		w.Row(c.Name, state, c.Image, status.ShortID(id))
 	}
 	return errors.Join(w.End(), cluster)
 }
@@ -87,44 +84,7 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 	if err := client.WaitAnswers(ctx); err != nil {
 		return err
 	}
-	have, err := capi.Installed(ctx, client, namespace)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(e.Out, "Environment %s: Cluster API %s, Kubernetes %s, %s\n",
-		e.Config.ClusterName, cmp.Or(have.ClusterAPI, "not there yet"), cmp.Or(have.Kubernetes, "not there yet"), what)
-	for _, doubt := range doubts(have) {
-		fmt.Fprintln(e.Out, "!", doubt)
-	}
-	fmt.Fprintln(e.Out)
-	if err := e.printNodesAndMachines(ctx, client); err != nil {
-		return err
-	}
-	return e.printProviders(ctx, client)
-}
-
-// doubts returns what is uncertain about a cluster's versions, if both are
-// known.
-func doubts(have capi.Versions) []string {
-	clusterAPI, err := version.NewSemver(have.ClusterAPI)
-	if err != nil {
-		return nil
-	}
-	kubernetes, err := version.NewSemver(have.Kubernetes)
-	if err != nil {
-		return nil
-	}
-	return release.Of(clusterAPI).Doubts(kubernetes)
-}
-
-// list returns the objects of a kind, or none if the server does not know the kind
-// yet.
-func list(ctx context.Context, client *kube.Client, kind schema.GroupKind, namespace string) ([]unstructured.Unstructured, error) {
-	objects, err := client.List(ctx, kind, namespace)
-	if meta.IsNoMatchError(err) {
-		return nil, nil
-	}
-	return objects, err
+	return status.Cluster{Client: client, Namespace: namespace, Name: e.Config.ClusterName, Now: e.Now()}.Print(ctx, e.Out, what)
 }
 
 // manager returns the kubeconfig of the cluster that holds the Cluster API
@@ -189,84 +149,6 @@ func (e *Environment) installedRelease(ctx context.Context, kubeconfig string) (
 	return release.Of(v), nil
 }
 
-func short(id string) string {
-	id = strings.TrimPrefix(id, "sha256:")
-	return id[:min(12, len(id))]
-}
-
-// printNodesAndMachines prints what `kubectl get nodes` and `kubectl get machines`
-// print, and the node groups.
-func (e *Environment) printNodesAndMachines(ctx context.Context, client *kube.Client) error {
-	nodes, err := list(ctx, client, kube.Nodes, "")
-	if err != nil {
-		return err
-	}
-	w := ui.NewTable(e.Out, "NODE", "STATUS", "ROLES", "AGE", "VERSION")
-	for i := range nodes {
-		n := &nodes[i]
-		status := "NotReady"
-		if kube.True(n, "Ready") {
-			status = "Ready"
-		}
-		w.Row(n.GetName(), status, cmp.Or(strings.Join(kube.Roles(n), ","), "<none>"), e.age(n), kube.Field(n, "status", "nodeInfo", "kubeletVersion"))
-	}
-	w.Row()
-	if err := w.End(); err != nil {
-		return err
-	}
-	machines, err := list(ctx, client, kube.Machines, namespace)
-	if err != nil {
-		return err
-	}
-	w = ui.NewTable(e.Out, "MACHINE", "PROVIDERID", "PHASE", "VERSION")
-	for i := range machines {
-		m := &machines[i]
-		w.Row(m.GetName(), kube.Field(m, "spec", "providerID"), kube.Field(m, "status", "phase"), kube.Field(m, "spec", "version"))
-	}
-	w.Row()
-	if err := w.End(); err != nil {
-		return err
-	}
-	if err := capi.WriteGroups(ctx, e.Out, client, namespace, e.Config.ClusterName); err != nil {
-		return err
-	}
-	fmt.Fprintln(e.Out)
-	return nil
-}
-
-func (e *Environment) age(o *unstructured.Unstructured) string {
-	return ui.Round(e.Now().Sub(o.GetCreationTimestamp().Time).Truncate(time.Second))
-}
-
-func (e *Environment) printProviders(ctx context.Context, client *kube.Client) error {
-	providers, err := list(ctx, client, kube.Providers, "")
-	if err != nil {
-		return err
-	}
-	deployments, err := list(ctx, client, kube.Deployments, "")
-	if err != nil {
-		return err
-	}
-	pods, err := list(ctx, client, kube.Pods, "")
-	if err != nil {
-		return err
-	}
-	w := ui.NewTable(e.Out, "PROVIDER", "VERSION", "IMAGE", "ID", "AVAILABLE")
-	for i := range providers {
-		p := &providers[i]
-		for j := range deployments {
-			d := &deployments[j]
-			if d.GetNamespace() != p.GetNamespace() {
-				continue
-			}
-			image := kube.FirstImage(d)
-			w.Row(p.GetName(), kube.Field(p, "version"), image, cmp.Or(short(kube.ImageID(pods, d.GetNamespace(), image)), "-"), fmt.Sprint(kube.True(d, "Available")))
-		}
-	}
-	w.Row()
-	return w.End()
-}
-
 // summary is printed at the end of env:up: what runs, how long each step took, what
 // to type next.
 func (e *Environment) summary(ctx context.Context, c *bringUp, timings []steps.Timing) error {
@@ -275,31 +157,7 @@ func (e *Environment) summary(ctx context.Context, c *bringUp, timings []steps.T
 		return err
 	}
 	fmt.Fprintln(e.Out)
-	critical := steps.CriticalPath(timings)
-	on := map[string]bool{}
-	first, last := timings[0].Start, timings[0].End
-	w := ui.NewTable(e.Out, "STEP", "SECONDS", "")
-	for _, t := range critical {
-		on[t.Name] = true
-	}
-	record := map[string]float64{}
-	for _, t := range timings {
-		mark := ""
-		if on[t.Name] {
-			mark = "critical path"
-		}
-		w.Row(t.Name, fmt.Sprintf("%.1f", t.Took().Seconds()), mark)
-		record[t.Name] = t.Took().Seconds()
-		if t.Start.Before(first) {
-			first = t.Start
-		}
-		if t.End.After(last) {
-			last = t.End
-		}
-	}
-	record["total"] = last.Sub(first).Seconds()
-	w.Row("total", fmt.Sprintf("%.1f", record["total"]), "")
-	if err := w.End(); err != nil {
+	if err := steps.Print(e.Out, timings); err != nil {
 		return err
 	}
 	named := ""
@@ -314,14 +172,22 @@ Next:%s
   go tool mage autoscaler:run
   go tool mage env:down
 `, c.tree.Origin, cmp.Or(c.tree.Why, "as set"), c.base.Origin, named)
-	return e.writeRecord(record)
+	return state.WriteJSON(e.secondsFile(), steps.Seconds(timings))
 }
 
-// writeRecord writes the seconds of each step, so that runs can be compared.
-func (e *Environment) writeRecord(seconds map[string]float64) error {
-	return state.WriteJSON(e.recordFile(), seconds)
-}
-
-func (e *Environment) recordFile() string {
+// secondsFile has the seconds of each step of the last env:up that created something, so
+// that runs can be compared.
+func (e *Environment) secondsFile() string {
 	return e.State.Path("logs", e.Config.ClusterName+"-seconds.json")
+}
+
+// Seconds returns how long each step of the last env:up took, and "total", in seconds. It
+// returns an error if that is not known.
+func (e *Environment) Seconds() (map[string]float64, error) {
+	seconds := map[string]float64{}
+	there, err := state.ReadJSON(e.secondsFile(), &seconds)
+	if err == nil && !there {
+		err = fmt.Errorf("the steps' times are not in %s", e.secondsFile())
+	}
+	return seconds, err
 }

@@ -7,18 +7,12 @@ import (
 	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"k8s.io/apimachinery/pkg/api/meta"
-
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // timeouts are how long to wait until an API server answers that runs, perhaps on a
@@ -133,7 +127,7 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 	defer cancelLooking()
 	paused, err := e.ownCluster(ctx, client)
 	switch {
-	case isAbsent(err):
+	case kube.IsAbsent(err):
 		return survey{replace: err}, nil
 	case err != nil:
 		return survey{}, e.unhealthyError(err)
@@ -150,7 +144,7 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 	if err := e.sameVersions(ctx, client); err != nil {
 		return survey{}, err
 	}
-	err := retry(ctx, func() error {
+	err := kube.RetryUnlessAbsent(ctx, func() error {
 		return capi.WaitWell(ctx, client, namespace, e.Config.ClusterName, paused, progress)
 	})
 	if err != nil {
@@ -163,28 +157,10 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 	return survey{ready: true, text: text, client: client}, nil
 }
 
-// retry calls ask until it succeeds, the API server answers that something is
-// absent, or ctx is done. A server that just started refuses requests at times.
-func retry(ctx context.Context, ask func() error) error {
-	var last error
-	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(context.Context) (bool, error) {
-		last = ask()
-		return last == nil || isAbsent(last) || ctx.Err() != nil, nil
-	})
-	if err != nil {
-		return fmt.Errorf("%w: %w", context.Cause(ctx), last)
-	}
-	return last
-}
-
-// isAbsent reports whether an API server answered that it has no such object,
-// or no such kind.
-func isAbsent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }
-
 // ownCluster looks for the Cluster object in the workload cluster itself, and
 // reports whether it is paused.
 func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paused bool, err error) {
-	err = retry(ctx, func() error {
+	err = kube.RetryUnlessAbsent(ctx, func() error {
 		cluster, err := client.Get(ctx, kube.Clusters, namespace, e.Config.ClusterName)
 		if err != nil {
 			return err
@@ -202,7 +178,7 @@ func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paus
 // not installed yet is not compared.
 func (e *Environment) sameVersions(ctx context.Context, client *kube.Client) error {
 	var have capi.Versions
-	err := retry(ctx, func() (err error) {
+	err := kube.RetryUnlessAbsent(ctx, func() (err error) {
 		have, err = capi.Installed(ctx, client, namespace)
 		return err
 	})

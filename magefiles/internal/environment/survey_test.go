@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"caslab/magefiles/internal/environment/settings"
 	"caslab/magefiles/internal/run/runtest"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
@@ -356,7 +357,7 @@ func TestReadyFetchesNoSource(t *testing.T) {
 func TestReadyReportsChangedSettings(t *testing.T) {
 	t.Parallel()
 	before := newFixture(t, nil)
-	if err := before.recordSettings(); err != nil {
+	if err := settings.Record(before.settingsFile(), before.Config.Values()); err != nil {
 		t.Fatal(err)
 	}
 	made, err := os.ReadFile(before.settingsFile())

@@ -2,7 +2,6 @@ package environment
 
 import (
 	"context"
-	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -55,27 +54,9 @@ func realTools(l *lab.Lab) tools {
 		fetch: func(ctx context.Context, s source.Spec, progress func(string)) (*source.Tree, error) {
 			return component.Fetch(ctx, l, s, progress)
 		},
-		compile: build.Build, render: repository.Write, assemble: assembleManager,
+		compile: build.Build, render: repository.Write, assemble: image.Manager,
 		base: node.Base, bake: node.Bake, bound: node.BoundBalancer,
 		kind:       func(m capi.Management) kindCluster { return m },
 		clusterctl: capi.NewClusterctl, open: kube.Open,
 	}
-}
-
-// assembleManager makes the image of a manager, with commands at paths in it.
-func assembleManager(arch, binary, user string, commands map[string]string) (v1.Image, error) {
-	ca, err := image.CACertificates()
-	if err != nil {
-		return nil, err
-	}
-	spec := image.Program(arch, "/manager", binary, user, ca)
-	for path, source := range commands {
-		spec.Files = append(spec.Files, image.File{Path: path, Source: source, Mode: 0o755})
-		spec.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-	}
-	manager, err := image.Assemble(spec)
-	if err != nil {
-		return nil, fmt.Errorf("assemble the image of %s: %w", binary, err)
-	}
-	return manager, nil
 }

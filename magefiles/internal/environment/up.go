@@ -14,6 +14,7 @@ import (
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/settings"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/repository"
@@ -134,7 +135,7 @@ func (e *Environment) up(ctx context.Context, target string) error {
 		}
 	}
 	// Also after an interrupted run: the remaining steps use these settings.
-	if err := e.recordSettings(); err != nil {
+	if err := settings.Record(e.settingsFile(), e.Config.Values()); err != nil {
 		return err
 	}
 	nodeUsually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
@@ -165,6 +166,16 @@ func (e *Environment) up(ctx context.Context, target string) error {
 		return nil
 	}
 	return e.summary(ctx, c, timings)
+}
+
+// printChanges says which settings changed since the environment was created, and what to
+// type to apply them.
+func (e *Environment) printChanges() error {
+	changes, err := settings.Changes(e.settingsFile(), e.Config.Values())
+	for _, c := range changes {
+		e.Log.Printf("! it was created with %s=%s, and the settings want %q; to create it again, type: %s && %s", c.Env, c.Was, c.Value.Value, downCommand(e.Config.ClusterName), commandFor(e.Config.ClusterName, "env:up"))
+	}
+	return err
 }
 
 // recorded returns the steps with the recording of each step's start added.

@@ -21,7 +21,7 @@ func (c *bringUp) cluster() capi.Cluster {
 		Name:    c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
 		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.allowCgroupV1(),
 		Cgroupfs: release.OfKubernetes(c.Config.Kubernetes).CgroupDriver == release.CgroupFS,
-		Open:     !showsSources(c.info),
+		Open:     !c.info.ShowsSources(),
 	}
 }
 

@@ -102,6 +102,25 @@ func Program(arch, path, source, user string, ca File) Spec {
 	}
 }
 
+// Manager returns the image of a manager of Cluster API: a binary, which runs as user, with
+// commands at paths in it.
+func Manager(arch, binary, user string, commands map[string]string) (v1.Image, error) {
+	ca, err := CACertificates()
+	if err != nil {
+		return nil, err
+	}
+	spec := Program(arch, "/manager", binary, user, ca)
+	for path, source := range commands {
+		spec.Files = append(spec.Files, File{Path: path, Source: source, Mode: 0o755})
+		spec.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	}
+	manager, err := Assemble(spec)
+	if err != nil {
+		return nil, fmt.Errorf("assemble the image of %s: %w", binary, err)
+	}
+	return manager, nil
+}
+
 // Layer returns a layer that has the files, in the order of their paths, and the
 // folders above them. Contents are not stored in memory: they are read whenever the
 // layer is.

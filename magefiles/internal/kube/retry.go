@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
@@ -47,3 +49,21 @@ type permanentError struct{ err error }
 
 func (e *permanentError) Error() string { return e.err.Error() }
 func (e *permanentError) Unwrap() error { return e.err }
+
+// RetryUnlessAbsent calls ask until it succeeds, the API server answers that something is
+// absent, or ctx is done. A server that just started refuses requests at times.
+func RetryUnlessAbsent(ctx context.Context, ask func() error) error {
+	var last error
+	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(context.Context) (bool, error) {
+		last = ask()
+		return last == nil || IsAbsent(last) || ctx.Err() != nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), last)
+	}
+	return last
+}
+
+// IsAbsent reports whether an API server answered that it has no such object, or no such
+// kind.
+func IsAbsent(err error) bool { return apierrors.IsNotFound(err) || meta.IsNoMatchError(err) }

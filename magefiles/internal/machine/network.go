@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -112,4 +113,30 @@ func (m Machine) proxy(info engine.Info) Finding {
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// PublishedPorts judges whether other machines reach containers of an environment. refused
+// is true if the load balancer refuses connections from other machines, and err is why the
+// containers are not known. The Docker provider publishes the load balancer's ports at
+// 0.0.0.0, which a default binding address of the network does not change (Cluster API
+// v1.14.2, test/infrastructure/docker/internal/docker/loadbalancer.go: Create).
+func PublishedPorts(containers []engine.Container, refused bool, err error) Finding {
+	const check = "published ports"
+	if err != nil {
+		return Judge(check, "", err, Warning, "docker ps")
+	}
+	var open []string
+	for _, c := range containers {
+		for _, port := range slices.Sorted(maps.Keys(c.Open)) {
+			open = append(open, fmt.Sprintf("%s of %s at %s", port, c.Name, c.Open[port]))
+		}
+	}
+	if len(open) == 0 {
+		return Finding{Check: check, Verdict: OK, Found: "none that other machines reach"}
+	}
+	found := strings.Join(open, ", ")
+	if refused {
+		return Finding{Check: check, Verdict: Note, Found: found + ": the load balancer refuses what comes from other machines"}
+	}
+	return Finding{Check: check, Verdict: Warning, Found: found + ": other machines reach them", ToDo: "if you do not trust your network, close these ports in the firewall of the engine's machine: Docker's manual, \"Packet filtering and firewalls\""}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -197,4 +198,38 @@ func CriticalPath(timings []Timing) []Timing {
 	}
 	slices.Reverse(path)
 	return path
+}
+
+// total is the name of the whole run in Seconds and Print.
+const total = "total"
+
+// Seconds returns how long each step took, and the whole run as "total", in seconds.
+func Seconds(timings []Timing) map[string]float64 {
+	seconds := map[string]float64{}
+	var first, last time.Time
+	for i, t := range timings {
+		seconds[t.Name] = t.Took().Seconds()
+		if i == 0 || t.Start.Before(first) {
+			first = t.Start
+		}
+		if t.End.After(last) {
+			last = t.End
+		}
+	}
+	seconds[total] = last.Sub(first).Seconds()
+	return seconds
+}
+
+// Print prints how long each step and the whole run took, and marks the critical path.
+func Print(out io.Writer, timings []Timing) error {
+	critical := map[string]string{}
+	for _, t := range CriticalPath(timings) {
+		critical[t.Name] = "critical path"
+	}
+	w := ui.NewTable(out, "STEP", "SECONDS", "")
+	for _, t := range timings {
+		w.Row(t.Name, fmt.Sprintf("%.1f", t.Took().Seconds()), critical[t.Name])
+	}
+	w.Row(total, fmt.Sprintf("%.1f", Seconds(timings)[total]), "")
+	return w.End()
 }

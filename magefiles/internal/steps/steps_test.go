@@ -1,9 +1,11 @@
 package steps
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -175,5 +177,33 @@ func TestTimings(t *testing.T) {
 	timings, err := Run(t.Context(), discardLog(t), now, []Step{step("b", "a"), step("a"), fails})
 	if err == nil || len(timings) != 2 || timings[0].Name != "a" || timings[1].Name != "b" || timings[1].Took() != time.Second || timings[1].Start.Before(timings[0].End) {
 		t.Errorf("Run() = %+v, %v", timings, err)
+	}
+}
+
+func TestPrint(t *testing.T) {
+	t.Parallel()
+	at := func(second int) time.Time { return time.Unix(int64(second), 0) }
+	timings := []Timing{
+		{Name: "short", Start: at(10), End: at(11)},
+		{Name: "long", Start: at(10), End: at(14)},
+		{Name: "last", Needs: []string{"short", "long"}, Start: at(14), End: at(15)},
+	}
+	seconds := Seconds(timings)
+	if want := map[string]float64{"short": 1, "long": 4, "last": 1, "total": 5}; !maps.Equal(seconds, want) {
+		t.Errorf("Seconds() = %v, want %v", seconds, want)
+	}
+	var out bytes.Buffer
+	if err := Print(&out, timings); err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for line := range strings.Lines(out.String()) {
+		rows = append(rows, strings.Join(strings.Fields(line), " "))
+	}
+	if want := []string{"STEP SECONDS", "short 1.0", "long 4.0 critical path", "last 1.0 critical path", "total 5.0"}; !slices.Equal(rows, want) {
+		t.Errorf("Print() wrote %q, want %q", rows, want)
+	}
+	if got := Seconds(nil)["total"]; got != 0 {
+		t.Errorf("no steps took %v s", got)
 	}
 }

@@ -1,4 +1,4 @@
-package environment
+package image
 
 import (
 	"archive/tar"
@@ -24,15 +24,15 @@ func TestManagerWithCommands(t *testing.T) {
 		commands map[string]string
 		want     bool
 	}{{map[string]string{"/usr/bin/docker": program}, true}, {nil, false}} {
-		manager, err := assembleManager("amd64", program, "", tc.commands)
+		made, err := Manager("amd64", program, "", tc.commands)
 		if err != nil {
 			t.Skipf("no image can be made here: %v", err)
 		}
-		config, err := manager.ConfigFile()
+		config, err := made.ConfigFile()
 		if err != nil {
 			t.Fatal(err)
 		}
-		content := mutate.Extract(manager)
+		content := mutate.Extract(made)
 		files := tar.NewReader(content)
 		var found []string
 		for {
