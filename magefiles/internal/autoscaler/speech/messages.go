@@ -12,8 +12,8 @@ type Message struct {
 	// whole message is the text.
 	Pattern *regexp.Regexp
 	// Since and Until are the first and the last minor release, such as "1.28", whose
-	// source has the message. The sources of 1.17 to 1.37 were read: an empty Since is
-	// 1.17 or before, an empty Until 1.37 or after.
+	// source has the message. The sources of 1.17 to 1.37 were read, and the main branch,
+	// which is 1.38 here: an empty Since is 1.17 or before, an empty Until is no end yet.
 	Since, Until string
 	// Kind is what the message states; KindNone if it states nothing about a pod, a
 	// node or a group.
@@ -36,8 +36,8 @@ func harmless(class Class, since, pattern string) Message {
 
 // Messages is the table. The first row that matches a message counts. The
 // patterns are taken from the sources of releases 1.17 to 1.37: core,
-// clusterstate, estimator, expander, processors, simulator and
-// cloudprovider/clusterapi.
+// clusterstate, estimator, expander, processors, simulator, utils and
+// cloudprovider/clusterapi. TestTableKnowsTheSources compares it with sources.
 var Messages = []Message{
 	// Rounds. A round is logged at level 4.
 	row(KindNone, Loop, "", "", `^Starting main loop`),
@@ -70,14 +70,31 @@ var Messages = []Message{
 	row(KindConsidered, Chatter, "", "", `^priority expander: (?P<group>\S+) (?P<text>chosen .*)$`),
 	row(KindConsidered, ScaleUp, "", "", `^Splitting scale-up between `),
 	row(KindConsidered, Reason, "", "", `^Pod (?P<pod>\S+) is unschedulable$`),
-	row(KindConsidered, Chatter, "", "", `^Pod (?P<pod>\S+) (?P<text>can be moved to template-node-for-(?P<group>\S+?))(?:-\d+)?-upcoming-\d+$`),
+	row(KindConsidered, Chatter, "", "", `^Pod (?P<pod>\S+) (?P<text>can be moved to template-node-for-(?P<group>\S+?))(?:-\d+)?(?:-upcoming-\d+|-\d+-salvo-\d+)$`),
 	row(KindConsidered, Reason, "", "", `^\d+ other pods are also unschedulable`),
+	row(KindConsidered, Reason, "", "", `^Upcoming [1-9]\d* nodes`),
+	row(KindConsidered, Reason, "1.36", "", `^Skipping \d+ upcoming nodes for (?:backed-off )?node group (?P<group>[^\s:]+): `),
+	row(KindConsidered, Reason, "1.38", "", `^Skipped node group (?P<group>\S+) satisfies pod predicates of `),
+	row(KindConsidered, Chatter, "1.28", "", `^Found [1-9]\d* similar node groups: `),
+	row(KindConsidered, Chatter, "1.28", "", `^nodes "?(?:template-node-for-(?P<group>\S+?)-\d+|\S+?)"? and \S+ are not similar, `),
+
+	// Whether a pod fits on a node that exists. The autoscaler simulates that for pods that
+	// wait, and for pods of nodes that it may remove.
+	row(KindConsidered, Chatter, "", "", `^Pod (?P<pod>\S+) (?P<text>can be moved to (?P<node>\S+))$`),
+	row(KindConsidered, Reason, "1.26", "", `^failed to find place for (?P<pod>[^\s:]+)(?::| based on similar pods scheduling)`),
+	row(KindConsidered, Chatter, "", "", `^(?P<text>[1-9]\d* pods marked as unschedulable can be scheduled)\.`),
+	row(KindConsidered, Reason, "1.37", "", `^Scheduling simulation aborted early due to `),
+	// The message counts all pods, and a count of 0 is no news.
+	row(KindConsidered, Chatter, "1.33", "", `^Found \d+ pods in the cluster: .*?(?P<text>[1-9]\d* ignored (?:\(most|by allowed|due to dissallowed) .*)$`),
 
 	// Why it does not scale up.
 	row(KindRefused, Reason, "1.18", "", `^Pod (?P<pod>\S+) can't be scheduled on (?P<group>\S+), predicate checking error: (?:can't schedule pod \S+: )?(?P<text>.*)$`),
 	row(KindRefused, Reason, "1.18", "", `^\d+ other pods similar to \S+ can't be scheduled on (?P<group>\S+)$`),
 	row(KindRefused, Reason, "", "", `^Pod (?P<pod>\S+) is (?P<text>\S+ seconds old, too new to consider unschedulable)`),
 	row(KindRefused, Reason, "", "1.35", `^Pod (?P<pod>\S+) (?P<text>has priority below .*|will be scheduled after low priority pods .*)$`),
+	row(KindConsidered, Reason, "", "1.35", `^Pod (?P<pod>\S+) (?P<text>has nominatedNodeName set to \S+ but node is gone)$`),
+	row(KindRefused, Reason, "1.30", "", `^Ignoring unschedulable pod (?P<pod>\S+) as it (?P<text>consumes ProvisioningRequest: \S+)$`),
+	row(KindRefused, Reason, "1.30", "", `^nodegroup (?P<group>\S+) (?P<text>has no scaling capacity), skipping$`),
 	row(KindRefused, Reason, "", "", `^Skipping node group (?P<group>\S+) - (?P<text>.*)$`),
 	row(KindRefused, Reason, "", "", `^Skipping node group (?P<group>[^\s;]+); (?P<text>.*)$`),
 	row(KindRefused, Reason, "", "", `^Node group (?P<group>\S+) is (?P<text>not ready for scaleup.*)$`),
@@ -114,6 +131,7 @@ var Messages = []Message{
 	row(KindKept, Reason, "", "", `^[Nn]ode (?P<node>\S+) (?:unremovable: |cannot be removed: |is not suitable for removal(?:: | - ))(?P<text>.*)$`),
 	row(KindKept, Reason, "1.36", "", `^Node (?P<node>\S+) (?P<text>has active on-completion pods).*$`),
 	row(KindKept, Reason, "1.35", "1.36", `^Node "(?P<node>[^\s"]+)" is unremovable, (?P<text>became needed again .*?)\. Latency`),
+	row(KindKept, Reason, "1.37", "", `^Node "(?P<node>[^\s"]+)" (?P<text>became needed again .*?)\. Latency`),
 	row(KindKept, Reason, "1.35", "", `^Node (?P<node>\S+) (?:will be skipped as it is (?P<text>currently under rollout))$`),
 	row(KindKept, Reason, "1.35", "", `^Node (?P<node>\S+) (?:has|will not scale down, has) (?P<text>no node group config)`),
 	row(KindKept, Chatter, "1.23", "", `^Node (?P<node>\S+) should not be processed by cluster autoscaler \((?P<text>no node group config)`),
@@ -129,6 +147,18 @@ var Messages = []Message{
 	row(KindKept, Chatter, "", "", `^Scale down status: .*(?P<text>scaleDownForbidden=true|scaleDownInCooldown=true)`),
 	row(KindConsidered, Reason, "", "", `^(?P<node>\S+) (?P<text>is unneeded since .*?)(?: m=\S+)? duration \S+$`),
 	row(KindConsidered, Reason, "", "", `^Node (?P<node>\S+) - (?P<text>.* (?:requested is|utilization) .*)$`),
+	row(KindConsidered, Reason, "", "", `^Overriding status of node (?P<node>[^\s,]+), which seems to have `),
+	row(KindConsidered, Reason, "1.27", "", `^node (?P<node>\S+) (?P<text>has unready GPU resource: .*)$`),
+
+	// What a removal waits for.
+	row(KindConsidered, Chatter, "", "", `^Not deleted yet (?P<pod>\S+)$`),
+	row(KindConsidered, Chatter, "1.33", "", `^Starting force deletion of pod (?P<pod>\S+)$`),
+	row(KindConsidered, Chatter, "", "", `^Wait for removing \S+ annotations on node (?P<node>\S+)$`),
+
+	// Machines that fail, which are logged at severity I.
+	row(KindProblem, Problem, "", "", `^Failed adding \d+ nodes \(\d+ unseen previously\) to group (?P<group>\S+) due to `),
+	row(KindProblem, Problem, "1.33", "", `^Machine failed in node group (?P<group>\S+) \((?P<node>[^\s()]+)\)`),
+	row(KindProblem, Problem, "", "", `^Status\.FailureMessage of machine "(?P<node>[^\s"]+)" is `),
 
 	// The process.
 	row(KindStarted, Chatter, "", "", `^Cluster Autoscaler (?P<text>\d\S*)$`),
@@ -142,7 +172,6 @@ var Messages = []Message{
 	row(KindNone, Chatter, "", "", `^Upcoming 0 nodes`),
 	row(KindNone, Reason, "", "", `^(?:Skipping |Node group |Pod |Node |Can only add|Failed to find place|Upcoming |Cluster has no|Scale-down: waiting)`),
 	row(KindNone, Reason, "", "", ` was unneeded for | is unneeded since | is unschedulable|cannot be removed|other pods are also unschedulable|other pods similar to`),
-	row(KindNone, Reason, "1.30", "", ` has no scaling capacity`),
 }
 
 // removed matches messages, and events of a node, which say that the node's removal was

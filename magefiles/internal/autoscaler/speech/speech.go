@@ -106,7 +106,7 @@ var (
 	moments = regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s,;)\]]*`)
 	// random are generated names and parts of names: the number of a template node or
 	// of its pods, followed by the number of the copy; a UID; an address in memory.
-	random = regexp.MustCompile(`-\d{9,}(?:-(?:e|upcoming)-\d+)?\b|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]{6,}\b`)
+	random = regexp.MustCompile(`-\d{9,}(?:-(?:e|upcoming)-\d+|-\d+-salvo-\d+)?\b|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]{6,}\b`)
 	// representative is the name of one of many similar pods. Its last five characters
 	// are random.
 	representative = regexp.MustCompile(`( pods similar to \S+)-[bcdfghjklmnpqrstvwxz2456789]{5}\b`)

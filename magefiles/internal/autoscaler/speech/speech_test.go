@@ -118,6 +118,7 @@ func TestNormalize(t *testing.T) {
 		{"can't be scheduled on template-node-for-MachineDeployment/default/web-3287627618815168233: no", "can't be scheduled on template-node-for-MachineDeployment/default/web-7683716520883490983: no"},
 		{`node "template-node-for-MachineDeployment/default/web-3287627618815168233-e-0"`, `node "template-node-for-MachineDeployment/default/web-7683716520883490983-e-12"`},
 		{"moved to template-node-for-web-3287627618815168233-upcoming-1", "moved to template-node-for-web-83716520883490983-upcoming-0"},
+		{"moved to template-node-for-web-3287627618815168233-0-salvo-1", "moved to template-node-for-web-83716520883490983-3-salvo-2"},
 		{"pod kube-proxy-pod-3287627618815168233 does not fit", "pod kube-proxy-pod-7683716520883490983 does not fit"},
 		{"md-0-asg-3287627618815168233: no labels", "md-0-asg-7683716520883490983: no labels"},
 		{"until 2026-11-24 22:25:02.123 +0000 UTC m=+15.3; x", "until 2026-11-25 09:05:02.5 +0000 UTC m=+1115.3; x"},

@@ -1,0 +1,90 @@
+package speech
+
+// Reasons why a message needs no row.
+const (
+	inObjects   = "the record has it from the objects: taints, conditions, phases, sizes, owners"
+	inStatus    = "the status ConfigMap lists the groups that the autoscaler sees"
+	repeats     = "another message of the same round says it, with more detail"
+	onlyCounts  = "it counts pods or nodes and names none"
+	notOurs     = "Cluster API's provider has no such feature: node autoprovisioning, atomic scaling, GPU prices"
+	onlySetting = "it repeats a setting of the autoscaler"
+	optional    = "it belongs to a feature that is off by default, and is about pods that do not exist"
+)
+
+// unstated has the formats of messages that name a pod, a node, a machine or a group and
+// deliberately have no row in the table, each with the reason.
+var unstated = map[string]string{
+	"%v already present on node %v":                                                           inObjects,
+	"Annotation %s removed from node %v":                                                      inObjects,
+	"Found node %s with deletion candidate taint from %s":                                     inObjects,
+	"Found node %s with deletion candidate taint from now":                                    inObjects,
+	"Machine %q has a non-zero deletion timestamp":                                            inObjects,
+	"Machine deleting in node group %s (%s)":                                                  inObjects,
+	"Machine pending in node group %s (%s)":                                                   inObjects,
+	"Machine running in node group %s (%s)":                                                   inObjects,
+	"Marking node %v to be cordoned by Cluster Autoscaler":                                    inObjects,
+	"Marking node %v to be uncordoned by Cluster Autoscaler":                                  inObjects,
+	"Node %v has stale %v taint: the time is %v (%v ago)":                                     inObjects,
+	"Pod %v has deletion timestamp set, skipping injection to unschedulable pods list":        inObjects,
+	"Releasing taint %+v on node %v":                                                          inObjects,
+	"ScaleUpToNodeGroupMinSize: NodeGroup %s, TargetSize %d, MinSize %d, MaxSize %d":          inObjects,
+	"Status.NodeRef of machine %q is currently nil":                                           inObjects,
+	"Successfully added %v on node %v":                                                        inObjects,
+	"Successfully released %v on node %v":                                                     inObjects,
+	"node %q is in nodegroup %q":                                                              inObjects,
+	"nodegroup %s has %d nodes: %v":                                                           inObjects,
+	"discovered node group: %s":                                                               inStatus,
+	"Can't retrieve node %s from snapshot, removing from unremovable nodes, err: %v":          repeats,
+	"Found %v instances with errorCode %v in nodeGroup %v":                                    repeats,
+	"Found longUnregistered Nodes %s":                                                         repeats,
+	"Node %q remains in unneeded list (not scaled down). Continuing to track latency.":        repeats,
+	"Node %s may be removed":                                                                  repeats,
+	"node %s may be removed":                                                                  repeats,
+	"Simulating node %s removal":                                                              repeats,
+	"Considering node %s for standard scale down":                                             repeats,
+	"Observing deletion for node %s, unneeded for %s (removal threshold was %s).":             repeats,
+	"%s: DecreaseTargetSize: scaling down: currentReplicas: %d, delta: %d, existingNodes: %d": repeats,
+	"%d out of %d nodes skipped in scale down simulation: there are already %d unneeded nodes so no point in looking for more. Total atomic scale down nodes: %d": onlyCounts,
+	"%d unregistered nodes present":                                                              onlyCounts,
+	"%v nodes found to be unremovable in simulation, will re-check them at %v":                   onlyCounts,
+	"Considering %d other nodes for standard scale down":                                         onlyCounts,
+	"Filtered out %v daemon set pods, %v unschedulable pods left":                                onlyCounts,
+	"Finished scale up salvo after %d iterations, unschedulable pods left: %d":                   onlyCounts,
+	"Initializing unneeded nodes with %d nodes that have deletion candidate taints":              onlyCounts,
+	"Refresh cloud provider node instances cache finished, refresh took %v":                      onlyCounts,
+	"Scale up salvo: iteration %d, pods left: %d":                                                onlyCounts,
+	"Scale-down calculation: ignoring %v nodes unremovable in the last %v":                       onlyCounts,
+	"Scale-down: waiting %v before trying to delete nodes":                                       onlyCounts,
+	"Skipped adding/removing soft taints on %v nodes - API call or time limit exceeded":          onlyCounts,
+	"Skipped logging utilization for %d other nodes":                                             onlyCounts,
+	"Starting scale up salvo: %d pods to help, budget: %v":                                       onlyCounts,
+	"There are also %v other pods which were ignored":                                            onlyCounts,
+	"There were also %v other logs from HintingSimulator.TrySchedulePods func that were capped.": onlyCounts,
+	"Considering %d other nodes for atomic scale down":                                           notOurs,
+	"Considering node %s for atomic scale down":                                                  notOurs,
+	"Considering node %s for atomic scale down. Total atomic scale down nodes count: %d":         notOurs,
+	"Injecting %d upcoming node groups with %d upcoming nodes: %v":                               notOurs,
+	"Price expander overriding unfitness for node group with GPU %s":                             notOurs,
+	"GPRC call of best options to server with %v options":                                        notOurs,
+	"Scale-up for node group %s is already finished or no new scale-ups are needed.":             notOurs,
+	"Scale-up: group %s is an upcoming node group, skipping emit scale up event":                 notOurs,
+	"Scheduling atomic scale down for all %v nodes from node group %s":                           notOurs,
+	"Scheduling atomic scale down for all %v registered nodes from node group %s":                notOurs,
+	"Starting initial scale-up for async created node groups. Scale ups: %v":                     notOurs,
+	"Starting scale-up for async created node groups. Scale ups: %v":                             notOurs,
+	"Adding custom startup taint prefix %s on all NodeGroups":                                    onlySetting,
+	"Node %s: using maxNodeStartupTime = %v":                                                     onlySetting,
+	"Removing node condition taint %s, when creating template from node":                         onlySetting,
+	"Removing taint %s, when creating template from node":                                        onlySetting,
+	"Startup taint %s on all NodeGroups":                                                         onlySetting,
+	"Status taint %s on all NodeGroups":                                                          onlySetting,
+	"Unable to read preferred version for kind %s in api group %s, error: %v":                    onlySetting,
+	"Unable to read preferred version from api group %s, error: %v":                              onlySetting,
+	"Using API Group %q":                onlySetting,
+	"Using version %q for API group %q": onlySetting,
+	"Capacity pod processor injecting %v fake pods provisioning %v capacity buffers":      optional,
+	"Failed to find controller for pod %s, ignoring.":                                     optional,
+	"Filtered out %d pods from %s":                                                        optional,
+	"Filtered out %d pods from %s for controllers %s":                                     optional,
+	"While fetching Pod Template for Provisioning Request %s/%s received not found error": optional,
+}
