@@ -80,6 +80,24 @@ func WaitProviders(ctx context.Context, c *kube.Client, namespaces []string, pro
 	}, progress)
 }
 
+// StopManagers ends the managers in a namespace: it scales their Deployments to zero and
+// waits until the pods are gone.
+func StopManagers(ctx context.Context, c *kube.Client, namespace string, progress func(string)) error {
+	deployments, err := c.List(ctx, kube.Deployments, namespace)
+	if err != nil {
+		return fmt.Errorf("look for the managers in the namespace %s: %w", namespace, err)
+	}
+	for i := range deployments {
+		stopped := map[string]any{"spec": map[string]any{"replicas": 0}}
+		if err := c.Patch(ctx, kube.Deployments, namespace, deployments[i].GetName(), stopped); err != nil {
+			return fmt.Errorf("stop the managers in the namespace %s: %w", namespace, err)
+		}
+	}
+	return c.Wait(ctx, kube.Pods, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		return len(all) == 0, fmt.Sprintf("%d managers in the namespace %s to end", len(all), namespace)
+	}, progress)
+}
+
 // Versions are the versions in a cluster. A version is empty until it is known.
 type Versions struct{ ClusterAPI, Kubernetes string }
 

@@ -3,6 +3,7 @@ package capi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -172,4 +173,32 @@ func TestStandIn(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tag, got, want)
 		}
 	}
+}
+
+// TestStopManagers: the managers of other namespaces go on, and a pod that has not ended
+// yet is waited for.
+func TestStopManagers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := kubetest.New(t, append(slices.Clone(kinds), kube.Deployments.WithVersion("v1"), kube.Pods.WithVersion("v1")), "")
+		for _, namespace := range []string{"capd-system", "capi-system"} {
+			server.PutYAML(fmt.Sprintf("{apiVersion: apps/v1, kind: Deployment, metadata: {name: manager, namespace: %s}, spec: {replicas: 1}}", namespace))
+			server.PutYAML(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: manager-x, namespace: %s}}", namespace))
+		}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
+		defer cancel()
+		err := StopManagers(ctx, server.Client(), "capd-system", nil)
+		if err == nil || !strings.Contains(err.Error(), "1 managers in the namespace capd-system") {
+			t.Errorf("with a pod that does not end: %v", err)
+		}
+		server.Remove(kube.Pods, "capd-system", "manager-x")
+		if err := StopManagers(t.Context(), server.Client(), "capd-system", nil); err != nil {
+			t.Error(err)
+		}
+		for namespace, want := range map[string]string{"capd-system": "0", "capi-system": "1"} {
+			if got := kube.Field(server.Get(kube.Deployments, namespace, "manager"), "spec", "replicas"); got != want {
+				t.Errorf("the Deployment in %s has %q replicas, want %s", namespace, got, want)
+			}
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -107,7 +108,7 @@ func (w *fakeWorld) useFakes(e *Environment) {
 		render: func(_ context.Context, o repository.Options) (*repository.Repository, error) {
 			return &repository.Repository{ConfigPath: o.Dir + "/clusterctl.yaml", Version: "v" + o.Version.String(), Providers: []repository.Provider{
 				{Name: "cluster-api", Program: build.Core, Image: "example.com/core:v1", Namespace: "capi-system"},
-				{Name: "docker", Program: build.Docker, Image: "example.com/docker:v1", Namespace: "capd-system"},
+				{Name: "docker", Type: "InfrastructureProvider", Program: build.Docker, Image: "example.com/docker:v1", Namespace: "capd-system"},
 			}}, w.call("render")
 		},
 		assemble: func(_, binary, user string, _ map[string]string) (v1.Image, error) {
@@ -585,6 +586,38 @@ func TestBalancerWithoutAName(t *testing.T) {
 		named := w.docker.ran("docker image tag caslab.local/bounded/haproxy:x kindest/haproxy:2.1.1-alpine")
 		if len(named) > 0 != lends || before > 0 != lends {
 			t.Errorf("%s: the name is lent: %q", tag, named)
+		}
+	}
+}
+
+// TestMoveFromProviderThatIgnoresPause: a Docker provider that does not honor the pause of a
+// move would remove the containers, so it must not run then.
+func TestMoveFromProviderThatIgnoresPause(t *testing.T) {
+	t.Parallel()
+	for tag, runs := range map[string]bool{"v0.3.25": false, "v0.4.0": true} {
+		w := newFakeWorld(t)
+		w.Config.ClusterAPI.Version = version.Must(version.NewSemver(strings.TrimPrefix(tag, "v")))
+		ctl := &fakeClusterctl{w, ""}
+		if err := ctl.Init(t.Context(), w.managementKubeconfig(), tag); err != nil {
+			t.Fatal(err)
+		}
+		repo, err := w.tools.render(t.Context(), repository.Options{Version: w.Config.ClusterAPI.Version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running := map[string]bool{}
+		w.at = func(call string) {
+			for _, d := range w.management.List(kube.Deployments) {
+				running[d.GetNamespace()] = kube.Field(d, "spec", "replicas") != "0"
+			}
+		}
+		c := w.newBringUp(engine.Info{})
+		c.repo, c.mgmt = repo, w.management.Client()
+		if _, err := c.move(t.Context(), func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]bool{"capi-system": true, "capd-system": runs}; w.called(moveCall) != 1 || !maps.Equal(running, want) {
+			t.Errorf("%s: these managers ran during %d moves: %v, want %v", tag, w.called(moveCall), running, want)
 		}
 	}
 }

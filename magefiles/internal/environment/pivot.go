@@ -16,7 +16,8 @@ func (c *bringUp) initWorkload(ctx context.Context, progress func(string)) (stri
 }
 
 func (c *bringUp) move(ctx context.Context, progress func(string)) (string, error) {
-	ctl, err := c.clusterctl(ctx, release.Of(c.Config.ClusterAPI.Version), progress)
+	facts := release.Of(c.Config.ClusterAPI.Version)
+	ctl, err := c.clusterctl(ctx, facts, progress)
 	if err != nil {
 		return "", err
 	}
@@ -25,6 +26,14 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 	if err := state.WriteFile(c.movingFile(), nil, 0o600); err != nil {
 		return "", fmt.Errorf("record that the move begins: %w", err)
 	}
+	if !facts.HonorsPause {
+		// clusterctl removes the finalizer of a DockerMachine and then deletes the object. In
+		// between, the provider would add the finalizer again, see the deletion, and remove
+		// the machine's container.
+		if err := c.stopInfrastructure(ctx, progress); err != nil {
+			return "", err
+		}
+	}
 	if err := ctl.Move(ctx, c.managementKubeconfig(), c.EnvironmentKubeconfig(), namespace); err != nil {
 		return "", err
 	}
@@ -32,6 +41,13 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 	// happens to the machines.
 	c.stopRecording = c.recorder.Record(context.WithoutCancel(ctx), c.workload)
 	return "", nil
+}
+
+// stopInfrastructure ends the Docker provider of the management cluster.
+func (c *bringUp) stopInfrastructure(ctx context.Context, progress func(string)) error {
+	ctx, cancel := lab.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	return capi.StopManagers(ctx, c.mgmt, c.repo.InfrastructureNamespace(), progress)
 }
 
 func (c *bringUp) verify(ctx context.Context, progress func(string)) (string, error) {

@@ -86,9 +86,18 @@ func (r *Repository) Namespaces() []string {
 	return all
 }
 
+// InfrastructureNamespace returns the namespace in which the Docker provider runs.
+func (r *Repository) InfrastructureNamespace() string {
+	i := slices.IndexFunc(r.Providers, func(p Provider) bool { return p.Type == infrastructure })
+	return r.Providers[i].Namespace
+}
+
 // devTag is the tag of the Docker provider's image in all releases before v0.4. The
 // image keeps it.
 const devTag = "dev"
+
+// infrastructure is the type of the Docker provider.
+const infrastructure = "InfrastructureProvider"
 
 // metricsProxy is the sidecar that protects the managers' metrics in releases
 // before v0.4. The lab removes it, because nothing reads metrics through it and
@@ -121,7 +130,7 @@ func providers(l release.Layout) []Provider {
 			label: "bootstrap-kubeadm", root: l.BootstrapRoot, file: "bootstrap-components.yaml"},
 		{Name: "kubeadm", Type: "ControlPlaneProvider", Program: "kubeadm-control-plane-controller",
 			label: "control-plane-kubeadm", root: l.ControlPlaneRoot, file: "control-plane-components.yaml"},
-		{Name: "docker", Type: "InfrastructureProvider", Program: "capd-manager",
+		{Name: "docker", Type: infrastructure, Program: "capd-manager",
 			label: "infrastructure-docker", root: l.DockerRoot, file: "infrastructure-components-development.yaml"},
 	}
 }

@@ -61,6 +61,9 @@ type Release struct {
 	// KeepsConntrack reports whether the Docker provider configures kube-proxy not to set
 	// net.netfilter.nf_conntrack_max, which a container may not set.
 	KeepsConntrack bool
+	// HonorsPause reports whether the Docker provider leaves the machines of a paused
+	// cluster alone.
+	HonorsPause bool
 	// Describes reports whether the release's clusterctl has the command describe.
 	Describes bool
 	// CertManager is the version of cert-manager's API with which clusterctl finds out
@@ -239,6 +242,8 @@ var clusterAPI = []change[Release]{
 		r.WebhookDeployments, r.AuthProxy = false, false
 		r.Toolchain = "go1.16.15"
 	}},
+	// test/infrastructure/docker/controllers/dockermachine_controller.go: IsPaused.
+	{[]string{"0.4.0-beta.0"}, func(r *Release) { r.HonorsPause = true }},
 	balancer("0.4.0-beta.0", "2.1.1-alpine"), // branched off before 0.3.22
 	// v1.22 is not the default, because the proxy lacks staging modules of it,
 	// and v0.4.0 does not know it yet.

@@ -318,6 +318,16 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
+// TestPause: before v0.4, the Docker provider does not look at spec.paused of the cluster.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]bool{"0.3.5": false, "0.3.25": false, "0.4.0-beta.0": true, "1.14.2": true} {
+		if got := Of(v(tag)).HonorsPause; got != want {
+			t.Errorf("%s honors a pause: %t, want %t", tag, got, want)
+		}
+	}
+}
+
 // TestConntrack: the Docker provider's own configuration of kube-proxy came with v0.3.18.
 func TestConntrack(t *testing.T) {
 	t.Parallel()
