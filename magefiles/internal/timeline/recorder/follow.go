@@ -152,7 +152,7 @@ func (r *recorder) deployment(change kube.Change) {
 	case o == nil:
 		r.recordGone(timeline.Group, string(change.Before.GetUID()))
 	case r.isOurs(o):
-		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return deploymentFacts(o, time.Now()) })
+		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return deploymentFacts(o, r.now()) })
 	}
 }
 
@@ -161,7 +161,7 @@ func (r *recorder) machine(change kube.Change) {
 	case o == nil:
 		r.recordGone(timeline.Machine, string(change.Before.GetUID()))
 	case r.isOurs(o):
-		r.observe(timeline.Machine, string(o.GetUID()), func() []timeline.Fact { return machineFacts(o, r.groups.ofMachine(o), time.Now()) })
+		r.observe(timeline.Machine, string(o.GetUID()), func() []timeline.Fact { return machineFacts(o, r.groups.ofMachine(o), r.now()) })
 	}
 }
 
@@ -170,7 +170,7 @@ func (r *recorder) cluster(change kube.Change) {
 	if o == nil || r.Cluster != "" && o.GetName() != r.Cluster {
 		return
 	}
-	r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return clusterFacts(o, time.Now()) })
+	r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return clusterFacts(o, r.now()) })
 }
 
 func (r *recorder) node(change kube.Change) {
@@ -184,7 +184,7 @@ func (r *recorder) node(change kube.Change) {
 		r.report(err)
 		return
 	}
-	r.observe(timeline.Node, string(node.UID), func() []timeline.Fact { return nodeFacts(node, r.groups.ofNode(node), time.Now()) })
+	r.observe(timeline.Node, string(node.UID), func() []timeline.Fact { return nodeFacts(node, r.groups.ofNode(node), r.now()) })
 }
 
 func (r *recorder) status(change kube.Change) {
@@ -192,7 +192,7 @@ func (r *recorder) status(change kube.Change) {
 	if o == nil || o.GetName() != autoscaler.StatusConfigMap {
 		return
 	}
-	r.observe(timeline.Autoscaler, "status", func() []timeline.Fact { return healthFacts(o, time.Now()) })
+	r.observe(timeline.Autoscaler, "status", func() []timeline.Fact { return healthFacts(o, r.now()) })
 }
 
 // pod follows the pods of the workload cluster.
@@ -200,11 +200,23 @@ func (r *recorder) pod(ctx context.Context, change kube.Change) {
 	if change.After == nil {
 		r.recordGone(timeline.Pod, string(change.Before.GetUID()))
 	}
-	if pod := r.autoscalerPod(ctx, r.Workload, change); pod != nil && isWorkload(pod) {
+	if pod := r.autoscalerPod(ctx, r.Workload, change); pod != nil {
+		r.observePod(pod)
+	}
+}
+
+// observePod records a pod that runs no autoscaler.
+func (r *recorder) observePod(pod *corev1.Pod) {
+	if isWorkload(pod) {
 		r.observe(timeline.Pod, string(pod.UID), func() []timeline.Fact {
-			return podFacts(pod, r.groups.nodes[pod.Spec.NodeName], time.Now())
+			return podFacts(pod, r.groups.nodes[pod.Spec.NodeName], r.now())
 		})
 	}
+}
+
+// observeProcess records the pod of an autoscaler that runs in the containers.
+func (r *recorder) observeProcess(pod *corev1.Pod, containers []string) {
+	r.observe(timeline.Autoscaler, string(pod.UID), func() []timeline.Fact { return processFacts(pod, containers, r.now()) })
 }
 
 // autoscalerPod records a pod of an autoscaler and begins to read its log. It
@@ -224,7 +236,7 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 	if len(containers) == 0 {
 		return pod
 	}
-	r.observe(timeline.Autoscaler, string(pod.UID), func() []timeline.Fact { return processFacts(pod, containers, time.Now()) })
+	r.observeProcess(pod, containers)
 	r.setInstances(pod, func(container string) instance { return instanceOf(pod, container) })
 	if change.Before == nil {
 		for _, container := range containers {
@@ -264,7 +276,7 @@ func (r *recorder) hostLog() *hostLog {
 	return &hostLog{
 		path: r.LogFile, at: r.bookmark.Log,
 		onLine: func(text string) bool {
-			at, ok := r.logLine(text, cmp.Or(last, time.Now()))
+			at, ok := r.logLine(text, cmp.Or(last, r.now()))
 			last = cmp.Or(at, last)
 			return ok
 		},
@@ -280,7 +292,11 @@ func (r *recorder) hostLog() *hostLog {
 // returns the fact's time. day is as for LogFact. ok is false if the fact could not
 // be appended.
 func (r *recorder) logLine(text string, day time.Time) (at time.Time, ok bool) {
-	e := speech.Parse(text)
+	return r.logEntry(speech.Parse(text), day)
+}
+
+// logEntry is logLine for a parsed line.
+func (r *recorder) logEntry(e speech.Entry, day time.Time) (at time.Time, ok bool) {
 	if e.Class == speech.Loop {
 		r.mu.Lock()
 		r.repeats.nextRound()

@@ -70,7 +70,11 @@ func Record(ctx context.Context, o Options) (err error) {
 // recorder is one call of Record.
 type recorder struct {
 	Options
-	lock *state.Lock
+	// now is the clock, and write appends facts to the record. The facts of a snapshot
+	// have its time, and are only collected.
+	now   func() time.Time
+	write func(...timeline.Fact) error
+	lock  *state.Lock
 	// all waits for the goroutines that follow objects and logs.
 	all sync.WaitGroup
 
@@ -102,7 +106,8 @@ type recorder struct {
 
 func newRecorder(o Options, lock *state.Lock) *recorder {
 	return &recorder{
-		Options: o, lock: lock, memory: memory{}, groups: newGroups(o.Cluster),
+		Options: o, lock: lock, now: time.Now, write: func(facts ...timeline.Fact) error { return timeline.Append(o.File, facts...) },
+		memory: memory{}, groups: newGroups(o.Cluster),
 		recorded: map[string]bool{}, present: map[string]bool{}, reported: map[string]time.Time{}, instances: map[string]instance{},
 	}
 }
@@ -116,7 +121,7 @@ func (r *recorder) readRecord() error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	r.recordStart = time.Now()
+	r.recordStart = r.now()
 	for _, f := range facts {
 		r.learn(f)
 		if f.Kind == timeline.Lab && f.Time.Before(r.recordStart) {
@@ -138,7 +143,7 @@ func (r *recorder) readRecord() error {
 		r.previousEnd = r.bookmark.Until
 	}
 	r.repeats.restoreTimes(r.bookmark.Statements)
-	return timeline.Append(r.File, timeline.Fact{Time: time.Now(), Kind: timeline.Lab, What: timeline.Recording, Since: r.previousEnd, Text: text, Source: timeline.Own})
+	return r.write(timeline.Fact{Time: r.now(), Kind: timeline.Lab, What: timeline.Recording, Since: r.previousEnd, Text: text, Source: timeline.Own})
 }
 
 // learn updates what the recorder knows with a recorded fact. r.mu is held.
@@ -163,7 +168,7 @@ func identity(f timeline.Fact) string {
 func (r *recorder) observe(kind timeline.Kind, uid string, facts func() []timeline.Fact) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, k, all := time.Now(), objectKey(timeline.Fact{Kind: kind, UID: uid}), facts()
+	now, k, all := r.now(), objectKey(timeline.Fact{Kind: kind, UID: uid}), facts()
 	r.present[k] = true
 	r.recordFacts(r.memory.changes(now, all))
 }
@@ -231,16 +236,16 @@ func (r *recorder) append(facts []timeline.Fact) bool {
 	if len(facts)+len(r.unwritten) == 0 {
 		return true
 	}
-	if r.lock.Lost() {
+	if r.lock != nil && r.lock.Lost() {
 		return false
 	}
-	now := time.Now()
+	now := r.now()
 	for i := range facts {
 		if now.Sub(facts[i].Time) > seenAfter {
 			facts[i].Seen = now
 		}
 	}
-	if err := timeline.Append(r.File, slices.Concat(r.unwritten, facts)...); err != nil {
+	if err := r.write(slices.Concat(r.unwritten, facts)...); err != nil {
 		r.reportLocked(err)
 		return false
 	}
@@ -257,7 +262,7 @@ func (r *recorder) recordGone(kind timeline.Kind, uid string) {
 	defer r.mu.Unlock()
 	k := objectKey(timeline.Fact{Kind: kind, UID: uid})
 	if o := r.memory[k]; o != nil && o.exists() {
-		r.recordFacts([]timeline.Fact{o.endFact(time.Now(), "")})
+		r.recordFacts([]timeline.Fact{o.endFact(r.now(), "")})
 	}
 }
 

@@ -1,0 +1,146 @@
+package recorder
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+// Snapshot is what somebody saved of a cluster: objects, and the log of its autoscaler.
+type Snapshot struct {
+	// Taken is when the objects were read. It is the time of what they tell without a
+	// time of its own.
+	Taken time.Time
+	// Objects for which Records returns true, in any order.
+	Objects []*unstructured.Unstructured
+	// Lines of the autoscaler's logs, each log in its own order.
+	Lines []Line
+}
+
+// Line is a line of a log.
+type Line struct {
+	speech.Entry
+	// At is when it was written.
+	At time.Time
+}
+
+// recordedKinds are the kinds of objects that become facts, in the order in which they are
+// recorded: machines know their groups, nodes their machines, and pods their nodes.
+var recordedKinds = []schema.GroupKind{
+	kube.Clusters, kube.MachineDeployments, kube.Machines, kube.Nodes, kube.Pods, kube.ConfigMaps, kube.Events,
+}
+
+// Records reports whether an object may become facts: whether its kind is one that the
+// recorder follows and, if it is a ConfigMap or an event, whether the autoscaler wrote it.
+func Records(o *unstructured.Unstructured) bool {
+	kind := o.GroupVersionKind().GroupKind()
+	switch kind {
+	case kube.ConfigMaps:
+		return o.GetName() == autoscaler.StatusConfigMap
+	case kube.Events:
+		return isFromAutoscaler(o)
+	}
+	return slices.Contains(recordedKinds, kind)
+}
+
+// SnapshotFacts returns the facts of a snapshot of a cluster. It calls onError for each
+// object that is not what its kind says. Since the first message of the autoscaler, the
+// facts count as recorded; what happened before is known only from objects.
+func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
+	var facts []timeline.Fact
+	r := newRecorder(Options{OnError: onError}, nil)
+	r.now = func() time.Time { return s.Taken }
+	r.write = func(more ...timeline.Fact) error {
+		facts = append(facts, more...)
+		return nil
+	}
+	r.bookmark.Events = map[string]string{}
+	if clusters := clusterNames(s.Objects); len(clusters) == 1 {
+		r.groups.cluster = clusters[0]
+	}
+	messages := make([]message, 0, len(s.Lines))
+	for _, line := range s.Lines {
+		messages = append(messages, message{line.At, func() { r.logEntry(line.Entry, line.At) }})
+	}
+	objects := slices.Clone(s.Objects)
+	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
+		return slices.Index(recordedKinds, a.GroupVersionKind().GroupKind()) - slices.Index(recordedKinds, b.GroupVersionKind().GroupKind())
+	})
+	for _, object := range objects {
+		if object.GroupVersionKind().GroupKind() != kube.Events {
+			r.object(object)
+			continue
+		}
+		e, err := kube.Event(object)
+		if err != nil {
+			r.report(err)
+			continue
+		}
+		f, _ := eventFact(e)
+		messages = append(messages, message{f.Time, func() { r.event(kube.Change{After: object}) }})
+	}
+	slices.SortStableFunc(messages, func(a, b message) int { return a.at.Compare(b.at) })
+	begin := s.Taken
+	for _, m := range messages {
+		if !m.at.IsZero() && m.at.Before(begin) {
+			begin = m.at
+		}
+	}
+	facts = append(facts, timeline.Fact{Time: begin, Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
+	for _, m := range messages {
+		m.record()
+	}
+	return facts
+}
+
+// clusterNames returns the names of the Clusters among the objects.
+func clusterNames(objects []*unstructured.Unstructured) []string {
+	var names []string
+	for _, o := range objects {
+		if o.GroupVersionKind().GroupKind() == kube.Clusters {
+			names = append(names, o.GetName())
+		}
+	}
+	return names
+}
+
+// message is a line of a log or an event.
+type message struct {
+	at     time.Time
+	record func()
+}
+
+// object records an object that is no event.
+func (r *recorder) object(o *unstructured.Unstructured) {
+	change := kube.Change{After: o}
+	switch o.GroupVersionKind().GroupKind() {
+	case kube.Clusters:
+		r.cluster(change)
+	case kube.MachineDeployments:
+		r.deployment(change)
+	case kube.Machines:
+		r.machine(change)
+	case kube.Nodes:
+		r.node(change)
+	case kube.ConfigMaps:
+		r.status(change)
+	case kube.Pods:
+		pod, err := kube.Pod(o)
+		if err != nil {
+			r.report(err)
+			return
+		}
+		if containers := autoscalerContainers(pod); len(containers) > 0 {
+			r.observeProcess(pod, containers)
+		} else {
+			r.observePod(pod)
+		}
+	}
+}
