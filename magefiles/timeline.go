@@ -21,15 +21,30 @@ func (Timeline) Watch(ctx context.Context) error { return lab(ctx, "timeline:wat
 // mage timeline:report -since=15m -out=results/timeline.html
 func (Timeline) Report(ctx context.Context,
 	out *string, // FILE of the page, which ends in .html; the picture and the JSON are beside it
+	record *string, // FILE of a record that timeline:import wrote, instead of the cluster's
 	since *time.Duration, // how far back the page and the picture go, a DURATION such as 15m
 ) error {
-	return lab(ctx, "timeline:report", option("out", out), option("since", since))
+	return lab(ctx, "timeline:report", option("out", out), option("record", record), option("since", since))
 }
 
 // Explain explains in words what happened to a pod, a node or a node group. It
 // says why a pod waited, why a node was kept, and what changed a group's size.
 // WHAT is pod/NAME, node/NAME or group/NAME. Example: go tool mage
 // timeline:explain pod/sc-shop-7d9f8-x2x8z
-func (Timeline) Explain(ctx context.Context, what string) error {
-	return lab(ctx, "timeline:explain", "--", what)
+func (Timeline) Explain(ctx context.Context, what string,
+	record *string, // FILE of a record that timeline:import wrote, instead of the cluster's
+) error {
+	return lab(ctx, "timeline:explain", option("record", record), "--", what)
+}
+
+// Import makes a record of what somebody saved of a cluster, so that
+// timeline:explain and timeline:report work on it without the cluster. It reads
+// objects and events in YAML or JSON, such as the output of kubectl get -o yaml,
+// must-gather folders, and logs of the autoscaler. It prints what it used, what it
+// did not use, and what to type next. DIR is a folder, a file, or a tar archive.
+// Example: go tool mage timeline:import ~/Downloads/must-gather.tar.gz
+func (Timeline) Import(ctx context.Context, dir string,
+	out *string, // FILE of the record, a new file; by default one in .caslab/imports
+) error {
+	return lab(ctx, "timeline:import", option("out", out), "--", dir)
 }

@@ -32,6 +32,7 @@ var Arguments = []Required{
 	{Target: "scenario:compare", Args: []string{"A", "B"}, Example: "go tool mage scenario:compare 1.35.2 ../autoscaler -scenarios=scale-up,scale-down"},
 	{Target: "scenario:run", Args: []string{"NAMES"}, Example: "go tool mage scenario:run scale-up,./mine.yaml -out=results"},
 	{Target: "timeline:explain", Args: []string{"WHAT"}, Example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z"},
+	{Target: "timeline:import", Args: []string{"DIR"}, Example: "go tool mage timeline:import ~/Downloads/must-gather.tar.gz"},
 	{Target: "workload:scale", Args: []string{"PODS"}, Numbers: []string{"PODS"}, Example: "go tool mage workload:scale 2"},
 }
 

@@ -70,6 +70,12 @@ func Parse(line string) Entry {
 	return e
 }
 
+// Known reports whether the table has the line as one that states something or begins a
+// round, which no other program's log has.
+func (e Entry) Known() bool {
+	return e.known != nil && (e.known.Kind != KindNone || e.known.Class == Loop)
+}
+
 // plainClass classifies a line without klog's head: a panic is a problem, and
 // so is the complaint about a command line.
 func plainClass(line string) Class {

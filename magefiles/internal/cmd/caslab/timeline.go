@@ -19,6 +19,7 @@ var timelineVerbs = []verb{
 		example: "go tool mage timeline:report -since=15m -out=results/timeline.html",
 	}, func(fs *flag.FlagSet, o *timelines.ReportOptions) {
 		fs.StringVar(&o.Out, "out", "", "`FILE` of the page, which ends in .html; the picture and the JSON are beside it")
+		fs.StringVar(&o.Record, "record", "", recordMeaning)
 		fs.DurationVar(&o.Since, "since", 0, "how far back the page and the picture go, a `DURATION` such as 15m")
 	}, func(ctx context.Context, s *session, o timelines.ReportOptions, _ []string) error {
 		return s.timelines.Report(ctx, o)
@@ -29,7 +30,23 @@ var timelineVerbs = []verb{
 		details: "It says why a pod waited, why a node was kept, and what changed a group's size.",
 		args:    []argument{{"WHAT", "pod/NAME, node/NAME or group/NAME"}},
 		example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z",
-	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
-		return s.timelines.Explain(ctx, args[0])
+	}, func(fs *flag.FlagSet, o *timelines.ExplainOptions) {
+		fs.StringVar(&o.Record, "record", "", recordMeaning)
+	}, func(ctx context.Context, s *session, o timelines.ExplainOptions, args []string) error {
+		return s.timelines.Explain(ctx, args[0], o)
+	}),
+	verbWithOptions(usage{
+		name:    "timeline:import",
+		summary: "Makes a record of what somebody saved of a cluster, so that timeline:explain and timeline:report work on it without the cluster.",
+		details: "It reads objects and events in YAML or JSON, such as the output of kubectl get -o yaml, must-gather folders, and logs of the autoscaler. It prints what it used, what it did not use, and what to type next.",
+		args:    []argument{{"DIR", "a folder, a file, or a tar archive"}},
+		example: "go tool mage timeline:import ~/Downloads/must-gather.tar.gz",
+	}, func(fs *flag.FlagSet, o *timelines.ImportOptions) {
+		fs.StringVar(&o.Out, "out", "", "`FILE` of the record, a new file; by default one in .caslab/imports")
+	}, func(ctx context.Context, s *session, o timelines.ImportOptions, args []string) error {
+		return s.timelines.Import(ctx, args[0], o)
 	}),
 }
+
+// recordMeaning is the meaning of -record.
+const recordMeaning = "`FILE` of a record that timeline:import wrote, instead of the cluster's"

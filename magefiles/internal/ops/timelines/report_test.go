@@ -137,7 +137,7 @@ func TestWrongInputIsRefusedFirst(t *testing.T) {
 		t.Errorf("Report() since a negative time = %v", err)
 	}
 	for what, want := range map[string]string{"web": "want pod/NAME", "pod/": "want pod/NAME", "deployment/web": "none of pod, node and group"} {
-		if err := tl.Explain(t.Context(), what); err == nil || !strings.Contains(err.Error(), want) {
+		if err := tl.Explain(t.Context(), what, ExplainOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Explain(%q) = %v, want %q", what, err, want)
 		}
 	}
@@ -149,7 +149,7 @@ func TestExplain(t *testing.T) {
 	c, _ := targettest.New(t)
 	tl := &Timelines{Lab: l.Lab, Open: targettest.Open(c)}
 	recordFact(t, tl.File(c))
-	if err := tl.Explain(t.Context(), "node/worker"); err != nil || !strings.Contains(l.Printed.String(), "worker") {
+	if err := tl.Explain(t.Context(), "node/worker", ExplainOptions{}); err != nil || !strings.Contains(l.Printed.String(), "worker") {
 		t.Errorf("Explain() = %v, printed\n%s", err, l.Printed)
 	}
 }

@@ -158,6 +158,14 @@ type ReportOptions struct {
 	// beginning if zero, or if nothing was recorded since. The JSON has the
 	// whole record.
 	Since time.Duration
+	// Record is the file of a record to read, instead of the cluster's.
+	Record string
+}
+
+// ExplainOptions of Explain.
+type ExplainOptions struct {
+	// Record is the file of a record to read, instead of the cluster's.
+	Record string
 }
 
 // howToRecord is for a page without a record.
@@ -182,19 +190,22 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 	if o.Since < 0 {
 		return fmt.Errorf("-since=%s: want how far back the page goes, such as 15m; it must not be negative", o.Since)
 	}
-	foundRecord, err := t.recorded(ctx)
+	foundRecord, err := t.record(ctx, o.Record)
 	if err != nil {
 		return err
 	}
 	base, facts := strings.TrimSuffix(cmp.Or(o.Out, filepath.Join(foundRecord.dir, "report.html")), pageSuffix), foundRecord.facts
-	title := "What happened to " + t.Config.ClusterName
+	title, now := "What happened to "+t.Config.ClusterName, t.Now()
+	if o.Record != "" {
+		title, now = "What happened by "+o.Record, facts[len(facts)-1].Time
+	}
 	versions, err := t.versions(ctx, foundRecord.cluster)
 	if err != nil {
 		t.Log.Printf("! the report does not name the versions: %v", err)
 	}
 	var from time.Time
 	if o.Since > 0 {
-		from = t.Now().Add(-o.Since)
+		from = now.Add(-o.Since)
 	}
 	for _, f := range []struct {
 		path  string
@@ -238,11 +249,11 @@ func (t *Timelines) versions(ctx context.Context, c *target.Cluster) (string, er
 }
 
 // Explain says in words what happened to a pod, node or group.
-func (t *Timelines) Explain(ctx context.Context, what string) error {
+func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) error {
 	if err := render.CheckWhat(what); err != nil {
 		return err
 	}
-	foundRecord, err := t.recorded(ctx)
+	foundRecord, err := t.record(ctx, o.Record)
 	if err != nil {
 		return err
 	}
@@ -283,12 +294,26 @@ func (t *Timelines) recorded(ctx context.Context) (r foundRecord, err error) {
 	default:
 		return r, err
 	}
-	r.facts, err = timeline.Read(recordFile(r.dir))
+	r.facts, err = t.read(recordFile(r.dir))
+	return r, err
+}
+
+// record returns the record in a file or, without one, that of the cluster.
+func (t *Timelines) record(ctx context.Context, file string) (foundRecord, error) {
+	if file != "" {
+		return t.importedRecord(file)
+	}
+	return t.recorded(ctx)
+}
+
+// read returns the facts of a record, and says how many of its lines are none.
+func (t *Timelines) read(file string) ([]timeline.Fact, error) {
+	facts, err := timeline.Read(file)
 	if torn := new(timeline.TornError); errors.As(err, &torn) {
 		t.Log.Printf("! %v", torn)
 		err = nil
 	}
-	return r, err
+	return facts, err
 }
 
 // catchUp records what happened since the last recorder ended, unless a recorder

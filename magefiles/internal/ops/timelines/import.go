@@ -1,0 +1,176 @@
+package timelines
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"al.essio.dev/pkg/shellescape"
+
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/importer"
+)
+
+// ImportOptions of Import.
+type ImportOptions struct {
+	// Out is the file of the record, which must not exist. If empty, it is a file under
+	// .caslab that belongs to the path, and is replaced.
+	Out string
+}
+
+// Import makes a record of what somebody saved of a cluster, and prints what it read and
+// what to type next. path is a folder, a file or an archive.
+func (t *Timelines) Import(ctx context.Context, path string, o ImportOptions) error {
+	if path == "" {
+		return errors.New("import: want the path of a folder, a file or a tar archive")
+	}
+	file := o.Out
+	if file == "" {
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return fmt.Errorf("import %s: %w", path, err)
+		}
+		file = recordFile(t.State.Path("imports", importName(absolute)))
+	} else if _, err := os.Lstat(file); err == nil {
+		return fmt.Errorf("-out=%s: the file exists: remove it or name another", file)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("-out=%s: %w", file, err)
+	}
+	read, err := importer.Read(ctx, path)
+	if err != nil {
+		return err
+	}
+	var record bytes.Buffer
+	encoder := json.NewEncoder(&record)
+	for _, f := range read.Facts {
+		if err := encoder.Encode(f); err != nil {
+			return fmt.Errorf("write the record %s: %w", file, err)
+		}
+	}
+	if err := state.WriteFile(file, record.Bytes(), 0o600); err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(t.Out, importSummary(path, file, read))
+	return err
+}
+
+// notInNames matches what a folder's name has not.
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// importName returns the name of the folder for the record of an absolute path.
+func importName(path string) string {
+	name := notInNames.ReplaceAllString(filepath.Base(path), "-")
+	for _, suffix := range []string{".gz", ".tgz", ".tar"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	return name + "-" + state.ShortSum(path)
+}
+
+// importSummary says what was read, what was not used, and what to type next.
+func importSummary(path, file string, read *importer.Result) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("Read %s of %s.", timeline.Plural(read.Files, "file"), path)
+	if len(read.Objects) > 0 {
+		line("  objects of %s: %s", timeline.Day(read.Taken), counts(read.Objects))
+	}
+	for _, log := range read.Logs {
+		line("  %s: %s, %s, %s – %s", log.Name, timeline.Plural(log.Lines, "line"), timeline.Plural(log.Statements, "statement"), timeline.Day(log.From), timeline.Day(log.To))
+	}
+	if len(read.Unused)+len(read.Ignored) > 0 {
+		line("Not used:")
+	}
+	if len(read.Unused) > 0 {
+		line("  objects: %s", counts(read.Unused))
+	}
+	for _, same := range byReason(read.Ignored) {
+		line("  %s: %s", strings.Join(timeline.SomeOf(same.names, 3), ", "), timeline.Shorten(same.why, timeline.LongestText))
+	}
+	m := history.New(read.Facts)
+	line("The record has %s, %s – %s: %s", timeline.Plural(len(read.Facts), "fact"), timeline.Day(m.From), timeline.Day(m.To), file)
+	quoted := shellescape.Quote(file)
+	line("Next:")
+	if what := worthExplaining(m); what != "" {
+		line("  go tool mage timeline:explain %s -record=%s", shellescape.Quote(what), quoted)
+	}
+	line("  go tool mage timeline:report -record=%s", quoted)
+	return b.String()
+}
+
+// counts returns numbers with their names, sorted by name.
+func counts(numbers map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(numbers)) {
+		parts = append(parts, fmt.Sprintf("%d %s", numbers[name], name))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// reason is a reason with the files for which it is true.
+type reason struct {
+	why   string
+	names []string
+}
+
+// byReason returns the reasons in the order in which they were found first.
+func byReason(list []importer.Ignored) []reason {
+	var reasons []reason
+	for _, ignored := range list {
+		i := slices.IndexFunc(reasons, func(r reason) bool { return r.why == ignored.Why })
+		if i < 0 {
+			i = len(reasons)
+			reasons = append(reasons, reason{why: ignored.Why})
+		}
+		reasons[i].names = append(reasons[i].names, ignored.Name)
+	}
+	return reasons
+}
+
+// worthExplaining returns what a person would ask about first: a pod that waits, a group,
+// or a node; empty if the record has none.
+func worthExplaining(m *history.Model) string {
+	pod, group, node := "", "", ""
+	for _, p := range m.Pods {
+		if p.Pending() && pod == "" {
+			pod = "pod/" + p.Name
+		}
+	}
+	for _, g := range m.Groups {
+		if g.Name != timeline.ControlPlane && g.Name != "" && group == "" {
+			group = "group/" + g.Name
+		}
+	}
+	for _, n := range m.Nodes {
+		if node == "" {
+			node = "node/" + n.Name()
+		}
+	}
+	return cmp.Or(pod, group, node)
+}
+
+// importedRecord returns the record in a file that Import wrote, or that a recorder did.
+func (t *Timelines) importedRecord(file string) (foundRecord, error) {
+	if _, err := os.Stat(file); err != nil {
+		return foundRecord{}, fmt.Errorf("-record=%s: %w; timeline:import prints the file of a record", file, err)
+	}
+	facts, err := t.read(file)
+	if err == nil && len(facts) == 0 {
+		err = errors.New("the file has no fact of a timeline")
+	}
+	if err != nil {
+		return foundRecord{}, fmt.Errorf("-record=%s: %w", file, err)
+	}
+	return foundRecord{dir: filepath.Dir(file), facts: facts}, nil
+}

@@ -1,0 +1,145 @@
+package timelines
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/target/targettest"
+	"caslab/magefiles/internal/timeline/importer"
+)
+
+const savedPod = `apiVersion: v1
+kind: Pod
+metadata: {name: lost, namespace: default, uid: p, creationTimestamp: "2026-11-26T21:45:00Z"}
+status:
+  phase: Pending
+  conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, message: "0/1 nodes are available", lastTransitionTime: "2026-11-26T21:45:01Z"}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: s, namespace: default}
+`
+
+const savedLog = `I1126 21:45:50.100000   26098 static_autoscaler.go:274] Starting main loop
+I1126 21:45:50.300000   26098 klogx.go:87] Pod default/lost can be moved to worker
+`
+
+// saved writes files that somebody saved of a cluster, and returns their folder.
+func saved(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "must gather")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"pods.yaml": savedPod, "ca.log": savedLog, "notes.txt": "no", "more.txt": "no"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// imported returns the file of the record that the output names.
+func imported(t *testing.T, printed string) string {
+	t.Helper()
+	_, file, found := strings.Cut(printed, "timeline:report -record=")
+	if !found {
+		t.Fatalf("no command for a report in\n%s", printed)
+	}
+	return strings.TrimSpace(file)
+}
+
+// TestImport: the summary has what was used and what was not; the record is read without a
+// cluster, and made again by another import of the same folder.
+func TestImport(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	tl := &Timelines{Lab: l.Lab, Open: targettest.Closed(t)}
+	dir := saved(t)
+	for range 2 {
+		if err := tl.Import(t.Context(), dir, ImportOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	printed := l.Printed.String()
+	file := imported(t, printed[strings.LastIndex(printed, "Read "):])
+	for _, want := range []string{
+		"Read 4 files of " + dir + ".\n", ": 1 Pod\n", "  ca.log: 2 lines, 2 statements, ", "  objects: 1 Secret\n",
+		"  more.txt, notes.txt: it has neither objects nor a line of the autoscaler's log\n",
+		"The record has 4 facts, ", "  go tool mage timeline:explain pod/default/lost -record=" + file + "\n",
+	} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("printed\n%s\nwant %q", printed, want)
+		}
+	}
+	if !strings.HasPrefix(file, l.State.Path("imports", "must-gather-")) {
+		t.Errorf("the record is in %s", file)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the record's mode is %v, %v; want that only the user reads it", info.Mode(), err)
+	}
+
+	before := len(l.Printed.String())
+	if err := tl.Explain(t.Context(), "pod/lost", ExplainOptions{Record: file}); err != nil {
+		t.Fatal(err)
+	}
+	if answer := l.Printed.String()[before:]; !strings.Contains(answer, "can be moved to worker") || !strings.Contains(answer, "still waits") {
+		t.Errorf("the answer is\n%s", answer)
+	}
+	if err := tl.Report(t.Context(), ReportOptions{Record: file, Since: 1 << 30}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(filepath.Dir(file), "report.html"))
+	if err != nil || !strings.Contains(string(page), "default/lost") || strings.Contains(string(page), l.Config.ClusterName) {
+		t.Errorf("the page lacks the pod or names the environment: %v", err)
+	}
+}
+
+// TestImportToAFile: -out names a new file.
+func TestImportToAFile(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	tl := &Timelines{Lab: l.Lab, Open: targettest.Closed(t)}
+	dir, file := saved(t), filepath.Join(t.TempDir(), "new", "r")
+	if err := tl.Import(t.Context(), dir, ImportOptions{Out: file}); err != nil || imported(t, l.Printed.String()) != file {
+		t.Errorf("%v; printed\n%s", err, l.Printed)
+	}
+	if err := tl.Import(t.Context(), dir, ImportOptions{Out: file}); err == nil || err.Error() != "-out="+file+": the file exists: remove it or name another" {
+		t.Errorf("again: %v", err)
+	}
+	empty := t.TempDir()
+	if err := tl.Import(t.Context(), empty, ImportOptions{Out: file + "2"}); !errors.As(err, new(*importer.NothingError)) {
+		t.Errorf("an empty folder: %v", err)
+	}
+	if _, err := os.Stat(file + "2"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it wrote a record: %v", err)
+	}
+	if err := tl.Import(t.Context(), "", ImportOptions{}); err == nil {
+		t.Error("an empty path is imported")
+	}
+}
+
+// TestRecordsThatAreNone: an error names the option, the file and what is wrong.
+func TestRecordsThatAreNone(t *testing.T) {
+	t.Parallel()
+	tl := &Timelines{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
+	dir := saved(t)
+	for file, want := range map[string]string{
+		filepath.Join(dir, "missing"):   "timeline:import prints the file of a record",
+		filepath.Join(dir, "notes.txt"): "the file has no fact of a timeline",
+		dir:                             "is a directory",
+	} {
+		for name, err := range map[string]error{
+			"report":  tl.Report(t.Context(), ReportOptions{Record: file}),
+			"explain": tl.Explain(t.Context(), "pod/a", ExplainOptions{Record: file}),
+		} {
+			if err == nil || !strings.HasPrefix(err.Error(), "-record="+file+": ") || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %s", name, err, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,206 @@
+// Package importer makes facts of what somebody saved of a cluster: objects as kubectl and
+// must-gather write them, and logs of the autoscaler.
+package importer
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/recorder"
+)
+
+// Result is what was read.
+type Result struct {
+	// Facts in the order in which they were found.
+	Facts []timeline.Fact
+	// Files is the number of files that were read, those in archives included.
+	Files int
+	// Taken is when the objects were saved: the latest time in them, or without objects
+	// that of the last line.
+	Taken time.Time
+	// Objects has the number of objects that became facts, by kind, and Unused of those
+	// that did not, by kind and group.
+	Objects, Unused map[string]int
+	Logs            []Log
+	// Ignored has the files without anything that becomes a fact, and objects that cannot
+	// be read, by their names.
+	Ignored []Ignored
+}
+
+// Log is a log of the autoscaler.
+type Log struct {
+	Name string
+	// Lines is the number of its lines, and Statements of those that state something.
+	Lines, Statements int
+	// From and To are the times of its first and its last statement.
+	From, To time.Time
+}
+
+// Ignored is a file or an object that became no fact.
+type Ignored struct{ Name, Why string }
+
+// NothingError is returned for a path that has nothing that becomes a fact.
+type NothingError struct {
+	Path    string
+	Files   int
+	Ignored []Ignored
+}
+
+func (e *NothingError) Error() string {
+	found := "it has no file"
+	if e.Files > 0 {
+		found = "read " + timeline.Plural(e.Files, "file")
+	}
+	for i, ignored := range e.Ignored {
+		if i == 3 {
+			found += fmt.Sprintf("; and %d more", len(e.Ignored)-i)
+			break
+		}
+		found += fmt.Sprintf("; %s: %s", ignored.Name, ignored.Why)
+	}
+	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (Pods, Nodes, events, Cluster API's Clusters, MachineDeployments and Machines, the ConfigMap cluster-autoscaler-status) and for logs of the cluster autoscaler as text", e.Path, found)
+}
+
+// Read reads a folder with all folders in it, a file, or a tar archive, compressed with
+// gzip or not. It tells files apart by their content. The clock of a log is UTC, unless
+// its lines begin with times of another.
+func Read(ctx context.Context, path string) (*Result, error) {
+	r := &reader{
+		walker: walker{ctx: ctx, limits: defaultLimits},
+		result: Result{Objects: map[string]int{}, Unused: map[string]int{}},
+		byUID:  map[types.UID]*unstructured.Unstructured{},
+	}
+	r.visit, r.ignore = r.file, func(name, why string) {
+		r.result.Ignored = append(r.result.Ignored, Ignored{name, why})
+	}
+	if err := r.walk(path); err != nil {
+		return nil, fmt.Errorf("import %s: %w", path, err)
+	}
+	return r.finish(path)
+}
+
+// reader is one call of Read.
+type reader struct {
+	walker
+	result Result
+	// byUID has the latest version of each object.
+	byUID map[types.UID]*unstructured.Unstructured
+	logs  []savedLog
+	// taken is the latest time in an object.
+	taken time.Time
+}
+
+// file reads a file that is no archive.
+func (r *reader) file(name string, modified time.Time, content peeker) error {
+	r.result.Files++
+	head := peek(content)
+	switch {
+	case len(head) == 0:
+		r.ignore(name, "it is empty")
+		return nil
+	case bytes.IndexByte(head, 0) >= 0:
+		r.ignore(name, "it is no text")
+		return nil
+	case !looksLikeObjects(head):
+		return r.log(name, modified, content)
+	}
+	data, err := io.ReadAll(io.LimitReader(content, r.limits.objects+1))
+	if err != nil {
+		return err
+	}
+	if int64(len(data)) > r.limits.objects {
+		r.ignore(name, fmt.Sprintf("its objects have more than %d MiB", r.limits.objects>>20))
+		return nil
+	}
+	objects, err := decode(data)
+	if err != nil {
+		r.ignore(name, err.Error())
+	}
+	if err == nil && len(objects) == 0 {
+		r.ignore(name, "it has no object of Kubernetes")
+	}
+	for _, o := range objects {
+		r.object(o)
+	}
+	return nil
+}
+
+// object keeps an object that may become facts.
+func (r *reader) object(o *unstructured.Unstructured) {
+	if at := latestTime(o.Object); at.After(r.taken) {
+		r.taken = at
+	}
+	toCore(o)
+	if !recorder.Records(o) {
+		r.result.Unused[o.GroupVersionKind().GroupKind().String()]++
+		return
+	}
+	if o.GetUID() == "" {
+		o.SetUID(types.UID(strings.Join([]string{o.GetKind(), o.GetNamespace(), o.GetName()}, "/")))
+	}
+	if other := r.byUID[o.GetUID()]; other == nil || version(o) >= version(other) {
+		r.byUID[o.GetUID()] = o
+	}
+}
+
+// version returns the resource version of an object as a number, 0 if it has none.
+func version(o *unstructured.Unstructured) uint64 {
+	n, _ := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
+	return n
+}
+
+// log reads the log of an autoscaler.
+func (r *reader) log(name string, modified time.Time, content io.Reader) error {
+	log, err := readLog(r.ctx, content)
+	if err != nil {
+		return err
+	}
+	if !log.known {
+		r.ignore(name, "it has neither objects nor a line of the autoscaler's log")
+		return nil
+	}
+	log.name, log.modified = name, modified
+	r.logs = append(r.logs, log)
+	return nil
+}
+
+// finish makes facts of everything that was read.
+func (r *reader) finish(path string) (*Result, error) {
+	if len(r.byUID)+len(r.logs) == 0 {
+		return nil, &NothingError{Path: path, Files: r.result.Files, Ignored: r.result.Ignored}
+	}
+	s := recorder.Snapshot{Taken: r.taken}
+	for _, o := range r.byUID {
+		s.Objects = append(s.Objects, o)
+		r.result.Objects[o.GetKind()]++
+	}
+	slices.SortFunc(s.Objects, func(a, b *unstructured.Unstructured) int {
+		return cmp.Or(strings.Compare(a.GetKind(), b.GetKind()), strings.Compare(string(a.GetUID()), string(b.GetUID())))
+	})
+	for _, log := range r.logs {
+		lines := log.at(cmp.Or(r.taken, log.modified))
+		s.Lines = append(s.Lines, lines...)
+		found := Log{Name: log.name, Lines: log.lines, Statements: len(lines)}
+		if len(lines) > 0 {
+			found.From, found.To = lines[0].At, lines[len(lines)-1].At
+		}
+		r.result.Logs = append(r.result.Logs, found)
+		if r.taken.IsZero() && found.To.After(s.Taken) {
+			s.Taken = found.To
+		}
+	}
+	r.result.Taken = s.Taken
+	r.result.Facts = recorder.SnapshotFacts(s, func(err error) { r.ignore("an object", err.Error()) })
+	return &r.result, nil
+}
