@@ -356,7 +356,7 @@ func TestSeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := []string{c.ClusterAPI.Tag(), Tag(c.Kubernetes), c.Autoscaler.Tag()}; !slices.Equal(got, []string{"v0.3.5", "v1.18.19", "v1.18.3"}) {
+	if got := []string{c.ClusterAPI.Tag(), Tag(c.Kubernetes), c.Autoscaler.Tag()}; !slices.Equal(got, []string{"v0.3.5", "v1.17.2", "v1.18.3"}) {
 		t.Errorf("versions %q", got)
 	}
 	facts := release.Of(c.ClusterAPI.Version)
@@ -376,7 +376,7 @@ func TestSeed(t *testing.T) {
 		}
 	}
 	if want := map[string]string{
-		"clusterName": "work-cluster", "workers": "1", "kubernetesVersion": "v1.18.19",
+		"clusterName": "work-cluster", "workers": "1", "kubernetesVersion": "v1.17.2",
 		"clusterAPI.version": "v0.3.5", "autoscaler.version": "v1.18.3", "autoscaler.flags": c.AutoscalerFlags,
 	}; !maps.Equal(taken, want) {
 		t.Errorf("settings %q, want %q", taken, want)
