@@ -24,9 +24,11 @@ import (
 func TestRecordedGroups(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
+		"v0.3.5-up":       "row-md-0 - - 1 1 - -; work-md-1 1 4 1 1 - -",
 		"v0.4.8-up":       "row-md-0 - - 1 1 - -",
 		"v1.0.5-up":       "row-md-0 - - 1 1 - -",
 		"v1.8.12-up":      "row-md-0 - - 1 1 - -",
+		"v0.3.5-scaling":  "row-md-0 - - 1 1 - -; sc-web 1 3 2 2 caslab.local/pool=sc-web -; work-md-1 1 4 2 2 - -",
 		"v0.4.8-scaling":  "row-md-0 - - 1 1 - -; sc-web 1 3 1 1 caslab.local/pool=sc-web -",
 		"v1.0.5-scaling":  "row-md-0 - - 1 1 - -; sc-web 1 3 1 1 caslab.local/pool=sc-web -",
 		"v1.8.12-scaling": "row-md-0 - - 1 1 - -; sc-web 0 2 2 2 caslab.local/pool=sc-web -",
@@ -90,11 +92,13 @@ func TestRecordedClusterIsMovable(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				server := r.Server(t)
-				worker := server.List(kube.Machines)[1].GetName()
+				machines := server.List(kube.Machines)
+				worker := machines[1].GetName()
 				server.Edit(kube.Machines, "default", worker, func(o *unstructured.Unstructured) {
 					unstructured.RemoveNestedField(o.Object, "status", "nodeRef")
 				})
-				if err := wait(t, server, r.API); err == nil || !strings.Contains(err.Error(), "nodes for 1 of 2 machines "+worker) {
+				want := fmt.Sprintf("nodes for 1 of %d machines %s", len(machines), worker)
+				if err := wait(t, server, r.API); err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("WaitMovable() without a node = %v", err)
 				}
 			})
@@ -251,7 +255,7 @@ func TestWaitRecordedGroup(t *testing.T) {
 			c := r.Server(t).Client()
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
 			defer cancel()
-			ready := map[string]int{"v0.4.8": 1, "v1.0.5": 1, "v1.8.12": 2}[r.ClusterAPI]
+			ready := map[string]int{"v0.3.5": 2, "v0.4.8": 1, "v1.0.5": 1, "v1.8.12": 2}[r.ClusterAPI]
 			if err := WaitGroup(ctx, c, "default", "sc-web", ready, nil); err != nil {
 				t.Errorf("%s: %v", r.Name(), err)
 			}

@@ -3,9 +3,10 @@
 //
 // The files in testdata were recorded with kubectl in environments of the lab:
 // VERSION-up.yaml after env:up, and VERSION-scaling.yaml while a scenario scaled a node
-// group. In v0.4.8-scaling.yaml, the group was recorded some seconds before its machines.
-// Fields that nothing reads are removed, such as finalizers, addresses, images, kubeadm's
-// configuration and the conditions of nodes other than Ready.
+// group. The cluster of v0.3.5 also has the node group work-md-1 of manifests/seed.yaml. In
+// v0.4.8-scaling.yaml, the group was recorded some seconds before its machines. Fields that
+// nothing reads are removed, such as finalizers, addresses, images, kubeadm's configuration
+// and the conditions of nodes other than Ready.
 package capitest
 
 import (

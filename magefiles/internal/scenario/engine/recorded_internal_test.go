@@ -35,6 +35,7 @@ func TestChecksOfRecordedObjects(t *testing.T) {
 			n            int
 			group, nodes string
 		}{
+			"v0.3.5":  {2, "size 2, 2 machines, 2 nodes ready (sc-web-7cfccdd799-68245 Running, sc-web-7cfccdd799-j98gv Running)", "6"},
 			"v0.4.8":  {1, "size 1, 1 machines, 1 nodes ready (sc-web-75cf86d4cb-46klc Deleting)", "3"},
 			"v1.0.5":  {1, "size 1, 1 machines, 1 nodes ready (sc-web-7fb679c888-w2v8s Running)", "3"},
 			"v1.8.12": {2, "size 2, 2 machines, 2 nodes ready (sc-web-z4swk-kncct Running, sc-web-z4swk-s8khz Running)", "4"},
