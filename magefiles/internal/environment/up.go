@@ -39,6 +39,15 @@ const (
 	stepVerify     = "machines seen by their own cluster"
 )
 
+// StepNames returns the names of the steps of env:up.
+func StepNames() []string {
+	var names []string
+	for _, s := range new(bringUp).steps(0) {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
 // Targets of Up: how far to go.
 const (
 	ManagementTarget = stepInit

@@ -51,6 +51,8 @@ var Options = map[string][]Option{
 	"env:status":          nil,
 	"env:stop":            nil,
 	"env:up":              nil,
+	"faults:list":         nil,
+	"faults:run":          {{"down", "", "bool"}, {"engine", "", "bool"}, {"nodes", "NUMBERS", "string"}, {"only", "FAULTS", "string"}, {"out", "FOLDER", "string"}, {"seed", "SEED", "int"}},
 	"image:build":         nil,
 	"image:load":          nil,
 	"image:node":          nil,

@@ -50,6 +50,9 @@ type Cmd struct {
 	// Stream leaves the Result empty, for a process that runs for hours. An Error still
 	// has the end of the output.
 	Stream bool
+	// Kill, if set, kills the process group with SIGKILL when it is closed. It is for tests
+	// of what a killed process leaves.
+	Kill <-chan struct{}
 	// Terminal gives the process the lab's own terminal, with the signals of its
 	// keys, instead of Stdin, Stdout and Stderr.
 	Terminal bool
@@ -143,13 +146,16 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	if err == nil {
 		ended := make(chan struct{})
 		go func() {
+			grace := lastGrace
 			select {
 			case <-interrupt.Now(ctx):
+			case <-c.Kill:
+				grace = 0
 			case <-ended:
 				return
 			}
 			select {
-			case <-time.After(lastGrace):
+			case <-time.After(grace):
 				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have just ended
 			case <-ended:
 			}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -180,3 +181,30 @@ func TestCancelEndsGrandchildren(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// TestKill: a process that is killed cannot clean up, and its context has not ended.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	started := make(chan struct{})
+	kill := make(chan struct{})
+	go func() {
+		<-started
+		close(kill)
+	}()
+	var once sync.Once
+	c := sh(`trap 'echo cleaned up' EXIT TERM INT; echo started; while :; do sleep 1; done`)
+	c.Kill = kill
+	var out bytes.Buffer
+	c.Stdout = writerFunc(func(p []byte) (int, error) {
+		once.Do(func() { close(started) })
+		return out.Write(p)
+	})
+	_, err := run.Exec{}.Run(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), "signal: killed") || out.String() != "started\n" {
+		t.Errorf("Run() = %v, printed %q", err, out.String())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

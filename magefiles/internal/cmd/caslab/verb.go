@@ -43,7 +43,7 @@ type argument struct {
 
 // verbs are all verbs, sorted by name.
 var verbs = sorted(envVerbs, clusterVerbs, autoscalerVerbs, nodegroupVerbs, workloadVerbs, scenarioVerbs,
-	timelineVerbs, sourceVerbs, imageVerbs, configVerbs, matrixVerbs, pinVerbs, benchVerbs)
+	timelineVerbs, sourceVerbs, imageVerbs, configVerbs, matrixVerbs, faultVerbs, pinVerbs, benchVerbs)
 
 func sorted(namespaces ...[]verb) []verb {
 	all := slices.Concat(namespaces...)
@@ -198,7 +198,7 @@ func (v verb) options() []option {
 	var all []option
 	fs.VisitAll(func(f *flag.Flag) {
 		value, meaning := flag.UnquoteUsage(f)
-		if !slices.Contains([]string{"", "0s", "false"}, f.DefValue) {
+		if !slices.Contains([]string{"", "0", "0s", "false"}, f.DefValue) {
 			meaning += fmt.Sprintf(" (default %s)", f.DefValue)
 		}
 		all = append(all, option{name: f.Name, value: value, kind: kindOf(f), meaning: meaning})
