@@ -37,6 +37,18 @@ func (Timeline) Explain(ctx context.Context, what string,
 	return lab(ctx, "timeline:explain", option("record", record), "--", what)
 }
 
+// Export writes the record as a trace for Perfetto, and prints its path. The trace
+// has the nodes and pods with their states, the sizes of the node groups, and what
+// the autoscaler said. ui.perfetto.dev and chrome://tracing open it. Example: go
+// tool mage timeline:export -since=15m -out=results/trace.json
+func (Timeline) Export(ctx context.Context,
+	out *string, // FILE of the trace; by default trace.json beside the record
+	record *string, // FILE of a record that timeline:import wrote, instead of the cluster's
+	since *time.Duration, // how far back the trace goes, a DURATION such as 15m
+) error {
+	return lab(ctx, "timeline:export", option("out", out), option("record", record), option("since", since))
+}
+
 // Import makes a record of what somebody saved of a cluster, so that
 // timeline:explain and timeline:report work on it without the cluster. It reads
 // objects and events in YAML or JSON, such as the output of kubectl get -o yaml,

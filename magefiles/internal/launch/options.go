@@ -68,6 +68,7 @@ var Options = map[string][]Option{
 	"scenario:run":        {{"autoscaler", "WHERE", "string"}, {"flags", "FLAGS", "string"}, {"out", "FOLDER", "string"}},
 	"source:fetch":        {{"component", "COMPONENT", "string"}},
 	"timeline:explain":    {{"record", "FILE", "string"}},
+	"timeline:export":     {{"out", "FILE", "string"}, {"record", "FILE", "string"}, {"since", "DURATION", "time.Duration"}},
 	"timeline:import":     {{"out", "FILE", "string"}},
 	"timeline:report":     {{"out", "FILE", "string"}, {"record", "FILE", "string"}, {"since", "DURATION", "time.Duration"}},
 	"timeline:watch":      nil,

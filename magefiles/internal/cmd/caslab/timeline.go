@@ -36,6 +36,18 @@ var timelineVerbs = []verb{
 		return s.timelines.Explain(ctx, args[0], o)
 	}),
 	verbWithOptions(usage{
+		name:    "timeline:export",
+		summary: "Writes the record as a trace for Perfetto, and prints its path.",
+		details: "The trace has the nodes and pods with their states, the sizes of the node groups, and what the autoscaler said. ui.perfetto.dev and chrome://tracing open it.",
+		example: "go tool mage timeline:export -since=15m -out=results/trace.json",
+	}, func(fs *flag.FlagSet, o *timelines.ExportOptions) {
+		fs.StringVar(&o.Out, "out", "", "`FILE` of the trace; by default trace.json beside the record")
+		fs.StringVar(&o.Record, "record", "", recordMeaning)
+		fs.DurationVar(&o.Since, "since", 0, "how far back the trace goes, a `DURATION` such as 15m")
+	}, func(ctx context.Context, s *session, o timelines.ExportOptions, _ []string) error {
+		return s.timelines.Export(ctx, o)
+	}),
+	verbWithOptions(usage{
 		name:    "timeline:import",
 		summary: "Makes a record of what somebody saved of a cluster, so that timeline:explain and timeline:report work on it without the cluster.",
 		details: "It reads objects and events in YAML or JSON, such as the output of kubectl get -o yaml, must-gather folders, and logs of the autoscaler. It prints what it used, what it did not use, and what to type next.",

@@ -2,6 +2,7 @@ package timelines
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -136,6 +137,9 @@ func TestWrongInputIsRefusedFirst(t *testing.T) {
 	if err := tl.Report(t.Context(), ReportOptions{Since: -5 * time.Minute}); err == nil || !strings.Contains(err.Error(), "-since=-5m0s: want how far back") {
 		t.Errorf("Report() since a negative time = %v", err)
 	}
+	if err := tl.Export(t.Context(), ExportOptions{Since: -5 * time.Minute}); err == nil || !strings.Contains(err.Error(), "-since=-5m0s: want how far back") {
+		t.Errorf("Export() since a negative time = %v", err)
+	}
 	for what, want := range map[string]string{"web": "want pod/NAME", "pod/": "want pod/NAME", "deployment/web": "none of pod, node and group"} {
 		if err := tl.Explain(t.Context(), what, ExplainOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Explain(%q) = %v, want %q", what, err, want)
@@ -151,6 +155,31 @@ func TestExplain(t *testing.T) {
 	recordFact(t, tl.File(c))
 	if err := tl.Explain(t.Context(), "node/worker", ExplainOptions{}); err != nil || !strings.Contains(l.Printed.String(), "worker") {
 		t.Errorf("Explain() = %v, printed\n%s", err, l.Printed)
+	}
+}
+
+// TestExport: the trace is beside the record, or in the file that was named.
+func TestExport(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	c, _ := targettest.New(t)
+	tl := &Timelines{Lab: l.Lab, Open: targettest.Open(c)}
+	recordFact(t, tl.File(c))
+	named := filepath.Join(t.TempDir(), "new", "t.json")
+	beside := filepath.Join(filepath.Dir(tl.File(c)), "trace.json")
+	for _, o := range []ExportOptions{{}, {Out: named, Since: time.Hour}} {
+		if err := tl.Export(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := l.Printed.String(); got != beside+"\n"+named+"\n" {
+		t.Errorf("printed\n%s", got)
+	}
+	for _, path := range []string{beside, named} {
+		data, err := os.ReadFile(path)
+		if err != nil || !json.Valid(data) || !strings.Contains(string(data), `"name":"worker"`) {
+			t.Errorf("%s has not the node: %v\n%s", path, err, data)
+		}
 	}
 }
 

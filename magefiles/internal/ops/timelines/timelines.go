@@ -18,6 +18,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/recorder"
 	"caslab/magefiles/internal/timeline/render"
+	"caslab/magefiles/internal/timeline/trace"
 	"caslab/magefiles/internal/ui"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -187,25 +188,18 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 	if o.Out != "" && !strings.HasSuffix(o.Out, pageSuffix) {
 		return fmt.Errorf("-out=%s: want the name of a page, such as report.html", o.Out)
 	}
-	if o.Since < 0 {
-		return fmt.Errorf("-since=%s: want how far back the page goes, such as 15m; it must not be negative", o.Since)
+	if err := checkSince(o.Since); err != nil {
+		return err
 	}
 	foundRecord, err := t.record(ctx, o.Record)
 	if err != nil {
 		return err
 	}
 	base, facts := strings.TrimSuffix(cmp.Or(o.Out, filepath.Join(foundRecord.dir, "report.html")), pageSuffix), foundRecord.facts
-	title, now := "What happened to "+t.Config.ClusterName, t.Now()
-	if o.Record != "" {
-		title, now = "What happened by "+o.Record, facts[len(facts)-1].Time
-	}
+	title, from := t.title(o.Record), t.begin(o.Record, facts, o.Since)
 	versions, err := t.versions(ctx, foundRecord.cluster)
 	if err != nil {
 		t.Log.Printf("! the report does not name the versions: %v", err)
-	}
-	var from time.Time
-	if o.Since > 0 {
-		from = now.Add(-o.Since)
 	}
 	for _, f := range []struct {
 		path  string
@@ -225,6 +219,64 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 		fmt.Fprintln(t.Out, f.path)
 	}
 	return nil
+}
+
+// checkSince refuses a negative duration.
+func checkSince(since time.Duration) error {
+	if since < 0 {
+		return fmt.Errorf("-since=%s: want how far back to go, such as 15m; it must not be negative", since)
+	}
+	return nil
+}
+
+// title returns the title of what is made of the record in a file or, without one, of the
+// cluster's.
+func (t *Timelines) title(file string) string {
+	if file != "" {
+		return "What happened by " + file
+	}
+	return "What happened to " + t.Config.ClusterName
+}
+
+// begin returns when something that goes back so far begins, zero for the record's
+// beginning. The record in a file ends with its last fact, the cluster's now.
+func (t *Timelines) begin(file string, facts []timeline.Fact, since time.Duration) time.Time {
+	switch {
+	case since == 0:
+		return time.Time{}
+	case file != "":
+		return facts[len(facts)-1].Time.Add(-since)
+	}
+	return t.Now().Add(-since)
+}
+
+// ExportOptions of Export.
+type ExportOptions struct {
+	// Out is the file of the trace; it is beside the record if empty.
+	Out string
+	// Record is the file of a record to read, instead of the cluster's.
+	Record string
+	// Since is how far back the trace goes; to the record's beginning if zero.
+	Since time.Duration
+}
+
+// Export writes the record as trace events, and prints the path of their file.
+func (t *Timelines) Export(ctx context.Context, o ExportOptions) error {
+	if err := checkSince(o.Since); err != nil {
+		return err
+	}
+	found, err := t.record(ctx, o.Record)
+	if err != nil {
+		return err
+	}
+	file := cmp.Or(o.Out, filepath.Join(found.dir, "trace.json"))
+	if err := state.Write(file, 0o644, func(w io.Writer) error {
+		return trace.Write(w, found.facts, trace.Options{Title: t.title(o.Record), From: t.begin(o.Record, found.facts, o.Since)})
+	}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(t.Out, file)
+	return err
 }
 
 // versions lists the versions that the cluster and its autoscaler report, because the
