@@ -115,12 +115,6 @@ releaseSeries:
 - {major: 0, minor: 3, contract: v1alpha3}
 `
 
-// rateLimiting is the variable of a feature gate that is on by default since v1.13
-// (feature/feature.go; config/manager/manager.yaml). The managers then reconcile an object at
-// most once a second, and a machine is reconciled a dozen times until its node has joined. A
-// variable of the environment overrides the value in clusterctl's configuration.
-const rateLimiting = "EXP_RECONCILER_RATE_LIMITING"
-
 // providers lists the four providers with their kustomize roots.
 func providers(l release.Layout) []Provider {
 	return []Provider{
@@ -206,7 +200,6 @@ func (r *Repository) config(dir string, certManager bool) ([]byte, error) {
 	config := map[string]any{
 		"providers":       entries,
 		"overridesFolder": filepath.Join(dir, "overrides"),
-		rateLimiting:      "false",
 	}
 	if !certManager {
 		// With this, clusterctl v1.14 waits for the CustomResourceDefinitions of

@@ -258,9 +258,6 @@ func TestClusterctlReadsIt(t *testing.T) {
 				if !bytes.Contains(data, []byte("MachinePool=false")) || bytes.Contains(data, []byte("${")) {
 					t.Errorf("%s: variables are not filled in", p.label)
 				}
-				if !bytes.Contains(data, []byte("ReconcilerRateLimiting=false")) {
-					t.Errorf("%s reconciles an object at most once a second", p.label)
-				}
 			}
 		}
 	}
