@@ -684,3 +684,23 @@ func TestCommitOfAnotherRelease(t *testing.T) {
 		}
 	}
 }
+
+// TestReplaceFailed: a worker on which kubeadm failed is replaced while env:up waits.
+func TestReplaceFailed(t *testing.T) {
+	t.Parallel()
+	w := newFakeWorld(t)
+	w.management.Define(schema.GroupVersionKind{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2", Kind: "DevMachine"})
+	w.management.PutYAML(`
+{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, metadata: {name: slow, namespace: default}}
+---
+{apiVersion: infrastructure.cluster.x-k8s.io/v1beta2, kind: DevMachine, metadata: {name: slow, namespace: default, labels: {cluster.x-k8s.io/cluster-name: work-cluster},
+  ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, name: slow, uid: x}]}, status: {conditions: [{type: BootstrapCompleted, status: "False", reason: Failed}]}}
+`)
+	c := w.newBringUp(engine.Info{})
+	c.mgmt = w.management.Client()
+	stop := c.replaceFailed(t.Context())
+	for w.management.Get(kube.Machines, "default", "slow") != nil {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+}
