@@ -102,8 +102,8 @@ func Program(arch, path, source, user string, ca File) Spec {
 	}
 }
 
-// Manager returns the image of a manager of Cluster API: a binary, which runs as user, with
-// commands at paths in it.
+// Manager returns the image of a manager of Cluster API. It runs the file binary as user.
+// commands has further programs: by their paths in the image, their files on this machine.
 func Manager(arch, binary, user string, commands map[string]string) (v1.Image, error) {
 	ca, err := CACertificates()
 	if err != nil {

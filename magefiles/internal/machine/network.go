@@ -136,7 +136,7 @@ func PublishedPorts(containers []engine.Container, refused bool, err error) Find
 	}
 	found := strings.Join(open, ", ")
 	if refused {
-		return Finding{Check: check, Verdict: Note, Found: found + ": the load balancer refuses what comes from other machines"}
+		return Finding{Check: check, Verdict: Note, Found: found + ": the load balancer refuses connections from other machines"}
 	}
 	return Finding{Check: check, Verdict: Warning, Found: found + ": other machines reach them", ToDo: "if you do not trust your network, close these ports in the firewall of the engine's machine: Docker's manual, \"Packet filtering and firewalls\""}
 }

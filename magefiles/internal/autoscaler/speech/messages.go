@@ -12,8 +12,9 @@ type Message struct {
 	// whole message is the text.
 	Pattern *regexp.Regexp
 	// Since and Until are the first and the last minor release, such as "1.28", whose
-	// source has the message. The sources of 1.17 to 1.37 were read, and the main branch,
-	// which is 1.38 here: an empty Since is 1.17 or before, an empty Until is no end yet.
+	// source has the message. The sources of 1.17 to 1.37 were read, and those of the main
+	// branch, which is called 1.38 here. An empty Since means 1.17 or earlier. An empty
+	// Until means that the main branch still has the message.
 	Since, Until string
 	// Kind is what the message states; KindNone if it states nothing about a pod, a
 	// node or a group.
@@ -35,9 +36,9 @@ func harmless(class Class, since, pattern string) Message {
 }
 
 // Messages is the table. The first row that matches a message counts. The
-// patterns are taken from the sources of releases 1.17 to 1.37: core,
+// patterns are taken from the sources of releases 1.17 to 1.37 and of the main branch: core,
 // clusterstate, estimator, expander, processors, simulator, utils and
-// cloudprovider/clusterapi. TestTableKnowsTheSources compares it with sources.
+// cloudprovider/clusterapi. TestTableKnowsTheSources compares the table with sources.
 var Messages = []Message{
 	// Rounds. A round is logged at level 4.
 	row(KindNone, Loop, "", "", `^Starting main loop`),

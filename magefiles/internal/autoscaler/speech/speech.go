@@ -70,8 +70,8 @@ func Parse(line string) Entry {
 	return e
 }
 
-// Known reports whether the table has the line as one that states something or begins a
-// round, which no other program's log has.
+// Known reports whether the table has a row for the line which says that it states something
+// or begins a round. No other program logs such lines.
 func (e Entry) Known() bool {
 	return e.known != nil && (e.known.Kind != KindNone || e.known.Class == Loop)
 }

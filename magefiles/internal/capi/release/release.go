@@ -1,6 +1,6 @@
-// Package release holds one table of facts about releases: of Cluster API, of
-// the versions of its API, and of the cluster autoscaler. It is the only place
-// of the lab where versions are compared.
+// Package release has tables of facts about the releases of Cluster API, Kubernetes and the
+// cluster autoscaler, and about the versions of Cluster API's API. It is the only package of
+// the lab that compares versions.
 //
 // Each entry of a table has the facts that are new at a tag. A fact holds until a later
 // entry changes it. So a release that is newer than the table has the facts of the
@@ -17,7 +17,7 @@ import (
 	version "github.com/hashicorp/go-version"
 )
 
-// change is one entry of a table: what is different from a tag on.
+// change is one entry of a table: the facts that are new at a tag.
 type change[T any] struct {
 	// since are the first tags with the change, without a leading v, in ascending
 	// order. The last one is on the main line. Those before it are backports: they

@@ -28,7 +28,7 @@ type Environment interface {
 	// Up makes the environment ready, and Seconds returns how long each of its steps took.
 	Up(ctx context.Context) error
 	Seconds() (map[string]float64, error)
-	// Down removes the environment. One that is not there is no error.
+	// Down removes the environment. It succeeds if there is none.
 	Down(ctx context.Context) error
 }
 

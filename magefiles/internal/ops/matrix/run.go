@@ -43,7 +43,7 @@ type Trial interface {
 	// Scale runs a scenario with the row's autoscaler, and returns its results. It
 	// writes them into the folder out, unless that is empty.
 	Scale(ctx context.Context, scenario, out string) (*results.Results, error)
-	// Down removes the environment. One that is not there is no error.
+	// Down removes the environment. It succeeds if there is none.
 	Down(ctx context.Context) error
 }
 
