@@ -43,9 +43,9 @@ var kubernetesTools = []string{
 	"kubeadm", "kubectl", "kubelet", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler",
 }
 
-// CanBuild returns a *CannotBuildError if something is missing to build the node
-// image on this machine, and a *build.ToolchainError if the Go of an old Kubernetes is,
-// unless the image is built already.
+// CanBuild returns nil if the engine has both images already. Otherwise, it returns a
+// *CannotBuildError if this machine cannot build them, and a *build.ToolchainError if the
+// Go that an old Kubernetes needs is missing.
 func CanBuild(ctx context.Context, o Options) error {
 	has := func(program string) bool {
 		_, err := o.Runner.Run(ctx, run.Cmd{Name: program, Args: []string{"--version"}})
