@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
@@ -14,6 +16,33 @@ import (
 )
 
 var devMachines = schema.GroupKind{Group: "infrastructure.cluster.x-k8s.io", Kind: "DevMachine"}
+
+// failedEvery is the time between two calls of RemoveFailed.
+const failedEvery = 5 * time.Second
+
+// ReplaceFailed calls RemoveFailed again and again until stop is called, or ctx is done. It
+// calls replaced with the name of each machine, and failed with each error.
+func ReplaceFailed(ctx context.Context, c *kube.Client, namespace, cluster string, replaced func(name string), failed func(error)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = wait.PollUntilContextCancel(ctx, failedEvery, true, func(ctx context.Context) (bool, error) { // it ends with ctx only
+			names, err := RemoveFailed(ctx, c, namespace, cluster)
+			for _, name := range names {
+				replaced(name)
+			}
+			if err != nil && ctx.Err() == nil {
+				failed(err)
+			}
+			return false, nil
+		})
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
 
 // RemoveFailed deletes the workers' Machines on which kubeadm failed, so that their
 // MachineSets create others, and returns their names. The provider runs kubeadm once (Cluster

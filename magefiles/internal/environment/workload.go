@@ -11,8 +11,6 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/node"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // cluster returns the workload cluster without what other steps find out: its images, its
@@ -95,32 +93,12 @@ func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string,
 	return "", capi.WaitMovable(ctx, c.mgmt, release.Of(c.Config.ClusterAPI.Version).API, namespace, c.Config.ClusterName, 1+c.Config.Workers, progress)
 }
 
-// failedEvery is the time between two looks for machines on which kubeadm failed.
-const failedEvery = 5 * time.Second
-
 // replaceFailed replaces, until stop is called, the workers on which kubeadm failed, as on a
-// machine that is too slow. The provider leaves them as they are, so that they would never
-// join.
+// machine that is too slow. The provider leaves them as they are.
 func (c *bringUp) replaceFailed(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = wait.PollUntilContextCancel(ctx, failedEvery, true, func(ctx context.Context) (bool, error) { // it ends with ctx only
-			names, err := capi.RemoveFailed(ctx, c.mgmt, namespace, c.Config.ClusterName)
-			for _, name := range names {
-				c.Log.Printf("! kubeadm failed on the machine %s, which is replaced", name)
-			}
-			if err != nil && ctx.Err() == nil {
-				fmt.Fprintf(c.FullLog, "replace machines: %v\n", err)
-			}
-			return false, nil
-		})
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+	return capi.ReplaceFailed(ctx, c.mgmt, namespace, c.Config.ClusterName,
+		func(name string) { c.Log.Printf("! kubeadm failed on the machine %s, which is replaced", name) },
+		func(err error) { fmt.Fprintf(c.FullLog, "replace machines: %v\n", err) })
 }
 
 // network returns the manifest of the pod network: the lab's own or, in a pulled node
