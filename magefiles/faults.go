@@ -15,7 +15,7 @@ type Faults mg.Namespace
 func (Faults) List(ctx context.Context) error { return lab(ctx, "faults:list") }
 
 // Run breaks an environment of its own in many ways, repairs it after each fault with
-// env:up, and prints what came of it. Afterwards it compares all Cluster API
+// env:up, and prints the results. After each repair it compares all Cluster API
 // objects, node groups and workloads. The environment is called caslab-faults and is
 // removed at the end. All faults take about an hour on 2 cores. It fails if a fault
 // ended badly. Example: go tool mage faults:run -only=killed-in/,node-killed
@@ -24,7 +24,7 @@ func (Faults) Run(ctx context.Context,
 	down *bool, // after each fault, remove the environment with env:down instead of repairing it
 	engine *bool, // also restart the Docker engine, and remove unused networks and all stopped containers, OTHER PEOPLE'S TOO
 	nodes *string, // NUMBERS of nodes with which the engine is killed, separated by commas (default 2,5,10)
-	only *string, // FAULTS to make, separated by commas: names that faults:list prints, or beginnings of names that end with a slash; without it, all that concern no other containers
+	only *string, // FAULTS to make, separated by commas: names that faults:list prints, or beginnings of names that end with a slash; without it, all that leave other containers alone
 	out *string, // FOLDER for summary.md, results.json and the output of the commands
 	seed *int, // SEED of the random moments, which is printed; without it, another one each time
 ) error {

@@ -21,12 +21,12 @@ var faultVerbs = []verb{
 	}),
 	verbWithOptions(usage{
 		name:    "faults:run",
-		summary: "Breaks an environment of its own in many ways, repairs it after each fault with env:up, and prints what came of it.",
-		details: "Afterwards it compares all Cluster API objects, node groups and workloads. The environment is called caslab-faults and is removed at the end. All faults take about an hour on 2 cores. " +
+		summary: "Breaks an environment of its own in many ways, repairs it after each fault with env:up, and prints the results.",
+		details: "After each repair it compares all Cluster API objects, node groups and workloads. The environment is called caslab-faults and is removed at the end. All faults take about an hour on 2 cores. " +
 			"It fails if a fault ended badly.",
 		example: "go tool mage faults:run -only=killed-in/,node-killed -out=results",
 	}, func(fs *flag.FlagSet, o *faults.Options) {
-		fs.StringVar(&o.Only, "only", "", "`FAULTS` to make, separated by commas: names that faults:list prints, or beginnings of names that end with a slash; without it, all that concern no other containers")
+		fs.StringVar(&o.Only, "only", "", "`FAULTS` to make, separated by commas: names that faults:list prints, or beginnings of names that end with a slash; without it, all that leave other containers alone")
 		fs.StringVar(&o.Nodes, "nodes", "2,5,10", "`NUMBERS` of nodes with which the engine is killed, separated by commas")
 		fs.BoolVar(&o.Engine, "engine", false, "also restart the Docker engine, and remove unused networks and all stopped containers, OTHER PEOPLE'S TOO")
 		fs.BoolVar(&o.Down, "down", false, "after each fault, remove the environment with env:down instead of repairing it")

@@ -1,5 +1,5 @@
 // Package faults breaks a real environment in many ways, repairs it as a user would, and
-// says what came of it.
+// reports how each fault ended.
 package faults
 
 import (
@@ -79,7 +79,7 @@ func (f *Faults) List() error {
 }
 
 // Run makes the faults one after the other, repairs or removes the environment after each,
-// and prints what came of it. It returns an error if one ended badly. The environment is
+// and prints the results. It returns an error if a fault ended badly. The environment is
 // removed at the end.
 func (f *Faults) Run(ctx context.Context, o Options) (err error) {
 	if f.Config.WorkloadKubeconfig != "" {
@@ -323,8 +323,8 @@ func (t *trial) take(ctx context.Context) (snapshot, error) {
 	return take(ctx, client)
 }
 
-// compare says whether everything is still there. An environment that was created again is
-// compared with the first one, by its numbers of objects.
+// compare says whether everything is still there. If the environment was created again, it
+// compares only the numbers of objects, with those of the first environment.
 func (t *trial) compare(ctx context.Context, row fault, before snapshot, r *Result) error {
 	after, err := t.take(ctx)
 	if err != nil {

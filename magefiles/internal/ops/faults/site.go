@@ -45,7 +45,7 @@ const (
 )
 
 // site is the environment that the faults break, and the checkout whose commands repair it.
-// The checkout has the files of the user's as links, and a folder .caslab of its own.
+// The checkout has links to the files of the user's checkout, and its own folder .caslab.
 type site struct {
 	*lab.Lab
 	engine  *engine.Engine
@@ -100,7 +100,7 @@ func (s *site) do(ctx context.Context, c run.Cmd) error {
 	return err
 }
 
-// program runs another program than the lab's command.
+// program runs a program other than the lab's command.
 func (s *site) program(ctx context.Context, name string, args ...string) (string, error) {
 	res, err := s.Runner.Run(ctx, run.Cmd{Name: name, Args: args, Dir: s.Config.Root})
 	return strings.TrimSpace(string(res.Stdout)), err
@@ -126,7 +126,7 @@ func (s *site) during(ctx context.Context, c run.Cmd, reached func(context.Conte
 	return came, errors.Join(err, context.Cause(ctx))
 }
 
-// outcome returns the first line of how a command ended.
+// outcome says in one line how a command ended.
 func outcome(err error) string {
 	if err == nil {
 		return "without an error"
@@ -200,8 +200,8 @@ func (s *site) containers(ctx context.Context, name string) ([]engine.Container,
 	return all, nil
 }
 
-// docker gives the IDs of the environment's containers that have a role, or of all if it is
-// empty, to docker commands.
+// docker runs a docker command on each of the environment's containers that has the role,
+// or on all containers if role is empty.
 func (s *site) docker(ctx context.Context, role string, args ...string) (string, error) {
 	all, err := s.containers(ctx, s.Config.ClusterName)
 	if err != nil {

@@ -86,8 +86,8 @@ func (s snapshot) changes(later snapshot) []string {
 	return all
 }
 
-// shape returns how many objects of each kind there are: names have random parts, so that
-// two environments have the same shape only.
+// shape returns how many objects of each kind there are. That is all that two environments
+// have in common, because names have random parts.
 func (s snapshot) shape() snapshot {
 	counts := map[string]int{}
 	for name := range s {

@@ -34,8 +34,8 @@ type fault struct {
 	loses string
 	// skip says why the fault cannot be made.
 	skip string
-	// strike makes the fault and returns what came of it at once, or an error if it could
-	// not be made.
+	// strike makes the fault and returns its immediate effect, or an error if it could not
+	// be made.
 	strike func(ctx context.Context, s *site) (came string, err error)
 	// cure, if set, is what a user does before env:up or env:down.
 	cure func(ctx context.Context, s *site) error
