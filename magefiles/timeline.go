@@ -21,7 +21,7 @@ func (Timeline) Watch(ctx context.Context) error { return lab(ctx, "timeline:wat
 // mage timeline:report -since=15m -out=results/timeline.html
 func (Timeline) Report(ctx context.Context,
 	out *string, // FILE of the page, which ends in .html; the picture and the JSON are beside it
-	record *string, // FILE of a record that timeline:import wrote, instead of the cluster's
+	record *string, // FILE that timeline:import wrote, to read instead of the cluster's record
 	since *time.Duration, // how far back the page and the picture go, a DURATION such as 15m
 ) error {
 	return lab(ctx, "timeline:report", option("out", out), option("record", record), option("since", since))
@@ -32,7 +32,7 @@ func (Timeline) Report(ctx context.Context,
 // WHAT is pod/NAME, node/NAME or group/NAME. Example: go tool mage
 // timeline:explain pod/sc-shop-7d9f8-x2x8z
 func (Timeline) Explain(ctx context.Context, what string,
-	record *string, // FILE of a record that timeline:import wrote, instead of the cluster's
+	record *string, // FILE that timeline:import wrote, to read instead of the cluster's record
 ) error {
 	return lab(ctx, "timeline:explain", option("record", record), "--", what)
 }
@@ -43,13 +43,13 @@ func (Timeline) Explain(ctx context.Context, what string,
 // tool mage timeline:export -since=15m -out=results/trace.json
 func (Timeline) Export(ctx context.Context,
 	out *string, // FILE of the trace; by default trace.json beside the record
-	record *string, // FILE of a record that timeline:import wrote, instead of the cluster's
+	record *string, // FILE that timeline:import wrote, to read instead of the cluster's record
 	since *time.Duration, // how far back the trace goes, a DURATION such as 15m
 ) error {
 	return lab(ctx, "timeline:export", option("out", out), option("record", record), option("since", since))
 }
 
-// Import makes a record of what somebody saved of a cluster, so that
+// Import makes a record from saved objects and logs of a cluster, so that
 // timeline:explain and timeline:report work on it without the cluster. It reads
 // objects and events in YAML or JSON, such as the output of kubectl get -o yaml,
 // must-gather folders, and logs of the autoscaler. It prints what it used, what it

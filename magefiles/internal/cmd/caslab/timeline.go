@@ -49,7 +49,7 @@ var timelineVerbs = []verb{
 	}),
 	verbWithOptions(usage{
 		name:    "timeline:import",
-		summary: "Makes a record of what somebody saved of a cluster, so that timeline:explain and timeline:report work on it without the cluster.",
+		summary: "Makes a record from saved objects and logs of a cluster, so that timeline:explain and timeline:report work on it without the cluster.",
 		details: "It reads objects and events in YAML or JSON, such as the output of kubectl get -o yaml, must-gather folders, and logs of the autoscaler. It prints what it used, what it did not use, and what to type next.",
 		args:    []argument{{"DIR", "a folder, a file, or a tar archive"}},
 		example: "go tool mage timeline:import ~/Downloads/must-gather.tar.gz",
@@ -61,4 +61,4 @@ var timelineVerbs = []verb{
 }
 
 // recordMeaning is the meaning of -record.
-const recordMeaning = "`FILE` of a record that timeline:import wrote, instead of the cluster's"
+const recordMeaning = "`FILE` that timeline:import wrote, to read instead of the cluster's record"

@@ -30,7 +30,7 @@ type ImportOptions struct {
 	Out string
 }
 
-// Import makes a record of what somebody saved of a cluster, and prints what it read and
+// Import makes a record from saved objects and logs of a cluster, and prints what it read and
 // what to type next. path is a folder, a file or an archive.
 func (t *Timelines) Import(ctx context.Context, path string, o ImportOptions) error {
 	if path == "" {
@@ -66,7 +66,7 @@ func (t *Timelines) Import(ctx context.Context, path string, o ImportOptions) er
 	return err
 }
 
-// notInNames matches what a folder's name has not.
+// notInNames matches the characters that are replaced in a folder's name.
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 // importName returns the name of the folder for the record of an absolute path.

@@ -1,4 +1,4 @@
-// Package importer makes facts of what somebody saved of a cluster: objects as kubectl and
+// Package importer makes facts from what somebody saved of a cluster: objects as kubectl and
 // must-gather write them, and logs of the autoscaler.
 package importer
 
@@ -26,11 +26,11 @@ type Result struct {
 	Facts []timeline.Fact
 	// Files is the number of files that were read, those in archives included.
 	Files int
-	// Taken is when the objects were saved: the latest time in them, or without objects
-	// that of the last line.
+	// Taken is when the objects were saved: the latest time in them. Without objects, it
+	// is the time of the last line of a log.
 	Taken time.Time
-	// Objects has the number of objects that became facts, by kind, and Unused of those
-	// that did not, by kind and group.
+	// Objects has the number of objects that became facts, by kind. Unused has the number
+	// of those that did not, by kind and group.
 	Objects, Unused map[string]int
 	Logs            []Log
 	// Ignored has the files without anything that becomes a fact, and objects that cannot
@@ -41,7 +41,8 @@ type Result struct {
 // Log is a log of the autoscaler.
 type Log struct {
 	Name string
-	// Lines is the number of its lines, and Statements of those that state something.
+	// Lines is the number of all lines. Statements is the number of the lines that state
+	// something, begin a round or report a problem.
 	Lines, Statements int
 	// From and To are the times of its first and its last statement.
 	From, To time.Time
@@ -73,8 +74,8 @@ func (e *NothingError) Error() string {
 }
 
 // Read reads a folder with all folders in it, a file, or a tar archive, compressed with
-// gzip or not. It tells files apart by their content. The clock of a log is UTC, unless
-// its lines begin with times of another.
+// gzip or not. It tells files apart by their content. klog's times are read as UTC, unless
+// a time before them shows another time zone.
 func Read(ctx context.Context, path string) (*Result, error) {
 	r := &reader{
 		walker: walker{ctx: ctx, limits: defaultLimits},
@@ -175,7 +176,7 @@ func (r *reader) log(name string, modified time.Time, content io.Reader) error {
 	return nil
 }
 
-// finish makes facts of everything that was read.
+// finish makes facts from everything that was read.
 func (r *reader) finish(path string) (*Result, error) {
 	if len(r.byUID)+len(r.logs) == 0 {
 		return nil, &NothingError{Path: path, Files: r.result.Files, Ignored: r.result.Ignored}

@@ -21,7 +21,7 @@ type savedLog struct {
 	// known is set if a line is one of the autoscaler's.
 	known bool
 	lines int
-	// stated has the lines that state something or begin a round.
+	// stated has the lines that state something, begin a round or report a problem.
 	stated []savedLine
 }
 
@@ -73,7 +73,8 @@ func parseLine(text string) savedLine {
 	return line
 }
 
-// readLog reads a log. It keeps the lines that state something.
+// readLog reads a log. It keeps the lines that state something, begin a round or report a
+// problem.
 func readLog(ctx context.Context, content io.Reader) (savedLog, error) {
 	var log savedLog
 	reader := bufio.NewReaderSize(content, headSize)

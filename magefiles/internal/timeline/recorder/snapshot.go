@@ -15,8 +15,8 @@ import (
 
 // Snapshot is what somebody saved of a cluster: objects, and the log of its autoscaler.
 type Snapshot struct {
-	// Taken is when the objects were read. It is the time of what they tell without a
-	// time of its own.
+	// Taken is when the objects were read. A fact for which an object has no time gets
+	// this one.
 	Taken time.Time
 	// Objects for which Records returns true, in any order.
 	Objects []*unstructured.Unstructured
@@ -51,8 +51,8 @@ func Records(o *unstructured.Unstructured) bool {
 }
 
 // SnapshotFacts returns the facts of a snapshot of a cluster. It calls onError for each
-// object that is not what its kind says. Since the first message of the autoscaler, the
-// facts count as recorded; what happened before is known only from objects.
+// object that does not fit the type of its kind. The recording begins at the autoscaler's
+// first message, in a log or an event; what happened before is known only from objects.
 func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	var facts []timeline.Fact
 	r := newRecorder(Options{OnError: onError}, nil)

@@ -63,9 +63,10 @@ const (
 )
 
 // Write writes the record as trace events: a process for the lab, for the autoscaler, for
-// each node group and for all pods. A node and a pod is an asynchronous event with its
-// states in it, the sizes of a group are counters, and what the autoscaler says are
-// instants. What had not ended when the record did ends with it, and has the argument open.
+// each node group and for all pods. Each node and each pod is an asynchronous event that
+// contains its states, the sizes of a group are counters, and what the autoscaler says are
+// instants. An event that was still going on when the record ended gets that end, and the
+// argument open.
 func Write(w io.Writer, facts []timeline.Fact, opts Options) error {
 	m := history.New(facts)
 	t := &tracer{from: cmp.Or(opts.From, m.RecordedSince, m.From), events: []event{}}
