@@ -123,6 +123,23 @@ func ParseFlags(text string) ([]Flag, error) {
 	return flags, nil
 }
 
+// FlagsOf returns the flags among the words of a command line. A value follows its flag
+// after an equals sign, or as the next word.
+func FlagsOf(words []string) []Flag {
+	var flags []Flag
+	after := false
+	for _, word := range words {
+		f, ok := parseFlag(word)
+		if ok {
+			flags = append(flags, f)
+		} else if after {
+			flags[len(flags)-1].Value, flags[len(flags)-1].Bare = word, false
+		}
+		after = ok && f.Bare
+	}
+	return flags
+}
+
 // parseFlag reads --name, --name=value, and the same with one dash.
 func parseFlag(word string) (Flag, bool) {
 	name, found := strings.CutPrefix(word, "--")

@@ -4,7 +4,10 @@
 // recorder writes the facts, history puts them in order, render shows them.
 package timeline
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Kind is what a fact is about.
 type Kind string
@@ -18,6 +21,8 @@ const (
 	Autoscaler Kind = "autoscaler"
 	// Lab is the lab itself: it recorded, or ran a step of a scenario.
 	Lab Kind = "lab"
+	// Template is the infrastructure template of a group's machines.
+	Template Kind = "template"
 )
 
 // What happened, by kind.
@@ -38,7 +43,8 @@ const (
 	Ended         = "ended" // Succeeded or Failed, as Text has it
 	Evicted       = "evicted"
 
-	// The N of Sized is how many replicas a group wants, that of ReadyCount how many
+	// The N of Sized is how many replicas a group wants, and its Text the field manager
+	// that wrote the number, if that is known. The N of ReadyCount is how many replicas
 	// are ready. The Text of Limits is "MIN MAX", or empty if the autoscaler does
 	// not scale the group.
 	Sized      = "size"
@@ -53,6 +59,11 @@ const (
 	// Marked machine to be deleted.
 	Phase  = "phase"
 	Marked = "marked"
+
+	// The Shape of Shaped is what package shape keeps of an object: what a pod asks for,
+	// what a node offers. It is recorded when it changes. Without a Shape, the object is
+	// gone; only objects whose end no other fact reports have such a fact.
+	Shaped = "shape"
 
 	// What happens to nodes. The Text of Tainted and Untainted is the key of a
 	// taint of the autoscaler.
@@ -143,8 +154,10 @@ type Fact struct {
 	// N is the number of a size.
 	N *int `json:"n,omitempty"`
 	// Text is the message, phase or reason.
-	Text   string `json:"text,omitempty"`
-	Source Source `json:"source"`
+	Text string `json:"text,omitempty"`
+	// Shape is JSON of a type of package shape, which depends on the Kind.
+	Shape  json.RawMessage `json:"shape,omitempty"`
+	Source Source          `json:"source"`
 }
 
 // ControlPlane is the Group of the machines and nodes of the control plane.

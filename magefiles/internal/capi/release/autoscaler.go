@@ -45,6 +45,12 @@ type Autoscaler struct {
 	GroupReferences bool
 	// FromZero reports whether it scales up a group that has no node.
 	FromZero bool
+	// SkipsPaused reports whether it leaves out groups with Cluster API's annotation
+	// paused.
+	SkipsPaused bool
+	// TemplateTaints reports whether it expects the taints of a group's machine
+	// template on the nodes of an empty group.
+	TemplateTaints bool
 	// Defects says what the release cannot do, each as one sentence without a
 	// full stop.
 	Defects []string
@@ -142,6 +148,9 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.30.6", "1.31.4", "1.32.3", "1.33.1", "1.34.0"}, func(a *Autoscaler) {
 		a.GroupReferences, a.NewestAPI = true, V1Beta2
 	}},
+	// clusterapi_controller.go: nodeGroups and isScalableResourceAndPaused.
+	// clusterapi_unstructured.go: Taints reads spec.template.spec.taints.
+	{[]string{"1.36.0"}, func(a *Autoscaler) { a.SkipsPaused, a.TemplateTaints = true, true }},
 	// /cluster-autoscaler/version/version.go.
 	{[]string{"1.36.0"}, func(a *Autoscaler) { a.Defects = []string{saysDev} }},
 	{[]string{"1.36.1"}, func(a *Autoscaler) { a.Defects = nil }},

@@ -38,6 +38,8 @@ type Autoscalers struct {
 // Recorder records what happens in a cluster until stop is called.
 type Recorder interface {
 	Record(ctx context.Context, c *target.Cluster) (stop func())
+	// AddFlags records the flags with which an autoscaler starts.
+	AddFlags(c *target.Cluster, flags []autoscaler.Flag)
 }
 
 // Nodes are the nodes of the environment.
@@ -157,6 +159,7 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary str
 	if p.Flags, err = a.CheckedFlags(ctx, binary, a.Settings(c, address), overrides); err != nil {
 		return p, err
 	}
+	a.Recorder.AddFlags(c, p.Flags)
 	return p, a.recordRelease(c)
 }
 

@@ -103,7 +103,11 @@ type fixture struct {
 	// loaded into the nodes.
 	recorded int
 	loaded   []string
+	// flags are those that were recorded last.
+	flags []autoscaler.Flag
 }
+
+func (s *fixture) AddFlags(_ *target.Cluster, flags []autoscaler.Flag) { s.flags = flags }
 
 func (s *fixture) Record(context.Context, *target.Cluster) (stop func()) {
 	s.recorded++

@@ -12,10 +12,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/target/targettest"
 )
 
@@ -69,12 +71,17 @@ func (p *program) state() (started []string, running int) {
 	return p.started, p.running
 }
 
+// noRecorder records nothing.
+type noRecorder struct{ autoscalers.Recorder }
+
+func (noRecorder) AddFlags(*target.Cluster, []autoscaler.Flag) {}
+
 func newHostAutoscaler(t *testing.T) (*hostAutoscaler, *program) {
 	t.Helper()
 	l, p := labtest.New(t, nil), &program{fail: make(chan error)}
 	l.Runner = p
 	c, _ := targettest.New(t)
-	sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
+	sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab, Recorder: noRecorder{}}}
 	return &hostAutoscaler{resultsDir: t.TempDir(), compiledAutoscaler: compiledAutoscaler{
 		Scenarios: sc, cluster: c, compiled: autoscalers.Compiled{Binary: "/cluster-autoscaler"}, overrides: []string{"--v=4"}, ended: make(chan error, 1),
 	}}, p

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/state"
@@ -95,6 +96,15 @@ func addFact(l *lab.Lab, file string, f timeline.Fact) {
 	}
 	if err := timeline.Append(file, f); err != nil {
 		l.Log.Printf("! not on the timeline: %v", err)
+	}
+}
+
+// AddFlags records the flags with which the lab starts an autoscaler.
+func (t *Timelines) AddFlags(c *target.Cluster, flags []autoscaler.Flag) {
+	f := recorder.FlagsFact(flags, t.Now())
+	f.Source = timeline.Own
+	if err := timeline.Append(t.File(c), f); err != nil {
+		t.Log.Printf("! not on the timeline: %v", err)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 type Model struct {
 	// From and To are the times of the first and the last fact.
 	From, To time.Time
-	// Facts by time, each once.
+	// Facts by time, each once, without the shapes of objects.
 	Facts []timeline.Fact
 	// Groups by name, then the control plane, then nodes of no known group.
 	Groups []*GroupStory
@@ -133,7 +133,7 @@ func New(facts []timeline.Fact) *Model {
 }
 
 // ordered returns the facts by time, without those that come twice, as after a
-// restart of the recorder, and without those that have no time.
+// restart of the recorder, without those that have no time, and without shapes.
 func ordered(facts []timeline.Fact) []timeline.Fact {
 	type key struct {
 		at                           int64
@@ -152,7 +152,7 @@ func ordered(facts []timeline.Fact) []timeline.Fact {
 		if f.N != nil {
 			k.n = *f.N
 		}
-		if f.Time.IsZero() || seen[k] {
+		if f.Time.IsZero() || f.What == timeline.Shaped || seen[k] {
 			continue
 		}
 		seen[k] = true

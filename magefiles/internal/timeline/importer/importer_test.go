@@ -191,7 +191,7 @@ func TestShapesHaveTheSameFacts(t *testing.T) {
 	if want.Taken.Format(time.DateTime) != "2026-11-26 21:46:00" || len(want.Facts) < 20 || len(want.Ignored) > 0 {
 		t.Errorf("%d facts, taken at %s, ignored %v", len(want.Facts), want.Taken, want.Ignored)
 	}
-	if !maps.Equal(want.Objects, map[string]int{"Cluster": 1, "MachineDeployment": 2, "Machine": 4, "Node": 4}) {
+	if !maps.Equal(want.Objects, map[string]int{"Cluster": 1, "DockerMachineTemplate": 2, "MachineDeployment": 2, "Machine": 4, "Node": 4}) {
 		t.Errorf("the objects are %v", want.Objects)
 	}
 	for name, files := range shapes {

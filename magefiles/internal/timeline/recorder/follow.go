@@ -3,16 +3,20 @@ package recorder
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 const (
@@ -28,10 +32,17 @@ func (r *recorder) run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	waitAll(ctx,
-		r.follow(ctx, r.Management, kube.Follower{Kind: kube.MachineDeployments, Namespace: r.Namespace, OnChange: r.deployment, OnSynced: func() { r.recordDeleted(timeline.Group) }}),
+		r.follow(ctx, r.Management, kube.Follower{
+			Kind: kube.MachineDeployments, Namespace: r.Namespace, OnSynced: func() { r.recordDeleted(timeline.Group) },
+			OnChange: func(change kube.Change) {
+				r.followTemplates(ctx, change.After)
+				r.deployment(change)
+			},
+		}),
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, OnChange: r.machine, OnSynced: func() { r.recordDeleted(timeline.Machine) }}),
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, OnChange: r.cluster}),
 	)
+	waitAll(ctx, r.templatesSeen()...)
 	waitAll(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, OnChange: r.node, OnSynced: func() { r.recordDeleted(timeline.Node) }}))
 	last := []<-chan struct{}{
 		r.pods(ctx),
@@ -156,6 +167,46 @@ func (r *recorder) deployment(change kube.Change) {
 	}
 }
 
+// followTemplates follows the kind of a group's infrastructure template, unless that is
+// followed already.
+func (r *recorder) followTemplates(ctx context.Context, group *unstructured.Unstructured) {
+	if group == nil || !r.isOurs(group) {
+		return
+	}
+	var kind schema.GroupKind
+	if kind.Group, kind.Kind = shape.TemplateKind(group); kind.Group == "" || kind.Kind == "" {
+		return
+	}
+	r.mu.Lock()
+	_, known := r.templates[kind]
+	r.mu.Unlock()
+	if known {
+		return // only this goroutine adds kinds
+	}
+	seen := r.follow(ctx, r.Management, kube.Follower{
+		Kind: kind, Namespace: r.Namespace, OnChange: r.template, OnSynced: func() { r.recordDeleted(timeline.Template) },
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.templates[kind] = seen
+}
+
+// templatesSeen returns the channels of templates.
+func (r *recorder) templatesSeen() []<-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.templates))
+}
+
+func (r *recorder) template(change kube.Change) {
+	o := change.After
+	if o == nil {
+		r.recordGone(timeline.Template, string(change.Before.GetUID()))
+		return
+	}
+	r.observe(timeline.Template, string(o.GetUID()), func() []timeline.Fact { return templateFacts(o, r.now()) })
+}
+
 func (r *recorder) machine(change kube.Change) {
 	switch o := change.After; {
 	case o == nil:
@@ -205,22 +256,25 @@ func (r *recorder) pod(ctx context.Context, change kube.Change) {
 	}
 }
 
-// observePod records a pod that runs no autoscaler.
+// observePod records a pod. Of one that is no workload, only the shape is recorded.
 func (r *recorder) observePod(pod *corev1.Pod) {
-	if isWorkload(pod) {
-		r.observe(timeline.Pod, string(pod.UID), func() []timeline.Fact {
+	r.observe(timeline.Pod, string(pod.UID), func() []timeline.Fact {
+		if isWorkload(pod) && len(autoscalerContainers(pod)) == 0 {
 			return podFacts(pod, r.groups.nodes[pod.Spec.NodeName], r.now())
-		})
-	}
+		}
+		return systemPodFacts(pod, r.now())
+	})
 }
 
 // observeProcess records the pod of an autoscaler that runs in the containers.
 func (r *recorder) observeProcess(pod *corev1.Pod, containers []string) {
-	r.observe(timeline.Autoscaler, string(pod.UID), func() []timeline.Fact { return processFacts(pod, containers, r.now()) })
+	r.observe(timeline.Autoscaler, string(pod.UID), func() []timeline.Fact {
+		return append(processFacts(pod, containers, r.now()), commandLine(pod, containers[0], r.now())...)
+	})
 }
 
-// autoscalerPod records a pod of an autoscaler and begins to read its log. It
-// returns any other pod, and nil for one that is gone.
+// autoscalerPod records a pod of an autoscaler and begins to read its log. It returns the
+// pod, whatever it runs, and nil for one that is gone.
 func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kube.Change) *corev1.Pod {
 	pod, err := kube.Pod(cmp.Or(change.After, change.Before))
 	if err != nil {
@@ -247,7 +301,7 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 			r.all.Go(func() { r.podLog(ctx, c, pod, container, sync.OnceFunc(func() { close(read) })) })
 		}
 	}
-	return nil
+	return pod
 }
 
 // setInstances stores which instance runs in each container of an autoscaler's pod.
@@ -273,10 +327,11 @@ func (r *recorder) labFact(f timeline.Fact) {
 // hostLog returns a reader of LogFile that starts where the previous recorder stopped.
 func (r *recorder) hostLog() *hostLog {
 	var last time.Time
+	var flags flagReader
 	return &hostLog{
 		path: r.LogFile, at: r.bookmark.Log,
 		onLine: func(text string) bool {
-			at, ok := r.logLine(text, cmp.Or(last, r.now()))
+			at, ok := r.logLine(text, cmp.Or(last, r.now()), &flags)
 			last = cmp.Or(at, last)
 			return ok
 		},
@@ -289,14 +344,17 @@ func (r *recorder) hostLog() *hostLog {
 }
 
 // logLine records the fact of a line of the autoscaler's log, if it is one, and
-// returns the fact's time. day is as for LogFact. ok is false if the fact could not
-// be appended.
-func (r *recorder) logLine(text string, day time.Time) (at time.Time, ok bool) {
-	return r.logEntry(speech.Parse(text), day)
+// returns the fact's time. day is as for LogFact, flags has read the lines before. ok is
+// false if the fact could not be appended.
+func (r *recorder) logLine(text string, day time.Time, flags *flagReader) (at time.Time, ok bool) {
+	return r.logEntry(speech.Parse(text), day, flags)
 }
 
 // logEntry is logLine for a parsed line.
-func (r *recorder) logEntry(e speech.Entry, day time.Time) (at time.Time, ok bool) {
+func (r *recorder) logEntry(e speech.Entry, day time.Time, flags *flagReader) (at time.Time, ok bool) {
+	if started, complete := flags.read(e, day); complete && !r.recordMessage(started) {
+		return time.Time{}, false
+	}
 	if e.Class == speech.Loop {
 		r.mu.Lock()
 		r.repeats.nextRound()

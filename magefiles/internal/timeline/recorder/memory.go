@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,6 +26,12 @@ func (o *object) exists() bool {
 	}
 	_, exists := o.aspects["existence"]
 	return exists
+}
+
+// isShaped reports whether the object exists and only its shape is recorded.
+func (o *object) isShaped() bool {
+	_, shaped := o.aspects[timeline.Shaped]
+	return shaped && !o.exists()
 }
 
 // memory is the last recorded state of all objects that exist. A recorder reads it from
@@ -63,7 +70,7 @@ func aspect(f timeline.Fact) string {
 		if f.UID != "" { // the log has none
 			return "process"
 		}
-	case timeline.Evicted, timeline.Sized, timeline.Limits, timeline.Marked, timeline.Health:
+	case timeline.Evicted, timeline.Sized, timeline.Limits, timeline.Marked, timeline.Health, timeline.Shaped:
 		return f.What
 	}
 	return ""
@@ -101,6 +108,8 @@ func sameState(a, b timeline.Fact) bool {
 		return !slices.ContainsFunc(notReadyReasons(b), func(c string) bool { return !slices.Contains(before, c) })
 	case timeline.Phase, timeline.Limits, timeline.Health:
 		return a.Text == b.Text
+	case timeline.Shaped:
+		return bytes.Equal(a.Shape, b.Shape)
 	}
 	return true
 }
@@ -115,7 +124,7 @@ func notReadyReasons(f timeline.Fact) []string {
 
 // add learns a fact of the record.
 func (m memory) add(f timeline.Fact) {
-	if f.What == timeline.Gone {
+	if f.What == timeline.Gone || f.What == timeline.Shaped && f.Shape == nil {
 		delete(m, objectKey(f))
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 // parseTime parses a time of an object. It returns zero for any other text.
@@ -92,12 +93,34 @@ func isWorkload(pod *corev1.Pod) bool {
 	return !isSystemNamespace(pod.Namespace) && !provider && !mirror
 }
 
+// shaped returns the fact of an object's shape, which it has since its creation unless the
+// record has another.
+func shaped(f timeline.Fact, o metav1.Object, now time.Time, what any) timeline.Fact {
+	f = complete(f, timeline.Shaped, cmp.Or(o.GetCreationTimestamp().UTC(), now), "")
+	f.Shape = shape.Encode(what)
+	return f
+}
+
+// systemPodFacts returns the facts of a pod that is no workload: what it uses of its node.
+func systemPodFacts(pod *corev1.Pod, now time.Time) []timeline.Fact {
+	f := factAbout(timeline.Pod, pod, "")
+	f.Node = pod.Spec.NodeName
+	return []timeline.Fact{shaped(f, pod, now, shape.OfPod(pod))}
+}
+
+// templateFacts returns the facts of an infrastructure template's present state.
+func templateFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
+	f := factAbout(timeline.Template, o, "")
+	f.Name = o.GetKind() + "/" + f.Name
+	return []timeline.Fact{shaped(f, o, now, shape.OfTemplate(o))}
+}
+
 // podFacts returns the facts of a pod's present state; group is that of its node.
 func podFacts(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Pod, pod, group)
 	created := f
 	created.Group = "" // a new pod has no node yet
-	facts := []timeline.Fact{complete(created, timeline.Created, cmp.Or(pod.CreationTimestamp.Time, now), "")}
+	facts := []timeline.Fact{complete(created, timeline.Created, cmp.Or(pod.CreationTimestamp.Time, now), ""), shaped(created, pod, now, shape.OfPod(pod))}
 
 	placed := podCondition(pod, corev1.PodScheduled)
 	since := placed.LastTransitionTime.UTC()
@@ -140,7 +163,10 @@ func containerTimes(pod *corev1.Pod) (begun, ended time.Time) {
 // nodeFacts returns the facts of a node's present state.
 func nodeFacts(node *corev1.Node, group string, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Node, node, group)
-	facts := []timeline.Fact{complete(f, timeline.Joined, cmp.Or(node.CreationTimestamp.Time, now), "")}
+	facts := []timeline.Fact{
+		complete(f, timeline.Joined, cmp.Or(node.CreationTimestamp.Time, now), ""),
+		shaped(f, node, now, shape.OfNode(node, autoscaler.CandidateTaint, autoscaler.DeletedTaint)),
+	}
 	c := readyCondition(node)
 	switch since := cmp.Or(c.LastTransitionTime.UTC(), now); c.Status {
 	case corev1.ConditionTrue:
@@ -179,7 +205,7 @@ func nodeFacts(node *corev1.Node, group string, now time.Time) []timeline.Fact {
 // machineFacts returns the facts of a Machine's present state.
 func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Machine, o, group)
-	facts := []timeline.Fact{complete(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
+	facts := []timeline.Fact{complete(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), ""), shaped(f, o, now, shape.OfMachine(o))}
 	f.Node = kube.Field(o, "status", "nodeRef", "name")
 	if phase := kube.Field(o, "status", "phase"); phase != "" {
 		since := parseTime(kube.Field(o, "status", "lastUpdated"))
@@ -207,9 +233,10 @@ func parseGoTime(text string) time.Time {
 // deploymentFacts returns the facts of a MachineDeployment's present state.
 func deploymentFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Group, o, o.GetName())
-	facts := []timeline.Fact{complete(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), "")}
+	facts := []timeline.Fact{complete(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), ""), shaped(f, o, now, shape.OfGroup(o))}
 	if n, ok := number(o, "spec", "replicas"); ok {
-		size := complete(f, timeline.Sized, cmp.Or(changedAt(o, "spec", "replicas"), now), "")
+		manager, at := changedBy(o, "spec", "replicas")
+		size := complete(f, timeline.Sized, cmp.Or(at, now), manager)
 		size.N = &n
 		facts = append(facts, size)
 	}
@@ -254,10 +281,9 @@ func number(o *unstructured.Unstructured, path ...string) (int, bool) {
 	return n, err == nil
 }
 
-// changedAt returns the last time at which a manager of the field at path changed a
-// field of its own, zero if managedFields does not have it.
-func changedAt(o *unstructured.Unstructured, path ...string) time.Time {
-	var latest time.Time
+// changedBy returns the manager of the field at path that last changed a field of its own,
+// and when. They are zero if managedFields does not have the field.
+func changedBy(o *unstructured.Unstructured, path ...string) (manager string, latest time.Time) {
 	all, _, _ := unstructured.NestedSlice(o.Object, "metadata", "managedFields")
 	for _, entry := range all {
 		m, _ := entry.(map[string]any)
@@ -271,7 +297,8 @@ func changedAt(o *unstructured.Unstructured, path ...string) time.Time {
 		text, _ := m["time"].(string)
 		if at := parseTime(text); at.After(latest) {
 			latest = at
+			manager, _ = m["manager"].(string)
 		}
 	}
-	return latest
+	return manager, latest
 }

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -207,7 +208,7 @@ func equal(a, b timeline.Fact) bool {
 		return false
 	}
 	a.N, b.N, a.Time, b.Time = nil, nil, time.Time{}, time.Time{}
-	return a == b
+	return reflect.DeepEqual(a, b)
 }
 
 func TestOtherLogLinesAreNoFacts(t *testing.T) {
@@ -401,7 +402,7 @@ func FuzzLogFact(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		got, ok := parseLog(line, noon)
 		if !ok {
-			if got != (timeline.Fact{}) {
+			if !reflect.DeepEqual(got, timeline.Fact{}) {
 				t.Errorf("%q becomes no fact, but LogFact returns %+v", line, got)
 			}
 			return

@@ -156,6 +156,7 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	var flags flagReader
 	reader := bufio.NewReaderSize(log, 64<<10)
 	for {
 		text, err := reader.ReadString('\n')
@@ -172,7 +173,7 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 			continue // the request has whole seconds
 		}
 		// An autoscaler in a container has the time zone of its image.
-		if _, ok := r.logLine(message, at.UTC()); !ok {
+		if _, ok := r.logLine(message, at.UTC(), &flags); !ok {
 			return fmt.Errorf("read the log of the pod %s: %w", pod.Name, errUnrecorded)
 		}
 		r.mu.Lock()

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/timeline"
@@ -102,6 +104,9 @@ type recorder struct {
 	// logReads has a channel for each log of a pod, which is closed when the log is
 	// read up to its present end.
 	logReads []<-chan struct{}
+	// templates has a channel for each kind of infrastructure template that a group
+	// has, which is closed when all templates were seen.
+	templates map[schema.GroupKind]<-chan struct{}
 }
 
 func newRecorder(o Options, lock *state.Lock) *recorder {
@@ -109,6 +114,7 @@ func newRecorder(o Options, lock *state.Lock) *recorder {
 		Options: o, lock: lock, now: time.Now, write: func(facts ...timeline.Fact) error { return timeline.Append(o.File, facts...) },
 		memory: memory{}, groups: newGroups(o.Cluster),
 		recorded: map[string]bool{}, present: map[string]bool{}, reported: map[string]time.Time{}, instances: map[string]instance{},
+		templates: map[schema.GroupKind]<-chan struct{}{},
 	}
 }
 
@@ -261,16 +267,20 @@ func (r *recorder) recordGone(kind timeline.Kind, uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := objectKey(timeline.Fact{Kind: kind, UID: uid})
-	if o := r.memory[k]; o != nil && o.exists() {
+	if o := r.memory[k]; o != nil && (o.exists() || o.isShaped()) {
 		r.recordFacts([]timeline.Fact{o.endFact(r.now(), "")})
 	}
 }
 
 // endFact returns the fact that the object is gone. The pod of an autoscaler counts as
-// its process, which has stopped.
+// its process, which has stopped. An object of which only the shape is recorded has none
+// any more.
 func (o *object) endFact(at time.Time, text string) timeline.Fact {
 	f := timeline.Fact{Time: at, Kind: o.kind, What: timeline.Gone, Name: o.name, UID: o.uid, Group: o.group, Node: o.node, Text: text, Source: timeline.Watch}
-	if o.kind == timeline.Autoscaler {
+	switch {
+	case o.isShaped():
+		f.What = timeline.Shaped
+	case o.kind == timeline.Autoscaler:
 		f.What = timeline.Stopped
 	}
 	return f
@@ -284,7 +294,7 @@ func (r *recorder) recordDeleted(kind timeline.Kind) {
 	text := fmt.Sprintf("between %s and %s, while nobody recorded", r.previousEnd.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 	var facts []timeline.Fact
 	for key, o := range r.memory {
-		if o.kind == kind && o.exists() && !r.present[key] {
+		if o.kind == kind && (o.exists() || o.isShaped()) && !r.present[key] {
 			facts = append(facts, o.endFact(r.previousEnd, text))
 		}
 	}

@@ -132,7 +132,8 @@ func (b *fixture) record(during func()) []string {
 	return b.newFacts()
 }
 
-// newFacts returns the facts that were added to the record since its last call.
+// newFacts returns the facts that were added to the record since its last call, without
+// shapes.
 func (b *fixture) newFacts() []string {
 	b.t.Helper()
 	facts, err := timeline.ReadUnsorted(b.File)
@@ -141,7 +142,7 @@ func (b *fixture) newFacts() []string {
 	}
 	var all []string
 	for _, f := range facts[b.seen:] {
-		if f.Kind == timeline.Lab && f.What == timeline.Recording {
+		if f.Kind == timeline.Lab && f.What == timeline.Recording || f.What == timeline.Shaped {
 			continue
 		}
 		all = append(all, describe(f))
@@ -281,7 +282,7 @@ func (b *fixture) delete(kind schema.GroupKind, name string) {
 
 var initialFacts = []string{
 	"20:00:00 group created md in md late",
-	"21:00:00 group size md in md 1 late",
+	"21:00:00 group size md in md 1 (scaler) late",
 	"00:00:00 group ready md in md 1",
 	"00:00:00 group limits md in md (1 4)",
 	"20:00:01 machine created md-1 in md late",
@@ -306,8 +307,14 @@ func TestExistingObjectsAreRecordedOnce(t *testing.T) {
 			b.expect(b.record(nil)) // nothing changed
 		}
 		facts, err := timeline.Read(b.File)
-		if err != nil || len(facts) != len(initialFacts)+3 {
-			t.Errorf("%d facts, %v; want one more for each of three recordings", len(facts), err)
+		shapes := 0
+		for _, f := range facts {
+			if f.What == timeline.Shaped {
+				shapes++
+			}
+		}
+		if err != nil || len(facts) != len(initialFacts)+shapes+3 || shapes != 7 {
+			t.Errorf("%d facts with %d shapes, %v; want a shape of each of 7 objects, and one more for each of three recordings", len(facts), shapes, err)
 		}
 	})
 }
@@ -364,7 +371,7 @@ func TestChangesAreRecorded(t *testing.T) {
 			b.delete(kube.Machines, "md-1")
 			b.delete(kube.MachineDeployments, "md")
 		}),
-			"00:00:13 group size md in md 3",
+			"00:00:13 group size md in md 3 (scaler)",
 			"00:00:13 group ready md in md 0",
 			"00:00:13 group limits md in md",
 			"00:00:13 group paused md in md",
@@ -524,7 +531,7 @@ func TestSeparateManagementCluster(t *testing.T) {
 		b.Management = management.Workload
 		b.OnError = nil // the log of the autoscaler's pod
 		got := b.record(nil)
-		for _, want := range []string{"21:00:00 group size md in md 2 late", "00:00:00 autoscaler started kube-system/caslab-autoscaler-1 (example.com/cluster-autoscaler:1)"} {
+		for _, want := range []string{"21:00:00 group size md in md 2 (scaler) late", "00:00:00 autoscaler started kube-system/caslab-autoscaler-1 (example.com/cluster-autoscaler:1)"} {
 			if !slices.Contains(got, want) {
 				t.Errorf("%q is not recorded:\n%s", want, strings.Join(got, "\n"))
 			}
@@ -618,8 +625,8 @@ func TestFactsThatCannotBeWrittenAreWrittenLater(t *testing.T) {
 			}
 			b.change(kube.Nodes, "node-1", "spec|unschedulable=true")
 		}),
-			"00:00:05 group size md in md 2",
-			"00:00:05 group size md in md 3",
+			"00:00:05 group size md in md 2 (scaler)",
+			"00:00:05 group size md in md 3 (scaler)",
 			"00:00:05 pod gone default/p",
 			"00:00:05 node cordoned node-1 in md",
 		)

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -47,7 +48,7 @@ func Records(o *unstructured.Unstructured) bool {
 	case kube.Events:
 		return isFromAutoscaler(o)
 	}
-	return slices.Contains(recordedKinds, kind)
+	return slices.Contains(recordedKinds, kind) || isTemplate(kind)
 }
 
 // SnapshotFacts returns the facts of a snapshot of a cluster. It calls onError for each
@@ -65,9 +66,10 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	if clusters := clusterNames(s.Objects); len(clusters) == 1 {
 		r.groups.cluster = clusters[0]
 	}
+	var flags flagReader
 	messages := make([]message, 0, len(s.Lines))
 	for _, line := range s.Lines {
-		messages = append(messages, message{line.At, func() { r.logEntry(line.Entry, line.At) }})
+		messages = append(messages, message{line.At, func() { r.logEntry(line.Entry, line.At, &flags) }})
 	}
 	objects := slices.Clone(s.Objects)
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
@@ -139,8 +141,17 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 		}
 		if containers := autoscalerContainers(pod); len(containers) > 0 {
 			r.observeProcess(pod, containers)
-		} else {
-			r.observePod(pod)
 		}
+		r.observePod(pod)
+	default:
+		r.template(change)
 	}
 }
+
+// isTemplate reports whether objects of a kind are infrastructure templates of machines.
+func isTemplate(kind schema.GroupKind) bool {
+	return kind.Group == infrastructureGroup && strings.HasSuffix(kind.Kind, "MachineTemplate")
+}
+
+// infrastructureGroup is the API group of the providers' objects.
+const infrastructureGroup = "infrastructure.cluster.x-k8s.io"

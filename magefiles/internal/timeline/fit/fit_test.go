@@ -1,0 +1,335 @@
+package fit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+var start = time.Date(2026, 11, 27, 1, 0, 0, 0, time.Local)
+
+// record makes facts, one second after the other.
+type record []timeline.Fact
+
+func (r *record) add(f timeline.Fact) {
+	f.Time = start.Add(time.Duration(len(*r)) * time.Second)
+	*r = append(*r, f)
+}
+
+// shaped adds the shape of an object.
+func (r *record) shaped(kind timeline.Kind, name, group string, what any) {
+	r.add(timeline.Fact{Kind: kind, What: timeline.Shaped, Name: name, UID: name, Group: group, Shape: shape.Encode(what)})
+}
+
+// group adds a group of that size, with annotations given as key=value without the prefix
+// of their domain.
+func (r *record) group(name string, size int, g shape.Group) {
+	g.Namespace, g.Cluster = "default", "work"
+	g.Template = shape.Reference{Kind: "DevMachineTemplate", Name: name}
+	r.shaped(timeline.Group, name, name, g)
+	r.add(timeline.Fact{Kind: timeline.Group, What: timeline.Sized, Name: name, UID: name, Group: name, N: &size})
+}
+
+// node adds a Ready node of a group with 4 CPUs and 8 GiB.
+func (r *record) node(name, group string, n shape.Node) {
+	n.Allocatable = resources("cpu=4", "memory=8Gi", "pods=10")
+	r.shaped(timeline.Node, name, group, n)
+	r.add(timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: name, UID: name, Group: group})
+}
+
+// waits adds a pod that a scheduler has marked.
+func (r *record) waits(name string, p shape.Pod) {
+	r.shaped(timeline.Pod, name, "", p)
+	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Unschedulable, Name: name, UID: name, Text: "0/1 nodes are available"})
+}
+
+func resources(pairs ...string) corev1.ResourceList {
+	list := corev1.ResourceList{}
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		list[corev1.ResourceName(name)] = resource.MustParse(value)
+	}
+	return list
+}
+
+// sizes returns annotations of a group with a minimum of 0.
+func sizes(most string, more ...string) map[string]string {
+	const prefix = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-"
+	a := map[string]string{prefix + "min-size": "0", prefix + "max-size": most}
+	for _, pair := range more {
+		key, value, _ := strings.Cut(pair, "=")
+		a[key] = value
+	}
+	return a
+}
+
+const (
+	cpu4   = capacityPrefix + "cpu=4"
+	mem8   = capacityPrefix + "memory=8Gi"
+	labels = capacityPrefix + "labels="
+	taints = capacityPrefix + "taints="
+)
+
+// answer returns the verdict about the only group, as yes or its obstacles with their
+// changes.
+func answer(t *testing.T, r record, pod string) string {
+	t.Helper()
+	w := At(r, start.Add(time.Hour))
+	v := w.Verdicts(w.PodOf("", pod))
+	if len(v) != 1 {
+		t.Fatalf("%d verdicts", len(v))
+	}
+	if v[0].Takes() {
+		return "yes, " + v[0].Basis
+	}
+	var texts []string
+	for _, o := range v[0].Obstacles {
+		texts = append(texts, o.Text+" → "+o.Change)
+	}
+	return strings.Join(texts, "\n")
+}
+
+// TestVerdicts has one obstacle after the other, each with the smallest change.
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	flags := map[string]string{"node-group-auto-discovery": "[clusterapi:namespace=default,clusterName=work]"}
+	gold := map[string]string{"node.cluster.x-k8s.io/tier": "gold"}
+	affinity := &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "tier", Operator: corev1.NodeSelectorOpIn, Values: []string{"gold", "silver"}}}}},
+	}}}
+	for name, tc := range map[string]struct {
+		size     int
+		group    shape.Group
+		release  string
+		flags    map[string]string
+		template *shape.Template
+		node     *shape.Node
+		pod      shape.Pod
+		want     string
+	}{
+		"it fits": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, want: "yes, by its annotations and its template"},
+		"it fits as a node that exists": {
+			size: 1, group: shape.Group{Annotations: sizes("2")}, node: &shape.Node{}, want: "yes, like its node n",
+		},
+		"no annotations": {
+			group: shape.Group{}, size: 1,
+			want: "it is no node group: it has no annotations with a minimum and a maximum → the annotations cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size and cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size",
+		},
+		"only a maximum is enough": {
+			group: shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2", capacityPrefix + "cpu": "4", capacityPrefix + "memory": "8Gi"}},
+			want:  "yes, by its annotations and its template",
+		},
+		"annotations of old releases": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, release: "1.18.0", size: 1,
+			want: "it is no node group: it has no annotations with a minimum and a maximum → the annotations cluster.k8s.io/cluster-api-autoscaler-node-group-min-size and cluster.k8s.io/cluster-api-autoscaler-node-group-max-size",
+		},
+		"maximum 0":                           {group: shape.Group{Annotations: sizes("0", cpu4, mem8)}, want: "its maximum is 0: the autoscaler leaves it out → max to 1"},
+		"no number":                           {group: shape.Group{Annotations: sizes("two")}, want: "its annotation cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size=two is no number, with which the autoscaler reads no group at all → a whole number in cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"},
+		"maximum":                             {size: 2, group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, want: "max reached: it wants 2 of at most 2 → max to 3"},
+		"discovered by namespace and cluster": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, flags: flags, want: "yes, by its annotations and its template"},
+		"not discovered": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8), Labels: map[string]string{"pool": "b"}}, flags: map[string]string{"node-group-auto-discovery": "[clusterapi:clusterName=work,pool=a]"},
+			want: `this autoscaler does not discover it: --node-group-auto-discovery=[clusterapi:clusterName=work,pool=a]: it wants pool=a, and the group has "b" → a group, or --node-group-auto-discovery, with which the two match`,
+		},
+		"discovered by the second": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8), Labels: map[string]string{"pool": "b"}}, flags: map[string]string{"node-group-auto-discovery": "[clusterapi:pool=a,clusterapi:pool=b]"},
+			want: "yes, by its annotations and its template",
+		},
+		"paused": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, "cluster.x-k8s.io/paused=")}, want: "it is paused → no annotation cluster.x-k8s.io/paused"},
+		"paused, before the autoscaler knew": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, "cluster.x-k8s.io/paused=")}, release: "1.35.2", want: "yes, by its annotations and its template",
+		},
+		"empty, and nobody tells the capacity": {
+			group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{},
+			want: "it is empty, its annotations tell no cpu and memory, and its template DevMachineTemplate/g tells none → the annotations " + capacityPrefix + "cpu and " + capacityPrefix + "memory",
+		},
+		"the template tells it": {group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: resources("cpu=4", "memory=8Gi")}, want: "yes, by its annotations and its template"},
+		"the template tells it, and the release cannot read it": {
+			group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: resources("cpu=4", "memory=8Gi")}, release: "1.33.0",
+			want: "it is empty, its annotations tell no cpu and memory, and the autoscaler 1.33.0 cannot read its template's status.capacity, because the reference names no version of the API → the annotations " + capacityPrefix + "cpu and " + capacityPrefix + "memory",
+		},
+		"before scale-up from zero": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, release: "1.24.3", want: "it is empty, and the autoscaler 1.24.3 enlarges no empty group → the annotations " + capacityPrefix + "cpu and " + capacityPrefix + "memory"},
+		"resources": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Requests: resources("cpu=4500m", "memory=8704Mi", "nvidia.com/gpu=1")},
+			want: "cpu: 500m missing (it requests 4500m; 4 of 4 are free) → request 500m less cpu\n" +
+				"memory: 512Mi missing (it requests 8704Mi; 8192Mi of 8192Mi are free) → request 512Mi less memory\n" +
+				"nvidia.com/gpu: it requests 1, and there is none → request 1 less nvidia.com/gpu",
+		},
+		"selector": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}}, want: "selector tier=gold: no such label on the template → label tier=gold on the template"},
+		"selector, another value": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=silver")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}},
+			want: `selector tier=gold: the label is "silver" on the template → label tier=gold on the template`,
+		},
+		"selector of an annotation": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=gold")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}}, want: "yes, by its annotations and its template"},
+		"selector of a managed label": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8), NodeLabels: gold}, release: "1.36.1", pod: shape.Pod{NodeSelector: gold},
+			want: "selector node.cluster.x-k8s.io/tier=gold: Cluster API would give its nodes that label, but the template that the autoscaler 1.36.1 makes of an empty group lacks it (a bug upstream) → the annotation " + capacityPrefix + "labels: node.cluster.x-k8s.io/tier=gold on the group",
+		},
+		"affinity":              {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Affinity: affinity}, want: "node affinity: tier In [gold silver] does not match the labels of the template → labels that match tier In [gold silver] on the template"},
+		"affinity that matches": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=silver")}, pod: shape.Pod{Affinity: affinity}, want: "yes, by its annotations and its template"},
+		"taint":                 {group: shape.Group{Annotations: sizes("2", cpu4, mem8, taints+"gpu=true:NoSchedule")}, want: "taint gpu=true:NoSchedule is not tolerated → a toleration for gpu"},
+		"toleration":            {group: shape.Group{Annotations: sizes("2", cpu4, mem8, taints+"gpu=true:NoSchedule")}, pod: shape.Pod{Tolerations: []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}}}, want: "yes, by its annotations and its template"},
+		"taint of a state that passes": {
+			size: 1, group: shape.Group{Annotations: sizes("2")}, node: &shape.Node{Taints: []corev1.Taint{{Key: corev1.TaintNodeMemoryPressure, Effect: corev1.TaintEffectNoSchedule}}}, want: "yes, like its node n",
+		},
+		"all nodes that there may be": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, flags: map[string]string{"max-nodes-total": "1"}, want: "--max-nodes-total=1 is reached: there are 1 nodes → --max-nodes-total=2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var r record
+			r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: tc.release})
+			r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
+			r.group("g", tc.size, tc.group)
+			if tc.template != nil {
+				r.shaped(timeline.Template, "DevMachineTemplate/g", "", *tc.template)
+			}
+			if tc.node != nil {
+				r.node("n", "g", *tc.node)
+			}
+			r.node("another", "", shape.Node{})
+			r.waits("default/p", tc.pod)
+			if got := answer(t, r, "default/p"); got != tc.want {
+				t.Errorf("the verdict is\n%s\nwant\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestWhatDaemonSetsUse: the next node of a group has its DaemonSets' pods, whether they are
+// known from a node of the group or from another.
+func TestWhatDaemonSetsUse(t *testing.T) {
+	t.Parallel()
+	daemon := func(selector map[string]string) shape.Pod {
+		return shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Requests: resources("cpu=500m"), NodeSelector: selector, Affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{"n"}}}}}},
+		}}}
+	}
+	for name, tc := range map[string]struct {
+		size     int
+		selector map[string]string
+		want     string
+	}{
+		"of a node of the group": {size: 1, want: "cpu: 500m missing (it requests 4; 3500m of 4 are free) → request 500m less cpu"},
+		"of an empty group":      {want: "cpu: 500m missing (it requests 4; 3500m of 4 are free) → request 500m less cpu"},
+		"of other nodes only":    {selector: map[string]string{"disk": "ssd"}, want: "yes, by its annotations and its template"},
+	} {
+		var r record
+		r.group("g", tc.size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+		r.node("n", map[int]string{0: "other", 1: "g"}[tc.size], shape.Node{})
+		r.shaped(timeline.Pod, "kube-system/agent-1", "", daemon(tc.selector))
+		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
+		r.waits("default/p", shape.Pod{Requests: resources("cpu=4")})
+		if got := answer(t, r, "default/p"); got != tc.want {
+			t.Errorf("%s: the verdict is\n%s\nwant\n%s", name, got, tc.want)
+		}
+	}
+}
+
+// TestRoom: what pods that are there request is not free, and what ended requests nothing.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.node("a", "", shape.Node{})
+	r.node("b", "", shape.Node{Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}})
+	r.node("c", "", shape.Node{})
+	for i, node := range []string{"a", "c"} {
+		name := fmt.Sprintf("default/used-%d", i)
+		r.shaped(timeline.Pod, name, "", shape.Pod{Requests: resources("cpu=3"), HostPorts: []string{"tcp/80"}})
+		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: name, UID: name, Node: node})
+	}
+	r.waits("default/p", shape.Pod{Requests: resources("cpu=2"), HostPorts: []string{"tcp/80"}})
+	room := func() (names []string) {
+		w := At(r, start.Add(time.Hour))
+		for _, n := range w.Room(w.PodOf("default/p", "")) {
+			names = append(names, n.Name)
+		}
+		return names
+	}
+	if got := room(); got != nil {
+		t.Errorf("it fits on %q; want no node", got)
+	}
+	w := At(r, start.Add(time.Hour))
+	if got := w.Refusals(w.PodOf("", "default/p")); len(got) != 2 || !slices.Equal(got[0].Nodes, []string{"a", "c"}) ||
+		got[0].Text != "cpu: 1 missing (it requests 2; 1 of 4 are free); host port tcp/80 is in use" || got[1].Text != "taint node.kubernetes.io/unschedulable:NoSchedule is not tolerated" {
+		t.Errorf("refused by %+v", got)
+	}
+	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Ended, Name: "default/used-1", UID: "default/used-1", Node: "c"})
+	if got := room(); !slices.Equal(got, []string{"c"}) {
+		t.Errorf("it fits on %q, want c alone", got)
+	}
+}
+
+// TestIgnored: the autoscaler does not look at some pods at all.
+func TestIgnored(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		pod      shape.Pod
+		unmarked bool
+		flags    map[string]string
+		want     string
+	}{
+		"none of these":         {},
+		"another scheduler":     {pod: shape.Pod{Scheduler: "nobody"}},
+		"not marked":            {pod: shape.Pod{Scheduler: "nobody"}, unmarked: true, want: "no scheduler has marked it Unschedulable; its scheduler is nobody"},
+		"not marked, bypassed":  {pod: shape.Pod{Scheduler: "nobody"}, unmarked: true, flags: map[string]string{"bypassed-scheduler-names": "[nobody]"}},
+		"not allowed scheduler": {flags: map[string]string{"allowed-scheduler-names": "[mine]"}, want: "its scheduler default-scheduler is not in --allowed-scheduler-names=[mine]"},
+		"priority":              {pod: shape.Pod{Priority: -11}, want: "its priority -11 is below --expendable-pods-priority-cutoff=-10"},
+		"priority of the flag":  {pod: shape.Pod{Priority: -11}, flags: map[string]string{"expendable-pods-priority-cutoff": "-20"}},
+		"gates":                 {pod: shape.Pod{Gated: true}, unmarked: true, want: "it has scheduling gates"},
+		"a DaemonSet":           {pod: shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}}, want: "it belongs to the DaemonSet agent, for which the autoscaler adds no node"},
+	} {
+		var r record
+		r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
+		if r.waits("default/p", tc.pod); tc.unmarked {
+			r = r[:len(r)-1]
+		}
+		w := At(r, start.Add(time.Hour))
+		var texts []string
+		for _, o := range w.Ignored(w.PodOf("", "default/p")) {
+			texts = append(texts, o.Text)
+		}
+		if got := strings.Join(texts, "; "); got != tc.want {
+			t.Errorf("%s: ignored because %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+// TestBackoff: the end is what the autoscaler announced last, as long as it lies ahead.
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.group("g", 0, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+	r.waits("default/p", shape.Pod{})
+	until := start.Add(time.Minute)
+	r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Text: "Disabling scale-up for node group MachineDeployment/default/g until " + until.String() + " m=+7.1; errorClass=2; errorCode=x"})
+	for at, want := range map[time.Duration]string{59 * time.Second: "backed off until " + timeline.Clock(until), 61 * time.Second: ""} {
+		w := At(r, start.Add(at))
+		got := ""
+		for _, o := range w.Verdicts(w.PodOf("", "default/p"))[0].Obstacles {
+			got += o.Text
+		}
+		if got != want {
+			t.Errorf("after %s: %q, want %q", at, got, want)
+		}
+	}
+}
+
+// TestUnjudged: what the package does not judge, it names.
+func TestUnjudged(t *testing.T) {
+	t.Parallel()
+	p := &Pod{Pod: shape.Pod{
+		Spread: []corev1.TopologySpreadConstraint{{}}, Claims: []string{"data"}, Devices: []string{"gpu"},
+		Affinity: &corev1.Affinity{PodAffinity: &corev1.PodAffinity{}, PodAntiAffinity: &corev1.PodAntiAffinity{}},
+	}}
+	if got, want := strings.Join(p.Unjudged(), "; "), "topology spread; pod affinity; pod anti-affinity; volumes (data); device claims (gpu)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -1,0 +1,425 @@
+package fit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// Verdict is whether the autoscaler would enlarge a group for a pod.
+type Verdict struct {
+	Group *Group
+	// Scaled is set if the group is a node group of this autoscaler.
+	Scaled bool
+	// Obstacles is empty if the group would take the pod.
+	Obstacles []Obstacle
+	// Notes have what does not decide and yet matters.
+	Notes []string
+	// Basis says from what the group's next node is known; empty if it is not.
+	Basis string
+}
+
+// Takes reports whether the autoscaler would enlarge the group for the pod, as far as that
+// is judged.
+func (v Verdict) Takes() bool { return len(v.Obstacles) == 0 }
+
+// Verdicts returns a verdict for every group.
+func (w *World) Verdicts(p *Pod) []Verdict {
+	var all []Verdict
+	for _, g := range w.Groups {
+		v := Verdict{Group: g, Notes: w.notes(g)}
+		v.Obstacles = w.Outside(g)
+		v.Scaled = len(v.Obstacles) == 0
+		if v.Scaled {
+			v.Obstacles = w.limits(g)
+		}
+		if next, basis, ok := w.next(g, p); ok {
+			v.Basis = basis
+			v.Obstacles = append(v.Obstacles, p.obstacles(next)...)
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// sizeAnnotation returns an annotation that bounds a group's size.
+func (w *World) sizeAnnotation(which string) string {
+	return w.Autoscaler.Release().SizePrefix + "/cluster-api-autoscaler-node-group-" + which + "-size"
+}
+
+// capacityPrefix begins the annotations that describe the nodes of an empty group.
+const capacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
+
+// Outside returns why a group is no node group of this autoscaler, nil if it is one. The
+// rules are those of the provider for Cluster API in the release.
+func (w *World) Outside(g *Group) []Obstacle {
+	var found []Obstacle
+	low, high := g.Annotations[w.sizeAnnotation("min")], g.Annotations[w.sizeAnnotation("max")]
+	least, most := 0, 0
+	for _, bound := range []struct {
+		name, text string
+		n          *int
+	}{{"min", low, &least}, {"max", high, &most}} {
+		n, err := strconv.Atoi(bound.text)
+		if bound.text != "" && (err != nil || n < 0) {
+			return []Obstacle{{
+				fmt.Sprintf("its annotation %s=%s is no number, with which the autoscaler reads no group at all", w.sizeAnnotation(bound.name), bound.text),
+				"a whole number in " + w.sizeAnnotation(bound.name),
+			}}
+		}
+		*bound.n = n
+	}
+	switch {
+	case low == "" && high == "":
+		found = append(found, Obstacle{
+			"it is no node group: it has no annotations with a minimum and a maximum",
+			fmt.Sprintf("the annotations %s and %s", w.sizeAnnotation("min"), w.sizeAnnotation("max")),
+		})
+	case most < least:
+		found = append(found, Obstacle{
+			fmt.Sprintf("its maximum %d is below its minimum %d, with which the autoscaler reads no group at all", most, least), fmt.Sprintf("max to %d", max(1, least)),
+		})
+	case most == 0:
+		found = append(found, Obstacle{"its maximum is 0: the autoscaler leaves it out", "max to 1"})
+	}
+	if text := w.undiscovered(g); text != "" {
+		found = append(found, Obstacle{text, "a group, or --node-group-auto-discovery, with which the two match"})
+	}
+	if _, annotated := g.Annotations[pausedAnnotation]; annotated && w.Autoscaler.Release().SkipsPaused {
+		found = append(found, Obstacle{"it is paused", "no annotation " + pausedAnnotation})
+	}
+	if len(found) == 0 && g.Wanted == 0 {
+		if text := w.unknownCapacity(g); text != "" {
+			found = append(found, Obstacle{text, fmt.Sprintf("the annotations %scpu and %smemory", capacityPrefix, capacityPrefix)})
+		}
+	}
+	return found
+}
+
+const pausedAnnotation = "cluster.x-k8s.io/paused"
+
+// undiscovered returns why --node-group-auto-discovery does not match a group, empty if it
+// does, or if the flags are not on record.
+func (w *World) undiscovered(g *Group) string {
+	const flag = "node-group-auto-discovery"
+	specs := strings.Trim(w.Autoscaler.Flags[flag], "[]")
+	if specs == "" {
+		return ""
+	}
+	var misses []string
+	for spec := range strings.SplitSeq(specs, "clusterapi:") {
+		spec = strings.Trim(spec, ", ")
+		if spec == "" {
+			continue
+		}
+		miss := ""
+		for part := range strings.SplitSeq(spec, ",") {
+			name, want, _ := strings.Cut(part, "=")
+			have := g.Labels[name]
+			switch name {
+			case "":
+				continue
+			case "namespace":
+				have = g.Namespace
+			case "clusterName":
+				have = g.Cluster
+			}
+			if have != want && (want != "" || name != "namespace" && name != "clusterName") {
+				miss = fmt.Sprintf("it wants %s=%s, and the group has %q", name, want, have)
+				break
+			}
+		}
+		if miss == "" {
+			return ""
+		}
+		misses = append(misses, miss)
+	}
+	if misses == nil {
+		return ""
+	}
+	return fmt.Sprintf("this autoscaler does not discover it: --%s=%s: %s", flag, w.Autoscaler.Flags[flag], strings.Join(misses, "; "))
+}
+
+// unknownCapacity returns why the autoscaler does not know what a node of an empty group
+// has, empty if it does.
+func (w *World) unknownCapacity(g *Group) string {
+	r := w.Autoscaler.Release()
+	if !r.FromZero {
+		return fmt.Sprintf("it is empty, and %s enlarges no empty group", w.Autoscaler.Title())
+	}
+	capacity := w.capacity(g)
+	if isEnough(capacity) {
+		return ""
+	}
+	text := "it is empty, its annotations tell no cpu and memory, and "
+	switch {
+	case g.Infrastructure != nil && len(g.Infrastructure.Capacity) > 0:
+		return text + w.Autoscaler.Title() + " cannot read its template's status.capacity, because the reference names no version of the API"
+	case g.Infrastructure == nil:
+		return text + "its template " + g.Template.String() + " is not on record"
+	}
+	return text + "its template " + g.Template.String() + " tells none"
+}
+
+// readsTemplate reports whether the autoscaler's release can read a group's infrastructure
+// template.
+func (w *World) readsTemplate(g *Group) bool {
+	r := w.Autoscaler.Release()
+	// Converted to an older version of the API, every reference has a version.
+	converted := w.Autoscaler.API != "" && w.Autoscaler.API <= r.NewestAPI
+	return r.GroupReferences || g.Template.Versioned || converted
+}
+
+// capacity returns what the autoscaler takes for the capacity of a node of an empty group:
+// that of the template, overridden by annotations.
+func (w *World) capacity(g *Group) corev1.ResourceList {
+	capacity := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(defaultPods, resource.DecimalSI)}
+	if g.Infrastructure != nil && w.readsTemplate(g) {
+		maps.Copy(capacity, g.Infrastructure.Capacity)
+	}
+	for annotation, name := range map[string]corev1.ResourceName{
+		"cpu": corev1.ResourceCPU, "memory": corev1.ResourceMemory, "ephemeral-disk": corev1.ResourceEphemeralStorage, "maxPods": corev1.ResourcePods,
+		"gpu-count": corev1.ResourceName(g.Annotations[capacityPrefix+"gpu-type"]),
+	} {
+		if q, err := resource.ParseQuantity(g.Annotations[capacityPrefix+annotation]); err == nil && !q.IsZero() && name != "" {
+			capacity[name] = q
+		}
+	}
+	return capacity
+}
+
+// isEnough reports whether a capacity has what the autoscaler must know.
+func isEnough(capacity corev1.ResourceList) bool {
+	return !capacity.Cpu().IsZero() && !capacity.Memory().IsZero()
+}
+
+// defaultPods is the number of pods of a node whose group tells none.
+const defaultPods = 110
+
+// limits returns why the autoscaler does not enlarge a node group now, whatever the pod.
+func (w *World) limits(g *Group) []Obstacle {
+	var found []Obstacle
+	most, _ := strconv.Atoi(g.Annotations[w.sizeAnnotation("max")])
+	if g.Wanted >= most {
+		found = append(found, Obstacle{fmt.Sprintf("max reached: it wants %d of at most %d", g.Wanted, most), fmt.Sprintf("max to %d", g.Wanted+1)})
+	}
+	switch {
+	case g.Backoff.After(w.At):
+		found = append(found, Obstacle{fmt.Sprintf("backed off until %s", timeline.Clock(g.Backoff)), "nothing but time, or a restart of the autoscaler"})
+	case strings.Contains(g.Health, "scale-up Backoff"):
+		found = append(found, Obstacle{"backed off; its end is not on record: " + g.Health, "nothing but time, or a restart of the autoscaler"})
+	case strings.Contains(g.Health, "Unhealthy"):
+		found = append(found, Obstacle{"the autoscaler finds it unhealthy: " + g.Health, "nodes that are Ready"})
+	}
+	if total, err := strconv.Atoi(w.Autoscaler.Flags["max-nodes-total"]); err == nil && total > 0 && len(w.Nodes) >= total {
+		found = append(found, Obstacle{fmt.Sprintf("--max-nodes-total=%d is reached: there are %d nodes", total, len(w.Nodes)), fmt.Sprintf("--max-nodes-total=%d", len(w.Nodes)+1)})
+	}
+	return found
+}
+
+// notes returns what does not keep the autoscaler from enlarging a group, but may keep a
+// node from coming.
+func (w *World) notes(g *Group) []string {
+	var notes []string
+	_, annotated := g.Annotations[pausedAnnotation]
+	if w.Paused || g.Paused && !(annotated && w.Autoscaler.Release().SkipsPaused) {
+		notes = append(notes, "it is paused: Cluster API makes no machine for it")
+	}
+	waiting := 0
+	var problems []string
+	for _, m := range g.Machines {
+		if m.Phase == "Failed" || m.Node == "" && w.At.Sub(m.Created) > slowMachine {
+			waiting++
+			for _, p := range m.Problems {
+				problems = timeline.AppendUnique(problems, p)
+			}
+		}
+	}
+	if waiting > 0 {
+		text := fmt.Sprintf("%s of it became no node", timeline.Plural(waiting, "machine"))
+		if len(problems) > 0 {
+			text += ": " + strings.Join(problems, "; ")
+		}
+		notes = append(notes, text)
+	}
+	return notes
+}
+
+// slowMachine is the time after which a machine without a node is worth a note.
+const slowMachine = 5 * time.Minute
+
+// next returns the node that the autoscaler expects if the group grows, and from what it
+// knows that. ok is false if it knows nothing of the group's nodes.
+func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
+	at.where, at.by = "the template", w.Autoscaler.Title()
+	var model *Node
+	for _, n := range g.Nodes {
+		if n.Ready && !n.Deleting && !slices.ContainsFunc(n.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }) {
+			model = n
+			break
+		}
+	}
+	if model != nil {
+		at.labels, at.allocatable, at.used, basis = model.Labels, model.Allocatable, model.Daemons, "like its node "+model.Name
+		at.where = "its nodes"
+		for _, t := range model.Taints {
+			if !w.passing(t.Key) {
+				at.taints = append(at.taints, t)
+			}
+		}
+		for _, p := range model.Pods {
+			if p.OfDaemonSet() || p.Mirror() {
+				at.pods++
+				at.ports = append(at.ports, p.HostPorts...)
+			}
+		}
+		return at, basis, true
+	}
+	at.allocatable = w.capacity(g)
+	if !isEnough(at.allocatable) {
+		return at, "", false
+	}
+	at.labels = map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64", corev1.LabelHostname: g.Name + "-new"}
+	if t := g.Infrastructure; t != nil && w.readsTemplate(g) {
+		setIf(at.labels, corev1.LabelArchStable, t.Architecture)
+		setIf(at.labels, corev1.LabelOSStable, t.System)
+	}
+	for pair := range strings.SplitSeq(g.Annotations[capacityPrefix+"labels"], ",") {
+		if key, value, found := strings.Cut(pair, "="); found {
+			at.labels[key] = value
+		}
+	}
+	at.managed = w.managed(g, p)
+	at.taints = w.taints(g)
+	at.used, at.pods = corev1.ResourceList{}, 0
+	for _, d := range w.daemons() {
+		if d.onAnyNode().fitsBut(at) {
+			add(at.used, d.Requests)
+			at.pods++
+		}
+	}
+	return at, "by its annotations and its template", true
+}
+
+func setIf(labels map[string]string, key, value string) {
+	if value != "" {
+		labels[key] = value
+	}
+}
+
+// conditionTaints are taints of a node's passing state.
+var conditionTaints = []string{
+	corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeUnschedulable, corev1.TaintNodeMemoryPressure, corev1.TaintNodeDiskPressure,
+	corev1.TaintNodeNetworkUnavailable, corev1.TaintNodePIDPressure, "node.cloudprovider.kubernetes.io/uninitialized", "node.cloudprovider.kubernetes.io/shutdown",
+}
+
+// passing reports whether the autoscaler expects that a new node of the group has no such
+// taint.
+func (w *World) passing(key string) bool {
+	for _, flag := range []string{"startup-taint", "status-taint", "ignore-taint"} {
+		if slices.Contains(strings.Split(strings.Trim(w.Autoscaler.Flags[flag], "[]"), ","), key) {
+			return true
+		}
+	}
+	return slices.Contains(conditionTaints, key) || strings.HasPrefix(key, "startup-taint.cluster-autoscaler.kubernetes.io/") ||
+		strings.HasPrefix(key, "status-taint.cluster-autoscaler.kubernetes.io/") || strings.HasPrefix(key, "ignore-taint.cluster-autoscaler.kubernetes.io/")
+}
+
+// taints returns the taints that the autoscaler expects on a node of an empty group.
+func (w *World) taints(g *Group) []corev1.Taint {
+	var taints []corev1.Taint
+	if w.Autoscaler.Release().TemplateTaints {
+		taints = slices.Clone(g.NodeTaints)
+	}
+	for text := range strings.SplitSeq(g.Annotations[capacityPrefix+"taints"], ",") {
+		rest, effect, found := strings.Cut(text, ":")
+		key, value, _ := strings.Cut(rest, "=")
+		if !found || key == "" {
+			continue
+		}
+		taints = slices.DeleteFunc(taints, func(t corev1.Taint) bool { return t.Key == key && string(t.Effect) == effect })
+		taints = append(taints, corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)})
+	}
+	return slices.DeleteFunc(taints, func(t corev1.Taint) bool { return w.passing(t.Key) })
+}
+
+// managed returns the labels of the group's machines that Cluster API gives to nodes, that
+// the pod asks for, and that the autoscaler does not expect on a node of an empty group.
+func (w *World) managed(g *Group, p *Pod) map[string]string {
+	labels := map[string]string{}
+	for key, value := range g.NodeLabels {
+		domain, _, _ := strings.Cut(key, "/")
+		for _, d := range []string{"node-role.kubernetes.io", "node-restriction.kubernetes.io", "node.cluster.x-k8s.io"} {
+			if (domain == d || strings.HasSuffix(domain, "."+d) && d != "node-role.kubernetes.io") && p.asksFor(key) {
+				labels[key] = value
+			}
+		}
+	}
+	return labels
+}
+
+// asksFor reports whether nodeSelector or node affinity names a label.
+func (p *Pod) asksFor(label string) bool {
+	if _, selected := p.NodeSelector[label]; selected {
+		return true
+	}
+	if p.Affinity == nil || p.Affinity.NodeAffinity == nil {
+		return false
+	}
+	for _, t := range p.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, e := range t.MatchExpressions {
+			if e.Key == label {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// daemons returns a pod of each DaemonSet.
+func (w *World) daemons() []*Pod {
+	seen := map[string]bool{}
+	var one []*Pod
+	for _, p := range w.Pods {
+		if !p.OfDaemonSet() {
+			continue
+		}
+		namespace, _, _ := strings.Cut(p.Name, "/")
+		if id := namespace + "/" + p.Owner.Name; !seen[id] {
+			seen[id] = true
+			one = append(one, p)
+		}
+	}
+	return one
+}
+
+// onAnyNode returns a DaemonSet's pod without the affinity to its node.
+func (p *Pod) onAnyNode() *Pod {
+	any := *p
+	if p.Affinity == nil || p.Affinity.NodeAffinity == nil {
+		return &any
+	}
+	required := p.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.DeepCopy()
+	terms := required.NodeSelectorTerms[:0]
+	for _, t := range required.NodeSelectorTerms {
+		if t.MatchFields = nil; len(t.MatchExpressions) > 0 {
+			terms = append(terms, t)
+		}
+	}
+	any.Affinity = nil
+	if required.NodeSelectorTerms = terms; len(terms) > 0 {
+		any.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: required}}
+	}
+	return &any
+}
+
+// fitsBut reports whether selectors and taints admit the pod, whatever it requests.
+func (p *Pod) fitsBut(at place) bool { return len(p.selectors(at)) == 0 && len(p.taints(at)) == 0 }

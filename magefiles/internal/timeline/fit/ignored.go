@@ -1,0 +1,42 @@
+package fit
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Ignored returns why the autoscaler does not look at a pod at all, nil if it does.
+func (w *World) Ignored(p *Pod) []Obstacle {
+	var found []Obstacle
+	flags := w.Autoscaler.Flags
+	list := func(name string) []string {
+		return slices.DeleteFunc(strings.Split(strings.Trim(flags[name], "[]"), ","), func(s string) bool { return s == "" })
+	}
+	scheduler := p.Scheduler
+	if scheduler == "" {
+		scheduler = "default-scheduler"
+	}
+	cutoff, err := strconv.Atoi(flags["expendable-pods-priority-cutoff"])
+	if err != nil {
+		cutoff = defaultCutoff
+	}
+	switch allowed, bypassed := list("allowed-scheduler-names"), list("bypassed-scheduler-names"); {
+	case p.OfDaemonSet():
+		found = append(found, Obstacle{"it belongs to the DaemonSet " + p.Owner.Name + ", for which the autoscaler adds no node", ""})
+	case p.Gated:
+		found = append(found, Obstacle{"it has scheduling gates", "no scheduling gates"})
+	case len(allowed) > 0 && !slices.Contains(allowed, scheduler):
+		found = append(found, Obstacle{fmt.Sprintf("its scheduler %s is not in --allowed-scheduler-names=%s", scheduler, flags["allowed-scheduler-names"]), "another schedulerName"})
+	case !p.Marked && !slices.Contains(bypassed, scheduler):
+		found = append(found, Obstacle{fmt.Sprintf("no scheduler has marked it Unschedulable; its scheduler is %s", scheduler), "a scheduler of the name " + scheduler + " that runs"})
+	}
+	if int(p.Priority) < cutoff {
+		found = append(found, Obstacle{fmt.Sprintf("its priority %d is below --expendable-pods-priority-cutoff=%d", p.Priority, cutoff), fmt.Sprintf("a priority of %d", cutoff)})
+	}
+	return found
+}
+
+// defaultCutoff is the default of --expendable-pods-priority-cutoff.
+const defaultCutoff = -10

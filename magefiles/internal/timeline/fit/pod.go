@@ -1,0 +1,233 @@
+package fit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+	"k8s.io/klog/v2"
+
+	scheduling "k8s.io/component-helpers/scheduling/corev1"
+)
+
+// Obstacle is a reason why something is not done, and the smallest change that removes it.
+type Obstacle struct {
+	Text string
+	// Change is empty if no single change removes it.
+	Change string
+}
+
+// place is a node, or the node that a group would get.
+type place struct {
+	labels      map[string]string
+	taints      []corev1.Taint
+	allocatable corev1.ResourceList
+	// used has what pods request already.
+	used corev1.ResourceList
+	pods int
+	// ports are the host ports in use.
+	ports []string
+	// where says what the changes are made to: "the node", "the template".
+	where string
+	// by is who makes the template.
+	by string
+	// managed are labels that Cluster API would give to the real node and that the
+	// autoscaler does not know.
+	managed map[string]string
+}
+
+// obstacles returns why the pod does not fit in a place, nil if it fits as far as that is
+// judged.
+func (p *Pod) obstacles(at place) []Obstacle {
+	return slices.Concat(p.resources(at), p.selectors(at), p.taints(at), p.ports(at))
+}
+
+// resources judges what the pod requests.
+func (p *Pod) resources(at place) []Obstacle {
+	var found []Obstacle
+	if most, ok := at.allocatable[corev1.ResourcePods]; ok && int64(at.pods) >= most.Value() {
+		found = append(found, Obstacle{fmt.Sprintf("no more pods: %d of %d are there", at.pods, most.Value()), ""})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Requests)) {
+		asked, all, used := p.Requests[name], at.allocatable[name], at.used[name]
+		free := all.MilliValue() - used.MilliValue()
+		missing := asked.MilliValue() - free
+		if asked.IsZero() || missing <= 0 {
+			continue
+		}
+		text := fmt.Sprintf("%s: %s missing (it requests %s; %s of %s are free)", name, amount(name, missing), amount(name, asked.MilliValue()), amount(name, max(0, free)), amount(name, all.MilliValue()))
+		if all.IsZero() {
+			text = fmt.Sprintf("%s: it requests %s, and there is none", name, amount(name, asked.MilliValue()))
+		}
+		found = append(found, Obstacle{text, fmt.Sprintf("request %s less %s", amount(name, missing), name)})
+	}
+	return found
+}
+
+// selectors judges nodeSelector and node affinity.
+func (p *Pod) selectors(at place) []Obstacle {
+	if p.matches(at.labels) {
+		return nil
+	}
+	if len(at.managed) > 0 {
+		all := maps.Clone(at.managed)
+		maps.Copy(all, at.labels)
+		if p.matches(all) {
+			return []Obstacle{{
+				fmt.Sprintf("selector %s: Cluster API would give its nodes that label, but the template that %s makes of an empty group lacks it (a bug upstream)", labelText(at.managed), at.by),
+				"the annotation capacity.cluster-autoscaler.kubernetes.io/labels: " + labelText(at.managed) + " on the group",
+			}}
+		}
+	}
+	var found []Obstacle
+	for _, key := range slices.Sorted(maps.Keys(p.NodeSelector)) {
+		want := p.NodeSelector[key]
+		have, there := at.labels[key]
+		switch {
+		case !there:
+			found = append(found, Obstacle{fmt.Sprintf("selector %s=%s: no such label on %s", key, want, at.where), fmt.Sprintf("label %s=%s on %s", key, want, at.where)})
+		case have != want:
+			found = append(found, Obstacle{fmt.Sprintf("selector %s=%s: the label is %q on %s", key, want, have, at.where), fmt.Sprintf("label %s=%s on %s", key, want, at.where)})
+		}
+	}
+	if len(found) == 0 {
+		text := termsText(p.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+		found = append(found, Obstacle{"node affinity: " + text + " does not match the labels of " + at.where, "labels that match " + text + " on " + at.where})
+	}
+	return found
+}
+
+// matches reports whether a node with these labels has what nodeSelector and node affinity
+// require.
+func (p *Pod) matches(labels map[string]string) bool {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeSelector: p.NodeSelector, Affinity: p.Affinity}}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: labels[corev1.LabelHostname], Labels: labels}}
+	ok, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node)
+	return ok && err == nil
+}
+
+// termsText returns the terms of a node affinity in a line.
+func termsText(s *corev1.NodeSelector) string {
+	var terms []string
+	for _, t := range s.NodeSelectorTerms {
+		var parts []string
+		for _, e := range slices.Concat(t.MatchExpressions, t.MatchFields) {
+			text := e.Key + " " + string(e.Operator)
+			if len(e.Values) > 0 {
+				text += " [" + strings.Join(e.Values, " ") + "]"
+			}
+			parts = append(parts, text)
+		}
+		terms = append(terms, strings.Join(parts, " and "))
+	}
+	return strings.Join(terms, " or ")
+}
+
+// taints judges the taints that keep pods away.
+func (p *Pod) taints(at place) []Obstacle {
+	var found []Obstacle
+	for _, t := range at.taints {
+		if t.Effect == corev1.TaintEffectPreferNoSchedule || scheduling.TolerationsTolerateTaint(klog.Background(), p.Tolerations, &t, false) {
+			continue
+		}
+		found = append(found, Obstacle{"taint " + t.ToString() + " is not tolerated", "a toleration for " + t.Key})
+	}
+	return found
+}
+
+// ports judges host ports.
+func (p *Pod) ports(at place) []Obstacle {
+	var found []Obstacle
+	for _, port := range p.HostPorts {
+		if slices.Contains(at.ports, port) {
+			found = append(found, Obstacle{"host port " + port + " is in use", "another host port"})
+		}
+	}
+	return found
+}
+
+// Unjudged returns what the pod requires that this package does not judge.
+func (p *Pod) Unjudged() []string {
+	var found []string
+	note := func(there bool, text string) {
+		if there {
+			found = append(found, text)
+		}
+	}
+	note(len(p.Spread) > 0, "topology spread")
+	note(p.Affinity != nil && p.Affinity.PodAffinity != nil, "pod affinity")
+	note(p.Affinity != nil && p.Affinity.PodAntiAffinity != nil, "pod anti-affinity")
+	note(len(p.Claims) > 0, "volumes ("+strings.Join(p.Claims, ", ")+")")
+	note(len(p.Devices) > 0, "device claims ("+strings.Join(p.Devices, ", ")+")")
+	return found
+}
+
+// place returns the node as a place for a pod.
+func (n *Node) place() place {
+	at := place{labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, used: n.Used, pods: len(n.Pods), where: "the node"}
+	for _, p := range n.Pods {
+		at.ports = append(at.ports, p.HostPorts...)
+	}
+	return at
+}
+
+// Room returns the nodes on which the pod fits now, as far as that is judged.
+func (w *World) Room(p *Pod) []*Node {
+	var fits []*Node
+	for _, n := range w.Nodes {
+		if n.Ready && !n.Deleting && len(p.obstacles(n.place())) == 0 {
+			fits = append(fits, n)
+		}
+	}
+	return fits
+}
+
+// Refusal is a reason why the pod does not fit on some nodes.
+type Refusal struct {
+	Text  string
+	Nodes []string
+}
+
+// Refusals returns why the pod does not fit on the nodes that exist, the commonest reason
+// first. Of several reasons on one node, all count as one.
+func (w *World) Refusals(p *Pod) []Refusal {
+	var all []Refusal
+	for _, n := range w.Nodes {
+		var texts []string
+		switch {
+		case n.Deleting:
+			texts = []string{"the autoscaler deletes it"}
+		case !n.Ready:
+			texts = []string{"it is not Ready"}
+		default:
+			for _, o := range p.obstacles(n.place()) {
+				texts = append(texts, o.Text)
+			}
+		}
+		if len(texts) == 0 {
+			continue
+		}
+		text := strings.Join(texts, "; ")
+		i := slices.IndexFunc(all, func(r Refusal) bool { return r.Text == text })
+		if i < 0 {
+			i = len(all)
+			all = append(all, Refusal{Text: text})
+		}
+		all[i].Nodes = append(all[i].Nodes, n.Name)
+	}
+	slices.SortStableFunc(all, func(a, b Refusal) int { return len(b.Nodes) - len(a.Nodes) })
+	return all
+}
+
+// labelText returns labels as key=value,key=value.
+func labelText(labels map[string]string) string {
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		all = append(all, key+"="+labels[key])
+	}
+	return strings.Join(all, ",")
+}

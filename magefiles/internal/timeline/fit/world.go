@@ -1,0 +1,365 @@
+// Package fit judges, from the facts of a record alone, where a pod fits and what keeps the
+// autoscaler from making room for it. Node affinity, selectors and taints are judged by
+// Kubernetes' own library. What the package does not judge, it names.
+package fit
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	version "github.com/hashicorp/go-version"
+	corev1 "k8s.io/api/core/v1"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+// World is the cluster at one moment, as far as the record has shapes of its objects.
+type World struct {
+	At time.Time
+	// Pods, Nodes and Groups by name.
+	Pods   []*Pod
+	Nodes  []*Node
+	Groups []*Group
+	// Autoscaler that ran last.
+	Autoscaler Autoscaler
+	// Paused is set while the whole cluster is paused.
+	Paused bool
+}
+
+// Pod is a pod that exists.
+type Pod struct {
+	shape.Pod
+	// Name is namespace/name.
+	Name, UID string
+	// Node that it is bound to, empty if it waits for one.
+	Node    string
+	Created time.Time
+	// Marked is set if a scheduler found no node, and Message is what it said last.
+	Marked  bool
+	Message string
+}
+
+// Node is a node that exists.
+type Node struct {
+	shape.Node
+	Name, Group string
+	Ready       bool
+	// Candidate and Deleting are set while the autoscaler may delete the node, and
+	// while it does.
+	Candidate, Deleting bool
+	// Pods that are bound to it, and what they request together; Daemons is the part
+	// of DaemonSets and static pods.
+	Pods          []*Pod
+	Used, Daemons corev1.ResourceList
+}
+
+// Group is a MachineDeployment that exists.
+type Group struct {
+	shape.Group
+	Name string
+	// Wanted is its number of replicas.
+	Wanted int
+	// Paused is set by its annotation or in its spec.
+	Paused bool
+	// Health is what the autoscaler's status said last of the group.
+	Health string
+	// Infrastructure is its infrastructure template, nil if that is not on record.
+	Infrastructure *shape.Template
+	Nodes          []*Node
+	Machines       []*Machine
+	// Backoff is the end of the last back-off that the autoscaler announced.
+	Backoff time.Time
+}
+
+// Machine is a Machine of a group.
+type Machine struct {
+	shape.Machine
+	Name, Phase, Node string
+	Created           time.Time
+}
+
+// Autoscaler is a process of the autoscaler.
+type Autoscaler struct {
+	shape.Autoscaler
+	// Version is nil if it is not on record.
+	Version *version.Version
+	// Known is set if flags are on record.
+	Known bool
+	// Since is when it started, zero if that is not on record; Stopped is set if it
+	// no longer runs.
+	Since   time.Time
+	Stopped bool
+}
+
+// unknown stands for a release that is not on record: it is later than all, so that what is
+// known of the newest one holds for it.
+var unknown = release.After(99)
+
+// Release returns what is known of the autoscaler's release; of the newest one if the
+// record does not have the release.
+func (a Autoscaler) Release() release.Autoscaler {
+	if a.Version == nil {
+		return release.OfAutoscaler(unknown)
+	}
+	return release.OfAutoscaler(a.Version)
+}
+
+// Title returns "the autoscaler 1.36.1", or "the autoscaler" if the release is not on
+// record.
+func (a Autoscaler) Title() string {
+	if a.Version == nil {
+		return "the autoscaler"
+	}
+	return "the autoscaler " + a.Version.String()
+}
+
+// object is the state of an object while facts are read.
+type object struct {
+	timeline.Fact // the first fact, with the latest Group, Node and Shape
+	n             int
+	paused, ready bool
+	phase         string
+	marked        bool
+	message       string
+	taints        map[string]bool
+}
+
+// key identifies the object of a fact.
+func key(f timeline.Fact) string { return string(f.Kind) + "/" + cmp.Or(f.UID, f.Name) }
+
+// At returns the cluster at a time, from the facts of a record by time.
+func At(facts []timeline.Fact, at time.Time) *World {
+	w := &World{At: at}
+	objects := map[string]*object{}
+	health, backoffs := map[string]string{}, map[string]time.Time{}
+	for _, f := range facts {
+		if f.Time.After(at) {
+			break
+		}
+		switch f.Kind {
+		case timeline.Autoscaler:
+			w.autoscaler(f)
+			if f.What == timeline.Health {
+				health[timeline.LastPart(f.Group)] = f.Text
+			}
+			if until := backoffEnd(f); !until.IsZero() {
+				backoffs[timeline.LastPart(f.Group)] = until
+			}
+		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template:
+			if ended(f) {
+				delete(objects, key(f))
+				continue
+			}
+			o := objects[key(f)]
+			if o == nil {
+				o = &object{Fact: f, taints: map[string]bool{}}
+				objects[key(f)] = o
+			}
+			o.apply(f)
+		}
+	}
+	w.build(objects)
+	for _, g := range w.Groups {
+		g.Health, g.Backoff = health[g.Name], backoffs[g.Name]
+	}
+	return w
+}
+
+// ended reports whether the object of a fact is gone, or no longer uses its node.
+func ended(f timeline.Fact) bool {
+	return f.What == timeline.Gone || f.What == timeline.Ended || f.What == timeline.Shaped && f.Shape == nil
+}
+
+// apply changes the state by a fact.
+func (o *object) apply(f timeline.Fact) {
+	o.Group, o.Node = cmp.Or(f.Group, o.Group), cmp.Or(f.Node, o.Node)
+	switch f.What {
+	case timeline.Shaped:
+		o.Shape = f.Shape
+	case timeline.Unschedulable:
+		o.marked, o.message = true, f.Text
+	case timeline.Sized:
+		if f.N != nil {
+			o.n = *f.N
+		}
+	case timeline.Paused, timeline.Resumed:
+		o.paused = f.What == timeline.Paused
+	case timeline.Phase:
+		o.phase = f.Text
+	case timeline.Ready, timeline.NotReady:
+		o.ready = f.What == timeline.Ready
+	case timeline.Tainted, timeline.Untainted:
+		o.taints[f.Text] = f.What == timeline.Tainted
+	}
+}
+
+// releasePattern finds a release in a message of the autoscaler, or in the name of its
+// image.
+var releasePattern = regexp.MustCompile(`\b\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?`)
+
+// autoscaler changes what is known of the autoscaler by a fact.
+func (w *World) autoscaler(f timeline.Fact) {
+	a := &w.Autoscaler
+	switch f.What {
+	case timeline.Started:
+		a.Since, a.Stopped, a.API = f.Time, false, ""
+		if v, err := version.NewVersion(releasePattern.FindString(f.Text)); err == nil {
+			a.Version = v
+		}
+	case timeline.Stopped:
+		a.Stopped = true
+	case timeline.Shaped:
+		var s shape.Autoscaler
+		if f.Shape == nil || json.Unmarshal(f.Shape, &s) != nil {
+			return
+		}
+		if s.Flags != nil {
+			a.Flags, a.Known = s.Flags, true
+		}
+		a.API = cmp.Or(s.API, a.API)
+	}
+}
+
+// untilPattern finds the end of a back-off in the autoscaler's message about it.
+var untilPattern = regexp.MustCompile(`^Disabling scale-up for node group \S+ until (.+?)(?: m=\S+)?; `)
+
+// backoffEnd returns the end of the back-off that a fact announces, zero if it announces
+// none.
+func backoffEnd(f timeline.Fact) time.Time {
+	m := untilPattern.FindStringSubmatch(f.Text)
+	if m == nil {
+		return time.Time{}
+	}
+	until, err := time.Parse(autoscaler.TimeLayout, m[1])
+	if err != nil {
+		return time.Time{}
+	}
+	return until
+}
+
+// decode reads a shape. It returns false if the object has none.
+func decode[S any](o *object) (shape S, ok bool) {
+	return shape, o.Shape != nil && json.Unmarshal(o.Shape, &shape) == nil
+}
+
+// build makes the objects of those that have a shape, by name.
+func (w *World) build(objects map[string]*object) {
+	templates, machines := map[string]*shape.Template{}, map[string][]*Machine{}
+	for _, o := range objects {
+		switch o.Kind {
+		case timeline.Pod:
+			if s, ok := decode[shape.Pod](o); ok && !s.Ended {
+				w.Pods = append(w.Pods, &Pod{Pod: s, Name: o.Name, UID: o.UID, Node: o.Node, Created: o.Time, Marked: o.marked, Message: o.message})
+			}
+		case timeline.Node:
+			if s, ok := decode[shape.Node](o); ok {
+				w.Nodes = append(w.Nodes, &Node{
+					Node: s, Name: o.Name, Group: o.Group, Ready: o.ready, Used: corev1.ResourceList{}, Daemons: corev1.ResourceList{},
+					Candidate: o.taints[autoscaler.CandidateTaint], Deleting: o.taints[autoscaler.DeletedTaint],
+				})
+			}
+		case timeline.Group:
+			s, ok := decode[shape.Group](o)
+			if ok {
+				w.Groups = append(w.Groups, &Group{Group: s, Name: o.Name, Wanted: o.n, Paused: o.paused})
+			}
+			w.Paused = w.Paused || !ok && o.paused
+		case timeline.Machine:
+			s, _ := decode[shape.Machine](o)
+			machines[o.Group] = append(machines[o.Group], &Machine{Machine: s, Name: o.Name, Phase: o.phase, Node: o.Node, Created: o.Time})
+		case timeline.Template:
+			if s, ok := decode[shape.Template](o); ok {
+				templates[o.Name] = &s
+			}
+		}
+	}
+	slices.SortFunc(w.Pods, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(w.Nodes, func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(w.Groups, func(a, b *Group) int { return strings.Compare(a.Name, b.Name) })
+	nodes, groups := map[string]*Node{}, map[string]*Group{}
+	for _, g := range w.Groups {
+		groups[g.Name] = g
+		g.Infrastructure = templates[g.Template.Kind+"/"+g.Template.Name]
+		g.Machines = machines[g.Name]
+		slices.SortFunc(g.Machines, func(a, b *Machine) int { return strings.Compare(a.Name, b.Name) })
+	}
+	for _, n := range w.Nodes {
+		nodes[n.Name] = n
+		if g := groups[n.Group]; g != nil {
+			g.Nodes = append(g.Nodes, n)
+		}
+	}
+	for _, p := range w.Pods {
+		if n := nodes[p.Node]; n != nil {
+			n.Pods = append(n.Pods, p)
+			add(n.Used, p.Requests)
+			if p.OfDaemonSet() || p.Mirror() {
+				add(n.Daemons, p.Requests)
+			}
+		}
+	}
+}
+
+// add adds resources to a sum.
+func add(sum, more corev1.ResourceList) {
+	for name, q := range more {
+		total := sum[name]
+		total.Add(q)
+		sum[name] = total
+	}
+}
+
+// PodOf returns the pod of a UID or, without one, of a name; nil if its shape is not on
+// record.
+func (w *World) PodOf(uid, name string) *Pod {
+	for _, p := range w.Pods {
+		if p.UID == uid && uid != "" || uid == "" && p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// NodeOf returns the node of a name, nil if its shape is not on record.
+func (w *World) NodeOf(name string) *Node {
+	for _, n := range w.Nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// GroupOf returns the group of a name, nil if its shape is not on record.
+func (w *World) GroupOf(name string) *Group {
+	for _, g := range w.Groups {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// amount returns a quantity for a reader, memory and storage in Mi or Gi.
+func amount(name corev1.ResourceName, milli int64) string {
+	const mebi = 1 << 20 * 1000
+	switch {
+	case name == corev1.ResourceCPU && milli%1000 != 0:
+		return fmt.Sprintf("%dm", milli)
+	case name != corev1.ResourceMemory && name != corev1.ResourceEphemeralStorage && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix):
+		return fmt.Sprint(milli / 1000)
+	case milli >= 10<<10*mebi:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(milli)/(1<<10*mebi)), ".0") + "Gi"
+	case milli > 0 && milli < mebi:
+		return "1Mi"
+	}
+	return fmt.Sprintf("%dMi", (milli+mebi-1)/mebi)
+}

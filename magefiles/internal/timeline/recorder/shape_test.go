@@ -1,0 +1,111 @@
+package recorder
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/autoscaler/speech"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+// shapes returns the shapes in the record as lines of name, node and JSON.
+func (b *fixture) shapes() []string {
+	b.t.Helper()
+	facts, err := timeline.ReadUnsorted(b.File)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var all []string
+	for _, f := range facts {
+		if f.What == timeline.Shaped {
+			all = append(all, strings.Join(strings.Fields(strings.Join([]string{string(f.Kind), f.Name, f.Node, string(f.Shape)}, " ")), " "))
+		}
+	}
+	return all
+}
+
+// TestShapesAreRecordedWhenTheyChange: a shape is recorded once, again when it changes, and
+// a pod that only has a shape gets one without content when it is gone.
+func TestShapesAreRecordedWhenTheyChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFixture(t, cluster)
+		b.record(nil)
+		before := len(b.shapes())
+		b.record(func() {
+			b.server.Edit(kube.Nodes, "", "node-1", func(o *unstructured.Unstructured) {
+				_ = unstructured.SetNestedField(o.Object, map[string]any{"cpu": "4"}, "status", "allocatable")
+			})
+			b.server.Edit(kube.Pods, "kube-system", "coredns", func(o *unstructured.Unstructured) {
+				_ = unstructured.SetNestedField(o.Object, "node-1", "spec", "nodeName")
+			})
+			time.Sleep(time.Second)
+			b.server.Remove(kube.Pods, "kube-system", "coredns")
+		})
+		want := []string{`node node-1 {"allocatable":{"cpu":"4"},"providerID":"docker:////node-1"}`, `pod kube-system/coredns node-1 {}`, `pod kube-system/coredns node-1`}
+		got := b.shapes()[before:]
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		b.server.Remove(kube.Pods, "default", "agent")
+		b.record(nil)
+		if got := b.shapes(); got[len(got)-1] != "pod default/agent" {
+			t.Errorf("a pod that was deleted while nobody recorded leaves %s", got[len(got)-1])
+		}
+	})
+}
+
+// TestFlagsAreReadFromTheLog: the flags that matter are one fact, with the time of the last
+// line; the version of the API follows in another.
+func TestFlagsAreReadFromTheLog(t *testing.T) {
+	t.Parallel()
+	var r flagReader
+	var got []string
+	for _, line := range []string{
+		`flags.go:57] FLAG: --v="4"`,
+		`flags.go:57] FLAG: --vmodule=""`,
+		`flags.go:57] FLAG: --node-group-auto-discovery="[clusterapi:namespace=default,clusterName=work]"`,
+		`main.go:250] Cluster Autoscaler 1.36.1`,
+		`clusterapi_controller.go:465] Using version "v1beta2" for API group "cluster.x-k8s.io"`,
+		`static_autoscaler.go:308] Starting main loop`,
+	} {
+		if f, ok := r.read(speech.Parse(info+line), noon); ok {
+			got = append(got, string(f.Shape))
+		}
+	}
+	const flags = `"flags":{"node-group-auto-discovery":"[clusterapi:namespace=default,clusterName=work]","v":"4"}`
+	if want := []string{"{" + flags + "}", "{" + flags + `,"api":"v1beta2"}`}; !slices.Equal(got, want) {
+		t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if !slices.IsSorted(decisive) {
+		t.Error("the flags are not sorted")
+	}
+}
+
+// TestShapesInOldRecords: a record without shapes, and with fields of later versions, is
+// read as before.
+func TestShapesInOldRecords(t *testing.T) {
+	t.Parallel()
+	var f timeline.Fact
+	if err := json.Unmarshal([]byte(`{"time":"2026-11-26T22:00:00Z","kind":"pod","what":"created","name":"default/a","uid":"u","later":{"x":1}}`), &f); err != nil || f.Shape != nil {
+		t.Errorf("%+v, %v", f, err)
+	}
+	f.Shape = shape.Encode(shape.Pod{Scheduler: "nobody"})
+	data, err := json.Marshal(f)
+	var again timeline.Fact
+	if err := json.Unmarshal(data, &again); err != nil || string(again.Shape) != string(f.Shape) {
+		t.Errorf("a shape of %s is read as %s: %v", f.Shape, again.Shape, err)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,197 @@
+// Package shape describes the objects of a cluster as far as it matters for scheduling and
+// scaling: what a pod asks for, what a node offers, what a node group would offer. A record
+// has these descriptions as JSON, one for each change of an object.
+package shape
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/resource"
+)
+
+// Pod is what a pod asks for.
+type Pod struct {
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations are those that the autoscaler reads.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Owner is the controller of the pod, nil if it has none.
+	Owner *Owner `json:"owner,omitempty"`
+	// Requests are those of all containers together, and the overhead.
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+	// NodeSelector and Affinity have only what is required, not what is preferred.
+	NodeSelector map[string]string                 `json:"nodeSelector,omitempty"`
+	Affinity     *corev1.Affinity                  `json:"affinity,omitempty"`
+	Tolerations  []corev1.Toleration               `json:"tolerations,omitempty"`
+	Spread       []corev1.TopologySpreadConstraint `json:"spread,omitempty"`
+	HostPorts    []string                          `json:"hostPorts,omitempty"`
+	// Claims and Devices are the names of its PersistentVolumeClaims and
+	// ResourceClaims, LocalVolumes those of its volumes that are on the node.
+	Claims       []string `json:"claims,omitempty"`
+	Devices      []string `json:"devices,omitempty"`
+	LocalVolumes []string `json:"localVolumes,omitempty"`
+	Priority     int32    `json:"priority,omitempty"`
+	// Scheduler is empty for the default scheduler.
+	Scheduler string `json:"scheduler,omitempty"`
+	// Gated is set while the pod has scheduling gates.
+	Gated bool `json:"gated,omitempty"`
+	// Ended is set for a pod that no longer uses its node.
+	Ended bool `json:"ended,omitempty"`
+}
+
+// Owner is the controller of a pod.
+type Owner struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// Kinds of owners of pods that belong to a node.
+const (
+	daemonSet = "DaemonSet"
+	mirror    = "Node"
+)
+
+// OfDaemonSet reports whether a DaemonSet owns the pod.
+func (p Pod) OfDaemonSet() bool { return p.Owner != nil && p.Owner.Kind == daemonSet }
+
+// Mirror reports whether the pod stands for a static pod of a kubelet.
+func (p Pod) Mirror() bool { return p.Owner != nil && p.Owner.Kind == mirror }
+
+// OfPod returns the shape of a pod.
+func OfPod(pod *corev1.Pod) Pod {
+	spec := pod.Spec
+	p := Pod{
+		Labels: pod.Labels, Annotations: autoscalers(pod.Annotations), Requests: resource.PodRequests(pod, resource.PodResourcesOptions{}),
+		NodeSelector: spec.NodeSelector, Affinity: required(spec.Affinity), Spread: slices.DeleteFunc(slices.Clone(spec.TopologySpreadConstraints), func(c corev1.TopologySpreadConstraint) bool {
+			return c.WhenUnsatisfiable != corev1.DoNotSchedule
+		}),
+		Gated: len(spec.SchedulingGates) > 0, Ended: pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+	}
+	if spec.Priority != nil {
+		p.Priority = *spec.Priority
+	}
+	if spec.SchedulerName != corev1.DefaultSchedulerName {
+		p.Scheduler = spec.SchedulerName
+	}
+	for _, o := range pod.OwnerReferences {
+		if o.Controller != nil && *o.Controller {
+			p.Owner = &Owner{o.Kind, o.Name}
+		}
+	}
+	for _, t := range spec.Tolerations {
+		// Every pod has these two, for the first minutes of a failure.
+		if (t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable) && t.TolerationSeconds != nil {
+			continue
+		}
+		p.Tolerations = append(p.Tolerations, t)
+	}
+	for _, c := range spec.Containers {
+		for _, port := range c.Ports {
+			if port.HostPort > 0 {
+				p.HostPorts = append(p.HostPorts, fmt.Sprintf("%s/%d", strings.ToLower(string(port.Protocol)), port.HostPort))
+			}
+		}
+	}
+	for _, v := range spec.Volumes {
+		switch {
+		case v.PersistentVolumeClaim != nil:
+			p.Claims = append(p.Claims, v.PersistentVolumeClaim.ClaimName)
+		case v.Ephemeral != nil:
+			p.Claims = append(p.Claims, pod.Name+"-"+v.Name)
+		case v.EmptyDir != nil && v.EmptyDir.Medium != corev1.StorageMediumMemory, v.HostPath != nil:
+			p.LocalVolumes = append(p.LocalVolumes, v.Name)
+		}
+	}
+	for _, c := range spec.ResourceClaims {
+		p.Devices = append(p.Devices, c.Name)
+	}
+	return p
+}
+
+// required returns the affinity without preferences, nil if nothing is left.
+func required(a *corev1.Affinity) *corev1.Affinity {
+	if a == nil {
+		return nil
+	}
+	r := corev1.Affinity{}
+	if n := a.NodeAffinity; n != nil && n.RequiredDuringSchedulingIgnoredDuringExecution != nil {
+		r.NodeAffinity = &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: n.RequiredDuringSchedulingIgnoredDuringExecution}
+	}
+	if p := a.PodAffinity; p != nil && len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+		r.PodAffinity = &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: p.RequiredDuringSchedulingIgnoredDuringExecution}
+	}
+	if p := a.PodAntiAffinity; p != nil && len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
+		r.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: p.RequiredDuringSchedulingIgnoredDuringExecution}
+	}
+	if r == (corev1.Affinity{}) {
+		return nil
+	}
+	return &r
+}
+
+// Node is what a node offers.
+type Node struct {
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations are those that the autoscaler reads.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Taints are all but those of the autoscaler, of which the record has facts of
+	// their own.
+	Taints      []corev1.Taint      `json:"taints,omitempty"`
+	Allocatable corev1.ResourceList `json:"allocatable,omitempty"`
+	ProviderID  string              `json:"providerID,omitempty"`
+}
+
+// OfNode returns the shape of a node. notTaints are keys of taints that it leaves out.
+func OfNode(node *corev1.Node, notTaints ...string) Node {
+	n := Node{Labels: node.Labels, Annotations: autoscalers(node.Annotations), Allocatable: node.Status.Allocatable, ProviderID: node.Spec.ProviderID}
+	for _, t := range node.Spec.Taints {
+		if slices.Contains(notTaints, t.Key) {
+			continue
+		}
+		t.TimeAdded = nil
+		n.Taints = append(n.Taints, t)
+	}
+	return n
+}
+
+// Prefixes of annotations of pods and nodes that the autoscaler reads.
+var prefixes = []string{"cluster-autoscaler.kubernetes.io/", "autoscaling.x-k8s.io/"}
+
+// autoscalers returns the annotations that the autoscaler reads, nil if there are none.
+func autoscalers(annotations map[string]string) map[string]string {
+	return with(annotations, prefixes...)
+}
+
+// with returns the entries whose keys have one of the prefixes, nil if there are none.
+func with(all map[string]string, prefixes ...string) map[string]string {
+	found := maps.Clone(all)
+	maps.DeleteFunc(found, func(key, _ string) bool {
+		return !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+	})
+	if len(found) == 0 {
+		return nil
+	}
+	return found
+}
+
+// Autoscaler is how a process of the autoscaler was started.
+type Autoscaler struct {
+	// Flags has the values of the flags that matter for its decisions, by name and
+	// without leading dashes. A flag that is not in it has its default.
+	Flags map[string]string `json:"flags,omitempty"`
+	// API is the version of Cluster API's API that it uses, empty if it is not known.
+	API string `json:"api,omitempty"`
+}
+
+// Encode returns a shape as the record has it.
+func Encode(shape any) json.RawMessage {
+	data, err := json.Marshal(shape)
+	if err != nil {
+		panic(err) // all types of this package can be encoded
+	}
+	return data
+}
