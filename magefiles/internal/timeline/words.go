@@ -110,3 +110,12 @@ func AppendUnique(list []string, item string) []string {
 	}
 	return append(list, item)
 }
+
+// NumberOr returns a number, or other words for one that is below zero because nobody knows
+// it.
+func NumberOr(n int, otherwise string) string {
+	if n < 0 {
+		return otherwise
+	}
+	return fmt.Sprint(n)
+}

@@ -21,7 +21,7 @@ import (
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/render"
+	"caslab/magefiles/internal/timeline/explain"
 	"caslab/magefiles/internal/workload"
 )
 
@@ -34,7 +34,7 @@ func TestDomainErrorsGetAdvice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, empty := render.Explain(nil, "pod/web")
+	_, empty := explain.Text(nil, "pod/web")
 	_, none := timeline.Read(t.TempDir() + "/none")
 	for _, tc := range []struct {
 		name    string

@@ -17,6 +17,7 @@ import (
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/explain"
 	"caslab/magefiles/internal/timeline/recorder"
 	"caslab/magefiles/internal/timeline/render"
 	"caslab/magefiles/internal/timeline/trace"
@@ -312,14 +313,14 @@ func (t *Timelines) versions(ctx context.Context, c *target.Cluster) (string, er
 
 // Explain says in words what happened to a pod, node or group.
 func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) error {
-	if err := render.CheckWhat(what); err != nil {
+	if err := explain.Check(what); err != nil {
 		return err
 	}
 	foundRecord, err := t.record(ctx, o.Record)
 	if err != nil {
 		return err
 	}
-	text, err := render.Explain(foundRecord.facts, what)
+	text, err := explain.Text(foundRecord.facts, what)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,9 @@ type PodStory struct {
 	on  *NodeStory
 }
 
+// UID returns its UID, empty if it is not on record.
+func (p *PodStory) UID() string { return p.uid }
+
 // Began returns the time of the first fact about it.
 func (p *PodStory) Began() time.Time { return began(p.Spans) }
 

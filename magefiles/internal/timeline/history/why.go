@@ -64,25 +64,44 @@ func (m *Model) PodWhy(p *PodStory) PodWhy {
 	w.Scheduler = m.Statements(from, to, func(f timeline.Fact) bool {
 		return f.Kind == timeline.Pod && f.What == timeline.Unschedulable && f.Name == p.Name
 	})
-	w.Autoscaler = m.Statements(from.Add(-slack), to, func(f timeline.Fact) bool {
+	w.NewNode = p.on != nil && !p.on.Created.Before(from.Add(-slack))
+	w.Decision = m.decisionFor(p, from, to, w.NewNode)
+	w.Autoscaler = lastOfPlans(m.saidOf(p, from.Add(-slack), to, w.Decision))
+	w.Parts = w.parts()
+	return w
+}
+
+// saidOf returns what the autoscaler said of a pod and of the decision for it, and what it
+// said of itself and of the whole cluster. What is about other pods or groups is left out:
+// "No expansion options" is about the pods of that round, which the autoscaler names.
+func (m *Model) saidOf(p *PodStory, from, to time.Time, d *Decision) []Statement {
+	tried := false
+	return m.Statements(from, to, func(f timeline.Fact) bool {
 		if f.Kind != timeline.Autoscaler {
 			return false
 		}
-		pod, node, _ := About(f)
+		pod, node, group := About(f)
+		ofPod := pod == p.Name
 		switch f.What {
-		case timeline.ScaleUp, timeline.Refused, timeline.Problem, timeline.Considered:
-			return pod == p.Name || pod == "" && node == ""
+		case timeline.Refused:
+			tried = tried || ofPod
+			return ofPod || tried && pod == "" && node == "" && group == ""
+		case timeline.Considered:
+			tried = tried || ofPod && !fits(f)
+			return ofPod
+		case timeline.ScaleUp:
+			return ofPod || pod == "" && d != nil && group != "" && d.IsAbout(group) && !f.Time.Before(d.At) && !f.Time.After(d.last)
+		case timeline.Problem:
+			return ofPod || pod == "" && node == "" && group == ""
 		case timeline.Started, timeline.Stopped:
 			return true
 		}
 		return false
 	})
-	w.Autoscaler = lastOfPlans(w.Autoscaler)
-	w.NewNode = p.on != nil && !p.on.Created.Before(from.Add(-slack))
-	w.Decision = m.decisionFor(p, from, to, w.NewNode)
-	w.Parts = w.parts()
-	return w
 }
+
+// fits reports whether the autoscaler said that a pod fits on a node that exists.
+func fits(f timeline.Fact) bool { return strings.HasPrefix(f.Text, "can be moved to ") }
 
 // lastOfPlans keeps only the last statement of each decision, which is the event that
 // names the pod, if there is one. The Decision has all of them.
@@ -166,16 +185,27 @@ func (w PodWhy) parts() []Part {
 	return parts
 }
 
+// Wait returns how long the pod waited, without its name.
+func (w PodWhy) Wait() string {
+	what := "waited " + timeline.DurationText(w.Waited)
+	if w.Pod.Unschedulable.IsZero() {
+		what = "was never found unschedulable"
+	}
+	if w.Pod.Pending() {
+		what += " and still waits"
+	}
+	return what
+}
+
 // Verdict returns the answer in a sentence, without the pod's name.
 func (w PodWhy) Verdict() string {
 	p := w.Pod
-	what, then := "waited "+timeline.DurationText(w.Waited), ", then"
+	what, then := w.Wait(), ", then"
 	if p.Unschedulable.IsZero() {
-		what, then = "was never found unschedulable", "; it"
+		then = "; it"
 	}
 	switch {
 	case p.Pending():
-		what += " and still waits"
 	case p.Node == "":
 		return what + then + " was deleted without a node"
 	case w.NewNode && w.Decision != nil:

@@ -14,7 +14,7 @@ import (
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/render"
+	"caslab/magefiles/internal/timeline/explain"
 )
 
 // TestRecordedObjects compares the facts about the objects of each release of Cluster API,
@@ -39,7 +39,7 @@ func TestRecordedObjects(t *testing.T) {
 					return f.Kind == timeline.Node && f.Group == "sc-web"
 				})].Name
 				for _, what := range []string{"group/sc-web", "node/" + node} {
-					answer, err := render.Explain(facts, what)
+					answer, err := explain.Text(facts, what)
 					if err != nil {
 						t.Error(err)
 					}

@@ -231,9 +231,13 @@ func scenarioFindings(runs []*history.Scenario) []ScenarioFinding {
 
 func nodeFinding(w history.NodeWhy) NodeFinding {
 	n := w.Node
+	pods := []string{}
+	for _, p := range n.Pods {
+		pods = timeline.AppendUnique(pods, p.Name)
+	}
 	found := NodeFinding{
 		Node: n.Node, Machine: n.Machine, Group: n.Group, Origin: w.Origin, States: spanFindings(n.Spans), Kept: statementFindings(w.Kept),
-		Pods: orEmpty(names(n.Pods, func(p *history.PodStory) string { return p.Name })),
+		Pods: pods,
 	}
 	if r := w.Removal; r != nil {
 		found.Removal = &RemovalFinding{Cause: r.Cause, Done: r.Done, Seconds: r.Took().Seconds(), Parts: partFindings(r.Parts)}

@@ -61,7 +61,7 @@ func (d *drawing) group(g *history.GroupStory, y int, short, shortPods time.Dura
 		if !g.Gone.IsZero() {
 			l.Notes = append(l.Notes, "until "+timeline.Clock(g.Gone))
 		} else if wanted >= 0 || ready >= 0 {
-			l.Notes = append(l.Notes, fmt.Sprintf("wants %s, ready %s", numberOr(wanted, "?"), numberOr(ready, "?")))
+			l.Notes = append(l.Notes, fmt.Sprintf("wants %s, ready %s", timeline.NumberOr(wanted, "?"), timeline.NumberOr(ready, "?")))
 		}
 		if limit.Set {
 			l.Notes = append(l.Notes, limit.String())
@@ -164,7 +164,7 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 		d.bar(bar{
 			Name: g.Name, Y: top, Height: chartHeight, Class: "size", Parts: []barPart{d.part(style{"size", "#000000"}, d.ms(at), d.ms(until))},
 			Title: fmt.Sprintf("%s\n%s – %s (%s)\nwants %s, ready %s", g.Title(), timeline.Clock(at), timeline.Clock(until), timeline.DurationText(until.Sub(at)),
-				numberOr(history.LevelAt(g.Wanted, just), "?"), numberOr(history.LevelAt(g.Ready, just), "?")),
+				timeline.NumberOr(history.LevelAt(g.Wanted, just), "?"), timeline.NumberOr(history.LevelAt(g.Ready, just), "?")),
 		})
 	}
 }

@@ -35,8 +35,8 @@ const (
 // colors has the colour of a line by its mark, the same as on the autoscaler's console.
 var colors = map[string]string{"▲": "1;32", "▼": "1;36", "!": "31", "✗": "31", "✓": "32"}
 
-// Lines writes a line for each fact, in columns: the time of day in the time zone of
-// the lab, a mark, the kind, the name, what happened and the text.
+// Lines writes a line for each fact but shapes, in columns: the time of day in the time
+// zone of the lab, a mark, the kind, the name, what happened and the text.
 func Lines(w io.Writer, facts []timeline.Fact, opts LineOptions) error {
 	if opts.NameWidth == 0 {
 		for _, f := range facts {
@@ -44,6 +44,9 @@ func Lines(w io.Writer, facts []timeline.Fact, opts LineOptions) error {
 		}
 	}
 	for _, f := range facts {
+		if f.What == timeline.Shaped {
+			continue
+		}
 		if _, err := io.WriteString(w, oneLine(f, opts)+"\n"); err != nil {
 			return fmt.Errorf("write the timeline: %w", err)
 		}
@@ -52,7 +55,7 @@ func Lines(w io.Writer, facts []timeline.Fact, opts LineOptions) error {
 }
 
 func oneLine(f timeline.Fact, opts LineOptions) string {
-	mark := markOf(f)
+	mark := Mark(f)
 	text := fmt.Sprintf("%s %s %-*s %-*s %-*s %s", timeline.Clock(f.Time), mark, kindWidth, timeline.Tidy(string(f.Kind)), opts.NameWidth, nameOf(f), whatWidth, timeline.WhatText(f.What), timeline.Tidy(textOf(f)))
 	text = strings.TrimRight(text, " ")
 	if opts.Width > 0 {
@@ -87,6 +90,8 @@ func textOf(f timeline.Fact) string {
 	switch {
 	case f.Kind == timeline.Group && f.What == timeline.Limits && f.Text == "":
 		parts = append(parts, "none")
+	case f.What == timeline.Sized && f.Text != "":
+		parts = append(parts, "by "+f.Text)
 	case f.Text != "":
 		parts = append(parts, f.Text)
 	}
@@ -96,9 +101,9 @@ func textOf(f timeline.Fact) string {
 	return strings.Join(parts, " ")
 }
 
-// markOf returns the sign of a line: those of the autoscaler's console and, for the
+// Mark returns the sign of a line: those of the autoscaler's console and, for the
 // verdicts of scenarios, those of the lab's steps.
-func markOf(f timeline.Fact) string {
+func Mark(f timeline.Fact) string {
 	switch {
 	case f.What == timeline.ScaleUp:
 		return "▲"

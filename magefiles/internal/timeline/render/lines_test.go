@@ -1,10 +1,13 @@
 package render
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/timelinetest"
 )
 
@@ -40,5 +43,30 @@ func TestLinesAreAligned(t *testing.T) {
 	}
 	if got := out.String(); got != "\x1b[1;32m22:00:02 ▲ autoscaler md-1   …\x1b[0m\n" {
 		t.Errorf("in colour, of 30 columns: %q", got)
+	}
+}
+
+func TestHostileTextDoesNotReachTheTerminal(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.HostileFacts()
+	m := history.New(facts)
+	var all strings.Builder
+	if err := Lines(&all, facts, LineOptions{Width: 120}); err != nil {
+		t.Fatal(err)
+	}
+	all.WriteString(strings.Join(frame(m, m.To, 100, 60, false), "\n"))
+	timelinetest.CheckTerminal(t, all.String())
+}
+
+// TestAGroupThatIsGoneIsDrawn: the lane of a group that was deleted says until when it was
+// there.
+func TestAGroupThatIsGoneIsDrawn(t *testing.T) {
+	t.Parallel()
+	b := timelinetest.New()
+	b.Group("web", 0, 2, 1)
+	b.Add(781, timeline.Fact{Kind: timeline.Group, What: timeline.Gone, Name: "web", UID: "g-web", Group: "web", Source: timeline.Watch})
+	drawn := draw(history.New(b.Record()), time.Time{}, true)
+	if i := slices.IndexFunc(drawn.Lanes, func(l lane) bool { return l.Name == "web" }); i < 0 || drawn.Lanes[i].Notes[0] != "until 22:13:01" {
+		t.Errorf("the picture's lanes are %+v", drawn.Lanes)
 	}
 }

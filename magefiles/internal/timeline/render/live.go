@@ -232,7 +232,7 @@ func (p *painter) groups(m *history.Model) {
 		if n := len(g.Pauses); n > 0 && g.Pauses[n-1].Open {
 			note = "  paused"
 		}
-		p.line(color, "  %-*s  %s  wants %d, ready %s, %s%s", longest, ui.Clip(g.Title(), longest), drawn, wanted, numberOr(ready, "?"), bounds, note)
+		p.line(color, "  %-*s  %s  wants %d, ready %s, %s%s", longest, ui.Clip(g.Title(), longest), drawn, wanted, timeline.NumberOr(ready, "?"), bounds, note)
 	}
 }
 

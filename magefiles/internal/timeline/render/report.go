@@ -233,7 +233,7 @@ func statementRows(list []history.Statement, about func(history.Statement) strin
 		list = slices.Concat(list[:maxStatements/2], list[len(list)-maxStatements/2:])
 	}
 	for _, s := range list {
-		row := statementRow{When: timeline.Clock(s.First), Mark: markOf(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), Class: s.What, Text: s.Words()}
+		row := statementRow{When: timeline.Clock(s.First), Mark: Mark(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), Class: s.What, Text: s.Words()}
 		if s.Until.Sub(s.First) >= time.Second {
 			row.When += "–" + timeline.Clock(s.Until)
 		}
@@ -319,7 +319,7 @@ func (p *page) facts(m *history.Model) {
 	}
 	for _, f := range facts {
 		p.Facts = append(p.Facts, factRow{
-			Time: f.Time.Local().Format("15:04:05.000"), Mark: markOf(f), Class: f.What, Kind: timeline.Tidy(string(f.Kind)),
+			Time: f.Time.Local().Format("15:04:05.000"), Mark: Mark(f), Class: f.What, Kind: timeline.Tidy(string(f.Kind)),
 			What: timeline.WhatText(f.What), Name: nameOf(f), Text: timeline.Shorten(textOf(f), timeline.LongestText),
 		})
 	}

@@ -158,7 +158,7 @@ func TestEmptyPageShowsAHint(t *testing.T) {
 // cluster can fill.
 func TestHostileTextIsEscaped(t *testing.T) {
 	t.Parallel()
-	page := reportOf(t, hostileFacts(), ReportOptions{Title: hostile, Subtitle: hostile})
+	page := reportOf(t, timelinetest.HostileFacts(), ReportOptions{Title: timelinetest.Hostile, Subtitle: timelinetest.Hostile})
 	if n := strings.Count(page, "</script>"); n != 1 {
 		t.Errorf("%d ends of scripts, want the page's own", n)
 	}
@@ -171,7 +171,7 @@ func TestHostileTextIsEscaped(t *testing.T) {
 	if len(page) > 12<<20 {
 		t.Errorf("messages of 5000 characters make a page of %d bytes", len(page))
 	}
-	wellFormed(t, svgOf(t, hostileFacts()))
+	wellFormed(t, svgOf(t, timelinetest.HostileFacts()))
 }
 
 // wellFormed fails the test if a picture is not valid XML, or has a script or a

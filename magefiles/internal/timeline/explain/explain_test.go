@@ -1,4 +1,4 @@
-package render
+package explain
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ import (
 )
 
 // TestExplain compares the answers with testdata, where a person can read them.
-func TestExplain(t *testing.T) {
+func TestText(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
 	for file, what := range map[string]string{
@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 		"group.txt":          "group/work-md-1",
 		"group-refusals.txt": "group/work-zero",
 	} {
-		got, err := Explain(facts, what)
+		got, err := Text(facts, what)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -51,18 +51,18 @@ func TestExplainASplitScaleUp(t *testing.T) {
 	nodes := b.SplitScaleUp(20, groups[:2], 4, pods...)
 	facts := b.Record()
 	for i, want := range []string{"work-md-1 to 1", "work-md-2 to 1"} {
-		got, err := Explain(facts, "pod/"+pods[i])
+		got, err := Text(facts, "pod/"+pods[i])
 		if err != nil || !strings.Contains(got, "for which the autoscaler enlarged "+want+".") || !strings.Contains(got, "▲ the autoscaler enlarges "+want+"\n") || strings.Contains(got, ", but ") {
 			t.Errorf("%v; want that %s was enlarged, and that nothing contradicts it:\n%s", err, want, got)
 		}
 	}
 	// Without the log, only the events say something.
 	facts = slices.DeleteFunc(facts, func(f timeline.Fact) bool { return f.Source == timeline.Log })
-	got, err := Explain(facts, "pod/"+pods[1])
+	got, err := Text(facts, "pod/"+pods[1])
 	if err != nil || !strings.Contains(got, "enlarged work-md-1 to 1 and work-md-2 to 1.") || strings.Contains(got, ", but ") {
 		t.Errorf("without a log: %v\n%s", err, got)
 	}
-	got, err = Explain(facts, "node/"+nodes[1])
+	got, err = Text(facts, "node/"+nodes[1])
 	if err != nil || !strings.Contains(got, "the autoscaler enlarged work-md-1 to 1 and work-md-2 to 1 at") {
 		t.Errorf("without a log: %v\n%s", err, got)
 	}
@@ -73,7 +73,7 @@ func TestExplainASplitScaleUp(t *testing.T) {
 			unknown[i].Text = "pod triggered scale-up"
 		}
 	}
-	if got, err := Explain(unknown, "pod/"+pods[1]); err != nil || !strings.Contains(got, "the autoscaler enlarged a group.") || strings.Contains(got, "The decision was") {
+	if got, err := Text(unknown, "pod/"+pods[1]); err != nil || !strings.Contains(got, "the autoscaler enlarged a group.") || strings.Contains(got, "The decision was") {
 		t.Errorf("without a plan: %v\n%s", err, got)
 	}
 	// The scheduler put the pod on a node of a group that was not in the plan.
@@ -82,7 +82,7 @@ func TestExplainASplitScaleUp(t *testing.T) {
 			facts[i].Group = "work-md-3"
 		}
 	}
-	got, err = Explain(facts, "pod/"+pods[1])
+	got, err = Text(facts, "pod/"+pods[1])
 	if want := "The decision was to enlarge work-md-1 to 1 and work-md-2 to 1, but the pod was scheduled on a node of work-md-3.\n"; err != nil || !strings.HasSuffix(got, want) {
 		t.Errorf("on a node of a third group: %v, want %q:\n%s", err, want, got)
 	}
@@ -133,14 +133,14 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 			"no decision of the autoscaler is on record; the group was deleted, and gone at 22:13:01"},
 	} {
 		facts := record(tt.scenario, tt.command)
-		got, err := Explain(facts, "group/web")
+		got, err := Text(facts, "group/web")
 		want := "group web existed from 22:11:00 until 22:13:01; min 0, max 2.\n\nSizes\n" +
 			"  22:01:00  2         the group was created\n  22:03:01  2 → 0     " + tt.group + "\n" +
 			"  22:11:00  0 → 2     the group was created\n  22:13:01  2 → 0     " + tt.group + "\n"
 		if err != nil || !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
 		}
-		got, err = Explain(facts, "node/web-660")
+		got, err = Text(facts, "node/web-660")
 		if err != nil || !strings.Contains(got, "Where it came from: web was created at 22:11:00, 1s before.\n") || !strings.Contains(got, "Why it went: "+tt.node+".\n") {
 			t.Errorf("%s: %v\n%s\nwant %s", name, err, got, tt.node)
 		}
@@ -154,19 +154,15 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 				facts[i].Time = facts[i].Time.Add(shift)
 			}
 		}
-		if got, err := Explain(facts, "group/web"); err != nil || strings.Contains(got, "scale-up") || !strings.Contains(got, "who deleted it is not on record") {
+		if got, err := Text(facts, "group/web"); err != nil || strings.Contains(got, "scale-up") || !strings.Contains(got, "who deleted it is not on record") {
 			t.Errorf("%s beside the clean-up: %v\n%s", shift, err, got)
 		}
 		if shift < 0 {
 			continue
 		}
-		if got, err := Explain(facts, "node/web-660"); err != nil || strings.Contains(got, "scale-up") {
+		if got, err := Text(facts, "node/web-660"); err != nil || strings.Contains(got, "scale-up") {
 			t.Errorf("%s beside the clean-up: %v\n%s", shift, err, got)
 		}
-	}
-	drawn := draw(history.New(record(true, false)), time.Time{}, true)
-	if i := slices.IndexFunc(drawn.Lanes, func(l lane) bool { return l.Name == "web" }); i < 0 || drawn.Lanes[i].Notes[0] != "until 22:13:01" {
-		t.Errorf("the picture's lanes are %+v", drawn.Lanes)
 	}
 	// What shrank long before its group was deleted was not removed with it.
 	facts := record(false, false)
@@ -175,7 +171,7 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 			facts[i].Time = facts[i].Time.Add(6 * time.Minute)
 		}
 	}
-	if got, err := Explain(facts, "node/web-660"); err != nil || !strings.Contains(got, "a person, a rollout or a controller removed it") {
+	if got, err := Text(facts, "node/web-660"); err != nil || !strings.Contains(got, "a person, a rollout or a controller removed it") {
 		t.Errorf("long before: %v\n%s", err, got)
 	}
 }
@@ -192,7 +188,7 @@ func TestExplainUnknownNames(t *testing.T) {
 		"pod":                                    "want pod/NAME",
 		"pod/":                                   "want pod/NAME",
 	} {
-		_, err := Explain(facts, what)
+		_, err := Text(facts, what)
 		if err == nil || !regexp.MustCompile(want).MatchString(err.Error()) {
 			t.Errorf("explain %s: %v, want %s", what, err, want)
 		}
@@ -200,81 +196,44 @@ func TestExplainUnknownNames(t *testing.T) {
 			t.Errorf("explain %s: %v is not ErrNotOnRecord", what, err)
 		}
 	}
-	if _, err := Explain(nil, "pod/x"); !errors.Is(err, timeline.ErrNoRecord) || !errors.Is(err, ErrNotOnRecord) {
+	if _, err := Text(nil, "pod/x"); !errors.Is(err, timeline.ErrNoRecord) || !errors.Is(err, ErrNotOnRecord) {
 		t.Errorf("the error for an empty record is %v", err)
 	}
 }
 
-// hostile is text that would be harmful if it were not escaped on a page, in a
-// terminal or in a line.
-var hostile = `</script></title><img src=x onerror=alert(1)>"'` + "`{{.}}\x1b[2J\x00\r\n\u202e\xff]]>" + strings.Repeat("W", 5000)
-
-// hostileFacts returns facts with hostile text in every field that a cluster can
-// fill.
-func hostileFacts() []timeline.Fact {
-	facts := timelinetest.TwentyMinutes()
-	for i := range facts {
-		facts[i].Text += hostile
-		switch facts[i].Kind {
-		case timeline.Lab:
-			facts[i].Name += hostile
-		case timeline.Group:
-			if facts[i].What == timeline.Limits {
-				facts[i].Text = "1 4"
-			}
-		case timeline.Autoscaler:
-			if facts[i].Name != "" {
-				facts[i].Name = hostile
-			}
-		}
-	}
-	return facts
-}
-
 func TestHostileTextDoesNotReachTheTerminal(t *testing.T) {
 	t.Parallel()
-	facts := hostileFacts()
+	facts := timelinetest.HostileFacts()
 	m := history.New(facts)
 	var all strings.Builder
 	for _, n := range m.Nodes {
-		text, err := Explain(facts, "node/"+n.Name())
+		text, err := Text(facts, "node/"+n.Name())
 		if err != nil {
 			t.Fatal(err)
 		}
 		all.WriteString(text)
 	}
 	for _, p := range m.Pods[:6] {
-		text, err := Explain(facts, "pod/"+p.Name)
+		text, err := Text(facts, "pod/"+p.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all.WriteString(text)
 	}
-	if err := Lines(&all, facts, LineOptions{Width: 120}); err != nil {
-		t.Fatal(err)
-	}
-	all.WriteString(strings.Join(frame(m, m.To, 100, 60, false), "\n"))
-	if i := strings.IndexFunc(all.String(), func(r rune) bool { return r < ' ' && r != '\n' || r == '\u202e' }); i >= 0 {
-		t.Errorf("a control character at %d: %q", i, all.String()[max(0, i-80):i+10])
-	}
-	for _, l := range strings.Split(all.String(), "\n") {
-		if n := len([]rune(l)); n > timeline.LongestText+200 {
-			t.Errorf("a line of %d characters: %.120s…", n, l)
-		}
-	}
+	timelinetest.CheckTerminal(t, all.String())
 }
 
-// FuzzExplain: any text is explained or refused, and CheckWhat refuses every text that
+// FuzzText: any text is explained or refused, and Check refuses every text that
 // Explain cannot explain.
-func FuzzExplain(f *testing.F) {
+func FuzzText(f *testing.F) {
 	for _, seed := range []string{"", "/", "pod/", "pod/default/web", "node/a", "groups/web", "deployment/web", "pod/\x00", "machine//"} {
 		f.Add(seed)
 	}
 	facts := timelinetest.New().Record()
 	f.Fuzz(func(t *testing.T, what string) {
-		text, err := Explain(facts, what)
-		if (err == nil) != (text != "") || CheckWhat(what) != nil && err == nil {
-			t.Errorf("Explain(%q) = %q, %v", what, text, err)
+		text, err := Text(facts, what)
+		if (err == nil) != (text != "") || Check(what) != nil && err == nil {
+			t.Errorf("Text(%q) = %q, %v", what, text, err)
 		}
 	})
 }

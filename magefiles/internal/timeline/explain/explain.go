@@ -1,4 +1,6 @@
-package render
+// Package explain says in words what happened to a pod, a node or a group, and why. What the
+// facts say decides; what the autoscaler said supports it.
+package explain
 
 import (
 	"cmp"
@@ -11,15 +13,16 @@ import (
 	"github.com/agnivade/levenshtein"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/render"
 )
 
 // ErrNotOnRecord is returned when no fact mentions the name.
 var ErrNotOnRecord = errors.New("not on record")
 
-// CheckWhat returns an error for a text that names no pod, node or group as Explain reads
-// it.
-func CheckWhat(what string) error {
+// Check returns an error for a text that names no pod, node or group as Text reads it.
+func Check(what string) error {
 	kind, name, found := strings.Cut(what, "/")
 	if !found || name == "" {
 		return fmt.Errorf("explain %q: want pod/NAME, pod/NAMESPACE/NAME, node/NAME or group/NAME", what)
@@ -33,11 +36,11 @@ func CheckWhat(what string) error {
 // Kinds that users may write before the name of an object.
 var podKinds, nodeKinds, groupKinds = []string{"pod", "pods"}, []string{"node", "nodes", "machine", "machines"}, []string{"group", "groups"}
 
-// Explain returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME or
+// Text returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME or
 // group/NAME, and why, in words for a terminal. Times of day are in the time zone of
 // the lab.
-func Explain(facts []timeline.Fact, what string) (string, error) {
-	if err := CheckWhat(what); err != nil {
+func Text(facts []timeline.Fact, what string) (string, error) {
+	if err := Check(what); err != nil {
 		return "", err
 	}
 	kind, name, _ := strings.Cut(what, "/")
@@ -45,7 +48,7 @@ func Explain(facts []timeline.Fact, what string) (string, error) {
 	if len(m.Facts) == 0 {
 		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
-	e := &explainer{Model: m}
+	e := &explainer{Model: m, facts: facts}
 	switch {
 	case slices.Contains(podKinds, kind):
 		stories := m.PodsNamed(name)
@@ -120,7 +123,20 @@ func unknownName(what, kind, name string, known []string) error {
 // explainer writes answers.
 type explainer struct {
 	*history.Model
-	out strings.Builder
+	// facts are all of the record, with shapes.
+	facts []timeline.Fact
+	now   *fit.World
+	out   strings.Builder
+}
+
+// world returns the cluster at the record's end.
+func (e *explainer) world() *fit.World {
+	if e.now == nil {
+		facts := slices.Clone(e.facts)
+		slices.SortStableFunc(facts, func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
+		e.now = fit.At(facts, e.To)
+	}
+	return e.now
 }
 
 func (e *explainer) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
@@ -184,13 +200,20 @@ func (e *explainer) statements(title string, list []history.Statement, subject f
 		if about := timeline.Tidy(subject(s)); about != "" && !strings.Contains(text, about) {
 			text = about + ": " + text
 		}
-		e.printf("  %s %-10s %5s %s %s\n", timeline.Clock(s.First), until, often, markOf(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), text)
+		e.printf("  %s %-10s %5s %s %s\n", timeline.Clock(s.First), until, often, render.Mark(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), text)
 	}
 }
 
 func (e *explainer) pod(p *history.PodStory) {
 	w := e.PodWhy(p)
-	e.title("pod %s %s.", timeline.Tidy(p.Name), w.Verdict())
+	verdict := w.Verdict()
+	var facts *waiting
+	if p.Pending() {
+		if facts = e.judge(p, w); facts != nil && w.Decision == nil {
+			verdict = w.Wait() + "; " + facts.reason()
+		}
+	}
+	e.title("pod %s %s.", timeline.Tidy(p.Name), verdict)
 	e.printf("\n")
 	list := []event{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}}
 	if p.Created.IsZero() {
@@ -210,6 +233,11 @@ func (e *explainer) pod(p *history.PodStory) {
 		list = append(list, event{n.Created, "machine " + timeline.Tidy(cmp.Or(n.Machine, n.Node)) + " created"}, event{n.Joined, "its node joined"}, event{n.Ready, "its node is Ready"})
 	}
 	e.events(list)
+	if facts != nil {
+		e.matrix(facts)
+	} else if p.Pending() {
+		e.printf("\nThe record does not have what the pod asks for: an older lab made it.\n")
+	}
 	e.parts(w.Parts)
 	e.statements("What the scheduler said", ifSeveral(w.Scheduler), func(history.Statement) string { return "" })
 	e.statements("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Statement) string { return s.Group })
@@ -281,7 +309,7 @@ func (e *explainer) node(n *history.NodeStory) {
 func (e *explainer) group(g *history.GroupStory) {
 	wanted, ready, limit := g.Now()
 	if g.Gone.IsZero() {
-		e.title("group %s wants %s and has %s ready; %s.", g.Title(), numberOr(wanted, "an unknown number"), numberOr(ready, "an unknown number"), limit)
+		e.title("group %s wants %s and has %s ready; %s.", g.Title(), timeline.NumberOr(wanted, "an unknown number"), timeline.NumberOr(ready, "an unknown number"), limit)
 	} else {
 		since := ""
 		if !g.Created.IsZero() {
@@ -303,7 +331,7 @@ func (e *explainer) group(g *history.GroupStory) {
 		e.printf("\nSizes\n")
 	}
 	for _, c := range changes {
-		size := fmt.Sprintf("%s → %d", numberOr(c.From, "?"), c.To)
+		size := fmt.Sprintf("%s → %d", timeline.NumberOr(c.From, "?"), c.To)
 		if c.From < 0 {
 			size = fmt.Sprintf("%d", c.To)
 		}
@@ -334,11 +362,4 @@ func andStill(s history.Span) string {
 		return ", and still is"
 	}
 	return ""
-}
-
-func numberOr(n int, otherwise string) string {
-	if n < 0 {
-		return otherwise
-	}
-	return fmt.Sprint(n)
 }

@@ -1,0 +1,230 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+// waiting is what the facts say of a pod that waits for a node.
+type waiting struct {
+	world    *fit.World
+	pod      *fit.Pod
+	why      history.PodWhy
+	ignored  []fit.Obstacle
+	verdicts []fit.Verdict
+	room     []string
+	unjudged []string
+}
+
+// judge returns what the facts say of a waiting pod. It returns nil if the record does not
+// have what the pod asks for, as records of older labs.
+func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
+	world := e.world()
+	pod := world.PodOf(p.UID(), p.Name)
+	if pod == nil {
+		return nil
+	}
+	j := &waiting{world: world, pod: pod, why: why, ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
+	for _, n := range world.Room(pod) {
+		j.room = append(j.room, timeline.Tidy(n.Name))
+	}
+	return j
+}
+
+// takers returns the groups that would take the pod.
+func (j *waiting) takers() []string {
+	var takers []string
+	for _, v := range j.verdicts {
+		if v.Takes() {
+			takers = append(takers, timeline.Tidy(v.Group.Name))
+		}
+	}
+	return takers
+}
+
+// scheduler returns the name of the pod's scheduler.
+func (j *waiting) scheduler() string {
+	if j.pod.Scheduler == "" {
+		return "the scheduler"
+	}
+	return "the scheduler " + timeline.Tidy(j.pod.Scheduler)
+}
+
+// reason returns in a phrase why the pod still waits.
+func (j *waiting) reason() string {
+	takers := j.takers()
+	switch {
+	case len(j.ignored) > 0:
+		return "the autoscaler does not look at it: " + j.ignored[0].Text
+	case len(j.room) > 0:
+		return fmt.Sprintf("scheduler and autoscaler disagree: it has room on %s, so the autoscaler adds no node, and %s does not bind it", some(j.room), j.scheduler())
+	case len(takers) > 0:
+		return fmt.Sprintf("%s would take it", some(takers))
+	case len(j.verdicts) == 0:
+		return "there is no node group at all"
+	case !slices.ContainsFunc(j.verdicts, func(v fit.Verdict) bool { return v.Scaled }):
+		return "this autoscaler scales no group"
+	case len(j.verdicts) == 1:
+		return fmt.Sprintf("%s would not take it: %s", timeline.Tidy(j.verdicts[0].Group.Name), j.verdicts[0].Obstacles[0].Text)
+	}
+	return fmt.Sprintf("none of %s would take it", timeline.Plural(len(j.verdicts), "group"))
+}
+
+// some returns names for a sentence.
+func some(names []string) string { return strings.Join(timeline.SomeOf(names, 3), ", ") }
+
+// agreement returns whether scheduler, autoscaler and facts agree, in sentences.
+func (j *waiting) agreement() []string {
+	var lines []string
+	moved, tried := j.heard()
+	switch {
+	case len(j.room) > 0:
+		text := fmt.Sprintf("They disagree: by its requests, selectors and tolerations the pod fits on %s now, and %s does not bind it.", some(j.room), j.scheduler())
+		if moved != "" {
+			text += fmt.Sprintf(" The autoscaler says so too: it %s.", moved)
+		}
+		lines = append(lines, text, "The autoscaler adds no node for a pod that fits on an existing one.")
+		if j.pod.Scheduler != "" {
+			lines = append(lines, fmt.Sprintf("The autoscaler judges as the default scheduler does; the pod waits for a scheduler of the name %s.", timeline.Tidy(j.pod.Scheduler)))
+		}
+	case moved != "":
+		lines = append(lines, fmt.Sprintf("They disagree: the autoscaler says that the pod %s, and so adds no node. By the facts there is no room.", moved))
+	case len(j.takers()) > 0 && tried && len(j.unjudged) == 0:
+		lines = append(lines, fmt.Sprintf("They disagree: by the facts %s would take it, and the autoscaler has not enlarged it.", some(j.takers())))
+	case len(j.takers()) > 0 && !tried && len(j.ignored) == 0:
+		lines = append(lines, "The autoscaler has said nothing of the pod.")
+	case len(j.takers()) == 0 && len(j.ignored) == 0 && j.pod.Marked:
+		lines = append(lines, "They agree: there is no room, and no group would make any.")
+	}
+	if len(j.unjudged) > 0 {
+		lines = append(lines, fmt.Sprintf("Not judged by the lab: %s. See what the scheduler says.", strings.Join(j.unjudged, ", ")))
+	}
+	return lines
+}
+
+// heard returns what the autoscaler said of the pod: that it "can be moved to" a node, and
+// whether it tried to make room.
+func (j *waiting) heard() (moved string, tried bool) {
+	for _, s := range j.why.Autoscaler {
+		if s.Pod == "" {
+			continue
+		}
+		if strings.HasPrefix(s.Text, "can be moved to ") {
+			moved = timeline.Shorten(s.Text, timeline.LongestHover)
+			continue
+		}
+		moved, tried = "", true
+	}
+	return moved, tried
+}
+
+// matrix writes the answer of each group, and what would have to change.
+func (e *explainer) matrix(j *waiting) {
+	e.printf("\nWhat the facts say (%s)\n", j.basis())
+	for _, o := range j.ignored {
+		e.printf("  the autoscaler does not look at it: %s\n", timeline.Shorten(o.Text, timeline.LongestText))
+	}
+	width := 0
+	for _, v := range j.verdicts {
+		width = min(max(width, len(v.Group.Name)), maxNameWidth)
+	}
+	for _, v := range j.verdicts {
+		answer, texts := "no", []string{}
+		if v.Takes() {
+			answer, texts = "yes", append(texts, strings.TrimSpace("it fits "+v.Basis))
+		}
+		for _, o := range v.Obstacles {
+			texts = append(texts, o.Text)
+		}
+		e.printf("  %-*s  %-3s  %s\n", width, timeline.Tidy(v.Group.Name), answer, timeline.Shorten(strings.Join(texts, "; "), timeline.LongestText))
+		for _, note := range v.Notes {
+			e.printf("  %-*s       and %s\n", width, "", timeline.Shorten(note, timeline.LongestText))
+		}
+	}
+	if len(j.verdicts) == 0 {
+		e.printf("  there is no node group\n")
+	}
+	for _, line := range j.nodes() {
+		e.printf("  %s\n", line)
+	}
+	e.printf("\nDo scheduler and autoscaler agree?\n")
+	if j.pod.Marked {
+		e.printf("  %s says: %s\n", j.scheduler(), timeline.Shorten(orNothing(j.pod.Message), timeline.LongestText))
+	} else {
+		e.printf("  %s has said nothing of it.\n", j.scheduler())
+	}
+	for _, line := range j.agreement() {
+		e.printf("  %s\n", line)
+	}
+	e.changes(j)
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "Unschedulable, without a message"
+	}
+	return text
+}
+
+// maxNameWidth bounds the column of names.
+const maxNameWidth = 48
+
+// maxRefusals is the largest number of nodes of which a matrix says why the pod has no room.
+const maxRefusals = 4
+
+// nodes returns why the pod has no room on the nodes that exist, the commonest reasons
+// first.
+func (j *waiting) nodes() []string {
+	if len(j.room) > 0 {
+		return []string{"nodes that exist: it fits on " + some(j.room)}
+	}
+	var lines []string
+	for _, o := range j.world.Refusals(j.pod) {
+		lines = append(lines, fmt.Sprintf("nodes that exist: %s: %s", some(o.Nodes), timeline.Shorten(o.Text, timeline.LongestText)))
+	}
+	if left := len(lines) - maxRefusals; left > 0 {
+		lines = append(lines[:maxRefusals], fmt.Sprintf("nodes that exist: and %s more", timeline.Plural(left, "reason")))
+	}
+	return lines
+}
+
+// changes writes the smallest change for each group.
+func (e *explainer) changes(j *waiting) {
+	var lines []string
+	change := func(subject string, all []fit.Obstacle) {
+		var texts []string
+		for _, o := range all {
+			texts = timeline.AppendUnique(texts, o.Change)
+		}
+		if len(texts) > 0 {
+			lines = append(lines, subject+timeline.Shorten(strings.Join(texts, "; "), timeline.LongestText))
+		}
+	}
+	change("", j.ignored)
+	if len(j.room) > 0 && j.pod.Scheduler != "" {
+		lines = append(lines, "schedulerName: default-scheduler, or a scheduler of the name "+timeline.Tidy(j.pod.Scheduler)+" that runs")
+	}
+	for _, v := range j.verdicts {
+		if len(j.room) == 0 {
+			change(timeline.Tidy(v.Group.Name)+": ", v.Obstacles)
+		}
+	}
+	if len(lines) > 0 {
+		e.printf("\nWhat would have to change\n  %s\n", strings.Join(lines, "\n  "))
+	}
+}
+
+// basis returns from what the facts are.
+func (j *waiting) basis() string {
+	w := j.world
+	text := fmt.Sprintf("as of %s, from %s, %s and %s", timeline.Clock(w.At), timeline.Plural(len(w.Pods), "pod"), timeline.Plural(len(w.Nodes), "node"), timeline.Plural(len(w.Groups), "group"))
+	if w.Autoscaler.Known {
+		return text + ", and the flags of " + w.Autoscaler.Title()
+	}
+	return text + "; the autoscaler's flags are not on record"
+}

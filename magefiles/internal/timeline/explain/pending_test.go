@@ -1,0 +1,107 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/golden"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/timelinetest"
+)
+
+// recorded returns the facts of testdata/cases.jsonl up to a time of day. The lab recorded
+// it on 1.36.1: pods that wait for different reasons, beside groups that differ.
+func recorded(t testing.TB, until string) []timeline.Fact {
+	t.Helper()
+	facts, err := timeline.Read("testdata/cases.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range facts {
+		facts[i].Time = localClock(facts[i].Time)
+	}
+	return slices.DeleteFunc(facts, func(f timeline.Fact) bool { return f.Time.Format(time.TimeOnly) > until })
+}
+
+// localClock returns the time at which the lab's time zone has the time of day of UTC.
+func localClock(t time.Time) time.Time {
+	t = t.UTC()
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.Local)
+}
+
+// TestExplainRecordedCases compares the answers about pods that wait with testdata, where a
+// person can read them.
+func TestExplainRecordedCases(t *testing.T) {
+	t.Parallel()
+	for pod, tc := range map[string]struct{ until, others string }{
+		"lost":   {"01:08:39", "golden big Scale-up expansion"},
+		"golden": {"01:08:39", "lost big"},
+		"seven":  {"01:12:12", "lost golden big six"},
+	} {
+		got, err := Text(recorded(t, tc.until), "pod/"+pod)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		golden.Check(t, "pod-"+pod+".txt", got)
+		_, said, _ := strings.Cut(got, "What the autoscaler said meanwhile\n")
+		for other := range strings.FieldsSeq(tc.others) {
+			if strings.Contains(said, "default/"+other) || strings.Contains(said, other+" ") {
+				t.Errorf("the answer about %s speaks of %s:\n%s", pod, other, said)
+			}
+		}
+	}
+}
+
+// TestExplainWithoutShapes: an older lab's record has the answer that it had, and says what
+// is missing.
+func TestExplainWithoutShapes(t *testing.T) {
+	t.Parallel()
+	facts := slices.DeleteFunc(recorded(t, "01:08:39"), func(f timeline.Fact) bool { return f.What == timeline.Shaped })
+	got, err := Text(facts, "pod/golden")
+	if err != nil || !strings.Contains(got, "an older lab made it") || !strings.Contains(got, "still waits; the autoscaler: ") || strings.Contains(got, "What would have to change") {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
+// manyShapes returns a record of a day with at least that many pods and groups, of which
+// some pods wait.
+func manyShapes(pods, groups int) (facts []timeline.Fact, waits string) {
+	b := timelinetest.New()
+	shaped := func(f timeline.Fact, what any) {
+		f.What, f.Shape, f.Source = timeline.Shaped, shape.Encode(what), timeline.Watch
+		b.Add(0, f)
+	}
+	for i := range groups {
+		name := fmt.Sprintf("pool-%02d", i)
+		for _, node := range b.Group(name, 0, 4, 4) {
+			shaped(timeline.Fact{Kind: timeline.Node, Name: node, UID: "n-" + node, Group: name}, shape.Node{Labels: map[string]string{"pool": name}})
+		}
+		shaped(timeline.Fact{Kind: timeline.Group, Name: name, UID: "g-" + name, Group: name}, shape.Group{Annotations: map[string]string{
+			"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "4",
+		}})
+	}
+	for hour := range 24 {
+		for _, pod := range b.Pods(float64(hour)*3600, "load", pods/24+1) {
+			shaped(timeline.Fact{Kind: timeline.Pod, Name: pod, UID: "p-" + pod}, shape.Pod{NodeSelector: map[string]string{"tier": "gold"}})
+			waits = pod
+		}
+	}
+	return b.Record(), waits
+}
+
+// BenchmarkExplain: an answer about one of 1,000 pods beside 50 groups. It must stay below a
+// second.
+func BenchmarkExplain(b *testing.B) {
+	facts, pod := manyShapes(1000, 50)
+	b.ReportMetric(float64(len(facts)), "facts")
+	for b.Loop() {
+		if text, err := Text(facts, "pod/"+pod); err != nil || !strings.Contains(text, "none of 50 groups would take it") {
+			b.Fatal(err, text)
+		}
+	}
+}
