@@ -282,7 +282,15 @@ func (e *explainer) node(n *history.NodeStory) {
 		list = append(list, event{w.Removal.At, "▼ the autoscaler removes it"})
 	}
 	e.events(list)
-	if len(w.Kept) == 0 {
+	outside := e.outside(n)
+	if outside != nil {
+		// What the autoscaler says of all nodes does not hold for this one.
+		w.Kept = slices.DeleteFunc(w.Kept, func(s history.Statement) bool { return s.Node == "" })
+		e.printf("\nWhy it stays: it is in no node group of this autoscaler: %s.\n", timeline.Shorten(outside.Text, timeline.LongestText))
+		if outside.Change != "" {
+			e.printf("To change that: %s.\n", timeline.Shorten(outside.Change, timeline.LongestText))
+		}
+	} else if len(w.Kept) == 0 {
 		e.printf("\nNo reason of the autoscaler for keeping it is on record.\n")
 	}
 	e.statements("Why it was kept", w.Kept, func(history.Statement) string { return "" })
@@ -304,6 +312,31 @@ func (e *explainer) node(n *history.NodeStory) {
 			e.printf("  %s  %s %s\n", timeline.Clock(from), timeline.Tidy(p.Name), end)
 		}
 	}
+}
+
+// outside returns why a node that exists is in no node group of the autoscaler, nil if it is
+// in one, or if the record does not tell.
+func (e *explainer) outside(n *history.NodeStory) *fit.Obstacle {
+	world := e.world()
+	node := world.NodeOf(n.Node)
+	if node == nil || !n.Ended().IsZero() {
+		return nil
+	}
+	if n.Group == timeline.ControlPlane {
+		return &fit.Obstacle{Text: "it belongs to the control plane"}
+	}
+	group := world.GroupOf(n.Group)
+	if group == nil {
+		if n.Group == "" && len(world.Groups) > 0 {
+			return &fit.Obstacle{Text: "no MachineDeployment on record has it"}
+		}
+		return nil
+	}
+	if all := world.Outside(group); len(all) > 0 {
+		all[0].Text = "its MachineDeployment " + timeline.Tidy(n.Group) + " is none: " + all[0].Text
+		return &all[0]
+	}
+	return nil
 }
 
 func (e *explainer) group(g *history.GroupStory) {
@@ -330,7 +363,17 @@ func (e *explainer) group(g *history.GroupStory) {
 	if len(changes) > 0 {
 		e.printf("\nSizes\n")
 	}
-	for _, c := range changes {
+	tugs := history.Tugs(changes)
+	for i, c := range changes {
+		if len(tugs) > 0 && i > tugs[0].Last {
+			tugs = tugs[1:]
+		}
+		if len(tugs) > 0 && i >= tugs[0].First {
+			if t := tugs[0]; i == t.First {
+				e.printf("  %s  %-9s %s\n", timeline.Clock(t.From), fmt.Sprintf("%d ⇄ %d", t.Low, t.High), t.Words())
+			}
+			continue
+		}
 		size := fmt.Sprintf("%s → %d", timeline.NumberOr(c.From, "?"), c.To)
 		if c.From < 0 {
 			size = fmt.Sprintf("%d", c.To)

@@ -121,7 +121,7 @@ func TestVerdicts(t *testing.T) {
 		},
 		"no annotations": {
 			group: shape.Group{}, size: 1,
-			want: "it is no node group: it has no annotations with a minimum and a maximum → the annotations cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size and cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size",
+			want: "it has no annotations with a minimum and a maximum → the annotations cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size and cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size",
 		},
 		"only a maximum is enough": {
 			group: shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2", capacityPrefix + "cpu": "4", capacityPrefix + "memory": "8Gi"}},
@@ -129,7 +129,7 @@ func TestVerdicts(t *testing.T) {
 		},
 		"annotations of old releases": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, release: "1.18.0", size: 1,
-			want: "it is no node group: it has no annotations with a minimum and a maximum → the annotations cluster.k8s.io/cluster-api-autoscaler-node-group-min-size and cluster.k8s.io/cluster-api-autoscaler-node-group-max-size",
+			want: "it has no annotations with a minimum and a maximum → the annotations cluster.k8s.io/cluster-api-autoscaler-node-group-min-size and cluster.k8s.io/cluster-api-autoscaler-node-group-max-size",
 		},
 		"maximum 0":                           {group: shape.Group{Annotations: sizes("0", cpu4, mem8)}, want: "its maximum is 0: the autoscaler leaves it out → max to 1"},
 		"no number":                           {group: shape.Group{Annotations: sizes("two")}, want: "its annotation cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size=two is no number, with which the autoscaler reads no group at all → a whole number in cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"},

@@ -80,7 +80,7 @@ func (w *World) Outside(g *Group) []Obstacle {
 	switch {
 	case low == "" && high == "":
 		found = append(found, Obstacle{
-			"it is no node group: it has no annotations with a minimum and a maximum",
+			"it has no annotations with a minimum and a maximum",
 			fmt.Sprintf("the annotations %s and %s", w.sizeAnnotation("min"), w.sizeAnnotation("max")),
 		})
 	case most < least:

@@ -84,6 +84,8 @@ func (s Span) Took() time.Duration { return s.To.Sub(s.From) }
 type Level struct {
 	At time.Time
 	N  int
+	// By is the field manager that wrote the number, empty if it is not on record.
+	By string
 }
 
 // Scenario is one run of a scenario, or of env:up.

@@ -332,7 +332,7 @@ func TestOldDecisionDoesNotExplainALaterChange(t *testing.T) {
 	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }
 	down, up := &Decision{At: at(10), last: at(11), Group: "a", N: -1}, &Decision{At: at(20), last: at(20), Up: true, Group: "a", N: 1}
 	m := &Model{To: at(59), Decisions: []*Decision{down, up}}
-	g := &GroupStory{Name: "a", Wanted: []Level{{at(0), 1}, {at(12), 0}, {at(21), 1}, {at(40), 0}}}
+	g := &GroupStory{Name: "a", Wanted: []Level{{At: at(0), N: 1}, {At: at(12)}, {At: at(21), N: 1}, {At: at(40)}}}
 	changes := m.SizeChanges(g)
 	for i, want := range []*Decision{nil, down, up, nil} {
 		if changes[i].Decision != want {
@@ -357,7 +357,7 @@ func TestPlanExplainsTheSizesThatItHas(t *testing.T) {
 		"another size": {"a", 2, nil},
 		"not planned":  {"c", 1, nil},
 	} {
-		changes := m.SizeChanges(&GroupStory{Name: tt.group, Wanted: []Level{{at(0), 0}, {at(12), tt.size}}})
+		changes := m.SizeChanges(&GroupStory{Name: tt.group, Wanted: []Level{{At: at(0)}, {At: at(12), N: tt.size}}})
 		if changes[1].Decision != tt.want {
 			t.Errorf("%s: %s to %d is explained by %+v", name, tt.group, tt.size, changes[1].Decision)
 		}

@@ -151,6 +151,9 @@ func (b *builder) addGroup(f timeline.Fact) {
 	case timeline.Sized:
 		if f.N != nil {
 			g.Wanted = level(g.Wanted, f.Time, *f.N)
+			if last := &g.Wanted[len(g.Wanted)-1]; last.At.Equal(f.Time) {
+				last.By = f.Text
+			}
 		}
 	case timeline.ReadyCount:
 		if f.N != nil {
@@ -199,7 +202,7 @@ func level(levels []Level, at time.Time, n int) []Level {
 			return levels
 		}
 	}
-	return append(levels, Level{at, n})
+	return append(levels, Level{At: at, N: n})
 }
 
 // LevelAt returns the number just before a time, -1 if there was none.

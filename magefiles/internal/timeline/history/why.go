@@ -517,6 +517,8 @@ type SizeChange struct {
 	From, To int // From is -1 for the first size on record.
 	// Decision that caused it, nil if none is on record.
 	Decision *Decision
+	// By is the field manager that wrote the number, empty if it is not on record.
+	By string
 	// Ready is when that many replicas were ready; zero if the next change came first.
 	Ready time.Time
 	// Cause in words.
@@ -540,6 +542,9 @@ func (m *Model) sizeCause(g *GroupStory, c SizeChange) string {
 			return cause
 		}
 	}
+	if c.By != "" {
+		return fmt.Sprintf("the field manager %s wrote it; no decision of the autoscaler on record", timeline.Tidy(c.By))
+	}
 	return "no decision of the autoscaler on record: a person, or a controller"
 }
 
@@ -548,7 +553,7 @@ func (m *Model) SizeChanges(g *GroupStory) []SizeChange {
 	var changes []SizeChange
 	var turned time.Time // when it last changed in the other direction
 	for i, l := range g.Wanted {
-		c := SizeChange{At: l.At, From: -1, To: l.N}
+		c := SizeChange{At: l.At, From: -1, To: l.N, By: l.By}
 		if i > 0 {
 			c.From = g.Wanted[i-1].N
 			if i > 1 && (l.N > c.From) != (c.From > g.Wanted[i-2].N) {
