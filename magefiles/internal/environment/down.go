@@ -114,10 +114,8 @@ func (e *Environment) removeLeftovers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, mark := range append(marks, e.engineFile()) {
-		if err := state.Remove(mark); err != nil {
-			return err
-		}
+	if err := state.Remove(append(marks, e.engineFile())...); err != nil {
+		return err
 	}
 	if err := e.machine().RemoveProbes(ctx); err != nil {
 		return err

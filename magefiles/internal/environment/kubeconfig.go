@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/restart"
 	"caslab/magefiles/internal/state"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -138,22 +142,28 @@ func (e *Environment) reachWorkload(ctx context.Context, workload []engine.Conta
 	}
 	if !e.answers(ctx, e.EnvironmentKubeconfig()) {
 		progress("looking at its certificate")
-		if err := e.renewCertificates(ctx, progress); err != nil {
+		server := restart.Server{Names: capi.ServerNames, ServiceCIDR: serviceCIDR, Kubernetes: config.Tag(e.Config.Kubernetes)}
+		if err := (restart.Cluster{Engine: e.engine}).RenewAll(ctx, e.controlPlane, server, progress); err != nil {
 			return nil, err
 		}
 	}
 	return e.reach(ctx, e.EnvironmentKubeconfig(), progress)
 }
 
+// controlPlane returns the nodes of the control plane.
+func (e *Environment) controlPlane(ctx context.Context) ([]engine.Container, error) {
+	workload, _, err := e.containers(ctx)
+	return slices.DeleteFunc(workload, func(c engine.Container) bool { return !isControlPlane(c) }), err
+}
+
 // adminKubeconfig returns the kubeconfig that kubeadm wrote on the control plane.
 func (e *Environment) adminKubeconfig(ctx context.Context, workload []engine.Container) ([]byte, error) {
-	for _, c := range workload {
-		if isControlPlane(c) {
-			res, err := e.engine.Exec(ctx, c.ID, nil, "cat", "/etc/kubernetes/admin.conf")
-			return res.Stdout, err
-		}
+	i := slices.IndexFunc(workload, isControlPlane)
+	if i < 0 {
+		return nil, errors.New("it is lost, and there is no control plane to read it from")
 	}
-	return nil, errors.New("it is lost, and there is no control plane to read it from")
+	res, err := e.engine.Exec(ctx, workload[i].ID, nil, "cat", "/etc/kubernetes/admin.conf")
+	return res.Stdout, err
 }
 
 // SelfManaged returns the kubeconfig of the environment if it manages itself, and

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"caslab/magefiles/internal/capi"
-	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -89,37 +87,6 @@ func (e *Environment) answers(ctx context.Context, kubeconfig string) bool {
 	ctx, cancel := lab.WithTimeout(ctx, promptly)
 	defer cancel()
 	return client.Answers(ctx) == nil
-}
-
-// renewCertificates renews the certificates of the API servers that have none. It starts a
-// node again that has stopped meanwhile: kind's entrypoint fails at the node's first start
-// at another address if it cannot renew the certificate.
-func (e *Environment) renewCertificates(ctx context.Context, progress func(string)) error {
-	server := restart.Server{Names: capi.ServerNames, ServiceCIDR: serviceCIDR, Kubernetes: config.Tag(e.Config.Kubernetes)}
-	return kube.Retry(ctx, "the control plane's node to start", time.Second, func(ctx context.Context) error {
-		workload, _, err := e.containers(ctx)
-		if err != nil {
-			return err
-		}
-		for _, node := range workload {
-			if !isControlPlane(node) {
-				continue
-			}
-			if !node.Running {
-				if err := e.engine.Start(ctx, node.ID); err != nil {
-					return err
-				}
-			}
-			renewed, err := (restart.Cluster{Engine: e.engine}).Renew(ctx, node, server)
-			if err != nil {
-				return err
-			}
-			if renewed {
-				progress("renewed the API server's certificate of " + node.Name)
-			}
-		}
-		return nil
-	})
 }
 
 // Stop stops the environment's containers. Nothing is lost: Start starts them again.
