@@ -245,7 +245,7 @@ func (w *fakeWorld) controllers(r kubetest.Request) error {
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
-		marks, err := w.marks()
+		marks, err := w.State.Marks("work-cluster")
 		if err != nil || len(marks) == 0 {
 			w.t.Errorf("no mark: %v", err)
 			return

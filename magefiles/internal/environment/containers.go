@@ -2,14 +2,11 @@ package environment
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -67,12 +64,12 @@ func (e *Environment) containers(ctx context.Context) (workload, management []en
 	if management, err = e.engine.List(ctx, clusterLabel+"="+e.Config.ManagementName()); err != nil {
 		return nil, nil, err
 	}
-	marks, err := e.marks()
+	marks, err := e.State.Marks(e.Config.ClusterName)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, c := range slices.Concat(workload, management) {
-		owned := e.isMark(c.Mounts[capi.OwnerMount], marks)
+		owned := state.IsMark(c.Mounts[capi.OwnerMount], marks)
 		if !owned && isLoadBalancer(c) {
 			owned = len(marks) > 0 // Cluster API mounts nothing there
 		}
@@ -129,68 +126,6 @@ func (e *Environment) recordEngine(info engine.Info) error {
 func isLoadBalancer(c engine.Container) bool { return c.Labels[roleLabel] == "external-load-balancer" }
 
 func isControlPlane(c engine.Container) bool { return c.Labels[roleLabel] == "control-plane" }
-
-// token is the random end of a mark's name, which makes it unique.
-var token = regexp.MustCompile(`^[0-9a-f]{16}$`)
-
-// marks returns the paths of the environment's owner files, which are called
-// NAME-TOKEN. Every node has one mounted, so that the engine shows who made it.
-func (e *Environment) marks() ([]string, error) {
-	entries, err := os.ReadDir(e.State.Path("owner"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for the environment's mark: %w", err)
-	}
-	var marks []string
-	for _, entry := range entries {
-		rest, ok := strings.CutPrefix(entry.Name(), e.Config.ClusterName+"-")
-		if ok && token.MatchString(rest) {
-			marks = append(marks, e.State.Path("owner", entry.Name()))
-		}
-	}
-	return marks, nil
-}
-
-// isMark reports whether the source of a mount is one of the marks. It compares
-// the end of the path, because engines add a prefix to paths and checkouts move.
-// If a different file is at the source, this checkout is a copy, and the
-// environment belongs to the original. A folder at the source does not count: an
-// engine creates one when the source of a mount is missing.
-func (e *Environment) isMark(source string, marks []string) bool {
-	return slices.ContainsFunc(marks, func(mark string) bool {
-		if !strings.HasSuffix(source, "/.caslab/owner/"+filepath.Base(mark)) {
-			return false
-		}
-		there, err := os.Stat(source)
-		if err != nil || !there.Mode().IsRegular() {
-			return true
-		}
-		own, err := os.Stat(mark)
-		return err == nil && os.SameFile(there, own)
-	})
-}
-
-// mark returns the environment's mark. It creates one if there is none.
-func (e *Environment) mark() (string, error) {
-	marks, err := e.marks()
-	if err != nil {
-		return "", err
-	}
-	if len(marks) > 0 {
-		return marks[0], nil
-	}
-	random := make([]byte, 8)
-	if _, err := rand.Read(random); err != nil {
-		return "", fmt.Errorf("mark the environment as the lab's: %w", err)
-	}
-	path := e.State.Path("owner", e.Config.ClusterName+"-"+hex.EncodeToString(random))
-	if err := state.WriteFile(path, []byte("caslab environment "+e.Config.ClusterName+"\n"), 0o644); err != nil {
-		return "", fmt.Errorf("mark the environment as the lab's: %w", err)
-	}
-	return path, nil
-}
 
 // ForeignError is returned for a container that has the environment's name and
 // that this checkout of the lab did not create.

@@ -2,8 +2,6 @@ package environment
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,7 +21,7 @@ func TestAnotherEngine(t *testing.T) {
 	if err := s.onEngine(t.Context(), engine.Info{ID: "one"}); err != nil {
 		t.Fatal(err)
 	}
-	mark, err := s.mark()
+	mark, err := s.State.Mark("work-cluster")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,62 +46,6 @@ func TestAnotherEngine(t *testing.T) {
 	}
 	if there, _ := state.Exists(s.engineFile()); there {
 		t.Errorf("%s is left", s.engineFile())
-	}
-}
-
-func TestMarks(t *testing.T) {
-	t.Parallel()
-	s := newFixture(t, nil)
-	mark, err := s.mark()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, err := s.mark(); err != nil || again != mark {
-		t.Errorf("mark() = %s, then %s, %v", mark, again, err)
-	}
-	base := filepath.Base(mark)
-	s.touch(t, s.State.Path("owner", "work-cluster-two-0123456789abcdef"))
-	for source, want := range map[string]bool{
-		mark:                                true,
-		"/host_mnt" + mark:                  true, // Docker Desktop
-		"/moved/.caslab/owner/" + base:      true,
-		"/other/.caslab/owner/" + base[:13]: false,
-		"/other/.caslab/owner/work-cluster-0123456789abcdef":       false,
-		s.State.Path("owner", "work-cluster-two-0123456789abcdef"): false,
-		"/x" + base: false,
-		"":          false,
-	} {
-		marks, err := s.marks()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := s.isMark(source, marks); got != want {
-			t.Errorf("a mount of %s is the environment's: %v, want %v", source, got, want)
-		}
-	}
-}
-
-// TestCopiedCheckoutOwnsNoContainers: a copy of the checkout has a mark of the same
-// name, but does not own the containers.
-func TestCopiedCheckoutOwnsNoContainers(t *testing.T) {
-	t.Parallel()
-	s := newFixture(t, nil)
-	mark, err := s.mark()
-	if err != nil {
-		t.Fatal(err)
-	}
-	original := filepath.Join(t.TempDir(), ".caslab", "owner", filepath.Base(mark))
-	s.touch(t, original)
-	if s.isMark(original, []string{mark}) {
-		t.Errorf("a mount of %s is taken for one of %s", original, mark)
-	}
-	// If the checkout was moved, Docker creates a folder at the source of the mount.
-	moved := filepath.Join(t.TempDir(), ".caslab", "owner", filepath.Base(mark))
-	if err := os.MkdirAll(moved, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if !s.isMark(moved, []string{mark}) {
-		t.Errorf("a mount of the folder %s is not the environment's", moved)
 	}
 }
 

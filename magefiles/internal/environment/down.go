@@ -110,7 +110,7 @@ func (e *Environment) neverExisted(ctx context.Context) (bool, error) {
 // killed runs left in the engine, and returns the names of images that these runs lent.
 // Environments share build containers and names, which stay while somebody needs them.
 func (e *Environment) removeLeftovers(ctx context.Context) error {
-	marks, err := e.marks()
+	marks, err := e.State.Marks(e.Config.ClusterName)
 	if err != nil {
 		return err
 	}

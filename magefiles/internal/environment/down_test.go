@@ -33,7 +33,7 @@ func TestDown(t *testing.T) {
 			t.Errorf("%s is left", path)
 		}
 	}
-	if marks, err := s.marks(); err != nil || len(marks) > 0 {
+	if marks, err := s.State.Marks("work-cluster"); err != nil || len(marks) > 0 {
 		t.Errorf("marks left: %v, %v", marks, err)
 	}
 	for _, path := range []string{s.State.Path("bin", "x"), s.State.Path("owner", "other-0123456789abcdef")} {

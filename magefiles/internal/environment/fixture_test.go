@@ -351,7 +351,7 @@ func (s *fixture) write(t *testing.T, path, content string) {
 func (s *fixture) up(t *testing.T, lists map[string][]map[string]any) {
 	t.Helper()
 	s.workload = serve(t, "32001", lists)
-	owner, err := s.mark()
+	owner, err := s.State.Mark(s.Config.ClusterName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +367,7 @@ func (s *fixture) up(t *testing.T, lists map[string][]map[string]any) {
 func (s *fixture) managed(t *testing.T, lists map[string][]map[string]any) {
 	t.Helper()
 	s.management = serve(t, "32002", lists)
-	owner, err := s.mark()
+	owner, err := s.State.Mark(s.Config.ClusterName)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 const kindNetwork = "kind"
 
 func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (_ string, err error) {
-	if c.owner, err = c.mark(); err != nil {
+	if c.owner, err = c.State.Mark(c.Config.ClusterName); err != nil {
 		return "", err
 	}
 	if err := c.recordEngine(c.info); err != nil {

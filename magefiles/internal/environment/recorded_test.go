@@ -53,7 +53,7 @@ func TestStatusAndSurveyOfRecordedObjects(t *testing.T) {
 ---
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: capi, namespace: capi-system}, status: {conditions: [{type: Available, status: "True"}]}}
 `)
-		owner, err := s.mark()
+		owner, err := s.State.Mark(s.Config.ClusterName)
 		if err != nil {
 			t.Fatal(err)
 		}
