@@ -19,8 +19,7 @@ type Env mg.Namespace
 func (Env) Up(ctx context.Context) error { return lab(ctx, "env:up") }
 
 // Stop stops the environment's containers and keeps everything in it. Commands that
-// work on it in other terminals wait, and end when it is started again, because the
-// engine then publishes its API server at another port.
+// work on it in other terminals wait, and go on when it is started again.
 func (Env) Stop(ctx context.Context) error { return lab(ctx, "env:stop") }
 
 // Start starts an environment again, and repairs it if necessary: after env:stop,

@@ -14,6 +14,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/run"
 )
 
@@ -28,6 +29,8 @@ type Process struct {
 	LogFile string
 	// Output gets the same output, for a person.
 	Output io.Writer
+	// Relay, if not nil, runs as long as the process, which reaches its cluster through it.
+	Relay *kube.Relay
 }
 
 // Run starts the autoscaler and waits for its end. It returns nil if the process ended
@@ -42,6 +45,13 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	if p.Relay != nil {
+		stop, failed := p.Relay.Start(ctx)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+	}
 	both := &serialWriter{w: io.MultiWriter(log, p.Output)}
 	c.Env, c.Stdout, c.Stderr, c.Stream = p.Env, both, both, true
 	_, err = runner.Run(ctx, c)

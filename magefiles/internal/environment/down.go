@@ -28,7 +28,7 @@ func (e *Environment) removeClusters(ctx context.Context) error {
 		}
 		all := slices.Concat(management, workload)
 		if len(all) == 0 {
-			return errors.Join(e.forgetManagement(), state.Remove(e.EnvironmentKubeconfig()))
+			return errors.Join(e.forgetManagement(), state.Remove(e.EnvironmentKubeconfig(), e.AutoscalerKubeconfig()))
 		}
 		if err := e.engine.Remove(ctx, ids(all)...); err != nil {
 			return err

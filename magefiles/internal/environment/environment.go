@@ -49,6 +49,8 @@ type Recorder interface {
 	// AddFact records what env:up does. what is "step", "passed" or "failed", and
 	// text the name of the step, or the error.
 	AddFact(what, text string)
+	// AddChange records that the environment was "stopped" or "started".
+	AddChange(what string)
 	// Record records what happens in the self-managed cluster until stop is
 	// called.
 	Record(ctx context.Context, cluster *kube.Client) (stop func())

@@ -24,6 +24,7 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/machine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run"
@@ -335,6 +336,7 @@ func (r *recorder) add(text string) {
 
 func (r *recorder) Begin() error              { r.add("begin"); return nil }
 func (r *recorder) AddFact(what, text string) { r.add(strings.TrimSpace(what + " " + text)) }
+func (r *recorder) AddChange(what string)     { r.add(what) }
 func (r *recorder) Record(context.Context, *kube.Client) (stop func()) {
 	r.add("record")
 	return func() { r.add("stop") }
@@ -377,6 +379,15 @@ func (s *fixture) managed(t *testing.T, lists map[string][]map[string]any) {
 }
 
 func (s *fixture) touch(t *testing.T, path string) { t.Helper(); s.write(t, path, "") }
+
+// logs returns what the environment says from now on.
+func (s *fixture) logs(t *testing.T) *labtest.Text {
+	t.Helper()
+	shown := new(labtest.Text)
+	s.Log = ui.New(shown, ui.Options{})
+	t.Cleanup(s.Log.Close)
+	return shown
+}
 
 func discardLog(t *testing.T) *ui.Log {
 	t.Helper()

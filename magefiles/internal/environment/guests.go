@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
@@ -31,19 +32,14 @@ func (e *Environment) removedFile() string { return e.ownerFile(".removed") }
 
 // Visit makes a command a guest of the environment until leave is called: env:down names
 // it, and the command of ctx ends, with the reason and without a clean-up, when the
-// environment is removed, or started again at another port. answers asks the API server.
-// An API server that does not answer is no reason: an engine or a node that was stopped may
-// come back.
+// environment is removed. answers asks the API server at the address that the kubeconfig
+// has at that time. While the environment is stopped, the command waits, and Visit says so.
 func (e *Environment) Visit(ctx context.Context, command string, answers func(context.Context) error) (leave func() error, err error) {
 	var before visited
 	if before.removed, err = e.removed(); err != nil {
 		return nil, err
 	}
-	kubeconfig, err := os.ReadFile(e.EnvironmentKubeconfig())
-	if err != nil {
-		return nil, fmt.Errorf("read the environment's kubeconfig: %w", err)
-	}
-	if before.server, err = kube.Server(kubeconfig); err != nil {
+	if before.authority, err = kube.Authority(e.EnvironmentKubeconfig()); err != nil {
 		return nil, err
 	}
 	guest, err := e.State.Enter(e.Config.ClusterName, command)
@@ -57,14 +53,24 @@ func (e *Environment) Visit(ctx context.Context, command string, answers func(co
 		defer close(done)
 		tick := time.NewTicker(visitEvery)
 		defer tick.Stop()
-		for reason := ""; reason == ""; {
+		said := ""
+		for {
 			select {
 			case <-watching.Done():
 				return
 			case <-tick.C:
 			}
-			if reason = e.whyGone(watching, guest, before, answers); reason != "" {
-				interrupt.Abandon(ctx, &interrupt.GoneError{Reason: reason})
+			found := e.look(watching, guest, before, answers)
+			switch {
+			case found.gone != "":
+				interrupt.Abandon(ctx, &interrupt.GoneError{Reason: found.gone})
+				return
+			case found.away != "" && found.away != said && watching.Err() == nil:
+				e.Log.Printf("! %s", found.away)
+				said = found.away
+			case found.answers && said != "":
+				e.Log.Printf("the environment %q answers again; %s goes on", e.Config.ClusterName, command)
+				said = ""
 			}
 		}
 	}()
@@ -75,33 +81,49 @@ func (e *Environment) Visit(ctx context.Context, command string, answers func(co
 	}, nil
 }
 
-// visited is what a guest found when it came: what removed returned, and the URL of the API
-// server.
-type visited struct{ removed, server string }
+// visited is what a guest found when it came: what removed and kube.Authority returned.
+type visited struct{ removed, authority string }
 
-// whyGone returns why a guest's environment is gone; empty if it is there, or if that is
-// not known.
-func (e *Environment) whyGone(ctx context.Context, guest *state.Lock, before visited, answers func(context.Context) error) string {
+// sight is what a guest finds: that the API server answers, why the environment no longer
+// exists, or why it is away and may come back. It is empty if nothing is known.
+type sight struct {
+	answers    bool
+	gone, away string
+}
+
+// look finds out whether a guest's environment is there. It writes the current port of the
+// API server into the kubeconfig.
+func (e *Environment) look(ctx context.Context, guest *state.Lock, before visited, answers func(context.Context) error) sight {
+	name := e.Config.ClusterName
 	if removed, err := e.removed(); err == nil && removed != "" && removed != before.removed {
-		return removed
+		return sight{gone: removed}
 	}
 	if guest.Lost() {
-		return fmt.Sprintf("%s, with the kubeconfig and the records of the environment %q, was removed while this command ran", e.Config.StateDir(), e.Config.ClusterName)
+		return sight{gone: fmt.Sprintf("%s, with the kubeconfig and the records of the environment %q, was removed while this command ran", e.Config.StateDir(), name)}
 	}
 	if answers(ctx) == nil {
-		return ""
+		return sight{answers: true}
 	}
-	containers, err := e.engine.List(ctx, clusterLabel+"="+e.Config.ClusterName)
+	if authority, err := kube.Authority(e.EnvironmentKubeconfig()); err == nil && authority != before.authority {
+		return sight{gone: fmt.Sprintf("the environment %q was created anew while this command ran; type the command again", name)}
+	}
+	workload, _, err := e.containers(ctx)
 	if err != nil {
-		return ""
+		if _, err := e.engine.Info(ctx); err != nil {
+			return sight{away: fmt.Sprintf("no Docker engine answers; this command waits until the environment %q is started again", name)}
+		}
+		return sight{}
 	}
-	if !slices.ContainsFunc(containers, isControlPlane) {
-		return fmt.Sprintf("the environment %q is gone: the engine has no container of its control plane", e.Config.ClusterName)
+	if !slices.ContainsFunc(workload, isControlPlane) {
+		return sight{gone: fmt.Sprintf("the environment %q is gone: the engine has no container of its control plane", name)}
 	}
-	if server := e.server(containers); server != "" && server != before.server {
-		return fmt.Sprintf("the environment %q was started again while this command ran, and its API server is at another port now, %s; type the command again", e.Config.ClusterName, server)
+	running := slices.DeleteFunc(workload, func(c engine.Container) bool { return !c.Running })
+	if !slices.ContainsFunc(running, isControlPlane) || !slices.ContainsFunc(running, isLoadBalancer) {
+		return sight{away: fmt.Sprintf("the environment %q is stopped; this command waits until it is started again: %s", name, commandFor(name, "env:start"))}
 	}
-	return ""
+	// The engine may have started it by itself. If this fails, the next look tries again.
+	_ = e.refreshKubeconfig(running)
+	return sight{}
 }
 
 // endGuests tells the guests that a command removes the environment. It waits until they

@@ -11,10 +11,8 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/interrupt"
-	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/run/runtest"
 	"caslab/magefiles/internal/state"
-	"caslab/magefiles/internal/ui"
 )
 
 func answers(context.Context) error { return nil }
@@ -82,9 +80,7 @@ func TestDownEndsGuests(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newFixture(t, nil)
-				shown := new(labtest.Text)
-				s.Log = ui.New(shown, ui.Options{})
-				defer s.Log.Close()
+				shown := s.logs(t)
 				s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
 				s.up(t, selfManaged())
 				g := s.visit(t, answers, tc.obedient)
@@ -139,43 +135,81 @@ func TestGuestsWhoseEnvironmentChanges(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answers func(context.Context) error
 		change  func(t *testing.T, s *fixture)
-		// why is why the guest ends; empty if it goes on.
-		why string
+		// why is why the guest ends; empty if it goes on. said is what it says then.
+		why, said string
 	}{
 		"rm -rf .caslab": {answers, func(t *testing.T, s *fixture) {
 			if err := os.RemoveAll(s.Config.StateDir()); err != nil {
 				t.Fatal(err)
 			}
-		}, "was removed while this command ran"},
-		"containers removed":    {silent, func(_ *testing.T, s *fixture) { s.docker.containers = nil }, "the engine has no container of its control plane"},
-		"control plane removed": {silent, func(_ *testing.T, s *fixture) { s.docker.containers = s.docker.containers[2:] }, "the engine has no container of its control plane"},
-		"containers stopped": {silent, func(_ *testing.T, s *fixture) {
-			for i := range s.docker.containers {
-				s.docker.containers[i].stopped = true
-			}
-		}, ""},
-		"started again at another port": {silent, func(_ *testing.T, s *fixture) { s.docker.containers[0].port = "1" }, "its API server is at another port now, https://127.0.0.1:1; type"},
-		"started again, and it answers": {answers, func(_ *testing.T, s *fixture) { s.docker.containers[0].port = "1" }, ""},
-		"not answering for a moment":    {silent, func(*testing.T, *fixture) {}, ""},
-		"engine stopped":                {silent, func(_ *testing.T, s *fixture) { s.docker.down = errors.New("cannot connect") }, ""},
+		}, "was removed while this command ran", ""},
+		"containers removed":    {silent, func(_ *testing.T, s *fixture) { s.docker.containers = nil }, "the engine has no container of its control plane", ""},
+		"control plane removed": {silent, func(_ *testing.T, s *fixture) { s.docker.containers = s.docker.containers[2:] }, "the engine has no container of its control plane", ""},
+		"created anew": {silent, func(t *testing.T, s *fixture) {
+			anew := strings.Replace(string(s.workload.Kubeconfig("127.0.0.1:1")), `"server"`, `"certificate-authority-data": "YW5vdGhlcg==", "server"`, 1)
+			s.write(t, s.EnvironmentKubeconfig(), anew)
+		}, `"work-cluster" was created anew while this command ran; type`, ""},
+		"load balancer stopped": {silent, func(_ *testing.T, s *fixture) { s.docker.containers[0].stopped = true }, "",
+			"! the environment \"work-cluster\" is stopped; this command waits until it is started again: CLUSTER_NAME=work-cluster go tool mage env:start\n"},
+		"worker stopped":             {silent, func(_ *testing.T, s *fixture) { s.docker.containers[2].stopped = true }, "", ""},
+		"not answering for a moment": {silent, func(*testing.T, *fixture) {}, "", ""},
+		"engine stopped": {silent, func(_ *testing.T, s *fixture) { s.docker.down = errors.New("cannot connect") }, "",
+			"! no Docker engine answers; this command waits until the environment \"work-cluster\" is started again\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newFixture(t, nil)
+				said := s.logs(t)
 				s.up(t, selfManaged())
 				g := s.visit(t, tc.answers, true)
 				s.docker.mu.Lock()
 				tc.change(t, s)
 				s.docker.mu.Unlock()
-				time.Sleep(2 * visitEvery)
+				time.Sleep(10 * visitEvery)
 				synctest.Wait()
 				if why := g.why(); (why == "") != (tc.why == "") || !strings.Contains(why, tc.why) {
 					t.Errorf("it ends for %q, want %q", why, tc.why)
 				}
+				if got := said.String(); got != tc.said {
+					t.Errorf("it says %q, want %q", got, tc.said)
+				}
 			})
 		})
 	}
+}
+
+// TestGuestsGoOn: a guest waits while the environment is stopped, finds it at its new port,
+// and goes on.
+func TestGuestsGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFixture(t, nil)
+		said := s.logs(t)
+		s.up(t, selfManaged())
+		g := s.visit(t, func(context.Context) error {
+			kubeconfig, err := os.ReadFile(s.EnvironmentKubeconfig())
+			if err == nil && !strings.Contains(string(kubeconfig), "127.0.0.1:32003") {
+				err = errors.New("connection refused")
+			}
+			return err
+		}, true)
+		for _, stopped := range []bool{true, false} {
+			s.docker.mu.Lock()
+			s.docker.containers[0].port, s.docker.containers[0].stopped, s.docker.containers[1].stopped = "32003", stopped, stopped
+			s.docker.mu.Unlock()
+			time.Sleep(10 * visitEvery)
+			synctest.Wait()
+		}
+		if why := g.why(); why != "" {
+			t.Errorf("it ends for %s", why)
+		}
+		want := "! the environment \"work-cluster\" is stopped; this command waits until it is started again: CLUSTER_NAME=work-cluster go tool mage env:start\n" +
+			"the environment \"work-cluster\" answers again; autoscaler:run goes on\n"
+		if got := said.String(); got != want {
+			t.Errorf("it says\n%swant\n%s", got, want)
+		}
+	})
 }
 
 // TestGuestsEndDuringACleanUp: after Ctrl-C, a clean-up of minutes ends with the environment.

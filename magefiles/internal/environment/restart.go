@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/engine"
@@ -114,8 +115,13 @@ func (e *Environment) Stop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		e.recorders(e.Lab).AddChange("stopped")
 		e.Log.Printf("environment %q is stopped, and everything in it is kept; to start it again, type: %s", e.Config.ClusterName, commandFor(e.Config.ClusterName, "env:start"))
-		return nil
+		guests, err := e.State.Guests(e.Config.ClusterName)
+		if len(guests) > 0 {
+			e.Log.Printf("until then, these commands wait: %s", strings.Join(guests, ", "))
+		}
+		return err
 	})
 }
 

@@ -141,8 +141,19 @@ func TestStopAndStart(t *testing.T) {
 	}
 	s.up(t, selfManaged())
 	s.touch(t, s.readyFile())
+	guest, err := s.State.Enter("work-cluster", "autoscaler:run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := s.logs(t)
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if guests := said.String(); !strings.Contains(guests, "until then, these commands wait: autoscaler:run (process ") {
+		t.Errorf("it says %s", guests)
+	}
+	if err := guest.Release(); err != nil {
+		t.Error(err)
 	}
 	if want := []string{"docker stop md", "docker stop cp", "docker stop lb"}; !slices.Equal(s.docker.ran("docker stop"), want) {
 		t.Errorf("stopped %q, want %q", s.docker.ran("docker stop"), want)
@@ -152,5 +163,8 @@ func TestStopAndStart(t *testing.T) {
 	}
 	if slices.ContainsFunc(s.docker.containers, func(c fakeContainer) bool { return c.stopped }) {
 		t.Errorf("after Start(), there is %+v", s.docker.containers)
+	}
+	if want := []string{"stopped", "started"}; !slices.Equal(s.recorder.facts, want) {
+		t.Errorf("the record has %q, want %q", s.recorder.facts, want)
 	}
 }

@@ -103,6 +103,7 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 	bound := e.bounds.answer
 	if restarted {
 		bound = e.bounds.restart
+		e.recorders(e.Lab).AddChange("started")
 	}
 	reaching, cancel := lab.WithTimeout(ctx, bound)
 	defer cancel()

@@ -263,13 +263,14 @@ func WriteKubeconfig(path string, data []byte) error {
 	return state.WriteFile(path, data, 0o600)
 }
 
-// Server returns the URL of the cluster that the kubeconfig selects.
-func Server(kubeconfig []byte) (string, error) {
-	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+// Authority returns the certificates, in PEM, of the CA of the cluster to which the
+// kubeconfig at path leads.
+func Authority(path string) (string, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", path)
 	if err != nil {
-		return "", fmt.Errorf("read the cluster's kubeconfig: %w", err)
+		return "", fmt.Errorf("read the kubeconfig %s: %w", path, err)
 	}
-	return config.Host, nil
+	return string(config.CAData), nil
 }
 
 // WithServer returns the kubeconfig with every cluster at the URL server.

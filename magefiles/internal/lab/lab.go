@@ -77,6 +77,12 @@ func Waited(ctx context.Context, what string, err error) error {
 // EnvironmentKubeconfig is the path of the environment's kubeconfig.
 func (l *Lab) EnvironmentKubeconfig() string { return l.State.Kubeconfig(l.Config.ClusterName) }
 
+// AutoscalerKubeconfig is the path of the kubeconfig of the autoscaler that runs on this
+// machine against the environment. The name of an environment has no dot.
+func (l *Lab) AutoscalerKubeconfig() string {
+	return l.State.Kubeconfig(l.Config.ClusterName + ".autoscaler")
+}
+
 // TimelineDir is the folder of a cluster's timeline: named after the
 // environment, or after the UID of a cluster that the lab did not make.
 func (l *Lab) TimelineDir(uid string) string {

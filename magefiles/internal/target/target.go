@@ -87,12 +87,16 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 		}
 		c.Own, hint = true, "type: go tool mage env:up"
 	}
-	if c.Workload, err = open(ctx, c.WorkloadPath, "WORKLOAD_KUBECONFIG", hint); err != nil {
+	connect := kube.Open
+	if c.Own {
+		connect = kube.OpenMoving // the port changes when the environment is started again
+	}
+	if c.Workload, err = open(ctx, connect, c.WorkloadPath, "WORKLOAD_KUBECONFIG", hint); err != nil {
 		return nil, err
 	}
 	c.Management = c.Workload
 	if c.ManagementPath != "" {
-		if c.Management, err = open(ctx, c.ManagementPath, "MANAGEMENT_KUBECONFIG", hint); err != nil {
+		if c.Management, err = open(ctx, kube.Open, c.ManagementPath, "MANAGEMENT_KUBECONFIG", hint); err != nil {
 			return nil, err
 		}
 	}
@@ -104,11 +108,11 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	return c, c.hasCluster(ctx)
 }
 
-func open(ctx context.Context, path, setting, hint string) (*kube.Client, error) {
+func open(ctx context.Context, connect func(path string) (*kube.Client, error), path, setting, hint string) (*kube.Client, error) {
 	if err := CheckKubeconfig(setting, path); err != nil {
 		return nil, err
 	}
-	client, err := kube.Open(path)
+	client, err := connect(path)
 	if err != nil {
 		return nil, err
 	}

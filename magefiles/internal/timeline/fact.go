@@ -89,7 +89,8 @@ const (
 	Problem    = "problem"
 	// Health is a change in the status ConfigMap, as Text.
 	Health = "health"
-	// Its process or pod has Started or Stopped.
+	// Its process or pod has Started or Stopped. The lab has Started or Stopped the
+	// environment's containers.
 	Started = "started"
 	Stopped = "stopped"
 

@@ -16,7 +16,7 @@ var envVerbs = []verb{
 	simpleVerb(usage{
 		name:    "env:stop",
 		summary: "Stops the environment's containers and keeps everything in it.",
-		details: "Commands that work on it in other terminals wait, and end when it is started again, because the engine then publishes its API server at another port.",
+		details: "Commands that work on it in other terminals wait, and go on when it is started again.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Stop(ctx) }),
 	simpleVerb(usage{
 		name:    "env:start",

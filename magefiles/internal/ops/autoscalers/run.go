@@ -156,7 +156,13 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary str
 		return p, err
 	}
 	p = autoscaler.Process{Binary: binary, Env: environment, LogFile: a.AutoscalerLog(c.UID)}
-	if p.Flags, err = a.CheckedFlags(ctx, binary, a.Settings(c, address), overrides); err != nil {
+	settings := a.Settings(c, address)
+	if c.Own {
+		// The API server gets another port when the environment is started again.
+		p.Relay = &kube.Relay{Server: c.WorkloadPath, Kubeconfig: a.AutoscalerKubeconfig()}
+		settings.Kubeconfig = p.Relay.Kubeconfig
+	}
+	if p.Flags, err = a.CheckedFlags(ctx, binary, settings, overrides); err != nil {
 		return p, err
 	}
 	a.Recorder.AddFlags(c, p.Flags)

@@ -151,8 +151,11 @@ func TestRun(t *testing.T) {
 		t.Fatalf("Run() = %v", err)
 	}
 	lines := s.runner.commands("cluster-autoscaler")
-	if last := lines[len(lines)-1]; !strings.Contains(last, "--v=5") || strings.Contains(last, "--v=4") || !strings.Contains(last, "clusterName=work-cluster") || !strings.Contains(last, "--kubeconfig=/kubeconfig") {
+	if last := lines[len(lines)-1]; !strings.Contains(last, "--v=5") || strings.Contains(last, "--v=4") || !strings.Contains(last, "clusterName=work-cluster") || !strings.Contains(last, "--kubeconfig="+s.AutoscalerKubeconfig()) {
 		t.Errorf("ran %s", last)
+	}
+	if relayed, err := os.ReadFile(s.AutoscalerKubeconfig()); err != nil || !strings.Contains(string(relayed), "https://127.0.0.1:") {
+		t.Errorf("its kubeconfig is %s, %v; want one of a relay", relayed, err)
 	}
 	if s.recorded != 1 {
 		t.Errorf("%d record it", s.recorded)
@@ -189,6 +192,9 @@ func TestRun(t *testing.T) {
 	}
 	if s.recorded != 0 {
 		t.Error("it is still recorded")
+	}
+	if left, err := state.Exists(s.AutoscalerKubeconfig()); err != nil || left {
+		t.Errorf("its kubeconfig is left: %v", err)
 	}
 	if runs, err := other.Running(t.Context(), s.cluster); err != nil || runs.Text != "" || runs.Release != nil {
 		t.Errorf("after its end Running() = %+v, %v", runs, err)

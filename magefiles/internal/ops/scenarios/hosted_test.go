@@ -81,6 +81,7 @@ func newHostAutoscaler(t *testing.T) (*hostAutoscaler, *program) {
 	l, p := labtest.New(t, nil), &program{fail: make(chan error)}
 	l.Runner = p
 	c, _ := targettest.New(t)
+	c.Own = false // a relay to the environment does not work in a bubble of synctest
 	sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab, Recorder: noRecorder{}}}
 	return &hostAutoscaler{resultsDir: t.TempDir(), compiledAutoscaler: compiledAutoscaler{
 		Scenarios: sc, cluster: c, compiled: autoscalers.Compiled{Binary: "/cluster-autoscaler"}, overrides: []string{"--v=4"}, ended: make(chan error, 1),

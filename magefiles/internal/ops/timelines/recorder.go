@@ -46,6 +46,12 @@ func (r *Recorder) AddFact(what, text string) {
 	addFact(r.Lab, recordFile(r.TimelineDir("")), timeline.Fact{What: what, Name: timeline.BringUp, Text: text})
 }
 
+// AddChange records that the environment was started or stopped: what is timeline.Started
+// or timeline.Stopped.
+func (r *Recorder) AddChange(what string) {
+	addFact(r.Lab, recordFile(r.TimelineDir("")), timeline.Fact{What: what, Name: r.Config.ClusterName, Text: "the containers of the environment"})
+}
+
 // Record records what happens in the self-managed cluster until stop is called. Errors
 // go to the full log only, because many requests fail at first.
 func (r *Recorder) Record(ctx context.Context, cluster *kube.Client) (stop func()) {

@@ -23,6 +23,7 @@ import (
 	"caslab/magefiles/internal/timeline/trace"
 	"caslab/magefiles/internal/ui"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
@@ -55,13 +56,20 @@ func (t *Timelines) File(c *target.Cluster) string { return recordFile(t.Timelin
 // Record records what happens to a cluster until stop is called. While another
 // command records, it waits to take over from it.
 func (t *Timelines) Record(ctx context.Context, c *target.Cluster) (stop func()) {
-	return record(ctx, t.Lab, options(t.Lab, c))
+	o := options(t.Lab, c)
+	o.OnError = func(err error) { t.reportError(c, err) }
+	return record(ctx, t.Lab, o)
+}
+
+// reportError says that a recorder failed and goes on. An environment that refuses
+// connections is stopped, and the command says that already.
+func (t *Timelines) reportError(c *target.Cluster, err error) {
+	if !c.Own || !utilnet.IsConnectionRefused(err) {
+		t.Log.Printf("! the timeline may be incomplete: %v", err)
+	}
 }
 
 func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
-	if o.OnError == nil {
-		o.OnError = func(err error) { l.Log.Printf("! the timeline may be incomplete: %v", err) }
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -2,15 +2,18 @@ package timelines
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/ui"
 )
@@ -21,6 +24,7 @@ func TestEnvUpIsOnTheTimeline(t *testing.T) {
 	r.AddFact("step", "one")
 	r.AddFact("step", "two")
 	r.AddFact("failed", "no room")
+	r.AddChange(timeline.Stopped)
 	facts, err := timeline.Read(recordFile(r.TimelineDir("")))
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +33,7 @@ func TestEnvUpIsOnTheTimeline(t *testing.T) {
 	for _, f := range facts {
 		got = append(got, f.What+" "+f.Name+" "+f.Text)
 	}
-	if want := []string{"step env:up one", "step env:up two", "failed env:up no room"}; !slices.Equal(got, want) {
+	if want := []string{"step env:up one", "step env:up two", "failed env:up no room", "stopped work-cluster the containers of the environment"}; !slices.Equal(got, want) {
 		t.Errorf("the timeline has %q, want %q", got, want)
 	}
 }
@@ -69,6 +73,25 @@ func TestTimelineOfAnotherCluster(t *testing.T) {
 	lab.Config.WorkloadKubeconfig = "/k"
 	if other := lab.TimelineDir("u"); other == own || filepath.Base(other) != "cluster-u" {
 		t.Errorf("another cluster's timeline is in %s, the environment's in %s", other, own)
+	}
+}
+
+// TestStoppedEnvironmentIsNoNews: a recorder does not repeat that an environment is
+// stopped.
+func TestStoppedEnvironmentIsNoNews(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	recording := &Timelines{Lab: l.Lab}
+	refused := fmt.Errorf("watch Pod: %w", syscall.ECONNREFUSED)
+	recording.reportError(&target.Cluster{Own: true}, refused)
+	if said := l.Logged.String(); said != "" {
+		t.Errorf("it says %s", said)
+	}
+	recording.reportError(&target.Cluster{Own: true}, errors.New("forbidden"))
+	recording.reportError(&target.Cluster{}, refused)
+	want := "! the timeline may be incomplete: forbidden\n! the timeline may be incomplete: watch Pod: connection refused\n"
+	if said := l.Logged.String(); said != want {
+		t.Errorf("it says %s", said)
 	}
 }
 

@@ -3,6 +3,7 @@ package targettest
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -66,14 +67,21 @@ status: {readyReplicas: 1, observedGeneration: 1}
 {apiVersion: infrastructure.cluster.x-k8s.io/v1beta2, kind: DockerMachineTemplate, metadata: {name: work-cluster-md-0, namespace: default}, spec: {template: {spec: {}}}}
 `
 
+// kubeconfig names a server that does not answer.
+const kubeconfig = `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}],
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]}`
+
 // New returns the environment's cluster, and the API server behind it, with the
-// Objects.
+// Objects. Its kubeconfig is for programs that do not run.
 func New(t testing.TB) (*target.Cluster, *kubetest.Server) {
 	t.Helper()
 	server := kubetest.New(t, Kinds(), Objects)
-	client := server.Client()
+	client, path := server.Client(), filepath.Join(t.TempDir(), "kubeconfig")
+	if err := kube.WriteKubeconfig(path, []byte(kubeconfig)); err != nil {
+		t.Fatal(err)
+	}
 	return &target.Cluster{
-		Workload: client, Management: client, WorkloadPath: "/kubeconfig", Name: "work-cluster", Namespace: "default", Own: true, UID: "the-uid",
+		Workload: client, Management: client, WorkloadPath: path, Name: "work-cluster", Namespace: "default", Own: true, UID: "the-uid",
 	}, server
 }
 
