@@ -195,7 +195,12 @@ type Network struct {
 	Subnets []netip.Prefix
 	// Containers are the names of the containers that run on it.
 	Containers []string
+	// MTU is the size of its packets, in bytes; empty if the engine's default is used.
+	MTU string
 }
+
+// MTUOption is the name of the option of a bridge network that has its MTU.
+const MTUOption = "com.docker.network.driver.mtu"
 
 // HasIPv4 reports whether the network has a range of IPv4 addresses.
 func (n Network) HasIPv4() bool {
@@ -225,6 +230,7 @@ func parseNetwork(data []byte) (Network, error) {
 		ID         string `json:"Id"`
 		IPAM       struct{ Config []struct{ Subnet string } }
 		Containers map[string]struct{ Name string }
+		Options    map[string]string
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return Network{}, fmt.Errorf("read docker network inspect: %w", err)
@@ -232,8 +238,11 @@ func parseNetwork(data []byte) (Network, error) {
 	if len(raw) == 0 {
 		return Network{}, errors.New("read docker network inspect: it names no network")
 	}
-	n := Network{ID: raw[0].ID}
+	n := Network{ID: raw[0].ID, MTU: raw[0].Options[MTUOption]}
 	for _, c := range raw[0].IPAM.Config {
+		if c.Subnet == "" {
+			continue // the driver gives the addresses
+		}
 		subnet, err := netip.ParsePrefix(c.Subnet)
 		if err != nil {
 			return Network{}, fmt.Errorf("read docker network inspect: %w", err)

@@ -370,6 +370,16 @@ func TestOpenPorts(t *testing.T) {
 	}
 }
 
+// TestNetworkWithoutSubnets: some drivers have no addresses of their own, and say so with an
+// empty subnet.
+func TestNetworkWithoutSubnets(t *testing.T) {
+	t.Parallel()
+	n, err := parseNetwork([]byte(`[{"Id": "n", "IPAM": {"Config": [{"Subnet": ""}, {"Subnet": "172.20.0.0/16"}, {}]}}]`))
+	if err != nil || len(n.Subnets) != 1 || n.Subnets[0].String() != "172.20.0.0/16" {
+		t.Errorf("parseNetwork() = %+v, %v", n, err)
+	}
+}
+
 // FuzzParseNetwork: whatever docker network inspect prints is read or refused.
 func FuzzParseNetwork(f *testing.F) {
 	for _, seed := range []string{`[{"IPAM":{"Config":[{"Subnet":"172.20.0.0/16"}]},"Containers":{"a":{"Name":"one"}}}]`, "[]", "null", "[null]", `[{"IPAM":null}]`, "{"} {

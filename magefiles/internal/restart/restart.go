@@ -140,14 +140,19 @@ func (c Cluster) Start(ctx context.Context, all []engine.Container, progress fun
 	if err := c.checkHolders(ctx, all, p.fixed); err != nil {
 		return false, err
 	}
+	starting := slices.Concat(p.fixed, p.others)
+	networks, err := c.networks(ctx, starting)
+	if err != nil {
+		return false, err
+	}
 	if len(p.stop) > 0 {
 		progress(fmt.Sprintf("stopping %d containers that are at the addresses of others", len(p.stop)))
 		if err := c.Engine.Stop(ctx, ids(p.stop)...); err != nil {
 			return false, err
 		}
 	}
-	progress(fmt.Sprintf("starting %d stopped containers", len(p.fixed)+len(p.others)))
-	if err := c.connect(ctx, slices.Concat(p.fixed, p.others)); err != nil {
+	progress(fmt.Sprintf("starting %d stopped containers", len(starting)))
+	if err := c.connect(ctx, starting, networks); err != nil {
 		return false, err
 	}
 	if err := c.startFixed(ctx, p.fixed); err != nil {

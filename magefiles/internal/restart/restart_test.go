@@ -124,6 +124,9 @@ func (e *fakeEngine) answer(args []string) (string, error) {
 func (e *fakeEngine) answerNetwork(verb string, args []string) (string, error) {
 	switch verb {
 	case "inspect":
+		if args[2] == defaultNetwork {
+			return `[{"Id": "bridge", "IPAM": {"Config": [{}]}, "Options": {"com.docker.network.driver.mtu": "1400"}}]`, nil
+		}
 		if e.id == "" {
 			return "", errors.New("network kind not found")
 		}
@@ -284,6 +287,12 @@ func TestStartRefuses(t *testing.T) {
 			},
 			"the container lb must have the address 172.18.0.3, because the cluster's certificates and kubeconfigs name it, and the container other,",
 		},
+		"another subnet, and a container at a wrong address": {
+			func(e *fakeEngine) {
+				e.id, e.subnet, e.containers[1].address = "second", "172.30.0.0/16", "172.18.0.9"
+			},
+			"the container lb must have the address 172.18.0.3, because the cluster's certificates and kubeconfigs name it, and the network kind has the subnets [172.30.0.0/16] now",
+		},
 		"another subnet": {
 			func(e *fakeEngine) { e.id, e.subnet = "second", "172.30.0.0/16" },
 			"the container lb must have the address 172.18.0.3, because the cluster's certificates and kubeconfigs name it, and the network kind has the subnets [172.30.0.0/16] now",
@@ -299,6 +308,30 @@ func TestStartRefuses(t *testing.T) {
 		}
 		if e.containers[0].running || !e.containers[1].running {
 			t.Errorf("%s: it was refused after %q", name, e.calls)
+		}
+	}
+}
+
+// TestPrunedNetwork: a network is created again with the MTU of the default network, with
+// IPv6 and without.
+func TestPrunedNetwork(t *testing.T) {
+	t.Parallel()
+	for noIPv6, want := range map[bool][]string{
+		false: {"--opt=com.docker.network.driver.mtu=1400 --ipv6 --subnet=fc00:f853:ccd:e793::/64 kind"},
+		true:  {"--opt=com.docker.network.driver.mtu=1400 --ipv6 --subnet=fc00:f853:ccd:e793::/64 kind", "--opt=com.docker.network.driver.mtu=1400 kind"},
+	} {
+		e := &fakeEngine{noIPv6: noIPv6}
+		if _, err := (Cluster{Engine: engine.New(e)}).network(t.Context(), "kind"); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, call := range e.calls {
+			if options, created := strings.CutPrefix(call, "network create --driver=bridge --opt=com.docker.network.bridge.enable_ip_masquerade=true "); created {
+				got = append(got, options)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("created with %q, want %q", got, want)
 		}
 	}
 }
