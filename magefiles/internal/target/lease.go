@@ -17,6 +17,7 @@ import (
 
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -27,7 +28,10 @@ const (
 	// leaseDuration is how long after its last renewal a lease ends, and renewEvery the
 	// time between two renewals.
 	leaseDuration = 30 * time.Second
-	renewEvery    = 5 * time.Second
+	// longestDuration bounds the wait for a sign of life of another lab, whose leases may
+	// last longer.
+	longestDuration = 5 * time.Minute
+	renewEvery      = 5 * time.Second
 	// releaseTimeout bounds the deletion of a lease. A lease that is not deleted expires.
 	releaseTimeout = 5 * time.Second
 	// processAnnotation has a process as processID returns it.
@@ -154,9 +158,11 @@ type foundLease struct{ *coordinationv1.Lease }
 
 // get returns the Lease; the error satisfies apierrors.IsNotFound if there is none.
 func (l *lease) get(ctx context.Context) (*foundLease, error) {
+	ctx, cancel := lab.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	o, err := l.client.Get(ctx, kube.Leases, leaseNamespace, l.name())
 	if err != nil {
-		return nil, fmt.Errorf("read the lease %s/%s: %w", leaseNamespace, l.name(), err)
+		return nil, fmt.Errorf("read the lease %s/%s: %w", leaseNamespace, l.name(), lab.Waited(ctx, "answer", err))
 	}
 	found, err := kube.Lease(o)
 	if err != nil {
@@ -180,7 +186,7 @@ func (f *foundLease) duration() time.Duration {
 	if f.Spec.LeaseDurationSeconds == nil {
 		return leaseDuration
 	}
-	return time.Duration(*f.Spec.LeaseDurationSeconds) * time.Second
+	return min(time.Duration(*f.Spec.LeaseDurationSeconds)*time.Second, longestDuration)
 }
 
 func (f *foundLease) reserved() *ReservedError {
@@ -249,8 +255,10 @@ func (l *lease) create(ctx context.Context) error {
 	o.SetGroupVersionKind(kube.Leases.WithVersion("v1"))
 	o.SetNamespace(leaseNamespace)
 	o.SetName(l.name())
+	ctx, cancel := lab.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	if err := l.client.Create(ctx, o); err != nil {
-		return fmt.Errorf("create the lease %s/%s: %w", leaseNamespace, l.name(), err)
+		return fmt.Errorf("create the lease %s/%s: %w", leaseNamespace, l.name(), lab.Waited(ctx, "answer", err))
 	}
 	return nil
 }
@@ -272,7 +280,9 @@ func (l *lease) patch(ctx context.Context, found *foundLease, fields map[string]
 	}
 	metadata["resourceVersion"] = found.ResourceVersion
 	fields["metadata"] = metadata
-	return l.client.Patch(ctx, kube.Leases, leaseNamespace, l.name(), fields)
+	ctx, cancel := lab.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return lab.Waited(ctx, "answer", l.client.Patch(ctx, kube.Leases, leaseNamespace, l.name(), fields))
 }
 
 // isOwn reports whether this process holds the Lease.

@@ -109,6 +109,32 @@ func TestReserve(t *testing.T) {
 	})
 }
 
+// TestReserveIsBounded: neither an API server that does not answer nor a lease of a year
+// holds a command for ever.
+func TestReserveIsBounded(t *testing.T) {
+	t.Parallel()
+	inLeaseBubble(t, func(t *testing.T, f *leaseFixture) {
+		f.put(time.Now().Add(-time.Hour), "another")
+		f.server.Merge("another", kube.Leases, "kube-system", "caslab-autoscaler", map[string]any{"spec": map[string]any{"leaseDurationSeconds": 31536000}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		release, err := f.reserve(ctx, "/a")
+		if err != nil {
+			t.Fatalf("of a holder without a sign of life: %v", err)
+		}
+		release()
+		f.server.Intercept(func(q kubetest.Request) error {
+			if q.Resource == "leases" {
+				<-q.Context.Done()
+			}
+			return nil
+		})
+		if _, err := f.reserve(ctx, "/a"); err == nil || !strings.Contains(err.Error(), "waited for the API server to answer: ") || !strings.HasSuffix(err.Error(), "not within 15s") {
+			t.Errorf("of an API server that does not answer: %v", err)
+		}
+	})
+}
+
 // TestReserveTakesOver: the reservation of a holder that has ended is taken over, whatever
 // its clock showed. A reservation that its holder renews is not taken over.
 func TestReserveTakesOver(t *testing.T) {
