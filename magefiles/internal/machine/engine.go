@@ -17,7 +17,6 @@ import (
 	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/run"
-	"caslab/magefiles/internal/state"
 )
 
 // EngineChecks returns the checks of an engine that answers. They start no container.
@@ -158,8 +157,9 @@ const (
 
 // probeName returns the name of the probe container that who starts for the
 // environment.
-func (m Machine) probeName(who string) string {
-	return fmt.Sprintf("caslab-probe-%s-%s-%s", state.ShortSum(string(m.State)), m.Environment, who)
+func (m Machine) probeName(who string) (string, error) {
+	id, err := m.State.ID()
+	return fmt.Sprintf("caslab-probe-%s-%s-%s", id, m.Environment, who), err
 }
 
 // socketMount mounts the engine's socket, as in every node. --mount fails if the socket
@@ -173,7 +173,11 @@ func (m Machine) CheckPrivileged(ctx context.Context, info engine.Info, who stri
 	if err := m.ensureProbe(ctx, info); err != nil {
 		return err
 	}
-	id, err := m.Engine.Run(ctx, m.probeName(who), "--privileged", "--network=none", socketMount, probeImage)
+	name, err := m.probeName(who)
+	if err != nil {
+		return err
+	}
+	id, err := m.Engine.Run(ctx, name, "--privileged", "--network=none", socketMount, probeImage)
 	switch {
 	case err == nil:
 		return m.Engine.CleanUp(ctx, id)
@@ -194,7 +198,15 @@ func namesSocket(err error) bool {
 
 // RemoveProbes removes the containers that a killed CheckPrivileged left.
 func (m Machine) RemoveProbes(ctx context.Context) error {
-	return m.Engine.Remove(ctx, m.probeName(ProbeUp), m.probeName(ProbeDoctor))
+	var names []string
+	for _, who := range []string{ProbeUp, ProbeDoctor} {
+		name, err := m.probeName(who)
+		if err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
+	return m.Engine.Remove(ctx, names...)
 }
 
 func (m Machine) ensureProbe(ctx context.Context, info engine.Info) error {

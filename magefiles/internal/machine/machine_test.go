@@ -242,9 +242,19 @@ func TestRemoveProbes(t *testing.T) {
 			t.Errorf("ran %s; want the container of %s in it", line, who)
 		}
 	}
+	name, err := m.probeName(ProbeUp)
+	if err != nil {
+		t.Fatal(err)
+	}
 	other := m
 	other.Environment = "other"
-	if m.probeName(ProbeUp) == other.probeName(ProbeUp) {
-		t.Error("two environments share a container")
+	if theirs, err := other.probeName(ProbeUp); err != nil || theirs == name {
+		t.Errorf("two environments share the container %s, %v", name, err)
+	}
+	if err := state.Remove(m.State.Path("id")); err != nil {
+		t.Fatal(err)
+	}
+	if theirs, err := m.probeName(ProbeUp); err != nil || theirs == name {
+		t.Errorf("the same path in two containers: both have the container %s, %v", name, err)
 	}
 }

@@ -47,9 +47,13 @@ func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_
 		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
+	prefix, err := buildPrefix(o.StateDir)
+	if err != nil {
+		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
+	}
 	// The container runs HAProxy itself, because its image may have no other
 	// program.
-	container, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+state.ShortSum(bounded.Image()), "--network=none", base.Image())
+	container, err := o.Engine.Run(ctx, prefix+state.ShortSum(bounded.Image()), "--network=none", base.Image())
 	if err != nil {
 		return bounded, fmt.Errorf("make %s: %w", bounded.Image(), err)
 	}

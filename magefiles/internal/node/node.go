@@ -136,13 +136,20 @@ func Usually(ctx context.Context, o Options) time.Duration {
 // buildPrefix begins the names of the checkout's build containers; stateDir is the
 // checkout's state. A label would not do: a committed image has the labels of its
 // container, so every node would count as a build container.
-func buildPrefix(stateDir string) string { return "caslab-build-" + state.ShortSum(stateDir) + "-" }
+func buildPrefix(stateDir string) (string, error) {
+	id, err := state.Dir(stateDir).ID()
+	return "caslab-build-" + id + "-", err
+}
 
 // RemoveLeftovers removes the build containers that killed runs of a checkout left
 // in the engine; stateDir is the checkout's state. The caller holds the lock of
 // builds.
 func RemoveLeftovers(ctx context.Context, e *engine.Engine, stateDir string) error {
-	left, err := e.Named(ctx, buildPrefix(stateDir))
+	prefix, err := buildPrefix(stateDir)
+	if err != nil {
+		return err
+	}
+	left, err := e.Named(ctx, prefix)
 	if err != nil {
 		return err
 	}
@@ -217,8 +224,12 @@ func derive(ctx context.Context, base, ref string, o Options, change func(*conta
 	if err := RemoveLeftovers(ctx, o.Engine, o.StateDir); err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
+	prefix, err := buildPrefix(o.StateDir)
+	if err != nil {
+		return fmt.Errorf("build %s: %w", ref, err)
+	}
 	// Privileged, so that the container has the same capabilities as a node.
-	id, err := o.Engine.Run(ctx, buildPrefix(o.StateDir)+state.ShortSum(ref), "--privileged", "--network=none", "--entrypoint=sleep", base, "infinity")
+	id, err := o.Engine.Run(ctx, prefix+state.ShortSum(ref), "--privileged", "--network=none", "--entrypoint=sleep", base, "infinity")
 	if err != nil {
 		return fmt.Errorf("build %s: %w", ref, err)
 	}

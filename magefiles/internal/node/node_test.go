@@ -60,14 +60,15 @@ func mirror(t *testing.T) string {
 
 var balancer = release.LoadBalancer{Repository: "kindest", Tag: "v1"}
 
-func opts(fake *runtest.Fake) Options {
-	return Options{LoadBalancer: balancer, Kubernetes: "v1.99.0", Arch: "amd64", StateDir: "/lab/.caslab", Engine: engine.New(fake), Runner: fake}
+func opts(t *testing.T, fake *runtest.Fake) Options {
+	t.Helper()
+	return Options{LoadBalancer: balancer, Kubernetes: "v1.99.0", Arch: "amd64", StateDir: t.TempDir(), Engine: engine.New(fake), Runner: fake}
 }
 
 func TestRegistryThroughAMirror(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}, {Prefix: "docker load"}}}
-	o := opts(fake)
+	o := opts(t, fake)
 	o.Origin, o.Mirror = Registry, mirror(t)
 	said := ""
 	o.Progress = func(text string) { said += text + "\n" }
@@ -95,7 +96,7 @@ func TestRegistryThroughAMirror(t *testing.T) {
 func TestRegistryOfWhatIsThere(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:aa\n"}}}
-	o := opts(fake)
+	o := opts(t, fake)
 	o.Origin, o.Mirror = Registry, "127.0.0.1:1" // nobody answers there
 	if _, err := Base(t.Context(), o); err != nil {
 		t.Errorf("images that are there were asked of the registry: %v", err)
@@ -105,7 +106,7 @@ func TestRegistryOfWhatIsThere(t *testing.T) {
 func TestRegistryThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}}}
-	o := opts(fake)
+	o := opts(t, fake)
 	o.Origin, o.Mirror = Registry, "127.0.0.1:1"
 	if _, err := Base(t.Context(), o); err == nil || !strings.Contains(err.Error(), "kindest/node:v1.99.0") {
 		t.Errorf("Base() = %v; want the image in it", err)
@@ -129,7 +130,7 @@ func TestPinnedByDigest(t *testing.T) {
 		if there {
 			fake.Answers = append(fake.Answers, runtest.Answer{Prefix: "docker image tag " + pin + " caslab.local/node-pulled:v1.36.1-amd64-"})
 		}
-		o := opts(fake)
+		o := opts(t, fake)
 		o.Kubernetes, o.Origin, o.Mirror = "v1.36.1", Registry, strings.TrimPrefix(server.URL, "http://")
 		if _, err := Base(t.Context(), o); err == nil {
 			t.Error("an image came of a registry that has none")
@@ -148,7 +149,7 @@ func TestDownloadSaysWhy(t *testing.T) {
 	fake := &runtest.Fake{Answers: []runtest.Answer{{
 		Prefix: "go mod download", Stdout: `{"Path": "k8s.io/kubernetes", "Error": "unknown revision v1.36.77"}`, Err: errors.New("exit status 1"),
 	}}}
-	_, err := download(t.Context(), opts(fake), "k8s.io/kubernetes@v1.36.77")
+	_, err := download(t.Context(), opts(t, fake), "k8s.io/kubernetes@v1.36.77")
 	if err == nil || err.Error() != "download k8s.io/kubernetes@v1.36.77: unknown revision v1.36.77" {
 		t.Errorf("download() = %v", err)
 	}
@@ -157,7 +158,7 @@ func TestDownloadSaysWhy(t *testing.T) {
 func TestAPinIsInTheTag(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:aa\n"}}}
-	o := opts(fake)
+	o := opts(t, fake)
 	o.Origin, o.Kubernetes, o.Arch = Registry, "v1.36.1", "arm64"
 	images, err := Base(t.Context(), o)
 	if want := "caslab.local/node-pulled:v1.36.1-arm64-3489c7674813"; err != nil || images.Node != want {
@@ -171,7 +172,7 @@ func TestAutoWithoutEither(t *testing.T) {
 	t.Parallel()
 	// This fake machine has neither apt-get nor debootstrap nor the go command.
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}}}
-	o := opts(fake)
+	o := opts(t, fake)
 	o.Origin, o.Mirror = Auto, "127.0.0.1:1"
 	_, err := Base(t.Context(), o)
 	if err == nil || !strings.Contains(err.Error(), "pull kindest/node:v1.99.0") || !errors.As(err, new(*CannotBuildError)) {
@@ -221,7 +222,7 @@ func TestTogetherEndsWithTheFirstFailure(t *testing.T) {
 func TestUsually(t *testing.T) {
 	t.Parallel()
 	fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls"}}}
-	o := opts(fake)
+	o := opts(t, fake)
 	o.Origin = Source
 	if got := Usually(t.Context(), o); got < time.Minute {
 		t.Errorf("building takes %s", got)
@@ -236,7 +237,7 @@ func TestUsually(t *testing.T) {
 func TestHas(t *testing.T) {
 	t.Parallel()
 	for origin, want := range map[string]bool{Auto: true, Registry: true, Source: false} {
-		o := opts(&runtest.Fake{Answers: []runtest.Answer{
+		o := opts(t, &runtest.Fake{Answers: []runtest.Answer{
 			{Prefix: "docker image ls --quiet --no-trunc --filter reference=kindest/node@sha256:", Stdout: "sha256:aa\n"}, {Prefix: "docker image ls"},
 		}})
 		o.Origin, o.Kubernetes = origin, "v1.18.19"
@@ -283,6 +284,11 @@ func TestBake(t *testing.T) {
 		t.Fatal(err)
 	}
 	managers := map[string]v1.Image{"example.com/manager:v1": manager}
+	stateDir := t.TempDir()
+	prefix, err := buildPrefix(stateDir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	answers := []runtest.Answer{
 		{Prefix: "docker image ls --quiet --no-trunc --filter reference=base:x", Stdout: "sha256:aa\n"},
 		{Prefix: "docker image ls"},
@@ -290,11 +296,16 @@ func TestBake(t *testing.T) {
 		{Prefix: "docker exec"},
 		{Prefix: "docker commit"},
 		{Prefix: "docker rm"},
-		{Prefix: "docker ps --all --quiet --no-trunc --filter name=^/?" + buildPrefix("/lab/.caslab"), Stdout: "old\n"},
+		{Prefix: "docker ps --all --quiet --no-trunc --filter name=^/?" + prefix, Stdout: "old\n"},
 		{Prefix: "docker container inspect old", Stdout: `[{"Id": "old"}]`},
 	}
 	fake := &runtest.Fake{Answers: answers}
-	ref, err := Bake(t.Context(), "base:x", managers, opts(fake))
+	here := func(fake *runtest.Fake) Options {
+		o := opts(t, fake)
+		o.StateDir = stateDir
+		return o
+	}
+	ref, err := Bake(t.Context(), "base:x", managers, here(fake))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,13 +326,13 @@ func TestBake(t *testing.T) {
 		t.Errorf("the build container of a killed run was left: %q", calls)
 	}
 	for _, c := range calls {
-		if strings.HasPrefix(c, "docker run") && (!strings.Contains(c, " --name "+buildPrefix("/lab/.caslab")) || strings.Contains(c, " --label")) {
+		if strings.HasPrefix(c, "docker run") && (!strings.Contains(c, " --name "+prefix) || strings.Contains(c, " --label")) {
 			t.Errorf("%q: want a name by which it is found, and no label, which nodes would have too", c)
 		}
 	}
 	t.Run("what exists is not made again", func(t *testing.T) {
 		fake := &runtest.Fake{Answers: []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:aa\n"}}}
-		if again, err := Bake(t.Context(), "base:x", managers, opts(fake)); err != nil || again != ref {
+		if again, err := Bake(t.Context(), "base:x", managers, here(fake)); err != nil || again != ref {
 			t.Errorf("Bake() = %s, %v; want %s", again, err, ref)
 		}
 	})
@@ -330,7 +341,7 @@ func TestBake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Bake(t.Context(), "base:x", map[string]v1.Image{"example.com/manager:v1": other}, opts(&runtest.Fake{Answers: answers}))
+		got, err := Bake(t.Context(), "base:x", map[string]v1.Image{"example.com/manager:v1": other}, here(&runtest.Fake{Answers: answers}))
 		if err != nil || got == ref {
 			t.Errorf("Bake() = %s, %v", got, err)
 		}
@@ -338,7 +349,7 @@ func TestBake(t *testing.T) {
 	t.Run("another script of the kubelet is another image", func(t *testing.T) {
 		refs := map[string]bool{}
 		for _, kubernetes := range []string{"v1.20.0", "v1.21.0"} {
-			o := opts(&runtest.Fake{Answers: answers})
+			o := here(&runtest.Fake{Answers: answers})
 			o.Kubernetes = kubernetes
 			got, err := Bake(t.Context(), "base:x", managers, o)
 			if err != nil {
@@ -354,7 +365,7 @@ func TestBake(t *testing.T) {
 		broken := slices.Clone(answers)
 		broken[3].Err = errors.New("exit status 1")
 		fake := &runtest.Fake{Answers: broken}
-		if _, err := Bake(t.Context(), "base:x", managers, opts(fake)); err == nil {
+		if _, err := Bake(t.Context(), "base:x", managers, here(fake)); err == nil {
 			t.Fatal("it succeeded")
 		}
 		calls := fake.Calls()
