@@ -108,14 +108,19 @@ func (e *Environment) look(ctx context.Context, guest *state.Lock, before visite
 		return sight{gone: fmt.Sprintf("the environment %q was created anew while this command ran; type the command again", name)}
 	}
 	workload, _, err := e.containers(ctx)
-	if err != nil {
-		if _, err := e.engine.Info(ctx); err != nil {
-			return sight{away: fmt.Sprintf("no Docker engine answers; this command waits until the environment %q is started again", name)}
+	missing := err == nil && !slices.ContainsFunc(workload, isControlPlane)
+	if err != nil || missing {
+		info, err := e.engine.Info(ctx)
+		if err == nil && missing {
+			err = e.onEngine(ctx, info) // docker may reach another engine now
+		}
+		switch {
+		case err != nil:
+			return sight{away: fmt.Sprintf("this command waits for the environment %q: %v", name, err)}
+		case missing:
+			return sight{gone: fmt.Sprintf("the environment %q is gone: the engine has no container of its control plane", name)}
 		}
 		return sight{}
-	}
-	if !slices.ContainsFunc(workload, isControlPlane) {
-		return sight{gone: fmt.Sprintf("the environment %q is gone: the engine has no container of its control plane", name)}
 	}
 	running := slices.DeleteFunc(workload, func(c engine.Container) bool { return !c.Running })
 	if !slices.ContainsFunc(running, isControlPlane) || !slices.ContainsFunc(running, isLoadBalancer) {
