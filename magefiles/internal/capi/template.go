@@ -104,6 +104,17 @@ func (c Cluster) haproxyTemplate() (string, error) {
 	return text, nil
 }
 
+// BalancerConfig is the path of HAProxy's configuration in the load balancer's container
+// (Cluster API v1.14.2, test/infrastructure/docker/internal/loadbalancer/const.go: ConfigPath).
+const BalancerConfig = "/usr/local/etc/haproxy/haproxy.cfg"
+
+// refusal is the beginning of the line of the template that refuses connections.
+const refusal = "tcp-request content reject unless { src,"
+
+// Refuses reports whether a load balancer with that configuration of HAProxy refuses
+// connections from outside its network.
+func Refuses(config []byte) bool { return bytes.Contains(config, []byte(refusal)) }
+
 // networkSize stands in the template for the sizes of the load balancer's network, IPv4 and
 // IPv6. The network itself is not named, because it may have other addresses when it is
 // created again.

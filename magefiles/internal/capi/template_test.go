@@ -254,6 +254,9 @@ func TestHAProxyTemplate(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+		if Refuses(out.Bytes()) == tc.open {
+			t.Errorf("%s: Refuses() = %t", name, tc.open)
+		}
 		if !tc.open {
 			golden.Check(t, tc.golden, out.String())
 		}

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -293,6 +294,23 @@ func (e *Engine) Unpack(ctx context.Context, container string, archive io.Reader
 		return fmt.Errorf("copy files into %s: %w", container, err)
 	}
 	return nil
+}
+
+// ReadFile returns the content of a file in a container, which needs no program for that and
+// may be stopped.
+func (e *Engine) ReadFile(ctx context.Context, container, path string) ([]byte, error) {
+	res, err := e.docker(ctx, "cp", container+":"+path, "-")
+	if err == nil {
+		archive := tar.NewReader(bytes.NewReader(res.Stdout))
+		if _, err = archive.Next(); err == nil {
+			var data []byte
+			data, err = io.ReadAll(archive)
+			if err == nil {
+				return data, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("read %s in the container %s: %w", path, container, err)
 }
 
 // Untag removes the name ref from its image, which must have another name or be unused. The

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
@@ -178,6 +179,12 @@ func (e *Environment) Doctor(ctx context.Context) error {
 // publishedPorts judges whether other machines reach the environment.
 func (e *Environment) publishedPorts(ctx context.Context, info engine.Info) machine.Finding {
 	workload, management, err := e.containers(ctx)
-	refuses := release.Of(e.Config.ClusterAPI.Version).HAProxyTemplate && info.ShowsSources()
+	refuses := info.ShowsSources()
+	for _, c := range workload {
+		if isLoadBalancer(c) && refuses { // as it runs: the settings may have changed since
+			config, failed := e.engine.ReadFile(ctx, c.ID, capi.BalancerConfig)
+			refuses = failed == nil && capi.Refuses(config)
+		}
+	}
 	return machine.PublishedPorts(slices.Concat(workload, management), refuses, err)
 }

@@ -1,8 +1,10 @@
 package environment
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -218,27 +220,53 @@ func TestDoctorPrintsPreflight(t *testing.T) {
 	}
 }
 
+// archive returns a tar archive with a file.
+func archive(t *testing.T, content string) string {
+	t.Helper()
+	var out strings.Builder
+	w := tar.NewWriter(&out)
+	if err := w.WriteHeader(&tar.Header{Name: "file", Mode: 0o644, Size: int64(len(content))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
 // TestPublishedPorts: the doctor names the ports that other machines reach, and warns if
 // the load balancer does not refuse their connections.
 func TestPublishedPorts(t *testing.T) {
 	t.Parallel()
+	const refusing = "tcp-request content reject unless { src,ipmask(16,64),strcmp(sess.network) eq 0 }"
 	linux, desktop := engine.Info{OSType: "linux"}, engine.Info{OSType: "linux", OperatingSystem: "Docker Desktop"}
 	for name, tc := range map[string]struct {
 		host    string
 		version string
-		info    engine.Info
-		want    machine.Verdict
+		// config is that of the load balancer, none if it cannot be read.
+		config string
+		info   engine.Info
+		want   machine.Verdict
 	}{
-		"of this machine":       {"127.0.0.1", "1.14.2", linux, machine.OK},
-		"refused":               {"0.0.0.0", "1.14.2", linux, machine.Note},
-		"before v1.6":           {"0.0.0.0", "1.5.8", linux, machine.Warning},
-		"in a virtual machine":  {"0.0.0.0", "1.14.2", desktop, machine.Warning},
-		"all addresses of IPv6": {"::", "1.5.8", linux, machine.Warning},
+		"of this machine":              {"127.0.0.1", "1.14.2", refusing, linux, machine.OK},
+		"refused":                      {"0.0.0.0", "1.14.2", refusing, linux, machine.Note},
+		"refused, with other settings": {"0.0.0.0", "1.5.8", refusing, linux, machine.Note},
+		"before v1.6":                  {"0.0.0.0", "1.5.8", "bind *:6443", linux, machine.Warning},
+		"made before v1.6":             {"0.0.0.0", "1.14.2", "bind *:6443", linux, machine.Warning},
+		"unknown":                      {"0.0.0.0", "1.14.2", "", linux, machine.Warning},
+		"in a virtual machine":         {"0.0.0.0", "1.14.2", refusing, desktop, machine.Warning},
+		"all addresses of IPv6":        {"::", "1.5.8", "bind *:6443", linux, machine.Warning},
 	} {
 		s := newFixture(t, nil)
 		s.Config.ClusterAPI.Version = version.Must(version.NewSemver(tc.version))
 		s.up(t, selfManaged())
 		s.docker.containers[0].host = tc.host
+		if tc.config != "" {
+			s.docker.Answers = []runtest.Answer{{Prefix: "docker cp lb:/usr/local/etc/haproxy/haproxy.cfg -", Stdout: archive(t, tc.config)}}
+		}
 		f := s.publishedPorts(t.Context(), tc.info)
 		if runtime.GOOS != "linux" && tc.want == machine.Note {
 			tc.want = machine.Warning
