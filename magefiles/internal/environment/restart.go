@@ -2,7 +2,9 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,8 +21,8 @@ import (
 const promptly = 3 * time.Second
 
 // markReady records that the environment manages itself, and the addresses that its
-// containers must keep. There are none if the Cluster's endpoint is the name of the load
-// balancer instead of its address.
+// containers must keep: those of the load balancer and the control plane if the Cluster's
+// endpoint is an address, and those of several control planes in any case.
 func (e *Environment) markReady(ctx context.Context, client *kube.Client) error {
 	cluster, err := client.Get(ctx, kube.Clusters, namespace, e.Config.ClusterName)
 	if err != nil {
@@ -30,7 +32,7 @@ func (e *Environment) markReady(ctx context.Context, client *kube.Client) error 
 	if err != nil {
 		return err
 	}
-	addresses := map[string]netip.Addr{}
+	addresses := restart.Members(workload, isControlPlane)
 	if _, err := netip.ParseAddr(kube.Field(cluster, "spec", "controlPlaneEndpoint", "host")); err == nil {
 		addresses = restart.Fixed(workload, func(c engine.Container) bool { return isLoadBalancer(c) || isControlPlane(c) })
 	}
@@ -38,6 +40,17 @@ func (e *Environment) markReady(ctx context.Context, client *kube.Client) error 
 		return fmt.Errorf("record that the environment manages itself: %w", err)
 	}
 	return nil
+}
+
+// keepMembers adds the addresses of several control planes to the record, because the user
+// may have added control planes since the environment became ready.
+func (e *Environment) keepMembers(workload []engine.Container) error {
+	recorded, now := map[string]netip.Addr{}, restart.Members(workload, isControlPlane)
+	if there, err := state.ReadJSON(e.readyFile(), &recorded); err != nil || !there || len(now) == 0 {
+		return err
+	}
+	maps.Copy(recorded, now)
+	return state.WriteJSON(e.readyFile(), recorded)
 }
 
 // restarting returns the containers as a cluster that can be stopped and started. It
@@ -95,7 +108,7 @@ func (e *Environment) Stop(ctx context.Context) error {
 	return e.withContainers(ctx, "env:stop", func(workload, management []engine.Container) error {
 		all := slices.Concat(management, workload)
 		c, err := e.restarting(all)
-		if err != nil {
+		if err := errors.Join(err, e.keepMembers(workload)); err != nil {
 			return err
 		}
 		var workers, controlPlane, loadBalancers []engine.Container

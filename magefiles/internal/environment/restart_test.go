@@ -47,6 +47,48 @@ func TestReadyRecordsAddresses(t *testing.T) {
 	}
 }
 
+// TestSeveralControlPlanes: members of etcd know each other by address, so several control
+// planes keep theirs, also those that were added since the environment became ready.
+func TestSeveralControlPlanes(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	s.docker.Answers = []runtest.Answer{{Prefix: "docker update"}}
+	s.up(t, selfManaged())
+	s.withAddresses("work-cluster-lb")
+	if err := s.markReady(t.Context(), s.workload.Client()); err != nil {
+		t.Fatal(err)
+	}
+	second := s.docker.containers[1]
+	second.id, second.name, second.address = "cp-2", "work-cluster-cp-2", "172.18.0.6"
+	s.docker.containers = append(s.docker.containers, second)
+	want := map[string]netip.Addr{"work-cluster-cp": netip.MustParseAddr("172.18.0.4"), "work-cluster-cp-2": netip.MustParseAddr("172.18.0.6")}
+	recorded := func() map[string]netip.Addr {
+		var got map[string]netip.Addr
+		if _, err := state.ReadJSON(s.readyFile(), &got); err != nil {
+			t.Error(err)
+		}
+		return got
+	}
+	if got := recorded(); len(got) > 0 {
+		t.Errorf("for one control plane, the addresses %v are recorded", got)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := recorded(); !maps.Equal(got, want) {
+		t.Errorf("after Stop(), the addresses %v are recorded, want %v", got, want)
+	}
+	for i := range s.docker.containers {
+		s.docker.containers[i].stopped = false
+	}
+	if err := s.markReady(t.Context(), s.workload.Client()); err != nil {
+		t.Fatal(err)
+	}
+	if got := recorded(); !maps.Equal(got, want) {
+		t.Errorf("when it is ready, the addresses %v are recorded, want %v", got, want)
+	}
+}
+
 // TestEarlierRecord: earlier labs recorded the addresses of workers, which may have any.
 func TestEarlierRecord(t *testing.T) {
 	t.Parallel()

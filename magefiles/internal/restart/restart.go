@@ -87,6 +87,18 @@ func Fixed(containers []engine.Container, must func(engine.Container) bool) map[
 	return fixed
 }
 
+// Members returns the addresses of the running nodes of the control plane if there are
+// several, because the members of etcd know each other by address (kubeadm v1.36.1,
+// cmd/kubeadm/app/phases/etcd/local.go: initial-advertise-peer-urls). A single node works at
+// any address.
+func Members(containers []engine.Container, controlPlane func(engine.Container) bool) map[string]netip.Addr {
+	addresses := Fixed(containers, controlPlane)
+	if len(addresses) < 2 {
+		return map[string]netip.Addr{}
+	}
+	return addresses
+}
+
 // plan is what to do so that every container runs at its address.
 type plan struct {
 	// stop has the running containers that are at a wrong address, or at one that another

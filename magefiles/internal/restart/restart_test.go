@@ -268,6 +268,33 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestStartOfSeveralControlPlanes: after the engine was killed, each control plane gets its
+// address back, also from the load balancer and from each other.
+func TestStartOfSeveralControlPlanes(t *testing.T) {
+	t.Parallel()
+	e := cluster(6)
+	members := map[string]netip.Addr{}
+	for _, c := range e.containers[1:4] { // the control plane and two that used to be workers
+		members[c.name] = netip.MustParseAddr(c.address)
+		c.running = false
+	}
+	for i, c := range slices.Backward(e.containers) {
+		c.address = fmt.Sprintf("172.18.0.%d", 2+len(e.containers)-i)
+		c.running = i != 2
+	}
+	c := Cluster{Engine: engine.New(e), Name: "work", Image: "node", Addresses: members}
+	if _, err := c.Start(t.Context(), e.own(t), func(string) {}); err != nil {
+		t.Fatalf("Start() = %v after %q", err, e.calls)
+	}
+	held := map[string]string{}
+	for _, k := range e.containers {
+		if want := members[k.name]; !k.running || held[k.address] != "" || want.IsValid() && k.address != want.String() {
+			t.Errorf("%s runs: %t, at %s, want %s; %q is there too", k.name, k.running, k.address, want, held[k.address])
+		}
+		held[k.address] = k.name
+	}
+}
+
 // TestStartRefuses: nothing is started or stopped if a container cannot get its address.
 func TestStartRefuses(t *testing.T) {
 	t.Parallel()
