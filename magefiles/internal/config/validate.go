@@ -17,7 +17,7 @@ func (c *Config) validate() error {
 	facts := release.Of(c.ClusterAPI.Version)
 	if !facts.Supported {
 		bad("clusterAPI.version", "CAPI_VERSION", c.ClusterAPI.Tag(), fmt.Errorf(
-			"this caslab knows Cluster API from v%s on; before v0.3.4 its DockerMachineTemplate has no extraMounts, so managers in nodes cannot reach the engine; want v%[1]s or later",
+			"want v%s or later, because the lab knows nothing about older releases, and before v0.3.4 a DockerMachineTemplate has no extraMounts, without which managers in nodes cannot reach the engine",
 			release.First(func(r release.Release) bool { return r.Supported })))
 	}
 	for _, s := range []struct {

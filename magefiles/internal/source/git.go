@@ -202,8 +202,8 @@ func (s Spec) list(ctx context.Context, within time.Duration) ([]*plumbing.Refer
 	}
 }
 
-// nearest returns at most three tags: those with the same prefix, without a
-// pre-release, and with the versions nearest to want's.
+// nearest returns at most three tags: those with the same prefix, without a pre-release,
+// and with the versions next below and above want's.
 func nearest(want string, tags []string) []string {
 	prefix := want[:len(want)-len(strings.TrimLeft(want, "abcdefghijklmnopqrstuvwxyz-"))]
 	target, err := version.NewSemver(strings.TrimPrefix(want, prefix))
@@ -211,36 +211,35 @@ func nearest(want string, tags []string) []string {
 		return nil
 	}
 	type candidate struct {
-		tag      string
-		distance int
+		tag     string
+		version *version.Version
 	}
-	var all []candidate
+	var below, above []candidate
 	for _, tag := range tags {
 		rest, ok := strings.CutPrefix(tag, prefix)
 		if !ok {
 			continue
 		}
 		v, err := version.NewSemver(rest)
-		if err != nil || v.Prerelease() != "" {
-			continue
+		switch {
+		case err != nil || v.Prerelease() != "":
+		case v.LessThan(target):
+			below = append(below, candidate{tag, v})
+		default:
+			above = append(above, candidate{tag, v})
 		}
-		all = append(all, candidate{tag, distance(target, v)})
 	}
-	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	slices.SortFunc(below, func(a, b candidate) int { return b.version.Compare(a.version) })
+	slices.SortFunc(above, func(a, b candidate) int { return a.version.Compare(b.version) })
 	var names []string
-	for _, c := range all[:min(3, len(all))] {
-		names = append(names, c.tag)
+	for i := range max(len(below), len(above)) {
+		for _, side := range [][]candidate{below, above} {
+			if i < len(side) && len(names) < 3 {
+				names = append(names, side[i].tag)
+			}
+		}
 	}
 	return names
-}
-
-func distance(a, b *version.Version) int {
-	total := 0
-	for i, weight := range []int{1_000_000, 1_000, 1} {
-		d := a.Segments()[i] - b.Segments()[i]
-		total += max(d, -d) * weight
-	}
-	return total
 }
 
 // fetchGit returns the tree of the tag or commit, and clones it, without its

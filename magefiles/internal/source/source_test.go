@@ -772,13 +772,18 @@ func TestNotACheckout(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	t.Parallel()
-	tags := []string{"cluster-autoscaler-1.36.1", "cluster-autoscaler-1.35.2", "cluster-autoscaler-1.0.0", "vertical-pod-autoscaler-1.36.2", "junk"}
-	got := nearest("cluster-autoscaler-1.36.2", tags)
-	if len(got) != 3 || got[0] != "cluster-autoscaler-1.36.1" || got[1] != "cluster-autoscaler-1.35.2" {
-		t.Errorf("nearest() = %v", got)
-	}
-	if got := nearest("main", tags); got != nil {
-		t.Errorf("nearest() of no version = %v", got)
+	tags := []string{"cluster-autoscaler-1.36.1", "cluster-autoscaler-1.35.2", "cluster-autoscaler-1.9.9", "vertical-pod-autoscaler-1.36.2", "junk"}
+	for want, near := range map[string]string{
+		"cluster-autoscaler-1.36.2": "1.36.1 1.35.2 1.9.9",
+		"cluster-autoscaler-9.9.9":  "1.36.1 1.35.2 1.9.9",
+		"cluster-autoscaler-1.36.0": "1.35.2 1.36.1 1.9.9",
+		"cluster-autoscaler-1.9.0":  "1.9.9 1.35.2 1.36.1",
+		"main":                      "",
+	} {
+		got := strings.ReplaceAll(strings.Join(nearest(want, tags), " "), "cluster-autoscaler-", "")
+		if got != near {
+			t.Errorf("nearest(%s) = %q, want %q", want, got, near)
+		}
 	}
 }
 
