@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"caslab/magefiles/internal/capi/release"
@@ -94,5 +95,6 @@ func (c *Config) CheckEnvironment() error {
 // sentence: that a version is newer than this lab knows, or that upstream does
 // not support two versions together.
 func (c *Config) Warnings() []string {
-	return append(release.Of(c.ClusterAPI.Version).Doubts(c.Kubernetes), release.OfAutoscaler(c.Autoscaler.Version).Doubts()...)
+	clusterAPI, autoscaler := release.Of(c.ClusterAPI.Version), release.OfAutoscaler(c.Autoscaler.Version)
+	return slices.Concat(clusterAPI.Doubts(c.Kubernetes), autoscaler.Doubts(), autoscaler.DoubtsWith(clusterAPI))
 }

@@ -75,6 +75,18 @@ func (a Autoscaler) Doubts() []string {
 	return []string{fmt.Sprintf("the autoscaler %s is newer than this lab knows: it is treated as %s", a.Version, newestAutoscaler)}
 }
 
+// DoubtsWith returns what is uncertain about the autoscaler in a cluster of the release r.
+// Releases of Cluster API with v1beta2 serve v1beta1 too, and those before v0.4 serve
+// v1alpha2 too.
+func (a Autoscaler) DoubtsWith(r Release) []string {
+	reads := func(api string) bool { return a.OldestAPI <= api && api <= a.NewestAPI }
+	if reads(r.API) || r.API == V1Beta2 && reads(V1Beta1) || r.API == V1Alpha3 && reads("v1alpha2") {
+		return nil
+	}
+	return []string{fmt.Sprintf("the autoscaler %s reads no API newer than %s, and Cluster API v%s has %s; the autoscaler %s is paired with it",
+		a.Version, a.NewestAPI, r.Version, r.API, r.DefaultAutoscaler)}
+}
+
 // newestAutoscaler is the newest release that the table was read from.
 const newestAutoscaler = "1.36.1"
 

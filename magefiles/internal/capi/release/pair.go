@@ -29,22 +29,34 @@ func All() []Release {
 // Changes returns every final release since v0.3.5 that changes a fact of the
 // table, the newest first. The first one stands for the main branch.
 func Changes() []Release {
+	return changes(clusterAPI, Of, func(r Release) bool { return r.Supported })
+}
+
+// AutoscalerChanges returns every release of the cluster autoscaler with a provider for
+// Cluster API that changes a fact of the table, the newest first.
+func AutoscalerChanges() []Autoscaler {
+	return changes(autoscalers, OfAutoscaler, func(a Autoscaler) bool { return a.Supported })
+}
+
+// changes returns the facts of each tag of the table for which has is true, the newest
+// first. Pre-releases count as their release.
+func changes[T any](table []change[T], of func(*version.Version) T, has func(T) bool) []T {
 	var tags []*version.Version
-	for _, c := range clusterAPI {
+	for _, c := range table {
 		for _, tag := range c.since {
 			v := must(tag).Core()
 			known := slices.ContainsFunc(tags, func(other *version.Version) bool { return other.Equal(v) })
-			if !known && Of(v).Supported {
+			if !known && has(of(v)) {
 				tags = append(tags, v)
 			}
 		}
 	}
 	slices.SortFunc(tags, func(a, b *version.Version) int { return b.Compare(a) })
-	changes := make([]Release, len(tags))
+	all := make([]T, len(tags))
 	for i, v := range tags {
-		changes[i] = Of(v)
+		all[i] = of(v)
 	}
-	return changes
+	return all
 }
 
 // Speaks reports whether the Docker provider can use an engine whose oldest API

@@ -574,3 +574,23 @@ func isOther(file *ast.File, x ast.Expr) bool {
 		return called == name.Name && imported != "github.com/hashicorp/go-version" && imported != "golang.org/x/mod/semver"
 	})
 }
+
+// TestAutoscalerWithClusterAPI: an autoscaler that reads no API of the cluster's is named,
+// with the one that is paired with the release.
+func TestAutoscalerWithClusterAPI(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ autoscaler, clusterAPI, want string }{
+		{"1.36.1", "1.14.2", ""},
+		{"1.30.5", "1.14.2", ""}, // v1beta1, which v1.14 serves too
+		{"1.18.0", "0.3.25", ""}, // v1alpha2, which v0.3 serves too
+		{"1.19.0", "0.3.25", ""},
+		{"1.19.0", "1.14.2", "no API newer than v1alpha3, and Cluster API v1.14.2 has v1beta2; the autoscaler 1.36.1"},
+		{"1.18.0", "0.4.8", "no API newer than v1alpha2"},
+		{"1.18.2", "1.0.5", "no API newer than v1alpha3"},
+	} {
+		got := strings.Join(OfAutoscaler(v(tc.autoscaler)).DoubtsWith(Of(v(tc.clusterAPI))), "\n")
+		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+			t.Errorf("autoscaler %s with Cluster API %s: %q, want %q", tc.autoscaler, tc.clusterAPI, got, tc.want)
+		}
+	}
+}

@@ -69,8 +69,9 @@ as %s, and a newer Kubernetes as v1.%d, with a warning. FORCE=true brings up oth
 	return nil
 }
 
-// writeWholeMatrix writes every release that changes something in the matrix,
-// with what its Docker provider needs, and then every proof.
+// writeWholeMatrix writes every release of Cluster API that changes something in the
+// matrix, with what its Docker provider needs, then every such release of the autoscaler,
+// and every proof.
 func writeWholeMatrix(out io.Writer, proofs []proof.Record) error {
 	w := ui.NewTable(out, "SINCE", "KUBERNETES", "DEFAULT", "AUTOSCALER", "API", "COMPILED BY", "CLUSTERCTL", "KINDS", "NETWORK", "ENGINE API UP TO", "LOAD BALANCER", "NEEDS")
 	for _, r := range release.Changes() {
@@ -85,10 +86,34 @@ func writeWholeMatrix(out io.Writer, proofs []proof.Record) error {
 	if err := w.End(); err != nil {
 		return err
 	}
+	fmt.Fprint(out, `
+KINDS, NETWORK and LOAD BALANCER are those of the Docker provider, and ENGINE API UP TO is the newest API of the Docker
+engine that it speaks. NEEDS is what the lab provides for the release: you need not install it.
+
+`)
+	if err := writeAutoscalers(out); err != nil {
+		return err
+	}
 	fmt.Fprintln(out)
 	w = ui.NewTable(out, "CLUSTER API", "KUBERNETES", "AUTOSCALER", "BUILT", "GENERATED", "RAN", "SECONDS", "FAILED")
 	for _, p := range proofs {
 		w.Row(append(append([]string{p.ClusterAPI, p.Kubernetes, p.Autoscaler}, dates(p)...), cmp.Or(p.Seconds.String(), "-"), cmp.Or(p.Failed, "-"))...)
+	}
+	return w.End()
+}
+
+// writeAutoscalers writes every release of the autoscaler that changes a fact.
+func writeAutoscalers(out io.Writer) error {
+	w := ui.NewTable(out, "AUTOSCALER SINCE", "COMPILED BY", "ANNOTATIONS", "CLUSTER API'S API", "HAS", "DEFECTS")
+	for _, a := range release.AutoscalerChanges() {
+		api := a.OldestAPI
+		if a.NewestAPI != a.OldestAPI {
+			api += " to " + a.NewestAPI
+		}
+		w.Row("v"+a.String(), cmp.Or(a.Toolchain, "today's Go"), a.SizePrefix, api,
+			words(feature{a.AutoDiscovery, "auto-discovery"}, feature{a.APIVariable, "CAPI_VERSION"}, feature{a.FromZero, "from zero"},
+				feature{a.SkipsPaused, "skips paused groups"}, feature{a.TemplateTaints, "taints of templates"}),
+			cmp.Or(strings.Join(a.Defects, "; "), "-"))
 	}
 	return w.End()
 }
