@@ -63,8 +63,9 @@ func writeMatrix(out io.Writer, proofs []proof.Record) error {
 	fmt.Fprintf(out, `
 KUBERNETES has the minors that upstream supports for a cluster that manages itself. DEFAULT and AUTOSCALER are the
 versions of Kubernetes and of the autoscaler that you get if you set only CAPI_VERSION. A newer Cluster API is treated
-as %s, and a newer Kubernetes as v1.%d, with a warning. FORCE=true brings up other pairs.
--all prints every patch release that changed something, and every pair that was tried.
+as %s, and a newer Kubernetes as v1.%d, with a warning. FORCE=true brings up other pairs. BUILT, GENERATED and RAN are
+the last days of the series, maybe with another Kubernetes. -all prints every pair that was tried, and every release
+that changed something, of the autoscaler too.
 `, last.Series(), last.Kubernetes.Max)
 	return nil
 }
