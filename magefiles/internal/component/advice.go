@@ -11,7 +11,7 @@ import (
 )
 
 // settingsOf has the prefix of a component's variables by the component's name.
-var settingsOf = map[string]string{source.ClusterAPIName: "CAPI", source.AutoscalerName: "AUTOSCALER"}
+var settingsOf = map[string]string{source.ClusterAPIName: "CAPI", source.AutoscalerName: "AUTOSCALER", source.KubernetesName: "KUBERNETES"}
 
 // advised adds to an error of package source which settings to change or what to type.
 func advised(err error) error {

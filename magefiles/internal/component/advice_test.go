@@ -20,6 +20,10 @@ func TestAdvised(t *testing.T) {
 			&source.MissingTagError{Component: "cluster-api", Tag: "v1.14.3", URL: "https://host", Nearest: []string{"v1.14.2"}},
 			"https://host has no tag v1.14.3; the nearest are v1.14.2\nset CAPI_VERSION to a release that exists",
 		},
+		{
+			&source.MissingTagError{Component: "kubernetes", Tag: "v1.36.99", URL: "the proxy", Nearest: []string{"v1.36.3"}},
+			"the proxy has no tag v1.36.99; the nearest are v1.36.3\nset KUBERNETES_VERSION to a release that exists",
+		},
 		{&source.MissingTagError{Component: "cluster-api", Tag: "main", URL: "https://host"}, "https://host has no tag main"},
 		{
 			&source.MovedTagError{Tag: "v1.14.2", URL: "https://host", Was: "one", Is: "two", Dir: "/my lab/src/x", Record: "/my lab/src/x.json"},

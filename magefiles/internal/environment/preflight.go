@@ -105,6 +105,9 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) []ma
 			return machine.Finding{Check: "node image", Verdict: machine.OK}
 		}},
 	}
+	if o.Origin != node.Registry {
+		checks = append(checks, machine.KubernetesCheck(o, e.tools.check))
+	}
 	if m.ClusterAPI.Toolchain != "" {
 		checks = append(checks, machine.Check{Name: m.ClusterAPI.Toolchain, Find: func(ctx context.Context) machine.Finding {
 			err := e.checkToolchain(m, ctx, progress)

@@ -172,6 +172,42 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// TestKubernetesThatDoesNotExist: a release that the module proxy lists nowhere is refused
+// before anything is created, unless a registry is asked for its image or the engine has
+// it. A proxy that does not answer refuses nothing.
+func TestKubernetesThatDoesNotExist(t *testing.T) {
+	t.Parallel()
+	missing := &source.MissingTagError{Component: source.KubernetesName, Tag: "v1.36.99", URL: "the proxy", Nearest: []string{"v1.36.3"}}
+	for name, tc := range map[string]struct {
+		origin, image string
+		err           error
+		refused       bool
+	}{
+		"auto":          {node.Auto, "", missing, true},
+		"no answer":     {node.Auto, "", errors.New("no such host"), false},
+		"there":         {node.Auto, "", nil, false},
+		"in the engine": {node.Auto, "sha256:1\n", missing, false},
+		"registry":      {node.Registry, "", missing, false},
+	} {
+		s := newFixture(t, map[string]string{"KUBERNETES_VERSION": "v1.36.99", "NODE_IMAGE": tc.origin})
+		s.checkNodeImage = func(machine.Machine, context.Context, node.Options) error { return nil }
+		s.docker.Answers = []runtest.Answer{
+			{Prefix: "docker image ls --quiet --no-trunc --filter reference=caslab.local/probe", Stdout: "sha256:0\n"},
+			{Prefix: "docker image ls", Stdout: tc.image}, {Prefix: "docker run", Stdout: "probe\n"},
+		}
+		s.tools.check = func(_ context.Context, spec source.Spec) error {
+			if spec.Name == source.KubernetesName && spec.Version == "v1.36.99" {
+				return tc.err
+			}
+			return nil
+		}
+		err := s.preflight(t.Context(), engine.Info{OSType: "linux"})
+		if tc.refused != errors.Is(err, missing) || !tc.refused && err != nil {
+			t.Errorf("%s: preflight() = %v", name, err)
+		}
+	}
+}
+
 // TestPreflightWarns: env:up goes on after a warning, and prints it with what to do.
 func TestPreflightWarns(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/source"
 )
 
 // Limit is a limit of this machine.
@@ -120,6 +121,27 @@ func (m Machine) GoFinding(ctx context.Context) Finding {
 		err = fmt.Errorf("%s, and go.mod wants %s or later", have, mod.Go.Version)
 	}
 	return Judge("go", have, err, Failure, toDo)
+}
+
+// KubernetesCheck returns the check whether the release of Kubernetes exists from whose
+// module the node image is built. exists is source.Check. A node image that the engine has
+// proves that the release exists. A proxy that does not answer proves nothing, because a
+// registry may have the image.
+func KubernetesCheck(o node.Options, exists func(context.Context, source.Spec) error) Check {
+	name := "Kubernetes " + o.Kubernetes
+	return Check{Name: name, Find: func(ctx context.Context) Finding {
+		if node.Has(ctx, o) {
+			return Finding{Check: name, Verdict: OK, Found: "there is a node image"}
+		}
+		err := exists(ctx, source.Kubernetes(o.Kubernetes))
+		if errors.As(err, new(*source.MissingTagError)) {
+			return Judge(name, "", err, Failure, "set KUBERNETES_VERSION to a release that exists")
+		}
+		if err != nil {
+			err = fmt.Errorf("not known whether it exists: %w", err)
+		}
+		return Judge(name, "exists", err, Note, "")
+	}}
 }
 
 // NodeImageFinding says where a node image with the options will come from.

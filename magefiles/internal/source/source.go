@@ -54,6 +54,7 @@ type GoModule struct{ Path, Folder string }
 const (
 	ClusterAPIName = "cluster-api"
 	AutoscalerName = "autoscaler"
+	KubernetesName = "kubernetes"
 )
 
 // ClusterAPI returns the Spec of the Cluster API tree at a tag, such as
@@ -73,6 +74,15 @@ func Autoscaler(version string) Spec {
 	return Spec{
 		Name: AutoscalerName, Version: version, Tag: "cluster-autoscaler-" + version,
 		RootModule: "k8s.io/autoscaler/cluster-autoscaler", GoMod: "cluster-autoscaler",
+	}
+}
+
+// Kubernetes returns the Spec of the module of Kubernetes at a tag, such as v1.36.1, with
+// which Check finds out whether the release exists.
+func Kubernetes(tag string) Spec {
+	return Spec{
+		Name: KubernetesName, Version: tag, Tag: tag, Origin: Module,
+		RootModule: "k8s.io/kubernetes", Modules: []GoModule{{Path: "k8s.io/kubernetes"}},
 	}
 }
 
