@@ -144,8 +144,8 @@ func oldest() Release {
 			ControlPlaneRoot: "controlplane/kubeadm/config", DockerRoot: "test/infrastructure/docker/config",
 		},
 		LoadBalancer: LoadBalancer{"kindest", "2.1.1-alpine"},
-		// go.mod requires reflect2 v1.0.1. With it, programs panic that today's
-		// Go compiled. The Dockerfile builds with Go 1.13.
+		// go.sum: the build takes reflect2 v1.0.1. With it, programs panic that
+		// today's Go compiled. The Dockerfile builds with Go 1.13.
 		Toolchain: "go1.13.15",
 		// test/infrastructure/docker/api/v1alpha3.
 		DockerKinds: true,
@@ -230,7 +230,7 @@ var clusterAPI = []change[Release]{
 
 	// api/v1alpha4; /test/go.mod; /version/version.go; the webhooks move into the
 	// managers, and with that the roots from config to config/default; /go.mod has
-	// go 1.16, and still reflect2 v1.0.1.
+	// go 1.16, and /go.sum still reflect2 v1.0.1.
 	{[]string{"0.4.0-beta.0"}, func(r *Release) {
 		r.API = V1Alpha4
 		r.Layout.DockerModule, r.Layout.DockerMain = "test", "./infrastructure/docker"
