@@ -154,7 +154,7 @@ func TestGuestsWhoseEnvironmentChanges(t *testing.T) {
 		"worker stopped":             {silent, func(_ *testing.T, s *fixture) { s.docker.containers[2].stopped = true }, "", ""},
 		"not answering for a moment": {silent, func(*testing.T, *fixture) {}, "", ""},
 		"engine stopped": {silent, func(_ *testing.T, s *fixture) { s.docker.down = errors.New("cannot connect") }, "",
-			"! this command waits for the environment \"work-cluster\": no Docker engine answers: cannot connect\nstart Docker, or on Debian and Ubuntu run scripts/docker-engine.sh as root\n"},
+			"! this command waits for the environment \"work-cluster\": no Docker engine answers: docker info --format {{json .}}: cannot connect\nstart Docker, or on Debian and Ubuntu run scripts/docker-engine.sh as root\n"},
 		"another engine": {silent, func(t *testing.T, s *fixture) {
 			s.write(t, s.engineFile(), `"the first"`)
 			s.docker.containers = nil
