@@ -149,10 +149,10 @@ func (c call) samples() []string {
 		i := -1
 		samples = append(samples, verbs.ReplaceAllStringFunc(c.format, func(verb string) string {
 			i++
-			switch {
-			case verb == "%d":
+			switch verb {
+			case "%d":
 				return "3"
-			case verb == "%q":
+			case "%q":
 				return strconv.Quote(value)
 			}
 			return value
