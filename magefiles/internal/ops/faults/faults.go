@@ -102,7 +102,7 @@ func (f *Faults) Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	output := io.Writer(io.Discard)
+	output := io.Discard
 	if o.Out != "" {
 		file, err := create(filepath.Join(o.Out, "output.txt"))
 		if err != nil {

@@ -45,8 +45,9 @@ func (r *record) node(name, group string, n shape.Node) {
 	r.add(timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: name, UID: name, Group: group})
 }
 
-// waits adds a pod that a scheduler has marked.
-func (r *record) waits(name string, p shape.Pod) {
+// waits adds the pod default/p, which a scheduler has marked.
+func (r *record) waits(p shape.Pod) {
+	const name = "default/p"
 	r.shaped(timeline.Pod, name, "", p)
 	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Unschedulable, Name: name, UID: name, Text: "0/1 nodes are available"})
 }
@@ -195,7 +196,7 @@ func TestVerdicts(t *testing.T) {
 				r.node("n", "g", *tc.node)
 			}
 			r.node("another", "", shape.Node{})
-			r.waits("default/p", tc.pod)
+			r.waits(tc.pod)
 			if got := answer(t, r, "default/p"); got != tc.want {
 				t.Errorf("the verdict is\n%s\nwant\n%s", got, tc.want)
 			}
@@ -226,7 +227,7 @@ func TestWhatDaemonSetsUse(t *testing.T) {
 		r.node("n", map[int]string{0: "other", 1: "g"}[tc.size], shape.Node{})
 		r.shaped(timeline.Pod, "kube-system/agent-1", "", daemon(tc.selector))
 		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
-		r.waits("default/p", shape.Pod{Requests: resources("cpu=4")})
+		r.waits(shape.Pod{Requests: resources("cpu=4")})
 		if got := answer(t, r, "default/p"); got != tc.want {
 			t.Errorf("%s: the verdict is\n%s\nwant\n%s", name, got, tc.want)
 		}
@@ -245,7 +246,7 @@ func TestRoom(t *testing.T) {
 		r.shaped(timeline.Pod, name, "", shape.Pod{Requests: resources("cpu=3"), HostPorts: []string{"tcp/80"}})
 		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: name, UID: name, Node: node})
 	}
-	r.waits("default/p", shape.Pod{Requests: resources("cpu=2"), HostPorts: []string{"tcp/80"}})
+	r.waits(shape.Pod{Requests: resources("cpu=2"), HostPorts: []string{"tcp/80"}})
 	room := func() (names []string) {
 		w := At(r, start.Add(time.Hour))
 		for _, n := range w.Room(w.PodOf("default/p", "")) {
@@ -288,7 +289,7 @@ func TestIgnored(t *testing.T) {
 	} {
 		var r record
 		r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
-		if r.waits("default/p", tc.pod); tc.unmarked {
+		if r.waits(tc.pod); tc.unmarked {
 			r = r[:len(r)-1]
 		}
 		w := At(r, start.Add(time.Hour))
@@ -307,7 +308,7 @@ func TestBackoff(t *testing.T) {
 	t.Parallel()
 	var r record
 	r.group("g", 0, shape.Group{Annotations: sizes("2", cpu4, mem8)})
-	r.waits("default/p", shape.Pod{})
+	r.waits(shape.Pod{})
 	until := start.Add(time.Minute)
 	r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Text: "Disabling scale-up for node group MachineDeployment/default/g until " + until.String() + " m=+7.1; errorClass=2; errorCode=x"})
 	for at, want := range map[time.Duration]string{59 * time.Second: "backed off until " + timeline.Clock(until), 61 * time.Second: ""} {

@@ -230,7 +230,7 @@ func (w *World) limits(g *Group) []Obstacle {
 func (w *World) notes(g *Group) []string {
 	var notes []string
 	_, annotated := g.Annotations[pausedAnnotation]
-	if w.Paused || g.Paused && !(annotated && w.Autoscaler.Release().SkipsPaused) {
+	if w.Paused || g.Paused && (!annotated || !w.Autoscaler.Release().SkipsPaused) {
 		notes = append(notes, "it is paused: Cluster API makes no machine for it")
 	}
 	waiting := 0
