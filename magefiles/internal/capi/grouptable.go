@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/ui"
 )
@@ -31,5 +32,5 @@ func WriteGroups(ctx context.Context, w io.Writer, c *kube.Client, namespace, cl
 
 // announced returns what the group's annotations say about its nodes.
 func announced(g *unstructured.Unstructured, what string) string {
-	return cmp.Or(g.GetAnnotations()[CapacityPrefix+what], "-")
+	return cmp.Or(g.GetAnnotations()[release.CapacityPrefix+what], "-")
 }

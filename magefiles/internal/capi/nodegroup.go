@@ -23,25 +23,16 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-const (
-	// CapacityPrefix begins the annotations that tell the autoscaler what a node of
-	// an empty group will have.
-	CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
-	// GroupLabel marks a MachineDeployment that the lab created. The lab deletes only
-	// those.
-	GroupLabel = "caslab.local/node-group"
-)
-
-func sizeAnnotation(prefix, which string) string {
-	return prefix + "/cluster-api-autoscaler-node-group-" + which + "-size"
-}
+// GroupLabel marks a MachineDeployment that the lab created. The lab deletes only
+// those.
+const GroupLabel = "caslab.local/node-group"
 
 // Sizes returns the minimum and maximum in a node group's annotations, with either
 // prefix. They are empty if there are none.
 func Sizes(group *unstructured.Unstructured) (lowest, highest string) {
 	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
 		a := group.GetAnnotations()
-		lowest, highest = a[sizeAnnotation(prefix, "min")], a[sizeAnnotation(prefix, "max")]
+		lowest, highest = a[release.SizeAnnotation(prefix, "min")], a[release.SizeAnnotation(prefix, "max")]
 		if lowest != "" || highest != "" {
 			return lowest, highest
 		}
@@ -380,17 +371,17 @@ func (g NodeGroup) like(original *unstructured.Unstructured) *unstructured.Unstr
 func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Unstructured {
 	group := g.like(from)
 	annotations := map[string]string{
-		sizeAnnotation(g.Prefix, "min"): strconv.Itoa(g.Min),
-		sizeAnnotation(g.Prefix, "max"): strconv.Itoa(g.Max),
+		release.SizeAnnotation(g.Prefix, "min"): strconv.Itoa(g.Min),
+		release.SizeAnnotation(g.Prefix, "max"): strconv.Itoa(g.Max),
 	}
 	for name, value := range g.Capacity {
-		annotations[CapacityPrefix+name] = value
+		annotations[release.CapacityPrefix+name] = value
 	}
 	if len(g.Labels) > 0 {
-		annotations[CapacityPrefix+"labels"] = joined(g.Labels)
+		annotations[release.CapacityPrefix+"labels"] = joined(g.Labels)
 	}
 	if len(g.Taints) > 0 {
-		annotations[CapacityPrefix+"taints"] = joinedTaints(g.Taints)
+		annotations[release.CapacityPrefix+"taints"] = joinedTaints(g.Taints)
 	}
 	group.SetAnnotations(annotations)
 
@@ -567,12 +558,12 @@ func SetSizes(ctx context.Context, c *kube.Client, namespace, cluster, name, pre
 		return false, err
 	}
 	annotations := map[string]any{
-		sizeAnnotation(prefix, "min"): strconv.Itoa(lowest),
-		sizeAnnotation(prefix, "max"): strconv.Itoa(highest),
+		release.SizeAnnotation(prefix, "min"): strconv.Itoa(lowest),
+		release.SizeAnnotation(prefix, "max"): strconv.Itoa(highest),
 	}
-	if annotated = len(capacity) > 0 && group.GetAnnotations()[CapacityPrefix+"cpu"] == ""; annotated {
+	if annotated = len(capacity) > 0 && group.GetAnnotations()[release.CapacityPrefix+"cpu"] == ""; annotated {
 		for key, value := range capacity {
-			annotations[CapacityPrefix+key] = value
+			annotations[release.CapacityPrefix+key] = value
 		}
 	}
 	return annotated, c.Patch(ctx, kube.MachineDeployments, namespace, name, map[string]any{"metadata": map[string]any{"annotations": annotations}})
@@ -603,7 +594,7 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 	}
 	if group.GetLabels()[GroupLabel] == "" {
 		return fmt.Errorf("the machine deployment %s was not added as a node group, so it is not deleted: in a self-managed cluster the managers may run on its nodes; to stop scaling it, type, with the kubeconfig of its Cluster API objects: kubectl annotate -n %s machinedeployments.cluster.x-k8s.io %s %s- %s-",
-			name, namespace, name, sizeAnnotation(prefix, "min"), sizeAnnotation(prefix, "max"))
+			name, namespace, name, release.SizeAnnotation(prefix, "min"), release.SizeAnnotation(prefix, "max"))
 	}
 	if err := c.Delete(ctx, kube.MachineDeployments, namespace, name); err != nil {
 		return fmt.Errorf("delete the machine deployment %s: %w", name, err)

@@ -149,7 +149,7 @@ func TestAddOwn(t *testing.T) {
 	for key, want := range map[string]string{
 		"cpu": "4", "memory": "16Gi", "labels": "a=b,tier=gpu", "taints": "dedicated=gpu:NoSchedule,slow:PreferNoSchedule",
 	} {
-		if got := md.GetAnnotations()[CapacityPrefix+key]; got != want {
+		if got := md.GetAnnotations()[release.CapacityPrefix+key]; got != want {
 			t.Errorf("capacity annotation %s is %q, want %q", key, got, want)
 		}
 	}
@@ -318,15 +318,15 @@ func TestSetSizesOfTheFirstGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		g := must(t, c, kube.MachineDeployments, "work-md-0")
-		if lowest, highest := Sizes(g); lowest != "0" || highest != "3" || g.GetAnnotations()[sizeAnnotation(prefix, "max")] != "3" {
+		if lowest, highest := Sizes(g); lowest != "0" || highest != "3" || g.GetAnnotations()[release.SizeAnnotation(prefix, "max")] != "3" {
 			t.Errorf("annotations %v", g.GetAnnotations())
 		}
-		if g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
+		if g.GetAnnotations()[release.CapacityPrefix+"memory"] != "8Gi" {
 			t.Errorf("no capacity in %v", g.GetAnnotations())
 		}
 		// A capacity that exists was set by the user, and is not replaced.
 		annotated, err := SetSizes(t.Context(), c, "default", "work", "work-md-0", prefix, 0, 3, map[string]string{"cpu": "64", "memory": "1Ti"})
-		if g = must(t, c, kube.MachineDeployments, "work-md-0"); annotated || err != nil || g.GetAnnotations()[CapacityPrefix+"memory"] != "8Gi" {
+		if g = must(t, c, kube.MachineDeployments, "work-md-0"); annotated || err != nil || g.GetAnnotations()[release.CapacityPrefix+"memory"] != "8Gi" {
 			t.Errorf("SetSizes() replaced the capacity: %t, %v, %v", annotated, err, g.GetAnnotations())
 		}
 	}

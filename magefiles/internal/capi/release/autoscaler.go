@@ -12,6 +12,16 @@ const (
 	SizePrefix    = "cluster.x-k8s.io"
 )
 
+// CapacityPrefix begins the annotations that tell the autoscaler what a node of an empty
+// group will have.
+const CapacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
+
+// SizeAnnotation returns the name of the annotation with a bound of a node group's size:
+// which is min or max, and prefix is SizePrefix or OldSizePrefix.
+func SizeAnnotation(prefix, which string) string {
+	return prefix + "/cluster-api-autoscaler-node-group-" + which + "-size"
+}
+
 // Autoscaler is what the lab knows about a release of the cluster autoscaler, or about
 // a branch before its release.
 type Autoscaler struct {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab/labtest"
@@ -79,7 +80,7 @@ func TestAdd(t *testing.T) {
 	if lowest, highest := capi.Sizes(g); lowest != "1" || highest != "3" || kube.Field(g, "spec", "replicas") != "1" {
 		t.Errorf("the group has %s to %s nodes: %v", lowest, highest, g.Object["spec"])
 	}
-	if got := g.GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != "" {
+	if got := g.GetAnnotations()[release.CapacityPrefix+"cpu"]; got != "" {
 		t.Errorf("a group that is never empty has an annotation with the capacity %s", got)
 	}
 }
@@ -113,7 +114,7 @@ func TestAddAnEmptyGroup(t *testing.T) {
 			}
 			continue
 		}
-		if got := s.group(t, "zero").GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != tc.cpu {
+		if got := s.group(t, "zero").GetAnnotations()[release.CapacityPrefix+"cpu"]; got != tc.cpu {
 			t.Errorf("%s: the annotation has %q processors, want %q", name, got, tc.cpu)
 		}
 		if logged := s.lab.Logged.String(); !strings.Contains(logged, tc.said) {
@@ -146,7 +147,7 @@ func TestSet(t *testing.T) {
 	}
 	g := s.group(t, "work-cluster-md-0")
 	lowest, highest := capi.Sizes(g)
-	if lowest != "0" || highest != "4" || g.GetAnnotations()[capi.CapacityPrefix+"memory"] != "16Gi" {
+	if lowest != "0" || highest != "4" || g.GetAnnotations()[release.CapacityPrefix+"memory"] != "16Gi" {
 		t.Errorf("the group has %s to %s nodes and the annotations %v", lowest, highest, g.GetAnnotations())
 	}
 	if logged := s.lab.Logged.String(); !strings.Contains(logged, "the capacity of worker") || !strings.Contains(logged, "work-cluster-md-0 has the limits 0 to 4 nodes") {
@@ -166,7 +167,7 @@ func TestSetOnAForeignCluster(t *testing.T) {
 	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.group(t, "work-cluster-md-0").GetAnnotations()[capi.CapacityPrefix+"cpu"]; got != "" {
+	if got := s.group(t, "work-cluster-md-0").GetAnnotations()[release.CapacityPrefix+"cpu"]; got != "" {
 		t.Errorf("the group has an annotation with the capacity %s", got)
 	}
 }

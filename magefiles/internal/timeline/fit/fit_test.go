@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
 )
@@ -73,10 +74,10 @@ func sizes(most string, more ...string) map[string]string {
 }
 
 const (
-	cpu4   = capacityPrefix + "cpu=4"
-	mem8   = capacityPrefix + "memory=8Gi"
-	labels = capacityPrefix + "labels="
-	taints = capacityPrefix + "taints="
+	cpu4   = release.CapacityPrefix + "cpu=4"
+	mem8   = release.CapacityPrefix + "memory=8Gi"
+	labels = release.CapacityPrefix + "labels="
+	taints = release.CapacityPrefix + "taints="
 )
 
 // answer returns the verdict about the only group, as yes or its obstacles with their
@@ -125,7 +126,7 @@ func TestVerdicts(t *testing.T) {
 			want: "it has no annotations with a minimum and a maximum → the annotations cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size and cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size",
 		},
 		"only a maximum is enough": {
-			group: shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2", capacityPrefix + "cpu": "4", capacityPrefix + "memory": "8Gi"}},
+			group: shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2", release.CapacityPrefix + "cpu": "4", release.CapacityPrefix + "memory": "8Gi"}},
 			want:  "yes, by its annotations and its template",
 		},
 		"annotations of old releases": {
@@ -150,14 +151,14 @@ func TestVerdicts(t *testing.T) {
 		},
 		"empty, and nobody tells the capacity": {
 			group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{},
-			want: "it is empty, its annotations tell no cpu and memory, and its template DevMachineTemplate/g tells none → the annotations " + capacityPrefix + "cpu and " + capacityPrefix + "memory",
+			want: "it is empty, its annotations tell no cpu and memory, and its template DevMachineTemplate/g tells none → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory",
 		},
 		"the template tells it": {group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: resources("cpu=4", "memory=8Gi")}, want: "yes, by its annotations and its template"},
 		"the template tells it, and the release cannot read it": {
 			group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: resources("cpu=4", "memory=8Gi")}, release: "1.33.0",
-			want: "it is empty, its annotations tell no cpu and memory, and the autoscaler 1.33.0 cannot read its template's status.capacity, because the reference names no version of the API → the annotations " + capacityPrefix + "cpu and " + capacityPrefix + "memory",
+			want: "it is empty, its annotations tell no cpu and memory, and the autoscaler 1.33.0 cannot read its template's status.capacity, because the reference names no version of the API → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory",
 		},
-		"before scale-up from zero": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, release: "1.24.3", want: "it is empty, and the autoscaler 1.24.3 enlarges no empty group → the annotations " + capacityPrefix + "cpu and " + capacityPrefix + "memory"},
+		"before scale-up from zero": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, release: "1.24.3", want: "it is empty, and the autoscaler 1.24.3 enlarges no empty group → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory"},
 		"resources": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Requests: resources("cpu=4500m", "memory=8704Mi", "nvidia.com/gpu=1")},
 			want: "cpu: 500m missing (it requests 4500m; 4 of 4 are free) → request 500m less cpu\n" +
@@ -172,7 +173,7 @@ func TestVerdicts(t *testing.T) {
 		"selector of an annotation": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=gold")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}}, want: "yes, by its annotations and its template"},
 		"selector of a managed label": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8), NodeLabels: gold}, release: "1.36.1", pod: shape.Pod{NodeSelector: gold},
-			want: "selector node.cluster.x-k8s.io/tier=gold: Cluster API would give its nodes that label, but the template that the autoscaler 1.36.1 makes of an empty group lacks it (a bug upstream) → the annotation " + capacityPrefix + "labels: node.cluster.x-k8s.io/tier=gold on the group",
+			want: "selector node.cluster.x-k8s.io/tier=gold: Cluster API would give its nodes that label, but the template that the autoscaler 1.36.1 makes of an empty group lacks it (a bug upstream) → the annotation " + release.CapacityPrefix + "labels: node.cluster.x-k8s.io/tier=gold on the group",
 		},
 		"affinity":              {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Affinity: affinity}, want: "node affinity: tier In [gold silver] does not match the labels of the template → labels that match tier In [gold silver] on the template"},
 		"affinity that matches": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=silver")}, pod: shape.Pod{Affinity: affinity}, want: "yes, by its annotations and its template"},

@@ -10,7 +10,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -52,11 +54,8 @@ func (w *World) Verdicts(p *Pod) []Verdict {
 
 // sizeAnnotation returns an annotation that bounds a group's size.
 func (w *World) sizeAnnotation(which string) string {
-	return w.Autoscaler.Release().SizePrefix + "/cluster-api-autoscaler-node-group-" + which + "-size"
+	return release.SizeAnnotation(w.Autoscaler.Release().SizePrefix, which)
 }
-
-// capacityPrefix begins the annotations that describe the nodes of an empty group.
-const capacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
 
 // Outside returns why a group is no node group of this autoscaler, nil if it is one. The
 // rules are those of the provider for Cluster API in the release.
@@ -93,18 +92,16 @@ func (w *World) Outside(g *Group) []Obstacle {
 	if text := w.undiscovered(g); text != "" {
 		found = append(found, Obstacle{text, "a group, or --node-group-auto-discovery, with which the two match"})
 	}
-	if _, annotated := g.Annotations[pausedAnnotation]; annotated && w.Autoscaler.Release().SkipsPaused {
-		found = append(found, Obstacle{"it is paused", "no annotation " + pausedAnnotation})
+	if _, annotated := g.Annotations[clusterv1.PausedAnnotation]; annotated && w.Autoscaler.Release().SkipsPaused {
+		found = append(found, Obstacle{"it is paused", "no annotation " + clusterv1.PausedAnnotation})
 	}
 	if len(found) == 0 && g.Wanted == 0 {
 		if text := w.unknownCapacity(g); text != "" {
-			found = append(found, Obstacle{text, fmt.Sprintf("the annotations %scpu and %smemory", capacityPrefix, capacityPrefix)})
+			found = append(found, Obstacle{text, fmt.Sprintf("the annotations %scpu and %smemory", release.CapacityPrefix, release.CapacityPrefix)})
 		}
 	}
 	return found
 }
-
-const pausedAnnotation = "cluster.x-k8s.io/paused"
 
 // undiscovered returns why --node-group-auto-discovery does not match a group, empty if it
 // does, or if the flags are not on record.
@@ -187,9 +184,9 @@ func (w *World) capacity(g *Group) corev1.ResourceList {
 	}
 	for annotation, name := range map[string]corev1.ResourceName{
 		"cpu": corev1.ResourceCPU, "memory": corev1.ResourceMemory, "ephemeral-disk": corev1.ResourceEphemeralStorage, "maxPods": corev1.ResourcePods,
-		"gpu-count": corev1.ResourceName(g.Annotations[capacityPrefix+"gpu-type"]),
+		"gpu-count": corev1.ResourceName(g.Annotations[release.CapacityPrefix+"gpu-type"]),
 	} {
-		if q, err := resource.ParseQuantity(g.Annotations[capacityPrefix+annotation]); err == nil && !q.IsZero() && name != "" {
+		if q, err := resource.ParseQuantity(g.Annotations[release.CapacityPrefix+annotation]); err == nil && !q.IsZero() && name != "" {
 			capacity[name] = q
 		}
 	}
@@ -229,7 +226,7 @@ func (w *World) limits(g *Group) []Obstacle {
 // node from coming.
 func (w *World) notes(g *Group) []string {
 	var notes []string
-	_, annotated := g.Annotations[pausedAnnotation]
+	_, annotated := g.Annotations[clusterv1.PausedAnnotation]
 	if w.Paused || g.Paused && (!annotated || !w.Autoscaler.Release().SkipsPaused) {
 		notes = append(notes, "it is paused: Cluster API makes no machine for it")
 	}
@@ -292,7 +289,7 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 		setIf(at.labels, corev1.LabelArchStable, t.Architecture)
 		setIf(at.labels, corev1.LabelOSStable, t.System)
 	}
-	for pair := range strings.SplitSeq(g.Annotations[capacityPrefix+"labels"], ",") {
+	for pair := range strings.SplitSeq(g.Annotations[release.CapacityPrefix+"labels"], ",") {
 		if key, value, found := strings.Cut(pair, "="); found {
 			at.labels[key] = value
 		}
@@ -339,7 +336,7 @@ func (w *World) taints(g *Group) []corev1.Taint {
 	if w.Autoscaler.Release().TemplateTaints {
 		taints = slices.Clone(g.NodeTaints)
 	}
-	for text := range strings.SplitSeq(g.Annotations[capacityPrefix+"taints"], ",") {
+	for text := range strings.SplitSeq(g.Annotations[release.CapacityPrefix+"taints"], ",") {
 		rest, effect, found := strings.Cut(text, ":")
 		key, value, _ := strings.Cut(rest, "=")
 		if !found || key == "" {

@@ -12,6 +12,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
@@ -265,10 +266,8 @@ func pausedIf(paused bool) string {
 // limits returns "MIN MAX", the size limits that the annotations, with either prefix, set
 // for the autoscaler. It returns "" if the MachineDeployment is no node group.
 func limits(o *unstructured.Unstructured) string {
-	for _, prefix := range []string{"cluster.x-k8s.io", "cluster.k8s.io"} {
-		size := func(which string) string {
-			return o.GetAnnotations()[prefix+"/cluster-api-autoscaler-node-group-"+which+"-size"]
-		}
+	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
+		size := func(which string) string { return o.GetAnnotations()[release.SizeAnnotation(prefix, which)] }
 		if size("min") != "" && size("max") != "" {
 			return size("min") + " " + size("max")
 		}

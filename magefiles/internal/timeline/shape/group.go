@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -41,8 +42,8 @@ func (r Reference) String() string { return r.Kind + "/" + r.Name }
 
 // Prefixes of annotations of MachineDeployments that the autoscaler reads.
 var groupPrefixes = []string{
-	"cluster.x-k8s.io/cluster-api-autoscaler-", "cluster.k8s.io/cluster-api-autoscaler-",
-	"cluster.x-k8s.io/autoscaling-options-", "capacity.cluster-autoscaler.kubernetes.io/", clusterv1.PausedAnnotation,
+	release.SizePrefix + "/cluster-api-autoscaler-", release.OldSizePrefix + "/cluster-api-autoscaler-",
+	release.SizePrefix + "/autoscaling-options-", release.CapacityPrefix, clusterv1.PausedAnnotation,
 }
 
 // OfGroup returns the shape of a MachineDeployment of any version of Cluster API's API.
