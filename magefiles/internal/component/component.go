@@ -5,11 +5,13 @@ package component
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/source"
@@ -39,6 +41,21 @@ func AutoscalerRelease(c *config.Config) *version.Version {
 		}
 	}
 	return c.Autoscaler.Version
+}
+
+// AutoscalerDoubts returns what is uncertain about the settings' autoscaler, each as one
+// sentence: that it is newer than this lab knows, that it cannot drive the settings' Cluster
+// API, or that the checkout is of another minor release than the one that was asked for.
+func AutoscalerDoubts(c *config.Config) []string {
+	has := AutoscalerRelease(c)
+	facts := release.OfAutoscaler(has)
+	doubts := slices.Concat(facts.Doubts(), facts.DoubtsWith(release.Of(c.ClusterAPI.Version)))
+	want := c.Autoscaler.Version
+	if c.AutoscalerVersionSet() && !slices.Equal(has.Segments()[:2], want.Segments()[:2]) {
+		doubts = append(doubts, fmt.Sprintf("AUTOSCALER_DIR=%s has the autoscaler %s, and the settings ask for %s: the checkout is what runs; unset AUTOSCALER_DIR to run %[3]s",
+			c.Autoscaler.Dir, has, want))
+	}
+	return doubts
 }
 
 func options(l *lab.Lab, progress func(string)) source.Options {

@@ -1,6 +1,8 @@
 package component
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +28,35 @@ func TestSpecs(t *testing.T) {
 	}
 	if v := AutoscalerRelease(l.Config); v.String() != "1.35.2" {
 		t.Errorf("AutoscalerRelease() of a checkout that does not say = %s", v)
+	}
+}
+
+// TestAutoscalerDoubts: a doubt is about the autoscaler that runs, which is the checkout's.
+func TestAutoscalerDoubts(t *testing.T) {
+	t.Parallel()
+	checkout := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(checkout, "cluster-autoscaler", "version"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(checkout, "cluster-autoscaler", "version", "version.go"), []byte("package version\n\nconst ClusterAutoscalerVersion = \"1.33.6\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want string
+	}{
+		"defaults":               {},
+		"newer":                  {map[string]string{"AUTOSCALER_VERSION": "1.37.0"}, "1.37.0 is newer than this lab knows"},
+		"older than the API":     {map[string]string{"AUTOSCALER_VERSION": "1.18.2"}, "the autoscaler 1.36.1 is paired with it"},
+		"checkout":               {map[string]string{"AUTOSCALER_DIR": checkout}, ""},
+		"checkout of that minor": {map[string]string{"AUTOSCALER_DIR": checkout, "AUTOSCALER_VERSION": "1.33.0"}, ""},
+		"checkout of another":    {map[string]string{"AUTOSCALER_DIR": checkout, "AUTOSCALER_VERSION": "1.35.2"}, "has the autoscaler 1.33.6, and the settings ask for 1.35.2"},
+		"a default is no wish":   {map[string]string{"AUTOSCALER_DIR": checkout, "CAPI_VERSION": "v1.8.12"}, ""},
+	} {
+		got := strings.Join(AutoscalerDoubts(labtest.New(t, tc.env).Config), "; ")
+		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: AutoscalerDoubts() = %q, want %q", name, got, tc.want)
+		}
 	}
 }
 

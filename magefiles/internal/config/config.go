@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -118,6 +119,11 @@ func (c *Config) StateDir() string { return filepath.Join(c.Root, ".caslab") }
 // NamedByVariable reports whether the environment's name comes from an environment
 // variable, which the user's next command may lack.
 func (c *Config) NamedByVariable() bool { return c.origin("clusterName") == "environment" }
+
+// AutoscalerVersionSet reports whether the user set the version of the autoscaler.
+func (c *Config) AutoscalerVersionSet() bool {
+	return slices.Contains([]string{fileName, "environment"}, c.origin("autoscaler.version"))
+}
 
 // ManagementName returns the name of the kind cluster that exists until the pivot.
 func (c *Config) ManagementName() string { return c.ClusterName + managementSuffix }

@@ -251,7 +251,6 @@ func TestWarnings(t *testing.T) {
 		"old":               {map[string]string{"CAPI_VERSION": "v1.10.10"}, nil},
 		"newer Kubernetes":  {map[string]string{"KUBERNETES_VERSION": "v1.38.0"}, []string{"Kubernetes v1.38.0 is newer than this lab knows: it is treated as v1.37"}},
 		"newer Cluster API": {map[string]string{"CAPI_VERSION": "v1.15.0"}, []string{"Cluster API v1.15.0 is newer than this lab knows: it is treated as v1.14"}},
-		"newer autoscaler":  {map[string]string{"AUTOSCALER_VERSION": "1.37.0"}, []string{"the autoscaler 1.37.0 is newer than this lab knows: it is treated as 1.36.1"}},
 		"forced":            {map[string]string{"KUBERNETES_VERSION": "v1.32.11", "FORCE": "true"}, []string{"upstream supports Cluster API v1.14.2 on Kubernetes v1.33 to v1.37, but not on v1.32.11"}},
 	} {
 		c, err := load(t, "", tc.env)

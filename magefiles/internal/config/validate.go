@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"caslab/magefiles/internal/capi/release"
@@ -91,10 +90,9 @@ func (c *Config) CheckEnvironment() error {
 	return nil
 }
 
-// Warnings returns what is uncertain about the settings' versions, each as one
-// sentence: that a version is newer than this lab knows, or that upstream does
-// not support two versions together.
+// Warnings returns what is uncertain about the settings' Cluster API and Kubernetes, each as
+// one sentence: that a version is newer than this lab knows, or that upstream does not support
+// the two together.
 func (c *Config) Warnings() []string {
-	clusterAPI, autoscaler := release.Of(c.ClusterAPI.Version), release.OfAutoscaler(c.Autoscaler.Version)
-	return slices.Concat(clusterAPI.Doubts(c.Kubernetes), autoscaler.Doubts(), autoscaler.DoubtsWith(clusterAPI))
+	return release.Of(c.ClusterAPI.Version).Doubts(c.Kubernetes)
 }

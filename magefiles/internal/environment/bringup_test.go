@@ -481,6 +481,19 @@ func TestOnlyWhatStaysIsSaidToStay(t *testing.T) {
 			t.Errorf("temporary: %t, Up() = %v, and it said\n%s", temporary, err, &said)
 		}
 	}
+	w := newFakeWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.tools.check = func(ctx context.Context, _ source.Spec) error {
+		cancel()
+		return ctx.Err()
+	}
+	var said strings.Builder
+	w.Log = ui.New(&said, ui.Options{})
+	err := w.Up(ctx, Ready)
+	w.Log.Close()
+	if err == nil || strings.Contains(said.String(), "stays") {
+		t.Errorf("interrupted before anything was created: Up() = %v, and it said\n%s", err, &said)
+	}
 }
 
 // TestCheck: what Up would refuse is refused, and nothing is created.

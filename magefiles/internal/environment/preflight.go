@@ -73,7 +73,7 @@ func (e *Environment) versions(ctx context.Context, info engine.Info) machine.Fi
 	if err := errors.Join(e.Config.CheckEnvironment(), e.machine().CheckVersions(ctx, info)); err != nil {
 		return machine.Judge(check, "", err, machine.Failure, "set CAPI_VERSION or KUBERNETES_VERSION")
 	}
-	if doubts := e.Config.Warnings(); len(doubts) > 0 {
+	if doubts := slices.Concat(e.Config.Warnings(), component.AutoscalerDoubts(e.Config)); len(doubts) > 0 {
 		return machine.Judge(check, "", errors.New(strings.Join(doubts, "; ")), machine.Warning, "if it fails, take versions that config:matrix lists")
 	}
 	return machine.Judge(check, found, nil, machine.Failure, "")
@@ -88,7 +88,7 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) []ma
 	checks := []machine.Check{
 		{Name: clusterAPI, Find: func(ctx context.Context) machine.Finding {
 			err := e.tools.check(ctx, component.ClusterAPI(e.Config))
-			return machine.Judge(clusterAPI, "can be fetched", err, machine.Failure, "set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
+			return machine.Judge(clusterAPI, "can be fetched", err, machine.Failure, "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
 		}},
 		{Name: autoscaler, Doctor: true, Find: func(ctx context.Context) machine.Finding {
 			err := e.tools.check(ctx, component.Autoscaler(e.Config))

@@ -14,6 +14,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/status"
 	"caslab/magefiles/internal/lab"
@@ -159,6 +160,9 @@ func (e *Environment) summary(ctx context.Context, c *bringUp, timings []steps.T
 	fmt.Fprintln(e.Out)
 	if err := steps.Print(e.Out, timings); err != nil {
 		return err
+	}
+	for _, doubt := range component.AutoscalerDoubts(e.Config) {
+		fmt.Fprintln(e.Out, "!", doubt)
 	}
 	named := ""
 	if e.Config.NamedByVariable() {

@@ -90,17 +90,17 @@ func (e *Environment) Up(ctx context.Context, target string) error {
 	if err := e.checkOwn(command); err != nil {
 		return err
 	}
-	return e.locked(command, func() error {
-		err := e.up(ctx, target)
-		if err != nil && !e.Temporary && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
-			e.Log.Printf("\nEverything that was created stays. Type the command again to continue, `%s` to look, or `%s` to remove it.\nThe full log is %s.", commandFor(e.Config.ClusterName, "env:status"), downCommand(e.Config.ClusterName), e.logFile())
-		}
-		return err
-	})
+	return e.locked(command, func() error { return e.up(ctx, target) })
 }
 
-func (e *Environment) up(ctx context.Context, target string) error {
+func (e *Environment) up(ctx context.Context, target string) (err error) {
 	start := e.Now()
+	nothingYet := false
+	defer func() {
+		if err != nil && !nothingYet && !e.Temporary && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
+			e.Log.Printf("\nEverything that was created stays. Type the command again to continue, `%s` to look, or `%s` to remove it.\nThe full log is %s.", commandFor(e.Config.ClusterName, "env:status"), downCommand(e.Config.ClusterName), e.logFile())
+		}
+	}()
 	if err := e.Config.CheckEnvironment(); err != nil {
 		return err
 	}
@@ -125,9 +125,11 @@ func (e *Environment) up(ctx context.Context, target string) error {
 		e.Log.Printf("environment %q is ready; verified in %.1f s", e.Config.ClusterName, e.Now().Sub(start).Seconds())
 		return e.Status(ctx)
 	}
+	nothingYet = found.empty
 	if err := e.preflight(ctx, info); err != nil {
 		return err
 	}
+	nothingYet = false
 	if found.replace != nil {
 		// Not earlier: a refusal above must leave everything as it was.
 		e.Log.Printf("the existing clusters cannot be used (%v): creating them again", found.replace)

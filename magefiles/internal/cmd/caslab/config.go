@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/ops/matrix"
 )
 
@@ -32,7 +34,7 @@ func showConfig(_ context.Context, s *session) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, warning := range s.cfg.Warnings() {
+	for _, warning := range slices.Concat(s.cfg.Warnings(), component.AutoscalerDoubts(s.cfg)) {
 		fmt.Fprintln(s.out, "!", warning)
 	}
 	return nil

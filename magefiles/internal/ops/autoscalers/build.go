@@ -47,7 +47,7 @@ func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, 
 	if err := CheckRelease(component.AutoscalerRelease(a.Config)); err != nil {
 		return built, fmt.Errorf("AUTOSCALER_VERSION=%s: %w", a.Config.Autoscaler.Version, err)
 	}
-	for _, doubt := range release.OfAutoscaler(component.AutoscalerRelease(a.Config)).Doubts() {
+	for _, doubt := range component.AutoscalerDoubts(a.Config) {
 		a.Log.Printf("! %s", doubt)
 	}
 	if err := a.checkToolchain(ctx); err != nil {

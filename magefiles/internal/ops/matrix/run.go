@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/state"
@@ -164,7 +165,7 @@ func (m *Matrix) announce(attempts []*attempt) {
 	for _, a := range attempts {
 		usually += a.usually()
 		fmt.Fprintf(&text, "\n  %s  %s", a.row, a.history())
-		for _, doubt := range a.lab.Config.Warnings() {
+		for _, doubt := range slices.Concat(a.lab.Config.Warnings(), component.AutoscalerDoubts(a.lab.Config)) {
 			fmt.Fprintf(&text, "\n    ! %s", doubt)
 		}
 	}
