@@ -20,6 +20,7 @@ var clusterVerbs = []verb{
 	simpleVerb(usage{
 		name:    "cluster:pivot",
 		summary: "Installs Cluster API in the workload cluster, moves the objects there and deletes the management cluster.",
+		details: "It first makes what is missing: with nothing there, it does what env:up does.",
 	}, func(ctx context.Context, s *session) error { return s.environment.Up(ctx, environment.Ready) }),
 	simpleVerb(usage{
 		name:    "cluster:describe",

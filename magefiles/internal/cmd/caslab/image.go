@@ -14,6 +14,6 @@ var imageVerbs = []verb{
 	simpleVerb(usage{
 		name:    "image:load",
 		summary: "Rebuilds the managers' images and loads them into every node of the running environment.",
-		details: "It prints how to restart a manager with its new image.",
+		details: "After a change in your checkout of Cluster API (CAPI_DIR), it is quicker than a new environment. It prints how to restart a manager with its new image.",
 	}, func(ctx context.Context, s *session) error { return s.environment.LoadImages(ctx) }),
 }

@@ -11,6 +11,7 @@ var timelineVerbs = []verb{
 	simpleVerb(usage{
 		name:    "timeline:watch",
 		summary: "Shows live what happens, and records it, until Ctrl-C.",
+		details: "autoscaler:run and scenario:run record too, so it is for times when neither runs, or for a second terminal. timeline:explain and timeline:report read the record.",
 	}, func(ctx context.Context, s *session) error { return s.timelines.Watch(ctx) }),
 	verbWithOptions(usage{
 		name:    "timeline:report",
