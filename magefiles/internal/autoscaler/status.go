@@ -3,6 +3,8 @@ package autoscaler
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -20,6 +22,17 @@ const (
 
 // TimeLayout is the layout of times in the status: time.Time's String.
 const TimeLayout = "2006-01-02 15:04:05.999999999 -0700 MST"
+
+// ParseTime parses a time as the autoscaler writes it, with or without the reading of the
+// monotonic clock after it. It returns zero for any other text.
+func ParseTime(text string) time.Time {
+	text, _, _ = strings.Cut(text, " m=")
+	t, err := time.Parse(TimeLayout, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
 
 // Status is the autoscaler's status, as releases from 1.30 on write it.
 type Status struct {

@@ -119,3 +119,15 @@ func NumberOr(n int, otherwise string) string {
 	}
 	return fmt.Sprint(n)
 }
+
+// MaxText is the longest part of a message that a record has, in bytes.
+const MaxText = 4096
+
+// Bound returns a message as valid UTF-8 without space around it, cut to MaxText.
+func Bound(text string) string {
+	text = strings.ToValidUTF8(strings.TrimSpace(text), "?")
+	if len(text) > MaxText {
+		return strings.ToValidUTF8(text[:MaxText], "") + "…"
+	}
+	return text
+}

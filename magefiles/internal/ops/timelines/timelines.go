@@ -18,6 +18,7 @@ import (
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/explain"
+	"caslab/magefiles/internal/timeline/logfacts"
 	"caslab/magefiles/internal/timeline/recorder"
 	"caslab/magefiles/internal/timeline/render"
 	"caslab/magefiles/internal/timeline/trace"
@@ -110,7 +111,7 @@ func addFact(l *lab.Lab, file string, f timeline.Fact) {
 
 // AddFlags records the flags with which the lab starts an autoscaler.
 func (t *Timelines) AddFlags(c *target.Cluster, flags []autoscaler.Flag) {
-	f := recorder.FlagsFact(flags, t.Now())
+	f := logfacts.Flags(flags, t.Now())
 	f.Source = timeline.Own
 	if err := timeline.Append(t.File(c), f); err != nil {
 		t.Log.Printf("! not on the timeline: %v", err)

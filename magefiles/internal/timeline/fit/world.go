@@ -238,11 +238,7 @@ func backoffEnd(f timeline.Fact) time.Time {
 	if m == nil {
 		return time.Time{}
 	}
-	until, err := time.Parse(autoscaler.TimeLayout, m[1])
-	if err != nil {
-		return time.Time{}
-	}
-	return until
+	return autoscaler.ParseTime(m[1])
 }
 
 // decode reads a shape. It returns false if the object has none.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/autoscaler/speech"
+	"caslab/magefiles/internal/timeline/logfacts"
 	"caslab/magefiles/internal/timeline/recorder"
 )
 
@@ -21,7 +22,8 @@ type savedLog struct {
 	// known is set if a line is one of the autoscaler's.
 	known bool
 	lines int
-	// stated has the lines that state something, begin a round or report a problem.
+	// stated has the lines that state something, begin a round, report a problem or show
+	// how the process was started.
 	stated []savedLine
 }
 
@@ -73,8 +75,8 @@ func parseLine(text string) savedLine {
 	return line
 }
 
-// readLog reads a log. It keeps the lines that state something, begin a round or report a
-// problem.
+// readLog reads a log. It keeps the lines that state something, begin a round, report a
+// problem or show how the process was started.
 func readLog(ctx context.Context, content io.Reader) (savedLog, error) {
 	var log savedLog
 	reader := bufio.NewReaderSize(content, headSize)
@@ -93,7 +95,7 @@ func readLog(ctx context.Context, content io.Reader) (savedLog, error) {
 		if line.Known() {
 			log.known = true
 		}
-		if line.Known() || line.Class == speech.Problem {
+		if line.Known() || line.Class == speech.Problem || logfacts.Matters(line.Entry) {
 			log.stated = append(log.stated, line)
 		}
 	}

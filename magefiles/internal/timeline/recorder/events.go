@@ -41,7 +41,7 @@ var (
 // messages of releases 1.26 to 1.36.1. It returns false for an event that only repeats
 // other facts.
 func eventFact(e *corev1.Event) (timeline.Fact, bool) {
-	text := boundText(e.Message)
+	text := timeline.Bound(e.Message)
 	f := timeline.Fact{Kind: timeline.Autoscaler, Text: text, Source: timeline.Event}
 	if e.Series != nil {
 		f.Time = e.Series.LastObservedTime.UTC()

@@ -16,6 +16,7 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/logfacts"
 	"caslab/magefiles/internal/timeline/shape"
 )
 
@@ -327,11 +328,11 @@ func (r *recorder) labFact(f timeline.Fact) {
 // hostLog returns a reader of LogFile that starts where the previous recorder stopped.
 func (r *recorder) hostLog() *hostLog {
 	var last time.Time
-	var flags flagReader
+	var lines logfacts.Reader
 	return &hostLog{
 		path: r.LogFile, at: r.bookmark.Log,
 		onLine: func(text string) bool {
-			at, ok := r.logLine(text, cmp.Or(last, r.now()), &flags)
+			at, ok := r.logLine(text, cmp.Or(last, r.now()), &lines)
 			last = cmp.Or(at, last)
 			return ok
 		},
@@ -340,20 +341,30 @@ func (r *recorder) hostLog() *hostLog {
 			defer r.mu.Unlock()
 			r.bookmark.Log = p
 		},
+		onEnd: func() { r.logRest(&lines) },
+	}
+}
+
+// logRest records what is left when no line follows.
+func (r *recorder) logRest(lines *logfacts.Reader) {
+	for _, f := range lines.Rest() {
+		r.recordMessage(f)
 	}
 }
 
 // logLine records the fact of a line of the autoscaler's log, if it is one, and
-// returns the fact's time. day is as for LogFact, flags has read the lines before. ok is
-// false if the fact could not be appended.
-func (r *recorder) logLine(text string, day time.Time, flags *flagReader) (at time.Time, ok bool) {
-	return r.logEntry(speech.Parse(text), day, flags)
+// returns the fact's time. day is as for logfacts.Statement, lines has read the lines before.
+// ok is false if the fact could not be appended.
+func (r *recorder) logLine(text string, day time.Time, lines *logfacts.Reader) (at time.Time, ok bool) {
+	return r.logEntry(speech.Parse(text), day, lines)
 }
 
 // logEntry is logLine for a parsed line.
-func (r *recorder) logEntry(e speech.Entry, day time.Time, flags *flagReader) (at time.Time, ok bool) {
-	if started, complete := flags.read(e, day); complete && !r.recordMessage(started) {
-		return time.Time{}, false
+func (r *recorder) logEntry(e speech.Entry, day time.Time, lines *logfacts.Reader) (at time.Time, ok bool) {
+	for _, f := range lines.Read(e, day) {
+		if !r.recordMessage(f) {
+			return time.Time{}, false
+		}
 	}
 	if e.Class == speech.Loop {
 		r.mu.Lock()
@@ -361,7 +372,7 @@ func (r *recorder) logEntry(e speech.Entry, day time.Time, flags *flagReader) (a
 		r.mu.Unlock()
 		return time.Time{}, true
 	}
-	f, isFact := LogFact(e, day)
+	f, isFact := logfacts.Statement(e, day)
 	if !isFact {
 		return time.Time{}, true
 	}

@@ -55,8 +55,10 @@ type hostLog struct {
 	onLine func(text string) bool
 	// onPosition is called with the position up to which everything was read.
 	onPosition func(position)
-	at         position
-	file       *os.File
+	// onEnd is called when no line follows any more.
+	onEnd func()
+	at    position
+	file  *os.File
 }
 
 // errUnrecorded is returned for a line that must be read again.
@@ -64,6 +66,7 @@ var errUnrecorded = errors.New("the line could not be recorded")
 
 // follow reads the log, from its position on, until ctx is done, and then the rest.
 func (l *hostLog) follow(ctx context.Context, onError func(error)) {
+	defer l.onEnd()
 	defer l.close()
 	for done := false; !done; {
 		select {

@@ -216,19 +216,9 @@ func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []t
 		facts = append(facts, complete(f, timeline.Phase, cmp.Or(since, now), phase))
 	}
 	if at, marked := autoscaler.DeleteMark(o); marked {
-		facts = append(facts, complete(f, timeline.Marked, cmp.Or(parseGoTime(at), now), ""))
+		facts = append(facts, complete(f, timeline.Marked, cmp.Or(autoscaler.ParseTime(at), now), ""))
 	}
 	return facts
-}
-
-// parseGoTime parses a time as the autoscaler writes it. It returns zero for any other text.
-func parseGoTime(text string) time.Time {
-	text, _, _ = strings.Cut(text, " m=")
-	t, err := time.Parse(autoscaler.TimeLayout, text)
-	if err != nil {
-		return time.Time{}
-	}
-	return t
 }
 
 // deploymentFacts returns the facts of a MachineDeployment's present state.

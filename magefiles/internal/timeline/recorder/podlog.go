@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/logfacts"
 )
 
 // logRetry is how long to wait before a log that ended is requested again.
@@ -55,6 +57,19 @@ func processFacts(pod *corev1.Pod, containers []string, now time.Time) []timelin
 		}
 		if ended := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated); ended != nil {
 			return []timeline.Fact{complete(f, timeline.Stopped, cmp.Or(ended.FinishedAt.UTC(), now), sentence(ended.Reason, ended.Message))}
+		}
+	}
+	return nil
+}
+
+// commandLine returns the fact of the flags in the command line of an autoscaler's
+// container, because its log may not have them.
+func commandLine(pod *corev1.Pod, container string, now time.Time) []timeline.Fact {
+	for _, c := range pod.Spec.Containers {
+		if c.Name == container {
+			f := logfacts.Flags(autoscaler.FlagsOf(slices.Concat(c.Command, c.Args)), cmp.Or(pod.CreationTimestamp.UTC(), now))
+			f.Name, f.UID, f.Source = pod.Namespace+"/"+pod.Name, string(pod.UID), timeline.Watch
+			return []timeline.Fact{f}
 		}
 	}
 	return nil
@@ -156,7 +171,8 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	var flags flagReader
+	var lines logfacts.Reader
+	defer r.logRest(&lines)
 	reader := bufio.NewReaderSize(log, 64<<10)
 	for {
 		text, err := reader.ReadString('\n')
@@ -173,7 +189,7 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 			continue // the request has whole seconds
 		}
 		// An autoscaler in a container has the time zone of its image.
-		if _, ok := r.logLine(message, at.UTC(), &flags); !ok {
+		if _, ok := r.logLine(message, at.UTC(), &lines); !ok {
 			return fmt.Errorf("read the log of the pod %s: %w", pod.Name, errUnrecorded)
 		}
 		r.mu.Lock()

@@ -10,7 +10,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
@@ -62,33 +61,6 @@ func TestShapesAreRecordedWhenTheyChange(t *testing.T) {
 			t.Errorf("a pod that was deleted while nobody recorded leaves %s", got[len(got)-1])
 		}
 	})
-}
-
-// TestFlagsAreReadFromTheLog: the flags that matter are one fact, with the time of the last
-// line; the version of the API follows in another.
-func TestFlagsAreReadFromTheLog(t *testing.T) {
-	t.Parallel()
-	var r flagReader
-	var got []string
-	for _, line := range []string{
-		`flags.go:57] FLAG: --v="4"`,
-		`flags.go:57] FLAG: --vmodule=""`,
-		`flags.go:57] FLAG: --node-group-auto-discovery="[clusterapi:namespace=default,clusterName=work]"`,
-		`main.go:250] Cluster Autoscaler 1.36.1`,
-		`clusterapi_controller.go:465] Using version "v1beta2" for API group "cluster.x-k8s.io"`,
-		`static_autoscaler.go:308] Starting main loop`,
-	} {
-		if f, ok := r.read(speech.Parse(info+line), noon); ok {
-			got = append(got, string(f.Shape))
-		}
-	}
-	const flags = `"flags":{"node-group-auto-discovery":"[clusterapi:namespace=default,clusterName=work]","v":"4"}`
-	if want := []string{"{" + flags + "}", "{" + flags + `,"api":"v1beta2"}`}; !slices.Equal(got, want) {
-		t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-	if !slices.IsSorted(decisive) {
-		t.Error("the flags are not sorted")
-	}
 }
 
 // TestShapesInOldRecords: a record without shapes, and with fields of later versions, is

@@ -12,6 +12,7 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/logfacts"
 )
 
 // Snapshot is what somebody saved of a cluster: objects, and the log of its autoscaler.
@@ -66,10 +67,10 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	if clusters := clusterNames(s.Objects); len(clusters) == 1 {
 		r.groups.cluster = clusters[0]
 	}
-	var flags flagReader
+	var lines logfacts.Reader
 	messages := make([]message, 0, len(s.Lines))
 	for _, line := range s.Lines {
-		messages = append(messages, message{line.At, func() { r.logEntry(line.Entry, line.At, &flags) }})
+		messages = append(messages, message{line.At, func() { r.logEntry(line.Entry, line.At, &lines) }})
 	}
 	objects := slices.Clone(s.Objects)
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
@@ -99,6 +100,7 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	for _, m := range messages {
 		m.record()
 	}
+	r.logRest(&lines)
 	return facts
 }
 

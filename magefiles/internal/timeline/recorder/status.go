@@ -21,7 +21,7 @@ func healthFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	if err != nil {
 		return plainStatusFacts(text, now)
 	}
-	at := cmp.Or(parseGoTime(s.Time), now)
+	at := cmp.Or(autoscaler.ParseTime(s.Time), now)
 	fact := func(g autoscaler.GroupStatus, first string) timeline.Fact {
 		backoff := strings.Trim(g.ScaleUp.BackoffInfo.ErrorCode+" "+g.ScaleUp.BackoffInfo.ErrorMessage, " ")
 		return health(at, g.Name, first, g.Health.Status, sentence(g.ScaleUp.Status, backoff), g.ScaleDown.Status)
@@ -45,7 +45,7 @@ func health(at time.Time, group, first, health, up, down string) timeline.Fact {
 			parts = append(parts, p.name+p.value)
 		}
 	}
-	return timeline.Fact{Time: at, Kind: timeline.Autoscaler, What: timeline.Health, Group: timeline.LastPart(group), Text: boundText(strings.Join(parts, ", ")), Source: timeline.Status}
+	return timeline.Fact{Time: at, Kind: timeline.Autoscaler, What: timeline.Health, Group: timeline.LastPart(group), Text: timeline.Bound(strings.Join(parts, ", ")), Source: timeline.Status}
 }
 
 // plainLine matches a line of the plain text that autoscalers before 1.30 write as status.

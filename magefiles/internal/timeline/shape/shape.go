@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
@@ -178,13 +179,37 @@ func with(all map[string]string, prefixes ...string) map[string]string {
 	return found
 }
 
-// Autoscaler is how a process of the autoscaler was started.
+// Autoscaler is what a process of the autoscaler logs of itself. A fact has only a part of
+// it: a later fact replaces the fields that it has.
 type Autoscaler struct {
 	// Flags has the values of the flags that matter for its decisions, by name and
 	// without leading dashes. A flag that is not in it has its default.
 	Flags map[string]string `json:"flags,omitempty"`
 	// API is the version of Cluster API's API that it uses, empty if it is not known.
-	API string `json:"api,omitempty"`
+	API      string    `json:"api,omitempty"`
+	CoolDown *CoolDown `json:"coolDown,omitempty"`
+	Loops    *Loops    `json:"loops,omitempty"`
+}
+
+// CoolDown has the times from which the autoscaler counts the delays before it removes nodes
+// again. When it starts, they are in the past.
+type CoolDown struct {
+	// Add is when it last added nodes, Delete when it last began to delete some, and
+	// Failure when a deletion last failed.
+	Add     time.Time `json:"add,omitzero"`
+	Delete  time.Time `json:"delete,omitzero"`
+	Failure time.Time `json:"failure,omitzero"`
+}
+
+// Loops are loops of the autoscaler, one after the other.
+type Loops struct {
+	// N loops began after the one that began at From, the last of them at Last.
+	N    int       `json:"n,omitempty"`
+	From time.Time `json:"from"`
+	Last time.Time `json:"last"`
+	// Median and Longest are for how long the complete ones logged, in nanoseconds.
+	Median  time.Duration `json:"median,omitempty"`
+	Longest time.Duration `json:"longest,omitempty"`
 }
 
 // Encode returns a shape as the record has it.

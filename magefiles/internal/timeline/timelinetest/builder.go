@@ -10,7 +10,7 @@ import (
 
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/recorder"
+	"caslab/magefiles/internal/timeline/logfacts"
 )
 
 // Builder makes a record for a test: what a recorder would have written about a cluster
@@ -57,7 +57,7 @@ func (t *Builder) Log(seconds float64, message string) {
 		severity, message = prefix, rest
 	}
 	at := t.At(seconds)
-	f, ok := recorder.LogFact(speech.Parse(severity+at.Format("0102 15:04:05.000000")+"       1 a.go:1] "+message), at)
+	f, ok := logfacts.Statement(speech.Parse(severity+at.Format("0102 15:04:05.000000")+"       1 a.go:1] "+message), at)
 	if !ok {
 		panic("the recorder makes no fact of: " + message)
 	}

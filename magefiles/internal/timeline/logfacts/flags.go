@@ -1,0 +1,42 @@
+package logfacts
+
+import (
+	"slices"
+	"time"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+// decisive are the flags that decide what the autoscaler does with a pod, a node or a
+// group. The others are not recorded.
+var decisive = []string{
+	"allowed-scheduler-names", "balance-similar-node-groups", "blocking-system-pod-distruption-timeout", "bypassed-scheduler-names", "cloud-config",
+	"cloud-provider", "cores-total",
+	"enable-provisioning-requests", "enforce-node-group-min-size", "expander", "expendable-pods-priority-cutoff", "force-ds",
+	"ignore-daemonsets-utilization", "ignore-mirror-pods-utilization", "ignore-taint", "initial-node-group-backoff-duration", "kubeconfig",
+	"leader-elect", "max-drain-parallelism", "max-graceful-termination-sec", "max-node-group-backoff-duration", "max-node-provision-time", "max-nodes-total", "memory-total",
+	"min-replica-count", "namespace", "new-pod-scale-up-delay", "node-group-auto-discovery", "nodes", "scale-down-delay-after-add",
+	"scale-down-delay-after-delete", "scale-down-delay-after-failure", "scale-down-delay-type-local", "scale-down-enabled", "scale-down-gpu-utilization-threshold",
+	"scale-down-unneeded-time", "scale-down-unready-enabled", "scale-down-unready-time", "scale-down-utilization-threshold", "scan-interval",
+	"skip-nodes-with-custom-controller-pods", "skip-nodes-with-local-storage", "skip-nodes-with-system-pods", "startup-taint", "startup-taint-prefix",
+	"status-config-map-name", "status-taint", "unremovable-node-recheck-timeout", "v",
+}
+
+// Flags returns the fact of an autoscaler's flags.
+func Flags(flags []autoscaler.Flag, at time.Time) timeline.Fact {
+	values := map[string]string{}
+	for _, f := range flags {
+		if f.Bare {
+			f.Value = "true"
+		}
+		if before, twice := values[f.Name]; twice {
+			f.Value = before + "," + f.Value
+		}
+		if slices.Contains(decisive, f.Name) {
+			values[f.Name] = f.Value
+		}
+	}
+	return timeline.Fact{Time: at, Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{Flags: values})}
+}

@@ -1,0 +1,57 @@
+package logfacts
+
+import (
+	"slices"
+	"time"
+
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+// loopsEvery is how often a fact of the loops is made, in the time of the log.
+const loopsEvery = time.Minute
+
+// loops collects the loops of a log.
+type loops struct {
+	// from is the beginning of the loop before those collected, last that of the last
+	// one, and told that of the last one in a fact. lastLine is the time of the last line.
+	from, last, told, lastLine time.Time
+	n                          int
+	// spans has how long each complete loop logged.
+	spans []time.Duration
+}
+
+// line notes a line of the current loop.
+func (l *loops) line(at time.Time) { l.lastLine = at }
+
+// begin notes the beginning of a loop. It returns the loops of the last minute when that is
+// over.
+func (l *loops) begin(at time.Time) *shape.Loops {
+	if !at.After(l.last) {
+		return nil // a log that was saved twice
+	}
+	if !l.last.IsZero() {
+		l.n++
+		l.spans = append(l.spans, max(0, l.lastLine.Sub(l.last)))
+	} else {
+		l.from = at
+	}
+	l.last, l.lastLine = at, at
+	if at.Sub(l.from) < loopsEvery {
+		return nil
+	}
+	return l.rest()
+}
+
+// rest returns the loops since the last call, nil if there are none.
+func (l *loops) rest() *shape.Loops {
+	if l.last.Equal(l.told) {
+		return nil
+	}
+	found := &shape.Loops{N: l.n, From: l.from, Last: l.last}
+	if len(l.spans) > 0 {
+		slices.Sort(l.spans)
+		found.Median, found.Longest = l.spans[len(l.spans)/2], l.spans[len(l.spans)-1]
+	}
+	l.from, l.told, l.n, l.spans = l.last, l.last, 0, nil
+	return found
+}
