@@ -20,7 +20,8 @@ func (Cluster) Management(ctx context.Context) error { return lab(ctx, "cluster:
 func (Cluster) Workload(ctx context.Context) error { return lab(ctx, "cluster:workload") }
 
 // Pivot installs Cluster API in the workload cluster, moves the objects there
-// and deletes the management cluster.
+// and deletes the management cluster. It first makes what is missing: with nothing there, it
+// does what env:up does.
 func (Cluster) Pivot(ctx context.Context) error { return lab(ctx, "cluster:pivot") }
 
 // Describe prints the tree of the cluster's Cluster API objects and what is

@@ -20,5 +20,6 @@ func (Image) Build(ctx context.Context) error { return lab(ctx, "image:build") }
 func (Image) Node(ctx context.Context) error { return lab(ctx, "image:node") }
 
 // Load rebuilds the managers' images and loads them into every node of the
-// running environment. It prints how to restart a manager with its new image.
+// running environment. After a change in your checkout of Cluster API (CAPI_DIR), it is
+// quicker than a new environment. It prints how to restart a manager with its new image.
 func (Image) Load(ctx context.Context) error { return lab(ctx, "image:load") }

@@ -13,7 +13,9 @@ import (
 // what the autoscaler logged meanwhile.
 type Timeline mg.Namespace
 
-// Watch shows live what happens, and records it, until Ctrl-C.
+// Watch shows live what happens, and records it, until Ctrl-C. autoscaler:run and
+// scenario:run record too, so it is for times when neither runs, or for a second terminal.
+// timeline:explain and timeline:report read the record.
 func (Timeline) Watch(ctx context.Context) error { return lab(ctx, "timeline:watch") }
 
 // Report writes the record as a page that needs no network, as a picture and as
