@@ -51,7 +51,7 @@ func AutoscalerDoubts(c *config.Config) []string {
 	facts := release.OfAutoscaler(has)
 	doubts := slices.Concat(facts.Doubts(), facts.DoubtsWith(release.Of(c.ClusterAPI.Version)))
 	want := c.Autoscaler.Version
-	if c.AutoscalerVersionSet() && !slices.Equal(has.Segments()[:2], want.Segments()[:2]) {
+	if c.AutoscalerVersionSet() && !release.SameMinor(has, want) {
 		doubts = append(doubts, fmt.Sprintf("AUTOSCALER_DIR=%s has the autoscaler %s, and the settings ask for %s: the checkout is what runs; unset AUTOSCALER_DIR to run %[3]s",
 			c.Autoscaler.Dir, has, want))
 	}

@@ -72,7 +72,7 @@ func OfAutoscaler(v *version.Version) Autoscaler {
 	a := fold(v.Core(), autoscalers, oldestAutoscaler())
 	a.Version = v
 	last := must(newestAutoscaler)
-	a.Newer = v.Prerelease() != dev && v.Core().GreaterThan(last) && !sameMinor(v, last)
+	a.Newer = v.Prerelease() != dev && v.Core().GreaterThan(last) && !SameMinor(v, last)
 	return a
 }
 

@@ -118,7 +118,7 @@ func (r Release) OwnClusterctl() bool { return r.API != V1Beta2 }
 func Of(v *version.Version) Release {
 	r := fold(v, clusterAPI, oldest())
 	r.Version = v
-	r.Newer = v.Core().GreaterThan(must(newest)) && !sameMinor(v, must(newest))
+	r.Newer = v.Core().GreaterThan(must(newest)) && !SameMinor(v, must(newest))
 	return r
 }
 

@@ -43,14 +43,15 @@ func since(v *version.Version, tags ...string) bool {
 		if v.LessThan(first) {
 			continue
 		}
-		if i == len(tags)-1 || sameMinor(v, first) {
+		if i == len(tags)-1 || SameMinor(v, first) {
 			return true
 		}
 	}
 	return false
 }
 
-func sameMinor(a, b *version.Version) bool {
+// SameMinor reports whether two versions have the same first two numbers.
+func SameMinor(a, b *version.Version) bool {
 	aMajor, aMinor := MajorMinor(a)
 	bMajor, bMinor := MajorMinor(b)
 	return aMajor == bMajor && aMinor == bMinor

@@ -47,7 +47,7 @@ func lastOf(major, minor uint) (v *version.Version, known bool) {
 		return nil, false
 	}
 	for _, r := range All() {
-		if sameMinor(r.Version, first) {
+		if SameMinor(r.Version, first) {
 			return r.Version, true
 		}
 	}
