@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi/release"
@@ -81,7 +82,8 @@ func WaitProviders(ctx context.Context, c *kube.Client, namespaces []string, pro
 }
 
 // StopManagers ends the managers in a namespace: it scales their Deployments to zero and
-// waits until the pods are gone.
+// waits until the pods are gone. It removes the configurations of the admission webhooks that
+// they serve, because the API server would refuse changes that no webhook answers for.
 func StopManagers(ctx context.Context, c *kube.Client, namespace string, progress func(string)) error {
 	deployments, err := c.List(ctx, kube.Deployments, namespace)
 	if err != nil {
@@ -93,9 +95,33 @@ func StopManagers(ctx context.Context, c *kube.Client, namespace string, progres
 			return fmt.Errorf("stop the managers in the namespace %s: %w", namespace, err)
 		}
 	}
+	for _, kind := range []schema.GroupKind{kube.MutatingWebhooks, kube.ValidatingWebhooks} {
+		configurations, err := c.List(ctx, kind, "")
+		if err != nil {
+			return fmt.Errorf("look for the webhooks of the namespace %s: %w", namespace, err)
+		}
+		for i := range configurations {
+			if !served(&configurations[i], namespace) {
+				continue
+			}
+			if err := c.Delete(ctx, kind, "", configurations[i].GetName()); err != nil {
+				return fmt.Errorf("remove the webhooks of the namespace %s: %w", namespace, err)
+			}
+		}
+	}
 	return c.Wait(ctx, kube.Pods, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		return len(all) == 0, fmt.Sprintf("%d managers in the namespace %s to end", len(all), namespace)
 	}, progress)
+}
+
+// served reports whether a service in the namespace answers for the webhooks.
+func served(configuration *unstructured.Unstructured, namespace string) bool {
+	webhooks, _, _ := unstructured.NestedSlice(configuration.Object, "webhooks")
+	return slices.ContainsFunc(webhooks, func(w any) bool {
+		webhook, _ := w.(map[string]any)
+		in, _, _ := unstructured.NestedString(webhook, "clientConfig", "service", "namespace")
+		return in == namespace
+	})
 }
 
 // Versions are the versions in a cluster. A version is empty until it is known.

@@ -13,6 +13,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
@@ -180,10 +181,14 @@ func TestStandIn(t *testing.T) {
 func TestStopManagers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := kubetest.New(t, append(slices.Clone(kinds), kube.Deployments.WithVersion("v1"), kube.Pods.WithVersion("v1")), "")
+		server := kubetest.New(t, append(slices.Clone(kinds), kube.Deployments.WithVersion("v1"), kube.Pods.WithVersion("v1"),
+			kube.MutatingWebhooks.WithVersion("v1"), kube.ValidatingWebhooks.WithVersion("v1")), "")
 		for _, namespace := range []string{"capd-system", "capi-system"} {
 			server.PutYAML(fmt.Sprintf("{apiVersion: apps/v1, kind: Deployment, metadata: {name: manager, namespace: %s}, spec: {replicas: 1}}", namespace))
 			server.PutYAML(fmt.Sprintf("{apiVersion: v1, kind: Pod, metadata: {name: manager-x, namespace: %s}}", namespace))
+			for _, kind := range []schema.GroupKind{kube.MutatingWebhooks, kube.ValidatingWebhooks} {
+				server.PutYAML(fmt.Sprintf("{apiVersion: admissionregistration.k8s.io/v1, kind: %s, metadata: {name: %s}, webhooks: [{clientConfig: {service: {namespace: %[2]s}}}]}", kind.Kind, namespace))
+			}
 		}
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
 		defer cancel()
@@ -198,6 +203,11 @@ func TestStopManagers(t *testing.T) {
 		for namespace, want := range map[string]string{"capd-system": "0", "capi-system": "1"} {
 			if got := kube.Field(server.Get(kube.Deployments, namespace, "manager"), "spec", "replicas"); got != want {
 				t.Errorf("the Deployment in %s has %q replicas, want %s", namespace, got, want)
+			}
+			for _, kind := range []schema.GroupKind{kube.MutatingWebhooks, kube.ValidatingWebhooks} {
+				if there := server.Get(kind, "", namespace) != nil; there != (want == "1") {
+					t.Errorf("%s has a %s: %t", namespace, kind.Kind, there)
+				}
 			}
 		}
 	})

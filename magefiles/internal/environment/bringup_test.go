@@ -61,6 +61,7 @@ func worldKinds(api string) []schema.GroupVersionKind {
 	}
 	return slices.Concat(
 		in("", "v1", "Node", "Pod", "ConfigMap", "Secret", "ServiceAccount"), in("apps", "v1", "Deployment", "DaemonSet"),
+		in("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
 		in("rbac.authorization.k8s.io", "v1", "ClusterRole", "ClusterRoleBinding"),
 		in("cluster.x-k8s.io", api, "Cluster", "Machine", "MachineDeployment"),
 		in("infrastructure.cluster.x-k8s.io", api, "DevCluster", "DevMachineTemplate", "DockerCluster", "DockerMachineTemplate"),
@@ -607,7 +608,7 @@ func TestBalancerWithoutAName(t *testing.T) {
 // move would remove the containers, so it must not run then.
 func TestMoveFromProviderThatIgnoresPause(t *testing.T) {
 	t.Parallel()
-	for tag, runs := range map[string]bool{"v0.3.25": false, "v0.4.0": true} {
+	for tag, runs := range map[string]bool{"v0.3.25": false, "v1.8.12": false, "v1.9.11": true} {
 		w := newFakeWorld(t)
 		w.Config.ClusterAPI.Version = version.Must(version.NewSemver(strings.TrimPrefix(tag, "v")))
 		ctl := &fakeClusterctl{w, ""}

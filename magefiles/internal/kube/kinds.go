@@ -15,6 +15,10 @@ var (
 	Leases      = schema.GroupKind{Group: "coordination.k8s.io", Kind: "Lease"}
 	Definitions = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
 
+	// MutatingWebhooks and ValidatingWebhooks are configurations of admission webhooks.
+	MutatingWebhooks   = schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"}
+	ValidatingWebhooks = schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"}
+
 	Clusters           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"}
 	Machines           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Machine"}
 	MachineDeployments = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachineDeployment"}

@@ -61,8 +61,8 @@ type Release struct {
 	// KeepsConntrack reports whether the Docker provider configures kube-proxy not to set
 	// net.netfilter.nf_conntrack_max, which a container may not set.
 	KeepsConntrack bool
-	// HonorsPause reports whether the Docker provider leaves the machines of a paused
-	// cluster alone.
+	// HonorsPause reports whether the Docker provider leaves the machines and the load
+	// balancer of a paused cluster alone.
 	HonorsPause bool
 	// Describes reports whether the release's clusterctl has the command describe.
 	Describes bool
@@ -242,8 +242,6 @@ var clusterAPI = []change[Release]{
 		r.WebhookDeployments, r.AuthProxy = false, false
 		r.Toolchain = "go1.16.15"
 	}},
-	// test/infrastructure/docker/controllers/dockermachine_controller.go: IsPaused.
-	{[]string{"0.4.0-beta.0"}, func(r *Release) { r.HonorsPause = true }},
 	balancer("0.4.0-beta.0", "2.1.1-alpine"), // branched off before 0.3.22
 	// v1.22 is not the default, because the proxy lacks staging modules of it,
 	// and v0.4.0 does not know it yet.
@@ -288,6 +286,9 @@ var clusterAPI = []change[Release]{
 	kubernetes("1.8.1", 27, 31, 31, "1.31.5"),
 	kubernetes("1.9.0-0", 28, 31, 31, "1.31.5"),
 	engineAPI("1.47", "1.9.0-0"), // docker v27.3
+	// test/infrastructure/docker/internal/controllers/dockercluster_controller.go:
+	// EnsurePausedCondition. The controller of DockerMachines looks at the pause since v0.4.
+	{[]string{"1.9.0-beta.0"}, func(r *Release) { r.HonorsPause = true }},
 	balancer("1.9.0-rc.0", "v20230606-42a2262b"),
 	// test/infrastructure/docker/internal/loadbalancer/config.go: BackendServer.
 	{[]string{"1.9.0-rc.0"}, func(r *Release) { r.HAProxyWeights = true }},

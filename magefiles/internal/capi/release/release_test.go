@@ -318,10 +318,11 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// TestPause: before v0.4, the Docker provider does not look at spec.paused of the cluster.
+// TestPause: before v0.4, the Docker provider does not look at spec.paused of the Cluster, and
+// before v1.9 not for the load balancer.
 func TestPause(t *testing.T) {
 	t.Parallel()
-	for tag, want := range map[string]bool{"0.3.5": false, "0.3.25": false, "0.4.0-beta.0": true, "1.14.2": true} {
+	for tag, want := range map[string]bool{"0.3.5": false, "0.4.8": false, "1.8.12": false, "1.9.0-alpha.0": false, "1.9.0-beta.0": true, "1.14.2": true} {
 		if got := Of(v(tag)).HonorsPause; got != want {
 			t.Errorf("%s honors a pause: %t, want %t", tag, got, want)
 		}
