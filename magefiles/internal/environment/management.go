@@ -2,7 +2,9 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"caslab/magefiles/internal/capi"
@@ -60,6 +62,41 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	}
 	c.mgmt, err = c.tools.open(c.managementKubeconfig())
 	return "", err
+}
+
+// errManagementGone ends a step that needs the management cluster.
+var errManagementGone = errors.New("the container of the management cluster was removed, or ended; env:up creates both clusters again")
+
+// whileManaged returns run with a context that ends soon after the container of the
+// management cluster does. Otherwise the step would wait for the API server until its limit.
+func (c *bringUp) whileManaged(run stepFunc) stepFunc {
+	return func(ctx context.Context, progress func(string)) (string, error) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		var watch sync.WaitGroup
+		defer watch.Wait()
+		defer cancel(nil)
+		watch.Go(func() {
+			tick := time.NewTicker(visitEvery)
+			defer tick.Stop()
+			// The engine may start a container again that ended.
+			for missed := 0; missed < 3; {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+				}
+				switch _, management, err := c.containers(ctx); {
+				case err != nil:
+				case slices.ContainsFunc(management, func(n engine.Container) bool { return n.Running }):
+					missed = 0
+				default:
+					missed++
+				}
+			}
+			cancel(errManagementGone)
+		})
+		return run(ctx, progress)
+	}
 }
 
 // sameImages reports whether the nodes that an interrupted run left have this run's

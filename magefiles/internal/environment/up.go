@@ -55,6 +55,9 @@ const (
 	Ready            = "ready"
 )
 
+// stepFunc does a step, as steps.Step's Run does.
+type stepFunc = func(ctx context.Context, progress func(string)) (string, error)
+
 // bringUp has the values that the steps of one Up hand to each other. A step writes
 // its own fields. Only steps that need that step read them.
 type bringUp struct {
@@ -245,11 +248,11 @@ func (c *bringUp) steps(nodeUsually time.Duration) []steps.Step {
 		{Name: stepRender, Needs: []string{stepFetch}, Usually: 2 * time.Second, Run: c.render},
 		{Name: stepImages, Needs: []string{stepNode, stepCompile, stepRender}, Usually: 15 * time.Second, Run: c.bake},
 		{Name: stepManagement, Needs: []string{stepImages}, Usually: 30 * time.Second, Run: c.createManagement},
-		{Name: stepInit, Needs: []string{stepManagement}, Usually: 15 * time.Second, Run: c.initManagement},
-		{Name: stepControl, Needs: []string{stepInit}, Usually: 45 * time.Second, Run: c.createControlPlane},
-		{Name: stepNodes, Needs: []string{stepControl}, Usually: 45 * time.Second, Run: c.joinNodes},
+		{Name: stepInit, Needs: []string{stepManagement}, Usually: 15 * time.Second, Run: c.whileManaged(c.initManagement)},
+		{Name: stepControl, Needs: []string{stepInit}, Usually: 45 * time.Second, Run: c.whileManaged(c.createControlPlane)},
+		{Name: stepNodes, Needs: []string{stepControl}, Usually: 45 * time.Second, Run: c.whileManaged(c.joinNodes)},
 		{Name: stepPivotInit, Needs: []string{stepControl}, Usually: 30 * time.Second, Run: c.initWorkload},
-		{Name: stepMove, Needs: []string{stepNodes, stepPivotInit}, Usually: 3 * time.Second, Run: c.move},
+		{Name: stepMove, Needs: []string{stepNodes, stepPivotInit}, Usually: 3 * time.Second, Run: c.whileManaged(c.move)},
 		{Name: stepVerify, Needs: []string{stepMove}, Usually: 5 * time.Second, Run: c.verify},
 		{Name: stepDelete, Needs: []string{stepVerify}, Usually: 2 * time.Second, Run: c.deleteManagement},
 	}
