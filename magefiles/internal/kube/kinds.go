@@ -12,6 +12,7 @@ var (
 	Secrets     = schema.GroupKind{Kind: "Secret"}
 	Deployments = schema.GroupKind{Group: "apps", Kind: "Deployment"}
 
+	Budgets     = schema.GroupKind{Group: "policy", Kind: "PodDisruptionBudget"}
 	Leases      = schema.GroupKind{Group: "coordination.k8s.io", Kind: "Lease"}
 	Definitions = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
 

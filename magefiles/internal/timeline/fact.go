@@ -23,6 +23,9 @@ const (
 	Lab Kind = "lab"
 	// Template is the infrastructure template of a group's machines.
 	Template Kind = "template"
+	// Budget is a PodDisruptionBudget. A fact of this kind without a Name says that all
+	// budgets of the cluster are on record.
+	Budget Kind = "budget"
 )
 
 // What happened, by kind.

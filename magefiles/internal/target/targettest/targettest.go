@@ -18,7 +18,7 @@ import (
 func Kinds() []schema.GroupVersionKind {
 	api := func(kind schema.GroupKind) schema.GroupVersionKind { return kind.WithVersion(string(release.V1Beta2)) }
 	return []schema.GroupVersionKind{
-		kube.Namespaces.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Pods.WithVersion("v1"), kube.Events.WithVersion("v1"),
+		kube.Namespaces.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Pods.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.Budgets.WithVersion("v1"),
 		kube.ConfigMaps.WithVersion("v1"), kube.Secrets.WithVersion("v1"), {Version: "v1", Kind: "ServiceAccount"},
 		kube.Deployments.WithVersion("v1"), {Group: "apps", Version: "v1", Kind: "ReplicaSet"}, kube.Leases.WithVersion("v1"),
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},

@@ -44,7 +44,10 @@ func (r *recorder) run(ctx context.Context) {
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, OnChange: r.cluster}),
 	)
 	waitAll(ctx, r.templatesSeen()...)
-	waitAll(ctx, r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, OnChange: r.node, OnSynced: func() { r.recordDeleted(timeline.Node) }}))
+	waitAll(ctx,
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, OnChange: r.node, OnSynced: func() { r.recordDeleted(timeline.Node) }}),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Budgets, OnChange: r.budget, OnSynced: r.budgetsSeen}),
+	)
 	last := []<-chan struct{}{
 		r.pods(ctx),
 		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, OnChange: r.status}),
@@ -206,6 +209,23 @@ func (r *recorder) template(change kube.Change) {
 		return
 	}
 	r.observe(timeline.Template, string(o.GetUID()), func() []timeline.Fact { return templateFacts(o, r.now()) })
+}
+
+func (r *recorder) budget(change kube.Change) {
+	o := change.After
+	if o == nil {
+		r.recordGone(timeline.Budget, string(change.Before.GetUID()))
+		return
+	}
+	r.observe(timeline.Budget, string(o.GetUID()), func() []timeline.Fact { return budgetFacts(o, r.now()) })
+}
+
+// budgetsSeen records that all budgets are on record, of which there may be none.
+func (r *recorder) budgetsSeen() {
+	r.recordDeleted(timeline.Budget)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.recordFacts([]timeline.Fact{{Time: r.now(), Kind: timeline.Budget, What: timeline.Shaped, Source: timeline.Watch}})
 }
 
 func (r *recorder) machine(change kube.Change) {

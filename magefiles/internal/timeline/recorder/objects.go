@@ -116,6 +116,13 @@ func templateFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact 
 	return []timeline.Fact{shaped(f, o, now, shape.OfTemplate(o))}
 }
 
+// budgetFacts returns the facts of a PodDisruptionBudget's present state.
+func budgetFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
+	f := factAbout(timeline.Budget, o, "")
+	f.Name = o.GetNamespace() + "/" + f.Name
+	return []timeline.Fact{shaped(f, o, now, shape.OfBudget(o))}
+}
+
 // podFacts returns the facts of a pod's present state; group is that of its node.
 func podFacts(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Pod, pod, group)

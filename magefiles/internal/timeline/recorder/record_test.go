@@ -24,7 +24,7 @@ import (
 )
 
 var kinds = []schema.GroupVersionKind{
-	kube.Pods.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.ConfigMaps.WithVersion("v1"),
+	kube.Pods.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.ConfigMaps.WithVersion("v1"), kube.Budgets.WithVersion("v1"),
 	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
 }
 
@@ -313,8 +313,8 @@ func TestExistingObjectsAreRecordedOnce(t *testing.T) {
 				shapes++
 			}
 		}
-		if err != nil || len(facts) != len(initialFacts)+shapes+3 || shapes != 7 {
-			t.Errorf("%d facts with %d shapes, %v; want a shape of each of 7 objects, and one more for each of three recordings", len(facts), shapes, err)
+		if err != nil || len(facts) != len(initialFacts)+shapes+3 || shapes != 7+3 {
+			t.Errorf("%d facts with %d shapes, %v; want a shape of each of 7 objects, and two more facts for each of three recordings", len(facts), shapes, err)
 		}
 	})
 }

@@ -48,7 +48,7 @@ func TestShapesAreRecordedWhenTheyChange(t *testing.T) {
 			time.Sleep(time.Second)
 			b.server.Remove(kube.Pods, "kube-system", "coredns")
 		})
-		want := []string{`node node-1 {"allocatable":{"cpu":"4"},"providerID":"docker:////node-1"}`, `pod kube-system/coredns node-1 {}`, `pod kube-system/coredns node-1`}
+		want := []string{"budget", `node node-1 {"allocatable":{"cpu":"4"},"providerID":"docker:////node-1"}`, `pod kube-system/coredns node-1 {}`, `pod kube-system/coredns node-1`}
 		got := b.shapes()[before:]
 		slices.Sort(got)
 		slices.Sort(want)
@@ -59,6 +59,31 @@ func TestShapesAreRecordedWhenTheyChange(t *testing.T) {
 		b.record(nil)
 		if got := b.shapes(); got[len(got)-1] != "pod default/agent" {
 			t.Errorf("a pod that was deleted while nobody recorded leaves %s", got[len(got)-1])
+		}
+	})
+}
+
+// TestBudgetsAreRecorded: with their changes and their end, and every recorder says that all
+// of them are on record.
+func TestBudgetsAreRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFixture(t, cluster+`---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web, namespace: default, uid: b}
+spec: {maxUnavailable: 1}
+`)
+		b.record(func() {
+			b.server.Edit(kube.Budgets, "default", "web", func(o *unstructured.Unstructured) {
+				_ = unstructured.SetNestedField(o.Object, int64(1), "status", "disruptionsAllowed")
+			})
+		})
+		b.server.Remove(kube.Budgets, "default", "web")
+		b.record(nil)
+		got := slices.DeleteFunc(b.shapes(), func(s string) bool { return !strings.HasPrefix(s, "budget") })
+		want := []string{`budget default/web {"maxUnavailable":"1"}`, "budget", `budget default/web {"maxUnavailable":"1","allowed":1}`, "budget default/web", "budget"}
+		if !slices.Equal(got, want) {
+			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
 }

@@ -36,7 +36,7 @@ type Line struct {
 // recordedKinds are the kinds of objects that become facts, in the order in which they are
 // recorded: machines know their groups, nodes their machines, and pods their nodes.
 var recordedKinds = []schema.GroupKind{
-	kube.Clusters, kube.MachineDeployments, kube.Machines, kube.Nodes, kube.Pods, kube.ConfigMaps, kube.Events,
+	kube.Clusters, kube.MachineDeployments, kube.Machines, kube.Nodes, kube.Budgets, kube.Pods, kube.ConfigMaps, kube.Events,
 }
 
 // Records reports whether an object may become facts: whether its kind is one that the
@@ -133,6 +133,8 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 		r.machine(change)
 	case kube.Nodes:
 		r.node(change)
+	case kube.Budgets:
+		r.budget(change)
 	case kube.ConfigMaps:
 		r.status(change)
 	case kube.Pods:

@@ -102,31 +102,3 @@ func OfTemplate(o *unstructured.Unstructured) Template {
 	}
 	return t
 }
-
-// Machine is what keeps a machine from becoming a node.
-type Machine struct {
-	// Problems has the conditions that are not as they should be, each as one text.
-	Problems []string `json:"problems,omitempty"`
-}
-
-// healthy are the conditions of a Machine that are True when it is well.
-var healthy = map[string]bool{"InfrastructureReady": true, "BootstrapReady": true, "BootstrapConfigReady": true, "NodeHealthy": true, "Ready": false}
-
-// OfMachine returns the shape of a Machine of any version of Cluster API's API.
-func OfMachine(o *unstructured.Unstructured) Machine {
-	var m Machine
-	for _, path := range [][]string{{"status", "failureMessage"}, {"status", "deprecated", "v1beta1", "failureMessage"}} {
-		if text := kube.Field(o, path...); text != "" {
-			m.Problems = append(m.Problems, text)
-		}
-	}
-	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-	for _, c := range conditions {
-		fields, _ := c.(map[string]any)
-		text := func(key string) string { s, _ := fields[key].(string); return s }
-		if healthy[text("type")] && text("status") == "False" && text("message") != "" {
-			m.Problems = append(m.Problems, text("type")+": "+text("message"))
-		}
-	}
-	return m
-}

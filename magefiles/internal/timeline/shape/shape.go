@@ -42,6 +42,10 @@ type Pod struct {
 	Gated bool `json:"gated,omitempty"`
 	// Ended is set for a pod that no longer uses its node.
 	Ended bool `json:"ended,omitempty"`
+	// Deleted is until when a deleted pod has time to end, and Grace is that time in
+	// seconds.
+	Deleted time.Time `json:"deleted,omitzero"`
+	Grace   int64     `json:"grace,omitempty"`
 }
 
 // Owner is the controller of a pod.
@@ -56,8 +60,13 @@ const (
 	mirror    = "Node"
 )
 
-// OfDaemonSet reports whether a DaemonSet owns the pod.
-func (p Pod) OfDaemonSet() bool { return p.Owner != nil && p.Owner.Kind == daemonSet }
+// asDaemonSet is an annotation with which the autoscaler takes a pod for one of a DaemonSet.
+const asDaemonSet = "cluster-autoscaler.kubernetes.io/daemonset-pod"
+
+// OfDaemonSet reports whether a DaemonSet owns the pod, for the autoscaler.
+func (p Pod) OfDaemonSet() bool {
+	return p.Owner != nil && p.Owner.Kind == daemonSet || p.Annotations[asDaemonSet] == "true"
+}
 
 // Mirror reports whether the pod stands for a static pod of a kubelet.
 func (p Pod) Mirror() bool { return p.Owner != nil && p.Owner.Kind == mirror }
@@ -71,6 +80,12 @@ func OfPod(pod *corev1.Pod) Pod {
 			return c.WhenUnsatisfiable != corev1.DoNotSchedule
 		}),
 		Gated: len(spec.SchedulingGates) > 0, Ended: pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+	}
+	if pod.DeletionTimestamp != nil {
+		p.Deleted = pod.DeletionTimestamp.UTC()
+		if pod.DeletionGracePeriodSeconds != nil {
+			p.Grace = *pod.DeletionGracePeriodSeconds
+		}
 	}
 	if spec.Priority != nil {
 		p.Priority = *spec.Priority
@@ -186,7 +201,9 @@ type Autoscaler struct {
 	// without leading dashes. A flag that is not in it has its default.
 	Flags map[string]string `json:"flags,omitempty"`
 	// API is the version of Cluster API's API that it uses, empty if it is not known.
-	API      string    `json:"api,omitempty"`
+	API string `json:"api,omitempty"`
+	// Tree is what it was compiled from, if the lab did that.
+	Tree     string    `json:"tree,omitempty"`
 	CoolDown *CoolDown `json:"coolDown,omitempty"`
 	Loops    *Loops    `json:"loops,omitempty"`
 }

@@ -57,7 +57,8 @@ status: {phase: Running}`,
 				`"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"zone"}]}},` +
 				`"tolerations":[{"key":"gpu","operator":"Exists"}],"spread":[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule"}],"hostPorts":["tcp/80"],` +
 				`"claims":["data-0","web-own"],"devices":["device"],"localVolumes":["scratch"],"priority":7,"scheduler":"mine","gated":true}`},
-		"ended": {"status: {phase: Succeeded}", `{"ended":true}`},
+		"deleted": {`metadata: {deletionTimestamp: "2026-11-27T00:00:30Z", deletionGracePeriodSeconds: 30}`, `{"deleted":"2026-11-27T00:00:30Z","grace":30}`},
+		"ended":   {"status: {phase: Succeeded}", `{"ended":true}`},
 	} {
 		if got := string(Encode(OfPod(read[corev1.Pod](t, tc.pod)))); got != tc.want {
 			t.Errorf("%s: the shape is\n%s\nwant\n%s", name, got, tc.want)
@@ -122,5 +123,49 @@ status:
   deprecated: {v1beta1: {failureMessage: it broke}}`))
 	if got, want := string(Encode(machine)), `{"problems":["it broke","InfrastructureReady: no quota"]}`; got != want {
 		t.Errorf("the shape is %s, want %s", got, want)
+	}
+}
+
+// TestOfMachineThatIsDeleted: by the conditions of old and new releases of Cluster API.
+func TestOfMachineThatIsDeleted(t *testing.T) {
+	t.Parallel()
+	const head = `metadata: {deletionTimestamp: "2026-11-27T00:00:00Z", annotations: {pre-drain.delete.hook.machine.cluster.x-k8s.io/b: x, pre-drain.delete.hook.machine.cluster.x-k8s.io/a: "", other: x}}
+`
+	const hooks = `"hooks":["pre-drain.delete.hook.machine.cluster.x-k8s.io/a","pre-drain.delete.hook.machine.cluster.x-k8s.io/b"]`
+	for name, tc := range map[string]struct{ machine, want string }{
+		"not deleted": {"metadata: {annotations: {pre-drain.delete.hook.machine.cluster.x-k8s.io/a: x}}", "{}"},
+		"since 1.11":  {head + "status: {conditions: [{type: Deleting, status: \"True\", reason: WaitingForPreDrainHook, message: waits}]}", `"step":"WaitingForPreDrainHook","message":"waits",` + hooks},
+		"1.9": {
+			head + "status: {conditions: [{type: DrainingSucceeded, status: \"False\", reason: Draining}], v1beta2: {conditions: [{type: Deleting, status: \"True\", reason: DrainingNode, message: pods}]}}",
+			`"step":"DrainingNode","message":"pods",` + hooks,
+		},
+		"before": {
+			head + "status: {conditions: [{type: InfrastructureReady, status: \"False\", reason: Deleting}, {type: PreDrainDeleteHookSucceeded, status: \"True\"}, {type: DrainingSucceeded, status: \"False\", reason: DrainingFailed, message: a pod}]}",
+			`"step":"DrainingNode","message":"DrainingFailed: a pod",` + hooks,
+		},
+		"no condition": {head, hooks},
+	} {
+		want := tc.want
+		if want != "{}" {
+			want = `{"deletion":{"since":"2026-11-27T00:00:00Z",` + want + "}}"
+		}
+		o := &unstructured.Unstructured{Object: *read[map[string]any](t, tc.machine)}
+		if got := string(Encode(OfMachine(o))); got != want {
+			t.Errorf("%s: the shape is\n%s\nwant\n%s", name, got, want)
+		}
+	}
+}
+
+func TestOfBudget(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}\nstatus: {currentHealthy: 2, desiredHealthy: 1, expectedPods: 3, disruptionsAllowed: 1}": `{"selector":{"matchLabels":{"app":"web"}},"minAvailable":"1","allowed":1,"healthy":2,"desired":1,"expected":3}`,
+		"spec: {maxUnavailable: 25%, selector: {}}": `{"selector":{},"maxUnavailable":"25%"}`,
+		"spec: {}": "{}",
+	} {
+		o := &unstructured.Unstructured{Object: *read[map[string]any](t, text)}
+		if got := string(Encode(OfBudget(o))); got != want {
+			t.Errorf("the shape is\n%s\nwant\n%s", got, want)
+		}
 	}
 }

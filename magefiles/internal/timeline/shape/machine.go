@@ -1,0 +1,107 @@
+package shape
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"caslab/magefiles/internal/kube"
+)
+
+// Machine is what keeps a machine from becoming a node, or from going.
+type Machine struct {
+	// Problems has the conditions that are not as they should be, each as one text.
+	Problems []string `json:"problems,omitempty"`
+	// Deletion is nil unless the machine is being deleted.
+	Deletion *Deletion `json:"deletion,omitempty"`
+}
+
+// Deletion is the deletion of a Machine that is under way.
+type Deletion struct {
+	Since time.Time `json:"since,omitzero"`
+	// Step is the reason of the condition Deleting, which tells what it waits for, and
+	// Message its text.
+	Step    string `json:"step,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Hooks are the annotations of the deletion hooks that are left.
+	Hooks []string `json:"hooks,omitempty"`
+}
+
+// healthy are the conditions of a Machine that are True when it is well.
+var healthy = map[string]bool{"InfrastructureReady": true, "BootstrapReady": true, "BootstrapConfigReady": true, "NodeHealthy": true, "Ready": false}
+
+// condition is a condition of an object of Cluster API, of any version.
+type condition struct{ kind, status, reason, message string }
+
+// conditions returns the conditions at a path.
+func conditions(o *unstructured.Unstructured, path ...string) []condition {
+	list, _, _ := unstructured.NestedSlice(o.Object, path...)
+	var all []condition
+	for _, item := range list {
+		fields, _ := item.(map[string]any)
+		text := func(key string) string { s, _ := fields[key].(string); return s }
+		all = append(all, condition{text("type"), text("status"), text("reason"), text("message")})
+	}
+	return all
+}
+
+// OfMachine returns the shape of a Machine of any version of Cluster API's API.
+func OfMachine(o *unstructured.Unstructured) Machine {
+	m := Machine{Deletion: deletionOf(o)}
+	for _, path := range [][]string{{"status", "failureMessage"}, {"status", "deprecated", "v1beta1", "failureMessage"}} {
+		if text := kube.Field(o, path...); text != "" {
+			m.Problems = append(m.Problems, text)
+		}
+	}
+	for _, c := range conditions(o, "status", "conditions") {
+		if healthy[c.kind] && c.status == "False" && c.message != "" {
+			m.Problems = append(m.Problems, c.kind+": "+c.message)
+		}
+	}
+	return m
+}
+
+// oldSteps has the reason for each condition of a Machine that is being deleted, of releases
+// of Cluster API that have no condition Deleting, in the order in which they become True.
+var oldSteps = []struct{ condition, reason string }{
+	{"PreDrainDeleteHookSucceeded", clusterv1.MachineDeletingWaitingForPreDrainHookReason},
+	{"DrainingSucceeded", clusterv1.MachineDeletingDrainingNodeReason},
+	{"VolumeDetachSucceeded", clusterv1.MachineDeletingWaitingForVolumeDetachReason},
+	{"PreTerminateDeleteHookSucceeded", clusterv1.MachineDeletingWaitingForPreTerminateHookReason},
+	{"InfrastructureReady", clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason},
+}
+
+// deletionOf returns the deletion of a Machine, nil if it is not being deleted.
+func deletionOf(o *unstructured.Unstructured) *Deletion {
+	since := o.GetDeletionTimestamp()
+	if since == nil {
+		return nil
+	}
+	d := &Deletion{Since: since.UTC()}
+	for key := range o.GetAnnotations() {
+		prefix, _, _ := strings.Cut(key, "/")
+		if prefix == clusterv1.PreDrainDeleteHookAnnotationPrefix || prefix == clusterv1.PreTerminateDeleteHookAnnotationPrefix {
+			d.Hooks = append(d.Hooks, key)
+		}
+	}
+	slices.Sort(d.Hooks)
+	old := conditions(o, "status", "conditions")
+	// Releases 1.9 and 1.10 have the new conditions beside the old ones.
+	for _, c := range slices.Concat(conditions(o, "status", "v1beta2", "conditions"), old) {
+		if c.kind == clusterv1.MachineDeletingCondition && c.status == "True" {
+			d.Step, d.Message = c.reason, c.message
+			return d
+		}
+	}
+	for _, step := range oldSteps {
+		i := slices.IndexFunc(old, func(c condition) bool { return c.kind == step.condition })
+		if i >= 0 && old[i].status == "False" {
+			d.Step, d.Message = step.reason, strings.Trim(old[i].reason+": "+old[i].message, ": ")
+			return d
+		}
+	}
+	return d
+}
