@@ -61,6 +61,22 @@ type Autoscaler struct {
 	// TemplateTaints reports whether it expects the taints of a group's machine
 	// template on the nodes of an empty group.
 	TemplateTaints bool
+	// DaemonSetsOfWhole reports whether it divides by everything that a node has, also if
+	// pods of DaemonSets do not count.
+	DaemonSetsOfWhole bool
+	// RemovesAtThreshold reports whether it removes a node whose utilisation is at the
+	// threshold, and not only one below it.
+	RemovesAtThreshold bool
+	// BudgetsBindSafePods reports whether PodDisruptionBudgets block pods with the
+	// annotation safe-to-evict too, when it looks for nodes to remove.
+	BudgetsBindSafePods bool
+	// GroupOptions reports whether it reads annotations autoscaling-options of a group.
+	GroupOptions bool
+	// EvictsSystemPods reports whether it evicts pods of kube-system after some time.
+	EvictsSystemPods bool
+	// WaitsForCompletion reports whether it knows the value on-completion of the
+	// annotation safe-to-evict.
+	WaitsForCompletion bool
 	// Defects says what the release cannot do, each as one sentence without a
 	// full stop.
 	Defects []string
@@ -122,7 +138,7 @@ const (
 // that of v0.4.0 does not.
 func oldestAutoscaler() Autoscaler {
 	return Autoscaler{
-		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix,
+		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix, DaemonSetsOfWhole: true, BudgetsBindSafePods: true,
 		OldestAPI: "v1alpha2", NewestAPI: "v1alpha2", OnlyAPI: true,
 		Defects: []string{asksForAlpha2, noAutoDiscovery, marksOldNames},
 	}
@@ -156,6 +172,8 @@ var autoscalers = []change[Autoscaler]{
 		a.SizePrefix, a.AutoDiscovery, a.NewestAPI, a.Defects = SizePrefix, true, V1Beta2, nil
 	}},
 	toolchain("1.20.0", "go1.15.15"),
+	// /cluster-autoscaler/simulator/cluster.go: CalculateUtilizationOfResource.
+	{[]string{"1.20.0"}, func(a *Autoscaler) { a.DaemonSetsOfWhole = false }},
 	toolchain("1.21.0", "go1.16.15"),
 	// /cluster-autoscaler/go.mod and vendor/modules.txt: reflect2 v1.0.2.
 	toolchain("1.23.0", ""),
@@ -166,13 +184,25 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.NewestAPI = "v1beta1" }},
 	// clusterapi_nodegroup.go: TemplateNodeInfo returned ErrNotImplemented until then.
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.FromZero = true }},
+	// /cluster-autoscaler/simulator/drainability/rules: the rule SafeToEvict comes before
+	// the rule PDB. Until then, simulator/drain.go asked the budgets of all pods.
+	{[]string{"1.29.0"}, func(a *Autoscaler) { a.BudgetsBindSafePods = false }},
+	// clusterapi_nodegroup.go: GetOptions.
+	{[]string{"1.31.0"}, func(a *Autoscaler) { a.GroupOptions = true }},
+	// /cluster-autoscaler/config/flags/flags.go: blocking-system-pod-distruption-timeout.
+	{[]string{"1.33.0"}, func(a *Autoscaler) { a.EvictsSystemPods = true }},
 	// clusterapi_unstructured.go: the reference's apiGroup.
 	{[]string{"1.30.6", "1.31.4", "1.32.3", "1.33.1", "1.34.0"}, func(a *Autoscaler) {
 		a.GroupReferences, a.NewestAPI = true, V1Beta2
 	}},
+	// /cluster-autoscaler/core/scaledown/eligibility/eligibility.go: the utilisation is
+	// compared with > instead of >=.
+	{[]string{"1.32.6", "1.33.4", "1.34.3", "1.35.0"}, func(a *Autoscaler) { a.RemovesAtThreshold = true }},
 	// clusterapi_controller.go: nodeGroups and isScalableResourceAndPaused.
 	// clusterapi_unstructured.go: Taints reads spec.template.spec.taints.
 	{[]string{"1.36.0"}, func(a *Autoscaler) { a.SkipsPaused, a.TemplateTaints = true, true }},
+	// /cluster-autoscaler/utils/drain/drain.go: PodSafeToEvictOnCompletionValue.
+	{[]string{"1.36.0"}, func(a *Autoscaler) { a.WaitsForCompletion = true }},
 	// /cluster-autoscaler/version/version.go.
 	{[]string{"1.36.0"}, func(a *Autoscaler) { a.Defects = []string{saysDev} }},
 	{[]string{"1.36.1"}, func(a *Autoscaler) { a.Defects = nil }},

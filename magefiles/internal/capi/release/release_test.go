@@ -433,6 +433,35 @@ func TestAutoscalers(t *testing.T) {
 	}
 }
 
+// TestScaleDownRules has the releases on both sides of each change of what the autoscaler
+// removes.
+func TestScaleDownRules(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		has     func(Autoscaler) bool
+		without []string
+		with    []string
+	}{
+		"DaemonSetsOfWhole":   {func(a Autoscaler) bool { return a.DaemonSetsOfWhole }, []string{"1.20.0"}, []string{"1.18.1", "1.19.3"}},
+		"BudgetsBindSafePods": {func(a Autoscaler) bool { return a.BudgetsBindSafePods }, []string{"1.29.0"}, []string{"1.18.1", "1.28.7"}},
+		"GroupOptions":        {func(a Autoscaler) bool { return a.GroupOptions }, []string{"1.30.7"}, []string{"1.31.0"}},
+		"RemovesAtThreshold":  {func(a Autoscaler) bool { return a.RemovesAtThreshold }, []string{"1.31.5", "1.32.5", "1.33.3", "1.34.2"}, []string{"1.32.6", "1.33.4", "1.34.3", "1.35.0", "1.36.1"}},
+		"EvictsSystemPods":    {func(a Autoscaler) bool { return a.EvictsSystemPods }, []string{"1.32.7"}, []string{"1.33.0"}},
+		"WaitsForCompletion":  {func(a Autoscaler) bool { return a.WaitsForCompletion }, []string{"1.35.2"}, []string{"1.36.0"}},
+	} {
+		for _, r := range tc.without {
+			if tc.has(OfAutoscaler(v(r))) {
+				t.Errorf("%s of %s is true", name, r)
+			}
+		}
+		for _, r := range tc.with {
+			if !tc.has(OfAutoscaler(v(r))) {
+				t.Errorf("%s of %s is false", name, r)
+			}
+		}
+	}
+}
+
 // TestBranch: a branch after a minor has the facts of the next minor, but is not called a
 // release.
 func TestBranch(t *testing.T) {

@@ -290,12 +290,18 @@ func (e *explainer) node(n *history.NodeStory) {
 		if outside.Change != "" {
 			e.printf("To change that: %s.\n", timeline.Shorten(outside.Change, timeline.LongestText))
 		}
-	} else if len(w.Kept) == 0 {
+	}
+	if known := e.remains(n); !known && outside == nil && len(w.Kept) == 0 {
 		e.printf("\nNo reason of the autoscaler for keeping it is on record.\n")
 	}
+	w.Kept = slices.DeleteFunc(w.Kept, e.ofAnotherNode(n))
 	e.statements("Why it was kept", w.Kept, func(history.Statement) string { return "" })
 	if r := w.Removal; r != nil {
-		e.printf("\nWhy it went: %s.\n", strings.TrimSuffix(r.Cause, "."))
+		verb := "goes"
+		if r.Done {
+			verb = "went"
+		}
+		e.printf("\nWhy it %s: %s.\n", verb, strings.TrimSuffix(r.Cause, "."))
 		e.parts(r.Parts)
 	}
 	if len(n.Pods) > 0 {

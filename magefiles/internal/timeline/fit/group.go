@@ -201,10 +201,26 @@ func isEnough(capacity corev1.ResourceList) bool {
 // defaultPods is the number of pods of a node whose group tells none.
 const defaultPods = 110
 
+// Coming returns the machines of a group that are no Ready node yet.
+func (w *World) Coming(g *Group) []*Machine {
+	return slices.DeleteFunc(slices.Clone(g.Machines), func(m *Machine) bool {
+		ready := slices.ContainsFunc(g.Nodes, func(n *Node) bool { return n.Name == m.Node && n.Ready })
+		return ready || m.Deletion != nil || m.Phase == "Deleting" || m.Phase == "Failed"
+	})
+}
+
+// Limits returns the minimum and the maximum of a group's annotations, 0 for one that is
+// missing.
+func (w *World) Limits(g *Group) (least, most int) {
+	least, _ = strconv.Atoi(g.Annotations[w.sizeAnnotation("min")])
+	most, _ = strconv.Atoi(g.Annotations[w.sizeAnnotation("max")])
+	return least, most
+}
+
 // limits returns why the autoscaler does not enlarge a node group now, whatever the pod.
 func (w *World) limits(g *Group) []Obstacle {
 	var found []Obstacle
-	most, _ := strconv.Atoi(g.Annotations[w.sizeAnnotation("max")])
+	_, most := w.Limits(g)
 	if g.Wanted >= most {
 		found = append(found, Obstacle{fmt.Sprintf("max reached: it wants %d of at most %d", g.Wanted, most), fmt.Sprintf("max to %d", g.Wanted+1)})
 	}

@@ -3,7 +3,6 @@ package fit
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -18,10 +17,7 @@ func (w *World) Ignored(p *Pod) []Obstacle {
 	if scheduler == "" {
 		scheduler = "default-scheduler"
 	}
-	cutoff, err := strconv.Atoi(flags["expendable-pods-priority-cutoff"])
-	if err != nil {
-		cutoff = defaultCutoff
-	}
+	cutoff := int(w.Autoscaler.Setting("expendable-pods-priority-cutoff").number())
 	switch allowed, bypassed := list("allowed-scheduler-names"), list("bypassed-scheduler-names"); {
 	case p.OfDaemonSet():
 		found = append(found, Obstacle{"it belongs to the DaemonSet " + p.Owner.Name + ", for which the autoscaler adds no node", ""})
@@ -37,6 +33,3 @@ func (w *World) Ignored(p *Pod) []Obstacle {
 	}
 	return found
 }
-
-// defaultCutoff is the default of --expendable-pods-priority-cutoff.
-const defaultCutoff = -10

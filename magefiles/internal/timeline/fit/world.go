@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
@@ -32,6 +33,12 @@ type World struct {
 	Autoscaler Autoscaler
 	// Paused is set while the whole cluster is paused.
 	Paused bool
+	// Budgets are the PodDisruptionBudgets, by name. BudgetsKnown is set if all are on
+	// record.
+	Budgets      []*Budget
+	BudgetsKnown bool
+
+	machines []*Machine // of all groups and of the control plane
 }
 
 // Pod is a pod that exists.
@@ -52,9 +59,11 @@ type Node struct {
 	shape.Node
 	Name, Group string
 	Ready       bool
-	// Candidate and Deleting are set while the autoscaler may delete the node, and
-	// while it does.
-	Candidate, Deleting bool
+	// Candidate is since when the autoscaler may delete the node, by its taint, and
+	// Unneeded the same by what it said last; both may be zero. Deleting is set while it
+	// deletes the node.
+	Candidate, Unneeded time.Time
+	Deleting            bool
 	// Pods that are bound to it, and what they request together; Daemons is the part
 	// of DaemonSets and static pods.
 	Pods          []*Pod
@@ -84,6 +93,8 @@ type Machine struct {
 	shape.Machine
 	Name, Phase, Node string
 	Created           time.Time
+	// Marked is set if the autoscaler has chosen it to be deleted.
+	Marked bool
 }
 
 // Autoscaler is a process of the autoscaler.
@@ -97,6 +108,10 @@ type Autoscaler struct {
 	// no longer runs.
 	Since   time.Time
 	Stopped bool
+	// decided has when its decisions were recorded, together and by group. They stand for
+	// a CoolDown that is not on record.
+	decided   shape.CoolDown
+	decidedOf map[string]*shape.CoolDown
 }
 
 // unknown stands for a release that is not on record: it is later than all, so that what is
@@ -127,9 +142,11 @@ type object struct {
 	n             int
 	paused, ready bool
 	phase         string
-	marked        bool
-	message       string
-	taints        map[string]bool
+	// marked is set for a pod that is Unschedulable, and for a machine to be deleted.
+	marked  bool
+	message string
+	// taints has since when the autoscaler's taints are there.
+	taints map[string]time.Time
 }
 
 // key identifies the object of a fact.
@@ -139,7 +156,7 @@ func key(f timeline.Fact) string { return string(f.Kind) + "/" + cmp.Or(f.UID, f
 func At(facts []timeline.Fact, at time.Time) *World {
 	w := &World{At: at}
 	objects := map[string]*object{}
-	health, backoffs := map[string]string{}, map[string]time.Time{}
+	health, backoffs, unneeded := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
 	for _, f := range facts {
 		if f.Time.After(at) {
 			break
@@ -153,14 +170,18 @@ func At(facts []timeline.Fact, at time.Time) *World {
 			if until := backoffEnd(f); !until.IsZero() {
 				backoffs[timeline.LastPart(f.Group)] = until
 			}
-		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template:
+			if m := unneededPattern.FindStringSubmatch(f.Text); m != nil {
+				unneeded[f.Node] = autoscaler.ParseTime(m[1])
+			}
+		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template, timeline.Budget:
+			w.BudgetsKnown = w.BudgetsKnown || f.Kind == timeline.Budget
 			if ended(f) {
 				delete(objects, key(f))
 				continue
 			}
 			o := objects[key(f)]
 			if o == nil {
-				o = &object{Fact: f, taints: map[string]bool{}}
+				o = &object{Fact: f, taints: map[string]time.Time{}}
 				objects[key(f)] = o
 			}
 			o.apply(f)
@@ -169,6 +190,9 @@ func At(facts []timeline.Fact, at time.Time) *World {
 	w.build(objects)
 	for _, g := range w.Groups {
 		g.Health, g.Backoff = health[g.Name], backoffs[g.Name]
+	}
+	for _, n := range w.Nodes {
+		n.Unneeded = unneeded[n.Name]
 	}
 	return w
 }
@@ -196,8 +220,12 @@ func (o *object) apply(f timeline.Fact) {
 		o.phase = f.Text
 	case timeline.Ready, timeline.NotReady:
 		o.ready = f.What == timeline.Ready
-	case timeline.Tainted, timeline.Untainted:
-		o.taints[f.Text] = f.What == timeline.Tainted
+	case timeline.Marked:
+		o.marked = true
+	case timeline.Tainted:
+		o.taints[f.Text] = f.Time
+	case timeline.Untainted:
+		delete(o.taints, f.Text)
 	}
 }
 
@@ -210,7 +238,12 @@ func (w *World) autoscaler(f timeline.Fact) {
 	a := &w.Autoscaler
 	switch f.What {
 	case timeline.Started:
-		a.Since, a.Stopped, a.API = f.Time, false, ""
+		if f.Time.Sub(a.Since) > sameStartWithin {
+			// Its pod and its log report the same start.
+			a.Since, a.API, a.CoolDown, a.Loops = f.Time, "", nil, nil
+			a.decided, a.decidedOf = shape.CoolDown{}, nil
+		}
+		a.Stopped = false
 		if v, err := version.NewVersion(releasePattern.FindString(f.Text)); err == nil {
 			a.Version = v
 		}
@@ -223,13 +256,45 @@ func (w *World) autoscaler(f timeline.Fact) {
 		}
 		if s.Flags != nil {
 			a.Flags, a.Known = s.Flags, true
+			if f.Source != timeline.Log {
+				a.Tree = s.Tree // the log does not know it
+			}
 		}
-		a.API = cmp.Or(s.API, a.API)
+		a.API, a.CoolDown, a.Loops = cmp.Or(s.API, a.API), cmp.Or(s.CoolDown, a.CoolDown), cmp.Or(s.Loops, a.Loops)
+	case timeline.ScaleUp, timeline.ScaleDown, timeline.Problem:
+		a.decide(f)
+	}
+}
+
+// sameStartWithin is the longest time between two facts of one start.
+const sameStartWithin = 15 * time.Second
+
+// decide notes when a decision was made.
+func (a *Autoscaler) decide(f timeline.Fact) {
+	group := timeline.LastPart(f.Group)
+	of := a.decidedOf[group]
+	if of == nil {
+		of = &shape.CoolDown{}
+		if a.decidedOf == nil {
+			a.decidedOf = map[string]*shape.CoolDown{}
+		}
+		a.decidedOf[group] = of
+	}
+	switch {
+	case f.What == timeline.ScaleUp:
+		a.decided.Add, of.Add = f.Time, f.Time
+	case f.What == timeline.ScaleDown && !speech.EndsRemoval(f.Text):
+		a.decided.Delete, of.Delete = f.Time, f.Time
+	case f.What == timeline.Problem && strings.HasPrefix(f.Text, "Failed to scale down: "):
+		a.decided.Failure = f.Time
 	}
 }
 
 // untilPattern finds the end of a back-off in the autoscaler's message about it.
 var untilPattern = regexp.MustCompile(`^Disabling scale-up for node group \S+ until (.+?)(?: m=\S+)?; `)
+
+// unneededPattern finds since when the autoscaler finds a node unneeded.
+var unneededPattern = regexp.MustCompile(`^is unneeded since (.+)$`)
 
 // backoffEnd returns the end of the back-off that a fact announces, zero if it announces
 // none.
@@ -259,7 +324,7 @@ func (w *World) build(objects map[string]*object) {
 			if s, ok := decode[shape.Node](o); ok {
 				w.Nodes = append(w.Nodes, &Node{
 					Node: s, Name: o.Name, Group: o.Group, Ready: o.ready, Used: corev1.ResourceList{}, Daemons: corev1.ResourceList{},
-					Candidate: o.taints[autoscaler.CandidateTaint], Deleting: o.taints[autoscaler.DeletedTaint],
+					Candidate: o.taints[autoscaler.CandidateTaint], Deleting: !o.taints[autoscaler.DeletedTaint].IsZero(),
 				})
 			}
 		case timeline.Group:
@@ -270,15 +335,21 @@ func (w *World) build(objects map[string]*object) {
 			w.Paused = w.Paused || !ok && o.paused
 		case timeline.Machine:
 			s, _ := decode[shape.Machine](o)
-			machines[o.Group] = append(machines[o.Group], &Machine{Machine: s, Name: o.Name, Phase: o.phase, Node: o.Node, Created: o.Time})
+			m := &Machine{Machine: s, Name: o.Name, Phase: o.phase, Node: o.Node, Created: o.Time, Marked: o.marked}
+			machines[o.Group], w.machines = append(machines[o.Group], m), append(w.machines, m)
 		case timeline.Template:
 			if s, ok := decode[shape.Template](o); ok {
 				templates[o.Name] = &s
+			}
+		case timeline.Budget:
+			if s, ok := decode[shape.Budget](o); ok {
+				w.Budgets = append(w.Budgets, &Budget{Budget: s, Name: o.Name})
 			}
 		}
 	}
 	slices.SortFunc(w.Pods, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Nodes, func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(w.Budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Groups, func(a, b *Group) int { return strings.Compare(a.Name, b.Name) })
 	nodes, groups := map[string]*Node{}, map[string]*Group{}
 	for _, g := range w.Groups {

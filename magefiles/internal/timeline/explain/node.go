@@ -1,0 +1,201 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+// ofAnotherNode returns whether a statement about a group or about all nodes names another
+// node than this one.
+func (e *explainer) ofAnotherNode(n *history.NodeStory) func(history.Statement) bool {
+	return func(s history.Statement) bool {
+		return s.Node == "" && slices.ContainsFunc(e.Nodes, func(other *history.NodeStory) bool {
+			return other.Name() != n.Name() && strings.Contains(s.Text, other.Name())
+		})
+	}
+}
+
+// remains writes why a node of a node group that exists is still there, or what its removal
+// waits for. It returns false if the record does not tell.
+func (e *explainer) remains(n *history.NodeStory) bool {
+	if !n.Ended().IsZero() {
+		return false
+	}
+	world := e.world()
+	node, machine := world.NodeOf(n.Node), world.MachineOf(n.Machine, n.Node)
+	if going := world.Going(node, machine); going != nil {
+		e.going(going, node)
+		return true
+	}
+	group := world.GroupOf(n.Group)
+	if node == nil || group == nil || len(world.Outside(group)) > 0 {
+		return false
+	}
+	e.stays(node, group)
+	return true
+}
+
+// going writes what a removal waits for. The node is nil if it is gone already.
+func (e *explainer) going(g *fit.Going, n *fit.Node) {
+	e.printf("\nWhat its removal waits for: %s.\n", timeline.Shorten(g.Text, timeline.LongestText))
+	var changes []string
+	for _, o := range g.Details {
+		e.printf("  %s\n", timeline.Shorten(o.Text, timeline.LongestText))
+		changes = timeline.AppendUnique(changes, timeline.Shorten(o.Change, timeline.LongestText))
+	}
+	if n == nil {
+		e.printf("  (as of %s, from its Machine)\n", timeline.Clock(e.world().At))
+	} else {
+		e.printf("  (%s)\n", e.nodeBasis(n, "its Machine"))
+	}
+	e.changeList(changes)
+}
+
+// changeList writes what would have to change.
+func (e *explainer) changeList(changes []string) {
+	if len(changes) > 0 {
+		e.printf("\nWhat would have to change\n  %s\n", strings.Join(changes, "\n  "))
+	}
+}
+
+// stays writes why the autoscaler does not remove a node of a node group.
+func (e *explainer) stays(n *fit.Node, g *fit.Group) {
+	w := e.world()
+	s := w.Stay(n, g)
+	e.printf("\nWhy it stays: %s.\n", timeline.Shorten(e.reason(s), timeline.LongestText))
+	e.printf("\nWhat the facts say (%s)\n", e.nodeBasis(n, "its group"))
+	line := func(name, format string, args ...any) {
+		e.printf("  %-11s  %s\n", name, timeline.Shorten(fmt.Sprintf(format, args...), timeline.LongestText))
+	}
+	least, most := w.Limits(g)
+	atMinimum := ""
+	if s.AtMinimum != nil {
+		atMinimum = ": min reached"
+	}
+	line("group", "%s wants %s; min %d, max %d%s", timeline.Tidy(g.Name), timeline.Plural(g.Wanted, "node"), least, most, atMinimum)
+	u := s.Usage
+	line("utilisation", "%s", u)
+	var all, without []string
+	for _, r := range u.Shares {
+		all, without = append(all, fmt.Sprintf("%s %s", r.Name, fit.Percent(r.All))), append(without, fmt.Sprintf("%s %s", r.Name, fit.Percent(r.Without)))
+	}
+	counts := "all pods count"
+	if len(u.Excluded) > 0 {
+		counts = strings.Join(u.Excluded, " and ") + " do not count"
+	}
+	line("", "with all pods %s; without DaemonSets and static pods %s; %s", strings.Join(all, ", "), strings.Join(without, ", "), counts)
+	name := "pods"
+	for _, b := range s.Blockers {
+		line(name, "%s: %s", timeline.Tidy(b.Pod), b.Text)
+		name = ""
+	}
+	if len(s.Blockers) == 0 {
+		line(name, "none blocks the removal")
+	}
+	for _, o := range s.Obstacles {
+		if o.Text != u.String() {
+			line("node", "%s", o.Text)
+		}
+	}
+	var unknown []string
+	for _, t := range s.Timers {
+		switch {
+		case t.Name == fit.Unneeded:
+			line(t.Name, "%s", timer(t, w.At))
+			if recheck := w.Autoscaler.Setting("unremovable-node-recheck-timeout"); t.From.IsZero() {
+				line("", "after a pod blocked it, the autoscaler looks at it again %s later (%s)", recheck.Value, recheck.By)
+			}
+		case t.From.IsZero():
+			unknown = append(unknown, t.Name)
+		default:
+			line("cool-down", "%s %s", t.Name, timer(t, w.At))
+		}
+	}
+	if len(unknown) > 0 {
+		line("cool-down", "none on record %s", strings.Join(unknown, ", "))
+	}
+	for _, u := range s.Unjudged {
+		line("not judged", "%s", u)
+	}
+	if !w.BudgetsKnown {
+		line("not known", "PodDisruptionBudgets are not on record")
+	}
+	var changes []string
+	for _, o := range s.Obstacles {
+		changes = timeline.AppendUnique(changes, timeline.Shorten(o.Change, timeline.LongestText))
+	}
+	for _, b := range s.Blockers {
+		changes = timeline.AppendUnique(changes, timeline.Tidy(b.Pod)+": "+timeline.Shorten(b.Change, timeline.LongestText))
+	}
+	if s.AtMinimum != nil {
+		changes = append(changes, timeline.Shorten(s.AtMinimum.Change, timeline.LongestText))
+	}
+	e.changeList(changes)
+}
+
+// reason returns in a phrase why a node stays, in the order in which the autoscaler judges.
+func (e *explainer) reason(s fit.Stay) string {
+	w := e.world()
+	var texts []string
+	switch {
+	case w.Autoscaler.Stopped:
+		texts = append(texts, "the autoscaler has stopped")
+	case len(e.Runs) == 0:
+		texts = append(texts, "no autoscaler is on record")
+	}
+	for _, o := range s.Obstacles {
+		texts = append(texts, o.Text)
+	}
+	for _, b := range s.Blockers {
+		texts = append(texts, timeline.Tidy(b.Pod)+" blocks its removal: "+b.Text)
+	}
+	if s.AtMinimum != nil {
+		texts = append(texts, s.AtMinimum.Text)
+	}
+	for _, t := range s.Timers {
+		switch {
+		case t.Name == fit.Unneeded && (t.From.IsZero() || t.Until.After(w.At)):
+			texts = append(texts, "it must be unneeded for longer: "+timer(t, w.At))
+		case t.Until.After(w.At):
+			texts = append(texts, "cool-down "+t.Name+" "+timer(t, w.At))
+		}
+	}
+	switch len(texts) {
+	case 0:
+		return "by the facts nothing keeps it, and the autoscaler may remove it in its next loop"
+	case 1:
+		return texts[0]
+	}
+	return fmt.Sprintf("%s; and %s", texts[0], timeline.Plural(len(texts)-1, "more reason"))
+}
+
+// timer returns a timer in words, without its name.
+func timer(t fit.Timer, now time.Time) string {
+	needs := fmt.Sprintf("%s (%s)", timeline.DurationText(t.Needs), t.By)
+	switch {
+	case t.From.IsZero():
+		return "the autoscaler has not marked it yet, and needs " + needs + " after that"
+	case t.Until.After(now):
+		return fmt.Sprintf("since %s, needs %s: %s more, until %s", timeline.Clock(t.From), needs, timeline.DurationText(t.Until.Sub(now)), timeline.Clock(t.Until))
+	}
+	return fmt.Sprintf("since %s, needs %s: over since %s", timeline.Clock(t.From), needs, timeline.Clock(t.Until))
+}
+
+// nodeBasis returns from what the facts about a node are.
+func (e *explainer) nodeBasis(n *fit.Node, other string) string {
+	w := e.world()
+	text := fmt.Sprintf("as of %s, from its %s, %s", timeline.Clock(w.At), timeline.Plural(len(n.Pods), "pod"), other)
+	if w.BudgetsKnown {
+		text += ", " + timeline.Plural(len(w.Budgets), "PodDisruptionBudget")
+	}
+	if w.Autoscaler.Known {
+		return text + " and the flags of " + w.Autoscaler.Title()
+	}
+	return text + "; the autoscaler's flags are not on record, and the defaults are assumed"
+}

@@ -1,0 +1,125 @@
+package explain
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"caslab/magefiles/internal/golden"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/timelinetest"
+)
+
+// cluster builds a record with shapes: a group web of two nodes, of which one is asked about.
+type cluster struct {
+	*timelinetest.Builder
+	node, other string
+}
+
+// shaped adds the shape of an object.
+func (c *cluster) shaped(at float64, kind timeline.Kind, name, group, node string, what any) {
+	c.Add(at, timeline.Fact{Kind: kind, What: timeline.Shaped, Name: name, UID: string(kind[:1]) + "-" + name, Group: group, Node: node, Shape: shape.Encode(what), Source: timeline.Watch})
+}
+
+func newCluster(least int) *cluster {
+	c := &cluster{Builder: timelinetest.New()}
+	nodes := c.Group("web", least, 4, 2)
+	c.node, c.other = nodes[0], nodes[1]
+	c.Add(0, timeline.Fact{Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
+	c.Log(1, "Cluster Autoscaler 1.36.1")
+	c.Add(1.5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{
+		Flags: map[string]string{"scale-down-unneeded-time": "2m0s", "scale-down-delay-after-add": "10m0s", "v": "4"},
+	})})
+	c.shaped(2, timeline.Group, "web", "web", "", shape.Group{Namespace: "default", Annotations: map[string]string{
+		"cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size": string(rune('0' + least)), "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "4",
+	}})
+	for _, node := range nodes {
+		c.shaped(2, timeline.Node, node, "web", "", shape.Node{Labels: map[string]string{corev1.LabelHostname: node}, Allocatable: requests("4", "8Gi")})
+		c.shaped(2, timeline.Machine, node, "web", node, shape.Machine{})
+		c.pod(2, "kube-system/agent-"+node[len(node)-5:], node, shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Requests: requests("200m", "256Mi")})
+	}
+	c.Add(2, timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped, Source: timeline.Watch})
+	return c
+}
+
+// pod adds a pod that runs on a node.
+func (c *cluster) pod(at float64, name, node string, p shape.Pod) {
+	c.shaped(at, timeline.Pod, name, "", node, p)
+}
+
+// on adds a fact about the node.
+func (c *cluster) on(at float64, kind timeline.Kind, what, text string) {
+	c.Add(at, timeline.Fact{Kind: kind, What: what, Name: c.node, UID: string(kind[:1]) + "-" + c.node, Group: "web", Text: text, Source: timeline.Watch})
+}
+
+func requests(cpu, memory string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
+}
+
+// TestExplainNodesOfGroups compares the answers about nodes that stay or go with testdata.
+// A line about the other node never appears.
+func TestExplainNodesOfGroups(t *testing.T) {
+	t.Parallel()
+	replicas := &shape.Owner{Kind: "ReplicaSet", Name: "web"}
+	budget := shape.Budget{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}, MinAvailable: "1", Healthy: 1, Desired: 1, Expected: 1}
+	cases := map[string]func(c *cluster){
+		"blocked": func(c *cluster) {
+			c.pod(10, "default/bare", c.node, shape.Pod{Requests: requests("100m", "64Mi")})
+			c.pod(10, "default/local", c.node, shape.Pod{Owner: replicas, LocalVolumes: []string{"scratch"}})
+			c.pod(10, "default/web", c.node, shape.Pod{Owner: replicas, Labels: map[string]string{"app": "web"}})
+			c.shaped(10, timeline.Budget, "default/web", "", "", budget)
+			c.Log(60, "Node "+c.node+" cannot be removed: default/bare is not replicated")
+			c.Log(60, "Node "+c.other+" cannot be removed: default/else is not replicated")
+			c.Log(61, "Skipping scale down on node group MachineDeployment/default/web because "+c.other+" goes")
+		},
+		"in-use": func(c *cluster) {
+			c.pod(10, "default/web", c.node, shape.Pod{Owner: replicas, Requests: requests("1", "6Gi")})
+		},
+		"counting": func(c *cluster) {
+			up := 2
+			c.Add(30, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Group: "web", N: &up, Text: "Scale-up: setting group MachineDeployment/default/web size to 2", Source: timeline.Log})
+			c.Log(60, c.node+" is unneeded since "+c.At(60).Format("2006-01-02 15:04:05.999999999 -0700 MST")+" m=+61.2 duration 0s")
+			c.on(61, timeline.Node, timeline.Tainted, "DeletionCandidateOfClusterAutoscaler")
+			c.Log(90, c.node+" was unneeded for 30s")
+		},
+		"drained": func(c *cluster) {
+			c.pod(10, "default/web", c.node, shape.Pod{Owner: replicas, Labels: map[string]string{"app": "web"}})
+			c.shaped(10, timeline.Budget, "default/web", "", "", budget)
+			c.Log(60, `Scale-down: removing node "`+c.node+`", utilization: {CpuUtil:0.1}, pods to reschedule: web`)
+			c.on(60.5, timeline.Node, timeline.Tainted, "ToBeDeletedByClusterAutoscaler")
+		},
+		"hook": func(c *cluster) {
+			c.Log(60, `Scale-down: removing empty node "`+c.node+`"`)
+			c.on(60.5, timeline.Node, timeline.Tainted, "ToBeDeletedByClusterAutoscaler")
+			c.on(61, timeline.Machine, timeline.Marked, "")
+			c.on(62, timeline.Machine, timeline.Phase, "Deleting")
+			c.shaped(62, timeline.Machine, c.node, "web", c.node, shape.Machine{Deletion: &shape.Deletion{
+				Since: c.At(62), Step: "WaitingForPreDrainHook", Message: "Waiting for pre-drain hooks to succeed (hooks: backup)", Hooks: []string{"pre-drain.delete.hook.machine.cluster.x-k8s.io/backup"},
+			}})
+		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
+		least := 0
+		if name == "counting" {
+			least = 2
+		}
+		c := newCluster(least)
+		cases[name](c)
+		c.Add(120, timeline.Fact{Kind: timeline.Lab, What: timeline.Step, Name: "x", Text: "now", Source: timeline.Own})
+		got, err := Text(c.Record(), "node/"+c.node)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		golden.Check(t, "node-"+name+".txt", got)
+		if strings.Contains(got, c.other) {
+			t.Errorf("the answer about %s speaks of %s:\n%s", c.node, c.other, got)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package fit
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	klabels "k8s.io/apimachinery/pkg/labels"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+// Budget is a PodDisruptionBudget that exists.
+type Budget struct {
+	shape.Budget
+	// Name is namespace/name.
+	Name string
+}
+
+// budgets returns the PodDisruptionBudgets that select the pod.
+func (w *World) budgets(p *Pod) []*Budget {
+	var found []*Budget
+	for _, b := range w.Budgets {
+		selector, err := metav1.LabelSelectorAsSelector(b.Selector)
+		if err == nil && namespaceOf(b.Name) == namespaceOf(p.Name) && selector.Matches(klabels.Set(p.Labels)) {
+			found = append(found, b)
+		}
+	}
+	return found
+}
+
+func namespaceOf(name string) string {
+	namespace, _, _ := strings.Cut(name, "/")
+	return namespace
+}
+
+// blocks returns why the budget lets none of its pods be evicted now, nil if it lets one.
+func (b *Budget) blocks() *Obstacle {
+	if b.Allowed > 0 {
+		return nil
+	}
+	wants := "it has neither minAvailable nor maxUnavailable"
+	switch {
+	case b.MinAvailable != "":
+		wants = "minAvailable is " + b.MinAvailable
+	case b.MaxUnavailable != "":
+		wants = "maxUnavailable is " + b.MaxUnavailable
+	}
+	name := timeline.LastPart(b.Name)
+	return &Obstacle{
+		fmt.Sprintf("its PodDisruptionBudget %s allows no eviction: %s, %d of %s healthy, and %d must be", name, wants, b.Healthy, timeline.Plural(b.Expected, "pod"), b.Desired),
+		fmt.Sprintf("one more healthy pod than the PodDisruptionBudget %s needs, or a budget that allows an eviction", name),
+	}
+}

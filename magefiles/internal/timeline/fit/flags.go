@@ -1,0 +1,101 @@
+package fit
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"caslab/magefiles/internal/capi/release"
+)
+
+// defaults are the defaults of flags, the same in all releases from 1.18.0 to 1.36.1 that
+// have the flag. Source: cluster-autoscaler/main.go of each tag, from 1.30.0 on
+// cluster-autoscaler/config/flags/flags.go and config/const.go.
+var defaults = map[string]string{
+	"balance-similar-node-groups": "false", "blocking-system-pod-distruption-timeout": "1h0m0s", "enable-provisioning-requests": "false",
+	"enforce-node-group-min-size": "false", "expendable-pods-priority-cutoff": "-10", "ignore-daemonsets-utilization": "false",
+	"ignore-mirror-pods-utilization": "false", "initial-node-group-backoff-duration": "5m0s", "max-drain-parallelism": "1",
+	"max-graceful-termination-sec": "600", "max-node-group-backoff-duration": "30m0s", "max-node-provision-time": "15m0s", "max-nodes-total": "0",
+	"min-replica-count": "0", "new-pod-scale-up-delay": "0s", "scale-down-delay-after-add": "10m0s", "scale-down-delay-after-delete": "0s",
+	"scale-down-delay-after-failure": "3m0s", "scale-down-delay-type-local": "false", "scale-down-enabled": "true",
+	"scale-down-gpu-utilization-threshold": "0.5", "scale-down-unneeded-time": "10m0s", "scale-down-unready-enabled": "true",
+	"scale-down-unready-time": "20m0s", "scale-down-utilization-threshold": "0.5", "scan-interval": "10s",
+	"skip-nodes-with-custom-controller-pods": "true", "skip-nodes-with-local-storage": "true", "skip-nodes-with-system-pods": "true",
+	"unremovable-node-recheck-timeout": "5m0s",
+}
+
+// Setting is the value of a flag, or of an annotation in its place.
+type Setting struct {
+	Value string
+	// By says where the value is from: "--flag", "the default of --flag", "the group's
+	// annotation".
+	By string
+}
+
+// Setting returns the value of a flag and where it is from. The value is empty if it is
+// neither on record nor known.
+func (a Autoscaler) Setting(flag string) Setting {
+	if value, set := a.Flags[flag]; set && !sameValue(value, defaults[flag]) {
+		return Setting{value, "--" + flag}
+	}
+	return Setting{defaults[flag], "the default of --" + flag}
+}
+
+// Changed returns the flags on record that do not have their defaults; of those whose
+// default is not known, all that are not empty.
+func (a Autoscaler) Changed() map[string]string {
+	changed := map[string]string{}
+	for flag, value := range a.Flags {
+		if value != "" && value != "[]" && !sameValue(value, defaults[flag]) {
+			changed[flag] = value
+		}
+	}
+	return changed
+}
+
+// sameValue reports whether two values of a flag are the same text, duration or number.
+func sameValue(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := time.ParseDuration(a)
+	y, errY := time.ParseDuration(b)
+	if errX == nil && errY == nil {
+		return x == y
+	}
+	f, errF := strconv.ParseFloat(a, 64)
+	g, errG := strconv.ParseFloat(b, 64)
+	return errF == nil && errG == nil && f == g
+}
+
+// set reports whether a flag that is true or false is true.
+func (a Autoscaler) set(flag string) bool {
+	on, err := strconv.ParseBool(a.Setting(flag).Value)
+	return err == nil && on
+}
+
+// option returns a setting that an annotation of the group may override, in releases that
+// read it.
+func (w *World) option(g *Group, flag, annotation string) Setting {
+	value := g.Annotations[release.SizePrefix+"/autoscaling-options-"+annotation]
+	if value == "" || !w.Autoscaler.Release().GroupOptions {
+		return w.Autoscaler.Setting(flag)
+	}
+	return Setting{value, "the group's annotation " + annotation}
+}
+
+// duration returns the setting as a duration, and where it is from. A value that is none
+// counts as 0.
+func (s Setting) duration() (time.Duration, string) {
+	d, err := time.ParseDuration(s.Value)
+	if err != nil {
+		return 0, fmt.Sprintf("%s=%s is no duration", s.By, s.Value)
+	}
+	return d, s.By
+}
+
+// number returns the setting as a number; a value that is none counts as 0.
+func (s Setting) number() float64 {
+	f, _ := strconv.ParseFloat(s.Value, 64)
+	return f
+}

@@ -1,0 +1,391 @@
+package fit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+var (
+	replicaSet = &shape.Owner{Kind: "ReplicaSet", Name: "web"}
+	daemonSet  = &shape.Owner{Kind: "DaemonSet", Name: "agent"}
+	mirror     = &shape.Owner{Kind: "Node", Name: "n"}
+)
+
+// bound adds pods that run on a node.
+func (r *record) bound(node string, pods map[string]shape.Pod) {
+	for _, name := range slices.Sorted(maps.Keys(pods)) {
+		r.shaped(timeline.Pod, name, "", pods[name])
+		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: name, UID: name, Node: node})
+	}
+}
+
+// stayRecord has the node n of the group g, and another node without a group.
+func stayRecord(version string, flags map[string]string, size int, options map[string]string, node shape.Node) *record {
+	r := &record{}
+	r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: version})
+	r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: flags})
+	annotations := sizes("3")
+	annotations["cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size"] = "1"
+	for option, value := range options {
+		annotations["cluster.x-k8s.io/autoscaling-options-"+option] = value
+	}
+	r.group("g", size, shape.Group{Annotations: annotations})
+	r.node("n", "g", node)
+	r.node("other", "", shape.Node{})
+	return r
+}
+
+func (r *record) stay() (*World, Stay) {
+	w := At(*r, start.Add(time.Hour))
+	return w, w.Stay(w.NodeOf("n"), w.GroupOf("g"))
+}
+
+// TestUsage: the decisive resource, with and without DaemonSets and static pods, beside the
+// threshold, as the autoscaler's release computes it. The node has 4 CPUs and 8 GiB.
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	const byDefault = "(the default of --scale-down-utilization-threshold)"
+	daemon := shape.Pod{Owner: daemonSet, Requests: resources("cpu=1600m")}
+	for name, tc := range map[string]struct {
+		release string
+		pods    map[string]shape.Pod
+		flags   map[string]string
+		options map[string]string
+		node    shape.Node
+		want    string
+		idle    bool
+	}{
+		"empty":             {want: "0% of memory is requested, below the threshold of 50% " + byDefault + "; cpu 0% 0%; memory 0% 0%", idle: true},
+		"the larger counts": {pods: map[string]shape.Pod{"d/a": {Requests: resources("cpu=1", "memory=6Gi")}}, want: "75% of memory is requested, above the threshold of 50% " + byDefault + "; cpu 25% 25%; memory 75% 75%"},
+		"DaemonSets count": {
+			pods: map[string]shape.Pod{"d/a": daemon, "d/w": {Requests: resources("cpu=800m")}},
+			want: "60% of cpu is requested, above the threshold of 50% " + byDefault + "; cpu 60% 33.3%; memory 0% 0%",
+		},
+		"DaemonSets leave the whole": {
+			pods: map[string]shape.Pod{"d/a": daemon, "d/w": {Requests: resources("cpu=1200m")}}, flags: map[string]string{"ignore-daemonsets-utilization": "true"},
+			want: "50% of cpu is requested, at the threshold of 50% " + byDefault + "; cpu 70% 50%; memory 0% 0%", idle: true,
+		},
+		"they did not at first": {
+			pods: map[string]shape.Pod{"d/a": daemon, "d/w": {Requests: resources("cpu=1200m")}}, flags: map[string]string{"ignore-daemonsets-utilization": "true"}, release: "1.19.3",
+			want: "30% of cpu is requested, below the threshold of 50% " + byDefault + "; cpu 70% 30%; memory 0% 0%", idle: true,
+		},
+		"static pods": {
+			pods: map[string]shape.Pod{"d/a": {Owner: mirror, Requests: resources("cpu=2")}, "d/w": {Requests: resources("cpu=500m")}}, flags: map[string]string{"ignore-mirror-pods-utilization": "true"},
+			want: "25% of cpu is requested, below the threshold of 50% " + byDefault + "; cpu 62.5% 25%; memory 0% 0%", idle: true,
+		},
+		"at the threshold": {pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=2")}}, want: "50% of cpu is requested, at the threshold of 50% " + byDefault + "; cpu 50% 50%; memory 0% 0%", idle: true},
+		"at the threshold of old releases": {
+			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=2")}}, release: "1.34.2", want: "50% of cpu is requested, at the threshold of 50% " + byDefault + "; cpu 50% 50%; memory 0% 0%",
+		},
+		"by a flag": {
+			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=1")}}, flags: map[string]string{"scale-down-utilization-threshold": "0.2"},
+			want: "25% of cpu is requested, above the threshold of 20% (--scale-down-utilization-threshold); cpu 25% 25%; memory 0% 0%",
+		},
+		"by an annotation": {
+			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=1")}}, options: map[string]string{"scaledownutilizationthreshold": "0.1"},
+			want: "25% of cpu is requested, above the threshold of 10% (the group's annotation scaledownutilizationthreshold); cpu 25% 25%; memory 0% 0%",
+		},
+		"by an annotation that the release does not read": {
+			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=1")}}, options: map[string]string{"scaledownutilizationthreshold": "0.1"}, release: "1.30.7",
+			want: "25% of cpu is requested, below the threshold of 50% " + byDefault + "; cpu 25% 25%; memory 0% 0%", idle: true,
+		},
+		"only GPUs": {
+			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=4")}}, node: shape.Node{Labels: map[string]string{gpuLabel: "k80"}},
+			want: "0% of nvidia.com/gpu is requested, below the threshold of 50% (the default of --scale-down-gpu-utilization-threshold); nvidia.com/gpu 0% 0%", idle: true,
+		},
+		"a pod that should have ended": {
+			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=4"), Deleted: start.Add(time.Hour - 70*time.Second), Grace: 30}},
+			want: "0% of memory is requested, below the threshold of 50% " + byDefault + "; cpu 0% 0%; memory 0% 0%", idle: true,
+		},
+		"a pod that ends": {
+			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=4"), Deleted: start.Add(time.Hour - 50*time.Second), Grace: 30}},
+			want: "100% of cpu is requested, above the threshold of 50% " + byDefault + "; cpu 100% 100%; memory 0% 0%",
+		},
+	} {
+		if tc.release == "" {
+			tc.release = "1.36.1"
+		}
+		r := stayRecord(tc.release, tc.flags, 2, tc.options, tc.node)
+		r.bound("n", tc.pods)
+		_, s := r.stay()
+		got := s.Usage.String()
+		for _, share := range s.Usage.Shares {
+			got += fmt.Sprintf("; %s %s %s", share.Name, Percent(share.All), Percent(share.Without))
+		}
+		if got != tc.want || s.Usage.Idle != tc.idle || tc.idle != (len(s.Obstacles) == 0) {
+			t.Errorf("%s: idle %t: %s\nwant %t: %s", name, s.Usage.Idle, got, tc.idle, tc.want)
+		}
+	}
+}
+
+// TestStay: what holds for the node and its group, and each pod that blocks its removal.
+func TestStay(t *testing.T) {
+	t.Parallel()
+	pods := map[string]shape.Pod{
+		"default/a-bare": {}, "default/b-unsafe": {Owner: replicaSet, Annotations: map[string]string{safeToEvict: "false"}}, "default/c-safe": {Annotations: map[string]string{safeToEvict: "true"}},
+		"default/d-local": {Owner: replicaSet, LocalVolumes: []string{"scratch", "fine"}, Annotations: map[string]string{safeVolumes: "fine"}},
+		"default/e-web":   {Owner: replicaSet, Labels: map[string]string{"app": "web"}}, "default/f-big": {Owner: replicaSet, NodeSelector: map[string]string{"tier": "gold"}},
+		"default/g-custom": {Owner: &shape.Owner{Kind: "Rollout", Name: "x"}}, "default/h-daemon": {Owner: daemonSet, LocalVolumes: []string{"x"}}, "kube-system/static": {Owner: mirror},
+		"default/i-last": {Owner: replicaSet, Annotations: map[string]string{safeToEvict: "on-completion"}},
+		"kube-system/a":  {Owner: replicaSet}, "kube-system/b": {Owner: replicaSet, Labels: map[string]string{"app": "dns"}},
+	}
+	const (
+		bare     = "default/a-bare: no controller would create it again"
+		unsafe   = "default/b-unsafe: its annotation " + safeToEvict + " is false"
+		local    = "default/d-local: it has local storage, an emptyDir or a hostPath: scratch"
+		budget   = "default/e-web: its PodDisruptionBudget web allows no eviction: minAvailable is 1, 1 of 1 pod healthy, and 1 must be"
+		custom   = "default/g-custom: its controller is a Rollout, which --skip-nodes-with-custom-controller-pods does not trust to create it again"
+		complete = "default/i-last: its annotation " + safeToEvict + " is on-completion: the node waits for its end"
+		nowhere  = "default/f-big: it fits on no other node: selector tier=gold: no such label on the node (1 node)"
+		system   = "kube-system/a: it is in kube-system, and no PodDisruptionBudget selects it"
+		minimum  = "min reached: g wants 1 of at least 1"
+	)
+	for name, tc := range map[string]struct {
+		release string
+		flags   map[string]string
+		size    int
+		node    shape.Node
+		pods    map[string]shape.Pod
+		want    []string
+	}{
+		"nothing":        {size: 2},
+		"at its minimum": {size: 1, want: []string{minimum}},
+		"disabled":       {size: 2, node: shape.Node{Annotations: map[string]string{scaleDownDisabled: "true"}}, want: []string{"its annotation " + scaleDownDisabled + " is true"}},
+		"by a flag":      {size: 2, flags: map[string]string{"scale-down-enabled": "false"}, want: []string{"--scale-down-enabled is false"}},
+		"pods":           {size: 2, pods: pods, flags: map[string]string{"blocking-system-pod-distruption-timeout": "30m0s"}, want: []string{bare, unsafe, local, budget, custom, complete, nowhere}},
+		"pods that flags release": {
+			size: 2, pods: pods, flags: map[string]string{"skip-nodes-with-local-storage": "false", "skip-nodes-with-custom-controller-pods": "false", "skip-nodes-with-system-pods": "false"},
+			want: []string{bare, unsafe, budget, complete, nowhere},
+		},
+		// Until 1.32, a pod of kube-system blocked however old it was; before 1.36, nothing
+		// waited for the end of a pod.
+		"pods, in an old release": {size: 2, release: "1.32.7", pods: pods, want: []string{bare, unsafe, local, budget, custom, system, nowhere}},
+		"pods that do not fit together": {
+			size: 2, pods: map[string]shape.Pod{"d/a": {Owner: replicaSet, Requests: resources("cpu=1500m")}, "d/b": {Owner: replicaSet, Requests: resources("memory=1Gi", "cpu=100m")}},
+			want: []string{"d/b: it fits on no other node: memory: 1024Mi missing (it requests 1024Mi; 0Mi of 8192Mi are free) (1 node)"},
+		},
+	} {
+		if tc.release == "" {
+			tc.release = "1.36.1"
+		}
+		r := stayRecord(tc.release, tc.flags, tc.size, nil, tc.node)
+		r.bound("n", tc.pods)
+		r.bound("other", map[string]shape.Pod{"d/full": {Requests: resources("memory=8Gi")}})
+		one := shape.Budget{MinAvailable: "1", Healthy: 1, Desired: 1, Expected: 1}
+		for name, app := range map[string]string{"default/web": "web", "kube-system/dns": "dns", "elsewhere/web": "web"} {
+			b := one
+			if app == "dns" {
+				b.Allowed = 1
+			}
+			b.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
+			r.shaped(timeline.Budget, name, "", b)
+		}
+		_, s := r.stay()
+		var got []string
+		for _, o := range s.Obstacles {
+			got = append(got, o.Text)
+		}
+		for _, b := range s.Blockers {
+			got = append(got, b.Pod+": "+b.Text)
+		}
+		if s.AtMinimum != nil {
+			got = append(got, s.AtMinimum.Text)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s:\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+		}
+	}
+}
+
+// TestBudgetsOfSafePods: until 1.28, a PodDisruptionBudget blocked a pod that is safe to
+// evict too.
+func TestBudgetsOfSafePods(t *testing.T) {
+	t.Parallel()
+	for release, want := range map[string]int{"1.28.7": 1, "1.29.0": 0} {
+		r := stayRecord(release, nil, 2, nil, shape.Node{})
+		r.bound("n", map[string]shape.Pod{"d/safe": {Labels: map[string]string{"app": "web"}, Annotations: map[string]string{safeToEvict: "true"}}})
+		r.shaped(timeline.Budget, "d/web", "", shape.Budget{MaxUnavailable: "0", Selector: &metav1.LabelSelector{}})
+		if _, s := r.stay(); len(s.Blockers) != want {
+			t.Errorf("%s: %+v", release, s.Blockers)
+		}
+	}
+}
+
+// TestSystemPodsAreEvictedLater: from 1.33 on, a pod of kube-system blocks for an hour. The
+// record says whether budgets are known.
+func TestSystemPodsAreEvictedLater(t *testing.T) {
+	t.Parallel()
+	r := stayRecord("1.36.1", map[string]string{"blocking-system-pod-distruption-timeout": "2h0m0s"}, 2, nil, shape.Node{})
+	r.bound("n", map[string]shape.Pod{"kube-system/a": {Owner: replicaSet}})
+	w, s := r.stay()
+	want := "it is in kube-system, and no PodDisruptionBudget is on record that selects it; it is evicted from 03:00:08 on, when it is 2h00m old"
+	if w.BudgetsKnown || len(s.Blockers) != 1 || s.Blockers[0].Text != want {
+		t.Errorf("%t, %+v\nwant %s", w.BudgetsKnown, s.Blockers, want)
+	}
+	r.add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped})
+	if w, s := r.stay(); !w.BudgetsKnown || len(w.Budgets) != 0 || !strings.HasPrefix(s.Blockers[0].Text, "it is in kube-system, and no PodDisruptionBudget selects it; ") {
+		t.Errorf("%t, %+v", w.BudgetsKnown, s.Blockers)
+	}
+}
+
+// timers returns the timers as texts of seconds after the start of the record.
+func timers(all []Timer) string {
+	var texts []string
+	for _, t := range all {
+		if !t.From.IsZero() {
+			texts = append(texts, fmt.Sprintf("%s %v+%v (%s)", t.Name, t.From.Sub(start).Seconds(), t.Until.Sub(t.From).Seconds(), t.By))
+		}
+	}
+	return strings.Join(texts, ", ")
+}
+
+// TestTimers: since when a node is unneeded, and the cool-downs, by what the autoscaler says
+// of them or else by its decisions.
+func TestTimers(t *testing.T) {
+	t.Parallel()
+	taint := timeline.Fact{Kind: timeline.Node, Name: "n", UID: "n", What: timeline.Tainted, Text: autoscaler.CandidateTaint}
+	said := func(f timeline.Fact) timeline.Fact { f.Kind = timeline.Autoscaler; return f }
+	since := func(seconds int) timeline.Fact {
+		return said(timeline.Fact{What: timeline.Considered, Node: "n", Text: "is unneeded since " + start.Add(time.Duration(seconds)*time.Second).Format(autoscaler.TimeLayout)})
+	}
+	up, down := said(timeline.Fact{What: timeline.ScaleUp, Group: "g"}), said(timeline.Fact{What: timeline.ScaleDown, Group: "other", Text: "Scale-down: removing empty node \"x\""})
+	ends, fails := said(timeline.Fact{What: timeline.ScaleDown, Text: "All pods removed from x"}), said(timeline.Fact{What: timeline.Problem, Text: "Failed to scale down: x"})
+	const (
+		ten   = "600 (the default of --scale-down-"
+		local = "scale-down-delay-type-local"
+	)
+	for name, tc := range map[string]struct {
+		facts   []timeline.Fact
+		flags   map[string]string
+		options map[string]string
+		want    string
+	}{
+		"nothing":       {},
+		"by its taint":  {facts: []timeline.Fact{taint}, want: "unneeded 8+" + ten + "unneeded-time)"},
+		"by its line":   {facts: []timeline.Fact{since(4), taint}, want: "unneeded 4+" + ten + "unneeded-time)"},
+		"an older line": {facts: []timeline.Fact{since(9), taint}, want: "unneeded 9+" + ten + "unneeded-time)"},
+		"needed again":  {facts: []timeline.Fact{since(4), taint, {Kind: timeline.Node, Name: "n", UID: "n", What: timeline.Untainted, Text: autoscaler.CandidateTaint}}},
+		"by a flag":     {facts: []timeline.Fact{taint}, flags: map[string]string{"scale-down-unneeded-time": "30s"}, want: "unneeded 8+30 (--scale-down-unneeded-time)"},
+		"by an annotation": {
+			facts: []timeline.Fact{taint}, options: map[string]string{"scaledownunneededtime": "1m"}, want: "unneeded 8+60 (the group's annotation scaledownunneededtime)",
+		},
+		"not Ready": {
+			facts: []timeline.Fact{taint, {Kind: timeline.Node, Name: "n", UID: "n", What: timeline.NotReady}}, want: "unneeded 8+1200 (the default of --scale-down-unready-time)",
+		},
+		"by decisions": {
+			facts: []timeline.Fact{up, down, ends, fails},
+			want:  "after adding nodes 8+" + ten + "delay-after-add), after deleting nodes 9+0 (the default of --scale-down-delay-after-delete), after a failure 11+180 (the default of --scale-down-delay-after-failure)",
+		},
+		"by its own words": {
+			facts: []timeline.Fact{up, said(timeline.Fact{What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: start.Add(5 * time.Second), Delete: start.Add(-time.Hour)}})})},
+			want:  "after adding nodes 5+" + ten + "delay-after-add)",
+		},
+		"of its group": {facts: []timeline.Fact{up, down}, flags: map[string]string{local: "true"}, want: "after adding nodes 8+" + ten + "delay-after-add)"},
+		"forgotten":    {facts: []timeline.Fact{up, {Kind: timeline.Lab, What: timeline.Step, Time: start.Add(time.Minute)}, said(timeline.Fact{What: timeline.Started, Time: start.Add(time.Minute)})}},
+	} {
+		r := stayRecord("1.36.1", tc.flags, 2, tc.options, shape.Node{})
+		for _, f := range tc.facts {
+			at := f.Time
+			r.add(f)
+			if !at.IsZero() {
+				(*r)[len(*r)-1].Time = at
+			}
+		}
+		if _, s := r.stay(); timers(s.Timers) != tc.want {
+			t.Errorf("%s: %s\nwant %s", name, timers(s.Timers), tc.want)
+		}
+	}
+}
+
+// TestGoing: what the removal of a node waits for, step by step.
+func TestGoing(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 11, 27, 1, 0, 0, 0, time.Local)
+	deleting := func(step, message string, hooks ...string) *shape.Machine {
+		return &shape.Machine{Deletion: &shape.Deletion{Since: since, Step: step, Message: message, Hooks: hooks}}
+	}
+	const (
+		hook  = "pre-drain.delete.hook.machine.cluster.x-k8s.io/backup"
+		later = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/etcd"
+		head  = "its Machine m is being deleted since 01:00:00, and waits for "
+	)
+	for name, tc := range map[string]struct {
+		machine *shape.Machine
+		facts   []timeline.Fact
+		pods    map[string]shape.Pod
+		want    string
+	}{
+		"nothing": {},
+		"drained by the autoscaler": {
+			facts: []timeline.Fact{{Kind: timeline.Node, What: timeline.Tainted, Name: "n", UID: "n", Text: autoscaler.DeletedTaint}},
+			pods:  map[string]shape.Pod{"d/a": {Owner: replicaSet}, "d/b": {Labels: map[string]string{"app": "web"}}, "d/c": {Deleted: since}, "d/d": {Owner: daemonSet}},
+			want: "the autoscaler drains it, and gives its pods 600s to end (the default of --max-graceful-termination-sec)\n  d/a: it is not evicted yet\n" +
+				"  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0, 0 of 0 pods healthy, and 0 must be\n  d/c: it is deleted, and has until 01:00:00 to end",
+		},
+		"drained": {
+			facts: []timeline.Fact{{Kind: timeline.Node, What: timeline.Tainted, Name: "n", UID: "n", Text: autoscaler.DeletedTaint}},
+			want:  "the autoscaler deletes it; no pod that it must evict is on record, and its Machine is not marked yet",
+		},
+		"marked":             {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Marked, Name: "m", UID: "m"}}, want: "its Machine m is marked for deletion, and Cluster API has not begun to delete it"},
+		"an older record":    {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Phase, Name: "m", UID: "m", Text: "Deleting"}}, want: "its Machine m is being deleted; the record does not have what that waits for"},
+		"no condition":       {machine: deleting("", ""), want: "its Machine m is being deleted since 01:00:00; no condition says what that waits for"},
+		"an unknown step":    {machine: deleting("Praying", "for rain"), want: "its Machine m is being deleted since 01:00:00: Praying: for rain"},
+		"a hook":             {machine: deleting("WaitingForPreDrainHook", "", hook, later), want: head + "a hook before the drain\n  the hook backup → its owner removes the annotation " + hook + " from the Machine m"},
+		"the other hook":     {machine: deleting("WaitingForPreTerminateHook", "", later), want: head + "a hook before its infrastructure is deleted\n  the hook etcd → its owner removes the annotation " + later + " from the Machine m"},
+		"its infrastructure": {machine: deleting("WaitingForInfrastructureDeletion", "Waiting for DevMachine to be deleted"), want: head + "its infrastructure to be deleted: Waiting for DevMachine to be deleted"},
+		"a drain": {
+			machine: deleting("DrainingNode", "Drain not completed yet:\n* Pod d/b: cannot evict pod\n"), pods: map[string]shape.Pod{"d/b": {Labels: map[string]string{"app": "web"}}},
+			want: head + "Cluster API's drain of the node: Drain not completed yet:\n  Pod d/b: cannot evict pod\n  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0, 0 of 0 pods healthy, and 0 must be",
+		},
+	} {
+		r := stayRecord("1.36.1", nil, 2, nil, shape.Node{})
+		r.shaped(timeline.Budget, "d/web", "", shape.Budget{MaxUnavailable: "0", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}})
+		if tc.machine == nil {
+			tc.machine = &shape.Machine{}
+		}
+		r.shaped(timeline.Machine, "m", "g", tc.machine)
+		r.bound("n", tc.pods)
+		for _, f := range tc.facts {
+			r.add(f)
+		}
+		w := At(*r, start.Add(time.Hour))
+		got := ""
+		if g := w.Going(w.NodeOf("n"), w.MachineOf("m", "")); g != nil {
+			got = g.Text
+			for _, o := range g.Details {
+				got += "\n  " + o.Text
+				if strings.Contains(o.Change, "annotation") {
+					got += " → " + o.Change
+				}
+			}
+		}
+		if got != tc.want {
+			t.Errorf("%s: %s\nwant %s", name, got, tc.want)
+		}
+	}
+}
+
+// TestDefaultsAreValues: durations, numbers and booleans, as the autoscaler logs them.
+func TestDefaultsAreValues(t *testing.T) {
+	t.Parallel()
+	a := Autoscaler{Autoscaler: shape.Autoscaler{Flags: map[string]string{"scan-interval": "10s", "scale-down-unneeded-time": "600s", "scale-down-utilization-threshold": "0.50", "v": "4", "nodes": "[]"}}}
+	if changed := a.Changed(); len(changed) != 1 || changed["v"] != "4" {
+		t.Errorf("%v are not the defaults, want v alone", changed)
+	}
+	if s := a.Setting("scale-down-unneeded-time"); s.Value != "10m0s" || s.By != "the default of --scale-down-unneeded-time" {
+		t.Errorf("%+v", s)
+	}
+	if _, by := (Setting{"soon", "--x"}).duration(); by != "--x=soon is no duration" {
+		t.Error(by)
+	}
+}
