@@ -29,10 +29,11 @@ func (Timeline) Report(ctx context.Context,
 	return lab(ctx, "timeline:report", option("out", out), option("record", record), option("since", since))
 }
 
-// Explain explains in words what happened to a pod, a node or a node group. It
-// says why a pod waited, why a node was kept, and what changed a group's size.
-// WHAT is pod/NAME, node/NAME or group/NAME. Example: go tool mage
-// timeline:explain pod/sc-shop-7d9f8-x2x8z
+// Explain explains in words what happened to a pod, a node or a node group, or
+// what the autoscaler does and waits for. It says why a pod waited, why a node
+// stays or what its removal waits for, what changed a group's size, and which
+// groups the autoscaler scales. WHAT is pod/NAME, node/NAME, group/NAME or
+// autoscaler. Example: go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z
 func (Timeline) Explain(ctx context.Context, what string,
 	record *string, // FILE that timeline:import wrote, to read instead of the cluster's record
 ) error {

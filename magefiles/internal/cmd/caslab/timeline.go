@@ -27,9 +27,9 @@ var timelineVerbs = []verb{
 	}),
 	verbWithOptions(usage{
 		name:    "timeline:explain",
-		summary: "Explains in words what happened to a pod, a node or a node group.",
-		details: "It says why a pod waited, why a node was kept, and what changed a group's size.",
-		args:    []argument{{"WHAT", "pod/NAME, node/NAME or group/NAME"}},
+		summary: "Explains in words what happened to a pod, a node or a node group, or what the autoscaler does and waits for.",
+		details: "It says why a pod waited, why a node stays or what its removal waits for, what changed a group's size, and which groups the autoscaler scales.",
+		args:    []argument{{"WHAT", "pod/NAME, node/NAME, group/NAME or autoscaler"}},
 		example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z",
 	}, func(fs *flag.FlagSet, o *timelines.ExplainOptions) {
 		fs.StringVar(&o.Record, "record", "", recordMeaning)

@@ -38,8 +38,9 @@ type Autoscalers struct {
 // Recorder records what happens in a cluster until stop is called.
 type Recorder interface {
 	Record(ctx context.Context, c *target.Cluster) (stop func())
-	// AddFlags records the flags with which an autoscaler starts.
-	AddFlags(c *target.Cluster, flags []autoscaler.Flag)
+	// AddStart records with which flags an autoscaler starts, and from what it was
+	// compiled.
+	AddStart(c *target.Cluster, flags []autoscaler.Flag, tree string)
 }
 
 // Nodes are the nodes of the environment.
@@ -133,7 +134,7 @@ func (a *Autoscalers) withProcess(ctx context.Context, command string, debug boo
 	if err != nil {
 		return err
 	}
-	process, err := a.Process(ctx, c, built.Binary, overrides)
+	process, err := a.Process(ctx, c, built, overrides)
 	if err != nil {
 		return err
 	}
@@ -144,9 +145,9 @@ func (a *Autoscalers) withProcess(ctx context.Context, command string, debug boo
 	return do(process)
 }
 
-// Process returns an autoscaler to run on this machine, with checked flags. The
+// Process returns a compiled autoscaler to run on this machine, with checked flags. The
 // caller sets the writer of what it prints.
-func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary string, overrides []string) (p autoscaler.Process, err error) {
+func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, built Compiled, overrides []string) (p autoscaler.Process, err error) {
 	address, err := autoscaler.FreeAddress(ctx)
 	if err != nil {
 		return p, err
@@ -155,17 +156,17 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, binary str
 	if err != nil {
 		return p, err
 	}
-	p = autoscaler.Process{Binary: binary, Env: environment, LogFile: a.AutoscalerLog(c.UID)}
+	p = autoscaler.Process{Binary: built.Binary, Env: environment, LogFile: a.AutoscalerLog(c.UID)}
 	settings := a.Settings(c, address)
 	if c.Own {
 		// The API server gets another port when the environment is started again.
 		p.Relay = &kube.Relay{Server: c.WorkloadPath, Kubeconfig: a.AutoscalerKubeconfig()}
 		settings.Kubeconfig = p.Relay.Kubeconfig
 	}
-	if p.Flags, err = a.CheckedFlags(ctx, binary, settings, overrides); err != nil {
+	if p.Flags, err = a.CheckedFlags(ctx, built.Binary, settings, overrides); err != nil {
 		return p, err
 	}
-	a.Recorder.AddFlags(c, p.Flags)
+	a.Recorder.AddStart(c, p.Flags, built.State)
 	return p, a.recordRelease(c)
 }
 

@@ -107,7 +107,7 @@ type fixture struct {
 	flags []autoscaler.Flag
 }
 
-func (s *fixture) AddFlags(_ *target.Cluster, flags []autoscaler.Flag) { s.flags = flags }
+func (s *fixture) AddStart(_ *target.Cluster, flags []autoscaler.Flag, _ string) { s.flags = flags }
 
 func (s *fixture) Record(context.Context, *target.Cluster) (stop func()) {
 	s.recorded++

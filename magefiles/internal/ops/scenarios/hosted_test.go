@@ -74,7 +74,7 @@ func (p *program) state() (started []string, running int) {
 // noRecorder records nothing.
 type noRecorder struct{ autoscalers.Recorder }
 
-func (noRecorder) AddFlags(*target.Cluster, []autoscaler.Flag) {}
+func (noRecorder) AddStart(*target.Cluster, []autoscaler.Flag, string) {}
 
 func newHostAutoscaler(t *testing.T) (*hostAutoscaler, *program) {
 	t.Helper()

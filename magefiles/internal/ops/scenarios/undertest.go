@@ -181,7 +181,7 @@ func (h *hostAutoscaler) Start(ctx context.Context, extra []string) error {
 	if err := h.Stop(ctx); err != nil {
 		return err
 	}
-	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled.Binary, h.withFlags(extra))
+	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled, h.withFlags(extra))
 	if err != nil {
 		return err
 	}

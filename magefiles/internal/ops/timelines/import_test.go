@@ -70,7 +70,7 @@ func TestImport(t *testing.T) {
 	for _, want := range []string{
 		"Read 4 files of " + dir + ".\n", ": 1 Pod\n", "  ca.log: 2 lines, 2 statements, ", "  objects: 1 Secret\n",
 		"  more.txt, notes.txt: it has neither objects nor a line of the autoscaler's log\n",
-		"The record has 5 facts, ", "  go tool mage timeline:explain pod/default/lost -record=" + file + "\n",
+		"The record has 6 facts, ", "  go tool mage timeline:explain pod/default/lost -record=" + file + "\n",
 	} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("printed\n%s\nwant %q", printed, want)

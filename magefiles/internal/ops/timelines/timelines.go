@@ -109,9 +109,10 @@ func addFact(l *lab.Lab, file string, f timeline.Fact) {
 	}
 }
 
-// AddFlags records the flags with which the lab starts an autoscaler.
-func (t *Timelines) AddFlags(c *target.Cluster, flags []autoscaler.Flag) {
-	f := logfacts.Flags(flags, t.Now())
+// AddStart records with which flags the lab starts an autoscaler, and from what it was
+// compiled.
+func (t *Timelines) AddStart(c *target.Cluster, flags []autoscaler.Flag, tree string) {
+	f := logfacts.Flags(flags, tree, t.Now())
 	f.Source = timeline.Own
 	if err := timeline.Append(t.File(c), f); err != nil {
 		t.Log.Printf("! not on the timeline: %v", err)

@@ -1,5 +1,5 @@
-// Package explain says in words what happened to a pod, a node or a group, and why. What the
-// facts say decides; what the autoscaler said supports it.
+// Package explain says in words what happened to a pod, a node or a group, and why, and how
+// the autoscaler is. What the facts say decides; what the autoscaler said supports it.
 package explain
 
 import (
@@ -21,11 +21,15 @@ import (
 // ErrNotOnRecord is returned when no fact mentions the name.
 var ErrNotOnRecord = errors.New("not on record")
 
-// Check returns an error for a text that names no pod, node or group as Text reads it.
+// Check returns an error for a text that names no pod, node or group, and not the
+// autoscaler, as Text reads it.
 func Check(what string) error {
+	if what == autoscalerWord {
+		return nil
+	}
 	kind, name, found := strings.Cut(what, "/")
 	if !found || name == "" {
-		return fmt.Errorf("explain %q: want pod/NAME, pod/NAMESPACE/NAME, node/NAME or group/NAME", what)
+		return fmt.Errorf("explain %q: want pod/NAME, pod/NAMESPACE/NAME, node/NAME, group/NAME or autoscaler", what)
 	}
 	if !slices.Contains(slices.Concat(podKinds, nodeKinds, groupKinds), kind) {
 		return fmt.Errorf("explain %q: %q is none of pod, node and group", what, kind)
@@ -36,9 +40,9 @@ func Check(what string) error {
 // Kinds that users may write before the name of an object.
 var podKinds, nodeKinds, groupKinds = []string{"pod", "pods"}, []string{"node", "nodes", "machine", "machines"}, []string{"group", "groups"}
 
-// Text returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME or
-// group/NAME, and why, in words for a terminal. Times of day are in the time zone of
-// the lab.
+// Text returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME, group/NAME or the
+// autoscaler, and why, in words for a terminal. Times of day are in the time zone of the
+// lab.
 func Text(facts []timeline.Fact, what string) (string, error) {
 	if err := Check(what); err != nil {
 		return "", err
@@ -50,6 +54,8 @@ func Text(facts []timeline.Fact, what string) (string, error) {
 	}
 	e := &explainer{Model: m, facts: facts}
 	switch {
+	case what == autoscalerWord:
+		e.autoscaler()
 	case slices.Contains(podKinds, kind):
 		stories := m.PodsNamed(name)
 		if len(stories) == 0 {

@@ -24,8 +24,9 @@ var decisive = []string{
 	"status-config-map-name", "status-taint", "unremovable-node-recheck-timeout", "v",
 }
 
-// Flags returns the fact of an autoscaler's flags.
-func Flags(flags []autoscaler.Flag, at time.Time) timeline.Fact {
+// Flags returns the fact of an autoscaler's flags, and of the tree that it was compiled from,
+// if that is not empty.
+func Flags(flags []autoscaler.Flag, tree string, at time.Time) timeline.Fact {
 	values := map[string]string{}
 	for _, f := range flags {
 		if f.Bare {
@@ -38,5 +39,5 @@ func Flags(flags []autoscaler.Flag, at time.Time) timeline.Fact {
 			values[f.Name] = f.Value
 		}
 	}
-	return timeline.Fact{Time: at, Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{Flags: values})}
+	return timeline.Fact{Time: at, Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{Flags: values, Tree: tree})}
 }

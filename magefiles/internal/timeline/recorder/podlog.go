@@ -67,7 +67,7 @@ func processFacts(pod *corev1.Pod, containers []string, now time.Time) []timelin
 func commandLine(pod *corev1.Pod, container string, now time.Time) []timeline.Fact {
 	for _, c := range pod.Spec.Containers {
 		if c.Name == container {
-			f := logfacts.Flags(autoscaler.FlagsOf(slices.Concat(c.Command, c.Args)), cmp.Or(pod.CreationTimestamp.UTC(), now))
+			f := logfacts.Flags(autoscaler.FlagsOf(slices.Concat(c.Command, c.Args)), "", cmp.Or(pod.CreationTimestamp.UTC(), now))
 			f.Name, f.UID, f.Source = pod.Namespace+"/"+pod.Name, string(pod.UID), timeline.Watch
 			return []timeline.Fact{f}
 		}

@@ -1,0 +1,295 @@
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+// autoscalerWord is what users write to ask about the autoscaler.
+const autoscalerWord = "autoscaler"
+
+// section is a part of an answer: lines with names.
+type section struct {
+	title string
+	rows  []row
+}
+
+type row struct{ name, text string }
+
+func (s *section) add(name, format string, args ...any) {
+	s.rows = append(s.rows, row{timeline.Shorten(name, maxNameWidth), timeline.Shorten(fmt.Sprintf(format, args...), timeline.LongestText)})
+}
+
+// sections writes the parts that have lines.
+func (e *explainer) sections(all ...section) {
+	for _, s := range all {
+		width := 0
+		for _, r := range s.rows {
+			width = max(width, utf8.RuneCountInString(r.name))
+		}
+		if len(s.rows) > 0 {
+			e.printf("\n%s\n", s.title)
+		}
+		for _, r := range s.rows {
+			e.printf("  %-*s  %s\n", width, r.name, r.text)
+		}
+	}
+}
+
+// autoscaler writes what is known of the autoscaler that ran last.
+func (e *explainer) autoscaler() {
+	w := e.world()
+	a := w.Autoscaler
+	if len(e.Runs) == 0 && !a.Known && a.Loops == nil {
+		e.title("nothing of an autoscaler is on record.")
+		return
+	}
+	var run history.Span
+	if n := len(e.Runs); n > 0 {
+		run = e.Runs[n-1]
+	}
+	e.title("%s %s.", a.Title(), e.running(run))
+	process := e.process(run)
+	seen, unseen := e.groupsSeen()
+	var waits section
+	if run.Open {
+		waits = e.waits(seen)
+	}
+	e.sections(process, e.flags(), seen, unseen, waits, e.errors(run), e.unknown())
+	e.printf("\n(as of %s, from %s, %s, %s, and what it logged and reported)\n", timeline.Clock(w.At), timeline.Plural(len(w.Groups), "group"), timeline.Plural(len(w.Nodes), "node"), flagsOnRecord(a))
+}
+
+func flagsOnRecord(a fit.Autoscaler) string {
+	if a.Known {
+		return "its flags"
+	}
+	return "none of its flags"
+}
+
+// silence is how long an autoscaler may say nothing before that is worth a word.
+const silence = 3 * time.Minute
+
+// running returns whether the autoscaler runs, and since when.
+func (e *explainer) running(run history.Span) string {
+	switch {
+	case run.From.IsZero():
+		return "logged something; when it started is not on record"
+	case !run.Open:
+		return fmt.Sprintf("ran from %s to %s and has stopped", timeline.Clock(run.From), timeline.Clock(run.To))
+	}
+	text := "runs since " + timeline.Clock(run.From)
+	if heard := e.heard(); e.To.Sub(heard) > silence {
+		text += fmt.Sprintf(", and says nothing since %s; it may have been killed", timeline.Clock(heard))
+	}
+	return text
+}
+
+// heard returns when the autoscaler said something last.
+func (e *explainer) heard() time.Time {
+	var last time.Time
+	for _, f := range e.facts {
+		if f.Kind == timeline.Autoscaler && (f.Source == timeline.Log || f.Source == timeline.Status || f.Source == timeline.Event) && f.Time.After(last) {
+			last = f.Time
+		}
+	}
+	return last
+}
+
+// process returns what the autoscaler is, what it speaks, and how its loops go.
+func (e *explainer) process(run history.Span) section {
+	w := e.world()
+	a := w.Autoscaler
+	s := section{title: "The process"}
+	if a.Tree != "" {
+		s.add("tree", "%s", a.Tree)
+	}
+	if text := timeline.Tidy(run.Text); text != "" && !strings.HasSuffix(a.Title(), " "+text) {
+		s.add("version", "%s", text)
+	}
+	if pod := e.podOf(run); pod != "" {
+		s.add("pod", "%s", pod)
+	}
+	if n := len(e.Runs) - 1; n > 0 {
+		s.add("restarts", "%s before it on record, the last one from %s to %s", timeline.Plural(n, "run"), timeline.Clock(e.Runs[n-1].From), timeline.Clock(e.Runs[n-1].To))
+	}
+	if a.API != "" {
+		s.add("API", "%s of Cluster API", a.API)
+	}
+	if l := a.Loops; l != nil {
+		text := "the last on record began at " + timeline.Clock(l.Last)
+		if l.N > 0 {
+			scan := a.Setting("scan-interval")
+			text += fmt.Sprintf("; %s before it, one every %s, each logged for %s at the median and %s at most; the interval is %s (%s)",
+				timeline.Plural(l.N, "loop"), timeline.DurationText(l.Last.Sub(l.From)/time.Duration(l.N)), timeline.DurationText(l.Median), timeline.DurationText(l.Longest), scan.Value, scan.By)
+		}
+		s.add("loops", "%s", text)
+	}
+	for _, f := range slices.Backward(e.Facts) {
+		if f.Kind == timeline.Autoscaler && f.What == timeline.Health && f.Group == "" {
+			s.add("status", "%s since %s", f.Text, timeline.Clock(f.Time))
+			break
+		}
+	}
+	return s
+}
+
+// podOf returns the name of the autoscaler's pod, empty if it has none on record.
+func (e *explainer) podOf(run history.Span) string {
+	for _, f := range slices.Backward(e.Facts) {
+		if f.Kind == timeline.Autoscaler && f.What == timeline.Started && f.Name != "" && !f.Time.Before(run.From) {
+			return timeline.Tidy(f.Name)
+		}
+	}
+	return ""
+}
+
+// flags returns the flags that do not have their defaults.
+func (e *explainer) flags() section {
+	s := section{title: "Flags that differ from the defaults"}
+	changed := e.world().Autoscaler.Changed()
+	for _, flag := range slices.Sorted(maps.Keys(changed)) {
+		s.add("--"+flag, "%s", changed[flag])
+	}
+	return s
+}
+
+// groupsSeen returns the node groups of the autoscaler, and the others with the reason.
+func (e *explainer) groupsSeen() (seen, unseen section) {
+	w := e.world()
+	seen.title, unseen.title = "Groups that it scales", "Groups that it does not scale"
+	for _, g := range w.Groups {
+		if found := w.Outside(g); len(found) > 0 {
+			var texts []string
+			for _, o := range found {
+				texts = append(texts, o.Text)
+			}
+			unseen.add(g.Name, "%s", strings.Join(texts, "; "))
+			continue
+		}
+		least, most := w.Limits(g)
+		text := fmt.Sprintf("wants %d; min %d, max %d", g.Wanted, least, most)
+		if g.Health != "" {
+			text += "; it says: " + g.Health
+		}
+		seen.add(g.Name, "%s", text)
+	}
+	if len(seen.rows) == 0 && len(w.Groups) > 0 {
+		seen.add("none", "it scales no group")
+	}
+	return seen, unseen
+}
+
+// waits returns what the autoscaler waits for: cool-downs, back-offs, and nodes that are on
+// their way in the groups that it scales.
+func (e *explainer) waits(seen section) section {
+	w := e.world()
+	s := section{title: "What it waits for"}
+	coolDowns := func(of string, timers []fit.Timer) {
+		for _, t := range timers {
+			if t.Until.After(w.At) {
+				s.add("cool-down", "%s%s %s", of, t.Name, timer(t, w.At))
+			}
+		}
+	}
+	coolDowns("", w.CoolDowns(nil))
+	provision := w.Autoscaler.Setting("max-node-provision-time")
+	for _, g := range w.Groups {
+		if !slices.ContainsFunc(seen.rows, func(r row) bool { return r.name == timeline.Shorten(g.Name, maxNameWidth) }) {
+			continue
+		}
+		if w.CoolDowns(nil) == nil {
+			coolDowns(g.Name+": ", w.CoolDowns(g))
+		}
+		switch {
+		case g.Backoff.After(w.At):
+			s.add("back-off", "%s until %s, %s more", g.Name, timeline.Clock(g.Backoff), timeline.DurationText(g.Backoff.Sub(w.At)))
+		case strings.Contains(g.Health, "scale-up Backoff"):
+			s.add("back-off", "%s; its end is not on record", g.Name)
+		}
+		for _, m := range w.Coming(g) {
+			text := fmt.Sprintf("machine %s of %s since %s", m.Name, g.Name, timeline.Clock(m.Created))
+			if m.Phase != "" {
+				text += ", " + m.Phase
+			}
+			s.add("new node", "%s; it waits for at most %s (%s)", text, provision.Value, provision.By)
+		}
+	}
+	if len(s.rows) == 0 {
+		s.add("nothing", "no cool-down, no back-off and no new node is on record")
+	}
+	return s
+}
+
+// maxErrors is the largest number of errors in an answer.
+const maxErrors = 10
+
+// errors returns the problems of the last run, the latest ones last.
+func (e *explainer) errors(run history.Span) section {
+	s := section{title: "Errors"}
+	list := e.Statements(run.From, e.To, func(f timeline.Fact) bool { return f.Kind == timeline.Autoscaler && f.What == timeline.Problem })
+	if left := len(list) - maxErrors; left > 0 {
+		s.add("", "%s before", timeline.Plural(left, "other error"))
+		list = list[left:]
+	}
+	for _, problem := range list {
+		name := timeline.Clock(problem.First)
+		if problem.Count > 1 {
+			name += fmt.Sprintf(" – %s (%d times)", timeline.Clock(problem.Last), problem.Count)
+		}
+		text := problem.Text
+		if denied := forbidden(text); denied != "" {
+			text = denied
+		}
+		s.add(name, "%s", text)
+	}
+	return s
+}
+
+// denial matches what the API server says of a request that a role does not allow, also in
+// a quoted message.
+var denial = regexp.MustCompile(`User \\?"([^"\\]+)\\?" cannot (\S+) resource \\?"([^"\\]+)\\?" in API group \\?"([^"\\]*)\\?"(?: in the namespace \\?"([^"\\]+)\\?")?`)
+
+// forbidden returns the verb and the resource that a role lacks, by an error; empty if the
+// error is another one.
+func forbidden(text string) string {
+	m := denial.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	resource, where := m[3], "in the cluster"
+	if m[4] != "" {
+		resource += "." + m[4]
+	}
+	if m[5] != "" {
+		where = "in the namespace " + m[5]
+	}
+	return fmt.Sprintf("forbidden: no role allows %s to %s %s %s", m[1], m[2], resource, where)
+}
+
+// unknown returns what the record does not have.
+func (e *explainer) unknown() section {
+	a := e.world().Autoscaler
+	s := section{title: "What is not known"}
+	note := func(missing bool, name, text string) {
+		if missing {
+			s.add(name, "%s", text)
+		}
+	}
+	r := a.Release()
+	note(a.Version == nil, "version", "no line and no image with its release is on record; the newest release is assumed")
+	note(!a.Known, "flags", "they are not on record; the defaults are assumed")
+	note(a.API == "", "API", fmt.Sprintf("no line names the version of Cluster API that it uses; %s reads %s to %s", a.Title(), r.OldestAPI, r.NewestAPI))
+	note(a.Loops == nil, "loops", "none is on record; it logs them with --v=4")
+	note(a.CoolDown == nil, "cool-downs", "it has not logged them; its decisions on record stand for them")
+	note(len(e.world().Groups) == 0, "groups", "no MachineDeployment with its annotations is on record")
+	return s
+}

@@ -1,0 +1,89 @@
+package explain
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/golden"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/timelinetest"
+)
+
+// busy is a record of an autoscaler that waits for everything that it can wait for.
+func busy() *cluster {
+	c := newCluster(1)
+	log := func(at float64, a shape.Autoscaler) {
+		c.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(a), Source: timeline.Log})
+	}
+	c.Add(.5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Own, Shape: shape.Encode(shape.Autoscaler{
+		Flags: map[string]string{"v": "4", "scan-interval": "10s", "node-group-auto-discovery": "clusterapi:clusterName=work"}, Tree: "1.36.1 from /src, commit 0123456789ab",
+	})})
+	log(1.6, shape.Autoscaler{Flags: map[string]string{"v": "4", "scan-interval": "10s", "scale-down-unneeded-time": "2m0s"}})
+	log(1.7, shape.Autoscaler{API: "v1beta2"})
+	c.shaped(3, timeline.Group, "md-0", "md-0", "", shape.Group{Namespace: "default"})
+	three := 3
+	c.Add(30, timeline.Fact{Kind: timeline.Group, What: timeline.Sized, Name: "web", UID: "g-web", Group: "web", N: &three, Source: timeline.Watch})
+	log(31, shape.Autoscaler{CoolDown: &shape.CoolDown{Add: c.At(30), Delete: c.At(-3600), Failure: c.At(-3600)}})
+	c.shaped(32, timeline.Machine, "web-new", "web", "", shape.Machine{})
+	c.Add(32, timeline.Fact{Kind: timeline.Machine, What: timeline.Phase, Name: "web-new", UID: "m-web-new", Group: "web", Text: "Provisioning", Source: timeline.Watch})
+	c.Log(60, "W Disabling scale-up for node group MachineDeployment/default/web until "+c.At(360).Format("2006-01-02 15:04:05.999999999 -0700 MST")+" m=+360.1; errorClass=Other; errorCode=timeout")
+	for _, at := range []float64{61, 71, 81} {
+		c.Log(at, `E "Failed to watch" err="failed to list *v1.ResourceClaim: resourceclaims.resource.k8s.io is forbidden: User \"system:serviceaccount:default:ca\" cannot list resource \"resourceclaims\" in API group \"resource.k8s.io\" at the cluster scope" type="*v1.ResourceClaim"`)
+	}
+	log(110, shape.Autoscaler{Loops: &shape.Loops{N: 6, From: c.At(50), Last: c.At(110), Median: 200 * time.Millisecond, Longest: 1500 * time.Millisecond}})
+	c.Add(115, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Text: "Healthy, scale-up InProgress", Source: timeline.Status})
+	return c
+}
+
+// TestExplainAutoscaler compares the answers about the autoscaler with testdata.
+func TestExplainAutoscaler(t *testing.T) {
+	t.Parallel()
+	stopped := busy()
+	stopped.Log(118, "Cleaned up, exiting...")
+	old := slices.DeleteFunc(busy().Record(), func(f timeline.Fact) bool { return f.What == timeline.Shaped })
+	for name, facts := range map[string][]timeline.Fact{
+		"busy": busy().Record(), "stopped": stopped.Record(), "old-record": old, "recorded": recorded(t, "01:12:12"),
+	} {
+		got, err := Text(facts, "autoscaler")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		golden.Check(t, "autoscaler-"+name+".txt", got)
+	}
+}
+
+// TestExplainNoAutoscaler: a record without an autoscaler says so; one that fell silent is
+// not said to run without a word.
+func TestExplainNoAutoscaler(t *testing.T) {
+	t.Parallel()
+	b := timelinetest.New()
+	b.Group("web", 0, 4, 1)
+	if got, err := Text(b.Record(), "autoscaler"); err != nil || got != "nothing of an autoscaler is on record.\n" {
+		t.Errorf("%v: %s", err, got)
+	}
+	b.Log(0, "Cluster Autoscaler 1.36.1")
+	b.Log(10, "No expansion options")
+	b.Add(600, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
+	if got, err := Text(b.Record(), "autoscaler"); err != nil || !strings.HasPrefix(got, "the autoscaler 1.36.1 runs since 22:00:00, and says nothing since 22:00:10; it may have been killed.\n") {
+		t.Errorf("%v: %s", err, got)
+	}
+}
+
+// TestForbidden: the verb and the resource that a role lacks, in the words of client-go and
+// of the API server, quoted or not.
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`machinedeployments.cluster.x-k8s.io "web" is forbidden: User "system:serviceaccount:ns:ca" cannot patch resource "machinedeployments/scale" in API group "cluster.x-k8s.io" in the namespace "default"`: "forbidden: no role allows system:serviceaccount:ns:ca to patch machinedeployments/scale.cluster.x-k8s.io in the namespace default",
+		`err="pods is forbidden: User \"ca\" cannot list resource \"pods\" in API group \"\" at the cluster scope"`:                                                                                              "forbidden: no role allows ca to list pods in the cluster",
+		"Failed to get nodes": "",
+	} {
+		if got := forbidden(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
