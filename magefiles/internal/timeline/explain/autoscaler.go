@@ -128,8 +128,10 @@ func (e *explainer) process(run history.Span) section {
 		text := "the last on record began at " + timeline.Clock(l.Last)
 		if l.N > 0 {
 			scan := a.Setting("scan-interval")
-			text += fmt.Sprintf("; %s before it, one every %s, each logged for %s at the median and %s at most; the interval is %s (%s)",
-				timeline.Plural(l.N, "loop"), timeline.DurationText(l.Last.Sub(l.From)/time.Duration(l.N)), timeline.DurationText(l.Median), timeline.DurationText(l.Longest), scan.Value, scan.By)
+			text += fmt.Sprintf("; %s before it, one every %s; the interval is %s (%s)", timeline.Plural(l.N, "loop"), timeline.DurationText(l.Last.Sub(l.From)/time.Duration(l.N)), scan.Value, scan.By)
+			if l.Longest > 0 {
+				text += fmt.Sprintf("; each took %s at the median and %s at most, by its lines", timeline.DurationText(l.Median), timeline.DurationText(l.Longest))
+			}
 		}
 		s.add("loops", "%s", text)
 	}

@@ -2,18 +2,30 @@ package logfacts
 
 import (
 	"slices"
+	"strings"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline/shape"
 )
 
 // loopsEvery is how often a fact of the loops is made, in the time of the log.
 const loopsEvery = time.Minute
 
+// between are the sources of lines that are logged between two loops, or beside them.
+var between = []string{"trigger.go:", "node_instances_cache.go:", "reflector.go:", "event_sink_logging_wrapper.go:"}
+
+// inLoop reports whether a line may be one of a loop. Releases from 1.30 on log what ends the
+// wait for the next loop, and how long that took.
+func inLoop(e speech.Entry) bool {
+	return !strings.HasPrefix(e.Message, "Function loopWait took ") && !slices.ContainsFunc(between, func(source string) bool { return strings.HasPrefix(e.Source, source) })
+}
+
 // loops collects the loops of a log.
 type loops struct {
 	// from is the beginning of the loop before those collected, last that of the last
-	// one, and told that of the last one in a fact. lastLine is the time of the last line.
+	// one, and told that of the last one in a fact. lastLine is the time of the last line
+	// of a loop.
 	from, last, told, lastLine time.Time
 	n                          int
 	// spans has how long each complete loop logged.

@@ -25,6 +25,10 @@ var (
 // Reader makes facts of the lines of one log, which it gets in their order: how the process
 // was started, its cool-downs, and its loops. Statement makes facts of what a line states.
 type Reader struct {
+	// Partial is set for a log of which lines are left out, so that the length of loops is
+	// not known.
+	Partial bool
+
 	// flags are those read so far, and flagsAt is the time of the last one, zero after it.
 	// Some releases log no flags.
 	flags    map[string]string
@@ -69,21 +73,28 @@ func (r *Reader) Read(e speech.Entry, day time.Time) []timeline.Fact {
 			facts = append(facts, shaped(at, shape.Autoscaler{CoolDown: &c}))
 		}
 	}
-	if e.Class != speech.Loop {
+	switch {
+	case e.Class == speech.Loop:
+		facts = append(facts, r.told(r.loops.begin(at))...)
+	case inLoop(e):
 		r.loops.line(at)
-	} else if l := r.loops.begin(at); l != nil {
-		facts = append(facts, shaped(l.Last, shape.Autoscaler{Loops: l}))
 	}
 	return facts
 }
 
 // Rest returns the fact of the loops that Read has not returned yet. It is to be called when
 // no line follows for now.
-func (r *Reader) Rest() []timeline.Fact {
-	if l := r.loops.rest(); l != nil {
-		return []timeline.Fact{shaped(l.Last, shape.Autoscaler{Loops: l})}
+func (r *Reader) Rest() []timeline.Fact { return r.told(r.loops.rest()) }
+
+// told returns the fact of loops, of which there may be none.
+func (r *Reader) told(l *shape.Loops) []timeline.Fact {
+	if l == nil {
+		return nil
 	}
-	return nil
+	if r.Partial {
+		l.Median, l.Longest = 0, 0
+	}
+	return []timeline.Fact{shaped(l.Last, shape.Autoscaler{Loops: l})}
 }
 
 func shaped(at time.Time, a shape.Autoscaler) timeline.Fact {

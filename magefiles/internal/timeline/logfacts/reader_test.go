@@ -56,7 +56,11 @@ func lines(t *testing.T, texts ...string) []shape.Autoscaler {
 	}
 	for _, text := range texts {
 		at, message, _ := strings.Cut(text, " ")
-		keep(r.Read(speech.Parse("I1124 "+at+"   1 a.go:1] "+message), noon))
+		source := "a.go:1"
+		if name, rest, found := strings.Cut(message, "] "); found {
+			source, message = name, rest
+		}
+		keep(r.Read(speech.Parse("I1124 "+at+"   1 "+source+"] "+message), noon))
 	}
 	keep(r.Rest())
 	keep(r.Rest()) // nothing is left
@@ -67,7 +71,7 @@ func lines(t *testing.T, texts ...string) []shape.Autoscaler {
 func TestLoops(t *testing.T) {
 	t.Parallel()
 	const begin = " Starting main loop"
-	got := lines(t, "12:00:00.000000"+begin, "12:00:00.200000 x", "12:00:10.000000"+begin, "12:00:14.000000 x", "12:00:20.000000"+begin, "12:00:20.300000 x", "12:01:00.000000"+begin, "12:01:00.500000 x", "12:01:10.000000"+begin)
+	got := lines(t, "12:00:00.000000"+begin, "12:00:00.200000 x", "12:00:09.900000 trigger.go:100] Autoscaler loop triggered by a 10s timer", "12:00:09.900001 metrics.go:635] Function loopWait took 9.7s to complete", "12:00:10.000000"+begin, "12:00:14.000000 x", "12:00:20.000000"+begin, "12:00:20.300000 x", "12:01:00.000000"+begin, "12:01:00.500000 x", "12:01:10.000000"+begin)
 	at := func(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
 	want := []shape.Loops{
 		{N: 3, From: at(0), Last: at(60), Median: 300 * time.Millisecond, Longest: 4 * time.Second},

@@ -67,7 +67,7 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	if clusters := clusterNames(s.Objects); len(clusters) == 1 {
 		r.groups.cluster = clusters[0]
 	}
-	var lines logfacts.Reader
+	lines := logfacts.Reader{Partial: true}
 	messages := make([]message, 0, len(s.Lines))
 	for _, line := range s.Lines {
 		messages = append(messages, message{line.At, func() { r.logEntry(line.Entry, line.At, &lines) }})
