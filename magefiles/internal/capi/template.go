@@ -134,17 +134,3 @@ func (c Cluster) bits(v6 bool, usual int) int {
 	}
 	return bits
 }
-
-// Network returns the manifest of the lab's own pod network, for a cluster whose
-// node image was built here.
-func Network(podCIDR string) ([]byte, error) {
-	t, err := template.New("default-cni.yaml").Option("missingkey=error").ParseFS(manifests.FS, "node/default-cni.yaml")
-	if err != nil {
-		return nil, fmt.Errorf("read the network's manifest: %w", err)
-	}
-	var out bytes.Buffer
-	if err := t.Execute(&out, map[string]string{"PodSubnet": podCIDR}); err != nil {
-		return nil, fmt.Errorf("fill in the network's manifest: %w", err)
-	}
-	return out.Bytes(), nil
-}

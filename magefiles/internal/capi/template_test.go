@@ -21,7 +21,6 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/kube"
-	"caslab/manifests"
 )
 
 func releaseOf(tag string) release.Release { return release.Of(version.Must(version.NewSemver(tag))) }
@@ -287,23 +286,5 @@ func TestHAProxyNetwork(t *testing.T) {
 		if n := strings.Count(text, want); n != 2 || strings.Count(text, "ipmask(") != 2 {
 			t.Errorf("%s: the rules do not have %s twice:\n%s", subnets, want, text)
 		}
-	}
-}
-
-func TestNetwork(t *testing.T) {
-	t.Parallel()
-	manifest, err := Network("10.1.0.0/16")
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden.Check(t, "network.yaml", string(manifest))
-	raw, err := manifests.FS.ReadFile("node/default-cni.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// kind executes a manifest as a template only if the manifest has this
-	// sentence.
-	if !bytes.Contains(raw, []byte("would you kindly template this file")) {
-		t.Error("kind would leave the braces in")
 	}
 }

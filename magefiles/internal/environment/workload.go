@@ -3,7 +3,6 @@ package environment
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"caslab/magefiles/internal/capi"
@@ -25,16 +24,22 @@ func (c *bringUp) cluster() capi.Cluster {
 	}
 }
 
-func (c *bringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
-	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
+// newCluster returns the workload cluster to create.
+func (c *bringUp) newCluster(ctx context.Context) (capi.Cluster, error) {
 	cluster := c.cluster()
 	cluster.NodeImage, cluster.LoadBalancer, cluster.OwnerFile = c.image, c.base.LoadBalancer, c.owner
 	network, _, err := c.engine.Network(ctx, cluster.Release.Network)
+	cluster.Subnets = network.Subnets
+	return cluster, err
+}
+
+func (c *bringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
+	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	cluster, err := c.newCluster(ctx)
 	if err != nil {
 		return "", err
 	}
-	cluster.Subnets = network.Subnets
 	manifest, err := cluster.Manifest()
 	if err != nil {
 		return "", err
@@ -78,7 +83,10 @@ func (c *bringUp) withBalancer(ctx context.Context, progress func(string), do fu
 func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	network, err := c.network(ctx)
+	network, err := c.base.Network(c.Config.Kubernetes, podCIDR, func(path string) ([]byte, error) {
+		res, err := c.engine.Exec(ctx, c.Config.ManagementName()+"-control-plane", nil, "cat", path)
+		return res.Stdout, err
+	})
 	if err != nil {
 		return "", err
 	}
@@ -99,22 +107,4 @@ func (c *bringUp) replaceFailed(ctx context.Context) (stop func()) {
 	return capi.ReplaceFailed(ctx, c.mgmt, namespace, c.Config.ClusterName,
 		func(name string) { c.Log.Printf("! kubeadm failed on the machine %s, which is replaced", name) },
 		func(err error) { fmt.Fprintf(c.FullLog, "replace machines: %v\n", err) })
-}
-
-// network returns the manifest of the pod network: the lab's own or, in a pulled node
-// image, kind's.
-func (c *bringUp) network(ctx context.Context) ([]byte, error) {
-	if c.base.OwnNetwork {
-		network, err := capi.Network(podCIDR)
-		if err != nil {
-			return nil, err
-		}
-		rights, err := node.DNSRights(c.Config.Kubernetes)
-		return append(network, rights...), err
-	}
-	res, err := c.engine.Exec(ctx, c.Config.ManagementName()+"-control-plane", nil, "cat", "/kind/manifests/default-cni.yaml")
-	if err != nil {
-		return nil, fmt.Errorf("read the node image's network: %w", err)
-	}
-	return []byte(strings.ReplaceAll(string(res.Stdout), "{{ .PodSubnet }}", podCIDR)), nil
 }

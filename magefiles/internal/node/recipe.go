@@ -50,14 +50,14 @@ func recipeFor(kubernetes string) (recipe, error) {
 		// client-go reads this variable for features.WatchListClient.
 		r.env = []string{"KUBE_FEATURE_WatchListClient=false"}
 	}
-	r.network, err = DNSRights(v)
+	r.network, err = dnsRights(v)
 	return r, err
 }
 
-// DNSRights returns a manifest that allows the cluster's DNS to read
+// dnsRights returns a manifest that allows the cluster's DNS to read
 // EndpointSlices. It returns nothing for a version of Kubernetes whose kubeadm
 // already allows that.
-func DNSRights(v *version.Version) ([]byte, error) {
+func dnsRights(v *version.Version) ([]byte, error) {
 	if release.OfKubernetes(v).DNSSlices {
 		return nil, nil
 	}
