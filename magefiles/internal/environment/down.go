@@ -66,7 +66,7 @@ func (e *Environment) Down(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := e.endGuests(ctx, "env:down"); err != nil {
+		if err := e.removal().End(ctx, "env:down"); err != nil {
 			return err
 		}
 		what := fmt.Sprintf("remove %d containers", len(workload)+len(management))

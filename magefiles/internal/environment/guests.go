@@ -2,33 +2,24 @@ package environment
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/guests"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-const (
-	// visitEvery is how often a guest looks whether the environment is there.
-	visitEvery = 2 * time.Second
-	// guestsTimeout is how long env:down waits for guests to end.
-	guestsTimeout = 15 * time.Second
-)
+// visitEvery is how often a guest looks whether the environment is there.
+const visitEvery = 2 * time.Second
 
-// removedFile is the path of a file that says when the removal of the environment began,
-// and by which command. The file stays, so that guests see it even if the next environment
-// comes up at once.
-func (e *Environment) removedFile() string { return e.ownerFile(".removed") }
+// removal is the last removal of an environment of that name.
+func (e *Environment) removal() guests.Removal {
+	return guests.Removal{Environment: e.Config.ClusterName, File: e.ownerFile(".removed"), State: e.State, Log: e.Log, Now: e.Now}
+}
 
 // Visit makes a command a guest of the environment until leave is called: env:down names
 // it, and the command of ctx ends, with the reason and without a clean-up, when the
@@ -36,7 +27,7 @@ func (e *Environment) removedFile() string { return e.ownerFile(".removed") }
 // has at that time. While the environment is stopped, the command waits, and Visit says so.
 func (e *Environment) Visit(ctx context.Context, command string, answers func(context.Context) error) (leave func() error, err error) {
 	var before visited
-	if before.removed, err = e.removed(); err != nil {
+	if before.removed, err = e.removal().Text(); err != nil {
 		return nil, err
 	}
 	if before.authority, err = kube.Authority(e.EnvironmentKubeconfig()); err != nil {
@@ -81,7 +72,7 @@ func (e *Environment) Visit(ctx context.Context, command string, answers func(co
 	}, nil
 }
 
-// visited is what a guest found when it came: what removed and kube.Authority returned.
+// visited is what a guest found when it came: what Text and kube.Authority returned.
 type visited struct{ removed, authority string }
 
 // sight is what a guest finds: that the API server answers, why the environment no longer
@@ -95,7 +86,7 @@ type sight struct {
 // API server into the kubeconfig.
 func (e *Environment) look(ctx context.Context, guest *state.Lock, before visited, answers func(context.Context) error) sight {
 	name := e.Config.ClusterName
-	if removed, err := e.removed(); err == nil && removed != "" && removed != before.removed {
+	if removed, err := e.removal().Text(); err == nil && removed != "" && removed != before.removed {
 		return sight{gone: removed}
 	}
 	if guest.Lost() {
@@ -129,43 +120,4 @@ func (e *Environment) look(ctx context.Context, guest *state.Lock, before visite
 	// The engine may have started it by itself. If this fails, the next look tries again.
 	_ = e.refreshKubeconfig(running)
 	return sight{}
-}
-
-// endGuests tells the guests that a command removes the environment. It waits until they
-// have ended, at most for guestsTimeout.
-func (e *Environment) endGuests(ctx context.Context, command string) error {
-	text := fmt.Sprintf("the environment %q is gone: %s (process %d) began to remove it at %s", e.Config.ClusterName, command, os.Getpid(), e.Now().Format(time.DateTime))
-	if err := state.WriteFile(e.removedFile(), []byte(text), 0o644); err != nil {
-		return err
-	}
-	guests, err := e.State.Guests(e.Config.ClusterName)
-	if err != nil || len(guests) == 0 {
-		return err
-	}
-	step := e.Log.Start("wait for the end of "+strings.Join(guests, ", "), visitEvery)
-	waiting, cancel := context.WithTimeout(ctx, guestsTimeout)
-	defer cancel()
-	err = wait.PollUntilContextCancel(waiting, visitEvery/10, true, func(context.Context) (bool, error) {
-		guests, err = e.State.Guests(e.Config.ClusterName)
-		return len(guests) == 0, err
-	})
-	if wait.Interrupted(err) && ctx.Err() == nil {
-		step.Done("", err)
-		e.Log.Printf("! not ended within %s: %s; end it by hand, because its environment is now removed", guestsTimeout, strings.Join(guests, ", "))
-		return nil
-	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	step.Done("", err)
-	return err
-}
-
-// removed returns the content of removedFile; empty if there is none.
-func (e *Environment) removed() (string, error) {
-	text, err := os.ReadFile(e.removedFile())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("look whether the environment was removed: %w", err)
-	}
-	return string(text), nil
 }

@@ -234,7 +234,7 @@ func TestGuestsEndDuringACleanUp(t *testing.T) {
 		if gone := interrupt.Gone(g.ctx); gone == nil || !errors.Is(context.Cause(g.clean), gone) || !errors.Is(gone, context.Canceled) {
 			t.Errorf("the clean-up ends for %v", context.Cause(g.clean))
 		}
-		if there, err := state.Exists(s.removedFile()); there || err != nil {
+		if there, err := state.Exists(s.removal().File); there || err != nil {
 			t.Errorf("it says that a command removed it: %v", err)
 		}
 	})
