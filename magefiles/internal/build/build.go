@@ -118,6 +118,27 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	return Result{Took: time.Since(start)}, nil
 }
 
+// All compiles the programs of several requests, one after the other, and returns how many
+// were up to date.
+func All(ctx context.Context, requests []Request, o Options) (cached int, err error) {
+	for i, r := range requests {
+		one := o
+		if o.Progress != nil {
+			one.Progress = func(text string) {
+				o.Progress(fmt.Sprintf("%s (%d of %d): %s", filepath.Base(r.Output), i+1, len(requests), text))
+			}
+		}
+		result, err := Build(ctx, r, one)
+		if err != nil {
+			return cached, err
+		}
+		if result.Cached {
+			cached++
+		}
+	}
+	return cached, nil
+}
+
 func args(r Request) []string {
 	output := r.Output
 	if len(r.Packages) > 1 {

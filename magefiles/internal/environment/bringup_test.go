@@ -103,8 +103,13 @@ func (w *fakeWorld) useFakes(e *Environment) {
 		fetch: func(_ context.Context, s source.Spec, _ func(string)) (*source.Tree, error) {
 			return &source.Tree{Dir: w.State.Path("src", "tree"), Origin: "git"}, w.call("fetch " + s.Name + " " + s.Version)
 		},
-		compile: func(_ context.Context, r build.Request, _ build.Options) (build.Result, error) {
-			return build.Result{Cached: true}, w.call("compile " + r.Output[strings.LastIndexByte(r.Output, '/')+1:])
+		compile: func(_ context.Context, requests []build.Request, _ build.Options) (int, error) {
+			for i, r := range requests {
+				if err := w.call("compile " + r.Output[strings.LastIndexByte(r.Output, '/')+1:]); err != nil {
+					return i, err
+				}
+			}
+			return len(requests), nil
 		},
 		render: func(_ context.Context, o repository.Options) (*repository.Repository, error) {
 			return &repository.Repository{ConfigPath: o.Dir + "/clusterctl.yaml", Version: "v" + o.Version.String(), Providers: []repository.Provider{

@@ -51,29 +51,28 @@ func (c *bringUp) nodeImage(ctx context.Context, progress func(string)) (_ strin
 
 func (c *bringUp) compile(ctx context.Context, progress func(string)) (string, error) {
 	programs := c.programs(c.tree, c.info.Arch())
-	requests, names := programs.Requests(), programs.Programs()
-	cached := 0
-	err := c.State.Exclusively(ctx, workCompile, progress, func() error {
-		for i, name := range names {
-			result, err := c.tools.compile(ctx, requests[name], build.Options{
-				Runner: c.Runner, Progress: func(text string) { progress(fmt.Sprintf("%s (%d of %d): %s", name, i+1, len(names), text)) },
-			})
-			if err != nil {
-				return err
-			}
-			if result.Cached {
-				cached++
-			}
-		}
-		return nil
-	})
+	byName := programs.Requests()
+	var requests []build.Request
+	for _, name := range programs.Programs() {
+		requests = append(requests, byName[name])
+	}
+	cached, err := c.build(ctx, requests, progress)
 	if err != nil {
 		return "", err
 	}
-	if own, ok := requests[build.Clusterctl]; ok {
+	if own, ok := byName[build.Clusterctl]; ok {
 		err = c.keepClusterctl(own.Output)
 	}
-	return fmt.Sprintf("%d built, %d up to date", len(names)-cached, cached), err
+	return fmt.Sprintf("%d built, %d up to date", len(requests)-cached, cached), err
+}
+
+// build compiles programs, and returns how many were up to date.
+func (c *bringUp) build(ctx context.Context, requests []build.Request, progress func(string)) (cached int, err error) {
+	err = c.State.Exclusively(ctx, workCompile, progress, func() error {
+		cached, err = c.tools.compile(ctx, requests, build.Options{Runner: c.Runner, Progress: progress})
+		return err
+	})
+	return cached, err
 }
 
 func (c *bringUp) render(ctx context.Context, _ func(string)) (string, error) {
@@ -118,12 +117,15 @@ func (c *bringUp) bake(ctx context.Context, progress func(string)) (_ string, er
 	if err := c.assembleManagers(); err != nil {
 		return "", err
 	}
+	c.image, err = c.bakeWith(ctx, c.managers, progress)
+	return c.image, err
+}
+
+// bakeWith returns the node image with those managers in it.
+func (c *bringUp) bakeWith(ctx context.Context, managers map[string]v1.Image, progress func(string)) (ref string, err error) {
 	err = c.State.Exclusively(ctx, workNode, progress, func() error {
-		c.image, err = c.tools.bake(ctx, c.base.Node, c.managers, c.nodeOptions(c.info.Arch(), progress))
+		ref, err = c.tools.bake(ctx, c.base.Node, managers, c.nodeOptions(c.info.Arch(), progress))
 		return err
 	})
-	if err != nil {
-		return "", err
-	}
-	return c.image, nil
+	return ref, err
 }

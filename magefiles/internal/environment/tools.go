@@ -23,7 +23,7 @@ type tools struct {
 	// check asks whether a tree can be fetched.
 	check   func(context.Context, source.Spec) error
 	fetch   func(ctx context.Context, spec source.Spec, progress func(string)) (*source.Tree, error)
-	compile func(context.Context, build.Request, build.Options) (build.Result, error)
+	compile func(context.Context, []build.Request, build.Options) (cached int, err error)
 	render  func(context.Context, repository.Options) (*repository.Repository, error)
 	// assemble makes a manager's image, with commands at paths in it.
 	assemble func(arch, binary, user string, commands map[string]string) (v1.Image, error)
@@ -54,7 +54,7 @@ func realTools(l *lab.Lab) tools {
 		fetch: func(ctx context.Context, s source.Spec, progress func(string)) (*source.Tree, error) {
 			return component.Fetch(ctx, l, s, progress)
 		},
-		compile: build.Build, render: repository.Write, assemble: image.Manager,
+		compile: build.All, render: repository.Write, assemble: image.Manager,
 		base: node.Base, bake: node.Bake, bound: node.BoundBalancer,
 		kind:       func(m capi.Management) kindCluster { return m },
 		clusterctl: capi.NewClusterctl, open: kube.Open,
