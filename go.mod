@@ -2,7 +2,10 @@ module caslab
 
 go 1.26.0
 
-tool github.com/magefile/mage
+tool (
+	github.com/magefile/mage
+	sigs.k8s.io/kind
+)
 
 require (
 	al.essio.dev/pkg/shellescape v1.5.1

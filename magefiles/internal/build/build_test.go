@@ -1,10 +1,12 @@
 package build
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,6 +52,24 @@ func mustBuild(t *testing.T, r Request) Result {
 		t.Fatal(err)
 	}
 	return result
+}
+
+func TestAll(t *testing.T) {
+	t.Parallel()
+	first, second := request(t, module(t, program+"// new to the compiler: "+rand.Text()+"\n")), request(t, module(t, program))
+	mustBuild(t, second)
+	var said []string
+	o := Options{Runner: run.Exec{}, Progress: func(text string) { said = append(said, text) }}
+	if cached, err := All(t.Context(), []Request{first, second}, o); err != nil || cached != 1 {
+		t.Errorf("All() = %d, %v; want one that was up to date", cached, err)
+	}
+	if len(said) == 0 || !strings.HasPrefix(said[0], "program (1 of 2): ") {
+		t.Errorf("it said %q", said)
+	}
+	broken := request(t, module(t, "package main"))
+	if cached, err := All(t.Context(), []Request{second, broken, first}, o); !errors.As(err, new(*CompilerError)) || cached != 1 {
+		t.Errorf("All() = %d, %v; want one, and the compiler's error", cached, err)
+	}
 }
 
 func TestBuildOnceForEachInput(t *testing.T) {
@@ -199,6 +219,25 @@ func TestOwnClusterctl(t *testing.T) {
 		}
 		if want && (!r.Host || r.Dir != "/tree" || r.Packages[0] != "./cmd/clusterctl" || r.Output != "/out/clusterctl" || !strings.Contains(strings.Join(r.LDFlags, " "), "gitVersion=v"+tag)) {
 			t.Errorf("%s: %+v", tag, r)
+		}
+	}
+}
+
+// TestCommands: kind and kubectl have the versions that the lab's modules pin.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..", "..")
+	kubernetes := filepath.Join(root, "magefiles", "components", "kubernetes")
+	for pkg, r := range map[string]Request{
+		"sigs.k8s.io/kind": Kind(root, "/out/kind"), "k8s.io/kubernetes/cmd/kubectl": Kubectl(kubernetes, "/out/kubectl"),
+	} {
+		if !slices.Equal(r.Packages, []string{pkg}) || r.Output != "/out/"+path.Base(pkg) || !r.Host || r.ID == "" {
+			t.Errorf("%s: %+v", pkg, r)
+		}
+		list := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.Name}}", pkg)
+		list.Dir, list.Env = r.Dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
+		if name, err := list.Output(); err != nil || string(name) != "main\n" {
+			t.Errorf("%s is no program of the module in %s: %q, %v", pkg, r.Dir, name, err)
 		}
 	}
 }

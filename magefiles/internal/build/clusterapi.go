@@ -84,11 +84,16 @@ func (c ClusterAPI) Requests() map[string]Request {
 		}
 	}
 	if facts.OwnClusterctl() {
-		r := c.request(Clusterctl, ".", "./cmd/clusterctl")
-		r.Host = true
-		requests[Clusterctl] = r
+		requests[Clusterctl] = c.Clusterctl()
 	}
 	return requests
+}
+
+// Clusterctl returns the build of the release's clusterctl, which runs on this machine.
+func (c ClusterAPI) Clusterctl() Request {
+	r := c.request(Clusterctl, ".", "./cmd/clusterctl")
+	r.Host = true
+	return r
 }
 
 // CheckLayout refuses a tree whose main packages are not where the release has

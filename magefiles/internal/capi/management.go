@@ -9,6 +9,7 @@ import (
 	kindconfig "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	"sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/log"
+	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/kube"
 )
@@ -79,6 +80,17 @@ func (m Management) config() *kindconfig.Cluster {
 		}},
 		KubeadmConfigPatches: patches,
 	}
+}
+
+// ConfigFile returns kind's configuration of the cluster as a file for the kind command.
+func (m Management) ConfigFile() ([]byte, error) {
+	config := m.config()
+	config.TypeMeta = kindconfig.TypeMeta{APIVersion: "kind.x-k8s.io/v1alpha4", Kind: "Cluster"}
+	data, err := yaml.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("write kind's configuration of the cluster %s: %w", m.Name, err)
+	}
+	return data, nil
 }
 
 func (m Management) waitReady(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	kindconfig "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	"sigs.k8s.io/yaml"
 )
 
 // TestManagementCluster: its node has the engine's socket and the lab's mark.
@@ -14,7 +15,17 @@ func TestManagementCluster(t *testing.T) {
 	t.Parallel()
 	m := Management{NodeImage: "node:v1", OwnerFile: "/lab/.caslab/owner/x"}
 	for _, m.CgroupV1 = range []bool{false, true} {
-		config := m.config()
+		file, err := m.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := new(kindconfig.Cluster)
+		if err := yaml.UnmarshalStrict(file, config); err != nil {
+			t.Fatal(err)
+		}
+		if config.APIVersion != "kind.x-k8s.io/v1alpha4" || config.Kind != "Cluster" {
+			t.Errorf("the file is a %s of %s", config.Kind, config.APIVersion)
+		}
 		if len(config.Nodes) != 1 || config.Nodes[0].Image != m.NodeImage {
 			t.Fatalf("nodes %+v", config.Nodes)
 		}

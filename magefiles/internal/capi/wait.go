@@ -22,7 +22,7 @@ import (
 // StandIn installs the CustomResourceDefinitions of cert-manager without
 // cert-manager, so that the clusterctl of the release considers it installed.
 func StandIn(ctx context.Context, c *kube.Client, r release.Release, progress func(string)) error {
-	manifest, err := standIn(r)
+	manifest, err := StandInManifest(r)
 	if err != nil {
 		return err
 	}
@@ -44,8 +44,9 @@ func StandIn(ctx context.Context, c *kube.Client, r release.Release, progress fu
 	}, progress)
 }
 
-// standIn returns the definitions that the clusterctl of the release looks for.
-func standIn(r release.Release) ([]byte, error) {
+// StandInManifest returns the YAML of the definitions that StandIn installs: those that the
+// clusterctl of the release looks for.
+func StandInManifest(r release.Release) ([]byte, error) {
 	name := "cluster/cert-manager-crds.yaml"
 	if r.CertManager == "" {
 		name = "cluster/cert-manager-service.yaml"

@@ -151,7 +151,7 @@ func TestStandIn(t *testing.T) {
 		"0.3.25": {"cert-manager.io/v1 Issuer", "cert-manager.io/v1 Certificate"},
 		"1.14.2": {"cert-manager.io/v1 Issuer", "cert-manager.io/v1 Certificate"},
 	} {
-		manifest, err := standIn(releaseOf(tag))
+		manifest, err := StandInManifest(releaseOf(tag))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,17 +64,23 @@ func (e *Environment) BuildNodeImage(ctx context.Context) error {
 			return err
 		}
 		c := e.newBringUp(info)
-		usually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
-		image, err := steps.UpTo(c.steps(usually), stepImages)
-		if err != nil {
-			return err
-		}
-		if _, err := steps.Run(ctx, e.Log, e.Now, image); err != nil {
+		if err := c.runUpTo(ctx, stepImages); err != nil {
 			return err
 		}
 		fmt.Fprintf(e.Out, "%s\n%s\n", c.image, c.base.LoadBalancer.Image())
 		return nil
 	})
+}
+
+// runUpTo runs the step target and those that it needs: steps of env:up, and more.
+func (c *bringUp) runUpTo(ctx context.Context, target string, more ...steps.Step) error {
+	usually := node.Usually(ctx, c.nodeOptions(c.info.Arch(), nil))
+	needed, err := steps.UpTo(append(c.steps(usually), more...), target)
+	if err != nil {
+		return err
+	}
+	_, err = steps.Run(ctx, c.Log, c.Now, needed)
+	return err
 }
 
 // Check refuses settings with which no environment can come up on this machine. It

@@ -43,9 +43,7 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	if err := state.Remove(c.managementKubeconfigLock()); err != nil {
 		return "", err
 	}
-	m := c.management(progress)
-	if len(existing) == 0 {
-		m.NodeImage, m.CgroupV1, m.OwnerFile = c.image, c.allowCgroupV1(), c.owner
+	if m := c.newManagement(progress); len(existing) == 0 {
 		err = c.tools.kind(m).Create(ctx)
 	} else {
 		err = c.tools.kind(m).ExportKubeconfig()
@@ -97,6 +95,13 @@ func (c *bringUp) whileManaged(run stepFunc) stepFunc {
 		})
 		return run(ctx, progress)
 	}
+}
+
+// newManagement returns the management cluster to create.
+func (c *bringUp) newManagement(progress func(string)) capi.Management {
+	m := c.management(progress)
+	m.NodeImage, m.CgroupV1, m.OwnerFile = c.image, c.allowCgroupV1(), c.owner
+	return m
 }
 
 // sameImages reports whether the nodes that an interrupted run left have this run's

@@ -39,6 +39,9 @@ const (
 	stepVerify     = "machines seen by their own cluster"
 )
 
+// stepExport is a step of Export.
+const stepExport = "programs and files for a hand"
+
 // StepNames returns the names of the steps of env:up.
 func StepNames() []string {
 	var names []string

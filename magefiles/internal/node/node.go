@@ -169,8 +169,8 @@ func (e *MissingImageError) Error() string {
 
 // Bake adds the managers, by reference, to a node image, so that every node of a
 // cluster can run them, and the script that prepares the cgroups of its kubelet. It
-// returns the new image's reference. The tag is a digest of
-// the content, and an existing image is not built again.
+// returns the new image's reference. The tag is a digest of the content, and an existing
+// image is not built again. There may be no managers.
 func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Options) (string, error) {
 	v, err := version.NewSemver(strings.TrimPrefix(o.Kubernetes, "v"))
 	if err != nil {
@@ -200,7 +200,7 @@ func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Opti
 	}
 	o.progress("importing %d managers", len(managers))
 	return baked, derive(ctx, base, baked, o, func(c *container) error {
-		if err := c.prepareKubelet(ctx, cgroups); err != nil {
+		if err := c.prepareKubelet(ctx, cgroups); err != nil || len(managers) == 0 {
 			return err
 		}
 		return c.importImages(ctx, managers)
@@ -247,6 +247,20 @@ func derive(ctx context.Context, base, ref string, o Options, change func(*conta
 	o.progress("committing %s", ref)
 	return o.Engine.Commit(ctx, id, ref,
 		`ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]`, "CMD []")
+}
+
+// ReadFile returns the content of a file in the image ref.
+func ReadFile(ctx context.Context, ref, path string, o Options) (_ []byte, err error) {
+	prefix, err := buildPrefix(o.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", path, ref, err)
+	}
+	id, err := o.Engine.Run(ctx, prefix+state.ShortSum(ref), "--network=none", "--entrypoint=sleep", ref, "infinity")
+	if err != nil {
+		return nil, fmt.Errorf("read %s in %s: %w", path, ref, err)
+	}
+	defer func() { err = errors.Join(err, o.Engine.CleanUp(ctx, id)) }()
+	return o.Engine.ReadFile(ctx, id, path)
 }
 
 const startRuntime = `

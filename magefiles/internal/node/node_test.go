@@ -361,6 +361,18 @@ func TestBake(t *testing.T) {
 			t.Errorf("one digest for two scripts: %v", refs)
 		}
 	})
+	t.Run("without managers", func(t *testing.T) {
+		fake := &runtest.Fake{Answers: answers}
+		got, err := Bake(t.Context(), "base:x", nil, here(fake))
+		if err != nil || got == ref {
+			t.Errorf("Bake() = %s, %v", got, err)
+		}
+		for _, c := range fake.Calls() {
+			if strings.Contains(c, "images import") {
+				t.Errorf("no manager was imported with %q", c)
+			}
+		}
+	})
 	t.Run("a failure leaves no container", func(t *testing.T) {
 		broken := slices.Clone(answers)
 		broken[3].Err = errors.New("exit status 1")
@@ -373,6 +385,31 @@ func TestBake(t *testing.T) {
 			t.Errorf("the build container was left; last: %s", last)
 		}
 	})
+}
+
+// TestReadFile: the file is read in a container that is removed also if that fails.
+func TestReadFile(t *testing.T) {
+	t.Parallel()
+	archive := new(strings.Builder)
+	files := tar.NewWriter(archive)
+	if err := files.WriteHeader(&tar.Header{Name: "version", Size: 7, Mode: 0o644}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files.Write([]byte("v1.36.1")); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{archive.String(): "v1.36.1", "": ""} {
+		fake := &runtest.Fake{Answers: []runtest.Answer{
+			{Prefix: "docker rm"}, {Prefix: "docker run", Stdout: "ccc\n"}, {Prefix: "docker cp ccc:/kind/version -", Stdout: text},
+		}}
+		data, err := ReadFile(t.Context(), "node:x", "/kind/version", opts(t, fake))
+		if (err == nil) != (want != "") || string(data) != want {
+			t.Errorf("ReadFile() = %q, %v; want %q", data, err, want)
+		}
+		if calls := fake.Calls(); calls[len(calls)-1] != "docker rm --force --volumes ccc" {
+			t.Errorf("the container was left: %q", calls)
+		}
+	}
 }
 
 func TestOverlay(t *testing.T) {
