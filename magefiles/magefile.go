@@ -24,6 +24,7 @@ var Aliases = map[string]any{
 	"up":     Env.Up,
 	"down":   Env.Down,
 	"status": Env.Status,
+	"bench":  Bench.Run,
 }
 
 // lab compiles the lab's command, shows the progress, and replaces mage with the
@@ -62,8 +63,3 @@ func TestUnit(ctx context.Context) error { return check.Unit(ctx) }
 // at pinned versions where Go can fetch them. Without its database, govulncheck is
 // skipped, and lint says so.
 func Lint(ctx context.Context) error { return check.Lint(ctx) }
-
-// Bench brings an environment of its own up and down three times and prints
-// what each step took. Everything is built before. Each step has its fastest,
-// median and slowest time.
-func Bench(ctx context.Context) error { return lab(ctx, "bench") }

@@ -37,7 +37,7 @@ var Arguments = []Required{
 }
 
 // Aliases are the short names of targets.
-var Aliases = map[string]string{"up": "env:up", "down": "env:down", "status": "env:status"}
+var Aliases = map[string]string{"up": "env:up", "down": "env:down", "status": "env:status", "bench": "bench:run"}
 
 // namespaced matches the names of targets with a namespace, and no argument of a
 // target.
@@ -49,7 +49,7 @@ func Verb(word string) (verb string, ok bool) {
 	if full := Aliases[word]; full != "" {
 		return full, true
 	}
-	return word, word == "bench" || namespaced.MatchString(word)
+	return word, namespaced.MatchString(word)
 }
 
 // CheckAlone refuses a target after verb: it would not run, because the lab's command

@@ -54,7 +54,7 @@ func TestOtherArgumentsAreLeftToMage(t *testing.T) {
 func TestVerb(t *testing.T) {
 	t.Parallel()
 	for word, want := range map[string]string{
-		"env:up": "env:up", "Env:Up": "env:up", "up": "env:up", "Status": "env:status", "bench": "bench",
+		"env:up": "env:up", "Env:Up": "env:up", "up": "env:up", "Status": "env:status", "bench": "bench:run",
 		"test": "", "testUnit": "", "lint": "", "pod/x:y": "", "./a:b.yaml": "", "-h": "", "": "",
 	} {
 		verb, ok := launch.Verb(word)
@@ -74,7 +74,8 @@ func TestOneTargetAtATime(t *testing.T) {
 		{"env:up", "env:up", false, ""},
 		{"env:up", "Env:Up", false, ""},
 		{"env:up", "up", false, ""},
-		{"bench", "bench", false, ""},
+		{"bench:run", "bench", true, ""},
+		{"bench:run", "bench -pairs=1", true, ""},
 		{"workload:add", "workload:add -pods=3", true, ""},
 		{"workload:add", "workload:add", true, ""},
 		{"scenario:run", "scenario:run up", true, ""},
@@ -84,7 +85,7 @@ func TestOneTargetAtATime(t *testing.T) {
 		{"workload:add", "workload:add -pods=3 Env:Down", true, "env:down would not run after it"},
 		{"env:up", "env:up -workers=3", false, "env:up has no option -workers=3"},
 		{"env:up", "env:up now", false, "a target now would not run"},
-		{"bench", "bench lint", false, "a target lint would not run"},
+		{"bench:run", "bench lint", true, `no use for "lint", and as a target it would not run`},
 		{"source:fetch", "source:fetch cluster-api", true, `source:fetch has no use for "cluster-api"`},
 		{"workload:add", "workload:add -pods 3", true, `no use for "3"`},
 		{"nodegroup:set", "nodegroup:set web 1 3 5", true, `no use for "5"`},
@@ -113,7 +114,7 @@ func TestWantsHelp(t *testing.T) {
 // TestHelpVerb: -h after a target that does not exist is no reason to compile the lab.
 func TestHelpVerb(t *testing.T) {
 	t.Parallel()
-	for target, want := range map[string]string{"ENV:UP": "env:up", "bench": "bench"} {
+	for target, want := range map[string]string{"ENV:UP": "env:up", "bench": "bench:run"} {
 		if verb, err := launch.HelpVerb(target); err != nil || verb != want {
 			t.Errorf("HelpVerb(%q) = %q, %v", target, verb, err)
 		}

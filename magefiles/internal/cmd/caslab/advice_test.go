@@ -109,7 +109,7 @@ func TestTheDomainNamesNoCommandsAndNoVariables(t *testing.T) {
 	for _, v := range verbs {
 		said = append(said, v.name)
 	}
-	said = slices.DeleteFunc(said, func(s string) bool { return s == "bench" || s == "WORKERS" })
+	said = slices.DeleteFunc(said, func(s string) bool { return s == "WORKERS" })
 	for _, domain := range []string{
 		"autoscaler", "build", "capi", "engine", "image", "interrupt", "kube", "node", "repository", "run", "scenario", "source",
 		"state", "steps", "timeline", "ui", "workload",
