@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"caslab/magefiles/internal/capi"
@@ -122,29 +121,14 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) []ma
 
 // preflight refuses what cannot work, before anything is created, and prints warnings. It
 // makes the checks of Doctor, except those for Doctor alone, and ends at the first failure.
-func (e *Environment) preflight(ctx context.Context, info engine.Info) (err error) {
+func (e *Environment) preflight(ctx context.Context, info engine.Info) error {
 	step := e.Log.Start("check the machine", 5*time.Second)
-	var warnings []string
-	defer func() {
-		step.Done("", err)
-		for _, w := range warnings {
-			e.Log.Printf("! %s", w)
-		}
-	}()
-	for _, c := range e.checks(ctx, info, machine.ProbeUp, step.Progress) {
-		if c.Doctor {
-			continue
-		}
-		step.Progress(c.Name)
-		switch f := c.Find(ctx); f.Verdict {
-		case machine.Failure:
-			return f.Error()
-		case machine.Warning:
-			warnings = append(warnings, fmt.Sprintf("%s: %s; %s", f.Check, f.Found, f.ToDo))
-		case machine.OK, machine.Note:
-		}
+	warnings, err := machine.Pass(ctx, e.checks(ctx, info, machine.ProbeUp, step.Progress), step.Progress)
+	step.Done("", err)
+	for _, w := range warnings {
+		e.Log.Printf("! %s", w)
 	}
-	return context.Cause(ctx)
+	return err
 }
 
 // Doctor makes the checks of env:up and some more, and prints each finding with a verdict
@@ -165,12 +149,7 @@ func (e *Environment) Doctor(ctx context.Context) error {
 		}})
 		checks = append(checks, e.sourceChecks("", machine.ProbeDoctor, step.Progress)...)
 	}
-	findings := make([]machine.Finding, len(checks))
-	var made sync.WaitGroup
-	for i, c := range checks {
-		made.Go(func() { findings[i] = c.Find(ctx) })
-	}
-	made.Wait()
+	findings := machine.FindAll(ctx, checks)
 	step.Done("", nil)
 	next := "An environment can come up on this machine; type: go tool mage env:up"
 	if ready, err := state.Exists(e.readyFile()); err == nil && ready {

@@ -4,7 +4,6 @@
 package machine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,16 +70,6 @@ func (m Machine) nodes() int { return 2 + m.Workers }
 // Workers are created last.
 func (m Machine) missing() (managers, workers int) {
 	return max(0, 2-m.Present), min(m.Workers, max(0, m.nodes()-m.Present))
-}
-
-// Check is one thing that is checked before an environment comes up.
-type Check struct {
-	// Name says what is checked.
-	Name string
-	// Doctor is set if env:up does not need it.
-	Doctor bool
-	// Find checks it.
-	Find func(ctx context.Context) Finding
 }
 
 // Verdict says how much a finding matters to an environment.
