@@ -94,7 +94,11 @@ func (n *NodeStory) enter(f timeline.Fact) {
 	if !n.Gone.IsZero() {
 		return
 	}
-	n.Spans = openSpan(n.Spans, n.state(), f.Time, f.Text)
+	text := f.Text
+	if f.What == timeline.Untainted {
+		text = "" // the taint is no reason any more
+	}
+	n.Spans = openSpan(n.Spans, n.state(), f.Time, text)
 }
 
 // nodeOf finds the story that a fact about a machine or node belongs to, or
