@@ -57,7 +57,7 @@ func (e *explainer) autoscaler() {
 	if n := len(e.Runs); n > 0 {
 		run = e.Runs[n-1]
 	}
-	e.title("%s %s.", a.Title(), e.running(run))
+	e.title("%s %s.", a.Title(), strings.TrimRight(e.running(run), "."))
 	process := e.process(run)
 	seen, unseen := e.groupsSeen()
 	var waits section
@@ -84,7 +84,13 @@ func (e *explainer) running(run history.Span) string {
 	case run.From.IsZero():
 		return "logged something; when it started is not on record"
 	case !run.Open:
-		return fmt.Sprintf("ran from %s to %s and has stopped", timeline.Clock(run.From), timeline.Clock(run.To))
+		text := fmt.Sprintf("ran from %s to %s and has stopped", timeline.Clock(run.From), timeline.Clock(run.To))
+		for _, f := range slices.Backward(e.Facts) {
+			if f.Kind == timeline.Autoscaler && f.What == timeline.Stopped && f.Text != "" {
+				return text + ": " + timeline.Shorten(f.Text, timeline.LongestHover)
+			}
+		}
+		return text
 	}
 	text := "runs since " + timeline.Clock(run.From)
 	if heard := e.heard(); e.To.Sub(heard) > silence {
@@ -293,5 +299,6 @@ func (e *explainer) unknown() section {
 	note(a.Loops == nil, "loops", "none is on record; it logs them with --v=4")
 	note(a.CoolDown == nil, "cool-downs", "it has not logged them; its decisions on record stand for them")
 	note(len(e.world().Groups) == 0, "groups", "no MachineDeployment with its annotations is on record")
+	note(len(e.world().Groups) > 0, "groups", "MachinePools and MachineSets without a MachineDeployment are not recorded")
 	return s
 }

@@ -62,6 +62,24 @@ func requests(cpu, memory string) corev1.ResourceList {
 	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
 }
 
+// TestExplainRecordedNodes compares the answers about nodes of a real cluster with testdata.
+// One is in no node group; another one became needed while the autoscaler deleted it, and
+// what the autoscaler says of its utilisation is what the facts say.
+func TestExplainRecordedNodes(t *testing.T) {
+	t.Parallel()
+	for file, node := range map[string]string{"node-recorded.txt": "facts-full-bz52k-xmx6n", "node-outside.txt": "facts-md-0-d4psx-68m8q"} {
+		got, err := Text(recorded(t, "01:12:12"), "node/"+node)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		golden.Check(t, file, got)
+		if file == "node-recorded.txt" && (!strings.Contains(got, "Why it stays: 91% of cpu is requested, ") || !strings.Contains(got, "cpu requested (91% of allocatable)")) {
+			t.Errorf("facts and lines differ:\n%s", got)
+		}
+	}
+}
+
 // TestExplainNodesOfGroups compares the answers about nodes that stay or go with testdata.
 // A line about the other node never appears.
 func TestExplainNodesOfGroups(t *testing.T) {

@@ -30,9 +30,9 @@ func (r *record) shaped(kind timeline.Kind, name, group string, what any) {
 	r.add(timeline.Fact{Kind: kind, What: timeline.Shaped, Name: name, UID: name, Group: group, Shape: shape.Encode(what)})
 }
 
-// group adds a group of that size, with annotations given as key=value without the prefix
-// of their domain.
-func (r *record) group(name string, size int, g shape.Group) {
+// group adds the group g of that size.
+func (r *record) group(size int, g shape.Group) {
+	const name = "g"
 	g.Namespace, g.Cluster = "default", "work"
 	g.Template = shape.Reference{Kind: "DevMachineTemplate", Name: name}
 	r.shaped(timeline.Group, name, name, g)
@@ -189,7 +189,7 @@ func TestVerdicts(t *testing.T) {
 			var r record
 			r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: tc.release})
 			r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
-			r.group("g", tc.size, tc.group)
+			r.group(tc.size, tc.group)
 			if tc.template != nil {
 				r.shaped(timeline.Template, "DevMachineTemplate/g", "", *tc.template)
 			}
@@ -224,7 +224,7 @@ func TestWhatDaemonSetsUse(t *testing.T) {
 		"of other nodes only":    {selector: map[string]string{"disk": "ssd"}, want: "yes, by its annotations and its template"},
 	} {
 		var r record
-		r.group("g", tc.size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+		r.group(tc.size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
 		r.node("n", map[int]string{0: "other", 1: "g"}[tc.size], shape.Node{})
 		r.shaped(timeline.Pod, "kube-system/agent-1", "", daemon(tc.selector))
 		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
@@ -308,7 +308,7 @@ func TestIgnored(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	var r record
-	r.group("g", 0, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+	r.group(0, shape.Group{Annotations: sizes("2", cpu4, mem8)})
 	r.waits(shape.Pod{})
 	until := start.Add(time.Minute)
 	r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Text: "Disabling scale-up for node group MachineDeployment/default/g until " + until.String() + " m=+7.1; errorClass=2; errorCode=x"})

@@ -39,7 +39,7 @@ func stayRecord(version string, flags map[string]string, size int, options map[s
 	for option, value := range options {
 		annotations["cluster.x-k8s.io/autoscaling-options-"+option] = value
 	}
-	r.group("g", size, shape.Group{Annotations: annotations})
+	r.group(size, shape.Group{Annotations: annotations})
 	r.node("n", "g", node)
 	r.node("other", "", shape.Node{})
 	return r
@@ -171,8 +171,8 @@ func TestStay(t *testing.T) {
 		// waited for the end of a pod.
 		"pods, in an old release": {size: 2, release: "1.32.7", pods: pods, want: []string{bare, unsafe, local, budget, custom, system, nowhere}},
 		"pods that do not fit together": {
-			size: 2, pods: map[string]shape.Pod{"d/a": {Owner: replicaSet, Requests: resources("cpu=1500m")}, "d/b": {Owner: replicaSet, Requests: resources("memory=1Gi", "cpu=100m")}},
-			want: []string{"d/b: it fits on no other node: memory: 1024Mi missing (it requests 1024Mi; 0Mi of 8192Mi are free) (1 node)"},
+			size: 2, pods: map[string]shape.Pod{"d/a": {Owner: replicaSet, Requests: resources("cpu=900m")}, "d/b": {Owner: replicaSet, Requests: resources("cpu=900m")}},
+			want: []string{"d/b: it fits on no other node: cpu: 300m missing (it requests 900m; 600m of 4 are free) (1 node)"},
 		},
 	} {
 		if tc.release == "" {
@@ -180,7 +180,7 @@ func TestStay(t *testing.T) {
 		}
 		r := stayRecord(tc.release, tc.flags, tc.size, nil, tc.node)
 		r.bound("n", tc.pods)
-		r.bound("other", map[string]shape.Pod{"d/full": {Requests: resources("memory=8Gi")}})
+		r.bound("other", map[string]shape.Pod{"d/full": {Requests: resources("cpu=2500m")}})
 		one := shape.Budget{MinAvailable: "1", Healthy: 1, Desired: 1, Expected: 1}
 		for name, app := range map[string]string{"default/web": "web", "kube-system/dns": "dns", "elsewhere/web": "web"} {
 			b := one
@@ -190,7 +190,10 @@ func TestStay(t *testing.T) {
 			b.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
 			r.shaped(timeline.Budget, name, "", b)
 		}
-		_, s := r.stay()
+		w, s := r.stay()
+		if again := w.Stay(w.NodeOf("n"), w.GroupOf("g")); len(again.Blockers) != len(s.Blockers) {
+			t.Errorf("%s: asked again, %+v", name, again.Blockers)
+		}
 		var got []string
 		for _, o := range s.Obstacles {
 			got = append(got, o.Text)

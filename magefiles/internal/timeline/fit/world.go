@@ -108,8 +108,8 @@ type Autoscaler struct {
 	// no longer runs.
 	Since   time.Time
 	Stopped bool
-	// decided has when its decisions were recorded, together and by group. They stand for
-	// a CoolDown that is not on record.
+	// decided has when decisions were recorded, together and by group, also those of
+	// processes before it. They stand for a CoolDown that is not on record.
 	decided   shape.CoolDown
 	decidedOf map[string]*shape.CoolDown
 }
@@ -241,7 +241,6 @@ func (w *World) autoscaler(f timeline.Fact) {
 		if f.Time.Sub(a.Since) > sameStartWithin {
 			// Its pod and its log report the same start.
 			a.Since, a.API, a.CoolDown, a.Loops = f.Time, "", nil, nil
-			a.decided, a.decidedOf = shape.CoolDown{}, nil
 		}
 		a.Stopped = false
 		if v, err := version.NewVersion(releasePattern.FindString(f.Text)); err == nil {
