@@ -263,8 +263,8 @@ func (s *Scenario) needsControl() bool {
 
 // WhySkipped returns why the scenario cannot run with an autoscaler of that
 // release, which the lab starts and stops if controlled is true; empty if it can
-// run. With an unknown release, which is nil, neither Since nor whether it scales up
-// from zero counts.
+// run. With an unknown release, which is nil, neither Since nor what it knows of
+// empty groups counts.
 func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string {
 	if since := s.Autoscaler.Since; since != "" && running != nil {
 		// Parse has read since.
@@ -272,11 +272,12 @@ func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string 
 			return "it needs autoscaler " + since + " or later, and " + release.Name(running) + " runs"
 		}
 	}
-	if running != nil && !release.OfAutoscaler(running).FromZero {
+	if running != nil && !release.OfAutoscaler(running).KnowsEmptyGroups {
 		for _, g := range s.Groups {
+			// The pods of a workload select their group by a label.
 			if g.Min == 0 {
-				return "its group " + g.Name + " starts without a node, from which the autoscaler scales up since " +
-					release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.FromZero }) + ", and " + release.Name(running) + " runs"
+				return "its group " + g.Name + " starts without a node, and the autoscaler knows the labels of such a group since " +
+					release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.KnowsEmptyGroups }) + ", and " + release.Name(running) + " runs"
 			}
 		}
 	}

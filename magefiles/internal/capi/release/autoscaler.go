@@ -55,6 +55,10 @@ type Autoscaler struct {
 	GroupReferences bool
 	// FromZero reports whether it scales up a group that has no node.
 	FromZero bool
+	// KnowsEmptyGroups reports whether it reads the labels and taints of an empty group from
+	// the annotations of its capacity. Otherwise a pod that selects the group by a label fits
+	// on none of its nodes.
+	KnowsEmptyGroups bool
 	// SkipsPaused reports whether it leaves out groups with Cluster API's annotation
 	// paused.
 	SkipsPaused bool
@@ -184,6 +188,8 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.NewestAPI = "v1beta1" }},
 	// clusterapi_nodegroup.go: TemplateNodeInfo returned ErrNotImplemented until then.
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.FromZero = true }},
+	// clusterapi_utils.go: labelsKey and taintsKey. There is no tag of 1.27.0.
+	{[]string{"1.27.0"}, func(a *Autoscaler) { a.KnowsEmptyGroups = true }},
 	// /cluster-autoscaler/simulator/drainability/rules: the rule SafeToEvict comes before
 	// the rule PDB. Until then, simulator/drain.go asked the budgets of all pods.
 	{[]string{"1.29.0"}, func(a *Autoscaler) { a.BudgetsBindSafePods = false }},

@@ -417,6 +417,9 @@ func TestAutoscalers(t *testing.T) {
 		if want := v(tc.release).Core().GreaterThanOrEqual(v("1.25.0")); a.FromZero != want {
 			t.Errorf("%s scales up from zero: %t, want %t", tc.release, a.FromZero, want)
 		}
+		if want := v(tc.release).Core().GreaterThanOrEqual(v("1.27.0")); a.KnowsEmptyGroups != want {
+			t.Errorf("%s knows the labels of empty groups: %t, want %t", tc.release, a.KnowsEmptyGroups, want)
+		}
 		if !a.Supported || OfAutoscaler(v("1.17.4")).Supported {
 			t.Errorf("%s is supported: %t", tc.release, a.Supported)
 		}

@@ -113,6 +113,7 @@ func writeAutoscalers(out io.Writer) error {
 		}
 		w.Row("v"+a.String(), cmp.Or(a.Toolchain, "today's Go"), a.SizePrefix, api,
 			words(feature{a.AutoDiscovery, "auto-discovery"}, feature{a.APIVariable, "CAPI_VERSION"}, feature{a.FromZero, "from zero"},
+				feature{a.KnowsEmptyGroups, "labels and taints of empty groups"},
 				feature{a.SkipsPaused, "skips paused groups"}, feature{a.TemplateTaints, "taints of templates"}),
 			cmp.Or(strings.Join(a.Defects, "; "), "-"))
 	}

@@ -35,7 +35,7 @@ func (r row) environment() string {
 
 // scaling returns how the row's autoscaler scales a group up and down.
 func (r row) scaling() scaling {
-	if release.OfAutoscaler(r.autoscaler).FromZero {
+	if release.OfAutoscaler(r.autoscaler).KnowsEmptyGroups {
 		return fromZero
 	}
 	return fromOne

@@ -214,7 +214,7 @@ func TestScalings(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]scaling{
-		"v1.10.10+v1.33.4+v1.33.6": fromZero, "v0.3.25+v1.18.19+v1.18.3": fromOne, "v1.1.6+v1.24.17+v1.24.3": fromOne,
+		"v1.10.10+v1.33.4+v1.33.6": fromZero, "v0.3.25+v1.18.19+v1.18.3": fromOne, "v1.1.6+v1.24.17+v1.24.3": fromOne, "v1.3.10+v1.26.13+v1.26.8": fromOne,
 	} {
 		if r, err := parseRow(text); err != nil || r.scaling() != want {
 			t.Errorf("%s: %v, %v; want %v", text, r.scaling(), err, want)

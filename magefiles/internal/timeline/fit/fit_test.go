@@ -171,6 +171,13 @@ func TestVerdicts(t *testing.T) {
 			want: `selector tier=gold: the label is "silver" on the template → label tier=gold on the template`,
 		},
 		"selector of an annotation": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=gold")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}}, want: "yes, by its annotations and its template"},
+		"selector of an annotation that the release does not read": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=gold")}, release: "1.26.8", pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}},
+			want: "selector: the group's annotations tell tier=gold, but the autoscaler 1.26.8 reads no labels of an empty group → a minimum of 1, or an autoscaler from 1.27.0 on",
+		},
+		"taint of an annotation that the release does not read": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, taints+"gpu=true:NoSchedule")}, release: "1.26.8", want: "yes, by its annotations and its template",
+		},
 		"selector of a managed label": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8), NodeLabels: gold}, release: "1.36.1", pod: shape.Pod{NodeSelector: gold},
 			want: "selector node.cluster.x-k8s.io/tier=gold: Cluster API would give its nodes that label, but the template that the autoscaler 1.36.1 makes of an empty group lacks it (a bug upstream) → the annotation " + release.CapacityPrefix + "labels: node.cluster.x-k8s.io/tier=gold on the group",

@@ -305,10 +305,10 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 		setIf(at.labels, corev1.LabelArchStable, t.Architecture)
 		setIf(at.labels, corev1.LabelOSStable, t.System)
 	}
-	for pair := range strings.SplitSeq(g.Annotations[release.CapacityPrefix+"labels"], ",") {
-		if key, value, found := strings.Cut(pair, "="); found {
-			at.labels[key] = value
-		}
+	if told := announcedLabels(g); w.Autoscaler.Release().KnowsEmptyGroups {
+		maps.Copy(at.labels, told)
+	} else {
+		at.unread = told
 	}
 	at.managed = w.managed(g, p)
 	at.taints = w.taints(g)
@@ -320,6 +320,17 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 		}
 	}
 	return at, "by its annotations and its template", true
+}
+
+// announcedLabels returns the labels that a group's annotations tell of its nodes.
+func announcedLabels(g *Group) map[string]string {
+	labels := map[string]string{}
+	for pair := range strings.SplitSeq(g.Annotations[release.CapacityPrefix+"labels"], ",") {
+		if key, value, found := strings.Cut(pair, "="); found {
+			labels[key] = value
+		}
+	}
+	return labels
 }
 
 func setIf(labels map[string]string, key, value string) {
@@ -352,7 +363,11 @@ func (w *World) taints(g *Group) []corev1.Taint {
 	if w.Autoscaler.Release().TemplateTaints {
 		taints = slices.Clone(g.NodeTaints)
 	}
-	for text := range strings.SplitSeq(g.Annotations[release.CapacityPrefix+"taints"], ",") {
+	told := g.Annotations[release.CapacityPrefix+"taints"]
+	if !w.Autoscaler.Release().KnowsEmptyGroups {
+		told = ""
+	}
+	for text := range strings.SplitSeq(told, ",") {
 		rest, effect, found := strings.Cut(text, ":")
 		key, value, _ := strings.Cut(rest, "=")
 		if !found || key == "" {

@@ -8,10 +8,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	scheduling "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
 
-	scheduling "k8s.io/component-helpers/scheduling/corev1"
+	"caslab/magefiles/internal/capi/release"
 )
 
 // Obstacle is a reason why something is not done, and the smallest change that removes it.
@@ -38,6 +39,9 @@ type place struct {
 	// managed are labels that Cluster API would give to the real node and that the
 	// autoscaler does not know.
 	managed map[string]string
+	// unread are labels that the group's annotations tell and that the autoscaler does not
+	// read.
+	unread map[string]string
 }
 
 // obstacles returns why the pod does not fit in a place, nil if it fits as far as that is
@@ -73,15 +77,22 @@ func (p *Pod) selectors(at place) []Obstacle {
 	if p.matches(at.labels) {
 		return nil
 	}
-	if len(at.managed) > 0 {
-		all := maps.Clone(at.managed)
+	would := func(labels map[string]string) bool {
+		all := maps.Clone(labels)
 		maps.Copy(all, at.labels)
-		if p.matches(all) {
-			return []Obstacle{{
-				fmt.Sprintf("selector %s: Cluster API would give its nodes that label, but the template that %s makes of an empty group lacks it (a bug upstream)", labelText(at.managed), at.by),
-				"the annotation capacity.cluster-autoscaler.kubernetes.io/labels: " + labelText(at.managed) + " on the group",
-			}}
-		}
+		return len(labels) > 0 && p.matches(all)
+	}
+	switch {
+	case would(at.unread):
+		return []Obstacle{{
+			fmt.Sprintf("selector: the group's annotations tell %s, but %s reads no labels of an empty group", labelText(at.unread), at.by),
+			"a minimum of 1, or an autoscaler from " + release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.KnowsEmptyGroups }) + " on",
+		}}
+	case would(at.managed):
+		return []Obstacle{{
+			fmt.Sprintf("selector %s: Cluster API would give its nodes that label, but the template that %s makes of an empty group lacks it (a bug upstream)", labelText(at.managed), at.by),
+			"the annotation capacity.cluster-autoscaler.kubernetes.io/labels: " + labelText(at.managed) + " on the group",
+		}}
 	}
 	var found []Obstacle
 	for _, key := range slices.Sorted(maps.Keys(p.NodeSelector)) {
