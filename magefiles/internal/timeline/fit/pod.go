@@ -78,9 +78,12 @@ func (p *Pod) selectors(at place) []Obstacle {
 		return nil
 	}
 	would := func(labels map[string]string) bool {
+		if len(labels) == 0 {
+			return false
+		}
 		all := maps.Clone(labels)
 		maps.Copy(all, at.labels)
-		return len(labels) > 0 && p.matches(all)
+		return p.matches(all)
 	}
 	switch {
 	case would(at.unread):
