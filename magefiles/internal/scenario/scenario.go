@@ -272,6 +272,9 @@ func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string 
 			return "it needs autoscaler " + since + " or later, and " + release.Name(running) + " runs"
 		}
 	}
+	if !controlled && s.needsControl() {
+		return "it needs flags of its own or stops and starts the autoscaler, and the lab does not control the running autoscaler"
+	}
 	if running != nil && !release.OfAutoscaler(running).KnowsEmptyGroups {
 		for _, g := range s.Groups {
 			// The pods of a workload select their group by a label.
@@ -280,9 +283,6 @@ func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string 
 					release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.KnowsEmptyGroups }) + ", and " + release.Name(running) + " runs"
 			}
 		}
-	}
-	if !controlled && s.needsControl() {
-		return "it needs flags of its own or stops and starts the autoscaler, and the lab does not control the running autoscaler"
 	}
 	return ""
 }
