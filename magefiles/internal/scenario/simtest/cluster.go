@@ -119,6 +119,7 @@ type Cluster struct {
 	subscribers   map[int]func(timeline.Fact)
 	subscriptions int
 	refused       map[string]error
+	undefined     bool // Undefine was called
 }
 
 // New returns a cluster. Nothing happens in it until Run is called.
@@ -148,8 +149,18 @@ func (c *Cluster) refuse(q kubetest.Request) error {
 // Undefine removes a kind from the cluster, and returns a client that has not seen
 // it.
 func (c *Cluster) Undefine(kind schema.GroupKind) *kube.Client {
+	c.mu.Lock()
+	c.undefined = true
+	c.mu.Unlock()
 	c.server.Undefine(kind)
 	return c.server.Client()
+}
+
+// disturbed reports whether the test lets requests fail.
+func (c *Cluster) disturbed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.undefined || len(c.refused) > 0
 }
 
 // Run runs the controllers and the recorder until ctx is done.
@@ -159,7 +170,11 @@ func (c *Cluster) Run(ctx context.Context) {
 	all.Go(func() {
 		err := recorder.Record(ctx, recorder.Options{
 			Workload: c.Client, Namespace: Namespace, Cluster: ClusterName, ConfigNamespace: ConfigNamespace, File: c.record, LogFile: c.logFile,
-			OnError: func(err error) { c.t.Errorf("record the simulated cluster: %v", err) },
+			OnError: func(err error) {
+				if !c.disturbed() {
+					c.t.Errorf("record the simulated cluster: %v", err)
+				}
+			},
 		})
 		if err != nil {
 			c.t.Errorf("record the simulated cluster: %v", err)
