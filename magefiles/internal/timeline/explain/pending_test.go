@@ -94,14 +94,18 @@ func manyShapes(pods, groups int) (facts []timeline.Fact, waits string) {
 	return b.Record(), waits
 }
 
-// BenchmarkExplain: an answer about one of 1,000 pods beside 50 groups. It must stay below a
-// second.
+// BenchmarkExplain: an answer about one of 1,000 pods beside 50 groups, about a node and about
+// the autoscaler. Each must stay below a second.
 func BenchmarkExplain(b *testing.B) {
 	facts, pod := manyShapes(1000, 50)
-	b.ReportMetric(float64(len(facts)), "facts")
-	for b.Loop() {
-		if text, err := Text(facts, "pod/"+pod); err != nil || !strings.Contains(text, "none of 50 groups would take it") {
-			b.Fatal(err, text)
-		}
+	for what, want := range map[string]string{"pod/" + pod: "none of 50 groups would take it", "node/work-cluster-pool-07-jbskx-07919": "pool-07 wants 4 nodes", autoscalerWord: "pool-49  wants 4"} {
+		b.Run(what, func(b *testing.B) {
+			b.ReportMetric(float64(len(facts)), "facts")
+			for b.Loop() {
+				if text, err := Text(facts, what); err != nil || !strings.Contains(text, want) {
+					b.Fatal(err, text)
+				}
+			}
+		})
 	}
 }

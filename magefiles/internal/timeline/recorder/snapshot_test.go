@@ -68,6 +68,19 @@ func TestSnapshotHasTheFactsOfTheRecorder(t *testing.T) {
 	}
 }
 
+// TestSnapshotHasBudgets: a PodDisruptionBudget that somebody saved is recorded.
+func TestSnapshotHasBudgets(t *testing.T) {
+	t.Parallel()
+	objects := objectsOf(t, `{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: web, namespace: shop, uid: b}, spec: {maxUnavailable: 0}}`)
+	if !Records(objects[0]) {
+		t.Fatal("it is not recorded")
+	}
+	facts := SnapshotFacts(Snapshot{Taken: midnight, Objects: objects}, func(err error) { t.Error(err) })
+	if f := facts[0]; f.Kind != timeline.Budget || f.Name != "shop/web" || string(f.Shape) != `{"maxUnavailable":"0"}` {
+		t.Errorf("%+v", facts)
+	}
+}
+
 // TestSnapshotHasMessagesInOrder: events and lines of several logs are recorded by time,
 // after the objects that give them their groups, each statement once.
 func TestSnapshotHasMessagesInOrder(t *testing.T) {
