@@ -93,7 +93,7 @@ func (e *explainer) running(run history.Span) string {
 		return text
 	}
 	text := "runs since " + timeline.Clock(run.From)
-	if heard := e.heard(); e.To.Sub(heard) > silence {
+	if heard := e.heard(); e.world().At.Sub(heard) > silence {
 		text += fmt.Sprintf(", and says nothing since %s; it may have been killed", timeline.Clock(heard))
 	}
 	return text

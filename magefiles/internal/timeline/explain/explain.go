@@ -140,7 +140,8 @@ func (e *explainer) world() *fit.World {
 	if e.now == nil {
 		facts := slices.Clone(e.facts)
 		slices.SortStableFunc(facts, func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
-		e.now = fit.At(facts, e.To)
+		// The history has no shapes, and ends before the last of them.
+		e.now = fit.At(facts, facts[len(facts)-1].Time)
 	}
 	return e.now
 }

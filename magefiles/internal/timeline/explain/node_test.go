@@ -80,6 +80,17 @@ func TestExplainRecordedNodes(t *testing.T) {
 	}
 }
 
+// TestExplainByTheLastShapes: what was recorded after the last event counts too.
+func TestExplainByTheLastShapes(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	c.pod(200, "default/bare", c.node, shape.Pod{})
+	got, err := Text(c.Record(), "node/"+c.node)
+	if want := "Why it stays: default/bare blocks its removal: "; err != nil || !strings.Contains(got, want) {
+		t.Errorf("%v: want %s:\n%s", err, want, got)
+	}
+}
+
 // TestExplainNodesOfGroups compares the answers about nodes that stay or go with testdata.
 // A line about the other node never appears.
 func TestExplainNodesOfGroups(t *testing.T) {
