@@ -3,6 +3,7 @@
 package export
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,20 +44,20 @@ func Programs(root string, tree build.ClusterAPI, folder string) []build.Request
 // Write writes the files into a folder. cert-manager.yaml has the definitions without which
 // clusterctl would install cert-manager.
 func (k Kit) Write(folder string) error {
-	clusterctl := func() ([]byte, error) { return os.ReadFile(k.Clusterctl) }
-	network := func() ([]byte, error) { return k.Network, nil }
-	standIn := func() ([]byte, error) { return capi.StandInManifest(k.Cluster.Release) }
-	for name, content := range map[string]func() ([]byte, error){
-		"kind.yaml": k.Management.ConfigFile, "cluster.yaml": k.Cluster.Manifest, "network.yaml": network,
-		"clusterctl.yaml": clusterctl, "cert-manager.yaml": standIn,
-	} {
-		data, err := content()
-		if err != nil {
-			return fmt.Errorf("make %s: %w", name, err)
-		}
-		if err := state.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
-			return err
+	file := func(name string) func(data []byte, err error) error {
+		return func(data []byte, err error) error {
+			if err != nil {
+				return fmt.Errorf("make %s: %w", name, err)
+			}
+			return state.WriteFile(filepath.Join(folder, name), data, 0o600)
 		}
 	}
-	return state.Write(filepath.Join(folder, "managers.tar"), 0o600, func(w io.Writer) error { return image.Archive(w, k.Managers) })
+	return errors.Join(
+		file("kind.yaml")(k.Management.ConfigFile()),
+		file("cluster.yaml")(k.Cluster.Manifest()),
+		file("network.yaml")(k.Network, nil),
+		file("clusterctl.yaml")(os.ReadFile(k.Clusterctl)),
+		file("cert-manager.yaml")(capi.StandInManifest(k.Cluster.Release)),
+		state.Write(filepath.Join(folder, "managers.tar"), 0o600, func(w io.Writer) error { return image.Archive(w, k.Managers) }),
+	)
 }
