@@ -239,6 +239,10 @@ func render(tree, tag string, p *Provider, ca *authority, served definitions) ([
 			if err := setImages(object, tag, p); err != nil {
 				return nil, err
 			}
+			// A manager without leader election must end before the next one begins.
+			if spec, ok := object["spec"].(map[string]any); ok {
+				spec["strategy"] = map[string]any{"type": "Recreate"}
+			}
 		}
 	}
 	if p.Image == "" {
@@ -280,9 +284,9 @@ func asMap(r *resource.Resource) (map[string]any, error) {
 	return object, nil
 }
 
-// setImages sets the lab's tag on the image of the provider's manager, and a pull policy
-// with which the kubelet uses images on the node. It finds the manager's image by its
-// name, with any registry and tag.
+// setImages sets the lab's tag on the image of the provider's manager, and adapts its
+// containers to the lab. It finds the manager's image by its name, with any registry and
+// tag.
 func setImages(deployment map[string]any, tag string, p *Provider) error {
 	containers, _ := field(deployment, "spec", "template", "spec", "containers").([]any)
 	kept := containers[:0]
@@ -299,7 +303,7 @@ func setImages(deployment map[string]any, tag string, p *Provider) error {
 		if !ok {
 			continue
 		}
-		container["imagePullPolicy"] = "IfNotPresent"
+		adapt(container)
 		image, err := name.ParseReference(text(container, "image"))
 		if err != nil {
 			return fmt.Errorf("read an image of the provider %s: %w", p.label, err)
@@ -314,6 +318,20 @@ func setImages(deployment map[string]any, tag string, p *Provider) error {
 		container["image"] = p.Image
 	}
 	return nil
+}
+
+// adapt has the kubelet use the image on the node, and a manager begin to work as soon as it
+// can. The kubelet asks every second, instead of every 10 s, whether it is ready. There is no
+// leader election: there is one manager of each kind, and after a restart it would wait up to
+// a minute for the lease that it held before.
+func adapt(container map[string]any) {
+	container["imagePullPolicy"] = "IfNotPresent"
+	if probe, ok := container["readinessProbe"].(map[string]any); ok {
+		probe["periodSeconds"] = 1
+	}
+	if args, ok := container["args"].([]any); ok {
+		container["args"] = slices.DeleteFunc(args, func(arg any) bool { return arg == "--leader-elect" })
+	}
 }
 
 func kind(object map[string]any) string { return text(object, "kind") }

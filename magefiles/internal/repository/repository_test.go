@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -121,6 +122,15 @@ func TestRealRelease(t *testing.T) {
 			c := field(o, "spec", "template", "spec", "containers").([]any)[0].(map[string]any)
 			if c["image"] != p.Image || c["imagePullPolicy"] != "IfNotPresent" {
 				t.Errorf("%s runs %v with pull policy %v", p.label, c["image"], c["imagePullPolicy"])
+			}
+			if strategy := text(o, "spec", "strategy", "type"); strategy != "Recreate" {
+				t.Errorf("%s has the strategy %q", p.label, strategy)
+			}
+			if period := field(c, "readinessProbe", "periodSeconds"); period != float64(1) {
+				t.Errorf("the kubelet asks every %v s whether %s is ready", period, p.label)
+			}
+			if args := fmt.Sprint(c["args"]); !strings.Contains(args, "--diagnostics-address") || strings.Contains(args, "leader") {
+				t.Errorf("%s has the arguments %s", p.label, args)
 			}
 		}
 		if p.Namespace == "" {
