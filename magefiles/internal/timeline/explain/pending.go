@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
@@ -94,6 +95,8 @@ func (j *waiting) agreement() []string {
 		}
 	case moved != "":
 		lines = append(lines, fmt.Sprintf("They disagree: the autoscaler says that the pod %s, and so adds no node. By the facts there is no room.", moved))
+	case len(j.takers()) > 0 && tried && j.early() != "":
+		lines = append(lines, j.early())
 	case len(j.takers()) > 0 && tried && len(j.unjudged) == 0:
 		lines = append(lines, fmt.Sprintf("They disagree: by the facts %s would take it, and the autoscaler has not enlarged it.", some(j.takers())))
 	case len(j.takers()) > 0 && !tried && len(j.ignored) == 0:
@@ -105,6 +108,18 @@ func (j *waiting) agreement() []string {
 		lines = append(lines, fmt.Sprintf("Not judged by the lab: %s. See what the scheduler says.", strings.Join(j.unjudged, ", ")))
 	}
 	return lines
+}
+
+// early returns a sentence if the pod has not waited for two of the autoscaler's loops. The
+// first one may leave out a pod that is very new.
+func (j *waiting) early() string {
+	scan := j.world.Autoscaler.Setting("scan-interval")
+	every, err := time.ParseDuration(scan.Value)
+	if err != nil || j.why.Waited >= 2*every {
+		return ""
+	}
+	return fmt.Sprintf("It is too early to tell: the pod waits for %s, and the autoscaler looks every %s (%s). It may leave out a pod that is very new.",
+		timeline.DurationText(j.why.Waited), scan.Value, scan.By)
 }
 
 // heard returns what the autoscaler said of the pod: that it "can be moved to" a node, and

@@ -68,6 +68,28 @@ func TestExplainWithoutShapes(t *testing.T) {
 	}
 }
 
+// TestExplainInTheFirstLoops: that the autoscaler has not enlarged a group yet is no
+// disagreement before it had two loops for that.
+func TestExplainInTheFirstLoops(t *testing.T) {
+	t.Parallel()
+	for end, want := range map[float64]string{
+		16: "It is too early to tell: the pod waits for 6s, and the autoscaler looks every 10s", 60: "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.",
+	} {
+		c := newCluster(1)
+		for _, node := range []string{c.node, c.other} {
+			c.pod(2, "default/full-"+node, node, shape.Pod{Requests: requests("3", "1Gi")})
+		}
+		name := c.Pods(10, "shop", 1)[0]
+		c.pod(10, name, "", shape.Pod{Requests: requests("3", "1Gi")})
+		c.Log(11, "Pod "+name+" is unschedulable")
+		c.on(end, timeline.Node, timeline.Ready, "")
+		got, err := Text(c.Record(), "pod/"+name)
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("%v: want %q in\n%s", err, want, got)
+		}
+	}
+}
+
 // manyShapes returns a record of a day with at least that many pods and groups, of which
 // some pods wait.
 func manyShapes(pods, groups int) (facts []timeline.Fact, waits string) {
