@@ -42,13 +42,14 @@ func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err erro
 }
 
 // checks returns the table of the checks before an environment comes up, for an engine that
-// answers. The cheap checks come first. who is one of machine's Probe constants.
+// answers. A release that does not exist is refused first, and the other cheap checks come
+// before the dear ones. who is one of machine's Probe constants.
 func (e *Environment) checks(ctx context.Context, info engine.Info, who string, progress func(string)) []machine.Check {
 	m := e.machine()
 	m.BuildsImage, m.Present = !node.Has(ctx, e.nodeOptions(info.Arch(), nil)), e.present(ctx)
 	versions := machine.Check{Name: "versions", Find: func(ctx context.Context) machine.Finding { return e.versions(ctx, info) }}
-	return slices.Concat([]machine.Check{versions}, m.EngineChecks(info),
-		e.sourceChecks(info.Arch(), who, progress), []machine.Check{m.PrivilegedCheck(info, who)})
+	releases, others := e.sourceChecks(info.Arch(), who, progress)
+	return slices.Concat([]machine.Check{versions}, releases, m.EngineChecks(info), others, []machine.Check{m.PrivilegedCheck(info, who)})
 }
 
 // present returns how many nodes of the environment are there: all that env:up creates if it
@@ -79,16 +80,18 @@ func (e *Environment) versions(ctx context.Context, info engine.Info) machine.Fi
 }
 
 // sourceChecks returns the checks of the sources and images from which the environment is
-// built. They use the network. arch is the engine's architecture, and empty if no engine
-// answers.
-func (e *Environment) sourceChecks(arch, who string, progress func(string)) []machine.Check {
+// built: those that find out whether a release exists, and others. They use the network. arch
+// is the engine's architecture, and empty if no engine answers.
+func (e *Environment) sourceChecks(arch, who string, progress func(string)) (releases, others []machine.Check) {
 	m, o := e.machine(), e.nodeOptions(arch, progress)
 	clusterAPI, autoscaler := "Cluster API "+e.Config.ClusterAPI.Tag(), "autoscaler "+e.Config.Autoscaler.Tag()
-	checks := []machine.Check{
+	releases = []machine.Check{
 		{Name: clusterAPI, Find: func(ctx context.Context) machine.Finding {
 			err := e.tools.check(ctx, component.ClusterAPI(e.Config))
 			return machine.Judge(clusterAPI, "can be fetched", err, machine.Failure, "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
 		}},
+	}
+	others = []machine.Check{
 		{Name: autoscaler, Doctor: true, Find: func(ctx context.Context) machine.Finding {
 			err := e.tools.check(ctx, component.Autoscaler(e.Config))
 			return machine.Judge(autoscaler, "can be fetched", err, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not")
@@ -105,10 +108,10 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) []ma
 		}},
 	}
 	if o.Origin != node.Registry {
-		checks = append(checks, machine.KubernetesCheck(o, e.tools.check))
+		releases = append(releases, machine.KubernetesCheck(o, e.tools.check))
 	}
 	if m.ClusterAPI.Toolchain != "" {
-		checks = append(checks, machine.Check{Name: m.ClusterAPI.Toolchain, Find: func(ctx context.Context) machine.Finding {
+		others = append(others, machine.Check{Name: m.ClusterAPI.Toolchain, Find: func(ctx context.Context) machine.Finding {
 			err := e.checkToolchain(m, ctx, progress)
 			if err != nil {
 				err = fmt.Errorf("CAPI_VERSION=%s: %w", e.Config.ClusterAPI.Tag(), err)
@@ -116,7 +119,7 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) []ma
 			return machine.Judge(m.ClusterAPI.Toolchain, "can compile Cluster API", err, machine.Failure, "check GOPROXY and GOSUMDB, or set CAPI_VERSION")
 		}})
 	}
-	return checks
+	return releases, others
 }
 
 // preflight refuses what cannot work, before anything is created, and prints warnings. It
@@ -147,7 +150,8 @@ func (e *Environment) Doctor(ctx context.Context) error {
 		checks = append(checks, machine.Check{Name: "engine", Find: func(context.Context) machine.Finding {
 			return machine.Judge("engine", "", err, machine.Failure, "start Docker; on Debian and Ubuntu: scripts/docker-engine.sh as root")
 		}})
-		checks = append(checks, e.sourceChecks("", machine.ProbeDoctor, step.Progress)...)
+		releases, others := e.sourceChecks("", machine.ProbeDoctor, step.Progress)
+		checks = slices.Concat(checks, releases, others)
 	}
 	findings := machine.FindAll(ctx, checks)
 	step.Done("", nil)

@@ -256,6 +256,20 @@ func TestDoctorPrintsPreflight(t *testing.T) {
 	}
 }
 
+// TestReleasesAreCheckedFirst: nobody should make room for a release that does not exist.
+func TestReleasesAreCheckedFirst(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, map[string]string{"NODE_IMAGE": "source"})
+	var names []string
+	for _, c := range s.checks(t.Context(), engine.Info{OSType: "linux"}, machine.ProbeUp, nil) {
+		names = append(names, c.Name)
+	}
+	want := []string{"versions", "Cluster API v1.14.2", "Kubernetes v1.36.1", "engine"}
+	if len(names) < len(want) || !slices.Equal(names[:len(want)], want) {
+		t.Errorf("the checks are %q, want first %q", names, want)
+	}
+}
+
 // archive returns a tar archive with a file.
 func archive(t *testing.T, content string) string {
 	t.Helper()
