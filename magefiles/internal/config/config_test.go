@@ -131,6 +131,7 @@ func TestRefused(t *testing.T) {
 		"git and dir":        {env: map[string]string{"CAPI_SOURCE": "git", "CAPI_DIR": "/x"}, want: []string{"unset one"}},
 		"module at a commit": {env: map[string]string{"CAPI_SOURCE": "module", "CAPI_COMMIT": strings.Repeat("a", 40)}, want: []string{"CAPI_SOURCE=git"}},
 		"short commit":       {env: map[string]string{"CAPI_COMMIT": "abc123"}, want: []string{"40 hexadecimal"}},
+		"capitals":           {env: map[string]string{"CLUSTER_NAME": "Mine"}, want: []string{`CLUSTER_NAME="Mine" (environment): want at most 38`, "try CLUSTER_NAME=mine"}},
 		"not a label":        {env: map[string]string{"CLUSTER_NAME": "Work_Cluster"}, want: []string{`CLUSTER_NAME="Work_Cluster"`, "at most 38 lower case letters"}},
 		"set but empty":      {env: map[string]string{"CLUSTER_NAME": ""}, want: []string{"CLUSTER_NAME is set but empty", "unset it"}},
 		"no ASCII":           {env: map[string]string{"CLUSTER_NAME": "ünï"}, want: []string{"at most 38 lower case letters"}},

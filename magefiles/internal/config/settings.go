@@ -213,7 +213,15 @@ func checkForeignName(name string) error {
 // Clusters that the lab did not create may have them.
 func checkName(name string) error {
 	if !labelPattern.MatchString(name) || len(name) > maxName {
-		return fmt.Errorf("it has %d characters; want at most %d lower case letters, digits and hyphens, first a letter, last not a hyphen, because the environment's containers are named after it; try CLUSTER_NAME=work-cluster", utf8.RuneCountInString(name), maxName)
+		text := fmt.Sprintf("want at most %d lower case letters, digits and hyphens, first a letter, last not a hyphen, because the environment's containers are named after it", maxName)
+		if n := utf8.RuneCountInString(name); n > maxName {
+			text = fmt.Sprintf("it has %d characters; %s", n, text)
+		}
+		try := "work-cluster"
+		if lower := strings.ToLower(name); lower != name && checkName(lower) == nil {
+			try = lower
+		}
+		return fmt.Errorf("%s; try CLUSTER_NAME=%s", text, try)
 	}
 	for _, suffix := range []string{managementSuffix, "-autoscaler"} {
 		if strings.HasSuffix(name, suffix) {

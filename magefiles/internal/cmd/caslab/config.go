@@ -37,5 +37,8 @@ func showConfig(_ context.Context, s *session) error {
 	for _, warning := range slices.Concat(s.cfg.Warnings(), component.AutoscalerDoubts(s.cfg)) {
 		fmt.Fprintln(s.out, "!", warning)
 	}
+	if err := s.cfg.CheckEnvironment(); err != nil {
+		fmt.Fprintln(s.out, "! env:up refuses these settings:", err)
+	}
 	return nil
 }

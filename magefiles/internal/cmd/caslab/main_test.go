@@ -71,6 +71,7 @@ func TestACommandSaysThatItsEnvironmentIsGone(t *testing.T) {
 
 func TestConfigShow(t *testing.T) {
 	t.Setenv("CLUSTER_NAME", "mine")
+	t.Setenv("KUBERNETES_VERSION", "v1.20.0")
 	var out bytes.Buffer
 	if err := execute(t.Context(), []string{"config:show"}, &out, io.Discard); err != nil {
 		t.Fatal(err)
@@ -79,6 +80,7 @@ func TestConfigShow(t *testing.T) {
 		`SETTING +VARIABLE +VALUE +FROM +MEANING`,
 		`clusterName +CLUSTER_NAME +mine +environment +name of the environment`,
 		`workers +WORKERS +1 +default +machines`,
+		`! env:up refuses these settings: KUBERNETES_VERSION=v1.20.0 `,
 	} {
 		if !regexp.MustCompile(`(?m)^` + row).MatchString(out.String()) {
 			t.Errorf("no row %s in\n%s", row, out.String())

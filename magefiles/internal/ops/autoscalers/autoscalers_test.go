@@ -83,7 +83,11 @@ func TestReleasesThatCannotBeBuilt(t *testing.T) {
 	} {
 		l := labtest.New(t, map[string]string{"AUTOSCALER_VERSION": tag})
 		l.Processes.Answers = []runtest.Answer{{Prefix: "go env ", Stdout: "{}"}, {Prefix: "go version", Stderr: "no route to host\n", Err: errors.New("exit status 1")}}
-		_, err := (&Autoscalers{Lab: l.Lab}).Compile(t.Context(), false)
+		a := &Autoscalers{Lab: l.Lab}
+		_, err := a.Compile(t.Context(), false)
+		if refusal := a.Flags(t.Context(), ""); tag == "1.17.4" && (refusal == nil || refusal.Error() != err.Error()) {
+			t.Errorf("Flags() = %v, Compile() = %v", refusal, err)
+		}
 		for _, text := range want {
 			if err == nil || !strings.Contains(err.Error(), text) {
 				t.Errorf("autoscaler %s: %v, want %q", tag, err, text)

@@ -44,8 +44,8 @@ func (a *Autoscalers) Build(ctx context.Context, debug bool) error {
 
 // Compile fetches the autoscaler and compiles it for this machine.
 func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, err error) {
-	if err := CheckRelease(component.AutoscalerRelease(a.Config)); err != nil {
-		return built, fmt.Errorf("AUTOSCALER_VERSION=%s: %w", a.Config.Autoscaler.Version, err)
+	if err := a.checkRelease(); err != nil {
+		return built, err
 	}
 	for _, doubt := range component.AutoscalerDoubts(a.Config) {
 		a.Log.Printf("! %s", doubt)
@@ -71,6 +71,14 @@ func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, 
 		built.State += ", with the core's own entry program"
 	}
 	return built, err
+}
+
+// checkRelease refuses settings whose autoscaler has no provider for Cluster API.
+func (a *Autoscalers) checkRelease() error {
+	if err := CheckRelease(component.AutoscalerRelease(a.Config)); err != nil {
+		return fmt.Errorf("AUTOSCALER_VERSION=%s: %w", a.Config.Autoscaler.Version, err)
+	}
+	return nil
 }
 
 // CheckRelease refuses releases without a provider for Cluster API.

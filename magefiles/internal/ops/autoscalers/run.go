@@ -250,6 +250,9 @@ func (a *Autoscalers) CheckedFlags(ctx context.Context, binary string, s autosca
 // Flags prints the command line that Run would run. If the program exists already, the
 // flags are checked against it.
 func (a *Autoscalers) Flags(ctx context.Context, flags string) error {
+	if err := a.checkRelease(); err != nil {
+		return err
+	}
 	overrides, err := a.Overrides(flags)
 	if err != nil {
 		return err
