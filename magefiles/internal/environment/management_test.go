@@ -39,7 +39,7 @@ func TestStepEndsWithTheManagementCluster(t *testing.T) {
 				c := s.newBringUp(engine.Info{})
 				_, err = c.whileManaged(func(ctx context.Context, _ func(string)) (string, error) {
 					time.Sleep(time.Minute)
-					if err := tc.disturb(t.Context(), s); err != nil {
+					if err := tc.disturb(ctx, s); err != nil {
 						return "", err
 					}
 					select {
