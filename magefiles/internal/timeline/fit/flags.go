@@ -9,8 +9,8 @@ import (
 )
 
 // defaults are the defaults of flags, the same in all releases from 1.18.0 to 1.36.1 that
-// have the flag. Source: cluster-autoscaler/main.go of each tag, from 1.30.0 on
-// cluster-autoscaler/config/flags/flags.go and config/const.go.
+// have the flag. Source: cluster-autoscaler/main.go and, until 1.25, simulator/cluster.go of
+// the tags; later config/flags/flags.go and config/const.go.
 var defaults = map[string]string{
 	"balance-similar-node-groups": "false", "blocking-system-pod-distruption-timeout": "1h0m0s", "enable-provisioning-requests": "false",
 	"enforce-node-group-min-size": "false", "expendable-pods-priority-cutoff": "-10", "ignore-daemonsets-utilization": "false",
