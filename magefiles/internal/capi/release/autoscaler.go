@@ -65,8 +65,8 @@ type Autoscaler struct {
 	// TemplateTaints reports whether it expects the taints of a group's machine
 	// template on the nodes of an empty group.
 	TemplateTaints bool
-	// DaemonSetsOfWhole reports whether it divides by everything that a node has, also if
-	// pods of DaemonSets do not count.
+	// DaemonSetsOfWhole reports whether it computes the utilisation as a share of everything
+	// that a node has, even if pods of DaemonSets do not count.
 	DaemonSetsOfWhole bool
 	// RemovesAtThreshold reports whether it removes a node whose utilisation is at the
 	// threshold, and not only one below it.

@@ -80,7 +80,8 @@ type Usage struct {
 	// Shares has each resource that counts, Without also without the pods of DaemonSets and
 	// static pods.
 	Shares []ResourceShare
-	// Threshold is the share from which on the node stays.
+	// Threshold is the share above which the node stays. Releases differ at the threshold
+	// itself.
 	Threshold Setting
 	// Excluded says which pods the autoscaler leaves out.
 	Excluded []string
@@ -146,8 +147,8 @@ func (w *World) usage(n *Node, g *Group) Usage {
 	return u
 }
 
-// share returns which part of a resource the pods of a node request. What pods request that
-// do not count is taken from the whole too.
+// share returns which part of a resource the pods of a node request. The requests of pods
+// that do not count are subtracted from the whole too.
 func (w *World) share(n *Node, name corev1.ResourceName, notDaemons, notMirrors bool) float64 {
 	all, used := n.Allocatable[name], int64(0)
 	whole := all.MilliValue()
