@@ -83,8 +83,8 @@ func (c *bringUp) whileManaged(run stepFunc) stepFunc {
 					return
 				case <-tick.C:
 				}
-				switch _, management, err := c.containers(ctx); {
-				case err != nil:
+				switch management, err := c.engine.List(ctx, clusterLabel+"="+c.Config.ManagementName()); {
+				case err != nil: // the engine did not answer, which tells nothing
 				case slices.ContainsFunc(management, func(n engine.Container) bool { return n.Running }):
 					missed = 0
 				default:

@@ -31,13 +31,9 @@ func TestStepEndsWithTheManagementCluster(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newFixture(t, nil)
-				owner, err := s.State.Mark("work-cluster")
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.docker.add(fakeContainer{id: "mgmt", name: "work-cluster-management-control-plane", cluster: "work-cluster-management", role: "control-plane", owner: owner})
+				s.docker.add(fakeContainer{id: "mgmt", name: "work-cluster-management-control-plane", cluster: "work-cluster-management", role: "control-plane"})
 				c := s.newBringUp(engine.Info{})
-				_, err = c.whileManaged(func(ctx context.Context, _ func(string)) (string, error) {
+				_, err := c.whileManaged(func(ctx context.Context, _ func(string)) (string, error) {
 					time.Sleep(time.Minute)
 					if err := tc.disturb(ctx, s); err != nil {
 						return "", err
