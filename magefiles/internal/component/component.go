@@ -43,9 +43,13 @@ func AutoscalerRelease(c *config.Config) *version.Version {
 	return c.Autoscaler.Version
 }
 
+// Doubts returns what is uncertain about the settings' versions, each as one sentence: what
+// config.Warnings and AutoscalerDoubts return.
+func Doubts(c *config.Config) []string { return slices.Concat(c.Warnings(), AutoscalerDoubts(c)) }
+
 // AutoscalerDoubts returns what is uncertain about the settings' autoscaler, each as one
 // sentence: that it is newer than this lab knows, that it cannot drive the settings' Cluster
-// API, or that the checkout is of another minor release than the one that was asked for.
+// API, or that the checkout has another minor release than the settings ask for.
 func AutoscalerDoubts(c *config.Config) []string {
 	has := AutoscalerRelease(c)
 	facts := release.OfAutoscaler(has)

@@ -43,7 +43,7 @@ func (e *Environment) askEngine(ctx context.Context) (info engine.Info, err erro
 
 // checks returns the table of the checks before an environment comes up, for an engine that
 // answers. A release that does not exist is refused first, and the other cheap checks come
-// before the dear ones. who is one of machine's Probe constants.
+// before the expensive ones. who is one of machine's Probe constants.
 func (e *Environment) checks(ctx context.Context, info engine.Info, who string, progress func(string)) []machine.Check {
 	m := e.machine()
 	m.BuildsImage, m.Present = !node.Has(ctx, e.nodeOptions(info.Arch(), nil)), e.present(ctx)
@@ -73,7 +73,7 @@ func (e *Environment) versions(ctx context.Context, info engine.Info) machine.Fi
 	if err := errors.Join(e.Config.CheckEnvironment(), e.machine().CheckVersions(ctx, info)); err != nil {
 		return machine.Judge(check, "", err, machine.Failure, "set CAPI_VERSION or KUBERNETES_VERSION")
 	}
-	if doubts := slices.Concat(e.Config.Warnings(), component.AutoscalerDoubts(e.Config)); len(doubts) > 0 {
+	if doubts := component.Doubts(e.Config); len(doubts) > 0 {
 		return machine.Judge(check, "", errors.New(strings.Join(doubts, "; ")), machine.Warning, "if it fails, take versions that config:matrix lists")
 	}
 	return machine.Judge(check, found, nil, machine.Failure, "")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"slices"
 	"text/tabwriter"
 
 	"caslab/magefiles/internal/component"
@@ -34,7 +33,7 @@ func showConfig(_ context.Context, s *session) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, warning := range slices.Concat(s.cfg.Warnings(), component.AutoscalerDoubts(s.cfg)) {
+	for _, warning := range component.Doubts(s.cfg) {
 		fmt.Fprintln(s.out, "!", warning)
 	}
 	if err := s.cfg.CheckEnvironment(); err != nil {

@@ -165,7 +165,7 @@ func (m *Matrix) announce(attempts []*attempt) {
 	for _, a := range attempts {
 		usually += a.usually()
 		fmt.Fprintf(&text, "\n  %s  %s", a.row, a.history())
-		for _, doubt := range slices.Concat(a.lab.Config.Warnings(), component.AutoscalerDoubts(a.lab.Config)) {
+		for _, doubt := range component.Doubts(a.lab.Config) {
 			fmt.Fprintf(&text, "\n    ! %s", doubt)
 		}
 	}
