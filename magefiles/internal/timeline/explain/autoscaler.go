@@ -62,7 +62,7 @@ func (e *explainer) autoscaler() {
 	seen, unseen := e.groupsSeen()
 	var waits section
 	if run.Open {
-		waits = e.waits(seen)
+		waits = e.waits()
 	}
 	e.sections(process, e.flags(), seen, unseen, waits, e.errors(run), e.unknown())
 	e.printf("\n(as of %s, from %s, %s, %s, and what it logged and reported)\n", timeline.Clock(w.At), timeline.Plural(len(w.Groups), "group"), timeline.Plural(len(w.Nodes), "node"), flagsOnRecord(a))
@@ -75,7 +75,7 @@ func flagsOnRecord(a fit.Autoscaler) string {
 	return "none of its flags"
 }
 
-// silence is how long an autoscaler may say nothing before that is worth a word.
+// silence is how long the autoscaler may log nothing before the answer mentions it.
 const silence = 3 * time.Minute
 
 // running returns whether the autoscaler runs, and since when.
@@ -110,7 +110,8 @@ func (e *explainer) heard() time.Time {
 	return last
 }
 
-// process returns what the autoscaler is, what it speaks, and how its loops go.
+// process returns the autoscaler's version, the version of Cluster API's API that it uses, and
+// the timing of its loops.
 func (e *explainer) process(run history.Span) section {
 	w := e.world()
 	a := w.Autoscaler
@@ -198,7 +199,7 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 
 // waits returns what the autoscaler waits for: cool-downs, back-offs, and nodes that are on
 // their way in the groups that it scales.
-func (e *explainer) waits(seen section) section {
+func (e *explainer) waits() section {
 	w := e.world()
 	s := section{title: "What it waits for"}
 	coolDowns := func(of string, timers []fit.Timer) {
@@ -208,13 +209,14 @@ func (e *explainer) waits(seen section) section {
 			}
 		}
 	}
-	coolDowns("", w.CoolDowns(nil))
+	ofAll := w.CoolDowns(nil)
+	coolDowns("", ofAll)
 	provision := w.Autoscaler.Setting("max-node-provision-time")
 	for _, g := range w.Groups {
-		if !slices.ContainsFunc(seen.rows, func(r row) bool { return r.name == timeline.Shorten(g.Name, maxNameWidth) }) {
+		if len(w.Outside(g)) > 0 {
 			continue
 		}
-		if w.CoolDowns(nil) == nil {
+		if ofAll == nil { // each group has its own
 			coolDowns(g.Name+": ", w.CoolDowns(g))
 		}
 		switch {
