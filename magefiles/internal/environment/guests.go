@@ -16,7 +16,7 @@ import (
 // visitEvery is how often a guest looks whether the environment is there.
 const visitEvery = 2 * time.Second
 
-// removal is the last removal of an environment of that name.
+// removal returns the record of the environment's last removal.
 func (e *Environment) removal() guests.Removal {
 	return guests.Removal{Environment: e.Config.ClusterName, File: e.ownerFile(".removed"), State: e.State, Log: e.Log, Now: e.Now}
 }

@@ -28,8 +28,9 @@ const (
 type Removal struct {
 	// Environment is the environment's name.
 	Environment string
-	// File says when the removal began, and by which command. It stays, so that guests see
-	// it even if the next environment comes up at once.
+	// File is the path of the file that says when the removal began, and which command
+	// began it. It stays, so that guests see it even if the next environment comes up at
+	// once.
 	File  string
 	State state.Dir
 	Log   *ui.Log

@@ -25,7 +25,7 @@ type Environment interface {
 	// BuildNodeImage builds everything that Up needs.
 	BuildNodeImage(ctx context.Context) error
 	// Export builds everything that a person needs to bring the environment up, and writes
-	// it into a folder. hand has the names of the files.
+	// it into a folder. The comment of hand.folder names the files.
 	Export(ctx context.Context, folder string) error
 	// Up makes the environment ready, and Seconds returns how long each of its steps took.
 	Up(ctx context.Context) error

@@ -1,5 +1,5 @@
-// Package explain says in words what happened to a pod, a node or a group, and why, and how
-// the autoscaler is. What the facts say decides; what the autoscaler said supports it.
+// Package explain says in words what happened to a pod, a node or a group, and why, and the
+// state of the autoscaler. What the facts say decides; what the autoscaler said supports it.
 package explain
 
 import (

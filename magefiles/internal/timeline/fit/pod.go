@@ -94,7 +94,7 @@ func (p *Pod) selectors(at place) []Obstacle {
 	case would(at.managed):
 		return []Obstacle{{
 			fmt.Sprintf("selector %s: Cluster API would give its nodes that label, but the template that %s makes of an empty group lacks it (a bug upstream)", labelText(at.managed), at.by),
-			"the annotation capacity.cluster-autoscaler.kubernetes.io/labels: " + labelText(at.managed) + " on the group",
+			"the annotation " + release.CapacityPrefix + "labels: " + labelText(at.managed) + " on the group",
 		}}
 	}
 	var found []Obstacle

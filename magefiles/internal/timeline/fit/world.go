@@ -33,8 +33,8 @@ type World struct {
 	Autoscaler Autoscaler
 	// Paused is set while the whole cluster is paused.
 	Paused bool
-	// Budgets are the PodDisruptionBudgets, by name. BudgetsKnown is set if all are on
-	// record.
+	// Budgets are the PodDisruptionBudgets, by name. BudgetsKnown is set if one is on
+	// record, or that there is none.
 	Budgets      []*Budget
 	BudgetsKnown bool
 
@@ -59,9 +59,9 @@ type Node struct {
 	shape.Node
 	Name, Group string
 	Ready       bool
-	// Candidate is since when the autoscaler may delete the node, by its taint, and
-	// Unneeded the same by what it said last; both may be zero. Deleting is set while it
-	// deletes the node.
+	// Candidate is the time of the taint that marks the node as a candidate for deletion.
+	// Unneeded is the time since which the autoscaler's last message calls the node
+	// unneeded. Either may be zero. Deleting is set while the autoscaler deletes the node.
 	Candidate, Unneeded time.Time
 	Deleting            bool
 	// Pods that are bound to it, and what they request together; Daemons is the part
@@ -238,8 +238,8 @@ func (w *World) autoscaler(f timeline.Fact) {
 	a := &w.Autoscaler
 	switch f.What {
 	case timeline.Started:
+		// Its pod and its log report the same start.
 		if f.Time.Sub(a.Since) > sameStartWithin {
-			// Its pod and its log report the same start.
 			a.Since, a.API, a.CoolDown, a.Loops = f.Time, "", nil, nil
 		}
 		a.Stopped = false

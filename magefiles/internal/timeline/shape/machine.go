@@ -65,7 +65,8 @@ func OfMachine(o *unstructured.Unstructured) Machine {
 }
 
 // oldSteps has the reason for each condition of a Machine that is being deleted, of releases
-// of Cluster API that have no condition Deleting, in the order in which they become True.
+// of Cluster API that have no condition Deleting, in the order of the steps of a deletion. The
+// first one that is False is the current step.
 var oldSteps = []struct{ condition, reason string }{
 	{"PreDrainDeleteHookSucceeded", clusterv1.MachineDeletingWaitingForPreDrainHookReason},
 	{"DrainingSucceeded", clusterv1.MachineDeletingDrainingNodeReason},
