@@ -156,6 +156,14 @@ func TestExplain(t *testing.T) {
 	if err := tl.Explain(t.Context(), "node/worker", ExplainOptions{}); err != nil || !strings.Contains(l.Printed.String(), "worker") {
 		t.Errorf("Explain() = %v, printed\n%s", err, l.Printed)
 	}
+	// The cluster's autoscaler can be started, and not that of a record that somebody sent.
+	const none = "nothing of an autoscaler is on record."
+	for record, want := range map[string]string{"": none + " To start one, type: go tool mage autoscaler:run\n", tl.File(c): none + "\n"} {
+		before := len(l.Printed.String())
+		if err := tl.Explain(t.Context(), "autoscaler", ExplainOptions{Record: record}); err != nil || l.Printed.String()[before:] != want {
+			t.Errorf("of %q: Explain() = %v, printed\n%s", record, err, l.Printed.String()[before:])
+		}
+	}
 }
 
 // TestExport: the trace is beside the record, or in the file that was named.

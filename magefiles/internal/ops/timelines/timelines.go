@@ -330,7 +330,11 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 	if err != nil {
 		return err
 	}
-	text, err := explain.Text(foundRecord.facts, what)
+	var answer explain.Options
+	if o.Record == "" {
+		answer.Start = "go tool mage autoscaler:run"
+	}
+	text, err := explain.Text(foundRecord.facts, what, answer)
 	if err != nil {
 		return err
 	}

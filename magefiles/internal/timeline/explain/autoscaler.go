@@ -50,18 +50,22 @@ func (e *explainer) autoscaler() {
 	w := e.world()
 	a := w.Autoscaler
 	if len(e.Runs) == 0 && !a.Known && a.Loops == nil {
-		e.title("nothing of an autoscaler is on record.")
+		e.title("nothing of an autoscaler is on record.%s", e.toStart())
 		return
 	}
 	var run history.Span
 	if n := len(e.Runs); n > 0 {
 		run = e.Runs[n-1]
 	}
+	idle := e.idle() != ""
 	e.title("%s %s.", a.Title(), strings.TrimRight(e.running(run), "."))
+	if start := strings.TrimSpace(e.toStart()); idle && start != "" {
+		e.printf("%s\n", start)
+	}
 	process := e.process(run)
 	seen, unseen := e.groupsSeen()
 	var waits section
-	if run.Open {
+	if !idle {
 		waits = e.waits()
 	}
 	e.sections(process, e.flags(), seen, unseen, waits, e.errors(run), e.unknown())
@@ -74,9 +78,6 @@ func flagsOnRecord(a fit.Autoscaler) string {
 	}
 	return "none of its flags"
 }
-
-// silence is how long the autoscaler may log nothing before the answer mentions it.
-const silence = 3 * time.Minute
 
 // running returns whether the autoscaler runs, and since when.
 func (e *explainer) running(run history.Span) string {
@@ -92,22 +93,14 @@ func (e *explainer) running(run history.Span) string {
 		}
 		return text
 	}
-	text := "runs since " + timeline.Clock(run.From)
-	if heard := e.heard(); e.world().At.Sub(heard) > silence {
-		text += fmt.Sprintf(", and says nothing since %s; it may have been killed", timeline.Clock(heard))
+	text := "has been running since " + timeline.Clock(run.From)
+	heard := e.heard()
+	if since := e.silentSince(); !since.IsZero() {
+		text = fmt.Sprintf("has run since %s, has logged nothing since %s, and may have been killed", timeline.Clock(run.From), timeline.Clock(since))
+	} else if e.world().At.Sub(heard) > silence {
+		text += "; its last message on record is from " + timeline.Clock(heard)
 	}
 	return text
-}
-
-// heard returns when the autoscaler said something last.
-func (e *explainer) heard() time.Time {
-	var last time.Time
-	for _, f := range e.facts {
-		if f.Kind == timeline.Autoscaler && (f.Source == timeline.Log || f.Source == timeline.Status || f.Source == timeline.Event) && f.Time.After(last) {
-			last = f.Time
-		}
-	}
-	return last
 }
 
 // process returns the autoscaler's version, the version of Cluster API's API that it uses, and
@@ -144,7 +137,11 @@ func (e *explainer) process(run history.Span) section {
 	}
 	for _, f := range slices.Backward(e.Facts) {
 		if f.Kind == timeline.Autoscaler && f.What == timeline.Health && f.Group == "" {
-			s.add("status", "%s since %s", f.Text, timeline.Clock(f.Time))
+			if e.idle() == "" {
+				s.add("status", "%s since %s", f.Text, timeline.Clock(f.Time))
+			} else {
+				s.add("last status", "%s from %s on", f.Text, timeline.Clock(f.Time))
+			}
 			break
 		}
 	}
@@ -175,6 +172,9 @@ func (e *explainer) flags() section {
 func (e *explainer) groupsSeen() (seen, unseen section) {
 	w := e.world()
 	seen.title, unseen.title = "Groups that it scales", "Groups that it does not scale"
+	if e.idle() != "" {
+		seen.title, unseen.title = "Groups that it scaled", "Groups that it did not scale"
+	}
 	for _, g := range w.Groups {
 		if found := w.Outside(g); len(found) > 0 {
 			var texts []string
@@ -192,7 +192,7 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 		seen.add(g.Name, "%s", text)
 	}
 	if len(seen.rows) == 0 && len(w.Groups) > 0 {
-		seen.add("none", "it scales no group")
+		seen.add("none", "no group on record is one of its node groups")
 	}
 	return seen, unseen
 }

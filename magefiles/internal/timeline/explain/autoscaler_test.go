@@ -47,7 +47,7 @@ func TestExplainAutoscaler(t *testing.T) {
 	for name, facts := range map[string][]timeline.Fact{
 		"busy": busy().Record(), "stopped": stopped.Record(), "old-record": old, "recorded": recorded(t, "01:12:12"),
 	} {
-		got, err := Text(facts, "autoscaler")
+		got, err := Text(facts, "autoscaler", Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -62,13 +62,13 @@ func TestExplainNoAutoscaler(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
 	b.Group("web", 0, 4, 1)
-	if got, err := Text(b.Record(), "autoscaler"); err != nil || got != "nothing of an autoscaler is on record.\n" {
+	if got, err := Text(b.Record(), "autoscaler", Options{}); err != nil || got != "nothing of an autoscaler is on record.\n" {
 		t.Errorf("%v: %s", err, got)
 	}
 	b.Log(0, "Cluster Autoscaler 1.36.1")
 	b.Log(10, "No expansion options")
 	b.Add(600, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
-	if got, err := Text(b.Record(), "autoscaler"); err != nil || !strings.HasPrefix(got, "the autoscaler 1.36.1 runs since 22:00:00, and says nothing since 22:00:10; it may have been killed.\n") {
+	if got, err := Text(b.Record(), "autoscaler", Options{}); err != nil || !strings.HasPrefix(got, "the autoscaler 1.36.1 has been running since 22:00:00; its last message on record is from 22:00:10.\n") {
 		t.Errorf("%v: %s", err, got)
 	}
 }

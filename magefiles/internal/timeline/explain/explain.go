@@ -40,10 +40,17 @@ func Check(what string) error {
 // Kinds that users may write before the name of an object.
 var podKinds, nodeKinds, groupKinds = []string{"pod", "pods"}, []string{"node", "nodes", "machine", "machines"}, []string{"group", "groups"}
 
+// Options of Text.
+type Options struct {
+	// Start is what to type to start an autoscaler. If it is empty, no answer says how to
+	// start one.
+	Start string
+}
+
 // Text returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME, group/NAME or the
 // autoscaler, and why, in words for a terminal. Times of day are in the time zone of the
 // lab.
-func Text(facts []timeline.Fact, what string) (string, error) {
+func Text(facts []timeline.Fact, what string, o Options) (string, error) {
 	if err := Check(what); err != nil {
 		return "", err
 	}
@@ -52,7 +59,7 @@ func Text(facts []timeline.Fact, what string) (string, error) {
 	if len(m.Facts) == 0 {
 		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
-	e := &explainer{Model: m, facts: facts}
+	e := &explainer{Model: m, Options: o, facts: facts}
 	switch {
 	case what == autoscalerWord:
 		e.autoscaler()
@@ -129,6 +136,7 @@ func unknownName(what, kind, name string, known []string) error {
 // explainer writes answers.
 type explainer struct {
 	*history.Model
+	Options
 	// facts are all of the record, with shapes.
 	facts []timeline.Fact
 	now   *fit.World
@@ -216,8 +224,11 @@ func (e *explainer) pod(p *history.PodStory) {
 	verdict := w.Verdict()
 	var facts *waiting
 	if p.Pending() {
+		idle := e.idle()
 		if facts = e.judge(p, w); facts != nil && w.Decision == nil {
-			verdict = w.Wait() + "; " + facts.reason()
+			verdict = strings.Join(slices.DeleteFunc([]string{w.Wait(), idle, facts.reason()}, func(s string) bool { return s == "" }), "; ")
+		} else if idle != "" {
+			verdict += "; " + idle
 		}
 	}
 	e.title("pod %s %s.", timeline.Tidy(p.Name), verdict)
@@ -293,13 +304,18 @@ func (e *explainer) node(n *history.NodeStory) {
 	if outside != nil {
 		// What the autoscaler says of all nodes does not hold for this one.
 		w.Kept = slices.DeleteFunc(w.Kept, func(s history.Statement) bool { return s.Node == "" })
-		e.printf("\nWhy it stays: it is in no node group of this autoscaler: %s.\n", timeline.Shorten(outside.Text, timeline.LongestText))
+		e.printf("\nWhy it stays: it is in no node group: %s.\n", timeline.Shorten(outside.Text, timeline.LongestText))
 		if outside.Change != "" {
 			e.printf("To change that: %s.\n", timeline.Shorten(outside.Change, timeline.LongestText))
 		}
 	}
-	if known := e.remains(n); !known && outside == nil && len(w.Kept) == 0 {
-		e.printf("\nNo reason of the autoscaler for keeping it is on record.\n")
+	if known := e.remains(n); !known && outside == nil {
+		switch idle := e.idle(); {
+		case idle != "" && n.Ended().IsZero():
+			e.printf("\nWhy it stays: %s.%s\n", idle, e.toStart())
+		case len(w.Kept) == 0:
+			e.printf("\nNo reason of the autoscaler for keeping it is on record.\n")
+		}
 	}
 	w.Kept = slices.DeleteFunc(w.Kept, e.ofAnotherNode(n))
 	e.statements("Why it was kept", w.Kept, func(history.Statement) string { return "" })
@@ -362,6 +378,9 @@ func (e *explainer) group(g *history.GroupStory) {
 			since = " from " + timeline.Clock(g.Created)
 		}
 		e.title("group %s existed%s until %s; %s.", g.Title(), since, timeline.Clock(g.Gone), limit)
+	}
+	if idle := e.idle(); idle != "" && g.Gone.IsZero() && limit.Set {
+		e.printf("%s.%s\n", capitalised(idle), e.toStart())
 	}
 	if len(g.Limits) > 1 {
 		e.printf("\nLimits\n")

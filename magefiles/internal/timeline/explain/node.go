@@ -104,6 +104,10 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 		}
 	}
 	var unknown []string
+	if e.idle() != "" {
+		s.Timers = nil // they are in the memory of a process
+		line("timers", "they begin when an autoscaler starts")
+	}
 	for _, t := range s.Timers {
 		switch {
 		case t.Name == fit.Unneeded:
@@ -127,6 +131,9 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 		line("not known", "PodDisruptionBudgets are not on record")
 	}
 	var changes []string
+	if e.idle() != "" {
+		changes = append(changes, e.aStart())
+	}
 	for _, o := range s.Obstacles {
 		changes = timeline.AppendUnique(changes, timeline.Shorten(o.Change, timeline.LongestText))
 	}
@@ -143,11 +150,8 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 func (e *explainer) reason(s fit.Stay) string {
 	w := e.world()
 	var texts []string
-	switch {
-	case w.Autoscaler.Stopped:
-		texts = append(texts, "the autoscaler has stopped")
-	case len(e.Runs) == 0:
-		texts = append(texts, "no autoscaler is on record")
+	if idle := e.idle(); idle != "" {
+		texts, s.Timers = append(texts, idle), nil
 	}
 	for _, o := range s.Obstacles {
 		texts = append(texts, o.Text)

@@ -68,7 +68,7 @@ func requests(cpu, memory string) corev1.ResourceList {
 func TestExplainRecordedNodes(t *testing.T) {
 	t.Parallel()
 	for file, node := range map[string]string{"node-recorded.txt": "facts-full-bz52k-xmx6n", "node-outside.txt": "facts-md-0-d4psx-68m8q"} {
-		got, err := Text(recorded(t, "01:12:12"), "node/"+node)
+		got, err := Text(recorded(t, "01:12:12"), "node/"+node, Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -85,7 +85,7 @@ func TestExplainByTheLastShapes(t *testing.T) {
 	t.Parallel()
 	c := newCluster(0)
 	c.pod(200, "default/bare", c.node, shape.Pod{})
-	got, err := Text(c.Record(), "node/"+c.node)
+	got, err := Text(c.Record(), "node/"+c.node, Options{})
 	if want := "Why it stays: default/bare blocks its removal: "; err != nil || !strings.Contains(got, want) {
 		t.Errorf("%v: want %s:\n%s", err, want, got)
 	}
@@ -141,7 +141,7 @@ func TestExplainNodesOfGroups(t *testing.T) {
 		c := newCluster(least)
 		cases[name](c)
 		c.Add(120, timeline.Fact{Kind: timeline.Lab, What: timeline.Step, Name: "x", Text: "now", Source: timeline.Own})
-		got, err := Text(c.Record(), "node/"+c.node)
+		got, err := Text(c.Record(), "node/"+c.node, Options{})
 		if err != nil {
 			t.Error(err)
 			continue

@@ -13,9 +13,11 @@ import (
 
 // waiting is what the facts say of a pod that waits for a node.
 type waiting struct {
-	world    *fit.World
-	pod      *fit.Pod
-	why      history.PodWhy
+	world *fit.World
+	pod   *fit.Pod
+	why   history.PodWhy
+	// idle says that no autoscaler runs, empty if one does.
+	idle     string
 	ignored  []fit.Obstacle
 	verdicts []fit.Verdict
 	room     []string
@@ -30,7 +32,7 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	if pod == nil {
 		return nil
 	}
-	j := &waiting{world: world, pod: pod, why: why, ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
+	j := &waiting{world: world, pod: pod, why: why, idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
 	for _, n := range world.Room(pod) {
 		j.room = append(j.room, timeline.Tidy(n.Name))
 	}
@@ -56,12 +58,23 @@ func (j *waiting) scheduler() string {
 	return "the scheduler " + timeline.Tidy(j.pod.Scheduler)
 }
 
-// reason returns in a phrase why the pod still waits.
+// overlooked returns that the autoscaler does not look at the pod, and why.
+func (j *waiting) overlooked(why fit.Obstacle) string {
+	if j.idle != "" {
+		return "an autoscaler would not look at it: " + why.Text
+	}
+	return "the autoscaler does not look at it: " + why.Text
+}
+
+// reason returns in a phrase why the pod still waits, apart from an autoscaler that does not
+// run.
 func (j *waiting) reason() string {
 	takers := j.takers()
 	switch {
 	case len(j.ignored) > 0:
-		return "the autoscaler does not look at it: " + j.ignored[0].Text
+		return j.overlooked(j.ignored[0])
+	case len(j.room) > 0 && j.idle != "":
+		return fmt.Sprintf("it has room on %s, and %s does not bind it", some(j.room), j.scheduler())
 	case len(j.room) > 0:
 		return fmt.Sprintf("scheduler and autoscaler disagree: it has room on %s, so the autoscaler adds no node, and %s does not bind it", some(j.room), j.scheduler())
 	case len(takers) > 0:
@@ -69,7 +82,7 @@ func (j *waiting) reason() string {
 	case len(j.verdicts) == 0:
 		return "there is no node group at all"
 	case !slices.ContainsFunc(j.verdicts, func(v fit.Verdict) bool { return v.Scaled }):
-		return "this autoscaler scales no group"
+		return "no group is a node group that the autoscaler scales"
 	case len(j.verdicts) == 1:
 		return fmt.Sprintf("%s would not take it: %s", timeline.Tidy(j.verdicts[0].Group.Name), j.verdicts[0].Obstacles[0].Text)
 	}
@@ -84,6 +97,8 @@ func (j *waiting) agreement() []string {
 	var lines []string
 	moved, tried := j.heard()
 	switch {
+	case j.idle != "":
+		// Nobody contradicts the scheduler.
 	case len(j.room) > 0:
 		text := fmt.Sprintf("They disagree: by its requests, selectors and tolerations the pod fits on %s now, and %s does not bind it.", some(j.room), j.scheduler())
 		if moved != "" {
@@ -142,7 +157,7 @@ func (j *waiting) heard() (moved string, tried bool) {
 func (e *explainer) matrix(j *waiting) {
 	e.printf("\nWhat the facts say (%s)\n", j.basis())
 	for _, o := range j.ignored {
-		e.printf("  the autoscaler does not look at it: %s\n", timeline.Shorten(o.Text, timeline.LongestText))
+		e.printf("  %s\n", timeline.Shorten(j.overlooked(o), timeline.LongestText))
 	}
 	width := 0
 	for _, v := range j.verdicts {
@@ -167,7 +182,11 @@ func (e *explainer) matrix(j *waiting) {
 	for _, line := range j.nodes() {
 		e.printf("  %s\n", line)
 	}
-	e.printf("\nDo scheduler and autoscaler agree?\n")
+	if j.idle == "" {
+		e.printf("\nDo scheduler and autoscaler agree?\n")
+	} else {
+		e.printf("\nWhat the scheduler says\n")
+	}
 	if j.pod.Marked {
 		e.printf("  %s says: %s\n", j.scheduler(), timeline.Shorten(orNothing(j.pod.Message), timeline.LongestText))
 	} else {
@@ -219,6 +238,9 @@ func (e *explainer) changes(j *waiting) {
 		if len(texts) > 0 {
 			lines = append(lines, subject+timeline.Shorten(strings.Join(texts, "; "), timeline.LongestText))
 		}
+	}
+	if j.idle != "" && len(j.room) == 0 && len(j.ignored) == 0 {
+		lines = append(lines, e.aStart())
 	}
 	change("", j.ignored)
 	if len(j.room) > 0 && j.pod.Scheduler != "" {

@@ -42,7 +42,7 @@ func TestExplainRecordedCases(t *testing.T) {
 		"golden": {"01:08:39", "lost big"},
 		"seven":  {"01:12:12", "lost golden big six"},
 	} {
-		got, err := Text(recorded(t, tc.until), "pod/"+pod)
+		got, err := Text(recorded(t, tc.until), "pod/"+pod, Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -62,7 +62,7 @@ func TestExplainRecordedCases(t *testing.T) {
 func TestExplainWithoutShapes(t *testing.T) {
 	t.Parallel()
 	facts := slices.DeleteFunc(recorded(t, "01:08:39"), func(f timeline.Fact) bool { return f.What == timeline.Shaped })
-	got, err := Text(facts, "pod/golden")
+	got, err := Text(facts, "pod/golden", Options{})
 	if err != nil || !strings.Contains(got, "an older lab made it") || !strings.Contains(got, "still waits; the autoscaler: ") || strings.Contains(got, "What would have to change") {
 		t.Errorf("%v\n%s", err, got)
 	}
@@ -83,7 +83,7 @@ func TestExplainInTheFirstLoops(t *testing.T) {
 		c.pod(10, name, "", shape.Pod{Requests: requests("3", "1Gi")})
 		c.Log(11, "Pod "+name+" is unschedulable")
 		c.on(end, timeline.Node, timeline.Ready, "")
-		got, err := Text(c.Record(), "pod/"+name)
+		got, err := Text(c.Record(), "pod/"+name, Options{})
 		if err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v: want %q in\n%s", err, want, got)
 		}
@@ -124,7 +124,7 @@ func BenchmarkExplain(b *testing.B) {
 		b.Run(what, func(b *testing.B) {
 			b.ReportMetric(float64(len(facts)), "facts")
 			for b.Loop() {
-				if text, err := Text(facts, what); err != nil || !strings.Contains(text, want) {
+				if text, err := Text(facts, what, Options{}); err != nil || !strings.Contains(text, want) {
 					b.Fatal(err, text)
 				}
 			}

@@ -139,7 +139,7 @@ func TestVerdicts(t *testing.T) {
 		"discovered by namespace and cluster": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, flags: flags, want: "yes, by its annotations and its template"},
 		"not discovered": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8), Labels: map[string]string{"pool": "b"}}, flags: map[string]string{"node-group-auto-discovery": "[clusterapi:clusterName=work,pool=a]"},
-			want: `this autoscaler does not discover it: --node-group-auto-discovery=[clusterapi:clusterName=work,pool=a]: it wants pool=a, and the group has "b" → a group, or --node-group-auto-discovery, with which the two match`,
+			want: `--node-group-auto-discovery=[clusterapi:clusterName=work,pool=a] does not match it: it wants pool=a, and the group has "b" → a group, or --node-group-auto-discovery, with which the two match`,
 		},
 		"discovered by the second": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8), Labels: map[string]string{"pool": "b"}}, flags: map[string]string{"node-group-auto-discovery": "[clusterapi:pool=a,clusterapi:pool=b]"},

@@ -60,6 +60,9 @@ func (w *World) Going(n *Node, m *Machine) *Going {
 		return &Going{Text: fmt.Sprintf("its Machine %s is being deleted; the record does not have what that waits for", m.Name)}
 	case m != nil && m.Marked:
 		return &Going{Text: fmt.Sprintf("its Machine %s is marked for deletion, and Cluster API has not begun to delete it", m.Name)}
+	case n != nil && n.Deleting && w.Autoscaler.Stopped:
+		// Source: core/static_autoscaler.go, cleanUpIfRequired.
+		return &Going{Text: "the autoscaler marked it for deletion and stopped before it deleted its Machine; an autoscaler that starts removes the mark"}
 	case n != nil && n.Deleting:
 		limit := w.Autoscaler.Setting("max-graceful-termination-sec")
 		g := &Going{Text: fmt.Sprintf("the autoscaler drains it, and gives its pods %ss to end (%s)", limit.Value, limit.By), Details: w.drained(n)}

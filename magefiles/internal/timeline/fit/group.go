@@ -142,7 +142,7 @@ func (w *World) undiscovered(g *Group) string {
 	if misses == nil {
 		return ""
 	}
-	return fmt.Sprintf("this autoscaler does not discover it: --%s=%s: %s", flag, w.Autoscaler.Flags[flag], strings.Join(misses, "; "))
+	return fmt.Sprintf("--%s=%s does not match it: %s", flag, w.Autoscaler.Flags[flag], strings.Join(misses, "; "))
 }
 
 // unknownCapacity returns why the autoscaler does not know what a node of an empty group

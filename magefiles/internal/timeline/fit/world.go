@@ -163,7 +163,11 @@ func At(facts []timeline.Fact, at time.Time) *World {
 		}
 		switch f.Kind {
 		case timeline.Autoscaler:
-			w.autoscaler(f)
+			if started := w.autoscaler(f); started {
+				// What follows was in the memory of the process before.
+				clear(backoffs)
+				clear(unneeded)
+			}
 			if f.What == timeline.Health {
 				health[timeline.LastPart(f.Group)] = f.Text
 			}
@@ -188,6 +192,9 @@ func At(facts []timeline.Fact, at time.Time) *World {
 		}
 	}
 	w.build(objects)
+	if w.Autoscaler.Stopped {
+		return w // nobody has the knowledge of a process that has stopped
+	}
 	for _, g := range w.Groups {
 		g.Health, g.Backoff = health[g.Name], backoffs[g.Name]
 	}
@@ -233,13 +240,14 @@ func (o *object) apply(f timeline.Fact) {
 // image.
 var releasePattern = regexp.MustCompile(`\b\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?`)
 
-// autoscaler changes what is known of the autoscaler by a fact.
-func (w *World) autoscaler(f timeline.Fact) {
+// autoscaler changes what is known of the autoscaler by a fact. It reports whether another
+// process started.
+func (w *World) autoscaler(f timeline.Fact) (started bool) {
 	a := &w.Autoscaler
 	switch f.What {
 	case timeline.Started:
 		// Its pod and its log report the same start.
-		if f.Time.Sub(a.Since) > sameStartWithin {
+		if started = f.Time.Sub(a.Since) > sameStartWithin; started {
 			a.Since, a.API, a.CoolDown, a.Loops = f.Time, "", nil, nil
 		}
 		a.Stopped = false
@@ -251,7 +259,7 @@ func (w *World) autoscaler(f timeline.Fact) {
 	case timeline.Shaped:
 		var s shape.Autoscaler
 		if f.Shape == nil || json.Unmarshal(f.Shape, &s) != nil {
-			return
+			return false
 		}
 		if s.Flags != nil {
 			a.Flags, a.Known = s.Flags, true
@@ -263,6 +271,7 @@ func (w *World) autoscaler(f timeline.Fact) {
 	case timeline.ScaleUp, timeline.ScaleDown, timeline.Problem:
 		a.decide(f)
 	}
+	return started
 }
 
 // sameStartWithin is the longest time between two facts of one start.

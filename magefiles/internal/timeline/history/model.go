@@ -40,7 +40,7 @@ type Model struct {
 
 	RecordedSince time.Time   // when somebody first recorded, zero if unknown
 	normalTexts   []string    // indices in Facts of what the autoscaler or the scheduler said
-	resets        []time.Time // decisions and starts: after each, a repeated statement is a new one
+	resets        []time.Time // decisions, starts and ends: after each, a repeated statement is a new one
 	pendingSpans  []Span      // when any pod waited
 }
 

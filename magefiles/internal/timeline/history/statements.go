@@ -162,6 +162,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 		b.Runs = append(b.Runs, Span{State: Ongoing, From: f.Time, Text: f.Text})
 		return
 	case timeline.Stopped:
+		b.resets = append(b.resets, f.Time)
 		if len(b.Runs) == 0 {
 			b.Runs = append(b.Runs, Span{State: Ongoing, From: b.From})
 		}

@@ -1,0 +1,72 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+)
+
+// silence is how long an autoscaler that logs its loops may log nothing before the answers
+// mention it.
+const silence = 3 * time.Minute
+
+// idle returns in a phrase that no autoscaler runs by the record, empty if one does.
+func (e *explainer) idle() string {
+	n := len(e.Runs)
+	switch {
+	case n == 0:
+		return "no autoscaler is on record"
+	case !e.Runs[n-1].Open:
+		return "no autoscaler runs; the last one stopped at " + timeline.Clock(e.Runs[n-1].To)
+	}
+	if since := e.silentSince(); !since.IsZero() {
+		return fmt.Sprintf("the autoscaler has logged nothing since %s, and may have been killed", timeline.Clock(since))
+	}
+	return ""
+}
+
+// silentSince returns since when an autoscaler whose loops are on record has logged nothing,
+// zero if it logs, or if it need not.
+func (e *explainer) silentSince() time.Time {
+	w := e.world()
+	if w.Autoscaler.Loops == nil {
+		return time.Time{}
+	}
+	if heard := e.heard(); w.At.Sub(heard) > silence {
+		return heard
+	}
+	return time.Time{}
+}
+
+// heard returns when the autoscaler said something last.
+func (e *explainer) heard() time.Time {
+	var last time.Time
+	for _, f := range e.facts {
+		if f.Kind == timeline.Autoscaler && (f.Source == timeline.Log || f.Source == timeline.Status || f.Source == timeline.Event) && f.Time.After(last) {
+			last = f.Time
+		}
+	}
+	return last
+}
+
+// toStart returns a sentence with what to type to start an autoscaler, empty if there is
+// nothing to type.
+func (e *explainer) toStart() string {
+	if e.Start == "" {
+		return ""
+	}
+	return " To start one, type: " + e.Start
+}
+
+// aStart returns the change that an autoscaler runs.
+func (e *explainer) aStart() string {
+	if e.Start == "" {
+		return "an autoscaler that runs"
+	}
+	return "an autoscaler that runs; to start one, type: " + e.Start
+}
+
+// capitalised returns a phrase as the beginning of a sentence.
+func capitalised(phrase string) string { return strings.ToUpper(phrase[:1]) + phrase[1:] }
