@@ -2,7 +2,9 @@ package render
 
 import (
 	"cmp"
-	_ "embed" // the page's template, style and script
+	"crypto/sha256"
+	_ "embed" // the page's template, style and scripts
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -23,6 +25,9 @@ var pageStyle string
 //go:embed report.js
 var pageScript string
 
+//go:embed live.js
+var liveScript string
+
 // ReportOptions of Report.
 type ReportOptions struct {
 	// Title of the page, and Subtitle, such as the versions that ran.
@@ -35,6 +40,9 @@ type ReportOptions struct {
 	From time.Time
 	// Hint is how to get a record: the page shows it if there is none.
 	Hint []HintStep
+	// Version identifies the facts for a page that a server serves. Such a page asks
+	// its server for newer facts. It is empty for a page that is a file.
+	Version string
 }
 
 // HintStep is one step of a hint: commands, each with the words that follow it.
@@ -49,6 +57,29 @@ const (
 	maxFacts      = 2000
 	maxStatements = 12 // of one pod or node
 )
+
+// Policy returns the Content-Security-Policy of a page. A page loads nothing, and only a
+// served one may ask its server for updates.
+func Policy(served bool) string {
+	policy := "default-src 'none'; style-src " + hashSource(pageStyle) + "; script-src " + hashSource(script(served))
+	if served {
+		policy += "; connect-src 'self'"
+	}
+	return policy
+}
+
+// hashSource allows the style or the script that is exactly this text.
+func hashSource(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+func script(served bool) string {
+	if served {
+		return pageScript + liveScript
+	}
+	return pageScript
+}
 
 // Report writes an HTML page that needs no network, no font and no other script. The
 // picture is an SVG of this package, which a few lines of script make zoomable. A chart
@@ -71,6 +102,7 @@ func Report(w io.Writer, facts []timeline.Fact, opts ReportOptions) error {
 // page is what the template shows.
 type page struct {
 	Title, Subtitle, Period, Made string
+	Policy, Version               string
 	Style                         template.CSS
 	Script                        template.JS
 	Tiles                         []tile
@@ -121,7 +153,7 @@ type factRow struct{ Time, Mark, Class, Kind, What, Name, Text string }
 func newPage(m *history.Model, opts ReportOptions) page {
 	p := page{
 		Title: cmp.Or(timeline.Tidy(opts.Title), "Timeline"), Subtitle: timeline.Tidy(opts.Subtitle), Made: timeline.Day(opts.Now),
-		Style: template.CSS(pageStyle), Script: template.JS(pageScript),
+		Style: template.CSS(pageStyle), Script: template.JS(script(opts.Version != "")), Policy: Policy(opts.Version != ""), Version: opts.Version,
 	}
 	if len(m.Facts) == 0 {
 		p.Hint = opts.Hint

@@ -1,7 +1,10 @@
 "use strict";
-(() => {
+
+// start makes the picture and the tables of the page work, and is called again after each
+// update. It returns what the next update keeps.
+const start = () => {
   const drawing = document.getElementById("drawing");
-  if (!drawing) return;
+  if (!drawing) return null;
   const plot = document.getElementById("plot"), ground = document.getElementById("ground"), ticks = document.getElementById("ticks");
   const hover = document.getElementById("hover"), shown = document.getElementById("window");
   const number = (e, name) => Number(e.dataset[name]);
@@ -152,9 +155,9 @@
   });
   const reset = () => show(0, span);
   plot.addEventListener("dblclick", reset);
-  document.getElementById("reset").addEventListener("click", reset);
-  document.getElementById("in").addEventListener("click", () => zoom(.5, (from + to) / 2));
-  document.getElementById("out").addEventListener("click", () => zoom(2, (from + to) / 2));
+  document.getElementById("reset").onclick = reset;
+  document.getElementById("in").onclick = () => zoom(.5, (from + to) / 2);
+  document.getElementById("out").onclick = () => zoom(2, (from + to) / 2);
 
   plot.addEventListener("pointermove", event => {
     if (held) return;
@@ -169,9 +172,15 @@
   });
   plot.addEventListener("pointerleave", () => { hover.hidden = true; });
 
+  for (const b of document.querySelectorAll("button[data-to]")) b.onclick = () => {
+    const section = document.querySelector('[data-at="' + b.dataset.to + '"]'), details = section.querySelector("details");
+    if (details) details.open = true;
+    section.scrollIntoView();
+  };
+
   const rows = [...document.querySelectorAll("table.filtered tbody tr")].map(e => ({ e, words: null }));
   const filter = document.getElementById("filter");
-  filter.addEventListener("input", () => {
+  filter.oninput = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = text => words.every(w => text.includes(w));
     for (const t of things) t.e.classList.toggle("off", t.hides && !fits(t.words));
@@ -179,10 +188,25 @@
       if (words.length) r.words = r.words || r.e.textContent.toLowerCase();
       r.e.classList.toggle("out", words.length > 0 && !fits(r.words));
     }
-  });
+  };
+  if (filter.value) filter.oninput();
 
   drawing.classList.add("live");
-  new ResizeObserver(resize).observe(document.getElementById("canvas"));
-  addEventListener("beforeprint", reset);
+  const observer = new ResizeObserver(resize);
+  observer.observe(document.getElementById("canvas"));
+  onbeforeprint = reset;
   resize();
-})();
+  return {
+    // Times are milliseconds since 1970, because an update moves the picture's origin.
+    from: () => origin + from, to: () => origin + to,
+    whole: () => from === 0 && to === span, last: () => to === span,
+    end: () => origin + span,
+    show: (a, b) => show(a - origin, b - origin),
+    held: () => held !== null,
+    stop: () => {
+      observer.disconnect();
+      hover.hidden = true;
+    },
+  };
+};
+let view = start();

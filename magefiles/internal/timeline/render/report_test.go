@@ -51,13 +51,37 @@ func TestPageLoadsNothing(t *testing.T) {
 			t.Errorf("the %s page would load something: …%s…", name, page[max(0, i[0]-60):min(len(page), i[1]+60)])
 		}
 		for _, want := range []string{"<!doctype html>", `charset="utf-8"`, "default-src 'none'", "prefers-color-scheme: dark"} {
-			if !strings.Contains(page, want) {
+			if !strings.Contains(html.UnescapeString(page), want) {
 				t.Errorf("the %s page lacks %s", name, want)
 			}
 		}
 	}
 	if !loadingAttributes.MatchString(`<script src="x">`) || !loadingAttributes.MatchString("@import") {
 		t.Error("the test cannot fail")
+	}
+}
+
+// TestPolicyAllowsThePagesOwnScriptAlone: the policy has the hashes of what is on the page,
+// and only a served page may connect, to its own server.
+func TestPolicyAllowsThePagesOwnScriptAlone(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"", "1"} {
+		page := reportOf(t, timelinetest.TwentyMinutes(), ReportOptions{Version: version})
+		_, policy, _ := strings.Cut(page, `http-equiv="Content-Security-Policy" content="`)
+		policy, _, _ = strings.Cut(policy, `"`)
+		if policy = html.UnescapeString(policy); policy != Policy(version != "") {
+			t.Errorf("the page's policy is %s", policy)
+		}
+		for _, element := range []string{"script", "style"} {
+			_, text, _ := strings.Cut(page, "<"+element+">")
+			text, _, found := strings.Cut(text, "</"+element+">")
+			if want := element + "-src " + hashSource(text); !found || !strings.Contains(policy, want) {
+				t.Errorf("the policy %s lacks %s", policy, want)
+			}
+		}
+		if strings.Contains(policy, "unsafe") || strings.Contains(policy, "connect-src 'self'") != (version != "") || strings.Contains(page, "fetch(") != (version != "") {
+			t.Errorf("of version %q the policy is %s", version, policy)
+		}
 	}
 }
 
@@ -300,6 +324,24 @@ func TestPageOfALongRecord(t *testing.T) {
 	}
 	if n := strings.Count(page, "<rect"); n > 20_000 {
 		t.Errorf("%d rectangles on the page", n)
+	}
+}
+
+// TestPageOfACrowd: a page of 50 groups and 1,000 pods is small enough to be drawn again
+// for each update.
+func TestPageOfACrowd(t *testing.T) {
+	t.Parallel()
+	page := reportOf(t, timelinetest.Crowd(50, 20), ReportOptions{Version: "1"})
+	if n := len(page); n > 4<<20 {
+		t.Errorf("the page has %d bytes", n)
+	}
+	if n := strings.Count(page, "<"); n > 100_000 {
+		t.Errorf("the page has %d tags", n)
+	}
+	for _, want := range []string{"<b>1000 pods</b>", "<b>50 ▲ 25 ▼</b>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %s", want)
+		}
 	}
 }
 
