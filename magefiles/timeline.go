@@ -29,6 +29,18 @@ func (Timeline) Report(ctx context.Context,
 	return lab(ctx, "timeline:report", option("out", out), option("record", record), option("since", since))
 }
 
+// Serve serves the page of timeline:report on this machine until Ctrl-C, and
+// records; the page shows what is recorded meanwhile. It prints the page's address,
+// which is at 127.0.0.1 and answers only this machine. If another command records
+// already, it continues after that one. Example: go tool mage timeline:serve
+// -port=0 -since=1h
+func (Timeline) Serve(ctx context.Context,
+	port *int, // PORT of the page, 0 for any free one (default 8480)
+	since *time.Duration, // how far back the page goes, a DURATION such as 15m
+) error {
+	return lab(ctx, "timeline:serve", option("port", port), option("since", since))
+}
+
 // Explain explains in words what happened to a pod, a node or a node group, or
 // what the autoscaler does and waits for. It says why a pod waited, why a node
 // stays or what its removal waits for, what changed a group's size, and which

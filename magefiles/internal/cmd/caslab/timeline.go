@@ -59,6 +59,17 @@ var timelineVerbs = []verb{
 	}, func(ctx context.Context, s *session, o timelines.ImportOptions, args []string) error {
 		return s.timelines.Import(ctx, args[0], o)
 	}),
+	verbWithOptions(usage{
+		name:    "timeline:serve",
+		summary: "Serves the page of timeline:report on this machine until Ctrl-C, and records; the page shows what is recorded meanwhile.",
+		details: "It prints the page's address, which is at 127.0.0.1 and answers only this machine. If another command records already, it continues after that one.",
+		example: "go tool mage timeline:serve -port=0 -since=1h",
+	}, func(fs *flag.FlagSet, o *timelines.ServeOptions) {
+		fs.IntVar(&o.Port, "port", timelines.ServePort, "`PORT` of the page, 0 for any free one")
+		fs.DurationVar(&o.Since, "since", 0, "how far back the page goes, a `DURATION` such as 15m")
+	}, func(ctx context.Context, s *session, o timelines.ServeOptions, _ []string) error {
+		return s.timelines.Serve(ctx, o)
+	}),
 }
 
 // recordMeaning is the meaning of -record.

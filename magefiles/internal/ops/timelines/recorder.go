@@ -59,5 +59,5 @@ func (r *Recorder) Record(ctx context.Context, cluster *kube.Client) (stop func(
 		Workload: cluster, Management: cluster, Name: r.Config.ClusterName, Namespace: r.Config.Namespace, Own: true,
 	})
 	o.OnError = func(err error) { fmt.Fprintf(r.FullLog, "timeline: %v\n", err) }
-	return record(ctx, r.Lab, o)
+	return record(ctx, o, func(err error) { reportEnd(r.Lab, err) })
 }

@@ -59,7 +59,7 @@ func (t *Timelines) File(c *target.Cluster) string { return recordFile(t.Timelin
 func (t *Timelines) Record(ctx context.Context, c *target.Cluster) (stop func()) {
 	o := options(t.Lab, c)
 	o.OnError = func(err error) { t.reportError(c, err) }
-	return record(ctx, t.Lab, o)
+	return record(ctx, o, t.reportEnd)
 }
 
 // reportError says that a recorder failed and goes on. An environment that refuses
@@ -70,7 +70,13 @@ func (t *Timelines) reportError(c *target.Cluster, err error) {
 	}
 }
 
-func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
+// reportEnd says that a recorder has ended early.
+func (t *Timelines) reportEnd(err error) { reportEnd(t.Lab, err) }
+
+func reportEnd(l *lab.Lab, err error) { l.Log.Printf("! the timeline is not recorded: %v", err) }
+
+// record records until stop is called, and calls onEnd if it ends before.
+func record(ctx context.Context, o recorder.Options, onEnd func(error)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -84,7 +90,7 @@ func record(ctx context.Context, l *lab.Lab, o recorder.Options) (stop func()) {
 				err = fmt.Errorf("%w; to record to the new one, type: go tool mage timeline:watch", err)
 			}
 			if err != nil {
-				l.Log.Printf("! the timeline is not recorded: %v", err)
+				onEnd(err)
 			}
 			return true, nil
 		})
