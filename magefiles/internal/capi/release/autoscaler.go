@@ -81,6 +81,8 @@ type Autoscaler struct {
 	// WaitsForCompletion reports whether it knows the value on-completion of the
 	// annotation safe-to-evict.
 	WaitsForCompletion bool
+	// Expander is the default of --expander.
+	Expander string
 	// Defects says what the release cannot do, each as one sentence without a
 	// full stop.
 	Defects []string
@@ -142,7 +144,7 @@ const (
 // that of v0.4.0 does not.
 func oldestAutoscaler() Autoscaler {
 	return Autoscaler{
-		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix, DaemonSetsOfWhole: true, BudgetsBindSafePods: true,
+		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix, DaemonSetsOfWhole: true, BudgetsBindSafePods: true, Expander: "random",
 		OldestAPI: "v1alpha2", NewestAPI: "v1alpha2", OnlyAPI: true,
 		Defects: []string{asksForAlpha2, noAutoDiscovery, marksOldNames},
 	}
@@ -197,6 +199,8 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.31.0"}, func(a *Autoscaler) { a.GroupOptions = true }},
 	// /cluster-autoscaler/config/flags/flags.go: blocking-system-pod-distruption-timeout.
 	{[]string{"1.33.0"}, func(a *Autoscaler) { a.EvictsSystemPods = true }},
+	// /cluster-autoscaler/config/flags/flags.go: expander. Until then, main.go had it.
+	{[]string{"1.33.0"}, func(a *Autoscaler) { a.Expander = "least-waste" }},
 	// clusterapi_unstructured.go: the reference's apiGroup.
 	{[]string{"1.30.6", "1.31.4", "1.32.3", "1.33.1", "1.34.0"}, func(a *Autoscaler) {
 		a.GroupReferences, a.NewestAPI = true, V1Beta2

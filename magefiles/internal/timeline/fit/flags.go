@@ -3,6 +3,7 @@ package fit
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/capi/release"
@@ -10,8 +11,13 @@ import (
 
 // defaults are the defaults of flags, the same in all releases from 1.18.0 to 1.36.1 that
 // have the flag. Source: cluster-autoscaler/main.go and, until 1.25, simulator/cluster.go of
-// the tags; later config/flags/flags.go and config/const.go.
+// the tags; later config/flags/flags.go and config/const.go. The default of --expander depends
+// on the release, and that of --cloud-provider on how the program was compiled.
 var defaults = map[string]string{
+	"allowed-scheduler-names": "", "bypassed-scheduler-names": "", "cloud-config": "", "cores-total": "0:320000", "force-ds": "false",
+	"ignore-taint": "", "kubeconfig": "", "leader-elect": "true", "memory-total": "0:6400000", "namespace": "kube-system",
+	"node-group-auto-discovery": "", "nodes": "", "startup-taint": "", "startup-taint-prefix": "",
+	"status-config-map-name": "cluster-autoscaler-status", "status-taint": "", "v": "0",
 	"balance-similar-node-groups": "false", "blocking-system-pod-distruption-timeout": "1h0m0s", "enable-provisioning-requests": "false",
 	"enforce-node-group-min-size": "false", "expendable-pods-priority-cutoff": "-10", "ignore-daemonsets-utilization": "false",
 	"ignore-mirror-pods-utilization": "false", "initial-node-group-backoff-duration": "5m0s", "max-drain-parallelism": "1",
@@ -35,26 +41,37 @@ type Setting struct {
 // Setting returns the value of a flag and where it is from. The value is empty if it is
 // neither on record nor known.
 func (a Autoscaler) Setting(flag string) Setting {
-	if value, set := a.Flags[flag]; set && !sameValue(value, defaults[flag]) {
+	byDefault, _ := a.byDefault(flag)
+	if value, set := a.Flags[flag]; set && !sameValue(value, byDefault) {
 		return Setting{value, "--" + flag}
 	}
-	return Setting{defaults[flag], "the default of --" + flag}
+	return Setting{byDefault, "the default of --" + flag}
 }
 
-// Changed returns the flags on record that do not have their defaults; of those whose
-// default is not known, all that are not empty.
+// byDefault returns the default of a flag. It returns false if that is not known.
+func (a Autoscaler) byDefault(flag string) (value string, known bool) {
+	if flag == "expander" {
+		return a.Release().Expander, true
+	}
+	value, known = defaults[flag]
+	return value, known
+}
+
+// Changed returns the flags on record whose default is known and differs.
 func (a Autoscaler) Changed() map[string]string {
 	changed := map[string]string{}
 	for flag, value := range a.Flags {
-		if value != "" && value != "[]" && !sameValue(value, defaults[flag]) {
+		if byDefault, known := a.byDefault(flag); known && !sameValue(value, byDefault) {
 			changed[flag] = value
 		}
 	}
 	return changed
 }
 
-// sameValue reports whether two values of a flag are the same text, duration or number.
+// sameValue reports whether two values of a flag are the same text, list, duration or
+// number. The autoscaler logs an empty list as [].
 func sameValue(a, b string) bool {
+	a, b = strings.TrimSuffix(a, "[]"), strings.TrimSuffix(b, "[]")
 	if a == b {
 		return true
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	version "github.com/hashicorp/go-version"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"caslab/magefiles/internal/autoscaler"
@@ -381,9 +382,18 @@ func TestGoing(t *testing.T) {
 // TestDefaultsAreValues: durations, numbers and booleans, as the autoscaler logs them.
 func TestDefaultsAreValues(t *testing.T) {
 	t.Parallel()
-	a := Autoscaler{Autoscaler: shape.Autoscaler{Flags: map[string]string{"scan-interval": "10s", "scale-down-unneeded-time": "600s", "scale-down-utilization-threshold": "0.50", "v": "4", "nodes": "[]"}}}
+	a := Autoscaler{Autoscaler: shape.Autoscaler{Flags: map[string]string{
+		"scan-interval": "10s", "scale-down-unneeded-time": "600s", "scale-down-utilization-threshold": "0.50", "v": "4", "nodes": "[]",
+		"expander": "least-waste", "namespace": "kube-system", "cores-total": "0:320000", "memory-total": "0:6400000", "leader-elect": "true",
+		"status-config-map-name": "cluster-autoscaler-status", "force-ds": "false", "kubeconfig": "", "cloud-provider": "clusterapi", "unheard-of": "1",
+	}}}
 	if changed := a.Changed(); len(changed) != 1 || changed["v"] != "4" {
-		t.Errorf("%v are not the defaults, want v alone", changed)
+		t.Errorf("%v differ from the defaults, want v alone", changed)
+	}
+	for release, want := range map[string]string{"1.32.7": "least-waste", "1.33.0": ""} {
+		if a.Version = version.Must(version.NewVersion(release)); a.Changed()["expander"] != want {
+			t.Errorf("%s: %v", release, a.Changed())
+		}
 	}
 	if s := a.Setting("scale-down-unneeded-time"); s.Value != "10m0s" || s.By != "the default of --scale-down-unneeded-time" {
 		t.Errorf("%+v", s)
