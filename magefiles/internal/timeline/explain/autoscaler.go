@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -285,6 +286,27 @@ func forbidden(text string) string {
 	return fmt.Sprintf("forbidden: no role allows %s to %s %s %s", m[1], m[2], resource, where)
 }
 
+// loopVerbosity is the verbosity from which on the autoscaler logs its loops.
+const loopVerbosity = 4
+
+// noLoops returns why no loop is on record.
+func (e *explainer) noLoops() string {
+	a := e.world().Autoscaler
+	v := a.Setting("v").Value
+	level, err := strconv.Atoi(v)
+	switch {
+	case !a.Known || err != nil:
+		return fmt.Sprintf("none is on record; it logs them from --v=%d on", loopVerbosity)
+	case level < loopVerbosity:
+		return fmt.Sprintf("it logs them from --v=%d on, and has --v=%s", loopVerbosity, v)
+	case !slices.ContainsFunc(e.Facts, func(f timeline.Fact) bool {
+		return f.Kind == timeline.Autoscaler && f.Source == timeline.Log && !f.Time.Before(a.Since)
+	}):
+		return "its log is not on record"
+	}
+	return "none was recorded yet"
+}
+
 // unknown returns what the record does not have.
 func (e *explainer) unknown() section {
 	a := e.world().Autoscaler
@@ -298,7 +320,7 @@ func (e *explainer) unknown() section {
 	note(a.Version == nil, "version", "no line and no image with its release is on record; the newest release is assumed")
 	note(!a.Known, "flags", "they are not on record; the defaults are assumed")
 	note(a.API == "", "API", fmt.Sprintf("no line names the version of Cluster API that it uses; %s reads %s to %s", a.Title(), r.OldestAPI, r.NewestAPI))
-	note(a.Loops == nil, "loops", "none is on record; it logs them with --v=4")
+	note(a.Loops == nil, "loops", e.noLoops())
 	note(a.CoolDown == nil, "cool-downs", "it has not logged them; its decisions on record stand for them")
 	note(len(e.world().Groups) == 0, "groups", "no MachineDeployment with its annotations is on record")
 	note(len(e.world().Groups) > 0, "groups", "MachinePools and MachineSets without a MachineDeployment are not recorded")

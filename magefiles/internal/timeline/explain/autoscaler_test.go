@@ -73,6 +73,33 @@ func TestExplainNoAutoscaler(t *testing.T) {
 	}
 }
 
+// TestExplainWithoutLoops: why no loop is on record.
+func TestExplainWithoutLoops(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		flags map[string]string
+		log   bool
+		want  string
+	}{
+		"unknown flags":     {nil, true, "none is on record; it logs them from --v=4 on"},
+		"the default":       {map[string]string{"namespace": "a"}, true, "it logs them from --v=4 on, and has --v=0"},
+		"below":             {map[string]string{"v": "3"}, true, "it logs them from --v=4 on, and has --v=3"},
+		"without a log":     {map[string]string{"v": "4"}, false, "its log is not on record"},
+		"before its first":  {map[string]string{"v": "4"}, true, "none was recorded yet"},
+		"a log with values": {map[string]string{"v": "5"}, true, "none was recorded yet"},
+	} {
+		b := timelinetest.New()
+		b.Add(1, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{Flags: tc.flags}), Source: timeline.Watch})
+		b.Add(2, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Name: "default/ca", UID: "ca", Text: "example.com/ca:v1.36.1", Source: timeline.Watch})
+		if tc.log {
+			b.Log(3, "Cluster Autoscaler 1.36.1")
+		}
+		if got, err := Text(b.Record(), "autoscaler", Options{}); err != nil || !strings.Contains(got, "  loops       "+tc.want+"\n") {
+			t.Errorf("%s: %v: want %q in\n%s", name, err, tc.want, got)
+		}
+	}
+}
+
 // TestForbidden: the verb and the resource that a role lacks, in the words of client-go and
 // of the API server, quoted or not.
 func TestForbidden(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 	"caslab/magefiles/internal/timeline/shape"
 )
 
-// loopsEvery is how often a fact of the loops is made, in the time of the log.
+// loopsEvery is how often a fact of the loops is made after the first one, in the time of the
+// log.
 const loopsEvery = time.Minute
 
 // between are the sources of lines that are logged between two loops, or beside them.
@@ -35,8 +36,8 @@ type loops struct {
 // line notes a line of the current loop.
 func (l *loops) line(at time.Time) { l.lastLine = at }
 
-// begin notes the beginning of a loop. It returns the loops of the last minute when that is
-// over.
+// begin notes the beginning of a loop. It returns the first loop at once, and later the
+// loops of the last minute when that is over.
 func (l *loops) begin(at time.Time) *shape.Loops {
 	if !at.After(l.last) {
 		return nil // a log that was saved twice
@@ -48,7 +49,7 @@ func (l *loops) begin(at time.Time) *shape.Loops {
 		l.from = at
 	}
 	l.last, l.lastLine = at, at
-	if at.Sub(l.from) < loopsEvery {
+	if !l.told.IsZero() && at.Sub(l.from) < loopsEvery {
 		return nil
 	}
 	return l.rest()

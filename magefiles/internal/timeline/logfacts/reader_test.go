@@ -32,7 +32,10 @@ func TestFlagsAreReadFromTheLog(t *testing.T) {
 			got = append(got, string(f.Shape))
 		}
 	}
-	if want := []string{`{"flags":{"node-group-auto-discovery":"[clusterapi:namespace=default,clusterName=work]","v":"4"}}`, `{"api":"v1beta2"}`}; !slices.Equal(got, want) {
+	if want := []string{
+		`{"flags":{"node-group-auto-discovery":"[clusterapi:namespace=default,clusterName=work]","v":"4"}}`, `{"api":"v1beta2"}`,
+		`{"loops":{"from":"2026-11-24T22:20:02.123456Z","last":"2026-11-24T22:20:02.123456Z"}}`,
+	}; !slices.Equal(got, want) {
 		t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if !slices.IsSorted(decisive) {
@@ -67,18 +70,24 @@ func lines(t *testing.T, texts ...string) []shape.Autoscaler {
 	return all
 }
 
-// TestLoops: one fact a minute, and one with the rest. What a loop logs last is its end.
+// TestLoops: one fact of the first loop, one a minute, and one with the rest. What a loop logs last is its end.
 func TestLoops(t *testing.T) {
 	t.Parallel()
 	const begin = " Starting main loop"
 	got := lines(t, "12:00:00.000000"+begin, "12:00:00.200000 x", "12:00:09.900000 trigger.go:100] Autoscaler loop triggered by a 10s timer", "12:00:09.900001 metrics.go:635] Function loopWait took 9.7s to complete", "12:00:10.000000"+begin, "12:00:14.000000 x", "12:00:20.000000"+begin, "12:00:20.300000 x", "12:01:00.000000"+begin, "12:01:00.500000 x", "12:01:10.000000"+begin)
 	at := func(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
 	want := []shape.Loops{
+		{From: at(0), Last: at(0)},
 		{N: 3, From: at(0), Last: at(60), Median: 300 * time.Millisecond, Longest: 4 * time.Second},
 		{N: 1, From: at(60), Last: at(70), Median: 500 * time.Millisecond, Longest: 500 * time.Millisecond},
 	}
-	if len(got) != 2 || *got[0].Loops != want[0] || *got[1].Loops != want[1] {
-		t.Errorf("%+v\nwant %+v", got, want)
+	if len(got) != len(want) {
+		t.Fatalf("%+v\nwant %+v", got, want)
+	}
+	for i, loops := range want {
+		if *got[i].Loops != loops {
+			t.Errorf("%+v\nwant %+v", *got[i].Loops, loops)
+		}
 	}
 	if got := lines(t, "12:00:00.000000"+begin); len(got) != 1 || *got[0].Loops != (shape.Loops{From: noon, Last: noon}) {
 		t.Errorf("one loop is %+v", got)
