@@ -198,8 +198,8 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 	return seen, unseen
 }
 
-// waits returns what the autoscaler waits for: cool-downs, back-offs, and nodes that are on
-// their way in the groups that it scales.
+// waits returns what the autoscaler waits for: cool-downs, back-offs, and in the groups that
+// it scales nodes that are on their way, unneeded, or going.
 func (e *explainer) waits() section {
 	w := e.world()
 	s := section{title: "What it waits for"}
@@ -233,11 +233,39 @@ func (e *explainer) waits() section {
 			}
 			s.add("new node", "%s; it waits for at most %s (%s)", text, provision.Value, provision.By)
 		}
+		e.removals(&s, g)
 	}
 	if len(s.rows) == 0 {
-		s.add("nothing", "no cool-down, no back-off and no new node is on record")
+		s.add("nothing", "no cool-down, no back-off, no new node, no unneeded node and no removal is on record")
 	}
 	return s
+}
+
+// removals adds the nodes of a group that are going, or may go when a time has passed.
+func (e *explainer) removals(s *section, g *fit.Group) {
+	w := e.world()
+	for _, n := range g.Nodes {
+		if going := w.Going(n, w.MachineOf("", n.Name)); going != nil {
+			s.add("removal", "%s of %s: %s", n.Name, g.Name, going.Text)
+			continue
+		}
+		stay := w.Stay(n, g)
+		for _, t := range stay.Timers {
+			if t.Name != fit.Unneeded || t.From.IsZero() || len(stay.Obstacles) > 0 {
+				continue
+			}
+			text := fmt.Sprintf("%s of %s: unneeded since %s, may be deleted from %s on (%s)", n.Name, g.Name, timeline.Clock(t.From), timeline.Clock(t.Until), t.By)
+			if stay.AtMinimum != nil {
+				text += "; but " + stay.AtMinimum.Text
+			}
+			s.add("unneeded", "%s", text)
+		}
+	}
+	for _, m := range g.Machines {
+		if going := w.Going(nil, m); going != nil && w.NodeOf(m.Node) == nil {
+			s.add("removal", "%s of %s: %s", m.Name, g.Name, going.Text)
+		}
+	}
 }
 
 // maxErrors is the largest number of errors in an answer.

@@ -33,6 +33,11 @@ func busy() *cluster {
 	for _, at := range []float64{61, 71, 81} {
 		c.Log(at, `E "Failed to watch" err="failed to list *v1.ResourceClaim: resourceclaims.resource.k8s.io is forbidden: User \"system:serviceaccount:default:ca\" cannot list resource \"resourceclaims\" in API group \"resource.k8s.io\" at the cluster scope" type="*v1.ResourceClaim"`)
 	}
+	c.Log(100, c.node+" is unneeded since "+c.At(100).Format("2006-01-02 15:04:05.999999999 -0700 MST")+" m=+100.1 duration 0s")
+	c.on(101, timeline.Node, timeline.Tainted, "DeletionCandidateOfClusterAutoscaler")
+	c.Log(102, `Scale-down: removing empty node "`+c.other+`"`)
+	c.Add(103, timeline.Fact{Kind: timeline.Node, What: timeline.Tainted, Name: c.other, UID: "n-" + c.other, Group: "web", Text: "ToBeDeletedByClusterAutoscaler", Source: timeline.Watch})
+	c.shaped(104, timeline.Machine, "web-old", "web", "", shape.Machine{Deletion: &shape.Deletion{Since: c.At(104), Step: "WaitingForInfrastructureDeletion"}})
 	log(110, shape.Autoscaler{Loops: &shape.Loops{N: 6, From: c.At(50), Last: c.At(110), Median: 200 * time.Millisecond, Longest: 1500 * time.Millisecond}})
 	c.Add(115, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Text: "Healthy, scale-up InProgress", Source: timeline.Status})
 	return c
