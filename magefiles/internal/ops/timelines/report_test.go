@@ -164,6 +164,18 @@ func TestExplain(t *testing.T) {
 			t.Errorf("of %q: Explain() = %v, printed\n%s", record, err, l.Printed.String()[before:])
 		}
 	}
+	// The answer is as of now, and that about a file as of its last fact.
+	l.Now = func() time.Time { return time.Now().Add(time.Hour) }
+	started := timeline.Fact{Time: time.Now(), Kind: timeline.Autoscaler, What: timeline.Started, Text: "1.36.1", Source: timeline.Log}
+	if err := timeline.Append(tl.File(c), started); err != nil {
+		t.Fatal(err)
+	}
+	for record, later := range map[string]bool{"": true, tl.File(c): false} {
+		before := len(l.Printed.String())
+		if err := tl.Explain(t.Context(), "autoscaler", ExplainOptions{Record: record}); err != nil || strings.Contains(l.Printed.String()[before:], "its last message on record is from") != later {
+			t.Errorf("of %q: Explain() = %v, printed\n%s", record, err, l.Printed.String()[before:])
+		}
+	}
 }
 
 // TestExport: the trace is beside the record, or in the file that was named.

@@ -340,6 +340,9 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 	if o.Record == "" {
 		answer.Start = "go tool mage autoscaler:run"
 	}
+	if foundRecord.cluster != nil {
+		answer.Now = t.Now() // a recorder is at work, or was until now
+	}
 	text, err := explain.Text(foundRecord.facts, what, answer)
 	if err != nil {
 		return err

@@ -78,6 +78,26 @@ func TestExplainNoAutoscaler(t *testing.T) {
 	}
 }
 
+// TestExplainAsOfNow: while nothing changes, no fact is added. Answers are as of now, and
+// what is left of a time is counted from now.
+func TestExplainAsOfNow(t *testing.T) {
+	t.Parallel()
+	c := busy()
+	pod := c.Pods(112, "shop", 1)[0]
+	for what, want := range map[string]string{
+		autoscalerWord:   "10m00s (the default of --scale-down-delay-after-add): 7m00s more, until 22:10:30",
+		"pod/" + pod:     "waited 1m38s and still waits",
+		"node/" + c.node: "(as of 22:03:30, ",
+	} {
+		for _, o := range []Options{{Now: c.At(210)}, {Now: c.At(-210)}, {}} {
+			got, err := Text(c.Record(), what, o)
+			if err != nil || strings.Contains(got, want) != (o.Now == c.At(210)) {
+				t.Errorf("%s at %s: %v: want %q:\n%s", what, o.Now, err, want, got)
+			}
+		}
+	}
+}
+
 // TestExplainWithoutLoops: why no loop is on record.
 func TestExplainWithoutLoops(t *testing.T) {
 	t.Parallel()

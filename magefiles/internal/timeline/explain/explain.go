@@ -42,6 +42,10 @@ var podKinds, nodeKinds, groupKinds = []string{"pod", "pods"}, []string{"node", 
 
 // Options of Text.
 type Options struct {
+	// Now is when the record was complete. If it is zero or before the last fact, the record
+	// ends with that fact. A recorder adds a fact only when something changes, so the last
+	// one may be old.
+	Now time.Time
 	// Start is what to type to start an autoscaler. If it is empty, no answer says how to
 	// start one.
 	Start string
@@ -55,7 +59,7 @@ func Text(facts []timeline.Fact, what string, o Options) (string, error) {
 		return "", err
 	}
 	kind, name, _ := strings.Cut(what, "/")
-	m := history.New(facts)
+	m := history.Until(o.Now, facts)
 	if len(m.Facts) == 0 {
 		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
@@ -149,7 +153,11 @@ func (e *explainer) world() *fit.World {
 		facts := slices.Clone(e.facts)
 		slices.SortStableFunc(facts, func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
 		// The history has no shapes, and ends before the last of them.
-		e.now = fit.At(facts, facts[len(facts)-1].Time)
+		end := facts[len(facts)-1].Time
+		if e.Now.After(end) {
+			end = e.Now
+		}
+		e.now = fit.At(facts, end)
 	}
 	return e.now
 }

@@ -15,7 +15,7 @@ import (
 // Model is a record in order, with one story for each object. It copes with facts that
 // are missing or come twice, and with times when nobody recorded.
 type Model struct {
-	// From and To are the times of the first and the last fact.
+	// From is the time of the first fact, and To the end of the record.
 	From, To time.Time
 	// Facts by time, each once, without the shapes of objects.
 	Facts []timeline.Fact
@@ -106,14 +106,20 @@ type ScenarioStep struct {
 	Text string
 }
 
-// New returns the Model of facts in any order. It never fails: a fact that makes no
-// sense is only listed in Facts.
-func New(facts []timeline.Fact) *Model {
+// New returns the Model of facts in any order, whose record ends with the last of them. It
+// never fails: a fact that makes no sense is only listed in Facts.
+func New(facts []timeline.Fact) *Model { return Until(time.Time{}, facts) }
+
+// Until is New for a record that ends at a time, or with its last fact if that is later.
+func Until(end time.Time, facts []timeline.Fact) *Model {
 	m := &Model{Facts: ordered(facts)}
 	if len(m.Facts) == 0 {
 		return m
 	}
 	m.From, m.To = m.Facts[0].Time, m.Facts[len(m.Facts)-1].Time
+	if end.After(m.To) {
+		m.To = end
+	}
 	m.normalTexts = make([]string, len(m.Facts))
 	b := &builder{
 		Model: m, groups: map[string]*GroupStory{}, nodes: map[string]*NodeStory{}, machines: map[string]*NodeStory{},
