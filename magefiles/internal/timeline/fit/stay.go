@@ -190,7 +190,7 @@ func (w *World) blockers(n *Node) (blockers []Blocker, unjudged []string) {
 		for _, o := range found {
 			blockers = append(blockers, Blocker{p.Name, o})
 		}
-		if len(found) == 0 && p.Annotations[safeToEvict] != onCompletion {
+		if len(found) == 0 {
 			moving = append(moving, p)
 		}
 	}
@@ -202,7 +202,8 @@ func (w *World) blockers(n *Node) (blockers []Blocker, unjudged []string) {
 	return append(blockers, w.homeless(n, moving)...), unjudged
 }
 
-// onCompletion is a value of safeToEvict: the pod is not evicted, and the node waits for it.
+// onCompletion is a value of safeToEvict, for releases that know it: the pod is not evicted,
+// and the node waits for its end. To others it means nothing.
 const onCompletion = "on-completion"
 
 // replicated are the kinds of controllers that the autoscaler trusts to create a pod again.

@@ -211,6 +211,22 @@ func TestStay(t *testing.T) {
 	}
 }
 
+// TestCompletionIsAFactOfTheRelease: to releases that do not know the annotation's value
+// on-completion, the pod is one that must move.
+func TestCompletionIsAFactOfTheRelease(t *testing.T) {
+	t.Parallel()
+	for release, want := range map[string]string{
+		"1.35.2": "it fits on no other node: selector tier=gold: no such label on the node (1 node)",
+		"1.36.1": "its annotation " + safeToEvict + " is on-completion: the node waits for its end",
+	} {
+		r := stayRecord(release, nil, 2, nil, shape.Node{})
+		r.bound("n", map[string]shape.Pod{"d/last": {Owner: replicaSet, Annotations: map[string]string{safeToEvict: "on-completion"}, NodeSelector: map[string]string{"tier": "gold"}}})
+		if _, s := r.stay(); len(s.Blockers) != 1 || s.Blockers[0].Text != want {
+			t.Errorf("%s: %+v\nwant %s", release, s.Blockers, want)
+		}
+	}
+}
+
 // TestBudgetsOfSafePods: until 1.28, a PodDisruptionBudget blocked a pod that is safe to
 // evict too.
 func TestBudgetsOfSafePods(t *testing.T) {
