@@ -220,14 +220,17 @@ func (w *World) notEvicted(p *Pod) []Obstacle {
 			budgeted = append(budgeted, *o)
 		}
 	}
+	if few := w.fewReplicas(p); few != nil {
+		found = append(found, *few) // whatever the annotation says
+	}
 	safe := p.Annotations[safeToEvict]
 	switch {
 	case safe == "true" && release.BudgetsBindSafePods:
-		return budgeted
+		return append(found, budgeted...)
 	case safe == "true":
-		return nil
+		return found
 	case safe == onCompletion && release.WaitsForCompletion:
-		return []Obstacle{{"its annotation " + safeToEvict + " is on-completion: the node waits for its end", "its end"}}
+		return append(found, Obstacle{"its annotation " + safeToEvict + " is on-completion: the node waits for its end", "its end"})
 	}
 	evictable := "the annotation " + safeToEvict + ": \"true\" on the pod"
 	switch {
@@ -253,6 +256,30 @@ func (w *World) notEvicted(p *Pod) []Obstacle {
 		})
 	}
 	return append(found, budgeted...)
+}
+
+// fewReplicas returns that the controller of a pod has fewer replicas than the autoscaler wants,
+// nil if it has enough. The autoscaler reads them in the controller's spec, which is not on
+// record: its pods are counted instead. Source: simulator/drainability/rules/replicacount, in
+// older releases utils/drain/drain.go.
+func (w *World) fewReplicas(p *Pod) *Obstacle {
+	least := int(w.Autoscaler.Setting("min-replica-count").number())
+	if p.Owner == nil || p.Owner.Kind != "ReplicaSet" && p.Owner.Kind != "ReplicationController" || !w.Autoscaler.set("skip-nodes-with-custom-controller-pods") {
+		return nil
+	}
+	n := 0
+	for _, other := range w.Pods {
+		if other.Owner != nil && *other.Owner == *p.Owner && namespaceOf(other.Name) == namespaceOf(p.Name) {
+			n++
+		}
+	}
+	if n >= least {
+		return nil
+	}
+	return &Obstacle{
+		fmt.Sprintf("its %s %s has %s, fewer than --min-replica-count=%d", p.Owner.Kind, p.Owner.Name, timeline.Plural(n, "pod"), least),
+		fmt.Sprintf("%d replicas of the %s %s, or --min-replica-count=%d", least, p.Owner.Kind, p.Owner.Name, n),
+	}
 }
 
 // systemPod returns why a pod of kube-system that no PodDisruptionBudget selects is not

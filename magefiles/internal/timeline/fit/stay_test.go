@@ -211,6 +211,41 @@ func TestStay(t *testing.T) {
 	}
 }
 
+// TestFewReplicas: --min-replica-count counts the pods of a ReplicaSet or a
+// ReplicationController in their namespace, on all nodes, and comes before the annotation
+// safe-to-evict.
+func TestFewReplicas(t *testing.T) {
+	t.Parallel()
+	const custom = "skip-nodes-with-custom-controller-pods"
+	safe := map[string]string{safeToEvict: "true"}
+	for name, tc := range map[string]struct {
+		flags map[string]string
+		pod   shape.Pod
+		want  string
+	}{
+		"the default":             {nil, shape.Pod{Owner: replicaSet}, ""},
+		"as many":                 {map[string]string{"min-replica-count": "2"}, shape.Pod{Owner: replicaSet}, ""},
+		"too few":                 {map[string]string{"min-replica-count": "3"}, shape.Pod{Owner: replicaSet}, "its ReplicaSet web has 2 pods, fewer than --min-replica-count=3"},
+		"too few, safe to evict":  {map[string]string{"min-replica-count": "3"}, shape.Pod{Owner: replicaSet, Annotations: safe}, "its ReplicaSet web has 2 pods, fewer than --min-replica-count=3"},
+		"an old controller":       {map[string]string{"min-replica-count": "2"}, shape.Pod{Owner: &shape.Owner{Kind: "ReplicationController", Name: "web"}}, "its ReplicationController web has 1 pod, fewer than --min-replica-count=2"},
+		"a Job":                   {map[string]string{"min-replica-count": "3"}, shape.Pod{Owner: &shape.Owner{Kind: "Job", Name: "web"}}, ""},
+		"controllers are trusted": {map[string]string{"min-replica-count": "3", custom: "false"}, shape.Pod{Owner: replicaSet}, ""},
+		"no controller":           {map[string]string{"min-replica-count": "3"}, shape.Pod{Annotations: safe}, ""},
+	} {
+		r := stayRecord("1.36.1", tc.flags, 2, nil, shape.Node{})
+		r.bound("n", map[string]shape.Pod{"d/web-1": tc.pod})
+		r.bound("other", map[string]shape.Pod{"d/web-2": {Owner: replicaSet}, "elsewhere/web-3": {Owner: replicaSet}, "d/bare": {}})
+		_, s := r.stay()
+		got := ""
+		for _, b := range s.Blockers {
+			got += b.Text
+		}
+		if got != tc.want {
+			t.Errorf("%s: %s\nwant %s", name, got, tc.want)
+		}
+	}
+}
+
 // TestCompletionIsAFactOfTheRelease: to releases that do not know the annotation's value
 // on-completion, the pod is one that must move.
 func TestCompletionIsAFactOfTheRelease(t *testing.T) {
