@@ -59,9 +59,10 @@ const (
 	Resumed = "resumed"
 
 	// The Text of Phase is the phase of a machine. The autoscaler has chosen a
-	// Marked machine to be deleted.
-	Phase  = "phase"
-	Marked = "marked"
+	// Marked machine to be deleted, and given that up if it is Unmarked.
+	Phase    = "phase"
+	Marked   = "marked"
+	Unmarked = "unmarked"
 
 	// The Shape of Shaped is what package shape keeps of an object: what a pod asks for,
 	// what a node offers. It is recorded when it changes. Without a Shape, the object is

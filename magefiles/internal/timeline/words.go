@@ -18,7 +18,7 @@ const (
 
 // whatWords has the words for constants of What that are not words themselves.
 var whatWords = map[string]string{
-	Sized: "wants", ReadyCount: "has ready", Ready: "Ready", NotReady: "not Ready", Marked: "to be deleted",
+	Sized: "wants", ReadyCount: "has ready", Ready: "Ready", NotReady: "not Ready", Marked: "to be deleted", Unmarked: "no longer to be deleted",
 	ScaleUp: "scale-up", ScaleDown: "scale-down", Refused: "no scale-up", Kept: "kept", Untainted: "untainted",
 }
 

@@ -392,6 +392,7 @@ func TestGoing(t *testing.T) {
 			want:  "the autoscaler deletes it; no pod that it must evict is on record, and its Machine is not marked yet",
 		},
 		"marked":             {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Marked, Name: "m", UID: "m"}}, want: "its Machine m is marked for deletion, and Cluster API has not begun to delete it"},
+		"no longer marked":   {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Marked, Name: "m", UID: "m"}, {Kind: timeline.Machine, What: timeline.Unmarked, Name: "m", UID: "m"}}},
 		"an older record":    {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Phase, Name: "m", UID: "m", Text: "Deleting"}}, want: "its Machine m is being deleted; the record does not have what that waits for"},
 		"no condition":       {machine: deleting("", ""), want: "its Machine m is being deleted since 01:00:00; no condition says what that waits for"},
 		"an unknown step":    {machine: deleting("Praying", "for rain"), want: "its Machine m is being deleted since 01:00:00: Praying: for rain"},

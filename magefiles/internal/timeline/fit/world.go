@@ -227,8 +227,8 @@ func (o *object) apply(f timeline.Fact) {
 		o.phase = f.Text
 	case timeline.Ready, timeline.NotReady:
 		o.ready = f.What == timeline.Ready
-	case timeline.Marked:
-		o.marked = true
+	case timeline.Marked, timeline.Unmarked:
+		o.marked = f.What == timeline.Marked
 	case timeline.Tainted:
 		o.taints[f.Text] = f.Time
 	case timeline.Untainted:

@@ -434,6 +434,24 @@ func TestRunsOfTheAutoscaler(t *testing.T) {
 	}
 }
 
+// TestAMachineThatIsNoLongerMarked: a node that the autoscaler gave up deleting is as before.
+func TestAMachineThatIsNoLongerMarked(t *testing.T) {
+	t.Parallel()
+	for unmarked, want := range map[bool]State{false: Deleting, true: Ready} {
+		b := timelinetest.New()
+		node := b.Group("web", 0, 4, 1)[0]
+		mark := timeline.Fact{Kind: timeline.Machine, What: timeline.Marked, Name: node, UID: "m-" + node, Group: "web", Source: timeline.Watch}
+		b.Add(10, mark)
+		if mark.What = timeline.Unmarked; unmarked {
+			b.Add(20, mark)
+		}
+		m := New(b.Record())
+		if n := m.NodesNamed(node)[0]; n.Spans[len(n.Spans)-1].State != want || n.Chosen.IsZero() != unmarked || (m.NodeWhy(n).Removal == nil) != unmarked {
+			t.Errorf("unmarked %t: %+v, chosen %s", unmarked, n.Spans, n.Chosen)
+		}
+	}
+}
+
 // TestOriginWithoutADecision: neither an old decision nor a change to a smaller
 // size is the origin of a node.
 func TestOriginWithoutADecision(t *testing.T) {

@@ -179,6 +179,8 @@ func (n *NodeStory) apply(f timeline.Fact) {
 	case timeline.Marked:
 		n.toBeDeleted = true
 		first(&n.Chosen)
+	case timeline.Unmarked:
+		n.giveUp()
 	case timeline.Joined:
 		first(&n.Joined)
 		n.vanished = false
@@ -196,18 +198,26 @@ func (n *NodeStory) apply(f timeline.Fact) {
 			n.candidate = on
 		}
 		if strings.Contains(f.Text, autoscaler.DeletedTaint) || f.Text == "" && !on {
-			n.toBeDeleted = on
 			if on {
+				n.toBeDeleted = true
 				first(&n.Chosen)
-			} else if n.phase != "Deleting" {
-				// The autoscaler gave it up.
-				n.Chosen = time.Time{}
+			} else {
+				n.giveUp()
 			}
 		}
 	case timeline.Gone:
 		if f.Kind == timeline.Node {
 			first(&n.NodeGone)
 		}
+	}
+}
+
+// giveUp notes that the autoscaler does not delete it after all, unless its machine is being
+// deleted already.
+func (n *NodeStory) giveUp() {
+	n.toBeDeleted = false
+	if n.phase != "Deleting" {
+		n.Chosen = time.Time{}
 	}
 }
 

@@ -66,11 +66,13 @@ func aspect(f timeline.Fact) string {
 		return "cordon"
 	case timeline.Paused, timeline.Resumed:
 		return "paused"
+	case timeline.Marked, timeline.Unmarked:
+		return "mark"
 	case timeline.Started, timeline.Stopped:
 		if f.UID != "" { // the log has none
 			return "process"
 		}
-	case timeline.Evicted, timeline.Sized, timeline.Limits, timeline.Marked, timeline.Health, timeline.Shaped:
+	case timeline.Evicted, timeline.Sized, timeline.Limits, timeline.Health, timeline.Shaped:
 		return f.What
 	}
 	return ""
@@ -80,7 +82,7 @@ func aspect(f timeline.Fact) string {
 // recorded.
 func isDefault(f timeline.Fact) bool {
 	switch f.What {
-	case timeline.Uncordoned, timeline.Untainted, timeline.Resumed:
+	case timeline.Uncordoned, timeline.Untainted, timeline.Unmarked, timeline.Resumed:
 		return true
 	case timeline.Limits:
 		return f.Text == ""

@@ -222,10 +222,11 @@ func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []t
 		}
 		facts = append(facts, complete(f, timeline.Phase, cmp.Or(since, now), phase))
 	}
-	if at, marked := autoscaler.DeleteMark(o); marked {
-		facts = append(facts, complete(f, timeline.Marked, cmp.Or(autoscaler.ParseTime(at), now), ""))
+	at, marked := autoscaler.DeleteMark(o)
+	if !marked {
+		return append(facts, complete(f, timeline.Unmarked, now, ""))
 	}
-	return facts
+	return append(facts, complete(f, timeline.Marked, cmp.Or(autoscaler.ParseTime(at), now), ""))
 }
 
 // deploymentFacts returns the facts of a MachineDeployment's present state.

@@ -367,6 +367,8 @@ func TestChangesAreRecorded(t *testing.T) {
 			b.change(kube.Clusters, "work", "spec={paused: true}")
 			b.change(kube.Clusters, "work", "spec={paused: false}")
 			b.change(kube.Machines, "md-1", `metadata|annotations={cluster.x-k8s.io/delete-machine: "2000-01-01 00:00:12.5 +0000 UTC m=+7.1"}`)
+			b.change(kube.Machines, "md-1", `metadata|annotations={}`)
+			b.change(kube.Machines, "md-1", `metadata|annotations={cluster.x-k8s.io/delete-machine: "2000-01-01 00:00:14.5 +0000 UTC m=+9.1"}`)
 			b.change(kube.Machines, "md-1", `metadata|deletionTimestamp="2000-01-01T00:00:13Z"`, "status|phase=Deleting")
 			b.delete(kube.Machines, "md-1")
 			b.delete(kube.MachineDeployments, "md")
@@ -380,6 +382,8 @@ func TestChangesAreRecorded(t *testing.T) {
 			"00:00:13 group paused work",
 			"00:00:13 group resumed work",
 			"00:00:12 machine marked md-1 in md on node-1",
+			"00:00:13 machine unmarked md-1 in md on node-1",
+			"00:00:14 machine marked md-1 in md on node-1",
 			"00:00:13 machine phase md-1 in md on node-1 (Deleting)",
 			"00:00:13 machine gone md-1 in md on node-1",
 			"00:00:13 group gone md in md",
