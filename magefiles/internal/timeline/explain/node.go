@@ -127,9 +127,6 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 	for _, u := range s.Unjudged {
 		line("not judged", "%s", u)
 	}
-	if !w.BudgetsKnown {
-		line("not known", "PodDisruptionBudgets are not on record")
-	}
 	var changes []string
 	if e.idle() != "" {
 		changes = append(changes, e.aStart())
@@ -172,6 +169,9 @@ func (e *explainer) reason(s fit.Stay) string {
 	}
 	switch len(texts) {
 	case 0:
+		if len(s.Unjudged) > 0 {
+			return "nothing that the lab judges keeps it; not judged: " + strings.Join(timeline.SomeOf(s.Unjudged, 3), "; ")
+		}
 		return "by the facts nothing keeps it, and the autoscaler may remove it in its next loop"
 	case 1:
 		return texts[0]

@@ -58,6 +58,21 @@ func (j *waiting) scheduler() string {
 	return "the scheduler " + timeline.Tidy(j.pod.Scheduler)
 }
 
+// fits reports whether the pod has room on a node that exists: by everything that it asks for,
+// or by what the autoscaler said.
+func (j *waiting) fits() bool {
+	moved, _ := j.heard()
+	return len(j.room) > 0 && (len(j.unjudged) == 0 || moved != "")
+}
+
+// but returns what is not judged of the pod, as the end of a sentence that says where it fits.
+func (j *waiting) but() string {
+	if len(j.unjudged) == 0 || j.fits() {
+		return ""
+	}
+	return ", apart from its " + strings.Join(j.unjudged, ", ") + ", which the lab does not judge"
+}
+
 // overlooked returns that the autoscaler does not look at the pod, and why.
 func (j *waiting) overlooked(why fit.Obstacle) string {
 	if j.idle != "" {
@@ -74,11 +89,13 @@ func (j *waiting) reason() string {
 	case len(j.ignored) > 0:
 		return j.overlooked(j.ignored[0])
 	case len(j.room) > 0 && j.idle != "":
-		return fmt.Sprintf("it has room on %s, and %s does not bind it", some(j.room), j.scheduler())
+		return fmt.Sprintf("it has room on %s%s, and %s does not bind it", some(j.room), j.but(), j.scheduler())
+	case len(j.room) > 0 && !j.fits():
+		return fmt.Sprintf("it has room on %s%s", some(j.room), j.but())
 	case len(j.room) > 0:
 		return fmt.Sprintf("scheduler and autoscaler disagree: it has room on %s, so the autoscaler adds no node, and %s does not bind it", some(j.room), j.scheduler())
 	case len(takers) > 0:
-		return fmt.Sprintf("%s would take it", some(takers))
+		return fmt.Sprintf("%s would take it%s", some(takers), j.but())
 	case len(j.verdicts) == 0:
 		return "there is no node group at all"
 	case !slices.ContainsFunc(j.verdicts, func(v fit.Verdict) bool { return v.Scaled }):
@@ -99,6 +116,8 @@ func (j *waiting) agreement() []string {
 	switch {
 	case j.idle != "":
 		// Nobody contradicts the scheduler.
+	case len(j.room) > 0 && !j.fits():
+		// What is not judged may be why.
 	case len(j.room) > 0:
 		text := fmt.Sprintf("They disagree: by its requests, selectors and tolerations the pod fits on %s now, and %s does not bind it.", some(j.room), j.scheduler())
 		if moved != "" {
@@ -215,7 +234,7 @@ const maxRefusals = 4
 // first.
 func (j *waiting) nodes() []string {
 	if len(j.room) > 0 {
-		return []string{"nodes that exist: it fits on " + some(j.room)}
+		return []string{"nodes that exist: it fits on " + some(j.room) + j.but()}
 	}
 	var lines []string
 	for _, o := range j.world.Refusals(j.pod) {
@@ -239,15 +258,15 @@ func (e *explainer) changes(j *waiting) {
 			lines = append(lines, subject+timeline.Shorten(strings.Join(texts, "; "), timeline.LongestText))
 		}
 	}
-	if j.idle != "" && len(j.room) == 0 && len(j.ignored) == 0 {
+	if j.idle != "" && !j.fits() && len(j.ignored) == 0 {
 		lines = append(lines, e.aStart())
 	}
 	change("", j.ignored)
-	if len(j.room) > 0 && j.pod.Scheduler != "" {
+	if j.fits() && j.pod.Scheduler != "" {
 		lines = append(lines, "schedulerName: default-scheduler, or a scheduler of the name "+timeline.Tidy(j.pod.Scheduler)+" that runs")
 	}
 	for _, v := range j.verdicts {
-		if len(j.room) == 0 {
+		if !j.fits() {
 			change(timeline.Tidy(v.Group.Name)+": ", v.Obstacles)
 		}
 	}

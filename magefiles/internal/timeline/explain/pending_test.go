@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
@@ -86,6 +88,66 @@ func TestExplainInTheFirstLoops(t *testing.T) {
 		got, err := Text(c.Record(), "pod/"+name, Options{})
 		if err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v: want %q in\n%s", err, want, got)
+		}
+	}
+}
+
+// TestExplainWhatIsNotJudged: what the lab does not judge of a pod may be why it has no room
+// where it would fit otherwise, and why its node stays. Nothing is claimed against that.
+func TestExplainWhatIsNotJudged(t *testing.T) {
+	t.Parallel()
+	spread := []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: "zone", WhenUnsatisfiable: corev1.DoNotSchedule}}
+	for name, tc := range map[string]struct {
+		full, moved    bool
+		verdict, nodes string
+	}{
+		"room":       {verdict: "; it has room on N, N, apart from its topology spread, which the lab does not judge.\n", nodes: "it fits on N, N, apart from its topology spread, which the lab does not judge\n"},
+		"no room":    {full: true, verdict: "; web would take it, apart from its topology spread, which the lab does not judge.\n", nodes: "cpu: 2200m missing"},
+		"moved, too": {moved: true, verdict: "; scheduler and autoscaler disagree: it has room on N, N, so", nodes: "it fits on N, N\n"},
+	} {
+		c := newCluster(1)
+		for _, node := range []string{c.node, c.other} {
+			if tc.full {
+				c.pod(2, "default/full-"+node, node, shape.Pod{Requests: requests("3", "1Gi")})
+			}
+		}
+		pod := c.Pods(10, "shop", 1)[0]
+		c.pod(10, pod, "", shape.Pod{Requests: requests("3", "1Gi"), Spread: spread})
+		if tc.moved {
+			c.Log(20, "Pod "+pod+" can be moved to "+c.node)
+		} else {
+			c.Log(20, "Pod "+pod+" is unschedulable")
+		}
+		c.on(60, timeline.Node, timeline.Ready, "")
+		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		got = strings.NewReplacer(c.node, "N", c.other, "N").Replace(got)
+		if err != nil || !strings.Contains(got, tc.verdict) || !strings.Contains(got, tc.nodes) || strings.Contains(got, "isagree") != tc.moved || !strings.Contains(got, "Not judged by the lab: topology spread.") {
+			t.Errorf("%s: %v:\n%s\nwant %s", name, err, got, tc.verdict)
+		}
+	}
+
+	for name, tc := range map[string]struct {
+		pods    map[string]shape.Pod
+		budgets bool
+		want    string
+	}{
+		"a pod":                    {map[string]shape.Pod{"default/db": {Owner: &shape.Owner{Kind: "StatefulSet", Name: "db"}, Claims: []string{"data"}}}, true, "Why it stays: nothing that the lab judges keeps it; not judged: default/db: volumes (data).\n"},
+		"budgets":                  {map[string]shape.Pod{"default/web": {Owner: &shape.Owner{Kind: "ReplicaSet", Name: "web"}}}, false, "Why it stays: nothing that the lab judges keeps it; not judged: PodDisruptionBudgets, which are not all on record.\n"},
+		"budgets of an empty node": {nil, false, "Why it stays: by the facts nothing keeps it, and the autoscaler may remove it in its next loop.\n"},
+		"everything":               {map[string]shape.Pod{"default/web": {Owner: &shape.Owner{Kind: "ReplicaSet", Name: "web"}}}, true, "Why it stays: by the facts nothing keeps it, and the autoscaler may remove it in its next loop.\n"},
+	} {
+		c := newCluster(0)
+		c.on(5, timeline.Node, timeline.Tainted, "DeletionCandidateOfClusterAutoscaler")
+		for pod, p := range tc.pods {
+			c.pod(10, pod, c.node, p)
+		}
+		c.on(160, timeline.Node, timeline.Ready, "")
+		facts := c.Record()
+		if !tc.budgets {
+			facts = slices.DeleteFunc(facts, func(f timeline.Fact) bool { return f.Kind == timeline.Budget })
+		}
+		if got, err := Text(facts, "node/"+c.node, Options{}); err != nil || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %v: want %s\n%s", name, err, tc.want, got)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type Stay struct {
 	AtMinimum *Obstacle
 	// Timers are the times that must pass, also those that are over.
 	Timers []Timer
-	// Unjudged says what the pods need of another node that this package does not judge.
+	// Unjudged says what this package does not judge of what may keep the node.
 	Unjudged []string
 }
 
@@ -193,6 +193,9 @@ func (w *World) blockers(n *Node) (blockers []Blocker, unjudged []string) {
 		if len(found) == 0 {
 			moving = append(moving, p)
 		}
+	}
+	if !w.BudgetsKnown && len(moving) > 0 {
+		unjudged = append(unjudged, "PodDisruptionBudgets, which are not all on record")
 	}
 	for _, p := range moving {
 		if u := p.Unjudged(); len(u) > 0 {
