@@ -103,6 +103,27 @@ func SomeOf(list []string, n int) []string {
 // autoscaler calls a group.
 func LastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
+// Mentions reports whether a text has a name as a whole: "worker-12" does not mention
+// worker-1.
+func Mentions(text, name string) bool {
+	inName := func(s string) bool {
+		return s != "" && (s[0] == '-' || s[0] >= '0' && s[0] <= '9' || s[0] >= 'a' && s[0] <= 'z')
+	}
+	for from := 0; name != ""; from++ {
+		i := strings.Index(text[from:], name)
+		if i < 0 {
+			return false
+		}
+		from += i
+		before, after := text[max(0, from-1):from], text[from+len(name):]
+		// A dot after a name may end a sentence.
+		if !inName(before) && before != "." && !inName(strings.TrimPrefix(after, ".")) {
+			return true
+		}
+	}
+	return false
+}
+
 // AppendUnique appends an item that is not empty and that the list does not have.
 func AppendUnique(list []string, item string) []string {
 	if item == "" || slices.Contains(list, item) {

@@ -16,3 +16,30 @@ func TestDurationText(t *testing.T) {
 		}
 	}
 }
+
+func TestMentions(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"":                                     false,
+		"worker-1":                             true,
+		"worker-12":                            false,
+		"my-worker-1":                          false,
+		"worker-1-x":                           false,
+		"worker-1.example.com":                 false,
+		"a.worker-1":                           false,
+		"Node worker-1.":                       true,
+		"removing \"worker-1\", worker-2":      true,
+		"default/worker-1: no":                 true,
+		"worker-12 and worker-1":               true,
+		"worker-worker-1worker-1 (worker-1)":   true,
+		"worker-11, worker-10 and worker-1x":   false,
+		"MachineDeployment/default/worker-1-9": false,
+	} {
+		if got := Mentions(text, "worker-1"); got != want {
+			t.Errorf("Mentions(%q) = %t", text, got)
+		}
+	}
+	if Mentions("text", "") {
+		t.Error("no name is mentioned")
+	}
+}

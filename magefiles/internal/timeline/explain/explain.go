@@ -220,7 +220,7 @@ func (e *explainer) statements(title string, list []history.Statement, subject f
 			often = fmt.Sprintf("%d×", s.Count)
 		}
 		text := s.Words()
-		if about := timeline.Tidy(subject(s)); about != "" && !strings.Contains(text, about) {
+		if about := timeline.Tidy(subject(s)); about != "" && !timeline.Mentions(text, about) {
 			text = about + ": " + text
 		}
 		e.printf("  %s %-10s %5s %s %s\n", timeline.Clock(s.First), until, often, render.Mark(timeline.Fact{Kind: timeline.Autoscaler, What: s.What}), text)
@@ -266,7 +266,12 @@ func (e *explainer) pod(p *history.PodStory) {
 	}
 	e.parts(w.Parts)
 	e.statements("What the scheduler said", ifSeveral(w.Scheduler), func(history.Statement) string { return "" })
-	e.statements("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Statement) string { return s.Group })
+	e.statements("What the autoscaler said meanwhile", w.Autoscaler, func(s history.Statement) string {
+		if s.Node != "" {
+			return "" // the text names it
+		}
+		return s.Group
+	})
 	if w.NewNode && w.Decision != nil && w.Node.Group != "" && !w.Decision.GroupUnknown() && !w.Decision.IsAbout(w.Node.Group) {
 		e.printf("\nThe decision was to enlarge %s, but the pod was scheduled on a node of %s.\n", w.Decision.Where(), timeline.Tidy(w.Node.Group))
 	}

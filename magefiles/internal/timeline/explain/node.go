@@ -12,11 +12,11 @@ import (
 )
 
 // ofAnotherNode returns whether a statement about a group or about all nodes names another
-// node than this one.
+// node, and not this one.
 func (e *explainer) ofAnotherNode(n *history.NodeStory) func(history.Statement) bool {
 	return func(s history.Statement) bool {
 		return s.Node == "" && slices.ContainsFunc(e.Nodes, func(other *history.NodeStory) bool {
-			return other.Name() != n.Name() && strings.Contains(s.Text, other.Name())
+			return other.Name() != n.Name() && timeline.Mentions(s.Text, other.Name()) && !timeline.Mentions(s.Text, n.Name())
 		})
 	}
 }

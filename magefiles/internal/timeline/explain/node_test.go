@@ -91,6 +91,29 @@ func TestExplainByTheLastShapes(t *testing.T) {
 	}
 }
 
+// TestExplainTellsNamesApart: the name of one node begins with that of another. What is said
+// of both belongs to each.
+func TestExplainTellsNamesApart(t *testing.T) {
+	t.Parallel()
+	b := timelinetest.New()
+	nodes := []string{"worker-1", "worker-12"}
+	for _, node := range nodes {
+		b.Add(1, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: node, UID: node, Group: "web", Source: timeline.Watch})
+	}
+	said := func(text string) {
+		b.Add(5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Group: "web", Text: text, Source: timeline.Log})
+	}
+	said("because worker-1 goes")
+	said("because worker-12 goes")
+	said("because worker-1 and worker-12 go")
+	for node, other := range map[string]string{"worker-1": "worker-12", "worker-12": "worker-1"} {
+		got, err := Text(b.Record(), "node/"+node, Options{})
+		if err != nil || !strings.Contains(got, "because "+node+" goes") || strings.Contains(got, "because "+other+" goes") || !strings.Contains(got, "because worker-1 and worker-12 go") {
+			t.Errorf("%s: %v:\n%s", node, err, got)
+		}
+	}
+}
+
 // TestExplainNodesOfGroups compares the answers about nodes that stay or go with testdata.
 // A line about the other node never appears.
 func TestExplainNodesOfGroups(t *testing.T) {
