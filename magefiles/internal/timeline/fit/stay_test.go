@@ -191,6 +191,7 @@ func TestStay(t *testing.T) {
 			b.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
 			r.shaped(timeline.Budget, name, "", b)
 		}
+		r.add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped})
 		w, s := r.stay()
 		if again := w.Stay(w.NodeOf("n"), w.GroupOf("g")); len(again.Blockers) != len(s.Blockers) {
 			t.Errorf("%s: asked again, %+v", name, again.Blockers)
@@ -287,6 +288,12 @@ func TestSystemPodsAreEvictedLater(t *testing.T) {
 	if w.BudgetsKnown || len(s.Blockers) != 1 || s.Blockers[0].Text != want {
 		t.Errorf("%t, %+v\nwant %s", w.BudgetsKnown, s.Blockers, want)
 	}
+	// A budget that somebody saved need not be the only one.
+	r.shaped(timeline.Budget, "kube-system/other", "", shape.Budget{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}})
+	if w, s := r.stay(); w.BudgetsKnown || len(w.Budgets) != 1 || s.Blockers[0].Text != want {
+		t.Errorf("%t, %+v\nwant %s", w.BudgetsKnown, s.Blockers, want)
+	}
+	r.add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped, Name: "kube-system/other", UID: "kube-system/other"})
 	r.add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped})
 	if w, s := r.stay(); !w.BudgetsKnown || len(w.Budgets) != 0 || !strings.HasPrefix(s.Blockers[0].Text, "it is in kube-system, and no PodDisruptionBudget selects it; ") {
 		t.Errorf("%t, %+v", w.BudgetsKnown, s.Blockers)

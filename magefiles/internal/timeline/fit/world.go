@@ -33,8 +33,8 @@ type World struct {
 	Autoscaler Autoscaler
 	// Paused is set while the whole cluster is paused.
 	Paused bool
-	// Budgets are the PodDisruptionBudgets, by name. BudgetsKnown is set if one is on
-	// record, or that there is none.
+	// Budgets are the PodDisruptionBudgets on record, by name. BudgetsKnown is set if these
+	// are all.
 	Budgets      []*Budget
 	BudgetsKnown bool
 
@@ -178,7 +178,7 @@ func At(facts []timeline.Fact, at time.Time) *World {
 				unneeded[f.Node] = autoscaler.ParseTime(m[1])
 			}
 		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template, timeline.Budget:
-			w.BudgetsKnown = w.BudgetsKnown || f.Kind == timeline.Budget
+			w.BudgetsKnown = w.BudgetsKnown || f.Kind == timeline.Budget && f.Name == ""
 			if ended(f) {
 				delete(objects, key(f))
 				continue

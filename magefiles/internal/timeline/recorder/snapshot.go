@@ -20,7 +20,8 @@ type Snapshot struct {
 	// Taken is when the objects were read. A fact for which an object has no time gets
 	// this one.
 	Taken time.Time
-	// Objects for which Records returns true, in any order.
+	// Objects for which Records returns true, in any order. Of no kind need all be there, so
+	// no fact says that the PodDisruptionBudgets are complete.
 	Objects []*unstructured.Unstructured
 	// Lines of the autoscaler's logs, each log in its own order.
 	Lines []Line
