@@ -368,7 +368,7 @@ func (r *recorder) hostLog() *hostLog {
 // logRest records what is left when no line follows.
 func (r *recorder) logRest(lines *logfacts.Reader) {
 	for _, f := range lines.Rest() {
-		r.recordMessage(f)
+		r.recordOnce(f)
 	}
 }
 
@@ -382,9 +382,7 @@ func (r *recorder) logLine(text string, day time.Time, lines *logfacts.Reader) (
 // logEntry is logLine for a parsed line.
 func (r *recorder) logEntry(e speech.Entry, day time.Time, lines *logfacts.Reader) (at time.Time, ok bool) {
 	for _, f := range lines.Read(e, day) {
-		if !r.recordMessage(f) {
-			return time.Time{}, false
-		}
+		r.recordOnce(f)
 	}
 	if e.Class == speech.Loop {
 		r.mu.Lock()

@@ -20,6 +20,7 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/logfacts"
 )
 
 // hostLogFile is the log file of an autoscaler on this machine.
@@ -220,6 +221,49 @@ func TestUnrecordedLinesAreReadAgain(t *testing.T) {
 	read = nil
 	if err := h.poll(); err != nil || !slices.Equal(read, []string{"yyy"}) {
 		t.Errorf("read %q of another log, %v", read, err)
+	}
+}
+
+// TestUnrecordedFactsOfTheLogAreKept: what several lines say together is recorded, once, though
+// the record could not be written for a while.
+func TestUnrecordedFactsOfTheLogAreKept(t *testing.T) {
+	t.Parallel()
+	r := newRecorder(Options{}, nil)
+	full := true
+	var written []string
+	r.write = func(facts ...timeline.Fact) error {
+		if full {
+			return errors.New("no space left on device")
+		}
+		for _, f := range facts {
+			written = append(written, strings.TrimSpace(f.What+" "+f.Text+string(f.Shape)))
+		}
+		return nil
+	}
+	var lines logfacts.Reader
+	read := func(second int, text string) bool {
+		_, ok := r.logLine(fmt.Sprintf("I1124 22:20:%02d.000000   1 a.go:1] %s", second, text), noon, &lines)
+		return ok
+	}
+	read(1, `FLAG: --v="4"`)
+	if read(2, "Cluster Autoscaler 1.36.1") {
+		t.Error("a line that could not be recorded is not read again")
+	}
+	read(3, `Using version "v1beta2" for API group "cluster.x-k8s.io"`)
+	full = false
+	read(2, "Cluster Autoscaler 1.36.1")
+	read(4, "Starting main loop")
+	full = true
+	read(14, "Starting main loop")
+	r.logRest(&lines)
+	full = false
+	r.recordFacts(nil)
+	want := []string{
+		`shape {"flags":{"v":"4"}}`, `shape {"api":"v1beta2"}`, "started 1.36.1", `shape {"loops":{"from":"2026-11-24T22:20:04Z","last":"2026-11-24T22:20:04Z"}}`,
+		`shape {"loops":{"n":1,"from":"2026-11-24T22:20:04Z","last":"2026-11-24T22:20:14Z"}}`,
+	}
+	if !slices.Equal(written, want) {
+		t.Errorf("recorded\n%s\nwant\n%s", strings.Join(written, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -97,7 +97,8 @@ type recorder struct {
 	previousEnd time.Time
 	groups      groups
 	reported    map[string]time.Time
-	// unwritten has facts of objects that could not be appended yet.
+	// unwritten has facts of objects, and of several lines of a log, that could not be
+	// appended yet.
 	unwritten []timeline.Fact
 	// instances has what runs in each container of an autoscaler, by logKey.
 	instances map[string]instance
@@ -206,6 +207,16 @@ func (r *recorder) recordMessage(f timeline.Fact) bool {
 	return r.append([]timeline.Fact{f})
 }
 
+// recordOnce records a fact of several lines of the log, unless the record has it. If it cannot
+// be appended now, it is appended before the next ones: those lines are not read again.
+func (r *recorder) recordOnce(f timeline.Fact) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !f.Time.Before(r.recordStart.Truncate(time.Second)) && !r.recorded[identity(f)] {
+		r.recordFacts([]timeline.Fact{f})
+	}
+}
+
 // qualifiedName returns namespace/name for a pod's name without its namespace, as old
 // releases log it, if only one pod has that name.
 func (r *recorder) qualifiedName(name string) string {
@@ -224,7 +235,7 @@ func (r *recorder) qualifiedName(name string) string {
 // seenAfter is the delay from which on a fact is recorded with Seen.
 const seenAfter = 2 * time.Second
 
-// recordFacts records facts of objects. If they cannot be appended now, they are appended
+// recordFacts records facts that nothing repeats. If they cannot be appended now, they are appended
 // before the next ones, because no later fact repeats them. r.mu is held.
 func (r *recorder) recordFacts(facts []timeline.Fact) {
 	if r.append(facts) {
