@@ -22,6 +22,7 @@ func advised(err error) error {
 		missing  *source.MissingTagError
 		moved    *source.MovedTagError
 		failed   *source.GitError
+		module   *source.ModuleError
 		noModule *source.NoModuleError
 		checkout *source.CheckoutError
 	)
@@ -29,6 +30,10 @@ func advised(err error) error {
 	switch {
 	case errors.As(err, &moved):
 		return fmt.Errorf("%w\nif you trust that, type: rm -r %s %s", err, shellescape.Quote(moved.Dir), shellescape.Quote(moved.Record))
+	case errors.As(err, &missing) && missing.Component == source.ClusterAPIName && missing.Err != nil:
+		return fmt.Errorf("%w\nset CAPI_VERSION to a release that it has, set CAPI_GIT to a repository that has the tag, or "+dir, err, "CAPI")
+	case errors.As(err, &module) && module.Component == source.ClusterAPIName:
+		return fmt.Errorf("%w\ncheck GOPROXY and GOSUMDB, set CAPI_GIT to a repository that answers, or "+dir, err, "CAPI")
 	case errors.As(err, &missing) && len(missing.Nearest) > 0:
 		return fmt.Errorf("%w\nset %s_VERSION to a release that exists", err, settingsOf[missing.Component])
 	case errors.As(err, &failed) && failed.InModules:

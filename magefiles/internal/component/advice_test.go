@@ -18,12 +18,25 @@ func TestAdvised(t *testing.T) {
 	}{
 		{
 			&source.MissingTagError{Component: "cluster-api", Tag: "v1.14.3", URL: "https://host", Nearest: []string{"v1.14.2"}},
-			"https://host has no tag v1.14.3; the nearest are v1.14.2\nset CAPI_VERSION to a release that exists",
+			"https://host has no tag v1.14.3; the nearest is v1.14.2\nset CAPI_VERSION to a release that exists",
 		},
 		{
 			&source.MissingTagError{Component: "kubernetes", Tag: "v1.36.99", URL: "the proxy", Nearest: []string{"v1.36.3"}},
-			"the proxy has no tag v1.36.99; the nearest are v1.36.3\nset KUBERNETES_VERSION to a release that exists",
+			"the proxy has no tag v1.36.99; the nearest is v1.36.3\nset KUBERNETES_VERSION to a release that exists",
 		},
+		{
+			&source.MissingTagError{Component: "cluster-api", Tag: "v1.7.99", URL: "the proxy", Err: refused},
+			"the proxy has no tag v1.7.99 (refused)\nset CAPI_VERSION to a release that it has, set CAPI_GIT to a repository that has the tag, or type: export CAPI_DIR=/path/to/your/checkout",
+		},
+		{
+			&source.MissingTagError{Component: "kubernetes", Tag: "v1.36.99", URL: "the proxy", Nearest: []string{"v1.36.3"}, Err: refused},
+			"the proxy has no tag v1.36.99 (refused); the nearest is v1.36.3\nset KUBERNETES_VERSION to a release that exists",
+		},
+		{
+			&source.ModuleError{Component: "cluster-api", Module: "m@v1.7.9", Err: refused},
+			"ask the Go module proxy for m@v1.7.9: refused\ncheck GOPROXY and GOSUMDB, set CAPI_GIT to a repository that answers, or type: export CAPI_DIR=/path/to/your/checkout",
+		},
+		{&source.ModuleError{Component: "kubernetes", Module: "m@v1.36.1", Err: refused}, "ask the Go module proxy for m@v1.36.1: refused"},
 		{&source.MissingTagError{Component: "cluster-api", Tag: "main", URL: "https://host"}, "https://host has no tag main"},
 		{
 			&source.MovedTagError{Tag: "v1.14.2", URL: "https://host", Was: "one", Is: "two", Dir: "/my lab/src/x", Record: "/my lab/src/x.json"},

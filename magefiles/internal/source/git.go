@@ -88,14 +88,22 @@ type MissingTagError struct {
 	// Nearest are the existing tags, at most three, that are nearest by
 	// version.
 	Nearest []string
+	// Err is what the Go module proxy answered; nil for a repository.
+	Err error
 }
 
 func (e *MissingTagError) Error() string {
 	msg := fmt.Sprintf("%s has no tag %s", e.URL, e.Tag)
-	if len(e.Nearest) > 0 {
-		msg += "; the nearest are " + strings.Join(e.Nearest, ", ")
+	if e.Err != nil {
+		msg += fmt.Sprintf(" (%v)", e.Err)
 	}
-	return msg
+	switch len(e.Nearest) {
+	case 0:
+		return msg
+	case 1:
+		return msg + "; the nearest is " + e.Nearest[0]
+	}
+	return msg + "; the nearest are " + strings.Join(e.Nearest, ", ")
 }
 
 // GitError is returned when a repository does not answer, or refuses a request.

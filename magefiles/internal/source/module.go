@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,17 +28,24 @@ func goCommand(ctx context.Context, o Options, args ...string) (run.Result, erro
 	return o.Runner.Run(ctx, run.Cmd{Name: "go", Args: args, Dir: os.TempDir(), Env: []string{"GOFLAGS=-mod=mod", "GOWORK=off"}})
 }
 
-// goModule runs a go command that prints one module as JSON. The go command
-// verifies its downloads against the checksum database.
-func goModule(ctx context.Context, o Options, args ...string) (downloaded, error) {
+// goModule runs a go command that prints one module, such as example.com/m@v1.2.3, as JSON.
+// The go command verifies its downloads against the checksum database.
+func goModule(ctx context.Context, o Options, module string, args ...string) (downloaded, error) {
 	var d downloaded
-	res, err := goCommand(ctx, o, args...)
-	if len(res.Stdout) > 0 {
-		if jsonErr := json.Unmarshal(res.Stdout, &d); jsonErr == nil && d.Error != "" {
-			return d, redact.Err(errors.New(d.Error))
-		}
+	res, err := goCommand(ctx, o, append(args, module)...)
+	said := ""
+	if json.Unmarshal(res.Stdout, &d) == nil {
+		said = d.Error
 	}
-	return d, err
+	if failed := new(run.Error); said == "" && errors.As(err, &failed) {
+		said = string(failed.Output)
+	}
+	if said == "" || ctx.Err() != nil {
+		return d, err
+	}
+	// On one line, and without the module's name, which callers add.
+	said = strings.TrimPrefix(strings.Join(strings.Fields(said), " "), "go: ")
+	return d, redact.Err(errors.New(strings.TrimPrefix(said, module+": ")))
 }
 
 // NoModuleError is returned for a component whose releases are not on the Go
@@ -51,30 +59,104 @@ func (e *NoModuleError) Error() string {
 	return fmt.Sprintf("%s is not on the Go module proxy; its releases are only in git", e.Component)
 }
 
-func (s Spec) checkModule(ctx context.Context, o Options) error {
+// ModuleError is returned when the go command cannot find, get or verify a module of a
+// release, and the Go module proxy does not say that there is no such version.
+type ModuleError struct {
+	// Component is the Spec's name.
+	Component string
+	// Module is the module's path and version, such as example.com/m@v1.2.3.
+	Module string
+	// Err is what the go command said.
+	Err error
+}
+
+func (e *ModuleError) Error() string {
+	return fmt.Sprintf("ask the %s for %s: %v", Proxy, e.Module, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ModuleError) Unwrap() error { return e.Err }
+
+// visitModules calls visit for each module of the release, those included that the root's
+// go.mod replaces by folders. visit returns the path of the module's go.mod.
+func (s Spec) visitModules(visit func(GoModule) (goMod string, err error)) error {
 	if len(s.Modules) == 0 {
 		return &NoModuleError{Component: s.Name}
 	}
-	for _, m := range s.Modules {
-		if _, err := goModule(ctx, o, "list", "-m", "-json", m.Path+"@"+s.Version); err != nil {
-			if missingTag := s.missingTag(ctx, o, m.Path); missingTag != nil {
-				return missingTag
+	modules := s.Modules
+	for i := 0; i < len(modules); i++ {
+		goMod, err := visit(modules[i])
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			nested, err := nestedModules(goMod)
+			if err != nil {
+				return err
 			}
-			return fmt.Errorf("ask the Go module proxy for %s@%s: %w", m.Path, s.Version, err)
+			modules = append(modules[:len(modules):len(modules)], nested...)
 		}
 	}
 	return nil
 }
 
-// missingTag returns an error if the Go module proxy has the module, but not the version. It
-// returns nil if the proxy has the version or does not answer.
-func (s Spec) missingTag(ctx context.Context, o Options, path string) *MissingTagError {
-	res, err := goCommand(ctx, o, "list", "-m", "-versions", path)
-	versions := strings.Fields(string(res.Stdout))
-	if answered := err == nil && len(versions) > 1; !answered || slices.Contains(versions, s.Version) {
-		return nil
+// checkModule finds out whether the modules exist, and whether the go command can verify their
+// go.mod files. It downloads no module.
+func (s Spec) checkModule(ctx context.Context, o Options) error {
+	return s.visitModules(func(m GoModule) (string, error) {
+		d, err := s.find(ctx, o, m)
+		if err == nil && d.GoMod == "" {
+			// The go command found the version, and not its go.mod. It says why only here.
+			d, err = s.download(ctx, o, m)
+		}
+		return d.GoMod, err
+	})
+}
+
+// find returns what the go command knows about a module of the release.
+func (s Spec) find(ctx context.Context, o Options, m GoModule) (downloaded, error) {
+	d, err := goModule(ctx, o, m.Path+"@"+s.Version, "list", "-m", "-json")
+	if err == nil {
+		return d, nil
 	}
-	return &MissingTagError{Component: s.Name, Tag: s.Version, URL: path + " on the Go module proxy", Nearest: nearest(s.Version, versions[1:])}
+	if missing := s.missingTag(ctx, o, m.Path, err); missing != nil {
+		return d, missing
+	}
+	return d, s.moduleError(m, err)
+}
+
+// download brings a module of the release into the go command's cache.
+func (s Spec) download(ctx context.Context, o Options, m GoModule) (downloaded, error) {
+	d, err := goModule(ctx, o, m.Path+"@"+s.Version, "mod", "download", "-json")
+	if err == nil || ctx.Err() != nil {
+		return d, err
+	}
+	if _, missing := s.find(ctx, o, m); missing != nil {
+		return d, missing
+	}
+	return d, s.moduleError(m, err)
+}
+
+func (s Spec) moduleError(m GoModule, err error) error {
+	return &ModuleError{Component: s.Name, Module: m.Path + "@" + s.Version, Err: err}
+}
+
+// missingTag returns an error if the Go module proxy answers and does not list the version of
+// the module at path. why is what the go command said about the version.
+func (s Spec) missingTag(ctx context.Context, o Options, path string, why error) *MissingTagError {
+	var common []string // the versions of all modules
+	for i, m := range append([]GoModule{{Path: path}}, s.Modules...) {
+		versions, err := ModuleVersions(ctx, m.Path, o)
+		switch {
+		case err != nil, i == 0 && slices.Contains(versions, s.Version):
+			return nil //nolint:nilerr // a list that cannot be had tells nothing
+		case i == 0:
+			common = versions
+		default:
+			common = slices.DeleteFunc(common, func(v string) bool { return !slices.Contains(versions, v) })
+		}
+	}
+	return &MissingTagError{Component: s.Name, Tag: s.Version, URL: path + " on the " + Proxy, Nearest: nearest(s.Version, common), Err: why}
 }
 
 // fetchModules puts the modules of one release into the folders that they have in the
@@ -90,33 +172,19 @@ func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 	}
 	var sums []string
 	err := publish(dir, func(temp string) error {
-		modules := s.Modules
-		for i := 0; i < len(modules); i++ {
-			m := modules[i]
+		err := s.visitModules(func(m GoModule) (string, error) {
 			o.progress("downloading %s@%s", m.Path, s.Version)
-			d, err := goModule(ctx, o, "mod", "download", "-json", m.Path+"@"+s.Version)
+			d, err := s.download(ctx, o, m)
 			if err != nil {
-				if missing := s.missingTag(ctx, o, m.Path); missing != nil {
-					return missing
-				}
-				return err
+				return "", err
 			}
 			sums = append(sums, d.Sum)
-			if err := copyTree(d.Dir, filepath.Join(temp, m.Folder)); err != nil {
-				return err
-			}
-			if i == 0 {
-				nested, err := nestedModules(d.GoMod)
-				if err != nil {
-					return err
-				}
-				modules = append(modules[:len(modules):len(modules)], nested...)
-			}
-		}
-		return ctx.Err()
+			return d.GoMod, copyTree(d.Dir, filepath.Join(temp, m.Folder))
+		})
+		return cmp.Or(err, ctx.Err())
 	})
 	if err != nil {
-		return nil, fmt.Errorf("fetch %s %s from the Go module proxy: %w", s.Name, s.Version, err)
+		return nil, fmt.Errorf("fetch %s %s from the %s: %w", s.Name, s.Version, Proxy, err)
 	}
 	rec := record{ID: "module:" + strings.Join(sums, ",")}
 	if err := rec.write(dir); err != nil {

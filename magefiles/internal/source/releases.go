@@ -3,7 +3,6 @@ package source
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -35,8 +34,11 @@ func Releases(ctx context.Context, s Spec, o Options) (versions []string, from s
 		return nil, "", cmp.Or(gitErr, error(&NoModuleError{Component: s.Name}))
 	}
 	versions, err = ModuleVersions(ctx, s.Modules[0].Path, o)
+	if err != nil && gitErr != nil {
+		err = s.bothFailed(gitErr, err)
+	}
 	if err != nil {
-		return nil, "", errors.Join(gitErr, err)
+		return nil, "", err
 	}
 	return versions, Proxy, nil
 }

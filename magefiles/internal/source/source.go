@@ -124,8 +124,8 @@ type Tree struct {
 // Check finds out, before anything starts, whether Fetch can succeed: Path is a
 // checkout, the tree was fetched before, or the release exists where it will be
 // fetched from. It uses the network only for a tree that was not fetched
-// before. Its errors are a *CheckoutError, *GitError, *MissingTagError or
-// *NoModuleError where one of them fits.
+// before. Its errors are a *CheckoutError, *GitError, *MissingTagError,
+// *ModuleError or *NoModuleError where one of them fits.
 func Check(ctx context.Context, s Spec, o Options) error {
 	switch s.Origin {
 	case Dir:
@@ -150,9 +150,18 @@ func Check(ctx context.Context, s Spec, o Options) error {
 		return err
 	}
 	if moduleErr := s.checkModule(ctx, o); moduleErr != nil {
-		return errors.Join(err, moduleErr)
+		return s.bothFailed(err, moduleErr)
 	}
 	return nil
+}
+
+// bothFailed returns the error of a release that neither git nor the Go module proxy gives.
+// What an answering server said comes first.
+func (s Spec) bothFailed(git, modules error) error {
+	if errors.As(git, new(*MissingTagError)) {
+		return fmt.Errorf("%w\n(then the %s was asked: %s)", git, Proxy, innermost(modules))
+	}
+	return fmt.Errorf("%w\n(git was asked first: %s: %s)", modules, s.shownURL(), innermost(git))
 }
 
 // isFetched reports whether the tree was fetched from that origin before.
@@ -187,7 +196,7 @@ func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	o.progress("git gave no tree; asking the Go module proxy")
 	tree, err := s.fetchModules(ctx, o)
 	if err != nil {
-		return nil, errors.Join(gitErr, err)
+		return nil, s.bothFailed(gitErr, err)
 	}
 	tree.Why = "git failed: " + innermost(gitErr)
 	return tree, nil

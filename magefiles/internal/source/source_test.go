@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -582,38 +583,87 @@ func newFakeOptions(answers ...runtest.Answer) (Options, *runtest.Fake) {
 
 func TestMissingReleaseOfAModuleNamesTheNearest(t *testing.T) {
 	t.Parallel()
-	absent := runtest.Answer{Prefix: "go list -m -json", Err: errors.New("exit status 1"), Stderr: "unknown revision v1.14.3"}
-	for _, origin := range []string{Module, Auto} {
-		s := ClusterAPI("v1.14.3")
-		s.Origin, s.URL = origin, "http://127.0.0.1:1/gone"
-		o, fake := newFakeOptions(absent, runtest.Answer{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.13.5 v1.14.1 v1.14.2 v1.15.0-rc.0\n"})
-		err := Check(t.Context(), s, o)
-		var missing *MissingTagError
-		if want := "the nearest are v1.14.2, v1.14.1, v1.13.5"; !errors.As(err, &missing) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: Check() = %v; want %q in it", origin, err, want)
-		}
-		for _, c := range fake.Cmds() {
-			if c.Dir != os.TempDir() {
-				t.Errorf("%s: %s ran in %s, inside whatever module is there", origin, c, c.Dir)
-			}
-		}
+	answers := []runtest.Answer{
+		{Prefix: "go list -m -json", Err: errors.New("exit status 1"), Stderr: "go: sigs.k8s.io/cluster-api@v1.14.3: invalid version:\n\tunknown revision v1.14.3"},
+		{Prefix: "go mod download", Err: errors.New("exit status 1"), Stderr: "unknown revision v1.14.3"},
+		{Prefix: "go list -m -versions sigs.k8s.io/cluster-api/test", Stdout: "sigs.k8s.io/cluster-api/test v1.13.5 v1.14.1 v1.14.2 v1.14.4\n"},
+		{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.13.5 v1.14.0 v1.14.1 v1.14.2 v1.15.0-rc.0\n"},
 	}
-	// Without a check before it, source:fetch says the same.
 	for _, origin := range []string{Module, Auto} {
-		s := ClusterAPI("v1.14.3")
-		s.Origin, s.URL = origin, "http://127.0.0.1:1/gone"
-		o, _ := newFakeOptions(runtest.Answer{Prefix: "go mod download", Err: errors.New("exit status 1"), Stderr: "unknown revision v1.14.3"},
-			runtest.Answer{Prefix: "go list -m -versions sigs.k8s.io/cluster-api", Stdout: "sigs.k8s.io/cluster-api v1.14.1 v1.14.2\n"})
-		o.Dir = t.TempDir()
-		if _, err := Fetch(t.Context(), s, o); !errors.As(err, new(*MissingTagError)) || !strings.Contains(err.Error(), "the nearest are v1.14.2, v1.14.1") {
-			t.Errorf("%s: Fetch() = %v", origin, err)
+		for name, do := range map[string]func(Spec, Options) error{
+			"Check": func(s Spec, o Options) error { return Check(t.Context(), s, o) },
+			// Without a check before it, source:fetch says the same.
+			"Fetch": func(s Spec, o Options) error { _, err := Fetch(t.Context(), s, o); return err },
+		} {
+			s := ClusterAPI("v1.14.3")
+			s.Origin, s.URL = origin, "http://127.0.0.1:1/gone"
+			o, fake := newFakeOptions(answers...)
+			o.Dir = t.TempDir()
+			err := do(s, o)
+			// The nearest have both modules.
+			const want = "sigs.k8s.io/cluster-api on the Go module proxy has no tag v1.14.3 (invalid version: unknown revision v1.14.3); the nearest are v1.14.2, v1.14.1, v1.13.5"
+			if !errors.As(err, new(*MissingTagError)) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s from %s: %v; want %q in it", name, origin, err, want)
+			}
+			if asked := "\n(git was asked first: http://127.0.0.1:1/gone: connection refused)"; strings.HasSuffix(err.Error(), asked) != (origin == Auto) {
+				t.Errorf("%s from %s: %v; want at its end, from auto alone, %q", name, origin, err, asked)
+			}
+			for _, c := range fake.Cmds() {
+				if c.Dir != os.TempDir() {
+					t.Errorf("%s: %s ran in %s, inside whatever module is there", origin, c, c.Dir)
+				}
+			}
 		}
 	}
 	s := ClusterAPI("v1.14.3")
 	s.Origin = Module
 	o, _ := newFakeOptions(runtest.Answer{Prefix: "go list", Err: errors.New("exit status 1"), Stderr: "no proxy answers"})
-	if err := Check(t.Context(), s, o); err == nil || errors.As(err, new(*MissingTagError)) || !strings.Contains(err.Error(), "no proxy answers") {
+	if err := Check(t.Context(), s, o); !errors.As(err, new(*ModuleError)) || !strings.Contains(err.Error(), "no proxy answers") {
 		t.Errorf("Check() without a proxy = %v; want why", err)
+	}
+}
+
+// TestModuleThatCannotBeVerified: a version that exists is not called missing, although the
+// proxy's list lacks it, and Check finds what would make Fetch fail. The answers are those of
+// the go command 1.26 for a module that the checksum database does not know.
+func TestModuleThatCannotBeVerified(t *testing.T) {
+	t.Parallel()
+	goMod := filepath.Join(t.TempDir(), "go.mod")
+	write(t, goMod, "module sigs.k8s.io/cluster-api\n\nreplace sigs.k8s.io/cluster-api/api => ./api\n")
+	for _, unknown := range []string{"sigs.k8s.io/cluster-api", "sigs.k8s.io/cluster-api/test", "sigs.k8s.io/cluster-api/api"} {
+		s := ClusterAPI("v1.7.9")
+		s.Origin = Module
+		why := unknown + "@v1.7.9: verifying go.mod: " + unknown + "@v1.7.9/go.mod: 404 Not Found"
+		o, _ := newFakeOptions(
+			runtest.Answer{Prefix: "go list -m -json " + unknown + "@", Stdout: `{"Version": "v1.7.9"}`},
+			runtest.Answer{Prefix: "go mod download -json " + unknown + "@", Stdout: fmt.Sprintf(`{"Error": %q}`, why), Err: errors.New("exit status 1")},
+			runtest.Answer{Prefix: "go list -m -json", Stdout: fmt.Sprintf(`{"GoMod": %q}`, goMod)},
+			runtest.Answer{Prefix: "go mod download", Stdout: fmt.Sprintf(`{"GoMod": %q, "Dir": %q}`, goMod, t.TempDir())},
+			runtest.Answer{Prefix: "go list -m -versions", Stdout: "sigs.k8s.io/cluster-api v1.14.2\n"},
+		)
+		o.Dir = t.TempDir()
+		want := fmt.Sprintf("ask the Go module proxy for %s@v1.7.9: verifying go.mod: %[1]s@v1.7.9/go.mod: 404 Not Found", unknown)
+		if err := Check(t.Context(), s, o); !errors.As(err, new(*ModuleError)) || err.Error() != want {
+			t.Errorf("Check() = %v; want %s", err, want)
+		}
+		if _, err := Fetch(t.Context(), s, o); !errors.As(err, new(*ModuleError)) || errors.As(err, new(*MissingTagError)) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("Fetch() = %v; want %s at its end", err, want)
+		}
+	}
+}
+
+// TestGitIsBelieved: if the repository answers that it has no such tag, its answer comes
+// before that of the Go module proxy.
+func TestGitIsBelieved(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	u.tag("v1.14.2", u.commit("go.mod", goMod), false)
+	s := u.spec("v1.14.3")
+	s.Origin = Auto
+	o, _ := newFakeOptions(runtest.Answer{Prefix: "go list", Err: errors.New("exit status 1"), Stderr: "unknown revision v1.14.3"})
+	want := u.url + " has no tag v1.14.3; the nearest is v1.14.2\n(then the Go module proxy was asked: unknown revision v1.14.3)"
+	if err := Check(t.Context(), s, o); !errors.As(err, new(*MissingTagError)) || err.Error() != want {
+		t.Errorf("Check() = %v; want %s", err, want)
 	}
 }
 
@@ -722,7 +772,7 @@ func TestAutoRecordsWhy(t *testing.T) {
 		t.Errorf("again: %+v, %v; want why it is a module", tree, err)
 	}
 	s.Version, s.Tag = "v1.14.999", "v1.14.999"
-	if err := Check(t.Context(), s, o); err == nil || !errors.As(err, new(*GitError)) || !strings.Contains(err.Error(), "proxy") {
+	if err := Check(t.Context(), s, o); err == nil || !strings.Contains(err.Error(), "http://127.0.0.1:1/gone") || !strings.Contains(err.Error(), "proxy") {
 		t.Errorf("Check() = %v; want both reasons", err)
 	}
 }
