@@ -115,7 +115,8 @@ func TestRefused(t *testing.T) {
 		env  map[string]string
 		want []string // all in the error
 	}{
-		"too old":            {env: map[string]string{"CAPI_VERSION": "v0.3.4"}, want: []string{`CAPI_VERSION="v0.3.4"`, "extraMounts", "v0.3.5"}},
+		"too old":            {env: map[string]string{"CAPI_VERSION": "v0.3.4"}, want: []string{`CAPI_VERSION="v0.3.4"`, "v0.3.5 is the oldest release that the lab knows", "extraMounts"}},
+		"an old autoscaler":  {env: map[string]string{"AUTOSCALER_VERSION": "1.17.4"}, want: []string{`AUTOSCALER_VERSION="v1.17.4"`, "no provider for Cluster API; want v1.18.0 or later"}},
 		"no version":         {env: map[string]string{"CAPI_VERSION": "banana"}, want: []string{`CAPI_VERSION="banana"`, "major.minor.patch"}},
 		"the autoscaler's":   {env: map[string]string{"CAPI_VERSION": "v1beta1"}, want: []string{`CAPI_VERSION="v1beta1"`, "version of an API", "the autoscaler reads a variable of the same name", "unset yours"}},
 		"a branch":           {env: map[string]string{"CAPI_VERSION": "main"}, want: []string{`CAPI_VERSION="main"`, "set CAPI_COMMIT", "git ls-remote " + clusterAPIGit, "CAPI_DIR"}},

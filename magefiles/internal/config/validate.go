@@ -17,8 +17,12 @@ func (c *Config) validate() error {
 	facts := release.Of(c.ClusterAPI.Version)
 	if !facts.Supported {
 		bad("clusterAPI.version", "CAPI_VERSION", c.ClusterAPI.Tag(), fmt.Errorf(
-			"want v%s or later, because the lab knows nothing about older releases, and before v0.3.4 a DockerMachineTemplate has no extraMounts, without which managers in nodes cannot reach the engine",
+			"v%s is the oldest release that the lab knows; before v0.3.4 a DockerMachineTemplate has no extraMounts, without which managers in nodes cannot reach the engine",
 			release.First(func(r release.Release) bool { return r.Supported })))
+	}
+	if has := c.Autoscaler; has.Dir == "" && !release.OfAutoscaler(has.Version).Supported {
+		bad("autoscaler.version", "AUTOSCALER_VERSION", has.Tag(), fmt.Errorf("it has no provider for Cluster API; want v%s or later",
+			release.FirstAutoscaler(func(r release.Autoscaler) bool { return r.Supported })))
 	}
 	for _, s := range []struct {
 		key, env string

@@ -77,20 +77,28 @@ func TestControlPlane(t *testing.T) {
 // is fetched. Otherwise the fake runner would fail.
 func TestReleasesThatCannotBeBuilt(t *testing.T) {
 	t.Parallel()
-	for tag, want := range map[string][]string{
-		"1.17.4": {"AUTOSCALER_VERSION=1.17.4", "no provider for Cluster API; want 1.18.0 or later"},
-		"1.22.3": {"go1.16.15, which compiles this tree", "no route to host", "check GOPROXY", "AUTOSCALER_VERSION=1.23.0"},
+	old := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(old, "cluster-autoscaler", "version"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(old, "cluster-autoscaler", "version", "version.go"), []byte("package version\n\nconst ClusterAutoscalerVersion = \"1.17.4\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for setting, want := range map[string][]string{
+		"AUTOSCALER_DIR=" + old:     {"AUTOSCALER_DIR=" + old, "1.17.4 has no provider for Cluster API; want 1.18.0 or later"},
+		"AUTOSCALER_VERSION=1.22.3": {"go1.16.15, which compiles this tree", "no route to host", "check GOPROXY", "AUTOSCALER_VERSION=1.23.0"},
 	} {
-		l := labtest.New(t, map[string]string{"AUTOSCALER_VERSION": tag})
+		variable, value, _ := strings.Cut(setting, "=")
+		l := labtest.New(t, map[string]string{variable: value})
 		l.Processes.Answers = []runtest.Answer{{Prefix: "go env ", Stdout: "{}"}, {Prefix: "go version", Stderr: "no route to host\n", Err: errors.New("exit status 1")}}
 		a := &Autoscalers{Lab: l.Lab}
 		_, err := a.Compile(t.Context(), false)
-		if refusal := a.Flags(t.Context(), ""); tag == "1.17.4" && (refusal == nil || refusal.Error() != err.Error()) {
+		if refusal := a.Flags(t.Context(), ""); value == old && (refusal == nil || refusal.Error() != err.Error()) {
 			t.Errorf("Flags() = %v, Compile() = %v", refusal, err)
 		}
 		for _, text := range want {
 			if err == nil || !strings.Contains(err.Error(), text) {
-				t.Errorf("autoscaler %s: %v, want %q", tag, err, text)
+				t.Errorf("%s: %v, want %q", setting, err, text)
 			}
 		}
 	}

@@ -73,10 +73,10 @@ func (a *Autoscalers) Compile(ctx context.Context, debug bool) (built Compiled, 
 	return built, err
 }
 
-// checkRelease refuses settings whose autoscaler has no provider for Cluster API.
+// checkRelease refuses a checkout whose autoscaler has no provider for Cluster API.
 func (a *Autoscalers) checkRelease() error {
 	if err := CheckRelease(component.AutoscalerRelease(a.Config)); err != nil {
-		return fmt.Errorf("AUTOSCALER_VERSION=%s: %w", a.Config.Autoscaler.Version, err)
+		return fmt.Errorf("AUTOSCALER_DIR=%s: %w", a.Config.Autoscaler.Dir, err)
 	}
 	return nil
 }
