@@ -191,7 +191,7 @@ var autoscalers = []change[Autoscaler]{
 	// clusterapi_nodegroup.go: TemplateNodeInfo returned ErrNotImplemented until then.
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.FromZero = true }},
 	// clusterapi_utils.go: labelsKey and taintsKey. There is no tag of 1.27.0.
-	{[]string{"1.27.0"}, func(a *Autoscaler) { a.KnowsEmptyGroups = true }},
+	{[]string{"1.27.1"}, func(a *Autoscaler) { a.KnowsEmptyGroups = true }},
 	// /cluster-autoscaler/simulator/drainability/rules: the rule SafeToEvict comes before
 	// the rule PDB. Until then, simulator/drain.go asked the budgets of all pods.
 	{[]string{"1.29.0"}, func(a *Autoscaler) { a.BudgetsBindSafePods = false }},

@@ -173,7 +173,7 @@ func TestVerdicts(t *testing.T) {
 		"selector of an annotation": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=gold")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}}, want: "yes, by its annotations and its template"},
 		"selector of an annotation that the release does not read": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=gold")}, release: "1.26.8", pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}},
-			want: "selector: the group's annotations tell tier=gold, but the autoscaler 1.26.8 reads no labels of an empty group → a minimum of 1, or an autoscaler from 1.27.0 on",
+			want: "selector: the group's annotations tell tier=gold, but the autoscaler 1.26.8 reads no labels of an empty group → a minimum of 1, or an autoscaler from 1.27.1 on",
 		},
 		"taint of an annotation that the release does not read": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8, taints+"gpu=true:NoSchedule")}, release: "1.26.8", want: "yes, by its annotations and its template",
