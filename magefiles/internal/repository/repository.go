@@ -321,16 +321,16 @@ func setImages(deployment map[string]any, tag string, p *Provider) error {
 }
 
 // adapt has the kubelet use the image on the node, and a manager begin to work as soon as it
-// can. The kubelet asks every second, instead of every 10 s, whether it is ready. In releases
-// from v0.4 on there is no leader election: there is one manager of each kind, and after a
-// restart it would wait up to a minute for the lease that it held before.
+// can. The kubelet asks every second, instead of every 10 s, whether it is ready. There is no
+// leader election: there is one manager of each kind, and after a restart it would wait up to
+// a minute for the lease that it held before. Its flag has another name since v0.4.0.
 func adapt(container map[string]any) {
 	container["imagePullPolicy"] = "IfNotPresent"
 	if probe, ok := container["readinessProbe"].(map[string]any); ok {
 		probe["periodSeconds"] = 1
 	}
 	if args, ok := container["args"].([]any); ok {
-		container["args"] = slices.DeleteFunc(args, func(arg any) bool { return arg == "--leader-elect" })
+		container["args"] = slices.DeleteFunc(args, func(arg any) bool { return arg == "--leader-elect" || arg == "--enable-leader-election" })
 	}
 }
 
