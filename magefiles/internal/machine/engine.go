@@ -30,7 +30,7 @@ func (m Machine) EngineChecks(info engine.Info) []Check {
 	return []Check{
 		judge("engine", about, func(ctx context.Context) error { return m.checkEngine(ctx, info) }),
 		judge("engine's place", "this machine", m.CheckEndpoint),
-		{Name: "cgroup", Find: func(context.Context) Finding { return cgroup(info) }},
+		{Name: "cgroup", Find: func(context.Context) Finding { return m.cgroup(info) }},
 		{Name: "image store", Find: func(context.Context) Finding { return imageStore(info) }},
 		{Name: "memory", Find: func(context.Context) Finding { return m.memory(info) }},
 		{Name: "disk", Find: func(context.Context) Finding { return m.disk(info) }},
@@ -101,9 +101,9 @@ func (m Machine) CheckEndpoint(ctx context.Context) error {
 	}
 }
 
-func cgroup(info engine.Info) Finding {
-	if info.CgroupVersion == "1" {
-		return Finding{Check: "cgroup", Verdict: Note, Found: "v1: since Kubernetes 1.35, kubelets run on it only because the lab sets failCgroupV1 to false; a later Kubernetes may need v2"}
+func (m Machine) cgroup(info engine.Info) Finding {
+	if info.CgroupVersion == "1" && m.Kubernetes.RefusesCgroupV1 {
+		return Finding{Check: "cgroup", Verdict: Note, Found: fmt.Sprintf("v1: the kubelet of Kubernetes v%s runs on it only because the lab sets failCgroupV1 to false; a later Kubernetes may need v2", m.Kubernetes.Version)}
 	}
 	return Finding{Check: "cgroup", Verdict: OK, Found: "v" + info.CgroupVersion}
 }
