@@ -121,10 +121,11 @@ func (e *Environment) locked(command string, do func() error) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil {
+		failed := err != nil
+		if failed {
 			fmt.Fprintln(e.FullLog, "Error:", redact.Err(err))
 		}
-		err = errors.Join(err, e.FullLog.Close())
+		err = errors.Join(err, e.FullLog.Close(failed))
 	}()
 	return do()
 }

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +15,8 @@ type Log struct {
 	file *os.File
 }
 
-// Open begins the log at path; the previous log is renamed to path.previous.
+// Open begins the log at path. The log of the run before is renamed to path.previous, and the
+// log of the last run that failed stays at path.failed.
 func (l *Log) Open(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("begin the log: %w", err)
@@ -32,11 +34,15 @@ func (l *Log) Open(path string) error {
 	return nil
 }
 
-// Close ends the log.
-func (l *Log) Close() error {
+// Close ends the log. If the run failed, the log has the name path.failed too.
+func (l *Log) Close(failed bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.file.Close()
+	if failed {
+		kept := l.file.Name() + ".failed"
+		err = errors.Join(err, Remove(kept), os.Link(l.file.Name(), kept))
+	}
 	l.file = nil
 	return err
 }

@@ -128,17 +128,23 @@ func TestLogKeepsThePreviousFile(t *testing.T) {
 			t.Errorf("Write(%q) = %d, %v", text, n, err)
 		}
 	}
-	for _, text := range []string{"one", "two"} {
+	for _, text := range []string{"zero", "one", "two"} {
 		write("dropped")
 		if err := l.Open(path); err != nil {
 			t.Fatal(err)
 		}
 		write(text)
-		if err := l.Close(); err != nil {
+		if err := l.Close(text != "two"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, want := range map[string]string{path: "two", path + ".previous": "one"} {
+	if err := l.Open(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{path: "", path + ".previous": "two", path + ".failed": "one"} {
 		if got, err := os.ReadFile(name); err != nil || string(got) != want {
 			t.Errorf("%s has %q, %v; want %q", name, got, err, want)
 		}
