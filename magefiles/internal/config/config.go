@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/redact"
@@ -119,6 +120,21 @@ func (c *Config) StateDir() string { return filepath.Join(c.Root, ".caslab") }
 // NamedByVariable reports whether the environment's name comes from an environment
 // variable, which the user's next command may lack.
 func (c *Config) NamedByVariable() bool { return c.origin("clusterName") == "environment" }
+
+// CommandFor returns what to type to run a target on the environment or the cluster of that
+// name.
+func CommandFor(name, target string) string {
+	return "CLUSTER_NAME=" + shellescape.Quote(name) + " go tool mage " + target
+}
+
+// Command returns what to type to run a target with these settings. It names the environment
+// if the user's next command may lack the name.
+func (c *Config) Command(target string) string {
+	if c.NamedByVariable() {
+		return CommandFor(c.ClusterName, target)
+	}
+	return "go tool mage " + target
+}
 
 // AutoscalerVersionSet reports whether the user set the version of the autoscaler.
 func (c *Config) AutoscalerVersionSet() bool {

@@ -108,6 +108,32 @@ func TestVersionsAreShownAlike(t *testing.T) {
 	}
 }
 
+// TestCommand: a command to type names the environment only if the user's shell may lack the
+// name.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		file string
+		env  map[string]string
+		want string
+	}{
+		"default":  {want: "go tool mage env:up"},
+		"file":     {file: "clusterName: mine", want: "go tool mage env:up"},
+		"variable": {env: map[string]string{"CLUSTER_NAME": "mine"}, want: "CLUSTER_NAME=mine go tool mage env:up"},
+	} {
+		c, err := load(t, tc.file, tc.env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Command("env:up"); got != tc.want {
+			t.Errorf("%s: Command() = %s, want %s", name, got, tc.want)
+		}
+	}
+	if got := CommandFor("my cluster", "env:down"); got != "CLUSTER_NAME='my cluster' go tool mage env:down" {
+		t.Errorf("CommandFor() = %s", got)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -483,8 +484,25 @@ func TestOnlyWhatStaysIsSaidToStay(t *testing.T) {
 		w.Log, w.Temporary = ui.New(&said, ui.Options{}), temporary
 		err := w.Up(t.Context(), Ready)
 		w.Log.Close()
-		if stays := strings.Contains(said.String(), "Everything that was created stays"); err == nil || stays == temporary {
+		const moving = "Everything that was created stays. Type the command again: it continues if the move was complete"
+		if stays := strings.Contains(said.String(), moving); err == nil || stays == temporary {
 			t.Errorf("temporary: %t, Up() = %v, and it said\n%s", temporary, err, &said)
+		}
+	}
+	for failing, want := range map[string]string{
+		"fetch cluster-api v1.14.2": "No cluster was created. What was fetched and built stays. Type the command again to continue.",
+		"init management v1.14.2":   "Everything that was created stays. Type the command again to continue. Type `CLUSTER_NAME=work-cluster go tool mage env:status` to look",
+	} {
+		w := newFakeWorld(t)
+		w.fail[failing] = errors.New("no network")
+		var said strings.Builder
+		w.Log = ui.New(&said, ui.Options{})
+		err := w.Up(t.Context(), Ready)
+		w.Log.Close()
+		if log := w.logFile() + ".failed"; err == nil || !strings.Contains(said.String(), want) || !strings.Contains(said.String(), log) {
+			t.Errorf("%s fails: Up() = %v, and it said\n%s\nwant %q and %s", failing, err, &said, want, log)
+		} else if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "Error: ") {
+			t.Errorf("%s has %q, %v", log, text, err)
 		}
 	}
 	w := newFakeWorld(t)
@@ -497,7 +515,7 @@ func TestOnlyWhatStaysIsSaidToStay(t *testing.T) {
 	w.Log = ui.New(&said, ui.Options{})
 	err := w.Up(ctx, Ready)
 	w.Log.Close()
-	if err == nil || strings.Contains(said.String(), "stays") {
+	if err == nil || !strings.Contains(said.String(), "No cluster was created.") || strings.Contains(said.String(), "Everything that was created stays") {
 		t.Errorf("interrupted before anything was created: Up() = %v, and it said\n%s", err, &said)
 	}
 }

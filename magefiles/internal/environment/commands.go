@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/steps"
 )
@@ -120,7 +121,7 @@ func (e *Environment) LoadImages(ctx context.Context) error {
 			return err
 		}
 		for _, n := range append(management, workload...) {
-			if isLoadBalancer(n) {
+			if owner.IsLoadBalancer(n) {
 				continue
 			}
 			step := e.Log.Start("load into "+n.Name, 5*time.Second)
@@ -143,7 +144,7 @@ func (e *Environment) LoadIntoControlPlane(ctx context.Context, ref string, imag
 		return err
 	}
 	for _, n := range nodes {
-		if !isControlPlane(n) {
+		if !owner.IsControlPlane(n) {
 			continue
 		}
 		step := e.Log.Start("load its image into "+n.Name, 5*time.Second)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/run/runtest"
 	"caslab/magefiles/internal/state"
 )
@@ -18,7 +19,7 @@ func TestAnotherEngine(t *testing.T) {
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"ID": "two", "OSType": "linux", "Architecture": "x86_64"}`}, {Prefix: "docker image ls"}}
 	// The environment is found on its own engine, which is recorded.
 	s.up(t, selfManaged())
-	if err := s.onEngine(t.Context(), engine.Info{ID: "one"}); err != nil {
+	if err := s.owner().OnEngine(t.Context(), engine.Info{ID: "one"}); err != nil {
 		t.Fatal(err)
 	}
 	mark, err := s.State.Mark("work-cluster")
@@ -31,7 +32,7 @@ func TestAnotherEngine(t *testing.T) {
 		"env:up":   func() error { return s.Up(t.Context(), Ready) },
 		"env:down": func() error { return s.Down(t.Context()) },
 	} {
-		if err := do(); !errors.As(err, new(*OtherEngineError)) || !strings.Contains(err.Error(), "rm "+s.engineFile()) {
+		if err := do(); !errors.As(err, new(*owner.OtherEngineError)) || !strings.Contains(err.Error(), "rm "+s.engineFile()) {
 			t.Errorf("%s on another engine: %v; want that it is, and what to type", target, err)
 		}
 		for _, path := range []string{s.readyFile(), mark} {
@@ -46,17 +47,5 @@ func TestAnotherEngine(t *testing.T) {
 	}
 	if there, _ := state.Exists(s.engineFile()); there {
 		t.Errorf("%s is left", s.engineFile())
-	}
-}
-
-func TestCommandsNameTheEnvironment(t *testing.T) {
-	t.Parallel()
-	for _, err := range []error{
-		&ForeignError{Environment: "two", Cluster: "two-management", Mark: "/x/.caslab/owner/m"},
-		&ForeignError{Environment: "two", Cluster: "two-management", Mark: "/x/.caslab/owner/m", Lost: true},
-	} {
-		if want := "CLUSTER_NAME=two go tool mage env:down"; !strings.Contains(err.Error(), want) {
-			t.Errorf("%v; want %s in it", err, want)
-		}
 	}
 }

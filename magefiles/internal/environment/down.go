@@ -52,14 +52,14 @@ func (e *Environment) Down(ctx context.Context) error {
 	return e.locked("env:down", func() (err error) {
 		defer func() {
 			if err != nil && ctx.Err() != nil {
-				err = fmt.Errorf("env:down: %w; to remove what is left, type: %s", context.Cause(ctx), downCommand(e.Config.ClusterName))
+				err = fmt.Errorf("env:down: %w; to remove what is left, type: %s", context.Cause(ctx), e.commandFor("env:down"))
 			}
 		}()
 		info, err := e.engine.Info(ctx)
 		if err != nil {
 			return err
 		}
-		if err := e.onEngine(ctx, info); err != nil {
+		if err := e.owner().OnEngine(ctx, info); err != nil {
 			return err
 		}
 		workload, management, err := e.containers(ctx)

@@ -37,7 +37,7 @@ func (c *bringUp) export(ctx context.Context, folder string, progress func(strin
 	if c.image, err = c.bakeWith(ctx, nil, progress); err != nil {
 		return err
 	}
-	if c.owner, err = c.State.Mark(c.Config.ClusterName); err != nil {
+	if c.mark, err = c.State.Mark(c.Config.ClusterName); err != nil {
 		return err
 	}
 	kit := export.Kit{Management: c.newManagement(nil), Managers: c.managers, Clusterctl: c.repo.ConfigPath}

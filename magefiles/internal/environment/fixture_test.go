@@ -21,6 +21,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
@@ -68,7 +69,7 @@ func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 		var ids []string
 		for _, k := range d.containers {
 			onNetwork := strings.HasSuffix(line, "network=kind") && k.address != ""
-			if onNetwork || strings.HasSuffix(line, "label="+clusterLabel+"="+k.cluster) {
+			if onNetwork || strings.HasSuffix(line, "label="+owner.ClusterLabel+"="+k.cluster) {
 				ids = append(ids, k.id)
 			}
 		}
@@ -88,7 +89,7 @@ func (d *docker) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 			}
 			all = append(all, map[string]any{
 				"Id": k.id, "Name": "/" + k.name, "Created": k.created, "State": map[string]any{"Running": !k.stopped},
-				"Config": map[string]any{"Image": k.image, "Labels": map[string]string{clusterLabel: k.cluster, "io.x-k8s.kind.role": k.role}},
+				"Config": map[string]any{"Image": k.image, "Labels": map[string]string{owner.ClusterLabel: k.cluster, "io.x-k8s.kind.role": k.role}},
 				"Mounts": mounts, "NetworkSettings": map[string]any{"Ports": ports, "Networks": map[string]any{"kind": map[string]any{"IPAddress": k.address}}},
 			})
 		}

@@ -8,6 +8,7 @@ import (
 
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/guests"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
@@ -99,11 +100,11 @@ func (e *Environment) look(ctx context.Context, guest *state.Lock, before visite
 		return sight{gone: fmt.Sprintf("the environment %q was created anew while this command ran; type the command again", name)}
 	}
 	workload, _, err := e.containers(ctx)
-	missing := err == nil && !slices.ContainsFunc(workload, isControlPlane)
+	missing := err == nil && !slices.ContainsFunc(workload, owner.IsControlPlane)
 	if err != nil || missing {
 		info, err := e.engine.Info(ctx)
 		if err == nil && missing {
-			err = e.onEngine(ctx, info) // docker may reach another engine now
+			err = e.owner().OnEngine(ctx, info) // docker may reach another engine now
 		}
 		switch {
 		case err != nil:
@@ -114,8 +115,8 @@ func (e *Environment) look(ctx context.Context, guest *state.Lock, before visite
 		return sight{}
 	}
 	running := slices.DeleteFunc(workload, func(c engine.Container) bool { return !c.Running })
-	if !slices.ContainsFunc(running, isControlPlane) || !slices.ContainsFunc(running, isLoadBalancer) {
-		return sight{away: fmt.Sprintf("the environment %q is stopped; this command waits until it is started again: %s", name, commandFor(name, "env:start"))}
+	if !slices.ContainsFunc(running, owner.IsControlPlane) || !slices.ContainsFunc(running, owner.IsLoadBalancer) {
+		return sight{away: fmt.Sprintf("the environment %q is stopped; this command waits until it is started again: %s", name, e.commandFor("env:start"))}
 	}
 	// The engine may have started it by itself. If this fails, the next look tries again.
 	_ = e.refreshKubeconfig(running)

@@ -13,6 +13,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/restart"
@@ -54,9 +55,9 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 func (e *Environment) whyMissing(ctx context.Context) error {
 	info, err := e.engine.Info(ctx)
 	if err == nil {
-		err = e.onEngine(ctx, info)
+		err = e.owner().OnEngine(ctx, info)
 	}
-	if other := new(OtherEngineError); errors.As(err, &other) {
+	if other := new(owner.OtherEngineError); errors.As(err, &other) {
 		return other
 	}
 	return e.missingError()
@@ -153,12 +154,12 @@ func (e *Environment) reachWorkload(ctx context.Context, workload []engine.Conta
 // controlPlane returns the nodes of the control plane.
 func (e *Environment) controlPlane(ctx context.Context) ([]engine.Container, error) {
 	workload, _, err := e.containers(ctx)
-	return slices.DeleteFunc(workload, func(c engine.Container) bool { return !isControlPlane(c) }), err
+	return slices.DeleteFunc(workload, func(c engine.Container) bool { return !owner.IsControlPlane(c) }), err
 }
 
 // adminKubeconfig returns the kubeconfig that kubeadm wrote on the control plane.
 func (e *Environment) adminKubeconfig(ctx context.Context, workload []engine.Container) ([]byte, error) {
-	i := slices.IndexFunc(workload, isControlPlane)
+	i := slices.IndexFunc(workload, owner.IsControlPlane)
 	if i < 0 {
 		return nil, errors.New("it is lost, and there is no control plane to read it from")
 	}
@@ -174,7 +175,7 @@ func (e *Environment) SelfManaged(ctx context.Context) (kubeconfig string, err e
 		return "", err
 	}
 	if there, err := state.Exists(e.EnvironmentKubeconfig()); err != nil || len(management) > 0 || !there {
-		return "", errors.Join(err, fmt.Errorf("environment %q does not manage itself yet; type: go tool mage env:up", e.Config.ClusterName))
+		return "", errors.Join(err, fmt.Errorf("environment %q does not manage itself yet; type: %s", e.Config.ClusterName, e.Config.Command("env:up")))
 	}
 	return e.EnvironmentKubeconfig(), nil
 }

@@ -10,6 +10,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/environment/settings"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -20,10 +21,10 @@ import (
 const kindNetwork = "kind"
 
 func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (_ string, err error) {
-	if c.owner, err = c.State.Mark(c.Config.ClusterName); err != nil {
+	if c.mark, err = c.State.Mark(c.Config.ClusterName); err != nil {
 		return "", err
 	}
-	if err := c.recordEngine(c.info); err != nil {
+	if err := c.owner().RecordEngine(c.info); err != nil {
 		return "", err
 	}
 	workload, existing, err := c.containers(ctx)
@@ -83,7 +84,7 @@ func (c *bringUp) whileManaged(run stepFunc) stepFunc {
 					return
 				case <-tick.C:
 				}
-				switch management, err := c.engine.List(ctx, clusterLabel+"="+c.Config.ManagementName()); {
+				switch management, err := c.engine.List(ctx, owner.ClusterLabel+"="+c.Config.ManagementName()); {
 				case err != nil: // the engine did not answer, which tells nothing
 				case slices.ContainsFunc(management, func(n engine.Container) bool { return n.Running }):
 					missed = 0
@@ -100,14 +101,14 @@ func (c *bringUp) whileManaged(run stepFunc) stepFunc {
 // newManagement returns the management cluster to create.
 func (c *bringUp) newManagement(progress func(string)) capi.Management {
 	m := c.management(progress)
-	m.NodeImage, m.CgroupV1, m.OwnerFile = c.image, c.allowCgroupV1(), c.owner
+	m.NodeImage, m.CgroupV1, m.OwnerFile = c.image, c.allowCgroupV1(), c.mark
 	return m
 }
 
 // sameImages reports whether the nodes that an interrupted run left have this run's
 // image.
 func (c *bringUp) sameImages(nodes []engine.Container) bool {
-	return !slices.ContainsFunc(nodes, func(n engine.Container) bool { return !isLoadBalancer(n) && n.Image != c.image })
+	return !slices.ContainsFunc(nodes, func(n engine.Container) bool { return !owner.IsLoadBalancer(n) && n.Image != c.image })
 }
 
 // install has clusterctl install the providers and waits until they answer.

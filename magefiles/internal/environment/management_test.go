@@ -34,7 +34,7 @@ func TestStepEndsWithTheManagementCluster(t *testing.T) {
 				s.docker.add(fakeContainer{id: "mgmt", name: "work-cluster-management-control-plane", cluster: "work-cluster-management", role: "control-plane"})
 				c := s.newBringUp(engine.Info{})
 				_, err := c.whileManaged(func(ctx context.Context, _ func(string)) (string, error) {
-					time.Sleep(time.Minute)
+					time.Sleep(time.Minute + visitEvery/2) // between two looks
 					if err := tc.disturb(ctx, s); err != nil {
 						return "", err
 					}

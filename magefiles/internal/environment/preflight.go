@@ -14,6 +14,7 @@ import (
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/machine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/state"
@@ -62,7 +63,7 @@ func (e *Environment) present(ctx context.Context) int {
 	if err != nil {
 		return 0
 	}
-	return len(slices.DeleteFunc(slices.Concat(workload, management), isLoadBalancer))
+	return len(slices.DeleteFunc(slices.Concat(workload, management), owner.IsLoadBalancer))
 }
 
 // versions judges whether the settings' versions can run on the engine, and warns of what
@@ -84,17 +85,17 @@ func (e *Environment) versions(ctx context.Context, info engine.Info) machine.Fi
 // is the engine's architecture, and empty if no engine answers.
 func (e *Environment) sourceChecks(arch, who string, progress func(string)) (releases, others []machine.Check) {
 	m, o := e.machine(), e.nodeOptions(arch, progress)
-	clusterAPI, autoscaler := "Cluster API "+e.Config.ClusterAPI.Tag(), "autoscaler "+e.Config.Autoscaler.Tag()
+	clusterAPI, autoscaler := "Cluster API "+e.Config.ClusterAPI.Tag(), "autoscaler "+config.Tag(component.AutoscalerRelease(e.Config))
 	releases = []machine.Check{
 		{Name: clusterAPI, Find: func(ctx context.Context) machine.Finding {
 			err := e.tools.check(ctx, component.ClusterAPI(e.Config))
-			return machine.Judge(clusterAPI, "can be fetched", err, machine.Failure, "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
+			return machine.Judge(clusterAPI, fetched(e.Config.ClusterAPI), err, machine.Failure, "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
 		}},
 	}
 	others = []machine.Check{
 		{Name: autoscaler, Doctor: true, Find: func(ctx context.Context) machine.Finding {
 			err := e.tools.check(ctx, component.Autoscaler(e.Config))
-			return machine.Judge(autoscaler, "can be fetched", err, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not")
+			return machine.Judge(autoscaler, fetched(e.Config.Autoscaler), err, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not")
 		}},
 		{Name: "node image", Find: func(ctx context.Context) machine.Finding {
 			if who == machine.ProbeDoctor {
@@ -120,6 +121,14 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) (rel
 		}})
 	}
 	return releases, others
+}
+
+// fetched says where the source is that was found.
+func fetched(s config.Source) string {
+	if s.Dir != "" {
+		return "is in " + s.Dir
+	}
+	return "can be fetched"
 }
 
 // preflight refuses what cannot work, before anything is created, and prints warnings. It
@@ -155,9 +164,9 @@ func (e *Environment) Doctor(ctx context.Context) error {
 	}
 	findings := machine.FindAll(ctx, checks)
 	step.Done("", nil)
-	next := "An environment can come up on this machine; type: go tool mage env:up"
+	next := "An environment can come up on this machine; type: " + e.Config.Command("env:up")
 	if ready, err := state.Exists(e.readyFile()); err == nil && ready {
-		next = fmt.Sprintf("Environment %q is there; to look at it, type: go tool mage env:status", e.Config.ClusterName)
+		next = fmt.Sprintf("Environment %q is there; to look at it, type: %s", e.Config.ClusterName, e.Config.Command("env:status"))
 	}
 	return machine.Print(e.Out, findings, next)
 }
@@ -167,7 +176,7 @@ func (e *Environment) publishedPorts(ctx context.Context, info engine.Info) mach
 	workload, management, err := e.containers(ctx)
 	refuses := info.ShowsSources()
 	for _, c := range workload {
-		if isLoadBalancer(c) && refuses { // as it runs: the settings may have changed since
+		if owner.IsLoadBalancer(c) && refuses { // as it runs: the settings may have changed since
 			config, failed := e.engine.ReadFile(ctx, c.ID, capi.BalancerConfig)
 			refuses = failed == nil && capi.Refuses(config)
 		}

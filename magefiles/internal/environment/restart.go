@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/restart"
@@ -32,9 +33,9 @@ func (e *Environment) markReady(ctx context.Context, client *kube.Client) error 
 	if err != nil {
 		return err
 	}
-	addresses := restart.Members(workload, isControlPlane)
+	addresses := restart.Members(workload, owner.IsControlPlane)
 	if _, err := netip.ParseAddr(kube.Field(cluster, "spec", "controlPlaneEndpoint", "host")); err == nil {
-		addresses = restart.Fixed(workload, func(c engine.Container) bool { return isLoadBalancer(c) || isControlPlane(c) })
+		addresses = restart.Fixed(workload, func(c engine.Container) bool { return owner.IsLoadBalancer(c) || owner.IsControlPlane(c) })
 	}
 	if err := state.WriteJSON(e.readyFile(), addresses); err != nil {
 		return fmt.Errorf("record that the environment manages itself: %w", err)
@@ -45,7 +46,7 @@ func (e *Environment) markReady(ctx context.Context, client *kube.Client) error 
 // keepMembers adds the addresses of several control planes to the record, because the user
 // may have added control planes since the environment became ready.
 func (e *Environment) keepMembers(workload []engine.Container) error {
-	recorded, now := map[string]netip.Addr{}, restart.Members(workload, isControlPlane)
+	recorded, now := map[string]netip.Addr{}, restart.Members(workload, owner.IsControlPlane)
 	if there, err := state.ReadJSON(e.readyFile(), &recorded); err != nil || !there || len(now) == 0 {
 		return err
 	}
@@ -63,10 +64,10 @@ func (e *Environment) restarting(containers []engine.Container) (restart.Cluster
 	}
 	c := restart.Cluster{Engine: e.engine, Name: e.Config.ClusterName, Addresses: map[string]netip.Addr{}}
 	for _, k := range containers {
-		if at := recorded[k.Name]; at.IsValid() && (isLoadBalancer(k) || isControlPlane(k)) {
+		if at := recorded[k.Name]; at.IsValid() && (owner.IsLoadBalancer(k) || owner.IsControlPlane(k)) {
 			c.Addresses[k.Name] = at
 		}
-		if !isLoadBalancer(k) {
+		if !owner.IsLoadBalancer(k) {
 			c.Image = k.Image // the load balancer's has no program sleep
 		}
 	}
@@ -114,9 +115,9 @@ func (e *Environment) Stop(ctx context.Context) error {
 		var workers, controlPlane, loadBalancers []engine.Container
 		for _, k := range all {
 			switch {
-			case isLoadBalancer(k):
+			case owner.IsLoadBalancer(k):
 				loadBalancers = append(loadBalancers, k)
-			case isControlPlane(k):
+			case owner.IsControlPlane(k):
 				controlPlane = append(controlPlane, k)
 			default:
 				workers = append(workers, k)
@@ -129,7 +130,7 @@ func (e *Environment) Stop(ctx context.Context) error {
 			return err
 		}
 		e.recorders(e.Lab).AddChange("stopped")
-		e.Log.Printf("environment %q is stopped, and everything in it is kept; to start it again, type: %s", e.Config.ClusterName, commandFor(e.Config.ClusterName, "env:start"))
+		e.Log.Printf("environment %q is stopped, and everything in it is kept; to start it again, type: %s", e.Config.ClusterName, e.commandFor("env:start"))
 		guests, err := e.State.Guests(e.Config.ClusterName)
 		if len(guests) > 0 {
 			e.Log.Printf("until then, these commands wait: %s", strings.Join(guests, ", "))

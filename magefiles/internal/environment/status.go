@@ -28,7 +28,7 @@ const readTimeout = 15 * time.Second
 
 // missingError is the error of an environment that does not exist.
 func (e *Environment) missingError() error {
-	return fmt.Errorf("there is no environment %q; type: go tool mage env:up", e.Config.ClusterName)
+	return fmt.Errorf("there is no environment %q; type: %s", e.Config.ClusterName, e.Config.Command("env:up"))
 }
 
 // existing returns the containers of an environment that exists, in any state. It
@@ -74,13 +74,13 @@ func (e *Environment) Status(ctx context.Context) error {
 func (e *Environment) printCluster(ctx context.Context, management []engine.Container) error {
 	path, what := e.manager(management)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("environment %q has no API server yet; type: go tool mage env:up", e.Config.ClusterName)
+		return fmt.Errorf("environment %q has no API server yet; type: %s", e.Config.ClusterName, e.Config.Command("env:up"))
 	}
 	client, err := e.tools.open(path)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, errors.New("the API server does not answer; type: go tool mage env:up"))
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, errors.New("the API server does not answer; type: "+e.Config.Command("env:up")))
 	defer cancel()
 	if err := client.WaitAnswers(ctx); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 // objects, and a description of the environment in that state.
 func (e *Environment) manager(management []engine.Container) (kubeconfig, what string) {
 	if len(management) > 0 {
-		return e.managementKubeconfig(), "managed by " + e.Config.ManagementName() + ": not ready yet; type: go tool mage env:up"
+		return e.managementKubeconfig(), "managed by " + e.Config.ManagementName() + ": not ready yet; type: " + e.Config.Command("env:up")
 	}
 	return e.EnvironmentKubeconfig(), "self-managed"
 }
@@ -120,7 +120,7 @@ func (e *Environment) Describe(ctx context.Context) error {
 	}
 	objects, err := ctl.Describe(ctx, path, namespace, e.Config.ClusterName)
 	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("environment %q has no Cluster object yet; to continue, type: %s: %w", e.Config.ClusterName, commandFor(e.Config.ClusterName, "env:up"), err)
+		return fmt.Errorf("environment %q has no Cluster object yet; to continue, type: %s: %w", e.Config.ClusterName, e.commandFor("env:up"), err)
 	}
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/run/runtest"
 )
 
@@ -42,7 +43,7 @@ func TestKubeconfigOfAMissingEnvironment(t *testing.T) {
 	}
 	s.write(t, s.engineFile(), `"two"`)
 	for name, command := range map[string]func(context.Context) error{"env:kubeconfig": s.Kubeconfig, "env:status": s.Status, "image:load": s.LoadImages} {
-		if err := command(t.Context()); !errors.As(err, new(*OtherEngineError)) {
+		if err := command(t.Context()); !errors.As(err, new(*owner.OtherEngineError)) {
 			t.Errorf("%s of what is on another engine: %v", name, err)
 		}
 	}

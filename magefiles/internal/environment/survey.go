@@ -39,17 +39,15 @@ type survey struct {
 	client *kube.Client
 }
 
-// downCommand returns the command that removes this environment. It names the environment,
-// because the settings of the next command may have another name.
-func downCommand(name string) string { return commandFor(name, "env:down") }
-
-func commandFor(name, target string) string {
-	return "CLUSTER_NAME=" + name + " go tool mage " + target
+// commandFor returns the command that runs a target on this environment. It names the
+// environment, because the settings of the next command may have another name.
+func (e *Environment) commandFor(target string) string {
+	return config.CommandFor(e.Config.ClusterName, target)
 }
 
 // unhealthyError returns the error for an environment that exists and does not work.
 func (e *Environment) unhealthyError(err error) error {
-	return fmt.Errorf("environment %q exists and is not well; nothing of it was removed: %w\ntype `%s` to look again, `%s` to see what runs, or `%s` to remove it", e.Config.ClusterName, err, commandFor(e.Config.ClusterName, "env:up"), commandFor(e.Config.ClusterName, "env:status"), downCommand(e.Config.ClusterName))
+	return fmt.Errorf("environment %q exists and is not well; nothing of it was removed: %w\ntype `%s` to look again, `%s` to see what runs, or `%s` to remove it", e.Config.ClusterName, err, e.commandFor("env:up"), e.commandFor("env:status"), e.commandFor("env:down"))
 }
 
 // takeSurvey finds the environment's containers and starts those that are stopped. It
@@ -191,7 +189,7 @@ func (e *Environment) sameVersions(ctx context.Context, client *kube.Client) err
 		{"Kubernetes", have.Kubernetes, config.Tag(e.Config.Kubernetes)},
 	} {
 		if c.has != "" && c.has != c.want {
-			return fmt.Errorf("environment %q has %s %s and the settings want %s; type `%s` first, or choose another CLUSTER_NAME", e.Config.ClusterName, c.name, c.has, c.want, downCommand(e.Config.ClusterName))
+			return fmt.Errorf("environment %q has %s %s and the settings want %s; type `%s` first, or choose another CLUSTER_NAME", e.Config.ClusterName, c.name, c.has, c.want, e.commandFor("env:down"))
 		}
 	}
 	return nil

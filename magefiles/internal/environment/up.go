@@ -16,9 +16,11 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/settings"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/repository"
 	"caslab/magefiles/internal/source"
+	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/steps"
 )
 
@@ -71,7 +73,7 @@ type bringUp struct {
 	repo     *repository.Repository
 	managers map[string]v1.Image
 	image    string
-	owner    string
+	mark     string
 	mgmt     *kube.Client
 	workload *kube.Client
 	recorder Recorder
@@ -101,10 +103,9 @@ func (e *Environment) Up(ctx context.Context, target string) error {
 
 func (e *Environment) up(ctx context.Context, target string) (err error) {
 	start := e.Now()
-	nothingYet := false
 	defer func() {
-		if err != nil && !nothingYet && !e.Temporary && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
-			e.Log.Printf("\nEverything that was created stays. Type the command again to continue, `%s` to look, or `%s` to remove it.\nThe full log is %s.", commandFor(e.Config.ClusterName, "env:status"), downCommand(e.Config.ClusterName), e.logFile())
+		if err != nil && !e.Temporary && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
+			e.Log.Printf("\n%s\nThe full log is %s.failed.", e.whatStays(context.WithoutCancel(ctx)), e.logFile())
 		}
 	}()
 	if err := e.Config.CheckEnvironment(); err != nil {
@@ -117,7 +118,7 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.onEngine(ctx, info); err != nil {
+	if err := e.owner().OnEngine(ctx, info); err != nil {
 		return err
 	}
 	found, err := e.takeSurvey(ctx)
@@ -131,11 +132,9 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 		e.Log.Printf("environment %q is ready; verified in %.1f s", e.Config.ClusterName, e.Now().Sub(start).Seconds())
 		return e.Status(ctx)
 	}
-	nothingYet = found.empty
 	if err := e.preflight(ctx, info); err != nil {
 		return err
 	}
-	nothingYet = false
 	if found.replace != nil {
 		// Not earlier: a refusal above must leave everything as it was.
 		e.Log.Printf("the existing clusters cannot be used (%v): creating them again", found.replace)
@@ -185,12 +184,28 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 	return e.summary(ctx, c, timings)
 }
 
+// whatStays says what a run that did not reach its end leaves, and what to type.
+func (e *Environment) whatStays(ctx context.Context) string {
+	ctx, cancel := lab.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	workload, management, err := e.containers(ctx)
+	moving, _ := state.Exists(e.movingFile())
+	again := "Everything that was created stays. Type the command again to continue"
+	switch {
+	case err == nil && len(workload)+len(management) == 0:
+		return "No cluster was created. What was fetched and built stays. Type the command again to continue."
+	case moving:
+		again = "Everything that was created stays. Type the command again: it continues if the move was complete, and creates the clusters again if not"
+	}
+	return fmt.Sprintf("%s. Type `%s` to look, or `%s` to remove it.", again, e.commandFor("env:status"), e.commandFor("env:down"))
+}
+
 // printChanges says which settings changed since the environment was created, and what to
 // type to apply them.
 func (e *Environment) printChanges() error {
 	changes, err := settings.Changes(e.settingsFile(), e.Config.Values())
 	for _, c := range changes {
-		e.Log.Printf("! it was created with %s=%s, and the settings want %q; to create it again, type: %s && %s", c.Env, c.Was, c.Value.Value, downCommand(e.Config.ClusterName), commandFor(e.Config.ClusterName, "env:up"))
+		e.Log.Printf("! it was created with %s=%s, and the settings want %q; to create it again, type: %s && %s", c.Env, c.Was, c.Value.Value, e.commandFor("env:down"), e.commandFor("env:up"))
 	}
 	return err
 }

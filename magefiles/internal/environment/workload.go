@@ -27,7 +27,7 @@ func (c *bringUp) cluster() capi.Cluster {
 // newCluster returns the workload cluster to create.
 func (c *bringUp) newCluster(ctx context.Context) (capi.Cluster, error) {
 	cluster := c.cluster()
-	cluster.NodeImage, cluster.LoadBalancer, cluster.OwnerFile = c.image, c.base.LoadBalancer, c.owner
+	cluster.NodeImage, cluster.LoadBalancer, cluster.OwnerFile = c.image, c.base.LoadBalancer, c.mark
 	network, _, err := c.engine.Network(ctx, cluster.Release.Network)
 	cluster.Subnets = network.Subnets
 	return cluster, err

@@ -67,6 +67,8 @@ type Options struct {
 	// Environment returns the kubeconfig of the environment if it manages
 	// itself, and an error that says what to type if it does not.
 	Environment func(ctx context.Context) (kubeconfig string, err error)
+	// Start is what to type if the environment's API server does not answer.
+	Start string
 }
 
 // answerTimeout bounds how long an API server may take to answer.
@@ -85,7 +87,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 		if c.WorkloadPath, err = o.Environment(ctx); err != nil {
 			return nil, err
 		}
-		c.Own, hint = true, "type: go tool mage env:up"
+		c.Own, hint = true, "type: "+o.Start
 	}
 	connect := kube.Open
 	if c.Own {

@@ -115,8 +115,8 @@ func TestOpenOfAClusterThatDoesNotAnswer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err := target.Open(ctx, target.Options{Name: "work-cluster", Namespace: "default", Environment: func(context.Context) (string, error) { return path, nil }})
-	if err == nil || !strings.Contains(err.Error(), "the cluster of "+path+" does not answer") || !strings.HasSuffix(err.Error(), "\ntype: go tool mage env:up") {
+	_, err := target.Open(ctx, target.Options{Name: "work-cluster", Namespace: "default", Environment: func(context.Context) (string, error) { return path, nil }, Start: "start it"})
+	if err == nil || !strings.Contains(err.Error(), "the cluster of "+path+" does not answer") || !strings.HasSuffix(err.Error(), "\ntype: start it") {
 		t.Errorf("Open() = %v; want that it does not answer, and what to type", err)
 	}
 }

@@ -95,9 +95,8 @@ type command struct {
 	verb string
 	// options as they were typed, without arguments.
 	options []string
-	// clusterName is the environment's name if it comes from an environment
-	// variable, which the next command may lack; empty otherwise.
-	clusterName string
+	// next returns what to type to run a target with the same settings.
+	next func(target string) string
 }
 
 // optionsIn returns the options at the beginning of args.
@@ -143,11 +142,7 @@ func addAdvice(err error, c command) error {
 			next = append(next, a.setting)
 			continue
 		}
-		line := fmt.Sprintf("To %s, type: ", a.purpose)
-		if c.clusterName != "" {
-			line += "CLUSTER_NAME=" + shellescape.Quote(c.clusterName) + " "
-		}
-		next = append(next, line+"go tool mage "+a.target)
+		next = append(next, fmt.Sprintf("To %s, type: %s", a.purpose, c.next(a.target)))
 	}
 	if len(next) == 0 {
 		return err

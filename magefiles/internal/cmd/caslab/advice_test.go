@@ -34,6 +34,12 @@ func TestDomainErrorsGetAdvice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mine, err := config.Load(t.TempDir(), func(name string) (string, bool) {
+		return map[string]string{"CLUSTER_NAME": "mine"}[name], name == "CLUSTER_NAME"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, empty := explain.Text(nil, "pod/web", explain.Options{})
 	_, none := timeline.Read(t.TempDir() + "/none")
 	for _, tc := range []struct {
@@ -52,17 +58,20 @@ func TestDomainErrorsGetAdvice(t *testing.T) {
 		{"core that is none", &build.CoreError{Dir: "/x", Err: errors.New("want the root")}, command{}, "Set AUTOSCALER_CORE_DIR to such a checkout, or unset it."},
 		{"node image", &node.CannotBuildError{Reason: "takes root"}, command{}, "Or set NODE_IMAGE=registry, with REGISTRY_MIRROR if Docker Hub does not answer."},
 		{"release of Kubernetes", &node.KubernetesError{Version: "v1.99.0", Err: errors.New("404")}, command{}, "If there is no such release, or the module proxy lacks a part of it, set KUBERNETES_VERSION to another one, such as v1.37.2."},
-		{"missing node image", &node.MissingImageError{Ref: "x:y"}, command{clusterName: "mine"}, "To build it, type: CLUSTER_NAME=mine go tool mage image:node"},
+		{"missing node image", &node.MissingImageError{Ref: "x:y"}, command{next: mine.Command}, "To build it, type: CLUSTER_NAME=mine go tool mage image:node"},
 		{"no record", none, command{}, "To record what happens, type: go tool mage timeline:watch"},
 		{"no record to explain", empty, command{}, "To record what happens, type: go tool mage timeline:watch"},
 		{"scenario", &results.FailedError{Names: []string{"a"}, Again: "./my own.yaml"}, command{verb: "scenario:compare", options: []string{"-out=x"}},
 			"To run one again, type: go tool mage scenario:run './my own.yaml'"},
 		{"scenario with options", &results.FailedError{Names: []string{"a"}, Again: "a"}, command{verb: "scenario:run", options: []string{"-flags=--v=5 --x", "-out=r"}},
 			"To run one again, type: go tool mage scenario:run a '-flags=--v=5 --x' -out=r"},
-		{"environment with another name", &capi.TakenError{Name: "web"}, command{clusterName: "mine"}, "To change its limits, type: CLUSTER_NAME=mine go tool mage nodegroup:set web MIN MAX"},
+		{"environment with another name", &capi.TakenError{Name: "web"}, command{next: mine.Command}, "To change its limits, type: CLUSTER_NAME=mine go tool mage nodegroup:set web MIN MAX"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			if tc.command.next == nil {
+				tc.command.next = settings.Command
+			}
 			wrapped := errors.Join(fmt.Errorf("do it: %w", tc.err), errors.New("and another"))
 			got := addAdvice(wrapped, tc.command)
 			if want := wrapped.Error() + "\n" + tc.want; got.Error() != want {

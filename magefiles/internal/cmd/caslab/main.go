@@ -98,10 +98,7 @@ func (v verb) execute(ctx context.Context, args []string, out, stderr io.Writer)
 	if err != nil {
 		return err
 	}
-	c := command{verb: v.name, options: optionsIn(args)}
-	if cfg.NamedByVariable() {
-		c.clusterName = cfg.ClusterName
-	}
+	c := command{verb: v.name, options: optionsIn(args), next: cfg.Command}
 	s := newSession(cfg, v.name, ui.Options{Terminal: ui.Terminal(stderr)}, out, stderr)
 	defer s.lab.Close()
 	err = v.run(ctx, s, args)

@@ -48,7 +48,7 @@ func sessionOf(l *lab.Lab, command string) *session {
 	open := func(ctx context.Context) (*target.Cluster, error) {
 		c, err := target.Open(ctx, target.Options{
 			Workload: l.Config.WorkloadKubeconfig, Management: l.Config.ManagementKubeconfig,
-			Name: l.Config.ClusterName, Namespace: l.Config.Namespace, Environment: s.environment.SelfManaged,
+			Name: l.Config.ClusterName, Namespace: l.Config.Namespace, Environment: s.environment.SelfManaged, Start: l.Config.Command("env:up"),
 		})
 		if err != nil || !c.Own || visiting {
 			return c, err

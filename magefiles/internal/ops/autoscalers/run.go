@@ -199,7 +199,7 @@ func (a *Autoscalers) Lock(ctx context.Context, c *target.Cluster, command strin
 	}
 	found, err := deployed(ctx, c)
 	if err == nil && found != nil && (command != deployCommand || !isOurs(found, c)) {
-		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `go tool mage autoscaler:undeploy` if the lab created it, or scale it to 0", fullName(found))
+		err = fmt.Errorf("an autoscaler runs in the cluster: the deployment %s; type `%s` if the lab created it, or scale it to 0", fullName(found), a.Config.Command("autoscaler:undeploy"))
 	}
 	if err == nil {
 		// The recorded release is that of the autoscaler before.
@@ -281,7 +281,7 @@ func (a *Autoscalers) Flags(ctx context.Context, flags string) error {
 	if _, serr := os.Stat(binary); serr == nil {
 		rendered, err = a.CheckedFlags(ctx, binary, settings, overrides)
 	} else {
-		a.Log.Printf("not checked against the program, which is not built yet: go tool mage autoscaler:build")
+		a.Log.Printf("not checked against the program, which is not built yet: %s", a.Config.Command("autoscaler:build"))
 		rendered, err = autoscaler.Flags(settings, overrides...)
 	}
 	if err != nil {
@@ -324,7 +324,7 @@ func (a *Autoscalers) Debug(ctx context.Context, o DebugOptions) error {
 		if o.Terminal {
 			return p.Interactive(ctx, a.Runner, d)
 		}
-		a.Log.Printf("Delve listens on %s, Ctrl-C stops it and the autoscaler; attach with\n  %s connect %s\nor an editor: go tool mage autoscaler:ide vscode, or goland\n  log  %s", o.Listen, dlv, o.Listen, p.LogFile)
+		a.Log.Printf("Delve listens on %s, Ctrl-C stops it and the autoscaler; attach with\n  %s connect %s\nor an editor: %s, or goland\n  log  %s", o.Listen, dlv, o.Listen, a.Config.Command("autoscaler:ide vscode"), p.LogFile)
 		return p.Headless(ctx, a.Runner, d)
 	})
 }
@@ -345,7 +345,7 @@ func (a *Autoscalers) IDE(editor, address string) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Out, "%sStart it with Debug while `go tool mage autoscaler:debug` runs.\n", text)
+		_, err = fmt.Fprintf(a.Out, "%sStart it with Debug while `%s` runs.\n", text, a.Config.Command("autoscaler:debug"))
 		return err
 	}
 	return fmt.Errorf("editor %q: want vscode (a .vscode/launch.json) or goland (a note)", editor)

@@ -29,7 +29,7 @@ func (a *Autoscalers) Status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.Out, "Autoscaler: %s\n", cmp.Or(runs.Text, "none that the lab knows of; type: go tool mage autoscaler:run"))
+	fmt.Fprintf(a.Out, "Autoscaler: %s\n", cmp.Or(runs.Text, "none that the lab knows of; type: "+a.Config.Command("autoscaler:run")))
 	m, err := c.Workload.Get(ctx, kube.ConfigMaps, c.ConfigNamespace(), autoscaler.StatusConfigMap)
 	if apierrors.IsNotFound(err) {
 		fmt.Fprintf(a.Out, "There is no status in the ConfigMap %s/%s: an autoscaler writes it in its first round, and deletes it when it is stopped.\n", c.ConfigNamespace(), autoscaler.StatusConfigMap)

@@ -77,7 +77,7 @@ func (d *inClusterAutoscaler) Stop(ctx context.Context) error {
 	}
 	d.running = nil // even if it is only partly deleted
 	if err := d.Autoscalers.Undeploy(ctx); err != nil && interrupt.Gone(ctx) == nil {
-		return fmt.Errorf("the autoscaler may be left in the cluster; go tool mage autoscaler:undeploy removes it: %w", errors.Join(context.Cause(ctx), err))
+		return fmt.Errorf("the autoscaler may be left in the cluster; to remove it, type: %s: %w", d.Config.Command("autoscaler:undeploy"), errors.Join(context.Cause(ctx), err))
 	}
 	d.deployed = false
 	return nil

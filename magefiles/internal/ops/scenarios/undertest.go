@@ -99,7 +99,7 @@ func (sc *Scenarios) foreignAutoscaler(ctx context.Context, c *target.Cluster) (
 	case err != nil:
 		return foreignAutoscaler{}, err
 	case runs.Text == "" && c.Own:
-		return foreignAutoscaler{}, errors.New("no autoscaler scales this environment; type: go tool mage autoscaler:run, in another terminal, or leave out -autoscaler=as-is")
+		return foreignAutoscaler{}, fmt.Errorf("no autoscaler scales this environment; type: %s, in another terminal, or leave out -autoscaler=as-is", sc.Config.Command("autoscaler:run"))
 	case runs.Text == "":
 		return foreignAutoscaler{name: "the cluster's own autoscaler"}, nil
 	}

@@ -73,7 +73,12 @@ func (t *Timelines) reportError(c *target.Cluster, err error) {
 // reportEnd says that a recorder has ended early.
 func (t *Timelines) reportEnd(err error) { reportEnd(t.Lab, err) }
 
-func reportEnd(l *lab.Lab, err error) { l.Log.Printf("! the timeline is not recorded: %v", err) }
+func reportEnd(l *lab.Lab, err error) {
+	if errors.As(err, new(*recorder.RestartedError)) {
+		err = fmt.Errorf("%w; to record to the new one, type: %s", err, l.Config.Command("timeline:watch"))
+	}
+	l.Log.Printf("! the timeline is not recorded: %v", err)
+}
 
 // record records until stop is called, and calls onEnd if it ends before.
 func record(ctx context.Context, o recorder.Options, onEnd func(error)) (stop func()) {
@@ -85,9 +90,6 @@ func record(ctx context.Context, o recorder.Options, onEnd func(error)) (stop fu
 			err := recorder.Record(ctx, o)
 			if errors.As(err, new(*recorder.BusyError)) {
 				return false, nil
-			}
-			if errors.As(err, new(*recorder.RestartedError)) {
-				err = fmt.Errorf("%w; to record to the new one, type: go tool mage timeline:watch", err)
 			}
 			if err != nil {
 				onEnd(err)
@@ -157,7 +159,7 @@ func (t *Timelines) show(ctx context.Context, next <-chan timeline.Fact) error {
 	if ui.Terminal(t.Out) {
 		return render.Live(ctx, t.Out, next, render.LiveOptions{
 			Color: ui.Color(t.Out),
-			Hint:  []string{"Create pods that need nodes in another terminal:", "  go tool mage workload:add -pods=3"},
+			Hint:  []string{"Create pods that need nodes in another terminal:", "  " + t.Config.Command("workload:add -pods=3")},
 		})
 	}
 	return t.printFacts(next)
@@ -338,7 +340,7 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 	}
 	var answer explain.Options
 	if o.Record == "" {
-		answer.Start = "go tool mage autoscaler:run"
+		answer.Start = t.Config.Command("autoscaler:run")
 	}
 	if foundRecord.cluster != nil {
 		answer.Now = t.Now() // a recorder is at work, or was until now

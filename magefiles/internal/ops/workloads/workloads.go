@@ -74,7 +74,7 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	if wanted.Name != workload.DefaultName {
 		which = " -name=" + wanted.Name
 	}
-	w.Log.Printf("workload %s: %s of %s, of the image %s\nmore of them: go tool mage workload:scale N%s", wanted.Name, count(wanted.Replicas), made.Memory, made.Image, which)
+	w.Log.Printf("workload %s: %s of %s, of the image %s\nmore of them: %s", wanted.Name, count(wanted.Replicas), made.Memory, made.Image, w.Config.Command("workload:scale N"+which))
 	return nil
 }
 
