@@ -12,7 +12,7 @@ import (
 // environment up: those of export.Programs and export.Kit. The node image has no managers,
 // and Down removes the clusters.
 func (e *Environment) Export(ctx context.Context, folder string) error {
-	return e.locked("bench:hand", func() error {
+	return e.locked("bench", func() error {
 		info, err := e.check(ctx)
 		if err != nil {
 			return err

@@ -42,7 +42,7 @@ const (
 )
 
 // stepExport is a step of Export.
-const stepExport = "programs and files for a hand"
+const stepExport = "programs and files for the commands by hand"
 
 // StepNames returns the names of the steps of env:up.
 func StepNames() []string {

@@ -256,7 +256,7 @@ func TestRefusals(t *testing.T) {
 func TestOldReleases(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]string{"CAPI_VERSION": "v1.10.10"})
-	const want = "works with Cluster API v1.11.0 and later, and CAPI_VERSION is v1.10.10; to measure env:up alone, type: go tool mage bench:run -alone"
+	const want = "from Cluster API v1.11.0 on, and CAPI_VERSION is v1.10.10; to measure env:up alone, type: go tool mage bench:run -alone"
 	for _, err := range []error{w.bench().Hand(t.Context()), w.bench().Run(t.Context(), Options{Pairs: 1})} {
 		if err == nil || !strings.Contains(err.Error(), want) || len(w.calls) > 0 {
 			t.Errorf("%v after %q", err, w.calls)

@@ -12,7 +12,7 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// hand does what a person does who has no lab: it runs the commands of kind, kubectl and
+// hand does what a person without the lab does: it runs the commands of kind, kubectl and
 // clusterctl one after the other. The programs, the managers and the versions are those of
 // env:up. A person has no node image with the managers in it, so the hand loads them.
 type hand struct {
@@ -100,7 +100,7 @@ func (h hand) check() error {
 		return nil
 	}
 	first := release.First(func(r release.Release) bool { return r.API == release.V1Beta2 })
-	return fmt.Errorf("the sequence by hand works with Cluster API v%s and later, and CAPI_VERSION is %s; to measure env:up alone, type: go tool mage bench:run -alone", first, v.Tag())
+	return fmt.Errorf("env:up can be compared with the commands by hand from Cluster API v%s on, and CAPI_VERSION is %s; to measure env:up alone, type: %s", first, v.Tag(), h.lab.Config.Command("bench:run -alone"))
 }
 
 // prepare builds everything, so that later measurements find it.
