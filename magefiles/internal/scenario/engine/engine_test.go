@@ -270,7 +270,7 @@ func TestFromZero(t *testing.T) {
 	all := shipped(t)
 	for release, skipped := range map[string]bool{"1.18.3": true, "1.24.3": true, "1.26.8": true, "1.27.1": false, "1.36.1": false} {
 		v := version.Must(version.NewSemver(release))
-		if why := all["scale-up"].WhySkipped(v, true); (why != "") != skipped || skipped && why != "its group web starts without a node, and the autoscaler knows the labels of such a group since 1.27.0, and "+release+" runs" {
+		if why := all["scale-up"].WhySkipped(v, true); (why != "") != skipped || skipped && why != "its group web starts without a node, and the autoscaler knows the labels of such a group since 1.27.1, and "+release+" runs" {
 			t.Errorf("scale-up with %s: %q", release, why)
 		}
 		for _, name := range []string{"scale-down", "up-and-down-from-one"} {
