@@ -369,6 +369,43 @@ func TestTimers(t *testing.T) {
 	}
 }
 
+// TestProcesses: what is known of a process ends with it, however soon another one follows. A
+// process that logs runs.
+func TestProcesses(t *testing.T) {
+	t.Parallel()
+	start := func(source timeline.Source) timeline.Fact {
+		return timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "1.36.1", Source: source}
+	}
+	api := timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{API: "v1beta2"}), Source: timeline.Log}
+	stop := timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Stopped, Source: timeline.Log}
+	backoff := timeline.Fact{
+		Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Source: timeline.Log,
+		Text: "Disabling scale-up for node group MachineDeployment/default/g until 2026-11-27 05:00:00 +0000 UTC m=+1.2; errorClass=Other",
+	}
+	for name, tc := range map[string]struct {
+		facts            []timeline.Fact
+		known, backedOff bool
+		stopped          bool
+	}{
+		"runs":                   {facts: []timeline.Fact{start(timeline.Log), api, backoff}, known: true, backedOff: true},
+		"its pod and its log":    {facts: []timeline.Fact{start(timeline.Watch), api, backoff, start(timeline.Log)}, known: true, backedOff: true},
+		"restarted at once":      {facts: []timeline.Fact{start(timeline.Log), api, backoff, start(timeline.Log)}},
+		"stopped":                {facts: []timeline.Fact{start(timeline.Log), api, backoff, stop}, known: true, stopped: true},
+		"stopped, another began": {facts: []timeline.Fact{start(timeline.Log), api, backoff, stop, start(timeline.Watch)}},
+		"stopped, another logs":  {facts: []timeline.Fact{start(timeline.Log), stop, backoff}, backedOff: true},
+	} {
+		var r record
+		r.group(1, shape.Group{Annotations: sizes("3")})
+		for _, f := range tc.facts {
+			r.add(f)
+		}
+		w := At(r, r[len(r)-1].Time)
+		if w.Autoscaler.Stopped != tc.stopped || (w.Autoscaler.API != "") != tc.known || w.GroupOf("g").Backoff.IsZero() == tc.backedOff {
+			t.Errorf("%s: stopped %t, API %q, backed off until %s", name, w.Autoscaler.Stopped, w.Autoscaler.API, w.GroupOf("g").Backoff)
+		}
+	}
+}
+
 // TestGoing: what the removal of a node waits for, step by step.
 func TestGoing(t *testing.T) {
 	t.Parallel()

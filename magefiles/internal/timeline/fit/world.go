@@ -108,6 +108,7 @@ type Autoscaler struct {
 	// no longer runs.
 	Since   time.Time
 	Stopped bool
+	starts  timeline.Starts
 	// decided has when decisions were recorded, together and by group, also those of
 	// processes before it. They stand for a CoolDown that is not on record.
 	decided   shape.CoolDown
@@ -244,10 +245,12 @@ var releasePattern = regexp.MustCompile(`\b\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?`)
 // process started.
 func (w *World) autoscaler(f timeline.Fact) (started bool) {
 	a := &w.Autoscaler
+	if f.Source == timeline.Log {
+		a.Stopped = false // it logs, so it runs
+	}
 	switch f.What {
 	case timeline.Started:
-		// Its pod and its log report the same start.
-		if started = f.Time.Sub(a.Since) > sameStartWithin; started {
+		if started = a.starts.IsNew(f); started {
 			a.Since, a.API, a.CoolDown, a.Loops = f.Time, "", nil, nil
 		}
 		a.Stopped = false
@@ -256,6 +259,7 @@ func (w *World) autoscaler(f timeline.Fact) (started bool) {
 		}
 	case timeline.Stopped:
 		a.Stopped = true
+		a.starts.Stop()
 	case timeline.Shaped:
 		var s shape.Autoscaler
 		if f.Shape == nil || json.Unmarshal(f.Shape, &s) != nil {
@@ -273,9 +277,6 @@ func (w *World) autoscaler(f timeline.Fact) (started bool) {
 	}
 	return started
 }
-
-// sameStartWithin is the longest time between two facts of one start.
-const sameStartWithin = 15 * time.Second
 
 // decide notes when a decision was made.
 func (a *Autoscaler) decide(f timeline.Fact) {

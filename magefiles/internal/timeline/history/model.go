@@ -184,6 +184,7 @@ type builder struct {
 	machineOf       map[string][]string  // the machine of each node, which may be known only after the node joined
 	paused          map[string]time.Time // names that are not known to be groups
 	lastRecorded    time.Time            // when the recorder was last seen at work
+	starts          timeline.Starts
 }
 
 func (b *builder) add(f timeline.Fact) {

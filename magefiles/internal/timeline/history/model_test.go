@@ -434,6 +434,17 @@ func TestRunsOfTheAutoscaler(t *testing.T) {
 	}
 }
 
+// TestAnAutoscalerRestartedAtOnce: is another run.
+func TestAnAutoscalerRestartedAtOnce(t *testing.T) {
+	t.Parallel()
+	b := timelinetest.New()
+	b.Log(0, "Cluster Autoscaler 1.36.1")
+	b.Log(5, "Cluster Autoscaler 1.36.1")
+	if m := New(b.Record()); len(m.Runs) != 2 || !m.Runs[1].From.Equal(b.At(5)) || m.Runs[1].Text != "1.36.1" {
+		t.Errorf("runs %+v", m.Runs)
+	}
+}
+
 // TestAMachineThatIsNoLongerMarked: a node that the autoscaler gave up deleting is as before.
 func TestAMachineThatIsNoLongerMarked(t *testing.T) {
 	t.Parallel()

@@ -153,8 +153,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 	switch f.What {
 	case timeline.Started:
 		b.resets = append(b.resets, f.Time)
-		if n := len(b.Runs); n > 0 && b.Runs[n-1].To.IsZero() && f.Time.Sub(b.Runs[n-1].From) <= roundLength {
-			// Its pod and its log report the same start.
+		if n := len(b.Runs); !b.starts.IsNew(f) && n > 0 {
 			b.Runs[n-1].Text = strings.TrimSpace(b.Runs[n-1].Text + " " + f.Text)
 			return
 		}
@@ -163,6 +162,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 		return
 	case timeline.Stopped:
 		b.resets = append(b.resets, f.Time)
+		b.starts.Stop()
 		if len(b.Runs) == 0 {
 			b.Runs = append(b.Runs, Span{State: Ongoing, From: b.From})
 		}
