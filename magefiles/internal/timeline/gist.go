@@ -11,6 +11,9 @@ import (
 // generated names and, in an event, the random order of the reasons. Two facts about
 // one object say the same if their gists are equal.
 func NormalText(f Fact) string {
+	if strings.HasPrefix(f.Text, "is unneeded since ") {
+		return f.Text // another time is news
+	}
 	text := speech.Normalize(f.Text)
 	if f.Source != Event {
 		return text

@@ -385,10 +385,8 @@ func (w *World) unneeded(n *Node, g *Group) Timer {
 	if !n.Ready {
 		setting = w.option(g, "scale-down-unready-time", "scaledownunreadytime")
 	}
-	t := Timer{Name: Unneeded, From: n.Candidate}
-	if !n.Unneeded.IsZero() && n.Unneeded.Before(n.Candidate) {
-		t.From = n.Unneeded
-	}
+	// It taints only some nodes at a time, or none with --max-bulk-soft-taint-count=0.
+	t := Timer{Name: Unneeded, From: cmp.Or(n.Unneeded, n.Candidate)}
 	t.Needs, t.By = setting.duration()
 	if !t.From.IsZero() {
 		t.Until = t.From.Add(t.Needs)

@@ -320,6 +320,9 @@ func TestTimers(t *testing.T) {
 	since := func(seconds int) timeline.Fact {
 		return said(timeline.Fact{What: timeline.Considered, Node: "n", Text: "is unneeded since " + start.Add(time.Duration(seconds)*time.Second).Format(autoscaler.TimeLayout)})
 	}
+	kept := func(text string) timeline.Fact {
+		return said(timeline.Fact{What: timeline.Kept, Node: "n", Text: text})
+	}
 	up, down := said(timeline.Fact{What: timeline.ScaleUp, Group: "g"}), said(timeline.Fact{What: timeline.ScaleDown, Group: "other", Text: "Scale-down: removing empty node \"x\""})
 	ends, fails := said(timeline.Fact{What: timeline.ScaleDown, Text: "All pods removed from x"}), said(timeline.Fact{What: timeline.Problem, Text: "Failed to scale down: x"})
 	const (
@@ -332,12 +335,16 @@ func TestTimers(t *testing.T) {
 		options map[string]string
 		want    string
 	}{
-		"nothing":       {},
-		"by its taint":  {facts: []timeline.Fact{taint}, want: "unneeded 8+" + ten + "unneeded-time)"},
-		"by its line":   {facts: []timeline.Fact{since(4), taint}, want: "unneeded 4+" + ten + "unneeded-time)"},
-		"an older line": {facts: []timeline.Fact{since(9), taint}, want: "unneeded 9+" + ten + "unneeded-time)"},
-		"needed again":  {facts: []timeline.Fact{since(4), taint, {Kind: timeline.Node, Name: "n", UID: "n", What: timeline.Untainted, Text: autoscaler.CandidateTaint}}},
-		"by a flag":     {facts: []timeline.Fact{taint}, flags: map[string]string{"scale-down-unneeded-time": "30s"}, want: "unneeded 8+30 (--scale-down-unneeded-time)"},
+		"nothing":                      {},
+		"by its taint":                 {facts: []timeline.Fact{taint}, want: "unneeded 8+" + ten + "unneeded-time)"},
+		"by its line":                  {facts: []timeline.Fact{since(4), taint}, want: "unneeded 4+" + ten + "unneeded-time)"},
+		"without a taint":              {facts: []timeline.Fact{since(4)}, want: "unneeded 4+" + ten + "unneeded-time)"},
+		"still unneeded, by its lines": {facts: []timeline.Fact{since(4), kept("was unneeded for 9s"), kept("node group min size reached (current: 1, min: 1)")}, want: "unneeded 4+" + ten + "unneeded-time)"},
+		"needed again, by its lines":   {facts: []timeline.Fact{since(4), kept("cpu requested (60% of allocatable) is above the scale-down utilization threshold")}},
+		"unneeded again, by its lines": {facts: []timeline.Fact{since(4), kept("default/a is not replicated"), since(7)}, want: "unneeded 7+" + ten + "unneeded-time)"},
+		"an older line":                {facts: []timeline.Fact{since(9), taint}, want: "unneeded 9+" + ten + "unneeded-time)"},
+		"needed again":                 {facts: []timeline.Fact{since(4), taint, {Kind: timeline.Node, Name: "n", UID: "n", What: timeline.Untainted, Text: autoscaler.CandidateTaint}}},
+		"by a flag":                    {facts: []timeline.Fact{taint}, flags: map[string]string{"scale-down-unneeded-time": "30s"}, want: "unneeded 8+30 (--scale-down-unneeded-time)"},
 		"by an annotation": {
 			facts: []timeline.Fact{taint}, options: map[string]string{"scaledownunneededtime": "1m"}, want: "unneeded 8+60 (the group's annotation scaledownunneededtime)",
 		},

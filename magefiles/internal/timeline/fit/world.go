@@ -59,9 +59,9 @@ type Node struct {
 	shape.Node
 	Name, Group string
 	Ready       bool
-	// Candidate is the time of the taint that marks the node as a candidate for deletion.
-	// Unneeded is the time since which the autoscaler's last message calls the node
-	// unneeded. Either may be zero. Deleting is set while the autoscaler deletes the node.
+	// Candidate is the time of the taint that marks the node as a candidate for deletion,
+	// Unneeded the time since which the autoscaler says that it does not need the node.
+	// Either may be zero. Deleting is set while the autoscaler deletes the node.
 	Candidate, Unneeded time.Time
 	Deleting            bool
 	// Pods that are bound to it, and what they request together; Daemons is the part
@@ -177,8 +177,13 @@ func At(facts []timeline.Fact, at time.Time) *World {
 			}
 			if m := unneededPattern.FindStringSubmatch(f.Text); m != nil {
 				unneeded[f.Node] = autoscaler.ParseTime(m[1])
+			} else if f.What == timeline.Kept && !stillUnneeded.MatchString(f.Text) {
+				delete(unneeded, f.Node)
 			}
 		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template, timeline.Budget:
+			if f.What == timeline.Untainted && f.Text == autoscaler.CandidateTaint {
+				delete(unneeded, f.Name)
+			}
 			w.BudgetsKnown = w.BudgetsKnown || f.Kind == timeline.Budget && f.Name == ""
 			if ended(f) {
 				delete(objects, key(f))
@@ -304,6 +309,10 @@ var untilPattern = regexp.MustCompile(`^Disabling scale-up for node group \S+ un
 
 // unneededPattern finds since when the autoscaler finds a node unneeded.
 var unneededPattern = regexp.MustCompile(`^is unneeded since (.+)$`)
+
+// stillUnneeded matches reasons to keep a node for now that the autoscaler goes on to find
+// unneeded.
+var stillUnneeded = regexp.MustCompile(`^(?:was unneeded for |node group min size reached|has active on-completion pods)`)
 
 // backoffEnd returns the end of the back-off that a fact announces, zero if it announces
 // none.

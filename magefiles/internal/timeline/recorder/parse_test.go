@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,28 @@ func TestRepeatsAreBounded(t *testing.T) {
 	}
 	if len(r.statements) > maxSubjects+1 || texts > maxTexts+1 {
 		t.Errorf("%d subjects and %d texts of one are remembered", len(r.statements), texts)
+	}
+}
+
+// TestAnotherUnneededTimeIsNews: the autoscaler repeats since when it does not need a node. After
+// it needed the node, that is another time.
+func TestAnotherUnneededTimeIsNews(t *testing.T) {
+	t.Parallel()
+	var r repeats
+	var recorded []string
+	for _, since := range []string{"22:00:01.5 +0000 UTC m=+7.1 duration 0s", "22:00:01.5 +0000 UTC m=+7.1 duration 10.2s", "22:00:41.5 +0000 UTC m=+47.1 duration 0s"} {
+		r.nextRound()
+		f, ok := parseLog(info+"nodes.go:150] n is unneeded since 2026-11-24 "+since, noon)
+		if !ok {
+			t.Fatal("no fact")
+		}
+		if r.isNew(f) {
+			recorded = append(recorded, f.Text)
+		}
+		r.add(f)
+	}
+	if want := []string{"is unneeded since 2026-11-24 22:00:01.5 +0000 UTC", "is unneeded since 2026-11-24 22:00:41.5 +0000 UTC"}; !slices.Equal(recorded, want) {
+		t.Errorf("recorded %q, want %q", recorded, want)
 	}
 }
 
