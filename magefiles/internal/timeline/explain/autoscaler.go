@@ -129,7 +129,7 @@ func (e *explainer) process(run history.Span) section {
 		text := "the last on record began at " + timeline.Clock(l.Last)
 		if l.N > 0 {
 			scan := a.Setting("scan-interval")
-			text += fmt.Sprintf("; %s before it, one every %s; the interval is %s (%s)", timeline.Plural(l.N, "loop"), timeline.DurationText(l.Last.Sub(l.From)/time.Duration(l.N)), scan.Value, scan.By)
+			text += fmt.Sprintf("; %s before it, one every %s; the interval is %s (%s)", timeline.Plural(l.N, "loop"), timeline.DurationText(l.Last.Sub(l.From)/time.Duration(l.N)), scan.Words(), scan.By)
 			if l.Longest > 0 {
 				text += fmt.Sprintf("; each took %s at the median and %s at most, by its lines", timeline.DurationText(l.Median), timeline.DurationText(l.Longest))
 			}
@@ -231,7 +231,7 @@ func (e *explainer) waits() section {
 			if m.Phase != "" {
 				text += ", " + m.Phase
 			}
-			s.add("new node", "%s; it waits for at most %s (%s)", text, provision.Value, provision.By)
+			s.add("new node", "%s; it waits for at most %s (%s)", text, provision.Words(), provision.By)
 		}
 		e.removals(&s, g)
 	}

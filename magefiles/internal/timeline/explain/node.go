@@ -112,8 +112,8 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 		switch {
 		case t.Name == fit.Unneeded:
 			line(t.Name, "%s", timer(t, w.At))
-			if recheck := w.Autoscaler.Setting("unremovable-node-recheck-timeout"); t.From.IsZero() {
-				line("", "after a pod blocked it, the autoscaler looks at it again %s later (%s)", recheck.Value, recheck.By)
+			if recheck := w.Autoscaler.Setting("unremovable-node-recheck-timeout"); t.From.IsZero() && !n.Blocked.IsZero() {
+				line("", "at %s a pod blocked it; the autoscaler looks at such a node again after %s (%s)", timeline.Clock(n.Blocked), recheck.Words(), recheck.By)
 			}
 		case t.From.IsZero():
 			unknown = append(unknown, t.Name)

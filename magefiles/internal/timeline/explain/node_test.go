@@ -114,6 +114,33 @@ func TestExplainTellsNamesApart(t *testing.T) {
 	}
 }
 
+// TestExplainWhenANodeIsLookedAtAgain: only of a node that a pod blocked, and in the format of
+// all durations.
+func TestExplainWhenANodeIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	const again = "at 22:01:00 a pod blocked it; the autoscaler looks at such a node again after 5m00s (the default of --unremovable-node-recheck-timeout)\n"
+	for name, tc := range map[string]struct {
+		said    []string
+		blocked bool
+	}{
+		"nothing":      {},
+		"a pod":        {[]string{"Node NODE cannot be removed: default/web is not replicated"}, true},
+		"no place":     {[]string{"Node NODE is not suitable for removal: can reschedule only 0 out of 1 pods"}, true},
+		"in use":       {[]string{"Node NODE unremovable: cpu requested (60% of allocatable) is above the scale-down utilization threshold"}, false},
+		"in use since": {[]string{"Node NODE cannot be removed: default/web is not replicated", "Node NODE unremovable: cpu requested (60% of allocatable) is above the scale-down utilization threshold"}, false},
+	} {
+		c := newCluster(0)
+		for i, text := range tc.said {
+			c.Log(60+float64(i), strings.Replace(text, "NODE", c.node, 1))
+		}
+		c.on(120, timeline.Node, timeline.Ready, "")
+		got, err := Text(c.Record(), "node/"+c.node, Options{})
+		if err != nil || strings.Contains(got, again) != tc.blocked || strings.Contains(got, "looks at such") != tc.blocked {
+			t.Errorf("%s: %v:\n%s", name, err, got)
+		}
+	}
+}
+
 // TestExplainNodesOfGroups compares the answers about nodes that stay or go with testdata.
 // A line about the other node never appears.
 func TestExplainNodesOfGroups(t *testing.T) {

@@ -153,7 +153,7 @@ func (j *waiting) early() string {
 		return ""
 	}
 	return fmt.Sprintf("It is too early to tell: the pod waits for %s, and the autoscaler looks every %s (%s). It may leave out a pod that is very new.",
-		timeline.DurationText(j.why.Waited), scan.Value, scan.By)
+		timeline.DurationText(j.why.Waited), scan.Words(), scan.By)
 }
 
 // heard returns what the autoscaler said of the pod: that it "can be moved to" a node, and

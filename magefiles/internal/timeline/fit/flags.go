@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/timeline"
 )
 
 // defaults are the defaults of flags, the same in all releases from 1.18.0 to 1.36.1 that
@@ -36,6 +37,14 @@ type Setting struct {
 	// By says where the value is from: "--flag", "the default of --flag", "the group's
 	// annotation".
 	By string
+}
+
+// Words returns the value for a reader.
+func (s Setting) Words() string {
+	if d, err := time.ParseDuration(s.Value); err == nil {
+		return timeline.DurationText(d)
+	}
+	return s.Value
 }
 
 // Setting returns the value of a flag and where it is from. The value is empty if it is

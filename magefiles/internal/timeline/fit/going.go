@@ -65,7 +65,8 @@ func (w *World) Going(n *Node, m *Machine) *Going {
 		return &Going{Text: "the autoscaler marked it for deletion and stopped before it deleted its Machine; an autoscaler that starts removes the mark"}
 	case n != nil && n.Deleting:
 		limit := w.Autoscaler.Setting("max-graceful-termination-sec")
-		g := &Going{Text: fmt.Sprintf("the autoscaler drains it, and gives its pods %ss to end (%s)", limit.Value, limit.By), Details: w.drained(n)}
+		limit.Value += "s"
+		g := &Going{Text: fmt.Sprintf("the autoscaler drains it, and gives its pods %s to end (%s)", limit.Words(), limit.By), Details: w.drained(n)}
 		if len(g.Details) == 0 {
 			g.Text = "the autoscaler deletes it; no pod that it must evict is on record, and its Machine is not marked yet"
 		}

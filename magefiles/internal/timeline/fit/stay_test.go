@@ -435,7 +435,7 @@ func TestGoing(t *testing.T) {
 		"drained by the autoscaler": {
 			facts: []timeline.Fact{{Kind: timeline.Node, What: timeline.Tainted, Name: "n", UID: "n", Text: autoscaler.DeletedTaint}},
 			pods:  map[string]shape.Pod{"d/a": {Owner: replicaSet}, "d/b": {Labels: map[string]string{"app": "web"}}, "d/c": {Deleted: since}, "d/d": {Owner: daemonSet}},
-			want: "the autoscaler drains it, and gives its pods 600s to end (the default of --max-graceful-termination-sec)\n  d/a: it is not evicted yet\n" +
+			want: "the autoscaler drains it, and gives its pods 10m00s to end (the default of --max-graceful-termination-sec)\n  d/a: it is not evicted yet\n" +
 				"  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0, 0 of 0 pods healthy, and 0 must be\n  d/c: it is deleted, and has until 01:00:00 to end",
 		},
 		"drained": {

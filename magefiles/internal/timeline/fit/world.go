@@ -64,6 +64,9 @@ type Node struct {
 	// Either may be zero. Deleting is set while the autoscaler deletes the node.
 	Candidate, Unneeded time.Time
 	Deleting            bool
+	// Blocked is when the autoscaler said that a pod blocks its removal, zero if it has said
+	// something else since.
+	Blocked time.Time
 	// Pods that are bound to it, and what they request together; Daemons is the part
 	// of DaemonSets and static pods.
 	Pods          []*Pod
@@ -157,7 +160,7 @@ func key(f timeline.Fact) string { return string(f.Kind) + "/" + cmp.Or(f.UID, f
 func At(facts []timeline.Fact, at time.Time) *World {
 	w := &World{At: at}
 	objects := map[string]*object{}
-	health, backoffs, unneeded := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}
+	health, backoffs, unneeded, blocked := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
 	for _, f := range facts {
 		if f.Time.After(at) {
 			break
@@ -168,6 +171,7 @@ func At(facts []timeline.Fact, at time.Time) *World {
 				// What follows was in the memory of the process before.
 				clear(backoffs)
 				clear(unneeded)
+				clear(blocked)
 			}
 			if f.What == timeline.Health {
 				health[timeline.LastPart(f.Group)] = f.Text
@@ -177,8 +181,13 @@ func At(facts []timeline.Fact, at time.Time) *World {
 			}
 			if m := unneededPattern.FindStringSubmatch(f.Text); m != nil {
 				unneeded[f.Node] = autoscaler.ParseTime(m[1])
+				delete(blocked, f.Node)
 			} else if f.What == timeline.Kept && !stillUnneeded.MatchString(f.Text) {
 				delete(unneeded, f.Node)
+				delete(blocked, f.Node)
+				if blockedPattern.MatchString(f.Text) {
+					blocked[f.Node] = f.Time
+				}
 			}
 		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template, timeline.Budget:
 			if f.What == timeline.Untainted && f.Text == autoscaler.CandidateTaint {
@@ -205,7 +214,7 @@ func At(facts []timeline.Fact, at time.Time) *World {
 		g.Health, g.Backoff = health[g.Name], backoffs[g.Name]
 	}
 	for _, n := range w.Nodes {
-		n.Unneeded = unneeded[n.Name]
+		n.Unneeded, n.Blocked = unneeded[n.Name], blocked[n.Name]
 	}
 	return w
 }
@@ -313,6 +322,10 @@ var unneededPattern = regexp.MustCompile(`^is unneeded since (.+)$`)
 // stillUnneeded matches reasons to keep a node for now that the autoscaler goes on to find
 // unneeded.
 var stillUnneeded = regexp.MustCompile(`^(?:was unneeded for |node group min size reached|has active on-completion pods)`)
+
+// blockedPattern matches what the autoscaler says of a node that a pod blocks. Source:
+// simulator/drainability/rules and simulator/cluster.go, in older releases utils/drain/drain.go.
+var blockedPattern = regexp.MustCompile(`is not replicated|pod disruption budget|kube-system pod|not safe to evict|local storage|too few replicas|is not available|is not present|can reschedule only`)
 
 // backoffEnd returns the end of the back-off that a fact announces, zero if it announces
 // none.
