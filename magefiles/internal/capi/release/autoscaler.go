@@ -83,6 +83,9 @@ type Autoscaler struct {
 	WaitsForCompletion bool
 	// Expander is the default of --expander.
 	Expander string
+	// DebuggingSnapshots reports whether it serves a snapshot of what it knows, with
+	// --debugging-snapshot-enabled.
+	DebuggingSnapshots bool
 	// Defects says what the release cannot do, each as one sentence without a
 	// full stop.
 	Defects []string
@@ -185,6 +188,8 @@ var autoscalers = []change[Autoscaler]{
 	toolchain("1.23.0", ""),
 	// clusterapi_controller.go: getCAPIVersion.
 	{[]string{"1.24.0"}, func(a *Autoscaler) { a.APIVariable = true }},
+	// /cluster-autoscaler/main.go: debugging-snapshot-enabled and /snapshotz.
+	{[]string{"1.24.0"}, func(a *Autoscaler) { a.DebuggingSnapshots = true }},
 	// clusterapi_unstructured.go: readInfrastructureReferenceResource wants an
 	// apiVersion, which references of v1beta2 do not have.
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.NewestAPI = "v1beta1" }},

@@ -51,7 +51,7 @@ func init() {
 	} {
 		pflag.String(name, "", "Accepted, as the real one does.")
 	}
-	for _, name := range []string{"scale-down-enabled", "balance-similar-node-groups", "leader-elect"} {
+	for _, name := range []string{"scale-down-enabled", "balance-similar-node-groups", "leader-elect", "debugging-snapshot-enabled"} {
 		pflag.Bool(name, true, "Accepted, as the real one does.")
 	}
 }
