@@ -108,6 +108,8 @@ func parse(r *http.Request) (Request, error) {
 	switch {
 	case subresource == "log":
 		q.Verb = "log"
+	case strings.HasPrefix(subresource, "proxy/"):
+		q.Verb = "proxy"
 	case subresource != "" && subresource != "status":
 		return q, apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, q.Name, "no such subresource in tests", 0, false)
 	case r.Method == http.MethodGet && q.Query.Get("watch") != "":
@@ -146,6 +148,8 @@ func (s *Server) answer(w http.ResponseWriter, q Request, contentType string) er
 		return nil
 	case "log":
 		return s.log(w, q)
+	case "proxy":
+		return s.proxy(w, q)
 	case "watch":
 		return s.watch(w, q)
 	}

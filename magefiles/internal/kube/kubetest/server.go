@@ -31,7 +31,7 @@ import (
 )
 
 // Server is an API server. It has discovery, lists, watches, single objects,
-// server-side apply, merge patches, finalizers, the logs of pods, and readyz. It
+// server-side apply, merge patches, finalizers, the logs and ports of pods, and readyz. It
 // has no controllers, no garbage collection, no admission and no schemas: lists
 // in objects are atomic, as in custom resources without a schema. Between
 // versions of a kind it converts only the apiVersion.
@@ -53,6 +53,8 @@ type Server struct {
 	// cut is closed to end all watches, and replaced by a new channel.
 	cut        chan struct{}
 	logs       map[string]*podLog
+	// pods has what pods answer to requests, by namespace, name and port.
+	pods       map[string]http.HandlerFunc
 	intercepts []func(Request) error
 	counts     map[string]int
 

@@ -234,6 +234,12 @@ func deleteLease(ctx context.Context, c *target.Cluster) error {
 // deployed returns a deployment of an autoscaler with pods, the lab's or
 // another's; nil if there is none.
 func deployed(ctx context.Context, c *target.Cluster) (*unstructured.Unstructured, error) {
+	d, _, err := deployedIn(ctx, c)
+	return d, err
+}
+
+// deployedIn returns the deployment of deployed, and the client of the cluster in which it is.
+func deployedIn(ctx context.Context, c *target.Cluster) (*unstructured.Unstructured, *kube.Client, error) {
 	clients := []*kube.Client{c.Workload}
 	if c.ManagementPath != "" {
 		clients = append(clients, c.Management)
@@ -241,20 +247,20 @@ func deployed(ctx context.Context, c *target.Cluster) (*unstructured.Unstructure
 	for _, client := range clients {
 		all, err := client.List(ctx, kube.Deployments, "")
 		if err != nil {
-			return nil, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+			return nil, nil, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 		}
 		for i := range all {
 			d, err := kube.Deployment(&all[i])
 			if err != nil {
-				return nil, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
+				return nil, nil, fmt.Errorf("look for an autoscaler in the cluster: %w", err)
 			}
 			hasPods := d.Spec.Replicas == nil || *d.Spec.Replicas != 0
 			if hasPods && runsAutoscaler(d) && !scalesOtherCluster(d, c.Name) {
-				return &all[i], nil
+				return &all[i], client, nil
 			}
 		}
 	}
-	return nil, nil
+	return nil, nil, nil
 }
 
 // isOurs reports whether the lab created the deployment.

@@ -167,7 +167,7 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, built Comp
 		return p, err
 	}
 	a.Recorder.AddStart(c, p.Flags, built.State)
-	return p, a.recordRelease(c)
+	return p, errors.Join(a.recordRelease(c), a.recordAddress(c, p.Flags))
 }
 
 func autoscalerLock(c *target.Cluster) string { return "autoscaler." + c.UID }

@@ -1,0 +1,174 @@
+package autoscalers
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+)
+
+// addressFile has the host:port at which the autoscaler that ran on this machine last
+// served metrics, beside its log.
+func (a *Autoscalers) addressFile(c *target.Cluster) string {
+	return strings.TrimSuffix(a.AutoscalerLog(c.UID), ".log") + "-address.json"
+}
+
+func (a *Autoscalers) recordAddress(c *target.Cluster, flags []autoscaler.Flag) error {
+	if err := state.WriteJSON(a.addressFile(c), ValueOf(flags, "address")); err != nil {
+		return fmt.Errorf("record the autoscaler's address: %w", err)
+	}
+	return nil
+}
+
+const (
+	snapshotPath = "/snapshotz"
+	// defaultAddress is the default of --address.
+	defaultAddress = ":8085"
+)
+
+// Snapshot asks the autoscaler of the cluster for its debugging snapshot, and returns it as
+// JSON. The autoscaler answers at the end of its next loop. progress is told who is asked.
+func (a *Autoscalers) Snapshot(ctx context.Context, c *target.Cluster, progress func(string)) ([]byte, error) {
+	d, client, err := deployedIn(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if d != nil {
+		return snapshotFromPod(ctx, client, d, progress)
+	}
+	who, err := a.State.Holder(autoscalerLock(c))
+	if err != nil {
+		return nil, err
+	}
+	if who == "" {
+		held, err := c.Reserved(ctx, reservation)
+		if err != nil {
+			return nil, err
+		}
+		if held != nil {
+			return nil, fmt.Errorf("the autoscaler of the cluster %q runs elsewhere, %s; take the snapshot there", c.Name, held.Holder)
+		}
+		return nil, errors.New("no autoscaler runs that the lab knows of; type: go tool mage autoscaler:run")
+	}
+	var address string
+	if _, err := state.ReadJSON(a.addressFile(c), &address); err != nil {
+		return nil, fmt.Errorf("read the autoscaler's address: %w", err)
+	}
+	if address == "" {
+		return nil, errors.New("the address of the autoscaler on this machine is not recorded; start it again: go tool mage autoscaler:run")
+	}
+	progress("the next loop of the autoscaler at " + address)
+	status, body, err := get(ctx, "http://"+address+snapshotPath)
+	if err != nil {
+		return nil, fmt.Errorf("ask the autoscaler at %s for its snapshot: %w", address, err)
+	}
+	if status == http.StatusOK {
+		return body, nil
+	}
+	if err := refusal(status, body); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("the autoscaler at %s answered with the status %d instead of a snapshot: %.200s", address, status, body)
+}
+
+func get(ctx context.Context, url string) (status int, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer answer.Body.Close()
+	body, err = io.ReadAll(answer.Body)
+	return answer.StatusCode, body, err
+}
+
+// snapshotFromPod asks the first running pod of an autoscaler's deployment.
+func snapshotFromPod(ctx context.Context, client *kube.Client, deployment *unstructured.Unstructured, progress func(string)) ([]byte, error) {
+	pods, err := client.List(ctx, kube.Pods, deployment.GetNamespace())
+	if err != nil {
+		return nil, fmt.Errorf("look for the autoscaler's pod: %w", err)
+	}
+	d, err := kube.Deployment(deployment)
+	if err != nil {
+		return nil, err
+	}
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("read the selector of the deployment %s: %w", fullName(deployment), err)
+	}
+	i := slices.IndexFunc(pods, func(p unstructured.Unstructured) bool {
+		return selector.Matches(labels.Set(p.GetLabels())) && p.GetDeletionTimestamp() == nil && kube.Field(&p, "status", "phase") == string(corev1.PodRunning)
+	})
+	if i < 0 {
+		return nil, fmt.Errorf("no pod of the autoscaler's deployment %s runs", fullName(deployment))
+	}
+	progress("the next loop of the pod " + pods[i].GetName())
+	body, err := client.FromPod(ctx, pods[i].GetNamespace(), pods[i].GetName(), portOf(d.Spec.Template.Spec.Containers, d.Name), snapshotPath)
+	status := apierrors.APIStatus(nil)
+	if errors.As(err, &status) {
+		if refused := refusal(int(status.Status().Code), body); refused != nil {
+			return nil, refused
+		}
+	}
+	return body, err
+}
+
+// portOf returns the port of the autoscaler's metrics, from the command lines of the
+// containers of its deployment.
+func portOf(containers []corev1.Container, deployment string) string {
+	address := defaultAddress
+	for _, c := range containers {
+		if autoscaler.Runs(deployment, autoscaler.Container{Image: c.Image, Command: c.Command}) {
+			address = cmp.Or(ValueOf(autoscaler.FlagsOf(slices.Concat(c.Command, c.Args)), "address"), address)
+		}
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		_, port, _ = net.SplitHostPort(defaultAddress)
+	}
+	return port
+}
+
+// refusal returns why the autoscaler answered with a status, nil if the answer is not one of
+// its own. Source: cluster-autoscaler/main.go and debuggingsnapshot/debugging_snapshotter.go
+// of 1.24.0 and 1.36.1.
+func refusal(status int, body []byte) error {
+	switch status {
+	case http.StatusNotFound:
+		return fmt.Errorf("the autoscaler serves no snapshot: it was started without --debugging-snapshot-enabled, or is older than %s; autoscaler:run and autoscaler:deploy start it with that flag",
+			release.FirstAutoscaler(func(r release.Autoscaler) bool { return r.DebuggingSnapshots }))
+	case http.StatusTooManyRequests:
+		return errors.New("the autoscaler makes a snapshot for somebody else; try again when that is done")
+	case http.StatusInternalServerError:
+		var failed struct{ Error string }
+		if json.Unmarshal(body, &failed) == nil && failed.Error != "" {
+			return fmt.Errorf("the autoscaler has no snapshot: %s; its loop ended before it looked at the nodes, and its log says why", failed.Error)
+		}
+	case http.StatusServiceUnavailable:
+		if len(body) == 0 {
+			return errors.New("the autoscaler ended before it had a snapshot")
+		}
+	}
+	return nil
+}
