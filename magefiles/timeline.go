@@ -41,6 +41,19 @@ func (Timeline) Serve(ctx context.Context,
 	return lab(ctx, "timeline:serve", option("port", port), option("since", since))
 }
 
+// Snapshot compares what the autoscaler knows with the record, and prints where
+// they differ. It takes the autoscaler's debugging snapshot, which the autoscaler
+// makes in its next loop, stores it, and prints its path. The table has nodes, what
+// they offer and what is requested, pods that the autoscaler counts on another node
+// or that need no new node, and templates of groups that are unlike the groups'
+// nodes. Example: go tool mage timeline:snapshot -out=results/snapshot.json
+func (Timeline) Snapshot(ctx context.Context,
+	out *string, // FILE of the snapshot; by default one in the folder snapshots beside the record
+	within *time.Duration, // how long to wait for the loop, a DURATION such as 10m (default 2m0s)
+) error {
+	return lab(ctx, "timeline:snapshot", option("out", out), option("within", within))
+}
+
 // Explain explains in words what happened to a pod, a node or a node group, or
 // what the autoscaler does and waits for. It says why a pod waited, why a node
 // stays or what its removal waits for, what changed a group's size, and which

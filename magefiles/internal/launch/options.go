@@ -73,6 +73,7 @@ var Options = map[string][]Option{
 	"timeline:import":     {{"out", "FILE", "string"}},
 	"timeline:report":     {{"out", "FILE", "string"}, {"record", "FILE", "string"}, {"since", "DURATION", "time.Duration"}},
 	"timeline:serve":      {{"port", "PORT", "int"}, {"since", "DURATION", "time.Duration"}},
+	"timeline:snapshot":   {{"out", "FILE", "string"}, {"within", "DURATION", "time.Duration"}},
 	"timeline:watch":      nil,
 	"workload:add":        {{"image", "REF", "string"}, {"memory", "MEMORY", "string"}, {"name", "NAME", "string"}, {"pods", "N", "int"}, {"selector", "LABELS", "string"}, {"tolerations", "KEYS", "string"}},
 	"workload:delete":     {{"name", "NAME", "string"}},

@@ -66,7 +66,7 @@ func sessionOf(l *lab.Lab, command string) *session {
 	}
 	s.timelines = &timelines.Timelines{Lab: l, Open: open}
 	s.autoscalers = &autoscalers.Autoscalers{Lab: l, Open: open, Recorder: s.timelines, Nodes: s.environment}
-	s.timelines.Autoscaler = s.autoscalers.Release
+	s.timelines.Autoscaler, s.timelines.TakeSnapshot = s.autoscalers.Release, s.autoscalers.Snapshot
 	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact}
 	s.workloads = &workloads.Workloads{Lab: l, Open: open}
 	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines}

@@ -70,6 +70,17 @@ var timelineVerbs = []verb{
 	}, func(ctx context.Context, s *session, o timelines.ServeOptions, _ []string) error {
 		return s.timelines.Serve(ctx, o)
 	}),
+	verbWithOptions(usage{
+		name:    "timeline:snapshot",
+		summary: "Compares what the autoscaler knows with the record, and prints where they differ.",
+		details: "It takes the autoscaler's debugging snapshot, which the autoscaler makes in its next loop, stores it, and prints its path. The table has nodes, what they offer and what is requested, pods that the autoscaler counts on another node or that need no new node, and templates of groups that are unlike the groups' nodes.",
+		example: "go tool mage timeline:snapshot -out=results/snapshot.json",
+	}, func(fs *flag.FlagSet, o *timelines.SnapshotOptions) {
+		fs.StringVar(&o.Out, "out", "", "`FILE` of the snapshot; by default one in the folder snapshots beside the record")
+		fs.DurationVar(&o.Within, "within", timelines.SnapshotWithin, "how long to wait for the loop, a `DURATION` such as 10m")
+	}, func(ctx context.Context, s *session, o timelines.SnapshotOptions, _ []string) error {
+		return s.timelines.Snapshot(ctx, o)
+	}),
 }
 
 // recordMeaning is the meaning of -record.

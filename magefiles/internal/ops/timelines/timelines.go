@@ -36,6 +36,9 @@ type Timelines struct {
 	// Autoscaler names the release of the cluster's autoscaler, or returns an
 	// empty text if it is not known.
 	Autoscaler func(ctx context.Context, c *target.Cluster) (string, error)
+	// TakeSnapshot returns the debugging snapshot of the cluster's autoscaler, which the
+	// autoscaler makes in its next loop.
+	TakeSnapshot func(ctx context.Context, c *target.Cluster, progress func(string)) ([]byte, error)
 }
 
 func recordFile(dir string) string { return filepath.Join(dir, "record.jsonl") }

@@ -1,0 +1,75 @@
+package timelines
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/target/targettest"
+)
+
+// taken returns a function that takes this snapshot.
+func taken(data string) func(context.Context, *target.Cluster, func(string)) ([]byte, error) {
+	return func(context.Context, *target.Cluster, func(string)) ([]byte, error) { return []byte(data), nil }
+}
+
+// TestSnapshot: what the autoscaler does not know is printed, and the snapshot is stored where
+// only its user can read it.
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	c, _ := targettest.New(t)
+	data := `{"NodeList":[{"Node":{"metadata":{"name":"ghost"}}}],"StartTimestamp":"` + time.Now().Add(time.Minute).Format(time.RFC3339) + `"}`
+	tl := &Timelines{Lab: l.Lab, Open: targettest.Open(c), TakeSnapshot: taken(data)}
+	if err := tl.Snapshot(t.Context(), SnapshotOptions{Within: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	printed := l.Printed.String()
+	for _, want := range []string{"ghost", "counts", "worker", "does not count"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("it does not print %q:\n%s", want, printed)
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(printed), "\n")
+	file := lines[len(lines)-1]
+	stored, err := os.ReadFile(file)
+	if err != nil || string(stored) != data || filepath.Dir(file) != filepath.Join(l.TimelineDir(c.UID), "snapshots") {
+		t.Errorf("%s has %s, %v", file, stored, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the mode of %s: %v, %v", file, info.Mode(), err)
+	}
+}
+
+// TestSnapshotWithoutALoop: an autoscaler that makes no snapshot in time is an error that says
+// how to wait longer, and another error is not.
+func TestSnapshotWithoutALoop(t *testing.T) {
+	t.Parallel()
+	c, _ := targettest.New(t)
+	tl := &Timelines{Lab: labtest.New(t, nil).Lab, Open: targettest.Open(c), TakeSnapshot: func(ctx context.Context, _ *target.Cluster, _ func(string)) ([]byte, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	if err := tl.Snapshot(t.Context(), SnapshotOptions{Within: time.Millisecond}); err == nil || !strings.Contains(err.Error(), "no loop of the autoscaler ended within 1ms") || !strings.Contains(err.Error(), "-within=2ms") {
+		t.Errorf("Snapshot() = %v", err)
+	}
+	refused := errors.New("no autoscaler runs")
+	tl.TakeSnapshot = func(context.Context, *target.Cluster, func(string)) ([]byte, error) { return nil, refused }
+	if err := tl.Snapshot(t.Context(), SnapshotOptions{Within: time.Minute}); !errors.Is(err, refused) || strings.Contains(err.Error(), "-within") {
+		t.Errorf("Snapshot() = %v", err)
+	}
+	tl.TakeSnapshot = taken("404 page not found")
+	if err := tl.Snapshot(t.Context(), SnapshotOptions{Within: time.Minute}); err == nil || !strings.Contains(err.Error(), "read the autoscaler's snapshot") {
+		t.Errorf("Snapshot() = %v", err)
+	}
+	tl.Open = targettest.Closed(t)
+	if err := tl.Snapshot(t.Context(), SnapshotOptions{}); err == nil || !strings.Contains(err.Error(), "-within=0s") {
+		t.Errorf("Snapshot() = %v", err)
+	}
+}
