@@ -153,6 +153,35 @@ func TestRepeatsAreBounded(t *testing.T) {
 	}
 }
 
+// TestPlacesOfAPodReplaceEachOther: where a pod has a place is news whenever it changes, though
+// the same was said a minute ago.
+func TestPlacesOfAPodReplaceEachOther(t *testing.T) {
+	t.Parallel()
+	var r repeats
+	var recorded []string
+	const (
+		none   = "Pod default/a is unschedulable"
+		fails  = "failed to find place for default/a: no"
+		coming = "Pod default/a can be moved to template-node-for-MachineDeployment/default/web-3287627618815168233-upcoming-0"
+	)
+	for _, round := range [][]string{{fails, none}, {fails, none}, {coming}, {coming}, {fails, none}, {fails, none}, {coming}, {none}} {
+		r.nextRound()
+		for _, text := range round {
+			f, ok := parseLog(info+"a.go:1] "+text, noon)
+			if !ok {
+				t.Fatal("no fact of " + text)
+			}
+			if r.isNew(f) {
+				recorded = append(recorded, strings.Fields(text)[2])
+			}
+			r.add(f)
+		}
+	}
+	if want := []string{"find", "is", "can", "find", "is", "can", "is"}; !slices.Equal(recorded, want) {
+		t.Errorf("recorded %q, want %q", recorded, want)
+	}
+}
+
 // TestAnotherUnneededTimeIsNews: the autoscaler repeats since when it does not need a node. After
 // it needed the node, that is another time.
 func TestAnotherUnneededTimeIsNews(t *testing.T) {

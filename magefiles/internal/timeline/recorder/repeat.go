@@ -57,8 +57,7 @@ func (r *repeats) isNew(f timeline.Fact) bool {
 		return true
 	}
 	for other, at := range texts {
-		// Statements that alternate do not replace each other.
-		if other != text && at.round > last.round+1 {
+		if other != text && r.replaces(at, last, f) {
 			return true
 		}
 	}
@@ -86,9 +85,9 @@ func (r *repeats) add(f timeline.Fact) {
 		r.statements[subject(f)] = texts
 	}
 	text := timeline.NormalText(f)
-	if last, known := texts[text]; known {
+	if last, known := texts[text]; known && !isPlace(f) {
 		for other, at := range texts {
-			if other != text && at.round > last.round+1 {
+			if other != text && r.replaces(at, last, f) {
 				delete(texts, other) // it was replaced, so its next occurrence is new
 			}
 		}
@@ -148,7 +147,24 @@ func isRepeated(f timeline.Fact) bool {
 	return false
 }
 
+// replaces reports whether another statement about the same subject replaced the last one like
+// f. Statements that alternate do not replace each other, but a pod has one place in a round.
+func (r *repeats) replaces(other, last occurrence, f timeline.Fact) bool {
+	if isPlace(f) {
+		return other.round > last.round && other.round < r.round
+	}
+	return other.round > last.round+1
+}
+
+// isPlace reports whether a fact says where a pod has a place, or that it has none.
+func isPlace(f timeline.Fact) bool {
+	return f.What == timeline.Considered && strings.Contains(f.Name, "/")
+}
+
 // subject returns what a fact is about: what happened to which pod, node or group.
 func subject(f timeline.Fact) string {
+	if isPlace(f) {
+		f.Node, f.Group = "", ""
+	}
 	return strings.Join([]string{f.What, f.Name, f.Node, f.Group}, "\x00")
 }
