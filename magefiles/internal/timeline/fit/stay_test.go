@@ -389,6 +389,7 @@ func TestProcesses(t *testing.T) {
 		Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Source: timeline.Log,
 		Text: "Disabling scale-up for node group MachineDeployment/default/g until 2026-11-27 05:00:00 +0000 UTC m=+1.2; errorClass=Other",
 	}
+	health := timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Group: "g", Text: "Unhealthy", Source: timeline.Status}
 	for name, tc := range map[string]struct {
 		facts            []timeline.Fact
 		known, backedOff bool
@@ -396,7 +397,7 @@ func TestProcesses(t *testing.T) {
 	}{
 		"runs":                   {facts: []timeline.Fact{start(timeline.Log), api, backoff}, known: true, backedOff: true},
 		"its pod and its log":    {facts: []timeline.Fact{start(timeline.Watch), api, backoff, start(timeline.Log)}, known: true, backedOff: true},
-		"restarted at once":      {facts: []timeline.Fact{start(timeline.Log), api, backoff, start(timeline.Log)}},
+		"restarted at once":      {facts: []timeline.Fact{start(timeline.Log), api, backoff, health, start(timeline.Log)}},
 		"stopped":                {facts: []timeline.Fact{start(timeline.Log), api, backoff, stop}, known: true, stopped: true},
 		"stopped, another began": {facts: []timeline.Fact{start(timeline.Log), api, backoff, stop, start(timeline.Watch)}},
 		"stopped, another logs":  {facts: []timeline.Fact{start(timeline.Log), stop, backoff}, backedOff: true},
@@ -407,7 +408,7 @@ func TestProcesses(t *testing.T) {
 			r.add(f)
 		}
 		w := At(r, r[len(r)-1].Time)
-		if w.Autoscaler.Stopped != tc.stopped || (w.Autoscaler.API != "") != tc.known || w.GroupOf("g").Backoff.IsZero() == tc.backedOff {
+		if w.Autoscaler.Stopped != tc.stopped || (w.Autoscaler.API != "") != tc.known || w.GroupOf("g").Backoff.IsZero() == tc.backedOff || w.GroupOf("g").Health != "" {
 			t.Errorf("%s: stopped %t, API %q, backed off until %s", name, w.Autoscaler.Stopped, w.Autoscaler.API, w.GroupOf("g").Backoff)
 		}
 	}

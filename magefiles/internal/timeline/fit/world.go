@@ -169,6 +169,7 @@ func At(facts []timeline.Fact, at time.Time) *World {
 		case timeline.Autoscaler:
 			if started := w.autoscaler(f); started {
 				// What follows was in the memory of the process before.
+				clear(health)
 				clear(backoffs)
 				clear(unneeded)
 				clear(blocked)

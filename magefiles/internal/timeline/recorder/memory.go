@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"bytes"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,11 +39,14 @@ func (o *object) isShaped() bool {
 // the record when it starts, and compares the objects with it.
 type memory map[string]*object
 
+// healthKey begins the keys of the autoscaler's health.
+const healthKey = string(timeline.Autoscaler) + "/health/"
+
 // objectKey identifies the object of a fact. The autoscaler's health counts as one object
 // for each group, and one for all groups together.
 func objectKey(f timeline.Fact) string {
 	if f.What == timeline.Health {
-		return string(f.Kind) + "/health/" + f.Group
+		return healthKey + f.Group
 	}
 	return string(f.Kind) + "/" + f.UID
 }
@@ -129,6 +133,10 @@ func (m memory) add(f timeline.Fact) {
 	if f.What == timeline.Gone || f.What == timeline.Shaped && f.Shape == nil {
 		delete(m, objectKey(f))
 		return
+	}
+	if f.Kind == timeline.Autoscaler && f.What == timeline.Started {
+		// What the process before reported is over, even if this one reports the same.
+		maps.DeleteFunc(m, func(key string, _ *object) bool { return strings.HasPrefix(key, healthKey) })
 	}
 	if f.What == timeline.Moved {
 		old := objectKey(timeline.Fact{Kind: f.Kind, UID: f.Text})

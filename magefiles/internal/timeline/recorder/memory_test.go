@@ -27,3 +27,21 @@ func TestSameState(t *testing.T) {
 		}
 	}
 }
+
+// TestHealthIsRecordedForEachProcess: also if another process reports what the one before it
+// did.
+func TestHealthIsRecordedForEachProcess(t *testing.T) {
+	t.Parallel()
+	m := memory{}
+	healthy := timeline.Fact{Time: noon, Kind: timeline.Autoscaler, What: timeline.Health, Group: "web", Text: "Healthy", Source: timeline.Status}
+	for i, want := range []int{1, 0} {
+		if got := m.changes(noon, []timeline.Fact{healthy}); len(got) != want {
+			t.Errorf("report %d: %d facts, want %d", i, len(got), want)
+		}
+		m.add(healthy)
+	}
+	m.add(timeline.Fact{Time: noon, Kind: timeline.Autoscaler, What: timeline.Started, Source: timeline.Log})
+	if got := m.changes(noon, []timeline.Fact{healthy}); len(got) != 1 {
+		t.Errorf("after a restart: %d facts", len(got))
+	}
+}
