@@ -55,14 +55,13 @@ func (j *waiting) scheduler() string {
 	if j.pod.Scheduler == "" {
 		return "the scheduler"
 	}
-	return "the scheduler " + timeline.Tidy(j.pod.Scheduler)
+	return fmt.Sprintf("the scheduler %q", timeline.Tidy(j.pod.Scheduler))
 }
 
 // fits reports whether the pod has room on a node that exists: by everything that it asks for,
 // or by what the autoscaler said.
 func (j *waiting) fits() bool {
-	moved, _ := j.heard()
-	return len(j.room) > 0 && (len(j.unjudged) == 0 || moved != "")
+	return len(j.room) > 0 && (len(j.unjudged) == 0 || j.heard().moved != "")
 }
 
 // but returns what is not judged of the pod, as the end of a sentence that says where it fits.
@@ -84,8 +83,10 @@ func (j *waiting) overlooked(why fit.Obstacle) string {
 // reason returns in a phrase why the pod still waits, apart from an autoscaler that does not
 // run.
 func (j *waiting) reason() string {
-	takers := j.takers()
+	takers, heard := j.takers(), j.heard()
 	switch {
+	case heard.comes != "" && j.idle == "":
+		return fmt.Sprintf("the autoscaler expects that it fits on a new node of %s, which is not Ready yet", heard.comes)
 	case len(j.ignored) > 0:
 		return j.overlooked(j.ignored[0])
 	case len(j.room) > 0 && j.idle != "":
@@ -112,28 +113,32 @@ func some(names []string) string { return strings.Join(timeline.SomeOf(names, 3)
 // agreement returns whether scheduler, autoscaler and facts agree, in sentences.
 func (j *waiting) agreement() []string {
 	var lines []string
-	moved, tried := j.heard()
-	switch {
+	heard := j.heard()
+	switch d := j.why.Decision; {
 	case j.idle != "":
 		// Nobody contradicts the scheduler.
+	case d != nil:
+		lines = append(lines, fmt.Sprintf("They agree: there was no room, and at %s the autoscaler enlarged %s for it.", timeline.Clock(d.At), d.Where()))
+	case heard.comes != "":
+		lines = append(lines, fmt.Sprintf("They agree: there is no room yet, and the autoscaler expects that it fits on a new node of %s.", heard.comes))
 	case len(j.room) > 0 && !j.fits():
 		// What is not judged may be why.
 	case len(j.room) > 0:
 		text := fmt.Sprintf("They disagree: by its requests, selectors and tolerations the pod fits on %s now, and %s does not bind it.", some(j.room), j.scheduler())
-		if moved != "" {
-			text += fmt.Sprintf(" The autoscaler says so too: it %s.", moved)
+		if heard.moved != "" {
+			text += fmt.Sprintf(" The autoscaler says so too: it %s.", heard.moved)
 		}
 		lines = append(lines, text, "The autoscaler adds no node for a pod that fits on an existing one.")
 		if j.pod.Scheduler != "" {
-			lines = append(lines, fmt.Sprintf("The autoscaler judges as the default scheduler does; the pod waits for a scheduler of the name %s.", timeline.Tidy(j.pod.Scheduler)))
+			lines = append(lines, fmt.Sprintf("The autoscaler judges as the default scheduler does; the pod waits for a scheduler %q.", timeline.Tidy(j.pod.Scheduler)))
 		}
-	case moved != "":
-		lines = append(lines, fmt.Sprintf("They disagree: the autoscaler says that the pod %s, and so adds no node. By the facts there is no room.", moved))
-	case len(j.takers()) > 0 && tried && j.early() != "":
+	case heard.moved != "":
+		lines = append(lines, fmt.Sprintf("They disagree: the autoscaler says that the pod %s, and so adds no node. By the facts there is no room.", heard.moved))
+	case len(j.takers()) > 0 && len(j.ignored) == 0 && j.early() != "":
 		lines = append(lines, j.early())
-	case len(j.takers()) > 0 && tried && len(j.unjudged) == 0:
+	case len(j.takers()) > 0 && heard.tried && len(j.unjudged) == 0:
 		lines = append(lines, fmt.Sprintf("They disagree: by the facts %s would take it, and the autoscaler has not enlarged it.", some(j.takers())))
-	case len(j.takers()) > 0 && !tried && len(j.ignored) == 0:
+	case len(j.takers()) > 0 && !heard.tried && len(j.ignored) == 0:
 		lines = append(lines, "The autoscaler has said nothing of the pod.")
 	case len(j.takers()) == 0 && len(j.ignored) == 0 && j.pod.Marked:
 		lines = append(lines, "They agree: there is no room, and no group would make any.")
@@ -144,32 +149,48 @@ func (j *waiting) agreement() []string {
 	return lines
 }
 
-// early returns a sentence if the pod has not waited for two of the autoscaler's loops. The
-// first one may leave out a pod that is very new.
+// early returns a sentence if the autoscaler has not had two loops for the pod. The first one
+// may leave out a pod that is very new.
 func (j *waiting) early() string {
 	scan := j.world.Autoscaler.Setting("scan-interval")
 	every, err := time.ParseDuration(scan.Value)
-	if err != nil || j.why.Waited >= 2*every {
-		return ""
+	running := j.world.At.Sub(j.world.Autoscaler.Since)
+	switch {
+	case err != nil:
+	case j.why.Waited < 2*every:
+		return fmt.Sprintf("It is too early to tell: the pod has waited %s, and the autoscaler looks every %s (%s). It may leave out a pod that is very new.",
+			timeline.DurationText(j.why.Waited), scan.Words(), scan.By)
+	case running < 2*every:
+		return fmt.Sprintf("It is too early to tell: the autoscaler has been running for %s, and looks every %s (%s).", timeline.DurationText(running), scan.Words(), scan.By)
 	}
-	return fmt.Sprintf("It is too early to tell: the pod waits for %s, and the autoscaler looks every %s (%s). It may leave out a pod that is very new.",
-		timeline.DurationText(j.why.Waited), scan.Words(), scan.By)
+	return ""
 }
 
-// heard returns what the autoscaler said of the pod: that it "can be moved to" a node, and
-// whether it tried to make room.
-func (j *waiting) heard() (moved string, tried bool) {
-	for _, s := range j.why.Autoscaler {
-		if s.Pod == "" {
+// heard is what the autoscaler said of a pod.
+type heard struct {
+	// moved is that it "can be moved to" a node, and comes the group of a new node on which it
+	// fits. Each is empty if the autoscaler has said something else since.
+	moved, comes string
+	// tried is set if the autoscaler tried to make room.
+	tried bool
+}
+
+// heard returns what the autoscaler said of the pod.
+func (j *waiting) heard() heard {
+	var h heard
+	for _, s := range slices.SortedStableFunc(slices.Values(j.why.Autoscaler), func(a, b history.Statement) int { return a.Last.Compare(b.Last) }) {
+		switch {
+		case s.Pod == "":
 			continue
+		case !strings.HasPrefix(s.Text, "can be moved to "):
+			h = heard{tried: true}
+		case s.Node == "" && s.Group != "":
+			h.moved, h.comes = "", timeline.Tidy(s.Group)
+		default:
+			h.moved, h.comes = timeline.Shorten(s.Text, timeline.LongestHover), ""
 		}
-		if strings.HasPrefix(s.Text, "can be moved to ") {
-			moved = timeline.Shorten(s.Text, timeline.LongestHover)
-			continue
-		}
-		moved, tried = "", true
 	}
-	return moved, tried
+	return h
 }
 
 // matrix writes the answer of each group, and what would have to change.
@@ -263,16 +284,21 @@ func (e *explainer) changes(j *waiting) {
 	}
 	change("", j.ignored)
 	if j.fits() && j.pod.Scheduler != "" {
-		lines = append(lines, "schedulerName: default-scheduler, or a scheduler of the name "+timeline.Tidy(j.pod.Scheduler)+" that runs")
+		lines = timeline.AppendUnique(lines, fmt.Sprintf("schedulerName: default-scheduler, or a scheduler %q that runs", timeline.Tidy(j.pod.Scheduler)))
 	}
 	for _, v := range j.verdicts {
 		if !j.fits() {
 			change(timeline.Tidy(v.Group.Name)+": ", v.Obstacles)
 		}
 	}
-	if len(lines) > 0 {
-		e.printf("\nWhat would have to change\n  %s\n", strings.Join(lines, "\n  "))
+	title := "What would have to change"
+	switch {
+	case len(lines) == 0 || (j.why.Decision != nil || j.heard().comes != "") && j.idle == "":
+		return
+	case len(j.takers()) > 0 && len(j.ignored) == 0 && !j.fits() && j.idle == "":
+		title += " for the other groups to take it"
 	}
+	e.printf("\n%s\n  %s\n", title, strings.Join(lines, "\n  "))
 }
 
 // basis returns from what the facts are.

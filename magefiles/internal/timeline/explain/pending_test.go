@@ -75,7 +75,7 @@ func TestExplainWithoutShapes(t *testing.T) {
 func TestExplainInTheFirstLoops(t *testing.T) {
 	t.Parallel()
 	for end, want := range map[float64]string{
-		16: "It is too early to tell: the pod waits for 6s, and the autoscaler looks every 10s", 60: "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.",
+		16: "It is too early to tell: the pod has waited 6s, and the autoscaler looks every 10s", 60: "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.",
 	} {
 		c := newCluster(1)
 		for _, node := range []string{c.node, c.other} {
@@ -87,6 +87,74 @@ func TestExplainInTheFirstLoops(t *testing.T) {
 		c.on(end, timeline.Node, timeline.Ready, "")
 		got, err := Text(c.Record(), "pod/"+name, Options{})
 		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("%v: want %q in\n%s", err, want, got)
+		}
+	}
+}
+
+// TestExplainAPodWhoseNodeComes: from the decision on, scheduler and autoscaler agree, and
+// nothing has to change. The same holds for a new node that comes for another reason.
+func TestExplainAPodWhoseNodeComes(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		said          []string
+		verdict, want string
+	}{
+		"decided": {
+			[]string{"Pod POD is unschedulable", "Final scale-up plan: [{MachineDeployment/default/web 2->3 (max: 4)}]", "Scale-up: setting group MachineDeployment/default/web size to 3"},
+			"; web would take it.\n", "",
+		},
+		"decided for it": {
+			[]string{"Pod POD is unschedulable", "EVENT"},
+			"; the autoscaler enlarged web to 3 for it.\n", "They agree: there was no room, and at 22:00:31 the autoscaler enlarged web to 3 for it.\n",
+		},
+		"its new node": {
+			[]string{"Pod POD is unschedulable", "Pod POD can be moved to template-node-for-MachineDeployment/default/web-4399673463910287378-upcoming-0"},
+			"; the autoscaler expects that it fits on a new node of web, which is not Ready yet.\n", "They agree: there is no room yet, and the autoscaler expects that it fits on a new node of web.\n",
+		},
+		"no longer": {
+			[]string{"Pod POD can be moved to template-node-for-MachineDeployment/default/web-4399673463910287378-upcoming-0", "Pod POD is unschedulable"},
+			"; web would take it.\n", "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.\n",
+		},
+	} {
+		c := newCluster(0)
+		for _, node := range []string{c.node, c.other} {
+			c.pod(2, "default/full-"+node, node, shape.Pod{Requests: requests("3", "1Gi")})
+		}
+		c.shaped(3, timeline.Group, "md-0", "md-0", "", shape.Group{Namespace: "default"})
+		pod := c.Pods(10, "shop", 1)[0]
+		c.pod(10, pod, "", shape.Pod{Requests: requests("3", "1Gi")})
+		for i, text := range tc.said {
+			if at := 30 + float64(i); text == "EVENT" {
+				n := 3
+				c.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Name: pod, Group: "web", N: &n, Text: "pod triggered scale-up", Source: timeline.Event})
+			} else {
+				c.Log(at, strings.ReplaceAll(text, "POD", pod))
+			}
+		}
+		c.on(60, timeline.Node, timeline.Ready, "")
+		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		if err != nil || !strings.Contains(got, tc.verdict) || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %v:\n%s\nwant %s and %s", name, err, got, tc.verdict, tc.want)
+		}
+		if comes := strings.HasPrefix(tc.want, "They agree"); comes && (strings.Contains(got, "isagree") || strings.Contains(got, "\nWhat would have to change\n")) {
+			t.Errorf("%s:\n%s", name, got)
+		}
+	}
+}
+
+// TestExplainAfterARestart: an autoscaler that started just now has not judged the pod yet.
+func TestExplainAfterARestart(t *testing.T) {
+	t.Parallel()
+	for end, want := range map[float64]string{
+		610: "It is too early to tell: the autoscaler has been running for 10s, and looks every 10s (the default of --scan-interval).\n",
+		660: "The autoscaler has said nothing of the pod.\n",
+	} {
+		c, pod := idleCluster(false)
+		c.Facts = slices.DeleteFunc(c.Facts, func(f timeline.Fact) bool { return strings.Contains(f.Text, "Pod "+pod) })
+		c.Log(600, "Cluster Autoscaler 1.36.1")
+		c.on(end, timeline.Node, timeline.Ready, "")
+		if got, err := Text(c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v: want %q in\n%s", err, want, got)
 		}
 	}

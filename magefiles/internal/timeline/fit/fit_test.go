@@ -287,9 +287,9 @@ func TestIgnored(t *testing.T) {
 	}{
 		"none of these":         {},
 		"another scheduler":     {pod: shape.Pod{Scheduler: "nobody"}},
-		"not marked":            {pod: shape.Pod{Scheduler: "nobody"}, unmarked: true, want: "no scheduler has marked it Unschedulable; its scheduler is nobody"},
+		"not marked":            {pod: shape.Pod{Scheduler: "nobody"}, unmarked: true, want: "its scheduler \"nobody\" has not marked it Unschedulable"},
 		"not marked, bypassed":  {pod: shape.Pod{Scheduler: "nobody"}, unmarked: true, flags: map[string]string{"bypassed-scheduler-names": "[nobody]"}},
-		"not allowed scheduler": {flags: map[string]string{"allowed-scheduler-names": "[mine]"}, want: "its scheduler default-scheduler is not in --allowed-scheduler-names=[mine]"},
+		"not allowed scheduler": {flags: map[string]string{"allowed-scheduler-names": "[mine]"}, want: "its scheduler \"default-scheduler\" is not in --allowed-scheduler-names=[mine]"},
 		"priority":              {pod: shape.Pod{Priority: -11}, want: "its priority -11 is below --expendable-pods-priority-cutoff=-10"},
 		"priority of the flag":  {pod: shape.Pod{Priority: -11}, flags: map[string]string{"expendable-pods-priority-cutoff": "-20"}},
 		"gates":                 {pod: shape.Pod{Gated: true}, unmarked: true, want: "it has scheduling gates"},

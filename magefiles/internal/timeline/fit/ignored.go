@@ -24,9 +24,13 @@ func (w *World) Ignored(p *Pod) []Obstacle {
 	case p.Gated:
 		found = append(found, Obstacle{"it has scheduling gates", "no scheduling gates"})
 	case len(allowed) > 0 && !slices.Contains(allowed, scheduler):
-		found = append(found, Obstacle{fmt.Sprintf("its scheduler %s is not in --allowed-scheduler-names=%s", scheduler, flags["allowed-scheduler-names"]), "another schedulerName"})
+		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q is not in --allowed-scheduler-names=%s", scheduler, flags["allowed-scheduler-names"]), "another schedulerName"})
 	case !p.Marked && !slices.Contains(bypassed, scheduler):
-		found = append(found, Obstacle{fmt.Sprintf("no scheduler has marked it Unschedulable; its scheduler is %s", scheduler), "a scheduler of the name " + scheduler + " that runs"})
+		change := fmt.Sprintf("a scheduler %q that runs", scheduler)
+		if p.Scheduler != "" {
+			change = "schedulerName: default-scheduler, or " + change
+		}
+		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q has not marked it Unschedulable", scheduler), change})
 	}
 	if int(p.Priority) < cutoff {
 		found = append(found, Obstacle{fmt.Sprintf("its priority %d is below --expendable-pods-priority-cutoff=%d", p.Priority, cutoff), fmt.Sprintf("a priority of %d", cutoff)})
