@@ -19,7 +19,7 @@ type Nodegroup mg.Namespace
 // nodes. Example: go tool mage nodegroup:add gpu 0 2 -labels=tier=gpu
 // -taints=dedicated=gpu:NoSchedule
 func (Nodegroup) Add(ctx context.Context, name string, min, max int,
-	capacity *string, // CAPACITY that the autoscaler expects of a node while the group is empty, such as cpu=4,memory=16Gi
+	capacity *string, // CAPACITY of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty
 	from *string, // machine deployment NAME whose machine template the group uses, instead of the first one
 	labels *string, // LABELS of the nodes, key=value,key=value
 	own *bool, // copy the machine template instead of sharing it
@@ -29,7 +29,8 @@ func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 		option("own", own), option("taints", taints), "--", name, strconv.Itoa(min), strconv.Itoa(max))
 }
 
-// List prints the node groups with their limits, sizes, labels and taints.
+// List prints the node groups with their limits, sizes, capacities, labels and
+// taints.
 func (Nodegroup) List(ctx context.Context) error { return lab(ctx, "nodegroup:list") }
 
 // Set sets the limits that the autoscaler keeps for a machine deployment. The

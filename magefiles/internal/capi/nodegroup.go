@@ -59,9 +59,12 @@ type NodeGroup struct {
 	// empty.
 	Labels map[string]string
 	Taints []Taint
-	// Capacity is what a node of an empty group will have, by the annotation's
-	// name: cpu, memory, ephemeral-disk, maxPods, gpu-type, gpu-count.
+	// Capacity is what the autoscaler expects of a node while the group is empty, by the
+	// annotation's name: cpu, memory, ephemeral-disk, maxPods, gpu-type, gpu-count.
 	Capacity map[string]string
+	// KubeletArgs are more arguments of its nodes' kubelets, which need a bootstrap template
+	// of the group's own. With those of the function KubeletArgs, nodes have the Capacity.
+	KubeletArgs map[string]string
 	// Extra are labels for the MachineDeployment and for its own templates.
 	Extra map[string]string
 }
@@ -462,7 +465,7 @@ func (g NodeGroup) copies(ctx context.Context, c *kube.Client, group *unstructur
 		}
 		copies = append(copies, machine)
 	}
-	if !g.Own && len(g.Labels)+len(g.Taints) == 0 {
+	if !g.Own && len(g.Labels)+len(g.Taints)+len(g.KubeletArgs) == 0 {
 		return copies, nil
 	}
 	bootstrap, err := g.copyOf(ctx, c, group, bootstrapRef)
@@ -490,10 +493,11 @@ func (g NodeGroup) copyOf(ctx context.Context, c *kube.Client, group *unstructur
 	return template, nil
 }
 
-// register makes the kubelets of the group register with its labels and taints.
+// register makes the kubelets of the group register with its labels and taints, and gives
+// them its arguments.
 func (g NodeGroup) register(bootstrap *unstructured.Unstructured) error {
 	if kind := bootstrap.GetKind(); kind != "KubeadmConfigTemplate" {
-		return fmt.Errorf("labels and taints of nodes are set through kubeadm, and %s bootstraps with a %s", g.Name, kind)
+		return fmt.Errorf("labels, taints and the size of nodes are set through kubeadm, and %s bootstraps with a %s", g.Name, kind)
 	}
 	registration := []string{"spec", "template", "spec", "joinConfiguration", "nodeRegistration"}
 	if len(g.Taints) > 0 {
@@ -509,42 +513,10 @@ func (g NodeGroup) register(bootstrap *unstructured.Unstructured) error {
 			return fmt.Errorf("taint the nodes of %s: %w", g.Name, err)
 		}
 	}
-	if len(g.Labels) == 0 {
+	if len(g.Labels)+len(g.KubeletArgs) == 0 {
 		return nil
 	}
-	path := append(slices.Clone(registration), "kubeletExtraArgs")
-	value, found, err := unstructured.NestedFieldCopy(bootstrap.Object, path...)
-	if err != nil {
-		return fmt.Errorf("label the nodes of %s: %w", g.Name, err)
-	}
-	asMap := !release.APIOf(bootstrap.GroupVersionKind().Version).ArgsAreList
-	if args, ok := value.(map[string]any); ok || !found && asMap {
-		args = maps.Clone(args)
-		if args == nil {
-			args = map[string]any{}
-		}
-		args["node-labels"] = g.withLabels(args["node-labels"])
-		return unstructured.SetNestedMap(bootstrap.Object, args, path...)
-	}
-	args, _ := value.([]any)
-	var before any
-	args = slices.DeleteFunc(args, func(a any) bool {
-		m, ok := a.(map[string]any)
-		if ok = ok && m["name"] == "node-labels"; ok {
-			before = m["value"]
-		}
-		return ok
-	})
-	args = append(args, map[string]any{"name": "node-labels", "value": g.withLabels(before)})
-	return unstructured.SetNestedSlice(bootstrap.Object, args, path...)
-}
-
-// withLabels adds the group's labels to those that the template has.
-func (g NodeGroup) withLabels(before any) string {
-	if text, ok := before.(string); ok && text != "" {
-		return text + "," + joined(g.Labels)
-	}
-	return joined(g.Labels)
+	return g.setKubeletArgs(bootstrap, append(registration, "kubeletExtraArgs")...)
 }
 
 // SetSizes sets the minimum and maximum of a MachineDeployment, and the capacity of

@@ -24,14 +24,14 @@ import (
 func TestRecordedGroups(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
-		"v0.3.5-up":       "row-md-0 - - 1 1 - -; work-md-1 1 4 1 1 - -",
-		"v0.4.8-up":       "row-md-0 - - 1 1 - -",
-		"v1.0.5-up":       "row-md-0 - - 1 1 - -",
-		"v1.8.12-up":      "row-md-0 - - 1 1 - -",
-		"v0.3.5-scaling":  "row-md-0 - - 1 1 - -; sc-web 1 3 2 2 caslab.local/pool=sc-web -; work-md-1 1 4 2 2 - -",
-		"v0.4.8-scaling":  "row-md-0 - - 1 1 - -; sc-web 1 3 1 1 caslab.local/pool=sc-web -",
-		"v1.0.5-scaling":  "row-md-0 - - 1 1 - -; sc-web 1 3 1 1 caslab.local/pool=sc-web -",
-		"v1.8.12-scaling": "row-md-0 - - 1 1 - -; sc-web 0 2 2 2 caslab.local/pool=sc-web -",
+		"v0.3.5-up":       "row-md-0 - - 1 1 - - -; work-md-1 1 4 1 1 - - -",
+		"v0.4.8-up":       "row-md-0 - - 1 1 - - -",
+		"v1.0.5-up":       "row-md-0 - - 1 1 - - -",
+		"v1.8.12-up":      "row-md-0 - - 1 1 - - -",
+		"v0.3.5-scaling":  "row-md-0 - - 1 1 - - -; sc-web 1 3 2 2 cpu=2,memory=24684084Ki caslab.local/pool=sc-web -; work-md-1 1 4 2 2 - - -",
+		"v0.4.8-scaling":  "row-md-0 - - 1 1 - - -; sc-web 1 3 1 1 cpu=2,memory=24684084Ki caslab.local/pool=sc-web -",
+		"v1.0.5-scaling":  "row-md-0 - - 1 1 - - -; sc-web 1 3 1 1 cpu=2,memory=24684084Ki caslab.local/pool=sc-web -",
+		"v1.8.12-scaling": "row-md-0 - - 1 1 - - -; sc-web 0 2 2 2 cpu=2,memory=24684084Ki caslab.local/pool=sc-web -",
 	}
 	for _, r := range slices.Concat(capitest.At(t, capitest.Up), capitest.At(t, capitest.Scaling)) {
 		var printed strings.Builder

@@ -76,9 +76,9 @@ type Group struct {
 	// key=value:Effect.
 	Labels map[string]string `json:"labels,omitempty"`
 	Taints []string          `json:"taints,omitempty"`
-	// Capacity is what the autoscaler expects of a future node: cpu and memory
-	// as quantities, or as multiples of a worker's such as 2x. The default is what
-	// a worker has.
+	// Capacity is what nodes offer: cpu and memory as quantities, or as multiples of a
+	// worker's such as 0.5x. The default is what a worker has. More than that, such as
+	// 2x, is only what the autoscaler expects of a node.
 	Capacity map[string]string `json:"capacity,omitempty"`
 	// Similar is how many similar groups are created, as NAME-1, NAME-2, and so
 	// on; zero creates one group called NAME.

@@ -23,7 +23,7 @@ var nodegroupVerbs = []verb{
 		fs.BoolVar(&o.Own, "own", false, "copy the machine template instead of sharing it")
 		fs.StringVar(&o.Labels, "labels", "", "`LABELS` of the nodes, key=value,key=value")
 		fs.StringVar(&o.Taints, "taints", "", "`TAINTS` of the nodes, key=value:Effect,key=value:Effect")
-		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` that the autoscaler expects of a node while the group is empty, such as cpu=4,memory=16Gi")
+		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty")
 	}, func(ctx context.Context, s *session, o groups.Options, args []string) error {
 		lowest, highest, err := parseLimits(args[1:])
 		if err != nil {
@@ -33,7 +33,7 @@ var nodegroupVerbs = []verb{
 	}),
 	simpleVerb(usage{
 		name:    "nodegroup:list",
-		summary: "Prints the node groups with their limits, sizes, labels and taints.",
+		summary: "Prints the node groups with their limits, sizes, capacities, labels and taints.",
 	}, func(ctx context.Context, s *session) error { return s.groups.List(ctx) }),
 	verbWithOptions(usage{
 		name:    "nodegroup:set",

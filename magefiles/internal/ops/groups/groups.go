@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/workload"
 )
 
 // Groups are the node groups of a cluster.
@@ -40,7 +42,8 @@ type Options struct {
 	From string
 	// Own copies the machine template instead of sharing it.
 	Own bool
-	// Labels and Taints of the nodes, and the Capacity of a future node.
+	// Labels and Taints of the nodes, and their Capacity. Nodes of the lab's own environment
+	// have that capacity. In another cluster, it is what the autoscaler expects of them.
 	Labels, Taints, Capacity string
 }
 
@@ -61,16 +64,12 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	if err != nil {
 		return err
 	}
-	if lowest == 0 && len(capacity) == 0 && c.Own {
-		var like string
-		if group.Capacity, like, err = g.capacityOfANode(ctx, c); err != nil {
+	switch {
+	case c.Own:
+		if err := g.size(ctx, c, &group); err != nil {
 			return err
 		}
-		if like == "" {
-			return errors.New("a group that may be empty needs the capacity of its nodes, and there is no worker to take it from; give -capacity=cpu=4,memory=16Gi")
-		}
-		g.printCapacity(like)
-	} else if lowest == 0 && len(capacity) == 0 {
+	case lowest == 0 && len(capacity) == 0:
 		g.Log.Printf("! it scales up from zero nodes only if its machine template has the capacity of a node; otherwise give -capacity=cpu=4,memory=16Gi")
 	}
 	step := g.Log.Start("add the node group "+name, 40*time.Second)
@@ -83,26 +82,53 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	return capi.WaitGroup(ctx, c.Management, c.Namespace, name, lowest, step.Progress)
 }
 
-// capacityOfANode returns the capacity and the name of a worker of the environment, both
-// empty if there is none. All workers have the capacity of this machine. Cluster API's
-// Docker provider reports it in its templates only since v1.11, and not every autoscaler
-// reads it there. On other infrastructures, nodes differ.
-func (g *Groups) capacityOfANode(ctx context.Context, c *target.Cluster) (capacity map[string]string, node string, err error) {
-	ctx, cancel := g.bounded(ctx)
-	defer cancel()
-	workers, err := workload.Workers(ctx, c.Workload)
-	err = lab.Waited(ctx, "list the nodes", err)
-	if err != nil || len(workers) == 0 {
-		return nil, "", err
+// size makes nodes of the environment have the group's capacity. A group that may be empty and
+// has none gets that of a node.
+func (g *Groups) size(ctx context.Context, c *target.Cluster, group *capi.NodeGroup) error {
+	if group.Min > 0 && len(group.Capacity) == 0 {
+		return nil
 	}
-	return map[string]string{
-		"cpu":    workers[0].Status.Capacity.Cpu().String(),
-		"memory": workers[0].Status.Capacity.Memory().String(),
-	}, workers[0].Name, nil
+	node, err := g.node(ctx, c)
+	if err != nil {
+		return err
+	}
+	if len(group.Capacity) == 0 {
+		group.Capacity = capacityOf(node)
+		g.printCapacity(group.Capacity)
+		return nil
+	}
+	if group.KubeletArgs, err = capi.KubeletArgs(group.Capacity, node.Status.Capacity); err != nil {
+		return fmt.Errorf("nodes are containers of this machine: %w", err)
+	}
+	if group.Capacity["gpu-count"] != "" {
+		g.Log.Printf("! no node of the Docker provider has a GPU: the autoscaler expects one, and pods that request it never run")
+	}
+	return nil
 }
 
-func (g *Groups) printCapacity(node string) {
-	g.Log.Printf("the autoscaler expects a node of the group to have the capacity of %s; nodegroup:add -capacity=cpu=…,memory=… sets another one", node)
+// node returns a node of the environment. All nodes have the capacity of this machine, of which
+// those of a group with a smaller capacity reserve a part. Cluster API's Docker provider
+// reports it in its templates only since v1.11, and not every autoscaler reads it there. On
+// other infrastructures, nodes differ.
+func (g *Groups) node(ctx context.Context, c *target.Cluster) (*corev1.Node, error) {
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	nodes, err := c.Workload.List(ctx, kube.Nodes, "")
+	if err != nil {
+		return nil, lab.Waited(ctx, "list the nodes", err)
+	}
+	if len(nodes) == 0 {
+		return nil, errors.New("the environment has no node to measure")
+	}
+	return kube.Node(&nodes[0])
+}
+
+func capacityOf(n *corev1.Node) map[string]string {
+	return map[string]string{"cpu": n.Status.Capacity.Cpu().String(), "memory": n.Status.Capacity.Memory().String()}
+}
+
+func (g *Groups) printCapacity(capacity map[string]string) {
+	g.Log.Printf("the autoscaler expects a node of the group to have what this machine has, cpu=%s,memory=%s; nodegroup:add -capacity=cpu=…,memory=… makes nodes smaller", capacity["cpu"], capacity["memory"])
 }
 
 // List prints the machine deployments with the autoscaler's limits.
@@ -126,11 +152,12 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) erro
 		return err
 	}
 	var capacity map[string]string
-	var like string
 	if lowest == 0 && c.Own {
-		if capacity, like, err = g.capacityOfANode(ctx, c); err != nil {
+		node, err := g.node(ctx, c)
+		if err != nil {
 			return err
 		}
+		capacity = capacityOf(node)
 	}
 	prefix := release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix
 	ctx, cancel := g.bounded(ctx)
@@ -140,7 +167,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) erro
 		return lab.Waited(ctx, "accept the limits of the machine deployment "+name, err)
 	}
 	if annotated {
-		g.printCapacity(like)
+		g.printCapacity(capacity)
 	}
 	g.Log.Printf("%s has the limits %d to %d nodes, which an autoscaler keeps while it runs", name, lowest, highest)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
@@ -85,24 +86,28 @@ func TestAdd(t *testing.T) {
 	}
 }
 
+var bootstrapTemplates = schema.GroupKind{Group: "bootstrap.cluster.x-k8s.io", Kind: "KubeadmConfigTemplate"}
+
 // TestAddAnEmptyGroup: the autoscaler reads the capacity of future nodes from annotations.
 func TestAddAnEmptyGroup(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		own, workers  bool
+		own           bool
 		capacity      string
 		cpu, said, no string
+		// reserved is the kubelet's argument system-reserved.
+		reserved string
 	}{
-		"the environment's, like a worker":      {own: true, workers: true, cpu: "8", said: "to have the capacity of worker"},
-		"the environment's, with an option":     {own: true, workers: true, capacity: "cpu=2,memory=4Gi", cpu: "2"},
-		"the environment's, without any worker": {own: true, no: "give -capacity=cpu=4,memory=16Gi"},
-		"another's":                             {workers: true, said: "only if its machine template has the capacity"},
+		"the environment's":                 {own: true, cpu: "8", said: "to have what this machine has, cpu=8,memory=16Gi"},
+		"the environment's, with an option": {own: true, capacity: "cpu=2,memory=4Gi", cpu: "2", reserved: "cpu=6,memory=12Gi"},
+		"more than this machine has":        {own: true, capacity: "cpu=9,memory=17Gi", no: "capacity cpu=9: a node has 8\ncapacity memory=17Gi: a node has 16Gi"},
+		"a GPU":                             {own: true, capacity: "cpu=8,memory=16Gi,gpu-type=nvidia.com/gpu,gpu-count=1", cpu: "8", said: "no node of the Docker provider has a GPU"},
+		"another's, with an option":         {capacity: "cpu=64,memory=1Ti", cpu: "64"},
+		"another's":                         {said: "only if its machine template has the capacity"},
 	} {
 		s := newFixture(t, nil)
 		s.cluster.Own = tc.own
-		if !tc.workers {
-			s.server.Remove(kube.Nodes, "", "worker")
-		}
+		s.server.Remove(kube.Nodes, "", "worker")
 		err := s.Add(testContext(t), "zero", 0, 2, Options{Capacity: tc.capacity})
 		if (err != nil) != (tc.no != "") || err != nil && !strings.Contains(err.Error(), tc.no) {
 			t.Errorf("%s: Add() = %v, want %q", name, err, tc.no)
@@ -116,6 +121,18 @@ func TestAddAnEmptyGroup(t *testing.T) {
 		}
 		if got := s.group(t, "zero").GetAnnotations()[release.CapacityPrefix+"cpu"]; got != tc.cpu {
 			t.Errorf("%s: the annotation has %q processors, want %q", name, got, tc.cpu)
+		}
+		var reserved string
+		if template := s.server.Get(bootstrapTemplates, "default", "zero"); template != nil {
+			args, _, _ := unstructured.NestedSlice(template.Object, "spec", "template", "spec", "joinConfiguration", "nodeRegistration", "kubeletExtraArgs")
+			for _, a := range args {
+				if arg := a.(map[string]any); arg["name"] == "system-reserved" {
+					reserved, _ = arg["value"].(string)
+				}
+			}
+		}
+		if reserved != tc.reserved {
+			t.Errorf("%s: kubelets reserve %q, want %q", name, reserved, tc.reserved)
 		}
 		if logged := s.lab.Logged.String(); !strings.Contains(logged, tc.said) {
 			t.Errorf("%s: said\n%s\nwant %q", name, logged, tc.said)
@@ -150,7 +167,7 @@ func TestSet(t *testing.T) {
 	if lowest != "0" || highest != "4" || g.GetAnnotations()[release.CapacityPrefix+"memory"] != "16Gi" {
 		t.Errorf("the group has %s to %s nodes and the annotations %v", lowest, highest, g.GetAnnotations())
 	}
-	if logged := s.lab.Logged.String(); !strings.Contains(logged, "the capacity of worker") || !strings.Contains(logged, "work-cluster-md-0 has the limits 0 to 4 nodes") {
+	if logged := s.lab.Logged.String(); !strings.Contains(logged, "what this machine has, cpu=8,memory=16Gi") || !strings.Contains(logged, "work-cluster-md-0 has the limits 0 to 4 nodes") {
 		t.Errorf("said\n%s", logged)
 	}
 	if err := s.Set(testContext(t), "nope", 1, 2); !errors.As(err, new(*capi.MissingGroupError)) {
@@ -206,7 +223,7 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(s.lab.Printed.String(), "\n")
-	if len(lines) != 3 || strings.Join(strings.Fields(lines[1]), " ") != "work-cluster-md-0 1 4 1 1 - -" {
+	if len(lines) != 3 || strings.Join(strings.Fields(lines[1]), " ") != "work-cluster-md-0 1 4 1 1 - - -" {
 		t.Errorf("printed\n%s", s.lab.Printed)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -123,7 +124,8 @@ func (e *engine) makeGroups(ctx context.Context, progress func(string)) error {
 }
 
 // nodeGroup returns the node group to create under that name. Every group has the
-// annotations that tell the autoscaler the capacity of a future node.
+// annotations that tell the autoscaler the capacity of a future node, and its nodes have that
+// capacity unless it is more than a worker's.
 func (e *engine) nodeGroup(g scenario.Group, name string, worker *corev1.Node) (capi.NodeGroup, error) {
 	taints, err := capi.ParseTaints(strings.Join(g.Taints, ","))
 	if err != nil {
@@ -148,7 +150,14 @@ func (e *engine) nodeGroup(g scenario.Group, name string, worker *corev1.Node) (
 			return group, err
 		}
 	}
-	return group, nil
+	if len(g.Capacity) == 0 {
+		return group, nil
+	}
+	group.KubeletArgs, err = capi.KubeletArgs(group.Capacity, worker.Status.Capacity)
+	if errors.As(err, new(*capi.TooLargeError)) {
+		return group, nil // for a group that never gets a node
+	}
+	return group, err
 }
 
 func (e *engine) makeGroup(ctx context.Context, group capi.NodeGroup, g scenario.Group) error {

@@ -34,7 +34,7 @@ func Kinds() []schema.GroupVersionKind {
 const Objects = `
 {apiVersion: v1, kind: Namespace, metadata: {name: kube-system, uid: the-uid}}
 ---
-{apiVersion: v1, kind: Node, metadata: {name: cp, labels: {node-role.kubernetes.io/control-plane: ""}}, status: {nodeInfo: {kubeletVersion: v1.35.4}}}
+{apiVersion: v1, kind: Node, metadata: {name: cp, labels: {node-role.kubernetes.io/control-plane: ""}}, status: {nodeInfo: {kubeletVersion: v1.35.4}, capacity: {cpu: "8", memory: 16Gi}}}
 ---
 apiVersion: v1
 kind: Node
