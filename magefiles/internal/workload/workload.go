@@ -225,7 +225,7 @@ func oneNode(workers []corev1.Node) (string, error) {
 	const mebi = 1 << 20
 	want := most*11/20/mebi + 1
 	if want*mebi > least {
-		return "", fmt.Errorf("the nodes differ too much in memory (%d to %d MiB) for one request to fill each; choose the memory of the pods", least/mebi, most/mebi)
+		return "", fmt.Errorf("the nodes differ too much in memory (%d to %d MiB) for one request to fill each; choose the memory of the pods, or select nodes of one size", least/mebi, most/mebi)
 	}
 	return fmt.Sprintf("%dMi", want), nil
 }
