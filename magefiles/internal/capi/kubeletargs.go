@@ -33,19 +33,15 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("capacity %s=%s: a node has %s", e.Name, e.Wanted, e.Has)
 }
 
-// KubeletArgs returns the arguments with which the kubelet of a node that has all of has
-// offers pods the capacity, as ParseCapacity returns it: the rest is reserved. It is empty if
-// the node needs none. It returns a *TooLargeError for each capacity that the node lacks. What
-// a kubelet cannot reserve, such as a GPU, has no argument.
+// KubeletArgs returns the kubelet's arguments that reserve what a node has above the capacity,
+// which ParseCapacity returns. system-reserved is empty if that is nothing. It returns a
+// *TooLargeError for each capacity that the node lacks. What a kubelet cannot reserve, such as
+// a GPU, has no argument.
 func KubeletArgs(capacity map[string]string, has corev1.ResourceList) (map[string]string, error) {
 	var reserved []string
-	args := map[string]string{}
+	args := map[string]string{"max-pods": capacity["maxPods"]}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(capacity)) {
-		if name == "maxPods" {
-			args["max-pods"] = capacity[name]
-			continue
-		}
 		kind, ok := reservable[name]
 		if !ok {
 			continue
@@ -67,9 +63,7 @@ func KubeletArgs(capacity map[string]string, has corev1.ResourceList) (map[strin
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	if len(reserved) > 0 {
-		args["system-reserved"] = strings.Join(reserved, ",")
-	}
+	args["system-reserved"] = strings.Join(reserved, ",")
 	return args, nil
 }
 
@@ -94,7 +88,9 @@ func (g NodeGroup) setKubeletArgs(bootstrap *unstructured.Unstructured, path ...
 			args = map[string]any{}
 		}
 		for name, arg := range set {
-			args[name] = arg
+			if args[name] = arg; arg == "" {
+				delete(args, name)
+			}
 		}
 		return unstructured.SetNestedMap(bootstrap.Object, args, path...)
 	}
@@ -115,6 +111,9 @@ func (g NodeGroup) setKubeletArgs(bootstrap *unstructured.Unstructured, path ...
 		set[nodeLabels] = g.withLabels(labels)
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if set[name] == "" {
+			continue
+		}
 		kept = append(kept, map[string]any{"name": name, "value": set[name]})
 	}
 	return unstructured.SetNestedSlice(bootstrap.Object, kept, path...)

@@ -27,6 +27,12 @@ import (
 // those.
 const GroupLabel = "caslab.local/node-group"
 
+// Added reports whether the lab added the MachineDeployment as a node group.
+func Added(group *unstructured.Unstructured) bool { return group.GetLabels()[GroupLabel] != "" }
+
+// labelsAnnotation ends the name of the annotation with the labels of a group's nodes.
+const labelsAnnotation = "labels"
+
 // Sizes returns the minimum and maximum in a node group's annotations, with either
 // prefix. They are empty if there are none.
 func Sizes(group *unstructured.Unstructured) (lowest, highest string) {
@@ -49,8 +55,9 @@ type NodeGroup struct {
 	Prefix string
 	// Min and Max bound its size.
 	Min, Max int
-	// From is the MachineDeployment whose templates it uses. If empty, that is the
-	// cluster's first by name.
+	// From is the MachineDeployment whose templates it uses. If empty, that is the cluster's
+	// first by name, if possible one that the lab did not add. Of a group that the lab added,
+	// it takes the labels, the taints and the capacity too, where it has none of its own.
 	From string
 	// Own copies the machine template instead of sharing it.
 	Own bool
@@ -63,7 +70,8 @@ type NodeGroup struct {
 	// annotation's name: cpu, memory, ephemeral-disk, maxPods, gpu-type, gpu-count.
 	Capacity map[string]string
 	// KubeletArgs are more arguments of its nodes' kubelets, which need a bootstrap template
-	// of the group's own. With those of the function KubeletArgs, nodes have the Capacity.
+	// of the group's own. An empty one removes the template's. With those of the function
+	// KubeletArgs, nodes have the Capacity.
 	KubeletArgs map[string]string
 	// Extra are labels for the MachineDeployment and for its own templates.
 	Extra map[string]string
@@ -346,7 +354,7 @@ func (g NodeGroup) from(groups []unstructured.Unstructured) (*unstructured.Unstr
 		return from, nil
 	}
 	for i := range groups {
-		if groups[i].GetLabels()[GroupLabel] == "" {
+		if !Added(&groups[i]) {
 			return &groups[i], nil
 		}
 	}
@@ -377,11 +385,19 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 		release.SizeAnnotation(g.Prefix, "min"): strconv.Itoa(g.Min),
 		release.SizeAnnotation(g.Prefix, "max"): strconv.Itoa(g.Max),
 	}
+	if Added(from) {
+		for name, value := range from.GetAnnotations() {
+			what, announces := strings.CutPrefix(name, release.CapacityPrefix)
+			if _, isCapacity := capacityNames[what]; announces && !(isCapacity && len(g.Capacity) > 0) {
+				annotations[name] = value
+			}
+		}
+	}
 	for name, value := range g.Capacity {
 		annotations[release.CapacityPrefix+name] = value
 	}
 	if len(g.Labels) > 0 {
-		annotations[release.CapacityPrefix+"labels"] = joined(g.Labels)
+		annotations[release.CapacityPrefix+labelsAnnotation] = g.withLabels(annotations[release.CapacityPrefix+labelsAnnotation])
 	}
 	if len(g.Taints) > 0 {
 		annotations[release.CapacityPrefix+"taints"] = joinedTaints(g.Taints)
@@ -564,7 +580,7 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 	if err != nil {
 		return err
 	}
-	if group.GetLabels()[GroupLabel] == "" {
+	if !Added(group) {
 		return fmt.Errorf("the machine deployment %s was not added as a node group, so it is not deleted: in a self-managed cluster the managers may run on its nodes; to stop scaling it, type, with the kubeconfig of its Cluster API objects: kubectl annotate -n %s machinedeployments.cluster.x-k8s.io %s %s- %s-",
 			name, namespace, name, release.SizeAnnotation(prefix, "min"), release.SizeAnnotation(prefix, "max"))
 	}

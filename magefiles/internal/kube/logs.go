@@ -51,7 +51,7 @@ func (c *Client) Logs(ctx context.Context, namespace, pod, container string, sin
 // server. A status other than 200 is an error that has that status as an
 // apierrors.APIStatus, together with the body.
 func (c *Client) FromPod(ctx context.Context, namespace, pod, port, path string) ([]byte, error) {
-	body, err := c.core.Get().Namespace(namespace).Resource("pods").Name(pod+":"+port).SubResource("proxy").Suffix(path).DoRaw(ctx)
+	body, err := c.core.Get().Namespace(namespace).Resource("pods").Name(pod + ":" + port).SubResource("proxy").Suffix(path).DoRaw(ctx)
 	if err != nil {
 		return body, fmt.Errorf("ask the pod %s/%s at port %s: %w", namespace, pod, port, err)
 	}

@@ -30,7 +30,7 @@ func IsLoadBalancer(c engine.Container) bool { return c.Labels[RoleLabel] == "ex
 // IsControlPlane reports whether the container is a node of a cluster's control plane.
 func IsControlPlane(c engine.Container) bool { return c.Labels[RoleLabel] == "control-plane" }
 
-// Owner is the owner of an environment's containers.
+// Owner finds an environment's containers, and refuses those of others.
 type Owner struct {
 	// Environment and Management are the names of the workload and of the management cluster.
 	Environment, Management string

@@ -51,8 +51,8 @@ type Server struct {
 	// changed is closed when the history grows, and replaced by a new channel.
 	changed chan struct{}
 	// cut is closed to end all watches, and replaced by a new channel.
-	cut        chan struct{}
-	logs       map[string]*podLog
+	cut  chan struct{}
+	logs map[string]*podLog
 	// pods has what pods answer to requests, by namespace, name and port.
 	pods       map[string]http.HandlerFunc
 	intercepts []func(Request) error

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
@@ -88,6 +90,15 @@ func (g *Groups) size(ctx context.Context, c *target.Cluster, group *capi.NodeGr
 	if group.Min > 0 && len(group.Capacity) == 0 {
 		return nil
 	}
+	if len(group.Capacity) == 0 && group.From != "" {
+		groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(groups, func(other unstructured.Unstructured) bool { return other.GetName() == group.From && capi.Added(&other) }) {
+			return nil // it has that of the other one
+		}
+	}
 	node, err := g.node(ctx, c)
 	if err != nil {
 		return err
@@ -98,7 +109,7 @@ func (g *Groups) size(ctx context.Context, c *target.Cluster, group *capi.NodeGr
 		return nil
 	}
 	if group.KubeletArgs, err = capi.KubeletArgs(group.Capacity, node.Status.Capacity); err != nil {
-		return fmt.Errorf("nodes are containers of this machine: %w", err)
+		return fmt.Errorf("want at most what this machine has: %w", err)
 	}
 	if group.Capacity["gpu-count"] != "" {
 		g.Log.Printf("! no node of the Docker provider has a GPU: the autoscaler expects one, and pods that request it never run")

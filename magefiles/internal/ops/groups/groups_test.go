@@ -3,6 +3,8 @@ package groups
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,22 +124,69 @@ func TestAddAnEmptyGroup(t *testing.T) {
 		if got := s.group(t, "zero").GetAnnotations()[release.CapacityPrefix+"cpu"]; got != tc.cpu {
 			t.Errorf("%s: the annotation has %q processors, want %q", name, got, tc.cpu)
 		}
-		var reserved string
-		if template := s.server.Get(bootstrapTemplates, "default", "zero"); template != nil {
-			args, _, _ := unstructured.NestedSlice(template.Object, "spec", "template", "spec", "joinConfiguration", "nodeRegistration", "kubeletExtraArgs")
-			for _, a := range args {
-				if arg := a.(map[string]any); arg["name"] == "system-reserved" {
-					reserved, _ = arg["value"].(string)
-				}
-			}
+		var want []string
+		if tc.reserved != "" {
+			want = []string{"system-reserved=" + tc.reserved}
 		}
-		if reserved != tc.reserved {
-			t.Errorf("%s: kubelets reserve %q, want %q", name, reserved, tc.reserved)
+		if got := kubeletArgs(s.server.Get(bootstrapTemplates, "default", "zero")); !slices.Equal(got, want) {
+			t.Errorf("%s: kubelets have %q, want %q", name, got, want)
 		}
 		if logged := s.lab.Logged.String(); !strings.Contains(logged, tc.said) {
 			t.Errorf("%s: said\n%s\nwant %q", name, logged, tc.said)
 		}
 	}
+}
+
+// TestAddFromAGroup: a group that takes another one's templates has nodes like that one, and
+// announces them, unless it has a capacity of its own.
+func TestAddFromAGroup(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	add := func(name string, o Options) {
+		t.Helper()
+		if err := s.Add(testContext(t), name, 0, 2, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("small", Options{Labels: "size=small", Taints: "a=b:NoSchedule", Capacity: "cpu=2,memory=4Gi,maxPods=8"})
+	add("like", Options{From: "small"})
+	add("labelled", Options{From: "small", Labels: "tier=web"})
+	add("whole", Options{From: "small", Capacity: "cpu=8,memory=16Gi"})
+	const small = "max-pods=8 node-labels=size=small system-reserved=cpu=6,memory=12Gi"
+	for name, want := range map[string]struct{ announced, args string }{
+		"small":    {"cpu=2 labels=size=small maxPods=8 memory=4Gi taints=a=b:NoSchedule", small},
+		"like":     {"cpu=2 labels=size=small maxPods=8 memory=4Gi taints=a=b:NoSchedule", small},
+		"labelled": {"cpu=2 labels=size=small,tier=web maxPods=8 memory=4Gi taints=a=b:NoSchedule", "max-pods=8 node-labels=size=small,tier=web system-reserved=cpu=6,memory=12Gi"},
+		"whole":    {"cpu=8 labels=size=small memory=16Gi taints=a=b:NoSchedule", "node-labels=size=small"},
+	} {
+		g := s.group(t, name)
+		var announced []string
+		for key, value := range g.GetAnnotations() {
+			if what, ok := strings.CutPrefix(key, release.CapacityPrefix); ok {
+				announced = append(announced, what+"="+value)
+			}
+		}
+		slices.Sort(announced)
+		template := kube.Field(g, "spec", "template", "spec", "bootstrap", "configRef", "name")
+		if got := strings.Join(announced, " "); got != want.announced || strings.Join(kubeletArgs(s.server.Get(bootstrapTemplates, "default", template)), " ") != want.args {
+			t.Errorf("%s announces %s, and the kubelets of its template %s have %q; want %s and %s", name, got, template, kubeletArgs(s.server.Get(bootstrapTemplates, "default", template)), want.announced, want.args)
+		}
+	}
+}
+
+// kubeletArgs returns the kubelet's arguments in a bootstrap template, sorted.
+func kubeletArgs(template *unstructured.Unstructured) []string {
+	if template == nil {
+		return nil
+	}
+	args, _, _ := unstructured.NestedSlice(template.Object, "spec", "template", "spec", "joinConfiguration", "nodeRegistration", "kubeletExtraArgs")
+	var texts []string
+	for _, a := range args {
+		arg, _ := a.(map[string]any)
+		texts = append(texts, fmt.Sprintf("%s=%s", arg["name"], arg["value"]))
+	}
+	slices.Sort(texts)
+	return texts
 }
 
 // TestWrongOptionsAreRefusedFirst: all wrong options are reported together,
