@@ -106,6 +106,8 @@ const (
 	// or a start, a fact still belongs to the same statement. A round of the autoscaler takes ten
 	// seconds, a slow one more, and the recorder leaves out repetitions.
 	sameStatementWithin = 2 * time.Minute
+	// sameEventWithin is the same for events, which the autoscaler repeats every five minutes.
+	sameEventWithin = 6 * time.Minute
 	// roundLength is the longest time between statements that alternate, such as two
 	// reasons for one node.
 	roundLength = 15 * time.Second
@@ -243,7 +245,11 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 		if node != "" {
 			k.group = "" // only some messages about a node name it
 		}
-		if j, ok := last[k]; ok && f.Time.Sub(m.lastReset(all[j].Last, f.Time)) <= sameStatementWithin {
+		within := sameStatementWithin
+		if f.Source == timeline.Event {
+			within = sameEventWithin
+		}
+		if j, ok := last[k]; ok && f.Time.Sub(m.lastReset(all[j].Last, f.Time)) <= within {
 			all[j].Last, all[j].Text = f.Time, f.Text
 			all[j].Count++
 			continue
@@ -260,7 +266,7 @@ func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []
 			k.group = ""
 		}
 		s.Until = m.holdsUntil(*s, to)
-		if at := next[k]; !at.IsZero() && at.Before(s.Until) && at.Sub(s.Last) > roundLength {
+		if at := next[k]; !at.IsZero() && at.Before(s.Until) && (at.Sub(s.Last) > roundLength || s.What == timeline.Unschedulable) {
 			s.Until = at
 		}
 		next[k] = s.First
