@@ -117,6 +117,8 @@ func (j *waiting) agreement() []string {
 	switch d := j.why.Decision; {
 	case j.idle != "":
 		// Nobody contradicts the scheduler.
+	case len(j.ignored) > 0:
+		lines = append(lines, "The autoscaler judges no pod that it does not look at.")
 	case d != nil:
 		lines = append(lines, fmt.Sprintf("They agree: there was no room, and at %s the autoscaler enlarged %s for it.", timeline.Clock(d.At), d.Where()))
 	case heard.comes != "":

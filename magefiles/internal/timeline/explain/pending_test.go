@@ -143,6 +143,19 @@ func TestExplainAPodWhoseNodeComes(t *testing.T) {
 	}
 }
 
+// TestExplainAPodWithoutASchedulersVerdict: nobody has judged it, so nobody disagrees.
+func TestExplainAPodWithoutASchedulersVerdict(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	c.Add(10, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/lost", UID: "p-default/lost", Source: timeline.Watch})
+	c.pod(10, "default/lost", "", shape.Pod{Scheduler: "nobody"})
+	c.on(60, timeline.Node, timeline.Ready, "")
+	got, err := Text(c.Record(), "pod/lost", Options{})
+	if err != nil || strings.Contains(got, "isagree") || strings.Count(got, `a scheduler "nobody" that runs`) != 1 || !strings.Contains(got, "  The autoscaler judges no pod that it does not look at.\n") {
+		t.Errorf("%v:\n%s", err, got)
+	}
+}
+
 // TestExplainAfterARestart: an autoscaler that started just now has not judged the pod yet.
 func TestExplainAfterARestart(t *testing.T) {
 	t.Parallel()
