@@ -250,6 +250,9 @@ func (e *explainer) removals(s *section, g *fit.Group) {
 			continue
 		}
 		stay := w.Stay(n, g)
+		if !n.Blocked.IsZero() && len(stay.Obstacles)+len(stay.Blockers) == 0 {
+			s.add("recheck", "%s of %s: %s", n.Name, g.Name, e.lookAgain(n))
+		}
 		for _, t := range stay.Timers {
 			if t.Name != fit.Unneeded || t.From.IsZero() || len(stay.Obstacles) > 0 {
 				continue

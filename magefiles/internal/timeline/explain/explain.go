@@ -63,7 +63,8 @@ func Text(facts []timeline.Fact, what string, o Options) (string, error) {
 	if len(m.Facts) == 0 {
 		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
-	e := &explainer{Model: m, Options: o, facts: facts}
+	byTime := slices.SortedStableFunc(slices.Values(facts), func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
+	e := &explainer{Model: m, Options: o, facts: byTime}
 	switch {
 	case what == autoscalerWord:
 		e.autoscaler()
@@ -141,7 +142,7 @@ func unknownName(what, kind, name string, known []string) error {
 type explainer struct {
 	*history.Model
 	Options
-	// facts are all of the record, with shapes.
+	// facts are all of the record by time, with shapes.
 	facts []timeline.Fact
 	now   *fit.World
 	out   strings.Builder
@@ -150,17 +151,18 @@ type explainer struct {
 // world returns the cluster at the record's end.
 func (e *explainer) world() *fit.World {
 	if e.now == nil {
-		facts := slices.Clone(e.facts)
-		slices.SortStableFunc(facts, func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
 		// The history has no shapes, and ends before the last of them.
-		end := facts[len(facts)-1].Time
+		end := e.facts[len(e.facts)-1].Time
 		if e.Now.After(end) {
 			end = e.Now
 		}
-		e.now = fit.At(facts, end)
+		e.now = e.worldAt(end)
 	}
 	return e.now
 }
+
+// worldAt returns the cluster at a time.
+func (e *explainer) worldAt(at time.Time) *fit.World { return fit.At(e.facts, at) }
 
 func (e *explainer) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
 
@@ -330,7 +332,7 @@ func (e *explainer) node(n *history.NodeStory) {
 			e.printf("\nNo reason of the autoscaler for keeping it is on record.\n")
 		}
 	}
-	w.Kept = slices.DeleteFunc(w.Kept, e.ofAnotherNode(n))
+	w.Kept = e.endCoolDowns(slices.DeleteFunc(w.Kept, e.ofAnotherNode(n)))
 	e.statements("Why it was kept", w.Kept, func(history.Statement) string { return "" })
 	if r := w.Removal; r != nil {
 		verb := "goes"

@@ -21,6 +21,26 @@ func (e *explainer) ofAnotherNode(n *history.NodeStory) func(history.Statement) 
 	}
 }
 
+// endCoolDowns ends each statement that the autoscaler is in a cool-down when the last one of
+// that moment was over, because the autoscaler does not say when that is.
+func (e *explainer) endCoolDowns(kept []history.Statement) []history.Statement {
+	for i, s := range kept {
+		if s.Node != "" || s.Text != "scaleDownInCooldown=true" {
+			continue
+		}
+		over := s.Last
+		for _, t := range e.worldAt(s.Last).CoolDowns(nil) {
+			if t.Until.After(over) {
+				over = t.Until
+			}
+		}
+		if over.After(s.Last) && over.Before(s.Until) {
+			kept[i].Until = over
+		}
+	}
+	return kept
+}
+
 // remains writes why a node of a node group that exists is still there, or what its removal
 // waits for. It returns false if the record does not tell.
 func (e *explainer) remains(n *history.NodeStory) bool {
@@ -68,7 +88,7 @@ func (e *explainer) changeList(changes []string) {
 func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 	w := e.world()
 	s := w.Stay(n, g)
-	e.printf("\nWhy it stays: %s.\n", timeline.Shorten(e.reason(s), timeline.LongestText))
+	e.printf("\nWhy it stays: %s.\n", timeline.Shorten(e.reason(n, s), timeline.LongestText))
 	e.printf("\nWhat the facts say (%s)\n", e.nodeBasis(n, "its group"))
 	line := func(name, format string, args ...any) {
 		e.printf("  %-11s  %s\n", name, timeline.Shorten(fmt.Sprintf(format, args...), timeline.LongestText))
@@ -112,8 +132,8 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 		switch {
 		case t.Name == fit.Unneeded:
 			line(t.Name, "%s", timer(t, w.At))
-			if recheck := w.Autoscaler.Setting("unremovable-node-recheck-timeout"); t.From.IsZero() && !n.Blocked.IsZero() {
-				line("", "at %s a pod blocked it; the autoscaler looks at such a node again after %s (%s)", timeline.Clock(n.Blocked), recheck.Words(), recheck.By)
+			if t.From.IsZero() && !n.Blocked.IsZero() {
+				line("", "%s", e.lookAgain(n))
 			}
 		case t.From.IsZero():
 			unknown = append(unknown, t.Name)
@@ -144,7 +164,7 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 }
 
 // reason returns in a phrase why a node stays, in the order in which the autoscaler judges.
-func (e *explainer) reason(s fit.Stay) string {
+func (e *explainer) reason(n *fit.Node, s fit.Stay) string {
 	w := e.world()
 	var texts []string
 	if idle := e.idle(); idle != "" {
@@ -161,6 +181,8 @@ func (e *explainer) reason(s fit.Stay) string {
 	}
 	for _, t := range s.Timers {
 		switch {
+		case t.Name == fit.Unneeded && t.From.IsZero() && !n.Blocked.IsZero():
+			texts = append(texts, e.lookAgain(n))
 		case t.Name == fit.Unneeded && (t.From.IsZero() || t.Until.After(w.At)):
 			texts = append(texts, "it must be unneeded for longer: "+timer(t, w.At))
 		case t.Until.After(w.At):
@@ -177,6 +199,12 @@ func (e *explainer) reason(s fit.Stay) string {
 		return texts[0]
 	}
 	return fmt.Sprintf("%s; and %s", texts[0], timeline.Plural(len(texts)-1, "more reason"))
+}
+
+// lookAgain returns when the autoscaler looks at a node again that a pod blocked.
+func (e *explainer) lookAgain(n *fit.Node) string {
+	again := e.world().Autoscaler.Setting("unremovable-node-recheck-timeout")
+	return fmt.Sprintf("at %s a pod blocked it; the autoscaler looks at such a node again after %s (%s)", timeline.Clock(n.Blocked), again.Words(), again.By)
 }
 
 // timer returns a timer in words, without its name.

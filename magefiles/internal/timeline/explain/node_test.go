@@ -114,6 +114,22 @@ func TestExplainTellsNamesApart(t *testing.T) {
 	}
 }
 
+// TestExplainCoolDownsEnd: the autoscaler says that it is in a cool-down, and not when that is
+// over.
+func TestExplainCoolDownsEnd(t *testing.T) {
+	t.Parallel()
+	for end, want := range map[float64]string{1000: "  22:01:05 – 22:11:00       · scaleDownInCooldown=true\n", 600: "  22:01:05 – 22:10:00       · scaleDownInCooldown=true\n"} {
+		c := newCluster(0)
+		c.Add(60, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: c.At(60)}})})
+		c.Log(65, "Scale down status: lastScaleUpTime=x scaleDownForbidden=false scaleDownInCooldown=true")
+		c.Add(end-1, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: c.At(end - 1)}})})
+		c.on(end, timeline.Node, timeline.Ready, "")
+		if got, err := Text(c.Record(), "node/"+c.node, Options{}); err != nil || !strings.Contains(got, want) {
+			t.Errorf("%v: want %s:\n%s", err, want, got)
+		}
+	}
+}
+
 // TestExplainWhenANodeIsLookedAtAgain: only of a node that a pod blocked, and in the format of
 // all durations.
 func TestExplainWhenANodeIsLookedAtAgain(t *testing.T) {
@@ -137,6 +153,10 @@ func TestExplainWhenANodeIsLookedAtAgain(t *testing.T) {
 		got, err := Text(c.Record(), "node/"+c.node, Options{})
 		if err != nil || strings.Contains(got, again) != tc.blocked || strings.Contains(got, "looks at such") != tc.blocked {
 			t.Errorf("%s: %v:\n%s", name, err, got)
+		}
+		waits, err := Text(c.Record(), autoscalerWord, Options{})
+		if err != nil || strings.Contains(waits, "  recheck  "+c.node+" of web: "+again) != tc.blocked {
+			t.Errorf("%s: %v:\n%s", name, err, waits)
 		}
 	}
 }

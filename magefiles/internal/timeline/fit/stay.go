@@ -331,7 +331,7 @@ func (w *World) homeless(from *Node, moving []*Pod) []Blocker {
 			return len(obstacles) == 0
 		})
 		if at < 0 {
-			found = append(found, Blocker{p.Name, Obstacle{"it fits on no other node: " + counted(reasons), "room on another node"}})
+			found = append(found, Blocker{p.Name, Obstacle{"it fits on no other node: " + counted(reasons), "another node on which it fits"}})
 			continue
 		}
 		to := &others[at]
