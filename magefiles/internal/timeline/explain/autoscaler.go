@@ -231,7 +231,7 @@ func (e *explainer) waits() section {
 			if m.Phase != "" {
 				text += ", " + m.Phase
 			}
-			s.add("new node", "%s; it waits for at most %s (%s)", text, provision.Words(), provision.By)
+			s.add("new node", "%s; the autoscaler waits at most %s for it (%s)", text, provision.Words(), provision.By)
 		}
 		e.removals(&s, g)
 	}

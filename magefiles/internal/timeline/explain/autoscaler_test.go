@@ -86,7 +86,7 @@ func TestExplainAsOfNow(t *testing.T) {
 	pod := c.Pods(112, "shop", 1)[0]
 	for what, want := range map[string]string{
 		autoscalerWord:   "10m00s (the default of --scale-down-delay-after-add): 7m00s more, until 22:10:30",
-		"pod/" + pod:     "waited 1m38s and still waits",
+		"pod/" + pod:     "has waited 1m38s and still waits",
 		"node/" + c.node: "(as of 22:03:30, ",
 	} {
 		for _, o := range []Options{{Now: c.At(210)}, {Now: c.At(-210)}, {}} {

@@ -289,11 +289,11 @@ func ifSeveral(list []history.Statement) []history.Statement {
 
 func (e *explainer) node(n *history.NodeStory) {
 	w := e.NodeWhy(n)
-	verdict := "is there since " + timeline.Clock(n.Began())
+	verdict := "has been there since " + timeline.Clock(n.Began())
 	if r := w.Removal; r != nil && r.Done {
-		verdict = fmt.Sprintf("lived %s and went", timeline.DurationText(n.Ended().Sub(n.Began())))
+		verdict = fmt.Sprintf("existed for %s and is gone", timeline.DurationText(n.Ended().Sub(n.Began())))
 	} else if r != nil {
-		verdict = "is going"
+		verdict = "is being removed"
 	}
 	e.title("node %s of %s %s.", timeline.Tidy(n.Name()), cmp.Or(timeline.Tidy(n.Group), "no known group"), verdict)
 	e.printf("Where it came from: %s.\n\n", w.Origin)

@@ -212,11 +212,11 @@ func timer(t fit.Timer, now time.Time) string {
 	needs := fmt.Sprintf("%s (%s)", timeline.DurationText(t.Needs), t.By)
 	switch {
 	case t.From.IsZero():
-		return "the autoscaler has not marked it yet, and needs " + needs + " after that"
+		return "the autoscaler has not found it unneeded yet, and waits " + needs + " from then on"
 	case t.Until.After(now):
 		return fmt.Sprintf("since %s, needs %s: %s more, until %s", timeline.Clock(t.From), needs, timeline.DurationText(t.Until.Sub(now)), timeline.Clock(t.Until))
 	}
-	return fmt.Sprintf("since %s, needs %s: over since %s", timeline.Clock(t.From), needs, timeline.Clock(t.Until))
+	return fmt.Sprintf("since %s, needed %s, and was over at %s", timeline.Clock(t.From), needs, timeline.Clock(t.Until))
 }
 
 // nodeBasis returns from what the facts about a node are.

@@ -49,7 +49,7 @@ func (b *Budget) blocks() *Obstacle {
 	}
 	name := timeline.LastPart(b.Name)
 	return &Obstacle{
-		fmt.Sprintf("its PodDisruptionBudget %s allows no eviction: %s, %d of %s healthy, and %d must be", name, wants, b.Healthy, timeline.Plural(b.Expected, "pod"), b.Desired),
+		fmt.Sprintf("its PodDisruptionBudget %s allows no eviction: %s (healthy: %d of %s, needed: %d)", name, wants, b.Healthy, timeline.Plural(b.Expected, "pod"), b.Desired),
 		fmt.Sprintf("one more healthy pod than the PodDisruptionBudget %s needs, or a budget that allows an eviction", name),
 	}
 }

@@ -189,7 +189,7 @@ func TestVerdicts(t *testing.T) {
 		"taint of a state that passes": {
 			size: 1, group: shape.Group{Annotations: sizes("2")}, node: &shape.Node{Taints: []corev1.Taint{{Key: corev1.TaintNodeMemoryPressure, Effect: corev1.TaintEffectNoSchedule}}}, want: "yes, like its node n",
 		},
-		"all nodes that there may be": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, flags: map[string]string{"max-nodes-total": "1"}, want: "--max-nodes-total=1 is reached: there are 1 nodes → --max-nodes-total=2"},
+		"all nodes that there may be": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, flags: map[string]string{"max-nodes-total": "1"}, want: "--max-nodes-total=1 is reached with 1 node → --max-nodes-total=2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

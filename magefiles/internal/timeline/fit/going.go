@@ -57,7 +57,7 @@ func (w *World) Going(n *Node, m *Machine) *Going {
 	case m != nil && m.Deletion != nil:
 		return w.deletion(n, m)
 	case m != nil && m.Phase == "Deleting":
-		return &Going{Text: fmt.Sprintf("its Machine %s is being deleted; the record does not have what that waits for", m.Name)}
+		return &Going{Text: fmt.Sprintf("its Machine %s is being deleted; the record does not say what the deletion waits for", m.Name)}
 	case m != nil && m.Marked:
 		return &Going{Text: fmt.Sprintf("its Machine %s is marked for deletion, and Cluster API has not begun to delete it", m.Name)}
 	case n != nil && n.Deleting && w.Autoscaler.Stopped:
@@ -79,15 +79,15 @@ func (w *World) Going(n *Node, m *Machine) *Going {
 func (w *World) deletion(n *Node, m *Machine) *Going {
 	d := m.Deletion
 	message, items, _ := strings.Cut(strings.TrimSpace(d.Message), "\n")
-	since := "since " + timeline.Clock(d.Since)
+	began := fmt.Sprintf("the deletion of its Machine %s began at %s", m.Name, timeline.Clock(d.Since))
 	known, ok := steps[d.Step]
 	switch {
 	case d.Step == "":
-		return &Going{Text: fmt.Sprintf("its Machine %s is being deleted %s; no condition says what that waits for", m.Name, since)}
+		return &Going{Text: began + "; no condition says what it waits for"}
 	case !ok:
-		return &Going{Text: fmt.Sprintf("its Machine %s is being deleted %s: %s: %s", m.Name, since, d.Step, message)}
+		return &Going{Text: fmt.Sprintf("%s: %s: %s", began, d.Step, message)}
 	}
-	g := &Going{Text: fmt.Sprintf("its Machine %s is being deleted %s, and waits for %s", m.Name, since, known.text)}
+	g := &Going{Text: fmt.Sprintf("%s, and waits for %s", began, known.text)}
 	if message != "" {
 		g.Text += ": " + message
 	}
@@ -112,9 +112,9 @@ func (w *World) drained(n *Node) []Obstacle {
 		if p.Mirror() || p.OfDaemonSet() {
 			continue
 		}
-		o := Obstacle{Text: "it is not evicted yet"}
+		o := Obstacle{Text: "it has not been evicted yet"}
 		if !p.Deleted.IsZero() {
-			o.Text = fmt.Sprintf("it is deleted, and has until %s to end", timeline.Clock(p.Deleted))
+			o.Text = fmt.Sprintf("it is being deleted, and has until %s to end", timeline.Clock(p.Deleted))
 		} else {
 			for _, b := range w.budgets(p) {
 				if blocks := b.blocks(); blocks != nil {

@@ -233,7 +233,7 @@ func (w *World) limits(g *Group) []Obstacle {
 		found = append(found, Obstacle{"the autoscaler finds it unhealthy: " + g.Health, "nodes that are Ready"})
 	}
 	if total, err := strconv.Atoi(w.Autoscaler.Flags["max-nodes-total"]); err == nil && total > 0 && len(w.Nodes) >= total {
-		found = append(found, Obstacle{fmt.Sprintf("--max-nodes-total=%d is reached: there are %d nodes", total, len(w.Nodes)), fmt.Sprintf("--max-nodes-total=%d", len(w.Nodes)+1)})
+		found = append(found, Obstacle{fmt.Sprintf("--max-nodes-total=%d is reached with %s", total, timeline.Plural(len(w.Nodes), "node")), fmt.Sprintf("--max-nodes-total=%d", len(w.Nodes)+1)})
 	}
 	return found
 }
@@ -257,9 +257,9 @@ func (w *World) notes(g *Group) []string {
 		}
 	}
 	if waiting > 0 {
-		text := fmt.Sprintf("%s of it became no node", timeline.Plural(waiting, "machine"))
+		text := fmt.Sprintf("machines of it that have failed, or have no node after %s: %d", timeline.DurationText(slowMachine), waiting)
 		if len(problems) > 0 {
-			text += ": " + strings.Join(problems, "; ")
+			text += "; " + strings.Join(problems, "; ")
 		}
 		notes = append(notes, text)
 	}

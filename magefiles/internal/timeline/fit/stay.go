@@ -241,7 +241,7 @@ func (w *World) notEvicted(p *Pod) []Obstacle {
 		found = append(found, Obstacle{"no controller would create it again", evictable})
 	case !replicated[p.Owner.Kind] && a.set("skip-nodes-with-custom-controller-pods"):
 		found = append(found, Obstacle{
-			fmt.Sprintf("its controller is a %s, which --skip-nodes-with-custom-controller-pods does not trust to create it again", p.Owner.Kind), evictable,
+			fmt.Sprintf("its controller is a %s, and --skip-nodes-with-custom-controller-pods keeps nodes with pods of such a controller", p.Owner.Kind), evictable,
 		})
 	}
 	if namespaceOf(p.Name) == "kube-system" && len(budgets) == 0 && a.set("skip-nodes-with-system-pods") {

@@ -144,8 +144,8 @@ func TestStay(t *testing.T) {
 		bare     = "default/a-bare: no controller would create it again"
 		unsafe   = "default/b-unsafe: its annotation " + safeToEvict + " is false"
 		local    = "default/d-local: it has local storage, an emptyDir or a hostPath: scratch"
-		budget   = "default/e-web: its PodDisruptionBudget web allows no eviction: minAvailable is 1, 1 of 1 pod healthy, and 1 must be"
-		custom   = "default/g-custom: its controller is a Rollout, which --skip-nodes-with-custom-controller-pods does not trust to create it again"
+		budget   = "default/e-web: its PodDisruptionBudget web allows no eviction: minAvailable is 1 (healthy: 1 of 1 pod, needed: 1)"
+		custom   = "default/g-custom: its controller is a Rollout, and --skip-nodes-with-custom-controller-pods keeps nodes with pods of such a controller"
 		complete = "default/i-last: its annotation " + safeToEvict + " is on-completion: the node waits for its end"
 		nowhere  = "default/f-big: it fits on no other node: selector tier=gold: no such label on the node (1 node)"
 		system   = "kube-system/a: it is in kube-system, and no PodDisruptionBudget selects it"
@@ -424,7 +424,7 @@ func TestGoing(t *testing.T) {
 	const (
 		hook  = "pre-drain.delete.hook.machine.cluster.x-k8s.io/backup"
 		later = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/etcd"
-		head  = "its Machine m is being deleted since 01:00:00, and waits for "
+		head  = "the deletion of its Machine m began at 01:00:00, and waits for "
 	)
 	for name, tc := range map[string]struct {
 		machine *shape.Machine
@@ -436,8 +436,8 @@ func TestGoing(t *testing.T) {
 		"drained by the autoscaler": {
 			facts: []timeline.Fact{{Kind: timeline.Node, What: timeline.Tainted, Name: "n", UID: "n", Text: autoscaler.DeletedTaint}},
 			pods:  map[string]shape.Pod{"d/a": {Owner: replicaSet}, "d/b": {Labels: map[string]string{"app": "web"}}, "d/c": {Deleted: since}, "d/d": {Owner: daemonSet}},
-			want: "the autoscaler drains it, and gives its pods 10m00s to end (the default of --max-graceful-termination-sec)\n  d/a: it is not evicted yet\n" +
-				"  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0, 0 of 0 pods healthy, and 0 must be\n  d/c: it is deleted, and has until 01:00:00 to end",
+			want: "the autoscaler drains it, and gives its pods 10m00s to end (the default of --max-graceful-termination-sec)\n  d/a: it has not been evicted yet\n" +
+				"  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0 (healthy: 0 of 0 pods, needed: 0)\n  d/c: it is being deleted, and has until 01:00:00 to end",
 		},
 		"drained": {
 			facts: []timeline.Fact{{Kind: timeline.Node, What: timeline.Tainted, Name: "n", UID: "n", Text: autoscaler.DeletedTaint}},
@@ -445,15 +445,15 @@ func TestGoing(t *testing.T) {
 		},
 		"marked":             {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Marked, Name: "m", UID: "m"}}, want: "its Machine m is marked for deletion, and Cluster API has not begun to delete it"},
 		"no longer marked":   {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Marked, Name: "m", UID: "m"}, {Kind: timeline.Machine, What: timeline.Unmarked, Name: "m", UID: "m"}}},
-		"an older record":    {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Phase, Name: "m", UID: "m", Text: "Deleting"}}, want: "its Machine m is being deleted; the record does not have what that waits for"},
-		"no condition":       {machine: deleting("", ""), want: "its Machine m is being deleted since 01:00:00; no condition says what that waits for"},
-		"an unknown step":    {machine: deleting("Praying", "for rain"), want: "its Machine m is being deleted since 01:00:00: Praying: for rain"},
+		"an older record":    {facts: []timeline.Fact{{Kind: timeline.Machine, What: timeline.Phase, Name: "m", UID: "m", Text: "Deleting"}}, want: "its Machine m is being deleted; the record does not say what the deletion waits for"},
+		"no condition":       {machine: deleting("", ""), want: "the deletion of its Machine m began at 01:00:00; no condition says what it waits for"},
+		"an unknown step":    {machine: deleting("Praying", "for rain"), want: "the deletion of its Machine m began at 01:00:00: Praying: for rain"},
 		"a hook":             {machine: deleting("WaitingForPreDrainHook", "", hook, later), want: head + "a hook before the drain\n  the hook backup → its owner removes the annotation " + hook + " from the Machine m"},
 		"the other hook":     {machine: deleting("WaitingForPreTerminateHook", "", later), want: head + "a hook before its infrastructure is deleted\n  the hook etcd → its owner removes the annotation " + later + " from the Machine m"},
 		"its infrastructure": {machine: deleting("WaitingForInfrastructureDeletion", "Waiting for DevMachine to be deleted"), want: head + "its infrastructure to be deleted: Waiting for DevMachine to be deleted"},
 		"a drain": {
 			machine: deleting("DrainingNode", "Drain not completed yet:\n* Pod d/b: cannot evict pod\n"), pods: map[string]shape.Pod{"d/b": {Labels: map[string]string{"app": "web"}}},
-			want: head + "Cluster API's drain of the node: Drain not completed yet:\n  Pod d/b: cannot evict pod\n  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0, 0 of 0 pods healthy, and 0 must be",
+			want: head + "Cluster API's drain of the node: Drain not completed yet:\n  Pod d/b: cannot evict pod\n  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0 (healthy: 0 of 0 pods, needed: 0)",
 		},
 	} {
 		r := stayRecord("1.36.1", nil, 2, nil, shape.Node{})

@@ -483,7 +483,7 @@ func TestOriginWithoutADecision(t *testing.T) {
 	}
 	b.Add(-60, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "old", UID: "old", Group: "g"})
 	m = New(b.Record())
-	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "was created 1m00s before the record begins"; got != want {
+	if got, want := m.NodeWhy(m.Nodes[0]).Origin, "it was created 1m00s before the record begins"; got != want {
 		t.Errorf("the origin is %q, want %q", got, want)
 	}
 }
@@ -526,7 +526,7 @@ func TestAMachineThatWasMovedWasNotCreatedAfterItsNodeJoined(t *testing.T) {
 	if len(m.Nodes) != 1 {
 		t.Fatalf("%d nodes, want 1", len(m.Nodes))
 	}
-	if got, want := m.origin(m.Nodes[0]), "already existed when it was first recorded"; got != want {
+	if got, want := m.origin(m.Nodes[0]), "it already existed when it was first recorded"; got != want {
 		t.Errorf("it %s, want: %s", got, want)
 	}
 }

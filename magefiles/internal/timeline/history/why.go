@@ -188,11 +188,14 @@ func (w PodWhy) parts() []Part {
 // Wait returns how long the pod waited, without its name.
 func (w PodWhy) Wait() string {
 	what := "waited " + timeline.DurationText(w.Waited)
-	if w.Pod.Unschedulable.IsZero() {
-		what = "was never found unschedulable"
-	}
-	if w.Pod.Pending() {
-		what += " and still waits"
+	never := w.Pod.Unschedulable.IsZero()
+	switch {
+	case w.Pod.Pending() && never:
+		return "has never been found unschedulable and still waits"
+	case w.Pod.Pending():
+		return "has " + what + " and still waits"
+	case never:
+		return "was never found unschedulable"
 	}
 	return what
 }
@@ -320,13 +323,13 @@ func (m *Model) NodeWhy(n *NodeStory) NodeWhy {
 // origin returns where the node came from, in words.
 func (m *Model) origin(n *NodeStory) string {
 	if n.Created.IsZero() {
-		return "already existed when it was first recorded"
+		return "it already existed when it was first recorded"
 	}
 	if n.Created.Before(m.RecordedSince) {
-		return fmt.Sprintf("was created %s before the record begins", timeline.DurationText(m.RecordedSince.Sub(n.Created)))
+		return fmt.Sprintf("it was created %s before the record begins", timeline.DurationText(m.RecordedSince.Sub(n.Created)))
 	}
 	if n.Group == timeline.ControlPlane {
-		return "belongs to the control plane"
+		return "it belongs to the control plane"
 	}
 	// A machine follows its decision within a minute, even where the
 	// controllers poll.
