@@ -91,7 +91,7 @@ func TestExplainAsOfNow(t *testing.T) {
 	} {
 		for _, o := range []Options{{Now: c.At(210)}, {Now: c.At(-210)}, {}} {
 			got, err := Text(c.Record(), what, o)
-			if err != nil || strings.Contains(got, want) != (o.Now == c.At(210)) {
+			if err != nil || strings.Contains(got, want) != (o.Now.Equal(c.At(210))) {
 				t.Errorf("%s at %s: %v: want %q:\n%s", what, o.Now, err, want, got)
 			}
 		}
