@@ -235,8 +235,12 @@ func (e *explainer) pod(p *history.PodStory) {
 	var facts *waiting
 	if p.Pending() {
 		idle := e.idle()
-		if facts = e.judge(p, w); facts != nil && w.Decision == nil {
-			verdict = strings.Join(slices.DeleteFunc([]string{w.Wait(), idle, facts.reason()}, func(s string) bool { return s == "" }), "; ")
+		if facts = e.judge(p, w); facts != nil && !facts.coming() {
+			ended := ""
+			if facts.decided != nil {
+				ended = facts.decided.words()
+			}
+			verdict = strings.Join(slices.DeleteFunc([]string{w.Wait(), idle, ended, facts.reason()}, func(s string) bool { return s == "" }), "; ")
 		} else if idle != "" {
 			verdict += "; " + idle
 		}

@@ -16,6 +16,8 @@ type waiting struct {
 	world *fit.World
 	pod   *fit.Pod
 	why   history.PodWhy
+	// decided is the enlargement for the pod, nil if there was none.
+	decided *decided
 	// idle says that no autoscaler runs, empty if one does.
 	idle     string
 	ignored  []fit.Obstacle
@@ -32,7 +34,7 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	if pod == nil {
 		return nil
 	}
-	j := &waiting{world: world, pod: pod, why: why, idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
+	j := &waiting{world: world, pod: pod, why: why, decided: e.decidedFor(why), idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
 	for _, n := range world.Room(pod) {
 		j.room = append(j.room, timeline.Tidy(n.Name))
 	}
@@ -114,13 +116,16 @@ func some(names []string) string { return strings.Join(timeline.SomeOf(names, 3)
 func (j *waiting) agreement() []string {
 	var lines []string
 	heard := j.heard()
-	switch d := j.why.Decision; {
+	if d := j.decided; d != nil && d.end != "" {
+		lines = append(lines, capitalised(d.words())+".")
+	}
+	switch {
 	case j.idle != "":
 		// Nobody contradicts the scheduler.
 	case len(j.ignored) > 0:
 		lines = append(lines, "The autoscaler judges no pod that it does not look at.")
-	case d != nil:
-		lines = append(lines, fmt.Sprintf("They agree: there was no room, and at %s the autoscaler enlarged %s for it.", timeline.Clock(d.At), d.Where()))
+	case j.coming():
+		lines = append(lines, fmt.Sprintf("They agree: there was no room, and %s.", j.decided.words()))
 	case heard.comes != "":
 		lines = append(lines, fmt.Sprintf("They agree: there is no room yet, and the autoscaler expects that it fits on a new node of %s.", heard.comes))
 	case len(j.room) > 0 && !j.fits():
@@ -139,7 +144,11 @@ func (j *waiting) agreement() []string {
 	case len(j.takers()) > 0 && len(j.ignored) == 0 && j.early() != "":
 		lines = append(lines, j.early())
 	case len(j.takers()) > 0 && heard.tried && len(j.unjudged) == 0:
-		lines = append(lines, fmt.Sprintf("They disagree: by the facts %s would take it, and the autoscaler has not enlarged it.", some(j.takers())))
+		text := fmt.Sprintf("They disagree: by the facts %s would take it, and the autoscaler has not enlarged it", some(j.takers()))
+		if j.decided != nil {
+			text += " again"
+		}
+		lines = append(lines, text+".")
 	case len(j.takers()) > 0 && !heard.tried && len(j.ignored) == 0:
 		lines = append(lines, "The autoscaler has said nothing of the pod.")
 	case len(j.takers()) == 0 && len(j.ignored) == 0 && j.pod.Marked:
@@ -295,7 +304,7 @@ func (e *explainer) changes(j *waiting) {
 	}
 	title := "What would have to change"
 	switch {
-	case len(lines) == 0 || (j.why.Decision != nil || j.heard().comes != "") && j.idle == "":
+	case len(lines) == 0 || (j.coming() || j.heard().comes != "") && j.idle == "":
 		return
 	case len(j.takers()) > 0 && len(j.ignored) == 0 && !j.fits() && j.idle == "":
 		title += " for the other groups to take it"

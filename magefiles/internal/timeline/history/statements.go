@@ -79,8 +79,8 @@ func (d *Decision) plan() []speech.Planned {
 	return nil
 }
 
-// sizeOf returns the new size of a group that the decision is about, -1 if no fact has it.
-func (d *Decision) sizeOf(group string) int {
+// SizeOf returns the new size of a group that the decision is about, -1 if no fact has it.
+func (d *Decision) SizeOf(group string) int {
 	for _, p := range d.plan() {
 		if p.Group == group {
 			return p.N

@@ -118,25 +118,29 @@ func lastOfPlans(list []Statement) []Statement {
 	return left
 }
 
-// decisionFor returns the decision that names the pod or, if none does, the last one
-// that led to its node.
+// decisionFor returns the last decision that names the pod and came before its new node. If
+// there is none, it returns the last one that led to that node.
 func (m *Model) decisionFor(p *PodStory, from, to time.Time, newNode bool) *Decision {
-	var led *Decision
+	var named, led *Decision
 	for _, d := range m.Decisions {
 		if !d.Up || d.last.Before(from.Add(-slack)) || d.At.After(to) {
 			continue
 		}
-		if slices.Contains(d.Pods, p.Name) {
-			if newNode {
-				return m.partOf(d, p.on.Group)
-			}
-			return d
+		early := newNode && !d.At.After(p.on.Began().Add(slack))
+		if slices.Contains(d.Pods, p.Name) && (named == nil || early || !newNode) {
+			named = d
 		}
-		if newNode && d.IsAbout(p.on.Group) && !d.At.After(p.on.Began().Add(slack)) {
+		if early && d.IsAbout(p.on.Group) {
 			led = d
 		}
 	}
-	return led
+	switch {
+	case named == nil:
+		return led
+	case newNode:
+		return m.partOf(named, p.on.Group)
+	}
+	return named
 }
 
 // partOf returns the decision to enlarge that group which is part of a decision about
@@ -564,7 +568,7 @@ func (m *Model) SizeChanges(g *GroupStory) []SizeChange {
 			}
 			// An older decision caused an earlier change.
 			c.Decision = m.lastDecision(l.At, func(d *Decision) bool {
-				return d.IsAbout(g.Name) && d.Up == (l.N > c.From) && (d.sizeOf(g.Name) < 0 || d.sizeOf(g.Name) == l.N) && !d.last.Add(slack).Before(turned)
+				return d.IsAbout(g.Name) && d.Up == (l.N > c.From) && (d.SizeOf(g.Name) < 0 || d.SizeOf(g.Name) == l.N) && !d.last.Add(slack).Before(turned)
 			})
 		}
 		until := m.To

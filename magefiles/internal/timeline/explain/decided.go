@@ -1,0 +1,109 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+// decided is an enlargement that may explain why a pod waits.
+type decided struct {
+	*history.Decision
+	// end says what became of its nodes, empty while they may still come.
+	end string
+}
+
+// words returns the decision and its end as a phrase.
+func (d *decided) words() string {
+	text := fmt.Sprintf("at %s the autoscaler enlarged %s for it", timeline.Clock(d.At), d.Where())
+	if d.end != "" {
+		text += ", " + d.end
+	}
+	return text
+}
+
+// decidedFor returns the enlargement for a pod that waits, nil if none is on record.
+func (e *explainer) decidedFor(why history.PodWhy) *decided {
+	if why.Decision == nil {
+		return nil
+	}
+	return &decided{why.Decision, e.endOf(why.Decision)}
+}
+
+// endOf returns what became of the nodes of an enlargement, as the end of a sentence about it.
+// It returns an empty text while they may still come.
+func (e *explainer) endOf(d *history.Decision) string {
+	end := ""
+	for _, g := range e.Groups {
+		if !d.IsAbout(g.Name) {
+			continue
+		}
+		if end = e.endIn(g, d); end == "" {
+			return ""
+		}
+	}
+	if end == "" { // no fact has its group
+		end = e.overdue(d)
+	}
+	return end
+}
+
+// endIn is endOf for one of the groups.
+func (e *explainer) endIn(g *history.GroupStory, d *history.Decision) string {
+	size := d.SizeOf(g.Name)
+	for _, l := range g.Ready {
+		if l.At.After(d.At) && size >= 0 && l.N >= size {
+			return "whose nodes were Ready at " + timeline.Clock(l.At)
+		}
+	}
+	for _, f := range e.Facts {
+		if f.Time.After(d.At) && timeline.LastPart(f.Group) == g.Name && failsToGrow(f) {
+			return fmt.Sprintf("and its nodes did not come: the scale-up of %s had failed at %s", timeline.Tidy(g.Name), timeline.Clock(f.Time))
+		}
+	}
+	for _, l := range g.Wanted {
+		if l.At.After(d.At) && l.N < size {
+			return fmt.Sprintf("and its nodes did not come: %s was made smaller, to %d, at %s", timeline.Tidy(g.Name), l.N, timeline.Clock(l.At))
+		}
+	}
+	world := e.world()
+	if group := world.GroupOf(g.Name); group != nil {
+		for _, m := range world.Coming(group) {
+			if !m.Created.Before(d.At.Add(-time.Second)) { // a decision's time may have whole seconds
+				return ""
+			}
+		}
+	}
+	return e.overdue(d)
+}
+
+// failsToGrow reports whether the autoscaler says that it backs off from a group, or that it
+// could not enlarge it.
+func failsToGrow(f timeline.Fact) bool {
+	switch f.What {
+	case timeline.Refused:
+		return strings.HasPrefix(f.Text, "Disabling scale-up for node group ")
+	case timeline.Health:
+		return strings.Contains(f.Text, "Backoff")
+	case timeline.Problem:
+		return strings.HasPrefix(f.Text, "Failed adding ") || strings.HasPrefix(f.Text, "Scale-up timed out ")
+	}
+	return false
+}
+
+// overdue returns that no node came in the time in which the autoscaler expects it, empty
+// before.
+func (e *explainer) overdue(d *history.Decision) string {
+	world := e.world()
+	setting := world.Autoscaler.Setting("max-node-provision-time")
+	if most, err := time.ParseDuration(setting.Value); err != nil || world.At.Sub(d.At) <= most {
+		return ""
+	}
+	return fmt.Sprintf("and no node came within %s (%s)", setting.Words(), setting.By)
+}
+
+// coming reports whether the pod waits for the nodes of a decision for it.
+func (j *waiting) coming() bool { return j.decided != nil && j.decided.end == "" }
