@@ -98,7 +98,7 @@ func get(ctx context.Context, url string) (status int, body []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // it was only read
 	body, err = io.ReadAll(answer.Body)
 	return answer.StatusCode, body, err
 }

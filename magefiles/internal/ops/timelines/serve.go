@@ -35,7 +35,7 @@ func (t *Timelines) Serve(ctx context.Context, o ServeOptions) error {
 	if err != nil {
 		return fmt.Errorf("-port=%d: %w", o.Port, err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // Serve closes it too
 	c, err := t.Open(ctx)
 	if err != nil {
 		return err

@@ -173,7 +173,7 @@ func TestListensAtLoopbackAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	address, ok := l.Addr().(*net.TCPAddr)
 	if !ok || !address.IP.Equal(net.IPv4(127, 0, 0, 1)) || address.Port == 0 {
 		t.Errorf("it listens at %v", l.Addr())
@@ -213,7 +213,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // it was only read
 	if body, err := io.ReadAll(answer.Body); err != nil || string(body) != "the answer" {
 		t.Errorf("got %q, %v", body, err)
 	}
