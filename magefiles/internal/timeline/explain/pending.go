@@ -18,6 +18,8 @@ type waiting struct {
 	why   history.PodWhy
 	// decided is the enlargement for the pod, nil if there was none.
 	decided *decided
+	// run is the autoscaler's process that ran last, zero if none is on record.
+	run history.Span
 	// idle says that no autoscaler runs, empty if one does.
 	idle     string
 	ignored  []fit.Obstacle
@@ -35,6 +37,9 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 		return nil
 	}
 	j := &waiting{world: world, pod: pod, why: why, decided: e.decidedFor(why), idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
+	if n := len(e.Runs); n > 0 {
+		j.run = e.Runs[n-1]
+	}
 	for _, n := range world.Room(pod) {
 		j.room = append(j.room, timeline.Tidy(n.Name))
 	}
@@ -177,7 +182,7 @@ func (j *waiting) early() string {
 	return ""
 }
 
-// heard is what the autoscaler said of a pod.
+// heard is what an autoscaler said of a pod.
 type heard struct {
 	// moved is that it "can be moved to" a node, and comes the group of a new node on which it
 	// fits. Each is empty if the autoscaler has said something else since.
@@ -186,12 +191,16 @@ type heard struct {
 	tried bool
 }
 
-// heard returns what the autoscaler said of the pod.
+// heard returns what the autoscaler that runs said of the pod. What a process thought ends
+// with it.
 func (j *waiting) heard() heard {
 	var h heard
+	if !j.run.Open {
+		return h
+	}
 	for _, s := range slices.SortedStableFunc(slices.Values(j.why.Autoscaler), func(a, b history.Statement) int { return a.Last.Compare(b.Last) }) {
 		switch {
-		case s.Pod == "":
+		case s.Pod == "" || s.Last.Before(j.run.From):
 			continue
 		case !strings.HasPrefix(s.Text, "can be moved to "):
 			h = heard{tried: true}

@@ -173,6 +173,57 @@ func TestExplainAfterARestart(t *testing.T) {
 	}
 }
 
+// TestExplainWhatAnotherProcessSaid: where an autoscaler expected the pod to fit is forgotten
+// when it stops, and when another one starts.
+func TestExplainWhatAnotherProcessSaid(t *testing.T) {
+	t.Parallel()
+	const comes, moves = "can be moved to template-node-for-MachineDeployment/default/web-4399673463910287378-upcoming-0", "can be moved to NODE"
+	const expects, says = "the autoscaler expects that it fits on a new node of web", "The autoscaler says so too"
+	for name, tc := range map[string]struct {
+		said             string
+		stopped, started bool
+		then             string
+		want             bool
+	}{
+		"it runs":                  {said: comes, want: true},
+		"it stopped":               {said: comes, stopped: true},
+		"stopped and started":      {said: comes, stopped: true, started: true},
+		"started, the end unknown": {said: comes, started: true},
+		"said again":               {said: comes, stopped: true, started: true, then: comes, want: true},
+		"a node, it runs":          {said: moves, want: true},
+		"a node, restarted":        {said: moves, started: true},
+	} {
+		c := newCluster(0)
+		if tc.said == comes {
+			for _, node := range []string{c.node, c.other} {
+				c.pod(2, "default/full-"+node, node, shape.Pod{Requests: requests("3", "1Gi")})
+			}
+		}
+		pod := c.Pods(10, "shop", 1)[0]
+		c.pod(10, pod, "", shape.Pod{Requests: requests("3", "1Gi")})
+		say := func(at float64, text string) { c.Log(at, "Pod "+pod+" "+strings.ReplaceAll(text, "NODE", c.node)) }
+		say(30, tc.said)
+		if tc.stopped {
+			c.Log(40, "Cleaned up, exiting...")
+		}
+		if tc.started {
+			c.Log(600, "Cluster Autoscaler 1.36.1")
+		}
+		if tc.then != "" {
+			say(605, tc.then)
+		}
+		c.on(610, timeline.Node, timeline.Ready, "")
+		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		want := expects
+		if tc.said == moves {
+			want = says
+		}
+		if err != nil || strings.Contains(got, want) != tc.want {
+			t.Errorf("%s: %v: %q: want %t:\n%s", name, err, want, tc.want, got)
+		}
+	}
+}
+
 // TestExplainWhatIsNotJudged: what the lab does not judge of a pod may be why it has no room
 // where it would fit otherwise, and why its node stays. Nothing is claimed against that.
 func TestExplainWhatIsNotJudged(t *testing.T) {
