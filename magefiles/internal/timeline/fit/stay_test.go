@@ -12,7 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/logfacts"
 	"caslab/magefiles/internal/timeline/shape"
 )
 
@@ -323,6 +325,14 @@ func TestTimers(t *testing.T) {
 	kept := func(text string) timeline.Fact {
 		return said(timeline.Fact{What: timeline.Kept, Node: "n", Text: text})
 	}
+	logged := func(message string) timeline.Fact {
+		f, ok := logfacts.Statement(speech.Parse("I1124 22:00:00.000000       1 a.go:1] "+message), start)
+		if !ok || f.What != timeline.Kept || f.Node != "n" {
+			t.Fatalf("%q: %+v", message, f)
+		}
+		f.Time = time.Time{}
+		return f
+	}
 	up, down := said(timeline.Fact{What: timeline.ScaleUp, Group: "g"}), said(timeline.Fact{What: timeline.ScaleDown, Group: "other", Text: "Scale-down: removing empty node \"x\""})
 	ends, fails := said(timeline.Fact{What: timeline.ScaleDown, Text: "All pods removed from x"}), said(timeline.Fact{What: timeline.Problem, Text: "Failed to scale down: x"})
 	const (
@@ -335,11 +345,15 @@ func TestTimers(t *testing.T) {
 		options map[string]string
 		want    string
 	}{
-		"nothing":                      {},
-		"by its taint":                 {facts: []timeline.Fact{taint}, want: "unneeded 8+" + ten + "unneeded-time)"},
-		"by its line":                  {facts: []timeline.Fact{since(4), taint}, want: "unneeded 4+" + ten + "unneeded-time)"},
-		"without a taint":              {facts: []timeline.Fact{since(4)}, want: "unneeded 4+" + ten + "unneeded-time)"},
-		"still unneeded, by its lines": {facts: []timeline.Fact{since(4), kept("was unneeded for 9s"), kept("node group min size reached (current: 1, min: 1)")}, want: "unneeded 4+" + ten + "unneeded-time)"},
+		"nothing":         {},
+		"by its taint":    {facts: []timeline.Fact{taint}, want: "unneeded 8+" + ten + "unneeded-time)"},
+		"by its line":     {facts: []timeline.Fact{since(4), taint}, want: "unneeded 4+" + ten + "unneeded-time)"},
+		"without a taint": {facts: []timeline.Fact{since(4)}, want: "unneeded 4+" + ten + "unneeded-time)"},
+		"still unneeded, by its lines": {
+			facts: []timeline.Fact{since(4), logged("n was unneeded for 9s"), logged("Skipping n - node group min size reached"), logged("Skipping n - minimal limit exceeded for [cpu]"), logged("Skipping scale down of n in this batch - would violate minimum limits")},
+			want:  "unneeded 4+" + ten + "unneeded-time)",
+		},
+		"not judged, by its lines":     {facts: []timeline.Fact{since(4), logged("Skipping n - node group min size reached (current: 1, min: 1)")}},
 		"needed again, by its lines":   {facts: []timeline.Fact{since(4), kept("cpu requested (60% of allocatable) is above the scale-down utilization threshold")}},
 		"unneeded again, by its lines": {facts: []timeline.Fact{since(4), kept("default/a is not replicated"), since(7)}, want: "unneeded 7+" + ten + "unneeded-time)"},
 		"an older line":                {facts: []timeline.Fact{since(9), taint}, want: "unneeded 9+" + ten + "unneeded-time)"},

@@ -209,7 +209,7 @@ func At(facts []timeline.Fact, at time.Time) *World {
 	}
 	w.build(objects)
 	if w.Autoscaler.Stopped {
-		return w // nobody has the knowledge of a process that has stopped
+		return w // a process's memory ends with it
 	}
 	for _, g := range w.Groups {
 		g.Health, g.Backoff = health[g.Name], backoffs[g.Name]
@@ -321,8 +321,10 @@ var untilPattern = regexp.MustCompile(`^Disabling scale-up for node group \S+ un
 var unneededPattern = regexp.MustCompile(`^is unneeded since (.+)$`)
 
 // stillUnneeded matches reasons to keep a node for now that the autoscaler goes on to find
-// unneeded.
-var stillUnneeded = regexp.MustCompile(`^(?:was unneeded for |node group min size reached|has active on-completion pods)`)
+// unneeded. "min size reached (current: 1, min: 1)" is no such reason: it is said of a node
+// that is not judged at all. Source: core/scaledown/unneeded/nodes.go of 1.28.0 to 1.36.1, whose
+// words for limits changed with 1.36; processors/nodes/pre_filtering_processor.go.
+var stillUnneeded = regexp.MustCompile(`^(?:was unneeded for |node group min size reached$|has active on-completion pods|would violate minimum limits|minimal limit exceeded for )`)
 
 // blockedPattern matches what the autoscaler says of a node that a pod blocks. Source:
 // simulator/drainability/rules and simulator/cluster.go, in older releases utils/drain/drain.go.
