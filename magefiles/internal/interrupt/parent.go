@@ -9,7 +9,7 @@ import (
 )
 
 // ErrOrphaned is the cause with which a command ends when one of its parents has ended.
-var ErrOrphaned = errors.New("stopped, because mage was ended")
+var ErrOrphaned = errors.New("stopped, because the process that started it ended")
 
 // parentsVariable has the parents that this process had at its beginning, for the process
 // that replaces it.
@@ -35,19 +35,23 @@ func Parents() string {
 // would take init, which adopts orphans, for its parent.
 func ParentsVariable(parents string) string { return parentsVariable + "=" + parents }
 
-// TakeParents returns the value of ParentsVariable, or Parents if it is not set. It unsets
-// the variable, which is not for children of this process.
-func TakeParents() string {
+// TakeParents returns the value of ParentsVariable. If it is not set, mage did not start this
+// process, and TakeParents returns Parents, or an empty text for a process that outlives its
+// parent. It unsets the variable, which is not for children of this process.
+func TakeParents(outlives bool) string {
 	parents, told := os.LookupEnv(parentsVariable)
-	if !told {
+	switch {
+	case !told && outlives:
+		return ""
+	case !told:
 		return Parents()
 	}
 	_ = os.Unsetenv(parentsVariable) // fails only for an invalid name
 	return parents
 }
 
-// Orphaned waits until one of the parents has ended: look, which is Parents, then returns
-// another text. It returns false if ctx is done before.
+// Orphaned waits until one of the parents, which are not empty, has ended: look, which is
+// Parents, then returns another text. It returns false if ctx is done before.
 func Orphaned(ctx context.Context, parents string, look func() string) bool {
 	tick := time.NewTicker(parentsEvery)
 	defer tick.Stop()

@@ -48,12 +48,15 @@ func TestOrphaned(t *testing.T) {
 
 // This test does not run in parallel, because it sets an environment variable.
 func TestParentsAreTold(t *testing.T) {
-	if own := interrupt.Parents(); !strings.HasPrefix(own, strconv.Itoa(os.Getppid())) || interrupt.TakeParents() != own {
-		t.Errorf("the parents are %q and %q", own, interrupt.TakeParents())
+	if own := interrupt.Parents(); !strings.HasPrefix(own, strconv.Itoa(os.Getppid())) || interrupt.TakeParents(false) != own {
+		t.Errorf("the parents are %q and %q", own, interrupt.TakeParents(false))
+	}
+	if parents := interrupt.TakeParents(true); parents != "" {
+		t.Errorf("the parents of what outlives them are %q", parents)
 	}
 	name, value, _ := strings.Cut(interrupt.ParentsVariable("7 6"), "=")
 	t.Setenv(name, value)
-	if told := interrupt.TakeParents(); told != "7 6" {
+	if told := interrupt.TakeParents(true); told != "7 6" {
 		t.Errorf("the parents are %q, want those that were told", told)
 	}
 	if _, there := os.LookupEnv(name); there {

@@ -67,7 +67,7 @@ func TestMageIsKilledDuringTheCompilation(t *testing.T) {
 	}
 	// The pipes end when the processes do.
 	said, err := io.ReadAll(stdout)
-	if err != nil || !strings.Contains(string(said), "stopped, because mage was ended") {
+	if err != nil || !strings.Contains(string(said), "stopped, because the process that started it ended") {
 		t.Errorf("the target says %q, %v", said, err)
 	}
 	if rest, err := io.ReadAll(lines); err != nil {

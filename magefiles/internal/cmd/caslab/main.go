@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"caslab/magefiles/internal/config"
@@ -20,7 +22,7 @@ import (
 func main() {
 	ctx, release := interrupt.Notify(context.Background())
 	stdout, stderr := outputs(ctx)
-	go stopIfOrphaned(ctx, interrupt.TakeParents(), interrupt.Parents)
+	go stopIfOrphaned(ctx, interrupt.TakeParents(signal.Ignored(syscall.SIGHUP)), interrupt.Parents)
 	go exitIfInterruptedTwice(ctx, func() {
 		if gone := interrupt.Gone(ctx); gone != nil {
 			fmt.Fprintln(stderr, "Error:", gone)
@@ -38,10 +40,10 @@ func main() {
 	}
 }
 
-// stopIfOrphaned ends the command of ctx when mage ends. A SIGTERM that is sent to mage
-// does not reach this process.
+// stopIfOrphaned ends the command of ctx when mage ends, or the shell that started the command
+// without nohup. A SIGTERM that is sent to mage does not reach this process.
 func stopIfOrphaned(ctx context.Context, parents string, look func() string) {
-	if interrupt.Orphaned(ctx, parents, look) {
+	if parents != "" && interrupt.Orphaned(ctx, parents, look) {
 		interrupt.Stop(ctx, interrupt.ErrOrphaned)
 	}
 }
