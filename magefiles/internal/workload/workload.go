@@ -94,8 +94,12 @@ func CheckReplicas(n int) error {
 	return nil
 }
 
-// Chosen has the memory and the image that a workload's pods got.
-type Chosen struct{ Memory, Image string }
+// Chosen has the memory and the image that a workload's pods got. Unmatched is set if no
+// worker has the labels that the pods select, so that the memory was chosen for all workers.
+type Chosen struct {
+	Memory, Image string
+	Unmatched     bool
+}
 
 // Add creates the Deployment, or changes the one that it created before. A
 // Deployment of that name that the lab did not create is an error.
@@ -110,8 +114,9 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Chosen, error) {
 	case err != nil && !apierrors.IsNotFound(err):
 		return Chosen{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
 	}
+	unmatched := false
 	if w.Memory == "" || w.Image == "" {
-		if w, err = w.measured(ctx, c); err != nil {
+		if w, unmatched, err = w.measured(ctx, c); err != nil {
 			return Chosen{}, err
 		}
 	}
@@ -119,7 +124,7 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Chosen, error) {
 	if err != nil {
 		return Chosen{}, err
 	}
-	return Chosen{Memory: w.Memory, Image: w.Image}, c.Apply(ctx, manifest)
+	return Chosen{Memory: w.Memory, Image: w.Image, Unmatched: unmatched}, c.Apply(ctx, manifest)
 }
 
 // owns reports whether Add created the Deployment with these labels.
@@ -133,29 +138,30 @@ func (w Workload) owns(labels map[string]string) bool {
 }
 
 // measured returns the workload with the memory and the image filled in, if they are
-// empty, for the workers that it selects, or for all workers if it selects none of them.
-func (w Workload) measured(ctx context.Context, c *kube.Client) (Workload, error) {
+// empty, for the workers that it selects, or for all workers if it selects none of them:
+// unmatched is set then.
+func (w Workload) measured(ctx context.Context, c *kube.Client) (_ Workload, unmatched bool, err error) {
 	all, err := workers(ctx, c)
 	if err != nil {
-		return w, err
+		return w, false, err
 	}
 	selected := slices.DeleteFunc(slices.Clone(all), func(n corev1.Node) bool {
 		return !labels.SelectorFromSet(w.NodeSelector).Matches(labels.Set(n.Labels))
 	})
-	if len(selected) == 0 {
+	if unmatched = len(selected) == 0; unmatched {
 		selected = all
 	}
 	if w.Memory == "" {
 		if w.Memory, err = oneNode(selected); err != nil {
-			return w, err
+			return w, false, err
 		}
 	}
 	if w.Image == "" {
 		if w.Image, err = commonImage(all); err != nil {
-			return w, err
+			return w, false, err
 		}
 	}
-	return w, nil
+	return w, unmatched, nil
 }
 
 func (w Workload) manifest() ([]byte, error) {

@@ -163,9 +163,12 @@ status:
   images: [{names: ["example.com/pause:3.10"]}]
 `).Client()
 	for tier, want := range map[string]string{"large": "33793Mi", "none": ""} {
-		w, err := Workload{Name: "w", NodeSelector: map[string]string{"tier": tier}}.measured(t.Context(), c)
+		w, unmatched, err := Workload{Name: "w", NodeSelector: map[string]string{"tier": tier}}.measured(t.Context(), c)
 		if want != "" && (err != nil || w.Memory != want) || want == "" && err == nil {
 			t.Errorf("tier %s: %q, %v; want %q", tier, w.Memory, err, want)
+		}
+		if unmatched {
+			t.Errorf("tier %s: no node matches", tier)
 		}
 	}
 }

@@ -70,6 +70,9 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	if err != nil {
 		return lab.Waited(ctx, "accept the workload "+wanted.Name, err)
 	}
+	if o.Memory == "" && made.Unmatched {
+		w.Log.Printf("! no node has these labels yet, so each pod requests what fills a node of the cluster; -memory sets what fills one of a smaller group")
+	}
 	which := ""
 	if wanted.Name != workload.DefaultName {
 		which = " -name=" + wanted.Name

@@ -33,6 +33,7 @@ func TestAddScaleDelete(t *testing.T) {
 	for name, tc := range map[string]struct{ given, name, next string }{
 		"without a name": {"", workload.DefaultName, "workload:scale N\n"},
 		"with a name":    {"web", "web", "workload:scale N -name=web\n"},
+		"for no node":    {"web", "web", "! no node has these labels yet, so each pod requests what fills a node of the cluster"},
 	} {
 		w, l, server := newWorkloads(t)
 		if err := w.Add(testContext(t), Options{Name: tc.given, Pods: 2, NodeSelector: "tier=web", Tolerations: "a, b,"}); err != nil {
