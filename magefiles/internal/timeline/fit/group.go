@@ -201,10 +201,10 @@ func isEnough(capacity corev1.ResourceList) bool {
 // defaultPods is the number of pods of a node whose group tells none.
 const defaultPods = 110
 
-// Coming returns the machines of a group that are no Ready node yet.
+// Coming returns the machines of a group whose nodes were never Ready.
 func (w *World) Coming(g *Group) []*Machine {
 	return slices.DeleteFunc(slices.Clone(g.Machines), func(m *Machine) bool {
-		ready := slices.ContainsFunc(g.Nodes, func(n *Node) bool { return n.Name == m.Node && n.Ready })
+		ready := slices.ContainsFunc(g.Nodes, func(n *Node) bool { return n.Name == m.Node && n.WasReady })
 		return ready || m.Deletion != nil || m.Phase == "Deleting" || m.Phase == "Failed"
 	})
 }

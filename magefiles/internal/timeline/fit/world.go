@@ -58,7 +58,8 @@ type Pod struct {
 type Node struct {
 	shape.Node
 	Name, Group string
-	Ready       bool
+	// WasReady is set if it was Ready once, Ready if it is.
+	WasReady, Ready bool
 	// Candidate is the time of the taint that marks the node as a candidate for deletion,
 	// Unneeded the time since which the autoscaler says that it does not need the node.
 	// Either may be zero. Deleting is set while the autoscaler deletes the node.
@@ -142,10 +143,10 @@ func (a Autoscaler) Title() string {
 
 // object is the state of an object while facts are read.
 type object struct {
-	timeline.Fact // the first fact, with the latest Group, Node and Shape
-	n             int
-	paused, ready bool
-	phase         string
+	timeline.Fact           // the first fact, with the latest Group, Node and Shape
+	n                       int
+	paused, wasReady, ready bool
+	phase                   string
 	// marked is set for a pod that is Unschedulable, and for a machine to be deleted.
 	marked  bool
 	message string
@@ -243,6 +244,7 @@ func (o *object) apply(f timeline.Fact) {
 		o.phase = f.Text
 	case timeline.Ready, timeline.NotReady:
 		o.ready = f.What == timeline.Ready
+		o.wasReady = o.wasReady || o.ready
 	case timeline.Marked, timeline.Unmarked:
 		o.marked = f.What == timeline.Marked
 	case timeline.Tainted:
@@ -357,7 +359,7 @@ func (w *World) build(objects map[string]*object) {
 		case timeline.Node:
 			if s, ok := decode[shape.Node](o); ok {
 				w.Nodes = append(w.Nodes, &Node{
-					Node: s, Name: o.Name, Group: o.Group, Ready: o.ready, Used: corev1.ResourceList{}, Daemons: corev1.ResourceList{},
+					Node: s, Name: o.Name, Group: o.Group, WasReady: o.wasReady, Ready: o.ready, Used: corev1.ResourceList{}, Daemons: corev1.ResourceList{},
 					Candidate: o.taints[autoscaler.CandidateTaint], Deleting: !o.taints[autoscaler.DeletedTaint].IsZero(),
 				})
 			}

@@ -18,7 +18,7 @@ import (
 	"caslab/magefiles/internal/timeline/shape"
 )
 
-// Difference is something of which the autoscaler and the record have not the same.
+// Difference is a value of which the autoscaler and the record disagree.
 type Difference struct {
 	// What is node, pod, group or template, and Name its name.
 	What, Name string
@@ -29,10 +29,9 @@ type Difference struct {
 // lag is how much later than the record the autoscaler may learn of a change.
 const lag = 5 * time.Second
 
-// Compare returns in what a snapshot and the facts of a record differ. Objects change while
-// the autoscaler collects its snapshot, and the two learn of that one after the other. So only
-// a difference counts that is there all the time, from shortly before the loop to the time
-// until, to which the record is complete.
+// Compare returns in what a snapshot and the facts of a record differ. The autoscaler and the
+// recorder see a change at different times. So only those differences count that exist shortly
+// before the loop, at its start, and at the time until, to which the record is complete.
 func Compare(s *Snapshot, facts []timeline.Fact, until time.Time) []Difference {
 	lasting := differences(s, facts, until)
 	for _, at := range []time.Time{s.Start, s.Start.Add(-lag)} {
@@ -96,8 +95,10 @@ func (c *comparison) nodes() {
 	for _, n := range c.world.Nodes {
 		switch {
 		case counted[n.Name]:
-		case !n.Ready:
+		case !n.WasReady:
 			c.add("node", n.Name, "does not count", "not Ready", "it counts a template in place of a node that is not Ready yet")
+		case !n.Ready:
+			c.add("node", n.Name, "does not count", "not Ready", "a node that is not Ready does not count")
 		default:
 			c.add("node", n.Name, "does not count", "Ready", "")
 		}
@@ -324,7 +325,11 @@ func (c *comparison) nodesOf(group string) (nodes []shape.Node, which string) {
 		}
 		var last shape.Node
 		if json.Unmarshal(f.Shape, &last) == nil && len(last.Allocatable) > 0 {
-			return []shape.Node{last}, "compared with " + timeline.Tidy(f.Name) + ", which is gone"
+			which := "which is gone"
+			if c.world.NodeOf(f.Name) != nil {
+				which = "which is not Ready"
+			}
+			return []shape.Node{last}, "compared with " + timeline.Tidy(f.Name) + ", " + which
 		}
 	}
 	return nil, ""

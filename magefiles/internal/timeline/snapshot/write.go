@@ -11,7 +11,7 @@ import (
 // mostRows is how many differences are written.
 const mostRows = 60
 
-// Write writes the differences as a table, and of what time they are.
+// Write writes the differences as a table, and the time of the snapshot.
 func Write(w io.Writer, s *Snapshot, differences []Difference) error {
 	pods := 0
 	for _, n := range s.Nodes {
@@ -33,6 +33,6 @@ func Write(w io.Writer, s *Snapshot, differences []Difference) error {
 	if n := len(differences) - mostRows; n > 0 {
 		fmt.Fprintf(w, "and %d more\n", n)
 	}
-	_, err := fmt.Fprintf(w, "\n%s of %s (%s)\n", timeline.Plural(len(differences), "difference"), size, when)
+	_, err := fmt.Fprintf(w, "\n%s in %s (%s)\n", timeline.Plural(len(differences), "difference"), size, when)
 	return err
 }
