@@ -31,9 +31,8 @@ func (Timeline) Report(ctx context.Context,
 
 // Serve serves the page of timeline:report on this machine until Ctrl-C, and
 // records; the page shows what is recorded meanwhile. It prints the page's address,
-// which is at 127.0.0.1 and answers only this machine. If another command records
-// already, it continues after that one. Example: go tool mage timeline:serve
-// -port=0 -since=1h
+// which only this machine can open. While another command records, it waits;
+// then it records itself. Example: go tool mage timeline:serve -port=0 -since=1h
 func (Timeline) Serve(ctx context.Context,
 	port *int, // PORT of the page, 0 for any free one (default 8480)
 	since *time.Duration, // how far back the page goes, a DURATION such as 15m

@@ -62,7 +62,7 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:serve",
 		summary: "Serves the page of timeline:report on this machine until Ctrl-C, and records; the page shows what is recorded meanwhile.",
-		details: "It prints the page's address, which is at 127.0.0.1 and answers only this machine. If another command records already, it continues after that one.",
+		details: "It prints the page's address, which only this machine can open. While another command records, it waits; then it records itself.",
 		example: "go tool mage timeline:serve -port=0 -since=1h",
 	}, func(fs *flag.FlagSet, o *timelines.ServeOptions) {
 		fs.IntVar(&o.Port, "port", timelines.ServePort, "`PORT` of the page, 0 for any free one")

@@ -238,7 +238,7 @@ func deployed(ctx context.Context, c *target.Cluster) (*unstructured.Unstructure
 	return d, err
 }
 
-// deployedIn returns the deployment of deployed, and the client of the cluster in which it is.
+// deployedIn returns what deployed does, and a client of the cluster that runs the deployment.
 func deployedIn(ctx context.Context, c *target.Cluster) (*unstructured.Unstructured, *kube.Client, error) {
 	clients := []*kube.Client{c.Workload}
 	if c.ManagementPath != "" {

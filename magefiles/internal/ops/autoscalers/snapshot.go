@@ -66,14 +66,14 @@ func (a *Autoscalers) Snapshot(ctx context.Context, c *target.Cluster, progress 
 		if held != nil {
 			return nil, fmt.Errorf("the autoscaler of the cluster %q runs elsewhere, %s; take the snapshot there", c.Name, held.Holder)
 		}
-		return nil, errors.New("no autoscaler runs that the lab knows of; type: go tool mage autoscaler:run")
+		return nil, fmt.Errorf("the lab knows of no running autoscaler; type: %s", a.Config.Command("autoscaler:run"))
 	}
 	var address string
 	if _, err := state.ReadJSON(a.addressFile(c), &address); err != nil {
 		return nil, fmt.Errorf("read the autoscaler's address: %w", err)
 	}
 	if address == "" {
-		return nil, errors.New("the address of the autoscaler on this machine is not recorded; start it again: go tool mage autoscaler:run")
+		return nil, fmt.Errorf("the address of the autoscaler on this machine is not recorded; start it again: %s", a.Config.Command("autoscaler:run"))
 	}
 	progress("the next loop of the autoscaler at " + address)
 	status, body, err := get(ctx, "http://"+address+snapshotPath)

@@ -42,7 +42,7 @@ func TestSnapshotOfAProcess(t *testing.T) {
 	for name, tc := range answers {
 		c, _ := targettest.New(t)
 		a := &Autoscalers{Lab: labtest.New(t, nil).Lab, Open: targettest.Open(c)}
-		if _, err := a.Snapshot(t.Context(), c, func(string) {}); err == nil || !strings.Contains(err.Error(), "no autoscaler runs") {
+		if _, err := a.Snapshot(t.Context(), c, func(string) {}); err == nil || !strings.Contains(err.Error(), "no running autoscaler") {
 			t.Errorf("%s: without an autoscaler: %v", name, err)
 		}
 		lock, err := a.State.Lock(autoscalerLock(c), "autoscaler:run")

@@ -201,15 +201,22 @@ type ExplainOptions struct {
 	Record string
 }
 
+// toWatch makes something happen that a page shows.
+func (t *Timelines) toWatch() render.HintStep {
+	return render.HintStep{
+		{Command: t.Config.Command("workload:add -pods=3"), Text: "makes pods that need nodes, or "},
+		{Command: t.Config.Command("scenario:run all"), Text: "runs every scenario;"},
+	}
+}
+
 // howToRecord is for a page without a record.
-var howToRecord = []render.HintStep{
-	{{Command: "go tool mage env:up", Text: "brings a cluster up, if there is none;"}},
-	{{Command: "go tool mage timeline:watch", Text: "records and shows what happens, in a second terminal;"}},
-	{
-		{Command: "go tool mage workload:add -pods=3", Text: "makes pods that need nodes, or "},
-		{Command: "go tool mage scenario:run all", Text: "runs every scenario;"},
-	},
-	{{Command: "go tool mage timeline:report", Text: "writes this page again."}},
+func (t *Timelines) howToRecord() []render.HintStep {
+	return []render.HintStep{
+		{{Command: t.Config.Command("env:up"), Text: "brings a cluster up, if there is none;"}},
+		{{Command: t.Config.Command("timeline:watch"), Text: "records and shows what happens, in a second terminal;"}},
+		t.toWatch(),
+		{{Command: t.Config.Command("timeline:report"), Text: "writes this page again."}},
+	}
 }
 
 const pageSuffix = ".html"
@@ -238,7 +245,7 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 		write func(io.Writer) error
 	}{
 		{base + ".html", func(w io.Writer) error {
-			return render.Report(w, facts, render.ReportOptions{Title: title, Subtitle: versions, Now: t.Now(), From: from, Hint: howToRecord})
+			return render.Report(w, facts, render.ReportOptions{Title: title, Subtitle: versions, Now: t.Now(), From: from, Hint: t.howToRecord()})
 		}},
 		{base + ".svg", func(w io.Writer) error { return render.SVG(w, facts, render.SVGOptions{From: from}) }},
 		{base + ".json", func(w io.Writer) error {

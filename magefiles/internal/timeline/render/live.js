@@ -45,7 +45,17 @@
     }
   };
 
+  // refresh gives the parts of here that changed their content in page.
+  const refresh = (here, page) => {
+    const now = parts(page);
+    for (const [name, e] of parts(here)) {
+      const next = now.get(name);
+      if (next && (name === "canvas" || e.innerHTML !== next.innerHTML)) fill(e, next);
+    }
+  };
+
   const update = page => {
+    refresh(document.querySelector("header"), page);
     const main = document.querySelector("main"), fresh = page.querySelector("main");
     if (!view || !page.getElementById("drawing")) {
       if (view) view.stop();
@@ -57,11 +67,7 @@
     const row = [...document.querySelectorAll("tbody tr")].find(r => r.getBoundingClientRect().top > 0);
     const top = row && row.getBoundingClientRect().top;
     view.stop();
-    const now = parts(page);
-    for (const [name, e] of parts(document)) {
-      const next = now.get(name);
-      if (next && (name === "canvas" || e.innerHTML !== next.innerHTML)) fill(e, next);
-    }
+    refresh(main, page);
     view = start();
     if (!seen.whole) {
       const by = seen.last ? view.end() - seen.to : 0;
@@ -70,26 +76,35 @@
     if (row && row.isConnected && scrollY) scrollBy(0, row.getBoundingClientRect().top - top);
   };
 
+  // get returns the text of what the server answers. silent marks the error of a server that
+  // does not.
   const get = async path => {
-    const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(30000) });
-    if (!answer.ok) throw new Error(answer.status);
-    return answer;
+    let answer, text;
+    try {
+      answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(30000) });
+      text = await answer.text();
+    } catch (e) {
+      throw Object.assign(e, { silent: true });
+    }
+    answered = Date.now();
+    if (!answer.ok) throw new Error("the server answers " + answer.status + " " + text);
+    return text;
   };
 
   const ask = async () => {
     try {
-      const state = await (await get("state")).json();
-      answered = Date.now();
+      const state = JSON.parse(await get("state"));
       if (state.version !== version && !document.hidden && !(view && view.held()) && answered >= due) {
-        const page = new DOMParser().parseFromString(await (await get("./")).text(), "text/html");
+        const asked = Date.now();
+        const page = new DOMParser().parseFromString(await get("./"), "text/html");
         update(page);
         version = page.getElementById("live").dataset.version;
-        due = Date.now() + 4 * (Date.now() - answered); // a large page is updated less often
+        due = Date.now() + 4 * (Date.now() - asked); // a large page is updated less often
       }
       const quiet = state.quietSeconds < 60 ? "Live. The record grew " + age(state.quietSeconds) + " ago." : "Live, but the record has not grown for " + age(state.quietSeconds) + ".";
       say(state.trouble ? quiet + " " + state.trouble : quiet, Boolean(state.trouble));
-    } catch {
-      say("The server has not answered for " + age((Date.now() - answered) / 1000) + ": this page shows what was known then. Start it again with: go tool mage timeline:serve", true);
+    } catch (e) {
+      say(e.silent ? "The server has not answered for " + age((Date.now() - answered) / 1000) + ": this page shows what was known then. Start it again with: " + status.dataset.again : "This page is not updated: " + e.message + ". Reload it.", true);
     }
     setTimeout(ask, soonest);
   };

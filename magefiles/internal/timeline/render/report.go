@@ -43,6 +43,8 @@ type ReportOptions struct {
 	// Version identifies the facts for a page that a server serves. Such a page asks
 	// its server for newer facts. It is empty for a page that is a file.
 	Version string
+	// Again is what to type to serve such a page again.
+	Again string
 }
 
 // HintStep is one step of a hint: commands, each with the words that follow it.
@@ -102,7 +104,7 @@ func Report(w io.Writer, facts []timeline.Fact, opts ReportOptions) error {
 // page is what the template shows.
 type page struct {
 	Title, Subtitle, Period, Made string
-	Policy, Version               string
+	Policy, Version, Again        string
 	Style                         template.CSS
 	Script                        template.JS
 	Tiles                         []tile
@@ -153,7 +155,7 @@ type factRow struct{ Time, Mark, Class, Kind, What, Name, Text string }
 func newPage(m *history.Model, opts ReportOptions) page {
 	p := page{
 		Title: cmp.Or(timeline.Tidy(opts.Title), "Timeline"), Subtitle: timeline.Tidy(opts.Subtitle), Made: timeline.Day(opts.Now),
-		Style: template.CSS(pageStyle), Script: template.JS(script(opts.Version != "")), Policy: Policy(opts.Version != ""), Version: opts.Version,
+		Style: template.CSS(pageStyle), Script: template.JS(script(opts.Version != "")), Policy: Policy(opts.Version != ""), Version: opts.Version, Again: opts.Again,
 	}
 	if len(m.Facts) == 0 {
 		p.Hint = opts.Hint
