@@ -19,7 +19,11 @@ import (
 
 // ClusterAPI returns where the settings' Cluster API comes from.
 func ClusterAPI(c *config.Config) source.Spec {
-	return withSettings(source.ClusterAPI(c.ClusterAPI.Tag()), c.ClusterAPI)
+	spec := source.ClusterAPI(c.ClusterAPI.Tag())
+	// In v0.3, the Docker provider is a module of its own.
+	docker := release.Of(c.ClusterAPI.Version).Layout.DockerModule
+	spec.Modules[1] = source.GoModule{Path: spec.RootModule + "/" + docker, Folder: docker}
+	return withSettings(spec, c.ClusterAPI)
 }
 
 // Autoscaler returns where the settings' autoscaler comes from.

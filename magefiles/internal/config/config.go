@@ -128,12 +128,20 @@ func CommandFor(name, target string) string {
 }
 
 // Command returns what to type to run a target with these settings. It names the environment
-// if the user's next command may lack the name.
+// if the user's next command may lack the name, and for a target that creates one, or checks
+// whether that is possible, the versions.
 func (c *Config) Command(target string) string {
-	if c.NamedByVariable() {
-		return CommandFor(c.ClusterName, target)
+	variables := []string{"CLUSTER_NAME"}
+	if target == "env:up" || target == "env:doctor" {
+		variables = append(variables, "CAPI_VERSION", "KUBERNETES_VERSION", "FORCE")
 	}
-	return "go tool mage " + target
+	var set strings.Builder
+	for _, v := range c.values {
+		if v.Origin == "environment" && slices.Contains(variables, v.Env) {
+			set.WriteString(v.Env + "=" + shellescape.Quote(v.Value) + " ")
+		}
+	}
+	return set.String() + "go tool mage " + target
 }
 
 // AutoscalerVersionSet reports whether the user set the version of the autoscaler.

@@ -120,6 +120,8 @@ func TestCommand(t *testing.T) {
 		"default":  {want: "go tool mage env:up"},
 		"file":     {file: "clusterName: mine", want: "go tool mage env:up"},
 		"variable": {env: map[string]string{"CLUSTER_NAME": "mine"}, want: "CLUSTER_NAME=mine go tool mage env:up"},
+		"versions": {env: map[string]string{"CAPI_VERSION": "v1.13.5", "KUBERNETES_VERSION": "1.20.0", "FORCE": "true", "WORKERS": "2"},
+			want: "KUBERNETES_VERSION=v1.20.0 FORCE=true CAPI_VERSION=v1.13.5 go tool mage env:up"},
 	} {
 		c, err := load(t, tc.file, tc.env)
 		if err != nil {
@@ -141,7 +143,7 @@ func TestRefused(t *testing.T) {
 		env  map[string]string
 		want []string // all in the error
 	}{
-		"too old":            {env: map[string]string{"CAPI_VERSION": "v0.3.4"}, want: []string{`CAPI_VERSION="v0.3.4"`, "v0.3.5 is the oldest release that the lab knows", "extraMounts"}},
+		"too old":            {env: map[string]string{"CAPI_VERSION": "v0.3.4"}, want: []string{`CAPI_VERSION="v0.3.4"`, "the lab supports v0.3.5 and later", "extraMounts"}},
 		"an old autoscaler":  {env: map[string]string{"AUTOSCALER_VERSION": "1.17.4"}, want: []string{`AUTOSCALER_VERSION="v1.17.4"`, "no provider for Cluster API; want v1.18.0 or later"}},
 		"no version":         {env: map[string]string{"CAPI_VERSION": "banana"}, want: []string{`CAPI_VERSION="banana"`, "major.minor.patch"}},
 		"the autoscaler's":   {env: map[string]string{"CAPI_VERSION": "v1beta1"}, want: []string{`CAPI_VERSION="v1beta1"`, "version of an API", "the autoscaler reads a variable of the same name", "unset yours"}},

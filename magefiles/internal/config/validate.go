@@ -17,7 +17,7 @@ func (c *Config) validate() error {
 	facts := release.Of(c.ClusterAPI.Version)
 	if !facts.Supported {
 		bad("clusterAPI.version", "CAPI_VERSION", c.ClusterAPI.Tag(), fmt.Errorf(
-			"v%s is the oldest release that the lab knows; before v0.3.4 a DockerMachineTemplate has no extraMounts, without which managers in nodes cannot reach the engine",
+			"the lab supports v%s and later; before v0.3.4 a DockerMachineTemplate has no extraMounts, without which managers in nodes cannot reach the engine",
 			release.First(func(r release.Release) bool { return r.Supported })))
 	}
 	if has := c.Autoscaler; has.Dir == "" && !release.OfAutoscaler(has.Version).Supported {

@@ -378,7 +378,7 @@ func TestUpToATarget(t *testing.T) {
 	if w.called("kind create work-cluster-management of baked:1") != 1 || w.called("apply the Cluster work-cluster") != 1 || w.called(moveCall) != 0 {
 		t.Errorf("cluster:workload did %q", w.calls)
 	}
-	if _, err := w.SelfManaged(t.Context()); err == nil || !strings.Contains(err.Error(), "does not manage itself yet; type: go tool mage env:up") {
+	if _, err := w.SelfManaged(t.Context()); err == nil || !strings.Contains(err.Error(), "does not manage itself yet; type: CAPI_VERSION=v1.14.2 go tool mage env:up") {
 		t.Errorf("SelfManaged() before the move = %v", err)
 	}
 	if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {

@@ -89,7 +89,8 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) (rel
 	releases = []machine.Check{
 		{Name: clusterAPI, Find: func(ctx context.Context) machine.Finding {
 			err := e.tools.check(ctx, component.ClusterAPI(e.Config))
-			return machine.Judge(clusterAPI, fetched(e.Config.ClusterAPI), err, machine.Failure, "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
+			toDo := adviceIn(err, "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
+			return machine.Judge(clusterAPI, fetched(e.Config.ClusterAPI), err, machine.Failure, toDo)
 		}},
 	}
 	others = []machine.Check{
@@ -123,7 +124,19 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) (rel
 	return releases, others
 }
 
-// fetched says where the source is that was found.
+// adviceIn returns the last line of an error of package component, which says what to do if
+// the package knows that, or else the other text.
+func adviceIn(err error, other string) string {
+	if err == nil {
+		return other
+	}
+	if _, rest, more := strings.Cut(err.Error(), "\n"); more {
+		return rest[strings.LastIndexByte(rest, '\n')+1:]
+	}
+	return other
+}
+
+// fetched says where a source is, or that it can be fetched.
 func fetched(s config.Source) string {
 	if s.Dir != "" {
 		return "is in " + s.Dir
@@ -168,7 +181,7 @@ func (e *Environment) Doctor(ctx context.Context) error {
 	if ready, err := state.Exists(e.readyFile()); err == nil && ready {
 		next = fmt.Sprintf("Environment %q is there; to look at it, type: %s", e.Config.ClusterName, e.Config.Command("env:status"))
 	}
-	return machine.Print(e.Out, findings, next)
+	return machine.Print(e.Out, findings, next, e.Config.Command("env:doctor"))
 }
 
 // publishedPorts judges whether other machines reach the environment.

@@ -66,7 +66,11 @@ func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
 	if ctx.Err() != nil {
 		found, err = survey{}, context.Cause(ctx)
 	}
-	step.Done(found.text, errors.Join(err, found.replace))
+	text := found.text
+	if found.replace != nil {
+		text = "it cannot be used"
+	}
+	step.Done(text, err)
 	if err != nil || !found.ready {
 		return found, err
 	}

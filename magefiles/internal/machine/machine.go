@@ -135,9 +135,10 @@ func oneLine(err error) string {
 	return line
 }
 
-// Print prints the findings as a table, how many of each verdict there are, and next,
-// which says what to type, if there is no Failure. It returns an error if one of them is a Failure.
-func Print(out io.Writer, findings []Finding, next string) error {
+// Print prints the findings as a table, how many of each verdict there are, and next, which
+// says what to type, if there is no Failure. If one of them is a Failure, it returns an error,
+// which says to type again after a cure.
+func Print(out io.Writer, findings []Finding, next, again string) error {
 	w := ui.NewTable(out, "CHECK", "VERDICT", "FOUND", "TO DO")
 	count := map[Verdict]int{}
 	for _, f := range findings {
@@ -158,7 +159,7 @@ func Print(out io.Writer, findings []Finding, next string) error {
 		return err
 	}
 	if failed := count[Failure]; failed > 0 {
-		return fmt.Errorf("%d of %d checks failed, so env:up would fail; do what the column TO DO says, then type: go tool mage env:doctor", failed, len(findings))
+		return fmt.Errorf("%d of %d checks failed, so env:up would fail; do what the column TO DO says, then type: %s", failed, len(findings), again)
 	}
 	_, err := fmt.Fprintln(out, next)
 	return err

@@ -194,7 +194,7 @@ func TestPrint(t *testing.T) {
 		Judge("memory", "", errors.New("little\nof it"), Warning, "give more"),
 	}
 	var out strings.Builder
-	err := Print(&out, fine, "All is well.")
+	err := Print(&out, fine, "All is well.", "look again")
 	printed := out.String()
 	if err != nil || !strings.HasSuffix(printed, "\n3 checks: 1 ok, 1 note, 1 warning, 0 failures\nAll is well.\n") {
 		t.Errorf("Print() = %v, and printed\n%s", err, printed)
@@ -205,8 +205,8 @@ func TestPrint(t *testing.T) {
 		}
 	}
 	out.Reset()
-	err = Print(&out, append(fine, Finding{Check: "disk", Verdict: Failure, ToDo: "buy one"}), "All is well.")
-	if err == nil || !strings.Contains(err.Error(), "1 of 4 checks failed") || !strings.Contains(err.Error(), "type: go tool mage env:doctor") {
+	err = Print(&out, append(fine, Finding{Check: "disk", Verdict: Failure, ToDo: "buy one"}), "All is well.", "look again")
+	if err == nil || !strings.Contains(err.Error(), "1 of 4 checks failed") || !strings.Contains(err.Error(), "then type: look again") {
 		t.Errorf("Print() with a failure = %v", err)
 	}
 	if !strings.HasSuffix(out.String(), "\n4 checks: 1 ok, 1 note, 1 warning, 1 failure\n") || !strings.Contains(out.String(), "buy one") {
