@@ -2,35 +2,64 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
 )
 
 // decided is an enlargement that may explain why a pod waits.
 type decided struct {
 	*history.Decision
+	// unnamed is set if no event says for which pods it is, as in a record of a log alone.
+	unnamed bool
 	// end says what became of its nodes, empty while they may still come.
 	end string
 }
 
 // words returns the decision and its end as a phrase.
 func (d *decided) words() string {
-	text := fmt.Sprintf("at %s the autoscaler enlarged %s for it", timeline.Clock(d.At), d.Where())
+	text := fmt.Sprintf("at %s the autoscaler enlarged %s", timeline.Clock(d.At), d.Where())
+	if d.unnamed {
+		text += " (no event says for which pods)"
+	} else {
+		text += " for it"
+	}
 	if d.end != "" {
 		text += ", " + d.end
 	}
 	return text
 }
 
-// decidedFor returns the enlargement for a pod that waits, nil if none is on record.
-func (e *explainer) decidedFor(why history.PodWhy) *decided {
-	if why.Decision == nil {
+// decidedFor returns the enlargement for a pod that waits, or else the last one that may be for
+// it; nil if none is on record.
+func (e *explainer) decidedFor(j *waiting) *decided {
+	if d := j.why.Decision; d != nil {
+		return &decided{Decision: d, end: e.endOf(d)}
+	}
+	if h := j.heard(); len(j.room) > 0 || len(j.ignored) > 0 || h.moved != "" || h.comes != "" {
 		return nil
 	}
-	return &decided{why.Decision, e.endOf(why.Decision)}
+	for _, d := range slices.Backward(e.Decisions) {
+		fits := func(v fit.Verdict) bool { return v.Fits && d.IsAbout(v.Group.Name) }
+		if d.Up && !d.At.Before(j.why.Pod.Began()) && !e.names(d) && slices.ContainsFunc(j.verdicts, fits) {
+			return &decided{Decision: d, unnamed: true, end: e.endOf(d)}
+		}
+	}
+	return nil
+}
+
+// eventsWithin is the longest time between a decision and the events for its pods.
+const eventsWithin = 10 * time.Second
+
+// names reports whether events say for which pods a decision is, also as a part of a plan.
+func (e *explainer) names(d *history.Decision) bool {
+	return slices.ContainsFunc(e.Decisions, func(other *history.Decision) bool {
+		return other.Up && len(other.Pods) > 0 && other.At.Sub(d.At).Abs() <= eventsWithin
+	})
 }
 
 // endOf returns what became of the nodes of an enlargement, as the end of a sentence about it.
@@ -105,5 +134,5 @@ func (e *explainer) overdue(d *history.Decision) string {
 	return fmt.Sprintf("and no node came within %s (%s)", setting.Words(), setting.By)
 }
 
-// coming reports whether the pod waits for the nodes of a decision for it.
+// coming reports whether the pod waits for the nodes of an enlargement.
 func (j *waiting) coming() bool { return j.decided != nil && j.decided.end == "" }

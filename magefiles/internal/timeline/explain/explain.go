@@ -235,12 +235,15 @@ func (e *explainer) pod(p *history.PodStory) {
 	var facts *waiting
 	if p.Pending() {
 		idle := e.idle()
-		if facts = e.judge(p, w); facts != nil && !facts.coming() {
-			ended := ""
+		if facts = e.judge(p, w); facts != nil && (w.Decision == nil || !facts.coming()) {
+			decided, reason := "", facts.reason()
 			if facts.decided != nil {
-				ended = facts.decided.words()
+				decided = facts.decided.words()
 			}
-			verdict = strings.Join(slices.DeleteFunc([]string{w.Wait(), idle, ended, facts.reason()}, func(s string) bool { return s == "" }), "; ")
+			if facts.coming() {
+				reason = ""
+			}
+			verdict = strings.Join(slices.DeleteFunc([]string{w.Wait(), idle, decided, reason}, func(s string) bool { return s == "" }), "; ")
 		} else if idle != "" {
 			verdict += "; " + idle
 		}

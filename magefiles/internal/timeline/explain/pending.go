@@ -16,7 +16,7 @@ type waiting struct {
 	world *fit.World
 	pod   *fit.Pod
 	why   history.PodWhy
-	// decided is the enlargement for the pod, nil if there was none.
+	// decided is the enlargement for the pod, or one that may be for it; nil if there was none.
 	decided *decided
 	// run is the autoscaler's process that ran last, zero if none is on record.
 	run history.Span
@@ -36,13 +36,14 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	if pod == nil {
 		return nil
 	}
-	j := &waiting{world: world, pod: pod, why: why, decided: e.decidedFor(why), idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
+	j := &waiting{world: world, pod: pod, why: why, idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
 	if n := len(e.Runs); n > 0 {
 		j.run = e.Runs[n-1]
 	}
 	for _, n := range world.Room(pod) {
 		j.room = append(j.room, timeline.Tidy(n.Name))
 	}
+	j.decided = e.decidedFor(j)
 	return j
 }
 

@@ -102,10 +102,18 @@ func TestExplainAPodWhoseNodeComes(t *testing.T) {
 	}{
 		"decided": {
 			[]string{"Pod POD is unschedulable", "Final scale-up plan: [{MachineDeployment/default/web 2->3 (max: 4)}]", "Scale-up: setting group MachineDeployment/default/web size to 3"},
-			"; web would take it.\n", "",
+			"; at 22:00:31 the autoscaler enlarged web to 3 (no event says for which pods).\n", "They agree: there was no room, and at 22:00:31 the autoscaler enlarged web to 3 (no event says for which pods).\n",
+		},
+		"decided for others": {
+			[]string{"Pod POD is unschedulable", "EVENT default/other"},
+			"; web would take it.\n", "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.\n",
+		},
+		"decided for a group that would not take it": {
+			[]string{"Pod POD is unschedulable", "Scale-up: setting group MachineDeployment/default/md-0 size to 3"},
+			"; web would take it.\n", "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.\n",
 		},
 		"decided for it": {
-			[]string{"Pod POD is unschedulable", "EVENT"},
+			[]string{"Pod POD is unschedulable", "EVENT POD"},
 			"; the autoscaler enlarged web to 3 for it.\n", "They agree: there was no room, and at 22:00:31 the autoscaler enlarged web to 3 for it.\n",
 		},
 		"its new node": {
@@ -125,11 +133,11 @@ func TestExplainAPodWhoseNodeComes(t *testing.T) {
 		pod := c.Pods(10, "shop", 1)[0]
 		c.pod(10, pod, "", shape.Pod{Requests: requests("3", "1Gi")})
 		for i, text := range tc.said {
-			if at := 30 + float64(i); text == "EVENT" {
-				n := 3
-				c.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Name: pod, Group: "web", N: &n, Text: "pod triggered scale-up", Source: timeline.Event})
+			text = strings.ReplaceAll(text, "POD", pod)
+			if other, ok := strings.CutPrefix(text, "EVENT "); ok {
+				c.decide(30+float64(i), other)
 			} else {
-				c.Log(at, strings.ReplaceAll(text, "POD", pod))
+				c.Log(30+float64(i), text)
 			}
 		}
 		c.on(60, timeline.Node, timeline.Ready, "")

@@ -21,6 +21,8 @@ type Verdict struct {
 	Group *Group
 	// Scaled is set if the group is a node group of this autoscaler.
 	Scaled bool
+	// Fits is set if the pod fits on the group's next node, whatever keeps that from coming.
+	Fits bool
 	// Obstacles is empty if the group would take the pod.
 	Obstacles []Obstacle
 	// Notes have what does not decide and yet matters.
@@ -44,8 +46,9 @@ func (w *World) Verdicts(p *Pod) []Verdict {
 			v.Obstacles = w.limits(g)
 		}
 		if next, basis, ok := w.next(g, p); ok {
-			v.Basis = basis
-			v.Obstacles = append(v.Obstacles, p.obstacles(next)...)
+			found := p.obstacles(next)
+			v.Basis, v.Fits = basis, len(found) == 0
+			v.Obstacles = append(v.Obstacles, found...)
 		}
 		all = append(all, v)
 	}
