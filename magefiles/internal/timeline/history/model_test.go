@@ -434,6 +434,19 @@ func TestRunsOfTheAutoscaler(t *testing.T) {
 	}
 }
 
+// TestRunsOfTwoReplicas: the pods of a Deployment that start together are one run.
+func TestRunsOfTwoReplicas(t *testing.T) {
+	t.Parallel()
+	b := timelinetest.New()
+	for _, uid := range []string{"a", "b"} {
+		b.Add(0, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, UID: uid, Text: "image:1", Source: timeline.Watch})
+		b.Log(1, "Cluster Autoscaler 1.36.1")
+	}
+	if m := New(b.Record()); len(m.Runs) != 1 || m.Runs[0].Text != "image:1 1.36.1" {
+		t.Errorf("runs %+v", m.Runs)
+	}
+}
+
 // TestAnAutoscalerRestartedAtOnce: is another run.
 func TestAnAutoscalerRestartedAtOnce(t *testing.T) {
 	t.Parallel()

@@ -156,7 +156,9 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 	case timeline.Started:
 		b.resets = append(b.resets, f.Time)
 		if n := len(b.Runs); !b.starts.IsNew(f) && n > 0 {
-			b.Runs[n-1].Text = strings.TrimSpace(b.Runs[n-1].Text + " " + f.Text)
+			if run := &b.Runs[n-1]; !slices.Contains(strings.Fields(run.Text), f.Text) {
+				run.Text = strings.TrimSpace(run.Text + " " + f.Text)
+			}
 			return
 		}
 		b.stop(f.Time)
