@@ -130,6 +130,20 @@ func TestExplainCoolDownsEnd(t *testing.T) {
 	}
 }
 
+// TestExplainACoolDownThatIsOver: a later line says that the autoscaler is in no cool-down.
+func TestExplainACoolDownThatIsOver(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	c.Log(65, "Scale down status: lastScaleUpTime=x scaleDownForbidden=true scaleDownInCooldown=true")
+	for at, over := range map[float64]bool{50: true, 65: false, 78: true, 200: true} {
+		c.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: c.At(-3600), Over: over}})})
+	}
+	c.on(600, timeline.Node, timeline.Ready, "")
+	if got, err := Text(c.Record(), "node/"+c.node, Options{}); err != nil || !strings.Contains(got, "  22:01:05 – 22:01:18       · scaleDownInCooldown=true\n") {
+		t.Errorf("%v:\n%s", err, got)
+	}
+}
+
 // TestExplainWhenANodeIsLookedAtAgain: only of a node that a pod blocked, and in the format of
 // all durations.
 func TestExplainWhenANodeIsLookedAtAgain(t *testing.T) {

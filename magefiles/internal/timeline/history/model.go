@@ -40,6 +40,7 @@ type Model struct {
 
 	RecordedSince time.Time   // when somebody first recorded, zero if unknown
 	normalTexts   []string    // indices in Facts of what the autoscaler or the scheduler said
+	coolDownsOver []time.Time // when the autoscaler said that it was in no cool-down any more
 	resets        []time.Time // decisions, starts and ends: after each, a repeated statement is a new one
 	pendingSpans  []Span      // when any pod waited
 }
@@ -120,6 +121,7 @@ func Until(end time.Time, facts []timeline.Fact) *Model {
 	if end.After(m.To) {
 		m.To = end
 	}
+	m.coolDownsOver = coolDownsOver(facts)
 	m.normalTexts = make([]string, len(m.Facts))
 	b := &builder{
 		Model: m, groups: map[string]*GroupStory{}, nodes: map[string]*NodeStory{}, machines: map[string]*NodeStory{},

@@ -1,13 +1,14 @@
 package history
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
 
 	"caslab/magefiles/internal/autoscaler/speech"
-
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 // Statement is something that the autoscaler or the scheduler said, once or
@@ -286,9 +287,31 @@ func (m *Model) lastReset(since, before time.Time) time.Time {
 	return since
 }
 
-// holdsUntil returns the end of a statement that no other one replaced: the next
-// decision or start, because it was not repeated after that, or for a refusal the
-// moment from which no pod waited.
+// coolDownsOver returns the times at which the autoscaler said that it was in no cool-down any
+// more. No statement says so.
+func coolDownsOver(facts []timeline.Fact) []time.Time {
+	var times []time.Time
+	for _, f := range facts {
+		if f.Kind != timeline.Autoscaler || f.What != timeline.Shaped {
+			continue
+		}
+		var s shape.Autoscaler
+		if json.Unmarshal(f.Shape, &s) == nil && s.CoolDown != nil && s.CoolDown.Over {
+			times = append(times, f.Time)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return times
+}
+
+// ofCoolDown reports whether a statement says that the autoscaler is in a cool-down.
+func (s Statement) ofCoolDown() bool {
+	return s.What == timeline.Kept && (s.Text == "scaleDownInCooldown=true" || s.Text == "scaleDownForbidden=true")
+}
+
+// holdsUntil returns the end of a statement that no other one replaced: the next decision or
+// start, because it was not repeated after that, for a refusal the moment from which no pod
+// waited, and for a cool-down its end.
 func (m *Model) holdsUntil(s Statement, to time.Time) time.Time {
 	if s.What != timeline.Refused && s.What != timeline.Kept && s.What != timeline.Unschedulable {
 		return s.Last
@@ -296,6 +319,9 @@ func (m *Model) holdsUntil(s Statement, to time.Time) time.Time {
 	i, _ := slices.BinarySearchFunc(m.resets, s.Last.Add(time.Nanosecond), time.Time.Compare)
 	if i < len(m.resets) && m.resets[i].Before(to) && s.What != timeline.Unschedulable {
 		to = m.resets[i]
+	}
+	if over, _ := slices.BinarySearchFunc(m.coolDownsOver, s.Last, time.Time.Compare); s.ofCoolDown() && over < len(m.coolDownsOver) && m.coolDownsOver[over].Before(to) {
+		to = m.coolDownsOver[over]
 	}
 	if s.What == timeline.Refused {
 		for _, w := range m.pendingSpans {

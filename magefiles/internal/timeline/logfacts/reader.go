@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/autoscaler"
@@ -18,7 +19,7 @@ var (
 	// apiLine matches the line in which it logs the version of Cluster API's API that it uses.
 	apiLine = regexp.MustCompile(`^Using version "([^"]+)" for API group `)
 	// coolDownLine matches the line in which it logs, in every loop, the times from which
-	// its cool-downs count. Releases from 1.18 to 1.36 have it.
+	// its cool-downs count, and whether it is in one. Releases from 1.18 to 1.36 have it.
 	coolDownLine = regexp.MustCompile(`^Scale down status: .*?lastScaleUpTime=(.+?) lastScaleDownDeleteTime=(.+?) lastScaleDownFailTime=(.+?) scaleDownForbidden=`)
 )
 
@@ -68,6 +69,7 @@ func (r *Reader) Read(e speech.Entry, day time.Time) []timeline.Fact {
 	}
 	if m := coolDownLine.FindStringSubmatch(e.Message); m != nil {
 		c := shape.CoolDown{Add: autoscaler.ParseTime(m[1]).UTC(), Delete: autoscaler.ParseTime(m[2]).UTC(), Failure: autoscaler.ParseTime(m[3]).UTC()}
+		c.Over = strings.Contains(e.Message, " scaleDownInCooldown=false") && !strings.Contains(e.Message, " scaleDownForbidden=true")
 		if c != r.coolDown {
 			r.coolDown = c
 			facts = append(facts, shaped(at, shape.Autoscaler{CoolDown: &c}))

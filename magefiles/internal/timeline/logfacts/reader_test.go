@@ -97,20 +97,22 @@ func TestLoops(t *testing.T) {
 	}
 }
 
-// TestCoolDowns: the times are a fact when they change, in the words of old and new
-// releases.
+// TestCoolDowns: the times are a fact when they change, and so is the end of a cool-down, in the
+// words of old and new releases.
 func TestCoolDowns(t *testing.T) {
 	t.Parallel()
 	const (
 		old  = " Scale down status: unneededOnly=true lastScaleUpTime=2026-11-24 13:00:00.5 +0100 CET m=+5.1 lastScaleDownDeleteTime=2026-11-24 11:00:00 +0000 UTC m=-3599.8 lastScaleDownFailTime=2026-11-24 11:00:00 +0000 UTC m=-3599.8 scaleDownForbidden=false isDeleteInProgress=false scaleDownInCooldown=true"
 		news = " Scale down status: lastScaleUpTime=2026-11-24 12:00:00.5 +0000 UTC m=+5.1 lastScaleDownDeleteTime=2026-11-24 12:00:30 +0000 UTC m=+35.1 lastScaleDownFailTime=2026-11-24 11:00:00 +0000 UTC m=-3599.8 scaleDownForbidden=false scaleDownInCooldown=false"
 	)
-	got := lines(t, "12:00:10.000000"+old, "12:00:20.000000"+old, "12:00:30.000000"+news)
+	forbidden := strings.Replace(news, "scaleDownForbidden=false", "scaleDownForbidden=true", 1)
+	got := lines(t, "12:00:10.000000"+old, "12:00:20.000000"+old, "12:00:30.000000"+news, "12:00:40.000000"+news, "12:00:50.000000"+forbidden)
 	want := []shape.CoolDown{
 		{Add: noon.Add(500 * time.Millisecond), Delete: noon.Add(-time.Hour), Failure: noon.Add(-time.Hour)},
+		{Add: noon.Add(500 * time.Millisecond), Delete: noon.Add(30 * time.Second), Failure: noon.Add(-time.Hour), Over: true},
 		{Add: noon.Add(500 * time.Millisecond), Delete: noon.Add(30 * time.Second), Failure: noon.Add(-time.Hour)},
 	}
-	if len(got) != 2 || *got[0].CoolDown != want[0] || *got[1].CoolDown != want[1] {
+	if len(got) != 3 || *got[0].CoolDown != want[0] || *got[1].CoolDown != want[1] || *got[2].CoolDown != want[2] {
 		t.Errorf("%+v\nwant %+v", got, want)
 	}
 }

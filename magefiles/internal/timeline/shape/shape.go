@@ -216,6 +216,9 @@ type CoolDown struct {
 	Add     time.Time `json:"add,omitzero"`
 	Delete  time.Time `json:"delete,omitzero"`
 	Failure time.Time `json:"failure,omitzero"`
+	// Over is set if the autoscaler said that it was in no cool-down. Older records never
+	// have it.
+	Over bool `json:"over,omitempty"`
 }
 
 // Loops are loops of the autoscaler, one after the other.
