@@ -97,8 +97,8 @@ func (e *explainer) running(run history.Span) string {
 	text := "has been running since " + timeline.Clock(run.From)
 	heard := e.heard()
 	if since := e.silentSince(); !since.IsZero() {
-		text = fmt.Sprintf("has run since %s, has logged nothing since %s, and may have been killed", timeline.Clock(run.From), timeline.Clock(since))
-	} else if e.world().At.Sub(heard) > silence {
+		text = fmt.Sprintf("has run since %s, has logged nothing since %s, and may have been killed, or it is in a debugger", timeline.Clock(run.From), timeline.Clock(since))
+	} else if a := e.world().Autoscaler; e.world().At.Sub(heard) > silence(a) {
 		text += "; its last message on record is from " + timeline.Clock(heard)
 	}
 	return text

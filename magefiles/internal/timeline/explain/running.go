@@ -6,11 +6,21 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
 )
 
-// silence is how long an autoscaler that logs its loops may log nothing before the answers
-// mention it.
-const silence = 3 * time.Minute
+// leastSilence is how long any autoscaler that logs its loops may log nothing before the
+// answers mention it.
+const leastSilence = 3 * time.Minute
+
+// silence is leastSilence for an autoscaler by its scan interval and the length of its loops.
+func silence(a fit.Autoscaler) time.Duration {
+	round, _ := time.ParseDuration(a.Setting("scan-interval").Value)
+	if a.Loops != nil {
+		round += a.Loops.Longest
+	}
+	return max(leastSilence, 2*round)
+}
 
 // idle returns in a phrase that no autoscaler runs by the record, empty if one does.
 func (e *explainer) idle() string {
@@ -22,7 +32,7 @@ func (e *explainer) idle() string {
 		return "no autoscaler runs; the last one stopped at " + timeline.Clock(e.Runs[n-1].To)
 	}
 	if since := e.silentSince(); !since.IsZero() {
-		return fmt.Sprintf("the autoscaler has logged nothing since %s, and may have been killed", timeline.Clock(since))
+		return fmt.Sprintf("the autoscaler has logged nothing since %s, and may have been killed, or it is in a debugger", timeline.Clock(since))
 	}
 	return ""
 }
@@ -34,7 +44,7 @@ func (e *explainer) silentSince() time.Time {
 	if w.Autoscaler.Loops == nil {
 		return time.Time{}
 	}
-	if heard := e.heard(); w.At.Sub(heard) > silence {
+	if heard := e.heard(); w.At.Sub(heard) > silence(w.Autoscaler) {
 		return heard
 	}
 	return time.Time{}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
@@ -90,21 +91,35 @@ func TestExplainNeverAnAutoscaler(t *testing.T) {
 }
 
 // TestExplainASilentAutoscaler: one that logged its loops and then nothing for minutes is not
-// said to disagree; one whose loops are not on record may have nothing to log.
+// said to disagree; one whose loops are not on record may have nothing to log, and one whose
+// loops are long or rare is not silent yet.
 func TestExplainASilentAutoscaler(t *testing.T) {
 	t.Parallel()
-	for loops, want := range map[bool]string{true: "the autoscaler has logged nothing since 22:00:30, and may have been killed", false: "They disagree: by the facts web would take it"} {
+	const killed, disagrees = "the autoscaler has logged nothing since 22:00:30, and may have been killed, or it is in a debugger", "They disagree: by the facts web would take it"
+	for name, tc := range map[string]struct {
+		loops *shape.Loops
+		scan  string
+		want  string
+	}{
+		"no loops":   {want: disagrees},
+		"silent":     {loops: &shape.Loops{N: 1}, want: killed},
+		"rare loops": {loops: &shape.Loops{N: 1}, scan: "4m50s", want: disagrees},
+		"long loops": {loops: &shape.Loops{N: 1, Longest: 5 * time.Minute}, want: disagrees},
+	} {
 		c, pod := idleCluster(false)
-		facts := slices.DeleteFunc(c.Record(), func(f timeline.Fact) bool {
+		c.Facts = slices.DeleteFunc(c.Record(), func(f timeline.Fact) bool {
 			return f.What == timeline.Stopped || f.What == timeline.Refused && f.Group == "web" || f.What == timeline.Health
 		})
-		if loops {
-			c.Facts = facts
-			c.Add(30, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{Loops: &shape.Loops{N: 1, From: c.At(20), Last: c.At(30)}})})
-			facts = c.Record()
+		process := shape.Autoscaler{Loops: tc.loops}
+		if tc.scan != "" {
+			process.Flags = map[string]string{"scan-interval": tc.scan}
 		}
-		if got, err := Text(facts, "pod/"+pod, Options{}); err != nil || !strings.Contains(got, want) || loops && strings.Contains(got, "isagree") {
-			t.Errorf("%v: want %q:\n%s", err, want, got)
+		if tc.loops != nil {
+			tc.loops.From, tc.loops.Last = c.At(20), c.At(30)
+			c.Add(30, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(process)})
+		}
+		if got, err := Text(c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, tc.want) || strings.Contains(got, "isagree") != (tc.want == disagrees) {
+			t.Errorf("%s: %v: want %q:\n%s", name, err, tc.want, got)
 		}
 	}
 }
