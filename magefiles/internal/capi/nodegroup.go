@@ -388,7 +388,9 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 	if Added(from) {
 		for name, value := range from.GetAnnotations() {
 			what, announces := strings.CutPrefix(name, release.CapacityPrefix)
-			if _, isCapacity := capacityNames[what]; announces && !(isCapacity && len(g.Capacity) > 0) {
+			_, replaced := capacityNames[what]
+			replaced = replaced && len(g.Capacity) > 0
+			if announces && !replaced {
 				annotations[name] = value
 			}
 		}
