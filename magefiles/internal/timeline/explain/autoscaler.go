@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 // autoscalerWord is what users write to ask about the autoscaler.
@@ -125,16 +127,8 @@ func (e *explainer) process(run history.Span) section {
 	if a.API != "" {
 		s.add("API", "%s of Cluster API", a.API)
 	}
-	if l := a.Loops; l != nil {
-		text := "the last on record began at " + timeline.Clock(l.Last)
-		if l.N > 0 {
-			scan := a.Setting("scan-interval")
-			text += fmt.Sprintf("; %s before it, one every %s; the interval is %s (%s)", timeline.Plural(l.N, "loop"), timeline.DurationText(l.Last.Sub(l.From)/time.Duration(l.N)), scan.Words(), scan.By)
-			if l.Longest > 0 {
-				text += fmt.Sprintf("; each took %s at the median and %s at most, by its lines", timeline.DurationText(l.Median), timeline.DurationText(l.Longest))
-			}
-		}
-		s.add("loops", "%s", text)
+	if a.Loops != nil {
+		s.add("loops", "%s", e.loops(run))
 	}
 	for _, f := range slices.Backward(e.Facts) {
 		if f.Kind == timeline.Autoscaler && f.What == timeline.Health && f.Group == "" {
@@ -147,6 +141,44 @@ func (e *explainer) process(run history.Span) section {
 		}
 	}
 	return s
+}
+
+// loops returns when the last loop began, the timing of those just before it while the
+// autoscaler runs, and the longest of the run.
+func (e *explainer) loops(run history.Span) string {
+	a := e.world().Autoscaler
+	last, scan := a.Loops, a.Setting("scan-interval")
+	text := "the last on record began at " + timeline.Clock(last.Last)
+	recent := last.N > 0 && (run.Open || run.From.IsZero())
+	if recent {
+		before := last.Last.Sub(last.From)
+		text += fmt.Sprintf("; in the %s before it %s, one every %s; the interval is %s (%s)", timeline.DurationText(before), timeline.Plural(last.N, "loop"), timeline.DurationText(before/time.Duration(last.N)), scan.Words(), scan.By)
+		if last.Longest > 0 {
+			text += fmt.Sprintf("; each of them took %s at the median and %s at most, by its lines", timeline.DurationText(last.Median), timeline.DurationText(last.Longest))
+		}
+	}
+	switch n, longest := e.loopsOf(run); {
+	case longest == 0 || recent && n == last.N:
+	case n == 1:
+		text += "; the only complete one on record took " + timeline.DurationText(longest)
+	default:
+		text += fmt.Sprintf("; the longest of all %s on record took %s", timeline.Plural(n, "complete loop"), timeline.DurationText(longest))
+	}
+	return text
+}
+
+// loopsOf returns the number of complete loops of a run, and the length of the longest one.
+func (e *explainer) loopsOf(run history.Span) (n int, longest time.Duration) {
+	for _, f := range e.facts {
+		if f.Kind != timeline.Autoscaler || f.What != timeline.Shaped || f.Time.Before(run.From) {
+			continue
+		}
+		var s shape.Autoscaler
+		if json.Unmarshal(f.Shape, &s) == nil && s.Loops != nil {
+			n, longest = n+s.Loops.N, max(longest, s.Loops.Longest)
+		}
+	}
+	return n, longest
 }
 
 // podOf returns the name of the autoscaler's pod, empty if it has none on record.

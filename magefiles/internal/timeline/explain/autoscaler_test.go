@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -94,6 +95,39 @@ func TestExplainAsOfNow(t *testing.T) {
 			if err != nil || strings.Contains(got, want) != (o.Now.Equal(c.At(210))) {
 				t.Errorf("%s at %s: %v: want %q:\n%s", what, o.Now, err, want, got)
 			}
+		}
+	}
+}
+
+// TestExplainLoops: what is said of the recent loops is not said of all loops of the process, and
+// those of the process before do not count.
+func TestExplainLoops(t *testing.T) {
+	t.Parallel()
+	const last, all = "  loops  the last on record began at 22:04:00", "; the longest of all 4 complete loops on record took 40.2s\n"
+	for name, want := range map[string]string{
+		"it runs":           last + "; in the 1m00s before it 2 loops, one every 30s; the interval is 10s (the default of --scan-interval); each of them took 25s at the median and 29s at most, by its lines" + all,
+		"stopped":           last + all,
+		"stopped after one": "  loops  the last on record began at 22:00:50; the only complete one on record took 48s\n",
+	} {
+		c := newCluster(1)
+		loops := func(at float64, l shape.Loops) {
+			l.Last = c.At(at)
+			c.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{Loops: &l}), Source: timeline.Log})
+		}
+		loops(50, shape.Loops{N: 1, From: c.At(1), Longest: 48 * time.Second})
+		if name != "stopped after one" {
+			c.Log(90, "Cluster Autoscaler 1.36.1")
+			loops(100, shape.Loops{From: c.At(100)})
+			loops(180, shape.Loops{N: 2, From: c.At(100), Median: 30 * time.Second, Longest: 40200 * time.Millisecond})
+			loops(240, shape.Loops{N: 2, From: c.At(180), Median: 25 * time.Second, Longest: 29 * time.Second})
+		}
+		if name != "it runs" {
+			c.Log(250, "Cleaned up, exiting...")
+		}
+		got, err := Text(c.Record(), autoscalerWord, Options{})
+		spaces := regexp.MustCompile(`loops {2,}`).ReplaceAllString(got, "loops  ")
+		if err != nil || !strings.Contains(spaces, want) {
+			t.Errorf("%s: %v: want %q:\n%s", name, err, want, got)
 		}
 	}
 }
