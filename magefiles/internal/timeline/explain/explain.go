@@ -144,21 +144,22 @@ type explainer struct {
 	Options
 	// facts are all of the record by time, with shapes.
 	facts []timeline.Fact
-	now   *fit.World
-	out   strings.Builder
+	// latest is the cluster at the record's end, nil before world makes it.
+	latest *fit.World
+	out    strings.Builder
 }
 
 // world returns the cluster at the record's end.
 func (e *explainer) world() *fit.World {
-	if e.now == nil {
+	if e.latest == nil {
 		// The history has no shapes, and ends before the last of them.
 		end := e.facts[len(e.facts)-1].Time
 		if e.Now.After(end) {
 			end = e.Now
 		}
-		e.now = e.worldAt(end)
+		e.latest = e.worldAt(end)
 	}
-	return e.now
+	return e.latest
 }
 
 // worldAt returns the cluster at a time.
