@@ -35,10 +35,11 @@ type PodWhy struct {
 	Parts []Part
 }
 
-// partEnd is the end of a part, with the part's name.
+// partEnd is the end of a part, with the part's name. what is what happened then, where the
+// next part may be the first one.
 type partEnd struct {
-	at   time.Time
-	part string
+	at         time.Time
+	part, what string
 }
 
 // slack is how far times in whole seconds may be wrong.
@@ -163,15 +164,15 @@ func (w PodWhy) parts() []Part {
 	p := w.Pod
 	var moments []partEnd
 	if w.Decision != nil {
-		moments = append(moments, partEnd{w.Decision.At, "pending until the decision"})
+		moments = append(moments, partEnd{at: w.Decision.At, part: "pending until the decision"})
 		if w.NewNode {
 			moments = append(moments,
-				partEnd{w.Node.Created, "decision until the machine was created"},
-				partEnd{w.Node.Joined, "machine created until the node joined"},
-				partEnd{w.Node.Ready, "node joined until it was Ready"})
+				partEnd{at: w.Node.Created, part: "decision until the machine was created"},
+				partEnd{at: w.Node.Joined, part: "machine created until the node joined"},
+				partEnd{at: w.Node.Ready, part: "node joined until it was Ready"})
 		}
 	}
-	moments = append(moments, partEnd{p.Scheduled, "until it was scheduled"}, partEnd{p.Running, "scheduled until it ran"})
+	moments = append(moments, partEnd{at: p.Scheduled, part: "until it was scheduled"}, partEnd{at: p.Running, part: "scheduled until it ran"})
 	var parts []Part
 	at := p.Began()
 	for _, next := range moments {
@@ -483,23 +484,26 @@ func (m *Model) removalParts(n *NodeStory, r *Removal) []Part {
 			unneeded = s.From
 		}
 	}
-	moments := []partEnd{{left, "last pod gone"}}
+	moments := []partEnd{{at: left, what: "last pod gone"}}
 	if !unneeded.IsZero() && (chosen.IsZero() || !unneeded.After(chosen)) {
-		moments = append(moments, partEnd{unneeded, "until it was found unneeded"})
+		moments = append(moments, partEnd{unneeded, "until found unneeded", "found unneeded"})
 	}
-	moments = append(moments, partEnd{chosen, untilDecision})
+	moments = append(moments, partEnd{chosen, untilDecision, "decision"})
 	for _, s := range n.Phases {
 		if s.State == "Deleting" {
-			moments = append(moments, partEnd{s.From, "until its machine was deleted"})
+			moments = append(moments, partEnd{s.From, "until its machine was deleted", "machine deleted"})
 			break
 		}
 	}
-	moments = append(moments, partEnd{n.NodeGone, "until the node was gone"}, partEnd{n.Gone, "until the machine was gone"})
+	moments = append(moments, partEnd{n.NodeGone, "until the node was gone", "node gone"}, partEnd{at: n.Gone, part: "until the machine was gone"})
 	moments = slices.DeleteFunc(moments, func(e partEnd) bool { return e.at.IsZero() })
 	slices.SortStableFunc(moments, func(a, b partEnd) int { return a.at.Compare(b.at) })
 	var parts []Part
 	for i := 1; i < len(moments); i++ {
 		parts = append(parts, Part{moments[i].part, moments[i-1].at, moments[i].at})
+	}
+	if len(parts) > 0 {
+		parts[0].Name = strings.TrimSpace(moments[0].what + " " + parts[0].Name) // the others follow each other
 	}
 	return parts
 }
@@ -511,7 +515,7 @@ func (r *Removal) Took() time.Duration {
 	}
 	from := r.Parts[0].From
 	for _, p := range r.Parts {
-		if p.Name == untilDecision {
+		if strings.HasSuffix(p.Name, untilDecision) {
 			from = p.To
 		}
 	}
