@@ -225,7 +225,7 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 		seen.add(g.Name, "%s", text)
 	}
 	if len(seen.rows) == 0 && len(w.Groups) > 0 {
-		seen.add("none", "no group on record is one of its node groups")
+		seen.add("none", "it scales none of the groups on record")
 	}
 	return seen, unseen
 }

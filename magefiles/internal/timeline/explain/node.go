@@ -198,7 +198,7 @@ func (e *explainer) reason(n *fit.Node, s fit.Stay) string {
 	case 1:
 		return texts[0]
 	}
-	return fmt.Sprintf("%s; and %s", texts[0], timeline.Plural(len(texts)-1, "more reason"))
+	return fmt.Sprintf("%s; %s", texts[0], timeline.Plural(len(texts)-1, "more reason"))
 }
 
 // lookAgain returns when the autoscaler looks at a node again that a pod blocked.
@@ -209,14 +209,17 @@ func (e *explainer) lookAgain(n *fit.Node) string {
 
 // timer returns a timer in words, without its name.
 func timer(t fit.Timer, now time.Time) string {
-	needs := fmt.Sprintf("%s (%s)", timeline.DurationText(t.Needs), t.By)
+	since, needs := timeline.Clock(t.From), fmt.Sprintf("%s (%s)", timeline.DurationText(t.Needs), t.By)
+	if t.OfLoop {
+		since += " (the loop's start)"
+	}
 	switch {
 	case t.From.IsZero():
 		return "the autoscaler has not found it unneeded yet, and waits " + needs + " from then on"
 	case t.Until.After(now):
-		return fmt.Sprintf("since %s, needs %s: %s more, until %s", timeline.Clock(t.From), needs, timeline.DurationText(t.Until.Sub(now)), timeline.Clock(t.Until))
+		return fmt.Sprintf("since %s, needs %s: %s more, until %s", since, needs, timeline.DurationText(t.Until.Sub(now)), timeline.Clock(t.Until))
 	}
-	return fmt.Sprintf("since %s, needed %s, and was over at %s", timeline.Clock(t.From), needs, timeline.Clock(t.Until))
+	return fmt.Sprintf("since %s, needed %s, and was over at %s", since, needs, timeline.Clock(t.Until))
 }
 
 // nodeBasis returns from what the facts about a node are.

@@ -108,7 +108,7 @@ func (j *waiting) reason() string {
 	case len(j.verdicts) == 0:
 		return "there is no node group at all"
 	case !slices.ContainsFunc(j.verdicts, func(v fit.Verdict) bool { return v.Scaled }):
-		return "no group is a node group that the autoscaler scales"
+		return "the autoscaler scales none of the groups"
 	case len(j.verdicts) == 1:
 		return fmt.Sprintf("%s would not take it: %s", timeline.Tidy(j.verdicts[0].Group.Name), j.verdicts[0].Obstacles[0].Text)
 	}

@@ -29,7 +29,7 @@ func (e *explainer) idle() string {
 	case n == 0:
 		return "no autoscaler is on record"
 	case !e.Runs[n-1].Open:
-		return "no autoscaler runs; the last one stopped at " + timeline.Clock(e.Runs[n-1].To)
+		return "no autoscaler has run since " + timeline.Clock(e.Runs[n-1].To)
 	}
 	if since := e.silentSince(); !since.IsZero() {
 		return fmt.Sprintf("the autoscaler has logged nothing since %s, and may have been killed, or it is in a debugger", timeline.Clock(since))

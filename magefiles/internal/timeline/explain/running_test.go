@@ -37,7 +37,7 @@ func idleCluster(free bool) (c *cluster, pod string) {
 // what to type. None claims what only an autoscaler that runs does or knows.
 func TestExplainWithoutAnAutoscaler(t *testing.T) {
 	t.Parallel()
-	const stopped = "no autoscaler runs; the last one stopped at 22:00:30"
+	const stopped = "no autoscaler has run since 22:00:30"
 	never := []string{"isagree", "agree?", "the autoscaler adds", "the autoscaler does", "the autoscaler looks", "backed off", "unhealthy", "may remove it", "more, until", "Backoff", "back-off"}
 	for _, free := range []bool{false, true} {
 		c, pod := idleCluster(free)

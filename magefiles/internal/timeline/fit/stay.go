@@ -372,6 +372,9 @@ type Timer struct {
 	From  time.Time
 	Needs time.Duration
 	By    string
+	// OfLoop is set if From is the start of the loop in which the autoscaler decided, which was
+	// later.
+	OfLoop bool
 	// Until is when it is over, zero if it has not begun.
 	Until time.Time
 }
@@ -408,13 +411,14 @@ func (w *World) CoolDowns(g *Group) []Timer {
 	}
 	var timers []Timer
 	for _, c := range []struct {
-		name, flag string
-		from       time.Time
+		name, flag    string
+		from, decided time.Time
 	}{
-		{"after adding nodes", "scale-down-delay-after-add", last.Add}, {"after deleting nodes", "scale-down-delay-after-delete", last.Delete},
-		{"after a failure", "scale-down-delay-after-failure", last.Failure},
+		{"after adding nodes", "scale-down-delay-after-add", last.Add, a.decided.Add},
+		{"after deleting nodes", "scale-down-delay-after-delete", last.Delete, a.decided.Delete},
+		{"after a failure", "scale-down-delay-after-failure", last.Failure, a.decided.Failure},
 	} {
-		t := Timer{Name: c.name, From: c.from}
+		t := Timer{Name: c.name, From: c.from, OfLoop: last == a.CoolDown && c.decided.Sub(c.from) >= time.Second}
 		if t.From.Before(a.Since) {
 			t.From = time.Time{} // a process begins with times in the past
 		}

@@ -307,7 +307,11 @@ func timers(all []Timer) string {
 	var texts []string
 	for _, t := range all {
 		if !t.From.IsZero() {
-			texts = append(texts, fmt.Sprintf("%s %v+%v (%s)", t.Name, t.From.Sub(start).Seconds(), t.Until.Sub(t.From).Seconds(), t.By))
+			from := fmt.Sprint(t.From.Sub(start).Seconds())
+			if t.OfLoop {
+				from += " (of a loop)"
+			}
+			texts = append(texts, fmt.Sprintf("%s %s+%v (%s)", t.Name, from, t.Until.Sub(t.From).Seconds(), t.By))
 		}
 	}
 	return strings.Join(texts, ", ")
@@ -371,7 +375,11 @@ func TestTimers(t *testing.T) {
 		},
 		"by its own words": {
 			facts: []timeline.Fact{up, said(timeline.Fact{What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: start.Add(5 * time.Second), Delete: start.Add(-time.Hour)}})})},
-			want:  "after adding nodes 5+" + ten + "delay-after-add)",
+			want:  "after adding nodes 5 (of a loop)+" + ten + "delay-after-add)",
+		},
+		"by its own words, at once": {
+			facts: []timeline.Fact{up, said(timeline.Fact{What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: start.Add(8 * time.Second)}})})},
+			want:  "after adding nodes 8+" + ten + "delay-after-add)",
 		},
 		"of its group": {facts: []timeline.Fact{up, down}, flags: map[string]string{local: "true"}, want: "after adding nodes 8+" + ten + "delay-after-add)"},
 		"forgotten":    {facts: []timeline.Fact{up, {Kind: timeline.Lab, What: timeline.Step, Time: start.Add(time.Minute)}, said(timeline.Fact{What: timeline.Started, Time: start.Add(time.Minute)})}},
