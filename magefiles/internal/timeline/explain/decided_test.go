@@ -87,3 +87,23 @@ func TestExplainADecisionWithoutNodes(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainTheDecisionOfTheNewNode: of several enlargements for a pod, the last one before its
+// new node counts.
+func TestExplainTheDecisionOfTheNewNode(t *testing.T) {
+	t.Parallel()
+	c, pod := enlarged()
+	c.decide(500, pod)
+	add := func(at float64, kind timeline.Kind, what string) {
+		c.Add(at, timeline.Fact{Kind: kind, What: what, Name: "web-new", UID: string(kind) + "-new", Group: "web", Source: timeline.Watch})
+	}
+	add(505, timeline.Machine, timeline.Created)
+	add(540, timeline.Node, timeline.Joined)
+	add(550, timeline.Node, timeline.Ready)
+	c.Add(560, timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: pod, UID: "p-" + pod, Node: "web-new", Source: timeline.Watch})
+	c.decide(545, pod)
+	got, err := Text(c.Record(), "pod/"+pod, Options{})
+	if want := "  22:08:20    +8m10s  ▲ the autoscaler enlarges web to 3\n"; err != nil || !strings.Contains(got, want) {
+		t.Errorf("%v: want %q:\n%s", err, want, got)
+	}
+}

@@ -238,11 +238,16 @@ func TestExplainWhatIsNotJudged(t *testing.T) {
 	t.Parallel()
 	spread := []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: "zone", WhenUnsatisfiable: corev1.DoNotSchedule}}
 	for name, tc := range map[string]struct {
-		full, moved    bool
-		verdict, nodes string
+		full, moved, stopped bool
+		verdict, nodes       string
 	}{
-		"room":       {verdict: "; it has room on N, N, apart from its topology spread, which the lab does not judge.\n", nodes: "it fits on N, N, apart from its topology spread, which the lab does not judge\n"},
-		"no room":    {full: true, verdict: "; web would take it, apart from its topology spread, which the lab does not judge.\n", nodes: "cpu: 2200m missing"},
+		"room":    {verdict: "; it has room on N, N, apart from its topology spread, which the lab does not judge.\n", nodes: "it fits on N, N, apart from its topology spread, which the lab does not judge\n"},
+		"no room": {full: true, verdict: "; web would take it, apart from its topology spread, which the lab does not judge.\n", nodes: "cpu: 2200m missing"},
+		"moved, by one that stopped": {
+			moved: true, stopped: true,
+			verdict: "; no autoscaler has run since 22:00:30; it has room on N, N, apart from its topology spread, which the lab does not judge, and the scheduler does not bind it.\n",
+			nodes:   "it fits on N, N, apart from its topology spread, which the lab does not judge\n",
+		},
 		"moved, too": {moved: true, verdict: "; scheduler and autoscaler disagree: it has room on N, N, so", nodes: "it fits on N, N\n"},
 	} {
 		c := newCluster(1)
@@ -258,10 +263,13 @@ func TestExplainWhatIsNotJudged(t *testing.T) {
 		} else {
 			c.Log(20, "Pod "+pod+" is unschedulable")
 		}
+		if tc.stopped {
+			c.Log(30, "Cleaned up, exiting...")
+		}
 		c.on(60, timeline.Node, timeline.Ready, "")
 		got, err := Text(c.Record(), "pod/"+pod, Options{})
 		got = strings.NewReplacer(c.node, "N", c.other, "N").Replace(got)
-		if err != nil || !strings.Contains(got, tc.verdict) || !strings.Contains(got, tc.nodes) || strings.Contains(got, "isagree") != tc.moved || !strings.Contains(got, "Not judged by the lab: topology spread.") {
+		if err != nil || !strings.Contains(got, tc.verdict) || !strings.Contains(got, tc.nodes) || strings.Contains(got, "isagree") != (tc.moved && !tc.stopped) || !strings.Contains(got, "Not judged by the lab: topology spread.") {
 			t.Errorf("%s: %v:\n%s\nwant %s", name, err, got, tc.verdict)
 		}
 	}
