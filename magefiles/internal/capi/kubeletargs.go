@@ -70,20 +70,24 @@ func KubeletArgs(capacity map[string]string, has corev1.ResourceList) (map[strin
 // setKubeletArgs sets the arguments of the group's kubelets in its bootstrap template. The
 // template's own labels of nodes stay.
 func (g NodeGroup) setKubeletArgs(bootstrap *unstructured.Unstructured, path ...string) error {
-	set := maps.Clone(g.KubeletArgs)
-	if set == nil {
-		set = map[string]string{}
-	}
 	value, found, err := unstructured.NestedFieldCopy(bootstrap.Object, path...)
 	if err != nil {
 		return fmt.Errorf("read the kubelet's arguments of %s: %w", g.Name, err)
 	}
-	asMap := !release.APIOf(bootstrap.GroupVersionKind().Version).ArgsAreList
-	if args, ok := value.(map[string]any); ok || !found && asMap {
-		if len(g.Labels) > 0 {
-			set[nodeLabels] = g.withLabels(args[nodeLabels])
+	args, isMap := value.(map[string]any)
+	list, _ := value.([]any)
+	set := map[string]string{}
+	maps.Copy(set, g.KubeletArgs)
+	if len(g.Labels) > 0 {
+		before := args[nodeLabels]
+		for _, a := range list {
+			if nameOf(a) == nodeLabels {
+				before = a.(map[string]any)["value"]
+			}
 		}
-		args = maps.Clone(args)
+		set[nodeLabels] = g.withLabels(before)
+	}
+	if isMap || !found && !release.APIOf(bootstrap.GroupVersionKind().Version).ArgsAreList {
 		if args == nil {
 			args = map[string]any{}
 		}
@@ -94,29 +98,20 @@ func (g NodeGroup) setKubeletArgs(bootstrap *unstructured.Unstructured, path ...
 		}
 		return unstructured.SetNestedMap(bootstrap.Object, args, path...)
 	}
-	args, _ := value.([]any)
-	var kept []any
-	var labels any
-	for _, a := range args {
-		arg, _ := a.(map[string]any)
-		name, _ := arg["name"].(string)
-		switch _, replaced := set[name]; {
-		case name == nodeLabels && len(g.Labels) > 0:
-			labels = arg["value"]
-		case !replaced:
-			kept = append(kept, a)
-		}
-	}
-	if len(g.Labels) > 0 {
-		set[nodeLabels] = g.withLabels(labels)
-	}
+	list = slices.DeleteFunc(list, func(a any) bool { _, replaced := set[nameOf(a)]; return replaced })
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if set[name] == "" {
-			continue
+		if set[name] != "" {
+			list = append(list, map[string]any{"name": name, "value": set[name]})
 		}
-		kept = append(kept, map[string]any{"name": name, "value": set[name]})
 	}
-	return unstructured.SetNestedSlice(bootstrap.Object, kept, path...)
+	return unstructured.SetNestedSlice(bootstrap.Object, list, path...)
+}
+
+// nameOf returns the name of an argument in a list of them.
+func nameOf(argument any) string {
+	fields, _ := argument.(map[string]any)
+	name, _ := fields["name"].(string)
+	return name
 }
 
 // nodeLabels is the kubelet's argument with the labels of its node.

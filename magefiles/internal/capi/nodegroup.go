@@ -30,9 +30,6 @@ const GroupLabel = "caslab.local/node-group"
 // Added reports whether the lab added the MachineDeployment as a node group.
 func Added(group *unstructured.Unstructured) bool { return group.GetLabels()[GroupLabel] != "" }
 
-// labelsAnnotation ends the name of the annotation with the labels of a group's nodes.
-const labelsAnnotation = "labels"
-
 // Sizes returns the minimum and maximum in a node group's annotations, with either
 // prefix. They are empty if there are none.
 func Sizes(group *unstructured.Unstructured) (lowest, highest string) {
@@ -399,7 +396,7 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 		annotations[release.CapacityPrefix+name] = value
 	}
 	if len(g.Labels) > 0 {
-		annotations[release.CapacityPrefix+labelsAnnotation] = g.withLabels(annotations[release.CapacityPrefix+labelsAnnotation])
+		annotations[release.CapacityPrefix+"labels"] = g.withLabels(annotations[release.CapacityPrefix+"labels"])
 	}
 	if len(g.Taints) > 0 {
 		annotations[release.CapacityPrefix+"taints"] = joinedTaints(g.Taints)
