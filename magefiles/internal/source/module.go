@@ -144,17 +144,19 @@ func (s Spec) moduleError(m GoModule, err error) error {
 // missingTag returns an error if the Go module proxy answers and does not list the version of
 // the module at path. why is what the go command said about the version.
 func (s Spec) missingTag(ctx context.Context, o Options, path string, why error) *MissingTagError {
-	var common []string // the versions of all modules
-	for i, m := range append([]GoModule{{Path: path}}, s.Modules...) {
-		versions, err := ModuleVersions(ctx, m.Path, o)
-		switch {
-		case err != nil, i == 0 && slices.Contains(versions, s.Version):
-			return nil //nolint:nilerr // a list that cannot be had tells nothing
-		case i == 0:
-			common = versions
-		default:
-			common = slices.DeleteFunc(common, func(v string) bool { return !slices.Contains(versions, v) })
+	common, err := ModuleVersions(ctx, path, o) // in the end, the versions of all modules
+	if err != nil || slices.Contains(common, s.Version) {
+		return nil // a list that cannot be had tells nothing
+	}
+	for _, m := range s.Modules {
+		if m.Path == path {
+			continue
 		}
+		versions, err := ModuleVersions(ctx, m.Path, o)
+		if err != nil {
+			return nil
+		}
+		common = slices.DeleteFunc(common, func(v string) bool { return !slices.Contains(versions, v) })
 	}
 	return &MissingTagError{Component: s.Name, Tag: s.Version, URL: path + " on the " + Proxy, Nearest: nearest(s.Version, common), Err: why}
 }
