@@ -89,7 +89,10 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) (rel
 	releases = []machine.Check{
 		{Name: clusterAPI, Find: func(ctx context.Context) machine.Finding {
 			err := e.tools.check(ctx, component.ClusterAPI(e.Config))
-			toDo := adviceIn(err, "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is")
+			toDo := "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"
+			if advised := new(component.AdvisedError); errors.As(err, &advised) {
+				toDo = advised.Advice
+			}
 			return machine.Judge(clusterAPI, fetched(e.Config.ClusterAPI), err, machine.Failure, toDo)
 		}},
 	}
@@ -122,18 +125,6 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) (rel
 		}})
 	}
 	return releases, others
-}
-
-// adviceIn returns the last line of an error of package component, which says what to do if
-// the package knows that, or else the other text.
-func adviceIn(err error, other string) string {
-	if err == nil {
-		return other
-	}
-	if _, rest, more := strings.Cut(err.Error(), "\n"); more {
-		return rest[strings.LastIndexByte(rest, '\n')+1:]
-	}
-	return other
 }
 
 // fetched says where a source is, or that it can be fetched.
