@@ -40,7 +40,7 @@ func (e *explainer) decidedFor(j *waiting) *decided {
 	if d := j.why.Decision; d != nil {
 		return &decided{Decision: d, end: e.endOf(d)}
 	}
-	if h := j.heard(); len(j.room) > 0 || len(j.ignored) > 0 || h.moved != "" || h.comes != "" {
+	if len(j.room) > 0 || len(j.ignored) > 0 || j.heard.moved != "" || j.heard.comes != "" {
 		return nil
 	}
 	for _, d := range slices.Backward(e.Decisions) {

@@ -18,8 +18,8 @@ type waiting struct {
 	why   history.PodWhy
 	// decided is the enlargement for the pod, or one that may be for it; nil if there was none.
 	decided *decided
-	// run is the autoscaler's process that ran last, zero if none is on record.
-	run history.Span
+	// heard is what the autoscaler that runs said of the pod.
+	heard heard
 	// idle says that no autoscaler runs, empty if one does.
 	idle     string
 	ignored  []fit.Obstacle
@@ -38,7 +38,7 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	}
 	j := &waiting{world: world, pod: pod, why: why, idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
 	if n := len(e.Runs); n > 0 {
-		j.run = e.Runs[n-1]
+		j.heard = heardOf(why, e.Runs[n-1])
 	}
 	for _, n := range world.Room(pod) {
 		j.room = append(j.room, timeline.Tidy(n.Name))
@@ -69,7 +69,7 @@ func (j *waiting) scheduler() string {
 // fits reports whether the pod has room on a node that exists: by everything that it asks for,
 // or by what the autoscaler said.
 func (j *waiting) fits() bool {
-	return len(j.room) > 0 && (len(j.unjudged) == 0 || j.heard().moved != "")
+	return len(j.room) > 0 && (len(j.unjudged) == 0 || j.heard.moved != "")
 }
 
 // but returns what is not judged of the pod, as the end of a sentence that says where it fits.
@@ -91,10 +91,10 @@ func (j *waiting) overlooked(why fit.Obstacle) string {
 // reason returns in a phrase why the pod still waits, apart from an autoscaler that does not
 // run.
 func (j *waiting) reason() string {
-	takers, heard := j.takers(), j.heard()
+	takers := j.takers()
 	switch {
-	case heard.comes != "" && j.idle == "":
-		return fmt.Sprintf("the autoscaler expects that it fits on a new node of %s, which is not Ready yet", heard.comes)
+	case j.heard.comes != "" && j.idle == "":
+		return fmt.Sprintf("the autoscaler expects that it fits on a new node of %s, which is not Ready yet", j.heard.comes)
 	case len(j.ignored) > 0:
 		return j.overlooked(j.ignored[0])
 	case len(j.room) > 0 && j.idle != "":
@@ -121,7 +121,6 @@ func some(names []string) string { return strings.Join(timeline.SomeOf(names, 3)
 // agreement returns whether scheduler, autoscaler and facts agree, in sentences.
 func (j *waiting) agreement() []string {
 	var lines []string
-	heard := j.heard()
 	if d := j.decided; d != nil && d.end != "" {
 		lines = append(lines, capitalised(d.words())+".")
 	}
@@ -132,30 +131,30 @@ func (j *waiting) agreement() []string {
 		lines = append(lines, "The autoscaler judges no pod that it does not look at.")
 	case j.coming():
 		lines = append(lines, fmt.Sprintf("They agree: there was no room, and %s.", j.decided.words()))
-	case heard.comes != "":
-		lines = append(lines, fmt.Sprintf("They agree: there is no room yet, and the autoscaler expects that it fits on a new node of %s.", heard.comes))
+	case j.heard.comes != "":
+		lines = append(lines, fmt.Sprintf("They agree: there is no room yet, and the autoscaler expects that it fits on a new node of %s.", j.heard.comes))
 	case len(j.room) > 0 && !j.fits():
 		// What is not judged may be why.
 	case len(j.room) > 0:
 		text := fmt.Sprintf("They disagree: by its requests, selectors and tolerations the pod fits on %s now, and %s does not bind it.", some(j.room), j.scheduler())
-		if heard.moved != "" {
-			text += fmt.Sprintf(" The autoscaler says so too: it %s.", heard.moved)
+		if j.heard.moved != "" {
+			text += fmt.Sprintf(" The autoscaler says so too: it %s.", j.heard.moved)
 		}
 		lines = append(lines, text, "The autoscaler adds no node for a pod that fits on an existing one.")
 		if j.pod.Scheduler != "" {
 			lines = append(lines, fmt.Sprintf("The autoscaler judges as the default scheduler does; the pod waits for a scheduler %q.", timeline.Tidy(j.pod.Scheduler)))
 		}
-	case heard.moved != "":
-		lines = append(lines, fmt.Sprintf("They disagree: the autoscaler says that the pod %s, and so adds no node. By the facts there is no room.", heard.moved))
+	case j.heard.moved != "":
+		lines = append(lines, fmt.Sprintf("They disagree: the autoscaler says that the pod %s, and so adds no node. By the facts there is no room.", j.heard.moved))
 	case len(j.takers()) > 0 && len(j.ignored) == 0 && j.early() != "":
 		lines = append(lines, j.early())
-	case len(j.takers()) > 0 && heard.tried && len(j.unjudged) == 0:
+	case len(j.takers()) > 0 && j.heard.tried && len(j.unjudged) == 0:
 		text := fmt.Sprintf("They disagree: by the facts %s would take it, and the autoscaler has not enlarged it", some(j.takers()))
 		if j.decided != nil {
 			text += " again"
 		}
 		lines = append(lines, text+".")
-	case len(j.takers()) > 0 && !heard.tried && len(j.ignored) == 0:
+	case len(j.takers()) > 0 && !j.heard.tried && len(j.ignored) == 0:
 		lines = append(lines, "The autoscaler has said nothing of the pod.")
 	case len(j.takers()) == 0 && len(j.ignored) == 0 && j.pod.Marked:
 		lines = append(lines, "They agree: there is no room, and no group would make any.")
@@ -192,16 +191,16 @@ type heard struct {
 	tried bool
 }
 
-// heard returns what the autoscaler that runs said of the pod. What a process thought ends
+// heardOf returns what the autoscaler of a run said of the pod. What a process thought ends
 // with it.
-func (j *waiting) heard() heard {
+func heardOf(why history.PodWhy, run history.Span) heard {
 	var h heard
-	if !j.run.Open {
+	if !run.Open {
 		return h
 	}
-	for _, s := range slices.SortedStableFunc(slices.Values(j.why.Autoscaler), func(a, b history.Statement) int { return a.Last.Compare(b.Last) }) {
+	for _, s := range slices.SortedStableFunc(slices.Values(why.Autoscaler), func(a, b history.Statement) int { return a.Last.Compare(b.Last) }) {
 		switch {
-		case s.Pod == "" || s.Last.Before(j.run.From):
+		case s.Pod == "" || s.Last.Before(run.From):
 			continue
 		case !strings.HasPrefix(s.Text, "can be moved to "):
 			h = heard{tried: true}
@@ -314,7 +313,7 @@ func (e *explainer) changes(j *waiting) {
 	}
 	title := "What would have to change"
 	switch {
-	case len(lines) == 0 || (j.coming() || j.heard().comes != "") && j.idle == "":
+	case len(lines) == 0 || (j.coming() || j.heard.comes != "") && j.idle == "":
 		return
 	case len(j.takers()) > 0 && len(j.ignored) == 0 && !j.fits() && j.idle == "":
 		title += " for the other groups to take it"

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,13 +53,12 @@ func (e *explainer) silentSince() time.Time {
 
 // heard returns when the autoscaler said something last.
 func (e *explainer) heard() time.Time {
-	var last time.Time
-	for _, f := range e.facts {
-		if f.Kind == timeline.Autoscaler && (f.Source == timeline.Log || f.Source == timeline.Status || f.Source == timeline.Event) && f.Time.After(last) {
-			last = f.Time
+	for _, f := range slices.Backward(e.facts) {
+		if f.Kind == timeline.Autoscaler && (f.Source == timeline.Log || f.Source == timeline.Status || f.Source == timeline.Event) {
+			return f.Time
 		}
 	}
-	return last
+	return time.Time{}
 }
 
 // toStart returns a sentence with what to type to start an autoscaler, empty if there is
