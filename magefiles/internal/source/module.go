@@ -144,21 +144,31 @@ func (s Spec) moduleError(m GoModule, err error) error {
 // missingTag returns an error if the Go module proxy answers and does not list the version of
 // the module at path. why is what the go command said about the version.
 func (s Spec) missingTag(ctx context.Context, o Options, path string, why error) *MissingTagError {
-	common, err := ModuleVersions(ctx, path, o) // in the end, the versions of all modules
-	if err != nil || slices.Contains(common, s.Version) {
-		return nil // a list that cannot be had tells nothing
+	own, common, err := s.listed(ctx, o, path)
+	if err != nil || slices.Contains(own, s.Version) {
+		return nil //nolint:nilerr // a list that cannot be had tells nothing
 	}
+	return &MissingTagError{Component: s.Name, Tag: s.Version, URL: path + " on the " + Proxy, Nearest: nearest(s.Version, common), Err: why}
+}
+
+// listed returns the versions that the Go module proxy lists of the module at path, and those
+// that it lists of all modules.
+func (s Spec) listed(ctx context.Context, o Options, path string) (own, common []string, err error) {
+	if own, err = ModuleVersions(ctx, path, o); err != nil {
+		return nil, nil, err
+	}
+	common = slices.Clone(own)
 	for _, m := range s.Modules {
 		if m.Path == path {
 			continue
 		}
 		versions, err := ModuleVersions(ctx, m.Path, o)
 		if err != nil {
-			return nil
+			return nil, nil, err
 		}
 		common = slices.DeleteFunc(common, func(v string) bool { return !slices.Contains(versions, v) })
 	}
-	return &MissingTagError{Component: s.Name, Tag: s.Version, URL: path + " on the " + Proxy, Nearest: nearest(s.Version, common), Err: why}
+	return own, common, nil
 }
 
 // fetchModules puts the modules of one release into the folders that they have in the
