@@ -52,7 +52,7 @@ func (a *Autoscalers) Snapshot(ctx context.Context, c *target.Cluster, progress 
 		return nil, err
 	}
 	if d != nil {
-		return snapshotFromPod(ctx, client, d, progress)
+		return snapshotFromPod(ctx, c, client, d, progress)
 	}
 	who, err := a.State.Holder(autoscalerLock(c))
 	if err != nil {
@@ -103,8 +103,9 @@ func get(ctx context.Context, url string) (status int, body []byte, err error) {
 	return answer.StatusCode, body, err
 }
 
-// snapshotFromPod asks the first running pod of an autoscaler's deployment.
-func snapshotFromPod(ctx context.Context, client *kube.Client, deployment *unstructured.Unstructured, progress func(string)) ([]byte, error) {
+// snapshotFromPod asks the pod of an autoscaler's deployment that leads. The others wait for
+// its lease, and have no loop in which they would answer.
+func snapshotFromPod(ctx context.Context, c *target.Cluster, client *kube.Client, deployment *unstructured.Unstructured, progress func(string)) ([]byte, error) {
 	pods, err := client.List(ctx, kube.Pods, deployment.GetNamespace())
 	if err != nil {
 		return nil, fmt.Errorf("look for the autoscaler's pod: %w", err)
@@ -117,14 +118,21 @@ func snapshotFromPod(ctx context.Context, client *kube.Client, deployment *unstr
 	if err != nil {
 		return nil, fmt.Errorf("read the selector of the deployment %s: %w", fullName(deployment), err)
 	}
-	i := slices.IndexFunc(pods, func(p unstructured.Unstructured) bool {
-		return selector.Matches(labels.Set(p.GetLabels())) && p.GetDeletionTimestamp() == nil && kube.Field(&p, "status", "phase") == string(corev1.PodRunning)
+	pods = slices.DeleteFunc(pods, func(p unstructured.Unstructured) bool {
+		return !selector.Matches(labels.Set(p.GetLabels())) || p.GetDeletionTimestamp() != nil || kube.Field(&p, "status", "phase") != string(corev1.PodRunning)
 	})
-	if i < 0 {
+	if len(pods) == 0 {
 		return nil, fmt.Errorf("no pod of the autoscaler's deployment %s runs", fullName(deployment))
 	}
-	progress("the next loop of the pod " + pods[i].GetName())
-	body, err := client.FromPod(ctx, pods[i].GetNamespace(), pods[i].GetName(), portOf(d.Spec.Template.Spec.Containers, d.Name), snapshotPath)
+	flags := flagsIn(d.Spec.Template.Spec.Containers, d.Name)
+	pod := &pods[0]
+	if len(pods) > 1 {
+		if pod, err = leader(ctx, c, pods, flags); err != nil {
+			return nil, err
+		}
+	}
+	progress("the next loop of the pod " + pod.GetName())
+	body, err := client.FromPod(ctx, pod.GetNamespace(), pod.GetName(), portOf(flags), snapshotPath)
 	status := apierrors.APIStatus(nil)
 	if errors.As(err, &status) {
 		if refused := refusal(int(status.Status().Code), body); refused != nil {
@@ -134,16 +142,47 @@ func snapshotFromPod(ctx context.Context, client *kube.Client, deployment *unstr
 	return body, err
 }
 
-// portOf returns the port of the autoscaler's metrics, from the command lines of the
-// containers of its deployment.
-func portOf(containers []corev1.Container, deployment string) string {
-	address := defaultAddress
+// defaultLease is the default of --leader-elect-resource-name. The lease is in the namespace of
+// --namespace, in the cluster that is scaled, and its holder is the hostname. Source:
+// cluster-autoscaler/main.go of 1.24.3 and 1.36.1.
+const defaultLease = "cluster-autoscaler"
+
+// leader returns the pod that holds the autoscalers' lease.
+func leader(ctx context.Context, c *target.Cluster, pods []unstructured.Unstructured, flags []autoscaler.Flag) (*unstructured.Unstructured, error) {
+	namespace, name := cmp.Or(ValueOf(flags, "namespace"), c.ConfigNamespace()), cmp.Or(ValueOf(flags, "leader-elect-resource-name"), defaultLease)
+	lease, err := c.Workload.Get(ctx, kube.Leases, namespace, name)
+	if err != nil {
+		return nil, fmt.Errorf("ask which of %d pods of the autoscaler leads: %w", len(pods), err)
+	}
+	holder := kube.Field(lease, "spec", "holderIdentity")
+	i := slices.IndexFunc(pods, func(p unstructured.Unstructured) bool {
+		hostname := cmp.Or(kube.Field(&p, "spec", "hostname"), p.GetName())
+		if kube.Field(&p, "spec", "hostNetwork") == "true" {
+			hostname = kube.Field(&p, "spec", "nodeName")
+		}
+		return hostname == holder
+	})
+	if i < 0 {
+		return nil, fmt.Errorf("none of %d pods of the autoscaler leads: %q holds the lease %s/%s", len(pods), holder, namespace, name)
+	}
+	return &pods[i], nil
+}
+
+// flagsIn returns the flags of the containers of a deployment that may be the autoscaler, those
+// of the last one first.
+func flagsIn(containers []corev1.Container, deployment string) []autoscaler.Flag {
+	var flags []autoscaler.Flag
 	for _, c := range containers {
 		if autoscaler.Runs(deployment, autoscaler.Container{Image: c.Image, Command: c.Command}) {
-			address = cmp.Or(ValueOf(autoscaler.FlagsOf(slices.Concat(c.Command, c.Args)), "address"), address)
+			flags = append(autoscaler.FlagsOf(slices.Concat(c.Command, c.Args)), flags...)
 		}
 	}
-	_, port, err := net.SplitHostPort(address)
+	return flags
+}
+
+// portOf returns the port of the autoscaler's metrics.
+func portOf(flags []autoscaler.Flag) string {
+	_, port, err := net.SplitHostPort(cmp.Or(ValueOf(flags, "address"), defaultAddress))
 	if err != nil {
 		_, port, _ = net.SplitHostPort(defaultAddress)
 	}

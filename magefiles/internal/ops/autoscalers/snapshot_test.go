@@ -1,7 +1,9 @@
 package autoscalers
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -101,6 +103,41 @@ func TestSnapshotOfAPod(t *testing.T) {
 		a := &Autoscalers{Lab: labtest.New(t, nil).Lab, Open: targettest.Open(c)}
 		got, err := a.Snapshot(t.Context(), c, func(string) {})
 		check(t, name, got, err)
+	}
+}
+
+// TestSnapshotOfTheLeader: of several pods, the one that holds the lease is asked.
+func TestSnapshotOfTheLeader(t *testing.T) {
+	t.Parallel()
+	const objects = `
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: cluster-autoscaler, namespace: system}, spec: {replicas: 3, selector: {matchLabels: {app: as}},
+  template: {spec: {containers: [{name: as, image: "example.com/cluster-autoscaler:1", args: [--namespace=leases, --leader-elect-resource-name=mine]}]}}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: as-0, namespace: system, labels: {app: as}}, status: {phase: Running}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: as-1, namespace: system, labels: {app: as}}, spec: {hostname: other}, status: {phase: Running}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: as-2, namespace: system, labels: {app: as}}, spec: {hostNetwork: true, nodeName: node-2}, status: {phase: Running}}
+---
+{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: cluster-autoscaler, namespace: leases}, spec: {holderIdentity: as-0}}
+`
+	for holder, pod := range map[string]string{"as-0": "as-0", "other": "as-1", "node-2": "as-2", "as-1": "", "": ""} {
+		c, server := targettest.New(t)
+		server.PutYAML(objects)
+		a := &Autoscalers{Lab: labtest.New(t, nil).Lab, Open: targettest.Open(c)}
+		want := fmt.Sprintf("none of 3 pods of the autoscaler leads: %q holds the lease leases/mine", holder)
+		if holder == "" {
+			want = "which of 3 pods of the autoscaler leads"
+		} else {
+			server.PutYAML("{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: mine, namespace: leases}, spec: {holderIdentity: " + holder + "}}")
+		}
+		if pod != "" {
+			server.Answers("system", pod, "8085", answerWith(200, pod))
+		}
+		got, err := a.Snapshot(t.Context(), c, func(string) {})
+		if string(got) != pod || (err == nil) != (pod != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("with the holder %q: Snapshot() = %s, %v; want %q", holder, got, err, cmp.Or(pod, want))
+		}
 	}
 }
 
