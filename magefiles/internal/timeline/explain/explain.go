@@ -340,7 +340,7 @@ func (e *explainer) node(n *history.NodeStory) {
 			e.printf("\nNo reason of the autoscaler for keeping it is on record.\n")
 		}
 	}
-	w.Kept = e.endCoolDowns(slices.DeleteFunc(w.Kept, e.ofAnotherNode(n)))
+	w.Kept = slices.DeleteFunc(w.Kept, e.ofAnotherNode(n))
 	e.statements("Why it was kept", w.Kept, func(history.Statement) string { return "" })
 	if r := w.Removal; r != nil {
 		verb := "goes"

@@ -21,26 +21,6 @@ func (e *explainer) ofAnotherNode(n *history.NodeStory) func(history.Statement) 
 	}
 }
 
-// endCoolDowns ends each statement that the autoscaler is in a cool-down when the last one of
-// that moment was over, because the autoscaler does not say when that is.
-func (e *explainer) endCoolDowns(kept []history.Statement) []history.Statement {
-	for i, s := range kept {
-		if s.Node != "" || s.Text != "scaleDownInCooldown=true" {
-			continue
-		}
-		over := s.Last
-		for _, t := range e.worldAt(s.Last).CoolDowns(nil) {
-			if t.Until.After(over) {
-				over = t.Until
-			}
-		}
-		if over.After(s.Last) && over.Before(s.Until) {
-			kept[i].Until = over
-		}
-	}
-	return kept
-}
-
 // remains writes why a node of a node group that exists is still there, or what its removal
 // waits for. It returns false if the record does not tell.
 func (e *explainer) remains(n *history.NodeStory) bool {

@@ -114,22 +114,6 @@ func TestExplainTellsNamesApart(t *testing.T) {
 	}
 }
 
-// TestExplainCoolDownsEnd: the autoscaler says that it is in a cool-down, and not when that is
-// over.
-func TestExplainCoolDownsEnd(t *testing.T) {
-	t.Parallel()
-	for end, want := range map[float64]string{1000: "  22:01:05 – 22:11:00       · scaleDownInCooldown=true\n", 600: "  22:01:05 – 22:10:00       · scaleDownInCooldown=true\n"} {
-		c := newCluster(0)
-		c.Add(60, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: c.At(60)}})})
-		c.Log(65, "Scale down status: lastScaleUpTime=x scaleDownForbidden=false scaleDownInCooldown=true")
-		c.Add(end-1, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: c.At(end - 1)}})})
-		c.on(end, timeline.Node, timeline.Ready, "")
-		if got, err := Text(c.Record(), "node/"+c.node, Options{}); err != nil || !strings.Contains(got, want) {
-			t.Errorf("%v: want %s:\n%s", err, want, got)
-		}
-	}
-}
-
 // TestExplainACoolDownThatIsOver: a later line says that the autoscaler is in no cool-down.
 func TestExplainACoolDownThatIsOver(t *testing.T) {
 	t.Parallel()
