@@ -29,6 +29,9 @@ type Process struct {
 	LogFile string
 	// Output gets the same output, for a person.
 	Output io.Writer
+	// OnEnd, if set, is called when the process has ended: with nil if ctx was done before, and
+	// with the reason if it ended by itself.
+	OnEnd func(error)
 	// Relay, if not nil, runs as long as the process, which reaches its cluster through it.
 	Relay *kube.Relay
 }
@@ -56,6 +59,7 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 	c.Env, c.Stdout, c.Stderr, c.Stream = p.Env, both, both, true
 	_, err = runner.Run(ctx, c)
 	if ctx.Err() != nil {
+		p.ended(nil)
 		return nil
 	}
 	if err == nil {
@@ -64,7 +68,14 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 	if failed := new(run.Error); errors.As(err, &failed) {
 		err = failed.Err // what it printed was shown
 	}
+	p.ended(err)
 	return fmt.Errorf("the autoscaler %s ended: %w\nits whole log is %s", p.Binary, err, p.LogFile)
+}
+
+func (p Process) ended(err error) {
+	if p.OnEnd != nil {
+		p.OnEnd(err)
+	}
 }
 
 // serialWriter is a writer for two streams that write at the same time.

@@ -62,14 +62,19 @@ func TestRunUntilStopped(t *testing.T) {
 	defer cancel()
 	shown := &untilText{text: "started with --v=4", cancel: cancel}
 	log := filepath.Join(t.TempDir(), "logs", "autoscaler.log")
+	var ends []error
 	p := Process{
 		Binary:  script(t, `trap 'echo stopped; exit 0' TERM; echo "started with $* and $CAPI_VERSION"; while :; do sleep 0.05; done`),
 		Flags:   []Flag{{Name: "v", Value: "4"}},
 		Env:     []string{"CAPI_VERSION=v1beta1"},
 		LogFile: log, Output: shown,
+		OnEnd: func(err error) { ends = append(ends, err) },
 	}
 	if err := p.Run(ctx, run.Exec{}); err != nil {
 		t.Fatalf("Run() = %v, want nil for a process that was stopped", err)
+	}
+	if len(ends) != 1 || ends[0] != nil {
+		t.Errorf("its ends are %v, want one without a reason", ends)
 	}
 	data, err := os.ReadFile(log)
 	if err != nil {
@@ -83,8 +88,12 @@ func TestRunUntilStopped(t *testing.T) {
 	// The next run keeps this log.
 	p.Binary, shown.text = script(t, "exit 3"), "never"
 	var exit *exec.ExitError
+	ends = nil
 	if err := p.Run(t.Context(), run.Exec{}); !errors.As(err, &exit) || !strings.Contains(err.Error(), p.Binary+" ended: exit status 3\nits whole log is "+log) {
 		t.Errorf("Run() of a program that fails = %v, want its end and its log", err)
+	}
+	if len(ends) != 1 || ends[0].Error() != "exit status 3" {
+		t.Errorf("its ends are %v, want its exit status", ends)
 	}
 	if kept, err := os.ReadFile(log + ".previous"); err != nil || !bytes.Equal(kept, data) {
 		t.Errorf("the log before holds %q, %v", kept, err)

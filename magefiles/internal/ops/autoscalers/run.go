@@ -41,6 +41,9 @@ type Recorder interface {
 	// AddStart records with which flags an autoscaler starts, and from what it was
 	// compiled.
 	AddStart(c *target.Cluster, flags []autoscaler.Flag, tree string)
+	// AddEnd records that the autoscaler of this machine has ended: by itself with err, or
+	// stopped by the lab if err is nil.
+	AddEnd(c *target.Cluster, err error)
 }
 
 // Nodes are the nodes of the environment.
@@ -156,7 +159,7 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, built Comp
 	if err != nil {
 		return p, err
 	}
-	p = autoscaler.Process{Binary: built.Binary, Env: environment, LogFile: a.AutoscalerLog(c.UID)}
+	p = autoscaler.Process{Binary: built.Binary, Env: environment, LogFile: a.AutoscalerLog(c.UID), OnEnd: func(err error) { a.Recorder.AddEnd(c, err) }}
 	settings := a.Settings(c, address)
 	if c.Own {
 		// The API server gets another port when the environment is started again.

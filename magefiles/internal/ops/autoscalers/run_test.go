@@ -105,9 +105,13 @@ type fixture struct {
 	loaded   []string
 	// flags are those that were recorded last.
 	flags []autoscaler.Flag
+	// ends are those that were recorded.
+	ends []error
 }
 
 func (s *fixture) AddStart(_ *target.Cluster, flags []autoscaler.Flag, _ string) { s.flags = flags }
+
+func (s *fixture) AddEnd(_ *target.Cluster, err error) { s.ends = append(s.ends, err) }
 
 func (s *fixture) Record(context.Context, *target.Cluster) (stop func()) {
 	s.recorded++
@@ -192,6 +196,9 @@ func TestRun(t *testing.T) {
 	}
 	if s.recorded != 0 {
 		t.Error("it is still recorded")
+	}
+	if !slices.Equal(s.ends, []error{nil}) {
+		t.Errorf("the recorded ends are %v, want that the lab stopped it", s.ends)
 	}
 	if left, err := state.Exists(s.AutoscalerKubeconfig()); err != nil || left {
 		t.Errorf("its kubeconfig is left: %v", err)

@@ -76,6 +76,8 @@ type noRecorder struct{ autoscalers.Recorder }
 
 func (noRecorder) AddStart(*target.Cluster, []autoscaler.Flag, string) {}
 
+func (noRecorder) AddEnd(*target.Cluster, error) {}
+
 func newHostAutoscaler(t *testing.T) (*hostAutoscaler, *program) {
 	t.Helper()
 	l, p := labtest.New(t, nil), &program{fail: make(chan error)}

@@ -123,7 +123,27 @@ func addFact(l *lab.Lab, file string, f timeline.Fact) {
 // AddStart records with which flags the lab starts an autoscaler, and from what it was
 // compiled.
 func (t *Timelines) AddStart(c *target.Cluster, flags []autoscaler.Flag, tree string) {
-	f := logfacts.Flags(flags, tree, t.Now())
+	t.addOfAutoscaler(c, logfacts.Flags(flags, tree, t.Now()))
+}
+
+// killed is the text of the error of a process that SIGKILL ended.
+const killed = "signal: killed"
+
+// AddEnd records that the autoscaler of this machine has ended: by itself with err, or
+// stopped by the lab if err is nil. A process that is killed cannot log its end.
+func (t *Timelines) AddEnd(c *target.Cluster, err error) {
+	f := timeline.Fact{Time: t.Now(), Kind: timeline.Autoscaler, What: timeline.Stopped}
+	if err != nil {
+		f.Text = redact.Text(err.Error())
+	}
+	if f.Text == killed {
+		f.Text += ", by somebody or by the kernel for lack of memory"
+	}
+	t.addOfAutoscaler(c, f)
+}
+
+// addOfAutoscaler records what the lab knows of an autoscaler that it runs.
+func (t *Timelines) addOfAutoscaler(c *target.Cluster, f timeline.Fact) {
 	f.Source = timeline.Own
 	if err := timeline.Append(t.File(c), f); err != nil {
 		t.Log.Printf("! not on the timeline: %v", err)

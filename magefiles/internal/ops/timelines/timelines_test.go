@@ -15,6 +15,7 @@ import (
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/explain"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -35,6 +36,30 @@ func TestEnvUpIsOnTheTimeline(t *testing.T) {
 	}
 	if want := []string{"step env:up one", "step env:up two", "failed env:up no room", "stopped work-cluster the containers of the environment"}; !slices.Equal(got, want) {
 		t.Errorf("the timeline has %q, want %q", got, want)
+	}
+}
+
+// TestEndIsOnTheTimeline: how the autoscaler on this machine ended, which explain says.
+func TestEndIsOnTheTimeline(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"":                nil,
+		"exit status 255": errors.New("exit status 255"),
+		"signal: aborted": errors.New("signal: aborted"),
+		"signal: killed, by somebody or by the kernel for lack of memory": errors.New("signal: killed"),
+	} {
+		l := labtest.New(t, nil)
+		tl := &Timelines{Lab: l.Lab}
+		tl.AddStart(&target.Cluster{}, nil, "")
+		tl.AddEnd(&target.Cluster{}, err)
+		facts, readErr := timeline.Read(tl.File(&target.Cluster{}))
+		if readErr != nil || len(facts) != 2 || facts[1].Text != want {
+			t.Fatalf("of the end %v the timeline has %+v, %v; want %q", err, facts, readErr, want)
+		}
+		text, explainErr := explain.Text(facts, "autoscaler", explain.Options{})
+		if explainErr != nil || !strings.Contains(text, "has stopped"+strings.TrimSuffix(": "+want, ": ")+".") {
+			t.Errorf("after the end %v: %v: %s", err, explainErr, text)
+		}
 	}
 }
 

@@ -89,10 +89,8 @@ func (e *explainer) running(run history.Span) string {
 		return "logged something; when it started is not on record"
 	case !run.Open:
 		text := fmt.Sprintf("ran from %s to %s and has stopped", timeline.Clock(run.From), timeline.Clock(run.To))
-		for _, f := range slices.Backward(e.Facts) {
-			if f.Kind == timeline.Autoscaler && f.What == timeline.Stopped && f.Text != "" {
-				return text + ": " + timeline.Shorten(f.Text, timeline.LongestHover)
-			}
+		if end := e.end(); end.Text != "" {
+			text += ": " + timeline.Shorten(end.Text, timeline.LongestHover)
 		}
 		return text
 	}

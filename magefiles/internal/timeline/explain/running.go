@@ -30,12 +30,31 @@ func (e *explainer) idle() string {
 	case n == 0:
 		return "no autoscaler is on record"
 	case !e.Runs[n-1].Open:
-		return "no autoscaler has run since " + timeline.Clock(e.Runs[n-1].To)
+		text := "no autoscaler has run since " + timeline.Clock(e.Runs[n-1].To)
+		if end := e.end(); end.Source != timeline.Log && end.Text != "" { // what it logs, it does when it is told to end
+			text += fmt.Sprintf(" (%s)", timeline.Shorten(end.Text, timeline.LongestHover))
+		}
+		return text
 	}
 	if since := e.silentSince(); !since.IsZero() {
 		return fmt.Sprintf("the autoscaler has logged nothing since %s, and may have been killed, or it is in a debugger", timeline.Clock(since))
 	}
 	return ""
+}
+
+// end returns the last fact since the last start that says how the autoscaler ended, an empty
+// one if there is none.
+func (e *explainer) end() timeline.Fact {
+	for _, f := range slices.Backward(e.Facts) {
+		switch {
+		case f.Kind != timeline.Autoscaler:
+		case f.What == timeline.Started:
+			return timeline.Fact{}
+		case f.What == timeline.Stopped && f.Text != "":
+			return f
+		}
+	}
+	return timeline.Fact{}
 }
 
 // silentSince returns since when an autoscaler whose loops are on record has logged nothing,

@@ -33,6 +33,29 @@ func idleCluster(free bool) (c *cluster, pod string) {
 	return c, pod
 }
 
+// TestExplainAnEnd: why a process ended, which only the lab or its pod knows, is in every answer.
+func TestExplainAnEnd(t *testing.T) {
+	t.Parallel()
+	c, pod := idleCluster(false)
+	c.Facts = slices.DeleteFunc(c.Facts, func(f timeline.Fact) bool { return f.What == timeline.Stopped })
+	c.Add(31, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Stopped, Text: "signal: killed", Source: timeline.Own})
+	for what, want := range map[string]string{
+		"pod/" + pod:     "no autoscaler has run since 22:00:31 (signal: killed)",
+		"node/" + c.node: "no autoscaler has run since 22:00:31 (signal: killed)",
+		autoscalerWord:   "to 22:00:31 and has stopped: signal: killed.",
+	} {
+		if got, err := Text(c.Record(), what, Options{}); err != nil || !strings.Contains(got, want) {
+			t.Errorf("%s: %v: want %q:\n%s", what, err, want, got)
+		}
+	}
+	// The end of an earlier process says nothing of this one.
+	c.Log(40, "Cluster Autoscaler 1.36.1")
+	c.Add(60, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Stopped, Source: timeline.Own})
+	if got, err := Text(c.Record(), autoscalerWord, Options{}); err != nil || !strings.Contains(got, "to 22:01:00 and has stopped.") {
+		t.Errorf("%v:\n%s", err, got)
+	}
+}
+
 // TestExplainWithoutAnAutoscaler: when the autoscaler has stopped, every answer says so, and
 // what to type. None claims what only an autoscaler that runs does or knows.
 func TestExplainWithoutAnAutoscaler(t *testing.T) {
