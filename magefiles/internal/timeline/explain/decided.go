@@ -1,9 +1,9 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"caslab/magefiles/internal/timeline"
@@ -70,7 +70,7 @@ func (e *explainer) endOf(d *history.Decision) string {
 		if !d.IsAbout(g.Name) {
 			continue
 		}
-		if end = e.endIn(g, d); end == "" {
+		if end = cmp.Or(e.EndIn(g, d), e.lateIn(g, d)); end == "" {
 			return ""
 		}
 	}
@@ -80,24 +80,9 @@ func (e *explainer) endOf(d *history.Decision) string {
 	return end
 }
 
-// endIn is endOf for one of the groups.
-func (e *explainer) endIn(g *history.GroupStory, d *history.Decision) string {
-	size := d.SizeOf(g.Name)
-	for _, l := range g.Ready {
-		if l.At.After(d.At) && size >= 0 && l.N >= size {
-			return "whose nodes were Ready at " + timeline.Clock(l.At)
-		}
-	}
-	for _, f := range e.Facts {
-		if f.Time.After(d.At) && timeline.LastPart(f.Group) == g.Name && failsToGrow(f) {
-			return fmt.Sprintf("and its nodes did not come: the scale-up of %s had failed at %s", timeline.Tidy(g.Name), timeline.Clock(f.Time))
-		}
-	}
-	for _, l := range g.Wanted {
-		if l.At.After(d.At) && l.N < size {
-			return fmt.Sprintf("and its nodes did not come: %s was made smaller, to %d, at %s", timeline.Tidy(g.Name), l.N, timeline.Clock(l.At))
-		}
-	}
+// lateIn returns that no node came in a group in time, empty while a machine of the
+// enlargement is on its way.
+func (e *explainer) lateIn(g *history.GroupStory, d *history.Decision) string {
 	world := e.world()
 	if group := world.GroupOf(g.Name); group != nil {
 		for _, m := range world.Coming(group) {
@@ -107,20 +92,6 @@ func (e *explainer) endIn(g *history.GroupStory, d *history.Decision) string {
 		}
 	}
 	return e.overdue(d)
-}
-
-// failsToGrow reports whether the autoscaler says that it backs off from a group, or that it
-// could not enlarge it.
-func failsToGrow(f timeline.Fact) bool {
-	switch f.What {
-	case timeline.Refused:
-		return strings.HasPrefix(f.Text, "Disabling scale-up for node group ")
-	case timeline.Health:
-		return strings.Contains(f.Text, "Backoff")
-	case timeline.Problem:
-		return strings.HasPrefix(f.Text, "Failed adding ") || strings.HasPrefix(f.Text, "Scale-up timed out ")
-	}
-	return false
 }
 
 // overdue returns that no node came in the time in which the autoscaler expects it, empty

@@ -343,6 +343,30 @@ func TestOldDecisionDoesNotExplainALaterChange(t *testing.T) {
 
 // TestPlanExplainsTheSizesThatItHas: a plan for several groups explains the change of
 // one of them to the size in the plan, and no other change.
+// TestAPendingPodWhoseNodesCame: an enlargement that has ended is no reason to wait for it.
+func TestAPendingPodWhoseNodesCame(t *testing.T) {
+	t.Parallel()
+	two, three := 2, 3
+	for want, f := range map[string]timeline.Fact{
+		"":                                     {Kind: timeline.Group, What: timeline.ReadyCount, Name: "web", N: &two},
+		", whose nodes were Ready at 22:01:30": {Kind: timeline.Group, What: timeline.ReadyCount, Name: "web", N: &three},
+		", and its nodes did not come: web was made smaller, to 2, at 22:01:30":    {Kind: timeline.Group, What: timeline.Sized, Name: "web", N: &two},
+		", and its nodes did not come: the scale-up of web had failed at 22:01:30": {Kind: timeline.Autoscaler, What: timeline.Health, Group: "web", Text: "Unhealthy, scale-up Backoff"},
+	} {
+		b := timelinetest.New()
+		b.Group("web", 0, 4, 2)
+		pod := b.Pods(10, "shop", 1)[0]
+		b.Log(20, "Final scale-up plan: [{MachineDeployment/default/web 2->3 (max: 4)}]")
+		b.Add(21, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.ScaleUp, Name: pod, Group: "web", N: &three, Text: "pod triggered scale-up: [{MachineDeployment/default/web 2->3 (max: 4)}]", Source: timeline.Event})
+		b.Add(21, timeline.Fact{Kind: timeline.Group, What: timeline.Sized, Name: "web", N: &three})
+		b.Add(90, f)
+		m := New(b.Record())
+		if got := m.PodWhy(m.PodsNamed(pod)[0]).Verdict(); !strings.HasSuffix(got, "; the autoscaler enlarged web to 3 for it"+want) {
+			t.Errorf("the verdict is %q, want the end %q", got, want)
+		}
+	}
+}
+
 func TestPlanExplainsTheSizesThatItHas(t *testing.T) {
 	t.Parallel()
 	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }

@@ -33,6 +33,9 @@ type PodWhy struct {
 	NewNode bool
 	// Parts of the time until it ran.
 	Parts []Part
+	// End says what became of the nodes of the decision, as the end of a sentence about it. It
+	// is empty for a pod that does not wait, and while they may still come.
+	End string
 }
 
 // partEnd is the end of a part, with the part's name. what is what happened then, where the
@@ -69,7 +72,61 @@ func (m *Model) PodWhy(p *PodStory) PodWhy {
 	w.Decision = m.decisionFor(p, from, to, w.NewNode)
 	w.Autoscaler = lastOfPlans(m.saidOf(p, from.Add(-slack), to, w.Decision))
 	w.Parts = w.parts()
+	if w.Decision != nil && p.Pending() {
+		w.End = m.endOf(w.Decision)
+	}
 	return w
+}
+
+// endOf returns what became of the nodes of an enlargement, empty if that of one of its groups
+// is not on record.
+func (m *Model) endOf(d *Decision) string {
+	end := ""
+	for _, g := range m.Groups {
+		if !d.IsAbout(g.Name) {
+			continue
+		}
+		if end = m.EndIn(g, d); end == "" {
+			return ""
+		}
+	}
+	return end
+}
+
+// EndIn returns what became of the nodes of an enlargement in one of its groups, as the end of
+// a sentence about it. It is empty while the record does not say that.
+func (m *Model) EndIn(g *GroupStory, d *Decision) string {
+	size := d.SizeOf(g.Name)
+	for _, l := range g.Ready {
+		if l.At.After(d.At) && size >= 0 && l.N >= size {
+			return "whose nodes were Ready at " + timeline.Clock(l.At)
+		}
+	}
+	for _, f := range m.Facts {
+		if f.Time.After(d.At) && f.Group == g.Name && failsToGrow(f) {
+			return fmt.Sprintf("and its nodes did not come: the scale-up of %s had failed at %s", timeline.Tidy(g.Name), timeline.Clock(f.Time))
+		}
+	}
+	for _, l := range g.Wanted {
+		if l.At.After(d.At) && l.N < size {
+			return fmt.Sprintf("and its nodes did not come: %s was made smaller, to %d, at %s", timeline.Tidy(g.Name), l.N, timeline.Clock(l.At))
+		}
+	}
+	return ""
+}
+
+// failsToGrow reports whether the autoscaler says that it backs off from a group, or that it
+// could not enlarge it.
+func failsToGrow(f timeline.Fact) bool {
+	switch f.What {
+	case timeline.Refused:
+		return strings.HasPrefix(f.Text, "Disabling scale-up for node group ")
+	case timeline.Health:
+		return strings.Contains(f.Text, "Backoff")
+	case timeline.Problem:
+		return strings.HasPrefix(f.Text, "Failed adding ") || strings.HasPrefix(f.Text, "Scale-up timed out ")
+	}
+	return false
 }
 
 // saidOf returns what the autoscaler said of a pod and of the decision for it, and what it
@@ -225,6 +282,9 @@ func (w PodWhy) Verdict() string {
 	}
 	if p.Pending() && w.Decision != nil {
 		what += fmt.Sprintf("; the autoscaler enlarged %s for it", w.Decision.Where())
+		if w.End != "" {
+			what += ", " + w.End
+		}
 	} else if p.Pending() {
 		what += "; " + w.Reason()
 	}
