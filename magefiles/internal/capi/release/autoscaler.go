@@ -78,6 +78,9 @@ type Autoscaler struct {
 	GroupOptions bool
 	// EvictsSystemPods reports whether it evicts pods of kube-system after some time.
 	EvictsSystemPods bool
+	// ReleasesVolumes reports whether it reads the annotation safe-to-evict-local-volumes of a
+	// pod, and MemoryIsLocal whether an emptyDir in memory is local storage for it too.
+	ReleasesVolumes, MemoryIsLocal bool
 	// WaitsForCompletion reports whether it knows the value on-completion of the
 	// annotation safe-to-evict.
 	WaitsForCompletion bool
@@ -147,7 +150,7 @@ const (
 // that of v0.4.0 does not.
 func oldestAutoscaler() Autoscaler {
 	return Autoscaler{
-		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix, DaemonSetsOfWhole: true, BudgetsBindSafePods: true, Expander: "random",
+		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix, DaemonSetsOfWhole: true, BudgetsBindSafePods: true, MemoryIsLocal: true, Expander: "random",
 		OldestAPI: "v1alpha2", NewestAPI: "v1alpha2", OnlyAPI: true,
 		Defects: []string{asksForAlpha2, noAutoDiscovery, marksOldNames},
 	}
@@ -197,6 +200,10 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.FromZero = true }},
 	// clusterapi_utils.go: labelsKey and taintsKey. There is no tag of 1.27.0.
 	{[]string{"1.27.1"}, func(a *Autoscaler) { a.KnowsEmptyGroups = true }},
+	// /cluster-autoscaler/utils/drain/drain.go: SafeToEvictLocalVolumesKey.
+	{[]string{"1.24.2", "1.25.2", "1.26.3", "1.27.1"}, func(a *Autoscaler) { a.ReleasesVolumes = true }},
+	// /cluster-autoscaler/utils/drain/drain.go: isLocalVolume. There is no tag of 1.27.0.
+	{[]string{"1.27.1"}, func(a *Autoscaler) { a.MemoryIsLocal = false }},
 	// /cluster-autoscaler/simulator/drainability/rules: the rule SafeToEvict comes before
 	// the rule PDB. Until then, simulator/drain.go asked the budgets of all pods.
 	{[]string{"1.29.0"}, func(a *Autoscaler) { a.BudgetsBindSafePods = false }},

@@ -168,7 +168,7 @@ func TestExplainNodesOfGroups(t *testing.T) {
 	cases := map[string]func(c *cluster){
 		"blocked": func(c *cluster) {
 			c.pod(10, "default/bare", c.node, shape.Pod{Requests: requests("100m", "64Mi")})
-			c.pod(10, "default/local", c.node, shape.Pod{Owner: replicas, LocalVolumes: []string{"scratch"}})
+			c.pod(10, "default/local", c.node, shape.Pod{Owner: replicas, EmptyDirs: []string{"scratch"}})
 			c.pod(10, "default/web", c.node, shape.Pod{Owner: replicas, Labels: map[string]string{"app": "web"}})
 			c.shaped(10, timeline.Budget, "default/web", "", "", budget)
 			c.Log(60, "Node "+c.node+" cannot be removed: default/bare is not replicated")

@@ -252,11 +252,11 @@ func (w *World) notEvicted(p *Pod) []Obstacle {
 	if safe == "false" {
 		found = append(found, Obstacle{"its annotation " + safeToEvict + " is false", "no annotation " + safeToEvict + " on the pod"})
 	}
-	if local := p.localVolumes(); len(local) > 0 && a.set("skip-nodes-with-local-storage") {
-		found = append(found, Obstacle{
-			"it has local storage, an emptyDir or a hostPath: " + strings.Join(local, ", "),
-			fmt.Sprintf("%s, or %s: %s, or --skip-nodes-with-local-storage=false", evictable, safeVolumes, strings.Join(p.LocalVolumes, ",")),
-		})
+	if texts, names := w.localStorage(p); len(texts) > 0 && a.set("skip-nodes-with-local-storage") {
+		if release.ReleasesVolumes {
+			evictable += fmt.Sprintf(", or %s: %s", safeVolumes, strings.Join(names, ","))
+		}
+		found = append(found, Obstacle{"it has local storage: " + strings.Join(texts, ", "), evictable + ", or --skip-nodes-with-local-storage=false"})
 	}
 	return append(found, budgeted...)
 }
@@ -303,10 +303,29 @@ func (w *World) systemPod(p *Pod) *Obstacle {
 	return &Obstacle{text, "a PodDisruptionBudget that selects it and allows an eviction"}
 }
 
-// localVolumes returns the pod's local volumes that its annotation does not release.
-func (p *Pod) localVolumes() []string {
-	released := strings.Split(p.Annotations[safeVolumes], ",")
-	return slices.DeleteFunc(slices.Clone(p.LocalVolumes), func(v string) bool { return slices.Contains(released, v) })
+// localStorage returns the pod's volumes on the node that its annotation does not release, and
+// the names of all of them. Source: utils/drain/drain.go, HasBlockingLocalStorage.
+func (w *World) localStorage(p *Pod) (texts, names []string) {
+	release := w.Autoscaler.Release()
+	var released []string
+	if release.ReleasesVolumes {
+		released = strings.Split(p.Annotations[safeVolumes], ",")
+	}
+	note := func(kind string, volumes []string) {
+		for _, v := range volumes {
+			names = append(names, v)
+			if !slices.Contains(released, v) {
+				texts = append(texts, kind+" "+v)
+			}
+		}
+	}
+	note("the emptyDir", p.EmptyDirs)
+	if release.MemoryIsLocal {
+		note("the emptyDir in memory", p.MemoryDirs)
+	}
+	note("the hostPath", p.HostPaths)
+	note("the emptyDir or hostPath", p.LocalVolumes)
+	return texts, names
 }
 
 // homeless returns the pods that would fit on no other node, if they moved one after the

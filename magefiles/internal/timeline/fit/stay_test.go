@@ -136,7 +136,7 @@ func TestStay(t *testing.T) {
 	t.Parallel()
 	pods := map[string]shape.Pod{
 		"default/a-bare": {}, "default/b-unsafe": {Owner: replicaSet, Annotations: map[string]string{safeToEvict: "false"}}, "default/c-safe": {Annotations: map[string]string{safeToEvict: "true"}},
-		"default/d-local": {Owner: replicaSet, LocalVolumes: []string{"scratch", "fine"}, Annotations: map[string]string{safeVolumes: "fine"}},
+		"default/d-local": {Owner: replicaSet, EmptyDirs: []string{"scratch", "fine"}, HostPaths: []string{"socket"}, MemoryDirs: []string{"memory"}, Annotations: map[string]string{safeVolumes: "fine"}},
 		"default/e-web":   {Owner: replicaSet, Labels: map[string]string{"app": "web"}}, "default/f-big": {Owner: replicaSet, NodeSelector: map[string]string{"tier": "gold"}},
 		"default/g-custom": {Owner: &shape.Owner{Kind: "Rollout", Name: "x"}}, "default/h-daemon": {Owner: daemonSet, LocalVolumes: []string{"x"}}, "kube-system/static": {Owner: mirror},
 		"default/i-last": {Owner: replicaSet, Annotations: map[string]string{safeToEvict: "on-completion"}},
@@ -145,7 +145,7 @@ func TestStay(t *testing.T) {
 	const (
 		bare     = "default/a-bare: no controller would create it again"
 		unsafe   = "default/b-unsafe: its annotation " + safeToEvict + " is false"
-		local    = "default/d-local: it has local storage, an emptyDir or a hostPath: scratch"
+		local    = "default/d-local: it has local storage: the emptyDir scratch, the hostPath socket"
 		budget   = "default/e-web: its PodDisruptionBudget web allows no eviction: minAvailable is 1 (healthy: 1 of 1 pod, needed: 1)"
 		custom   = "default/g-custom: its controller is a Rollout, and --skip-nodes-with-custom-controller-pods keeps nodes with pods of such a controller"
 		complete = "default/i-last: its annotation " + safeToEvict + " is on-completion: the node waits for its end"
@@ -210,6 +210,39 @@ func TestStay(t *testing.T) {
 		}
 		if !slices.Equal(got, tc.want) {
 			t.Errorf("%s:\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+		}
+	}
+}
+
+// TestLocalStorage: what is local storage, and what releases it, depends on the release. An
+// old record does not tell an emptyDir from a hostPath.
+func TestLocalStorage(t *testing.T) {
+	t.Parallel()
+	pod := shape.Pod{Owner: replicaSet, EmptyDirs: []string{"a"}, MemoryDirs: []string{"m"}, HostPaths: []string{"h"}, Annotations: map[string]string{safeVolumes: "a,m"}}
+	released := pod
+	released.Annotations = map[string]string{safeVolumes: "a,h"}
+	const evictable = "the annotation " + safeToEvict + `: "true" on the pod, or `
+	for name, tc := range map[string]struct {
+		release      string
+		pod          shape.Pod
+		want, change string
+	}{
+		"the newest":                   {"1.36.1", pod, "it has local storage: the hostPath h", evictable + safeVolumes + ": a,h, or --skip-nodes-with-local-storage=false"},
+		"all released":                 {"1.36.1", released, "", ""},
+		"memory was local":             {"1.26.8", released, "it has local storage: the emptyDir in memory m", evictable + safeVolumes + ": a,m,h, or --skip-nodes-with-local-storage=false"},
+		"no annotation released one":   {"1.24.1", pod, "it has local storage: the emptyDir a, the emptyDir in memory m, the hostPath h", evictable + "--skip-nodes-with-local-storage=false"},
+		"an old record":                {"1.36.1", shape.Pod{Owner: replicaSet, LocalVolumes: []string{"x"}}, "it has local storage: the emptyDir or hostPath x", evictable + safeVolumes + ": x, or --skip-nodes-with-local-storage=false"},
+		"memory alone":                 {"1.36.1", shape.Pod{Owner: replicaSet, MemoryDirs: []string{"m"}}, "", ""},
+	} {
+		r := stayRecord(tc.release, nil, 2, nil, shape.Node{})
+		r.bound("n", map[string]shape.Pod{"d/web-1": tc.pod})
+		_, s := r.stay()
+		got, change := "", ""
+		for _, b := range s.Blockers {
+			got, change = got+b.Text, change+b.Change
+		}
+		if got != tc.want || change != tc.change {
+			t.Errorf("%s: %s (%s)\nwant %s (%s)", name, got, change, tc.want, tc.change)
 		}
 	}
 }

@@ -30,10 +30,15 @@ type Pod struct {
 	Tolerations  []corev1.Toleration               `json:"tolerations,omitempty"`
 	Spread       []corev1.TopologySpreadConstraint `json:"spread,omitempty"`
 	HostPorts    []string                          `json:"hostPorts,omitempty"`
-	// Claims and Devices are the names of its PersistentVolumeClaims and
-	// ResourceClaims, LocalVolumes those of its volumes that are on the node.
-	Claims       []string `json:"claims,omitempty"`
-	Devices      []string `json:"devices,omitempty"`
+	// Claims and Devices are the names of its PersistentVolumeClaims and ResourceClaims.
+	Claims  []string `json:"claims,omitempty"`
+	Devices []string `json:"devices,omitempty"`
+	// EmptyDirs and HostPaths are the names of its volumes that are on the node, MemoryDirs
+	// those of its emptyDirs in memory. LocalVolumes stands for EmptyDirs and HostPaths in
+	// records that do not tell them apart.
+	EmptyDirs    []string `json:"emptyDirs,omitempty"`
+	MemoryDirs   []string `json:"memoryDirs,omitempty"`
+	HostPaths    []string `json:"hostPaths,omitempty"`
 	LocalVolumes []string `json:"localVolumes,omitempty"`
 	Priority     int32    `json:"priority,omitempty"`
 	// Scheduler is empty for the default scheduler.
@@ -118,8 +123,12 @@ func OfPod(pod *corev1.Pod) Pod {
 			p.Claims = append(p.Claims, v.PersistentVolumeClaim.ClaimName)
 		case v.Ephemeral != nil:
 			p.Claims = append(p.Claims, pod.Name+"-"+v.Name)
-		case v.EmptyDir != nil && v.EmptyDir.Medium != corev1.StorageMediumMemory, v.HostPath != nil:
-			p.LocalVolumes = append(p.LocalVolumes, v.Name)
+		case v.HostPath != nil:
+			p.HostPaths = append(p.HostPaths, v.Name)
+		case v.EmptyDir != nil && v.EmptyDir.Medium == corev1.StorageMediumMemory:
+			p.MemoryDirs = append(p.MemoryDirs, v.Name)
+		case v.EmptyDir != nil:
+			p.EmptyDirs = append(p.EmptyDirs, v.Name)
 		}
 	}
 	for _, c := range spec.ResourceClaims {
