@@ -66,8 +66,8 @@ func TestRecordedClusterIsMovable(t *testing.T) {
 				if err := wait(t, server, r.API); err != nil {
 					t.Errorf("WaitMovable() = %v", err)
 				}
-				if err := WaitRunning(t.Context(), server.Client(), "default", 2, nil); err != nil {
-					t.Errorf("WaitRunning() = %v", err)
+				if err := WaitSeen(t.Context(), server.Client(), "default", 2, nil); err != nil {
+					t.Errorf("WaitSeen() = %v", err)
 				}
 				if err := wait(t, server, release.V1Beta2); err == nil {
 					t.Error("it is movable also by the fields of v1beta2, which it does not have")

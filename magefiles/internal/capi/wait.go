@@ -2,6 +2,7 @@ package capi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -221,10 +222,11 @@ func WaitMovable(ctx context.Context, c *kube.Client, api, namespace, name strin
 	}, progress)
 }
 
-// WaitRunning waits until every machine is in the phase Running. After a move
-// this means that the cluster's own managers have looked at all machines.
-func WaitRunning(ctx context.Context, c *kube.Client, namespace string, machines int, progress func(string)) error {
-	return c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+// WaitSeen waits until every machine is in the phase Running, and every machine deployment
+// has counted its ready machines. After a move this means that the cluster's own managers
+// have looked at all of them.
+func WaitSeen(ctx context.Context, c *kube.Client, namespace string, machines int, progress func(string)) error {
+	err := c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		running := 0
 		for _, m := range all {
 			if kube.Field(m, "status", "phase") == "Running" {
@@ -232,6 +234,17 @@ func WaitRunning(ctx context.Context, c *kube.Client, namespace string, machines
 			}
 		}
 		return running >= machines && running == len(all), fmt.Sprintf("%d of %d machines Running", running, max(machines, len(all)))
+	}, progress)
+	if err != nil {
+		return err
+	}
+	return c.Wait(ctx, kube.MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		for _, g := range all {
+			if cmp.Or(kube.Field(g, "status", "readyReplicas"), "0") != kube.Field(g, "spec", "replicas") {
+				return false, "the machine deployment " + g.GetName() + " to count its ready machines"
+			}
+		}
+		return true, ""
 	}, progress)
 }
 

@@ -84,26 +84,34 @@ func TestWaitMovable(t *testing.T) {
 	}
 }
 
-func TestWaitRunning(t *testing.T) {
+func TestWaitSeen(t *testing.T) {
 	t.Parallel()
+	group := func(replicas int64, status map[string]any) *unstructured.Unstructured {
+		return clusterObject("MachineDeployment", "web", map[string]any{"spec": map[string]any{"replicas": replicas}, "status": status})
+	}
+	both := []*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2")}
 	for name, tc := range map[string]struct {
-		machines []*unstructured.Unstructured
-		missing  string // empty: all run
+		objects []*unstructured.Unstructured
+		missing string // empty: all are seen
 	}{
-		"all run":     {[]*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2")}, ""},
-		"one to come": {[]*unstructured.Unstructured{machine("a", "n1")}, "1 of 2 machines"},
-		"one more":    {[]*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2"), machine("c", "")}, "2 of 3 machines"},
+		"all run":            {both, ""},
+		"one to come":        {[]*unstructured.Unstructured{machine("a", "n1")}, "1 of 2 machines"},
+		"one more":           {[]*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2"), machine("c", "")}, "2 of 3 machines"},
+		"counted":            {append(both, group(1, map[string]any{"readyReplicas": int64(1)})), ""},
+		"no workers":         {append(both, group(0, map[string]any{})), ""},
+		"not counted yet":    {append(both, group(1, map[string]any{})), "the machine deployment web to count"},
+		"one of two counted": {append(both, group(2, map[string]any{"readyReplicas": int64(1)})), "the machine deployment web to count"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				server := kubetest.New(t, kinds, "")
-				server.Put(tc.machines...)
+				server.Put(tc.objects...)
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
 				defer cancel()
-				err := WaitRunning(ctx, server.Client(), "default", 2, nil)
+				err := WaitSeen(ctx, server.Client(), "default", 2, nil)
 				if (err == nil) != (tc.missing == "") || err != nil && !strings.Contains(err.Error(), tc.missing) {
-					t.Errorf("WaitRunning() = %v; want %q in it", err, tc.missing)
+					t.Errorf("WaitSeen() = %v; want %q in it", err, tc.missing)
 				}
 			})
 		})

@@ -53,7 +53,7 @@ func (c *bringUp) stopInfrastructure(ctx context.Context, progress func(string))
 func (c *bringUp) verify(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := lab.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	return "", capi.WaitRunning(ctx, c.workload, namespace, 1+c.Config.Workers, progress)
+	return "", capi.WaitSeen(ctx, c.workload, namespace, 1+c.Config.Workers, progress)
 }
 
 func (c *bringUp) deleteManagement(ctx context.Context, progress func(string)) (string, error) {
