@@ -202,9 +202,18 @@ func (c *Client) Patch(ctx context.Context, kind schema.GroupKind, namespace, na
 
 // Delete deletes an object; the objects that it owns are deleted after it.
 func (c *Client) Delete(ctx context.Context, kind schema.GroupKind, namespace, name string) error {
+	return c.delete(ctx, kind, namespace, name, nil)
+}
+
+// Kill deletes an object as Delete does, and a pod without the time that it has to end.
+func (c *Client) Kill(ctx context.Context, kind schema.GroupKind, namespace, name string) error {
+	return c.delete(ctx, kind, namespace, name, new(int64))
+}
+
+func (c *Client) delete(ctx context.Context, kind schema.GroupKind, namespace, name string, grace *int64) error {
 	background := metav1.DeletePropagationBackground
 	return c.withResource(ctx, kind, namespace, func(r dynamic.ResourceInterface) error {
-		return r.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background})
+		return r.Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &background, GracePeriodSeconds: grace})
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"text/template"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -114,17 +115,36 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Chosen, error) {
 	case err != nil && !apierrors.IsNotFound(err):
 		return Chosen{}, fmt.Errorf("look for a deployment %s: %w", w.Name, err)
 	}
-	unmatched := false
-	if w.Memory == "" || w.Image == "" {
-		if w, unmatched, err = w.measured(ctx, c); err != nil {
-			return Chosen{}, err
-		}
+	w, unmatched, err := w.measured(ctx, c)
+	if err != nil {
+		return Chosen{}, err
 	}
 	manifest, err := w.manifest()
 	if err != nil {
 		return Chosen{}, err
 	}
 	return Chosen{Memory: w.Memory, Image: w.Image, Unmatched: unmatched}, c.Apply(ctx, manifest)
+}
+
+// Manifest returns the Deployment that Add would create, with the memory and the image
+// measured.
+func (w Workload) Manifest(ctx context.Context, c *kube.Client) (*appsv1.Deployment, error) {
+	if err := w.Validate(); err != nil {
+		return nil, err
+	}
+	w, _, err := w.measured(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := w.manifest()
+	if err != nil {
+		return nil, err
+	}
+	objects, err := kube.Decode(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return kube.Deployment(objects[0])
 }
 
 // owns reports whether Add created the Deployment with these labels.
@@ -141,6 +161,9 @@ func (w Workload) owns(labels map[string]string) bool {
 // empty, for the workers that it selects, or for all workers if it selects none of them:
 // unmatched is set then.
 func (w Workload) measured(ctx context.Context, c *kube.Client) (_ Workload, unmatched bool, err error) {
+	if w.Memory != "" && w.Image != "" {
+		return w, false, nil
+	}
 	all, err := workers(ctx, c)
 	if err != nil {
 		return w, false, err
