@@ -5,6 +5,8 @@ import "fmt"
 // String returns the action in words.
 func (a Action) String() string {
 	switch {
+	case a.Workload != nil && a.Workload.Owner == DaemonSet:
+		return "make the DaemonSet " + a.Workload.Name
 	case a.Workload != nil:
 		return fmt.Sprintf("make the workload %s with %d pods", a.Workload.Name, a.Workload.Pods)
 	case a.Scale != nil:
@@ -19,6 +21,8 @@ func (a Action) String() string {
 		return fmt.Sprintf("limit the group %s to %d to %d nodes", a.Limits.Group, a.Limits.Min, a.Limits.Max)
 	case a.Autoscaler != "":
 		return a.Autoscaler + " the autoscaler"
+	case a.Flags != nil:
+		return "restart the autoscaler with " + orNone(a.Flags)
 	case a.Pause != "":
 		return "pause " + a.Pause
 	case a.Resume != "":

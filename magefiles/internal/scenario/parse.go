@@ -51,7 +51,7 @@ func Parse(file string, data []byte) (*Scenario, error) {
 	}
 	s.File, s.Name = file, strings.TrimSuffix(path.Base(file), path.Ext(file))
 	c := &checker{
-		file: file, scenario: s, groups: map[string]bool{}, workloads: map[string]bool{}, created: map[string]bool{}, rolledOut: map[string]bool{},
+		file: file, scenario: s, groups: map[string]bool{}, workloads: map[string]*Workload{}, created: map[string]bool{}, rolledOut: map[string]bool{},
 	}
 	c.check()
 	if len(c.errs) > 0 {
@@ -66,8 +66,9 @@ type checker struct {
 	scenario *Scenario
 	errs     []error
 	// groups and workloads exist at the step that is being checked.
-	groups, workloads map[string]bool
-	pools             []string
+	groups    map[string]bool
+	workloads map[string]*Workload
+	pools     []string
 	// created are the workloads that the step creates. rolledOut are the groups
 	// that are rolled out in this step or an earlier one.
 	created, rolledOut map[string]bool
@@ -107,12 +108,7 @@ func (c *checker) check() {
 			c.refuse("autoscaler.since", "%q: want a release such as 1.26.0", s.Autoscaler.Since)
 		}
 	}
-	for i, flag := range s.Autoscaler.Flags {
-		place := fmt.Sprintf("autoscaler.flags[%d]", i)
-		_, err := autoscaler.ParseFlags(flag)
-		c.refuseIf(place, err)
-		c.variables(place, flag)
-	}
+	c.flags("autoscaler.flags", s.Autoscaler.Flags)
 	if s.Known != nil {
 		if err := release.CheckConstraint(s.Known.Releases); err != nil {
 			c.refuse("known.releases", "%q: want releases such as %q", s.Known.Releases, ">= 1.30, < 1.36")
@@ -151,6 +147,15 @@ func (c *checker) check() {
 		if p := s.Always[i].Pods; p != nil && p.Undisturbed {
 			c.refuse(place+".pods.undisturbed", "there are no pods before the first step; put the check into a step's stays")
 		}
+	}
+}
+
+func (c *checker) flags(place string, flags []string) {
+	for i, flag := range flags {
+		place := fmt.Sprintf("%s[%d]", place, i)
+		_, err := autoscaler.ParseFlags(flag)
+		c.refuseIf(place, err)
+		c.variables(place, flag)
 	}
 }
 
@@ -208,11 +213,7 @@ func (c *checker) object(place string, o map[string]any) {
 	if kind == "" || api == "" || name == "" {
 		c.refuse(place, "want a manifest with apiVersion, kind and metadata.name")
 	}
-	_, err := Substitute(o, func(text string) (string, error) {
-		c.variables(place, text)
-		return text, nil
-	})
-	c.refuseIf(place, err)
+	_ = c.substitutes(place, o) // it is refused
 }
 
 // variables refuses unknown variables in text.
@@ -288,13 +289,16 @@ func orNone(there []string) string {
 func (c *checker) action(place string, a *Action) {
 	c.oneOf(place, map[string]bool{
 		"workload": a.Workload != nil, "scale": a.Scale != nil, "delete": a.Delete != nil, "annotate": a.Annotate != nil,
-		"limits": a.Limits != nil, "autoscaler": a.Autoscaler != "", "pause": a.Pause != "", "resume": a.Resume != "", "rollout": a.Rollout != "",
+		"limits": a.Limits != nil, "autoscaler": a.Autoscaler != "", "flags": a.Flags != nil, "pause": a.Pause != "", "resume": a.Resume != "", "rollout": a.Rollout != "",
 	})
 	switch {
 	case a.Workload != nil:
 		c.workload(place+".workload", a.Workload)
 	case a.Scale != nil:
 		c.isWorkload(place+".scale.workload", a.Scale.Workload)
+		if w := c.workloads[a.Scale.Workload]; w != nil && w.Owner == DaemonSet {
+			c.refuse(place+".scale", "%s is a DaemonSet, which has no number of pods", w.Name)
+		}
 		c.refuseIf(place+".scale.pods", workload.CheckReplicas(a.Scale.Pods))
 	case a.Delete != nil:
 		c.oneOf(place+".delete", map[string]bool{"workload": a.Delete.Workload != "", "object": a.Delete.Object != ""})
@@ -316,6 +320,8 @@ func (c *checker) action(place string, a *Action) {
 		if !slices.Contains(autoscalerActions, a.Autoscaler) {
 			c.refuse(place+".autoscaler", "%q: want one of %s", a.Autoscaler, strings.Join(autoscalerActions, ", "))
 		}
+	case a.Flags != nil:
+		c.flags(place+".flags", a.Flags)
 	case a.Pause != "" && a.Pause != TheCluster:
 		c.isGroup(place+".pause", a.Pause)
 	case a.Resume != "" && a.Resume != TheCluster:
@@ -328,32 +334,9 @@ func (c *checker) action(place string, a *Action) {
 
 var autoscalerActions = []string{"restart", "start", "stop"}
 
-func (c *checker) workload(place string, w *Workload) {
-	c.name(place+".name", w.Name)
-	c.refuseIf(place+".pods", workload.CheckReplicas(w.Pods))
-	if w.Pool == "" && len(c.pools) == 1 {
-		w.Pool = c.pools[0]
-	}
-	if !slices.Contains(c.pools, w.Pool) {
-		c.refuse(place+".pool", "%q: want one of %s", w.Pool, strings.Join(c.pools, ", "))
-	}
-	if w.Memory != "" {
-		_, err := Percentage(w.Memory)
-		c.refuseIf(place+".memory", err)
-	}
-	c.refuseIf(place, workload.Workload{Name: w.Name, NodeSelector: w.Select, Tolerations: w.Tolerate}.Validate())
-	c.workloads[w.Name], c.created[w.Name] = true, true
-}
-
 func (c *checker) isGroup(place, name string) {
 	if !c.groups[name] {
 		c.refuse(place, "%q: want a group of the scenario: %s", name, orNone(slices.Sorted(maps.Keys(c.groups))))
-	}
-}
-
-func (c *checker) isWorkload(place, name string) {
-	if !c.workloads[name] {
-		c.refuse(place, "%q: want a workload that an earlier step makes: %s", name, orNone(slices.Sorted(maps.Keys(c.workloads))))
 	}
 }
 

@@ -108,6 +108,23 @@ func TestParseRefuses(t *testing.T) {
 		{"old machines without a rollout", "size: 1", "old: 0", "steps[0].expect[0].group.old: no rollout of web begins before that"},
 		{"old machines always", "steps:", "always: [{group: {name: web, old: 0}}]\nsteps:\n- {say: roll, do: [{rollout: web}]}", "always[0].group.old: no rollout of web"},
 		{"a stay without an end", "    for: 10s\n", "", ""},
+		{"an unknown owner", "pods: 1,", "pods: 1, owner: ReplicaSet,", `steps[0].do[0].workload.owner: "ReplicaSet": want one of DaemonSet, Deployment, Job, Pod, StatefulSet`},
+		{"a number of daemons", "pods: 1,", "pods: 1, owner: DaemonSet,", "steps[0].do[0].workload.pods: 1: a DaemonSet has a pod on each node"},
+		{"daemons that are scaled", "pods: 1, pool: web}", "owner: DaemonSet, pool: web}\n  - scale: {workload: shop, pods: 2}", "steps[0].do[1].scale: shop is a DaemonSet, which has no number of pods"},
+		{"another owner later", "  - workload:", "  - workload: {name: shop, pods: 2, pool: web, owner: Job}\n  - workload:", "steps[0].do[1].workload.owner: Deployment: an earlier step makes shop as a Job"},
+		{"more than a node", "pods: 1,", "pods: 1, memory: 110%, cpu: 200%,", ""},
+		{"a share without a unit", "pods: 1,", "pods: 1, cpu: 40,", `steps[0].do[0].workload.cpu: "40": want a percentage of what a worker offers, 1% to 1000%`},
+		{"an unknown topology", "pods: 1,", "pods: 1, apart: rack,", `steps[0].do[0].workload.apart: "rack": want one of hostname, zone`},
+		{"a broken port", "pods: 1,", "pods: 1, hostPort: 70000,", "steps[0].do[0].workload.hostPort: 70000: want 1 to 65535"},
+		{"a resource of the node as a device", "pods: 1,", "pods: 1, devices: {gpu: 1},", `steps[0].do[0].workload.devices: "gpu": 1: want the name of an extended resource and a number`},
+		{"a priority by value", "pods: 1,", "pods: 1, priority: -20,", ""},
+		{"a priority by class", "pods: 1,", "pods: 1, priority: system-cluster-critical,", ""},
+		{"a priority of the cluster's own", "pods: 1,", "pods: 1, priority: 2000000000,", "line 11: steps[0].do[0].workload.priority: 2000000000: want a class, such as system-cluster-critical, or at most 1000000000"},
+		{"a priority that is none", "pods: 1,", "pods: 1, priority: Very High,", "want a number, such as -20, or the name of a class"},
+		{"a template", "pods: 1,", "pods: 1, template: {spec: {$setElementOrder/containers: [{name: idle}], containers: [{name: idle, env: [{name: A, value: '${prefix}'}]}]}},", ""},
+		{"an unknown field of a template", "pods: 1,", "pods: 1, template: {spec: {nodeSelektor: {a: b}}},", `steps[0].do[0].workload.template: want a pod template with metadata and spec: unknown field "nodeSelektor"`},
+		{"an unknown variable of a template", "pods: 1,", "pods: 1, template: {spec: {nodeName: '${node}'}},", "steps[0].do[0].workload.template: ${node}: want ${prefix}"},
+		{"flags that are none", "  - workload:", "  - flags: [scan]\n  - workload:", "steps[0].do[0].flags[0]"},
 		{"a stay for ever", "for: 10s", "for: 100h", "want at most 1h"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -183,7 +200,7 @@ func TestCapacityAndShares(t *testing.T) {
 			t.Errorf("%q was taken as %s", text, got)
 		}
 	}
-	for _, text := range []string{"40", "0%", "101%", "%", "x%"} {
+	for _, text := range []string{"40", "0%", "1001%", "%", "x%"} {
 		if _, err := Percentage(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}

@@ -7,6 +7,7 @@ package scenario
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -106,7 +107,7 @@ type Step struct {
 
 // Action is one thing to do. Exactly one field is set.
 type Action struct {
-	// Workload creates or changes a Deployment.
+	// Workload creates or changes a set of pods.
 	Workload *Workload `json:"workload,omitempty"`
 	// Scale changes the number of a workload's pods.
 	Scale *Scale `json:"scale,omitempty"`
@@ -119,6 +120,9 @@ type Action struct {
 	Limits *Limits `json:"limits,omitempty"`
 	// Autoscaler is restart, stop or start.
 	Autoscaler string `json:"autoscaler,omitempty"`
+	// Flags restarts the autoscaler with these flags in place of Autoscaler.Flags, for
+	// the rest of the scenario. They may contain Variables.
+	Flags []string `json:"flags,omitempty"`
 	// Pause and Resume name a group, or TheCluster.
 	Pause  string `json:"pause,omitempty"`
 	Resume string `json:"resume,omitempty"`
@@ -128,22 +132,6 @@ type Action struct {
 
 // TheCluster stands for the whole cluster in Pause and Resume.
 const TheCluster = "cluster"
-
-// Workload is a Deployment whose pods select one pool.
-type Workload struct {
-	Name string `json:"name"`
-	Pods int    `json:"pods"`
-	// Memory is the request of each pod, as a percentage of a worker's memory such
-	// as 40%. With an empty Memory one pod fits on a node and a second one does
-	// not, and the autoscaler sees no room on the node.
-	Memory string `json:"memory,omitempty"`
-	// Pool is the pool that the pods select. It may be empty if there is only one.
-	Pool string `json:"pool,omitempty"`
-	// Select has more node labels that the pods select, Tolerate the keys of taints
-	// that they tolerate.
-	Select   map[string]string `json:"select,omitempty"`
-	Tolerate []string          `json:"tolerate,omitempty"`
-}
 
 // Scale sets the number of pods of a workload.
 type Scale struct {
@@ -245,6 +233,20 @@ type SaidCheck struct {
 	Text string `json:"text,omitempty"`
 }
 
+// Namespaces returns the namespaces of workloads that have one of their own, each once. They
+// may contain Variables.
+func (s *Scenario) Namespaces() []string {
+	var all []string
+	for _, step := range s.Steps {
+		for _, a := range step.Do {
+			if a.Workload != nil && a.Workload.Namespace != "" && !slices.Contains(all, a.Workload.Namespace) {
+				all = append(all, a.Workload.Namespace)
+			}
+		}
+	}
+	return all
+}
+
 // needsControl reports whether the scenario needs an autoscaler that the lab
 // starts and stops.
 func (s *Scenario) needsControl() bool {
@@ -253,7 +255,7 @@ func (s *Scenario) needsControl() bool {
 	}
 	for _, step := range s.Steps {
 		for _, a := range step.Do {
-			if a.Autoscaler != "" {
+			if a.Autoscaler != "" || a.Flags != nil {
 				return true
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -83,15 +82,6 @@ func Substitute(value any, change func(string) (string, error)) (any, error) {
 	default:
 		return value, nil
 	}
-}
-
-// Percentage reads a percentage such as 40%, from 1 to 100.
-func Percentage(text string) (int, error) {
-	n, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
-	if err != nil || !strings.HasSuffix(text, "%") || n < 1 || n > 100 {
-		return 0, fmt.Errorf("%q: want a percentage of a worker's memory, 1%% to 100%%", text)
-	}
-	return n, nil
 }
 
 var multiple = regexp.MustCompile(`^(\d+(?:\.\d+)?)x$`)

@@ -711,7 +711,7 @@ func TestWorkloadOfTheUserIsNotReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		came, err := run(ctx, o, all["scale-up"])
-		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "sc-shop that the lab did not create") {
+		if err == nil || !strings.Contains(came.Scenarios[0].Failure, "there is a Deployment default/sc-shop that no scenario created") {
 			t.Errorf("%v\n%s", err, came.Scenarios[0].Failure)
 		}
 		if there := c.Names("Deployment"); !slices.Equal(there, []string{"sc-shop"}) {

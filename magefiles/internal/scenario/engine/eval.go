@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -258,3 +259,8 @@ func distinct(all []string) []string {
 }
 
 func last[T any](all []T, n int) []T { return all[max(len(all)-n, 0):] }
+
+func atoi(text string) int {
+	n, _ := strconv.Atoi(text) // empty is none
+	return n
+}

@@ -94,12 +94,18 @@ func TestRolloutAndPauseOfRecordedGroups(t *testing.T) {
 	now := time.Date(2026, 11, 26, 22, 0, 0, 0, time.UTC)
 	for _, r := range capitest.At(t, capitest.Scaling) {
 		server := r.Server(t)
-		e := &engine{s: &scenario.Scenario{Name: "s"}, w: recorded(r), o: Options{
+		o := Options{
 			Management: server.Client(), Namespace: "default", Cluster: capitest.Cluster, Prefix: "sc-", Now: func() time.Time { return now },
-		}}
-		if err := e.rollOut(t.Context(), "sc-web"); err != nil {
-			t.Fatal(err)
 		}
+		s := &scenario.Scenario{Name: "s"}
+		e := &engine{s: s, w: recorded(r), o: o, cluster: o.cluster(s, nil)}
+		do := func(a scenario.Action) {
+			t.Helper()
+			if err := e.do(t.Context(), &a, func(string) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(scenario.Action{Rollout: "web"})
 		group := server.Get(kube.MachineDeployments, "default", "sc-web")
 		for _, path := range [][]string{
 			{"spec", "rolloutAfter"}, {"spec", "template", "metadata", "annotations", "cluster.x-k8s.io/restartedAt"},
@@ -113,8 +119,10 @@ func TestRolloutAndPauseOfRecordedGroups(t *testing.T) {
 		}
 		for _, paused := range []bool{true, false} {
 			for _, what := range []string{"web", scenario.TheCluster} {
-				if err := e.setPaused(t.Context(), what, paused); err != nil {
-					t.Fatal(err)
+				if paused {
+					do(scenario.Action{Pause: what})
+				} else {
+					do(scenario.Action{Resume: what})
 				}
 			}
 			_, annotated := server.Get(kube.MachineDeployments, "default", "sc-web").GetAnnotations()["cluster.x-k8s.io/paused"]

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
 	version "github.com/hashicorp/go-version"
@@ -17,6 +16,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/actions"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/ui"
@@ -82,8 +82,6 @@ type Options struct {
 const (
 	setupTime   = 8 * time.Minute
 	cleanupTime = 8 * time.Minute
-	// listTime is for listing what a clean-up left.
-	listTime = 2 * time.Second
 	// maxFactDelay is how late the recorder may report a fact.
 	maxFactDelay = 3 * time.Second
 )
@@ -119,7 +117,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 			o.Log.Printf("  skipped: %s", why)
 			sofar.Scenarios = append(sofar.Scenarios, results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Verdict: results.Skipped, Why: why})
 		} else {
-			e := &engine{o: o, s: s, all: scenarios}
+			e := &engine{o: o, s: s, cluster: o.cluster(s, scenarios), flags: s.Autoscaler.Flags}
 			result := e.applyKnown(e.run(ctx), running)
 			o.markEnd(result)
 			sofar.Scenarios = append(sofar.Scenarios, result)
@@ -132,6 +130,14 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 		return sofar, fmt.Errorf("stopped: %w", context.Cause(ctx))
 	}
 	return sofar, nil
+}
+
+// cluster returns the cluster that a scenario of the run changes.
+func (o Options) cluster(s *scenario.Scenario, all []*scenario.Scenario) *actions.Cluster {
+	return actions.New(actions.Options{
+		Workload: o.Workload, Management: o.Management, Namespace: o.Namespace, Cluster: o.Cluster,
+		ConfigNamespace: o.ConfigNamespace, PodNamespace: o.PodNamespace, SizePrefix: o.SizePrefix, Prefix: o.Prefix, Now: o.Now,
+	}, s, all)
 }
 
 // save calls Report with the results so far.
@@ -197,10 +203,11 @@ func (o Options) report(r results.Result) {
 
 // engine runs one scenario.
 type engine struct {
-	o Options
-	s *scenario.Scenario
-	// all are the scenarios of the run. The clean-up looks for their objects.
-	all []*scenario.Scenario
+	o       Options
+	s       *scenario.Scenario
+	cluster *actions.Cluster
+	// flags are those of the scenario with which the autoscaler is started next.
+	flags []string
 
 	w      *world
 	always []*watch
@@ -389,15 +396,4 @@ func (e *engine) awaitLateFacts(ctx context.Context) {
 	case <-time.After(maxFactDelay):
 	case <-ctx.Done():
 	}
-}
-
-// inParallel calls do for 0 to n-1 concurrently and joins the errors.
-func inParallel(n int, do func(i int) error) error {
-	errs := make([]error, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() { errs[i] = do(i) })
-	}
-	all.Wait()
-	return errors.Join(errs...)
 }

@@ -21,10 +21,13 @@ import (
 // change it has the checks evaluated.
 type world struct {
 	prefix string
-	now    func() time.Time
+	// podNamespace is the usual namespace of workloads.
+	podNamespace string
+	now          func() time.Time
 
 	mu sync.Mutex
-	// The objects by name. The pods are those of one namespace.
+	// The objects by name. The pods are those of the scenario's workloads, and of their
+	// usual namespace.
 	pods, nodes, groups, machines map[string]*unstructured.Unstructured
 	// workloadOf has the workload of every pod, also of pods that are gone.
 	workloadOf map[string]string
@@ -50,7 +53,8 @@ func newWorld(prefix string, now func() time.Time) *world {
 
 // follow keeps the world up to date until ctx is done. It returns when all existing
 // objects have been seen, or with an error when limited is done.
-func (w *world) follow(ctx, limited context.Context, o Options) error {
+// The pods are those of o.PodNamespace, and the workloads' of the other namespaces.
+func (w *world) follow(ctx, limited context.Context, o Options, others ...string) error {
 	var kinds int
 	synced := make(chan struct{})
 	errs := make(chan error, 1)
@@ -73,7 +77,11 @@ func (w *world) follow(ctx, limited context.Context, o Options) error {
 			},
 		})
 	}
+	w.podNamespace = o.PodNamespace
 	start(o.Workload, kube.Pods, o.PodNamespace, w.pods)
+	for _, namespace := range others {
+		start(o.Workload, kube.Pods, namespace, w.pods)
+	}
 	start(o.Workload, kube.Nodes, "", w.nodes)
 	start(o.Management, kube.MachineDeployments, o.Namespace, w.groups)
 	start(o.Management, kube.Machines, o.Namespace, w.machines)
@@ -99,6 +107,11 @@ func (w *world) update(kind schema.GroupKind, change kube.Change, into map[strin
 	o := change.After
 	if o == nil {
 		o = change.Before
+	}
+	if kind == kube.Pods && !w.follows(o) {
+		return
+	}
+	if change.After == nil {
 		delete(into, o.GetName())
 	} else {
 		into[o.GetName()] = o
@@ -107,6 +120,12 @@ func (w *world) update(kind schema.GroupKind, change kube.Change, into map[strin
 		w.workloadOf[o.GetName()] = o.GetLabels()[workload.Label]
 	}
 	w.evaluateAll(w.changedAt(change), describeChange(kind, change))
+}
+
+// follows reports whether checks may be about a pod: those of namespaces that the scenario
+// shares with others may have any names.
+func (w *world) follows(pod *unstructured.Unstructured) bool {
+	return w.podNamespace == "" || pod.GetNamespace() == w.podNamespace || strings.HasPrefix(pod.GetLabels()[workload.Label], w.prefix)
 }
 
 // addFact adds a fact of the timeline.
@@ -210,6 +229,13 @@ func (w *world) setBegin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.began = w.now()
+}
+
+// setNodesBefore notes the number of nodes before the first step.
+func (w *world) setNodesBefore(nodes int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nodesBefore = nodes
 }
 
 func (w *world) baseline() baseline {

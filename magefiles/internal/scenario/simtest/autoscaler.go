@@ -50,6 +50,16 @@ const (
 	DeadAfterRestart  Behaviour = "does nothing after a restart"
 	EndsByItself      Behaviour = "ends by itself"
 	IgnoresPauseDown  Behaviour = "removes nodes of a group that is paused"
+
+	NodePerPod          Behaviour = "adds a node for each pod"
+	IgnoresSize         Behaviour = "adds nodes for pods that do not fit on them"
+	IgnoresHostPorts    Behaviour = "ignores host ports"
+	IgnoresAffinity     Behaviour = "ignores affinity"
+	IgnoresLocalStorage Behaviour = "ignores local storage"
+	IgnoresOwners       Behaviour = "evicts pods that nobody makes again"
+	IgnoresSystemPods   Behaviour = "evicts system pods"
+	IgnoresPriority     Behaviour = "adds nodes for expendable pods"
+	TakesAnyScheduler   Behaviour = "adds nodes for pods of other schedulers"
 )
 
 // The times of the simulated autoscaler.
@@ -329,14 +339,14 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 			continue
 		}
 		for range g.size - up {
-			all = append(all, &nodeRoom{g.template, g.memory()})
+			all = append(all, newRoom(g.template))
 		}
 		total += g.size - len(g.nodes)
 	}
 	plan := map[*group]int{}
 	refused := map[*unstructured.Unstructured]string{}
 	for _, p := range pods {
-		if !isPending(p) || placePod(all, p) != nil {
+		if !a.needsNode(p, all) {
 			continue
 		}
 		g, why := a.choose(groups, plan, p, total)
@@ -346,7 +356,9 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 		}
 		plan[g]++
 		total++
-		placePod(append(all[:0:0], &nodeRoom{g.template, g.memory()}), p)
+		room := newRoom(g.template)
+		room.take(p)
+		all = append(all, room)
 	}
 	for _, p := range pods {
 		if why, ok := refused[p]; ok && len(plan) == 0 && a.Behaviour != SaysNothing {
@@ -364,6 +376,33 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 	}
 }
 
+// needsNode reports whether a pod waits for a node that is not there or on its way, and
+// puts it on one that is.
+func (a *Autoscaler) needsNode(pod *unstructured.Unstructured, all []*nodeRoom) bool {
+	cutoff, err := strconv.Atoi(a.flags["expendable-pods-priority-cutoff"])
+	if err != nil {
+		cutoff = -10
+	}
+	scheduler := kube.Field(pod, "spec", "schedulerName")
+	switch {
+	case !isPending(pod),
+		a.Cluster.priority(pod) < cutoff && a.Behaviour != IgnoresPriority,
+		foreign(pod) && scheduler != a.flags["bypassed-scheduler-names"] && a.Behaviour != TakesAnyScheduler:
+		return false
+	case a.Behaviour == NodePerPod:
+		return len(all) == 0 || placePod(slices.DeleteFunc(slices.Clone(all), func(r *nodeRoom) bool { return len(r.pods) > 0 }), pod) == nil
+	case a.Behaviour == IgnoresHostPorts || a.Behaviour == IgnoresAffinity:
+		pod = pod.DeepCopy()
+		unstructured.RemoveNestedField(pod.Object, "spec", "affinity")
+		containers, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
+		for _, container := range containers {
+			delete(container.(map[string]any), "ports")
+		}
+		_ = unstructured.SetNestedSlice(pod.Object, containers, "spec", "containers") // a pod has containers
+	}
+	return placePod(all, pod) == nil
+}
+
 // choose returns the group that gets a node for a pod, or why there is none.
 func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructured.Unstructured, total int) (*group, string) {
 	if limit, err := strconv.Atoi(a.flags["max-nodes-total"]); err == nil && total >= limit && a.Behaviour != IgnoresTotal {
@@ -378,12 +417,8 @@ func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructu
 		case g.size+plan[g] >= g.max && a.Behaviour != ExceedsMaximum:
 			reasons["max node group size reached"]++
 			a.log("I", "orchestrator.go:520", "Skipping node group %s - max size reached", g.id())
-		case !matchesSelector(g.template, pod) && a.Behaviour != IgnoresTaints:
-			reasons["node(s) didn't match Pod's node affinity/selector"]++
-		case !admitsPod(g.template, pod) && a.Behaviour != IgnoresTaints:
-			reasons["node(s) had untolerated taint(s)"]++
-		case g.memory() < requested(pod.Object):
-			reasons["Insufficient memory"]++
+		case a.tolerable(newRoom(g.template).obstacle(pod)) != "":
+			reasons[newRoom(g.template).obstacle(pod)]++
 		default:
 			options = append(options, g)
 		}
@@ -416,6 +451,15 @@ func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructu
 		return slices.MinFunc(options, func(x, y *group) int { return strings.Compare(x.name, y.name) }), ""
 	}
 	return options[0], ""
+}
+
+// tolerable returns an obstacle, or nothing if the autoscaler ignores it.
+func (a *Autoscaler) tolerable(obstacle string) string {
+	size := strings.HasPrefix(obstacle, "Insufficient")
+	if a.Behaviour == IgnoresSize && size || a.Behaviour == IgnoresTaints && !size {
+		return ""
+	}
+	return obstacle
 }
 
 // priorities returns the priorities from the ConfigMap of the priority expander.
@@ -500,13 +544,26 @@ func (a *Autoscaler) delete(g *group, m, node *unstructured.Unstructured, pods [
 			}
 		}
 	} else {
-		for _, p := range here {
-			c.remove(p)
-		}
 		c.patch(node, map[string]any{"spec": map[string]any{"unschedulable": true}})
+		for _, p := range here {
+			a.evict(p)
+		}
 	}
 	c.patch(m, map[string]any{"metadata": map[string]any{"annotations": map[string]any{clusterv1.DeleteMachineAnnotation: time.Now().String()}}})
 	a.resize(g, g.size-1)
+}
+
+// evict removes a pod as soon as its budgets allow it.
+func (a *Autoscaler) evict(pod *unstructured.Unstructured) {
+	c := a.Cluster
+	for range 60 {
+		pods := c.list("Pod")
+		if a.Behaviour == IgnoresPDB || !slices.ContainsFunc(c.budgets(pod), func(b budget) bool { return !b.allows(pods) }) {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	c.remove(pod)
 }
 
 // removable reports whether the pods of a node fit elsewhere and may be evicted.
@@ -540,28 +597,63 @@ func (a *Autoscaler) blocked(pod *unstructured.Unstructured, pods []*unstructure
 	if pod.GetAnnotations()["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false" && a.Behaviour != IgnoresNotSafe {
 		return "pod annotated as not safe to evict present: " + pod.GetName()
 	}
+	if why := a.undrainable(pod); why != "" {
+		return why
+	}
 	if a.Behaviour == IgnoresPDB {
 		return ""
 	}
-	for _, b := range a.Cluster.list("PodDisruptionBudget") {
-		selector, _, _ := unstructured.NestedStringMap(b.Object, "spec", "selector", "matchLabels")
-		matches := func(p *unstructured.Unstructured) bool {
-			for key, value := range selector {
-				if p.GetLabels()[key] != value {
-					return false
-				}
-			}
-			return true
-		}
-		running := 0
-		for _, p := range pods {
-			if matches(p) && !isPending(p) {
-				running++
-			}
-		}
-		if matches(pod) && (running <= number(b, "spec", "minAvailable") || kube.Field(b, "spec", "maxUnavailable") == "0") {
-			return fmt.Sprintf("not enough pod disruption budget to move %s/%s", Namespace, pod.GetName())
+	for _, b := range a.Cluster.budgets(pod) {
+		if !b.allows(pods) {
+			return fmt.Sprintf("not enough pod disruption budget to move %s/%s", pod.GetNamespace(), pod.GetName())
 		}
 	}
 	return ""
+}
+
+// undrainable returns why a pod keeps its node, whatever the budgets; empty if it does not.
+func (a *Autoscaler) undrainable(pod *unstructured.Unstructured) string {
+	volumes, _, _ := unstructured.NestedSlice(pod.Object, "spec", "volumes")
+	local := slices.ContainsFunc(volumes, func(v any) bool { return v.(map[string]any)["emptyDir"] != nil })
+	switch {
+	case pod.GetAnnotations()["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "true":
+		return ""
+	case len(pod.GetOwnerReferences()) == 0 && a.Behaviour != IgnoresOwners:
+		return fmt.Sprintf("%s/%s is not replicated", pod.GetNamespace(), pod.GetName())
+	case pod.GetNamespace() == "kube-system" && len(a.Cluster.budgets(pod)) == 0 && a.Behaviour != IgnoresSystemPods:
+		return "non-daemonset, non-mirrored, non-pdb-assigned kube-system pod present: " + pod.GetName()
+	case local && a.flags["skip-nodes-with-local-storage"] != "false" && a.Behaviour != IgnoresLocalStorage:
+		return "pod with local storage present: " + pod.GetName()
+	}
+	return ""
+}
+
+// budget is a PodDisruptionBudget.
+type budget struct{ *unstructured.Unstructured }
+
+// budgets returns the budgets of a pod.
+func (c *Cluster) budgets(pod *unstructured.Unstructured) []budget {
+	var all []budget
+	for _, o := range c.list("PodDisruptionBudget") {
+		if b := (budget{o}); b.matches(pod) {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+func (b budget) matches(pod *unstructured.Unstructured) bool {
+	selector, _, _ := unstructured.NestedStringMap(b.Object, "spec", "selector", "matchLabels")
+	return b.GetNamespace() == pod.GetNamespace() && hasLabels(pod, selector)
+}
+
+// allows reports whether one of the pods may be evicted.
+func (b budget) allows(pods []*unstructured.Unstructured) bool {
+	running := 0
+	for _, p := range pods {
+		if b.matches(p) && !isPending(p) {
+			running++
+		}
+	}
+	return running > number(b.Unstructured, "spec", "minAvailable") && kube.Field(b.Unstructured, "spec", "maxUnavailable") != "0"
 }

@@ -39,7 +39,8 @@ const (
 
 var kinds = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Node"}, {Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Event"},
-	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1", Kind: "StatefulSet"}, {Group: "apps", Version: "v1", Kind: "DaemonSet"},
+	{Group: "batch", Version: "v1", Kind: "Job"}, {Group: "scheduling.k8s.io", Version: "v1", Kind: "PriorityClass"}, {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Cluster"},
 	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "MachineDeployment"},
 	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Machine"},
@@ -231,17 +232,9 @@ func (c *Cluster) publish(f timeline.Fact) {
 	}
 }
 
-// kindOf returns a kind of the cluster and the namespace of its objects.
-func kindOf(kind string) (of schema.GroupKind, namespace string) {
-	of = kinds[slices.IndexFunc(kinds, func(k schema.GroupVersionKind) bool { return k.Kind == kind })].GroupKind()
-	switch kind {
-	case "Node":
-		return of, ""
-	case "ConfigMap":
-		return of, ConfigNamespace
-	default:
-		return of, Namespace
-	}
+// kindOf returns a kind of the cluster.
+func kindOf(kind string) schema.GroupKind {
+	return kinds[slices.IndexFunc(kinds, func(k schema.GroupVersionKind) bool { return k.Kind == kind })].GroupKind()
 }
 
 // Names returns the names of the objects of a kind.
@@ -255,8 +248,7 @@ func (c *Cluster) Names(kind string) []string {
 
 // list returns the objects of a kind, sorted by name.
 func (c *Cluster) list(kind string) []*unstructured.Unstructured {
-	of, namespace := kindOf(kind)
-	return slices.DeleteFunc(c.server.List(of), func(o *unstructured.Unstructured) bool { return o.GetNamespace() != namespace })
+	return c.server.List(kindOf(kind))
 }
 
 func (c *Cluster) create(o *unstructured.Unstructured) {
@@ -264,22 +256,18 @@ func (c *Cluster) create(o *unstructured.Unstructured) {
 	o.SetName(fmt.Sprintf("%s-%03d", o.GetName(), c.number))
 	o.SetUID(types.UID(o.GetName()))
 	o.SetCreationTimestamp(metav1.Now())
-	_, namespace := kindOf(o.GetKind())
-	o.SetNamespace(namespace)
 	c.server.Put(o)
 }
 
 // remove deletes an object, which others may have deleted before.
 func (c *Cluster) remove(o *unstructured.Unstructured) {
-	kind, namespace := kindOf(o.GetKind())
-	c.server.Remove(kind, namespace, o.GetName())
+	c.server.Remove(kindOf(o.GetKind()), o.GetNamespace(), o.GetName())
 }
 
 // patch changes some fields of an object, which others may change or delete at the
 // same time.
 func (c *Cluster) patch(o *unstructured.Unstructured, patch map[string]any) {
-	kind, namespace := kindOf(o.GetKind())
-	c.server.Merge("simulation", kind, namespace, o.GetName(), patch)
+	c.server.Merge("simulation", kindOf(o.GetKind()), o.GetNamespace(), o.GetName(), patch)
 }
 
 func hash(text string) uint32 {
@@ -302,12 +290,26 @@ func memory(o map[string]any, path ...string) int64 {
 	return q.Value()
 }
 
+func millis(o map[string]any, path ...string) int64 {
+	text, _, _ := unstructured.NestedString(o, path...)
+	q, err := resource.ParseQuantity(text)
+	if err != nil {
+		return 0
+	}
+	return q.MilliValue()
+}
+
 // requested returns the memory request of a pod or a pod template, in bytes.
-func requested(pod map[string]any) int64 {
+func requested(pod map[string]any) int64 { return sumOfRequests(pod, "memory", memory) }
+
+// requestedCPU returns the cpu request of a pod, in thousandths.
+func requestedCPU(pod map[string]any) int64 { return sumOfRequests(pod, "cpu", millis) }
+
+func sumOfRequests(pod map[string]any, name string, value func(map[string]any, ...string) int64) int64 {
 	containers, _, _ := unstructured.NestedSlice(pod, "spec", "containers")
 	var sum int64
 	for _, container := range containers {
-		sum += memory(container.(map[string]any), "resources", "requests", "memory")
+		sum += value(container.(map[string]any), "resources", "requests", name)
 	}
 	return sum
 }

@@ -7,10 +7,10 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/workload"
 )
 
 // Durations in the simulated cluster.
@@ -20,42 +20,80 @@ const (
 	deleteTime = 4 * time.Second  // until a deleted machine is gone
 )
 
-// runWorkloads creates and deletes the pods of Deployments.
+// owners are the kinds that make pods, and the fields with the number of pods.
+var owners = map[string][]string{"Deployment": {"spec", "replicas"}, "StatefulSet": {"spec", "replicas"}, "Job": {"spec", "parallelism"}, "DaemonSet": nil}
+
+// runWorkloads creates and deletes the pods of owners.
 func (c *Cluster) runWorkloads() {
 	pods := c.list("Pod")
-	wanted := map[string]bool{}
-	for _, d := range c.list("Deployment") {
-		name := d.GetName()
-		wanted[name] = true
-		var own []*unstructured.Unstructured
-		for _, p := range pods {
-			if p.GetLabels()[workload.Label] == name {
-				own = append(own, p)
-			}
-		}
-		for range number(d, "spec", "replicas") - len(own) {
-			template, _, _ := unstructured.NestedMap(d.Object, "spec", "template")
-			pod := &unstructured.Unstructured{Object: template}
-			pod.SetAPIVersion("v1")
-			pod.SetKind("Pod")
-			pod.SetNamespace(Namespace)
-			pod.SetName(name)
-			pod.Object["status"] = map[string]any{"phase": "Pending"}
-			c.create(pod)
-		}
-		// Pending pods go first, then the youngest.
-		slices.SortFunc(own, func(a, b *unstructured.Unstructured) int {
-			return cmp.Or(cmp.Compare(kube.Field(a, "status", "phase"), kube.Field(b, "status", "phase")), cmp.Compare(b.GetName(), a.GetName()))
-		})
-		for _, p := range own[:max(len(own)-number(d, "spec", "replicas"), 0)] {
-			c.remove(p)
-		}
-	}
+	own := map[types.UID][]*unstructured.Unstructured{}
 	for _, p := range pods {
-		if owner := p.GetLabels()[workload.Label]; owner != "" && !wanted[owner] {
+		if kube.Field(p, "status", "phase") == "" {
+			c.patch(p, map[string]any{"status": map[string]any{"phase": "Pending"}}) // a person created it
+		}
+		for _, owner := range p.GetOwnerReferences() {
+			own[owner.UID] = append(own[owner.UID], p)
+		}
+	}
+	for kind, path := range owners {
+		for _, o := range c.list(kind) {
+			if kind == "DaemonSet" {
+				c.runDaemons(o, own[o.GetUID()])
+			} else {
+				c.runOwner(o, number(o, path...), own[o.GetUID()])
+			}
+			delete(own, o.GetUID())
+		}
+	}
+	for _, orphans := range own {
+		for _, p := range orphans {
 			c.remove(p)
 		}
 	}
+}
+
+// runOwner creates and deletes pods until an owner has as many as it wants.
+func (c *Cluster) runOwner(owner *unstructured.Unstructured, want int, own []*unstructured.Unstructured) {
+	for range want - len(own) {
+		c.createPod(owner, "")
+	}
+	// Pending pods go first, then the youngest.
+	slices.SortFunc(own, func(a, b *unstructured.Unstructured) int {
+		return cmp.Or(cmp.Compare(kube.Field(a, "status", "phase"), kube.Field(b, "status", "phase")), cmp.Compare(b.GetName(), a.GetName()))
+	})
+	for _, p := range own[:max(len(own)-want, 0)] {
+		c.remove(p)
+	}
+}
+
+// runDaemons creates a pod on each node that the pods select.
+func (c *Cluster) runDaemons(owner *unstructured.Unstructured, own []*unstructured.Unstructured) {
+	template := &unstructured.Unstructured{Object: map[string]any{}}
+	template.Object["spec"], _, _ = unstructured.NestedMap(owner.Object, "spec", "template", "spec")
+	for _, n := range c.list("Node") {
+		has := slices.ContainsFunc(own, func(p *unstructured.Unstructured) bool { return kube.Field(p, "spec", "nodeName") == n.GetName() })
+		if !has && matchesSelector(n, template) && admitsPod(n, template) {
+			c.createPod(owner, n.GetName())
+		}
+	}
+}
+
+// createPod creates a pod of an owner, on a node if that is not empty.
+func (c *Cluster) createPod(owner *unstructured.Unstructured, node string) {
+	template, _, _ := unstructured.NestedMap(owner.Object, "spec", "template")
+	pod := &unstructured.Unstructured{Object: template}
+	pod.SetAPIVersion("v1")
+	pod.SetKind("Pod")
+	pod.SetNamespace(owner.GetNamespace())
+	pod.SetName(owner.GetName())
+	controls := true
+	pod.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: owner.GetAPIVersion(), Kind: owner.GetKind(), Name: owner.GetName(), UID: owner.GetUID(), Controller: &controls}})
+	pod.Object["status"] = map[string]any{"phase": "Pending"}
+	if node != "" {
+		_ = unstructured.SetNestedField(pod.Object, node, "spec", "nodeName") // a template has a spec
+		pod.Object["status"] = map[string]any{"phase": "Running"}
+	}
+	c.create(pod)
 }
 
 func ready(o *unstructured.Unstructured) bool { return kube.True(o, "Ready") }

@@ -1,6 +1,8 @@
 package simtest
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -40,10 +42,15 @@ func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstr
 	return node
 }
 
-// nodeRoom is a node and its free memory in bytes.
+// nodeRoom is a node, its free memory in bytes and cpu in thousandths, and its pods.
 type nodeRoom struct {
-	node *unstructured.Unstructured
-	free int64
+	node      *unstructured.Unstructured
+	free, cpu int64
+	pods      []*unstructured.Unstructured
+}
+
+func newRoom(node *unstructured.Unstructured) *nodeRoom {
+	return &nodeRoom{node: node, free: memory(node.Object, "status", "allocatable", "memory"), cpu: millis(node.Object, "status", "allocatable", "cpu")}
 }
 
 // nodeRooms returns the nodes on which pods can be scheduled.
@@ -53,10 +60,10 @@ func nodeRooms(nodes, pods []*unstructured.Unstructured) []*nodeRoom {
 		if kube.Field(n, "spec", "unschedulable") == "true" || !ready(n) {
 			continue
 		}
-		r := &nodeRoom{n, memory(n.Object, "status", "allocatable", "memory")}
+		r := newRoom(n)
 		for _, p := range pods {
 			if kube.Field(p, "spec", "nodeName") == n.GetName() {
-				r.free -= requested(p.Object)
+				r.take(p)
 			}
 		}
 		all = append(all, r)
@@ -64,22 +71,74 @@ func nodeRooms(nodes, pods []*unstructured.Unstructured) []*nodeRoom {
 	return all
 }
 
-// matchesSelector reports whether a node has the labels that a pod selects.
-func matchesSelector(node, pod *unstructured.Unstructured) bool {
-	selector, _, _ := unstructured.NestedStringMap(pod.Object, "spec", "nodeSelector")
-	for key, value := range selector {
-		if node.GetLabels()[key] != value {
+// take puts a pod on the node.
+func (r *nodeRoom) take(pod *unstructured.Unstructured) {
+	r.free -= requested(pod.Object)
+	r.cpu -= requestedCPU(pod.Object)
+	r.pods = append(r.pods, pod)
+}
+
+// obstacle returns why a pod cannot be on the node, in the words of the scheduler; empty if
+// it can.
+func (r *nodeRoom) obstacle(pod *unstructured.Unstructured) string {
+	switch {
+	case !matchesSelector(r.node, pod):
+		return "node(s) didn't match Pod's node affinity/selector"
+	case !admitsPod(r.node, pod):
+		return "node(s) had untolerated taint(s)"
+	case r.free < requested(pod.Object):
+		return "Insufficient memory"
+	case r.cpu < requestedCPU(pod.Object):
+		return "Insufficient cpu"
+	case slices.ContainsFunc(r.pods, func(p *unstructured.Unstructured) bool { return hostPort(pod) != "" && hostPort(p) == hostPort(pod) }):
+		return "node(s) didn't have free ports for the requested pod ports"
+	case slices.ContainsFunc(r.pods, func(p *unstructured.Unstructured) bool { return apart(pod, p) }):
+		return "node(s) didn't match pod anti-affinity rules"
+	}
+	return ""
+}
+
+// hostPort returns the port of the node that a pod takes; empty for none.
+func hostPort(pod *unstructured.Unstructured) string {
+	containers, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
+	for _, container := range containers {
+		ports, _, _ := unstructured.NestedSlice(container.(map[string]any), "ports")
+		for _, port := range ports {
+			if n := port.(map[string]any)["hostPort"]; n != nil {
+				return fmt.Sprint(n)
+			}
+		}
+	}
+	return ""
+}
+
+// apart reports whether a pod keeps away from nodes with the other one.
+func apart(pod, other *unstructured.Unstructured) bool {
+	terms, _, _ := unstructured.NestedSlice(pod.Object, "spec", "affinity", "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+	return slices.ContainsFunc(terms, func(term any) bool {
+		selector, _, _ := unstructured.NestedStringMap(term.(map[string]any), "labelSelector", "matchLabels")
+		return hasLabels(other, selector)
+	})
+}
+
+// hasLabels reports whether an object has all the labels.
+func hasLabels(o *unstructured.Unstructured, labels map[string]string) bool {
+	for key, value := range labels {
+		if o.GetLabels()[key] != value {
 			return false
 		}
 	}
 	return true
 }
 
-// admitsPod reports whether the labels and taints of a node allow a pod.
+// matchesSelector reports whether a node has the labels that a pod selects.
+func matchesSelector(node, pod *unstructured.Unstructured) bool {
+	selector, _, _ := unstructured.NestedStringMap(pod.Object, "spec", "nodeSelector")
+	return hasLabels(node, selector)
+}
+
+// admitsPod reports whether the taints of a node allow a pod.
 func admitsPod(node, pod *unstructured.Unstructured) bool {
-	if !matchesSelector(node, pod) {
-		return false
-	}
 	taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
 	tolerations, _, _ := unstructured.NestedSlice(pod.Object, "spec", "tolerations")
 	for _, t := range taints {
@@ -94,17 +153,17 @@ func admitsPod(node, pod *unstructured.Unstructured) bool {
 	return true
 }
 
-// placePod returns the nodeRoom with the most free memory for a pod, and reduces its free
-// memory; nil if no room is left.
+// placePod puts a pod on the node with the most free memory, and returns the node; nil if
+// the pod can be on none.
 func placePod(all []*nodeRoom, pod *unstructured.Unstructured) *nodeRoom {
 	var best *nodeRoom
 	for _, r := range all {
-		if r.free >= requested(pod.Object) && admitsPod(r.node, pod) && (best == nil || r.free > best.free) {
+		if r.obstacle(pod) == "" && (best == nil || r.free > best.free) {
 			best = r
 		}
 	}
 	if best != nil {
-		best.free -= requested(pod.Object)
+		best.take(pod)
 	}
 	return best
 }
@@ -115,12 +174,30 @@ func isPending(pod *unstructured.Unstructured) bool { return kube.Field(pod, "sp
 func (c *Cluster) schedule() {
 	pods := c.list("Pod")
 	all := nodeRooms(c.list("Node"), pods)
+	// The most important pods are the first.
+	slices.SortStableFunc(pods, func(a, b *unstructured.Unstructured) int { return c.priority(b) - c.priority(a) })
 	for _, p := range pods {
-		if !isPending(p) {
+		if !isPending(p) || foreign(p) {
 			continue
 		}
 		if r := placePod(all, p); r != nil {
 			c.patch(p, map[string]any{"spec": map[string]any{"nodeName": r.node.GetName()}, "status": map[string]any{"phase": "Running"}})
 		}
 	}
+}
+
+// foreign reports whether another scheduler than the simulated one schedules a pod.
+func foreign(pod *unstructured.Unstructured) bool {
+	name := kube.Field(pod, "spec", "schedulerName")
+	return name != "" && name != "default-scheduler"
+}
+
+// priority returns the value of a pod's priority class; 0 if it has none.
+func (c *Cluster) priority(pod *unstructured.Unstructured) int {
+	for _, class := range c.list("PriorityClass") {
+		if class.GetName() == kube.Field(pod, "spec", "priorityClassName") {
+			return number(class, "value")
+		}
+	}
+	return 0
 }

@@ -1,4 +1,4 @@
-package engine
+package actions
 
 import (
 	"testing"
@@ -16,7 +16,7 @@ func TestCapacityOfGroups(t *testing.T) {
 	worker := &corev1.Node{Status: corev1.NodeStatus{Capacity: corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("8"), corev1.ResourceMemory: resource.MustParse("16Gi"),
 	}}}
-	e := &engine{s: &scenario.Scenario{Name: "s"}}
+	c := &Cluster{Scenario: &scenario.Scenario{Name: "s"}}
 	for name, tc := range map[string]struct {
 		capacity  map[string]string
 		announced string
@@ -28,7 +28,7 @@ func TestCapacityOfGroups(t *testing.T) {
 		"larger":        {map[string]string{"cpu": "2x", "memory": "2x"}, "16 32Gi", ""},
 		"larger in one": {map[string]string{"cpu": "0.5x", "memory": "2x"}, "4 32Gi", ""},
 	} {
-		group, err := e.nodeGroup(scenario.Group{Name: "web", Max: 1, Capacity: tc.capacity}, "web", worker)
+		group, err := c.nodeGroup(scenario.Group{Name: "web", Max: 1, Capacity: tc.capacity}, "web", worker)
 		if err != nil {
 			t.Fatal(err)
 		}
