@@ -47,7 +47,7 @@ func (Timeline) Serve(ctx context.Context,
 // or that need no new node, and templates of groups that are unlike the groups'
 // nodes. Example: go tool mage timeline:snapshot -out=results/snapshot.json
 func (Timeline) Snapshot(ctx context.Context,
-	out *string, // FILE of the snapshot; by default one in the folder snapshots beside the record
+	out *string, // FILE of the snapshot; by default one in the folder record.snapshots beside the record, where timeline:explain reads it
 	within *time.Duration, // how long to wait for the loop, a DURATION such as 10m (default 2m0s)
 ) error {
 	return lab(ctx, "timeline:snapshot", option("out", out), option("within", within))
@@ -79,9 +79,10 @@ func (Timeline) Export(ctx context.Context,
 // Import makes a record from saved objects and logs of a cluster, so that
 // timeline:explain and timeline:report work on it without the cluster. It reads
 // objects and events in YAML or JSON, such as the output of kubectl get -o yaml,
-// must-gather folders, and logs of the autoscaler. It prints what it used, what it
-// did not use, and what to type next. DIR is a folder, a file, or a tar archive.
-// Example: go tool mage timeline:import ~/Downloads/must-gather.tar.gz
+// must-gather folders, logs of the autoscaler, and what it serves at /snapshotz.
+// It prints what it used, what it did not use, and what to type next. DIR is a
+// folder, a file, or a tar archive. Example: go tool mage timeline:import
+// ~/Downloads/must-gather.tar.gz
 func (Timeline) Import(ctx context.Context, dir string,
 	out *string, // FILE of the record, a new file; by default one in .caslab/imports
 ) error {

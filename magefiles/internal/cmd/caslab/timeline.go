@@ -51,7 +51,7 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:import",
 		summary: "Makes a record from saved objects and logs of a cluster, so that timeline:explain and timeline:report work on it without the cluster.",
-		details: "It reads objects and events in YAML or JSON, such as the output of kubectl get -o yaml, must-gather folders, and logs of the autoscaler. It prints what it used, what it did not use, and what to type next.",
+		details: "It reads objects and events in YAML or JSON, such as the output of kubectl get -o yaml, must-gather folders, logs of the autoscaler, and what it serves at /snapshotz. It prints what it used, what it did not use, and what to type next.",
 		args:    []argument{{"DIR", "a folder, a file, or a tar archive"}},
 		example: "go tool mage timeline:import ~/Downloads/must-gather.tar.gz",
 	}, func(fs *flag.FlagSet, o *timelines.ImportOptions) {
@@ -76,7 +76,7 @@ var timelineVerbs = []verb{
 		details: "It takes the autoscaler's debugging snapshot, which the autoscaler makes in its next loop, stores it, and prints its path. The table has nodes, what they offer and what is requested, pods that the autoscaler counts on another node or that need no new node, and templates of groups that are unlike the groups' nodes.",
 		example: "go tool mage timeline:snapshot -out=results/snapshot.json",
 	}, func(fs *flag.FlagSet, o *timelines.SnapshotOptions) {
-		fs.StringVar(&o.Out, "out", "", "`FILE` of the snapshot; by default one in the folder snapshots beside the record")
+		fs.StringVar(&o.Out, "out", "", "`FILE` of the snapshot; by default one in the folder record.snapshots beside the record, where timeline:explain reads it")
 		fs.DurationVar(&o.Within, "within", timelines.SnapshotWithin, "how long to wait for the loop, a `DURATION` such as 10m")
 	}, func(ctx context.Context, s *session, o timelines.SnapshotOptions, _ []string) error {
 		return s.timelines.Snapshot(ctx, o)

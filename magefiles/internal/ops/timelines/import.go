@@ -62,6 +62,16 @@ func (t *Timelines) Import(ctx context.Context, path string, o ImportOptions) er
 	if err := state.WriteFile(file, record.Bytes(), 0o600); err != nil {
 		return err
 	}
+	if o.Out == "" {
+		if err := os.RemoveAll(snapshotsOf(file)); err != nil { // those of the import before
+			return fmt.Errorf("import %s: %w", path, err)
+		}
+	}
+	for _, s := range read.Snapshots {
+		if err := state.WriteFile(snapshotFile(file, s.Snapshot), s.Data, 0o600); err != nil {
+			return err
+		}
+	}
 	_, err = fmt.Fprint(t.Out, importSummary(path, file, read))
 	return err
 }
@@ -88,6 +98,9 @@ func importSummary(path, file string, read *importer.Result) string {
 	}
 	for _, log := range read.Logs {
 		line("  %s: %s, %s, %s – %s", log.Name, timeline.Plural(log.Lines, "line"), timeline.Plural(log.Statements, "statement"), timeline.Day(log.From), timeline.Day(log.To))
+	}
+	for _, s := range read.Snapshots {
+		line("  %s: the autoscaler's snapshot of %s, %s", s.Name, timeline.Day(s.Start), timeline.Plural(len(s.Nodes), "node"))
 	}
 	if len(read.Unused)+len(read.Ignored) > 0 {
 		line("Not used:")
@@ -172,5 +185,5 @@ func (t *Timelines) importedRecord(file string) (foundRecord, error) {
 	if err != nil {
 		return foundRecord{}, fmt.Errorf("-record=%s: %w", file, err)
 	}
-	return foundRecord{dir: filepath.Dir(file), facts: facts}, nil
+	return foundRecord{file: file, facts: facts}, nil
 }

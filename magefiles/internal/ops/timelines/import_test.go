@@ -99,6 +99,71 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// savedSnapshot has the pod lost, which the autoscaler does not add a node for.
+const savedSnapshot = `{"NodeList":[{"Node":{"metadata":{"name":"worker","uid":"n","creationTimestamp":"2026-11-26T21:00:00Z"},"status":{"allocatable":{"cpu":"2"},"conditions":[{"type":"Ready","status":"True"}]}},
+  "Pods":[{"metadata":{"name":"web","namespace":"default","uid":"w"},"spec":{"nodeName":"worker"}}]}],
+ "UnscheduledPodsCanBeScheduled":[{"metadata":{"name":"lost","namespace":"default","uid":"p"}}],
+ "StartTimestamp":"2026-11-26T21:46:00Z","EndTimestamp":"2026-11-26T21:46:05Z","TemplateNodes":null}`
+
+// TestImportASnapshot: it is kept beside the record, and the answer about a pod has it. Its
+// nodes are on record if no others were saved, as are its pods.
+func TestImportASnapshot(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	tl := &Timelines{Lab: l.Lab, Open: targettest.Closed(t)}
+	dir := saved(t)
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("snapshotz", savedSnapshot)
+	printed := func(do func() error) string {
+		before := len(l.Printed.String())
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		return l.Printed.String()[before:]
+	}
+	again := func() string { return printed(func() error { return tl.Import(t.Context(), dir, ImportOptions{}) }) }
+	got := again()
+	if !strings.Contains(got, "  snapshotz: the autoscaler's snapshot of ") || !strings.Contains(got, ": 1 Node, 1 Pod\n") {
+		t.Errorf("printed\n%s", got)
+	}
+	file := imported(t, got)
+	explained := func(what string) string {
+		return printed(func() error { return tl.Explain(t.Context(), what, ExplainOptions{Record: file}) })
+	}
+	if got := explained("pod/lost"); !strings.Contains(got, "  the pod needs no new node: it fits on worker\n") {
+		t.Errorf("the answer is\n%s", got)
+	}
+	if err := tl.Explain(t.Context(), "pod/web", ExplainOptions{Record: file}); err == nil {
+		t.Error("a pod of the snapshot is on record beside saved pods")
+	}
+	write("pods.yaml", "")
+	if again(); !strings.Contains(explained("pod/web"), "worker") {
+		t.Error("without saved pods, those of the snapshot are not on record")
+	}
+	// Another import does not have the snapshots of the one before, and one that cannot be
+	// read is no error.
+	write("pods.yaml", savedPod)
+	if err := os.Remove(filepath.Join(dir, "snapshotz")); err != nil {
+		t.Fatal(err)
+	}
+	if again(); strings.Contains(explained("pod/lost"), "snapshot") {
+		t.Error("the answer has the snapshot of another import")
+	}
+	if err := os.MkdirAll(snapshotsOf(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(snapshotsOf(file), "1.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := explained("pod/lost"); !strings.Contains(got, "still waits") || !strings.Contains(l.Logged.String(), "the answer does without the autoscaler's snapshot: ") {
+		t.Errorf("with a damaged snapshot the answer is\n%s\n%s", got, l.Logged)
+	}
+}
+
 // TestImportToAFile: -out names a new file.
 func TestImportToAFile(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/lab"
@@ -45,7 +48,7 @@ func (t *Timelines) Snapshot(ctx context.Context, o SnapshotOptions) error {
 		return err
 	}
 	// It has the whole pods, with the values of their variables.
-	file := cmp.Or(o.Out, filepath.Join(t.TimelineDir(c.UID), "snapshots", taken.Start.Local().Format("20060102-150405.json")))
+	file := cmp.Or(o.Out, snapshotFile(t.File(c), taken))
 	if err := state.Write(file, 0o600, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
 		return err
 	}
@@ -58,6 +61,34 @@ func (t *Timelines) Snapshot(ctx context.Context, o SnapshotOptions) error {
 	}
 	_, err = fmt.Fprintln(t.Out, file)
 	return err
+}
+
+// snapshotsOf returns the folder with the snapshots that belong to the record in a file.
+func snapshotsOf(record string) string { return strings.TrimSuffix(record, ".jsonl") + ".snapshots" }
+
+// snapshotFile returns the file of a snapshot. In the order of their names, the files of a
+// folder are in the order of their times.
+func snapshotFile(record string, s *snapshot.Snapshot) string {
+	return filepath.Join(snapshotsOf(record), s.Start.UTC().Format("20060102-150405.json"))
+}
+
+// lastSnapshot returns the last snapshot that belongs to the record in a file, nil if there is
+// none.
+func lastSnapshot(record string) (*snapshot.Snapshot, error) {
+	files, err := filepath.Glob(filepath.Join(snapshotsOf(record), "*.json"))
+	if err != nil || len(files) == 0 {
+		return nil, err
+	}
+	last := slices.Max(files)
+	data, err := os.ReadFile(last)
+	if err != nil {
+		return nil, err
+	}
+	s, err := snapshot.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", last, err)
+	}
+	return s, nil
 }
 
 // recordedWithin is how long it may take until what happened is on record.

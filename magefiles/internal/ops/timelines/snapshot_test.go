@@ -39,7 +39,7 @@ func TestSnapshot(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(printed), "\n")
 	file := lines[len(lines)-1]
 	stored, err := os.ReadFile(file)
-	if err != nil || string(stored) != data || filepath.Dir(file) != filepath.Join(l.TimelineDir(c.UID), "snapshots") {
+	if err != nil || string(stored) != data || filepath.Dir(file) != filepath.Join(l.TimelineDir(c.UID), "record.snapshots") {
 		t.Errorf("%s has %s, %v", file, stored, err)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {

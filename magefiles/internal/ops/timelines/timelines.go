@@ -254,7 +254,7 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	base, facts := strings.TrimSuffix(cmp.Or(o.Out, filepath.Join(foundRecord.dir, "report.html")), pageSuffix), foundRecord.facts
+	base, facts := strings.TrimSuffix(cmp.Or(o.Out, filepath.Join(filepath.Dir(foundRecord.file), "report.html")), pageSuffix), foundRecord.facts
 	title, from := t.title(o.Record), t.begin(o.Record, facts, o.Since)
 	versions, err := t.versions(ctx, foundRecord.cluster)
 	if err != nil {
@@ -328,7 +328,7 @@ func (t *Timelines) Export(ctx context.Context, o ExportOptions) error {
 	if err != nil {
 		return err
 	}
-	file := cmp.Or(o.Out, filepath.Join(found.dir, "trace.json"))
+	file := cmp.Or(o.Out, filepath.Join(filepath.Dir(found.file), "trace.json"))
 	if err := state.Write(file, 0o644, func(w io.Writer) error {
 		return trace.Write(w, found.facts, trace.Options{Title: t.title(o.Record), From: t.begin(o.Record, found.facts, o.Since)})
 	}); err != nil {
@@ -375,6 +375,9 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 	if foundRecord.cluster != nil {
 		answer.Now = t.Now() // a recorder is at work, or was until now
 	}
+	if answer.Snapshot, err = lastSnapshot(foundRecord.file); err != nil {
+		t.Log.Printf("! the answer does without the autoscaler's snapshot: %v", err)
+	}
 	text, err := explain.Text(foundRecord.facts, what, answer)
 	if err != nil {
 		return err
@@ -387,10 +390,10 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 // ended.
 const catchUpTimeout = 30 * time.Second
 
-// foundRecord is a record: its folder, its facts, and its cluster, which is nil if it does not
+// foundRecord is a record: its file, its facts, and its cluster, which is nil if it does not
 // answer.
 type foundRecord struct {
-	dir     string
+	file    string
 	facts   []timeline.Fact
 	cluster *target.Cluster
 }
@@ -400,19 +403,19 @@ func (t *Timelines) recorded(ctx context.Context) (r foundRecord, err error) {
 	c, err := t.Open(ctx)
 	switch {
 	case err == nil:
-		r.dir, r.cluster = t.TimelineDir(c.UID), c
+		r.file, r.cluster = t.File(c), c
 		if err := t.catchUp(ctx, options(t.Lab, c)); err != nil {
 			return r, err
 		}
 	case ctx.Err() != nil:
 		return r, context.Cause(ctx)
 	case t.Config.WorkloadKubeconfig == "":
-		r.dir = t.TimelineDir("")
+		r.file = recordFile(t.TimelineDir(""))
 		t.Log.Printf("the record may lack the latest events, because the cluster cannot be asked: %v", err)
 	default:
 		return r, err
 	}
-	r.facts, err = t.read(recordFile(r.dir))
+	r.facts, err = t.read(r.file)
 	return r, err
 }
 

@@ -16,6 +16,7 @@ import (
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/render"
+	"caslab/magefiles/internal/timeline/snapshot"
 )
 
 // ErrNotOnRecord is returned when no fact mentions the name.
@@ -49,6 +50,8 @@ type Options struct {
 	// Start is what to type to start an autoscaler. If it is empty, no answer says how to
 	// start one.
 	Start string
+	// Snapshot is the last debugging snapshot of the autoscaler on record, nil if there is none.
+	Snapshot *snapshot.Snapshot
 }
 
 // Text returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME, group/NAME or the

@@ -20,6 +20,9 @@ type waiting struct {
 	decided *decided
 	// heard is what the autoscaler that runs said of the pod.
 	heard heard
+	// snapshot has what the autoscaler's snapshot says of the pod, nil if there is none of the
+	// time in which it waits.
+	snapshot *snapshotted
 	// idle says that no autoscaler runs, empty if one does.
 	idle     string
 	ignored  []fit.Obstacle
@@ -39,6 +42,10 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	j := &waiting{world: world, pod: pod, why: why, idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
 	if n := len(e.Runs); n > 0 {
 		j.heard = heardOf(why, e.Runs[n-1])
+	}
+	j.snapshot = e.snapshotOf(pod, p.Began())
+	if j.heard == (heard{}) {
+		j.heard = j.snapshot.heard(world.At)
 	}
 	for _, n := range world.Room(pod) {
 		j.room = append(j.room, timeline.Tidy(n.Name))
@@ -255,6 +262,7 @@ func (e *explainer) matrix(j *waiting) {
 	for _, line := range j.agreement() {
 		e.printf("  %s\n", line)
 	}
+	e.snapshotLines(j.snapshot)
 	e.changes(j)
 }
 

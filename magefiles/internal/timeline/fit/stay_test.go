@@ -227,12 +227,12 @@ func TestLocalStorage(t *testing.T) {
 		pod          shape.Pod
 		want, change string
 	}{
-		"the newest":                   {"1.36.1", pod, "it has local storage: the hostPath h", evictable + safeVolumes + ": a,h, or --skip-nodes-with-local-storage=false"},
-		"all released":                 {"1.36.1", released, "", ""},
-		"memory was local":             {"1.26.8", released, "it has local storage: the emptyDir in memory m", evictable + safeVolumes + ": a,m,h, or --skip-nodes-with-local-storage=false"},
-		"no annotation released one":   {"1.24.1", pod, "it has local storage: the emptyDir a, the emptyDir in memory m, the hostPath h", evictable + "--skip-nodes-with-local-storage=false"},
-		"an old record":                {"1.36.1", shape.Pod{Owner: replicaSet, LocalVolumes: []string{"x"}}, "it has local storage: the emptyDir or hostPath x", evictable + safeVolumes + ": x, or --skip-nodes-with-local-storage=false"},
-		"memory alone":                 {"1.36.1", shape.Pod{Owner: replicaSet, MemoryDirs: []string{"m"}}, "", ""},
+		"the newest":                 {"1.36.1", pod, "it has local storage: the hostPath h", evictable + safeVolumes + ": a,h, or --skip-nodes-with-local-storage=false"},
+		"all released":               {"1.36.1", released, "", ""},
+		"memory was local":           {"1.26.8", released, "it has local storage: the emptyDir in memory m", evictable + safeVolumes + ": a,m,h, or --skip-nodes-with-local-storage=false"},
+		"no annotation released one": {"1.24.1", pod, "it has local storage: the emptyDir a, the emptyDir in memory m, the hostPath h", evictable + "--skip-nodes-with-local-storage=false"},
+		"an old record":              {"1.36.1", shape.Pod{Owner: replicaSet, LocalVolumes: []string{"x"}}, "it has local storage: the emptyDir or hostPath x", evictable + safeVolumes + ": x, or --skip-nodes-with-local-storage=false"},
+		"memory alone":               {"1.36.1", shape.Pod{Owner: replicaSet, MemoryDirs: []string{"m"}}, "", ""},
 	} {
 		r := stayRecord(tc.release, nil, 2, nil, shape.Node{})
 		r.bound("n", map[string]shape.Pod{"d/web-1": tc.pod})

@@ -1,5 +1,5 @@
 // Package importer makes facts from what somebody saved of a cluster: objects as kubectl and
-// must-gather write them, and logs of the autoscaler.
+// must-gather write them, and logs and debugging snapshots of the autoscaler.
 package importer
 
 import (
@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/recorder"
+	"caslab/magefiles/internal/timeline/snapshot"
 )
 
 // Result is what was read.
@@ -33,6 +35,7 @@ type Result struct {
 	// of those that did not, by kind and group.
 	Objects, Unused map[string]int
 	Logs            []Log
+	Snapshots       []Snapshot
 	// Ignored has the files without anything that becomes a fact, and objects that cannot
 	// be read, by their names.
 	Ignored []Ignored
@@ -46,6 +49,15 @@ type Log struct {
 	Lines, Statements int
 	// From and To are the times of its first and its last statement.
 	From, To time.Time
+}
+
+// Snapshot is a debugging snapshot of the autoscaler. The nodes and the pods of the last one
+// become facts if none were saved as objects.
+type Snapshot struct {
+	Name string
+	// Data is what the file has.
+	Data []byte
+	*snapshot.Snapshot
 }
 
 // Ignored is a file or an object that became no fact.
@@ -70,7 +82,7 @@ func (e *NothingError) Error() string {
 		}
 		found += fmt.Sprintf("; %s: %s", ignored.Name, ignored.Why)
 	}
-	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (Pods, Nodes, PodDisruptionBudgets, events, Cluster API's Clusters, MachineDeployments and Machines, the ConfigMap cluster-autoscaler-status) and for logs of the cluster autoscaler as text", e.Path, found)
+	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (Pods, Nodes, PodDisruptionBudgets, events, Cluster API's Clusters, MachineDeployments and Machines, the ConfigMap cluster-autoscaler-status) for logs of the cluster autoscaler as text and for what it serves at /snapshotz", e.Path, found)
 }
 
 // Read reads a folder with all folders in it, a file, or a tar archive, compressed with
@@ -129,7 +141,12 @@ func (r *reader) file(name string, modified time.Time, content peeker) error {
 		r.ignore(name, err.Error())
 	}
 	if err == nil && len(objects) == 0 {
-		r.ignore(name, "it has no object of Kubernetes")
+		s, err := snapshot.Decode(data)
+		if err != nil {
+			r.ignore(name, "it has no object of Kubernetes")
+			return nil
+		}
+		r.result.Snapshots = append(r.result.Snapshots, Snapshot{name, data, s})
 	}
 	for _, o := range objects {
 		r.object(o)
@@ -176,8 +193,57 @@ func (r *reader) log(name string, modified time.Time, content io.Reader) error {
 	return nil
 }
 
+// snapshotObjects keeps the nodes and the pods of the last snapshot, each if no object of the
+// kind was saved: the autoscaler may have changed them for its simulation, and some may have
+// gone before the objects were saved.
+func (r *reader) snapshotObjects() error {
+	if len(r.result.Snapshots) == 0 {
+		return nil
+	}
+	last := slices.MaxFunc(r.result.Snapshots, func(a, b Snapshot) int { return a.Start.Compare(b.Start) })
+	if last.End.After(r.taken) {
+		r.taken = last.End.UTC()
+	}
+	saved := map[string]bool{}
+	for _, o := range r.byUID {
+		saved[o.GetKind()] = true
+	}
+	nodes, pods := last.Objects()
+	var all []*unstructured.Unstructured
+	add := func(kind string, object any) error {
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		if err != nil {
+			return fmt.Errorf("read the snapshot %s: %w", last.Name, err)
+		}
+		o := &unstructured.Unstructured{Object: fields}
+		o.SetAPIVersion("v1")
+		o.SetKind(kind)
+		all = append(all, o)
+		return nil
+	}
+	for _, n := range nodes {
+		if err := add("Node", n); err != nil {
+			return err
+		}
+	}
+	for _, p := range pods {
+		if err := add("Pod", p); err != nil {
+			return err
+		}
+	}
+	for _, o := range all {
+		if !saved[o.GetKind()] {
+			r.object(o)
+		}
+	}
+	return nil
+}
+
 // finish makes facts from everything that was read.
 func (r *reader) finish(path string) (*Result, error) {
+	if err := r.snapshotObjects(); err != nil {
+		return nil, fmt.Errorf("import %s: %w", path, err)
+	}
 	if len(r.byUID)+len(r.logs) == 0 {
 		return nil, &NothingError{Path: path, Files: r.result.Files, Ignored: r.result.Ignored}
 	}

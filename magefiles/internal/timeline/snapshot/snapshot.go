@@ -32,6 +32,25 @@ type Node struct {
 	Pods []corev1.Pod `json:"Pods"`
 }
 
+// Objects returns the nodes of the cluster and the pods that the snapshot has, without those
+// that the autoscaler only expects.
+func (s *Snapshot) Objects() (nodes []*corev1.Node, pods []*corev1.Pod) {
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		if s.expects(n.Node.Name) != "" {
+			continue
+		}
+		nodes = append(nodes, &n.Node)
+		for j := range n.Pods {
+			pods = append(pods, &n.Pods[j])
+		}
+	}
+	for i := range s.Schedulable {
+		pods = append(pods, &s.Schedulable[i])
+	}
+	return nodes, pods
+}
+
 // Decode reads what the autoscaler answers.
 func Decode(data []byte) (*Snapshot, error) {
 	var s Snapshot
