@@ -30,7 +30,7 @@ func example() Cluster {
 		Release: releaseOf("1.14.2"),
 		Name:    "work-cluster", Namespace: "default", Kubernetes: "v1.36.1", Workers: 2,
 		NodeImage: "caslab.local/node:v1.36.1-abc", LoadBalancer: release.LoadBalancer{Repository: "caslab.local", Tag: "0123456789"},
-		PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", OwnerFile: "/lab/.caslab/owner/work-cluster",
+		PodCIDR: "10.244.0.0/14", ServiceCIDR: "10.96.0.0/16", OwnerFile: "/lab/.caslab/owner/work-cluster",
 	}
 }
 

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	namespace   = "default"
-	podCIDR     = "10.244.0.0/16"
+	namespace = "default"
+	// podCIDR has a /24 for each of 1,024 nodes.
+	podCIDR     = "10.244.0.0/14"
 	serviceCIDR = "10.96.0.0/16"
 )
 

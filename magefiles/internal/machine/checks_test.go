@@ -68,7 +68,7 @@ func TestEngineChecks(t *testing.T) {
 		"an own network":  {check: "network", answers: answer("docker network inspect kind", `[{"IPAM":{"Config":[{"Subnet":"172.20.0.0/16"}]},"Containers":{"a":{"Name":"work-cluster-lb"}}}]`), verdict: OK, found: "kind"},
 		"neighbours":      {check: "network", answers: answer("docker network inspect kind", `[{"IPAM":{"Config":[{"Subnet":"172.20.0.0/16"}]},"Containers":{"a":{"Name":"kind-control-plane"}}}]`), verdict: Note, found: "1 container of others: kind-control-plane"},
 		"IPv6 only":       {check: "network", answers: answer("docker network inspect kind", `[{"IPAM":{"Config":[{"Subnet":"fc00::/64"}]}}]`), verdict: Failure, found: "has no IPv4 addresses", toDo: "docker network rm kind"},
-		"pods' addresses": {check: "network", answers: answer("docker network inspect kind", `[{"IPAM":{"Config":[{"Subnet":"10.244.128.0/20"}]}}]`), verdict: Failure, found: "environment's pods, 10.244.0.0/16", toDo: "default-address-pools"},
+		"pods' addresses": {check: "network", answers: answer("docker network inspect kind", `[{"IPAM":{"Config":[{"Subnet":"10.244.128.0/20"}]}}]`), verdict: Failure, found: "environment's pods, 10.244.0.0/14", toDo: "default-address-pools"},
 		"services' addresses": {check: "network", answers: answer("docker network inspect kind", `[{"IPAM":{"Config":[{"Subnet":"10.0.0.0/8"}]}}]`),
 			change: func(m *Machine) { m.PodRange = m.ServiceRange }, verdict: Failure, found: "10.0.0.0/8 of the engine's network kind", toDo: "docker network rm kind"},
 		"a network that cannot be asked": {check: "network", verdict: Warning, found: "inspect the network kind", toDo: "docker network inspect kind"},

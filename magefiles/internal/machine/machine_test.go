@@ -33,7 +33,7 @@ func fake(t *testing.T, answers ...runtest.Answer) Machine {
 			FreeDisk: func(string) (int64, error) { return 1 << 40, nil }, FreeMemory: func() (int64, error) { return 1 << 40, nil },
 			ReadLimit: func(Limit) (uint64, error) { return math.MaxUint64, nil }, Getenv: func(string) string { return "" },
 		},
-		Workers: 1, PodRange: netip.MustParsePrefix("10.244.0.0/16"), ServiceRange: netip.MustParsePrefix("10.96.0.0/16"),
+		Workers: 1, PodRange: netip.MustParsePrefix("10.244.0.0/14"), ServiceRange: netip.MustParsePrefix("10.96.0.0/16"),
 		ClusterAPI: release.Newest(), Kubernetes: release.OfKubernetes(version.Must(version.NewVersion("1.36.1"))),
 	}
 }
