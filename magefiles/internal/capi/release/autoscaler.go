@@ -89,6 +89,9 @@ type Autoscaler struct {
 	// DebuggingSnapshots reports whether it serves a snapshot of what it knows, with
 	// --debugging-snapshot-enabled.
 	DebuggingSnapshots bool
+	// ClientLimits reports whether it has --kube-client-qps and --kube-client-burst. Without
+	// them its clients make 5 requests a second, and with many groups one loop takes minutes.
+	ClientLimits bool
 	// Defects says what the release cannot do, each as one sentence without a
 	// full stop.
 	Defects []string
@@ -204,6 +207,9 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.24.2", "1.25.2", "1.26.3", "1.27.1"}, func(a *Autoscaler) { a.ReleasesVolumes = true }},
 	// /cluster-autoscaler/utils/drain/drain.go: isLocalVolume. There is no tag of 1.27.0.
 	{[]string{"1.27.1"}, func(a *Autoscaler) { a.MemoryIsLocal = false }},
+	// /cluster-autoscaler/main.go: kube-client-qps and kube-client-burst, with the defaults 5
+	// and 10 of client-go.
+	{[]string{"1.27.1"}, func(a *Autoscaler) { a.ClientLimits = true }},
 	// /cluster-autoscaler/simulator/drainability/rules: the rule SafeToEvict comes before
 	// the rule PDB. Until then, simulator/drain.go asked the budgets of all pods.
 	{[]string{"1.29.0"}, func(a *Autoscaler) { a.BudgetsBindSafePods = false }},
