@@ -266,6 +266,16 @@ func OfControlPlane(node metav1.Object) bool {
 	return is || was
 }
 
+// MachinesLabel is the label of a node with its kind of machine. Its value is Hollow for a node
+// without a kubelet, which the lab's controller plays. Other nodes do not have it.
+const (
+	MachinesLabel = "caslab.local/machines"
+	Hollow        = "hollow"
+)
+
+// IsHollow reports whether a node is played: its capacity is made up, and it has no images.
+func IsHollow(node metav1.Object) bool { return node.GetLabels()[MachinesLabel] == Hollow }
+
 // True reports whether the status of a condition of an object is True.
 func True(o *unstructured.Unstructured, condition string) bool {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")

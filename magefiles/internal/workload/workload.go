@@ -206,7 +206,7 @@ func (w Workload) manifest() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Workers returns the nodes that belong to no control plane. There may be none.
+// Workers returns the real nodes that belong to no control plane. There may be none.
 func Workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 	all, err := c.List(ctx, kube.Nodes, "")
 	if err != nil {
@@ -214,7 +214,7 @@ func Workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
 	}
 	var workers []corev1.Node
 	for i := range all {
-		if kube.OfControlPlane(&all[i]) {
+		if kube.OfControlPlane(&all[i]) || kube.IsHollow(&all[i]) {
 			continue
 		}
 		n, err := kube.Node(&all[i])

@@ -51,6 +51,8 @@ status:
   allocatable: {memory: 24000000Ki}
   images: [{names: ["example.com/both:1"]}, {names: ["example.com/pause@sha256:00", "example.com/pause:3.10"]}]
 ---
+{apiVersion: v1, kind: Node, metadata: {name: played, labels: {caslab.local/machines: hollow}}, status: {allocatable: {memory: 1Gi}}}
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: theirs, namespace: default}
@@ -66,7 +68,7 @@ func TestOnePodFillsOneNode(t *testing.T) {
 	c := kubetest.New(t, kinds, cluster).Client()
 	workers, err := workers(t.Context(), c)
 	if err != nil || len(workers) != 2 {
-		t.Fatalf("workers() = %d nodes, %v; want those that are not of the control plane", len(workers), err)
+		t.Fatalf("workers() = %d nodes, %v; want the real ones that are not of the control plane", len(workers), err)
 	}
 	memory, err := oneNode(workers)
 	if err != nil || memory != "13192Mi" {

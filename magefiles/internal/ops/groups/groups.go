@@ -117,8 +117,8 @@ func (g *Groups) size(ctx context.Context, c *target.Cluster, group *capi.NodeGr
 	return nil
 }
 
-// node returns a node of the environment. All nodes have the capacity of this machine, of which
-// those of a group with a smaller capacity reserve a part. Cluster API's Docker provider
+// node returns a real node of the environment. All of them have the capacity of this machine,
+// of which those of a group with a smaller capacity reserve a part. Cluster API's Docker provider
 // reports it in its templates only since v1.11, and not every autoscaler reads it there. On
 // other infrastructures, nodes differ.
 func (g *Groups) node(ctx context.Context, c *target.Cluster) (*corev1.Node, error) {
@@ -128,10 +128,11 @@ func (g *Groups) node(ctx context.Context, c *target.Cluster) (*corev1.Node, err
 	if err != nil {
 		return nil, lab.Waited(ctx, "list the nodes", err)
 	}
-	if len(nodes) == 0 {
+	real := slices.IndexFunc(nodes, func(n unstructured.Unstructured) bool { return !kube.IsHollow(&n) })
+	if real < 0 {
 		return nil, errors.New("the environment has no node to measure")
 	}
-	return kube.Node(&nodes[0])
+	return kube.Node(&nodes[real])
 }
 
 func capacityOf(n *corev1.Node) map[string]string {

@@ -35,6 +35,8 @@ func newFixture(t *testing.T, variables map[string]string) *fixture {
 	t.Helper()
 	l := labtest.New(t, variables)
 	c, server := targettest.New(t)
+	// It comes first, and is no measure of this machine.
+	server.PutYAML(`{apiVersion: v1, kind: Node, metadata: {name: a-hollow-one, labels: {caslab.local/machines: hollow}}, status: {capacity: {cpu: "96", memory: 1Ti}}}`)
 	server.Intercept(func(r kubetest.Request) error {
 		if r.Verb == "watch" && r.Resource == "machinedeployments" {
 			go func() {
