@@ -53,9 +53,14 @@ type NodeGroup struct {
 	// Min and Max bound its size.
 	Min, Max int
 	// From is the MachineDeployment whose templates it uses. If empty, that is the cluster's
-	// first by name, if possible one that the lab did not add. Of a group that the lab added,
-	// it takes the labels, the taints and the capacity too, where it has none of its own.
+	// first by name that has both, if possible one that the lab did not add. Of a group that
+	// the lab added, it takes the labels, the taints and the capacity too, where it has none
+	// of its own.
 	From string
+	// Template, if not nil, is the infrastructure template of its machines. Add creates it
+	// under the group's name, and the machines have no bootstrap template. Of the
+	// MachineDeployment From, the group then takes neither templates nor capacity.
+	Template *unstructured.Unstructured
 	// Own copies the machine template instead of sharing it.
 	Own bool
 	// Labels and Taints of its nodes. They need a bootstrap template of the group's
@@ -85,17 +90,28 @@ func (t Taint) String() string {
 	return t.Key + "=" + t.Value + ":" + t.Effect
 }
 
-// ParseLabels reads key=value,key=value.
+// ParseLabels reads key=value,key=value, and refuses labels that a kubelet may not set.
 func ParseLabels(text string) (map[string]string, error) {
+	labels, err := ParseNodeLabels(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if reserved(key) {
+			return nil, fmt.Errorf("label %q: a kubelet may not set this label of kubernetes.io or k8s.io, only those of a fixed list, such as topology.kubernetes.io/zone, and any of node.kubernetes.io", key)
+		}
+	}
+	return labels, nil
+}
+
+// ParseNodeLabels reads key=value,key=value: any labels that a Node may have.
+func ParseNodeLabels(text string) (map[string]string, error) {
 	labels := map[string]string{}
 	for _, part := range commaSeparated(text) {
 		key, value, found := strings.Cut(part, "=")
 		problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...)
 		if !found {
 			problems = append(problems, "want key=value")
-		}
-		if reserved(key) {
-			problems = append(problems, "a kubelet may not set this label of kubernetes.io or k8s.io, only those of a fixed list, such as topology.kubernetes.io/zone, and any of node.kubernetes.io")
 		}
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("label %q: %s", part, strings.Join(problems, "; "))
@@ -147,6 +163,10 @@ var capacityNames = map[string]func(string) error{
 	"gpu-type": anyText,
 }
 
+// CapacityNames returns the names of the annotations that describe a node of an empty group,
+// without their prefix.
+func CapacityNames() []string { return slices.Sorted(maps.Keys(capacityNames)) }
+
 func quantity(v string) error {
 	if q, err := resource.ParseQuantity(v); err != nil || q.Sign() <= 0 {
 		return errors.New("want a quantity, such as 4 or 16Gi")
@@ -175,7 +195,7 @@ func ParseCapacity(text string) (map[string]string, error) {
 		name, value, _ := strings.Cut(part, "=")
 		check, ok := capacityNames[name]
 		if !ok {
-			return nil, fmt.Errorf("capacity %q: want one of %s", part, strings.Join(slices.Sorted(maps.Keys(capacityNames)), ", "))
+			return nil, fmt.Errorf("capacity %q: want one of %s", part, strings.Join(CapacityNames(), ", "))
 		}
 		if err := check(value); err != nil {
 			return nil, fmt.Errorf("capacity %q: %w", part, err)
@@ -306,14 +326,7 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 		return err
 	}
 	group := g.deployment(from)
-	for _, ref := range [][]string{machineRef, bootstrapRef} {
-		// Without its template the group would never get a node.
-		kind, name := reference(group, ref)
-		if _, err := c.Get(ctx, kind, g.Namespace, name); err != nil {
-			return fmt.Errorf("read the template %s %s of %s: %w", kind.Kind, name, from.GetName(), err)
-		}
-	}
-	copies, err := g.copies(ctx, c, group)
+	templates, err := g.templates(ctx, c, group)
 	if err != nil {
 		return err
 	}
@@ -333,7 +346,7 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 			}
 		}
 	}()
-	for _, o := range append(copies, group) {
+	for _, o := range append(templates, group) {
 		if err := c.Create(ctx, o); err != nil {
 			return fmt.Errorf("make the %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
@@ -348,8 +361,12 @@ func (g NodeGroup) from(groups []unstructured.Unstructured) (*unstructured.Unstr
 		if err != nil {
 			return nil, fmt.Errorf("take the templates of %s: %w", g.From, err)
 		}
+		if !g.usable(from) {
+			return nil, fmt.Errorf("take the templates of %s: its machines have no bootstrap template, so no other group can use its templates", g.From)
+		}
 		return from, nil
 	}
+	groups = slices.DeleteFunc(slices.Clone(groups), func(group unstructured.Unstructured) bool { return !g.usable(&group) })
 	for i := range groups {
 		if !Added(&groups[i]) {
 			return &groups[i], nil
@@ -359,6 +376,13 @@ func (g NodeGroup) from(groups []unstructured.Unstructured) (*unstructured.Unstr
 		return nil, fmt.Errorf("the cluster %s has no machine deployment to take templates from", g.ClusterName)
 	}
 	return &groups[0], nil
+}
+
+// usable reports whether the group can be made from another one: a group without a template
+// of its own needs a bootstrap template.
+func (g NodeGroup) usable(from *unstructured.Unstructured) bool {
+	bootstrap, _ := reference(from, bootstrapRef)
+	return g.Template != nil || bootstrap.Kind != ""
 }
 
 // like returns a new object with the specification of another one, and with the
@@ -382,7 +406,7 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 		release.SizeAnnotation(g.Prefix, "min"): strconv.Itoa(g.Min),
 		release.SizeAnnotation(g.Prefix, "max"): strconv.Itoa(g.Max),
 	}
-	if Added(from) {
+	if Added(from) && g.Template == nil {
 		for name, value := range from.GetAnnotations() {
 			what, announces := strings.CutPrefix(name, release.CapacityPrefix)
 			_, replaced := capacityNames[what]
@@ -421,7 +445,29 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 	set(int64(g.Min), "spec", "replicas")
 	set(own, "spec", "selector", "matchLabels")
 	set(labels, "spec", "template", "metadata", "labels")
+	if g.Template != nil {
+		set(g.reference(group), machineRef...)
+		set(map[string]any{"dataSecretName": noBootstrap}, bootstrapRef[:len(bootstrapRef)-1]...)
+	}
 	return group
+}
+
+// noBootstrap stands for the bootstrap data of machines that nothing bootstraps. Cluster API
+// reads the name alone, and takes the machine for bootstrapped (v1.14.2,
+// core/reconcilers/machine/machine_controller_phases.go: reconcileBootstrap).
+const noBootstrap = "caslab-hollow"
+
+// reference returns the reference to the group's Template, in the form of the one that the
+// MachineDeployment has.
+func (g NodeGroup) reference(group *unstructured.Unstructured) map[string]any {
+	kind := g.Template.GroupVersionKind()
+	ref := map[string]any{"kind": kind.Kind, "name": g.Name}
+	if kube.Field(group, append(slices.Clone(machineRef), "apiVersion")...) != "" { // before v1beta2
+		ref["apiVersion"], ref["namespace"] = kind.GroupVersion().String(), g.Namespace
+	} else {
+		ref["apiGroup"] = kind.Group
+	}
+	return ref
 }
 
 func joined(labels map[string]string) string {
@@ -456,6 +502,18 @@ func reference(group *unstructured.Unstructured, path []string) (schema.GroupKin
 	return schema.GroupKind{Group: apiGroup, Kind: at("kind")}, at("name")
 }
 
+// MachineTemplate returns the kind of the infrastructure template of a group's machines.
+func MachineTemplate(group *unstructured.Unstructured) schema.GroupKind {
+	kind, _ := reference(group, machineRef)
+	return kind
+}
+
+// MachineTemplateName returns the name of the infrastructure template of a group's machines.
+func MachineTemplateName(group *unstructured.Unstructured) string {
+	_, name := reference(group, machineRef)
+	return name
+}
+
 // TemplateKinds returns the kinds of the templates that the groups refer to.
 func TemplateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool {
 	kinds := map[schema.GroupKind]bool{}
@@ -469,9 +527,19 @@ func TemplateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool
 	return kinds
 }
 
-// copies returns the templates that only this group will use, and changes group
-// so that it refers to them.
-func (g NodeGroup) copies(ctx context.Context, c *kube.Client, group *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+// templates returns the templates to create, which only this group will use, and changes group
+// so that it refers to them. The templates of others that it uses must exist.
+func (g NodeGroup) templates(ctx context.Context, c *kube.Client, group *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	if g.Template != nil {
+		return []*unstructured.Unstructured{g.like(g.Template)}, nil
+	}
+	for _, ref := range [][]string{machineRef, bootstrapRef} {
+		// Without its template the group would never get a node.
+		kind, name := reference(group, ref)
+		if _, err := c.Get(ctx, kind, g.Namespace, name); err != nil {
+			return nil, fmt.Errorf("read the template %s %s of the node group: %w", kind.Kind, name, err)
+		}
+	}
 	var copies []*unstructured.Unstructured
 	if g.Own {
 		machine, err := g.copyOf(ctx, c, group, machineRef)

@@ -235,6 +235,73 @@ func TestDeleteGroupLeavesAnothersTemplate(t *testing.T) {
 	must(t, c, machineKind, "small")
 }
 
+var ownTemplate = schema.GroupVersionKind{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2", Kind: "HollowMachineTemplate"}
+
+// withTemplate returns a group with an infrastructure template of its own.
+func withTemplate(name string) NodeGroup {
+	g := group(name)
+	g.Template = &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"size": "l"}}}}}
+	g.Template.SetGroupVersionKind(ownTemplate)
+	g.Labels = map[string]string{"a": "b"}
+	return g
+}
+
+// TestAddWithATemplate: the group has that template and no bootstrap template, nothing of the
+// group that it is made from stays in it, and no group without a template takes its.
+func TestAddWithATemplate(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ from, want string }{
+		"v1beta2": {"apiGroup: infrastructure.cluster.x-k8s.io", "map[apiGroup:infrastructure.cluster.x-k8s.io kind:HollowMachineTemplate name:a-group]"},
+		"v1beta1": {"apiVersion: infrastructure.cluster.x-k8s.io/v1beta1", "map[apiVersion:infrastructure.cluster.x-k8s.io/v1beta2 kind:HollowMachineTemplate name:a-group namespace:default]"},
+	} {
+		server := kubetest.New(t, append(slices.Clone(kinds), ownTemplate), strings.ReplaceAll(store, "apiGroup: infrastructure.cluster.x-k8s.io", tc.from))
+		c := server.Client()
+		if err := withTemplate("a-group").Add(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		g := must(t, c, kube.MachineDeployments, "a-group")
+		if got := kube.Field(g, "spec", "template", "spec", "infrastructureRef"); got != tc.want {
+			t.Errorf("%s: its machines are %s, want %s", name, got, tc.want)
+		}
+		if got := kube.Field(g, "spec", "template", "spec", "bootstrap"); got != "map[dataSecretName:caslab-hollow]" || kube.Field(g, "spec", "template", "spec", "version") != "v1.36.1" {
+			t.Errorf("%s: its machines are bootstrapped by %s: %v", name, got, g.Object["spec"])
+		}
+		template := must(t, c, ownTemplate.GroupKind(), "a-group")
+		if kube.Field(template, "spec", "template", "spec", "size") != "l" || template.GetLabels()[GroupLabel] != "a-group" {
+			t.Errorf("%s: its template is %v", name, template.Object)
+		}
+		if got := g.GetAnnotations()[release.CapacityPrefix+"labels"]; got != "a=b" {
+			t.Errorf("%s: the labels %q are announced", name, got)
+		}
+
+		if err := group("b-group").Add(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if _, from := reference(must(t, c, kube.MachineDeployments, "b-group"), machineRef); from != "work-md-0" {
+			t.Errorf("%s: another group has the template %s", name, from)
+		}
+		other := group("c-group")
+		other.From = "a-group"
+		if err := other.Add(t.Context(), c); err == nil || !strings.Contains(err.Error(), "no bootstrap template") {
+			t.Errorf("%s: a group takes its templates: %v", name, err)
+		}
+		server.Remove(kube.MachineDeployments, "default", "work-md-0")
+		server.Remove(kube.MachineDeployments, "default", "b-group")
+		if err := other.Add(t.Context(), c); err == nil {
+			t.Errorf("%s: a group takes the templates of the only other one", name)
+		}
+		if err := withTemplate("d-group").Add(t.Context(), c); err != nil {
+			t.Errorf("%s: a group with a template, beside another: %v", name, err)
+		}
+		if err := DeleteGroup(t.Context(), c, "default", "work", "a-group", release.SizePrefix, nil); err != nil {
+			t.Fatal(err)
+		}
+		if left := names(t, c, ownTemplate.GroupKind()); !slices.Equal(left, []string{"d-group"}) {
+			t.Errorf("%s: the templates %v are left", name, left)
+		}
+	}
+}
+
 func TestNothingIsLeftOfAGroupThatIsRefused(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t, kinds, store)

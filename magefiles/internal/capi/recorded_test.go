@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,34 +18,6 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 )
-
-// TestRecordedGroups: the table has the groups of each release, with their sizes.
-func TestRecordedGroups(t *testing.T) {
-	t.Parallel()
-	want := map[string]string{
-		"v0.3.5-up":       "row-md-0 - - 1 1 - - -; work-md-1 1 4 1 1 - - -",
-		"v0.4.8-up":       "row-md-0 - - 1 1 - - -",
-		"v1.0.5-up":       "row-md-0 - - 1 1 - - -",
-		"v1.8.12-up":      "row-md-0 - - 1 1 - - -",
-		"v0.3.5-scaling":  "row-md-0 - - 1 1 - - -; sc-web 1 3 2 2 cpu=2,memory=24684084Ki caslab.local/pool=sc-web -; work-md-1 1 4 2 2 - - -",
-		"v0.4.8-scaling":  "row-md-0 - - 1 1 - - -; sc-web 1 3 1 1 cpu=2,memory=24684084Ki caslab.local/pool=sc-web -",
-		"v1.0.5-scaling":  "row-md-0 - - 1 1 - - -; sc-web 1 3 1 1 cpu=2,memory=24684084Ki caslab.local/pool=sc-web -",
-		"v1.8.12-scaling": "row-md-0 - - 1 1 - - -; sc-web 0 2 2 2 cpu=2,memory=24684084Ki caslab.local/pool=sc-web -",
-	}
-	for _, r := range slices.Concat(capitest.At(t, capitest.Up), capitest.At(t, capitest.Scaling)) {
-		var printed strings.Builder
-		if err := WriteGroups(t.Context(), &printed, r.Server(t).Client(), "default", capitest.Cluster); err != nil {
-			t.Fatal(err)
-		}
-		var rows []string
-		for line := range strings.Lines(printed.String()) {
-			rows = append(rows, strings.Join(strings.Fields(line), " "))
-		}
-		if got := strings.Join(rows[1:], "; "); got != want[r.Name()] {
-			t.Errorf("%s: %s, want %s", r.Name(), got, want[r.Name()])
-		}
-	}
-}
 
 // TestRecordedClusterIsMovable: the objects after env:up pass every wait before and after
 // the move. Without one of the fields that the release's `clusterctl move` reads, they do

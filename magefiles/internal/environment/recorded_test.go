@@ -20,28 +20,28 @@ func TestStatusAndSurveyOfRecordedObjects(t *testing.T) {
 			"row-row-md-0-79d8558475-xgfx9 Ready <none> 61m58s v1.17.2",
 			"row-control-plane-bt42p docker:////row-row-control-plane-bt42p Running v1.17.2",
 			"row-md-0-79d8558475-xgfx9 docker:////row-row-md-0-79d8558475-xgfx9 Running v1.17.2",
-			"work-md-1 1 4 1 1 - - -",
+			"work-md-1 docker 1 4 1 1 - - - -",
 		},
 		"v0.4.8": {
 			"row-control-plane-2pdsw Ready control-plane,master 274m34s v1.21.14",
 			"row-md-0-86b6949664-mwt7d Ready <none> 273m58s v1.21.14",
 			"row-control-plane-2pdsw docker:////row-control-plane-2pdsw Running v1.21.14",
 			"row-md-0-86b6949664-mwt7d docker:////row-md-0-86b6949664-mwt7d Running v1.21.14",
-			"row-md-0 - - 1 1 - - -",
+			"row-md-0 docker - - 1 1 - - - -",
 		},
 		"v1.0.5": {
 			"row-control-plane-glcrv Ready control-plane,master 268m38s v1.21.14",
 			"row-md-0-d487b5584-ncjpw Ready <none> 268m23s v1.21.14",
 			"row-control-plane-glcrv docker:////row-control-plane-glcrv Running v1.21.14",
 			"row-md-0-d487b5584-ncjpw docker:////row-md-0-d487b5584-ncjpw Running v1.21.14",
-			"row-md-0 - - 1 1 - - -",
+			"row-md-0 docker - - 1 1 - - - -",
 		},
 		"v1.8.12": {
 			"row-control-plane-4hr4k Ready control-plane 262m51s v1.31.4",
 			"row-md-0-lskx7-jq59n Ready <none> 262m07s v1.31.4",
 			"row-control-plane-4hr4k docker:////row-control-plane-4hr4k Running v1.31.4",
 			"row-md-0-lskx7-jq59n docker:////row-md-0-lskx7-jq59n Running v1.31.4",
-			"row-md-0 - - 1 1 - - -",
+			"row-md-0 docker - - 1 1 - - - -",
 		},
 	}
 	for _, r := range capitest.At(t, capitest.Up) {

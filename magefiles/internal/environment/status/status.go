@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/grouptable"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/ui"
@@ -104,7 +105,7 @@ func (c Cluster) printNodesAndMachines(ctx context.Context, out io.Writer) error
 	if err := w.End(); err != nil {
 		return err
 	}
-	if err := capi.WriteGroups(ctx, out, c.Client, c.Namespace, c.Name); err != nil {
+	if err := grouptable.Write(ctx, out, c.Client, c.Namespace, c.Name); err != nil {
 		return err
 	}
 	fmt.Fprintln(out)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/grouptable"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/kube"
@@ -151,7 +152,7 @@ func (g *Groups) List(ctx context.Context) error {
 	}
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
-	return lab.Waited(ctx, "list the node groups", capi.WriteGroups(ctx, g.Out, c.Management, c.Namespace, c.Name))
+	return lab.Waited(ctx, "list the node groups", grouptable.Write(ctx, g.Out, c.Management, c.Namespace, c.Name))
 }
 
 // Set sets the autoscaler's limits of a machine deployment.

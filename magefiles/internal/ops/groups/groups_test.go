@@ -274,7 +274,7 @@ func TestList(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(s.lab.Printed.String(), "\n")
-	if len(lines) != 3 || strings.Join(strings.Fields(lines[1]), " ") != "work-cluster-md-0 1 4 1 1 - - -" {
+	if len(lines) != 3 || strings.Join(strings.Fields(lines[1]), " ") != "work-cluster-md-0 docker 1 4 1 1 - - - -" {
 		t.Errorf("printed\n%s", s.lab.Printed)
 	}
 }

@@ -1,0 +1,81 @@
+// Package grouptable prints a cluster's node groups.
+package grouptable
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/hollow"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/ui"
+)
+
+// Write writes a table of a cluster's machine deployments: what they are, and what the
+// autoscaler may do to them.
+func Write(ctx context.Context, w io.Writer, c *kube.Client, namespace, cluster string) error {
+	groups, err := capi.Groups(ctx, c, namespace, cluster)
+	if err != nil && !meta.IsNoMatchError(err) { // a cluster that is starting has no such kind
+		return err
+	}
+	t := ui.NewTable(w, "NODE GROUP", "MACHINES", "MIN", "MAX", "REPLICAS", "READY", "CAPACITY", "LABELS", "TAINTS", "BEHAVIOUR")
+	for i := range groups {
+		g := &groups[i]
+		m, err := machinesOf(ctx, c, g)
+		if err != nil {
+			return err
+		}
+		lowest, highest := capi.Sizes(g)
+		t.Row(g.GetName(), m.kind, cmp.Or(lowest, "-"), cmp.Or(highest, "-"), kube.Field(g, "spec", "replicas"),
+			cmp.Or(kube.Field(g, "status", "readyReplicas"), "0"), cmp.Or(m.capacity, "-"), announced(g, "labels"), announced(g, "taints"), cmp.Or(m.behaviour, "-"))
+	}
+	return t.End()
+}
+
+// machines are the machines of a group, as texts.
+type machines struct{ kind, capacity, behaviour string }
+
+// machinesOf describes the machines of a group. The kind is what the infrastructure provider
+// calls them, without Machine: Docker's releases say DockerMachine and DevMachine.
+func machinesOf(ctx context.Context, c *kube.Client, g *unstructured.Unstructured) (machines, error) {
+	kind := strings.ToLower(strings.TrimSuffix(capi.MachineTemplate(g).Kind, "MachineTemplate"))
+	if kind == "dev" {
+		kind = "docker"
+	}
+	m := machines{kind: cmp.Or(kind, "-"), capacity: announcedCapacity(g)}
+	if !hollow.Is(g) {
+		return m, nil
+	}
+	s, err := hollow.Read(ctx, c, g)
+	if kube.IsAbsent(err) {
+		return m, nil // it is being deleted
+	}
+	if err != nil {
+		return m, err
+	}
+	m.capacity, m.behaviour = s.Capacity(), s.Behaviour()
+	return m, nil
+}
+
+// announced returns what the group's annotations say about its nodes.
+func announced(g *unstructured.Unstructured, what string) string {
+	return cmp.Or(g.GetAnnotations()[release.CapacityPrefix+what], "-")
+}
+
+// announcedCapacity returns the capacity that the group's annotations announce, as
+// capi.ParseCapacity reads it.
+func announcedCapacity(g *unstructured.Unstructured) string {
+	var parts []string
+	for _, name := range capi.CapacityNames() {
+		if value, ok := g.GetAnnotations()[release.CapacityPrefix+name]; ok {
+			parts = append(parts, name+"="+value)
+		}
+	}
+	return strings.Join(parts, ",")
+}

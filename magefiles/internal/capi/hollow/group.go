@@ -1,0 +1,196 @@
+package hollow
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/json"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/kube"
+)
+
+// Kinds of the objects, and the version of their API.
+var (
+	Machines  = schema.GroupKind{Group: "infrastructure.cluster.x-k8s.io", Kind: "HollowMachine"}
+	Templates = schema.GroupKind{Group: "infrastructure.cluster.x-k8s.io", Kind: "HollowMachineTemplate"}
+)
+
+const version = "v1beta2"
+
+// path of the machines' specification in a template.
+var specPath = []string{"spec", "template", "spec"}
+
+// Is reports whether the machines of a MachineDeployment are hollow.
+func Is(group *unstructured.Unstructured) bool { return capi.MachineTemplate(group) == Templates }
+
+// Group returns the node group with hollow machines of that kind. It sets the fields of g that
+// depend on the machines.
+func (s Spec) Group(g capi.NodeGroup) (capi.NodeGroup, error) {
+	fields, err := s.fields()
+	if err != nil {
+		return g, err
+	}
+	g.Template = &unstructured.Unstructured{Object: map[string]any{}}
+	g.Template.SetGroupVersionKind(Templates.WithVersion(version))
+	if err := unstructured.SetNestedMap(g.Template.Object, fields, specPath...); err != nil {
+		return g, fmt.Errorf("write the template of %s: %w", g.Name, err)
+	}
+	g.Labels, g.Taints, g.Capacity = s.labels(), nil, s.announced()
+	for _, t := range s.Node.Taints {
+		g.Taints = append(g.Taints, capi.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
+	}
+	return g, nil
+}
+
+// fields returns the specification as fields of an object.
+func (s Spec) fields() (map[string]any, error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("write what hollow machines are: %w", err)
+	}
+	fields := map[string]any{}
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return nil, fmt.Errorf("write what hollow machines are: %w", err)
+	}
+	return fields, nil
+}
+
+// labels returns the labels by which pods select the nodes. The autoscaler reads them while the
+// group is empty.
+func (s Spec) labels() map[string]string {
+	labels := map[string]string{kube.MachinesLabel: kube.Hollow}
+	maps.Copy(labels, s.Node.Labels)
+	for key, value := range map[string]string{
+		corev1.LabelTopologyZone: s.Node.Zone, corev1.LabelArchStable: s.Node.Architecture, corev1.LabelInstanceTypeStable: s.Node.InstanceType,
+	} {
+		if value != "" {
+			labels[key] = value
+		}
+	}
+	return labels
+}
+
+// announced returns what annotations tell the autoscaler of the capacity, by their names. It
+// reads the rest, such as a second device, from the template's status: releases that read no
+// template know what the annotations have. It takes the number of pods from its annotation
+// alone (cluster-autoscaler 1.36.1, cloudprovider/clusterapi/clusterapi_unstructured.go:
+// InstanceCapacity).
+func (s Spec) announced() map[string]string {
+	total := s.Total()
+	announced := map[string]string{}
+	var devices []corev1.ResourceName
+	for _, name := range slices.Sorted(maps.Keys(total)) {
+		amount := total[name]
+		switch {
+		case name == corev1.ResourceCPU || name == corev1.ResourceMemory:
+			announced[string(name)] = amount.String()
+		case name == corev1.ResourcePods:
+			announced["maxPods"] = amount.String()
+		case name == corev1.ResourceEphemeralStorage:
+			announced["ephemeral-disk"] = amount.String()
+		case isDevice(name):
+			devices = append(devices, name)
+		}
+	}
+	if len(devices) == 1 {
+		amount := total[devices[0]]
+		announced[gpuType], announced[gpuCount] = string(devices[0]), fmt.Sprint(amount.Value())
+	}
+	return announced
+}
+
+// Read returns what the machines of a group are, from its template.
+func Read(ctx context.Context, c *kube.Client, group *unstructured.Unstructured) (Spec, error) {
+	var s Spec
+	template, err := c.Get(ctx, Templates, group.GetNamespace(), capi.MachineTemplateName(group))
+	if err != nil {
+		return s, fmt.Errorf("read the %s of %s: %w", Templates.Kind, group.GetName(), err)
+	}
+	fields, _, err := unstructured.NestedMap(template.Object, specPath...)
+	if err != nil {
+		return s, fmt.Errorf("read the %s of %s: %w", Templates.Kind, group.GetName(), err)
+	}
+	data, err := json.Marshal(fields)
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("read the %s of %s: %w", Templates.Kind, group.GetName(), err)
+	}
+	return s, nil
+}
+
+// Set changes the machines that a group gets from now on, and returns what they are. The
+// annotations that tell the autoscaler the capacity change with them. The group must be Is.
+func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, change Change) (Spec, error) {
+	s, err := Read(ctx, c, group)
+	if err != nil {
+		return s, err
+	}
+	before, err := s.fields()
+	if err != nil {
+		return s, err
+	}
+	if err := s.Apply(change); err != nil {
+		return s, err
+	}
+	after, err := s.fields()
+	if err != nil {
+		return s, err
+	}
+	patch := map[string]any{}
+	if err := unstructured.SetNestedMap(patch, replacing(before, after), specPath...); err != nil {
+		return s, fmt.Errorf("write the template of %s: %w", group.GetName(), err)
+	}
+	if err := c.Patch(ctx, Templates, group.GetNamespace(), capi.MachineTemplateName(group), patch); err != nil {
+		return s, err
+	}
+	if change.Capacity == "" {
+		return s, nil
+	}
+	annotations := map[string]any{}
+	for _, name := range capi.CapacityNames() {
+		annotations[release.CapacityPrefix+name] = nil
+	}
+	for name, value := range s.announced() {
+		annotations[release.CapacityPrefix+name] = value
+	}
+	return s, c.Patch(ctx, kube.MachineDeployments, group.GetNamespace(), group.GetName(), map[string]any{"metadata": map[string]any{"annotations": annotations}})
+}
+
+// replacing returns the merge patch that makes after of before.
+func replacing(before, after map[string]any) map[string]any {
+	patch := maps.Clone(after)
+	for key, value := range before {
+		was, isMap := value.(map[string]any)
+		now, stays := after[key].(map[string]any)
+		switch {
+		case isMap && stays:
+			patch[key] = replacing(was, now)
+		case after[key] == nil:
+			patch[key] = nil
+		}
+	}
+	return patch
+}
+
+// ParseZones reads a,b,c.
+func ParseZones(text string) ([]string, error) {
+	zones := listed(text)
+	if sorted := slices.Sorted(slices.Values(zones)); len(zones) == 0 || len(slices.Compact(sorted)) != len(zones) {
+		return nil, fmt.Errorf("-zones=%s: want different zones, such as a,b,c", text)
+	}
+	return zones, nil
+}
+
+// InZone returns the name of the group of a zone: the autoscaler takes a group for all nodes of
+// one kind, so each zone has a group of its own.
+func InZone(group, zone string) string { return group + "-" + strings.ToLower(zone) }

@@ -1,0 +1,334 @@
+// Package hollow has node groups of hollow machines: Machines of Cluster API without
+// containers, each with a Node object that the lab's controller makes, plays and removes. The
+// controller is the program in magefiles/components/hollow.
+package hollow
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+)
+
+// Spec is what the controller makes of a machine: the fields of a HollowMachine that somebody
+// chooses, as its definition in manifests/hollow/crds.yaml has them.
+type Spec struct {
+	Node      Node      `json:"node"`
+	Lifecycle Lifecycle `json:"lifecycle,omitzero"`
+	Pods      Pods      `json:"pods,omitzero"`
+}
+
+// Node is what a node is.
+type Node struct {
+	// Capacity is what it has from the start, and Late what it has some time after it is
+	// Ready. No resource is in both.
+	Capacity corev1.ResourceList `json:"capacity"`
+	Late     corev1.ResourceList `json:"late,omitempty"`
+	// Labels are those that no other field has.
+	Labels map[string]string `json:"labels,omitempty"`
+	Taints []corev1.Taint    `json:"taints,omitempty"`
+	// StartupTaints go some time after it is Ready.
+	StartupTaints []corev1.Taint `json:"startupTaints,omitempty"`
+	Architecture  string         `json:"architecture,omitempty"`
+	InstanceType  string         `json:"instanceType,omitempty"`
+	Zone          string         `json:"zone,omitempty"`
+}
+
+// Lifecycle is what happens to a machine, and when.
+type Lifecycle struct {
+	// Start is the time from the machine's creation until its Node is there, and Ready from
+	// then until the Node is Ready.
+	Start       metav1.Duration `json:"start,omitzero"`
+	StartJitter metav1.Duration `json:"startJitter,omitzero"`
+	Ready       metav1.Duration `json:"ready,omitzero"`
+	ReadyJitter metav1.Duration `json:"readyJitter,omitzero"`
+	// Untaint and LateAfter count from Ready.
+	Untaint   metav1.Duration `json:"untaint,omitzero"`
+	LateAfter metav1.Duration `json:"lateAfter,omitzero"`
+	// Stop is how long a deletion takes.
+	Stop metav1.Duration `json:"stop,omitzero"`
+	// Fail and Never are shares of the machines, or numbers of the next ones, that report a
+	// failure, and that never get a Node and report nothing.
+	Fail  *intstr.IntOrString `json:"fail,omitempty"`
+	Never *intstr.IntOrString `json:"never,omitempty"`
+	Seed  int64               `json:"seed,omitempty"`
+}
+
+// Pods is what happens to the pods of a node.
+type Pods struct {
+	// Start is the time from a pod's binding until it runs.
+	Start       metav1.Duration `json:"start,omitzero"`
+	StartJitter metav1.Duration `json:"startJitter,omitzero"`
+	// Fail is the share of the pods that end with the phase Failed.
+	Fail *intstr.IntOrString `json:"fail,omitempty"`
+}
+
+// Shape are the options that say what the nodes of a new group are, as text from a command
+// line.
+type Shape struct {
+	// Labels and Taints are those of the nodes, as capi.ParseTaints reads them. Any label is
+	// allowed that a Node may have.
+	Labels, Taints string
+	// Zone, Arch and InstanceType are the values of the labels that Kubernetes knows.
+	Zone, Arch, InstanceType string
+}
+
+// Change are the options that a living group can change, as text from a command line. An
+// empty one changes nothing.
+type Change struct {
+	// Capacity is cpu=8,memory=32Gi,nvidia.com/gpu=4 and the like.
+	Capacity string
+	// Start, Ready and PodStart are times such as 30s or 30s±10s. Stop is a time such as 30s.
+	Start, Ready, Stop, PodStart string
+	// Fail and Never are 10% or 3. PodFail is 10%.
+	Fail, Never, PodFail string
+	// Late is the time after Ready at which devices come, alone or with their names:
+	// 60s,nvidia.com/gpu. Without names all devices of the capacity come late.
+	Late string
+	// Untaint is the time after Ready at which taints go, with the taints:
+	// 30s,example.com/agent:NoSchedule.
+	Untaint string
+	// Seed is a number that decides, with the number of a machine, its jitter and its fate.
+	Seed string
+}
+
+// Any reports whether the options change anything.
+func (c Change) Any() bool { return c != Change{} }
+
+// DefaultCapacity is what a node has if nobody says it.
+const DefaultCapacity = "cpu=4,memory=16Gi,pods=110"
+
+// New returns what the machines of a new group are. The error names every option that is
+// wrong, its value and what is allowed.
+func New(shape Shape, change Change) (Spec, error) {
+	var s Spec
+	if change.Capacity == "" {
+		change.Capacity = DefaultCapacity
+	}
+	err := errors.Join(s.shape(shape), s.Apply(change))
+	return s, err
+}
+
+// own are the labels that other options set, or the controller.
+var own = map[string]string{
+	corev1.LabelHostname: "it is the node's name", corev1.LabelOSStable: "it is linux",
+	corev1.LabelArchStable: "-arch sets it", corev1.LabelInstanceTypeStable: "-instance sets it", corev1.LabelTopologyZone: "-zone sets it",
+	kube.MachinesLabel: "it is " + kube.Hollow,
+}
+
+func (s *Spec) shape(o Shape) error {
+	var errs []error
+	labels, err := capi.ParseNodeLabels(o.Labels)
+	errs = append(errs, err)
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if why := own[key]; why != "" {
+			errs = append(errs, fmt.Errorf("label %q: %s", key, why))
+		}
+	}
+	if len(labels) > 0 {
+		s.Node.Labels = labels
+	}
+	taints, err := capi.ParseTaints(o.Taints)
+	errs = append(errs, err)
+	s.Node.Taints = coreTaints(taints)
+	for _, value := range []struct {
+		option, text string
+		to           *string
+	}{{"zone", o.Zone, &s.Node.Zone}, {"arch", o.Arch, &s.Node.Architecture}, {"instance", o.InstanceType, &s.Node.InstanceType}} {
+		if problems := validation.IsValidLabelValue(value.text); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("-%s=%s: want the value of a label: %s", value.option, value.text, strings.Join(problems, "; ")))
+		}
+		*value.to = value.text
+	}
+	return errors.Join(errs...)
+}
+
+func coreTaints(taints []capi.Taint) []corev1.Taint {
+	var all []corev1.Taint
+	for _, t := range taints {
+		all = append(all, corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)})
+	}
+	return all
+}
+
+// Apply changes what the options name. The error names every option that is wrong, its value
+// and what is allowed; s is then of no use.
+func (s *Spec) Apply(c Change) error {
+	var errs []error
+	option := func(name, text string, read func(string) error) {
+		if text == "" {
+			return
+		}
+		if err := read(text); err != nil {
+			errs = append(errs, fmt.Errorf("-%s=%s: %w", name, text, err))
+		}
+	}
+	varying := func(base, jitter *metav1.Duration) func(string) error {
+		return func(text string) error {
+			read, err := parseSpan(text)
+			base.Duration, jitter.Duration = read.base, read.jitter
+			return err
+		}
+	}
+	share := func(to **intstr.IntOrString, parse func(string) (*intstr.IntOrString, error)) func(string) error {
+		return func(text string) (err error) {
+			*to, err = parse(text)
+			return err
+		}
+	}
+	l := &s.Lifecycle
+	option("capacity", c.Capacity, s.setCapacity)
+	option("late", c.Late, s.setLate)
+	option("untaint", c.Untaint, s.setUntaint)
+	option("start", c.Start, varying(&l.Start, &l.StartJitter))
+	option("ready", c.Ready, varying(&l.Ready, &l.ReadyJitter))
+	option("stop", c.Stop, func(text string) (err error) {
+		l.Stop.Duration, err = parseTime(text)
+		return err
+	})
+	option("fail", c.Fail, share(&l.Fail, parseShare))
+	option("never", c.Never, share(&l.Never, parseShare))
+	option("podstart", c.PodStart, varying(&s.Pods.Start, &s.Pods.StartJitter))
+	option("podfail", c.PodFail, share(&s.Pods.Fail, parsePercent))
+	option("seed", c.Seed, func(text string) (err error) {
+		if l.Seed, err = strconv.ParseInt(text, 10, 64); err != nil {
+			err = errors.New("want a whole number")
+		}
+		return err
+	})
+	if fail, never := percentOf(l.Fail), percentOf(l.Never); fail+never > 100 {
+		errs = append(errs, fmt.Errorf("-fail=%d%% and -never=%d%%: want at most 100%% together", fail, never))
+	}
+	return errors.Join(errs...)
+}
+
+// setCapacity replaces the capacity. Devices that came late still do.
+func (s *Spec) setCapacity(text string) error {
+	capacity, err := parseCapacity(text)
+	if err != nil {
+		return err
+	}
+	late := s.Node.Late
+	s.Node.Capacity, s.Node.Late = capacity, nil
+	s.delay(func(name corev1.ResourceName) bool { _, was := late[name]; return was })
+	return nil
+}
+
+// delay makes resources of the capacity come late.
+func (s *Spec) delay(which func(corev1.ResourceName) bool) {
+	for name, amount := range s.Node.Capacity {
+		if !which(name) {
+			continue
+		}
+		if s.Node.Late == nil {
+			s.Node.Late = corev1.ResourceList{}
+		}
+		s.Node.Late[name] = amount
+	}
+	for name := range s.Node.Late {
+		delete(s.Node.Capacity, name)
+	}
+}
+
+func (s *Spec) setLate(text string) error {
+	after, rest, named := strings.Cut(text, ",")
+	d, err := parseTime(after)
+	if err != nil {
+		return fmt.Errorf("%w, and after it the devices, if not all of them come late: 60s,nvidia.com/gpu", err)
+	}
+	s.Node.Capacity, s.Node.Late = s.Total(), nil
+	s.Lifecycle.LateAfter.Duration = d
+	if d == 0 {
+		return nil
+	}
+	late := map[corev1.ResourceName]bool{}
+	for _, name := range listed(rest) {
+		late[corev1.ResourceName(name)] = true
+	}
+	for name := range late {
+		if _, there := s.Node.Capacity[name]; !there || !isDevice(name) {
+			return fmt.Errorf("%s is no device of the capacity %s", name, textOf(s.Node.Capacity))
+		}
+	}
+	s.delay(func(name corev1.ResourceName) bool { return isDevice(name) && (!named || late[name]) })
+	if len(s.Node.Late) == 0 {
+		return fmt.Errorf("the capacity %s has no device, such as nvidia.com/gpu=4", textOf(s.Node.Capacity))
+	}
+	return nil
+}
+
+func (s *Spec) setUntaint(text string) error {
+	after, rest, _ := strings.Cut(text, ",")
+	d, err := parseTime(after)
+	taints, terr := capi.ParseTaints(rest)
+	switch {
+	case err != nil || terr != nil:
+		return fmt.Errorf("%w; want a time and taints, such as 30s,example.com/agent:NoSchedule", errors.Join(err, terr))
+	case d > 0 && len(taints) == 0:
+		return errors.New("want the taints after the time, such as 30s,example.com/agent:NoSchedule")
+	}
+	s.Lifecycle.Untaint.Duration, s.Node.StartupTaints = d, coreTaints(taints)
+	return nil
+}
+
+// Total returns what a node has in the end.
+func (s Spec) Total() corev1.ResourceList {
+	total := maps.Clone(s.Node.Capacity)
+	maps.Copy(total, s.Node.Late)
+	return total
+}
+
+// Capacity writes what a node has in the end, as -capacity reads it.
+func (s Spec) Capacity() string { return textOf(s.Total()) }
+
+// Behaviour writes what happens to machines and pods, as the options read it. It is empty if
+// everything happens at once and nothing fails.
+func (s Spec) Behaviour() string {
+	var parts []string
+	say := func(name, value string) {
+		if value != "" && value != "0s" {
+			parts = append(parts, name+"="+value)
+		}
+	}
+	share := func(name string, share *intstr.IntOrString) {
+		if share != nil {
+			say(name, share.String())
+		}
+	}
+	l := s.Lifecycle
+	say("start", span{l.Start.Duration, l.StartJitter.Duration}.String())
+	say("ready", span{l.Ready.Duration, l.ReadyJitter.Duration}.String())
+	say("stop", short(l.Stop.Duration))
+	share("fail", l.Fail)
+	share("never", l.Never)
+	if len(s.Node.Late) > 0 {
+		names := []string{short(l.LateAfter.Duration)}
+		for _, name := range slices.Sorted(maps.Keys(s.Node.Late)) {
+			names = append(names, string(name))
+		}
+		say("late", strings.Join(names, ","))
+	}
+	if len(s.Node.StartupTaints) > 0 {
+		words := []string{short(l.Untaint.Duration)}
+		for _, t := range s.Node.StartupTaints {
+			words = append(words, t.ToString())
+		}
+		say("untaint", strings.Join(words, ","))
+	}
+	say("podstart", span{s.Pods.Start.Duration, s.Pods.StartJitter.Duration}.String())
+	share("podfail", s.Pods.Fail)
+	if l.Seed != 0 {
+		say("seed", strconv.FormatInt(l.Seed, 10))
+	}
+	return strings.Join(parts, " ")
+}
