@@ -119,6 +119,9 @@ func New(shape Shape, change Change) (Spec, error) {
 	return s, err
 }
 
+// architectures are those that the definition allows: the autoscaler knows no others.
+var architectures = []string{"amd64", "arm64", "ppc64le", "s390x"}
+
 // own are the labels that other options set, or the controller.
 var own = map[string]string{
 	corev1.LabelHostname: "it is the node's name", corev1.LabelOSStable: "it is linux",
@@ -144,11 +147,14 @@ func (s *Spec) shape(o Shape) error {
 	for _, value := range []struct {
 		option, text string
 		to           *string
-	}{{"zone", o.Zone, &s.Node.Zone}, {"arch", o.Arch, &s.Node.Architecture}, {"instance", o.InstanceType, &s.Node.InstanceType}} {
+	}{{"zone", o.Zone, &s.Node.Zone}, {"instance", o.InstanceType, &s.Node.InstanceType}} {
 		if problems := validation.IsValidLabelValue(value.text); len(problems) > 0 {
 			errs = append(errs, fmt.Errorf("-%s=%s: want the value of a label: %s", value.option, value.text, strings.Join(problems, "; ")))
 		}
 		*value.to = value.text
+	}
+	if s.Node.Architecture = o.Arch; o.Arch != "" && !slices.Contains(architectures, o.Arch) {
+		errs = append(errs, fmt.Errorf("-arch=%s: want one of %s", o.Arch, strings.Join(architectures, ", ")))
 	}
 	return errors.Join(errs...)
 }

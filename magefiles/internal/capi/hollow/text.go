@@ -47,8 +47,8 @@ func parseTime(text string) (time.Duration, error) {
 	if err != nil {
 		return 0, errors.New("want a time, such as 30s or 1m30s")
 	}
-	if d < 0 || d > maxTime {
-		return 0, fmt.Errorf("want a time from 0s to %s", short(maxTime))
+	if d < 0 || d > maxTime || d%time.Millisecond != 0 {
+		return 0, fmt.Errorf("want a time from 0s to %s, in whole milliseconds", short(maxTime))
 	}
 	return d, nil
 }
@@ -72,6 +72,9 @@ func short(d time.Duration) string {
 	return text
 }
 
+// maxMachines bounds a number of machines. The definition has the same bound.
+const maxMachines = 100000
+
 // parseShare reads a share of all machines, such as 10%, or a number of the next ones, such
 // as 3. Nil is none.
 func parseShare(text string) (*intstr.IntOrString, error) {
@@ -79,8 +82,8 @@ func parseShare(text string) (*intstr.IntOrString, error) {
 		return parsePercent(text)
 	}
 	n, err := strconv.ParseUint(text, 10, 31)
-	if err != nil {
-		return nil, errors.New("want a share of 0% to 100%, such as 10%, or a number of machines, such as 3")
+	if err != nil || n > maxMachines {
+		return nil, fmt.Errorf("want a share of 0%% to 100%%, such as 10%%, or a number of machines from 0 to %d, such as 3", maxMachines)
 	}
 	if n == 0 {
 		return nil, nil
