@@ -65,6 +65,13 @@ type Autoscaler struct {
 	// TemplateTaints reports whether it expects the taints of a group's machine
 	// template on the nodes of an empty group.
 	TemplateTaints bool
+	// SystemOfTemplate reports whether it labels the nodes of an empty group with the
+	// architecture and the operating system in the status of the group's infrastructure
+	// template, and with empty values if that has none.
+	SystemOfTemplate bool
+	// IgnoresCloudLabels reports whether labels of some clouds make no difference when it
+	// compares groups of Cluster API.
+	IgnoresCloudLabels bool
 	// DaemonSetsOfWhole reports whether it computes the utilisation as a share of everything
 	// that a node has, even if pods of DaemonSets do not count.
 	DaemonSetsOfWhole bool
@@ -192,6 +199,9 @@ var autoscalers = []change[Autoscaler]{
 	toolchain("1.21.0", "go1.16.15"),
 	// /cluster-autoscaler/go.mod and vendor/modules.txt: reflect2 v1.0.2.
 	toolchain("1.23.0", ""),
+	// /cluster-autoscaler/processors/nodegroupset/clusterapi_nodegroups.go, which
+	// releases from 1.27.1 on do not have.
+	{[]string{"1.23.0"}, func(a *Autoscaler) { a.IgnoresCloudLabels = true }},
 	// clusterapi_controller.go: getCAPIVersion.
 	{[]string{"1.24.0"}, func(a *Autoscaler) { a.APIVariable = true }},
 	// /cluster-autoscaler/main.go: debugging-snapshot-enabled and /snapshotz.
@@ -202,7 +212,7 @@ var autoscalers = []change[Autoscaler]{
 	// clusterapi_nodegroup.go: TemplateNodeInfo returned ErrNotImplemented until then.
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.FromZero = true }},
 	// clusterapi_utils.go: labelsKey and taintsKey. There is no tag of 1.27.0.
-	{[]string{"1.27.1"}, func(a *Autoscaler) { a.KnowsEmptyGroups = true }},
+	{[]string{"1.27.1"}, func(a *Autoscaler) { a.KnowsEmptyGroups, a.IgnoresCloudLabels = true, false }},
 	// /cluster-autoscaler/utils/drain/drain.go: SafeToEvictLocalVolumesKey.
 	{[]string{"1.24.2", "1.25.2", "1.26.3", "1.27.1"}, func(a *Autoscaler) { a.ReleasesVolumes = true }},
 	// /cluster-autoscaler/utils/drain/drain.go: isLocalVolume. There is no tag of 1.27.0.
@@ -226,6 +236,9 @@ var autoscalers = []change[Autoscaler]{
 	// /cluster-autoscaler/core/scaledown/eligibility/eligibility.go: the utilisation is
 	// compared with > instead of >=.
 	{[]string{"1.32.6", "1.33.4", "1.34.3", "1.35.0"}, func(a *Autoscaler) { a.RemovesAtThreshold = true }},
+	// clusterapi_nodegroup.go: buildTemplateLabels, and clusterapi_unstructured.go:
+	// systemInfoFromInfrastructureObject, which returns an empty NodeSystemInfo.
+	{[]string{"1.35.0"}, func(a *Autoscaler) { a.SystemOfTemplate = true }},
 	// clusterapi_controller.go: nodeGroups and isScalableResourceAndPaused.
 	// clusterapi_unstructured.go: Taints reads spec.template.spec.taints.
 	{[]string{"1.36.0"}, func(a *Autoscaler) { a.SkipsPaused, a.TemplateTaints = true, true }},

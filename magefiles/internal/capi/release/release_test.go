@@ -451,6 +451,8 @@ func TestScaleDownRules(t *testing.T) {
 		"RemovesAtThreshold":  {func(a Autoscaler) bool { return a.RemovesAtThreshold }, []string{"1.31.5", "1.32.5", "1.33.3", "1.34.2"}, []string{"1.32.6", "1.33.4", "1.34.3", "1.35.0", "1.36.1"}},
 		"ReleasesVolumes":     {func(a Autoscaler) bool { return a.ReleasesVolumes }, []string{"1.18.3", "1.24.1", "1.25.1", "1.26.2"}, []string{"1.24.2", "1.25.2", "1.26.3", "1.27.1"}},
 		"MemoryIsLocal":       {func(a Autoscaler) bool { return a.MemoryIsLocal }, []string{"1.27.1"}, []string{"1.18.3", "1.26.8"}},
+		"SystemOfTemplate":    {func(a Autoscaler) bool { return a.SystemOfTemplate }, []string{"1.33.6", "1.34.3"}, []string{"1.35.0", "1.36.1"}},
+		"IgnoresCloudLabels":  {func(a Autoscaler) bool { return a.IgnoresCloudLabels }, []string{"1.22.3", "1.27.1", "1.36.1"}, []string{"1.23.0", "1.26.8"}},
 		"EvictsSystemPods":    {func(a Autoscaler) bool { return a.EvictsSystemPods }, []string{"1.32.7"}, []string{"1.33.0"}},
 		"WaitsForCompletion":  {func(a Autoscaler) bool { return a.WaitsForCompletion }, []string{"1.35.2"}, []string{"1.36.0"}},
 	} {

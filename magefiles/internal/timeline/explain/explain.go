@@ -446,6 +446,7 @@ func (e *explainer) group(g *history.GroupStory) {
 		_, _, group := history.About(f)
 		return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem) && group == g.Name
 	}), func(s history.Statement) string { return s.Pod })
+	e.ofNewNodes(g)
 	if len(g.Nodes) > 0 {
 		e.printf("\nNodes\n")
 		for _, n := range g.Nodes {

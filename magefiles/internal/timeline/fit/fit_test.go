@@ -161,7 +161,7 @@ func TestVerdicts(t *testing.T) {
 		"before scale-up from zero": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, release: "1.24.3", want: "it is empty, and the autoscaler 1.24.3 enlarges no empty group → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory"},
 		"resources": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Requests: resources("cpu=4500m", "memory=8704Mi", "nvidia.com/gpu=1")},
-			want: "cpu: 500m missing (it requests 4500m; 4 of 4 are free) → request 500m less cpu\n" +
+			want: "cpu: 600m missing (it requests 4500m; 3900m of 4 are free) → request 600m less cpu\n" + // kube-proxy requests 100m
 				"memory: 512Mi missing (it requests 8704Mi; 8192Mi of 8192Mi are free) → request 512Mi less memory\n" +
 				"nvidia.com/gpu: it requests 1, and there is none → request 1 less nvidia.com/gpu",
 		},
@@ -181,6 +181,23 @@ func TestVerdicts(t *testing.T) {
 		"selector of a managed label": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8), NodeLabels: gold}, release: "1.36.1", pod: shape.Pod{NodeSelector: gold},
 			want: "selector node.cluster.x-k8s.io/tier=gold: Cluster API would give its nodes that label, but the template that the autoscaler 1.36.1 makes of an empty group lacks it (a bug upstream) → the annotation " + release.CapacityPrefix + "labels: node.cluster.x-k8s.io/tier=gold on the group",
+		},
+		"selector of a label of all nodes": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, template: &shape.Template{}, release: "1.36.1", pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux"}},
+			want: "selector kubernetes.io/os=linux: its nodes would have that label, but in the template that the autoscaler 1.36.1 makes of an empty group it has no value, because the infrastructure template has no status.nodeInfo (a bug upstream) → the annotation " +
+				release.CapacityPrefix + "labels: kubernetes.io/os=linux on the group, beside its other labels",
+		},
+		"selector of a label that the template tells": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, template: &shape.Template{System: "linux"}, release: "1.36.1", pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux"}},
+			want: "yes, by its annotations and its template",
+		},
+		"selector of a label that the annotation tells": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"kubernetes.io/os=linux")}, template: &shape.Template{}, release: "1.36.1", pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux"}},
+			want: "yes, by its annotations and its template",
+		},
+		"selector of a label of all nodes, before": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, template: &shape.Template{Architecture: "arm64"}, release: "1.33.6", pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64"}},
+			want: "yes, by its annotations and its template",
 		},
 		"affinity":              {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Affinity: affinity}, want: "node affinity: tier In [gold silver] does not match the labels of the template → labels that match tier In [gold silver] on the template"},
 		"affinity that matches": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=silver")}, pod: shape.Pod{Affinity: affinity}, want: "yes, by its annotations and its template"},
@@ -227,8 +244,8 @@ func TestWhatDaemonSetsUse(t *testing.T) {
 		want     string
 	}{
 		"of a node of the group": {size: 1, want: "cpu: 500m missing (it requests 4; 3500m of 4 are free) → request 500m less cpu"},
-		"of an empty group":      {want: "cpu: 500m missing (it requests 4; 3500m of 4 are free) → request 500m less cpu"},
-		"of other nodes only":    {selector: map[string]string{"disk": "ssd"}, want: "yes, by its annotations and its template"},
+		"of an empty group":      {want: "cpu: 600m missing (it requests 4; 3400m of 4 are free) → request 600m less cpu"},
+		"of other nodes only":    {selector: map[string]string{"disk": "ssd"}, want: "cpu: 100m missing (it requests 4; 3900m of 4 are free) → request 100m less cpu"},
 	} {
 		var r record
 		r.group(tc.size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
@@ -238,6 +255,39 @@ func TestWhatDaemonSetsUse(t *testing.T) {
 		r.waits(shape.Pod{Requests: resources("cpu=4")})
 		if got := answer(t, r, "default/p"); got != tc.want {
 			t.Errorf("%s: the verdict is\n%s\nwant\n%s", name, got, tc.want)
+		}
+	}
+}
+
+// TestMoreThanANodeHas: where DaemonSets alone request more than a node has, no amount is
+// negative, and the pod need not request more than all of its requests less.
+func TestMoreThanANodeHas(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]string{
+		0: "cpu: DaemonSets and static pods alone request 5100m, and a node of the group has 4 → nodes with at least 5200m of cpu, or DaemonSets that request less",
+		1: "cpu: DaemonSets and static pods alone request 5, and a node of the group has 4 → nodes with at least 5100m of cpu, or DaemonSets that request less",
+	} {
+		var r record
+		r.group(size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+		r.node("n", map[int]string{0: "other", 1: "g"}[size], shape.Node{})
+		r.shaped(timeline.Pod, "kube-system/agent-1", "", shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Requests: resources("cpu=5")})
+		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
+		r.waits(shape.Pod{Requests: resources("cpu=100m", "memory=1Gi")})
+		if got := answer(t, r, "default/p"); got != want {
+			t.Errorf("%d: the verdict is\n%s\nwant\n%s", size, got, want)
+		}
+		w := At(r, start.Add(time.Hour))
+		if got := w.Refusals(w.PodOf("", "default/p")); len(got) != 1 || got[0].Text != "cpu: its pods request 5 already, and it has 4" {
+			t.Errorf("%d: refused by %+v", size, got)
+		}
+		offer, known := w.Offer(w.GroupOf("g"))
+		if !known || offer.Whole != "cpu 4, memory 8192Mi" || len(offer.Overfull) != 1 || !strings.HasPrefix(offer.Overfull[0], "cpu: DaemonSets and static pods alone request 5") {
+			t.Errorf("%d: the offer is %+v, %t", size, offer, known)
+		}
+		// A pod that requests no CPU may run there.
+		r.waits(shape.Pod{Requests: resources("memory=1Gi")})
+		if got := answer(t, r, "default/p"); !strings.HasPrefix(got, "yes") {
+			t.Errorf("%d: without a request, the verdict is\n%s", size, got)
 		}
 	}
 }

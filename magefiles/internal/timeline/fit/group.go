@@ -275,7 +275,7 @@ const slowMachine = 5 * time.Minute
 // next returns the node that the autoscaler expects if the group grows, and from what it
 // knows that. ok is false if it knows nothing of the group's nodes.
 func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
-	at.where, at.by = "the template", w.Autoscaler.Title()
+	at.where, at.by, at.group = "the template", w.Autoscaler.Title(), true
 	var model *Node
 	for _, n := range g.Nodes {
 		if n.Ready && !n.Deleting && !slices.ContainsFunc(n.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }) {
@@ -285,6 +285,9 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 	}
 	if model != nil {
 		at.labels, at.allocatable, at.used, basis = model.Labels, model.Allocatable, model.Daemons, "like its node "+model.Name
+		if at.capacity = model.Capacity; at.capacity == nil {
+			at.capacity = model.Allocatable
+		}
 		at.where = "its nodes"
 		for _, t := range model.Taints {
 			if !w.passing(t.Key) {
@@ -300,22 +303,29 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 		return at, basis, true
 	}
 	at.allocatable = w.capacity(g)
+	at.capacity = at.allocatable
 	if !isEnough(at.allocatable) {
 		return at, "", false
 	}
-	at.labels = map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64", corev1.LabelHostname: g.Name + "-new"}
-	if t := g.Infrastructure; t != nil && w.readsTemplate(g) {
-		setIf(at.labels, corev1.LabelArchStable, t.Architecture)
-		setIf(at.labels, corev1.LabelOSStable, t.System)
+	at.labels = map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: w.architecture(), corev1.LabelHostname: g.Name + "-new"}
+	if t := g.Infrastructure; t != nil && w.readsTemplate(g) && w.Autoscaler.Release().SystemOfTemplate {
+		at.system = map[string]string{}
+		for label, value := range map[string]string{corev1.LabelArchStable: t.Architecture, corev1.LabelOSStable: t.System} {
+			if value == "" {
+				at.system[label] = at.labels[label]
+			}
+			at.labels[label] = value
+		}
 	}
 	if told := announcedLabels(g); w.Autoscaler.Release().KnowsEmptyGroups {
 		maps.Copy(at.labels, told)
+		maps.DeleteFunc(at.system, func(label, _ string) bool { _, there := told[label]; return there })
 	} else {
 		at.unread = told
 	}
 	at.managed = w.managed(g, p)
 	at.taints = w.taints(g)
-	at.used, at.pods = corev1.ResourceList{}, 0
+	at.used, at.pods = corev1.ResourceList{corev1.ResourceCPU: *resource.NewMilliQuantity(proxyCPU, resource.DecimalSI)}, 1
 	for _, d := range w.daemons() {
 		if d.onAnyNode().fitsBut(at) {
 			add(at.used, d.Requests)
@@ -336,10 +346,20 @@ func announcedLabels(g *Group) map[string]string {
 	return labels
 }
 
-func setIf(labels map[string]string, key, value string) {
-	if value != "" {
-		labels[key] = value
+// proxyCPU is what the autoscaler expects a static pod kube-proxy to request on a node of an
+// empty group, in thousandths of a CPU. Source: cloudprovider/utils.go, BuildKubeProxy, in older
+// releases cloudprovider/cloud_provider.go.
+const proxyCPU = 100
+
+// architecture returns that of the nodes that exist, amd64 if there is none. The lab makes it
+// the autoscaler's default for empty groups.
+func (w *World) architecture() string {
+	for _, n := range w.Nodes {
+		if arch := n.Labels[corev1.LabelArchStable]; arch != "" {
+			return arch
+		}
 	}
+	return "amd64"
 }
 
 // conditionTaints are taints of a node's passing state.

@@ -3,22 +3,18 @@ package fit
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Ignored returns why the autoscaler does not look at a pod at all, nil if it does.
 func (w *World) Ignored(p *Pod) []Obstacle {
 	var found []Obstacle
 	flags := w.Autoscaler.Flags
-	list := func(name string) []string {
-		return slices.DeleteFunc(strings.Split(strings.Trim(flags[name], "[]"), ","), func(s string) bool { return s == "" })
-	}
 	scheduler := p.Scheduler
 	if scheduler == "" {
 		scheduler = "default-scheduler"
 	}
 	cutoff := int(w.Autoscaler.Setting("expendable-pods-priority-cutoff").number())
-	switch allowed, bypassed := list("allowed-scheduler-names"), list("bypassed-scheduler-names"); {
+	switch allowed, bypassed := w.Autoscaler.list("allowed-scheduler-names"), w.Autoscaler.list("bypassed-scheduler-names"); {
 	case p.OfDaemonSet():
 		found = append(found, Obstacle{"it belongs to the DaemonSet " + p.Owner.Name + ", for which the autoscaler adds no node", ""})
 	case p.Gated:

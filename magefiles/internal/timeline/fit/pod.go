@@ -27,11 +27,15 @@ type place struct {
 	labels      map[string]string
 	taints      []corev1.Taint
 	allocatable corev1.ResourceList
+	// capacity is set for the node that a group would get.
+	capacity corev1.ResourceList
 	// used has what pods request already.
 	used corev1.ResourceList
 	pods int
 	// ports are the host ports in use.
 	ports []string
+	// group is set for the node that a group would get.
+	group bool
 	// where says what the changes are made to: "the node", "the template".
 	where string
 	// by is who makes the template.
@@ -39,6 +43,9 @@ type place struct {
 	// managed are labels that Cluster API would give to the real node and that the
 	// autoscaler does not know.
 	managed map[string]string
+	// system are labels that every kubelet gives to its node and of which the template of an
+	// empty group has no value.
+	system map[string]string
 	// unread are labels that the group's annotations tell and that the autoscaler does not
 	// read.
 	unread map[string]string
@@ -63,6 +70,10 @@ func (p *Pod) resources(at place) []Obstacle {
 		if asked.IsZero() || missing <= 0 {
 			continue
 		}
+		if free < 0 {
+			found = append(found, at.overfull(name, asked.MilliValue()))
+			continue
+		}
 		text := fmt.Sprintf("%s: %s missing (it requests %s; %s of %s are free)", name, amount(name, missing), amount(name, asked.MilliValue()), amount(name, max(0, free)), amount(name, all.MilliValue()))
 		if all.IsZero() {
 			text = fmt.Sprintf("%s: it requests %s, and there is none", name, amount(name, asked.MilliValue()))
@@ -70,6 +81,25 @@ func (p *Pod) resources(at place) []Obstacle {
 		found = append(found, Obstacle{text, fmt.Sprintf("request %s less %s", amount(name, missing), name)})
 	}
 	return found
+}
+
+// overfull returns that pods request more of a resource than a node has, before the pod that asks
+// for so much comes.
+func (at place) overfull(name corev1.ResourceName, asked int64) Obstacle {
+	all, used := at.allocatable[name], at.used[name]
+	if !at.group {
+		return Obstacle{fmt.Sprintf("%s: its pods request %s already, and it has %s", name, amount(name, used.MilliValue()), amount(name, all.MilliValue())), ""}
+	}
+	return Obstacle{
+		fmt.Sprintf("%s: %s", name, at.alone(name)),
+		fmt.Sprintf("nodes with at least %s of %s, or DaemonSets that request less", amount(name, used.MilliValue()+asked), name),
+	}
+}
+
+// alone returns that the pods that every node of a group gets request more than it has.
+func (at place) alone(name corev1.ResourceName) string {
+	all, used := at.allocatable[name], at.used[name]
+	return fmt.Sprintf("DaemonSets and static pods alone request %s, and a node of the group has %s", amount(name, used.MilliValue()), amount(name, all.MilliValue()))
 }
 
 // selectors judges nodeSelector and node affinity.
@@ -81,8 +111,8 @@ func (p *Pod) selectors(at place) []Obstacle {
 		if len(labels) == 0 {
 			return false
 		}
-		all := maps.Clone(labels)
-		maps.Copy(all, at.labels)
+		all := maps.Clone(at.labels)
+		maps.Copy(all, labels)
 		return p.matches(all)
 	}
 	switch {
@@ -90,6 +120,13 @@ func (p *Pod) selectors(at place) []Obstacle {
 		return []Obstacle{{
 			fmt.Sprintf("selector: the group's annotations tell %s, but %s reads no labels of an empty group", labelText(at.unread), at.by),
 			"a minimum of 1, or an autoscaler from " + release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.KnowsEmptyGroups }) + " on",
+		}}
+	case would(at.system):
+		asked := maps.Clone(at.system)
+		maps.DeleteFunc(asked, func(key, _ string) bool { return !p.asksFor(key) })
+		return []Obstacle{{
+			fmt.Sprintf("selector %s: its nodes would have that label, but in the template that %s makes of an empty group it has no value, because the infrastructure template has no status.nodeInfo (a bug upstream)", labelText(asked), at.by),
+			"the annotation " + release.CapacityPrefix + "labels: " + labelText(asked) + " on the group, beside its other labels",
 		}}
 	case would(at.managed):
 		return []Obstacle{{

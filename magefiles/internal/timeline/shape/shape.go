@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/component-helpers/resource"
 )
 
@@ -167,7 +168,9 @@ type Node struct {
 	// their own.
 	Taints      []corev1.Taint      `json:"taints,omitempty"`
 	Allocatable corev1.ResourceList `json:"allocatable,omitempty"`
-	ProviderID  string              `json:"providerID,omitempty"`
+	// Capacity is nil if it is the same as Allocatable, and in old records.
+	Capacity   corev1.ResourceList `json:"capacity,omitempty"`
+	ProviderID string              `json:"providerID,omitempty"`
 }
 
 // OfNode returns the shape of a node. notTaints are keys of taints that it leaves out.
@@ -179,6 +182,9 @@ func OfNode(node *corev1.Node, notTaints ...string) Node {
 		}
 		t.TimeAdded = nil
 		n.Taints = append(n.Taints, t)
+	}
+	if !maps.EqualFunc(node.Status.Capacity, n.Allocatable, func(a, b apiresource.Quantity) bool { return a.Cmp(b) == 0 }) {
+		n.Capacity = node.Status.Capacity
 	}
 	return n
 }

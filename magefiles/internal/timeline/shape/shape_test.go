@@ -72,13 +72,17 @@ func TestOfNode(t *testing.T) {
 	node := read[corev1.Node](t, `
 metadata: {name: n, labels: {pool: a}, annotations: {cluster-autoscaler.kubernetes.io/scale-down-disabled: "true", other: x}}
 spec: {providerID: "docker:////n", taints: [{key: gpu, effect: NoSchedule, timeAdded: "2026-11-27T00:00:00Z"}, {key: candidate, effect: PreferNoSchedule}]}
-status: {allocatable: {cpu: "4"}}`)
+status: {allocatable: {cpu: "4"}, capacity: {cpu: 4000m}}`)
 	want := `{"labels":{"pool":"a"},"annotations":{"cluster-autoscaler.kubernetes.io/scale-down-disabled":"true"},"taints":[{"key":"gpu","effect":"NoSchedule"}],"allocatable":{"cpu":"4"},"providerID":"docker:////n"}`
 	if got := string(Encode(OfNode(node, "candidate"))); got != want {
 		t.Errorf("the shape is\n%s\nwant\n%s", got, want)
 	}
 	if node.Spec.Taints[0].TimeAdded == nil {
 		t.Error("the node was changed")
+	}
+	node.Status.Capacity["memory"] = node.Status.Capacity["cpu"]
+	if got, want := OfNode(node).Capacity, node.Status.Capacity; len(got) != len(want) {
+		t.Errorf("the capacity is %v, want %v", got, want)
 	}
 }
 

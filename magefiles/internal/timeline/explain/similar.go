@@ -1,0 +1,57 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+)
+
+// ofNewNodes writes what the autoscaler expects of the next node of a group that it scales, and
+// which groups it finds similar.
+func (e *explainer) ofNewNodes(g *history.GroupStory) {
+	w := e.world()
+	group := w.GroupOf(g.Name)
+	if group == nil || !g.Gone.IsZero() || len(w.Outside(group)) > 0 {
+		return
+	}
+	if offer, known := w.Offer(group); known {
+		e.printf("\nWhat the autoscaler expects of a new node\n")
+		e.printf("  %s; DaemonSets and static pods request %s of it (%s)\n", offer.Whole, offer.Taken, timeline.Shorten(offer.Basis, timeline.LongestText))
+		for _, text := range offer.Overfull {
+			e.printf("  %s: no pod that requests any comes to it\n", timeline.Shorten(text, timeline.LongestText))
+		}
+	}
+	all := w.Similarities(group)
+	if len(all) == 0 {
+		return
+	}
+	s := section{title: "Is it similar to other groups?"}
+	switch setting, on := w.Autoscaler.Balances(); {
+	case on:
+		s.title += fmt.Sprintf(" New nodes are spread over similar groups (%s)", setting.By)
+	case w.Autoscaler.Known:
+		s.title += fmt.Sprintf(" That does not matter: --balance-similar-node-groups is off (%s)", setting.By)
+	default:
+		s.title += " That matters only with --balance-similar-node-groups, and the flags are not on record"
+	}
+	for i, other := range all {
+		if i == maxSisters {
+			s.add("", "and %s more", timeline.Plural(len(all)-i, "group"))
+			break
+		}
+		switch {
+		case other.Unknown != "":
+			s.add(other.Other.Name, "not known: %s", other.Unknown)
+		case len(other.Differences) == 0:
+			s.add(other.Other.Name, "similar")
+		default:
+			s.add(other.Other.Name, "not similar: %s", strings.Join(other.Differences, "; "))
+		}
+	}
+	e.sections(s)
+}
+
+// maxSisters is the largest number of groups with which an answer compares a group.
+const maxSisters = 8
