@@ -15,9 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-//go:generate go tool controller-gen object paths=.
-//go:generate sh -c "go tool controller-gen crd paths=. output:stdout > ../../../../../manifests/hollow/crds.yaml"
-
 // GroupVersion is the group and version of the kinds of this package.
 var GroupVersion = schema.GroupVersion{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2"}
 

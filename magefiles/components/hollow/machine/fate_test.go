@@ -1,0 +1,204 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"caslab/components/hollow/api/v1beta2"
+)
+
+func share(text string) *intstr.IntOrString {
+	if text == "" {
+		return nil
+	}
+	s := intstr.Parse(text)
+	return &s
+}
+
+func TestNumbersOfMachines(t *testing.T) {
+	for _, c := range []struct {
+		fail, never string
+		base        int64
+		want        string // a letter a machine, from the first after base
+	}{
+		{"", "", 0, "NNNN"},
+		{"2", "", 0, "FFNN"},
+		{"", "2", 0, "00NN"},
+		{"1", "2", 0, "F00N"},
+		{"0", "1", 7, "0NNN"},
+		{"100%", "", 0, "FFFF"},
+		{"1", "100%", 0, "F000"},
+		{"0%", "100%", 3, "0000"},
+		{"100%", "100%", 3, "FFFF"},
+	} {
+		got := ""
+		for nth := range int64(4) {
+			fate, err := fateOf(v1beta2.Lifecycle{Fail: share(c.fail), Never: share(c.never)}, c.base+nth+1, c.base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += map[v1beta2.Fate]string{v1beta2.FateNode: "N", v1beta2.FateFailure: "F", v1beta2.FateNothing: "0"}[fate]
+		}
+		if got != c.want {
+			t.Errorf("fail=%s never=%s from %d gives %s, want %s", c.fail, c.never, c.base, got, c.want)
+		}
+	}
+}
+
+func TestPercentagesOfMachines(t *testing.T) {
+	l := v1beta2.Lifecycle{Fail: share("10%"), Never: share("20%"), Seed: 3}
+	const n = 5000
+	counts := map[v1beta2.Fate]int{}
+	for ordinal := int64(n); ordinal > 0; ordinal-- {
+		fate, err := fateOf(l, ordinal, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts[fate]++
+		if again, _ := fateOf(l, ordinal, 17); again != fate {
+			t.Fatalf("the fate of machine %d depends on when the template changed", ordinal)
+		}
+	}
+	for fate, want := range map[v1beta2.Fate]int{v1beta2.FateFailure: n / 10, v1beta2.FateNothing: n / 5, v1beta2.FateNode: n * 7 / 10} {
+		if got := counts[fate]; got < want*9/10 || got > want*11/10 {
+			t.Errorf("%d machines of %d have the fate %s, want about %d", got, n, fate, want)
+		}
+	}
+	if _, err := fateOf(v1beta2.Lifecycle{Fail: share("x%")}, 1, 0); err == nil {
+		t.Error("x% is a share")
+	}
+}
+
+func TestOrdinals(t *testing.T) {
+	spec := v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Fail: share("1")}}
+	objects := []client.Object{template(spec)}
+	for i := range 3 {
+		name := fmt.Sprint("m", i)
+		objects = append(objects, machineOf(name, nil), hollow(name, spec))
+	}
+	w := newWorld(t, objects...)
+	for i, fate := range []v1beta2.Fate{v1beta2.FateFailure, v1beta2.FateNode, v1beta2.FateNode} {
+		name := fmt.Sprint("m", i)
+		w.reconcile(name)
+		w.reconcile(name)
+		if s := w.machine(name).Status; s.Ordinal != int64(i+1) || s.Fate != fate {
+			t.Errorf("machine %d has the ordinal %d and the fate %s", i+1, s.Ordinal, s.Fate)
+		}
+	}
+	if s := w.template().Status; s.Machines != 3 || s.Base != 0 {
+		t.Errorf("the status of the template is %+v", s)
+	}
+}
+
+func (w *world) template() *v1beta2.HollowMachineTemplate {
+	w.t.Helper()
+	t := &v1beta2.HollowMachineTemplate{}
+	if err := w.management.Get(w.t.Context(), client.ObjectKey{Namespace: namespace, Name: "pool"}, t); err != nil {
+		w.t.Fatal(err)
+	}
+	return t
+}
+
+func TestOldCacheOfMachines(t *testing.T) {
+	spec := v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Start: seconds(60)}}
+	old := hollow("a", spec)
+	w := newWorld(t, template(spec), machineOf("a", nil), old)
+	w.Client = forgetful(t, w.management, old, capi(clusterKind, "lab", nil))
+	w.reconcile("a")
+	w.reconcile("a")
+	if s := w.template().Status; s.Machines != 1 || w.machine("a").Status.Ordinal != 1 {
+		t.Errorf("the template gave %d ordinals, and the machine has %d", s.Machines, w.machine("a").Status.Ordinal)
+	}
+}
+
+func TestKilledAfterCounting(t *testing.T) {
+	w := newWorld(t, template(v1beta2.HollowMachineSpec{}), machineOf("a", nil), hollow("a", v1beta2.HollowMachineSpec{}))
+	killed := errors.New("killed")
+	w.Client = interceptor.NewClient(w.management, interceptor.Funcs{
+		SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+			return killed
+		},
+	})
+	if _, err := w.try("a"); !errors.Is(err, killed) {
+		t.Fatalf("the error is %v", err)
+	}
+	w.Client = w.management
+	w.reconcile("a")
+	if s := w.machine("a").Status; s.Ordinal != 2 {
+		t.Errorf("the ordinal is %d; the first one was given and lost", s.Ordinal)
+	}
+}
+
+// TestChangedTemplate changes a template, and counts a machine before the template's own
+// reconciler sees the change.
+func TestChangedTemplate(t *testing.T) {
+	for _, seen := range []bool{true, false} {
+		spec := v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Fail: share("1")}}
+		w := newWorld(t, template(spec), machineOf("a", nil), hollow("a", spec), machineOf("b", nil), hollow("b", spec), machineOf("c", nil), hollow("c", spec))
+		w.reconcile("a")
+		changed := w.template()
+		changed.Generation = 2
+		if err := w.management.Update(t.Context(), changed); err != nil {
+			t.Fatal(err)
+		}
+		if seen {
+			w.reconcileTemplate()
+		}
+		w.reconcile("b")
+		w.reconcile("c")
+		if got := w.machine("b").Status.Fate; got != v1beta2.FateFailure {
+			t.Errorf("seen %v: the first machine since the change has the fate %s", seen, got)
+		}
+		if got := w.machine("c").Status.Fate; got != v1beta2.FateNode {
+			t.Errorf("seen %v: the second machine since the change has the fate %s", seen, got)
+		}
+		if s := w.template().Status; s.Base != 1 || s.Machines != 3 || s.ObservedGeneration != 2 {
+			t.Errorf("seen %v: the status of the template is %+v", seen, s)
+		}
+	}
+}
+
+func (w *world) reconcileTemplate() {
+	w.t.Helper()
+	r := &TemplateReconciler{Client: w.management}
+	if _, err := r.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: namespace, Name: "pool"}}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestTemplateStatus(t *testing.T) {
+	w := newWorld(t, template(v1beta2.HollowMachineSpec{Node: v1beta2.HollowNode{
+		Capacity:     corev1.ResourceList{"cpu": resource.MustParse("8"), "pods": resource.MustParse("20")},
+		Late:         corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("4")},
+		Architecture: "arm64",
+	}}))
+	w.reconcileTemplate()
+	s := w.template().Status
+	got := map[string]string{}
+	for name, quantity := range s.Capacity {
+		got[string(name)] = quantity.String()
+	}
+	if want := map[string]string{"cpu": "8", "pods": "20", "nvidia.com/gpu": "4"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("the capacity is %v", got)
+	}
+	if want := (v1beta2.NodeInfo{Architecture: "arm64", OperatingSystem: "linux"}); s.NodeInfo != want {
+		t.Errorf("the platform is %+v", s.NodeInfo)
+	}
+	if s.ObservedGeneration != 1 {
+		t.Errorf("the observed generation is %d", s.ObservedGeneration)
+	}
+	before := w.template().ResourceVersion
+	if w.reconcileTemplate(); w.template().ResourceVersion != before {
+		t.Error("a status that did not change was written")
+	}
+}

@@ -1,0 +1,204 @@
+// Command hollow is the infrastructure provider of hollow machines: Machines of Cluster API
+// whose Nodes exist in the API server only. It creates the Nodes, and plays their kubelets.
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"caslab/components/hollow/api/v1beta2"
+	"caslab/components/hollow/machine"
+	"caslab/components/hollow/player"
+)
+
+//go:generate sh -c "go tool controller-gen object crd rbac:roleName=caslab-hollow paths=./... output:rbac:dir=../../../manifests/hollow output:crd:stdout > ../../../manifests/hollow/crds.yaml"
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update
+
+// concurrency is how many machines, and how many Nodes, are worked on at once.
+const concurrency = 10
+
+type options struct {
+	kubeconfig, workloadKubeconfig string
+	namespace                      string
+	healthAddr                     string
+	leaderElect                    bool
+	qps                            float64
+	burst                          int
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.workloadKubeconfig, "workload-kubeconfig", "", "kubeconfig file of the cluster that the Nodes are in; empty: the management cluster")
+	flag.StringVar(&o.namespace, "namespace", "", "namespace of the HollowMachines; empty: all")
+	flag.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz; empty: none")
+	flag.BoolVar(&o.leaderElect, "leader-elect", false, "work only while this process is the leader")
+	flag.Float64Var(&o.qps, "kube-api-qps", 200, "requests a second to each API server")
+	flag.IntVar(&o.burst, "kube-api-burst", 400, "requests at once to each API server")
+	logs := textlogger.NewConfig()
+	flag.Var(logs.Verbosity(), "v", "how much to log; 0: what happens to machines")
+	flag.Parse() // -kubeconfig is a flag of controller-runtime
+	o.kubeconfig = flag.Lookup("kubeconfig").Value.String()
+
+	log := textlogger.NewLogger(logs)
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+	if err := run(o); err != nil {
+		log.Error(err, "hollow ends")
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	management, err := restConfig(o, o.kubeconfig)
+	if err != nil {
+		return fmt.Errorf("-kubeconfig: %w", err)
+	}
+	workload, err := restConfig(o, cmp.Or(o.workloadKubeconfig, o.kubeconfig))
+	if err != nil {
+		return fmt.Errorf("-workload-kubeconfig: %w", err)
+	}
+	mgr, err := newManager(o, management)
+	if err != nil {
+		return fmt.Errorf("prepare the management cluster: %w", err)
+	}
+	nodes, err := newWorkload(workload, mgr.GetScheme())
+	if err != nil {
+		return fmt.Errorf("prepare the cluster of the Nodes: %w", err)
+	}
+	if err := mgr.Add(nodes); err != nil {
+		return err
+	}
+	clusters, err := mgr.GetRESTMapper().RESTMapping(schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"})
+	if err != nil {
+		return fmt.Errorf("find Cluster API in the management cluster: %w", err)
+	}
+
+	inParallel := controller.Options{MaxConcurrentReconciles: concurrency}
+	machines := &machine.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Workload: nodes.GetClient(), WorkloadLive: nodes.GetAPIReader(),
+		ClusterKind: clusters.GroupVersionKind, Clock: clock.RealClock{},
+	}
+	if err := machines.SetupWithManager(mgr, nodes, inParallel); err != nil {
+		return fmt.Errorf("prepare the controller of machines: %w", err)
+	}
+	if err := (&machine.TemplateReconciler{Client: mgr.GetClient()}).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("prepare the controller of templates: %w", err)
+	}
+	kubelets := &player.Reconciler{Machines: mgr.GetClient(), Workload: nodes.GetClient(), Clock: clock.RealClock{}}
+	if err := kubelets.SetupWithManager(mgr, nodes, inParallel); err != nil {
+		return fmt.Errorf("prepare the player: %w", err)
+	}
+	return mgr.Start(ctrl.SetupSignalHandler())
+}
+
+// restConfig reads a kubeconfig file. Without one, it takes the configuration that a pod
+// has.
+func restConfig(o options, kubeconfig string) (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = float32(o.qps), o.burst
+	config.UserAgent = "caslab-hollow"
+	return config, nil
+}
+
+func newManager(o options, config *rest.Config) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	if err := v1beta2.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	caches := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	if o.namespace != "" {
+		caches.DefaultNamespaces = map[string]cache.Config{o.namespace: {}}
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                 scheme,
+		Cache:                  caches,
+		Client:                 client.Options{Cache: &client.CacheOptions{Unstructured: true}},
+		Metrics:                server.Options{BindAddress: "0"},
+		HealthProbeBindAddress: cmp.Or(o.healthAddr, "0"),
+		LeaderElection:         o.leaderElect,
+		LeaderElectionID:       "caslab-hollow",
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, err
+	}
+	return mgr, mgr.AddReadyzCheck("ping", healthz.Ping)
+}
+
+// newWorkload returns the cluster that the Nodes are in. Its cache has the hollow Nodes, and
+// of the pods only what the player reads: those that are bound and have not ended.
+func newWorkload(config *rest.Config, scheme *runtime.Scheme) (cluster.Cluster, error) {
+	return cluster.New(config, func(o *cluster.Options) {
+		o.Scheme = scheme
+		o.Cache.DefaultTransform = cache.TransformStripManagedFields()
+		o.Cache.ByObject = map[client.Object]cache.ByObject{
+			&corev1.Node{}: {Label: labels.SelectorFromSet(labels.Set{v1beta2.MachinesLabel: v1beta2.MachinesHollow})},
+			&corev1.Pod{}: {
+				Field: fields.ParseSelectorOrDie("spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"),
+				Transform: func(o any) (any, error) {
+					if pod, ok := o.(*corev1.Pod); ok {
+						strip(pod)
+					}
+					return o, nil
+				},
+			},
+		}
+	})
+}
+
+// strip removes what the player does not read from a pod.
+func strip(pod *corev1.Pod) {
+	pod.ManagedFields, pod.Labels, pod.OwnerReferences = nil, nil, nil
+	runFor, ok := pod.Annotations[v1beta2.RunForAnnotation]
+	pod.Annotations = nil
+	if ok {
+		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, v1beta2.RunForAnnotation, runFor)
+	}
+	pod.Spec = corev1.PodSpec{
+		NodeName:       pod.Spec.NodeName,
+		HostNetwork:    pod.Spec.HostNetwork,
+		ReadinessGates: pod.Spec.ReadinessGates,
+		InitContainers: stripped(pod.Spec.InitContainers),
+		Containers:     stripped(pod.Spec.Containers),
+	}
+}
+
+func stripped(containers []corev1.Container) []corev1.Container {
+	small := make([]corev1.Container, 0, len(containers))
+	for _, c := range containers {
+		small = append(small, corev1.Container{Name: c.Name, Image: c.Image, RestartPolicy: c.RestartPolicy})
+	}
+	return small
+}

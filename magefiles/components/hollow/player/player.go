@@ -1,0 +1,250 @@
+// Package player plays the kubelet of hollow Nodes: it renews their leases, makes them ready,
+// and brings their pods to phase Running and their deletions to an end.
+//
+// kwok (sigs.k8s.io/kwok) does the same for Nodes of any kind. It is not used here because
+// it loses pods that are bound while their Node registers: its pods are reconciled when
+// they change, and a pod that comes before its Node is not looked at again. Here the unit
+// of work is a Node with all its pods. Each event of either has the whole Node looked at,
+// so the order of events does not matter.
+package player
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"caslab/components/hollow/api/v1beta2"
+	"caslab/components/hollow/chance"
+	"caslab/components/hollow/machine"
+)
+
+const (
+	// renewal is how often a Node's lease is renewed. The node lifecycle controller gives
+	// a Node 50 s by default.
+	renewal = 15 * time.Second
+	// leaseSeconds is how long a kubelet's lease is valid.
+	leaseSeconds = 40
+
+	nodeNameIndex = "spec.nodeName"
+)
+
+// +kubebuilder:rbac:groups=infrastructure.cluster.x-k8s.io,resources=hollowmachines,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=nodes/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=create;patch
+
+// Reconciler plays the kubelet of hollow Nodes. It does not mind whether a Cluster is
+// paused: kubelets do not know of it.
+type Reconciler struct {
+	// Machines reads the HollowMachines.
+	Machines client.Reader
+	// Workload reads and writes the cluster that the Nodes are in.
+	Workload client.Client
+	// Clock tells the time.
+	Clock clock.PassiveClock
+
+	mu      sync.Mutex
+	renewed map[string]time.Time // by Node
+}
+
+// SetupWithManager starts the reconciler with mgr. workload is the cluster of the Nodes.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, workload cluster.Cluster, options controller.Options) error {
+	if err := workload.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, nodeNameIndex, nodeName); err != nil {
+		return fmt.Errorf("index the pods by node: %w", err)
+	}
+	// An error about one pod must not stop the leases of its Node for longer than usual.
+	options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, renewal)
+	nodes := source.Kind(workload.GetCache(), &corev1.Node{}, &handler.TypedEnqueueRequestForObject[*corev1.Node]{})
+	pods := source.Kind(workload.GetCache(), &corev1.Pod{}, handler.TypedEnqueueRequestsFromMapFunc(nodeOfPod))
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("player").
+		Watches(&v1beta2.HollowMachine{}, handler.EnqueueRequestsFromMapFunc(nodeOfMachine)).
+		WatchesRawSource(nodes).
+		WatchesRawSource(pods).
+		WithOptions(options).
+		Complete(r)
+}
+
+func nodeName(o client.Object) []string { return []string{o.(*corev1.Pod).Spec.NodeName} }
+
+func nodeOfPod(_ context.Context, pod *corev1.Pod) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: pod.Spec.NodeName}}}
+}
+
+func nodeOfMachine(_ context.Context, o client.Object) []reconcile.Request {
+	owner := machine.OwnerOf(o.(*v1beta2.HollowMachine))
+	if owner == nil {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: owner.Name}}}
+}
+
+// Reconcile does what is due on a Node, and comes back when something else is due. A Node
+// whose machine is being deleted, or is gone, is left alone: its kubelet is dead.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	node := &corev1.Node{}
+	if err := r.Workload.Get(ctx, req.NamespacedName, node); err != nil {
+		r.forget(req.Name)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	key, ok := machine.KeyOf(node)
+	if !ok {
+		return ctrl.Result{}, nil
+	}
+	m := &v1beta2.HollowMachine{}
+	if err := r.Machines.Get(ctx, key, m); err != nil || !m.DeletionTimestamp.IsZero() {
+		r.forget(req.Name)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+
+	next := schedule{now: r.Clock.Now(), wait: renewal}
+	errs := []error{
+		r.renew(ctx, node, &next),
+		r.playStatus(ctx, m, node, &next),
+		r.playTaints(ctx, m, node, &next),
+		r.playPods(ctx, m, node, &next),
+	}
+	// A conflict says that the cache is old. The event that renews it is on its way.
+	errs = slices.DeleteFunc(errs, apierrors.IsConflict)
+	return ctrl.Result{RequeueAfter: next.wait}, errors.Join(errs...)
+}
+
+// schedule is when something is due on a Node.
+type schedule struct {
+	now  time.Time
+	wait time.Duration
+}
+
+// due reports whether a delay since start is over. If it is not, the Node is looked at again
+// when it is.
+func (s *schedule) due(start time.Time, delay time.Duration) bool {
+	wait := start.Add(delay).Sub(s.now)
+	if wait > 0 {
+		s.wait = min(s.wait, wait)
+	}
+	return wait <= 0
+}
+
+// renew renews the Node's lease. When it was renewed last is kept in memory: a controller
+// that starts renews all of them.
+func (r *Reconciler) renew(ctx context.Context, node *corev1.Node, next *schedule) error {
+	r.mu.Lock()
+	last, ok := r.renewed[node.Name]
+	r.mu.Unlock()
+	if ok && !next.due(last, renewal) {
+		return nil
+	}
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: node.Name}}
+	before := lease.DeepCopy()
+	lease.Spec = coordinationv1.LeaseSpec{
+		HolderIdentity:       &node.Name,
+		LeaseDurationSeconds: ptr.To[int32](leaseSeconds),
+		RenewTime:            &metav1.MicroTime{Time: next.now},
+	}
+	err := r.Workload.Patch(ctx, lease.DeepCopy(), client.MergeFrom(before))
+	if apierrors.IsNotFound(err) {
+		lease.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID,
+		}}
+		err = r.Workload.Create(ctx, lease)
+	}
+	if err != nil {
+		return fmt.Errorf("renew the lease: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.renewed == nil {
+		r.renewed = map[string]time.Time{}
+	}
+	r.renewed[node.Name] = next.now
+	return nil
+}
+
+func (r *Reconciler) forget(node string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.renewed, node)
+}
+
+// playPods plays each pod of the Node.
+func (r *Reconciler) playPods(ctx context.Context, m *v1beta2.HollowMachine, node *corev1.Node, next *schedule) error {
+	pods := &corev1.PodList{}
+	if err := r.Workload.List(ctx, pods, client.MatchingFields{nodeNameIndex: node.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the pods: %w", err)
+	}
+	var errs []error
+	for i := range pods.Items {
+		errs = append(errs, r.playPod(ctx, m, node, &pods.Items[i], next))
+	}
+	return errors.Join(slices.DeleteFunc(errs, apierrors.IsConflict)...)
+}
+
+// playPod brings a pod to where it is due. The pod is the cache's, and is not written to.
+func (r *Reconciler) playPod(ctx context.Context, m *v1beta2.HollowMachine, node *corev1.Node, pod *corev1.Pod, next *schedule) error {
+	after := pod.DeepCopy()
+	if pod.DeletionTimestamp != nil {
+		return r.endPod(ctx, after)
+	}
+	play(m, node, after, next)
+	return r.patchPod(ctx, pod, after)
+}
+
+// endPod ends the deletion of a pod. As with a kubelet, a pod that something still holds
+// first ends with a phase that says so: a Job counts it then.
+func (r *Reconciler) endPod(ctx context.Context, pod *corev1.Pod) error {
+	if len(pod.Finalizers) > 0 {
+		before := pod.DeepCopy()
+		terminate(pod, corev1.PodFailed, metav1.Time{Time: r.Clock.Now()})
+		if err := r.patchPod(ctx, before, pod); err != nil {
+			return err
+		}
+	}
+	if ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 {
+		return nil // only the finalizers are left
+	}
+	err := r.Workload.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("end the deletion of the pod %s: %w", client.ObjectKeyFromObject(pod), err)
+	}
+	return nil
+}
+
+// patchPod writes the status of a pod if it changed. A pod that meanwhile has the same name
+// and is another one is not written to.
+func (r *Reconciler) patchPod(ctx context.Context, before, after *corev1.Pod) error {
+	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+		return nil
+	}
+	patch := client.StrategicMergeFrom(before, client.MergeFromWithOptimisticLock{})
+	if err := client.IgnoreNotFound(r.Workload.Status().Patch(ctx, after, patch)); err != nil {
+		return fmt.Errorf("write the status of the pod %s: %w", client.ObjectKeyFromObject(before), err)
+	}
+	return nil
+}
+
+// chanceOf returns the draw for something about a Node's machine.
+func chanceOf(m *v1beta2.HollowMachine, what string) float64 {
+	return chance.Draw(m.Spec.Lifecycle.Seed, fmt.Sprintf("%s/%d", what, m.Status.Ordinal))
+}
