@@ -37,7 +37,7 @@ func (p *program) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	if c.Args[0] == "--help" {
 		return run.Result{Stdout: []byte("  --cloud-provider string\n  --namespace string\n  --node-group-auto-discovery value\n  --expendable-pods-priority-cutoff int\n" +
 			"  --max-nodes-total int\n  --balance-similar-node-groups\n  --scale-down-enabled\n  --scale-down-delay-after-add duration\n  --scale-down-delay-after-delete duration\n" +
-			"  --scale-down-delay-after-failure duration\n  --scale-down-unneeded-time duration\n  --max-node-provision-time duration\n  -v, --v Level\n  --debugging-snapshot-enabled\n  --leader-elect\n" +
+			"  --scale-down-delay-after-failure duration\n  --scale-down-unneeded-time duration\n  --max-node-provision-time duration\n  -v, --v Level\n  --debugging-snapshot-enabled\n  --kube-client-qps float\n  --kube-client-burst int\n  --leader-elect\n" +
 			"  --address string\n  --kubeconfig string\n  --cloud-config string\n")}, nil
 	}
 	p.mu.Lock()
