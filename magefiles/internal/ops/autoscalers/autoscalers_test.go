@@ -3,7 +3,6 @@ package autoscalers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +25,6 @@ import (
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/target"
-	"caslab/magefiles/internal/target/targettest"
 )
 
 // TestProgramsOfTwoTrees: programs that are built from different repositories do
@@ -49,27 +47,6 @@ func TestProgramsOfTwoTrees(t *testing.T) {
 	before, after := output(map[string]string{"AUTOSCALER_GIT": "https://user:old@host/a"}), output(map[string]string{"AUTOSCALER_GIT": "https://user:new@host/a"})
 	if before != after {
 		t.Errorf("programs are %s, and with another token %s", before, after)
-	}
-}
-
-// TestControlPlane: kubeadm before 1.20 gives control-plane nodes only the label of
-// masters, and before 1.24 only the taint of masters. In 1.24 these nodes have both taints.
-func TestControlPlane(t *testing.T) {
-	t.Parallel()
-	for version, want := range map[string]string{
-		"v1.18.19": "master [master]", "v1.19.16": "master [master]", "v1.21.14": "master [master]",
-		"v1.24.17": "control-plane [master control-plane]", "v1.36.1": "control-plane [control-plane]",
-	} {
-		c, server := targettest.New(t)
-		server.Edit(kube.Nodes, "", "cp", func(node *unstructured.Unstructured) {
-			if err := unstructured.SetNestedField(node.Object, version, "status", "nodeInfo", "kubeletVersion"); err != nil {
-				t.Error(err)
-			}
-		})
-		role, tainted, err := controlPlane(t.Context(), c)
-		if got := fmt.Sprint(role, " ", tainted); err != nil || got != want {
-			t.Errorf("%s: %s, %v; want %s", version, got, err, want)
-		}
 	}
 }
 

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
-	version "github.com/hashicorp/go-version"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,10 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
-	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/image"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/ops/programs"
 	"caslab/magefiles/internal/target"
 )
 
@@ -93,30 +90,18 @@ func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err
 		}
 		binary = program.Output()
 	}
-	ca, err := image.CACertificates()
+	assembled, err := programs.Assemble(imageRepository, "/cluster-autoscaler", binary)
 	if err != nil {
 		return "", err
 	}
-	img, err := image.Assemble(image.Program(runtime.GOARCH, "/cluster-autoscaler", binary, "65532", ca))
-	if err != nil {
-		return "", fmt.Errorf("assemble the autoscaler's image: %w", err)
-	}
-	digest, err := img.ConfigName()
-	if err != nil {
-		return "", fmt.Errorf("assemble the autoscaler's image: %w", err)
-	}
-	ref = imageRepository + ":" + digest.Hex[:12]
-	if err := a.Nodes.LoadIntoControlPlane(ctx, ref, img); err != nil {
-		return "", err
-	}
-	return ref, nil
+	return assembled.Ref, assembled.Load(ctx, a.Nodes)
 }
 
 // Apply deploys the image ref with the flags, and waits until its pod is available.
 func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, flags []autoscaler.Flag) (err error) {
 	d := autoscaler.Deployment{Namespace: c.Namespace, Image: ref, Flags: flags}
 	if c.Own {
-		if d.Role, d.Tolerated, err = controlPlane(ctx, c); err != nil {
+		if d.Role, d.Tolerated, err = programs.ControlPlane(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -142,38 +127,7 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 	if err := a.annotateRelease(ctx, c); err != nil {
 		return err
 	}
-	err = c.Workload.Wait(ctx, kube.Deployments, c.Namespace, func(all []*unstructured.Unstructured) (bool, string) {
-		for _, o := range all {
-			d, err := kube.Deployment(o)
-			if err != nil {
-				return false, err.Error()
-			}
-			if d.Name == autoscaler.Name && d.Status.ObservedGeneration == d.Generation &&
-				d.Status.UpdatedReplicas == 1 && d.Status.Replicas == 1 && kube.True(o, "Available") {
-				return true, ""
-			}
-		}
-		return false, "its pod to be available"
-	}, step.Progress)
-	if err != nil {
-		return fmt.Errorf("%w\nlook with: kubectl -n %s describe pods -l app=%s; kubectl -n %s logs deployment/%s", err, c.Namespace, autoscaler.Name, c.Namespace, autoscaler.Name)
-	}
-	return nil
-}
-
-// controlPlane returns the role of the cluster's control-plane nodes, which the autoscaler
-// never removes, and the roles that taint them.
-func controlPlane(ctx context.Context, c *target.Cluster) (role string, tainted []string, err error) {
-	have, err := c.Versions(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	v, err := version.NewSemver(strings.TrimPrefix(have.Kubernetes, "v"))
-	if err != nil {
-		return "", nil, fmt.Errorf("find the control plane's nodes: the cluster reports the Kubernetes version %q: %w", have.Kubernetes, err)
-	}
-	facts := release.OfKubernetes(v)
-	return facts.Roles[0], facts.Taints, nil
+	return programs.WaitAvailable(ctx, c.Workload, c.Namespace, autoscaler.Name, step.Progress)
 }
 
 // Undeploy removes what Deploy created. It may be called twice.

@@ -9,14 +9,13 @@ import (
 	"os"
 	"slices"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/ops/programs"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
@@ -32,7 +31,7 @@ type Autoscalers struct {
 	// Recorder records what happens while the autoscaler runs.
 	Recorder Recorder
 	// Nodes are the nodes of the environment.
-	Nodes Nodes
+	Nodes programs.Nodes
 }
 
 // Recorder records what happens in a cluster until stop is called.
@@ -44,12 +43,6 @@ type Recorder interface {
 	// AddEnd records that the autoscaler of this machine has ended: by itself with err, or
 	// stopped by the lab if err is nil.
 	AddEnd(c *target.Cluster, err error)
-}
-
-// Nodes are the nodes of the environment.
-type Nodes interface {
-	// LoadIntoControlPlane loads an image into the nodes of the control plane.
-	LoadIntoControlPlane(ctx context.Context, ref string, image v1.Image) error
 }
 
 // With returns a copy that uses another lab, with other settings.
