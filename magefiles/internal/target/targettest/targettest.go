@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -26,6 +27,7 @@ func Kinds() []schema.GroupVersionKind {
 		api(kube.Clusters), api(kube.Machines), api(kube.MachineDeployments),
 		{Group: "bootstrap.cluster.x-k8s.io", Version: "v1beta2", Kind: "KubeadmConfigTemplate"},
 		{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2", Kind: "DockerMachineTemplate"},
+		hollow.Templates.WithVersion("v1beta2"),
 		kube.Providers.WithVersion("v1alpha3"),
 	}
 }

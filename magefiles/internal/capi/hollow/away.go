@@ -1,0 +1,71 @@
+package hollow
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"caslab/magefiles/internal/kube"
+)
+
+// away is the rule that keeps pods off hollow nodes, where they would only seem to run.
+var away = corev1.NodeSelectorRequirement{Key: kube.MachinesLabel, Operator: corev1.NodeSelectorOpNotIn, Values: []string{kube.Hollow}}
+
+// StaysAway reports whether pods with that specification never come to a hollow node.
+func StaysAway(pod *corev1.PodSpec) bool {
+	for label := range pod.NodeSelector {
+		if strings.HasPrefix(label, "node-role.kubernetes.io/") {
+			return true // a hollow node has no role
+		}
+	}
+	terms := requiredTerms(pod.Affinity)
+	return len(terms) > 0 && !slices.ContainsFunc(terms, func(term corev1.NodeSelectorTerm) bool {
+		return !slices.ContainsFunc(term.MatchExpressions, excludes)
+	})
+}
+
+// excludes reports whether no hollow node fulfils a requirement.
+func excludes(r corev1.NodeSelectorRequirement) bool {
+	if r.Key != kube.MachinesLabel {
+		return false
+	}
+	named := slices.Contains(r.Values, kube.Hollow)
+	switch r.Operator {
+	case corev1.NodeSelectorOpDoesNotExist:
+		return true
+	case corev1.NodeSelectorOpNotIn:
+		return named
+	case corev1.NodeSelectorOpIn:
+		return !named
+	}
+	return false
+}
+
+func requiredTerms(a *corev1.Affinity) []corev1.NodeSelectorTerm {
+	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return nil
+	}
+	return a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+}
+
+// Away returns the merge patch that keeps the pods of a Deployment off hollow nodes. What their
+// affinity requires already stays required.
+func Away(pod *corev1.PodSpec) (map[string]any, error) {
+	var terms []corev1.NodeSelectorTerm
+	for _, term := range requiredTerms(pod.Affinity) {
+		term.MatchExpressions = append(slices.Clone(term.MatchExpressions), away)
+		terms = append(terms, term)
+	}
+	if len(terms) == 0 {
+		terms = []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{away}}}
+	}
+	affinity := &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}}}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(affinity)
+	if err != nil {
+		return nil, fmt.Errorf("write the affinity of pods: %w", err)
+	}
+	return map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"affinity": fields}}}}, nil
+}

@@ -1,0 +1,89 @@
+package hollows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+)
+
+// reservation is the name of what hollow:run reserves in a cluster.
+const reservation = "hollow"
+
+// Run runs the controller on this machine, for a cluster that the lab did not create, until ctx
+// is done.
+func (h *Hollows) Run(ctx context.Context) (err error) {
+	c, err := h.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Own {
+		return fmt.Errorf("hollow:run is for a cluster that the lab did not create; in the lab's own environment, %s runs the controller in the cluster", h.Config.Command("nodegroup:add NAME MIN MAX -machines=hollow"))
+	}
+	if err := checkAPI(ctx, c); err != nil {
+		return err
+	}
+	unlock, err := h.lock(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	binary, err := h.compile(ctx, true)
+	if err != nil {
+		return err
+	}
+	if err := h.define(ctx, c); err != nil {
+		return err
+	}
+	if err := h.warn(ctx, c); err != nil {
+		return err
+	}
+	h.Log.Printf("running: Ctrl-C stops it; hollow nodes are then not Ready, and go on when it runs again. In another terminal: %s", h.Config.Command("nodegroup:add NAME MIN MAX -machines=hollow"))
+	_, err = h.Runner.Run(ctx, run.Cmd{Name: binary, Args: arguments(c), Stdout: h.ProcessOutput, Stderr: h.ProcessOutput, Stream: true})
+	if ctx.Err() != nil {
+		h.Log.Printf("the controller of hollow machines was stopped")
+		return nil
+	}
+	if failed := new(run.Error); errors.As(err, &failed) {
+		err = failed.Err // what it printed was shown
+	}
+	if err == nil {
+		err = errors.New("it ended by itself")
+	}
+	return fmt.Errorf("the controller of hollow machines, %s, ended: %w", binary, err)
+}
+
+// arguments returns the arguments of the controller.
+func arguments(c *target.Cluster) []string {
+	management := c.WorkloadPath
+	if c.ManagementPath != "" {
+		management = c.ManagementPath
+	}
+	return []string{"--kubeconfig=" + management, "--workload-kubeconfig=" + c.WorkloadPath, "--namespace=" + c.Namespace, "--health-addr="}
+}
+
+// lock reserves the cluster for one controller until unlock is called.
+func (h *Hollows) lock(ctx context.Context, c *target.Cluster) (unlock func() error, err error) {
+	const command = "hollow:run"
+	lock, err := h.State.Lock("hollow."+c.UID, command)
+	if held := new(state.HeldError); errors.As(err, &held) {
+		return nil, fmt.Errorf("a controller of hollow machines of the cluster %q is already running: %s; stop that one first", c.Name, held.Holder)
+	}
+	if err != nil {
+		return nil, err
+	}
+	release, err := c.Reserve(ctx, target.Reservation{Name: reservation, Command: command, Checkout: h.Config.Root, Log: h.Log})
+	if held := new(target.ReservedError); errors.As(err, &held) {
+		err = fmt.Errorf("a controller of hollow machines of the cluster %q already runs elsewhere: %w; stop that one first", c.Name, held)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return func() error {
+		release()
+		return lock.Release()
+	}, nil
+}
