@@ -285,8 +285,8 @@ func Groups(ctx context.Context, c *kube.Client, namespace, cluster string) ([]u
 	return all, nil
 }
 
-// find returns the group of that name, or a *MissingGroupError.
-func find(groups []unstructured.Unstructured, name string) (*unstructured.Unstructured, error) {
+// Find returns the group of that name, or a *MissingGroupError.
+func Find(groups []unstructured.Unstructured, name string) (*unstructured.Unstructured, error) {
 	var there []string
 	for i := range groups {
 		if groups[i].GetName() == name {
@@ -303,7 +303,7 @@ func get(ctx context.Context, c *kube.Client, namespace, cluster, name string) (
 	if err != nil {
 		return nil, err
 	}
-	return find(groups, name)
+	return Find(groups, name)
 }
 
 // Add creates the group and its own templates. If a part is refused, it removes
@@ -357,7 +357,7 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 
 func (g NodeGroup) from(groups []unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	if g.From != "" {
-		from, err := find(groups, g.From)
+		from, err := Find(groups, g.From)
 		if err != nil {
 			return nil, fmt.Errorf("take the templates of %s: %w", g.From, err)
 		}

@@ -16,7 +16,7 @@ func TestOptionsThatATargetLacksAreRefusedWithThoseThatItHas(t *testing.T) {
 		"nodegroup:add web 0 2 -own=may": "-own=may: want true or false",
 		"timeline:report -since=x":       "-since=x: want a duration, such as 15m",
 		"Autoscaler:Run -fast":           "autoscaler:run: there is no option -fast; want one of -all, -flags=FLAGS\n",
-		"nodegroup:set web 1 3 -own":     "nodegroup:set: there is no option -own; the target has none",
+		"nodegroup:delete web -own":      "nodegroup:delete: there is no option -own; the target has none",
 		"env:upp":                        `there is no target "env:upp"; did you mean env:doctor, env:down, env:kubeconfig, env:start, env:status, env:stop, env:up?` + "\nTo see all, type: go tool mage -l",
 		"node:list":                      "did you mean faults:list, nodegroup:add, nodegroup:delete, nodegroup:list, nodegroup:set, scenario:list?",
 		"doctor":                         "did you mean env:doctor?",

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -88,6 +89,11 @@ type Shape struct {
 type Change struct {
 	// Capacity is cpu=8,memory=32Gi,nvidia.com/gpu=4 and the like.
 	Capacity string
+	Behaviour
+}
+
+// Behaviour are the options that say what machines and pods do, as text from a command line.
+type Behaviour struct {
 	// Start, Ready and PodStart are times such as 30s or 30s±10s. Stop is a time such as 30s.
 	Start, Ready, Stop, PodStart string
 	// Fail and Never are 10% or 3. PodFail is 10%.
@@ -107,6 +113,16 @@ func (c Change) Any() bool { return c != Change{} }
 
 // DefaultCapacity is what a node has if nobody says it.
 const DefaultCapacity = "cpu=4,memory=16Gi,pods=110"
+
+// Check refuses wrong options before the group that they change is known. What depends on the
+// group, the devices that come late, is left to Apply.
+func (c Change) Check() error {
+	if c.Capacity == "" {
+		c.Capacity = DefaultCapacity
+	}
+	c.Late = ""
+	return new(Spec).Apply(c)
+}
 
 // New returns what the machines of a new group are. The error names every option that is
 // wrong, its value and what is allowed.
@@ -285,6 +301,12 @@ func (s *Spec) setUntaint(text string) error {
 	}
 	s.Lifecycle.Untaint.Duration, s.Node.StartupTaints = d, coreTaints(taints)
 	return nil
+}
+
+// Slowest returns the longest time from a machine's creation until its node is Ready.
+func (s Spec) Slowest() time.Duration {
+	l := s.Lifecycle
+	return l.Start.Duration + l.StartJitter.Duration + l.Ready.Duration + l.ReadyJitter.Duration
 }
 
 // Total returns what a node has in the end.

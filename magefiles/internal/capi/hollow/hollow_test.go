@@ -23,9 +23,9 @@ var everything = struct {
 }{
 	Shape{Labels: "tier=gpu,node-role.kubernetes.io/gpu=", Taints: "dedicated=gpu:NoSchedule", Zone: "a", Arch: "arm64", InstanceType: "g5.xlarge"},
 	Change{
-		Capacity: "cpu=7500m,memory=32Gi,ephemeral-disk=100Gi,maxPods=64,hugepages-2Mi=64Mi,gpu-type=nvidia.com/gpu,gpu-count=4,example.com/nic=2",
-		Start:    "30s+-10s", Ready: "5s", Stop: "1m", Fail: "10%", Never: "3", Late: "60s,nvidia.com/gpu", Untaint: "20s,example.com/agent:NoSchedule",
-		PodStart: "2s±1s", PodFail: "5%", Seed: "-7",
+		Capacity: "cpu=7500m,memory=32Gi,ephemeral-disk=100Gi,maxPods=64,hugepages-2Mi=64Mi,gpu-type=nvidia.com/gpu,gpu-count=4,example.com/nic=2", Behaviour: Behaviour{Start: "30s+-10s", Ready: "5s", Stop: "1m", Fail: "10%", Never: "3", Late: "60s,nvidia.com/gpu", Untaint: "20s,example.com/agent:NoSchedule",
+			PodStart: "2s±1s", PodFail: "5%", Seed: "-7",
+		},
 	},
 }
 
@@ -119,25 +119,25 @@ func TestBadOptions(t *testing.T) {
 		"\"a.b/c=500m\": want a whole number":                                                         {Capacity: "cpu=1,memory=1Gi,a.b/c=500m"},
 		"\"cpu=2\": cpu is there twice":                                                               {Capacity: "cpu=1,memory=1Gi,cpu=2"},
 		"gpu-type=,gpu-count=4: want cpu":                                                             {Capacity: "cpu=1,memory=1Gi,gpu-count=4"},
-		"-start=soon: want a time":                                                                    {Start: "soon"},
-		"-start=5s±6s: want at most ±5s":                                                              {Start: "5s±6s"},
-		"-start=-1s: want a time from 0s to 24h":                                                      {Start: "-1s"},
-		"-ready=25h: want a time from 0s to 24h":                                                      {Ready: "25h"},
-		"-stop=1s±1s: want a time, such as 30s":                                                       {Stop: "1s±1s"},
-		"-fail=101%: want a share of 0% to 100%":                                                      {Fail: "101%"},
-		"-fail=-1: want a share of 0% to 100%, such as 10%, or a number of machines from 0 to 100000": {Fail: "-1"},
-		"-never=1.5: want a share":                                                                    {Never: "1.5"},
-		"-fail=60% and -never=41%: want at most 100% together":                                        {Fail: "60%", Never: "41%"},
-		"-podfail=3: want a share of 0% to 100%":                                                      {PodFail: "3"},
-		"-ready=1us: want a time from 0s to 24h, in whole milliseconds":                               {Ready: "1us"},
-		"-never=100001: want a share":                                                                 {Never: "100001"},
-		"-seed=x: want a whole number":                                                                {Seed: "x"},
-		"-late=60s: the capacity cpu=4,memory=16Gi,pods=110 has no device":                            {Late: "60s"},
-		"-late=nvidia.com/gpu: want a time, such as 30s or 1m30s, and after it":                       {Late: "nvidia.com/gpu"},
-		"-late=60s,memory: memory is no device of the capacity":                                       {Late: "60s,memory"},
-		"-untaint=30s: want the taints after the time":                                                {Untaint: "30s"},
-		"-untaint=a:NoSchedule: want a time, such as 30s or 1m30s; want a time and":                   {Untaint: "a:NoSchedule"},
-		"-untaint=30s,a:Never: taint \"a:Never\": want key=value:Effect with the effect":              {Untaint: "30s,a:Never"},
+		"-start=soon: want a time":                                                                    {Behaviour: Behaviour{Start: "soon"}},
+		"-start=5s±6s: want at most ±5s":                                                              {Behaviour: Behaviour{Start: "5s±6s"}},
+		"-start=-1s: want a time from 0s to 24h":                                                      {Behaviour: Behaviour{Start: "-1s"}},
+		"-ready=25h: want a time from 0s to 24h":                                                      {Behaviour: Behaviour{Ready: "25h"}},
+		"-stop=1s±1s: want a time, such as 30s":                                                       {Behaviour: Behaviour{Stop: "1s±1s"}},
+		"-fail=101%: want a share of 0% to 100%":                                                      {Behaviour: Behaviour{Fail: "101%"}},
+		"-fail=-1: want a share of 0% to 100%, such as 10%, or a number of machines from 0 to 100000": {Behaviour: Behaviour{Fail: "-1"}},
+		"-never=1.5: want a share":                                                                    {Behaviour: Behaviour{Never: "1.5"}},
+		"-fail=60% and -never=41%: want at most 100% together":                                        {Behaviour: Behaviour{Fail: "60%", Never: "41%"}},
+		"-podfail=3: want a share of 0% to 100%":                                                      {Behaviour: Behaviour{PodFail: "3"}},
+		"-ready=1us: want a time from 0s to 24h, in whole milliseconds":                               {Behaviour: Behaviour{Ready: "1us"}},
+		"-never=100001: want a share":                                                                 {Behaviour: Behaviour{Never: "100001"}},
+		"-seed=x: want a whole number":                                                                {Behaviour: Behaviour{Seed: "x"}},
+		"-late=60s: the capacity cpu=4,memory=16Gi,pods=110 has no device":                            {Behaviour: Behaviour{Late: "60s"}},
+		"-late=nvidia.com/gpu: want a time, such as 30s or 1m30s, and after it":                       {Behaviour: Behaviour{Late: "nvidia.com/gpu"}},
+		"-late=60s,memory: memory is no device of the capacity":                                       {Behaviour: Behaviour{Late: "60s,memory"}},
+		"-untaint=30s: want the taints after the time":                                                {Behaviour: Behaviour{Untaint: "30s"}},
+		"-untaint=a:NoSchedule: want a time, such as 30s or 1m30s; want a time and":                   {Behaviour: Behaviour{Untaint: "a:NoSchedule"}},
+		"-untaint=30s,a:Never: taint \"a:Never\": want key=value:Effect with the effect":              {Behaviour: Behaviour{Untaint: "30s,a:Never"}},
 	} {
 		if s, err := New(Shape{}, c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New(%+v) = %s, %s, %v; want %q", c, s.Capacity(), s.Behaviour(), err, want)
@@ -155,7 +155,7 @@ func TestBadOptions(t *testing.T) {
 			t.Errorf("New(%+v) = %v, want %q", o, err, want)
 		}
 	}
-	_, err := New(Shape{Taints: "x"}, Change{Fail: "x", Seed: "x"})
+	_, err := New(Shape{Taints: "x"}, Change{Behaviour: Behaviour{Fail: "x", Seed: "x"}})
 	for _, want := range []string{"taint", "-fail=x", "-seed=x"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v has no %q: all wrong options are named at once", err, want)
@@ -214,7 +214,7 @@ func TestGroup(t *testing.T) {
 		change Change
 		want   string
 	}{
-		"one device":  {Change{Capacity: "cpu=8,memory=32Gi,pods=30,nvidia.com/gpu=4,ephemeral-storage=1Gi", Late: "60s"}, "cpu=8 ephemeral-disk=1Gi gpu-count=4 gpu-type=nvidia.com/gpu labels=caslab.local/machines=hollow,topology.kubernetes.io/zone=a maxPods=30 memory=32Gi taints=a=b:NoSchedule"},
+		"one device":  {Change{Capacity: "cpu=8,memory=32Gi,pods=30,nvidia.com/gpu=4,ephemeral-storage=1Gi", Behaviour: Behaviour{Late: "60s"}}, "cpu=8 ephemeral-disk=1Gi gpu-count=4 gpu-type=nvidia.com/gpu labels=caslab.local/machines=hollow,topology.kubernetes.io/zone=a maxPods=30 memory=32Gi taints=a=b:NoSchedule"},
 		"two devices": {Change{Capacity: "cpu=8,memory=32Gi,a.b/c=1,a.b/d=1"}, "cpu=8 labels=caslab.local/machines=hollow,topology.kubernetes.io/zone=a memory=32Gi taints=a=b:NoSchedule"},
 	} {
 		server := newServer(t)
@@ -241,9 +241,9 @@ func TestSet(t *testing.T) {
 		change              Change
 		capacity, behaviour string
 	}{
-		{Change{Fail: "0", Start: "5s", Untaint: "0s"}, "cpu=7500m,ephemeral-storage=100Gi,example.com/nic=2,hugepages-2Mi=64Mi,memory=32Gi,nvidia.com/gpu=4,pods=64", "start=5s ready=5s stop=1m never=3 late=1m,nvidia.com/gpu podstart=2s±1s podfail=5% seed=-7"},
+		{Change{Behaviour: Behaviour{Fail: "0", Start: "5s", Untaint: "0s"}}, "cpu=7500m,ephemeral-storage=100Gi,example.com/nic=2,hugepages-2Mi=64Mi,memory=32Gi,nvidia.com/gpu=4,pods=64", "start=5s ready=5s stop=1m never=3 late=1m,nvidia.com/gpu podstart=2s±1s podfail=5% seed=-7"},
 		{Change{Capacity: "cpu=2,memory=4Gi,nvidia.com/gpu=8"}, "cpu=2,memory=4Gi,nvidia.com/gpu=8", "start=5s ready=5s stop=1m never=3 late=1m,nvidia.com/gpu podstart=2s±1s podfail=5% seed=-7"},
-		{Change{Late: "0s", Ready: "0s", PodStart: "0s", PodFail: "0%", Never: "0%", Stop: "0s", Seed: "0"}, "cpu=2,memory=4Gi,nvidia.com/gpu=8", "start=5s"},
+		{Change{Behaviour: Behaviour{Late: "0s", Ready: "0s", PodStart: "0s", PodFail: "0%", Never: "0%", Stop: "0s", Seed: "0"}}, "cpu=2,memory=4Gi,nvidia.com/gpu=8", "start=5s"},
 	} {
 		if _, err := Set(t.Context(), server.Client(), g, step.change); err != nil {
 			t.Fatal(err)
@@ -257,7 +257,7 @@ func TestSet(t *testing.T) {
 	if got := announced(server.Get(kube.MachineDeployments, "default", "gpu")); got != want {
 		t.Errorf("announced\n%s\nwant\n%s", got, want)
 	}
-	if _, err := Set(t.Context(), server.Client(), g, Change{Fail: "x"}); err == nil {
+	if _, err := Set(t.Context(), server.Client(), g, Change{Behaviour: Behaviour{Fail: "x"}}); err == nil {
 		t.Error("a wrong option is set")
 	}
 }
@@ -306,9 +306,9 @@ func FuzzOptions(f *testing.F) {
 			}
 		}
 		var s Spec
-		if s.Apply(Change{Capacity: "cpu=1,memory=1Gi,a.b/c=1,a.b/d=2", Late: text}) == nil && s.Capacity() != "a.b/c=1,a.b/d=2,cpu=1,memory=1Gi" {
+		if s.Apply(Change{Capacity: "cpu=1,memory=1Gi,a.b/c=1,a.b/d=2", Behaviour: Behaviour{Late: text}}) == nil && s.Capacity() != "a.b/c=1,a.b/d=2,cpu=1,memory=1Gi" {
 			t.Errorf("-late=%s changes the capacity to %s", text, s.Capacity())
 		}
-		_ = s.Apply(Change{Untaint: text})
+		_ = s.Apply(Change{Behaviour: Behaviour{Untaint: text}})
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/ops/groups"
 )
 
@@ -19,11 +20,17 @@ var nodegroupVerbs = []verb{
 		},
 		example: "go tool mage nodegroup:add gpu 0 2 -labels=tier=gpu -taints=dedicated=gpu:NoSchedule",
 	}, func(fs *flag.FlagSet, o *groups.Options) {
+		fs.StringVar(&o.Machines, "machines", groups.Docker, "`KIND` of machines: docker has containers with kubelets; hollow has Node objects of any size that the lab plays, without a kubelet: pods do not really run, with no images, network, volumes, logs or exec")
+		fs.StringVar(&o.Zone, "zone", "", "`ZONE` of hollow nodes")
+		fs.StringVar(&o.Zones, "zones", "", "`ZONES` of hollow nodes, a,b,c: a group NAME-ZONE for each of them, with MIN to MAX nodes")
+		fs.StringVar(&o.Arch, "arch", "", "`ARCH` of hollow nodes: amd64, arm64, ppc64le or s390x")
+		fs.StringVar(&o.InstanceType, "instance", "", "instance `TYPE` of hollow nodes, a label")
+		defineBehaviour(fs, &o.Behaviour)
 		fs.StringVar(&o.From, "from", "", "machine deployment `NAME` whose machine template the group uses, instead of the first one")
 		fs.BoolVar(&o.Own, "own", false, "copy the machine template instead of sharing it")
 		fs.StringVar(&o.Labels, "labels", "", "`LABELS` of the nodes, key=value,key=value")
 		fs.StringVar(&o.Taints, "taints", "", "`TAINTS` of the nodes, key=value:Effect,key=value:Effect")
-		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty")
+		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty; of hollow nodes any, with devices, such as cpu=96,memory=1Ti,pods=250,nvidia.com/gpu=8")
 	}, func(ctx context.Context, s *session, o groups.Options, args []string) error {
 		lowest, highest, err := parseLimits(args[1:])
 		if err != nil {
@@ -33,24 +40,27 @@ var nodegroupVerbs = []verb{
 	}),
 	simpleVerb(usage{
 		name:    "nodegroup:list",
-		summary: "Prints the node groups with their limits, sizes, capacities, labels and taints.",
+		summary: "Prints the node groups: their machines, limits, sizes, capacities, labels and taints, and what hollow machines do.",
 	}, func(ctx context.Context, s *session) error { return s.groups.List(ctx) }),
 	verbWithOptions(usage{
 		name:    "nodegroup:set",
 		summary: "Sets the limits that the autoscaler keeps for a machine deployment.",
-		details: "The environment's first machine deployment can have limits too. With MIN 0 it also tells the autoscaler what a node of the environment has, unless the group's annotations do.",
+		details: "The environment's first machine deployment can have limits too. With MIN 0 it also tells the autoscaler what a node of the environment has, unless the group's annotations do. The options change hollow machines that the group gets from then on.",
 		args: []argument{
 			{"NAME", "the name of the machine deployment"},
 			{"MIN", "the lowest number of nodes"},
 			{"MAX", "the highest number of nodes"},
 		},
 		example: "go tool mage nodegroup:set work-cluster-md-0 1 3",
-	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
+	}, func(fs *flag.FlagSet, o *hollow.Change) {
+		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` of hollow nodes, such as cpu=96,memory=1Ti,nvidia.com/gpu=8")
+		defineBehaviour(fs, &o.Behaviour)
+	}, func(ctx context.Context, s *session, o hollow.Change, args []string) error {
 		lowest, highest, err := parseLimits(args[1:])
 		if err != nil {
 			return err
 		}
-		return s.groups.Set(ctx, args[0], lowest, highest)
+		return s.groups.Set(ctx, args[0], lowest, highest, o)
 	}),
 	verbWithOptions(usage{
 		name:    "nodegroup:delete",
@@ -60,4 +70,18 @@ var nodegroupVerbs = []verb{
 	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
 		return s.groups.Delete(ctx, args[0])
 	}),
+}
+
+// defineBehaviour declares what hollow machines do.
+func defineBehaviour(fs *flag.FlagSet, o *hollow.Behaviour) {
+	fs.StringVar(&o.Start, "start", "", "`TIME` until a hollow machine has a Node, 30s or 30s±10s (or 30s+-10s)")
+	fs.StringVar(&o.Ready, "ready", "", "`TIME` from then until a hollow node is Ready, 5s or 5s±2s")
+	fs.StringVar(&o.Stop, "stop", "", "`TIME` that the deletion of a hollow machine takes")
+	fs.StringVar(&o.Fail, "fail", "", "hollow machines that report a failure: a `SHARE`, 10%, or the next ones, 3")
+	fs.StringVar(&o.Never, "never", "", "hollow machines that get no Node and report nothing: a `SHARE`, 10%, or the next ones, 3")
+	fs.StringVar(&o.Late, "late", "", "`TIME` after Ready at which the devices of a hollow node come, 60s, or only some of them, 60s,nvidia.com/gpu")
+	fs.StringVar(&o.Untaint, "untaint", "", "startup `TAINTS` of hollow nodes, after the time after Ready at which they go, 30s,key=value:Effect")
+	fs.StringVar(&o.PodStart, "podstart", "", "`TIME` from the binding of a pod to a hollow node until it runs, 2s or 2s±1s")
+	fs.StringVar(&o.PodFail, "podfail", "", "`SHARE` of the pods on hollow nodes that fail, 5%")
+	fs.StringVar(&o.Seed, "seed", "", "`NUMBER` that decides the jitter and the failures of hollow machines, so that a run can be repeated")
 }

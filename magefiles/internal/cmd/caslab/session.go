@@ -9,6 +9,7 @@ import (
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/ops/groups"
+	"caslab/magefiles/internal/ops/hollows"
 	"caslab/magefiles/internal/ops/scenarios"
 	"caslab/magefiles/internal/ops/timelines"
 	"caslab/magefiles/internal/ops/workloads"
@@ -25,6 +26,7 @@ type session struct {
 	environment *environment.Environment
 	autoscalers *autoscalers.Autoscalers
 	groups      *groups.Groups
+	hollows     *hollows.Hollows
 	workloads   *workloads.Workloads
 	scenarios   *scenarios.Scenarios
 	timelines   *timelines.Timelines
@@ -67,7 +69,8 @@ func sessionOf(l *lab.Lab, command string) *session {
 	s.timelines = &timelines.Timelines{Lab: l, Open: open}
 	s.autoscalers = &autoscalers.Autoscalers{Lab: l, Open: open, Recorder: s.timelines, Nodes: s.environment}
 	s.timelines.Autoscaler, s.timelines.TakeSnapshot = s.autoscalers.Release, s.autoscalers.Snapshot
-	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact}
+	s.hollows = &hollows.Hollows{Lab: l, Open: open, Nodes: s.environment}
+	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact, Prepare: s.hollows.Prepare}
 	s.workloads = &workloads.Workloads{Lab: l, Open: open}
 	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines}
 	return s

@@ -43,7 +43,7 @@ type argument struct {
 
 // verbs are all verbs, sorted by name.
 var verbs = sorted(envVerbs, clusterVerbs, autoscalerVerbs, nodegroupVerbs, workloadVerbs, scenarioVerbs,
-	timelineVerbs, sourceVerbs, imageVerbs, configVerbs, matrixVerbs, faultVerbs, pinVerbs, benchVerbs)
+	timelineVerbs, sourceVerbs, imageVerbs, configVerbs, matrixVerbs, faultVerbs, pinVerbs, benchVerbs, hollowVerbs)
 
 func sorted(namespaces ...[]verb) []verb {
 	all := slices.Concat(namespaces...)

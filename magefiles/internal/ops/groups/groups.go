@@ -14,6 +14,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/grouptable"
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/kube"
@@ -29,6 +30,8 @@ type Groups struct {
 	Open target.Opener
 	// AddFact records what the lab did to a cluster.
 	AddFact func(*target.Cluster, timeline.Fact)
+	// Prepare makes a cluster ready for hollow machines.
+	Prepare func(context.Context, *target.Cluster) error
 
 	// answerWithin replaces lab.AnswerWithin in tests.
 	answerWithin time.Duration
@@ -39,27 +42,90 @@ func (g *Groups) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return lab.WithTimeout(ctx, cmp.Or(g.answerWithin, lab.AnswerWithin))
 }
 
+// Kinds of machines.
+const (
+	// Docker machines are containers, with kubelets.
+	Docker = "docker"
+	// Hollow machines are Node objects that the lab's controller plays.
+	Hollow = "hollow"
+)
+
 // Options of Add, as text from a command line.
 type Options struct {
+	// Machines is Docker, which is the default, or Hollow.
+	Machines string
 	// From names the machine deployment whose templates the group takes.
 	From string
 	// Own copies the machine template instead of sharing it.
 	Own bool
 	// Labels and Taints of the nodes, and their Capacity. Nodes of the lab's own environment
-	// have that capacity. In another cluster, it is what the autoscaler expects of them.
+	// have that capacity. In another cluster, it is what the autoscaler expects of them, unless
+	// they are hollow.
 	Labels, Taints, Capacity string
+	// Zones makes a group for each of the zones, instead of one group.
+	Zones string
+	// Zone, Arch and InstanceType are labels of hollow nodes.
+	Zone, Arch, InstanceType string
+	// Behaviour is what hollow machines do.
+	Behaviour hollow.Behaviour
+}
+
+// validate refuses options that do not fit together.
+func (o Options) validate() error {
+	switch o.Machines {
+	case Docker, "":
+		var errs []error
+		for _, option := range o.hollowOptions() {
+			errs = append(errs, fmt.Errorf("%s: only hollow machines have that; want -machines=%s with it", option, Hollow))
+		}
+		return errors.Join(errs...)
+	case Hollow:
+		switch {
+		case o.From != "":
+			return fmt.Errorf("-from=%s: hollow machines have a template of their own; want -from with -machines=%s alone", o.From, Docker)
+		case o.Own:
+			return fmt.Errorf("-own: hollow machines have a template of their own anyway; want -own with -machines=%s alone", Docker)
+		case o.Zone != "" && o.Zones != "":
+			return fmt.Errorf("-zone=%s and -zones=%s: want one of them", o.Zone, o.Zones)
+		}
+		return nil
+	}
+	return fmt.Errorf("-machines=%s: want %s or %s", o.Machines, Docker, Hollow)
+}
+
+// hollowOptions returns those of the options that only hollow machines have, as they are typed.
+func (o Options) hollowOptions() []string {
+	b := o.Behaviour
+	var given []string
+	for _, option := range [][2]string{
+		{"zone", o.Zone}, {"zones", o.Zones}, {"arch", o.Arch}, {"instance", o.InstanceType},
+		{"start", b.Start}, {"ready", b.Ready}, {"stop", b.Stop}, {"fail", b.Fail}, {"never", b.Never},
+		{"late", b.Late}, {"untaint", b.Untaint}, {"podstart", b.PodStart}, {"podfail", b.PodFail}, {"seed", b.Seed},
+	} {
+		if option[1] != "" {
+			given = append(given, "-"+option[0]+"="+option[1])
+		}
+	}
+	return given
 }
 
 // Add adds a machine deployment that the autoscaler scales between
-// lowest and highest.
+// lowest and highest, or one for each zone.
 func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Options) (err error) {
-	labels, lerr := capi.ParseLabels(o.Labels)
-	taints, terr := capi.ParseTaints(o.Taints)
-	capacity, cerr := capi.ParseCapacity(o.Capacity)
+	if err := o.validate(); err != nil {
+		return err
+	}
 	group := capi.NodeGroup{
 		Name: name, Namespace: g.Config.Namespace, ClusterName: g.Config.ClusterName, Prefix: release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix,
-		Min: lowest, Max: highest, From: o.From, Own: o.Own, Labels: labels, Taints: taints, Capacity: capacity,
+		Min: lowest, Max: highest, From: o.From, Own: o.Own,
 	}
+	if o.Machines == Hollow {
+		return g.addHollow(ctx, group, o)
+	}
+	var lerr, terr, cerr error
+	group.Labels, lerr = capi.ParseLabels(o.Labels)
+	group.Taints, terr = capi.ParseTaints(o.Taints)
+	group.Capacity, cerr = capi.ParseCapacity(o.Capacity)
 	if err := errors.Join(group.Validate(), lerr, terr, cerr); err != nil {
 		return err
 	}
@@ -72,17 +138,22 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 		if err := g.size(ctx, c, &group); err != nil {
 			return err
 		}
-	case lowest == 0 && len(capacity) == 0:
+	case lowest == 0 && len(group.Capacity) == 0:
 		g.Log.Printf("! it scales up from zero nodes only if its machine template has the capacity of a node; otherwise give -capacity=cpu=4,memory=16Gi")
 	}
-	step := g.Log.Start("add the node group "+name, 40*time.Second)
-	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", lowest, highest), err) }()
-	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
+	return g.add(ctx, c, group, lowest, 5*time.Minute)
+}
+
+// add creates a group, and waits until as many nodes as wanted are ready.
+func (g *Groups) add(ctx context.Context, c *target.Cluster, group capi.NodeGroup, want int, within time.Duration) (err error) {
+	step := g.Log.Start("add the node group "+group.Name, 40*time.Second)
+	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", group.Min, group.Max), err) }()
+	ctx, cancel := lab.WithTimeout(ctx, within)
 	defer cancel()
 	if err := group.Add(ctx, c.Management); err != nil {
-		return lab.Waited(ctx, "accept the node group "+name, err)
+		return lab.Waited(ctx, "accept the node group "+group.Name, err)
 	}
-	return capi.WaitGroup(ctx, c.Management, c.Namespace, name, lowest, step.Progress)
+	return capi.WaitGroup(ctx, c.Management, c.Namespace, group.Name, want, step.Progress)
 }
 
 // size makes nodes of the environment have the group's capacity. A group that may be empty and
@@ -155,14 +226,20 @@ func (g *Groups) List(ctx context.Context) error {
 	return lab.Waited(ctx, "list the node groups", grouptable.Write(ctx, g.Out, c.Management, c.Namespace, c.Name))
 }
 
-// Set sets the autoscaler's limits of a machine deployment.
-func (g *Groups) Set(ctx context.Context, name string, lowest, highest int) error {
-	if err := capi.CheckSizes(lowest, highest); err != nil {
+// Set sets the autoscaler's limits of a machine deployment, and changes what hollow machines of
+// it are and do.
+func (g *Groups) Set(ctx context.Context, name string, lowest, highest int, change hollow.Change) error {
+	if err := errors.Join(capi.CheckSizes(lowest, highest), change.Check()); err != nil {
 		return err
 	}
 	c, err := g.Open(ctx)
 	if err != nil {
 		return err
+	}
+	if change.Any() {
+		if err := g.change(ctx, c, name, change); err != nil {
+			return err
+		}
 	}
 	var capacity map[string]string
 	if lowest == 0 && c.Own {

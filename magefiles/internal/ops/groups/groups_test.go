@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -29,6 +30,10 @@ type fixture struct {
 	cluster *target.Cluster
 	server  *kubetest.Server
 	facts   []timeline.Fact
+	// prepared counts how often the cluster was made ready for hollow machines, and refusal is
+	// the answer.
+	prepared int
+	refusal  error
 }
 
 func newFixture(t *testing.T, variables map[string]string) *fixture {
@@ -55,7 +60,8 @@ func newFixture(t *testing.T, variables map[string]string) *fixture {
 		return nil
 	})
 	s := &fixture{lab: l, cluster: c, server: server}
-	s.Groups = &Groups{Lab: l.Lab, Open: targettest.Open(c), AddFact: func(_ *target.Cluster, f timeline.Fact) { s.facts = append(s.facts, f) }}
+	s.Groups = &Groups{Lab: l.Lab, Open: targettest.Open(c), AddFact: func(_ *target.Cluster, f timeline.Fact) { s.facts = append(s.facts, f) },
+		Prepare: func(context.Context, *target.Cluster) error { s.prepared++; return s.refusal }}
 	return s
 }
 
@@ -202,7 +208,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 			t.Errorf("Add() = %v, want %q in it", err, want)
 		}
 	}
-	if err := g.Set(t.Context(), "web", -1, 4); err == nil || !strings.Contains(err.Error(), "-1") {
+	if err := g.Set(t.Context(), "web", -1, 4, hollow.Change{}); err == nil || !strings.Contains(err.Error(), "-1") {
 		t.Errorf("Set() of a negative minimum = %v", err)
 	}
 }
@@ -210,7 +216,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 func TestSet(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4); err != nil {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4, hollow.Change{}); err != nil {
 		t.Fatal(err)
 	}
 	g := s.group(t, "work-cluster-md-0")
@@ -221,7 +227,7 @@ func TestSet(t *testing.T) {
 	if logged := s.lab.Logged.String(); !strings.Contains(logged, "what this machine has, cpu=8,memory=16Gi") || !strings.Contains(logged, "work-cluster-md-0 has the limits 0 to 4 nodes") {
 		t.Errorf("said\n%s", logged)
 	}
-	if err := s.Set(testContext(t), "nope", 1, 2); !errors.As(err, new(*capi.MissingGroupError)) {
+	if err := s.Set(testContext(t), "nope", 1, 2, hollow.Change{}); !errors.As(err, new(*capi.MissingGroupError)) {
 		t.Errorf("Set() of no group = %v", err)
 	}
 }
@@ -232,7 +238,7 @@ func TestSetOnAForeignCluster(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"AUTOSCALER_VERSION": "1.36.1"})
 	s.cluster.Own = false
-	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4); err != nil {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4, hollow.Change{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.group(t, "work-cluster-md-0").GetAnnotations()[release.CapacityPrefix+"cpu"]; got != "" {
@@ -267,7 +273,7 @@ func TestDelete(t *testing.T) {
 func TestList(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	if err := s.Set(testContext(t), "work-cluster-md-0", 1, 4); err != nil {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 1, 4, hollow.Change{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.List(testContext(t)); err != nil {
@@ -284,8 +290,8 @@ func TestList(t *testing.T) {
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	for want, do := range map[string]func(*Groups, context.Context) error{
-		"waited for the API server to accept the limits of the machine deployment web": func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 1, 3) },
-		"waited for the API server to list the nodes":                                  func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 0, 3) },
+		"waited for the API server to accept the limits of the machine deployment web": func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 1, 3, hollow.Change{}) },
+		"waited for the API server to list the nodes":                                  func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 0, 3, hollow.Change{}) },
 		"waited for the API server to list the node groups":                            (*Groups).List,
 	} {
 		s := newFixture(t, nil)

@@ -1,0 +1,108 @@
+package groups
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/hollow"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/target"
+)
+
+// addHollow adds a group with hollow machines, or one for each zone. All options are checked
+// before the cluster is opened, and all names before the first group is made.
+func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options) error {
+	groups, spec, err := hollowGroups(group, o)
+	if err != nil {
+		return err
+	}
+	c, err := g.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := g.checkFree(ctx, c, groups); err != nil {
+		return err
+	}
+	if err := g.Prepare(ctx, c); err != nil {
+		return err
+	}
+	want := group.Min
+	if spec.Lifecycle.Fail != nil || spec.Lifecycle.Never != nil {
+		want = 0
+		g.Log.Printf("some of its machines never become nodes, so nothing waits for them")
+	}
+	for _, one := range groups {
+		if err := g.add(ctx, c, one, want, 5*time.Minute+spec.Slowest()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hollowGroups returns the groups to make, and what their machines are.
+func hollowGroups(group capi.NodeGroup, o Options) (groups []capi.NodeGroup, spec hollow.Spec, err error) {
+	zones := []string{o.Zone}
+	if o.Zones != "" {
+		if zones, err = hollow.ParseZones(o.Zones); err != nil {
+			return nil, spec, err
+		}
+	}
+	for _, zone := range zones {
+		one := group
+		if o.Zones != "" {
+			one.Name = hollow.InZone(group.Name, zone)
+		}
+		spec, err = hollow.New(hollow.Shape{Labels: o.Labels, Taints: o.Taints, Zone: zone, Arch: o.Arch, InstanceType: o.InstanceType}, hollow.Change{Capacity: o.Capacity, Behaviour: o.Behaviour})
+		if err := errors.Join(one.Validate(), err); err != nil {
+			return nil, spec, err
+		}
+		if one, err = spec.Group(one); err != nil {
+			return nil, spec, err
+		}
+		groups = append(groups, one)
+	}
+	return groups, spec, nil
+}
+
+// checkFree refuses names that machine deployments of the cluster have.
+func (g *Groups) checkFree(ctx context.Context, c *target.Cluster, groups []capi.NodeGroup) error {
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	there, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+	if err != nil {
+		return lab.Waited(ctx, "list the node groups", err)
+	}
+	for _, one := range groups {
+		if _, err := capi.Find(there, one.Name); err == nil {
+			return &capi.TakenError{Name: one.Name}
+		}
+	}
+	return nil
+}
+
+// change changes what hollow machines of a group are and do.
+func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, change hollow.Change) error {
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+	if err != nil {
+		return lab.Waited(ctx, "list the node groups", err)
+	}
+	group, err := capi.Find(groups, name)
+	if err != nil {
+		return err
+	}
+	if !hollow.Is(group) {
+		return fmt.Errorf("the machines of %s are not hollow: they have the capacity and the behaviour that they have; want MIN and MAX alone", name)
+	}
+	spec, err := hollow.Set(ctx, c.Management, group, change)
+	if err != nil {
+		return lab.Waited(ctx, "change the machines of "+name, err)
+	}
+	g.Log.Printf("machines that %s gets from now on have %s, and: %s", name, spec.Capacity(), cmp.Or(spec.Behaviour(), "no delays, no failures"))
+	return nil
+}

@@ -1,0 +1,139 @@
+package groups
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/hollow"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/target/targettest"
+)
+
+// names returns the names of the node groups.
+func (s *fixture) names() []string {
+	var names []string
+	for _, g := range s.server.List(kube.MachineDeployments) {
+		names = append(names, g.GetName())
+	}
+	return names
+}
+
+func TestAddHollow(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	o := Options{Machines: Hollow, Labels: "node-role.kubernetes.io/gpu=", Zone: "a", Capacity: "cpu=96,memory=2Ti,nvidia.com/gpu=8", Behaviour: hollow.Behaviour{Late: "60s"}}
+	if err := s.Add(testContext(t), "gpu", 2, 30, o); err != nil {
+		t.Fatal(err)
+	}
+	g := s.group(t, "gpu")
+	if lowest, highest := capi.Sizes(g); lowest != "2" || highest != "30" || !hollow.Is(g) || s.prepared != 1 {
+		t.Errorf("the group has %s to %s nodes, and the cluster was prepared %d times: %v", lowest, highest, s.prepared, g.Object["spec"])
+	}
+	if got, want := g.GetAnnotations()[release.CapacityPrefix+"labels"], "caslab.local/machines=hollow,node-role.kubernetes.io/gpu=,topology.kubernetes.io/zone=a"; got != want {
+		t.Errorf("the autoscaler expects the labels %s, want %s", got, want)
+	}
+	if err := s.Add(testContext(t), "gpu", 0, 1, Options{Machines: Hollow}); !errors.As(err, new(*capi.TakenError)) || s.prepared != 1 {
+		t.Errorf("Add() of what is there = %v", err)
+	}
+	// A group of containers does not take the templates of the hollow one.
+	if err := s.Add(testContext(t), "web", 1, 2, Options{Machines: Docker}); err != nil || hollow.Is(s.group(t, "web")) {
+		t.Errorf("Add() = %v, %v", err, s.group(t, "web").Object["spec"])
+	}
+	if err := s.Delete(testContext(t), "gpu"); err != nil || s.server.Get(hollow.Templates, "default", "gpu") != nil {
+		t.Errorf("Delete() = %v, the template is %v", err, s.server.Get(hollow.Templates, "default", "gpu"))
+	}
+}
+
+// TestZones: each zone has a group, because the autoscaler takes the nodes of a group to be alike.
+func TestZones(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	if err := s.Add(testContext(t), "web", 0, 3, Options{Machines: Hollow, Zones: "eu-1,eu-2"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.names(); !slices.Equal(got, []string{"web-eu-1", "web-eu-2", "work-cluster-md-0"}) {
+		t.Errorf("the groups are %v", got)
+	}
+	if spec, err := hollow.Read(t.Context(), s.cluster.Management, s.group(t, "web-eu-2")); err != nil || spec.Node.Zone != "eu-2" {
+		t.Errorf("the nodes are in the zone %s, %v", spec.Node.Zone, err)
+	}
+	// If one of the names is taken, nothing is made.
+	if err := s.Add(testContext(t), "web", 0, 3, Options{Machines: Hollow, Zones: "eu-3,eu-2"}); err == nil || len(s.names()) != 3 {
+		t.Errorf("Add() = %v; the groups are %v", err, s.names())
+	}
+}
+
+// TestNothingWaitsForNodesThatNeverCome: the fixture has no controller that counts nodes of a
+// group with failures.
+func TestNothingWaitsForNodesThatNeverCome(t *testing.T) {
+	t.Parallel()
+	for _, change := range []hollow.Behaviour{{Fail: "10%"}, {Never: "1"}} {
+		s := newFixture(t, nil)
+		if err := s.Add(testContext(t), "web", 2, 3, Options{Machines: Hollow, Behaviour: change}); err != nil || !strings.Contains(s.lab.Logged.String(), "never become nodes") {
+			t.Errorf("%+v: Add() = %v; said\n%s", change, err, s.lab.Logged)
+		}
+	}
+}
+
+func TestAClusterThatCannotHaveHollowMachinesKeepsItsGroups(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	s.refusal = errors.New("no right to create kinds")
+	if err := s.Add(testContext(t), "web", 0, 3, Options{Machines: Hollow}); !errors.Is(err, s.refusal) || len(s.names()) != 1 {
+		t.Errorf("Add() = %v; the groups are %v", err, s.names())
+	}
+}
+
+func TestWrongHollowOptionsAreRefusedFirst(t *testing.T) {
+	t.Parallel()
+	g := &Groups{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
+	for want, o := range map[string]Options{
+		"-machines=vm: want docker or hollow":                               {Machines: "vm"},
+		"-zones=a,b: only hollow machines have that; want -machines=hollow": {Machines: Docker, Zones: "a,b"},
+		"-start=30s: only hollow machines have that":                        {Behaviour: hollow.Behaviour{Start: "30s"}},
+		"-podfail=x: only hollow machines have that":                        {Behaviour: hollow.Behaviour{PodFail: "x"}},
+		"-from=a: hollow machines have a template of their own":             {Machines: Hollow, From: "a"},
+		"-own: hollow machines have a template of their own":                {Machines: Hollow, Own: true},
+		"-zone=a and -zones=b: want one of them":                            {Machines: Hollow, Zone: "a", Zones: "b"},
+		"-zones=a,a: want different zones":                                  {Machines: Hollow, Zones: "a,a"},
+		`node group "web-a_b": want a DNS label`:                            {Machines: Hollow, Zones: "A_b"},
+		"-fail=101%: want a share of 0% to 100%":                            {Machines: Hollow, Behaviour: hollow.Behaviour{Fail: "101%"}},
+		"-capacity=cpu=1: \"cpu=1\": want at least cpu and memory":          {Machines: Hollow, Capacity: "cpu=1"},
+		"capacity \"nvidia.com/gpu=1\": want one of":                        {Capacity: "cpu=1,memory=1Gi,nvidia.com/gpu=1"},
+	} {
+		if err := g.Add(t.Context(), "web", 0, 3, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Add(%+v) = %v, want %q", o, err, want)
+		}
+	}
+	if err := g.Set(t.Context(), "web", 3, 1, hollow.Change{Behaviour: hollow.Behaviour{Fail: "x"}}); err == nil || !strings.Contains(err.Error(), "-fail=x") || !strings.Contains(err.Error(), "minimum 3") {
+		t.Errorf("Set() = %v", err)
+	}
+}
+
+func TestSetHollow(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	if err := s.Add(testContext(t), "gpu", 0, 3, Options{Machines: Hollow, Behaviour: hollow.Behaviour{Start: "30s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set(testContext(t), "gpu", 0, 9, hollow.Change{Capacity: "cpu=2,memory=4Gi", Behaviour: hollow.Behaviour{Fail: "10%"}}); err != nil {
+		t.Fatal(err)
+	}
+	if logged := s.lab.Logged.String(); !strings.Contains(logged, "machines that gpu gets from now on have cpu=2,memory=4Gi, and: start=30s fail=10%") {
+		t.Errorf("said\n%s", logged)
+	}
+	if _, highest := capi.Sizes(s.group(t, "gpu")); highest != "9" || s.group(t, "gpu").GetAnnotations()[release.CapacityPrefix+"cpu"] != "2" {
+		t.Errorf("the group has %v", s.group(t, "gpu").GetAnnotations())
+	}
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 9, hollow.Change{Behaviour: hollow.Behaviour{Fail: "10%"}}); err == nil || !strings.Contains(err.Error(), "are not hollow") {
+		t.Errorf("Set() of a group of containers = %v", err)
+	}
+	if _, highest := capi.Sizes(s.group(t, "work-cluster-md-0")); highest != "" {
+		t.Errorf("a refused change sets the maximum %s", highest)
+	}
+}
