@@ -32,6 +32,8 @@ type Process struct {
 	// OnEnd, if set, is called when the process has ended: with nil if ctx was done before, and
 	// with the reason if it ended by itself.
 	OnEnd func(error)
+	// Kill, if set, kills the process with SIGKILL when it is closed.
+	Kill <-chan struct{}
 	// Relay, if not nil, runs as long as the process, which reaches its cluster through it.
 	Relay *kube.Relay
 }
@@ -56,7 +58,7 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 		defer func() { err = errors.Join(err, stop()) }()
 	}
 	both := &serialWriter{w: io.MultiWriter(log, p.Output)}
-	c.Env, c.Stdout, c.Stderr, c.Stream = p.Env, both, both, true
+	c.Env, c.Stdout, c.Stderr, c.Stream, c.Kill = p.Env, both, both, true, p.Kill
 	_, err = runner.Run(ctx, c)
 	if ctx.Err() != nil {
 		p.ended(nil)

@@ -514,6 +514,12 @@ func MachineTemplateName(group *unstructured.Unstructured) string {
 	return name
 }
 
+// BootstrapTemplate returns the kind and the name of the template of a group's bootstrap
+// data; both are empty if the group has none.
+func BootstrapTemplate(group *unstructured.Unstructured) (schema.GroupKind, string) {
+	return reference(group, bootstrapRef)
+}
+
 // TemplateKinds returns the kinds of the templates that the groups refer to.
 func TemplateKinds(groups []unstructured.Unstructured) map[schema.GroupKind]bool {
 	kinds := map[schema.GroupKind]bool{}

@@ -50,8 +50,8 @@ type Cmd struct {
 	// Stream leaves the Result empty, for a process that runs for hours. An Error still
 	// has the end of the output.
 	Stream bool
-	// Kill, if set, kills the process group with SIGKILL when it is closed. It is for tests
-	// of what a killed process leaves.
+	// Kill, if set, kills the process group with SIGKILL when it is closed. It shows what a
+	// killed process leaves.
 	Kill <-chan struct{}
 	// Terminal gives the process the lab's own terminal, with the signals of its
 	// keys, instead of Stdin, Stdout and Stderr.

@@ -12,11 +12,11 @@ import (
 	"time"
 
 	version "github.com/hashicorp/go-version"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/workload"
 )
 
 // Load reads all scenarios of a folder, in the order of their names.
@@ -109,6 +109,12 @@ func (c *checker) check() {
 		}
 	}
 	c.flags("autoscaler.flags", s.Autoscaler.Flags)
+	for _, name := range slices.Sorted(maps.Keys(s.Autoscaler.Environment)) {
+		if problems := validation.IsEnvVarName(name); len(problems) > 0 {
+			c.refuse("autoscaler.environment", "%q: want the name of a variable, such as CAPI_VERSION: %s", name, strings.Join(problems, "; "))
+		}
+		c.variables("autoscaler.environment."+name, s.Autoscaler.Environment[name])
+	}
 	if s.Known != nil {
 		if err := release.CheckConstraint(s.Known.Releases); err != nil {
 			c.refuse("known.releases", "%q: want releases such as %q", s.Known.Releases, ">= 1.30, < 1.36")
@@ -286,67 +292,9 @@ func orNone(there []string) string {
 	return strings.Join(there, " and ")
 }
 
-func (c *checker) action(place string, a *Action) {
-	c.oneOf(place, map[string]bool{
-		"workload": a.Workload != nil, "scale": a.Scale != nil, "delete": a.Delete != nil, "annotate": a.Annotate != nil,
-		"limits": a.Limits != nil, "autoscaler": a.Autoscaler != "", "flags": a.Flags != nil, "pause": a.Pause != "", "resume": a.Resume != "", "rollout": a.Rollout != "",
-	})
-	switch {
-	case a.Workload != nil:
-		c.workload(place+".workload", a.Workload)
-	case a.Scale != nil:
-		c.isWorkload(place+".scale.workload", a.Scale.Workload)
-		if w := c.workloads[a.Scale.Workload]; w != nil && w.Owner == DaemonSet {
-			c.refuse(place+".scale", "%s is a DaemonSet, which has no number of pods", w.Name)
-		}
-		c.refuseIf(place+".scale.pods", workload.CheckReplicas(a.Scale.Pods))
-	case a.Delete != nil:
-		c.oneOf(place+".delete", map[string]bool{"workload": a.Delete.Workload != "", "object": a.Delete.Object != ""})
-		if a.Delete.Workload != "" {
-			c.isWorkload(place+".delete.workload", a.Delete.Workload)
-		}
-		if a.Delete.Object != "" {
-			c.isObject(place+".delete.object", a.Delete.Object)
-		}
-	case a.Annotate != nil:
-		c.isWorkload(place+".annotate.workload", a.Annotate.Workload)
-		if len(a.Annotate.Annotations) == 0 {
-			c.refuse(place+".annotate.annotations", "want at least one")
-		}
-	case a.Limits != nil:
-		c.isGroup(place+".limits.group", a.Limits.Group)
-		c.refuseIf(place+".limits", capi.CheckSizes(a.Limits.Min, a.Limits.Max))
-	case a.Autoscaler != "":
-		if !slices.Contains(autoscalerActions, a.Autoscaler) {
-			c.refuse(place+".autoscaler", "%q: want one of %s", a.Autoscaler, strings.Join(autoscalerActions, ", "))
-		}
-	case a.Flags != nil:
-		c.flags(place+".flags", a.Flags)
-	case a.Pause != "" && a.Pause != TheCluster:
-		c.isGroup(place+".pause", a.Pause)
-	case a.Resume != "" && a.Resume != TheCluster:
-		c.isGroup(place+".resume", a.Resume)
-	case a.Rollout != "":
-		c.isGroup(place+".rollout", a.Rollout)
-		c.rolledOut[a.Rollout] = true
-	}
-}
-
-var autoscalerActions = []string{"restart", "start", "stop"}
-
 func (c *checker) isGroup(place, name string) {
 	if !c.groups[name] {
 		c.refuse(place, "%q: want a group of the scenario: %s", name, orNone(slices.Sorted(maps.Keys(c.groups))))
-	}
-}
-
-func (c *checker) isObject(place, name string) {
-	var there []string
-	for _, o := range c.scenario.Objects {
-		there = append(there, ObjectName(o))
-	}
-	if !slices.Contains(there, name) {
-		c.refuse(place, "%q: want an object of the scenario: %s", name, orNone(there))
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/capi/release"
@@ -51,6 +49,9 @@ type Needs struct {
 	Since string `json:"since,omitempty"`
 	// Flags are added to those of the lab's template. They may contain Variables.
 	Flags []string `json:"flags,omitempty"`
+	// Environment has environment variables of the autoscaler, such as its own
+	// CAPI_VERSION, in place of the lab's. The values may contain Variables.
+	Environment map[string]string `json:"environment,omitempty"`
 }
 
 // Known is a known failure of upstream's.
@@ -103,59 +104,6 @@ type Step struct {
 	// Stays are checks that hold from the last action until all expectations have
 	// come true, and for the time For after that.
 	Stays []Check `json:"stays,omitempty"`
-}
-
-// Action is one thing to do. Exactly one field is set.
-type Action struct {
-	// Workload creates or changes a set of pods.
-	Workload *Workload `json:"workload,omitempty"`
-	// Scale changes the number of a workload's pods.
-	Scale *Scale `json:"scale,omitempty"`
-	// Delete deletes a workload and waits until its pods are gone, or deletes one
-	// of the scenario's objects.
-	Delete *Delete `json:"delete,omitempty"`
-	// Annotate changes annotations of the pods that a workload has now.
-	Annotate *Annotate `json:"annotate,omitempty"`
-	// Limits changes the minimum and the maximum of a group.
-	Limits *Limits `json:"limits,omitempty"`
-	// Autoscaler is restart, stop or start.
-	Autoscaler string `json:"autoscaler,omitempty"`
-	// Flags restarts the autoscaler with these flags in place of Autoscaler.Flags, for
-	// the rest of the scenario. They may contain Variables.
-	Flags []string `json:"flags,omitempty"`
-	// Pause and Resume name a group, or TheCluster.
-	Pause  string `json:"pause,omitempty"`
-	Resume string `json:"resume,omitempty"`
-	// Rollout names a group whose machines are all replaced.
-	Rollout string `json:"rollout,omitempty"`
-}
-
-// TheCluster stands for the whole cluster in Pause and Resume.
-const TheCluster = "cluster"
-
-// Scale sets the number of pods of a workload.
-type Scale struct {
-	Workload string `json:"workload"`
-	Pods     int    `json:"pods"`
-}
-
-// Delete names a workload, or one of the scenario's objects as Kind/name.
-type Delete struct {
-	Workload string `json:"workload,omitempty"`
-	Object   string `json:"object,omitempty"`
-}
-
-// Annotate sets annotations of pods. A nil value removes an annotation.
-type Annotate struct {
-	Workload    string             `json:"workload"`
-	Annotations map[string]*string `json:"annotations"`
-}
-
-// Limits sets the minimum and the maximum of a group.
-type Limits struct {
-	Group string `json:"group"`
-	Min   int    `json:"min"`
-	Max   int    `json:"max"`
 }
 
 // Check is one thing that can be observed. Exactly one of Pods, Group, Nodes, Said
@@ -250,7 +198,7 @@ func (s *Scenario) Namespaces() []string {
 // needsControl reports whether the scenario needs an autoscaler that the lab
 // starts and stops.
 func (s *Scenario) needsControl() bool {
-	if len(s.Autoscaler.Flags) > 0 {
+	if len(s.Autoscaler.Flags)+len(s.Autoscaler.Environment) > 0 {
 		return true
 	}
 	for _, step := range s.Steps {
@@ -275,7 +223,7 @@ func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string 
 		}
 	}
 	if !controlled && s.needsControl() {
-		return "it needs flags of its own or stops and starts the autoscaler, and the lab does not control the running autoscaler"
+		return "it needs flags or variables of its own or stops and starts the autoscaler, and the lab does not control the running autoscaler"
 	}
 	if running != nil && !release.OfAutoscaler(running).KnowsEmptyGroups {
 		for _, g := range s.Groups {
@@ -323,10 +271,4 @@ func (g Group) PoolName() string {
 		return g.Pool
 	}
 	return g.Name
-}
-
-// ObjectName returns the name of an object as Delete has it.
-func ObjectName(o map[string]any) string {
-	u := unstructured.Unstructured{Object: o}
-	return u.GetKind() + "/" + u.GetName()
 }

@@ -10,12 +10,12 @@ import (
 )
 
 // Variables has the values for ${…} in flags and objects: ${prefix}, ${namespace}
-// (of the workloads), ${configNamespace} (the autoscaler's --namespace), and
-// ${nodes}, which is how many nodes the cluster has before the first step.
+// (of the workloads), ${clusterNamespace} (of Cluster API's objects),
+// ${configNamespace} (the autoscaler's --namespace), and ${nodes}, which is how many nodes the cluster has before the first step.
 // ${nodes+2} and ${nodes-1} are allowed too.
 type Variables struct {
-	Prefix, Namespace, ConfigNamespace string
-	Nodes                              int
+	Prefix, Namespace, ClusterNamespace, ConfigNamespace string
+	Nodes                                                int
 }
 
 var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
@@ -31,12 +31,14 @@ func (v Variables) Expand(text string) (string, error) {
 			return v.Prefix
 		case "namespace":
 			return v.Namespace
+		case "clusterNamespace":
+			return v.ClusterNamespace
 		case "configNamespace":
 			return v.ConfigNamespace
 		default:
 			m := nodesText.FindStringSubmatch(name)
 			if m == nil {
-				errs = append(errs, fmt.Errorf("%s: want ${prefix}, ${namespace}, ${configNamespace}, ${nodes} or ${nodes+2}", found))
+				errs = append(errs, fmt.Errorf("%s: want ${prefix}, ${namespace}, ${clusterNamespace}, ${configNamespace}, ${nodes} or ${nodes+2}", found))
 				return found
 			}
 			more := 0

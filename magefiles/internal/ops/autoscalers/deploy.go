@@ -73,7 +73,7 @@ func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
 			return err
 		}
 	}
-	return a.Apply(ctx, c, ref, flags)
+	return a.Apply(ctx, c, ref, flags, nil)
 }
 
 // imageRepository is the repository of the autoscaler images that the lab assembles.
@@ -97,8 +97,9 @@ func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err
 	return assembled.Ref, assembled.Load(ctx, a.Nodes)
 }
 
-// Apply deploys the image ref with the flags, and waits until its pod is available.
-func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, flags []autoscaler.Flag) (err error) {
+// Apply deploys the image ref with the flags, and waits until its pod is available. Env are
+// environment variables, each as KEY=value, which replace the usual ones.
+func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, flags []autoscaler.Flag, env []string) (err error) {
 	d := autoscaler.Deployment{Namespace: c.Namespace, Image: ref, Flags: flags}
 	if c.Own {
 		if d.Role, d.Tolerated, err = programs.ControlPlane(ctx, c); err != nil {
@@ -109,8 +110,9 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 	if err != nil {
 		return err
 	}
-	for _, e := range environment {
+	for _, e := range append(environment, env...) {
 		name, value, _ := strings.Cut(e, "=")
+		d.Env = slices.DeleteFunc(d.Env, func(v autoscaler.EnvVar) bool { return v.Name == name })
 		d.Env = append(d.Env, autoscaler.EnvVar{Name: name, Value: value})
 	}
 	manifest, err := d.Manifest()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/target/targettest"
 )
@@ -26,7 +28,9 @@ type program struct {
 	mu sync.Mutex
 	// started has the command lines, and running is the number of processes.
 	started []string
+	env     []string
 	running int
+	killed  bool
 	// If silent is set, the autoscaler begins no round. fail ends the running
 	// process.
 	silent bool
@@ -41,7 +45,7 @@ func (p *program) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 			"  --address string\n  --kubeconfig string\n  --cloud-config string\n")}, nil
 	}
 	p.mu.Lock()
-	p.started, p.running = append(p.started, c.String()), p.running+1
+	p.started, p.env, p.running = append(p.started, c.String()), c.Env, p.running+1
 	silent := p.silent
 	p.mu.Unlock()
 	defer func() {
@@ -57,6 +61,11 @@ func (p *program) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 		return run.Result{}, err
 	}
 	select {
+	case <-c.Kill:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.killed = true
+		return run.Result{}, &run.Error{Cmd: c, Err: errors.New("signal: killed")}
 	case err := <-p.fail:
 		return run.Result{}, &run.Error{Cmd: c, Err: err}
 	case <-ctx.Done():
@@ -97,7 +106,7 @@ func TestHostAutoscaler(t *testing.T) {
 	h, p := newHostAutoscaler(t)
 	starts := func(want int, flags ...string) {
 		t.Helper()
-		if err := h.Start(t.Context(), flags); err != nil {
+		if err := h.Start(t.Context(), engine.Invocation{Flags: flags}); err != nil {
 			t.Fatal(err)
 		}
 		started, running := p.state()
@@ -108,7 +117,7 @@ func TestHostAutoscaler(t *testing.T) {
 	starts(1)
 	starts(1)
 	starts(2, "--scale-down-enabled=false")
-	if err := h.Start(t.Context(), []string{"--v=1"}); err == nil || !strings.Contains(err.Error(), "--v=1") {
+	if err := h.Start(t.Context(), engine.Invocation{Flags: []string{"--v=1"}}); err == nil || !strings.Contains(err.Error(), "--v=1") {
 		t.Errorf("Start() with too little in the log = %v", err)
 	}
 	starts(3, "--scale-down-enabled=false")
@@ -139,6 +148,33 @@ func TestHostAutoscaler(t *testing.T) {
 	}
 }
 
+// TestHostAutoscalerKilled: a process that a scenario killed is no failure, and another one
+// starts with the scenario's variables.
+func TestHostAutoscalerKilled(t *testing.T) {
+	t.Parallel()
+	h, p := newHostAutoscaler(t)
+	i := engine.Invocation{Env: []string{"CAPI_GROUP=example.com"}}
+	for range 2 {
+		if err := errors.Join(h.Start(t.Context(), i), h.Kill(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if _, running := p.state(); running != 0 || !p.killed {
+			t.Errorf("%d processes run after Kill(), killed: %t", running, p.killed)
+		}
+		select {
+		case err := <-h.Ended():
+			t.Errorf("the end counts as a crash: %v", err)
+		default:
+		}
+	}
+	if err := errors.Join(h.Start(t.Context(), i), h.Stop(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if started, _ := p.state(); len(started) != 3 || !slices.Contains(p.env, "CAPI_GROUP=example.com") {
+		t.Errorf("%d were started, the last with %v", len(started), p.env)
+	}
+}
+
 // TestHostAutoscalerInterrupted: Ctrl-C before the first round ends the process,
 // and the error does not say that a process is left.
 func TestHostAutoscalerInterrupted(t *testing.T) {
@@ -147,7 +183,7 @@ func TestHostAutoscalerInterrupted(t *testing.T) {
 	p.silent = true
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- h.Start(ctx, nil) }()
+	go func() { ended <- h.Start(ctx, engine.Invocation{}) }()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if _, running := p.state(); running == 1 {
 			break
@@ -172,7 +208,7 @@ func TestHostAutoscalerStoppedInAHurry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, p := newHostAutoscaler(t)
-		if err := h.Start(t.Context(), nil); err != nil {
+		if err := h.Start(t.Context(), engine.Invocation{}); err != nil {
 			t.Fatal(err)
 		}
 		ctx, _, now := interrupt.With(t.Context())

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
@@ -19,6 +19,7 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/scenario/engine"
 )
 
 // inClusterAutoscaler is an autoscaler that runs in the cluster, as a Deployment.
@@ -34,8 +35,8 @@ type inClusterAutoscaler struct {
 }
 
 // Start implements engine.Autoscaler.
-func (d *inClusterAutoscaler) Start(ctx context.Context, extra []string) (err error) {
-	if d.running != nil && slices.Equal(d.running, extra) {
+func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (err error) {
+	if d.running != nil && d.running.Equal(i) {
 		select {
 		case err := <-d.ended:
 			d.Log.Printf("! %v", err)
@@ -49,7 +50,7 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, extra []string) (err er
 			return err
 		}
 	}
-	flags, err := d.Autoscalers.CheckedFlags(ctx, d.compiled.Binary, d.Autoscalers.InClusterSettings(d.cluster), d.withFlags(extra))
+	flags, err := d.Autoscalers.CheckedFlags(ctx, d.compiled.Binary, d.Autoscalers.InClusterSettings(d.cluster), d.withFlags(i.Flags))
 	if err != nil {
 		return err
 	}
@@ -57,14 +58,14 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, extra []string) (err er
 		return err
 	}
 	d.deployed, d.running = true, nil
-	if err := d.Autoscalers.Apply(ctx, d.cluster, d.image, flags); err != nil {
+	if err := d.Autoscalers.Apply(ctx, d.cluster, d.image, flags, i.Env); err != nil {
 		return err
 	}
 	d.watchPods(ctx)
 	if err := d.awaitRound(ctx); err != nil {
 		return err
 	}
-	d.running = append([]string{}, extra...)
+	d.running = &i
 	return nil
 }
 
@@ -80,6 +81,23 @@ func (d *inClusterAutoscaler) Stop(ctx context.Context) error {
 		return fmt.Errorf("the autoscaler may be left in the cluster; to remove it, type: %s: %w", d.Config.Command("autoscaler:undeploy"), errors.Join(context.Cause(ctx), err))
 	}
 	d.deployed = false
+	return nil
+}
+
+// Kill implements engine.Autoscaler. The Deployment makes another pod.
+func (d *inClusterAutoscaler) Kill(ctx context.Context) error {
+	pods, err := d.cluster.Workload.List(ctx, kube.Pods, d.cluster.Namespace)
+	if err != nil {
+		return fmt.Errorf("look for the autoscaler's pod: %w", err)
+	}
+	for i := range pods {
+		if !autoscalers.IsPod(&pods[i]) {
+			continue
+		}
+		if err := d.cluster.Workload.Kill(ctx, kube.Pods, d.cluster.Namespace, pods[i].GetName()); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("kill the autoscaler's pod %s: %w", pods[i].GetName(), err)
+		}
+	}
 	return nil
 }
 

@@ -110,9 +110,11 @@ func (a foreignAutoscaler) Describe() (string, *version.Version) { return a.name
 
 func (foreignAutoscaler) Controlled() bool { return false }
 
-func (foreignAutoscaler) Start(context.Context, []string) error { return nil }
+func (foreignAutoscaler) Start(context.Context, engine.Invocation) error { return nil }
 
 func (foreignAutoscaler) Stop(context.Context) error { return nil }
+
+func (foreignAutoscaler) Kill(context.Context) error { return nil }
 
 func (foreignAutoscaler) Ended() <-chan error { return nil }
 
@@ -122,9 +124,8 @@ type compiledAutoscaler struct {
 	cluster   *target.Cluster
 	compiled  autoscalers.Compiled
 	overrides []string
-	// running are the scenario's flags of the running autoscaler; nil if it does not
-	// run.
-	running []string
+	// running is how the running autoscaler was started; nil if it does not run.
+	running *engine.Invocation
 	ended   chan error
 }
 
@@ -157,9 +158,9 @@ func checkVerbosity(flags []autoscaler.Flag) error {
 type hostAutoscaler struct {
 	compiledAutoscaler
 	// gone is closed when the process ended, and done when that was also reported;
-	// cancel ends the process.
-	gone, done chan struct{}
-	cancel     func()
+	// cancel ends the process, and kill kills it.
+	gone, done   chan struct{}
+	cancel, kill func()
 	// resultsDir, if set, is the folder of results, which gets the log of every process.
 	// The state folder has only the last two logs.
 	resultsDir string
@@ -174,25 +175,26 @@ const killTime = 2 * time.Second
 const firstRoundTimeout = 2 * time.Minute
 
 // Start implements engine.Autoscaler.
-func (h *hostAutoscaler) Start(ctx context.Context, extra []string) error {
-	if h.runs() && slices.Equal(h.running, extra) {
+func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
+	if h.runs() && h.running.Equal(i) {
 		return nil
 	}
 	if err := h.Stop(ctx); err != nil {
 		return err
 	}
-	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled, h.withFlags(extra))
+	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled, h.withFlags(i.Flags))
 	if err != nil {
 		return err
 	}
 	if err := checkVerbosity(process.Flags); err != nil {
 		return err
 	}
-	round := newFirstRound()
-	process.Output = round
+	round, kill := newFirstRound(), make(chan struct{})
+	process.Output, process.Kill = round, kill
+	process.Env = append(process.Env, i.Env...)                       // of two values the last one counts
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	gone, done := make(chan struct{}), make(chan struct{})
-	h.gone, h.done, h.cancel, h.running = gone, done, cancel, append([]string{}, extra...)
+	h.gone, h.done, h.cancel, h.kill, h.running = gone, done, cancel, sync.OnceFunc(func() { close(kill) }), &i
 	h.logFile, h.started = process.LogFile, h.Now()
 	go func() {
 		defer close(done)
@@ -253,6 +255,20 @@ func (h *hostAutoscaler) Stop(ctx context.Context) error {
 	default:
 	}
 	return h.keepLog()
+}
+
+// Kill implements engine.Autoscaler.
+func (h *hostAutoscaler) Kill(ctx context.Context) error {
+	if h.running == nil {
+		return nil
+	}
+	h.kill()
+	select {
+	case <-h.done:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the end of the autoscaler, which was killed: %w", context.Cause(ctx))
+	}
+	return h.Stop(ctx) // it only forgets the process
 }
 
 // keepLog copies the log of the process that ended into the folder of results. The

@@ -32,6 +32,24 @@ func (c *Cluster) Do(ctx context.Context, a *scenario.Action, progress func(stri
 		return c.deleteObject(ctx, a.Delete.Object)
 	case a.Annotate != nil:
 		return c.annotate(ctx, a.Annotate)
+	case a.Apply != nil:
+		return c.apply(ctx, a.Apply)
+	case a.Patch != nil:
+		return c.patch(ctx, a.Patch)
+	case a.Node != nil:
+		return c.changeNodes(ctx, a.Node)
+	case a.Machine != nil:
+		return c.changeMachines(ctx, a.Machine)
+	case a.Group != nil:
+		return c.changeGroup(ctx, a.Group, progress)
+	case a.Controllers == "stop":
+		return c.stopControllers(ctx, progress)
+	case a.Controllers == "start":
+		return c.startControllers(ctx, progress)
+	case a.Limits != nil && a.Limits.None:
+		return c.patchGroup(ctx, a.Limits.Group, annotated(map[string]any{
+			release.SizeAnnotation(c.SizePrefix, "min"): nil, release.SizeAnnotation(c.SizePrefix, "max"): nil,
+		}))
 	case a.Limits != nil:
 		_, err := capi.SetSizes(ctx, c.Management, c.Namespace, c.Cluster, c.Prefix+a.Limits.Group, c.SizePrefix, a.Limits.Min, a.Limits.Max, nil)
 		return err
@@ -53,7 +71,7 @@ func (c *Cluster) setPaused(ctx context.Context, what string, paused bool) error
 	if paused {
 		value = "true"
 	}
-	return c.Management.Patch(ctx, kube.MachineDeployments, c.Namespace, c.Prefix+what, annotated(map[string]any{clusterv1.PausedAnnotation: value}))
+	return c.patchGroup(ctx, what, annotated(map[string]any{clusterv1.PausedAnnotation: value}))
 }
 
 func (c *Cluster) setClusterPaused(ctx context.Context, paused bool) error {

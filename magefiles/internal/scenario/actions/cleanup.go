@@ -79,6 +79,15 @@ func (c *Cluster) Leftovers(ctx context.Context, ended error) *LeftoversError {
 		leftovers.Left = append(leftovers.Left, "Cluster "+c.Cluster+", which is paused")
 		leftovers.Commands = append(leftovers.Commands, resumeCommand(c.Namespace, c.Cluster))
 	}
+	managers, err := c.managers(ctx)
+	errs = append(errs, err)
+	for i := range managers {
+		if replicas := managers[i].GetAnnotations()[stoppedByScenario]; replicas != "" {
+			m := &managers[i]
+			leftovers.Left = append(leftovers.Left, "Deployment "+m.GetName()+", which is stopped")
+			leftovers.Commands = append(leftovers.Commands, fmt.Sprintf("kubectl -n %s scale deployment %s --replicas=%s", m.GetNamespace(), m.GetName(), replicas))
+		}
+	}
 	for _, kind := range c.objectKinds() {
 		look(c.clientOf(kind), kind, "", "-A")
 	}
@@ -97,7 +106,11 @@ func (c *Cluster) Leftovers(ctx context.Context, ended error) *LeftoversError {
 // CleanUp removes everything that scenarios with this prefix created, also in a run
 // that was killed. If one part fails, the others are still removed.
 func (c *Cluster) CleanUp(ctx context.Context, progress func(string)) error {
-	return errors.Join(c.resumeAll(ctx), c.deleteObjects(ctx), c.killPods(ctx, progress), c.deleteGroups(ctx, progress))
+	// Nothing can be resumed, released or deleted without Cluster API's managers.
+	if err := c.startControllers(ctx, progress); err != nil {
+		return err
+	}
+	return errors.Join(c.resumeAll(ctx), c.releaseAll(ctx), c.deleteObjects(ctx), c.killPods(ctx, progress), c.deleteGroups(ctx, progress))
 }
 
 // deleteGroups deletes the groups and then the templates, because Cluster API reads
@@ -150,7 +163,7 @@ func (c *Cluster) objectKinds() []schema.GroupKind {
 		}
 	}
 	for _, s := range c.All {
-		for _, o := range s.Objects {
+		for _, o := range s.Manifests() {
 			kind := (&unstructured.Unstructured{Object: o}).GroupVersionKind().GroupKind()
 			if !slices.Contains(kinds, kind) {
 				kinds = append(kinds, kind)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
@@ -111,6 +113,60 @@ func (c *Cluster) makeGroup(ctx context.Context, group capi.NodeGroup, g scenari
 		return nil
 	}
 	return c.Management.Patch(ctx, kube.MachineDeployments, c.Namespace, group.Name, patch)
+}
+
+// patchGroup merges a patch into the MachineDeployment of a group.
+func (c *Cluster) patchGroup(ctx context.Context, name string, patch map[string]any) error {
+	return c.Management.Patch(ctx, kube.MachineDeployments, c.Namespace, c.Prefix+name, patch)
+}
+
+// changeGroup does an action on a group.
+func (c *Cluster) changeGroup(ctx context.Context, g *scenario.GroupAction, progress func(string)) error {
+	switch {
+	case g.Size != nil:
+		return c.patchGroup(ctx, g.Name, map[string]any{"spec": map[string]any{"replicas": *g.Size}})
+	case len(g.Annotations) > 0:
+		return c.patchGroup(ctx, g.Name, annotated(values(g.Annotations)))
+	case g.Broken != nil:
+		return c.breakGroup(ctx, g.Name, *g.Broken)
+	default:
+		return capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Cluster, c.Prefix+g.Name, c.SizePrefix, progress)
+	}
+}
+
+// breakingCommand is what machines of a broken group run before they join, and what fails.
+const breakingCommand = "false # a scenario breaks the group"
+
+// breakGroup makes the group's next machines fail before they become nodes, or mends it. It
+// changes the template of the bootstrap data in place, so that no rollout begins and the
+// machines that exist stay as they are.
+func (c *Cluster) breakGroup(ctx context.Context, name string, broken bool) error {
+	group, err := c.Management.Get(ctx, kube.MachineDeployments, c.Namespace, c.Prefix+name)
+	if err != nil {
+		return fmt.Errorf("read the group %s: %w", name, err)
+	}
+	kind, template := capi.BootstrapTemplate(group)
+	if kind.Kind != "KubeadmConfigTemplate" {
+		return fmt.Errorf("the machines of %s are broken through kubeadm, and the group bootstraps with %q", name, kind.Kind)
+	}
+	o, err := c.Management.Get(ctx, kind, c.Namespace, template)
+	if err != nil {
+		return fmt.Errorf("read the template %s %s: %w", kind.Kind, template, err)
+	}
+	if !c.ours(o) {
+		return fmt.Errorf("the template %s %s is not the group's own", kind.Kind, template)
+	}
+	commands, _, err := unstructured.NestedStringSlice(o.Object, "spec", "template", "spec", "preKubeadmCommands")
+	if err != nil {
+		return fmt.Errorf("read the template %s %s: %w", kind.Kind, template, err)
+	}
+	commands = slices.DeleteFunc(commands, func(command string) bool { return command == breakingCommand })
+	if broken {
+		commands = slices.Insert(commands, 0, breakingCommand)
+	}
+	return c.Management.Patch(ctx, kind, c.Namespace, template, map[string]any{
+		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"preKubeadmCommands": commands}}},
+	})
 }
 
 // inParallel calls do for 0 to n-1 concurrently and joins the errors.

@@ -76,9 +76,41 @@ func (c *Cluster) ApplyObjects(ctx context.Context) error {
 	return nil
 }
 
+// apply creates an object or changes it. It refuses to change an object that no scenario
+// created.
+func (c *Cluster) apply(ctx context.Context, manifest map[string]any) error {
+	object, err := c.object(manifest)
+	if err != nil {
+		return err
+	}
+	return c.applyOwn(ctx, object)
+}
+
+// patch merges the fields of a manifest into the object that it names.
+func (c *Cluster) patch(ctx context.Context, manifest map[string]any) error {
+	filled, err := scenario.Substitute(manifest, c.Variables().Expand)
+	if err != nil {
+		return err
+	}
+	named := &unstructured.Unstructured{Object: filled.(map[string]any)}
+	kind, namespace, name := named.GroupVersionKind().GroupKind(), named.GetNamespace(), named.GetName()
+	there, err := c.clientOf(kind).Get(ctx, kind, namespace, name)
+	if err != nil {
+		return fmt.Errorf("read the %s %s: %w", kind.Kind, name, err)
+	}
+	if there.GetLabels()[objectLabel] == "" {
+		return fmt.Errorf("no scenario created the %s %s/%s, so it is not changed", kind.Kind, namespace, name)
+	}
+	patch := named.DeepCopy()
+	for _, path := range [][]string{{"apiVersion"}, {"kind"}, {"metadata", "name"}, {"metadata", "namespace"}} {
+		unstructured.RemoveNestedField(patch.Object, path...)
+	}
+	return c.clientOf(kind).Patch(ctx, kind, namespace, name, patch.Object)
+}
+
 // deleteObject deletes an object of the scenario, which is given as Kind/name.
 func (c *Cluster) deleteObject(ctx context.Context, name string) error {
-	for _, o := range c.Scenario.Objects {
+	for _, o := range c.Scenario.Manifests() {
 		if scenario.ObjectName(o) != name {
 			continue
 		}

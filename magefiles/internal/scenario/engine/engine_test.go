@@ -256,7 +256,7 @@ func TestSkipped(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no scenario ran: all 3 were skipped") {
 		t.Errorf("error %v, want that nothing ran", err)
 	}
-	for i, why := range []string{"it needs autoscaler 1.26.0 or later, and 1.25.0 runs", "the lab does not control the running autoscaler", "it needs flags of its own"} {
+	for i, why := range []string{"it needs autoscaler 1.26.0 or later, and 1.25.0 runs", "the lab does not control the running autoscaler", "it needs flags or variables of its own"} {
 		if r := came.Scenarios[i]; r.Verdict != results.Skipped || !strings.Contains(r.Why, why) {
 			t.Errorf("%s: %s, %s; want it skipped with %q", r.Name, r.Verdict, r.Why, why)
 		}
@@ -529,7 +529,7 @@ steps:
 	inCluster(t, func(t *testing.T, ctx context.Context, c *simtest.Cluster, o engine.Options) {
 		a := &simtest.Autoscaler{Cluster: c, Foreign: true, Release: "1.36.1"}
 		o.Autoscaler = a
-		if err := a.Start(ctx, nil); err != nil {
+		if err := a.Start(ctx, engine.Invocation{}); err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithCancel(ctx)

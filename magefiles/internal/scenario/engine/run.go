@@ -22,6 +22,19 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
+// Invocation is how a scenario wants the autoscaler to be started.
+type Invocation struct {
+	// Flags are added to the usual ones, which they replace.
+	Flags []string
+	// Env are environment variables, each as KEY=value, which replace the usual ones.
+	Env []string
+}
+
+// Equal reports whether two invocations are the same.
+func (i Invocation) Equal(other Invocation) bool {
+	return slices.Equal(i.Flags, other.Flags) && slices.Equal(i.Env, other.Env)
+}
+
 // Autoscaler is the autoscaler under test.
 type Autoscaler interface {
 	// Describe returns a name for a reader and the release; nil if the release is
@@ -29,12 +42,15 @@ type Autoscaler interface {
 	Describe() (name string, release *version.Version)
 	// Controlled reports whether Start and Stop may be called.
 	Controlled() bool
-	// Start runs the autoscaler with these flags in addition to the usual ones. It
-	// returns when the autoscaler has read the cluster. If the autoscaler already
-	// runs with the same flags, it goes on; with other flags, it is restarted.
-	Start(ctx context.Context, flags []string) error
+	// Start runs the autoscaler. It returns when the autoscaler has read the cluster. If
+	// the autoscaler already runs with the same invocation, it goes on; with another one,
+	// it is restarted.
+	Start(ctx context.Context, i Invocation) error
 	// Stop ends the autoscaler if it runs.
 	Stop(ctx context.Context) error
+	// Kill ends the autoscaler as SIGKILL does: it has no time to finish anything. It may
+	// start again by itself; Start waits until it runs.
+	Kill(ctx context.Context) error
 	// Ended returns a channel with an error if the autoscaler ended by itself. The
 	// error contains the end of the log. The channel is nil if the lab cannot see
 	// that.

@@ -162,6 +162,14 @@ var misbehaviours = []struct {
 	{"expendable-pods", simtest.IgnoresPriority, "did not stay so: group web: size 0"},
 	{"expendable-pods", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 1"},
 	{"other-scheduler", simtest.TakesAnyScheduler, "did not stay so: group web: size 0"},
+	{"kube-system-pod", simtest.IgnoresSystemPods, "Scale-down: removing node"},
+	{"kube-system-pod", simtest.NeverScalesDown, "keeps a node under pods of guarded"},
+	{"tug-of-war", simtest.GivesIn, "did not come true within 4m0s: group web: size 2"},
+	{"tug-of-war", simtest.AddsTooMany, "did not stay so: group web: size at most 2"},
+	{"unneeded-node", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 1"},
+	{"unneeded-node", simtest.IgnoresMinimum, "did not stay so: group web: size at least 1"},
+	{"stuck-deletion", simtest.WaitsForDeletions, "did not come true within 2m0s: group web: size 1"},
+	{"stuck-deletion", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 0"},
 	{"other-scheduler", simtest.NeverScalesUp, "did not come true within 6m0s: group web: size 1"},
 }
 

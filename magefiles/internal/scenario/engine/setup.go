@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"caslab/magefiles/internal/scenario"
@@ -87,25 +88,38 @@ func (e *engine) do(ctx context.Context, a *scenario.Action, progress func(strin
 }
 
 func (e *engine) autoscaler(ctx context.Context, action string) error {
-	if action == "stop" || action == "restart" {
-		if err := e.o.Autoscaler.Stop(ctx); err != nil {
-			return err
-		}
+	var err error
+	switch action {
+	case "stop":
+		return e.o.Autoscaler.Stop(ctx)
+	case "restart":
+		err = e.o.Autoscaler.Stop(ctx)
+	case "kill":
+		err = e.o.Autoscaler.Kill(ctx)
 	}
-	if action == "stop" {
-		return nil
+	if err != nil {
+		return err
 	}
 	return e.startAutoscaler(ctx)
 }
 
 // startAutoscaler starts the autoscaler with the scenario's flags of this time.
 func (e *engine) startAutoscaler(ctx context.Context) error {
-	flags := make([]string, len(e.flags))
-	for i, flag := range e.flags {
-		var err error
-		if flags[i], err = e.cluster.Variables().Expand(flag); err != nil {
+	var i Invocation
+	expand := e.cluster.Variables().Expand
+	for _, flag := range e.flags {
+		flag, err := expand(flag)
+		if err != nil {
 			return err
 		}
+		i.Flags = append(i.Flags, flag)
 	}
-	return e.o.Autoscaler.Start(ctx, flags)
+	for _, name := range slices.Sorted(maps.Keys(e.s.Autoscaler.Environment)) {
+		value, err := expand(e.s.Autoscaler.Environment[name])
+		if err != nil {
+			return err
+		}
+		i.Env = append(i.Env, name+"="+value)
+	}
+	return e.o.Autoscaler.Start(ctx, i)
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/scenario/engine"
 )
 
 // Behaviour says what the simulated autoscaler does wrong.
@@ -59,6 +60,8 @@ const (
 	IgnoresOwners       Behaviour = "evicts pods that nobody makes again"
 	IgnoresSystemPods   Behaviour = "evicts system pods"
 	IgnoresPriority     Behaviour = "adds nodes for expendable pods"
+	GivesIn             Behaviour = "leaves a group alone that somebody else resized"
+	WaitsForDeletions   Behaviour = "adds no node while a machine is being deleted"
 	TakesAnyScheduler   Behaviour = "adds nodes for pods of other schedulers"
 )
 
@@ -94,6 +97,7 @@ type Autoscaler struct {
 	lastAdd  time.Time
 	backoff  map[string]time.Time
 	unneeded map[string]time.Time
+	wanted   map[string]int // the last size that it gave a group
 }
 
 // Describe implements engine.Autoscaler.
@@ -115,9 +119,9 @@ func (a *Autoscaler) Ended() <-chan error {
 }
 
 // Start implements engine.Autoscaler.
-func (a *Autoscaler) Start(ctx context.Context, flags []string) error {
+func (a *Autoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	named := map[string]string{}
-	for _, flag := range flags {
+	for _, flag := range slices.Concat(i.Flags, i.Env) {
 		name, value, _ := strings.Cut(strings.TrimLeft(flag, "-"), "=")
 		named[name] = value
 	}
@@ -139,7 +143,7 @@ func (a *Autoscaler) Start(ctx context.Context, flags []string) error {
 	a.flags, a.stop, a.ended = named, stop, make(chan error, 1)
 	a.starts++
 	a.added, a.backoff, a.unneeded = map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
-	a.lastAdd = time.Time{}
+	a.lastAdd, a.wanted = time.Time{}, map[string]int{}
 	a.Cluster.newLog()
 	a.Cluster.Log("I", "main.go:309", "Cluster Autoscaler %s", cmp.Or(a.Release, "1.36.1"))
 	done := make(chan struct{})
@@ -164,6 +168,9 @@ func (a *Autoscaler) Stop(context.Context) error {
 	}
 	return nil
 }
+
+// Kill implements engine.Autoscaler.
+func (a *Autoscaler) Kill(ctx context.Context) error { return a.Stop(ctx) }
 
 func (a *Autoscaler) run(ctx context.Context, ended chan<- error) {
 	ticker := time.NewTicker(round)
@@ -250,7 +257,7 @@ func (a *Autoscaler) log(severity, source, format string, args ...any) {
 func (g *group) id() string { return "MachineDeployment/" + Namespace + "/" + g.name }
 
 func (a *Autoscaler) resize(g *group, size int) {
-	g.size = size
+	g.size, a.wanted[g.name] = size, size
 	a.Cluster.patch(g.md, map[string]any{"spec": map[string]any{"replicas": size}})
 }
 
@@ -343,6 +350,9 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 		}
 		total += g.size - len(g.nodes)
 	}
+	if a.Behaviour == GivesIn || a.Behaviour == WaitsForDeletions {
+		groups = slices.DeleteFunc(slices.Clone(groups), a.leavesAlone)
+	}
 	plan := map[*group]int{}
 	refused := map[*unstructured.Unstructured]string{}
 	for _, p := range pods {
@@ -374,6 +384,15 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 			a.add(g, n)
 		}
 	}
+}
+
+// leavesAlone reports whether the autoscaler wrongly does not enlarge a group.
+func (a *Autoscaler) leavesAlone(g *group) bool {
+	wanted, resized := a.wanted[g.name]
+	if a.Behaviour == GivesIn {
+		return resized && g.size < wanted
+	}
+	return slices.ContainsFunc(g.machines, func(m *unstructured.Unstructured) bool { return m.GetDeletionTimestamp() != nil })
 }
 
 // needsNode reports whether a pod waits for a node that is not there or on its way, and

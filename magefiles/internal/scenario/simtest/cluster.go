@@ -37,6 +37,9 @@ const (
 	ConfigNamespace = "kube-system"
 )
 
+// managersNamespace is the namespace of Cluster API's manager.
+const managersNamespace = "capi-system"
+
 var kinds = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Node"}, {Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Event"},
 	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1", Kind: "StatefulSet"}, {Group: "apps", Version: "v1", Kind: "DaemonSet"},
@@ -82,6 +85,12 @@ apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
 kind: DevMachineTemplate
 metadata: {name: work-md-0, namespace: default}
 spec: {template: {spec: {}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: capi-controller-manager, namespace: capi-system, labels: {cluster.x-k8s.io/provider: cluster-api}}
+spec: {replicas: 1}
+status: {replicas: 1, availableReplicas: 1}
 ---
 apiVersion: v1
 kind: Node
@@ -237,11 +246,13 @@ func kindOf(kind string) schema.GroupKind {
 	return kinds[slices.IndexFunc(kinds, func(k schema.GroupVersionKind) bool { return k.Kind == kind })].GroupKind()
 }
 
-// Names returns the names of the objects of a kind.
+// Names returns the names of the objects of a kind, without those of Cluster API itself.
 func (c *Cluster) Names(kind string) []string {
 	var names []string
 	for _, o := range c.list(kind) {
-		names = append(names, o.GetName())
+		if o.GetNamespace() != managersNamespace {
+			names = append(names, o.GetName())
+		}
 	}
 	return names
 }

@@ -3,6 +3,7 @@ package simtest
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,6 +38,10 @@ func (c *Cluster) runWorkloads() {
 	}
 	for kind, path := range owners {
 		for _, o := range c.list(kind) {
+			if _, manager := o.GetLabels()[clusterv1.ProviderNameLabel]; manager {
+				c.runManager(o)
+				continue
+			}
 			if kind == "DaemonSet" {
 				c.runDaemons(o, own[o.GetUID()])
 			} else {
@@ -50,6 +55,21 @@ func (c *Cluster) runWorkloads() {
 			c.remove(p)
 		}
 	}
+}
+
+// runManager starts and stops the manager that the simulation is.
+func (c *Cluster) runManager(o *unstructured.Unstructured) {
+	if want := number(o, "spec", "replicas"); number(o, "status", "replicas") != want {
+		c.patch(o, map[string]any{"status": map[string]any{"replicas": want, "availableReplicas": want}})
+	}
+}
+
+// managed reports whether the managers of Cluster API run.
+func (c *Cluster) managed() bool {
+	return !slices.ContainsFunc(c.list("Deployment"), func(o *unstructured.Unstructured) bool {
+		_, manager := o.GetLabels()[clusterv1.ProviderNameLabel]
+		return manager && number(o, "status", "replicas") == 0
+	})
 }
 
 // runOwner creates and deletes pods until an owner has as many as it wants.
@@ -104,7 +124,7 @@ func (c *Cluster) clusterPaused() bool {
 
 // runMachines does what the controllers of Cluster API do.
 func (c *Cluster) runMachines() {
-	if c.clusterPaused() {
+	if c.clusterPaused() || !c.managed() {
 		return
 	}
 	nodes := map[string]*unstructured.Unstructured{}
@@ -141,7 +161,7 @@ func (c *Cluster) runMachines() {
 func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
 	name := kube.Field(m, "status", "nodeRef", "name")
 	if m.GetDeletionTimestamp() != nil {
-		if time.Since(m.GetDeletionTimestamp().Time) < deleteTime {
+		if time.Since(m.GetDeletionTimestamp().Time) < deleteTime || isHeld(m) {
 			return
 		}
 		if node := nodes[name]; node != nil {
@@ -158,9 +178,13 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 	if group == nil || kube.Field(group, "spec", "template", "spec", "bootstrap", "dataSecretName") != "" || group.GetName() == "work-md-0" {
 		return
 	}
+	if _, fails := m.GetAnnotations()[neverJoins]; fails {
+		return
+	}
 	switch node := nodes[name]; {
 	case node == nil && time.Since(m.GetCreationTimestamp().Time) >= joinTime:
 		node = c.template(group)
+		c.register(group, node)
 		node.SetName("node-" + m.GetName())
 		c.create(node)
 		c.since[m.GetUID()] = time.Now()
@@ -168,6 +192,28 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 	case node != nil && !ready(node) && time.Since(c.since[m.GetUID()]) >= readyTime:
 		c.patch(node, map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
 	}
+}
+
+// neverJoins is the annotation of a machine whose bootstrap data fails.
+const neverJoins = "simulation/never-joins"
+
+// breaks reports whether the bootstrap data of a group's next machine fails.
+func (c *Cluster) breaks(group *unstructured.Unstructured) bool {
+	name := kube.Field(group, "spec", "template", "spec", "bootstrap", "configRef", "name")
+	return slices.ContainsFunc(c.list("KubeadmConfigTemplate"), func(t *unstructured.Unstructured) bool {
+		commands, _, _ := unstructured.NestedStringSlice(t.Object, "spec", "template", "spec", "preKubeadmCommands")
+		return t.GetName() == name && slices.ContainsFunc(commands, func(command string) bool { return strings.HasPrefix(command, "false") })
+	})
+}
+
+// isHeld reports whether a hook keeps a machine that is deleted.
+func isHeld(m *unstructured.Unstructured) bool {
+	for key := range m.GetAnnotations() {
+		if strings.HasPrefix(key, clusterv1.PreTerminateDeleteHookAnnotationPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // delete begins the deletion of a machine and cordons its node.
@@ -216,6 +262,9 @@ func (c *Cluster) scale(group *unstructured.Unstructured, machines []*unstructur
 		m.SetNamespace(Namespace)
 		m.SetName(group.GetName())
 		m.SetLabels(map[string]string{clusterv1.MachineDeploymentNameLabel: group.GetName()})
+		if c.breaks(group) {
+			m.SetAnnotations(map[string]string{neverJoins: ""})
+		}
 		c.create(m)
 	}
 	mark := func(m *unstructured.Unstructured) int {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/kube"
@@ -40,6 +42,44 @@ func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstr
 	node.SetKind("Node")
 	node.SetLabels(labels)
 	return node
+}
+
+// register gives a new node of a group what its kubelet has and registers: the labels, the
+// taints and the capacity of the group's template, which the annotations may tell otherwise.
+func (c *Cluster) register(group, node *unstructured.Unstructured) {
+	name := kube.Field(group, "spec", "template", "spec", "bootstrap", "configRef", "name")
+	templates := c.list("KubeadmConfigTemplate")
+	i := slices.IndexFunc(templates, func(t *unstructured.Unstructured) bool { return t.GetName() == name })
+	if i < 0 {
+		return
+	}
+	path := []string{"spec", "template", "spec", "joinConfiguration", "nodeRegistration"}
+	taints, _, _ := unstructured.NestedSlice(templates[i].Object, append(path, "taints")...)
+	args, _, _ := unstructured.NestedSlice(templates[i].Object, append(path, "kubeletExtraArgs")...)
+	capacity := corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("16Gi"), corev1.ResourceCPU: resource.MustParse("4")}
+	labels := map[string]string{}
+	for _, a := range args {
+		arg := a.(map[string]any)
+		for part := range strings.SplitSeq(arg["value"].(string), ",") {
+			key, value, _ := strings.Cut(part, "=")
+			switch arg["name"] {
+			case "node-labels":
+				labels[key] = value
+			case "system-reserved":
+				has := capacity[corev1.ResourceName(key)]
+				has.Sub(resource.MustParse(value))
+				capacity[corev1.ResourceName(key)] = has
+			}
+		}
+	}
+	node.SetLabels(labels)
+	node.Object["spec"] = map[string]any{"taints": taints}
+	has := map[string]any{}
+	for key, quantity := range capacity {
+		has[string(key)] = quantity.String()
+	}
+	status := node.Object["status"].(map[string]any)
+	status["allocatable"], status["capacity"] = has, has
 }
 
 // nodeRoom is a node, its free memory in bytes and cpu in thousandths, and its pods.
