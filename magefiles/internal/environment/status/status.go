@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/grouptable"
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/ui"
@@ -80,14 +83,20 @@ func (c Cluster) printNodesAndMachines(ctx context.Context, out io.Writer) error
 		return err
 	}
 	w := ui.NewTable(out, "NODE", "STATUS", "ROLES", "AGE", "VERSION")
+	played := map[string]int{} // hollow ones by state: there may be hundreds
 	for i := range nodes {
 		n := &nodes[i]
 		status := "NotReady"
 		if kube.True(n, "Ready") {
 			status = "Ready"
 		}
+		if kube.IsHollow(n) {
+			played[status]++
+			continue
+		}
 		w.Row(n.GetName(), status, cmp.Or(strings.Join(kube.Roles(n), ","), "<none>"), c.age(n), kube.Field(n, "status", "nodeInfo", "kubeletVersion"))
 	}
+	addHollow(w, played, "hollow nodes")
 	w.Row()
 	if err := w.End(); err != nil {
 		return err
@@ -97,10 +106,16 @@ func (c Cluster) printNodesAndMachines(ctx context.Context, out io.Writer) error
 		return err
 	}
 	w = ui.NewTable(out, "MACHINE", "PROVIDERID", "PHASE", "VERSION")
+	played = map[string]int{}
 	for i := range machines {
 		m := &machines[i]
+		if kube.Field(m, "spec", "infrastructureRef", "kind") == hollow.Machines.Kind {
+			played[kube.Field(m, "status", "phase")]++
+			continue
+		}
 		w.Row(m.GetName(), kube.Field(m, "spec", "providerID"), kube.Field(m, "status", "phase"), kube.Field(m, "spec", "version"))
 	}
+	addHollow(w, played, "hollow machines", "-")
 	w.Row()
 	if err := w.End(); err != nil {
 		return err
@@ -110,6 +125,14 @@ func (c Cluster) printNodesAndMachines(ctx context.Context, out io.Writer) error
 	}
 	fmt.Fprintln(out)
 	return nil
+}
+
+// addHollow adds a row for each state of hollow objects, with their number. between are the
+// cells between what they are and their state.
+func addHollow(t *ui.Table, byState map[string]int, what string, between ...string) {
+	for _, state := range slices.Sorted(maps.Keys(byState)) {
+		t.Row(slices.Concat([]string{fmt.Sprintf("%d %s", byState[state], what)}, between, []string{cmp.Or(state, "-")})...)
+	}
 }
 
 func (c Cluster) age(o *unstructured.Unstructured) string {
