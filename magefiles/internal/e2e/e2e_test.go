@@ -128,7 +128,11 @@ func TestEnvironment(t *testing.T) {
 		}
 	})
 	t.Run("an autoscaler scales it", func(t *testing.T) { scales(t, l, checkout) })
+	hollow := t.Run("hollow machines", func(t *testing.T) { addsHollow(t, l, eng) })
 	t.Run("the engine's containers were stopped", func(t *testing.T) { survivesStop(t, l, eng) })
+	if hollow {
+		t.Run("hollow machines go", func(t *testing.T) { removesHollow(t, l) })
+	}
 	t.Run("images load into running nodes", func(t *testing.T) { l.must(t, "image:load") })
 	t.Run("down leaves nothing", func(t *testing.T) {
 		l.must(t, "env:down")

@@ -1,0 +1,96 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/engine"
+)
+
+// hollowGroup is the name of the group with hollow machines.
+const hollowGroup = "hollow"
+
+// hollowNodes returns the names of the hollow nodes that are Ready, sorted.
+func hollowNodes(t *testing.T, l lab) []string {
+	t.Helper()
+	var list struct {
+		Items []struct {
+			Metadata struct{ Name string }
+			Status   struct{ Conditions []struct{ Type, Status string } }
+		}
+	}
+	kubectl(t, l, &list, "get", "nodes", "--selector=caslab.local/machines=hollow")
+	var ready []string
+	for _, n := range list.Items {
+		for _, c := range n.Status.Conditions {
+			if c.Type == "Ready" && c.Status == "True" {
+				ready = append(ready, n.Metadata.Name)
+			}
+		}
+	}
+	slices.Sort(ready)
+	return ready
+}
+
+// addsHollow adds a group of two hollow machines, which take a pod that is too large for this
+// machine. The pods of the system stay where they really run.
+func addsHollow(t *testing.T, l lab, eng *engine.Engine) {
+	before := containers(t, eng, name)
+	if _, err := l.mage(t, "nodegroup:add", hollowGroup, "0", "2", "-machines=hollow", "-fail=101%"); err == nil || !strings.Contains(err.Error(), "want a share of 0% to 100%") {
+		t.Errorf("a share above 100%%: %v", err)
+	}
+	l.must(t, "nodegroup:add", hollowGroup, "2", "3", "-machines=hollow", "-capacity=cpu=500,memory=8Ti", "-zone=a", "-start=1s±500ms")
+	if got := hollowNodes(t, l); len(got) != 2 {
+		t.Errorf("the hollow nodes %v are Ready, want 2", got)
+	}
+	if after := containers(t, eng, name); !slices.Equal(before, after) {
+		t.Errorf("hollow machines have containers: before %v, after %v", before, after)
+	}
+	if out := l.must(t, "nodegroup:list"); !strings.Contains(out, "start=1s±500ms") {
+		t.Errorf("nodegroup:list does not say what hollow machines do:\n%s", out)
+	}
+	l.must(t, "workload:add", "-name="+hollowGroup, "-memory=4Ti", "-selector=topology.kubernetes.io/zone=a")
+	eventually(t, time.Minute, func() string {
+		if pods := workloadPods(t, l); pods["Running"] != 1 {
+			return fmt.Sprintf("a pod Running on a hollow node: %v", pods)
+		}
+		return ""
+	})
+	var system struct {
+		Items []struct {
+			Metadata struct{ Name string }
+			Spec     struct{ NodeName string }
+		}
+	}
+	kubectl(t, l, &system, "get", "pods", "--all-namespaces", "--selector=cluster.x-k8s.io/provider")
+	for _, p := range system.Items {
+		if strings.HasPrefix(p.Spec.NodeName, hollowGroup+"-") {
+			t.Errorf("%s is on the hollow node %s", p.Metadata.Name, p.Spec.NodeName)
+		}
+	}
+}
+
+// removesHollow finds the nodes of addsHollow Ready, although every container was stopped
+// meanwhile, and removes all that is hollow.
+func removesHollow(t *testing.T, l lab) {
+	eventually(t, 2*time.Minute, func() string {
+		if got := hollowNodes(t, l); len(got) != 2 {
+			return fmt.Sprintf("2 hollow nodes Ready: %v", got)
+		}
+		return ""
+	})
+	if _, err := l.mage(t, "hollow:remove"); err == nil || !strings.Contains(err.Error(), "nodegroup:delete "+hollowGroup) {
+		t.Errorf("hollow:remove beside a group: %v", err)
+	}
+	l.must(t, "workload:delete", "-name="+hollowGroup)
+	l.must(t, "nodegroup:delete", hollowGroup)
+	if got := hollowNodes(t, l); len(got) > 0 {
+		t.Errorf("the hollow nodes %v are left", got)
+	}
+	l.must(t, "hollow:remove")
+}
