@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/hollow"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
 )
@@ -39,6 +43,38 @@ func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options)
 		if err := g.add(ctx, c, one, want, 5*time.Minute+spec.Slowest()); err != nil {
 			return err
 		}
+	}
+	return g.checkTotal(ctx, c)
+}
+
+// checkTotal says what to type if the node groups may have more nodes than the autoscaler's
+// flags allow in all.
+func (g *Groups) checkTotal(ctx context.Context, c *target.Cluster) error {
+	const flag = "max-nodes-total"
+	flags, err := autoscaler.Flags(autoscaler.Settings{Release: release.OfAutoscaler(component.AutoscalerRelease(g.Config))}, g.Config.AutoscalerFlags)
+	if err != nil {
+		return err
+	}
+	limit := 0
+	for _, f := range flags {
+		if f.Name == flag {
+			limit, _ = strconv.Atoi(f.Value) // the autoscaler refuses another value itself
+		}
+	}
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+	if err != nil {
+		return lab.Waited(ctx, "list the node groups", err)
+	}
+	total := 0
+	for i := range groups {
+		_, highest := capi.Sizes(&groups[i])
+		n, _ := strconv.Atoi(highest) // no number, no node group
+		total += n
+	}
+	if limit > 0 && total > limit {
+		g.Log.Printf("! the node groups may have %d nodes, and with --%s=%d the autoscaler stops at fewer; start it with -flags='--%[2]s=%d'", total, flag, limit, total+100)
 	}
 	return nil
 }
