@@ -59,6 +59,22 @@ func StandInManifest(r release.Release) ([]byte, error) {
 	return bytes.ReplaceAll(manifest, []byte("- name: v1\n"), []byte("- name: "+r.CertManager+"\n")), nil
 }
 
+// testNamespace is the namespace in which clusterctl init tries cert-manager
+// (Cluster API v1.14.2, cmd/clusterctl/client/cluster/assets/cert-manager-test-resources.yaml).
+const testNamespace = "cert-manager-test"
+
+// WaitTestGone waits until the namespace is gone that an interrupted clusterctl init was
+// deleting. clusterctl takes a namespace that is being deleted for one that it can use, and
+// then waits for ever until it can create an object in it.
+func WaitTestGone(ctx context.Context, c *kube.Client, progress func(string)) error {
+	return c.Wait(ctx, kube.Namespaces, "", func(all []*unstructured.Unstructured) (bool, string) {
+		gone := !slices.ContainsFunc(all, func(n *unstructured.Unstructured) bool {
+			return n.GetName() == testNamespace && n.GetDeletionTimestamp() != nil
+		})
+		return gone, "the namespace " + testNamespace + " to go"
+	}, progress)
+}
+
 // WaitProviders waits until the managers in the namespaces are available. Their
 // webhooks answer then.
 func WaitProviders(ctx context.Context, c *kube.Client, namespaces []string, progress func(string)) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -116,6 +117,30 @@ func TestWaitSeen(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWaitTestGone: a namespace that clusterctl deletes is waited for, and one that it did
+// not delete yet is not.
+func TestWaitTestGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := kubetest.New(t, []schema.GroupVersionKind{kube.Namespaces.WithVersion("v1")}, "")
+		namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": testNamespace}}}
+		server.Put(namespace)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("too long"))
+		defer cancel()
+		began := time.Now()
+		if err := WaitTestGone(ctx, server.Client(), nil); err != nil || time.Since(began) > 0 {
+			t.Errorf("waited %s for a namespace that nobody deletes: %v", time.Since(began), err)
+		}
+		now := metav1.Now()
+		namespace.SetDeletionTimestamp(&now)
+		server.Put(namespace)
+		time.AfterFunc(10*time.Second, func() { server.Remove(kube.Namespaces, "", testNamespace) })
+		if err := WaitTestGone(ctx, server.Client(), nil); err != nil || time.Since(began) < 10*time.Second {
+			t.Errorf("waited %s for a namespace that is being deleted: %v", time.Since(began), err)
+		}
+	})
 }
 
 // TestWaitGroupByWhatItsControllerSaw: a status counts only if the controller

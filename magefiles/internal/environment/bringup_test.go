@@ -61,7 +61,7 @@ func worldKinds(api string) []schema.GroupVersionKind {
 		return all
 	}
 	return slices.Concat(
-		in("", "v1", "Node", "Pod", "ConfigMap", "Secret", "ServiceAccount"), in("apps", "v1", "Deployment", "DaemonSet"),
+		in("", "v1", "Namespace", "Node", "Pod", "ConfigMap", "Secret", "ServiceAccount"), in("apps", "v1", "Deployment", "DaemonSet"),
 		in("admissionregistration.k8s.io", "v1", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
 		in("rbac.authorization.k8s.io", "v1", "ClusterRole", "ClusterRoleBinding"),
 		in("cluster.x-k8s.io", api, "Cluster", "Machine", "MachineDeployment"),
@@ -168,14 +168,21 @@ type fakeKind struct {
 func (k *fakeKind) Create(ctx context.Context) error {
 	err := k.w.call("kind create " + k.m.Name + " of " + k.m.NodeImage)
 	k.w.docker.add(fakeContainer{id: "mgmt", name: k.m.Name + "-control-plane", cluster: k.m.Name, role: "control-plane", owner: k.m.OwnerFile, image: k.m.NodeImage, created: "0"})
-	if err := k.ExportKubeconfig(); err != nil {
+	if err := k.writeKubeconfig(); err != nil {
 		return err
 	}
 	return errors.Join(err, ctx.Err())
 }
 
-// ExportKubeconfig fails while the lock file exists, as that of kind does.
 func (k *fakeKind) ExportKubeconfig() error {
+	if err := k.w.call("kind export " + k.m.Name); err != nil {
+		return err
+	}
+	return k.writeKubeconfig()
+}
+
+// writeKubeconfig fails while the lock file exists, as that of kind does.
+func (k *fakeKind) writeKubeconfig() error {
 	if there, err := state.Exists(k.m.Kubeconfig + ".lock"); there || err != nil {
 		return errors.Join(err, errors.New("failed to lock config file"))
 	}
@@ -449,6 +456,29 @@ func TestKilledWhileKindWroteTheKubeconfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.ready(t)
+}
+
+// TestContainerOfAKilledRunComesLate: the engine may create the container of a killed run
+// after this run looked for containers. Nothing runs in it, and env:up replaces it.
+func TestContainerOfAKilledRunComesLate(t *testing.T) {
+	t.Parallel()
+	w := newFakeWorld(t)
+	mark, err := w.State.Mark("work-cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.at = func(call string) {
+		if call == "render" {
+			w.docker.add(fakeContainer{id: "mgmt", name: "work-cluster-management-control-plane", cluster: "work-cluster-management", role: "control-plane", owner: mark, image: "baked:1"})
+		}
+	}
+	w.fail["kind export work-cluster-management"] = errors.New("no such file")
+	if err := w.Up(t.Context(), ManagementTarget); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.called("kind create work-cluster-management of baked:1"); n != 1 {
+		t.Errorf("the management cluster was created %d times", n)
+	}
 }
 
 // TestFailedMoveIsNotRecorded: after a failed move, the workload cluster is not

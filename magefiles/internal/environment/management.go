@@ -31,26 +31,35 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	if err != nil {
 		return "", err
 	}
-	if len(existing) > 0 && !c.sameImages(append(workload, existing...)) {
-		progress("its images have changed: replacing it and the cluster that it created")
+	if err := state.Remove(c.managementKubeconfigLock()); err != nil {
+		return "", err
+	}
+	kind := c.tools.kind(c.newManagement(progress))
+	replace := ""
+	switch {
+	case len(existing) == 0:
+	case !c.sameImages(append(workload, existing...)):
+		replace = "its images have changed"
+	default:
+		// When an earlier run is killed, what it started may create the container only after
+		// this run has looked at what is there.
+		if err := kind.ExportKubeconfig(); err != nil {
+			replace = err.Error()
+		}
+	}
+	if replace != "" {
+		progress(replace + ": replacing it and the cluster that it created")
 		if err := c.removeClusters(ctx); err != nil {
 			return "", err
 		}
 		if err := settings.Record(c.settingsFile(), c.Config.Values()); err != nil {
 			return "", err
 		}
-		existing = nil
 	}
-	if err := state.Remove(c.managementKubeconfigLock()); err != nil {
-		return "", err
-	}
-	if m := c.newManagement(progress); len(existing) == 0 {
-		err = c.tools.kind(m).Create(ctx)
-	} else {
-		err = c.tools.kind(m).ExportKubeconfig()
-	}
-	if err != nil {
-		return "", err
+	if len(existing) == 0 || replace != "" {
+		if err := kind.Create(ctx); err != nil {
+			return "", err
+		}
 	}
 	if network := release.Of(c.Config.ClusterAPI.Version).Network; network != kindNetwork {
 		// The engine forwards nothing between two networks, but the managers
@@ -122,6 +131,9 @@ func (c *bringUp) install(ctx context.Context, client *kube.Client, kubeconfig s
 	}
 	ctl, err := c.clusterctl(ctx, release.Of(c.Config.ClusterAPI.Version), progress)
 	if err != nil {
+		return err
+	}
+	if err := capi.WaitTestGone(ctx, client, progress); err != nil {
 		return err
 	}
 	if err := ctl.Init(ctx, kubeconfig, c.repo.Version); err != nil {
