@@ -23,5 +23,6 @@ var (
 	Clusters           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"}
 	Machines           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Machine"}
 	MachineDeployments = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachineDeployment"}
+	MachinePools       = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachinePool"} // from v1alpha4 on
 	Providers          = schema.GroupKind{Group: "clusterctl.cluster.x-k8s.io", Kind: "Provider"}
 )

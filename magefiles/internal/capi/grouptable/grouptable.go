@@ -17,8 +17,8 @@ import (
 	"caslab/magefiles/internal/ui"
 )
 
-// Write writes a table of a cluster's machine deployments: what they are, and what the
-// autoscaler may do to them.
+// Write writes a table of a cluster's machine deployments and machine pools: what they are, and
+// what the autoscaler may do to them.
 func Write(ctx context.Context, w io.Writer, c *kube.Client, namespace, cluster string) error {
 	groups, err := capi.Groups(ctx, c, namespace, cluster)
 	if err != nil && !meta.IsNoMatchError(err) { // a cluster that is starting has no such kind
@@ -35,7 +35,30 @@ func Write(ctx context.Context, w io.Writer, c *kube.Client, namespace, cluster 
 		t.Row(g.GetName(), m.kind, cmp.Or(lowest, "-"), cmp.Or(highest, "-"), kube.Field(g, "spec", "replicas"),
 			cmp.Or(kube.Field(g, "status", "readyReplicas"), "0"), cmp.Or(m.capacity, "-"), announced(g, "labels"), announced(g, "taints"), cmp.Or(m.behaviour, "-"))
 	}
+	if err := writePools(ctx, t, c, namespace, cluster); err != nil {
+		return err
+	}
 	return t.End()
+}
+
+// writePools writes the rows of the machine pools, which the autoscaler scales as it does machine
+// deployments.
+func writePools(ctx context.Context, t *ui.Table, c *kube.Client, namespace, cluster string) error {
+	pools, err := c.List(ctx, kube.MachinePools, namespace)
+	if err != nil && !meta.IsNoMatchError(err) {
+		return err
+	}
+	for i := range pools {
+		p := &pools[i]
+		if kube.Field(p, "spec", "clusterName") != cluster {
+			continue
+		}
+		kind := strings.ToLower(strings.TrimSuffix(capi.MachineTemplate(p).Kind, "MachinePool"))
+		lowest, highest := capi.Sizes(p)
+		t.Row(p.GetName(), strings.TrimSpace(kind+" pool"), cmp.Or(lowest, "-"), cmp.Or(highest, "-"), cmp.Or(kube.Field(p, "spec", "replicas"), "-"),
+			cmp.Or(kube.Field(p, "status", "readyReplicas"), "0"), cmp.Or(announcedCapacity(p), "-"), announced(p, "labels"), announced(p, "taints"), "-")
+	}
+	return nil
 }
 
 // machines are the machines of a group, as texts.

@@ -41,6 +41,33 @@ func TestRecordedGroups(t *testing.T) {
 	}
 }
 
+// TestMachinePools: those of the cluster are in the table.
+func TestMachinePools(t *testing.T) {
+	t.Parallel()
+	const pool = `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachinePool
+metadata:
+  name: POOL
+  namespace: default
+  annotations: {cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size: "1", cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size: "3"}
+spec:
+  clusterName: CLUSTER
+  replicas: 2
+  template: {spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerMachinePool, name: pool}}}
+`
+	objects := strings.NewReplacer("POOL", "pool", "CLUSTER", "work").Replace(pool) + "---" + strings.NewReplacer("POOL", "other", "CLUSTER", "another").Replace(pool)
+	server := kubetest.New(t, []schema.GroupVersionKind{kube.MachineDeployments.WithVersion("v1beta2"), kube.MachinePools.WithVersion("v1beta2")}, objects)
+	var printed strings.Builder
+	if err := Write(t.Context(), &printed, server.Client(), "default", "work"); err != nil {
+		t.Fatal(err)
+	}
+	_, rows, _ := strings.Cut(printed.String(), "\n")
+	if got, want := strings.Join(strings.Fields(rows), " "), "pool docker pool 1 3 2 0 - - - -"; got != want {
+		t.Errorf("the table has %q, want %q", got, want)
+	}
+}
+
 const hollowGroup = `
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: MachineDeployment

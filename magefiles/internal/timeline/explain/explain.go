@@ -383,19 +383,23 @@ func (e *explainer) outside(n *history.NodeStory) *fit.Obstacle {
 	group := world.GroupOf(n.Group)
 	if group == nil {
 		if n.Group == "" && len(world.Groups) > 0 {
-			return &fit.Obstacle{Text: "no MachineDeployment on record has it"}
+			return &fit.Obstacle{Text: "no MachineDeployment and no MachinePool on record has it"}
 		}
 		return nil
 	}
 	if all := world.Outside(group); len(all) > 0 {
-		all[0].Text = "its MachineDeployment " + timeline.Tidy(n.Group) + " is none: " + all[0].Text
+		all[0].Text = fmt.Sprintf("its %s %s is none: %s", cmp.Or(group.Kind, "MachineDeployment"), timeline.Tidy(n.Group), all[0].Text)
 		return &all[0]
 	}
 	return nil
 }
 
 func (e *explainer) group(g *history.GroupStory) {
-	wanted, ready, limit := g.Now()
+	wanted, ready, last := g.Now()
+	limit := last.String()
+	if len(g.Limits) == 0 {
+		limit = "its limits are not on record"
+	}
 	if g.Gone.IsZero() {
 		e.title("group %s wants %s and has %s ready; %s.", g.Title(), timeline.NumberOr(wanted, "an unknown number"), timeline.NumberOr(ready, "an unknown number"), limit)
 	} else {
@@ -405,7 +409,7 @@ func (e *explainer) group(g *history.GroupStory) {
 		}
 		e.title("group %s existed%s until %s; %s.", g.Title(), since, timeline.Clock(g.Gone), limit)
 	}
-	if idle := e.idle(); idle != "" && g.Gone.IsZero() && limit.Set {
+	if idle := e.idle(); idle != "" && g.Gone.IsZero() && last.Set {
 		e.printf("%s.%s\n", capitalised(idle), e.toStart())
 	}
 	if len(g.Limits) > 1 {

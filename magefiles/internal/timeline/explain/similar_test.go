@@ -24,8 +24,8 @@ func TestExplainSimilarGroups(t *testing.T) {
 	t.Parallel()
 	for want, flags := range map[string]map[string]string{
 		" That does not matter: --balance-similar-node-groups is off (the default of --balance-similar-node-groups)\n": {"v": "4"},
-		" New nodes are spread over similar groups (--balance-similar-node-groups)\n":                                   {"balance-similar-node-groups": "true"},
-		" That matters only with --balance-similar-node-groups, and the flags are not on record\n":                      nil,
+		" New nodes are spread over similar groups (--balance-similar-node-groups)\n":                                  {"balance-similar-node-groups": "true"},
+		" That matters only with --balance-similar-node-groups, and the flags are not on record\n":                     nil,
 	} {
 		c := newCluster(0)
 		for i := range c.Facts {

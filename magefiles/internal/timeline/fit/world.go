@@ -74,7 +74,7 @@ type Node struct {
 	Used, Daemons corev1.ResourceList
 }
 
-// Group is a MachineDeployment that exists.
+// Group is a MachineDeployment or a MachinePool that exists.
 type Group struct {
 	shape.Group
 	Name string

@@ -82,7 +82,7 @@ func (e *NothingError) Error() string {
 		}
 		found += fmt.Sprintf("; %s: %s", ignored.Name, ignored.Why)
 	}
-	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (Pods, Nodes, PodDisruptionBudgets, events, Cluster API's Clusters, MachineDeployments and Machines, the ConfigMap cluster-autoscaler-status) for logs of the cluster autoscaler as text and for what it serves at /snapshotz", e.Path, found)
+	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (Pods, Nodes, PodDisruptionBudgets, events, Cluster API's Clusters, MachineDeployments, MachinePools and Machines, the ConfigMap cluster-autoscaler-status) for logs of the cluster autoscaler as text and for what it serves at /snapshotz", e.Path, found)
 }
 
 // Read reads a folder with all folders in it, a file, or a tar archive, compressed with

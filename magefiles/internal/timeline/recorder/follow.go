@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,17 +33,10 @@ const (
 func (r *recorder) run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	waitAll(ctx,
-		r.follow(ctx, r.Management, kube.Follower{
-			Kind: kube.MachineDeployments, Namespace: r.Namespace, OnSynced: func() { r.recordDeleted(timeline.Group) },
-			OnChange: func(change kube.Change) {
-				r.followTemplates(ctx, change.After)
-				r.deployment(change)
-			},
-		}),
+	waitAll(ctx, append(r.followGroups(ctx),
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, OnChange: r.machine, OnSynced: func() { r.recordDeleted(timeline.Machine) }}),
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, OnChange: r.cluster}),
-	)
+	)...)
 	waitAll(ctx, r.templatesSeen()...)
 	waitAll(ctx,
 		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, OnChange: r.node, OnSynced: func() { r.recordDeleted(timeline.Node) }}),
@@ -88,6 +82,33 @@ func (r *recorder) run(ctx context.Context) {
 		}
 	})
 	r.all.Wait()
+}
+
+// followGroups follows the kinds of node groups, MachinePools only if the management cluster
+// serves them now. When all groups were seen, it records which were deleted before.
+func (r *recorder) followGroups(ctx context.Context) []<-chan struct{} {
+	kinds := []schema.GroupKind{kube.MachineDeployments}
+	if served, err := r.Management.Serves(ctx, kube.MachinePools, ""); err == nil && served {
+		kinds = append(kinds, kube.MachinePools)
+	}
+	var left atomic.Int32
+	left.Store(int32(len(kinds)))
+	var all []<-chan struct{}
+	for _, kind := range kinds {
+		all = append(all, r.follow(ctx, r.Management, kube.Follower{
+			Kind: kind, Namespace: r.Namespace,
+			OnChange: func(change kube.Change) {
+				r.followTemplates(ctx, change.After)
+				r.group(change)
+			},
+			OnSynced: func() {
+				if left.Add(-1) == 0 {
+					r.recordDeleted(timeline.Group)
+				}
+			},
+		}))
+	}
+	return all
 }
 
 // pods follows the pods of the workload cluster, and those of autoscalers in the
@@ -162,12 +183,12 @@ func (r *recorder) isOurs(o *unstructured.Unstructured) bool {
 	return r.Cluster == "" || kube.Field(o, "spec", "clusterName") == r.Cluster
 }
 
-func (r *recorder) deployment(change kube.Change) {
+func (r *recorder) group(change kube.Change) {
 	switch o := change.After; {
 	case o == nil:
 		r.recordGone(timeline.Group, string(change.Before.GetUID()))
 	case r.isOurs(o):
-		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return deploymentFacts(o, r.now()) })
+		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return groupFacts(o, r.now()) })
 	}
 }
 
@@ -182,17 +203,12 @@ func (r *recorder) followTemplates(ctx context.Context, group *unstructured.Unst
 		return
 	}
 	r.mu.Lock()
-	_, known := r.templates[kind]
-	r.mu.Unlock()
-	if known {
-		return // only this goroutine adds kinds
-	}
-	seen := r.follow(ctx, r.Management, kube.Follower{
-		Kind: kind, Namespace: r.Namespace, OnChange: r.template, OnSynced: func() { r.recordDeleted(timeline.Template) },
-	})
-	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.templates[kind] = seen
+	if _, known := r.templates[kind]; !known {
+		r.templates[kind] = r.follow(ctx, r.Management, kube.Follower{
+			Kind: kind, Namespace: r.Namespace, OnChange: r.template, OnSynced: func() { r.recordDeleted(timeline.Template) },
+		})
+	}
 }
 
 // templatesSeen returns the channels of templates.

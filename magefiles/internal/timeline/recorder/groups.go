@@ -71,7 +71,12 @@ func (g groups) ofNode(node *corev1.Node) string {
 	if kube.OfControlPlane(node) {
 		return timeline.ControlPlane
 	}
+	pool := "" // whose machines may be no objects
+	if node.Annotations[clusterv1.OwnerKindAnnotation] == kube.MachinePools.Kind {
+		pool = node.Annotations[clusterv1.OwnerNameAnnotation]
+	}
 	for _, group := range []string{
+		pool,
 		g.machines[node.Annotations[clusterv1.MachineAnnotation]],
 		g.providers[node.Spec.ProviderID],
 		g.nodes[node.Name],

@@ -229,8 +229,8 @@ func machineFacts(o *unstructured.Unstructured, group string, now time.Time) []t
 	return append(facts, complete(f, timeline.Marked, cmp.Or(autoscaler.ParseTime(at), now), ""))
 }
 
-// deploymentFacts returns the facts of a MachineDeployment's present state.
-func deploymentFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
+// groupFacts returns the facts of the present state of a MachineDeployment or a MachinePool.
+func groupFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Group, o, o.GetName())
 	facts := []timeline.Fact{complete(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), ""), shaped(f, o, now, shape.OfGroup(o))}
 	if n, ok := number(o, "spec", "replicas"); ok {
@@ -262,7 +262,7 @@ func pausedIf(paused bool) string {
 }
 
 // limits returns "MIN MAX", the size limits that the annotations, with either prefix, set
-// for the autoscaler. It returns "" if the MachineDeployment is no node group.
+// for the autoscaler. It returns "" if the object is no node group.
 func limits(o *unstructured.Unstructured) string {
 	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
 		size := func(which string) string { return o.GetAnnotations()[release.SizeAnnotation(prefix, which)] }

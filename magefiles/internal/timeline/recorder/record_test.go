@@ -25,7 +25,7 @@ import (
 
 var kinds = []schema.GroupVersionKind{
 	kube.Pods.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.ConfigMaps.WithVersion("v1"), kube.Budgets.WithVersion("v1"),
-	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
+	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.MachinePools.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
 }
 
 // cluster has a node group with one machine, and a pod that does not fit on its node. A
@@ -389,6 +389,39 @@ func TestChangesAreRecorded(t *testing.T) {
 			"00:00:13 group gone md in md",
 		)
 		b.expect(b.record(nil))
+	})
+}
+
+// TestMachinePoolsAreRecorded: they are groups as MachineDeployments are, and another recorder
+// knows which of both are gone.
+func TestMachinePoolsAreRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pool = `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachinePool
+metadata: {name: pool, namespace: default, uid: pool, creationTimestamp: "1999-12-31T22:00:00Z", annotations: {cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size: "0", cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size: "2"}}
+spec: {clusterName: work, replicas: 1}
+status: {readyReplicas: 1}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: pool-1, uid: pool-1, creationTimestamp: "1999-12-31T22:01:00Z", annotations: {cluster.x-k8s.io/owner-kind: MachinePool, cluster.x-k8s.io/owner-name: pool}}
+`
+		b := newFixture(t, cluster)
+		b.record(nil)
+		for object := range strings.SplitSeq(pool, "---") {
+			b.create(object)
+		}
+		got := b.record(nil)
+		for _, want := range []string{"22:00:00 group created pool in pool late", "00:00:04 group size pool in pool 1", "00:00:04 group limits pool in pool (0 2)", "22:01:00 node joined pool-1 in pool late"} {
+			if !slices.Contains(got, want) {
+				t.Errorf("not recorded: %s in\n%s", want, strings.Join(got, "\n"))
+			}
+		}
+		b.delete(kube.MachinePools, "pool")
+		b.expect(b.record(nil), "00:00:08 group gone pool in pool (between 2000-01-01T00:00:08Z and 2000-01-01T00:00:08Z, while nobody recorded)")
+		b.delete(kube.MachineDeployments, "md")
+		b.expect(b.record(nil), "00:00:12 group gone md in md (between 2000-01-01T00:00:12Z and 2000-01-01T00:00:12Z, while nobody recorded)")
 	})
 }
 

@@ -37,7 +37,7 @@ type Line struct {
 // recordedKinds are the kinds of objects that become facts, in the order in which they are
 // recorded: machines know their groups, nodes their machines, and pods their nodes.
 var recordedKinds = []schema.GroupKind{
-	kube.Clusters, kube.MachineDeployments, kube.Machines, kube.Nodes, kube.Budgets, kube.Pods, kube.ConfigMaps, kube.Events,
+	kube.Clusters, kube.MachineDeployments, kube.MachinePools, kube.Machines, kube.Nodes, kube.Budgets, kube.Pods, kube.ConfigMaps, kube.Events,
 }
 
 // Records reports whether an object may become facts: whether its kind is one that the
@@ -128,8 +128,8 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 	switch o.GroupVersionKind().GroupKind() {
 	case kube.Clusters:
 		r.cluster(change)
-	case kube.MachineDeployments:
-		r.deployment(change)
+	case kube.MachineDeployments, kube.MachinePools:
+		r.group(change)
 	case kube.Machines:
 		r.machine(change)
 	case kube.Nodes:

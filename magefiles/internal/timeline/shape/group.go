@@ -13,8 +13,10 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Group is what the MachineDeployment of a node group says of its nodes.
+// Group is what the MachineDeployment or the MachinePool of a node group says of its nodes.
 type Group struct {
+	// Kind is empty for a MachineDeployment.
+	Kind      string            `json:"kind,omitempty"`
 	Namespace string            `json:"namespace,omitempty"`
 	Cluster   string            `json:"cluster,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
@@ -46,7 +48,8 @@ var groupPrefixes = []string{
 	release.SizePrefix + "/autoscaling-options-", release.CapacityPrefix, clusterv1.PausedAnnotation,
 }
 
-// OfGroup returns the shape of a MachineDeployment of any version of Cluster API's API.
+// OfGroup returns the shape of a MachineDeployment or a MachinePool of any version of Cluster
+// API's API.
 func OfGroup(o *unstructured.Unstructured) Group {
 	template := []string{"spec", "template", "spec", "infrastructureRef"}
 	g := Group{
@@ -55,6 +58,9 @@ func OfGroup(o *unstructured.Unstructured) Group {
 			Kind: kube.Field(o, append(template, "kind")...), Name: kube.Field(o, append(template, "name")...),
 			Versioned: kube.Field(o, append(template, "apiVersion")...) != "",
 		},
+	}
+	if kind := o.GetKind(); kind != kube.MachineDeployments.Kind {
+		g.Kind = kind
 	}
 	g.NodeLabels, _, _ = unstructured.NestedStringMap(o.Object, "spec", "template", "metadata", "labels")
 	taints, _, _ := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "taints")
