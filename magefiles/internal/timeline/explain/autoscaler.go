@@ -220,6 +220,9 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 		if g.Health != "" {
 			text += "; it says: " + g.Health
 		}
+		if lost := w.Lost(g); lost != nil {
+			text += "; " + lost.Text
+		}
 		seen.add(g.Name, "%s", text)
 	}
 	if len(seen.rows) == 0 && len(w.Groups) > 0 {

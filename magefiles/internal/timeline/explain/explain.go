@@ -391,7 +391,7 @@ func (e *explainer) outside(n *history.NodeStory) *fit.Obstacle {
 		all[0].Text = fmt.Sprintf("its %s %s is none: %s", cmp.Or(group.Kind, "MachineDeployment"), timeline.Tidy(n.Group), all[0].Text)
 		return &all[0]
 	}
-	return nil
+	return world.Lost(group)
 }
 
 func (e *explainer) group(g *history.GroupStory) {

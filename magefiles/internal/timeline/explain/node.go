@@ -34,7 +34,7 @@ func (e *explainer) remains(n *history.NodeStory) bool {
 		return true
 	}
 	group := world.GroupOf(n.Group)
-	if node == nil || group == nil || len(world.Outside(group)) > 0 {
+	if node == nil || group == nil || len(world.Outside(group)) > 0 || world.Lost(group) != nil {
 		return false
 	}
 	e.stays(node, group)

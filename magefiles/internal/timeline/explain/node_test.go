@@ -114,6 +114,23 @@ func TestExplainTellsNamesApart(t *testing.T) {
 	}
 }
 
+// TestExplainANodeThatDiscoveryMisses: found on 1.36.1. The autoscaler scales the group, and does
+// not take the group's nodes for it.
+func TestExplainANodeThatDiscoveryMisses(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	c.Add(1.6, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{Flags: map[string]string{"node-group-auto-discovery": "clusterapi:pool=a"}})})
+	c.shaped(3, timeline.Group, "web", "web", "", shape.Group{Labels: map[string]string{"pool": "a"}, Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "4"}})
+	for what, want := range map[string]string{
+		"node/" + c.node: "\nWhy it stays: it is in no node group: the autoscaler takes none of the nodes of web for the group's: --node-group-auto-discovery=clusterapi:pool=a does not match it: it wants pool=a, and its machine template has \"\", from which its MachineSets have their labels.\n",
+		autoscalerWord:   "  web  wants 2; min 0, max 4; the autoscaler takes none of the nodes of web for the group's: ",
+	} {
+		if got, err := Text(c.Record(), what, Options{}); err != nil || !strings.Contains(got, want) || strings.Contains(got, "What the facts say") {
+			t.Errorf("%s: %v: want %q:\n%s", what, err, want, got)
+		}
+	}
+}
+
 // TestExplainACoolDownThatIsOver: a later line says that the autoscaler is in no cool-down.
 func TestExplainACoolDownThatIsOver(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
@@ -226,6 +227,40 @@ func TestVerdicts(t *testing.T) {
 				t.Errorf("the verdict is\n%s\nwant\n%s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestLost: discovery by a label must match the MachineSets too, which have the labels of the
+// machine template.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	const byLabel = "[clusterapi:clusterName=work,pool=a]"
+	for name, tc := range map[string]struct {
+		flag  string
+		group shape.Group
+		want  string
+	}{
+		"no flag":              {},
+		"by namespace":         {flag: "[clusterapi:namespace=default,clusterName=work]"},
+		"by a label":           {flag: byLabel, want: `the autoscaler takes none of the nodes of g for the group's: --node-group-auto-discovery=` + byLabel + ` does not match it: it wants pool=a, and its machine template has "", from which its MachineSets have their labels`},
+		"by a label of both":   {flag: byLabel, group: shape.Group{NodeLabels: map[string]string{"pool": "a"}}},
+		"by the cluster label": {flag: "[clusterapi:cluster.x-k8s.io/cluster-name=work]"},
+		"a MachinePool":        {flag: byLabel, group: shape.Group{Kind: "MachinePool"}},
+	} {
+		var r record
+		r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: map[string]string{"node-group-auto-discovery": tc.flag}})
+		tc.group.Annotations, tc.group.Labels = sizes("2", cpu4, mem8), map[string]string{"pool": "a", clusterv1.ClusterNameLabel: "work"}
+		r.group(0, tc.group)
+		r.waits(shape.Pod{})
+		w := At(r, start.Add(time.Hour))
+		got := ""
+		if lost := w.Lost(w.GroupOf("g")); lost != nil {
+			got = lost.Text
+		}
+		notes := w.Verdicts(w.PodOf("", "default/p"))[0].Notes
+		if got != tc.want || (len(notes) == 1) != (tc.want != "") {
+			t.Errorf("%s: %s\nwant %s, noted in %q", name, got, tc.want, notes)
+		}
 	}
 }
 

@@ -109,6 +109,32 @@ func (w *World) Outside(g *Group) []Obstacle {
 // undiscovered returns why --node-group-auto-discovery does not match a group, empty if it
 // does, or if the flags are not on record.
 func (w *World) undiscovered(g *Group) string {
+	return w.discoveryMisses(g, g.Labels, "the group")
+}
+
+// Lost returns why the autoscaler takes none of a group's nodes for the group's, although it
+// scales the group; nil if it takes them. It finds a node's group through the node's MachineSet,
+// which --node-group-auto-discovery must match too. Source: findResourceByKey in
+// cloudprovider/clusterapi/clusterapi_controller.go of 1.18.3 to 1.36.1.
+func (w *World) Lost(g *Group) *Obstacle {
+	if g.Kind != "" { // a MachinePool has no MachineSet
+		return nil
+	}
+	labels := map[string]string{clusterv1.ClusterNameLabel: g.Cluster, clusterv1.MachineDeploymentNameLabel: g.Name}
+	maps.Copy(labels, g.NodeLabels)
+	text := w.discoveryMisses(g, labels, "its machine template")
+	if text == "" {
+		return nil
+	}
+	return &Obstacle{
+		"the autoscaler takes none of the nodes of " + g.Name + " for the group's: " + text + ", from which its MachineSets have their labels",
+		"the labels that --node-group-auto-discovery wants in spec.template.metadata.labels of " + g.Name + ", or discovery by namespace and clusterName alone",
+	}
+}
+
+// discoveryMisses returns why --node-group-auto-discovery does not match an object with these
+// labels that belongs to a group, empty if it does, or if the flags are not on record.
+func (w *World) discoveryMisses(g *Group, labels map[string]string, what string) string {
 	const flag = "node-group-auto-discovery"
 	specs := strings.Trim(w.Autoscaler.Flags[flag], "[]")
 	if specs == "" {
@@ -123,7 +149,7 @@ func (w *World) undiscovered(g *Group) string {
 		miss := ""
 		for part := range strings.SplitSeq(spec, ",") {
 			name, want, _ := strings.Cut(part, "=")
-			have := g.Labels[name]
+			have := labels[name]
 			switch name {
 			case "":
 				continue
@@ -133,7 +159,7 @@ func (w *World) undiscovered(g *Group) string {
 				have = g.Cluster
 			}
 			if have != want && (want != "" || name != "namespace" && name != "clusterName") {
-				miss = fmt.Sprintf("it wants %s=%s, and the group has %q", name, want, have)
+				miss = fmt.Sprintf("it wants %s=%s, and %s has %q", name, want, what, have)
 				break
 			}
 		}
@@ -242,12 +268,15 @@ func (w *World) limits(g *Group) []Obstacle {
 }
 
 // notes returns what does not keep the autoscaler from enlarging a group, but may keep a
-// node from coming.
+// node from coming, or from being known.
 func (w *World) notes(g *Group) []string {
 	var notes []string
 	_, annotated := g.Annotations[clusterv1.PausedAnnotation]
 	if w.Paused || g.Paused && (!annotated || !w.Autoscaler.Release().SkipsPaused) {
 		notes = append(notes, "it is paused: Cluster API makes no machine for it")
+	}
+	if lost := w.Lost(g); lost != nil && len(w.Outside(g)) == 0 {
+		notes = append(notes, lost.Text)
 	}
 	waiting := 0
 	var problems []string
