@@ -279,7 +279,8 @@ func number(o *unstructured.Unstructured, path ...string) (int, bool) {
 }
 
 // changedBy returns the manager of the field at path that last changed a field of its own,
-// and when. They are zero if managedFields does not have the field.
+// and when. They are zero if managedFields does not have the field. Kubernetes 1.36 writes no
+// time for a manager that uses the subresource scale.
 func changedBy(o *unstructured.Unstructured, path ...string) (manager string, latest time.Time) {
 	all, _, _ := unstructured.NestedSlice(o.Object, "metadata", "managedFields")
 	for _, entry := range all {
@@ -292,7 +293,7 @@ func changedBy(o *unstructured.Unstructured, path ...string) (manager string, la
 			continue
 		}
 		text, _ := m["time"].(string)
-		if at := parseTime(text); at.After(latest) {
+		if at := parseTime(text); at.After(latest) || manager == "" {
 			latest = at
 			manager, _ = m["manager"].(string)
 		}

@@ -225,3 +225,20 @@ func TestTemplateNodeNumbersAreIgnored(t *testing.T) {
 		t.Errorf("recorded %d times, want once", recorded)
 	}
 }
+
+// TestChangedBy: the manager of a field that changed last, also one without a time, as Kubernetes
+// 1.36 writes it for kubectl scale.
+func TestChangedBy(t *testing.T) {
+	t.Parallel()
+	const created = `{manager: caslab, time: "2026-11-27T12:19:03Z", fieldsV1: {"f:spec": {"f:clusterName": {}}}}`
+	for fields, want := range map[string]string{
+		created: " 0001-01-01T00:00:00Z",
+		created + `, {manager: kubectl, subresource: scale, fieldsV1: {"f:spec": {"f:replicas": {}}}}`:                                                                                           "kubectl 0001-01-01T00:00:00Z",
+		created + `, {manager: a, time: "2026-11-27T12:20:00Z", fieldsV1: {"f:spec": {"f:replicas": {}}}}, {manager: b, time: "2026-11-27T12:19:30Z", fieldsV1: {"f:spec": {"f:replicas": {}}}}`: "a 2026-11-27T12:20:00Z",
+	} {
+		manager, at := changedBy(decode(t, "{kind: MachineDeployment, metadata: {managedFields: ["+fields+"]}}"), "spec", "replicas")
+		if got := manager + " " + at.Format(time.RFC3339); got != want {
+			t.Errorf("%s: %s, want %s", fields, got, want)
+		}
+	}
+}
