@@ -246,7 +246,7 @@ func (c *comparison) expendable(p *fit.Pod) string {
 
 // schedulers says where the pod fits by the record, or what the scheduler says.
 func (c *comparison) schedulers(p *fit.Pod) string {
-	if room := c.world.Room(p); len(room) > 0 {
+	if room := c.world.Room(p); len(room) > 0 && len(p.Unjudged()) == 0 {
 		return "by the record too, it fits on " + room[0].Name
 	}
 	if p.Message != "" {
