@@ -119,7 +119,30 @@ func (j *waiting) reason() string {
 	case len(j.verdicts) == 1:
 		return fmt.Sprintf("%s would not take it: %s", timeline.Tidy(j.verdicts[0].Group.Name), j.verdicts[0].Obstacles[0].Text)
 	}
-	return fmt.Sprintf("none of %s would take it", timeline.Plural(len(j.verdicts), "group"))
+	text := fmt.Sprintf("none of %s would take it", timeline.Plural(len(j.verdicts), "group"))
+	if fitting := j.fitting(); fitting != "" {
+		text += "; it would fit " + fitting
+	}
+	return text
+}
+
+// maxFitting is the largest number of groups that a phrase names, each with what keeps it from
+// growing.
+const maxFitting = 2
+
+// fitting returns the groups on whose next node the pod would fit and that do not grow, each with
+// what keeps it from that; empty if there is none, or if there are many.
+func (j *waiting) fitting() string {
+	var texts []string
+	for _, v := range j.verdicts {
+		if v.Fits && !v.Takes() {
+			texts = append(texts, fmt.Sprintf("%s: %s", timeline.Tidy(v.Group.Name), v.Obstacles[0].Text))
+		}
+	}
+	if len(texts) > maxFitting {
+		return ""
+	}
+	return strings.Join(texts, ", and ") + j.but()
 }
 
 // some returns names for a sentence.

@@ -59,6 +59,30 @@ func TestExplainRecordedCases(t *testing.T) {
 	}
 }
 
+// TestExplainWhichGroupAPodIsFor: of many groups that do not take a pod, the verdict names the one
+// on which it would fit, and what keeps that from growing.
+func TestExplainWhichGroupAPodIsFor(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		most, request, want string
+	}{
+		"at its maximum": {"2", "3", "; none of 2 groups would take it; it would fit web: max reached: it wants 2 of at most 2.\n"},
+		"too large":      {"2", "5", "; none of 2 groups would take it.\n"},
+	} {
+		c := newCluster(0)
+		c.shaped(3, timeline.Group, "web", "web", "", shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": tc.most}})
+		c.shaped(3, timeline.Group, "other", "other", "", shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2"}})
+		for _, node := range []string{c.node, c.other} {
+			c.pod(4, "default/full-"+node, node, shape.Pod{Requests: requests("3", "1Gi")})
+		}
+		pod := c.Pods(10, "shop", 1)[0]
+		c.pod(10, pod, "", shape.Pod{Requests: requests(tc.request, "1Gi")})
+		if got, err := Text(c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %v: want %q:\n%s", name, err, tc.want, got)
+		}
+	}
+}
+
 // TestExplainWithoutShapes: an older lab's record has the answer that it had, and says what
 // is missing.
 func TestExplainWithoutShapes(t *testing.T) {

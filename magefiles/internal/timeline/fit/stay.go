@@ -58,7 +58,11 @@ func (w *World) Stay(n *Node, g *Group) Stay {
 		obstacle("it is not Ready, and --scale-down-unready-enabled is false", "a node that is Ready, or --scale-down-unready-enabled")
 	}
 	if !s.Usage.Idle {
-		obstacle(s.Usage.String(), fmt.Sprintf("fewer requests for %s on the node, or a higher threshold", s.Usage.Decisive))
+		change := fmt.Sprintf("fewer requests for %s on the node, or a higher threshold", s.Usage.Decisive)
+		if s.Usage.ofDaemons() {
+			change += ", or --ignore-daemonsets-utilization"
+		}
+		obstacle(s.Usage.String(), change)
 	}
 	s.Blockers, s.Unjudged = w.blockers(n)
 	if least, _ := w.Limits(g); g.Wanted <= least {
@@ -93,6 +97,11 @@ type Usage struct {
 type ResourceShare struct {
 	Name         corev1.ResourceName
 	All, Without float64
+}
+
+// ofDaemons reports whether the node would be idle if DaemonSets and static pods did not count.
+func (u Usage) ofDaemons() bool {
+	return !slices.ContainsFunc(u.Shares, func(s ResourceShare) bool { return s.Without >= u.Threshold.number() })
 }
 
 // String returns the decisive share beside the threshold.

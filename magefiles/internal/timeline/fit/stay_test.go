@@ -214,6 +214,22 @@ func TestStay(t *testing.T) {
 	}
 }
 
+// TestANodeFullOfDaemons: a flag would let go a node that only DaemonSets fill.
+func TestANodeFullOfDaemons(t *testing.T) {
+	t.Parallel()
+	const change = "fewer requests for cpu on the node, or a higher threshold"
+	for want, pod := range map[string]shape.Pod{
+		change: {Owner: replicaSet, Requests: resources("cpu=3")},
+		change + ", or --ignore-daemonsets-utilization": {Owner: daemonSet, Requests: resources("cpu=3")},
+	} {
+		r := stayRecord("1.36.1", nil, 2, nil, shape.Node{})
+		r.bound("n", map[string]shape.Pod{"d/p": pod})
+		if _, s := r.stay(); len(s.Obstacles) != 1 || s.Obstacles[0].Change != want {
+			t.Errorf("the obstacles are %+v, want the change %s", s.Obstacles, want)
+		}
+	}
+}
+
 // TestLocalStorage: what is local storage, and what releases it, depends on the release. An
 // old record does not tell an emptyDir from a hostPath.
 func TestLocalStorage(t *testing.T) {
