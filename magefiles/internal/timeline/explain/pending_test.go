@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +20,12 @@ import (
 // it on 1.36.1: pods that wait for different reasons, beside groups that differ.
 func recorded(t testing.TB, until string) []timeline.Fact {
 	t.Helper()
-	facts, err := timeline.Read("testdata/cases.jsonl")
+	return recordedIn(t, "cases.jsonl", until)
+}
+
+func recordedIn(t testing.TB, file, until string) []timeline.Fact {
+	t.Helper()
+	facts, err := timeline.Read(filepath.Join("testdata", file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +62,21 @@ func TestExplainRecordedCases(t *testing.T) {
 				t.Errorf("the answer about %s speaks of %s:\n%s", pod, other, said)
 			}
 		}
+	}
+}
+
+// TestExplainRecordedDiscovery: 1.36.1 discovered groups by a label that only the
+// MachineDeployments have. A node of the group one is Ready and belongs to no group, and a pod
+// that selects kubernetes.io/os fits on no node of the empty group linux.
+func TestExplainRecordedDiscovery(t *testing.T) {
+	t.Parallel()
+	for file, what := range map[string]string{"node-discovery.txt": "node/answers-one-v5lnc-5c5dn", "pod-system-label.txt": "pod/s23-os"} {
+		got, err := Text(recordedIn(t, "discovery.jsonl", "12:22:00"), what, Options{})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		golden.Check(t, file, got)
 	}
 }
 

@@ -264,6 +264,21 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// TestANodeThatIsLostIsNoExample: the autoscaler does not know that it is the group's.
+func TestANodeThatIsLostIsNoExample(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]string{"clusterapi:pool=a": "yes, by its annotations and its template", "": "yes, like its node n"} {
+		var r record
+		r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: map[string]string{"node-group-auto-discovery": flag}})
+		r.group(1, shape.Group{Annotations: sizes("2", cpu4, mem8), Labels: map[string]string{"pool": "a"}})
+		r.node("n", "g", shape.Node{})
+		r.waits(shape.Pod{})
+		if got := answer(t, r, "default/p"); got != want {
+			t.Errorf("with %q the verdict is %s, want %s", flag, got, want)
+		}
+	}
+}
+
 // TestWhatDaemonSetsUse: the next node of a group has its DaemonSets' pods, whether they are
 // known from a node of the group or from another.
 func TestWhatDaemonSetsUse(t *testing.T) {

@@ -305,13 +305,7 @@ const slowMachine = 5 * time.Minute
 // knows that. ok is false if it knows nothing of the group's nodes.
 func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 	at.where, at.by, at.group = "the template", w.Autoscaler.Title(), true
-	var model *Node
-	for _, n := range g.Nodes {
-		if n.Ready && !n.Deleting && !slices.ContainsFunc(n.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }) {
-			model = n
-			break
-		}
-	}
+	model := w.example(g)
 	if model != nil {
 		at.labels, at.allocatable, at.used, basis = model.Labels, model.Allocatable, model.Daemons, "like its node "+model.Name
 		if at.capacity = model.Capacity; at.capacity == nil {
@@ -362,6 +356,21 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 		}
 	}
 	return at, "by its annotations and its template", true
+}
+
+// example returns the node of a group like which the autoscaler expects the next one, nil if it
+// knows none.
+func (w *World) example(g *Group) *Node {
+	if w.Lost(g) != nil {
+		return nil
+	}
+	i := slices.IndexFunc(g.Nodes, func(n *Node) bool {
+		return n.Ready && !n.Deleting && !slices.ContainsFunc(n.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
+	})
+	if i < 0 {
+		return nil
+	}
+	return g.Nodes[i]
 }
 
 // announcedLabels returns the labels that a group's annotations tell of its nodes.
