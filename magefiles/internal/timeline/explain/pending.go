@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -87,6 +88,26 @@ func (j *waiting) but() string {
 	return ", apart from its " + strings.Join(j.unjudged, ", ") + ", which the lab does not judge"
 }
 
+// unjudged matches the parts of the scheduler's message about what the lab does not judge, and
+// not those about taints, selectors and resources. Source: pkg/scheduler/framework/plugins of
+// Kubernetes 1.36, the packages interpodaffinity, podtopologyspread, volumebinding, volumezone,
+// volumerestrictions, nodevolumelimits and dynamicresources.
+var unjudged = regexp.MustCompile(`(?:\d+ node\(s\) )?[^,:.]*(?:affinity rules|topology spread constraints|[Vv]olume|resourceclaim|claims)[^,.]*`)
+
+// says returns what the scheduler says of what is not judged, as the end of a sentence; empty if
+// its message has nothing of that.
+func (j *waiting) says() string {
+	var all []string
+	message, _, _ := strings.Cut(j.pod.Message, ". ") // what follows is about preemption
+	for _, part := range unjudged.FindAllString(message, -1) {
+		all = timeline.AppendUnique(all, strings.TrimSpace(part))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s says: %s", j.scheduler(), timeline.Shorten(strings.Join(all, ", "), timeline.LongestHover))
+}
+
 // overlooked returns that the autoscaler does not look at the pod, and why.
 func (j *waiting) overlooked(why fit.Obstacle) string {
 	if j.idle != "" {
@@ -107,7 +128,7 @@ func (j *waiting) reason() string {
 	case len(j.room) > 0 && j.idle != "":
 		return fmt.Sprintf("it has room on %s%s, and %s does not bind it", some(j.room), j.but(), j.scheduler())
 	case len(j.room) > 0 && !j.fits():
-		return fmt.Sprintf("it has room on %s%s", some(j.room), j.but())
+		return fmt.Sprintf("it has room on %s%s%s", some(j.room), j.but(), j.says())
 	case len(j.room) > 0:
 		return fmt.Sprintf("scheduler and autoscaler disagree: it has room on %s, so the autoscaler adds no node, and %s does not bind it", some(j.room), j.scheduler())
 	case len(takers) > 0:

@@ -12,6 +12,7 @@ import (
 
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/shape"
 	"caslab/magefiles/internal/timeline/timelinetest"
 )
@@ -403,5 +404,25 @@ func BenchmarkExplain(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(facts)), "facts")
 		})
+	}
+}
+
+// TestSays: of the scheduler's message, only what the lab does not judge.
+func TestSays(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]string{
+		"0/4 nodes are available: 1 node(s) didn't match pod anti-affinity rules, 1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling.": "1 node(s) didn't match pod anti-affinity rules",
+		"0/4 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing required label), 3 Insufficient cpu. preemption: 0/4 nodes are available":                                                                                                               "1 node(s) didn't match pod topology spread constraints (missing required label)",
+		"0/4 nodes are available: 1 node(s) had untolerated taint(s), 3 node(s) didn't match PersistentVolume's node affinity. no new claims to deallocate":                                                                                                                               "3 node(s) didn't match PersistentVolume's node affinity",
+		"0/4 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found":                                                                                                                                                                                            "pod has unbound immediate PersistentVolumeClaims",
+		"0/2 nodes are available: 2 Insufficient memory. no new claims to deallocate":                                                                                                                                                                                                     "",
+	} {
+		j := &waiting{pod: &fit.Pod{Message: message}}
+		if want != "" {
+			want = "; the scheduler says: " + want
+		}
+		if got := j.says(); got != want {
+			t.Errorf("of %q: %q, want %q", message, got, want)
+		}
 	}
 }
