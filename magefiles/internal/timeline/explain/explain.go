@@ -12,6 +12,7 @@ import (
 
 	"github.com/agnivade/levenshtein"
 
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
@@ -446,10 +447,10 @@ func (e *explainer) group(g *history.GroupStory) {
 		}
 		e.printf("  %s  %-9s %s\n", timeline.Clock(c.At), size, reason)
 	}
-	e.statements("Refusals and problems", e.Statements(e.From, e.To, func(f timeline.Fact) bool {
+	e.statements("Refusals and problems", ofSeveralPods(e.Statements(e.From, e.To, func(f timeline.Fact) bool {
 		_, _, group := history.About(f)
 		return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem) && group == g.Name
-	}), func(s history.Statement) string { return s.Pod })
+	})), func(s history.Statement) string { return s.Pod })
 	e.ofNewNodes(g)
 	if len(g.Nodes) > 0 {
 		e.printf("\nNodes\n")
@@ -461,6 +462,34 @@ func (e *explainer) group(g *history.GroupStory) {
 			e.printf("  %s  %s, %s\n", timeline.Clock(n.Began()), timeline.Tidy(n.Name()), end)
 		}
 	}
+}
+
+// maxPods is the largest number of pods that a statement about several names.
+const maxPods = 3
+
+// ofSeveralPods makes one statement of those about different pods with the same words.
+func ofSeveralPods(list []history.Statement) []history.Statement {
+	type key struct{ what, text string }
+	pods, at := map[key][]string{}, map[key]int{}
+	var folded []history.Statement
+	for _, s := range list {
+		k := key{s.What, speech.Normalize(s.Text)}
+		i, known := at[k]
+		if s.Pod == "" || !known {
+			at[k] = len(folded)
+			pods[k] = timeline.AppendUnique(nil, s.Pod)
+			folded = append(folded, s)
+			continue
+		}
+		all := &folded[i]
+		pods[k] = timeline.AppendUnique(pods[k], s.Pod)
+		all.Pod = strings.Join(timeline.SomeOf(pods[k], maxPods), ", ")
+		all.Count += s.Count
+		if s.Until.After(all.Until) {
+			all.Until = s.Until
+		}
+	}
+	return folded
 }
 
 func andStill(s history.Span) string {

@@ -237,3 +237,20 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// TestExplainWhatManyPodsAreRefused: the same refusal of several pods is one line.
+func TestExplainWhatManyPodsAreRefused(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	for i, pod := range c.Pods(10, "shop", 5) {
+		c.Log(20+float64(i), "Pod "+pod+` can't be scheduled on MachineDeployment/default/web, predicate checking error: can't schedule pod `+pod+fmt.Sprintf(`: predicate "NodeAffinity" didn't pass (debugInfo=nodeName: "template-node-for-MachineDeployment/default/web-910574057679500082%d")`, i))
+	}
+	c.Log(30, "No pod can fit to MachineDeployment/default/web")
+	got, err := Text(c.Record(), "group/web", Options{})
+	_, refusals, _ := strings.Cut(got, "Refusals and problems\n")
+	refusals, _, _ = strings.Cut(refusals, "\n\n")
+	lines := strings.Split(refusals, "\n")
+	if err != nil || len(lines) != 2 || !strings.Contains(lines[0], " 5× ") || !strings.Contains(lines[0], ", and 2 more: predicate ") {
+		t.Errorf("%v: %d lines:\n%s", err, len(lines), refusals)
+	}
+}
