@@ -30,6 +30,8 @@ type waiting struct {
 	verdicts []fit.Verdict
 	room     []string
 	unjudged []string
+	// named are the groups of which the record has at least the names.
+	named []string
 }
 
 // judge returns what the facts say of a waiting pod. It returns nil if the record does not
@@ -47,6 +49,11 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	j.snapshot = e.snapshotOf(pod, p.Began())
 	if j.heard == (heard{}) {
 		j.heard = j.snapshot.heard(world.At)
+	}
+	for _, g := range e.Groups {
+		if g.Name != "" && g.Name != timeline.ControlPlane && g.Gone.IsZero() {
+			j.named = append(j.named, timeline.Tidy(g.Name))
+		}
 	}
 	for _, n := range world.Room(pod) {
 		j.room = append(j.room, timeline.Tidy(n.Name))
@@ -134,7 +141,7 @@ func (j *waiting) reason() string {
 	case len(takers) > 0:
 		return fmt.Sprintf("%s would take it%s", some(takers), j.but())
 	case len(j.verdicts) == 0:
-		return "there is no node group at all"
+		return j.noGroup()
 	case !slices.ContainsFunc(j.verdicts, func(v fit.Verdict) bool { return v.Scaled }):
 		return "the autoscaler scales none of the groups"
 	case len(j.verdicts) == 1:
@@ -164,6 +171,14 @@ func (j *waiting) fitting() string {
 		return ""
 	}
 	return strings.Join(texts, ", and ") + j.but()
+}
+
+// noGroup returns that no group is on record. A record of a log alone has only their names.
+func (j *waiting) noGroup() string {
+	if len(j.named) > 0 {
+		return fmt.Sprintf("the record does not have what the groups are that the autoscaler names: %s", some(j.named))
+	}
+	return "there is no node group"
 }
 
 // some returns names for a sentence.
@@ -288,7 +303,7 @@ func (e *explainer) matrix(j *waiting) {
 		}
 	}
 	if len(j.verdicts) == 0 {
-		e.printf("  there is no node group\n")
+		e.printf("  %s\n", j.noGroup())
 	}
 	for _, line := range j.nodes() {
 		e.printf("  %s\n", line)

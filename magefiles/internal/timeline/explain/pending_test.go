@@ -426,3 +426,22 @@ func TestSays(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainWithoutGroups: a record of a log and a snapshot has only the names of the groups, and
+// another may have no group at all.
+func TestExplainWithoutGroups(t *testing.T) {
+	t.Parallel()
+	for want, message := range map[string]string{
+		"the record does not have what the groups are that the autoscaler names: web": "No pod can fit to MachineDeployment/default/web",
+		"there is no node group": "No expansion options",
+	} {
+		c := &cluster{Builder: timelinetest.New()}
+		pod := c.Pods(10, "shop", 1)[0]
+		c.pod(10, pod, "", shape.Pod{})
+		c.Log(20, message)
+		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		if err != nil || !strings.Contains(got, "; "+want+".\n") || !strings.Contains(got, "\n  "+want+"\n") {
+			t.Errorf("%v: want %q:\n%s", err, want, got)
+		}
+	}
+}
