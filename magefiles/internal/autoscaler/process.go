@@ -14,7 +14,6 @@ import (
 	"al.essio.dev/pkg/shellescape"
 
 	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/run"
 )
 
@@ -35,7 +34,12 @@ type Process struct {
 	// Kill, if set, kills the process with SIGKILL when it is closed.
 	Kill <-chan struct{}
 	// Relay, if not nil, runs as long as the process, which reaches its cluster through it.
-	Relay *kube.Relay
+	Relay Relay
+}
+
+// Relay forwards what a process sends to its cluster, from Start until stop is called.
+type Relay interface {
+	Start(ctx context.Context) (stop func() error, err error)
 }
 
 // Run starts the autoscaler and waits for its end. It returns nil if the process ended

@@ -21,7 +21,9 @@ func hollowNodes(t *testing.T, l lab) []string {
 	var list struct {
 		Items []struct {
 			Metadata struct{ Name string }
-			Status   struct{ Conditions []struct{ Type, Status string } }
+			Status   struct {
+				Conditions []struct{ Type, Status string }
+			}
 		}
 	}
 	kubectl(t, l, &list, "get", "nodes", "--selector=caslab.local/machines=hollow")

@@ -37,6 +37,7 @@ var Options = map[string][]Option{
 	"autoscaler:run":      {{"all", "", "bool"}, {"flags", "FLAGS", "string"}},
 	"autoscaler:status":   nil,
 	"autoscaler:undeploy": nil,
+	"bench:autoscaler":    {{"flags", "FLAGS", "string"}, {"groups", "N", "int"}, {"nodes", "N", "int"}, {"out", "FOLDER", "string"}, {"pods", "N", "int"}, {"quiet", "DURATION", "time.Duration"}, {"rounds", "N", "int"}, {"trees", "AUTOSCALERS", "string"}},
 	"bench:hand":          nil,
 	"bench:run":           {{"alone", "", "bool"}, {"pairs", "N", "int"}},
 	"cluster:describe":    nil,

@@ -21,9 +21,13 @@ const (
 	cpu       = "process_cpu_seconds_total"
 )
 
-// MainLoop is the function that Duration has for a whole loop of the autoscaler
-// (cluster-autoscaler/metrics/metrics.go: Main).
-const MainLoop = "main"
+// Names of functions in Durations (cluster-autoscaler/metrics/metrics.go: Main, LoopWait).
+const (
+	// MainLoop is a whole loop of the autoscaler.
+	MainLoop = "main"
+	// Wait is the time between two loops.
+	Wait = "loopWait"
+)
 
 // answerWithin bounds the time until an autoscaler answers. A loop does not delay its answer.
 const answerWithin = 10 * time.Second

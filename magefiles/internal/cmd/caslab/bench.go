@@ -3,10 +3,16 @@ package main
 import (
 	"context"
 	"flag"
+	"io"
+	"time"
 
+	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/environment"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/bench"
+	"caslab/magefiles/internal/ops/scalability"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/ui"
 )
 
 var benchVerbs = []verb{
@@ -27,6 +33,30 @@ var benchVerbs = []verb{
 		summary: "Brings a cluster that manages itself up as a person does, with the commands of kind, kubectl and clusterctl one after the other, and prints what each step took.",
 		details: "The programs are built from the pinned sources before. The clusters are removed.",
 	}, func(ctx context.Context, s *session) error { return newBench(s).Hand(ctx) }),
+	verbWithOptions(usage{
+		name:    scalability.Command,
+		summary: "Measures how an autoscaler does with many node groups, nodes and pods.",
+		details: "It adds groups of hollow machines to the environment, runs the autoscaler on this machine, makes pods that need all nodes, and deletes them again. " +
+			"For each phase it prints the seconds, the durations of the autoscaler's functions, its requests to the API server, and its processor time and memory. The groups are removed at the end.",
+		example: "go tool mage bench:autoscaler -groups=50 -nodes=300 -pods=3000 -out=results",
+	}, func(fs *flag.FlagSet, o *scalability.Options) {
+		fs.IntVar(&o.Groups, "groups", 10, "`N` node groups")
+		fs.IntVar(&o.Nodes, "nodes", 50, "`N` nodes that the pods need")
+		fs.IntVar(&o.Pods, "pods", 500, "`N` pods")
+		fs.StringVar(&o.Trees, "trees", "", "`AUTOSCALERS` to compare, by turns: releases or folders of checkouts, separated by commas; without it, that of the settings")
+		fs.IntVar(&o.Rounds, "rounds", 1, "how often each is measured: `N` times")
+		fs.StringVar(&o.Flags, "flags", "", "more `FLAGS` of the autoscaler, as on a command line")
+		fs.DurationVar(&o.Quiet, "quiet", time.Minute, "`DURATION` for which it is watched while nothing changes")
+		fs.StringVar(&o.Out, "out", "", "`FOLDER` for results.json and for a profile of the autoscaler's processor time")
+	}, func(ctx context.Context, s *session, o scalability.Options, _ []string) error {
+		quiet := *s.groups
+		quiet.Prepare = func(context.Context, *target.Cluster) error { return nil } // once is enough
+		quiet.Lab = s.lab.With(func(*config.Config) {})
+		quiet.Log = ui.New(io.Discard, ui.Options{})
+		defer quiet.Log.Close()
+		b := scalability.Bench{Lab: s.lab, Open: s.groups.Open, Autoscalers: s.autoscalers, Groups: &quiet, Prepare: s.groups.Prepare}
+		return b.Run(ctx, o)
+	}),
 }
 
 func newBench(s *session) bench.Bench {

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+
+	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi/release"
@@ -50,6 +53,31 @@ func (a *Autoscalers) With(l *lab.Lab) *Autoscalers {
 	other := *a
 	other.Lab = l
 	return &other
+}
+
+// Of returns a copy whose autoscaler is which: a release, such as 1.35.2, or the folder of a
+// checkout.
+func (a *Autoscalers) Of(which string) (*Autoscalers, error) {
+	if v, err := version.NewSemver(which); err == nil {
+		if err := CheckRelease(v); err != nil {
+			return nil, err
+		}
+		return a.With(a.Lab.With(func(cfg *config.Config) {
+			cfg.Autoscaler.Version, cfg.Autoscaler.Commit, cfg.Autoscaler.Dir = v, "", ""
+			cfg.AutoscalerCoreDir = "" // a release contains its core
+			if cfg.Autoscaler.Origin == config.OriginDir {
+				cfg.Autoscaler.Origin = config.OriginAuto
+			}
+		})), nil
+	}
+	dir, err := filepath.Abs(which)
+	if err != nil {
+		return nil, fmt.Errorf("autoscaler %q: %w", which, err)
+	}
+	if info, err := os.Stat(dir); which == "" || err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("autoscaler %q: want a release, such as 1.35.2, or the folder of a checkout", which)
+	}
+	return a.With(a.Lab.With(func(cfg *config.Config) { cfg.Autoscaler.Origin, cfg.Autoscaler.Dir = config.OriginDir, dir })), nil
 }
 
 // Overrides returns the flags of the settings and those of this run, in this order. It
@@ -156,8 +184,8 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, built Comp
 	settings := a.Settings(c, address)
 	if c.Own {
 		// The API server gets another port when the environment is started again.
-		p.Relay = &kube.Relay{Server: c.WorkloadPath, Kubeconfig: a.AutoscalerKubeconfig()}
-		settings.Kubeconfig = p.Relay.Kubeconfig
+		settings.Kubeconfig = a.AutoscalerKubeconfig()
+		p.Relay = kube.Relay{Server: c.WorkloadPath, Kubeconfig: settings.Kubeconfig}
 	}
 	if p.Flags, err = a.CheckedFlags(ctx, built.Binary, settings, overrides); err != nil {
 		return p, err

@@ -15,11 +15,8 @@ import (
 	"sync"
 	"time"
 
-	version "github.com/hashicorp/go-version"
-
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
-	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
@@ -353,35 +350,14 @@ type side struct {
 	under engine.Autoscaler
 }
 
-// withAutoscalerOf returns a copy with another autoscaler: a release, such as 1.35.2, or
-// a checkout, such as ../autoscaler.
+// withAutoscalerOf returns a copy whose autoscaler is which, as autoscalers.Autoscalers.Of
+// reads it.
 func (sc *Scenarios) withAutoscalerOf(which string) (*Scenarios, error) {
-	if v, err := version.NewSemver(which); err == nil {
-		if err := autoscalers.CheckRelease(v); err != nil {
-			return nil, err
-		}
-		return sc.with(func(cfg *config.Config) {
-			cfg.Autoscaler.Version, cfg.Autoscaler.Commit, cfg.Autoscaler.Dir = v, "", ""
-			cfg.AutoscalerCoreDir = "" // a release contains its core
-			if cfg.Autoscaler.Origin == config.OriginDir {
-				cfg.Autoscaler.Origin = config.OriginAuto
-			}
-		}), nil
-	}
-	dir, err := filepath.Abs(which)
+	others, err := sc.Autoscalers.Of(which)
 	if err != nil {
-		return nil, fmt.Errorf("autoscaler %q: %w", which, err)
+		return nil, err
 	}
-	if info, err := os.Stat(dir); which == "" || err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("autoscaler %q: want a release, such as 1.35.2, or the folder of a checkout", which)
-	}
-	return sc.with(func(cfg *config.Config) { cfg.Autoscaler.Origin, cfg.Autoscaler.Dir = config.OriginDir, dir }), nil
-}
-
-// with returns a copy with other settings.
-func (sc *Scenarios) with(change func(*config.Config)) *Scenarios {
 	other := *sc
-	other.Lab = sc.With(change)
-	other.Autoscalers = sc.Autoscalers.With(other.Lab)
-	return &other
+	other.Lab, other.Autoscalers = others.Lab, others
+	return &other, nil
 }

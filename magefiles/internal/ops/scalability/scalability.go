@@ -1,0 +1,481 @@
+// Package scalability measures how an autoscaler does with many node groups, nodes and pods.
+package scalability
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/autoscaler/metrics"
+	"caslab/magefiles/internal/interrupt"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/ops/groups"
+	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/traffic"
+	"caslab/magefiles/internal/workload"
+)
+
+// Command is the target's name.
+const Command = "bench:autoscaler"
+
+// Bench measures autoscalers on the environment's cluster.
+type Bench struct {
+	*lab.Lab
+	// Open opens the cluster.
+	Open        target.Opener
+	Autoscalers *autoscalers.Autoscalers
+	Groups      Groups
+	// Prepare makes a cluster ready for hollow machines.
+	Prepare func(context.Context, *target.Cluster) error
+}
+
+// Groups adds node groups, and deletes them with their nodes.
+type Groups interface {
+	Add(ctx context.Context, name string, lowest, highest int, o groups.Options) error
+	Delete(ctx context.Context, name string) error
+}
+
+// Options of Run.
+type Options struct {
+	// Groups is how many node groups there are. Pods need Nodes nodes, at least.
+	Groups, Nodes, Pods int
+	// Trees has the autoscalers, separated by commas: releases, or folders of checkouts. If
+	// empty, the settings' autoscaler is measured. Each is measured Rounds times, by turns.
+	Trees  string
+	Rounds int
+	// Flags add to those of the settings, as on a command line.
+	Flags string
+	// Quiet is how long the autoscaler is watched while nothing changes.
+	Quiet time.Duration
+	// Out is the folder of results.json and of the profiles; there are none if it is empty.
+	Out string
+}
+
+// Bounds of the options. More pods than maxPerNode do not fit on a node.
+const (
+	maxGroups  = 1000
+	maxNodes   = 1000
+	maxPerNode = 100
+)
+
+// validate refuses what cannot be measured.
+func (o Options) validate() error {
+	var errs []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	refuse(o.Groups < 1 || o.Groups > maxGroups, "-groups=%d: want 1 to %d", o.Groups, maxGroups)
+	refuse(o.Nodes < o.Groups || o.Nodes > maxNodes, "-nodes=%d: want at least one for each of the %d groups, and at most %d", o.Nodes, o.Groups, maxNodes)
+	refuse(o.Pods < o.Nodes || o.Pods > maxPerNode*o.Nodes, "-pods=%d: want 1 to %d for each of the %d nodes", o.Pods, maxPerNode, o.Nodes)
+	refuse(o.Rounds < 1, "-rounds=%d: want 1 or more", o.Rounds)
+	refuse(o.Quiet < 0, "-quiet=%s: want a duration, such as 1m", o.Quiet)
+	return errors.Join(errs...)
+}
+
+// plan is what Options mean for each node group.
+type plan struct {
+	groups int
+	// nodes that a group needs, and pods that it gets, of which perNode fit on a node.
+	nodes, pods, perNode int
+	// memory that each pod requests, in MiB.
+	memory int
+}
+
+// Capacity of a node.
+const (
+	nodeMemory   = 16 << 10 // MiB
+	nodeCapacity = "cpu=8,memory=16Gi"
+	// usable is the part of a node's memory that pods of the measurement request, in per
+	// cent. The rest is for DaemonSets.
+	usable = 95
+)
+
+func planOf(o Options) plan {
+	p := plan{groups: o.Groups, perNode: max(1, o.Pods/o.Nodes), nodes: max(1, o.Nodes/o.Groups)}
+	p.pods = p.nodes * p.perNode
+	p.memory = nodeMemory * usable / 100 / p.perNode
+	return p
+}
+
+func (p plan) allPods() int  { return p.groups * p.pods }
+func (p plan) allNodes() int { return p.groups * p.nodes }
+
+// name returns the name of the i-th group and of its workload.
+func (plan) name(i int) string { return fmt.Sprintf("bench-%03d", i) }
+
+const groupLabel = "caslab.local/bench"
+
+// subject is an autoscaler that is measured.
+type subject struct {
+	*autoscalers.Autoscalers
+	name     string
+	compiled autoscalers.Compiled
+}
+
+// Run measures each autoscaler and prints the results.
+func (b *Bench) Run(ctx context.Context, o Options) (err error) {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	overrides, err := b.Autoscalers.Overrides(o.Flags)
+	if err != nil {
+		return err
+	}
+	subjects, err := b.subjects(o.Trees)
+	if err != nil {
+		return err
+	}
+	c, err := b.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if !c.Own {
+		return fmt.Errorf("%s adds hollow machines to the environment of the lab; leave out WORKLOAD_KUBECONFIG", Command)
+	}
+	unlock, err := b.Autoscalers.Lock(ctx, c, Command)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	for i := range subjects {
+		s := &subjects[i]
+		if s.compiled, err = s.Compile(ctx, false); err != nil {
+			return fmt.Errorf("autoscaler %s: %w", s.name, err)
+		}
+		s.name = s.compiled.State
+	}
+	if err := b.Prepare(ctx, c); err != nil {
+		return err
+	}
+	// The number of nodes is not limited. Later flags win.
+	overrides = append([]string{"--max-nodes-total=0 --profiling"}, overrides...)
+
+	p := planOf(o)
+	results := Results{Groups: p.groups, Nodes: p.allNodes(), Pods: p.allPods()}
+	err = b.withGroups(ctx, p, func() error {
+		for round := range o.Rounds {
+			for _, s := range subjects {
+				b.Log.Printf("round %d of %d, autoscaler %s", round+1, o.Rounds, s.name)
+				m := &measurement{Bench: b, cluster: c, subject: s, overrides: overrides, plan: p, options: o, round: round + 1}
+				phases, err := m.run(ctx)
+				results.Runs = append(results.Runs, Run{Autoscaler: s.name, Round: round + 1, Phases: phases})
+				if o.Out != "" {
+					err = errors.Join(err, state.Write(filepath.Join(o.Out, "results.json"), 0o644, results.JSON))
+				}
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if len(results.Runs) > 0 {
+		err = errors.Join(err, results.print(b.Out))
+	}
+	if o.Out != "" {
+		b.Log.Printf("results.json and the profiles are in %s", o.Out)
+	}
+	return err
+}
+
+// subjects returns the autoscalers that trees lists.
+func (b *Bench) subjects(trees string) ([]subject, error) {
+	if strings.TrimSpace(trees) == "" {
+		return []subject{{Autoscalers: b.Autoscalers, name: "of the settings"}}, nil
+	}
+	var all []subject
+	for tree := range strings.SplitSeq(trees, ",") {
+		tree = strings.TrimSpace(tree)
+		other, err := b.Autoscalers.Of(tree)
+		if err != nil {
+			return nil, fmt.Errorf("-trees=%s: %w", trees, err)
+		}
+		all = append(all, subject{Autoscalers: other, name: tree})
+	}
+	return all, nil
+}
+
+// cleanupTime bounds the removal of what was made, nodes by the hundred included.
+const cleanupTime = 20 * time.Minute
+
+// withGroups calls do while the node groups exist.
+func (b *Bench) withGroups(ctx context.Context, p plan, do func() error) (err error) {
+	step := b.Log.Start(fmt.Sprintf("add %d node groups", p.groups), time.Duration(p.groups)*time.Second)
+	made := 0
+	defer func() {
+		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
+		defer cancel()
+		step := b.Log.Start(fmt.Sprintf("delete %d node groups", made), time.Duration(made)*time.Second)
+		var derr error
+		for i := range made {
+			step.Progress(fmt.Sprintf("%d of %d", i, made))
+			derr = errors.Join(derr, b.Groups.Delete(ctx, p.name(i)))
+		}
+		step.Done("", derr)
+		err = errors.Join(err, derr)
+	}()
+	for i := range p.groups {
+		step.Progress(fmt.Sprintf("%d of %d", i, p.groups))
+		// Twice the nodes, so that a wrong decision shows.
+		err = b.Groups.Add(ctx, p.name(i), 0, 2*p.nodes+1, groups.Options{Machines: groups.Hollow, Capacity: nodeCapacity, Labels: groupLabel + "=" + p.name(i)})
+		if err != nil {
+			break
+		}
+		made++
+	}
+	step.Done("", err)
+	if err != nil {
+		return err
+	}
+	return do()
+}
+
+// measurement is one run of one autoscaler.
+type measurement struct {
+	*Bench
+	cluster   *target.Cluster
+	subject   subject
+	overrides []string
+	plan      plan
+	options   Options
+	round     int
+
+	proxy   *traffic.Proxy
+	address string
+	// ended is closed when the autoscaler ended, and end is its error.
+	ended  chan struct{}
+	end    error
+	before moment
+}
+
+// moment has all counters at one time.
+type moment struct {
+	at      time.Time
+	metrics metrics.Sample
+	traffic traffic.Counts
+}
+
+// Names of the phases.
+const (
+	phaseStart = "first loop"
+	phaseEmpty = "quiet, no nodes"
+	phaseUp    = "scale-up"
+	phaseFull  = "quiet, all nodes"
+	phaseDown  = "scale-down"
+)
+
+// limit bounds a phase that waits for the autoscaler.
+const limit = time.Hour
+
+// run starts the autoscaler, makes its pods come and go, and returns what each phase cost.
+func (m *measurement) run(ctx context.Context) (phases []Phase, err error) {
+	process, err := m.subject.Process(ctx, m.cluster, m.subject.compiled, m.overrides)
+	if err != nil {
+		return nil, err
+	}
+	m.proxy = &traffic.Proxy{Server: m.cluster.WorkloadPath, Kubeconfig: m.AutoscalerKubeconfig()}
+	m.address = autoscalers.ValueOf(process.Flags, "address")
+	process.Relay, process.Output = m.proxy, discard{}
+	running, cancel := context.WithCancel(ctx)
+	m.ended = make(chan struct{})
+	m.before = moment{at: m.Now()}
+	go func() {
+		defer close(m.ended)
+		m.end = process.Run(running, m.Runner)
+	}()
+	defer func() {
+		cancel()
+		<-m.ended
+		err = errors.Join(err, m.end)
+		clean, done := interrupt.Cleanup(ctx, cleanupTime)
+		defer done()
+		err = errors.Join(err, m.deletePods(clean))
+	}()
+	for _, phase := range []struct {
+		name string
+		do   func(context.Context, func(string)) error
+	}{
+		{phaseStart, m.firstLoop},
+		{phaseEmpty, m.quiet},
+		{phaseUp, m.up},
+		{phaseFull, m.quiet},
+		{phaseDown, m.down},
+	} {
+		came, err := m.phase(ctx, phase.name, phase.do)
+		if err != nil {
+			return phases, fmt.Errorf("%s: %w; the autoscaler's log is %s", phase.name, err, process.LogFile)
+		}
+		phases = append(phases, came)
+	}
+	return phases, nil
+}
+
+// discard takes what the autoscaler prints, which its log has too.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// errEnded says that the autoscaler ended before it was stopped.
+var errEnded = errors.New("the autoscaler ended")
+
+// phase calls do, and returns what was counted meanwhile. It fails when the autoscaler ends.
+func (m *measurement) phase(ctx context.Context, name string, do func(context.Context, func(string)) error) (Phase, error) {
+	step := m.Log.Start(name, 2*time.Minute)
+	ctx, cancel := lab.WithTimeout(ctx, limit)
+	defer cancel()
+	result := make(chan error, 1)
+	go func() { result <- do(ctx, step.Progress) }()
+	var err error
+	select {
+	case err = <-result:
+	case <-m.ended:
+		if err = context.Cause(ctx); err == nil {
+			err = errEnded
+		}
+		cancel()
+		<-result
+	}
+	if err != nil {
+		step.Done("", err)
+		return Phase{}, err
+	}
+	now := moment{at: m.Now(), traffic: m.proxy.Counts()}
+	if now.metrics, err = metrics.Read(ctx, m.address); err != nil {
+		step.Done("", err)
+		return Phase{}, err
+	}
+	nodes, err := m.nodes(ctx)
+	p := phaseBetween(name, m.before, now)
+	p.Nodes = nodes
+	m.before = now
+	step.Done(fmt.Sprintf("%d nodes", nodes), err)
+	return p, err
+}
+
+// poll is how often the autoscaler is asked for its metrics.
+const poll = 500 * time.Millisecond
+
+// firstLoop waits until the autoscaler has ended its first loop.
+func (m *measurement) firstLoop(ctx context.Context, _ func(string)) error {
+	for {
+		sample, err := metrics.Read(ctx, m.address)
+		if err == nil && sample.Durations()[metrics.MainLoop].Count > 0 {
+			return nil
+		}
+		select {
+		case <-time.After(poll):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the autoscaler's first loop: %w", errors.Join(context.Cause(ctx), err))
+		}
+	}
+}
+
+// quiet lets the autoscaler run while nothing changes.
+func (m *measurement) quiet(ctx context.Context, _ func(string)) error {
+	select {
+	case <-time.After(m.options.Quiet):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// profileTime is how long the autoscaler's processor time is profiled during the scale-up.
+const profileTime = 30 * time.Second
+
+// up makes the pods, and waits until all run.
+func (m *measurement) up(ctx context.Context, progress func(string)) error {
+	profiled := make(chan error, 1)
+	go func() { profiled <- m.profile(ctx) }()
+	for i := range m.plan.groups {
+		name := m.plan.name(i)
+		w := workload.Workload{
+			Name: name, Namespace: target.PodNamespace, Replicas: m.plan.pods, Memory: fmt.Sprintf("%dMi", m.plan.memory),
+			NodeSelector: map[string]string{groupLabel: name}, Extra: map[string]string{groupLabel: name},
+		}
+		if _, err := w.Add(ctx, m.cluster.Workload); err != nil {
+			return errors.Join(err, <-profiled)
+		}
+	}
+	err := m.cluster.Workload.Wait(ctx, kube.Deployments, target.PodNamespace, func(all []*unstructured.Unstructured) (bool, string) {
+		run := 0
+		for _, o := range all {
+			if d, err := kube.Deployment(o); err == nil && o.GetLabels()[groupLabel] != "" {
+				run += int(d.Status.ReadyReplicas)
+			}
+		}
+		return run >= m.plan.allPods(), fmt.Sprintf("%d of %d pods run", run, m.plan.allPods())
+	}, progress)
+	return errors.Join(err, <-profiled)
+}
+
+// profile writes the profile of the autoscaler's next seconds.
+func (m *measurement) profile(ctx context.Context) error {
+	if m.options.Out == "" {
+		return nil
+	}
+	file := filepath.Join(m.options.Out, fmt.Sprintf("scale-up-%d-%s.pprof", m.round, state.ShortSum(m.subject.name)))
+	return saveProfile(ctx, m.address, profileTime, file)
+}
+
+// down deletes the pods, and waits until their nodes are gone.
+func (m *measurement) down(ctx context.Context, progress func(string)) error {
+	if err := m.deletePods(ctx); err != nil {
+		return err
+	}
+	return m.cluster.Workload.Wait(ctx, kube.Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
+		left := count(all)
+		return left == 0, fmt.Sprintf("%d nodes to go", left)
+	}, progress)
+}
+
+// deletePods deletes the workloads of the groups that exist.
+func (m *measurement) deletePods(ctx context.Context) error {
+	deployments, err := m.cluster.Workload.List(ctx, kube.Deployments, target.PodNamespace)
+	if err != nil {
+		return err
+	}
+	for i := range deployments {
+		d := &deployments[i]
+		if d.GetLabels()[groupLabel] == "" {
+			continue
+		}
+		if err := m.cluster.Workload.Delete(ctx, kube.Deployments, d.GetNamespace(), d.GetName()); err != nil {
+			return fmt.Errorf("delete the workload %s: %w", d.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// nodes returns how many nodes the groups have.
+func (m *measurement) nodes(ctx context.Context) (int, error) {
+	all, err := m.cluster.Workload.List(ctx, kube.Nodes, "")
+	if err != nil {
+		return 0, err
+	}
+	pointers := make([]*unstructured.Unstructured, len(all))
+	for i := range all {
+		pointers[i] = &all[i]
+	}
+	return count(pointers), nil
+}
+
+func count(nodes []*unstructured.Unstructured) int {
+	n := 0
+	for _, o := range nodes {
+		if o.GetLabels()[groupLabel] != "" {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,196 @@
+package scalability
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/autoscaler/metrics"
+	"caslab/magefiles/internal/golden"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/traffic"
+	"caslab/magefiles/internal/ui"
+)
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	good := Options{Groups: 50, Nodes: 300, Pods: 3000, Rounds: 1, Quiet: time.Minute}
+	if err := good.validate(); err != nil {
+		t.Errorf("%+v was refused: %v", good, err)
+	}
+	for want, change := range map[string]func(*Options){
+		"-groups=0: want 1 to 1000":                       func(o *Options) { o.Groups = 0 },
+		"-nodes=49: want at least one for each of the 50": func(o *Options) { o.Nodes = 49 },
+		"-nodes=1001: want at least one":                  func(o *Options) { o.Nodes = 1001 },
+		"-pods=299: want 1 to 100 for each of the 300":    func(o *Options) { o.Pods = 299 },
+		"-pods=30001: want 1 to 100 for each":             func(o *Options) { o.Pods = 30001 },
+		"-rounds=0: want 1 or more":                       func(o *Options) { o.Rounds = 0 },
+		"-quiet=-1s: want a duration":                     func(o *Options) { o.Quiet = -time.Second },
+	} {
+		o := good
+		change(&o)
+		if err := o.validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+}
+
+// TestPlan: each group gets as many pods as fill its nodes.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		o    Options
+		want plan
+	}{
+		{Options{Groups: 50, Nodes: 300, Pods: 3000}, plan{groups: 50, nodes: 6, pods: 60, perNode: 10, memory: 1556}},
+		{Options{Groups: 1, Nodes: 1, Pods: 1}, plan{groups: 1, nodes: 1, pods: 1, perNode: 1, memory: 15564}},
+		{Options{Groups: 3, Nodes: 10, Pods: 25}, plan{groups: 3, nodes: 3, pods: 6, perNode: 2, memory: 7782}},
+	} {
+		p := planOf(tc.o)
+		if p != tc.want {
+			t.Errorf("%+v: %+v, want %+v", tc.o, p, tc.want)
+		}
+		if p.memory*p.perNode > nodeMemory || p.memory*(p.perNode+1) <= nodeMemory {
+			t.Errorf("%+v: not exactly %d pods of %d MiB fit on a node", tc.o, p.perNode, p.memory)
+		}
+	}
+}
+
+func sampleOf(t *testing.T, main, seconds, cpu string) metrics.Sample {
+	t.Helper()
+	s, err := metrics.Parse(strings.NewReader(`# TYPE cluster_autoscaler_function_duration_seconds histogram
+cluster_autoscaler_function_duration_seconds_sum{function="main"} ` + seconds + `
+cluster_autoscaler_function_duration_seconds_count{function="main"} ` + main + `
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total ` + cpu + `
+# TYPE process_resident_memory_bytes gauge
+process_resident_memory_bytes 104857600
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPrint(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	get, list := traffic.Request{Verb: "get", Path: "/apis/cluster.x-k8s.io/v1beta2"}, traffic.Request{Verb: "list", Path: "/api/v1/nodes"}
+	before := moment{began, sampleOf(t, "2", "1", "3"), traffic.Counts{get: {Requests: 5, Received: 1 << 10}}}
+	after := moment{
+		began.Add(90 * time.Second), sampleOf(t, "6", "3", "8"),
+		traffic.Counts{get: {Requests: 25, Received: 3<<20 + 1<<10}, list: {Requests: 2, Received: 1 << 20}},
+	}
+	p := phaseBetween("scale-up", before, after)
+	p.Nodes = 7
+	r := Results{Groups: 3, Nodes: 6, Pods: 60, Runs: []Run{{"1.36.1 from git", 1, []Phase{p, {Name: "quiet, all nodes"}}}}}
+	var out bytes.Buffer
+	if err := r.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	golden.Check(t, "results.txt", out.String())
+	out.Reset()
+	if err := r.JSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	golden.Check(t, "results.json", out.String())
+}
+
+// served returns a measurement of an autoscaler that serves these metrics.
+func served(t *testing.T, handler http.HandlerFunc) *measurement {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	l := &lab.Lab{Log: ui.New(io.Discard, ui.Options{}), Now: time.Now}
+	t.Cleanup(l.Close)
+	return &measurement{Bench: &Bench{Lab: l}, address: strings.TrimPrefix(server.URL, "http://"), ended: make(chan struct{}), proxy: &traffic.Proxy{}}
+}
+
+// TestAutoscalerEnds: a phase does not wait for an autoscaler that ended.
+func TestAutoscalerEnds(t *testing.T) {
+	t.Parallel()
+	m := served(t, http.NotFound)
+	_, err := m.phase(t.Context(), phaseStart, func(ctx context.Context, _ func(string)) error {
+		close(m.ended)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if !errors.Is(err, errEnded) {
+		t.Errorf("the phase ended with %v", err)
+	}
+}
+
+// TestInterrupted: Ctrl-C, which ends the autoscaler too, is not reported as its end.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	m := served(t, http.NotFound)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := m.phase(ctx, phaseStart, func(ctx context.Context, _ func(string)) error {
+		cancel()
+		close(m.ended)
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if !errors.Is(err, context.Canceled) || errors.Is(err, errEnded) {
+		t.Errorf("the phase ended with %v", err)
+	}
+}
+
+func TestFirstLoop(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	m := served(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		if asked == 1 {
+			http.NotFound(w, nil) // it does not serve them yet
+			return
+		}
+		_, _ = io.WriteString(w, "# TYPE cluster_autoscaler_function_duration_seconds histogram\n"+
+			"cluster_autoscaler_function_duration_seconds_sum{function=\"main\"} 1\ncluster_autoscaler_function_duration_seconds_count{function=\"main\"} 1\n")
+	})
+	if err := m.firstLoop(t.Context(), nil); err != nil || asked != 2 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	m.address = "127.0.0.1:1"
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := m.firstLoop(ctx, nil); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("an autoscaler that does not answer: %v", err)
+	}
+}
+
+func TestProfile(t *testing.T) {
+	t.Parallel()
+	m := served(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/debug/pprof/profile" || r.URL.Query().Get("seconds") != "30" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "profile")
+	})
+	if err := m.profile(t.Context()); err != nil {
+		t.Errorf("without a folder: %v", err)
+	}
+	m.options.Out, m.round = t.TempDir(), 2
+	if err := m.profile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(m.options.Out, "scale-up-2-*.pprof"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("the files are %q: %v", files, err)
+	}
+	if data, err := os.ReadFile(files[0]); err != nil || string(data) != "profile" {
+		t.Errorf("the profile is %q: %v", data, err)
+	}
+	if err := saveProfile(t.Context(), m.address, time.Second, files[0]); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("an autoscaler without profiles: %v", err)
+	}
+}
