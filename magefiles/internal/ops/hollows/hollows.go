@@ -173,7 +173,8 @@ func (h *Hollows) deploy(ctx context.Context, c *target.Cluster, image programs.
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("look for the controller of hollow machines: %w", err)
 	}
-	if err != nil || kube.FirstImage(now) != image.Ref {
+	// A node of the control plane that came later lacks the image.
+	if err != nil || kube.FirstImage(now) != image.Ref || !kube.True(now, "Available") {
 		if err := image.Load(ctx, h.Nodes); err != nil {
 			return err
 		}

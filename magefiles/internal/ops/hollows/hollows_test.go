@@ -181,6 +181,10 @@ func TestPrepare(t *testing.T) {
 			t.Errorf("%d changes of Deployments, want %d", got, want.patche)
 		}
 	}
+	s.server.Merge("controller", kube.Deployments, hollow.Name, hollow.Name, map[string]any{"status": map[string]any{"conditions": nil}})
+	if err := s.Prepare(testContext(t), s.cluster); err != nil || len(s.loaded) != 3 {
+		t.Errorf("Prepare() beside a controller that is not available = %v; loaded %q", err, s.loaded)
+	}
 	if s.loaded[0] == s.loaded[1] {
 		t.Errorf("another program has the same image %s", s.loaded[0])
 	}
