@@ -141,6 +141,7 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	case lowest == 0 && len(group.Capacity) == 0:
 		g.Log.Printf("! it scales up from zero nodes only if its machine template has the capacity of a node; otherwise give -capacity=cpu=4,memory=16Gi")
 	}
+	g.warnOfDaemons(ctx, c, group, o)
 	return g.add(ctx, c, group, lowest, 5*time.Minute)
 }
 

@@ -1,0 +1,46 @@
+package groups
+
+import (
+	"context"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+// warnOfDaemons warns if the DaemonSets of the cluster request more than a node of a new group
+// has: then no other pod that requests any runs there. It is no error, because somebody may want
+// to see what the autoscaler does with such a group.
+func (g *Groups) warnOfDaemons(ctx context.Context, c *target.Cluster, group capi.NodeGroup, o Options) {
+	if len(group.Capacity) == 0 {
+		return
+	}
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	pods, err := c.Workload.List(ctx, kube.Pods, "")
+	if err != nil {
+		g.Log.Printf("! whether DaemonSets leave room on nodes of %s is not known: %v", group.Name, err)
+		return
+	}
+	annotations := map[string]string{release.CapacityPrefix + "labels": o.Labels, release.CapacityPrefix + "taints": o.Taints}
+	for name, value := range group.Capacity {
+		annotations[release.CapacityPrefix+name] = value
+	}
+	w := &fit.World{}
+	for i := range pods {
+		pod, err := kube.Pod(&pods[i])
+		if err != nil {
+			g.Log.Printf("! %v", err)
+			continue
+		}
+		w.Pods = append(w.Pods, &fit.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name})
+	}
+	if offer, known := w.Offer(&fit.Group{Group: shape.Group{Annotations: annotations}, Name: group.Name}); known {
+		for _, text := range offer.Overfull {
+			g.Log.Printf("! %s: no pod that requests any will run there", text)
+		}
+	}
+}
