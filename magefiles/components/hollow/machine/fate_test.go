@@ -112,12 +112,32 @@ func (w *world) template() *v1beta2.HollowMachineTemplate {
 func TestOldCacheOfMachines(t *testing.T) {
 	spec := v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Start: seconds(60)}}
 	old := hollow("a", spec)
+	old.Finalizers = []string{v1beta2.MachineFinalizer}
 	w := newWorld(t, template(spec), machineOf("a", nil), old)
 	w.Client = forgetful(t, w.management, old, capi(clusterKind, "lab", nil))
 	w.reconcile("a")
 	w.reconcile("a")
 	if s := w.template().Status; s.Machines != 1 || w.machine("a").Status.Ordinal != 1 {
 		t.Errorf("the template gave %d ordinals, and the machine has %d", s.Machines, w.machine("a").Status.Ordinal)
+	}
+}
+
+func TestMachineWithoutATemplate(t *testing.T) {
+	made := hollow("made", v1beta2.HollowMachineSpec{})
+	delete(made.Annotations, templateAnnotation)
+	w := newWorld(t, machineOf("made", nil), made, machineOf("left", nil), hollow("left", v1beta2.HollowMachineSpec{}))
+	w.Live = interceptor.NewClient(w.management, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if key.Name == "" {
+				return errors.New("resource name may not be empty") // as client-go
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
+	})
+	for _, name := range []string{"made", "left"} {
+		if w.reconcile(name); w.machine(name).Status.Ordinal != 1 || w.node(name) == nil {
+			t.Errorf("the machine %s has the status %+v", name, w.machine(name).Status)
+		}
 	}
 }
 

@@ -175,30 +175,18 @@ func (r *Reconciler) reconcileNormal(ctx context.Context, m *v1beta2.HollowMachi
 			return ctrl.Result{}, err
 		}
 	}
-	if node != nil {
-		return ctrl.Result{}, r.adopt(ctx, m, node)
-	}
-	provisioned := m.Status.Initialization.Provisioned
-	if wait := r.until(m.CreationTimestamp, startOf(m.Spec.Lifecycle, m.Status.Ordinal)); wait > 0 && !provisioned {
-		return ctrl.Result{RequeueAfter: wait}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node is still to come")
-	}
+	wait := r.until(m.CreationTimestamp, startOf(m.Spec.Lifecycle, m.Status.Ordinal))
 	switch {
-	case provisioned || m.Status.Fate == v1beta2.FateNode:
-	case m.Status.Fate == v1beta2.FateFailure:
-		return ctrl.Result{}, r.fail(ctx, m)
-	default:
-		return ctrl.Result{}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node never comes, as lifecycle.never wants")
-	}
-
-	// The cache may be older than a Node that was created here.
-	node, err = find(ctx, r.WorkloadLive, owner.Name)
-	switch {
-	case err != nil:
-		return ctrl.Result{}, err
 	case node != nil:
 		return ctrl.Result{}, r.adopt(ctx, m, node)
-	case provisioned:
-		return ctrl.Result{}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeDeletedReason, "Somebody deleted the Node "+owner.Name)
+	case m.Status.Initialization.Provisioned:
+		return ctrl.Result{}, r.miss(ctx, m, owner)
+	case wait > 0:
+		return ctrl.Result{RequeueAfter: wait}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node is still to come")
+	case m.Status.Fate == v1beta2.FateFailure:
+		return ctrl.Result{}, r.fail(ctx, m)
+	case m.Status.Fate == v1beta2.FateNothing:
+		return ctrl.Result{}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node never comes, as lifecycle.never wants")
 	}
 	return ctrl.Result{}, r.create(ctx, m, owner)
 }
@@ -207,8 +195,12 @@ func (r *Reconciler) reconcileNormal(ctx context.Context, m *v1beta2.HollowMachi
 // already has, or nil. It is done once: a change of the template acts on later machines.
 func (r *Reconciler) decideFate(ctx context.Context, m *v1beta2.HollowMachine, node *corev1.Node) error {
 	// The cache may be older than a fate that was decided here.
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(m), m); err != nil || m.Status.Ordinal != 0 {
+	now := &v1beta2.HollowMachine{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(m), now); err != nil {
 		return err
+	}
+	if now.DeepCopyInto(m); m.Status.Ordinal != 0 {
+		return nil
 	}
 	ordinal, base, err := r.nextOrdinal(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Annotations[templateAnnotation]})
 	if err != nil {
@@ -248,16 +240,34 @@ func (r *Reconciler) create(ctx context.Context, m *v1beta2.HollowMachine, owner
 	}
 	version, _, _ := unstructured.NestedString(machine.Object, "spec", "version")
 	node := newNode(m, owner.Name, zone, version)
-	if err := r.Workload.Create(ctx, node); err != nil {
+	switch err := r.Workload.Create(ctx, node); {
+	case apierrors.IsAlreadyExists(err):
+		if err := r.WorkloadLive.Get(ctx, client.ObjectKeyFromObject(node), node); err != nil {
+			return err
+		}
+	case err != nil:
 		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
 			if err := r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeRefusedReason, err.Error()); err != nil {
 				return err
 			}
 		}
 		return fmt.Errorf("create the Node: %w", err)
+	default:
+		ctrl.LoggerFrom(ctx).Info("Created the Node", "Node", node.Name, "after", r.Clock.Since(m.CreationTimestamp.Time).Round(time.Second))
 	}
-	ctrl.LoggerFrom(ctx).Info("Created the Node", "Node", node.Name, "after", r.Clock.Since(m.CreationTimestamp.Time).Round(time.Second))
 	return r.adopt(ctx, m, node)
+}
+
+// miss reports that somebody deleted the Node of a machine, unless only the cache lacks it.
+func (r *Reconciler) miss(ctx context.Context, m *v1beta2.HollowMachine, owner *metav1.OwnerReference) error {
+	node, err := find(ctx, r.WorkloadLive, owner.Name)
+	switch {
+	case err != nil:
+		return err
+	case node != nil:
+		return r.adopt(ctx, m, node)
+	}
+	return r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeDeletedReason, "Somebody deleted the Node "+owner.Name)
 }
 
 // adopt reports, in both contracts, that the machine has its Node.

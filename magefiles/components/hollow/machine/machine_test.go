@@ -262,6 +262,11 @@ func TestNodeThatSomebodyDeleted(t *testing.T) {
 	if err := w.workload.Delete(t.Context(), w.node("a")); err != nil {
 		t.Fatal(err)
 	}
+	m := w.machine("a")
+	m.Spec.Lifecycle.Start = seconds(3600) // a change that acts on machines without a Node
+	if err := w.management.Update(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
 	w.reconcile("a")
 	if w.node("a") != nil {
 		t.Error("the Node was created again")

@@ -69,11 +69,14 @@ func capacityOf(node v1beta2.HollowNode) corev1.ResourceList {
 }
 
 // nextOrdinal counts one more machine of the template with that name. It returns the
-// machine's ordinal and the template's base, or 1 and 0 if there is no such template.
+// machine's ordinal and the template's base, or 1 and 0 if there is no template.
 //
 // The counter is written before the machine's status. A controller that is killed in
 // between leaves an ordinal out, and never gives one twice.
 func (r *Reconciler) nextOrdinal(ctx context.Context, name client.ObjectKey) (ordinal, base int64, err error) {
+	if name.Name == "" {
+		return 1, 0, nil
+	}
 	r.counting.Lock()
 	defer r.counting.Unlock()
 	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
