@@ -181,12 +181,10 @@ func (r *Reconciler) reconcileNormal(ctx context.Context, m *v1beta2.HollowMachi
 		return ctrl.Result{}, r.adopt(ctx, m, node)
 	case m.Status.Initialization.Provisioned:
 		return ctrl.Result{}, r.miss(ctx, m, owner)
-	case wait > 0:
-		return ctrl.Result{RequeueAfter: wait}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node is still to come")
+	case wait > 0 || m.Status.Fate == v1beta2.FateNothing:
+		return ctrl.Result{RequeueAfter: max(0, wait)}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node is still to come")
 	case m.Status.Fate == v1beta2.FateFailure:
 		return ctrl.Result{}, r.fail(ctx, m)
-	case m.Status.Fate == v1beta2.FateNothing:
-		return ctrl.Result{}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node never comes, as lifecycle.never wants")
 	}
 	return ctrl.Result{}, r.create(ctx, m, owner)
 }
@@ -301,7 +299,8 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, m *v1beta2.HollowMachi
 			return ctrl.Result{}, err
 		}
 	}
-	return ctrl.Result{}, r.patch(ctx, m, func() { controllerutil.RemoveFinalizer(m, v1beta2.MachineFinalizer) })
+	// The cache may still have a machine that is gone.
+	return ctrl.Result{}, client.IgnoreNotFound(r.patch(ctx, m, func() { controllerutil.RemoveFinalizer(m, v1beta2.MachineFinalizer) }))
 }
 
 // deleteStray deletes the Node of a Machine that does not know its Node, because it was

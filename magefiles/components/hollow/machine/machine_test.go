@@ -331,6 +331,15 @@ func TestDeletion(t *testing.T) {
 	}
 }
 
+// TestDeletionOfAMachineThatIsGone has a cache that still has it.
+func TestDeletionOfAMachineThatIsGone(t *testing.T) {
+	m := hollow("a", v1beta2.HollowMachineSpec{})
+	m.Finalizers, m.DeletionTimestamp = []string{v1beta2.MachineFinalizer}, &metav1.Time{Time: began}
+	w := newWorld(t, machineOf("a", nil))
+	w.Client = forgetful(t, w.management, m)
+	w.reconcile("a")
+}
+
 // TestDeletionBeforeTheMachineKnowsItsNode has the Nodes that Cluster API does not delete.
 func TestDeletionBeforeTheMachineKnowsItsNode(t *testing.T) {
 	for name, machine := range map[string]*unstructured.Unstructured{"without nodeRef": machineOf("a", nil), "gone": machineOf("other", nil)} {

@@ -242,8 +242,8 @@ const (
 
 	// ProvisionedReason says that the Node was created.
 	ProvisionedReason = "Provisioned"
-	// ProvisioningReason says that the Node is still to come, or never comes without
-	// saying so.
+	// ProvisioningReason says that the Node is still to come. A machine whose Node never
+	// comes says the same.
 	ProvisioningReason = "Provisioning"
 	// ProvisioningFailedReason says that the machine failed, as its lifecycle wants.
 	ProvisioningFailedReason = "ProvisioningFailed"
