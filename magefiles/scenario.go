@@ -11,8 +11,13 @@ import (
 // Scenario has asserted scenarios: did it scale as it should?
 type Scenario mg.Namespace
 
-// List prints the lab's scenarios and what each of them shows.
-func (Scenario) List(ctx context.Context) error { return lab(ctx, "scenario:list") }
+// List prints the lab's scenarios, what each of them shows, and where it is
+// from. Example: go tool mage scenario:list -tags=upstream-e2e
+func (Scenario) List(ctx context.Context,
+	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
+) error {
+	return lab(ctx, "scenario:list", option("tags", tags))
+}
 
 // Run runs scenarios against the autoscaler and fails if an expectation fails.
 // NAMES is all, or names from scenario:list and paths of your own files,
@@ -22,8 +27,9 @@ func (Scenario) Run(ctx context.Context, names string,
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	out *string, // FOLDER for junit.xml, results.json and summary.md
+	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
-	return lab(ctx, "scenario:run", option("autoscaler", autoscaler), option("flags", flags), option("out", out), "--", names)
+	return lab(ctx, "scenario:run", option("autoscaler", autoscaler), option("flags", flags), option("out", out), option("tags", tags), "--", names)
 }
 
 // Compare runs the same scenarios with two autoscalers on one cluster and
@@ -36,6 +42,7 @@ func (Scenario) Compare(ctx context.Context, a, b string,
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	out *string, // FOLDER for junit.xml, results.json and summary.md
 	scenarios *string, // NAMES of scenarios, as for scenario:run (default all)
+	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
-	return lab(ctx, "scenario:compare", option("autoscaler", autoscaler), option("flags", flags), option("out", out), option("scenarios", scenarios), "--", a, b)
+	return lab(ctx, "scenario:compare", option("autoscaler", autoscaler), option("flags", flags), option("out", out), option("scenarios", scenarios), option("tags", tags), "--", a, b)
 }

@@ -160,7 +160,7 @@ func ParseTaints(text string) ([]Taint, error) {
 var capacityNames = map[string]func(string) error{
 	"cpu": quantity, "memory": quantity, "ephemeral-disk": quantity,
 	"maxPods": wholeNumber, "gpu-count": wholeNumber,
-	"gpu-type": anyText,
+	"gpu-type": anyText, "dra-driver": anyText, "csi-driver": driverLimits,
 }
 
 // CapacityNames returns the names of the annotations that describe a node of an empty group,
@@ -184,6 +184,30 @@ func wholeNumber(v string) error {
 func anyText(v string) error {
 	if v == "" {
 		return errors.New("want the resource's name, such as nvidia.com/gpu")
+	}
+	return nil
+}
+
+// driverLimits checks the drivers of volumes and how many volumes of each a node can have.
+func driverLimits(v string) error {
+	for _, part := range commaSeparated(v) {
+		name, limit, _ := strings.Cut(part, "=")
+		if n, err := strconv.Atoi(limit); name == "" || err != nil || n < 0 {
+			return errors.New("want drivers with numbers of volumes, such as ebs.csi.aws.com=25")
+		}
+	}
+	return nil
+}
+
+// CheckCapacity checks an annotation that describes a node of an empty group. The name is that
+// of the annotation without its prefix.
+func CheckCapacity(name, value string) error {
+	check, ok := capacityNames[name]
+	if !ok {
+		return fmt.Errorf("capacity %q: want one of %s", name, strings.Join(CapacityNames(), ", "))
+	}
+	if err := check(value); err != nil {
+		return fmt.Errorf("capacity %s=%s: %w", name, value, err)
 	}
 	return nil
 }

@@ -364,6 +364,9 @@ func (c *checker) groupAction(place string, g *GroupAction) {
 	if g.Size != nil && (*g.Size < 0 || *g.Size > maxSize) {
 		c.refuse(place+".size", "%d: want 0 to %d", *g.Size, maxSize)
 	}
+	if group := c.groups[g.Name]; group != nil && group.IsHollow() && g.Broken != nil {
+		c.refuse(place+".broken", "the machines of %s are hollow, and only those in containers are broken later", g.Name)
+	}
 	for _, key := range slices.Sorted(maps.Keys(g.Annotations)) {
 		if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {
 			c.refuse(place+".annotations", "%q: %s", key, strings.Join(problems, "; "))

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"caslab/magefiles/internal/autoscaler"
-	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 )
 
@@ -51,7 +50,7 @@ func Parse(file string, data []byte) (*Scenario, error) {
 	}
 	s.File, s.Name = file, strings.TrimSuffix(path.Base(file), path.Ext(file))
 	c := &checker{
-		file: file, scenario: s, groups: map[string]bool{}, workloads: map[string]*Workload{}, created: map[string]bool{}, rolledOut: map[string]bool{},
+		file: file, scenario: s, groups: map[string]*Group{}, workloads: map[string]*Workload{}, created: map[string]bool{}, rolledOut: map[string]bool{},
 	}
 	c.check()
 	if len(c.errs) > 0 {
@@ -66,7 +65,7 @@ type checker struct {
 	scenario *Scenario
 	errs     []error
 	// groups and workloads exist at the step that is being checked.
-	groups    map[string]bool
+	groups    map[string]*Group
 	workloads map[string]*Workload
 	pools     []string
 	// created are the workloads that the step creates. rolledOut are the groups
@@ -91,6 +90,8 @@ const maxName = 30
 
 var ownName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 
+var tagText = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
 func (c *checker) name(place, name string) {
 	if !ownName.MatchString(name) || len(name) > maxName {
 		c.refuse(place, "name %q: want lower case letters, digits and hyphens, first a letter, at most %d", name, maxName)
@@ -102,6 +103,11 @@ func (c *checker) check() {
 	c.name("file name", s.Name)
 	if strings.TrimSpace(s.Title) == "" {
 		c.refuse("title", "want a few words")
+	}
+	for i, tag := range s.Tags {
+		if !tagText.MatchString(tag) {
+			c.refuse(fmt.Sprintf("tags[%d]", i), "%q: want lower case letters, digits and hyphens", tag)
+		}
 	}
 	if s.Autoscaler.Since != "" {
 		if _, err := version.NewSemver(s.Autoscaler.Since); err != nil {
@@ -163,52 +169,6 @@ func (c *checker) flags(place string, flags []string) {
 		c.refuseIf(place, err)
 		c.variables(place, flag)
 	}
-}
-
-func (c *checker) group(place string, g *Group) {
-	c.name(place+".name", g.Name)
-	if g.Pool != "" {
-		c.name(place+".pool", g.Pool)
-	}
-	if !slices.Contains(c.pools, g.PoolName()) {
-		c.pools = append(c.pools, g.PoolName())
-	}
-	c.refuseIf(place, capi.CheckSizes(g.Min, g.Max))
-	_, err := capi.ParseLabels(joinLabels(g.Labels))
-	c.refuseIf(place+".labels", err)
-	_, err = capi.ParseTaints(strings.Join(g.Taints, ","))
-	c.refuseIf(place+".taints", err)
-	for _, key := range slices.Sorted(maps.Keys(g.Capacity)) {
-		c.refuseIf(place+".capacity", checkCapacity(key, g.Capacity[key]))
-	}
-	for _, key := range slices.Sorted(maps.Keys(g.Options)) {
-		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz") != "" || key == "" || g.Options[key] == "" {
-			c.refuse(place+".options", "%q: %q: want the end of an annotation cluster.x-k8s.io/autoscaling-options-…, such as maxnodeprovisiontime: 30s", key, g.Options[key])
-		}
-	}
-	if g.Similar < 0 || g.Similar == 1 || g.Similar > maxSimilar {
-		c.refuse(place+".similar", "%d: want 2 to %d groups", g.Similar, maxSimilar)
-		return
-	}
-	if g.Broken && g.Min > 0 {
-		c.refuse(place+".min", "%d: the machines of a broken group never become nodes, so its minimum is 0", g.Min)
-	}
-	for _, name := range g.Names() {
-		if c.groups[name] || name == TheCluster {
-			c.refuse(place+".name", "%q is taken", name)
-		}
-		c.groups[name] = true
-	}
-}
-
-const maxSimilar = 9
-
-func joinLabels(labels map[string]string) string {
-	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		parts = append(parts, key+"="+labels[key])
-	}
-	return strings.Join(parts, ",")
 }
 
 func (c *checker) object(place string, o map[string]any) {
@@ -290,78 +250,4 @@ func orNone(there []string) string {
 		return "none"
 	}
 	return strings.Join(there, " and ")
-}
-
-func (c *checker) isGroup(place, name string) {
-	if !c.groups[name] {
-		c.refuse(place, "%q: want a group of the scenario: %s", name, orNone(slices.Sorted(maps.Keys(c.groups))))
-	}
-}
-
-// one checks a check. Only an expectation may be said or order, because these come
-// true once and do not last.
-func (c *checker) one(place string, check *Check, expectation bool) {
-	c.oneOf(place, map[string]bool{
-		"pods": check.Pods != nil, "group": check.Group != nil, "nodes": check.Nodes != nil, "said": check.Said != nil, "order": len(check.Order) > 0,
-	})
-	if !expectation && (check.Said != nil || len(check.Order) > 0) {
-		c.refuse(place, "said and order come true once: only expect may have them")
-	}
-	switch {
-	case check.Pods != nil:
-		c.pods(place+".pods", check.Pods)
-	case check.Group != nil:
-		g := check.Group
-		c.isGroup(place+".group.name", g.Name)
-		if g.Size == nil && g.Machines == nil && g.Ready == nil && g.Old == nil {
-			c.refuse(place+".group", "want at least one of size, machines, ready, old")
-		}
-		if g.Old != nil && !c.rolledOut[g.Name] {
-			c.refuse(place+".group.old", "no rollout of %s begins before that, in this step or an earlier one", g.Name)
-		}
-	case check.Said != nil:
-		c.said(place+".said", check.Said)
-	case len(check.Order) == 1:
-		c.refuse(place+".order", "want at least two")
-	}
-	for i := range check.Order {
-		at, inner := fmt.Sprintf("%s.order[%d]", place, i), &check.Order[i]
-		c.one(at, inner, true)
-		if len(inner.Order) > 0 {
-			c.refuse(at, "an order cannot contain an order")
-		}
-		if inner.Within != 0 || inner.For != 0 {
-			c.refuse(at, "the whole order has one time")
-		}
-	}
-}
-
-func (c *checker) pods(place string, p *PodsCheck) {
-	c.isWorkload(place+".of", p.Of)
-	if p.Group != "" {
-		c.isGroup(place+".group", p.Group)
-	}
-	if p.Running == nil && p.Pending == nil && p.Nodes == nil && !p.Undisturbed && !p.Spared {
-		c.refuse(place, "want at least one of running, pending, nodes, undisturbed, spared")
-	}
-	if p.Undisturbed && c.created[p.Of] {
-		c.refuse(place+".undisturbed", "the step itself makes %s, which has no pods when the step begins; put the check into a later step", p.Of)
-	}
-}
-
-func (c *checker) said(place string, s *SaidCheck) {
-	if !slices.Contains(Statements, s.What) {
-		c.refuse(place+".what", "%q: want one of %s", s.What, strings.Join(Statements, ", "))
-	}
-	if s.Pod != "" {
-		c.isWorkload(place+".pod", s.Pod)
-	}
-	if s.Group != "" {
-		c.isGroup(place+".group", s.Group)
-	}
-	if s.Under != "" {
-		c.isWorkload(place+".under", s.Under)
-	}
-	_, err := regexp.Compile(s.Text)
-	c.refuseIf(place+".text", err)
 }

@@ -88,14 +88,6 @@ func Substitute(value any, change func(string) (string, error)) (any, error) {
 
 var multiple = regexp.MustCompile(`^(\d+(?:\.\d+)?)x$`)
 
-func checkCapacity(key, value string) error {
-	if key != "cpu" && key != "memory" {
-		return fmt.Errorf("%q: want cpu or memory", key)
-	}
-	_, err := CapacityOf(value, resource.MustParse("1Gi"))
-	return err
-}
-
 // CapacityOf returns the quantity that the capacity of a group stands for: text
 // itself, or a multiple of what a worker has.
 func CapacityOf(text string, worker resource.Quantity) (string, error) {

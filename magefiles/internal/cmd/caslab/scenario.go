@@ -8,10 +8,14 @@ import (
 )
 
 var scenarioVerbs = []verb{
-	simpleVerb(usage{
+	verbWithOptions(usage{
 		name:    "scenario:list",
-		summary: "Prints the lab's scenarios and what each of them shows.",
-	}, func(_ context.Context, s *session) error { return s.scenarios.List() }),
+		summary: "Prints the lab's scenarios, what each of them shows, and where it is from.",
+		example: "go tool mage scenario:list -tags=upstream-e2e",
+	}, func(fs *flag.FlagSet, o *scenarios.ListOptions) { scenarioTags(fs, &o.Tags) },
+		func(_ context.Context, s *session, o scenarios.ListOptions, _ []string) error {
+			return s.scenarios.List(o)
+		}),
 	verbWithOptions(usage{
 		name:    "scenario:run",
 		summary: "Runs scenarios against the autoscaler and fails if an expectation fails.",
@@ -48,4 +52,9 @@ func scenarioOptions(fs *flag.FlagSet, o *scenarios.Options) {
 		"`WHERE` the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already")
 	autoscalerFlags(fs, &o.Flags)
 	fs.StringVar(&o.Out, "out", "", "`FOLDER` for junit.xml, results.json and summary.md")
+	scenarioTags(fs, &o.Tags)
+}
+
+func scenarioTags(fs *flag.FlagSet, tags *string) {
+	fs.StringVar(tags, "tags", "", "`TAGS` of scenarios, separated by commas: only scenarios that have one of them")
 }

@@ -72,6 +72,6 @@ func sessionOf(l *lab.Lab, command string) *session {
 	s.hollows = &hollows.Hollows{Lab: l, Open: open, Nodes: s.environment}
 	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact, Prepare: s.hollows.Prepare}
 	s.workloads = &workloads.Workloads{Lab: l, Open: open}
-	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines}
+	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines, PrepareHollow: s.hollows.Prepare}
 	return s
 }

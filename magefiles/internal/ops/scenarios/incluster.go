@@ -2,10 +2,13 @@ package scenarios
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
@@ -26,6 +30,8 @@ import (
 type inClusterAutoscaler struct {
 	compiledAutoscaler
 	image string
+	// port is that of the metrics.
+	port string
 	// deployed is true as soon as there may be a Deployment.
 	deployed bool
 	// stopWatching ends the watch of its pods. reported has the ends of containers that were
@@ -58,6 +64,9 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (e
 		return err
 	}
 	d.deployed, d.running = true, nil
+	if _, d.port, err = net.SplitHostPort(cmp.Or(autoscalers.ValueOf(flags, "address"), ":8085")); err != nil {
+		return fmt.Errorf("--address: %w", err)
+	}
 	if err := d.Autoscalers.Apply(ctx, d.cluster, d.image, flags, i.Env); err != nil {
 		return err
 	}
@@ -82,6 +91,24 @@ func (d *inClusterAutoscaler) Stop(ctx context.Context) error {
 	}
 	d.deployed = false
 	return nil
+}
+
+// Metrics implements engine.Autoscaler.
+func (d *inClusterAutoscaler) Metrics(ctx context.Context) (metrics.Sample, error) {
+	pods, err := d.cluster.Workload.List(ctx, kube.Pods, d.cluster.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("look for the autoscaler's pod: %w", err)
+	}
+	for i := range pods {
+		if p := &pods[i]; autoscalers.IsPod(p) && p.GetDeletionTimestamp() == nil && kube.Field(p, "status", "phase") == string(corev1.PodRunning) {
+			text, err := d.cluster.Workload.FromPod(ctx, p.GetNamespace(), p.GetName(), d.port, "/metrics")
+			if err != nil {
+				return nil, err
+			}
+			return metrics.Parse(bytes.NewReader(text))
+		}
+	}
+	return nil, errors.New("no pod of the autoscaler runs")
 }
 
 // Kill implements engine.Autoscaler. The Deployment makes another pod.

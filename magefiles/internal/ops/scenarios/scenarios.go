@@ -39,6 +39,8 @@ type Scenarios struct {
 	Open        target.Opener
 	Autoscalers *autoscalers.Autoscalers
 	Timelines   *timelines.Timelines
+	// PrepareHollow makes a cluster ready for hollow machines.
+	PrepareHollow func(context.Context, *target.Cluster) error
 }
 
 // AllScenarios selects every scenario of the lab.
@@ -93,15 +95,50 @@ func scenarios(names string) ([]*scenario.Scenario, error) {
 	return chosen, nil
 }
 
+// tagged returns the scenarios that have one of the tags, which are separated by commas; all of
+// them if tags is empty.
+func tagged(all []*scenario.Scenario, tags string) ([]*scenario.Scenario, error) {
+	var wanted, known []string
+	for tag := range strings.SplitSeq(tags, ",") {
+		if tag = strings.TrimSpace(tag); tag != "" {
+			wanted = append(wanted, tag)
+		}
+	}
+	if len(wanted) == 0 {
+		return all, nil
+	}
+	var chosen []*scenario.Scenario
+	for _, s := range all {
+		known = append(known, s.Tags...)
+		if slices.ContainsFunc(s.Tags, func(tag string) bool { return slices.Contains(wanted, tag) }) {
+			chosen = append(chosen, s)
+		}
+	}
+	if len(chosen) == 0 {
+		slices.Sort(known)
+		return nil, fmt.Errorf("-tags=%s: none of the scenarios has such a tag; want some of %s", tags, strings.Join(slices.Compact(known), ", "))
+	}
+	return chosen, nil
+}
+
+// ListOptions are the options of List.
+type ListOptions struct {
+	// Tags choose the scenarios that have one of them; empty means all.
+	Tags string
+}
+
 // List prints the lab's scenarios.
-func (sc *Scenarios) List() error {
+func (sc *Scenarios) List(o ListOptions) error {
 	all, err := scenarios(AllScenarios)
 	if err != nil {
 		return err
 	}
-	w := ui.NewTable(sc.Out, "SCENARIO", "SHOWS", "SINCE", "FLAGS")
+	if all, err = tagged(all, o.Tags); err != nil {
+		return err
+	}
+	w := ui.NewTable(sc.Out, "SCENARIO", "SHOWS", "TAGS", "SINCE", "FLAGS", "SOURCE")
 	for _, s := range all {
-		w.Row(s.Name, s.Title, cmp.Or(s.Autoscaler.Since, "-"), cmp.Or(strings.Join(s.Autoscaler.Flags, " "), "-"))
+		w.Row(s.Name, s.Title, cmp.Or(strings.Join(s.Tags, ","), "-"), cmp.Or(s.Autoscaler.Since, "-"), cmp.Or(strings.Join(s.Autoscaler.Flags, " "), "-"), cmp.Or(s.Source, "-"))
 	}
 	return w.End()
 }
@@ -125,6 +162,9 @@ type Options struct {
 	Autoscaler string
 	// Flags add to those of the settings.
 	Flags string
+	// Tags choose, of the scenarios that are named, those that have one of them; empty
+	// means all.
+	Tags string
 }
 
 func (o Options) validate() error {
@@ -193,7 +233,10 @@ func (sc *Scenarios) trial(names string, o Options) (t trial, err error) {
 	if t.overrides, err = sc.Autoscalers.Overrides(o.Flags); err != nil {
 		return t, err
 	}
-	t.chosen, err = scenarios(names)
+	if t.chosen, err = scenarios(names); err != nil {
+		return t, err
+	}
+	t.chosen, err = tagged(t.chosen, o.Tags)
 	return t, err
 }
 
@@ -243,7 +286,8 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 	return engine.Run(ctx, engine.Options{
 		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
 		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(reads).SizePrefix,
-		Autoscaler: under, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
+		PrepareHollow: func(ctx context.Context) error { return sc.PrepareHollow(ctx, c) },
+		Autoscaler:    under, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
 		AddFact: func(f timeline.Fact) { sc.Timelines.AddFact(c, f) },
 		// After every scenario, so that a run that is killed loses nothing.
 		Report: func(so *results.Results) error {

@@ -18,6 +18,7 @@ import (
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/ops/timelines"
+	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/target/targettest"
@@ -336,5 +337,33 @@ spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "registry.k8
 	err := sc.Run(t.Context(), "scale-up", Options{Autoscaler: AsItIs, Out: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "out of order") || strings.Contains(l.Logged.String(), "are in") {
 		t.Errorf("%v; want why it did not begin, and nothing of results:\n%s", err, l.Logged.String())
+	}
+}
+
+// TestTags: tags choose the scenarios that have one of them.
+func TestTags(t *testing.T) {
+	t.Parallel()
+	all := []*scenario.Scenario{{Name: "a", Tags: []string{"x", "y"}}, {Name: "b", Tags: []string{"y"}}, {Name: "c"}}
+	for tags, want := range map[string]string{"": "a b c", " , ": "a b c", "x": "a", "y": "a b", "x, y": "a b", "z,x": "a"} {
+		chosen, err := tagged(all, tags)
+		var names []string
+		for _, s := range chosen {
+			names = append(names, s.Name)
+		}
+		if got := strings.Join(names, " "); err != nil || got != want {
+			t.Errorf("-tags=%s: %q, %v; want %q", tags, got, err, want)
+		}
+	}
+	if _, err := tagged(all, "z"); err == nil || !strings.Contains(err.Error(), "-tags=z: none of the scenarios has such a tag; want some of x, y") {
+		t.Errorf("-tags=z: %v", err)
+	}
+	shipped, err := scenarios(AllScenarios)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range shipped {
+		if len(s.Tags) == 0 {
+			t.Errorf("%s has no tags", s.Name)
+		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/interrupt"
@@ -114,6 +115,10 @@ func (foreignAutoscaler) Start(context.Context, engine.Invocation) error { retur
 
 func (foreignAutoscaler) Stop(context.Context) error { return nil }
 
+func (foreignAutoscaler) Metrics(context.Context) (metrics.Sample, error) {
+	return nil, errors.New("the lab does not know where the autoscaler serves its metrics")
+}
+
 func (foreignAutoscaler) Kill(context.Context) error { return nil }
 
 func (foreignAutoscaler) Ended() <-chan error { return nil }
@@ -166,6 +171,8 @@ type hostAutoscaler struct {
 	resultsDir string
 	logFile    string
 	started    time.Time
+	// address is the host:port of the metrics.
+	address string
 }
 
 // killTime is how long a killed process may take to end.
@@ -195,7 +202,7 @@ func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	gone, done := make(chan struct{}), make(chan struct{})
 	h.gone, h.done, h.cancel, h.kill, h.running = gone, done, cancel, sync.OnceFunc(func() { close(kill) }), &i
-	h.logFile, h.started = process.LogFile, h.Now()
+	h.logFile, h.started, h.address = process.LogFile, h.Now(), autoscalers.ValueOf(process.Flags, "address")
 	go func() {
 		defer close(done)
 		err := process.Run(running, h.Runner)
@@ -269,6 +276,11 @@ func (h *hostAutoscaler) Kill(ctx context.Context) error {
 		return fmt.Errorf("wait for the end of the autoscaler, which was killed: %w", context.Cause(ctx))
 	}
 	return h.Stop(ctx) // it only forgets the process
+}
+
+// Metrics implements engine.Autoscaler.
+func (h *hostAutoscaler) Metrics(ctx context.Context) (metrics.Sample, error) {
+	return metrics.Read(ctx, h.address)
 }
 
 // keepLog copies the log of the process that ended into the folder of results. The

@@ -28,7 +28,7 @@ const (
 	pausedByScenario = "caslab.local/paused-by-scenario"
 )
 
-// Options say which cluster is changed, and how. All are required.
+// Options say which cluster is changed, and how. All are required unless a field says otherwise.
 type Options struct {
 	// Workload is the cluster that is scaled. Management has the Cluster API
 	// objects; it may be the same cluster.
@@ -43,6 +43,8 @@ type Options struct {
 	// Prefix begins the names of groups and workloads. What has this prefix and the
 	// label of scenarios is deleted by CleanUp.
 	Prefix string
+	// PrepareHollow makes the cluster ready for hollow machines; nil if there can be none.
+	PrepareHollow func(context.Context) error
 	// Now is the clock for time stamps.
 	Now func() time.Time
 }
@@ -65,11 +67,11 @@ func New(o Options, s *scenario.Scenario, all []*scenario.Scenario) *Cluster {
 	return &Cluster{Options: o, Scenario: s, All: all, made: map[string]*scenario.Workload{}}
 }
 
-// CountNodes counts the nodes for the variable ${nodes}, and returns their number.
-func (c *Cluster) CountNodes(ctx context.Context) (int, error) {
+// CountNodes counts the nodes for the variable ${nodes}.
+func (c *Cluster) CountNodes(ctx context.Context) error {
 	nodes, err := c.Workload.List(ctx, kube.Nodes, "")
 	c.nodes = len(nodes)
-	return c.nodes, err
+	return err
 }
 
 // Variables returns the values for ${…} in the scenario.

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 )
@@ -22,6 +23,14 @@ const optionPrefix = "cluster.x-k8s.io/autoscaling-options-"
 
 // MakeGroups creates all groups concurrently and waits for their first nodes.
 func (c *Cluster) MakeGroups(ctx context.Context, progress func(string)) error {
+	if slices.ContainsFunc(c.Scenario.Groups, scenario.Group.IsHollow) {
+		if c.PrepareHollow == nil {
+			return errors.New("the lab has no controller of hollow machines for this cluster")
+		}
+		if err := c.PrepareHollow(ctx); err != nil {
+			return fmt.Errorf("make the cluster ready for hollow machines: %w", err)
+		}
+	}
 	workers, err := c.workers(ctx)
 	if err != nil {
 		return err
@@ -38,7 +47,7 @@ func (c *Cluster) MakeGroups(ctx context.Context, progress func(string)) error {
 		}
 	}
 	return inParallel(len(groups), func(i int) error {
-		if err := c.makeGroup(ctx, groups[i], definitions[i]); err != nil {
+		if err := c.makeGroup(ctx, groups[i], definitions[i], &workers[0]); err != nil {
 			return fmt.Errorf("make the group %s: %w", groups[i].Name, err)
 		}
 		if groups[i].Min == 0 {
@@ -64,43 +73,116 @@ func (c *Cluster) nodeGroup(g scenario.Group, name string, worker *corev1.Node) 
 	}
 	group := capi.NodeGroup{
 		Name: c.Prefix + name, Namespace: c.Namespace, ClusterName: c.Cluster, Prefix: c.SizePrefix,
-		Min: g.Min, Max: g.Max, Labels: map[string]string{poolLabel: c.Prefix + g.PoolName()}, Taints: taints,
-		Capacity: map[string]string{}, Extra: c.labels(),
+		Min: g.Min, Max: g.Max, Labels: map[string]string{poolLabel: c.Prefix + g.PoolName()}, Taints: taints, Extra: c.labels(),
 	}
 	maps.Copy(group.Labels, g.Labels)
-	for _, key := range []string{"cpu", "memory"} {
-		has, reported := worker.Status.Capacity[corev1.ResourceName(key)]
-		if !reported {
-			return group, fmt.Errorf("the node %s does not report its %s", worker.Name, key)
-		}
-		text := g.Capacity[key]
-		if text == "" {
-			text = "1x"
-		}
-		if group.Capacity[key], err = scenario.CapacityOf(text, has); err != nil {
+	if group.Capacity, err = capacityOf(g.Capacity, worker); err != nil {
+		return group, err
+	}
+	if g.IsHollow() {
+		spec, err := g.HollowSpec(group.Labels, group.Capacity)
+		if err != nil {
 			return group, err
 		}
+		return spec.Group(group)
 	}
 	if len(g.Capacity) == 0 {
 		return group, nil
 	}
-	group.KubeletArgs, err = capi.KubeletArgs(group.Capacity, worker.Status.Capacity)
+	real := maps.Clone(group.Capacity)
+	delete(real, "maxPods")
+	group.KubeletArgs, err = capi.KubeletArgs(real, worker.Status.Capacity)
 	if errors.As(err, new(*capi.TooLargeError)) {
 		return group, nil // for a group that never gets a node
+	}
+	if pods := group.Capacity["maxPods"]; pods != "" && err == nil {
+		group.KubeletArgs["max-pods"] = pods
 	}
 	return group, err
 }
 
-func (c *Cluster) makeGroup(ctx context.Context, group capi.NodeGroup, g scenario.Group) error {
+// capacityOf returns a capacity with quantities instead of multiples, and with the cpu and the
+// memory of a worker where it has none.
+func capacityOf(given map[string]string, worker *corev1.Node) (map[string]string, error) {
+	capacity := map[string]string{"cpu": "1x", "memory": "1x"}
+	maps.Copy(capacity, given)
+	for _, key := range []string{"cpu", "memory"} {
+		has, reported := worker.Status.Capacity[corev1.ResourceName(key)]
+		if !reported {
+			return nil, fmt.Errorf("the node %s does not report its %s", worker.Name, key)
+		}
+		var err error
+		if capacity[key], err = scenario.CapacityOf(capacity[key], has); err != nil {
+			return nil, err
+		}
+	}
+	return capacity, nil
+}
+
+// told returns the annotations that tell the autoscaler something else than what is true; nil
+// removes one.
+func told(t *scenario.Told, group capi.NodeGroup, worker *corev1.Node) (map[string]any, error) {
+	annotations := map[string]any{}
+	if t == nil {
+		return annotations, nil
+	}
+	if t.Capacity != nil {
+		for key := range group.Capacity {
+			annotations[release.CapacityPrefix+key] = nil
+		}
+	}
+	if len(t.Capacity) > 0 {
+		capacity, err := capacityOf(t.Capacity, worker)
+		if err != nil {
+			return nil, err
+		}
+		for key, value := range capacity {
+			annotations[release.CapacityPrefix+key] = value
+		}
+	}
+	if t.Labels != nil {
+		labels := maps.Clone(t.Labels)
+		if labels[poolLabel] == "" && len(labels) > 0 {
+			labels[poolLabel] = group.Labels[poolLabel]
+		}
+		annotations[release.CapacityPrefix+"labels"] = text(joined(labels))
+	}
+	if t.Taints != nil {
+		annotations[release.CapacityPrefix+"taints"] = text(strings.Join(t.Taints, ","))
+	}
+	return annotations, nil
+}
+
+// text returns the value of an annotation; nil for an empty one.
+func text(value string) any {
+	if value == "" {
+		return nil
+	}
+	return value
+}
+
+// joined writes key=value,key=value.
+func joined(labels map[string]string) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		parts = append(parts, key+"="+labels[key])
+	}
+	return strings.Join(parts, ",")
+}
+
+func (c *Cluster) makeGroup(ctx context.Context, group capi.NodeGroup, g scenario.Group, worker *corev1.Node) error {
+	annotations, err := told(g.Told, group, worker)
+	if err != nil {
+		return err
+	}
 	if err := group.Add(ctx, c.Management); err != nil {
 		return err
 	}
+	for key, value := range g.Options {
+		annotations[optionPrefix+key] = value
+	}
 	patch := map[string]any{}
-	if len(g.Options) > 0 {
-		annotations := map[string]any{}
-		for key, value := range g.Options {
-			annotations[optionPrefix+key] = value
-		}
+	if len(annotations) > 0 {
 		patch = annotated(annotations)
 	}
 	if g.Broken {

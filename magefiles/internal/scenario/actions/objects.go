@@ -14,12 +14,17 @@ import (
 	"caslab/magefiles/internal/scenario"
 )
 
-// clientOf returns the client of the cluster that has the objects of a kind.
-func (c *Cluster) clientOf(kind schema.GroupKind) *kube.Client {
+// ClientOf returns the client of the cluster that has the objects of a kind: those of Cluster
+// API and its providers are in the management cluster.
+func ClientOf(kind schema.GroupKind, workload, management *kube.Client) *kube.Client {
 	if kind.Group == kube.Clusters.Group || strings.HasSuffix(kind.Group, "."+kube.Clusters.Group) {
-		return c.Management
+		return management
 	}
-	return c.Workload
+	return workload
+}
+
+func (c *Cluster) clientOf(kind schema.GroupKind) *kube.Client {
+	return ClientOf(kind, c.Workload, c.Management)
 }
 
 // object returns a manifest of the scenario with the variables replaced and the label of

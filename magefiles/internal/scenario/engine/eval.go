@@ -14,6 +14,7 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
 )
 
 // outcome is the result of evaluating a check.
@@ -41,6 +42,16 @@ func (w *world) eval(c scenario.Check, base baseline) outcome {
 		return w.evalGroup(c.Group)
 	case c.Nodes != nil:
 		return outcome{holds: c.Nodes.Holds(len(w.nodes), w.nodesBefore), seen: fmt.Sprintf("%d nodes in the cluster", len(w.nodes))}
+	case c.Never != nil:
+		never := w.evalSaid(c.Never, base)
+		never.holds = !never.holds
+		return never
+	case c.Decisions != nil:
+		return w.evalDecisions(c.Decisions, base)
+	case c.Object != nil:
+		return w.evalObject(c.Object)
+	case c.Metric != nil:
+		return w.evalMetric(c.Metric)
 	default:
 		return w.evalSaid(c.Said, base)
 	}
@@ -213,6 +224,31 @@ func (w *world) evalSaid(s *scenario.SaidCheck, base baseline) outcome {
 		return outcome{seen: "it did not say that"}
 	}
 	return outcome{seen: "it said only: " + strings.Join(last(distinct(other), 3), "; ")}
+}
+
+// evalDecisions counts the autoscaler's decisions since the step began. The caller holds mu.
+func (w *world) evalDecisions(d *scenario.DecisionsCheck, base baseline) outcome {
+	if w.decisionsOf != len(w.facts) {
+		w.decisions, w.decisionsOf = history.New(w.facts).Decisions, len(w.facts)
+	}
+	up, down := 0, 0
+	var seen []string
+	for _, decision := range w.decisions {
+		if !decision.At.After(base.at) || d.Group != "" && !decision.IsAbout(w.prefix+d.Group) {
+			continue
+		}
+		if decision.Up {
+			up++
+		} else {
+			down++
+		}
+		seen = append(seen, decision.At.Format(time.TimeOnly)+" "+decision.Words())
+	}
+	text := fmt.Sprintf("%d to enlarge groups, %d to remove nodes", up, down)
+	if len(seen) > 0 {
+		text += ": " + strings.Join(last(seen, maxHistory), "; ")
+	}
+	return outcome{holds: meets(d.Up, up) && meets(d.Down, down), seen: text}
 }
 
 // isAbout reports whether a fact is about what the check names. The caller holds mu.

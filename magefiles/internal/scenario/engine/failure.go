@@ -170,6 +170,10 @@ func (w *world) relatedNames(c scenario.Check) map[string]bool {
 		group(c.Pods.Group)
 	case c.Group != nil:
 		group(c.Group.Name)
+	case c.Never != nil:
+		return w.relatedNames(scenario.Check{Said: c.Never})
+	case c.Decisions != nil:
+		group(c.Decisions.Group)
 	case c.Said != nil:
 		workload(c.Said.Pod)
 		workload(c.Said.Under)

@@ -13,6 +13,7 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
+	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
@@ -51,6 +52,8 @@ type Autoscaler interface {
 	// Kill ends the autoscaler as SIGKILL does: it has no time to finish anything. It may
 	// start again by itself; Start waits until it runs.
 	Kill(ctx context.Context) error
+	// Metrics returns the autoscaler's metrics of this moment.
+	Metrics(ctx context.Context) (metrics.Sample, error)
 	// Ended returns a channel with an error if the autoscaler ended by itself. The
 	// error contains the end of the log. The channel is nil if the lab cannot see
 	// that.
@@ -75,6 +78,8 @@ type Options struct {
 	// scenario.
 	Prefix     string
 	Autoscaler Autoscaler
+	// PrepareHollow makes the cluster ready for hollow machines; nil if there can be none.
+	PrepareHollow func(context.Context) error
 	// Versions are the versions of other components, by name, for the results. They
 	// are optional.
 	Versions map[string]string
@@ -152,7 +157,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 func (o Options) cluster(s *scenario.Scenario, all []*scenario.Scenario) *actions.Cluster {
 	return actions.New(actions.Options{
 		Workload: o.Workload, Management: o.Management, Namespace: o.Namespace, Cluster: o.Cluster,
-		ConfigNamespace: o.ConfigNamespace, PodNamespace: o.PodNamespace, SizePrefix: o.SizePrefix, Prefix: o.Prefix, Now: o.Now,
+		ConfigNamespace: o.ConfigNamespace, PodNamespace: o.PodNamespace, SizePrefix: o.SizePrefix, Prefix: o.Prefix, PrepareHollow: o.PrepareHollow, Now: o.Now,
 	}, s, all)
 }
 

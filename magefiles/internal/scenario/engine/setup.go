@@ -27,11 +27,10 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	if err := e.cluster.MakeGroups(limited, progress); err != nil {
 		return err
 	}
-	nodes, err := e.cluster.CountNodes(limited)
-	if err != nil {
+	if err := e.cluster.CountNodes(limited); err != nil {
 		return err
 	}
-	e.w.setNodesBefore(nodes)
+	e.w.setVariables(e.cluster.Variables())
 	if err := e.cluster.ApplyObjects(limited); err != nil {
 		return err
 	}
@@ -41,9 +40,14 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	if err != nil {
 		return err
 	}
-	if err := e.w.follow(ctx, limited, e.o, namespaces...); err != nil {
+	objects, err := e.w.collections(e.s.Checks())
+	if err != nil {
 		return err
 	}
+	if err := e.w.follow(ctx, limited, e.o, namespaces, objects); err != nil {
+		return err
+	}
+	e.followMetrics(ctx)
 	if e.o.Autoscaler.Controlled() {
 		progress("the autoscaler")
 		if err := e.startAutoscaler(limited); err != nil {

@@ -12,8 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/actions"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/workload"
 )
 
@@ -33,7 +37,18 @@ type world struct {
 	workloadOf map[string]string
 	// oldMachines has the UIDs of the machines from before the rollout, by group.
 	oldMachines map[string]map[string]bool
-	facts       []timeline.Fact
+	// objects has the objects of other kinds that checks are about.
+	objects map[collection]map[string]*unstructured.Unstructured
+	// metrics are the autoscaler's; nil if they are not known. metricsErr is why they could
+	// not be read the last time.
+	metrics    metrics.Sample
+	metricsErr error
+	facts      []timeline.Fact
+	// decisions are those of the first decisionsOf facts.
+	decisions   []*history.Decision
+	decisionsOf int
+	// variables are the values for ${…}.
+	variables scenario.Variables
 	// nodesBefore is the number of nodes before the first step. began is the time
 	// just before the first object was created.
 	nodesBefore int
@@ -52,9 +67,9 @@ func newWorld(prefix string, now func() time.Time) *world {
 }
 
 // follow keeps the world up to date until ctx is done. It returns when all existing
-// objects have been seen, or with an error when limited is done.
-// The pods are those of o.PodNamespace, and the workloads' of the other namespaces.
-func (w *world) follow(ctx, limited context.Context, o Options, others ...string) error {
+// objects have been seen, or with an error when limited is done. The pods are those of
+// o.PodNamespace, and the workloads' of other namespaces; checks are about the objects.
+func (w *world) follow(ctx, limited context.Context, o Options, others []string, objects map[collection]map[string]*unstructured.Unstructured) error {
 	var kinds int
 	synced := make(chan struct{})
 	errs := make(chan error, 1)
@@ -85,6 +100,16 @@ func (w *world) follow(ctx, limited context.Context, o Options, others ...string
 	start(o.Workload, kube.Nodes, "", w.nodes)
 	start(o.Management, kube.MachineDeployments, o.Namespace, w.groups)
 	start(o.Management, kube.Machines, o.Namespace, w.machines)
+	w.mu.Lock()
+	w.objects = objects
+	w.mu.Unlock()
+	for of, into := range objects {
+		client := actions.ClientOf(of.kind, o.Workload, o.Management)
+		if err := refuseUnserved(limited, client, of); err != nil {
+			return err
+		}
+		start(client, of.kind, of.namespace, into)
+	}
 	for range kinds {
 		select {
 		case <-synced:
@@ -174,6 +199,9 @@ func (w *world) evaluateAll(at time.Time, cause string) {
 // describeChange describes in words how an object changed.
 func describeChange(kind schema.GroupKind, change kube.Change) string {
 	name := map[schema.GroupKind]string{kube.Pods: "pod", kube.Nodes: "node", kube.MachineDeployments: "group", kube.Machines: "machine"}[kind]
+	if name == "" {
+		name = kind.Kind
+	}
 	switch {
 	case change.Before == nil:
 		return fmt.Sprintf("%s %s is there", name, change.After.GetName())
@@ -231,11 +259,11 @@ func (w *world) setBegin() {
 	w.began = w.now()
 }
 
-// setNodesBefore notes the number of nodes before the first step.
-func (w *world) setNodesBefore(nodes int) {
+// setVariables notes the values for ${…} before the first step.
+func (w *world) setVariables(v scenario.Variables) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.nodesBefore = nodes
+	w.variables, w.nodesBefore = v, v.Nodes
 }
 
 func (w *world) baseline() baseline {

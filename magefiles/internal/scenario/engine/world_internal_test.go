@@ -24,7 +24,7 @@ func TestAWatchThatDoesNotBegin(t *testing.T) {
 		late := errors.New("too late")
 		limited, stop := context.WithTimeoutCause(ctx, time.Minute, late)
 		defer stop()
-		err := newWorld("", time.Now).follow(ctx, limited, Options{Workload: client, Management: client})
+		err := newWorld("", time.Now).follow(ctx, limited, Options{Workload: client, Management: client}, nil, nil)
 		if !errors.Is(err, late) || !strings.Contains(err.Error(), "Machine") {
 			t.Errorf("follow() = %v, want why and the kind that is not served", err)
 		}

@@ -3,6 +3,7 @@ package simtest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	version "github.com/hashicorp/go-version"
@@ -17,6 +19,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/yaml"
 
+	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario/engine"
 )
@@ -60,6 +63,7 @@ const (
 	IgnoresOwners       Behaviour = "evicts pods that nobody makes again"
 	IgnoresSystemPods   Behaviour = "evicts system pods"
 	IgnoresPriority     Behaviour = "adds nodes for expendable pods"
+	IgnoresStartup      Behaviour = "takes a node that is not finished for one that is"
 	GivesIn             Behaviour = "leaves a group alone that somebody else resized"
 	WaitsForDeletions   Behaviour = "adds no node while a machine is being deleted"
 	TakesAnyScheduler   Behaviour = "adds nodes for pods of other schedulers"
@@ -98,6 +102,7 @@ type Autoscaler struct {
 	backoff  map[string]time.Time
 	unneeded map[string]time.Time
 	wanted   map[string]int // the last size that it gave a group
+	scaledUp atomic.Int64   // the nodes that it added
 }
 
 // Describe implements engine.Autoscaler.
@@ -138,12 +143,12 @@ func (a *Autoscaler) Start(ctx context.Context, i engine.Invocation) error {
 		}
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.flags, a.stop, a.ended = named, stop, make(chan error, 1)
 	a.starts++
 	a.added, a.backoff, a.unneeded = map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
 	a.lastAdd, a.wanted = time.Time{}, map[string]int{}
+	a.scaledUp.Store(0)
 	a.Cluster.newLog()
 	a.Cluster.Log("I", "main.go:309", "Cluster Autoscaler %s", cmp.Or(a.Release, "1.36.1"))
 	done := make(chan struct{})
@@ -152,6 +157,7 @@ func (a *Autoscaler) Start(ctx context.Context, i engine.Invocation) error {
 		defer close(done)
 		a.run(run, ended)
 	}(a.ended)
+	a.mu.Unlock()
 	time.Sleep(2 * time.Second)
 	return nil
 }
@@ -167,6 +173,16 @@ func (a *Autoscaler) Stop(context.Context) error {
 		<-done // its last round is over
 	}
 	return nil
+}
+
+// Metrics implements engine.Autoscaler.
+func (a *Autoscaler) Metrics(context.Context) (metrics.Sample, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stop == nil {
+		return nil, errors.New("it does not run")
+	}
+	return metrics.Parse(strings.NewReader(fmt.Sprintf("# TYPE cluster_autoscaler_scaled_up_nodes_total counter\ncluster_autoscaler_scaled_up_nodes_total{gpu=\"\"} %d\n", a.scaledUp.Load())))
 }
 
 // Kill implements engine.Autoscaler.
@@ -329,11 +345,12 @@ func (a *Autoscaler) add(g *group, n int) {
 	a.log("I", "executor.go:166", "Scale-up: setting group %s size to %d", g.id(), g.size+n)
 	a.resize(g, g.size+n)
 	a.added[g.name], a.lastAdd = time.Now(), time.Now()
+	a.scaledUp.Add(int64(n))
 }
 
 // scaleUp adds a node for every pod without room on the nodes and the upcoming nodes.
 func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstructured) {
-	all := nodeRooms(nodes, pods)
+	all := slices.DeleteFunc(nodeRooms(nodes, pods), func(r *nodeRoom) bool { return a.unfinished(r.node) })
 	total := len(nodes)
 	for _, g := range groups {
 		up := 0
@@ -384,6 +401,12 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 			a.add(g, n)
 		}
 	}
+}
+
+// unfinished reports whether a node has the taint of one that is not finished.
+func (a *Autoscaler) unfinished(node *unstructured.Unstructured) bool {
+	taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
+	return a.Behaviour != IgnoresStartup && slices.ContainsFunc(taints, func(t any) bool { return t.(map[string]any)["key"] == a.flags["startup-taint"] })
 }
 
 // leavesAlone reports whether the autoscaler wrongly does not enlarge a group.
@@ -517,7 +540,7 @@ func (a *Autoscaler) scaleDown(groups []*group, nodes, pods []*unstructured.Unst
 			i := slices.IndexFunc(g.nodes, func(n *unstructured.Unstructured) bool {
 				return n.GetName() == kube.Field(m, "status", "nodeRef", "name")
 			})
-			if i < 0 || m.GetDeletionTimestamp() != nil || !ready(g.nodes[i]) || !a.removable(g.nodes[i], nodes, pods) {
+			if i < 0 || m.GetDeletionTimestamp() != nil || !ready(g.nodes[i]) || a.unfinished(g.nodes[i]) || !a.removable(g.nodes[i], nodes, pods) {
 				continue
 			}
 			node := g.nodes[i]

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"caslab/magefiles/internal/autoscaler/metrics"
+	"caslab/magefiles/internal/scenario"
+)
+
+// metricsEvery is the time between two looks at the autoscaler's metrics.
+const metricsEvery = 3 * time.Second
+
+// followMetrics keeps the autoscaler's metrics up to date until ctx is done, if a check needs
+// them.
+func (e *engine) followMetrics(ctx context.Context) {
+	if !slices.ContainsFunc(e.s.Checks(), func(c scenario.Check) bool { return c.Metric != nil }) {
+		return
+	}
+	go func() {
+		for ctx.Err() == nil {
+			e.w.setMetrics(e.o.Autoscaler.Metrics(ctx))
+			select {
+			case <-time.After(metricsEvery):
+			case <-ctx.Done():
+			}
+		}
+	}()
+}
+
+// setMetrics notes the autoscaler's metrics, or why there are none. The last ones stay while an
+// autoscaler that was stopped says nothing.
+func (w *world) setMetrics(sample metrics.Sample, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.metricsErr = err
+	if err == nil {
+		w.metrics = sample
+		w.evaluateAll(w.now(), "the autoscaler's metrics")
+	}
+}
+
+// evalMetric evaluates a check of a metric. The caller holds mu.
+func (w *world) evalMetric(m *scenario.MetricCheck) outcome {
+	if w.metrics == nil {
+		return outcome{empty: true, holds: true, seen: fmt.Sprintf("no metrics yet: %v", w.metricsErr)}
+	}
+	sum, samples := 0.0, 0
+	for _, sample := range w.metrics[m.Name].GetMetric() {
+		if hasLabels(sample, m.Labels) {
+			samples++
+			sum += valueOf(sample)
+		}
+	}
+	if samples == 0 {
+		// A counter with labels is there only once it counts.
+		return outcome{holds: m.Value.Holds(0, w.nodesBefore), seen: "no sample, which counts as 0"}
+	}
+	return outcome{holds: m.Value.Holds(int(sum), w.nodesBefore), seen: fmt.Sprintf("it is %g", sum)}
+}
+
+func hasLabels(sample *dto.Metric, want map[string]string) bool {
+	found := 0
+	for _, l := range sample.GetLabel() {
+		if value, wanted := want[l.GetName()]; wanted && value == l.GetValue() {
+			found++
+		}
+	}
+	return found == len(want)
+}
+
+// valueOf returns the value of a sample; of a distribution, the number of observations.
+func valueOf(sample *dto.Metric) float64 {
+	switch {
+	case sample.GetCounter() != nil:
+		return sample.GetCounter().GetValue()
+	case sample.GetGauge() != nil:
+		return sample.GetGauge().GetValue()
+	case sample.GetHistogram() != nil:
+		return float64(sample.GetHistogram().GetSampleCount())
+	case sample.GetSummary() != nil:
+		return float64(sample.GetSummary().GetSampleCount())
+	default:
+		return sample.GetUntyped().GetValue()
+	}
+}
