@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/target"
 )
@@ -100,6 +101,26 @@ func TestInClusterCrashIsReported(t *testing.T) {
 	case err := <-d.Ended():
 		t.Errorf("%v was reported again", err)
 	default:
+	}
+}
+
+// TestInClusterKill: the autoscaler's pods are killed, and no others.
+func TestInClusterKill(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t, []schema.GroupVersionKind{{Version: "v1", Kind: "Pod"}}, "")
+	other := autoscalerPod(t, runs)
+	other.SetName("theirs")
+	other.SetLabels(nil)
+	server.Put(autoscalerPod(t, runs), other)
+	d := &inClusterAutoscaler{compiledAutoscaler: compiledAutoscaler{cluster: &target.Cluster{Workload: server.Client(), Namespace: "default"}}}
+	if err := d.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := server.List(kube.Pods); len(left) != 1 || left[0].GetName() != "theirs" {
+		t.Errorf("%d pods are left: %v", len(left), left)
+	}
+	if _, err := d.Metrics(t.Context()); err == nil || !strings.Contains(err.Error(), "no pod of the autoscaler runs") {
+		t.Errorf("Metrics() = %v", err)
 	}
 }
 

@@ -89,9 +89,9 @@ func (c *Cluster) nodeGroup(g scenario.Group, name string, worker *corev1.Node) 
 	if len(g.Capacity) == 0 {
 		return group, nil
 	}
-	real := maps.Clone(group.Capacity)
-	delete(real, "maxPods")
-	group.KubeletArgs, err = capi.KubeletArgs(real, worker.Status.Capacity)
+	physical := maps.Clone(group.Capacity)
+	delete(physical, "maxPods")
+	group.KubeletArgs, err = capi.KubeletArgs(physical, worker.Status.Capacity)
 	if errors.As(err, new(*capi.TooLargeError)) {
 		return group, nil // for a group that never gets a node
 	}

@@ -77,7 +77,8 @@ func options(c *simtest.Cluster, a *simtest.Autoscaler, log *ui.Log) engine.Opti
 	return engine.Options{
 		Workload: c.Client, Management: c.Client, Namespace: simtest.Namespace, Cluster: simtest.ClusterName,
 		ConfigNamespace: simtest.ConfigNamespace, PodNamespace: simtest.Namespace,
-		Autoscaler: a, Subscribe: c.Subscribe, AddFact: c.AddFact, Log: log,
+		PrepareHollow: func(context.Context) error { return nil },
+		Autoscaler:    a, Subscribe: c.Subscribe, AddFact: c.AddFact, Log: log,
 		WriteFacts: func(w io.Writer, facts []timeline.Fact) {
 			for _, f := range facts {
 				_, _ = io.WriteString(w, f.What+" "+f.Text+"\n")
@@ -168,6 +169,9 @@ var misbehaviours = []struct {
 	{"tug-of-war", simtest.AddsTooMany, "did not stay so: group web: size at most 2"},
 	{"unneeded-node", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 1"},
 	{"unneeded-node", simtest.IgnoresMinimum, "did not stay so: group web: size at least 1"},
+	{"burst", simtest.OneByOne, "did not stay so: decisions: at most 1 to enlarge groups"},
+	{"burst", simtest.AddsTooMany, "did not stay so: group web: size at most 10"},
+	{"burst", simtest.NeverScalesDown, "did not come true within 5m0s: group web: size 0"},
 	{"one-scale-up-at-a-time", simtest.ForgetsUpcoming, "another one waits while the node is on its way: did not stay so"},
 	{"one-scale-up-at-a-time", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 1"},
 	{"startup-taint", simtest.IgnoresStartup, "did not stay so: group web: size at most 1"},

@@ -63,6 +63,7 @@ const (
 	IgnoresOwners       Behaviour = "evicts pods that nobody makes again"
 	IgnoresSystemPods   Behaviour = "evicts system pods"
 	IgnoresPriority     Behaviour = "adds nodes for expendable pods"
+	OneByOne            Behaviour = "adds one node in each round"
 	IgnoresStartup      Behaviour = "takes a node that is not finished for one that is"
 	GivesIn             Behaviour = "leaves a group alone that somebody else resized"
 	WaitsForDeletions   Behaviour = "adds no node while a machine is being deleted"
@@ -396,6 +397,9 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 		n := plan[g]
 		if n > 0 && a.Behaviour == AddsTooMany {
 			n++
+		}
+		if a.Behaviour == OneByOne {
+			n = min(n, 1)
 		}
 		if n > 0 {
 			a.add(g, n)

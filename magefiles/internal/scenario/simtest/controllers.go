@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -175,7 +176,7 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 		c.remove(m)
 		return
 	}
-	if group == nil || kube.Field(group, "spec", "template", "spec", "bootstrap", "dataSecretName") != "" || group.GetName() == "work-md-0" {
+	if group == nil || group.GetName() == "work-md-0" || !hollow.Is(group) && kube.Field(group, "spec", "template", "spec", "bootstrap", "dataSecretName") != "" {
 		return
 	}
 	if _, fails := m.GetAnnotations()[neverJoins]; fails {
