@@ -63,6 +63,7 @@ const (
 	IgnoresOwners       Behaviour = "evicts pods that nobody makes again"
 	IgnoresSystemPods   Behaviour = "evicts system pods"
 	IgnoresPriority     Behaviour = "adds nodes for expendable pods"
+	CountsDeleted       Behaviour = "counts nodes that are being deleted"
 	OneByOne            Behaviour = "adds one node in each round"
 	IgnoresStartup      Behaviour = "takes a node that is not finished for one that is"
 	GivesIn             Behaviour = "leaves a group alone that somebody else resized"
@@ -102,8 +103,9 @@ type Autoscaler struct {
 	lastAdd  time.Time
 	backoff  map[string]time.Time
 	unneeded map[string]time.Time
-	wanted   map[string]int // the last size that it gave a group
-	scaledUp atomic.Int64   // the nodes that it added
+	wanted   map[string]int    // the last size that it gave a group
+	seen     map[string]string // the groups of the nodes that it saw
+	scaledUp atomic.Int64      // the nodes that it added
 }
 
 // Describe implements engine.Autoscaler.
@@ -148,7 +150,7 @@ func (a *Autoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	a.flags, a.stop, a.ended = named, stop, make(chan error, 1)
 	a.starts++
 	a.added, a.backoff, a.unneeded = map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
-	a.lastAdd, a.wanted = time.Time{}, map[string]int{}
+	a.lastAdd, a.wanted, a.seen = time.Time{}, map[string]int{}, map[string]string{}
 	a.scaledUp.Store(0)
 	a.Cluster.newLog()
 	a.Cluster.Log("I", "main.go:309", "Cluster Autoscaler %s", cmp.Or(a.Release, "1.36.1"))
@@ -363,6 +365,9 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 		if a.Behaviour == ForgetsUpcoming || a.Behaviour == DoesNotWait {
 			continue
 		}
+		if a.Behaviour == CountsDeleted {
+			up += a.deleted(g)
+		}
 		for range g.size - up {
 			all = append(all, newRoom(g.template))
 		}
@@ -405,6 +410,23 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 			a.add(g, n)
 		}
 	}
+}
+
+// deleted returns how many nodes of a group are being deleted or were deleted since the
+// autoscaler saw them.
+func (a *Autoscaler) deleted(g *group) int {
+	there := map[string]bool{}
+	for _, n := range g.nodes {
+		a.seen[n.GetName()] = g.name
+		there[n.GetName()] = kube.Field(n, "spec", "unschedulable") != "true"
+	}
+	n := 0
+	for name, of := range a.seen {
+		if of == g.name && !there[name] {
+			n++
+		}
+	}
+	return n
 }
 
 // unfinished reports whether a node has the taint of one that is not finished.
