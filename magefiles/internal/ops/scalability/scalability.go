@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler/metrics"
+	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -210,34 +213,46 @@ const cleanupTime = 20 * time.Minute
 
 // withGroups calls do while the node groups exist.
 func (b *Bench) withGroups(ctx context.Context, p plan, do func() error) (err error) {
-	step := b.Log.Start(fmt.Sprintf("add %d node groups", p.groups), time.Duration(p.groups)*time.Second)
-	made := 0
 	defer func() {
 		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
 		defer cancel()
-		step := b.Log.Start(fmt.Sprintf("delete %d node groups", made), time.Duration(made)*time.Second)
-		var derr error
-		for i := range made {
-			step.Progress(fmt.Sprintf("%d of %d", i, made))
-			derr = errors.Join(derr, b.Groups.Delete(ctx, p.name(i)))
-		}
-		step.Done("", derr)
-		err = errors.Join(err, derr)
+		err = errors.Join(err, b.each(p, "delete", func(name string) error {
+			err := b.Groups.Delete(ctx, name)
+			if errors.As(err, new(*capi.MissingGroupError)) {
+				return nil // it was not added
+			}
+			return err
+		}))
 	}()
-	for i := range p.groups {
-		step.Progress(fmt.Sprintf("%d of %d", i, p.groups))
+	err = b.each(p, "add", func(name string) error {
 		// Twice the nodes, so that a wrong decision shows.
-		err = b.Groups.Add(ctx, p.name(i), 0, 2*p.nodes+1, groups.Options{Machines: groups.Hollow, Capacity: nodeCapacity, Labels: groupLabel + "=" + p.name(i)})
-		if err != nil {
-			break
-		}
-		made++
-	}
-	step.Done("", err)
+		return b.Groups.Add(ctx, name, 0, 2*p.nodes+1, groups.Options{Machines: groups.Hollow, Capacity: nodeCapacity, Labels: groupLabel + "=" + name})
+	})
 	if err != nil {
 		return err
 	}
 	return do()
+}
+
+// atOnce is how many node groups are added, or deleted, at the same time.
+const atOnce = 8
+
+// each calls do with the name of each node group. what says what do does with the group.
+func (b *Bench) each(p plan, what string, do func(name string) error) error {
+	step := b.Log.Start(fmt.Sprintf("%s %d node groups", what, p.groups), time.Duration(p.groups)*time.Second/2)
+	var all errgroup.Group
+	all.SetLimit(atOnce)
+	var done atomic.Int32
+	for i := range p.groups {
+		all.Go(func() error {
+			err := do(p.name(i))
+			step.Progress(fmt.Sprintf("%d of %d", done.Add(1), p.groups))
+			return err
+		})
+	}
+	err := all.Wait()
+	step.Done("", err)
+	return err
 }
 
 // measurement is one run of one autoscaler.

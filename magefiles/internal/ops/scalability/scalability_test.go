@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"caslab/magefiles/internal/autoscaler/metrics"
+	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/ops/groups"
 	"caslab/magefiles/internal/traffic"
 	"caslab/magefiles/internal/ui"
 )
@@ -102,6 +105,61 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Check(t, "results.json", out.String())
+}
+
+// fakeGroups has the node groups that exist. It refuses to add the one called refused.
+type fakeGroups struct {
+	mu      sync.Mutex
+	there   map[string]groups.Options
+	refused string
+}
+
+func (f *fakeGroups) Add(_ context.Context, name string, lowest, highest int, o groups.Options) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if name == f.refused || lowest != 0 || highest != 5 {
+		return errRefused
+	}
+	f.there[name] = o
+	return nil
+}
+
+func (f *fakeGroups) Delete(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.there[name]; !ok {
+		return &capi.MissingGroupError{Name: name}
+	}
+	delete(f.there, name)
+	return nil
+}
+
+var errRefused = errors.New("refused")
+
+// TestWithGroups: the groups exist during the measurement and not afterwards, also if one of
+// them cannot be added.
+func TestWithGroups(t *testing.T) {
+	t.Parallel()
+	p := planOf(Options{Groups: 20, Nodes: 40, Pods: 40})
+	for _, refused := range []string{"", "bench-007"} {
+		f := &fakeGroups{there: map[string]groups.Options{}, refused: refused}
+		b := served(t, http.NotFound).Bench
+		b.Groups = f
+		during := 0
+		err := b.withGroups(t.Context(), p, func() error {
+			during = len(f.there)
+			if o := f.there["bench-003"]; o.Machines != groups.Hollow || o.Labels != "caslab.local/bench=bench-003" {
+				t.Errorf("a group has the options %+v", o)
+			}
+			return nil
+		})
+		if want := refused == ""; (err == nil) != want || (during == 20) != want || !want && !errors.Is(err, errRefused) {
+			t.Errorf("%q is refused: %d groups, and the error %v", refused, during, err)
+		}
+		if len(f.there) > 0 {
+			t.Errorf("%q is refused: %d groups are left", refused, len(f.there))
+		}
+	}
 }
 
 // served returns a measurement of an autoscaler that serves these metrics.
