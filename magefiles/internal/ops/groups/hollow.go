@@ -74,7 +74,7 @@ func (g *Groups) checkTotal(ctx context.Context, c *target.Cluster) error {
 		total += n
 	}
 	if limit > 0 && total > limit {
-		g.Log.Printf("! the node groups may have %d nodes, and with --%s=%d the autoscaler stops at fewer; start it with -flags='--%[2]s=%d'", total, flag, limit, total+100)
+		g.Log.Printf("! the node groups may have %d nodes, and with --%s=%d the autoscaler stops at fewer; start it with -flags='--%[2]s=%[4]d'", total, flag, limit, total+100)
 	}
 	return nil
 }

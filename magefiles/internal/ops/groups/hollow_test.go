@@ -40,7 +40,7 @@ func TestAddHollow(t *testing.T) {
 	if err := s.Add(testContext(t), "gpu", 0, 1, Options{Machines: Hollow}); !errors.As(err, new(*capi.TakenError)) || s.prepared != 1 {
 		t.Errorf("Add() of what is there = %v", err)
 	}
-	if logged := s.lab.Logged.String(); !strings.Contains(logged, "may have 30 nodes, and with --max-nodes-total=24 the autoscaler stops at fewer") {
+	if logged := s.lab.Logged.String(); !strings.Contains(logged, "may have 30 nodes, and with --max-nodes-total=24 the autoscaler stops at fewer; start it with -flags='--max-nodes-total=130'") {
 		t.Errorf("said\n%s", logged)
 	}
 	// A group of containers does not take the templates of the hollow one.
