@@ -223,6 +223,14 @@ func (h *Hollows) Remove(ctx context.Context) (err error) {
 		if err := remove(ctx, c.Workload, deployment); err != nil {
 			return err
 		}
+		// Nothing can be created again in a namespace that is on its way out.
+		err = c.Workload.Wait(ctx, kube.Namespaces, "", func(all []*unstructured.Unstructured) (bool, string) {
+			there := slices.ContainsFunc(all, func(n *unstructured.Unstructured) bool { return n.GetName() == hollow.Name })
+			return !there, "the namespace " + hollow.Name + " to go"
+		}, step.Progress)
+		if err != nil {
+			return err
+		}
 	}
 	if err := remove(ctx, c.Management, definitions); err != nil {
 		return err

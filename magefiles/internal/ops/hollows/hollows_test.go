@@ -308,6 +308,28 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestRemoveWaitsForTheNamespace: an API server empties a namespace before it removes it.
+func TestRemoveWaitsForTheNamespace(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	if err := s.Prepare(testContext(t), s.cluster); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Merge("controller", kube.Namespaces, "", hollow.Name, map[string]any{"metadata": map[string]any{"finalizers": []any{"kubernetes"}}})
+	s.server.Intercept(func(r kubetest.Request) error {
+		if r.Verb == "watch" && r.Resource == "namespaces" {
+			go s.server.Remove(kube.Namespaces, "", hollow.Name)
+		}
+		return nil
+	})
+	if err := s.Remove(testContext(t)); err != nil || s.server.Count("watch", "namespaces") == 0 {
+		t.Errorf("Remove() = %v, after %d watches of namespaces", err, s.server.Count("watch", "namespaces"))
+	}
+	if s.server.Get(kube.Namespaces, "", hollow.Name) != nil {
+		t.Error("the namespace is there")
+	}
+}
+
 func TestRun(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
