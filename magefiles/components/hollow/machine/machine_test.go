@@ -285,6 +285,18 @@ func TestOldCacheOfNodes(t *testing.T) {
 	w.wantReady("a", metav1.ConditionTrue, v1beta2.ProvisionedReason)
 }
 
+// TestNodeThatOnlyTheCacheLacks has a machine that was not reported yet.
+func TestNodeThatOnlyTheCacheLacks(t *testing.T) {
+	m := hollow("a", v1beta2.HollowMachineSpec{})
+	w := newWorld(t, machineOf("a", nil), m)
+	if err := w.workload.Create(t.Context(), newNode(m, "a-machine", "", "")); err != nil {
+		t.Fatal(err)
+	}
+	w.Workload = forgetful(t, w.workload)
+	w.reconcile("a")
+	w.wantReady("a", metav1.ConditionTrue, v1beta2.ProvisionedReason)
+}
+
 // TestKilledAfterTheNode has a controller that is killed before it reports its new Node.
 func TestKilledAfterTheNode(t *testing.T) {
 	w := newWorld(t, machineOf("a", nil), hollow("a", v1beta2.HollowMachineSpec{}))
