@@ -167,7 +167,7 @@ func (j *waiting) fitting() string {
 			texts = append(texts, fmt.Sprintf("%s: %s", timeline.Tidy(v.Group.Name), v.Obstacles[0].Text))
 		}
 	}
-	if len(texts) > maxFitting {
+	if len(texts) == 0 || len(texts) > maxFitting {
 		return ""
 	}
 	return strings.Join(texts, ", and ") + j.but()

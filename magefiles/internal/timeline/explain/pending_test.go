@@ -87,9 +87,11 @@ func TestExplainWhichGroupAPodIsFor(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		most, request, want string
+		spread              []corev1.TopologySpreadConstraint
 	}{
-		"at its maximum": {"2", "3", "; none of 2 groups would take it; it would fit web: max reached: it wants 2 of at most 2.\n"},
-		"too large":      {"2", "5", "; none of 2 groups would take it.\n"},
+		"at its maximum":           {most: "2", request: "3", want: "; none of 2 groups would take it; it would fit web: max reached: it wants 2 of at most 2.\n"},
+		"too large":                {most: "2", request: "5", want: "; none of 2 groups would take it.\n"},
+		"too large, with a spread": {most: "2", request: "5", want: "; none of 2 groups would take it.\n", spread: []corev1.TopologySpreadConstraint{{}}},
 	} {
 		c := newCluster(0)
 		c.shaped(3, timeline.Group, "web", "web", "", shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": tc.most}})
@@ -98,7 +100,7 @@ func TestExplainWhichGroupAPodIsFor(t *testing.T) {
 			c.pod(4, "default/full-"+node, node, shape.Pod{Requests: requests("3", "1Gi")})
 		}
 		pod := c.Pods(10, "shop", 1)[0]
-		c.pod(10, pod, "", shape.Pod{Requests: requests(tc.request, "1Gi")})
+		c.pod(10, pod, "", shape.Pod{Requests: requests(tc.request, "1Gi"), Spread: tc.spread})
 		if got, err := Text(c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %v: want %q:\n%s", name, err, tc.want, got)
 		}
