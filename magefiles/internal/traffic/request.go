@@ -25,10 +25,10 @@ var verbs = map[string]string{
 func parse(r *http.Request) Request {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	rest := len(parts) // of the path without its group and version
-	switch {
-	case parts[0] == "api":
+	switch parts[0] {
+	case "api":
 		rest = 2
-	case parts[0] == "apis":
+	case "apis":
 		rest = 3
 	}
 	if len(parts) <= rest { // discovery, or no path of an object
