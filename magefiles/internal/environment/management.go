@@ -34,18 +34,15 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	if err := state.Remove(c.managementKubeconfigLock()); err != nil {
 		return "", err
 	}
-	kind := c.tools.kind(c.newManagement(progress))
 	replace := ""
 	switch {
 	case len(existing) == 0:
+	case c.anew:
+		// What a killed run started may create the container after this run has looked at
+		// what is there.
+		replace = "a killed run left it unfinished"
 	case !c.sameImages(append(workload, existing...)):
 		replace = "its images have changed"
-	default:
-		// When an earlier run is killed, what it started may create the container only after
-		// this run has looked at what is there.
-		if err := kind.ExportKubeconfig(); err != nil {
-			replace = err.Error()
-		}
 	}
 	if replace != "" {
 		progress(replace + ": replacing it and the cluster that it created")
@@ -56,10 +53,14 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 			return "", err
 		}
 	}
+	kind := c.tools.kind(c.newManagement(progress))
 	if len(existing) == 0 || replace != "" {
-		if err := kind.Create(ctx); err != nil {
-			return "", err
-		}
+		err = kind.Create(ctx)
+	} else {
+		err = kind.ExportKubeconfig()
+	}
+	if err != nil {
+		return "", err
 	}
 	if network := release.Of(c.Config.ClusterAPI.Version).Network; network != kindNetwork {
 		// The engine forwards nothing between two networks, but the managers

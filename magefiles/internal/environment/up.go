@@ -67,6 +67,8 @@ type stepFunc = func(ctx context.Context, progress func(string)) (string, error)
 // its own fields. Only steps that need that step read them.
 type bringUp struct {
 	*Environment
+	// anew is true if there were no clusters, or none that could be used.
+	anew     bool
 	info     engine.Info
 	tree     *source.Tree
 	base     node.Images
@@ -142,10 +144,10 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 			return err
 		}
 	}
-	anew := found.empty || found.replace != nil
 	c := e.newBringUp(info)
+	c.anew = found.empty || found.replace != nil
 	defer func() { c.stopRecording() }()
-	if anew {
+	if c.anew {
 		if err := c.recorder.Begin(); err != nil {
 			return err
 		}
@@ -155,7 +157,7 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 		return err
 	}
 	nodeUsually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
-	if anew {
+	if c.anew {
 		more := ""
 		if nodeUsually < compileUsually {
 			more = fmt.Sprintf(", and up to %s more if the managers have to be compiled", compileUsually)
