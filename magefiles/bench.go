@@ -42,7 +42,7 @@ func (Bench) Autoscaler(ctx context.Context,
 	out *string, // FOLDER for results.json and for a profile of the autoscaler's processor time
 	pods *int, // N pods (default 500)
 	quiet *time.Duration, // DURATION for which it is watched while nothing changes (default 1m0s)
-	rounds *int, // how often each is measured: N times (default 1)
+	rounds *int, // measure each autoscaler N times (default 1)
 	trees *string, // AUTOSCALERS to compare, by turns: releases or folders of checkouts, separated by commas; without it, that of the settings
 ) error {
 	return lab(ctx, "bench:autoscaler", option("flags", flags), option("groups", groups), option("nodes", nodes), option("out", out),

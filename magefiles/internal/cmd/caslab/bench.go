@@ -44,7 +44,7 @@ var benchVerbs = []verb{
 		fs.IntVar(&o.Nodes, "nodes", 50, "`N` nodes that the pods need")
 		fs.IntVar(&o.Pods, "pods", 500, "`N` pods")
 		fs.StringVar(&o.Trees, "trees", "", "`AUTOSCALERS` to compare, by turns: releases or folders of checkouts, separated by commas; without it, that of the settings")
-		fs.IntVar(&o.Rounds, "rounds", 1, "how often each is measured: `N` times")
+		fs.IntVar(&o.Rounds, "rounds", 1, "measure each autoscaler `N` times")
 		fs.StringVar(&o.Flags, "flags", "", "more `FLAGS` of the autoscaler, as on a command line")
 		fs.DurationVar(&o.Quiet, "quiet", time.Minute, "`DURATION` for which it is watched while nothing changes")
 		fs.StringVar(&o.Out, "out", "", "`FOLDER` for results.json and for a profile of the autoscaler's processor time")

@@ -132,7 +132,7 @@ func (run Run) print(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	t = ui.NewTable(w, "PHASE", "REQUESTS", "A LOOP", "RECEIVED KiB", "VERB", "PATH")
+	t = ui.NewTable(w, "PHASE", "REQUESTS", "PER LOOP", "RECEIVED KiB", "VERB", "PATH")
 	for _, p := range run.Phases {
 		for _, r := range p.Requests[:min(most, len(p.Requests))] {
 			t.Row(p.Name, strconv.Itoa(r.Requests), perLoop(r.Requests, p.Functions[metrics.MainLoop].Count), strconv.FormatInt(r.Received>>10, 10), r.Verb, r.Path)

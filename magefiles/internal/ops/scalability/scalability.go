@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,11 +64,11 @@ type Options struct {
 	Out string
 }
 
-// Bounds of the options. More pods than maxPerNode do not fit on a node.
+// Bounds of the options. Up to maxPerNode pods, exactly as many as are to fit on a node do.
 const (
 	maxGroups  = 1000
 	maxNodes   = 1000
-	maxPerNode = 100
+	maxPerNode = 15
 )
 
 // validate refuses what cannot be measured.
@@ -78,8 +80,8 @@ func (o Options) validate() error {
 		}
 	}
 	refuse(o.Groups < 1 || o.Groups > maxGroups, "-groups=%d: want 1 to %d", o.Groups, maxGroups)
-	refuse(o.Nodes < o.Groups || o.Nodes > maxNodes, "-nodes=%d: want at least one for each of the %d groups, and at most %d", o.Nodes, o.Groups, maxNodes)
-	refuse(o.Pods < o.Nodes || o.Pods > maxPerNode*o.Nodes, "-pods=%d: want 1 to %d for each of the %d nodes", o.Pods, maxPerNode, o.Nodes)
+	refuse(o.Nodes < 1 || o.Nodes > maxNodes || o.Groups > 0 && o.Nodes%o.Groups != 0, "-nodes=%d: want as many for each of the %d groups, and at most %d in all", o.Nodes, o.Groups, maxNodes)
+	refuse(o.Nodes > 0 && (o.Pods < o.Nodes || o.Pods > maxPerNode*o.Nodes || o.Pods%o.Nodes != 0), "-pods=%d: want as many for each of the %d nodes, 1 to %d", o.Pods, o.Nodes, maxPerNode)
 	refuse(o.Rounds < 1, "-rounds=%d: want 1 or more", o.Rounds)
 	refuse(o.Quiet < 0, "-quiet=%s: want a duration, such as 1m", o.Quiet)
 	return errors.Join(errs...)
@@ -104,7 +106,7 @@ const (
 )
 
 func planOf(o Options) plan {
-	p := plan{groups: o.Groups, perNode: max(1, o.Pods/o.Nodes), nodes: max(1, o.Nodes/o.Groups)}
+	p := plan{groups: o.Groups, perNode: o.Pods / o.Nodes, nodes: o.Nodes / o.Groups}
 	p.pods = p.nodes * p.perNode
 	p.memory = nodeMemory * usable / 100 / p.perNode
 	return p
@@ -118,8 +120,8 @@ func (plan) name(i int) string { return fmt.Sprintf("bench-%03d", i) }
 
 const groupLabel = "caslab.local/bench"
 
-// subject is an autoscaler that is measured.
-type subject struct {
+// candidate is an autoscaler that is measured.
+type candidate struct {
 	*autoscalers.Autoscalers
 	name     string
 	compiled autoscalers.Compiled
@@ -134,7 +136,7 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	subjects, err := b.subjects(o.Trees)
+	candidates, err := b.candidates(o.Trees)
 	if err != nil {
 		return err
 	}
@@ -150,8 +152,8 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	for i := range subjects {
-		s := &subjects[i]
+	for i := range candidates {
+		s := &candidates[i]
 		if s.compiled, err = s.Compile(ctx, false); err != nil {
 			return fmt.Errorf("autoscaler %s: %w", s.name, err)
 		}
@@ -167,9 +169,9 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	results := Results{Groups: p.groups, Nodes: p.allNodes(), Pods: p.allPods()}
 	err = b.withGroups(ctx, p, func() error {
 		for round := range o.Rounds {
-			for _, s := range subjects {
+			for _, s := range candidates {
 				b.Log.Printf("round %d of %d, autoscaler %s", round+1, o.Rounds, s.name)
-				m := &measurement{Bench: b, cluster: c, subject: s, overrides: overrides, plan: p, options: o, round: round + 1}
+				m := &measurement{Bench: b, cluster: c, candidate: s, overrides: overrides, plan: p, options: o, round: round + 1}
 				phases, err := m.run(ctx)
 				results.Runs = append(results.Runs, Run{Autoscaler: s.name, Round: round + 1, Phases: phases})
 				if o.Out != "" {
@@ -191,19 +193,19 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	return err
 }
 
-// subjects returns the autoscalers that trees lists.
-func (b *Bench) subjects(trees string) ([]subject, error) {
+// candidates returns the autoscalers that trees lists.
+func (b *Bench) candidates(trees string) ([]candidate, error) {
 	if strings.TrimSpace(trees) == "" {
-		return []subject{{Autoscalers: b.Autoscalers, name: "of the settings"}}, nil
+		return []candidate{{Autoscalers: b.Autoscalers, name: "of the settings"}}, nil
 	}
-	var all []subject
+	var all []candidate
 	for tree := range strings.SplitSeq(trees, ",") {
 		tree = strings.TrimSpace(tree)
 		other, err := b.Autoscalers.Of(tree)
 		if err != nil {
 			return nil, fmt.Errorf("-trees=%s: %w", trees, err)
 		}
-		all = append(all, subject{Autoscalers: other, name: tree})
+		all = append(all, candidate{Autoscalers: other, name: tree})
 	}
 	return all, nil
 }
@@ -213,10 +215,14 @@ const cleanupTime = 20 * time.Minute
 
 // withGroups calls do while the node groups exist.
 func (b *Bench) withGroups(ctx context.Context, p plan, do func() error) (err error) {
+	var others sync.Map // the names of groups that somebody else added
 	defer func() {
 		ctx, cancel := interrupt.Cleanup(ctx, cleanupTime)
 		defer cancel()
 		err = errors.Join(err, b.each(p, "delete", func(name string) error {
+			if _, other := others.Load(name); other {
+				return nil
+			}
 			err := b.Groups.Delete(ctx, name)
 			if errors.As(err, new(*capi.MissingGroupError)) {
 				return nil // it was not added
@@ -226,7 +232,11 @@ func (b *Bench) withGroups(ctx context.Context, p plan, do func() error) (err er
 	}()
 	err = b.each(p, "add", func(name string) error {
 		// Twice the nodes, so that a wrong decision shows.
-		return b.Groups.Add(ctx, name, 0, 2*p.nodes+1, groups.Options{Machines: groups.Hollow, Capacity: nodeCapacity, Labels: groupLabel + "=" + name})
+		err := b.Groups.Add(ctx, name, 0, 2*p.nodes+1, groups.Options{Machines: groups.Hollow, Capacity: nodeCapacity, Labels: groupLabel + "=" + name})
+		if errors.As(err, new(*capi.TakenError)) {
+			others.Store(name, true)
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -259,7 +269,7 @@ func (b *Bench) each(p plan, what string, do func(name string) error) error {
 type measurement struct {
 	*Bench
 	cluster   *target.Cluster
-	subject   subject
+	candidate candidate
 	overrides []string
 	plan      plan
 	options   Options
@@ -294,13 +304,13 @@ const limit = time.Hour
 
 // run starts the autoscaler, makes its pods come and go, and returns what each phase cost.
 func (m *measurement) run(ctx context.Context) (phases []Phase, err error) {
-	process, err := m.subject.Process(ctx, m.cluster, m.subject.compiled, m.overrides)
+	process, err := m.candidate.Process(ctx, m.cluster, m.candidate.compiled, m.overrides)
 	if err != nil {
 		return nil, err
 	}
 	m.proxy = &traffic.Proxy{Server: m.cluster.WorkloadPath, Kubeconfig: m.AutoscalerKubeconfig()}
 	m.address = autoscalers.ValueOf(process.Flags, "address")
-	process.Relay, process.Output = m.proxy, discard{}
+	process.Relay, process.Output = m.proxy, io.Discard
 	running, cancel := context.WithCancel(ctx)
 	m.ended = make(chan struct{})
 	m.before = moment{at: m.Now()}
@@ -308,10 +318,12 @@ func (m *measurement) run(ctx context.Context) (phases []Phase, err error) {
 		defer close(m.ended)
 		m.end = process.Run(running, m.Runner)
 	}()
+	var profiles errgroup.Group
 	defer func() {
 		cancel()
 		<-m.ended
 		err = errors.Join(err, m.end)
+		_ = profiles.Wait() // without its error, which tells that the autoscaler ended
 		clean, done := interrupt.Cleanup(ctx, cleanupTime)
 		defer done()
 		err = errors.Join(err, m.deletePods(clean))
@@ -322,7 +334,10 @@ func (m *measurement) run(ctx context.Context) (phases []Phase, err error) {
 	}{
 		{phaseStart, m.firstLoop},
 		{phaseEmpty, m.quiet},
-		{phaseUp, m.up},
+		{phaseUp, func(ctx context.Context, progress func(string)) error {
+			profiles.Go(func() error { return m.profile(running) }) // may outlast the phase
+			return m.up(ctx, progress)
+		}},
 		{phaseFull, m.quiet},
 		{phaseDown, m.down},
 	} {
@@ -332,13 +347,8 @@ func (m *measurement) run(ctx context.Context) (phases []Phase, err error) {
 		}
 		phases = append(phases, came)
 	}
-	return phases, nil
+	return phases, profiles.Wait()
 }
-
-// discard takes what the autoscaler prints, which its log has too.
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // errEnded says that the autoscaler ended before it was stopped.
 var errEnded = errors.New("the autoscaler ended")
@@ -410,8 +420,6 @@ const profileTime = 30 * time.Second
 
 // up makes the pods, and waits until all run.
 func (m *measurement) up(ctx context.Context, progress func(string)) error {
-	profiled := make(chan error, 1)
-	go func() { profiled <- m.profile(ctx) }()
 	for i := range m.plan.groups {
 		name := m.plan.name(i)
 		w := workload.Workload{
@@ -419,10 +427,10 @@ func (m *measurement) up(ctx context.Context, progress func(string)) error {
 			NodeSelector: map[string]string{groupLabel: name}, Extra: map[string]string{groupLabel: name},
 		}
 		if _, err := w.Add(ctx, m.cluster.Workload); err != nil {
-			return errors.Join(err, <-profiled)
+			return err
 		}
 	}
-	err := m.cluster.Workload.Wait(ctx, kube.Deployments, target.PodNamespace, func(all []*unstructured.Unstructured) (bool, string) {
+	return m.cluster.Workload.Wait(ctx, kube.Deployments, target.PodNamespace, func(all []*unstructured.Unstructured) (bool, string) {
 		run := 0
 		for _, o := range all {
 			if d, err := kube.Deployment(o); err == nil && o.GetLabels()[groupLabel] != "" {
@@ -431,7 +439,6 @@ func (m *measurement) up(ctx context.Context, progress func(string)) error {
 		}
 		return run >= m.plan.allPods(), fmt.Sprintf("%d of %d pods run", run, m.plan.allPods())
 	}, progress)
-	return errors.Join(err, <-profiled)
 }
 
 // profile writes the profile of the autoscaler's next seconds.
@@ -439,7 +446,7 @@ func (m *measurement) profile(ctx context.Context) error {
 	if m.options.Out == "" {
 		return nil
 	}
-	file := filepath.Join(m.options.Out, fmt.Sprintf("scale-up-%d-%s.pprof", m.round, state.ShortSum(m.subject.name)))
+	file := filepath.Join(m.options.Out, fmt.Sprintf("scale-up-%d-%s.pprof", m.round, state.ShortSum(m.candidate.name)))
 	return saveProfile(ctx, m.address, profileTime, file)
 }
 

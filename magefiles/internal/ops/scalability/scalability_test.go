@@ -30,13 +30,15 @@ func TestValidate(t *testing.T) {
 		t.Errorf("%+v was refused: %v", good, err)
 	}
 	for want, change := range map[string]func(*Options){
-		"-groups=0: want 1 to 1000":                       func(o *Options) { o.Groups = 0 },
-		"-nodes=49: want at least one for each of the 50": func(o *Options) { o.Nodes = 49 },
-		"-nodes=1001: want at least one":                  func(o *Options) { o.Nodes = 1001 },
-		"-pods=299: want 1 to 100 for each of the 300":    func(o *Options) { o.Pods = 299 },
-		"-pods=30001: want 1 to 100 for each":             func(o *Options) { o.Pods = 30001 },
-		"-rounds=0: want 1 or more":                       func(o *Options) { o.Rounds = 0 },
-		"-quiet=-1s: want a duration":                     func(o *Options) { o.Quiet = -time.Second },
+		"-groups=0: want 1 to 1000":                   func(o *Options) { o.Groups = 0 },
+		"-nodes=0: want as many for each of the 50":   func(o *Options) { o.Nodes = 0 },
+		"-nodes=99: want as many for each of the 50":  func(o *Options) { o.Nodes = 99 },
+		"-nodes=1050: want as many":                   func(o *Options) { o.Nodes = 1050 },
+		"-pods=0: want as many for each of the 300":   func(o *Options) { o.Pods = 0 },
+		"-pods=301: want as many for each of the 300": func(o *Options) { o.Pods = 301 },
+		"-pods=4800: want as many for each":           func(o *Options) { o.Pods = 4800 },
+		"-rounds=0: want 1 or more":                   func(o *Options) { o.Rounds = 0 },
+		"-quiet=-1s: want a duration":                 func(o *Options) { o.Quiet = -time.Second },
 	} {
 		o := good
 		change(&o)
@@ -55,7 +57,7 @@ func TestPlan(t *testing.T) {
 	}{
 		{Options{Groups: 50, Nodes: 300, Pods: 3000}, plan{groups: 50, nodes: 6, pods: 60, perNode: 10, memory: 1556}},
 		{Options{Groups: 1, Nodes: 1, Pods: 1}, plan{groups: 1, nodes: 1, pods: 1, perNode: 1, memory: 15564}},
-		{Options{Groups: 3, Nodes: 10, Pods: 25}, plan{groups: 3, nodes: 3, pods: 6, perNode: 2, memory: 7782}},
+		{Options{Groups: 2, Nodes: 4, Pods: 4 * maxPerNode}, plan{groups: 2, nodes: 2, pods: 2 * maxPerNode, perNode: maxPerNode, memory: 1037}},
 	} {
 		p := planOf(tc.o)
 		if p != tc.want {
@@ -117,6 +119,9 @@ type fakeGroups struct {
 func (f *fakeGroups) Add(_ context.Context, name string, lowest, highest int, o groups.Options) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if _, ok := f.there[name]; ok {
+		return &capi.TakenError{Name: name}
+	}
 	if name == f.refused || lowest != 0 || highest != 5 {
 		return errRefused
 	}
@@ -159,6 +164,21 @@ func TestWithGroups(t *testing.T) {
 		if len(f.there) > 0 {
 			t.Errorf("%q is refused: %d groups are left", refused, len(f.there))
 		}
+	}
+}
+
+// TestOthersGroupStays: a group that somebody else gave one of the names is not deleted.
+func TestOthersGroupStays(t *testing.T) {
+	t.Parallel()
+	f := &fakeGroups{there: map[string]groups.Options{"bench-001": {}}}
+	b := served(t, http.NotFound).Bench
+	b.Groups = f
+	err := b.withGroups(t.Context(), planOf(Options{Groups: 3, Nodes: 6, Pods: 6}), func() error {
+		t.Error("it was measured with the group of somebody else")
+		return nil
+	})
+	if _, ok := f.there["bench-001"]; !ok || len(f.there) != 1 || !errors.As(err, new(*capi.TakenError)) {
+		t.Errorf("the groups %v are left, and the error is %v", f.there, err)
 	}
 }
 
@@ -220,7 +240,7 @@ func TestFirstLoop(t *testing.T) {
 	m.address = "127.0.0.1:1"
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if err := m.firstLoop(ctx, nil); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
+	if err := m.firstLoop(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("an autoscaler that does not answer: %v", err)
 	}
 }
