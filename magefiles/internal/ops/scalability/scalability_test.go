@@ -12,13 +12,20 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/golden"
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/groups"
+	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/traffic"
 	"caslab/magefiles/internal/ui"
 )
@@ -271,4 +278,56 @@ func TestProfile(t *testing.T) {
 	if err := saveProfile(t.Context(), m.address, time.Second, files[0]); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("an autoscaler without profiles: %v", err)
 	}
+}
+
+// TestUpAndDown: the scale-up ends when all pods run, and the scale-down when no node of the
+// groups is left. Workloads and nodes of others stay.
+func TestUpAndDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := kubetest.New(t, []schema.GroupVersionKind{kube.Nodes.WithVersion("v1"), kube.Deployments.WithVersion("v1")}, `
+apiVersion: v1
+kind: Node
+metadata: {name: worker}
+status: {allocatable: {memory: 8Gi}, images: [{names: ["example.com/pause:3.10"]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: other, namespace: default}
+`)
+		p := planOf(Options{Groups: 2, Nodes: 2, Pods: 4})
+		m := &measurement{cluster: &target.Cluster{Workload: server.Client()}, plan: p}
+		node := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "hollow", "labels": map[string]any{groupLabel: p.name(0), "caslab.local/machines": "hollow"}},
+		}}
+		run := func(group int) func() {
+			return func() {
+				server.Edit(kube.Deployments, target.PodNamespace, p.name(group), func(o *unstructured.Unstructured) {
+					_ = unstructured.SetNestedField(o.Object, int64(p.pods), "status", "readyReplicas")
+				})
+			}
+		}
+		server.Put(node)
+		time.AfterFunc(10*time.Second, run(0))
+		time.AfterFunc(20*time.Second, run(1))
+		began := time.Now()
+		if err := m.up(t.Context(), nil); err != nil || time.Since(began) < 20*time.Second {
+			t.Fatalf("the scale-up ended after %s: %v", time.Since(began), err)
+		}
+		d, err := kube.Deployment(server.Get(kube.Deployments, target.PodNamespace, p.name(1)))
+		if err != nil || int(*d.Spec.Replicas) != p.pods || d.Spec.Template.Spec.NodeSelector[groupLabel] != p.name(1) {
+			t.Errorf("the workload of the second group is %+v: %v", d, err)
+		}
+		if n, err := m.nodes(t.Context()); n != 1 || err != nil {
+			t.Errorf("the groups have %d nodes: %v", n, err)
+		}
+		time.AfterFunc(30*time.Second, func() { server.Remove(kube.Nodes, "", "hollow") })
+		began = time.Now()
+		if err := m.down(t.Context(), nil); err != nil || time.Since(began) < 30*time.Second {
+			t.Errorf("the scale-down ended after %s: %v", time.Since(began), err)
+		}
+		if left := server.List(kube.Deployments); len(left) != 1 || left[0].GetName() != "other" {
+			t.Errorf("the deployments %v are left", left)
+		}
+	})
 }
