@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,8 +31,8 @@ import (
 type inClusterAutoscaler struct {
 	compiledAutoscaler
 	image string
-	// port is that of the metrics.
-	port string
+	// port is that of the metrics, a string. Metrics reads it also while Start runs.
+	port atomic.Value
 	// deployed is true as soon as there may be a Deployment.
 	deployed bool
 	// stopWatching ends the watch of its pods. reported has the ends of containers that were
@@ -64,9 +65,11 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (e
 		return err
 	}
 	d.deployed, d.running = true, nil
-	if _, d.port, err = net.SplitHostPort(cmp.Or(autoscalers.ValueOf(flags, "address"), ":8085")); err != nil {
+	_, port, err := net.SplitHostPort(cmp.Or(autoscalers.ValueOf(flags, "address"), ":8085"))
+	if err != nil {
 		return fmt.Errorf("--address: %w", err)
 	}
+	d.port.Store(port)
 	if err := d.Autoscalers.Apply(ctx, d.cluster, d.image, flags, i.Env); err != nil {
 		return err
 	}
@@ -95,13 +98,17 @@ func (d *inClusterAutoscaler) Stop(ctx context.Context) error {
 
 // Metrics implements engine.Autoscaler.
 func (d *inClusterAutoscaler) Metrics(ctx context.Context) (metrics.Sample, error) {
+	port, started := d.port.Load().(string)
+	if !started {
+		return nil, errors.New("the autoscaler was not started yet")
+	}
 	pods, err := d.cluster.Workload.List(ctx, kube.Pods, d.cluster.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("look for the autoscaler's pod: %w", err)
 	}
 	for i := range pods {
 		if p := &pods[i]; autoscalers.IsPod(p) && p.GetDeletionTimestamp() == nil && kube.Field(p, "status", "phase") == string(corev1.PodRunning) {
-			text, err := d.cluster.Workload.FromPod(ctx, p.GetNamespace(), p.GetName(), d.port, "/metrics")
+			text, err := d.cluster.Workload.FromPod(ctx, p.GetNamespace(), p.GetName(), port, "/metrics")
 			if err != nil {
 				return nil, err
 			}

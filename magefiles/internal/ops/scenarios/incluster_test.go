@@ -119,6 +119,7 @@ func TestInClusterKill(t *testing.T) {
 	if left := server.List(kube.Pods); len(left) != 1 || left[0].GetName() != "theirs" {
 		t.Errorf("%d pods are left: %v", len(left), left)
 	}
+	d.port.Store("8085")
 	if _, err := d.Metrics(t.Context()); err == nil || !strings.Contains(err.Error(), "no pod of the autoscaler runs") {
 		t.Errorf("Metrics() = %v", err)
 	}

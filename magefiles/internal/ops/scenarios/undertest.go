@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"al.essio.dev/pkg/shellescape"
@@ -171,8 +172,8 @@ type hostAutoscaler struct {
 	resultsDir string
 	logFile    string
 	started    time.Time
-	// address is the host:port of the metrics.
-	address string
+	// address is the host:port of the metrics, a string. Metrics reads it also while Start runs.
+	address atomic.Value
 }
 
 // killTime is how long a killed process may take to end.
@@ -202,7 +203,8 @@ func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	gone, done := make(chan struct{}), make(chan struct{})
 	h.gone, h.done, h.cancel, h.kill, h.running = gone, done, cancel, sync.OnceFunc(func() { close(kill) }), &i
-	h.logFile, h.started, h.address = process.LogFile, h.Now(), autoscalers.ValueOf(process.Flags, "address")
+	h.logFile, h.started = process.LogFile, h.Now()
+	h.address.Store(autoscalers.ValueOf(process.Flags, "address"))
 	go func() {
 		defer close(done)
 		err := process.Run(running, h.Runner)
@@ -280,7 +282,11 @@ func (h *hostAutoscaler) Kill(ctx context.Context) error {
 
 // Metrics implements engine.Autoscaler.
 func (h *hostAutoscaler) Metrics(ctx context.Context) (metrics.Sample, error) {
-	return metrics.Read(ctx, h.address)
+	address, started := h.address.Load().(string)
+	if !started {
+		return nil, errors.New("the autoscaler was not started yet")
+	}
+	return metrics.Read(ctx, address)
 }
 
 // keepLog copies the log of the process that ended into the folder of results. The

@@ -23,7 +23,9 @@ func (e *engine) followMetrics(ctx context.Context) {
 	}
 	go func() {
 		for ctx.Err() == nil {
-			e.w.setMetrics(e.o.Autoscaler.Metrics(ctx))
+			process := e.w.process()
+			sample, err := e.o.Autoscaler.Metrics(ctx)
+			e.w.setMetrics(process, sample, err)
 			select {
 			case <-time.After(metricsEvery):
 			case <-ctx.Done():
@@ -32,11 +34,30 @@ func (e *engine) followMetrics(ctx context.Context) {
 	}()
 }
 
-// setMetrics notes the autoscaler's metrics, or why there are none. The last ones stay while an
-// autoscaler that was stopped says nothing.
-func (w *world) setMetrics(sample metrics.Sample, err error) {
+// process returns the number of the autoscaler's process, which forgetMetrics counts.
+func (w *world) process() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.processes
+}
+
+// forgetMetrics forgets the metrics of a process that ended, before the next one starts.
+func (w *world) forgetMetrics() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.processes++
+	w.metrics, w.metricsErr = nil, nil
+}
+
+// setMetrics notes the metrics of the autoscaler's process, or why there are none. The last ones
+// stay while an autoscaler that was stopped says nothing. Those of a process before, which were
+// asked for before it ended, count no more.
+func (w *world) setMetrics(process int, sample metrics.Sample, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if process != w.processes {
+		return
+	}
 	w.metricsErr = err
 	if err == nil {
 		w.metrics = sample
@@ -47,7 +68,11 @@ func (w *world) setMetrics(sample metrics.Sample, err error) {
 // evalMetric evaluates a check of a metric. The caller holds mu.
 func (w *world) evalMetric(m *scenario.MetricCheck) outcome {
 	if w.metrics == nil {
-		return outcome{empty: true, holds: true, seen: fmt.Sprintf("no metrics yet: %v", w.metricsErr)}
+		seen := "no metrics yet"
+		if w.metricsErr != nil {
+			seen += ": " + w.metricsErr.Error()
+		}
+		return outcome{empty: true, holds: true, seen: seen}
 	}
 	sum, samples := 0.0, 0
 	for _, sample := range w.metrics[m.Name].GetMetric() {

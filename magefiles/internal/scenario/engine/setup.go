@@ -47,13 +47,13 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	if err := e.w.follow(ctx, limited, e.o, namespaces, objects); err != nil {
 		return err
 	}
-	e.followMetrics(ctx)
 	if e.o.Autoscaler.Controlled() {
 		progress("the autoscaler")
 		if err := e.startAutoscaler(limited); err != nil {
 			return fmt.Errorf("start the autoscaler: %w", err)
 		}
 	}
+	e.followMetrics(ctx)
 	base := e.w.baseline()
 	for _, c := range e.s.Always {
 		e.always = append(e.always, &watch{check: c, base: base, stay: true})
@@ -125,5 +125,7 @@ func (e *engine) startAutoscaler(ctx context.Context) error {
 		}
 		i.Env = append(i.Env, name+"="+value)
 	}
+	// Metrics count from the beginning of a process.
+	e.w.forgetMetrics()
 	return e.o.Autoscaler.Start(ctx, i)
 }

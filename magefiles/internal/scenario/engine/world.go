@@ -39,10 +39,12 @@ type world struct {
 	oldMachines map[string]map[string]bool
 	// objects has the objects of other kinds that checks are about.
 	objects map[collection]map[string]*unstructured.Unstructured
-	// metrics are the autoscaler's; nil if they are not known. metricsErr is why they could
-	// not be read the last time.
+	// metrics are those of the autoscaler's last process; nil if they are not known.
+	// metricsErr is why they could not be read the last time. processes is how often the
+	// autoscaler was started.
 	metrics    metrics.Sample
 	metricsErr error
+	processes  int
 	facts      []timeline.Fact
 	// decisions are those of the first decisionsOf facts.
 	decisions   []*history.Decision
@@ -68,7 +70,7 @@ func newWorld(prefix string, now func() time.Time) *world {
 
 // follow keeps the world up to date until ctx is done. It returns when all existing
 // objects have been seen, or with an error when limited is done. The pods are those of
-// o.PodNamespace, and the workloads' of other namespaces; checks are about the objects.
+// o.PodNamespace, and those of workloads in other namespaces. objects are what checks look at.
 func (w *world) follow(ctx, limited context.Context, o Options, others []string, objects map[collection]map[string]*unstructured.Unstructured) error {
 	var kinds int
 	synced := make(chan struct{})
