@@ -470,6 +470,8 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 	set(own, "spec", "selector", "matchLabels")
 	set(labels, "spec", "template", "metadata", "labels")
 	if g.Template != nil {
+		// Machines of the other infrastructure may be elsewhere.
+		unstructured.RemoveNestedField(group.Object, "spec", "template", "spec", "failureDomain")
 		set(g.reference(group), machineRef...)
 		set(map[string]any{"dataSecretName": noBootstrap}, bootstrapRef[:len(bootstrapRef)-1]...)
 	}

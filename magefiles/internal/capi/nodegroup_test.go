@@ -255,6 +255,7 @@ func TestAddWithATemplate(t *testing.T) {
 		"v1beta1": {"apiVersion: infrastructure.cluster.x-k8s.io/v1beta1", "map[apiVersion:infrastructure.cluster.x-k8s.io/v1beta2 kind:HollowMachineTemplate name:a-group namespace:default]"},
 	} {
 		server := kubetest.New(t, append(slices.Clone(kinds), ownTemplate), strings.ReplaceAll(store, "apiGroup: infrastructure.cluster.x-k8s.io", tc.from))
+		server.Merge("user", kube.MachineDeployments, "default", "work-md-0", map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"failureDomain": "z"}}}})
 		c := server.Client()
 		if err := withTemplate("a-group").Add(t.Context(), c); err != nil {
 			t.Fatal(err)
@@ -265,6 +266,9 @@ func TestAddWithATemplate(t *testing.T) {
 		}
 		if got := kube.Field(g, "spec", "template", "spec", "bootstrap"); got != "map[dataSecretName:caslab-hollow]" || kube.Field(g, "spec", "template", "spec", "version") != "v1.36.1" {
 			t.Errorf("%s: its machines are bootstrapped by %s: %v", name, got, g.Object["spec"])
+		}
+		if got := kube.Field(g, "spec", "template", "spec", "failureDomain"); got != "" {
+			t.Errorf("%s: its machines are in the failure domain %s", name, got)
 		}
 		template := must(t, c, ownTemplate.GroupKind(), "a-group")
 		if kube.Field(template, "spec", "template", "spec", "size") != "l" || template.GetLabels()[GroupLabel] != "a-group" {
