@@ -3,7 +3,6 @@ package hollow
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,11 +13,15 @@ import (
 // away is the rule that keeps pods off hollow nodes, where they would only seem to run.
 var away = corev1.NodeSelectorRequirement{Key: kube.MachinesLabel, Operator: corev1.NodeSelectorOpNotIn, Values: []string{kube.Hollow}}
 
+// controlPlane are the labels of the control plane's nodes, by which the lab's controller and its
+// autoscaler select them. No hollow node has one.
+var controlPlane = []string{"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
+
 // StaysAway reports whether pods with that specification never come to a hollow node.
 func StaysAway(pod *corev1.PodSpec) bool {
-	for label := range pod.NodeSelector {
-		if strings.HasPrefix(label, "node-role.kubernetes.io/") {
-			return true // a hollow node has no role
+	for _, label := range controlPlane {
+		if _, selected := pod.NodeSelector[label]; selected {
+			return true
 		}
 	}
 	terms := requiredTerms(pod.Affinity)

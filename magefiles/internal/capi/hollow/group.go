@@ -182,15 +182,15 @@ func replacing(before, after map[string]any) map[string]any {
 	return patch
 }
 
-// ParseZones reads a,b,c.
+// ParseZones reads a,b,c. Names of groups are lower case, so zones must differ in more than case.
 func ParseZones(text string) ([]string, error) {
 	zones := listed(text)
-	if sorted := slices.Sorted(slices.Values(zones)); len(zones) == 0 || len(slices.Compact(sorted)) != len(zones) {
-		return nil, fmt.Errorf("-zones=%s: want different zones, such as a,b,c", text)
+	if sorted := slices.Sorted(slices.Values(listed(strings.ToLower(text)))); len(zones) == 0 || len(slices.Compact(sorted)) != len(zones) {
+		return nil, fmt.Errorf("-zones=%s: want different zones, such as a,b,c; upper and lower case make no difference", text)
 	}
 	return zones, nil
 }
 
-// InZone returns the name of the group of a zone: the autoscaler takes a group for all nodes of
-// one kind, so each zone has a group of its own.
+// InZone returns the name of the group of a zone: the autoscaler assumes that a group's nodes are
+// alike, so each zone has a group of its own.
 func InZone(group, zone string) string { return group + "-" + strings.ToLower(zone) }

@@ -150,7 +150,11 @@ func (s *Spec) shape(o Shape) error {
 	labels, err := capi.ParseNodeLabels(o.Labels)
 	errs = append(errs, err)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		if why := own[key]; why != "" {
+		why := own[key]
+		if slices.Contains(controlPlane, key) {
+			why = "pods that select the control plane would come to hollow nodes, and do nothing there"
+		}
+		if why != "" {
 			errs = append(errs, fmt.Errorf("label %q: %s", key, why))
 		}
 	}

@@ -133,7 +133,7 @@ func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, cha
 		return err
 	}
 	if !hollow.Is(group) {
-		return fmt.Errorf("the machines of %s are not hollow: they have the capacity and the behaviour that they have; want MIN and MAX alone", name)
+		return fmt.Errorf("%s has no hollow machines, so only MIN and MAX can change", name)
 	}
 	spec, err := hollow.Set(ctx, c.Management, group, change)
 	if err != nil {

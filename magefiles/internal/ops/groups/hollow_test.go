@@ -52,7 +52,7 @@ func TestAddHollow(t *testing.T) {
 	}
 }
 
-// TestZones: each zone has a group, because the autoscaler takes the nodes of a group to be alike.
+// TestZones: each zone has a group, because the autoscaler assumes that a group's nodes are alike.
 func TestZones(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
@@ -104,6 +104,9 @@ func TestWrongHollowOptionsAreRefusedFirst(t *testing.T) {
 		"-own: hollow machines have a template of their own":                {Machines: Hollow, Own: true},
 		"-zone=a and -zones=b: want one of them":                            {Machines: Hollow, Zone: "a", Zones: "b"},
 		"-zones=a,a: want different zones":                                  {Machines: Hollow, Zones: "a,a"},
+		"-zones=a,A: want different zones":                                  {Machines: Hollow, Zones: "a,A"},
+		"pods that select the control plane would come to hollow nodes":     {Machines: Hollow, Labels: "node-role.kubernetes.io/control-plane="},
+		`label "node-role.kubernetes.io/master"`:                            {Machines: Hollow, Labels: "node-role.kubernetes.io/master="},
 		`node group "web-a_b": want a DNS label`:                            {Machines: Hollow, Zones: "A_b"},
 		"-fail=101%: want a share of 0% to 100%":                            {Machines: Hollow, Behaviour: hollow.Behaviour{Fail: "101%"}},
 		"-capacity=cpu=1: \"cpu=1\": want at least cpu and memory":          {Machines: Hollow, Capacity: "cpu=1"},
@@ -133,7 +136,7 @@ func TestSetHollow(t *testing.T) {
 	if _, highest := capi.Sizes(s.group(t, "gpu")); highest != "9" || s.group(t, "gpu").GetAnnotations()[release.CapacityPrefix+"cpu"] != "2" {
 		t.Errorf("the group has %v", s.group(t, "gpu").GetAnnotations())
 	}
-	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 9, hollow.Change{Behaviour: hollow.Behaviour{Fail: "10%"}}); err == nil || !strings.Contains(err.Error(), "are not hollow") {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 9, hollow.Change{Behaviour: hollow.Behaviour{Fail: "10%"}}); err == nil || !strings.Contains(err.Error(), "work-cluster-md-0 has no hollow machines, so only MIN and MAX can change") {
 		t.Errorf("Set() of a group of containers = %v", err)
 	}
 	if _, highest := capi.Sizes(s.group(t, "work-cluster-md-0")); highest != "" {
