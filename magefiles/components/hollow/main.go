@@ -35,16 +35,13 @@ import (
 
 //go:generate sh -c "go tool controller-gen object crd rbac:roleName=caslab-hollow paths=./... output:rbac:dir=../../../manifests/hollow output:crd:stdout > ../../../manifests/hollow/crds.yaml"
 
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update
-
 // concurrency is how many machines, and how many Nodes, are worked on at once.
 const concurrency = 10
 
 type options struct {
 	kubeconfig, workloadKubeconfig string
-	namespace                      string
+	namespace, clusterName         string
 	healthAddr                     string
-	leaderElect                    bool
 	qps                            float64
 	burst                          int
 }
@@ -53,8 +50,8 @@ func main() {
 	var o options
 	flag.StringVar(&o.workloadKubeconfig, "workload-kubeconfig", "", "kubeconfig file of the cluster that the Nodes are in; empty: the management cluster")
 	flag.StringVar(&o.namespace, "namespace", "", "namespace of the HollowMachines; empty: all")
+	flag.StringVar(&o.clusterName, "cluster", "", "name of the Cluster of the HollowMachines; empty: all")
 	flag.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz; empty: none")
-	flag.BoolVar(&o.leaderElect, "leader-elect", false, "work only while this process is the leader")
 	flag.Float64Var(&o.qps, "kube-api-qps", 200, "requests a second to each API server")
 	flag.IntVar(&o.burst, "kube-api-burst", 400, "requests at once to each API server")
 	logs := textlogger.NewConfig()
@@ -135,18 +132,12 @@ func newManager(o options, config *rest.Config) (ctrl.Manager, error) {
 	if err := v1beta2.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	caches := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
-	if o.namespace != "" {
-		caches.DefaultNamespaces = map[string]cache.Config{o.namespace: {}}
-	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                 scheme,
-		Cache:                  caches,
+		Cache:                  o.caches(),
 		Client:                 client.Options{Cache: &client.CacheOptions{Unstructured: true}},
 		Metrics:                server.Options{BindAddress: "0"},
 		HealthProbeBindAddress: cmp.Or(o.healthAddr, "0"),
-		LeaderElection:         o.leaderElect,
-		LeaderElectionID:       "caslab-hollow",
 	})
 	if err != nil {
 		return nil, err
@@ -155,6 +146,21 @@ func newManager(o options, config *rest.Config) (ctrl.Manager, error) {
 		return nil, err
 	}
 	return mgr, mgr.AddReadyzCheck("ping", healthz.Ping)
+}
+
+// caches returns what the cache of the management cluster has. Machines of other Clusters are
+// not in it: their Nodes belong to other workload clusters.
+func (o options) caches() cache.Options {
+	caches := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
+	if o.namespace != "" {
+		caches.DefaultNamespaces = map[string]cache.Config{o.namespace: {}}
+	}
+	if o.clusterName != "" {
+		caches.ByObject = map[client.Object]cache.ByObject{
+			&v1beta2.HollowMachine{}: {Label: labels.SelectorFromSet(labels.Set{machine.ClusterNameLabel: o.clusterName})},
+		}
+	}
+	return caches
 }
 
 // newWorkload returns the cluster that the Nodes are in. Its cache has the hollow Nodes, and

@@ -80,7 +80,7 @@ func hollow(name string, spec v1beta2.HollowMachineSpec) *v1beta2.HollowMachine 
 	return &v1beta2.HollowMachine{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: name, CreationTimestamp: metav1.Time{Time: began},
-			Labels:      map[string]string{clusterNameLabel: "lab"},
+			Labels:      map[string]string{ClusterNameLabel: "lab"},
 			Annotations: map[string]string{templateAnnotation: "pool"},
 			OwnerReferences: []metav1.OwnerReference{
 				{APIVersion: "cluster.x-k8s.io/v1beta2", Kind: "MachineSet", Name: "pool", UID: "1"},

@@ -39,12 +39,14 @@ import (
 // versions of them.
 const (
 	clusterAPI            = "cluster.x-k8s.io"
-	clusterNameLabel      = "cluster.x-k8s.io/cluster-name"
 	pausedAnnotation      = "cluster.x-k8s.io/paused"
 	templateAnnotation    = "cluster.x-k8s.io/cloned-from-name"
 	failureReason         = "CreateError" // one of the contract v1beta1's reasons
-	plannedFailureMessage = "This machine fails, as lifecycle.fail wants"
+	plannedFailureMessage = "lifecycle.fail makes this machine fail"
 )
+
+// ClusterNameLabel has the name of the Cluster of a machine.
+const ClusterNameLabel = "cluster.x-k8s.io/cluster-name"
 
 // +kubebuilder:rbac:groups=infrastructure.cluster.x-k8s.io,resources=hollowmachines,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=infrastructure.cluster.x-k8s.io,resources=hollowmachines/status,verbs=patch
@@ -89,7 +91,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, workload cluster.Cluster
 // ofCluster returns the machines of a Cluster.
 func (r *Reconciler) ofCluster(ctx context.Context, c client.Object) []reconcile.Request {
 	list := &v1beta2.HollowMachineList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(c.GetNamespace()), client.MatchingLabels{clusterNameLabel: c.GetName()}); err != nil {
+	if err := r.Client.List(ctx, list, client.InNamespace(c.GetNamespace()), client.MatchingLabels{ClusterNameLabel: c.GetName()}); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "List the HollowMachines of a Cluster", "Cluster", client.ObjectKeyFromObject(c))
 		return nil
 	}
@@ -150,7 +152,7 @@ func (r *Reconciler) paused(ctx context.Context, m *v1beta2.HollowMachine) (bool
 	}
 	c := &unstructured.Unstructured{}
 	c.SetGroupVersionKind(r.ClusterKind)
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Labels[clusterNameLabel]}, c)
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Labels[ClusterNameLabel]}, c)
 	if err != nil {
 		return false, client.IgnoreNotFound(err)
 	}

@@ -184,7 +184,7 @@ func TestPaused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, deleted := range []bool{false, true} {
 				m, lab := hollow("a", v1beta2.HollowMachineSpec{}), capi(clusterKind, "other", nil)
-				m.Labels[clusterNameLabel] = "other"
+				m.Labels[ClusterNameLabel] = "other"
 				if pause(m, lab); deleted {
 					m.DeletionTimestamp, m.Finalizers = &metav1.Time{Time: began}, []string{v1beta2.MachineFinalizer}
 				}
@@ -201,7 +201,7 @@ func TestPaused(t *testing.T) {
 
 func TestUnpausedClusterHasItsMachinesReconciled(t *testing.T) {
 	other := hollow("b", v1beta2.HollowMachineSpec{})
-	other.Labels[clusterNameLabel] = "other"
+	other.Labels[ClusterNameLabel] = "other"
 	w := newWorld(t, hollow("a", v1beta2.HollowMachineSpec{}), other)
 	got := w.ofCluster(t.Context(), capi(clusterKind, "lab", nil))
 	if want := []ctrl.Request{{NamespacedName: client.ObjectKey{Namespace: namespace, Name: "a"}}}; !reflect.DeepEqual(got, want) {

@@ -18,8 +18,13 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// providerLabel is on the managers of Cluster API's providers.
-const providerLabel = "cluster.x-k8s.io/provider"
+// clusterctl gives providerLabel to the managers of Cluster API's providers, and certManagerLabel
+// to cert-manager, whose webhooks these need.
+const (
+	providerLabel    = "cluster.x-k8s.io/provider"
+	certManagerLabel = "clusterctl.cluster.x-k8s.io/core"
+	certManager      = "cert-manager"
+)
 
 // exposed returns the Deployments of the system whose pods may come to a hollow node.
 func exposed(ctx context.Context, c *target.Cluster) ([]*appsv1.Deployment, error) {
@@ -43,7 +48,7 @@ func exposed(ctx context.Context, c *target.Cluster) ([]*appsv1.Deployment, erro
 // system reports whether the cluster stops working if pods of the Deployment do nothing.
 func system(d *appsv1.Deployment) bool {
 	_, provider := d.Labels[providerLabel]
-	return provider || d.Namespace == "kube-system" || d.Name == autoscaler.Name
+	return provider || d.Labels[certManagerLabel] == certManager || d.Namespace == certManager || d.Namespace == "kube-system" || d.Name == autoscaler.Name
 }
 
 // keepAway keeps the pods of the system off hollow nodes, and waits until they run again: the

@@ -87,7 +87,7 @@ func (h *Hollows) prepareForeign(ctx context.Context, c *target.Cluster) error {
 		return err
 	}
 	if holder == nil {
-		h.Log.Printf("! no hollow:run is known to work for this cluster; without it no hollow machine gets a node: %s", h.Config.Command("hollow:run"))
+		h.Log.Printf("! no running hollow:run was found; without it no hollow machine gets a node: %s", h.Config.Command("hollow:run"))
 	}
 	return h.warn(ctx, c)
 }

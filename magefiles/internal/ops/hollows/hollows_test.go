@@ -74,6 +74,8 @@ spec:
 ---
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: caslab-autoscaler, namespace: default, generation: 1}, spec: {template: {spec: {nodeSelector: {node-role.kubernetes.io/control-plane: ""}}}}}
 ---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: cert-manager-webhook, namespace: cert-manager, generation: 1, labels: {clusterctl.cluster.x-k8s.io/core: cert-manager}}, spec: {replicas: 1, template: {spec: {}}}}
+---
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: default, generation: 1}, spec: {template: {spec: {}}}}
 `
 
@@ -168,7 +170,7 @@ func TestPrepare(t *testing.T) {
 	for _, want := range []struct {
 		program        string
 		loaded, patche int
-	}{{"one", 1, 3}, {"one", 1, 3}, {"two", 2, 3}} {
+	}{{"one", 1, 4}, {"one", 1, 4}, {"two", 2, 4}} {
 		s.runner.program = want.program
 		if err := s.Prepare(testContext(t), s.cluster); err != nil {
 			t.Fatal(err)
@@ -192,6 +194,7 @@ func TestPrepare(t *testing.T) {
 		"kube-system/coredns":                 `[{"matchExpressions":[{"key":"caslab.local/machines","operator":"NotIn","values":["hollow"]}]}]`,
 		"kube-system/stopped":                 `[{"matchExpressions":[{"key":"caslab.local/machines","operator":"NotIn","values":["hollow"]}]}]`,
 		"capi-system/capi-controller-manager": `[{"matchExpressions":[{"key":"disk","operator":"In","values":["ssd"]},{"key":"caslab.local/machines","operator":"NotIn","values":["hollow"]}]}]`,
+		"cert-manager/cert-manager-webhook":   `[{"matchExpressions":[{"key":"caslab.local/machines","operator":"NotIn","values":["hollow"]}]}]`,
 		"default/caslab-autoscaler":           "",
 		"default/web":                         "",
 	} {
@@ -244,7 +247,7 @@ func TestPrepareForeign(t *testing.T) {
 	}
 	const patch = `kubectl -n kube-system patch deployment coredns --type=merge -p '{"spec":{"template":{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"caslab.local/machines","operator":"NotIn","values":["hollow"]}]}]}}}}}}}'`
 	logged := s.lab.Logged.String()
-	for _, want := range []string{patch, "capi-controller-manager", "no hollow:run is known"} {
+	for _, want := range []string{patch, "capi-controller-manager", "no running hollow:run was found"} {
 		if !strings.Contains(logged, want) {
 			t.Errorf("said\n%s\nwant %q", logged, want)
 		}
@@ -354,7 +357,7 @@ func TestRun(t *testing.T) {
 		t.Error(err)
 	}
 	c := s.runner.started[len(s.runner.started)-1]
-	if got := strings.Join(c.Args, " "); filepath.Base(c.Name) != "hollow" || got != "--kubeconfig=/m --workload-kubeconfig=/w --namespace=default --health-addr=" {
+	if got := strings.Join(c.Args, " "); filepath.Base(c.Name) != "hollow" || got != "--kubeconfig=/m --workload-kubeconfig=/w --namespace=default --cluster=work-cluster --health-addr=" {
 		t.Errorf("ran %s %s", c.Name, got)
 	}
 	if len(s.server.List(kube.Definitions)) != 2 || s.server.Get(kube.Deployments, hollow.Name, hollow.Name) != nil {
@@ -376,7 +379,8 @@ func TestStaysAway(t *testing.T) {
 		want bool
 	}{
 		"anywhere":              {corev1.PodSpec{}, false},
-		"a role":                {corev1.PodSpec{NodeSelector: map[string]string{"node-role.kubernetes.io/control-plane": ""}}, true},
+		"the control plane":     {corev1.PodSpec{NodeSelector: map[string]string{"node-role.kubernetes.io/control-plane": ""}}, true},
+		"another role":          {corev1.PodSpec{NodeSelector: map[string]string{"node-role.kubernetes.io/infra": ""}}, false},
 		"another label":         {corev1.PodSpec{NodeSelector: map[string]string{"disk": "ssd"}}, false},
 		"not hollow":            {required(notHollow), true},
 		"does not exist":        {required(requirement(kube.MachinesLabel, corev1.NodeSelectorOpDoesNotExist)), true},

@@ -41,7 +41,7 @@ func (h *Hollows) Run(ctx context.Context) (err error) {
 	if err := h.warn(ctx, c); err != nil {
 		return err
 	}
-	h.Log.Printf("running: Ctrl-C stops it; hollow nodes are then not Ready, and go on when it runs again. In another terminal: %s", h.Config.Command("nodegroup:add NAME MIN MAX -machines=hollow"))
+	h.Log.Printf("running: Ctrl-C stops it; hollow nodes then become NotReady, and recover when it runs again. In another terminal: %s", h.Config.Command("nodegroup:add NAME MIN MAX -machines=hollow"))
 	_, err = h.Runner.Run(ctx, run.Cmd{Name: binary, Args: arguments(c), Stdout: h.ProcessOutput, Stderr: h.ProcessOutput, Stream: true})
 	if ctx.Err() != nil {
 		h.Log.Printf("the controller of hollow machines was stopped")
@@ -62,7 +62,7 @@ func arguments(c *target.Cluster) []string {
 	if c.ManagementPath != "" {
 		management = c.ManagementPath
 	}
-	return []string{"--kubeconfig=" + management, "--workload-kubeconfig=" + c.WorkloadPath, "--namespace=" + c.Namespace, "--health-addr="}
+	return []string{"--kubeconfig=" + management, "--workload-kubeconfig=" + c.WorkloadPath, "--namespace=" + c.Namespace, "--cluster=" + c.Name, "--health-addr="}
 }
 
 // lock reserves the cluster for one controller until unlock is called.
