@@ -60,7 +60,7 @@ func setConditions(node *corev1.Node, ready bool, now time.Time) {
 	if ready {
 		set(corev1.NodeReady, corev1.ConditionTrue, "KubeletReady", "a hollow node is ready as its machine's lifecycle says")
 	} else {
-		set(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "a hollow node is ready as its machine's lifecycle says")
+		set(corev1.NodeReady, corev1.ConditionFalse, "KubeletNotReady", "lifecycle.ready is not over")
 	}
 }
 

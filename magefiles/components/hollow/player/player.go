@@ -53,7 +53,7 @@ const (
 // +kubebuilder:rbac:groups="",resources=nodes/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;delete
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=kube-node-lease,verbs=create;patch
 
 // Reconciler plays the kubelet of hollow Nodes. It does not mind whether a Cluster is
 // paused: kubelets do not know of it.
@@ -211,18 +211,15 @@ func (r *Reconciler) playPod(ctx context.Context, m *v1beta2.HollowMachine, node
 	return r.patchPod(ctx, pod, after)
 }
 
-// endPod ends the deletion of a pod. As with a kubelet, a pod that something still holds
-// first ends with a phase that says so: a Job counts it then.
+// endPod ends the deletion of a pod. As with a kubelet, a pod that finalizers still hold ends
+// with a phase that says so: a Job counts it then. The phase is written last, when only the
+// finalizers are left, because the cache has no pods that ended: a pod whose deletion fails
+// must stay in it. The event of the deletion has the Node looked at again.
 func (r *Reconciler) endPod(ctx context.Context, pod *corev1.Pod) error {
-	if len(pod.Finalizers) > 0 {
+	if ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 {
 		before := pod.DeepCopy()
 		terminate(pod, corev1.PodFailed, metav1.Time{Time: r.Clock.Now()})
-		if err := r.patchPod(ctx, before, pod); err != nil {
-			return err
-		}
-	}
-	if ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 {
-		return nil // only the finalizers are left
+		return r.patchPod(ctx, before, pod)
 	}
 	err := r.Workload.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
 	if client.IgnoreNotFound(err) != nil {

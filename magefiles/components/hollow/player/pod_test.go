@@ -214,6 +214,7 @@ func TestPodDeletion(t *testing.T) {
 	}
 	ended.DeletionGracePeriodSeconds = ptr.To[int64](0)
 	w := newWorld(t, v1beta2.HollowMachineSpec{}, theNode(), held, ended, plain)
+	// The cache has no pods that ended, so a pod ends only after its deletion.
 	type deletion struct {
 		grace int64
 		uid   string
@@ -229,10 +230,16 @@ func TestPodDeletion(t *testing.T) {
 	})
 	w.reconcile()
 	if want := map[string]deletion{
-		"held":  {0, "held-uid", corev1.PodFailed},
-		"plain": {0, "plain-uid", corev1.PodFailed},
+		"held":  {0, "held-uid", corev1.PodPending},
+		"plain": {0, "plain-uid", corev1.PodPending},
 	}; !reflect.DeepEqual(deleted, want) {
 		t.Errorf("the deletions are %v, want %v", deleted, want)
+	}
+	if phase := w.pod("ended").Status.Phase; phase != corev1.PodFailed {
+		t.Errorf("the pod that only finalizers hold is %s", phase)
+	}
+	if phase := w.pod("held").Status.Phase; phase != corev1.PodPending {
+		t.Errorf("the pod whose deletion is not over is %s", phase)
 	}
 }
 

@@ -26,9 +26,11 @@ func TestDeployment(t *testing.T) {
 	for i, o := range objects {
 		byKind[o.GetKind()] = i
 	}
-	binding := objects[byKind["ClusterRoleBinding"]]
-	if role := objects[byKind["ClusterRole"]]; kube.Field(binding, "roleRef", "name") != role.GetName() {
-		t.Errorf("the role is %s, and the binding has %s", role.GetName(), kube.Field(binding, "roleRef", "name"))
+	for _, kind := range []string{"ClusterRole", "Role"} {
+		role, binding := objects[byKind[kind]], objects[byKind[kind+"Binding"]]
+		if kube.Field(binding, "roleRef", "name") != role.GetName() || binding.GetNamespace() != role.GetNamespace() {
+			t.Errorf("the %s is %s/%s, and its binding has %s/%s", kind, role.GetNamespace(), role.GetName(), binding.GetNamespace(), kube.Field(binding, "roleRef", "name"))
+		}
 	}
 	d, err := kube.Deployment(objects[byKind["Deployment"]])
 	if err != nil || !StaysAway(&d.Spec.Template.Spec) {
