@@ -20,7 +20,7 @@ type Nodegroup mg.Namespace
 // -taints=dedicated=gpu:NoSchedule
 func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 	arch *string, // ARCH of hollow nodes: amd64, arm64, ppc64le or s390x
-	capacity *string, // CAPACITY of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty; of hollow nodes any, with devices, such as cpu=96,memory=1Ti,pods=250,nvidia.com/gpu=8
+	capacity *string, // CAPACITY of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty; hollow nodes may have any capacity, and devices, such as cpu=96,memory=1Ti,pods=250,nvidia.com/gpu=8
 	fail *string, // hollow machines that report a failure: a SHARE, 10%, or the next ones, 3
 	from *string, // machine deployment NAME whose machine template the group uses, instead of the first one
 	instance *string, // instance TYPE of hollow nodes, a label
@@ -31,12 +31,12 @@ func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 	own *bool, // copy the machine template instead of sharing it
 	podfail *string, // SHARE of the pods on hollow nodes that fail, 5%
 	podstart *string, // TIME from the binding of a pod to a hollow node until it runs, 2s or 2s±1s
-	ready *string, // TIME from then until a hollow node is Ready, 5s or 5s±2s
+	ready *string, // TIME from the Node's creation until it is Ready, 5s or 5s±2s
 	seed *string, // NUMBER that decides the jitter and the failures of hollow machines, so that a run can be repeated
-	start *string, // TIME until a hollow machine has a Node, 30s or 30s±10s (or 30s+-10s)
+	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
 	taints *string, // TAINTS of the nodes, key=value:Effect,key=value:Effect
-	untaint *string, // startup TAINTS of hollow nodes, after the time after Ready at which they go, 30s,key=value:Effect
+	untaint *string, // a time and TAINTS: new nodes lose the taints that long after they are Ready, 30s,key=value:Effect
 	zone *string, // ZONE of hollow nodes
 	zones *string, // ZONES of hollow nodes, a,b,c: a group NAME-ZONE for each of them, with MIN to MAX nodes
 ) error {
@@ -67,11 +67,11 @@ func (Nodegroup) Set(ctx context.Context, name string, min, max int,
 	never *string, // hollow machines that get no Node and report nothing: a SHARE, 10%, or the next ones, 3
 	podfail *string, // SHARE of the pods on hollow nodes that fail, 5%
 	podstart *string, // TIME from the binding of a pod to a hollow node until it runs, 2s or 2s±1s
-	ready *string, // TIME from then until a hollow node is Ready, 5s or 5s±2s
+	ready *string, // TIME from the Node's creation until it is Ready, 5s or 5s±2s
 	seed *string, // NUMBER that decides the jitter and the failures of hollow machines, so that a run can be repeated
-	start *string, // TIME until a hollow machine has a Node, 30s or 30s±10s (or 30s+-10s)
+	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
-	untaint *string, // startup TAINTS of hollow nodes, after the time after Ready at which they go, 30s,key=value:Effect
+	untaint *string, // a time and TAINTS: new nodes lose the taints that long after they are Ready, 30s,key=value:Effect
 ) error {
 	return lab(ctx, "nodegroup:set",
 		option("capacity", capacity), option("fail", fail), option("late", late), option("never", never),

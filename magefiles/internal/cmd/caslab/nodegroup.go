@@ -30,7 +30,7 @@ var nodegroupVerbs = []verb{
 		fs.BoolVar(&o.Own, "own", false, "copy the machine template instead of sharing it")
 		fs.StringVar(&o.Labels, "labels", "", "`LABELS` of the nodes, key=value,key=value")
 		fs.StringVar(&o.Taints, "taints", "", "`TAINTS` of the nodes, key=value:Effect,key=value:Effect")
-		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty; of hollow nodes any, with devices, such as cpu=96,memory=1Ti,pods=250,nvidia.com/gpu=8")
+		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty; hollow nodes may have any capacity, and devices, such as cpu=96,memory=1Ti,pods=250,nvidia.com/gpu=8")
 	}, func(ctx context.Context, s *session, o groups.Options, args []string) error {
 		lowest, highest, err := parseLimits(args[1:])
 		if err != nil {
@@ -74,13 +74,13 @@ var nodegroupVerbs = []verb{
 
 // defineBehaviour declares what hollow machines do.
 func defineBehaviour(fs *flag.FlagSet, o *hollow.Behaviour) {
-	fs.StringVar(&o.Start, "start", "", "`TIME` until a hollow machine has a Node, 30s or 30s±10s (or 30s+-10s)")
-	fs.StringVar(&o.Ready, "ready", "", "`TIME` from then until a hollow node is Ready, 5s or 5s±2s")
+	fs.StringVar(&o.Start, "start", "", "`TIME` from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)")
+	fs.StringVar(&o.Ready, "ready", "", "`TIME` from the Node's creation until it is Ready, 5s or 5s±2s")
 	fs.StringVar(&o.Stop, "stop", "", "`TIME` that the deletion of a hollow machine takes")
 	fs.StringVar(&o.Fail, "fail", "", "hollow machines that report a failure: a `SHARE`, 10%, or the next ones, 3")
 	fs.StringVar(&o.Never, "never", "", "hollow machines that get no Node and report nothing: a `SHARE`, 10%, or the next ones, 3")
 	fs.StringVar(&o.Late, "late", "", "`TIME` after Ready at which the devices of a hollow node come, 60s, or only some of them, 60s,nvidia.com/gpu")
-	fs.StringVar(&o.Untaint, "untaint", "", "startup `TAINTS` of hollow nodes, after the time after Ready at which they go, 30s,key=value:Effect")
+	fs.StringVar(&o.Untaint, "untaint", "", "a time and `TAINTS`: new nodes lose the taints that long after they are Ready, 30s,key=value:Effect")
 	fs.StringVar(&o.PodStart, "podstart", "", "`TIME` from the binding of a pod to a hollow node until it runs, 2s or 2s±1s")
 	fs.StringVar(&o.PodFail, "podfail", "", "`SHARE` of the pods on hollow nodes that fail, 5%")
 	fs.StringVar(&o.Seed, "seed", "", "`NUMBER` that decides the jitter and the failures of hollow machines, so that a run can be repeated")
