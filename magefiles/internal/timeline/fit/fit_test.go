@@ -81,12 +81,12 @@ const (
 	taints = release.CapacityPrefix + "taints="
 )
 
-// answer returns the verdict about the only group, as yes or its obstacles with their
-// changes.
-func answer(t *testing.T, r record, pod string) string {
+// answer returns the verdict on default/p and the only group, as yes or its obstacles with
+// their changes.
+func answer(t *testing.T, r record) string {
 	t.Helper()
 	w := At(r, start.Add(time.Hour))
-	v := w.Verdicts(w.PodOf("", pod))
+	v := w.Verdicts(w.PodOf("", "default/p"))
 	if len(v) != 1 {
 		t.Fatalf("%d verdicts", len(v))
 	}
@@ -223,7 +223,7 @@ func TestVerdicts(t *testing.T) {
 			}
 			r.node("another", "", shape.Node{})
 			r.waits(tc.pod)
-			if got := answer(t, r, "default/p"); got != tc.want {
+			if got := answer(t, r); got != tc.want {
 				t.Errorf("the verdict is\n%s\nwant\n%s", got, tc.want)
 			}
 		})
@@ -273,7 +273,7 @@ func TestANodeThatIsLostIsNoExample(t *testing.T) {
 		r.group(1, shape.Group{Annotations: sizes("2", cpu4, mem8), Labels: map[string]string{"pool": "a"}})
 		r.node("n", "g", shape.Node{})
 		r.waits(shape.Pod{})
-		if got := answer(t, r, "default/p"); got != want {
+		if got := answer(t, r); got != want {
 			t.Errorf("with %q the verdict is %s, want %s", flag, got, want)
 		}
 	}
@@ -303,7 +303,7 @@ func TestWhatDaemonSetsUse(t *testing.T) {
 		r.shaped(timeline.Pod, "kube-system/agent-1", "", daemon(tc.selector))
 		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
 		r.waits(shape.Pod{Requests: resources("cpu=4")})
-		if got := answer(t, r, "default/p"); got != tc.want {
+		if got := answer(t, r); got != tc.want {
 			t.Errorf("%s: the verdict is\n%s\nwant\n%s", name, got, tc.want)
 		}
 	}
@@ -323,7 +323,7 @@ func TestMoreThanANodeHas(t *testing.T) {
 		r.shaped(timeline.Pod, "kube-system/agent-1", "", shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Requests: resources("cpu=5")})
 		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
 		r.waits(shape.Pod{Requests: resources("cpu=100m", "memory=1Gi")})
-		if got := answer(t, r, "default/p"); got != want {
+		if got := answer(t, r); got != want {
 			t.Errorf("%d: the verdict is\n%s\nwant\n%s", size, got, want)
 		}
 		w := At(r, start.Add(time.Hour))
@@ -336,7 +336,7 @@ func TestMoreThanANodeHas(t *testing.T) {
 		}
 		// A pod that requests no CPU may run there.
 		r.waits(shape.Pod{Requests: resources("memory=1Gi")})
-		if got := answer(t, r, "default/p"); !strings.HasPrefix(got, "yes") {
+		if got := answer(t, r); !strings.HasPrefix(got, "yes") {
 			t.Errorf("%d: without a request, the verdict is\n%s", size, got)
 		}
 	}

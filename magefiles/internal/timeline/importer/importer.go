@@ -141,12 +141,11 @@ func (r *reader) file(name string, modified time.Time, content peeker) error {
 		r.ignore(name, err.Error())
 	}
 	if err == nil && len(objects) == 0 {
-		s, err := snapshot.Decode(data)
-		if err != nil {
+		if s, err := snapshot.Decode(data); err == nil {
+			r.result.Snapshots = append(r.result.Snapshots, Snapshot{name, data, s})
+		} else {
 			r.ignore(name, "it has no object of Kubernetes")
-			return nil
 		}
-		r.result.Snapshots = append(r.result.Snapshots, Snapshot{name, data, s})
 	}
 	for _, o := range objects {
 		r.object(o)
