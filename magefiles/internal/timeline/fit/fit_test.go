@@ -188,6 +188,22 @@ func TestVerdicts(t *testing.T) {
 			want: "selector kubernetes.io/os=linux: its nodes would have that label, but in the template that the autoscaler 1.36.1 makes of an empty group it has no value, because the infrastructure template has no status.nodeInfo (a bug upstream) → the annotation " +
 				release.CapacityPrefix + "labels: kubernetes.io/os=linux on the group, beside its other labels",
 		},
+		"selectors of such labels, and one that no node has": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8), NodeLabels: gold}, template: &shape.Template{}, release: "1.36.1",
+			pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: "arm64", "node.cluster.x-k8s.io/tier": "gold", "pool": "b"}},
+			want: "selector kubernetes.io/os=linux: its nodes would have that label, but in the template that the autoscaler 1.36.1 makes of an empty group it has no value, because the infrastructure template has no status.nodeInfo (a bug upstream) → the annotation " +
+				release.CapacityPrefix + "labels: kubernetes.io/os=linux on the group, beside its other labels\n" +
+				"selector node.cluster.x-k8s.io/tier=gold: Cluster API would give its nodes that label, but the template that the autoscaler 1.36.1 makes of an empty group lacks it (a bug upstream) → the annotation " + release.CapacityPrefix + "labels: node.cluster.x-k8s.io/tier=gold on the group\n" +
+				`selector kubernetes.io/arch=arm64: the label is "" on the template → label kubernetes.io/arch=arm64 on the template` + "\n" +
+				"selector pool=b: no such label on the template → label pool=b on the template",
+		},
+		"selectors of two labels that the autoscaler does not know": {
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8), NodeLabels: gold}, template: &shape.Template{}, release: "1.36.1",
+			pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux", "node.cluster.x-k8s.io/tier": "gold"}},
+			want: "selector kubernetes.io/os=linux: its nodes would have that label, but in the template that the autoscaler 1.36.1 makes of an empty group it has no value, because the infrastructure template has no status.nodeInfo (a bug upstream) → the annotation " +
+				release.CapacityPrefix + "labels: kubernetes.io/os=linux on the group, beside its other labels\n" +
+				"selector node.cluster.x-k8s.io/tier=gold: Cluster API would give its nodes that label, but the template that the autoscaler 1.36.1 makes of an empty group lacks it (a bug upstream) → the annotation " + release.CapacityPrefix + "labels: node.cluster.x-k8s.io/tier=gold on the group",
+		},
 		"selector of a label that the template tells": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, template: &shape.Template{System: "linux"}, release: "1.36.1", pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux"}},
 			want: "yes, by its annotations and its template",

@@ -107,42 +107,34 @@ func (p *Pod) selectors(at place) []Obstacle {
 	if p.matches(at.labels) {
 		return nil
 	}
-	would := func(labels map[string]string) bool {
-		if len(labels) == 0 {
-			return false
-		}
-		all := maps.Clone(at.labels)
-		maps.Copy(all, labels)
-		return p.matches(all)
-	}
-	switch {
-	case would(at.unread):
-		return []Obstacle{{
-			fmt.Sprintf("selector: the group's annotations tell %s, but %s reads no labels of an empty group", labelText(at.unread), at.by),
-			"a minimum of 1, or an autoscaler from " + release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.KnowsEmptyGroups }) + " on",
-		}}
-	case would(at.system):
-		asked := maps.Clone(at.system)
-		maps.DeleteFunc(asked, func(key, _ string) bool { return !p.asksFor(key) })
-		return []Obstacle{{
-			fmt.Sprintf("selector %s: its nodes would have that label, but in the template that %s makes of an empty group it has no value, because the infrastructure template has no status.nodeInfo (a bug upstream)", labelText(asked), at.by),
-			"the annotation " + release.CapacityPrefix + "labels: " + labelText(asked) + " on the group, beside its other labels",
-		}}
-	case would(at.managed):
-		return []Obstacle{{
-			fmt.Sprintf("selector %s: Cluster API would give its nodes that label, but the template that %s makes of an empty group lacks it (a bug upstream)", labelText(at.managed), at.by),
-			"the annotation " + release.CapacityPrefix + "labels: " + labelText(at.managed) + " on the group",
-		}}
-	}
 	var found []Obstacle
+	have := maps.Clone(at.labels)
+	for _, u := range at.unseen() {
+		enough := p.matches(union(u.labels, have))
+		asked := maps.Clone(u.labels)
+		maps.DeleteFunc(asked, func(key, value string) bool {
+			want, selected := p.NodeSelector[key]
+			if enough {
+				return !p.asksFor(key)
+			}
+			return !selected || value != want || have[key] == want
+		})
+		if len(asked) > 0 {
+			found = append(found, u.obstacle(labelText(asked)))
+			have = union(asked, have)
+		}
+		if p.matches(have) {
+			return found
+		}
+	}
 	for _, key := range slices.Sorted(maps.Keys(p.NodeSelector)) {
 		want := p.NodeSelector[key]
-		have, there := at.labels[key]
+		value, there := have[key]
 		switch {
 		case !there:
 			found = append(found, Obstacle{fmt.Sprintf("selector %s=%s: no such label on %s", key, want, at.where), fmt.Sprintf("label %s=%s on %s", key, want, at.where)})
-		case have != want:
-			found = append(found, Obstacle{fmt.Sprintf("selector %s=%s: the label is %q on %s", key, want, have, at.where), fmt.Sprintf("label %s=%s on %s", key, want, at.where)})
+		case value != want:
+			found = append(found, Obstacle{fmt.Sprintf("selector %s=%s: the label is %q on %s", key, want, value, at.where), fmt.Sprintf("label %s=%s on %s", key, want, at.where)})
 		}
 	}
 	if len(found) == 0 {
@@ -150,6 +142,38 @@ func (p *Pod) selectors(at place) []Obstacle {
 		found = append(found, Obstacle{"node affinity: " + text + " does not match the labels of " + at.where, "labels that match " + text + " on " + at.where})
 	}
 	return found
+}
+
+// unseen are labels that the real nodes of an empty group would have and that the autoscaler
+// does not know, and the obstacle for a pod that asks for some of them.
+type unseen struct {
+	labels   map[string]string
+	obstacle func(labels string) Obstacle
+}
+
+// unseen returns the labels that the autoscaler does not know, by the reason why not.
+func (at place) unseen() []unseen {
+	const annotation = "the annotation " + release.CapacityPrefix + "labels: "
+	return []unseen{
+		{at.unread, func(labels string) Obstacle {
+			return Obstacle{
+				fmt.Sprintf("selector: the group's annotations tell %s, but %s reads no labels of an empty group", labels, at.by),
+				"a minimum of 1, or an autoscaler from " + release.FirstAutoscaler(func(a release.Autoscaler) bool { return a.KnowsEmptyGroups }) + " on",
+			}
+		}},
+		{at.system, func(labels string) Obstacle {
+			return Obstacle{
+				fmt.Sprintf("selector %s: its nodes would have that label, but in the template that %s makes of an empty group it has no value, because the infrastructure template has no status.nodeInfo (a bug upstream)", labels, at.by),
+				annotation + labels + " on the group, beside its other labels",
+			}
+		}},
+		{at.managed, func(labels string) Obstacle {
+			return Obstacle{
+				fmt.Sprintf("selector %s: Cluster API would give its nodes that label, but the template that %s makes of an empty group lacks it (a bug upstream)", labels, at.by),
+				annotation + labels + " on the group",
+			}
+		}},
+	}
 }
 
 // matches reports whether a node with these labels has what nodeSelector and node affinity
