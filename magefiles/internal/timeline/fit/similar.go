@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -21,7 +22,7 @@ type Similarity struct {
 }
 
 // Similarities returns the comparison of a group with each other group that the autoscaler
-// scales, the most similar first. Source: processors/nodegroupset/compare_nodegroups.go of 1.18.2
+// scales, the most similar first and those that cannot be compared last. Source: processors/nodegroupset/compare_nodegroups.go of 1.18.2
 // to 1.36.1; 1.18.0 and 1.18.1 differ in how much memory may differ.
 func (w *World) Similarities(g *Group) []Similarity {
 	var all []Similarity
@@ -41,7 +42,13 @@ func (w *World) Similarities(g *Group) []Similarity {
 		}
 		all = append(all, s)
 	}
-	slices.SortStableFunc(all, func(a, b Similarity) int { return len(a.Differences) - len(b.Differences) })
+	rank := func(s Similarity) int {
+		if s.Unknown != "" {
+			return math.MaxInt
+		}
+		return len(s.Differences)
+	}
+	slices.SortStableFunc(all, func(a, b Similarity) int { return cmp.Compare(rank(a), rank(b)) })
 	return all
 }
 
@@ -135,7 +142,7 @@ func (at place) free() corev1.ResourceList {
 	return free
 }
 
-// union returns a map with the keys of both.
+// union returns a map with the keys of both. The values are those of a where both have one.
 func union[M ~map[K]V, K comparable, V any](a, b M) M {
 	all := M{}
 	maps.Copy(all, b)

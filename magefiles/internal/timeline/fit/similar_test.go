@@ -1,11 +1,14 @@
 package fit
 
 import (
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
 )
@@ -108,6 +111,33 @@ func TestSimilarities(t *testing.T) {
 		}
 		if back := w.Similarities(w.GroupOf("there")); len(back) != 1 || len(back[0].Differences) != len(tc.want) {
 			t.Errorf("%s: the other way round it is %+v", name, back)
+		}
+	}
+}
+
+// TestGroupsThatCannotBeCompared: they come after those that can, however little these have in
+// common.
+func TestGroupsThatCannotBeCompared(t *testing.T) {
+	t.Parallel()
+	var r record
+	for name, annotations := range map[string]map[string]string{
+		"here": sizes("2", cpu4, mem8), "a-unknown": sizes("2"), "b-other": sizes("2", release.CapacityPrefix+"cpu=2", mem8), "c-same": sizes("2", cpu4, mem8),
+	} {
+		one := 1 // an empty group without a capacity is outside
+		r.shaped(timeline.Group, name, name, shape.Group{Annotations: annotations})
+		r.add(timeline.Fact{Kind: timeline.Group, What: timeline.Sized, Name: name, UID: name, N: &one})
+	}
+	w := At(r, start.Add(time.Hour))
+	for name, want := range map[string]string{
+		"here":      "c-same: 0; b-other: 1; a-unknown: what a node of it has is not known",
+		"a-unknown": "b-other: what a node of a-unknown has is not known; c-same: what a node of a-unknown has is not known; here: what a node of a-unknown has is not known",
+	} {
+		var got []string
+		for _, s := range w.Similarities(w.GroupOf(name)) {
+			got = append(got, s.Other.Name+": "+cmp.Or(s.Unknown, strconv.Itoa(len(s.Differences))))
+		}
+		if strings.Join(got, "; ") != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }
