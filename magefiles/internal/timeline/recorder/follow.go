@@ -84,11 +84,15 @@ func (r *recorder) run(ctx context.Context) {
 	r.all.Wait()
 }
 
-// followGroups follows the kinds of node groups, MachinePools only if the management cluster
-// serves them now. When all groups were seen, it records which were deleted before.
+// followGroups follows the kinds of node groups, MachinePools unless the management cluster
+// does not serve them now. When all groups were seen, it records which were deleted before.
 func (r *recorder) followGroups(ctx context.Context) []<-chan struct{} {
 	kinds := []schema.GroupKind{kube.MachineDeployments}
-	if served, err := r.Management.Serves(ctx, kube.MachinePools, ""); err == nil && served {
+	served, err := r.Management.Serves(ctx, kube.MachinePools, "")
+	if err != nil {
+		r.report(err)
+	}
+	if served || err != nil { // without them, those in the record would count as deleted
 		kinds = append(kinds, kube.MachinePools)
 	}
 	var left atomic.Int32

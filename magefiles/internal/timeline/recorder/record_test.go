@@ -425,6 +425,39 @@ metadata: {name: pool-1, uid: pool-1, creationTimestamp: "1999-12-31T22:01:00Z",
 	})
 }
 
+// TestADiscoveryThatFailsEndsNoMachinePool: a recorder that does not know at its start whether
+// MachinePools are served records none as gone.
+func TestADiscoveryThatFailsEndsNoMachinePool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFixture(t, cluster+`
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachinePool
+metadata: {name: pool, namespace: default, uid: pool, creationTimestamp: "1999-12-31T22:00:00Z"}
+spec: {clusterName: work, replicas: 1}
+`)
+		b.record(nil)
+		var reported []string
+		b.OnError = func(err error) { reported = append(reported, err.Error()) }
+		var refuse atomic.Bool
+		refuse.Store(true)
+		b.server.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "discover" && refuse.Load() {
+				return errors.New("not now")
+			}
+			return nil
+		})
+		b.Workload = b.server.Client() // it has discovered nothing
+		b.expect(b.record(func() {
+			refuse.Store(false)
+			time.Sleep(30 * time.Second)
+		}))
+		if len(reported) == 0 || !strings.Contains(reported[0], "find the kind MachinePool.cluster.x-k8s.io") {
+			t.Errorf("reported %q", reported)
+		}
+	})
+}
+
 func TestChangesBetweenTwoRecordersAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFixture(t, cluster)
