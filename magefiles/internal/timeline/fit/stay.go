@@ -59,8 +59,8 @@ func (w *World) Stay(n *Node, g *Group) Stay {
 	}
 	if !s.Usage.Idle {
 		change := fmt.Sprintf("fewer requests for %s on the node, or a higher threshold", s.Usage.Decisive)
-		if s.Usage.ofDaemons() {
-			change += ", or --ignore-daemonsets-utilization"
+		if s.Usage.flags != "" {
+			change += ", or " + s.Usage.flags
 		}
 		obstacle(s.Usage.String(), change)
 	}
@@ -91,17 +91,15 @@ type Usage struct {
 	Excluded []string
 	// Idle is set if the node may be removed.
 	Idle bool
+	// flags are those with which it would be idle, because the pods that fill it would not
+	// count; empty if it is, or if there are none.
+	flags string
 }
 
 // ResourceShare is the share of a resource that is requested.
 type ResourceShare struct {
 	Name         corev1.ResourceName
 	All, Without float64
-}
-
-// ofDaemons reports whether the node would be idle if DaemonSets and static pods did not count.
-func (u Usage) ofDaemons() bool {
-	return !slices.ContainsFunc(u.Shares, func(s ResourceShare) bool { return s.Without >= u.Threshold.number() })
 }
 
 // String returns the decisive share beside the threshold.
@@ -152,7 +150,23 @@ func (w *World) usage(n *Node, g *Group) Usage {
 		}
 	}
 	limit := u.Threshold.number()
-	u.Idle = u.Share < limit || u.Share == limit && w.Autoscaler.Release().RemovesAtThreshold
+	idle := func(notDaemons, notMirrors bool) bool {
+		return !slices.ContainsFunc(names, func(name corev1.ResourceName) bool {
+			share := w.share(n, name, notDaemons, notMirrors)
+			return share > limit || share == limit && !w.Autoscaler.Release().RemovesAtThreshold
+		})
+	}
+	u.Idle = idle(daemons, mirrors)
+	const ofDaemons, ofMirrors = "--ignore-daemonsets-utilization", "--ignore-mirror-pods-utilization"
+	switch {
+	case u.Idle:
+	case idle(true, mirrors):
+		u.flags = ofDaemons
+	case idle(daemons, true):
+		u.flags = ofMirrors
+	case idle(true, true):
+		u.flags = ofDaemons + " with " + ofMirrors
+	}
 	return u
 }
 

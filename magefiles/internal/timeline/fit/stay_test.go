@@ -214,18 +214,38 @@ func TestStay(t *testing.T) {
 	}
 }
 
-// TestANodeFullOfDaemons: a flag would let go a node that only DaemonSets fill.
+// TestANodeFullOfDaemons: a flag would let go a node that only DaemonSets or static pods fill,
+// unless it is on.
 func TestANodeFullOfDaemons(t *testing.T) {
 	t.Parallel()
-	const change = "fewer requests for cpu on the node, or a higher threshold"
-	for want, pod := range map[string]shape.Pod{
-		change: {Owner: replicaSet, Requests: resources("cpu=3")},
-		change + ", or --ignore-daemonsets-utilization": {Owner: daemonSet, Requests: resources("cpu=3")},
+	const (
+		change           = "fewer requests for cpu on the node, or a higher threshold"
+		daemons, mirrors = "ignore-daemonsets-utilization", "ignore-mirror-pods-utilization"
+	)
+	with := func(owner *shape.Owner) shape.Pod { return shape.Pod{Owner: owner, Requests: resources("cpu=3")} }
+	app, daemon, static := with(replicaSet), with(daemonSet), with(mirror)
+	for name, tc := range map[string]struct {
+		pods []shape.Pod
+		flag string
+		want string
+	}{
+		"an app":                              {pods: []shape.Pod{app}, want: change},
+		"a DaemonSet":                         {pods: []shape.Pod{daemon}, want: change + ", or --" + daemons},
+		"a DaemonSet, with the other flag":    {pods: []shape.Pod{daemon}, flag: mirrors, want: change + ", or --" + daemons},
+		"a DaemonSet and an app":              {pods: []shape.Pod{daemon, app}, want: change},
+		"a DaemonSet and an app, with a flag": {pods: []shape.Pod{daemon, app}, flag: daemons, want: change},
+		"static pods":                         {pods: []shape.Pod{static}, want: change + ", or --" + mirrors},
+		"static pods, with the other flag":    {pods: []shape.Pod{static}, flag: daemons, want: change + ", or --" + mirrors},
+		"both":                                {pods: []shape.Pod{static, daemon}, want: change + ", or --" + daemons + " with --" + mirrors},
 	} {
-		r := stayRecord("1.36.1", nil, 2, nil, shape.Node{})
-		r.bound("n", map[string]shape.Pod{"d/p": pod})
-		if _, s := r.stay(); len(s.Obstacles) != 1 || s.Obstacles[0].Change != want {
-			t.Errorf("the obstacles are %+v, want the change %s", s.Obstacles, want)
+		r := stayRecord("1.36.1", map[string]string{tc.flag: "true"}, 2, nil, shape.Node{})
+		pods := map[string]shape.Pod{}
+		for i, pod := range tc.pods {
+			pods[fmt.Sprintf("d/p%d", i)] = pod
+		}
+		r.bound("n", pods)
+		if _, s := r.stay(); len(s.Obstacles) != 1 || s.Obstacles[0].Change != tc.want {
+			t.Errorf("%s: the obstacles are %+v, want the change %s", name, s.Obstacles, tc.want)
 		}
 	}
 }
