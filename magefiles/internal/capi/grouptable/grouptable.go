@@ -4,9 +4,11 @@ package grouptable
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -35,17 +37,22 @@ func Write(ctx context.Context, w io.Writer, c *kube.Client, namespace, cluster 
 		t.Row(g.GetName(), m.kind, cmp.Or(lowest, "-"), cmp.Or(highest, "-"), kube.Field(g, "spec", "replicas"),
 			cmp.Or(kube.Field(g, "status", "readyReplicas"), "0"), cmp.Or(m.capacity, "-"), announced(g, "labels"), announced(g, "taints"), cmp.Or(m.behaviour, "-"))
 	}
-	if err := writePools(ctx, t, c, namespace, cluster); err != nil {
+	denied := writePools(ctx, t, c, namespace, cluster)
+	if denied != nil && !apierrors.IsForbidden(denied) {
+		return denied
+	}
+	if err := t.End(); err != nil || denied == nil {
 		return err
 	}
-	return t.End()
+	_, err = fmt.Fprintf(w, "Machine pools are not in the table: %v\n", denied)
+	return err
 }
 
 // writePools writes the rows of the machine pools, which the autoscaler scales as it does machine
 // deployments.
 func writePools(ctx context.Context, t *ui.Table, c *kube.Client, namespace, cluster string) error {
 	pools, err := c.List(ctx, kube.MachinePools, namespace)
-	if err != nil && !meta.IsNoMatchError(err) {
+	if err != nil && !kube.IsAbsent(err) {
 		return err
 	}
 	for i := range pools {

@@ -1,10 +1,12 @@
 package grouptable
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi/capitest"
@@ -65,6 +67,30 @@ spec:
 	_, rows, _ := strings.Cut(printed.String(), "\n")
 	if got, want := strings.Join(strings.Fields(rows), " "), "pool docker pool 1 3 2 0 - - - -"; got != want {
 		t.Errorf("the table has %q, want %q", got, want)
+	}
+}
+
+// TestNoRightToListMachinePools: the other groups are in the table. A kind may also be gone that
+// the API server still announces.
+func TestNoRightToListMachinePools(t *testing.T) {
+	t.Parallel()
+	pools := schema.GroupResource{Group: kube.MachinePools.Group, Resource: "machinepools"}
+	for said, refusal := range map[string]error{
+		"Machine pools are not in the table": apierrors.NewForbidden(pools, "", errors.New("no")),
+		"":                                   apierrors.NewNotFound(pools, ""),
+	} {
+		server := kubetest.New(t, []schema.GroupVersionKind{kube.MachineDeployments.WithVersion("v1beta2"), kube.MachinePools.WithVersion("v1beta2"), hollow.Templates.WithVersion("v1beta2")}, hollowGroup)
+		server.Intercept(func(r kubetest.Request) error {
+			if r.Resource == "machinepools" {
+				return refusal
+			}
+			return nil
+		})
+		var printed strings.Builder
+		err := Write(t.Context(), &printed, server.Client(), "default", "work")
+		if err != nil || !strings.Contains(printed.String(), "\ngpu") || !strings.Contains(printed.String(), said) || said == "" && strings.Contains(printed.String(), "not in the table") {
+			t.Errorf("Write() = %v, with\n%s", err, printed.String())
+		}
 	}
 }
 
