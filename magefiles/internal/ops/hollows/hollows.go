@@ -140,11 +140,11 @@ func (h *Hollows) define(ctx context.Context, c *target.Cluster) (err error) {
 		return err
 	}
 	for _, d := range definitions {
-		err := c.Management.Create(ctx, d.DeepCopy())
+		err := create(ctx, c.Management, d, step.Progress)
 		if apierrors.IsForbidden(err) {
 			return fmt.Errorf("hollow machines need the right to create CustomResourceDefinitions in the cluster with the Cluster API objects: %w", err)
 		}
-		if err != nil && !apierrors.IsAlreadyExists(err) {
+		if err != nil {
 			return fmt.Errorf("create the definition %s: %w", d.GetName(), err)
 		}
 	}
@@ -160,6 +160,25 @@ func (h *Hollows) define(ctx context.Context, c *target.Cluster) (err error) {
 		}
 		return established == len(definitions), "the kinds of hollow machines"
 	}, step.Progress)
+}
+
+// create creates a definition, unless it is there. It waits for the end of one that is being
+// deleted, as by an interrupted Remove: that one is established until it is gone.
+func create(ctx context.Context, c *kube.Client, definition *unstructured.Unstructured, progress func(string)) error {
+	err := c.Create(ctx, definition.DeepCopy())
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	var there bool
+	err = c.Wait(ctx, kube.Definitions, "", func(all []*unstructured.Unstructured) (bool, string) {
+		i := slices.IndexFunc(all, func(o *unstructured.Unstructured) bool { return o.GetName() == definition.GetName() })
+		there = i >= 0
+		return !there || all[i].GetDeletionTimestamp() == nil, "the end of the deletion of " + definition.GetName()
+	}, progress)
+	if err != nil || there {
+		return err
+	}
+	return c.Create(ctx, definition.DeepCopy())
 }
 
 // ours reports whether one of the definitions has the name of d.
@@ -191,6 +210,16 @@ func (h *Hollows) deploy(ctx context.Context, c *target.Cluster, image programs.
 	defer func() { step.Done(hollow.Name+"/"+hollow.Name, err) }()
 	ctx, cancel := lab.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
+	// An interrupted Remove may have left the namespace on its way out.
+	err = c.Workload.Wait(ctx, kube.Namespaces, "", func(all []*unstructured.Unstructured) (bool, string) {
+		going := slices.ContainsFunc(all, func(n *unstructured.Unstructured) bool {
+			return n.GetName() == hollow.Name && n.GetDeletionTimestamp() != nil
+		})
+		return !going, "the earlier namespace " + hollow.Name + " to go"
+	}, step.Progress)
+	if err != nil {
+		return err
+	}
 	if err := c.Workload.Apply(ctx, manifest); err != nil {
 		return err
 	}

@@ -311,6 +311,49 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestPrepareAfterAnInterruptedRemove: what is being deleted is established until it is gone.
+func TestPrepareAfterAnInterruptedRemove(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	if err := s.Prepare(testContext(t), s.cluster); err != nil {
+		t.Fatal(err)
+	}
+	going := map[string]any{"metadata": map[string]any{"finalizers": []any{"test"}}}
+	definition := s.server.List(kube.Definitions)[0].GetName()
+	s.server.Merge("controller", kube.Definitions, "", definition, going)
+	s.server.Merge("controller", kube.Namespaces, "", hollow.Name, going)
+	if err := errors.Join(
+		s.cluster.Management.Delete(t.Context(), kube.Definitions, "", definition),
+		s.cluster.Workload.Delete(t.Context(), kube.Namespaces, "", hollow.Name),
+	); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Intercept(func(r kubetest.Request) error {
+		if r.Verb != "watch" {
+			return nil
+		}
+		go func() {
+			if d := s.server.Get(kube.Definitions, "", definition); r.Resource == "customresourcedefinitions" && d != nil && d.GetDeletionTimestamp() != nil {
+				s.server.Remove(kube.Definitions, "", definition)
+			}
+			if n := s.server.Get(kube.Namespaces, "", hollow.Name); r.Resource == "namespaces" && n != nil && n.GetDeletionTimestamp() != nil {
+				s.server.Remove(kube.Namespaces, "", hollow.Name)
+			}
+			available(s.server)
+			establish(s.server)
+		}()
+		return nil
+	})
+	if err := s.Prepare(testContext(t), s.cluster); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []*unstructured.Unstructured{s.server.Get(kube.Definitions, "", definition), s.server.Get(kube.Namespaces, "", hollow.Name)} {
+		if o == nil || o.GetDeletionTimestamp() != nil {
+			t.Errorf("%v is gone, or is being deleted", o)
+		}
+	}
+}
+
 // TestRemoveWaitsForTheNamespace: an API server empties a namespace before it removes it.
 func TestRemoveWaitsForTheNamespace(t *testing.T) {
 	t.Parallel()
