@@ -2,6 +2,9 @@ package groups
 
 import (
 	"context"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
@@ -14,7 +17,7 @@ import (
 // warnOfDaemons warns if the DaemonSets of the cluster request more than a node of a new group
 // has: then no other pod that requests any runs there. It is no error, because somebody may want
 // to see what the autoscaler does with such a group.
-func (g *Groups) warnOfDaemons(ctx context.Context, c *target.Cluster, group capi.NodeGroup, o Options) {
+func (g *Groups) warnOfDaemons(ctx context.Context, c *target.Cluster, group capi.NodeGroup) {
 	if len(group.Capacity) == 0 {
 		return
 	}
@@ -25,7 +28,14 @@ func (g *Groups) warnOfDaemons(ctx context.Context, c *target.Cluster, group cap
 		g.Log.Printf("! whether DaemonSets leave room on nodes of %s is not known: %v", group.Name, err)
 		return
 	}
-	annotations := map[string]string{release.CapacityPrefix + "labels": o.Labels, release.CapacityPrefix + "taints": o.Taints}
+	taints := make([]string, len(group.Taints))
+	for i, t := range group.Taints {
+		taints[i] = t.String()
+	}
+	annotations := map[string]string{
+		release.CapacityPrefix + "labels": labels.Set(group.Labels).String(),
+		release.CapacityPrefix + "taints": strings.Join(taints, ","),
+	}
 	for name, value := range group.Capacity {
 		annotations[release.CapacityPrefix+name] = value
 	}

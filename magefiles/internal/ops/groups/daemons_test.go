@@ -31,6 +31,7 @@ func TestAddANodeThatDaemonSetsFill(t *testing.T) {
 		"large enough":      {options: Options{Capacity: "cpu=1,memory=2Gi", Labels: "disk=ssd"}},
 		"of another label":  {options: Options{Capacity: "cpu=1,memory=1Gi"}},
 		"tainted":           {options: Options{Capacity: "cpu=1,memory=1Gi", Labels: "disk=ssd", Taints: "a=b:NoSchedule"}},
+		"hollow":            {options: Options{Machines: Hollow, Capacity: "cpu=1,memory=1Gi", Labels: "disk=ssd"}, want: full},
 		"pods are not told": {options: Options{Capacity: "cpu=1,memory=1Gi", Labels: "disk=ssd"}, denied: true, want: "! whether DaemonSets leave room on nodes of small is not known: "},
 	} {
 		s := newFixture(t, nil)

@@ -141,7 +141,7 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	case lowest == 0 && len(group.Capacity) == 0:
 		g.Log.Printf("! it scales up from zero nodes only if its machine template has the capacity of a node; otherwise give -capacity=cpu=4,memory=16Gi")
 	}
-	g.warnOfDaemons(ctx, c, group, o)
+	g.warnOfDaemons(ctx, c, group)
 	return g.add(ctx, c, group, lowest, 5*time.Minute)
 }
 
@@ -261,6 +261,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int, chan
 		g.printCapacity(capacity)
 	}
 	g.Log.Printf("%s has the limits %d to %d nodes, which an autoscaler keeps while it runs", name, lowest, highest)
+	g.warnOfTotal(ctx, c)
 	return nil
 }
 

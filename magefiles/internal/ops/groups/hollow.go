@@ -8,11 +8,14 @@ import (
 	"strconv"
 	"time"
 
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
 )
@@ -39,21 +42,24 @@ func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options)
 		want = 0
 		g.Log.Printf("some of its machines never become nodes, so nothing waits for them")
 	}
+	g.warnOfDaemons(ctx, c, groups[0]) // the others differ in their zones
 	for _, one := range groups {
 		if err := g.add(ctx, c, one, want, 5*time.Minute+spec.Slowest()); err != nil {
 			return err
 		}
 	}
-	return g.checkTotal(ctx, c)
+	g.warnOfTotal(ctx, c)
+	return nil
 }
 
-// checkTotal says what to type if the node groups may have more nodes than the autoscaler's
+// warnOfTotal says what to type if the node groups may have more nodes than the autoscaler's
 // flags allow in all.
-func (g *Groups) checkTotal(ctx context.Context, c *target.Cluster) error {
+func (g *Groups) warnOfTotal(ctx context.Context, c *target.Cluster) {
 	const flag = "max-nodes-total"
 	flags, err := autoscaler.Flags(autoscaler.Settings{Release: release.OfAutoscaler(component.AutoscalerRelease(g.Config))}, g.Config.AutoscalerFlags)
 	if err != nil {
-		return err
+		g.Log.Printf("! whether the autoscaler's flags allow the nodes of all groups is not known: %v", err)
+		return
 	}
 	limit := 0
 	for _, f := range flags {
@@ -61,22 +67,49 @@ func (g *Groups) checkTotal(ctx context.Context, c *target.Cluster) error {
 			limit, _ = strconv.Atoi(f.Value) // the autoscaler refuses another value itself
 		}
 	}
+	if limit == 0 {
+		return
+	}
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
+	allowed, others, err := totals(ctx, c)
+	if err != nil {
+		g.Log.Printf("! whether --%s=%d allows the nodes of all groups is not known: %v", flag, limit, err)
+		return
+	}
+	if total := allowed + others; total > limit {
+		g.Log.Printf("! the groups allow %d nodes, and the cluster has %d others, but --%s=%d limits the cluster; start the autoscaler with -flags='--%[3]s=%[5]d'", allowed, others, flag, limit, total+100)
+	}
+}
+
+// totals returns how many nodes the groups with limits allow, and how many other machines the
+// cluster has: those of the control plane, and of groups without limits. The autoscaler compares
+// its limit with all nodes (cluster-autoscaler 1.36.1, core/scaleup/orchestrator/orchestrator.go:
+// GetCappedNewNodeCount).
+func totals(ctx context.Context, c *target.Cluster) (allowed, others int, err error) {
 	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
 	if err != nil {
-		return lab.Waited(ctx, "list the node groups", err)
+		return 0, 0, fmt.Errorf("list the node groups: %w", err)
 	}
-	total := 0
+	limited := map[string]bool{}
 	for i := range groups {
 		_, highest := capi.Sizes(&groups[i])
-		n, _ := strconv.Atoi(highest) // no number, no node group
-		total += n
+		if n, err := strconv.Atoi(highest); err == nil {
+			allowed += n
+			limited[groups[i].GetName()] = true
+		}
 	}
-	if limit > 0 && total > limit {
-		g.Log.Printf("! the node groups may have %d nodes, and with --%s=%d the autoscaler stops at fewer; start it with -flags='--%[2]s=%[4]d'", total, flag, limit, total+100)
+	machines, err := c.Management.List(ctx, kube.Machines, c.Namespace)
+	if err != nil {
+		return 0, 0, fmt.Errorf("list the machines: %w", err)
 	}
-	return nil
+	for i := range machines {
+		m := &machines[i]
+		if kube.Field(m, "spec", "clusterName") == c.Name && !limited[m.GetLabels()[clusterv1.MachineDeploymentNameLabel]] {
+			others++
+		}
+	}
+	return allowed, others, nil
 }
 
 // hollowGroups returns the groups to make, and what their machines are.

@@ -40,7 +40,7 @@ func TestAddHollow(t *testing.T) {
 	if err := s.Add(testContext(t), "gpu", 0, 1, Options{Machines: Hollow}); !errors.As(err, new(*capi.TakenError)) || s.prepared != 1 {
 		t.Errorf("Add() of what is there = %v", err)
 	}
-	if logged := s.lab.Logged.String(); !strings.Contains(logged, "may have 30 nodes, and with --max-nodes-total=24 the autoscaler stops at fewer; start it with -flags='--max-nodes-total=130'") {
+	if logged := s.lab.Logged.String(); !strings.Contains(logged, "! the groups allow 30 nodes, and the cluster has 0 others, but --max-nodes-total=24 limits the cluster; start the autoscaler with -flags='--max-nodes-total=130'") {
 		t.Errorf("said\n%s", logged)
 	}
 	// A group of containers does not take the templates of the hollow one.
@@ -118,6 +118,25 @@ func TestWrongHollowOptionsAreRefusedFirst(t *testing.T) {
 	}
 	if err := g.Set(t.Context(), "web", 3, 1, hollow.Change{Behaviour: hollow.Behaviour{Fail: "x"}}); err == nil || !strings.Contains(err.Error(), "-fail=x") || !strings.Contains(err.Error(), "minimum 3") {
 		t.Errorf("Set() = %v", err)
+	}
+}
+
+// TestNodesOfAll: the autoscaler counts every node of the cluster.
+func TestNodesOfAll(t *testing.T) {
+	t.Parallel()
+	machine := func(name, cluster, group string) string {
+		return "---\n{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, metadata: {name: " + name + ", namespace: default, labels: {cluster.x-k8s.io/deployment-name: " + group + "}}, spec: {clusterName: " + cluster + "}}\n"
+	}
+	for highest, want := range map[int]string{22: "", 23: "! the groups allow 23 nodes, and the cluster has 2 others, but --max-nodes-total=24 limits the cluster"} {
+		s := newFixture(t, nil)
+		s.server.PutYAML(machine("control-plane", "work-cluster", `""`) + machine("static", "work-cluster", "md-1") +
+			machine("counted", "work-cluster", "work-cluster-md-0") + machine("elsewhere", "another", `""`))
+		if err := s.Set(testContext(t), "work-cluster-md-0", 1, highest, hollow.Change{}); err != nil {
+			t.Fatal(err)
+		}
+		if logged := s.lab.Logged.String(); !strings.Contains(logged, want) || want == "" && strings.Contains(logged, "max-nodes-total") {
+			t.Errorf("want %q; said\n%s", want, logged)
+		}
 	}
 }
 
