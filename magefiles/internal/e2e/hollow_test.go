@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/engine"
 )
 
@@ -63,16 +66,16 @@ func addsHollow(t *testing.T, l lab, eng *engine.Engine) {
 		}
 		return ""
 	})
-	var system struct {
-		Items []struct {
-			Metadata struct{ Name string }
-			Spec     struct{ NodeName string }
+	for _, of := range [][]string{{"--all-namespaces", "--selector=cluster.x-k8s.io/provider"}, {"--namespace=kube-system", "--selector=k8s-app=kube-dns"}} {
+		var system appsv1.DeploymentList
+		kubectl(t, l, &system, append([]string{"get", "deployments"}, of...)...)
+		if len(system.Items) == 0 {
+			t.Errorf("there is no Deployment with %v", of)
 		}
-	}
-	kubectl(t, l, &system, "get", "pods", "--all-namespaces", "--selector=cluster.x-k8s.io/provider")
-	for _, p := range system.Items {
-		if strings.HasPrefix(p.Spec.NodeName, hollowGroup+"-") {
-			t.Errorf("%s is on the hollow node %s", p.Metadata.Name, p.Spec.NodeName)
+		for i := range system.Items {
+			if d := &system.Items[i]; !hollow.StaysAway(&d.Spec.Template.Spec) {
+				t.Errorf("pods of %s/%s may come to hollow nodes: %+v", d.Namespace, d.Name, d.Spec.Template.Spec.Affinity)
+			}
 		}
 	}
 }
