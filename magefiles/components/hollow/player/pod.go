@@ -25,7 +25,7 @@ func play(m *v1beta2.HollowMachine, node *corev1.Node, pod *corev1.Pod, next *sc
 		}
 		if fails(m, pod) {
 			terminate(pod, corev1.PodFailed, now)
-			pod.Status.Reason, pod.Status.Message = "Hollow", "This pod fails, as pods.fail of its hollow machine wants"
+			pod.Status.Reason, pod.Status.Message = "Hollow", "pods.fail of its hollow machine makes this pod fail"
 			return
 		}
 		start(pod, now)
