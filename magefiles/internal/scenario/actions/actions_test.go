@@ -85,6 +85,12 @@ kind: Deployment
 metadata: {name: capi-controller-manager, namespace: capi-system, generation: 1, labels: {cluster.x-k8s.io/provider: cluster-api}}
 spec: {replicas: 2}
 status: {replicas: 2, availableReplicas: 2, observedGeneration: 1}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: idle-controller-manager, namespace: idle-system, generation: 1, labels: {cluster.x-k8s.io/provider: infrastructure-idle}}
+spec: {replicas: 0}
+status: {replicas: 0, observedGeneration: 1}
 `
 
 // newCluster returns a cluster in the middle of a scenario, and its API server.
@@ -169,7 +175,7 @@ func TestActions(t *testing.T) {
 func TestActionsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"node: {group: other, cordon: true}":                                                                                "there is no such machine",
+		"node: {group: other, cordon: true}":                                                                                "the group other has no machine",
 		"patch: {apiVersion: v1, kind: Node, metadata: {name: theirs, labels: {a: b}}}":                                     "no scenario created the Node /theirs",
 		"apply: {apiVersion: apps/v1, kind: Deployment, metadata: {name: capi-controller-manager, namespace: capi-system}}": "that no scenario created",
 		"delete: {object: ConfigMap/x}":                                                                                     "the scenario has no ConfigMap/x",
@@ -233,6 +239,9 @@ func TestControllers(t *testing.T) {
 				}
 				if err := start(ctx, t, c, server); err != nil || replicas() != "2 " {
 					t.Errorf("started: %q, %v", replicas(), err)
+				}
+				if o := server.Get(kube.Deployments, "idle-system", "idle-controller-manager"); kube.Field(o, "spec", "replicas") != "0" {
+					t.Errorf("a manager that the user stopped has %s replicas", kube.Field(o, "spec", "replicas"))
 				}
 			})
 		})
@@ -300,5 +309,68 @@ func TestOwners(t *testing.T) {
 		if err := do(t.Context(), t, c, tc.action); err != nil || names() != tc.want {
 			t.Errorf("%s: there are %q, %v; want %q", tc.action, names(), err, tc.want)
 		}
+	}
+}
+
+// TestBarePodsKeepTheirRequests: a workload of pods without an owner is measured once, because
+// the requests of a pod cannot be changed.
+func TestBarePodsKeepTheirRequests(t *testing.T) {
+	t.Parallel()
+	c, server := newCluster(t)
+	requests := func(pod string) string {
+		containers, _, _ := unstructured.NestedSlice(server.Get(kube.Pods, "default", pod).Object, "spec", "containers")
+		return fmt.Sprint(containers[0].(map[string]any)["resources"])
+	}
+	if err := do(t.Context(), t, c, "workload: {name: shop, pods: 1, pool: web, owner: Pod, memory: 40%}"); err != nil {
+		t.Fatal(err)
+	}
+	first := requests("sc-shop-1")
+	server.Edit(kube.Nodes, "", "old", func(o *unstructured.Unstructured) {
+		if err := unstructured.SetNestedField(o.Object, "8Gi", "status", "allocatable", "memory"); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := do(t.Context(), t, c, "scale: {workload: shop, pods: 2}"); err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range []string{"sc-shop-1", "sc-shop-2"} {
+		if got := requests(pod); got != first {
+			t.Errorf("%s has %s, want %s", pod, got, first)
+		}
+	}
+}
+
+// TestObjectThatIsBeingDeleted: an object of a scenario that is being deleted is made again once
+// it is gone.
+func TestObjectThatIsBeingDeleted(t *testing.T) {
+	t.Parallel()
+	for name, create := range map[string]func(context.Context, *testing.T, *actions.Cluster) error{
+		"before the first step": func(ctx context.Context, _ *testing.T, c *actions.Cluster) error { return c.ApplyObjects(ctx) },
+		"by an action": func(ctx context.Context, t *testing.T, c *actions.Cluster) error {
+			return do(ctx, t, c, "apply: {apiVersion: v1, kind: ConfigMap, metadata: {name: '${prefix}c', namespace: default}}")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, server := newCluster(t)
+				server.PutYAML("{apiVersion: v1, kind: ConfigMap, metadata: {name: sc-c, namespace: default, uid: a, deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: [a/b], labels: {caslab.local/scenario: x}}}")
+				made := make(chan error, 1)
+				go func() { made <- create(t.Context(), t, c) }()
+				time.Sleep(time.Second)
+				select {
+				case err := <-made:
+					t.Fatalf("it did not wait: %v", err)
+				default:
+				}
+				server.Remove(kube.ConfigMaps, "default", "sc-c")
+				if err := <-made; err != nil {
+					t.Fatal(err)
+				}
+				if o := server.Get(kube.ConfigMaps, "default", "sc-c"); o == nil || o.GetDeletionTimestamp() != nil {
+					t.Errorf("there is %v", o)
+				}
+			})
+		})
 	}
 }

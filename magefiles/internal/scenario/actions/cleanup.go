@@ -73,12 +73,7 @@ func (c *Cluster) Leftovers(ctx context.Context, ended error) *LeftoversError {
 			leftovers.Commands = append(leftovers.Commands, fmt.Sprintf("kubectl delete %s %s -l %s", where, kind, objectLabel))
 		}
 	}
-	cluster, err := c.Management.Get(ctx, kube.Clusters, c.Namespace, c.Cluster)
-	errs = append(errs, err)
-	if err == nil && cluster.GetAnnotations()[pausedByScenario] != "" {
-		leftovers.Left = append(leftovers.Left, "Cluster "+c.Cluster+", which is paused")
-		leftovers.Commands = append(leftovers.Commands, resumeCommand(c.Namespace, c.Cluster))
-	}
+	// While the managers are stopped, the API server refuses changes of their objects.
 	managers, err := c.managers(ctx)
 	errs = append(errs, err)
 	for i := range managers {
@@ -88,12 +83,31 @@ func (c *Cluster) Leftovers(ctx context.Context, ended error) *LeftoversError {
 			leftovers.Commands = append(leftovers.Commands, fmt.Sprintf("kubectl -n %s scale deployment %s --replicas=%s", m.GetNamespace(), m.GetName(), replicas))
 		}
 	}
+	// Paused groups and held machines cannot be deleted.
+	cluster, err := c.Management.Get(ctx, kube.Clusters, c.Namespace, c.Cluster)
+	errs = append(errs, err)
+	if err == nil && cluster.GetAnnotations()[pausedByScenario] != "" {
+		leftovers.Left = append(leftovers.Left, "Cluster "+c.Cluster+", which is paused")
+		leftovers.Commands = append(leftovers.Commands, resumeCommand(c.Namespace, c.Cluster))
+	}
+	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Cluster)
+	errs = append(errs, err)
+	for i := range groups {
+		if c.pausedGroup(&groups[i]) {
+			leftovers.Left = append(leftovers.Left, "MachineDeployment "+groups[i].GetName()+", which is paused")
+			leftovers.Commands = append(leftovers.Commands, c.annotateCommand(kube.MachineDeployments, groups[i].GetName(), clusterv1.PausedAnnotation))
+		}
+	}
+	held, err := c.heldMachines(ctx)
+	errs = append(errs, err)
+	for _, name := range held {
+		leftovers.Left = append(leftovers.Left, "Machine "+name+", which is held")
+		leftovers.Commands = append(leftovers.Commands, c.annotateCommand(kube.Machines, name, holdHook))
+	}
 	for _, kind := range c.objectKinds() {
 		look(c.clientOf(kind), kind, "", "-A")
 	}
 	look(c.Workload, kube.Pods, "", "-A")
-	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Cluster)
-	errs = append(errs, err)
 	look(c.Management, kube.MachineDeployments, c.Namespace, "-n "+c.Namespace)
 	byName := func(a, b schema.GroupKind) int { return strings.Compare(a.String(), b.String()) }
 	for _, kind := range slices.SortedFunc(maps.Keys(capi.TemplateKinds(groups)), byName) {
@@ -103,14 +117,19 @@ func (c *Cluster) Leftovers(ctx context.Context, ended error) *LeftoversError {
 	return leftovers
 }
 
+// annotateCommand returns the command that takes an annotation from an object of Cluster API.
+func (c *Cluster) annotateCommand(kind schema.GroupKind, name, annotation string) string {
+	return fmt.Sprintf("kubectl -n %s annotate %s %s %s-", c.Namespace, kind, name, annotation)
+}
+
 // CleanUp removes everything that scenarios with this prefix created, also in a run
 // that was killed. If one part fails, the others are still removed.
 func (c *Cluster) CleanUp(ctx context.Context, progress func(string)) error {
-	// Nothing can be resumed, released or deleted without Cluster API's managers.
-	if err := c.startControllers(ctx, progress); err != nil {
-		return err
-	}
-	return errors.Join(c.resumeAll(ctx), c.releaseAll(ctx), c.deleteObjects(ctx), c.killPods(ctx, progress), c.deleteGroups(ctx, progress))
+	return errors.Join(
+		// Nothing can be resumed, released or deleted while the managers are stopped.
+		c.startControllers(ctx, progress),
+		c.resumeAll(ctx), c.releaseAll(ctx), c.deleteObjects(ctx), c.killPods(ctx, progress), c.deleteGroups(ctx, progress),
+	)
 }
 
 // deleteGroups deletes the groups and then the templates, because Cluster API reads
@@ -146,11 +165,17 @@ func (c *Cluster) resumeAll(ctx context.Context) error {
 	groups, listErr := capi.Groups(ctx, c.Management, c.Namespace, c.Cluster)
 	errs := []error{err, listErr}
 	for i := range groups {
-		if _, paused := groups[i].GetAnnotations()[clusterv1.PausedAnnotation]; paused && c.ours(&groups[i]) {
+		if c.pausedGroup(&groups[i]) {
 			errs = append(errs, c.setPaused(ctx, strings.TrimPrefix(groups[i].GetName(), c.Prefix), false))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// pausedGroup reports whether an object is a group of a scenario that is paused.
+func (c *Cluster) pausedGroup(o *unstructured.Unstructured) bool {
+	_, paused := o.GetAnnotations()[clusterv1.PausedAnnotation]
+	return paused && c.ours(o)
 }
 
 // objectKinds returns the kinds of workloads, and of the objects of the lab's own scenarios

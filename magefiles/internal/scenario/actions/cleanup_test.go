@@ -2,12 +2,15 @@ package actions_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -52,7 +55,7 @@ metadata: {name: theirs, namespace: other}
 func TestCleanUpKillsPods(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := kubetest.New(t, kinds, leftByAnother)
+		c, server := newCleanUp(t, "")
 		var mu sync.Mutex
 		var deleted []string
 		server.Intercept(func(q kubetest.Request) error {
@@ -71,10 +74,6 @@ func TestCleanUpKillsPods(t *testing.T) {
 			}
 			return nil
 		})
-		client := server.Client()
-		c := actions.New(actions.Options{
-			Workload: client, Management: client, Namespace: "default", Cluster: "work", PodNamespace: "default", Prefix: "sc-", Now: time.Now,
-		}, &scenario.Scenario{Name: "s"}, nil)
 		if err := c.CleanUp(t.Context(), func(string) {}); err != nil {
 			t.Fatal(err)
 		}
@@ -85,4 +84,65 @@ func TestCleanUpKillsPods(t *testing.T) {
 			t.Error("a pod of nobody's scenario was deleted")
 		}
 	})
+}
+
+// newCleanUp returns a cluster with what another scenario left.
+func newCleanUp(t *testing.T, more string) (*actions.Cluster, *kubetest.Server) {
+	t.Helper()
+	server := kubetest.New(t, kinds, leftByAnother+more)
+	client := server.Client()
+	return actions.New(actions.Options{
+		Workload: client, Management: client, Namespace: "default", Cluster: "work", PodNamespace: "default", Prefix: "sc-", Now: time.Now,
+	}, &scenario.Scenario{Name: "s"}, nil), server
+}
+
+// TestCleanUpWithoutManagers: who may not look for managers still removes the rest.
+func TestCleanUpWithoutManagers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, server := newCleanUp(t, "")
+		server.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "list" && q.Resource == "deployments" {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: "deployments"}, "", nil)
+			}
+			return nil
+		})
+		if err := c.CleanUp(t.Context(), func(string) {}); !apierrors.IsForbidden(err) {
+			t.Errorf("%v, want why nobody looked for managers", err)
+		}
+		if server.Get(kube.Budgets, "default", "guard") != nil || server.Get(kube.Pods, "other", "slow-1") != nil {
+			t.Error("a budget or a pod is left")
+		}
+	})
+}
+
+// TestLeftoversThatHoldUpOthers: managers are started first, and what cannot be deleted is
+// released before it is.
+func TestLeftoversThatHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	c, _ := newCleanUp(t, `
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: capi, namespace: capi-system, labels: {cluster.x-k8s.io/provider: cluster-api}, annotations: {caslab.local/stopped-by-scenario: "1"}}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata: {name: sc-web, namespace: default, labels: {caslab.local/scenario: x}, annotations: {cluster.x-k8s.io/paused: "true"}}
+spec: {clusterName: work}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Machine
+metadata: {name: sc-web-a, namespace: default, annotations: {pre-terminate.delete.hook.machine.cluster.x-k8s.io/caslab-scenario: x}}
+`)
+	found := c.Leftovers(t.Context(), errors.New("stopped"))
+	before := slices.IndexFunc(found.Commands, func(command string) bool { return strings.HasPrefix(command, "kubectl delete") })
+	want := []string{
+		"kubectl -n capi-system scale deployment capi --replicas=1",
+		"kubectl -n default annotate MachineDeployment.cluster.x-k8s.io sc-web cluster.x-k8s.io/paused-",
+		"kubectl -n default annotate Machine.cluster.x-k8s.io sc-web-a pre-terminate.delete.hook.machine.cluster.x-k8s.io/caslab-scenario-",
+	}
+	if before < 0 || !slices.Equal(found.Commands[:before], want) || found.Unseen != nil {
+		t.Errorf("%v\n%s\nwant first\n%s", found.Unseen, strings.Join(found.Commands, "\n"), strings.Join(want, "\n"))
+	}
 }

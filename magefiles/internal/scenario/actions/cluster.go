@@ -14,6 +14,7 @@ import (
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/pods"
 	"caslab/magefiles/internal/workload"
 )
 
@@ -43,7 +44,8 @@ type Options struct {
 	// Prefix begins the names of groups and workloads. What has this prefix and the
 	// label of scenarios is deleted by CleanUp.
 	Prefix string
-	// PrepareHollow makes the cluster ready for hollow machines; nil if there can be none.
+	// PrepareHollow makes the cluster ready for hollow machines. Only scenarios with such
+	// machines need it.
 	PrepareHollow func(context.Context) error
 	// Now is the clock for time stamps.
 	Now func() time.Time
@@ -59,12 +61,14 @@ type Cluster struct {
 	nodes int
 	// made has the workloads that the steps made, by name.
 	made map[string]*scenario.Workload
+	// measured has what their pods request, by name.
+	measured map[string]pods.Options
 }
 
 // New returns the cluster that a scenario of a run changes. All are the scenarios of the
 // run.
 func New(o Options, s *scenario.Scenario, all []*scenario.Scenario) *Cluster {
-	return &Cluster{Options: o, Scenario: s, All: all, made: map[string]*scenario.Workload{}}
+	return &Cluster{Options: o, Scenario: s, All: all, made: map[string]*scenario.Workload{}, measured: map[string]pods.Options{}}
 }
 
 // CountNodes counts the nodes for the variable ${nodes}.

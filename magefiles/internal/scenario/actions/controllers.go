@@ -39,10 +39,12 @@ func (c *Cluster) stopControllers(ctx context.Context, progress func(string)) er
 	}
 	for i := range managers {
 		m := &managers[i]
-		if _, stopped := m.GetAnnotations()[stoppedByScenario]; stopped {
+		_, stopped := m.GetAnnotations()[stoppedByScenario]
+		replicas := number(m, "spec", "replicas")
+		if stopped || replicas == 0 { // zero is the user's
 			continue
 		}
-		patch := annotated(map[string]any{stoppedByScenario: strconv.Itoa(max(number(m, "spec", "replicas"), 1))})
+		patch := annotated(map[string]any{stoppedByScenario: strconv.Itoa(replicas)})
 		patch["spec"] = map[string]any{"replicas": 0}
 		if err := c.Management.Patch(ctx, kube.Deployments, m.GetNamespace(), m.GetName(), patch); err != nil {
 			return err
@@ -85,7 +87,7 @@ func (c *Cluster) waitForManagers(ctx context.Context, what string, done func(*u
 		for _, m := range all {
 			_, manager := m.GetLabels()[clusterv1.ProviderNameLabel]
 			seen := number(m, "status", "observedGeneration") >= int(m.GetGeneration())
-			if manager && !(seen && done(m)) {
+			if manager && (!seen || !done(m)) {
 				left++
 			}
 		}

@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,8 +47,10 @@ func (c *Cluster) machines(ctx context.Context, which, group, under string) ([]u
 		return strings.Compare(a.GetName(), b.GetName())
 	})
 	switch {
+	case len(all) == 0 && under != "":
+		return nil, fmt.Errorf("no machine of the scenario has pods of %s", under)
 	case len(all) == 0:
-		return nil, fmt.Errorf("there is no such machine, and %d nodes have pods of %q", len(nodes), under)
+		return nil, fmt.Errorf("the group %s has no machine", group)
 	case which == scenario.Oldest:
 		return all[:1], nil
 	case which == scenario.Newest:
@@ -170,19 +173,26 @@ func (c *Cluster) annotateMachine(ctx context.Context, name string, hook any) er
 	return c.Management.Patch(ctx, kube.Machines, c.Namespace, name, annotated(map[string]any{holdHook: hook}))
 }
 
+// heldMachines returns the names of the machines that scenarios hold.
+func (c *Cluster) heldMachines(ctx context.Context) ([]string, error) {
+	machines, err := c.Management.List(ctx, kube.Machines, c.Namespace)
+	var held []string
+	for i := range machines {
+		if _, ok := machines[i].GetAnnotations()[holdHook]; ok {
+			held = append(held, machines[i].GetName())
+		}
+	}
+	return held, err
+}
+
 // releaseAll releases the machines that scenarios hold.
 func (c *Cluster) releaseAll(ctx context.Context) error {
-	machines, err := c.Management.List(ctx, kube.Machines, c.Namespace)
-	if err != nil {
-		return err
-	}
-	for i := range machines {
-		if _, held := machines[i].GetAnnotations()[holdHook]; !held {
-			continue
-		}
-		if err := c.annotateMachine(ctx, machines[i].GetName(), nil); err != nil && !apierrors.IsNotFound(err) {
-			return err
+	held, err := c.heldMachines(ctx)
+	errs := []error{err}
+	for _, name := range held {
+		if err := c.annotateMachine(ctx, name, nil); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

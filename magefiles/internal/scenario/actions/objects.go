@@ -48,7 +48,8 @@ func (c *Cluster) object(manifest map[string]any) (*unstructured.Unstructured, e
 }
 
 // refuseForeign returns an error if there is an object of that name that no scenario
-// created.
+// created. It waits for the end of a scenario's object that is being deleted: a change of that
+// would be lost.
 func (c *Cluster) refuseForeign(ctx context.Context, o *unstructured.Unstructured) error {
 	kind := o.GroupVersionKind().GroupKind()
 	there, err := c.clientOf(kind).Get(ctx, kind, o.GetNamespace(), o.GetName())
@@ -59,6 +60,17 @@ func (c *Cluster) refuseForeign(ctx context.Context, o *unstructured.Unstructure
 		return fmt.Errorf("look for the %s %s: %w", kind.Kind, o.GetName(), err)
 	case there.GetLabels()[objectLabel] == "":
 		return fmt.Errorf("there is a %s %s/%s that no scenario created; delete or rename it, and run the scenario again", kind.Kind, o.GetNamespace(), o.GetName())
+	case there.GetDeletionTimestamp() == nil:
+		return nil
+	}
+	err = c.clientOf(kind).Wait(ctx, kind, o.GetNamespace(), func(all []*unstructured.Unstructured) (bool, string) {
+		left := slices.ContainsFunc(all, func(other *unstructured.Unstructured) bool {
+			return other.GetName() == there.GetName() && other.GetUID() == there.GetUID()
+		})
+		return !left, "the one that is being deleted to go"
+	}, nil)
+	if err != nil {
+		return fmt.Errorf("make the %s %s again: %w", kind.Kind, o.GetName(), err)
 	}
 	return nil
 }

@@ -34,16 +34,26 @@ var priorityClasses = schema.GroupKind{Group: "scheduling.k8s.io", Kind: "Priori
 
 // makeWorkload creates a workload or changes it.
 func (c *Cluster) makeWorkload(ctx context.Context, w *scenario.Workload) error {
-	namespace, err := c.namespaceOf(w)
+	o, err := c.measure(ctx, w)
 	if err != nil {
 		return err
 	}
-	o := pods.Options{Labels: c.labels(), Expand: c.Variables().Expand}
+	c.measured[w.Name] = o
+	return c.applyWorkload(ctx, w, o)
+}
+
+// measure returns what the pods of a workload request of the workers that there are now.
+func (c *Cluster) measure(ctx context.Context, w *scenario.Workload) (o pods.Options, err error) {
+	namespace, err := c.namespaceOf(w)
+	if err != nil {
+		return o, err
+	}
+	o = pods.Options{Labels: c.labels(), Expand: c.Variables().Expand}
 	if o.Memory, err = c.share(ctx, w.Memory, corev1.ResourceMemory); err != nil {
-		return err
+		return o, err
 	}
 	if o.CPU, err = c.share(ctx, w.CPU, corev1.ResourceCPU); err != nil {
-		return err
+		return o, err
 	}
 	selector := map[string]string{poolLabel: c.Prefix + w.Pool}
 	maps.Copy(selector, w.Select)
@@ -52,13 +62,18 @@ func (c *Cluster) makeWorkload(ctx context.Context, w *scenario.Workload) error 
 		NodeSelector: selector, Tolerations: w.Tolerate, Extra: c.labels(),
 	}.Manifest(ctx, c.Workload)
 	if err != nil {
-		return err
+		return o, err
 	}
 	if w.Memory == "" && w.CPU == "" {
 		memory := base.Spec.Template.Spec.Containers[0].Resources.Requests[corev1.ResourceMemory]
 		o.Memory = memory.String()
 	}
 	o.Base = *base
+	return o, nil
+}
+
+// applyWorkload creates a workload or changes it. Its pods request what was measured.
+func (c *Cluster) applyWorkload(ctx context.Context, w *scenario.Workload, o pods.Options) error {
 	manifests, err := pods.Manifests(w, o)
 	if err != nil {
 		return err
@@ -70,7 +85,7 @@ func (c *Cluster) makeWorkload(ctx context.Context, w *scenario.Workload) error 
 	}
 	c.made[w.Name] = w
 	if w.OwnerKind() == scenario.BarePod {
-		return c.deleteBarePods(ctx, w, namespace)
+		return c.deleteBarePods(ctx, w, o.Base.Namespace)
 	}
 	return nil
 }
@@ -155,7 +170,8 @@ func (c *Cluster) scaleWorkload(ctx context.Context, s *scenario.Scale) error {
 	field := "replicas"
 	switch w.OwnerKind() {
 	case scenario.BarePod:
-		return c.makeWorkload(ctx, &scaled)
+		// The requests of a pod cannot be changed, and the smallest worker may be another one now.
+		return c.applyWorkload(ctx, &scaled, c.measured[w.Name])
 	case scenario.Job:
 		field = "parallelism"
 	}
