@@ -96,7 +96,7 @@ func scenarios(names string) ([]*scenario.Scenario, error) {
 }
 
 // tagged returns the scenarios that have one of the tags, which are separated by commas; all of
-// them if tags is empty.
+// them if tags is empty. It refuses a tag that none of them has.
 func tagged(all []*scenario.Scenario, tags string) ([]*scenario.Scenario, error) {
 	var wanted, known []string
 	for tag := range strings.SplitSeq(tags, ",") {
@@ -114,9 +114,11 @@ func tagged(all []*scenario.Scenario, tags string) ([]*scenario.Scenario, error)
 			chosen = append(chosen, s)
 		}
 	}
-	if len(chosen) == 0 {
-		slices.Sort(known)
-		return nil, fmt.Errorf("-tags=%s: none of the scenarios has such a tag; want some of %s", tags, strings.Join(slices.Compact(known), ", "))
+	slices.Sort(known)
+	for _, tag := range wanted {
+		if !slices.Contains(known, tag) {
+			return nil, fmt.Errorf("-tags=%s: none of the scenarios has the tag %q; want some of %s", tags, tag, strings.Join(slices.Compact(known), ", "))
+		}
 	}
 	return chosen, nil
 }
@@ -394,8 +396,8 @@ type side struct {
 	under engine.Autoscaler
 }
 
-// withAutoscalerOf returns a copy whose autoscaler is which, as autoscalers.Autoscalers.Of
-// reads it.
+// withAutoscalerOf returns a copy that uses the autoscaler that which names, as
+// autoscalers.Autoscalers.Of reads it.
 func (sc *Scenarios) withAutoscalerOf(which string) (*Scenarios, error) {
 	others, err := sc.Autoscalers.Of(which)
 	if err != nil {
