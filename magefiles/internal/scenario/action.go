@@ -286,7 +286,7 @@ func (c *checker) action(place string, a *Action) {
 		case !a.Limits.None:
 			c.refuseIf(place+".limits", capi.CheckSizes(a.Limits.Min, a.Limits.Max))
 		case a.Limits.Min != 0 || a.Limits.Max != 0:
-			c.refuse(place+".limits", "has none and a limit; want min and max, or none: true")
+			c.refuse(place+".limits", "sets both none and a limit; want min and max, or none: true")
 		}
 	case a.Node != nil:
 		c.nodeAction(place+".node", a.Node)
@@ -366,6 +366,9 @@ func (c *checker) groupAction(place string, g *GroupAction) {
 	}
 	if group := c.groups[g.Name]; group != nil && group.IsHollow() && g.Broken != nil {
 		c.refuse(place+".broken", "the machines of %s are hollow, and only those in containers are broken later", g.Name)
+	}
+	if group := c.groups[g.Name]; group != nil && group.Broken && g.Broken != nil {
+		c.refuse(place+".broken", "the machines of %s are broken from the start and have nothing to mend; make the group without broken: true, and break it by an action", g.Name)
 	}
 	for _, key := range slices.Sorted(maps.Keys(g.Annotations)) {
 		if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {

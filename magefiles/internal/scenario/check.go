@@ -258,7 +258,7 @@ func (m MetricCheck) Title() string {
 	if len(m.Labels) == 0 {
 		return m.Name
 	}
-	return m.Name + "{" + joinLabels(m.Labels) + "}"
+	return m.Name + "{" + JoinLabels(m.Labels) + "}"
 }
 
 // one checks a check. Only an expectation may be said or order, because these come

@@ -92,8 +92,8 @@ func (g Group) HollowSpec(labels, capacity map[string]string) (hollow.Spec, erro
 		h = *g.Hollow
 	}
 	return hollow.New(hollow.Shape{
-		Labels: joinLabels(labels), Taints: strings.Join(g.Taints, ","), Zone: h.Zone, Arch: h.Arch, InstanceType: h.Instance,
-	}, hollow.Change{Capacity: joinLabels(capacity), Behaviour: hollow.Behaviour{
+		Labels: JoinLabels(labels), Taints: strings.Join(g.Taints, ","), Zone: h.Zone, Arch: h.Arch, InstanceType: h.Instance,
+	}, hollow.Change{Capacity: JoinLabels(capacity), Behaviour: hollow.Behaviour{
 		Start: h.Start, Ready: h.Ready, Stop: h.Stop, PodStart: h.PodStart, Fail: h.Fail, Never: h.Never, PodFail: h.PodFail,
 		Late: h.Late, Untaint: h.Untaint, Seed: h.Seed,
 	}})
@@ -119,8 +119,8 @@ func (g Group) PoolName() string {
 	return g.Name
 }
 
-// joinLabels writes key=value,key=value.
-func joinLabels(labels map[string]string) string {
+// JoinLabels writes labels as key=value,key=value, in the order of the keys.
+func JoinLabels(labels map[string]string) string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		parts = append(parts, key+"="+labels[key])
@@ -149,6 +149,9 @@ func (c *checker) group(place string, g *Group) {
 	}
 	if g.Told != nil {
 		c.told(place+".told", g.Told)
+		if g.IsHollow() && g.Told.Capacity != nil && len(g.Told.Capacity) == 0 {
+			c.refuse(place+".told.capacity", "the template of hollow machines announces their capacity, too, so the autoscaler is always told of one")
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(g.Options)) {
 		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz") != "" || key == "" || g.Options[key] == "" {
@@ -172,7 +175,7 @@ func (c *checker) group(place string, g *Group) {
 
 // docker checks what nodes in containers are.
 func (c *checker) docker(place string, g *Group) {
-	_, err := capi.ParseLabels(joinLabels(g.Labels))
+	_, err := capi.ParseLabels(JoinLabels(g.Labels))
 	c.refuseIf(place+".labels", err)
 	_, err = capi.ParseTaints(strings.Join(g.Taints, ","))
 	c.refuseIf(place+".taints", err)
@@ -188,7 +191,7 @@ func (c *checker) docker(place string, g *Group) {
 		case "maxPods":
 			c.refuseIf(place+".capacity", capi.CheckCapacity(key, value))
 		default:
-			c.refuse(place+".capacity", "%q: want cpu, memory or maxPods: nodes in containers have what the machine has, unless they are told of otherwise, by told, or are hollow", key)
+			c.refuse(place+".capacity", "%q: want cpu, memory or maxPods: nodes in containers have what the machine has; use told to announce other capacity, or machines: hollow", key)
 		}
 	}
 }
@@ -226,7 +229,7 @@ func (c *checker) told(place string, t *Told) {
 			c.refuseIf(place+".capacity", capi.CheckCapacity(key, value))
 		}
 	}
-	_, err := capi.ParseNodeLabels(joinLabels(t.Labels))
+	_, err := capi.ParseNodeLabels(JoinLabels(t.Labels))
 	c.refuseIf(place+".labels", err)
 	_, err = capi.ParseTaints(strings.Join(t.Taints, ","))
 	c.refuseIf(place+".taints", err)

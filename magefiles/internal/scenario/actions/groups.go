@@ -24,9 +24,6 @@ const optionPrefix = "cluster.x-k8s.io/autoscaling-options-"
 // MakeGroups creates all groups concurrently and waits for their first nodes.
 func (c *Cluster) MakeGroups(ctx context.Context, progress func(string)) error {
 	if slices.ContainsFunc(c.Scenario.Groups, scenario.Group.IsHollow) {
-		if c.PrepareHollow == nil {
-			return errors.New("the lab has no controller of hollow machines for this cluster")
-		}
 		if err := c.PrepareHollow(ctx); err != nil {
 			return fmt.Errorf("make the cluster ready for hollow machines: %w", err)
 		}
@@ -145,7 +142,7 @@ func told(t *scenario.Told, group capi.NodeGroup, worker *corev1.Node) (map[stri
 		if labels[poolLabel] == "" && len(labels) > 0 {
 			labels[poolLabel] = group.Labels[poolLabel]
 		}
-		annotations[release.CapacityPrefix+"labels"] = text(joined(labels))
+		annotations[release.CapacityPrefix+"labels"] = text(scenario.JoinLabels(labels))
 	}
 	if t.Taints != nil {
 		annotations[release.CapacityPrefix+"taints"] = text(strings.Join(t.Taints, ","))
@@ -159,15 +156,6 @@ func text(value string) any {
 		return nil
 	}
 	return value
-}
-
-// joined writes key=value,key=value.
-func joined(labels map[string]string) string {
-	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		parts = append(parts, key+"="+labels[key])
-	}
-	return strings.Join(parts, ",")
 }
 
 func (c *Cluster) makeGroup(ctx context.Context, group capi.NodeGroup, g scenario.Group, worker *corev1.Node) error {

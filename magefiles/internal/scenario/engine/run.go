@@ -78,7 +78,8 @@ type Options struct {
 	// scenario.
 	Prefix     string
 	Autoscaler Autoscaler
-	// PrepareHollow makes the cluster ready for hollow machines; nil if there can be none.
+	// PrepareHollow makes the cluster ready for hollow machines. Only scenarios with such
+	// machines need it.
 	PrepareHollow func(context.Context) error
 	// Versions are the versions of other components, by name, for the results. They
 	// are optional.
