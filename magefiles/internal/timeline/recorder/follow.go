@@ -89,7 +89,7 @@ func (r *recorder) run(ctx context.Context) {
 func (r *recorder) followGroups(ctx context.Context) []<-chan struct{} {
 	kinds := []schema.GroupKind{kube.MachineDeployments}
 	served, err := r.Management.Serves(ctx, kube.MachinePools, "")
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // the end of the recording is no failure
 		r.report(err)
 	}
 	if served || err != nil { // without them, those in the record would count as deleted
