@@ -98,6 +98,10 @@ func pinned() []Pin {
 			after: []string{"build the node image once, because it contains kind's files: go tool mage image:node"}},
 		{Name: "mage", module: "github.com/magefile/mage", folders: []string{"."}, modules: []string{"github.com/magefile/mage"}},
 		{Name: "delve", module: "github.com/go-delve/delve", folders: []string{"magefiles/tools/delve"}, modules: []string{"github.com/go-delve/delve"}},
+		{
+			Name: "controller-runtime", module: "sigs.k8s.io/controller-runtime", folders: []string{components + "hollow"}, modules: []string{"sigs.k8s.io/controller-runtime"},
+			after: []string{"test the controller of hollow machines: go -C magefiles/components/hollow test ./..."},
+		},
 		linter("gotestsum", "gotest.tools/gotestsum", "gotestsum"),
 		linter("golangci-lint", "github.com/golangci/golangci-lint/v2", "golangciLint"),
 		linter("actionlint", "github.com/rhysd/actionlint", "actionlint"),

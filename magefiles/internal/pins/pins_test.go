@@ -145,6 +145,7 @@ func upstream() proxy {
 	p.add("github.com/containernetworking/plugins", "v1.9.1")
 	p.add("sigs.k8s.io/kind", "v0.33.0")
 	p.add("github.com/magefile/mage", "v1.17.2")
+	p.add("sigs.k8s.io/controller-runtime", "v0.25.2")
 	p.add("github.com/go-delve/delve", "v1.27.2")
 	p.add("gotest.tools/gotestsum", "v1.13.0")
 	p.add("github.com/golangci/golangci-lint/v2", "v2.6.2", "v2.7.0")
@@ -187,6 +188,7 @@ func newScene(t *testing.T, p proxy) *scene {
 			"replace (\n\tk8s.io/api => k8s.io/api v0.36.1\n\tk8s.io/old => k8s.io/old v0.36.1\n)\n",
 		components + "etcd/go.mod":           "module e\n\ngo 1.26.0\n\ntool go.etcd.io/etcd/server/v3\n\nrequire (\n\texample.com/shared v1.36.0 // indirect\n\tgo.etcd.io/etcd/server/v3 v3.6.8 // indirect\n)\n",
 		components + "nodetools/go.mod":      "module n\n\ngo 1.26.0\n\ntool sigs.k8s.io/cri-tools/cmd/crictl\n\nrequire sigs.k8s.io/cri-tools v1.36.0 // indirect\n",
+		components + "hollow/go.mod":         "module h\n\ngo 1.26.0\n\nrequire sigs.k8s.io/controller-runtime v0.25.2\n",
 		components + "coredns/go.mod":        "module c\n\ngo 1.26.0\n\nrequire github.com/coredns/coredns v1.14.2\n",
 		components + "coredns/main.go":       "package main\n\nimport _ \"github.com/coredns/coredns\"\n\nfunc main() {}\n",
 		components + "coredns-1.10/go.mod":   "module c10\n\ngo 1.26.0\n\nrequire github.com/coredns/coredns v1.10.1\n",
@@ -319,9 +321,9 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"kubernetes       v1.36.1   -            v1.37.2   Go module proxy", "the pinned Cluster API manages itself on v1.33 to v1.",
-		"autoscaler       v1.36.1   v1.36.2      v1.36.2   file://", "actionlint       v1.7.9    ?            ?         no answer",
-		"8 of 17 pins have newer releases; for 1 there is no answer:\n  actionlint: ask the Go module proxy for the versions of github.com/rhysd/actionlint: ",
+		"kubernetes           v1.36.1   -            v1.37.2   Go module proxy", "the pinned Cluster API manages itself on v1.33 to v1.",
+		"autoscaler           v1.36.1   v1.36.2      v1.36.2   file://", "actionlint           v1.7.9    ?            ?         no answer",
+		"8 of 18 pins have newer releases; for 1 there is no answer:\n  actionlint: ask the Go module proxy for the versions of github.com/rhysd/actionlint: ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
@@ -341,7 +343,7 @@ func TestNobodyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Print(&out, answers); err != nil || !strings.Contains(out.String(), "\n0 of 17 pins have newer releases; for 17 there is no answer:\n") || strings.Count(out.String(), "no route to host") != 16 || strings.Count(out.String(), "list the tags of file:///nosuch") != 1 || !strings.Contains(out.String(), "(git was asked first: file:///nosuch: ") {
+	if err := Print(&out, answers); err != nil || !strings.Contains(out.String(), "\n0 of 18 pins have newer releases; for 18 there is no answer:\n") || strings.Count(out.String(), "no route to host") != 17 || strings.Count(out.String(), "list the tags of file:///nosuch") != 1 || !strings.Contains(out.String(), "(git was asked first: file:///nosuch: ") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 }
