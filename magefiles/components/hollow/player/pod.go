@@ -68,7 +68,12 @@ func startOf(m *v1beta2.HollowMachine, pod *corev1.Pod) time.Duration {
 	return chance.Delay(m.Spec.Pods.Start.Duration, m.Spec.Pods.StartJitter.Duration, drawOf(m, "pod-start", pod))
 }
 
+// fails reports whether a pod ends with phase Failed. Those of DaemonSets never do: each would
+// be made again and fail again, and a drain would wait for them without end.
 func fails(m *v1beta2.HollowMachine, pod *corev1.Pod) bool {
+	if owner := metav1.GetControllerOf(pod); owner != nil && owner.Kind == "DaemonSet" {
+		return false
+	}
 	// The API server admits percentages only.
 	fraction, err := chance.Percent(m.Spec.Pods.Fail)
 	return err == nil && drawOf(m, "pod-fate", pod) < fraction

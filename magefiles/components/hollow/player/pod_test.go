@@ -319,3 +319,14 @@ func TestPodOfTheSameName(t *testing.T) {
 		t.Errorf("the pod that is not on the Node is %s", phase)
 	}
 }
+
+func TestPodsOfDaemonSetsNeverFail(t *testing.T) {
+	agent, other := thePod("agent", 0), thePod("other", 0)
+	agent.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", Controller: ptr.To(true)}}
+	other.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "other", Controller: ptr.To(true)}}
+	w := newWorld(t, v1beta2.HollowMachineSpec{Pods: v1beta2.Pods{Fail: "100%"}}, theNode(), agent, other)
+	w.reconcile()
+	if a, o := w.pod("agent").Status.Phase, w.pod("other").Status.Phase; a != corev1.PodRunning || o != corev1.PodFailed {
+		t.Errorf("the pod of a DaemonSet is %s, and the other one %s", a, o)
+	}
+}
