@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,11 +76,18 @@ func snapshotFile(record string, s *snapshot.Snapshot) string {
 // lastSnapshot returns the last snapshot that belongs to the record in a file, nil if there is
 // none.
 func lastSnapshot(record string) (*snapshot.Snapshot, error) {
-	files, err := filepath.Glob(filepath.Join(snapshotsOf(record), "*.json"))
-	if err != nil || len(files) == 0 {
+	files, err := os.ReadDir(snapshotsOf(record))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	last := slices.Max(files)
+	files = slices.DeleteFunc(files, func(f fs.DirEntry) bool { return filepath.Ext(f.Name()) != ".json" })
+	if len(files) == 0 {
+		return nil, nil
+	}
+	last := filepath.Join(snapshotsOf(record), files[len(files)-1].Name()) // ReadDir sorts
 	data, err := os.ReadFile(last)
 	if err != nil {
 		return nil, err

@@ -73,3 +73,28 @@ func TestSnapshotWithoutALoop(t *testing.T) {
 		t.Errorf("Snapshot() = %v", err)
 	}
 }
+
+// TestLastSnapshot: the last one in the order of the names, in a folder of any name.
+func TestLastSnapshot(t *testing.T) {
+	t.Parallel()
+	record := filepath.Join(t.TempDir(), "a[b]*", "record.jsonl")
+	if s, err := lastSnapshot(record); s != nil || err != nil {
+		t.Errorf("without a folder: %v, %v", s, err)
+	}
+	if err := os.MkdirAll(snapshotsOf(record), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := lastSnapshot(record); s != nil || err != nil {
+		t.Errorf("of an empty folder: %v, %v", s, err)
+	}
+	for name, data := range map[string]string{
+		"1.json": `{"StartTimestamp":"2026-01-01T00:00:01Z","NodeList":[]}`, "2.json": `{"StartTimestamp":"2026-01-01T00:00:02Z","NodeList":[]}`, "3.txt": "a note",
+	} {
+		if err := os.WriteFile(filepath.Join(snapshotsOf(record), name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := lastSnapshot(record); err != nil || s == nil || s.Start.Second() != 2 {
+		t.Errorf("the last snapshot is %+v, %v", s, err)
+	}
+}
