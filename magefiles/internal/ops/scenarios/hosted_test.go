@@ -80,12 +80,19 @@ func (p *program) state() (started []string, running int) {
 	return p.started, p.running
 }
 
-// noRecorder records nothing.
-type noRecorder struct{ autoscalers.Recorder }
+// noRecorder records nothing. ended, if set, gets how processes ended.
+type noRecorder struct {
+	autoscalers.Recorder
+	ended func(error)
+}
 
 func (noRecorder) AddStart(*target.Cluster, []autoscaler.Flag, string) {}
 
-func (noRecorder) AddEnd(*target.Cluster, error) {}
+func (r noRecorder) AddEnd(_ *target.Cluster, err error) {
+	if r.ended != nil {
+		r.ended(err)
+	}
+}
 
 func newHostAutoscaler(t *testing.T) (*hostAutoscaler, *program) {
 	t.Helper()
@@ -154,12 +161,17 @@ func TestHostAutoscalerKilled(t *testing.T) {
 	t.Parallel()
 	h, p := newHostAutoscaler(t)
 	i := engine.Invocation{Env: []string{"CAPI_GROUP=example.com"}}
+	var ended error // written before Kill returns
+	h.Autoscalers.Recorder = noRecorder{ended: func(err error) { ended = err }}
 	for range 2 {
 		if err := errors.Join(h.Start(t.Context(), i), h.Kill(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 		if _, running := p.state(); running != 0 || !p.killed {
 			t.Errorf("%d processes run after Kill(), killed: %t", running, p.killed)
+		}
+		if !errors.Is(ended, errKilled) {
+			t.Errorf("the timeline has the end %v", ended)
 		}
 		select {
 		case err := <-h.Ended():

@@ -176,6 +176,9 @@ type hostAutoscaler struct {
 	address atomic.Value
 }
 
+// errKilled is how an autoscaler ended that a scenario killed.
+var errKilled = errors.New("killed by the scenario")
+
 // killTime is how long a killed process may take to end.
 const killTime = 2 * time.Second
 
@@ -199,6 +202,15 @@ func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	}
 	round, kill := newFirstRound(), make(chan struct{})
 	process.Output, process.Kill = round, kill
+	onEnd := process.OnEnd
+	process.OnEnd = func(err error) {
+		select {
+		case <-kill:
+			err = errKilled
+		default:
+		}
+		onEnd(err)
+	}
 	process.Env = append(process.Env, i.Env...)                       // of two values the last one counts
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	gone, done := make(chan struct{}), make(chan struct{})
