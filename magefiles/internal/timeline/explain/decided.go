@@ -1,7 +1,6 @@
 package explain
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -65,33 +64,21 @@ func (e *explainer) names(d *history.Decision) bool {
 // endOf returns what became of the nodes of an enlargement, as the end of a sentence about it.
 // It returns an empty text while they may still come.
 func (e *explainer) endOf(d *history.Decision) string {
-	end := ""
-	for _, g := range e.Groups {
-		if !d.IsAbout(g.Name) {
-			continue
-		}
-		if end = cmp.Or(e.EndIn(g, d), e.lateIn(g, d)); end == "" {
+	return e.EndOf(d, func(g *history.GroupStory) string {
+		if g != nil && e.isComing(g, d) {
 			return ""
 		}
-	}
-	if end == "" { // no fact has its group
-		end = e.overdue(d)
-	}
-	return end
+		return e.overdue(d)
+	})
 }
 
-// lateIn returns that no node came in a group in time, empty while a machine of the
-// enlargement is on its way.
-func (e *explainer) lateIn(g *history.GroupStory, d *history.Decision) string {
+// isComing reports whether a machine of an enlargement is on its way in one of its groups.
+func (e *explainer) isComing(g *history.GroupStory, d *history.Decision) bool {
 	world := e.world()
-	if group := world.GroupOf(g.Name); group != nil {
-		for _, m := range world.Coming(group) {
-			if !m.Created.Before(d.At.Add(-time.Second)) { // a decision's time may have whole seconds
-				return ""
-			}
-		}
-	}
-	return e.overdue(d)
+	group := world.GroupOf(g.Name)
+	return group != nil && slices.ContainsFunc(world.Coming(group), func(m *fit.Machine) bool {
+		return !m.Created.Before(d.At.Add(-time.Second)) // a decision's time may have whole seconds
+	})
 }
 
 // overdue returns that no node came in the time in which the autoscaler expects it, empty

@@ -341,8 +341,6 @@ func TestOldDecisionDoesNotExplainALaterChange(t *testing.T) {
 	}
 }
 
-// TestPlanExplainsTheSizesThatItHas: a plan for several groups explains the change of
-// one of them to the size in the plan, and no other change.
 // TestAPendingPodWhoseNodesCame: an enlargement that has ended is no reason to wait for it.
 func TestAPendingPodWhoseNodesCame(t *testing.T) {
 	t.Parallel()
@@ -367,6 +365,8 @@ func TestAPendingPodWhoseNodesCame(t *testing.T) {
 	}
 }
 
+// TestPlanExplainsTheSizesThatItHas: a plan for several groups explains the change of
+// one of them to the size in the plan, and no other change.
 func TestPlanExplainsTheSizesThatItHas(t *testing.T) {
 	t.Parallel()
 	at := func(second int) time.Time { return time.Date(2026, 11, 25, 8, 29, second, 0, time.UTC) }

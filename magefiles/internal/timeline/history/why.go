@@ -73,29 +73,34 @@ func (m *Model) PodWhy(p *PodStory) PodWhy {
 	w.Autoscaler = lastOfPlans(m.saidOf(p, from.Add(-slack), to, w.Decision))
 	w.Parts = w.parts()
 	if w.Decision != nil && p.Pending() {
-		w.End = m.endOf(w.Decision)
+		w.End = m.EndOf(w.Decision, func(*GroupStory) string { return "" })
 	}
 	return w
 }
 
-// endOf returns what became of the nodes of an enlargement, empty if that of one of its groups
-// is not on record.
-func (m *Model) endOf(d *Decision) string {
-	end := ""
+// EndOf returns what became of the nodes of an enlargement, as the end of a sentence about it;
+// empty while that of one of its groups is open. otherwise is asked where the record does not
+// say it: for a group, or with nil if no group on record is meant.
+func (m *Model) EndOf(d *Decision, otherwise func(*GroupStory) string) string {
+	end, meant := "", false
 	for _, g := range m.Groups {
 		if !d.IsAbout(g.Name) {
 			continue
 		}
-		if end = m.EndIn(g, d); end == "" {
+		meant = true
+		if end = cmp.Or(m.endIn(g, d), otherwise(g)); end == "" {
 			return ""
 		}
+	}
+	if !meant {
+		return otherwise(nil)
 	}
 	return end
 }
 
-// EndIn returns what became of the nodes of an enlargement in one of its groups, as the end of
-// a sentence about it. It is empty while the record does not say that.
-func (m *Model) EndIn(g *GroupStory, d *Decision) string {
+// endIn returns what became of the nodes of an enlargement in one of its groups. It is empty
+// while the record does not say that.
+func (m *Model) endIn(g *GroupStory, d *Decision) string {
 	size := d.SizeOf(g.Name)
 	for _, l := range g.Ready {
 		if l.At.After(d.At) && size >= 0 && l.N >= size {
