@@ -159,7 +159,7 @@ func TestImportASnapshot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(snapshotsOf(file), "1.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := explained("pod/lost"); !strings.Contains(got, "still waits") || !strings.Contains(l.Logged.String(), "the answer does without the autoscaler's snapshot: ") {
+	if got := explained("pod/lost"); !strings.Contains(got, "still waits") || !strings.Contains(l.Logged.String(), "the autoscaler's snapshot could not be read, and is not used: ") {
 		t.Errorf("with a damaged snapshot the answer is\n%s\n%s", got, l.Logged)
 	}
 }

@@ -376,7 +376,7 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 		answer.Now = t.Now() // a recorder is at work, or was until now
 	}
 	if answer.Snapshot, err = lastSnapshot(foundRecord.file); err != nil {
-		t.Log.Printf("! the answer does without the autoscaler's snapshot: %v", err)
+		t.Log.Printf("! the autoscaler's snapshot could not be read, and is not used: %v", err)
 	}
 	text, err := explain.Text(foundRecord.facts, what, answer)
 	if err != nil {

@@ -389,7 +389,7 @@ func (e *explainer) outside(n *history.NodeStory) *fit.Obstacle {
 		return nil
 	}
 	if all := world.Outside(group); len(all) > 0 {
-		all[0].Text = fmt.Sprintf("its %s %s is none: %s", cmp.Or(group.Kind, "MachineDeployment"), timeline.Tidy(n.Group), all[0].Text)
+		all[0].Text = fmt.Sprintf("its %s %s is not a node group: %s", cmp.Or(group.Kind, "MachineDeployment"), timeline.Tidy(n.Group), all[0].Text)
 		return &all[0]
 	}
 	return world.Lost(group)

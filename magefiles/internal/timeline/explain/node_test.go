@@ -122,8 +122,8 @@ func TestExplainANodeThatDiscoveryMisses(t *testing.T) {
 	c.Add(1.6, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{Flags: map[string]string{"node-group-auto-discovery": "clusterapi:pool=a"}})})
 	c.shaped(3, timeline.Group, "web", "web", "", shape.Group{Labels: map[string]string{"pool": "a"}, Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "4"}})
 	for what, want := range map[string]string{
-		"node/" + c.node: "\nWhy it stays: it is in no node group: the autoscaler takes none of the nodes of web for the group's: --node-group-auto-discovery=clusterapi:pool=a does not match it: it wants pool=a, and its machine template has \"\", from which its MachineSets have their labels.\n",
-		autoscalerWord:   "  web  wants 2; min 0, max 4; the autoscaler takes none of the nodes of web for the group's: ",
+		"node/" + c.node: "\nWhy it stays: it is in no node group: the autoscaler does not recognise the nodes of web: their MachineSets lack the label pool=a, which --node-group-auto-discovery wants (MachineSets get labels from the machine template).\n",
+		autoscalerWord:   "  web  wants 2; min 0, max 4; the autoscaler does not recognise the nodes of web: ",
 	} {
 		if got, err := Text(c.Record(), what, Options{}); err != nil || !strings.Contains(got, want) || strings.Contains(got, "What the facts say") {
 			t.Errorf("%s: %v: want %q:\n%s", what, err, want, got)

@@ -176,7 +176,7 @@ func (j *waiting) fitting() string {
 // noGroup returns that no group is on record. A record of a log alone has only their names.
 func (j *waiting) noGroup() string {
 	if len(j.named) > 0 {
-		return fmt.Sprintf("the record does not have what the groups are that the autoscaler names: %s", some(j.named))
+		return fmt.Sprintf("the record has only the names of the node groups: %s", some(j.named))
 	}
 	return "there is no node group"
 }

@@ -434,8 +434,8 @@ func TestSays(t *testing.T) {
 func TestExplainWithoutGroups(t *testing.T) {
 	t.Parallel()
 	for want, message := range map[string]string{
-		"the record does not have what the groups are that the autoscaler names: web": "No pod can fit to MachineDeployment/default/web",
-		"there is no node group": "No expansion options",
+		"the record has only the names of the node groups: web": "No pod can fit to MachineDeployment/default/web",
+		"there is no node group":                                "No expansion options",
 	} {
 		c := &cluster{Builder: timelinetest.New()}
 		pod := c.Pods(10, "shop", 1)[0]

@@ -31,7 +31,7 @@ func (e *explainer) idle() string {
 		return "no autoscaler is on record"
 	case !e.Runs[n-1].Open:
 		text := "no autoscaler has run since " + timeline.Clock(e.Runs[n-1].To)
-		if end := e.end(); end.Source != timeline.Log && end.Text != "" { // what it logs, it does when it is told to end
+		if end := e.end(); end.Source != timeline.Log && end.Text != "" { // it logs its end only when it is asked to stop
 			text += fmt.Sprintf(" (%s)", timeline.Shorten(end.Text, timeline.LongestHover))
 		}
 		return text

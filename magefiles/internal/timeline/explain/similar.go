@@ -20,7 +20,8 @@ func (e *explainer) ofNewNodes(g *history.GroupStory) {
 		e.printf("\nWhat the autoscaler expects of a new node\n")
 		e.printf("  %s; DaemonSets and static pods request %s of it (%s)\n", offer.Whole, offer.Taken, timeline.Shorten(offer.Basis, timeline.LongestText))
 		for _, text := range offer.Overfull {
-			e.printf("  %s: no pod that requests any comes to it\n", timeline.Shorten(text, timeline.LongestText))
+			resource, _, _ := strings.Cut(text, ":")
+			e.printf("  %s: no pod that requests %s fits on it\n", timeline.Shorten(text, timeline.LongestText), resource)
 		}
 	}
 	all := w.Similarities(group)

@@ -36,7 +36,7 @@ func (e *explainer) snapshotOf(pod *fit.Pod, since time.Time) *snapshotted {
 // snapshotHolds is how long a snapshot may say what the autoscaler thinks.
 const snapshotHolds = 5 * time.Minute
 
-// heard returns what the snapshot stands for where the autoscaler has said nothing of the pod.
+// heard uses the snapshot as the autoscaler's statement if the log has none.
 func (s *snapshotted) heard(now time.Time) heard {
 	switch {
 	case s == nil || !s.NeedsNone || now.Sub(s.at) > snapshotHolds:
@@ -75,7 +75,7 @@ func (e *explainer) snapshotLines(s *snapshotted) {
 	case s.NeedsNone:
 		line("the pod needs no new node, though by its requests, selectors and tolerations it fits on none of the snapshot's nodes:")
 	case s.ignored:
-		line("nothing of the pod, which the autoscaler does not look at")
+		line("it does not mention the pod; the autoscaler ignores it")
 	case places != "":
 		line("the pod needs a new node, though by its requests, selectors and tolerations it fits on %s", places)
 	default:

@@ -258,7 +258,7 @@ func TestLost(t *testing.T) {
 	}{
 		"no flag":              {},
 		"by namespace":         {flag: "[clusterapi:namespace=default,clusterName=work]"},
-		"by a label":           {flag: byLabel, want: `the autoscaler takes none of the nodes of g for the group's: --node-group-auto-discovery=` + byLabel + ` does not match it: it wants pool=a, and its machine template has "", from which its MachineSets have their labels`},
+		"by a label":           {flag: byLabel, want: "the autoscaler does not recognise the nodes of g: their MachineSets lack the label pool=a, which --node-group-auto-discovery wants (MachineSets get labels from the machine template)"},
 		"by a label of both":   {flag: byLabel, group: shape.Group{NodeLabels: map[string]string{"pool": "a"}}},
 		"by the cluster label": {flag: "[clusterapi:cluster.x-k8s.io/cluster-name=work]"},
 		"a MachinePool":        {flag: byLabel, group: shape.Group{Kind: "MachinePool"}},

@@ -109,10 +109,18 @@ func (w *World) Outside(g *Group) []Obstacle {
 // undiscovered returns why --node-group-auto-discovery does not match a group, empty if it
 // does, or if the flags are not on record.
 func (w *World) undiscovered(g *Group) string {
-	return w.discoveryMisses(g, g.Labels, "the group")
+	misses := w.discoveryMisses(g, g.Labels)
+	if misses == nil {
+		return ""
+	}
+	var texts []string
+	for _, m := range misses {
+		texts = append(texts, fmt.Sprintf("it wants %s=%s, and the group has %q", m.name, m.want, m.have))
+	}
+	return fmt.Sprintf("--%s=%s does not match it: %s", discovery, w.Autoscaler.Flags[discovery], strings.Join(texts, "; "))
 }
 
-// Lost returns why the autoscaler takes none of a group's nodes for the group's, although it
+// Lost returns why the autoscaler does not recognise a group's nodes, although it
 // scales the group; nil if it takes them. It finds a node's group through the node's MachineSet,
 // which --node-group-auto-discovery must match too. Source: findResourceByKey in
 // cloudprovider/clusterapi/clusterapi_controller.go of 1.18.3 to 1.36.1.
@@ -122,31 +130,42 @@ func (w *World) Lost(g *Group) *Obstacle {
 	}
 	labels := map[string]string{clusterv1.ClusterNameLabel: g.Cluster, clusterv1.MachineDeploymentNameLabel: g.Name}
 	maps.Copy(labels, g.NodeLabels)
-	text := w.discoveryMisses(g, labels, "its machine template")
-	if text == "" {
+	var wanted []string
+	for _, m := range w.discoveryMisses(g, labels) {
+		if m.name != "namespace" && m.name != "clusterName" { // these are no labels, and the group lacks them too
+			wanted = append(wanted, m.name+"="+m.want)
+		}
+	}
+	if wanted == nil {
 		return nil
 	}
 	return &Obstacle{
-		"the autoscaler takes none of the nodes of " + g.Name + " for the group's: " + text + ", from which its MachineSets have their labels",
+		fmt.Sprintf("the autoscaler does not recognise the nodes of %s: their MachineSets lack the label %s, which --%s wants (MachineSets get labels from the machine template)", g.Name, strings.Join(wanted, " or "), discovery),
 		"the labels that --node-group-auto-discovery wants in spec.template.metadata.labels of " + g.Name + ", or discovery by namespace and clusterName alone",
 	}
 }
 
+// discovery is the flag that says which objects the autoscaler discovers.
+const discovery = "node-group-auto-discovery"
+
+// miss is what a discovery wants and an object does not have.
+type miss struct{ name, want, have string }
+
 // discoveryMisses returns why --node-group-auto-discovery does not match an object with these
-// labels that belongs to a group, empty if it does, or if the flags are not on record.
-func (w *World) discoveryMisses(g *Group, labels map[string]string, what string) string {
-	const flag = "node-group-auto-discovery"
-	specs := strings.Trim(w.Autoscaler.Flags[flag], "[]")
+// labels that belongs to a group, a miss for each discovery; nil if it does, or if the flags are
+// not on record.
+func (w *World) discoveryMisses(g *Group, labels map[string]string) []miss {
+	specs := strings.Trim(w.Autoscaler.Flags[discovery], "[]")
 	if specs == "" {
-		return ""
+		return nil
 	}
-	var misses []string
+	var misses []miss
 	for spec := range strings.SplitSeq(specs, "clusterapi:") {
 		spec = strings.Trim(spec, ", ")
 		if spec == "" {
 			continue
 		}
-		miss := ""
+		var missed *miss
 		for part := range strings.SplitSeq(spec, ",") {
 			name, want, _ := strings.Cut(part, "=")
 			have := labels[name]
@@ -159,19 +178,16 @@ func (w *World) discoveryMisses(g *Group, labels map[string]string, what string)
 				have = g.Cluster
 			}
 			if have != want && (want != "" || name != "namespace" && name != "clusterName") {
-				miss = fmt.Sprintf("it wants %s=%s, and %s has %q", name, want, what, have)
+				missed = &miss{name, want, have}
 				break
 			}
 		}
-		if miss == "" {
-			return ""
+		if missed == nil {
+			return nil
 		}
-		misses = append(misses, miss)
+		misses = append(misses, *missed)
 	}
-	if misses == nil {
-		return ""
-	}
-	return fmt.Sprintf("--%s=%s does not match it: %s", flag, w.Autoscaler.Flags[flag], strings.Join(misses, "; "))
+	return misses
 }
 
 // unknownCapacity returns why the autoscaler does not know what a node of an empty group

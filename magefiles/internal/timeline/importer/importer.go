@@ -82,7 +82,7 @@ func (e *NothingError) Error() string {
 		}
 		found += fmt.Sprintf("; %s: %s", ignored.Name, ignored.Why)
 	}
-	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (Pods, Nodes, PodDisruptionBudgets, events, Cluster API's Clusters, MachineDeployments, MachinePools and Machines, the ConfigMap cluster-autoscaler-status) for logs of the cluster autoscaler as text and for what it serves at /snapshotz", e.Path, found)
+	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (Pods, Nodes, PodDisruptionBudgets, events, Cluster API's Clusters, MachineDeployments, MachinePools and Machines, the ConfigMap cluster-autoscaler-status), for logs of the cluster autoscaler as text, and for debugging snapshots (/snapshotz)", e.Path, found)
 }
 
 // Read reads a folder with all folders in it, a file, or a tar archive, compressed with
@@ -192,9 +192,9 @@ func (r *reader) log(name string, modified time.Time, content io.Reader) error {
 	return nil
 }
 
-// snapshotObjects keeps the nodes and the pods of the last snapshot, each if no object of the
-// kind was saved: the autoscaler may have changed them for its simulation, and some may have
-// gone before the objects were saved.
+// snapshotObjects keeps the nodes and the pods of the last snapshot. It adds a kind only if no
+// object of that kind was saved: the autoscaler may have changed them for its simulation, and
+// some may have gone before the objects were saved.
 func (r *reader) snapshotObjects() error {
 	if len(r.result.Snapshots) == 0 {
 		return nil
