@@ -67,12 +67,7 @@ const testNamespace = "cert-manager-test"
 // deleting. clusterctl takes a namespace that is being deleted for one that it can use, and
 // then waits for ever until it can create an object in it.
 func WaitTestGone(ctx context.Context, c *kube.Client, progress func(string)) error {
-	return c.Wait(ctx, kube.Namespaces, "", func(all []*unstructured.Unstructured) (bool, string) {
-		gone := !slices.ContainsFunc(all, func(n *unstructured.Unstructured) bool {
-			return n.GetName() == testNamespace && n.GetDeletionTimestamp() != nil
-		})
-		return gone, "the namespace " + testNamespace + " to go"
-	}, progress)
+	return c.WaitDeletion(ctx, kube.Namespaces, "", testNamespace, progress)
 }
 
 // WaitProviders waits until the managers in the namespaces are available. Their

@@ -71,6 +71,18 @@ func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace stri
 	}
 }
 
+// WaitDeletion waits until a deletion of the object that has begun is over. It waits for
+// nothing if the object is not being deleted, or not there. A cluster-wide kind has no
+// namespace.
+func (c *Client) WaitDeletion(ctx context.Context, kind schema.GroupKind, namespace, name string, progress func(string)) error {
+	return c.Wait(ctx, kind, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		going := slices.ContainsFunc(all, func(o *unstructured.Unstructured) bool {
+			return o.GetName() == name && o.GetDeletionTimestamp() != nil
+		})
+		return !going, "the end of the deletion of the " + kind.Kind + " " + name
+	}, progress)
+}
+
 // Change is an object before and after it. Before is nil if the object is new,
 // After if it is gone.
 type Change struct{ Before, After *unstructured.Unstructured }

@@ -169,16 +169,13 @@ func create(ctx context.Context, c *kube.Client, definition *unstructured.Unstru
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	var there bool
-	err = c.Wait(ctx, kube.Definitions, "", func(all []*unstructured.Unstructured) (bool, string) {
-		i := slices.IndexFunc(all, func(o *unstructured.Unstructured) bool { return o.GetName() == definition.GetName() })
-		there = i >= 0
-		return !there || all[i].GetDeletionTimestamp() == nil, "the end of the deletion of " + definition.GetName()
-	}, progress)
-	if err != nil || there {
+	if err := c.WaitDeletion(ctx, kube.Definitions, "", definition.GetName(), progress); err != nil {
 		return err
 	}
-	return c.Create(ctx, definition.DeepCopy())
+	if err := c.Create(ctx, definition.DeepCopy()); !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	return nil
 }
 
 // ours reports whether one of the definitions has the name of d.
@@ -211,13 +208,7 @@ func (h *Hollows) deploy(ctx context.Context, c *target.Cluster, image programs.
 	ctx, cancel := lab.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	// An interrupted Remove may have left the namespace on its way out.
-	err = c.Workload.Wait(ctx, kube.Namespaces, "", func(all []*unstructured.Unstructured) (bool, string) {
-		going := slices.ContainsFunc(all, func(n *unstructured.Unstructured) bool {
-			return n.GetName() == hollow.Name && n.GetDeletionTimestamp() != nil
-		})
-		return !going, "the earlier namespace " + hollow.Name + " to go"
-	}, step.Progress)
-	if err != nil {
+	if err := c.Workload.WaitDeletion(ctx, kube.Namespaces, "", hollow.Name, step.Progress); err != nil {
 		return err
 	}
 	if err := c.Workload.Apply(ctx, manifest); err != nil {

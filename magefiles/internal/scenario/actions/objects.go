@@ -63,13 +63,7 @@ func (c *Cluster) refuseForeign(ctx context.Context, o *unstructured.Unstructure
 	case there.GetDeletionTimestamp() == nil:
 		return nil
 	}
-	err = c.clientOf(kind).Wait(ctx, kind, o.GetNamespace(), func(all []*unstructured.Unstructured) (bool, string) {
-		left := slices.ContainsFunc(all, func(other *unstructured.Unstructured) bool {
-			return other.GetName() == there.GetName() && other.GetUID() == there.GetUID()
-		})
-		return !left, "the one that is being deleted to go"
-	}, nil)
-	if err != nil {
+	if err := c.clientOf(kind).WaitDeletion(ctx, kind, o.GetNamespace(), o.GetName(), nil); err != nil {
 		return fmt.Errorf("make the %s %s again: %w", kind.Kind, o.GetName(), err)
 	}
 	return nil
