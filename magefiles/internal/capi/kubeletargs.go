@@ -120,7 +120,7 @@ const nodeLabels = "node-labels"
 // withLabels adds the group's labels to those that the template has.
 func (g NodeGroup) withLabels(before any) string {
 	if text, ok := before.(string); ok && text != "" {
-		return text + "," + joined(g.Labels)
+		return text + "," + JoinLabels(g.Labels)
 	}
-	return joined(g.Labels)
+	return JoinLabels(g.Labels)
 }

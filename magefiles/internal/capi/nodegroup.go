@@ -440,15 +440,7 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 			}
 		}
 	}
-	for name, value := range g.Capacity {
-		annotations[release.CapacityPrefix+name] = value
-	}
-	if len(g.Labels) > 0 {
-		annotations[release.CapacityPrefix+"labels"] = g.withLabels(annotations[release.CapacityPrefix+"labels"])
-	}
-	if len(g.Taints) > 0 {
-		annotations[release.CapacityPrefix+"taints"] = joinedTaints(g.Taints)
-	}
+	g.announce(annotations)
 	group.SetAnnotations(annotations)
 
 	own := map[string]any{
@@ -496,7 +488,28 @@ func (g NodeGroup) reference(group *unstructured.Unstructured) map[string]any {
 	return ref
 }
 
-func joined(labels map[string]string) string {
+// Announced returns the annotations that tell the autoscaler what an empty group's nodes have.
+func (g NodeGroup) Announced() map[string]string {
+	annotations := map[string]string{}
+	g.announce(annotations)
+	return annotations
+}
+
+// announce adds to annotations what they tell the autoscaler about the group's nodes.
+func (g NodeGroup) announce(annotations map[string]string) {
+	for name, value := range g.Capacity {
+		annotations[release.CapacityPrefix+name] = value
+	}
+	if len(g.Labels) > 0 {
+		annotations[release.CapacityPrefix+"labels"] = g.withLabels(annotations[release.CapacityPrefix+"labels"])
+	}
+	if len(g.Taints) > 0 {
+		annotations[release.CapacityPrefix+"taints"] = joinedTaints(g.Taints)
+	}
+}
+
+// JoinLabels writes labels as ParseLabels reads them, in the order of the keys.
+func JoinLabels(labels map[string]string) string {
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		parts = append(parts, key+"="+labels[key])

@@ -471,7 +471,7 @@ func FuzzParseGroupOptions(f *testing.F) {
 	f.Add("cpu=4,memory=16Gi")
 	f.Fuzz(func(t *testing.T, text string) {
 		if labels, err := ParseLabels(text); err == nil {
-			if again, err := ParseLabels(joined(labels)); err != nil || !maps.Equal(labels, again) {
+			if again, err := ParseLabels(JoinLabels(labels)); err != nil || !maps.Equal(labels, again) {
 				t.Errorf("labels %q read back as %v, %v", text, again, err)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"k8s.io/client-go/util/jsonpath"
+
+	"caslab/magefiles/internal/capi"
 )
 
 // Check is one thing that can be observed. Exactly one of the fields before Within is set.
@@ -258,7 +260,7 @@ func (m MetricCheck) Title() string {
 	if len(m.Labels) == 0 {
 		return m.Name
 	}
-	return m.Name + "{" + JoinLabels(m.Labels) + "}"
+	return m.Name + "{" + capi.JoinLabels(m.Labels) + "}"
 }
 
 // one checks a check. Only an expectation may be said or order, because these come

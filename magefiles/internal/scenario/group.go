@@ -92,8 +92,8 @@ func (g Group) HollowSpec(labels, capacity map[string]string) (hollow.Spec, erro
 		h = *g.Hollow
 	}
 	return hollow.New(hollow.Shape{
-		Labels: JoinLabels(labels), Taints: strings.Join(g.Taints, ","), Zone: h.Zone, Arch: h.Arch, InstanceType: h.Instance,
-	}, hollow.Change{Capacity: JoinLabels(capacity), Behaviour: hollow.Behaviour{
+		Labels: capi.JoinLabels(labels), Taints: strings.Join(g.Taints, ","), Zone: h.Zone, Arch: h.Arch, InstanceType: h.Instance,
+	}, hollow.Change{Capacity: capi.JoinLabels(capacity), Behaviour: hollow.Behaviour{
 		Start: h.Start, Ready: h.Ready, Stop: h.Stop, PodStart: h.PodStart, Fail: h.Fail, Never: h.Never, PodFail: h.PodFail,
 		Late: h.Late, Untaint: h.Untaint, Seed: h.Seed,
 	}})
@@ -117,15 +117,6 @@ func (g Group) PoolName() string {
 		return g.Pool
 	}
 	return g.Name
-}
-
-// JoinLabels writes labels as key=value,key=value, in the order of the keys.
-func JoinLabels(labels map[string]string) string {
-	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		parts = append(parts, key+"="+labels[key])
-	}
-	return strings.Join(parts, ",")
 }
 
 const maxSimilar = 9
@@ -175,7 +166,7 @@ func (c *checker) group(place string, g *Group) {
 
 // docker checks what nodes in containers are.
 func (c *checker) docker(place string, g *Group) {
-	_, err := capi.ParseLabels(JoinLabels(g.Labels))
+	_, err := capi.ParseLabels(capi.JoinLabels(g.Labels))
 	c.refuseIf(place+".labels", err)
 	_, err = capi.ParseTaints(strings.Join(g.Taints, ","))
 	c.refuseIf(place+".taints", err)
@@ -229,7 +220,7 @@ func (c *checker) told(place string, t *Told) {
 			c.refuseIf(place+".capacity", capi.CheckCapacity(key, value))
 		}
 	}
-	_, err := capi.ParseNodeLabels(JoinLabels(t.Labels))
+	_, err := capi.ParseNodeLabels(capi.JoinLabels(t.Labels))
 	c.refuseIf(place+".labels", err)
 	_, err = capi.ParseTaints(strings.Join(t.Taints, ","))
 	c.refuseIf(place+".taints", err)

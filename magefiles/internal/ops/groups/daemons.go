@@ -2,12 +2,8 @@ package groups
 
 import (
 	"context"
-	"strings"
-
-	"k8s.io/apimachinery/pkg/labels"
 
 	"caslab/magefiles/internal/capi"
-	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline/fit"
@@ -28,17 +24,6 @@ func (g *Groups) warnOfDaemons(ctx context.Context, c *target.Cluster, group cap
 		g.Log.Printf("! whether DaemonSets leave room on nodes of %s is not known: %v", group.Name, err)
 		return
 	}
-	taints := make([]string, len(group.Taints))
-	for i, t := range group.Taints {
-		taints[i] = t.String()
-	}
-	annotations := map[string]string{
-		release.CapacityPrefix + "labels": labels.Set(group.Labels).String(),
-		release.CapacityPrefix + "taints": strings.Join(taints, ","),
-	}
-	for name, value := range group.Capacity {
-		annotations[release.CapacityPrefix+name] = value
-	}
 	w := &fit.World{}
 	for i := range pods {
 		pod, err := kube.Pod(&pods[i])
@@ -48,7 +33,7 @@ func (g *Groups) warnOfDaemons(ctx context.Context, c *target.Cluster, group cap
 		}
 		w.Pods = append(w.Pods, &fit.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name})
 	}
-	if offer, known := w.Offer(&fit.Group{Group: shape.Group{Annotations: annotations}, Name: group.Name}); known {
+	if offer, known := w.Offer(&fit.Group{Group: shape.Group{Annotations: group.Announced()}, Name: group.Name}); known {
 		for _, text := range offer.Overfull {
 			g.Log.Printf("! %s: no pod that requests any will run there", text)
 		}

@@ -142,7 +142,7 @@ func told(t *scenario.Told, group capi.NodeGroup, worker *corev1.Node) (map[stri
 		if labels[poolLabel] == "" && len(labels) > 0 {
 			labels[poolLabel] = group.Labels[poolLabel]
 		}
-		annotations[release.CapacityPrefix+"labels"] = text(scenario.JoinLabels(labels))
+		annotations[release.CapacityPrefix+"labels"] = text(capi.JoinLabels(labels))
 	}
 	if t.Taints != nil {
 		annotations[release.CapacityPrefix+"taints"] = text(strings.Join(t.Taints, ","))
