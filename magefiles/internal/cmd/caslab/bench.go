@@ -11,7 +11,6 @@ import (
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/bench"
 	"caslab/magefiles/internal/ops/scalability"
-	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -50,7 +49,6 @@ var benchVerbs = []verb{
 		fs.StringVar(&o.Out, "out", "", "`FOLDER` for results.json and for a profile of the autoscaler's processor time")
 	}, func(ctx context.Context, s *session, o scalability.Options, _ []string) error {
 		quiet := *s.groups
-		quiet.Prepare = func(context.Context, *target.Cluster) error { return nil } // once is enough
 		quiet.Lab = s.lab.With(func(*config.Config) {})
 		quiet.Log = ui.New(io.Discard, ui.Options{})
 		defer quiet.Log.Close()

@@ -70,8 +70,9 @@ func sessionOf(l *lab.Lab, command string) *session {
 	s.autoscalers = &autoscalers.Autoscalers{Lab: l, Open: open, Recorder: s.timelines, Nodes: s.environment}
 	s.timelines.Autoscaler, s.timelines.TakeSnapshot = s.autoscalers.Release, s.autoscalers.Snapshot
 	s.hollows = &hollows.Hollows{Lab: l, Open: open, Nodes: s.environment}
-	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact, Prepare: s.hollows.Prepare}
+	prepare := s.hollows.PrepareOnce()
+	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact, Prepare: prepare}
 	s.workloads = &workloads.Workloads{Lab: l, Open: open}
-	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines, PrepareHollow: s.hollows.Prepare}
+	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines, PrepareHollow: prepare}
 	return s
 }

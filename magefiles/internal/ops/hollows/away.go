@@ -10,6 +10,7 @@ import (
 	"al.essio.dev/pkg/shellescape"
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi/hollow"
@@ -18,10 +19,9 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// clusterctl gives providerLabel to the managers of Cluster API's providers, and certManagerLabel
-// to cert-manager, whose webhooks these need.
+// clusterctl gives certManagerLabel to cert-manager, whose webhooks the managers of Cluster API's
+// providers need.
 const (
-	providerLabel    = "cluster.x-k8s.io/provider"
 	certManagerLabel = "clusterctl.cluster.x-k8s.io/core"
 	certManager      = "cert-manager"
 )
@@ -47,7 +47,7 @@ func exposed(ctx context.Context, c *target.Cluster) ([]*appsv1.Deployment, erro
 
 // system reports whether the cluster stops working if pods of the Deployment do nothing.
 func system(d *appsv1.Deployment) bool {
-	_, provider := d.Labels[providerLabel]
+	_, provider := d.Labels[clusterv1.ProviderNameLabel]
 	return provider || d.Labels[certManagerLabel] == certManager || d.Namespace == certManager || d.Namespace == "kube-system" || d.Name == autoscaler.Name
 }
 

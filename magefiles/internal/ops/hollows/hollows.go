@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -59,6 +60,23 @@ func (h *Hollows) Prepare(ctx context.Context, c *target.Cluster) error {
 		return err
 	}
 	return h.deploy(ctx, c, image)
+}
+
+// PrepareOnce returns a function that does what Prepare does, until that succeeded for a cluster.
+// It is for a command that makes many groups, perhaps at the same time.
+func (h *Hollows) PrepareOnce() func(context.Context, *target.Cluster) error {
+	var mu sync.Mutex
+	prepared := map[string]bool{} // by UID
+	return func(ctx context.Context, c *target.Cluster) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if prepared[c.UID] {
+			return nil
+		}
+		err := h.Prepare(ctx, c)
+		prepared[c.UID] = err == nil
+		return err
+	}
 }
 
 // checkAPI refuses releases of Cluster API whose contract the controller does not fulfil.

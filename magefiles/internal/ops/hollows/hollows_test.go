@@ -162,6 +162,30 @@ func (s *fixture) terms(t *testing.T, namespace, name string) string {
 	return string(data)
 }
 
+// TestPrepareOnce: a failure is tried again, and a success is not.
+func TestPrepareOnce(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	prepare := s.PrepareOnce()
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if err := prepare(stopped, s.cluster); err == nil {
+		t.Error("a cluster was made ready after the command was stopped")
+	}
+	for range 2 {
+		if err := prepare(testContext(t), s.cluster); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.loaded) != 1 || s.server.Count("patch", "deployments") == 0 {
+		t.Errorf("the images %q were loaded", s.loaded)
+	}
+	looked := s.server.Count("get", "deployments")
+	if err := prepare(testContext(t), s.cluster); err != nil || s.server.Count("get", "deployments") != looked {
+		t.Errorf("a cluster that is ready was looked at again: %v", err)
+	}
+}
+
 // TestPrepare: the first time everything is installed. The second time nothing is loaded or
 // replaced, until the program changes.
 func TestPrepare(t *testing.T) {
