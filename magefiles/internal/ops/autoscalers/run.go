@@ -194,7 +194,7 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, built Comp
 	return p, errors.Join(a.recordRelease(c), a.recordAddress(c, p.Flags))
 }
 
-func autoscalerLock(c *target.Cluster) string { return "autoscaler." + c.UID }
+func autoscalerLock(c *target.Cluster) string { return c.Lock(reservation) }
 
 // reservation is the name of what the lab's autoscaler reserves in a cluster.
 const reservation = "autoscaler"
@@ -203,23 +203,15 @@ const reservation = "autoscaler"
 // cluster for which a lab runs one, here or elsewhere, or in which one is deployed.
 // The command autoscaler:deploy may replace the lab's own deployment.
 func (a *Autoscalers) Lock(ctx context.Context, c *target.Cluster, command string) (unlock func() error, err error) {
-	lock, err := a.State.Lock(autoscalerLock(c), command)
-	if held := new(state.HeldError); errors.As(err, &held) {
+	unlock, err = c.Claim(ctx, a.Lab, reservation, command)
+	held, reserved := new(state.HeldError), new(target.ReservedError)
+	switch {
+	case errors.As(err, &held):
 		return nil, fmt.Errorf("an autoscaler of the cluster %q is already running: %s; stop that one first", c.Name, held.Holder)
-	}
-	if err != nil {
+	case errors.As(err, &reserved):
+		return nil, fmt.Errorf("an autoscaler of the cluster %q already runs elsewhere: %w; stop that one first", c.Name, err)
+	case err != nil:
 		return nil, err
-	}
-	release, err := c.Reserve(ctx, target.Reservation{Name: reservation, Command: command, Checkout: a.Config.Root, Log: a.Log})
-	if held := new(target.ReservedError); errors.As(err, &held) {
-		err = fmt.Errorf("an autoscaler of the cluster %q already runs elsewhere: %w; stop that one first", c.Name, held)
-	}
-	if err != nil {
-		return nil, errors.Join(err, lock.Release())
-	}
-	unlock = func() error {
-		release()
-		return lock.Release()
 	}
 	found, err := deployed(ctx, c)
 	if err == nil && found != nil && (command != deployCommand || !isOurs(found, c)) {

@@ -68,22 +68,13 @@ func arguments(c *target.Cluster) []string {
 // lock reserves the cluster for one controller until unlock is called.
 func (h *Hollows) lock(ctx context.Context, c *target.Cluster) (unlock func() error, err error) {
 	const command = "hollow:run"
-	lock, err := h.State.Lock("hollow."+c.UID, command)
-	if held := new(state.HeldError); errors.As(err, &held) {
+	unlock, err = c.Claim(ctx, h.Lab, reservation, command)
+	held, reserved := new(state.HeldError), new(target.ReservedError)
+	switch {
+	case errors.As(err, &held):
 		return nil, fmt.Errorf("a controller of hollow machines of the cluster %q is already running: %s; stop that one first", c.Name, held.Holder)
+	case errors.As(err, &reserved):
+		return nil, fmt.Errorf("a controller of hollow machines of the cluster %q already runs elsewhere: %w; stop that one first", c.Name, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	release, err := c.Reserve(ctx, target.Reservation{Name: reservation, Command: command, Checkout: h.Config.Root, Log: h.Log})
-	if held := new(target.ReservedError); errors.As(err, &held) {
-		err = fmt.Errorf("a controller of hollow machines of the cluster %q already runs elsewhere: %w; stop that one first", c.Name, held)
-	}
-	if err != nil {
-		return nil, errors.Join(err, lock.Release())
-	}
-	return func() error {
-		release()
-		return lock.Release()
-	}, nil
+	return unlock, err
 }

@@ -35,23 +35,15 @@ import (
 // called. Meanwhile no lab runs other scenarios on it, and, unless which is AsItIs, no
 // other autoscaler.
 func (sc *Scenarios) lockCluster(ctx context.Context, c *target.Cluster, which, command string) (release func() error, err error) {
-	lockCluster, err := sc.State.Lock("scenarios."+c.UID, command)
-	if held := new(state.HeldError); errors.As(err, &held) {
+	releaseCluster, err := c.Claim(ctx, sc.Lab, "scenarios", command)
+	held, reserved := new(state.HeldError), new(target.ReservedError)
+	switch {
+	case errors.As(err, &held):
 		return nil, fmt.Errorf("scenarios are already running on the cluster %q: %s; wait for them, or stop them", c.Name, held.Holder)
-	}
-	if err != nil {
+	case errors.As(err, &reserved):
+		return nil, fmt.Errorf("scenarios already run on the cluster %q, elsewhere: %w; wait for them, or stop them", c.Name, err)
+	case err != nil:
 		return nil, err
-	}
-	unreserve, err := c.Reserve(ctx, target.Reservation{Name: "scenarios", Command: command, Checkout: sc.Config.Root, Log: sc.Log})
-	if held := new(target.ReservedError); errors.As(err, &held) {
-		err = fmt.Errorf("scenarios already run on the cluster %q, elsewhere: %w; wait for them, or stop them", c.Name, held)
-	}
-	if err != nil {
-		return nil, errors.Join(err, lockCluster.Release())
-	}
-	releaseCluster := func() error {
-		unreserve()
-		return lockCluster.Release()
 	}
 	if which == AsItIs {
 		return releaseCluster, nil
