@@ -68,12 +68,7 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 		p.ended(nil)
 		return nil
 	}
-	if err == nil {
-		err = errors.New("it ended by itself")
-	}
-	if failed := new(run.Error); errors.As(err, &failed) {
-		err = failed.Err // what it printed was shown
-	}
+	err = run.Ended(err)
 	p.ended(err)
 	return fmt.Errorf("the autoscaler %s ended: %w\nits whole log is %s", p.Binary, err, p.LogFile)
 }

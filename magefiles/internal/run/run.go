@@ -88,6 +88,18 @@ type Error struct {
 	Err error
 }
 
+// Ended returns why a process ended that was to run on, given the error of Run. It leaves out
+// what the process printed, for a caller that showed it.
+func Ended(err error) error {
+	if err == nil {
+		return errors.New("it ended by itself")
+	}
+	if failed := new(Error); errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
+}
+
 func (e *Error) Error() string {
 	msg := fmt.Sprintf("%s: %v", e.Cmd, e.Err)
 	if out := bytes.TrimSpace(e.Output); len(out) > 0 {

@@ -208,3 +208,16 @@ func TestKill(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	cause, other := errors.New("signal: killed"), errors.New("no such program")
+	for _, tc := range []struct{ err, want error }{{&run.Error{Output: []byte("shown"), Err: cause}, cause}, {other, other}} {
+		if got := run.Ended(tc.err); !errors.Is(got, tc.want) || got.Error() != tc.want.Error() {
+			t.Errorf("Ended(%v) = %v, want %v", tc.err, got, tc.want)
+		}
+	}
+	if err := run.Ended(nil); err == nil {
+		t.Error("a process that ended without an error has no reason")
+	}
+}

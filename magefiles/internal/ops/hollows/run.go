@@ -47,13 +47,7 @@ func (h *Hollows) Run(ctx context.Context) (err error) {
 		h.Log.Printf("the controller of hollow machines was stopped")
 		return nil
 	}
-	if failed := new(run.Error); errors.As(err, &failed) {
-		err = failed.Err // what it printed was shown
-	}
-	if err == nil {
-		err = errors.New("it ended by itself")
-	}
-	return fmt.Errorf("the controller of hollow machines, %s, ended: %w", binary, err)
+	return fmt.Errorf("the controller of hollow machines, %s, ended: %w", binary, run.Ended(err))
 }
 
 // arguments returns the arguments of the controller.
