@@ -68,9 +68,9 @@ func (c *Cluster) isGroup(name string) bool {
 
 // nodesUnder returns the names of the nodes with pods of a workload.
 func (c *Cluster) nodesUnder(ctx context.Context, name string) ([]string, error) {
-	w := c.made[name]
-	if w == nil {
-		return nil, fmt.Errorf("no step before made the workload %s", name)
+	w, err := c.madeWorkload(name)
+	if err != nil {
+		return nil, err
 	}
 	pods, err := c.podsOf(ctx, w)
 	var nodes []string

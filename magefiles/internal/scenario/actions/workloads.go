@@ -90,6 +90,15 @@ func (c *Cluster) applyWorkload(ctx context.Context, w *scenario.Workload, o pod
 	return nil
 }
 
+// madeWorkload returns a workload that a step made, by its name in the scenario.
+func (c *Cluster) madeWorkload(name string) (*scenario.Workload, error) {
+	w := c.made[name]
+	if w == nil {
+		return nil, fmt.Errorf("no step before made the workload %s", name)
+	}
+	return w, nil
+}
+
 // namespaceOf returns the namespace of a workload's pods.
 func (c *Cluster) namespaceOf(w *scenario.Workload) (string, error) {
 	if w.Namespace == "" {
@@ -157,9 +166,9 @@ func shareOf(workers []corev1.Node, name corev1.ResourceName, percent int) (stri
 
 // scaleWorkload changes the number of a workload's pods.
 func (c *Cluster) scaleWorkload(ctx context.Context, s *scenario.Scale) error {
-	w := c.made[s.Workload]
-	if w == nil {
-		return fmt.Errorf("no step before made the workload %s", s.Workload)
+	w, err := c.madeWorkload(s.Workload)
+	if err != nil {
+		return err
 	}
 	namespace, err := c.namespaceOf(w)
 	if err != nil {
@@ -215,9 +224,9 @@ func (c *Cluster) podsOf(ctx context.Context, w *scenario.Workload) ([]unstructu
 
 // deleteWorkload deletes a workload and waits until its pods are gone.
 func (c *Cluster) deleteWorkload(ctx context.Context, name string, progress func(string)) error {
-	w := c.made[name]
-	if w == nil {
-		return fmt.Errorf("no step before made the workload %s", name)
+	w, err := c.madeWorkload(name)
+	if err != nil {
+		return err
 	}
 	namespace, err := c.namespaceOf(w)
 	if err != nil {
@@ -247,9 +256,9 @@ func (c *Cluster) deleteWorkload(ctx context.Context, name string, progress func
 
 // annotate changes annotations of the pods that a workload has now.
 func (c *Cluster) annotate(ctx context.Context, a *scenario.Annotate) error {
-	w := c.made[a.Workload]
-	if w == nil {
-		return fmt.Errorf("no step before made the workload %s", a.Workload)
+	w, err := c.madeWorkload(a.Workload)
+	if err != nil {
+		return err
 	}
 	all, err := c.podsOf(ctx, w)
 	if err != nil {
