@@ -284,7 +284,7 @@ func refusesBadInput(t *testing.T, l lab, checkout string) {
 		{l, []string{"nodegroup:add", "x", "5", "4"}, "not above the maximum"},
 		{l, []string{"nodegroup:add", "x", "0", "4", "-taints=a=b:Never"}, `taint "a=b:Never"`},
 		{l, []string{"nodegroup:add", "x", "0", "4", "-from=nope"}, "there is no machine deployment nope"},
-		{l, []string{"nodegroup:add", "caslab-e2e-md-0", "1", "4"}, "already"},
+		{l, []string{"nodegroup:add", name + "-md-0", "1", "4"}, "already"},
 		{l, []string{"nodegroup:set", "nope", "1", "4"}, "there is no machine deployment nope"},
 		{l, []string{"workload:scale", "3"}, "workload:add"},
 		{with("WORKLOAD_KUBECONFIG=/nope"), []string{"autoscaler:run"}, "WORKLOAD_KUBECONFIG=/nope"},
