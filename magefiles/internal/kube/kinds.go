@@ -11,10 +11,16 @@ var (
 	ConfigMaps  = schema.GroupKind{Kind: "ConfigMap"}
 	Secrets     = schema.GroupKind{Kind: "Secret"}
 	Deployments = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+	DaemonSets  = schema.GroupKind{Group: "apps", Kind: "DaemonSet"}
 
 	Budgets     = schema.GroupKind{Group: "policy", Kind: "PodDisruptionBudget"}
 	Leases      = schema.GroupKind{Group: "coordination.k8s.io", Kind: "Lease"}
 	Definitions = schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}
+
+	Claims         = schema.GroupKind{Kind: "PersistentVolumeClaim"}
+	Volumes        = schema.GroupKind{Kind: "PersistentVolume"}
+	StorageClasses = schema.GroupKind{Group: "storage.k8s.io", Kind: "StorageClass"}
+	CSINodes       = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSINode"}
 
 	// MutatingWebhooks and ValidatingWebhooks are configurations of admission webhooks.
 	MutatingWebhooks   = schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"}

@@ -146,6 +146,7 @@ func (s *Server) Undefine(kind schema.GroupKind) {
 
 func clusterScoped(k schema.GroupKind) bool {
 	return k == kube.Nodes || k == kube.Namespaces || k == kube.Definitions || k.Kind == "PriorityClass" ||
+		k == kube.Volumes || k == kube.StorageClasses || k == kube.CSINodes ||
 		strings.HasPrefix(k.Kind, "Cluster") && k.Group != kube.Clusters.Group
 }
 

@@ -40,13 +40,13 @@ func (r *recorder) run(ctx context.Context) {
 	waitAll(ctx, r.templatesSeen()...)
 	waitAll(ctx,
 		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, OnChange: r.node, OnSynced: func() { r.recordDeleted(timeline.Node) }}),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Budgets, OnChange: r.budget, OnSynced: r.budgetsSeen}),
+		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Budgets, OnChange: r.budget, OnSynced: func() { r.allSeen(timeline.Budget) }}),
 	)
-	last := []<-chan struct{}{
+	last := append(r.followScheduling(ctx),
 		r.pods(ctx),
 		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, OnChange: r.status}),
 		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Events, OnChange: r.event, OnSynced: r.pruneEvents}),
-	}
+	)
 	if r.OnSynced != nil {
 		r.all.Go(func() {
 			for _, c := range last {
@@ -238,14 +238,6 @@ func (r *recorder) budget(change kube.Change) {
 		return
 	}
 	r.observe(timeline.Budget, string(o.GetUID()), func() []timeline.Fact { return budgetFacts(o, r.now()) })
-}
-
-// budgetsSeen records that all budgets are on record, of which there may be none.
-func (r *recorder) budgetsSeen() {
-	r.recordDeleted(timeline.Budget)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.recordFacts([]timeline.Fact{{Time: r.now(), Kind: timeline.Budget, What: timeline.Shaped, Source: timeline.Watch}})
 }
 
 func (r *recorder) machine(change kube.Change) {

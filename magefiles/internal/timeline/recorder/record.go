@@ -86,6 +86,8 @@ type recorder struct {
 	repeats repeats
 	// recorded has the identities of the recorded facts from events and logs.
 	recorded map[string]bool
+	// complete has the kinds of which a fact says that all objects are on record.
+	complete map[timeline.Kind]bool
 	// present has the keys of the objects that this recorder saw.
 	present  map[string]bool
 	bookmark bookmark
@@ -114,7 +116,7 @@ func newRecorder(o Options, lock *state.Lock) *recorder {
 	return &recorder{
 		Options: o, lock: lock, now: time.Now, write: func(facts ...timeline.Fact) error { return timeline.Append(o.File, facts...) },
 		memory: memory{}, groups: newGroups(o.Cluster),
-		recorded: map[string]bool{}, present: map[string]bool{}, reported: map[string]time.Time{}, instances: map[string]instance{},
+		recorded: map[string]bool{}, complete: map[timeline.Kind]bool{}, present: map[string]bool{}, reported: map[string]time.Time{}, instances: map[string]instance{},
 		templates: map[schema.GroupKind]<-chan struct{}{},
 	}
 }
@@ -157,6 +159,9 @@ func (r *recorder) readRecord() error {
 func (r *recorder) learn(f timeline.Fact) {
 	r.memory.add(f)
 	r.groups.add(f)
+	if f.What == timeline.Shaped && f.Name == "" {
+		r.complete[f.Kind] = true
+	}
 	if f.Source == timeline.Event || f.Source == timeline.Log {
 		r.recorded[identity(f)] = true
 	}

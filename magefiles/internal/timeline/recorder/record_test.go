@@ -26,6 +26,8 @@ import (
 var kinds = []schema.GroupVersionKind{
 	kube.Pods.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.ConfigMaps.WithVersion("v1"), kube.Budgets.WithVersion("v1"),
 	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.MachinePools.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
+	kube.DaemonSets.WithVersion("v1"), kube.Namespaces.WithVersion("v1"), kube.Claims.WithVersion("v1"), kube.Volumes.WithVersion("v1"),
+	kube.StorageClasses.WithVersion("v1"), kube.CSINodes.WithVersion("v1"),
 }
 
 // cluster has a node group with one machine, and a pod that does not fit on its node. A
@@ -313,8 +315,8 @@ func TestExistingObjectsAreRecordedOnce(t *testing.T) {
 				shapes++
 			}
 		}
-		if err != nil || len(facts) != len(initialFacts)+shapes+3 || shapes != 7+3 {
-			t.Errorf("%d facts with %d shapes, %v; want a shape of each of 7 objects, and two more facts for each of three recordings", len(facts), shapes, err)
+		if err != nil || len(facts) != len(initialFacts)+shapes+3 || shapes != 7+1+len(schedulingKinds) {
+			t.Errorf("%d facts with %d shapes, %v; want a shape of each of 7 objects, one fact for each kind that is complete, and one for each of three recordings", len(facts), shapes, err)
 		}
 	})
 }

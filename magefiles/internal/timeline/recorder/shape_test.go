@@ -15,7 +15,8 @@ import (
 	"caslab/magefiles/internal/timeline/shape"
 )
 
-// shapes returns the shapes in the record as lines of name, node and JSON.
+// shapes returns the shapes in the record as lines of name, node and JSON, without the facts that
+// all objects of a kind but budgets are on record.
 func (b *fixture) shapes() []string {
 	b.t.Helper()
 	facts, err := timeline.ReadUnsorted(b.File)
@@ -24,7 +25,7 @@ func (b *fixture) shapes() []string {
 	}
 	var all []string
 	for _, f := range facts {
-		if f.What == timeline.Shaped {
+		if f.What == timeline.Shaped && (f.Name != "" || f.Kind == timeline.Budget) {
 			all = append(all, strings.Join(strings.Fields(strings.Join([]string{string(f.Kind), f.Name, f.Node, string(f.Shape)}, " ")), " "))
 		}
 	}
@@ -48,7 +49,7 @@ func TestShapesAreRecordedWhenTheyChange(t *testing.T) {
 			time.Sleep(time.Second)
 			b.server.Remove(kube.Pods, "kube-system", "coredns")
 		})
-		want := []string{"budget", `node node-1 {"allocatable":{"cpu":"4"},"providerID":"docker:////node-1"}`, `pod kube-system/coredns node-1 {}`, `pod kube-system/coredns node-1`}
+		want := []string{`node node-1 {"allocatable":{"cpu":"4"},"providerID":"docker:////node-1"}`, `pod kube-system/coredns node-1 {}`, `pod kube-system/coredns node-1`}
 		got := b.shapes()[before:]
 		slices.Sort(got)
 		slices.Sort(want)
@@ -63,8 +64,8 @@ func TestShapesAreRecordedWhenTheyChange(t *testing.T) {
 	})
 }
 
-// TestBudgetsAreRecorded: with their changes and their end, and every recorder says that all
-// of them are on record.
+// TestBudgetsAreRecorded: with their changes and their end, and once that all of them are on
+// record.
 func TestBudgetsAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFixture(t, cluster+`---
@@ -81,7 +82,7 @@ spec: {maxUnavailable: 1}
 		b.server.Remove(kube.Budgets, "default", "web")
 		b.record(nil)
 		got := slices.DeleteFunc(b.shapes(), func(s string) bool { return !strings.HasPrefix(s, "budget") })
-		want := []string{`budget default/web {"maxUnavailable":"1"}`, "budget", `budget default/web {"maxUnavailable":"1","allowed":1}`, "budget default/web", "budget"}
+		want := []string{`budget default/web {"maxUnavailable":"1"}`, "budget", `budget default/web {"maxUnavailable":"1","allowed":1}`, "budget default/web"}
 		if !slices.Equal(got, want) {
 			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
@@ -105,4 +106,70 @@ func TestShapesInOldRecords(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSchedulingObjectsAreRecorded: as far as the scheduler reads them, with their end, and for
+// each kind a fact that all of its objects are on record.
+func TestSchedulingObjectsAreRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFixture(t, `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, uid: n, labels: {team: a}, annotations: {x: z}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: shop, uid: c, annotations: {volume.kubernetes.io/selected-node: a, x: z}, managedFields: []}
+spec: {storageClassName: late}
+status: {phase: Pending}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: v, uid: v, labels: {zone: a}}
+spec: {csi: {driver: d, volumeHandle: h, volumeAttributes: {secret: x}}}
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: late, uid: s}
+provisioner: d
+parameters: {secret: x}
+volumeBindingMode: WaitForFirstConsumer
+---
+apiVersion: storage.k8s.io/v1
+kind: CSINode
+metadata: {name: node-1, uid: i}
+spec: {drivers: []}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: shop, uid: d}
+spec: {template: {metadata: {labels: {app: agent}}, spec: {nodeSelector: {gpu: "true"}, containers: [{name: a, resources: {requests: {cpu: 200m}}}]}}}
+`)
+		b.record(nil)
+		b.server.Remove(kube.Claims, "shop", "data")
+		b.record(nil)
+		got := b.shapes()
+		slices.Sort(got)
+		want := []string{
+			"budget", "claim shop/data",
+			`claim shop/data {"metadata":{"annotations":{"volume.kubernetes.io/selected-node":"a"},"name":"data","namespace":"shop","uid":"c"},"spec":{"storageClassName":"late"},"status":{"phase":"Pending"}}`,
+			`csiNode node-1 {"metadata":{"name":"node-1","uid":"i"},"spec":{"drivers":[]}}`,
+			`daemonSet shop/agent {"labels":{"app":"agent"},"owner":{"kind":"DaemonSet","name":"agent"},"requests":{"cpu":"200m"},"nodeSelector":{"gpu":"true"}}`,
+			`namespace shop {"metadata":{"labels":{"team":"a"},"name":"shop"}}`,
+			`storageClass late {"metadata":{"name":"late","uid":"s"},"provisioner":"d","volumeBindingMode":"WaitForFirstConsumer"}`,
+			`volume v {"metadata":{"labels":{"zone":"a"},"name":"v","uid":"v"},"spec":{"csi":{"driver":"d","volumeHandle":"h"}}}`,
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		facts, err := timeline.ReadUnsorted(b.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range schedulingKinds {
+			if !slices.ContainsFunc(facts, func(f timeline.Fact) bool { return f.Kind == kind && f.Name == "" && f.What == timeline.Shaped }) {
+				t.Errorf("nothing says that all objects of the kind %s are on record", kind)
+			}
+		}
+	})
 }

@@ -21,7 +21,7 @@ type Snapshot struct {
 	// this one.
 	Taken time.Time
 	// Objects for which Records returns true, in any order. Of no kind need all be there, so
-	// no fact says that the PodDisruptionBudgets are complete.
+	// no fact says that all objects of a kind are on record.
 	Objects []*unstructured.Unstructured
 	// Lines of the autoscaler's logs, each log in its own order.
 	Lines []Line
@@ -38,6 +38,7 @@ type Line struct {
 // recorded: machines know their groups, nodes their machines, and pods their nodes.
 var recordedKinds = []schema.GroupKind{
 	kube.Clusters, kube.MachineDeployments, kube.MachinePools, kube.Machines, kube.Nodes, kube.Budgets, kube.Pods, kube.ConfigMaps, kube.Events,
+	kube.DaemonSets, kube.Namespaces, kube.Claims, kube.Volumes, kube.StorageClasses, kube.CSINodes,
 }
 
 // Records reports whether an object may become facts: whether its kind is one that the
@@ -149,6 +150,10 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 		}
 		r.observePod(pod)
 	default:
+		if kind, there := schedulingKinds[o.GroupVersionKind().GroupKind()]; there {
+			r.scheduling(kind, change)
+			return
+		}
 		r.template(change)
 	}
 }
