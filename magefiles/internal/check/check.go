@@ -22,8 +22,8 @@ const (
 	govulncheck  = "golang.org/x/vuln/cmd/govulncheck@v1.9.0"
 )
 
-// ownComponents are the modules of the lab's own programs in images.
-var ownComponents = []string{"magefiles/components/nodetools", "magefiles/components/balancer", "magefiles/components/hollow"}
+// ownComponents are the modules of the lab's own programs.
+var ownComponents = []string{"magefiles/components/nodetools", "magefiles/components/balancer", "magefiles/components/hollow", "magefiles/components/predicates"}
 
 // Unit runs the unit and integration tests with the race detector, and prints a
 // count that includes the skipped ones, each with its reason. It vets and tests

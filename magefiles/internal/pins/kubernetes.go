@@ -29,13 +29,14 @@ func (b *bump) kubernetes(ctx context.Context, p Pin, to string) error {
 	if err != nil {
 		return fmt.Errorf("read Kubernetes %s: %w", to, err)
 	}
-	folder := p.folders[0]
-	if err := b.staging(dir, folder, to); err != nil {
-		return fmt.Errorf("change %s/go.mod: %w", folder, err)
-	}
-	b.progress("%s/go.mod: the modules of Kubernetes %s", folder, to)
-	if err := b.goCommand(ctx, folder, "mod", "tidy"); err != nil {
-		return err
+	for _, folder := range p.folders {
+		if err := b.staging(dir, folder, to); err != nil {
+			return fmt.Errorf("change %s/go.mod: %w", folder, err)
+		}
+		b.progress("%s/go.mod: the modules of Kubernetes %s", folder, to)
+		if err := b.goCommand(ctx, folder, "mod", "tidy"); err != nil {
+			return err
+		}
 	}
 	named, err := named(dir)
 	if err != nil {

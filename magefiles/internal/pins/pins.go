@@ -81,10 +81,11 @@ func pinned() []Pin {
 		}},
 		{
 			Name: kubernetes, constant: "defaultKubernetes", file: settingsFile, module: "k8s.io/kubernetes",
-			folders: []string{components + "kubernetes"}, modules: []string{"k8s.io/kubernetes"},
+			folders: []string{components + "kubernetes", components + "predicates"}, modules: []string{"k8s.io/kubernetes"},
 			Follows: "the pinned Cluster API supports a range", after: []string{
 				"decide whether standardKubernetes in magefiles/internal/capi/release/clusterapi.go should have it too",
 				"build the node image once: go tool mage image:node",
+				"test the scheduler's filters, whose reasons magefiles/internal/timeline/fit/scheduler.go knows: go -C magefiles/components/predicates test ./...",
 			},
 		},
 		component(etcd, "go.etcd.io/etcd/server/v3", "etcd", byKubeadm),

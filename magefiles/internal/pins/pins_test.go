@@ -186,6 +186,8 @@ func newScene(t *testing.T, p proxy) *scene {
 		"a.go":      "package a\n\nimport (\n\t_ \"example.com/shared\"\n\t_ \"github.com/magefile/mage\"\n\t_ \"sigs.k8s.io/cluster-api\"\n\t_ \"sigs.k8s.io/cluster-api/api\"\n\t_ \"sigs.k8s.io/kind\"\n)\n",
 		components + "kubernetes/go.mod": "module k\n\ngo 1.26.0\n\ntool k8s.io/kubernetes/cmd/kubelet\n\nrequire (\n\texample.com/shared v1.36.0 // indirect\n\tk8s.io/api v0.36.1 // indirect\n\tk8s.io/kubernetes v1.36.1 // indirect\n\tk8s.io/old v0.36.1 // indirect\n)\n\n" +
 			"replace (\n\tk8s.io/api => k8s.io/api v0.36.1\n\tk8s.io/old => k8s.io/old v0.36.1\n)\n",
+		components + "predicates/go.mod": "module s\n\ngo 1.26.0\n\ntool k8s.io/kubernetes/cmd/kubelet\n\nrequire (\n\texample.com/shared v1.36.0 // indirect\n\tk8s.io/api v0.36.1 // indirect\n\tk8s.io/kubernetes v1.36.1 // indirect\n\tk8s.io/old v0.36.1 // indirect\n)\n\n" +
+			"replace (\n\tk8s.io/api => k8s.io/api v0.36.1\n\tk8s.io/old => k8s.io/old v0.36.1\n)\n",
 		components + "etcd/go.mod":           "module e\n\ngo 1.26.0\n\ntool go.etcd.io/etcd/server/v3\n\nrequire (\n\texample.com/shared v1.36.0 // indirect\n\tgo.etcd.io/etcd/server/v3 v3.6.8 // indirect\n)\n",
 		components + "nodetools/go.mod":      "module n\n\ngo 1.26.0\n\ntool sigs.k8s.io/cri-tools/cmd/crictl\n\nrequire sigs.k8s.io/cri-tools v1.36.0 // indirect\n",
 		components + "hollow/go.mod":         "module h\n\ngo 1.26.0\n\nrequire sigs.k8s.io/controller-runtime v0.25.2\n",
@@ -388,6 +390,7 @@ func TestBumpKubernetes(t *testing.T) {
 		settingsFile:                     {`defaultKubernetes = "v1.37.2"`, `defaultAutoscaler = "v1.36.1"`},
 		"README.md":                      {"Kubernetes v1.37.2, autoscaler 1.36.1,", "AUTOSCALER_* v1.36.1\n"},
 		components + "kubernetes/go.mod": {"k8s.io/kubernetes v1.37.2", "k8s.io/api => k8s.io/api v0.37.2", "k8s.io/new => k8s.io/new v0.37.2", "k8s.io/new v0.37.2"},
+		components + "predicates/go.mod": {"k8s.io/kubernetes v1.37.2", "k8s.io/api => k8s.io/api v0.37.2"},
 		components + "etcd/go.mod":       {"go.etcd.io/etcd/server/v3 v3.7.1", "example.com/shared v1.37.0"},
 		components + "coredns/go.mod":    {"github.com/coredns/coredns v1.14.6"},
 		components + "nodetools/go.mod":  {"sigs.k8s.io/cri-tools v1.37.0"},

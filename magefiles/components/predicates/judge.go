@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodevolumelimits"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/kubernetes/pkg/scheduler/metrics"
+)
+
+// notJudged are the plugins that read objects which no Request has.
+var notJudged = []string{names.DynamicResources, names.GangScheduling}
+
+// judge answers a request.
+func judge(ctx context.Context, r Request) (Answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	world := newWorld(r)
+	filters, err := newFilters(ctx, r, world)
+	if err != nil {
+		return Answer{}, err
+	}
+	answer := Answer{Version: version(), Pods: []Verdicts{}}
+	for i := range r.Ask {
+		pod := &r.Ask[i]
+		verdicts := Verdicts{}
+		answer.Pods = append(answer.Pods, verdicts)
+		var first fwk.NodeInfo
+		refusals := filters.refusals(ctx, pod, world.nodes, world.nodes)
+		for n, node := range world.nodes {
+			switch name := node.Node().Name; {
+			case slices.Contains(r.Closed, name):
+			case len(refusals[n]) > 0:
+				verdicts[name] = refusals[n]
+			case first == nil:
+				first = node
+			}
+		}
+		for _, t := range r.Templates {
+			node := newNode(&t.Node, t.Pods)
+			world.more = []fwk.NodeInfo{node}
+			if found := filters.refusals(ctx, pod, world.all(), world.more)[0]; len(found) > 0 {
+				verdicts[t.Node.Name] = found
+			}
+			world.more = nil
+		}
+		if r.Move && first != nil {
+			moved := pod.DeepCopy()
+			moved.Spec.NodeName = first.Node().Name
+			info, err := framework.NewPodInfo(moved)
+			if err != nil {
+				return Answer{}, fmt.Errorf("read the pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			}
+			first.AddPodInfo(info)
+		}
+	}
+	return answer, nil
+}
+
+// version returns the version of Kubernetes of which the plugins are.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	i := slices.IndexFunc(info.Deps, func(m *debug.Module) bool { return m.Path == "k8s.io/kubernetes" })
+	if i < 0 {
+		return ""
+	}
+	return info.Deps[i].Version
+}
+
+// filters are the plugins of the default scheduler that refuse nodes, in its order.
+type filters []fwk.Plugin
+
+// newFilters makes the plugins. They read what is no pod and no node from informers.
+func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
+	config, err := latest.Default()
+	if err != nil {
+		return nil, fmt.Errorf("read the scheduler's default configuration: %w", err)
+	}
+	client := fake.NewSimpleClientset(objects(r)...)
+	factory := informers.NewSharedInformerFactory(client, 0)
+	metrics.InitMetrics()
+	handle, err := frameworkruntime.NewFramework(ctx, nil, nil,
+		frameworkruntime.WithClientSet(client), frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithSnapshotSharedLister(world),
+		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())))
+	if err != nil {
+		return nil, fmt.Errorf("prepare the scheduler's plugins: %w", err)
+	}
+	profile, registry := config.Profiles[0], plugins.NewInTreeRegistry()
+	args := map[string]runtime.Object{}
+	for _, c := range profile.PluginConfig {
+		args[c.Name] = c.Args
+	}
+	var all filters
+	for _, enabled := range profile.Plugins.MultiPoint.Enabled {
+		if slices.Contains(notJudged, enabled.Name) {
+			continue
+		}
+		p, err := registry[enabled.Name](ctx, args[enabled.Name], handle)
+		if err != nil {
+			return nil, fmt.Errorf("prepare the scheduler's plugin %s: %w", enabled.Name, err)
+		}
+		if _, filters := p.(fwk.FilterPlugin); filters {
+			all = append(all, p)
+		}
+	}
+	factory.Start(ctx.Done())
+	for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
+		if !synced {
+			return nil, fmt.Errorf("the scheduler's plugins did not get the %s objects: %w", kind, context.Cause(ctx))
+		}
+	}
+	return all, nil
+}
+
+// objects returns what the plugins read from informers.
+func objects(r Request) []runtime.Object {
+	var all []runtime.Object
+	for i := range r.Namespaces {
+		all = append(all, &r.Namespaces[i])
+	}
+	for i := range r.Claims {
+		all = append(all, &r.Claims[i])
+	}
+	for i := range r.Volumes {
+		all = append(all, &r.Volumes[i])
+	}
+	for i := range r.StorageClasses {
+		all = append(all, &r.StorageClasses[i])
+	}
+	for i := range r.CSINodes {
+		all = append(all, &r.CSINodes[i])
+	}
+	return all
+}
+
+// refusals returns what each of these nodes is refused for, in their order. all are the nodes that
+// the plugins count. The scheduler itself stops at the first plugin that refuses a node; here, each
+// plugin is asked.
+func (f filters) refusals(ctx context.Context, pod *corev1.Pod, all, of []fwk.NodeInfo) [][]Refusal {
+	found := make([][]Refusal, len(of))
+	for _, p := range f {
+		state := framework.NewCycleState()
+		refuse := func(n int, s *fwk.Status) {
+			found[n] = append(found[n], Refusal{Plugin: p.Name(), Reasons: reasons(s)})
+		}
+		var only *fwk.PreFilterResult
+		if pre, there := p.(fwk.PreFilterPlugin); there {
+			result, status := pre.PreFilter(ctx, state, pod, all)
+			if status.IsSkip() {
+				continue
+			}
+			if !status.IsSuccess() {
+				for n := range of {
+					refuse(n, status)
+				}
+				continue
+			}
+			only = result
+		}
+		for n, node := range of {
+			if !only.AllNodes() && !only.NodeNames.Has(node.Node().Name) {
+				refuse(n, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) didn't satisfy plugin(s) ["+p.Name()+"]"))
+				continue
+			}
+			if status := p.(fwk.FilterPlugin).Filter(ctx, state, pod, node); !status.IsSuccess() {
+				refuse(n, status)
+			}
+		}
+	}
+	return found
+}
+
+// reasons returns what a plugin says. A plugin that failed is one that refuses, as for the scheduler.
+func reasons(s *fwk.Status) []string {
+	if err := s.AsError(); len(s.Reasons()) == 0 && err != nil {
+		return []string{err.Error()}
+	}
+	return s.Reasons()
+}
+
+// world is what plugins read of nodes and their pods. It implements framework.SharedLister.
+type world struct {
+	nodes []fwk.NodeInfo
+	// more are the nodes that are there for one judgement.
+	more []fwk.NodeInfo
+}
+
+func newWorld(r Request) *world {
+	on := map[string][]corev1.Pod{}
+	for _, p := range r.Pods {
+		on[p.Spec.NodeName] = append(on[p.Spec.NodeName], p)
+	}
+	w := &world{}
+	for i := range r.Nodes {
+		w.nodes = append(w.nodes, newNode(&r.Nodes[i], on[r.Nodes[i].Name]))
+	}
+	return w
+}
+
+func newNode(node *corev1.Node, pods []corev1.Pod) fwk.NodeInfo {
+	var all []*corev1.Pod
+	for i := range pods {
+		pods[i].Spec.NodeName = node.Name
+		all = append(all, &pods[i])
+	}
+	info := framework.NewNodeInfo(all...)
+	info.SetNode(node)
+	return info
+}
+
+func (w *world) all() []fwk.NodeInfo { return slices.Concat(w.nodes, w.more) }
+
+// NodeInfos, StorageInfos and PodGroupStates implement framework.SharedLister.
+func (w *world) NodeInfos() fwk.NodeInfoLister           { return w }
+func (w *world) StorageInfos() fwk.StorageInfoLister     { return w }
+func (w *world) PodGroupStates() fwk.PodGroupStateLister { return nil } // only notJudged read them
+
+// List implements framework.NodeInfoLister.
+func (w *world) List() ([]fwk.NodeInfo, error) { return w.all(), nil }
+
+// HavePodsWithAffinityList implements framework.NodeInfoLister.
+func (w *world) HavePodsWithAffinityList() ([]fwk.NodeInfo, error) {
+	return slices.DeleteFunc(w.all(), func(n fwk.NodeInfo) bool { return len(n.GetPodsWithAffinity()) == 0 }), nil
+}
+
+// HavePodsWithRequiredAntiAffinityList implements framework.NodeInfoLister.
+func (w *world) HavePodsWithRequiredAntiAffinityList() ([]fwk.NodeInfo, error) {
+	return slices.DeleteFunc(w.all(), func(n fwk.NodeInfo) bool { return len(n.GetPodsWithRequiredAntiAffinity()) == 0 }), nil
+}
+
+// Get implements framework.NodeInfoLister.
+func (w *world) Get(name string) (fwk.NodeInfo, error) {
+	for _, n := range w.all() {
+		if n.Node().Name == name {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no node %q", name)
+}
+
+// IsPVCUsedByPods implements framework.StorageInfoLister.
+func (w *world) IsPVCUsedByPods(key string) bool {
+	return slices.ContainsFunc(w.all(), func(n fwk.NodeInfo) bool { return n.GetPVCRefCounts()[key] > 0 })
+}

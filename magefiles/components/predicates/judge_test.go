@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// answer returns the refusals of each pod, a line for each node and plugin. The request is YAML.
+func answer(t *testing.T, request string) string {
+	t.Helper()
+	data, err := yaml.YAMLToJSON([]byte(request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), bytes.NewReader(data), &out); err != nil {
+		t.Fatal(err)
+	}
+	var a Answer
+	if err := json.Unmarshal(out.Bytes(), &a); err != nil {
+		t.Fatal(err)
+	}
+	var r Request
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, n := range r.Nodes {
+		names = append(names, n.Name)
+	}
+	for _, n := range r.Templates {
+		names = append(names, n.Node.Name)
+	}
+	var lines []string
+	for i, verdicts := range a.Pods {
+		for _, name := range names {
+			for _, refusal := range verdicts[name] {
+				lines = append(lines, r.Ask[i].Name+" "+name+" "+refusal.Plugin+": "+strings.Join(refusal.Reasons, ", "))
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// nodes are two nodes in the zones a and b.
+const nodes = `
+nodes:
+- {metadata: {name: a1, labels: {kubernetes.io/hostname: a1, topology.kubernetes.io/zone: a}}, status: {allocatable: {cpu: "4", pods: "10"}}}
+- {metadata: {name: b1, labels: {kubernetes.io/hostname: b1, topology.kubernetes.io/zone: b}}, status: {allocatable: {cpu: "4", pods: "10"}}}
+`
+
+// templates are nodes of groups in the zones a and b, and in none.
+const templates = `
+templates:
+- {node: {metadata: {name: new-a, labels: {kubernetes.io/hostname: new-a, topology.kubernetes.io/zone: a}}, status: {allocatable: {cpu: "4", pods: "10"}}}}
+- {node: {metadata: {name: new-b, labels: {kubernetes.io/hostname: new-b, topology.kubernetes.io/zone: b}}, status: {allocatable: {cpu: "4", pods: "10"}}}}
+- {node: {metadata: {name: new, labels: {kubernetes.io/hostname: new}}, status: {allocatable: {cpu: "4", pods: "10"}}}}
+`
+
+// webOnA1 is a pod that runs in zone a.
+const webOnA1 = `
+pods: [{metadata: {name: old, namespace: default, labels: {app: web}}, spec: {nodeName: a1, containers: [{name: c}]}}]
+`
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ request, want string }{
+		"anti-affinity by host name: a new node of any group takes the pod": {
+			nodes + templates + webOnA1 + `
+ask: [{metadata: {name: p, namespace: default, labels: {app: web}}, spec: {containers: [{name: c}], affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: web}}}]}}}}]`,
+			"p a1 InterPodAffinity: node(s) didn't match pod anti-affinity rules",
+		},
+		"anti-affinity by zone: no new node in the zone": {
+			nodes + templates + webOnA1 + `
+ask: [{metadata: {name: p, namespace: default, labels: {app: web}}, spec: {containers: [{name: c}], affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: topology.kubernetes.io/zone, labelSelector: {matchLabels: {app: web}}}]}}}}]`,
+			"p a1 InterPodAffinity: node(s) didn't match pod anti-affinity rules\np new-a InterPodAffinity: node(s) didn't match pod anti-affinity rules",
+		},
+		"the anti-affinity of another pod": {
+			nodes + templates + `
+pods: [{metadata: {name: old, namespace: shop}, spec: {nodeName: a1, containers: [{name: c}], affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: topology.kubernetes.io/zone, namespaceSelector: {matchLabels: {team: x}}, labelSelector: {matchLabels: {app: web}}}]}}}}]
+namespaces: [{metadata: {name: default, labels: {team: x}}}]
+ask: [{metadata: {name: p, namespace: default, labels: {app: web}}, spec: {containers: [{name: c}]}}]`,
+			"p a1 InterPodAffinity: node(s) didn't satisfy existing pods anti-affinity rules\np new-a InterPodAffinity: node(s) didn't satisfy existing pods anti-affinity rules",
+		},
+		"affinity to a pod in a zone": {
+			nodes + templates + `
+pods: [{metadata: {name: db, namespace: default, labels: {app: db}}, spec: {nodeName: b1, containers: [{name: c}]}}]
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c, resources: {requests: {cpu: "5"}}}], affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: topology.kubernetes.io/zone, labelSelector: {matchLabels: {app: db}}}]}}}}]`,
+			strings.Join([]string{
+				"p a1 NodeResourcesFit: Insufficient cpu", "p a1 InterPodAffinity: node(s) didn't match pod affinity rules", "p b1 NodeResourcesFit: Insufficient cpu",
+				"p new-a NodeResourcesFit: Insufficient cpu", "p new-a InterPodAffinity: node(s) didn't match pod affinity rules", "p new-b NodeResourcesFit: Insufficient cpu",
+				"p new NodeResourcesFit: Insufficient cpu", "p new InterPodAffinity: node(s) didn't match pod affinity rules",
+			}, "\n"),
+		},
+		"spread over zones": {
+			nodes + templates + webOnA1 + `
+ask: [{metadata: {name: p, namespace: default, labels: {app: web}}, spec: {containers: [{name: c}], topologySpreadConstraints: [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}]}}]`,
+			strings.Join([]string{
+				"p a1 PodTopologySpread: node(s) didn't match pod topology spread constraints", "p new-a PodTopologySpread: node(s) didn't match pod topology spread constraints",
+				"p new PodTopologySpread: node(s) didn't match pod topology spread constraints (missing required label)",
+			}, "\n"),
+		},
+		"a volume in a zone": {
+			nodes + templates + `
+claims: [{metadata: {name: data, namespace: default, uid: c, annotations: {pv.kubernetes.io/bind-completed: "yes"}}, spec: {volumeName: v}, status: {phase: Bound}}]
+volumes: [{metadata: {name: v}, spec: {capacity: {storage: 1Gi}, claimRef: {name: data, namespace: default, uid: c}, nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [b]}]}]}}}}]
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]}}]`,
+			strings.Join([]string{
+				"p a1 VolumeBinding: node(s) didn't match PersistentVolume's node affinity", "p new-a VolumeBinding: node(s) didn't match PersistentVolume's node affinity",
+				"p new VolumeBinding: node(s) didn't match PersistentVolume's node affinity",
+			}, "\n"),
+		},
+		"a claim that waits for its first pod, of a class for one zone": {
+			nodes + templates + `
+storageClasses: [{metadata: {name: late}, provisioner: example.com/disk, volumeBindingMode: WaitForFirstConsumer, allowedTopologies: [{matchLabelExpressions: [{key: topology.kubernetes.io/zone, values: [a]}]}]}]
+claims: [{metadata: {name: data, namespace: default}, spec: {storageClassName: late, resources: {requests: {storage: 1Gi}}}, status: {phase: Pending}}]
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]}}]`,
+			strings.Join([]string{
+				"p b1 VolumeBinding: node(s) didn't find available persistent volumes to bind", "p new-b VolumeBinding: node(s) didn't find available persistent volumes to bind",
+				"p new VolumeBinding: node(s) didn't find available persistent volumes to bind",
+			}, "\n"),
+		},
+		"a claim that is not there": {
+			nodes + `
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]}}]`,
+			strings.Join([]string{
+				`p a1 VolumeRestrictions: persistentvolumeclaim "data" not found`, `p a1 NodeVolumeLimits: looking up PVC default/data: persistentvolumeclaim "data" not found`,
+				`p a1 VolumeBinding: persistentvolumeclaim "data" not found`, `p a1 VolumeZone: persistentvolumeclaim "data" not found`,
+			}, "\n"),
+		},
+		"taints, ports and selectors": {
+			`
+nodes: [{metadata: {name: node}, spec: {taints: [{key: gpu, effect: NoSchedule}], unschedulable: true}, status: {allocatable: {pods: "10"}}}]
+pods: [{metadata: {name: old, namespace: default}, spec: {nodeName: node, containers: [{name: c, ports: [{hostPort: 80, protocol: TCP}]}]}}]
+ask: [{metadata: {name: p, namespace: default}, spec: {nodeSelector: {pool: x}, containers: [{name: c, ports: [{hostPort: 80, protocol: TCP}]}]}}]`,
+			strings.Join([]string{
+				"p node NodeUnschedulable: node(s) were unschedulable", "p node TaintToleration: node(s) had untolerated taint(s)",
+				"p node NodeAffinity: node(s) didn't match Pod's node affinity/selector", "p node NodePorts: node(s) didn't have free ports for the requested pod ports",
+			}, "\n"),
+		},
+		"pods that move one after the other, and a closed node": {
+			nodes + webOnA1 + `
+move: true
+closed: [a1]
+ask:
+- {metadata: {name: one, namespace: default}, spec: {containers: [{name: c, resources: {requests: {cpu: "3"}}}]}}
+- {metadata: {name: two, namespace: default}, spec: {containers: [{name: c, resources: {requests: {cpu: "3"}}}]}}`,
+			"two b1 NodeResourcesFit: Insufficient cpu",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := answer(t, tc.request)
+			if name == "a claim that is not there" { // of several nodes, the first is enough
+				got, _, _ = strings.Cut(got, "\np b1 ")
+			}
+			if got != tc.want {
+				t.Errorf("refused:\n%s\nwant:\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestRequest reads a request with all fields. The lab's package internal/timeline/predicates has a
+// test that writes it.
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("testdata", "request.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join([]string{
+		"p a NodeResourcesFit: Too many pods", "p a VolumeBinding: node(s) didn't match PersistentVolume's node affinity", "p new NodeResourcesFit: Too many pods",
+	}, "\n")
+	if got := answer(t, string(data)); got != want {
+		t.Errorf("refused:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestRequestsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	if err := run(t.Context(), strings.NewReader(`{"asks":[]}`), new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "read the request: ") {
+		t.Errorf("a field that there is not: %v", err)
+	}
+}

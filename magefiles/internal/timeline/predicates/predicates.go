@@ -1,0 +1,80 @@
+// Package predicates asks the program magefiles/components/predicates on which nodes pods fit. The
+// program judges by the filters of the default scheduler, as the autoscaler does.
+package predicates
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"caslab/magefiles/internal/run"
+)
+
+// Request is a cluster at one moment, and the pods that look for a node. The program has the same
+// type, and says what the fields mean.
+type Request struct {
+	Ask       []corev1.Pod  `json:"ask"`
+	Nodes     []corev1.Node `json:"nodes"`
+	Pods      []corev1.Pod  `json:"pods"`
+	Templates []Template    `json:"templates,omitempty"`
+	Move      bool          `json:"move,omitempty"`
+	Closed    []string      `json:"closed,omitempty"`
+
+	// These are objects as the record has them.
+	Namespaces     []json.RawMessage `json:"namespaces,omitempty"`
+	Claims         []json.RawMessage `json:"claims,omitempty"`
+	Volumes        []json.RawMessage `json:"volumes,omitempty"`
+	StorageClasses []json.RawMessage `json:"storageClasses,omitempty"`
+	CSINodes       []json.RawMessage `json:"csiNodes,omitempty"`
+}
+
+// Template is a node that may come, and the pods that come with it.
+type Template struct {
+	Node corev1.Node  `json:"node"`
+	Pods []corev1.Pod `json:"pods,omitempty"`
+}
+
+// Answer has the refusals of each pod of Request.Ask, in that order.
+type Answer struct {
+	// Version of Kubernetes whose filters judged, empty if it is not known.
+	Version string     `json:"version,omitempty"`
+	Pods    []Verdicts `json:"pods"`
+}
+
+// Verdicts are the refusals of one pod by the name of the node or of the template's node. A node
+// that is neither in it nor closed takes the pod.
+type Verdicts map[string][]Refusal
+
+// Refusal is a filter that refuses a node, and its reasons.
+type Refusal struct {
+	Plugin  string   `json:"plugin"`
+	Reasons []string `json:"reasons"`
+}
+
+// Ask runs the program in the file binary with a request.
+func Ask(ctx context.Context, runner run.Runner, binary string, r Request) (Answer, error) {
+	input, err := json.Marshal(r)
+	if err != nil {
+		return Answer{}, fmt.Errorf("ask the scheduler's filters: %w", err)
+	}
+	result, err := runner.Run(ctx, run.Cmd{Name: binary, Stdin: bytes.NewReader(input)})
+	if err != nil {
+		if failed := new(run.Error); errors.As(err, &failed) {
+			err = fmt.Errorf("%w: %s", failed.Err, strings.TrimSpace(string(failed.Output)))
+		}
+		return Answer{}, fmt.Errorf("ask the scheduler's filters: %w", err)
+	}
+	var answer Answer
+	if err := json.Unmarshal(result.Stdout, &answer); err != nil {
+		return Answer{}, fmt.Errorf("read the answer of the scheduler's filters: %w", err)
+	}
+	if len(answer.Pods) != len(r.Ask) {
+		return Answer{}, fmt.Errorf("read the answer of the scheduler's filters: it is about %d pods, and %d were asked for", len(answer.Pods), len(r.Ask))
+	}
+	return answer, nil
+}
