@@ -454,6 +454,7 @@ func (e *explainer) group(g *history.GroupStory) {
 	e.ofNewNodes(g)
 	if len(g.Nodes) > 0 {
 		e.printf("\nNodes\n")
+	e.stuck(g)
 		for _, n := range g.Nodes {
 			end := "still there"
 			if at := n.Ended(); !at.IsZero() {

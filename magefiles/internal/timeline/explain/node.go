@@ -33,6 +33,12 @@ func (e *explainer) remains(n *history.NodeStory) bool {
 		e.going(going, node)
 		return true
 	}
+	if machine != nil && machine.Node == "" {
+		if trouble := world.Trouble(machine); trouble != "" {
+			e.printf("\nWhy there is no node: %s.\n  (as of %s, from its Machine)\n", timeline.Shorten(trouble, timeline.LongestText), timeline.Clock(world.At))
+			return true
+		}
+	}
 	group := world.GroupOf(n.Group)
 	if node == nil || group == nil || len(world.Outside(group)) > 0 || world.Lost(group) != nil {
 		return false

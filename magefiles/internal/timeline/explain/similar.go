@@ -8,6 +8,28 @@ import (
 	"caslab/magefiles/internal/timeline/history"
 )
 
+// stuck writes which machines of a group that exists become no node, and why.
+func (e *explainer) stuck(g *history.GroupStory) {
+	w := e.world()
+	group := w.GroupOf(g.Name)
+	if group == nil || !g.Gone.IsZero() {
+		return
+	}
+	s := section{title: "Machines that become no node"}
+	all := w.Stuck(group)
+	for i, m := range all {
+		if i == maxStuck {
+			s.add("", "and %s more", timeline.Plural(len(all)-i, "machine"))
+			break
+		}
+		s.add(m.Name, "%s", w.Trouble(m))
+	}
+	e.sections(s)
+}
+
+// maxStuck is the largest number of machines of which an answer says why they become no node.
+const maxStuck = 8
+
 // ofNewNodes writes what the autoscaler expects of the next node of a group that it scales, and
 // which groups it finds similar.
 func (e *explainer) ofNewNodes(g *history.GroupStory) {

@@ -294,12 +294,11 @@ func (w *World) notes(g *Group) []string {
 	if lost := w.Lost(g); lost != nil && len(w.Outside(g)) == 0 {
 		notes = append(notes, lost.Text)
 	}
-	waiting := 0
-	var problems []string
-	for _, m := range g.Machines {
-		if m.Phase == "Failed" || m.Node == "" && w.At.Sub(m.Created) > slowMachine {
-			waiting++
-			for _, p := range m.Problems {
+	if stuck := w.Stuck(g); len(stuck) > 0 {
+		text := fmt.Sprintf("machines of it that have failed, or have no node after %s: %d", timeline.DurationText(slowMachine), len(stuck))
+		var problems []string
+		for _, s := range stuck {
+			for _, p := range s.Problems {
 				problems = timeline.AppendUnique(problems, p)
 			}
 		}
@@ -316,6 +315,34 @@ func (w *World) notes(g *Group) []string {
 
 // slowMachine is the time after which a machine without a node is worth a note.
 const slowMachine = 5 * time.Minute
+// Stuck returns the machines of a group that have failed, or have had no node for long.
+func (w *World) Stuck(g *Group) []*Machine {
+	return slices.DeleteFunc(slices.Clone(g.Machines), func(m *Machine) bool { return w.Trouble(m) == "" })
+}
+
+// Trouble returns in a phrase why a machine has no node, if it has failed or has had none for long;
+// otherwise it returns nothing.
+func (w *World) Trouble(m *Machine) string {
+	age := w.At.Sub(m.Created)
+	text := ""
+	switch {
+	case m.Deletion != nil:
+		return ""
+	case m.Failure != "":
+		return "it has failed: " + m.Failure
+	case m.Phase == "Failed":
+		text = "it has failed"
+	case m.Node == "" && age > slowMachine:
+		text = fmt.Sprintf("it has had no node for %s", timeline.DurationText(age))
+	default:
+		return ""
+	}
+	if len(m.Problems) > 0 {
+		text += ": " + strings.Join(m.Problems, "; ")
+	}
+	return text
+}
+
 
 // next returns the node that the autoscaler expects if the group grows, and from what it
 // knows that. ok is false if it knows nothing of the group's nodes.

@@ -1,6 +1,7 @@
 package shape
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,8 @@ import (
 type Machine struct {
 	// Problems has the conditions that are not as they should be, each as one text.
 	Problems []string `json:"problems,omitempty"`
+	// Failure is why the machine has failed, empty if it has not.
+	Failure string `json:"failure,omitempty"`
 	// Deletion is nil unless the machine is being deleted.
 	Deletion *Deletion `json:"deletion,omitempty"`
 }
@@ -50,7 +53,7 @@ func conditions(o *unstructured.Unstructured, path ...string) []condition {
 
 // OfMachine returns the shape of a Machine of any version of Cluster API's API.
 func OfMachine(o *unstructured.Unstructured) Machine {
-	m := Machine{Deletion: deletionOf(o)}
+	m := Machine{Deletion: deletionOf(o), Failure: failureOf(o)}
 	for _, path := range [][]string{{"status", "failureMessage"}, {"status", "deprecated", "v1beta1", "failureMessage"}} {
 		if text := kube.Field(o, path...); text != "" {
 			m.Problems = append(m.Problems, text)
@@ -62,6 +65,28 @@ func OfMachine(o *unstructured.Unstructured) Machine {
 		}
 	}
 	return m
+}
+
+// failed matches the reasons of conditions that say that something failed, and not that it is still
+// to come. The reasons are those of the infrastructure provider and the bootstrap provider.
+var failed = regexp.MustCompile(`(?:Failed|Failure|Error)$`)
+
+// failureOf returns why a Machine has failed, empty if it has not. Until the contract v1beta1, a
+// failure has fields of its own; later, only conditions tell it.
+func failureOf(o *unstructured.Unstructured) string {
+	for _, path := range [][]string{{"status"}, {"status", "deprecated", "v1beta1"}} {
+		field := func(name string) string { return kube.Field(o, slices.Concat(path, []string{name})...) }
+		reason, message := field("failureReason"), field("failureMessage")
+		if text := strings.Trim(reason+": "+message, ": "); text != "" {
+			return text
+		}
+	}
+	for _, c := range conditions(o, "status", "conditions") {
+		if healthy[c.kind] && c.status == "False" && failed.MatchString(c.reason) {
+			return strings.Trim(c.kind+": "+c.reason+": "+c.message, ": ")
+		}
+	}
+	return ""
 }
 
 // oldSteps has the reason for each condition of a Machine that is being deleted, of releases

@@ -126,8 +126,19 @@ status:
   - {type: BootstrapConfigReady, status: "True", message: fine}
   - {type: Ready, status: "False", message: "* InfrastructureReady: no quota"}
   deprecated: {v1beta1: {failureMessage: it broke}}`))
-	if got, want := string(Encode(machine)), `{"problems":["it broke","InfrastructureReady: no quota"]}`; got != want {
+	if got, want := string(Encode(machine)), `{"problems":["it broke","InfrastructureReady: no quota"],"failure":"it broke"}`; got != want {
 		t.Errorf("the shape is %s, want %s", got, want)
+	}
+	for text, want := range map[string]string{
+		"status: {failureReason: CreateError, failureMessage: no quota}":                                                                 "CreateError: no quota",
+		"status: {deprecated: {v1beta1: {failureReason: CreateError}}}":                                                                  "CreateError",
+		"status: {conditions: [{type: InfrastructureReady, status: \"False\", reason: ProvisioningFailed, message: no quota}]}":          "InfrastructureReady: ProvisioningFailed: no quota",
+		"status: {conditions: [{type: InfrastructureReady, status: \"False\", reason: Provisioning, message: soon}]}":                    "",
+		"status: {conditions: [{type: InfrastructureReady, status: \"True\"}, {type: Drained, status: \"False\", reason: DrainFailed}]}": "",
+	} {
+		if got := OfMachine(object(text)).Failure; got != want {
+			t.Errorf("%s: the failure is %q, want %q", text, got, want)
+		}
 	}
 }
 
