@@ -81,8 +81,7 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	record := strings.TrimSuffix(r.Output, "/") + ".build.json"
-	if r.ID != "" && upToDate(record, inputs) {
+	if r.ID != "" && upToDate(record(r), inputs) {
 		return Result{Cached: true, Took: time.Since(start)}, nil
 	}
 	dir := filepath.Dir(r.Output)
@@ -112,11 +111,24 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 			Doing: fmt.Sprintf("go build %s in %s", strings.Join(r.Packages, " "), r.Dir), Complaints: complaints(res.Stderr), Err: err,
 		}
 	}
-	if err := write(record, inputs, r); err != nil {
+	if err := write(record(r), inputs, r); err != nil {
 		return Result{}, err
 	}
 	return Result{Took: time.Since(start)}, nil
 }
+
+// UpToDate reports whether Build would compile nothing. It is false if r has no ID.
+func UpToDate(ctx context.Context, r Request, o Options) bool {
+	settings, err := settingsFor(ctx, r.Toolchain, o.Runner)
+	if err != nil {
+		return false
+	}
+	inputs, err := digest(ctx, r, settings, o)
+	return err == nil && r.ID != "" && upToDate(record(r), inputs)
+}
+
+// record returns the path of the record of a build.
+func record(r Request) string { return strings.TrimSuffix(r.Output, "/") + ".build.json" }
 
 // All compiles the programs of several requests, one after the other, and returns how many
 // were up to date.

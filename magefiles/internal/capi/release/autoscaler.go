@@ -91,6 +91,9 @@ type Autoscaler struct {
 	// WaitsForCompletion reports whether it knows the value on-completion of the
 	// annotation safe-to-evict.
 	WaitsForCompletion bool
+	// StableExamples reports whether it expects new nodes to be like one that exists only once
+	// that has been Ready for a minute.
+	StableExamples bool
 	// Expander is the default of --expander.
 	Expander string
 	// DebuggingSnapshots reports whether it serves a snapshot of what it knows, with
@@ -206,6 +209,9 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.24.0"}, func(a *Autoscaler) { a.APIVariable = true }},
 	// /cluster-autoscaler/main.go: debugging-snapshot-enabled and /snapshotz.
 	{[]string{"1.24.0"}, func(a *Autoscaler) { a.DebuggingSnapshots = true }},
+	// /cluster-autoscaler/processors/nodeinfosprovider/mixed_nodeinfos_processor.go:
+	// stabilizationDelay.
+	{[]string{"1.24.0"}, func(a *Autoscaler) { a.StableExamples = true }},
 	// clusterapi_unstructured.go: readInfrastructureReferenceResource wants an
 	// apiVersion, which references of v1beta2 do not have.
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.NewestAPI = "v1beta1" }},

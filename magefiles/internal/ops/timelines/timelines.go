@@ -368,7 +368,7 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 	if err != nil {
 		return err
 	}
-	var answer explain.Options
+	answer := explain.Options{Scheduler: t.scheduler(ctx)}
 	if o.Record == "" {
 		answer.Start = t.Config.Command("autoscaler:run")
 	}

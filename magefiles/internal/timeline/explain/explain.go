@@ -53,6 +53,9 @@ type Options struct {
 	Start string
 	// Snapshot is the last debugging snapshot of the autoscaler on record, nil if there is none.
 	Snapshot *snapshot.Snapshot
+	// Scheduler asks the filters of the scheduler. It is called only for an answer that depends
+	// on what the lab does not judge itself; nil stands for one that cannot be asked.
+	Scheduler fit.Scheduler
 }
 
 // Text returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME, group/NAME or the
@@ -451,10 +454,10 @@ func (e *explainer) group(g *history.GroupStory) {
 		_, _, group := history.About(f)
 		return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem) && group == g.Name
 	})), func(s history.Statement) string { return s.Pod })
+	e.stuck(g)
 	e.ofNewNodes(g)
 	if len(g.Nodes) > 0 {
 		e.printf("\nNodes\n")
-	e.stuck(g)
 		for _, n := range g.Nodes {
 			end := "still there"
 			if at := n.Ended(); !at.IsZero() {

@@ -73,6 +73,7 @@ func (e *explainer) changeList(changes []string) {
 // stays writes why the autoscaler does not remove a node of a node group.
 func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 	w := e.world()
+	unasked := e.consult(func(ask fit.Scheduler) error { return w.ConsultMoves(ask, n) })
 	s := w.Stay(n, g)
 	e.printf("\nWhy it stays: %s.\n", timeline.Shorten(e.reason(n, s), timeline.LongestText))
 	e.printf("\nWhat the facts say (%s)\n", e.nodeBasis(n, "its group"))
@@ -132,6 +133,9 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 	}
 	for _, u := range s.Unjudged {
 		line("not judged", "%s", u)
+	}
+	if unasked != "" {
+		line("", notAsked, unasked)
 	}
 	var changes []string
 	if e.idle() != "" {
@@ -214,6 +218,9 @@ func (e *explainer) nodeBasis(n *fit.Node, other string) string {
 	text := fmt.Sprintf("as of %s, from its %s, %s", timeline.Clock(w.At), timeline.Plural(len(n.Pods), "pod"), other)
 	if w.BudgetsKnown {
 		text += ", " + timeline.Plural(len(w.Budgets), "PodDisruptionBudget")
+	}
+	if w.Filters != "" {
+		text += ", the scheduler's own filters (Kubernetes " + w.Filters + ")"
 	}
 	if w.Autoscaler.Known {
 		return text + " and the flags of " + w.Autoscaler.Title()

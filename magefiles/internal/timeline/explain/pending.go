@@ -25,7 +25,10 @@ type waiting struct {
 	// time in which it waits.
 	snapshot *snapshotted
 	// idle says that no autoscaler runs, empty if one does.
-	idle     string
+	idle string
+	// unasked says why the scheduler's filters were not asked, empty if they were, or if they
+	// need not be.
+	unasked  string
 	ignored  []fit.Obstacle
 	verdicts []fit.Verdict
 	room     []string
@@ -42,7 +45,9 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	if pod == nil {
 		return nil
 	}
-	j := &waiting{world: world, pod: pod, why: why, idle: e.idle(), ignored: world.Ignored(pod), verdicts: world.Verdicts(pod), unjudged: pod.Unjudged()}
+	j := &waiting{world: world, pod: pod, why: why, idle: e.idle(), ignored: world.Ignored(pod)}
+	j.unasked = e.consult(func(ask fit.Scheduler) error { return world.Consult(ask, pod) })
+	j.verdicts, j.unjudged = world.Verdicts(pod), world.Unjudged(pod)
 	if n := len(e.Runs); n > 0 {
 		j.heard = heardOf(why, e.Runs[n-1])
 	}
@@ -61,6 +66,20 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	j.decided = e.decidedFor(j)
 	return j
 }
+
+// consult lets the scheduler's filters be asked, and says why that failed, empty if it did not.
+func (e *explainer) consult(ask func(fit.Scheduler) error) string {
+	if e.Scheduler == nil {
+		return ""
+	}
+	if err := ask(e.Scheduler); err != nil {
+		return timeline.Shorten(err.Error(), timeline.LongestText)
+	}
+	return ""
+}
+
+// notAsked is a sentence that says why the scheduler's filters were not asked.
+const notAsked = "The scheduler's own filters were not asked: %s."
 
 // takers returns the groups that would take the pod.
 func (j *waiting) takers() []string {
@@ -202,7 +221,11 @@ func (j *waiting) agreement() []string {
 	case len(j.room) > 0 && !j.fits():
 		// What is not judged may be why.
 	case len(j.room) > 0:
-		text := fmt.Sprintf("They disagree: by its requests, selectors and tolerations the pod fits on %s now, and %s does not bind it.", some(j.room), j.scheduler())
+		by := "its requests, selectors and tolerations"
+		if j.world.Filters != "" {
+			by = "the scheduler's own filters"
+		}
+		text := fmt.Sprintf("They disagree: by %s the pod fits on %s now, and %s does not bind it.", by, some(j.room), j.scheduler())
 		if j.heard.moved != "" {
 			text += fmt.Sprintf(" The autoscaler says so too: it %s.", j.heard.moved)
 		}
@@ -224,6 +247,9 @@ func (j *waiting) agreement() []string {
 		lines = append(lines, "The autoscaler has said nothing of the pod.")
 	case len(j.takers()) == 0 && len(j.ignored) == 0 && j.pod.Marked:
 		lines = append(lines, "They agree: there is no room, and no group would make any.")
+	}
+	if j.unasked != "" {
+		lines = append(lines, fmt.Sprintf(notAsked, j.unasked))
 	}
 	if len(j.unjudged) > 0 {
 		lines = append(lines, fmt.Sprintf("Not judged by the lab: %s. See what the scheduler says.", strings.Join(j.unjudged, ", ")))
@@ -392,6 +418,9 @@ func (e *explainer) changes(j *waiting) {
 func (j *waiting) basis() string {
 	w := j.world
 	text := fmt.Sprintf("as of %s, from %s, %s and %s", timeline.Clock(w.At), timeline.Plural(len(w.Pods), "pod"), timeline.Plural(len(w.Nodes), "node"), timeline.Plural(len(w.Groups), "group"))
+	if w.Filters != "" {
+		text += ", the scheduler's own filters (Kubernetes " + w.Filters + ")"
+	}
 	if w.Autoscaler.Known {
 		return text + ", and the flags of " + w.Autoscaler.Title()
 	}

@@ -86,7 +86,13 @@ const (
 func answer(t *testing.T, r record) string {
 	t.Helper()
 	w := At(r, start.Add(time.Hour))
-	v := w.Verdicts(w.PodOf("", "default/p"))
+	return verdict(t, w, w.PodOf("", "default/p"))
+}
+
+// verdict is answer for a world.
+func verdict(t *testing.T, w *World, p *Pod) string {
+	t.Helper()
+	v := w.Verdicts(p)
 	if len(v) != 1 {
 		t.Fatalf("%d verdicts", len(v))
 	}
@@ -454,7 +460,7 @@ func TestUnjudged(t *testing.T) {
 		Spread: []corev1.TopologySpreadConstraint{{}}, Claims: []string{"data"}, Devices: []string{"gpu"},
 		Affinity: &corev1.Affinity{PodAffinity: &corev1.PodAffinity{}, PodAntiAffinity: &corev1.PodAntiAffinity{}},
 	}}
-	if got, want := strings.Join(p.Unjudged(), "; "), "topology spread; pod affinity; pod anti-affinity; volumes (data); device claims (gpu)"; got != want {
+	if got, want := strings.Join(new(World).Unjudged(p), "; "), "topology spread; pod affinity; pod anti-affinity; volumes (data); device claims (gpu)"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

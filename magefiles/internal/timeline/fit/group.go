@@ -14,6 +14,7 @@ import (
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 // Verdict is whether the autoscaler would enlarge a group for a pod.
@@ -46,7 +47,8 @@ func (w *World) Verdicts(p *Pod) []Verdict {
 			v.Obstacles = w.limits(g)
 		}
 		if next, basis, ok := w.next(g, p); ok {
-			found := p.obstacles(next)
+			next.refusals = w.judged[p][next.name]
+			found := w.obstacles(p, next)
 			v.Basis, v.Fits = basis, len(found) == 0
 			v.Obstacles = append(v.Obstacles, found...)
 		}
@@ -301,10 +303,10 @@ func (w *World) notes(g *Group) []string {
 			for _, p := range s.Problems {
 				problems = timeline.AppendUnique(problems, p)
 			}
+			if len(s.Problems) == 0 {
+				problems = timeline.AppendUnique(problems, s.Failure)
+			}
 		}
-	}
-	if waiting > 0 {
-		text := fmt.Sprintf("machines of it that have failed, or have no node after %s: %d", timeline.DurationText(slowMachine), waiting)
 		if len(problems) > 0 {
 			text += "; " + strings.Join(problems, "; ")
 		}
@@ -313,8 +315,6 @@ func (w *World) notes(g *Group) []string {
 	return notes
 }
 
-// slowMachine is the time after which a machine without a node is worth a note.
-const slowMachine = 5 * time.Minute
 // Stuck returns the machines of a group that have failed, or have had no node for long.
 func (w *World) Stuck(g *Group) []*Machine {
 	return slices.DeleteFunc(slices.Clone(g.Machines), func(m *Machine) bool { return w.Trouble(m) == "" })
@@ -343,14 +343,22 @@ func (w *World) Trouble(m *Machine) string {
 	return text
 }
 
+// slowMachine is the time after which a machine without a node is worth a note.
+const slowMachine = 5 * time.Minute
 
 // next returns the node that the autoscaler expects if the group grows, and from what it
 // knows that. ok is false if it knows nothing of the group's nodes.
 func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
-	at.where, at.by, at.group = "the template", w.Autoscaler.Title(), true
+	at.where, at.by, at.group, at.name = "the template", w.Autoscaler.Title(), true, "template-node-for-"+g.Name
 	model := w.example(g)
+	if at.allocatable = w.capacity(g); model == nil && !isEnough(at.allocatable) && len(g.Nodes) > 0 && w.Lost(g) == nil {
+		model = g.Nodes[0] // the last resort
+	}
 	if model != nil {
-		at.labels, at.allocatable, at.used, basis = model.Labels, model.Allocatable, model.Daemons, "like its node "+model.Name
+		at.labels, at.allocatable, basis = maps.Clone(model.Labels), model.Allocatable, "like its node "+model.Name
+		if _, there := at.labels[corev1.LabelHostname]; there {
+			at.labels[corev1.LabelHostname] = at.name
+		}
 		if at.capacity = model.Capacity; at.capacity == nil {
 			at.capacity = model.Allocatable
 		}
@@ -361,19 +369,20 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 			}
 		}
 		for _, p := range model.Pods {
-			if p.OfDaemonSet() || p.Mirror() {
-				at.pods++
-				at.ports = append(at.ports, p.HostPorts...)
+			if (p.OfDaemonSet() || p.Mirror()) && p.Deleted.IsZero() {
+				at.put(p)
 			}
+		}
+		if w.Autoscaler.set("force-ds") {
+			w.putDaemons(&at)
 		}
 		return at, basis, true
 	}
-	at.allocatable = w.capacity(g)
 	at.capacity = at.allocatable
 	if !isEnough(at.allocatable) {
 		return at, "", false
 	}
-	at.labels = map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: w.architecture(), corev1.LabelHostname: g.Name + "-new"}
+	at.labels = map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: w.architecture(), corev1.LabelHostname: at.name}
 	if t := g.Infrastructure; t != nil && w.readsTemplate(g) && w.Autoscaler.Release().SystemOfTemplate {
 		at.system = map[string]string{}
 		for label, value := range map[string]string{corev1.LabelArchStable: t.Architecture, corev1.LabelOSStable: t.System} {
@@ -391,24 +400,38 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 	}
 	at.managed = w.managed(g, p)
 	at.taints = w.taints(g)
-	at.used, at.pods = corev1.ResourceList{corev1.ResourceCPU: *resource.NewMilliQuantity(proxyCPU, resource.DecimalSI)}, 1
-	for _, d := range w.daemons() {
-		if d.onAnyNode().fitsBut(at) {
-			add(at.used, d.Requests)
-			at.pods++
-		}
-	}
+	at.put(&Pod{Name: "kube-system/kube-proxy-" + at.name, Pod: shape.Pod{Requests: corev1.ResourceList{corev1.ResourceCPU: *resource.NewMilliQuantity(proxyCPU, resource.DecimalSI)}}})
+	w.putDaemons(&at)
 	return at, "by its annotations and its template", true
 }
 
+// putDaemons adds the pods of the DaemonSets that run on a node and that it does not have yet.
+func (w *World) putDaemons(at *place) {
+	for _, d := range w.daemons() {
+		there := slices.ContainsFunc(at.has, func(p *Pod) bool {
+			return p.OfDaemonSet() && p.Owner != nil && *p.Owner == *d.Owner && namespaceOf(p.Name) == namespaceOf(d.Name)
+		})
+		if d := d.onAnyNode(); !there && d.fitsBut(*at) {
+			at.put(d)
+		}
+	}
+}
+
+// stableAfter is how long a node must have been Ready before the autoscaler expects new nodes of
+// its group to be like it. Source: stabilizationDelay in
+// processors/nodeinfosprovider/mixed_nodeinfos_processor.go of 1.24.0 to 1.36.1.
+const stableAfter = time.Minute
+
 // example returns the node of a group like which the autoscaler expects the next one, nil if it
-// knows none.
+// knows none. A node whose GPUs are not there yet is not Ready for it. Source:
+// isNodeGoodTemplateCandidate, and processors/customresources/gpu_processor.go.
 func (w *World) example(g *Group) *Node {
 	if w.Lost(g) != nil {
 		return nil
 	}
 	i := slices.IndexFunc(g.Nodes, func(n *Node) bool {
-		return n.Ready && !n.Deleting && !slices.ContainsFunc(n.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
+		stable := !w.Autoscaler.Release().StableExamples || w.At.Sub(n.ReadySince) > stableAfter
+		return n.open() && stable && !n.lacksGPUs() && !slices.ContainsFunc(n.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
 	})
 	if i < 0 {
 		return nil
@@ -516,21 +539,19 @@ func (p *Pod) asksFor(label string) bool {
 	return false
 }
 
-// daemons returns a pod of each DaemonSet.
+// daemons returns a pod of each DaemonSet. Of a record that does not have DaemonSets, it returns
+// those that have a pod.
 func (w *World) daemons() []*Pod {
-	seen := map[string]bool{}
-	var one []*Pod
+	if w.complete[timeline.DaemonSet] {
+		return w.daemonSets
+	}
+	all := slices.Clone(w.daemonSets)
 	for _, p := range w.Pods {
-		if !p.OfDaemonSet() {
-			continue
-		}
-		namespace, _, _ := strings.Cut(p.Name, "/")
-		if id := namespace + "/" + p.Owner.Name; !seen[id] {
-			seen[id] = true
-			one = append(one, p)
+		if p.Owner != nil && p.OfDaemonSet() && !slices.ContainsFunc(all, func(d *Pod) bool { return *d.Owner == *p.Owner && namespaceOf(d.Name) == namespaceOf(p.Name) }) {
+			all = append(all, p)
 		}
 	}
-	return one
+	return all
 }
 
 // onAnyNode returns a DaemonSet's pod without the affinity to its node.

@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/timeline/predicates"
 )
 
 // Obstacle is a reason why something is not done, and the smallest change that removes it.
@@ -34,6 +35,11 @@ type place struct {
 	pods int
 	// ports are the host ports in use.
 	ports []string
+	// name is that of the node, or of the node that a group would get. has are the pods on it.
+	name string
+	has  []*Pod
+	// refusals are those of the scheduler's filters.
+	refusals []predicates.Refusal
 	// group is set for the node that a group would get.
 	group bool
 	// where says what the changes are made to: "the node", "the template".
@@ -53,8 +59,31 @@ type place struct {
 
 // obstacles returns why the pod does not fit in a place, nil if it fits as far as that is
 // judged.
-func (p *Pod) obstacles(at place) []Obstacle {
-	return slices.Concat(p.resources(at), p.selectors(at), p.taints(at), p.ports(at))
+func (w *World) obstacles(p *Pod, at place) []Obstacle {
+	resources, selectors, taints, ports := p.resources(at), p.selectors(at), p.taints(at), p.ports(at)
+	own := map[string]bool{
+		"NodeResourcesFit": len(resources) > 0, "NodeAffinity": len(selectors) > 0, "NodePorts": len(ports) > 0,
+		"TaintToleration": len(taints) > 0, "NodeUnschedulable": len(taints) > 0,
+	}
+	found := slices.Concat(resources, selectors, taints, ports)
+	for _, r := range at.refusals {
+		if !own[r.Plugin] { // its own words have amounts and names
+			found = append(found, w.refused(p, r, at))
+		}
+	}
+	return found
+}
+
+// put adds a pod to those that are there.
+func (at *place) put(p *Pod) {
+	at.used = maps.Clone(at.used)
+	if at.used == nil {
+		at.used = corev1.ResourceList{}
+	}
+	add(at.used, p.Requests)
+	at.pods++
+	at.ports = append(at.ports, p.HostPorts...)
+	at.has = append(at.has, p)
 }
 
 // resources judges what the pod requests.
@@ -225,40 +254,28 @@ func (p *Pod) ports(at place) []Obstacle {
 	return found
 }
 
-// Unjudged returns what the pod requires that this package does not judge.
-func (p *Pod) Unjudged() []string {
-	var found []string
-	note := func(there bool, text string) {
-		if there {
-			found = append(found, text)
-		}
-	}
-	note(len(p.Spread) > 0, "topology spread")
-	note(p.Affinity != nil && p.Affinity.PodAffinity != nil, "pod affinity")
-	note(p.Affinity != nil && p.Affinity.PodAntiAffinity != nil, "pod anti-affinity")
-	note(len(p.Claims) > 0, "volumes ("+strings.Join(p.Claims, ", ")+")")
-	note(len(p.Devices) > 0, "device claims ("+strings.Join(p.Devices, ", ")+")")
-	return found
-}
-
-// place returns the node as a place for a pod.
-func (n *Node) place() place {
-	at := place{labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, used: n.Used, pods: len(n.Pods), where: "the node"}
-	for _, p := range n.Pods {
-		at.ports = append(at.ports, p.HostPorts...)
-	}
-	return at
-}
-
 // Room returns the nodes on which the pod fits now, as far as that is judged.
 func (w *World) Room(p *Pod) []*Node {
 	var fits []*Node
 	for _, n := range w.Nodes {
-		if n.Ready && !n.Deleting && len(p.obstacles(n.place())) == 0 {
+		if n.open() && len(w.obstacles(p, w.place(n, p))) == 0 {
 			fits = append(fits, n)
 		}
 	}
 	return fits
+}
+
+// open reports whether a node takes pods.
+func (n *Node) open() bool { return n.Ready && !n.Deleting }
+
+// place returns a node as a place for a pod.
+func (w *World) place(n *Node, p *Pod) place {
+	at := place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node"}
+	for _, p := range n.Pods {
+		at.put(p)
+	}
+	at.refusals = w.judged[p][n.Name]
+	return at
 }
 
 // Refusal is a reason why the pod does not fit on some nodes.
@@ -279,7 +296,7 @@ func (w *World) Refusals(p *Pod) []Refusal {
 		case !n.Ready:
 			texts = []string{"it is not Ready"}
 		default:
-			for _, o := range p.obstacles(n.place()) {
+			for _, o := range w.obstacles(p, w.place(n, p)) {
 				texts = append(texts, o.Text)
 			}
 		}

@@ -126,6 +126,10 @@ const (
 	gpus     = corev1.ResourceName("nvidia.com/gpu")
 )
 
+// gpuResources are the resources that show that the GPUs of a node are there. Source:
+// utils/gpu/gpu.go of 1.36.1; older releases know fewer.
+var gpuResources = []corev1.ResourceName{gpus, "amd.com/gpu", "microsoft.com/directx"}
+
 // usage returns how much of a node is in use. Source: simulator/utilization/info.go,
 // Calculate.
 func (w *World) usage(n *Node, g *Group) Usage {
@@ -170,6 +174,15 @@ func (w *World) usage(n *Node, g *Group) Usage {
 	return u
 }
 
+// lacksGPUs reports whether a node should have GPUs that it does not offer yet.
+func (n *Node) lacksGPUs() bool {
+	_, labelled := n.Labels[gpuLabel]
+	return labelled && !slices.ContainsFunc(gpuResources, func(name corev1.ResourceName) bool {
+		q, there := n.Allocatable[name]
+		return there && !q.IsZero()
+	})
+}
+
 // share returns which part of a resource the pods of a node request. The requests of pods
 // that do not count are subtracted from the whole too.
 func (w *World) share(n *Node, name corev1.ResourceName, notDaemons, notMirrors bool) float64 {
@@ -202,9 +215,9 @@ func (w *World) overdue(p *Pod) bool {
 	return !p.Deleted.IsZero() && p.Deleted.Add(time.Duration(p.Grace)*time.Second+overdueAfter).Before(w.At)
 }
 
-// blockers returns the pods that block the removal of a node, and what is not judged.
-func (w *World) blockers(n *Node) (blockers []Blocker, unjudged []string) {
-	var moving []*Pod
+// moving returns the pods of a node that the autoscaler would evict to remove it, and the pods
+// that it does not evict.
+func (w *World) moving(n *Node) (moving []*Pod, blockers []Blocker) {
 	for _, p := range n.Pods {
 		if p.Mirror() || p.OfDaemonSet() || w.overdue(p) {
 			continue
@@ -217,11 +230,17 @@ func (w *World) blockers(n *Node) (blockers []Blocker, unjudged []string) {
 			moving = append(moving, p)
 		}
 	}
+	return moving, blockers
+}
+
+// blockers returns the pods that block the removal of a node, and what is not judged.
+func (w *World) blockers(n *Node) (blockers []Blocker, unjudged []string) {
+	moving, blockers := w.moving(n)
 	if !w.BudgetsKnown && len(moving) > 0 {
 		unjudged = append(unjudged, "PodDisruptionBudgets, which are not all on record")
 	}
 	for _, p := range moving {
-		if u := p.Unjudged(); len(u) > 0 {
+		if u := w.Unjudged(p); len(u) > 0 {
 			unjudged = append(unjudged, p.Name+": "+strings.Join(u, ", "))
 		}
 	}
@@ -357,16 +376,15 @@ func (w *World) homeless(from *Node, moving []*Pod) []Blocker {
 	var found []Blocker
 	var others []place
 	for _, n := range w.Nodes {
-		if n != from && n.Ready && !n.Deleting {
-			at := n.place()
-			at.used = maps.Clone(at.used)
-			others = append(others, at)
+		if n != from && n.open() {
+			others = append(others, w.place(n, nil))
 		}
 	}
 	for _, p := range moving {
 		reasons := map[string]int{}
 		at := slices.IndexFunc(others, func(other place) bool {
-			obstacles := p.obstacles(other)
+			other.refusals = w.judged[p][other.name]
+			obstacles := w.obstacles(p, other)
 			if len(obstacles) > 0 {
 				reasons[obstacles[0].Text]++
 			}
@@ -376,10 +394,7 @@ func (w *World) homeless(from *Node, moving []*Pod) []Blocker {
 			found = append(found, Blocker{p.Name, Obstacle{"it fits on no other node: " + counted(reasons), "another node on which it fits"}})
 			continue
 		}
-		to := &others[at]
-		add(to.used, p.Requests)
-		to.pods++
-		to.ports = append(to.ports, p.HostPorts...)
+		others[at].put(p)
 	}
 	return found
 }

@@ -19,6 +19,7 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/predicates"
 	"caslab/magefiles/internal/timeline/shape"
 )
 
@@ -39,6 +40,16 @@ type World struct {
 	BudgetsKnown bool
 
 	machines []*Machine // of all groups and of the control plane
+	// daemonSets has a pod of each DaemonSet on record.
+	daemonSets []*Pod
+	// scheduling has the objects as the scheduler reads them, and complete the kinds of which all
+	// objects are on record.
+	scheduling map[timeline.Kind][]json.RawMessage
+	complete   map[timeline.Kind]bool
+	// judged has the refusals of the scheduler's filters for the pods of which Consult asked.
+	judged map[*Pod]predicates.Verdicts
+	// Filters is the version of Kubernetes whose filters judged, empty if none did.
+	Filters string
 }
 
 // Pod is a pod that exists.
@@ -58,8 +69,9 @@ type Pod struct {
 type Node struct {
 	shape.Node
 	Name, Group string
-	// WasReady is set if it was Ready once, Ready if it is.
+	// WasReady is set if it was Ready once, Ready if it is, since ReadySince.
 	WasReady, Ready bool
+	ReadySince      time.Time
 	// Candidate is the time of the taint that marks the node as a candidate for deletion,
 	// Unneeded the time since which the autoscaler says that it does not need the node.
 	// Either may be zero. Deleting is set while the autoscaler deletes the node.
@@ -146,6 +158,7 @@ type object struct {
 	timeline.Fact           // the first fact, with the latest Group, Node and Shape
 	n                       int
 	paused, wasReady, ready bool
+	readySince              time.Time
 	phase                   string
 	// marked is set for a pod that is Unschedulable, and for a machine to be deleted.
 	marked  bool
@@ -159,7 +172,7 @@ func key(f timeline.Fact) string { return string(f.Kind) + "/" + cmp.Or(f.UID, f
 
 // At returns the cluster at a time, from the facts of a record by time.
 func At(facts []timeline.Fact, at time.Time) *World {
-	w := &World{At: at}
+	w := &World{At: at, complete: map[timeline.Kind]bool{}, scheduling: map[timeline.Kind][]json.RawMessage{}}
 	objects := map[string]*object{}
 	health, backoffs, unneeded, blocked := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
 	for _, f := range facts {
@@ -191,11 +204,14 @@ func At(facts []timeline.Fact, at time.Time) *World {
 					blocked[f.Node] = f.Time
 				}
 			}
-		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template, timeline.Budget:
+		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template, timeline.Budget,
+			timeline.DaemonSet, timeline.Namespace, timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode:
 			if f.What == timeline.Untainted && f.Text == autoscaler.CandidateTaint {
 				delete(unneeded, f.Name)
 			}
-			w.BudgetsKnown = w.BudgetsKnown || f.Kind == timeline.Budget && f.Name == ""
+			if f.What == timeline.Shaped && f.Name == "" {
+				w.complete[f.Kind] = true
+			}
 			if ended(f) {
 				delete(objects, key(f))
 				continue
@@ -208,6 +224,7 @@ func At(facts []timeline.Fact, at time.Time) *World {
 			o.apply(f)
 		}
 	}
+	w.BudgetsKnown = w.complete[timeline.Budget]
 	w.build(objects)
 	if w.Autoscaler.Stopped {
 		return w // a process's memory ends with it
@@ -243,6 +260,9 @@ func (o *object) apply(f timeline.Fact) {
 	case timeline.Phase:
 		o.phase = f.Text
 	case timeline.Ready, timeline.NotReady:
+		if f.What == timeline.Ready && !o.ready {
+			o.readySince = f.Time
+		}
 		o.ready = f.What == timeline.Ready
 		o.wasReady = o.wasReady || o.ready
 	case timeline.Marked, timeline.Unmarked:
@@ -359,7 +379,7 @@ func (w *World) build(objects map[string]*object) {
 		case timeline.Node:
 			if s, ok := decode[shape.Node](o); ok {
 				w.Nodes = append(w.Nodes, &Node{
-					Node: s, Name: o.Name, Group: o.Group, WasReady: o.wasReady, Ready: o.ready, Used: corev1.ResourceList{}, Daemons: corev1.ResourceList{},
+					Node: s, Name: o.Name, Group: o.Group, WasReady: o.wasReady, Ready: o.ready, ReadySince: o.readySince, Used: corev1.ResourceList{}, Daemons: corev1.ResourceList{},
 					Candidate: o.taints[autoscaler.CandidateTaint], Deleting: !o.taints[autoscaler.DeletedTaint].IsZero(),
 				})
 			}
@@ -381,8 +401,17 @@ func (w *World) build(objects map[string]*object) {
 			if s, ok := decode[shape.Budget](o); ok {
 				w.Budgets = append(w.Budgets, &Budget{Budget: s, Name: o.Name})
 			}
+		case timeline.DaemonSet:
+			if s, ok := decode[shape.Pod](o); ok && s.Owner != nil {
+				w.daemonSets = append(w.daemonSets, &Pod{Pod: s, Name: o.Name})
+			}
+		case timeline.Namespace, timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode:
+			if o.Shape != nil {
+				w.scheduling[o.Kind] = append(w.scheduling[o.Kind], o.Shape)
+			}
 		}
 	}
+	slices.SortFunc(w.daemonSets, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Pods, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Nodes, func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })

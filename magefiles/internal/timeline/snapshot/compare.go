@@ -221,7 +221,7 @@ func (c *comparison) pods() {
 			}
 		case schedulable[p.Name]:
 			c.add("pod", p.Name, "needs no new node", "waits", c.schedulers(p))
-		case len(ignored) == 0 && len(c.world.Room(p)) > 0 && len(p.Unjudged()) == 0:
+		case len(ignored) == 0 && len(c.world.Room(p)) > 0 && len(c.world.Unjudged(p)) == 0:
 			c.add("pod", p.Name, "needs a new node", "fits on "+c.world.Room(p)[0].Name, "")
 		}
 	}
@@ -246,7 +246,7 @@ func (c *comparison) expendable(p *fit.Pod) string {
 
 // schedulers says where the pod fits by the record, or what the scheduler says.
 func (c *comparison) schedulers(p *fit.Pod) string {
-	if room := c.world.Room(p); len(room) > 0 && len(p.Unjudged()) == 0 {
+	if room := c.world.Room(p); len(room) > 0 && len(c.world.Unjudged(p)) == 0 {
 		return "by the record too, it fits on " + room[0].Name
 	}
 	if p.Message != "" {

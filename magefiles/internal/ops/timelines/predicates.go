@@ -1,0 +1,77 @@
+package timelines
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/predicates"
+)
+
+// workPredicates is the lock for compiling the program that has the scheduler's filters.
+const workPredicates = "build.predicates"
+
+// scheduler returns a function that asks the scheduler's filters. Its first call compiles their
+// program, unless that is up to date. Only answers about affinity to pods, spread and volumes need
+// it, so no other command waits for the compiler.
+func (t *Timelines) scheduler(ctx context.Context) fit.Scheduler {
+	compile := sync.OnceValues(func() (string, error) { return t.compilePredicates(ctx) })
+	return func(r predicates.Request) (predicates.Answer, error) {
+		binary, err := compile()
+		if err != nil {
+			return predicates.Answer{}, err
+		}
+		return predicates.Ask(ctx, t.Runner, binary, r)
+	}
+}
+
+// compilePredicates compiles the program and returns its path.
+func (t *Timelines) compilePredicates(ctx context.Context) (string, error) {
+	request := build.Request{
+		Dir: filepath.Join(t.Config.Root, "magefiles", "components", "predicates"), Packages: []string{"."},
+		Output: t.State.Path("bin", "predicates", "predicates"), Arch: runtime.GOARCH, Host: true,
+	}
+	id, err := sources(request.Dir)
+	if err != nil {
+		return "", fmt.Errorf("compile the scheduler's filters: %w", err)
+	}
+	request.ID = id
+	if build.UpToDate(ctx, request, build.Options{Runner: t.Runner}) {
+		return request.Output, nil
+	}
+	step := t.Log.Start("compile the scheduler's filters", 2*time.Minute)
+	err = t.State.Exclusively(ctx, workPredicates, step.Progress, func() error {
+		_, err := build.Build(ctx, request, build.Options{Runner: t.Runner, Progress: step.Progress})
+		return err
+	})
+	step.Done("", err)
+	if err != nil {
+		return "", fmt.Errorf("compile the scheduler's filters: %w", err)
+	}
+	return request.Output, nil
+}
+
+// sources returns a digest of the files in a folder.
+func sources(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n%s", e.Name(), len(data), data)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,320 @@
+package fit
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/predicates"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+const zone = corev1.LabelTopologyZone
+
+// web selects the pods with the label app=web.
+var web = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
+
+// zoned is a record of the group g of zone a, of a node with a pod in that zone, and of the pod
+// default/p, which waits.
+func zoned(p shape.Pod) record {
+	var r record
+	r.group(0, shape.Group{Annotations: sizes("2", cpu4, mem8, labels+zone+"=a")})
+	r.node("n", "other", shape.Node{Labels: map[string]string{zone: "a", corev1.LabelHostname: "n"}})
+	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "default/old", UID: "default/old", Node: "n", Shape: shape.Encode(shape.Pod{Labels: web.MatchLabels})})
+	r.waits(p)
+	return r
+}
+
+// refuse answers that all nodes refuse all pods for a reason.
+func refuse(plugin string, reasons ...string) Scheduler {
+	return func(r predicates.Request) (predicates.Answer, error) {
+		answer := predicates.Answer{Version: "v1.36.1"}
+		for range r.Ask {
+			verdicts := predicates.Verdicts{}
+			for _, n := range r.Nodes {
+				verdicts[n.Name] = []predicates.Refusal{{Plugin: plugin, Reasons: reasons}}
+			}
+			for _, t := range r.Templates {
+				verdicts[t.Node.Name] = []predicates.Refusal{{Plugin: plugin, Reasons: reasons}}
+			}
+			answer.Pods = append(answer.Pods, verdicts)
+		}
+		return answer, nil
+	}
+}
+
+// TestConsult has the words for what the scheduler's filters refuse, with the smallest change.
+func TestConsult(t *testing.T) {
+	t.Parallel()
+	term := []corev1.PodAffinityTerm{{TopologyKey: zone, LabelSelector: web}}
+	spread := []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: zone, WhenUnsatisfiable: corev1.DoNotSchedule, LabelSelector: web}}
+	anti := shape.Pod{Labels: web.MatchLabels, Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term}}}
+	for name, tc := range map[string]struct {
+		pod    shape.Pod
+		ask    Scheduler
+		more   func(*record)
+		group  string
+		nodes  string
+		unsaid string // what nobody judges
+	}{
+		"anti-affinity": {
+			pod: anti, ask: refuse("InterPodAffinity", antiAffinityRefuses),
+			group: `pod anti-affinity to app=web by topology.kubernetes.io/zone: such a pod is in topology.kubernetes.io/zone "a" → a node in another topology.kubernetes.io/zone`,
+			nodes: `pod anti-affinity to app=web by topology.kubernetes.io/zone: such a pod is in topology.kubernetes.io/zone "a"`,
+		},
+		"affinity": {
+			pod: shape.Pod{Affinity: &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term}}}, ask: refuse("InterPodAffinity", affinityRefuses),
+			group: `pod affinity to app=web by topology.kubernetes.io/zone: no such pod is in topology.kubernetes.io/zone "a" → such a pod there, or a node in the same topology.kubernetes.io/zone as one`,
+			nodes: `pod affinity to app=web by topology.kubernetes.io/zone: no such pod is in topology.kubernetes.io/zone "a"`,
+		},
+		"spread": {
+			pod: shape.Pod{Labels: web.MatchLabels, Spread: spread}, ask: refuse("PodTopologySpread", spreadRefuses),
+			group: `topology spread: too many of its pods are in topology.kubernetes.io/zone "a" already: maxSkew 1 over topology.kubernetes.io/zone (a: 1) → a node in another topology.kubernetes.io/zone, or a larger maxSkew`,
+			nodes: `topology spread: too many of its pods are in topology.kubernetes.io/zone "a" already: maxSkew 1 over topology.kubernetes.io/zone (a: 1)`,
+		},
+		"spread over a label that nodes lack": {
+			pod: shape.Pod{Spread: []corev1.TopologySpreadConstraint{{TopologyKey: "rack"}}}, ask: refuse("PodTopologySpread", spreadWantsLabel),
+			group: "topology spread over rack: no such label on the template → label rack on the template", nodes: "topology spread over rack: no such label on the node",
+		},
+		"a volume elsewhere": {
+			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", volumeIsElsewhere),
+			more: func(r *record) {
+				r.add(timeline.Fact{Kind: timeline.Volume, What: timeline.Shaped, Name: "v", UID: "v", Shape: json.RawMessage(`{"metadata":{"name":"v"},"spec":{"claimRef":{"namespace":"default","name":"data"},"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["b"]}]}]}}}}`)})
+			},
+			group: "volumes: the PersistentVolume v of its claim data wants topology.kubernetes.io/zone In [b], and that does not match the template → a node that matches the volume's node affinity",
+			nodes: "volumes: the PersistentVolume v of its claim data wants topology.kubernetes.io/zone In [b], and that does not match the node",
+		},
+		"no volume can be provisioned": {
+			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", noVolumeHere),
+			more: func(r *record) {
+				r.add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"namespace":"default","name":"data"},"spec":{"storageClassName":"late"}}`)})
+				r.add(timeline.Fact{Kind: timeline.StorageClass, What: timeline.Shaped, Name: "late", UID: "s", Shape: json.RawMessage(`{"metadata":{"name":"late"},"allowedTopologies":[{"matchLabelExpressions":[{"key":"topology.kubernetes.io/zone","values":["b"]}]}]}`)})
+			},
+			group: "volumes: no PersistentVolume for it here, and none can be provisioned: the StorageClass late of its claim data wants topology.kubernetes.io/zone In [b] → a node where its StorageClass provisions, or a PersistentVolume here",
+			nodes: "volumes: no PersistentVolume for it here, and none can be provisioned: the StorageClass late of its claim data wants topology.kubernetes.io/zone In [b]",
+		},
+		"a filter without words of the lab": {
+			pod: anti, ask: refuse("NodeVolumeLimits", "node(s) exceed max volume count"),
+			group: "NodeVolumeLimits: exceed max volume count → ", nodes: "NodeVolumeLimits: exceed max volume count",
+		},
+		"what the lab judges has its own words": {
+			pod:   shape.Pod{Labels: anti.Labels, Affinity: anti.Affinity, Requests: resources("cpu=5")},
+			ask:   refuse("NodeResourcesFit", "Insufficient cpu"),
+			group: "cpu: 1100m missing (it requests 5; 3900m of 4 are free) → request 1100m less cpu", nodes: "cpu: 1 missing (it requests 5; 4 of 4 are free)",
+		},
+		"no filter refuses": {
+			pod: anti,
+			ask: func(r predicates.Request) (predicates.Answer, error) {
+				return predicates.Answer{Pods: []predicates.Verdicts{{}}}, nil
+			},
+			group: "yes, by its annotations and its template",
+		},
+		"the filters cannot be asked": {
+			pod: anti, ask: func(predicates.Request) (predicates.Answer, error) { return predicates.Answer{}, errors.New("offline") },
+			group: "yes, by its annotations and its template", unsaid: "pod anti-affinity; offline",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := zoned(tc.pod)
+			if tc.more != nil {
+				tc.more(&r)
+			}
+			for _, kind := range []timeline.Kind{timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode} {
+				r.add(timeline.Fact{Kind: kind, What: timeline.Shaped})
+			}
+			w := At(r, start.Add(time.Hour))
+			p := w.PodOf("", "default/p")
+			err := w.Consult(tc.ask, p)
+			if got := verdict(t, w, p); got != tc.group {
+				t.Errorf("the group: %s\nwant %s", got, tc.group)
+			}
+			var nodes []string
+			for _, o := range w.Refusals(p) {
+				nodes = append(nodes, o.Text)
+			}
+			if got := strings.Join(nodes, "\n"); got != tc.nodes {
+				t.Errorf("the node: %s\nwant %s", got, tc.nodes)
+			}
+			unsaid := w.Unjudged(p)
+			if err != nil {
+				unsaid = append(unsaid, err.Error())
+			}
+			if got := strings.Join(unsaid, "; "); got != tc.unsaid {
+				t.Errorf("not judged: %s, want %s", got, tc.unsaid)
+			}
+		})
+	}
+}
+
+// TestConsultAsks: for what they are needed, and with what.
+func TestConsultAsks(t *testing.T) {
+	t.Parallel()
+	var asked []predicates.Request
+	ask := func(r predicates.Request) (predicates.Answer, error) {
+		asked = append(asked, r)
+		return predicates.Answer{Pods: make([]predicates.Verdicts, len(r.Ask))}, nil
+	}
+	consult := func(r record) *World {
+		t.Helper()
+		w := At(r, start.Add(time.Hour))
+		if err := w.Consult(ask, w.PodOf("", "default/p")); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	if w := consult(zoned(shape.Pod{Requests: resources("cpu=1")})); len(asked) != 0 || w.Filters != "" {
+		t.Errorf("a pod that the lab judges was asked for: %+v", asked)
+	}
+	avoiding := shape.Pod{Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: zone, LabelSelector: web}}}}}
+	r := zoned(shape.Pod{Labels: web.MatchLabels, HostPorts: []string{"tcp/80"}, Claims: []string{"data"}, Devices: []string{"gpu"}})
+	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "shop/avoids", UID: "a", Node: "n", Shape: shape.Encode(avoiding)})
+	r.add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"name":"data"}}`)})
+	before := At(r, start.Add(time.Hour))
+	if got, want := strings.Join(before.Unjudged(before.PodOf("", "default/p")), "; "), "anti-affinity of other pods to it; volumes (data); device claims (gpu)"; got != want {
+		t.Errorf("not judged: %s, want %s", got, want)
+	}
+	w := consult(r)
+	if got, want := strings.Join(w.Unjudged(w.PodOf("", "default/p")), "; "), "volumes (data); device claims (gpu)"; got != want || len(asked) != 1 {
+		t.Fatalf("after %d questions, and with claims that may not all be on record, not judged: %s, want %s", len(asked), got, want)
+	}
+	q := asked[0]
+	if len(q.Ask) != 1 || q.Ask[0].Namespace != "default" || q.Ask[0].Spec.Containers[0].Ports[0].HostPort != 80 || q.Ask[0].Spec.Volumes[0].PersistentVolumeClaim.ClaimName != "data" {
+		t.Errorf("asked for %+v", q.Ask)
+	}
+	if len(q.Nodes) != 1 || q.Nodes[0].Name != "n" || len(q.Pods) != 2 || q.Pods[0].Spec.NodeName != "n" || len(q.Claims) != 1 || len(q.Closed) != 0 {
+		t.Errorf("asked with the nodes %+v, the pods %+v and the claims %s", q.Nodes, q.Pods, q.Claims)
+	}
+	template := q.Templates[0]
+	if len(q.Templates) != 1 || template.Node.Labels[zone] != "a" || template.Node.Labels[corev1.LabelHostname] != template.Node.Name || len(template.Pods) != 1 {
+		t.Errorf("asked with the templates %+v", q.Templates)
+	}
+}
+
+// TestConsultMoves: the pods of a node that would be removed are judged one after the other,
+// without the node.
+func TestConsultMoves(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.group(2, shape.Group{Annotations: sizes("2")})
+	r.node("a", "g", shape.Node{})
+	r.node("b", "g", shape.Node{})
+	pod := shape.Pod{Owner: &shape.Owner{Kind: "ReplicaSet", Name: "web"}, Spread: []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: zone}}}
+	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "default/p", UID: "p", Node: "a", Shape: shape.Encode(pod)})
+	w := At(r, start.Add(time.Hour))
+	var q predicates.Request
+	err := w.ConsultMoves(func(r predicates.Request) (predicates.Answer, error) {
+		q = r
+		return refuse("PodTopologySpread", spreadWantsLabel)(r)
+	}, w.NodeOf("a"))
+	if err != nil || !q.Move || !slices.Equal(q.Closed, []string{"a"}) || len(q.Pods) != 0 || len(q.Ask) != 1 || q.Ask[0].Spec.NodeName != "" {
+		t.Errorf("asked %+v, %v", q, err)
+	}
+	s := w.Stay(w.NodeOf("a"), w.Groups[0])
+	if len(s.Blockers) != 1 || s.Blockers[0].Text != "it fits on no other node: topology spread over topology.kubernetes.io/zone: no such label on the node (1 node)" || slices.ContainsFunc(s.Unjudged, func(u string) bool { return strings.Contains(u, "spread") }) {
+		t.Errorf("%+v, not judged %q", s.Blockers, s.Unjudged)
+	}
+}
+
+// TestExampleOfANewNode: a node that has just become Ready, or that lacks the GPUs that it should
+// have, is no example for the autoscaler.
+func TestExampleOfANewNode(t *testing.T) {
+	t.Parallel()
+	gpu := map[string]string{gpuLabel: "a100"}
+	for name, tc := range map[string]struct {
+		labels  map[string]string
+		group   map[string]string
+		release string
+		after   time.Duration
+		want    string
+	}{
+		"at once":                {group: sizes("5", cpu4, mem8), after: 30 * time.Second, want: "yes, by its annotations and its template"},
+		"after a minute":         {group: sizes("5", cpu4, mem8), after: 2 * time.Minute, want: "yes, like its node n"},
+		"at once in old times":   {group: sizes("5", cpu4, mem8), release: "1.23.0", after: 30 * time.Second, want: "yes, like its node n"},
+		"the GPUs are late":      {group: sizes("5", cpu4, mem8), labels: gpu, after: time.Hour, want: "yes, by its annotations and its template"},
+		"nothing else is known":  {group: sizes("5"), after: 30 * time.Second, want: "yes, like its node n"},
+		"late GPUs, and no more": {group: sizes("5"), labels: gpu, after: time.Hour, want: "yes, like its node n"},
+	} {
+		var r record
+		r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "Cluster Autoscaler " + release.OfAutoscaler(unknown).String()})
+		if tc.release != "" {
+			r[0].Text = "Cluster Autoscaler " + tc.release
+		}
+		r.waits(shape.Pod{})
+		r.group(1, shape.Group{Annotations: tc.group})
+		r.node("n", "g", shape.Node{Labels: tc.labels})
+		w := At(r, r[len(r)-1].Time.Add(tc.after))
+		if got := verdict(t, w, w.PodOf("", "default/p")); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+// TestHostNameOfANewNode: no new node has the host name of the node that it is like.
+func TestHostNameOfANewNode(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.waits(shape.Pod{NodeSelector: map[string]string{corev1.LabelHostname: "n"}})
+	r.group(1, shape.Group{Annotations: sizes("5")})
+	r.node("n", "g", shape.Node{Labels: map[string]string{corev1.LabelHostname: "n"}})
+	if got, want := answer(t, r), `selector kubernetes.io/hostname=n: the label is "template-node-for-g" on its nodes → label kubernetes.io/hostname=n on its nodes`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestDaemonSetsWithoutPods: a DaemonSet that has no pod yet requests a part of a new node too, if
+// it runs there; one that is gone does not, even if a pod of it is left.
+func TestDaemonSetsWithoutPods(t *testing.T) {
+	t.Parallel()
+	var r record
+	owner := func(name string) *shape.Owner { return &shape.Owner{Kind: "DaemonSet", Name: name} }
+	r.group(0, shape.Group{Annotations: sizes("5", cpu4, mem8)})
+	r.shaped(timeline.DaemonSet, "default/agent", "", shape.Pod{Owner: owner("agent"), Requests: resources("cpu=1")})
+	r.shaped(timeline.DaemonSet, "default/gpus", "", shape.Pod{Owner: owner("gpus"), Requests: resources("cpu=1"), NodeSelector: map[string]string{"gpu": "true"}})
+	r.shaped(timeline.Pod, "default/gone-1", "", shape.Pod{Owner: owner("gone"), Requests: resources("cpu=1")})
+	r.waits(shape.Pod{Requests: resources("cpu=3")})
+	if got, want := answer(t, r), "cpu: 1100m missing (it requests 3; 1900m of 4 are free) → request 1100m less cpu"; got != want {
+		t.Errorf("while DaemonSets may be missing on record: %s, want %s", got, want)
+	}
+	r.add(timeline.Fact{Kind: timeline.DaemonSet, What: timeline.Shaped})
+	if got, want := answer(t, r), "cpu: 100m missing (it requests 3; 2900m of 4 are free) → request 100m less cpu"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestFailedMachines: a machine that has failed is told at once, and one that has no node after
+// some time.
+func TestFailedMachines(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.group(1, shape.Group{Annotations: sizes("5", cpu4, mem8)})
+	r.waits(shape.Pod{})
+	machine := func(name string, m shape.Machine) {
+		r.add(timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: name, UID: name, Group: "g"})
+		r.shaped(timeline.Machine, name, "g", m)
+	}
+	machine("bad", shape.Machine{Failure: "CreateError: no quota", Problems: []string{"no quota"}})
+	machine("slow", shape.Machine{Problems: []string{"InfrastructureReady: soon"}})
+	notes := func(after time.Duration) string {
+		w := At(r, r[len(r)-1].Time.Add(after))
+		return strings.Join(w.Verdicts(w.PodOf("", "default/p"))[0].Notes, "\n")
+	}
+	if got, want := notes(time.Second), "machines of it that have failed, or have no node after 5m00s: 1; no quota"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := notes(time.Hour), "machines of it that have failed, or have no node after 5m00s: 2; no quota; InfrastructureReady: soon"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	w := At(r, r[len(r)-1].Time.Add(time.Hour))
+	if got, want := w.Trouble(w.MachineOf("bad", "")), "it has failed: CreateError: no quota"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
