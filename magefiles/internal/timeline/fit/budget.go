@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	klabels "k8s.io/apimachinery/pkg/labels"
-
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
 )
@@ -22,8 +19,7 @@ type Budget struct {
 func (w *World) budgets(p *Pod) []*Budget {
 	var found []*Budget
 	for _, b := range w.Budgets {
-		selector, err := metav1.LabelSelectorAsSelector(b.Selector)
-		if err == nil && namespaceOf(b.Name) == namespaceOf(p.Name) && selector.Matches(klabels.Set(p.Labels)) {
+		if namespaceOf(b.Name) == namespaceOf(p.Name) && selects(b.Selector, p.Labels) {
 			found = append(found, b)
 		}
 	}

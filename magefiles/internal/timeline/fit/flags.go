@@ -1,62 +1,23 @@
 package fit
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	"caslab/magefiles/internal/capi/release"
-	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/setting"
 )
 
-// defaults are the defaults of flags, the same in all releases from 1.18.0 to 1.36.1 that
-// have the flag. Source: cluster-autoscaler/main.go and, until 1.25, simulator/cluster.go of
-// the tags; later config/flags/flags.go and config/const.go. The default of --expander depends
-// on the release, and that of --cloud-provider on how the program was compiled.
-var defaults = map[string]string{
-	"allowed-scheduler-names": "", "bypassed-scheduler-names": "", "cloud-config": "", "cores-total": "0:320000", "force-ds": "false",
-	"ignore-taint": "", "kubeconfig": "", "leader-elect": "true", "memory-total": "0:6400000", "namespace": "kube-system",
-	"node-group-auto-discovery": "", "nodes": "", "startup-taint": "", "startup-taint-prefix": "",
-	"status-config-map-name": "cluster-autoscaler-status", "status-taint": "", "v": "0",
-	"balance-similar-node-groups": "false", "balancing-ignore-label": "", "balancing-label": "",
-	"max-allocatable-difference-ratio": "0.05", "max-free-difference-ratio": "0.05", "memory-difference-ratio": "0.015",
-	"blocking-system-pod-distruption-timeout": "1h0m0s", "enable-provisioning-requests": "false",
-	"enforce-node-group-min-size": "false", "expendable-pods-priority-cutoff": "-10", "ignore-daemonsets-utilization": "false",
-	"ignore-mirror-pods-utilization": "false", "initial-node-group-backoff-duration": "5m0s", "max-drain-parallelism": "1",
-	"max-graceful-termination-sec": "600", "max-node-group-backoff-duration": "30m0s", "max-node-provision-time": "15m0s", "max-nodes-total": "0",
-	"min-replica-count": "0", "new-pod-scale-up-delay": "0s", "scale-down-delay-after-add": "10m0s", "scale-down-delay-after-delete": "0s",
-	"scale-down-delay-after-failure": "3m0s", "scale-down-delay-type-local": "false", "scale-down-enabled": "true",
-	"scale-down-gpu-utilization-threshold": "0.5", "scale-down-unneeded-time": "10m0s", "scale-down-unready-enabled": "true",
-	"scale-down-unready-time": "20m0s", "scale-down-utilization-threshold": "0.5", "scan-interval": "10s",
-	"skip-nodes-with-custom-controller-pods": "true", "skip-nodes-with-local-storage": "true", "skip-nodes-with-system-pods": "true",
-	"unremovable-node-recheck-timeout": "5m0s",
-}
-
 // Setting is the value of a flag, or of an annotation in its place.
-type Setting struct {
-	Value string
-	// By says where the value is from: "--flag", "the default of --flag", "the group's
-	// annotation".
-	By string
-}
-
-// Words returns the value for a reader.
-func (s Setting) Words() string {
-	if d, err := time.ParseDuration(s.Value); err == nil {
-		return timeline.DurationText(d)
-	}
-	return s.Value
-}
+type Setting = setting.Setting
 
 // Setting returns the value of a flag and where it is from. The value is empty if it is
 // neither on record nor known.
 func (a Autoscaler) Setting(flag string) Setting {
 	byDefault, _ := a.byDefault(flag)
-	if value, set := a.Flags[flag]; set && !sameValue(value, byDefault) {
-		return Setting{value, "--" + flag}
+	if value, set := a.Flags[flag]; set && !setting.Same(value, byDefault) {
+		return Setting{Value: value, By: "--" + flag}
 	}
-	return Setting{byDefault, "the default of --" + flag}
+	return Setting{Value: byDefault, By: "the default of --" + flag}
 }
 
 // byDefault returns the default of a flag. It returns false if that is not known.
@@ -64,7 +25,7 @@ func (a Autoscaler) byDefault(flag string) (value string, known bool) {
 	if flag == "expander" {
 		return a.Release().Expander, true
 	}
-	value, known = defaults[flag]
+	value, known = setting.Defaults[flag]
 	return value, known
 }
 
@@ -72,28 +33,11 @@ func (a Autoscaler) byDefault(flag string) (value string, known bool) {
 func (a Autoscaler) Changed() map[string]string {
 	changed := map[string]string{}
 	for flag, value := range a.Flags {
-		if byDefault, known := a.byDefault(flag); known && !sameValue(value, byDefault) {
+		if byDefault, known := a.byDefault(flag); known && !setting.Same(value, byDefault) {
 			changed[flag] = value
 		}
 	}
 	return changed
-}
-
-// sameValue reports whether two values of a flag are the same text, list, duration or
-// number. The autoscaler logs an empty list as [].
-func sameValue(a, b string) bool {
-	a, b = strings.TrimSuffix(a, "[]"), strings.TrimSuffix(b, "[]")
-	if a == b {
-		return true
-	}
-	x, errX := time.ParseDuration(a)
-	y, errY := time.ParseDuration(b)
-	if errX == nil && errY == nil {
-		return x == y
-	}
-	f, errF := strconv.ParseFloat(a, 64)
-	g, errG := strconv.ParseFloat(b, 64)
-	return errF == nil && errG == nil && f == g
 }
 
 // set reports whether a flag that is true or false is true.
@@ -109,21 +53,5 @@ func (w *World) option(g *Group, flag, annotation string) Setting {
 	if value == "" || !w.Autoscaler.Release().GroupOptions {
 		return w.Autoscaler.Setting(flag)
 	}
-	return Setting{value, "the group's annotation " + annotation}
-}
-
-// duration returns the setting as a duration, and where it is from. A value that is none
-// counts as 0.
-func (s Setting) duration() (time.Duration, string) {
-	d, err := time.ParseDuration(s.Value)
-	if err != nil {
-		return 0, fmt.Sprintf("%s=%s is no duration", s.By, s.Value)
-	}
-	return d, s.By
-}
-
-// number returns the setting as a number; a value that is none counts as 0.
-func (s Setting) number() float64 {
-	f, _ := strconv.ParseFloat(s.Value, 64)
-	return f
+	return Setting{Value: value, By: "the group's annotation " + annotation}
 }

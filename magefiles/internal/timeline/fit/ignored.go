@@ -13,7 +13,7 @@ func (w *World) Ignored(p *Pod) []Obstacle {
 	if scheduler == "" {
 		scheduler = "default-scheduler"
 	}
-	cutoff := int(w.Autoscaler.Setting("expendable-pods-priority-cutoff").number())
+	cutoff := int(w.Autoscaler.Setting("expendable-pods-priority-cutoff").Number())
 	switch allowed, bypassed := w.Autoscaler.list("allowed-scheduler-names"), w.Autoscaler.list("bypassed-scheduler-names"); {
 	case p.OfDaemonSet():
 		found = append(found, Obstacle{"it belongs to the DaemonSet " + p.Owner.Name + ", for which the autoscaler adds no node", ""})

@@ -8,12 +8,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	klabels "k8s.io/apimachinery/pkg/labels"
 	scheduling "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline/predicates"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 // Obstacle is a reason why something is not done, and the smallest change that removes it.
@@ -103,11 +105,11 @@ func (p *Pod) resources(at place) []Obstacle {
 			found = append(found, at.overfull(name, asked.MilliValue()))
 			continue
 		}
-		text := fmt.Sprintf("%s: %s missing (it requests %s; %s of %s are free)", name, amount(name, missing), amount(name, asked.MilliValue()), amount(name, max(0, free)), amount(name, all.MilliValue()))
+		text := fmt.Sprintf("%s: %s missing (it requests %s; %s of %s are free)", name, shape.Amount(name, missing), shape.Amount(name, asked.MilliValue()), shape.Amount(name, max(0, free)), shape.Amount(name, all.MilliValue()))
 		if all.IsZero() {
-			text = fmt.Sprintf("%s: it requests %s, and there is none", name, amount(name, asked.MilliValue()))
+			text = fmt.Sprintf("%s: it requests %s, and there is none", name, shape.Amount(name, asked.MilliValue()))
 		}
-		found = append(found, Obstacle{text, fmt.Sprintf("request %s less %s", amount(name, missing), name)})
+		found = append(found, Obstacle{text, fmt.Sprintf("request %s less %s", shape.Amount(name, missing), name)})
 	}
 	return found
 }
@@ -117,18 +119,18 @@ func (p *Pod) resources(at place) []Obstacle {
 func (at place) overfull(name corev1.ResourceName, asked int64) Obstacle {
 	all, used := at.allocatable[name], at.used[name]
 	if !at.group {
-		return Obstacle{fmt.Sprintf("%s: its pods request %s already, and it has %s", name, amount(name, used.MilliValue()), amount(name, all.MilliValue())), ""}
+		return Obstacle{fmt.Sprintf("%s: its pods request %s already, and it has %s", name, shape.Amount(name, used.MilliValue()), shape.Amount(name, all.MilliValue())), ""}
 	}
 	return Obstacle{
 		fmt.Sprintf("%s: %s", name, at.alone(name)),
-		fmt.Sprintf("nodes with at least %s of %s, or DaemonSets that request less", amount(name, used.MilliValue()+asked), name),
+		fmt.Sprintf("nodes with at least %s of %s, or DaemonSets that request less", shape.Amount(name, used.MilliValue()+asked), name),
 	}
 }
 
 // alone returns that the pods that every node of a group gets request more than it has.
 func (at place) alone(name corev1.ResourceName) string {
 	all, used := at.allocatable[name], at.used[name]
-	return fmt.Sprintf("DaemonSets and static pods alone request %s, and a node of the group has %s", amount(name, used.MilliValue()), amount(name, all.MilliValue()))
+	return fmt.Sprintf("DaemonSets and static pods alone request %s, and a node of the group has %s", shape.Amount(name, used.MilliValue()), shape.Amount(name, all.MilliValue()))
 }
 
 // selectors judges nodeSelector and node affinity.
@@ -149,7 +151,7 @@ func (p *Pod) selectors(at place) []Obstacle {
 			return !selected || value != want || have[key] == want
 		})
 		if len(asked) > 0 {
-			found = append(found, u.obstacle(labelText(asked)))
+			found = append(found, u.obstacle(klabels.Set(asked).String()))
 			have = union(asked, have)
 		}
 		if p.matches(have) {
@@ -167,7 +169,7 @@ func (p *Pod) selectors(at place) []Obstacle {
 		}
 	}
 	if len(found) == 0 {
-		text := termsText(p.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+		text := predicates.TermsText(p.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
 		found = append(found, Obstacle{"node affinity: " + text + " does not match the labels of " + at.where, "labels that match " + text + " on " + at.where})
 	}
 	return found
@@ -212,23 +214,6 @@ func (p *Pod) matches(labels map[string]string) bool {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: labels[corev1.LabelHostname], Labels: labels}}
 	ok, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node)
 	return ok && err == nil
-}
-
-// termsText returns the terms of a node affinity in a line.
-func termsText(s *corev1.NodeSelector) string {
-	var terms []string
-	for _, t := range s.NodeSelectorTerms {
-		var parts []string
-		for _, e := range slices.Concat(t.MatchExpressions, t.MatchFields) {
-			text := e.Key + " " + string(e.Operator)
-			if len(e.Values) > 0 {
-				text += " [" + strings.Join(e.Values, " ") + "]"
-			}
-			parts = append(parts, text)
-		}
-		terms = append(terms, strings.Join(parts, " and "))
-	}
-	return strings.Join(terms, " or ")
 }
 
 // taints judges the taints that keep pods away.
@@ -313,13 +298,4 @@ func (w *World) Refusals(p *Pod) []Refusal {
 	}
 	slices.SortStableFunc(all, func(a, b Refusal) int { return len(b.Nodes) - len(a.Nodes) })
 	return all
-}
-
-// labelText returns labels as key=value,key=value.
-func labelText(labels map[string]string) string {
-	var all []string
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		all = append(all, key+"="+labels[key])
-	}
-	return strings.Join(all, ",")
 }

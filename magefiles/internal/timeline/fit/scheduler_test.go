@@ -66,26 +66,26 @@ func TestConsult(t *testing.T) {
 		unsaid string // what nobody judges
 	}{
 		"anti-affinity": {
-			pod: anti, ask: refuse("InterPodAffinity", antiAffinityRefuses),
+			pod: anti, ask: refuse("InterPodAffinity", predicates.AntiAffinityRefuses),
 			group: `pod anti-affinity to app=web by topology.kubernetes.io/zone: such a pod is in topology.kubernetes.io/zone "a" → a node in another topology.kubernetes.io/zone`,
 			nodes: `pod anti-affinity to app=web by topology.kubernetes.io/zone: such a pod is in topology.kubernetes.io/zone "a"`,
 		},
 		"affinity": {
-			pod: shape.Pod{Affinity: &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term}}}, ask: refuse("InterPodAffinity", affinityRefuses),
+			pod: shape.Pod{Affinity: &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term}}}, ask: refuse("InterPodAffinity", predicates.AffinityRefuses),
 			group: `pod affinity to app=web by topology.kubernetes.io/zone: no such pod is in topology.kubernetes.io/zone "a" → such a pod there, or a node in the same topology.kubernetes.io/zone as one`,
 			nodes: `pod affinity to app=web by topology.kubernetes.io/zone: no such pod is in topology.kubernetes.io/zone "a"`,
 		},
 		"spread": {
-			pod: shape.Pod{Labels: web.MatchLabels, Spread: spread}, ask: refuse("PodTopologySpread", spreadRefuses),
+			pod: shape.Pod{Labels: web.MatchLabels, Spread: spread}, ask: refuse("PodTopologySpread", predicates.SpreadRefuses),
 			group: `topology spread: too many of its pods are in topology.kubernetes.io/zone "a" already: maxSkew 1 over topology.kubernetes.io/zone (a: 1) → a node in another topology.kubernetes.io/zone, or a larger maxSkew`,
 			nodes: `topology spread: too many of its pods are in topology.kubernetes.io/zone "a" already: maxSkew 1 over topology.kubernetes.io/zone (a: 1)`,
 		},
 		"spread over a label that nodes lack": {
-			pod: shape.Pod{Spread: []corev1.TopologySpreadConstraint{{TopologyKey: "rack"}}}, ask: refuse("PodTopologySpread", spreadWantsLabel),
+			pod: shape.Pod{Spread: []corev1.TopologySpreadConstraint{{TopologyKey: "rack"}}}, ask: refuse("PodTopologySpread", predicates.SpreadWantsLabel),
 			group: "topology spread over rack: no such label on the template → label rack on the template", nodes: "topology spread over rack: no such label on the node",
 		},
 		"a volume elsewhere": {
-			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", volumeIsElsewhere),
+			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", predicates.VolumeIsElsewhere),
 			more: func(r *record) {
 				r.add(timeline.Fact{Kind: timeline.Volume, What: timeline.Shaped, Name: "v", UID: "v", Shape: json.RawMessage(`{"metadata":{"name":"v"},"spec":{"claimRef":{"namespace":"default","name":"data"},"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["b"]}]}]}}}}`)})
 			},
@@ -93,7 +93,7 @@ func TestConsult(t *testing.T) {
 			nodes: "volumes: the PersistentVolume v of its claim data wants topology.kubernetes.io/zone In [b], and that does not match the node",
 		},
 		"no volume can be provisioned": {
-			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", noVolumeHere),
+			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", predicates.NoVolumeHere),
 			more: func(r *record) {
 				r.add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"namespace":"default","name":"data"},"spec":{"storageClassName":"late"}}`)})
 				r.add(timeline.Fact{Kind: timeline.StorageClass, What: timeline.Shaped, Name: "late", UID: "s", Shape: json.RawMessage(`{"metadata":{"name":"late"},"allowedTopologies":[{"matchLabelExpressions":[{"key":"topology.kubernetes.io/zone","values":["b"]}]}]}`)})
@@ -213,7 +213,7 @@ func TestConsultMoves(t *testing.T) {
 	var q predicates.Request
 	err := w.ConsultMoves(func(r predicates.Request) (predicates.Answer, error) {
 		q = r
-		return refuse("PodTopologySpread", spreadWantsLabel)(r)
+		return refuse("PodTopologySpread", predicates.SpreadWantsLabel)(r)
 	}, w.NodeOf("a"))
 	if err != nil || !q.Move || !slices.Equal(q.Closed, []string{"a"}) || len(q.Pods) != 0 || len(q.Ask) != 1 || q.Ask[0].Spec.NodeName != "" {
 		t.Errorf("asked %+v, %v", q, err)

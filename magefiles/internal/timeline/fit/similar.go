@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 // Similarity is what the autoscaler finds when it compares two groups: it spreads new nodes
@@ -85,7 +87,7 @@ func (w *World) differences(here, there place) []string {
 		}
 	}
 	ratio := func(flag string) func(corev1.ResourceName) float64 {
-		return func(corev1.ResourceName) float64 { return w.Autoscaler.Setting(flag).number() }
+		return func(corev1.ResourceName) float64 { return w.Autoscaler.Setting(flag).Number() }
 	}
 	compare("capacity", here.capacity, there.capacity, func(name corev1.ResourceName) float64 {
 		if name == corev1.ResourceMemory {
@@ -154,7 +156,7 @@ func amountOrNone(name corev1.ResourceName, milli int64, there bool) string {
 	if !there {
 		return "none"
 	}
-	return amount(name, milli)
+	return shape.Amount(name, milli)
 }
 
 func valueOrNone(value string, there bool) string {
@@ -202,7 +204,7 @@ func (w *World) Offer(g *Group) (Offer, bool) {
 	o := Offer{Basis: basis}
 	text := func(list corev1.ResourceList) string {
 		cpu, memory := list[corev1.ResourceCPU], list[corev1.ResourceMemory]
-		return fmt.Sprintf("cpu %s, memory %s", amount(corev1.ResourceCPU, cpu.MilliValue()), amount(corev1.ResourceMemory, memory.MilliValue()))
+		return fmt.Sprintf("cpu %s, memory %s", shape.Amount(corev1.ResourceCPU, cpu.MilliValue()), shape.Amount(corev1.ResourceMemory, memory.MilliValue()))
 	}
 	o.Whole, o.Taken = text(at.allocatable), text(at.used)
 	for _, name := range slices.Sorted(maps.Keys(at.used)) {

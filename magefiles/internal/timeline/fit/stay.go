@@ -105,13 +105,13 @@ type ResourceShare struct {
 // String returns the decisive share beside the threshold.
 func (u Usage) String() string {
 	relation := "above"
-	switch limit := u.Threshold.number(); {
+	switch limit := u.Threshold.Number(); {
 	case u.Idle && u.Share < limit:
 		relation = "below"
 	case u.Share == limit:
 		relation = "at"
 	}
-	return fmt.Sprintf("%s of %s is requested, %s the threshold of %s (%s)", Percent(u.Share), u.Decisive, relation, Percent(u.Threshold.number()), u.Threshold.By)
+	return fmt.Sprintf("%s of %s is requested, %s the threshold of %s (%s)", Percent(u.Share), u.Decisive, relation, Percent(u.Threshold.Number()), u.Threshold.By)
 }
 
 // Percent returns a share in percent, with at most one decimal.
@@ -153,7 +153,7 @@ func (w *World) usage(n *Node, g *Group) Usage {
 			u.Decisive, u.Share = name, share
 		}
 	}
-	limit := u.Threshold.number()
+	limit := u.Threshold.Number()
 	idle := func(notDaemons, notMirrors bool) bool {
 		return !slices.ContainsFunc(names, func(name corev1.ResourceName) bool {
 			share := w.share(n, name, notDaemons, notMirrors)
@@ -308,7 +308,7 @@ func (w *World) notEvicted(p *Pod) []Obstacle {
 // record: its pods are counted instead. Source: simulator/drainability/rules/replicacount, in
 // older releases utils/drain/drain.go.
 func (w *World) fewReplicas(p *Pod) *Obstacle {
-	least := int(w.Autoscaler.Setting("min-replica-count").number())
+	least := int(w.Autoscaler.Setting("min-replica-count").Number())
 	if p.Owner == nil || p.Owner.Kind != "ReplicaSet" && p.Owner.Kind != "ReplicationController" || !w.Autoscaler.set("skip-nodes-with-custom-controller-pods") {
 		return nil
 	}
@@ -335,7 +335,7 @@ func (w *World) systemPod(p *Pod) *Obstacle {
 		text = "it is in kube-system, and no PodDisruptionBudget is on record that selects it"
 	}
 	if w.Autoscaler.Release().EvictsSystemPods {
-		timeout, _ := w.Autoscaler.Setting("blocking-system-pod-distruption-timeout").duration()
+		timeout, _ := w.Autoscaler.Setting("blocking-system-pod-distruption-timeout").Duration()
 		end := p.Created.Add(timeout)
 		if end.Before(w.At) {
 			return nil
@@ -447,7 +447,7 @@ func (w *World) unneeded(n *Node, g *Group) Timer {
 	}
 	// It taints only some nodes at a time, or none with --max-bulk-soft-taint-count=0.
 	t := Timer{Name: Unneeded, From: cmp.Or(n.Unneeded, n.Candidate)}
-	t.Needs, t.By = setting.duration()
+	t.Needs, t.By = setting.Duration()
 	if !t.From.IsZero() {
 		t.Until = t.From.Add(t.Needs)
 	}
@@ -479,7 +479,7 @@ func (w *World) CoolDowns(g *Group) []Timer {
 		if t.From.Before(a.Since) {
 			t.From = time.Time{} // a process begins with times in the past
 		}
-		t.Needs, t.By = a.Setting(c.flag).duration()
+		t.Needs, t.By = a.Setting(c.flag).Duration()
 		if !t.From.IsZero() {
 			t.Until = t.From.Add(t.Needs)
 		}

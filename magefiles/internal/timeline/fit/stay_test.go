@@ -593,7 +593,7 @@ func TestDefaultsAreValues(t *testing.T) {
 	if s := a.Setting("scale-down-unneeded-time"); s.Value != "10m0s" || s.By != "the default of --scale-down-unneeded-time" {
 		t.Errorf("%+v", s)
 	}
-	if _, by := (Setting{"soon", "--x"}).duration(); by != "--x=soon is no duration" {
+	if _, by := (Setting{Value: "soon", By: "--x"}).Duration(); by != "--x=soon is no duration" {
 		t.Error(by)
 	}
 }

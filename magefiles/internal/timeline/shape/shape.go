@@ -247,6 +247,22 @@ type Loops struct {
 	Longest time.Duration `json:"longest,omitempty"`
 }
 
+// Amount returns a quantity for a reader, memory and storage in Mi or Gi.
+func Amount(name corev1.ResourceName, milli int64) string {
+	const mebi = 1 << 20 * 1000
+	switch {
+	case name == corev1.ResourceCPU && milli%1000 != 0:
+		return fmt.Sprintf("%dm", milli)
+	case name != corev1.ResourceMemory && name != corev1.ResourceEphemeralStorage && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix):
+		return fmt.Sprint(milli / 1000)
+	case milli >= 10<<10*mebi:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(milli)/(1<<10*mebi)), ".0") + "Gi"
+	case milli > 0 && milli < mebi:
+		return "1Mi"
+	}
+	return fmt.Sprintf("%dMi", (milli+mebi-1)/mebi)
+}
+
 // Encode returns a shape as the record has it.
 func Encode(shape any) json.RawMessage {
 	data, err := json.Marshal(shape)

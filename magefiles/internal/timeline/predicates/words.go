@@ -1,0 +1,195 @@
+package predicates
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+// Subject is what a refusal is about.
+type Subject struct {
+	Pod       shape.Pod
+	Namespace string
+	// Labels of the node that is refused. Where names it: "the node", "the template". New is set
+	// for one that a group would get.
+	Labels map[string]string
+	Where  string
+	New    bool
+	// Counts returns how many pods a constraint counts, by the values of its key.
+	Counts func(corev1.TopologySpreadConstraint) map[string]int
+	// Claims, Volumes and StorageClasses are all on record.
+	Claims, Volumes, StorageClasses []json.RawMessage
+}
+
+// Reasons of the scheduler's filters. Source: pkg/scheduler/framework/plugins of Kubernetes 1.36, the
+// packages interpodaffinity, podtopologyspread and volumebinding.
+const (
+	AffinityRefuses     = "node(s) didn't match pod affinity rules"
+	AntiAffinityRefuses = "node(s) didn't match pod anti-affinity rules"
+	OthersRefuse        = "node(s) didn't satisfy existing pods anti-affinity rules"
+	SpreadRefuses       = "node(s) didn't match pod topology spread constraints"
+	SpreadWantsLabel    = "node(s) didn't match pod topology spread constraints (missing required label)"
+	VolumeIsElsewhere   = "node(s) didn't match PersistentVolume's node affinity"
+	NoVolumeHere        = "node(s) didn't find available persistent volumes to bind"
+)
+
+// Words returns the refusal for a reader or, if the lab has no words for its reason, the filter's
+// words, and the smallest change that removes it, empty if none is known.
+func (r Refusal) Words(s Subject) (text, change string) {
+	p := s.Pod
+	switch reason := strings.Join(r.Reasons, ", "); reason {
+	case AffinityRefuses:
+		terms, keys := affinityTerms(p.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+		return fmt.Sprintf("pod affinity to %s: no such pod is %s", terms, s.domains(keys)),
+			fmt.Sprintf("such a pod there, or a node in the same %s as one", strings.Join(keys, " and "))
+	case AntiAffinityRefuses:
+		terms, keys := affinityTerms(p.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+		return fmt.Sprintf("pod anti-affinity to %s: such a pod is %s", terms, s.domains(keys)), "a node in another " + strings.Join(keys, " and ")
+	case OthersRefuse:
+		return "the pod anti-affinity of a pod that is there refuses it", "a node where no such pod is, or labels that the other pod does not refuse"
+	case SpreadRefuses:
+		var texts, keys []string
+		for _, c := range p.Spread {
+			texts = append(texts, fmt.Sprintf("maxSkew %d over %s (%s)", c.MaxSkew, c.TopologyKey, countsText(s.Counts(c))))
+			keys = timeline.AppendUnique(keys, c.TopologyKey)
+		}
+		return fmt.Sprintf("topology spread: too many of its pods are %s already: %s", s.domains(keys), strings.Join(texts, "; ")),
+			"a node in another " + strings.Join(keys, " and ") + ", or a larger maxSkew"
+	case SpreadWantsLabel:
+		var missing []string
+		for _, c := range p.Spread {
+			if _, there := s.Labels[c.TopologyKey]; !there {
+				missing = timeline.AppendUnique(missing, c.TopologyKey)
+			}
+		}
+		keys := strings.Join(missing, ", ")
+		return fmt.Sprintf("topology spread over %s: no such label on %s", keys, s.Where), fmt.Sprintf("label %s on %s", keys, s.Where)
+	case VolumeIsElsewhere:
+		return "volumes: " + s.whereVolumesAre() + ", and that does not match " + s.Where, "a node that matches the volume's node affinity"
+	case NoVolumeHere:
+		return "volumes: no PersistentVolume for it here, and none can be provisioned" + s.whereVolumesCome(), "a node where its StorageClass provisions, or a PersistentVolume here"
+	default:
+		return r.Plugin + ": " + strings.ReplaceAll(reason, "node(s) ", ""), ""
+	}
+}
+
+// affinityTerms returns terms of pod affinity for a reader, and their topology keys.
+func affinityTerms(terms []corev1.PodAffinityTerm) (text string, keys []string) {
+	var texts []string
+	for _, t := range terms {
+		texts = append(texts, fmt.Sprintf("%s by %s", metav1.FormatLabelSelector(t.LabelSelector), t.TopologyKey))
+		keys = timeline.AppendUnique(keys, t.TopologyKey)
+	}
+	return strings.Join(texts, ", "), keys
+}
+
+// domains returns where the node is, by topology keys.
+func (s Subject) domains(keys []string) string {
+	var texts []string
+	for _, key := range keys {
+		switch value, there := s.Labels[key]; {
+		case key == corev1.LabelHostname && !s.New:
+			texts = append(texts, "on the node")
+		case there:
+			texts = append(texts, "in "+key+" "+strconv.Quote(value))
+		default:
+			texts = append(texts, "in the same "+key+", a label that "+s.Where+" lacks")
+		}
+	}
+	return strings.Join(texts, " and ")
+}
+
+// maxDomains is the largest number of domains of a spread that a text counts.
+const maxDomains = 6
+
+func countsText(counts map[string]int) string {
+	var texts []string
+	for _, value := range slices.Sorted(maps.Keys(counts)) {
+		texts = append(texts, fmt.Sprintf("%s: %d", value, counts[value]))
+	}
+	return strings.Join(timeline.SomeOf(texts, maxDomains), ", ")
+}
+
+// whereVolumesAre returns the node affinity of the volumes of a pod's claims.
+func (s Subject) whereVolumesAre() string {
+	var texts []string
+	for _, raw := range s.Volumes {
+		var v corev1.PersistentVolume
+		if json.Unmarshal(raw, &v) != nil || v.Spec.ClaimRef == nil || v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil {
+			continue
+		}
+		if c := v.Spec.ClaimRef; c.Namespace == s.Namespace && slices.Contains(s.Pod.Claims, c.Name) {
+			texts = append(texts, fmt.Sprintf("the PersistentVolume %s of its claim %s wants %s", v.Name, c.Name, TermsText(v.Spec.NodeAffinity.Required)))
+		}
+	}
+	return cmp.Or(strings.Join(texts, "; "), "a PersistentVolume of its claims has a node affinity")
+}
+
+// storageClass returns the StorageClass of a name, nil if it is not on record.
+func (s Subject) storageClass(name string) *storagev1.StorageClass {
+	for _, raw := range s.StorageClasses {
+		var c storagev1.StorageClass
+		if json.Unmarshal(raw, &c) == nil && c.Name == name {
+			return &c
+		}
+	}
+	return nil
+}
+
+// whereVolumesCome returns where the storage classes of a pod's claims provision volumes, as the end
+// of a sentence.
+func (s Subject) whereVolumesCome() string {
+	var texts []string
+	for _, raw := range s.Claims {
+		var c corev1.PersistentVolumeClaim
+		if json.Unmarshal(raw, &c) != nil || c.Namespace != s.Namespace || !slices.Contains(s.Pod.Claims, c.Name) || c.Spec.StorageClassName == nil {
+			continue
+		}
+		class := s.storageClass(*c.Spec.StorageClassName)
+		var terms []corev1.NodeSelectorTerm
+		if class != nil {
+			for _, t := range class.AllowedTopologies {
+				var term corev1.NodeSelectorTerm
+				for _, e := range t.MatchLabelExpressions {
+					term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{Key: e.Key, Operator: corev1.NodeSelectorOpIn, Values: e.Values})
+				}
+				terms = append(terms, term)
+			}
+		}
+		if len(terms) > 0 {
+			texts = append(texts, fmt.Sprintf("the StorageClass %s of its claim %s wants %s", class.Name, c.Name, TermsText(&corev1.NodeSelector{NodeSelectorTerms: terms})))
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(texts, "; ")
+}
+
+// TermsText returns the terms of a node affinity in a line.
+func TermsText(s *corev1.NodeSelector) string {
+	var terms []string
+	for _, t := range s.NodeSelectorTerms {
+		var parts []string
+		for _, e := range slices.Concat(t.MatchExpressions, t.MatchFields) {
+			text := e.Key + " " + string(e.Operator)
+			if len(e.Values) > 0 {
+				text += " [" + strings.Join(e.Values, " ") + "]"
+			}
+			parts = append(parts, text)
+		}
+		terms = append(terms, strings.Join(parts, " and "))
+	}
+	return strings.Join(terms, " or ")
+}
