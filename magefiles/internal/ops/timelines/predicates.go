@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,7 +60,8 @@ func (t *Timelines) compilePredicates(ctx context.Context) (string, error) {
 	return request.Output, nil
 }
 
-// sources returns a digest of the files in a folder.
+// sources returns a digest of what a program is compiled from: the files in its folder, apart from
+// tests.
 func sources(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -67,6 +69,9 @@ func sources(dir string) (string, error) {
 	}
 	h := sha256.New()
 	for _, e := range entries {
+		if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
 		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return "", err

@@ -57,7 +57,7 @@ func TestScheduler(t *testing.T) {
 	}
 	source := filepath.Join(l.Config.Root, "magefiles", "components", "predicates", "main.go")
 	write := func(text string) {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(source), 0o700), os.WriteFile(source, []byte(text), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Join(filepath.Dir(source), "testdata"), 0o700), os.WriteFile(source, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
