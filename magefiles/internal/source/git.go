@@ -415,7 +415,7 @@ func State(ctx context.Context, dir string, runner run.Runner) (*Tree, error) {
 		return tree, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the checkout %s: %w", dir, err)
+		return stateByGit(ctx, tree, runner, err)
 	}
 	head, err := repo.Head()
 	if errors.Is(err, plumbing.ErrReferenceNotFound) {
@@ -429,14 +429,31 @@ func State(ctx context.Context, dir string, runner run.Runner) (*Tree, error) {
 	return tree, err
 }
 
+// stateByGit describes a checkout that go-git does not open: it refuses extensions of the
+// repository's format, such as those of partial clones and of sparse checkouts. err is why.
+func stateByGit(ctx context.Context, tree *Tree, runner run.Runner, err error) (*Tree, error) {
+	res, gitErr := askGit(ctx, tree.Dir, runner, "rev-parse", "--verify", "HEAD^{commit}")
+	if gitErr != nil {
+		return nil, fmt.Errorf("open the checkout %s: %w", tree.Dir, errors.Join(err, gitErr))
+	}
+	tree.Commit = strings.TrimSpace(string(res.Stdout))
+	if res, gitErr = askGit(ctx, tree.Dir, runner, "status", "--porcelain"); gitErr != nil {
+		return nil, fmt.Errorf("look for changes in %s: %w", tree.Dir, gitErr)
+	}
+	tree.Dirty = len(res.Stdout) > 0
+	return tree, nil
+}
+
+// askGit runs git in a user's checkout, where not even the index is written.
+func askGit(ctx context.Context, dir string, runner run.Runner, args ...string) (run.Result, error) {
+	return runner.Run(ctx, run.Cmd{Name: "git", Args: args, Dir: dir, Env: []string{"GIT_OPTIONAL_LOCKS=0"}})
+}
+
 // dirty reports whether the checkout has changes that are not committed. It asks git,
 // which compares times before contents. go-git, which reads every file, is used only if
 // git is not installed or refuses the checkout.
 func dirty(ctx context.Context, dir string, repo *git.Repository, runner run.Runner) (bool, error) {
-	// GIT_OPTIONAL_LOCKS=0: not even the index of a user's checkout is written.
-	res, err := runner.Run(ctx, run.Cmd{
-		Name: "git", Args: []string{"status", "--porcelain"}, Dir: dir, Env: []string{"GIT_OPTIONAL_LOCKS=0"},
-	})
+	res, err := askGit(ctx, dir, runner, "status", "--porcelain")
 	if err == nil {
 		return len(res.Stdout) > 0, nil
 	}

@@ -800,6 +800,26 @@ func TestCheckout(t *testing.T) {
 	}
 }
 
+// TestSparseCheckout: go-git does not open repositories with extensions of their format.
+func TestSparseCheckout(t *testing.T) {
+	t.Parallel()
+	for _, extension := range []string{"worktreeConfig", "partialClone"} {
+		u := newUpstream(t)
+		head := u.commit("go.mod", goMod)
+		config := filepath.Join(u.dir, ".git", "config")
+		write(t, config, read(t, config)+"[extensions]\n\t"+extension+" = true\n")
+		for _, dirty := range []bool{false, true} {
+			if dirty {
+				write(t, filepath.Join(u.dir, "go.mod"), goMod+"// changed\n")
+			}
+			tree, err := State(t.Context(), u.dir, run.Exec{})
+			if err != nil || tree.Commit != head.String() || tree.Dirty != dirty {
+				t.Errorf("%s: %+v, %v; want the commit %s, and changed %t", extension, tree, err, head, dirty)
+			}
+		}
+	}
+}
+
 func TestNotACheckout(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
