@@ -532,6 +532,15 @@ func (e *Engine) Stop(ctx context.Context, ids ...string) error {
 	return nil
 }
 
+// Kill kills a container at once. The engine does not start it again by itself, whatever its
+// restart policy is.
+func (e *Engine) Kill(ctx context.Context, id string) error {
+	if _, err := e.docker(ctx, "kill", id); err != nil {
+		return fmt.Errorf("kill a container: %w", err)
+	}
+	return nil
+}
+
 // KeepStopped sets the restart policy of containers so that the engine does not start them
 // by itself, for example when the engine starts.
 func (e *Engine) KeepStopped(ctx context.Context, ids ...string) error {

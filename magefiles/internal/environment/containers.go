@@ -49,6 +49,9 @@ func (e *Environment) owner() owner.Owner {
 	return owner.Owner{Environment: e.Config.ClusterName, Management: e.Config.ManagementName(), State: e.State, Engine: e.engine, EngineFile: e.engineFile()}
 }
 
+// Machines returns the machines of the environment.
+func (e *Environment) Machines() owner.Machines { return owner.Machines{Owner: e.owner()} }
+
 // containers returns the environment's containers: those of the workload and those of the
 // management cluster. One that the lab did not make is an error.
 func (e *Environment) containers(ctx context.Context) (workload, management []engine.Container, err error) {

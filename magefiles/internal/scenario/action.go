@@ -99,6 +99,8 @@ type NodeAction struct {
 	Labels map[string]*string `json:"labels,omitempty"`
 	// Cordon keeps new pods away, or, if it is false, lets them on the nodes again.
 	Cordon *bool `json:"cordon,omitempty"`
+	// Sick stops the kubelets, or, if it is false, starts them again.
+	Sick *bool `json:"sick,omitempty"`
 }
 
 // What a MachineAction may do.
@@ -107,10 +109,13 @@ const (
 	// Hold keeps a machine that is deleted, after its node was drained, until Release.
 	Hold    = "hold"
 	Release = "release"
+	// FailMachine ends a machine for good: its container is killed, or its hollow machine
+	// reports a failure and has no kubelet any more. Nobody deletes it.
+	FailMachine = "fail"
 )
 
 // MachineDeeds are the values of MachineAction.Do.
-var MachineDeeds = []string{DeleteMachine, Hold, Release}
+var MachineDeeds = []string{DeleteMachine, FailMachine, Hold, Release}
 
 // MachineAction does something to the machines of the nodes that it names as a NodeAction
 // does.
@@ -191,6 +196,10 @@ func (n *NodeAction) text() string {
 		return "cordon " + nodes
 	case n.Cordon != nil:
 		return "uncordon " + nodes
+	case n.Sick != nil && *n.Sick:
+		return "stop the kubelets of " + nodes
+	case n.Sick != nil:
+		return "start the kubelets of " + nodes
 	default:
 		return "label " + nodes
 	}
@@ -339,7 +348,7 @@ func (c *checker) chosen(place, which, group, under string) {
 
 func (c *checker) nodeAction(place string, n *NodeAction) {
 	c.chosen(place, n.Which, n.Group, n.Under)
-	c.oneOf(place, map[string]bool{"taint": n.Taint != "", "untaint": n.Untaint != "", "labels": len(n.Labels) > 0, "cordon": n.Cordon != nil})
+	c.oneOf(place, map[string]bool{"taint": n.Taint != "", "untaint": n.Untaint != "", "labels": len(n.Labels) > 0, "cordon": n.Cordon != nil, "sick": n.Sick != nil})
 	_, err := capi.ParseTaints(n.Taint)
 	c.refuseIf(place+".taint", err)
 	if n.Untaint != "" {
@@ -363,9 +372,6 @@ func (c *checker) groupAction(place string, g *GroupAction) {
 	c.oneOf(place, map[string]bool{"size": g.Size != nil, "annotations": len(g.Annotations) > 0, "broken": g.Broken != nil, "delete": g.Delete})
 	if g.Size != nil && (*g.Size < 0 || *g.Size > maxSize) {
 		c.refuse(place+".size", "%d: want 0 to %d", *g.Size, maxSize)
-	}
-	if group := c.groups[g.Name]; group != nil && group.IsHollow() && g.Broken != nil {
-		c.refuse(place+".broken", "the machines of %s are hollow, and only those in containers are broken later", g.Name)
 	}
 	if group := c.groups[g.Name]; group != nil && group.Broken && g.Broken != nil {
 		c.refuse(place+".broken", "the machines of %s are broken from the start and have nothing to mend; make the group without broken: true, and break it by an action", g.Name)

@@ -179,6 +179,8 @@ func (r *Reconciler) reconcileNormal(ctx context.Context, m *v1beta2.HollowMachi
 	}
 	wait := r.until(m.CreationTimestamp, startOf(m.Spec.Lifecycle, m.Status.Ordinal))
 	switch {
+	case m.Annotations[v1beta2.StateAnnotation] == v1beta2.StateFailed:
+		return ctrl.Result{}, r.fail(ctx, m, "the annotation "+v1beta2.StateAnnotation+" makes this machine fail")
 	case node != nil:
 		return ctrl.Result{}, r.adopt(ctx, m, node)
 	case m.Status.Initialization.Provisioned:
@@ -186,7 +188,7 @@ func (r *Reconciler) reconcileNormal(ctx context.Context, m *v1beta2.HollowMachi
 	case wait > 0 || m.Status.Fate == v1beta2.FateNothing:
 		return ctrl.Result{RequeueAfter: max(0, wait)}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node is still to come")
 	case m.Status.Fate == v1beta2.FateFailure:
-		return ctrl.Result{}, r.fail(ctx, m)
+		return ctrl.Result{}, r.fail(ctx, m, plannedFailureMessage)
 	}
 	return ctrl.Result{}, r.create(ctx, m, owner)
 }
@@ -216,9 +218,9 @@ func (r *Reconciler) decideFate(ctx context.Context, m *v1beta2.HollowMachine, n
 }
 
 // fail reports a failure in both contracts.
-func (r *Reconciler) fail(ctx context.Context, m *v1beta2.HollowMachine) error {
+func (r *Reconciler) fail(ctx context.Context, m *v1beta2.HollowMachine, message string) error {
 	return r.patchStatus(ctx, m, func() {
-		reason, message := failureReason, plannedFailureMessage
+		reason := failureReason
 		m.Status.FailureReason, m.Status.FailureMessage = &reason, &message
 		r.setReady(m, metav1.ConditionFalse, v1beta2.ProvisioningFailedReason, message)
 	})

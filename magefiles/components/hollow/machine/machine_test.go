@@ -135,6 +135,23 @@ func TestFailure(t *testing.T) {
 	w.wantReady("a", metav1.ConditionFalse, v1beta2.ProvisioningFailedReason)
 }
 
+// TestLateFailure: a machine that has a Node can fail later.
+func TestLateFailure(t *testing.T) {
+	w := newWorld(t, machineOf("a", nil), hollow("a", v1beta2.HollowMachineSpec{}))
+	w.reconcile("a")
+	w.wantReady("a", metav1.ConditionTrue, v1beta2.ProvisionedReason)
+	m := w.machine("a")
+	m.Annotations[v1beta2.StateAnnotation] = v1beta2.StateFailed
+	if err := w.management.Update(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	w.reconcile("a")
+	if m := w.machine("a"); m.Status.FailureReason == nil || *m.Status.FailureMessage != "the annotation caslab.local/hollow-state makes this machine fail" || w.node("a") == nil {
+		t.Errorf("the machine is %+v, and its Node %v", m, w.node("a"))
+	}
+	w.wantReady("a", metav1.ConditionFalse, v1beta2.ProvisioningFailedReason)
+}
+
 func TestNever(t *testing.T) {
 	all := intstr.FromString("100%")
 	w := newWorld(t, machineOf("a", nil), hollow("a", v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Never: &all}}))

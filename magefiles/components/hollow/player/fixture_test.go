@@ -96,6 +96,16 @@ func thePod(name string, bound time.Duration) *corev1.Pod {
 	}
 }
 
+// setState says what happened to the machine; an empty state says that it is well.
+func (w *world) setState(state string) error {
+	m := &v1beta2.HollowMachine{}
+	if err := w.machines.Get(w.t.Context(), client.ObjectKey{Namespace: "lab", Name: "m"}, m); err != nil {
+		return err
+	}
+	m.Annotations = map[string]string{v1beta2.StateAnnotation: state}
+	return w.machines.Update(w.t.Context(), m)
+}
+
 func (w *world) try() (ctrl.Result, error) {
 	return w.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: "n"}})
 }

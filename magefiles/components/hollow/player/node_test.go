@@ -74,6 +74,8 @@ func TestDeadKubelet(t *testing.T) {
 			}
 			return w.machines.Delete(t.Context(), m)
 		},
+		"machine sick":   func(w *world) error { return w.setState(v1beta2.StateSick) },
+		"machine failed": func(w *world) error { return w.setState(v1beta2.StateFailed) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, v1beta2.HollowMachineSpec{}, theNode(), thePod("p", 0))
@@ -87,6 +89,22 @@ func TestDeadKubelet(t *testing.T) {
 				t.Error("a dead kubelet works")
 			}
 		})
+	}
+}
+
+// TestHealedKubelet: a kubelet that was sick works again, and renews its lease at once.
+func TestHealedKubelet(t *testing.T) {
+	w := newWorld(t, v1beta2.HollowMachineSpec{}, theNode(), thePod("p", 0))
+	w.runTo(20 * time.Second)
+	for _, state := range []string{v1beta2.StateSick, ""} {
+		if err := w.setState(state); err != nil {
+			t.Fatal(err)
+		}
+		before := w.renewals
+		w.clock.SetTime(w.clock.Now().Add(time.Second))
+		if w.reconcile(); (w.renewals > before) != (state == "") {
+			t.Errorf("in the state %q, the lease was renewed %d times", state, w.renewals-before)
+		}
 	}
 }
 

@@ -102,7 +102,7 @@ func nodeOfMachine(_ context.Context, o client.Object) []reconcile.Request {
 }
 
 // Reconcile does what is due on a Node, and comes back when something else is due. A Node
-// whose machine is being deleted, or is gone, is left alone: its kubelet is dead.
+// whose machine is being deleted, is gone, or is not well, is left alone: its kubelet is dead.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	node := &corev1.Node{}
 	if err := r.Workload.Get(ctx, req.NamespacedName, node); err != nil {
@@ -114,7 +114,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, nil
 	}
 	m := &v1beta2.HollowMachine{}
-	if err := r.Machines.Get(ctx, key, m); err != nil || !m.DeletionTimestamp.IsZero() {
+	if err := r.Machines.Get(ctx, key, m); err != nil || !m.DeletionTimestamp.IsZero() || m.Annotations[v1beta2.StateAnnotation] != "" {
 		r.forget(req.Name)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

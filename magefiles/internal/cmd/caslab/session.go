@@ -73,6 +73,6 @@ func sessionOf(l *lab.Lab, command string) *session {
 	prepare := s.hollows.PrepareOnce()
 	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact, Prepare: prepare}
 	s.workloads = &workloads.Workloads{Lab: l, Open: open}
-	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines, PrepareHollow: prepare}
+	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines, PrepareHollow: prepare, Containers: s.environment.Machines()}
 	return s
 }

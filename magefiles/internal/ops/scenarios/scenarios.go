@@ -22,6 +22,7 @@ import (
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/ops/timelines"
 	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/actions"
 	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/state"
@@ -41,6 +42,8 @@ type Scenarios struct {
 	Timelines   *timelines.Timelines
 	// PrepareHollow makes a cluster ready for hollow machines.
 	PrepareHollow func(context.Context, *target.Cluster) error
+	// Containers changes machines of the lab's own environment.
+	Containers actions.Containers
 }
 
 // AllScenarios selects every scenario of the lab.
@@ -303,11 +306,15 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 	defer followed.Wait()
 	defer stopFollowing()
 
+	containers := sc.Containers
+	if !c.Own {
+		containers = nil
+	}
 	return engine.Run(ctx, engine.Options{
 		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
 		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(reads).SizePrefix,
-		PrepareHollow: func(ctx context.Context) error { return sc.PrepareHollow(ctx, c) },
-		Autoscaler:    under, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
+		PrepareHollow: func(ctx context.Context) error { return sc.PrepareHollow(ctx, c) }, Containers: containers,
+		Autoscaler: under, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
 		AddFact: func(f timeline.Fact) { sc.Timelines.AddFact(c, f) },
 		// After every scenario, so that a run that is killed loses nothing.
 		Report: func(so *results.Results) error {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -24,6 +25,8 @@ import (
 
 // templates is the kind of the templates of bootstrap data.
 var templates = schema.GroupKind{Group: "bootstrap.cluster.x-k8s.io", Kind: "KubeadmConfigTemplate"}
+
+var hollowMachines = schema.GroupKind{Group: "infrastructure.cluster.x-k8s.io", Kind: "HollowMachine"}
 
 // inTheMiddle is a cluster in the middle of a scenario with a group of two nodes. The newer one
 // is tainted. A machine of another group is no business of the scenario.
@@ -93,17 +96,40 @@ spec: {replicas: 0}
 status: {replicas: 0, observedGeneration: 1}
 `
 
+// hollowGroup is a group of the scenario with one hollow machine.
+const hollowGroup = `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata: {name: sc-air, namespace: default, labels: {caslab.local/scenario: s, caslab.local/node-group: sc-air}}
+spec: {clusterName: work, template: {spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: HollowMachineTemplate, name: sc-air}}}}
+---
+apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+kind: HollowMachineTemplate
+metadata: {name: sc-air, namespace: default, labels: {caslab.local/scenario: s}}
+spec: {template: {spec: {lifecycle: {never: 3}}}}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Machine
+metadata: {name: sc-air-a, namespace: default, labels: {cluster.x-k8s.io/deployment-name: sc-air}}
+spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: HollowMachine, name: sc-air-h}}
+status: {nodeRef: {name: air}}
+---
+apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+kind: HollowMachine
+metadata: {name: sc-air-h, namespace: default, annotations: {caslab.local/hollow-state: other}}
+`
+
 // newCluster returns a cluster in the middle of a scenario, and its API server.
 func newCluster(t *testing.T) (*actions.Cluster, *kubetest.Server) {
 	t.Helper()
 	server := kubetest.New(t, slices.Concat(kinds, []schema.GroupVersionKind{
 		templates.WithVersion("v1beta2"), kube.ConfigMaps.WithVersion("v1"), {Group: "batch", Version: "v1", Kind: "Job"},
-		{Group: "scheduling.k8s.io", Version: "v1", Kind: "PriorityClass"},
+		{Group: "scheduling.k8s.io", Version: "v1", Kind: "PriorityClass"}, hollow.Templates.WithVersion("v1beta2"), hollowMachines.WithVersion("v1beta2"),
 	}), inTheMiddle)
 	client := server.Client()
 	return actions.New(actions.Options{
 		Workload: client, Management: client, Namespace: "default", Cluster: "work", PodNamespace: "default", Prefix: "sc-", SizePrefix: release.SizePrefix, Now: time.Now,
-	}, &scenario.Scenario{Name: "s", Groups: []scenario.Group{{Name: "web", Max: 2}}, Objects: []map[string]any{
+	}, &scenario.Scenario{Name: "s", Groups: []scenario.Group{{Name: "web", Max: 2}, {Name: "air", Max: 2, Machines: "hollow", Hollow: &scenario.Hollow{Never: "3"}}}, Objects: []map[string]any{
 		{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "${prefix}c", "namespace": "default"}},
 	}}, nil), server
 }
@@ -203,6 +229,67 @@ func TestBreakGroup(t *testing.T) {
 		if got := fmt.Sprint(commands); got != tc.want {
 			t.Errorf("broken %s: the machines run %s, want %s", tc.broken, got, tc.want)
 		}
+	}
+}
+
+// TestBreakHollowGroup: the next hollow machines fail, and later are again what the scenario says.
+func TestBreakHollowGroup(t *testing.T) {
+	t.Parallel()
+	c, server := newCluster(t)
+	server.PutYAML(hollowGroup)
+	for _, tc := range []struct{ broken, want string }{{"true", "map[fail:100%]"}, {"false", "map[never:3]"}} {
+		if err := do(t.Context(), t, c, "group: {name: air, broken: "+tc.broken+"}"); err != nil {
+			t.Fatal(err)
+		}
+		lifecycle, _, _ := unstructured.NestedMap(server.Get(hollow.Templates, "default", "sc-air").Object, "spec", "template", "spec", "lifecycle")
+		if got := fmt.Sprint(lifecycle); got != tc.want {
+			t.Errorf("broken %s: the machines do %s, want %s", tc.broken, got, tc.want)
+		}
+	}
+}
+
+// containers notes what is done to containers.
+type containers []string
+
+func (c *containers) StopKubelet(_ context.Context, node string) error { return c.add("stop " + node) }
+
+func (c *containers) StartKubelet(_ context.Context, node string) error {
+	return c.add("start " + node)
+}
+
+func (c *containers) KillNode(_ context.Context, node string) error { return c.add("kill " + node) }
+
+func (c *containers) add(text string) error {
+	*c = append(*c, text)
+	return nil
+}
+
+// TestSickAndFailedMachines: kubelets and containers are reached through the engine, and hollow
+// machines by an annotation.
+func TestSickAndFailedMachines(t *testing.T) {
+	t.Parallel()
+	c, server := newCluster(t)
+	server.PutYAML(hollowGroup)
+	for _, text := range []string{"node: {group: web, sick: true}", "machine: {group: web, do: fail}"} {
+		if err := do(t.Context(), t, c, text); err == nil || !strings.Contains(err.Error(), "the lab did not create this cluster") {
+			t.Errorf("%s: %v, want that the machine is out of reach", text, err)
+		}
+	}
+	engine := new(containers)
+	c.Containers = engine
+	for _, tc := range []struct{ text, state string }{
+		{"node: {group: web, which: oldest, sick: true}", "other"}, {"node: {group: web, sick: false}", "other"}, {"machine: {group: web, which: newest, do: fail}", "other"},
+		{"node: {group: air, sick: true}", "sick"}, {"node: {group: air, sick: false}", ""}, {"machine: {group: air, do: fail}", "failed"},
+	} {
+		if err := do(t.Context(), t, c, tc.text); err != nil {
+			t.Fatal(err)
+		}
+		if got := server.Get(hollowMachines, "default", "sc-air-h").GetAnnotations()["caslab.local/hollow-state"]; got != tc.state {
+			t.Errorf("%s: the hollow machine is %q, want %q", tc.text, got, tc.state)
+		}
+	}
+	if want := (containers{"stop old", "start old", "start new", "kill new"}); !slices.Equal(*engine, want) {
+		t.Errorf("done to containers: %q, want %q", *engine, want)
 	}
 }
 

@@ -47,6 +47,9 @@ type Options struct {
 	// PrepareHollow makes the cluster ready for hollow machines. Only scenarios with such
 	// machines need it.
 	PrepareHollow func(context.Context) error
+	// Containers changes the machines that are containers; nil in a cluster that the lab
+	// did not create.
+	Containers Containers
 	// Now is the clock for time stamps.
 	Now func() time.Time
 }

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
@@ -215,6 +217,9 @@ func (c *Cluster) breakGroup(ctx context.Context, name string, broken bool) erro
 	if err != nil {
 		return fmt.Errorf("read the group %s: %w", name, err)
 	}
+	if hollow.Is(group) {
+		return c.breakHollow(ctx, name, group, broken)
+	}
 	kind, template := capi.BootstrapTemplate(group)
 	if kind.Kind != "KubeadmConfigTemplate" {
 		return fmt.Errorf("the machines of %s are broken through kubeadm, and the group bootstraps with %q", name, kind.Kind)
@@ -237,6 +242,28 @@ func (c *Cluster) breakGroup(ctx context.Context, name string, broken bool) erro
 	return c.Management.Patch(ctx, kind, c.Namespace, template, map[string]any{
 		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"preKubeadmCommands": commands}}},
 	})
+}
+
+// breakHollow makes the next hollow machines of a group fail, or lets them be again what the
+// scenario says.
+func (c *Cluster) breakHollow(ctx context.Context, name string, group *unstructured.Unstructured, broken bool) error {
+	change := hollow.Behaviour{Fail: "0", Never: "0"}
+	if broken {
+		change.Fail = "100%"
+	} else if g := c.definition(name); g.Hollow != nil {
+		change.Fail, change.Never = cmp.Or(g.Hollow.Fail, "0"), cmp.Or(g.Hollow.Never, "0")
+	}
+	_, err := hollow.Set(ctx, c.Management, group, hollow.Change{Behaviour: change})
+	return err
+}
+
+// definition returns what the scenario says of a group.
+func (c *Cluster) definition(name string) scenario.Group {
+	i := slices.IndexFunc(c.Scenario.Groups, func(g scenario.Group) bool { return slices.Contains(g.Names(), name) })
+	if i < 0 {
+		return scenario.Group{}
+	}
+	return c.Scenario.Groups[i]
 }
 
 // inParallel calls do for 0 to n-1 concurrently and joins the errors.

@@ -13,6 +13,7 @@ import (
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 )
@@ -96,6 +97,8 @@ func (c *Cluster) changeNodes(ctx context.Context, a *scenario.NodeAction) error
 		}
 		changed++
 		switch {
+		case a.Sick != nil:
+			err = c.setSick(ctx, &machines[i], name, *a.Sick)
 		case a.Cordon != nil:
 			err = c.Workload.Patch(ctx, kube.Nodes, "", name, map[string]any{"spec": map[string]any{"unschedulable": *a.Cordon}})
 		case len(a.Labels) > 0:
@@ -144,7 +147,53 @@ func (c *Cluster) changeTaints(ctx context.Context, name string, a *scenario.Nod
 	}
 }
 
-// changeMachines deletes, holds or releases the machines that an action names.
+// Containers changes the machines that are containers of the lab's own environment, by the
+// names of their nodes.
+type Containers interface {
+	// StopKubelet and StartKubelet do this to the kubelet of a node.
+	StopKubelet(ctx context.Context, node string) error
+	StartKubelet(ctx context.Context, node string) error
+	// KillNode kills the container of a node, which does not start again.
+	KillNode(ctx context.Context, node string) error
+}
+
+// errOutOfReach is returned for a machine of a cluster that the lab did not create.
+var errOutOfReach = errors.New("the lab did not create this cluster, and reaches only kubelets and machines of its own environment, and hollow ones")
+
+// setSick stops or starts the kubelet of a machine's node.
+func (c *Cluster) setSick(ctx context.Context, machine *unstructured.Unstructured, node string, sick bool) error {
+	switch {
+	case hollow.IsMachine(machine):
+		state := ""
+		if sick {
+			state = hollow.Sick
+		}
+		return hollow.SetState(ctx, c.Management, machine, state)
+	case c.Containers == nil:
+		return errOutOfReach
+	case sick:
+		return c.Containers.StopKubelet(ctx, node)
+	default:
+		return c.Containers.StartKubelet(ctx, node)
+	}
+}
+
+// failMachine ends a machine for good, and deletes nothing.
+func (c *Cluster) failMachine(ctx context.Context, machine *unstructured.Unstructured) error {
+	if hollow.IsMachine(machine) {
+		return hollow.SetState(ctx, c.Management, machine, hollow.Failed)
+	}
+	node := kube.Field(machine, "status", "nodeRef", "name")
+	switch {
+	case node == "":
+		return errors.New("it has no node yet")
+	case c.Containers == nil:
+		return errOutOfReach
+	}
+	return c.Containers.KillNode(ctx, node)
+}
+
+// changeMachines does to the machines that an action names what it says.
 func (c *Cluster) changeMachines(ctx context.Context, a *scenario.MachineAction) error {
 	machines, err := c.machines(ctx, a.Which, a.Group, a.Under)
 	if err != nil {
@@ -156,6 +205,10 @@ func (c *Cluster) changeMachines(ctx context.Context, a *scenario.MachineAction)
 		case scenario.DeleteMachine:
 			if err := c.Management.Delete(ctx, kube.Machines, c.Namespace, name); err != nil {
 				return fmt.Errorf("delete the machine %s: %w", name, err)
+			}
+		case scenario.FailMachine:
+			if err := c.failMachine(ctx, &machines[i]); err != nil {
+				return fmt.Errorf("make the machine %s fail: %w", name, err)
 			}
 		case scenario.Hold:
 			err = c.annotateMachine(ctx, name, c.Scenario.Name)

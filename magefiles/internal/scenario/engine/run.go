@@ -81,6 +81,9 @@ type Options struct {
 	// PrepareHollow makes the cluster ready for hollow machines. Only scenarios with such
 	// machines need it.
 	PrepareHollow func(context.Context) error
+	// Containers changes machines that are containers; nil in a cluster that the lab did not
+	// create.
+	Containers actions.Containers
 	// Versions are the versions of other components, by name, for the results. They
 	// are optional.
 	Versions map[string]string
@@ -158,7 +161,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 func (o Options) cluster(s *scenario.Scenario, all []*scenario.Scenario) *actions.Cluster {
 	return actions.New(actions.Options{
 		Workload: o.Workload, Management: o.Management, Namespace: o.Namespace, Cluster: o.Cluster,
-		ConfigNamespace: o.ConfigNamespace, PodNamespace: o.PodNamespace, SizePrefix: o.SizePrefix, Prefix: o.Prefix, PrepareHollow: o.PrepareHollow, Now: o.Now,
+		ConfigNamespace: o.ConfigNamespace, PodNamespace: o.PodNamespace, SizePrefix: o.SizePrefix, Prefix: o.Prefix, PrepareHollow: o.PrepareHollow, Containers: o.Containers, Now: o.Now,
 	}, s, all)
 }
 

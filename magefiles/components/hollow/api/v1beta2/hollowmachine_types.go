@@ -21,6 +21,14 @@ const (
 	// NAMESPACE/NAME.
 	MachineAnnotation = "caslab.local/hollow-machine"
 
+	// StateAnnotation on a HollowMachine says what happened to it: StateSick or StateFailed.
+	// Without it, the machine is well.
+	StateAnnotation = "caslab.local/hollow-state"
+	// StateSick is for a machine whose kubelet does nothing until the annotation is gone.
+	StateSick = "sick"
+	// StateFailed is for a machine that also reports a failure.
+	StateFailed = "failed"
+
 	// RunForAnnotation on a pod is a duration, such as 90s: on a hollow node, the pod
 	// ends with phase Succeeded after it ran that long.
 	RunForAnnotation = "caslab.local/run-for"

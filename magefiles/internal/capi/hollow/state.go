@@ -1,0 +1,43 @@
+package hollow
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"caslab/magefiles/internal/kube"
+)
+
+// What may happen to a hollow machine, as the controller's v1beta2.StateAnnotation says it.
+const (
+	stateAnnotation = "caslab.local/hollow-state"
+	// Sick is for a machine whose kubelet does nothing.
+	Sick = "sick"
+	// Failed is for a machine that also reports a failure.
+	Failed = "failed"
+)
+
+// machines is the kind of hollow machines.
+var machines = schema.GroupKind{Group: Templates.Group, Kind: "HollowMachine"}
+
+// IsMachine reports whether a Machine of Cluster API is a hollow one.
+func IsMachine(machine *unstructured.Unstructured) bool {
+	return kube.Field(machine, "spec", "infrastructureRef", "kind") == machines.Kind
+}
+
+// SetState says what happened to a Machine, which IsMachine: Sick or Failed, or nothing if it is
+// empty.
+func SetState(ctx context.Context, c *kube.Client, machine *unstructured.Unstructured, state string) error {
+	var value any
+	if state != "" {
+		value = state
+	}
+	name := kube.Field(machine, "spec", "infrastructureRef", "name")
+	err := c.Patch(ctx, machines, machine.GetNamespace(), name, map[string]any{"metadata": map[string]any{"annotations": map[string]any{stateAnnotation: value}}})
+	if err != nil {
+		return fmt.Errorf("change the state of the machine %s: %w", name, err)
+	}
+	return nil
+}
