@@ -66,6 +66,9 @@ type Workload struct {
 	Scheduler string `json:"scheduler,omitempty"`
 	// Devices are extended resources that each pod requests, by name.
 	Devices map[string]int `json:"devices,omitempty"`
+	// Claims has the ResourceClaimTemplates of the pods' claims, by the names that the claims
+	// have in a pod. The templates' names may contain Variables.
+	Claims map[string]string `json:"claims,omitempty"`
 	// Template is a pod template that is merged into the lab's, as kubectl patch does it. Its
 	// strings may contain Variables.
 	Template map[string]any `json:"template,omitempty"`
@@ -171,6 +174,15 @@ func (c *checker) workload(place string, w *Workload) {
 		if !strings.Contains(name, "/") || len(validation.IsQualifiedName(name)) > 0 || w.Devices[name] < 1 {
 			c.refuse(place+".devices", "%q: %d: want the name of an extended resource and a number, such as nvidia.com/gpu: 1", name, w.Devices[name])
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.Claims)) {
+		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+			c.refuse(place+".claims", "%q: want a name that the claim has in the pod: %s", name, strings.Join(problems, "; "))
+		}
+		if w.Claims[name] == "" {
+			c.refuse(place+".claims", "%s: want the name of a ResourceClaimTemplate", name)
+		}
+		c.variables(place+".claims", w.Claims[name])
 	}
 	c.annotations(place+".annotations", w.Annotations)
 	c.template(place+".template", w.Template)

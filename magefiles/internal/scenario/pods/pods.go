@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -133,6 +134,9 @@ func podTemplate(w *scenario.Workload, o Options) (corev1.PodTemplateSpec, error
 		spec.Volumes = []corev1.Volume{{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 		spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: name, MountPath: "/scratch"}}
 	}
+	if err := setClaims(spec, w.Claims, o.Expand); err != nil {
+		return template, err
+	}
 	spec.SchedulerName = w.Scheduler
 	if p := w.Priority; p != nil {
 		spec.PriorityClassName = p.Class
@@ -141,6 +145,20 @@ func podTemplate(w *scenario.Workload, o Options) (corev1.PodTemplateSpec, error
 		}
 	}
 	return merged(template, w.Template, o.Expand)
+}
+
+// setClaims lets the container use a claim of each template, by the claim's name in the pod.
+func setClaims(spec *corev1.PodSpec, claims map[string]string, expand func(string) (string, error)) error {
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		template, err := expand(claims[name])
+		if err != nil {
+			return err
+		}
+		spec.ResourceClaims = append(spec.ResourceClaims, corev1.PodResourceClaim{Name: name, ResourceClaimTemplateName: &template})
+		resources := &spec.Containers[0].Resources
+		resources.Claims = append(resources.Claims, corev1.ResourceClaim{Name: name})
+	}
+	return nil
 }
 
 // setRequests replaces the requests of the container.
