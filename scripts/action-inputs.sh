@@ -24,8 +24,8 @@ readonly repository='^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$'
 readonly ref='^[A-Za-z0-9][A-Za-z0-9._/+@-]{0,249}$'
 readonly names='^[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*$'
 readonly artifact='^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'
-readonly minutes='^[1-9][0-9]{0,2}$'
-readonly minutes_max=75
+readonly number='^[1-9][0-9]{0,2}$'
+readonly minutes_max=75 repeat_max=100
 
 # The inputs by their names, and their results.
 declare -A in=()
@@ -115,6 +115,27 @@ scenarios() {
 	output scenarios "$list"
 }
 
+# tags checks that for each tag there is a scenario that has it.
+tags() {
+	local list=${in[tags]//, /,} one
+	if [ -n "$list" ] && ! [[ $list =~ $names ]]; then
+		refuse tags 'want tags with commas between them, such as fast'
+		return
+	fi
+	for one in ${list//,/ }; do
+		grep -qE "^tags:.*[[ ,]$one[],]" "$root"/manifests/scenarios/*.yaml ||
+			refuse tags "no file in manifests/scenarios has the tag $one"
+	done
+	output tags "$list"
+}
+
+# up_to MAX INPUT refuses what is no whole number from 1 to MAX.
+up_to() {
+	if ! [[ ${in[$2]} =~ $number ]] || [ "${in[$2]}" -gt "$1" ]; then
+		refuse "$2" "want a whole number from 1 to $1"
+	fi
+}
+
 # base CANDIDATE checks the release or the folder with which the candidate is
 # compared.
 base() {
@@ -165,10 +186,11 @@ main() {
 	setting kubernetes-version top kubernetesVersion KUBERNETES_VERSION "${in[kubernetes-version]-}"
 
 	scenarios
+	tags
+	up_to "$repeat_max" repeat
+	output repeat "${in[repeat]}"
 	base "${autoscaler:-${in[autoscaler-version]-}}"
-	if ! [[ ${in[timeout-minutes]} =~ $minutes ]] || [ "${in[timeout-minutes]}" -gt "$minutes_max" ]; then
-		refuse timeout-minutes "want a whole number from 1 to $minutes_max"
-	fi
+	up_to "$minutes_max" timeout-minutes
 	[[ ${in[artifact]} =~ $artifact ]] || refuse artifact 'want up to 100 letters, digits, dots, hyphens and underscores'
 
 	if "$refused"; then exit 1; fi

@@ -99,7 +99,7 @@ func newComposite(t *testing.T, inputs map[string]string) *composite {
 		c.copy(filepath.Join("scripts", filepath.Base(s)))
 	}
 	for _, name := range []string{"scale-up", "scale-down"} {
-		c.write(filepath.Join(c.root, "manifests", "scenarios", name+".yaml"), "title: "+name)
+		c.write(filepath.Join(c.root, "manifests", "scenarios", name+".yaml"), "title: "+name+"\ntags: ["+name+"]\n")
 	}
 	c.program(filepath.Join(c.root, "scripts", "docker-engine.sh"), "docker-engine", "")
 	// These are the files that a real env:up leaves.

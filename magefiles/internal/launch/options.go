@@ -69,7 +69,7 @@ var Options = map[string][]Option{
 	"pins:check":          nil,
 	"scenario:compare":    {{"autoscaler", "WHERE", "string"}, {"flags", "FLAGS", "string"}, {"out", "FOLDER", "string"}, {"scenarios", "NAMES", "string"}, {"tags", "TAGS", "string"}},
 	"scenario:list":       {{"tags", "TAGS", "string"}},
-	"scenario:run":        {{"autoscaler", "WHERE", "string"}, {"flags", "FLAGS", "string"}, {"out", "FOLDER", "string"}, {"tags", "TAGS", "string"}},
+	"scenario:run":        {{"autoscaler", "WHERE", "string"}, {"flags", "FLAGS", "string"}, {"out", "FOLDER", "string"}, {"repeat", "N", "int"}, {"tags", "TAGS", "string"}},
 	"source:fetch":        {{"component", "COMPONENT", "string"}},
 	"timeline:explain":    {{"record", "FILE", "string"}},
 	"timeline:export":     {{"out", "FILE", "string"}, {"record", "FILE", "string"}, {"since", "DURATION", "time.Duration"}},

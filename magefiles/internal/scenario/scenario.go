@@ -7,8 +7,10 @@ package scenario
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	version "github.com/hashicorp/go-version"
+	resourcev1 "k8s.io/api/resource/v1"
 
 	"caslab/magefiles/internal/capi/release"
 )
@@ -105,6 +107,47 @@ func (s *Scenario) needsControl() bool {
 	for _, step := range s.Steps {
 		for _, a := range step.Do {
 			if a.Autoscaler != "" || a.Flags != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// What a scenario may require.
+const (
+	// DynamicResources is dynamic resource allocation, DRA.
+	DynamicResources = "DRA"
+	// Control is an autoscaler that the lab starts and stops.
+	Control = "control"
+)
+
+// Requires returns what the scenario needs: the kinds of machines, DynamicResources and
+// Control.
+func (s *Scenario) Requires() []string {
+	var all []string
+	add := func(what string, needed bool) {
+		if needed {
+			all = append(all, what)
+		}
+	}
+	add(DockerMachines, slices.ContainsFunc(s.Groups, func(g Group) bool { return !g.IsHollow() }))
+	add(HollowMachines, slices.ContainsFunc(s.Groups, Group.IsHollow))
+	add(DynamicResources, s.usesClaims())
+	add(Control, s.needsControl())
+	return all
+}
+
+// usesClaims reports whether the scenario has a claim of DRA, or devices for it.
+func (s *Scenario) usesClaims() bool {
+	for _, manifest := range s.Manifests() {
+		if version, _ := manifest["apiVersion"].(string); strings.HasPrefix(version, resourcev1.GroupName+"/") {
+			return true
+		}
+	}
+	for _, step := range s.Steps {
+		for _, a := range step.Do {
+			if a.Workload != nil && len(a.Workload.Claims) > 0 {
 				return true
 			}
 		}

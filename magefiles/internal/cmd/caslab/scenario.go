@@ -11,6 +11,7 @@ var scenarioVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "scenario:list",
 		summary: "Prints the lab's scenarios, what each of them shows, and where it is from.",
+		details: "NEEDS has the kinds of machines, DRA, and control for a scenario that no running autoscaler can be used for (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed.",
 		example: "go tool mage scenario:list -tags=upstream-e2e",
 	}, func(fs *flag.FlagSet, o *scenarios.ListOptions) { scenarioTags(fs, &o.Tags) },
 		func(_ context.Context, s *session, o scenarios.ListOptions, _ []string) error {
@@ -21,7 +22,10 @@ var scenarioVerbs = []verb{
 		summary: "Runs scenarios against the autoscaler and fails if an expectation fails.",
 		args:    []argument{{"NAMES", "all, or names from scenario:list and paths of your own files, separated by commas"}},
 		example: "go tool mage scenario:run scale-up,./mine.yaml -out=results",
-	}, scenarioOptions, func(ctx context.Context, s *session, o scenarios.Options, args []string) error {
+	}, func(fs *flag.FlagSet, o *scenarios.Options) {
+		scenarioOptions(fs, o)
+		fs.IntVar(&o.Repeat, "repeat", 1, "`N`, how often each scenario runs: the results say how many of the runs passed, and which checks failed in the others")
+	}, func(ctx context.Context, s *session, o scenarios.Options, args []string) error {
 		return s.scenarios.Run(ctx, args[0], o)
 	}),
 	verbWithOptions(usage{

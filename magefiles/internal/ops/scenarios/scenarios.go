@@ -132,7 +132,7 @@ type ListOptions struct {
 	Tags string
 }
 
-// List prints the lab's scenarios.
+// List prints the lab's scenarios, with the seconds that they took in this checkout.
 func (sc *Scenarios) List(o ListOptions) error {
 	all, err := scenarios(AllScenarios)
 	if err != nil {
@@ -141,9 +141,13 @@ func (sc *Scenarios) List(o ListOptions) error {
 	if all, err = tagged(all, o.Tags); err != nil {
 		return err
 	}
-	w := ui.NewTable(sc.Out, "SCENARIO", "SHOWS", "TAGS", "SINCE", "FLAGS", "SOURCE")
+	known, err := sc.usual()
+	if err != nil {
+		return err
+	}
+	w := ui.NewTable(sc.Out, "SCENARIO", "SHOWS", "TAGS", "NEEDS", "SECONDS", "SINCE", "FLAGS", "SOURCE")
 	for _, s := range all {
-		w.Row(s.Name, s.Title, cmp.Or(strings.Join(s.Tags, ","), "-"), cmp.Or(s.Autoscaler.Since, "-"), cmp.Or(strings.Join(s.Autoscaler.Flags, " "), "-"), cmp.Or(s.Source, "-"))
+		w.Row(s.Name, s.Title, cmp.Or(strings.Join(s.Tags, ","), "-"), strings.Join(s.Requires(), ","), known.text(s.Name), cmp.Or(s.Autoscaler.Since, "-"), cmp.Or(strings.Join(s.Autoscaler.Flags, " "), "-"), cmp.Or(s.Source, "-"))
 	}
 	return w.End()
 }
@@ -170,9 +174,17 @@ type Options struct {
 	// Tags choose, of the scenarios that are named, those that have one of them; empty
 	// means all.
 	Tags string
+	// Repeat is how often each scenario runs, 1 to maxRepeat; 0 means once.
+	Repeat int
 }
 
+// maxRepeat bounds Repeat, so that a mistyped number does not occupy the cluster for days.
+const maxRepeat = 1000
+
 func (o Options) validate() error {
+	if o.Repeat < 0 || o.Repeat > maxRepeat {
+		return fmt.Errorf("-repeat=%d: want 1 to %d", o.Repeat, maxRepeat)
+	}
 	if !slices.Contains([]string{OnThisMachine, InTheCluster, AsItIs}, o.Autoscaler) {
 		return fmt.Errorf("-autoscaler=%s: want %s (compiled and run here), %s (compiled and run in the cluster) or %s (the one that scales it already)", o.Autoscaler, OnThisMachine, InTheCluster, AsItIs)
 	}
@@ -310,11 +322,11 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 	if !c.Own {
 		containers = nil
 	}
-	return engine.Run(ctx, engine.Options{
+	came, err := engine.Run(ctx, engine.Options{
 		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
 		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(reads).SizePrefix,
 		PrepareHollow: func(ctx context.Context) error { return sc.PrepareHollow(ctx, c) }, Containers: containers,
-		Autoscaler: under, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
+		Autoscaler: under, Repeat: t.Repeat, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
 		AddFact: func(f timeline.Fact) { sc.Timelines.AddFact(c, f) },
 		// After every scenario, so that a run that is killed loses nothing.
 		Report: func(so *results.Results) error {
@@ -324,6 +336,10 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		},
 		WriteFacts: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
 	}, t.chosen)
+	if err := sc.remember(ctx, came); err != nil {
+		sc.Log.Printf("! the seconds of the scenarios are not remembered: %v", err)
+	}
+	return came, err
 }
 
 // feed sends facts to its subscribers.

@@ -1,9 +1,11 @@
 package scenarios
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/ops/timelines"
 	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/target/targettest"
@@ -366,6 +369,74 @@ func TestTags(t *testing.T) {
 	for _, s := range shipped {
 		if len(s.Tags) == 0 {
 			t.Errorf("%s has no tags", s.Name)
+		}
+	}
+}
+
+// TestRefusedAtOnce: what would fail only at the end is refused before a cluster is asked.
+func TestRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, o := range map[string]Options{
+		"-out=" + file + ": create the folder": {Out: file},
+		"-repeat=-1: want 1 to 1000":           {Repeat: -1},
+		"-repeat=1001: want 1 to 1000":         {Repeat: 1001},
+	} {
+		l := labtest.New(t, nil)
+		sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}, Open: func(context.Context) (*target.Cluster, error) {
+			t.Error("the cluster was asked")
+			return nil, errors.New("asked")
+		}}
+		o.Autoscaler = OnThisMachine
+		for _, err := range []error{sc.Run(t.Context(), "scale-up", o), sc.Compare(t.Context(), "1.35.2", "1.36.1", "scale-up", o)} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want %q", err, want)
+			}
+		}
+	}
+}
+
+// TestList: the list has the needs of each scenario, and the median of its last seconds.
+func TestList(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	sc := &Scenarios{Lab: l.Lab}
+	for _, seconds := range []float64{500, 500, 500, 61, 62, 63, 64, 65} {
+		err := sc.remember(t.Context(), &results.Results{Scenarios: []results.Result{
+			{Name: "scale-up", Verdict: results.Passed, Seconds: seconds}, {Name: "scale-down", Verdict: results.Failed, Seconds: 9},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sc.List(ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"scale-up": `docker +63 `, "scale-down": `docker +- `, "restart-in-the-middle": `docker,control +- `} {
+		if !regexp.MustCompile(`(?m)^` + name + ` .* ` + want).MatchString(l.Printed.String()) {
+			t.Errorf("%s: want %q in\n%s", name, want, l.Printed)
+		}
+	}
+}
+
+// TestRequires: what a scenario needs is read from the whole file.
+func TestRequires(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"groups: [{name: a, max: 1}]\nsteps: [{say: s, expect: [{nodes: 1, within: 1s}]}]":                                                                                                       "docker",
+		"groups: [{name: a, max: 1, machines: hollow}]\nsteps: [{say: s, do: [{autoscaler: stop}], expect: [{nodes: 1, within: 1s}]}]":                                                           "hollow,control",
+		"groups: [{name: a, max: 1}, {name: b, max: 1, machines: hollow}]\nsteps: [{say: s, do: [{workload: {name: w, pods: 1, pool: a, claims: {gpu: x}}}], expect: [{nodes: 1, within: 1s}]}]": "docker,hollow,DRA",
+		"groups: [{name: a, max: 1}]\nobjects: [{apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: '${prefix}x'}}]\nsteps: [{say: s, expect: [{nodes: 1, within: 1s}]}]":       "docker,DRA",
+	} {
+		s, err := scenario.Parse("t.yaml", []byte("title: t\n"+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(s.Requires(), ","); got != want {
+			t.Errorf("Requires() = %s, want %s, for\n%s", got, want, text)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -802,6 +803,26 @@ func TestInterruptedCleanUpListsLeftovers(t *testing.T) {
 		came, err := engine.Run(interrupted, o, []*scenario.Scenario{all["scale-up"]})
 		if failure := came.Scenarios[0].Failure; !strings.Contains(failure, "clean-up: remove what the scenario created: interrupted a second time\nleft in the cluster: ") {
 			t.Errorf("%v\n%s", err, failure)
+		}
+	})
+}
+
+// TestRepeat: each scenario runs several times, one that is skipped only once.
+func TestRepeat(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o engine.Options) {
+		o.Repeat = 2
+		old := *all["maximum-holds"]
+		old.Autoscaler.Since = "99.0.0"
+		came, err := run(ctx, o, all["scale-up"], &old, all["pod-too-large"])
+		var got []string
+		for _, r := range came.Scenarios {
+			got = append(got, fmt.Sprintf("%s %d %s", r.Name, r.Run, r.Verdict))
+		}
+		want := []string{"scale-up 1 passed", "scale-up 2 passed", "maximum-holds 1 skipped", "pod-too-large 1 passed", "pod-too-large 2 passed"}
+		if err != nil || came.Repeat != 2 || !slices.Equal(got, want) {
+			t.Errorf("Run() = %q, %v, want %q", got, err, want)
 		}
 	})
 }

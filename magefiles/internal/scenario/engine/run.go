@@ -94,7 +94,9 @@ type Options struct {
 	AddFact func(timeline.Fact)
 	// WriteFacts writes facts in words, for the last minute of a failure. It is optional.
 	WriteFacts func(io.Writer, []timeline.Fact)
-	// Report is called after every scenario with the results so far, so that a run
+	// Repeat is how often each scenario runs, one run after the other. The default is 1.
+	Repeat int
+	// Report is called after every run of a scenario with the results so far, so that a run
 	// that is killed loses nothing. Its error is logged. It is optional.
 	Report func(*results.Results) error
 	Log    *ui.Log
@@ -132,29 +134,50 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 	if running != nil {
 		sofar.Release = release.Name(running)
 	}
+	if o.Repeat > 1 {
+		sofar.Repeat = o.Repeat
+	}
 	for i, s := range scenarios {
-		o.Log.Printf("scenario %d of %d: %s: %s", i+1, len(scenarios), s.Name, s.Title)
-		why := s.WhySkipped(running, o.Autoscaler.Controlled())
-		if ctx.Err() != nil {
-			why = "the run was stopped: " + context.Cause(ctx).Error()
-		}
-		if why != "" {
-			o.Log.Printf("  skipped: %s", why)
-			sofar.Scenarios = append(sofar.Scenarios, results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Verdict: results.Skipped, Why: why})
-		} else {
-			e := &engine{o: o, s: s, cluster: o.cluster(s, scenarios), flags: s.Autoscaler.Flags}
-			result := e.applyKnown(e.run(ctx), running)
-			o.markEnd(result)
+		for run := range max(1, o.Repeat) {
+			which := fmt.Sprintf("scenario %d of %d", i+1, len(scenarios))
+			if o.Repeat > 1 {
+				which += fmt.Sprintf(", run %d of %d", run+1, o.Repeat)
+			}
+			o.Log.Printf("%s: %s: %s", which, s.Name, s.Title)
+			result := o.runOnce(ctx, s, scenarios, running)
+			if o.Repeat > 1 {
+				result.Run = run + 1
+			}
 			sofar.Scenarios = append(sofar.Scenarios, result)
-			o.report(result)
+			sofar.Seconds = results.Seconds(o.Now().Sub(sofar.Started))
+			o.save(sofar)
+			if result.Verdict == results.Skipped {
+				break // so would be the next run
+			}
 		}
-		sofar.Seconds = results.Seconds(o.Now().Sub(sofar.Started))
-		o.save(sofar)
 	}
 	if ctx.Err() != nil {
 		return sofar, fmt.Errorf("stopped: %w", context.Cause(ctx))
 	}
 	return sofar, nil
+}
+
+// runOnce runs a scenario once, or skips it, and reports the result. running is the release
+// of the autoscaler.
+func (o Options) runOnce(ctx context.Context, s *scenario.Scenario, all []*scenario.Scenario, running *version.Version) results.Result {
+	why := s.WhySkipped(running, o.Autoscaler.Controlled())
+	if ctx.Err() != nil {
+		why = "the run was stopped: " + context.Cause(ctx).Error()
+	}
+	if why != "" {
+		o.Log.Printf("  skipped: %s", why)
+		return results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Verdict: results.Skipped, Why: why}
+	}
+	e := &engine{o: o, s: s, cluster: o.cluster(s, all), flags: s.Autoscaler.Flags}
+	result := e.applyKnown(e.run(ctx), running)
+	o.markEnd(result)
+	o.report(result)
+	return result
 }
 
 // cluster returns the cluster that a scenario of the run changes.

@@ -199,20 +199,20 @@ func (c *Comparison) Table(out io.Writer) error {
 }
 
 // JSON writes the comparison.
-func (c *Comparison) JSON(out io.Writer) error { return writeJSON(out, c) }
+func (c *Comparison) JSON(out io.Writer) error { return WriteJSON(out, c) }
 
 // Summary writes the comparison as Markdown, for a comment on a pull request.
 func (c *Comparison) Summary(out io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Autoscaler scenarios: %s\n\n", c.headline())
-	fmt.Fprintf(&b, "A is %s, B is %s.\n\n", cell(c.A), cell(c.B))
+	fmt.Fprintf(&b, "A is %s, B is %s.\n\n", Cell(c.A), Cell(c.B))
 	fmt.Fprintf(&b, "| Scenario | A | B | Difference |\n|---|---|---|---|\n")
 	for _, p := range c.Scenarios {
-		name := cell(p.Name)
+		name := Cell(p.Name)
 		if p.Difference != "" {
 			name = "**" + name + "**"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, cell(verdict(p.A)), cell(verdict(p.B)), cell(p.what()))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, Cell(verdict(p.A)), Cell(verdict(p.B)), Cell(p.what()))
 	}
 	for _, p := range c.Scenarios {
 		if p.Difference != differsInVerdict {
@@ -220,7 +220,7 @@ func (c *Comparison) Summary(out io.Writer) error {
 		}
 		for i, r := range []*Result{p.A, p.B} {
 			if r != nil {
-				details(&b, fmt.Sprintf("%s with %s", p.Name, string(rune('A'+i))), r.Failure)
+				Details(&b, fmt.Sprintf("%s with %s", p.Name, string(rune('A'+i))), r.Failure)
 			}
 		}
 	}

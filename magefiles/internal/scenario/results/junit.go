@@ -23,7 +23,7 @@ func (r *Results) JUnit(out io.Writer) error {
 		suite.AddProperty(printable(name), printable(r.Versions[name]))
 	}
 	for _, s := range r.Scenarios {
-		c := junit.Testcase{Name: s.Name, Classname: "scenario", Time: fmt.Sprintf("%.1f", s.Seconds)}
+		c := junit.Testcase{Name: s.label(), Classname: "scenario", Time: fmt.Sprintf("%.1f", s.Seconds)}
 		switch s.Verdict {
 		case Failed:
 			c.Failure = &junit.Result{Message: printable(s.Why), Data: printable(s.Failure)}

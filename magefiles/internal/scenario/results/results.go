@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -55,8 +56,11 @@ type Results struct {
 	Started    time.Time `json:"started"`
 	Seconds    float64   `json:"seconds"`
 	// Versions are the versions of other components, by name.
-	Versions  map[string]string `json:"versions,omitempty"`
-	Scenarios []Result          `json:"scenarios"`
+	Versions map[string]string `json:"versions,omitempty"`
+	// Repeat is how often each scenario was to run, if that is more than once.
+	Repeat int `json:"repeat,omitempty"`
+	// Scenarios has a result for each run of each scenario.
+	Scenarios []Result `json:"scenarios"`
 }
 
 // Result is the result of one scenario.
@@ -64,8 +68,10 @@ type Result struct {
 	Name string `json:"name"`
 	// Given is what the user typed for the scenario: a name or a path. Empty means
 	// the name.
-	Given   string    `json:"-"`
-	Title   string    `json:"title"`
+	Given string `json:"-"`
+	Title string `json:"title"`
+	// Run is the number of the run, from 1, if the scenario runs several times.
+	Run     int       `json:"run,omitempty"`
 	Verdict Verdict   `json:"verdict"`
 	Started time.Time `json:"started,omitzero"`
 	Seconds float64   `json:"seconds"`
@@ -118,7 +124,7 @@ func (r *Result) end(verdict Verdict, say string, err error) {
 
 // FailedError says that scenarios failed.
 type FailedError struct {
-	// Names are the names of the scenarios that failed.
+	// Names are the names of the scenarios that failed at least once.
 	Names []string
 	// Again is what the user typed for the first of them: its name or a path.
 	Again string
@@ -143,7 +149,9 @@ func (r *Results) Err() error {
 		if len(failed.Names) == 0 {
 			failed.Again = cmp.Or(s.Given, s.Name)
 		}
-		failed.Names = append(failed.Names, s.Name)
+		if !slices.Contains(failed.Names, s.Name) {
+			failed.Names = append(failed.Names, s.Name)
+		}
 	}
 	switch {
 	case len(failed.Names) > 0:
@@ -154,7 +162,7 @@ func (r *Results) Err() error {
 	return nil
 }
 
-// count says how many scenarios have each verdict.
+// count says how many scenarios, or runs of them, have each verdict.
 func (r *Results) count() string {
 	var parts []string
 	for _, v := range []Verdict{Passed, Failed, KnownFailure, UnexpectedPass, Interrupted, Skipped} {
@@ -171,7 +179,11 @@ func (r *Results) count() string {
 	if len(parts) == 0 {
 		return "no scenarios"
 	}
-	return strings.Join(parts, ", ")
+	counted := strings.Join(parts, ", ")
+	if r.repeated() {
+		return fmt.Sprintf("of %d runs, %s", len(r.Scenarios), counted)
+	}
+	return counted
 }
 
 // autoscaler returns the name of the autoscaler with its release.
@@ -194,18 +206,28 @@ func (r Result) why() string {
 	}
 }
 
-// Table writes a line for each scenario, and the number of each verdict.
+// Table writes a line for each scenario, or what its runs say together, and the number of
+// each verdict.
 func (r *Results) Table(out io.Writer) error {
+	write := r.verdictTable
+	if r.repeated() {
+		write = r.repeatTable
+	}
+	if err := write(out); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\n%s, with %s, in %s\n", r.count(), r.autoscaler(), time.Duration(r.Seconds*float64(time.Second)).Round(time.Second))
+	return err
+}
+
+// verdictTable writes a line for each scenario.
+func (r *Results) verdictTable(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SCENARIO\tVERDICT\tSECONDS\tWHY")
 	for _, s := range r.Scenarios {
 		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\n", s.Name, s.Verdict.Mark(), s.Verdict, duration(s), clip(s.why(), 120))
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(out, "\n%s, with %s, in %s\n", r.count(), r.autoscaler(), time.Duration(r.Seconds*float64(time.Second)).Round(time.Second))
-	return err
+	return w.Flush()
 }
 
 // duration returns the seconds of a scenario that ran.
@@ -220,9 +242,15 @@ func duration(r Result) string {
 func clip(text string, n int) string { return ui.Clip(strings.Join(strings.Fields(text), " "), n) }
 
 // JSON writes the results.
-func (r *Results) JSON(out io.Writer) error { return writeJSON(out, r) }
+func (r *Results) JSON(out io.Writer) error {
+	if r.repeated() {
+		return WriteJSON(out, withRepeats{r, r.Repeats()})
+	}
+	return WriteJSON(out, r)
+}
 
-func writeJSON(out io.Writer, v any) error {
+// WriteJSON writes a value as the JSON files of results have it.
+func WriteJSON(out io.Writer, v any) error {
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")

@@ -12,23 +12,33 @@ import (
 func Summary(out io.Writer, r *Results) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Autoscaler scenarios: %s\n\n", r.count())
-	fmt.Fprintf(&b, "With %s, in %.0f s", cell(r.autoscaler()), r.Seconds)
+	fmt.Fprintf(&b, "With %s, in %.0f s", Cell(r.autoscaler()), r.Seconds)
 	for _, name := range sortedKeys(r.Versions) {
-		fmt.Fprintf(&b, "; %s %s", cell(name), cell(r.Versions[name]))
+		fmt.Fprintf(&b, "; %s %s", Cell(name), Cell(r.Versions[name]))
 	}
-	fmt.Fprintf(&b, ".\n\n| Scenario | Verdict | Seconds | Why |\n|---|---|---|---|\n")
-	for _, s := range r.Scenarios {
-		fmt.Fprintf(&b, "| %s | %s %s | %s | %s |\n", cell(s.Name), s.Verdict.Mark(), s.Verdict, duration(s), cell(clip(s.why(), 200)))
-	}
-	for _, s := range r.Scenarios {
-		details(&b, s.Name, s.Failure)
+	fmt.Fprintf(&b, ".\n\n")
+	if r.repeated() {
+		r.repeatSummary(&b)
+	} else {
+		r.verdictSummary(&b)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
-// details writes a failure as a block that a reader unfolds.
-func details(b *strings.Builder, title, failure string) {
+// verdictSummary writes a line for each scenario, and the failures.
+func (r *Results) verdictSummary(b *strings.Builder) {
+	fmt.Fprintf(b, "| Scenario | Verdict | Seconds | Why |\n|---|---|---|---|\n")
+	for _, s := range r.Scenarios {
+		fmt.Fprintf(b, "| %s | %s %s | %s | %s |\n", Cell(s.Name), s.Verdict.Mark(), s.Verdict, duration(s), Cell(clip(s.why(), 200)))
+	}
+	for _, s := range r.Scenarios {
+		Details(b, s.Name, s.Failure)
+	}
+}
+
+// Details writes a failure as a block that a reader unfolds.
+func Details(b *strings.Builder, title, failure string) {
 	if failure == "" {
 		return
 	}
@@ -38,11 +48,11 @@ func details(b *strings.Builder, title, failure string) {
 	for strings.Contains(failure, fence) {
 		fence += "`"
 	}
-	fmt.Fprintf(b, "\n<details><summary>%s</summary>\n\n%s\n%s\n%s\n\n</details>\n", cell(title), fence, printable(failure), fence)
+	fmt.Fprintf(b, "\n<details><summary>%s</summary>\n\n%s\n%s\n%s\n\n</details>\n", Cell(title), fence, printable(failure), fence)
 }
 
-// cell escapes text for a cell of a Markdown table.
-func cell(text string) string {
+// Cell escapes text for a cell of a Markdown table.
+func Cell(text string) string {
 	return strings.NewReplacer("|", "\\|", "\n", " ", "<", "&lt;", ">", "&gt;").Replace(printable(text))
 }
 
