@@ -29,6 +29,7 @@ var Arguments = []Required{
 	{Target: "nodegroup:set", Args: []string{"NAME", "MIN", "MAX"}, Numbers: []string{"MIN", "MAX"},
 		Example: "go tool mage nodegroup:set work-cluster-md-0 1 3"},
 	{Target: "pins:bump", Args: []string{"PIN", "VERSION"}, Example: "go tool mage pins:bump kubernetes newest"},
+	{Target: "scenario:bisect", Args: []string{"GOOD", "BAD", "NAME"}, Example: "go tool mage scenario:bisect 1.35.2 1.36.1 restart-in-the-middle -out=results"},
 	{Target: "scenario:compare", Args: []string{"A", "B"}, Example: "go tool mage scenario:compare 1.35.2 ../autoscaler -scenarios=scale-up,scale-down"},
 	{Target: "scenario:run", Args: []string{"NAMES"}, Example: "go tool mage scenario:run scale-up,./mine.yaml -out=results"},
 	{Target: "timeline:explain", Args: []string{"WHAT"}, Example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z"},

@@ -67,6 +67,7 @@ var Options = map[string][]Option{
 	"nodegroup:set":       {{"capacity", "CAPACITY", "string"}, {"fail", "SHARE", "string"}, {"late", "TIME", "string"}, {"never", "SHARE", "string"}, {"podfail", "SHARE", "string"}, {"podstart", "TIME", "string"}, {"ready", "TIME", "string"}, {"seed", "NUMBER", "string"}, {"start", "TIME", "string"}, {"stop", "TIME", "string"}, {"untaint", "TAINTS", "string"}},
 	"pins:bump":           nil,
 	"pins:check":          nil,
+	"scenario:bisect":     {{"again", "", "bool"}, {"autoscaler", "WHERE", "string"}, {"flags", "FLAGS", "string"}, {"of", "REPOSITORY", "string"}, {"out", "FOLDER", "string"}, {"repeat", "N", "int"}},
 	"scenario:compare":    {{"autoscaler", "WHERE", "string"}, {"flags", "FLAGS", "string"}, {"out", "FOLDER", "string"}, {"scenarios", "NAMES", "string"}, {"tags", "TAGS", "string"}},
 	"scenario:list":       {{"tags", "TAGS", "string"}},
 	"scenario:run":        {{"autoscaler", "WHERE", "string"}, {"flags", "FLAGS", "string"}, {"out", "FOLDER", "string"}, {"repeat", "N", "int"}, {"tags", "TAGS", "string"}},

@@ -43,12 +43,40 @@ var scenarioVerbs = []verb{
 	}, func(ctx context.Context, s *session, o comparison, args []string) error {
 		return s.scenarios.Compare(ctx, args[0], args[1], o.names, o.Options)
 	}),
+	bisectVerb,
 }
+
+var bisectVerb = verbWithOptions(usage{
+	name:    "scenario:bisect",
+	summary: "Finds the commit of the autoscaler from which a scenario fails.",
+	details: "It checks that the scenario passes with GOOD and fails with BAD, and then runs it with the commits that git bisect chooses in a clone of the lab's own, of AUTOSCALER_DIR or AUTOSCALER_GIT. " +
+		"A commit that does not compile is skipped. The results are kept: after Ctrl-C, the same command goes on.",
+	args: []argument{
+		{"GOOD", "a release, such as 1.35.2, or a commit, a branch or a tag"},
+		{"BAD", "such a one from which the scenario fails"},
+		{"NAME", "the scenario, as for scenario:run"},
+	},
+	example: "go tool mage scenario:bisect 1.35.2 1.36.1 restart-in-the-middle -out=results",
+}, func(fs *flag.FlagSet, o *scenarios.BisectOptions) {
+	fs.BoolVar(&o.Again, "again", false, "forget the results of earlier searches")
+	fs.StringVar(&o.Of, "of", scenarios.OfAutoscaler, "`REPOSITORY`: autoscaler, or core for AUTOSCALER_CORE_DIR, with the autoscaler of AUTOSCALER_DIR")
+	fs.IntVar(&o.Repeat, "repeat", 1, "`N`, how often the scenario has to pass for a commit to be good")
+	whereAutoscaler(fs, &o.Autoscaler)
+	autoscalerFlags(fs, &o.Flags)
+	fs.StringVar(&o.Out, "out", "", "`FOLDER` for bisect.json, summary.md, and a folder with the results of each commit")
+}, func(ctx context.Context, s *session, o scenarios.BisectOptions, args []string) error {
+	return s.scenarios.Bisect(ctx, args[0], args[1], args[2], o)
+})
 
 // comparison has the options of scenario:compare.
 type comparison struct {
 	scenarios.Options
 	names string
+}
+
+// whereAutoscaler is the option of a command that compiles the autoscaler.
+func whereAutoscaler(fs *flag.FlagSet, where *string) {
+	fs.StringVar(where, "autoscaler", scenarios.OnThisMachine, "`WHERE` the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster")
 }
 
 func scenarioOptions(fs *flag.FlagSet, o *scenarios.Options) {

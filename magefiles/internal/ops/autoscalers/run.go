@@ -80,6 +80,11 @@ func (a *Autoscalers) Of(which string) (*Autoscalers, error) {
 	return a.With(a.Lab.With(func(cfg *config.Config) { cfg.Autoscaler.Origin, cfg.Autoscaler.Dir = config.OriginDir, dir })), nil
 }
 
+// WithCore returns a copy whose autoscaler is compiled with the core in a folder.
+func (a *Autoscalers) WithCore(dir string) *Autoscalers {
+	return a.With(a.Lab.With(func(cfg *config.Config) { cfg.AutoscalerCoreDir = dir }))
+}
+
 // Overrides returns the flags of the settings and those of this run, in this order. It
 // refuses text that does not consist of flags.
 func (a *Autoscalers) Overrides(flags string) ([]string, error) {

@@ -1,0 +1,231 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"caslab/magefiles/internal/bisect"
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/results"
+	"caslab/magefiles/internal/state"
+)
+
+// searchOf returns a search in a throwaway repository with one commit for each word: how the
+// scenario ends with it.
+func searchOf(t *testing.T, l *labtest.Lab, words ...string) *search {
+	t.Helper()
+	dir := t.TempDir()
+	git := func(args ...string) {
+		t.Helper()
+		if _, err := (run.Exec{}).Run(t.Context(), run.Cmd{Name: "git", Args: append([]string{"-c", "user.name=A", "-c", "user.email=a@example.com"}, args...), Dir: dir}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git("init", "--quiet", "--initial-branch=main")
+	for i, word := range words {
+		if err := os.WriteFile(filepath.Join(dir, "file"), fmt.Appendf(nil, "%s %d", word, i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		git("add", "--all")
+		git("commit", "--quiet", "--message", fmt.Sprintf("change %d", i))
+		git("tag", fmt.Sprintf("v1.%d.0", i))
+	}
+	clone, err := bisect.Open(t.Context(), bisect.Options{Checkout: dir, Dir: filepath.Join(t.TempDir(), "clone"), Runner: run.Exec{}, Progress: func(string) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &search{
+		Scenarios: &Scenarios{Lab: l.Lab}, clone: clone, runs: 1, goodName: "1.0.0", badName: fmt.Sprintf("1.%d.0", len(words)-1),
+		scenario: &scenario.Scenario{Name: "grow"}, file: l.State.Path("bisect", "grow.json"), out: t.TempDir(),
+	}
+	s.try = func(context.Context, bisect.Commit) (results.Result, error) { return fake(clone.Dir) }
+	var errs [2]error
+	s.good, errs[0] = clone.Resolve(t.Context(), s.goodName, "v")
+	s.bad, errs[1] = clone.Resolve(t.Context(), s.badName, "v")
+	if err := errors.Join(errs[:]...); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// fake runs a scenario as the checked-out commit says.
+func fake(dir string) (results.Result, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "file"))
+	if err != nil {
+		return results.Result{}, err
+	}
+	r := results.Result{Name: "grow", Verdict: results.Passed, Seconds: 60}
+	setUp, step := error(nil), error(nil)
+	switch word, _, _ := strings.Cut(string(text), " "); word {
+	case "passes":
+	case "unexpected":
+		r.Verdict = results.UnexpectedPass
+	case "fails", "known":
+		step = errors.New("did not come true within 1m0s: the group web has 2 nodes\n  seen: " + string(text))
+	case "crashes":
+		step = errors.New("the autoscaler ended in the middle of the step")
+	case "no-cluster":
+		setUp = errors.New("the first nodes of the group web: not within 8m")
+	case "no-compile":
+		return results.Result{}, &cannotTestError{errors.New("go build: exit status 1\nundefined: x")}
+	case "unclean":
+		r.Add("set up", 1, nil)
+		r.Fail("clean-up", errors.New("the machine stays"))
+		return r, nil
+	case "too-old":
+		r.Verdict, r.Why = results.Skipped, "it needs autoscaler 1.26.0"
+		return r, nil
+	}
+	r.Add("set up", 1, setUp)
+	r.Add("grow", 1, step)
+	if setUp != nil {
+		r.Fail("set up", setUp)
+	} else if step != nil {
+		r.Fail("grow", step)
+	}
+	if strings.HasPrefix(string(text), "known") {
+		r.Verdict = results.KnownFailure
+	}
+	return r, nil
+}
+
+func TestBisect(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		words []string
+		// want are parts of what is printed, and err is a part of the error.
+		want []string
+		err  string
+	}{
+		"a regression": {
+			words: []string{"passes", "passes", "unexpected", "known", "fails", "fails"},
+			want:  []string{"grow fails from ", "  change 3 (A, 20", "With this commit, and in the same way with 1.5.0:\n  grow: did not come true within 1m0s: the group web has 2 nodes\n    seen: known 3\n", "good     ", "bad      "},
+		},
+		"another failure": {
+			words: []string{"passes", "passes", "crashes", "fails"},
+			want:  []string{"  change 2 (A", "With this commit:\n  grow: the autoscaler ended", "In another way with 1.3.0:\n  grow: did not come true"},
+		},
+		"commits that cannot be tested": {
+			words: []string{"passes", "no-compile", "no-cluster", "unclean", "too-old", "fails"},
+			want:  []string{"grow fails from one of 5 commits on", "  change 1 (A", "  change 5 (A", "go build: exit status 1", "the scenario could not be set up: set up: the first nodes", "the scenario passed, and could not be cleaned up", "it needs autoscaler 1.26.0"},
+			err:   "grow fails from one of 5 commits, and those between the good and the bad ones cannot be tested",
+		},
+		"it fails already":         {words: []string{"fails", "fails", "fails"}, err: "grow has to pass with 1.0.0 ("},
+		"it passes":                {words: []string{"passes", "passes"}, err: ", and it passes"},
+		"the end does not compile": {words: []string{"passes", "no-compile"}, err: "cannot be tested: go build: exit status 1\nundefined: x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := labtest.New(t, nil)
+			s := searchOf(t, l, tt.words...)
+			err := s.run(t.Context())
+			if (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Fatalf("%v, want %q", err, tt.err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(l.Printed.String(), want) {
+					t.Errorf("%q was not printed:\n%s", want, l.Printed)
+				}
+			}
+			if len(tt.want) == 0 {
+				return
+			}
+			summary, serr := os.ReadFile(filepath.Join(s.out, "summary.md"))
+			data, derr := os.ReadFile(filepath.Join(s.out, "bisect.json"))
+			var read bisectReport
+			if err := errors.Join(serr, derr, json.Unmarshal(data, &read)); err != nil || len(read.Tested) != len(s.tested) {
+				t.Errorf("bisect.json has %+v, %v", read, err)
+			}
+			if !strings.HasPrefix(string(summary), "### grow fails from ") || strings.Count(string(summary), "<details>") == 0 {
+				t.Errorf("summary.md is\n%s", summary)
+			}
+		})
+	}
+}
+
+// TestBisectGoesOn: after an interruption, the same command tests no commit again, except those
+// that the cluster could not test.
+func TestBisectGoesOn(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	s := searchOf(t, l, "passes", "passes", "passes", "no-cluster", "passes", "passes", "fails", "fails")
+	ctx, stop := context.WithCancelCause(t.Context())
+	tries := 0
+	s.try = func(ctx context.Context, _ bisect.Commit) (results.Result, error) {
+		if tries++; tries == 4 {
+			stop(errors.New("Ctrl-C"))
+			return results.Result{}, context.Cause(ctx)
+		}
+		return fake(s.clone.Dir)
+	}
+	err := s.run(ctx)
+	if err == nil || !strings.Contains(err.Error(), "Ctrl-C\n3 commits were tested, and the results are kept: type the same command to go on, with -again to start over") {
+		t.Fatalf("%v, want how to go on", err)
+	}
+	var kept map[string]outcome
+	if _, err := state.ReadJSON(s.file, &kept); err != nil {
+		t.Fatal(err)
+	}
+	again := &search{
+		Scenarios: s.Scenarios, clone: s.clone, runs: 1, goodName: s.goodName, badName: s.badName, good: s.good, bad: s.bad, scenario: s.scenario, file: s.file,
+		try: func(_ context.Context, c bisect.Commit) (results.Result, error) {
+			if _, there := kept[c.ID]; there {
+				t.Errorf("%s is tested again", c.Title)
+			}
+			return fake(s.clone.Dir)
+		},
+	}
+	if err := again.run(t.Context()); err != nil || !strings.Contains(l.Printed.String(), "change 6 (A") || !strings.Contains(l.Logged.String(), "good, as an earlier search found") {
+		t.Errorf("%v, printed\n%s\nlogged\n%s", err, l.Printed, l.Logged)
+	}
+}
+
+// TestBisectRepeats: with several runs, a commit is bad as soon as one of them fails.
+func TestBisectRepeats(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	s := searchOf(t, l, "passes", "passes", "flaky", "flaky", "flaky")
+	s.runs = 3
+	runs := map[string]int{}
+	s.try = func(_ context.Context, c bisect.Commit) (results.Result, error) {
+		runs[c.Title]++
+		r, err := fake(s.clone.Dir)
+		if c.Title > "change 1" && runs[c.Title] == 2 {
+			r.Steps[1].Passed = false
+			r.Fail("grow", errors.New("did not come true"))
+		}
+		return r, err
+	}
+	if err := s.run(t.Context()); err != nil || !strings.Contains(l.Printed.String(), "change 2 (A") || runs["change 0"] != 3 || runs["change 4"] != 2 {
+		t.Errorf("%v, runs %v, printed\n%s", err, runs, l.Printed)
+	}
+}
+
+// TestBisectRefuses: what cannot be searched is refused before a cluster is asked.
+func TestBisectRefuses(t *testing.T) {
+	t.Parallel()
+	for want, tt := range map[string]struct {
+		names string
+		o     BisectOptions
+	}{
+		"-autoscaler=as-is: scenario:bisect compiles autoscalers": {"scale-up", BisectOptions{Of: OfAutoscaler, Options: Options{Autoscaler: AsItIs}}},
+		"want one scenario, and these are 2":                      {"scale-up,scale-down", BisectOptions{Of: OfAutoscaler, Options: Options{Autoscaler: OnThisMachine}}},
+		"-of=kubernetes: want autoscaler or core":                 {"scale-up", BisectOptions{Of: "kubernetes", Options: Options{Autoscaler: OnThisMachine}}},
+		"-of=core: set AUTOSCALER_CORE_DIR":                       {"scale-up", BisectOptions{Of: OfCore, Options: Options{Autoscaler: OnThisMachine}}},
+	} {
+		l := labtest.New(t, nil)
+		sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
+		if err := sc.Bisect(t.Context(), "1.35.2", "1.36.1", tt.names, tt.o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
