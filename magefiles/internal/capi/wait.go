@@ -233,6 +233,32 @@ func WaitMovable(ctx context.Context, c *kube.Client, api, namespace, name strin
 	}, progress)
 }
 
+// CheckMoved returns an error unless the cluster has its own Cluster object, which is not
+// paused, and as many machines as wanted. clusterctl ends the pause last, so a move that was
+// complete leaves exactly this. It reads twice and does not wait for controllers.
+func CheckMoved(ctx context.Context, c *kube.Client, namespace, name string, machines int) error {
+	paused, found := false, 0
+	err := kube.RetryUnlessAbsent(ctx, func() error {
+		cluster, err := c.Get(ctx, kube.Clusters, namespace, name)
+		if err != nil {
+			return err
+		}
+		paused = kube.Field(cluster, "spec", "paused") == "true"
+		all, err := c.List(ctx, kube.Machines, namespace)
+		found = len(all)
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for the moved objects: %w", err)
+	case paused:
+		return fmt.Errorf("the move left the Cluster %s paused", name)
+	case found < machines:
+		return fmt.Errorf("the move brought %d of %d machines", found, machines)
+	}
+	return nil
+}
+
 // WaitSeen waits until every machine is in the phase Running, and every machine deployment
 // has counted its ready machines. After a move this means that the cluster's own managers
 // have looked at all of them.

@@ -85,6 +85,50 @@ func TestWaitMovable(t *testing.T) {
 	}
 }
 
+// TestCheckMoved: what is missing is told at once, and an API server that refuses a request
+// is asked again.
+func TestCheckMoved(t *testing.T) {
+	t.Parallel()
+	cluster := func(paused bool) *unstructured.Unstructured {
+		return clusterObject("Cluster", "work", map[string]any{"spec": map[string]any{"paused": paused}})
+	}
+	both := []*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2")}
+	for name, tc := range map[string]struct {
+		objects  []*unstructured.Unstructured
+		refusals int
+		missing  string // empty: nothing
+	}{
+		"complete":          {append(both, cluster(false)), 0, ""},
+		"busy":              {append(both, cluster(false)), 2, ""},
+		"no Cluster":        {both, 0, "look for the moved objects"},
+		"paused":            {append(both, cluster(true)), 0, "the Cluster work paused"},
+		"a machine too few": {[]*unstructured.Unstructured{machine("a", "n1"), cluster(false)}, 0, "1 of 2 machines"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := kubetest.New(t, kinds, "")
+				server.Put(tc.objects...)
+				server.Intercept(func(q kubetest.Request) error {
+					if tc.refusals > 0 && q.Verb != "discover" {
+						tc.refusals--
+						return errors.New("etcdserver: leader changed")
+					}
+					return nil
+				})
+				begun := time.Now()
+				err := CheckMoved(t.Context(), server.Client(), "default", "work", 2)
+				if (err == nil) != (tc.missing == "") || err != nil && !strings.Contains(err.Error(), tc.missing) {
+					t.Errorf("CheckMoved() = %v; want %q in it", err, tc.missing)
+				}
+				if took := time.Since(begun); tc.missing != "" && took > 0 {
+					t.Errorf("CheckMoved() took %s", took)
+				}
+			})
+		})
+	}
+}
+
 func TestWaitSeen(t *testing.T) {
 	t.Parallel()
 	group := func(replicas int64, status map[string]any) *unstructured.Unstructured {

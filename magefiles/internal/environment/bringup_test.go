@@ -50,6 +50,8 @@ type fakeWorld struct {
 	fail           map[string]error
 	at             func(call string)
 	objectsCreated sync.WaitGroup
+	// moved is called at the end of a successful move.
+	moved func()
 }
 
 // worldKinds returns the kinds of a cluster with this version of Cluster API's API.
@@ -77,7 +79,7 @@ func newFakeWorldOf(t *testing.T, tag string) *fakeWorld {
 	t.Helper()
 	s := newFixture(t, map[string]string{"CERT_MANAGER": "true", "CAPI_VERSION": tag})
 	kinds := worldKinds(release.Of(s.Config.ClusterAPI.Version).API)
-	w := &fakeWorld{fixture: s, t: t, fail: map[string]error{}, at: func(string) {},
+	w := &fakeWorld{fixture: s, t: t, fail: map[string]error{}, at: func(string) {}, moved: func() {},
 		management: kubetest.New(t, kinds, ""), workload: kubetest.New(t, kinds, "")}
 	t.Cleanup(w.objectsCreated.Wait)
 	s.docker.Answers = []runtest.Answer{
@@ -230,6 +232,7 @@ func (c *fakeClusterctl) Move(ctx context.Context, from, to, namespace string) e
 			target.Put(o)
 		}
 	}
+	c.w.moved()
 	return nil
 }
 
@@ -496,6 +499,83 @@ func TestFailedMoveIsNotRecorded(t *testing.T) {
 	}
 }
 
+// TestMoveThatLeftSomething: the management cluster stays after a move that clusterctl calls
+// complete, and that left something.
+func TestMoveThatLeftSomething(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		lose func(workload *kubetest.Server)
+		want string
+	}{
+		"no Cluster":        {func(s *kubetest.Server) { s.Remove(kube.Clusters, "default", "work-cluster") }, "look for the moved objects"},
+		"still paused":      {func(s *kubetest.Server) { s.Edit(kube.Clusters, "default", "work-cluster", pause) }, "left the Cluster work-cluster paused"},
+		"a machine too few": {func(s *kubetest.Server) { s.Remove(kube.Machines, "default", "md") }, "brought 1 of 2 machines"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newFakeWorld(t)
+			w.moved = func() { tc.lose(w.workload) }
+			failed := new(steps.Error)
+			if err := w.Up(t.Context(), Ready); !errors.As(err, &failed) || failed.Step != stepMove || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("Up() = %v; want %q in it", err, tc.want)
+			}
+			if n := w.called("kind delete work-cluster-management"); n != 0 || slices.Contains(w.recorder.facts, "record") {
+				t.Errorf("the management cluster was deleted %d times, and the recorder was called for %q", n, w.recorder.facts)
+			}
+			if ready, err := state.Exists(w.readyFile()); err != nil || ready {
+				t.Errorf("it is recorded that the environment manages itself: %t, %v", ready, err)
+			}
+		})
+	}
+}
+
+func pause(c *unstructured.Unstructured) {
+	if err := unstructured.SetNestedField(c.Object, true, "spec", "paused"); err != nil {
+		panic(err)
+	}
+}
+
+// TestDeletedWhileMachinesAreCounted: the management cluster is deleted while the node
+// groups have not counted their machines yet. An env:up that is killed then continues.
+func TestDeletedWhileMachinesAreCounted(t *testing.T) {
+	t.Parallel()
+	counted := func(w *fakeWorld) {
+		w.workload.Edit(kube.MachineDeployments, "default", "md", func(g *unstructured.Unstructured) {
+			g.Object["status"] = map[string]any{"readyReplicas": int64(1)}
+		})
+	}
+	for _, killed := range []bool{false, true} {
+		w := newFakeWorld(t)
+		w.workload.Put(&unstructured.Unstructured{Object: object("cluster.x-k8s.io/v1beta2", "MachineDeployment", "default", "md", nil,
+			map[string]any{"spec": map[string]any{"replicas": int64(1)}})})
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, errors.New("the deletion waits for the count"))
+		defer cancel()
+		w.at = func(call string) {
+			switch {
+			case call != "kind delete work-cluster-management":
+			case killed:
+				cancel()
+			default:
+				counted(w)
+			}
+		}
+		err := w.Up(ctx, Ready)
+		if killed {
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("Up() = %v, when interrupted", err)
+			}
+			err = w.newEnvironment().Up(t.Context(), Ready)
+		}
+		if err != nil {
+			t.Fatalf("killed: %t, Up() = %v", killed, err)
+		}
+		w.ready(t)
+		if n := w.called("kind create work-cluster-management of baked:1"); n != 1 {
+			t.Errorf("killed: %t: %d management clusters were created", killed, n)
+		}
+	}
+}
+
 // TestOnlyWhatStaysIsSaidToStay: a temporary environment is removed by the caller.
 func TestOnlyWhatStaysIsSaidToStay(t *testing.T) {
 	t.Parallel()
@@ -670,8 +750,12 @@ func TestMoveFromProviderThatIgnoresPause(t *testing.T) {
 				running[d.GetNamespace()] = kube.Field(d, "spec", "replicas") != "0"
 			}
 		}
+		w.management.Put(&unstructured.Unstructured{Object: fakeCluster(false)})
+		for _, name := range []string{"cp", "md"} {
+			w.management.Put(&unstructured.Unstructured{Object: fakeMachine(name, "Running", name == "cp")})
+		}
 		c := w.newBringUp(engine.Info{})
-		c.repo, c.mgmt = repo, w.management.Client()
+		c.repo, c.mgmt, c.workload = repo, w.management.Client(), w.workload.Client()
 		if _, err := c.move(t.Context(), func(string) {}); err != nil {
 			t.Fatal(err)
 		}

@@ -37,10 +37,21 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 	if err := ctl.Move(ctx, c.managementKubeconfig(), c.EnvironmentKubeconfig(), namespace); err != nil {
 		return "", err
 	}
+	if err := c.checkMoved(ctx); err != nil {
+		return "", err
+	}
 	// Recording starts only now: a move deletes and creates objects, although nothing
 	// happens to the machines.
 	c.stopRecording = c.recorder.Record(context.WithoutCancel(ctx), c.workload)
 	return "", nil
+}
+
+// checkMoved refuses a move that left something behind. Nothing but this is between the move
+// and the deletion of the management cluster.
+func (c *bringUp) checkMoved(ctx context.Context) error {
+	ctx, cancel := lab.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return capi.CheckMoved(ctx, c.workload, namespace, c.Config.ClusterName, 1+c.Config.Workers)
 }
 
 // stopInfrastructure ends the Docker provider of the management cluster.
@@ -50,6 +61,8 @@ func (c *bringUp) stopInfrastructure(ctx context.Context, progress func(string))
 	return capi.StopManagers(ctx, c.mgmt, c.repo.InfrastructureNamespace(), progress)
 }
 
+// verify waits until the workload cluster's own controllers have looked at all machines. The
+// management cluster has no object since the move, so it is deleted meanwhile.
 func (c *bringUp) verify(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := lab.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()

@@ -274,6 +274,6 @@ func (c *bringUp) steps(nodeUsually time.Duration) []steps.Step {
 		{Name: stepPivotInit, Needs: []string{stepControl}, Usually: 30 * time.Second, Run: c.initWorkload},
 		{Name: stepMove, Needs: []string{stepNodes, stepPivotInit}, Usually: 3 * time.Second, Run: c.whileManaged(c.move)},
 		{Name: stepVerify, Needs: []string{stepMove}, Usually: 5 * time.Second, Run: c.verify},
-		{Name: stepDelete, Needs: []string{stepVerify}, Usually: 2 * time.Second, Run: c.deleteManagement},
+		{Name: stepDelete, Needs: []string{stepMove}, Usually: 2 * time.Second, Run: c.deleteManagement},
 	}
 }
