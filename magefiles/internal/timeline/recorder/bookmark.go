@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/timeline/hostlog"
 )
 
 // bookmark is how far a recorder has read logs and events. The record shows that too,
@@ -17,7 +18,7 @@ type bookmark struct {
 	// Until is when the bookmark was written.
 	Until time.Time `json:"until"`
 	// Log is the place in the host's log.
-	Log position `json:"log"`
+	Log hostlog.Position `json:"log"`
 	// Pods has the time of the last line that was read of each container's log, by
 	// the pod's UID and the container's name.
 	Pods map[string]time.Time `json:"pods,omitempty"`

@@ -17,7 +17,9 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/hostlog"
 	"caslab/magefiles/internal/timeline/logfacts"
+	"caslab/magefiles/internal/timeline/objectfacts"
 	"caslab/magefiles/internal/timeline/shape"
 )
 
@@ -60,7 +62,7 @@ func (r *recorder) run(ctx context.Context) {
 		})
 	}
 	if r.LogFile != "" {
-		r.all.Go(func() { r.hostLog().follow(ctx, r.report) })
+		r.all.Go(func() { r.hostLog().Follow(ctx, r.report) })
 	}
 	r.all.Go(func() {
 		if err := timeline.TailNew(ctx, r.File, r.labFact); err != nil {
@@ -192,7 +194,7 @@ func (r *recorder) group(change kube.Change) {
 	case o == nil:
 		r.recordGone(timeline.Group, string(change.Before.GetUID()))
 	case r.isOurs(o):
-		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return groupFacts(o, r.now()) })
+		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return objectfacts.Group(o, r.now()) })
 	}
 }
 
@@ -228,7 +230,7 @@ func (r *recorder) template(change kube.Change) {
 		r.recordGone(timeline.Template, string(change.Before.GetUID()))
 		return
 	}
-	r.observe(timeline.Template, string(o.GetUID()), func() []timeline.Fact { return templateFacts(o, r.now()) })
+	r.observe(timeline.Template, string(o.GetUID()), func() []timeline.Fact { return objectfacts.Template(o, r.now()) })
 }
 
 func (r *recorder) budget(change kube.Change) {
@@ -237,7 +239,7 @@ func (r *recorder) budget(change kube.Change) {
 		r.recordGone(timeline.Budget, string(change.Before.GetUID()))
 		return
 	}
-	r.observe(timeline.Budget, string(o.GetUID()), func() []timeline.Fact { return budgetFacts(o, r.now()) })
+	r.observe(timeline.Budget, string(o.GetUID()), func() []timeline.Fact { return objectfacts.Budget(o, r.now()) })
 }
 
 func (r *recorder) machine(change kube.Change) {
@@ -245,7 +247,7 @@ func (r *recorder) machine(change kube.Change) {
 	case o == nil:
 		r.recordGone(timeline.Machine, string(change.Before.GetUID()))
 	case r.isOurs(o):
-		r.observe(timeline.Machine, string(o.GetUID()), func() []timeline.Fact { return machineFacts(o, r.groups.ofMachine(o), r.now()) })
+		r.observe(timeline.Machine, string(o.GetUID()), func() []timeline.Fact { return objectfacts.Machine(o, r.groups.OfMachine(o), r.now()) })
 	}
 }
 
@@ -254,7 +256,7 @@ func (r *recorder) cluster(change kube.Change) {
 	if o == nil || r.Cluster != "" && o.GetName() != r.Cluster {
 		return
 	}
-	r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return clusterFacts(o, r.now()) })
+	r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return objectfacts.Cluster(o, r.now()) })
 }
 
 func (r *recorder) node(change kube.Change) {
@@ -268,7 +270,7 @@ func (r *recorder) node(change kube.Change) {
 		r.report(err)
 		return
 	}
-	r.observe(timeline.Node, string(node.UID), func() []timeline.Fact { return nodeFacts(node, r.groups.ofNode(node), r.now()) })
+	r.observe(timeline.Node, string(node.UID), func() []timeline.Fact { return objectfacts.Node(node, r.groups.OfNode(node), r.now()) })
 }
 
 func (r *recorder) status(change kube.Change) {
@@ -276,7 +278,7 @@ func (r *recorder) status(change kube.Change) {
 	if o == nil || o.GetName() != autoscaler.StatusConfigMap {
 		return
 	}
-	r.observe(timeline.Autoscaler, "status", func() []timeline.Fact { return healthFacts(o, r.now()) })
+	r.observe(timeline.Autoscaler, "status", func() []timeline.Fact { return objectfacts.Health(o, r.now()) })
 }
 
 // pod follows the pods of the workload cluster.
@@ -289,21 +291,15 @@ func (r *recorder) pod(ctx context.Context, change kube.Change) {
 	}
 }
 
-// observePod records a pod. Of one that is no workload, only the shape is recorded.
 func (r *recorder) observePod(pod *corev1.Pod) {
 	r.observe(timeline.Pod, string(pod.UID), func() []timeline.Fact {
-		if isWorkload(pod) && len(autoscalerContainers(pod)) == 0 {
-			return podFacts(pod, r.groups.nodes[pod.Spec.NodeName], r.now())
-		}
-		return systemPodFacts(pod, r.now())
+		return objectfacts.Pod(pod, r.groups.OfNodeName(pod.Spec.NodeName), r.now())
 	})
 }
 
 // observeProcess records the pod of an autoscaler that runs in the containers.
 func (r *recorder) observeProcess(pod *corev1.Pod, containers []string) {
-	r.observe(timeline.Autoscaler, string(pod.UID), func() []timeline.Fact {
-		return append(processFacts(pod, containers, r.now()), commandLine(pod, containers[0], r.now())...)
-	})
+	r.observe(timeline.Autoscaler, string(pod.UID), func() []timeline.Fact { return objectfacts.Process(pod, containers, r.now()) })
 }
 
 // autoscalerPod records a pod of an autoscaler and begins to read its log. It returns the
@@ -319,7 +315,7 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 		r.setInstances(pod, func(string) instance { return instance{finished: true} })
 		return nil
 	}
-	containers := autoscalerContainers(pod)
+	containers := objectfacts.AutoscalerContainers(pod)
 	if len(containers) == 0 {
 		return pod
 	}
@@ -341,7 +337,7 @@ func (r *recorder) autoscalerPod(ctx context.Context, c *kube.Client, change kub
 func (r *recorder) setInstances(pod *corev1.Pod, now func(container string) instance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, container := range autoscalerContainers(pod) {
+	for _, container := range objectfacts.AutoscalerContainers(pod) {
 		r.instances[logKey(pod, container)] = now(container)
 	}
 }
@@ -354,26 +350,26 @@ func (r *recorder) labFact(f timeline.Fact) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.repeats.add(f)
+	r.statements.Learn(f)
 }
 
 // hostLog returns a reader of LogFile that starts where the previous recorder stopped.
-func (r *recorder) hostLog() *hostLog {
+func (r *recorder) hostLog() *hostlog.Reader {
 	var last time.Time
 	var lines logfacts.Reader
-	return &hostLog{
-		path: r.LogFile, at: r.bookmark.Log,
-		onLine: func(text string) bool {
+	return &hostlog.Reader{
+		Path: r.LogFile, At: r.bookmark.Log,
+		OnLine: func(text string) bool {
 			at, ok := r.logLine(text, cmp.Or(last, r.now()), &lines)
 			last = cmp.Or(at, last)
 			return ok
 		},
-		onPosition: func(p position) {
+		OnPosition: func(p hostlog.Position) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.bookmark.Log = p
 		},
-		onEnd: func() { r.logRest(&lines) },
+		OnEnd: func() { r.logRest(&lines) },
 	}
 }
 
@@ -398,7 +394,7 @@ func (r *recorder) logEntry(e speech.Entry, day time.Time, lines *logfacts.Reade
 	}
 	if e.Class == speech.Loop {
 		r.mu.Lock()
-		r.repeats.nextRound()
+		r.statements.NextRound()
 		r.mu.Unlock()
 		return time.Time{}, true
 	}
@@ -415,7 +411,7 @@ func (r *recorder) save() {
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.recordFacts(nil)
-	r.bookmark.Statements = r.repeats.lastTimes()
+	r.bookmark.Statements = r.statements.LastTimes()
 	if err := r.bookmark.save(r.File, now); err != nil {
 		r.reportLocked(err)
 	}

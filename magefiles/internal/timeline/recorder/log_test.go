@@ -165,7 +165,7 @@ func TestRepeatedStatementIsRecordedAgain(t *testing.T) {
 		b.expect(facts(b.record(func() { rounds(3) })))
 		b.expect(facts(b.record(func() {
 			rounds(1)
-			time.Sleep(statementExpiry)
+			time.Sleep(2 * time.Minute) // its expiry
 			rounds(2)
 		})), refused)
 		b.expect(facts(b.record(func() {
@@ -180,48 +180,6 @@ func TestRepeatedStatementIsRecordedAgain(t *testing.T) {
 			rounds(2)
 		})), refused, refused)
 	})
-}
-
-func TestUnrecordedLinesAreReadAgain(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "log")
-	l := hostLogFile{t, path}
-	l.startProcess()
-	l.writeLine("a.go:1] one\n")
-	l.writeLine("a.go:1] two\n")
-	l.writeLine(strings.Repeat("x", 3*prefixLength) + "\n")
-	var read []string
-	full := true
-	h := &hostLog{path: path, onPosition: func(position) {}, onLine: func(text string) bool {
-		if full && strings.HasSuffix(text, "two") {
-			return false
-		}
-		read = append(read, text[len(text)-3:])
-		return true
-	}}
-	defer h.close()
-	if err := h.poll(); !errors.Is(err, errUnrecorded) {
-		t.Errorf("poll() = %v", err)
-	}
-	full = false
-	h.close()
-	for range 2 {
-		if err := h.poll(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := []string{"6.1", "one", "two", "xxx"}; !slices.Equal(read, want) {
-		t.Errorf("read %q, want %q", read, want)
-	}
-	// Another log at the same path is read from its beginning, though it is as long.
-	if err := os.WriteFile(path, []byte(strings.Repeat("y", int(h.at.Offset)-1)+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.close()
-	read = nil
-	if err := h.poll(); err != nil || !slices.Equal(read, []string{"yyy"}) {
-		t.Errorf("read %q of another log, %v", read, err)
-	}
 }
 
 // TestUnrecordedFactsOfTheLogAreKept: what several lines say together is recorded, once, though
@@ -308,26 +266,6 @@ func TestAutoscalerPod(t *testing.T) {
 		time.Sleep(time.Minute)
 		b.expect(b.record(nil), "00:00:16 autoscaler stopped kube-system/caslab-autoscaler-1 (between 2000-01-01T00:00:16Z and 2000-01-01T00:01:16Z, while nobody recorded) late")
 	})
-}
-
-func TestProcessFacts(t *testing.T) {
-	t.Parallel()
-	for state, want := range map[string]string{
-		`{name: a, image: i, state: {running: {startedAt: "2026-11-24T11:00:00Z"}}}`:                                                            "11:00:00 autoscaler started x/ca (i)",
-		`{name: a, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {reason: Error, finishedAt: "2026-11-24T11:00:01Z"}}}`: "11:00:01 autoscaler stopped x/ca (Error)",
-		`{name: a, state: {terminated: {reason: Completed, finishedAt: "2026-11-24T11:00:02Z"}}}`:                                               "11:00:02 autoscaler stopped x/ca (Completed)",
-		`{name: a, state: {waiting: {reason: ContainerCreating}}}`:                                                                              "",
-		`{name: other, state: {running: {}}}`:                                                                                                   "",
-	} {
-		pod := typed(t, kube.Pod, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
-		got := ""
-		for _, f := range processFacts(pod, []string{"a"}, noon) {
-			got += describe(f)
-		}
-		if got != want {
-			t.Errorf("the facts of %s are %q, want %q", state, got, want)
-		}
-	}
 }
 
 // recorder returns a recorder that has read the record but follows nothing yet.

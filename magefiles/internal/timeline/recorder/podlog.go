@@ -2,21 +2,17 @@ package recorder
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/logfacts"
 )
 
@@ -27,53 +23,12 @@ const logRetry = time.Second
 // another without a line in between.
 const maxLogRetry = time.Minute
 
+// errUnrecorded is returned for a line that must be read again.
+var errUnrecorded = errors.New("the line could not be recorded")
+
 // logIdle is how long no line comes before a log counts as read. Existing lines
 // come at once, but the API server does not mark the last of them.
 const logIdle = 2 * time.Second
-
-// autoscalerContainers returns the names of a pod's containers that may be an
-// autoscaler by the image or by the pod's name.
-func autoscalerContainers(pod *corev1.Pod) []string {
-	var names []string
-	for _, c := range pod.Spec.Containers {
-		if autoscaler.Runs(pod.Name, autoscaler.Container{Image: c.Image, Command: c.Command}) {
-			names = append(names, c.Name)
-		}
-	}
-	return names
-}
-
-// processFacts returns the fact that the first of an autoscaler's containers runs or
-// has stopped, nil if neither is known.
-func processFacts(pod *corev1.Pod, containers []string, now time.Time) []timeline.Fact {
-	f := factAbout(timeline.Autoscaler, pod, "")
-	f.Name = pod.Namespace + "/" + pod.Name
-	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name != containers[0] {
-			continue
-		}
-		if running := c.State.Running; running != nil {
-			return []timeline.Fact{complete(f, timeline.Started, cmp.Or(running.StartedAt.UTC(), now), c.Image)}
-		}
-		if ended := cmp.Or(c.State.Terminated, c.LastTerminationState.Terminated); ended != nil {
-			return []timeline.Fact{complete(f, timeline.Stopped, cmp.Or(ended.FinishedAt.UTC(), now), sentence(ended.Reason, ended.Message))}
-		}
-	}
-	return nil
-}
-
-// commandLine returns the fact of the flags in the command line of an autoscaler's
-// container, because its log may not have them.
-func commandLine(pod *corev1.Pod, container string, now time.Time) []timeline.Fact {
-	for _, c := range pod.Spec.Containers {
-		if c.Name == container {
-			f := logfacts.Flags(autoscaler.FlagsOf(slices.Concat(c.Command, c.Args)), "", cmp.Or(pod.CreationTimestamp.UTC(), now))
-			f.Name, f.UID, f.Source = pod.Namespace+"/"+pod.Name, string(pod.UID), timeline.Watch
-			return []timeline.Fact{f}
-		}
-	}
-	return nil
-}
 
 // instance is one run of a container. After a restart the container has another ID.
 type instance struct {
@@ -184,8 +139,8 @@ func (r *recorder) stream(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		}
 		idle.Reset(logIdle)
 		stamp, message, _ := strings.Cut(strings.TrimSuffix(text, "\n"), " ")
-		at := parseTime(stamp)
-		if at.IsZero() || !at.After(since) {
+		at, err := time.Parse(time.RFC3339Nano, stamp)
+		if err != nil || !at.After(since) {
 			continue // the request has whole seconds
 		}
 		// An autoscaler in a container has the time zone of its image.

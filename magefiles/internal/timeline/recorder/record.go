@@ -17,6 +17,8 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/news"
+	"caslab/magefiles/internal/timeline/objectfacts"
 )
 
 // Options of Record.
@@ -65,7 +67,7 @@ func Record(ctx context.Context, o Options) (err error) {
 	if lock.Lost() {
 		return &RestartedError{File: o.File}
 	}
-	r.bookmark.Statements = r.repeats.lastTimes()
+	r.bookmark.Statements = r.statements.LastTimes()
 	return r.bookmark.save(r.File, time.Now())
 }
 
@@ -81,9 +83,9 @@ type recorder struct {
 	all sync.WaitGroup
 
 	// mu guards the fields below: followers run concurrently.
-	mu      sync.Mutex
-	memory  memory
-	repeats repeats
+	mu         sync.Mutex
+	objects    news.Objects
+	statements news.Statements
 	// recorded has the identities of the recorded facts from events and logs.
 	recorded map[string]bool
 	// complete has the kinds of which a fact says that all objects are on record.
@@ -97,7 +99,7 @@ type recorder struct {
 	// previousEnd is the last time at which the previous recorder was at work, zero if
 	// there was none.
 	previousEnd time.Time
-	groups      groups
+	groups      objectfacts.Groups
 	reported    map[string]time.Time
 	// unwritten has facts of objects, and of several lines of a log, that could not be
 	// appended yet.
@@ -115,7 +117,7 @@ type recorder struct {
 func newRecorder(o Options, lock *state.Lock) *recorder {
 	return &recorder{
 		Options: o, lock: lock, now: time.Now, write: func(facts ...timeline.Fact) error { return timeline.Append(o.File, facts...) },
-		memory: memory{}, groups: newGroups(o.Cluster),
+		objects: news.Objects{}, groups: objectfacts.NewGroups(o.Cluster),
 		recorded: map[string]bool{}, complete: map[timeline.Kind]bool{}, present: map[string]bool{}, reported: map[string]time.Time{}, instances: map[string]instance{},
 		templates: map[schema.GroupKind]<-chan struct{}{},
 	}
@@ -151,14 +153,14 @@ func (r *recorder) readRecord() error {
 	if r.bookmark.Until.After(r.previousEnd) {
 		r.previousEnd = r.bookmark.Until
 	}
-	r.repeats.restoreTimes(r.bookmark.Statements)
+	r.statements.RestoreTimes(r.bookmark.Statements)
 	return r.write(timeline.Fact{Time: r.now(), Kind: timeline.Lab, What: timeline.Recording, Since: r.previousEnd, Text: text, Source: timeline.Own})
 }
 
 // learn updates what the recorder knows with a recorded fact. r.mu is held.
 func (r *recorder) learn(f timeline.Fact) {
-	r.memory.add(f)
-	r.groups.add(f)
+	r.objects.Learn(f)
+	r.groups.Learn(f)
 	if f.What == timeline.Shaped && f.Name == "" {
 		r.complete[f.Kind] = true
 	}
@@ -166,7 +168,7 @@ func (r *recorder) learn(f timeline.Fact) {
 		r.recorded[identity(f)] = true
 	}
 	if f.Kind == timeline.Autoscaler || f.Kind == timeline.Lab {
-		r.repeats.add(f)
+		r.statements.Learn(f)
 	}
 }
 
@@ -180,9 +182,9 @@ func identity(f timeline.Fact) string {
 func (r *recorder) observe(kind timeline.Kind, uid string, facts func() []timeline.Fact) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, k, all := r.now(), objectKey(timeline.Fact{Kind: kind, UID: uid}), facts()
-	r.present[k] = true
-	r.recordFacts(r.memory.changes(now, all))
+	now, all := r.now(), facts()
+	r.present[news.Key(kind, uid)] = true
+	r.recordFacts(r.objects.Changes(now, all))
 }
 
 // recordMessage records a fact from an event or a line of the log, unless the record
@@ -194,19 +196,19 @@ func (r *recorder) recordMessage(f timeline.Fact) bool {
 		return true
 	}
 	if f.Group == "" && f.Node != "" {
-		f.Group = r.groups.nodes[f.Node]
+		f.Group = r.groups.OfNodeName(f.Node)
 	}
 	if f.Name != "" && !strings.Contains(f.Name, "/") {
-		f.Name = r.qualifiedName(f.Name)
+		f.Name = r.objects.QualifiedName(f.Name)
 	}
 	if r.recorded[identity(f)] {
 		return true
 	}
-	if o := r.memory[objectKey(f)]; o != nil && f.What == timeline.Evicted && o.aspects[aspect(f)].What == timeline.Evicted {
+	if f.What == timeline.Evicted && r.objects.Has(f) {
 		return true // recorded already, from the pod's condition
 	}
-	if !r.repeats.isNew(f) {
-		r.repeats.add(f)
+	if !r.statements.IsNew(f) {
+		r.statements.Learn(f)
 		return true
 	}
 	return r.append([]timeline.Fact{f})
@@ -220,21 +222,6 @@ func (r *recorder) recordOnce(f timeline.Fact) {
 	if !f.Time.Before(r.recordStart.Truncate(time.Second)) && !r.recorded[identity(f)] {
 		r.recordFacts([]timeline.Fact{f})
 	}
-}
-
-// qualifiedName returns namespace/name for a pod's name without its namespace, as old
-// releases log it, if only one pod has that name.
-func (r *recorder) qualifiedName(name string) string {
-	var whole []string
-	for _, o := range r.memory {
-		if o.kind == timeline.Pod && strings.HasSuffix(o.name, "/"+name) {
-			whole = append(whole, o.name)
-		}
-	}
-	if len(whole) == 1 {
-		return whole[0]
-	}
-	return name
 }
 
 // seenAfter is the delay from which on a fact is recorded with Seen.
@@ -282,24 +269,9 @@ func (r *recorder) append(facts []timeline.Fact) bool {
 func (r *recorder) recordGone(kind timeline.Kind, uid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := objectKey(timeline.Fact{Kind: kind, UID: uid})
-	if o := r.memory[k]; o != nil && (o.exists() || o.isShaped()) {
-		r.recordFacts([]timeline.Fact{o.endFact(r.now(), "")})
+	if f, known := r.objects.Gone(kind, uid, r.now()); known {
+		r.recordFacts([]timeline.Fact{f})
 	}
-}
-
-// endFact returns the fact that the object is gone. The pod of an autoscaler counts as
-// its process, which has stopped. An object of which only the shape is recorded has none
-// any more.
-func (o *object) endFact(at time.Time, text string) timeline.Fact {
-	f := timeline.Fact{Time: at, Kind: o.kind, What: timeline.Gone, Name: o.name, UID: o.uid, Group: o.group, Node: o.node, Text: text, Source: timeline.Watch}
-	switch {
-	case o.isShaped():
-		f.What = timeline.Shaped
-	case o.kind == timeline.Autoscaler:
-		f.What = timeline.Stopped
-	}
-	return f
 }
 
 // recordDeleted records which objects of a kind were deleted while nobody recorded: those
@@ -308,14 +280,7 @@ func (r *recorder) recordDeleted(kind timeline.Kind) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	text := fmt.Sprintf("between %s and %s, while nobody recorded", r.previousEnd.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
-	var facts []timeline.Fact
-	for key, o := range r.memory {
-		if o.kind == kind && (o.exists() || o.isShaped()) && !r.present[key] {
-			facts = append(facts, o.endFact(r.previousEnd, text))
-		}
-	}
-	slices.SortFunc(facts, func(a, b timeline.Fact) int { return strings.Compare(a.Name, b.Name) })
-	r.recordFacts(facts)
+	r.recordFacts(r.objects.Missing(kind, func(key string) bool { return r.present[key] }, r.previousEnd, text))
 }
 
 // reportAgainAfter is the shortest time between two reports of the same error.

@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"caslab/magefiles/internal/capi/capitest"
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/kube"
@@ -50,29 +48,6 @@ func TestRecordedObjects(t *testing.T) {
 				golden.Check(t, r.Name()+".txt", strings.Join(answers, "\n"))
 			})
 		})
-	}
-}
-
-// TestMarkIsRecordedOnce: some autoscalers mark a machine with two annotations.
-func TestMarkIsRecordedOnce(t *testing.T) {
-	t.Parallel()
-	const at = "2026-11-26 22:00:00.5 +0000 UTC m=+7.1"
-	for _, marks := range [][]string{{"cluster.x-k8s.io"}, {"cluster.k8s.io"}, {"cluster.x-k8s.io", "cluster.k8s.io"}} {
-		annotations := map[string]string{}
-		for _, prefix := range marks {
-			annotations[prefix+"/delete-machine"] = at
-		}
-		machine := &unstructured.Unstructured{Object: map[string]any{}}
-		machine.SetAnnotations(annotations)
-		var marked []string
-		for _, f := range machineFacts(machine, "web", recordedAt) {
-			if f.What == timeline.Marked {
-				marked = append(marked, f.Time.Format(time.TimeOnly))
-			}
-		}
-		if want := []string{"22:00:00"}; !slices.Equal(marked, want) {
-			t.Errorf("%q: marked at %q, want %q", marks, marked, want)
-		}
 	}
 }
 

@@ -2,15 +2,12 @@ package recorder
 
 import (
 	"context"
-	"encoding/json"
-	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/objectfacts"
 )
 
 // schedulingKinds are objects that decide where pods fit, beside pods and nodes. Of each only its
@@ -51,27 +48,10 @@ func (r *recorder) scheduling(kind timeline.Kind, change kube.Change) {
 		r.recordGone(kind, string(change.Before.GetUID()))
 		return
 	}
-	f, err := schedulingFact(kind, o, r.now())
+	f, err := objectfacts.Scheduling(kind, o, r.now())
 	if err != nil {
 		r.report(err)
 		return
 	}
 	r.observe(kind, string(o.GetUID()), func() []timeline.Fact { return []timeline.Fact{f} })
-}
-
-// schedulingFact returns the fact of the present state of an object of schedulingKinds.
-func schedulingFact(kind timeline.Kind, o *unstructured.Unstructured, now time.Time) (timeline.Fact, error) {
-	f := factAbout(kind, o, "")
-	if o.GetNamespace() != "" {
-		f.Name = o.GetNamespace() + "/" + f.Name
-	}
-	var what any = json.RawMessage(shape.OfScheduling(o))
-	if kind == timeline.DaemonSet {
-		pod, err := shape.OfDaemonSet(o)
-		if err != nil {
-			return f, err
-		}
-		what = pod
-	}
-	return shaped(f, o, now, what), nil
 }

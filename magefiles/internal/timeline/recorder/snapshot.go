@@ -13,6 +13,7 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/logfacts"
+	"caslab/magefiles/internal/timeline/objectfacts"
 )
 
 // Snapshot is what somebody saved of a cluster: objects, and the log of its autoscaler.
@@ -49,7 +50,7 @@ func Records(o *unstructured.Unstructured) bool {
 	case kube.ConfigMaps:
 		return o.GetName() == autoscaler.StatusConfigMap
 	case kube.Events:
-		return isFromAutoscaler(o)
+		return objectfacts.IsFromAutoscaler(o)
 	}
 	return slices.Contains(recordedKinds, kind) || isTemplate(kind)
 }
@@ -67,7 +68,7 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	}
 	r.bookmark.Events = map[string]string{}
 	if clusters := clusterNames(s.Objects); len(clusters) == 1 {
-		r.groups.cluster = clusters[0]
+		r.groups = objectfacts.NewGroups(clusters[0])
 	}
 	lines := logfacts.Reader{Partial: true}
 	messages := make([]message, 0, len(s.Lines))
@@ -88,7 +89,7 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 			r.report(err)
 			continue
 		}
-		f, _ := eventFact(e)
+		f, _ := objectfacts.Event(e)
 		messages = append(messages, message{f.Time, func() { r.event(kube.Change{After: object}) }})
 	}
 	slices.SortStableFunc(messages, func(a, b message) int { return a.at.Compare(b.at) })
@@ -145,7 +146,7 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 			r.report(err)
 			return
 		}
-		if containers := autoscalerContainers(pod); len(containers) > 0 {
+		if containers := objectfacts.AutoscalerContainers(pod); len(containers) > 0 {
 			r.observeProcess(pod, containers)
 		}
 		r.observePod(pod)

@@ -1,4 +1,4 @@
-package recorder
+package news
 
 import (
 	"slices"
@@ -7,16 +7,14 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/autoscaler/speech"
-	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/logfacts"
 )
 
-const (
-	info    = "I1124 22:20:02.123456   26098 "
-	warning = "W1124 22:20:02.123456   26098 "
-	failure = "E1124 22:20:02.123456   26098 "
-)
+const info = "I1124 22:20:02.123456   26098 "
+
+// noon is when the facts happened.
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // parseLog returns the fact of a line of the autoscaler's log.
 func parseLog(line string, day time.Time) (timeline.Fact, bool) {
@@ -27,15 +25,15 @@ func parseLog(line string, day time.Time) (timeline.Fact, bool) {
 // once, and again after a decision or after another statement replaced it.
 func TestRepeatedStatementsAreRecordedOnce(t *testing.T) {
 	t.Parallel()
-	var r repeats
+	var r Statements
 	var recorded []string
 	round := func(facts ...timeline.Fact) {
-		r.nextRound()
+		r.NextRound()
 		for _, f := range facts {
-			if r.isNew(f) {
+			if r.IsNew(f) {
 				recorded = append(recorded, f.Text)
 			}
-			r.add(f)
+			r.Learn(f)
 		}
 	}
 	now := noon
@@ -87,7 +85,7 @@ func TestRepeatedStatementsAreRecordedOnce(t *testing.T) {
 
 	// In another scenario a statement counts as new.
 	step := func(what, name string) {
-		r.add(timeline.Fact{Time: now, Kind: timeline.Lab, What: what, Name: name})
+		r.Learn(timeline.Fact{Time: now, Kind: timeline.Lab, What: what, Name: name})
 	}
 	step(timeline.Step, "one")
 	round(refused())
@@ -108,41 +106,15 @@ func TestRepeatedStatementsAreRecordedOnce(t *testing.T) {
 	expect()
 }
 
-// TestEventWithoutAReason: an event without a reason means that no group was tried.
-func TestEventWithoutAReason(t *testing.T) {
-	t.Parallel()
-	e := typed(t, kube.Event, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
-	if f, ok := eventFact(e); !ok || f.Text != "no group was tried" || f.Name != "x/p" || f.What != timeline.Refused {
-		t.Errorf("the event is %+v, %v", f, ok)
-	}
-}
-
-// TestEventTime: the fact has the event's latest time, to the microsecond.
-func TestEventTime(t *testing.T) {
-	t.Parallel()
-	const head = `{kind: Event, reason: ScaleDown, metadata: {creationTimestamp: "2026-11-24T10:00:00Z"}`
-	for fields, want := range map[string]string{
-		"": "2026-11-24T10:00:00Z",
-		`, eventTime: "2026-11-24T11:00:00.123456Z"`:                                                                                    "2026-11-24T11:00:00.123456Z",
-		`, eventTime: "2026-11-24T11:00:00.123456Z", lastTimestamp: "2026-11-24T11:30:00Z"`:                                             "2026-11-24T11:30:00Z",
-		`, eventTime: null, lastTimestamp: "2026-11-24T11:30:00Z", series: {count: 2, lastObservedTime: "2026-11-24T12:00:00.654321Z"}`: "2026-11-24T12:00:00.654321Z",
-	} {
-		f, ok := eventFact(typed(t, kube.Event, head+fields+"}"))
-		if got := f.Time.UTC().Format(time.RFC3339Nano); !ok || got != want {
-			t.Errorf("the event with %q has the time %s, want %s", fields, got, want)
-		}
-	}
-}
-
 // TestRepeatsAreBounded: a run of months, with ever new names and texts, needs bounded
 // memory.
 func TestRepeatsAreBounded(t *testing.T) {
 	t.Parallel()
-	var r repeats
+	var r Statements
 	for i := range 3 * maxSubjects / 2 {
 		name := strings.Repeat("x", 1+i/26) + string(rune('a'+i%26))
-		r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: name})
-		r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: name})
+		r.Learn(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Name: name})
+		r.Learn(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Kept, Node: "n", Text: name})
 	}
 	texts := 0
 	for _, statements := range r.statements {
@@ -157,7 +129,7 @@ func TestRepeatsAreBounded(t *testing.T) {
 // the same was said a minute ago.
 func TestPlacesOfAPodReplaceEachOther(t *testing.T) {
 	t.Parallel()
-	var r repeats
+	var r Statements
 	var recorded []string
 	const (
 		none   = "Pod default/a is unschedulable"
@@ -165,16 +137,16 @@ func TestPlacesOfAPodReplaceEachOther(t *testing.T) {
 		coming = "Pod default/a can be moved to template-node-for-MachineDeployment/default/web-3287627618815168233-upcoming-0"
 	)
 	for _, round := range [][]string{{fails, none}, {fails, none}, {coming}, {coming}, {fails, none}, {fails, none}, {coming}, {none}} {
-		r.nextRound()
+		r.NextRound()
 		for _, text := range round {
 			f, ok := parseLog(info+"a.go:1] "+text, noon)
 			if !ok {
 				t.Fatal("no fact of " + text)
 			}
-			if r.isNew(f) {
+			if r.IsNew(f) {
 				recorded = append(recorded, strings.Fields(text)[2])
 			}
-			r.add(f)
+			r.Learn(f)
 		}
 	}
 	if want := []string{"find", "is", "can", "find", "is", "can", "is"}; !slices.Equal(recorded, want) {
@@ -186,18 +158,18 @@ func TestPlacesOfAPodReplaceEachOther(t *testing.T) {
 // it needed the node, that is another time.
 func TestAnotherUnneededTimeIsNews(t *testing.T) {
 	t.Parallel()
-	var r repeats
+	var r Statements
 	var recorded []string
 	for _, since := range []string{"22:00:01.5 +0000 UTC m=+7.1 duration 0s", "22:00:01.5 +0000 UTC m=+7.1 duration 10.2s", "22:00:41.5 +0000 UTC m=+47.1 duration 0s"} {
-		r.nextRound()
+		r.NextRound()
 		f, ok := parseLog(info+"nodes.go:150] n is unneeded since 2026-11-24 "+since, noon)
 		if !ok {
 			t.Fatal("no fact")
 		}
-		if r.isNew(f) {
+		if r.IsNew(f) {
 			recorded = append(recorded, f.Text)
 		}
-		r.add(f)
+		r.Learn(f)
 	}
 	if want := []string{"is unneeded since 2026-11-24 22:00:01.5 +0000 UTC", "is unneeded since 2026-11-24 22:00:41.5 +0000 UTC"}; !slices.Equal(recorded, want) {
 		t.Errorf("recorded %q, want %q", recorded, want)
@@ -208,37 +180,20 @@ func TestAnotherUnneededTimeIsNews(t *testing.T) {
 // in it has a new number in every round.
 func TestTemplateNodeNumbersAreIgnored(t *testing.T) {
 	t.Parallel()
-	var r repeats
+	var r Statements
 	recorded := 0
 	for _, number := range []string{"3287627618815168233", "7683716520883490983"} {
-		r.nextRound()
+		r.NextRound()
 		f, ok := parseLog(info+`orchestrator.go:561] Pod default/a can't be scheduled on MachineDeployment/default/web, predicate checking error: can't schedule pod default/a: predicate "NodeAffinity" didn't pass (predicateReasons=[]; debugInfo=template-node-for-MachineDeployment/default/web-`+number+`)`, noon)
 		if !ok {
 			t.Fatal("no fact")
 		}
-		if r.isNew(f) {
+		if r.IsNew(f) {
 			recorded++
 		}
-		r.add(f)
+		r.Learn(f)
 	}
 	if recorded != 1 {
 		t.Errorf("recorded %d times, want once", recorded)
-	}
-}
-
-// TestChangedBy: the manager of a field that changed last, also one without a time, as Kubernetes
-// 1.36 writes it for kubectl scale.
-func TestChangedBy(t *testing.T) {
-	t.Parallel()
-	const created = `{manager: caslab, time: "2026-11-27T12:19:03Z", fieldsV1: {"f:spec": {"f:clusterName": {}}}}`
-	for fields, want := range map[string]string{
-		created: " 0001-01-01T00:00:00Z",
-		created + `, {manager: kubectl, subresource: scale, fieldsV1: {"f:spec": {"f:replicas": {}}}}`:                                                                                           "kubectl 0001-01-01T00:00:00Z",
-		created + `, {manager: a, time: "2026-11-27T12:20:00Z", fieldsV1: {"f:spec": {"f:replicas": {}}}}, {manager: b, time: "2026-11-27T12:19:30Z", fieldsV1: {"f:spec": {"f:replicas": {}}}}`: "a 2026-11-27T12:20:00Z",
-	} {
-		manager, at := changedBy(decode(t, "{kind: MachineDeployment, metadata: {managedFields: ["+fields+"]}}"), "spec", "replicas")
-		if got := manager + " " + at.Format(time.RFC3339); got != want {
-			t.Errorf("%s: %s, want %s", fields, got, want)
-		}
 	}
 }

@@ -1,4 +1,6 @@
-package recorder
+// Package hostlog reads the log of an autoscaler on this machine: each line once, also if the
+// file is replaced, or the reader was not at work for a while.
+package hostlog
 
 import (
 	"bufio"
@@ -16,8 +18,8 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// position is a position in a log.
-type position struct {
+// Position is a position in a log.
+type Position struct {
 	// Offset is how many bytes of the file were read, up to the end of a line.
 	Offset int64 `json:"offset"`
 	// Prefix is the digest of the first prefixLength bytes, or of all Offset bytes if
@@ -39,7 +41,7 @@ func prefixDigest(file io.ReaderAt, size int64) (string, error) {
 }
 
 // isIn reports whether file is the log of the position.
-func (p position) isIn(file io.ReaderAt) bool {
+func (p Position) isIn(file io.ReaderAt) bool {
 	if p.Offset == 0 {
 		return false
 	}
@@ -47,26 +49,29 @@ func (p position) isIn(file io.ReaderAt) bool {
 	return err == nil && sum == p.Prefix
 }
 
-// hostLog reads the log of an autoscaler on this machine.
-type hostLog struct {
-	path string
-	// onLine is called with every line, without its end. It returns false if the line
+// Reader reads a log. A new process of the autoscaler begins a new file, and the one before
+// is then Path.previous.
+type Reader struct {
+	Path string
+	// At is the position from which it reads.
+	At Position
+	// OnLine is called with every line, without its end. It returns false if the line
 	// must be read again.
-	onLine func(text string) bool
-	// onPosition is called with the position up to which everything was read.
-	onPosition func(position)
-	// onEnd is called when no line follows any more.
-	onEnd func()
-	at    position
-	file  *os.File
+	OnLine func(text string) bool
+	// OnPosition is called with the position up to which everything was read.
+	OnPosition func(Position)
+	// OnEnd is called when no line follows any more.
+	OnEnd func()
+
+	file *os.File
 }
 
 // errUnrecorded is returned for a line that must be read again.
 var errUnrecorded = errors.New("the line could not be recorded")
 
-// follow reads the log, from its position on, until ctx is done, and then the rest.
-func (l *hostLog) follow(ctx context.Context, onError func(error)) {
-	defer l.onEnd()
+// Follow reads the log, from its position on, until ctx is done, and then the rest.
+func (l *Reader) Follow(ctx context.Context, onError func(error)) {
+	defer l.OnEnd()
 	defer l.close()
 	for done := false; !done; {
 		select {
@@ -81,7 +86,7 @@ func (l *hostLog) follow(ctx context.Context, onError func(error)) {
 	}
 }
 
-func (l *hostLog) close() {
+func (l *Reader) close() {
 	if l.file != nil {
 		_ = l.file.Close() // it was only read
 		l.file = nil
@@ -90,8 +95,8 @@ func (l *hostLog) close() {
 
 // poll reads the rest of the log that was read last, which may have been renamed, and
 // then the logs that began after it.
-func (l *hostLog) poll() error {
-	defer func() { l.onPosition(l.at) }()
+func (l *Reader) poll() error {
+	defer func() { l.OnPosition(l.At) }()
 	if l.file == nil {
 		if err := l.resume(); err != nil || l.file == nil {
 			return err
@@ -100,7 +105,7 @@ func (l *hostLog) poll() error {
 	if err := l.read(); err != nil {
 		return err
 	}
-	if !timeline.Replaced(l.file, l.path) {
+	if !timeline.Replaced(l.file, l.Path) {
 		return nil
 	}
 	// Lines may have been added between the read and the replacement of the file.
@@ -115,25 +120,25 @@ func (l *hostLog) poll() error {
 // Else resume reads the rest of the previous log, from the position or, if the position
 // is in an older log, from the beginning, and opens the current log at its beginning. A
 // log that does not exist is no error.
-func (l *hostLog) resume() error {
-	current, err := open(l.path)
+func (l *Reader) resume() error {
+	current, err := open(l.Path)
 	if err != nil {
 		return err
 	}
-	if current != nil && (l.at.Offset == 0 || l.at.isIn(current)) {
+	if current != nil && (l.At.Offset == 0 || l.At.isIn(current)) {
 		l.file = current
 		return nil
 	}
-	if l.at.Offset == 0 {
+	if l.At.Offset == 0 {
 		return nil
 	}
-	previous, err := open(l.path + ".previous")
+	previous, err := open(l.Path + ".previous")
 	if err != nil {
 		return errors.Join(err, closeFile(current))
 	}
 	if previous != nil {
-		if !l.at.isIn(previous) {
-			l.at = position{} // the previous log began after the last read
+		if !l.At.isIn(previous) {
+			l.At = Position{} // the previous log began after the last read
 		}
 		l.file = previous
 		err := l.read()
@@ -143,7 +148,7 @@ func (l *hostLog) resume() error {
 		}
 	}
 	if current != nil {
-		l.at, l.file = position{}, current
+		l.At, l.file = Position{}, current
 	}
 	return nil
 }
@@ -168,15 +173,15 @@ func closeFile(file *os.File) error {
 const maxLine = 1 << 20
 
 // read reads all whole lines from the position on.
-func (l *hostLog) read() error {
+func (l *Reader) read() error {
 	info, err := l.file.Stat()
 	if err != nil {
 		return err
 	}
-	if info.Size() < l.at.Offset {
-		l.at = position{} // the file was truncated
+	if info.Size() < l.At.Offset {
+		l.At = Position{} // the file was truncated
 	}
-	reader := bufio.NewReaderSize(io.NewSectionReader(l.file, l.at.Offset, info.Size()-l.at.Offset), 64<<10)
+	reader := bufio.NewReaderSize(io.NewSectionReader(l.file, l.At.Offset, info.Size()-l.At.Offset), 64<<10)
 	for {
 		text, err := reader.ReadString('\n')
 		if errors.Is(err, io.EOF) && len(text) < maxLine {
@@ -185,13 +190,13 @@ func (l *hostLog) read() error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		if !l.onLine(strings.TrimSuffix(text, "\n")) {
+		if !l.OnLine(strings.TrimSuffix(text, "\n")) {
 			return errUnrecorded
 		}
-		grown := l.at.Offset < prefixLength
-		l.at.Offset += int64(len(text))
+		grown := l.At.Offset < prefixLength
+		l.At.Offset += int64(len(text))
 		if grown {
-			if l.at.Prefix, err = prefixDigest(l.file, l.at.Offset); err != nil {
+			if l.At.Prefix, err = prefixDigest(l.file, l.At.Offset); err != nil {
 				return err
 			}
 		}

@@ -1,4 +1,4 @@
-package recorder
+package objectfacts
 
 import (
 	"strings"
@@ -11,20 +11,23 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// groups knows the node groups of machines and nodes.
-type groups struct {
+// Groups knows the node groups of machines and nodes. A machine's group is known when its
+// object was seen, or its fact was read from the record.
+type Groups struct {
 	cluster string
 	// The group by the name of a machine, by the name of a node, and by the provider
 	// ID of both.
 	machines, nodes, providers map[string]string
 }
 
-func newGroups(cluster string) groups {
-	return groups{cluster: cluster, machines: map[string]string{}, nodes: map[string]string{}, providers: map[string]string{}}
+// NewGroups returns the groups of a cluster. Without a name, the nodes that have just joined
+// have no group.
+func NewGroups(cluster string) Groups {
+	return Groups{cluster: cluster, machines: map[string]string{}, nodes: map[string]string{}, providers: map[string]string{}}
 }
 
-// add learns a fact of the record.
-func (g groups) add(f timeline.Fact) {
+// Learn learns a fact of the record.
+func (g Groups) Learn(f timeline.Fact) {
 	if f.Group == "" || f.Name == "" {
 		return
 	}
@@ -36,9 +39,9 @@ func (g groups) add(f timeline.Fact) {
 	}
 }
 
-// ofMachine returns the node group of a Machine: the MachineDeployment that its
+// OfMachine returns the node group of a Machine: the MachineDeployment that its
 // label names, or its owner.
-func (g groups) ofMachine(o *unstructured.Unstructured) string {
+func (g Groups) OfMachine(o *unstructured.Unstructured) string {
 	group := o.GetLabels()[clusterv1.MachineDeploymentNameLabel]
 	_, controlPlane := o.GetLabels()[clusterv1.MachineControlPlaneLabel]
 	for _, owner := range o.GetOwnerReferences() {
@@ -63,11 +66,14 @@ func (g groups) ofMachine(o *unstructured.Unstructured) string {
 	return group
 }
 
-// ofNode returns the node group of a node, empty if it is not known. Cluster API
+// OfNodeName returns the node group of the node with that name, empty if it is not known.
+func (g Groups) OfNodeName(name string) string { return g.nodes[name] }
+
+// OfNode returns the node group of a node, empty if it is not known. Cluster API
 // annotates a node with its machine, and the provider sets the provider ID, some time
 // after the node joined. Until then the name shows it: Docker providers name a node
 // after the cluster and the machine.
-func (g groups) ofNode(node *corev1.Node) string {
+func (g Groups) OfNode(node *corev1.Node) string {
 	if kube.OfControlPlane(node) {
 		return timeline.ControlPlane
 	}

@@ -1,4 +1,4 @@
-package recorder
+package news
 
 import (
 	"slices"
@@ -8,9 +8,9 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// repeats remembers the autoscaler's statements, which it repeats in every round of ten
-// seconds. Only the first one is recorded.
-type repeats struct {
+// Statements remembers the autoscaler's statements, which it repeats in every round of ten
+// seconds. Only the first one is news. The zero value remembers none.
+type Statements struct {
 	round int
 	// statements has the last occurrence of each text, by subject and text.
 	statements map[string]map[string]occurrence
@@ -40,24 +40,24 @@ const (
 	nodeStatementExpiry = 10 * time.Minute
 )
 
-// nextRound begins a round.
-func (r *repeats) nextRound() { r.round++ }
+// NextRound begins a round.
+func (s *Statements) NextRound() { s.round++ }
 
-// isNew reports whether the fact is to be recorded. A statement is new if the autoscaler
+// IsNew reports whether the fact is to be recorded. A statement is new if the autoscaler
 // did not make it, numbers aside, since the last decision or the start of the scenario,
 // if the last time is longer ago than its expiry, or if another statement about the same
 // subject replaced it meanwhile.
-func (r *repeats) isNew(f timeline.Fact) bool {
+func (s *Statements) IsNew(f timeline.Fact) bool {
 	if !isRepeated(f) {
 		return true
 	}
-	texts, text := r.statements[subject(f)], timeline.NormalText(f)
+	texts, text := s.statements[subject(f)], timeline.NormalText(f)
 	last, known := texts[text]
 	if !known {
 		return true
 	}
 	for other, at := range texts {
-		if other != text && r.replaces(at, last, f) {
+		if other != text && s.replaces(at, last, f) {
 			return true
 		}
 	}
@@ -68,43 +68,43 @@ func (r *repeats) isNew(f timeline.Fact) bool {
 	return f.Time.Sub(last.at) > expiry
 }
 
-// add remembers a fact, new or not.
-func (r *repeats) add(f timeline.Fact) {
-	if r.resets(f) {
-		r.statements = nil
+// Learn remembers a fact, new or not.
+func (s *Statements) Learn(f timeline.Fact) {
+	if s.resets(f) {
+		s.statements = nil
 	}
 	if !isRepeated(f) {
 		return
 	}
-	if r.statements == nil || len(r.statements) > maxSubjects {
-		r.statements = map[string]map[string]occurrence{}
+	if s.statements == nil || len(s.statements) > maxSubjects {
+		s.statements = map[string]map[string]occurrence{}
 	}
-	texts := r.statements[subject(f)]
+	texts := s.statements[subject(f)]
 	if texts == nil || len(texts) > maxTexts {
 		texts = map[string]occurrence{}
-		r.statements[subject(f)] = texts
+		s.statements[subject(f)] = texts
 	}
 	text := timeline.NormalText(f)
 	if last, known := texts[text]; known && !isPlace(f) {
 		for other, at := range texts {
-			if other != text && r.replaces(at, last, f) {
+			if other != text && s.replaces(at, last, f) {
 				delete(texts, other) // it was replaced, so its next occurrence is new
 			}
 		}
 	}
-	texts[text] = occurrence{r.round, f.Time}
+	texts[text] = occurrence{s.round, f.Time}
 }
 
 // resets reports whether every statement counts as new after the fact: the autoscaler
 // decided or started, or another scenario begins.
-func (r *repeats) resets(f timeline.Fact) bool {
+func (s *Statements) resets(f timeline.Fact) bool {
 	switch {
 	case f.Kind == timeline.Lab && f.What == timeline.Step:
-		other := f.Name != r.scenario
-		r.scenario = f.Name
+		other := f.Name != s.scenario
+		s.scenario = f.Name
 		return other
 	case f.Kind == timeline.Lab && slices.Contains([]string{timeline.Passed, timeline.Failed, timeline.KnownFailure, timeline.Interrupted}, f.What):
-		r.scenario = ""
+		s.scenario = ""
 		return true
 	}
 	switch f.What {
@@ -114,11 +114,11 @@ func (r *repeats) resets(f timeline.Fact) bool {
 	return false
 }
 
-// lastTimes returns the last time of each statement, for the bookmark: the record has only
+// LastTimes returns the last time of each statement, for the bookmark: the record has only
 // the first.
-func (r *repeats) lastTimes() map[string]time.Time {
+func (s *Statements) LastTimes() map[string]time.Time {
 	lastTimes := map[string]time.Time{}
-	for subject, texts := range r.statements {
+	for subject, texts := range s.statements {
 		for text, last := range texts {
 			lastTimes[subject+"\x00"+text] = last.at
 		}
@@ -126,10 +126,10 @@ func (r *repeats) lastTimes() map[string]time.Time {
 	return lastTimes
 }
 
-// restoreTimes restores the times that lastTimes returned, except for statements that
+// RestoreTimes restores the times that LastTimes returned, except for statements that
 // another fact of the record has reset.
-func (r *repeats) restoreTimes(lastTimes map[string]time.Time) {
-	for subject, texts := range r.statements {
+func (s *Statements) RestoreTimes(lastTimes map[string]time.Time) {
+	for subject, texts := range s.statements {
 		for text, last := range texts {
 			if at := lastTimes[subject+"\x00"+text]; at.After(last.at) {
 				texts[text] = occurrence{last.round, at}
@@ -149,9 +149,9 @@ func isRepeated(f timeline.Fact) bool {
 
 // replaces reports whether another statement about the same subject replaced the last one like
 // f. Statements that alternate do not replace each other, but a pod has one place in a round.
-func (r *repeats) replaces(other, last occurrence, f timeline.Fact) bool {
+func (s *Statements) replaces(other, last occurrence, f timeline.Fact) bool {
 	if isPlace(f) {
-		return other.round > last.round && other.round < r.round
+		return other.round > last.round && other.round < s.round
 	}
 	return other.round > last.round+1
 }

@@ -1,4 +1,4 @@
-package recorder
+package objectfacts
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 
 func TestGroupsOfMachinesAndNodes(t *testing.T) {
 	t.Parallel()
-	g := newGroups("work")
+	g := NewGroups("work")
 	for machine, want := range map[string]string{
 		"{name: labelled, labels: {cluster.x-k8s.io/deployment-name: md}}":     "md",
 		"{name: owned, ownerReferences: [{kind: MachineSet, name: ms}]}":       "ms",
@@ -18,14 +18,14 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		"{name: alone}": "",
 	} {
 		o := decode(t, "{kind: Machine, metadata: "+machine+"}")
-		group := g.ofMachine(o)
+		group := g.OfMachine(o)
 		if group != want {
 			t.Errorf("the machine %s is of %q, want %q", machine, group, want)
 		}
-		g.add(timeline.Fact{Kind: timeline.Machine, Name: o.GetName(), Group: group})
+		g.Learn(timeline.Fact{Kind: timeline.Machine, Name: o.GetName(), Group: group})
 	}
 	o := decode(t, "{kind: Machine, metadata: {name: m, labels: {cluster.x-k8s.io/deployment-name: of-m}}, spec: {providerID: \"docker:////x\"}, status: {nodeRef: {name: named}}}")
-	g.ofMachine(o)
+	g.OfMachine(o)
 	for node, want := range map[string]string{
 		"{metadata: {name: a, annotations: {cluster.x-k8s.io/machine: labelled}}}": "md",
 		"{metadata: {name: a}}": "md", // from the recorded fact
@@ -37,9 +37,9 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		"{metadata: {name: stranger}}":                                                 "",
 	} {
 		if node == "{metadata: {name: a}}" {
-			g.add(timeline.Fact{Kind: timeline.Node, Name: "a", Group: "md"})
+			g.Learn(timeline.Fact{Kind: timeline.Node, Name: "a", Group: "md"})
 		}
-		if got := g.ofNode(typed(t, kube.Node, node)); got != want {
+		if got := g.OfNode(typed(t, kube.Node, node)); got != want {
 			t.Errorf("the node %s is of %q, want %q", node, got, want)
 		}
 	}

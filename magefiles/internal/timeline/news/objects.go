@@ -1,4 +1,6 @@
-package recorder
+// Package news decides which facts a record does not have yet: changes of objects, and
+// statements that the autoscaler does not merely repeat.
+package news
 
 import (
 	"bytes"
@@ -35,9 +37,9 @@ func (o *object) isShaped() bool {
 	return shaped && !o.exists()
 }
 
-// memory is the last recorded state of all objects that exist. A recorder reads it from
-// the record when it starts, and compares the objects with it.
-type memory map[string]*object
+// Objects is the last recorded state of all objects that exist, by objectKey. A recorder
+// learns it from the record when it starts, and compares the objects with it.
+type Objects map[string]*object
 
 // healthKey begins the keys of the autoscaler's health.
 const healthKey = string(timeline.Autoscaler) + "/health/"
@@ -49,6 +51,11 @@ func objectKey(f timeline.Fact) string {
 		return healthKey + f.Group
 	}
 	return string(f.Kind) + "/" + f.UID
+}
+
+// Key identifies an object. UIDs of two kinds may be equal.
+func Key(kind timeline.Kind, uid string) string {
+	return objectKey(timeline.Fact{Kind: kind, UID: uid})
 }
 
 // aspect returns the part of an object's state that a fact is about; a later fact of
@@ -128,8 +135,8 @@ func notReadyReasons(f timeline.Fact) []string {
 	return append(strings.Split(strings.Trim(message, "[]"), ", "), reason)
 }
 
-// add learns a fact of the record.
-func (m memory) add(f timeline.Fact) {
+// Learn learns a fact of the record.
+func (m Objects) Learn(f timeline.Fact) {
 	if f.What == timeline.Gone || f.What == timeline.Shaped && f.Shape == nil {
 		delete(m, objectKey(f))
 		return
@@ -167,11 +174,11 @@ func (m memory) add(f timeline.Fact) {
 	o.aspects[what] = f
 }
 
-// changes returns the facts about an object's present state that the record does not
+// Changes returns the facts about an object's present state that the record does not
 // have. A fact is never earlier than the one before it of the same aspect, though
 // the times in objects are cut to whole seconds. A fact that only adds detail to the
 // current state is stamped with the current time.
-func (m memory) changes(now time.Time, facts []timeline.Fact) []timeline.Fact {
+func (m Objects) Changes(now time.Time, facts []timeline.Fact) []timeline.Fact {
 	var changes []timeline.Fact
 	for _, f := range facts {
 		var before timeline.Fact
@@ -190,4 +197,63 @@ func (m memory) changes(now time.Time, facts []timeline.Fact) []timeline.Fact {
 		changes = append(changes, f)
 	}
 	return changes
+}
+
+// Has reports whether the record has the aspect of a fact, in the same state, for an object
+// that exists.
+func (m Objects) Has(f timeline.Fact) bool {
+	o := m[objectKey(f)]
+	return o != nil && o.aspects[aspect(f)].What == f.What
+}
+
+// Gone returns the fact that an object is gone. It returns false for an object that the
+// record does not know.
+func (m Objects) Gone(kind timeline.Kind, uid string, at time.Time) (timeline.Fact, bool) {
+	o := m[Key(kind, uid)]
+	if o == nil || !o.exists() && !o.isShaped() {
+		return timeline.Fact{}, false
+	}
+	return o.endFact(at, ""), true
+}
+
+// Missing returns the facts that objects of a kind are gone: those in the record whose Key is
+// not present. The facts have the time and the text, and are sorted by name.
+func (m Objects) Missing(kind timeline.Kind, present func(key string) bool, at time.Time, text string) []timeline.Fact {
+	var facts []timeline.Fact
+	for key, o := range m {
+		if o.kind == kind && (o.exists() || o.isShaped()) && !present(key) {
+			facts = append(facts, o.endFact(at, text))
+		}
+	}
+	slices.SortFunc(facts, func(a, b timeline.Fact) int { return strings.Compare(a.Name, b.Name) })
+	return facts
+}
+
+// QualifiedName returns namespace/name for a pod's name without its namespace, as old
+// releases log it, if only one pod has that name.
+func (m Objects) QualifiedName(name string) string {
+	var whole []string
+	for _, o := range m {
+		if o.kind == timeline.Pod && strings.HasSuffix(o.name, "/"+name) {
+			whole = append(whole, o.name)
+		}
+	}
+	if len(whole) == 1 {
+		return whole[0]
+	}
+	return name
+}
+
+// endFact returns the fact that the object is gone. The pod of an autoscaler counts as
+// its process, which has stopped. An object of which only the shape is recorded has none
+// any more.
+func (o *object) endFact(at time.Time, text string) timeline.Fact {
+	f := timeline.Fact{Time: at, Kind: o.kind, What: timeline.Gone, Name: o.name, UID: o.uid, Group: o.group, Node: o.node, Text: text, Source: timeline.Watch}
+	switch {
+	case o.isShaped():
+		f.What = timeline.Shaped
+	case o.kind == timeline.Autoscaler:
+		f.What = timeline.Stopped
+	}
+	return f
 }

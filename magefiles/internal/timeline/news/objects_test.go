@@ -1,4 +1,4 @@
-package recorder
+package news
 
 import (
 	"testing"
@@ -32,16 +32,16 @@ func TestSameState(t *testing.T) {
 // did.
 func TestHealthIsRecordedForEachProcess(t *testing.T) {
 	t.Parallel()
-	m := memory{}
+	m := Objects{}
 	healthy := timeline.Fact{Time: noon, Kind: timeline.Autoscaler, What: timeline.Health, Group: "web", Text: "Healthy", Source: timeline.Status}
 	for i, want := range []int{1, 0} {
-		if got := m.changes(noon, []timeline.Fact{healthy}); len(got) != want {
+		if got := m.Changes(noon, []timeline.Fact{healthy}); len(got) != want {
 			t.Errorf("report %d: %d facts, want %d", i, len(got), want)
 		}
-		m.add(healthy)
+		m.Learn(healthy)
 	}
-	m.add(timeline.Fact{Time: noon, Kind: timeline.Autoscaler, What: timeline.Started, Source: timeline.Log})
-	if got := m.changes(noon, []timeline.Fact{healthy}); len(got) != 1 {
+	m.Learn(timeline.Fact{Time: noon, Kind: timeline.Autoscaler, What: timeline.Started, Source: timeline.Log})
+	if got := m.Changes(noon, []timeline.Fact{healthy}); len(got) != 1 {
 		t.Errorf("after a restart: %d facts", len(got))
 	}
 }

@@ -1,4 +1,4 @@
-package recorder
+package objectfacts
 
 import (
 	"cmp"
@@ -13,9 +13,9 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// healthFacts returns the facts of the autoscaler's status ConfigMap: the health of
+// Health returns the facts of the autoscaler's status ConfigMap: the health of
 // all groups together, and of each.
-func healthFacts(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
+func Health(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	text := kube.Field(o, "data", "status")
 	s, err := autoscaler.ParseStatus(text)
 	if err != nil {

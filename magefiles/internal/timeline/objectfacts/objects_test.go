@@ -1,0 +1,121 @@
+package objectfacts
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/timeline"
+)
+
+// typed decodes an object and converts it with kube.Pod, kube.Node or kube.Event.
+func typed[T any](t *testing.T, to func(*unstructured.Unstructured) (T, error), text string) T {
+	t.Helper()
+	o, err := to(decode(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func decode(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	o := new(unstructured.Unstructured)
+	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// TestEventWithoutAReason: an event without a reason means that no group was tried.
+func TestEventWithoutAReason(t *testing.T) {
+	t.Parallel()
+	e := typed(t, kube.Event, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
+	if f, ok := Event(e); !ok || f.Text != "no group was tried" || f.Name != "x/p" || f.What != timeline.Refused {
+		t.Errorf("the event is %+v, %v", f, ok)
+	}
+}
+
+// TestEventTime: the fact has the event's latest time, to the microsecond.
+func TestEventTime(t *testing.T) {
+	t.Parallel()
+	const head = `{kind: Event, reason: ScaleDown, metadata: {creationTimestamp: "2026-11-24T10:00:00Z"}`
+	for fields, want := range map[string]string{
+		"": "2026-11-24T10:00:00Z",
+		`, eventTime: "2026-11-24T11:00:00.123456Z"`:                                                                                    "2026-11-24T11:00:00.123456Z",
+		`, eventTime: "2026-11-24T11:00:00.123456Z", lastTimestamp: "2026-11-24T11:30:00Z"`:                                             "2026-11-24T11:30:00Z",
+		`, eventTime: null, lastTimestamp: "2026-11-24T11:30:00Z", series: {count: 2, lastObservedTime: "2026-11-24T12:00:00.654321Z"}`: "2026-11-24T12:00:00.654321Z",
+	} {
+		f, ok := Event(typed(t, kube.Event, head+fields+"}"))
+		if got := f.Time.UTC().Format(time.RFC3339Nano); !ok || got != want {
+			t.Errorf("the event with %q has the time %s, want %s", fields, got, want)
+		}
+	}
+}
+
+func TestProcess(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string]string{
+		`{name: a, image: i, state: {running: {startedAt: "2026-11-24T11:00:00Z"}}}`:                                                            "11:00:00 started x/ca (i)",
+		`{name: a, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {reason: Error, finishedAt: "2026-11-24T11:00:01Z"}}}`: "11:00:01 stopped x/ca (Error)",
+		`{name: a, state: {terminated: {reason: Completed, finishedAt: "2026-11-24T11:00:02Z"}}}`:                                               "11:00:02 stopped x/ca (Completed)",
+		`{name: a, state: {waiting: {reason: ContainerCreating}}}`:                                                                              "",
+		`{name: other, state: {running: {}}}`:                                                                                                   "",
+	} {
+		pod := typed(t, kube.Pod, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
+		got := ""
+		for _, f := range process(pod, []string{"a"}, noon) {
+			got += fmt.Sprintf("%s %s %s (%s)", f.Time.UTC().Format(time.TimeOnly), f.What, f.Name, f.Text)
+		}
+		if got != want {
+			t.Errorf("the facts of %s are %q, want %q", state, got, want)
+		}
+	}
+}
+
+// TestChangedBy: the manager of a field that changed last, also one without a time, as Kubernetes
+// 1.36 writes it for kubectl scale.
+func TestChangedBy(t *testing.T) {
+	t.Parallel()
+	const created = `{manager: caslab, time: "2026-11-27T12:19:03Z", fieldsV1: {"f:spec": {"f:clusterName": {}}}}`
+	for fields, want := range map[string]string{
+		created: " 0001-01-01T00:00:00Z",
+		created + `, {manager: kubectl, subresource: scale, fieldsV1: {"f:spec": {"f:replicas": {}}}}`:                                                                                           "kubectl 0001-01-01T00:00:00Z",
+		created + `, {manager: a, time: "2026-11-27T12:20:00Z", fieldsV1: {"f:spec": {"f:replicas": {}}}}, {manager: b, time: "2026-11-27T12:19:30Z", fieldsV1: {"f:spec": {"f:replicas": {}}}}`: "a 2026-11-27T12:20:00Z",
+	} {
+		manager, at := changedBy(decode(t, "{kind: MachineDeployment, metadata: {managedFields: ["+fields+"]}}"), "spec", "replicas")
+		if got := manager + " " + at.Format(time.RFC3339); got != want {
+			t.Errorf("%s: %s, want %s", fields, got, want)
+		}
+	}
+}
+
+// TestMarkIsRecordedOnce: some autoscalers mark a machine with two annotations.
+func TestMarkIsRecordedOnce(t *testing.T) {
+	t.Parallel()
+	const at = "2026-11-26 22:00:00.5 +0000 UTC m=+7.1"
+	for _, marks := range [][]string{{"cluster.x-k8s.io"}, {"cluster.k8s.io"}, {"cluster.x-k8s.io", "cluster.k8s.io"}} {
+		annotations := map[string]string{}
+		for _, prefix := range marks {
+			annotations[prefix+"/delete-machine"] = at
+		}
+		machine := &unstructured.Unstructured{Object: map[string]any{}}
+		machine.SetAnnotations(annotations)
+		var marked []string
+		for _, f := range Machine(machine, "web", noon) {
+			if f.What == timeline.Marked {
+				marked = append(marked, f.Time.Format(time.TimeOnly))
+			}
+		}
+		if want := []string{"22:00:00"}; !slices.Equal(marked, want) {
+			t.Errorf("%q: marked at %q, want %q", marks, marked, want)
+		}
+	}
+}

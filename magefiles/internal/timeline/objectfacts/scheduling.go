@@ -1,0 +1,29 @@
+package objectfacts
+
+import (
+	"encoding/json"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+// Scheduling returns the fact of the present state of an object that decides where pods fit,
+// beside pods and nodes: its shape.
+func Scheduling(kind timeline.Kind, o *unstructured.Unstructured, now time.Time) (timeline.Fact, error) {
+	f := factAbout(kind, o, "")
+	if o.GetNamespace() != "" {
+		f.Name = o.GetNamespace() + "/" + f.Name
+	}
+	var what any = json.RawMessage(shape.OfScheduling(o))
+	if kind == timeline.DaemonSet {
+		pod, err := shape.OfDaemonSet(o)
+		if err != nil {
+			return f, err
+		}
+		what = pod
+	}
+	return shaped(f, o, now, what), nil
+}
