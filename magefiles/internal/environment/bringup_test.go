@@ -198,7 +198,7 @@ type fakeClusterctl struct {
 
 // server returns the API server of a kubeconfig and its name.
 func (c *fakeClusterctl) server(kubeconfig string) (*kubetest.Server, string) {
-	if kubeconfig == c.w.managementKubeconfig() {
+	if kubeconfig == c.w.home().ManagementKubeconfig() {
 		return c.w.management, "management"
 	}
 	return c.w.workload, "workload"
@@ -294,7 +294,7 @@ func (w *fakeWorld) ready(t *testing.T) {
 	if err != nil || len(workload) != 3 || len(management) != 0 {
 		t.Errorf("containers: %d of the workload and %d of the management cluster, %v", len(workload), len(management), err)
 	}
-	for path, want := range map[string]bool{w.readyFile(): true, w.movingFile(): false, w.managementKubeconfig(): false, w.EnvironmentKubeconfig(): true, w.engineFile(): true} {
+	for path, want := range map[string]bool{w.home().ReadyFile(): true, w.home().MovingFile(): false, w.home().ManagementKubeconfig(): false, w.EnvironmentKubeconfig(): true, w.home().EngineFile: true} {
 		if there, err := state.Exists(path); err != nil || there != want {
 			t.Errorf("%s is there: %t, %v; want %t", path, there, err, want)
 		}
@@ -447,7 +447,7 @@ func TestKilledWhileKindWroteTheKubeconfig(t *testing.T) {
 	if err := w.Up(t.Context(), ManagementTarget); err != nil {
 		t.Fatal(err)
 	}
-	w.write(t, w.managementKubeconfigLock(), "")
+	w.write(t, w.home().ManagementKubeconfigLock(), "")
 	if err := w.newEnvironment().Up(t.Context(), Ready); err != nil {
 		t.Fatal(err)
 	}
@@ -491,7 +491,7 @@ func TestFailedMoveIsNotRecorded(t *testing.T) {
 	if slices.Contains(recorded, "record") || !strings.HasPrefix(recorded[len(recorded)-1], "failed ") {
 		t.Errorf("the recorder was called for\n%s", strings.Join(recorded, "\n"))
 	}
-	if there, err := state.Exists(w.movingFile()); err != nil || !there {
+	if there, err := state.Exists(w.home().MovingFile()); err != nil || !there {
 		t.Errorf("it is not recorded that a move began: %v", err)
 	}
 	if _, management, err := w.containers(t.Context()); err != nil || len(management) != 1 {
@@ -522,7 +522,7 @@ func TestMoveThatLeftSomething(t *testing.T) {
 			if n := w.called("kind delete work-cluster-management"); n != 0 || slices.Contains(w.recorder.facts, "record") {
 				t.Errorf("the management cluster was deleted %d times, and the recorder was called for %q", n, w.recorder.facts)
 			}
-			if ready, err := state.Exists(w.readyFile()); err != nil || ready {
+			if ready, err := state.Exists(w.home().ReadyFile()); err != nil || ready {
 				t.Errorf("it is recorded that the environment manages itself: %t, %v", ready, err)
 			}
 		})
@@ -601,7 +601,7 @@ func TestOnlyWhatStaysIsSaidToStay(t *testing.T) {
 		w.Log = ui.New(&said, ui.Options{})
 		err := w.Up(t.Context(), Ready)
 		w.Log.Close()
-		if log := w.logFile() + ".failed"; err == nil || !strings.Contains(said.String(), want) || !strings.Contains(said.String(), log) {
+		if log := w.home().LogFile() + ".failed"; err == nil || !strings.Contains(said.String(), want) || !strings.Contains(said.String(), log) {
 			t.Errorf("%s fails: Up() = %v, and it said\n%s\nwant %q and %s", failing, err, &said, want, log)
 		} else if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "Error: ") {
 			t.Errorf("%s has %q, %v", log, text, err)
@@ -737,7 +737,7 @@ func TestMoveFromProviderThatIgnoresPause(t *testing.T) {
 		w := newFakeWorld(t)
 		w.Config.ClusterAPI.Version = version.Must(version.NewSemver(strings.TrimPrefix(tag, "v")))
 		ctl := &fakeClusterctl{w, ""}
-		if err := ctl.Init(t.Context(), w.managementKubeconfig(), tag); err != nil {
+		if err := ctl.Init(t.Context(), w.home().ManagementKubeconfig(), tag); err != nil {
 			t.Fatal(err)
 		}
 		repo, err := w.tools.render(t.Context(), repository.Options{Version: w.Config.ClusterAPI.Version})

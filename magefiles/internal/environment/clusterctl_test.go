@@ -25,7 +25,7 @@ func TestClusterctlOfTheRelease(t *testing.T) {
 	for _, name := range []string{"first", "second", "second"} {
 		program := s.State.Path(name)
 		s.write(t, program, name)
-		if err := s.keepClusterctl(program); err != nil {
+		if err := s.home().KeepClusterctl(release.Of(s.Config.ClusterAPI.Version), program); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.clusterctl(t.Context(), release.Of(s.Config.ClusterAPI.Version), nil); err != nil {
@@ -35,7 +35,7 @@ func TestClusterctlOfTheRelease(t *testing.T) {
 			t.Errorf("it runs %q, %v, want %q", data, err, name)
 		}
 	}
-	if given.Config != s.repositoryDir()+"/clusterctl.yaml" || given.Home == "" || given.Release.Version.String() != "1.10.10" || given.Runner == nil {
+	if given.Config != s.home().Repository()+"/clusterctl.yaml" || given.Home == "" || given.Release.Version.String() != "1.10.10" || given.Runner == nil {
 		t.Errorf("given %+v", given)
 	}
 }
@@ -49,10 +49,10 @@ func TestDescribeWithTheInstalledRelease(t *testing.T) {
 	w := selfManaged()
 	w[providerObjects] = []map[string]any{fakeProvider("v1.10.10")}
 	s.up(t, w)
-	s.write(t, s.clusterctlPath(release.Of(version.Must(version.NewVersion("1.10.10")))), "its own")
+	s.write(t, s.home().Clusterctl(release.Of(version.Must(version.NewVersion("1.10.10")))), "its own")
 	built := s.State.Path("other")
 	s.write(t, built, "another one")
-	if err := s.keepClusterctl(built); err != nil {
+	if err := s.home().KeepClusterctl(release.Of(s.Config.ClusterAPI.Version), built); err != nil {
 		t.Fatal(err)
 	}
 	var given capi.ClusterctlOptions

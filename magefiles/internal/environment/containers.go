@@ -9,6 +9,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/source"
@@ -31,7 +32,7 @@ func (c *bringUp) allowCgroupV1() bool {
 }
 
 func (e *Environment) management(progress func(string)) capi.Management {
-	return capi.Management{Name: e.Config.ManagementName(), Kubeconfig: e.managementKubeconfig(), Progress: progress}
+	return capi.Management{Name: e.Config.ManagementName(), Kubeconfig: e.home().ManagementKubeconfig(), Progress: progress}
 }
 
 // programs returns the programs that are built from a tree of Cluster API.
@@ -44,24 +45,16 @@ func (e *Environment) programs(tree *source.Tree, arch string) build.ClusterAPI 
 	}
 }
 
-// owner finds the environment's containers.
-func (e *Environment) owner() owner.Owner {
-	return owner.Owner{Environment: e.Config.ClusterName, Management: e.Config.ManagementName(), State: e.State, Engine: e.engine, EngineFile: e.engineFile()}
+// home is what the environment has on this machine.
+func (e *Environment) home() home.Home {
+	return home.New(e.Config.ClusterName, e.Config.ManagementName(), e.State, e.engine)
 }
 
 // Machines returns the machines of the environment.
-func (e *Environment) Machines() owner.Machines { return owner.Machines{Owner: e.owner()} }
+func (e *Environment) Machines() owner.Machines { return owner.Machines{Owner: e.home().Owner} }
 
 // containers returns the environment's containers: those of the workload and those of the
 // management cluster. One that the lab did not make is an error.
 func (e *Environment) containers(ctx context.Context) (workload, management []engine.Container, err error) {
-	return e.owner().Containers(ctx)
-}
-
-func ids(containers []engine.Container) []string {
-	all := make([]string, len(containers))
-	for i, c := range containers {
-		all[i] = c.ID
-	}
-	return all
+	return e.home().Containers(ctx)
 }

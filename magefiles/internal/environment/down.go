@@ -5,37 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
 	"caslab/magefiles/internal/node"
-	"caslab/magefiles/internal/restart"
 	"caslab/magefiles/internal/state"
 )
-
-// removeClusters removes both clusters' containers and kubeconfigs.
-func (e *Environment) removeClusters(ctx context.Context) error {
-	if err := errors.Join(state.Remove(e.readyFile()), state.Remove(e.settingsFile())); err != nil {
-		return err
-	}
-	if err := restart.RemovePlaceholders(ctx, e.engine, e.Config.ClusterName); err != nil {
-		return err
-	}
-	// A manager that still runs creates nodes again, so repeat until none is left.
-	for range 5 {
-		workload, management, err := e.containers(ctx)
-		if err != nil {
-			return err
-		}
-		all := slices.Concat(management, workload)
-		if len(all) == 0 {
-			return errors.Join(e.forgetManagement(), state.Remove(e.EnvironmentKubeconfig(), e.AutoscalerKubeconfig()))
-		}
-		if err := e.engine.Remove(ctx, ids(all)...); err != nil {
-			return err
-		}
-	}
-	return errors.New("containers of the environment keep coming back; look at `docker ps` for what makes them")
-}
 
 // Down removes everything that belongs to the environment, and says what. Commands that
 // work on the environment end first.
@@ -59,7 +32,7 @@ func (e *Environment) Down(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := e.owner().OnEngine(ctx, info); err != nil {
+		if err := e.home().OnEngine(ctx, info); err != nil {
 			return err
 		}
 		workload, management, err := e.containers(ctx)
@@ -74,9 +47,9 @@ func (e *Environment) Down(ctx context.Context) error {
 			what = "look for what earlier runs left"
 		}
 		step := e.Log.Start(what, 0)
-		err = e.removeClusters(ctx)
+		err = e.home().RemoveClusters(ctx)
 		if err == nil {
-			err = os.RemoveAll(e.repositoryDir())
+			err = os.RemoveAll(e.home().Repository())
 		}
 		if err == nil {
 			err = e.removeLeftovers(ctx)
@@ -97,7 +70,7 @@ func (e *Environment) Down(ctx context.Context) error {
 // neverExisted reports whether no command ever created something under the environment's
 // name, so that nothing has to be written or removed.
 func (e *Environment) neverExisted(ctx context.Context) (bool, error) {
-	for _, file := range []string{e.logFile(), e.engineFile(), e.EnvironmentKubeconfig()} {
+	for _, file := range []string{e.home().LogFile(), e.home().EngineFile, e.EnvironmentKubeconfig()} {
 		if there, err := state.Exists(file); there || err != nil {
 			return false, err
 		}
@@ -114,7 +87,7 @@ func (e *Environment) removeLeftovers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := state.Remove(append(marks, e.engineFile())...); err != nil {
+	if err := state.Remove(append(marks, e.home().EngineFile)...); err != nil {
 		return err
 	}
 	if err := e.machine().RemoveProbes(ctx); err != nil {
@@ -128,9 +101,4 @@ func (e *Environment) removeLeftovers(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(node.RemoveLeftovers(ctx, e.engine, e.Config.StateDir()), node.ReturnNames(ctx, e.engine), lock.Release())
-}
-
-// forgetManagement removes the files of the management cluster.
-func (e *Environment) forgetManagement() error {
-	return errors.Join(state.Remove(e.managementKubeconfig()), state.Remove(e.managementKubeconfigLock()), state.Remove(e.movingFile()))
 }

@@ -17,7 +17,7 @@ func TestDown(t *testing.T) {
 	s.up(t, selfManaged())
 	s.managed(t, selfManaged())
 	s.docker.containers = append(s.docker.containers, fakeContainer{id: "other", name: "other-lb", cluster: "other"})
-	for _, path := range []string{s.readyFile(), s.movingFile(), filepath.Join(s.repositoryDir(), "clusterctl.yaml"), s.State.Path("bin", "x"), s.State.Path("owner", "other-0123456789abcdef")} {
+	for _, path := range []string{s.home().ReadyFile(), s.home().MovingFile(), filepath.Join(s.home().Repository(), "clusterctl.yaml"), s.State.Path("bin", "x"), s.State.Path("owner", "other-0123456789abcdef")} {
 		s.touch(t, path)
 	}
 	for range 2 {
@@ -28,7 +28,7 @@ func TestDown(t *testing.T) {
 	if len(s.docker.containers) != 1 || s.docker.containers[0].id != "other" {
 		t.Errorf("containers left: %+v", s.docker.containers)
 	}
-	for _, path := range []string{s.readyFile(), s.movingFile(), s.repositoryDir(), s.EnvironmentKubeconfig(), s.managementKubeconfig()} {
+	for _, path := range []string{s.home().ReadyFile(), s.home().MovingFile(), s.home().Repository(), s.EnvironmentKubeconfig(), s.home().ManagementKubeconfig()} {
 		if there, _ := state.Exists(path); there {
 			t.Errorf("%s is left", path)
 		}
@@ -67,7 +67,7 @@ func TestDownLeavesABuildAlone(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
-	s.touch(t, s.logFile()) // of an earlier command
+	s.touch(t, s.home().LogFile()) // of an earlier command
 	lock, err := s.State.Lock(workNode, "another environment's env:up")
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestDownOfANameThatNeverExisted(t *testing.T) {
 	if err := s.Down(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{s.logFile(), s.State.Path("lock", "never"), s.State.Path("owner")} {
+	for _, path := range []string{s.home().LogFile(), s.State.Path("lock", "never"), s.State.Path("owner")} {
 		if there, _ := state.Exists(path); there {
 			t.Errorf("%s was written", path)
 		}

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	namespace = "default"
 	// podCIDR has a /24 for each of 1,024 nodes.
 	podCIDR     = "10.244.0.0/14"
 	serviceCIDR = "10.96.0.0/16"
@@ -64,41 +63,6 @@ func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
 		checkToolchain: machine.Machine.CheckToolchain, checkNodeImage: machine.Machine.CheckNodeImage, recorders: recorders}
 }
 
-func (e *Environment) managementKubeconfig() string {
-	return e.State.Kubeconfig(e.Config.ManagementName())
-}
-
-// managementKubeconfigLock is the lock file that kind creates while it writes
-// the kubeconfig. It stays if kind is killed then. A process that holds the
-// environment's lock may remove it.
-func (e *Environment) managementKubeconfigLock() string { return e.managementKubeconfig() + ".lock" }
-
-func (e *Environment) repositoryDir() string {
-	return e.State.Path("repository", e.Config.ClusterName)
-}
-
-// ownerFile returns the path of the environment's state file with that suffix.
-func (e *Environment) ownerFile(suffix string) string {
-	return e.State.Path("owner", e.Config.ClusterName+suffix)
-}
-
-// movingFile exists from the start of a move until the move is known to be complete.
-func (e *Environment) movingFile() string { return e.ownerFile(".moving") }
-
-// readyFile exists from the moment the environment manages itself until it is
-// removed.
-func (e *Environment) readyFile() string { return e.ownerFile(".ready") }
-
-// settingsFile has the settings with which the environment was created.
-func (e *Environment) settingsFile() string { return e.ownerFile(".settings.json") }
-
-// engineFile has the ID of the engine that runs the environment.
-func (e *Environment) engineFile() string { return e.ownerFile(".engine") }
-
-func (e *Environment) logFile() string {
-	return e.State.Path("logs", e.Config.ClusterName+".log")
-}
-
 // checkOwn refuses command if the settings name a cluster that the lab did not create:
 // the command would work on another cluster than the user means.
 func (e *Environment) checkOwn(command string) error {
@@ -118,7 +82,7 @@ func (e *Environment) locked(command string, do func() error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	if err := e.FullLog.Open(e.logFile()); err != nil {
+	if err := e.FullLog.Open(e.home().LogFile()); err != nil {
 		return err
 	}
 	defer func() {

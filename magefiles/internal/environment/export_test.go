@@ -12,7 +12,7 @@ import (
 func TestExport(t *testing.T) {
 	t.Parallel()
 	w := newFakeWorld(t)
-	w.write(t, filepath.Join(w.repositoryDir(), "clusterctl.yaml"), "providers: []\n")
+	w.write(t, filepath.Join(w.home().Repository(), "clusterctl.yaml"), "providers: []\n")
 	folder := t.TempDir()
 	if err := w.Export(t.Context(), folder); err != nil {
 		t.Fatal(err)

@@ -376,7 +376,7 @@ func (s *fixture) managed(t *testing.T, lists map[string][]map[string]any) {
 	}
 	s.docker.containers = append(s.docker.containers,
 		fakeContainer{id: "mgmt", name: "work-cluster-management-control-plane", cluster: "work-cluster-management", role: "control-plane", owner: owner, created: "0"})
-	s.write(t, s.managementKubeconfig(), string(s.management.Kubeconfig("127.0.0.1:"+s.management.Port())))
+	s.write(t, s.home().ManagementKubeconfig(), string(s.management.Kubeconfig("127.0.0.1:"+s.management.Port())))
 }
 
 func (s *fixture) touch(t *testing.T, path string) { t.Helper(); s.write(t, path, "") }

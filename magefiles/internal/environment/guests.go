@@ -19,7 +19,7 @@ const visitEvery = 2 * time.Second
 
 // removal returns the record of the environment's last removal.
 func (e *Environment) removal() guests.Removal {
-	return guests.Removal{Environment: e.Config.ClusterName, File: e.ownerFile(".removed"), State: e.State, Log: e.Log, Now: e.Now}
+	return guests.Removal{Environment: e.Config.ClusterName, File: e.home().RemovedFile(), State: e.State, Log: e.Log, Now: e.Now}
 }
 
 // Visit makes a command a guest of the environment until leave is called: env:down names
@@ -104,7 +104,7 @@ func (e *Environment) look(ctx context.Context, guest *state.Lock, before visite
 	if err != nil || missing {
 		info, err := e.engine.Info(ctx)
 		if err == nil && missing {
-			err = e.owner().OnEngine(ctx, info) // docker may reach another engine now
+			err = e.home().OnEngine(ctx, info) // docker may reach another engine now
 		}
 		switch {
 		case err != nil:
@@ -119,6 +119,6 @@ func (e *Environment) look(ctx context.Context, guest *state.Lock, before visite
 		return sight{away: fmt.Sprintf("the environment %q is stopped; this command waits until it is started again: %s", name, e.commandFor("env:start"))}
 	}
 	// The engine may have started it by itself. If this fails, the next look tries again.
-	_ = e.refreshKubeconfig(running)
+	_ = e.home().RefreshKubeconfig(running)
 	return sight{}
 }

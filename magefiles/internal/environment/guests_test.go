@@ -115,7 +115,7 @@ func TestGuestsOfTheNextEnvironment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture(t, nil)
-		s.touch(t, s.logFile())
+		s.touch(t, s.home().LogFile())
 		s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
 		if err := s.Down(t.Context()); err != nil {
 			t.Fatal(err)
@@ -156,7 +156,7 @@ func TestGuestsWhoseEnvironmentChanges(t *testing.T) {
 		"engine stopped": {silent, func(_ *testing.T, s *fixture) { s.docker.down = errors.New("cannot connect") }, "",
 			"! this command waits for the environment \"work-cluster\": no Docker engine answers: docker info --format {{json .}}: cannot connect\nstart Docker, or on Debian and Ubuntu run scripts/docker-engine.sh as root\n"},
 		"another engine": {silent, func(t *testing.T, s *fixture) {
-			s.write(t, s.engineFile(), `"the first"`)
+			s.write(t, s.home().EngineFile, `"the first"`)
 			s.docker.containers = nil
 		}, "", "! this command waits for the environment \"work-cluster\": environment \"work-cluster\" was made on another Docker engine, and this one has no container of it; go back to that engine (docker context ls, DOCKER_HOST), choose another name with CLUSTER_NAME, or, if that engine no longer exists, type: rm " + "ENGINE" + "\n"},
 	} {
@@ -176,7 +176,7 @@ func TestGuestsWhoseEnvironmentChanges(t *testing.T) {
 				if why := g.why(); (why == "") != (tc.why == "") || !strings.Contains(why, tc.why) {
 					t.Errorf("it ends for %q, want %q", why, tc.why)
 				}
-				if got := strings.ReplaceAll(said.String(), s.engineFile(), "ENGINE"); got != tc.said {
+				if got := strings.ReplaceAll(said.String(), s.home().EngineFile, "ENGINE"); got != tc.said {
 					t.Errorf("it says %q, want %q", got, tc.said)
 				}
 			})

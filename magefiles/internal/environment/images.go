@@ -61,7 +61,7 @@ func (c *bringUp) compile(ctx context.Context, progress func(string)) (string, e
 		return "", err
 	}
 	if own, ok := byName[build.Clusterctl]; ok {
-		err = c.keepClusterctl(own.Output)
+		err = c.home().KeepClusterctl(release.Of(c.Config.ClusterAPI.Version), own.Output)
 	}
 	return fmt.Sprintf("%d built, %d up to date", len(requests)-cached, cached), err
 }
@@ -85,7 +85,7 @@ func (c *bringUp) render(ctx context.Context, _ func(string)) (string, error) {
 		return "", err
 	}
 	c.repo, err = c.tools.render(ctx, repository.Options{
-		Tree: c.tree.Dir, Version: c.Config.ClusterAPI.Version, Dir: c.repositoryDir(), CertManager: c.Config.CertManager, Objects: objects,
+		Tree: c.tree.Dir, Version: c.Config.ClusterAPI.Version, Dir: c.home().Repository(), CertManager: c.Config.CertManager, Objects: objects,
 	})
 	if errors.As(err, new(*repository.MisfitError)) {
 		return "", fmt.Errorf("%w, which the cluster of release %s needs; set CAPI_VERSION to the release that the tree is based on", err, c.Config.ClusterAPI.Tag())

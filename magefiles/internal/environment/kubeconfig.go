@@ -1,7 +1,6 @@
 package environment
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +17,6 @@ import (
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/restart"
 	"caslab/magefiles/internal/state"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // Kubeconfig prints the path of the environment's kubeconfig and nothing
@@ -42,7 +39,7 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 		if len(workload)+len(management) == 0 {
 			return e.whyMissing(limited)
 		}
-		if err := e.refreshKubeconfig(workload); err != nil {
+		if err := e.home().RefreshKubeconfig(workload); err != nil {
 			return err
 		}
 	}
@@ -55,65 +52,12 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 func (e *Environment) whyMissing(ctx context.Context) error {
 	info, err := e.engine.Info(ctx)
 	if err == nil {
-		err = e.owner().OnEngine(ctx, info)
+		err = e.home().OnEngine(ctx, info)
 	}
 	if other := new(owner.OtherEngineError); errors.As(err, &other) {
 		return other
 	}
 	return e.missingError()
-}
-
-// refreshKubeconfig rewrites the kubeconfig if the cluster is published at another
-// port now, as after a restart.
-func (e *Environment) refreshKubeconfig(workload []engine.Container) error {
-	server := e.server(workload)
-	data, err := os.ReadFile(e.EnvironmentKubeconfig())
-	if server == "" || errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the environment's kubeconfig: %w", err)
-	}
-	fresh, err := kube.WithServer(data, server)
-	if err != nil || bytes.Equal(fresh, data) {
-		return err
-	}
-	return kube.WriteKubeconfig(e.EnvironmentKubeconfig(), fresh)
-}
-
-// writeKubeconfig waits until the load balancer has a published port, and then
-// writes the workload cluster's kubeconfig with it.
-func (e *Environment) writeKubeconfig(ctx context.Context, data []byte) error {
-	server := ""
-	err := wait.PollUntilContextCancel(ctx, 500*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		workload, _, err := e.containers(ctx)
-		if err == nil {
-			server = e.server(workload)
-		}
-		return server != "", err
-	})
-	if wait.Interrupted(err) {
-		return fmt.Errorf("waited for the container %s-lb: %w", e.Config.ClusterName, context.Cause(ctx))
-	}
-	if err != nil {
-		return err
-	}
-	if data, err = kube.WithServer(data, server); err != nil {
-		return err
-	}
-	return kube.WriteKubeconfig(e.EnvironmentKubeconfig(), data)
-}
-
-// server returns the URL at which this machine reaches the workload cluster, or an
-// empty text while there is none. It is the load balancer's published port, because
-// this machine may have no route to the containers' addresses.
-func (e *Environment) server(workload []engine.Container) string {
-	for _, c := range workload {
-		if port := c.Ports["6443/tcp"]; port != "" && c.Name == e.Config.ClusterName+"-lb" {
-			return "https://127.0.0.1:" + port
-		}
-	}
-	return ""
 }
 
 // reach returns a client of an API server that answers.
@@ -138,7 +82,7 @@ func (e *Environment) reachWorkload(ctx context.Context, workload []engine.Conta
 		return nil, fmt.Errorf("read the environment's kubeconfig: %w", err)
 	}
 	progress("waiting for its load balancer")
-	if err := e.writeKubeconfig(ctx, data); err != nil {
+	if err := e.home().WriteKubeconfig(ctx, data); err != nil {
 		return nil, err
 	}
 	if !e.answers(ctx, e.EnvironmentKubeconfig()) {

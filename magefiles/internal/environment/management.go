@@ -24,14 +24,14 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	if c.mark, err = c.State.Mark(c.Config.ClusterName); err != nil {
 		return "", err
 	}
-	if err := c.owner().RecordEngine(c.info); err != nil {
+	if err := c.home().RecordEngine(c.info); err != nil {
 		return "", err
 	}
 	workload, existing, err := c.containers(ctx)
 	if err != nil {
 		return "", err
 	}
-	if err := state.Remove(c.managementKubeconfigLock()); err != nil {
+	if err := state.Remove(c.home().ManagementKubeconfigLock()); err != nil {
 		return "", err
 	}
 	replace := ""
@@ -46,10 +46,10 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 	}
 	if replace != "" {
 		progress(replace + ": replacing it and the cluster that it created")
-		if err := c.removeClusters(ctx); err != nil {
+		if err := c.home().RemoveClusters(ctx); err != nil {
 			return "", err
 		}
-		if err := settings.Record(c.settingsFile(), c.Config.Values()); err != nil {
+		if err := settings.Record(c.home().SettingsFile(), c.Config.Values()); err != nil {
 			return "", err
 		}
 	}
@@ -69,7 +69,7 @@ func (c *bringUp) createManagement(ctx context.Context, progress func(string)) (
 			return "", err
 		}
 	}
-	c.mgmt, err = c.tools.open(c.managementKubeconfig())
+	c.mgmt, err = c.tools.open(c.home().ManagementKubeconfig())
 	return "", err
 }
 
@@ -144,5 +144,5 @@ func (c *bringUp) install(ctx context.Context, client *kube.Client, kubeconfig s
 }
 
 func (c *bringUp) initManagement(ctx context.Context, progress func(string)) (string, error) {
-	return "", c.install(ctx, c.mgmt, c.managementKubeconfig(), progress)
+	return "", c.install(ctx, c.mgmt, c.home().ManagementKubeconfig(), progress)
 }

@@ -7,6 +7,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
 )
@@ -23,7 +24,7 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 	}
 	// The next run must know if the move is interrupted: each cluster then has a part
 	// of the objects.
-	if err := state.WriteFile(c.movingFile(), nil, 0o600); err != nil {
+	if err := state.WriteFile(c.home().MovingFile(), nil, 0o600); err != nil {
 		return "", fmt.Errorf("record that the move begins: %w", err)
 	}
 	if !facts.HonorsPause {
@@ -34,7 +35,7 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 			return "", err
 		}
 	}
-	if err := ctl.Move(ctx, c.managementKubeconfig(), c.EnvironmentKubeconfig(), namespace); err != nil {
+	if err := ctl.Move(ctx, c.home().ManagementKubeconfig(), c.EnvironmentKubeconfig(), home.Namespace); err != nil {
 		return "", err
 	}
 	if err := c.checkMoved(ctx); err != nil {
@@ -51,7 +52,7 @@ func (c *bringUp) move(ctx context.Context, progress func(string)) (string, erro
 func (c *bringUp) checkMoved(ctx context.Context) error {
 	ctx, cancel := lab.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	return capi.CheckMoved(ctx, c.workload, namespace, c.Config.ClusterName, 1+c.Config.Workers)
+	return capi.CheckMoved(ctx, c.workload, home.Namespace, c.Config.ClusterName, 1+c.Config.Workers)
 }
 
 // stopInfrastructure ends the Docker provider of the management cluster.
@@ -66,17 +67,17 @@ func (c *bringUp) stopInfrastructure(ctx context.Context, progress func(string))
 func (c *bringUp) verify(ctx context.Context, progress func(string)) (string, error) {
 	ctx, cancel := lab.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	return "", capi.WaitSeen(ctx, c.workload, namespace, 1+c.Config.Workers, progress)
+	return "", capi.WaitSeen(ctx, c.workload, home.Namespace, 1+c.Config.Workers, progress)
 }
 
 func (c *bringUp) deleteManagement(ctx context.Context, progress func(string)) (string, error) {
 	// From here on no later run may replace the environment, even if this run is
 	// killed before the management cluster is gone.
-	if err := c.markReady(ctx, c.workload); err != nil {
+	if err := c.home().MarkReady(ctx, c.workload); err != nil {
 		return "", err
 	}
 	if err := c.tools.kind(c.management(progress)).Delete(ctx); err != nil {
 		return "", err
 	}
-	return "", c.forgetManagement()
+	return "", c.home().ForgetManagement()
 }

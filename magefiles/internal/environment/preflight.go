@@ -56,7 +56,7 @@ func (e *Environment) checks(ctx context.Context, info engine.Info, who string, 
 // present returns how many nodes of the environment are there: all that env:up creates if it
 // is ready, and none if that is not known.
 func (e *Environment) present(ctx context.Context) int {
-	if ready, err := state.Exists(e.readyFile()); err == nil && ready {
+	if ready, err := state.Exists(e.home().ReadyFile()); err == nil && ready {
 		return 2 + e.Config.Workers
 	}
 	workload, management, err := e.containers(ctx)
@@ -169,7 +169,7 @@ func (e *Environment) Doctor(ctx context.Context) error {
 	findings := machine.FindAll(ctx, checks)
 	step.Done("", nil)
 	next := "An environment can come up on this machine; type: " + e.Config.Command("env:up")
-	if ready, err := state.Exists(e.readyFile()); err == nil && ready {
+	if ready, err := state.Exists(e.home().ReadyFile()); err == nil && ready {
 		next = fmt.Sprintf("Environment %q is there; to look at it, type: %s", e.Config.ClusterName, e.Config.Command("env:status"))
 	}
 	return machine.Print(e.Out, findings, next, e.Config.Command("env:doctor"))

@@ -50,7 +50,7 @@ func TestInterruptedUpSaysWhatToType(t *testing.T) {
 	defer cancel()
 	err := s.Up(ctx, Ready)
 	s.Log.Close()
-	if err == nil || !strings.Contains(said.String(), "Type the command again") || !strings.Contains(said.String(), s.logFile()) {
+	if err == nil || !strings.Contains(said.String(), "Type the command again") || !strings.Contains(said.String(), s.home().LogFile()) {
 		t.Errorf("Up() = %v, and it said\n%s", err, &said)
 	}
 }
@@ -132,7 +132,7 @@ func TestPresent(t *testing.T) {
 	if got := s.present(t.Context()); got != 2 {
 		t.Errorf("%d nodes are there, want a control plane and a worker", got)
 	}
-	s.touch(t, s.readyFile())
+	s.touch(t, s.home().ReadyFile())
 	if got, want := s.present(t.Context()), 2+s.Config.Workers; got != want {
 		t.Errorf("a ready environment has %d of the nodes of env:up, want %d", got, want)
 	}

@@ -37,11 +37,11 @@ func TestReadyRecordsAddresses(t *testing.T) {
 		s := newFixture(t, nil)
 		s.up(t, selfManaged())
 		s.withAddresses(endpoint)
-		if err := s.markReady(t.Context(), s.workload.Client()); err != nil {
+		if err := s.home().MarkReady(t.Context(), s.workload.Client()); err != nil {
 			t.Fatal(err)
 		}
 		var got map[string]netip.Addr
-		if _, err := state.ReadJSON(s.readyFile(), &got); err != nil || !maps.Equal(got, want) {
+		if _, err := state.ReadJSON(s.home().ReadyFile(), &got); err != nil || !maps.Equal(got, want) {
 			t.Errorf("with the endpoint %s, the addresses %v are recorded, %v; want %v", endpoint, got, err, want)
 		}
 	}
@@ -55,7 +55,7 @@ func TestSeveralControlPlanes(t *testing.T) {
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker update"}}
 	s.up(t, selfManaged())
 	s.withAddresses("work-cluster-lb")
-	if err := s.markReady(t.Context(), s.workload.Client()); err != nil {
+	if err := s.home().MarkReady(t.Context(), s.workload.Client()); err != nil {
 		t.Fatal(err)
 	}
 	second := s.docker.containers[1]
@@ -64,7 +64,7 @@ func TestSeveralControlPlanes(t *testing.T) {
 	want := map[string]netip.Addr{"work-cluster-cp": netip.MustParseAddr("172.18.0.4"), "work-cluster-cp-2": netip.MustParseAddr("172.18.0.6")}
 	recorded := func() map[string]netip.Addr {
 		var got map[string]netip.Addr
-		if _, err := state.ReadJSON(s.readyFile(), &got); err != nil {
+		if _, err := state.ReadJSON(s.home().ReadyFile(), &got); err != nil {
 			t.Error(err)
 		}
 		return got
@@ -81,7 +81,7 @@ func TestSeveralControlPlanes(t *testing.T) {
 	for i := range s.docker.containers {
 		s.docker.containers[i].stopped = false
 	}
-	if err := s.markReady(t.Context(), s.workload.Client()); err != nil {
+	if err := s.home().MarkReady(t.Context(), s.workload.Client()); err != nil {
 		t.Fatal(err)
 	}
 	if got := recorded(); !maps.Equal(got, want) {
@@ -94,13 +94,13 @@ func TestEarlierRecord(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
 	s.up(t, selfManaged())
-	s.write(t, s.readyFile(), `{"work-cluster-lb": "172.18.0.3", "work-cluster-cp": "172.18.0.4", "work-cluster-md": "172.18.0.5", "gone": "172.18.0.6"}`)
+	s.write(t, s.home().ReadyFile(), `{"work-cluster-lb": "172.18.0.3", "work-cluster-cp": "172.18.0.4", "work-cluster-md": "172.18.0.5", "gone": "172.18.0.6"}`)
 	s.docker.containers[1].image, s.docker.containers[2].image, s.docker.containers[0].image = "node", "node", "balancer"
 	workload, _, err := s.containers(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := s.restarting(workload)
+	c, err := s.home().Restarting(workload)
 	want := map[string]netip.Addr{"work-cluster-lb": netip.MustParseAddr("172.18.0.3"), "work-cluster-cp": netip.MustParseAddr("172.18.0.4")}
 	if err != nil || !maps.Equal(c.Addresses, want) || c.Image != "node" {
 		t.Errorf("restarting() = %+v, %v; want %v, and placeholders of the image of nodes", c, err, want)
@@ -114,7 +114,7 @@ func TestStrangerHasTheAddress(t *testing.T) {
 	s := newFixture(t, nil)
 	s.up(t, selfManaged())
 	s.withAddresses("172.18.0.3")
-	if err := s.markReady(t.Context(), s.workload.Client()); err != nil {
+	if err := s.home().MarkReady(t.Context(), s.workload.Client()); err != nil {
 		t.Fatal(err)
 	}
 	s.docker.containers[0].stopped, s.docker.containers[0].address = true, ""
@@ -151,7 +151,7 @@ func TestCertificateIsLookedAt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newFixture(t, nil)
 				s.up(t, selfManaged())
-				s.touch(t, s.readyFile())
+				s.touch(t, s.home().ReadyFile())
 				tc.arrange(s)
 				if found, err := s.takeSurvey(t.Context()); err != nil || !found.ready {
 					t.Fatalf("takeSurvey() = %+v, %v", found, err)
@@ -182,7 +182,7 @@ func TestStopAndStart(t *testing.T) {
 		}
 	}
 	s.up(t, selfManaged())
-	s.touch(t, s.readyFile())
+	s.touch(t, s.home().ReadyFile())
 	guest, err := s.State.Enter("work-cluster", "autoscaler:run")
 	if err != nil {
 		t.Fatal(err)

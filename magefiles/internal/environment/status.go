@@ -16,6 +16,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/environment/status"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
@@ -40,7 +41,7 @@ func (e *Environment) existing(ctx context.Context) (workload, management []engi
 	if len(workload)+len(management) == 0 {
 		return nil, nil, e.whyMissing(ctx)
 	}
-	return workload, management, e.refreshKubeconfig(workload)
+	return workload, management, e.home().RefreshKubeconfig(workload)
 }
 
 // Status prints the environment's nodes, machines, node groups, providers and
@@ -85,14 +86,14 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 	if err := client.WaitAnswers(ctx); err != nil {
 		return err
 	}
-	return status.Cluster{Client: client, Namespace: namespace, Name: e.Config.ClusterName, Now: e.Now()}.Print(ctx, e.Out, what)
+	return status.Cluster{Client: client, Namespace: home.Namespace, Name: e.Config.ClusterName, Now: e.Now()}.Print(ctx, e.Out, what)
 }
 
 // manager returns the kubeconfig of the cluster that holds the Cluster API
 // objects, and a description of the environment in that state.
 func (e *Environment) manager(management []engine.Container) (kubeconfig, what string) {
 	if len(management) > 0 {
-		return e.managementKubeconfig(), "managed by " + e.Config.ManagementName() + ": not ready yet; type: " + e.Config.Command("env:up")
+		return e.home().ManagementKubeconfig(), "managed by " + e.Config.ManagementName() + ": not ready yet; type: " + e.Config.Command("env:up")
 	}
 	return e.EnvironmentKubeconfig(), "self-managed"
 }
@@ -118,7 +119,7 @@ func (e *Environment) Describe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	objects, err := ctl.Describe(ctx, path, namespace, e.Config.ClusterName)
+	objects, err := ctl.Describe(ctx, path, home.Namespace, e.Config.ClusterName)
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("environment %q has no Cluster object yet; to continue, type: %s: %w", e.Config.ClusterName, e.commandFor("env:up"), err)
 	}
@@ -139,7 +140,7 @@ func (e *Environment) installedRelease(ctx context.Context, kubeconfig string) (
 	if err != nil {
 		return release.Release{}, err
 	}
-	have, err := capi.Installed(ctx, client, namespace)
+	have, err := capi.Installed(ctx, client, home.Namespace)
 	if err != nil {
 		return release.Release{}, err
 	}
@@ -176,22 +177,16 @@ Next:%s
   go tool mage autoscaler:run
   go tool mage env:down
 `, c.tree.Origin, cmp.Or(c.tree.Why, "as set"), c.base.Origin, named)
-	return state.WriteJSON(e.secondsFile(), steps.Seconds(timings))
-}
-
-// secondsFile has the seconds of each step of the last env:up that created something, so
-// that runs can be compared.
-func (e *Environment) secondsFile() string {
-	return e.State.Path("logs", e.Config.ClusterName+"-seconds.json")
+	return state.WriteJSON(e.home().SecondsFile(), steps.Seconds(timings))
 }
 
 // Seconds returns how long each step of the last env:up took, and "total", in seconds. It
 // returns an error if that is not known.
 func (e *Environment) Seconds() (map[string]float64, error) {
 	seconds := map[string]float64{}
-	there, err := state.ReadJSON(e.secondsFile(), &seconds)
+	there, err := state.ReadJSON(e.home().SecondsFile(), &seconds)
 	if err == nil && !there {
-		err = fmt.Errorf("the steps' times are not in %s", e.secondsFile())
+		err = fmt.Errorf("the steps' times are not in %s", e.home().SecondsFile())
 	}
 	return seconds, err
 }

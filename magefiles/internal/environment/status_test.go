@@ -41,7 +41,7 @@ func TestKubeconfigOfAMissingEnvironment(t *testing.T) {
 	if err := s.Kubeconfig(t.Context()); err == nil || !strings.Contains(err.Error(), "there is no environment") {
 		t.Errorf("Kubeconfig() = %v", err)
 	}
-	s.write(t, s.engineFile(), `"two"`)
+	s.write(t, s.home().EngineFile, `"two"`)
 	for name, command := range map[string]func(context.Context) error{"env:kubeconfig": s.Kubeconfig, "env:status": s.Status, "image:load": s.LoadImages} {
 		if err := command(t.Context()); !errors.As(err, new(*owner.OtherEngineError)) {
 			t.Errorf("%s of what is on another engine: %v", name, err)

@@ -10,6 +10,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
@@ -59,7 +60,7 @@ func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
 		return survey{}, err
 	}
 	if len(workload)+len(management) == 0 {
-		return survey{empty: true}, errors.Join(e.forgetManagement(), state.Remove(e.readyFile()))
+		return survey{empty: true}, errors.Join(e.home().ForgetManagement(), state.Remove(e.home().ReadyFile()))
 	}
 	step := e.Log.Start("look at the cluster that is there", 0)
 	found, err := e.examine(ctx, workload, management, step.Progress)
@@ -74,16 +75,16 @@ func (e *Environment) takeSurvey(ctx context.Context) (survey, error) {
 	if err != nil || !found.ready {
 		return found, err
 	}
-	return found, errors.Join(e.markReady(ctx, found.client), e.engine.Remove(ctx, ids(management)...), e.forgetManagement())
+	return found, errors.Join(e.home().MarkReady(ctx, found.client), e.engine.Remove(ctx, home.IDs(management)...), e.home().ForgetManagement())
 }
 
 // examine finds out whether the containers that are there can be used.
 func (e *Environment) examine(ctx context.Context, workload, management []engine.Container, progress func(string)) (found survey, err error) {
-	wasReady, err := state.Exists(e.readyFile())
+	wasReady, err := state.Exists(e.home().ReadyFile())
 	if err != nil {
 		return survey{}, err
 	}
-	moving, err := state.Exists(e.movingFile())
+	moving, err := state.Exists(e.home().MovingFile())
 	if err != nil {
 		return survey{}, err
 	}
@@ -96,7 +97,7 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 	continues := len(management) > 0 && !moving && !wasReady
 	kubeconfig := e.EnvironmentKubeconfig()
 	if continues {
-		kubeconfig = e.managementKubeconfig()
+		kubeconfig = e.home().ManagementKubeconfig()
 	}
 	restarted, err := e.start(ctx, slices.Concat(workload, management), kubeconfig, progress)
 	if err != nil {
@@ -110,7 +111,7 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 	reaching, cancel := lab.WithTimeout(ctx, bound)
 	defer cancel()
 	if continues {
-		client, err := e.reach(reaching, e.managementKubeconfig(), progress)
+		client, err := e.reach(reaching, e.home().ManagementKubeconfig(), progress)
 		if err != nil {
 			return survey{replace: err}, nil
 		}
@@ -148,7 +149,7 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 		return survey{}, err
 	}
 	err := kube.RetryUnlessAbsent(ctx, func() error {
-		return capi.WaitWell(ctx, client, namespace, e.Config.ClusterName, paused, progress)
+		return capi.WaitWell(ctx, client, home.Namespace, e.Config.ClusterName, paused, progress)
 	})
 	if err != nil {
 		return survey{}, e.unhealthyError(err)
@@ -164,7 +165,7 @@ func (e *Environment) selfManaged(ctx context.Context, client *kube.Client, paus
 // reports whether it is paused.
 func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paused bool, err error) {
 	err = kube.RetryUnlessAbsent(ctx, func() error {
-		cluster, err := client.Get(ctx, kube.Clusters, namespace, e.Config.ClusterName)
+		cluster, err := client.Get(ctx, kube.Clusters, home.Namespace, e.Config.ClusterName)
 		if err != nil {
 			return err
 		}
@@ -182,7 +183,7 @@ func (e *Environment) ownCluster(ctx context.Context, client *kube.Client) (paus
 func (e *Environment) sameVersions(ctx context.Context, client *kube.Client) error {
 	var have capi.Versions
 	err := kube.RetryUnlessAbsent(ctx, func() (err error) {
-		have, err = capi.Installed(ctx, client, namespace)
+		have, err = capi.Installed(ctx, client, home.Namespace)
 		return err
 	})
 	if err != nil {

@@ -43,12 +43,12 @@ func TestTakeSurvey(t *testing.T) {
 	}{
 		"nothing is there": {
 			arrange: func(t *testing.T, s *fixture) {
-				s.touch(t, s.readyFile())
-				s.touch(t, s.movingFile())
-				s.touch(t, s.managementKubeconfig())
+				s.touch(t, s.home().ReadyFile())
+				s.touch(t, s.home().MovingFile())
+				s.touch(t, s.home().ManagementKubeconfig())
 			},
 			check: func(t *testing.T, s *fixture) {
-				for _, path := range []string{s.movingFile(), s.managementKubeconfig()} {
+				for _, path := range []string{s.home().MovingFile(), s.home().ManagementKubeconfig()} {
 					if there, _ := state.Exists(path); there {
 						t.Errorf("%s is left", path)
 					}
@@ -79,7 +79,7 @@ func TestTakeSurvey(t *testing.T) {
 			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, with(clusterObjects, fakeCluster(true)))
-				s.touch(t, s.movingFile())
+				s.touch(t, s.home().MovingFile())
 			},
 			replace: "paused",
 		},
@@ -87,7 +87,7 @@ func TestTakeSurvey(t *testing.T) {
 			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, before())
-				s.touch(t, s.movingFile())
+				s.touch(t, s.home().MovingFile())
 			},
 			replace: "the cluster's own objects",
 		},
@@ -95,7 +95,7 @@ func TestTakeSurvey(t *testing.T) {
 			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, selfManaged())
-				s.touch(t, s.movingFile())
+				s.touch(t, s.home().MovingFile())
 			},
 			text: "it manages itself", ready: true, marked: true, removed: []string{"mgmt"},
 		},
@@ -103,7 +103,7 @@ func TestTakeSurvey(t *testing.T) {
 			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, with(deployedObjects, fakeDeployment(false)))
-				s.touch(t, s.movingFile())
+				s.touch(t, s.home().MovingFile())
 			},
 			refused: "capi-controller-manager",
 		},
@@ -111,12 +111,12 @@ func TestTakeSurvey(t *testing.T) {
 			arrange: func(t *testing.T, s *fixture) {
 				s.managed(t, before())
 				s.up(t, selfManaged())
-				s.touch(t, s.readyFile())
+				s.touch(t, s.home().ReadyFile())
 			},
 			text: "it manages itself", ready: true, marked: true, removed: []string{"mgmt"},
 		},
 		"ready": {
-			arrange: func(t *testing.T, s *fixture) { s.up(t, selfManaged()); s.touch(t, s.readyFile()) },
+			arrange: func(t *testing.T, s *fixture) { s.up(t, selfManaged()); s.touch(t, s.home().ReadyFile()) },
 			text:    "it manages itself", ready: true, marked: true,
 		},
 		"ready, and not known to be": {
@@ -126,7 +126,7 @@ func TestTakeSurvey(t *testing.T) {
 		"ready, other version": {
 			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, with(providerObjects, fakeProvider("v1.13.5")))
-				s.touch(t, s.readyFile())
+				s.touch(t, s.home().ReadyFile())
 			},
 			refused: "type `CLUSTER_NAME=work-cluster go tool mage env:down` first", marked: true,
 		},
@@ -161,7 +161,7 @@ func TestTakeSurvey(t *testing.T) {
 		"was ready and does not answer": {
 			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
-				s.touch(t, s.readyFile())
+				s.touch(t, s.home().ReadyFile())
 				s.workload.Close()
 			},
 			refused: "go tool mage env:down", marked: true,
@@ -169,7 +169,7 @@ func TestTakeSurvey(t *testing.T) {
 		"was ready and its load balancer is gone": {
 			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
-				s.touch(t, s.readyFile())
+				s.touch(t, s.home().ReadyFile())
 				s.docker.containers = s.docker.containers[1:]
 			},
 			refused: "nothing of it was removed", marked: true,
@@ -177,7 +177,7 @@ func TestTakeSurvey(t *testing.T) {
 		"was ready and lost its objects": {
 			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, before())
-				s.touch(t, s.readyFile())
+				s.touch(t, s.home().ReadyFile())
 			},
 			refused: "nothing of it was removed", marked: true,
 		},
@@ -205,7 +205,7 @@ func TestTakeSurvey(t *testing.T) {
 		"stopped containers": {
 			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
-				s.touch(t, s.readyFile())
+				s.touch(t, s.home().ReadyFile())
 				for i := range s.docker.containers {
 					s.docker.containers[i].stopped = true
 				}
@@ -228,7 +228,7 @@ func TestTakeSurvey(t *testing.T) {
 		"stopped containers that do not start, of what was ready": {
 			arrange: func(t *testing.T, s *fixture) {
 				s.up(t, selfManaged())
-				s.touch(t, s.readyFile())
+				s.touch(t, s.home().ReadyFile())
 				s.docker.containers[0].stopped, s.docker.startErr = true, errors.New("no such mount")
 			},
 			refused: "go tool mage env:down", marked: true,
@@ -285,10 +285,10 @@ func TestTakeSurvey(t *testing.T) {
 				if !slices.Equal(removed, tc.removed) {
 					t.Errorf("removed %v, want %v", removed, tc.removed)
 				}
-				if marked, _ := state.Exists(s.readyFile()); marked != tc.marked {
+				if marked, _ := state.Exists(s.home().ReadyFile()); marked != tc.marked {
 					t.Errorf("marked as ready: %v, want %v", marked, tc.marked)
 				}
-				if moving, _ := state.Exists(s.movingFile()); moving && tc.ready {
+				if moving, _ := state.Exists(s.home().MovingFile()); moving && tc.ready {
 					t.Error("it is ready and its move is still recorded as going on")
 				}
 				if tc.check != nil {
@@ -357,10 +357,10 @@ func TestReadyFetchesNoSource(t *testing.T) {
 func TestReadyReportsChangedSettings(t *testing.T) {
 	t.Parallel()
 	before := newFixture(t, nil)
-	if err := settings.Record(before.settingsFile(), before.Config.Values()); err != nil {
+	if err := settings.Record(before.home().SettingsFile(), before.Config.Values()); err != nil {
 		t.Fatal(err)
 	}
-	made, err := os.ReadFile(before.settingsFile())
+	made, err := os.ReadFile(before.home().SettingsFile())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func TestReadyReportsChangedSettings(t *testing.T) {
 			{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"},
 		}
 		s.up(t, selfManaged())
-		s.write(t, s.settingsFile(), string(made))
+		s.write(t, s.home().SettingsFile(), string(made))
 		if err := s.Up(t.Context(), Ready); err != nil {
 			t.Fatal(err)
 		}

@@ -107,7 +107,7 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 	start := e.Now()
 	defer func() {
 		if err != nil && !e.Temporary && (errors.As(err, new(*steps.Error)) || ctx.Err() != nil) {
-			e.Log.Printf("\n%s\nThe full log is %s.failed.", e.whatStays(context.WithoutCancel(ctx)), e.logFile())
+			e.Log.Printf("\n%s\nThe full log is %s.failed.", e.whatStays(context.WithoutCancel(ctx)), e.home().LogFile())
 		}
 	}()
 	if err := e.Config.CheckEnvironment(); err != nil {
@@ -120,7 +120,7 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.owner().OnEngine(ctx, info); err != nil {
+	if err := e.home().OnEngine(ctx, info); err != nil {
 		return err
 	}
 	found, err := e.takeSurvey(ctx)
@@ -140,7 +140,7 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 	if found.replace != nil {
 		// Not earlier: a refusal above must leave everything as it was.
 		e.Log.Printf("the existing clusters cannot be used (%v): creating them again", found.replace)
-		if err := e.removeClusters(ctx); err != nil {
+		if err := e.home().RemoveClusters(ctx); err != nil {
 			return err
 		}
 	}
@@ -153,7 +153,7 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 		}
 	}
 	// Also after an interrupted run: the remaining steps use these settings.
-	if err := settings.Record(e.settingsFile(), e.Config.Values()); err != nil {
+	if err := settings.Record(e.home().SettingsFile(), e.Config.Values()); err != nil {
 		return err
 	}
 	nodeUsually := node.Usually(ctx, c.nodeOptions(info.Arch(), nil))
@@ -191,7 +191,7 @@ func (e *Environment) whatStays(ctx context.Context) string {
 	ctx, cancel := lab.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	workload, management, err := e.containers(ctx)
-	moving, _ := state.Exists(e.movingFile())
+	moving, _ := state.Exists(e.home().MovingFile())
 	again := "Everything that was created stays. Type the command again to continue"
 	switch {
 	case err == nil && len(workload)+len(management) == 0:
@@ -205,7 +205,7 @@ func (e *Environment) whatStays(ctx context.Context) string {
 // printChanges says which settings changed since the environment was created, and what to
 // type to apply them.
 func (e *Environment) printChanges() error {
-	changes, err := settings.Changes(e.settingsFile(), e.Config.Values())
+	changes, err := settings.Changes(e.home().SettingsFile(), e.Config.Values())
 	for _, c := range changes {
 		e.Log.Printf("! it was created with %s=%s, and the settings want %q; to create it again, type: %s && %s", c.Env, c.Was, c.Value.Value, e.commandFor("env:down"), e.commandFor("env:up"))
 	}

@@ -8,6 +8,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/node"
 )
@@ -17,7 +18,7 @@ import (
 func (c *bringUp) cluster() capi.Cluster {
 	return capi.Cluster{
 		Release: release.Of(c.Config.ClusterAPI.Version),
-		Name:    c.Config.ClusterName, Namespace: namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
+		Name:    c.Config.ClusterName, Namespace: home.Namespace, Kubernetes: config.Tag(c.Config.Kubernetes), Workers: c.Config.Workers,
 		PodCIDR: podCIDR, ServiceCIDR: serviceCIDR, CgroupV1: c.allowCgroupV1(),
 		Cgroupfs: release.OfKubernetes(c.Config.Kubernetes).CgroupDriver == release.CgroupFS,
 		Open:     !c.info.ShowsSources(),
@@ -51,14 +52,14 @@ func (c *bringUp) createControlPlane(ctx context.Context, progress func(string))
 			return err
 		}
 		// Cluster API writes it once the load balancer runs.
-		kubeconfig, err = capi.Kubeconfig(ctx, c.mgmt, namespace, c.Config.ClusterName, progress)
+		kubeconfig, err = capi.Kubeconfig(ctx, c.mgmt, home.Namespace, c.Config.ClusterName, progress)
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
 	progress("its load balancer")
-	if err := c.writeKubeconfig(ctx, kubeconfig); err != nil {
+	if err := c.home().WriteKubeconfig(ctx, kubeconfig); err != nil {
 		return "", err
 	}
 	if c.workload, err = c.tools.open(c.EnvironmentKubeconfig()); err != nil {
@@ -98,13 +99,13 @@ func (c *bringUp) joinNodes(ctx context.Context, progress func(string)) (string,
 	if err := capi.WaitNodes(ctx, c.workload, 1+c.Config.Workers, progress); err != nil {
 		return "", err
 	}
-	return "", capi.WaitMovable(ctx, c.mgmt, release.Of(c.Config.ClusterAPI.Version).API, namespace, c.Config.ClusterName, 1+c.Config.Workers, progress)
+	return "", capi.WaitMovable(ctx, c.mgmt, release.Of(c.Config.ClusterAPI.Version).API, home.Namespace, c.Config.ClusterName, 1+c.Config.Workers, progress)
 }
 
 // replaceFailed replaces, until stop is called, the workers on which kubeadm failed, as on a
 // machine that is too slow. The provider leaves them as they are.
 func (c *bringUp) replaceFailed(ctx context.Context) (stop func()) {
-	return capi.ReplaceFailed(ctx, c.mgmt, namespace, c.Config.ClusterName,
+	return capi.ReplaceFailed(ctx, c.mgmt, home.Namespace, c.Config.ClusterName,
 		func(name string) { c.Log.Printf("! kubeadm failed on the machine %s, which is replaced", name) },
 		func(err error) { fmt.Fprintf(c.FullLog, "replace machines: %v\n", err) })
 }

@@ -78,9 +78,9 @@ func Waited(ctx context.Context, what string, err error) error {
 func (l *Lab) EnvironmentKubeconfig() string { return l.State.Kubeconfig(l.Config.ClusterName) }
 
 // AutoscalerKubeconfig is the path of the kubeconfig of the autoscaler that runs on this
-// machine against the environment. The name of an environment has no dot.
+// machine against the environment.
 func (l *Lab) AutoscalerKubeconfig() string {
-	return l.State.Kubeconfig(l.Config.ClusterName + ".autoscaler")
+	return l.State.AutoscalerKubeconfig(l.Config.ClusterName)
 }
 
 // TimelineDir is the folder of a cluster's timeline: named after the

@@ -34,6 +34,12 @@ func ShortSum(text string) string {
 // Kubeconfig returns the path of a cluster's kubeconfig.
 func (d Dir) Kubeconfig(cluster string) string { return d.Path("kubeconfig", cluster) }
 
+// AutoscalerKubeconfig returns the path of the kubeconfig of the autoscaler that runs on this
+// machine against an environment. The name of an environment has no dot.
+func (d Dir) AutoscalerKubeconfig(environment string) string {
+	return d.Kubeconfig(environment + ".autoscaler")
+}
+
 // Write writes a file atomically: readers see the whole old or the whole new content,
 // even after a crash. Several processes may write the same file. The folder is created
 // if it does not exist.

@@ -1,0 +1,21 @@
+// Package home knows what an environment has on this machine: its files in the state folder,
+// its containers, and the way to its API server.
+package home
+
+import (
+	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/owner"
+	"caslab/magefiles/internal/state"
+)
+
+// Namespace is the namespace of the Cluster API objects of every environment.
+const Namespace = "default"
+
+// Home is what one environment has. Its Owner finds the containers.
+type Home struct{ owner.Owner }
+
+// New returns the home of the environment with that name, whose management cluster has the
+// other name.
+func New(name, management string, dir state.Dir, e *engine.Engine) Home {
+	return Home{owner.Owner{Environment: name, Management: management, State: dir, Engine: e, EngineFile: dir.Path("owner", name+".engine")}}
+}
