@@ -126,3 +126,18 @@ func describe(t *source.Tree) string {
 	}
 	return text + "\t" + t.Dir
 }
+
+// CheckLayout refuses a tree of another release than that of the settings. setting is what
+// chose the tree.
+func CheckLayout(c *config.Config, setting, tree string) error {
+	want := c.ClusterAPI
+	err := build.ClusterAPI{Dir: tree, Version: want.Version}.CheckLayout()
+	if err == nil {
+		return nil
+	}
+	its := "its release"
+	if based, ok := release.OfTree(tree); ok {
+		its += ", such as " + config.Tag(based)
+	}
+	return fmt.Errorf("%s is not a tree of release %s; set CAPI_VERSION to %s: %w", setting, want.Tag(), its, err)
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/bringup"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
@@ -101,12 +101,12 @@ func (w *fakeWorld) newEnvironment() *Environment {
 
 func (w *fakeWorld) useFakes(e *Environment) {
 	e.host = w.host
-	e.tools = tools{
-		check: func(context.Context, source.Spec) error { return w.call("check") },
-		fetch: func(_ context.Context, s source.Spec, _ func(string)) (*source.Tree, error) {
+	e.checkSource = func(context.Context, source.Spec) error { return w.call("check") }
+	e.tools = bringup.Tools{
+		Fetch: func(_ context.Context, s source.Spec, _ func(string)) (*source.Tree, error) {
 			return &source.Tree{Dir: w.State.Path("src", "tree"), Origin: "git"}, w.call("fetch " + s.Name + " " + s.Version)
 		},
-		compile: func(_ context.Context, requests []build.Request, _ build.Options) (int, error) {
+		Compile: func(_ context.Context, requests []build.Request, _ build.Options) (int, error) {
 			for i, r := range requests {
 				if err := w.call("compile " + r.Output[strings.LastIndexByte(r.Output, '/')+1:]); err != nil {
 					return i, err
@@ -114,29 +114,29 @@ func (w *fakeWorld) useFakes(e *Environment) {
 			}
 			return len(requests), nil
 		},
-		render: func(_ context.Context, o repository.Options) (*repository.Repository, error) {
+		Render: func(_ context.Context, o repository.Options) (*repository.Repository, error) {
 			return &repository.Repository{ConfigPath: o.Dir + "/clusterctl.yaml", Version: "v" + o.Version.String(), Providers: []repository.Provider{
 				{Name: "cluster-api", Program: build.Core, Image: "example.com/core:v1", Namespace: "capi-system"},
 				{Name: "docker", Type: "InfrastructureProvider", Program: build.Docker, Image: "example.com/docker:v1", Namespace: "capd-system"},
 			}}, w.call("render")
 		},
-		assemble: func(_, binary, user string, _ map[string]string) (v1.Image, error) {
+		Assemble: func(_, binary, user string, _ map[string]string) (v1.Image, error) {
 			return empty.Image, w.call("assemble " + binary[strings.LastIndexByte(binary, '/')+1:] + " as " + user)
 		},
-		base: func(_ context.Context, o node.Options) (node.Images, error) {
+		Base: func(_ context.Context, o node.Options) (node.Images, error) {
 			return node.Images{Node: "base:1", Origin: "source", OwnNetwork: true}, w.call("base " + o.Kubernetes)
 		},
-		bake: func(_ context.Context, base string, managers map[string]v1.Image, _ node.Options) (string, error) {
+		Bake: func(_ context.Context, base string, managers map[string]v1.Image, _ node.Options) (string, error) {
 			return "baked:1", w.call(fmt.Sprintf("bake %d managers into %s", len(managers), base))
 		},
-		bound: func(_ context.Context, b release.LoadBalancer, _ node.Options) (release.LoadBalancer, error) {
+		Bound: func(_ context.Context, b release.LoadBalancer, _ node.Options) (release.LoadBalancer, error) {
 			return release.LoadBalancer{Repository: "caslab.local/bounded", Tag: "1"}, w.call("bound " + b.Image())
 		},
-		kind: func(m capi.Management) kindCluster { return &fakeKind{w, m} },
-		clusterctl: func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
+		Kind: func(m capi.Management) bringup.KindCluster { return &fakeKind{w, m} },
+		Clusterctl: func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
 			return &fakeClusterctl{w, o.Config}, nil
 		},
-		open: kube.Open,
+		Open: kube.Open,
 	}
 }
 
@@ -341,7 +341,7 @@ func TestBringUp(t *testing.T) {
 		t.Errorf("assembled %q", assembled)
 	}
 	recorded := w.recorder.facts
-	moving, recording := slices.Index(recorded, "step "+stepMove), slices.Index(recorded, "record")
+	moving, recording := slices.Index(recorded, "step "+bringup.Move), slices.Index(recorded, "record")
 	if recorded[0] != "begin" || moving < 0 || recording < moving || !slices.Equal(recorded[len(recorded)-2:], []string{"passed", "stop"}) || slices.Contains(recorded[:moving], "record") {
 		t.Errorf("the recorder was called for\n%s", strings.Join(recorded, "\n"))
 	}
@@ -484,7 +484,7 @@ func TestFailedMoveIsNotRecorded(t *testing.T) {
 	boom := errors.New("objects are paused")
 	w.fail[moveCall] = boom
 	failed := new(steps.Error)
-	if err := w.Up(t.Context(), Ready); !errors.As(err, &failed) || failed.Step != stepMove || !errors.Is(err, boom) {
+	if err := w.Up(t.Context(), Ready); !errors.As(err, &failed) || failed.Step != bringup.Move || !errors.Is(err, boom) {
 		t.Fatalf("Up() = %v", err)
 	}
 	recorded := w.recorder.facts
@@ -516,7 +516,7 @@ func TestMoveThatLeftSomething(t *testing.T) {
 			w := newFakeWorld(t)
 			w.moved = func() { tc.lose(w.workload) }
 			failed := new(steps.Error)
-			if err := w.Up(t.Context(), Ready); !errors.As(err, &failed) || failed.Step != stepMove || !strings.Contains(err.Error(), tc.want) {
+			if err := w.Up(t.Context(), Ready); !errors.As(err, &failed) || failed.Step != bringup.Move || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("Up() = %v; want %q in it", err, tc.want)
 			}
 			if n := w.called("kind delete work-cluster-management"); n != 0 || slices.Contains(w.recorder.facts, "record") {
@@ -609,7 +609,7 @@ func TestOnlyWhatStaysIsSaidToStay(t *testing.T) {
 	}
 	w := newFakeWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	w.tools.check = func(ctx context.Context, _ source.Spec) error {
+	w.checkSource = func(ctx context.Context, _ source.Spec) error {
 		cancel()
 		return ctx.Err()
 	}
@@ -630,7 +630,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("Check() = %v, and the calls were %q", err, w.calls)
 	}
 	missing := errors.New("there is no such tag")
-	w.tools.check = func(context.Context, source.Spec) error { return missing }
+	w.checkSource = func(context.Context, source.Spec) error { return missing }
 	if err := w.Check(t.Context()); !errors.Is(err, missing) {
 		t.Errorf("Check() without a source = %v", err)
 	}
@@ -708,71 +708,14 @@ func TestBringUpOfOlderReleases(t *testing.T) {
 	}
 }
 
-// TestBalancerWithoutAName: where the objects cannot name the load balancer's image, the
-// lab's image has upstream's name when the objects are created.
-func TestBalancerWithoutAName(t *testing.T) {
-	t.Parallel()
-	for tag, lends := range map[string]bool{"v0.4.0": true, "v0.4.1": false} {
-		w := newFakeWorld(t)
-		w.Config.ClusterAPI.Version = version.Must(version.NewSemver(strings.TrimPrefix(tag, "v")))
-		w.docker.Answers = append(w.docker.Answers, runtest.Answer{Prefix: "docker image tag"}, runtest.Answer{Prefix: "docker image rm"})
-		c := &bringUp{Environment: w.Environment, base: node.Images{LoadBalancer: release.LoadBalancer{Repository: "caslab.local/bounded", Tag: "x"}}}
-		before := -1
-		err := c.withBalancer(t.Context(), func(string) {}, func() error { before = len(w.docker.ran("docker image tag")); return nil })
-		if err != nil || before < 0 {
-			t.Errorf("%s: %v, after %d commands", tag, err, before)
-		}
-		named := w.docker.ran("docker image tag caslab.local/bounded/haproxy:x kindest/haproxy:2.1.1-alpine")
-		if len(named) > 0 != lends || before > 0 != lends {
-			t.Errorf("%s: the name is lent: %q", tag, named)
-		}
-	}
-}
-
-// TestMoveFromProviderThatIgnoresPause: a Docker provider that does not honor the pause of a
-// move would remove the containers, so it must not run then.
-func TestMoveFromProviderThatIgnoresPause(t *testing.T) {
-	t.Parallel()
-	for tag, runs := range map[string]bool{"v0.3.25": false, "v1.8.12": false, "v1.9.11": true} {
-		w := newFakeWorld(t)
-		w.Config.ClusterAPI.Version = version.Must(version.NewSemver(strings.TrimPrefix(tag, "v")))
-		ctl := &fakeClusterctl{w, ""}
-		if err := ctl.Init(t.Context(), w.home().ManagementKubeconfig(), tag); err != nil {
-			t.Fatal(err)
-		}
-		repo, err := w.tools.render(t.Context(), repository.Options{Version: w.Config.ClusterAPI.Version})
-		if err != nil {
-			t.Fatal(err)
-		}
-		running := map[string]bool{}
-		w.at = func(call string) {
-			for _, d := range w.management.List(kube.Deployments) {
-				running[d.GetNamespace()] = kube.Field(d, "spec", "replicas") != "0"
-			}
-		}
-		w.management.Put(&unstructured.Unstructured{Object: fakeCluster(false)})
-		for _, name := range []string{"cp", "md"} {
-			w.management.Put(&unstructured.Unstructured{Object: fakeMachine(name, "Running", name == "cp")})
-		}
-		c := w.newBringUp(engine.Info{})
-		c.repo, c.mgmt, c.workload = repo, w.management.Client(), w.workload.Client()
-		if _, err := c.move(t.Context(), func(string) {}); err != nil {
-			t.Fatal(err)
-		}
-		if want := map[string]bool{"capi-system": true, "capd-system": runs}; w.called(moveCall) != 1 || !maps.Equal(running, want) {
-			t.Errorf("%s: these managers ran during %d moves: %v, want %v", tag, w.called(moveCall), running, want)
-		}
-	}
-}
-
 // TestTreeOfAnotherRelease: the objects of the workload cluster are compared with what the
 // tree serves, and a tree without it is refused before a cluster is created.
 func TestTreeOfAnotherRelease(t *testing.T) {
 	t.Parallel()
 	w := newFakeWorld(t)
 	var kinds []string
-	render := w.tools.render
-	w.tools.render = func(ctx context.Context, o repository.Options) (*repository.Repository, error) {
+	render := w.tools.Render
+	w.tools.Render = func(ctx context.Context, o repository.Options) (*repository.Repository, error) {
 		for _, object := range o.Objects {
 			kinds = append(kinds, object.GetKind())
 		}
@@ -817,8 +760,9 @@ func TestCommitOfAnotherRelease(t *testing.T) {
 		}
 		w.write(t, tree+"/test/go.mod", "module example.com/test\n")
 		w.write(t, tree+"/metadata.yaml", "releaseSeries: ["+tc.series+"]\n")
-		c := w.newBringUp(engine.Info{})
-		text, err := c.fetch(t.Context(), func(string) {})
+		all := w.bringUp(engine.Info{}, w.recorder).Steps(0)
+		fetch := all[slices.IndexFunc(all, func(s steps.Step) bool { return s.Name == bringup.Fetch })]
+		text, err := fetch.Run(t.Context(), func(string) {})
 		if err != nil {
 			text = err.Error()
 		}
@@ -826,24 +770,4 @@ func TestCommitOfAnotherRelease(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, text, tc.want)
 		}
 	}
-}
-
-// TestReplaceFailed: a worker on which kubeadm failed is replaced while env:up waits.
-func TestReplaceFailed(t *testing.T) {
-	t.Parallel()
-	w := newFakeWorld(t)
-	w.management.Define(schema.GroupVersionKind{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2", Kind: "DevMachine"})
-	w.management.PutYAML(`
-{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, metadata: {name: slow, namespace: default}}
----
-{apiVersion: infrastructure.cluster.x-k8s.io/v1beta2, kind: DevMachine, metadata: {name: slow, namespace: default, labels: {cluster.x-k8s.io/cluster-name: work-cluster},
-  ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, name: slow, uid: x}]}, status: {conditions: [{type: BootstrapCompleted, status: "False", reason: Failed}]}}
-`)
-	c := w.newBringUp(engine.Info{})
-	c.mgmt = w.management.Client()
-	stop := c.replaceFailed(t.Context())
-	for w.management.Get(kube.Machines, "default", "slow") != nil {
-		time.Sleep(time.Millisecond)
-	}
-	stop()
 }

@@ -18,7 +18,7 @@ func TestClusterctlOfTheRelease(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"CAPI_VERSION": "v1.10.10"})
 	var given capi.ClusterctlOptions
-	s.tools.clusterctl = func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
+	s.tools.Clusterctl = func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
 		given = o
 		return nil, nil
 	}
@@ -28,7 +28,7 @@ func TestClusterctlOfTheRelease(t *testing.T) {
 		if err := s.home().KeepClusterctl(release.Of(s.Config.ClusterAPI.Version), program); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.clusterctl(t.Context(), release.Of(s.Config.ClusterAPI.Version), nil); err != nil {
+		if _, err := s.clusterctl(t.Context(), release.Of(s.Config.ClusterAPI.Version)); err != nil {
 			t.Fatal(err)
 		}
 		if data, err := os.ReadFile(given.Binary); err != nil || string(data) != name {
@@ -56,7 +56,7 @@ func TestDescribeWithTheInstalledRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	var given capi.ClusterctlOptions
-	s.tools.clusterctl = func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
+	s.tools.Clusterctl = func(_ context.Context, o capi.ClusterctlOptions) (capi.Clusterctl, error) {
 		given = o
 		return nil, errors.New("stop here")
 	}

@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/bringup"
 	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/steps"
@@ -18,12 +19,12 @@ import (
 // each image's digest.
 func (e *Environment) BuildImages(ctx context.Context) error {
 	return e.locked("image:build", func() error {
-		c, err := e.buildManagers(ctx)
+		refs, images, err := e.buildManagers(ctx)
 		if err != nil {
 			return err
 		}
-		for _, ref := range c.refs() {
-			digest, err := c.managers[ref].Digest()
+		for _, ref := range refs {
+			digest, err := images[ref].Digest()
 			if err != nil {
 				return fmt.Errorf("digest of %s: %w", ref, err)
 			}
@@ -33,27 +34,20 @@ func (e *Environment) BuildImages(ctx context.Context) error {
 	})
 }
 
-func (e *Environment) buildManagers(ctx context.Context) (*bringUp, error) {
+// buildManagers builds the managers' images.
+func (e *Environment) buildManagers(ctx context.Context) (refs []string, images map[string]v1.Image, err error) {
 	info, err := e.engine.Info(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c := e.newBringUp(info)
-	compile := slices.DeleteFunc(c.steps(0), func(s steps.Step) bool {
-		return s.Name != stepFetch && s.Name != stepCompile && s.Name != stepRender
+	b := e.bringUp(info, e.recorders(e.Lab))
+	compile := slices.DeleteFunc(b.Steps(0), func(s steps.Step) bool {
+		return s.Name != bringup.Fetch && s.Name != bringup.Compile && s.Name != bringup.Render
 	})
 	if _, err := steps.Run(ctx, e.Log, e.Now, compile); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c, c.assembleManagers()
-}
-
-func (c *bringUp) refs() []string {
-	var refs []string
-	for _, p := range c.repo.Providers {
-		refs = append(refs, p.Image)
-	}
-	return refs
+	return b.Managers()
 }
 
 // BuildNodeImage builds the node image with the managers in it, and prints its
@@ -64,23 +58,23 @@ func (e *Environment) BuildNodeImage(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c := e.newBringUp(info)
-		if err := c.runUpTo(ctx, stepImages); err != nil {
+		b := e.bringUp(info, e.recorders(e.Lab))
+		if err := e.runUpTo(ctx, b, bringup.Images); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.Out, "%s\n%s\n", c.image, c.base.LoadBalancer.Image())
+		fmt.Fprintf(e.Out, "%s\n%s\n", b.Image(), b.LoadBalancer())
 		return nil
 	})
 }
 
 // runUpTo runs the step target and those that it needs: steps of env:up, and more.
-func (c *bringUp) runUpTo(ctx context.Context, target string, more ...steps.Step) error {
-	usually := node.Usually(ctx, c.nodeOptions(c.info.Arch(), nil))
-	needed, err := steps.UpTo(append(c.steps(usually), more...), target)
+func (e *Environment) runUpTo(ctx context.Context, b *bringup.BringUp, target string, more ...steps.Step) error {
+	usually := node.Usually(ctx, b.Node)
+	needed, err := steps.UpTo(append(b.Steps(usually), more...), target)
 	if err != nil {
 		return err
 	}
-	_, err = steps.Run(ctx, c.Log, c.Now, needed)
+	_, err = steps.Run(ctx, e.Log, e.Now, needed)
 	return err
 }
 
@@ -116,7 +110,7 @@ func (e *Environment) LoadImages(ctx context.Context) error {
 		if len(workload)+len(management) == 0 {
 			return e.whyMissing(ctx)
 		}
-		c, err := e.buildManagers(ctx)
+		_, images, err := e.buildManagers(ctx)
 		if err != nil {
 			return err
 		}
@@ -125,7 +119,7 @@ func (e *Environment) LoadImages(ctx context.Context) error {
 				continue
 			}
 			step := e.Log.Start("load into "+n.Name, 5*time.Second)
-			err := node.Load(ctx, e.engine, n.ID, c.managers)
+			err := node.Load(ctx, e.engine, n.ID, images)
 			step.Done("", err)
 			if err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"caslab/magefiles/internal/environment/bringup"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/state"
 )
@@ -93,7 +94,7 @@ func (e *Environment) removeLeftovers(ctx context.Context) error {
 	if err := e.machine().RemoveProbes(ctx); err != nil {
 		return err
 	}
-	lock, err := e.State.Lock(workNode, "env:down")
+	lock, err := e.State.Lock(bringup.WorkNode, "env:down")
 	if errors.As(err, new(*state.HeldError)) {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"caslab/magefiles/internal/environment/bringup"
 	"caslab/magefiles/internal/run/runtest"
 	"caslab/magefiles/internal/state"
 )
@@ -68,7 +69,7 @@ func TestDownLeavesABuildAlone(t *testing.T) {
 	s := newFixture(t, nil)
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls"}}
 	s.touch(t, s.home().LogFile()) // of an earlier command
-	lock, err := s.State.Lock(workNode, "another environment's env:up")
+	lock, err := s.State.Lock(bringup.WorkNode, "another environment's env:up")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,19 +7,16 @@ import (
 	"errors"
 	"fmt"
 
+	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/bringup"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/machine"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/redact"
+	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
-)
-
-const (
-	// podCIDR has a /24 for each of 1,024 nodes.
-	podCIDR     = "10.244.0.0/14"
-	serviceCIDR = "10.96.0.0/16"
 )
 
 // Environment is one environment of the lab.
@@ -31,8 +28,10 @@ type Environment struct {
 
 	engine *engine.Engine
 	bounds timeouts
-	tools  tools
+	tools  bringup.Tools
 	host   machine.Host
+	// checkSource asks whether a tree can be fetched.
+	checkSource func(context.Context, source.Spec) error
 	// checkToolchain and checkNodeImage are the methods of machine.Machine. Tests replace
 	// them, because they ask the module proxy and a registry.
 	checkToolchain func(m machine.Machine, ctx context.Context, progress func(string)) error
@@ -59,7 +58,8 @@ type Recorder interface {
 // New returns the environment that the lab's settings name. Each environment has
 // a recorder of its own.
 func New(l *lab.Lab, recorders func(*lab.Lab) Recorder) *Environment {
-	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultTimeouts(), tools: realTools(l), host: machine.RealHost(),
+	return &Environment{Lab: l, engine: engine.New(l.Runner), bounds: defaultTimeouts(), tools: tools(l), host: machine.RealHost(),
+		checkSource:    func(ctx context.Context, s source.Spec) error { return component.Check(ctx, l, s) },
 		checkToolchain: machine.Machine.CheckToolchain, checkNodeImage: machine.Machine.CheckNodeImage, recorders: recorders}
 }
 
@@ -95,12 +95,7 @@ func (e *Environment) locked(command string, do func() error) (err error) {
 	return do()
 }
 
-// Names of locks that environments share. An environment's name has no dot, so its
-// own lock differs.
-const (
-	workCompile = "build.managers"
-	workNode    = "build.node"
-	// Starting stopped containers: the placeholders of one environment would take
-	// the addresses of another one.
-	workStart = "start.containers"
-)
+// workStart is the lock of starting stopped containers, which environments share: the
+// placeholders of one environment would take the addresses of another one. An environment's
+// name has no dot, so its own lock differs.
+const workStart = "start.containers"

@@ -3,9 +3,7 @@ package environment
 import (
 	"context"
 
-	"caslab/magefiles/internal/environment/export"
-	"caslab/magefiles/internal/node"
-	"caslab/magefiles/internal/steps"
+	"caslab/magefiles/internal/environment/bringup"
 )
 
 // Export writes into a folder the programs and files with which a person brings the
@@ -17,38 +15,7 @@ func (e *Environment) Export(ctx context.Context, folder string) error {
 		if err != nil {
 			return err
 		}
-		c := e.newBringUp(info)
-		return c.runUpTo(ctx, stepExport, steps.Step{
-			Name: stepExport, Needs: []string{stepNode, stepCompile, stepRender},
-			Run: func(ctx context.Context, progress func(string)) (string, error) {
-				return "", c.export(ctx, folder, progress)
-			},
-		})
+		b := e.bringUp(info, e.recorders(e.Lab))
+		return e.runUpTo(ctx, b, bringup.Export, b.Export(folder))
 	})
-}
-
-func (c *bringUp) export(ctx context.Context, folder string, progress func(string)) (err error) {
-	if _, err := c.build(ctx, export.Programs(c.Config.Root, c.programs(c.tree, c.info.Arch()), folder), progress); err != nil {
-		return err
-	}
-	if err := c.assembleManagers(); err != nil {
-		return err
-	}
-	if c.image, err = c.bakeWith(ctx, nil, progress); err != nil {
-		return err
-	}
-	if c.mark, err = c.State.Mark(c.Config.ClusterName); err != nil {
-		return err
-	}
-	kit := export.Kit{Management: c.newManagement(nil), Managers: c.managers, Clusterctl: c.repo.ConfigPath}
-	if kit.Cluster, err = c.newCluster(ctx); err != nil {
-		return err
-	}
-	kit.Network, err = c.base.Network(c.Config.Kubernetes, podCIDR, func(path string) ([]byte, error) {
-		return node.ReadFile(ctx, c.base.Node, path, c.nodeOptions(c.info.Arch(), progress))
-	})
-	if err != nil {
-		return err
-	}
-	return kit.Write(folder)
 }

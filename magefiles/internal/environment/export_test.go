@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"caslab/magefiles/internal/environment/home"
 )
 
 // TestExport: a person gets a node image without managers, and clusters that Down removes.
@@ -32,7 +34,7 @@ func TestExport(t *testing.T) {
 	parts := map[string][]string{
 		"kind.yaml":         {"image: baked:1", owner, "kind: Cluster"},
 		"cluster.yaml":      {`name: "work-cluster"`, "baked:1", owner, "ipmask(20,64)"},
-		"network.yaml":      {"kind: DaemonSet", podCIDR},
+		"network.yaml":      {"kind: DaemonSet", home.PodCIDR},
 		"cert-manager.yaml": {"kind: CustomResourceDefinition"},
 		"clusterctl.yaml":   {"providers: []"},
 		"managers.tar":      {"example.com/core:v1", "example.com/docker:v1"},

@@ -295,7 +295,7 @@ func newFixture(t *testing.T, env map[string]string) *fixture {
 		ReadLimit: func(machine.Limit) (uint64, error) { return math.MaxUint64, nil }, Getenv: func(string) string { return "" },
 	}
 	s := &fixture{printed: out, docker: d, Environment: e, recorder: recorded}
-	e.tools.open = s.open
+	e.tools.Open = s.open
 	// For old releases, the real functions would ask the module proxy and a registry.
 	e.checkToolchain = func(machine.Machine, context.Context, func(string)) error { return nil }
 	checkNodeImage := e.checkNodeImage

@@ -12,6 +12,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
@@ -62,7 +63,7 @@ func (e *Environment) whyMissing(ctx context.Context) error {
 
 // reach returns a client of an API server that answers.
 func (e *Environment) reach(ctx context.Context, kubeconfig string, progress func(string)) (*kube.Client, error) {
-	client, err := e.tools.open(kubeconfig)
+	client, err := e.tools.Open(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func (e *Environment) reachWorkload(ctx context.Context, workload []engine.Conta
 	}
 	if !e.answers(ctx, e.EnvironmentKubeconfig()) {
 		progress("looking at its certificate")
-		server := restart.Server{Names: capi.ServerNames, ServiceCIDR: serviceCIDR, Kubernetes: config.Tag(e.Config.Kubernetes)}
+		server := restart.Server{Names: capi.ServerNames, ServiceCIDR: home.ServiceCIDR, Kubernetes: config.Tag(e.Config.Kubernetes)}
 		if err := (restart.Cluster{Engine: e.engine}).RenewAll(ctx, e.controlPlane, server, progress); err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/machine"
 	"caslab/magefiles/internal/node"
@@ -27,7 +28,7 @@ func (e *Environment) machine() machine.Machine {
 		Engine: e.engine, Runner: e.Runner, Host: e.host,
 		ClusterAPI: release.Of(e.Config.ClusterAPI.Version), Kubernetes: release.OfKubernetes(e.Config.Kubernetes),
 		Workers: e.Config.Workers, PullsImages: e.Config.CertManager,
-		PodRange: netip.MustParsePrefix(podCIDR), ServiceRange: netip.MustParsePrefix(serviceCIDR),
+		PodRange: netip.MustParsePrefix(home.PodCIDR), ServiceRange: netip.MustParsePrefix(home.ServiceCIDR),
 	}
 }
 
@@ -88,7 +89,7 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) (rel
 	clusterAPI, autoscaler := "Cluster API "+e.Config.ClusterAPI.Tag(), "autoscaler "+config.Tag(component.AutoscalerRelease(e.Config))
 	releases = []machine.Check{
 		{Name: clusterAPI, Find: func(ctx context.Context) machine.Finding {
-			err := e.tools.check(ctx, component.ClusterAPI(e.Config))
+			err := e.checkSource(ctx, component.ClusterAPI(e.Config))
 			toDo := "check the network, or set CAPI_SOURCE, CAPI_GIT or CAPI_DIR to where it is"
 			if advised := new(component.AdvisedError); errors.As(err, &advised) {
 				toDo = advised.Advice
@@ -98,7 +99,7 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) (rel
 	}
 	others = []machine.Check{
 		{Name: autoscaler, Doctor: true, Find: func(ctx context.Context) machine.Finding {
-			err := e.tools.check(ctx, component.Autoscaler(e.Config))
+			err := e.checkSource(ctx, component.Autoscaler(e.Config))
 			return machine.Judge(autoscaler, fetched(e.Config.Autoscaler), err, machine.Warning, "export AUTOSCALER_DIR=/path/to/your/checkout, or AUTOSCALER_GIT=URL: autoscaler:run needs the source, and env:up does not")
 		}},
 		{Name: "node image", Find: func(ctx context.Context) machine.Finding {
@@ -113,7 +114,7 @@ func (e *Environment) sourceChecks(arch, who string, progress func(string)) (rel
 		}},
 	}
 	if o.Origin != node.Registry {
-		releases = append(releases, machine.KubernetesCheck(o, e.tools.check))
+		releases = append(releases, machine.KubernetesCheck(o, e.checkSource))
 	}
 	if m.ClusterAPI.Toolchain != "" {
 		others = append(others, machine.Check{Name: m.ClusterAPI.Toolchain, Find: func(ctx context.Context) machine.Finding {

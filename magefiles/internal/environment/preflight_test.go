@@ -61,7 +61,7 @@ func TestDoctor(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"REGISTRY_MIRROR": "127.0.0.1:1"})
 	s.docker.down = errors.New("no daemon")
-	s.tools.check = func(_ context.Context, spec source.Spec) error {
+	s.checkSource = func(_ context.Context, spec source.Spec) error {
 		if spec.Name == source.AutoscalerName {
 			return errors.New("no such host")
 		}
@@ -87,7 +87,7 @@ func TestDoctorDoubts(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"KUBERNETES_VERSION": "v1.38.0", "NODE_IMAGE": "source"})
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}}
-	s.tools.check = func(context.Context, source.Spec) error { return nil }
+	s.checkSource = func(context.Context, source.Spec) error { return nil }
 	_ = s.Doctor(t.Context()) // the fake engine fails some checks
 	if !regexp.MustCompile(`versions +warning +Kubernetes v1.38.0 is newer than this lab knows`).MatchString(s.printed.String()) {
 		t.Errorf("printed\n%s", s.printed)
@@ -146,7 +146,7 @@ func TestPreflight(t *testing.T) {
 		"":           func(*fixture) {},
 		"GiB needed": func(s *fixture) { s.host.FreeDisk = func(string) (int64, error) { return 1 << 30, nil } },
 		"no such tag": func(s *fixture) {
-			s.tools.check = func(context.Context, source.Spec) error { return errors.New("no such tag") }
+			s.checkSource = func(context.Context, source.Spec) error { return errors.New("no such tag") }
 		},
 		"CAPI_VERSION=v1.0.5: no Go": func(s *fixture) {
 			s.Config.ClusterAPI.Version, s.Config.Kubernetes = version.Must(version.NewSemver("1.0.5")), version.Must(version.NewSemver("1.21.14"))
@@ -164,7 +164,7 @@ func TestPreflight(t *testing.T) {
 	} {
 		s := newFixture(t, nil)
 		s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "probe\n"}}
-		s.tools.check = func(context.Context, source.Spec) error { return nil }
+		s.checkSource = func(context.Context, source.Spec) error { return nil }
 		change(s)
 		if err := s.preflight(t.Context(), engine.Info{OSType: "linux"}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("preflight() = %v, want %q", err, want)
@@ -195,7 +195,7 @@ func TestKubernetesThatDoesNotExist(t *testing.T) {
 			{Prefix: "docker image ls --quiet --no-trunc --filter reference=caslab.local/probe", Stdout: "sha256:0\n"},
 			{Prefix: "docker image ls", Stdout: tc.image}, {Prefix: "docker run", Stdout: "probe\n"},
 		}
-		s.tools.check = func(_ context.Context, spec source.Spec) error {
+		s.checkSource = func(_ context.Context, spec source.Spec) error {
 			if spec.Name == source.KubernetesName && spec.Version == "v1.36.99" {
 				return tc.err
 			}
@@ -216,7 +216,7 @@ func TestPreflightWarns(t *testing.T) {
 	s.Log = ui.New(&said, ui.Options{})
 	s.host.ReadLimit = func(machine.Limit) (uint64, error) { return 128, nil }
 	s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "probe\n"}}
-	s.tools.check = func(context.Context, source.Spec) error { return nil }
+	s.checkSource = func(context.Context, source.Spec) error { return nil }
 	info := engine.Info{OSType: "linux", MemTotal: 1 << 40}
 	if err := s.preflight(t.Context(), info); err == nil || !strings.Contains(err.Error(), "inotify max_user_watches is 128") {
 		t.Errorf("preflight() with few watches = %v", err)
@@ -236,7 +236,7 @@ func TestDoctorPrintsPreflight(t *testing.T) {
 		{Prefix: "docker info", Stdout: `{"OSType": "linux"}`}, {Prefix: "docker image ls", Stdout: "sha256:0\n"}, {Prefix: "docker run", Stdout: "probe\n"},
 		{Prefix: "docker context inspect", Stdout: "tcp://10.0.0.7:2376\n"},
 	}
-	s.tools.check = func(context.Context, source.Spec) error { return nil }
+	s.checkSource = func(context.Context, source.Spec) error { return nil }
 	info, err := s.engine.Info(t.Context())
 	if err != nil {
 		t.Fatal(err)

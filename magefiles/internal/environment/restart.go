@@ -37,7 +37,7 @@ func (e *Environment) start(ctx context.Context, containers []engine.Container, 
 
 // answers reports whether the API server of a kubeconfig answers promptly.
 func (e *Environment) answers(ctx context.Context, kubeconfig string) bool {
-	client, err := e.tools.open(kubeconfig)
+	client, err := e.tools.Open(kubeconfig)
 	if err != nil {
 		return false
 	}

@@ -16,6 +16,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/environment/bringup"
 	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/environment/status"
 	"caslab/magefiles/internal/lab"
@@ -77,7 +78,7 @@ func (e *Environment) printCluster(ctx context.Context, management []engine.Cont
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("environment %q has no API server yet; type: %s", e.Config.ClusterName, e.Config.Command("env:up"))
 	}
-	client, err := e.tools.open(path)
+	client, err := e.tools.Open(path)
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (e *Environment) Describe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctl, err := e.clusterctl(ctx, r, nil)
+	ctl, err := e.clusterctl(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (e *Environment) Describe(ctx context.Context) error {
 // installedRelease returns the release of Cluster API that is installed in the cluster
 // of a kubeconfig. If none is, it returns the release of the settings.
 func (e *Environment) installedRelease(ctx context.Context, kubeconfig string) (release.Release, error) {
-	client, err := e.tools.open(kubeconfig)
+	client, err := e.tools.Open(kubeconfig)
 	if err != nil {
 		return release.Release{}, err
 	}
@@ -153,7 +154,7 @@ func (e *Environment) installedRelease(ctx context.Context, kubeconfig string) (
 
 // summary is printed at the end of env:up: what runs, how long each step took, what
 // to type next.
-func (e *Environment) summary(ctx context.Context, c *bringUp, timings []steps.Timing) error {
+func (e *Environment) summary(ctx context.Context, b *bringup.BringUp, timings []steps.Timing) error {
 	fmt.Fprintln(e.Out)
 	if err := e.Status(ctx); err != nil {
 		return err
@@ -165,6 +166,7 @@ func (e *Environment) summary(ctx context.Context, c *bringUp, timings []steps.T
 	for _, doubt := range component.AutoscalerDoubts(e.Config) {
 		fmt.Fprintln(e.Out, "!", doubt)
 	}
+	origin, why := b.Sources()
 	named := ""
 	if e.Config.NamedByVariable() {
 		named = "\n  export CLUSTER_NAME=" + e.Config.ClusterName
@@ -176,7 +178,7 @@ Next:%s
   go tool mage nodegroup:add work-md-1 1 4
   go tool mage autoscaler:run
   go tool mage env:down
-`, c.tree.Origin, cmp.Or(c.tree.Why, "as set"), c.base.Origin, named)
+`, origin, cmp.Or(why, "as set"), b.NodesFrom(), named)
 	return state.WriteJSON(e.home().SecondsFile(), steps.Seconds(timings))
 }
 

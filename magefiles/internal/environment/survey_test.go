@@ -339,7 +339,7 @@ func TestReadyFetchesNoSource(t *testing.T) {
 		{Prefix: "docker info", Stdout: `{"OSType": "linux", "Architecture": "x86_64"}`},
 		{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef\n"},
 	}
-	s.tools.check = func(context.Context, source.Spec) error {
+	s.checkSource = func(context.Context, source.Spec) error {
 		t.Error("the source is looked for")
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"caslab/magefiles/internal/build"
+	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/state"
@@ -52,6 +53,15 @@ func (h Home) SecondsFile() string { return h.State.Path("logs", h.Environment+"
 // Clusterctl is the path of a release's own clusterctl.
 func (h Home) Clusterctl(r release.Release) string {
 	return filepath.Join(h.Repository(), build.Clusterctl+"-"+config.Tag(r.Version))
+}
+
+// ClusterctlOptions returns the options of the clusterctl for a release, without Runner and
+// Progress.
+func (h Home) ClusterctlOptions(r release.Release) capi.ClusterctlOptions {
+	return capi.ClusterctlOptions{
+		Config: filepath.Join(h.Repository(), "clusterctl.yaml"), Release: r,
+		Binary: h.Clusterctl(r), Home: filepath.Join(h.Repository(), "home"),
+	}
 }
 
 // KeepClusterctl makes the program at path the environment's clusterctl for a release.

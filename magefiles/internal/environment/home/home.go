@@ -8,8 +8,13 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// Namespace is the namespace of the Cluster API objects of every environment.
-const Namespace = "default"
+const (
+	// Namespace is the namespace of the Cluster API objects of every environment.
+	Namespace = "default"
+	// PodCIDR has a /24 for each of 1,024 nodes.
+	PodCIDR     = "10.244.0.0/14"
+	ServiceCIDR = "10.96.0.0/16"
+)
 
 // Home is what one environment has. Its Owner finds the containers.
 type Home struct{ owner.Owner }
