@@ -21,6 +21,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/list"
 )
 
 // GroupLabel marks a MachineDeployment that the lab created. The lab deletes only
@@ -107,7 +108,11 @@ func ParseLabels(text string) (map[string]string, error) {
 // ParseNodeLabels reads key=value,key=value: any labels that a Node may have.
 func ParseNodeLabels(text string) (map[string]string, error) {
 	labels := map[string]string{}
-	for _, part := range commaSeparated(text) {
+	parts, err := list.Split(text)
+	if err != nil {
+		return nil, fmt.Errorf("labels: %w", err)
+	}
+	for _, part := range parts {
 		key, value, found := strings.Cut(part, "=")
 		problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...)
 		if !found {
@@ -140,7 +145,11 @@ func reserved(key string) bool {
 // ParseTaints reads key=value:Effect,key:Effect.
 func ParseTaints(text string) ([]Taint, error) {
 	var taints []Taint
-	for _, part := range commaSeparated(text) {
+	parts, err := list.Split(text)
+	if err != nil {
+		return nil, fmt.Errorf("taints: %w", err)
+	}
+	for _, part := range parts {
 		rest, effect, found := strings.Cut(part, ":")
 		key, value, _ := strings.Cut(rest, "=")
 		problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...)
@@ -190,7 +199,11 @@ func anyText(v string) error {
 
 // driverLimits checks the drivers of volumes and how many volumes of each a node can have.
 func driverLimits(v string) error {
-	for _, part := range commaSeparated(v) {
+	parts, err := list.Split(v)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
 		name, limit, _ := strings.Cut(part, "=")
 		if n, err := strconv.Atoi(limit); name == "" || err != nil || n < 0 {
 			return errors.New("want drivers with numbers of volumes, such as ebs.csi.aws.com=25")
@@ -215,7 +228,11 @@ func CheckCapacity(name, value string) error {
 // ParseCapacity reads cpu=4,memory=16Gi and the like.
 func ParseCapacity(text string) (map[string]string, error) {
 	capacity := map[string]string{}
-	for _, part := range commaSeparated(text) {
+	parts, err := list.Split(text)
+	if err != nil {
+		return nil, fmt.Errorf("capacity: %w", err)
+	}
+	for _, part := range parts {
 		name, value, _ := strings.Cut(part, "=")
 		check, ok := capacityNames[name]
 		if !ok {
@@ -230,16 +247,6 @@ func ParseCapacity(text string) (map[string]string, error) {
 		return nil, fmt.Errorf("capacity %q: the autoscaler needs at least cpu and memory", text)
 	}
 	return capacity, nil
-}
-
-func commaSeparated(text string) []string {
-	var parts []string
-	for part := range strings.SplitSeq(text, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			parts = append(parts, part)
-		}
-	}
-	return parts
 }
 
 // cleanupTime bounds a clean-up that goes on after the first interruption.

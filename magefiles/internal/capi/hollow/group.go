@@ -15,6 +15,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/list"
 )
 
 // Kinds of the objects, and the version of their API.
@@ -184,8 +185,15 @@ func replacing(before, after map[string]any) map[string]any {
 
 // ParseZones reads a,b,c. Names of groups are lower case, so zones must differ in more than case.
 func ParseZones(text string) ([]string, error) {
-	zones := listed(text)
-	if sorted := slices.Sorted(slices.Values(listed(strings.ToLower(text)))); len(zones) == 0 || len(slices.Compact(sorted)) != len(zones) {
+	zones, err := list.Split(text)
+	if err != nil {
+		return nil, fmt.Errorf("-zones=%s: %w", text, err)
+	}
+	seen := map[string]bool{}
+	for _, zone := range zones {
+		seen[strings.ToLower(zone)] = true
+	}
+	if len(zones) == 0 || len(seen) != len(zones) {
 		return nil, fmt.Errorf("-zones=%s: want different zones, such as a,b,c; upper and lower case make no difference", text)
 	}
 	return zones, nil

@@ -19,6 +19,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/list"
 )
 
 // Spec is what the controller makes of a machine: the fields of a HollowMachine that somebody
@@ -277,8 +278,12 @@ func (s *Spec) setLate(text string) error {
 	if d == 0 {
 		return nil
 	}
+	names, err := list.Split(rest)
+	if err != nil || named && len(names) == 0 {
+		return errors.New("want the devices after the time without empty parts, such as 60s,nvidia.com/gpu, or the time alone")
+	}
 	late := map[corev1.ResourceName]bool{}
-	for _, name := range listed(rest) {
+	for _, name := range names {
 		late[corev1.ResourceName(name)] = true
 	}
 	for name := range late {
@@ -294,13 +299,13 @@ func (s *Spec) setLate(text string) error {
 }
 
 func (s *Spec) setUntaint(text string) error {
-	after, rest, _ := strings.Cut(text, ",")
+	after, rest, named := strings.Cut(text, ",")
 	d, err := parseTime(after)
 	taints, terr := capi.ParseTaints(rest)
 	switch {
 	case err != nil || terr != nil:
 		return fmt.Errorf("%w; want a time and taints, such as 30s,example.com/agent:NoSchedule", errors.Join(err, terr))
-	case d > 0 && len(taints) == 0:
+	case (d > 0 || named) && len(taints) == 0:
 		return errors.New("want the taints after the time, such as 30s,example.com/agent:NoSchedule")
 	}
 	s.Lifecycle.Untaint.Duration, s.Node.StartupTaints = d, coreTaints(taints)

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"caslab/magefiles/internal/list"
 )
 
 // span is a time that varies: base ± jitter, each value as likely as another.
@@ -129,7 +131,11 @@ var dockerNames = map[string]corev1.ResourceName{
 func parseCapacity(text string) (corev1.ResourceList, error) {
 	capacity := corev1.ResourceList{}
 	var device, devices string
-	for _, part := range listed(text) {
+	parts, err := list.Split(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
 		given, value, _ := strings.Cut(part, "=")
 		switch given {
 		case gpuType:
@@ -221,15 +227,4 @@ func textOf(capacity corev1.ResourceList) string {
 		parts = append(parts, string(name)+"="+amount.String())
 	}
 	return strings.Join(parts, ",")
-}
-
-// listed returns the parts of a text that commas separate, without empty ones.
-func listed(text string) []string {
-	var parts []string
-	for part := range strings.SplitSeq(text, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			parts = append(parts, part)
-		}
-	}
-	return parts
 }

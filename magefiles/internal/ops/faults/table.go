@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/list"
 	"caslab/magefiles/internal/state"
 )
 
@@ -295,11 +296,12 @@ func restartEngine(signal string) func(context.Context, *site) (string, error) {
 // beginnings of names that end with a slash. Without names, it returns all that do not
 // concern the engine, and those too with engine.
 func choose(all []fault, names string, engine bool) (chosen []fault, err error) {
+	listed, err := list.Split(names)
+	if err != nil {
+		return nil, fmt.Errorf("-only: %w", err)
+	}
 	var errs []error
-	for name := range strings.SplitSeq(names, ",") {
-		if name = strings.TrimSpace(name); name == "" {
-			continue
-		}
+	for _, name := range listed {
 		found := false
 		for _, f := range all {
 			if f.name != name && (!strings.HasSuffix(name, "/") || !strings.HasPrefix(f.name, name)) {

@@ -11,6 +11,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/capi/release/proof"
 	"caslab/magefiles/internal/config"
+	"caslab/magefiles/internal/list"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/state"
 )
@@ -117,10 +118,11 @@ func choose(all []row, names string) ([]row, error) {
 	}
 	var chosen []row
 	var errs []error
-	for name := range strings.SplitSeq(names, ",") {
-		if name = strings.TrimSpace(name); name == "" {
-			continue
-		}
+	listed, err := list.Split(names)
+	if err != nil {
+		return nil, fmt.Errorf("-rows: %w", err)
+	}
+	for _, name := range listed {
 		named, err := find(all, name)
 		if err != nil {
 			errs = append(errs, err)
@@ -131,9 +133,6 @@ func choose(all []row, names string) ([]row, error) {
 			}
 			chosen = append(chosen, r)
 		}
-	}
-	if len(chosen) == 0 && len(errs) == 0 {
-		errs = append(errs, fmt.Errorf("no row in %q; want releases of Cluster API, such as v1.10.10, or rows, such as %s, separated by commas", names, example))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("-rows: %w", err)

@@ -19,6 +19,7 @@ import (
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/list"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/ops/timelines"
 	"caslab/magefiles/internal/scenario"
@@ -60,10 +61,13 @@ func scenarios(names string) ([]*scenario.Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
+	listed, err := list.Split(names)
+	if err != nil {
+		return nil, fmt.Errorf("scenarios: %w", err)
+	}
 	var chosen []*scenario.Scenario
-	for name := range strings.SplitSeq(names, ",") {
-		switch name = strings.TrimSpace(name); {
-		case name == "":
+	for _, name := range listed {
+		switch {
 		case name == AllScenarios:
 			chosen = append(chosen, shipped...)
 		case strings.ContainsRune(name, os.PathSeparator) || filepath.Ext(name) == ".yaml":
@@ -101,15 +105,14 @@ func scenarios(names string) ([]*scenario.Scenario, error) {
 // tagged returns the scenarios that have one of the tags, which are separated by commas; all of
 // them if tags is empty. It refuses a tag that none of them has.
 func tagged(all []*scenario.Scenario, tags string) ([]*scenario.Scenario, error) {
-	var wanted, known []string
-	for tag := range strings.SplitSeq(tags, ",") {
-		if tag = strings.TrimSpace(tag); tag != "" {
-			wanted = append(wanted, tag)
-		}
+	wanted, err := list.Split(tags)
+	if err != nil {
+		return nil, fmt.Errorf("-tags: %w", err)
 	}
 	if len(wanted) == 0 {
 		return all, nil
 	}
+	var known []string
 	var chosen []*scenario.Scenario
 	for _, s := range all {
 		known = append(known, s.Tags...)

@@ -49,6 +49,7 @@ func TestScenarios(t *testing.T) {
 		{names: "all,scale-up", err: "twice"},
 		{names: "scale-pu", err: "go tool mage scenario:list"},
 		{names: "", err: "no scenario"},
+		{names: "scale-up,", err: "scenarios: part 2 of the list"},
 		{names: mine + ".not", err: "read the scenario"},
 		{names: broken, err: `unknown field "titel"`},
 	} {
@@ -347,7 +348,7 @@ spec: {replicas: 1, template: {spec: {containers: [{name: c, image: "registry.k8
 func TestTags(t *testing.T) {
 	t.Parallel()
 	all := []*scenario.Scenario{{Name: "a", Tags: []string{"x", "y"}}, {Name: "b", Tags: []string{"y"}}, {Name: "c"}}
-	for tags, want := range map[string]string{"": "a b c", " , ": "a b c", "x": "a", "y": "a b", "x, y": "a b"} {
+	for tags, want := range map[string]string{"": "a b c", " ": "a b c", "x": "a", "y": "a b", "x, y": "a b"} {
 		chosen, err := tagged(all, tags)
 		var names []string
 		for _, s := range chosen {
@@ -361,6 +362,9 @@ func TestTags(t *testing.T) {
 		if _, err := tagged(all, tags); err == nil || !strings.Contains(err.Error(), "-tags="+tags+`: none of the scenarios has the tag "z"; want some of x, y`) {
 			t.Errorf("-tags=%s: %v", tags, err)
 		}
+	}
+	if _, err := tagged(all, "x,"); err == nil || !strings.Contains(err.Error(), "-tags: part 2 of the list") {
+		t.Errorf("-tags=x,: %v", err)
 	}
 	shipped, err := scenarios(AllScenarios)
 	if err != nil {

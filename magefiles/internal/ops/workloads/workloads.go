@@ -5,12 +5,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/list"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/workload"
 )
@@ -52,10 +52,8 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	if wanted.NodeSelector, err = labels.ConvertSelectorToLabelsMap(o.NodeSelector); err != nil {
 		return fmt.Errorf("node selector %q: want key=value,key=value: %w", o.NodeSelector, err)
 	}
-	for key := range strings.SplitSeq(o.Tolerations, ",") {
-		if key = strings.TrimSpace(key); key != "" {
-			wanted.Tolerations = append(wanted.Tolerations, key)
-		}
+	if wanted.Tolerations, err = list.Split(o.Tolerations); err != nil {
+		return fmt.Errorf("-tolerations: %w", err)
 	}
 	if err := wanted.Validate(); err != nil {
 		return err

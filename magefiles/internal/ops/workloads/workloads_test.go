@@ -36,7 +36,7 @@ func TestAddScaleDelete(t *testing.T) {
 		"for no node":    {"web", "web", "! no node has these labels yet, so each pod requests what fills a node of the cluster"},
 	} {
 		w, l, server := newWorkloads(t)
-		if err := w.Add(testContext(t), Options{Name: tc.given, Pods: 2, NodeSelector: "tier=web", Tolerations: "a, b,"}); err != nil {
+		if err := w.Add(testContext(t), Options{Name: tc.given, Pods: 2, NodeSelector: "tier=web", Tolerations: "a, b"}); err != nil {
 			t.Fatal(err)
 		}
 		d := server.Get(kube.Deployments, "default", tc.name)
@@ -89,6 +89,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 		"-1 pods":                    {Pods: -1},
 		`memory "much"`:              {Memory: "much"},
 		"want key=value,key=value":   {NodeSelector: "tier"},
+		"-tolerations: part 2":       {Tolerations: "a,"},
 		`toleration "not a key"`:     {Tolerations: "not a key"},
 		`image "REGISTRY/Uppercase"`: {Image: "REGISTRY/Uppercase"},
 	} {
