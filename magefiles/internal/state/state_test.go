@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -157,5 +158,30 @@ func TestShortSumIsStable(t *testing.T) {
 	t.Parallel()
 	if got := ShortSum("abc"); got != "ba7816bf" {
 		t.Errorf("ShortSum(abc) = %s", got)
+	}
+}
+
+// TestCheckFolder: a folder for results is good if it is one, or if it can be created.
+func TestCheckFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	paths := map[string]string{
+		dir: "", filepath.Join(dir, "new"): "", filepath.Join(dir, "new", "er"): "",
+		file: file + " is a file", filepath.Join(file, "below", "it"): "is a file",
+	}
+	if runtime.GOOS == "linux" {
+		paths["/proc/self/new"] = "want a folder into which you may write"
+	}
+	for path, want := range paths {
+		if err := CheckFolder(path); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("%v are left: %v", left, err)
 	}
 }

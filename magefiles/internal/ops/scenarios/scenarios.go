@@ -259,23 +259,12 @@ func (sc *Scenarios) trial(names string, o Options) (t trial, err error) {
 	if t.chosen, err = tagged(t.chosen, o.Tags); err != nil {
 		return t, err
 	}
-	return t, checkOut(o.Out)
-}
-
-// checkOut creates the folder for results, and returns an error if no file can be written into
-// it, so that the results of an hour are not lost. An empty path is no folder, and no error.
-func checkOut(path string) error {
-	if path == "" {
-		return nil
+	if o.Out != "" {
+		if err := state.CheckFolder(o.Out); err != nil {
+			return t, fmt.Errorf("-out=%s: %w", o.Out, err)
+		}
 	}
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return fmt.Errorf("-out=%s: create the folder: %w", path, err)
-	}
-	probe, err := os.CreateTemp(path, ".caslab-")
-	if err != nil {
-		return fmt.Errorf("-out=%s: write into the folder: %w", path, err)
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return t, nil
 }
 
 // writeResults writes files into a folder, or nothing if the folder is empty.

@@ -385,7 +385,7 @@ func TestRefusedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, o := range map[string]Options{
-		"-out=" + file + ": create the folder": {Out: file},
+		"-out=" + file + ": write into the folder": {Out: file},
 		"-repeat=-1: want 1 to 1000":           {Repeat: -1},
 		"-repeat=1001: want 1 to 1000":         {Repeat: 1001},
 	} {
