@@ -121,7 +121,7 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	var stdout, stderr bytes.Buffer
 	// The two streams have no common order. In a common tail, a long standard
 	// output could replace the message on standard error.
-	lastOut, lastErr := &tail{max: outputTail}, &tail{max: outputTail}
+	lastOut, lastErr := &Tail{Max: outputTail}, &Tail{Max: outputTail}
 
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
 	cmd.Dir = c.Dir
@@ -184,11 +184,11 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	}
 	res := Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 	if err != nil {
-		output := string(lastOut.bytes())
+		output := string(lastOut.Bytes())
 		if output != "" && !strings.HasSuffix(output, "\n") {
 			output += "\n"
 		}
-		return res, &Error{Cmd: c, Output: []byte(redact.Text(output + string(lastErr.bytes()))), Err: err}
+		return res, &Error{Cmd: c, Output: []byte(redact.Text(output + string(lastErr.Bytes()))), Err: err}
 	}
 	return res, nil
 }

@@ -68,6 +68,8 @@ type Options struct {
 	Zone, Arch, InstanceType string
 	// Behaviour is what hollow machines do.
 	Behaviour hollow.Behaviour
+	// Extra are more labels of the machine deployment and of its own templates.
+	Extra map[string]string
 }
 
 // validate refuses options that do not fit together.
@@ -117,7 +119,7 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 	}
 	group := capi.NodeGroup{
 		Name: name, Namespace: g.Config.Namespace, ClusterName: g.Config.ClusterName, Prefix: release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix,
-		Min: lowest, Max: highest, From: o.From, Own: o.Own,
+		Min: lowest, Max: highest, From: o.From, Own: o.Own, Extra: o.Extra,
 	}
 	if o.Machines == Hollow {
 		return g.addHollow(ctx, group, o)

@@ -5,8 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,12 +17,15 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler/metrics"
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/list"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/ops/groups"
+	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/traffic"
@@ -84,6 +88,11 @@ func (o Options) validate() error {
 	refuse(o.Nodes > 0 && (o.Pods < o.Nodes || o.Pods > maxPerNode*o.Nodes || o.Pods%o.Nodes != 0), "-pods=%d: want as many for each of the %d nodes, 1 to %d", o.Pods, o.Nodes, maxPerNode)
 	refuse(o.Rounds < 1, "-rounds=%d: want 1 or more", o.Rounds)
 	refuse(o.Quiet < 0, "-quiet=%s: want a duration, such as 1m", o.Quiet)
+	if o.Out != "" {
+		if err := state.CheckFolder(o.Out); err != nil {
+			errs = append(errs, fmt.Errorf("-out=%s: %w", o.Out, err))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -115,10 +124,26 @@ func planOf(o Options) plan {
 func (p plan) allPods() int  { return p.groups * p.pods }
 func (p plan) allNodes() int { return p.groups * p.nodes }
 
-// name returns the name of the i-th group and of its workload.
-func (plan) name(i int) string { return fmt.Sprintf("bench-%03d", i) }
+const namePrefix = "bench-"
 
-const groupLabel = "caslab.local/bench"
+// name returns the name of the i-th group and of its workload.
+func (plan) name(i int) string { return fmt.Sprintf(namePrefix+"%03d", i) }
+
+// has reports whether an object with these labels belongs to one of the groups.
+func (p plan) has(labels map[string]string) bool {
+	name := labels[groupLabel]
+	i, err := strconv.Atoi(strings.TrimPrefix(name, namePrefix))
+	return err == nil && i >= 0 && i < p.groups && name == p.name(i)
+}
+
+const (
+	// groupLabel is on the nodes and on the workload of a group, with the group's name.
+	groupLabel = "caslab.local/bench"
+	// measuredLabel is on the machine deployments, with the value measured. The autoscaler
+	// scales those alone, so that other groups of the cluster do not count.
+	measuredLabel = "caslab.local/measured"
+	measured      = "true"
+)
 
 // candidate is an autoscaler that is measured.
 type candidate struct {
@@ -147,25 +172,26 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	if !c.Own {
 		return fmt.Errorf("%s adds hollow machines to the environment of the lab; leave out WORKLOAD_KUBECONFIG", Command)
 	}
+	p := planOf(o)
+	if err := b.checkFree(ctx, c, p); err != nil {
+		return err
+	}
 	unlock, err := b.Autoscalers.Lock(ctx, c, Command)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	// The number of nodes is not limited. Later flags win.
+	overrides = append([]string{fmt.Sprintf("--max-nodes-total=0 --profiling --node-group-auto-discovery=clusterapi:namespace=%s,clusterName=%s,%s=%s", c.Namespace, c.Name, measuredLabel, measured)}, overrides...)
 	for i := range candidates {
-		s := &candidates[i]
-		if s.compiled, err = s.Compile(ctx, false); err != nil {
-			return fmt.Errorf("autoscaler %s: %w", s.name, err)
+		if err := candidates[i].compile(ctx, c, overrides); err != nil {
+			return fmt.Errorf("autoscaler %s: %w", candidates[i].name, err)
 		}
-		s.name = s.compiled.State
 	}
 	if err := b.Prepare(ctx, c); err != nil {
 		return err
 	}
-	// The number of nodes is not limited. Later flags win.
-	overrides = append([]string{"--max-nodes-total=0 --profiling"}, overrides...)
 
-	p := planOf(o)
 	results := Results{Groups: p.groups, Nodes: p.allNodes(), Pods: p.allPods()}
 	err = b.withGroups(ctx, p, func() error {
 		for round := range o.Rounds {
@@ -173,8 +199,10 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 				b.Log.Printf("round %d of %d, autoscaler %s", round+1, o.Rounds, s.name)
 				m := &measurement{Bench: b, cluster: c, candidate: s, overrides: overrides, plan: p, options: o, round: round + 1}
 				phases, err := m.run(ctx)
-				results.Runs = append(results.Runs, Run{Autoscaler: s.name, Round: round + 1, Phases: phases})
-				if o.Out != "" {
+				if len(phases) > 0 {
+					results.Runs = append(results.Runs, Run{Autoscaler: s.name, Round: round + 1, Phases: phases})
+				}
+				if o.Out != "" && len(results.Runs) > 0 {
 					err = errors.Join(err, state.Write(filepath.Join(o.Out, "results.json"), 0o644, results.JSON))
 				}
 				if err != nil {
@@ -187,7 +215,7 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	if len(results.Runs) > 0 {
 		err = errors.Join(err, results.print(b.Out))
 	}
-	if o.Out != "" {
+	if o.Out != "" && len(results.Runs) > 0 {
 		b.Log.Printf("results.json and the profiles are in %s", o.Out)
 	}
 	return err
@@ -195,12 +223,15 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 
 // candidates returns the autoscalers that trees lists.
 func (b *Bench) candidates(trees string) ([]candidate, error) {
-	if strings.TrimSpace(trees) == "" {
+	listed, err := list.Split(trees)
+	if err != nil {
+		return nil, fmt.Errorf("-trees: %w", err)
+	}
+	if len(listed) == 0 {
 		return []candidate{{Autoscalers: b.Autoscalers, name: "of the settings"}}, nil
 	}
 	var all []candidate
-	for tree := range strings.SplitSeq(trees, ",") {
-		tree = strings.TrimSpace(tree)
+	for _, tree := range listed {
 		other, err := b.Autoscalers.Of(tree)
 		if err != nil {
 			return nil, fmt.Errorf("-trees=%s: %w", trees, err)
@@ -208,6 +239,49 @@ func (b *Bench) candidates(trees string) ([]candidate, error) {
 		all = append(all, candidate{Autoscalers: other, name: tree})
 	}
 	return all, nil
+}
+
+// compile compiles the autoscaler, and refuses flags that it does not have.
+func (s *candidate) compile(ctx context.Context, c *target.Cluster, overrides []string) (err error) {
+	if s.compiled, err = s.Compile(ctx, false); err != nil {
+		return err
+	}
+	s.name = s.compiled.State
+	_, err = s.CheckedFlags(ctx, s.compiled.Binary, s.Settings(c, "127.0.0.1:0"), overrides)
+	return err
+}
+
+// checkFree refuses a cluster that has node groups or workloads of another measurement, as one
+// leaves them that is killed: the autoscaler would work for their pods too.
+func (b *Bench) checkFree(ctx context.Context, c *target.Cluster, p plan) error {
+	ctx, cancel := lab.WithTimeout(ctx, lab.AnswerWithin)
+	defer cancel()
+	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+	if err != nil {
+		return lab.Waited(ctx, "list the node groups", err)
+	}
+	var there, commands []string
+	for i := range groups {
+		name := groups[i].GetName()
+		if groups[i].GetLabels()[measuredLabel] != "" || p.has(map[string]string{groupLabel: name}) {
+			there = append(there, "the node group "+name)
+			commands = append(commands, b.Config.Command("nodegroup:delete "+name))
+		}
+	}
+	deployments, err := c.Workload.List(ctx, kube.Deployments, target.PodNamespace)
+	if err != nil {
+		return lab.Waited(ctx, "list the workloads", err)
+	}
+	for i := range deployments {
+		if name := deployments[i].GetName(); deployments[i].GetLabels()[groupLabel] != "" {
+			there = append(there, "the workload "+name)
+			commands = append(commands, b.Config.Command("workload:delete -name="+name))
+		}
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the cluster has %s, perhaps of an earlier measurement; delete what is of no use any more:\n  %s", strings.Join(there, ", "), strings.Join(commands, "\n  "))
 }
 
 // cleanupTime bounds the removal of what was made, nodes by the hundred included.
@@ -232,7 +306,9 @@ func (b *Bench) withGroups(ctx context.Context, p plan, do func() error) (err er
 	}()
 	err = b.each(p, "add", func(name string) error {
 		// Twice the nodes, so that a wrong decision shows.
-		err := b.Groups.Add(ctx, name, 0, 2*p.nodes+1, groups.Options{Machines: groups.Hollow, Capacity: nodeCapacity, Labels: groupLabel + "=" + name})
+		err := b.Groups.Add(ctx, name, 0, 2*p.nodes+1, groups.Options{
+			Machines: groups.Hollow, Capacity: nodeCapacity, Labels: groupLabel + "=" + name, Extra: map[string]string{measuredLabel: measured},
+		})
 		if errors.As(err, new(*capi.TakenError)) {
 			others.Store(name, true)
 		}
@@ -281,6 +357,8 @@ type measurement struct {
 	ended  chan struct{}
 	end    error
 	before moment
+	// printed has the last lines that the autoscaler printed.
+	printed *run.Tail
 }
 
 // moment has all counters at one time.
@@ -310,7 +388,8 @@ func (m *measurement) run(ctx context.Context) (phases []Phase, err error) {
 	}
 	m.proxy = &traffic.Proxy{Server: m.cluster.WorkloadPath, Kubeconfig: m.AutoscalerKubeconfig()}
 	m.address = autoscalers.ValueOf(process.Flags, "address")
-	process.Relay, process.Output = m.proxy, io.Discard
+	m.printed = &run.Tail{Max: 64 << 10}
+	process.Relay, process.Output = m.proxy, m.printed
 	running, cancel := context.WithCancel(ctx)
 	m.ended = make(chan struct{})
 	m.before = moment{at: m.Now()}
@@ -365,7 +444,7 @@ func (m *measurement) phase(ctx context.Context, name string, do func(context.Co
 	case err = <-result:
 	case <-m.ended:
 		if err = context.Cause(ctx); err == nil {
-			err = errEnded
+			err = fmt.Errorf("%w: %s", errEnded, lastWords(string(m.printed.Bytes())))
 		}
 		cancel()
 		<-result
@@ -385,6 +464,18 @@ func (m *measurement) phase(ctx context.Context, name string, do func(context.Co
 	m.before = now
 	step.Done(fmt.Sprintf("%d nodes", nodes), err)
 	return p, err
+}
+
+// lastWords returns why an autoscaler ended, from the end of what it printed: its last problem,
+// or its last line if no problem is there.
+func lastWords(printed string) string {
+	lines := strings.Split(strings.TrimSpace(printed), "\n")
+	for _, line := range slices.Backward(lines) {
+		if e := speech.Parse(line); e.Class == speech.Problem {
+			return e.Message
+		}
+	}
+	return lines[len(lines)-1]
 }
 
 // poll is how often the autoscaler is asked for its metrics.
@@ -433,7 +524,7 @@ func (m *measurement) up(ctx context.Context, progress func(string)) error {
 	return m.cluster.Workload.Wait(ctx, kube.Deployments, target.PodNamespace, func(all []*unstructured.Unstructured) (bool, string) {
 		run := 0
 		for _, o := range all {
-			if d, err := kube.Deployment(o); err == nil && o.GetLabels()[groupLabel] != "" {
+			if d, err := kube.Deployment(o); err == nil && m.plan.has(o.GetLabels()) {
 				run += int(d.Status.ReadyReplicas)
 			}
 		}
@@ -456,7 +547,7 @@ func (m *measurement) down(ctx context.Context, progress func(string)) error {
 		return err
 	}
 	return m.cluster.Workload.Wait(ctx, kube.Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
-		left := count(all)
+		left := m.plan.count(all)
 		return left == 0, fmt.Sprintf("%d nodes to go", left)
 	}, progress)
 }
@@ -469,7 +560,7 @@ func (m *measurement) deletePods(ctx context.Context) error {
 	}
 	for i := range deployments {
 		d := &deployments[i]
-		if d.GetLabels()[groupLabel] == "" {
+		if !m.plan.has(d.GetLabels()) {
 			continue
 		}
 		if err := m.cluster.Workload.Delete(ctx, kube.Deployments, d.GetNamespace(), d.GetName()); err != nil {
@@ -489,13 +580,14 @@ func (m *measurement) nodes(ctx context.Context) (int, error) {
 	for i := range all {
 		pointers[i] = &all[i]
 	}
-	return count(pointers), nil
+	return m.plan.count(pointers), nil
 }
 
-func count(nodes []*unstructured.Unstructured) int {
+// count returns how many of the nodes belong to the groups.
+func (p plan) count(nodes []*unstructured.Unstructured) int {
 	n := 0
 	for _, o := range nodes {
-		if o.GetLabels()[groupLabel] != "" {
+		if p.has(o.GetLabels()) {
 			n++
 		}
 	}

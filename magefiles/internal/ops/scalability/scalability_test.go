@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -24,8 +25,12 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/lab/labtest"
+	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/ops/groups"
+	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/target/targettest"
 	"caslab/magefiles/internal/traffic"
 	"caslab/magefiles/internal/ui"
 )
@@ -160,7 +165,7 @@ func TestWithGroups(t *testing.T) {
 		during := 0
 		err := b.withGroups(t.Context(), p, func() error {
 			during = len(f.there)
-			if o := f.there["bench-003"]; o.Machines != groups.Hollow || o.Labels != "caslab.local/bench=bench-003" {
+			if o := f.there["bench-003"]; o.Machines != groups.Hollow || o.Labels != "caslab.local/bench=bench-003" || o.Extra[measuredLabel] != measured {
 				t.Errorf("a group has the options %+v", o)
 			}
 			return nil
@@ -189,6 +194,68 @@ func TestOthersGroupStays(t *testing.T) {
 	}
 }
 
+// TestLastWords: the last problem says more than the lines after it, such as a stack.
+func TestLastWords(t *testing.T) {
+	t.Parallel()
+	for printed, want := range map[string]string{
+		"": "", "I1127 15:00:00.000000 1 a.go:1] one\nbye\n": "bye",
+		"F1127 15:00:00.000000       1 main.go:1] no kubeconfig\ngoroutine 1 [running]:\n": "no kubeconfig",
+	} {
+		if got := lastWords(printed); got != want {
+			t.Errorf("%q: %q, want %q", printed, got, want)
+		}
+	}
+}
+
+// TestCheckFree: what an earlier measurement left is refused, with what removes it.
+func TestCheckFree(t *testing.T) {
+	t.Parallel()
+	c, server := targettest.New(t)
+	b := Bench{Lab: labtest.New(t, nil).Lab}
+	p := planOf(Options{Groups: 3, Nodes: 6, Pods: 6})
+	if err := b.checkFree(t.Context(), c, p); err != nil {
+		t.Errorf("a cluster without a measurement: %v", err)
+	}
+	group := func(name, labels string) string {
+		return "---\n{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, metadata: {name: " + name + ", namespace: default, labels: {" + labels + "}}, spec: {clusterName: work-cluster}}\n"
+	}
+	server.PutYAML(group("bench-002", "") + group("bench-003", "") + group("bench-040", "caslab.local/measured: 'true'") +
+		"---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: bench-041, namespace: default, labels: {caslab.local/bench: bench-041}}}\n")
+	err := b.checkFree(t.Context(), c, p)
+	for _, want := range []string{
+		"the cluster has the node group bench-002, the node group bench-040, the workload bench-041, perhaps",
+		"\n  go tool mage nodegroup:delete bench-002\n", "nodegroup:delete bench-040\n", "workload:delete -name=bench-041",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestWrongOptionsAreRefusedFirst: nothing is opened or compiled for them.
+func TestWrongOptionsAreRefusedFirst(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	b := Bench{Lab: l.Lab, Open: targettest.Closed(t), Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := Options{Groups: 1, Nodes: 1, Pods: 1, Rounds: 1}
+	for want, change := range map[string]func(*Options){
+		"-out=" + file + ": write into the folder":        func(o *Options) { o.Out = file },
+		`-trees: part 2 of the list "1.36.1," is empty`:   func(o *Options) { o.Trees = "1.36.1," },
+		`-trees=1.36.1,b: autoscaler "b": want a release`: func(o *Options) { o.Trees = "1.36.1,b" },
+		`"nonsense" is no flag`:                           func(o *Options) { o.Flags = "nonsense" },
+	} {
+		o := good
+		change(&o)
+		if err := b.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+}
+
 // served returns a measurement of an autoscaler that serves these metrics.
 func served(t *testing.T, handler http.HandlerFunc) *measurement {
 	t.Helper()
@@ -196,7 +263,7 @@ func served(t *testing.T, handler http.HandlerFunc) *measurement {
 	t.Cleanup(server.Close)
 	l := &lab.Lab{Log: ui.New(io.Discard, ui.Options{}), Now: time.Now}
 	t.Cleanup(l.Close)
-	return &measurement{Bench: &Bench{Lab: l}, address: strings.TrimPrefix(server.URL, "http://"), ended: make(chan struct{}), proxy: &traffic.Proxy{}}
+	return &measurement{Bench: &Bench{Lab: l}, address: strings.TrimPrefix(server.URL, "http://"), ended: make(chan struct{}), proxy: &traffic.Proxy{}, printed: &run.Tail{Max: 1 << 10}}
 }
 
 // TestAutoscalerEnds: a phase does not wait for an autoscaler that ended.
@@ -204,11 +271,12 @@ func TestAutoscalerEnds(t *testing.T) {
 	t.Parallel()
 	m := served(t, http.NotFound)
 	_, err := m.phase(t.Context(), phaseStart, func(ctx context.Context, _ func(string)) error {
+		fmt.Fprintf(m.printed, "Usage of cluster-autoscaler:\n  --v Level\ninvalid argument \"x\" for \"--scan-interval\" flag\n")
 		close(m.ended)
 		<-ctx.Done()
 		return context.Cause(ctx)
 	})
-	if !errors.Is(err, errEnded) {
+	if !errors.Is(err, errEnded) || !strings.HasSuffix(err.Error(), `: invalid argument "x" for "--scan-interval" flag`) {
 		t.Errorf("the phase ended with %v", err)
 	}
 }
@@ -295,6 +363,8 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: other, namespace: default}
 `)
+		// Another measurement's node counts neither in the scale-up nor in the scale-down.
+		server.PutYAML(`{apiVersion: v1, kind: Node, metadata: {name: another, labels: {caslab.local/bench: bench-002, caslab.local/machines: hollow}}}`)
 		p := planOf(Options{Groups: 2, Nodes: 2, Pods: 4})
 		m := &measurement{cluster: &target.Cluster{Workload: server.Client()}, plan: p}
 		node := &unstructured.Unstructured{Object: map[string]any{
