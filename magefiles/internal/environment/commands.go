@@ -110,6 +110,9 @@ func (e *Environment) LoadImages(ctx context.Context) error {
 		if len(workload)+len(management) == 0 {
 			return e.whyMissing(ctx)
 		}
+		if err := e.checkRuns(workload, management); err != nil {
+			return err
+		}
 		_, images, err := e.buildManagers(ctx)
 		if err != nil {
 			return err

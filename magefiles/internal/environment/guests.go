@@ -114,11 +114,10 @@ func (e *Environment) look(ctx context.Context, guest *state.Lock, before visite
 		}
 		return sight{}
 	}
-	running := slices.DeleteFunc(workload, func(c engine.Container) bool { return !c.Running })
-	if !slices.ContainsFunc(running, owner.IsControlPlane) || !slices.ContainsFunc(running, owner.IsLoadBalancer) {
+	if stopped(workload) {
 		return sight{away: fmt.Sprintf("the environment %q is stopped; this command waits until it is started again: %s", name, e.commandFor("env:start"))}
 	}
 	// The engine may have started it by itself. If this fails, the next look tries again.
-	_ = e.home().RefreshKubeconfig(running)
+	_ = e.home().RefreshKubeconfig(slices.DeleteFunc(workload, func(c engine.Container) bool { return !c.Running }))
 	return sight{}
 }

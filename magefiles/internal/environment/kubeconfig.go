@@ -112,15 +112,15 @@ func (e *Environment) adminKubeconfig(ctx context.Context, workload []engine.Con
 	return res.Stdout, err
 }
 
-// SelfManaged returns the kubeconfig of the environment if it manages itself, and
-// an error that says what to type if it does not.
+// SelfManaged returns the kubeconfig of the environment if it manages itself and runs, and
+// an error that says what to type if not.
 func (e *Environment) SelfManaged(ctx context.Context) (kubeconfig string, err error) {
-	_, management, err := e.existing(ctx)
+	workload, management, err := e.existing(ctx)
 	if err != nil {
 		return "", err
 	}
 	if there, err := state.Exists(e.EnvironmentKubeconfig()); err != nil || len(management) > 0 || !there {
 		return "", errors.Join(err, fmt.Errorf("environment %q does not manage itself yet; type: %s", e.Config.ClusterName, e.Config.Command("env:up")))
 	}
-	return e.EnvironmentKubeconfig(), nil
+	return e.EnvironmentKubeconfig(), e.checkRuns(workload, management)
 }

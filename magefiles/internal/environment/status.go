@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/bringup"
 	"caslab/magefiles/internal/environment/home"
+	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/environment/status"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
@@ -31,6 +33,22 @@ const readTimeout = 15 * time.Second
 // missingError is the error of an environment that does not exist.
 func (e *Environment) missingError() error {
 	return fmt.Errorf("there is no environment %q; type: %s", e.Config.ClusterName, e.Config.Command("env:up"))
+}
+
+// stopped reports whether the API server of an environment with these containers cannot answer:
+// its load balancer or its whole control plane does not run.
+func stopped(workload []engine.Container) bool {
+	running := slices.DeleteFunc(slices.Clone(workload), func(c engine.Container) bool { return !c.Running })
+	return !slices.ContainsFunc(running, owner.IsControlPlane) || !slices.ContainsFunc(running, owner.IsLoadBalancer)
+}
+
+// checkRuns returns an error if an environment that manages itself is stopped. Without it, a
+// command waits for an answer that cannot come.
+func (e *Environment) checkRuns(workload, management []engine.Container) error {
+	if len(management) > 0 || !stopped(workload) {
+		return nil
+	}
+	return fmt.Errorf("environment %q is stopped; to start it again, type: %s", e.Config.ClusterName, e.commandFor("env:start"))
 }
 
 // existing returns the containers of an environment that exists, in any state. It
@@ -56,7 +74,7 @@ func (e *Environment) Status(ctx context.Context) error {
 		return err
 	}
 	// Containers are printed even if the API server is down: then they matter most.
-	cluster := e.printCluster(ctx, management)
+	cluster := e.printCluster(ctx, workload, management)
 	w := ui.NewTable(e.Out, "CONTAINER", "STATE", "IMAGE", "ID")
 	for _, c := range append(management, workload...) {
 		id, _, err := e.engine.ImageID(ctx, c.Image)
@@ -73,10 +91,13 @@ func (e *Environment) Status(ctx context.Context) error {
 }
 
 // printCluster prints what the API server knows.
-func (e *Environment) printCluster(ctx context.Context, management []engine.Container) error {
+func (e *Environment) printCluster(ctx context.Context, workload, management []engine.Container) error {
 	path, what := e.manager(management)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("environment %q has no API server yet; type: %s", e.Config.ClusterName, e.Config.Command("env:up"))
+	}
+	if err := e.checkRuns(workload, management); err != nil {
+		return err
 	}
 	client, err := e.tools.Open(path)
 	if err != nil {
@@ -105,8 +126,11 @@ func (e *Environment) Describe(ctx context.Context) error {
 	if err := e.checkOwn("cluster:describe"); err != nil {
 		return err
 	}
-	_, management, err := e.existing(ctx)
+	workload, management, err := e.existing(ctx)
 	if err != nil {
+		return err
+	}
+	if err := e.checkRuns(workload, management); err != nil {
 		return err
 	}
 	ctx, cancel := lab.WithTimeout(ctx, readTimeout)

@@ -57,6 +57,32 @@ func TestKubeconfigOfAMissingEnvironment(t *testing.T) {
 	}
 }
 
+// TestStopped: commands that read the cluster of a stopped environment do not wait for it.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	for name, part := range map[string]int{"the load balancer": 0, "the control plane": 1} {
+		s := newFixture(t, nil)
+		s.up(t, selfManaged())
+		if path, err := s.SelfManaged(t.Context()); err != nil || path != s.EnvironmentKubeconfig() {
+			t.Errorf("SelfManaged() of an environment that runs = %s, %v", path, err)
+		}
+		s.docker.containers[part].stopped = true
+		s.docker.Answers = []runtest.Answer{{Prefix: "docker image ls", Stdout: "sha256:0123456789abcdef"}}
+		for command, do := range map[string]func(context.Context) error{
+			"nodegroup:list": func(ctx context.Context) error { _, err := s.SelfManaged(ctx); return err },
+			"env:status":     s.Status, "cluster:describe": s.Describe, "image:load": s.LoadImages,
+		} {
+			const want = `environment "work-cluster" is stopped; to start it again, type: CLUSTER_NAME=work-cluster go tool mage env:start`
+			if err := do(t.Context()); err == nil || err.Error() != want {
+				t.Errorf("%s is stopped: %s: %v, want %s", name, command, err, want)
+			}
+		}
+		if printed := s.printed.String(); !strings.Contains(printed, "stopped") || strings.Contains(printed, "PROVIDERID") {
+			t.Errorf("%s is stopped: env:status printed\n%s", name, printed)
+		}
+	}
+}
+
 func TestImageIDOfAPod(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
