@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -186,10 +187,22 @@ func (g *Groups) size(ctx context.Context, c *target.Cluster, group *capi.NodeGr
 	if group.KubeletArgs, err = capi.KubeletArgs(group.Capacity, node.Status.Capacity); err != nil {
 		return fmt.Errorf("want at most what this machine has: %w", err)
 	}
-	if group.Capacity["gpu-count"] != "" {
-		g.Log.Printf("! no node of the Docker provider has a GPU: the autoscaler expects one, and pods that request it never run")
-	}
+	g.warnOfPromises(group.Capacity)
 	return nil
+}
+
+// warnOfPromises says what the autoscaler expects because of a capacity that no node of the Docker
+// provider has.
+func (g *Groups) warnOfPromises(capacity map[string]string) {
+	for _, promise := range []struct{ names, of, pods string }{
+		{"gpu-type gpu-count", "a GPU", "pods that request it"},
+		{"dra-driver", "devices of " + capacity["dra-driver"], "pods that claim them"},
+		{"csi-driver", "the CSI driver " + capacity["csi-driver"], "pods with its volumes"},
+	} {
+		if slices.ContainsFunc(strings.Fields(promise.names), func(name string) bool { return capacity[name] != "" }) {
+			g.Log.Printf("! no node of the Docker provider has %s: the autoscaler expects that, and %s never run; hollow machines can have it", promise.of, promise.pods)
+		}
+	}
 }
 
 // node returns a real node of the environment. All of them have the capacity of this machine,
