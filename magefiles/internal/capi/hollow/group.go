@@ -199,6 +199,20 @@ func ParseZones(text string) ([]string, error) {
 	return zones, nil
 }
 
+// OfZones returns the names of those of the groups that InZone names after a group and a zone.
+func OfZones(groups []unstructured.Unstructured, group string) []string {
+	var names []string
+	for i := range groups {
+		g := &groups[i]
+		labels, err := capi.ParseNodeLabels(g.GetAnnotations()[release.CapacityPrefix+"labels"])
+		zone := labels[corev1.LabelTopologyZone]
+		if err == nil && Is(g) && zone != "" && g.GetName() == InZone(group, zone) {
+			names = append(names, g.GetName())
+		}
+	}
+	return names
+}
+
 // InZone returns the name of the group of a zone: the autoscaler assumes that a group's nodes are
 // alike, so each zone has a group of its own.
 func InZone(group, zone string) string { return group + "-" + strings.ToLower(zone) }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -269,7 +270,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int, chan
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
 	annotated, err := capi.SetSizes(ctx, c.Management, c.Namespace, c.Name, name, prefix, lowest, highest, capacity)
-	if err != nil {
+	if err := g.orZones(ctx, c, name, "nodegroup:set %s MIN MAX", err); err != nil {
 		return lab.Waited(ctx, "accept the limits of the machine deployment "+name, err)
 	}
 	if annotated {
@@ -280,8 +281,8 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int, chan
 	return nil
 }
 
-// Delete deletes a machine deployment and waits until its nodes are
-// gone.
+// Delete deletes a machine deployment and waits until its nodes are gone. After some seconds, it
+// says what they wait for.
 func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	c, err := g.Open(ctx)
 	if err != nil {
@@ -292,9 +293,14 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	began := g.Now()
+	telling, end := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() { g.tellWaits(telling, c, name) })
+	defer told.Wait()
+	defer end()
 	err = capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Name, name, release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix, step.Progress)
 	if err == nil || ctx.Err() != nil { // the deletion may go on
 		g.AddFact(c, timeline.Fact{Time: began, What: timeline.Deleting, Name: "nodegroup:delete", Group: name})
 	}
-	return err
+	return g.orZones(ctx, c, name, "nodegroup:delete %s", err)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -137,6 +138,27 @@ func hollowGroups(group capi.NodeGroup, o Options) (groups []capi.NodeGroup, spe
 	return groups, spec, nil
 }
 
+// orZones returns err, or if it says that there is no group of that name, and there are groups of
+// its zones, an error that names these. command is what to type for one of them.
+func (g *Groups) orZones(ctx context.Context, c *target.Cluster, name, command string, err error) error {
+	if !errors.As(err, new(*capi.MissingGroupError)) {
+		return err
+	}
+	groups, failed := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+	if failed != nil {
+		return err // it says enough
+	}
+	zones := hollow.OfZones(groups, name)
+	if len(zones) == 0 {
+		return err
+	}
+	text := fmt.Sprintf("there is no node group %s, but one for each of its zones: %s; type:", name, strings.Join(zones, ", "))
+	for _, zone := range zones {
+		text += "\n  " + g.Config.Command(fmt.Sprintf(command, zone))
+	}
+	return errors.New(text)
+}
+
 // checkFree refuses names that machine deployments of the cluster have.
 func (g *Groups) checkFree(ctx context.Context, c *target.Cluster, groups []capi.NodeGroup) error {
 	ctx, cancel := g.bounded(ctx)
@@ -162,7 +184,7 @@ func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, cha
 		return lab.Waited(ctx, "list the node groups", err)
 	}
 	group, err := capi.Find(groups, name)
-	if err != nil {
+	if err := g.orZones(ctx, c, name, "nodegroup:set %s MIN MAX", err); err != nil {
 		return err
 	}
 	if !hollow.Is(group) {

@@ -1,0 +1,131 @@
+package groups
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/shape"
+)
+
+const (
+	// patience is how long a deletion may take before somebody is told what it waits for, and
+	// how often that is looked at.
+	patience = 10 * time.Second
+	// mostMachines is how many machines are named.
+	mostMachines = 3
+)
+
+// tellWaits prints what the deletions of a group's machines wait for, whenever that changes,
+// until ctx is done.
+func (g *Groups) tellWaits(ctx context.Context, c *target.Cluster, group string) {
+	last := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(patience):
+		}
+		text, err := g.waits(ctx, c, group)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			text = fmt.Sprintf("! what the deletion of %s waits for is not known: %v", group, err)
+		}
+		if text != "" && text != last {
+			g.Log.Printf("%s", text)
+		}
+		last = text
+	}
+}
+
+// waits returns what the deletions of a group's machines wait for, as their conditions and the
+// PodDisruptionBudgets say. It is empty if no machine is being deleted.
+func (g *Groups) waits(ctx context.Context, c *target.Cluster, group string) (string, error) {
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	machines, err := c.Management.List(ctx, kube.Machines, c.Namespace)
+	if err != nil {
+		return "", lab.Waited(ctx, "list the machines", err)
+	}
+	world, err := draining(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	var lines []string
+	going := 0
+	for i := range machines {
+		o := &machines[i]
+		m := &fit.Machine{Machine: shape.OfMachine(o), Name: o.GetName(), Node: kube.Field(o, "status", "nodeRef", "name")}
+		if o.GetLabels()[clusterv1.MachineDeploymentNameLabel] != group || m.Deletion == nil {
+			continue
+		}
+		if going++; going <= mostMachines {
+			lines = append(lines, waitsOf(world, m)...)
+		}
+	}
+	if more := going - mostMachines; more > 0 {
+		lines = append(lines, fmt.Sprintf("! and %s more", timeline.Plural(more, "machine")))
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+// waitsOf returns what the deletion of a machine waits for.
+func waitsOf(world *fit.World, m *fit.Machine) []string {
+	node := &fit.Node{Name: m.Node}
+	for _, p := range world.Pods {
+		if m.Node != "" && p.Node == m.Node {
+			node.Pods = append(node.Pods, p)
+		}
+	}
+	// Cluster API's message lists pods too, but not what would let them go.
+	full := m.Deletion.Message
+	m.Deletion.Message, _, _ = strings.Cut(full, "\n")
+	going := world.Going(node, m)
+	if len(going.Details) == 0 {
+		m.Deletion.Message = full
+		going = world.Going(nil, m)
+	}
+	lines := []string{"! " + going.Text}
+	for _, d := range going.Details {
+		text := "    " + d.Text
+		if d.Change != "" {
+			text += "; it needs " + d.Change
+		}
+		lines = append(lines, text)
+	}
+	return lines
+}
+
+// draining returns the pods of the cluster, and the budgets that hold them on their nodes.
+func draining(ctx context.Context, c *target.Cluster) (*fit.World, error) {
+	world := &fit.World{BudgetsKnown: true}
+	pods, err := c.Workload.List(ctx, kube.Pods, "")
+	if err != nil {
+		return nil, lab.Waited(ctx, "list the pods", err)
+	}
+	for i := range pods {
+		pod, err := kube.Pod(&pods[i])
+		if err != nil {
+			return nil, err
+		}
+		world.Pods = append(world.Pods, &fit.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name, Node: pod.Spec.NodeName})
+	}
+	budgets, err := c.Workload.List(ctx, kube.Budgets, "")
+	if err != nil {
+		return nil, lab.Waited(ctx, "list the PodDisruptionBudgets", err)
+	}
+	for i := range budgets {
+		world.Budgets = append(world.Budgets, &fit.Budget{Budget: shape.OfBudget(&budgets[i]), Name: budgets[i].GetNamespace() + "/" + budgets[i].GetName()})
+	}
+	return world, nil
+}

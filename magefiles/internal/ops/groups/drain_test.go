@@ -1,0 +1,67 @@
+package groups
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/kube"
+)
+
+// TestDeletionThatWaits: it is told once what holds the deletion of a machine, with the pod and
+// its budget, and not before some seconds.
+func TestDeletionThatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newFixture(t, nil)
+		s.server.Edit(kube.MachineDeployments, "default", "work-cluster-md-0", func(o *unstructured.Unstructured) {
+			o.SetLabels(map[string]string{capi.GroupLabel: "work-cluster-md-0"})
+		})
+		s.server.PutYAML(`
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Machine
+metadata: {name: web-1, namespace: default, labels: {cluster.x-k8s.io/deployment-name: work-cluster-md-0}, deletionTimestamp: "2026-11-27T15:00:00Z", finalizers: [machine]}
+spec: {clusterName: work-cluster}
+status:
+  nodeRef: {name: worker}
+  conditions: [{type: Deleting, status: "True", reason: DrainingNode, message: "Drain not completed yet (started at 2026-11-27T15:00:00Z):\n* Pod default/web: cannot evict"}]
+---
+{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, metadata: {name: other, namespace: default, deletionTimestamp: "2026-11-27T15:00:00Z", finalizers: [machine]}, spec: {clusterName: work-cluster}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: default, labels: {app: web}}, spec: {nodeName: worker, containers: [{name: c}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: elsewhere, namespace: default, labels: {app: web}}, spec: {nodeName: cp, containers: [{name: c}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: agent, namespace: default, ownerReferences: [{kind: DaemonSet, name: agent, controller: true}]}, spec: {nodeName: worker, containers: [{name: c}]}}
+---
+{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: keep, namespace: default}, spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}, status: {currentHealthy: 1, desiredHealthy: 1, expectedPods: 1}}
+`)
+		time.AfterFunc(patience-time.Second, func() {
+			if logged := s.lab.Logged.String(); strings.Contains(logged, "!") {
+				t.Errorf("it was told too soon:\n%s", logged)
+			}
+		})
+		time.AfterFunc(3*patience+time.Second, func() { s.server.Remove(kube.Machines, "default", "web-1") })
+		if err := s.Delete(testContext(t), "work-cluster-md-0"); err != nil {
+			t.Fatal(err)
+		}
+		logged := s.lab.Logged.String()
+		for _, want := range []string{
+			"! the deletion of its Machine web-1 began at ", "waits for Cluster API's drain of the node: Drain not completed yet",
+			"\n    default/web: its PodDisruptionBudget keep allows no eviction: minAvailable is 1 (healthy: 1 of 1 pod, needed: 1); it needs one more healthy pod",
+		} {
+			if strings.Count(logged, want) != 1 {
+				t.Errorf("want once %q:\n%s", want, logged)
+			}
+		}
+		for _, bad := range []string{"elsewhere", "agent", "other"} {
+			if strings.Contains(logged, bad) {
+				t.Errorf("it says %s:\n%s", bad, logged)
+			}
+		}
+	})
+}
