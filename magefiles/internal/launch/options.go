@@ -79,7 +79,7 @@ var Options = map[string][]Option{
 	"timeline:serve":      {{"port", "PORT", "int"}, {"since", "DURATION", "time.Duration"}},
 	"timeline:snapshot":   {{"out", "FILE", "string"}, {"within", "DURATION", "time.Duration"}},
 	"timeline:watch":      nil,
-	"workload:add":        {{"image", "REF", "string"}, {"memory", "MEMORY", "string"}, {"name", "NAME", "string"}, {"pods", "N", "int"}, {"selector", "LABELS", "string"}, {"tolerations", "KEYS", "string"}},
+	"workload:add":        {{"claims", "CLASSES", "string"}, {"devices", "DEVICES", "string"}, {"image", "REF", "string"}, {"memory", "MEMORY", "string"}, {"name", "NAME", "string"}, {"pods", "N", "int"}, {"selector", "LABELS", "string"}, {"tolerations", "KEYS", "string"}},
 	"workload:delete":     {{"name", "NAME", "string"}},
 	"workload:scale":      {{"name", "NAME", "string"}},
 }

@@ -44,10 +44,21 @@ type Workload struct {
 	// lets them on nodes with taints of these keys.
 	NodeSelector map[string]string
 	Tolerations  []string
+	// Devices are what each pod requests of extended resources, such as nvidia.com/gpu.
+	Devices map[string]string
+	// Claims has how many devices of each DeviceClass each pod claims.
+	Claims map[string]int
 	// Extra are more labels of the Deployment. An existing Deployment without them
 	// belongs to somebody else.
 	Extra map[string]string
 }
+
+// Bounds of a ResourceClaim: devices that are allocated for it, and requests
+// (k8s.io/api/resource/v1, AllocationResultsMaxSize and DeviceRequestsMaxSize).
+const (
+	maxClaimed  = 32
+	maxRequests = 32
+)
 
 // maxReplicas is the largest number of pods, so that a mistyped number does no harm.
 const maxReplicas = 1000
@@ -68,6 +79,25 @@ func (w Workload) Validate() error {
 		if _, err := name.ParseReference(w.Image); err != nil {
 			errs = append(errs, fmt.Errorf("image %q: want a reference, such as docker.io/library/busybox: %w", w.Image, err))
 		}
+	}
+	for name, amount := range w.Devices {
+		if !strings.Contains(name, "/") || len(validation.IsQualifiedName(name)) > 0 {
+			errs = append(errs, fmt.Errorf("device %q: want a name with its domain, such as nvidia.com/gpu", name))
+		}
+		if n, err := strconv.ParseInt(amount, 10, 32); err != nil || n < 1 {
+			errs = append(errs, fmt.Errorf("device %s=%s: want a whole number of at least 1", name, amount))
+		}
+	}
+	for class, n := range w.Claims {
+		if problems := validation.IsDNS1123Subdomain(class); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("device class %q: %s", class, strings.Join(problems, "; ")))
+		}
+		if n < 1 || n > maxClaimed {
+			errs = append(errs, fmt.Errorf("device class %s=%d: want a number from 1 to %d", class, n, maxClaimed))
+		}
+	}
+	if len(w.Claims) > maxRequests {
+		errs = append(errs, fmt.Errorf("%d device classes: want at most %d", len(w.Claims), maxRequests))
 	}
 	for key, value := range w.NodeSelector {
 		if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(problems) > 0 {
@@ -121,6 +151,9 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Chosen, error) {
 	}
 	manifest, err := w.manifest()
 	if err != nil {
+		return Chosen{}, err
+	}
+	if err := w.defineClaims(ctx, c); err != nil {
 		return Chosen{}, err
 	}
 	return Chosen{Memory: w.Memory, Image: w.Image, Unmatched: unmatched}, c.Apply(ctx, manifest)
@@ -311,6 +344,9 @@ func Delete(ctx context.Context, c *kube.Client, namespace, name string, progres
 	}
 	if err := c.Delete(ctx, kube.Deployments, namespace, name); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the workload %s: %w", name, err)
+	}
+	if err := deleteClaims(ctx, c, namespace, name); err != nil {
+		return err
 	}
 	return c.Wait(ctx, kube.Pods, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		left := 0

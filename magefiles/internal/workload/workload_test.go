@@ -99,6 +99,10 @@ func TestManifests(t *testing.T) {
 			Name: "scale-up", Namespace: "default", Replicas: 1, Memory: "2Gi", Image: "docker.io/library/busybox",
 			NodeSelector: map[string]string{"tier": "gpu"}, Tolerations: []string{"dedicated"},
 		},
+		"devices.yaml": {
+			Name: "train", Namespace: "default", Replicas: 2, Memory: "2Gi", Image: "example.com/pause:3.10",
+			Devices: map[string]string{"nvidia.com/gpu": "1", "example.com/nic": "2"}, Claims: map[string]int{"gpu.example.com": 1},
+		},
 	} {
 		got, err := w.manifest()
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -41,6 +43,10 @@ type Options struct {
 	Memory, Image string
 	// NodeSelector is key=value,key=value; Tolerations are keys of taints.
 	NodeSelector, Tolerations string
+	// Devices is nvidia.com/gpu=1 and the like, extended resources that each pod requests.
+	// Claims is gpu.example.com=1 and the like, device classes with numbers of devices that
+	// each pod claims.
+	Devices, Claims string
 }
 
 // Add makes pods that need nodes.
@@ -54,6 +60,21 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	}
 	if wanted.Tolerations, err = list.Split(o.Tolerations); err != nil {
 		return fmt.Errorf("-tolerations: %w", err)
+	}
+	if wanted.Devices, err = parseDevices(o.Devices); err != nil {
+		return fmt.Errorf("-devices: %w", err)
+	}
+	claims, err := parseDevices(o.Claims)
+	if err != nil {
+		return fmt.Errorf("-claims: %w", err)
+	}
+	for class, amount := range claims {
+		if wanted.Claims == nil {
+			wanted.Claims = map[string]int{}
+		}
+		if wanted.Claims[class], err = strconv.Atoi(amount); err != nil {
+			return fmt.Errorf("-claims: %s=%s: want a whole number", class, amount)
+		}
 	}
 	if err := wanted.Validate(); err != nil {
 		return err
@@ -77,6 +98,23 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	}
 	w.Log.Printf("workload %s: %s of %s, of the image %s\nmore of them: %s", wanted.Name, count(wanted.Replicas), made.Memory, made.Image, w.Config.Command("workload:scale N"+which))
 	return nil
+}
+
+// parseDevices reads name=number,name=number.
+func parseDevices(text string) (map[string]string, error) {
+	parts, err := list.Split(text)
+	if err != nil {
+		return nil, err
+	}
+	devices := map[string]string{}
+	for _, part := range parts {
+		name, amount, found := strings.Cut(part, "=")
+		if _, twice := devices[name]; twice || !found {
+			return nil, fmt.Errorf("%q: want a name and a number, such as nvidia.com/gpu=1, each name once", part)
+		}
+		devices[name] = amount
+	}
+	return devices, nil
 }
 
 // Scale changes the number of pods.

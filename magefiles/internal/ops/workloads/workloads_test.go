@@ -90,6 +90,11 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 		`memory "much"`:              {Memory: "much"},
 		"want key=value,key=value":   {NodeSelector: "tier"},
 		"-tolerations: part 2":       {Tolerations: "a,"},
+		"-devices: part 2":           {Devices: "a.b/c=1,"},
+		`-devices: "a.b/c": want`:    {Devices: "a.b/c"},
+		`-claims: "a.b=2": want`:     {Claims: "a.b=1,a.b=2"},
+		"-claims: a.b=x: want a":     {Claims: "a.b=x"},
+		`device "gpu": want`:         {Devices: "gpu=1"},
 		`toleration "not a key"`:     {Tolerations: "not a key"},
 		`image "REGISTRY/Uppercase"`: {Image: "REGISTRY/Uppercase"},
 	} {
