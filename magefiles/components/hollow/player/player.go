@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -53,6 +54,8 @@ const (
 // +kubebuilder:rbac:groups="",resources=nodes/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;delete
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceslices,verbs=create
+// +kubebuilder:rbac:groups=storage.k8s.io,resources=csinodes,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=kube-node-lease,verbs=create;patch
 
 // Reconciler plays the kubelet of hollow Nodes. It does not mind whether a Cluster is
@@ -67,6 +70,8 @@ type Reconciler struct {
 
 	mu      sync.Mutex
 	renewed map[string]time.Time // by Node
+	// announced has what was created for a Node.
+	announced map[announcement]bool
 }
 
 // SetupWithManager starts the reconciler with mgr. workload is the cluster of the Nodes.
@@ -124,6 +129,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.renew(ctx, node, &next),
 		r.playStatus(ctx, m, node, &next),
 		r.playTaints(ctx, m, node, &next),
+		r.playDrivers(ctx, m, node, &next),
 		r.playPods(ctx, m, node, &next),
 	}
 	// A conflict says that the cache is old. The event that renews it is on its way.
@@ -186,6 +192,7 @@ func (r *Reconciler) forget(node string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.renewed, node)
+	maps.DeleteFunc(r.announced, func(a announcement, _ bool) bool { return a.node == node })
 }
 
 // playPods plays each pod of the Node.

@@ -66,6 +66,22 @@ type HollowNode struct {
 	// +optional
 	Late corev1.ResourceList `json:"late,omitempty"`
 
+	// deviceDrivers have devices on the Node that pods get through ResourceClaims. Each has a
+	// ResourceSlice.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	DeviceDrivers []DeviceDriver `json:"deviceDrivers,omitempty"`
+
+	// volumeDrivers are the CSI drivers of the Node. Its CSINode has them, with the numbers
+	// of volumes.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	VolumeDrivers []VolumeDriver `json:"volumeDrivers,omitempty"`
+
 	// labels of the Node, beside the well-known ones.
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
@@ -106,6 +122,42 @@ type HollowNode struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Zone string `json:"zone,omitempty"`
+}
+
+// DeviceDriver is a driver of devices.
+type DeviceDriver struct {
+	// name of the driver.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// devices is how many there are.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=128
+	Devices int32 `json:"devices"`
+
+	// late is set if the devices come lifecycle.lateAfter after the Node was ready, and not
+	// at once.
+	// +optional
+	Late bool `json:"late,omitempty"`
+}
+
+// VolumeDriver is a CSI driver.
+type VolumeDriver struct {
+	// name of the driver.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// volumes is how many volumes of the driver the Node can have. Without it, there is no
+	// limit.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1048576
+	Volumes int32 `json:"volumes,omitempty"`
 }
 
 // Taint is a taint of a Node.
