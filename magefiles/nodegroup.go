@@ -21,6 +21,8 @@ type Nodegroup mg.Namespace
 func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 	arch *string, // ARCH of hollow nodes: amd64, arm64, ppc64le or s390x
 	capacity *string, // CAPACITY of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty; hollow nodes may have any capacity, and devices, such as cpu=96,memory=1Ti,pods=250,nvidia.com/gpu=8
+	csi *string, // CSI DRIVERS of hollow nodes, with the numbers of volumes that a node can have, ebs.csi.aws.com=25
+	dra *string, // DRIVERS of devices of hollow nodes that pods get through ResourceClaims, with numbers of devices, gpu.example.com=4; each has a DeviceClass of its name
 	fail *string, // hollow machines that report a failure: a SHARE, 10%, or the next ones, 3
 	from *string, // machine deployment NAME whose machine template the group uses, instead of the first one
 	instance *string, // instance TYPE of hollow nodes, a label
@@ -41,11 +43,12 @@ func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 	zones *string, // ZONES of hollow nodes, a,b,c: a group NAME-ZONE for each of them, with MIN to MAX nodes
 ) error {
 	return lab(ctx, "nodegroup:add",
-		option("arch", arch), option("capacity", capacity), option("fail", fail), option("from", from),
-		option("instance", instance), option("labels", labels), option("late", late), option("machines", machines),
-		option("never", never), option("own", own), option("podfail", podfail), option("podstart", podstart),
-		option("ready", ready), option("seed", seed), option("start", start), option("stop", stop),
-		option("taints", taints), option("untaint", untaint), option("zone", zone), option("zones", zones),
+		option("arch", arch), option("capacity", capacity), option("csi", csi), option("dra", dra),
+		option("fail", fail), option("from", from), option("instance", instance), option("labels", labels),
+		option("late", late), option("machines", machines), option("never", never), option("own", own),
+		option("podfail", podfail), option("podstart", podstart), option("ready", ready), option("seed", seed),
+		option("start", start), option("stop", stop), option("taints", taints), option("untaint", untaint),
+		option("zone", zone), option("zones", zones),
 		"--", name, strconv.Itoa(min), strconv.Itoa(max))
 }
 
@@ -57,12 +60,18 @@ func (Nodegroup) List(ctx context.Context) error { return lab(ctx, "nodegroup:li
 // environment's first machine deployment can have limits too. With MIN 0 it
 // also tells the autoscaler what a node of the environment has, unless the
 // group's annotations do. The options change hollow machines that the group gets
-// from then on. NAME is the name of the machine deployment. MIN is the lowest
-// number of nodes. MAX is the highest number of nodes. Example: go tool mage
-// nodegroup:set work-cluster-md-0 1 3
+// from then on. If one of -arch, -instance, -labels, -taints and -zone is given,
+// Cluster API also replaces the machines that are there. NAME is the name of the
+// machine deployment. MIN is the lowest number of nodes. MAX is the highest
+// number of nodes. Example: go tool mage nodegroup:set work-cluster-md-0 1 3
 func (Nodegroup) Set(ctx context.Context, name string, min, max int,
+	arch *string, // ARCH of hollow nodes: amd64, arm64, ppc64le or s390x
 	capacity *string, // CAPACITY of hollow nodes, such as cpu=96,memory=1Ti,nvidia.com/gpu=8
+	csi *string, // CSI DRIVERS of hollow nodes, with the numbers of volumes that a node can have, ebs.csi.aws.com=25
+	dra *string, // DRIVERS of devices of hollow nodes that pods get through ResourceClaims, with numbers of devices, gpu.example.com=4; each has a DeviceClass of its name
 	fail *string, // hollow machines that report a failure: a SHARE, 10%, or the next ones, 3
+	instance *string, // instance TYPE of hollow nodes, a label
+	labels *string, // LABELS of hollow nodes instead of those that they have, key=value,key=value, or none
 	late *string, // TIME after Ready at which the devices of a hollow node come, 60s, or only some of them, 60s,nvidia.com/gpu
 	never *string, // hollow machines that get no Node and report nothing: a SHARE, 10%, or the next ones, 3
 	podfail *string, // SHARE of the pods on hollow nodes that fail, 5%
@@ -71,12 +80,16 @@ func (Nodegroup) Set(ctx context.Context, name string, min, max int,
 	seed *string, // NUMBER that decides the jitter and the failures of hollow machines, so that a run can be repeated
 	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
+	taints *string, // TAINTS of hollow nodes instead of those that they have, key=value:Effect,key=value:Effect, or none
 	untaint *string, // a time and TAINTS: new nodes lose the taints that long after they are Ready, 30s,key=value:Effect
+	zone *string, // ZONE of hollow nodes
 ) error {
 	return lab(ctx, "nodegroup:set",
-		option("capacity", capacity), option("fail", fail), option("late", late), option("never", never),
-		option("podfail", podfail), option("podstart", podstart), option("ready", ready), option("seed", seed),
-		option("start", start), option("stop", stop), option("untaint", untaint),
+		option("arch", arch), option("capacity", capacity), option("csi", csi), option("dra", dra),
+		option("fail", fail), option("instance", instance), option("labels", labels), option("late", late),
+		option("never", never), option("podfail", podfail), option("podstart", podstart), option("ready", ready),
+		option("seed", seed), option("start", start), option("stop", stop), option("taints", taints),
+		option("untaint", untaint), option("zone", zone),
 		"--", name, strconv.Itoa(min), strconv.Itoa(max))
 }
 

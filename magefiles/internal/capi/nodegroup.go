@@ -727,16 +727,29 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 		return err
 	}
 	for _, ref := range [][]string{machineRef, bootstrapRef} {
-		kind, template := reference(group, ref)
-		if template != name {
-			continue // another's
+		if kind, _ := reference(group, ref); kind.Kind != "" {
+			if err := deleteTemplates(ctx, c, kind, namespace, name); err != nil {
+				return err
+			}
 		}
-		own, err := c.Get(ctx, kind, namespace, name)
-		if err == nil && own.GetLabels()[GroupLabel] == name {
-			err = c.Delete(ctx, kind, namespace, name)
+	}
+	return nil
+}
+
+// deleteTemplates deletes the templates of a kind that are a group's own: it may have had others
+// before. Templates that it shares with other groups do not have its label.
+func deleteTemplates(ctx context.Context, c *kube.Client, kind schema.GroupKind, namespace, group string) error {
+	templates, err := c.List(ctx, kind, namespace)
+	if err != nil {
+		return fmt.Errorf("look for the templates %s of %s: %w", kind.Kind, group, err)
+	}
+	for i := range templates {
+		t := &templates[i]
+		if t.GetLabels()[GroupLabel] != group {
+			continue
 		}
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("delete the template %s %s: %w", kind.Kind, name, err)
+		if err := c.Delete(ctx, kind, namespace, t.GetName()); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete the template %s %s: %w", kind.Kind, t.GetName(), err)
 		}
 	}
 	return nil

@@ -89,7 +89,7 @@ func machinesOf(ctx context.Context, c *kube.Client, g *unstructured.Unstructure
 	if err != nil {
 		return m, err
 	}
-	m.capacity, m.behaviour = s.Capacity(), s.Behaviour()
+	m.capacity, m.behaviour = strings.TrimSpace(s.Capacity()+" "+s.Drivers()), s.Behaviour()
 	return m, nil
 }
 

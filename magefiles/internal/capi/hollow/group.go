@@ -2,6 +2,7 @@ package hollow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/rand"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
@@ -101,9 +104,17 @@ func (s Spec) announced() map[string]string {
 			devices = append(devices, name)
 		}
 	}
-	if len(devices) == 1 {
+	switch {
+	case len(s.Node.DeviceDrivers) == 1:
+		// The number counts for one of the two, and the template has the other device.
+		d := s.Node.DeviceDrivers[0]
+		announced[draDriver], announced[gpuCount] = d.Name, fmt.Sprint(d.Devices)
+	case len(devices) == 1:
 		amount := total[devices[0]]
 		announced[gpuType], announced[gpuCount] = string(devices[0]), fmt.Sprint(amount.Value())
+	}
+	if text := s.volumeDrivers(); text != "" {
+		announced[csiDriver] = text
 	}
 	return announced
 }
@@ -130,8 +141,9 @@ func Read(ctx context.Context, c *kube.Client, group *unstructured.Unstructured)
 }
 
 // Set changes the machines that a group gets from now on, and returns what they are. The
-// annotations that tell the autoscaler the capacity change with them. The group must be Is.
-func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, change Change) (Spec, error) {
+// annotations that tell the autoscaler about them change too. If shape names anything, Cluster
+// API replaces the machines that are there. The group must be Is.
+func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, shape Shape, change Change) (Spec, error) {
 	s, err := Read(ctx, c, group)
 	if err != nil {
 		return s, err
@@ -140,7 +152,7 @@ func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, 
 	if err != nil {
 		return s, err
 	}
-	if err := s.Apply(change); err != nil {
+	if err := errors.Join(s.shape(shape), s.Apply(change)); err != nil {
 		return s, err
 	}
 	after, err := s.fields()
@@ -148,23 +160,65 @@ func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, 
 		return s, err
 	}
 	patch := map[string]any{}
-	if err := unstructured.SetNestedMap(patch, replacing(before, after), specPath...); err != nil {
-		return s, fmt.Errorf("write the template of %s: %w", group.GetName(), err)
-	}
-	if err := c.Patch(ctx, Templates, group.GetNamespace(), capi.MachineTemplateName(group), patch); err != nil {
+	if shape.Any() {
+		name, err := renewed(ctx, c, group, after)
+		if err != nil {
+			return s, err
+		}
+		if err := unstructured.SetNestedField(patch, name, "spec", "template", "spec", "infrastructureRef", "name"); err != nil {
+			return s, fmt.Errorf("name the template of %s: %w", group.GetName(), err)
+		}
+	} else if err := changeTemplate(ctx, c, group, replacing(before, after)); err != nil {
 		return s, err
 	}
-	if change.Capacity == "" {
+	if !shape.Any() && change.Capacity == "" && change.DRA == "" && change.CSI == "" {
 		return s, nil
 	}
 	annotations := map[string]any{}
-	for _, name := range capi.CapacityNames() {
+	for _, name := range append(capi.CapacityNames(), "labels", "taints") {
 		annotations[release.CapacityPrefix+name] = nil
 	}
-	for name, value := range s.announced() {
-		annotations[release.CapacityPrefix+name] = value
+	announced, err := s.Group(capi.NodeGroup{})
+	if err != nil {
+		return s, err
 	}
-	return s, c.Patch(ctx, kube.MachineDeployments, group.GetNamespace(), group.GetName(), map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	for key, value := range announced.Announced() {
+		annotations[key] = value
+	}
+	patch["metadata"] = map[string]any{"annotations": annotations}
+	return s, c.Patch(ctx, kube.MachineDeployments, group.GetNamespace(), group.GetName(), patch)
+}
+
+// changeTemplate changes the template of a group in its place. Cluster API makes later machines of
+// it, and leaves those that are there.
+func changeTemplate(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, fields map[string]any) error {
+	patch := map[string]any{}
+	if err := unstructured.SetNestedMap(patch, fields, specPath...); err != nil {
+		return fmt.Errorf("write the template of %s: %w", group.GetName(), err)
+	}
+	return c.Patch(ctx, Templates, group.GetNamespace(), capi.MachineTemplateName(group), patch)
+}
+
+// renewed creates another template with these fields and returns its name. Cluster API replaces
+// the machines of a group that refers to another template. The templates before are deleted with
+// the group: MachineSets refer to them.
+func renewed(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, fields map[string]any) (string, error) {
+	template := &unstructured.Unstructured{Object: map[string]any{}}
+	template.SetGroupVersionKind(Templates.WithVersion(version))
+	template.SetNamespace(group.GetNamespace())
+	template.SetName(group.GetName() + "-" + rand.String(5))
+	labels := map[string]string{}
+	for _, key := range []string{clusterv1.ClusterNameLabel, capi.GroupLabel} {
+		labels[key] = group.GetLabels()[key]
+	}
+	template.SetLabels(labels)
+	if err := unstructured.SetNestedMap(template.Object, fields, specPath...); err != nil {
+		return "", fmt.Errorf("write another template of %s: %w", group.GetName(), err)
+	}
+	if err := c.Create(ctx, template); err != nil {
+		return "", fmt.Errorf("create another template of %s: %w", group.GetName(), err)
+	}
+	return template.GetName(), nil
 }
 
 // replacing returns the merge patch that makes after of before.

@@ -36,6 +36,9 @@ type Node struct {
 	// Ready. No resource is in both.
 	Capacity corev1.ResourceList `json:"capacity"`
 	Late     corev1.ResourceList `json:"late,omitempty"`
+	// DeviceDrivers have devices for ResourceClaims, and VolumeDrivers limit volumes.
+	DeviceDrivers []DeviceDriver `json:"deviceDrivers,omitempty"`
+	VolumeDrivers []VolumeDriver `json:"volumeDrivers,omitempty"`
 	// Labels are those that no other field has.
 	Labels map[string]string `json:"labels,omitempty"`
 	Taints []corev1.Taint    `json:"taints,omitempty"`
@@ -75,11 +78,12 @@ type Pods struct {
 	Fail *intstr.IntOrString `json:"fail,omitempty"`
 }
 
-// Shape are the options that say what the nodes of a new group are, as text from a command
-// line.
+// Shape are the options that say what the nodes of a group are, as text from a command line. An
+// empty one changes nothing. If a living group changes its shape, its machines are replaced: the
+// autoscaler assumes that the nodes of a group are alike.
 type Shape struct {
 	// Labels and Taints are those of the nodes, as capi.ParseTaints reads them. Any label is
-	// allowed that a Node may have.
+	// allowed that a Node may have. Either may be "none".
 	Labels, Taints string
 	// Zone, Arch and InstanceType are the values of the labels that Kubernetes knows.
 	Zone, Arch, InstanceType string
@@ -90,6 +94,9 @@ type Shape struct {
 type Change struct {
 	// Capacity is cpu=8,memory=32Gi,nvidia.com/gpu=4 and the like.
 	Capacity string
+	// DRA has drivers with numbers of devices, gpu.example.com=4, and CSI those with numbers of
+	// volumes, ebs.csi.aws.com=25. Either may be "none".
+	DRA, CSI string
 	Behaviour
 }
 
@@ -108,6 +115,12 @@ type Behaviour struct {
 	// Seed is a number that decides, with the number of a machine, its jitter and its fate.
 	Seed string
 }
+
+// Any reports whether the options name anything.
+func (o Shape) Any() bool { return o != Shape{} }
+
+// Check refuses wrong options before the group that they change is known.
+func (o Shape) Check() error { return new(Spec).shape(o) }
 
 // Any reports whether the options change anything.
 func (c Change) Any() bool { return c != Change{} }
@@ -146,10 +159,39 @@ var own = map[string]string{
 	kube.MachinesLabel: "it is " + kube.Hollow,
 }
 
+// shape replaces what the options name.
 func (s *Spec) shape(o Shape) error {
 	var errs []error
-	labels, err := capi.ParseNodeLabels(o.Labels)
-	errs = append(errs, err)
+	if o.Labels != "" {
+		errs = append(errs, s.setLabels(o.Labels))
+	}
+	if o.Taints != "" {
+		taints, err := capi.ParseTaints(unlessNone(o.Taints))
+		errs = append(errs, err)
+		s.Node.Taints = coreTaints(taints)
+	}
+	for _, value := range []struct {
+		option, text string
+		to           *string
+	}{{"zone", o.Zone, &s.Node.Zone}, {"instance", o.InstanceType, &s.Node.InstanceType}, {"arch", o.Arch, &s.Node.Architecture}} {
+		if value.text == "" {
+			continue
+		}
+		if problems := validation.IsValidLabelValue(value.text); len(problems) > 0 {
+			errs = append(errs, fmt.Errorf("-%s=%s: want the value of a label: %s", value.option, value.text, strings.Join(problems, "; ")))
+		}
+		*value.to = value.text
+	}
+	if o.Arch != "" && !slices.Contains(architectures, o.Arch) {
+		errs = append(errs, fmt.Errorf("-arch=%s: want one of %s", o.Arch, strings.Join(architectures, ", ")))
+	}
+	return errors.Join(errs...)
+}
+
+// setLabels replaces the labels that no other option sets.
+func (s *Spec) setLabels(text string) error {
+	labels, err := capi.ParseNodeLabels(unlessNone(text))
+	errs := []error{err}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		why := own[key]
 		if slices.Contains(controlPlane, key) {
@@ -159,25 +201,18 @@ func (s *Spec) shape(o Shape) error {
 			errs = append(errs, fmt.Errorf("label %q: %s", key, why))
 		}
 	}
-	if len(labels) > 0 {
-		s.Node.Labels = labels
-	}
-	taints, err := capi.ParseTaints(o.Taints)
-	errs = append(errs, err)
-	s.Node.Taints = coreTaints(taints)
-	for _, value := range []struct {
-		option, text string
-		to           *string
-	}{{"zone", o.Zone, &s.Node.Zone}, {"instance", o.InstanceType, &s.Node.InstanceType}} {
-		if problems := validation.IsValidLabelValue(value.text); len(problems) > 0 {
-			errs = append(errs, fmt.Errorf("-%s=%s: want the value of a label: %s", value.option, value.text, strings.Join(problems, "; ")))
-		}
-		*value.to = value.text
-	}
-	if s.Node.Architecture = o.Arch; o.Arch != "" && !slices.Contains(architectures, o.Arch) {
-		errs = append(errs, fmt.Errorf("-arch=%s: want one of %s", o.Arch, strings.Join(architectures, ", ")))
+	if s.Node.Labels = labels; len(labels) == 0 {
+		s.Node.Labels = nil
 	}
 	return errors.Join(errs...)
+}
+
+// unlessNone returns the text, or no text if it is none.
+func unlessNone(text string) string {
+	if text == none {
+		return ""
+	}
+	return text
 }
 
 func coreTaints(taints []capi.Taint) []corev1.Taint {
@@ -215,6 +250,8 @@ func (s *Spec) Apply(c Change) error {
 	}
 	l := &s.Lifecycle
 	option("capacity", c.Capacity, s.setCapacity)
+	option("dra", c.DRA, s.setDeviceDrivers)
+	option("csi", c.CSI, s.setVolumeDrivers)
 	option("late", c.Late, s.setLate)
 	option("untaint", c.Untaint, s.setUntaint)
 	option("start", c.Start, varying(&l.Start, &l.StartJitter))
@@ -273,27 +310,33 @@ func (s *Spec) setLate(text string) error {
 	if err != nil {
 		return fmt.Errorf("%w, and after it the devices, if not all of them come late: 60s,nvidia.com/gpu", err)
 	}
-	s.Node.Capacity, s.Node.Late = s.Total(), nil
-	s.Lifecycle.LateAfter.Duration = d
-	if d == 0 {
-		return nil
-	}
 	names, err := list.Split(rest)
 	if err != nil || named && len(names) == 0 {
 		return errors.New("want the devices after the time without empty parts, such as 60s,nvidia.com/gpu, or the time alone")
 	}
+	s.Node.Capacity, s.Node.Late = s.Total(), nil
+	s.Lifecycle.LateAfter.Duration = d
+	drivers := slices.Clone(s.Node.DeviceDrivers)
+	for i := range drivers {
+		drivers[i].Late = d > 0 && (!named || slices.Contains(names, drivers[i].Name))
+	}
+	s.Node.DeviceDrivers = drivers
+	if d == 0 {
+		return nil
+	}
 	late := map[corev1.ResourceName]bool{}
 	for _, name := range names {
-		late[corev1.ResourceName(name)] = true
-	}
-	for name := range late {
-		if _, there := s.Node.Capacity[name]; !there || !isDevice(name) {
-			return fmt.Errorf("%s is no device of the capacity %s", name, textOf(s.Node.Capacity))
+		_, there := s.Node.Capacity[corev1.ResourceName(name)]
+		switch {
+		case there && isDevice(corev1.ResourceName(name)):
+			late[corev1.ResourceName(name)] = true
+		case !slices.ContainsFunc(drivers, func(d DeviceDriver) bool { return d.Name == name }):
+			return fmt.Errorf("%s is no device of the capacity %s, and no driver of devices", name, textOf(s.Node.Capacity))
 		}
 	}
 	s.delay(func(name corev1.ResourceName) bool { return isDevice(name) && (!named || late[name]) })
-	if len(s.Node.Late) == 0 {
-		return fmt.Errorf("the capacity %s has no device, such as nvidia.com/gpu=4", textOf(s.Node.Capacity))
+	if len(s.Node.Late) == 0 && !slices.ContainsFunc(drivers, func(d DeviceDriver) bool { return d.Late }) {
+		return fmt.Errorf("the capacity %s has no device, such as nvidia.com/gpu=4, and there is no driver of devices", textOf(s.Node.Capacity))
 	}
 	return nil
 }
@@ -348,12 +391,17 @@ func (s Spec) Behaviour() string {
 	say("stop", short(l.Stop.Duration))
 	share("fail", l.Fail)
 	share("never", l.Never)
-	if len(s.Node.Late) > 0 {
-		names := []string{short(l.LateAfter.Duration)}
-		for _, name := range slices.Sorted(maps.Keys(s.Node.Late)) {
-			names = append(names, string(name))
+	var late []string
+	for _, name := range slices.Sorted(maps.Keys(s.Node.Late)) {
+		late = append(late, string(name))
+	}
+	for _, d := range s.Node.DeviceDrivers {
+		if d.Late {
+			late = append(late, d.Name)
 		}
-		say("late", strings.Join(names, ","))
+	}
+	if len(late) > 0 {
+		say("late", strings.Join(append([]string{short(l.LateAfter.Duration)}, late...), ","))
 	}
 	if len(s.Node.StartupTaints) > 0 {
 		words := []string{short(l.Untaint.Duration)}

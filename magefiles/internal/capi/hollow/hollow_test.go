@@ -23,7 +23,7 @@ var everything = struct {
 }{
 	Shape{Labels: "tier=gpu,node-role.kubernetes.io/gpu=", Taints: "dedicated=gpu:NoSchedule", Zone: "a", Arch: "arm64", InstanceType: "g5.xlarge"},
 	Change{
-		Capacity: "cpu=7500m,memory=32Gi,ephemeral-disk=100Gi,maxPods=64,hugepages-2Mi=64Mi,gpu-type=nvidia.com/gpu,gpu-count=4,example.com/nic=2", Behaviour: Behaviour{Start: "30s+-10s", Ready: "5s", Stop: "1m", Fail: "10%", Never: "3", Late: "60s,nvidia.com/gpu", Untaint: "20s,example.com/agent:NoSchedule",
+		Capacity: "cpu=7500m,memory=32Gi,ephemeral-disk=100Gi,maxPods=64,hugepages-2Mi=64Mi,gpu-type=nvidia.com/gpu,gpu-count=4,example.com/nic=2", DRA: "gpu.example.com=4", CSI: "ebs.csi.aws.com=25", Behaviour: Behaviour{Start: "30s+-10s", Ready: "5s", Stop: "1m", Fail: "10%", Never: "3", Late: "60s,nvidia.com/gpu,gpu.example.com", Untaint: "20s,example.com/agent:NoSchedule",
 			PodStart: "2s±1s", PodFail: "5%", Seed: "-7",
 		},
 	},
@@ -62,6 +62,10 @@ node:
     hugepages-2Mi: 64Mi
     memory: 32Gi
     pods: "64"
+  deviceDrivers:
+  - devices: 4
+    late: true
+    name: gpu.example.com
   instanceType: g5.xlarge
   labels:
     node-role.kubernetes.io/gpu: ""
@@ -75,6 +79,9 @@ node:
   - effect: NoSchedule
     key: dedicated
     value: gpu
+  volumeDrivers:
+  - name: ebs.csi.aws.com
+    volumes: 25
   zone: a
 pods:
   fail: 5%
@@ -84,7 +91,7 @@ pods:
 	if string(got) != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	if got, want := s.Behaviour(), "start=30s±10s ready=5s stop=1m fail=10% never=3 late=1m,nvidia.com/gpu untaint=20s,example.com/agent:NoSchedule podstart=2s±1s podfail=5% seed=-7"; got != want {
+	if got, want := s.Behaviour(), "start=30s±10s ready=5s stop=1m fail=10% never=3 late=1m,nvidia.com/gpu,gpu.example.com untaint=20s,example.com/agent:NoSchedule podstart=2s±1s podfail=5% seed=-7"; got != want {
 		t.Errorf("it does %s\nwant %s", got, want)
 	}
 	if got, want := s.Capacity(), "cpu=7500m,ephemeral-storage=100Gi,example.com/nic=2,hugepages-2Mi=64Mi,memory=32Gi,nvidia.com/gpu=4,pods=64"; got != want {
@@ -177,7 +184,7 @@ spec:
 
 func newServer(t *testing.T) *kubetest.Server {
 	t.Helper()
-	return kubetest.New(t, []schema.GroupVersionKind{kube.MachineDeployments.WithVersion("v1beta2"), Templates.WithVersion(version)}, cluster)
+	return kubetest.New(t, []schema.GroupVersionKind{kube.MachineDeployments.WithVersion("v1beta2"), kube.Machines.WithVersion("v1beta2"), Templates.WithVersion(version)}, cluster)
 }
 
 func made(t *testing.T, server *kubetest.Server, o Shape, c Change) *unstructured.Unstructured {
@@ -241,11 +248,11 @@ func TestSet(t *testing.T) {
 		change              Change
 		capacity, behaviour string
 	}{
-		{Change{Behaviour: Behaviour{Fail: "0", Start: "5s", Untaint: "0s"}}, "cpu=7500m,ephemeral-storage=100Gi,example.com/nic=2,hugepages-2Mi=64Mi,memory=32Gi,nvidia.com/gpu=4,pods=64", "start=5s ready=5s stop=1m never=3 late=1m,nvidia.com/gpu podstart=2s±1s podfail=5% seed=-7"},
-		{Change{Capacity: "cpu=2,memory=4Gi,nvidia.com/gpu=8"}, "cpu=2,memory=4Gi,nvidia.com/gpu=8", "start=5s ready=5s stop=1m never=3 late=1m,nvidia.com/gpu podstart=2s±1s podfail=5% seed=-7"},
+		{Change{Behaviour: Behaviour{Fail: "0", Start: "5s", Untaint: "0s"}}, "cpu=7500m,ephemeral-storage=100Gi,example.com/nic=2,hugepages-2Mi=64Mi,memory=32Gi,nvidia.com/gpu=4,pods=64", "start=5s ready=5s stop=1m never=3 late=1m,nvidia.com/gpu,gpu.example.com podstart=2s±1s podfail=5% seed=-7"},
+		{Change{Capacity: "cpu=2,memory=4Gi,nvidia.com/gpu=8"}, "cpu=2,memory=4Gi,nvidia.com/gpu=8", "start=5s ready=5s stop=1m never=3 late=1m,nvidia.com/gpu,gpu.example.com podstart=2s±1s podfail=5% seed=-7"},
 		{Change{Behaviour: Behaviour{Late: "0s", Ready: "0s", PodStart: "0s", PodFail: "0%", Never: "0%", Stop: "0s", Seed: "0"}}, "cpu=2,memory=4Gi,nvidia.com/gpu=8", "start=5s"},
 	} {
-		if _, err := Set(t.Context(), server.Client(), g, step.change); err != nil {
+		if _, err := Set(t.Context(), server.Client(), g, Shape{}, step.change); err != nil {
 			t.Fatal(err)
 		}
 		s, err := Read(t.Context(), server.Client(), g)
@@ -253,11 +260,11 @@ func TestSet(t *testing.T) {
 			t.Errorf("after %+v it has %s and does %s, %v\nwant %s and %s", step.change, s.Capacity(), s.Behaviour(), err, step.capacity, step.behaviour)
 		}
 	}
-	const want = "cpu=2 gpu-count=8 gpu-type=nvidia.com/gpu labels=caslab.local/machines=hollow,kubernetes.io/arch=arm64,node-role.kubernetes.io/gpu=,node.kubernetes.io/instance-type=g5.xlarge,tier=gpu,topology.kubernetes.io/zone=a memory=4Gi taints=dedicated=gpu:NoSchedule"
+	const want = "cpu=2 csi-driver=ebs.csi.aws.com=25 dra-driver=gpu.example.com gpu-count=4 labels=caslab.local/machines=hollow,kubernetes.io/arch=arm64,node-role.kubernetes.io/gpu=,node.kubernetes.io/instance-type=g5.xlarge,tier=gpu,topology.kubernetes.io/zone=a memory=4Gi taints=dedicated=gpu:NoSchedule"
 	if got := announced(server.Get(kube.MachineDeployments, "default", "gpu")); got != want {
 		t.Errorf("announced\n%s\nwant\n%s", got, want)
 	}
-	if _, err := Set(t.Context(), server.Client(), g, Change{Behaviour: Behaviour{Fail: "x"}}); err == nil {
+	if _, err := Set(t.Context(), server.Client(), g, Shape{}, Change{Behaviour: Behaviour{Fail: "x"}}); err == nil {
 		t.Error("a wrong option is set")
 	}
 }

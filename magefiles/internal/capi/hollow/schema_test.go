@@ -76,6 +76,13 @@ func problems(s *apiextensionsv1.JSONSchemaProps, value any, path string) []stri
 		if s.Type != "integer" && !s.XIntOrString {
 			all = append(all, fmt.Sprintf("%s is %d, want %s", path, v, s.Type))
 		}
+		if s.Minimum != nil && float64(v) < *s.Minimum || s.Maximum != nil && float64(v) > *s.Maximum {
+			all = append(all, fmt.Sprintf("%s is %d, which is out of bounds", path, v))
+		}
+	case bool:
+		if s.Type != "boolean" {
+			all = append(all, fmt.Sprintf("%s is %t, want %s", path, v, s.Type))
+		}
 	default:
 		all = append(all, fmt.Sprintf("%s is a %T", path, v))
 	}
@@ -85,7 +92,7 @@ func problems(s *apiextensionsv1.JSONSchemaProps, value any, path string) []stri
 func TestTemplatesFitTheirDefinition(t *testing.T) {
 	t.Parallel()
 	schema := definition(t).Properties["spec"]
-	extreme := Change{Behaviour: Behaviour{Start: "24h±24h", Ready: "1ms", Stop: "1h59m59.999s", Fail: "100%", Never: "100000", PodFail: "100%", Seed: "9223372036854775807"}}
+	extreme := Change{DRA: "a=1,b=128", CSI: "a=0,b=1048576", Behaviour: Behaviour{Start: "24h±24h", Ready: "1ms", Stop: "1h59m59.999s", Fail: "100%", Never: "100000", PodFail: "100%", Seed: "9223372036854775807"}}
 	for name, options := range map[string]struct {
 		shape  Shape
 		change Change

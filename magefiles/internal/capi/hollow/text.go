@@ -119,8 +119,10 @@ func percentOf(share *intstr.IntOrString) int {
 
 // The names that a capacity of docker machines has, and those of Kubernetes.
 const (
-	gpuType  = "gpu-type"
-	gpuCount = "gpu-count"
+	gpuType   = "gpu-type"
+	gpuCount  = "gpu-count"
+	draDriver = "dra-driver"
+	csiDriver = "csi-driver"
 )
 
 var dockerNames = map[string]corev1.ResourceName{
@@ -144,6 +146,10 @@ func parseCapacity(text string) (corev1.ResourceList, error) {
 		case gpuCount:
 			devices = value
 			continue
+		case draDriver:
+			return nil, fmt.Errorf("%q: hollow nodes have devices for ResourceClaims by -dra, such as -dra=gpu.example.com=4", part)
+		case csiDriver:
+			return nil, fmt.Errorf("%q: hollow nodes have CSI drivers by -csi, such as -csi=ebs.csi.aws.com=25", part)
 		}
 		if err := add(capacity, given, value); err != nil {
 			return nil, fmt.Errorf("%q: %w", part, err)

@@ -21,10 +21,9 @@ var nodegroupVerbs = []verb{
 		example: "go tool mage nodegroup:add gpu 0 2 -labels=tier=gpu -taints=dedicated=gpu:NoSchedule",
 	}, func(fs *flag.FlagSet, o *groups.Options) {
 		fs.StringVar(&o.Machines, "machines", groups.Docker, "`KIND` of machines: docker has containers with kubelets; hollow has Node objects of any size that the lab plays, without a kubelet: pods do not really run, with no images, network, volumes, logs or exec")
-		fs.StringVar(&o.Zone, "zone", "", "`ZONE` of hollow nodes")
+		definePlace(fs, &o.Zone, &o.Arch, &o.InstanceType)
 		fs.StringVar(&o.Zones, "zones", "", "`ZONES` of hollow nodes, a,b,c: a group NAME-ZONE for each of them, with MIN to MAX nodes")
-		fs.StringVar(&o.Arch, "arch", "", "`ARCH` of hollow nodes: amd64, arm64, ppc64le or s390x")
-		fs.StringVar(&o.InstanceType, "instance", "", "instance `TYPE` of hollow nodes, a label")
+		defineDrivers(fs, &o.DRA, &o.CSI)
 		defineBehaviour(fs, &o.Behaviour)
 		fs.StringVar(&o.From, "from", "", "machine deployment `NAME` whose machine template the group uses, instead of the first one")
 		fs.BoolVar(&o.Own, "own", false, "copy the machine template instead of sharing it")
@@ -45,17 +44,22 @@ var nodegroupVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "nodegroup:set",
 		summary: "Sets the limits that the autoscaler keeps for a machine deployment.",
-		details: "The environment's first machine deployment can have limits too. With MIN 0 it also tells the autoscaler what a node of the environment has, unless the group's annotations do. The options change hollow machines that the group gets from then on.",
+		details: "The environment's first machine deployment can have limits too. With MIN 0 it also tells the autoscaler what a node of the environment has, unless the group's annotations do. The options change hollow machines that the group gets from then on. " +
+			"If one of -arch, -instance, -labels, -taints and -zone is given, Cluster API also replaces the machines that are there.",
 		args: []argument{
 			{"NAME", "the name of the machine deployment"},
 			{"MIN", "the lowest number of nodes"},
 			{"MAX", "the highest number of nodes"},
 		},
 		example: "go tool mage nodegroup:set work-cluster-md-0 1 3",
-	}, func(fs *flag.FlagSet, o *hollow.Change) {
+	}, func(fs *flag.FlagSet, o *groups.Changes) {
+		definePlace(fs, &o.Zone, &o.Arch, &o.InstanceType)
+		defineDrivers(fs, &o.DRA, &o.CSI)
+		fs.StringVar(&o.Labels, "labels", "", "`LABELS` of hollow nodes instead of those that they have, key=value,key=value, or none")
+		fs.StringVar(&o.Taints, "taints", "", "`TAINTS` of hollow nodes instead of those that they have, key=value:Effect,key=value:Effect, or none")
 		fs.StringVar(&o.Capacity, "capacity", "", "`CAPACITY` of hollow nodes, such as cpu=96,memory=1Ti,nvidia.com/gpu=8")
 		defineBehaviour(fs, &o.Behaviour)
-	}, func(ctx context.Context, s *session, o hollow.Change, args []string) error {
+	}, func(ctx context.Context, s *session, o groups.Changes, args []string) error {
 		lowest, highest, err := parseLimits(args[1:])
 		if err != nil {
 			return err
@@ -70,6 +74,19 @@ var nodegroupVerbs = []verb{
 	}, noOptions, func(ctx context.Context, s *session, _ struct{}, args []string) error {
 		return s.groups.Delete(ctx, args[0])
 	}),
+}
+
+// definePlace declares what hollow nodes have as well-known labels.
+func definePlace(fs *flag.FlagSet, zone, arch, instanceType *string) {
+	fs.StringVar(zone, "zone", "", "`ZONE` of hollow nodes")
+	fs.StringVar(arch, "arch", "", "`ARCH` of hollow nodes: amd64, arm64, ppc64le or s390x")
+	fs.StringVar(instanceType, "instance", "", "instance `TYPE` of hollow nodes, a label")
+}
+
+// defineDrivers declares the drivers of hollow nodes.
+func defineDrivers(fs *flag.FlagSet, dra, csi *string) {
+	fs.StringVar(dra, "dra", "", "`DRIVERS` of devices of hollow nodes that pods get through ResourceClaims, with numbers of devices, gpu.example.com=4; each has a DeviceClass of its name")
+	fs.StringVar(csi, "csi", "", "CSI `DRIVERS` of hollow nodes, with the numbers of volumes that a node can have, ebs.csi.aws.com=25")
 }
 
 // defineBehaviour declares what hollow machines do.

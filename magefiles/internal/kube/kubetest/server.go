@@ -145,7 +145,7 @@ func (s *Server) Undefine(kind schema.GroupKind) {
 }
 
 func clusterScoped(k schema.GroupKind) bool {
-	return k == kube.Nodes || k == kube.Namespaces || k == kube.Definitions || k.Kind == "PriorityClass" ||
+	return k == kube.Nodes || k == kube.Namespaces || k == kube.Definitions || k.Kind == "PriorityClass" || k.Kind == "DeviceClass" ||
 		k == kube.Volumes || k == kube.StorageClasses || k == kube.CSINodes ||
 		strings.HasPrefix(k.Kind, "Cluster") && k.Group != kube.Clusters.Group
 }

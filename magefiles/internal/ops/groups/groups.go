@@ -68,6 +68,8 @@ type Options struct {
 	Zones string
 	// Zone, Arch and InstanceType are labels of hollow nodes.
 	Zone, Arch, InstanceType string
+	// DRA and CSI are drivers of hollow nodes.
+	DRA, CSI string
 	// Behaviour is what hollow machines do.
 	Behaviour hollow.Behaviour
 	// Extra are more labels of the machine deployment and of its own templates.
@@ -102,7 +104,7 @@ func (o Options) hollowOptions() []string {
 	b := o.Behaviour
 	var given []string
 	for _, option := range [][2]string{
-		{"zone", o.Zone}, {"zones", o.Zones}, {"arch", o.Arch}, {"instance", o.InstanceType},
+		{"zone", o.Zone}, {"zones", o.Zones}, {"arch", o.Arch}, {"instance", o.InstanceType}, {"dra", o.DRA}, {"csi", o.CSI},
 		{"start", b.Start}, {"ready", b.Ready}, {"stop", b.Stop}, {"fail", b.Fail}, {"never", b.Never},
 		{"late", b.Late}, {"untaint", b.Untaint}, {"podstart", b.PodStart}, {"podfail", b.PodFail}, {"seed", b.Seed},
 	} {
@@ -243,18 +245,25 @@ func (g *Groups) List(ctx context.Context) error {
 	return lab.Waited(ctx, "list the node groups", grouptable.Write(ctx, g.Out, c.Management, c.Namespace, c.Name))
 }
 
+// Changes are the options of Set, as text from a command line, that change hollow machines. Those
+// of the Shape replace the machines.
+type Changes struct {
+	hollow.Shape
+	hollow.Change
+}
+
 // Set sets the autoscaler's limits of a machine deployment, and changes what hollow machines of
 // it are and do.
-func (g *Groups) Set(ctx context.Context, name string, lowest, highest int, change hollow.Change) error {
-	if err := errors.Join(capi.CheckSizes(lowest, highest), change.Check()); err != nil {
+func (g *Groups) Set(ctx context.Context, name string, lowest, highest int, o Changes) error {
+	if err := errors.Join(capi.CheckSizes(lowest, highest), o.Shape.Check(), o.Change.Check()); err != nil {
 		return err
 	}
 	c, err := g.Open(ctx)
 	if err != nil {
 		return err
 	}
-	if change.Any() {
-		if err := g.change(ctx, c, name, change); err != nil {
+	if o.Shape.Any() || o.Change.Any() {
+		if err := g.change(ctx, c, name, o); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
-	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -210,7 +209,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 			t.Errorf("Add() = %v, want %q in it", err, want)
 		}
 	}
-	if err := g.Set(t.Context(), "web", -1, 4, hollow.Change{}); err == nil || !strings.Contains(err.Error(), "-1") {
+	if err := g.Set(t.Context(), "web", -1, 4, Changes{}); err == nil || !strings.Contains(err.Error(), "-1") {
 		t.Errorf("Set() of a negative minimum = %v", err)
 	}
 }
@@ -218,7 +217,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 func TestSet(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4, hollow.Change{}); err != nil {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4, Changes{}); err != nil {
 		t.Fatal(err)
 	}
 	g := s.group(t, "work-cluster-md-0")
@@ -229,7 +228,7 @@ func TestSet(t *testing.T) {
 	if logged := s.lab.Logged.String(); !strings.Contains(logged, "what this machine has, cpu=8,memory=16Gi") || !strings.Contains(logged, "work-cluster-md-0 has the limits 0 to 4 nodes") {
 		t.Errorf("said\n%s", logged)
 	}
-	if err := s.Set(testContext(t), "nope", 1, 2, hollow.Change{}); !errors.As(err, new(*capi.MissingGroupError)) {
+	if err := s.Set(testContext(t), "nope", 1, 2, Changes{}); !errors.As(err, new(*capi.MissingGroupError)) {
 		t.Errorf("Set() of no group = %v", err)
 	}
 }
@@ -240,7 +239,7 @@ func TestSetOnAForeignCluster(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, map[string]string{"AUTOSCALER_VERSION": "1.36.1"})
 	s.cluster.Own = false
-	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4, hollow.Change{}); err != nil {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 4, Changes{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.group(t, "work-cluster-md-0").GetAnnotations()[release.CapacityPrefix+"cpu"]; got != "" {
@@ -275,7 +274,7 @@ func TestDelete(t *testing.T) {
 func TestList(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)
-	if err := s.Set(testContext(t), "work-cluster-md-0", 1, 4, hollow.Change{}); err != nil {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 1, 4, Changes{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.List(testContext(t)); err != nil {
@@ -292,8 +291,8 @@ func TestList(t *testing.T) {
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	for want, do := range map[string]func(*Groups, context.Context) error{
-		"waited for the API server to accept the limits of the machine deployment web": func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 1, 3, hollow.Change{}) },
-		"waited for the API server to list the nodes":                                  func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 0, 3, hollow.Change{}) },
+		"waited for the API server to accept the limits of the machine deployment web": func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 1, 3, Changes{}) },
+		"waited for the API server to list the nodes":                                  func(g *Groups, ctx context.Context) error { return g.Set(ctx, "web", 0, 3, Changes{}) },
 		"waited for the API server to list the node groups":                            (*Groups).List,
 	} {
 		s := newFixture(t, nil)

@@ -38,11 +38,15 @@ func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options)
 	if err := g.Prepare(ctx, c); err != nil {
 		return err
 	}
+	if err := spec.DefineClasses(ctx, c.Workload); err != nil {
+		return err
+	}
 	want := group.Min
 	if spec.Lifecycle.Fail != nil || spec.Lifecycle.Never != nil {
 		want = 0
 		g.Log.Printf("some of its machines never become nodes, so nothing waits for them")
 	}
+	g.warnOfClaims(group.Min, spec)
 	g.warnOfDaemons(ctx, c, groups[0]) // the others differ in their zones
 	for _, one := range groups {
 		if err := g.add(ctx, c, one, want, 5*time.Minute+spec.Slowest()); err != nil {
@@ -51,6 +55,19 @@ func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options)
 	}
 	g.warnOfTotal(ctx, c)
 	return nil
+}
+
+// warnOfClaims says what an autoscaler does not know about the devices of an empty group. It reads
+// one driver from the annotations, and expects a ResourceSlice whose pool has the field
+// resourceSliceCount unset (cluster-autoscaler 1.36.1,
+// cloudprovider/clusterapi/clusterapi_unstructured.go: InstanceResourceSlices). The scheduler's
+// library takes such a pool for incomplete, and allocates nothing from it
+// (k8s.io/dynamic-resource-allocation v0.36.1, structured/internal/stable/pools_stable.go:
+// GatherPools).
+func (g *Groups) warnOfClaims(lowest int, spec hollow.Spec) {
+	if lowest == 0 && len(spec.Node.DeviceDrivers) > 0 {
+		g.Log.Printf("! autoscalers up to 1.36.1 do not scale an empty group up for a ResourceClaim, because they expect an incomplete pool of devices; with MIN 1, they scale it up")
+	}
 }
 
 // warnOfTotal says what to type if the node groups may have more nodes than the autoscaler's
@@ -126,7 +143,7 @@ func hollowGroups(group capi.NodeGroup, o Options) (groups []capi.NodeGroup, spe
 		if o.Zones != "" {
 			one.Name = hollow.InZone(group.Name, zone)
 		}
-		spec, err = hollow.New(hollow.Shape{Labels: o.Labels, Taints: o.Taints, Zone: zone, Arch: o.Arch, InstanceType: o.InstanceType}, hollow.Change{Capacity: o.Capacity, Behaviour: o.Behaviour})
+		spec, err = hollow.New(hollow.Shape{Labels: o.Labels, Taints: o.Taints, Zone: zone, Arch: o.Arch, InstanceType: o.InstanceType}, hollow.Change{Capacity: o.Capacity, DRA: o.DRA, CSI: o.CSI, Behaviour: o.Behaviour})
 		if err := errors.Join(one.Validate(), err); err != nil {
 			return nil, spec, err
 		}
@@ -176,7 +193,7 @@ func (g *Groups) checkFree(ctx context.Context, c *target.Cluster, groups []capi
 }
 
 // change changes what hollow machines of a group are and do.
-func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, change hollow.Change) error {
+func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, o Changes) error {
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
 	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
@@ -188,12 +205,23 @@ func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, cha
 		return err
 	}
 	if !hollow.Is(group) {
-		return fmt.Errorf("%s has no hollow machines, so only MIN and MAX can change", name)
+		return fmt.Errorf("%s has no hollow machines, so only MIN and MAX can change; for other nodes, add another group, and delete this one:\n  %s\n  %s", name,
+			g.Config.Command("nodegroup:add NAME MIN MAX"), g.Config.Command("nodegroup:delete "+name))
 	}
-	spec, err := hollow.Set(ctx, c.Management, group, change)
+	var drivers hollow.Spec
+	if err := drivers.Apply(hollow.Change{DRA: o.DRA}); err != nil {
+		return err
+	}
+	if err := drivers.DefineClasses(ctx, c.Workload); err != nil {
+		return lab.Waited(ctx, "accept the classes of devices", err)
+	}
+	spec, err := hollow.Set(ctx, c.Management, group, o.Shape, o.Change)
 	if err != nil {
 		return lab.Waited(ctx, "change the machines of "+name, err)
 	}
-	g.Log.Printf("machines that %s gets from now on have %s, and: %s", name, spec.Capacity(), cmp.Or(spec.Behaviour(), "no delays, no failures"))
+	g.Log.Printf("machines that %s gets from now on have %s, and: %s", name, strings.TrimSpace(spec.Capacity()+" "+spec.Drivers()), cmp.Or(spec.Behaviour(), "no delays, no failures"))
+	if o.Shape.Any() {
+		g.Log.Printf("Cluster API replaces the machines that %s has, because the autoscaler assumes that the nodes of a group are alike", name)
+	}
 	return nil
 }

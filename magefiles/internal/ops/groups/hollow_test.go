@@ -2,6 +2,7 @@ package groups
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,21 @@ func TestZones(t *testing.T) {
 	if spec, err := hollow.Read(t.Context(), s.cluster.Management, s.group(t, "web-eu-2")); err != nil || spec.Node.Zone != "eu-2" {
 		t.Errorf("the nodes are in the zone %s, %v", spec.Node.Zone, err)
 	}
+	// The name of all is the name of none.
+	for do, err := range map[string]error{
+		"nodegroup:delete %s":       s.Delete(testContext(t), "web"),
+		"nodegroup:set %s MIN MAX":  s.Set(testContext(t), "web", 1, 2, Changes{}),
+		"nodegroup:set %s MIN MAX ": s.Set(testContext(t), "web", 1, 2, Changes{Change: hollow.Change{Capacity: "cpu=1,memory=1Gi"}}),
+	} {
+		first, second := fmt.Sprintf(strings.TrimSpace(do), "web-eu-1"), fmt.Sprintf(strings.TrimSpace(do), "web-eu-2")
+		text := "there is no node group web, but one for each of its zones: web-eu-1, web-eu-2; type:\n  go tool mage " + first + "\n  go tool mage " + second
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v, want %s", do, err, text)
+		}
+	}
+	if err := s.Delete(testContext(t), "we"); !errors.As(err, new(*capi.MissingGroupError)) {
+		t.Errorf("Delete() of what has no zones = %v", err)
+	}
 	// If one of the names is taken, nothing is made.
 	if err := s.Add(testContext(t), "web", 0, 3, Options{Machines: Hollow, Zones: "eu-3,eu-2"}); err == nil || len(s.names()) != 3 {
 		t.Errorf("Add() = %v; the groups are %v", err, s.names())
@@ -123,7 +139,7 @@ func TestWrongHollowOptionsAreRefusedFirst(t *testing.T) {
 			t.Errorf("Add(%+v) = %v, want %q", o, err, want)
 		}
 	}
-	if err := g.Set(t.Context(), "web", 3, 1, hollow.Change{Behaviour: hollow.Behaviour{Fail: "x"}}); err == nil || !strings.Contains(err.Error(), "-fail=x") || !strings.Contains(err.Error(), "minimum 3") {
+	if err := g.Set(t.Context(), "web", 3, 1, Changes{Change: hollow.Change{Behaviour: hollow.Behaviour{Fail: "x"}}}); err == nil || !strings.Contains(err.Error(), "-fail=x") || !strings.Contains(err.Error(), "minimum 3") {
 		t.Errorf("Set() = %v", err)
 	}
 }
@@ -138,7 +154,7 @@ func TestNodesOfAll(t *testing.T) {
 		s := newFixture(t, nil)
 		s.server.PutYAML(machine("control-plane", "work-cluster", `""`) + machine("static", "work-cluster", "md-1") +
 			machine("counted", "work-cluster", "work-cluster-md-0") + machine("elsewhere", "another", `""`))
-		if err := s.Set(testContext(t), "work-cluster-md-0", 1, highest, hollow.Change{}); err != nil {
+		if err := s.Set(testContext(t), "work-cluster-md-0", 1, highest, Changes{}); err != nil {
 			t.Fatal(err)
 		}
 		if logged := s.lab.Logged.String(); !strings.Contains(logged, want) || want == "" && strings.Contains(logged, "max-nodes-total") {
@@ -153,7 +169,7 @@ func TestSetHollow(t *testing.T) {
 	if err := s.Add(testContext(t), "gpu", 0, 3, Options{Machines: Hollow, Behaviour: hollow.Behaviour{Start: "30s"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Set(testContext(t), "gpu", 0, 9, hollow.Change{Capacity: "cpu=2,memory=4Gi", Behaviour: hollow.Behaviour{Fail: "10%"}}); err != nil {
+	if err := s.Set(testContext(t), "gpu", 0, 9, Changes{Change: hollow.Change{Capacity: "cpu=2,memory=4Gi", Behaviour: hollow.Behaviour{Fail: "10%"}}}); err != nil {
 		t.Fatal(err)
 	}
 	if logged := s.lab.Logged.String(); !strings.Contains(logged, "machines that gpu gets from now on have cpu=2,memory=4Gi, and: start=30s fail=10%") {
@@ -162,10 +178,46 @@ func TestSetHollow(t *testing.T) {
 	if _, highest := capi.Sizes(s.group(t, "gpu")); highest != "9" || s.group(t, "gpu").GetAnnotations()[release.CapacityPrefix+"cpu"] != "2" {
 		t.Errorf("the group has %v", s.group(t, "gpu").GetAnnotations())
 	}
-	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 9, hollow.Change{Behaviour: hollow.Behaviour{Fail: "10%"}}); err == nil || !strings.Contains(err.Error(), "work-cluster-md-0 has no hollow machines, so only MIN and MAX can change") {
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 9, Changes{Change: hollow.Change{Behaviour: hollow.Behaviour{Fail: "10%"}}}); err == nil || !strings.Contains(err.Error(), "work-cluster-md-0 has no hollow machines, so only MIN and MAX can change") {
 		t.Errorf("Set() of a group of containers = %v", err)
 	}
 	if _, highest := capi.Sizes(s.group(t, "work-cluster-md-0")); highest != "" {
 		t.Errorf("a refused change sets the maximum %s", highest)
+	}
+}
+
+// TestReshape: what the nodes are can change too, of hollow machines alone.
+func TestReshape(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	if err := s.Add(testContext(t), "gpu", 0, 3, Options{Machines: Hollow, Labels: "tier=gpu"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set(testContext(t), "gpu", 0, 3, Changes{Shape: hollow.Shape{Labels: "tier=web", Taints: "a=b:NoSchedule", Zone: "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.group(t, "gpu").GetAnnotations()[release.CapacityPrefix+"labels"], "caslab.local/machines=hollow,tier=web,topology.kubernetes.io/zone=b"; got != want {
+		t.Errorf("the autoscaler expects the labels %s, want %s", got, want)
+	}
+	if logged := s.lab.Logged.String(); !strings.Contains(logged, "Cluster API replaces the machines that gpu has") {
+		t.Errorf("said\n%s", logged)
+	}
+	if err := s.Set(testContext(t), "gpu", 0, 3, Changes{Shape: hollow.Shape{Labels: "node-role.kubernetes.io/master=", Arch: "mips"}}); err == nil || !strings.Contains(err.Error(), "control plane") || !strings.Contains(err.Error(), "-arch=mips") {
+		t.Errorf("wrong labels: %v", err)
+	}
+	if err := s.Set(testContext(t), "work-cluster-md-0", 0, 3, Changes{Shape: hollow.Shape{Labels: "tier=web"}}); err == nil || !strings.Contains(err.Error(), "work-cluster-md-0 has no hollow machines, so only MIN and MAX can change; for other nodes, add another group") {
+		t.Errorf("a group of containers: %v", err)
+	}
+	// The API server of the fixture has no classes of devices.
+	for _, err := range []error{
+		s.Add(testContext(t), "dra", 0, 3, Options{Machines: Hollow, DRA: "gpu.example.com=4"}),
+		s.Set(testContext(t), "gpu", 0, 3, Changes{Change: hollow.Change{DRA: "gpu.example.com=4"}}),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "does not serve resource.k8s.io/v1") {
+			t.Errorf("devices to claim: %v", err)
+		}
+	}
+	if len(s.names()) != 2 {
+		t.Errorf("the groups are %v", s.names())
 	}
 }

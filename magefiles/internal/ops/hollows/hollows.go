@@ -270,6 +270,9 @@ func (h *Hollows) Remove(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := hollow.RemoveClasses(ctx, c.Workload); err != nil {
+		return err
+	}
 	if err := remove(ctx, c.Management, definitions); err != nil {
 		return err
 	}

@@ -253,7 +253,7 @@ func (c *Cluster) breakHollow(ctx context.Context, name string, group *unstructu
 	} else if g := c.definition(name); g.Hollow != nil {
 		change.Fail, change.Never = cmp.Or(g.Hollow.Fail, "0"), cmp.Or(g.Hollow.Never, "0")
 	}
-	_, err := hollow.Set(ctx, c.Management, group, hollow.Change{Behaviour: change})
+	_, err := hollow.Set(ctx, c.Management, group, hollow.Shape{}, hollow.Change{Behaviour: change})
 	return err
 }
 

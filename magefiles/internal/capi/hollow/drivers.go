@@ -1,0 +1,194 @@
+package hollow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/list"
+)
+
+// DeviceDriver is a driver of devices that pods get through ResourceClaims.
+type DeviceDriver struct {
+	// Name is that of the driver, and of the DeviceClass of its devices.
+	Name    string `json:"name"`
+	Devices int32  `json:"devices"`
+	// Late is set if they come Lifecycle.LateAfter after the node is Ready.
+	Late bool `json:"late,omitempty"`
+}
+
+// VolumeDriver is a CSI driver.
+type VolumeDriver struct {
+	Name string `json:"name"`
+	// Volumes is how many a node can have. 0 is no limit.
+	Volumes int32 `json:"volumes,omitempty"`
+}
+
+// none removes what a group has.
+const none = "none"
+
+// Bounds of the drivers. The definition has the same.
+const (
+	maxDrivers = 8
+	maxDevices = 128 // of a ResourceSlice
+	maxVolumes = 1 << 20
+)
+
+// driver is a name with a number.
+type driver struct {
+	name   string
+	number int32
+}
+
+// parseDrivers reads a.example.com=4,b.example.com=1, with numbers from lowest to highest, or
+// none.
+func parseDrivers(text string, lowest, highest int) ([]driver, error) {
+	if text == none {
+		return nil, nil
+	}
+	parts, err := list.Split(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) > maxDrivers {
+		return nil, fmt.Errorf("want at most %d drivers", maxDrivers)
+	}
+	var drivers []driver
+	for _, part := range parts {
+		name, number, _ := strings.Cut(part, "=")
+		problems := validation.IsDNS1123Subdomain(name)
+		if len(name) > validation.DNS1123LabelMaxLength {
+			problems = append(problems, validation.MaxLenError(validation.DNS1123LabelMaxLength))
+		}
+		if len(problems) > 0 {
+			return nil, fmt.Errorf("%q: want the name of a driver and a number, such as gpu.example.com=4: %s", part, strings.Join(problems, "; "))
+		}
+		n, err := strconv.Atoi(number)
+		if err != nil || n < lowest || n > highest {
+			return nil, fmt.Errorf("%q: want a number from %d to %d after the name of the driver", part, lowest, highest)
+		}
+		if slices.ContainsFunc(drivers, func(d driver) bool { return d.name == name }) {
+			return nil, fmt.Errorf("%s is there twice", name)
+		}
+		drivers = append(drivers, driver{name, int32(n)})
+	}
+	return drivers, nil
+}
+
+// setDeviceDrivers replaces the drivers of devices. Those that came late still do.
+func (s *Spec) setDeviceDrivers(text string) error {
+	drivers, err := parseDrivers(text, 1, maxDevices)
+	if err != nil {
+		return err
+	}
+	before := s.Node.DeviceDrivers
+	s.Node.DeviceDrivers = nil
+	for _, d := range drivers {
+		late := slices.ContainsFunc(before, func(b DeviceDriver) bool { return b.Name == d.name && b.Late })
+		s.Node.DeviceDrivers = append(s.Node.DeviceDrivers, DeviceDriver{Name: d.name, Devices: d.number, Late: late})
+	}
+	return nil
+}
+
+// setVolumeDrivers replaces the CSI drivers.
+func (s *Spec) setVolumeDrivers(text string) error {
+	drivers, err := parseDrivers(text, 0, maxVolumes)
+	if err != nil {
+		return err
+	}
+	s.Node.VolumeDrivers = nil
+	for _, d := range drivers {
+		s.Node.VolumeDrivers = append(s.Node.VolumeDrivers, VolumeDriver{Name: d.name, Volumes: d.number})
+	}
+	return nil
+}
+
+func (s Spec) deviceDrivers() string {
+	var parts []string
+	for _, d := range s.Node.DeviceDrivers {
+		parts = append(parts, fmt.Sprintf("%s=%d", d.Name, d.Devices))
+	}
+	return strings.Join(parts, ",")
+}
+
+func (s Spec) volumeDrivers() string {
+	var parts []string
+	for _, d := range s.Node.VolumeDrivers {
+		parts = append(parts, fmt.Sprintf("%s=%d", d.Name, d.Volumes))
+	}
+	return strings.Join(parts, ",")
+}
+
+// Drivers writes the drivers of a node, as the options read them. It is empty without any.
+func (s Spec) Drivers() string {
+	var parts []string
+	for _, option := range [][2]string{{"dra", s.deviceDrivers()}, {"csi", s.volumeDrivers()}} {
+		if option[1] != "" {
+			parts = append(parts, option[0]+"="+option[1])
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// Classes are the kind of the classes of devices, in the API of dynamic resource allocation.
+var Classes = schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceClass"}
+
+// classesVersion is the version in which the lab and its controller use that API. Kubernetes
+// serves it since v1.34.
+const classesVersion = "v1"
+
+// OwnLabel is on what the lab adds to a cluster for hollow machines, and removes with them.
+const OwnLabel = "caslab.local/hollow"
+
+// DefineClasses creates the DeviceClass of each driver of devices, in the cluster of the nodes.
+// One that exists stays as it is.
+func (s Spec) DefineClasses(ctx context.Context, c *kube.Client) error {
+	if len(s.Node.DeviceDrivers) == 0 {
+		return nil
+	}
+	served, err := c.Serves(ctx, Classes, classesVersion)
+	if err != nil {
+		return fmt.Errorf("look for the kind %s: %w", Classes.Kind, err)
+	}
+	if !served {
+		return errors.New("-dra: the cluster does not serve resource.k8s.io/v1, the API of devices that pods claim; Kubernetes has it since v1.34")
+	}
+	for _, d := range s.Node.DeviceDrivers {
+		class := &unstructured.Unstructured{Object: map[string]any{
+			"spec": map[string]any{"selectors": []any{map[string]any{"cel": map[string]any{"expression": fmt.Sprintf("device.driver == %q", d.Name)}}}},
+		}}
+		class.SetGroupVersionKind(Classes.WithVersion(classesVersion))
+		class.SetName(d.Name)
+		class.SetLabels(map[string]string{OwnLabel: "true"})
+		if err := c.Create(ctx, class); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create the DeviceClass %s: %w", d.Name, err)
+		}
+	}
+	return nil
+}
+
+// RemoveClasses deletes the classes that DefineClasses created.
+func RemoveClasses(ctx context.Context, c *kube.Client) error {
+	classes, err := c.List(ctx, Classes, "")
+	if err != nil && !kube.IsAbsent(err) {
+		return fmt.Errorf("list the classes of devices: %w", err)
+	}
+	for i := range classes {
+		if classes[i].GetLabels()[OwnLabel] == "" {
+			continue
+		}
+		if err := c.Delete(ctx, Classes, "", classes[i].GetName()); err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete the DeviceClass %s: %w", classes[i].GetName(), err)
+		}
+	}
+	return nil
+}
