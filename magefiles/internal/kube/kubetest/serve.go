@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apimachinery/pkg/version"
 	"sigs.k8s.io/yaml"
 )
 
@@ -172,6 +173,9 @@ func (s *Server) answer(w http.ResponseWriter, q Request, contentType string) er
 func (s *Server) discover(path string) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if path == "/version" {
+		return version.Info{Major: "1", Minor: "36", GitVersion: "v1.36.1"}
+	}
 	if path == "/api" {
 		return metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{"v1"}}
 	}
