@@ -123,7 +123,7 @@ tags() {
 		return
 	fi
 	for one in ${list//,/ }; do
-		grep -qE "^tags:.*[[ ,]$one[],]" "$root"/manifests/scenarios/*.yaml ||
+		grep -qE "^tags:.*[[ ,]${one}[],]" "$root"/manifests/scenarios/*.yaml ||
 			refuse tags "no file in manifests/scenarios has the tag $one"
 	done
 	output tags "$list"

@@ -27,13 +27,12 @@ func newHistory(t *testing.T) history {
 	return h
 }
 
-func (h history) git(args ...string) string {
+func (h history) git(args ...string) {
 	h.t.Helper()
-	res, err := run.Exec{}.Run(h.t.Context(), run.Cmd{Name: "git", Args: append([]string{"-c", "user.name=A", "-c", "user.email=a@example.com"}, args...), Dir: h.dir})
+	_, err := run.Exec{}.Run(h.t.Context(), run.Cmd{Name: "git", Args: append([]string{"-c", "user.name=A", "-c", "user.email=a@example.com"}, args...), Dir: h.dir})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return strings.TrimSpace(string(res.Stdout))
 }
 
 // commit writes a file and commits it.

@@ -98,7 +98,7 @@ func TestShapeOfALivingGroup(t *testing.T) {
 		t.Fatalf("the machines are of the template %s, after %s", second, first)
 	}
 	s, err := Read(t.Context(), server.Client(), g)
-	if err != nil || !maps.Equal(s.Node.Labels, map[string]string{"tier": "web"}) || len(s.Node.Taints) > 0 || s.Node.Zone != "b" || s.Node.InstanceType != "g5.xlarge" || s.Lifecycle.Start.Duration.Seconds() != 1 {
+	if err != nil || !maps.Equal(s.Node.Labels, map[string]string{"tier": "web"}) || len(s.Node.Taints) > 0 || s.Node.Zone != "b" || s.Node.InstanceType != "g5.xlarge" || s.Lifecycle.Start.Seconds() != 1 {
 		t.Errorf("the nodes are %+v, %v", s.Node, err)
 	}
 	if got := announced(g); !strings.Contains(got, "labels=caslab.local/machines=hollow,kubernetes.io/arch=arm64,node.kubernetes.io/instance-type=g5.xlarge,tier=web,topology.kubernetes.io/zone=b") || strings.Contains(got, "taints=") {

@@ -386,8 +386,8 @@ func TestRefusedAtOnce(t *testing.T) {
 	}
 	for want, o := range map[string]Options{
 		"-out=" + file + ": write into the folder": {Out: file},
-		"-repeat=-1: want 1 to 1000":           {Repeat: -1},
-		"-repeat=1001: want 1 to 1000":         {Repeat: 1001},
+		"-repeat=-1: want 1 to 1000":               {Repeat: -1},
+		"-repeat=1001: want 1 to 1000":             {Repeat: 1001},
 	} {
 		l := labtest.New(t, nil)
 		sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}, Open: func(context.Context) (*target.Cluster, error) {

@@ -324,7 +324,7 @@ func (w *World) Stuck(g *Group) []*Machine {
 // otherwise it returns nothing.
 func (w *World) Trouble(m *Machine) string {
 	age := w.At.Sub(m.Created)
-	text := ""
+	var text string
 	switch {
 	case m.Deletion != nil:
 		return ""

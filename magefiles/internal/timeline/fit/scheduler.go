@@ -29,7 +29,7 @@ func (w *World) Unjudged(p *Pod) []string {
 	note(!judged && p.Affinity != nil && p.Affinity.PodAffinity != nil, "pod affinity")
 	note(!judged && p.Affinity != nil && p.Affinity.PodAntiAffinity != nil, "pod anti-affinity")
 	note(!judged && w.avoided(p), "anti-affinity of other pods to it")
-	note(len(p.Claims) > 0 && !(judged && w.volumesKnown()), "volumes ("+strings.Join(p.Claims, ", ")+")")
+	note(len(p.Claims) > 0 && (!judged || !w.volumesKnown()), "volumes ("+strings.Join(p.Claims, ", ")+")")
 	note(len(p.Devices) > 0, "device claims ("+strings.Join(p.Devices, ", ")+")")
 	return found
 }

@@ -159,9 +159,10 @@ func TestConsult(t *testing.T) {
 func TestConsultAsks(t *testing.T) {
 	t.Parallel()
 	var asked []predicates.Request
+	var failure error
 	ask := func(r predicates.Request) (predicates.Answer, error) {
 		asked = append(asked, r)
-		return predicates.Answer{Pods: make([]predicates.Verdicts, len(r.Ask))}, nil
+		return predicates.Answer{Pods: make([]predicates.Verdicts, len(r.Ask))}, failure
 	}
 	consult := func(r record) *World {
 		t.Helper()
@@ -196,6 +197,10 @@ func TestConsultAsks(t *testing.T) {
 	template := q.Templates[0]
 	if len(q.Templates) != 1 || template.Node.Labels[zone] != "a" || template.Node.Labels[corev1.LabelHostname] != template.Node.Name || len(template.Pods) != 1 {
 		t.Errorf("asked with the templates %+v", q.Templates)
+	}
+	failure = errors.New("does not compile")
+	if err := before.Consult(ask, before.PodOf("", "default/p")); !errors.Is(err, failure) || before.Filters != "" {
+		t.Errorf("filters that cannot be asked: %v, %q", err, before.Filters)
 	}
 }
 

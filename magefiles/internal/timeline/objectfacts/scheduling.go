@@ -1,7 +1,6 @@
 package objectfacts
 
 import (
-	"encoding/json"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,7 +16,7 @@ func Scheduling(kind timeline.Kind, o *unstructured.Unstructured, now time.Time)
 	if o.GetNamespace() != "" {
 		f.Name = o.GetNamespace() + "/" + f.Name
 	}
-	var what any = json.RawMessage(shape.OfScheduling(o))
+	var what any = shape.OfScheduling(o)
 	if kind == timeline.DaemonSet {
 		pod, err := shape.OfDaemonSet(o)
 		if err != nil {
