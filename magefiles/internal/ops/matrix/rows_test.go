@@ -43,7 +43,7 @@ func TestChoose(t *testing.T) {
 	all := matrixOf(t, two+strings.Replace(recorded, "v1.10.10", "v1.10.9", 1))
 	for text, want := range map[string]string{
 		"v1.8.12":                               "v1.8.12+v1.31.4+v1.31.5",
-		"1.8.12, v0.3.25 ":                      "v1.8.12+v1.31.4+v1.31.5 v0.3.25+v1.18.19+v1.18.3",
+		"1.8.12, v0.3.25":                       "v1.8.12+v1.31.4+v1.31.5 v0.3.25+v1.18.19+v1.18.3",
 		"v1.13.6":                               "v1.13.6+v1.36.1+v1.36.1", // the series' default
 		"v1.14.2":                               "v1.14.2+v1.37.2+v1.36.1",
 		"v1.8.12+v1.30.4+v1.30.7":               "v1.8.12+v1.30.4+v1.30.7", // new
