@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -215,6 +215,7 @@ type search struct {
 	// try runs the scenario once with the commit, whose tree is checked out.
 	try func(context.Context, bisect.Commit) (results.Result, error)
 
+	// known has what earlier searches found out, and this one, by commit.
 	known map[string]outcome
 	// tested are the commits of this search, in order.
 	tested []outcome
@@ -253,20 +254,15 @@ func (s *search) wrongEnd(e *bisect.EndError) error {
 	if e.Want == bisect.Bad {
 		name, want = s.badName, "fail"
 	}
-	known := s.known[e.Commit.ID]
-	for _, o := range s.tested {
-		if o.Commit.ID == e.Commit.ID {
-			known = o
-		}
-	}
+	failure := s.failure(e.Commit)
 	text := fmt.Sprintf("%s has to %s with %s (%s), and it ", s.scenario.Name, want, name, e.Commit.Short())
 	switch e.Got {
 	case bisect.Good:
 		return errors.New(text + "passes")
 	case bisect.Bad:
-		return errors.New(text + "fails: " + known.Failure)
+		return errors.New(text + "fails: " + failure)
 	default:
-		return errors.New(text + "cannot be tested: " + known.Failure)
+		return errors.New(text + "cannot be tested: " + failure)
 	}
 }
 
@@ -322,7 +318,7 @@ func (s *search) outcome(ctx context.Context, c bisect.Commit) (o outcome, again
 			return o, false, nil
 		case err != nil:
 			return o, false, err
-		case r.Verdict == results.Passed || r.Verdict == results.UnexpectedPass:
+		case r.Verdict.Passes():
 			continue
 		}
 		o.Verdict, o.Why, o.Failure = bisect.Bad, r.Why, cmp.Or(r.Failure, r.Why)
@@ -356,13 +352,19 @@ func notOfTheAutoscaler(r results.Result) string {
 // report returns what the search found.
 func (s *search) report(found bisect.Found) bisectReport {
 	r := bisectReport{Scenario: s.scenario.Name, Good: s.goodName, Bad: s.badName, First: found.First, Possible: found.Possible, Tested: s.tested}
-	all := maps.Clone(s.known)
-	for _, o := range s.tested {
-		all[o.Commit.ID] = o
-	}
-	r.FailureAtBad = all[s.bad.ID].Failure
+	r.FailureAtBad = s.failure(s.bad)
 	if found.First != nil {
-		r.Failure = all[found.First.ID].Failure
+		r.Failure = s.failure(*found.First)
 	}
 	return r
+}
+
+// failure returns how the scenario fails with a commit of this search, or why the commit cannot
+// be tested.
+func (s *search) failure(c bisect.Commit) string {
+	i := slices.IndexFunc(s.tested, func(o outcome) bool { return o.Commit.ID == c.ID })
+	if i < 0 {
+		return ""
+	}
+	return s.tested[i].Failure
 }

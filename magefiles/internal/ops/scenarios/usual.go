@@ -44,7 +44,7 @@ func (sc *Scenarios) remember(ctx context.Context, came *results.Results) error 
 			return err
 		}
 		for _, r := range came.Scenarios {
-			if r.Verdict != results.Passed && r.Verdict != results.UnexpectedPass {
+			if !r.Verdict.Passes() {
 				continue
 			}
 			all := slices.Concat(known[r.Name], []float64{r.Seconds})

@@ -88,7 +88,7 @@ func repeatOf(name string, runs []Result) Repeat {
 	var seconds []float64
 	for _, r := range runs {
 		seconds = append(seconds, r.Seconds)
-		if r.Verdict == Passed || r.Verdict == UnexpectedPass {
+		if r.Verdict.Passes() {
 			p.Passed++
 			continue
 		}

@@ -32,6 +32,9 @@ const (
 	Interrupted Verdict = "interrupted"
 )
 
+// Passes reports whether the scenario passed, known to fail or not.
+func (v Verdict) Passes() bool { return v == Passed || v == UnexpectedPass }
+
 // Mark returns the sign in front of a verdict.
 func (v Verdict) Mark() string {
 	switch v {
