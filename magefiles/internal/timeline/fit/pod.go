@@ -78,7 +78,6 @@ func (w *World) obstacles(p *Pod, at place) []Obstacle {
 
 // put adds a pod to those that are there.
 func (at *place) put(p *Pod) {
-	at.used = maps.Clone(at.used)
 	if at.used == nil {
 		at.used = corev1.ResourceList{}
 	}

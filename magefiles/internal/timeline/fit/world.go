@@ -79,10 +79,9 @@ type Node struct {
 	// Blocked is when the autoscaler said that a pod blocks its removal, zero if it has said
 	// something else since.
 	Blocked time.Time
-	// Pods that are bound to it, and what they request together; Daemons is the part
-	// of DaemonSets and static pods.
-	Pods          []*Pod
-	Used, Daemons corev1.ResourceList
+	// Pods that are bound to it, and what they request together.
+	Pods []*Pod
+	Used corev1.ResourceList
 }
 
 // Group is a MachineDeployment or a MachinePool that exists.
@@ -378,7 +377,7 @@ func (w *World) build(objects map[string]*object) {
 		case timeline.Node:
 			if s, ok := decode[shape.Node](o); ok {
 				w.Nodes = append(w.Nodes, &Node{
-					Node: s, Name: o.Name, Group: o.Group, WasReady: o.wasReady, Ready: o.ready, ReadySince: o.readySince, Used: corev1.ResourceList{}, Daemons: corev1.ResourceList{},
+					Node: s, Name: o.Name, Group: o.Group, WasReady: o.wasReady, Ready: o.ready, ReadySince: o.readySince, Used: corev1.ResourceList{},
 					Candidate: o.taints[autoscaler.CandidateTaint], Deleting: !o.taints[autoscaler.DeletedTaint].IsZero(),
 				})
 			}
@@ -432,9 +431,6 @@ func (w *World) build(objects map[string]*object) {
 		if n := nodes[p.Node]; n != nil {
 			n.Pods = append(n.Pods, p)
 			add(n.Used, p.Requests)
-			if p.OfDaemonSet() || p.Mirror() {
-				add(n.Daemons, p.Requests)
-			}
 		}
 	}
 }
