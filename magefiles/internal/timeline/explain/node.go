@@ -219,9 +219,7 @@ func (e *explainer) nodeBasis(n *fit.Node, other string) string {
 	if w.BudgetsKnown {
 		text += ", " + timeline.Plural(len(w.Budgets), "PodDisruptionBudget")
 	}
-	if w.Filters != "" {
-		text += ", the scheduler's own filters (Kubernetes " + w.Filters + ")"
-	}
+	text += filtersText(w)
 	if w.Autoscaler.Known {
 		return text + " and the flags of " + w.Autoscaler.Title()
 	}

@@ -78,6 +78,14 @@ func (e *explainer) consult(ask func(fit.Scheduler) error) string {
 	return ""
 }
 
+// filtersText names the scheduler's filters, if they judged, at the end of what an answer rests on.
+func filtersText(w *fit.World) string {
+	if w.Filters == "" {
+		return ""
+	}
+	return ", the scheduler's own filters (Kubernetes " + w.Filters + ")"
+}
+
 // notAsked is a sentence that says why the scheduler's filters were not asked.
 const notAsked = "The scheduler's own filters were not asked: %s."
 
@@ -418,9 +426,7 @@ func (e *explainer) changes(j *waiting) {
 func (j *waiting) basis() string {
 	w := j.world
 	text := fmt.Sprintf("as of %s, from %s, %s and %s", timeline.Clock(w.At), timeline.Plural(len(w.Pods), "pod"), timeline.Plural(len(w.Nodes), "node"), timeline.Plural(len(w.Groups), "group"))
-	if w.Filters != "" {
-		text += ", the scheduler's own filters (Kubernetes " + w.Filters + ")"
-	}
+	text += filtersText(w)
 	if w.Autoscaler.Known {
 		return text + ", and the flags of " + w.Autoscaler.Title()
 	}
