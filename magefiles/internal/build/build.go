@@ -217,6 +217,19 @@ func digest(ctx context.Context, r Request, settings []string, o Options) (strin
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// FilesID returns a digest of the files with these names in a folder, for the ID of a Request.
+func FilesID(dir string, names ...string) (string, error) {
+	h := sha256.New()
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 // buildRecord has the inputs and the outputs of a finished build.
 type buildRecord struct {
 	Inputs  string           `json:"inputs"`

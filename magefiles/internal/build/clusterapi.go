@@ -1,8 +1,6 @@
 package build
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -122,15 +120,8 @@ func (c ClusterAPI) request(name, module, pkg string) Request {
 // pinsID returns a digest of go.mod and go.sum, which identifies a module without Go files.
 // It is empty if one of these files cannot be read. go build then reports the error.
 func pinsID(dir string) string {
-	h := sha256.New()
-	for _, name := range []string{"go.mod", "go.sum"} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return ""
-		}
-		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
-	}
-	return hex.EncodeToString(h.Sum(nil))
+	id, _ := FilesID(dir, "go.mod", "go.sum")
+	return id
 }
 
 func (c ClusterAPI) ldflags() []string {

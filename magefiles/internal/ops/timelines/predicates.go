@@ -2,8 +2,6 @@ package timelines
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,16 +65,11 @@ func sources(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	h := sha256.New()
+	var names []string
 	for _, e := range entries {
-		if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") {
-			continue
+		if !e.IsDir() && !strings.HasSuffix(e.Name(), "_test.go") {
+			names = append(names, e.Name())
 		}
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(h, "%s %d\n%s", e.Name(), len(data), data)
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return build.FilesID(dir, names...)
 }
