@@ -12,7 +12,7 @@ import (
 // it. One of somebody else stays.
 func TestClaims(t *testing.T) {
 	t.Parallel()
-	server := kubetest.New(t, append(kinds, claimTemplates.WithVersion(claimsVersion)), cluster+`---
+	server := kubetest.New(t, append(kinds, kube.ClaimTemplates.WithVersion(kube.DevicesVersion)), cluster+`---
 {apiVersion: resource.k8s.io/v1, kind: ResourceClaimTemplate, metadata: {name: scale-up, namespace: default}}
 `)
 	w := Workload{Name: "train", Namespace: "default", Replicas: 1, Claims: map[string]int{"b.example.com": 2, "a.example.com": 1}}
@@ -22,7 +22,7 @@ func TestClaims(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	template := server.Get(claimTemplates, "default", "train")
+	template := server.Get(kube.ClaimTemplates, "default", "train")
 	if got := kube.Field(template, "spec", "spec", "devices", "requests"); !strings.Contains(got, "deviceClassName:a.example.com") || !strings.Contains(got, "count:3 deviceClassName:b.example.com") {
 		t.Errorf("each pod claims %s", got)
 	}
@@ -35,7 +35,7 @@ func TestClaims(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if left := server.List(claimTemplates); len(left) != 1 || left[0].GetName() != "scale-up" {
+	if left := server.List(kube.ClaimTemplates); len(left) != 1 || left[0].GetName() != "scale-up" {
 		t.Errorf("the templates %v are left", left)
 	}
 	if _, err := w.Add(t.Context(), kubetest.New(t, kinds, cluster).Client()); err == nil || !strings.Contains(err.Error(), "Kubernetes has it since v1.34") {

@@ -2,7 +2,6 @@ package hollow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"caslab/magefiles/internal/kube"
@@ -139,13 +137,6 @@ func (s Spec) Drivers() string {
 	return strings.Join(parts, " ")
 }
 
-// Classes are the kind of the classes of devices, in the API of dynamic resource allocation.
-var Classes = schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceClass"}
-
-// classesVersion is the version in which the lab and its controller use that API. Kubernetes
-// serves it since v1.34.
-const classesVersion = "v1"
-
 // OwnLabel is on what the lab adds to a cluster for hollow machines, and removes with them.
 const OwnLabel = "caslab.local/hollow"
 
@@ -155,18 +146,14 @@ func (s Spec) DefineClasses(ctx context.Context, c *kube.Client) error {
 	if len(s.Node.DeviceDrivers) == 0 {
 		return nil
 	}
-	served, err := c.Serves(ctx, Classes, classesVersion)
-	if err != nil {
-		return fmt.Errorf("look for the kind %s: %w", Classes.Kind, err)
-	}
-	if !served {
-		return errors.New("-dra: the cluster does not serve resource.k8s.io/v1, the API of devices that pods claim; Kubernetes has it since v1.34")
+	if err := c.CheckDevices(ctx, kube.DeviceClasses); err != nil {
+		return fmt.Errorf("-dra: %w", err)
 	}
 	for _, d := range s.Node.DeviceDrivers {
 		class := &unstructured.Unstructured{Object: map[string]any{
 			"spec": map[string]any{"selectors": []any{map[string]any{"cel": map[string]any{"expression": fmt.Sprintf("device.driver == %q", d.Name)}}}},
 		}}
-		class.SetGroupVersionKind(Classes.WithVersion(classesVersion))
+		class.SetGroupVersionKind(kube.DeviceClasses.WithVersion(kube.DevicesVersion))
 		class.SetName(d.Name)
 		class.SetLabels(map[string]string{OwnLabel: "true"})
 		if err := c.Create(ctx, class); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -178,7 +165,7 @@ func (s Spec) DefineClasses(ctx context.Context, c *kube.Client) error {
 
 // RemoveClasses deletes the classes that DefineClasses created.
 func RemoveClasses(ctx context.Context, c *kube.Client) error {
-	classes, err := c.List(ctx, Classes, "")
+	classes, err := c.List(ctx, kube.DeviceClasses, "")
 	if err != nil && !kube.IsAbsent(err) {
 		return fmt.Errorf("list the classes of devices: %w", err)
 	}
@@ -186,7 +173,7 @@ func RemoveClasses(ctx context.Context, c *kube.Client) error {
 		if classes[i].GetLabels()[OwnLabel] == "" {
 			continue
 		}
-		if err := c.Delete(ctx, Classes, "", classes[i].GetName()); err != nil && !apierrors.IsNotFound(err) {
+		if err := c.Delete(ctx, kube.DeviceClasses, "", classes[i].GetName()); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete the DeviceClass %s: %w", classes[i].GetName(), err)
 		}
 	}

@@ -129,16 +129,16 @@ func TestClasses(t *testing.T) {
 	if err := s.DefineClasses(t.Context(), newServer(t).Client()); err == nil || !strings.Contains(err.Error(), "Kubernetes has it since v1.34") {
 		t.Errorf("a cluster without the API: %v", err)
 	}
-	server := kubetest.New(t, []schema.GroupVersionKind{Classes.WithVersion(classesVersion)}, `{apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: nic.example.com}, spec: {}}`)
+	server := kubetest.New(t, []schema.GroupVersionKind{kube.DeviceClasses.WithVersion(kube.DevicesVersion)}, `{apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: nic.example.com}, spec: {}}`)
 	for range 2 {
 		if err := s.DefineClasses(t.Context(), server.Client()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := len(server.List(Classes)); got != 2 {
+	if got := len(server.List(kube.DeviceClasses)); got != 2 {
 		t.Errorf("there are %d classes", got)
 	}
-	selectors := kube.Field(server.Get(Classes, "", "gpu.example.com"), "spec", "selectors")
+	selectors := kube.Field(server.Get(kube.DeviceClasses, "", "gpu.example.com"), "spec", "selectors")
 	if !strings.Contains(selectors, `device.driver == "gpu.example.com"`) {
 		t.Errorf("the class selects %s", selectors)
 	}
@@ -147,7 +147,7 @@ func TestClasses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if left := server.List(Classes); len(left) != 1 || left[0].GetName() != "nic.example.com" {
+	if left := server.List(kube.DeviceClasses); len(left) != 1 || left[0].GetName() != "nic.example.com" {
 		t.Errorf("the classes %v are left", left)
 	}
 	if err := RemoveClasses(t.Context(), newServer(t).Client()); err != nil {
