@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/kind/pkg/log"
 	"sigs.k8s.io/yaml"
 
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -98,7 +99,7 @@ func (m Management) waitReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("not within %s", readyWithin))
+	ctx, cancel := interrupt.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	return WaitNodes(ctx, client, 1, m.Progress)
 }

@@ -14,8 +14,8 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/environment/owner"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/restart"
 	"caslab/magefiles/internal/state"
 )
@@ -32,7 +32,7 @@ func (e *Environment) Kubeconfig(ctx context.Context) error {
 	} else if !there {
 		return e.missingError()
 	}
-	limited, cancel := lab.WithTimeout(ctx, 5*time.Second)
+	limited, cancel := interrupt.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	// A stopped engine changes no port. Containers that the lab did not create are
 	// refused by the commands that change something.

@@ -10,7 +10,7 @@ import (
 
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/owner"
-	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/interrupt"
 )
 
 // promptly is how long a healthy API server, which was not restarted, may take to answer.
@@ -41,7 +41,7 @@ func (e *Environment) answers(ctx context.Context, kubeconfig string) bool {
 	if err != nil {
 		return false
 	}
-	ctx, cancel := lab.WithTimeout(ctx, promptly)
+	ctx, cancel := interrupt.WithTimeout(ctx, promptly)
 	defer cancel()
 	return client.Answers(ctx) == nil
 }

@@ -21,7 +21,7 @@ import (
 	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/environment/status"
-	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/steps"
 	"caslab/magefiles/internal/ui"
@@ -133,7 +133,7 @@ func (e *Environment) Describe(ctx context.Context) error {
 	if err := e.checkRuns(workload, management); err != nil {
 		return err
 	}
-	ctx, cancel := lab.WithTimeout(ctx, readTimeout)
+	ctx, cancel := interrupt.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	path, _ := e.manager(management)
 	r, err := e.installedRelease(ctx, path)

@@ -11,8 +11,8 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/home"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
 )
 
@@ -108,14 +108,14 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 		bound = e.bounds.restart
 		e.recorders(e.Lab).AddChange("started")
 	}
-	reaching, cancel := lab.WithTimeout(ctx, bound)
+	reaching, cancel := interrupt.WithTimeout(ctx, bound)
 	defer cancel()
 	if continues {
 		client, err := e.reach(reaching, e.home().ManagementKubeconfig(), progress)
 		if err != nil {
 			return survey{replace: err}, nil
 		}
-		ctx, cancel := lab.WithTimeout(ctx, e.bounds.healthy)
+		ctx, cancel := interrupt.WithTimeout(ctx, e.bounds.healthy)
 		defer cancel()
 		progress("its versions")
 		if err := e.sameVersions(ctx, client); err != nil {
@@ -127,7 +127,7 @@ func (e *Environment) examine(ctx context.Context, workload, management []engine
 	if err != nil {
 		return survey{replace: err}, nil
 	}
-	ctx, cancelLooking := lab.WithTimeout(ctx, e.bounds.healthy)
+	ctx, cancelLooking := interrupt.WithTimeout(ctx, e.bounds.healthy)
 	defer cancelLooking()
 	paused, err := e.ownCluster(ctx, client)
 	switch {

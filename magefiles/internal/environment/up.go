@@ -12,7 +12,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/bringup"
 	"caslab/magefiles/internal/environment/settings"
-	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/node"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/steps"
@@ -130,7 +130,7 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 
 // whatStays says what a run that did not reach its end leaves, and what to type.
 func (e *Environment) whatStays(ctx context.Context) string {
-	ctx, cancel := lab.WithTimeout(ctx, readTimeout)
+	ctx, cancel := interrupt.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	workload, management, err := e.containers(ctx)
 	moving, _ := state.Exists(e.home().MovingFile())

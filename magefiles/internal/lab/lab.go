@@ -54,15 +54,10 @@ func (l *Lab) With(change func(*config.Config)) *Lab {
 	return &other
 }
 
-// WithTimeout bounds a wait. The error of the context names the bound.
-func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not within %s", d))
-}
-
 // AnswerWithin bounds requests to API servers that wait for nothing but the answer.
 const AnswerWithin = time.Minute
 
-// Waited names what an operation waited for if ctx, which Within bounds, ended it, and
+// Waited names what an operation waited for if ctx, which interrupt.WithTimeout bounds, ended it, and
 // returns err otherwise.
 func Waited(ctx context.Context, what string, err error) error {
 	if err == nil || ctx.Err() == nil {

@@ -158,7 +158,7 @@ type foundLease struct{ *coordinationv1.Lease }
 
 // get returns the Lease; the error satisfies apierrors.IsNotFound if there is none.
 func (l *lease) get(ctx context.Context) (*foundLease, error) {
-	ctx, cancel := lab.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := interrupt.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	o, err := l.client.Get(ctx, kube.Leases, leaseNamespace, l.name())
 	if err != nil {
@@ -255,7 +255,7 @@ func (l *lease) create(ctx context.Context) error {
 	o.SetGroupVersionKind(kube.Leases.WithVersion("v1"))
 	o.SetNamespace(leaseNamespace)
 	o.SetName(l.name())
-	ctx, cancel := lab.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := interrupt.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if err := l.client.Create(ctx, o); err != nil {
 		return fmt.Errorf("create the lease %s/%s: %w", leaseNamespace, l.name(), lab.Waited(ctx, "answer", err))
@@ -280,7 +280,7 @@ func (l *lease) patch(ctx context.Context, found *foundLease, fields map[string]
 	}
 	metadata["resourceVersion"] = found.ResourceVersion
 	fields["metadata"] = metadata
-	ctx, cancel := lab.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := interrupt.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	return lab.Waited(ctx, "answer", l.client.Patch(ctx, kube.Leases, leaseNamespace, l.name(), fields))
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -118,7 +119,7 @@ func open(ctx context.Context, connect func(path string) (*kube.Client, error), 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("not within %s", answerTimeout))
+	ctx, cancel := interrupt.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if err := client.WaitAnswers(ctx); err != nil {
 		return nil, fmt.Errorf("the cluster of %s does not answer: %w\n%s", path, err, hint)

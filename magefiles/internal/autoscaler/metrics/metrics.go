@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"caslab/magefiles/internal/interrupt"
+
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -37,7 +39,7 @@ type Sample map[string]*dto.MetricFamily
 
 // Read reads the metrics of the autoscaler that serves them at address, a host:port.
 func Read(ctx context.Context, address string) (Sample, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("not within %s", answerWithin))
+	ctx, cancel := interrupt.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	url := "http://" + address + "/metrics"
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

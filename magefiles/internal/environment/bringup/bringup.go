@@ -4,7 +4,6 @@ package bringup
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -171,9 +170,4 @@ func (b *BringUp) programs(tree *source.Tree, arch string) build.ClusterAPI {
 		Commit: tree.Commit, Dirty: tree.Dirty, ID: tree.ID, Arch: arch, OutDir: b.Home.State.Path(out),
 		Components: filepath.Join(b.Config.Root, "magefiles", "components"),
 	}
-}
-
-// withTimeout bounds a wait. The error of the context names the bound.
-func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not within %s", d))
 }

@@ -12,6 +12,7 @@ import (
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/owner"
 	"caslab/magefiles/internal/environment/settings"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
 )
@@ -125,7 +126,7 @@ func (b *BringUp) sameImages(nodes []engine.Container) bool {
 
 // install has clusterctl install the providers and waits until they answer.
 func (b *BringUp) install(ctx context.Context, client *kube.Client, kubeconfig string, progress func(string)) error {
-	ctx, cancel := withTimeout(ctx, 5*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	if !b.Config.CertManager {
 		if err := capi.StandIn(ctx, client, release.Of(b.Config.ClusterAPI.Version), progress); err != nil {

@@ -8,6 +8,7 @@ import (
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/environment/home"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/state"
 )
 
@@ -52,14 +53,14 @@ const checkWithin = 15 * time.Second
 // checkMoved refuses a move that left something behind. Nothing but this is between the move
 // and the deletion of the management cluster.
 func (b *BringUp) checkMoved(ctx context.Context) error {
-	ctx, cancel := withTimeout(ctx, checkWithin)
+	ctx, cancel := interrupt.WithTimeout(ctx, checkWithin)
 	defer cancel()
 	return capi.CheckMoved(ctx, b.workload, home.Namespace, b.Config.ClusterName, 1+b.Config.Workers)
 }
 
 // stopInfrastructure ends the Docker provider of the management cluster.
 func (b *BringUp) stopInfrastructure(ctx context.Context, progress func(string)) error {
-	ctx, cancel := withTimeout(ctx, 2*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	return capi.StopManagers(ctx, b.mgmt, b.repo.InfrastructureNamespace(), progress)
 }
@@ -67,7 +68,7 @@ func (b *BringUp) stopInfrastructure(ctx context.Context, progress func(string))
 // verify waits until the workload cluster's own controllers have looked at all machines. The
 // management cluster has no object since the move, so it is deleted meanwhile.
 func (b *BringUp) verify(ctx context.Context, progress func(string)) (string, error) {
-	ctx, cancel := withTimeout(ctx, 3*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	return "", capi.WaitSeen(ctx, b.workload, home.Namespace, 1+b.Config.Workers, progress)
 }

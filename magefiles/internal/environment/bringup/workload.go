@@ -8,6 +8,7 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/environment/home"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/node"
 )
 
@@ -33,7 +34,7 @@ func (b *BringUp) newCluster(ctx context.Context) (capi.Cluster, error) {
 }
 
 func (b *BringUp) createControlPlane(ctx context.Context, progress func(string)) (string, error) {
-	ctx, cancel := withTimeout(ctx, 5*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cluster, err := b.newCluster(ctx)
 	if err != nil {
@@ -80,7 +81,7 @@ func (b *BringUp) withBalancer(ctx context.Context, progress func(string), do fu
 }
 
 func (b *BringUp) joinNodes(ctx context.Context, progress func(string)) (string, error) {
-	ctx, cancel := withTimeout(ctx, 5*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	network, err := b.base.Network(b.Config.Kubernetes, home.PodCIDR, func(path string) ([]byte, error) {
 		res, err := b.Home.Engine.Exec(ctx, b.Config.ManagementName()+"-control-plane", nil, "cat", path)

@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/programs"
 	"caslab/magefiles/internal/target"
 )
@@ -121,7 +121,7 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 	}
 	step := a.Log.Start("deploy the autoscaler", 15*time.Second)
 	defer func() { step.Done(c.Namespace+"/"+autoscaler.Name, err) }()
-	ctx, cancel := lab.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	if err := c.Workload.Apply(ctx, manifest); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (a *Autoscalers) Undeploy(ctx context.Context) (err error) {
 	}
 	step := a.Log.Start("remove the autoscaler from the cluster", 5*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := lab.WithTimeout(ctx, time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return undeploy(ctx, c, step.Progress)
 }

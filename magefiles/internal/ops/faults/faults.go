@@ -318,7 +318,7 @@ func (t *trial) take(ctx context.Context) (snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := lab.WithTimeout(ctx, lab.AnswerWithin)
+	ctx, cancel := interrupt.WithTimeout(ctx, lab.AnswerWithin)
 	defer cancel()
 	return take(ctx, client)
 }

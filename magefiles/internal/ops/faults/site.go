@@ -16,6 +16,7 @@ import (
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/run"
@@ -93,7 +94,7 @@ func (s *site) lab(ctx context.Context, args ...string) error {
 }
 
 func (s *site) do(ctx context.Context, c run.Cmd) error {
-	ctx, cancel := lab.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := interrupt.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	fmt.Fprintf(s.output, "\n$ %s\n", c)
 	_, err := s.Runner.Run(ctx, c)

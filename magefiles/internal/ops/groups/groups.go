@@ -19,6 +19,7 @@ import (
 	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
@@ -41,7 +42,7 @@ type Groups struct {
 
 // bounded returns a context for requests that wait for nothing but the answer.
 func (g *Groups) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return lab.WithTimeout(ctx, cmp.Or(g.answerWithin, lab.AnswerWithin))
+	return interrupt.WithTimeout(ctx, cmp.Or(g.answerWithin, lab.AnswerWithin))
 }
 
 // Kinds of machines.
@@ -155,7 +156,7 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 func (g *Groups) add(ctx context.Context, c *target.Cluster, group capi.NodeGroup, want int, within time.Duration) (err error) {
 	step := g.Log.Start("add the node group "+group.Name, 40*time.Second)
 	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", group.Min, group.Max), err) }()
-	ctx, cancel := lab.WithTimeout(ctx, within)
+	ctx, cancel := interrupt.WithTimeout(ctx, within)
 	defer cancel()
 	if err := group.Add(ctx, c.Management); err != nil {
 		return lab.Waited(ctx, "accept the node group "+group.Name, err)
@@ -299,7 +300,7 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	}
 	step := g.Log.Start("delete the node group "+name, 20*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	began := g.Now()
 	telling, end := context.WithCancel(ctx)

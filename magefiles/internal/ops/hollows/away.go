@@ -14,8 +14,8 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi/hollow"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
 )
 
@@ -62,7 +62,7 @@ func (h *Hollows) keepAway(ctx context.Context, c *target.Cluster) (err error) {
 	changed := map[string]bool{}
 	step := h.Log.Start("keep the pods of the system off hollow nodes", 30*time.Second)
 	defer func() { step.Done(strings.Join(names, ", "), err) }()
-	ctx, cancel := lab.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	for _, d := range found {
 		patch, err := hollow.Away(&d.Spec.Template.Spec)

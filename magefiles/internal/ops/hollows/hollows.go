@@ -18,6 +18,7 @@ import (
 	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/programs"
@@ -147,7 +148,7 @@ func (h *Hollows) assemble(ctx context.Context) (programs.Image, error) {
 func (h *Hollows) define(ctx context.Context, c *target.Cluster) (err error) {
 	step := h.Log.Start("define the kinds of hollow machines", 2*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := lab.WithTimeout(ctx, time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	manifest, err := hollow.Definitions()
 	if err != nil {
@@ -223,7 +224,7 @@ func (h *Hollows) deploy(ctx context.Context, c *target.Cluster, image programs.
 	}
 	step := h.Log.Start("deploy the controller of hollow machines", 10*time.Second)
 	defer func() { step.Done(hollow.Name+"/"+hollow.Name, err) }()
-	ctx, cancel := lab.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	// An interrupted Remove may have left the namespace on its way out.
 	if err := c.Workload.WaitDeletion(ctx, kube.Namespaces, "", hollow.Name, step.Progress); err != nil {
@@ -247,7 +248,7 @@ func (h *Hollows) Remove(ctx context.Context) (err error) {
 	}
 	step := h.Log.Start("remove the controller and the kinds of hollow machines", 5*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := lab.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	definitions, err := hollow.Definitions()
 	if err != nil {

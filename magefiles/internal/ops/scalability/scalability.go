@@ -254,7 +254,7 @@ func (s *candidate) compile(ctx context.Context, c *target.Cluster, overrides []
 // checkFree refuses a cluster that has node groups or workloads of another measurement, as one
 // leaves them that is killed: the autoscaler would work for their pods too.
 func (b *Bench) checkFree(ctx context.Context, c *target.Cluster, p plan) error {
-	ctx, cancel := lab.WithTimeout(ctx, lab.AnswerWithin)
+	ctx, cancel := interrupt.WithTimeout(ctx, lab.AnswerWithin)
 	defer cancel()
 	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
 	if err != nil {
@@ -435,7 +435,7 @@ var errEnded = errors.New("the autoscaler ended")
 // phase calls do, and returns what was counted meanwhile. It fails when the autoscaler ends.
 func (m *measurement) phase(ctx context.Context, name string, do func(context.Context, func(string)) error) (Phase, error) {
 	step := m.Log.Start(name, 2*time.Minute)
-	ctx, cancel := lab.WithTimeout(ctx, limit)
+	ctx, cancel := interrupt.WithTimeout(ctx, limit)
 	defer cancel()
 	result := make(chan error, 1)
 	go func() { result <- do(ctx, step.Progress) }()

@@ -22,7 +22,6 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
-	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/scenario/engine"
 )
@@ -212,7 +211,7 @@ func lastTermination(pod *corev1.Pod) *corev1.ContainerStateTerminated {
 func (d *inClusterAutoscaler) awaitRound(ctx context.Context) (err error) {
 	step := d.Log.Start("await its first round", 20*time.Second)
 	defer func() { step.Done("", err) }()
-	waiting, stop := lab.WithTimeout(ctx, firstRoundTimeout)
+	waiting, stop := interrupt.WithTimeout(ctx, firstRoundTimeout)
 	defer stop()
 	var pod string
 	var since time.Time

@@ -23,7 +23,6 @@ import (
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/interrupt"
-	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/run"
 	"caslab/magefiles/internal/scenario/engine"
@@ -217,7 +216,7 @@ func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
 			h.ended <- fmt.Errorf("%w\n%s", err, lastLines(process.LogFile, 20))
 		}
 	}()
-	waiting, stop := lab.WithTimeout(ctx, firstRoundTimeout)
+	waiting, stop := interrupt.WithTimeout(ctx, firstRoundTimeout)
 	defer stop()
 	select {
 	case <-round.began:

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline"
@@ -85,7 +85,7 @@ type shownVersions struct {
 func (v *shownVersions) text(ctx context.Context) string {
 	if now := v.Now(); now.Sub(v.asked) >= versionsFor {
 		v.asked = now
-		ctx, cancel := lab.WithTimeout(ctx, versionsWithin)
+		ctx, cancel := interrupt.WithTimeout(ctx, versionsWithin)
 		defer cancel()
 		if versions, err := v.versions(ctx, v.cluster); err == nil {
 			v.last = versions

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline/snapshot"
@@ -107,7 +107,7 @@ func (t *Timelines) take(ctx context.Context, c *target.Cluster, within time.Dur
 	defer t.Record(ctx, c)()
 	step := t.Log.Start("take the autoscaler's snapshot", 20*time.Second)
 	defer func() { step.Done("", err) }()
-	bounded, cancel := lab.WithTimeout(ctx, within)
+	bounded, cancel := interrupt.WithTimeout(ctx, within)
 	defer cancel()
 	if data, err = t.TakeSnapshot(bounded, c, step.Progress); err != nil {
 		if ctx.Err() == nil && bounded.Err() != nil {

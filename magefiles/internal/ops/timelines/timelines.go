@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/redact"
 	"caslab/magefiles/internal/state"
@@ -440,7 +441,7 @@ func (t *Timelines) read(file string) ([]timeline.Fact, error) {
 // catchUp records what happened since the last recorder ended, unless a recorder
 // runs.
 func (t *Timelines) catchUp(ctx context.Context, o recorder.Options) error {
-	bounded, cancel := lab.WithTimeout(ctx, catchUpTimeout)
+	bounded, cancel := interrupt.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
 	synced := false
 	o.OnSynced = func() {

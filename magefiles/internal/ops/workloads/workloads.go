@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/list"
 	"caslab/magefiles/internal/target"
@@ -29,7 +30,7 @@ type Workloads struct {
 
 // bounded returns a context for requests that wait for nothing but the answer.
 func (w *Workloads) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return lab.WithTimeout(ctx, cmp.Or(w.answerWithin, lab.AnswerWithin))
+	return interrupt.WithTimeout(ctx, cmp.Or(w.answerWithin, lab.AnswerWithin))
 }
 
 // Options of Add, as text from a command line.
@@ -145,7 +146,7 @@ func (w *Workloads) Delete(ctx context.Context, name string) (err error) {
 	name = cmp.Or(name, workload.DefaultName)
 	step := w.Log.Start("delete the workload "+name, 2*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := lab.WithTimeout(ctx, time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return workload.Delete(ctx, c.Workload, target.PodNamespace, name, step.Progress)
 }
