@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -17,14 +18,14 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		"{name: kcp, ownerReferences: [{kind: KubeadmControlPlane, name: x}]}": timeline.ControlPlane,
 		"{name: alone}": "",
 	} {
-		o := decode(t, "{kind: Machine, metadata: "+machine+"}")
+		o := kubetest.Object(t, "{kind: Machine, metadata: "+machine+"}")
 		group := g.OfMachine(o)
 		if group != want {
 			t.Errorf("the machine %s is of %q, want %q", machine, group, want)
 		}
 		g.Learn(timeline.Fact{Kind: timeline.Machine, Name: o.GetName(), Group: group})
 	}
-	o := decode(t, "{kind: Machine, metadata: {name: m, labels: {cluster.x-k8s.io/deployment-name: of-m}}, spec: {providerID: \"docker:////x\"}, status: {nodeRef: {name: named}}}")
+	o := kubetest.Object(t, "{kind: Machine, metadata: {name: m, labels: {cluster.x-k8s.io/deployment-name: of-m}}, spec: {providerID: \"docker:////x\"}, status: {nodeRef: {name: named}}}")
 	g.OfMachine(o)
 	for node, want := range map[string]string{
 		"{metadata: {name: a, annotations: {cluster.x-k8s.io/machine: labelled}}}": "md",
@@ -39,7 +40,7 @@ func TestGroupsOfMachinesAndNodes(t *testing.T) {
 		if node == "{metadata: {name: a}}" {
 			g.Learn(timeline.Fact{Kind: timeline.Node, Name: "a", Group: "md"})
 		}
-		if got := g.OfNode(typed(t, kube.Node, node)); got != want {
+		if got := g.OfNode(kubetest.Typed(t, kube.Node, node)); got != want {
 			t.Errorf("the node %s is of %q, want %q", node, got, want)
 		}
 	}

@@ -6,38 +6,19 @@ import (
 	"testing"
 	"time"
 
-	"gopkg.in/yaml.v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/timeline"
 )
-
-// typed decodes an object and converts it with kube.Pod, kube.Node or kube.Event.
-func typed[T any](t *testing.T, to func(*unstructured.Unstructured) (T, error), text string) T {
-	t.Helper()
-	o, err := to(decode(t, text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-func decode(t *testing.T, text string) *unstructured.Unstructured {
-	t.Helper()
-	o := new(unstructured.Unstructured)
-	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // TestEventWithoutAReason: an event without a reason means that no group was tried.
 func TestEventWithoutAReason(t *testing.T) {
 	t.Parallel()
-	e := typed(t, kube.Event, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
+	e := kubetest.Typed(t, kube.Event, `{kind: Event, reason: NotTriggerScaleUp, message: "pod didn't trigger scale-up: ", lastTimestamp: "2026-11-24T11:00:00Z", involvedObject: {kind: Pod, namespace: x, name: p}}`)
 	if f, ok := Event(e); !ok || f.Text != "no group was tried" || f.Name != "x/p" || f.What != timeline.Refused {
 		t.Errorf("the event is %+v, %v", f, ok)
 	}
@@ -53,7 +34,7 @@ func TestEventTime(t *testing.T) {
 		`, eventTime: "2026-11-24T11:00:00.123456Z", lastTimestamp: "2026-11-24T11:30:00Z"`:                                             "2026-11-24T11:30:00Z",
 		`, eventTime: null, lastTimestamp: "2026-11-24T11:30:00Z", series: {count: 2, lastObservedTime: "2026-11-24T12:00:00.654321Z"}`: "2026-11-24T12:00:00.654321Z",
 	} {
-		f, ok := Event(typed(t, kube.Event, head+fields+"}"))
+		f, ok := Event(kubetest.Typed(t, kube.Event, head+fields+"}"))
 		if got := f.Time.UTC().Format(time.RFC3339Nano); !ok || got != want {
 			t.Errorf("the event with %q has the time %s, want %s", fields, got, want)
 		}
@@ -69,7 +50,7 @@ func TestProcess(t *testing.T) {
 		`{name: a, state: {waiting: {reason: ContainerCreating}}}`:                                                                              "",
 		`{name: other, state: {running: {}}}`:                                                                                                   "",
 	} {
-		pod := typed(t, kube.Pod, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
+		pod := kubetest.Typed(t, kube.Pod, "{kind: Pod, metadata: {name: ca, namespace: x}, status: {containerStatuses: ["+state+"]}}")
 		got := ""
 		for _, f := range process(pod, []string{"a"}, noon) {
 			got += fmt.Sprintf("%s %s %s (%s)", f.Time.UTC().Format(time.TimeOnly), f.What, f.Name, f.Text)
@@ -90,7 +71,7 @@ func TestChangedBy(t *testing.T) {
 		created + `, {manager: kubectl, subresource: scale, fieldsV1: {"f:spec": {"f:replicas": {}}}}`:                                                                                           "kubectl 0001-01-01T00:00:00Z",
 		created + `, {manager: a, time: "2026-11-27T12:20:00Z", fieldsV1: {"f:spec": {"f:replicas": {}}}}, {manager: b, time: "2026-11-27T12:19:30Z", fieldsV1: {"f:spec": {"f:replicas": {}}}}`: "a 2026-11-27T12:20:00Z",
 	} {
-		manager, at := changedBy(decode(t, "{kind: MachineDeployment, metadata: {managedFields: ["+fields+"]}}"), "spec", "replicas")
+		manager, at := changedBy(kubetest.Object(t, "{kind: MachineDeployment, metadata: {managedFields: ["+fields+"]}}"), "spec", "replicas")
 		if got := manager + " " + at.Format(time.RFC3339); got != want {
 			t.Errorf("%s: %s, want %s", fields, got, want)
 		}

@@ -292,7 +292,7 @@ func (b *fixture) recorder() *recorder {
 func TestPodLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFixture(t, autoscalerPod)
-		pod := typed(t, kube.Pod, autoscalerPod)
+		pod := kubetest.Typed(t, kube.Pod, autoscalerPod)
 		writeLine := func(second, fraction int, text string) {
 			at := time.Date(1999, 12, 31, 22, 20, second, fraction, time.UTC)
 			b.server.Log(pod.Namespace, pod.Name, "autoscaler", at, at.Format("I0102 15:04:05.000000")+"    1 o.go:1] "+text)
@@ -345,8 +345,8 @@ func TestPodLogIsRequestedUntilThePodEnds(t *testing.T) {
 		defer cancel()
 		var before *unstructured.Unstructured
 		change := func(phase, id, state string) {
-			after := decode(t, autoscalerPod)
-			status := decode(t, fmt.Sprintf("{phase: %s, containerStatuses: [{name: autoscaler, containerID: %s, state: {%s: {}}}]}", phase, id, state))
+			after := kubetest.Object(t, autoscalerPod)
+			status := kubetest.Object(t, fmt.Sprintf("{phase: %s, containerStatuses: [{name: autoscaler, containerID: %s, state: {%s: {}}}]}", phase, id, state))
 			after.Object["status"] = status.Object
 			r.autoscalerPod(ctx, b.Workload, kube.Change{Before: before, After: after})
 			before = after
@@ -408,8 +408,8 @@ func TestPodLogThatCannotBeReadIsRequestedLessOften(t *testing.T) {
 		var reported []string
 		b.OnError = func(err error) { reported = append(reported, err.Error()) }
 		r := b.recorder()
-		finished := decode(t, autoscalerPod)
-		finished.Object["status"] = decode(t, "{phase: Failed, containerStatuses: [{name: autoscaler, containerID: c1, state: {terminated: {}}}]}").Object
+		finished := kubetest.Object(t, autoscalerPod)
+		finished.Object["status"] = kubetest.Object(t, "{phase: Failed, containerStatuses: [{name: autoscaler, containerID: c1, state: {terminated: {}}}]}").Object
 		r.autoscalerPod(t.Context(), b.Workload, kube.Change{After: finished})
 		time.Sleep(time.Hour)
 		if n := b.server.Count("log", "pods"); n < 55 || n > 75 {
@@ -428,7 +428,7 @@ func TestPodLogThatCannotBeReadIsRequestedLessOften(t *testing.T) {
 func TestExistingPodLogIsRecordedBeforeItCountsAsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFixture(t, autoscalerPod)
-		pod := typed(t, kube.Pod, autoscalerPod)
+		pod := kubetest.Typed(t, kube.Pod, autoscalerPod)
 		b.appendFact(timeline.Fact{Time: time.Now().Add(-2 * time.Hour), Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own})
 		r := b.recorder()
 		ctx, cancel := context.WithCancel(t.Context())

@@ -216,25 +216,6 @@ metadata: {name: p, namespace: default, uid: p, creationTimestamp: "1999-12-31T2
 	})
 }
 
-// typed decodes an object and converts it with kube.Pod, kube.Node or kube.Event.
-func typed[T any](t *testing.T, to func(*unstructured.Unstructured) (T, error), text string) T {
-	t.Helper()
-	o, err := to(decode(t, text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-func decode(t *testing.T, text string) *unstructured.Unstructured {
-	t.Helper()
-	o := new(unstructured.Unstructured)
-	if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
 // appendFact appends a fact to the record as another command of the lab does.
 func (b *fixture) appendFact(f timeline.Fact) {
 	b.t.Helper()
