@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -85,6 +86,10 @@ func version() string {
 // filters are the plugins of the default scheduler that refuse nodes, in its order.
 type filters []fwk.Plugin
 
+// initMetrics makes the metrics that the plugins count in. They are variables of the scheduler's
+// package, so they are made once.
+var initMetrics = sync.OnceFunc(metrics.InitMetrics)
+
 // newFilters makes the plugins. They read what is no pod and no node from informers.
 func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 	config, err := latest.Default()
@@ -93,7 +98,7 @@ func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 	}
 	client := fake.NewSimpleClientset(objects(r)...)
 	factory := informers.NewSharedInformerFactory(client, 0)
-	metrics.InitMetrics()
+	initMetrics()
 	handle, err := frameworkruntime.NewFramework(ctx, nil, nil,
 		frameworkruntime.WithClientSet(client), frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithSnapshotSharedLister(world),
 		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())))

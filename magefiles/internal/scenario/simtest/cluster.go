@@ -43,6 +43,8 @@ const managersNamespace = "capi-system"
 
 var kinds = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "Pod"}, {Version: "v1", Kind: "Node"}, {Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Event"},
+	{Version: "v1", Kind: "Namespace"}, {Version: "v1", Kind: "PersistentVolumeClaim"}, {Version: "v1", Kind: "PersistentVolume"},
+	{Group: "storage.k8s.io", Version: "v1", Kind: "StorageClass"}, {Group: "storage.k8s.io", Version: "v1", Kind: "CSINode"},
 	{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1", Kind: "StatefulSet"}, {Group: "apps", Version: "v1", Kind: "DaemonSet"},
 	{Group: "batch", Version: "v1", Kind: "Job"}, {Group: "scheduling.k8s.io", Version: "v1", Kind: "PriorityClass"}, {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Cluster"},
