@@ -115,7 +115,7 @@ scenarios() {
 	output scenarios "$list"
 }
 
-# tags checks that for each tag there is a scenario that has it.
+# tags checks that at least one scenario has each tag.
 tags() {
 	local list=${in[tags]//, /,} one
 	if [ -n "$list" ] && ! [[ $list =~ $names ]]; then
@@ -129,7 +129,7 @@ tags() {
 	output tags "$list"
 }
 
-# up_to MAX INPUT refuses what is no whole number from 1 to MAX.
+# up_to MAX INPUT refuses an input that is not a whole number from 1 to MAX.
 up_to() {
 	if ! [[ ${in[$2]} =~ $number ]] || [ "${in[$2]}" -gt "$1" ]; then
 		refuse "$2" "want a whole number from 1 to $1"
