@@ -50,7 +50,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.workloadKubeconfig, "workload-kubeconfig", "", "kubeconfig file of the cluster that the Nodes are in; empty: the management cluster")
 	flag.StringVar(&o.namespace, "namespace", "", "namespace of the HollowMachines; empty: all")
-	flag.StringVar(&o.clusterName, "cluster", "", "name of the Cluster of the HollowMachines; empty: all")
+	flag.StringVar(&o.clusterName, "cluster", "", "name of the Cluster whose HollowMachines are handled; empty means all")
 	flag.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz; empty: none")
 	flag.Float64Var(&o.qps, "kube-api-qps", 200, "requests a second to each API server")
 	flag.IntVar(&o.burst, "kube-api-burst", 400, "requests at once to each API server")
@@ -148,8 +148,8 @@ func newManager(o options, config *rest.Config) (ctrl.Manager, error) {
 	return mgr, mgr.AddReadyzCheck("ping", healthz.Ping)
 }
 
-// caches returns what the cache of the management cluster has. Machines of other Clusters are
-// not in it: their Nodes belong to other workload clusters.
+// caches returns the options of the cache of the management cluster. It leaves out machines of
+// other Clusters, because their Nodes belong to other workload clusters.
 func (o options) caches() cache.Options {
 	caches := cache.Options{DefaultTransform: cache.TransformStripManagedFields()}
 	if o.namespace != "" {

@@ -17,9 +17,9 @@ func TestCachesOfACluster(t *testing.T) {
 	if _, ok := caches.DefaultNamespaces["n"]; !ok || len(caches.ByObject) != 1 {
 		t.Fatalf("the cache has %+v", caches)
 	}
-	for kind, of := range caches.ByObject {
-		if _, ok := kind.(*v1beta2.HollowMachine); !ok || of.Label.String() != "cluster.x-k8s.io/cluster-name=a" {
-			t.Errorf("of %T, the cache has %s", kind, of.Label)
+	for kind, by := range caches.ByObject {
+		if _, ok := kind.(*v1beta2.HollowMachine); !ok || by.Label.String() != "cluster.x-k8s.io/cluster-name=a" {
+			t.Errorf("the cache selects %T by %s", kind, by.Label)
 		}
 	}
 	if caches := (options{}).caches(); caches.ByObject != nil || caches.DefaultNamespaces != nil {

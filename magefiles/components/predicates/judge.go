@@ -21,7 +21,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/metrics"
 )
 
-// notJudged are the plugins that read objects which no Request has.
+// notJudged are the plugins that are left out, because they read objects that a Request does not
+// have.
 var notJudged = []string{names.DynamicResources, names.GangScheduling}
 
 // judge answers a request.
@@ -70,7 +71,7 @@ func judge(ctx context.Context, r Request) (Answer, error) {
 	return answer, nil
 }
 
-// version returns the version of Kubernetes of which the plugins are.
+// version returns the version of Kubernetes that the plugins come from.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -83,14 +84,15 @@ func version() string {
 	return info.Deps[i].Version
 }
 
-// filters are the plugins of the default scheduler that refuse nodes, in its order.
+// filters are the plugins of the default scheduler that can refuse nodes, in the scheduler's order.
 type filters []fwk.Plugin
 
-// initMetrics makes the metrics that the plugins count in. They are variables of the scheduler's
-// package, so they are made once.
+// initMetrics creates the metrics that the plugins write. The metrics are global variables of the
+// scheduler's package, so they are created once.
 var initMetrics = sync.OnceFunc(metrics.InitMetrics)
 
-// newFilters makes the plugins. They read what is no pod and no node from informers.
+// newFilters creates the plugins. They read pods and nodes from world, and all other objects from
+// informers.
 func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 	config, err := latest.Default()
 	if err != nil {
@@ -132,7 +134,7 @@ func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 	return all, nil
 }
 
-// objects returns what the plugins read from informers.
+// objects returns the objects that the plugins read from informers.
 func objects(r Request) []runtime.Object {
 	var all []runtime.Object
 	for i := range r.Namespaces {
@@ -153,11 +155,11 @@ func objects(r Request) []runtime.Object {
 	return all
 }
 
-// refusals returns what each of these nodes is refused for, in their order. all are the nodes that
-// the plugins count. The scheduler itself stops at the first plugin that refuses a node; here, each
-// plugin is asked.
-func (f filters) refusals(ctx context.Context, pod *corev1.Pod, all, of []fwk.NodeInfo) [][]Refusal {
-	found := make([][]Refusal, len(of))
+// refusals returns the refusals of each candidate, in the order of the candidates. all are the
+// nodes of the cluster, whose pods some plugins count. The scheduler itself stops at the first
+// plugin that refuses a node; here, each plugin is asked.
+func (f filters) refusals(ctx context.Context, pod *corev1.Pod, all, candidates []fwk.NodeInfo) [][]Refusal {
+	found := make([][]Refusal, len(candidates))
 	for _, p := range f {
 		state := framework.NewCycleState()
 		refuse := func(n int, s *fwk.Status) {
@@ -170,14 +172,14 @@ func (f filters) refusals(ctx context.Context, pod *corev1.Pod, all, of []fwk.No
 				continue
 			}
 			if !status.IsSuccess() {
-				for n := range of {
+				for n := range candidates {
 					refuse(n, status)
 				}
 				continue
 			}
 			only = result
 		}
-		for n, node := range of {
+		for n, node := range candidates {
 			if !only.AllNodes() && !only.NodeNames.Has(node.Node().Name) {
 				refuse(n, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node(s) didn't satisfy plugin(s) ["+p.Name()+"]"))
 				continue
@@ -190,7 +192,8 @@ func (f filters) refusals(ctx context.Context, pod *corev1.Pod, all, of []fwk.No
 	return found
 }
 
-// reasons returns what a plugin says. A plugin that failed is one that refuses, as for the scheduler.
+// reasons returns the reasons of a refusal. A plugin that failed counts as one that refuses, as it
+// does for the scheduler.
 func reasons(s *fwk.Status) []string {
 	if err := s.AsError(); len(s.Reasons()) == 0 && err != nil {
 		return []string{err.Error()}
@@ -198,10 +201,10 @@ func reasons(s *fwk.Status) []string {
 	return s.Reasons()
 }
 
-// world is what plugins read of nodes and their pods. It implements framework.SharedLister.
+// world has the nodes and the pods that the plugins read. It implements framework.SharedLister.
 type world struct {
 	nodes []fwk.NodeInfo
-	// more are the nodes that are there for one judgement.
+	// more has the node of a template while that template is judged.
 	more []fwk.NodeInfo
 }
 
@@ -233,7 +236,7 @@ func (w *world) all() []fwk.NodeInfo { return slices.Concat(w.nodes, w.more) }
 // NodeInfos, StorageInfos and PodGroupStates implement framework.SharedLister.
 func (w *world) NodeInfos() fwk.NodeInfoLister           { return w }
 func (w *world) StorageInfos() fwk.StorageInfoLister     { return w }
-func (w *world) PodGroupStates() fwk.PodGroupStateLister { return nil } // only notJudged read them
+func (w *world) PodGroupStates() fwk.PodGroupStateLister { return nil } // only plugins of notJudged read them
 
 // List implements framework.NodeInfoLister.
 func (w *world) List() ([]fwk.NodeInfo, error) { return w.all(), nil }

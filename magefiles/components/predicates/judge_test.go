@@ -55,7 +55,7 @@ nodes:
 - {metadata: {name: b1, labels: {kubernetes.io/hostname: b1, topology.kubernetes.io/zone: b}}, status: {allocatable: {cpu: "4", pods: "10"}}}
 `
 
-// templates are nodes of groups in the zones a and b, and in none.
+// templates are nodes of groups in the zones a and b, and of a group without a zone.
 const templates = `
 templates:
 - {node: {metadata: {name: new-a, labels: {kubernetes.io/hostname: new-a, topology.kubernetes.io/zone: a}}, status: {allocatable: {cpu: "4", pods: "10"}}}}
@@ -157,7 +157,7 @@ ask:
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := answer(t, tc.request)
-			if name == "a claim that is not there" { // of several nodes, the first is enough
+			if name == "a claim that is not there" { // the first node is enough
 				got, _, _ = strings.Cut(got, "\np b1 ")
 			}
 			if got != tc.want {
@@ -186,6 +186,6 @@ func TestRequest(t *testing.T) {
 func TestRequestsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	if err := run(t.Context(), strings.NewReader(`{"asks":[]}`), new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "read the request: ") {
-		t.Errorf("a field that there is not: %v", err)
+		t.Errorf("an unknown field: %v", err)
 	}
 }

@@ -1,9 +1,10 @@
-// Command predicates says on which nodes pods fit, and why not, by the filters of the default
-// scheduler. It reads a Request as JSON from its input and writes an Answer to its output.
+// Command predicates asks the filters of the default scheduler on which nodes pods fit, and why
+// they do not fit on the others. It reads a Request as JSON from its input and writes an Answer to
+// its output.
 //
-// It is a program of its own, and no package of the lab's command, because it needs 226 packages
-// beside those of that command, and k8s.io/kubernetes wants each of its 33 staging modules replaced.
-// It has 36 MB.
+// It is a separate program, and not a package of the lab's command, because it needs 226 more
+// packages than that command, and because k8s.io/kubernetes needs a replace directive for each of
+// its 33 staging modules. The program has 36 MB.
 package main
 
 import (

@@ -5,20 +5,20 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 )
 
-// Request is a cluster at one moment, and the pods that look for a node. The lab's package
-// internal/timeline/predicates has the same types for the other side.
+// Request describes a cluster at one moment, and the pods that need a node. The lab's package
+// internal/timeline/predicates has the same types for the caller.
 type Request struct {
-	// Ask are the pods that look for a node.
+	// Ask are the pods that need a node.
 	Ask []corev1.Pod `json:"ask"`
-	// Nodes of the cluster, and the pods that are bound to them.
+	// Nodes are the nodes of the cluster, and Pods the pods that are bound to them.
 	Nodes []corev1.Node `json:"nodes"`
 	Pods  []corev1.Pod  `json:"pods"`
-	// Templates are nodes that may come. Each is judged as if it were there, and no other
-	// template.
+	// Templates are nodes that node groups may add. Each is judged as if it existed and the other
+	// templates did not.
 	Templates []Template `json:"templates,omitempty"`
 	// Move puts each pod of Ask on the first node on which it fits, before the next one is judged.
 	Move bool `json:"move,omitempty"`
-	// Closed are the names of nodes that take no pod. What is on them counts.
+	// Closed are the names of nodes that take no more pods. The pods on them still count.
 	Closed []string `json:"closed,omitempty"`
 
 	Namespaces     []corev1.Namespace             `json:"namespaces,omitempty"`
@@ -28,7 +28,7 @@ type Request struct {
 	CSINodes       []storagev1.CSINode            `json:"csiNodes,omitempty"`
 }
 
-// Template is a node that may come, and the pods that come with it.
+// Template is a node that a node group may add, and the pods that would run on it.
 type Template struct {
 	Node corev1.Node  `json:"node"`
 	Pods []corev1.Pod `json:"pods,omitempty"`
@@ -36,16 +36,16 @@ type Template struct {
 
 // Answer has the refusals of each pod of Request.Ask, in that order.
 type Answer struct {
-	// Version of Kubernetes whose filters judged, empty if it is not known.
+	// Version is the version of Kubernetes that the filters come from; empty if it is not known.
 	Version string     `json:"version,omitempty"`
 	Pods    []Verdicts `json:"pods"`
 }
 
-// Verdicts are the refusals of one pod by the name of the node or of the template's node. A node
-// that is neither in it nor closed takes the pod.
+// Verdicts has the refusals of one pod, by the name of the node or of the template's node. A node
+// without a refusal takes the pod, unless it is closed.
 type Verdicts map[string][]Refusal
 
-// Refusal is a filter that refuses a node, and its reasons.
+// Refusal names a filter that refuses a node, and its reasons.
 type Refusal struct {
 	Plugin  string   `json:"plugin"`
 	Reasons []string `json:"reasons"`

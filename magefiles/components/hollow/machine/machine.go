@@ -45,7 +45,7 @@ const (
 	plannedFailureMessage = "lifecycle.fail makes this machine fail"
 )
 
-// ClusterNameLabel has the name of the Cluster of a machine.
+// ClusterNameLabel is the label with the name of the Cluster that a machine belongs to.
 const ClusterNameLabel = "cluster.x-k8s.io/cluster-name"
 
 // +kubebuilder:rbac:groups=infrastructure.cluster.x-k8s.io,resources=hollowmachines,verbs=get;list;watch;patch

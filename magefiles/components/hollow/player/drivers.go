@@ -16,19 +16,19 @@ import (
 	"caslab/components/hollow/api/v1beta2"
 )
 
-// deviceType is the value of the attribute type of every device. It is the one, and the names
-// of devices are those, that the autoscaler expects of a group without nodes
-// (cluster-autoscaler 1.36.1, cloudprovider/clusterapi/clusterapi_unstructured.go:
-// InstanceResourceSlices): a node that differed would get another group.
+// deviceType is the value of the attribute type of every device. The autoscaler expects this value,
+// and the names of devices that resourceSlice gives, from a group without nodes (cluster-autoscaler
+// 1.36.1, cloudprovider/clusterapi/clusterapi_unstructured.go: InstanceResourceSlices). Real nodes
+// must not differ from what it expects.
 const deviceType = "gpu"
 
-// announcement is an object that was created for a Node: the ResourceSlice of a driver of
-// devices or, without a driver, the CSINode.
+// announcement identifies an object that was created for a Node: the ResourceSlice of the driver
+// or, if driver is empty, the CSINode.
 type announcement struct{ node, driver string }
 
-// playDrivers creates what the drivers of a Node create there: a ResourceSlice for each driver
-// of devices, and the CSINode. Objects that were created stay as they are, as the Node does.
-// The Node owns them, so the garbage collector deletes them after it.
+// playDrivers creates the objects that the drivers of a Node would create: a ResourceSlice for each
+// driver of devices, and one CSINode. The objects are not updated later. The Node owns them, so the
+// garbage collector deletes them after it.
 func (r *Reconciler) playDrivers(ctx context.Context, m *v1beta2.HollowMachine, node *corev1.Node, next *schedule) error {
 	since := readySince(node)
 	if since == nil {
@@ -47,7 +47,7 @@ func (r *Reconciler) playDrivers(ctx context.Context, m *v1beta2.HollowMachine, 
 	return errors.Join(errs...)
 }
 
-// announce creates an object, unless this program has created it. One that is there already was
+// announce creates an object, unless this program has created it. An object that exists already was
 // created before this program started.
 func (r *Reconciler) announce(ctx context.Context, a announcement, o client.Object) error {
 	r.mu.Lock()
@@ -68,8 +68,8 @@ func (r *Reconciler) announce(ctx context.Context, a announcement, o client.Obje
 	return nil
 }
 
-// resourceSlice returns the ResourceSlice of a driver with its devices on a Node. It is a pool of
-// its own.
+// resourceSlice returns the ResourceSlice of a driver with its devices on a Node. The slice is the
+// only one in its pool.
 func resourceSlice(node *corev1.Node, d v1beta2.DeviceDriver) *resourcev1.ResourceSlice {
 	slice := &resourcev1.ResourceSlice{
 		ObjectMeta: owned(node, node.Name+"-"+d.Name),
@@ -100,7 +100,7 @@ func csiNode(node *corev1.Node, drivers []v1beta2.VolumeDriver) *storagev1.CSINo
 	return csi
 }
 
-// owned returns the metadata of an object that goes with its Node.
+// owned returns the metadata of an object that the Node owns.
 func owned(node *corev1.Node, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name:            name,

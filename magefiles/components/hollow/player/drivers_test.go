@@ -60,7 +60,7 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// TestVolumeDrivers: a limit of 0 is none.
+// TestVolumeDrivers: a limit of 0 means no limit.
 func TestVolumeDrivers(t *testing.T) {
 	w := newWorld(t, v1beta2.HollowMachineSpec{Node: v1beta2.HollowNode{VolumeDrivers: []v1beta2.VolumeDriver{{Name: "csi.example.com", Volumes: 25}, {Name: "nfs.example.com"}}}}, theNode())
 	w.runTo(time.Second)
@@ -77,8 +77,8 @@ func TestVolumeDrivers(t *testing.T) {
 	}
 }
 
-// TestDriversAreAnnouncedOnce: a controller that starts finds what was created, and does not ask
-// for it again. A server that refuses it does not stop the leases, and is asked again.
+// TestDriversAreAnnouncedOnce: an object is requested once, and once more after a restart of the
+// controller. An API server that refuses the object does not stop the leases, and is asked again.
 func TestDriversAreAnnouncedOnce(t *testing.T) {
 	w := newWorld(t, v1beta2.HollowMachineSpec{Node: v1beta2.HollowNode{DeviceDrivers: []v1beta2.DeviceDriver{{Name: "gpu.example.com", Devices: 1}}}}, theNode())
 	created, refusal := 0, errors.New("no such kind")

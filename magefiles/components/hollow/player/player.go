@@ -70,7 +70,7 @@ type Reconciler struct {
 
 	mu      sync.Mutex
 	renewed map[string]time.Time // by Node
-	// announced has what was created for a Node.
+	// announced has the objects of drivers that are known to exist.
 	announced map[announcement]bool
 }
 
@@ -218,10 +218,10 @@ func (r *Reconciler) playPod(ctx context.Context, m *v1beta2.HollowMachine, node
 	return r.patchPod(ctx, pod, after)
 }
 
-// endPod ends the deletion of a pod. As with a kubelet, a pod that finalizers still hold ends
-// with a phase that says so: a Job counts it then. The phase is written last, when only the
-// finalizers are left, because the cache has no pods that ended: a pod whose deletion fails
-// must stay in it. The event of the deletion has the Node looked at again.
+// endPod ends the deletion of a pod. Like a kubelet, it gives a pod that finalizers still hold a
+// final phase, by which a Job counts the pod. It writes the phase last, when only the finalizers
+// are left: the cache has no pods with a final phase, and a pod whose deletion fails must stay in
+// the cache. The event of the deletion makes the controller reconcile the Node again.
 func (r *Reconciler) endPod(ctx context.Context, pod *corev1.Pod) error {
 	if ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 {
 		before := pod.DeepCopy()

@@ -68,8 +68,8 @@ func startOf(m *v1beta2.HollowMachine, pod *corev1.Pod) time.Duration {
 	return chance.Delay(m.Spec.Pods.Start.Duration, m.Spec.Pods.StartJitter.Duration, drawOf(m, "pod-start", pod))
 }
 
-// fails reports whether a pod ends with phase Failed. Those of DaemonSets never do: each would
-// be made again and fail again, and a drain would wait for them without end.
+// fails reports whether a pod ends with phase Failed. Pods of DaemonSets never do: each would be
+// created again and fail again, and a drain would wait for them without end.
 func fails(m *v1beta2.HollowMachine, pod *corev1.Pod) bool {
 	if owner := metav1.GetControllerOf(pod); owner != nil && owner.Kind == "DaemonSet" {
 		return false

@@ -214,7 +214,7 @@ func TestPodDeletion(t *testing.T) {
 	}
 	ended.DeletionGracePeriodSeconds = ptr.To[int64](0)
 	w := newWorld(t, v1beta2.HollowMachineSpec{}, theNode(), held, ended, plain)
-	// The cache has no pods that ended, so a pod ends only after its deletion.
+	// The cache has no pods with a final phase, so a pod gets that phase only after its deletion.
 	type deletion struct {
 		grace int64
 		uid   string

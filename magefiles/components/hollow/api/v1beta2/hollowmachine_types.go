@@ -24,9 +24,9 @@ const (
 	// StateAnnotation on a HollowMachine says what happened to it: StateSick or StateFailed.
 	// Without it, the machine is well.
 	StateAnnotation = "caslab.local/hollow-state"
-	// StateSick is for a machine whose kubelet does nothing until the annotation is gone.
+	// StateSick means that the kubelet of the machine does nothing until the annotation is removed.
 	StateSick = "sick"
-	// StateFailed is for a machine that also reports a failure.
+	// StateFailed means that the machine also reports a failure.
 	StateFailed = "failed"
 
 	// RunForAnnotation on a pod is a duration, such as 90s: on a hollow node, the pod
@@ -66,16 +66,16 @@ type HollowNode struct {
 	// +optional
 	Late corev1.ResourceList `json:"late,omitempty"`
 
-	// deviceDrivers have devices on the Node that pods get through ResourceClaims. Each has a
-	// ResourceSlice.
+	// deviceDrivers are the drivers of devices on the Node. Pods get the devices through
+	// ResourceClaims. Each driver has a ResourceSlice.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=8
 	DeviceDrivers []DeviceDriver `json:"deviceDrivers,omitempty"`
 
-	// volumeDrivers are the CSI drivers of the Node. Its CSINode has them, with the numbers
-	// of volumes.
+	// volumeDrivers are the CSI drivers of the Node. Its CSINode lists them, each with its
+	// limit of volumes.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -126,34 +126,34 @@ type HollowNode struct {
 
 // DeviceDriver is a driver of devices.
 type DeviceDriver struct {
-	// name of the driver.
+	// name is the name of the driver.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 
-	// devices is how many there are.
+	// devices is the number of devices on the Node.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=128
 	Devices int32 `json:"devices"`
 
-	// late is set if the devices come lifecycle.lateAfter after the Node was ready, and not
-	// at once.
+	// late is set if the devices come lifecycle.lateAfter after the Node became ready, and
+	// not at once.
 	// +optional
 	Late bool `json:"late,omitempty"`
 }
 
 // VolumeDriver is a CSI driver.
 type VolumeDriver struct {
-	// name of the driver.
+	// name is the name of the driver.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 
-	// volumes is how many volumes of the driver the Node can have. Without it, there is no
-	// limit.
+	// volumes is the highest number of volumes of the driver on the Node. Without it, there
+	// is no limit.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1048576
