@@ -18,9 +18,9 @@ import (
 // workPredicates is the lock for compiling the program that has the scheduler's filters.
 const workPredicates = "build.predicates"
 
-// scheduler returns a function that asks the scheduler's filters. Its first call compiles their
-// program, unless that is up to date. Only answers about affinity to pods, spread and volumes need
-// it, so no other command waits for the compiler.
+// scheduler returns a function that asks the scheduler's filters. Its first call compiles the
+// program that has them, unless that is up to date. Only answers about affinity to pods, topology
+// spread and volumes need the program, so no other command waits for the compiler.
 func (t *Timelines) scheduler(ctx context.Context) fit.Scheduler {
 	compile := sync.OnceValues(func() (string, error) { return t.compilePredicates(ctx) })
 	return func(r predicates.Request) (predicates.Answer, error) {
@@ -38,7 +38,7 @@ func (t *Timelines) compilePredicates(ctx context.Context) (string, error) {
 		Dir: filepath.Join(t.Config.Root, "magefiles", "components", "predicates"), Packages: []string{"."},
 		Output: t.State.Path("bin", "predicates", "predicates"), Arch: runtime.GOARCH, Host: true,
 	}
-	id, err := sources(request.Dir)
+	id, err := sourcesID(request.Dir)
 	if err != nil {
 		return "", fmt.Errorf("compile the scheduler's filters: %w", err)
 	}
@@ -58,9 +58,9 @@ func (t *Timelines) compilePredicates(ctx context.Context) (string, error) {
 	return request.Output, nil
 }
 
-// sources returns a digest of what a program is compiled from: the files in its folder, apart from
+// sourcesID returns a digest of what a program is compiled from: the files in its folder, except
 // tests.
-func sources(dir string) (string, error) {
+func sourcesID(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return "", err

@@ -74,7 +74,8 @@ func TestSnapshotWithoutALoop(t *testing.T) {
 	}
 }
 
-// TestLastSnapshot: the last one in the order of the names, in a folder of any name.
+// TestLastSnapshot: the last snapshot in the order of the names is read, whatever the name of the
+// folder is.
 func TestLastSnapshot(t *testing.T) {
 	t.Parallel()
 	record := filepath.Join(t.TempDir(), "a[b]*", "record.jsonl")

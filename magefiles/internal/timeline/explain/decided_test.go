@@ -63,7 +63,7 @@ func TestExplainADecisionWithoutNodes(t *testing.T) {
 		},
 		"made smaller": {
 			func(c *cluster, _ string) { c.count(32, timeline.Sized, 3); c.count(100, timeline.Sized, 2) }, 200,
-			"and its nodes did not come: web was made smaller, to 2, at 22:01:40; web would take it.", "They disagree: by the facts web would take it, and the autoscaler has not enlarged it again.",
+			"and its nodes did not come: web was made smaller, to 2, at 22:01:40; web would take it.", "They disagree: according to the facts web would take it, and the autoscaler has not enlarged it again.",
 		},
 		"overdue": {
 			func(*cluster, string) {}, 1000,
@@ -71,7 +71,7 @@ func TestExplainADecisionWithoutNodes(t *testing.T) {
 		},
 		"they came": {
 			func(c *cluster, _ string) { c.count(32, timeline.Sized, 3); c.count(90, timeline.ReadyCount, 3) }, 200,
-			"whose nodes were Ready at 22:01:30; web would take it.", "They disagree: by the facts web would take it, and the autoscaler has not enlarged it again.",
+			"whose nodes were Ready at 22:01:30; web would take it.", "They disagree: according to the facts web would take it, and the autoscaler has not enlarged it again.",
 		},
 	} {
 		c, pod := enlarged()

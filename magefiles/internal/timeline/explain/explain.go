@@ -53,8 +53,8 @@ type Options struct {
 	Start string
 	// Snapshot is the last debugging snapshot of the autoscaler on record, nil if there is none.
 	Snapshot *snapshot.Snapshot
-	// Scheduler asks the filters of the scheduler. It is called only for an answer that depends
-	// on what the lab does not judge itself; nil stands for one that cannot be asked.
+	// Scheduler asks the filters of the scheduler. It is called only for an answer that depends on
+	// what the lab does not judge itself. nil means that they cannot be asked.
 	Scheduler fit.Scheduler
 }
 

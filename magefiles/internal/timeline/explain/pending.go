@@ -26,8 +26,8 @@ type waiting struct {
 	snapshot *snapshotted
 	// idle says that no autoscaler runs, empty if one does.
 	idle string
-	// unasked says why the scheduler's filters were not asked, empty if they were, or if they
-	// need not be.
+	// unasked says why the scheduler's filters could not be asked. It is empty if they were asked,
+	// or were not needed.
 	unasked  string
 	ignored  []fit.Obstacle
 	verdicts []fit.Verdict
@@ -67,7 +67,8 @@ func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
 	return j
 }
 
-// consult lets the scheduler's filters be asked, and says why that failed, empty if it did not.
+// consult calls ask with the scheduler's filters, and returns why that failed; empty if it
+// succeeded.
 func (e *explainer) consult(ask func(fit.Scheduler) error) string {
 	if e.Scheduler == nil {
 		return ""
@@ -78,7 +79,8 @@ func (e *explainer) consult(ask func(fit.Scheduler) error) string {
 	return ""
 }
 
-// filtersText names the scheduler's filters, if they judged, at the end of what an answer rests on.
+// filtersText returns the end of the list of what an answer rests on: the scheduler's filters, if
+// they judged.
 func filtersText(w *fit.World) string {
 	if w.Filters == "" {
 		return ""
@@ -87,7 +89,7 @@ func filtersText(w *fit.World) string {
 }
 
 // notAsked is a sentence that says why the scheduler's filters were not asked.
-const notAsked = "The scheduler's own filters were not asked: %s."
+const notAsked = "The scheduler's own filters could not be asked: %s."
 
 // takers returns the groups that would take the pod.
 func (j *waiting) takers() []string {
@@ -233,7 +235,7 @@ func (j *waiting) agreement() []string {
 		if j.world.Filters != "" {
 			by = "the scheduler's own filters"
 		}
-		text := fmt.Sprintf("They disagree: by %s the pod fits on %s now, and %s does not bind it.", by, some(j.room), j.scheduler())
+		text := fmt.Sprintf("They disagree: according to %s the pod fits on %s now, and %s does not bind it.", by, some(j.room), j.scheduler())
 		if j.heard.moved != "" {
 			text += fmt.Sprintf(" The autoscaler says so too: it %s.", j.heard.moved)
 		}
@@ -246,7 +248,7 @@ func (j *waiting) agreement() []string {
 	case len(j.takers()) > 0 && len(j.ignored) == 0 && j.early() != "":
 		lines = append(lines, j.early())
 	case len(j.takers()) > 0 && j.heard.tried && len(j.unjudged) == 0:
-		text := fmt.Sprintf("They disagree: by the facts %s would take it, and the autoscaler has not enlarged it", some(j.takers()))
+		text := fmt.Sprintf("They disagree: according to the facts %s would take it, and the autoscaler has not enlarged it", some(j.takers()))
 		if j.decided != nil {
 			text += " again"
 		}

@@ -123,7 +123,7 @@ func TestExplainWithoutShapes(t *testing.T) {
 func TestExplainInTheFirstLoops(t *testing.T) {
 	t.Parallel()
 	for end, want := range map[float64]string{
-		16: "It is too early to tell: the pod has waited 6s, and the autoscaler looks every 10s", 60: "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.",
+		16: "It is too early to tell: the pod has waited 6s, and the autoscaler looks every 10s", 60: "They disagree: according to the facts web would take it, and the autoscaler has not enlarged it.",
 	} {
 		c := newCluster(1)
 		for _, node := range []string{c.node, c.other} {
@@ -154,11 +154,11 @@ func TestExplainAPodWhoseNodeComes(t *testing.T) {
 		},
 		"decided for others": {
 			[]string{"Pod POD is unschedulable", "EVENT default/other"},
-			"; web would take it.\n", "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.\n",
+			"; web would take it.\n", "They disagree: according to the facts web would take it, and the autoscaler has not enlarged it.\n",
 		},
 		"decided for a group that would not take it": {
 			[]string{"Pod POD is unschedulable", "Scale-up: setting group MachineDeployment/default/md-0 size to 3"},
-			"; web would take it.\n", "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.\n",
+			"; web would take it.\n", "They disagree: according to the facts web would take it, and the autoscaler has not enlarged it.\n",
 		},
 		"decided for it": {
 			[]string{"Pod POD is unschedulable", "EVENT POD"},
@@ -170,7 +170,7 @@ func TestExplainAPodWhoseNodeComes(t *testing.T) {
 		},
 		"no longer": {
 			[]string{"Pod POD can be moved to template-node-for-MachineDeployment/default/web-4399673463910287378-upcoming-0", "Pod POD is unschedulable"},
-			"; web would take it.\n", "They disagree: by the facts web would take it, and the autoscaler has not enlarged it.\n",
+			"; web would take it.\n", "They disagree: according to the facts web would take it, and the autoscaler has not enlarged it.\n",
 		},
 	} {
 		c := newCluster(0)

@@ -118,7 +118,7 @@ func TestExplainNeverAnAutoscaler(t *testing.T) {
 // loops are long or rare is not silent yet.
 func TestExplainASilentAutoscaler(t *testing.T) {
 	t.Parallel()
-	const killed, disagrees = "the autoscaler has logged nothing since 22:00:30, and may have been killed, or it is in a debugger", "They disagree: by the facts web would take it"
+	const killed, disagrees = "the autoscaler has logged nothing since 22:00:30, and may have been killed, or it is in a debugger", "They disagree: according to the facts web would take it"
 	for name, tc := range map[string]struct {
 		loops *shape.Loops
 		scan  string

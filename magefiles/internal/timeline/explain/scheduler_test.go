@@ -18,8 +18,8 @@ import (
 	"caslab/magefiles/internal/timeline/shape"
 )
 
-// apart is the recorded case of the pod seven, which now must be apart from the pod six, whatever it
-// requests.
+// apart returns the recorded facts about the pod seven, after an anti-affinity to the pod six was
+// added to it.
 func apart(t *testing.T) []timeline.Fact {
 	t.Helper()
 	labels := map[string]string{"app": "six"}
@@ -45,7 +45,7 @@ func apart(t *testing.T) []timeline.Fact {
 	return facts
 }
 
-// answered is a scheduler whose answer the program gave to the request of apart.
+// answered returns a scheduler that gives the answer that the program gave to the request of apart.
 func answered(t *testing.T) fit.Scheduler {
 	return func(r predicates.Request) (a predicates.Answer, err error) {
 		if request := os.Getenv("CASLAB_REQUEST"); request != "" { // for the program, to answer anew
@@ -78,7 +78,7 @@ func TestExplainAsksTheScheduler(t *testing.T) {
 		ask   fit.Scheduler
 		wants []string
 	}{
-		"offline":    {offline, []string{"The scheduler's own filters were not asked: compile the scheduler's filters: no network.", "Not judged by the lab: pod anti-affinity."}},
+		"offline":    {offline, []string{"The scheduler's own filters could not be asked: compile the scheduler's filters: no network.", "Not judged by the lab: pod anti-affinity."}},
 		"no program": {nil, []string{"Not judged by the lab: pod anti-affinity."}},
 	} {
 		got, err := Text(apart(t), "pod/seven", Options{Scheduler: tc.ask})
@@ -95,7 +95,8 @@ func TestExplainAsksTheScheduler(t *testing.T) {
 	}
 }
 
-// TestExplainFailedMachines: the answers about a group and a machine say that it has failed.
+// TestExplainFailedMachines: the answers about a group and about a machine say that the machine has
+// failed.
 func TestExplainFailedMachines(t *testing.T) {
 	t.Parallel()
 	c := newCluster(1)
@@ -104,7 +105,7 @@ func TestExplainFailedMachines(t *testing.T) {
 	f.What, f.Shape = timeline.Shaped, shape.Encode(shape.Machine{Failure: "InfrastructureReady: ProvisioningFailed: no quota"})
 	c.Add(20, f)
 	for what, wants := range map[string][]string{
-		"group/web":    {"\nMachines that become no node\n  web-bad  it has failed: InfrastructureReady: ProvisioningFailed: no quota\n"},
+		"group/web":    {"\nMachines that have not become nodes\n  web-bad  it has failed: InfrastructureReady: ProvisioningFailed: no quota\n"},
 		"node/web-bad": {"\nWhy there is no node: it has failed: InfrastructureReady: ProvisioningFailed: no quota.\n"},
 	} {
 		got, err := Text(c.Record(), what, Options{})

@@ -8,14 +8,14 @@ import (
 	"caslab/magefiles/internal/timeline/history"
 )
 
-// stuck writes which machines of a group that exists become no node, and why.
+// stuck writes which machines of an existing group have not become nodes, and why.
 func (e *explainer) stuck(g *history.GroupStory) {
 	w := e.world()
 	group := w.GroupOf(g.Name)
 	if group == nil || !g.Gone.IsZero() {
 		return
 	}
-	s := section{title: "Machines that become no node"}
+	s := section{title: "Machines that have not become nodes"}
 	all := w.Stuck(group)
 	for i, m := range all {
 		if i == maxStuck {
@@ -27,7 +27,7 @@ func (e *explainer) stuck(g *history.GroupStory) {
 	e.sections(s)
 }
 
-// maxStuck is the largest number of machines of which an answer says why they become no node.
+// maxStuck is the largest number of such machines in an answer.
 const maxStuck = 8
 
 // ofNewNodes writes what the autoscaler expects of the next node of a group that it scales, and

@@ -150,12 +150,12 @@ func (w *World) Lost(g *Group) *Obstacle {
 // discovery is the flag that says which objects the autoscaler discovers.
 const discovery = "node-group-auto-discovery"
 
-// miss is what a discovery wants and an object does not have.
+// miss is a value that a discovery wants, and that an object does not have.
 type miss struct{ name, want, have string }
 
 // discoveryMisses returns why --node-group-auto-discovery does not match an object with these
-// labels that belongs to a group, a miss for each discovery; nil if it does, or if the flags are
-// not on record.
+// labels that belongs to a group. It has a miss for each discovery. It is nil if one discovery
+// matches, or if the flags are not on record.
 func (w *World) discoveryMisses(g *Group, labels map[string]string) []miss {
 	specs := strings.Trim(w.Autoscaler.Flags[discovery], "[]")
 	if specs == "" {
@@ -320,8 +320,8 @@ func (w *World) Stuck(g *Group) []*Machine {
 	return slices.DeleteFunc(slices.Clone(g.Machines), func(m *Machine) bool { return w.Trouble(m) == "" })
 }
 
-// Trouble returns in a phrase why a machine has no node, if it has failed or has had none for long;
-// otherwise it returns nothing.
+// Trouble returns why a machine has no node, as a phrase. It is empty unless the machine has
+// failed, or has had no node for long.
 func (w *World) Trouble(m *Machine) string {
 	age := w.At.Sub(m.Created)
 	var text string
@@ -405,7 +405,8 @@ func (w *World) next(g *Group, p *Pod) (at place, basis string, ok bool) {
 	return at, "by its annotations and its template", true
 }
 
-// putDaemons adds the pods of the DaemonSets that run on a node and that it does not have yet.
+// putDaemons adds the pods of DaemonSets that run on such a node, and that the place does not have
+// yet.
 func (w *World) putDaemons(at *place) {
 	for _, d := range w.daemons() {
 		there := slices.ContainsFunc(at.has, func(p *Pod) bool {
@@ -422,9 +423,9 @@ func (w *World) putDaemons(at *place) {
 // processors/nodeinfosprovider/mixed_nodeinfos_processor.go of 1.24.0 to 1.36.1.
 const stableAfter = time.Minute
 
-// example returns the node of a group like which the autoscaler expects the next one, nil if it
-// knows none. A node whose GPUs are not there yet is not Ready for it. Source:
-// isNodeGoodTemplateCandidate, and processors/customresources/gpu_processor.go.
+// example returns the node of a group that the autoscaler takes as the example for the next one;
+// nil if there is none. The autoscaler treats a node whose GPUs are not there yet as not Ready.
+// Source: isNodeGoodTemplateCandidate, and processors/customresources/gpu_processor.go.
 func (w *World) example(g *Group) *Node {
 	if w.Lost(g) != nil {
 		return nil
@@ -539,8 +540,8 @@ func (p *Pod) asksFor(label string) bool {
 	return false
 }
 
-// daemons returns a pod of each DaemonSet. Of a record that does not have DaemonSets, it returns
-// those that have a pod.
+// daemons returns a pod of each DaemonSet. If the record may lack DaemonSets, it adds those that
+// have a pod.
 func (w *World) daemons() []*Pod {
 	if w.complete[timeline.DaemonSet] {
 		return w.daemonSets

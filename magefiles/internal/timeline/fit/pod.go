@@ -37,10 +37,11 @@ type place struct {
 	pods int
 	// ports are the host ports in use.
 	ports []string
-	// name is that of the node, or of the node that a group would get. has are the pods on it.
+	// name is the name of the node, or of the node that a group would get. has are the pods on the
+	// node.
 	name string
 	has  []*Pod
-	// refusals are those of the scheduler's filters.
+	// refusals are the refusals of the scheduler's filters.
 	refusals []predicates.Refusal
 	// group is set for the node that a group would get.
 	group bool
@@ -69,14 +70,14 @@ func (w *World) obstacles(p *Pod, at place) []Obstacle {
 	}
 	found := slices.Concat(resources, selectors, taints, ports)
 	for _, r := range at.refusals {
-		if !own[r.Plugin] { // its own words have amounts and names
+		if !own[r.Plugin] { // the lab's own words have amounts and names
 			found = append(found, w.refused(p, r, at))
 		}
 	}
 	return found
 }
 
-// put adds a pod to those that are there.
+// put adds a pod to the place.
 func (at *place) put(p *Pod) {
 	if at.used == nil {
 		at.used = corev1.ResourceList{}
@@ -174,14 +175,14 @@ func (p *Pod) selectors(at place) []Obstacle {
 	return found
 }
 
-// unseen are labels that the real nodes of an empty group would have and that the autoscaler
-// does not know, and the obstacle for a pod that asks for some of them.
+// unseen has labels that the real nodes of an empty group would have, but that the autoscaler does
+// not know. obstacle returns the obstacle for a pod that selects some of them.
 type unseen struct {
 	labels   map[string]string
 	obstacle func(labels string) Obstacle
 }
 
-// unseen returns the labels that the autoscaler does not know, by the reason why not.
+// unseen returns the labels that the autoscaler does not know, one entry for each reason.
 func (at place) unseen() []unseen {
 	const annotation = "the annotation " + release.CapacityPrefix + "labels: "
 	return []unseen{

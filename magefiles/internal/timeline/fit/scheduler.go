@@ -16,7 +16,8 @@ import (
 // Scheduler asks the filters of the scheduler.
 type Scheduler func(predicates.Request) (predicates.Answer, error)
 
-// Unjudged returns what the pod requires that nobody has judged.
+// Unjudged returns the requirements of the pod that neither this package nor the scheduler's
+// filters have judged.
 func (w *World) Unjudged(p *Pod) []string {
 	var found []string
 	note := func(there bool, text string) {
@@ -46,13 +47,14 @@ func (w *World) avoided(p *Pod) bool {
 	})
 }
 
-// selects reports whether a selector matches labels. One that is missing matches none.
+// selects reports whether a selector matches labels. A missing selector matches nothing.
 func selects(selector *metav1.LabelSelector, labels map[string]string) bool {
 	s, err := metav1.LabelSelectorAsSelector(selector)
 	return err == nil && s.Matches(klabels.Set(labels))
 }
 
-// volumesKnown reports whether the record has what the scheduler reads of volumes.
+// volumesKnown reports whether the record has all objects that the scheduler reads to judge
+// volumes.
 func (w *World) volumesKnown() bool {
 	return w.complete[timeline.Claim] && w.complete[timeline.Volume] && w.complete[timeline.StorageClass] && w.complete[timeline.CSINode]
 }
@@ -72,8 +74,8 @@ func (w *World) Consult(ask Scheduler, p *Pod) error {
 	return w.ask(ask, r, p)
 }
 
-// ConsultMoves asks the scheduler's filters where the pods of a node fit that must leave it, one
-// after the other, if one of them requires what this package does not judge.
+// ConsultMoves asks the scheduler's filters where the pods fit that must leave a node, one pod
+// after the other. It asks only if one of them requires what this package does not judge.
 func (w *World) ConsultMoves(ask Scheduler, n *Node) error {
 	moving, _ := w.moving(n)
 	if !slices.ContainsFunc(moving, func(p *Pod) bool { return len(w.Unjudged(p)) > 0 }) {
@@ -87,7 +89,7 @@ func (w *World) ConsultMoves(ask Scheduler, n *Node) error {
 func (w *World) ask(ask Scheduler, r predicates.Request, pods ...*Pod) error {
 	r.Ask = objects(pods)
 	for i := range r.Ask {
-		r.Ask[i].Spec.NodeName = "" // one that moves still has its node
+		r.Ask[i].Spec.NodeName = "" // a pod that moves is still bound to its node
 	}
 	answer, err := ask(r)
 	if err != nil {
@@ -103,7 +105,7 @@ func (w *World) ask(ask Scheduler, r predicates.Request, pods ...*Pod) error {
 	return nil
 }
 
-// request returns the cluster for the scheduler's filters, without the pods that are not to count.
+// request returns the cluster as a request to the scheduler's filters, without the pods in without.
 func (w *World) request(without []*Pod) predicates.Request {
 	r := predicates.Request{
 		Nodes: []corev1.Node{}, Namespaces: w.scheduling[timeline.Namespace], Claims: w.scheduling[timeline.Claim], Volumes: w.scheduling[timeline.Volume],
@@ -120,7 +122,7 @@ func (w *World) request(without []*Pod) predicates.Request {
 	return r
 }
 
-// objects returns pods as objects, as far as the scheduler's filters read them.
+// objects converts pods to objects that have the fields that the scheduler's filters read.
 func objects(pods []*Pod) []corev1.Pod {
 	all := make([]corev1.Pod, 0, len(pods))
 	for _, p := range pods {
@@ -129,7 +131,7 @@ func objects(pods []*Pod) []corev1.Pod {
 	return all
 }
 
-// refused returns the refusal of a filter of the scheduler in words.
+// refused describes the refusal of a filter of the scheduler.
 func (w *World) refused(p *Pod, r predicates.Refusal, at place) Obstacle {
 	text, change := r.Words(predicates.Subject{
 		Pod: p.Pod, Namespace: namespaceOf(p.Name), Labels: at.labels, Where: at.where, New: at.group,
@@ -139,7 +141,8 @@ func (w *World) refused(p *Pod, r predicates.Refusal, at place) Obstacle {
 	return Obstacle{text, change}
 }
 
-// spread counts the pods that a constraint counts, by the values of its key.
+// spread returns how many pods a topology spread constraint counts, by the values of its topology
+// key.
 func (w *World) spread(p *Pod, c corev1.TopologySpreadConstraint) map[string]int {
 	counts := map[string]int{}
 	for _, n := range w.Nodes {

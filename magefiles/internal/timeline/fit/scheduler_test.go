@@ -22,7 +22,7 @@ const zone = corev1.LabelTopologyZone
 // web selects the pods with the label app=web.
 var web = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
 
-// zoned is a record of the group g of zone a, of a node with a pod in that zone, and of the pod
+// zoned returns a record with the group g of zone a, a node with a pod in that zone, and the pod
 // default/p, which waits.
 func zoned(p shape.Pod) record {
 	var r record
@@ -33,7 +33,7 @@ func zoned(p shape.Pod) record {
 	return r
 }
 
-// refuse answers that all nodes refuse all pods for a reason.
+// refuse returns a scheduler that answers that all nodes refuse all pods for a reason.
 func refuse(plugin string, reasons ...string) Scheduler {
 	return func(r predicates.Request) (predicates.Answer, error) {
 		answer := predicates.Answer{Version: "v1.36.1"}
@@ -63,7 +63,7 @@ func TestConsult(t *testing.T) {
 		more   func(*record)
 		group  string
 		nodes  string
-		unsaid string // what nobody judges
+		unsaid string // what is not judged
 	}{
 		"anti-affinity": {
 			pod: anti, ask: refuse("InterPodAffinity", predicates.AntiAffinityRefuses),
@@ -72,7 +72,7 @@ func TestConsult(t *testing.T) {
 		},
 		"affinity": {
 			pod: shape.Pod{Affinity: &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term}}}, ask: refuse("InterPodAffinity", predicates.AffinityRefuses),
-			group: `pod affinity to app=web by topology.kubernetes.io/zone: no such pod is in topology.kubernetes.io/zone "a" → such a pod there, or a node in the same topology.kubernetes.io/zone as one`,
+			group: `pod affinity to app=web by topology.kubernetes.io/zone: no such pod is in topology.kubernetes.io/zone "a" → such a pod there, or a node in the same topology.kubernetes.io/zone as such a pod`,
 			nodes: `pod affinity to app=web by topology.kubernetes.io/zone: no such pod is in topology.kubernetes.io/zone "a"`,
 		},
 		"spread": {
@@ -155,7 +155,7 @@ func TestConsult(t *testing.T) {
 	}
 }
 
-// TestConsultAsks: for what they are needed, and with what.
+// TestConsultAsks: the filters are asked only if they are needed, and get the whole cluster.
 func TestConsultAsks(t *testing.T) {
 	t.Parallel()
 	var asked []predicates.Request
@@ -263,7 +263,7 @@ func TestExampleOfANewNode(t *testing.T) {
 	}
 }
 
-// TestHostNameOfANewNode: no new node has the host name of the node that it is like.
+// TestHostNameOfANewNode: a new node does not get the host name of the node that is its example.
 func TestHostNameOfANewNode(t *testing.T) {
 	t.Parallel()
 	var r record
@@ -275,8 +275,8 @@ func TestHostNameOfANewNode(t *testing.T) {
 	}
 }
 
-// TestDaemonSetsWithoutPods: a DaemonSet that has no pod yet requests a part of a new node too, if
-// it runs there; one that is gone does not, even if a pod of it is left.
+// TestDaemonSetsWithoutPods: a DaemonSet that has no pod yet also requests a part of a new node, if
+// it runs there. A DaemonSet that is gone does not, even if one of its pods is left.
 func TestDaemonSetsWithoutPods(t *testing.T) {
 	t.Parallel()
 	var r record
@@ -295,8 +295,8 @@ func TestDaemonSetsWithoutPods(t *testing.T) {
 	}
 }
 
-// TestFailedMachines: a machine that has failed is told at once, and one that has no node after
-// some time.
+// TestFailedMachines: a machine that has failed is reported at once, and a machine without a node
+// after some time.
 func TestFailedMachines(t *testing.T) {
 	t.Parallel()
 	var r record

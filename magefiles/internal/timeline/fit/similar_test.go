@@ -115,8 +115,8 @@ func TestSimilarities(t *testing.T) {
 	}
 }
 
-// TestGroupsThatCannotBeCompared: they come after those that can, however little these have in
-// common.
+// TestGroupsThatCannotBeCompared: they come after the groups that can be compared, however
+// different those are.
 func TestGroupsThatCannotBeCompared(t *testing.T) {
 	t.Parallel()
 	var r record

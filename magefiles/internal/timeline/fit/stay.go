@@ -91,8 +91,8 @@ type Usage struct {
 	Excluded []string
 	// Idle is set if the node may be removed.
 	Idle bool
-	// flags are those with which it would be idle, because the pods that fill it would not
-	// count; empty if it is, or if there are none.
+	// flags are the flags with which the node would be idle, because the pods that fill it would
+	// not count. It is empty if the node is idle, or if no flags have that effect.
 	flags string
 }
 
@@ -126,8 +126,8 @@ const (
 	gpus     = corev1.ResourceName("nvidia.com/gpu")
 )
 
-// gpuResources are the resources that show that the GPUs of a node are there. Source:
-// utils/gpu/gpu.go of 1.36.1; older releases know fewer.
+// gpuResources are the resources by which the autoscaler sees that the GPUs of a node are there.
+// Source: utils/gpu/gpu.go of 1.36.1; older releases know fewer.
 var gpuResources = []corev1.ResourceName{gpus, "amd.com/gpu", "microsoft.com/directx"}
 
 // usage returns how much of a node is in use. Source: simulator/utilization/info.go,

@@ -214,8 +214,8 @@ func TestStay(t *testing.T) {
 	}
 }
 
-// TestANodeFullOfDaemons: a flag would let go a node that only DaemonSets or static pods fill,
-// unless it is on.
+// TestANodeFullOfDaemons: if only DaemonSets or static pods fill a node, the answer names the flag
+// that would ignore them, unless that flag is set.
 func TestANodeFullOfDaemons(t *testing.T) {
 	t.Parallel()
 	const (

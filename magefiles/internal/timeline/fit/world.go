@@ -41,13 +41,15 @@ type World struct {
 	machines []*Machine // of all groups and of the control plane
 	// daemonSets has a pod of each DaemonSet on record.
 	daemonSets []*Pod
-	// scheduling has the objects as the scheduler reads them, and complete the kinds of which all
-	// objects are on record.
+	// scheduling has the objects as the scheduler reads them, by kind. complete has the kinds of
+	// which all objects are on record.
 	scheduling map[timeline.Kind][]json.RawMessage
 	complete   map[timeline.Kind]bool
-	// judged has the refusals of the scheduler's filters for the pods of which Consult asked.
+	// judged has the refusals of the scheduler's filters for the pods that Consult or ConsultMoves
+	// asked about.
 	judged map[*Pod]predicates.Verdicts
-	// Filters is the version of Kubernetes whose filters judged, empty if none did.
+	// Filters is the version of Kubernetes that the scheduler's filters come from; empty if they
+	// have not judged.
 	Filters string
 }
 
@@ -68,7 +70,7 @@ type Pod struct {
 type Node struct {
 	shape.Node
 	Name, Group string
-	// WasReady is set if it was Ready once, Ready if it is, since ReadySince.
+	// WasReady is set if the node was Ready once. Ready is set if it is Ready, since ReadySince.
 	WasReady, Ready bool
 	ReadySince      time.Time
 	// Candidate is the time of the taint that marks the node as a candidate for deletion,

@@ -78,9 +78,10 @@ func (m *Model) PodWhy(p *PodStory) PodWhy {
 	return w
 }
 
-// EndOf returns what became of the nodes of an enlargement, as the end of a sentence about it;
-// empty while that of one of its groups is open. otherwise is asked where the record does not
-// say it: for a group, or with nil if no group on record is meant.
+// EndOf returns what became of the nodes of an enlargement, as the end of a sentence about it. It
+// returns an empty text while the end is open for one of its groups. If the record does not say it
+// for a group, EndOf asks otherwise. If the record has none of the groups, EndOf asks otherwise
+// with nil.
 func (m *Model) EndOf(d *Decision, otherwise func(*GroupStory) string) string {
 	end, meant := "", false
 	for _, g := range m.Groups {

@@ -1,5 +1,5 @@
-// Package hostlog reads the log of an autoscaler on this machine: each line once, also if the
-// file is replaced, or the reader was not at work for a while.
+// Package hostlog reads the log of an autoscaler on this machine. It reads each line once, even if
+// the file is replaced, or if the reader did not run for a while.
 package hostlog
 
 import (
@@ -60,7 +60,7 @@ type Reader struct {
 	OnLine func(text string) bool
 	// OnPosition is called with the position up to which everything was read.
 	OnPosition func(Position)
-	// OnEnd is called when no line follows any more.
+	// OnEnd is called when no more lines follow.
 	OnEnd func()
 
 	file *os.File

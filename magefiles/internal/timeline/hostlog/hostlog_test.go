@@ -44,7 +44,7 @@ func TestUnrecordedLinesAreReadAgain(t *testing.T) {
 	if want := []string{"gin", "one", "two", "xxx"}; !slices.Equal(read, want) {
 		t.Errorf("read %q, want %q", read, want)
 	}
-	// Another log at the same path is read from its beginning, though it is as long.
+	// Another log at the same path is read from its beginning, even if it has the same length.
 	write(strings.Repeat("y", int(h.At.Offset)-1) + "\n")
 	h.close()
 	read = nil

@@ -216,8 +216,8 @@ func (m Objects) Gone(kind timeline.Kind, uid string, at time.Time) (timeline.Fa
 	return o.endFact(at, ""), true
 }
 
-// Missing returns the facts that objects of a kind are gone: those in the record whose Key is
-// not present. The facts have the time and the text, and are sorted by name.
+// Missing returns the facts that objects of a kind are gone. These are the objects in the record
+// whose Key is not present. The facts have the time and the text, and are sorted by name.
 func (m Objects) Missing(kind timeline.Kind, present func(key string) bool, at time.Time, text string) []timeline.Fact {
 	var facts []timeline.Fact
 	for key, o := range m {
@@ -244,8 +244,8 @@ func (m Objects) QualifiedName(name string) string {
 	return name
 }
 
-// endFact returns the fact that the object is gone. The pod of an autoscaler counts as
-// its process, which has stopped. An object of which only the shape is recorded has none
+// endFact returns the fact that the object is gone. The pod of an autoscaler counts as its process,
+// which has stopped. If only the shape of an object is recorded, the fact says that it has no shape
 // any more.
 func (o *object) endFact(at time.Time, text string) timeline.Fact {
 	f := timeline.Fact{Time: at, Kind: o.kind, What: timeline.Gone, Name: o.name, UID: o.uid, Group: o.group, Node: o.node, Text: text, Source: timeline.Watch}

@@ -8,8 +8,8 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// Statements remembers the autoscaler's statements, which it repeats in every round of ten
-// seconds. Only the first one is news. The zero value remembers none.
+// Statements remembers the autoscaler's statements, which it repeats in every round of ten seconds.
+// Only the first occurrence is new. The zero value remembers none.
 type Statements struct {
 	round int
 	// statements has the last occurrence of each text, by subject and text.

@@ -12,8 +12,8 @@ import (
 	"caslab/magefiles/internal/timeline/logfacts"
 )
 
-// AutoscalerContainers returns the names of a pod's containers that may be an
-// autoscaler by the image or by the pod's name.
+// AutoscalerContainers returns the names of a pod's containers that may run an autoscaler, judging
+// by the image or by the pod's name.
 func AutoscalerContainers(pod *corev1.Pod) []string {
 	var names []string
 	for _, c := range pod.Spec.Containers {
@@ -24,8 +24,8 @@ func AutoscalerContainers(pod *corev1.Pod) []string {
 	return names
 }
 
-// Process returns the facts of the pod of an autoscaler that runs in the containers: that the
-// first of them runs or has stopped, if that is known, and the flags of its command line.
+// Process returns the facts about the pod of an autoscaler that runs in the containers: whether the
+// first container runs or has stopped, if that is known, and the flags of its command line.
 func Process(pod *corev1.Pod, containers []string, now time.Time) []timeline.Fact {
 	return append(process(pod, containers, now), commandLine(pod, containers[0], now)...)
 }

@@ -67,8 +67,8 @@ func pausedIf(paused bool) string {
 	return timeline.Resumed
 }
 
-// limits returns "MIN MAX", the size limits that the annotations, with either prefix, set
-// for the autoscaler. It returns "" if the object is no node group.
+// limits returns "MIN MAX", the size limits that the annotations, with either prefix, set for the
+// autoscaler. It returns "" if the object is not a node group.
 func limits(o *unstructured.Unstructured) string {
 	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
 		size := func(which string) string { return o.GetAnnotations()[release.SizeAnnotation(prefix, which)] }
@@ -84,9 +84,9 @@ func number(o *unstructured.Unstructured, path ...string) (int, bool) {
 	return n, err == nil
 }
 
-// changedBy returns the manager of the field at path that last changed a field of its own,
-// and when. They are zero if managedFields does not have the field. Kubernetes 1.36 writes no
-// time for a manager that uses the subresource scale.
+// changedBy returns, among the managers of the field at path, the one whose fields changed last,
+// and when they did. Both results are zero if managedFields does not have the field. Kubernetes
+// 1.36 writes no time for a manager that uses the subresource scale.
 func changedBy(o *unstructured.Unstructured, path ...string) (manager string, latest time.Time) {
 	all, _, _ := unstructured.NestedSlice(o.Object, "metadata", "managedFields")
 	for _, entry := range all {

@@ -1,6 +1,6 @@
 // Package objectfacts turns the objects of a cluster into facts of the timeline: each function
-// describes one object as it is now. The time of a fact is the object's own where it has one,
-// and else the time now that the caller gives.
+// describes one object as it is now. The time of a fact comes from the object where the object has
+// one. Otherwise it is the time now that the caller passes.
 package objectfacts
 
 import (
@@ -47,8 +47,8 @@ func complete(f timeline.Fact, what string, at time.Time, text string) timeline.
 	return f
 }
 
-// shaped returns the fact of an object's shape, which it has since its creation unless the
-// record has another.
+// shaped returns the fact of an object's shape. The shape dates from the object's creation, unless
+// the record has another one.
 func shaped(f timeline.Fact, o metav1.Object, now time.Time, what any) timeline.Fact {
 	f = complete(f, timeline.Shaped, cmp.Or(o.GetCreationTimestamp().UTC(), now), "")
 	f.Shape = shape.Encode(what)

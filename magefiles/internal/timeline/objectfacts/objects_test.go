@@ -61,8 +61,8 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// TestChangedBy: the manager of a field that changed last, also one without a time, as Kubernetes
-// 1.36 writes it for kubectl scale.
+// TestChangedBy: the manager whose fields changed last is returned, also one without a time, as
+// Kubernetes 1.36 writes it for kubectl scale.
 func TestChangedBy(t *testing.T) {
 	t.Parallel()
 	const created = `{manager: caslab, time: "2026-11-27T12:19:03Z", fieldsV1: {"f:spec": {"f:clusterName": {}}}}`

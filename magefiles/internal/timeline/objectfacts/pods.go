@@ -22,8 +22,8 @@ func podCondition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondi
 	return corev1.PodCondition{}
 }
 
-// systemNamespaces are namespaces of the cluster's own components. A name that ends in
-// -system is another.
+// systemNamespaces are namespaces of the cluster's own components. A name that ends in -system is
+// one, too.
 var systemNamespaces = map[string]bool{
 	"kube-public": true, "kube-node-lease": true, "cert-manager": true, "local-path-storage": true,
 }
@@ -46,8 +46,9 @@ func isWorkload(pod *corev1.Pod) bool {
 	return !isSystemNamespace(pod.Namespace) && !provider && !mirror
 }
 
-// Pod returns the facts of a pod's present state; group is that of its node. Of a pod that is
-// no workload, and of an autoscaler's, it is only the shape: what it uses of its node.
+// Pod returns the facts of a pod's present state; group is the group of its node. For a pod that is
+// not a workload, and for the pod of an autoscaler, this is only the shape: what the pod uses of
+// its node.
 func Pod(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
 	if isWorkload(pod) && len(AutoscalerContainers(pod)) == 0 {
 		return workload(pod, group, now)

@@ -9,8 +9,8 @@ import (
 	"caslab/magefiles/internal/timeline/shape"
 )
 
-// Scheduling returns the fact of the present state of an object that decides where pods fit,
-// beside pods and nodes: its shape.
+// Scheduling returns the fact of the shape of an object that, beside pods and nodes, decides where
+// pods fit.
 func Scheduling(kind timeline.Kind, o *unstructured.Unstructured, now time.Time) (timeline.Fact, error) {
 	f := factAbout(kind, o, "")
 	if o.GetNamespace() != "" {

@@ -13,7 +13,7 @@ import (
 	"caslab/magefiles/internal/timeline/shape"
 )
 
-// Node returns a node as an object, as far as the scheduler's filters read it.
+// Node returns a node as an object with the fields that the scheduler's filters read.
 func Node(name string, labels map[string]string, taints []corev1.Taint, allocatable corev1.ResourceList) corev1.Node {
 	n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: corev1.NodeSpec{Taints: taints}}
 	n.Spec.Unschedulable = slices.ContainsFunc(taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
@@ -21,8 +21,8 @@ func Node(name string, labels map[string]string, taints []corev1.Taint, allocata
 	return n
 }
 
-// Pod returns a pod as an object, as far as the scheduler's filters read it. node is empty for a pod
-// that waits.
+// Pod returns a pod as an object with the fields that the scheduler's filters read. node is empty
+// for a pod that waits.
 func Pod(namespace, name, uid, node string, p shape.Pod) corev1.Pod {
 	o := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(uid), Labels: p.Labels}}
 	if !p.Deleted.IsZero() {

@@ -1,5 +1,5 @@
 // Package predicates asks the program magefiles/components/predicates on which nodes pods fit. The
-// program judges by the filters of the default scheduler, as the autoscaler does.
+// program uses the filters of the default scheduler, as the autoscaler does.
 package predicates
 
 import (
@@ -15,8 +15,8 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// Request is a cluster at one moment, and the pods that look for a node. The program has the same
-// type, and says what the fields mean.
+// Request describes a cluster at one moment, and the pods that need a node. The program has the
+// same type, whose comments explain the fields.
 type Request struct {
 	Ask       []corev1.Pod  `json:"ask"`
 	Nodes     []corev1.Node `json:"nodes"`
@@ -25,7 +25,7 @@ type Request struct {
 	Move      bool          `json:"move,omitempty"`
 	Closed    []string      `json:"closed,omitempty"`
 
-	// These are objects as the record has them.
+	// The following are objects as the record has them.
 	Namespaces     []json.RawMessage `json:"namespaces,omitempty"`
 	Claims         []json.RawMessage `json:"claims,omitempty"`
 	Volumes        []json.RawMessage `json:"volumes,omitempty"`
@@ -33,7 +33,7 @@ type Request struct {
 	CSINodes       []json.RawMessage `json:"csiNodes,omitempty"`
 }
 
-// Template is a node that may come, and the pods that come with it.
+// Template is a node that a node group may add, and the pods that would run on it.
 type Template struct {
 	Node corev1.Node  `json:"node"`
 	Pods []corev1.Pod `json:"pods,omitempty"`
@@ -41,16 +41,16 @@ type Template struct {
 
 // Answer has the refusals of each pod of Request.Ask, in that order.
 type Answer struct {
-	// Version of Kubernetes whose filters judged, empty if it is not known.
+	// Version is the version of Kubernetes that the filters come from; empty if it is not known.
 	Version string     `json:"version,omitempty"`
 	Pods    []Verdicts `json:"pods"`
 }
 
-// Verdicts are the refusals of one pod by the name of the node or of the template's node. A node
-// that is neither in it nor closed takes the pod.
+// Verdicts has the refusals of one pod, by the name of the node or of the template's node. A node
+// without a refusal takes the pod, unless it is closed.
 type Verdicts map[string][]Refusal
 
-// Refusal is a filter that refuses a node, and its reasons.
+// Refusal names a filter that refuses a node, and its reasons.
 type Refusal struct {
 	Plugin  string   `json:"plugin"`
 	Reasons []string `json:"reasons"`
@@ -74,7 +74,7 @@ func Ask(ctx context.Context, runner run.Runner, binary string, r Request) (Answ
 		return Answer{}, fmt.Errorf("read the answer of the scheduler's filters: %w", err)
 	}
 	if len(answer.Pods) != len(r.Ask) {
-		return Answer{}, fmt.Errorf("read the answer of the scheduler's filters: it is about %d pods, and %d were asked for", len(answer.Pods), len(r.Ask))
+		return Answer{}, fmt.Errorf("read the answer of the scheduler's filters: it is about %d pods, but the request is about %d", len(answer.Pods), len(r.Ask))
 	}
 	return answer, nil
 }

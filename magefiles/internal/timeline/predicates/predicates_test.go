@@ -14,8 +14,7 @@ import (
 	"caslab/magefiles/internal/run/runtest"
 )
 
-// TestRequest: the program has a test that reads a request with all fields, and this package writes
-// the same.
+// TestRequest: this package writes the request that a test of the program reads. It has all fields.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(filepath.Join("..", "..", "..", "components", "predicates", "testdata", "request.json"))
@@ -55,7 +54,7 @@ func TestAsk(t *testing.T) {
 		"an answer":              {runtest.Answer{Stdout: `{"version":"v1.36.1","pods":[{"n":[{"plugin":"NodeName","reasons":["x"]}]}]}`}, ""},
 		"the program fails":      {runtest.Answer{Stderr: "read the request: x", Err: errors.New("exit status 1")}, "ask the scheduler's filters: exit status 1: read the request: x"},
 		"it says something else": {runtest.Answer{Stdout: "hello"}, "read the answer of the scheduler's filters: invalid character"},
-		"of other pods":          {runtest.Answer{Stdout: `{"pods":[]}`}, "read the answer of the scheduler's filters: it is about 0 pods, and 1 were asked for"},
+		"of other pods":          {runtest.Answer{Stdout: `{"pods":[]}`}, "read the answer of the scheduler's filters: it is about 0 pods, but the request is about 1"},
 	} {
 		tc.answer.Prefix = "/bin/predicates"
 		fake := &runtest.Fake{Answers: []runtest.Answer{tc.answer}}

@@ -21,14 +21,15 @@ import (
 type Subject struct {
 	Pod       shape.Pod
 	Namespace string
-	// Labels of the node that is refused. Where names it: "the node", "the template". New is set
-	// for one that a group would get.
+	// Labels are the labels of the refused node. Where is what a text calls it: "the node" or "the
+	// template". New is set for a node that a group would get.
 	Labels map[string]string
 	Where  string
 	New    bool
-	// Counts returns how many pods a constraint counts, by the values of its key.
+	// Counts returns how many pods a topology spread constraint counts, by the values of its
+	// topology key.
 	Counts func(corev1.TopologySpreadConstraint) map[string]int
-	// Claims, Volumes and StorageClasses are all on record.
+	// Claims, Volumes and StorageClasses are all such objects on record.
 	Claims, Volumes, StorageClasses []json.RawMessage
 }
 
@@ -44,20 +45,20 @@ const (
 	NoVolumeHere        = "node(s) didn't find available persistent volumes to bind"
 )
 
-// Words returns the refusal for a reader or, if the lab has no words for its reason, the filter's
-// words, and the smallest change that removes it, empty if none is known.
+// Words describes the refusal for a reader, in the filter's words if the lab has none for the
+// reason. change is the smallest change that removes the refusal; empty if none is known.
 func (r Refusal) Words(s Subject) (text, change string) {
 	p := s.Pod
 	switch reason := strings.Join(r.Reasons, ", "); reason {
 	case AffinityRefuses:
 		terms, keys := affinityTerms(p.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
 		return fmt.Sprintf("pod affinity to %s: no such pod is %s", terms, s.domains(keys)),
-			fmt.Sprintf("such a pod there, or a node in the same %s as one", strings.Join(keys, " and "))
+			fmt.Sprintf("such a pod there, or a node in the same %s as such a pod", strings.Join(keys, " and "))
 	case AntiAffinityRefuses:
 		terms, keys := affinityTerms(p.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
 		return fmt.Sprintf("pod anti-affinity to %s: such a pod is %s", terms, s.domains(keys)), "a node in another " + strings.Join(keys, " and ")
 	case OthersRefuse:
-		return "the pod anti-affinity of a pod that is there refuses it", "a node where no such pod is, or labels that the other pod does not refuse"
+		return "the pod anti-affinity of an existing pod refuses it", "a node away from that pod, or labels that its anti-affinity does not select"
 	case SpreadRefuses:
 		var texts, keys []string
 		for _, c := range p.Spread {
@@ -84,7 +85,7 @@ func (r Refusal) Words(s Subject) (text, change string) {
 	}
 }
 
-// affinityTerms returns terms of pod affinity for a reader, and their topology keys.
+// affinityTerms returns terms of pod affinity as text for a reader, and their topology keys.
 func affinityTerms(terms []corev1.PodAffinityTerm) (text string, keys []string) {
 	var texts []string
 	for _, t := range terms {
@@ -94,7 +95,7 @@ func affinityTerms(terms []corev1.PodAffinityTerm) (text string, keys []string) 
 	return strings.Join(texts, ", "), keys
 }
 
-// domains returns where the node is, by topology keys.
+// domains returns in which topology domains the node is, as text.
 func (s Subject) domains(keys []string) string {
 	var texts []string
 	for _, key := range keys {
@@ -110,7 +111,7 @@ func (s Subject) domains(keys []string) string {
 	return strings.Join(texts, " and ")
 }
 
-// maxDomains is the largest number of domains of a spread that a text counts.
+// maxDomains is the largest number of topology domains that a text lists.
 const maxDomains = 6
 
 func countsText(counts map[string]int) string {
@@ -136,7 +137,7 @@ func (s Subject) whereVolumesAre() string {
 	return cmp.Or(strings.Join(texts, "; "), "a PersistentVolume of its claims has a node affinity")
 }
 
-// storageClass returns the StorageClass of a name, nil if it is not on record.
+// storageClass returns the StorageClass with that name; nil if it is not on record.
 func (s Subject) storageClass(name string) *storagev1.StorageClass {
 	for _, raw := range s.StorageClasses {
 		var c storagev1.StorageClass
@@ -177,7 +178,7 @@ func (s Subject) whereVolumesCome() string {
 	return ": " + strings.Join(texts, "; ")
 }
 
-// TermsText returns the terms of a node affinity in a line.
+// TermsText returns the terms of a node affinity in one line.
 func TermsText(s *corev1.NodeSelector) string {
 	var terms []string
 	for _, t := range s.NodeSelectorTerms {

@@ -86,15 +86,16 @@ func (r *recorder) run(ctx context.Context) {
 	r.all.Wait()
 }
 
-// followGroups follows the kinds of node groups, MachinePools unless the management cluster
-// does not serve them now. When all groups were seen, it records which were deleted before.
+// followGroups follows the kinds of node groups. It leaves out MachinePools if the management
+// cluster does not serve them. When all groups were seen, it records which groups were deleted
+// before.
 func (r *recorder) followGroups(ctx context.Context) []<-chan struct{} {
 	kinds := []schema.GroupKind{kube.MachineDeployments}
 	served, err := r.Management.Serves(ctx, kube.MachinePools, "")
 	if err != nil && ctx.Err() == nil { // the end of the recording is no failure
 		r.report(err)
 	}
-	if served || err != nil { // without them, those in the record would count as deleted
+	if served || err != nil { // if they were left out, those in the record would count as deleted
 		kinds = append(kinds, kube.MachinePools)
 	}
 	var left atomic.Int32

@@ -165,7 +165,7 @@ func TestRepeatedStatementIsRecordedAgain(t *testing.T) {
 		b.expect(facts(b.record(func() { rounds(3) })))
 		b.expect(facts(b.record(func() {
 			rounds(1)
-			time.Sleep(2 * time.Minute) // its expiry
+			time.Sleep(2 * time.Minute) // the statement's expiry
 			rounds(2)
 		})), refused)
 		b.expect(facts(b.record(func() {

@@ -88,7 +88,7 @@ type recorder struct {
 	statements news.Statements
 	// recorded has the identities of the recorded facts from events and logs.
 	recorded map[string]bool
-	// complete has the kinds of which a fact says that all objects are on record.
+	// complete has the kinds for which a fact says that all objects are on record.
 	complete map[timeline.Kind]bool
 	// present has the keys of the objects that this recorder saw.
 	present  map[string]bool

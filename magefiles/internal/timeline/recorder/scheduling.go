@@ -10,27 +10,27 @@ import (
 	"caslab/magefiles/internal/timeline/objectfacts"
 )
 
-// schedulingKinds are objects that decide where pods fit, beside pods and nodes. Of each only its
-// shape is recorded.
+// schedulingKinds are the kinds of objects that, beside pods and nodes, decide where pods fit. Only
+// the shapes of these objects are recorded.
 var schedulingKinds = map[schema.GroupKind]timeline.Kind{
 	kube.DaemonSets: timeline.DaemonSet, kube.Namespaces: timeline.Namespace, kube.Claims: timeline.Claim,
 	kube.Volumes: timeline.Volume, kube.StorageClasses: timeline.StorageClass, kube.CSINodes: timeline.CSINode,
 }
 
 // followScheduling follows schedulingKinds. When all objects of a kind were seen, it records that
-// they are on record, of which there may be none.
+// all of them are on record, even if there are none.
 func (r *recorder) followScheduling(ctx context.Context) []<-chan struct{} {
 	var all []<-chan struct{}
-	for kind, of := range schedulingKinds {
+	for kind, factKind := range schedulingKinds {
 		all = append(all, r.follow(ctx, r.Workload, kube.Follower{
-			Kind: kind, OnChange: func(change kube.Change) { r.scheduling(of, change) },
-			OnSynced: func() { r.allSeen(of) },
+			Kind: kind, OnChange: func(change kube.Change) { r.scheduling(factKind, change) },
+			OnSynced: func() { r.allSeen(factKind) },
 		}))
 	}
 	return all
 }
 
-// allSeen records once that all objects of a kind are on record, of which there may be none.
+// allSeen records once that all objects of a kind are on record, even if there are none.
 func (r *recorder) allSeen(kind timeline.Kind) {
 	r.recordDeleted(kind)
 	r.mu.Lock()

@@ -64,8 +64,8 @@ func TestShapesAreRecordedWhenTheyChange(t *testing.T) {
 	})
 }
 
-// TestBudgetsAreRecorded: with their changes and their end, and once that all of them are on
-// record.
+// TestBudgetsAreRecorded: budgets are recorded with their changes and their end. One more fact says
+// that all of them are on record.
 func TestBudgetsAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFixture(t, cluster+`---
@@ -108,8 +108,8 @@ func TestShapesInOldRecords(t *testing.T) {
 	}
 }
 
-// TestSchedulingObjectsAreRecorded: as far as the scheduler reads them, with their end, and for
-// each kind a fact that all of its objects are on record.
+// TestSchedulingObjectsAreRecorded: objects are recorded with the fields that the scheduler reads,
+// and with their end. For each kind, a fact says that all of its objects are on record.
 func TestSchedulingObjectsAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newFixture(t, `

@@ -33,10 +33,10 @@ var Defaults = map[string]string{
 	"unremovable-node-recheck-timeout": "5m0s",
 }
 
-// Setting is the value of a flag, or of an annotation in its place.
+// Setting is the value of a flag, or of an annotation that overrides the flag.
 type Setting struct {
 	Value string
-	// By says where the value is from: "--flag", "the default of --flag", "the group's
+	// By says where the value comes from: "--flag", "the default of --flag", "the group's
 	// annotation".
 	By string
 }
@@ -66,8 +66,8 @@ func Same(a, b string) bool {
 	return errF == nil && errG == nil && f == g
 }
 
-// Duration returns the setting as a duration, and where it is from. A value that is none
-// counts as 0.
+// Duration returns the setting as a duration, and where it comes from. A value that is not a
+// duration counts as 0.
 func (s Setting) Duration() (time.Duration, string) {
 	d, err := time.ParseDuration(s.Value)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s Setting) Duration() (time.Duration, string) {
 	return d, s.By
 }
 
-// Number returns the setting as a number; a value that is none counts as 0.
+// Number returns the setting as a number. A value that is not a number counts as 0.
 func (s Setting) Number() float64 {
 	f, _ := strconv.ParseFloat(s.Value, 64)
 	return f

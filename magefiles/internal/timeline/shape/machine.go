@@ -67,12 +67,12 @@ func OfMachine(o *unstructured.Unstructured) Machine {
 	return m
 }
 
-// failed matches the reasons of conditions that say that something failed, and not that it is still
-// to come. The reasons are those of the infrastructure provider and the bootstrap provider.
+// failed matches the reasons of conditions that report a failure, and not that something is still
+// to come. The infrastructure provider and the bootstrap provider set these reasons.
 var failed = regexp.MustCompile(`(?:Failed|Failure|Error)$`)
 
-// failureOf returns why a Machine has failed, empty if it has not. Until the contract v1beta1, a
-// failure has fields of its own; later, only conditions tell it.
+// failureOf returns why a Machine has failed, empty if it has not. Up to the contract v1beta1, the
+// status has fields for a failure. Later, only conditions report it.
 func failureOf(o *unstructured.Unstructured) string {
 	for _, path := range [][]string{{"status"}, {"status", "deprecated", "v1beta1"}} {
 		field := func(name string) string { return kube.Field(o, slices.Concat(path, []string{name})...) }

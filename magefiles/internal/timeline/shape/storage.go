@@ -13,7 +13,7 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// OfDaemonSet returns what the pods of a DaemonSet ask for, as pods that it owns.
+// OfDaemonSet returns the shape of the pods of a DaemonSet, with the DaemonSet as their owner.
 func OfDaemonSet(o *unstructured.Unstructured) (Pod, error) {
 	var d appsv1.DaemonSet
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &d); err != nil {
@@ -24,12 +24,13 @@ func OfDaemonSet(o *unstructured.Unstructured) (Pod, error) {
 	return p, nil
 }
 
-// volumeAnnotations are those of claims and volumes that the scheduler reads.
+// volumeAnnotations are the prefixes of the annotations of claims and volumes that the scheduler
+// reads.
 var volumeAnnotations = []string{"pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/", "storage.alpha.kubernetes.io/"}
 
-// OfScheduling returns a Namespace, PersistentVolumeClaim, PersistentVolume, StorageClass or
-// CSINode with what the scheduler's plugins read: the object itself, without its kind, most of its
-// metadata, and what is for the storage driver alone.
+// OfScheduling returns the fields of a Namespace, PersistentVolumeClaim, PersistentVolume,
+// StorageClass or CSINode that the scheduler's plugins read. It leaves out the kind, most of the
+// metadata, and what only the storage driver reads.
 func OfScheduling(o *unstructured.Unstructured) json.RawMessage {
 	metadata := map[string]any{"name": o.GetName()}
 	if o.GetNamespace() != "" {
@@ -51,7 +52,7 @@ func OfScheduling(o *unstructured.Unstructured) json.RawMessage {
 			kept[key] = value
 		}
 	}
-	// These are for the driver alone, and may name people's systems.
+	// Only the driver reads these attributes, and they may name people's systems.
 	unstructured.RemoveNestedField(kept, "spec", "csi", "volumeAttributes")
 	return Encode(kept)
 }
