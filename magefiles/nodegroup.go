@@ -21,8 +21,8 @@ type Nodegroup mg.Namespace
 func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 	arch *string, // ARCH of hollow nodes: amd64, arm64, ppc64le or s390x
 	capacity *string, // CAPACITY of the nodes, at most this machine's, such as cpu=1,memory=4Gi; in a cluster that is not the lab's own, what the autoscaler expects of a node while the group is empty; hollow nodes may have any capacity, and devices, such as cpu=96,memory=1Ti,pods=250,nvidia.com/gpu=8
-	csi *string, // CSI DRIVERS of hollow nodes, with the numbers of volumes that a node can have, ebs.csi.aws.com=25
-	dra *string, // DRIVERS of devices of hollow nodes that pods get through ResourceClaims, with numbers of devices, gpu.example.com=4; each has a DeviceClass of its name
+	csi *string, // CSI DRIVERS of hollow nodes, each with the number of volumes that a node can have, ebs.csi.aws.com=25
+	dra *string, // DRIVERS that give hollow nodes devices for ResourceClaims, each with its number of devices, gpu.example.com=4; each driver gets a DeviceClass of the same name
 	fail *string, // hollow machines that report a failure: a SHARE, 10%, or the next ones, 3
 	from *string, // machine deployment NAME whose machine template the group uses, instead of the first one
 	instance *string, // instance TYPE of hollow nodes, a label
@@ -38,7 +38,7 @@ func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
 	taints *string, // TAINTS of the nodes, key=value:Effect,key=value:Effect
-	untaint *string, // a time and TAINTS: new nodes lose the taints that long after they are Ready, 30s,key=value:Effect
+	untaint *string, // a time and TAINTS: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect
 	zone *string, // ZONE of hollow nodes
 	zones *string, // ZONES of hollow nodes, a,b,c: a group NAME-ZONE for each of them, with MIN to MAX nodes
 ) error {
@@ -67,8 +67,8 @@ func (Nodegroup) List(ctx context.Context) error { return lab(ctx, "nodegroup:li
 func (Nodegroup) Set(ctx context.Context, name string, min, max int,
 	arch *string, // ARCH of hollow nodes: amd64, arm64, ppc64le or s390x
 	capacity *string, // CAPACITY of hollow nodes, such as cpu=96,memory=1Ti,nvidia.com/gpu=8
-	csi *string, // CSI DRIVERS of hollow nodes, with the numbers of volumes that a node can have, ebs.csi.aws.com=25
-	dra *string, // DRIVERS of devices of hollow nodes that pods get through ResourceClaims, with numbers of devices, gpu.example.com=4; each has a DeviceClass of its name
+	csi *string, // CSI DRIVERS of hollow nodes, each with the number of volumes that a node can have, ebs.csi.aws.com=25
+	dra *string, // DRIVERS that give hollow nodes devices for ResourceClaims, each with its number of devices, gpu.example.com=4; each driver gets a DeviceClass of the same name
 	fail *string, // hollow machines that report a failure: a SHARE, 10%, or the next ones, 3
 	instance *string, // instance TYPE of hollow nodes, a label
 	labels *string, // LABELS of hollow nodes instead of those that they have, key=value,key=value, or none
@@ -81,7 +81,7 @@ func (Nodegroup) Set(ctx context.Context, name string, min, max int,
 	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
 	taints *string, // TAINTS of hollow nodes instead of those that they have, key=value:Effect,key=value:Effect, or none
-	untaint *string, // a time and TAINTS: new nodes lose the taints that long after they are Ready, 30s,key=value:Effect
+	untaint *string, // a time and TAINTS: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect
 	zone *string, // ZONE of hollow nodes
 ) error {
 	return lab(ctx, "nodegroup:set",

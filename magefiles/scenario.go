@@ -12,9 +12,8 @@ import (
 type Scenario mg.Namespace
 
 // List prints the lab's scenarios, what each of them shows, and where it is
-// from. NEEDS has the kinds of machines, DRA, and control for a scenario that no
-// running autoscaler can be used for (-autoscaler=as-is). SECONDS is the median
-// of the last runs in this checkout that passed. Example: go tool mage scenario:list -tags=upstream-e2e
+// from. NEEDS lists the kinds of machines, DRA, and control: such a scenario
+// cannot use an autoscaler that already runs (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed. Example: go tool mage scenario:list -tags=upstream-e2e
 func (Scenario) List(ctx context.Context,
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
@@ -51,18 +50,18 @@ func (Scenario) Compare(ctx context.Context, a, b string,
 }
 
 // Bisect finds the commit of the autoscaler from which a scenario fails. It
-// checks that the scenario passes with GOOD and fails with BAD, and then runs it
-// with the commits that git bisect chooses in a clone of the lab's own, of
+// checks that the scenario passes with GOOD and fails with BAD. Then it runs the
+// scenario with commits that git bisect chooses in the lab's own clone of
 // AUTOSCALER_DIR or AUTOSCALER_GIT. A commit that does not compile is skipped.
-// The results are kept: after Ctrl-C, the same command goes on. GOOD is a
-// release, such as 1.35.2, or a commit, a branch or a tag. BAD is such a one from
-// which the scenario fails. NAME is the scenario, as for scenario:run. Example:
-// go tool mage scenario:bisect 1.35.2 1.36.1 restart-in-the-middle -out=results
+// The results are kept: after Ctrl-C, the same command continues the search. GOOD
+// is a release, such as 1.35.2, or a commit, a branch or a tag. BAD is a release,
+// commit, branch or tag from which the scenario fails. NAME is the scenario, as
+// for scenario:run. Example: go tool mage scenario:bisect 1.35.2 1.36.1 restart-in-the-middle -out=results
 func (Scenario) Bisect(ctx context.Context, good, bad, name string,
 	again *bool, // forget the results of earlier searches
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
-	of *string, // REPOSITORY: autoscaler, or core for AUTOSCALER_CORE_DIR, with the autoscaler of AUTOSCALER_DIR (default autoscaler)
+	of *string, // REPOSITORY to search: autoscaler, or core for AUTOSCALER_CORE_DIR, which is tested with the autoscaler of AUTOSCALER_DIR (default autoscaler)
 	out *string, // FOLDER for bisect.json, summary.md, and a folder with the results of each commit
 	repeat *int, // N, how often the scenario has to pass for a commit to be good (default 1)
 ) error {

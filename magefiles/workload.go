@@ -15,7 +15,7 @@ type Workload mg.Namespace
 // Add creates a deployment whose pods each fill one node, or changes the one of
 // that name. Example: go tool mage workload:add -pods=4
 func (Workload) Add(ctx context.Context,
-	claims *string, // CLASSES of devices that each pod claims, with numbers, gpu.example.com=1
+	claims *string, // CLASSES of devices that each pod claims, each with the number of devices, gpu.example.com=1
 	devices *string, // DEVICES that each pod requests, nvidia.com/gpu=1
 	image *string, // image REF of the pods, instead of one that every node has
 	memory *string, // MEMORY that each pod requests instead of most of a node's, such as 2Gi

@@ -1,5 +1,5 @@
-// Package bisect finds the first commit of a git repository that fails a test. git bisect
-// chooses the commits, in a clone of the lab's own.
+// Package bisect finds the first commit of a git repository that fails a test. git bisect chooses
+// the commits, in the lab's own clone of the repository.
 package bisect
 
 import (
@@ -41,9 +41,9 @@ type Commit struct {
 // Short returns the beginning of the hash.
 func (c Commit) Short() string { return c.ID[:12] }
 
-// Repository is a clone of the lab's own.
+// Repository is the lab's own clone of a repository.
 type Repository struct {
-	// Dir is the root of the clone's tree. It is empty before the first Checkout.
+	// Dir is the root of the clone's tree. It has no files before the first Checkout.
 	Dir    string
 	Runner run.Runner
 	// names is the repository in which the user's names are looked up: the user's
@@ -62,11 +62,11 @@ type Options struct {
 	// root. Empty means all.
 	Folders []string
 	Runner  run.Runner
-	// Progress is called with what is done.
+	// Progress is called with a description of the work that begins.
 	Progress func(string)
 }
 
-// Open makes the clone, or updates the one that is there.
+// Open creates the clone, or updates an existing one.
 func Open(ctx context.Context, o Options) (*Repository, error) {
 	r := &Repository{Dir: o.Dir, Runner: o.Runner, names: o.Dir}
 	from := o.URL
@@ -84,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Repository, error) {
 		}
 		return r, nil
 	}
-	// A killed run may have left a part of it.
+	// A killed run may have left an incomplete clone.
 	if err := os.RemoveAll(o.Dir); err != nil {
 		return nil, fmt.Errorf("make room for the clone: %w", err)
 	}
@@ -187,15 +187,15 @@ type EndError struct {
 }
 
 func (e *EndError) Error() string {
-	return fmt.Sprintf("%s (%s) is to be %s, and it is %s", e.Commit.Short(), e.Commit.Title, e.Want, e.Got)
+	return fmt.Sprintf("%s (%s) should be %s, but it is %s", e.Commit.Short(), e.Commit.Title, e.Want, e.Got)
 }
 
-// MergeBaseError is returned if the last common commit of both ends is bad: what failed was
-// mended on the way to the good end.
+// MergeBaseError is returned if the last common commit of both ends is bad. The failure was then
+// repaired between that commit and the good end.
 type MergeBaseError struct{ Base, Good, Bad Commit }
 
 func (e *MergeBaseError) Error() string {
-	return fmt.Sprintf("%s (%s), where the ways to %s and %s part, is bad too: what fails there was mended on the way to %[3]s; name a good commit that is before %[1]s",
+	return fmt.Sprintf("%s (%s), the last common commit of %s and %s, is bad too: the failure was repaired between it and %[3]s; name a good commit that is before %[1]s",
 		e.Base.Short(), e.Base.Title, e.Good.Short(), e.Bad.Short())
 }
 
@@ -207,8 +207,8 @@ type Found struct {
 	Possible []Commit
 }
 
-// Find finds the first bad commit on the way from good to bad. It first tests both. Only
-// commits that change one of the paths are tested; no paths mean all.
+// Find finds the first bad commit between good and bad. It first tests both. After that, it tests
+// only commits that change one of the paths; without paths, it tests any commit.
 func (r *Repository) Find(ctx context.Context, good, bad Commit, paths []string, test Test) (Found, error) {
 	if good.ID == bad.ID {
 		return Found{}, fmt.Errorf("both ends are the commit %s (%s)", good.Short(), good.Title)
@@ -229,7 +229,7 @@ func (r *Repository) Find(ctx context.Context, good, bad Commit, paths []string,
 	if err != nil {
 		return Found{}, fmt.Errorf("look for the last common commit of %s and %s: %w", good.Short(), bad.Short(), err)
 	}
-	// A search that was killed has left its state.
+	// The start of a search discards the state that a killed search left.
 	said, err := r.git(ctx, r.Dir, append([]string{"bisect", "start", "--no-checkout", bad.ID, good.ID, "--"}, paths...)...)
 	for {
 		if err != nil {
@@ -240,7 +240,7 @@ func (r *Repository) Find(ctx context.Context, good, bad Commit, paths []string,
 			return found, err
 		}
 		if over {
-			err := r.keep(ctx, &found, good, bad, paths)
+			err := r.dropUnrelated(ctx, &found, good, bad, paths)
 			return found, err
 		}
 		next, err := r.git(ctx, r.Dir, "rev-parse", "--verify", "BISECT_HEAD")
@@ -265,8 +265,9 @@ func (r *Repository) Find(ctx context.Context, good, bad Commit, paths []string,
 	}
 }
 
-// keep removes the possible commits that change none of the paths: git lists them, too.
-func (r *Repository) keep(ctx context.Context, found *Found, good, bad Commit, paths []string) error {
+// dropUnrelated removes the possible commits that change none of the paths, because git lists them,
+// too.
+func (r *Repository) dropUnrelated(ctx context.Context, found *Found, good, bad Commit, paths []string) error {
 	if len(paths) == 0 || found.First != nil {
 		return nil
 	}
@@ -279,13 +280,13 @@ func (r *Repository) keep(ctx context.Context, found *Found, good, bad Commit, p
 	return nil
 }
 
-// mark tells git the verdict on a commit, and returns what git says of the next one.
+// mark tells git the verdict on a commit, and returns what git says about the next one.
 func (r *Repository) mark(ctx context.Context, v Verdict, c Commit) (string, error) {
 	said, err := r.git(ctx, r.Dir, "bisect", string(v), c.ID)
 	if err == nil {
 		return said, nil
 	}
-	// Its status is not 0 either if only skipped commits are left.
+	// git bisect also fails if only skipped commits are left.
 	if _, over, lerr := r.over(ctx); over && lerr == nil {
 		return said, nil
 	}
@@ -294,7 +295,7 @@ func (r *Repository) mark(ctx context.Context, v Verdict, c Commit) (string, err
 
 var leftPattern = regexp.MustCompile(`(?m)^Bisecting: (.*)$`)
 
-// left returns how much is left after the next commit, as git says it.
+// left returns how many commits and steps are left after the next commit, in git's words.
 func left(said string) string {
 	if m := leftPattern.FindStringSubmatch(said); m != nil {
 		return strings.Replace(m[1], "revisions left to test after this", "commits left after it", 1)
@@ -308,7 +309,7 @@ var (
 	possiblePattern = regexp.MustCompile(`(?m)^# possible first bad commit: \[([0-9a-f]+)\]`)
 )
 
-// over returns the result of the search, if it is over.
+// over reports whether the search is over, and returns its result.
 func (r *Repository) over(ctx context.Context) (found Found, over bool, err error) {
 	log, err := r.git(ctx, r.Dir, "bisect", "log")
 	if err != nil {

@@ -46,7 +46,7 @@ func (h history) commit(file, text, title string) {
 	h.git("commit", "--quiet", "--message", title)
 }
 
-// state is all that a search must not change in a user's checkout.
+// state returns everything in a user's checkout that a search must not change.
 func (h history) state() string {
 	h.t.Helper()
 	var files []string
@@ -117,13 +117,13 @@ func TestFind(t *testing.T) {
 		verdicts []bisect.Verdict
 		want     string
 	}{
-		"in the middle":            {[]bisect.Verdict{"good", "good", "good", "good", "bad", "bad", "bad", "bad"}, "change 4"},
-		"the last":                 {[]bisect.Verdict{"good", "good", "good", "bad"}, "change 3"},
-		"the first after good":     {[]bisect.Verdict{"good", "bad", "bad", "bad", "bad"}, "change 1"},
-		"beside skipped ones":      {[]bisect.Verdict{"good", "skip", "good", "bad", "skip", "skip", "bad"}, "change 3"},
-		"skipped around it":        {[]bisect.Verdict{"good", "good", "skip", "skip", "bad", "bad"}, "change 2|change 3|change 4"},
-		"nothing can be tested":    {[]bisect.Verdict{"good", "skip", "bad"}, "change 1|change 2"},
-		"neighbours of each other": {[]bisect.Verdict{"good", "bad"}, "change 1"},
+		"in the middle":         {[]bisect.Verdict{"good", "good", "good", "good", "bad", "bad", "bad", "bad"}, "change 4"},
+		"the last":              {[]bisect.Verdict{"good", "good", "good", "bad"}, "change 3"},
+		"the first after good":  {[]bisect.Verdict{"good", "bad", "bad", "bad", "bad"}, "change 1"},
+		"beside skipped ones":   {[]bisect.Verdict{"good", "skip", "good", "bad", "skip", "skip", "bad"}, "change 3"},
+		"skipped around it":     {[]bisect.Verdict{"good", "good", "skip", "skip", "bad", "bad"}, "change 2|change 3|change 4"},
+		"nothing can be tested": {[]bisect.Verdict{"good", "skip", "bad"}, "change 1|change 2"},
+		"neighbours":            {[]bisect.Verdict{"good", "bad"}, "change 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,8 +164,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// A release branch ends beside the way to the next release. What both have in common is
-// tested, too.
+// A release branch is not part of the history of the next release. The last common commit of both
+// is tested, too.
 func TestReleaseBranches(t *testing.T) {
 	t.Parallel()
 	build := func(t *testing.T, base bisect.Verdict) (*bisect.Repository, []bisect.Commit) {
@@ -193,11 +193,11 @@ func TestReleaseBranches(t *testing.T) {
 	}
 	r, ends = build(t, bisect.Bad)
 	if _, err := r.Find(t.Context(), ends[0], ends[1], nil, tester(r, &tested)); !errors.As(err, new(*bisect.MergeBaseError)) {
-		t.Errorf("Find() = %v, want that it was mended on the way to the good end", err)
+		t.Errorf("Find() = %v, want that the failure was repaired before the good end", err)
 	}
 }
 
-func TestEnds(t *testing.T) {
+func TestWrongEnds(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t)
 	linear(h, bisect.Good, bisect.Bad, bisect.Good, bisect.Skip)
@@ -207,8 +207,8 @@ func TestEnds(t *testing.T) {
 		good, bad int
 		want      string
 	}{
-		{1, 2, "(change 1) is to be good, and it is bad"}, {0, 2, "(change 2) is to be bad, and it is good"},
-		{0, 3, "(change 3) is to be bad, and it is skip"}, {0, 0, "both ends are the commit"},
+		{1, 2, "(change 1) should be good, but it is bad"}, {0, 2, "(change 2) should be bad, but it is good"},
+		{0, 3, "(change 3) should be bad, but it is skip"}, {0, 0, "both ends are the commit"},
 	} {
 		_, err := r.Find(t.Context(), ends[tt.good], ends[tt.bad], nil, tester(r, new([]string)))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -220,9 +220,9 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// A search that was stopped, or whose clone was half made, starts anew, with what the user
-// committed in between.
-func TestAgain(t *testing.T) {
+// A search that was stopped, or whose clone is incomplete, starts again, and sees what the user has
+// committed since.
+func TestInterruptedSearchStartsAgain(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t)
 	linear(h, bisect.Good, bisect.Good, bisect.Good, bisect.Bad)
@@ -252,7 +252,7 @@ func TestAgain(t *testing.T) {
 }
 
 // A repository without a checkout is cloned.
-func TestURL(t *testing.T) {
+func TestRepositoryWithoutACheckout(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t)
 	linear(h, bisect.Good, bisect.Bad, bisect.Bad)

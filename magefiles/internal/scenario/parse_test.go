@@ -154,7 +154,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a size that is mistyped", "  - workload:", "  - group: {name: web, size: 1000}\n  - workload:", "steps[0].do[0].group.size: 1000: want 0 to 100"},
 		{"a group that is broken from the start and mended", "similar: 2, pool: pair}\nobjects:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: '${prefix}c', namespace: '${namespace}'}}\nsteps:\n- say: a pod waits\n  do:\n",
 			"broken: true}\nsteps:\n- say: a pod waits\n  do:\n  - group: {name: twin, broken: false}\n", "steps[0].do[0].group.broken: the machines of twin are broken from the start"},
-		{"hollow machines of which no capacity is told", "max: 3", "max: 3, machines: hollow, told: {capacity: {}}", "groups[0].told.capacity: the template of hollow machines announces"},
+		{"hollow machines without a told capacity", "max: 3", "max: 3, machines: hollow, told: {capacity: {}}", "groups[0].told.capacity: the template of hollow machines announces"},
 		{"unknown controllers", "  - workload:", "  - controllers: kill\n  - workload:", `steps[0].do[0].controllers: "kill": want one of start, stop`},
 		{"no limits", "  - workload:", "  - limits: {group: web, none: true}\n  - workload:", ""},
 		{"no limits and a limit", "  - workload:", "  - limits: {group: web, none: true, max: 2}\n  - workload:", "steps[0].do[0].limits: sets both none and a limit"},

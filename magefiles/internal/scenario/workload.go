@@ -177,7 +177,7 @@ func (c *checker) workload(place string, w *Workload) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Claims)) {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
-			c.refuse(place+".claims", "%q: want a name that the claim has in the pod: %s", name, strings.Join(problems, "; "))
+			c.refuse(place+".claims", "%q: want a valid name for the claim in the pod: %s", name, strings.Join(problems, "; "))
 		}
 		if w.Claims[name] == "" {
 			c.refuse(place+".claims", "%s: want the name of a ResourceClaimTemplate", name)

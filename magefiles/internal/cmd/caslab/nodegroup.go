@@ -76,17 +76,17 @@ var nodegroupVerbs = []verb{
 	}),
 }
 
-// definePlace declares what hollow nodes have as well-known labels.
+// definePlace declares the options for well-known labels of hollow nodes.
 func definePlace(fs *flag.FlagSet, zone, arch, instanceType *string) {
 	fs.StringVar(zone, "zone", "", "`ZONE` of hollow nodes")
 	fs.StringVar(arch, "arch", "", "`ARCH` of hollow nodes: amd64, arm64, ppc64le or s390x")
 	fs.StringVar(instanceType, "instance", "", "instance `TYPE` of hollow nodes, a label")
 }
 
-// defineDrivers declares the drivers of hollow nodes.
+// defineDrivers declares the options for drivers of hollow nodes.
 func defineDrivers(fs *flag.FlagSet, dra, csi *string) {
-	fs.StringVar(dra, "dra", "", "`DRIVERS` of devices of hollow nodes that pods get through ResourceClaims, with numbers of devices, gpu.example.com=4; each has a DeviceClass of its name")
-	fs.StringVar(csi, "csi", "", "CSI `DRIVERS` of hollow nodes, with the numbers of volumes that a node can have, ebs.csi.aws.com=25")
+	fs.StringVar(dra, "dra", "", "`DRIVERS` that give hollow nodes devices for ResourceClaims, each with its number of devices, gpu.example.com=4; each driver gets a DeviceClass of the same name")
+	fs.StringVar(csi, "csi", "", "CSI `DRIVERS` of hollow nodes, each with the number of volumes that a node can have, ebs.csi.aws.com=25")
 }
 
 // defineBehaviour declares what hollow machines do.
@@ -97,7 +97,7 @@ func defineBehaviour(fs *flag.FlagSet, o *hollow.Behaviour) {
 	fs.StringVar(&o.Fail, "fail", "", "hollow machines that report a failure: a `SHARE`, 10%, or the next ones, 3")
 	fs.StringVar(&o.Never, "never", "", "hollow machines that get no Node and report nothing: a `SHARE`, 10%, or the next ones, 3")
 	fs.StringVar(&o.Late, "late", "", "`TIME` after Ready at which the devices of a hollow node come, 60s, or only some of them, 60s,nvidia.com/gpu")
-	fs.StringVar(&o.Untaint, "untaint", "", "a time and `TAINTS`: new nodes lose the taints that long after they are Ready, 30s,key=value:Effect")
+	fs.StringVar(&o.Untaint, "untaint", "", "a time and `TAINTS`: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect")
 	fs.StringVar(&o.PodStart, "podstart", "", "`TIME` from the binding of a pod to a hollow node until it runs, 2s or 2s±1s")
 	fs.StringVar(&o.PodFail, "podfail", "", "`SHARE` of the pods on hollow nodes that fail, 5%")
 	fs.StringVar(&o.Seed, "seed", "", "`NUMBER` that decides the jitter and the failures of hollow machines, so that a run can be repeated")

@@ -11,7 +11,7 @@ var scenarioVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "scenario:list",
 		summary: "Prints the lab's scenarios, what each of them shows, and where it is from.",
-		details: "NEEDS has the kinds of machines, DRA, and control for a scenario that no running autoscaler can be used for (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed.",
+		details: "NEEDS lists the kinds of machines, DRA, and control: such a scenario cannot use an autoscaler that already runs (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed.",
 		example: "go tool mage scenario:list -tags=upstream-e2e",
 	}, func(fs *flag.FlagSet, o *scenarios.ListOptions) { scenarioTags(fs, &o.Tags) },
 		func(_ context.Context, s *session, o scenarios.ListOptions, _ []string) error {
@@ -49,17 +49,17 @@ var scenarioVerbs = []verb{
 var bisectVerb = verbWithOptions(usage{
 	name:    "scenario:bisect",
 	summary: "Finds the commit of the autoscaler from which a scenario fails.",
-	details: "It checks that the scenario passes with GOOD and fails with BAD, and then runs it with the commits that git bisect chooses in a clone of the lab's own, of AUTOSCALER_DIR or AUTOSCALER_GIT. " +
-		"A commit that does not compile is skipped. The results are kept: after Ctrl-C, the same command goes on.",
+	details: "It checks that the scenario passes with GOOD and fails with BAD. Then it runs the scenario with commits that git bisect chooses in the lab's own clone of AUTOSCALER_DIR or AUTOSCALER_GIT. " +
+		"A commit that does not compile is skipped. The results are kept: after Ctrl-C, the same command continues the search.",
 	args: []argument{
 		{"GOOD", "a release, such as 1.35.2, or a commit, a branch or a tag"},
-		{"BAD", "such a one from which the scenario fails"},
+		{"BAD", "a release, commit, branch or tag from which the scenario fails"},
 		{"NAME", "the scenario, as for scenario:run"},
 	},
 	example: "go tool mage scenario:bisect 1.35.2 1.36.1 restart-in-the-middle -out=results",
 }, func(fs *flag.FlagSet, o *scenarios.BisectOptions) {
 	fs.BoolVar(&o.Again, "again", false, "forget the results of earlier searches")
-	fs.StringVar(&o.Of, "of", scenarios.OfAutoscaler, "`REPOSITORY`: autoscaler, or core for AUTOSCALER_CORE_DIR, with the autoscaler of AUTOSCALER_DIR")
+	fs.StringVar(&o.Of, "of", scenarios.OfAutoscaler, "`REPOSITORY` to search: autoscaler, or core for AUTOSCALER_CORE_DIR, which is tested with the autoscaler of AUTOSCALER_DIR")
 	fs.IntVar(&o.Repeat, "repeat", 1, "`N`, how often the scenario has to pass for a commit to be good")
 	whereAutoscaler(fs, &o.Autoscaler)
 	autoscalerFlags(fs, &o.Flags)

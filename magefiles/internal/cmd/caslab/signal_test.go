@@ -168,8 +168,8 @@ func TestTheSecondInterruptionEndsEverythingAndSaysWhatIsLeft(t *testing.T) {
 	}
 }
 
-// needsHangup skips a test that nohup, which ignores SIGHUP for the programs under test too,
-// makes meaningless.
+// needsHangup skips a test that runs under nohup. The programs under test then ignore SIGHUP too,
+// so the test would show nothing.
 func needsHangup(t *testing.T) {
 	t.Helper()
 	if signal.Ignored(syscall.SIGHUP) {

@@ -19,7 +19,7 @@ var workloadVerbs = []verb{
 		fs.IntVar(&o.Pods, "pods", 1, "number of pods, `N`")
 		fs.StringVar(&o.Memory, "memory", "", "`MEMORY` that each pod requests instead of most of a node's, such as 2Gi")
 		fs.StringVar(&o.Devices, "devices", "", "`DEVICES` that each pod requests, nvidia.com/gpu=1")
-		fs.StringVar(&o.Claims, "claims", "", "`CLASSES` of devices that each pod claims, with numbers, gpu.example.com=1")
+		fs.StringVar(&o.Claims, "claims", "", "`CLASSES` of devices that each pod claims, each with the number of devices, gpu.example.com=1")
 		fs.StringVar(&o.Image, "image", "", "image `REF` of the pods, instead of one that every node has")
 		fs.StringVar(&o.NodeSelector, "selector", "", "`LABELS` of the nodes that the pods may run on, key=value,key=value")
 		fs.StringVar(&o.Tolerations, "tolerations", "", "`KEYS` of the taints that the pods tolerate, key,key")

@@ -41,7 +41,7 @@ type BisectOptions struct {
 type repository struct {
 	// of is OfAutoscaler or OfCore.
 	of string
-	// checkout is the user's; url is cloned if there is none.
+	// checkout is the user's checkout; url is cloned if there is none.
 	checkout, url string
 	// tagPrefix begins the tags of releases. folders are those that the program is
 	// compiled from; none means all.
@@ -78,7 +78,7 @@ func (sc *Scenarios) with(r repository, dir string) (*Scenarios, error) {
 	return &other, nil
 }
 
-// outcome is what is known of a commit.
+// outcome is what is known about a commit.
 type outcome struct {
 	Commit  bisect.Commit  `json:"commit"`
 	Verdict bisect.Verdict `json:"verdict"`
@@ -100,7 +100,7 @@ func (sc *Scenarios) Bisect(ctx context.Context, good, bad, name string, o Bisec
 		return err
 	}
 	if len(t.chosen) != 1 {
-		return fmt.Errorf("%q: want one scenario, and these are %d", name, len(t.chosen))
+		return fmt.Errorf("%q: want one scenario, but this names %d", name, len(t.chosen))
 	}
 	from, err := sc.repository(o.Of)
 	if err != nil {
@@ -185,8 +185,8 @@ func (sc *Scenarios) try(ctx context.Context, c *target.Cluster, t trial, commit
 	return came.Scenarios[0], nil
 }
 
-// keptFile returns the file with the outcomes of earlier searches: of the same repository,
-// scenario, flags and versions, tested as often.
+// keptFile returns the path of the file with the outcomes of earlier searches that had the same
+// repository, scenario, flags, versions and number of runs.
 func (sc *Scenarios) keptFile(ctx context.Context, c *target.Cluster, from repository, t trial, runs int) (string, error) {
 	versions, err := c.Versions(ctx)
 	if err != nil {
@@ -225,7 +225,7 @@ type search struct {
 func (s *search) run(ctx context.Context) error {
 	s.known = map[string]outcome{}
 	if _, err := state.ReadJSON(s.file, &s.known); err != nil {
-		return fmt.Errorf("%w; -again forgets it", err)
+		return fmt.Errorf("%w; with -again, the file is removed", err)
 	}
 	found, err := s.clone.Find(ctx, s.good, s.bad, s.paths, s.test)
 	end := new(bisect.EndError)
@@ -233,7 +233,7 @@ func (s *search) run(ctx context.Context) error {
 	case errors.As(err, &end):
 		return s.wrongEnd(end)
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w\n%d commits were tested, and the results are kept: type the same command to go on, with -again to start over", err, len(s.tested))
+		return fmt.Errorf("%w\n%d commits were tested, and the results are kept: type the same command to continue, or add -again to start over", err, len(s.tested))
 	case err != nil:
 		return err
 	}
@@ -243,7 +243,7 @@ func (s *search) run(ctx context.Context) error {
 		s.Log.Printf("bisect.json, summary.md, and a folder with the results of each commit are in %s", s.out)
 	}
 	if found.First == nil {
-		err = errors.Join(err, fmt.Errorf("%s fails from one of %d commits, and those between the good and the bad ones cannot be tested", s.scenario.Name, len(found.Possible)))
+		err = errors.Join(err, fmt.Errorf("%s fails from one of %d commits on; it is not known from which, because the commits between the good and the bad ones cannot be tested", s.scenario.Name, len(found.Possible)))
 	}
 	return err
 }
@@ -255,7 +255,7 @@ func (s *search) wrongEnd(e *bisect.EndError) error {
 		name, want = s.badName, "fail"
 	}
 	failure := s.failure(e.Commit)
-	text := fmt.Sprintf("%s has to %s with %s (%s), and it ", s.scenario.Name, want, name, e.Commit.Short())
+	text := fmt.Sprintf("%s should %s with %s (%s), but it ", s.scenario.Name, want, name, e.Commit.Short())
 	switch e.Got {
 	case bisect.Good:
 		return errors.New(text + "passes")
@@ -304,8 +304,8 @@ func (s *search) test(ctx context.Context, step bisect.Step) (bisect.Verdict, er
 	return o.Verdict, nil
 }
 
-// outcome runs the scenario with a commit until it fails, or has passed often enough. again
-// is set if the next search has to test the commit again, because the cause is not in it.
+// outcome runs the scenario with a commit until it fails, or has passed often enough. again is set
+// if the next search has to test the commit again, because the commit is not the cause.
 func (s *search) outcome(ctx context.Context, c bisect.Commit) (o outcome, again bool, err error) {
 	o = outcome{Commit: c, Verdict: bisect.Good}
 	for range s.runs {
@@ -325,7 +325,7 @@ func (s *search) outcome(ctx context.Context, c bisect.Commit) (o outcome, again
 		if r.Verdict == results.Skipped {
 			o.Verdict = bisect.Skip
 		}
-		if text := notOfTheAutoscaler(r); text != "" {
+		if text := unrelatedCause(r); text != "" {
 			o.Verdict, o.Why, again = bisect.Skip, text+": "+o.Why, true
 		}
 		return o, again, nil
@@ -333,8 +333,8 @@ func (s *search) outcome(ctx context.Context, c bisect.Commit) (o outcome, again
 	return o, false, nil
 }
 
-// notOfTheAutoscaler says why a failure tells nothing of the autoscaler; empty if it does.
-func notOfTheAutoscaler(r results.Result) string {
+// unrelatedCause returns why a failure says nothing about the autoscaler; empty if it does.
+func unrelatedCause(r results.Result) string {
 	if r.Verdict != results.Failed || len(r.Steps) == 0 {
 		return ""
 	}
@@ -346,7 +346,7 @@ func notOfTheAutoscaler(r results.Result) string {
 			return ""
 		}
 	}
-	return "the scenario passed, and could not be cleaned up"
+	return "the scenario passed, but could not be cleaned up"
 }
 
 // report returns what the search found.

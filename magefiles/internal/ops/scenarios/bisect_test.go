@@ -19,8 +19,8 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// searchOf returns a search in a throwaway repository with one commit for each word: how the
-// scenario ends with it.
+// searchOf returns a search in a throwaway repository with one commit for each word. The word says
+// how the scenario ends with that commit.
 func searchOf(t *testing.T, l *labtest.Lab, words ...string) *search {
 	t.Helper()
 	dir := t.TempDir()
@@ -112,14 +112,14 @@ func TestBisect(t *testing.T) {
 		},
 		"another failure": {
 			words: []string{"passes", "passes", "crashes", "fails"},
-			want:  []string{"  change 2 (A", "With this commit:\n  grow: the autoscaler ended", "In another way with 1.3.0:\n  grow: did not come true"},
+			want:  []string{"  change 2 (A", "With this commit:\n  grow: the autoscaler ended", "In another way, with 1.3.0:\n  grow: did not come true"},
 		},
 		"commits that cannot be tested": {
 			words: []string{"passes", "no-compile", "no-cluster", "unclean", "too-old", "fails"},
-			want:  []string{"grow fails from one of 5 commits on", "  change 1 (A", "  change 5 (A", "go build: exit status 1", "the scenario could not be set up: set up: the first nodes", "the scenario passed, and could not be cleaned up", "it needs autoscaler 1.26.0"},
-			err:   "grow fails from one of 5 commits, and those between the good and the bad ones cannot be tested",
+			want:  []string{"grow fails from one of 5 commits on", "  change 1 (A", "  change 5 (A", "go build: exit status 1", "the scenario could not be set up: set up: the first nodes", "the scenario passed, but could not be cleaned up", "it needs autoscaler 1.26.0"},
+			err:   "grow fails from one of 5 commits on; it is not known from which, because the commits between the good and the bad ones cannot be tested",
 		},
-		"it fails already":         {words: []string{"fails", "fails", "fails"}, err: "grow has to pass with 1.0.0 ("},
+		"it fails already":         {words: []string{"fails", "fails", "fails"}, err: "grow should pass with 1.0.0 ("},
 		"it passes":                {words: []string{"passes", "passes"}, err: ", and it passes"},
 		"the end does not compile": {words: []string{"passes", "no-compile"}, err: "cannot be tested: go build: exit status 1\nundefined: x"},
 	} {
@@ -168,7 +168,7 @@ func TestBisectGoesOn(t *testing.T) {
 		return fake(s.clone.Dir)
 	}
 	err := s.run(ctx)
-	if err == nil || !strings.Contains(err.Error(), "Ctrl-C\n3 commits were tested, and the results are kept: type the same command to go on, with -again to start over") {
+	if err == nil || !strings.Contains(err.Error(), "Ctrl-C\n3 commits were tested, and the results are kept: type the same command to continue, or add -again to start over") {
 		t.Fatalf("%v, want how to go on", err)
 	}
 	var kept map[string]outcome
@@ -218,7 +218,7 @@ func TestBisectRefuses(t *testing.T) {
 		o     BisectOptions
 	}{
 		"-autoscaler=as-is: scenario:bisect compiles autoscalers": {"scale-up", BisectOptions{Of: OfAutoscaler, Options: Options{Autoscaler: AsItIs}}},
-		"want one scenario, and these are 2":                      {"scale-up,scale-down", BisectOptions{Of: OfAutoscaler, Options: Options{Autoscaler: OnThisMachine}}},
+		"want one scenario, but this names 2":                     {"scale-up,scale-down", BisectOptions{Of: OfAutoscaler, Options: Options{Autoscaler: OnThisMachine}}},
 		"-of=kubernetes: want autoscaler or core":                 {"scale-up", BisectOptions{Of: "kubernetes", Options: Options{Autoscaler: OnThisMachine}}},
 		"-of=core: set AUTOSCALER_CORE_DIR":                       {"scale-up", BisectOptions{Of: OfCore, Options: Options{Autoscaler: OnThisMachine}}},
 	} {

@@ -17,7 +17,7 @@ type bisectReport struct {
 	// Good and Bad are the ends as the user called them.
 	Good string `json:"good"`
 	Bad  string `json:"bad"`
-	// First is the first bad commit, and Failure how the scenario fails there.
+	// First is the first bad commit, and Failure is how the scenario fails there.
 	First   *bisect.Commit `json:"first,omitempty"`
 	Failure string         `json:"failure,omitempty"`
 	// FailureAtBad is how the scenario fails at the bad end.
@@ -36,7 +36,7 @@ func (r bisectReport) headline() string {
 	return fmt.Sprintf("%s fails from %s on", r.Scenario, r.First.Short())
 }
 
-// commits returns the first bad commit, or those of which one is.
+// commits returns the first bad commit, or the commits of which one is the first bad one.
 func (r bisectReport) commits() []string {
 	all := r.Possible
 	if r.First != nil {
@@ -49,7 +49,8 @@ func (r bisectReport) commits() []string {
 	return lines
 }
 
-// failures returns titles and texts of the failures. Two that fail the same check are one.
+// failures returns titles and texts of the failures. Two failures of the same check are reported as
+// one.
 func (r bisectReport) failures() [][2]string {
 	check := func(failure string) string { line, _, _ := strings.Cut(failure, "\n"); return line }
 	switch {
@@ -58,7 +59,7 @@ func (r bisectReport) failures() [][2]string {
 	case check(r.Failure) == check(r.FailureAtBad):
 		return [][2]string{{"With this commit, and in the same way with " + r.Bad, r.Failure}}
 	}
-	return [][2]string{{"With this commit", r.Failure}, {"In another way with " + r.Bad, r.FailureAtBad}}
+	return [][2]string{{"With this commit", r.Failure}, {"In another way, with " + r.Bad, r.FailureAtBad}}
 }
 
 // print writes the report for a person.

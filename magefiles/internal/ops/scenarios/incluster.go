@@ -30,7 +30,7 @@ import (
 type inClusterAutoscaler struct {
 	compiledAutoscaler
 	image string
-	// port is that of the metrics, a string. Metrics reads it also while Start runs.
+	// port is the port of the metrics, a string. Metrics may read it while Start runs.
 	port atomic.Value
 	// deployed is true as soon as there may be a Deployment.
 	deployed bool

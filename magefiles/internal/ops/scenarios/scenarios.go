@@ -329,7 +329,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		WriteFacts: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
 	}, t.chosen)
 	if err := sc.remember(ctx, came); err != nil {
-		sc.Log.Printf("! the seconds of the scenarios are not remembered: %v", err)
+		sc.Log.Printf("! the seconds of the scenarios could not be stored: %v", err)
 	}
 	return came, err
 }

@@ -163,11 +163,11 @@ type hostAutoscaler struct {
 	resultsDir string
 	logFile    string
 	started    time.Time
-	// address is the host:port of the metrics, a string. Metrics reads it also while Start runs.
+	// address is the host:port of the metrics, a string. Metrics may read it while Start runs.
 	address atomic.Value
 }
 
-// errKilled is how an autoscaler ended that a scenario killed.
+// errKilled is recorded as the end of an autoscaler that a scenario killed.
 var errKilled = errors.New("killed by the scenario")
 
 // killTime is how long a killed process may take to end.

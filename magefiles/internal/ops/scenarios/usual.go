@@ -9,7 +9,7 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// usual has the seconds of the last runs of each scenario in this checkout that passed, the
+// usual has, for each scenario, the seconds of the last runs in this checkout that passed, the
 // latest run last.
 type usual map[string][]float64
 
@@ -22,7 +22,7 @@ func (sc *Scenarios) usualFile() string { return sc.State.Path("scenario-seconds
 func (sc *Scenarios) usual() (usual, error) {
 	known := usual{}
 	if _, err := state.ReadJSON(sc.usualFile(), &known); err != nil {
-		return nil, fmt.Errorf("%w; remove the file, and the next runs write it again", err)
+		return nil, fmt.Errorf("%w; remove the file: the next runs write it again", err)
 	}
 	return known, nil
 }

@@ -205,7 +205,7 @@ func TestActionsThatAreRefused(t *testing.T) {
 		"patch: {apiVersion: v1, kind: Node, metadata: {name: theirs, labels: {a: b}}}":                                     "no scenario created the Node /theirs",
 		"apply: {apiVersion: apps/v1, kind: Deployment, metadata: {name: capi-controller-manager, namespace: capi-system}}": "that no scenario created",
 		"delete: {object: ConfigMap/x}":                                                                                     "the scenario has no ConfigMap/x",
-		"scale: {workload: x, pods: 1}":                                                                                     "no step before made the workload x",
+		"scale: {workload: x, pods: 1}":                                                                                     "no earlier step made the workload x",
 	} {
 		c, _ := newCluster(t)
 		if err := do(t.Context(), t, c, text); err == nil || !strings.Contains(err.Error(), want) {
@@ -232,7 +232,8 @@ func TestBreakGroup(t *testing.T) {
 	}
 }
 
-// TestBreakHollowGroup: the next hollow machines fail, and later are again what the scenario says.
+// TestBreakHollowGroup: the next hollow machines fail, and later ones behave again as the scenario
+// says.
 func TestBreakHollowGroup(t *testing.T) {
 	t.Parallel()
 	c, server := newCluster(t)
@@ -427,7 +428,7 @@ func TestBarePodsKeepTheirRequests(t *testing.T) {
 	}
 }
 
-// TestObjectThatIsBeingDeleted: an object of a scenario that is being deleted is made again once
+// TestObjectThatIsBeingDeleted: an object of a scenario that is being deleted is created again once
 // it is gone.
 func TestObjectThatIsBeingDeleted(t *testing.T) {
 	t.Parallel()

@@ -95,14 +95,14 @@ func (c *Cluster) Leftovers(ctx context.Context, ended error) *LeftoversError {
 	for i := range groups {
 		if c.pausedGroup(&groups[i]) {
 			leftovers.Left = append(leftovers.Left, "MachineDeployment "+groups[i].GetName()+", which is paused")
-			leftovers.Commands = append(leftovers.Commands, c.annotateCommand(kube.MachineDeployments, groups[i].GetName(), clusterv1.PausedAnnotation))
+			leftovers.Commands = append(leftovers.Commands, c.unannotateCommand(kube.MachineDeployments, groups[i].GetName(), clusterv1.PausedAnnotation))
 		}
 	}
 	held, err := c.heldMachines(ctx)
 	errs = append(errs, err)
 	for _, name := range held {
 		leftovers.Left = append(leftovers.Left, "Machine "+name+", which is held")
-		leftovers.Commands = append(leftovers.Commands, c.annotateCommand(kube.Machines, name, holdHook))
+		leftovers.Commands = append(leftovers.Commands, c.unannotateCommand(kube.Machines, name, holdHook))
 	}
 	for _, kind := range c.objectKinds() {
 		look(c.clientOf(kind), kind, "", "-A")
@@ -117,8 +117,8 @@ func (c *Cluster) Leftovers(ctx context.Context, ended error) *LeftoversError {
 	return leftovers
 }
 
-// annotateCommand returns the command that takes an annotation from an object of Cluster API.
-func (c *Cluster) annotateCommand(kind schema.GroupKind, name, annotation string) string {
+// unannotateCommand returns the command that removes an annotation from an object of Cluster API.
+func (c *Cluster) unannotateCommand(kind schema.GroupKind, name, annotation string) string {
 	return fmt.Sprintf("kubectl -n %s annotate %s %s %s-", c.Namespace, kind, name, annotation)
 }
 
@@ -172,7 +172,7 @@ func (c *Cluster) resumeAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// pausedGroup reports whether an object is a group of a scenario that is paused.
+// pausedGroup reports whether an object is a paused group of a scenario.
 func (c *Cluster) pausedGroup(o *unstructured.Unstructured) bool {
 	_, paused := o.GetAnnotations()[clusterv1.PausedAnnotation]
 	return paused && c.ours(o)

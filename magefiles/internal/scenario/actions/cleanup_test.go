@@ -96,7 +96,7 @@ func newCleanUp(t *testing.T, more string) (*actions.Cluster, *kubetest.Server) 
 	}, &scenario.Scenario{Name: "s"}, nil), server
 }
 
-// TestCleanUpWithoutManagers: who may not look for managers still removes the rest.
+// TestCleanUpWithoutManagers: a clean-up that may not list the managers still removes the rest.
 func TestCleanUpWithoutManagers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,8 +116,8 @@ func TestCleanUpWithoutManagers(t *testing.T) {
 	})
 }
 
-// TestLeftoversThatHoldUpOthers: managers are started first, and what cannot be deleted is
-// released before it is.
+// TestLeftoversThatHoldUpOthers: managers are started first, and objects that cannot be deleted are
+// released before they are deleted.
 func TestLeftoversThatHoldUpOthers(t *testing.T) {
 	t.Parallel()
 	c, _ := newCleanUp(t, `

@@ -244,8 +244,8 @@ func (c *Cluster) breakGroup(ctx context.Context, name string, broken bool) erro
 	})
 }
 
-// breakHollow makes the next hollow machines of a group fail, or lets them be again what the
-// scenario says.
+// breakHollow makes the next hollow machines of a group fail. If broken is false, it gives them
+// again the behaviour that the scenario defines.
 func (c *Cluster) breakHollow(ctx context.Context, name string, group *unstructured.Unstructured, broken bool) error {
 	change := hollow.Behaviour{Fail: "0", Never: "0"}
 	if broken {
@@ -257,7 +257,7 @@ func (c *Cluster) breakHollow(ctx context.Context, name string, group *unstructu
 	return err
 }
 
-// definition returns what the scenario says of a group.
+// definition returns what the scenario says about a group.
 func (c *Cluster) definition(name string) scenario.Group {
 	i := slices.IndexFunc(c.Scenario.Groups, func(g scenario.Group) bool { return slices.Contains(g.Names(), name) })
 	if i < 0 {

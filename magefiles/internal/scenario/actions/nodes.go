@@ -150,7 +150,7 @@ func (c *Cluster) changeTaints(ctx context.Context, name string, a *scenario.Nod
 // Containers changes the machines that are containers of the lab's own environment, by the
 // names of their nodes.
 type Containers interface {
-	// StopKubelet and StartKubelet do this to the kubelet of a node.
+	// StopKubelet stops the kubelet of a node, and StartKubelet starts it.
 	StopKubelet(ctx context.Context, node string) error
 	StartKubelet(ctx context.Context, node string) error
 	// KillNode kills the container of a node, which does not start again.
@@ -158,7 +158,7 @@ type Containers interface {
 }
 
 // errOutOfReach is returned for a machine of a cluster that the lab did not create.
-var errOutOfReach = errors.New("the lab did not create this cluster, and reaches only kubelets and machines of its own environment, and hollow ones")
+var errOutOfReach = errors.New("the lab did not create this cluster, so it can reach only its hollow machines, and no other kubelets or machines")
 
 // setSick stops or starts the kubelet of a machine's node.
 func (c *Cluster) setSick(ctx context.Context, machine *unstructured.Unstructured, node string, sick bool) error {
@@ -193,7 +193,7 @@ func (c *Cluster) failMachine(ctx context.Context, machine *unstructured.Unstruc
 	return c.Containers.KillNode(ctx, node)
 }
 
-// changeMachines does to the machines that an action names what it says.
+// changeMachines does what an action says to the machines that it names.
 func (c *Cluster) changeMachines(ctx context.Context, a *scenario.MachineAction) error {
 	machines, err := c.machines(ctx, a.Which, a.Group, a.Under)
 	if err != nil {

@@ -47,9 +47,9 @@ func (c *Cluster) object(manifest map[string]any) (*unstructured.Unstructured, e
 	return object, nil
 }
 
-// refuseForeign returns an error if there is an object of that name that no scenario
-// created. It waits for the end of a scenario's object that is being deleted: a change of that
-// would be lost.
+// refuseForeign returns an error if there is an object of that name that no scenario created. If
+// the object is a scenario's and is being deleted, it waits until the object is gone, because a
+// change would be lost.
 func (c *Cluster) refuseForeign(ctx context.Context, o *unstructured.Unstructured) error {
 	kind := o.GroupVersionKind().GroupKind()
 	there, err := c.clientOf(kind).Get(ctx, kind, o.GetNamespace(), o.GetName())

@@ -42,7 +42,8 @@ func (c *Cluster) makeWorkload(ctx context.Context, w *scenario.Workload) error 
 	return c.applyWorkload(ctx, w, o)
 }
 
-// measure returns what the pods of a workload request of the workers that there are now.
+// measure returns what the pods of a workload request, measured by the workers that exist at the
+// moment.
 func (c *Cluster) measure(ctx context.Context, w *scenario.Workload) (o pods.Options, err error) {
 	namespace, err := c.namespaceOf(w)
 	if err != nil {
@@ -94,7 +95,7 @@ func (c *Cluster) applyWorkload(ctx context.Context, w *scenario.Workload, o pod
 func (c *Cluster) madeWorkload(name string) (*scenario.Workload, error) {
 	w := c.made[name]
 	if w == nil {
-		return nil, fmt.Errorf("no step before made the workload %s", name)
+		return nil, fmt.Errorf("no earlier step made the workload %s", name)
 	}
 	return w, nil
 }

@@ -49,9 +49,9 @@ func (w *world) forgetMetrics() {
 	w.metrics, w.metricsErr = nil, nil
 }
 
-// setMetrics notes the metrics of the autoscaler's process, or why there are none. The last ones
-// stay while an autoscaler that was stopped says nothing. Those of a process before, which were
-// asked for before it ended, count no more.
+// setMetrics stores the metrics of the autoscaler's process, or why there are none. The last
+// metrics stay while the autoscaler is stopped. Metrics of an earlier process, which were requested
+// before it ended, are ignored.
 func (w *world) setMetrics(process int, sample metrics.Sample, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,9 +10,9 @@ import (
 	"caslab/magefiles/internal/scenario"
 )
 
-// TestMetricsOfTheProcessBefore: what a process that ended was asked last does not count for the
-// next one.
-func TestMetricsOfTheProcessBefore(t *testing.T) {
+// TestMetricsOfAnEarlierProcess: the last metrics of a process that ended do not count for the next
+// process.
+func TestMetricsOfAnEarlierProcess(t *testing.T) {
 	t.Parallel()
 	w := newWorld("sc-", time.Now)
 	sample, err := metrics.Parse(strings.NewReader("# TYPE a counter\na 3\n"))

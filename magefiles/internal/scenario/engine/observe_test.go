@@ -54,7 +54,7 @@ func TestChecksOfTheRest(t *testing.T) {
 		"a metric":                    {"- metric: {name: cluster_autoscaler_scaled_up_nodes_total, labels: {gpu: ''}, value: 3}\n    within: 30s", ""},
 		"a metric with another value": {"- metric: {name: cluster_autoscaler_scaled_up_nodes_total, value: 7}\n    within: 30s", "the metric cluster_autoscaler_scaled_up_nodes_total is 7\n  seen: it is 3"},
 		"a metric without samples":    {"- metric: {name: cluster_autoscaler_scaled_up_nodes_total, labels: {gpu: a}, value: 0}\n    within: 30s", ""},
-		"a metric of the process before": {"- metric: {name: cluster_autoscaler_scaled_up_nodes_total, value: 3}\n    within: 30s\n- say: again\n  do: [{autoscaler: restart}]\n" +
+		"a metric of the earlier process": {"- metric: {name: cluster_autoscaler_scaled_up_nodes_total, value: 3}\n    within: 30s\n- say: again\n  do: [{autoscaler: restart}]\n" +
 			"  expect: [{metric: {name: cluster_autoscaler_scaled_up_nodes_total, value: 3}, within: 30s}]", "again: did not come true within 30s"},
 	} {
 		t.Run(name, func(t *testing.T) {

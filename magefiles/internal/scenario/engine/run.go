@@ -152,7 +152,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 			sofar.Seconds = results.Seconds(o.Now().Sub(sofar.Started))
 			o.save(sofar)
 			if result.Verdict == results.Skipped {
-				break // so would be the next run
+				break // the next run would be skipped, too
 			}
 		}
 	}

@@ -51,7 +51,7 @@ type Failures struct {
 	example string
 }
 
-// Spread is how far measured values, here seconds, are spread.
+// Spread is the range and the median of measured values, here seconds.
 type Spread struct {
 	Min    float64 `json:"min"`
 	Median float64 `json:"median"`
@@ -128,12 +128,12 @@ func Median(values []float64) float64 {
 	return (sorted[half-1] + sorted[half]) / 2
 }
 
-// passRate returns the bounds between which the probability to pass is, after passed of n
-// runs passed: the interval of Clopper and Pearson (Biometrika 26, 1934) with a confidence
-// of 95%. It is exact for few runs too, where approximations are too narrow.
+// passRate returns bounds of the probability that a run passes, if passed of n runs have passed:
+// the interval of Clopper and Pearson (Biometrika 26, 1934) with a confidence of 95%. It is exact
+// for few runs too, where approximations are too narrow.
 func passRate(passed, n int) (low, high float64) {
 	const tail = 0.025 // on each side
-	// Both probabilities are monotonic in p, the first one grows.
+	// The first probability grows with p, and the second one falls.
 	if passed > 0 {
 		low = bisect(func(p float64) bool { return atMost(n-passed, n, 1-p) < tail })
 	}
@@ -144,7 +144,8 @@ func passRate(passed, n int) (low, high float64) {
 	return low, high
 }
 
-// bisect returns where below, which holds from 0 on, ends to hold between 0 and 1.
+// bisect returns the number between 0 and 1 up to which below returns true. At 0, below must be
+// true.
 func bisect(below func(float64) bool) float64 {
 	low, high := 0.0, 1.0
 	for range 60 {
@@ -168,7 +169,7 @@ func atMost(k, n int, p float64) float64 {
 	return sum
 }
 
-// Text says in one sentence how often the scenario passed, and what that means.
+// Text says in one sentence how often the scenario passed, and the finding.
 func (p Repeat) Text() string {
 	passed := fmt.Sprintf("passed %d of %d; between %d and %d of 100 runs would pass", p.Passed, p.Runs, p.Low, p.High)
 	switch p.Finding {

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// The bounds are those of tables of the interval of Clopper and Pearson; with no or with only
-// successes they are also a formula.
+// The bounds come from tables of the interval of Clopper and Pearson. Without a success, or without
+// a failure, a formula gives them too.
 func TestPassRate(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -45,8 +45,8 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// repeated returns the results of n runs of each scenario, of which failures says how the
-// first runs failed.
+// repeated returns the results of n runs of each scenario. failures says how the first runs of each
+// one failed.
 func repeated(n int, failures map[string][]string) *Results {
 	r := &Results{Autoscaler: "cluster-autoscaler 1.36.1", Repeat: n, Seconds: 600}
 	for _, name := range slices.Sorted(maps.Keys(failures)) {
