@@ -469,7 +469,7 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 	set(own, "spec", "selector", "matchLabels")
 	set(labels, "spec", "template", "metadata", "labels")
 	if g.Template != nil {
-		// Machines of the other infrastructure may be elsewhere.
+		// Machines of the other infrastructure may have other failure domains.
 		unstructured.RemoveNestedField(group.Object, "spec", "template", "spec", "failureDomain")
 		set(g.reference(group), machineRef...)
 		set(map[string]any{"dataSecretName": noBootstrap}, bootstrapRef[:len(bootstrapRef)-1]...)
@@ -502,7 +502,7 @@ func (g NodeGroup) Announced() map[string]string {
 	return annotations
 }
 
-// announce adds to annotations what they tell the autoscaler about the group's nodes.
+// announce adds the annotations that tell the autoscaler about the group's nodes.
 func (g NodeGroup) announce(annotations map[string]string) {
 	for name, value := range g.Capacity {
 		annotations[release.CapacityPrefix+name] = value
@@ -736,8 +736,8 @@ func DeleteGroup(ctx context.Context, c *kube.Client, namespace, cluster, name, 
 	return nil
 }
 
-// deleteTemplates deletes the templates of a kind that are a group's own: it may have had others
-// before. Templates that it shares with other groups do not have its label.
+// deleteTemplates deletes all templates of a kind that belong to a group alone, also those that it
+// had earlier. Templates that it shares with other groups do not have its label.
 func deleteTemplates(ctx context.Context, c *kube.Client, kind schema.GroupKind, namespace, group string) error {
 	templates, err := c.List(ctx, kind, namespace)
 	if err != nil {

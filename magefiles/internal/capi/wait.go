@@ -233,9 +233,9 @@ func WaitMovable(ctx context.Context, c *kube.Client, api, namespace, name strin
 	}, progress)
 }
 
-// CheckMoved returns an error unless the cluster has its own Cluster object, which is not
-// paused, and as many machines as wanted. clusterctl ends the pause last, so a move that was
-// complete leaves exactly this. It reads twice and does not wait for controllers.
+// CheckMoved returns an error unless the cluster has its own Cluster object, which is not paused,
+// and as many machines as wanted. clusterctl ends the pause last, so a move that was complete
+// leaves exactly this. It makes two requests and does not wait for controllers.
 func CheckMoved(ctx context.Context, c *kube.Client, namespace, name string, machines int) error {
 	paused, found := false, 0
 	err := kube.RetryUnlessAbsent(ctx, func() error {

@@ -85,8 +85,8 @@ func TestWaitMovable(t *testing.T) {
 	}
 }
 
-// TestCheckMoved: what is missing is told at once, and an API server that refuses a request
-// is asked again.
+// TestCheckMoved: a missing object is reported at once, and an API server that refuses a request is
+// asked again.
 func TestCheckMoved(t *testing.T) {
 	t.Parallel()
 	cluster := func(paused bool) *unstructured.Unstructured {

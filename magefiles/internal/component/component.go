@@ -127,8 +127,8 @@ func describe(t *source.Tree) string {
 	return text + "\t" + t.Dir
 }
 
-// CheckLayout refuses a tree of another release than that of the settings. setting is what
-// chose the tree.
+// CheckLayout returns an error if the tree is of another release than the settings say. setting is
+// the setting that chose the tree.
 func CheckLayout(c *config.Config, setting, tree string) error {
 	want := c.ClusterAPI
 	err := build.ClusterAPI{Dir: tree, Version: want.Version}.CheckLayout()

@@ -24,7 +24,7 @@ import (
 	"caslab/magefiles/internal/run"
 )
 
-// root is this checkout. The environment's name has a part of the checkout's own, because the
+// root is this checkout. The environment's name has a part that no other checkout has, because the
 // tests of another checkout may run on the same engine, or may have left an environment there.
 var (
 	root, name = checkout()

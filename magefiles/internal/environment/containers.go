@@ -20,7 +20,7 @@ func (e *Environment) nodeOptions(arch string, progress func(string)) node.Optio
 	}
 }
 
-// home is what the environment has on this machine.
+// home returns what the environment has on this machine.
 func (e *Environment) home() home.Home {
 	return home.New(e.Config.ClusterName, e.Config.ManagementName(), e.State, e.engine)
 }

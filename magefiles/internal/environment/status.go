@@ -202,7 +202,7 @@ Next:%s
   go tool mage nodegroup:add work-md-1 1 4
   go tool mage autoscaler:run
   go tool mage env:down
-`, origin, cmp.Or(why, "as set"), b.NodesFrom(), named)
+`, origin, cmp.Or(why, "as set"), b.NodeImageOrigin(), named)
 	return state.WriteJSON(e.home().SecondsFile(), steps.Seconds(timings))
 }
 

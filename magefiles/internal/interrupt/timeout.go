@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// WithTimeout bounds a wait. The cause for which the context ends names the bound.
+// WithTimeout returns a context that ends after d. The cause of that end names d.
 func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("not within %s", d))
 }

@@ -71,9 +71,8 @@ func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace stri
 	}
 }
 
-// WaitDeletion waits until a deletion of the object that has begun is over. It waits for
-// nothing if the object is not being deleted, or not there. A cluster-wide kind has no
-// namespace.
+// WaitDeletion waits until an object that is being deleted is gone. It returns at once if the
+// object is not being deleted, or does not exist. A cluster-wide kind has no namespace.
 func (c *Client) WaitDeletion(ctx context.Context, kind schema.GroupKind, namespace, name string, progress func(string)) error {
 	return c.Wait(ctx, kind, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		going := slices.ContainsFunc(all, func(o *unstructured.Unstructured) bool {

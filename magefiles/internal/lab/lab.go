@@ -57,8 +57,8 @@ func (l *Lab) With(change func(*config.Config)) *Lab {
 // AnswerWithin bounds requests to API servers that wait for nothing but the answer.
 const AnswerWithin = time.Minute
 
-// Waited names what an operation waited for if ctx, which interrupt.WithTimeout bounds, ended it, and
-// returns err otherwise.
+// Waited returns an error that names what an operation waited for, if the operation ended because
+// ctx ended. Otherwise it returns err. ctx is bounded by interrupt.WithTimeout.
 func Waited(ctx context.Context, what string, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err

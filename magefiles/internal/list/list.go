@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Split returns the parts of a text that commas separate, without the spaces around them. An
-// empty text has no parts. It refuses a text with an empty part, such as "a,": the part may be
-// what a variable without a value left.
+// Split returns the parts of a text that commas separate, without the spaces around them. An empty
+// text has no parts. It refuses a text with an empty part, such as "a,", because the part may come
+// from a variable without a value.
 func Split(text string) ([]string, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil

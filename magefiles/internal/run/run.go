@@ -88,8 +88,8 @@ type Error struct {
 	Err error
 }
 
-// Ended returns why a process ended that was to run on, given the error of Run. It leaves out
-// what the process printed, for a caller that showed it.
+// Ended returns why a process ended that should have kept running, given the error of Run. It
+// leaves out what the process printed, for a caller that has shown it.
 func Ended(err error) error {
 	if err == nil {
 		return errors.New("it ended by itself")

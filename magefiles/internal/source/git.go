@@ -429,8 +429,9 @@ func State(ctx context.Context, dir string, runner run.Runner) (*Tree, error) {
 	return tree, err
 }
 
-// stateByGit describes a checkout that go-git does not open: it refuses extensions of the
-// repository's format, such as those of partial clones and of sparse checkouts. err is why.
+// stateByGit describes a checkout that go-git cannot open: go-git refuses extensions of the
+// repository's format, such as those of partial clones and of sparse checkouts. err is the error of
+// go-git.
 func stateByGit(ctx context.Context, tree *Tree, runner run.Runner, err error) (*Tree, error) {
 	res, gitErr := askGit(ctx, tree.Dir, runner, "rev-parse", "--verify", "HEAD^{commit}")
 	if gitErr != nil {
@@ -444,7 +445,7 @@ func stateByGit(ctx context.Context, tree *Tree, runner run.Runner, err error) (
 	return tree, nil
 }
 
-// askGit runs git in a user's checkout, where not even the index is written.
+// askGit runs git in a user's checkout without writing there, not even the index.
 func askGit(ctx context.Context, dir string, runner run.Runner, args ...string) (run.Result, error) {
 	return runner.Run(ctx, run.Cmd{Name: "git", Args: args, Dir: dir, Env: []string{"GIT_OPTIONAL_LOCKS=0"}})
 }

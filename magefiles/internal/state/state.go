@@ -35,7 +35,8 @@ func ShortSum(text string) string {
 func (d Dir) Kubeconfig(cluster string) string { return d.Path("kubeconfig", cluster) }
 
 // AutoscalerKubeconfig returns the path of the kubeconfig of the autoscaler that runs on this
-// machine against an environment. The name of an environment has no dot.
+// machine against an environment. The name of an environment has no dot, so no environment has the
+// same kubeconfig.
 func (d Dir) AutoscalerKubeconfig(environment string) string {
 	return d.Kubeconfig(environment + ".autoscaler")
 }

@@ -7,15 +7,15 @@ import (
 	"caslab/magefiles/internal/lab"
 )
 
-// Lock returns the name of the lock in the state folder with which Claim keeps what name means.
-func (c *Cluster) Lock(name string) string { return name + "." + c.UID }
+// LockName returns the name of the lock that Claim takes in the state folder.
+func (c *Cluster) LockName(name string) string { return name + "." + c.UID }
 
-// Claim keeps what name means in the cluster for a command of the lab, until release is called:
-// among the commands of this checkout with a lock in the state folder, and elsewhere with a
-// reservation in the cluster. The error has a *state.HeldError or a *ReservedError if another
-// command has it.
+// Claim reserves name in the cluster for one command of the lab, until release is called. A lock in
+// the state folder keeps out other commands of this checkout, and a reservation in the cluster
+// keeps out commands elsewhere. If another command has the name, the error has a *state.HeldError
+// or a *ReservedError.
 func (c *Cluster) Claim(ctx context.Context, l *lab.Lab, name, command string) (release func() error, err error) {
-	lock, err := l.State.Lock(c.Lock(name), command)
+	lock, err := l.State.Lock(c.LockName(name), command)
 	if err != nil {
 		return nil, err
 	}

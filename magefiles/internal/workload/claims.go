@@ -12,9 +12,9 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// defineClaims creates the template of the pods' ResourceClaims, if they have any. It has the
-// workload's name. A template cannot change, so one with other claims is replaced: it acts on
-// the pods that are created later.
+// defineClaims creates the template of the pods' ResourceClaims, if they have any. The template has
+// the workload's name. A template cannot change, so an existing one is replaced. The new one
+// applies to pods that are created later.
 func (w Workload) defineClaims(ctx context.Context, c *kube.Client) error {
 	if len(w.Claims) == 0 {
 		return nil
@@ -42,8 +42,8 @@ func (w Workload) defineClaims(ctx context.Context, c *kube.Client) error {
 	return nil
 }
 
-// deleteClaims deletes the template of a workload's ResourceClaims, if there is one. Claims of
-// pods go with their pods.
+// deleteClaims deletes the template of a workload's ResourceClaims, if there is one. The claims of
+// pods are deleted with their pods.
 func deleteClaims(ctx context.Context, c *kube.Client, namespace, name string) error {
 	template, err := c.Get(ctx, kube.ClaimTemplates, namespace, name)
 	switch {

@@ -8,8 +8,8 @@ import (
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
-// TestClaims: the template of the claims comes with the workload, changes with it and goes with
-// it. One of somebody else stays.
+// TestClaims: the template of the claims comes with the workload, changes with it and goes with it.
+// A template of somebody else stays.
 func TestClaims(t *testing.T) {
 	t.Parallel()
 	server := kubetest.New(t, append(kinds, kube.ClaimTemplates.WithVersion(kube.DevicesVersion)), cluster+`---

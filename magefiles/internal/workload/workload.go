@@ -44,9 +44,10 @@ type Workload struct {
 	// lets them on nodes with taints of these keys.
 	NodeSelector map[string]string
 	Tolerations  []string
-	// Devices are what each pod requests of extended resources, such as nvidia.com/gpu.
+	// Devices are the extended resources that each pod requests, such as nvidia.com/gpu, with their
+	// amounts.
 	Devices map[string]string
-	// Claims has how many devices of each DeviceClass each pod claims.
+	// Claims has the number of devices that each pod claims of each DeviceClass.
 	Claims map[string]int
 	// Extra are more labels of the Deployment. An existing Deployment without them
 	// belongs to somebody else.

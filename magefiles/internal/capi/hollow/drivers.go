@@ -17,27 +17,27 @@ import (
 
 // DeviceDriver is a driver of devices that pods get through ResourceClaims.
 type DeviceDriver struct {
-	// Name is that of the driver, and of the DeviceClass of its devices.
+	// Name is the name of the driver, and of the DeviceClass for its devices.
 	Name    string `json:"name"`
 	Devices int32  `json:"devices"`
-	// Late is set if they come Lifecycle.LateAfter after the node is Ready.
+	// Late is set if the devices come Lifecycle.LateAfter after the node is Ready.
 	Late bool `json:"late,omitempty"`
 }
 
 // VolumeDriver is a CSI driver.
 type VolumeDriver struct {
 	Name string `json:"name"`
-	// Volumes is how many a node can have. 0 is no limit.
+	// Volumes is the highest number of volumes on a node. 0 means no limit.
 	Volumes int32 `json:"volumes,omitempty"`
 }
 
-// none removes what a group has.
+// none is the value of an option that removes what a group has.
 const none = "none"
 
-// Bounds of the drivers. The definition has the same.
+// Bounds of the drivers. The CustomResourceDefinition has the same bounds.
 const (
 	maxDrivers = 8
-	maxDevices = 128 // of a ResourceSlice
+	maxDevices = 128 // the limit of a ResourceSlice
 	maxVolumes = 1 << 20
 )
 
@@ -82,7 +82,7 @@ func parseDrivers(text string, lowest, highest int) ([]driver, error) {
 	return drivers, nil
 }
 
-// setDeviceDrivers replaces the drivers of devices. Those that came late still do.
+// setDeviceDrivers replaces the drivers of devices. A driver whose devices came late keeps that.
 func (s *Spec) setDeviceDrivers(text string) error {
 	drivers, err := parseDrivers(text, 1, maxDevices)
 	if err != nil {
@@ -126,7 +126,8 @@ func (s Spec) volumeDrivers() string {
 	return strings.Join(parts, ",")
 }
 
-// Drivers writes the drivers of a node, as the options read them. It is empty without any.
+// Drivers returns the drivers of a node, as the options read them. It returns an empty text if
+// there are none.
 func (s Spec) Drivers() string {
 	var parts []string
 	for _, option := range [][2]string{{"dra", s.deviceDrivers()}, {"csi", s.volumeDrivers()}} {
@@ -137,11 +138,12 @@ func (s Spec) Drivers() string {
 	return strings.Join(parts, " ")
 }
 
-// OwnLabel is on what the lab adds to a cluster for hollow machines, and removes with them.
+// OwnLabel is on the objects that the lab adds to a cluster for hollow machines, and removes with
+// them.
 const OwnLabel = "caslab.local/hollow"
 
-// DefineClasses creates the DeviceClass of each driver of devices, in the cluster of the nodes.
-// One that exists stays as it is.
+// DefineClasses creates the DeviceClass of each driver of devices, in the workload cluster. A class
+// that exists stays as it is.
 func (s Spec) DefineClasses(ctx context.Context, c *kube.Client) error {
 	if len(s.Node.DeviceDrivers) == 0 {
 		return nil
@@ -167,7 +169,7 @@ func (s Spec) DefineClasses(ctx context.Context, c *kube.Client) error {
 func RemoveClasses(ctx context.Context, c *kube.Client) error {
 	classes, err := c.List(ctx, kube.DeviceClasses, "")
 	if err != nil && !kube.IsAbsent(err) {
-		return fmt.Errorf("list the classes of devices: %w", err)
+		return fmt.Errorf("list the DeviceClasses: %w", err)
 	}
 	for i := range classes {
 		if classes[i].GetLabels()[OwnLabel] == "" {

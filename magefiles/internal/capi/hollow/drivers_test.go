@@ -13,8 +13,8 @@ import (
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
-// TestDrivers: the drivers of a group are written as they are read, replaced and removed, and a
-// driver whose devices come late keeps that.
+// TestDrivers: the text of the drivers of a group can be read again, and drivers can be replaced
+// and removed. A driver whose devices come late keeps that.
 func TestDrivers(t *testing.T) {
 	t.Parallel()
 	s, err := New(Shape{}, Change{DRA: "gpu.example.com=4, nic.example.com=1", CSI: "csi.example.com=25,nfs.example.com=0", Behaviour: Behaviour{Late: "60s,nic.example.com"}})
@@ -49,8 +49,8 @@ func TestBadDrivers(t *testing.T) {
 		"-dra=a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1: want at most 8 drivers":            {DRA: "a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1"},
 		"-csi=ebs=-1: \"ebs=-1\": want a number from 0 to 1048576":                    {CSI: "ebs=-1"},
 		"-late=60s,b: b is no device of the capacity cpu=4,memory=16Gi,pods=110, and": {DRA: "a=1", Behaviour: Behaviour{Late: "60s,b"}},
-		"\"dra-driver=a\": hollow nodes have devices for ResourceClaims by -dra":      {Capacity: "cpu=1,memory=1Gi,dra-driver=a"},
-		"\"csi-driver=a=5\": hollow nodes have CSI drivers by -csi":                   {Capacity: "cpu=1,memory=1Gi,csi-driver=a=5"},
+		"\"dra-driver=a\": give hollow nodes devices for ResourceClaims with -dra":    {Capacity: "cpu=1,memory=1Gi,dra-driver=a"},
+		"\"csi-driver=a=5\": give hollow nodes CSI drivers with -csi":                 {Capacity: "cpu=1,memory=1Gi,csi-driver=a=5"},
 	} {
 		if s, err := New(Shape{}, c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New(%+v) = %s, %v; want %q", c, s.Drivers(), err, want)
@@ -82,9 +82,9 @@ func TestAnnouncedDrivers(t *testing.T) {
 	}
 }
 
-// TestShapeOfALivingGroup: another shape comes with another template, so that Cluster API
-// replaces the machines. All templates go with the group.
-func TestShapeOfALivingGroup(t *testing.T) {
+// TestShapeOfAnExistingGroup: another shape needs another template, so that Cluster API replaces
+// the machines. All templates go with the group.
+func TestShapeOfAnExistingGroup(t *testing.T) {
 	t.Parallel()
 	server := newServer(t)
 	g := made(t, server, everything.shape, everything.change)
@@ -104,9 +104,9 @@ func TestShapeOfALivingGroup(t *testing.T) {
 	if got := announced(g); !strings.Contains(got, "labels=caslab.local/machines=hollow,kubernetes.io/arch=arm64,node.kubernetes.io/instance-type=g5.xlarge,tier=web,topology.kubernetes.io/zone=b") || strings.Contains(got, "taints=") {
 		t.Errorf("announced %s", got)
 	}
-	// Machines that are there have the shape of the template before.
+	// Machines that exist have the shape of the earlier template.
 	if fields := server.Get(Templates, "default", first); kube.Field(fields, "spec", "template", "spec", "node", "zone") != "a" {
-		t.Errorf("the template before is %v", fields)
+		t.Errorf("the earlier template is %v", fields)
 	}
 	if _, err := Set(t.Context(), server.Client(), g, Shape{}, Change{Behaviour: Behaviour{Start: "2s"}}); err != nil || capi.MachineTemplateName(server.Get(kube.MachineDeployments, "default", "gpu")) != second {
 		t.Errorf("a change of the behaviour makes another template: %v", err)
@@ -119,7 +119,7 @@ func TestShapeOfALivingGroup(t *testing.T) {
 	}
 }
 
-// TestClasses: a class that somebody else made stays.
+// TestClasses: a class that somebody else created stays.
 func TestClasses(t *testing.T) {
 	t.Parallel()
 	s, err := New(Shape{}, Change{DRA: "gpu.example.com=4,nic.example.com=1"})

@@ -106,7 +106,8 @@ func (s Spec) announced() map[string]string {
 	}
 	switch {
 	case len(s.Node.DeviceDrivers) == 1:
-		// The number counts for one of the two, and the template has the other device.
+		// The annotation with the number is either for the driver or for the GPU type. The template
+		// has the other one.
 		d := s.Node.DeviceDrivers[0]
 		announced[draDriver], announced[gpuCount] = d.Name, fmt.Sprint(d.Devices)
 	case len(devices) == 1:
@@ -141,8 +142,8 @@ func Read(ctx context.Context, c *kube.Client, group *unstructured.Unstructured)
 }
 
 // Set changes the machines that a group gets from now on, and returns what they are. The
-// annotations that tell the autoscaler about them change too. If shape names anything, Cluster
-// API replaces the machines that are there. The group must be Is.
+// annotations that tell the autoscaler about them change too. If shape has an option, Cluster API
+// replaces the machines that exist. Is must be true for the group.
 func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, shape Shape, change Change) (Spec, error) {
 	s, err := Read(ctx, c, group)
 	if err != nil {
@@ -161,7 +162,7 @@ func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, 
 	}
 	patch := map[string]any{}
 	if shape.Any() {
-		name, err := renewed(ctx, c, group, after)
+		name, err := createTemplate(ctx, c, group, after)
 		if err != nil {
 			return s, err
 		}
@@ -189,8 +190,8 @@ func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, 
 	return s, c.Patch(ctx, kube.MachineDeployments, group.GetNamespace(), group.GetName(), patch)
 }
 
-// changeTemplate changes the template of a group in its place. Cluster API makes later machines of
-// it, and leaves those that are there.
+// changeTemplate changes the template of a group in place. Cluster API uses it for later machines,
+// and leaves the machines that exist as they are.
 func changeTemplate(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, fields map[string]any) error {
 	patch := map[string]any{}
 	if err := unstructured.SetNestedMap(patch, fields, specPath...); err != nil {
@@ -199,10 +200,10 @@ func changeTemplate(ctx context.Context, c *kube.Client, group *unstructured.Uns
 	return c.Patch(ctx, Templates, group.GetNamespace(), capi.MachineTemplateName(group), patch)
 }
 
-// renewed creates another template with these fields and returns its name. Cluster API replaces
-// the machines of a group that refers to another template. The templates before are deleted with
-// the group: MachineSets refer to them.
-func renewed(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, fields map[string]any) (string, error) {
+// createTemplate creates another template with these fields and returns its name. When a group
+// refers to another template, Cluster API replaces its machines. Earlier templates are deleted only
+// with the group, because MachineSets refer to them.
+func createTemplate(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, fields map[string]any) (string, error) {
 	template := &unstructured.Unstructured{Object: map[string]any{}}
 	template.SetGroupVersionKind(Templates.WithVersion(version))
 	template.SetNamespace(group.GetNamespace())
@@ -253,8 +254,8 @@ func ParseZones(text string) ([]string, error) {
 	return zones, nil
 }
 
-// OfZones returns the names of those of the groups that InZone names after a group and a zone.
-func OfZones(groups []unstructured.Unstructured, group string) []string {
+// GroupsOfZones returns the names of the groups that InZone names after the group and a zone.
+func GroupsOfZones(groups []unstructured.Unstructured, group string) []string {
 	var names []string
 	for i := range groups {
 		g := &groups[i]

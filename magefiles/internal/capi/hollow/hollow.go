@@ -79,8 +79,8 @@ type Pods struct {
 }
 
 // Shape are the options that say what the nodes of a group are, as text from a command line. An
-// empty one changes nothing. If a living group changes its shape, its machines are replaced: the
-// autoscaler assumes that the nodes of a group are alike.
+// empty option changes nothing. If the shape of an existing group changes, its machines are
+// replaced, because the autoscaler assumes that the nodes of a group are alike.
 type Shape struct {
 	// Labels and Taints are those of the nodes, as capi.ParseTaints reads them. Any label is
 	// allowed that a Node may have. Either may be "none".
@@ -94,8 +94,8 @@ type Shape struct {
 type Change struct {
 	// Capacity is cpu=8,memory=32Gi,nvidia.com/gpu=4 and the like.
 	Capacity string
-	// DRA has drivers with numbers of devices, gpu.example.com=4, and CSI those with numbers of
-	// volumes, ebs.csi.aws.com=25. Either may be "none".
+	// DRA lists drivers with their numbers of devices, such as gpu.example.com=4. CSI lists drivers
+	// with their numbers of volumes, such as ebs.csi.aws.com=25. Either may be "none".
 	DRA, CSI string
 	Behaviour
 }
@@ -116,7 +116,7 @@ type Behaviour struct {
 	Seed string
 }
 
-// Any reports whether the options name anything.
+// Any reports whether at least one option is set.
 func (o Shape) Any() bool { return o != Shape{} }
 
 // Check refuses wrong options before the group that they change is known.
@@ -159,7 +159,7 @@ var own = map[string]string{
 	kube.MachinesLabel: "it is " + kube.Hollow,
 }
 
-// shape replaces what the options name.
+// shape replaces what the options set.
 func (s *Spec) shape(o Shape) error {
 	var errs []error
 	if o.Labels != "" {
@@ -195,7 +195,7 @@ func (s *Spec) setLabels(text string) error {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		why := own[key]
 		if slices.Contains(controlPlane, key) {
-			why = "pods that select the control plane would come to hollow nodes, and do nothing there"
+			why = "pods that select the control plane would be scheduled on hollow nodes, and do nothing there"
 		}
 		if why != "" {
 			errs = append(errs, fmt.Errorf("label %q: %s", key, why))
@@ -312,7 +312,7 @@ func (s *Spec) setLate(text string) error {
 	}
 	names, err := list.Split(rest)
 	if err != nil || named && len(names) == 0 {
-		return errors.New("want the devices after the time without empty parts, such as 60s,nvidia.com/gpu, or the time alone")
+		return errors.New("want device names without empty parts after the time, such as 60s,nvidia.com/gpu, or the time alone")
 	}
 	s.Node.Capacity, s.Node.Late = s.Total(), nil
 	s.Lifecycle.LateAfter.Duration = d

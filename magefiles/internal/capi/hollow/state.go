@@ -10,12 +10,12 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// What may happen to a hollow machine, as the controller's v1beta2.StateAnnotation says it.
+// The states of a hollow machine, which are the values of the controller's v1beta2.StateAnnotation.
 const (
 	stateAnnotation = "caslab.local/hollow-state"
-	// Sick is for a machine whose kubelet does nothing.
+	// Sick means that the kubelet of the machine does nothing.
 	Sick = "sick"
-	// Failed is for a machine that also reports a failure.
+	// Failed means that the machine also reports a failure.
 	Failed = "failed"
 )
 
@@ -27,8 +27,8 @@ func IsMachine(machine *unstructured.Unstructured) bool {
 	return kube.Field(machine, "spec", "infrastructureRef", "kind") == machines.Kind
 }
 
-// SetState says what happened to a Machine, which IsMachine: Sick or Failed, or nothing if it is
-// empty.
+// SetState sets the state of a Machine for which IsMachine is true: Sick or Failed, or empty for a
+// machine that is well.
 func SetState(ctx context.Context, c *kube.Client, machine *unstructured.Unstructured, state string) error {
 	var value any
 	if state != "" {

@@ -147,9 +147,9 @@ func parseCapacity(text string) (corev1.ResourceList, error) {
 			devices = value
 			continue
 		case draDriver:
-			return nil, fmt.Errorf("%q: hollow nodes have devices for ResourceClaims by -dra, such as -dra=gpu.example.com=4", part)
+			return nil, fmt.Errorf("%q: give hollow nodes devices for ResourceClaims with -dra, such as -dra=gpu.example.com=4", part)
 		case csiDriver:
-			return nil, fmt.Errorf("%q: hollow nodes have CSI drivers by -csi, such as -csi=ebs.csi.aws.com=25", part)
+			return nil, fmt.Errorf("%q: give hollow nodes CSI drivers with -csi, such as -csi=ebs.csi.aws.com=25", part)
 		}
 		if err := add(capacity, given, value); err != nil {
 			return nil, fmt.Errorf("%q: %w", part, err)

@@ -91,8 +91,8 @@ type Autoscaler struct {
 	// WaitsForCompletion reports whether it knows the value on-completion of the
 	// annotation safe-to-evict.
 	WaitsForCompletion bool
-	// StableExamples reports whether it expects new nodes to be like one that exists only once
-	// that has been Ready for a minute.
+	// StableExamples is set if the autoscaler takes an existing node as the example for new nodes
+	// only after that node has been Ready for a minute.
 	StableExamples bool
 	// Expander is the default of --expander.
 	Expander string

@@ -120,12 +120,12 @@ func New(o Options) *BringUp { return &BringUp{Options: o, stopRecording: func()
 // Close ends the recording of the cluster.
 func (b *BringUp) Close() { b.stopRecording() }
 
-// Sources says where the sources of Cluster API are from, and why from there, if that was a
-// choice. The step Fetch finds it out.
+// Sources says where the sources of Cluster API come from, and why, if there was a choice. The step
+// Fetch finds it out.
 func (b *BringUp) Sources() (origin, why string) { return b.tree.Origin, b.tree.Why }
 
-// NodesFrom says where the node image is from. The step NodeImage finds it out.
-func (b *BringUp) NodesFrom() string { return b.base.Origin }
+// NodeImageOrigin says where the node image comes from. The step NodeImage finds it out.
+func (b *BringUp) NodeImageOrigin() string { return b.base.Origin }
 
 // LoadBalancer returns the load balancer's image, which the step NodeImage makes.
 func (b *BringUp) LoadBalancer() string { return b.base.LoadBalancer.Image() }

@@ -41,7 +41,7 @@ func options(t *testing.T, r run.Runner) Options {
 	return Options{Config: c, Runner: r, Home: home.New(c.ClusterName, c.ManagementName(), state.Dir(c.StateDir()), engine.New(r))}
 }
 
-// container is an engine with one container: the management cluster's.
+// container is an engine with one container, which is the management cluster's.
 type container struct {
 	mu              sync.Mutex
 	exists, running bool

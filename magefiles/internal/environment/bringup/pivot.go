@@ -47,11 +47,11 @@ func (b *BringUp) move(ctx context.Context, progress func(string)) (string, erro
 	return "", nil
 }
 
-// checkWithin bounds the look at what the move brought.
+// checkWithin is how long checkMoved may take.
 const checkWithin = 15 * time.Second
 
-// checkMoved refuses a move that left something behind. Nothing but this is between the move
-// and the deletion of the management cluster.
+// checkMoved refuses a move that left something behind. It is the only check between the move and
+// the deletion of the management cluster.
 func (b *BringUp) checkMoved(ctx context.Context) error {
 	ctx, cancel := interrupt.WithTimeout(ctx, checkWithin)
 	defer cancel()

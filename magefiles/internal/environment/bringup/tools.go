@@ -35,10 +35,9 @@ type Tools struct {
 
 // KindCluster is the management cluster.
 type KindCluster interface {
-	// Create makes the cluster, whose kubeconfig it writes, and waits until its
-	// node is Ready.
+	// Create creates the cluster, writes its kubeconfig, and waits until its node is Ready.
 	Create(ctx context.Context) error
 	ExportKubeconfig() error
-	// Delete removes the cluster; one that is not there is no error.
+	// Delete removes the cluster. It returns no error if there is none.
 	Delete(ctx context.Context) error
 }

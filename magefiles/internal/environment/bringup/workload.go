@@ -101,8 +101,8 @@ func (b *BringUp) joinNodes(ctx context.Context, progress func(string)) (string,
 	return "", capi.WaitMovable(ctx, b.mgmt, release.Of(b.Config.ClusterAPI.Version).API, home.Namespace, b.Config.ClusterName, 1+b.Config.Workers, progress)
 }
 
-// replaceFailed replaces, until stop is called, the workers on which kubeadm failed, as on a
-// machine that is too slow. The provider leaves them as they are.
+// replaceFailed replaces the workers on which kubeadm failed, until stop is called. Kubeadm can
+// fail on a machine that is too slow, and the provider leaves such workers as they are.
 func (b *BringUp) replaceFailed(ctx context.Context) (stop func()) {
 	return capi.ReplaceFailed(ctx, b.mgmt, home.Namespace, b.Config.ClusterName,
 		func(name string) { b.Warn("! kubeadm failed on the machine %s, which is replaced", name) },

@@ -48,8 +48,8 @@ func (h Home) KeepMembers(workload []engine.Container) error {
 	return state.WriteJSON(h.ReadyFile(), recorded)
 }
 
-// Restarting returns the containers as a cluster that can be stopped and started. It
-// ignores addresses of workers, which earlier labs recorded too: a worker may have any
+// Restarting returns the containers as a cluster that can be stopped and started. It ignores
+// addresses of workers, which earlier versions of the lab recorded too: a worker may have any
 // address.
 func (h Home) Restarting(containers []engine.Container) (restart.Cluster, error) {
 	recorded := map[string]netip.Addr{}

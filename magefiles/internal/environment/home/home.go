@@ -16,7 +16,7 @@ const (
 	ServiceCIDR = "10.96.0.0/16"
 )
 
-// Home is what one environment has. Its Owner finds the containers.
+// Home is what one environment has on this machine. Its Owner finds the containers.
 type Home struct{ owner.Owner }
 
 // New returns the home of the environment with that name, whose management cluster has the

@@ -8,7 +8,7 @@ import (
 // Machines are the machines of the environment's workload cluster, by the names of their nodes.
 type Machines struct{ Owner }
 
-// StopKubelet stops the kubelet of a node. Its pods go on.
+// StopKubelet stops the kubelet of a node. The node's pods keep running.
 func (m Machines) StopKubelet(ctx context.Context, node string) error {
 	return m.run(ctx, node, "systemctl", "stop", "kubelet")
 }

@@ -199,7 +199,7 @@ func (a *Autoscalers) Process(ctx context.Context, c *target.Cluster, built Comp
 	return p, errors.Join(a.recordRelease(c), a.recordAddress(c, p.Flags))
 }
 
-func autoscalerLock(c *target.Cluster) string { return c.Lock(reservation) }
+func autoscalerLock(c *target.Cluster) string { return c.LockName(reservation) }
 
 // reservation is the name of what the lab's autoscaler reserves in a cluster.
 const reservation = "autoscaler"

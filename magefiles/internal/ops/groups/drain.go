@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// patience is how long a deletion may take before somebody is told what it waits for, and
-	// how often that is looked at.
+	// patience is how long a deletion may take before the user is told what it waits for. It is
+	// also the time between two looks.
 	patience = 10 * time.Second
-	// mostMachines is how many machines are named.
+	// mostMachines is the largest number of machines that are named.
 	mostMachines = 3
 )
 
@@ -39,7 +39,7 @@ func (g *Groups) tellWaits(ctx context.Context, c *target.Cluster, group string)
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			text = fmt.Sprintf("! what the deletion of %s waits for is not known: %v", group, err)
+			text = fmt.Sprintf("! it is not known what the deletion of %s waits for: %v", group, err)
 		}
 		if text != "" && text != last {
 			g.Log.Printf("%s", text)
@@ -87,7 +87,7 @@ func waitsOf(world *fit.World, m *fit.Machine) []string {
 			node.Pods = append(node.Pods, p)
 		}
 	}
-	// Cluster API's message lists pods too, but not what would let them go.
+	// Cluster API's message lists pods too, but not what would let their eviction succeed.
 	full := m.Deletion.Message
 	m.Deletion.Message, _, _ = strings.Cut(full, "\n")
 	going := world.Going(node, m)

@@ -12,8 +12,8 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// TestDeletionThatWaits: it is told once what holds the deletion of a machine, with the pod and
-// its budget, and not before some seconds.
+// TestDeletionThatWaits: after some seconds, the user is told once which pod and which budget hold
+// the deletion of a machine.
 func TestDeletionThatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -204,7 +204,7 @@ func (g *Groups) warnOfPromises(capacity map[string]string) {
 		{"csi-driver", "the CSI driver " + capacity["csi-driver"], "pods with its volumes"},
 	} {
 		if slices.ContainsFunc(strings.Fields(promise.names), func(name string) bool { return capacity[name] != "" }) {
-			g.Log.Printf("! no node of the Docker provider has %s: the autoscaler expects that, and %s never run; hollow machines can have it", promise.of, promise.pods)
+			g.Log.Printf("! no node of the Docker provider has %s, but the autoscaler expects it, so %s never run; hollow machines can have it", promise.of, promise.pods)
 		}
 	}
 }
@@ -246,8 +246,8 @@ func (g *Groups) List(ctx context.Context) error {
 	return lab.Waited(ctx, "list the node groups", grouptable.Write(ctx, g.Out, c.Management, c.Namespace, c.Name))
 }
 
-// Changes are the options of Set, as text from a command line, that change hollow machines. Those
-// of the Shape replace the machines.
+// Changes are the options of Set, as text from a command line, that change hollow machines. The
+// options of Shape also replace the machines.
 type Changes struct {
 	hollow.Shape
 	hollow.Change
@@ -280,7 +280,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int, o Ch
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
 	annotated, err := capi.SetSizes(ctx, c.Management, c.Namespace, c.Name, name, prefix, lowest, highest, capacity)
-	if err := g.orZones(ctx, c, name, "nodegroup:set %s MIN MAX", err); err != nil {
+	if err := g.withZonesNamed(ctx, c, name, "nodegroup:set %s MIN MAX", err); err != nil {
 		return lab.Waited(ctx, "accept the limits of the machine deployment "+name, err)
 	}
 	if annotated {
@@ -292,7 +292,7 @@ func (g *Groups) Set(ctx context.Context, name string, lowest, highest int, o Ch
 }
 
 // Delete deletes a machine deployment and waits until its nodes are gone. After some seconds, it
-// says what they wait for.
+// says what the deletions wait for.
 func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	c, err := g.Open(ctx)
 	if err != nil {
@@ -312,5 +312,5 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	if err == nil || ctx.Err() != nil { // the deletion may go on
 		g.AddFact(c, timeline.Fact{Time: began, What: timeline.Deleting, Name: "nodegroup:delete", Group: name})
 	}
-	return g.orZones(ctx, c, name, "nodegroup:delete %s", err)
+	return g.withZonesNamed(ctx, c, name, "nodegroup:delete %s", err)
 }

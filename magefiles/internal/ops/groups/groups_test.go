@@ -111,7 +111,7 @@ func TestAddAnEmptyGroup(t *testing.T) {
 		"the environment's, with an option": {own: true, capacity: "cpu=2,memory=4Gi", cpu: "2", reserved: "cpu=6,memory=12Gi"},
 		"more than this machine has":        {own: true, capacity: "cpu=9,memory=17Gi", no: "capacity cpu=9: a node has 8\ncapacity memory=17Gi: a node has 16Gi"},
 		"a GPU":                             {own: true, capacity: "cpu=8,memory=16Gi,gpu-type=nvidia.com/gpu,gpu-count=1", cpu: "8", said: "no node of the Docker provider has a GPU"},
-		"devices to claim":                  {own: true, capacity: "cpu=8,memory=16Gi,dra-driver=gpu.example.com", cpu: "8", said: "has devices of gpu.example.com: the autoscaler expects that, and pods that claim them never run"},
+		"devices to claim":                  {own: true, capacity: "cpu=8,memory=16Gi,dra-driver=gpu.example.com", cpu: "8", said: "has devices of gpu.example.com, but the autoscaler expects it, so pods that claim them never run"},
 		"volumes":                           {own: true, capacity: "cpu=8,memory=16Gi,csi-driver=ebs.csi.aws.com=25", cpu: "8", said: "has the CSI driver ebs.csi.aws.com=25"},
 		"another's, with an option":         {capacity: "cpu=64,memory=1Ti", cpu: "64"},
 		"another's":                         {said: "only if its machine template has the capacity"},

@@ -57,11 +57,11 @@ func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options)
 	return nil
 }
 
-// warnOfClaims says what an autoscaler does not know about the devices of an empty group. It reads
-// one driver from the annotations, and expects a ResourceSlice whose pool has the field
-// resourceSliceCount unset (cluster-autoscaler 1.36.1,
+// warnOfClaims says what an autoscaler does not know about the devices of an empty group. The
+// autoscaler reads only one driver from the annotations, and expects a ResourceSlice whose pool has
+// no resourceSliceCount (cluster-autoscaler 1.36.1,
 // cloudprovider/clusterapi/clusterapi_unstructured.go: InstanceResourceSlices). The scheduler's
-// library takes such a pool for incomplete, and allocates nothing from it
+// library considers such a pool incomplete, and allocates nothing from it
 // (k8s.io/dynamic-resource-allocation v0.36.1, structured/internal/stable/pools_stable.go:
 // GatherPools).
 func (g *Groups) warnOfClaims(lowest int, spec hollow.Spec) {
@@ -155,17 +155,18 @@ func hollowGroups(group capi.NodeGroup, o Options) (groups []capi.NodeGroup, spe
 	return groups, spec, nil
 }
 
-// orZones returns err, or if it says that there is no group of that name, and there are groups of
-// its zones, an error that names these. command is what to type for one of them.
-func (g *Groups) orZones(ctx context.Context, c *target.Cluster, name, command string, err error) error {
+// withZonesNamed returns err. If err says that there is no group of that name, but there are groups
+// for its zones, it returns an error that names these groups instead. command is the command for
+// one of them, with %s for its name.
+func (g *Groups) withZonesNamed(ctx context.Context, c *target.Cluster, name, command string, err error) error {
 	if !errors.As(err, new(*capi.MissingGroupError)) {
 		return err
 	}
 	groups, failed := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
 	if failed != nil {
-		return err // it says enough
+		return err // the first error says enough
 	}
-	zones := hollow.OfZones(groups, name)
+	zones := hollow.GroupsOfZones(groups, name)
 	if len(zones) == 0 {
 		return err
 	}
@@ -201,7 +202,7 @@ func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, o C
 		return lab.Waited(ctx, "list the node groups", err)
 	}
 	group, err := capi.Find(groups, name)
-	if err := g.orZones(ctx, c, name, "nodegroup:set %s MIN MAX", err); err != nil {
+	if err := g.withZonesNamed(ctx, c, name, "nodegroup:set %s MIN MAX", err); err != nil {
 		return err
 	}
 	if !hollow.Is(group) {
@@ -213,7 +214,7 @@ func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, o C
 		return err
 	}
 	if err := drivers.DefineClasses(ctx, c.Workload); err != nil {
-		return lab.Waited(ctx, "accept the classes of devices", err)
+		return lab.Waited(ctx, "accept the DeviceClasses", err)
 	}
 	spec, err := hollow.Set(ctx, c.Management, group, o.Shape, o.Change)
 	if err != nil {

@@ -66,7 +66,7 @@ func TestZones(t *testing.T) {
 	if spec, err := hollow.Read(t.Context(), s.cluster.Management, s.group(t, "web-eu-2")); err != nil || spec.Node.Zone != "eu-2" {
 		t.Errorf("the nodes are in the zone %s, %v", spec.Node.Zone, err)
 	}
-	// The name of all is the name of none.
+	// No group has the name without a zone.
 	for do, err := range map[string]error{
 		"nodegroup:delete %s":       s.Delete(testContext(t), "web"),
 		"nodegroup:set %s MIN MAX":  s.Set(testContext(t), "web", 1, 2, Changes{}),
@@ -112,28 +112,28 @@ func TestWrongHollowOptionsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
 	g := &Groups{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
 	for want, o := range map[string]Options{
-		"-machines=vm: want docker or hollow":                               {Machines: "vm"},
-		"-zones=a,b: only hollow machines have that; want -machines=hollow": {Machines: Docker, Zones: "a,b"},
-		"-start=30s: only hollow machines have that":                        {Behaviour: hollow.Behaviour{Start: "30s"}},
-		"-podfail=x: only hollow machines have that":                        {Behaviour: hollow.Behaviour{PodFail: "x"}},
-		"-from=a: hollow machines have a template of their own":             {Machines: Hollow, From: "a"},
-		"-own: hollow machines have a template of their own":                {Machines: Hollow, Own: true},
-		"-zone=a and -zones=b: want one of them":                            {Machines: Hollow, Zone: "a", Zones: "b"},
-		"-zones=a,: part 2 of the list":                                     {Machines: Hollow, Zones: "a,"},
-		`labels: part 2 of the list "a=b,"`:                                 {Machines: Hollow, Labels: "a=b,"},
-		`taints: part 1 of the list ",a:NoSchedule"`:                        {Machines: Hollow, Taints: ",a:NoSchedule"},
-		`-capacity=cpu=1,,memory=1Gi: part 2 of the list`:                   {Machines: Hollow, Capacity: "cpu=1,,memory=1Gi"},
-		"-late=60s,: want the devices after the time":                       {Machines: Hollow, Capacity: "cpu=1,memory=1Gi,nvidia.com/gpu=1", Behaviour: hollow.Behaviour{Late: "60s,"}},
-		"-untaint=0s,: want the taints after the time":                      {Machines: Hollow, Behaviour: hollow.Behaviour{Untaint: "0s,"}},
-		`capacity: part 3 of the list`:                                      {Capacity: "cpu=1,memory=1Gi,"},
-		"-zones=a,a: want different zones":                                  {Machines: Hollow, Zones: "a,a"},
-		"-zones=a,A: want different zones":                                  {Machines: Hollow, Zones: "a,A"},
-		"pods that select the control plane would come to hollow nodes":     {Machines: Hollow, Labels: "node-role.kubernetes.io/control-plane="},
-		`label "node-role.kubernetes.io/master"`:                            {Machines: Hollow, Labels: "node-role.kubernetes.io/master="},
-		`node group "web-a_b": want a DNS label`:                            {Machines: Hollow, Zones: "A_b"},
-		"-fail=101%: want a share of 0% to 100%":                            {Machines: Hollow, Behaviour: hollow.Behaviour{Fail: "101%"}},
-		"-capacity=cpu=1: \"cpu=1\": want at least cpu and memory":          {Machines: Hollow, Capacity: "cpu=1"},
-		"capacity \"nvidia.com/gpu=1\": want one of":                        {Capacity: "cpu=1,memory=1Gi,nvidia.com/gpu=1"},
+		"-machines=vm: want docker or hollow":                                   {Machines: "vm"},
+		"-zones=a,b: only hollow machines have that; want -machines=hollow":     {Machines: Docker, Zones: "a,b"},
+		"-start=30s: only hollow machines have that":                            {Behaviour: hollow.Behaviour{Start: "30s"}},
+		"-podfail=x: only hollow machines have that":                            {Behaviour: hollow.Behaviour{PodFail: "x"}},
+		"-from=a: hollow machines have a template of their own":                 {Machines: Hollow, From: "a"},
+		"-own: hollow machines have a template of their own":                    {Machines: Hollow, Own: true},
+		"-zone=a and -zones=b: want one of them":                                {Machines: Hollow, Zone: "a", Zones: "b"},
+		"-zones=a,: part 2 of the list":                                         {Machines: Hollow, Zones: "a,"},
+		`labels: part 2 of the list "a=b,"`:                                     {Machines: Hollow, Labels: "a=b,"},
+		`taints: part 1 of the list ",a:NoSchedule"`:                            {Machines: Hollow, Taints: ",a:NoSchedule"},
+		`-capacity=cpu=1,,memory=1Gi: part 2 of the list`:                       {Machines: Hollow, Capacity: "cpu=1,,memory=1Gi"},
+		"-late=60s,: want device names without empty parts after the time":      {Machines: Hollow, Capacity: "cpu=1,memory=1Gi,nvidia.com/gpu=1", Behaviour: hollow.Behaviour{Late: "60s,"}},
+		"-untaint=0s,: want the taints after the time":                          {Machines: Hollow, Behaviour: hollow.Behaviour{Untaint: "0s,"}},
+		`capacity: part 3 of the list`:                                          {Capacity: "cpu=1,memory=1Gi,"},
+		"-zones=a,a: want different zones":                                      {Machines: Hollow, Zones: "a,a"},
+		"-zones=a,A: want different zones":                                      {Machines: Hollow, Zones: "a,A"},
+		"pods that select the control plane would be scheduled on hollow nodes": {Machines: Hollow, Labels: "node-role.kubernetes.io/control-plane="},
+		`label "node-role.kubernetes.io/master"`:                                {Machines: Hollow, Labels: "node-role.kubernetes.io/master="},
+		`node group "web-a_b": want a DNS label`:                                {Machines: Hollow, Zones: "A_b"},
+		"-fail=101%: want a share of 0% to 100%":                                {Machines: Hollow, Behaviour: hollow.Behaviour{Fail: "101%"}},
+		"-capacity=cpu=1: \"cpu=1\": want at least cpu and memory":              {Machines: Hollow, Capacity: "cpu=1"},
+		"capacity \"nvidia.com/gpu=1\": want one of":                            {Capacity: "cpu=1,memory=1Gi,nvidia.com/gpu=1"},
 	} {
 		if err := g.Add(t.Context(), "web", 0, 3, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Add(%+v) = %v, want %q", o, err, want)
@@ -144,8 +144,8 @@ func TestWrongHollowOptionsAreRefusedFirst(t *testing.T) {
 	}
 }
 
-// TestNodesOfAll: the autoscaler counts every node of the cluster.
-func TestNodesOfAll(t *testing.T) {
+// TestLimitOfAllNodes: the autoscaler's limit counts every node of the cluster.
+func TestLimitOfAllNodes(t *testing.T) {
 	t.Parallel()
 	machine := func(name, cluster, group string) string {
 		return "---\n{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, metadata: {name: " + name + ", namespace: default, labels: {cluster.x-k8s.io/deployment-name: " + group + "}}, spec: {clusterName: " + cluster + "}}\n"
@@ -186,7 +186,7 @@ func TestSetHollow(t *testing.T) {
 	}
 }
 
-// TestReshape: what the nodes are can change too, of hollow machines alone.
+// TestReshape: the shape of the nodes can change too, but only that of hollow machines.
 func TestReshape(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, nil)

@@ -19,8 +19,8 @@ import (
 	"caslab/magefiles/internal/target"
 )
 
-// clusterctl gives certManagerLabel to cert-manager, whose webhooks the managers of Cluster API's
-// providers need.
+// clusterctl puts certManagerLabel on cert-manager. The managers of Cluster API's providers need
+// the webhooks of cert-manager.
 const (
 	certManagerLabel = "clusterctl.cluster.x-k8s.io/core"
 	certManager      = "cert-manager"

@@ -63,8 +63,8 @@ func (h *Hollows) Prepare(ctx context.Context, c *target.Cluster) error {
 	return h.deploy(ctx, c, image)
 }
 
-// PrepareOnce returns a function that does what Prepare does, until that succeeded for a cluster.
-// It is for a command that makes many groups, perhaps at the same time.
+// PrepareOnce returns a function that calls Prepare for a cluster, until Prepare has succeeded for
+// that cluster once. It is for a command that makes many groups, perhaps at the same time.
 func (h *Hollows) PrepareOnce() func(context.Context, *target.Cluster) error {
 	var mu sync.Mutex
 	prepared := map[string]bool{} // by UID
@@ -181,8 +181,8 @@ func (h *Hollows) define(ctx context.Context, c *target.Cluster) (err error) {
 	}, step.Progress)
 }
 
-// create creates a definition, unless it is there. It waits for the end of one that is being
-// deleted, as by an interrupted Remove: that one is established until it is gone.
+// create creates a definition, unless it exists. If the existing one is being deleted, as by an
+// interrupted Remove, create waits until it is gone, because it stays Established until then.
 func create(ctx context.Context, c *kube.Client, definition *unstructured.Unstructured, progress func(string)) error {
 	err := c.Create(ctx, definition.DeepCopy())
 	if !apierrors.IsAlreadyExists(err) {
@@ -226,7 +226,7 @@ func (h *Hollows) deploy(ctx context.Context, c *target.Cluster, image programs.
 	defer func() { step.Done(hollow.Name+"/"+hollow.Name, err) }()
 	ctx, cancel := interrupt.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	// An interrupted Remove may have left the namespace on its way out.
+	// After an interrupted Remove, the namespace may still be in deletion.
 	if err := c.Workload.WaitDeletion(ctx, kube.Namespaces, "", hollow.Name, step.Progress); err != nil {
 		return err
 	}

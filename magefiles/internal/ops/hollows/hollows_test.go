@@ -335,7 +335,8 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// TestPrepareAfterAnInterruptedRemove: what is being deleted is established until it is gone.
+// TestPrepareAfterAnInterruptedRemove: a definition that is being deleted stays Established until
+// it is gone.
 func TestPrepareAfterAnInterruptedRemove(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)

@@ -251,8 +251,8 @@ func (s *candidate) compile(ctx context.Context, c *target.Cluster, overrides []
 	return err
 }
 
-// checkFree refuses a cluster that has node groups or workloads of another measurement, as one
-// leaves them that is killed: the autoscaler would work for their pods too.
+// checkFree returns an error if the cluster has node groups or workloads of another measurement, as
+// a killed measurement leaves them. The autoscaler would work for their pods too.
 func (b *Bench) checkFree(ctx context.Context, c *target.Cluster, p plan) error {
 	ctx, cancel := interrupt.WithTimeout(ctx, lab.AnswerWithin)
 	defer cancel()
@@ -281,7 +281,7 @@ func (b *Bench) checkFree(ctx context.Context, c *target.Cluster, p plan) error 
 	if len(there) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the cluster has %s, perhaps of an earlier measurement; delete what is of no use any more:\n  %s", strings.Join(there, ", "), strings.Join(commands, "\n  "))
+	return fmt.Errorf("the cluster has %s, perhaps of an earlier measurement; delete what you no longer need:\n  %s", strings.Join(there, ", "), strings.Join(commands, "\n  "))
 }
 
 // cleanupTime bounds the removal of what was made, nodes by the hundred included.
@@ -444,7 +444,7 @@ func (m *measurement) phase(ctx context.Context, name string, do func(context.Co
 	case err = <-result:
 	case <-m.ended:
 		if err = context.Cause(ctx); err == nil {
-			err = fmt.Errorf("%w: %s", errEnded, lastWords(string(m.printed.Bytes())))
+			err = fmt.Errorf("%w: %s", errEnded, whyEnded(string(m.printed.Bytes())))
 		}
 		cancel()
 		<-result
@@ -466,9 +466,9 @@ func (m *measurement) phase(ctx context.Context, name string, do func(context.Co
 	return p, err
 }
 
-// lastWords returns why an autoscaler ended, from the end of what it printed: its last problem,
-// or its last line if no problem is there.
-func lastWords(printed string) string {
+// whyEnded returns why an autoscaler ended, from the end of what it printed: the last problem, or
+// the last line if there is no problem.
+func whyEnded(printed string) string {
 	lines := strings.Split(strings.TrimSpace(printed), "\n")
 	for _, line := range slices.Backward(lines) {
 		if e := speech.Parse(line); e.Class == speech.Problem {

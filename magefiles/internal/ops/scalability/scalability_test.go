@@ -194,20 +194,20 @@ func TestOthersGroupStays(t *testing.T) {
 	}
 }
 
-// TestLastWords: the last problem says more than the lines after it, such as a stack.
-func TestLastWords(t *testing.T) {
+// TestWhyEnded: the last problem says more than the lines after it, such as a stack.
+func TestWhyEnded(t *testing.T) {
 	t.Parallel()
 	for printed, want := range map[string]string{
 		"": "", "I1127 15:00:00.000000 1 a.go:1] one\nbye\n": "bye",
 		"F1127 15:00:00.000000       1 main.go:1] no kubeconfig\ngoroutine 1 [running]:\n": "no kubeconfig",
 	} {
-		if got := lastWords(printed); got != want {
+		if got := whyEnded(printed); got != want {
 			t.Errorf("%q: %q, want %q", printed, got, want)
 		}
 	}
 }
 
-// TestCheckFree: what an earlier measurement left is refused, with what removes it.
+// TestCheckFree: the error names what an earlier measurement left, and the commands that delete it.
 func TestCheckFree(t *testing.T) {
 	t.Parallel()
 	c, server := targettest.New(t)

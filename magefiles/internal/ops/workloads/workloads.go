@@ -44,9 +44,9 @@ type Options struct {
 	Memory, Image string
 	// NodeSelector is key=value,key=value; Tolerations are keys of taints.
 	NodeSelector, Tolerations string
-	// Devices is nvidia.com/gpu=1 and the like, extended resources that each pod requests.
-	// Claims is gpu.example.com=1 and the like, device classes with numbers of devices that
-	// each pod claims.
+	// Devices are the extended resources that each pod requests, such as nvidia.com/gpu=1. Claims
+	// are the device classes, with the numbers of devices that each pod claims, such as
+	// gpu.example.com=1.
 	Devices, Claims string
 }
 
