@@ -120,7 +120,7 @@ func TestBisect(t *testing.T) {
 			err:   "grow fails from one of 5 commits on; it is not known from which, because the commits between the good and the bad ones cannot be tested",
 		},
 		"it fails already":         {words: []string{"fails", "fails", "fails"}, err: "grow should pass with 1.0.0 ("},
-		"it passes":                {words: []string{"passes", "passes"}, err: ", and it passes"},
+		"it passes":                {words: []string{"passes", "passes"}, err: ", but it passes"},
 		"the end does not compile": {words: []string{"passes", "no-compile"}, err: "cannot be tested: go build: exit status 1\nundefined: x"},
 	} {
 		t.Run(name, func(t *testing.T) {
