@@ -85,7 +85,7 @@ func pinned() []Pin {
 			Follows: "the pinned Cluster API supports a range", after: []string{
 				"decide whether standardKubernetes in magefiles/internal/capi/release/clusterapi.go should have it too",
 				"build the node image once: go tool mage image:node",
-				"test the scheduler's filters, whose reasons magefiles/internal/timeline/fit/scheduler.go knows: go -C magefiles/components/predicates test ./...",
+				"test the scheduler's filters, whose reasons magefiles/internal/timeline/predicates/words.go knows: go -C magefiles/components/predicates test ./...",
 			},
 		},
 		component(etcd, "go.etcd.io/etcd/server/v3", "etcd", byKubeadm),

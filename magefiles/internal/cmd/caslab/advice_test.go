@@ -40,7 +40,7 @@ func TestDomainErrorsGetAdvice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, empty := explain.Text(nil, "pod/web", explain.Options{})
+	_, empty := explain.Text(t.Context(), nil, "pod/web", explain.Options{})
 	_, none := timeline.Read(t.TempDir() + "/none")
 	for _, tc := range []struct {
 		name    string

@@ -8,6 +8,7 @@ import (
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // warnOfDaemons warns if the DaemonSets of the cluster request more than a node of a new group
@@ -24,16 +25,16 @@ func (g *Groups) warnOfDaemons(ctx context.Context, c *target.Cluster, group cap
 		g.Log.Printf("! whether DaemonSets leave room on nodes of %s is not known: %v", group.Name, err)
 		return
 	}
-	w := &fit.World{}
+	w := &world.World{}
 	for i := range pods {
 		pod, err := kube.Pod(&pods[i])
 		if err != nil {
 			g.Log.Printf("! %v", err)
 			continue
 		}
-		w.Pods = append(w.Pods, &fit.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name})
+		w.Pods = append(w.Pods, &world.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name})
 	}
-	if offer, known := w.Offer(&fit.Group{Group: shape.Group{Annotations: group.Announced()}, Name: group.Name}); known {
+	if offer, known := fit.New(w).Offer(&world.Group{Group: shape.Group{Annotations: group.Announced()}, Name: group.Name}); known {
 		for _, text := range offer.Overfull {
 			g.Log.Printf("! %s: no pod that requests any will run there", text)
 		}

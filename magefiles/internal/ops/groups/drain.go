@@ -12,8 +12,9 @@ import (
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/removal"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 const (
@@ -57,7 +58,7 @@ func (g *Groups) waits(ctx context.Context, c *target.Cluster, group string) (st
 	if err != nil {
 		return "", lab.Waited(ctx, "list the machines", err)
 	}
-	world, err := draining(ctx, c)
+	w, err := draining(ctx, c)
 	if err != nil {
 		return "", err
 	}
@@ -65,12 +66,12 @@ func (g *Groups) waits(ctx context.Context, c *target.Cluster, group string) (st
 	going := 0
 	for i := range machines {
 		o := &machines[i]
-		m := &fit.Machine{Machine: shape.OfMachine(o), Name: o.GetName(), Node: kube.Field(o, "status", "nodeRef", "name")}
+		m := &world.Machine{Machine: shape.OfMachine(o), Name: o.GetName(), Node: kube.Field(o, "status", "nodeRef", "name")}
 		if o.GetLabels()[clusterv1.MachineDeploymentNameLabel] != group || m.Deletion == nil {
 			continue
 		}
 		if going++; going <= mostMachines {
-			lines = append(lines, waitsOf(world, m)...)
+			lines = append(lines, waitsOf(w, m)...)
 		}
 	}
 	if more := going - mostMachines; more > 0 {
@@ -80,9 +81,9 @@ func (g *Groups) waits(ctx context.Context, c *target.Cluster, group string) (st
 }
 
 // waitsOf returns what the deletion of a machine waits for.
-func waitsOf(world *fit.World, m *fit.Machine) []string {
-	node := &fit.Node{Name: m.Node}
-	for _, p := range world.Pods {
+func waitsOf(w *world.World, m *world.Machine) []string {
+	node := &world.Node{Name: m.Node}
+	for _, p := range w.Pods {
 		if m.Node != "" && p.Node == m.Node {
 			node.Pods = append(node.Pods, p)
 		}
@@ -90,10 +91,10 @@ func waitsOf(world *fit.World, m *fit.Machine) []string {
 	// Cluster API's message lists pods too, but not what would let their eviction succeed.
 	full := m.Deletion.Message
 	m.Deletion.Message, _, _ = strings.Cut(full, "\n")
-	going := world.Going(node, m)
+	going := removal.GoingOf(w, node, m)
 	if len(going.Details) == 0 {
 		m.Deletion.Message = full
-		going = world.Going(nil, m)
+		going = removal.GoingOf(w, nil, m)
 	}
 	lines := []string{"! " + going.Text}
 	for _, d := range going.Details {
@@ -107,8 +108,8 @@ func waitsOf(world *fit.World, m *fit.Machine) []string {
 }
 
 // draining returns the pods of the cluster, and the budgets that hold them on their nodes.
-func draining(ctx context.Context, c *target.Cluster) (*fit.World, error) {
-	world := &fit.World{BudgetsKnown: true}
+func draining(ctx context.Context, c *target.Cluster) (*world.World, error) {
+	w := &world.World{BudgetsKnown: true}
 	pods, err := c.Workload.List(ctx, kube.Pods, "")
 	if err != nil {
 		return nil, lab.Waited(ctx, "list the pods", err)
@@ -118,14 +119,14 @@ func draining(ctx context.Context, c *target.Cluster) (*fit.World, error) {
 		if err != nil {
 			return nil, err
 		}
-		world.Pods = append(world.Pods, &fit.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name, Node: pod.Spec.NodeName})
+		w.Pods = append(w.Pods, &world.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name, Node: pod.Spec.NodeName})
 	}
 	budgets, err := c.Workload.List(ctx, kube.Budgets, "")
 	if err != nil {
 		return nil, lab.Waited(ctx, "list the PodDisruptionBudgets", err)
 	}
 	for i := range budgets {
-		world.Budgets = append(world.Budgets, &fit.Budget{Budget: shape.OfBudget(&budgets[i]), Name: budgets[i].GetNamespace() + "/" + budgets[i].GetName()})
+		w.Budgets = append(w.Budgets, world.NewBudget(budgets[i].GetNamespace()+"/"+budgets[i].GetName(), shape.OfBudget(&budgets[i])))
 	}
-	return world, nil
+	return w, nil
 }

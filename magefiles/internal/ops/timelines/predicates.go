@@ -21,12 +21,14 @@ const workPredicates = "build.predicates"
 // scheduler returns a function that asks the scheduler's filters. Its first call compiles the
 // program that has them, unless that is up to date. Only answers about affinity to pods, topology
 // spread and volumes need the program, so no other command waits for the compiler.
-func (t *Timelines) scheduler(ctx context.Context) fit.Scheduler {
-	compile := sync.OnceValues(func() (string, error) { return t.compilePredicates(ctx) })
-	return func(r predicates.Request) (predicates.Answer, error) {
-		binary, err := compile()
-		if err != nil {
-			return predicates.Answer{}, err
+func (t *Timelines) scheduler() fit.Scheduler {
+	var once sync.Once
+	var binary string
+	var failure error
+	return func(ctx context.Context, r predicates.Request) (predicates.Answer, error) {
+		once.Do(func() { binary, failure = t.compilePredicates(ctx) })
+		if failure != nil {
+			return predicates.Answer{}, failure
 		}
 		return predicates.Ask(ctx, t.Runner, binary, r)
 	}

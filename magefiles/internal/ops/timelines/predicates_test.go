@@ -52,7 +52,7 @@ func TestScheduler(t *testing.T) {
 	l.Runner = c
 	tl := &Timelines{Lab: l.Lab}
 	request := predicates.Request{Ask: make([]corev1.Pod, 1)}
-	if _, err := tl.scheduler(t.Context())(request); err == nil || !strings.HasPrefix(err.Error(), "compile the scheduler's filters: ") {
+	if _, err := tl.scheduler()(t.Context(), request); err == nil || !strings.HasPrefix(err.Error(), "compile the scheduler's filters: ") {
 		t.Errorf("without the sources: %v", err)
 	}
 	source := filepath.Join(l.Config.Root, "magefiles", "components", "predicates", "main.go")
@@ -63,16 +63,16 @@ func TestScheduler(t *testing.T) {
 	}
 	write("package main")
 	c.refused = "main.go:1: no network"
-	if _, err := tl.scheduler(t.Context())(request); err == nil || !strings.Contains(err.Error(), "no network") {
+	if _, err := tl.scheduler()(t.Context(), request); err == nil || !strings.Contains(err.Error(), "no network") {
 		t.Errorf("the compiler fails: %v", err)
 	}
 	c.refused = ""
 	asked := func(want ...string) {
 		t.Helper()
 		c.calls = nil
-		ask := tl.scheduler(t.Context())
+		ask := tl.scheduler()
 		for range 2 {
-			answer, err := ask(request)
+			answer, err := ask(t.Context(), request)
 			if err != nil || answer.Version != "v1.36.1" {
 				t.Fatalf("%+v, %v", answer, err)
 			}

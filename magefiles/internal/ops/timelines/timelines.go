@@ -369,7 +369,7 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 	if err != nil {
 		return err
 	}
-	answer := explain.Options{Scheduler: t.scheduler(ctx)}
+	answer := explain.Options{Scheduler: t.scheduler()}
 	if o.Record == "" {
 		answer.Start = t.Config.Command("autoscaler:run")
 	}
@@ -379,7 +379,7 @@ func (t *Timelines) Explain(ctx context.Context, what string, o ExplainOptions) 
 	if answer.Snapshot, err = lastSnapshot(foundRecord.file); err != nil {
 		t.Log.Printf("! the autoscaler's snapshot could not be read, and is not used: %v", err)
 	}
-	text, err := explain.Text(foundRecord.facts, what, answer)
+	text, err := explain.Text(ctx, foundRecord.facts, what, answer)
 	if err != nil {
 		return err
 	}

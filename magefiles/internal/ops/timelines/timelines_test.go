@@ -56,7 +56,7 @@ func TestEndIsOnTheTimeline(t *testing.T) {
 		if readErr != nil || len(facts) != 2 || facts[1].Text != want {
 			t.Fatalf("of the end %v the timeline has %+v, %v; want %q", err, facts, readErr, want)
 		}
-		text, explainErr := explain.Text(facts, "autoscaler", explain.Options{})
+		text, explainErr := explain.Text(t.Context(), facts, "autoscaler", explain.Options{})
 		if explainErr != nil || !strings.Contains(text, "has stopped"+strings.TrimSuffix(": "+want, ": ")+".") {
 			t.Errorf("after the end %v: %v: %s", err, explainErr, text)
 		}

@@ -12,9 +12,10 @@ import (
 	"unicode/utf8"
 
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/removal"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // autoscalerWord is what users write to ask about the autoscaler.
@@ -75,7 +76,7 @@ func (e *explainer) autoscaler() {
 	e.printf("\n(as of %s, from %s, %s, %s, and what it logged and reported)\n", timeline.Clock(w.At), timeline.Plural(len(w.Groups), "group"), timeline.Plural(len(w.Nodes), "node"), flagsOnRecord(a))
 }
 
-func flagsOnRecord(a fit.Autoscaler) string {
+func flagsOnRecord(a world.Autoscaler) string {
 	if a.Known {
 		return "its flags"
 	}
@@ -207,7 +208,7 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 		seen.title, unseen.title = "Groups that it scaled", "Groups that it did not scale"
 	}
 	for _, g := range w.Groups {
-		if found := w.Outside(g); len(found) > 0 {
+		if found := e.judge().Outside(g); len(found) > 0 {
 			var texts []string
 			for _, o := range found {
 				texts = append(texts, o.Text)
@@ -220,7 +221,7 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 		if g.Health != "" {
 			text += "; it says: " + g.Health
 		}
-		if lost := w.Lost(g); lost != nil {
+		if lost := e.judge().Lost(g); lost != nil {
 			text += "; " + lost.Text
 		}
 		seen.add(g.Name, "%s", text)
@@ -236,22 +237,22 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 func (e *explainer) waits() section {
 	w := e.world()
 	s := section{title: "What it waits for"}
-	coolDowns := func(of string, timers []fit.Timer) {
+	coolDowns := func(of string, timers []removal.Timer) {
 		for _, t := range timers {
 			if t.Until.After(w.At) {
 				s.add("cool-down", "%s%s %s", of, t.Name, timer(t, w.At))
 			}
 		}
 	}
-	ofAll := w.CoolDowns(nil)
+	ofAll := removal.CoolDowns(w, nil)
 	coolDowns("", ofAll)
 	provision := w.Autoscaler.Setting("max-node-provision-time")
 	for _, g := range w.Groups {
-		if len(w.Outside(g)) > 0 {
+		if len(e.judge().Outside(g)) > 0 {
 			continue
 		}
 		if ofAll == nil { // each group has its own
-			coolDowns(g.Name+": ", w.CoolDowns(g))
+			coolDowns(g.Name+": ", removal.CoolDowns(w, g))
 		}
 		switch {
 		case g.Backoff.After(w.At):
@@ -275,19 +276,19 @@ func (e *explainer) waits() section {
 }
 
 // removals adds the nodes of a group that are going, or may go when a time has passed.
-func (e *explainer) removals(s *section, g *fit.Group) {
+func (e *explainer) removals(s *section, g *world.Group) {
 	w := e.world()
 	for _, n := range g.Nodes {
-		if going := w.Going(n, w.MachineOf("", n.Name)); going != nil {
+		if going := removal.GoingOf(w, n, w.MachineOf("", n.Name)); going != nil {
 			s.add("removal", "%s of %s: %s", n.Name, g.Name, going.Text)
 			continue
 		}
-		stay := w.Stay(n, g)
+		stay := removal.Of(e.judge(), n, g)
 		if !n.Blocked.IsZero() && len(stay.Obstacles)+len(stay.Blockers) == 0 {
 			s.add("recheck", "%s of %s: %s", n.Name, g.Name, e.lookAgain(n))
 		}
 		for _, t := range stay.Timers {
-			if t.Name != fit.Unneeded || t.From.IsZero() || len(stay.Obstacles) > 0 {
+			if t.Name != removal.Unneeded || t.From.IsZero() || len(stay.Obstacles) > 0 {
 				continue
 			}
 			text := fmt.Sprintf("%s of %s: unneeded since %s, may be deleted from %s on (%s)", n.Name, g.Name, timeline.Clock(t.From), timeline.Clock(t.Until), t.By)
@@ -298,7 +299,7 @@ func (e *explainer) removals(s *section, g *fit.Group) {
 		}
 	}
 	for _, m := range g.Machines {
-		if going := w.Going(nil, m); going != nil && w.NodeOf(m.Node) == nil {
+		if going := removal.GoingOf(w, nil, m); going != nil && w.NodeOf(m.Node) == nil {
 			s.add("removal", "%s of %s: %s", m.Name, g.Name, going.Text)
 		}
 	}

@@ -53,7 +53,7 @@ func TestExplainAutoscaler(t *testing.T) {
 	for name, facts := range map[string][]timeline.Fact{
 		"busy": busy().Record(), "stopped": stopped.Record(), "old-record": old, "recorded": recorded(t, "01:12:12"),
 	} {
-		got, err := Text(facts, "autoscaler", Options{})
+		got, err := Text(t.Context(), facts, "autoscaler", Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -68,13 +68,13 @@ func TestExplainNoAutoscaler(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
 	b.Group("web", 0, 4, 1)
-	if got, err := Text(b.Record(), "autoscaler", Options{}); err != nil || got != "nothing of an autoscaler is on record.\n" {
+	if got, err := Text(t.Context(), b.Record(), "autoscaler", Options{}); err != nil || got != "nothing of an autoscaler is on record.\n" {
 		t.Errorf("%v: %s", err, got)
 	}
 	b.Log(0, "Cluster Autoscaler 1.36.1")
 	b.Log(10, "No expansion options")
 	b.Add(600, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p"})
-	if got, err := Text(b.Record(), "autoscaler", Options{}); err != nil || !strings.HasPrefix(got, "the autoscaler 1.36.1 has been running since 22:00:00; its last message on record is from 22:00:10.\n") {
+	if got, err := Text(t.Context(), b.Record(), "autoscaler", Options{}); err != nil || !strings.HasPrefix(got, "the autoscaler 1.36.1 has been running since 22:00:00; its last message on record is from 22:00:10.\n") {
 		t.Errorf("%v: %s", err, got)
 	}
 }
@@ -91,7 +91,7 @@ func TestExplainAsOfNow(t *testing.T) {
 		"node/" + c.node: "(as of 22:03:30, ",
 	} {
 		for _, o := range []Options{{Now: c.At(210)}, {Now: c.At(-210)}, {}} {
-			got, err := Text(c.Record(), what, o)
+			got, err := Text(t.Context(), c.Record(), what, o)
 			if err != nil || strings.Contains(got, want) != (o.Now.Equal(c.At(210))) {
 				t.Errorf("%s at %s: %v: want %q:\n%s", what, o.Now, err, want, got)
 			}
@@ -124,7 +124,7 @@ func TestExplainLoops(t *testing.T) {
 		if name != "it runs" {
 			c.Log(250, "Cleaned up, exiting...")
 		}
-		got, err := Text(c.Record(), autoscalerWord, Options{})
+		got, err := Text(t.Context(), c.Record(), autoscalerWord, Options{})
 		spaces := regexp.MustCompile(`loops {2,}`).ReplaceAllString(got, "loops  ")
 		if err != nil || !strings.Contains(spaces, want) {
 			t.Errorf("%s: %v: want %q:\n%s", name, err, want, got)
@@ -153,7 +153,7 @@ func TestExplainWithoutLoops(t *testing.T) {
 		if tc.log {
 			b.Log(3, "Cluster Autoscaler 1.36.1")
 		}
-		if got, err := Text(b.Record(), "autoscaler", Options{}); err != nil || !strings.Contains(got, "  loops       "+tc.want+"\n") {
+		if got, err := Text(t.Context(), b.Record(), "autoscaler", Options{}); err != nil || !strings.Contains(got, "  loops       "+tc.want+"\n") {
 			t.Errorf("%s: %v: want %q in\n%s", name, err, tc.want, got)
 		}
 	}

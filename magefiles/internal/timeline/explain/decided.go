@@ -8,6 +8,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // decided is an enlargement that may explain why a pod waits.
@@ -74,9 +75,9 @@ func (e *explainer) endOf(d *history.Decision) string {
 
 // isComing reports whether a machine of an enlargement is on its way in one of its groups.
 func (e *explainer) isComing(g *history.GroupStory, d *history.Decision) bool {
-	world := e.world()
-	group := world.GroupOf(g.Name)
-	return group != nil && slices.ContainsFunc(world.Coming(group), func(m *fit.Machine) bool {
+	w := e.world()
+	group := w.GroupOf(g.Name)
+	return group != nil && slices.ContainsFunc(w.Coming(group), func(m *world.Machine) bool {
 		return !m.Created.Before(d.At.Add(-time.Second)) // a decision's time may have whole seconds
 	})
 }
@@ -84,9 +85,9 @@ func (e *explainer) isComing(g *history.GroupStory, d *history.Decision) bool {
 // overdue returns that no node came in the time in which the autoscaler expects it, empty
 // before.
 func (e *explainer) overdue(d *history.Decision) string {
-	world := e.world()
-	setting := world.Autoscaler.Setting("max-node-provision-time")
-	if most, err := time.ParseDuration(setting.Value); err != nil || world.At.Sub(d.At) <= most {
+	w := e.world()
+	setting := w.Autoscaler.Setting("max-node-provision-time")
+	if most, err := time.ParseDuration(setting.Value); err != nil || w.At.Sub(d.At) <= most {
 		return ""
 	}
 	return fmt.Sprintf("and no node came within %s (%s)", setting.Words(), setting.By)

@@ -77,7 +77,7 @@ func TestExplainADecisionWithoutNodes(t *testing.T) {
 		c, pod := enlarged()
 		tc.then(c, pod)
 		c.on(tc.asked, timeline.Node, timeline.Ready, "")
-		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
 		first, _, _ := strings.Cut(got, "\n")
 		if err != nil || !strings.HasSuffix(first, tc.want) || !strings.Contains(got, tc.also) {
 			t.Errorf("%s: %v: want %q and %q:\n%s", name, err, tc.want, tc.also, got)
@@ -102,7 +102,7 @@ func TestExplainTheDecisionOfTheNewNode(t *testing.T) {
 	add(550, timeline.Node, timeline.Ready)
 	c.Add(560, timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: pod, UID: "p-" + pod, Node: "web-new", Source: timeline.Watch})
 	c.decide(545, pod)
-	got, err := Text(c.Record(), "pod/"+pod, Options{})
+	got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
 	if want := "  22:08:20    +8m10s  ▲ the autoscaler enlarges web to 3\n"; err != nil || !strings.Contains(got, want) {
 		t.Errorf("%v: want %q:\n%s", err, want, got)
 	}

@@ -4,6 +4,7 @@ package explain
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/render"
 	"caslab/magefiles/internal/timeline/snapshot"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // ErrNotOnRecord is returned when no fact mentions the name.
@@ -61,7 +63,7 @@ type Options struct {
 // Text returns what happened to pod/NAME, pod/NAMESPACE/NAME, node/NAME, group/NAME or the
 // autoscaler, and why, in words for a terminal. Times of day are in the time zone of the
 // lab.
-func Text(facts []timeline.Fact, what string, o Options) (string, error) {
+func Text(ctx context.Context, facts []timeline.Fact, what string, o Options) (string, error) {
 	if err := Check(what); err != nil {
 		return "", err
 	}
@@ -81,7 +83,7 @@ func Text(facts []timeline.Fact, what string, o Options) (string, error) {
 			return "", unknownName(what, "pod", name, names(m.Pods, func(p *history.PodStory) string { return p.Name }))
 		}
 		for _, p := range stories {
-			e.pod(p)
+			e.pod(ctx, p)
 		}
 	case slices.Contains(nodeKinds, kind):
 		stories := m.NodesNamed(name)
@@ -89,7 +91,7 @@ func Text(facts []timeline.Fact, what string, o Options) (string, error) {
 			return "", unknownName(what, "node", name, names(m.Nodes, (*history.NodeStory).Name))
 		}
 		for _, n := range stories {
-			e.node(n)
+			e.node(ctx, n)
 		}
 	default:
 		i := slices.IndexFunc(m.Groups, func(g *history.GroupStory) bool { return g.Name == timeline.LastPart(name) })
@@ -151,26 +153,26 @@ type explainer struct {
 	Options
 	// facts are all of the record by time, with shapes.
 	facts []timeline.Fact
-	// latest is the cluster at the record's end, nil before world makes it.
-	latest *fit.World
+	// latest judges the cluster at the record's end, nil before judge makes it.
+	latest *fit.Judge
 	out    strings.Builder
 }
 
 // world returns the cluster at the record's end.
-func (e *explainer) world() *fit.World {
+func (e *explainer) world() *world.World { return e.judge().World }
+
+// judge returns the judge of the cluster at the record's end.
+func (e *explainer) judge() *fit.Judge {
 	if e.latest == nil {
 		// The history has no shapes, and ends before the last of them.
 		end := e.facts[len(e.facts)-1].Time
 		if e.Now.After(end) {
 			end = e.Now
 		}
-		e.latest = e.worldAt(end)
+		e.latest = fit.New(world.At(e.facts, end))
 	}
 	return e.latest
 }
-
-// worldAt returns the cluster at a time.
-func (e *explainer) worldAt(at time.Time) *fit.World { return fit.At(e.facts, at) }
 
 func (e *explainer) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
 
@@ -237,13 +239,13 @@ func (e *explainer) statements(title string, list []history.Statement, subject f
 	}
 }
 
-func (e *explainer) pod(p *history.PodStory) {
+func (e *explainer) pod(ctx context.Context, p *history.PodStory) {
 	w := e.PodWhy(p)
 	verdict := w.Verdict()
 	var facts *waiting
 	if p.Pending() {
 		idle := e.idle()
-		if facts = e.judge(p, w); facts != nil && (w.Decision == nil || !facts.coming()) {
+		if facts = e.waitOf(ctx, p, w); facts != nil && (w.Decision == nil || !facts.coming()) {
 			decided, reason := "", facts.reason()
 			if facts.decided != nil {
 				decided = facts.decided.words()
@@ -302,7 +304,7 @@ func ifSeveral(list []history.Statement) []history.Statement {
 	return list
 }
 
-func (e *explainer) node(n *history.NodeStory) {
+func (e *explainer) node(ctx context.Context, n *history.NodeStory) {
 	w := e.NodeWhy(n)
 	verdict := "has been there since " + timeline.Clock(n.Began())
 	if r := w.Removal; r != nil && r.Done {
@@ -339,7 +341,7 @@ func (e *explainer) node(n *history.NodeStory) {
 			e.printf("To change that: %s.\n", timeline.Shorten(outside.Change, timeline.LongestText))
 		}
 	}
-	if known := e.remains(n); !known && outside == nil {
+	if known := e.remains(ctx, n); !known && outside == nil {
 		switch idle := e.idle(); {
 		case idle != "" && n.Ended().IsZero():
 			e.printf("\nWhy it stays: %s.%s\n", idle, e.toStart())
@@ -376,26 +378,26 @@ func (e *explainer) node(n *history.NodeStory) {
 // outside returns why a node that exists is in no node group of the autoscaler, nil if it is
 // in one, or if the record does not tell.
 func (e *explainer) outside(n *history.NodeStory) *fit.Obstacle {
-	world := e.world()
-	node := world.NodeOf(n.Node)
+	w := e.world()
+	node := w.NodeOf(n.Node)
 	if node == nil || !n.Ended().IsZero() {
 		return nil
 	}
 	if n.Group == timeline.ControlPlane {
 		return &fit.Obstacle{Text: "it belongs to the control plane"}
 	}
-	group := world.GroupOf(n.Group)
+	group := w.GroupOf(n.Group)
 	if group == nil {
-		if n.Group == "" && len(world.Groups) > 0 {
+		if n.Group == "" && len(w.Groups) > 0 {
 			return &fit.Obstacle{Text: "no MachineDeployment and no MachinePool on record has it"}
 		}
 		return nil
 	}
-	if all := world.Outside(group); len(all) > 0 {
+	if all := e.judge().Outside(group); len(all) > 0 {
 		all[0].Text = fmt.Sprintf("its %s %s is not a node group: %s", cmp.Or(group.Kind, "MachineDeployment"), timeline.Tidy(n.Group), all[0].Text)
 		return &all[0]
 	}
-	return world.Lost(group)
+	return e.judge().Lost(group)
 }
 
 func (e *explainer) group(g *history.GroupStory) {

@@ -28,7 +28,7 @@ func TestText(t *testing.T) {
 		"group.txt":          "group/work-md-1",
 		"group-refusals.txt": "group/work-zero",
 	} {
-		got, err := Text(facts, what, Options{})
+		got, err := Text(t.Context(), facts, what, Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -51,18 +51,18 @@ func TestExplainASplitScaleUp(t *testing.T) {
 	nodes := b.SplitScaleUp(20, groups[:2], 4, pods...)
 	facts := b.Record()
 	for i, want := range []string{"work-md-1 to 1", "work-md-2 to 1"} {
-		got, err := Text(facts, "pod/"+pods[i], Options{})
+		got, err := Text(t.Context(), facts, "pod/"+pods[i], Options{})
 		if err != nil || !strings.Contains(got, "for which the autoscaler enlarged "+want+".") || !strings.Contains(got, "▲ the autoscaler enlarges "+want+"\n") || strings.Contains(got, ", but ") {
 			t.Errorf("%v; want that %s was enlarged, and that nothing contradicts it:\n%s", err, want, got)
 		}
 	}
 	// Without the log, only the events say something.
 	facts = slices.DeleteFunc(facts, func(f timeline.Fact) bool { return f.Source == timeline.Log })
-	got, err := Text(facts, "pod/"+pods[1], Options{})
+	got, err := Text(t.Context(), facts, "pod/"+pods[1], Options{})
 	if err != nil || !strings.Contains(got, "enlarged work-md-1 to 1 and work-md-2 to 1.") || strings.Contains(got, ", but ") {
 		t.Errorf("without a log: %v\n%s", err, got)
 	}
-	got, err = Text(facts, "node/"+nodes[1], Options{})
+	got, err = Text(t.Context(), facts, "node/"+nodes[1], Options{})
 	if err != nil || !strings.Contains(got, "the autoscaler enlarged work-md-1 to 1 and work-md-2 to 1 at") {
 		t.Errorf("without a log: %v\n%s", err, got)
 	}
@@ -73,7 +73,7 @@ func TestExplainASplitScaleUp(t *testing.T) {
 			unknown[i].Text = "pod triggered scale-up"
 		}
 	}
-	if got, err := Text(unknown, "pod/"+pods[1], Options{}); err != nil || !strings.Contains(got, "the autoscaler enlarged a group.") || strings.Contains(got, "The decision was") {
+	if got, err := Text(t.Context(), unknown, "pod/"+pods[1], Options{}); err != nil || !strings.Contains(got, "the autoscaler enlarged a group.") || strings.Contains(got, "The decision was") {
 		t.Errorf("without a plan: %v\n%s", err, got)
 	}
 	// The scheduler put the pod on a node of a group that was not in the plan.
@@ -82,7 +82,7 @@ func TestExplainASplitScaleUp(t *testing.T) {
 			facts[i].Group = "work-md-3"
 		}
 	}
-	got, err = Text(facts, "pod/"+pods[1], Options{})
+	got, err = Text(t.Context(), facts, "pod/"+pods[1], Options{})
 	if want := "The decision was to enlarge work-md-1 to 1 and work-md-2 to 1, but the pod was scheduled on a node of work-md-3.\n"; err != nil || !strings.HasSuffix(got, want) {
 		t.Errorf("on a node of a third group: %v, want %q:\n%s", err, want, got)
 	}
@@ -133,14 +133,14 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 			"no decision of the autoscaler is on record; the group was deleted, and gone at 22:13:01"},
 	} {
 		facts := record(tt.scenario, tt.command)
-		got, err := Text(facts, "group/web", Options{})
+		got, err := Text(t.Context(), facts, "group/web", Options{})
 		want := "group web existed from 22:11:00 until 22:13:01; min 0, max 2.\n\nSizes\n" +
 			"  22:01:00  2         the group was created\n  22:03:01  2 → 0     " + tt.group + "\n" +
 			"  22:11:00  0 → 2     the group was created\n  22:13:01  2 → 0     " + tt.group + "\n"
 		if err != nil || !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, want)
 		}
-		got, err = Text(facts, "node/web-660", Options{})
+		got, err = Text(t.Context(), facts, "node/web-660", Options{})
 		if err != nil || !strings.Contains(got, "Where it came from: web was created at 22:11:00, 1s before.\n") || !strings.Contains(got, "Why it went: "+tt.node+".\n") {
 			t.Errorf("%s: %v\n%s\nwant %s", name, err, got, tt.node)
 		}
@@ -154,13 +154,13 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 				facts[i].Time = facts[i].Time.Add(shift)
 			}
 		}
-		if got, err := Text(facts, "group/web", Options{}); err != nil || strings.Contains(got, "scale-up") || !strings.Contains(got, "who deleted it is not on record") {
+		if got, err := Text(t.Context(), facts, "group/web", Options{}); err != nil || strings.Contains(got, "scale-up") || !strings.Contains(got, "who deleted it is not on record") {
 			t.Errorf("%s beside the clean-up: %v\n%s", shift, err, got)
 		}
 		if shift < 0 {
 			continue
 		}
-		if got, err := Text(facts, "node/web-660", Options{}); err != nil || strings.Contains(got, "scale-up") {
+		if got, err := Text(t.Context(), facts, "node/web-660", Options{}); err != nil || strings.Contains(got, "scale-up") {
 			t.Errorf("%s beside the clean-up: %v\n%s", shift, err, got)
 		}
 	}
@@ -171,7 +171,7 @@ func TestExplainAGroupThatIsGone(t *testing.T) {
 			facts[i].Time = facts[i].Time.Add(6 * time.Minute)
 		}
 	}
-	if got, err := Text(facts, "node/web-660", Options{}); err != nil || !strings.Contains(got, "a person, a rollout or a controller removed it") {
+	if got, err := Text(t.Context(), facts, "node/web-660", Options{}); err != nil || !strings.Contains(got, "a person, a rollout or a controller removed it") {
 		t.Errorf("long before: %v\n%s", err, got)
 	}
 }
@@ -188,7 +188,7 @@ func TestExplainUnknownNames(t *testing.T) {
 		"pod":                                    "want pod/NAME",
 		"pod/":                                   "want pod/NAME",
 	} {
-		_, err := Text(facts, what, Options{})
+		_, err := Text(t.Context(), facts, what, Options{})
 		if err == nil || !regexp.MustCompile(want).MatchString(err.Error()) {
 			t.Errorf("explain %s: %v, want %s", what, err, want)
 		}
@@ -196,7 +196,7 @@ func TestExplainUnknownNames(t *testing.T) {
 			t.Errorf("explain %s: %v is not ErrNotOnRecord", what, err)
 		}
 	}
-	if _, err := Text(nil, "pod/x", Options{}); !errors.Is(err, timeline.ErrNoRecord) || !errors.Is(err, ErrNotOnRecord) {
+	if _, err := Text(t.Context(), nil, "pod/x", Options{}); !errors.Is(err, timeline.ErrNoRecord) || !errors.Is(err, ErrNotOnRecord) {
 		t.Errorf("the error for an empty record is %v", err)
 	}
 }
@@ -207,14 +207,14 @@ func TestHostileTextDoesNotReachTheTerminal(t *testing.T) {
 	m := history.New(facts)
 	var all strings.Builder
 	for _, n := range m.Nodes {
-		text, err := Text(facts, "node/"+n.Name(), Options{})
+		text, err := Text(t.Context(), facts, "node/"+n.Name(), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		all.WriteString(text)
 	}
 	for _, p := range m.Pods[:6] {
-		text, err := Text(facts, "pod/"+p.Name, Options{})
+		text, err := Text(t.Context(), facts, "pod/"+p.Name, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +231,7 @@ func FuzzText(f *testing.F) {
 	}
 	facts := timelinetest.New().Record()
 	f.Fuzz(func(t *testing.T, what string) {
-		text, err := Text(facts, what, Options{})
+		text, err := Text(t.Context(), facts, what, Options{})
 		if (err == nil) != (text != "") || Check(what) != nil && err == nil {
 			t.Errorf("Text(%q) = %q, %v", what, text, err)
 		}
@@ -246,7 +246,7 @@ func TestExplainWhatManyPodsAreRefused(t *testing.T) {
 		c.Log(20+float64(i), "Pod "+pod+` can't be scheduled on MachineDeployment/default/web, predicate checking error: can't schedule pod `+pod+fmt.Sprintf(`: predicate "NodeAffinity" didn't pass (debugInfo=nodeName: "template-node-for-MachineDeployment/default/web-910574057679500082%d")`, i))
 	}
 	c.Log(30, "No pod can fit to MachineDeployment/default/web")
-	got, err := Text(c.Record(), "group/web", Options{})
+	got, err := Text(t.Context(), c.Record(), "group/web", Options{})
 	_, refusals, _ := strings.Cut(got, "Refusals and problems\n")
 	refusals, _, _ = strings.Cut(refusals, "\n\n")
 	lines := strings.Split(refusals, "\n")

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/removal"
+	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // ofAnotherNode returns whether a statement about a group or about all nodes names another
@@ -23,32 +27,32 @@ func (e *explainer) ofAnotherNode(n *history.NodeStory) func(history.Statement) 
 
 // remains writes why a node of a node group that exists is still there, or what its removal
 // waits for. It returns false if the record does not tell.
-func (e *explainer) remains(n *history.NodeStory) bool {
+func (e *explainer) remains(ctx context.Context, n *history.NodeStory) bool {
 	if !n.Ended().IsZero() {
 		return false
 	}
-	world := e.world()
-	node, machine := world.NodeOf(n.Node), world.MachineOf(n.Machine, n.Node)
-	if going := world.Going(node, machine); going != nil {
+	w := e.world()
+	node, machine := w.NodeOf(n.Node), w.MachineOf(n.Machine, n.Node)
+	if going := removal.GoingOf(w, node, machine); going != nil {
 		e.going(going, node)
 		return true
 	}
 	if machine != nil && machine.Node == "" {
-		if trouble := world.Trouble(machine); trouble != "" {
-			e.printf("\nWhy there is no node: %s.\n  (as of %s, from its Machine)\n", timeline.Shorten(trouble, timeline.LongestText), timeline.Clock(world.At))
+		if trouble := w.Trouble(machine); trouble != "" {
+			e.printf("\nWhy there is no node: %s.\n  (as of %s, from its Machine)\n", timeline.Shorten(trouble, timeline.LongestText), timeline.Clock(w.At))
 			return true
 		}
 	}
-	group := world.GroupOf(n.Group)
-	if node == nil || group == nil || len(world.Outside(group)) > 0 || world.Lost(group) != nil {
+	group := w.GroupOf(n.Group)
+	if node == nil || group == nil || len(e.judge().Outside(group)) > 0 || e.judge().Lost(group) != nil {
 		return false
 	}
-	e.stays(node, group)
+	e.stays(ctx, node, group)
 	return true
 }
 
 // going writes what a removal waits for. The node is nil if it is gone already.
-func (e *explainer) going(g *fit.Going, n *fit.Node) {
+func (e *explainer) going(g *removal.Going, n *world.Node) {
 	e.printf("\nWhat its removal waits for: %s.\n", timeline.Shorten(g.Text, timeline.LongestText))
 	var changes []string
 	for _, o := range g.Details {
@@ -71,10 +75,10 @@ func (e *explainer) changeList(changes []string) {
 }
 
 // stays writes why the autoscaler does not remove a node of a node group.
-func (e *explainer) stays(n *fit.Node, g *fit.Group) {
+func (e *explainer) stays(ctx context.Context, n *world.Node, g *world.Group) {
 	w := e.world()
-	unasked := e.consult(func(ask fit.Scheduler) error { return w.ConsultMoves(ask, n) })
-	s := w.Stay(n, g)
+	unasked := e.consult(func(ask fit.Scheduler) error { return removal.Consult(ctx, e.judge(), ask, n) })
+	s := removal.Of(e.judge(), n, g)
 	e.printf("\nWhy it stays: %s.\n", timeline.Shorten(e.reason(n, s), timeline.LongestText))
 	e.printf("\nWhat the facts say (%s)\n", e.nodeBasis(n, "its group"))
 	line := func(name, format string, args ...any) {
@@ -90,7 +94,7 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 	line("utilisation", "%s", u)
 	var all, without []string
 	for _, r := range u.Shares {
-		all, without = append(all, fmt.Sprintf("%s %s", r.Name, fit.Percent(r.All))), append(without, fmt.Sprintf("%s %s", r.Name, fit.Percent(r.Without)))
+		all, without = append(all, fmt.Sprintf("%s %s", r.Name, shape.Percent(r.All))), append(without, fmt.Sprintf("%s %s", r.Name, shape.Percent(r.Without)))
 	}
 	counts := "all pods count"
 	if len(u.Excluded) > 0 {
@@ -117,7 +121,7 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 	}
 	for _, t := range s.Timers {
 		switch {
-		case t.Name == fit.Unneeded:
+		case t.Name == removal.Unneeded:
 			line(t.Name, "%s", timer(t, w.At))
 			if t.From.IsZero() && !n.Blocked.IsZero() {
 				line("", "%s", e.lookAgain(n))
@@ -154,7 +158,7 @@ func (e *explainer) stays(n *fit.Node, g *fit.Group) {
 }
 
 // reason returns in a phrase why a node stays, in the order in which the autoscaler judges.
-func (e *explainer) reason(n *fit.Node, s fit.Stay) string {
+func (e *explainer) reason(n *world.Node, s removal.Stay) string {
 	w := e.world()
 	var texts []string
 	if idle := e.idle(); idle != "" {
@@ -171,9 +175,9 @@ func (e *explainer) reason(n *fit.Node, s fit.Stay) string {
 	}
 	for _, t := range s.Timers {
 		switch {
-		case t.Name == fit.Unneeded && t.From.IsZero() && !n.Blocked.IsZero():
+		case t.Name == removal.Unneeded && t.From.IsZero() && !n.Blocked.IsZero():
 			texts = append(texts, e.lookAgain(n))
-		case t.Name == fit.Unneeded && (t.From.IsZero() || t.Until.After(w.At)):
+		case t.Name == removal.Unneeded && (t.From.IsZero() || t.Until.After(w.At)):
 			texts = append(texts, "it must be unneeded for longer: "+timer(t, w.At))
 		case t.Until.After(w.At):
 			texts = append(texts, "cool-down "+t.Name+" "+timer(t, w.At))
@@ -192,13 +196,13 @@ func (e *explainer) reason(n *fit.Node, s fit.Stay) string {
 }
 
 // lookAgain returns when the autoscaler looks at a node again that a pod blocked.
-func (e *explainer) lookAgain(n *fit.Node) string {
+func (e *explainer) lookAgain(n *world.Node) string {
 	again := e.world().Autoscaler.Setting("unremovable-node-recheck-timeout")
 	return fmt.Sprintf("at %s a pod blocked it; the autoscaler looks at such a node again after %s (%s)", timeline.Clock(n.Blocked), again.Words(), again.By)
 }
 
 // timer returns a timer in words, without its name.
-func timer(t fit.Timer, now time.Time) string {
+func timer(t removal.Timer, now time.Time) string {
 	since, needs := timeline.Clock(t.From), fmt.Sprintf("%s (%s)", timeline.DurationText(t.Needs), t.By)
 	if t.OfLoop {
 		since += " (the loop's start)"
@@ -213,13 +217,13 @@ func timer(t fit.Timer, now time.Time) string {
 }
 
 // nodeBasis returns from what the facts about a node are.
-func (e *explainer) nodeBasis(n *fit.Node, other string) string {
+func (e *explainer) nodeBasis(n *world.Node, other string) string {
 	w := e.world()
 	text := fmt.Sprintf("as of %s, from its %s, %s", timeline.Clock(w.At), timeline.Plural(len(n.Pods), "pod"), other)
 	if w.BudgetsKnown {
 		text += ", " + timeline.Plural(len(w.Budgets), "PodDisruptionBudget")
 	}
-	text += filtersText(w)
+	text += filtersText(removal.Filters(e.judge(), n))
 	if w.Autoscaler.Known {
 		return text + " and the flags of " + w.Autoscaler.Title()
 	}

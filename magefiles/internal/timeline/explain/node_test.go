@@ -68,7 +68,7 @@ func requests(cpu, memory string) corev1.ResourceList {
 func TestExplainRecordedNodes(t *testing.T) {
 	t.Parallel()
 	for file, node := range map[string]string{"node-recorded.txt": "facts-full-bz52k-xmx6n", "node-outside.txt": "facts-md-0-d4psx-68m8q"} {
-		got, err := Text(recorded(t, "01:12:12"), "node/"+node, Options{})
+		got, err := Text(t.Context(), recorded(t, "01:12:12"), "node/"+node, Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -85,7 +85,7 @@ func TestExplainByTheLastShapes(t *testing.T) {
 	t.Parallel()
 	c := newCluster(0)
 	c.pod(200, "default/bare", c.node, shape.Pod{})
-	got, err := Text(c.Record(), "node/"+c.node, Options{})
+	got, err := Text(t.Context(), c.Record(), "node/"+c.node, Options{})
 	if want := "Why it stays: default/bare blocks its removal: "; err != nil || !strings.Contains(got, want) {
 		t.Errorf("%v: want %s:\n%s", err, want, got)
 	}
@@ -107,7 +107,7 @@ func TestExplainTellsNamesApart(t *testing.T) {
 	said("because worker-12 goes")
 	said("because worker-1 and worker-12 go")
 	for node, other := range map[string]string{"worker-1": "worker-12", "worker-12": "worker-1"} {
-		got, err := Text(b.Record(), "node/"+node, Options{})
+		got, err := Text(t.Context(), b.Record(), "node/"+node, Options{})
 		if err != nil || !strings.Contains(got, "because "+node+" goes") || strings.Contains(got, "because "+other+" goes") || !strings.Contains(got, "because worker-1 and worker-12 go") {
 			t.Errorf("%s: %v:\n%s", node, err, got)
 		}
@@ -125,7 +125,7 @@ func TestExplainANodeThatDiscoveryMisses(t *testing.T) {
 		"node/" + c.node: "\nWhy it stays: it is in no node group: the autoscaler does not recognise the nodes of web: their MachineSets lack the label pool=a, which --node-group-auto-discovery wants (MachineSets get labels from the machine template).\n",
 		autoscalerWord:   "  web  wants 2; min 0, max 4; the autoscaler does not recognise the nodes of web: ",
 	} {
-		if got, err := Text(c.Record(), what, Options{}); err != nil || !strings.Contains(got, want) || strings.Contains(got, "What the facts say") {
+		if got, err := Text(t.Context(), c.Record(), what, Options{}); err != nil || !strings.Contains(got, want) || strings.Contains(got, "What the facts say") {
 			t.Errorf("%s: %v: want %q:\n%s", what, err, want, got)
 		}
 	}
@@ -140,7 +140,7 @@ func TestExplainACoolDownThatIsOver(t *testing.T) {
 		c.Add(at, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{CoolDown: &shape.CoolDown{Add: c.At(-3600), Over: over}})})
 	}
 	c.on(600, timeline.Node, timeline.Ready, "")
-	if got, err := Text(c.Record(), "node/"+c.node, Options{}); err != nil || !strings.Contains(got, "  22:01:05 – 22:01:18       · scaleDownInCooldown=true\n") {
+	if got, err := Text(t.Context(), c.Record(), "node/"+c.node, Options{}); err != nil || !strings.Contains(got, "  22:01:05 – 22:01:18       · scaleDownInCooldown=true\n") {
 		t.Errorf("%v:\n%s", err, got)
 	}
 }
@@ -165,11 +165,11 @@ func TestExplainWhenANodeIsLookedAtAgain(t *testing.T) {
 			c.Log(60+float64(i), strings.Replace(text, "NODE", c.node, 1))
 		}
 		c.on(120, timeline.Node, timeline.Ready, "")
-		got, err := Text(c.Record(), "node/"+c.node, Options{})
+		got, err := Text(t.Context(), c.Record(), "node/"+c.node, Options{})
 		if err != nil || strings.Contains(got, again) != tc.blocked || strings.Contains(got, "looks at such") != tc.blocked {
 			t.Errorf("%s: %v:\n%s", name, err, got)
 		}
-		waits, err := Text(c.Record(), autoscalerWord, Options{})
+		waits, err := Text(t.Context(), c.Record(), autoscalerWord, Options{})
 		if err != nil || strings.Contains(waits, "  recheck  "+c.node+" of web: "+again) != tc.blocked {
 			t.Errorf("%s: %v:\n%s", name, err, waits)
 		}
@@ -226,7 +226,7 @@ func TestExplainNodesOfGroups(t *testing.T) {
 		c := newCluster(least)
 		cases[name](c)
 		c.Add(120, timeline.Fact{Kind: timeline.Lab, What: timeline.Step, Name: "x", Text: "now", Source: timeline.Own})
-		got, err := Text(c.Record(), "node/"+c.node, Options{})
+		got, err := Text(t.Context(), c.Record(), "node/"+c.node, Options{})
 		if err != nil {
 			t.Error(err)
 			continue

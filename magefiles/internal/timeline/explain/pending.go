@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,12 +11,13 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // waiting is what the facts say of a pod that waits for a node.
 type waiting struct {
-	world *fit.World
-	pod   *fit.Pod
+	judge *fit.Judge
+	pod   *world.Pod
 	why   history.PodWhy
 	// decided is the enlargement for the pod, or one that may be for it; nil if there was none.
 	decided *decided
@@ -37,30 +39,30 @@ type waiting struct {
 	named []string
 }
 
-// judge returns what the facts say of a waiting pod. It returns nil if the record does not
+// waitOf returns what the facts say of a waiting pod. It returns nil if the record does not
 // have what the pod asks for, as records of older labs.
-func (e *explainer) judge(p *history.PodStory, why history.PodWhy) *waiting {
-	world := e.world()
-	pod := world.PodOf(p.UID(), p.Name)
+func (e *explainer) waitOf(ctx context.Context, p *history.PodStory, why history.PodWhy) *waiting {
+	judge := e.judge()
+	pod := judge.PodOf(p.UID(), p.Name)
 	if pod == nil {
 		return nil
 	}
-	j := &waiting{world: world, pod: pod, why: why, idle: e.idle(), ignored: world.Ignored(pod)}
-	j.unasked = e.consult(func(ask fit.Scheduler) error { return world.Consult(ask, pod) })
-	j.verdicts, j.unjudged = world.Verdicts(pod), world.Unjudged(pod)
+	j := &waiting{judge: judge, pod: pod, why: why, idle: e.idle(), ignored: judge.Ignored(pod)}
+	j.unasked = e.consult(func(ask fit.Scheduler) error { return judge.Consult(ctx, ask, pod) })
+	j.verdicts, j.unjudged = judge.Verdicts(pod), judge.Unjudged(pod)
 	if n := len(e.Runs); n > 0 {
 		j.heard = heardOf(why, e.Runs[n-1])
 	}
 	j.snapshot = e.snapshotOf(pod, p.Began())
 	if j.heard == (heard{}) {
-		j.heard = j.snapshot.heard(world.At)
+		j.heard = j.snapshot.heard(judge.At)
 	}
 	for _, g := range e.Groups {
 		if g.Name != "" && g.Name != timeline.ControlPlane && g.Gone.IsZero() {
 			j.named = append(j.named, timeline.Tidy(g.Name))
 		}
 	}
-	for _, n := range world.Room(pod) {
+	for _, n := range judge.Room(pod) {
 		j.room = append(j.room, timeline.Tidy(n.Name))
 	}
 	j.decided = e.decidedFor(j)
@@ -79,13 +81,13 @@ func (e *explainer) consult(ask func(fit.Scheduler) error) string {
 	return ""
 }
 
-// filtersText returns the end of the list of what an answer rests on: the scheduler's filters, if
-// they judged.
-func filtersText(w *fit.World) string {
-	if w.Filters == "" {
+// filtersText names the scheduler's filters of a version of Kubernetes at the end of what an answer rests
+// on. It returns nothing without a version.
+func filtersText(version string) string {
+	if version == "" {
 		return ""
 	}
-	return ", the scheduler's own filters (Kubernetes " + w.Filters + ")"
+	return ", the scheduler's own filters (Kubernetes " + version + ")"
 }
 
 // notAsked is a sentence that says why the scheduler's filters were not asked.
@@ -232,7 +234,7 @@ func (j *waiting) agreement() []string {
 		// What is not judged may be why.
 	case len(j.room) > 0:
 		by := "its requests, selectors and tolerations"
-		if j.world.Filters != "" {
+		if j.judge.FiltersOf(j.pod) != "" {
 			by = "the scheduler's own filters"
 		}
 		text := fmt.Sprintf("They disagree: according to %s the pod fits on %s now, and %s does not bind it.", by, some(j.room), j.scheduler())
@@ -270,9 +272,9 @@ func (j *waiting) agreement() []string {
 // early returns a sentence if the autoscaler has not had two loops for the pod. The first one
 // may leave out a pod that is very new.
 func (j *waiting) early() string {
-	scan := j.world.Autoscaler.Setting("scan-interval")
+	scan := j.judge.Autoscaler.Setting("scan-interval")
 	every, err := time.ParseDuration(scan.Value)
-	running := j.world.At.Sub(j.world.Autoscaler.Since)
+	running := j.judge.At.Sub(j.judge.Autoscaler.Since)
 	switch {
 	case err != nil:
 	case j.why.Waited < 2*every:
@@ -381,7 +383,7 @@ func (j *waiting) nodes() []string {
 		return []string{"nodes that exist: it fits on " + some(j.room) + j.but()}
 	}
 	var lines []string
-	for _, o := range j.world.Refusals(j.pod) {
+	for _, o := range j.judge.Refusals(j.pod) {
 		lines = append(lines, fmt.Sprintf("nodes that exist: %s: %s", some(o.Nodes), timeline.Shorten(o.Text, timeline.LongestText)))
 	}
 	if left := len(lines) - maxRefusals; left > 0 {
@@ -426,9 +428,9 @@ func (e *explainer) changes(j *waiting) {
 
 // basis returns from what the facts are.
 func (j *waiting) basis() string {
-	w := j.world
+	w := j.judge
 	text := fmt.Sprintf("as of %s, from %s, %s and %s", timeline.Clock(w.At), timeline.Plural(len(w.Pods), "pod"), timeline.Plural(len(w.Nodes), "node"), timeline.Plural(len(w.Groups), "group"))
-	text += filtersText(w)
+	text += filtersText(w.FiltersOf(j.pod))
 	if w.Autoscaler.Known {
 		return text + ", and the flags of " + w.Autoscaler.Title()
 	}

@@ -12,9 +12,9 @@ import (
 
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/shape"
 	"caslab/magefiles/internal/timeline/timelinetest"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // recorded returns the facts of testdata/cases.jsonl up to a time of day. The lab recorded
@@ -51,7 +51,7 @@ func TestExplainRecordedCases(t *testing.T) {
 		"golden": {"01:08:39", "lost big"},
 		"seven":  {"01:12:12", "lost golden big six"},
 	} {
-		got, err := Text(recorded(t, tc.until), "pod/"+pod, Options{})
+		got, err := Text(t.Context(), recorded(t, tc.until), "pod/"+pod, Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -72,7 +72,7 @@ func TestExplainRecordedCases(t *testing.T) {
 func TestExplainRecordedDiscovery(t *testing.T) {
 	t.Parallel()
 	for file, what := range map[string]string{"node-discovery.txt": "node/answers-one-v5lnc-5c5dn", "pod-system-label.txt": "pod/s23-os"} {
-		got, err := Text(recordedIn(t, "discovery.jsonl", "12:22:00"), what, Options{})
+		got, err := Text(t.Context(), recordedIn(t, "discovery.jsonl", "12:22:00"), what, Options{})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -101,7 +101,7 @@ func TestExplainWhichGroupAPodIsFor(t *testing.T) {
 		}
 		pod := c.Pods(10, "shop", 1)[0]
 		c.pod(10, pod, "", shape.Pod{Requests: requests(tc.request, "1Gi"), Spread: tc.spread})
-		if got, err := Text(c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, tc.want) {
+		if got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %v: want %q:\n%s", name, err, tc.want, got)
 		}
 	}
@@ -112,7 +112,7 @@ func TestExplainWhichGroupAPodIsFor(t *testing.T) {
 func TestExplainWithoutShapes(t *testing.T) {
 	t.Parallel()
 	facts := slices.DeleteFunc(recorded(t, "01:08:39"), func(f timeline.Fact) bool { return f.What == timeline.Shaped })
-	got, err := Text(facts, "pod/golden", Options{})
+	got, err := Text(t.Context(), facts, "pod/golden", Options{})
 	if err != nil || !strings.Contains(got, "an older lab made it") || !strings.Contains(got, "still waits; the autoscaler: ") || strings.Contains(got, "What would have to change") {
 		t.Errorf("%v\n%s", err, got)
 	}
@@ -133,7 +133,7 @@ func TestExplainInTheFirstLoops(t *testing.T) {
 		c.pod(10, name, "", shape.Pod{Requests: requests("3", "1Gi")})
 		c.Log(11, "Pod "+name+" is unschedulable")
 		c.on(end, timeline.Node, timeline.Ready, "")
-		got, err := Text(c.Record(), "pod/"+name, Options{})
+		got, err := Text(t.Context(), c.Record(), "pod/"+name, Options{})
 		if err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v: want %q in\n%s", err, want, got)
 		}
@@ -189,7 +189,7 @@ func TestExplainAPodWhoseNodeComes(t *testing.T) {
 			}
 		}
 		c.on(60, timeline.Node, timeline.Ready, "")
-		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
 		if err != nil || !strings.Contains(got, tc.verdict) || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %v:\n%s\nwant %s and %s", name, err, got, tc.verdict, tc.want)
 		}
@@ -206,7 +206,7 @@ func TestExplainAPodWithoutASchedulersVerdict(t *testing.T) {
 	c.Add(10, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/lost", UID: "p-default/lost", Source: timeline.Watch})
 	c.pod(10, "default/lost", "", shape.Pod{Scheduler: "nobody"})
 	c.on(60, timeline.Node, timeline.Ready, "")
-	got, err := Text(c.Record(), "pod/lost", Options{})
+	got, err := Text(t.Context(), c.Record(), "pod/lost", Options{})
 	if err != nil || strings.Contains(got, "isagree") || strings.Count(got, `a scheduler "nobody" that runs`) != 1 || !strings.Contains(got, "  The autoscaler judges no pod that it does not look at.\n") {
 		t.Errorf("%v:\n%s", err, got)
 	}
@@ -223,7 +223,7 @@ func TestExplainAfterARestart(t *testing.T) {
 		c.Facts = slices.DeleteFunc(c.Facts, func(f timeline.Fact) bool { return strings.Contains(f.Text, "Pod "+pod) })
 		c.Log(600, "Cluster Autoscaler 1.36.1")
 		c.on(end, timeline.Node, timeline.Ready, "")
-		if got, err := Text(c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, want) {
+		if got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v: want %q in\n%s", err, want, got)
 		}
 	}
@@ -269,7 +269,7 @@ func TestExplainWhatAnotherProcessSaid(t *testing.T) {
 			say(605, tc.then)
 		}
 		c.on(610, timeline.Node, timeline.Ready, "")
-		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
 		want := expects
 		if tc.said == moves {
 			want = says
@@ -315,7 +315,7 @@ func TestExplainWhatIsNotJudged(t *testing.T) {
 			c.Log(30, "Cleaned up, exiting...")
 		}
 		c.on(60, timeline.Node, timeline.Ready, "")
-		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
 		got = strings.NewReplacer(c.node, "N", c.other, "N").Replace(got)
 		if err != nil || !strings.Contains(got, tc.verdict) || !strings.Contains(got, tc.nodes) || strings.Contains(got, "isagree") != (tc.moved && !tc.stopped) || !strings.Contains(got, "Not judged by the lab: topology spread.") {
 			t.Errorf("%s: %v:\n%s\nwant %s", name, err, got, tc.verdict)
@@ -342,7 +342,7 @@ func TestExplainWhatIsNotJudged(t *testing.T) {
 		if !tc.budgets {
 			facts = slices.DeleteFunc(facts, func(f timeline.Fact) bool { return f.Kind == timeline.Budget })
 		}
-		if got, err := Text(facts, "node/"+c.node, Options{}); err != nil || !strings.Contains(got, tc.want) {
+		if got, err := Text(t.Context(), facts, "node/"+c.node, Options{}); err != nil || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %v: want %s\n%s", name, err, tc.want, got)
 		}
 	}
@@ -387,7 +387,7 @@ func TestExplainALargeRecord(t *testing.T) {
 	t.Parallel()
 	facts, pod := manyShapes(1000, 50)
 	for what, want := range manyAnswers(pod) {
-		if text, err := Text(facts, what, Options{}); err != nil || !strings.Contains(text, want) {
+		if text, err := Text(t.Context(), facts, what, Options{}); err != nil || !strings.Contains(text, want) {
 			t.Errorf("%s: %v: want %q:\n%s", what, err, want, timeline.Shorten(text, timeline.LongestText))
 		}
 	}
@@ -400,7 +400,7 @@ func BenchmarkExplain(b *testing.B) {
 	for what := range manyAnswers(pod) {
 		b.Run(what, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := Text(facts, what, Options{}); err != nil {
+				if _, err := Text(b.Context(), facts, what, Options{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -419,7 +419,7 @@ func TestSays(t *testing.T) {
 		"0/4 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found":                                                                                                                                                                                            "pod has unbound immediate PersistentVolumeClaims",
 		"0/2 nodes are available: 2 Insufficient memory. no new claims to deallocate":                                                                                                                                                                                                     "",
 	} {
-		j := &waiting{pod: &fit.Pod{Message: message}}
+		j := &waiting{pod: &world.Pod{Message: message}}
 		if want != "" {
 			want = "; the scheduler says: " + want
 		}
@@ -441,7 +441,7 @@ func TestExplainWithoutGroups(t *testing.T) {
 		pod := c.Pods(10, "shop", 1)[0]
 		c.pod(10, pod, "", shape.Pod{})
 		c.Log(20, message)
-		got, err := Text(c.Record(), "pod/"+pod, Options{})
+		got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
 		if err != nil || !strings.Contains(got, "; "+want+".\n") || !strings.Contains(got, "\n  "+want+"\n") {
 			t.Errorf("%v: want %q:\n%s", err, want, got)
 		}

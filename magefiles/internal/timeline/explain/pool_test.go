@@ -33,7 +33,7 @@ func TestExplainAMachinePool(t *testing.T) {
 			"node/pool-1": {"node pool-1 of pool ", "node pool-1 of pool "},
 			"pod/" + pod:  {"  pool  no   cpu: 3 missing", "web "},
 		} {
-			got, err := Text(c.Record(), what, Options{})
+			got, err := Text(t.Context(), c.Record(), what, Options{})
 			expected := want.recorded
 			if !recorded {
 				expected = want.unknown

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // leastSilence is how long any autoscaler that logs its loops may log nothing before the
@@ -15,7 +15,7 @@ import (
 const leastSilence = 3 * time.Minute
 
 // silence is leastSilence for an autoscaler by its scan interval and the length of its loops.
-func silence(a fit.Autoscaler) time.Duration {
+func silence(a world.Autoscaler) time.Duration {
 	round, _ := time.ParseDuration(a.Setting("scan-interval").Value)
 	if a.Loops != nil {
 		round += a.Loops.Longest

@@ -44,14 +44,14 @@ func TestExplainAnEnd(t *testing.T) {
 		"node/" + c.node: "no autoscaler has run since 22:00:31 (signal: killed)",
 		autoscalerWord:   "to 22:00:31 and has stopped: signal: killed.",
 	} {
-		if got, err := Text(c.Record(), what, Options{}); err != nil || !strings.Contains(got, want) {
+		if got, err := Text(t.Context(), c.Record(), what, Options{}); err != nil || !strings.Contains(got, want) {
 			t.Errorf("%s: %v: want %q:\n%s", what, err, want, got)
 		}
 	}
 	// The end of an earlier process says nothing of this one.
 	c.Log(40, "Cluster Autoscaler 1.36.1")
 	c.Add(60, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Stopped, Source: timeline.Own})
-	if got, err := Text(c.Record(), autoscalerWord, Options{}); err != nil || !strings.Contains(got, "to 22:01:00 and has stopped.") {
+	if got, err := Text(t.Context(), c.Record(), autoscalerWord, Options{}); err != nil || !strings.Contains(got, "to 22:01:00 and has stopped.") {
 		t.Errorf("%v:\n%s", err, got)
 	}
 }
@@ -65,7 +65,7 @@ func TestExplainWithoutAnAutoscaler(t *testing.T) {
 	for _, free := range []bool{false, true} {
 		c, pod := idleCluster(free)
 		for _, what := range []string{"pod/" + pod, "node/" + c.node, "group/web", "autoscaler"} {
-			got, err := Text(c.Record(), what, Options{Start: "TYPE THIS"})
+			got, err := Text(t.Context(), c.Record(), what, Options{Start: "TYPE THIS"})
 			want := stopped
 			if what == autoscalerWord {
 				want = "ran from 22:00:01 to 22:00:30 and has stopped"
@@ -87,7 +87,7 @@ func TestExplainWithoutAnAutoscaler(t *testing.T) {
 	}
 	c, pod := idleCluster(false)
 	for file, what := range map[string]string{"idle-pod.txt": "pod/" + pod, "idle-node.txt": "node/" + c.node, "idle-autoscaler.txt": autoscalerWord} {
-		got, err := Text(c.Record(), what, Options{Start: "TYPE THIS"})
+		got, err := Text(t.Context(), c.Record(), what, Options{Start: "TYPE THIS"})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -95,7 +95,7 @@ func TestExplainWithoutAnAutoscaler(t *testing.T) {
 		golden.Check(t, file, got)
 	}
 	// Without a command, no answer has one.
-	if got, err := Text(c.Record(), "pod/"+pod, Options{}); err != nil || strings.Contains(got, "type") || !strings.Contains(got, "\n  an autoscaler that runs\n") {
+	if got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{}); err != nil || strings.Contains(got, "type") || !strings.Contains(got, "\n  an autoscaler that runs\n") {
 		t.Errorf("%v:\n%s", err, got)
 	}
 }
@@ -107,7 +107,7 @@ func TestExplainNeverAnAutoscaler(t *testing.T) {
 	c, pod := idleCluster(false)
 	facts := slices.DeleteFunc(c.Record(), func(f timeline.Fact) bool { return f.Kind == timeline.Autoscaler })
 	for _, what := range []string{"pod/" + pod, "node/" + c.node, "group/web"} {
-		if got, err := Text(facts, what, Options{}); err != nil || !strings.Contains(strings.ToLower(got), "no autoscaler is on record") || strings.Contains(got, "isagree") {
+		if got, err := Text(t.Context(), facts, what, Options{}); err != nil || !strings.Contains(strings.ToLower(got), "no autoscaler is on record") || strings.Contains(got, "isagree") {
 			t.Errorf("%s: %v:\n%s", what, err, got)
 		}
 	}
@@ -141,7 +141,7 @@ func TestExplainASilentAutoscaler(t *testing.T) {
 			tc.loops.From, tc.loops.Last = c.At(20), c.At(30)
 			c.Add(30, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(process)})
 		}
-		if got, err := Text(c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, tc.want) || strings.Contains(got, "isagree") != (tc.want == disagrees) {
+		if got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, tc.want) || strings.Contains(got, "isagree") != (tc.want == disagrees) {
 			t.Errorf("%s: %v: want %q:\n%s", name, err, tc.want, got)
 		}
 	}

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -47,7 +48,7 @@ func apart(t *testing.T) []timeline.Fact {
 
 // answered returns a scheduler that gives the answer that the program gave to the request of apart.
 func answered(t *testing.T) fit.Scheduler {
-	return func(r predicates.Request) (a predicates.Answer, err error) {
+	return func(_ context.Context, r predicates.Request) (a predicates.Answer, err error) {
 		if request := os.Getenv("CASLAB_REQUEST"); request != "" { // for the program, to answer anew
 			data, err := json.Marshal(r)
 			if err := errors.Join(err, os.WriteFile(request, data, 0o600)); err != nil {
@@ -66,12 +67,12 @@ func answered(t *testing.T) fit.Scheduler {
 // and says what is missing if the program cannot be asked.
 func TestExplainAsksTheScheduler(t *testing.T) {
 	t.Parallel()
-	got, err := Text(apart(t), "pod/seven", Options{Scheduler: answered(t)})
+	got, err := Text(t.Context(), apart(t), "pod/seven", Options{Scheduler: answered(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	golden.Check(t, "pod-apart.txt", got)
-	offline := func(predicates.Request) (predicates.Answer, error) {
+	offline := func(context.Context, predicates.Request) (predicates.Answer, error) {
 		return predicates.Answer{}, errors.New("compile the scheduler's filters: no network")
 	}
 	for name, tc := range map[string]struct {
@@ -81,7 +82,7 @@ func TestExplainAsksTheScheduler(t *testing.T) {
 		"offline":    {offline, []string{"The scheduler's own filters could not be asked: compile the scheduler's filters: no network.", "Not judged by the lab: pod anti-affinity."}},
 		"no program": {nil, []string{"Not judged by the lab: pod anti-affinity."}},
 	} {
-		got, err := Text(apart(t), "pod/seven", Options{Scheduler: tc.ask})
+		got, err := Text(t.Context(), apart(t), "pod/seven", Options{Scheduler: tc.ask})
 		for _, want := range tc.wants {
 			if err != nil || !strings.Contains(got, want) {
 				t.Errorf("%s: %v: want %q:\n%s", name, err, want, got)
@@ -89,8 +90,11 @@ func TestExplainAsksTheScheduler(t *testing.T) {
 		}
 	}
 	asked := false
-	ask := func(predicates.Request) (predicates.Answer, error) { asked = true; return predicates.Answer{}, nil }
-	if _, err := Text(recorded(t, "01:12:12"), "pod/seven", Options{Scheduler: ask}); err != nil || asked {
+	ask := func(context.Context, predicates.Request) (predicates.Answer, error) {
+		asked = true
+		return predicates.Answer{}, nil
+	}
+	if _, err := Text(t.Context(), recorded(t, "01:12:12"), "pod/seven", Options{Scheduler: ask}); err != nil || asked {
 		t.Errorf("the program was asked: %v, %v", asked, err)
 	}
 }
@@ -108,7 +112,7 @@ func TestExplainFailedMachines(t *testing.T) {
 		"group/web":    {"\nMachines that have not become nodes\n  web-bad  it has failed: InfrastructureReady: ProvisioningFailed: no quota\n"},
 		"node/web-bad": {"\nWhy there is no node: it has failed: InfrastructureReady: ProvisioningFailed: no quota.\n"},
 	} {
-		got, err := Text(c.Record(), what, Options{})
+		got, err := Text(t.Context(), c.Record(), what, Options{})
 		for _, want := range wants {
 			if err != nil || !strings.Contains(got, want) {
 				t.Errorf("%s: %v: want %q:\n%s", what, err, want, got)

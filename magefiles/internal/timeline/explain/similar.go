@@ -35,10 +35,10 @@ const maxStuck = 8
 func (e *explainer) ofNewNodes(g *history.GroupStory) {
 	w := e.world()
 	group := w.GroupOf(g.Name)
-	if group == nil || !g.Gone.IsZero() || len(w.Outside(group)) > 0 {
+	if group == nil || !g.Gone.IsZero() || len(e.judge().Outside(group)) > 0 {
 		return
 	}
-	if offer, known := w.Offer(group); known {
+	if offer, known := e.judge().Offer(group); known {
 		e.printf("\nWhat the autoscaler expects of a new node\n")
 		e.printf("  %s; DaemonSets and static pods request %s of it (%s)\n", offer.Whole, offer.Taken, timeline.Shorten(offer.Basis, timeline.LongestText))
 		for _, text := range offer.Overfull {
@@ -46,7 +46,7 @@ func (e *explainer) ofNewNodes(g *history.GroupStory) {
 			e.printf("  %s: no pod that requests %s fits on it\n", timeline.Shorten(text, timeline.LongestText), resource)
 		}
 	}
-	all := w.Similarities(group)
+	all := e.judge().Similarities(group)
 	if len(all) == 0 {
 		return
 	}

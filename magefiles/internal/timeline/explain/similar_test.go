@@ -12,7 +12,7 @@ import (
 // TestExplainARecordedGroup: what a new node of it is, and why it is not similar to its sisters.
 func TestExplainARecordedGroup(t *testing.T) {
 	t.Parallel()
-	got, err := Text(recorded(t, "01:08:39"), "group/web", Options{})
+	got, err := Text(t.Context(), recorded(t, "01:08:39"), "group/web", Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestExplainSimilarGroups(t *testing.T) {
 		c.Add(1, sister)
 		sister.Name, sister.UID, sister.Shape = "unknown", "unknown", shape.Encode(shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "3"}})
 		c.Add(1, sister)
-		got, err := Text(c.Record(), "group/web", Options{})
+		got, err := Text(t.Context(), c.Record(), "group/web", Options{})
 		if err != nil || !strings.Contains(got, "Is it similar to other groups?"+want) || !strings.Contains(got, "  sister  not similar: capacity cpu: 4 here, 1 there; ") || strings.Contains(got, "  unknown  ") {
 			t.Errorf("%v: want %q:\n%s", err, want, got)
 		}

@@ -9,6 +9,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/snapshot"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // snapshotted is what the autoscaler's snapshot says of a pod that waits.
@@ -22,7 +23,7 @@ type snapshotted struct {
 
 // snapshotOf returns what the snapshot says of a pod that has waited since a time. It returns
 // nil without a snapshot, and for one that another process made, or that was made before.
-func (e *explainer) snapshotOf(pod *fit.Pod, since time.Time) *snapshotted {
+func (e *explainer) snapshotOf(pod *world.Pod, since time.Time) *snapshotted {
 	s := e.Snapshot
 	if s == nil || s.Start.Before(since) || s.Start.After(e.world().At) {
 		return nil
@@ -30,7 +31,7 @@ func (e *explainer) snapshotOf(pod *fit.Pod, since time.Time) *snapshotted {
 	if n := len(e.Runs); n > 0 && (s.Start.Before(e.Runs[n-1].From) || !e.Runs[n-1].Open && s.Start.After(e.Runs[n-1].To)) {
 		return nil
 	}
-	return &snapshotted{Standing: s.Standing(pod), at: s.Start, ignored: len(e.worldAt(s.Start).Ignored(pod)) > 0, differences: s.NodeDifferences(e.facts)}
+	return &snapshotted{Standing: s.Standing(pod), at: s.Start, ignored: len(fit.New(world.At(e.facts, s.Start)).Ignored(pod)) > 0, differences: s.NodeDifferences(e.facts)}
 }
 
 // snapshotHolds is how long a snapshot may say what the autoscaler thinks.

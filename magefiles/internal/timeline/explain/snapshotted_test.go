@@ -40,7 +40,7 @@ func snapshotRecord(t *testing.T) ([]timeline.Fact, *snapshot.Snapshot) {
 func TestExplainASnapshot(t *testing.T) {
 	t.Parallel()
 	facts, s := snapshotRecord(t)
-	got, err := Text(facts, "pod/gpu", Options{Snapshot: s, Now: s.End.Add(time.Minute)})
+	got, err := Text(t.Context(), facts, "pod/gpu", Options{Snapshot: s, Now: s.End.Add(time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestExplainByTheSnapshot(t *testing.T) {
 		facts, s := snapshotRecord(t)
 		now := s.End.Add(time.Minute)
 		tc.change(s)
-		got, err := Text(facts, "pod/gpu", Options{Snapshot: s, Now: now})
+		got, err := Text(t.Context(), facts, "pod/gpu", Options{Snapshot: s, Now: now})
 		if err != nil || !strings.Contains(got, tc.want) || strings.Contains(got, tc.not) {
 			t.Errorf("%s: %v: want %q and not %q:\n%s", name, err, tc.want, tc.not, got)
 		}
@@ -97,7 +97,7 @@ func TestASnapshotStandsForTheLog(t *testing.T) {
 			return f.Kind == timeline.Autoscaler && f.What != timeline.Shaped && f.What != timeline.Started
 		})
 		s.Nodes = s.Nodes[:tc.nodes]
-		if got, err := Text(facts, "pod/gpu", Options{Snapshot: s, Now: s.End.Add(tc.later)}); err != nil || !strings.Contains(got, want) {
+		if got, err := Text(t.Context(), facts, "pod/gpu", Options{Snapshot: s, Now: s.End.Add(tc.later)}); err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v: want %q:\n%s", err, want, got)
 		}
 	}

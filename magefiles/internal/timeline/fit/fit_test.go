@@ -8,91 +8,42 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/timelinetest"
+	"caslab/magefiles/internal/timeline/world"
 )
-
-var start = time.Date(2026, 11, 27, 1, 0, 0, 0, time.Local)
 
 // record makes facts, one second after the other.
-type record []timeline.Fact
+type record = timelinetest.Shapes
 
-func (r *record) add(f timeline.Fact) {
-	f.Time = start.Add(time.Duration(len(*r)) * time.Second)
-	*r = append(*r, f)
-}
-
-// shaped adds the shape of an object.
-func (r *record) shaped(kind timeline.Kind, name, group string, what any) {
-	r.add(timeline.Fact{Kind: kind, What: timeline.Shaped, Name: name, UID: name, Group: group, Shape: shape.Encode(what)})
-}
-
-// group adds the group g of that size.
-func (r *record) group(size int, g shape.Group) {
-	const name = "g"
-	g.Namespace, g.Cluster = "default", "work"
-	g.Template = shape.Reference{Kind: "DevMachineTemplate", Name: name}
-	r.shaped(timeline.Group, name, name, g)
-	r.add(timeline.Fact{Kind: timeline.Group, What: timeline.Sized, Name: name, UID: name, Group: name, N: &size})
-}
-
-// node adds a Ready node of a group with 4 CPUs and 8 GiB.
-func (r *record) node(name, group string, n shape.Node) {
-	n.Allocatable = resources("cpu=4", "memory=8Gi", "pods=10")
-	r.shaped(timeline.Node, name, group, n)
-	r.add(timeline.Fact{Kind: timeline.Node, What: timeline.Ready, Name: name, UID: name, Group: group})
-}
-
-// waits adds the pod default/p, which a scheduler has marked.
-func (r *record) waits(p shape.Pod) {
-	const name = "default/p"
-	r.shaped(timeline.Pod, name, "", p)
-	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Unschedulable, Name: name, UID: name, Text: "0/1 nodes are available"})
-}
-
-func resources(pairs ...string) corev1.ResourceList {
-	list := corev1.ResourceList{}
-	for _, pair := range pairs {
-		name, value, _ := strings.Cut(pair, "=")
-		list[corev1.ResourceName(name)] = resource.MustParse(value)
-	}
-	return list
-}
-
-// sizes returns annotations of a group with a minimum of 0.
-func sizes(most string, more ...string) map[string]string {
-	const prefix = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-"
-	a := map[string]string{prefix + "min-size": "0", prefix + "max-size": most}
-	for _, pair := range more {
-		key, value, _ := strings.Cut(pair, "=")
-		a[key] = value
-	}
-	return a
-}
+var start, quantities, sizes = timelinetest.Start, timelinetest.Resources, timelinetest.Sizes
 
 const (
-	cpu4   = release.CapacityPrefix + "cpu=4"
-	mem8   = release.CapacityPrefix + "memory=8Gi"
-	labels = release.CapacityPrefix + "labels="
-	taints = release.CapacityPrefix + "taints="
+	cpu4     = timelinetest.CPU4
+	mem8     = timelinetest.Mem8
+	labelled = timelinetest.Labels
+	tainted  = timelinetest.Taints
 )
+
+// judged returns the judge of a record at a time.
+func judged(r record, at time.Time) *Judge { return New(world.At(r, at)) }
 
 // answer returns the verdict on default/p and the only group, as yes or its obstacles with
 // their changes.
 func answer(t *testing.T, r record) string {
 	t.Helper()
-	w := At(r, start.Add(time.Hour))
-	return verdict(t, w, w.PodOf("", "default/p"))
+	j := judged(r, start.Add(time.Hour))
+	return verdict(t, j, j.PodOf("", "default/p"))
 }
 
 // verdict is answer for a world.
-func verdict(t *testing.T, w *World, p *Pod) string {
+func verdict(t *testing.T, j *Judge, p *world.Pod) string {
 	t.Helper()
-	v := w.Verdicts(p)
+	v := j.Verdicts(p)
 	if len(v) != 1 {
 		t.Fatalf("%d verdicts", len(v))
 	}
@@ -160,30 +111,30 @@ func TestVerdicts(t *testing.T) {
 			group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{},
 			want: "it is empty, its annotations tell no cpu and memory, and its template DevMachineTemplate/g tells none → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory",
 		},
-		"the template tells it": {group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: resources("cpu=4", "memory=8Gi")}, want: "yes, by its annotations and its template"},
+		"the template tells it": {group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: quantities("cpu=4", "memory=8Gi")}, want: "yes, by its annotations and its template"},
 		"the template tells it, and the release cannot read it": {
-			group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: resources("cpu=4", "memory=8Gi")}, release: "1.33.0",
+			group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: quantities("cpu=4", "memory=8Gi")}, release: "1.33.0",
 			want: "it is empty, its annotations tell no cpu and memory, and the autoscaler 1.33.0 cannot read its template's status.capacity, because the reference names no version of the API → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory",
 		},
 		"before scale-up from zero": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, release: "1.24.3", want: "it is empty, and the autoscaler 1.24.3 enlarges no empty group → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory"},
 		"resources": {
-			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Requests: resources("cpu=4500m", "memory=8704Mi", "nvidia.com/gpu=1")},
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Requests: quantities("cpu=4500m", "memory=8704Mi", "nvidia.com/gpu=1")},
 			want: "cpu: 600m missing (it requests 4500m; 3900m of 4 are free) → request 600m less cpu\n" + // kube-proxy requests 100m
 				"memory: 512Mi missing (it requests 8704Mi; 8192Mi of 8192Mi are free) → request 512Mi less memory\n" +
 				"nvidia.com/gpu: it requests 1, and there is none → request 1 less nvidia.com/gpu",
 		},
 		"selector": {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}}, want: "selector tier=gold: no such label on the template → label tier=gold on the template"},
 		"selector, another value": {
-			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=silver")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}},
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labelled+"tier=silver")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}},
 			want: `selector tier=gold: the label is "silver" on the template → label tier=gold on the template`,
 		},
-		"selector of an annotation": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=gold")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}}, want: "yes, by its annotations and its template"},
+		"selector of an annotation": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labelled+"tier=gold")}, pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}}, want: "yes, by its annotations and its template"},
 		"selector of an annotation that the release does not read": {
-			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=gold")}, release: "1.26.8", pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}},
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labelled+"tier=gold")}, release: "1.26.8", pod: shape.Pod{NodeSelector: map[string]string{"tier": "gold"}},
 			want: "selector: the group's annotations tell tier=gold, but the autoscaler 1.26.8 reads no labels of an empty group → a minimum of 1, or an autoscaler from 1.27.1 on",
 		},
 		"taint of an annotation that the release does not read": {
-			group: shape.Group{Annotations: sizes("2", cpu4, mem8, taints+"gpu=true:NoSchedule")}, release: "1.26.8", want: "yes, by its annotations and its template",
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, tainted+"gpu=true:NoSchedule")}, release: "1.26.8", want: "yes, by its annotations and its template",
 		},
 		"selector of a managed label": {
 			group: shape.Group{Annotations: sizes("2", cpu4, mem8), NodeLabels: gold}, release: "1.36.1", pod: shape.Pod{NodeSelector: gold},
@@ -215,7 +166,7 @@ func TestVerdicts(t *testing.T) {
 			want: "yes, by its annotations and its template",
 		},
 		"selector of a label that the annotation tells": {
-			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"kubernetes.io/os=linux")}, template: &shape.Template{}, release: "1.36.1", pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux"}},
+			group: shape.Group{Annotations: sizes("2", cpu4, mem8, labelled+"kubernetes.io/os=linux")}, template: &shape.Template{}, release: "1.36.1", pod: shape.Pod{NodeSelector: map[string]string{corev1.LabelOSStable: "linux"}},
 			want: "yes, by its annotations and its template",
 		},
 		"selector of a label of all nodes, before": {
@@ -223,9 +174,9 @@ func TestVerdicts(t *testing.T) {
 			want: "yes, by its annotations and its template",
 		},
 		"affinity":              {group: shape.Group{Annotations: sizes("2", cpu4, mem8)}, pod: shape.Pod{Affinity: affinity}, want: "node affinity: tier In [gold silver] does not match the labels of the template → labels that match tier In [gold silver] on the template"},
-		"affinity that matches": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labels+"tier=silver")}, pod: shape.Pod{Affinity: affinity}, want: "yes, by its annotations and its template"},
-		"taint":                 {group: shape.Group{Annotations: sizes("2", cpu4, mem8, taints+"gpu=true:NoSchedule")}, want: "taint gpu=true:NoSchedule is not tolerated → a toleration for gpu"},
-		"toleration":            {group: shape.Group{Annotations: sizes("2", cpu4, mem8, taints+"gpu=true:NoSchedule")}, pod: shape.Pod{Tolerations: []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}}}, want: "yes, by its annotations and its template"},
+		"affinity that matches": {group: shape.Group{Annotations: sizes("2", cpu4, mem8, labelled+"tier=silver")}, pod: shape.Pod{Affinity: affinity}, want: "yes, by its annotations and its template"},
+		"taint":                 {group: shape.Group{Annotations: sizes("2", cpu4, mem8, tainted+"gpu=true:NoSchedule")}, want: "taint gpu=true:NoSchedule is not tolerated → a toleration for gpu"},
+		"toleration":            {group: shape.Group{Annotations: sizes("2", cpu4, mem8, tainted+"gpu=true:NoSchedule")}, pod: shape.Pod{Tolerations: []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists}}}, want: "yes, by its annotations and its template"},
 		"taint of a state that passes": {
 			size: 1, group: shape.Group{Annotations: sizes("2")}, node: &shape.Node{Taints: []corev1.Taint{{Key: corev1.TaintNodeMemoryPressure, Effect: corev1.TaintEffectNoSchedule}}}, want: "yes, like its node n",
 		},
@@ -234,17 +185,17 @@ func TestVerdicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var r record
-			r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: tc.release})
-			r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
-			r.group(tc.size, tc.group)
+			r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: tc.release})
+			r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
+			r.Group(tc.size, tc.group)
 			if tc.template != nil {
-				r.shaped(timeline.Template, "DevMachineTemplate/g", "", *tc.template)
+				r.Shaped(timeline.Template, "DevMachineTemplate/g", "", *tc.template)
 			}
 			if tc.node != nil {
-				r.node("n", "g", *tc.node)
+				r.Node("n", "g", *tc.node)
 			}
-			r.node("another", "", shape.Node{})
-			r.waits(tc.pod)
+			r.Node("another", "", shape.Node{})
+			r.Waits(tc.pod)
 			if got := answer(t, r); got != tc.want {
 				t.Errorf("the verdict is\n%s\nwant\n%s", got, tc.want)
 			}
@@ -270,16 +221,16 @@ func TestLost(t *testing.T) {
 		"a MachinePool":        {flag: byLabel, group: shape.Group{Kind: "MachinePool"}},
 	} {
 		var r record
-		r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: map[string]string{"node-group-auto-discovery": tc.flag}})
+		r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: map[string]string{"node-group-auto-discovery": tc.flag}})
 		tc.group.Annotations, tc.group.Labels = sizes("2", cpu4, mem8), map[string]string{"pool": "a", clusterv1.ClusterNameLabel: "work"}
-		r.group(0, tc.group)
-		r.waits(shape.Pod{})
-		w := At(r, start.Add(time.Hour))
+		r.Group(0, tc.group)
+		r.Waits(shape.Pod{})
+		j := judged(r, start.Add(time.Hour))
 		got := ""
-		if lost := w.Lost(w.GroupOf("g")); lost != nil {
+		if lost := j.Lost(j.GroupOf("g")); lost != nil {
 			got = lost.Text
 		}
-		notes := w.Verdicts(w.PodOf("", "default/p"))[0].Notes
+		notes := j.Verdicts(j.PodOf("", "default/p"))[0].Notes
 		if got != tc.want || (len(notes) == 1) != (tc.want != "") {
 			t.Errorf("%s: %s\nwant %s, noted in %q", name, got, tc.want, notes)
 		}
@@ -291,10 +242,10 @@ func TestANodeThatIsLostIsNoExample(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]string{"clusterapi:pool=a": "yes, by its annotations and its template", "": "yes, like its node n"} {
 		var r record
-		r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: map[string]string{"node-group-auto-discovery": flag}})
-		r.group(1, shape.Group{Annotations: sizes("2", cpu4, mem8), Labels: map[string]string{"pool": "a"}})
-		r.node("n", "g", shape.Node{})
-		r.waits(shape.Pod{})
+		r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: map[string]string{"node-group-auto-discovery": flag}})
+		r.Group(1, shape.Group{Annotations: sizes("2", cpu4, mem8), Labels: map[string]string{"pool": "a"}})
+		r.Node("n", "g", shape.Node{})
+		r.Waits(shape.Pod{})
 		if got := answer(t, r); got != want {
 			t.Errorf("with %q the verdict is %s, want %s", flag, got, want)
 		}
@@ -306,7 +257,7 @@ func TestANodeThatIsLostIsNoExample(t *testing.T) {
 func TestWhatDaemonSetsUse(t *testing.T) {
 	t.Parallel()
 	daemon := func(selector map[string]string) shape.Pod {
-		return shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Requests: resources("cpu=500m"), NodeSelector: selector, Affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+		return shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Requests: quantities("cpu=500m"), NodeSelector: selector, Affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{"n"}}}}}},
 		}}}
 	}
@@ -320,11 +271,11 @@ func TestWhatDaemonSetsUse(t *testing.T) {
 		"of other nodes only":    {selector: map[string]string{"disk": "ssd"}, want: "cpu: 100m missing (it requests 4; 3900m of 4 are free) → request 100m less cpu"},
 	} {
 		var r record
-		r.group(tc.size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
-		r.node("n", map[int]string{0: "other", 1: "g"}[tc.size], shape.Node{})
-		r.shaped(timeline.Pod, "kube-system/agent-1", "", daemon(tc.selector))
-		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
-		r.waits(shape.Pod{Requests: resources("cpu=4")})
+		r.Group(tc.size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+		r.Node("n", map[int]string{0: "other", 1: "g"}[tc.size], shape.Node{})
+		r.Shaped(timeline.Pod, "kube-system/agent-1", "", daemon(tc.selector))
+		r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
+		r.Waits(shape.Pod{Requests: quantities("cpu=4")})
 		if got := answer(t, r); got != tc.want {
 			t.Errorf("%s: the verdict is\n%s\nwant\n%s", name, got, tc.want)
 		}
@@ -340,24 +291,24 @@ func TestMoreThanANodeHas(t *testing.T) {
 		1: "cpu: DaemonSets and static pods alone request 5, and a node of the group has 4 → nodes with at least 5100m of cpu, or DaemonSets that request less",
 	} {
 		var r record
-		r.group(size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
-		r.node("n", map[int]string{0: "other", 1: "g"}[size], shape.Node{})
-		r.shaped(timeline.Pod, "kube-system/agent-1", "", shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Requests: resources("cpu=5")})
-		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
-		r.waits(shape.Pod{Requests: resources("cpu=100m", "memory=1Gi")})
+		r.Group(size, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+		r.Node("n", map[int]string{0: "other", 1: "g"}[size], shape.Node{})
+		r.Shaped(timeline.Pod, "kube-system/agent-1", "", shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Requests: quantities("cpu=5")})
+		r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "kube-system/agent-1", UID: "kube-system/agent-1", Node: "n"})
+		r.Waits(shape.Pod{Requests: quantities("cpu=100m", "memory=1Gi")})
 		if got := answer(t, r); got != want {
 			t.Errorf("%d: the verdict is\n%s\nwant\n%s", size, got, want)
 		}
-		w := At(r, start.Add(time.Hour))
-		if got := w.Refusals(w.PodOf("", "default/p")); len(got) != 1 || got[0].Text != "cpu: its pods request 5 already, and it has 4" {
+		j := judged(r, start.Add(time.Hour))
+		if got := j.Refusals(j.PodOf("", "default/p")); len(got) != 1 || got[0].Text != "cpu: its pods request 5 already, and it has 4" {
 			t.Errorf("%d: refused by %+v", size, got)
 		}
-		offer, known := w.Offer(w.GroupOf("g"))
+		offer, known := j.Offer(j.GroupOf("g"))
 		if !known || offer.Whole != "cpu 4, memory 8192Mi" || len(offer.Overfull) != 1 || !strings.HasPrefix(offer.Overfull[0], "cpu: DaemonSets and static pods alone request 5") {
 			t.Errorf("%d: the offer is %+v, %t", size, offer, known)
 		}
 		// A pod that requests no CPU may run there.
-		r.waits(shape.Pod{Requests: resources("memory=1Gi")})
+		r.Waits(shape.Pod{Requests: quantities("memory=1Gi")})
 		if got := answer(t, r); !strings.HasPrefix(got, "yes") {
 			t.Errorf("%d: without a request, the verdict is\n%s", size, got)
 		}
@@ -368,18 +319,18 @@ func TestMoreThanANodeHas(t *testing.T) {
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	var r record
-	r.node("a", "", shape.Node{})
-	r.node("b", "", shape.Node{Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}})
-	r.node("c", "", shape.Node{})
+	r.Node("a", "", shape.Node{})
+	r.Node("b", "", shape.Node{Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}})
+	r.Node("c", "", shape.Node{})
 	for i, node := range []string{"a", "c"} {
 		name := fmt.Sprintf("default/used-%d", i)
-		r.shaped(timeline.Pod, name, "", shape.Pod{Requests: resources("cpu=3"), HostPorts: []string{"tcp/80"}})
-		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: name, UID: name, Node: node})
+		r.Shaped(timeline.Pod, name, "", shape.Pod{Requests: quantities("cpu=3"), HostPorts: []string{"tcp/80"}})
+		r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: name, UID: name, Node: node})
 	}
-	r.waits(shape.Pod{Requests: resources("cpu=2"), HostPorts: []string{"tcp/80"}})
+	r.Waits(shape.Pod{Requests: quantities("cpu=2"), HostPorts: []string{"tcp/80"}})
 	room := func() (names []string) {
-		w := At(r, start.Add(time.Hour))
-		for _, n := range w.Room(w.PodOf("default/p", "")) {
+		j := judged(r, start.Add(time.Hour))
+		for _, n := range j.Room(j.PodOf("default/p", "")) {
 			names = append(names, n.Name)
 		}
 		return names
@@ -387,12 +338,12 @@ func TestRoom(t *testing.T) {
 	if got := room(); got != nil {
 		t.Errorf("it fits on %q; want no node", got)
 	}
-	w := At(r, start.Add(time.Hour))
-	if got := w.Refusals(w.PodOf("", "default/p")); len(got) != 2 || !slices.Equal(got[0].Nodes, []string{"a", "c"}) ||
+	j := judged(r, start.Add(time.Hour))
+	if got := j.Refusals(j.PodOf("", "default/p")); len(got) != 2 || !slices.Equal(got[0].Nodes, []string{"a", "c"}) ||
 		got[0].Text != "cpu: 1 missing (it requests 2; 1 of 4 are free); host port tcp/80 is in use" || got[1].Text != "taint node.kubernetes.io/unschedulable:NoSchedule is not tolerated" {
 		t.Errorf("refused by %+v", got)
 	}
-	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Ended, Name: "default/used-1", UID: "default/used-1", Node: "c"})
+	r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Ended, Name: "default/used-1", UID: "default/used-1", Node: "c"})
 	if got := room(); !slices.Equal(got, []string{"c"}) {
 		t.Errorf("it fits on %q, want c alone", got)
 	}
@@ -418,13 +369,13 @@ func TestIgnored(t *testing.T) {
 		"a DaemonSet":           {pod: shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}}, want: "it belongs to the DaemonSet agent, for which the autoscaler adds no node"},
 	} {
 		var r record
-		r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
-		if r.waits(tc.pod); tc.unmarked {
+		r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
+		if r.Waits(tc.pod); tc.unmarked {
 			r = r[:len(r)-1]
 		}
-		w := At(r, start.Add(time.Hour))
+		j := judged(r, start.Add(time.Hour))
 		var texts []string
-		for _, o := range w.Ignored(w.PodOf("", "default/p")) {
+		for _, o := range j.Ignored(j.PodOf("", "default/p")) {
 			texts = append(texts, o.Text)
 		}
 		if got := strings.Join(texts, "; "); got != tc.want {
@@ -437,14 +388,14 @@ func TestIgnored(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	var r record
-	r.group(0, shape.Group{Annotations: sizes("2", cpu4, mem8)})
-	r.waits(shape.Pod{})
+	r.Group(0, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+	r.Waits(shape.Pod{})
 	until := start.Add(time.Minute)
-	r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Text: "Disabling scale-up for node group MachineDeployment/default/g until " + until.String() + " m=+7.1; errorClass=2; errorCode=x"})
+	r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Text: "Disabling scale-up for node group MachineDeployment/default/g until " + until.String() + " m=+7.1; errorClass=2; errorCode=x"})
 	for at, want := range map[time.Duration]string{59 * time.Second: "backed off until " + timeline.Clock(until), 61 * time.Second: ""} {
-		w := At(r, start.Add(at))
+		j := judged(r, start.Add(at))
 		got := ""
-		for _, o := range w.Verdicts(w.PodOf("", "default/p"))[0].Obstacles {
+		for _, o := range j.Verdicts(j.PodOf("", "default/p"))[0].Obstacles {
 			got += o.Text
 		}
 		if got != want {
@@ -456,11 +407,11 @@ func TestBackoff(t *testing.T) {
 // TestUnjudged: what the package does not judge, it names.
 func TestUnjudged(t *testing.T) {
 	t.Parallel()
-	p := &Pod{Pod: shape.Pod{
+	p := &world.Pod{Pod: shape.Pod{
 		Spread: []corev1.TopologySpreadConstraint{{}}, Claims: []string{"data"}, Devices: []string{"gpu"},
 		Affinity: &corev1.Affinity{PodAffinity: &corev1.PodAffinity{}, PodAntiAffinity: &corev1.PodAntiAffinity{}},
 	}}
-	if got, want := strings.Join(new(World).Unjudged(p), "; "), "topology spread; pod affinity; pod anti-affinity; volumes (data); device claims (gpu)"; got != want {
+	if got, want := strings.Join(New(&world.World{}).Unjudged(p), "; "), "topology spread; pod affinity; pod anti-affinity; volumes (data); device claims (gpu)"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

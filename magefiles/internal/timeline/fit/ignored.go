@@ -3,18 +3,20 @@ package fit
 import (
 	"fmt"
 	"slices"
+
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // Ignored returns why the autoscaler does not look at a pod at all, nil if it does.
-func (w *World) Ignored(p *Pod) []Obstacle {
+func (j *Judge) Ignored(p *world.Pod) []Obstacle {
 	var found []Obstacle
-	flags := w.Autoscaler.Flags
+	flags := j.Autoscaler.Flags
 	scheduler := p.Scheduler
 	if scheduler == "" {
 		scheduler = "default-scheduler"
 	}
-	cutoff := int(w.Autoscaler.Setting("expendable-pods-priority-cutoff").Number())
-	switch allowed, bypassed := w.Autoscaler.list("allowed-scheduler-names"), w.Autoscaler.list("bypassed-scheduler-names"); {
+	cutoff := int(j.Autoscaler.Setting("expendable-pods-priority-cutoff").Number())
+	switch allowed, bypassed := j.Autoscaler.List("allowed-scheduler-names"), j.Autoscaler.List("bypassed-scheduler-names"); {
 	case p.OfDaemonSet():
 		found = append(found, Obstacle{"it belongs to the DaemonSet " + p.Owner.Name + ", for which the autoscaler adds no node", ""})
 	case p.Gated:

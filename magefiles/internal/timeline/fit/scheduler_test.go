@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -11,10 +12,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/predicates"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 const zone = corev1.LabelTopologyZone
@@ -26,16 +27,16 @@ var web = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
 // default/p, which waits.
 func zoned(p shape.Pod) record {
 	var r record
-	r.group(0, shape.Group{Annotations: sizes("2", cpu4, mem8, labels+zone+"=a")})
-	r.node("n", "other", shape.Node{Labels: map[string]string{zone: "a", corev1.LabelHostname: "n"}})
-	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "default/old", UID: "default/old", Node: "n", Shape: shape.Encode(shape.Pod{Labels: web.MatchLabels})})
-	r.waits(p)
+	r.Group(0, shape.Group{Annotations: sizes("2", cpu4, mem8, labelled+zone+"=a")})
+	r.Node("n", "other", shape.Node{Labels: map[string]string{zone: "a", corev1.LabelHostname: "n"}})
+	r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "default/old", UID: "default/old", Node: "n", Shape: shape.Encode(shape.Pod{Labels: web.MatchLabels})})
+	r.Waits(p)
 	return r
 }
 
 // refuse returns a scheduler that answers that all nodes refuse all pods for a reason.
 func refuse(plugin string, reasons ...string) Scheduler {
-	return func(r predicates.Request) (predicates.Answer, error) {
+	return func(_ context.Context, r predicates.Request) (predicates.Answer, error) {
 		answer := predicates.Answer{Version: "v1.36.1"}
 		for range r.Ask {
 			verdicts := predicates.Verdicts{}
@@ -87,7 +88,7 @@ func TestConsult(t *testing.T) {
 		"a volume elsewhere": {
 			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", predicates.VolumeIsElsewhere),
 			more: func(r *record) {
-				r.add(timeline.Fact{Kind: timeline.Volume, What: timeline.Shaped, Name: "v", UID: "v", Shape: json.RawMessage(`{"metadata":{"name":"v"},"spec":{"claimRef":{"namespace":"default","name":"data"},"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["b"]}]}]}}}}`)})
+				r.Add(timeline.Fact{Kind: timeline.Volume, What: timeline.Shaped, Name: "v", UID: "v", Shape: json.RawMessage(`{"metadata":{"name":"v"},"spec":{"claimRef":{"namespace":"default","name":"data"},"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["b"]}]}]}}}}`)})
 			},
 			group: "volumes: the PersistentVolume v of its claim data wants topology.kubernetes.io/zone In [b], and that does not match the template → a node that matches the volume's node affinity",
 			nodes: "volumes: the PersistentVolume v of its claim data wants topology.kubernetes.io/zone In [b], and that does not match the node",
@@ -95,8 +96,8 @@ func TestConsult(t *testing.T) {
 		"no volume can be provisioned": {
 			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", predicates.NoVolumeHere),
 			more: func(r *record) {
-				r.add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"namespace":"default","name":"data"},"spec":{"storageClassName":"late"}}`)})
-				r.add(timeline.Fact{Kind: timeline.StorageClass, What: timeline.Shaped, Name: "late", UID: "s", Shape: json.RawMessage(`{"metadata":{"name":"late"},"allowedTopologies":[{"matchLabelExpressions":[{"key":"topology.kubernetes.io/zone","values":["b"]}]}]}`)})
+				r.Add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"namespace":"default","name":"data"},"spec":{"storageClassName":"late"}}`)})
+				r.Add(timeline.Fact{Kind: timeline.StorageClass, What: timeline.Shaped, Name: "late", UID: "s", Shape: json.RawMessage(`{"metadata":{"name":"late"},"allowedTopologies":[{"matchLabelExpressions":[{"key":"topology.kubernetes.io/zone","values":["b"]}]}]}`)})
 			},
 			group: "volumes: no PersistentVolume for it here, and none can be provisioned: the StorageClass late of its claim data wants topology.kubernetes.io/zone In [b] → a node where its StorageClass provisions, or a PersistentVolume here",
 			nodes: "volumes: no PersistentVolume for it here, and none can be provisioned: the StorageClass late of its claim data wants topology.kubernetes.io/zone In [b]",
@@ -106,19 +107,21 @@ func TestConsult(t *testing.T) {
 			group: "NodeVolumeLimits: exceed max volume count → ", nodes: "NodeVolumeLimits: exceed max volume count",
 		},
 		"what the lab judges has its own words": {
-			pod:   shape.Pod{Labels: anti.Labels, Affinity: anti.Affinity, Requests: resources("cpu=5")},
+			pod:   shape.Pod{Labels: anti.Labels, Affinity: anti.Affinity, Requests: quantities("cpu=5")},
 			ask:   refuse("NodeResourcesFit", "Insufficient cpu"),
 			group: "cpu: 1100m missing (it requests 5; 3900m of 4 are free) → request 1100m less cpu", nodes: "cpu: 1 missing (it requests 5; 4 of 4 are free)",
 		},
 		"no filter refuses": {
 			pod: anti,
-			ask: func(r predicates.Request) (predicates.Answer, error) {
+			ask: func(_ context.Context, r predicates.Request) (predicates.Answer, error) {
 				return predicates.Answer{Pods: []predicates.Verdicts{{}}}, nil
 			},
 			group: "yes, by its annotations and its template",
 		},
 		"the filters cannot be asked": {
-			pod: anti, ask: func(predicates.Request) (predicates.Answer, error) { return predicates.Answer{}, errors.New("offline") },
+			pod: anti, ask: func(context.Context, predicates.Request) (predicates.Answer, error) {
+				return predicates.Answer{}, errors.New("offline")
+			},
 			group: "yes, by its annotations and its template", unsaid: "pod anti-affinity; offline",
 		},
 	} {
@@ -129,22 +132,22 @@ func TestConsult(t *testing.T) {
 				tc.more(&r)
 			}
 			for _, kind := range []timeline.Kind{timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode} {
-				r.add(timeline.Fact{Kind: kind, What: timeline.Shaped})
+				r.Add(timeline.Fact{Kind: kind, What: timeline.Shaped})
 			}
-			w := At(r, start.Add(time.Hour))
-			p := w.PodOf("", "default/p")
-			err := w.Consult(tc.ask, p)
-			if got := verdict(t, w, p); got != tc.group {
+			j := judged(r, start.Add(time.Hour))
+			p := j.PodOf("", "default/p")
+			err := j.Consult(t.Context(), tc.ask, p)
+			if got := verdict(t, j, p); got != tc.group {
 				t.Errorf("the group: %s\nwant %s", got, tc.group)
 			}
 			var nodes []string
-			for _, o := range w.Refusals(p) {
+			for _, o := range j.Refusals(p) {
 				nodes = append(nodes, o.Text)
 			}
 			if got := strings.Join(nodes, "\n"); got != tc.nodes {
 				t.Errorf("the node: %s\nwant %s", got, tc.nodes)
 			}
-			unsaid := w.Unjudged(p)
+			unsaid := j.Unjudged(p)
 			if err != nil {
 				unsaid = append(unsaid, err.Error())
 			}
@@ -160,31 +163,31 @@ func TestConsultAsks(t *testing.T) {
 	t.Parallel()
 	var asked []predicates.Request
 	var failure error
-	ask := func(r predicates.Request) (predicates.Answer, error) {
+	ask := func(_ context.Context, r predicates.Request) (predicates.Answer, error) {
 		asked = append(asked, r)
 		return predicates.Answer{Pods: make([]predicates.Verdicts, len(r.Ask))}, failure
 	}
-	consult := func(r record) *World {
+	consult := func(r record) *Judge {
 		t.Helper()
-		w := At(r, start.Add(time.Hour))
-		if err := w.Consult(ask, w.PodOf("", "default/p")); err != nil {
+		j := judged(r, start.Add(time.Hour))
+		if err := j.Consult(t.Context(), ask, j.PodOf("", "default/p")); err != nil {
 			t.Fatal(err)
 		}
-		return w
+		return j
 	}
-	if w := consult(zoned(shape.Pod{Requests: resources("cpu=1")})); len(asked) != 0 || w.Filters != "" {
+	if j := consult(zoned(shape.Pod{Requests: quantities("cpu=1")})); len(asked) != 0 || j.FiltersOf(j.Pods...) != "" {
 		t.Errorf("a pod that the lab judges was asked for: %+v", asked)
 	}
 	avoiding := shape.Pod{Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: zone, LabelSelector: web}}}}}
 	r := zoned(shape.Pod{Labels: web.MatchLabels, HostPorts: []string{"tcp/80"}, Claims: []string{"data"}, Devices: []string{"gpu"}})
-	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "shop/avoids", UID: "a", Node: "n", Shape: shape.Encode(avoiding)})
-	r.add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"name":"data"}}`)})
-	before := At(r, start.Add(time.Hour))
+	r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "shop/avoids", UID: "a", Node: "n", Shape: shape.Encode(avoiding)})
+	r.Add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"name":"data"}}`)})
+	before := judged(r, start.Add(time.Hour))
 	if got, want := strings.Join(before.Unjudged(before.PodOf("", "default/p")), "; "), "anti-affinity of other pods to it; volumes (data); device claims (gpu)"; got != want {
 		t.Errorf("not judged: %s, want %s", got, want)
 	}
-	w := consult(r)
-	if got, want := strings.Join(w.Unjudged(w.PodOf("", "default/p")), "; "), "volumes (data); device claims (gpu)"; got != want || len(asked) != 1 {
+	j := consult(r)
+	if got, want := strings.Join(j.Unjudged(j.PodOf("", "default/p")), "; "), "volumes (data); device claims (gpu)"; got != want || len(asked) != 1 {
 		t.Fatalf("after %d questions, and with claims that may not all be on record, not judged: %s, want %s", len(asked), got, want)
 	}
 	q := asked[0]
@@ -199,8 +202,8 @@ func TestConsultAsks(t *testing.T) {
 		t.Errorf("asked with the templates %+v", q.Templates)
 	}
 	failure = errors.New("does not compile")
-	if err := before.Consult(ask, before.PodOf("", "default/p")); !errors.Is(err, failure) || before.Filters != "" {
-		t.Errorf("filters that cannot be asked: %v, %q", err, before.Filters)
+	if err := before.Consult(t.Context(), ask, before.PodOf("", "default/p")); !errors.Is(err, failure) || before.FiltersOf(before.Pods...) != "" {
+		t.Errorf("filters that cannot be asked: %v, %q", err, before.FiltersOf(before.Pods...))
 	}
 }
 
@@ -209,23 +212,24 @@ func TestConsultAsks(t *testing.T) {
 func TestConsultMoves(t *testing.T) {
 	t.Parallel()
 	var r record
-	r.group(2, shape.Group{Annotations: sizes("2")})
-	r.node("a", "g", shape.Node{})
-	r.node("b", "g", shape.Node{})
+	r.Group(2, shape.Group{Annotations: sizes("2")})
+	r.Node("a", "g", shape.Node{})
+	r.Node("b", "g", shape.Node{})
 	pod := shape.Pod{Owner: &shape.Owner{Kind: "ReplicaSet", Name: "web"}, Spread: []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: zone}}}
-	r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "default/p", UID: "p", Node: "a", Shape: shape.Encode(pod)})
-	w := At(r, start.Add(time.Hour))
+	r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "default/p", UID: "p", Node: "a", Shape: shape.Encode(pod)})
+	j := judged(r, start.Add(time.Hour))
 	var q predicates.Request
-	err := w.ConsultMoves(func(r predicates.Request) (predicates.Answer, error) {
+	from := j.NodeOf("a")
+	err := j.ConsultMoves(t.Context(), func(ctx context.Context, r predicates.Request) (predicates.Answer, error) {
 		q = r
-		return refuse("PodTopologySpread", predicates.SpreadWantsLabel)(r)
-	}, w.NodeOf("a"))
+		return refuse("PodTopologySpread", predicates.SpreadWantsLabel)(ctx, r)
+	}, from, from.Pods)
 	if err != nil || !q.Move || !slices.Equal(q.Closed, []string{"a"}) || len(q.Pods) != 0 || len(q.Ask) != 1 || q.Ask[0].Spec.NodeName != "" {
 		t.Errorf("asked %+v, %v", q, err)
 	}
-	s := w.Stay(w.NodeOf("a"), w.Groups[0])
-	if len(s.Blockers) != 1 || s.Blockers[0].Text != "it fits on no other node: topology spread over topology.kubernetes.io/zone: no such label on the node (1 node)" || slices.ContainsFunc(s.Unjudged, func(u string) bool { return strings.Contains(u, "spread") }) {
-		t.Errorf("%+v, not judged %q", s.Blockers, s.Unjudged)
+	found := j.Homeless(from, from.Pods)
+	if len(found) != 1 || found[0].Text != "it fits on no other node: topology spread over topology.kubernetes.io/zone: no such label on the node (1 node)" || j.FiltersOf(from.Pods...) != "v1.36.1" {
+		t.Errorf("%+v, by the filters %s", found, j.FiltersOf(from.Pods...))
 	}
 }
 
@@ -233,7 +237,7 @@ func TestConsultMoves(t *testing.T) {
 // have, is no example for the autoscaler.
 func TestExampleOfANewNode(t *testing.T) {
 	t.Parallel()
-	gpu := map[string]string{gpuLabel: "a100"}
+	gpu := map[string]string{GPULabel: "a100"}
 	for name, tc := range map[string]struct {
 		labels  map[string]string
 		group   map[string]string
@@ -249,15 +253,15 @@ func TestExampleOfANewNode(t *testing.T) {
 		"late GPUs, and no more": {group: sizes("5"), labels: gpu, after: time.Hour, want: "yes, like its node n"},
 	} {
 		var r record
-		r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "Cluster Autoscaler " + release.OfAutoscaler(unknown).String()})
+		r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "Cluster Autoscaler " + world.Autoscaler{}.Release().String()})
 		if tc.release != "" {
 			r[0].Text = "Cluster Autoscaler " + tc.release
 		}
-		r.waits(shape.Pod{})
-		r.group(1, shape.Group{Annotations: tc.group})
-		r.node("n", "g", shape.Node{Labels: tc.labels})
-		w := At(r, r[len(r)-1].Time.Add(tc.after))
-		if got := verdict(t, w, w.PodOf("", "default/p")); got != tc.want {
+		r.Waits(shape.Pod{})
+		r.Group(1, shape.Group{Annotations: tc.group})
+		r.Node("n", "g", shape.Node{Labels: tc.labels})
+		j := judged(r, r[len(r)-1].Time.Add(tc.after))
+		if got := verdict(t, j, j.PodOf("", "default/p")); got != tc.want {
 			t.Errorf("%s: %s, want %s", name, got, tc.want)
 		}
 	}
@@ -267,9 +271,9 @@ func TestExampleOfANewNode(t *testing.T) {
 func TestHostNameOfANewNode(t *testing.T) {
 	t.Parallel()
 	var r record
-	r.waits(shape.Pod{NodeSelector: map[string]string{corev1.LabelHostname: "n"}})
-	r.group(1, shape.Group{Annotations: sizes("5")})
-	r.node("n", "g", shape.Node{Labels: map[string]string{corev1.LabelHostname: "n"}})
+	r.Waits(shape.Pod{NodeSelector: map[string]string{corev1.LabelHostname: "n"}})
+	r.Group(1, shape.Group{Annotations: sizes("5")})
+	r.Node("n", "g", shape.Node{Labels: map[string]string{corev1.LabelHostname: "n"}})
 	if got, want := answer(t, r), `selector kubernetes.io/hostname=n: the label is "template-node-for-g" on its nodes → label kubernetes.io/hostname=n on its nodes`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -281,15 +285,15 @@ func TestDaemonSetsWithoutPods(t *testing.T) {
 	t.Parallel()
 	var r record
 	owner := func(name string) *shape.Owner { return &shape.Owner{Kind: "DaemonSet", Name: name} }
-	r.group(0, shape.Group{Annotations: sizes("5", cpu4, mem8)})
-	r.shaped(timeline.DaemonSet, "default/agent", "", shape.Pod{Owner: owner("agent"), Requests: resources("cpu=1")})
-	r.shaped(timeline.DaemonSet, "default/gpus", "", shape.Pod{Owner: owner("gpus"), Requests: resources("cpu=1"), NodeSelector: map[string]string{"gpu": "true"}})
-	r.shaped(timeline.Pod, "default/gone-1", "", shape.Pod{Owner: owner("gone"), Requests: resources("cpu=1")})
-	r.waits(shape.Pod{Requests: resources("cpu=3")})
+	r.Group(0, shape.Group{Annotations: sizes("5", cpu4, mem8)})
+	r.Shaped(timeline.DaemonSet, "default/agent", "", shape.Pod{Owner: owner("agent"), Requests: quantities("cpu=1")})
+	r.Shaped(timeline.DaemonSet, "default/gpus", "", shape.Pod{Owner: owner("gpus"), Requests: quantities("cpu=1"), NodeSelector: map[string]string{"gpu": "true"}})
+	r.Shaped(timeline.Pod, "default/gone-1", "", shape.Pod{Owner: owner("gone"), Requests: quantities("cpu=1")})
+	r.Waits(shape.Pod{Requests: quantities("cpu=3")})
 	if got, want := answer(t, r), "cpu: 1100m missing (it requests 3; 1900m of 4 are free) → request 1100m less cpu"; got != want {
 		t.Errorf("while DaemonSets may be missing on record: %s, want %s", got, want)
 	}
-	r.add(timeline.Fact{Kind: timeline.DaemonSet, What: timeline.Shaped})
+	r.Add(timeline.Fact{Kind: timeline.DaemonSet, What: timeline.Shaped})
 	if got, want := answer(t, r), "cpu: 100m missing (it requests 3; 2900m of 4 are free) → request 100m less cpu"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -300,17 +304,17 @@ func TestDaemonSetsWithoutPods(t *testing.T) {
 func TestFailedMachines(t *testing.T) {
 	t.Parallel()
 	var r record
-	r.group(1, shape.Group{Annotations: sizes("5", cpu4, mem8)})
-	r.waits(shape.Pod{})
+	r.Group(1, shape.Group{Annotations: sizes("5", cpu4, mem8)})
+	r.Waits(shape.Pod{})
 	machine := func(name string, m shape.Machine) {
-		r.add(timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: name, UID: name, Group: "g"})
-		r.shaped(timeline.Machine, name, "g", m)
+		r.Add(timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: name, UID: name, Group: "g"})
+		r.Shaped(timeline.Machine, name, "g", m)
 	}
 	machine("bad", shape.Machine{Failure: "CreateError: no quota", Problems: []string{"no quota"}})
 	machine("slow", shape.Machine{Problems: []string{"InfrastructureReady: soon"}})
 	notes := func(after time.Duration) string {
-		w := At(r, r[len(r)-1].Time.Add(after))
-		return strings.Join(w.Verdicts(w.PodOf("", "default/p"))[0].Notes, "\n")
+		j := judged(r, r[len(r)-1].Time.Add(after))
+		return strings.Join(j.Verdicts(j.PodOf("", "default/p"))[0].Notes, "\n")
 	}
 	if got, want := notes(time.Second), "machines of it that have failed, or have no node after 5m00s: 1; no quota"; got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -318,8 +322,8 @@ func TestFailedMachines(t *testing.T) {
 	if got, want := notes(time.Hour), "machines of it that have failed, or have no node after 5m00s: 2; no quota; InfrastructureReady: soon"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	w := At(r, r[len(r)-1].Time.Add(time.Hour))
-	if got, want := w.Trouble(w.MachineOf("bad", "")), "it has failed: CreateError: no quota"; got != want {
+	j := judged(r, r[len(r)-1].Time.Add(time.Hour))
+	if got, want := j.Trouble(j.MachineOf("bad", "")), "it has failed: CreateError: no quota"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

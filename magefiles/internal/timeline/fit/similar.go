@@ -6,17 +6,17 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // Similarity is what the autoscaler finds when it compares two groups: it spreads new nodes
 // over groups that are similar.
 type Similarity struct {
-	Other *Group
+	Other *world.Group
 	// Differences make the groups not similar.
 	Differences []string
 	// Unknown says why the groups cannot be compared, empty if they can.
@@ -26,21 +26,21 @@ type Similarity struct {
 // Similarities returns the comparison of a group with each other group that the autoscaler
 // scales, the most similar first and those that cannot be compared last. Source: processors/nodegroupset/compare_nodegroups.go of 1.18.2
 // to 1.36.1; 1.18.0 and 1.18.1 differ in how much memory may differ.
-func (w *World) Similarities(g *Group) []Similarity {
+func (j *Judge) Similarities(g *world.Group) []Similarity {
 	var all []Similarity
-	here, _, known := w.newNode(g)
-	for _, other := range w.Groups {
-		if other == g || len(w.Outside(other)) > 0 {
+	here, _, known := j.newNode(g)
+	for _, other := range j.Groups {
+		if other == g || len(j.Outside(other)) > 0 {
 			continue
 		}
 		s := Similarity{Other: other}
-		switch there, _, otherKnown := w.newNode(other); {
+		switch there, _, otherKnown := j.newNode(other); {
 		case !known:
 			s.Unknown = "what a node of " + g.Name + " has is not known"
 		case !otherKnown:
 			s.Unknown = "what a node of it has is not known"
 		default:
-			s.Differences = w.differences(here, there)
+			s.Differences = j.differences(here, there)
 		}
 		all = append(all, s)
 	}
@@ -56,20 +56,14 @@ func (w *World) Similarities(g *Group) []Similarity {
 
 // newNode returns what the autoscaler expects of a new node of a group, and from what it knows
 // that; ok is false if the record does not have it.
-func (w *World) newNode(g *Group) (at place, basis string, ok bool) {
-	at, basis, ok = w.next(g, &Pod{})
+func (j *Judge) newNode(g *world.Group) (at place, basis string, ok bool) {
+	at, basis, ok = j.next(g, &world.Pod{})
 	return at, basis, ok && isEnough(at.allocatable)
 }
 
-// Balances returns the setting of --balance-similar-node-groups, and whether it is on.
-func (a Autoscaler) Balances() (Setting, bool) {
-	const flag = "balance-similar-node-groups"
-	return a.Setting(flag), a.set(flag)
-}
-
 // differences returns in what two groups' nodes differ for the autoscaler's comparator.
-func (w *World) differences(here, there place) []string {
-	if only := w.Autoscaler.list("balancing-label"); len(only) > 0 {
+func (j *Judge) differences(here, there place) []string {
+	if only := j.Autoscaler.List("balancing-label"); len(only) > 0 {
 		return labelDifferences(only, here.labels, there.labels, true)
 	}
 	var found []string
@@ -87,7 +81,7 @@ func (w *World) differences(here, there place) []string {
 		}
 	}
 	ratio := func(flag string) func(corev1.ResourceName) float64 {
-		return func(corev1.ResourceName) float64 { return w.Autoscaler.Setting(flag).Number() }
+		return func(corev1.ResourceName) float64 { return j.Autoscaler.Setting(flag).Number() }
 	}
 	compare("capacity", here.capacity, there.capacity, func(name corev1.ResourceName) float64 {
 		if name == corev1.ResourceMemory {
@@ -97,8 +91,8 @@ func (w *World) differences(here, there place) []string {
 	})
 	compare("allocatable", here.allocatable, there.allocatable, ratio("max-allocatable-difference-ratio"))
 	compare("free", here.free(), there.free(), ratio("max-free-difference-ratio"))
-	ignored := slices.Concat(ignoredLabels, w.Autoscaler.list("balancing-ignore-label"))
-	if w.Autoscaler.Release().IgnoresCloudLabels {
+	ignored := slices.Concat(ignoredLabels, j.Autoscaler.List("balancing-ignore-label"))
+	if j.Autoscaler.Release().IgnoresCloudLabels {
 		ignored = slices.Concat(ignored, cloudLabels)
 	}
 	keys := slices.Sorted(maps.Keys(union(here.labels, there.labels)))
@@ -175,12 +169,7 @@ func allowed(ratio float64, both bool) string {
 	if ratio == 0 || math.IsNaN(ratio) || !both {
 		return ""
 	}
-	return fmt.Sprintf(" (at most %s may differ)", Percent(ratio))
-}
-
-// list returns the items of a flag that may be given several times.
-func (a Autoscaler) list(flag string) []string {
-	return slices.DeleteFunc(strings.Split(strings.Trim(a.Flags[flag], "[]"), ","), func(s string) bool { return s == "" })
+	return fmt.Sprintf(" (at most %s may differ)", shape.Percent(ratio))
 }
 
 // Offer is what a new node of a group has for pods, as the autoscaler expects it.
@@ -196,8 +185,8 @@ type Offer struct {
 
 // Offer returns what the autoscaler expects of a new node of a group. It returns false if it
 // knows nothing of the group's nodes.
-func (w *World) Offer(g *Group) (Offer, bool) {
-	at, basis, ok := w.newNode(g)
+func (j *Judge) Offer(g *world.Group) (Offer, bool) {
+	at, basis, ok := j.newNode(g)
 	if !ok {
 		return Offer{}, false
 	}

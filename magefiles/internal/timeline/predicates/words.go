@@ -2,7 +2,6 @@ package predicates
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // Subject is what a refusal is about.
@@ -29,8 +29,8 @@ type Subject struct {
 	// Counts returns how many pods a topology spread constraint counts, by the values of its
 	// topology key.
 	Counts func(corev1.TopologySpreadConstraint) map[string]int
-	// Claims, Volumes and StorageClasses are all such objects on record.
-	Claims, Volumes, StorageClasses []json.RawMessage
+	// Storage is what the cluster has for volumes.
+	Storage world.Storage
 }
 
 // Reasons of the scheduler's filters. Source: pkg/scheduler/framework/plugins of Kubernetes 1.36, the
@@ -125,9 +125,8 @@ func countsText(counts map[string]int) string {
 // whereVolumesAre returns the node affinity of the volumes of a pod's claims.
 func (s Subject) whereVolumesAre() string {
 	var texts []string
-	for _, raw := range s.Volumes {
-		var v corev1.PersistentVolume
-		if json.Unmarshal(raw, &v) != nil || v.Spec.ClaimRef == nil || v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil {
+	for _, v := range s.Storage.Volumes {
+		if v.Spec.ClaimRef == nil || v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil {
 			continue
 		}
 		if c := v.Spec.ClaimRef; c.Namespace == s.Namespace && slices.Contains(s.Pod.Claims, c.Name) {
@@ -139,22 +138,19 @@ func (s Subject) whereVolumesAre() string {
 
 // storageClass returns the StorageClass with that name; nil if it is not on record.
 func (s Subject) storageClass(name string) *storagev1.StorageClass {
-	for _, raw := range s.StorageClasses {
-		var c storagev1.StorageClass
-		if json.Unmarshal(raw, &c) == nil && c.Name == name {
-			return &c
-		}
+	i := slices.IndexFunc(s.Storage.Classes, func(c *storagev1.StorageClass) bool { return c.Name == name })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return s.Storage.Classes[i]
 }
 
 // whereVolumesCome returns where the storage classes of a pod's claims provision volumes, as the end
 // of a sentence.
 func (s Subject) whereVolumesCome() string {
 	var texts []string
-	for _, raw := range s.Claims {
-		var c corev1.PersistentVolumeClaim
-		if json.Unmarshal(raw, &c) != nil || c.Namespace != s.Namespace || !slices.Contains(s.Pod.Claims, c.Name) || c.Spec.StorageClassName == nil {
+	for _, c := range s.Storage.Claims {
+		if c.Namespace != s.Namespace || !slices.Contains(s.Pod.Claims, c.Name) || c.Spec.StorageClassName == nil {
 			continue
 		}
 		class := s.storageClass(*c.Spec.StorageClassName)

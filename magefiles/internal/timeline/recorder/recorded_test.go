@@ -39,7 +39,7 @@ func TestRecordedObjects(t *testing.T) {
 					return f.Kind == timeline.Node && f.Group == "sc-web"
 				})].Name
 				for _, what := range []string{"group/sc-web", "node/" + node} {
-					answer, err := explain.Text(facts, what, explain.Options{})
+					answer, err := explain.Text(t.Context(), facts, what, explain.Options{})
 					if err != nil {
 						t.Error(err)
 					}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -261,6 +262,11 @@ func Amount(name corev1.ResourceName, milli int64) string {
 		return "1Mi"
 	}
 	return fmt.Sprintf("%dMi", (milli+mebi-1)/mebi)
+}
+
+// Percent returns a share in percent, with at most one decimal.
+func Percent(share float64) string {
+	return strings.TrimSuffix(strconv.FormatFloat(100*share, 'f', 1, 64), ".0") + "%"
 }
 
 // Encode returns a shape as the record has it.

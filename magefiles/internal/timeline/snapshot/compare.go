@@ -16,6 +16,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // Difference is a value of which the autoscaler and the record disagree.
@@ -47,7 +48,7 @@ func Compare(s *Snapshot, facts []timeline.Fact, until time.Time) []Difference {
 
 // differences returns in what a snapshot differs from a record at a time.
 func differences(s *Snapshot, facts []timeline.Fact, at time.Time) []Difference {
-	c := comparison{Snapshot: s, world: fit.At(facts, at), facts: facts}
+	c := comparison{Snapshot: s, judge: fit.New(world.At(facts, at)), facts: facts}
 	c.nodes()
 	c.pods()
 	c.templates()
@@ -57,7 +58,7 @@ func differences(s *Snapshot, facts []timeline.Fact, at time.Time) []Difference 
 // comparison is a snapshot beside the cluster at one moment.
 type comparison struct {
 	*Snapshot
-	world *fit.World
+	judge *fit.Judge
 	facts []timeline.Fact
 	found []Difference
 }
@@ -79,7 +80,7 @@ func (c *comparison) nodes() {
 			expected[timeline.LastPart(group)]++
 			continue
 		}
-		recorded := c.world.NodeOf(name)
+		recorded := c.judge.NodeOf(name)
 		if recorded == nil {
 			c.add("node", name, "counts", "none", "")
 			continue
@@ -92,7 +93,7 @@ func (c *comparison) nodes() {
 			c.amounts(name, "requested", requested(n.Pods), recorded.Used)
 		}
 	}
-	for _, n := range c.world.Nodes {
+	for _, n := range c.judge.Nodes {
 		switch {
 		case counted[n.Name]:
 		case !n.WasReady:
@@ -107,11 +108,11 @@ func (c *comparison) nodes() {
 	for group := range c.Templates {
 		scaled[timeline.LastPart(group)] = true
 	}
-	for _, g := range c.world.Groups {
+	for _, g := range c.judge.Groups {
 		if !scaled[g.Name] {
 			continue
 		}
-		if coming := len(c.world.Coming(g)); coming != expected[g.Name] {
+		if coming := len(c.judge.Coming(g)); coming != expected[g.Name] {
 			c.add("group", g.Name, fmt.Sprintf("expects %s", timeline.Plural(expected[g.Name], "more node")), timeline.Plural(coming, "machine")+" on the way", "")
 		}
 	}
@@ -168,7 +169,7 @@ func taintsOf(taints []corev1.Taint) map[string]string {
 
 func podName(p *corev1.Pod) string { return p.Namespace + "/" + p.Name }
 
-func samePods(n Node, recorded *fit.Node) bool {
+func samePods(n Node, recorded *world.Node) bool {
 	names := map[string]bool{}
 	for _, p := range recorded.Pods {
 		names[p.Name] = true
@@ -199,7 +200,7 @@ func (c *comparison) pods() {
 		for i := range n.Pods {
 			name := podName(&n.Pods[i])
 			counted[name] = n.Node.Name
-			switch p := c.world.PodOf("", name); {
+			switch p := c.judge.PodOf("", name); {
 			case p == nil:
 				c.add("pod", name, "on "+n.Node.Name, "none", "")
 			case p.Node != n.Node.Name:
@@ -211,9 +212,9 @@ func (c *comparison) pods() {
 	for i := range c.Schedulable {
 		schedulable[podName(&c.Schedulable[i])] = true
 	}
-	for _, p := range c.world.Pods {
+	for _, p := range c.judge.Pods {
 		_, there := counted[p.Name]
-		switch ignored := c.world.Ignored(p); {
+		switch ignored := c.judge.Ignored(p); {
 		case there:
 		case p.Node != "":
 			if slices.ContainsFunc(c.Nodes, func(n Node) bool { return n.Node.Name == p.Node }) {
@@ -221,13 +222,15 @@ func (c *comparison) pods() {
 			}
 		case schedulable[p.Name]:
 			c.add("pod", p.Name, "needs no new node", "waits", c.schedulers(p))
-		case len(ignored) == 0 && len(c.world.Room(p)) > 0 && len(c.world.Unjudged(p)) == 0:
-			c.add("pod", p.Name, "needs a new node", "fits on "+c.world.Room(p)[0].Name, "")
+		case len(ignored) == 0 && len(c.judge.Unjudged(p)) == 0:
+			if room := c.judge.Room(p); len(room) > 0 {
+				c.add("pod", p.Name, "needs a new node", "fits on "+room[0].Name, "")
+			}
 		}
 	}
 }
 
-func where(p *fit.Pod) string {
+func where(p *world.Pod) string {
 	if p.Node == "" {
 		return "waits"
 	}
@@ -235,9 +238,9 @@ func where(p *fit.Pod) string {
 }
 
 // expendable says that the autoscaler leaves out the pod for its priority.
-func (c *comparison) expendable(p *fit.Pod) string {
+func (c *comparison) expendable(p *world.Pod) string {
 	const flag = "expendable-pods-priority-cutoff"
-	cutoff, err := resource.ParseQuantity(c.world.Autoscaler.Setting(flag).Value)
+	cutoff, err := resource.ParseQuantity(c.judge.Autoscaler.Setting(flag).Value)
 	if err != nil || int64(p.Priority) >= cutoff.Value() {
 		return ""
 	}
@@ -245,8 +248,8 @@ func (c *comparison) expendable(p *fit.Pod) string {
 }
 
 // schedulers says where the pod fits by the record, or what the scheduler says.
-func (c *comparison) schedulers(p *fit.Pod) string {
-	if room := c.world.Room(p); len(room) > 0 && len(c.world.Unjudged(p)) == 0 {
+func (c *comparison) schedulers(p *world.Pod) string {
+	if room := c.judge.Room(p); len(room) > 0 && len(c.judge.Unjudged(p)) == 0 {
 		return "by the record too, it fits on " + room[0].Name
 	}
 	if p.Message != "" {
@@ -309,7 +312,7 @@ func amountsOf(list corev1.ResourceList) map[string]string {
 // nodesOf returns the Ready nodes of a group or, if there are none, the last one that the
 // record has, and which of these they are.
 func (c *comparison) nodesOf(group string) (nodes []shape.Node, which string) {
-	if g := c.world.GroupOf(group); g != nil {
+	if g := c.judge.GroupOf(group); g != nil {
 		for _, n := range g.Nodes {
 			if n.Ready {
 				nodes = append(nodes, n.Node)
@@ -320,13 +323,13 @@ func (c *comparison) nodesOf(group string) (nodes []shape.Node, which string) {
 		return nodes, ""
 	}
 	for _, f := range slices.Backward(c.facts) {
-		if f.Kind != timeline.Node || f.What != timeline.Shaped || f.Group != group || f.Shape == nil || f.Time.After(c.world.At) {
+		if f.Kind != timeline.Node || f.What != timeline.Shaped || f.Group != group || f.Shape == nil || f.Time.After(c.judge.At) {
 			continue
 		}
 		var last shape.Node
 		if json.Unmarshal(f.Shape, &last) == nil && len(last.Allocatable) > 0 {
 			which := "which is gone"
-			if c.world.NodeOf(f.Name) != nil {
+			if c.judge.NodeOf(f.Name) != nil {
 				which = "which is not Ready"
 			}
 			return []shape.Node{last}, "compared with " + timeline.Tidy(f.Name) + ", " + which

@@ -8,6 +8,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // Standing is what a snapshot has of a pod that waits for a node.
@@ -23,13 +24,13 @@ type Standing struct {
 }
 
 // Standing returns what the snapshot has of a pod that waits.
-func (s *Snapshot) Standing(p *fit.Pod) Standing {
-	w := s.world()
+func (s *Snapshot) Standing(p *world.Pod) Standing {
+	j := fit.New(s.world())
 	standing := Standing{
 		NeedsNone: slices.ContainsFunc(s.Schedulable, func(other corev1.Pod) bool { return podName(&other) == p.Name }),
-		Refusals:  w.Refusals(p),
+		Refusals:  j.Refusals(p),
 	}
-	for _, n := range w.Room(p) {
+	for _, n := range j.Room(p) {
 		if n.Group != "" {
 			standing.Coming = timeline.AppendUnique(standing.Coming, n.Group)
 		} else {
@@ -41,16 +42,16 @@ func (s *Snapshot) Standing(p *fit.Pod) Standing {
 
 // world returns the nodes of the snapshot with their pods. Those that the autoscaler expects
 // have a group.
-func (s *Snapshot) world() *fit.World {
-	w := &fit.World{At: s.Start}
+func (s *Snapshot) world() *world.World {
+	w := &world.World{At: s.Start}
 	for _, n := range s.Nodes {
 		name, group := n.Node.Name, timeline.LastPart(s.expects(n.Node.Name))
 		if group != "" {
 			name = "a new node of " + group
 		}
-		node := &fit.Node{Node: shape.OfNode(&n.Node, autoscalersTaints...), Name: name, Group: group, WasReady: true, Ready: true, Used: requested(n.Pods)}
+		node := &world.Node{Node: shape.OfNode(&n.Node, autoscalersTaints...), Name: name, Group: group, WasReady: true, Ready: true, Used: requested(n.Pods)}
 		for i := range n.Pods {
-			node.Pods = append(node.Pods, &fit.Pod{Pod: shape.OfPod(&n.Pods[i]), Name: podName(&n.Pods[i]), Node: n.Node.Name})
+			node.Pods = append(node.Pods, &world.Pod{Pod: shape.OfPod(&n.Pods[i]), Name: podName(&n.Pods[i]), Node: n.Node.Name})
 		}
 		w.Nodes = append(w.Nodes, node)
 	}

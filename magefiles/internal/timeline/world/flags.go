@@ -1,7 +1,9 @@
-package fit
+package world
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline/setting"
@@ -40,18 +42,42 @@ func (a Autoscaler) Changed() map[string]string {
 	return changed
 }
 
-// set reports whether a flag that is true or false is true.
-func (a Autoscaler) set(flag string) bool {
+// On reports whether a flag that is true or false is true.
+func (a Autoscaler) On(flag string) bool {
 	on, err := strconv.ParseBool(a.Setting(flag).Value)
 	return err == nil && on
 }
 
-// option returns a setting that an annotation of the group may override, in releases that
+// Option returns a setting that an annotation of the group may override, in releases that
 // read it.
-func (w *World) option(g *Group, flag, annotation string) Setting {
+func (w *World) Option(g *Group, flag, annotation string) Setting {
 	value := g.Annotations[release.SizePrefix+"/autoscaling-options-"+annotation]
 	if value == "" || !w.Autoscaler.Release().GroupOptions {
 		return w.Autoscaler.Setting(flag)
 	}
 	return Setting{Value: value, By: "the group's annotation " + annotation}
+}
+
+// List returns the items of a flag that may be given several times.
+func (a Autoscaler) List(flag string) []string {
+	return slices.DeleteFunc(strings.Split(strings.Trim(a.Flags[flag], "[]"), ","), func(s string) bool { return s == "" })
+}
+
+// SizeAnnotation returns the annotation that bounds a group's size. which is min or max.
+func (w *World) SizeAnnotation(which string) string {
+	return release.SizeAnnotation(w.Autoscaler.Release().SizePrefix, which)
+}
+
+// Limits returns the minimum and the maximum of a group's annotations, 0 for one that is
+// missing.
+func (w *World) Limits(g *Group) (least, most int) {
+	least, _ = strconv.Atoi(g.Annotations[w.SizeAnnotation("min")])
+	most, _ = strconv.Atoi(g.Annotations[w.SizeAnnotation("max")])
+	return least, most
+}
+
+// Balances returns the setting of --balance-similar-node-groups, and whether it is on.
+func (a Autoscaler) Balances() (Setting, bool) {
+	const flag = "balance-similar-node-groups"
+	return a.Setting(flag), a.On(flag)
 }

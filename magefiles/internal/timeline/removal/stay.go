@@ -1,18 +1,21 @@
-package fit
+// Package removal says why the autoscaler keeps a node, and what the removal of one waits for.
+package removal
 
 import (
 	"cmp"
+	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/setting"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // Annotations that decide what the autoscaler does with a node or a pod.
@@ -26,11 +29,11 @@ const (
 type Stay struct {
 	Usage Usage
 	// Obstacles hold for the node, in the order in which the autoscaler judges.
-	Obstacles []Obstacle
+	Obstacles []fit.Obstacle
 	// Blockers are the pods that block its removal, one for each reason.
 	Blockers []Blocker
 	// AtMinimum is set if the group may not become smaller.
-	AtMinimum *Obstacle
+	AtMinimum *fit.Obstacle
 	// Timers are the times that must pass, also those that are over.
 	Timers []Timer
 	// Unjudged says what this package does not judge of what may keep the node.
@@ -40,38 +43,42 @@ type Stay struct {
 // Blocker is a pod that blocks the removal of its node.
 type Blocker struct {
 	Pod string
-	Obstacle
+	fit.Obstacle
 }
 
-// Stay returns what keeps the autoscaler from removing a node. The rules are those of
-// cluster-autoscaler/core/scaledown and simulator in the releases.
-func (w *World) Stay(n *Node, g *Group) Stay {
-	s := Stay{Usage: w.usage(n, g)}
-	obstacle := func(text, change string) { s.Obstacles = append(s.Obstacles, Obstacle{text, change}) }
-	if !w.Autoscaler.set("scale-down-enabled") {
-		obstacle("--scale-down-enabled is false", "--scale-down-enabled")
+// obstacle returns a reason and the smallest change that removes it.
+func obstacle(text, change string) fit.Obstacle { return fit.Obstacle{Text: text, Change: change} }
+
+// Of returns what keeps the autoscaler from removing a node of a group, by what j judges of places for
+// its pods. The rules are those of cluster-autoscaler/core/scaledown and simulator in the releases.
+func Of(j *fit.Judge, n *world.Node, g *world.Group) Stay {
+	w := j.World
+	s := Stay{Usage: usage(w, n, g)}
+	keeps := func(text, change string) { s.Obstacles = append(s.Obstacles, obstacle(text, change)) }
+	if !w.Autoscaler.On("scale-down-enabled") {
+		keeps("--scale-down-enabled is false", "--scale-down-enabled")
 	}
 	if n.Annotations[scaleDownDisabled] == "true" {
-		obstacle("its annotation "+scaleDownDisabled+" is true", "no annotation "+scaleDownDisabled+" on the node")
+		keeps("its annotation "+scaleDownDisabled+" is true", "no annotation "+scaleDownDisabled+" on the node")
 	}
-	if !n.Ready && !w.Autoscaler.set("scale-down-unready-enabled") {
-		obstacle("it is not Ready, and --scale-down-unready-enabled is false", "a node that is Ready, or --scale-down-unready-enabled")
+	if !n.Ready && !w.Autoscaler.On("scale-down-unready-enabled") {
+		keeps("it is not Ready, and --scale-down-unready-enabled is false", "a node that is Ready, or --scale-down-unready-enabled")
 	}
 	if !s.Usage.Idle {
 		change := fmt.Sprintf("fewer requests for %s on the node, or a higher threshold", s.Usage.Decisive)
 		if s.Usage.flags != "" {
 			change += ", or " + s.Usage.flags
 		}
-		obstacle(s.Usage.String(), change)
+		keeps(s.Usage.String(), change)
 	}
-	s.Blockers, s.Unjudged = w.blockers(n)
+	s.Blockers, s.Unjudged = blockers(j, n)
 	if least, _ := w.Limits(g); g.Wanted <= least {
-		s.AtMinimum = &Obstacle{fmt.Sprintf("min reached: %s wants %d of at least %d", g.Name, g.Wanted, least), fmt.Sprintf("min of %s to %d", g.Name, max(0, g.Wanted-1))}
+		s.AtMinimum = new(obstacle(fmt.Sprintf("min reached: %s wants %d of at least %d", g.Name, g.Wanted, least), fmt.Sprintf("min of %s to %d", g.Name, max(0, g.Wanted-1))))
 	}
 	if s.Usage.Idle && len(s.Blockers) == 0 {
-		s.Timers = append(s.Timers, w.unneeded(n, g))
+		s.Timers = append(s.Timers, unneeded(w, n, g))
 	}
-	s.Timers = append(s.Timers, w.CoolDowns(g)...)
+	s.Timers = append(s.Timers, CoolDowns(w, g)...)
 	return s
 }
 
@@ -86,7 +93,7 @@ type Usage struct {
 	Shares []ResourceShare
 	// Threshold is the share above which the node stays. Releases differ at the threshold
 	// itself.
-	Threshold Setting
+	Threshold setting.Setting
 	// Excluded says which pods the autoscaler leaves out.
 	Excluded []string
 	// Idle is set if the node may be removed.
@@ -111,34 +118,18 @@ func (u Usage) String() string {
 	case u.Share == limit:
 		relation = "at"
 	}
-	return fmt.Sprintf("%s of %s is requested, %s the threshold of %s (%s)", Percent(u.Share), u.Decisive, relation, Percent(u.Threshold.Number()), u.Threshold.By)
+	return fmt.Sprintf("%s of %s is requested, %s the threshold of %s (%s)", shape.Percent(u.Share), u.Decisive, relation, shape.Percent(u.Threshold.Number()), u.Threshold.By)
 }
-
-// Percent returns a share in percent, with at most one decimal.
-func Percent(share float64) string {
-	return strings.TrimSuffix(strconv.FormatFloat(100*share, 'f', 1, 64), ".0") + "%"
-}
-
-// gpuLabel is on nodes with GPUs, and gpus is the resource that counts there. Source:
-// cloudprovider/clusterapi/clusterapi_provider.go and utils/gpu/gpu.go.
-const (
-	gpuLabel = "cluster-api/accelerator"
-	gpus     = corev1.ResourceName("nvidia.com/gpu")
-)
-
-// gpuResources are the resources by which the autoscaler sees that the GPUs of a node are there.
-// Source: utils/gpu/gpu.go of 1.36.1; older releases know fewer.
-var gpuResources = []corev1.ResourceName{gpus, "amd.com/gpu", "microsoft.com/directx"}
 
 // usage returns how much of a node is in use. Source: simulator/utilization/info.go,
 // Calculate.
-func (w *World) usage(n *Node, g *Group) Usage {
+func usage(w *world.World, n *world.Node, g *world.Group) Usage {
 	names, u := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}, Usage{}
-	u.Threshold = w.option(g, "scale-down-utilization-threshold", "scaledownutilizationthreshold")
-	if _, labelled := n.Labels[gpuLabel]; labelled {
-		names, u.Threshold = []corev1.ResourceName{gpus}, w.option(g, "scale-down-gpu-utilization-threshold", "scaledowngpuutilizationthreshold")
+	u.Threshold = w.Option(g, "scale-down-utilization-threshold", "scaledownutilizationthreshold")
+	if _, labelled := n.Labels[fit.GPULabel]; labelled {
+		names, u.Threshold = []corev1.ResourceName{fit.GPUs}, w.Option(g, "scale-down-gpu-utilization-threshold", "scaledowngpuutilizationthreshold")
 	}
-	daemons, mirrors := w.Autoscaler.set("ignore-daemonsets-utilization"), w.Autoscaler.set("ignore-mirror-pods-utilization")
+	daemons, mirrors := w.Autoscaler.On("ignore-daemonsets-utilization"), w.Autoscaler.On("ignore-mirror-pods-utilization")
 	if daemons {
 		u.Excluded = append(u.Excluded, "pods of DaemonSets")
 	}
@@ -146,18 +137,18 @@ func (w *World) usage(n *Node, g *Group) Usage {
 		u.Excluded = append(u.Excluded, "static pods")
 	}
 	for _, name := range names {
-		share := w.share(n, name, daemons, mirrors)
-		u.Shares = append(u.Shares, ResourceShare{name, w.share(n, name, false, false), w.share(n, name, true, true)})
+		part := share(w, n, name, daemons, mirrors)
+		u.Shares = append(u.Shares, ResourceShare{name, share(w, n, name, false, false), share(w, n, name, true, true)})
 		// Of equal shares, that of memory decides.
-		if u.Decisive == "" || share >= u.Share {
-			u.Decisive, u.Share = name, share
+		if u.Decisive == "" || part >= u.Share {
+			u.Decisive, u.Share = name, part
 		}
 	}
 	limit := u.Threshold.Number()
 	idle := func(notDaemons, notMirrors bool) bool {
 		return !slices.ContainsFunc(names, func(name corev1.ResourceName) bool {
-			share := w.share(n, name, notDaemons, notMirrors)
-			return share > limit || share == limit && !w.Autoscaler.Release().RemovesAtThreshold
+			part := share(w, n, name, notDaemons, notMirrors)
+			return part > limit || part == limit && !w.Autoscaler.Release().RemovesAtThreshold
 		})
 	}
 	u.Idle = idle(daemons, mirrors)
@@ -174,18 +165,9 @@ func (w *World) usage(n *Node, g *Group) Usage {
 	return u
 }
 
-// lacksGPUs reports whether a node should have GPUs that it does not offer yet.
-func (n *Node) lacksGPUs() bool {
-	_, labelled := n.Labels[gpuLabel]
-	return labelled && !slices.ContainsFunc(gpuResources, func(name corev1.ResourceName) bool {
-		q, there := n.Allocatable[name]
-		return there && !q.IsZero()
-	})
-}
-
 // share returns which part of a resource the pods of a node request. The requests of pods
 // that do not count are subtracted from the whole too.
-func (w *World) share(n *Node, name corev1.ResourceName, notDaemons, notMirrors bool) float64 {
+func share(w *world.World, n *world.Node, name corev1.ResourceName, notDaemons, notMirrors bool) float64 {
 	all, used := n.Allocatable[name], int64(0)
 	whole := all.MilliValue()
 	for _, p := range n.Pods {
@@ -196,7 +178,7 @@ func (w *World) share(n *Node, name corev1.ResourceName, notDaemons, notMirrors 
 				continue
 			}
 			whole -= requested.MilliValue()
-		case !w.overdue(p):
+		case !overdue(w, p):
 			used += requested.MilliValue()
 		}
 	}
@@ -211,40 +193,57 @@ func (w *World) share(n *Node, name corev1.ResourceName, notDaemons, notMirrors 
 const overdueAfter = 30 * time.Second
 
 // overdue reports whether a deleted pod should have ended.
-func (w *World) overdue(p *Pod) bool {
+func overdue(w *world.World, p *world.Pod) bool {
 	return !p.Deleted.IsZero() && p.Deleted.Add(time.Duration(p.Grace)*time.Second+overdueAfter).Before(w.At)
 }
 
 // moving returns the pods of a node that the autoscaler would evict to remove it, and the pods
 // that it does not evict.
-func (w *World) moving(n *Node) (moving []*Pod, blockers []Blocker) {
+func moving(w *world.World, n *world.Node) (leaving []*world.Pod, blockers []Blocker) {
 	for _, p := range n.Pods {
-		if p.Mirror() || p.OfDaemonSet() || w.overdue(p) {
+		if p.Mirror() || p.OfDaemonSet() || overdue(w, p) {
 			continue
 		}
-		found := w.notEvicted(p)
+		found := notEvicted(w, p)
 		for _, o := range found {
 			blockers = append(blockers, Blocker{p.Name, o})
 		}
 		if len(found) == 0 {
-			moving = append(moving, p)
+			leaving = append(leaving, p)
 		}
 	}
-	return moving, blockers
+	return leaving, blockers
+}
+
+// Consult asks the scheduler's filters where the pods of a node fit that must leave it, if one of them
+// requires what package fit does not judge.
+func Consult(ctx context.Context, j *fit.Judge, ask fit.Scheduler, n *world.Node) error {
+	leaving, _ := moving(j.World, n)
+	return j.ConsultMoves(ctx, ask, n, leaving)
+}
+
+// Filters returns the version of Kubernetes whose filters judged the pods of a node that must leave it,
+// empty if none did.
+func Filters(j *fit.Judge, n *world.Node) string {
+	leaving, _ := moving(j.World, n)
+	return j.FiltersOf(leaving...)
 }
 
 // blockers returns the pods that block the removal of a node, and what is not judged.
-func (w *World) blockers(n *Node) (blockers []Blocker, unjudged []string) {
-	moving, blockers := w.moving(n)
-	if !w.BudgetsKnown && len(moving) > 0 {
+func blockers(j *fit.Judge, n *world.Node) (blockers []Blocker, unjudged []string) {
+	leaving, blockers := moving(j.World, n)
+	if !j.BudgetsKnown && len(leaving) > 0 {
 		unjudged = append(unjudged, "PodDisruptionBudgets, which are not all on record")
 	}
-	for _, p := range moving {
-		if u := w.Unjudged(p); len(u) > 0 {
+	for _, p := range leaving {
+		if u := j.Unjudged(p); len(u) > 0 {
 			unjudged = append(unjudged, p.Name+": "+strings.Join(u, ", "))
 		}
 	}
-	return append(blockers, w.homeless(n, moving)...), unjudged
+	for _, h := range j.Homeless(n, leaving) {
+		blockers = append(blockers, Blocker{h.Pod.Name, h.Obstacle})
+	}
+	return blockers, unjudged
 }
 
 // onCompletion is a value of safeToEvict, for releases that know it: the pod is not evicted,
@@ -256,49 +255,49 @@ var replicated = map[string]bool{"ReplicationController": true, "Job": true, "Re
 
 // notEvicted returns why the autoscaler does not evict a pod. Source: the rules in
 // simulator/drainability/rules, in older releases utils/drain/drain.go.
-func (w *World) notEvicted(p *Pod) []Obstacle {
-	a, release := w.Autoscaler, w.Autoscaler.Release()
-	budgets := w.budgets(p)
-	var found, budgeted []Obstacle
-	for _, b := range budgets {
-		if o := b.blocks(); o != nil {
+func notEvicted(w *world.World, p *world.Pod) []fit.Obstacle {
+	a, r := w.Autoscaler, w.Autoscaler.Release()
+	selecting := budgets(w, p)
+	var found, budgeted []fit.Obstacle
+	for _, b := range selecting {
+		if o := blocks(b); o != nil {
 			budgeted = append(budgeted, *o)
 		}
 	}
-	if few := w.fewReplicas(p); few != nil {
+	if few := fewReplicas(w, p); few != nil {
 		found = append(found, *few) // whatever the annotation says
 	}
 	safe := p.Annotations[safeToEvict]
 	switch {
-	case safe == "true" && release.BudgetsBindSafePods:
+	case safe == "true" && r.BudgetsBindSafePods:
 		return append(found, budgeted...)
 	case safe == "true":
 		return found
-	case safe == onCompletion && release.WaitsForCompletion:
-		return append(found, Obstacle{"its annotation " + safeToEvict + " is on-completion: the node waits for its end", "its end"})
+	case safe == onCompletion && r.WaitsForCompletion:
+		return append(found, obstacle("its annotation "+safeToEvict+" is on-completion: the node waits for its end", "its end"))
 	}
 	evictable := "the annotation " + safeToEvict + ": \"true\" on the pod"
 	switch {
 	case p.Owner == nil:
-		found = append(found, Obstacle{"no controller would create it again", evictable})
-	case !replicated[p.Owner.Kind] && a.set("skip-nodes-with-custom-controller-pods"):
-		found = append(found, Obstacle{
+		found = append(found, obstacle("no controller would create it again", evictable))
+	case !replicated[p.Owner.Kind] && a.On("skip-nodes-with-custom-controller-pods"):
+		found = append(found, obstacle(
 			fmt.Sprintf("its controller is a %s, and --skip-nodes-with-custom-controller-pods keeps nodes with pods of such a controller", p.Owner.Kind), evictable,
-		})
+		))
 	}
-	if namespaceOf(p.Name) == "kube-system" && len(budgets) == 0 && a.set("skip-nodes-with-system-pods") {
-		if o := w.systemPod(p); o != nil {
+	if p.Namespace() == "kube-system" && len(selecting) == 0 && a.On("skip-nodes-with-system-pods") {
+		if o := systemPod(w, p); o != nil {
 			found = append(found, *o)
 		}
 	}
 	if safe == "false" {
-		found = append(found, Obstacle{"its annotation " + safeToEvict + " is false", "no annotation " + safeToEvict + " on the pod"})
+		found = append(found, obstacle("its annotation "+safeToEvict+" is false", "no annotation "+safeToEvict+" on the pod"))
 	}
-	if texts, names := w.localStorage(p); len(texts) > 0 && a.set("skip-nodes-with-local-storage") {
-		if release.ReleasesVolumes {
+	if texts, names := localStorage(w, p); len(texts) > 0 && a.On("skip-nodes-with-local-storage") {
+		if r.ReleasesVolumes {
 			evictable += fmt.Sprintf(", or %s: %s", safeVolumes, strings.Join(names, ","))
 		}
-		found = append(found, Obstacle{"it has local storage: " + strings.Join(texts, ", "), evictable + ", or --skip-nodes-with-local-storage=false"})
+		found = append(found, obstacle("it has local storage: "+strings.Join(texts, ", "), evictable+", or --skip-nodes-with-local-storage=false"))
 	}
 	return append(found, budgeted...)
 }
@@ -307,29 +306,29 @@ func (w *World) notEvicted(p *Pod) []Obstacle {
 // nil if it has enough. The autoscaler reads them in the controller's spec, which is not on
 // record: its pods are counted instead. Source: simulator/drainability/rules/replicacount, in
 // older releases utils/drain/drain.go.
-func (w *World) fewReplicas(p *Pod) *Obstacle {
+func fewReplicas(w *world.World, p *world.Pod) *fit.Obstacle {
 	least := int(w.Autoscaler.Setting("min-replica-count").Number())
-	if p.Owner == nil || p.Owner.Kind != "ReplicaSet" && p.Owner.Kind != "ReplicationController" || !w.Autoscaler.set("skip-nodes-with-custom-controller-pods") {
+	if p.Owner == nil || p.Owner.Kind != "ReplicaSet" && p.Owner.Kind != "ReplicationController" || !w.Autoscaler.On("skip-nodes-with-custom-controller-pods") {
 		return nil
 	}
 	n := 0
 	for _, other := range w.Pods {
-		if other.Owner != nil && *other.Owner == *p.Owner && namespaceOf(other.Name) == namespaceOf(p.Name) {
+		if other.Owner != nil && *other.Owner == *p.Owner && other.Namespace() == p.Namespace() {
 			n++
 		}
 	}
 	if n >= least {
 		return nil
 	}
-	return &Obstacle{
+	return new(obstacle(
 		fmt.Sprintf("its %s %s has %s, fewer than --min-replica-count=%d", p.Owner.Kind, p.Owner.Name, timeline.Plural(n, "pod"), least),
 		fmt.Sprintf("%d replicas of the %s %s, or --min-replica-count=%d", least, p.Owner.Kind, p.Owner.Name, n),
-	}
+	))
 }
 
 // systemPod returns why a pod of kube-system that no PodDisruptionBudget selects is not
 // evicted, nil if it is.
-func (w *World) systemPod(p *Pod) *Obstacle {
+func systemPod(w *world.World, p *world.Pod) *fit.Obstacle {
 	text := "it is in kube-system, and no PodDisruptionBudget selects it"
 	if !w.BudgetsKnown {
 		text = "it is in kube-system, and no PodDisruptionBudget is on record that selects it"
@@ -342,15 +341,15 @@ func (w *World) systemPod(p *Pod) *Obstacle {
 		}
 		text += fmt.Sprintf("; it is evicted from %s on, when it is %s old", timeline.Clock(end), timeline.DurationText(timeout))
 	}
-	return &Obstacle{text, "a PodDisruptionBudget that selects it and allows an eviction"}
+	return new(obstacle(text, "a PodDisruptionBudget that selects it and allows an eviction"))
 }
 
 // localStorage returns the pod's volumes on the node that its annotation does not release, and
 // the names of all of them. Source: utils/drain/drain.go, HasBlockingLocalStorage.
-func (w *World) localStorage(p *Pod) (texts, names []string) {
-	release := w.Autoscaler.Release()
+func localStorage(w *world.World, p *world.Pod) (texts, names []string) {
+	r := w.Autoscaler.Release()
 	var released []string
-	if release.ReleasesVolumes {
+	if r.ReleasesVolumes {
 		released = strings.Split(p.Annotations[safeVolumes], ",")
 	}
 	note := func(kind string, volumes []string) {
@@ -362,62 +361,12 @@ func (w *World) localStorage(p *Pod) (texts, names []string) {
 		}
 	}
 	note("the emptyDir", p.EmptyDirs)
-	if release.MemoryIsLocal {
+	if r.MemoryIsLocal {
 		note("the emptyDir in memory", p.MemoryDirs)
 	}
 	note("the hostPath", p.HostPaths)
 	note("the emptyDir or hostPath", p.LocalVolumes)
 	return texts, names
-}
-
-// homeless returns the pods that would fit on no other node, if they moved one after the
-// other.
-func (w *World) homeless(from *Node, moving []*Pod) []Blocker {
-	var found []Blocker
-	var others []place
-	for _, n := range w.Nodes {
-		if n != from && n.open() {
-			others = append(others, w.place(n, nil))
-		}
-	}
-	for _, p := range moving {
-		reasons := map[string]int{}
-		at := slices.IndexFunc(others, func(other place) bool {
-			other.refusals = w.judged[p][other.name]
-			obstacles := w.obstacles(p, other)
-			if len(obstacles) > 0 {
-				reasons[obstacles[0].Text]++
-			}
-			return len(obstacles) == 0
-		})
-		if at < 0 {
-			found = append(found, Blocker{p.Name, Obstacle{"it fits on no other node: " + counted(reasons), "another node on which it fits"}})
-			continue
-		}
-		others[at].put(p)
-	}
-	return found
-}
-
-// maxReasons is the largest number of reasons why a pod has no place.
-const maxReasons = 3
-
-// counted returns reasons with the numbers of nodes, the commonest first.
-func counted(reasons map[string]int) string {
-	if len(reasons) == 0 {
-		return "there is none that is Ready"
-	}
-	names := slices.SortedFunc(maps.Keys(reasons), func(a, b string) int {
-		return cmp.Or(reasons[b]-reasons[a], strings.Compare(a, b))
-	})
-	var texts []string
-	for _, name := range names[:min(len(names), maxReasons)] {
-		texts = append(texts, fmt.Sprintf("%s (%s)", name, timeline.Plural(reasons[name], "node")))
-	}
-	if left := len(names) - maxReasons; left > 0 {
-		texts = append(texts, fmt.Sprintf("and %s more", timeline.Plural(left, "reason")))
-	}
-	return strings.Join(texts, "; ")
 }
 
 // Timer is a time that must pass before the autoscaler removes a node.
@@ -440,14 +389,14 @@ type Timer struct {
 const Unneeded = "unneeded"
 
 // unneeded returns for how long the autoscaler must find the node unneeded.
-func (w *World) unneeded(n *Node, g *Group) Timer {
-	setting := w.option(g, "scale-down-unneeded-time", "scaledownunneededtime")
+func unneeded(w *world.World, n *world.Node, g *world.Group) Timer {
+	wait := w.Option(g, "scale-down-unneeded-time", "scaledownunneededtime")
 	if !n.Ready {
-		setting = w.option(g, "scale-down-unready-time", "scaledownunreadytime")
+		wait = w.Option(g, "scale-down-unready-time", "scaledownunreadytime")
 	}
 	// It taints only some nodes at a time, or none with --max-bulk-soft-taint-count=0.
 	t := Timer{Name: Unneeded, From: cmp.Or(n.Unneeded, n.Candidate)}
-	t.Needs, t.By = setting.Duration()
+	t.Needs, t.By = wait.Duration()
 	if !t.From.IsZero() {
 		t.Until = t.From.Add(t.Needs)
 	}
@@ -457,23 +406,23 @@ func (w *World) unneeded(n *Node, g *Group) Timer {
 // CoolDowns returns the delays before the autoscaler removes nodes again. With
 // --scale-down-delay-type-local they are those of the group, and there are none without a
 // group.
-func (w *World) CoolDowns(g *Group) []Timer {
+func CoolDowns(w *world.World, g *world.Group) []Timer {
 	a := &w.Autoscaler
-	last := cmp.Or(a.CoolDown, &a.decided)
-	if a.set("scale-down-delay-type-local") {
+	last := cmp.Or(a.CoolDown, &a.Decided)
+	if a.On("scale-down-delay-type-local") {
 		if g == nil {
 			return nil
 		}
-		last = cmp.Or(a.decidedOf[g.Name], &shape.CoolDown{})
+		last = cmp.Or(a.DecidedOf[g.Name], &shape.CoolDown{})
 	}
 	var timers []Timer
 	for _, c := range []struct {
 		name, flag    string
 		from, decided time.Time
 	}{
-		{"after adding nodes", "scale-down-delay-after-add", last.Add, a.decided.Add},
-		{"after deleting nodes", "scale-down-delay-after-delete", last.Delete, a.decided.Delete},
-		{"after a failure", "scale-down-delay-after-failure", last.Failure, a.decided.Failure},
+		{"after adding nodes", "scale-down-delay-after-add", last.Add, a.Decided.Add},
+		{"after deleting nodes", "scale-down-delay-after-delete", last.Delete, a.Decided.Delete},
+		{"after a failure", "scale-down-delay-after-failure", last.Failure, a.Decided.Failure},
 	} {
 		t := Timer{Name: c.name, From: c.from, OfLoop: last == a.CoolDown && c.decided.Sub(c.from) >= time.Second}
 		if t.From.Before(a.Since) {

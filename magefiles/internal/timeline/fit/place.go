@@ -16,14 +16,8 @@ import (
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline/predicates"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
-
-// Obstacle is a reason why something is not done, and the smallest change that removes it.
-type Obstacle struct {
-	Text string
-	// Change is empty if no single change removes it.
-	Change string
-}
 
 // place is a node, or the node that a group would get.
 type place struct {
@@ -40,7 +34,7 @@ type place struct {
 	// name is the name of the node, or of the node that a group would get. has are the pods on the
 	// node.
 	name string
-	has  []*Pod
+	has  []*world.Pod
 	// refusals are the refusals of the scheduler's filters.
 	refusals []predicates.Refusal
 	// group is set for the node that a group would get.
@@ -62,34 +56,34 @@ type place struct {
 
 // obstacles returns why the pod does not fit in a place, nil if it fits as far as that is
 // judged.
-func (w *World) obstacles(p *Pod, at place) []Obstacle {
-	resources, selectors, taints, ports := p.resources(at), p.selectors(at), p.taints(at), p.ports(at)
+func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
+	lacking, unlike, kept, taken := resources(p, at), selectors(p, at), taints(p, at), ports(p, at)
 	own := map[string]bool{
-		"NodeResourcesFit": len(resources) > 0, "NodeAffinity": len(selectors) > 0, "NodePorts": len(ports) > 0,
-		"TaintToleration": len(taints) > 0, "NodeUnschedulable": len(taints) > 0,
+		"NodeResourcesFit": len(lacking) > 0, "NodeAffinity": len(unlike) > 0, "NodePorts": len(taken) > 0,
+		"TaintToleration": len(kept) > 0, "NodeUnschedulable": len(kept) > 0,
 	}
-	found := slices.Concat(resources, selectors, taints, ports)
+	found := slices.Concat(lacking, unlike, kept, taken)
 	for _, r := range at.refusals {
 		if !own[r.Plugin] { // the lab's own words have amounts and names
-			found = append(found, w.refused(p, r, at))
+			found = append(found, j.refused(p, r, at))
 		}
 	}
 	return found
 }
 
 // put adds a pod to the place.
-func (at *place) put(p *Pod) {
+func (at *place) put(p *world.Pod) {
 	if at.used == nil {
 		at.used = corev1.ResourceList{}
 	}
-	add(at.used, p.Requests)
+	world.Add(at.used, p.Requests)
 	at.pods++
 	at.ports = append(at.ports, p.HostPorts...)
 	at.has = append(at.has, p)
 }
 
 // resources judges what the pod requests.
-func (p *Pod) resources(at place) []Obstacle {
+func resources(p *world.Pod, at place) []Obstacle {
 	var found []Obstacle
 	if most, ok := at.allocatable[corev1.ResourcePods]; ok && int64(at.pods) >= most.Value() {
 		found = append(found, Obstacle{fmt.Sprintf("no more pods: %d of %d are there", at.pods, most.Value()), ""})
@@ -134,19 +128,19 @@ func (at place) alone(name corev1.ResourceName) string {
 }
 
 // selectors judges nodeSelector and node affinity.
-func (p *Pod) selectors(at place) []Obstacle {
-	if p.matches(at.labels) {
+func selectors(p *world.Pod, at place) []Obstacle {
+	if matches(p, at.labels) {
 		return nil
 	}
 	var found []Obstacle
 	have := maps.Clone(at.labels)
 	for _, u := range at.unseen() {
-		enough := p.matches(union(u.labels, have))
+		enough := matches(p, union(u.labels, have))
 		asked := maps.Clone(u.labels)
 		maps.DeleteFunc(asked, func(key, value string) bool {
 			want, selected := p.NodeSelector[key]
 			if enough {
-				return !p.asksFor(key)
+				return !asksFor(p, key)
 			}
 			return !selected || value != want || have[key] == want
 		})
@@ -154,7 +148,7 @@ func (p *Pod) selectors(at place) []Obstacle {
 			found = append(found, u.obstacle(klabels.Set(asked).String()))
 			have = union(asked, have)
 		}
-		if p.matches(have) {
+		if matches(p, have) {
 			return found
 		}
 	}
@@ -209,7 +203,7 @@ func (at place) unseen() []unseen {
 
 // matches reports whether a node with these labels has what nodeSelector and node affinity
 // require.
-func (p *Pod) matches(labels map[string]string) bool {
+func matches(p *world.Pod, labels map[string]string) bool {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeSelector: p.NodeSelector, Affinity: p.Affinity}}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: labels[corev1.LabelHostname], Labels: labels}}
 	ok, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node)
@@ -217,7 +211,7 @@ func (p *Pod) matches(labels map[string]string) bool {
 }
 
 // taints judges the taints that keep pods away.
-func (p *Pod) taints(at place) []Obstacle {
+func taints(p *world.Pod, at place) []Obstacle {
 	var found []Obstacle
 	for _, t := range at.taints {
 		if t.Effect == corev1.TaintEffectPreferNoSchedule || scheduling.TolerationsTolerateTaint(klog.Background(), p.Tolerations, &t, false) {
@@ -229,7 +223,7 @@ func (p *Pod) taints(at place) []Obstacle {
 }
 
 // ports judges host ports.
-func (p *Pod) ports(at place) []Obstacle {
+func ports(p *world.Pod, at place) []Obstacle {
 	var found []Obstacle
 	for _, port := range p.HostPorts {
 		if slices.Contains(at.ports, port) {
@@ -240,26 +234,23 @@ func (p *Pod) ports(at place) []Obstacle {
 }
 
 // Room returns the nodes on which the pod fits now, as far as that is judged.
-func (w *World) Room(p *Pod) []*Node {
-	var fits []*Node
-	for _, n := range w.Nodes {
-		if n.open() && len(w.obstacles(p, w.place(n, p))) == 0 {
+func (j *Judge) Room(p *world.Pod) []*world.Node {
+	var fits []*world.Node
+	for _, n := range j.Nodes {
+		if n.Open() && len(j.obstacles(p, j.place(n, p))) == 0 {
 			fits = append(fits, n)
 		}
 	}
 	return fits
 }
 
-// open reports whether a node takes pods.
-func (n *Node) open() bool { return n.Ready && !n.Deleting }
-
 // place returns a node as a place for a pod.
-func (w *World) place(n *Node, p *Pod) place {
+func (j *Judge) place(n *world.Node, p *world.Pod) place {
 	at := place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node"}
 	for _, p := range n.Pods {
 		at.put(p)
 	}
-	at.refusals = w.judged[p][n.Name]
+	at.refusals = j.judged[p][n.Name]
 	return at
 }
 
@@ -271,9 +262,9 @@ type Refusal struct {
 
 // Refusals returns why the pod does not fit on the nodes that exist, the commonest reason
 // first. Of several reasons on one node, all count as one.
-func (w *World) Refusals(p *Pod) []Refusal {
+func (j *Judge) Refusals(p *world.Pod) []Refusal {
 	var all []Refusal
-	for _, n := range w.Nodes {
+	for _, n := range j.Nodes {
 		var texts []string
 		switch {
 		case n.Deleting:
@@ -281,7 +272,7 @@ func (w *World) Refusals(p *Pod) []Refusal {
 		case !n.Ready:
 			texts = []string{"it is not Ready"}
 		default:
-			for _, o := range w.obstacles(p, w.place(n, p)) {
+			for _, o := range j.obstacles(p, j.place(n, p)) {
 				texts = append(texts, o.Text)
 			}
 		}

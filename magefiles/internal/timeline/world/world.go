@@ -1,11 +1,11 @@
-// Package fit judges, from the facts of a record alone, where a pod fits and what keeps the
-// autoscaler from making room for it. Node affinity, selectors and taints are judged by
-// Kubernetes' own library. What the package does not judge, it names.
-package fit
+// Package world makes the cluster at one moment from the facts of a record: its pods, nodes, groups
+// and machines, and what is known of the autoscaler. It judges nothing.
+package world
 
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,12 +13,12 @@ import (
 
 	version "github.com/hashicorp/go-version"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/predicates"
 	"caslab/magefiles/internal/timeline/shape"
 )
 
@@ -38,19 +38,24 @@ type World struct {
 	Budgets      []*Budget
 	BudgetsKnown bool
 
-	machines []*Machine // of all groups and of the control plane
-	// daemonSets has a pod of each DaemonSet on record.
-	daemonSets []*Pod
-	// scheduling has the objects as the scheduler reads them, by kind. complete has the kinds of
-	// which all objects are on record.
-	scheduling map[timeline.Kind][]json.RawMessage
-	complete   map[timeline.Kind]bool
-	// judged has the refusals of the scheduler's filters for the pods that Consult or ConsultMoves
-	// asked about.
-	judged map[*Pod]predicates.Verdicts
-	// Filters is the version of Kubernetes that the scheduler's filters come from; empty if they
-	// have not judged.
-	Filters string
+	// Machines are those of all groups and of the control plane.
+	Machines []*Machine
+	// DaemonSets has a pod of each DaemonSet on record, by name.
+	DaemonSets []*Pod
+	// Scheduling has the namespaces and the objects of storage as the scheduler reads them, and
+	// Storage those of which answers tell.
+	Scheduling map[timeline.Kind][]json.RawMessage
+	Storage    Storage
+	// Complete has the kinds of which all objects are on record.
+	Complete map[timeline.Kind]bool
+}
+
+// Storage is what a cluster has for volumes, in no particular order.
+type Storage struct {
+	Claims  []*corev1.PersistentVolumeClaim
+	Volumes []*corev1.PersistentVolume
+	Classes []*storagev1.StorageClass
+	Nodes   []*storagev1.CSINode
 }
 
 // Pod is a pod that exists.
@@ -124,11 +129,12 @@ type Autoscaler struct {
 	// no longer runs.
 	Since   time.Time
 	Stopped bool
-	starts  timeline.Starts
-	// decided has when decisions were recorded, together and by group, also those of
+	// Decided has when decisions were recorded, together and by group, also those of
 	// processes before it. They stand for a CoolDown that is not on record.
-	decided   shape.CoolDown
-	decidedOf map[string]*shape.CoolDown
+	Decided   shape.CoolDown
+	DecidedOf map[string]*shape.CoolDown
+
+	starts timeline.Starts
 }
 
 // unknown stands for a release that is not on record: it is later than all, so that what is
@@ -172,7 +178,7 @@ func key(f timeline.Fact) string { return string(f.Kind) + "/" + cmp.Or(f.UID, f
 
 // At returns the cluster at a time, from the facts of a record by time.
 func At(facts []timeline.Fact, at time.Time) *World {
-	w := &World{At: at, complete: map[timeline.Kind]bool{}, scheduling: map[timeline.Kind][]json.RawMessage{}}
+	w := &World{At: at, Complete: map[timeline.Kind]bool{}, Scheduling: map[timeline.Kind][]json.RawMessage{}}
 	objects := map[string]*object{}
 	health, backoffs, unneeded, blocked := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
 	for _, f := range facts {
@@ -210,7 +216,7 @@ func At(facts []timeline.Fact, at time.Time) *World {
 				delete(unneeded, f.Name)
 			}
 			if f.What == timeline.Shaped && f.Name == "" {
-				w.complete[f.Kind] = true
+				w.Complete[f.Kind] = true
 			}
 			if ended(f) {
 				delete(objects, key(f))
@@ -224,7 +230,7 @@ func At(facts []timeline.Fact, at time.Time) *World {
 			o.apply(f)
 		}
 	}
-	w.BudgetsKnown = w.complete[timeline.Budget]
+	w.BudgetsKnown = w.Complete[timeline.Budget]
 	w.build(objects)
 	if w.Autoscaler.Stopped {
 		return w // a process's memory ends with it
@@ -318,21 +324,21 @@ func (w *World) autoscaler(f timeline.Fact) (started bool) {
 // decide notes when a decision was made.
 func (a *Autoscaler) decide(f timeline.Fact) {
 	group := timeline.LastPart(f.Group)
-	of := a.decidedOf[group]
+	of := a.DecidedOf[group]
 	if of == nil {
 		of = &shape.CoolDown{}
-		if a.decidedOf == nil {
-			a.decidedOf = map[string]*shape.CoolDown{}
+		if a.DecidedOf == nil {
+			a.DecidedOf = map[string]*shape.CoolDown{}
 		}
-		a.decidedOf[group] = of
+		a.DecidedOf[group] = of
 	}
 	switch {
 	case f.What == timeline.ScaleUp:
-		a.decided.Add, of.Add = f.Time, f.Time
+		a.Decided.Add, of.Add = f.Time, f.Time
 	case f.What == timeline.ScaleDown && !speech.EndsRemoval(f.Text):
-		a.decided.Delete, of.Delete = f.Time, f.Time
+		a.Decided.Delete, of.Delete = f.Time, f.Time
 	case f.What == timeline.Problem && strings.HasPrefix(f.Text, "Failed to scale down: "):
-		a.decided.Failure = f.Time
+		a.Decided.Failure = f.Time
 	}
 }
 
@@ -370,7 +376,8 @@ func decode[S any](o *object) (shape S, ok bool) {
 // build makes the objects of those that have a shape, by name.
 func (w *World) build(objects map[string]*object) {
 	templates, machines := map[string]*shape.Template{}, map[string][]*Machine{}
-	for _, o := range objects {
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		o := objects[key]
 		switch o.Kind {
 		case timeline.Pod:
 			if s, ok := decode[shape.Pod](o); ok && !s.Ended {
@@ -392,26 +399,27 @@ func (w *World) build(objects map[string]*object) {
 		case timeline.Machine:
 			s, _ := decode[shape.Machine](o)
 			m := &Machine{Machine: s, Name: o.Name, Phase: o.phase, Node: o.Node, Created: o.Time, Marked: o.marked}
-			machines[o.Group], w.machines = append(machines[o.Group], m), append(w.machines, m)
+			machines[o.Group], w.Machines = append(machines[o.Group], m), append(w.Machines, m)
 		case timeline.Template:
 			if s, ok := decode[shape.Template](o); ok {
 				templates[o.Name] = &s
 			}
 		case timeline.Budget:
 			if s, ok := decode[shape.Budget](o); ok {
-				w.Budgets = append(w.Budgets, &Budget{Budget: s, Name: o.Name})
+				w.Budgets = append(w.Budgets, NewBudget(o.Name, s))
 			}
 		case timeline.DaemonSet:
 			if s, ok := decode[shape.Pod](o); ok && s.Owner != nil {
-				w.daemonSets = append(w.daemonSets, &Pod{Pod: s, Name: o.Name})
+				w.DaemonSets = append(w.DaemonSets, &Pod{Pod: s, Name: o.Name})
 			}
 		case timeline.Namespace, timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode:
 			if o.Shape != nil {
-				w.scheduling[o.Kind] = append(w.scheduling[o.Kind], o.Shape)
+				w.Scheduling[o.Kind] = append(w.Scheduling[o.Kind], o.Shape)
+				w.Storage.add(o)
 			}
 		}
 	}
-	slices.SortFunc(w.daemonSets, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(w.DaemonSets, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Pods, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Nodes, func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Budgets, func(a, b *Budget) int { return strings.Compare(a.Name, b.Name) })
@@ -432,13 +440,46 @@ func (w *World) build(objects map[string]*object) {
 	for _, p := range w.Pods {
 		if n := nodes[p.Node]; n != nil {
 			n.Pods = append(n.Pods, p)
-			add(n.Used, p.Requests)
+			Add(n.Used, p.Requests)
 		}
 	}
 }
 
-// add adds resources to a sum.
-func add(sum, more corev1.ResourceList) {
+// add decodes an object of storage. One that cannot be read is left out.
+func (s *Storage) add(o *object) {
+	switch o.Kind {
+	case timeline.Claim:
+		s.Claims = appended(s.Claims, o)
+	case timeline.Volume:
+		s.Volumes = appended(s.Volumes, o)
+	case timeline.StorageClass:
+		s.Classes = appended(s.Classes, o)
+	case timeline.CSINode:
+		s.Nodes = appended(s.Nodes, o)
+	}
+}
+
+// appended adds an object to those of its kind.
+func appended[O any](all []*O, o *object) []*O {
+	if decoded, ok := decode[O](o); ok {
+		return append(all, &decoded)
+	}
+	return all
+}
+
+// Namespace returns the pod's namespace.
+func (p *Pod) Namespace() string { return namespaceOf(p.Name) }
+
+func namespaceOf(name string) string {
+	namespace, _, _ := strings.Cut(name, "/")
+	return namespace
+}
+
+// Open reports whether a node takes pods.
+func (n *Node) Open() bool { return n.Ready && !n.Deleting }
+
+// Add adds resources to a sum.
+func Add(sum, more corev1.ResourceList) {
 	for name, q := range more {
 		total := sum[name]
 		total.Add(q)
@@ -475,4 +516,16 @@ func (w *World) GroupOf(name string) *Group {
 		}
 	}
 	return nil
+}
+
+// MachineOf returns the Machine of a name or, without one, that of a node; nil if it is not
+// on record.
+func (w *World) MachineOf(machine, node string) *Machine {
+	i := slices.IndexFunc(w.Machines, func(m *Machine) bool {
+		return m.Name == machine && machine != "" || machine == "" && m.Node == node && node != ""
+	})
+	if i < 0 {
+		return nil
+	}
+	return w.Machines[i]
 }

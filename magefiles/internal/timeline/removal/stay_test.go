@@ -1,22 +1,31 @@
-package fit
+package removal
 
 import (
+	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	version "github.com/hashicorp/go-version"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/logfacts"
+	"caslab/magefiles/internal/timeline/predicates"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/timelinetest"
+	"caslab/magefiles/internal/timeline/world"
 )
+
+// record makes facts, one second after the other.
+type record = timelinetest.Shapes
+
+var start, resources, sizes = timelinetest.Start, timelinetest.Resources, timelinetest.Sizes
 
 var (
 	replicaSet = &shape.Owner{Kind: "ReplicaSet", Name: "web"}
@@ -24,33 +33,26 @@ var (
 	mirror     = &shape.Owner{Kind: "Node", Name: "n"}
 )
 
-// bound adds pods that run on a node.
-func (r *record) bound(node string, pods map[string]shape.Pod) {
-	for _, name := range slices.Sorted(maps.Keys(pods)) {
-		r.shaped(timeline.Pod, name, "", pods[name])
-		r.add(timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: name, UID: name, Node: node})
-	}
-}
-
 // stayRecord has the node n of the group g, and another node without a group.
 func stayRecord(version string, flags map[string]string, size int, options map[string]string, node shape.Node) *record {
 	r := &record{}
-	r.add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: version})
-	r.shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: flags})
+	r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: version})
+	r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: flags})
 	annotations := sizes("3")
 	annotations["cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size"] = "1"
 	for option, value := range options {
 		annotations["cluster.x-k8s.io/autoscaling-options-"+option] = value
 	}
-	r.group(size, shape.Group{Annotations: annotations})
-	r.node("n", "g", node)
-	r.node("other", "", shape.Node{})
+	r.Group(size, shape.Group{Annotations: annotations})
+	r.Node("n", "g", node)
+	r.Node("other", "", shape.Node{})
 	return r
 }
 
-func (r *record) stay() (*World, Stay) {
-	w := At(*r, start.Add(time.Hour))
-	return w, w.Stay(w.NodeOf("n"), w.GroupOf("g"))
+// stay returns the world of a record and what keeps the node n in it.
+func stay(r *record) (*world.World, Stay) {
+	w := world.At(*r, start.Add(time.Hour))
+	return w, Of(fit.New(w), w.NodeOf("n"), w.GroupOf("g"))
 }
 
 // TestUsage: the decisive resource, with and without DaemonSets and static pods, beside the
@@ -103,7 +105,7 @@ func TestUsage(t *testing.T) {
 			want: "25% of cpu is requested, below the threshold of 50% " + byDefault + "; cpu 25% 25%; memory 0% 0%", idle: true,
 		},
 		"only GPUs": {
-			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=4")}}, node: shape.Node{Labels: map[string]string{gpuLabel: "k80"}},
+			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=4")}}, node: shape.Node{Labels: map[string]string{fit.GPULabel: "k80"}},
 			want: "0% of nvidia.com/gpu is requested, below the threshold of 50% (the default of --scale-down-gpu-utilization-threshold); nvidia.com/gpu 0% 0%", idle: true,
 		},
 		"a pod that should have ended": {
@@ -119,11 +121,11 @@ func TestUsage(t *testing.T) {
 			tc.release = "1.36.1"
 		}
 		r := stayRecord(tc.release, tc.flags, 2, tc.options, tc.node)
-		r.bound("n", tc.pods)
-		_, s := r.stay()
+		r.Bound("n", tc.pods)
+		_, s := stay(r)
 		got := s.Usage.String()
 		for _, share := range s.Usage.Shares {
-			got += fmt.Sprintf("; %s %s %s", share.Name, Percent(share.All), Percent(share.Without))
+			got += fmt.Sprintf("; %s %s %s", share.Name, shape.Percent(share.All), shape.Percent(share.Without))
 		}
 		if got != tc.want || s.Usage.Idle != tc.idle || tc.idle != (len(s.Obstacles) == 0) {
 			t.Errorf("%s: idle %t: %s\nwant %t: %s", name, s.Usage.Idle, got, tc.idle, tc.want)
@@ -182,8 +184,8 @@ func TestStay(t *testing.T) {
 			tc.release = "1.36.1"
 		}
 		r := stayRecord(tc.release, tc.flags, tc.size, nil, tc.node)
-		r.bound("n", tc.pods)
-		r.bound("other", map[string]shape.Pod{"d/full": {Requests: resources("cpu=2500m")}})
+		r.Bound("n", tc.pods)
+		r.Bound("other", map[string]shape.Pod{"d/full": {Requests: resources("cpu=2500m")}})
 		one := shape.Budget{MinAvailable: "1", Healthy: 1, Desired: 1, Expected: 1}
 		for name, app := range map[string]string{"default/web": "web", "kube-system/dns": "dns", "elsewhere/web": "web"} {
 			b := one
@@ -191,11 +193,11 @@ func TestStay(t *testing.T) {
 				b.Allowed = 1
 			}
 			b.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
-			r.shaped(timeline.Budget, name, "", b)
+			r.Shaped(timeline.Budget, name, "", b)
 		}
-		r.add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped})
-		w, s := r.stay()
-		if again := w.Stay(w.NodeOf("n"), w.GroupOf("g")); len(again.Blockers) != len(s.Blockers) {
+		r.Add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped})
+		w, s := stay(r)
+		if again := Of(fit.New(w), w.NodeOf("n"), w.GroupOf("g")); len(again.Blockers) != len(s.Blockers) {
 			t.Errorf("%s: asked again, %+v", name, again.Blockers)
 		}
 		var got []string
@@ -243,8 +245,8 @@ func TestANodeFullOfDaemons(t *testing.T) {
 		for i, pod := range tc.pods {
 			pods[fmt.Sprintf("d/p%d", i)] = pod
 		}
-		r.bound("n", pods)
-		if _, s := r.stay(); len(s.Obstacles) != 1 || s.Obstacles[0].Change != tc.want {
+		r.Bound("n", pods)
+		if _, s := stay(r); len(s.Obstacles) != 1 || s.Obstacles[0].Change != tc.want {
 			t.Errorf("%s: the obstacles are %+v, want the change %s", name, s.Obstacles, tc.want)
 		}
 	}
@@ -271,8 +273,8 @@ func TestLocalStorage(t *testing.T) {
 		"memory alone":               {"1.36.1", shape.Pod{Owner: replicaSet, MemoryDirs: []string{"m"}}, "", ""},
 	} {
 		r := stayRecord(tc.release, nil, 2, nil, shape.Node{})
-		r.bound("n", map[string]shape.Pod{"d/web-1": tc.pod})
-		_, s := r.stay()
+		r.Bound("n", map[string]shape.Pod{"d/web-1": tc.pod})
+		_, s := stay(r)
 		got, change := "", ""
 		for _, b := range s.Blockers {
 			got, change = got+b.Text, change+b.Change
@@ -305,9 +307,9 @@ func TestFewReplicas(t *testing.T) {
 		"no controller":           {map[string]string{"min-replica-count": "3"}, shape.Pod{Annotations: safe}, ""},
 	} {
 		r := stayRecord("1.36.1", tc.flags, 2, nil, shape.Node{})
-		r.bound("n", map[string]shape.Pod{"d/web-1": tc.pod})
-		r.bound("other", map[string]shape.Pod{"d/web-2": {Owner: replicaSet}, "elsewhere/web-3": {Owner: replicaSet}, "d/bare": {}})
-		_, s := r.stay()
+		r.Bound("n", map[string]shape.Pod{"d/web-1": tc.pod})
+		r.Bound("other", map[string]shape.Pod{"d/web-2": {Owner: replicaSet}, "elsewhere/web-3": {Owner: replicaSet}, "d/bare": {}})
+		_, s := stay(r)
 		got := ""
 		for _, b := range s.Blockers {
 			got += b.Text
@@ -327,8 +329,8 @@ func TestCompletionIsAFactOfTheRelease(t *testing.T) {
 		"1.36.1": "its annotation " + safeToEvict + " is on-completion: the node waits for its end",
 	} {
 		r := stayRecord(release, nil, 2, nil, shape.Node{})
-		r.bound("n", map[string]shape.Pod{"d/last": {Owner: replicaSet, Annotations: map[string]string{safeToEvict: "on-completion"}, NodeSelector: map[string]string{"tier": "gold"}}})
-		if _, s := r.stay(); len(s.Blockers) != 1 || s.Blockers[0].Text != want {
+		r.Bound("n", map[string]shape.Pod{"d/last": {Owner: replicaSet, Annotations: map[string]string{safeToEvict: "on-completion"}, NodeSelector: map[string]string{"tier": "gold"}}})
+		if _, s := stay(r); len(s.Blockers) != 1 || s.Blockers[0].Text != want {
 			t.Errorf("%s: %+v\nwant %s", release, s.Blockers, want)
 		}
 	}
@@ -340,9 +342,9 @@ func TestBudgetsOfSafePods(t *testing.T) {
 	t.Parallel()
 	for release, want := range map[string]int{"1.28.7": 1, "1.29.0": 0} {
 		r := stayRecord(release, nil, 2, nil, shape.Node{})
-		r.bound("n", map[string]shape.Pod{"d/safe": {Labels: map[string]string{"app": "web"}, Annotations: map[string]string{safeToEvict: "true"}}})
-		r.shaped(timeline.Budget, "d/web", "", shape.Budget{MaxUnavailable: "0", Selector: &metav1.LabelSelector{}})
-		if _, s := r.stay(); len(s.Blockers) != want {
+		r.Bound("n", map[string]shape.Pod{"d/safe": {Labels: map[string]string{"app": "web"}, Annotations: map[string]string{safeToEvict: "true"}}})
+		r.Shaped(timeline.Budget, "d/web", "", shape.Budget{MaxUnavailable: "0", Selector: &metav1.LabelSelector{}})
+		if _, s := stay(r); len(s.Blockers) != want {
 			t.Errorf("%s: %+v", release, s.Blockers)
 		}
 	}
@@ -353,20 +355,20 @@ func TestBudgetsOfSafePods(t *testing.T) {
 func TestSystemPodsAreEvictedLater(t *testing.T) {
 	t.Parallel()
 	r := stayRecord("1.36.1", map[string]string{"blocking-system-pod-distruption-timeout": "2h0m0s"}, 2, nil, shape.Node{})
-	r.bound("n", map[string]shape.Pod{"kube-system/a": {Owner: replicaSet}})
-	w, s := r.stay()
+	r.Bound("n", map[string]shape.Pod{"kube-system/a": {Owner: replicaSet}})
+	w, s := stay(r)
 	want := "it is in kube-system, and no PodDisruptionBudget is on record that selects it; it is evicted from 03:00:08 on, when it is 2h00m old"
 	if w.BudgetsKnown || len(s.Blockers) != 1 || s.Blockers[0].Text != want {
 		t.Errorf("%t, %+v\nwant %s", w.BudgetsKnown, s.Blockers, want)
 	}
 	// A budget that somebody saved need not be the only one.
-	r.shaped(timeline.Budget, "kube-system/other", "", shape.Budget{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}})
-	if w, s := r.stay(); w.BudgetsKnown || len(w.Budgets) != 1 || s.Blockers[0].Text != want {
+	r.Shaped(timeline.Budget, "kube-system/other", "", shape.Budget{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}})
+	if w, s := stay(r); w.BudgetsKnown || len(w.Budgets) != 1 || s.Blockers[0].Text != want {
 		t.Errorf("%t, %+v\nwant %s", w.BudgetsKnown, s.Blockers, want)
 	}
-	r.add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped, Name: "kube-system/other", UID: "kube-system/other"})
-	r.add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped})
-	if w, s := r.stay(); !w.BudgetsKnown || len(w.Budgets) != 0 || !strings.HasPrefix(s.Blockers[0].Text, "it is in kube-system, and no PodDisruptionBudget selects it; ") {
+	r.Add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped, Name: "kube-system/other", UID: "kube-system/other"})
+	r.Add(timeline.Fact{Kind: timeline.Budget, What: timeline.Shaped})
+	if w, s := stay(r); !w.BudgetsKnown || len(w.Budgets) != 0 || !strings.HasPrefix(s.Blockers[0].Text, "it is in kube-system, and no PodDisruptionBudget selects it; ") {
 		t.Errorf("%t, %+v", w.BudgetsKnown, s.Blockers)
 	}
 }
@@ -456,51 +458,13 @@ func TestTimers(t *testing.T) {
 		r := stayRecord("1.36.1", tc.flags, 2, tc.options, shape.Node{})
 		for _, f := range tc.facts {
 			at := f.Time
-			r.add(f)
+			r.Add(f)
 			if !at.IsZero() {
 				(*r)[len(*r)-1].Time = at
 			}
 		}
-		if _, s := r.stay(); timers(s.Timers) != tc.want {
+		if _, s := stay(r); timers(s.Timers) != tc.want {
 			t.Errorf("%s: %s\nwant %s", name, timers(s.Timers), tc.want)
-		}
-	}
-}
-
-// TestProcesses: what is known of a process ends with it, however soon another one follows. A
-// process that logs runs.
-func TestProcesses(t *testing.T) {
-	t.Parallel()
-	start := func(source timeline.Source) timeline.Fact {
-		return timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "1.36.1", Source: source}
-	}
-	api := timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{API: "v1beta2"}), Source: timeline.Log}
-	stop := timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Stopped, Source: timeline.Log}
-	backoff := timeline.Fact{
-		Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Source: timeline.Log,
-		Text: "Disabling scale-up for node group MachineDeployment/default/g until 2026-11-27 05:00:00 +0000 UTC m=+1.2; errorClass=Other",
-	}
-	health := timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Group: "g", Text: "Unhealthy", Source: timeline.Status}
-	for name, tc := range map[string]struct {
-		facts            []timeline.Fact
-		known, backedOff bool
-		stopped          bool
-	}{
-		"runs":                   {facts: []timeline.Fact{start(timeline.Log), api, backoff}, known: true, backedOff: true},
-		"its pod and its log":    {facts: []timeline.Fact{start(timeline.Watch), api, backoff, start(timeline.Log)}, known: true, backedOff: true},
-		"restarted at once":      {facts: []timeline.Fact{start(timeline.Log), api, backoff, health, start(timeline.Log)}},
-		"stopped":                {facts: []timeline.Fact{start(timeline.Log), api, backoff, stop}, known: true, stopped: true},
-		"stopped, another began": {facts: []timeline.Fact{start(timeline.Log), api, backoff, stop, start(timeline.Watch)}},
-		"stopped, another logs":  {facts: []timeline.Fact{start(timeline.Log), stop, backoff}, backedOff: true},
-	} {
-		var r record
-		r.group(1, shape.Group{Annotations: sizes("3")})
-		for _, f := range tc.facts {
-			r.add(f)
-		}
-		w := At(r, r[len(r)-1].Time)
-		if w.Autoscaler.Stopped != tc.stopped || (w.Autoscaler.API != "") != tc.known || w.GroupOf("g").Backoff.IsZero() == tc.backedOff || w.GroupOf("g").Health != "" {
-			t.Errorf("%s: stopped %t, API %q, backed off until %s", name, w.Autoscaler.Stopped, w.Autoscaler.API, w.GroupOf("g").Backoff)
 		}
 	}
 }
@@ -548,18 +512,18 @@ func TestGoing(t *testing.T) {
 		},
 	} {
 		r := stayRecord("1.36.1", nil, 2, nil, shape.Node{})
-		r.shaped(timeline.Budget, "d/web", "", shape.Budget{MaxUnavailable: "0", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}})
+		r.Shaped(timeline.Budget, "d/web", "", shape.Budget{MaxUnavailable: "0", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}})
 		if tc.machine == nil {
 			tc.machine = &shape.Machine{}
 		}
-		r.shaped(timeline.Machine, "m", "g", tc.machine)
-		r.bound("n", tc.pods)
+		r.Shaped(timeline.Machine, "m", "g", tc.machine)
+		r.Bound("n", tc.pods)
 		for _, f := range tc.facts {
-			r.add(f)
+			r.Add(f)
 		}
-		w := At(*r, start.Add(time.Hour))
+		w := world.At(*r, start.Add(time.Hour))
 		got := ""
-		if g := w.Going(w.NodeOf("n"), w.MachineOf("m", "")); g != nil {
+		if g := GoingOf(w, w.NodeOf("n"), w.MachineOf("m", "")); g != nil {
 			got = g.Text
 			for _, o := range g.Details {
 				got += "\n  " + o.Text
@@ -574,26 +538,25 @@ func TestGoing(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreValues: durations, numbers and booleans, as the autoscaler logs them.
-func TestDefaultsAreValues(t *testing.T) {
+// TestConsult: the filters are asked for the pods that must leave the node, and not for others.
+func TestConsult(t *testing.T) {
 	t.Parallel()
-	a := Autoscaler{Autoscaler: shape.Autoscaler{Flags: map[string]string{
-		"scan-interval": "10s", "scale-down-unneeded-time": "600s", "scale-down-utilization-threshold": "0.50", "v": "4", "nodes": "[]",
-		"expander": "least-waste", "namespace": "kube-system", "cores-total": "0:320000", "memory-total": "0:6400000", "leader-elect": "true",
-		"status-config-map-name": "cluster-autoscaler-status", "force-ds": "false", "kubeconfig": "", "cloud-provider": "clusterapi", "unheard-of": "1",
-	}}}
-	if changed := a.Changed(); len(changed) != 1 || changed["v"] != "4" {
-		t.Errorf("%v differ from the defaults, want v alone", changed)
+	r := stayRecord("1.36.1", nil, 2, nil, shape.Node{})
+	spread := []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone}}
+	r.Bound("n", map[string]shape.Pod{"d/bare": {Spread: spread}, "d/web": {Owner: replicaSet, Spread: spread}})
+	w := world.At(*r, start.Add(time.Hour))
+	j, n := fit.New(w), w.NodeOf("n")
+	var q predicates.Request
+	err := Consult(t.Context(), j, func(_ context.Context, r predicates.Request) (predicates.Answer, error) {
+		q = r
+		return predicates.Answer{Version: "v1.36.1", Pods: []predicates.Verdicts{{"other": {{Plugin: "PodTopologySpread", Reasons: []string{predicates.SpreadWantsLabel}}}}}}, nil
+	}, n)
+	if err != nil || len(q.Ask) != 1 || q.Ask[0].Name != "web" || len(q.Pods) != 1 || q.Pods[0].Name != "bare" || Filters(j, n) != "v1.36.1" {
+		t.Errorf("asked %+v, %v, by the filters %q", q, err, Filters(j, n))
 	}
-	for release, want := range map[string]string{"1.32.7": "least-waste", "1.33.0": ""} {
-		if a.Version = version.Must(version.NewVersion(release)); a.Changed()["expander"] != want {
-			t.Errorf("%s: %v", release, a.Changed())
-		}
-	}
-	if s := a.Setting("scale-down-unneeded-time"); s.Value != "10m0s" || s.By != "the default of --scale-down-unneeded-time" {
-		t.Errorf("%+v", s)
-	}
-	if _, by := (Setting{Value: "soon", By: "--x"}).Duration(); by != "--x=soon is no duration" {
-		t.Error(by)
+	s := Of(j, n, w.GroupOf("g"))
+	const want = "it fits on no other node: topology spread over topology.kubernetes.io/zone: no such label on the node (1 node)"
+	if len(s.Blockers) != 2 || s.Blockers[1].Pod != "d/web" || s.Blockers[1].Text != want || slices.ContainsFunc(s.Unjudged, func(u string) bool { return strings.Contains(u, "spread") }) {
+		t.Errorf("%+v, not judged %q", s.Blockers, s.Unjudged)
 	}
 }

@@ -1,20 +1,21 @@
-package fit
+package removal
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/fit"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // Going is what the removal of a node that is under way waits for.
 type Going struct {
 	// Text is the step, and Details what the step waits for.
 	Text    string
-	Details []Obstacle
+	Details []fit.Obstacle
 }
 
 // step is a step in the deletion of a Machine.
@@ -38,24 +39,12 @@ var steps = map[string]step{
 	clusterv1.MachineDeletingDeletingNodeReason:                     {text: "its Node to be deleted"},
 }
 
-// MachineOf returns the Machine of a name or, without one, that of a node; nil if it is not
-// on record.
-func (w *World) MachineOf(machine, node string) *Machine {
-	i := slices.IndexFunc(w.machines, func(m *Machine) bool {
-		return m.Name == machine && machine != "" || machine == "" && m.Node == node && node != ""
-	})
-	if i < 0 {
-		return nil
-	}
-	return w.machines[i]
-}
-
-// Going returns what the removal of a node and its Machine waits for, of which one may be
+// GoingOf returns what the removal of a node and its Machine waits for, of which one may be
 // nil. It returns nil if no removal is under way.
-func (w *World) Going(n *Node, m *Machine) *Going {
+func GoingOf(w *world.World, n *world.Node, m *world.Machine) *Going {
 	switch {
 	case m != nil && m.Deletion != nil:
-		return w.deletion(n, m)
+		return deletion(w, n, m)
 	case m != nil && m.Phase == "Deleting":
 		return &Going{Text: fmt.Sprintf("its Machine %s is being deleted; the record does not say what the deletion waits for", m.Name)}
 	case m != nil && m.Marked:
@@ -66,7 +55,7 @@ func (w *World) Going(n *Node, m *Machine) *Going {
 	case n != nil && n.Deleting:
 		limit := w.Autoscaler.Setting("max-graceful-termination-sec")
 		limit.Value += "s"
-		g := &Going{Text: fmt.Sprintf("the autoscaler drains it, and gives its pods %s to end (%s)", limit.Words(), limit.By), Details: w.drained(n)}
+		g := &Going{Text: fmt.Sprintf("the autoscaler drains it, and gives its pods %s to end (%s)", limit.Words(), limit.By), Details: drained(w, n)}
 		if len(g.Details) == 0 {
 			g.Text = "the autoscaler deletes it; no pod that it must evict is on record, and its Machine is not marked yet"
 		}
@@ -76,7 +65,7 @@ func (w *World) Going(n *Node, m *Machine) *Going {
 }
 
 // deletion returns what the deletion of a Machine waits for.
-func (w *World) deletion(n *Node, m *Machine) *Going {
+func deletion(w *world.World, n *world.Node, m *world.Machine) *Going {
 	d := m.Deletion
 	message, items, _ := strings.Cut(strings.TrimSpace(d.Message), "\n")
 	began := fmt.Sprintf("the deletion of its Machine %s began at %s", m.Name, timeline.Clock(d.Since))
@@ -92,33 +81,33 @@ func (w *World) deletion(n *Node, m *Machine) *Going {
 		g.Text += ": " + message
 	}
 	for item := range strings.Lines(items) {
-		g.Details = append(g.Details, Obstacle{Text: strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(item), "*"))})
+		g.Details = append(g.Details, fit.Obstacle{Text: strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(item), "*"))})
 	}
 	for _, hook := range d.Hooks {
 		if prefix, name, _ := strings.Cut(hook, "/"); prefix == known.hooks {
-			g.Details = append(g.Details, Obstacle{"the hook " + name, fmt.Sprintf("its owner removes the annotation %s from the Machine %s", hook, m.Name)})
+			g.Details = append(g.Details, obstacle("the hook "+name, fmt.Sprintf("its owner removes the annotation %s from the Machine %s", hook, m.Name)))
 		}
 	}
 	if known.drains && n != nil {
-		g.Details = append(g.Details, w.drained(n)...)
+		g.Details = append(g.Details, drained(w, n)...)
 	}
 	return g
 }
 
 // drained returns the pods that a drain of the node waits for.
-func (w *World) drained(n *Node) []Obstacle {
-	var found []Obstacle
+func drained(w *world.World, n *world.Node) []fit.Obstacle {
+	var found []fit.Obstacle
 	for _, p := range n.Pods {
 		if p.Mirror() || p.OfDaemonSet() {
 			continue
 		}
-		o := Obstacle{Text: "it has not been evicted yet"}
+		o := fit.Obstacle{Text: "it has not been evicted yet"}
 		if !p.Deleted.IsZero() {
 			o.Text = fmt.Sprintf("it is being deleted, and has until %s to end", timeline.Clock(p.Deleted))
 		} else {
-			for _, b := range w.budgets(p) {
-				if blocks := b.blocks(); blocks != nil {
-					o = *blocks
+			for _, b := range budgets(w, p) {
+				if held := blocks(b); held != nil {
+					o = *held
 					break
 				}
 			}
