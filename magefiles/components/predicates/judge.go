@@ -8,9 +8,13 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/informers/core"
+	"k8s.io/client-go/informers/internalinterfaces"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -99,7 +103,7 @@ func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 		return nil, fmt.Errorf("read the scheduler's default configuration: %w", err)
 	}
 	client := fake.NewSimpleClientset(objects(r)...)
-	factory := informers.NewSharedInformerFactory(client, 0)
+	factory := &handled{SharedInformerFactory: informers.NewSharedInformerFactory(client, 0)}
 	initMetrics()
 	handle, err := frameworkruntime.NewFramework(ctx, nil, nil,
 		frameworkruntime.WithClientSet(client), frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithSnapshotSharedLister(world),
@@ -131,7 +135,43 @@ func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 			return nil, fmt.Errorf("the scheduler's plugins did not get the %s objects: %w", kind, context.Cause(ctx))
 		}
 	}
+	for _, handler := range factory.handlers {
+		if !cache.WaitFor(ctx, "event handlers", handler.HasSyncedChecker()) {
+			return nil, fmt.Errorf("the scheduler's plugins did not get all objects: %w", context.Cause(ctx))
+		}
+	}
 	return all, nil
+}
+
+// handled is a factory of informers that keeps the event handlers of core objects. VolumeBinding has
+// caches of its own, which handlers fill. WaitForCacheSync waits for the informers, and not for the
+// handlers.
+type handled struct {
+	informers.SharedInformerFactory
+	handlers []cache.ResourceEventHandlerRegistration
+}
+
+// Core implements informers.SharedInformerFactory. Its informers are those of InformerFor.
+func (h *handled) Core() core.Interface { return core.New(h, metav1.NamespaceAll, nil) }
+
+// InformerFor implements informers.SharedInformerFactory.
+func (h *handled) InformerFor(o runtime.Object, make internalinterfaces.NewInformerFunc) cache.SharedIndexInformer {
+	return informer{h.SharedInformerFactory.InformerFor(o, make), h}
+}
+
+// informer is an informer of a handled.
+type informer struct {
+	cache.SharedIndexInformer
+	of *handled
+}
+
+// AddEventHandler implements cache.SharedIndexInformer.
+func (i informer) AddEventHandler(handler cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	r, err := i.SharedIndexInformer.AddEventHandler(handler)
+	if err == nil {
+		i.of.handlers = append(i.of.handlers, r)
+	}
+	return r, err
 }
 
 // objects returns the objects that the plugins read from informers.

@@ -3,11 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 )
 
@@ -187,5 +192,33 @@ func TestRequestsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	if err := run(t.Context(), strings.NewReader(`{"asks":[]}`), new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "read the request: ") {
 		t.Errorf("an unknown field: %v", err)
+	}
+}
+
+// TestManyVolumes: the plugins have all volumes before they judge.
+func TestManyVolumes(t *testing.T) {
+	t.Parallel()
+	const many = 2000
+	r := Request{Nodes: []corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "n"}, Status: corev1.NodeStatus{Allocatable: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("110")}}}}}
+	for i := range many {
+		claim, volume := fmt.Sprintf("c-%d", i), fmt.Sprintf("v-%d", i)
+		r.Claims = append(r.Claims, corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Name: claim, Namespace: "default", UID: types.UID(claim), Annotations: map[string]string{"pv.kubernetes.io/bind-completed": "yes"}},
+			Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: volume}, Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound},
+		})
+		r.Volumes = append(r.Volumes, corev1.PersistentVolume{
+			ObjectMeta: metav1.ObjectMeta{Name: volume},
+			Spec:       corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: "default", Name: claim, UID: types.UID(claim)}},
+		})
+	}
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}}}
+	for i := 0; i < many; i += many / 100 {
+		claim := fmt.Sprintf("c-%d", i)
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: claim, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}})
+	}
+	r.Ask = []corev1.Pod{pod}
+	a, err := judge(t.Context(), r)
+	if err != nil || len(a.Pods[0]) > 0 {
+		t.Errorf("refused: %v, %v", a.Pods, err)
 	}
 }
