@@ -195,6 +195,21 @@ func TestRequestsThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// TestNewerObjects: the objects of a newer cluster have fields that this program does not know.
+func TestNewerObjects(t *testing.T) {
+	t.Parallel()
+	got := answer(t, nodes+`
+claims: [{metadata: {name: data, namespace: default, uid: c, annotations: {pv.kubernetes.io/bind-completed: "yes"}, since137: x}, spec: {volumeName: v, since137: x}, status: {phase: Bound}}]
+volumes: [{metadata: {name: v}, spec: {since137: {a: b}, claimRef: {name: data, namespace: default, uid: c}, nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [b]}]}]}}}}]
+namespaces: [{metadata: {name: default}, since137: x}]
+storageClasses: [{metadata: {name: late}, provisioner: example.com/disk, since137: x}]
+csiNodes: [{metadata: {name: a1}, spec: {drivers: [], since137: x}}]
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]}}]`)
+	if want := "p a1 VolumeBinding: node(s) didn't match PersistentVolume's node affinity"; got != want {
+		t.Errorf("refused:\n%s\nwant:\n%s", got, want)
+	}
+}
+
 // TestManyVolumes: the plugins have all volumes before they judge.
 func TestManyVolumes(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,8 @@ func main() {
 	}
 }
 
-// run answers one request.
+// run answers one request. An unknown field of the request is an error, and one of a recorded object
+// is left out.
 func run(ctx context.Context, in io.Reader, out io.Writer) error {
 	var r Request
 	d := json.NewDecoder(in)

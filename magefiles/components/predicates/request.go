@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 )
@@ -21,12 +23,20 @@ type Request struct {
 	// Closed are the names of nodes that take no more pods. The pods on them still count.
 	Closed []string `json:"closed,omitempty"`
 
-	Namespaces     []corev1.Namespace             `json:"namespaces,omitempty"`
-	Claims         []corev1.PersistentVolumeClaim `json:"claims,omitempty"`
-	Volumes        []corev1.PersistentVolume      `json:"volumes,omitempty"`
-	StorageClasses []storagev1.StorageClass       `json:"storageClasses,omitempty"`
-	CSINodes       []storagev1.CSINode            `json:"csiNodes,omitempty"`
+	// These are objects as the cluster has them.
+	Namespaces     recorded[corev1.Namespace]             `json:"namespaces,omitempty"`
+	Claims         recorded[corev1.PersistentVolumeClaim] `json:"claims,omitempty"`
+	Volumes        recorded[corev1.PersistentVolume]      `json:"volumes,omitempty"`
+	StorageClasses recorded[storagev1.StorageClass]       `json:"storageClasses,omitempty"`
+	CSINodes       recorded[storagev1.CSINode]            `json:"csiNodes,omitempty"`
 }
+
+// recorded are objects as a cluster has them. Fields that Kubernetes has got since are left out, even
+// if the decoder refuses unknown fields.
+type recorded[T any] []T
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *recorded[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*[]T)(r)) }
 
 // Template is a node that a node group may add, and the pods that would run on it.
 type Template struct {
