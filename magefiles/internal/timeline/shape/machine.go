@@ -34,7 +34,11 @@ type Deletion struct {
 }
 
 // healthy are the conditions of a Machine that are True when it is well.
-var healthy = map[string]bool{"InfrastructureReady": true, "BootstrapReady": true, "BootstrapConfigReady": true, "NodeHealthy": true, "Ready": false}
+var healthy = map[string]bool{"InfrastructureReady": true, "BootstrapReady": true, "BootstrapConfigReady": true, nodeHealthy: true, "Ready": false}
+
+// nodeHealthy is the condition of a Machine that tells the conditions of its node. Releases before
+// 1.11 give it the reason NodeConditionsFailed while a node joins, and whenever it is not Ready.
+const nodeHealthy = "NodeHealthy"
 
 // condition is a condition of an object of Cluster API, of any version.
 type condition struct{ kind, status, reason, message string }
@@ -82,7 +86,7 @@ func failureOf(o *unstructured.Unstructured) string {
 		}
 	}
 	for _, c := range conditions(o, "status", "conditions") {
-		if healthy[c.kind] && c.status == "False" && failed.MatchString(c.reason) {
+		if healthy[c.kind] && c.kind != nodeHealthy && c.status == "False" && failed.MatchString(c.reason) {
 			return strings.Trim(c.kind+": "+c.reason+": "+c.message, ": ")
 		}
 	}

@@ -134,6 +134,7 @@ status:
 		"status: {deprecated: {v1beta1: {failureReason: CreateError}}}":                                                                  "CreateError",
 		"status: {conditions: [{type: InfrastructureReady, status: \"False\", reason: ProvisioningFailed, message: no quota}]}":          "InfrastructureReady: ProvisioningFailed: no quota",
 		"status: {conditions: [{type: InfrastructureReady, status: \"False\", reason: Provisioning, message: soon}]}":                    "",
+		"status: {conditions: [{type: NodeHealthy, status: \"False\", reason: NodeConditionsFailed, message: not Ready}]}":               "",
 		"status: {conditions: [{type: InfrastructureReady, status: \"True\"}, {type: Drained, status: \"False\", reason: DrainFailed}]}": "",
 	} {
 		if got := OfMachine(object(text)).Failure; got != want {
