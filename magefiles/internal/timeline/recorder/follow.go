@@ -10,6 +10,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -42,12 +44,12 @@ func (r *recorder) run(ctx context.Context) {
 	waitAll(ctx, r.templatesSeen()...)
 	waitAll(ctx,
 		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, OnChange: r.node, OnSynced: func() { r.recordDeleted(timeline.Node) }}),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Budgets, OnChange: r.budget, OnSynced: func() { r.allSeen(timeline.Budget) }}),
+		r.followOptional(ctx, r.Workload, kube.Follower{Kind: kube.Budgets, OnChange: r.budget, OnSynced: func() { r.allSeen(timeline.Budget) }}),
 	)
 	last := append(r.followScheduling(ctx),
 		r.pods(ctx),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, OnChange: r.status}),
-		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Events, OnChange: r.event, OnSynced: r.pruneEvents}),
+		r.followOptional(ctx, r.Workload, kube.Follower{Kind: kube.ConfigMaps, Namespace: r.ConfigNamespace, OnChange: r.status}),
+		r.followOptional(ctx, r.Workload, kube.Follower{Kind: kube.Events, OnChange: r.event, OnSynced: r.pruneEvents}),
 	)
 	if r.OnSynced != nil {
 		r.all.Go(func() {
@@ -159,13 +161,31 @@ func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 // follow follows a kind of objects. The channel that it returns is closed when all
 // objects were seen.
 func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
+	return r.followUnless(ctx, c, f, func(error) bool { return false })
+}
+
+// followOptional is follow for a kind without which a record is of use. The channel is closed too
+// when the user may not read the kind, or the API server does not serve it. The kind then does not
+// count as seen.
+func (r *recorder) followOptional(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
+	return r.followUnless(ctx, c, f, func(err error) bool { return apierrors.IsForbidden(err) || meta.IsNoMatchError(err) })
+}
+
+// followUnless is follow, with an error after which nobody waits for the objects.
+func (r *recorder) followUnless(ctx context.Context, c *kube.Client, f kube.Follower, isEnd func(error) bool) <-chan struct{} {
 	done, synced := make(chan struct{}), f.OnSynced
-	f.OnError = r.report
+	end := sync.OnceFunc(func() { close(done) })
+	f.OnError = func(err error) {
+		r.report(err)
+		if isEnd(err) {
+			end()
+		}
+	}
 	f.OnSynced = func() {
 		if synced != nil {
 			synced()
 		}
-		close(done)
+		end()
 	}
 	r.all.Go(func() { c.Follow(ctx, f) })
 	return done

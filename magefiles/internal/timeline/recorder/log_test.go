@@ -16,6 +16,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -481,4 +482,42 @@ func TestSyncedWaitsForPodLogs(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// TestSyncedWithoutRights: kinds that the user may not read, or that are not served, do not keep the
+// recorder from being synced, and do not count as seen. Without pods it is not synced.
+func TestSyncedWithoutRights(t *testing.T) {
+	for resource, want := range map[string]bool{
+		"persistentvolumes": true, "storageclasses": true, "csinodes": true, "namespaces": true, "configmaps": true, "events": true, "poddisruptionbudgets": true,
+		"pods": false,
+	} {
+		t.Run(resource, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newFixture(t, cluster)
+				b.server.Undefine(kube.CSINodes)
+				b.server.Intercept(func(q kubetest.Request) error {
+					if q.Resource == resource {
+						return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", errors.New("no right"))
+					}
+					return nil
+				})
+				var synced atomic.Bool
+				b.OnSynced, b.OnError = func() { synced.Store(true) }, nil
+				b.record(nil)
+				if synced.Load() != want {
+					t.Errorf("synced: %t, want %t", synced.Load(), want)
+				}
+				facts, err := timeline.ReadUnsorted(b.File)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, kind := range []timeline.Kind{timeline.Volume, timeline.CSINode, timeline.DaemonSet} {
+					seen := slices.ContainsFunc(facts, func(f timeline.Fact) bool { return f.Kind == kind && f.What == timeline.Shaped && f.Name == "" })
+					if allowed := kind == timeline.DaemonSet || kind == timeline.Volume && resource != "persistentvolumes"; seen != allowed {
+						t.Errorf("all objects of the kind %s count as seen: %t", kind, seen)
+					}
+				}
+			})
+		})
+	}
 }

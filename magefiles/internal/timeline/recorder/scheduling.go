@@ -22,7 +22,7 @@ var schedulingKinds = map[schema.GroupKind]timeline.Kind{
 func (r *recorder) followScheduling(ctx context.Context) []<-chan struct{} {
 	var all []<-chan struct{}
 	for kind, factKind := range schedulingKinds {
-		all = append(all, r.follow(ctx, r.Workload, kube.Follower{
+		all = append(all, r.followOptional(ctx, r.Workload, kube.Follower{
 			Kind: kind, OnChange: func(change kube.Change) { r.scheduling(factKind, change) },
 			OnSynced: func() { r.allSeen(factKind) },
 		}))
