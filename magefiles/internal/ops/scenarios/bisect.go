@@ -322,31 +322,29 @@ func (s *search) outcome(ctx context.Context, c bisect.Commit) (o outcome, again
 			continue
 		}
 		o.Verdict, o.Why, o.Failure = bisect.Bad, r.Why, cmp.Or(r.Failure, r.Why)
-		if r.Verdict == results.Skipped {
+		switch {
+		case r.Verdict == results.Skipped:
 			o.Verdict = bisect.Skip
-		}
-		if text := unrelatedCause(r); text != "" {
-			o.Verdict, o.Why, again = bisect.Skip, text+": "+o.Why, true
+		case !r.Cause.OfAutoscaler():
+			o.Verdict, o.Why, again = bisect.Skip, unrelatedCause(r)+": "+o.Why, true
 		}
 		return o, again, nil
 	}
 	return o, false, nil
 }
 
-// unrelatedCause returns why a failure says nothing about the autoscaler; empty if it does.
+// unrelatedCause returns why a failure says nothing about the autoscaler. Its cause is not OfAutoscaler.
 func unrelatedCause(r results.Result) string {
-	if r.Verdict != results.Failed || len(r.Steps) == 0 {
-		return ""
-	}
-	if !r.Steps[0].Passed {
+	switch r.Cause {
+	case results.SetUpFailed:
 		return "the scenario could not be set up"
+	case results.CleanUpFailed:
+		return "the scenario passed, but could not be cleaned up"
+	case results.ActionFailed:
+		return "an action of the scenario failed"
+	default:
+		return "the scenario came to no verdict"
 	}
-	for _, step := range r.Steps {
-		if !step.Passed {
-			return ""
-		}
-	}
-	return "the scenario passed, but could not be cleaned up"
 }
 
 // report returns what the search found.

@@ -64,7 +64,7 @@ func fake(dir string) (results.Result, error) {
 		return results.Result{}, err
 	}
 	r := results.Result{Name: "grow", Verdict: results.Passed, Seconds: 60}
-	setUp, step := error(nil), error(nil)
+	setUp, step, cause := error(nil), error(nil), results.CheckFailed
 	switch word, _, _ := strings.Cut(string(text), " "); word {
 	case "passes":
 	case "unexpected":
@@ -72,14 +72,16 @@ func fake(dir string) (results.Result, error) {
 	case "fails", "known":
 		step = errors.New("did not come true within 1m0s: the group web has 2 nodes\n  seen: " + string(text))
 	case "crashes":
-		step = errors.New("the autoscaler ended in the middle of the step")
+		step, cause = errors.New("the autoscaler ended in the middle of the step"), results.AutoscalerEnded
+	case "no-action":
+		step, cause = errors.New("taint the nodes of the group web: the group web has no machine"), results.ActionFailed
 	case "no-cluster":
 		setUp = errors.New("the first nodes of the group web: not within 8m")
 	case "no-compile":
 		return results.Result{}, &cannotTestError{errors.New("go build: exit status 1\nundefined: x")}
 	case "unclean":
 		r.Add("set up", 1, nil)
-		r.Fail("clean-up", errors.New("the machine stays"))
+		r.Fail(results.CleanUpFailed, "clean-up", errors.New("the machine stays"))
 		return r, nil
 	case "too-old":
 		r.Verdict, r.Why = results.Skipped, "it needs autoscaler 1.26.0"
@@ -88,9 +90,9 @@ func fake(dir string) (results.Result, error) {
 	r.Add("set up", 1, setUp)
 	r.Add("grow", 1, step)
 	if setUp != nil {
-		r.Fail("set up", setUp)
+		r.Fail(results.SetUpFailed, "set up", setUp)
 	} else if step != nil {
-		r.Fail("grow", step)
+		r.Fail(cause, "grow", step)
 	}
 	if strings.HasPrefix(string(text), "known") {
 		r.Verdict = results.KnownFailure
@@ -115,9 +117,9 @@ func TestBisect(t *testing.T) {
 			want:  []string{"  change 2 (A", "With this commit:\n  grow: the autoscaler ended", "In another way, with 1.3.0:\n  grow: did not come true"},
 		},
 		"commits that cannot be tested": {
-			words: []string{"passes", "no-compile", "no-cluster", "unclean", "too-old", "fails"},
-			want:  []string{"grow fails from one of 5 commits on", "  change 1 (A", "  change 5 (A", "go build: exit status 1", "the scenario could not be set up: set up: the first nodes", "the scenario passed, but could not be cleaned up", "it needs autoscaler 1.26.0"},
-			err:   "grow fails from one of 5 commits on; it is not known from which, because the commits between the good and the bad ones cannot be tested",
+			words: []string{"passes", "no-compile", "no-cluster", "unclean", "too-old", "no-action", "fails"},
+			want:  []string{"grow fails from one of 6 commits on", "  change 1 (A", "  change 6 (A", "go build: exit status 1", "the scenario could not be set up: set up: the first nodes", "the scenario passed, but could not be cleaned up", "it needs autoscaler 1.26.0", "an action of the scenario failed: grow: taint the nodes of the group web: the group web has no machine"},
+			err:   "grow fails from one of 6 commits on; it is not known from which, because the commits between the good and the bad ones cannot be tested",
 		},
 		"it fails already":         {words: []string{"fails", "fails", "fails"}, err: "grow should pass with 1.0.0 ("},
 		"it passes":                {words: []string{"passes", "passes"}, err: ", but it passes"},
@@ -201,7 +203,7 @@ func TestBisectRepeats(t *testing.T) {
 		r, err := fake(s.clone.Dir)
 		if c.Title > "change 1" && runs[c.Title] == 2 {
 			r.Steps[1].Passed = false
-			r.Fail("grow", errors.New("did not come true"))
+			r.Fail(results.CheckFailed, "grow", errors.New("did not come true"))
 		}
 		return r, err
 	}

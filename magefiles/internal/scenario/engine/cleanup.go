@@ -35,7 +35,7 @@ func (e *engine) runCleanUp(ctx context.Context, r *results.Result) {
 	select {
 	case ended := <-e.o.Autoscaler.Ended():
 		e.otherFailure = true
-		r.Fail("clean-up", fmt.Errorf("the autoscaler ended: %w", ended))
+		r.Fail(results.AutoscalerEnded, "clean-up", fmt.Errorf("the autoscaler ended: %w", ended))
 	default:
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func (e *engine) runCleanUp(ctx context.Context, r *results.Result) {
 		if errors.Is(context.Cause(limited), interrupt.ErrNow) {
 			r.Interrupt("clean-up", err)
 		} else {
-			r.Fail("clean-up", err)
+			r.Fail(results.CleanUpFailed, "clean-up", err)
 		}
 	}
 }

@@ -346,6 +346,9 @@ steps:
 			t.Errorf("the failure has no %q:\n%s", want, failure)
 		}
 	}
+	if cause := came.Scenarios[0].Cause; cause != results.CheckFailed {
+		t.Errorf("the cause is %q", cause)
+	}
 	if why := came.Scenarios[0].Why; strings.Contains(why, "\n") || !strings.Contains(why, "1 running, 1 pending") {
 		t.Errorf("why in a line: %q", why)
 	}
@@ -425,8 +428,8 @@ steps:
   do: [{workload: {name: shop, pods: 0}}, {annotate: {workload: shop, annotations: {a: b}}}]
 `))
 	want := "there are no pods: annotate the pods of shop: the workload shop has no pods"
-	if failure := came.Scenarios[0].Failure; err == nil || failure != want {
-		t.Errorf("%v\n%s\nwant %s", err, failure, want)
+	if r := came.Scenarios[0]; err == nil || r.Failure != want || r.Cause != results.ActionFailed {
+		t.Errorf("%v\n%s: %s\nwant %s", err, r.Cause, r.Failure, want)
 	}
 }
 
@@ -565,8 +568,8 @@ steps:
 func TestCrashIsNoKnownFailure(t *testing.T) {
 	t.Parallel()
 	came, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.EndsByItself, Release: "1.35.2"}, nil, shipped(t)["paused-group"])
-	if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || !strings.Contains(r.Failure, "panic: on purpose") {
-		t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
+	if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || r.Cause != results.AutoscalerEnded || !strings.Contains(r.Failure, "panic: on purpose") {
+		t.Errorf("%s, %s, %v\n%s", r.Verdict, r.Cause, err, r.Failure)
 	} else if last := r.Steps[len(r.Steps)-1]; last.Seconds > 15 {
 		t.Errorf("it was noticed after %v s", last.Seconds)
 	}
@@ -731,7 +734,7 @@ func TestPausedClusterIsRefused(t *testing.T) {
 		// This scenario has a known failure, but in its steps. The failure here
 		// is outside of them.
 		came, err := run(ctx, o, all["paused-cluster"])
-		if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || !strings.Contains(r.Failure, "kubectl -n default patch clusters.cluster.x-k8s.io work --type=merge -p '{\"spec\":{\"paused\":false}}'") {
+		if r := came.Scenarios[0]; err == nil || r.Verdict != results.Failed || r.Cause != results.SetUpFailed || !strings.Contains(r.Failure, "kubectl -n default patch clusters.cluster.x-k8s.io work --type=merge -p '{\"spec\":{\"paused\":false}}'") {
 			t.Errorf("%s, %v\n%s", r.Verdict, err, r.Failure)
 		}
 		cluster, err := c.Client.Get(ctx, kube.Clusters, simtest.Namespace, simtest.ClusterName)
@@ -756,6 +759,9 @@ func TestCleanUpGoesOnAfterAnError(t *testing.T) {
 		}
 		came, err := run(ctx, o, all["scale-up"])
 		failure := came.Scenarios[0].Failure
+		if cause := came.Scenarios[0].Cause; cause != results.CleanUpFailed {
+			t.Errorf("the cause is %q", cause)
+		}
 		if err == nil || !strings.Contains(failure, "out of order") || !strings.Contains(failure, "lost") || strings.Contains(failure, "no matches") {
 			t.Errorf("%v\n%s", err, failure)
 		}

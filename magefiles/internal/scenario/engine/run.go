@@ -285,7 +285,6 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 	err := e.setUp(ctx, step.Progress)
 	step.Done("", err)
 	r.Add(say, e.o.Now().Sub(began), err)
-	e.otherFailure = err != nil
 	for i := range e.s.Steps {
 		if err != nil {
 			break
@@ -301,16 +300,31 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 		r.Add(say, e.o.Now().Sub(began), err)
 	}
 	if err != nil {
+		cause := causeOf(err)
+		if len(r.Steps) == 1 {
+			cause = results.SetUpFailed
+		}
 		// Only a failure of a check can be a known failure.
-		checkFailed := new(checkError)
-		e.otherFailure = e.otherFailure || ctx.Err() != nil || !errors.As(err, &checkFailed)
-		if ctx.Err() != nil && !errors.As(err, &checkFailed) {
+		e.otherFailure = ctx.Err() != nil || cause != results.CheckFailed
+		if ctx.Err() != nil && cause != results.CheckFailed {
 			r.Interrupt(say, err)
 		} else {
-			r.Fail(say, err)
+			r.Fail(cause, say, err)
 		}
 	}
 	return r
+}
+
+// causeOf returns the cause of the failure of a step.
+func causeOf(err error) results.Cause {
+	switch {
+	case errors.As(err, new(*checkError)):
+		return results.CheckFailed
+	case errors.As(err, new(*endedError)):
+		return results.AutoscalerEnded
+	default:
+		return results.ActionFailed
+	}
 }
 
 func (e *engine) addFact(what, text string) {
@@ -399,16 +413,21 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 	case <-e.w.decided:
 	case err := <-e.o.Autoscaler.Ended():
-		return endedDuringStep(err)
+		return &endedError{err}
 	case <-ctx.Done():
 		return fmt.Errorf("stopped: %w", context.Cause(ctx))
 	}
 	return nil
 }
 
-func endedDuringStep(err error) error {
-	return fmt.Errorf("the autoscaler ended in the middle of the step: %w", err)
+// endedError is returned when the autoscaler ended by itself in a step.
+type endedError struct{ err error }
+
+func (e *endedError) Error() string {
+	return "the autoscaler ended in the middle of the step: " + e.err.Error()
 }
+
+func (e *endedError) Unwrap() error { return e.err }
 
 // checkFailed returns the failure of a check. If the autoscaler ended, that is the
 // error, and the failure of the check is only a consequence.
@@ -423,7 +442,7 @@ func (e *engine) checkFailed(c *watch) error {
 func (e *engine) autoscalerEnded() error {
 	select {
 	case err := <-e.o.Autoscaler.Ended():
-		return endedDuringStep(err)
+		return &endedError{err}
 	default:
 		return nil
 	}

@@ -53,7 +53,7 @@ func repeated(n int, failures map[string][]string) *Results {
 		for run := range n {
 			s := Result{Name: name, Run: run + 1, Verdict: Passed, Seconds: float64(10 * (run + 1))}
 			if run < len(failures[name]) {
-				s.Fail("grow", errors.New(failures[name][run]))
+				s.Fail(CheckFailed, "grow", errors.New(failures[name][run]))
 			}
 			r.Scenarios = append(r.Scenarios, s)
 		}

@@ -32,6 +32,25 @@ const (
 	Interrupted Verdict = "interrupted"
 )
 
+// Cause says what made a scenario fail.
+type Cause string
+
+// Causes. Only the first two tell something about the autoscaler.
+const (
+	// CheckFailed: a check did not hold.
+	CheckFailed Cause = "check"
+	// AutoscalerEnded: the autoscaler ended by itself.
+	AutoscalerEnded Cause = "autoscaler ended"
+	// ActionFailed: the lab could not do an action of a step.
+	ActionFailed Cause = "action"
+	// SetUpFailed and CleanUpFailed: the lab could not do what comes before and after the steps.
+	SetUpFailed   Cause = "set-up"
+	CleanUpFailed Cause = "clean-up"
+)
+
+// OfAutoscaler reports whether the cause tells something about the autoscaler.
+func (c Cause) OfAutoscaler() bool { return c == CheckFailed || c == AutoscalerEnded }
+
 // Passes reports whether the scenario passed, known to fail or not.
 func (v Verdict) Passes() bool { return v == Passed || v == UnexpectedPass }
 
@@ -80,6 +99,8 @@ type Result struct {
 	Seconds float64   `json:"seconds"`
 	// Why says in one line what failed, or why the scenario was skipped.
 	Why string `json:"why,omitempty"`
+	// Cause is what made the scenario fail, first of all. It is set for Failed and KnownFailure.
+	Cause Cause `json:"cause,omitempty"`
 	// Known is why upstream is known to fail. It is set for KnownFailure and
 	// UnexpectedPass.
 	Known string `json:"known,omitempty"`
@@ -103,20 +124,20 @@ func (r *Result) Add(say string, took time.Duration, err error) {
 	r.Steps = append(r.Steps, StepResult{Say: say, Passed: err == nil, Seconds: Seconds(took)})
 }
 
-// Fail adds a failure. The first one decides Why. say is the step.
-func (r *Result) Fail(say string, err error) { r.end(Failed, say, err) }
+// Fail adds a failure. The first one decides Cause and Why. say is the step.
+func (r *Result) Fail(cause Cause, say string, err error) { r.end(Failed, cause, say, err) }
 
 // Interrupt records that the scenario was stopped in the step say. A later failure of the
 // clean-up does not change the verdict.
-func (r *Result) Interrupt(say string, err error) { r.end(Interrupted, say, err) }
+func (r *Result) Interrupt(say string, err error) { r.end(Interrupted, "", say, err) }
 
-func (r *Result) end(verdict Verdict, say string, err error) {
+func (r *Result) end(verdict Verdict, cause Cause, say string, err error) {
 	text := say + ": " + err.Error()
 	if r.Failure != "" {
 		r.Failure += "\n" + text
 		return
 	}
-	r.Verdict, r.Failure = verdict, text
+	r.Verdict, r.Cause, r.Failure = verdict, cause, text
 	// The first line, and the second one with what was seen.
 	lines := strings.SplitN(text, "\n", 3)
 	r.Why = lines[0]

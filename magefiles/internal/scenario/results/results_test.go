@@ -60,13 +60,13 @@ func TestFailureNamesTheGivenPath(t *testing.T) {
 	}
 }
 
-// Why has only the first failure of a scenario, and Failure has all.
+// Why and Cause have only the first failure of a scenario, and Failure has all.
 func TestFail(t *testing.T) {
 	t.Parallel()
 	r := Result{Verdict: Passed}
-	r.Fail("one", errors.New("did not hold\n  seen: 1\n  more"))
-	r.Fail("clean-up", errors.New("left"))
-	want := Result{Verdict: Failed, Why: "one: did not hold; seen: 1", Failure: "one: did not hold\n  seen: 1\n  more\nclean-up: left"}
+	r.Fail(CheckFailed, "one", errors.New("did not hold\n  seen: 1\n  more"))
+	r.Fail(CleanUpFailed, "clean-up", errors.New("left"))
+	want := Result{Verdict: Failed, Cause: CheckFailed, Why: "one: did not hold; seen: 1", Failure: "one: did not hold\n  seen: 1\n  more\nclean-up: left"}
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("it is %+v, want %+v", r, want)
 	}
@@ -78,7 +78,7 @@ func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	r := Result{Name: "a", Verdict: Passed}
 	r.Interrupt("one", errors.New("stopped: Ctrl-C"))
-	r.Fail("clean-up", errors.New("left"))
+	r.Fail(CleanUpFailed, "clean-up", errors.New("left"))
 	if want := (Result{Name: "a", Verdict: Interrupted, Why: "one: stopped: Ctrl-C", Failure: "one: stopped: Ctrl-C\nclean-up: left"}); !reflect.DeepEqual(r, want) {
 		t.Errorf("it is %+v, want %+v", r, want)
 	}
