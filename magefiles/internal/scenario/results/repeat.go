@@ -14,7 +14,7 @@ const (
 	Passes = "passes"
 	// Flaky is for one that passed at least once and failed at least once.
 	Flaky = "flaky"
-	// Broken is for one that failed so often that fewer than half of further runs would pass.
+	// Broken is for one that failed so often that its pass rate is below 50 %.
 	Broken = "broken"
 	// Unclear is for one that failed every time, in too few runs to tell flaky from broken.
 	Unclear = "unclear"
@@ -29,8 +29,8 @@ type Repeat struct {
 	// passed. A known failure did not pass.
 	Runs   int `json:"runs"`
 	Passed int `json:"passed"`
-	// Low and High bound how many of 100 further runs would pass, with a confidence of
-	// 95%.
+	// Low and High bound the pass rate, in percent, with a confidence of at least 95 %: Low is
+	// rounded down, and High up.
 	Low  int `json:"low"`
 	High int `json:"high"`
 	// Failures are the failed checks, the most frequent one first.
@@ -104,7 +104,7 @@ func repeatOf(name string, runs []Result) Repeat {
 	slices.SortStableFunc(p.Failures, func(a, b Failures) int { return b.Times - a.Times })
 	p.Seconds = Spread{Min: slices.Min(seconds), Median: Median(seconds), Max: slices.Max(seconds)}
 	low, high := passRate(p.Passed, p.Runs)
-	p.Low, p.High = int(math.Round(100*low)), int(math.Round(100*high))
+	p.Low, p.High = int(math.Floor(100*low)), int(math.Ceil(100*high))
 	switch {
 	case p.Passed == p.Runs:
 		p.Finding = Passes
@@ -129,7 +129,7 @@ func Median(values []float64) float64 {
 }
 
 // passRate returns bounds of the probability that a run passes, if passed of n runs have passed:
-// the interval of Clopper and Pearson (Biometrika 26, 1934) with a confidence of 95%. It is exact
+// the interval of Clopper and Pearson (Biometrika 26, 1934) with a confidence of 95 %. It is exact
 // for few runs too, where approximations are too narrow.
 func passRate(passed, n int) (low, high float64) {
 	const tail = 0.025 // on each side
@@ -171,7 +171,7 @@ func atMost(k, n int, p float64) float64 {
 
 // Text says in one sentence how often the scenario passed, and the finding.
 func (p Repeat) Text() string {
-	passed := fmt.Sprintf("passed %d of %d; between %d and %d of 100 runs would pass", p.Passed, p.Runs, p.Low, p.High)
+	passed := fmt.Sprintf("passed %d of %d; the pass rate is between %d %% and %d %% (95 %% confidence)", p.Passed, p.Runs, p.Low, p.High)
 	switch p.Finding {
 	case Passes:
 		return passed

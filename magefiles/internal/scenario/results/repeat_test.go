@@ -79,7 +79,7 @@ func TestRepeats(t *testing.T) {
 	seconds := Spread{10, 55, 100}
 	want := []Repeat{
 		{Name: "broken", Finding: Broken, Runs: 10, High: 31, Failures: []Failures{{Check: "grow: " + late, Times: 10, Runs: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}}, Seconds: seconds},
-		{Name: "flaky", Finding: Flaky, Runs: 10, Passed: 7, Low: 35, High: 93, Failures: []Failures{
+		{Name: "flaky", Finding: Flaky, Runs: 10, Passed: 7, Low: 34, High: 94, Failures: []Failures{
 			{Check: "grow: " + late, Times: 2, Runs: []int{2, 3}}, {Check: "grow: the API server is gone", Times: 1, Runs: []int{1}},
 		}, Seconds: seconds},
 		{Name: "steady", Finding: Passes, Runs: 10, Passed: 10, Low: 69, High: 100, Seconds: seconds},
@@ -96,9 +96,9 @@ func TestRepeats(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{
-		"! flaky: flaky: passed 7 of 10; between 35 and 93 of 100 runs would pass\n    seconds: 10 to 100, median 55\n    2 times: grow: " + late + "\n    once: grow: the API server is gone\n",
-		"✗ broken: broken: passed 0 of 10; between 0 and 31 of 100 runs would pass",
-		"✓ steady: passed 10 of 10; between 69 and 100 of 100 runs would pass",
+		"! flaky: flaky: passed 7 of 10; the pass rate is between 34 % and 94 % (95 % confidence)\n    seconds: 10 to 100, median 55\n    2 times: grow: " + late + "\n    once: grow: the API server is gone\n",
+		"✗ broken: broken: passed 0 of 10; the pass rate is between 0 % and 31 % (95 % confidence)",
+		"✓ steady: passed 10 of 10; the pass rate is between 69 % and 100 % (95 % confidence)",
 		"- old, run 1: skipped: too old", "! steady, run 11: interrupted: Ctrl-C",
 		"of 32 runs, 17 passed, 13 failed, 1 interrupted, 1 skipped",
 	} {
@@ -107,7 +107,7 @@ func TestRepeats(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"| flaky | ! flaky: passed 7 of 10; between 35 and 93 of 100 runs would pass | 10 to 100, median 55 | 2 times: grow: " + late + "<br>once: grow: the API server is gone |",
+		"| flaky | ! flaky: passed 7 of 10; the pass rate is between 34 % and 94 % (95 % confidence) | 10 to 100, median 55 | 2 times: grow: " + late + "<br>once: grow: the API server is gone |",
 		"| old, run 1 | - skipped | - | too old |", "<summary>flaky, run 2</summary>", "<summary>broken, run 1</summary>",
 	} {
 		if !strings.Contains(summary.String(), text) {
@@ -133,12 +133,23 @@ func TestRepeats(t *testing.T) {
 func TestFewFailuresAreUnclear(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]string{
-		2: "passed 0 of 2; between 0 and 84 of 100 runs would pass; more runs are needed to tell flaky from broken",
-		5: "passed 0 of 5; between 0 and 52 of 100 runs would pass; more runs are needed to tell flaky from broken",
-		6: "broken: passed 0 of 6; between 0 and 46 of 100 runs would pass",
+		2: "passed 0 of 2; the pass rate is between 0 % and 85 % (95 % confidence); more runs are needed to tell flaky from broken",
+		5: "passed 0 of 5; the pass rate is between 0 % and 53 % (95 % confidence); more runs are needed to tell flaky from broken",
+		6: "broken: passed 0 of 6; the pass rate is between 0 % and 46 % (95 % confidence)",
 	} {
 		if got := repeated(n, map[string][]string{"a": {"x", "x", "x", "x", "x", "x"}}).Repeats()[0].Text(); got != want {
 			t.Errorf("Text() after %d runs = %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestBoundsAreNotNarrowed: the bounds are rounded outwards.
+func TestBoundsAreNotNarrowed(t *testing.T) {
+	t.Parallel()
+	for failed, want := range map[int][2]int{0: {99, 100}, 1000: {0, 1}} {
+		p := repeated(1000, map[string][]string{"a": slices.Repeat([]string{"x"}, failed)}).Repeats()[0]
+		if got := [2]int{p.Low, p.High}; got != want {
+			t.Errorf("%d of 1000 runs failed: the pass rate is between %v, want %v", failed, got, want)
 		}
 	}
 }
