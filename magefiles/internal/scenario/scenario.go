@@ -155,18 +155,45 @@ func (s *Scenario) usesClaims() bool {
 	return false
 }
 
-// WhySkipped returns why the scenario cannot run with an autoscaler of that
-// release, which the lab starts and stops if controlled is true; empty if it can
-// run. With an unknown release, which is nil, neither Since nor what it knows of
-// empty groups counts.
-func (s *Scenario) WhySkipped(running *version.Version, controlled bool) string {
+// hasClaims reports whether a value, which is decoded JSON, has the claims of a pod.
+func hasClaims(value any) bool {
+	switch value := value.(type) {
+	case map[string]any:
+		for key, inner := range value {
+			if all, _ := inner.([]any); key == "resourceClaims" && len(all) > 0 || hasClaims(inner) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(value, hasClaims)
+	}
+	return false
+}
+
+// Means are what a scenario can run with.
+type Means struct {
+	// Release of the autoscaler; nil if it is not known.
+	Release *version.Version
+	// Controlled is set if the lab starts and stops the autoscaler.
+	Controlled bool
+	// Containers is set if the lab reaches the containers of the cluster's machines.
+	Containers bool
+}
+
+// WhySkipped returns why the scenario cannot run with these means; empty if it can run. With an
+// unknown release, neither Since nor what it knows of empty groups counts.
+func (s *Scenario) WhySkipped(m Means) string {
+	running := m.Release
 	if since := s.Autoscaler.Since; since != "" && running != nil {
 		// Parse has read since.
 		if enough, err := release.AtLeast(running, since); err != nil || !enough {
 			return "it needs autoscaler " + since + " or later, and " + release.Name(running) + " runs"
 		}
 	}
-	if !controlled && s.needsControl() {
+	if a := s.needsContainers(); a != nil && !m.Containers {
+		return fmt.Sprintf("its action %q needs the containers of docker machines, and the lab reaches them only in a cluster that it created", a)
+	}
+	if !m.Controlled && s.needsControl() {
 		return "it needs flags or variables of its own, reads the metrics, or stops and starts the autoscaler, and the lab does not control the running autoscaler"
 	}
 	if running != nil && !release.OfAutoscaler(running).KnowsEmptyGroups {

@@ -179,10 +179,11 @@ func (c *checker) workload(place string, w *Workload) {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			c.refuse(place+".claims", "%q: want a valid name for the claim in the pod: %s", name, strings.Join(problems, "; "))
 		}
-		if w.Claims[name] == "" {
-			c.refuse(place+".claims", "%s: want the name of a ResourceClaimTemplate", name)
+		if template := w.Claims[name]; variable.MatchString(template) {
+			c.variables(place+".claims", template)
+		} else if problems := validation.IsDNS1123Subdomain(template); len(problems) > 0 {
+			c.refuse(place+".claims", "%s: %q: want the name of a ResourceClaimTemplate: %s", name, template, strings.Join(problems, "; "))
 		}
-		c.variables(place+".claims", w.Claims[name])
 	}
 	c.annotations(place+".annotations", w.Annotations)
 	c.template(place+".template", w.Template)
