@@ -5,6 +5,7 @@
 package scenario
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -120,10 +121,12 @@ const (
 	DynamicResources = "DRA"
 	// Control is an autoscaler that the lab starts and stops.
 	Control = "control"
+	// OwnCluster is a cluster that the lab created: it reaches the containers of machines there.
+	OwnCluster = "own-cluster"
 )
 
-// Requires returns what the scenario needs: the kinds of machines, DynamicResources and
-// Control.
+// Requires returns what the scenario needs: the kinds of machines, DynamicResources, Control and
+// OwnCluster.
 func (s *Scenario) Requires() []string {
 	var all []string
 	add := func(what string, needed bool) {
@@ -135,19 +138,43 @@ func (s *Scenario) Requires() []string {
 	add(HollowMachines, slices.ContainsFunc(s.Groups, Group.IsHollow))
 	add(DynamicResources, s.usesClaims())
 	add(Control, s.needsControl())
+	add(OwnCluster, s.needsContainers() != nil)
 	return all
+}
+
+// needsContainers returns an action that stops kubelets or kills the containers of docker machines;
+// nil if there is none.
+func (s *Scenario) needsContainers() *Action {
+	pools := map[string]string{} // of workloads
+	docker := func(group, under string) bool {
+		return slices.ContainsFunc(s.Groups, func(g Group) bool {
+			return !g.IsHollow() && (slices.Contains(g.Names(), group) || under != "" && g.PoolName() == pools[under])
+		})
+	}
+	for _, step := range s.Steps {
+		for i, a := range step.Do {
+			switch {
+			case a.Workload != nil:
+				pools[a.Workload.Name] = a.Workload.Pool
+			case a.Node != nil && a.Node.Sick != nil && docker(a.Node.Group, a.Node.Under),
+				a.Machine != nil && a.Machine.Do == FailMachine && docker(a.Machine.Group, a.Machine.Under):
+				return &step.Do[i]
+			}
+		}
+	}
+	return nil
 }
 
 // usesClaims reports whether the scenario has a claim of DRA, or devices for it.
 func (s *Scenario) usesClaims() bool {
 	for _, manifest := range s.Manifests() {
-		if version, _ := manifest["apiVersion"].(string); strings.HasPrefix(version, resourcev1.GroupName+"/") {
+		if version, _ := manifest["apiVersion"].(string); strings.HasPrefix(version, resourcev1.GroupName+"/") || hasClaims(manifest) {
 			return true
 		}
 	}
 	for _, step := range s.Steps {
 		for _, a := range step.Do {
-			if a.Workload != nil && len(a.Workload.Claims) > 0 {
+			if a.Workload != nil && (len(a.Workload.Claims) > 0 || hasClaims(a.Workload.Template)) {
 				return true
 			}
 		}

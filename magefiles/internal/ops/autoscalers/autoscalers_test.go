@@ -126,7 +126,7 @@ func TestReleaseOfACheckout(t *testing.T) {
 			t.Errorf("%s: the program says %q, want %q", name, got, tc.program)
 		}
 		newest := &scenario.Scenario{Autoscaler: scenario.Needs{Since: "1.37.0"}}
-		if why := newest.WhySkipped(component.AutoscalerRelease(lab.Config), true); !strings.Contains(why, tc.skipped) || (why == "") != (tc.skipped == "") {
+		if why := newest.WhySkipped(scenario.Means{Release: component.AutoscalerRelease(lab.Config), Controlled: true}); !strings.Contains(why, tc.skipped) || (why == "") != (tc.skipped == "") {
 			t.Errorf("%s: a scenario since 1.37.0 is skipped because %q, want %q", name, why, tc.skipped)
 		}
 	}

@@ -264,6 +264,32 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
+// TestContainersOfAnotherCluster: a scenario that stops kubelets or kills containers is skipped in a
+// cluster that the lab did not create, and one that does so to hollow machines is not.
+func TestContainersOfAnotherCluster(t *testing.T) {
+	t.Parallel()
+	const groups = "title: t\ngroups: [{name: web, max: 1}, {name: air, max: 1, machines: hollow}, {name: two, pool: air, max: 1}]\nsteps:\n- say: s\n  do: [{workload: {name: shop, pods: 1, pool: web}}, {workload: {name: bar, pods: 1, pool: air}}, "
+	for action, skipped := range map[string]string{
+		"node: {group: web, sick: true}":                   `its action "stop the kubelets of the nodes of the group web" needs the containers of docker machines, and the lab reaches them only in a cluster that it created`,
+		"node: {group: web, sick: false}":                  `its action "start the kubelets of`,
+		"node: {under: shop, sick: true}":                  `its action "stop the kubelets of the nodes under shop"`,
+		"node: {under: bar, sick: true}":                   `its action "stop the kubelets of the nodes under bar"`,
+		"machine: {group: web, do: fail, which: oldest}":   `its action "fail the oldest machine of the group web"`,
+		"machine: {group: air, do: fail}":                  "",
+		"node: {group: air, sick: true}":                   "",
+		"node: {group: web, cordon: true}":                 "",
+		"machine: {group: web, do: delete, which: oldest}": "",
+	} {
+		s := parse(t, groups+"{"+action+"}]\n")
+		if why := s.WhySkipped(scenario.Means{Controlled: true}); !strings.HasPrefix(why, skipped) || (why == "") != (skipped == "") {
+			t.Errorf("%s is skipped because %q, want %q", action, why, skipped)
+		}
+		if why := s.WhySkipped(scenario.Means{Controlled: true, Containers: true}); why != "" {
+			t.Errorf("%s is skipped in the lab's own cluster: %s", action, why)
+		}
+	}
+}
+
 // TestFromZero: with an autoscaler that adds no node to an empty group, or does not know the
 // label by which pods select the group, a scenario with such a group is skipped.
 func TestFromZero(t *testing.T) {
@@ -271,11 +297,11 @@ func TestFromZero(t *testing.T) {
 	all := shipped(t)
 	for release, skipped := range map[string]bool{"1.18.3": true, "1.24.3": true, "1.26.8": true, "1.27.1": false, "1.36.1": false} {
 		v := version.Must(version.NewSemver(release))
-		if why := all["scale-up"].WhySkipped(v, true); (why != "") != skipped || skipped && why != "its group web starts without a node, and the autoscaler knows the labels of such a group since 1.27.1, and "+release+" runs" {
+		if why := all["scale-up"].WhySkipped(scenario.Means{Release: v, Controlled: true}); (why != "") != skipped || skipped && why != "its group web starts without a node, and the autoscaler knows the labels of such a group since 1.27.1, and "+release+" runs" {
 			t.Errorf("scale-up with %s: %q", release, why)
 		}
 		for _, name := range []string{"scale-down", "up-and-down-from-one"} {
-			if why := all[name].WhySkipped(v, true); why != "" {
+			if why := all[name].WhySkipped(scenario.Means{Release: v, Controlled: true}); why != "" {
 				t.Errorf("%s with %s is skipped: %s", name, release, why)
 			}
 		}

@@ -165,7 +165,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 // runOnce runs a scenario once, or skips it, and reports the result. running is the release
 // of the autoscaler.
 func (o Options) runOnce(ctx context.Context, s *scenario.Scenario, all []*scenario.Scenario, running *version.Version) results.Result {
-	why := s.WhySkipped(running, o.Autoscaler.Controlled())
+	why := s.WhySkipped(scenario.Means{Release: running, Controlled: o.Autoscaler.Controlled(), Containers: o.Containers != nil})
 	if ctx.Err() != nil {
 		why = "the run was stopped: " + context.Cause(ctx).Error()
 	}
