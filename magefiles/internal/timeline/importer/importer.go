@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/recorder"
 	"caslab/magefiles/internal/timeline/snapshot"
@@ -82,7 +84,25 @@ func (e *NothingError) Error() string {
 		}
 		found += fmt.Sprintf("; %s: %s", ignored.Name, ignored.Why)
 	}
-	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (Pods, Nodes, PodDisruptionBudgets, events, Cluster API's Clusters, MachineDeployments, MachinePools and Machines, the ConfigMap cluster-autoscaler-status), for logs of the cluster autoscaler as text, and for debugging snapshots (/snapshotz)", e.Path, found)
+	return fmt.Sprintf("import %s: nothing of a cluster: %s; looked for objects in YAML or JSON (%s), for logs of the cluster autoscaler as text, and for debugging snapshots (/snapshotz)", e.Path, found, wanted())
+}
+
+// wanted names the objects that become facts.
+func wanted() string {
+	var names []string
+	for _, kind := range recorder.Kinds() {
+		switch {
+		case kind == kube.ConfigMaps:
+			names = append(names, "the ConfigMap "+autoscaler.StatusConfigMap)
+		case kind == kube.Events:
+			names = append(names, "events")
+		case strings.HasSuffix(kind.Kind, "s"):
+			names = append(names, kind.Kind+"es")
+		default:
+			names = append(names, kind.Kind+"s")
+		}
+	}
+	return strings.Join(append(names, "infrastructure templates of machines"), ", ")
 }
 
 // Read reads a folder with all folders in it, a file, or a tar archive, compressed with

@@ -276,6 +276,11 @@ func TestNothingToImport(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, tc.want)
 		}
 	}
+	want := "looked for objects in YAML or JSON (Clusters, MachineDeployments, MachinePools, Machines, Nodes, PodDisruptionBudgets, Pods, the ConfigMap cluster-autoscaler-status, events, " +
+		"DaemonSets, Namespaces, PersistentVolumeClaims, PersistentVolumes, StorageClasses, CSINodes, infrastructure templates of machines), for logs"
+	if text := (&NothingError{}).Error(); !strings.Contains(text, want) {
+		t.Errorf("%s\nwant %s", text, want)
+	}
 	if _, err := Read(t.Context(), filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing path: %v", err)
 	}

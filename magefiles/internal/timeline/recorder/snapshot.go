@@ -42,6 +42,10 @@ var recordedKinds = []schema.GroupKind{
 	kube.DaemonSets, kube.Namespaces, kube.Claims, kube.Volumes, kube.StorageClasses, kube.CSINodes,
 }
 
+// Kinds returns the kinds of objects that become facts. Infrastructure templates of machines do too,
+// whatever their kind.
+func Kinds() []schema.GroupKind { return slices.Clone(recordedKinds) }
+
 // Records reports whether an object may become facts: whether its kind is one that the
 // recorder follows and, if it is a ConfigMap or an event, whether the autoscaler wrote it.
 func Records(o *unstructured.Unstructured) bool {
