@@ -116,6 +116,26 @@ func report(progress func(string)) *run.Lines {
 	}}
 }
 
+// titles returns where the columns READY, SEVERITY and MESSAGE begin, in characters; nil if the row is
+// not the one with the titles.
+func titles(row string) (columns []int) {
+	rest, is := strings.CutPrefix(row, "NAME ")
+	if !is {
+		return nil
+	}
+	at := len("NAME ")
+	for _, title := range []string{"READY", "SEVERITY", "MESSAGE"} {
+		before, after, there := strings.Cut(rest, title)
+		if !there {
+			return nil
+		}
+		at += len([]rune(before))
+		columns = append(columns, at)
+		at, rest = at+len(title), after
+	}
+	return columns
+}
+
 // parseTree reads the table that `clusterctl describe cluster` prints. Names are
 // indented by two characters for each level, and each column begins where its
 // title does.
@@ -125,9 +145,7 @@ func parseTree(text string) ([]Described, error) {
 	for line := range strings.Lines(text) {
 		row := []rune(strings.TrimRight(line, " \r\n"))
 		if columns == nil {
-			if strings.HasPrefix(string(row), "NAME ") {
-				columns = []int{strings.Index(string(row), "READY"), strings.Index(string(row), "SEVERITY"), strings.Index(string(row), "MESSAGE")}
-			}
+			columns = titles(string(row))
 			continue
 		}
 		if len(row) == 0 {

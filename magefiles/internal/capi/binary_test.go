@@ -173,3 +173,23 @@ Cluster/work                                                   False  Warning   
 		t.Errorf("without a table: %v", err)
 	}
 }
+
+// FuzzParseTree: whatever clusterctl prints is read or refused. The rows of a tree are deeper than the
+// one before by any number of levels, and have names.
+func FuzzParseTree(f *testing.F) {
+	f.Add("NAME          READY  SEVERITY  REASON  SINCE  MESSAGE\n/work         True\n├─Control/a   False  Info      Waits   1s     for the\n│                                             network\n└─Workers\n")
+	f.Add("NAME READY\nx")
+	f.Add("NAME MESSAGE SEVERITY READY\nx y z")
+	f.Add("NAME ü READY SEVERITY MESSAGE\nü True Info x")
+	f.Fuzz(func(t *testing.T, text string) {
+		tree, err := parseTree(text)
+		if (err == nil) != (len(tree) > 0) {
+			t.Errorf("%q: %v, %v", text, tree, err)
+		}
+		for i, d := range tree {
+			if d.Depth < 0 || i > 0 && d.Name == "" {
+				t.Errorf("%q: row %d is %+v", text, i, d)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -124,4 +125,24 @@ func TestExamplesAreAccepted(t *testing.T) {
 			t.Errorf("the example of %s: %v", v.name, err)
 		}
 	}
+}
+
+// FuzzParseLimits: numbers as they are written are read as these numbers, and each argument that is none
+// is named in the error.
+func FuzzParseLimits(f *testing.F) {
+	for _, seed := range [][2]string{{"0", "3"}, {"-1", "x"}, {"", "1e3"}, {"+2", "03"}, {"9223372036854775808", "٣"}, {"MAX", "MIN"}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, low, high string) {
+		lowest, highest, err := parseLimits([]string{low, high})
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "MIN: "+strconv.Quote(low)) && !strings.Contains(err.Error(), "MAX: "+strconv.Quote(high)) {
+				t.Errorf("parseLimits(%q, %q): %v", low, high, err)
+			}
+			return
+		}
+		if a, b, err := parseLimits([]string{strconv.Itoa(lowest), strconv.Itoa(highest)}); a != lowest || b != highest || err != nil {
+			t.Errorf("parseLimits(%q, %q) = %d, %d, and these are read as %d, %d, %v", low, high, lowest, highest, a, b, err)
+		}
+	})
 }

@@ -320,3 +320,54 @@ func TestLinks(t *testing.T) {
 		t.Errorf("its .caslab: %v", err)
 	}
 }
+
+// FuzzChoose: what is chosen is in the table, each fault once, none of the engine's without -engine, and
+// the names of what was chosen choose the same.
+func FuzzChoose(f *testing.F) {
+	for _, seed := range []string{"", "a,,b", "killed-in/", "killed-in/,killed-in/a", "engine-killed/3", "/", " killed-at/1 , killed-at/2", "nothing", "killed-in/ü"} {
+		f.Add("2,3", seed, false)
+		f.Add("2", seed, true)
+	}
+	f.Add("2,2", "engine-killed/2", true)
+	f.Fuzz(func(t *testing.T, numbers, names string, engine bool) {
+		nodes, err := parseNodes(numbers)
+		if err != nil {
+			return
+		}
+		all := table([]string{"a", "b c"}, nodes, 1)
+		chosen, err := choose(all, names, engine)
+		if err != nil {
+			return
+		}
+		var again []string
+		for _, c := range chosen {
+			if c.engine && !engine || slices.Contains(again, c.name) {
+				t.Errorf("choose(%q) has %s", names, c.name)
+			}
+			again = append(again, c.name)
+		}
+		if same, err := choose(all, strings.Join(again, ","), engine); err != nil || len(same) != len(chosen) {
+			t.Errorf("choose(%q) has %d faults, %v; want the %d of choose(%q)", again, len(same), err, len(chosen), names)
+		}
+	})
+}
+
+// FuzzParseNodes: numbers are from 2 to 10, and each is there once.
+func FuzzParseNodes(f *testing.F) {
+	for _, seed := range []string{"2", "3, 10", "2,2", "1", "", "2,", "+3", "03,3", "0x2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		nodes, err := parseNodes(text)
+		if (err == nil) != (len(nodes) > 0) {
+			t.Fatalf("parseNodes(%q) = %v, %v", text, nodes, err)
+		}
+		seen := map[int]bool{}
+		for _, n := range nodes {
+			if n < 2 || n > 10 || seen[n] {
+				t.Errorf("parseNodes(%q) = %v", text, nodes)
+			}
+			seen[n] = true
+		}
+	})
+}

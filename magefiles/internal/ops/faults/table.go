@@ -338,6 +338,9 @@ func parseNodes(text string) (nodes []int, err error) {
 		if err != nil || n < 2 || n > 10 {
 			return nil, fmt.Errorf("-nodes=%s: %q: want numbers from 2 to 10, separated by commas", text, part)
 		}
+		if slices.Contains(nodes, n) {
+			return nil, fmt.Errorf("-nodes=%s: %d is named twice", text, n)
+		}
 		nodes = append(nodes, n)
 	}
 	return nodes, nil

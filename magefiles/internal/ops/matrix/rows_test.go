@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"caslab/magefiles/internal/capi/release/proof"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/scenario"
@@ -220,4 +222,51 @@ func TestScalings(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", text, r.scaling(), err, want)
 		}
 	}
+}
+
+// FuzzParseRow: what a row is written as is read as the same row, and names an environment.
+func FuzzParseRow(f *testing.F) {
+	for _, seed := range []string{example, "v1.10.10", "1.10.10+1.33.4+1.33.6", "v1.10.10+v1.33.4+v1.33.6+x", "v1.11.0-rc.0+v1.33.4+v1.33.6", "v1.2.3.4+v1.33.4+v1.33.6", "v01.2.3+v1.33.4+v1.33.6", "++"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := parseRow(text)
+		if err != nil {
+			return
+		}
+		again, err := parseRow(r.String())
+		if err != nil || again.String() != r.String() {
+			t.Errorf("%q is read as %s, and that as %s, %v", text, r, again, err)
+		}
+		if problems := validation.IsDNS1123Label(r.environment()); len(problems) > 0 {
+			t.Errorf("%q: the environment %s: %v", text, r.environment(), problems)
+		}
+	})
+}
+
+// FuzzChoose: each row is chosen once, and the rows that were chosen choose the same.
+func FuzzChoose(f *testing.F) {
+	all, err := rows(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{"", example, "v1.14.2", "v1.14.2,v1.14.2", "1.14.2,v1.14.2", "x,", example + "," + example} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, names string) {
+		chosen, err := choose(all, names)
+		if err != nil {
+			return
+		}
+		var again []string
+		for _, r := range chosen {
+			if slices.Contains(again, r.String()) {
+				t.Errorf("choose(%q) has %s twice", names, r)
+			}
+			again = append(again, r.String())
+		}
+		if same, err := choose(all, strings.Join(again, ",")); err != nil || len(same) != len(chosen) {
+			t.Errorf("choose(%q) = %v, %v; want the rows of choose(%q)", again, same, err, names)
+		}
+	})
 }

@@ -110,7 +110,7 @@ func parseDevices(text string) (map[string]string, error) {
 	devices := map[string]string{}
 	for _, part := range parts {
 		name, amount, found := strings.Cut(part, "=")
-		if _, twice := devices[name]; twice || !found {
+		if _, twice := devices[name]; twice || !found || strings.TrimSpace(name) == "" {
 			return nil, fmt.Errorf("%q: want a name and a number, such as nvidia.com/gpu=1, each name once", part)
 		}
 		devices[name] = amount

@@ -3,6 +3,7 @@ package workloads
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -124,4 +125,27 @@ func TestSilentServer(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
+}
+
+// FuzzParseDevices: names are not empty, and the devices written as text are read as the same.
+func FuzzParseDevices(f *testing.F) {
+	for _, seed := range []string{"", "nvidia.com/gpu=1", "a=1,b=2", "a=1,a=2", "a", "=1", "a=", "a=1=2", ","} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		devices, err := parseDevices(text)
+		if err != nil {
+			return
+		}
+		var parts []string
+		for name, amount := range devices {
+			if strings.TrimSpace(name) == "" {
+				t.Errorf("parseDevices(%q) has an empty name", text)
+			}
+			parts = append(parts, name+"="+amount)
+		}
+		if again, err := parseDevices(strings.Join(parts, ",")); err != nil || !maps.Equal(again, devices) {
+			t.Errorf("parseDevices(%q) = %q, and that is read as %q, %v", text, devices, again, err)
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/shape"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // recorded reads a snapshot and a record of one moment of a real cluster with the autoscaler
@@ -256,4 +257,30 @@ func TestWrite(t *testing.T) {
 	if got := write(many); !strings.Contains(got, "and 3 more\n") || strings.Contains(got, "\x1b") || strings.Count(got, "\n") != mostRows+4 {
 		t.Errorf("it writes\n%s", got)
 	}
+}
+
+// FuzzDecode: what is decoded can be compared with a record, shown and imported.
+func FuzzDecode(f *testing.F) {
+	data, err := os.ReadFile(filepath.Join("testdata", "scale-up.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"StartTimestamp":"2026-11-27T00:00:00Z","NodeList":[{"Node":{"metadata":{"name":"template-node-for-MachineDeployment/default/a-1"}},"Pods":[{}]},{}],"TemplateNodes":{"MachineDeployment/default/a":{}}}`))
+	f.Add([]byte(`{"StartTimestamp":"0001-01-01T00:00:00Z"}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := Decode(data)
+		if err != nil {
+			return
+		}
+		nodes, pods := s.Objects()
+		if len(nodes) > len(s.Nodes) {
+			t.Errorf("%d of %d nodes", len(nodes), len(s.Nodes))
+		}
+		for _, p := range pods {
+			s.Standing(&world.Pod{Name: podName(p), Pod: shape.OfPod(p)})
+		}
+		Compare(s, nil, s.End)
+	})
 }
