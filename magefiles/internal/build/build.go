@@ -1,5 +1,5 @@
 // Package build compiles the Go programs of a pinned tree: reproducibly, with the
-// user's Go caches, and only if an input changed.
+// user's Go caches, and only if an input or the binary itself changed.
 package build
 
 import (
@@ -7,9 +7,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,6 +59,8 @@ type Options struct {
 	Runner run.Runner
 	// Progress, if not nil, gets what is compiled.
 	Progress func(string)
+	// Warn, if not nil, says which binary is not as it was built, and is built again.
+	Warn func(format string, args ...any)
 }
 
 // Result is what Build did.
@@ -81,8 +83,15 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if r.ID != "" && upToDate(record(r), inputs) {
+	was := readRecord(r)
+	whole, changed := was.check()
+	if r.ID != "" && was.Inputs == inputs && whole {
 		return Result{Cached: true, Took: time.Since(start)}, nil
+	}
+	for _, path := range changed {
+		if o.Warn != nil {
+			o.Warn("! %s is not as the lab built it: building it again", path)
+		}
 	}
 	dir := filepath.Dir(r.Output)
 	if len(r.Packages) > 1 {
@@ -91,13 +100,16 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
 	}
+	// go build refuses to replace a file that is not a binary, such as one that was written only in
+	// part. It keeps a binary whose build ID is that of the sources, whatever else is in it.
+	stale := changed
 	if r.ID != "" {
-		// go build refuses to replace a file that is not a binary, such as one that was
-		// written only in part.
-		for _, path := range Outputs(r) {
-			if err := os.RemoveAll(path); err != nil {
-				return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
-			}
+		stale = Outputs(r)
+	}
+	// Without a record, what a build that is killed leaves does not count as changed.
+	for _, path := range append(stale, record(r)) {
+		if err := os.RemoveAll(path); err != nil {
+			return Result{}, fmt.Errorf("build %s: %w", r.Output, err)
 		}
 	}
 	shown := &progress{report: o.Progress}
@@ -117,14 +129,20 @@ func Build(ctx context.Context, r Request, o Options) (Result, error) {
 	return Result{Took: time.Since(start)}, nil
 }
 
-// UpToDate reports whether Build would compile nothing. It is false if r has no ID.
+// UpToDate reports whether Build would compile nothing. It is false if r has no ID. It reads the
+// binaries.
 func UpToDate(ctx context.Context, r Request, o Options) bool {
 	settings, err := settingsFor(ctx, r.Toolchain, o.Runner)
 	if err != nil {
 		return false
 	}
 	inputs, err := digest(ctx, r, settings, o)
-	return err == nil && r.ID != "" && upToDate(record(r), inputs)
+	if err != nil || r.ID == "" {
+		return false
+	}
+	was := readRecord(r)
+	whole, _ := was.check()
+	return was.Inputs == inputs && whole
 }
 
 // record returns the path of the record of a build.
@@ -230,49 +248,45 @@ func FilesID(dir string, names ...string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// buildRecord has the inputs and the outputs of a finished build.
+// buildRecord has the inputs of a finished build, and the SHA-256 of each of its binaries by path.
 type buildRecord struct {
-	Inputs  string           `json:"inputs"`
-	Outputs map[string]stamp `json:"outputs"`
+	Inputs string            `json:"inputs"`
+	Sums   map[string]string `json:"sums"`
 }
 
-type stamp struct {
-	Size int64     `json:"size"`
-	Time time.Time `json:"time"`
+// readRecord returns the record of a build, an empty one if there is none that can be read.
+func readRecord(r Request) (rec buildRecord) {
+	if there, err := state.ReadJSON(record(r), &rec); err != nil || !there {
+		return buildRecord{}
+	}
+	return rec
 }
 
-func upToDate(record, inputs string) bool {
-	data, err := os.ReadFile(record)
-	if err != nil {
-		return false
-	}
-	var rec buildRecord
-	if json.Unmarshal(data, &rec) != nil || rec.Inputs != inputs || len(rec.Outputs) == 0 {
-		return false
-	}
-	for path, want := range rec.Outputs {
-		info, err := os.Stat(path)
-		if err != nil || info.Size() != want.Size || !info.ModTime().Equal(want.Time) {
-			return false
+// check reports whether all binaries are there as they were built, and returns those that are there
+// and have changed.
+func (rec buildRecord) check() (whole bool, changed []string) {
+	whole = len(rec.Sums) > 0
+	for _, path := range slices.Sorted(maps.Keys(rec.Sums)) {
+		switch sum, err := state.FileSum(path); {
+		case err != nil:
+			whole = false
+		case sum != rec.Sums[path]:
+			whole, changed = false, append(changed, path)
 		}
 	}
-	return true
+	return whole, changed
 }
 
 func write(record, inputs string, r Request) error {
-	rec := buildRecord{Inputs: inputs, Outputs: map[string]stamp{}}
+	rec := buildRecord{Inputs: inputs, Sums: map[string]string{}}
 	for _, path := range Outputs(r) {
-		info, err := os.Stat(path)
+		sum, err := state.FileSum(path)
 		if err != nil {
 			return fmt.Errorf("find what was built: %w", err)
 		}
-		rec.Outputs[path] = stamp{Size: info.Size(), Time: info.ModTime()}
+		rec.Sums[path] = sum
 	}
-	data, err := json.MarshalIndent(rec, "", "  ")
-	if err != nil {
-		return fmt.Errorf("record the build: %w", err)
-	}
-	if err := state.WriteFile(record, data, 0o600); err != nil {
+	if err := state.WriteJSON(record, rec); err != nil {
 		return fmt.Errorf("record the build: %w", err)
 	}
 	return nil

@@ -1,9 +1,11 @@
 package build
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path"
@@ -111,6 +113,55 @@ func TestBuildOnceForEachInput(t *testing.T) {
 	unknown.ID = ""
 	if mustBuild(t, unknown).Cached {
 		t.Error("a tree that may change was not given to go build")
+	}
+}
+
+// TestChangedBinary: a binary that is not as it was built is built again, and a person is told, even if
+// its size and its time are those of the binary. The same for a tree that may change, where go build
+// keeps a binary with the right build ID.
+func TestChangedBinary(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"one", ""} {
+		r := request(t, module(t, program))
+		r.ID = id
+		mustBuild(t, r)
+		built, err := os.ReadFile(r.Output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(r.Output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := bytes.Replace(built, []byte("v1.2.3"), []byte("v6.6.6"), 1)
+		if bytes.Equal(changed, built) {
+			t.Fatal("the program has no version to change")
+		}
+		if err := errors.Join(os.WriteFile(r.Output, changed, 0o755), os.Chtimes(r.Output, info.ModTime(), info.ModTime())); err != nil {
+			t.Fatal(err)
+		}
+		if UpToDate(t.Context(), r, Options{Runner: run.Exec{}}) {
+			t.Errorf("ID %q: the changed binary is up to date", id)
+		}
+		var told []string
+		o := Options{Runner: run.Exec{}, Warn: func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }}
+		for range 2 { // once more, with nothing to tell
+			if _, err := Build(t.Context(), r, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again, err := os.ReadFile(r.Output); err != nil || !bytes.Equal(again, built) {
+			t.Errorf("ID %q: the changed binary was kept: %v", id, err)
+		}
+		if want := []string{"! " + r.Output + " is not as the lab built it: building it again"}; !slices.Equal(told, want) {
+			t.Errorf("ID %q: it told %q, want %q", id, told, want)
+		}
+		if err := os.Remove(r.Output); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Build(t.Context(), r, o); err != nil || len(told) != 1 {
+			t.Errorf("ID %q: a binary that was removed: %v, %q", id, err, told)
+		}
 	}
 }
 

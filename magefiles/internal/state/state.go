@@ -117,3 +117,17 @@ func Remove(paths ...string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// FileSum returns the SHA-256 of a file's content, in hexadecimal digits.
+func FileSum(path string) (_ string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

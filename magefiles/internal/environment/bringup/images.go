@@ -85,7 +85,7 @@ func (b *BringUp) clusterctl(ctx context.Context, progress func(string)) (capi.C
 // build compiles programs, and returns how many were up to date.
 func (b *BringUp) build(ctx context.Context, requests []build.Request, progress func(string)) (cached int, err error) {
 	err = b.Home.State.Exclusively(ctx, workCompile, progress, func() error {
-		cached, err = b.Tools.Compile(ctx, requests, build.Options{Runner: b.Runner, Progress: progress})
+		cached, err = b.Tools.Compile(ctx, requests, build.Options{Runner: b.Runner, Progress: progress, Warn: b.Warn})
 		return err
 	})
 	return cached, err

@@ -113,7 +113,7 @@ func (a *Autoscalers) compileProgram(ctx context.Context, say string, program bu
 	step := a.Log.Start(say, 2*time.Minute)
 	var instead string
 	err = a.State.Exclusively(ctx, workAutoscaler, step.Progress, func() (err error) {
-		_, instead, err = build.BuildAutoscaler(ctx, program, build.Options{Runner: a.Runner, Progress: step.Progress})
+		_, instead, err = build.BuildAutoscaler(ctx, program, build.Options{Runner: a.Runner, Progress: step.Progress, Warn: a.Log.Printf})
 		return err
 	})
 	step.Done("", err)
@@ -191,7 +191,7 @@ func (a *Autoscalers) debugger(ctx context.Context) (string, error) {
 		Dir: dir, Packages: []string{"github.com/go-delve/delve/cmd/dlv"}, Output: a.State.Path("bin", "dlv"), Host: true, ID: string(sum),
 	}
 	err = a.State.Exclusively(ctx, workAutoscaler, step.Progress, func() error {
-		_, err := build.Build(ctx, request, build.Options{Runner: a.Runner, Progress: step.Progress})
+		_, err := build.Build(ctx, request, build.Options{Runner: a.Runner, Progress: step.Progress, Warn: a.Log.Printf})
 		return err
 	})
 	step.Done("", err)

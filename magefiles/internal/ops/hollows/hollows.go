@@ -128,7 +128,7 @@ func (h *Hollows) compile(ctx context.Context, host bool) (string, error) {
 	request := h.program(host)
 	step := h.Log.Start("compile the controller of hollow machines", time.Minute)
 	err := h.State.Exclusively(ctx, workHollow, step.Progress, func() error {
-		_, err := build.Build(ctx, request, build.Options{Runner: h.Runner, Progress: step.Progress})
+		_, err := build.Build(ctx, request, build.Options{Runner: h.Runner, Progress: step.Progress, Warn: h.Log.Printf})
 		return err
 	})
 	step.Done("", err)

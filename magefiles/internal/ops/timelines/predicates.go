@@ -50,7 +50,7 @@ func (t *Timelines) compilePredicates(ctx context.Context) (string, error) {
 	}
 	step := t.Log.Start("compile the scheduler's filters", 2*time.Minute)
 	err = t.State.Exclusively(ctx, workPredicates, step.Progress, func() error {
-		_, err := build.Build(ctx, request, build.Options{Runner: t.Runner, Progress: step.Progress})
+		_, err := build.Build(ctx, request, build.Options{Runner: t.Runner, Progress: step.Progress, Warn: t.Log.Printf})
 		return err
 	})
 	step.Done("", err)
