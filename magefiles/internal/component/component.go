@@ -67,7 +67,7 @@ func AutoscalerDoubts(c *config.Config) []string {
 }
 
 func options(l *lab.Lab, progress func(string)) source.Options {
-	return source.Options{Dir: l.State.Path("src"), Runner: l.Runner, Progress: progress}
+	return source.Options{Dir: l.State.Path("src"), Runner: l.Runner, Progress: progress, Warn: l.Log.Printf}
 }
 
 // Check finds out whether the tree can be fetched, and says which settings to change

@@ -40,6 +40,8 @@ type record struct {
 	Tag    string `json:"tag,omitempty"`
 	Commit string `json:"commit,omitempty"`
 	ID     string `json:"id"`
+	// Sum is that of treeSum.
+	Sum string `json:"sum,omitempty"`
 }
 
 // recordPath returns where the record of the tree in dir is.
@@ -75,6 +77,10 @@ type MovedTagError struct {
 
 func (e *MovedTagError) Error() string {
 	return fmt.Sprintf("the tag %s of %s moved: it was commit %s when it was fetched and is %s now", e.Tag, e.URL, e.Was, e.Is)
+}
+
+func (s Spec) movedTag(was record, is wanted, dir string) *MovedTagError {
+	return &MovedTagError{Tag: s.Tag, URL: s.shownURL(), Was: was.Commit, Is: is.commit, Dir: dir, Record: recordPath(dir)}
 }
 
 // MissingTagError is returned when a component has no release of the wanted
@@ -254,19 +260,27 @@ func nearest(want string, tags []string) []string {
 // history, if it was not fetched before.
 func (s Spec) fetchGit(ctx context.Context, o Options) (*Tree, error) {
 	dir := s.folder(o, Git)
-	if rec, err := readRecord(dir); err == nil {
-		return s.fetchedBefore(ctx, o, rec, dir)
+	was, ok := s.fetched(o, dir)
+	if ok {
+		return s.fetchedBefore(ctx, o, was, dir)
 	}
 	// For a commit too, because a clone has no time limit, and a server may never answer.
 	want, err := s.resolve(ctx, cmp.Or(o.answerTimeout, answerTimeout))
 	if err != nil {
 		return nil, err
 	}
+	if was.Commit != "" && was.Commit != want.commit {
+		return nil, s.movedTag(was, want, dir)
+	}
 	o.progress("cloning %s at %s", s.shownURL(), s.ref())
 	if err := publish(dir, func(temp string) error { return s.clone(ctx, temp, want, o) }); err != nil {
 		return nil, s.gitError("clone "+s.ref()+" of", err)
 	}
-	rec := record{URL: s.shownURL(), Tag: s.Tag, Commit: want.commit, ID: "git:" + want.commit}
+	sum, err := treeSum(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read the tree %s: %w", dir, err)
+	}
+	rec := record{URL: s.shownURL(), Tag: s.Tag, Commit: want.commit, ID: "git:" + want.commit, Sum: sum}
 	if err := rec.write(dir); err != nil {
 		return nil, fmt.Errorf("record the commit of %s: %w", dir, err)
 	}
@@ -289,7 +303,7 @@ func (s Spec) fetchedBefore(ctx context.Context, o Options, rec record, dir stri
 		tree.Why = fmt.Sprintf("fetched before; whether the tag %s moved is not known, because %s does not answer: %s", s.Tag, s.shownURL(), innermost(err))
 		o.progress("%s", tree.Why)
 	case rec.Commit != is.commit:
-		return nil, &MovedTagError{Tag: s.Tag, URL: s.shownURL(), Was: rec.Commit, Is: is.commit, Dir: dir, Record: recordPath(dir)}
+		return nil, s.movedTag(rec, is, dir)
 	}
 	return tree, nil
 }

@@ -179,7 +179,7 @@ func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 		return nil, s.checkModule(ctx, o)
 	}
 	dir := s.folder(o, Module)
-	if rec, err := readRecord(dir); err == nil {
+	if rec, ok := s.fetched(o, dir); ok {
 		return rec.tree(dir), nil
 	}
 	var sums []string
@@ -198,7 +198,11 @@ func (s Spec) fetchModules(ctx context.Context, o Options) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetch %s %s from the %s: %w", s.Name, s.Version, Proxy, err)
 	}
-	rec := record{ID: "module:" + strings.Join(sums, ",")}
+	sum, err := treeSum(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read the modules of %s: %w", dir, err)
+	}
+	rec := record{ID: "module:" + strings.Join(sums, ","), Sum: sum}
 	if err := rec.write(dir); err != nil {
 		return nil, fmt.Errorf("record the modules of %s: %w", dir, err)
 	}

@@ -93,6 +93,8 @@ type Options struct {
 	Runner run.Runner
 	// Progress, if set, is called with what is fetched.
 	Progress func(string)
+	// Warn, if set, says that a fetched tree was changed, and is fetched again.
+	Warn func(format string, args ...any)
 	// answerTimeout and recheckTimeout replace the constants of these names in
 	// tests.
 	answerTimeout, recheckTimeout time.Duration
@@ -101,6 +103,12 @@ type Options struct {
 func (o Options) progress(format string, args ...any) {
 	if o.Progress != nil {
 		o.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+func (o Options) warn(format string, args ...any) {
+	if o.Warn != nil {
+		o.Warn(format, args...)
 	}
 }
 
@@ -170,8 +178,8 @@ func (s Spec) isFetched(o Options, origin string) bool {
 	return err == nil
 }
 
-// Fetch returns the tree of s, from this machine if it was fetched before. For Auto, that
-// tree may have any origin. Its errors are those of Check, and a *MovedTagError.
+// Fetch returns the tree of s, from this machine if it was fetched before and is as it was fetched, for
+// which all its files are read. For Auto, that tree may have any origin. Its errors are those of Check, and a *MovedTagError.
 func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	switch s.Origin {
 	case Dir:

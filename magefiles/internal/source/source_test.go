@@ -94,7 +94,9 @@ func (u *upstream) commit(files ...string) plumbing.Hash {
 		u.t.Fatal(err)
 	}
 	for i := 0; i < len(files); i += 2 {
-		write(u.t, filepath.Join(u.dir, files[i]), files[i+1])
+		if files[i+1] != "" { // a link, which is there already, has no content
+			write(u.t, filepath.Join(u.dir, files[i]), files[i+1])
+		}
 		if _, err := worktree.Add(files[i]); err != nil {
 			u.t.Fatal(err)
 		}
@@ -337,6 +339,71 @@ func TestFetchedTreeNeedsNoNetwork(t *testing.T) {
 		if err != nil || got.Dir != want.Dir {
 			t.Errorf("%s: Fetch() = %+v, %v; want what was fetched before", origin, got, err)
 		}
+	}
+}
+
+// TestChangedTreeIsFetchedAgain: a tree with a file that was changed, added or removed, a link that leads
+// elsewhere or a file that became executable is not compiled: it is fetched again, and a person is told.
+// A tag that moved meanwhile is still an error.
+func TestChangedTreeIsFetchedAgain(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	if err := os.Symlink("go.mod", filepath.Join(u.dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	u.tag("v1.14.2", u.commit("go.mod", goMod, "a/b", "old", "link", ""), false)
+	o := options(t)
+	var told []string
+	o.Warn = func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
+	tree, err := Fetch(t.Context(), u.spec("v1.14.2"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, link := filepath.Join(tree.Dir, "a", "b"), filepath.Join(tree.Dir, "link")
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fine := []func() error{
+		func() error { return nil },
+		func() error { return os.WriteFile(filepath.Join(tree.Dir, ".git", "x"), nil, 0o600) },
+		func() error { return os.Chtimes(file, time.Time{}, time.Unix(1, 0)) },
+		func() error { // a record of an older lab
+			rec, err := readRecord(tree.Dir)
+			rec.Sum = ""
+			return errors.Join(err, rec.write(tree.Dir))
+		},
+	}
+	changes := []func() error{
+		func() error {
+			return errors.Join(os.WriteFile(file, []byte("new"), 0o644), os.Chtimes(file, info.ModTime(), info.ModTime()))
+		},
+		func() error { return os.WriteFile(file+"2", nil, 0o600) },
+		func() error { return os.Remove(file) },
+		func() error { return os.Chmod(file, 0o755) },
+		func() error { return errors.Join(os.Remove(link), os.Symlink("a/b", link)) },
+		func() error { return os.RemoveAll(tree.Dir) },
+	}
+	for i, change := range slices.Concat(fine, changes) {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		before := len(told)
+		again, err := Fetch(t.Context(), u.spec("v1.14.2"), o)
+		if err != nil || again.Dir != tree.Dir || again.ID != tree.ID || read(t, file) != "old" {
+			t.Errorf("change %d: %+v, %v", i, again, err)
+		}
+		if want := min(1, max(0, i-len(fine)+1)); len(told)-before != want {
+			t.Errorf("change %d: told %q, want %d lines", i, told[before:], want)
+		}
+	}
+	if want := "! cluster-api v1.14.2 in " + tree.Dir + " is not as it was fetched: fetching it again"; told[0] != want {
+		t.Errorf("told %q, want %q", told[0], want)
+	}
+	write(t, file, "new")
+	u.tag("v1.14.2", u.commit("other", "x"), false)
+	if _, err := Fetch(t.Context(), u.spec("v1.14.2"), o); !errors.As(err, new(*MovedTagError)) {
+		t.Errorf("a changed tree of a tag that moved: %v", err)
 	}
 }
 
