@@ -156,8 +156,10 @@ func (e *Environment) printChanges() error {
 
 // bringUp returns the bring-up of the environment.
 func (e *Environment) bringUp(info engine.Info, r Recorder) *bringup.BringUp {
+	nodes := e.nodeOptions(info.Arch(), nil)
+	nodes.EngineID, nodes.Warn = info.ID, e.Log.Printf
 	return bringup.New(bringup.Options{
-		Config: e.Config, Home: e.home(), Tools: e.tools, Runner: e.Runner, Info: info, Node: e.nodeOptions(info.Arch(), nil),
+		Config: e.Config, Home: e.home(), Tools: e.tools, Runner: e.Runner, Info: info, Node: nodes,
 		Record: r.Record, Warn: e.Log.Printf,
 		Detail: func(format string, args ...any) { fmt.Fprintf(e.FullLog, format, args...) },
 	})

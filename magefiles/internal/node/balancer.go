@@ -30,11 +30,11 @@ func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_
 		return release.LoadBalancer{}, err
 	}
 	bounded := release.LoadBalancer{Repository: repository + "/bounded", Tag: base.Tag + "-" + id[:8]}
-	if _, there, err := o.Engine.ImageID(ctx, bounded.Image()); err != nil || there {
+	if there, err := o.has(ctx, bounded.Image()); err != nil || there {
 		return bounded, err
 	}
 	program := filepath.Join(o.StateDir, "node", o.Arch, "balancer", "haproxy")
-	_, err = build.Build(ctx, build.Request{Dir: dir, Packages: []string{"."}, ID: id, Arch: o.Arch, Output: program}, build.Options{Runner: o.Runner})
+	_, err = build.Build(ctx, build.Request{Dir: dir, Packages: []string{"."}, ID: id, Arch: o.Arch, Output: program}, build.Options{Runner: o.Runner, Warn: o.Warn})
 	if err != nil {
 		return bounded, fmt.Errorf("build the component balancer: %w", err)
 	}
@@ -63,7 +63,11 @@ func BoundBalancer(ctx context.Context, base release.LoadBalancer, o Options) (_
 	}
 	// The Docker provider starts the same command itself since v1.3.8 and v1.4.3.
 	entrypoint := []string{"haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"}
-	return bounded, o.Engine.Commit(ctx, container, bounded.Image(),
+	err = o.Engine.Commit(ctx, container, bounded.Image(),
 		"ENV PATH="+boundDir+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		`ENTRYPOINT ["`+strings.Join(entrypoint, `", "`)+`"]`, "CMD []")
+	if err != nil {
+		return bounded, err
+	}
+	return bounded, o.keep(ctx, bounded.Image())
 }

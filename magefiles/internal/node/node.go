@@ -60,13 +60,23 @@ type Options struct {
 
 	Engine *engine.Engine
 	Runner run.Runner
+	// EngineID is the engine's own name for itself. It may be empty.
+	EngineID string
 	// Progress, if not nil, gets what is being done.
 	Progress func(string)
+	// Warn, if not nil, says that something is not as the lab made it, and is made again.
+	Warn func(format string, args ...any)
 }
 
 func (o Options) progress(format string, args ...any) {
 	if o.Progress != nil {
 		o.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+func (o Options) warn(format string, args ...any) {
+	if o.Warn != nil {
+		o.Warn(format, args...)
 	}
 }
 
@@ -83,7 +93,8 @@ type Images struct {
 	OwnNetwork bool
 }
 
-// Base builds or pulls the node image without managers, and the load balancer's.
+// Base builds or pulls the node image without managers, and the load balancer's. An image that is not
+// the one that was built or pulled before is replaced.
 func Base(ctx context.Context, o Options) (Images, error) {
 	switch o.Origin {
 	case Registry:
@@ -195,7 +206,7 @@ func Bake(ctx context.Context, base string, managers map[string]v1.Image, o Opti
 		fmt.Fprintln(h, ref, digest)
 	}
 	baked := fmt.Sprintf("%s/node:%s-%s", repository, o.Kubernetes, hex.EncodeToString(h.Sum(nil))[:12])
-	if _, ok, err := o.Engine.ImageID(ctx, baked); err != nil || ok {
+	if ok, err := o.has(ctx, baked); err != nil || ok {
 		return baked, err
 	}
 	o.progress("importing %d managers", len(managers))
@@ -245,8 +256,12 @@ func derive(ctx context.Context, base, ref string, o Options, change func(*conta
 		return fmt.Errorf("build %s: %w", ref, err)
 	}
 	o.progress("committing %s", ref)
-	return o.Engine.Commit(ctx, id, ref,
+	err = o.Engine.Commit(ctx, id, ref,
 		`ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]`, "CMD []")
+	if err != nil {
+		return err
+	}
+	return o.keep(ctx, ref)
 }
 
 // ReadFile returns the content of a file in the image ref.

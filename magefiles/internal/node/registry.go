@@ -132,25 +132,40 @@ func fromRegistry(ctx context.Context, o Options) (Images, error) {
 		{node, images.Node},
 		{images.LoadBalancer.Image(), images.LoadBalancer.Image()},
 	} {
-		if _, ok, err := o.Engine.ImageID(ctx, pull.as); err != nil {
+		there := o.has
+		if pull.from == pull.as { // the name is upstream's, and others may pull it anew
+			there = func(ctx context.Context, ref string) (bool, error) {
+				_, ok, err := o.Engine.ImageID(ctx, ref)
+				return ok, err
+			}
+		}
+		if ok, err := there(ctx, pull.as); err != nil {
 			return Images{}, err
 		} else if ok {
 			continue
 		}
-		// The user of kind may have pulled it already.
-		if strings.Contains(pull.from, "@") && o.Engine.Tag(ctx, pull.from, pull.as) == nil {
-			continue
-		}
-		o.progress("pulling %s", pull.from)
-		img, err := remoteImage(ctx, o, pull.from)
-		if err != nil {
-			return Images{}, fmt.Errorf("pull %s: %w", pull.from, err)
-		}
-		if err := o.Engine.LoadImages(ctx, map[string]v1.Image{pull.as: img}); err != nil {
-			return Images{}, fmt.Errorf("pull %s: %w", pull.from, err)
+		if err := o.pull(ctx, pull.from, pull.as); err != nil {
+			return Images{}, err
 		}
 	}
-	return images, nil
+	return images, o.keep(ctx, images.Node)
+}
+
+// pull brings the image from into the engine and names it as.
+func (o Options) pull(ctx context.Context, from, as string) error {
+	// The user of kind may have pulled it already.
+	if strings.Contains(from, "@") && o.Engine.Tag(ctx, from, as) == nil {
+		return nil
+	}
+	o.progress("pulling %s", from)
+	img, err := remoteImage(ctx, o, from)
+	if err != nil {
+		return fmt.Errorf("pull %s: %w", from, err)
+	}
+	if err := o.Engine.LoadImages(ctx, map[string]v1.Image{as: img}); err != nil {
+		return fmt.Errorf("pull %s: %w", from, err)
+	}
+	return nil
 }
 
 // remoteImage returns the image of ref for the engine's architecture. Its layers

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -121,9 +122,16 @@ func fromSource(ctx context.Context, o Options, why string) (Images, error) {
 		return Images{}, err
 	}
 	images.Why = why
-	have, err := haveAll(ctx, o, images.Node, images.LoadBalancer.Image())
-	if err != nil || have {
-		return images, err
+	have := true
+	for _, ref := range []string{images.Node, images.LoadBalancer.Image()} {
+		ok, err := o.has(ctx, ref)
+		if err != nil {
+			return Images{}, err
+		}
+		have = have && ok
+	}
+	if have {
+		return images, nil
 	}
 	r, err := recipeFor(o.Kubernetes)
 	if err != nil {
@@ -255,17 +263,34 @@ func componentID(dir string) (string, error) {
 
 func componentsDir(o Options) string { return filepath.Join(o.Root, "magefiles", "components") }
 
-// ensureRootfs runs the script of the root file system if it changed since its last
-// run.
+// rootfsFiles are what the script of the root file system makes.
+var rootfsFiles = []string{"rootfs.tar", "iptables.tar"}
+
+// rootfsRecord says what made a root file system, and has the digests of its files.
+type rootfsRecord struct {
+	Script string            `json:"script"`
+	Sums   map[string]string `json:"sums"`
+}
+
+// ensureRootfs runs the script of the root file system if it changed since its last run, or if the
+// files that it made did.
 func ensureRootfs(ctx context.Context, o Options, dir string) error {
 	script := filepath.Join(o.Root, "scripts", "node-rootfs.sh")
-	h := sha256.New()
-	if err := fileDigest(h, script); err != nil {
+	sum, err := state.FileSum(script)
+	if err != nil {
 		return fmt.Errorf("read the root file system's script: %w", err)
 	}
-	stamp, want := filepath.Join(dir, "made-by"), hex.EncodeToString(h.Sum(nil))
-	if have, err := os.ReadFile(stamp); err == nil && string(have) == want {
-		return nil
+	record := filepath.Join(dir, "made-by.json")
+	was := rootfsRecord{}
+	if _, err := state.ReadJSON(record, &was); err != nil {
+		was = rootfsRecord{} // as if it were lost
+	}
+	if was.Script == sum {
+		have, err := rootfsSums(dir)
+		if err == nil && maps.Equal(have, was.Sums) {
+			return nil
+		}
+		o.warn("! the root file system in %s is not as the lab made it: making it again", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the root file system: %w", err)
@@ -273,10 +298,27 @@ func ensureRootfs(ctx context.Context, o Options, dir string) error {
 	if _, err := o.Runner.Run(ctx, run.Cmd{Name: script, Args: []string{dir}}); err != nil {
 		return fmt.Errorf("make the root file system: %w", err)
 	}
-	if err := state.WriteFile(stamp, []byte(want), 0o600); err != nil {
+	made := rootfsRecord{Script: sum}
+	if made.Sums, err = rootfsSums(dir); err != nil {
+		return fmt.Errorf("make the root file system: %w", err)
+	}
+	if err := state.WriteJSON(record, made); err != nil {
 		return fmt.Errorf("make the root file system: %w", err)
 	}
 	return nil
+}
+
+// rootfsSums returns the digests of rootfsFiles by name.
+func rootfsSums(dir string) (map[string]string, error) {
+	sums := map[string]string{}
+	for _, name := range rootfsFiles {
+		sum, err := state.FileSum(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		sums[name] = sum
+	}
+	return sums, nil
 }
 
 // compile builds every program of the node and returns their paths by name. id
@@ -314,7 +356,7 @@ func compile(ctx context.Context, o Options, r recipe, id string) (map[string]st
 	for _, r := range requests {
 		name := filepath.Base(r.Dir)
 		r.Arch = o.Arch
-		_, err := build.Build(ctx, r, build.Options{Runner: o.Runner, Progress: func(s string) { o.progress("%s: %s", name, s) }})
+		_, err := build.Build(ctx, r, build.Options{Runner: o.Runner, Progress: func(s string) { o.progress("%s: %s", name, s) }, Warn: o.Warn})
 		if err != nil {
 			return nil, fmt.Errorf("build %s for the node image: %w", name, err)
 		}
@@ -376,6 +418,9 @@ func assemble(ctx context.Context, o Options, r recipe, images Images, kind, roo
 	bareRef := strings.Replace(images.Node, "/node-base:", "/node-bare:", 1)
 	o.progress("loading both images into the engine")
 	if err := o.Engine.LoadImages(ctx, map[string]v1.Image{bareRef: bare, images.LoadBalancer.Image(): balancer}); err != nil {
+		return err
+	}
+	if err := o.keep(ctx, images.LoadBalancer.Image()); err != nil {
 		return err
 	}
 	return derive(ctx, bareRef, images.Node, o, func(c *container) error {
