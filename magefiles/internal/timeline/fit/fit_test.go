@@ -282,6 +282,20 @@ func TestWhatDaemonSetsUse(t *testing.T) {
 	}
 }
 
+// TestPodsTakenForDaemonSetsAreNotOnNewNodes: only a DaemonSet gets a pod on every node, not the owner of
+// a pod that the autoscaler takes for one of a DaemonSet.
+func TestPodsTakenForDaemonSetsAreNotOnNewNodes(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.Group(0, shape.Group{Annotations: sizes("2", cpu4, mem8)})
+	r.Node("n", "other", shape.Node{})
+	r.Bound("n", map[string]shape.Pod{"default/web-1": {Annotations: map[string]string{shape.AsDaemonSet: "true"}, Owner: &shape.Owner{Kind: "ReplicaSet", Name: "web"}, Requests: quantities("cpu=1")}})
+	r.Waits(shape.Pod{Requests: quantities("cpu=3")})
+	if got, want := answer(t, r), "yes, by its annotations and its template"; got != want {
+		t.Errorf("the verdict is\n%s\nwant\n%s", got, want)
+	}
+}
+
 // TestMoreThanANodeHas: where DaemonSets alone request more than a node has, no amount is
 // negative, and the pod need not request more than all of its requests less.
 func TestMoreThanANodeHas(t *testing.T) {
@@ -366,7 +380,15 @@ func TestIgnored(t *testing.T) {
 		"priority":              {pod: shape.Pod{Priority: -11}, want: "its priority -11 is below --expendable-pods-priority-cutoff=-10"},
 		"priority of the flag":  {pod: shape.Pod{Priority: -11}, flags: map[string]string{"expendable-pods-priority-cutoff": "-20"}},
 		"gates":                 {pod: shape.Pod{Gated: true}, unmarked: true, want: "it has scheduling gates"},
-		"a DaemonSet":           {pod: shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}}, want: "it belongs to the DaemonSet agent, for which the autoscaler adds no node"},
+		"taken for a DaemonSet's": {
+			pod:  shape.Pod{Annotations: map[string]string{shape.AsDaemonSet: "true"}},
+			want: "with its annotation cluster-autoscaler.kubernetes.io/daemonset-pod the autoscaler takes it for a pod of a DaemonSet, for which it adds no node",
+		},
+		"taken for a DaemonSet's, with another owner": {
+			pod:  shape.Pod{Annotations: map[string]string{shape.AsDaemonSet: "true"}, Owner: &shape.Owner{Kind: "ReplicaSet", Name: "web"}},
+			want: "with its annotation cluster-autoscaler.kubernetes.io/daemonset-pod the autoscaler takes it for a pod of a DaemonSet, for which it adds no node",
+		},
+		"a DaemonSet": {pod: shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}}, want: "it belongs to the DaemonSet agent, for which the autoscaler adds no node"},
 	} {
 		var r record
 		r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})

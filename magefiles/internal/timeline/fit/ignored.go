@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"caslab/magefiles/internal/timeline/shape"
 	"caslab/magefiles/internal/timeline/world"
 )
 
@@ -17,8 +18,10 @@ func (j *Judge) Ignored(p *world.Pod) []Obstacle {
 	}
 	cutoff := int(j.Autoscaler.Setting("expendable-pods-priority-cutoff").Number())
 	switch allowed, bypassed := j.Autoscaler.List("allowed-scheduler-names"), j.Autoscaler.List("bypassed-scheduler-names"); {
-	case p.OfDaemonSet():
+	case p.OwnedByDaemonSet():
 		found = append(found, Obstacle{"it belongs to the DaemonSet " + p.Owner.Name + ", for which the autoscaler adds no node", ""})
+	case p.OfDaemonSet():
+		found = append(found, Obstacle{"with its annotation " + shape.AsDaemonSet + " the autoscaler takes it for a pod of a DaemonSet, for which it adds no node", "no annotation " + shape.AsDaemonSet + " on the pod"})
 	case p.Gated:
 		found = append(found, Obstacle{"it has scheduling gates", "no scheduling gates"})
 	case len(allowed) > 0 && !slices.Contains(allowed, scheduler):

@@ -136,7 +136,7 @@ func (j *Judge) next(g *world.Group, p *world.Pod) (at place, basis string, ok b
 func (j *Judge) putDaemons(at *place) {
 	for _, d := range j.daemons() {
 		there := slices.ContainsFunc(at.has, func(p *world.Pod) bool {
-			return p.OfDaemonSet() && p.Owner != nil && *p.Owner == *d.Owner && p.Namespace() == d.Namespace()
+			return p.OwnedByDaemonSet() && *p.Owner == *d.Owner && p.Namespace() == d.Namespace()
 		})
 		if d := onAnyNode(d); !there && fitsBut(d, *at) {
 			at.put(d)
@@ -294,7 +294,7 @@ func (j *Judge) daemons() []*world.Pod {
 	}
 	all := slices.Clone(j.DaemonSets)
 	for _, p := range j.Pods {
-		if p.Owner != nil && p.OfDaemonSet() && !slices.ContainsFunc(all, func(d *world.Pod) bool { return *d.Owner == *p.Owner && d.Namespace() == p.Namespace() }) {
+		if p.OwnedByDaemonSet() && !slices.ContainsFunc(all, func(d *world.Pod) bool { return *d.Owner == *p.Owner && d.Namespace() == p.Namespace() }) {
 			all = append(all, p)
 		}
 	}

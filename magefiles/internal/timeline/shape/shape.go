@@ -67,13 +67,15 @@ const (
 	mirror    = "Node"
 )
 
-// asDaemonSet is an annotation with which the autoscaler takes a pod for one of a DaemonSet.
-const asDaemonSet = "cluster-autoscaler.kubernetes.io/daemonset-pod"
+// AsDaemonSet is an annotation with which the autoscaler takes a pod for one of a DaemonSet.
+const AsDaemonSet = "cluster-autoscaler.kubernetes.io/daemonset-pod"
 
-// OfDaemonSet reports whether a DaemonSet owns the pod, for the autoscaler.
-func (p Pod) OfDaemonSet() bool {
-	return p.Owner != nil && p.Owner.Kind == daemonSet || p.Annotations[asDaemonSet] == "true"
-}
+// OfDaemonSet reports whether the autoscaler takes the pod for one of a DaemonSet: a DaemonSet owns
+// it, or it has the annotation AsDaemonSet. Such a pod may have another owner, or none.
+func (p Pod) OfDaemonSet() bool { return p.OwnedByDaemonSet() || p.Annotations[AsDaemonSet] == "true" }
+
+// OwnedByDaemonSet reports whether the owner of the pod is a DaemonSet.
+func (p Pod) OwnedByDaemonSet() bool { return p.Owner != nil && p.Owner.Kind == daemonSet }
 
 // Mirror reports whether the pod stands for a static pod of a kubelet.
 func (p Pod) Mirror() bool { return p.Owner != nil && p.Owner.Kind == mirror }
