@@ -207,6 +207,31 @@ func TestConsultAsks(t *testing.T) {
 	}
 }
 
+// TestConsultTellsTheAffinityOfDaemonSets: a DaemonSet's pod on a new node has no affinity to a node, and
+// yet keeps other pods away.
+func TestConsultTellsTheAffinityOfDaemonSets(t *testing.T) {
+	t.Parallel()
+	term := []corev1.PodAffinityTerm{{TopologyKey: zone, LabelSelector: web}}
+	named := &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{"n"}}}}}}
+	r := zoned(shape.Pod{Labels: web.MatchLabels})
+	r.Bound("n", map[string]shape.Pod{"kube-system/agent-1": {Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}, Affinity: &corev1.Affinity{
+		NodeAffinity:    &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: named},
+		PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: term},
+	}}})
+	j := judged(r, start.Add(time.Hour))
+	var q predicates.Request
+	if err := j.Consult(t.Context(), func(_ context.Context, r predicates.Request) (predicates.Answer, error) {
+		q = r
+		return predicates.Answer{Pods: make([]predicates.Verdicts, len(r.Ask))}, nil
+	}, j.PodOf("", "default/p")); err != nil {
+		t.Fatal(err)
+	}
+	pods := q.Templates[0].Pods
+	if a := pods[len(pods)-1].Spec.Affinity; len(pods) != 2 || a == nil || a.NodeAffinity != nil || a.PodAntiAffinity == nil {
+		t.Errorf("the pods of the template are %+v", pods)
+	}
+}
+
 // TestConsultMoves: the pods of a node that would be removed are judged one after the other,
 // without the node.
 func TestConsultMoves(t *testing.T) {

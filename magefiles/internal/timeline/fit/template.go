@@ -301,22 +301,22 @@ func (j *Judge) daemons() []*world.Pod {
 	return all
 }
 
-// onAnyNode returns a DaemonSet's pod without the affinity to its node.
+// onAnyNode returns a DaemonSet's pod without the affinity to its node. It keeps all other affinity.
 func onAnyNode(p *world.Pod) *world.Pod {
 	any := *p
 	if p.Affinity == nil || p.Affinity.NodeAffinity == nil {
 		return &any
 	}
-	required := p.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.DeepCopy()
+	any.Affinity = p.Affinity.DeepCopy()
+	required := any.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	terms := required.NodeSelectorTerms[:0]
 	for _, t := range required.NodeSelectorTerms {
 		if t.MatchFields = nil; len(t.MatchExpressions) > 0 {
 			terms = append(terms, t)
 		}
 	}
-	any.Affinity = nil
-	if required.NodeSelectorTerms = terms; len(terms) > 0 {
-		any.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: required}}
+	if required.NodeSelectorTerms = terms; len(terms) == 0 {
+		any.Affinity.NodeAffinity = nil
 	}
 	return &any
 }
