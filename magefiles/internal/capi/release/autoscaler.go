@@ -94,6 +94,12 @@ type Autoscaler struct {
 	// StableExamples is set if the autoscaler takes an existing node as the example for new nodes
 	// only after that node has been Ready for a minute.
 	StableExamples bool
+	// RemembersExamples reports whether it goes on to use the last example of a group when no node
+	// of the group is one, for as long as its process runs and the group is one of its node groups.
+	RemembersExamples bool
+	// AddsCriticalPods reports whether it expects the pods of DaemonSets with the priority class
+	// system-node-critical on a new node even if the example has none of them, without --force-ds.
+	AddsCriticalPods bool
 	// Expander is the default of --expander.
 	Expander string
 	// DebuggingSnapshots reports whether it serves a snapshot of what it knows, with
@@ -160,10 +166,12 @@ const (
 // cluster-autoscaler/cloudprovider/clusterapi clusterapi_utils.go (sizes),
 // clusterapi_controller.go (defaultMachineAPI) and clusterapi_machinedeployment.go (the
 // mark). controllers/machineset_delete_policy.go of Cluster API v0.3.25 knows the mark,
-// that of v0.4.0 does not.
+// that of v0.4.0 does not. nodeInfoCache is in
+// cluster-autoscaler/core/utils/utils.go, and later in
+// processors/nodeinfosprovider/mixed_nodeinfos_processor.go, in all releases up to 1.36.1.
 func oldestAutoscaler() Autoscaler {
 	return Autoscaler{
-		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix, DaemonSetsOfWhole: true, BudgetsBindSafePods: true, MemoryIsLocal: true, Expander: "random",
+		Toolchain: "go1.13.15", SizePrefix: OldSizePrefix, DaemonSetsOfWhole: true, BudgetsBindSafePods: true, MemoryIsLocal: true, RemembersExamples: true, Expander: "random",
 		OldestAPI: "v1alpha2", NewestAPI: "v1alpha2", OnlyAPI: true,
 		Defects: []string{asksForAlpha2, noAutoDiscovery, marksOldNames},
 	}
@@ -233,6 +241,8 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.31.0"}, func(a *Autoscaler) { a.GroupOptions = true }},
 	// /cluster-autoscaler/config/flags/flags.go: blocking-system-pod-distruption-timeout.
 	{[]string{"1.33.0"}, func(a *Autoscaler) { a.EvictsSystemPods = true }},
+	// /cluster-autoscaler/simulator/node_info_utils.go: isPreemptingSystemNodeCritical.
+	{[]string{"1.33.0"}, func(a *Autoscaler) { a.AddsCriticalPods = true }},
 	// /cluster-autoscaler/config/flags/flags.go: expander. Until then, main.go had it.
 	{[]string{"1.33.0"}, func(a *Autoscaler) { a.Expander = "least-waste" }},
 	// clusterapi_unstructured.go: the reference's apiGroup.

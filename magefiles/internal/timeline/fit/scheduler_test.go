@@ -15,7 +15,6 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/predicates"
 	"caslab/magefiles/internal/timeline/shape"
-	"caslab/magefiles/internal/timeline/world"
 )
 
 const zone = corev1.LabelTopologyZone
@@ -255,100 +254,5 @@ func TestConsultMoves(t *testing.T) {
 	found := j.Homeless(from, from.Pods)
 	if len(found) != 1 || found[0].Text != "it fits on no other node: topology spread over topology.kubernetes.io/zone: no such label on the node (1 node)" || j.FiltersOf(from.Pods...) != "v1.36.1" {
 		t.Errorf("%+v, by the filters %s", found, j.FiltersOf(from.Pods...))
-	}
-}
-
-// TestExampleOfANewNode: a node that has just become Ready, or that lacks the GPUs that it should
-// have, is no example for the autoscaler.
-func TestExampleOfANewNode(t *testing.T) {
-	t.Parallel()
-	gpu := map[string]string{GPULabel: "a100"}
-	for name, tc := range map[string]struct {
-		labels  map[string]string
-		group   map[string]string
-		release string
-		after   time.Duration
-		want    string
-	}{
-		"at once":                {group: sizes("5", cpu4, mem8), after: 30 * time.Second, want: "yes, by its annotations and its template"},
-		"after a minute":         {group: sizes("5", cpu4, mem8), after: 2 * time.Minute, want: "yes, like its node n"},
-		"at once in old times":   {group: sizes("5", cpu4, mem8), release: "1.23.0", after: 30 * time.Second, want: "yes, like its node n"},
-		"the GPUs are late":      {group: sizes("5", cpu4, mem8), labels: gpu, after: time.Hour, want: "yes, by its annotations and its template"},
-		"nothing else is known":  {group: sizes("5"), after: 30 * time.Second, want: "yes, like its node n"},
-		"late GPUs, and no more": {group: sizes("5"), labels: gpu, after: time.Hour, want: "yes, like its node n"},
-	} {
-		var r record
-		r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "Cluster Autoscaler " + world.Autoscaler{}.Release().String()})
-		if tc.release != "" {
-			r[0].Text = "Cluster Autoscaler " + tc.release
-		}
-		r.Waits(shape.Pod{})
-		r.Group(1, shape.Group{Annotations: tc.group})
-		r.Node("n", "g", shape.Node{Labels: tc.labels})
-		j := judged(r, r[len(r)-1].Time.Add(tc.after))
-		if got := verdict(t, j, j.PodOf("", "default/p")); got != tc.want {
-			t.Errorf("%s: %s, want %s", name, got, tc.want)
-		}
-	}
-}
-
-// TestHostNameOfANewNode: a new node does not get the host name of the node that is its example.
-func TestHostNameOfANewNode(t *testing.T) {
-	t.Parallel()
-	var r record
-	r.Waits(shape.Pod{NodeSelector: map[string]string{corev1.LabelHostname: "n"}})
-	r.Group(1, shape.Group{Annotations: sizes("5")})
-	r.Node("n", "g", shape.Node{Labels: map[string]string{corev1.LabelHostname: "n"}})
-	if got, want := answer(t, r), `selector kubernetes.io/hostname=n: the label is "template-node-for-g" on its nodes → label kubernetes.io/hostname=n on its nodes`; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
-
-// TestDaemonSetsWithoutPods: a DaemonSet that has no pod yet also requests a part of a new node, if
-// it runs there. A DaemonSet that is gone does not, even if one of its pods is left.
-func TestDaemonSetsWithoutPods(t *testing.T) {
-	t.Parallel()
-	var r record
-	owner := func(name string) *shape.Owner { return &shape.Owner{Kind: "DaemonSet", Name: name} }
-	r.Group(0, shape.Group{Annotations: sizes("5", cpu4, mem8)})
-	r.Shaped(timeline.DaemonSet, "default/agent", "", shape.Pod{Owner: owner("agent"), Requests: quantities("cpu=1")})
-	r.Shaped(timeline.DaemonSet, "default/gpus", "", shape.Pod{Owner: owner("gpus"), Requests: quantities("cpu=1"), NodeSelector: map[string]string{"gpu": "true"}})
-	r.Shaped(timeline.Pod, "default/gone-1", "", shape.Pod{Owner: owner("gone"), Requests: quantities("cpu=1")})
-	r.Waits(shape.Pod{Requests: quantities("cpu=3")})
-	if got, want := answer(t, r), "cpu: 1100m missing (it requests 3; 1900m of 4 are free) → request 1100m less cpu"; got != want {
-		t.Errorf("while DaemonSets may be missing on record: %s, want %s", got, want)
-	}
-	r.Add(timeline.Fact{Kind: timeline.DaemonSet, What: timeline.Shaped})
-	if got, want := answer(t, r), "cpu: 100m missing (it requests 3; 2900m of 4 are free) → request 100m less cpu"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
-
-// TestFailedMachines: a machine that has failed is reported at once, and a machine without a node
-// after some time.
-func TestFailedMachines(t *testing.T) {
-	t.Parallel()
-	var r record
-	r.Group(1, shape.Group{Annotations: sizes("5", cpu4, mem8)})
-	r.Waits(shape.Pod{})
-	machine := func(name string, m shape.Machine) {
-		r.Add(timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: name, UID: name, Group: "g"})
-		r.Shaped(timeline.Machine, name, "g", m)
-	}
-	machine("bad", shape.Machine{Failure: "CreateError: no quota", Problems: []string{"no quota"}})
-	machine("slow", shape.Machine{Problems: []string{"InfrastructureReady: soon"}})
-	notes := func(after time.Duration) string {
-		j := judged(r, r[len(r)-1].Time.Add(after))
-		return strings.Join(j.Verdicts(j.PodOf("", "default/p"))[0].Notes, "\n")
-	}
-	if got, want := notes(time.Second), "machines of it that have failed, or have no node after 5m00s: 1; no quota"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	if got, want := notes(time.Hour), "machines of it that have failed, or have no node after 5m00s: 2; no quota; InfrastructureReady: soon"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-	j := judged(r, r[len(r)-1].Time.Add(time.Hour))
-	if got, want := j.Trouble(j.MachineOf("bad", "")), "it has failed: CreateError: no quota"; got != want {
-		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -75,39 +74,82 @@ const defaultPods = 110
 // next returns the node that the autoscaler expects if the group grows, and from what it
 // knows that. ok is false if it knows nothing of the group's nodes.
 func (j *Judge) next(g *world.Group, p *world.Pod) (at place, basis string, ok bool) {
-	at.where, at.by, at.group, at.name = "the template", j.Autoscaler.Title(), true, "template-node-for-"+g.Name
-	model := j.example(g)
-	if at.allocatable = j.capacity(g); model == nil && !isEnough(at.allocatable) && len(g.Nodes) > 0 && j.Lost(g) == nil {
-		model = g.Nodes[0] // the last resort
-	}
-	if model != nil {
-		at.labels, at.allocatable, basis = maps.Clone(model.Labels), model.Allocatable, "like its node "+model.Name
-		if _, there := at.labels[corev1.LabelHostname]; there {
-			at.labels[corev1.LabelHostname] = at.name
-		}
-		if at.capacity = model.Capacity; at.capacity == nil {
-			at.capacity = model.Allocatable
-		}
-		at.where = "its nodes"
-		for _, t := range model.Taints {
-			if !j.passing(t.Key) {
-				at.taints = append(at.taints, t)
-			}
-		}
-		for _, p := range model.Pods {
-			if (p.OfDaemonSet() || p.Mirror()) && p.Deleted.IsZero() {
-				at.put(p)
-			}
-		}
-		if j.Autoscaler.On("force-ds") {
-			j.putDaemons(&at)
-		}
+	at = place{where: "the template", by: j.Autoscaler.Title(), group: true, name: "template-node-for-" + g.Name, allocatable: j.capacity(g)}
+	model, basis := j.model(g, isEnough(at.allocatable))
+	switch {
+	case model != nil:
+		j.fill(&at, model)
 		return at, basis, true
-	}
-	at.capacity = at.allocatable
-	if !isEnough(at.allocatable) {
+	case !isEnough(at.allocatable):
+		at.capacity = at.allocatable
 		return at, "", false
 	}
+	j.invent(&at, g, p)
+	return at, "by its annotations and its template", true
+}
+
+// model returns the node of a group like which the autoscaler expects the next one, and which one that
+// is; nil if it expects one by the annotations and the template of the group, which may say enough.
+// Source: MixedTemplateNodeInfoProvider, Process.
+func (j *Judge) model(g *world.Group, enough bool) (n *world.Node, basis string) {
+	if j.Lost(g) != nil {
+		return nil, ""
+	}
+	if n := j.example(g); n != nil {
+		return n, "like its node " + n.Name
+	}
+	if r := j.remembered(g); r != nil && j.NodeOf(r.Name) == nil {
+		return r.Node, fmt.Sprintf("like its node %s, which is gone (the autoscaler remembers it)", r.Name)
+	} else if r != nil {
+		return r.Node, fmt.Sprintf("like its node %s until %s (the autoscaler remembers it)", r.Name, timeline.Clock(r.Until))
+	}
+	if !enough && len(g.Nodes) > 0 {
+		return g.Nodes[0], "like its node " + g.Nodes[0].Name // the last resort
+	}
+	return nil, ""
+}
+
+// remembered returns the last example of a group if the autoscaler uses it, nil if it forgot it, or if
+// there was none.
+func (j *Judge) remembered(g *world.Group) *world.Remembered {
+	r := g.Remembered
+	if r == nil || !j.Autoscaler.Release().RemembersExamples || lacksGPUs(r.Node) || len(j.Outside(g)) > 0 {
+		return nil
+	}
+	if slices.ContainsFunc(r.Groups, func(then *world.Group) bool { return len(j.Outside(then)) > 0 }) {
+		return nil
+	}
+	return r
+}
+
+// fill makes the place like a node.
+func (j *Judge) fill(at *place, model *world.Node) {
+	at.where, at.labels, at.allocatable = "its nodes", maps.Clone(model.Labels), model.Allocatable
+	if _, there := at.labels[corev1.LabelHostname]; there {
+		at.labels[corev1.LabelHostname] = at.name
+	}
+	if at.capacity = model.Capacity; at.capacity == nil {
+		at.capacity = model.Allocatable
+	}
+	for _, t := range model.Taints {
+		if !j.passing(t.Key) {
+			at.taints = append(at.taints, t)
+		}
+	}
+	for _, p := range model.Pods {
+		if (p.OfDaemonSet() || p.Mirror()) && p.Deleted.IsZero() {
+			at.put(p)
+		}
+	}
+	forced := j.Autoscaler.On("force-ds")
+	if forced || j.Autoscaler.Release().AddsCriticalPods {
+		j.putDaemons(at, !forced)
+	}
+}
+
+// invent makes the place what the annotations and the template of an empty group tell.
+func (j *Judge) invent(at *place, g *world.Group, p *world.Pod) {
+	at.capacity = at.allocatable
 	at.labels = map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: j.architecture(), corev1.LabelHostname: at.name}
 	if t := g.Infrastructure; t != nil && j.readsTemplate(g) && j.Autoscaler.Release().SystemOfTemplate {
 		at.system = map[string]string{}
@@ -127,14 +169,16 @@ func (j *Judge) next(g *world.Group, p *world.Pod) (at place, basis string, ok b
 	at.managed = j.managed(g, p)
 	at.taints = j.taints(g)
 	at.put(&world.Pod{Name: "kube-system/kube-proxy-" + at.name, Pod: shape.Pod{Requests: corev1.ResourceList{corev1.ResourceCPU: *resource.NewMilliQuantity(proxyCPU, resource.DecimalSI)}}})
-	j.putDaemons(&at)
-	return at, "by its annotations and its template", true
+	j.putDaemons(at, false)
 }
 
 // putDaemons adds the pods of DaemonSets that run on such a node, and that the place does not have
-// yet.
-func (j *Judge) putDaemons(at *place) {
+// yet; of critical ones alone, if critical is set.
+func (j *Judge) putDaemons(at *place, critical bool) {
 	for _, d := range j.daemons() {
+		if critical && !d.Critical {
+			continue
+		}
 		there := slices.ContainsFunc(at.has, func(p *world.Pod) bool {
 			return p.OwnedByDaemonSet() && *p.Owner == *d.Owner && p.Namespace() == d.Namespace()
 		})
@@ -144,20 +188,12 @@ func (j *Judge) putDaemons(at *place) {
 	}
 }
 
-// stableAfter is how long a node must have been Ready before the autoscaler expects new nodes of
-// its group to be like it. Source: stabilizationDelay in
-// processors/nodeinfosprovider/mixed_nodeinfos_processor.go of 1.24.0 to 1.36.1.
-const stableAfter = time.Minute
-
 // example returns the node of a group that the autoscaler takes as the example for the next one;
 // nil if there is none. The autoscaler treats a node whose GPUs are not there yet as not Ready.
 // Source: isNodeGoodTemplateCandidate, and processors/customresources/gpu_processor.go.
 func (j *Judge) example(g *world.Group) *world.Node {
-	if j.Lost(g) != nil {
-		return nil
-	}
 	i := slices.IndexFunc(g.Nodes, func(n *world.Node) bool {
-		stable := !j.Autoscaler.Release().StableExamples || j.At.Sub(n.ReadySince) > stableAfter
+		stable := !j.Autoscaler.Release().StableExamples || j.At.Sub(n.ReadySince) > world.StableAfter
 		return n.Open() && stable && !lacksGPUs(n) && !slices.ContainsFunc(n.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
 	})
 	if i < 0 {

@@ -45,6 +45,9 @@ type Pod struct {
 	Priority     int32    `json:"priority,omitempty"`
 	// Scheduler is empty for the default scheduler.
 	Scheduler string `json:"scheduler,omitempty"`
+	// Critical is set for the pods of a DaemonSet that have the priority class system-node-critical
+	// and evict others. It is not recorded of pods that exist.
+	Critical bool `json:"critical,omitempty"`
 	// Gated is set while the pod has scheduling gates.
 	Gated bool `json:"gated,omitempty"`
 	// Ended is set for a pod that no longer uses its node.

@@ -13,6 +13,9 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
+// nodeCritical is the priority class of pods that a node cannot do without.
+const nodeCritical = "system-node-critical"
+
 // OfDaemonSet returns the shape of the pods of a DaemonSet, with the DaemonSet as their owner.
 func OfDaemonSet(o *unstructured.Unstructured) (Pod, error) {
 	var d appsv1.DaemonSet
@@ -21,6 +24,8 @@ func OfDaemonSet(o *unstructured.Unstructured) (Pod, error) {
 	}
 	p := OfPod(&corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec})
 	p.Owner = &Owner{daemonSet, o.GetName()}
+	spec := d.Spec.Template.Spec
+	p.Critical = spec.PriorityClassName == nodeCritical && (spec.PreemptionPolicy == nil || *spec.PreemptionPolicy == corev1.PreemptLowerPriority)
 	return p, nil
 }
 

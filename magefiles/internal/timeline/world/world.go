@@ -107,6 +107,9 @@ type Group struct {
 	Machines       []*Machine
 	// Backoff is the end of the last back-off that the autoscaler announced.
 	Backoff time.Time
+	// Remembered is the last node of the group that was an example for new ones, and is none any more;
+	// nil if there is none, or if the autoscaler that runs did not see it.
+	Remembered *Remembered
 }
 
 // Machine is a Machine of a group.
@@ -179,8 +182,7 @@ func key(f timeline.Fact) string { return string(f.Kind) + "/" + cmp.Or(f.UID, f
 // At returns the cluster at a time, from the facts of a record by time.
 func At(facts []timeline.Fact, at time.Time) *World {
 	w := &World{At: at, Complete: map[timeline.Kind]bool{}, Scheduling: map[timeline.Kind][]json.RawMessage{}}
-	objects := map[string]*object{}
-	health, backoffs, unneeded, blocked := map[string]string{}, map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
+	objects, memory := map[string]*object{}, newMemory()
 	for _, f := range facts {
 		if f.Time.After(at) {
 			break
@@ -188,58 +190,32 @@ func At(facts []timeline.Fact, at time.Time) *World {
 		switch f.Kind {
 		case timeline.Autoscaler:
 			if started := w.autoscaler(f); started {
-				// What follows was in the memory of the process before.
-				clear(health)
-				clear(backoffs)
-				clear(unneeded)
-				clear(blocked)
+				memory = newMemory() // the process before took its memory with it
 			}
-			if f.What == timeline.Health {
-				health[timeline.LastPart(f.Group)] = f.Text
-			}
-			if until := backoffEnd(f); !until.IsZero() {
-				backoffs[timeline.LastPart(f.Group)] = until
-			}
-			if m := unneededPattern.FindStringSubmatch(f.Text); m != nil {
-				unneeded[f.Node] = autoscaler.ParseTime(m[1])
-				delete(blocked, f.Node)
-			} else if f.What == timeline.Kept && !stillUnneeded.MatchString(f.Text) {
-				delete(unneeded, f.Node)
-				delete(blocked, f.Node)
-				if blockedPattern.MatchString(f.Text) {
-					blocked[f.Node] = f.Time
-				}
-			}
+			memory.hear(f)
 		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template, timeline.Budget,
 			timeline.DaemonSet, timeline.Namespace, timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode:
-			if f.What == timeline.Untainted && f.Text == autoscaler.CandidateTaint {
-				delete(unneeded, f.Name)
-			}
 			if f.What == timeline.Shaped && f.Name == "" {
 				w.Complete[f.Kind] = true
 			}
+			o := objects[key(f)]
+			memory.see(f, o, objects, w.Autoscaler)
 			if ended(f) {
 				delete(objects, key(f))
 				continue
 			}
-			o := objects[key(f)]
 			if o == nil {
 				o = &object{Fact: f, taints: map[string]time.Time{}}
 				objects[key(f)] = o
 			}
 			o.apply(f)
+			memory.keep(o)
 		}
 	}
 	w.BudgetsKnown = w.Complete[timeline.Budget]
 	w.build(objects)
-	if w.Autoscaler.Stopped {
-		return w // a process's memory ends with it
-	}
-	for _, g := range w.Groups {
-		g.Health, g.Backoff = health[g.Name], backoffs[g.Name]
-	}
-	for _, n := range w.Nodes {
-		n.Unneeded, n.Blocked = unneeded[n.Name], blocked[n.Name]
+	if !w.Autoscaler.Stopped { // a process's memory ends with it
+		memory.recall(w)
 	}
 	return w
 }
@@ -342,35 +318,24 @@ func (a *Autoscaler) decide(f timeline.Fact) {
 	}
 }
 
-// untilPattern finds the end of a back-off in the autoscaler's message about it.
-var untilPattern = regexp.MustCompile(`^Disabling scale-up for node group \S+ until (.+?)(?: m=\S+)?; `)
-
-// unneededPattern finds since when the autoscaler finds a node unneeded.
-var unneededPattern = regexp.MustCompile(`^is unneeded since (.+)$`)
-
-// stillUnneeded matches reasons to keep a node for now that the autoscaler goes on to find
-// unneeded. "min size reached (current: 1, min: 1)" is no such reason: it is said of a node
-// that is not judged at all. Source: core/scaledown/unneeded/nodes.go of 1.28.0 to 1.36.1, whose
-// words for limits changed with 1.36; processors/nodes/pre_filtering_processor.go.
-var stillUnneeded = regexp.MustCompile(`^(?:was unneeded for |node group min size reached$|has active on-completion pods|would violate minimum limits|minimal limit exceeded for )`)
-
-// blockedPattern matches what the autoscaler says of a node that a pod blocks. Source:
-// simulator/drainability/rules and simulator/cluster.go, in older releases utils/drain/drain.go.
-var blockedPattern = regexp.MustCompile(`is not replicated|pod disruption budget|kube-system pod|not safe to evict|local storage|too few replicas|is not available|is not present|can reschedule only`)
-
-// backoffEnd returns the end of the back-off that a fact announces, zero if it announces
-// none.
-func backoffEnd(f timeline.Fact) time.Time {
-	m := untilPattern.FindStringSubmatch(f.Text)
-	if m == nil {
-		return time.Time{}
-	}
-	return autoscaler.ParseTime(m[1])
-}
-
 // decode reads a shape. It returns false if the object has none.
 func decode[S any](o *object) (shape S, ok bool) {
 	return shape, o.Shape != nil && json.Unmarshal(o.Shape, &shape) == nil
+}
+
+// pod returns the pod, false if it has no shape, or if it has ended.
+func (o *object) pod() (*Pod, bool) {
+	s, ok := decode[shape.Pod](o)
+	return &Pod{Pod: s, Name: o.Name, UID: o.UID, Node: o.Node, Created: o.Time, Marked: o.marked, Message: o.message}, ok && !s.Ended
+}
+
+// node returns the node without its pods, false if it has no shape.
+func (o *object) node() (*Node, bool) {
+	s, ok := decode[shape.Node](o)
+	return &Node{
+		Node: s, Name: o.Name, Group: o.Group, WasReady: o.wasReady, Ready: o.ready, ReadySince: o.readySince, Used: corev1.ResourceList{},
+		Candidate: o.taints[autoscaler.CandidateTaint], Deleting: !o.taints[autoscaler.DeletedTaint].IsZero(),
+	}, ok
 }
 
 // build makes the objects of those that have a shape, by name.
@@ -380,15 +345,12 @@ func (w *World) build(objects map[string]*object) {
 		o := objects[key]
 		switch o.Kind {
 		case timeline.Pod:
-			if s, ok := decode[shape.Pod](o); ok && !s.Ended {
-				w.Pods = append(w.Pods, &Pod{Pod: s, Name: o.Name, UID: o.UID, Node: o.Node, Created: o.Time, Marked: o.marked, Message: o.message})
+			if p, ok := o.pod(); ok {
+				w.Pods = append(w.Pods, p)
 			}
 		case timeline.Node:
-			if s, ok := decode[shape.Node](o); ok {
-				w.Nodes = append(w.Nodes, &Node{
-					Node: s, Name: o.Name, Group: o.Group, WasReady: o.wasReady, Ready: o.ready, ReadySince: o.readySince, Used: corev1.ResourceList{},
-					Candidate: o.taints[autoscaler.CandidateTaint], Deleting: !o.taints[autoscaler.DeletedTaint].IsZero(),
-				})
+			if n, ok := o.node(); ok {
+				w.Nodes = append(w.Nodes, n)
 			}
 		case timeline.Group:
 			s, ok := decode[shape.Group](o)
@@ -419,6 +381,11 @@ func (w *World) build(objects map[string]*object) {
 			}
 		}
 	}
+	w.join(templates, machines)
+}
+
+// join sorts the objects by name and gives each what belongs to it.
+func (w *World) join(templates map[string]*shape.Template, machines map[string][]*Machine) {
 	slices.SortFunc(w.DaemonSets, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Pods, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(w.Nodes, func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
