@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/predicates"
 	"caslab/magefiles/internal/timeline/world"
@@ -23,11 +25,19 @@ type Judge struct {
 	// filters the version of Kubernetes whose filters these are.
 	judged  map[*world.Pod]predicates.Verdicts
 	filters map[*world.Pod]string
+	// What follows is computed once: the nodes as places, what pods require of a node's labels, and a
+	// pod of each DaemonSet as it would be on any node.
+	places   map[*world.Node]place
+	required map[*world.Pod]nodeaffinity.RequiredNodeAffinity
+	everyone []*world.Pod
 }
 
 // New returns a judge of a world.
 func New(w *world.World) *Judge {
-	return &Judge{World: w, judged: map[*world.Pod]predicates.Verdicts{}, filters: map[*world.Pod]string{}}
+	return &Judge{
+		World: w, judged: map[*world.Pod]predicates.Verdicts{}, filters: map[*world.Pod]string{},
+		places: map[*world.Node]place{}, required: map[*world.Pod]nodeaffinity.RequiredNodeAffinity{},
+	}
 }
 
 // FiltersOf returns the version of Kubernetes whose filters judged some pods, empty if none did.
@@ -60,20 +70,20 @@ func (j *Judge) Homeless(from *world.Node, leaving []*world.Pod) []Homeless {
 	var others []place
 	for _, n := range j.Nodes {
 		if n != from && n.Open() {
-			others = append(others, j.place(n, nil))
+			others = append(others, j.place(n, nil).clone())
 		}
 	}
 	for _, p := range leaving {
 		reasons := map[string]int{}
 		at := slices.IndexFunc(others, func(other place) bool {
 			other.refusals = j.judged[p][other.name]
-			obstacles := j.obstacles(p, other)
-			if len(obstacles) > 0 {
-				reasons[obstacles[0].Text]++
-			}
-			return len(obstacles) == 0
+			return j.fits(p, other)
 		})
 		if at < 0 {
+			for _, other := range others {
+				other.refusals = j.judged[p][other.name]
+				reasons[j.obstacles(p, other)[0].Text]++
+			}
 			found = append(found, Homeless{p, Obstacle{"it fits on no other node: " + counted(reasons), "another node on which it fits"}})
 			continue
 		}

@@ -57,7 +57,7 @@ type place struct {
 // obstacles returns why the pod does not fit in a place, nil if it fits as far as that is
 // judged.
 func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
-	lacking, unlike, kept, taken := resources(p, at), selectors(p, at), taints(p, at), ports(p, at)
+	lacking, unlike, kept, taken := resources(p, at), j.selectors(p, at), taints(p, at), ports(p, at)
 	own := map[string]bool{
 		"NodeResourcesFit": len(lacking) > 0, "NodeAffinity": len(unlike) > 0, "NodePorts": len(taken) > 0,
 		"TaintToleration": len(kept) > 0, "NodeUnschedulable": len(kept) > 0,
@@ -69,6 +69,37 @@ func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
 		}
 	}
 	return found
+}
+
+// fits reports whether the pod fits in a place, as far as that is judged. It says the same as obstacles,
+// without words.
+func (j *Judge) fits(p *world.Pod, at place) bool {
+	return len(at.refusals) == 0 && hasRoom(p, at) && j.admits(p, at) && !slices.ContainsFunc(p.HostPorts, func(port string) bool { return slices.Contains(at.ports, port) })
+}
+
+// hasRoom reports whether a place has what the pod requests.
+func hasRoom(p *world.Pod, at place) bool {
+	if most, ok := at.allocatable[corev1.ResourcePods]; ok && int64(at.pods) >= most.Value() {
+		return false
+	}
+	for name, asked := range p.Requests {
+		all, used := at.allocatable[name], at.used[name]
+		if !asked.IsZero() && asked.MilliValue() > all.MilliValue()-used.MilliValue() {
+			return false
+		}
+	}
+	return true
+}
+
+// admits reports whether selectors and taints admit the pod, whatever it requests.
+func (j *Judge) admits(p *world.Pod, at place) bool {
+	return j.matches(p, at.labels) && !slices.ContainsFunc(at.taints, func(t corev1.Taint) bool { return keepsAway(p, t) })
+}
+
+// clone returns a place that can be changed.
+func (at place) clone() place {
+	at.used, at.ports, at.has = maps.Clone(at.used), slices.Clip(at.ports), slices.Clip(at.has)
+	return at
 }
 
 // put adds a pod to the place.
@@ -128,14 +159,14 @@ func (at place) alone(name corev1.ResourceName) string {
 }
 
 // selectors judges nodeSelector and node affinity.
-func selectors(p *world.Pod, at place) []Obstacle {
-	if matches(p, at.labels) {
+func (j *Judge) selectors(p *world.Pod, at place) []Obstacle {
+	if j.matches(p, at.labels) {
 		return nil
 	}
 	var found []Obstacle
 	have := maps.Clone(at.labels)
 	for _, u := range at.unseen() {
-		enough := matches(p, union(u.labels, have))
+		enough := j.matches(p, union(u.labels, have))
 		asked := maps.Clone(u.labels)
 		maps.DeleteFunc(asked, func(key, value string) bool {
 			want, selected := p.NodeSelector[key]
@@ -148,7 +179,7 @@ func selectors(p *world.Pod, at place) []Obstacle {
 			found = append(found, u.obstacle(klabels.Set(asked).String()))
 			have = union(asked, have)
 		}
-		if matches(p, have) {
+		if j.matches(p, have) {
 			return found
 		}
 	}
@@ -203,10 +234,13 @@ func (at place) unseen() []unseen {
 
 // matches reports whether a node with these labels has what nodeSelector and node affinity
 // require.
-func matches(p *world.Pod, labels map[string]string) bool {
-	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeSelector: p.NodeSelector, Affinity: p.Affinity}}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: labels[corev1.LabelHostname], Labels: labels}}
-	ok, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node)
+func (j *Judge) matches(p *world.Pod, labels map[string]string) bool {
+	required, known := j.required[p]
+	if !known {
+		required = nodeaffinity.GetRequiredNodeAffinity(&corev1.Pod{Spec: corev1.PodSpec{NodeSelector: p.NodeSelector, Affinity: p.Affinity}})
+		j.required[p] = required
+	}
+	ok, err := required.Match(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: labels[corev1.LabelHostname], Labels: labels}})
 	return ok && err == nil
 }
 
@@ -214,12 +248,16 @@ func matches(p *world.Pod, labels map[string]string) bool {
 func taints(p *world.Pod, at place) []Obstacle {
 	var found []Obstacle
 	for _, t := range at.taints {
-		if t.Effect == corev1.TaintEffectPreferNoSchedule || scheduling.TolerationsTolerateTaint(klog.Background(), p.Tolerations, &t, false) {
-			continue
+		if keepsAway(p, t) {
+			found = append(found, Obstacle{"taint " + t.ToString() + " is not tolerated", "a toleration for " + t.Key})
 		}
-		found = append(found, Obstacle{"taint " + t.ToString() + " is not tolerated", "a toleration for " + t.Key})
 	}
 	return found
+}
+
+// keepsAway reports whether a taint keeps the pod away.
+func keepsAway(p *world.Pod, t corev1.Taint) bool {
+	return t.Effect != corev1.TaintEffectPreferNoSchedule && !scheduling.TolerationsTolerateTaint(klog.Background(), p.Tolerations, &t, false)
 }
 
 // ports judges host ports.
@@ -235,20 +273,24 @@ func ports(p *world.Pod, at place) []Obstacle {
 
 // Room returns the nodes on which the pod fits now, as far as that is judged.
 func (j *Judge) Room(p *world.Pod) []*world.Node {
-	var fits []*world.Node
+	var found []*world.Node
 	for _, n := range j.Nodes {
-		if n.Open() && len(j.obstacles(p, j.place(n, p))) == 0 {
-			fits = append(fits, n)
+		if n.Open() && j.fits(p, j.place(n, p)) {
+			found = append(found, n)
 		}
 	}
-	return fits
+	return found
 }
 
-// place returns a node as a place for a pod.
+// place returns a node as a place for a pod, which may be nil.
 func (j *Judge) place(n *world.Node, p *world.Pod) place {
-	at := place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node"}
-	for _, p := range n.Pods {
-		at.put(p)
+	at, known := j.places[n]
+	if !known {
+		at = place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node"}
+		for _, p := range n.Pods {
+			at.put(p)
+		}
+		j.places[n] = at
 	}
 	at.refusals = j.judged[p][n.Name]
 	return at

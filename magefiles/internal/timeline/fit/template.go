@@ -182,7 +182,7 @@ func (j *Judge) putDaemons(at *place, critical bool) {
 		there := slices.ContainsFunc(at.has, func(p *world.Pod) bool {
 			return p.OwnedByDaemonSet() && *p.Owner == *d.Owner && p.Namespace() == d.Namespace()
 		})
-		if d := onAnyNode(d); !there && fitsBut(d, *at) {
+		if !there && j.admits(d, *at) {
 			at.put(d)
 		}
 	}
@@ -322,19 +322,28 @@ func asksFor(p *world.Pod, label string) bool {
 	return false
 }
 
-// daemons returns a pod of each DaemonSet. If the record may lack DaemonSets, it adds those that
-// have a pod.
+// daemons returns a pod of each DaemonSet, as it would be on any node. If the record may lack DaemonSets,
+// it adds those that have a pod.
 func (j *Judge) daemons() []*world.Pod {
-	if j.Complete[timeline.DaemonSet] {
-		return j.DaemonSets
+	if j.everyone != nil {
+		return j.everyone
 	}
-	all := slices.Clone(j.DaemonSets)
-	for _, p := range j.Pods {
-		if p.OwnedByDaemonSet() && !slices.ContainsFunc(all, func(d *world.Pod) bool { return *d.Owner == *p.Owner && d.Namespace() == p.Namespace() }) {
-			all = append(all, p)
+	type owner struct{ namespace, name string }
+	known := map[owner]bool{}
+	add := func(p *world.Pod) {
+		if o := (owner{p.Namespace(), p.Owner.Name}); !known[o] {
+			known[o], j.everyone = true, append(j.everyone, onAnyNode(p))
 		}
 	}
-	return all
+	for _, d := range j.DaemonSets {
+		add(d)
+	}
+	for _, p := range j.Pods {
+		if !j.Complete[timeline.DaemonSet] && p.OwnedByDaemonSet() {
+			add(p)
+		}
+	}
+	return j.everyone
 }
 
 // onAnyNode returns a DaemonSet's pod without the affinity to its node. It keeps all other affinity.
@@ -355,9 +364,4 @@ func onAnyNode(p *world.Pod) *world.Pod {
 		any.Affinity.NodeAffinity = nil
 	}
 	return &any
-}
-
-// fitsBut reports whether selectors and taints admit the pod, whatever it requests.
-func fitsBut(p *world.Pod, at place) bool {
-	return len(selectors(p, at)) == 0 && len(taints(p, at)) == 0
 }
