@@ -196,9 +196,16 @@ func objects(r Request) []runtime.Object {
 }
 
 // refusals returns the refusals of each candidate, in the order of the candidates. all are the
-// nodes of the cluster, whose pods some plugins count. The scheduler itself stops at the first
-// plugin that refuses a node; here, each plugin is asked.
+// nodes of the cluster, whose pods some plugins count.
 func (f filters) refusals(ctx context.Context, pod *corev1.Pod, all, candidates []fwk.NodeInfo) [][]Refusal {
+	found := f.ask(ctx, pod, all, candidates)
+	f.alone(ctx, pod, all, candidates, found)
+	return found
+}
+
+// ask returns the refusals without telling terms and constraints apart. The scheduler itself stops at the
+// first plugin that refuses a node; here, each plugin is asked.
+func (f filters) ask(ctx context.Context, pod *corev1.Pod, all, candidates []fwk.NodeInfo) [][]Refusal {
 	found := make([][]Refusal, len(candidates))
 	for _, p := range f {
 		state := framework.NewCycleState()

@@ -46,7 +46,11 @@ func answer(t *testing.T, request string) string {
 	for i, verdicts := range a.Pods {
 		for _, name := range names {
 			for _, refusal := range verdicts[name] {
-				lines = append(lines, r.Ask[i].Name+" "+name+" "+refusal.Plugin+": "+strings.Join(refusal.Reasons, ", "))
+				line := r.Ask[i].Name + " " + name + " " + refusal.Plugin + ": " + strings.Join(refusal.Reasons, ", ")
+				if len(refusal.Alone) > 0 {
+					line += fmt.Sprintf(" %v", refusal.Alone)
+				}
+				lines = append(lines, line)
 			}
 		}
 	}
@@ -110,6 +114,38 @@ ask: [{metadata: {name: p, namespace: default, labels: {app: web}}, spec: {conta
 				"p a1 PodTopologySpread: node(s) didn't match pod topology spread constraints", "p new-a PodTopologySpread: node(s) didn't match pod topology spread constraints",
 				"p new PodTopologySpread: node(s) didn't match pod topology spread constraints (missing required label)",
 			}, "\n"),
+		},
+		"anti-affinity by host name and by zone: the zone alone keeps the pod off a new node": {
+			nodes + templates + webOnA1 + `
+ask: [{metadata: {name: p, namespace: default, labels: {app: web}}, spec: {containers: [{name: c}], affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [
+  {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: web}}}, {topologyKey: topology.kubernetes.io/zone, labelSelector: {matchLabels: {app: web}}}]}}}}]`,
+			"p a1 InterPodAffinity: node(s) didn't match pod anti-affinity rules [0 1]\np new-a InterPodAffinity: node(s) didn't match pod anti-affinity rules [1]",
+		},
+		"affinity to two pods, and no pod is both": {
+			nodes + `
+pods:
+- {metadata: {name: db, namespace: default, labels: {app: db}}, spec: {nodeName: a1, containers: [{name: c}]}}
+- {metadata: {name: cache, namespace: default, labels: {tier: cache}}, spec: {nodeName: a1, containers: [{name: c}]}}
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [
+  {topologyKey: topology.kubernetes.io/zone, labelSelector: {matchLabels: {app: db}}}, {topologyKey: topology.kubernetes.io/zone, labelSelector: {matchLabels: {tier: cache}}}]}}}}]`,
+			"p a1 InterPodAffinity: node(s) didn't match pod affinity rules\np b1 InterPodAffinity: node(s) didn't match pod affinity rules [0 1]",
+		},
+		"spread over zones and nodes: the zone alone keeps the pod off a new node": {
+			nodes + templates + webOnA1 + `
+ask: [{metadata: {name: p, namespace: default, labels: {app: web}}, spec: {containers: [{name: c}], topologySpreadConstraints: [
+  {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}},
+  {maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}]}}]`,
+			strings.Join([]string{
+				"p a1 PodTopologySpread: node(s) didn't match pod topology spread constraints [0 1]", "p new-a PodTopologySpread: node(s) didn't match pod topology spread constraints [1]",
+				"p new PodTopologySpread: node(s) didn't match pod topology spread constraints (missing required label)",
+			}, "\n"),
+		},
+		"a claim that is being deleted": {
+			nodes + `
+claims: [{metadata: {name: data, namespace: default, deletionTimestamp: "2026-11-27T00:00:00Z"}, spec: {volumeName: v}, status: {phase: Bound}}]
+closed: [b1]
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]}}]`,
+			"p a1 VolumeBinding: persistentvolumeclaim \"data\" is being deleted\np a1 VolumeZone: persistentvolume \"v\" not found",
 		},
 		"a volume in a zone": {
 			nodes + templates + `

@@ -59,4 +59,7 @@ type Verdicts map[string][]Refusal
 type Refusal struct {
 	Plugin  string   `json:"plugin"`
 	Reasons []string `json:"reasons"`
+	// Alone are the terms or constraints of the pod that refuse the node by themselves, counted from 0,
+	// if the pod has several of which the filter says only that one does.
+	Alone []int `json:"alone,omitempty"`
 }

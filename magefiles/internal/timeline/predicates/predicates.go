@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -54,6 +55,20 @@ type Verdicts map[string][]Refusal
 type Refusal struct {
 	Plugin  string   `json:"plugin"`
 	Reasons []string `json:"reasons"`
+	// Alone are the terms or constraints of the pod that refuse the node by themselves, counted from 0,
+	// if the pod has several of which the filter says only that one does.
+	Alone []int `json:"alone,omitempty"`
+}
+
+// Without returns the verdicts without those of a filter.
+func (v Verdicts) Without(plugin string) Verdicts {
+	left := Verdicts{}
+	for node, refusals := range v {
+		if some := slices.DeleteFunc(slices.Clone(refusals), func(r Refusal) bool { return r.Plugin == plugin }); len(some) > 0 {
+			left[node] = some
+		}
+	}
+	return left
 }
 
 // Ask runs the program in the file binary with a request.
