@@ -48,6 +48,9 @@ func OfScheduling(o *unstructured.Unstructured) json.RawMessage {
 	if o.GroupVersionKind().GroupKind() == kube.Namespaces {
 		return Encode(kept)
 	}
+	if deleted := o.GetDeletionTimestamp(); deleted != nil {
+		metadata["deletionTimestamp"] = deleted.UTC() // no pod may use a claim that is being deleted
+	}
 	metadata["uid"] = string(o.GetUID()) // a volume names its claim by UID
 	if annotations := with(o.GetAnnotations(), volumeAnnotations...); annotations != nil {
 		metadata["annotations"] = annotations

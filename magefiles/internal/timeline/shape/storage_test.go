@@ -24,3 +24,18 @@ func TestOfDaemonSet(t *testing.T) {
 		}
 	}
 }
+
+// TestOfSchedulingKeepsWhatTheSchedulerReads: no pod may use a claim that is being deleted. What is for the
+// storage driver alone is left out.
+func TestOfSchedulingKeepsWhatTheSchedulerReads(t *testing.T) {
+	t.Parallel()
+	o := &unstructured.Unstructured{Object: *read[map[string]any](t, `
+kind: PersistentVolumeClaim
+metadata: {namespace: ns, name: data, uid: u, deletionTimestamp: "2026-11-27T00:00:00Z", annotations: {volume.kubernetes.io/selected-node: a, other: x}}
+spec: {storageClassName: late, csi: {driver: d, volumeAttributes: {secret: x}}}
+parameters: {secret: x}`)}
+	want := `{"metadata":{"annotations":{"volume.kubernetes.io/selected-node":"a"},"deletionTimestamp":"2026-11-27T00:00:00Z","name":"data","namespace":"ns","uid":"u"},"spec":{"csi":{"driver":"d"},"storageClassName":"late"}}`
+	if got := string(OfScheduling(o)); got != want {
+		t.Errorf("the shape is\n%s\nwant\n%s", got, want)
+	}
+}
