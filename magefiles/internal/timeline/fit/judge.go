@@ -26,10 +26,16 @@ type Judge struct {
 	judged  map[*world.Pod]predicates.Verdicts
 	filters map[*world.Pod]string
 	// What follows is computed once: the nodes as places, what pods require of a node's labels, and a
-	// pod of each DaemonSet as it would be on any node.
+	// pod of each DaemonSet as it would be on any node; the anti-affinities of pods that run, and how
+	// many pods the constraints of a pod count.
 	places   map[*world.Node]place
 	required map[*world.Pod]nodeaffinity.RequiredNodeAffinity
 	everyone []*world.Pod
+	avoiding []avoider
+	counts   map[*world.Pod][]map[string]int
+	// leaving are the pods that the scheduler's filters were asked about together, and that do not
+	// count on the nodes where they are.
+	leaving []*world.Pod
 }
 
 // New returns a judge of a world.
@@ -37,6 +43,7 @@ func New(w *world.World) *Judge {
 	return &Judge{
 		World: w, judged: map[*world.Pod]predicates.Verdicts{}, filters: map[*world.Pod]string{},
 		places: map[*world.Node]place{}, required: map[*world.Pod]nodeaffinity.RequiredNodeAffinity{},
+		counts: map[*world.Pod][]map[string]int{},
 	}
 }
 

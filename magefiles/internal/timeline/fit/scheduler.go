@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	klabels "k8s.io/apimachinery/pkg/labels"
+	storagev1 "k8s.io/api/storage/v1"
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/predicates"
@@ -31,21 +31,22 @@ func (j *Judge) Unjudged(p *world.Pod) []string {
 	note(!judged && p.Affinity != nil && p.Affinity.PodAffinity != nil, "pod affinity")
 	note(!judged && p.Affinity != nil && p.Affinity.PodAntiAffinity != nil, "pod anti-affinity")
 	note(!judged && j.avoided(p), "anti-affinity of other pods to it")
+	note(judged && j.namespacesMissing(p), "pod affinity by namespaces, which are not all on record")
 	note(len(p.Claims) > 0 && (!judged || !j.volumesKnown()), "volumes ("+strings.Join(p.Claims, ", ")+")")
+	if judged && j.volumesKnown() {
+		for _, driver := range j.provisioners(p) {
+			note(true, "the capacity that the driver "+driver+" may report for new volumes")
+		}
+	}
 	note(len(p.Devices) > 0, "device claims ("+strings.Join(p.Devices, ", ")+")")
 	return found
 }
 
-// avoided reports whether a pod on a node has an anti-affinity that may keep p away.
-func (j *Judge) avoided(p *world.Pod) bool {
-	return slices.ContainsFunc(j.Pods, func(other *world.Pod) bool {
-		if other == p || other.Node == "" || other.Affinity == nil || other.Affinity.PodAntiAffinity == nil {
-			return false
-		}
-		return slices.ContainsFunc(other.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution, func(t corev1.PodAffinityTerm) bool {
-			return world.Selector(t.LabelSelector).Matches(klabels.Set(p.Labels))
-		})
-	})
+// needsFilters reports whether the pod requires something that the scheduler's filters judge, and this
+// package does not.
+func (j *Judge) needsFilters(p *world.Pod) bool {
+	affinity := p.Affinity != nil && (p.Affinity.PodAffinity != nil || p.Affinity.PodAntiAffinity != nil)
+	return len(p.Spread) > 0 || affinity || len(p.Claims) > 0 && j.volumesKnown() || j.avoided(p)
 }
 
 // volumesKnown reports whether the record has all objects that the scheduler reads to judge
@@ -54,10 +55,29 @@ func (j *Judge) volumesKnown() bool {
 	return j.Complete[timeline.Claim] && j.Complete[timeline.Volume] && j.Complete[timeline.StorageClass] && j.Complete[timeline.CSINode]
 }
 
+// provisioners returns the CSI drivers that would provision volumes for the pod. The scheduler asks how
+// much capacity is free of a driver that reports it, but no record has these objects. Source:
+// hasEnoughCapacity in pkg/scheduler/framework/plugins/volumebinding of Kubernetes 1.36.
+func (j *Judge) provisioners(p *world.Pod) []string {
+	var found []string
+	for _, c := range j.Storage.Claims {
+		if c.Namespace != p.Namespace() || !slices.Contains(p.Claims, c.Name) || c.Spec.VolumeName != "" {
+			continue
+		}
+		class := j.Storage.Class(c)
+		if class != nil && slices.ContainsFunc(j.Storage.Nodes, func(n *storagev1.CSINode) bool {
+			return slices.ContainsFunc(n.Spec.Drivers, func(d storagev1.CSINodeDriver) bool { return d.Name == class.Provisioner })
+		}) {
+			found = timeline.AppendUnique(found, class.Provisioner)
+		}
+	}
+	return found
+}
+
 // Consult asks the scheduler's filters where a pod fits, if it requires what this package does not
 // judge. From then on, all answers about the pod rest on them too.
 func (j *Judge) Consult(ctx context.Context, ask Scheduler, p *world.Pod) error {
-	if len(j.Unjudged(p)) == 0 {
+	if !j.needsFilters(p) {
 		return nil
 	}
 	r := j.request(nil)
@@ -72,25 +92,35 @@ func (j *Judge) Consult(ctx context.Context, ask Scheduler, p *world.Pod) error 
 // ConsultMoves asks the scheduler's filters where the pods fit that must leave a node, one pod
 // after the other. It asks only if one of them requires what this package does not judge.
 func (j *Judge) ConsultMoves(ctx context.Context, ask Scheduler, from *world.Node, leaving []*world.Pod) error {
-	if !slices.ContainsFunc(leaving, func(p *world.Pod) bool { return len(j.Unjudged(p)) > 0 }) {
+	if !slices.ContainsFunc(leaving, j.needsFilters) {
 		return nil
 	}
 	r := j.request(leaving)
 	r.Move, r.Closed = true, append(r.Closed, from.Name)
+	j.leaving = leaving
 	return j.ask(ctx, ask, r, leaving...)
 }
 
+// ask asks for pods. Filters whose objects are not all on record are not asked, or their answer does not
+// count: they would refuse every node.
 func (j *Judge) ask(ctx context.Context, ask Scheduler, r predicates.Request, pods ...*world.Pod) error {
 	r.Ask = objects(pods)
 	for i := range r.Ask {
 		r.Ask[i].Spec.NodeName = "" // a pod that moves is still bound to its node
+		if !j.volumesKnown() {
+			r.Ask[i].Spec.Volumes = nil
+		}
 	}
 	answer, err := ask(ctx, r)
 	if err != nil {
 		return err
 	}
 	for i, p := range pods {
-		j.judged[p], j.filters[p] = answer.Pods[i], cmp.Or(answer.Version, "of an unknown version")
+		verdicts := answer.Pods[i]
+		if j.namespacesMissing(p) {
+			verdicts = verdicts.Without(predicates.InterPodAffinity)
+		}
+		j.judged[p], j.filters[p] = verdicts, cmp.Or(answer.Version, "of an unknown version")
 	}
 	return nil
 }
@@ -124,28 +154,10 @@ func objects(pods []*world.Pod) []corev1.Pod {
 // refused describes the refusal of a filter of the scheduler.
 func (j *Judge) refused(p *world.Pod, r predicates.Refusal, at place) Obstacle {
 	text, change := r.Words(predicates.Subject{
-		Pod: p.Pod, Namespace: p.Namespace(), Labels: at.labels, Where: at.where, New: at.group,
-		Counts:  func(c corev1.TopologySpreadConstraint) map[string]int { return j.spread(p, c) },
+		Pod: p, Node: at.name, Labels: at.labels, Where: at.where, New: at.group,
+		Counts:  func(constraint int) map[string]int { return j.spread(p)[constraint] },
+		Refuser: func() string { return j.refuser(p, at) },
 		Storage: j.Storage,
 	})
 	return Obstacle{text, change}
-}
-
-// spread returns how many pods a topology spread constraint counts, by the values of its topology
-// key.
-func (j *Judge) spread(p *world.Pod, c corev1.TopologySpreadConstraint) map[string]int {
-	counts, selector := map[string]int{}, world.Selector(c.LabelSelector)
-	for _, n := range j.Nodes {
-		value, there := n.Labels[c.TopologyKey]
-		if !there {
-			continue
-		}
-		counts[value] += 0
-		for _, other := range n.Pods {
-			if other.Namespace() == p.Namespace() && other.Deleted.IsZero() && selector.Matches(klabels.Set(other.Labels)) {
-				counts[value]++
-			}
-		}
-	}
-	return counts
 }

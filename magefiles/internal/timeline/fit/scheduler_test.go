@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -190,7 +192,7 @@ func TestConsultAsks(t *testing.T) {
 		t.Fatalf("after %d questions, and with claims that may not all be on record, not judged: %s, want %s", len(asked), got, want)
 	}
 	q := asked[0]
-	if len(q.Ask) != 1 || q.Ask[0].Namespace != "default" || q.Ask[0].Spec.Containers[0].Ports[0].HostPort != 80 || q.Ask[0].Spec.Volumes[0].PersistentVolumeClaim.ClaimName != "data" {
+	if len(q.Ask) != 1 || q.Ask[0].Namespace != "default" || q.Ask[0].Spec.Containers[0].Ports[0].HostPort != 80 || len(q.Ask[0].Spec.Volumes) != 0 {
 		t.Errorf("asked for %+v", q.Ask)
 	}
 	if len(q.Nodes) != 1 || q.Nodes[0].Name != "n" || len(q.Pods) != 2 || q.Pods[0].Spec.NodeName != "n" || len(q.Claims) != 1 || len(q.Closed) != 0 {
@@ -199,6 +201,18 @@ func TestConsultAsks(t *testing.T) {
 	template := q.Templates[0]
 	if len(q.Templates) != 1 || template.Node.Labels[zone] != "a" || template.Node.Labels[corev1.LabelHostname] != template.Node.Name || len(template.Pods) != 1 {
 		t.Errorf("asked with the templates %+v", q.Templates)
+	}
+	for _, kind := range []timeline.Kind{timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode} {
+		r.Add(timeline.Fact{Kind: kind, What: timeline.Shaped})
+	}
+	if consult(r); len(asked) != 2 || asked[1].Ask[0].Spec.Volumes[0].PersistentVolumeClaim.ClaimName != "data" {
+		t.Errorf("with all claims on record, asked for %+v", asked[len(asked)-1].Ask)
+	}
+	for name, pod := range map[string]shape.Pod{"devices alone": {Devices: []string{"gpu"}}, "volumes that are not on record": {Claims: []string{"data"}}} {
+		if consult(zoned(pod)); len(asked) != 2 {
+			t.Errorf("%s: asked for %+v", name, asked[len(asked)-1].Ask)
+			asked = asked[:2]
+		}
 	}
 	failure = errors.New("does not compile")
 	if err := before.Consult(t.Context(), ask, before.PodOf("", "default/p")); !errors.Is(err, failure) || before.FiltersOf(before.Pods...) != "" {
@@ -228,6 +242,145 @@ func TestConsultTellsTheAffinityOfDaemonSets(t *testing.T) {
 	pods := q.Templates[0].Pods
 	if a := pods[len(pods)-1].Spec.Affinity; len(pods) != 2 || a == nil || a.NodeAffinity != nil || a.PodAntiAffinity == nil {
 		t.Errorf("the pods of the template are %+v", pods)
+	}
+}
+
+// TestNamespacesThatAreNotOnRecord: what the filters say of affinity to pods does not count if it depends
+// on namespaces that the record may lack.
+func TestNamespacesThatAreNotOnRecord(t *testing.T) {
+	t.Parallel()
+	term := func(namespaces *metav1.LabelSelector) *corev1.Affinity {
+		return &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: zone, LabelSelector: web, NamespaceSelector: namespaces}}}}
+	}
+	const unsaid = "pod affinity by namespaces, which are not all on record"
+	for name, tc := range map[string]struct {
+		pod, other shape.Pod
+		complete   bool
+		want       string
+	}{
+		"by labels":                   {pod: shape.Pod{Affinity: term(web)}, want: unsaid},
+		"by labels, all on record":    {pod: shape.Pod{Affinity: term(web)}, complete: true},
+		"all namespaces":              {pod: shape.Pod{Affinity: term(&metav1.LabelSelector{})}},
+		"its own namespace":           {pod: shape.Pod{Affinity: term(nil)}},
+		"of another pod":              {pod: shape.Pod{Labels: web.MatchLabels}, other: shape.Pod{Affinity: term(web)}, want: unsaid},
+		"of another pod, and not it":  {pod: shape.Pod{Affinity: term(nil)}, other: shape.Pod{Affinity: term(web)}},
+		"of another pod, in all ones": {pod: shape.Pod{Labels: web.MatchLabels}, other: shape.Pod{Affinity: term(&metav1.LabelSelector{})}},
+	} {
+		r := zoned(tc.pod)
+		r.Bound("n", map[string]shape.Pod{"shop/other": tc.other})
+		if tc.complete {
+			r.Add(timeline.Fact{Kind: timeline.Namespace, What: timeline.Shaped})
+		}
+		j := judged(r, start.Add(time.Hour))
+		p := j.PodOf("", "default/p")
+		if err := j.Consult(t.Context(), refuse(predicates.InterPodAffinity, predicates.OthersRefuse), p); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(j.Unjudged(p), "; "); got != tc.want || (len(j.Room(p)) > 0) != (tc.want != "") {
+			t.Errorf("%s: not judged: %q, want %q; room on %d nodes", name, got, tc.want, len(j.Room(p)))
+		}
+	}
+}
+
+// TestCapacityOfDrivers: a driver on a node may report how much capacity is left for new volumes, which no
+// record has.
+func TestCapacityOfDrivers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ claim, drivers, want string }{
+		"a driver":                   {`{}`, `[{"name":"disk.example.com"}]`, "the capacity that the driver disk.example.com may report for new volumes"},
+		"no driver on the nodes":     {`{}`, `[]`, ""},
+		"the claim has its volume":   {`{"volumeName":"v"}`, `[{"name":"disk.example.com"}]`, ""},
+		"the class is not on record": {`{"storageClassName":"other"}`, `[{"name":"disk.example.com"}]`, ""},
+	} {
+		r := zoned(shape.Pod{Claims: []string{"data"}})
+		if !strings.Contains(tc.claim, "storageClassName") {
+			tc.claim = `{"storageClassName":"late",` + strings.TrimPrefix(tc.claim, "{")
+			tc.claim = strings.Replace(tc.claim, ",}", "}", 1)
+		}
+		r.Shaped(timeline.Claim, "default/data", "", json.RawMessage(`{"metadata":{"namespace":"default","name":"data"},"spec":`+tc.claim+`}`))
+		r.Shaped(timeline.StorageClass, "late", "", json.RawMessage(`{"metadata":{"name":"late"},"provisioner":"disk.example.com"}`))
+		r.Shaped(timeline.CSINode, "n", "", json.RawMessage(`{"metadata":{"name":"n"},"spec":{"drivers":`+tc.drivers+`}}`))
+		for _, kind := range []timeline.Kind{timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode} {
+			r.Add(timeline.Fact{Kind: kind, What: timeline.Shaped})
+		}
+		j := judged(r, start.Add(time.Hour))
+		p := j.PodOf("", "default/p")
+		if err := j.Consult(t.Context(), refuse("VolumeBinding", predicates.NoVolumeHere), p); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(j.Unjudged(p), "; "); got != tc.want {
+			t.Errorf("%s: not judged: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+// TestRefuser: the pods whose anti-affinity refuses a node are named, with the key.
+func TestRefuser(t *testing.T) {
+	t.Parallel()
+	avoids := func(key string, namespaces ...string) shape.Pod {
+		return shape.Pod{Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: key, LabelSelector: web, Namespaces: namespaces}}}}}
+	}
+	r := zoned(shape.Pod{Labels: web.MatchLabels})
+	r.Node("far", "other", shape.Node{Labels: map[string]string{zone: "b", corev1.LabelHostname: "far"}})
+	r.Bound("n", map[string]shape.Pod{"default/host": avoids(corev1.LabelHostname), "default/zone": avoids(zone), "shop/own": avoids(zone), "shop/zone": avoids(zone, "default")})
+	r.Bound("far", map[string]shape.Pod{"default/far": avoids(zone)})
+	j := judged(r, start.Add(time.Hour))
+	p := j.PodOf("", "default/p")
+	if err := j.Consult(t.Context(), refuse(predicates.InterPodAffinity, predicates.OthersRefuse), p); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range j.Refusals(p) {
+		got = append(got, o.Nodes[0]+": "+o.Text)
+	}
+	got = append(got, "g: "+j.Verdicts(p)[0].Obstacles[0].Text)
+	want := []string{
+		"far: the pod anti-affinity of default/far by " + zone + " refuses it",
+		"n: the pod anti-affinity of default/host by kubernetes.io/hostname, default/zone by " + zone + ", shop/zone by " + zone + " refuses it",
+		"g: the pod anti-affinity of default/zone by " + zone + ", shop/zone by " + zone + " refuses it",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
+	}
+}
+
+// TestSpreadCountsWhatTheConstraintCounts: not every pod that the selector selects counts.
+func TestSpreadCountsWhatTheConstraintCounts(t *testing.T) {
+	t.Parallel()
+	honour, ignore := corev1.NodeInclusionPolicyHonor, corev1.NodeInclusionPolicyIgnore
+	pool := map[string]string{"pool": "x"}
+	for name, tc := range map[string]struct {
+		constraint corev1.TopologySpreadConstraint
+		pod        shape.Pod
+		want       string
+	}{
+		"all nodes with the key":           {want: "a: 1, b: 1, c: 1"},
+		"only nodes that the pod selects":  {pod: shape.Pod{NodeSelector: pool}, want: "a: 1"},
+		"also nodes that it does not":      {pod: shape.Pod{NodeSelector: pool}, constraint: corev1.TopologySpreadConstraint{NodeAffinityPolicy: &ignore}, want: "a: 1, b: 1, c: 1"},
+		"no nodes with a taint":            {constraint: corev1.TopologySpreadConstraint{NodeTaintsPolicy: &honour}, want: "a: 1, b: 1"},
+		"a taint that is tolerated":        {pod: shape.Pod{Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}}}, constraint: corev1.TopologySpreadConstraint{NodeTaintsPolicy: &honour}, want: "a: 1, b: 1, c: 1"},
+		"pods with the pod's own labels":   {constraint: corev1.TopologySpreadConstraint{MatchLabelKeys: []string{"rev", "none"}}, want: "a: 0, b: 1, c: 0"},
+		"nodes with the keys of all alone": {pod: shape.Pod{Spread: []corev1.TopologySpreadConstraint{{TopologyKey: "rack"}}}, want: "b: 1"},
+	} {
+		var r record
+		r.Node("a", "", shape.Node{Labels: map[string]string{zone: "a", "pool": "x"}})
+		r.Node("b", "", shape.Node{Labels: map[string]string{zone: "b", "rack": "1"}})
+		r.Node("c", "", shape.Node{Labels: map[string]string{zone: "c"}, Taints: []corev1.Taint{{Key: "gpu", Effect: corev1.TaintEffectNoSchedule}}})
+		for node, revision := range map[string]string{"a": "1", "b": "2", "c": "1"} {
+			r.Bound(node, map[string]shape.Pod{"default/web-" + node: {Labels: map[string]string{"app": "web", "rev": revision}}, "shop/web-" + node: {Labels: web.MatchLabels}})
+		}
+		tc.constraint.TopologyKey, tc.constraint.LabelSelector = zone, web
+		tc.pod.Labels, tc.pod.Spread = map[string]string{"app": "web", "rev": "2"}, append([]corev1.TopologySpreadConstraint{tc.constraint}, tc.pod.Spread...)
+		r.Waits(tc.pod)
+		j := judged(r, start.Add(time.Hour))
+		counts := j.spread(j.PodOf("", "default/p"))[0]
+		var got []string
+		for _, value := range slices.Sorted(maps.Keys(counts)) {
+			got = append(got, fmt.Sprintf("%s: %d", value, counts[value]))
+		}
+		if strings.Join(got, ", ") != tc.want {
+			t.Errorf("%s: %q, want %s", name, got, tc.want)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package predicates
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,29 +8,33 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/shape"
 	"caslab/magefiles/internal/timeline/world"
 )
 
 // Subject is what a refusal is about.
 type Subject struct {
-	Pod       shape.Pod
-	Namespace string
-	// Labels are the labels of the refused node. Where is what a text calls it: "the node" or "the
-	// template". New is set for a node that a group would get.
+	Pod *world.Pod
+	// Node is the name of the refused node, and Labels are its labels. Where is what a text calls it:
+	// "the node" or "the template". New is set for a node that a group would get.
+	Node   string
 	Labels map[string]string
 	Where  string
 	New    bool
-	// Counts returns how many pods a topology spread constraint counts, by the values of its
+	// Counts returns how many pods a topology spread constraint of the pod counts, by the values of its
 	// topology key.
-	Counts func(corev1.TopologySpreadConstraint) map[string]int
+	Counts func(constraint int) map[string]int
+	// Refuser names the pods whose anti-affinity refuses the pod, with the topology keys; empty if they
+	// are not known.
+	Refuser func() string
 	// Storage is what the cluster has for volumes.
 	Storage world.Storage
 }
+
+// InterPodAffinity is the filter that judges affinity to other pods.
+const InterPodAffinity = "InterPodAffinity"
 
 // Reasons of the scheduler's filters. Source: pkg/scheduler/framework/plugins of Kubernetes 1.36, the
 // packages interpodaffinity, podtopologyspread and volumebinding.
@@ -48,28 +51,22 @@ const (
 // Words describes the refusal for a reader, in the filter's words if the lab has none for the
 // reason. change is the smallest change that removes the refusal; empty if none is known.
 func (r Refusal) Words(s Subject) (text, change string) {
-	p := s.Pod
 	switch reason := strings.Join(r.Reasons, ", "); reason {
 	case AffinityRefuses:
-		terms, keys := affinityTerms(p.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
-		return fmt.Sprintf("pod affinity to %s: no such pod is %s", terms, s.domains(keys)),
-			fmt.Sprintf("such a pod there, or a node in the same %s as such a pod", strings.Join(keys, " and "))
+		return s.affinity(r.Alone)
 	case AntiAffinityRefuses:
-		terms, keys := affinityTerms(p.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
-		return fmt.Sprintf("pod anti-affinity to %s: such a pod is %s", terms, s.domains(keys)), "a node in another " + strings.Join(keys, " and ")
+		return s.antiAffinity(r.Alone)
 	case OthersRefuse:
-		return "the pod anti-affinity of an existing pod refuses it", "a node away from that pod, or labels that its anti-affinity does not select"
-	case SpreadRefuses:
-		var texts, keys []string
-		for _, c := range p.Spread {
-			texts = append(texts, fmt.Sprintf("maxSkew %d over %s (%s)", c.MaxSkew, c.TopologyKey, countsText(s.Counts(c))))
-			keys = timeline.AppendUnique(keys, c.TopologyKey)
+		who := s.Refuser()
+		if who == "" {
+			who = "an existing pod"
 		}
-		return fmt.Sprintf("topology spread: too many of its pods are %s already: %s", s.domains(keys), strings.Join(texts, "; ")),
-			"a node in another " + strings.Join(keys, " and ") + ", or a larger maxSkew"
+		return "the pod anti-affinity of " + who + " refuses it", "a node away from that pod, or labels that its anti-affinity does not select"
+	case SpreadRefuses:
+		return s.spread(r.Alone)
 	case SpreadWantsLabel:
 		var missing []string
-		for _, c := range p.Spread {
+		for _, c := range s.Pod.Spread {
 			if _, there := s.Labels[c.TopologyKey]; !there {
 				missing = timeline.AppendUnique(missing, c.TopologyKey)
 			}
@@ -79,20 +76,117 @@ func (r Refusal) Words(s Subject) (text, change string) {
 	case VolumeIsElsewhere:
 		return "volumes: " + s.whereVolumesAre() + ", and that does not match " + s.Where, "a node that matches the volume's node affinity"
 	case NoVolumeHere:
-		return "volumes: no PersistentVolume for it here, and none can be provisioned" + s.whereVolumesCome(), "a node where its StorageClass provisions, or a PersistentVolume here"
+		return s.unbound()
 	default:
 		return r.Plugin + ": " + strings.ReplaceAll(reason, "node(s) ", ""), ""
 	}
 }
 
-// affinityTerms returns terms of pod affinity as text for a reader, and their topology keys.
-func affinityTerms(terms []corev1.PodAffinityTerm) (text string, keys []string) {
-	var texts []string
-	for _, t := range terms {
-		texts = append(texts, fmt.Sprintf("%s by %s", metav1.FormatLabelSelector(t.LabelSelector), t.TopologyKey))
-		keys = timeline.AppendUnique(keys, t.TopologyKey)
+// oneOf begins a text if it is not known which of several requirements refuses a node.
+const oneOf = "one of these is violated: "
+
+// chosen returns the requirements that refuse the node by themselves, and true. If that is not known of
+// several, it returns all that may, and false.
+func chosen[R any](all []R, alone []int, may func(R) bool) (some []R, known bool) {
+	switch {
+	case len(all) == 1:
+		return all, true
+	case len(alone) == 0:
+		some = slices.DeleteFunc(slices.Clone(all), func(r R) bool { return !may(r) })
+		return some, len(some) == 1
 	}
-	return strings.Join(texts, ", "), keys
+	for _, i := range alone {
+		if i < len(all) {
+			some = append(some, all[i])
+		}
+	}
+	return some, true
+}
+
+// affinity describes that no pod is there to which the pod has an affinity. Of several terms, one pod must
+// match all, so each may find a pod, and yet there is none.
+func (s Subject) affinity(alone []int) (text, change string) {
+	terms, known := chosen(s.Pod.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution, alone, func(corev1.PodAffinityTerm) bool { return true })
+	texts, keys := affinityTerms(terms)
+	change = fmt.Sprintf("such a pod there, or a node in the same %s as such a pod", strings.Join(keys, " and "))
+	if !known {
+		return fmt.Sprintf("pod affinity to %s: no pod that matches all of these is %s", strings.Join(texts, ", "), s.domains(keys)), change
+	}
+	return "pod affinity to " + s.each(terms, texts, "no such pod is "), change
+}
+
+// antiAffinity describes that a pod is there to which the pod has an anti-affinity. A new node has no pod
+// of another node, so that a term by host name says nothing of it.
+func (s Subject) antiAffinity(alone []int) (text, change string) {
+	terms, known := chosen(s.Pod.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution, alone, func(t corev1.PodAffinityTerm) bool { return !s.New || t.TopologyKey != corev1.LabelHostname })
+	texts, keys := affinityTerms(terms)
+	text = "pod anti-affinity to " + s.each(terms, texts, "such a pod is ")
+	if !known {
+		text = oneOf + text
+	}
+	return text, "a node in another " + strings.Join(keys, " and ")
+}
+
+// each says of each term where its pods are, or are not.
+func (s Subject) each(terms []corev1.PodAffinityTerm, texts []string, what string) string {
+	var all []string
+	for i, t := range terms {
+		all = append(all, texts[i]+": "+what+s.domains([]string{t.TopologyKey}))
+	}
+	return strings.Join(all, "; ")
+}
+
+// spread describes that too many pods are there that a topology spread constraint counts.
+func (s Subject) spread(alone []int) (text, change string) {
+	all := make([]int, len(s.Pod.Spread))
+	for i := range all {
+		all[i] = i
+	}
+	some, known := chosen(all, alone, func(i int) bool { return !s.New || s.Pod.Spread[i].TopologyKey != corev1.LabelHostname })
+	var texts, keys []string
+	for _, i := range some {
+		c, counts := s.Pod.Spread[i], s.Counts(i)
+		if value, there := s.Labels[c.TopologyKey]; there && s.New {
+			counts = maps.Clone(counts)
+			counts[value] += 0
+		}
+		text := fmt.Sprintf("maxSkew %d over %s (%s", c.MaxSkew, c.TopologyKey, countsText(counts))
+		if least := c.MinDomains; least != nil && len(counts) < int(*least) {
+			text += fmt.Sprintf("; fewer than minDomains %d, so the least counts as 0", *least)
+		}
+		texts, keys = append(texts, text+")"), timeline.AppendUnique(keys, c.TopologyKey)
+	}
+	text = "topology spread: "
+	if !known {
+		text += oneOf
+	}
+	return text + fmt.Sprintf("too many of its pods are %s already: %s", s.domains(keys), strings.Join(texts, "; ")),
+		"a node in another " + strings.Join(keys, " and ") + ", or a larger maxSkew"
+}
+
+// affinityTerms returns terms of pod affinity as texts for a reader, and their topology keys.
+func affinityTerms(terms []corev1.PodAffinityTerm) (texts, keys []string) {
+	for _, t := range terms {
+		text := fmt.Sprintf("%s by %s", metav1.FormatLabelSelector(t.LabelSelector), t.TopologyKey)
+		var where []string
+		switch {
+		case len(t.Namespaces) == 1:
+			where = append(where, "the namespace "+t.Namespaces[0])
+		case len(t.Namespaces) > 1:
+			where = append(where, "the namespaces "+strings.Join(t.Namespaces, ", "))
+		}
+		switch {
+		case t.NamespaceSelector != nil && world.Selector(t.NamespaceSelector).Empty():
+			where = []string{"all namespaces"}
+		case t.NamespaceSelector != nil:
+			where = append(where, "namespaces with "+metav1.FormatLabelSelector(t.NamespaceSelector))
+		}
+		if len(where) > 0 {
+			text += " in " + strings.Join(where, " and ")
+		}
+		texts, keys = append(texts, text), timeline.AppendUnique(keys, t.TopologyKey)
+	}
+	return texts, keys
 }
 
 // domains returns in which topology domains the node is, as text.
@@ -100,7 +194,9 @@ func (s Subject) domains(keys []string) string {
 	var texts []string
 	for _, key := range keys {
 		switch value, there := s.Labels[key]; {
-		case key == corev1.LabelHostname && !s.New:
+		case key == corev1.LabelHostname && s.New:
+			texts = append(texts, "on the new node")
+		case key == corev1.LabelHostname:
 			texts = append(texts, "on the node")
 		case there:
 			texts = append(texts, "in "+key+" "+strconv.Quote(value))
@@ -120,58 +216,6 @@ func countsText(counts map[string]int) string {
 		texts = append(texts, fmt.Sprintf("%s: %d", value, counts[value]))
 	}
 	return strings.Join(timeline.SomeOf(texts, maxDomains), ", ")
-}
-
-// whereVolumesAre returns the node affinity of the volumes of a pod's claims.
-func (s Subject) whereVolumesAre() string {
-	var texts []string
-	for _, v := range s.Storage.Volumes {
-		if v.Spec.ClaimRef == nil || v.Spec.NodeAffinity == nil || v.Spec.NodeAffinity.Required == nil {
-			continue
-		}
-		if c := v.Spec.ClaimRef; c.Namespace == s.Namespace && slices.Contains(s.Pod.Claims, c.Name) {
-			texts = append(texts, fmt.Sprintf("the PersistentVolume %s of its claim %s wants %s", v.Name, c.Name, TermsText(v.Spec.NodeAffinity.Required)))
-		}
-	}
-	return cmp.Or(strings.Join(texts, "; "), "a PersistentVolume of its claims has a node affinity")
-}
-
-// storageClass returns the StorageClass with that name; nil if it is not on record.
-func (s Subject) storageClass(name string) *storagev1.StorageClass {
-	i := slices.IndexFunc(s.Storage.Classes, func(c *storagev1.StorageClass) bool { return c.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return s.Storage.Classes[i]
-}
-
-// whereVolumesCome returns where the storage classes of a pod's claims provision volumes, as the end
-// of a sentence.
-func (s Subject) whereVolumesCome() string {
-	var texts []string
-	for _, c := range s.Storage.Claims {
-		if c.Namespace != s.Namespace || !slices.Contains(s.Pod.Claims, c.Name) || c.Spec.StorageClassName == nil {
-			continue
-		}
-		class := s.storageClass(*c.Spec.StorageClassName)
-		var terms []corev1.NodeSelectorTerm
-		if class != nil {
-			for _, t := range class.AllowedTopologies {
-				var term corev1.NodeSelectorTerm
-				for _, e := range t.MatchLabelExpressions {
-					term.MatchExpressions = append(term.MatchExpressions, corev1.NodeSelectorRequirement{Key: e.Key, Operator: corev1.NodeSelectorOpIn, Values: e.Values})
-				}
-				terms = append(terms, term)
-			}
-		}
-		if len(terms) > 0 {
-			texts = append(texts, fmt.Sprintf("the StorageClass %s of its claim %s wants %s", class.Name, c.Name, TermsText(&corev1.NodeSelector{NodeSelectorTerms: terms})))
-		}
-	}
-	if len(texts) == 0 {
-		return ""
-	}
-	return ": " + strings.Join(texts, "; ")
 }
 
 // TermsText returns the terms of a node affinity in one line.

@@ -46,6 +46,8 @@ type World struct {
 	// Storage those of which answers tell.
 	Scheduling map[timeline.Kind][]json.RawMessage
 	Storage    Storage
+	// Namespaces has the labels of namespaces by name.
+	Namespaces map[string]map[string]string
 	// Complete has the kinds of which all objects are on record.
 	Complete map[timeline.Kind]bool
 }
@@ -181,7 +183,7 @@ func key(f timeline.Fact) string { return string(f.Kind) + "/" + cmp.Or(f.UID, f
 
 // At returns the cluster at a time, from the facts of a record by time.
 func At(facts []timeline.Fact, at time.Time) *World {
-	w := &World{At: at, Complete: map[timeline.Kind]bool{}, Scheduling: map[timeline.Kind][]json.RawMessage{}}
+	w := &World{At: at, Complete: map[timeline.Kind]bool{}, Scheduling: map[timeline.Kind][]json.RawMessage{}, Namespaces: map[string]map[string]string{}}
 	objects, memory := map[string]*object{}, newMemory()
 	for _, f := range facts {
 		if f.Time.After(at) {
@@ -378,6 +380,9 @@ func (w *World) build(objects map[string]*object) {
 			if o.Shape != nil {
 				w.Scheduling[o.Kind] = append(w.Scheduling[o.Kind], o.Shape)
 				w.Storage.add(o)
+				if n, ok := decode[corev1.Namespace](o); ok && o.Kind == timeline.Namespace {
+					w.Namespaces[n.Name] = n.Labels
+				}
 			}
 		}
 	}
@@ -410,6 +415,19 @@ func (w *World) join(templates map[string]*shape.Template, machines map[string][
 			Add(n.Used, p.Requests)
 		}
 	}
+}
+
+// Class returns the StorageClass of a claim, nil if it names none, or if that is not on record.
+func (s Storage) Class(c *corev1.PersistentVolumeClaim) *storagev1.StorageClass {
+	name := c.Annotations[corev1.BetaStorageClassAnnotation]
+	if name == "" && c.Spec.StorageClassName != nil {
+		name = *c.Spec.StorageClassName
+	}
+	i := slices.IndexFunc(s.Classes, func(class *storagev1.StorageClass) bool { return class.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return s.Classes[i]
 }
 
 // add decodes an object of storage. One that cannot be read is left out.
