@@ -314,24 +314,7 @@ func (e *explainer) node(ctx context.Context, n *history.NodeStory) {
 	}
 	e.title("node %s of %s %s.", timeline.Tidy(n.Name()), cmp.Or(timeline.Tidy(n.Group), "no known group"), verdict)
 	e.printf("Where it came from: %s.\n\n", w.Origin)
-	list := []event{{n.Created, "machine " + timeline.Tidy(n.Machine) + " created"}, {n.Joined, "node joined"}, {n.Ready, "node is Ready"}, {n.NodeGone, "node gone"}, {n.Gone, "machine gone"}}
-	if n.Machine == "" {
-		list[0].text, list[4].text = "created", "gone"
-	}
-	for _, s := range n.Spans {
-		switch s.State {
-		case history.Unneeded, history.NotReady, history.Deleting, history.Failed:
-			text := string(s.State)
-			if s.Text != "" {
-				text += ": " + timeline.Shorten(s.Text, timeline.LongestText)
-			}
-			list = append(list, event{s.From, text})
-		}
-	}
-	if w.Removal != nil && w.Removal.Decision != nil {
-		list = append(list, event{w.Removal.At, "▼ the autoscaler removes it"})
-	}
-	e.events(list)
+	e.nodeEvents(n, w)
 	outside := e.outside(n)
 	if outside != nil {
 		// What the autoscaler says of all nodes does not hold for this one.
@@ -359,6 +342,33 @@ func (e *explainer) node(ctx context.Context, n *history.NodeStory) {
 		e.printf("\nWhy it %s: %s.\n", verb, strings.TrimSuffix(r.Cause, "."))
 		e.parts(r.Parts)
 	}
+	e.podsOn(n)
+}
+
+// nodeEvents writes what happened to a node.
+func (e *explainer) nodeEvents(n *history.NodeStory, w history.NodeWhy) {
+	list := []event{{n.Created, "machine " + timeline.Tidy(n.Machine) + " created"}, {n.Joined, "node joined"}, {n.Ready, "node is Ready"}, {n.NodeGone, "node gone"}, {n.Gone, "machine gone"}}
+	if n.Machine == "" {
+		list[0].text, list[4].text = "created", "gone"
+	}
+	for _, s := range n.Spans {
+		switch s.State {
+		case history.Unneeded, history.NotReady, history.Deleting, history.Failed:
+			text := string(s.State)
+			if s.Text != "" {
+				text += ": " + timeline.Shorten(s.Text, timeline.LongestText)
+			}
+			list = append(list, event{s.From, text})
+		}
+	}
+	if w.Removal != nil && w.Removal.Decision != nil {
+		list = append(list, event{w.Removal.At, "▼ the autoscaler removes it"})
+	}
+	e.events(list)
+}
+
+// podsOn writes which pods a node has had.
+func (e *explainer) podsOn(n *history.NodeStory) {
 	if len(n.Pods) > 0 {
 		e.printf("\nPods on it\n")
 		for _, p := range n.Pods {
@@ -427,6 +437,27 @@ func (e *explainer) group(g *history.GroupStory) {
 	for _, s := range slices.Concat(g.Pauses, e.Pauses) {
 		e.printf("Paused from %s for %s%s.\n", timeline.Clock(s.From), timeline.DurationText(s.Took()), andStill(s))
 	}
+	e.sizes(g)
+	e.statements("Refusals and problems", ofSeveralPods(e.Statements(e.From, e.To, func(f timeline.Fact) bool {
+		_, _, group := history.About(f)
+		return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem) && group == g.Name
+	})), func(s history.Statement) string { return s.Pod })
+	e.stuck(g)
+	e.ofNewNodes(g)
+	if len(g.Nodes) > 0 {
+		e.printf("\nNodes\n")
+		for _, n := range g.Nodes {
+			end := "still there"
+			if at := n.Ended(); !at.IsZero() {
+				end = "until " + timeline.Clock(at)
+			}
+			e.printf("  %s  %s, %s\n", timeline.Clock(n.Began()), timeline.Tidy(n.Name()), end)
+		}
+	}
+}
+
+// sizes writes how a group's size changed, and why.
+func (e *explainer) sizes(g *history.GroupStory) {
 	changes := e.SizeChanges(g)
 	if len(changes) > 0 {
 		e.printf("\nSizes\n")
@@ -451,22 +482,6 @@ func (e *explainer) group(g *history.GroupStory) {
 			reason += fmt.Sprintf(" (ready after %s)", timeline.DurationText(c.Ready.Sub(c.At)))
 		}
 		e.printf("  %s  %-9s %s\n", timeline.Clock(c.At), size, reason)
-	}
-	e.statements("Refusals and problems", ofSeveralPods(e.Statements(e.From, e.To, func(f timeline.Fact) bool {
-		_, _, group := history.About(f)
-		return f.Kind == timeline.Autoscaler && (f.What == timeline.Refused || f.What == timeline.Problem) && group == g.Name
-	})), func(s history.Statement) string { return s.Pod })
-	e.stuck(g)
-	e.ofNewNodes(g)
-	if len(g.Nodes) > 0 {
-		e.printf("\nNodes\n")
-		for _, n := range g.Nodes {
-			end := "still there"
-			if at := n.Ended(); !at.IsZero() {
-				end = "until " + timeline.Clock(at)
-			}
-			e.printf("  %s  %s, %s\n", timeline.Clock(n.Began()), timeline.Tidy(n.Name()), end)
-		}
 	}
 }
 

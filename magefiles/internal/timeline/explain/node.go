@@ -81,17 +81,44 @@ func (e *explainer) stays(ctx context.Context, n *world.Node, g *world.Group) {
 	s := removal.Of(e.judge(), n, g)
 	e.printf("\nWhy it stays: %s.\n", timeline.Shorten(e.reason(n, s), timeline.LongestText))
 	e.printf("\nWhat the facts say (%s)\n", e.nodeBasis(n, "its group"))
-	line := func(name, format string, args ...any) {
-		e.printf("  %-11s  %s\n", name, timeline.Shorten(fmt.Sprintf(format, args...), timeline.LongestText))
-	}
 	least, most := w.Limits(g)
 	atMinimum := ""
 	if s.AtMinimum != nil {
 		atMinimum = ": min reached"
 	}
-	line("group", "%s wants %s; min %d, max %d%s", timeline.Tidy(g.Name), timeline.Plural(g.Wanted, "node"), least, most, atMinimum)
-	u := s.Usage
-	line("utilisation", "%s", u)
+	e.line("group", "%s wants %s; min %d, max %d%s", timeline.Tidy(g.Name), timeline.Plural(g.Wanted, "node"), least, most, atMinimum)
+	e.usage(s.Usage)
+	name := "pods"
+	for _, b := range s.Blockers {
+		e.line(name, "%s: %s", timeline.Tidy(b.Pod), b.Text)
+		name = ""
+	}
+	if len(s.Blockers) == 0 {
+		e.line(name, "none blocks the removal")
+	}
+	for _, o := range s.Obstacles {
+		if o.Text != s.Usage.String() {
+			e.line("node", "%s", o.Text)
+		}
+	}
+	e.timers(n, s.Timers)
+	for _, u := range s.Unjudged {
+		e.line("not judged", "%s", u)
+	}
+	if unasked != "" {
+		e.line("", notAsked, unasked)
+	}
+	e.changeList(e.changesFor(s))
+}
+
+// line writes a line of what the facts say of a node.
+func (e *explainer) line(name, format string, args ...any) {
+	e.printf("  %-11s  %s\n", name, timeline.Shorten(fmt.Sprintf(format, args...), timeline.LongestText))
+}
+
+// usage writes how much of a node is in use.
+func (e *explainer) usage(u removal.Usage) {
+	e.line("utilisation", "%s", u)
 	var all, without []string
 	for _, r := range u.Shares {
 		all, without = append(all, fmt.Sprintf("%s %s", r.Name, shape.Percent(r.All))), append(without, fmt.Sprintf("%s %s", r.Name, shape.Percent(r.Without)))
@@ -100,47 +127,36 @@ func (e *explainer) stays(ctx context.Context, n *world.Node, g *world.Group) {
 	if len(u.Excluded) > 0 {
 		counts = strings.Join(u.Excluded, " and ") + " do not count"
 	}
-	line("", "with all pods %s; without DaemonSets and static pods %s; %s", strings.Join(all, ", "), strings.Join(without, ", "), counts)
-	name := "pods"
-	for _, b := range s.Blockers {
-		line(name, "%s: %s", timeline.Tidy(b.Pod), b.Text)
-		name = ""
-	}
-	if len(s.Blockers) == 0 {
-		line(name, "none blocks the removal")
-	}
-	for _, o := range s.Obstacles {
-		if o.Text != u.String() {
-			line("node", "%s", o.Text)
-		}
+	e.line("", "with all pods %s; without DaemonSets and static pods %s; %s", strings.Join(all, ", "), strings.Join(without, ", "), counts)
+}
+
+// timers writes which times must pass before a node may go.
+func (e *explainer) timers(n *world.Node, timers []removal.Timer) {
+	if e.idle() != "" {
+		e.line("timers", "they begin when an autoscaler starts") // they are in the memory of a process
+		return
 	}
 	var unknown []string
-	if e.idle() != "" {
-		s.Timers = nil // they are in the memory of a process
-		line("timers", "they begin when an autoscaler starts")
-	}
-	for _, t := range s.Timers {
+	for _, t := range timers {
 		switch {
 		case t.Name == removal.Unneeded:
-			line(t.Name, "%s", timer(t, w.At))
+			e.line(t.Name, "%s", timer(t, e.world().At))
 			if t.From.IsZero() && !n.Blocked.IsZero() {
-				line("", "%s", e.lookAgain(n))
+				e.line("", "%s", e.lookAgain(n))
 			}
 		case t.From.IsZero():
 			unknown = append(unknown, t.Name)
 		default:
-			line("cool-down", "%s %s", t.Name, timer(t, w.At))
+			e.line("cool-down", "%s %s", t.Name, timer(t, e.world().At))
 		}
 	}
 	if len(unknown) > 0 {
-		line("cool-down", "none on record %s", strings.Join(unknown, ", "))
+		e.line("cool-down", "none on record %s", strings.Join(unknown, ", "))
 	}
-	for _, u := range s.Unjudged {
-		line("not judged", "%s", u)
-	}
-	if unasked != "" {
-		line("", notAsked, unasked)
-	}
+}
+
+// changesFor returns what would have to change for a node to go.
+func (e *explainer) changesFor(s removal.Stay) []string {
 	var changes []string
 	if e.idle() != "" {
 		changes = append(changes, e.aStart())
@@ -154,7 +170,7 @@ func (e *explainer) stays(ctx context.Context, n *world.Node, g *world.Group) {
 	if s.AtMinimum != nil {
 		changes = append(changes, timeline.Shorten(s.AtMinimum.Change, timeline.LongestText))
 	}
-	e.changeList(changes)
+	return changes
 }
 
 // reason returns in a phrase why a node stays, in the order in which the autoscaler judges.
