@@ -129,18 +129,7 @@ func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 			all = append(all, p)
 		}
 	}
-	factory.Start(ctx.Done())
-	for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
-		if !synced {
-			return nil, fmt.Errorf("the scheduler's plugins did not get the %s objects: %w", kind, context.Cause(ctx))
-		}
-	}
-	for _, handler := range factory.handlers {
-		if !cache.WaitFor(ctx, "event handlers", handler.HasSyncedChecker()) {
-			return nil, fmt.Errorf("the scheduler's plugins did not get all objects: %w", context.Cause(ctx))
-		}
-	}
-	return all, nil
+	return all, factory.run(ctx)
 }
 
 // handled is a factory of informers that keeps the event handlers of core objects. VolumeBinding has
@@ -149,6 +138,22 @@ func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 type handled struct {
 	informers.SharedInformerFactory
 	handlers []cache.ResourceEventHandlerRegistration
+}
+
+// run starts the informers, and waits until they and the handlers have all objects.
+func (h *handled) run(ctx context.Context) error {
+	h.Start(ctx.Done())
+	for kind, synced := range h.WaitForCacheSync(ctx.Done()) {
+		if !synced {
+			return fmt.Errorf("the scheduler's plugins did not get the %s objects: %w", kind, context.Cause(ctx))
+		}
+	}
+	for _, handler := range h.handlers {
+		if !cache.WaitFor(ctx, "event handlers", handler.HasSyncedChecker()) {
+			return fmt.Errorf("the scheduler's plugins did not get all objects: %w", context.Cause(ctx))
+		}
+	}
+	return nil
 }
 
 // Core implements informers.SharedInformerFactory. Its informers are those of InformerFor.

@@ -2,17 +2,24 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/yaml"
 )
 
@@ -271,5 +278,29 @@ func TestManyVolumes(t *testing.T) {
 	a, err := judge(t.Context(), r)
 	if err != nil || len(a.Pods[0]) > 0 {
 		t.Errorf("refused: %v, %v", a.Pods, err)
+	}
+}
+
+// TestHandlersAreAwaited: the informers count as synced only when slow handlers have all objects too.
+func TestHandlersAreAwaited(t *testing.T) {
+	t.Parallel()
+	const many = 20
+	var objects []runtime.Object
+	for i := range many {
+		objects = append(objects, &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint(i)}})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	factory := &handled{SharedInformerFactory: informers.NewSharedInformerFactory(fake.NewSimpleClientset(objects...), 0)}
+	var seen atomic.Int32
+	_, err := factory.Core().V1().PersistentVolumes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(any) {
+		time.Sleep(5 * time.Millisecond)
+		seen.Add(1)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := factory.run(ctx); err != nil || seen.Load() != many {
+		t.Errorf("run() = %v, when the handler had %d of %d volumes", err, seen.Load(), many)
 	}
 }
