@@ -132,17 +132,18 @@ func TestTheAutoscalerRemembersItsExamples(t *testing.T) {
 		facts []timeline.Fact
 		want  string
 	}{
-		"there":                      {time.Hour, nil, "yes, like its node n"},
-		"gone":                       {time.Hour, []timeline.Fact{node(timeline.Gone, "")}, gone},
-		"gone too soon":              {30 * time.Second, []timeline.Fact{node(timeline.Gone, "")}, forgotten},
-		"deleted, then gone":         {time.Hour, []timeline.Fact{node(timeline.Tainted, "ToBeDeletedByClusterAutoscaler"), node(timeline.Gone, "")}, gone},
-		"not Ready":                  {time.Hour, []timeline.Fact{node(timeline.NotReady, "")}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)"},
-		"cordoned":                   {time.Hour, []timeline.Fact{cordoned}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)"},
-		"another process":            {time.Hour, []timeline.Fact{node(timeline.Gone, ""), process(timeline.Stopped), process(timeline.Started)}, forgotten},
-		"a process that came late":   {time.Hour, []timeline.Fact{process(timeline.Stopped), node(timeline.Gone, ""), process(timeline.Started)}, forgotten},
-		"the group changed":          {time.Hour, []timeline.Fact{node(timeline.Gone, ""), group(sizes("7", cpu4, mem8))}, gone},
-		"the group was none of its":  {time.Hour, []timeline.Fact{node(timeline.Gone, ""), group(nil), group(sizes("5", cpu4, mem8))}, forgotten},
-		"another group has its name": {time.Hour, []timeline.Fact{node(timeline.Gone, ""), {Kind: timeline.Group, What: timeline.Gone, Name: "g", UID: "g"}, group(sizes("5", cpu4, mem8))}, forgotten},
+		"there":                       {time.Hour, nil, "yes, like its node n"},
+		"gone":                        {time.Hour, []timeline.Fact{node(timeline.Gone, "")}, gone},
+		"gone too soon":               {30 * time.Second, []timeline.Fact{node(timeline.Gone, "")}, forgotten},
+		"deleted, then gone":          {time.Hour, []timeline.Fact{node(timeline.Tainted, "ToBeDeletedByClusterAutoscaler"), node(timeline.Gone, "")}, gone},
+		"not Ready":                   {time.Hour, []timeline.Fact{node(timeline.NotReady, "")}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)"},
+		"cordoned":                    {time.Hour, []timeline.Fact{cordoned}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)"},
+		"another process":             {time.Hour, []timeline.Fact{node(timeline.Gone, ""), process(timeline.Stopped), process(timeline.Started)}, forgotten},
+		"a process that came late":    {time.Hour, []timeline.Fact{process(timeline.Stopped), node(timeline.Gone, ""), process(timeline.Started)}, forgotten},
+		"a process that began unseen": {time.Hour, []timeline.Fact{process(timeline.Stopped), node(timeline.Gone, ""), process(timeline.Refused)}, forgotten},
+		"the group changed":           {time.Hour, []timeline.Fact{node(timeline.Gone, ""), group(sizes("7", cpu4, mem8))}, gone},
+		"the group was none of its":   {time.Hour, []timeline.Fact{node(timeline.Gone, ""), group(nil), group(sizes("5", cpu4, mem8))}, forgotten},
+		"another group has its name":  {time.Hour, []timeline.Fact{node(timeline.Gone, ""), {Kind: timeline.Group, What: timeline.Gone, Name: "g", UID: "g"}, group(sizes("5", cpu4, mem8))}, forgotten},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
