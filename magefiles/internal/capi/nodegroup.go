@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -199,15 +200,11 @@ func anyText(v string) error {
 
 // driverLimits checks the drivers of volumes and how many volumes of each a node can have.
 func driverLimits(v string) error {
-	parts, err := list.Split(v)
-	if err != nil {
-		return err
+	if v == "" {
+		return errors.New("want drivers with numbers of volumes, such as ebs.csi.aws.com=25")
 	}
-	for _, part := range parts {
-		name, limit, _ := strings.Cut(part, "=")
-		if n, err := strconv.Atoi(limit); name == "" || err != nil || n < 0 {
-			return errors.New("want drivers with numbers of volumes, such as ebs.csi.aws.com=25")
-		}
+	if _, err := list.Numbers(v, 0, math.MaxInt32); err != nil {
+		return fmt.Errorf("want drivers with numbers of volumes, such as ebs.csi.aws.com=25: %w", err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -41,43 +40,24 @@ const (
 	maxVolumes = 1 << 20
 )
 
-// driver is a name with a number.
-type driver struct {
-	name   string
-	number int32
-}
-
 // parseDrivers reads a.example.com=4,b.example.com=1, with numbers from lowest to highest, or
 // none.
-func parseDrivers(text string, lowest, highest int) ([]driver, error) {
-	if text == none {
-		return nil, nil
-	}
-	parts, err := list.Split(text)
+func parseDrivers(text string, lowest, highest int) ([]list.Number, error) {
+	drivers, err := list.Numbers(unlessNone(text), lowest, highest)
 	if err != nil {
 		return nil, err
 	}
-	if len(parts) > maxDrivers {
+	if len(drivers) > maxDrivers {
 		return nil, fmt.Errorf("want at most %d drivers", maxDrivers)
 	}
-	var drivers []driver
-	for _, part := range parts {
-		name, number, _ := strings.Cut(part, "=")
-		problems := validation.IsDNS1123Subdomain(name)
-		if len(name) > validation.DNS1123LabelMaxLength {
+	for _, d := range drivers {
+		problems := validation.IsDNS1123Subdomain(d.Name)
+		if len(d.Name) > validation.DNS1123LabelMaxLength {
 			problems = append(problems, validation.MaxLenError(validation.DNS1123LabelMaxLength))
 		}
 		if len(problems) > 0 {
-			return nil, fmt.Errorf("%q: want the name of a driver and a number, such as gpu.example.com=4: %s", part, strings.Join(problems, "; "))
+			return nil, fmt.Errorf("%q: want the name of a driver: %s", d.Name, strings.Join(problems, "; "))
 		}
-		n, err := strconv.Atoi(number)
-		if err != nil || n < lowest || n > highest {
-			return nil, fmt.Errorf("%q: want a number from %d to %d after the name of the driver", part, lowest, highest)
-		}
-		if slices.ContainsFunc(drivers, func(d driver) bool { return d.name == name }) {
-			return nil, fmt.Errorf("%s is there twice", name)
-		}
-		drivers = append(drivers, driver{name, int32(n)})
 	}
 	return drivers, nil
 }
@@ -91,8 +71,8 @@ func (s *Spec) setDeviceDrivers(text string) error {
 	before := s.Node.DeviceDrivers
 	s.Node.DeviceDrivers = nil
 	for _, d := range drivers {
-		late := slices.ContainsFunc(before, func(b DeviceDriver) bool { return b.Name == d.name && b.Late })
-		s.Node.DeviceDrivers = append(s.Node.DeviceDrivers, DeviceDriver{Name: d.name, Devices: d.number, Late: late})
+		late := slices.ContainsFunc(before, func(b DeviceDriver) bool { return b.Name == d.Name && b.Late })
+		s.Node.DeviceDrivers = append(s.Node.DeviceDrivers, DeviceDriver{Name: d.Name, Devices: int32(d.Value), Late: late})
 	}
 	return nil
 }
@@ -105,7 +85,7 @@ func (s *Spec) setVolumeDrivers(text string) error {
 	}
 	s.Node.VolumeDrivers = nil
 	for _, d := range drivers {
-		s.Node.VolumeDrivers = append(s.Node.VolumeDrivers, VolumeDriver{Name: d.name, Volumes: d.number})
+		s.Node.VolumeDrivers = append(s.Node.VolumeDrivers, VolumeDriver{Name: d.Name, Volumes: int32(d.Value)})
 	}
 	return nil
 }

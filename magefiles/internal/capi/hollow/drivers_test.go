@@ -40,14 +40,14 @@ func TestDrivers(t *testing.T) {
 func TestBadDrivers(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]Change{
-		"-dra=gpu=: \"gpu=\": want a number from 1 to 128":                            {DRA: "gpu="},
-		"-dra=gpu.example.com=0: \"gpu.example.com=0\": want a number from 1 to 128":  {DRA: "gpu.example.com=0"},
+		"-dra=gpu=: \"gpu=\": want a name and a number from 1 to 128":                           {DRA: "gpu="},
+		"-dra=gpu.example.com=0: \"gpu.example.com=0\": want a name and a number from 1 to 128": {DRA: "gpu.example.com=0"},
 		"-dra=gpu.example.com=129: ":                                                  {DRA: "gpu.example.com=129"},
-		"-dra=GPU=1: \"GPU=1\": want the name of a driver":                            {DRA: "GPU=1"},
+		"-dra=GPU=1: \"GPU\": want the name of a driver":                              {DRA: "GPU=1"},
 		"-dra=a=1,a=2: a is there twice":                                              {DRA: "a=1,a=2"},
 		"-dra=a=1,: part 2 of the list":                                               {DRA: "a=1,"},
 		"-dra=a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1: want at most 8 drivers":            {DRA: "a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1"},
-		"-csi=ebs=-1: \"ebs=-1\": want a number from 0 to 1048576":                    {CSI: "ebs=-1"},
+		"-csi=ebs=-1: \"ebs=-1\": want a name and a number from 0 to 1048576":         {CSI: "ebs=-1"},
 		"-late=60s,b: b is no device of the capacity cpu=4,memory=16Gi,pods=110, and": {DRA: "a=1", Behaviour: Behaviour{Late: "60s,b"}},
 		"\"dra-driver=a\": give hollow nodes devices for ResourceClaims with -dra":    {Capacity: "cpu=1,memory=1Gi,dra-driver=a"},
 		"\"csi-driver=a=5\": give hollow nodes CSI drivers with -csi":                 {Capacity: "cpu=1,memory=1Gi,csi-driver=a=5"},

@@ -5,8 +5,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -62,20 +62,20 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	if wanted.Tolerations, err = list.Split(o.Tolerations); err != nil {
 		return fmt.Errorf("-tolerations: %w", err)
 	}
-	if wanted.Devices, err = parseDevices(o.Devices); err != nil {
+	devices, err := list.Numbers(o.Devices, 1, math.MaxInt32)
+	if err != nil {
 		return fmt.Errorf("-devices: %w", err)
 	}
-	claims, err := parseDevices(o.Claims)
+	claims, err := list.Numbers(o.Claims, 1, math.MaxInt32)
 	if err != nil {
 		return fmt.Errorf("-claims: %w", err)
 	}
-	for class, amount := range claims {
-		if wanted.Claims == nil {
-			wanted.Claims = map[string]int{}
-		}
-		if wanted.Claims[class], err = strconv.Atoi(amount); err != nil {
-			return fmt.Errorf("-claims: %s=%s: want a whole number", class, amount)
-		}
+	wanted.Devices, wanted.Claims = map[string]string{}, map[string]int{}
+	for _, d := range devices {
+		wanted.Devices[d.Name] = strconv.Itoa(d.Value)
+	}
+	for _, d := range claims {
+		wanted.Claims[d.Name] = d.Value
 	}
 	if err := wanted.Validate(); err != nil {
 		return err
@@ -99,23 +99,6 @@ func (w *Workloads) Add(ctx context.Context, o Options) error {
 	}
 	w.Log.Printf("workload %s: %s of %s, of the image %s\nmore of them: %s", wanted.Name, count(wanted.Replicas), made.Memory, made.Image, w.Config.Command("workload:scale N"+which))
 	return nil
-}
-
-// parseDevices reads name=number,name=number.
-func parseDevices(text string) (map[string]string, error) {
-	parts, err := list.Split(text)
-	if err != nil {
-		return nil, err
-	}
-	devices := map[string]string{}
-	for _, part := range parts {
-		name, amount, found := strings.Cut(part, "=")
-		if _, twice := devices[name]; twice || !found || strings.TrimSpace(name) == "" {
-			return nil, fmt.Errorf("%q: want a name and a number, such as nvidia.com/gpu=1, each name once", part)
-		}
-		devices[name] = amount
-	}
-	return devices, nil
 }
 
 // Scale changes the number of pods.

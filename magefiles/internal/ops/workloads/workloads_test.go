@@ -3,7 +3,6 @@ package workloads
 import (
 	"context"
 	"errors"
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -86,18 +85,18 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
 	w := &Workloads{Lab: labtest.New(t, nil).Lab, Open: targettest.Closed(t)}
 	for want, o := range map[string]Options{
-		`workload "Web"`:             {Name: "Web"},
-		"-1 pods":                    {Pods: -1},
-		`memory "much"`:              {Memory: "much"},
-		"want key=value,key=value":   {NodeSelector: "tier"},
-		"-tolerations: part 2":       {Tolerations: "a,"},
-		"-devices: part 2":           {Devices: "a.b/c=1,"},
-		`-devices: "a.b/c": want`:    {Devices: "a.b/c"},
-		`-claims: "a.b=2": want`:     {Claims: "a.b=1,a.b=2"},
-		"-claims: a.b=x: want a":     {Claims: "a.b=x"},
-		`device "gpu": want`:         {Devices: "gpu=1"},
-		`toleration "not a key"`:     {Tolerations: "not a key"},
-		`image "REGISTRY/Uppercase"`: {Image: "REGISTRY/Uppercase"},
+		`workload "Web"`:              {Name: "Web"},
+		"-1 pods":                     {Pods: -1},
+		`memory "much"`:               {Memory: "much"},
+		"want key=value,key=value":    {NodeSelector: "tier"},
+		"-tolerations: part 2":        {Tolerations: "a,"},
+		"-devices: part 2":            {Devices: "a.b/c=1,"},
+		`-devices: "a.b/c": want`:     {Devices: "a.b/c"},
+		"-claims: a.b is there twice": {Claims: "a.b=1,a.b=2"},
+		`-claims: "a.b=x": want a`:    {Claims: "a.b=x"},
+		`device "gpu": want`:          {Devices: "gpu=1"},
+		`toleration "not a key"`:      {Tolerations: "not a key"},
+		`image "REGISTRY/Uppercase"`:  {Image: "REGISTRY/Uppercase"},
 	} {
 		if err := w.Add(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Add(%+v) = %v, want %q in it", o, err, want)
@@ -125,27 +124,4 @@ func TestSilentServer(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-}
-
-// FuzzParseDevices: names are not empty, and the devices written as text are read as the same.
-func FuzzParseDevices(f *testing.F) {
-	for _, seed := range []string{"", "nvidia.com/gpu=1", "a=1,b=2", "a=1,a=2", "a", "=1", "a=", "a=1=2", ","} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		devices, err := parseDevices(text)
-		if err != nil {
-			return
-		}
-		var parts []string
-		for name, amount := range devices {
-			if strings.TrimSpace(name) == "" {
-				t.Errorf("parseDevices(%q) has an empty name", text)
-			}
-			parts = append(parts, name+"="+amount)
-		}
-		if again, err := parseDevices(strings.Join(parts, ",")); err != nil || !maps.Equal(again, devices) {
-			t.Errorf("parseDevices(%q) = %q, and that is read as %q, %v", text, devices, again, err)
-		}
-	})
 }
