@@ -12,10 +12,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 )
@@ -233,6 +235,71 @@ func TestDeleteGroupLeavesAnothersTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, c, machineKind, "small")
+}
+
+// TestDeleteGroupLeavesATemplateThatIsShared: a template that was made for the group and that
+// another group took over goes with the last of them.
+func TestDeleteGroupLeavesATemplateThatIsShared(t *testing.T) {
+	t.Parallel()
+	c := kubetest.New(t, kinds, store).Client()
+	first, second := group("first"), group("second")
+	first.Labels, first.Capacity = map[string]string{"a": "b"}, map[string]string{"cpu": "4", "memory": "16Gi"}
+	second.From = "first"
+	for _, g := range []NodeGroup{first, second} {
+		if err := g.Add(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		delete string
+		left   []string
+	}{{"first", []string{"first", "work-md-0"}}, {"second", []string{"work-md-0"}}} {
+		if err := DeleteGroup(t.Context(), c, "default", "work", step.delete, release.SizePrefix, nil); err != nil {
+			t.Fatal(err)
+		}
+		if left := names(t, c, bootstrapKind); !slices.Equal(left, step.left) {
+			t.Errorf("after %s the templates %v are left, want %v", step.delete, left, step.left)
+		}
+	}
+}
+
+// TestDeleteGroupWithoutTheRightToList: the template that the group refers to goes even so.
+func TestDeleteGroupWithoutTheRightToList(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		verbs string
+		own   bool
+		left  []string
+		told  bool
+	}{
+		"its own":                  {"list", true, []string{"work-md-0"}, false},
+		"a shared one":             {"list get", false, []string{"work-md-0"}, false},
+		"its own, and may not get": {"list get", true, []string{"gpu", "work-md-0"}, true},
+	} {
+		server := kubetest.New(t, kinds, store)
+		c := server.Client()
+		g := group("gpu")
+		g.Own = tt.own
+		if err := g.Add(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		var denied atomic.Bool
+		denied.Store(true)
+		server.Intercept(func(q kubetest.Request) error {
+			if denied.Load() && strings.HasSuffix(q.Resource, "templates") && slices.Contains(strings.Fields(tt.verbs), q.Verb) {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: q.Resource}, q.Name, errors.New("no right"))
+			}
+			return nil
+		})
+		err := DeleteGroup(t.Context(), c, "default", "work", "gpu", release.SizePrefix, nil)
+		if left := new(interrupt.LeftError); errors.As(err, &left) != tt.told || err != nil && !tt.told {
+			t.Errorf("%s: %v", name, err)
+		}
+		denied.Store(false)
+		if left := names(t, c, machineKind); !slices.Equal(left, tt.left) {
+			t.Errorf("%s: the templates %v are left, want %v", name, left, tt.left)
+		}
+	}
 }
 
 var ownTemplate = schema.GroupVersionKind{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2", Kind: "HollowMachineTemplate"}

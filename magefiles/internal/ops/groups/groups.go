@@ -309,7 +309,8 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	defer told.Wait()
 	defer end()
 	err = capi.DeleteGroup(ctx, c.Management, c.Namespace, c.Name, name, release.OfAutoscaler(component.AutoscalerRelease(g.Config)).SizePrefix, step.Progress)
-	if err == nil || ctx.Err() != nil { // the deletion may go on
+	// At an interruption the deletion may go on, and of a group that is gone a template may be left.
+	if err == nil || ctx.Err() != nil || errors.As(err, new(*interrupt.LeftError)) {
 		g.AddFact(c, timeline.Fact{Time: began, What: timeline.Deleting, Name: "nodegroup:delete", Group: name})
 	}
 	return g.withZonesNamed(ctx, c, name, "nodegroup:delete %s", err)
