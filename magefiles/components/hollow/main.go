@@ -9,7 +9,6 @@ import (
 	"os"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -175,36 +174,11 @@ func newWorkload(config *rest.Config, scheme *runtime.Scheme) (cluster.Cluster, 
 				Field: fields.ParseSelectorOrDie("spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"),
 				Transform: func(o any) (any, error) {
 					if pod, ok := o.(*corev1.Pod); ok {
-						strip(pod)
+						player.Strip(pod)
 					}
 					return o, nil
 				},
 			},
 		}
 	})
-}
-
-// strip removes what the player does not read from a pod.
-func strip(pod *corev1.Pod) {
-	pod.ManagedFields, pod.Labels, pod.OwnerReferences = nil, nil, nil
-	runFor, ok := pod.Annotations[v1beta2.RunForAnnotation]
-	pod.Annotations = nil
-	if ok {
-		metav1.SetMetaDataAnnotation(&pod.ObjectMeta, v1beta2.RunForAnnotation, runFor)
-	}
-	pod.Spec = corev1.PodSpec{
-		NodeName:       pod.Spec.NodeName,
-		HostNetwork:    pod.Spec.HostNetwork,
-		ReadinessGates: pod.Spec.ReadinessGates,
-		InitContainers: stripped(pod.Spec.InitContainers),
-		Containers:     stripped(pod.Spec.Containers),
-	}
-}
-
-func stripped(containers []corev1.Container) []corev1.Container {
-	small := make([]corev1.Container, 0, len(containers))
-	for _, c := range containers {
-		small = append(small, corev1.Container{Name: c.Name, Image: c.Image, RestartPolicy: c.RestartPolicy})
-	}
-	return small
 }

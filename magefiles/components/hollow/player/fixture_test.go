@@ -34,8 +34,14 @@ type world struct {
 	*Reconciler
 }
 
+// newWorld returns a world with these objects. The player sees the pods as its cache has them.
 func newWorld(t *testing.T, spec v1beta2.HollowMachineSpec, objects ...client.Object) *world {
 	t.Helper()
+	for _, o := range objects {
+		if pod, ok := o.(*corev1.Pod); ok {
+			Strip(pod)
+		}
+	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta2.AddToScheme} {
 		if err := add(scheme); err != nil {
