@@ -335,7 +335,8 @@ func get(ctx context.Context, c *kube.Client, namespace, cluster, name string) (
 }
 
 // Add creates the group and its own templates. If a part is refused, it removes
-// the parts that it created.
+// the parts that it created. The error is a *PrunedError if the cluster does not know all fields
+// of the Template.
 func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 	if err := g.Validate(); err != nil {
 		return err
@@ -379,6 +380,11 @@ func (g NodeGroup) Add(ctx context.Context, c *kube.Client) (err error) {
 			return fmt.Errorf("make the %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 		made = append(made, o)
+		if fields, isMap := o.Object["spec"].(map[string]any); isMap && g.Template != nil && o != group {
+			if err := CheckStored(ctx, c, o.GroupVersionKind().GroupKind(), o.GetNamespace(), o.GetName(), fields, "spec"); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -122,16 +122,28 @@ func (s Spec) Drivers() string {
 // them.
 const OwnLabel = "caslab.local/hollow"
 
-// DefineClasses creates the DeviceClass of each driver of devices, in the workload cluster. A class
-// that exists stays as it is.
-func (s Spec) DefineClasses(ctx context.Context, c *kube.Client) error {
+// CheckDevices returns an error if the nodes have drivers of devices, and the cluster of the nodes
+// does not serve the API of devices.
+func (s Spec) CheckDevices(ctx context.Context, c *kube.Client) error {
 	if len(s.Node.DeviceDrivers) == 0 {
 		return nil
 	}
 	if err := c.CheckDevices(ctx, kube.DeviceClasses); err != nil {
 		return fmt.Errorf("-dra: %w", err)
 	}
+	return nil
+}
+
+// DefineClasses creates the DeviceClass of each driver of devices, in the workload cluster. A class
+// that exists stays as it is, and needs no right to create it.
+func (s Spec) DefineClasses(ctx context.Context, c *kube.Client) error {
+	if err := s.CheckDevices(ctx, c); err != nil {
+		return err
+	}
 	for _, d := range s.Node.DeviceDrivers {
+		if _, err := c.Get(ctx, kube.DeviceClasses, "", d.Name); err == nil {
+			continue
+		}
 		class := &unstructured.Unstructured{Object: map[string]any{
 			"spec": map[string]any{"selectors": []any{map[string]any{"cel": map[string]any{"expression": fmt.Sprintf("device.driver == %q", d.Name)}}}},
 		}}
@@ -145,7 +157,8 @@ func (s Spec) DefineClasses(ctx context.Context, c *kube.Client) error {
 	return nil
 }
 
-// RemoveClasses deletes the classes that DefineClasses created.
+// RemoveClasses deletes the classes that DefineClasses created. The error satisfies
+// apierrors.IsForbidden if the user may not list or delete classes.
 func RemoveClasses(ctx context.Context, c *kube.Client) error {
 	classes, err := c.List(ctx, kube.DeviceClasses, "")
 	if err != nil && !kube.IsAbsent(err) {

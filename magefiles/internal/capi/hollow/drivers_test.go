@@ -1,10 +1,12 @@
 package hollow
 
 import (
+	"errors"
 	"maps"
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/capi"
@@ -152,5 +154,28 @@ func TestClasses(t *testing.T) {
 	}
 	if err := RemoveClasses(t.Context(), newServer(t).Client()); err != nil {
 		t.Errorf("a cluster without the API: %v", err)
+	}
+}
+
+// TestClassesThatExistNeedNoRights: somebody else may create the classes.
+func TestClassesThatExistNeedNoRights(t *testing.T) {
+	t.Parallel()
+	s, err := New(Shape{}, Change{DRA: "gpu.example.com=4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := kubetest.New(t, []schema.GroupVersionKind{kube.DeviceClasses.WithVersion(kube.DevicesVersion)}, `{apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: gpu.example.com}, spec: {}}`)
+	server.Intercept(func(r kubetest.Request) error {
+		if r.Verb == "create" {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: r.Resource}, "", errors.New("no right"))
+		}
+		return nil
+	})
+	if err := s.DefineClasses(t.Context(), server.Client()); err != nil {
+		t.Errorf("a class that exists: %v", err)
+	}
+	server.Remove(kube.DeviceClasses, "", "gpu.example.com")
+	if err := s.DefineClasses(t.Context(), server.Client()); !apierrors.IsForbidden(err) {
+		t.Errorf("a class that does not exist: %v", err)
 	}
 }

@@ -141,63 +141,98 @@ func Read(ctx context.Context, c *kube.Client, group *unstructured.Unstructured)
 	return s, nil
 }
 
-// Set changes the machines that a group gets from now on, and returns what they are. The
-// annotations that tell the autoscaler about them change too. If shape has an option, Cluster API
-// replaces the machines that exist. Is must be true for the group.
-func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, shape Shape, change Change) (Spec, error) {
-	s, err := Read(ctx, c, group)
-	if err != nil {
-		return s, err
+// Planned is a change of the machines of a group that nothing has written yet.
+type Planned struct {
+	// Spec is what machines have after the change.
+	Spec
+
+	group *unstructured.Unstructured
+	// before and after are the fields of the template.
+	before, after map[string]any
+	shape         Shape
+	change        Change
+}
+
+// Plan reads what the machines of a group are, and returns the change of the machines that the
+// group gets later. The error names every option that is wrong. Is must be true for the group.
+func Plan(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, shape Shape, change Change) (Planned, error) {
+	p := Planned{group: group, shape: shape, change: change}
+	var err error
+	if p.Spec, err = Read(ctx, c, group); err != nil {
+		return p, err
 	}
-	before, err := s.fields()
-	if err != nil {
-		return s, err
+	if p.before, err = p.fields(); err != nil {
+		return p, err
 	}
-	if err := errors.Join(s.shape(shape), s.Apply(change)); err != nil {
-		return s, err
+	if err := errors.Join(p.Spec.shape(shape), p.Apply(change)); err != nil {
+		return p, err
 	}
-	after, err := s.fields()
-	if err != nil {
-		return s, err
-	}
+	p.after, err = p.fields()
+	return p, err
+}
+
+// Write makes the change. The annotations that tell the autoscaler about the machines change too.
+// If the shape has an option, Cluster API replaces the machines that exist. The error is a
+// *capi.PrunedError if the cluster does not know all fields; the annotations then stay.
+func (p Planned) Write(ctx context.Context, c *kube.Client) error {
 	patch := map[string]any{}
-	if shape.Any() {
-		name, err := createTemplate(ctx, c, group, after)
+	if p.shape.Any() {
+		name, err := createTemplate(ctx, c, p.group, p.after)
 		if err != nil {
-			return s, err
+			return err
 		}
 		if err := unstructured.SetNestedField(patch, name, "spec", "template", "spec", "infrastructureRef", "name"); err != nil {
-			return s, fmt.Errorf("name the template of %s: %w", group.GetName(), err)
+			return fmt.Errorf("name the template of %s: %w", p.group.GetName(), err)
 		}
-	} else if err := changeTemplate(ctx, c, group, replacing(before, after)); err != nil {
-		return s, err
+	} else if err := changeTemplate(ctx, c, p.group, p.before, p.after); err != nil {
+		return err
 	}
-	if !shape.Any() && change.Capacity == "" && change.DRA == "" && change.CSI == "" {
-		return s, nil
+	if !p.shape.Any() && p.change.Capacity == "" && p.change.DRA == "" && p.change.CSI == "" {
+		return nil
 	}
 	annotations := map[string]any{}
 	for _, name := range append(capi.CapacityNames(), "labels", "taints") {
 		annotations[release.CapacityPrefix+name] = nil
 	}
-	announced, err := s.Group(capi.NodeGroup{})
+	announced, err := p.Group(capi.NodeGroup{})
 	if err != nil {
-		return s, err
+		return err
 	}
 	for key, value := range announced.Announced() {
 		annotations[key] = value
 	}
 	patch["metadata"] = map[string]any{"annotations": annotations}
-	return s, c.Patch(ctx, kube.MachineDeployments, group.GetNamespace(), group.GetName(), patch)
+	return c.Patch(ctx, kube.MachineDeployments, p.group.GetNamespace(), p.group.GetName(), patch)
 }
 
-// changeTemplate changes the template of a group in place. Cluster API uses it for later machines,
-// and leaves the machines that exist as they are.
-func changeTemplate(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, fields map[string]any) error {
-	patch := map[string]any{}
-	if err := unstructured.SetNestedMap(patch, fields, specPath...); err != nil {
-		return fmt.Errorf("write the template of %s: %w", group.GetName(), err)
+// Set does at once what Plan and Write do, and returns what the machines are.
+func Set(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, shape Shape, change Change) (Spec, error) {
+	p, err := Plan(ctx, c, group, shape, change)
+	if err != nil {
+		return p.Spec, err
 	}
-	return c.Patch(ctx, Templates, group.GetNamespace(), capi.MachineTemplateName(group), patch)
+	return p.Spec, p.Write(ctx, c)
+}
+
+// changeTemplate changes the template of a group in place, from the fields before to those after.
+// Cluster API uses it for later machines, and leaves the machines that exist as they are.
+func changeTemplate(ctx context.Context, c *kube.Client, group *unstructured.Unstructured, before, after map[string]any) error {
+	name := capi.MachineTemplateName(group)
+	write := func(fields map[string]any) error {
+		patch := map[string]any{}
+		if err := unstructured.SetNestedMap(patch, fields, specPath...); err != nil {
+			return fmt.Errorf("write the template of %s: %w", group.GetName(), err)
+		}
+		return c.Patch(ctx, Templates, group.GetNamespace(), name, patch)
+	}
+	if err := write(replacing(before, after)); err != nil {
+		return err
+	}
+	err := capi.CheckStored(ctx, c, Templates, group.GetNamespace(), name, after, specPath...)
+	if errors.As(err, new(*capi.PrunedError)) {
+		err = errors.Join(err, write(replacing(after, before))) // part of a change is none
+	}
+	return err
 }
 
 // createTemplate creates another template with these fields and returns its name. When a group
@@ -219,7 +254,11 @@ func createTemplate(ctx context.Context, c *kube.Client, group *unstructured.Uns
 	if err := c.Create(ctx, template); err != nil {
 		return "", fmt.Errorf("create another template of %s: %w", group.GetName(), err)
 	}
-	return template.GetName(), nil
+	err := capi.CheckStored(ctx, c, Templates, group.GetNamespace(), template.GetName(), fields, specPath...)
+	if errors.As(err, new(*capi.PrunedError)) {
+		err = errors.Join(err, c.Delete(ctx, Templates, group.GetNamespace(), template.GetName()))
+	}
+	return template.GetName(), err
 }
 
 // replacing returns the merge patch that makes after of before.

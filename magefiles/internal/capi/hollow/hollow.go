@@ -134,8 +134,14 @@ func (c Change) Check() error {
 	if c.Capacity == "" {
 		c.Capacity = DefaultCapacity
 	}
+	var late error
+	if c.Late != "" {
+		if _, _, _, err := parseLate(c.Late); err != nil {
+			late = fmt.Errorf("-late=%s: %w", c.Late, err)
+		}
+	}
 	c.Late = ""
-	return new(Spec).Apply(c)
+	return errors.Join(new(Spec).Apply(c), late)
 }
 
 // New returns what the machines of a new group are. The error names every option that is
@@ -304,15 +310,22 @@ func (s *Spec) delay(which func(corev1.ResourceName) bool) {
 	}
 }
 
-func (s *Spec) setLate(text string) error {
+// parseLate reads a time, alone or with the names of devices after it: named is set then.
+func parseLate(text string) (d time.Duration, names []string, named bool, err error) {
 	after, rest, named := strings.Cut(text, ",")
-	d, err := parseTime(after)
-	if err != nil {
-		return fmt.Errorf("%w, and after it the devices, if not all of them come late: 60s,nvidia.com/gpu", err)
+	if d, err = parseTime(after); err != nil {
+		return 0, nil, named, fmt.Errorf("%w, and after it the devices, if not all of them come late: 60s,nvidia.com/gpu", err)
 	}
-	names, err := list.Split(rest)
-	if err != nil || named && len(names) == 0 {
-		return errors.New("want device names without empty parts after the time, such as 60s,nvidia.com/gpu, or the time alone")
+	if names, err = list.Split(rest); err != nil || named && len(names) == 0 {
+		return 0, nil, named, errors.New("want device names without empty parts after the time, such as 60s,nvidia.com/gpu, or the time alone")
+	}
+	return d, names, named, nil
+}
+
+func (s *Spec) setLate(text string) error {
+	d, names, named, err := parseLate(text)
+	if err != nil {
+		return err
 	}
 	s.Node.Capacity, s.Node.Late = s.Total(), nil
 	s.Lifecycle.LateAfter.Duration = d

@@ -51,6 +51,9 @@ var advices = []func(error, command) (advice, bool){
 		}
 		return typeTarget("add it", "nodegroup:add "+shellescape.Quote(e.Name)+" MIN MAX")
 	}),
+	forType(func(*capi.PrunedError, command) advice {
+		return typeTarget("start the controller of hollow machines again, which updates that definition", "hollow:run")
+	}),
 	forType(func(*autoscaler.UnknownFlagError, command) advice {
 		return typeTarget("see where flags come from", "autoscaler:flags -h")
 	}),

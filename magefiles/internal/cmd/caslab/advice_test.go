@@ -53,6 +53,7 @@ func TestDomainErrorsGetAdvice(t *testing.T) {
 		{"group that exists", &capi.TakenError{Name: "web"}, command{}, "To change its limits, type: go tool mage nodegroup:set web MIN MAX"},
 		{"missing group", &capi.MissingGroupError{Name: "web"}, command{}, "To add it, type: go tool mage nodegroup:add web MIN MAX"},
 		{"missing group beside others", &capi.MissingGroupError{Name: "web", There: []string{"gpu"}}, command{}, "To see the node groups, type: go tool mage nodegroup:list"},
+		{"older kinds", &capi.PrunedError{Name: "web"}, command{}, "To start the controller of hollow machines again, which updates that definition, type: go tool mage hollow:run"},
 		{"flag", &autoscaler.UnknownFlagError{Flag: "x"}, command{}, "To see where flags come from, type: go tool mage autoscaler:flags -h"},
 		{"core of a tree that has its own", &build.CoreError{Dir: "/x", Err: fmt.Errorf("m %w", build.ErrOwnCore)}, command{}, "Unset AUTOSCALER_CORE_DIR, or set AUTOSCALER_DIR to a later tree."},
 		{"core that is none", &build.CoreError{Dir: "/x", Err: errors.New("want the root")}, command{}, "Set AUTOSCALER_CORE_DIR to such a checkout, or unset it."},

@@ -35,6 +35,9 @@ func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options)
 	if err := g.checkFree(ctx, c, groups); err != nil {
 		return err
 	}
+	if err := g.checkDevices(ctx, c, spec); err != nil {
+		return err
+	}
 	if err := g.Prepare(ctx, c); err != nil {
 		return err
 	}
@@ -193,36 +196,65 @@ func (g *Groups) checkFree(ctx context.Context, c *target.Cluster, groups []capi
 	return nil
 }
 
-// change changes what hollow machines of a group are and do.
-func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, o Changes) error {
+// checkDevices refuses drivers of devices in a cluster that cannot have them.
+func (g *Groups) checkDevices(ctx context.Context, c *target.Cluster, spec hollow.Spec) error {
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()
-	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+	return lab.Waited(ctx, "look for the API of devices", spec.CheckDevices(ctx, c.Workload))
+}
+
+// change changes what hollow machines of a group are and do. Everything is read and checked before
+// anything is written.
+func (g *Groups) change(ctx context.Context, c *target.Cluster, name string, o Changes) error {
+	planned, err := g.plan(ctx, c, name, o)
 	if err != nil {
-		return lab.Waited(ctx, "list the node groups", err)
-	}
-	group, err := capi.Find(groups, name)
-	if err := g.withZonesNamed(ctx, c, name, "nodegroup:set %s MIN MAX", err); err != nil {
 		return err
 	}
-	if !hollow.Is(group) {
-		return fmt.Errorf("%s has no hollow machines, so only MIN and MAX can change; for other nodes, add another group, and delete this one:\n  %s\n  %s", name,
-			g.Config.Command("nodegroup:add NAME MIN MAX"), g.Config.Command("nodegroup:delete "+name))
-	}
-	var drivers hollow.Spec
-	if err := drivers.Apply(hollow.Change{DRA: o.DRA}); err != nil {
+	// The kinds may be those of an earlier lab.
+	if err := g.Prepare(ctx, c); err != nil {
 		return err
 	}
-	if err := drivers.DefineClasses(ctx, c.Workload); err != nil {
-		return lab.Waited(ctx, "accept the DeviceClasses", err)
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	if o.DRA != "" {
+		if err := planned.DefineClasses(ctx, c.Workload); err != nil {
+			return lab.Waited(ctx, "accept the DeviceClasses", err)
+		}
 	}
-	spec, err := hollow.Set(ctx, c.Management, group, o.Shape, o.Change)
-	if err != nil {
+	if err := planned.Write(ctx, c.Management); err != nil {
 		return lab.Waited(ctx, "change the machines of "+name, err)
 	}
-	g.Log.Printf("machines that %s gets from now on have %s, and: %s", name, strings.TrimSpace(spec.Capacity()+" "+spec.Drivers()), cmp.Or(spec.Behaviour(), "no delays, no failures"))
+	g.Log.Printf("machines that %s gets from now on have %s, and: %s", name, strings.TrimSpace(planned.Capacity()+" "+planned.Drivers()), cmp.Or(planned.Behaviour(), "no delays, no failures"))
 	if o.Shape.Any() {
 		g.Log.Printf("Cluster API replaces the machines that %s has, because the autoscaler assumes that the nodes of a group are alike", name)
 	}
 	return nil
+}
+
+// plan returns the change of a group. It refuses groups without hollow machines, and drivers of
+// devices in a cluster that cannot have them.
+func (g *Groups) plan(ctx context.Context, c *target.Cluster, name string, o Changes) (hollow.Planned, error) {
+	var none hollow.Planned
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+	if err != nil {
+		return none, lab.Waited(ctx, "list the node groups", err)
+	}
+	group, err := capi.Find(groups, name)
+	if err := g.withZonesNamed(ctx, c, name, "nodegroup:set %s MIN MAX", err); err != nil {
+		return none, err
+	}
+	if !hollow.Is(group) {
+		return none, fmt.Errorf("%s has no hollow machines, so only MIN and MAX can change; for other nodes, add another group, and delete this one:\n  %s\n  %s", name,
+			g.Config.Command("nodegroup:add NAME MIN MAX"), g.Config.Command("nodegroup:delete "+name))
+	}
+	planned, err := hollow.Plan(ctx, c.Management, group, o.Shape, o.Change)
+	if err != nil {
+		return none, lab.Waited(ctx, "read the machines of "+name, err)
+	}
+	if o.DRA == "" {
+		return planned, nil
+	}
+	return planned, g.checkDevices(ctx, c, planned.Spec)
 }

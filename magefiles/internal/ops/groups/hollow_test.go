@@ -3,6 +3,8 @@ package groups
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/target/targettest"
 )
@@ -219,5 +222,90 @@ func TestReshape(t *testing.T) {
 	}
 	if len(s.names()) != 2 {
 		t.Errorf("the groups are %v", s.names())
+	}
+}
+
+// TestOlderKinds: a cluster whose kinds an earlier lab defined drops fields. A group then stays as
+// it is, and none is added.
+func TestOlderKinds(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		do func(s *fixture) error
+	}{
+		"set": {func(s *fixture) error {
+			return s.Set(testContext(t), "gpu", 0, 3, Changes{Change: hollow.Change{Capacity: "cpu=2,memory=4Gi", CSI: "csi.example.com=4"}})
+		}},
+		"reshape": {func(s *fixture) error {
+			return s.Set(testContext(t), "gpu", 0, 3, Changes{Shape: hollow.Shape{Zone: "b"}, Change: hollow.Change{CSI: "csi.example.com=4"}})
+		}},
+		"add": {func(s *fixture) error {
+			return s.Add(testContext(t), "other", 0, 3, Options{Machines: Hollow, CSI: "csi.example.com=4"})
+		}},
+	} {
+		s := newFixture(t, nil)
+		if err := s.Add(testContext(t), "gpu", 0, 3, Options{Machines: Hollow}); err != nil {
+			t.Fatal(err)
+		}
+		before, shape := s.group(t, "gpu").GetAnnotations(), s.server.Get(hollow.Templates, "default", "gpu").Object["spec"]
+		s.server.Intercept(func(r kubetest.Request) error {
+			if r.Verb == "get" && r.Resource == "hollowmachinetemplates" {
+				s.server.Merge("server", hollow.Templates, r.Namespace, r.Name, map[string]any{
+					"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"node": map[string]any{"volumeDrivers": nil}}}},
+				})
+			}
+			return nil
+		})
+		pruned := new(capi.PrunedError)
+		if err := tt.do(s); !errors.As(err, &pruned) || pruned.Field != "spec.template.spec.node.volumeDrivers" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after := s.group(t, "gpu").GetAnnotations(); !maps.Equal(before, after) || len(s.names()) != 2 {
+			t.Errorf("%s: the groups are %v, with %v", name, s.names(), after)
+		}
+		if left := s.server.List(hollow.Templates); len(left) != 1 || !reflect.DeepEqual(left[0].Object["spec"], shape) {
+			t.Errorf("%s: the templates are %v", name, left)
+		}
+	}
+}
+
+// TestKindsAreUpdatedBeforeAChange: the cluster may have the kinds of an earlier lab.
+func TestKindsAreUpdatedBeforeAChange(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	if err := s.Add(testContext(t), "gpu", 0, 3, Options{Machines: Hollow}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Set(testContext(t), "gpu", 0, 3, Changes{Change: hollow.Change{CSI: "csi.example.com=4"}}); err != nil || s.prepared != 2 {
+		t.Errorf("Set() = %v; the cluster was prepared %d times", err, s.prepared)
+	}
+}
+
+// TestDevicesNobodyServes: a cluster that has no API of devices is refused before anything is
+// installed in it.
+func TestDevicesNobodyServes(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	err := s.Add(testContext(t), "gpu", 0, 3, Options{Machines: Hollow, DRA: "gpu.example.com=4"})
+	if err == nil || !strings.Contains(err.Error(), "Kubernetes has it since v1.34") || s.prepared != 0 {
+		t.Errorf("Add() = %v; the cluster was prepared %d times", err, s.prepared)
+	}
+}
+
+// TestRefusedChangeDefinesNothing: a change is checked as a whole before a class of devices is
+// created.
+func TestRefusedChangeDefinesNothing(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	s.server.Define(kube.DeviceClasses.WithVersion(kube.DevicesVersion))
+	if err := s.Add(testContext(t), "gpu", 0, 3, Options{Machines: Hollow}); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Set(testContext(t), "gpu", 0, 3, Changes{Change: hollow.Change{DRA: "gpu.example.com=4", Behaviour: hollow.Behaviour{Late: "60s,nic.example.com"}}})
+	if classes := s.server.List(kube.DeviceClasses); err == nil || !strings.Contains(err.Error(), "nic.example.com is no device") || len(classes) > 0 {
+		t.Errorf("Set() = %v; the classes %v were created", err, classes)
+	}
+	closed := &Groups{Lab: s.lab.Lab, Open: targettest.Closed(t)}
+	if err := closed.Set(t.Context(), "gpu", 0, 3, Changes{Change: hollow.Change{Behaviour: hollow.Behaviour{Late: "soon"}}}); err == nil || !strings.Contains(err.Error(), "-late=soon: ") {
+		t.Errorf("a wrong time: %v", err)
 	}
 }
