@@ -172,15 +172,16 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	if !c.Own {
 		return fmt.Errorf("%s adds hollow machines to the environment of the lab; leave out WORKLOAD_KUBECONFIG", Command)
 	}
-	p := planOf(o)
-	if err := b.checkFree(ctx, c, p); err != nil {
-		return err
-	}
+	// Before anything is looked at: what a running measurement made is not left over.
 	unlock, err := b.Autoscalers.Lock(ctx, c, Command)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
+	p := planOf(o)
+	if err := b.checkFree(ctx, c, p); err != nil {
+		return err
+	}
 	// The number of nodes is not limited. Later flags win.
 	overrides = append([]string{fmt.Sprintf("--max-nodes-total=0 --profiling --node-group-auto-discovery=clusterapi:namespace=%s,clusterName=%s,%s=%s", c.Namespace, c.Name, measuredLabel, measured)}, overrides...)
 	for i := range candidates {
@@ -191,34 +192,41 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	if err := b.Prepare(ctx, c); err != nil {
 		return err
 	}
-
 	results := Results{Groups: p.groups, Nodes: p.allNodes(), Pods: p.allPods()}
 	err = b.withGroups(ctx, p, func() error {
-		for round := range o.Rounds {
-			for _, s := range candidates {
-				b.Log.Printf("round %d of %d, autoscaler %s", round+1, o.Rounds, s.name)
-				m := &measurement{Bench: b, cluster: c, candidate: s, overrides: overrides, plan: p, options: o, round: round + 1}
-				phases, err := m.run(ctx)
-				if len(phases) > 0 {
-					results.Runs = append(results.Runs, Run{Autoscaler: s.name, Round: round + 1, Phases: phases})
-				}
-				if o.Out != "" && len(results.Runs) > 0 {
-					err = errors.Join(err, state.Write(filepath.Join(o.Out, "results.json"), 0o644, results.JSON))
-				}
-				if err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		return b.measure(ctx, measurement{Bench: b, cluster: c, overrides: overrides, plan: p, options: o}, candidates, &results)
 	})
-	if len(results.Runs) > 0 {
-		err = errors.Join(err, results.print(b.Out))
+	if len(results.Runs) == 0 {
+		return err
 	}
-	if o.Out != "" && len(results.Runs) > 0 {
+	if o.Out != "" {
 		b.Log.Printf("results.json and the profiles are in %s", o.Out)
 	}
-	return err
+	return errors.Join(err, results.print(b.Out))
+}
+
+// measure runs each candidate in each round, as like says, and adds the runs to the results. It
+// writes them after each run, so that a measurement that is stopped loses nothing.
+func (b *Bench) measure(ctx context.Context, like measurement, candidates []candidate, results *Results) error {
+	o := like.options
+	for round := range o.Rounds {
+		for _, s := range candidates {
+			b.Log.Printf("round %d of %d, autoscaler %s", round+1, o.Rounds, s.name)
+			m := like
+			m.candidate, m.round = s, round+1
+			phases, err := m.run(ctx)
+			if len(phases) > 0 {
+				results.Runs = append(results.Runs, Run{Autoscaler: s.name, Round: round + 1, Phases: phases})
+			}
+			if o.Out != "" && len(results.Runs) > 0 {
+				err = errors.Join(err, state.Write(filepath.Join(o.Out, "results.json"), 0o644, results.JSON))
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // candidates returns the autoscalers that trees lists.

@@ -232,6 +232,30 @@ func TestCheckFree(t *testing.T) {
 	}
 }
 
+// TestSecondMeasurement: while a measurement runs, another one names it, and does not tell the
+// user to delete what it made.
+func TestSecondMeasurement(t *testing.T) {
+	t.Parallel()
+	c, server := targettest.New(t)
+	server.PutYAML("{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, metadata: {name: bench-000, namespace: default}, spec: {clusterName: work-cluster}}")
+	l := labtest.New(t, nil)
+	b := Bench{Lab: l.Lab, Open: targettest.Open(c), Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
+	unlock, err := b.Autoscalers.Lock(t.Context(), c, Command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Groups: 1, Nodes: 1, Pods: 1, Rounds: 1}
+	if err := b.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), Command+" (process ") || strings.Contains(err.Error(), "nodegroup:delete") {
+		t.Errorf("%v; want who measures", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "nodegroup:delete bench-000") {
+		t.Errorf("%v; want how to delete what the earlier measurement left", err)
+	}
+}
+
 // TestWrongOptionsAreRefusedFirst: nothing is opened or compiled for them.
 func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 	t.Parallel()
