@@ -380,3 +380,27 @@ func TestCheckLayout(t *testing.T) {
 		}
 	}
 }
+
+// TestRefused: a program that does not compile is told from one that could not be compiled now.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for complaints, want := range map[string]bool{
+		"# example.com/m\n./main.go:7:2: undefined: x":                                                         true,
+		"main.go:3:8: package example.com/gone is not in std":                                                  true,
+		"main.go:3:8: no required module provides package example.com/x; to add it:\n\tgo get example.com/x":   true,
+		"# example.com/m\nlink: golang.org/x/net: invalid reference to syscall.recvmsg":                        true,
+		"# example.com/m\nruntime.main_main·f: function main is undeclared in the main package":                true,
+		"go: updates to go.mod needed":                                                                         true,
+		"go: inconsistent vendoring in /m:":                                                                    true,
+		"main.go:3:8: example.com/x@v1.2.3: Get \"https://proxy.example.com/x\": dial tcp: connection refused": false,
+		"main.go:3:8: example.com/x@v1.2.3: module lookup disabled by GOPROXY=off":                             false,
+		"go: example.com/x@v1.2.3: reading https://proxy.example.com/x: 502 Bad Gateway":                       false,
+		"# example.com/m\n/go/pkg/tool/linux_amd64/compile: signal: killed":                                    false,
+		"# example.com/m\n/go/pkg/tool/linux_amd64/link: mapping output file failed: no space left on device":  false,
+		"": false,
+	} {
+		if got := (&CompilerError{Complaints: complaints}).Refused(); got != want {
+			t.Errorf("Refused() = %t, want %t, of\n%s", got, want, complaints)
+		}
+	}
+}

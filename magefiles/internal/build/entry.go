@@ -37,6 +37,28 @@ func (e *CompilerError) Error() string {
 // Unwrap returns the cause.
 func (e *CompilerError) Unwrap() error { return e.Err }
 
+// complaintPattern matches a line about the program's code or its module: the compiler's, the
+// linker's, and the go command's about what a file imports.
+var complaintPattern = regexp.MustCompile(`(?m)^(\S+\.go:\d+(:\d+)?: ` +
+	`|link: \S+: invalid reference to |\S+: relocation target \S+ not defined|\S+: function main is undeclared in the main package` +
+	`|go: (updates to go\.mod needed|inconsistent vendoring|errors parsing ))`)
+
+// fetchPattern matches a line about a module that the go command could not fetch. The line names
+// the file that imports the module.
+var fetchPattern = regexp.MustCompile(`\S@v\d\S*: |: Get "`)
+
+// Refused reports whether the code, or its go.mod, does not compile. It is false if the compiler
+// had no say, as when a module cannot be fetched, the disk is full, or a process was killed: the
+// same program may compile later.
+func (e *CompilerError) Refused() bool {
+	for line := range strings.Lines(e.Complaints) {
+		if complaintPattern.MatchString(line) && !fetchPattern.MatchString(line) {
+			return true
+		}
+	}
+	return false
+}
+
 // packages returns the import paths of the packages that the compiler complains about.
 func (e *CompilerError) packages() []string {
 	var all []string

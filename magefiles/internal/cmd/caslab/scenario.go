@@ -50,7 +50,7 @@ var bisectVerb = verbWithOptions(usage{
 	name:    "scenario:bisect",
 	summary: "Finds the commit of the autoscaler from which a scenario fails.",
 	details: "It checks that the scenario passes with GOOD and fails with BAD. Then it runs the scenario with commits that git bisect chooses in the lab's own clone of AUTOSCALER_DIR or AUTOSCALER_GIT. " +
-		"A commit that does not compile is skipped. The results are kept: after Ctrl-C, the same command continues the search.",
+		"A commit that does not compile is skipped. Anything else that keeps it from being compiled, such as a full disk, ends the search. The results are kept, unless the other tree that is compiled has changes: the same command continues the search.",
 	args: []argument{
 		{"GOOD", "a release, such as 1.35.2, or a commit, a branch or a tag"},
 		{"BAD", "a release, commit, branch or tag from which the scenario fails"},

@@ -6,20 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/bisect"
+	"caslab/magefiles/internal/build"
 	"caslab/magefiles/internal/redact"
-	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/source"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
-	"caslab/magefiles/internal/ui"
 )
 
 // Repositories that Bisect can search.
@@ -78,17 +75,6 @@ func (sc *Scenarios) with(r repository, dir string) (*Scenarios, error) {
 	return &other, nil
 }
 
-// outcome is what is known about a commit.
-type outcome struct {
-	Commit  bisect.Commit  `json:"commit"`
-	Verdict bisect.Verdict `json:"verdict"`
-	// Why says in one line what failed, or why the commit cannot be tested, and Failure
-	// has the whole text.
-	Why     string  `json:"why,omitempty"`
-	Failure string  `json:"failure,omitempty"`
-	Seconds float64 `json:"seconds"`
-}
-
 // Bisect finds the commit from which a scenario fails, between a good and a bad one: each is
 // a release, or a commit, a branch or a tag of the repository.
 func (sc *Scenarios) Bisect(ctx context.Context, good, bad, name string, o BisectOptions) (err error) {
@@ -114,21 +100,9 @@ func (sc *Scenarios) Bisect(ctx context.Context, good, bad, name string, o Bisec
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	step := sc.Log.Start("open the history of the "+from.of, 10*time.Second)
-	clone, err := bisect.Open(ctx, bisect.Options{
-		Checkout: from.checkout, URL: from.url, Dir: sc.State.Path("bisect", from.of+"-"+state.ShortSum(from.name())), Folders: from.folders,
-		Runner: sc.Runner, Progress: step.Progress,
-	})
-	step.Done(from.name(), err)
+	search, err := sc.newSearch(ctx, from, good, bad, t)
 	if err != nil {
 		return err
-	}
-	search := &search{Scenarios: sc, clone: clone, paths: from.folders, runs: max(1, o.Repeat), goodName: good, badName: bad, scenario: t.chosen[0], out: o.Out}
-	if search.good, err = clone.Resolve(ctx, good, from.tagPrefix); err != nil {
-		return fmt.Errorf("the good commit: %w", err)
-	}
-	if search.bad, err = clone.Resolve(ctx, bad, from.tagPrefix); err != nil {
-		return fmt.Errorf("the bad commit: %w", err)
 	}
 	c, err := sc.Open(ctx)
 	if err != nil {
@@ -139,15 +113,15 @@ func (sc *Scenarios) Bisect(ctx context.Context, good, bad, name string, o Bisec
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if search.file, err = sc.keptFile(ctx, c, from, t, search.runs); err != nil {
+	if search.file, err = sc.keptFile(ctx, c, from, t); err != nil {
 		return err
 	}
-	if o.Again {
+	if o.Again && search.file != "" {
 		if err := state.Remove(search.file); err != nil {
 			return fmt.Errorf("forget earlier results: %w", err)
 		}
 	}
-	with, err := sc.with(from, clone.Dir)
+	with, err := sc.with(from, search.clone.Dir)
 	if err != nil {
 		return err
 	}
@@ -157,6 +131,30 @@ func (sc *Scenarios) Bisect(ctx context.Context, good, bad, name string, o Bisec
 	return search.run(ctx)
 }
 
+// newSearch opens the repository and looks up both ends.
+func (sc *Scenarios) newSearch(ctx context.Context, from repository, good, bad string, t trial) (*search, error) {
+	step := sc.Log.Start("open the history of the "+from.of, 10*time.Second)
+	clone, err := bisect.Open(ctx, bisect.Options{
+		Checkout: from.checkout, URL: from.url, Dir: sc.State.Path("bisect", from.of+"-"+state.ShortSum(from.name())), Folders: from.folders,
+		Runner: sc.Runner, Progress: step.Progress,
+	})
+	step.Done(from.name(), err)
+	if err != nil {
+		return nil, err
+	}
+	s := &search{Scenarios: sc, clone: clone, paths: from.folders, runs: t.runs(), goodName: good, badName: bad, scenario: t.chosen[0], out: t.Out}
+	if s.good, err = clone.Resolve(ctx, good, from.tagPrefix); err != nil {
+		return nil, fmt.Errorf("the good commit: %w", err)
+	}
+	if s.bad, err = clone.Resolve(ctx, bad, from.tagPrefix); err != nil {
+		return nil, fmt.Errorf("the bad commit: %w", err)
+	}
+	return s, nil
+}
+
+// runs is how often a good commit has to pass.
+func (t trial) runs() int { return max(1, t.Repeat) }
+
 // cannotTestError is returned for a commit that cannot be tested.
 type cannotTestError struct{ err error }
 
@@ -164,8 +162,18 @@ func (e *cannotTestError) Error() string { return e.err.Error() }
 
 func (e *cannotTestError) Unwrap() error { return e.err }
 
-// try compiles the autoscaler and runs the scenario once. The error is a *cannotTestError if
-// the autoscaler does not compile, or lacks a flag.
+// cannotTest reports whether newAutoscaler failed because of the commit: the code does not compile,
+// alone or with the other tree, or the program lacks a flag. Any other cause, such as a module
+// that cannot be fetched, may be gone the next time.
+func cannotTest(err error) bool {
+	if refused := new(build.CompilerError); errors.As(err, &refused) {
+		return refused.Refused()
+	}
+	return errors.As(err, new(*build.CoreError)) || errors.As(err, new(*autoscaler.UnknownFlagError))
+}
+
+// try compiles the autoscaler and runs the scenario once. The error is a *cannotTestError if the
+// cause is in the commit.
 func (sc *Scenarios) try(ctx context.Context, c *target.Cluster, t trial, commit bisect.Commit) (results.Result, error) {
 	if t.Out != "" {
 		t.Out = filepath.Join(t.Out, commit.Short())
@@ -173,10 +181,10 @@ func (sc *Scenarios) try(ctx context.Context, c *target.Cluster, t trial, commit
 	t.Repeat = 1
 	under, err := sc.newAutoscaler(ctx, c, t)
 	if err != nil {
-		if ctx.Err() == nil {
-			err = &cannotTestError{err}
+		if ctx.Err() == nil && cannotTest(err) {
+			return results.Result{}, &cannotTestError{err}
 		}
-		return results.Result{}, err
+		return results.Result{}, fmt.Errorf("prepare the autoscaler of the commit %s: %w", commit.Short(), err)
 	}
 	came, err := sc.runScenarios(ctx, c, under, t)
 	if err != nil {
@@ -185,184 +193,46 @@ func (sc *Scenarios) try(ctx context.Context, c *target.Cluster, t trial, commit
 	return came.Scenarios[0], nil
 }
 
+// otherTree identifies the tree that is compiled with every commit of the search: the core's
+// checkout, or the autoscaler that imports the core that is searched. known is false if the tree
+// has changes that no commit has.
+func (sc *Scenarios) otherTree(ctx context.Context, from repository) (id []string, known bool, err error) {
+	dir := sc.Config.AutoscalerCoreDir
+	if from.of == OfCore {
+		a := sc.Config.Autoscaler
+		if dir = a.Dir; dir == "" {
+			return []string{a.Version.String(), a.Commit, redact.URL(a.Git)}, true, nil
+		}
+	}
+	if dir == "" {
+		return nil, true, nil
+	}
+	tree, err := source.State(ctx, dir, sc.Runner)
+	if err != nil {
+		return nil, false, err
+	}
+	if tree.Commit == "" || tree.Dirty {
+		sc.Log.Printf("! the results of this search are not kept for the next one, because not all of %s is committed", dir)
+		return nil, false, nil
+	}
+	return []string{dir, tree.Commit}, true, nil
+}
+
 // keptFile returns the path of the file with the outcomes of earlier searches that had the same
-// repository, scenario, flags, versions and number of runs.
-func (sc *Scenarios) keptFile(ctx context.Context, c *target.Cluster, from repository, t trial, runs int) (string, error) {
+// repository, other tree, scenario, flags, versions and number of runs. It is empty if outcomes
+// cannot be kept.
+func (sc *Scenarios) keptFile(ctx context.Context, c *target.Cluster, from repository, t trial) (string, error) {
 	versions, err := c.Versions(ctx)
 	if err != nil {
 		return "", err
 	}
-	same, err := json.Marshal([]any{from.name(), sc.Config.Autoscaler.Dir, sc.Config.AutoscalerProviders, t.chosen[0], t.Autoscaler, t.overrides, runs, versions.Map()})
+	other, known, err := sc.otherTree(ctx, from)
+	if err != nil || !known {
+		return "", err
+	}
+	same, err := json.Marshal([]any{from.name(), other, sc.Config.AutoscalerProviders, t.chosen[0], t.Autoscaler, t.overrides, t.runs(), versions.Map()})
 	if err != nil {
 		return "", fmt.Errorf("name the file of earlier results: %w", err)
 	}
 	return sc.State.Path("bisect", t.chosen[0].Name+"-"+state.ShortSum(string(same))+".json"), nil
-}
-
-// search is one search for a commit.
-type search struct {
-	*Scenarios
-	clone *bisect.Repository
-	paths []string
-	// good and bad are the ends, and goodName and badName what the user called them.
-	good, bad         bisect.Commit
-	goodName, badName string
-	scenario          *scenario.Scenario
-	// runs is how often a good commit has to pass.
-	runs int
-	// file has what is known from earlier searches, and out is the folder for the results.
-	file, out string
-	// try runs the scenario once with the commit, whose tree is checked out.
-	try func(context.Context, bisect.Commit) (results.Result, error)
-
-	// known has what earlier searches found out, and this one, by commit.
-	known map[string]outcome
-	// tested are the commits of this search, in order.
-	tested []outcome
-}
-
-// run searches, and prints what it found.
-func (s *search) run(ctx context.Context) error {
-	s.known = map[string]outcome{}
-	if _, err := state.ReadJSON(s.file, &s.known); err != nil {
-		return fmt.Errorf("%w; with -again, the file is removed", err)
-	}
-	found, err := s.clone.Find(ctx, s.good, s.bad, s.paths, s.test)
-	end := new(bisect.EndError)
-	switch {
-	case errors.As(err, &end):
-		return s.wrongEnd(end)
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w\n%d commits were tested, and the results are kept: type the same command to continue, or add -again to start over", err, len(s.tested))
-	case err != nil:
-		return err
-	}
-	report := s.report(found)
-	err = errors.Join(report.print(s.Out), writeResults(s.out, map[string]func(io.Writer) error{"bisect.json": report.json, "summary.md": report.summary}))
-	if s.out != "" {
-		s.Log.Printf("bisect.json, summary.md, and a folder with the results of each commit are in %s", s.out)
-	}
-	if found.First == nil {
-		err = errors.Join(err, fmt.Errorf("%s fails from one of %d commits on; it is not known from which, because the commits between the good and the bad ones cannot be tested", s.scenario.Name, len(found.Possible)))
-	}
-	return err
-}
-
-// wrongEnd says that one of the two ends is not what the user said, and what happened there.
-func (s *search) wrongEnd(e *bisect.EndError) error {
-	name, want := s.goodName, "pass"
-	if e.Want == bisect.Bad {
-		name, want = s.badName, "fail"
-	}
-	failure := s.failure(e.Commit)
-	text := fmt.Sprintf("%s should %s with %s (%s), but it ", s.scenario.Name, want, name, e.Commit.Short())
-	switch e.Got {
-	case bisect.Good:
-		return errors.New(text + "passes")
-	case bisect.Bad:
-		return errors.New(text + "fails: " + failure)
-	default:
-		return errors.New(text + "cannot be tested: " + failure)
-	}
-}
-
-// test tests a commit, unless an earlier search has done so.
-func (s *search) test(ctx context.Context, step bisect.Step) (bisect.Verdict, error) {
-	which := fmt.Sprintf("commit %d: %s %s", len(s.tested)+1, step.Commit.Short(), ui.Clip(step.Commit.Title, 100))
-	if step.Left != "" {
-		which += ", " + step.Left
-	}
-	s.Log.Printf("%s", which)
-	o, kept := s.known[step.Commit.ID]
-	if !kept {
-		if err := s.clone.Checkout(ctx, step.Commit); err != nil {
-			return "", err
-		}
-		began := s.Now()
-		var again bool
-		var err error
-		if o, again, err = s.outcome(ctx, step.Commit); err != nil {
-			return "", err
-		}
-		o.Seconds = results.Seconds(s.Now().Sub(began))
-		if !again {
-			s.known[step.Commit.ID] = o
-			if err := state.WriteJSON(s.file, s.known); err != nil {
-				return "", err
-			}
-		}
-	}
-	text := string(o.Verdict)
-	if kept {
-		text += ", as an earlier search found"
-	}
-	if o.Why != "" {
-		text += ": " + o.Why
-	}
-	s.Log.Printf("  %s", text)
-	s.tested = append(s.tested, o)
-	return o.Verdict, nil
-}
-
-// outcome runs the scenario with a commit until it fails, or has passed often enough. again is set
-// if the next search has to test the commit again, because the commit is not the cause.
-func (s *search) outcome(ctx context.Context, c bisect.Commit) (o outcome, again bool, err error) {
-	o = outcome{Commit: c, Verdict: bisect.Good}
-	for range s.runs {
-		r, err := s.try(ctx, c)
-		cannot := new(cannotTestError)
-		switch {
-		case errors.As(err, &cannot):
-			line, _, _ := strings.Cut(err.Error(), "\n")
-			o.Verdict, o.Why, o.Failure = bisect.Skip, line, err.Error()
-			return o, false, nil
-		case err != nil:
-			return o, false, err
-		case r.Verdict.Passes():
-			continue
-		}
-		o.Verdict, o.Why, o.Failure = bisect.Bad, r.Why, cmp.Or(r.Failure, r.Why)
-		switch {
-		case r.Verdict == results.Skipped:
-			o.Verdict = bisect.Skip
-		case !r.Cause.OfAutoscaler():
-			o.Verdict, o.Why, again = bisect.Skip, unrelatedCause(r)+": "+o.Why, true
-		}
-		return o, again, nil
-	}
-	return o, false, nil
-}
-
-// unrelatedCause returns why a failure says nothing about the autoscaler. Its cause is not OfAutoscaler.
-func unrelatedCause(r results.Result) string {
-	switch r.Cause {
-	case results.SetUpFailed:
-		return "the scenario could not be set up"
-	case results.CleanUpFailed:
-		return "the scenario passed, but could not be cleaned up"
-	case results.ActionFailed:
-		return "an action of the scenario failed"
-	default:
-		return "the scenario came to no verdict"
-	}
-}
-
-// report returns what the search found.
-func (s *search) report(found bisect.Found) bisectReport {
-	r := bisectReport{Scenario: s.scenario.Name, Good: s.goodName, Bad: s.badName, First: found.First, Possible: found.Possible, Tested: s.tested}
-	r.FailureAtBad = s.failure(s.bad)
-	if found.First != nil {
-		r.Failure = s.failure(*found.First)
-	}
-	return r
-}
-
-// failure returns how the scenario fails with a commit of this search, or why the commit cannot
-// be tested.
-func (s *search) failure(c bisect.Commit) string {
-	i := slices.IndexFunc(s.tested, func(o outcome) bool { return o.Commit.ID == c.ID })
-	if i < 0 {
-		return ""
-	}
-	return s.tested[i].Failure
 }

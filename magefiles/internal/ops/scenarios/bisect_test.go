@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,9 +15,12 @@ import (
 	"caslab/magefiles/internal/lab/labtest"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/run"
+	"caslab/magefiles/internal/run/runtest"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/state"
+	"caslab/magefiles/internal/target"
+	"caslab/magefiles/internal/target/targettest"
 )
 
 // searchOf returns a search in a throwaway repository with one commit for each word. The word says
@@ -79,6 +83,8 @@ func fake(dir string) (results.Result, error) {
 		setUp = errors.New("the first nodes of the group web: not within 8m")
 	case "no-compile":
 		return results.Result{}, &cannotTestError{errors.New("go build: exit status 1\nundefined: x")}
+	case "no-proxy":
+		return results.Result{}, errors.New("the module proxy does not answer")
 	case "unclean":
 		r.Add("set up", 1, nil)
 		r.Fail(results.CleanUpFailed, "clean-up", errors.New("the machine stays"))
@@ -229,5 +235,102 @@ func TestBisectRefuses(t *testing.T) {
 		if err := sc.Bisect(t.Context(), "1.35.2", "1.36.1", tt.names, tt.o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// TestBisectEndsWhenNothingCanBeCompiled: a cause that is not in the commit ends the search, and
+// the next search tests the commit again.
+func TestBisectEndsWhenNothingCanBeCompiled(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	s := searchOf(t, l, "passes", "passes", "no-proxy", "fails", "fails")
+	err := s.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "the module proxy does not answer\n2 commits were tested, and the results are kept") {
+		t.Fatalf("%v, want why the search ended", err)
+	}
+	var tested []string
+	again := &search{
+		Scenarios: s.Scenarios, clone: s.clone, runs: 1, goodName: s.goodName, badName: s.badName, good: s.good, bad: s.bad, scenario: s.scenario, file: s.file,
+		try: func(_ context.Context, c bisect.Commit) (results.Result, error) {
+			tested = append(tested, c.Title)
+			return results.Result{Verdict: results.Passed}, nil
+		},
+	}
+	if err := again.run(t.Context()); err != nil || !slices.Equal(tested, []string{"change 2", "change 3"}) || !strings.Contains(l.Printed.String(), "change 4 (A") {
+		t.Errorf("%v, the commits %q were tested, printed\n%s", err, tested, l.Printed)
+	}
+}
+
+// TestTryTellsCommitsFromTheirSurroundings: only the code of a commit makes it impossible to test.
+func TestTryTellsCommitsFromTheirSurroundings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := state.WriteFile(filepath.Join(dir, "cluster-autoscaler", "go.mod"), []byte("module k8s.io/autoscaler/cluster-autoscaler\n\ngo 1.26\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exit := errors.New("exit status 1")
+	for name, tt := range map[string]struct {
+		answers []runtest.Answer
+		cannot  bool
+	}{
+		"refused by the compiler": {[]runtest.Answer{{Prefix: "go version"}, {Prefix: "go build", Stderr: "# k8s.io/autoscaler/cluster-autoscaler\n./main.go:7:2: undefined: x\n", Err: exit}}, true},
+		"no Go":                   {[]runtest.Answer{{Prefix: "go version", Err: exit}}, false},
+		"no module proxy":         {[]runtest.Answer{{Prefix: "go version"}, {Prefix: "go build", Stderr: "main.go:7:2: k8s.io/api@v0.36.1: Get \"https://proxy.example.com/\": connection refused\n", Err: exit}}, false},
+	} {
+		l := labtest.New(t, map[string]string{"AUTOSCALER_DIR": dir})
+		l.Processes.Answers = tt.answers
+		sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}}
+		_, err := sc.try(t.Context(), &target.Cluster{}, trial{Options: Options{Autoscaler: OnThisMachine}}, bisect.Commit{ID: "0123456789abcdef"})
+		if err == nil || errors.As(err, new(*cannotTestError)) != tt.cannot {
+			t.Errorf("%s: %v; cannot be tested: want %t", name, err, tt.cannot)
+		}
+	}
+}
+
+// TestKeptResultsAreOfTheSameTrees: results are kept for the next search only if it compiles the
+// same other tree with each commit.
+func TestKeptResultsAreOfTheSameTrees(t *testing.T) {
+	t.Parallel()
+	core := t.TempDir()
+	git := func(args ...string) {
+		t.Helper()
+		if _, err := (run.Exec{}).Run(t.Context(), run.Cmd{Name: "git", Args: append([]string{"-c", "user.name=A", "-c", "user.email=a@example.com"}, args...), Dir: core}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git("init", "--quiet")
+	git("commit", "--quiet", "--allow-empty", "--message", "one")
+	c, _ := targettest.New(t)
+	file := func(of string, variables map[string]string) string {
+		t.Helper()
+		l := labtest.New(t, variables)
+		l.Runner, l.State = run.Exec{}, "state"
+		sc := &Scenarios{Lab: l.Lab}
+		name, err := sc.keptFile(t.Context(), c, repository{of: of, checkout: "/x"}, trial{chosen: []*scenario.Scenario{{Name: "grow"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	withCore := map[string]string{"AUTOSCALER_CORE_DIR": core}
+	first := file(OfAutoscaler, withCore)
+	all := []string{
+		first, file(OfAutoscaler, nil), file(OfCore, withCore), file(OfCore, map[string]string{"AUTOSCALER_VERSION": "1.35.2"}),
+		file(OfCore, map[string]string{"AUTOSCALER_GIT": "https://example.com/fork"}),
+	}
+	if file(OfAutoscaler, withCore) != first {
+		t.Error("the next search with the same core does not find the results")
+	}
+	git("commit", "--quiet", "--allow-empty", "--message", "two")
+	all = append(all, file(OfAutoscaler, withCore))
+	slices.Sort(all)
+	if all[0] == "" || len(slices.Compact(slices.Clone(all))) != len(all) {
+		t.Errorf("searches with different trees share files: %q", all)
+	}
+	if err := os.WriteFile(filepath.Join(core, "changed"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if name := file(OfAutoscaler, withCore); name != "" {
+		t.Errorf("with changes that no commit has, the results are kept in %s", name)
 	}
 }
