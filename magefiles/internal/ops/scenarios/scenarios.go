@@ -230,7 +230,13 @@ func (sc *Scenarios) Results(ctx context.Context, names string, o Options) (came
 	if err != nil {
 		return nil, err
 	}
-	return sc.runScenarios(ctx, c, under, t)
+	if came, err = sc.runScenarios(ctx, c, under, t); came == nil || o.Flags != "" {
+		return came, err // other flags make other seconds
+	}
+	if err := sc.remember(ctx, came); err != nil {
+		sc.Log.Printf("! the seconds of the scenarios could not be stored: %v", err)
+	}
+	return came, err
 }
 
 // trial has the scenarios to run, and the flags of the autoscaler.
@@ -328,9 +334,6 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		},
 		WriteFacts: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
 	}, t.chosen)
-	if err := sc.remember(ctx, came); err != nil {
-		sc.Log.Printf("! the seconds of the scenarios could not be stored: %v", err)
-	}
 	return came, err
 }
 

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -423,6 +424,24 @@ func TestList(t *testing.T) {
 		if !regexp.MustCompile(`(?m)^` + name + ` .* ` + want).MatchString(l.Printed.String()) {
 			t.Errorf("%s: want %q in\n%s", name, want, l.Printed)
 		}
+	}
+}
+
+// TestSecondsOfTheSettingsAlone: runs of other autoscalers, as of a comparison, and with other
+// flags do not count for the usual seconds.
+func TestSecondsOfTheSettingsAlone(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, nil)
+	c, _ := targettest.New(t)
+	sc := &Scenarios{Lab: l.Lab, Autoscalers: &autoscalers.Autoscalers{Lab: l.Lab}, Timelines: &timelines.Timelines{Lab: l.Lab}}
+	needs := &scenario.Scenario{Name: "grow"}
+	needs.Autoscaler.Flags = []string{"--v=5"} // so it is skipped
+	came, err := sc.runScenarios(t.Context(), c, foreignAutoscaler{name: "x"}, trial{chosen: []*scenario.Scenario{needs}})
+	if err != nil || came.Scenarios[0].Verdict != results.Skipped {
+		t.Fatalf("%+v, %v", came, err)
+	}
+	if _, err := os.Stat(sc.usualFile()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the seconds of a run that is not of the settings are remembered: %v", err)
 	}
 }
 

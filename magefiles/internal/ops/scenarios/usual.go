@@ -10,7 +10,8 @@ import (
 )
 
 // usual has, for each scenario, the seconds of the last runs in this checkout that passed, the
-// latest run last.
+// latest run last. Only runs of the settings' autoscaler with the settings' flags count: those of
+// scenario:bisect, of scenario:compare and of -flags take another time.
 type usual map[string][]float64
 
 // usualRuns is how many runs of a scenario are remembered.
