@@ -58,10 +58,7 @@ func (g *Groups) waits(ctx context.Context, c *target.Cluster, group string) (st
 	if err != nil {
 		return "", lab.Waited(ctx, "list the machines", err)
 	}
-	w, err := draining(ctx, c)
-	if err != nil {
-		return "", err
-	}
+	w := draining(ctx, c)
 	var lines []string
 	going := 0
 	for i := range machines {
@@ -107,26 +104,23 @@ func waitsOf(w *world.World, m *world.Machine) []string {
 	return lines
 }
 
-// draining returns the pods of the cluster, and the budgets that hold them on their nodes.
-func draining(ctx context.Context, c *target.Cluster) (*world.World, error) {
-	w := &world.World{BudgetsKnown: true}
+// draining returns the pods of the cluster, and the budgets that hold them on their nodes, as far
+// as they can be read. What the machines' own conditions say does not depend on them.
+func draining(ctx context.Context, c *target.Cluster) *world.World {
+	w := new(world.World)
 	pods, err := c.Workload.List(ctx, kube.Pods, "")
 	if err != nil {
-		return nil, lab.Waited(ctx, "list the pods", err)
+		return w
 	}
 	for i := range pods {
-		pod, err := kube.Pod(&pods[i])
-		if err != nil {
-			return nil, err
+		if pod, err := kube.Pod(&pods[i]); err == nil {
+			w.Pods = append(w.Pods, &world.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name, Node: pod.Spec.NodeName})
 		}
-		w.Pods = append(w.Pods, &world.Pod{Pod: shape.OfPod(pod), Name: pod.Namespace + "/" + pod.Name, Node: pod.Spec.NodeName})
 	}
 	budgets, err := c.Workload.List(ctx, kube.Budgets, "")
-	if err != nil {
-		return nil, lab.Waited(ctx, "list the PodDisruptionBudgets", err)
-	}
+	w.BudgetsKnown = err == nil
 	for i := range budgets {
 		w.Budgets = append(w.Budgets, world.NewBudget(budgets[i].GetNamespace()+"/"+budgets[i].GetName(), shape.OfBudget(&budgets[i])))
 	}
-	return w, nil
+	return w
 }
