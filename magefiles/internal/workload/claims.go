@@ -42,18 +42,50 @@ func (w Workload) defineClaims(ctx context.Context, c *kube.Client) error {
 	return nil
 }
 
+// claims reports whether the pods of a Deployment, which may be nil, have ResourceClaims.
+func claims(d *unstructured.Unstructured) bool {
+	if d == nil {
+		return false
+	}
+	found, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "resourceClaims")
+	return len(found) > 0
+}
+
 // deleteClaims deletes the template of a workload's ResourceClaims, if there is one. The claims of
 // pods are deleted with their pods.
 func deleteClaims(ctx context.Context, c *kube.Client, namespace, name string) error {
-	template, err := c.Get(ctx, kube.ClaimTemplates, namespace, name)
-	switch {
-	case kube.IsAbsent(err) || err == nil && template.GetLabels()[Label] == "":
-		return nil
-	case err == nil:
-		err = c.Delete(ctx, kube.ClaimTemplates, namespace, name)
+	template, err := claimTemplate(ctx, c, namespace, name)
+	if err != nil || template == nil {
+		return err
 	}
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err := c.Delete(ctx, kube.ClaimTemplates, namespace, name); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the ResourceClaimTemplate %s: %w", name, err)
 	}
 	return nil
+}
+
+// claimTemplate returns the template of a workload's ResourceClaims; nil if there is none, or
+// somebody else's.
+func claimTemplate(ctx context.Context, c *kube.Client, namespace, name string) (*unstructured.Unstructured, error) {
+	template, err := c.Get(ctx, kube.ClaimTemplates, namespace, name)
+	switch {
+	case kube.IsAbsent(err) || err == nil && template.GetLabels()[Label] == "":
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look for the ResourceClaimTemplate %s: %w", name, err)
+	}
+	return template, nil
+}
+
+// deleteLeftClaims deletes the template of a workload without a Deployment, as an interrupted Add
+// leaves it. It returns missing if there is none.
+func deleteLeftClaims(ctx context.Context, c *kube.Client, namespace string, missing *MissingError) error {
+	template, err := claimTemplate(ctx, c, namespace, missing.Name)
+	switch {
+	case apierrors.IsForbidden(err) || err == nil && template == nil:
+		return missing
+	case err != nil:
+		return err
+	}
+	return deleteClaims(ctx, c, namespace, missing.Name)
 }

@@ -1,8 +1,14 @@
 package workload
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
@@ -43,6 +49,72 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// TestClaimsThatAnInterruptionLeft: the template of a workload whose Deployment is not there, or
+// claims nothing any more, does not stay.
+func TestClaimsThatAnInterruptionLeft(t *testing.T) {
+	t.Parallel()
+	withDevices := append(slices.Clone(kinds), kube.ClaimTemplates.WithVersion(kube.DevicesVersion))
+	for name, lose := range map[string]func(*testing.T, *kubetest.Server){
+		"without its Deployment": func(_ *testing.T, s *kubetest.Server) { s.Remove(kube.Deployments, "default", "train") },
+		"with other pods": func(t *testing.T, s *kubetest.Server) {
+			if _, err := (Workload{Name: "train", Namespace: "default", Replicas: 1}).Add(t.Context(), s.Client()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"deleted in part": func(t *testing.T, s *kubetest.Server) {
+			ctx, stop := context.WithCancel(t.Context())
+			s.Intercept(func(r kubetest.Request) error {
+				if r.Verb == "delete" && r.Resource == "deployments" {
+					stop()
+				}
+				return nil
+			})
+			_ = Delete(ctx, s.Client(), "default", "train", nil) // it is stopped
+			if left := s.List(kube.ClaimTemplates); len(left) > 0 {
+				t.Error("the template is deleted after the Deployment, by which the workload is known")
+			}
+		},
+	} {
+		server := kubetest.New(t, withDevices, cluster)
+		w := Workload{Name: "train", Namespace: "default", Replicas: 1, Claims: map[string]int{"a.example.com": 1}}
+		if _, err := w.Add(t.Context(), server.Client()); err != nil {
+			t.Fatal(err)
+		}
+		lose(t, server)
+		if err := Delete(t.Context(), server.Client(), "default", "train", nil); err != nil && !errors.As(err, new(*MissingError)) {
+			t.Errorf("%s: Delete() = %v", name, err)
+		}
+		if left := server.List(kube.ClaimTemplates); len(left) > 0 {
+			t.Errorf("%s: the templates %v are left", name, left)
+		}
+		if err := Delete(t.Context(), server.Client(), "default", "train", nil); !errors.As(err, new(*MissingError)) {
+			t.Errorf("%s: Delete() of what is gone = %v", name, err)
+		}
+	}
+}
+
+// TestOtherPodsNeedNoRightOnClaims: a user who may not read the templates of claims deletes
+// workloads without claims.
+func TestOtherPodsNeedNoRightOnClaims(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t, append(slices.Clone(kinds), kube.ClaimTemplates.WithVersion(kube.DevicesVersion)), cluster)
+	if _, err := (Workload{Name: "web", Namespace: "default", Replicas: 1}).Add(t.Context(), server.Client()); err != nil {
+		t.Fatal(err)
+	}
+	server.Intercept(func(r kubetest.Request) error {
+		if r.Resource == "resourceclaimtemplates" {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: r.Resource}, r.Name, errors.New("no right"))
+		}
+		return nil
+	})
+	if err := Delete(t.Context(), server.Client(), "default", "web", nil); err != nil || server.Get(kube.Deployments, "default", "web") != nil {
+		t.Errorf("Delete() = %v", err)
+	}
+	if err := Delete(t.Context(), server.Client(), "default", "web", nil); !errors.As(err, new(*MissingError)) {
+		t.Errorf("Delete() of what is gone = %v", err)
+	}
+}
+
 func TestBadDevices(t *testing.T) {
 	t.Parallel()
 	for want, w := range map[string]Workload{
@@ -51,6 +123,7 @@ func TestBadDevices(t *testing.T) {
 		"device a.b/c=1.5: want a whole number":           {Devices: map[string]string{"a.b/c": "1.5"}},
 		`device class "A"`:                                {Claims: map[string]int{"A": 1}},
 		"device class a.b=33: want a number from 1 to 32": {Claims: map[string]int{"a.b": 33}},
+		"33 devices of 2 classes: want at most 32":        {Claims: map[string]int{"a.b": 32, "c.d": 1}},
 	} {
 		w.Name = "train"
 		if err := w.Validate(); err == nil || !strings.Contains(err.Error(), want) {

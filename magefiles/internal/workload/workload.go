@@ -54,12 +54,9 @@ type Workload struct {
 	Extra map[string]string
 }
 
-// Bounds of a ResourceClaim: devices that are allocated for it, and requests
-// (k8s.io/api/resource/v1, AllocationResultsMaxSize and DeviceRequestsMaxSize).
-const (
-	maxClaimed  = 32
-	maxRequests = 32
-)
+// maxClaimed is how many devices can be allocated for a ResourceClaim, over all its requests
+// (k8s.io/api/resource/v1, AllocationResultsMaxSize). It may have as many requests.
+const maxClaimed = 32
 
 // maxReplicas is the largest number of pods, so that a mistyped number does no harm.
 const maxReplicas = 1000
@@ -89,7 +86,9 @@ func (w Workload) Validate() error {
 			errs = append(errs, fmt.Errorf("device %s=%s: want a whole number of at least 1", name, amount))
 		}
 	}
+	all := 0
 	for class, n := range w.Claims {
+		all += max(n, 0)
 		if problems := validation.IsDNS1123Subdomain(class); len(problems) > 0 {
 			errs = append(errs, fmt.Errorf("device class %q: %s", class, strings.Join(problems, "; ")))
 		}
@@ -97,8 +96,8 @@ func (w Workload) Validate() error {
 			errs = append(errs, fmt.Errorf("device class %s=%d: want a number from 1 to %d", class, n, maxClaimed))
 		}
 	}
-	if len(w.Claims) > maxRequests {
-		errs = append(errs, fmt.Errorf("%d device classes: want at most %d", len(w.Claims), maxRequests))
+	if all > maxClaimed && len(w.Claims) > 1 {
+		errs = append(errs, fmt.Errorf("%d devices of %d classes: want at most %d together, because a pod gets them with one claim", all, len(w.Claims), maxClaimed))
 	}
 	for key, value := range w.NodeSelector {
 		if problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...); len(problems) > 0 {
@@ -157,7 +156,13 @@ func (w Workload) Add(ctx context.Context, c *kube.Client) (Chosen, error) {
 	if err := w.defineClaims(ctx, c); err != nil {
 		return Chosen{}, err
 	}
-	return Chosen{Memory: w.Memory, Image: w.Image, Unmatched: unmatched}, c.Apply(ctx, manifest)
+	if err := c.Apply(ctx, manifest); err != nil {
+		return Chosen{}, err
+	}
+	if len(w.Claims) == 0 && claims(existing) {
+		err = deleteClaims(ctx, c, w.Namespace, w.Name)
+	}
+	return Chosen{Memory: w.Memory, Image: w.Image, Unmatched: unmatched}, err
 }
 
 // Manifest returns the Deployment that Add would create, with the memory and the image
@@ -331,7 +336,7 @@ func Scale(ctx context.Context, c *kube.Client, namespace, name string, replicas
 	if err := CheckReplicas(replicas); err != nil {
 		return err
 	}
-	if err := owned(ctx, c, namespace, name); err != nil {
+	if _, err := owned(ctx, c, namespace, name); err != nil {
 		return err
 	}
 	return c.Patch(ctx, kube.Deployments, namespace, name, map[string]any{"spec": map[string]any{"replicas": replicas}})
@@ -340,14 +345,20 @@ func Scale(ctx context.Context, c *kube.Client, namespace, name string, replicas
 // Delete deletes a workload and waits until its pods are gone. It returns a
 // *MissingError if the workload does not exist.
 func Delete(ctx context.Context, c *kube.Client, namespace, name string, progress func(string)) error {
-	if err := owned(ctx, c, namespace, name); err != nil {
+	d, err := owned(ctx, c, namespace, name)
+	if missing := new(MissingError); errors.As(err, &missing) {
+		return deleteLeftClaims(ctx, c, namespace, missing)
+	}
+	if err != nil {
+		return err
+	}
+	// The template goes first: pods that run have their claims, and without the Deployment an
+	// interrupted deletion would not be gone on with.
+	if err := deleteClaims(ctx, c, namespace, name); err != nil && (claims(d) || !apierrors.IsForbidden(err)) {
 		return err
 	}
 	if err := c.Delete(ctx, kube.Deployments, namespace, name); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the workload %s: %w", name, err)
-	}
-	if err := deleteClaims(ctx, c, namespace, name); err != nil {
-		return err
 	}
 	return c.Wait(ctx, kube.Pods, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		left := 0
@@ -360,13 +371,14 @@ func Delete(ctx context.Context, c *kube.Client, namespace, name string, progres
 	}, progress)
 }
 
-func owned(ctx context.Context, c *kube.Client, namespace, name string) error {
+// owned returns the Deployment of a workload, or a *MissingError.
+func owned(ctx context.Context, c *kube.Client, namespace, name string) (*unstructured.Unstructured, error) {
 	d, err := c.Get(ctx, kube.Deployments, namespace, name)
 	if apierrors.IsNotFound(err) || err == nil && d.GetLabels()[Label] == "" {
-		return &MissingError{Name: name}
+		return nil, &MissingError{Name: name}
 	}
 	if err != nil {
-		return fmt.Errorf("look for the workload %s: %w", name, err)
+		return nil, fmt.Errorf("look for the workload %s: %w", name, err)
 	}
-	return nil
+	return d, nil
 }
