@@ -64,7 +64,9 @@ func (h *Hollows) Prepare(ctx context.Context, c *target.Cluster) error {
 }
 
 // PrepareOnce returns a function that calls Prepare for a cluster, until Prepare has succeeded for
-// that cluster once. It is for a command that makes many groups, perhaps at the same time.
+// that cluster once. After that, in a cluster that the lab did not create, it only checks whether
+// the controller runs: it may have ended. It is for a command that makes many groups, perhaps at
+// the same time.
 func (h *Hollows) PrepareOnce() func(context.Context, *target.Cluster) error {
 	var mu sync.Mutex
 	prepared := map[string]bool{} // by UID
@@ -72,7 +74,10 @@ func (h *Hollows) PrepareOnce() func(context.Context, *target.Cluster) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if prepared[c.UID] {
-			return nil
+			if c.Own {
+				return nil
+			}
+			return h.checkController(ctx, c)
 		}
 		err := h.Prepare(ctx, c)
 		prepared[c.UID] = err == nil
@@ -94,6 +99,15 @@ func checkAPI(ctx context.Context, c *target.Cluster) error {
 // prepareForeign checks that the controller runs, and warns of pods that hollow nodes would
 // take.
 func (h *Hollows) prepareForeign(ctx context.Context, c *target.Cluster) error {
+	if err := h.checkController(ctx, c); err != nil {
+		return err
+	}
+	return h.warn(ctx, c)
+}
+
+// checkController refuses a cluster that the lab did not create if it has no kinds of hollow
+// machines, and warns if no controller runs for it.
+func (h *Hollows) checkController(ctx context.Context, c *target.Cluster) error {
 	served, err := c.Management.Serves(ctx, hollow.Templates, "v1beta2")
 	if err != nil {
 		return err
@@ -108,7 +122,7 @@ func (h *Hollows) prepareForeign(ctx context.Context, c *target.Cluster) error {
 	if holder == nil {
 		h.Log.Printf("! no running hollow:run was found; without it no hollow machine gets a node: %s", h.Config.Command("hollow:run"))
 	}
-	return h.warn(ctx, c)
+	return nil
 }
 
 // program is the build of the controller.
@@ -271,7 +285,10 @@ func (h *Hollows) Remove(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := hollow.RemoveClasses(ctx, c.Workload); err != nil {
+	err = hollow.RemoveClasses(ctx, c.Workload)
+	if apierrors.IsForbidden(err) { // they do nothing without drivers
+		h.Log.Printf("! classes of devices that the lab created may be left: %v", err)
+	} else if err != nil {
 		return err
 	}
 	if err := remove(ctx, c.Management, definitions); err != nil {

@@ -186,6 +186,24 @@ func TestPrepareOnce(t *testing.T) {
 	}
 }
 
+// TestPrepareOnceLooksForTheController: the controller of a cluster that the lab did not create may
+// end at any time. The pods of the system are named once.
+func TestPrepareOnceLooksForTheController(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	s.cluster.Own = false
+	prepare := s.PrepareOnce()
+	for range 2 {
+		if err := prepare(testContext(t), s.cluster); err != nil {
+			t.Fatal(err)
+		}
+	}
+	logged := s.lab.Logged.String()
+	if runs, pods := strings.Count(logged, "no running hollow:run was found"), strings.Count(logged, "pods of the system may come"); runs != 2 || pods != 1 {
+		t.Errorf("the controller is missed %d times, and the pods are named %d times:\n%s", runs, pods, logged)
+	}
+}
+
 // TestPrepare: the first time everything is installed. The second time nothing is loaded or
 // replaced, until the program changes.
 func TestPrepare(t *testing.T) {
@@ -332,6 +350,25 @@ func TestRemove(t *testing.T) {
 		if left := s.server.List(kube.Definitions); s.server.Get(kube.Deployments, hollow.Name, hollow.Name) != nil || len(left) > 0 || s.server.Get(kube.Namespaces, "", hollow.Name) != nil {
 			t.Errorf("it is there, with %d kinds", len(left))
 		}
+	}
+}
+
+// TestRemoveWithoutTheRightToListClasses: classes of devices do no harm, and keep nothing else.
+func TestRemoveWithoutTheRightToListClasses(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	s.server.Define(kube.DeviceClasses.WithVersion(kube.DevicesVersion))
+	if err := s.Prepare(testContext(t), s.cluster); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Intercept(func(r kubetest.Request) error {
+		if r.Resource == "deviceclasses" {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: r.Resource}, "", errors.New("no right"))
+		}
+		return nil
+	})
+	if err := s.Remove(testContext(t)); err != nil || len(s.server.List(kube.Definitions)) > 0 || !strings.Contains(s.lab.Logged.String(), "! classes of devices that the lab created may be left: ") {
+		t.Errorf("Remove() = %v; said\n%s", err, s.lab.Logged)
 	}
 }
 
