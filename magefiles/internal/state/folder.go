@@ -19,13 +19,14 @@ func CheckFolder(path string) error {
 	}
 	for {
 		info, err := os.Stat(dir)
-		if err == nil && !info.IsDir() || errors.Is(err, syscall.ENOTDIR) {
+		if err == nil && !info.IsDir() {
 			return fmt.Errorf("write into the folder %s: %s is a file; want a folder, which need not exist", path, dir)
 		}
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+		// ENOTDIR says that a folder on the way is a file.
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) || dir == filepath.Dir(dir) {
 			return fmt.Errorf("write into the folder %s: %w", path, err)
 		}
 		dir = filepath.Dir(dir)

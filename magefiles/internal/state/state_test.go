@@ -171,7 +171,7 @@ func TestCheckFolder(t *testing.T) {
 	}
 	paths := map[string]string{
 		dir: "", filepath.Join(dir, "new"): "", filepath.Join(dir, "new", "er"): "",
-		file: file + " is a file", filepath.Join(file, "below", "it"): "is a file",
+		file: file + " is a file", filepath.Join(file, "below"): ": " + file + " is a file", filepath.Join(file, "below", "it"): ": " + file + " is a file",
 	}
 	if runtime.GOOS == "linux" {
 		paths["/proc/self/new"] = "want a folder into which you may write"
