@@ -85,11 +85,16 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 			return err
 		}
 	}
+	return e.create(ctx, info, target, found.empty || found.replace != nil)
+}
+
+// create runs the steps up to target. anew is set if none of the clusters exists.
+func (e *Environment) create(ctx context.Context, info engine.Info, target string, anew bool) error {
 	recorder := e.recorders(e.Lab)
 	b := e.bringUp(info, recorder)
-	b.Anew = found.empty || found.replace != nil
+	b.Anew = anew
 	defer b.Close()
-	if b.Anew {
+	if anew {
 		if err := recorder.Begin(); err != nil {
 			return err
 		}
@@ -99,15 +104,12 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 		return err
 	}
 	nodeUsually := node.Usually(ctx, b.Node)
-	if b.Anew {
-		more := ""
-		if nodeUsually < bringup.CompileUsually {
-			more = fmt.Sprintf(", and up to %s more if the managers have to be compiled", bringup.CompileUsually)
-		}
-		e.Log.Printf("creating environment %q: usually about %s on 2 cores%s", e.Config.ClusterName, (nodeUsually + clustersUsually).Round(time.Minute), more)
+	if anew {
+		e.printUsually(nodeUsually)
 	}
 	all := b.Steps(nodeUsually)
 	if target != Ready {
+		var err error
 		if all, err = steps.UpTo(all, target); err != nil {
 			return err
 		}
@@ -126,6 +128,16 @@ func (e *Environment) up(ctx context.Context, target string) (err error) {
 		return nil
 	}
 	return e.summary(ctx, b, timings)
+}
+
+// printUsually says how long a new environment usually takes, of which the node image takes
+// nodeImage.
+func (e *Environment) printUsually(nodeImage time.Duration) {
+	more := ""
+	if nodeImage < bringup.CompileUsually {
+		more = fmt.Sprintf(", and up to %s more if the managers have to be compiled", bringup.CompileUsually)
+	}
+	e.Log.Printf("creating environment %q: usually about %s on 2 cores%s", e.Config.ClusterName, (nodeImage + clustersUsually).Round(time.Minute), more)
 }
 
 // whatStays says what a run that did not reach its end leaves, and what to type.
