@@ -7,7 +7,7 @@ import (
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
 	"caslab/magefiles/internal/environment/home"
-	"caslab/magefiles/internal/environment/owner"
+	"caslab/magefiles/internal/environment/outage"
 	"caslab/magefiles/internal/node"
 )
 
@@ -26,7 +26,7 @@ func (e *Environment) home() home.Home {
 }
 
 // Machines returns the machines of the environment.
-func (e *Environment) Machines() owner.Machines { return owner.Machines{Owner: e.home().Owner} }
+func (e *Environment) Machines() outage.Machines { return outage.Machines{Owner: e.home().Owner} }
 
 // containers returns the environment's containers: those of the workload and those of the
 // management cluster. One that the lab did not make is an error.

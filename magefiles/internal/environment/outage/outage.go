@@ -1,12 +1,16 @@
-package owner
+// Package outage makes nodes of an environment fail, as scenarios ask for it: it stops kubelets and
+// kills containers.
+package outage
 
 import (
 	"context"
 	"fmt"
+
+	"caslab/magefiles/internal/environment/owner"
 )
 
 // Machines are the machines of the environment's workload cluster, by the names of their nodes.
-type Machines struct{ Owner }
+type Machines struct{ owner.Owner }
 
 // StopKubelet stops the kubelet of a node. The node's pods keep running.
 func (m Machines) StopKubelet(ctx context.Context, node string) error {
