@@ -53,8 +53,9 @@ func (Scenario) Compare(ctx context.Context, a, b string,
 // checks that the scenario passes with GOOD and fails with BAD. Then it runs the
 // scenario with commits that git bisect chooses in the lab's own clone of
 // AUTOSCALER_DIR or AUTOSCALER_GIT. A commit that does not compile is skipped.
-// The results are kept: after Ctrl-C, the same command continues the search. GOOD
-// is a release, such as 1.35.2, or a commit, a branch or a tag. BAD is a release,
+// Anything else that keeps it from being compiled, such as a full disk, ends the
+// search. The results are kept, unless the other tree that is compiled has
+// changes: the same command continues the search. GOOD is a release, such as 1.35.2, or a commit, a branch or a tag. BAD is a release,
 // commit, branch or tag from which the scenario fails. NAME is the scenario, as
 // for scenario:run. Example: go tool mage scenario:bisect 1.35.2 1.36.1 restart-in-the-middle -out=results
 func (Scenario) Bisect(ctx context.Context, good, bad, name string,
