@@ -12,7 +12,7 @@ import (
 type Scenario mg.Namespace
 
 // List prints the lab's scenarios, what each of them shows, and where it is
-// from. NEEDS lists the kinds of machines, DRA, and control: such a scenario
+// from. NEEDS lists the kinds of machines that the scenario names (most run on both), DRA, and control: such a scenario
 // cannot use an autoscaler that already runs (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed. Example: go tool mage scenario:list -tags=upstream-e2e
 func (Scenario) List(ctx context.Context,
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
@@ -27,11 +27,12 @@ func (Scenario) List(ctx context.Context,
 func (Scenario) Run(ctx context.Context, names string,
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
+	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
 	repeat *int, // N, how often each scenario runs: the results say how many of the runs passed, and which checks failed in the others (default 1)
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
-	return lab(ctx, "scenario:run", option("autoscaler", autoscaler), option("flags", flags), option("out", out), option("repeat", repeat), option("tags", tags), "--", names)
+	return lab(ctx, "scenario:run", option("autoscaler", autoscaler), option("flags", flags), option("machines", machines), option("out", out), option("repeat", repeat), option("tags", tags), "--", names)
 }
 
 // Compare runs the same scenarios with two autoscalers on one cluster and
@@ -42,11 +43,12 @@ func (Scenario) Run(ctx context.Context, names string,
 func (Scenario) Compare(ctx context.Context, a, b string,
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
+	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
 	scenarios *string, // NAMES of scenarios, as for scenario:run (default all)
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
-	return lab(ctx, "scenario:compare", option("autoscaler", autoscaler), option("flags", flags), option("out", out), option("scenarios", scenarios), option("tags", tags), "--", a, b)
+	return lab(ctx, "scenario:compare", option("autoscaler", autoscaler), option("flags", flags), option("machines", machines), option("out", out), option("scenarios", scenarios), option("tags", tags), "--", a, b)
 }
 
 // Bisect finds the commit of the autoscaler from which a scenario fails. It
@@ -62,9 +64,10 @@ func (Scenario) Bisect(ctx context.Context, good, bad, name string,
 	again *bool, // forget the results of earlier searches
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
+	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
 	of *string, // REPOSITORY to search: autoscaler, or core for AUTOSCALER_CORE_DIR, which is tested with the autoscaler of AUTOSCALER_DIR (default autoscaler)
 	out *string, // FOLDER for bisect.json, summary.md, and a folder with the results of each commit
 	repeat *int, // N, how often the scenario has to pass for a commit to be good (default 1)
 ) error {
-	return lab(ctx, "scenario:bisect", option("again", again), option("autoscaler", autoscaler), option("flags", flags), option("of", of), option("out", out), option("repeat", repeat), "--", good, bad, name)
+	return lab(ctx, "scenario:bisect", option("again", again), option("autoscaler", autoscaler), option("flags", flags), option("machines", machines), option("of", of), option("out", out), option("repeat", repeat), "--", good, bad, name)
 }

@@ -187,6 +187,10 @@ main() {
 
 	scenarios
 	tags
+	case ${in[machines]} in
+		hollow | docker) output machines "${in[machines]}" ;;
+		*) refuse machines 'want hollow or docker' ;;
+	esac
 	up_to "$repeat_max" repeat
 	output repeat "${in[repeat]}"
 	base "${autoscaler:-${in[autoscaler-version]-}}"

@@ -14,7 +14,7 @@ import (
 
 // Kinds of machines.
 const (
-	// DockerMachines are containers with kubelets.
+	// DockerMachines are machines with kubelets: containers, in an environment of the lab.
 	DockerMachines = "docker"
 	// HollowMachines are Node objects that the lab's controller makes.
 	HollowMachines = "hollow"
@@ -48,7 +48,8 @@ type Group struct {
 	Options map[string]string `json:"options,omitempty"`
 	// Broken is set for a group whose machines never become nodes.
 	Broken bool `json:"broken,omitempty"`
-	// Machines is DockerMachines or HollowMachines; empty means DockerMachines.
+	// Machines is DockerMachines or HollowMachines. Empty means that machines of either kind
+	// do, and then Scenario.On chooses.
 	Machines string `json:"machines,omitempty"`
 	// Hollow says what hollow machines are and do.
 	Hollow *Hollow `json:"hollow,omitempty"`
@@ -90,6 +91,9 @@ func (g Group) HollowSpec(labels, capacity map[string]string) (hollow.Spec, erro
 	var h Hollow
 	if g.Hollow != nil {
 		h = *g.Hollow
+	}
+	if g.Broken {
+		h.Never = "100%"
 	}
 	return hollow.New(hollow.Shape{
 		Labels: capi.JoinLabels(labels), Taints: strings.Join(g.Taints, ","), Zone: h.Zone, Arch: h.Arch, InstanceType: h.Instance,
@@ -133,16 +137,16 @@ func (c *checker) group(place string, g *Group) {
 	if g.Machines != "" {
 		c.oneWord(place+".machines", g.Machines, []string{DockerMachines, HollowMachines})
 	}
-	if g.IsHollow() {
+	switch g.Machines {
+	case HollowMachines:
 		c.hollow(place, g)
-	} else {
+	case DockerMachines:
 		c.docker(place, g)
+	default:
+		c.either(place, g)
 	}
 	if g.Told != nil {
 		c.told(place+".told", g.Told)
-		if g.IsHollow() && g.Told.Capacity != nil && len(g.Told.Capacity) == 0 {
-			c.refuse(place+".told.capacity", "the template of hollow machines announces their capacity, too, so the autoscaler is always told of one")
-		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(g.Options)) {
 		if strings.Trim(key, "abcdefghijklmnopqrstuvwxyz") != "" || key == "" || g.Options[key] == "" {
@@ -161,6 +165,19 @@ func (c *checker) group(place string, g *Group) {
 			c.refuse(place+".name", "%q is taken", name)
 		}
 		c.groups[name] = g
+	}
+}
+
+// either checks a group whose machines may be of both kinds.
+func (c *checker) either(place string, g *Group) {
+	before := len(c.errs)
+	c.docker(place, g)
+	if len(c.errs) > before {
+		return
+	}
+	c.hollow(place, g)
+	for i := before; i < len(c.errs); i++ {
+		c.errs[i] = fmt.Errorf("%w; or say machines: %s", c.errs[i], DockerMachines)
 	}
 }
 
@@ -189,8 +206,11 @@ func (c *checker) docker(place string, g *Group) {
 
 // hollow checks what hollow machines are.
 func (c *checker) hollow(place string, g *Group) {
-	if g.Broken {
-		c.refuse(place+".broken", "hollow machines are broken by hollow: {never: 100%%}")
+	if g.Broken && g.Hollow != nil && g.Hollow.Never != "" {
+		c.refuse(place+".broken", "hollow.never says which machines never become nodes; leave out one of the two")
+	}
+	if g.Told != nil && g.Told.Capacity != nil && len(g.Told.Capacity) == 0 {
+		c.refuse(place+".told.capacity", "the template of hollow machines announces their capacity, too, so the autoscaler is always told of one")
 	}
 	capacity := map[string]string{"cpu": "1", "memory": "1Gi"}
 	for key, value := range g.Capacity {

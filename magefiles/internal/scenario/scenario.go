@@ -5,6 +5,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -125,17 +126,38 @@ const (
 	OwnCluster = "own-cluster"
 )
 
-// Requires returns what the scenario needs: the kinds of machines, DynamicResources, Control and
-// OwnCluster.
+// On returns the scenario with machines of that kind, DockerMachines or HollowMachines, in the
+// groups that name none.
+func (s *Scenario) On(kind string) *Scenario {
+	on := *s
+	on.Groups = slices.Clone(s.Groups)
+	for i := range on.Groups {
+		on.Groups[i].Machines = cmp.Or(on.Groups[i].Machines, kind)
+	}
+	return &on
+}
+
+// Machines returns the kinds of machines that the groups name, sorted.
+func (s *Scenario) Machines() []string {
+	var kinds []string
+	for _, g := range s.Groups {
+		if g.Machines != "" && !slices.Contains(kinds, g.Machines) {
+			kinds = append(kinds, g.Machines)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// Requires returns what the scenario needs: the kinds of machines that its groups name,
+// DynamicResources, Control and OwnCluster.
 func (s *Scenario) Requires() []string {
-	var all []string
+	all := s.Machines()
 	add := func(what string, needed bool) {
 		if needed {
 			all = append(all, what)
 		}
 	}
-	add(DockerMachines, slices.ContainsFunc(s.Groups, func(g Group) bool { return !g.IsHollow() }))
-	add(HollowMachines, slices.ContainsFunc(s.Groups, Group.IsHollow))
 	add(DynamicResources, s.usesClaims())
 	add(Control, s.needsControl())
 	add(OwnCluster, s.needsContainers() != nil)
@@ -148,7 +170,7 @@ func (s *Scenario) needsContainers() *Action {
 	pools := map[string]string{} // of workloads
 	docker := func(group, under string) bool {
 		return slices.ContainsFunc(s.Groups, func(g Group) bool {
-			return !g.IsHollow() && (slices.Contains(g.Names(), group) || under != "" && g.PoolName() == pools[under])
+			return g.Machines == DockerMachines && (slices.Contains(g.Names(), group) || under != "" && g.PoolName() == pools[under])
 		})
 	}
 	for _, step := range s.Steps {

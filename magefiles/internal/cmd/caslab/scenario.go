@@ -11,7 +11,7 @@ var scenarioVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "scenario:list",
 		summary: "Prints the lab's scenarios, what each of them shows, and where it is from.",
-		details: "NEEDS lists the kinds of machines, DRA, and control: such a scenario cannot use an autoscaler that already runs (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed.",
+		details: "NEEDS lists the kinds of machines that the scenario names (most run on both), DRA, and control: such a scenario cannot use an autoscaler that already runs (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed.",
 		example: "go tool mage scenario:list -tags=upstream-e2e",
 	}, func(fs *flag.FlagSet, o *scenarios.ListOptions) { scenarioTags(fs, &o.Tags) },
 		func(_ context.Context, s *session, o scenarios.ListOptions, _ []string) error {
@@ -63,6 +63,7 @@ var bisectVerb = verbWithOptions(usage{
 	fs.IntVar(&o.Repeat, "repeat", 1, "`N`, how often the scenario has to pass for a commit to be good")
 	whereAutoscaler(fs, &o.Autoscaler)
 	autoscalerFlags(fs, &o.Flags)
+	scenarioMachines(fs, &o.Machines)
 	fs.StringVar(&o.Out, "out", "", "`FOLDER` for bisect.json, summary.md, and a folder with the results of each commit")
 }, func(ctx context.Context, s *session, o scenarios.BisectOptions, args []string) error {
 	return s.scenarios.Bisect(ctx, args[0], args[1], args[2], o)
@@ -83,8 +84,13 @@ func scenarioOptions(fs *flag.FlagSet, o *scenarios.Options) {
 	fs.StringVar(&o.Autoscaler, "autoscaler", scenarios.OnThisMachine,
 		"`WHERE` the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already")
 	autoscalerFlags(fs, &o.Flags)
+	scenarioMachines(fs, &o.Machines)
 	fs.StringVar(&o.Out, "out", "", "`FOLDER` for junit.xml, results.json and summary.md")
 	scenarioTags(fs, &o.Tags)
+}
+
+func scenarioMachines(fs *flag.FlagSet, machines *string) {
+	fs.StringVar(machines, "machines", "", "`KIND` of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere")
 }
 
 func scenarioTags(fs *flag.FlagSet, tags *string) {

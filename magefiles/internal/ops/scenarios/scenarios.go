@@ -150,7 +150,7 @@ func (sc *Scenarios) List(o ListOptions) error {
 	}
 	w := ui.NewTable(sc.Out, "SCENARIO", "SHOWS", "TAGS", "NEEDS", "SECONDS", "SINCE", "FLAGS", "SOURCE")
 	for _, s := range all {
-		w.Row(s.Name, s.Title, cmp.Or(strings.Join(s.Tags, ","), "-"), strings.Join(s.Requires(), ","), known.text(s.Name), cmp.Or(s.Autoscaler.Since, "-"), cmp.Or(strings.Join(s.Autoscaler.Flags, " "), "-"), cmp.Or(s.Source, "-"))
+		w.Row(s.Name, s.Title, cmp.Or(strings.Join(s.Tags, ","), "-"), cmp.Or(strings.Join(s.Requires(), ","), "-"), known.text(s.Name), cmp.Or(s.Autoscaler.Since, "-"), cmp.Or(strings.Join(s.Autoscaler.Flags, " "), "-"), cmp.Or(s.Source, "-"))
 	}
 	return w.End()
 }
@@ -179,6 +179,10 @@ type Options struct {
 	Tags string
 	// Repeat is how often each scenario runs, 1 to maxRepeat; 0 means once.
 	Repeat int
+	// Machines is the kind of machines of the groups that name none: hollow or docker. Empty
+	// means hollow in an environment of the lab, and docker, which are the cluster's own
+	// machines, elsewhere.
+	Machines string
 }
 
 // maxRepeat bounds Repeat, so that a mistyped number does not occupy the cluster for days.
@@ -187,6 +191,9 @@ const maxRepeat = 1000
 func (o Options) validate() error {
 	if o.Repeat < 0 || o.Repeat > maxRepeat {
 		return fmt.Errorf("-repeat=%d: want 1 to %d", o.Repeat, maxRepeat)
+	}
+	if !slices.Contains([]string{"", scenario.HollowMachines, scenario.DockerMachines}, o.Machines) {
+		return fmt.Errorf("-machines=%s: want %s (nodes that the lab's controller plays, in seconds) or %s (nodes with kubelets)", o.Machines, scenario.HollowMachines, scenario.DockerMachines)
 	}
 	if !slices.Contains([]string{OnThisMachine, InTheCluster, AsItIs}, o.Autoscaler) {
 		return fmt.Errorf("-autoscaler=%s: want %s (compiled and run here), %s (compiled and run in the cluster) or %s (the one that scales it already)", o.Autoscaler, OnThisMachine, InTheCluster, AsItIs)
@@ -273,6 +280,14 @@ func (sc *Scenarios) trial(names string, o Options) (t trial, err error) {
 	return t, nil
 }
 
+// machines returns the kind of machines on a cluster of the groups that name none.
+func (o Options) machines(c *target.Cluster) string {
+	if o.Machines == "" && c.Own {
+		return scenario.HollowMachines
+	}
+	return cmp.Or(o.Machines, scenario.DockerMachines)
+}
+
 // writeResults writes files into a folder, or nothing if the folder is empty.
 func writeResults(folder string, files map[string]func(io.Writer) error) error {
 	if folder == "" {
@@ -316,6 +331,10 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 	defer followed.Wait()
 	defer stopFollowing()
 
+	var chosen []*scenario.Scenario
+	for _, s := range t.chosen {
+		chosen = append(chosen, s.On(t.machines(c)))
+	}
 	containers := sc.Containers
 	if !c.Own {
 		containers = nil
@@ -333,7 +352,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 			})
 		},
 		WriteFacts: func(w io.Writer, facts []timeline.Fact) { _ = render.Lines(w, facts, render.LineOptions{}) }, // into memory
-	}, t.chosen)
+	}, chosen)
 	return came, err
 }
 

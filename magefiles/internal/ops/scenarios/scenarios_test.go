@@ -420,7 +420,7 @@ func TestList(t *testing.T) {
 	if err := sc.List(ListOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"scale-up": `docker +63 `, "scale-down": `docker +- `, "restart-in-the-middle": `docker,control +- `} {
+	for name, want := range map[string]string{"scale-up": `- +63 `, "scale-down": `- +- `, "burst": `hollow +- `, "restart-in-the-middle": `control +- `} {
 		if !regexp.MustCompile(`(?m)^` + name + ` .* ` + want).MatchString(l.Printed.String()) {
 			t.Errorf("%s: want %q in\n%s", name, want, l.Printed)
 		}
@@ -449,13 +449,13 @@ func TestSecondsOfTheSettingsAlone(t *testing.T) {
 func TestRequires(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"groups: [{name: a, max: 1}]\nsteps: [{say: s, expect: [{nodes: 1, within: 1s}]}]":                                                                                                                                                                             "docker",
+		"groups: [{name: a, max: 1}]\nsteps: [{say: s, expect: [{nodes: 1, within: 1s}]}]":                                                                                                                                                                             "",
 		"groups: [{name: a, max: 1, machines: hollow}]\nsteps: [{say: s, do: [{autoscaler: stop}], expect: [{nodes: 1, within: 1s}]}]":                                                                                                                                 "hollow,control",
-		"groups: [{name: a, max: 1}, {name: b, max: 1, machines: hollow}]\nsteps: [{say: s, do: [{workload: {name: w, pods: 1, pool: a, claims: {gpu: x}}}], expect: [{nodes: 1, within: 1s}]}]":                                                                       "docker,hollow,DRA",
-		"groups: [{name: a, max: 1}, {name: b, max: 1, machines: hollow}]\nsteps: [{say: s, do: [{node: {group: a, sick: true}}], expect: [{nodes: 1, within: 1s}]}]":                                                                                                  "docker,hollow,own-cluster",
-		"groups: [{name: a, max: 1}]\nsteps: [{say: s, do: [{workload: {name: w, pods: 1, template: {spec: {resourceClaims: [{name: gpu, resourceClaimTemplateName: x}]}}}}]}]":                                                                                        "docker,DRA",
-		"groups: [{name: a, max: 1}]\nobjects: [{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: '${prefix}x'}, spec: {template: {spec: {resourceClaims: [{name: gpu, resourceClaimTemplateName: x}]}}}}]\nsteps: [{say: s, expect: [{nodes: 1, within: 1s}]}]": "docker,DRA",
-		"groups: [{name: a, max: 1}]\nobjects: [{apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: '${prefix}x'}}]\nsteps: [{say: s, expect: [{nodes: 1, within: 1s}]}]":                                                                             "docker,DRA",
+		"groups: [{name: a, max: 1, machines: docker}, {name: b, max: 1, machines: hollow}]\nsteps: [{say: s, do: [{workload: {name: w, pods: 1, pool: a, claims: {gpu: x}}}], expect: [{nodes: 1, within: 1s}]}]":                                                     "docker,hollow,DRA",
+		"groups: [{name: a, max: 1, machines: docker}, {name: b, max: 1, machines: hollow}]\nsteps: [{say: s, do: [{node: {group: a, sick: true}}], expect: [{nodes: 1, within: 1s}]}]":                                                                                "docker,hollow,own-cluster",
+		"groups: [{name: a, max: 1}]\nsteps: [{say: s, do: [{workload: {name: w, pods: 1, template: {spec: {resourceClaims: [{name: gpu, resourceClaimTemplateName: x}]}}}}]}]":                                                                                        "DRA",
+		"groups: [{name: a, max: 1}]\nobjects: [{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: '${prefix}x'}, spec: {template: {spec: {resourceClaims: [{name: gpu, resourceClaimTemplateName: x}]}}}}]\nsteps: [{say: s, expect: [{nodes: 1, within: 1s}]}]": "DRA",
+		"groups: [{name: a, max: 1}]\nobjects: [{apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: '${prefix}x'}}]\nsteps: [{say: s, expect: [{nodes: 1, within: 1s}]}]":                                                                             "DRA",
 	} {
 		s, err := scenario.Parse("t.yaml", []byte("title: t\n"+text+"\n"))
 		if err != nil {

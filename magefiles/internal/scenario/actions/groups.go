@@ -175,7 +175,7 @@ func (c *Cluster) makeGroup(ctx context.Context, group capi.NodeGroup, g scenari
 	if len(annotations) > 0 {
 		patch = annotated(annotations)
 	}
-	if g.Broken {
+	if g.Broken && !g.IsHollow() {
 		// The machines wait for bootstrap data that never comes. This works with every
 		// infrastructure provider and creates no infrastructure.
 		bootstrap := map[string]any{"configRef": nil, "dataSecretName": group.Name + "-never"}

@@ -171,7 +171,7 @@ func (o Options) runOnce(ctx context.Context, s *scenario.Scenario, all []*scena
 	}
 	if why != "" {
 		o.Log.Printf("  skipped: %s", why)
-		return results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Verdict: results.Skipped, Why: why}
+		return results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Machines: s.Machines(), Verdict: results.Skipped, Why: why}
 	}
 	e := &engine{o: o, s: s, cluster: o.cluster(s, all), flags: s.Autoscaler.Flags}
 	result := e.applyKnown(e.run(ctx), running)
@@ -268,7 +268,7 @@ type engine struct {
 
 // run runs the scenario and always removes what it created.
 func (e *engine) run(ctx context.Context) (r results.Result) {
-	r = results.Result{Name: e.s.Name, Given: e.s.Given, Title: e.s.Title, Verdict: results.Passed, Started: e.o.Now()}
+	r = results.Result{Name: e.s.Name, Given: e.s.Given, Title: e.s.Title, Machines: e.s.Machines(), Verdict: results.Passed, Started: e.o.Now()}
 	e.w = newWorld(e.o.Prefix, e.o.Now)
 	unsubscribe := e.o.Subscribe(e.w.addFact)
 	defer unsubscribe()

@@ -198,20 +198,22 @@ func TestEveryScenarioPassesAndCanFail(t *testing.T) {
 		covered[m.scenario] = true
 	}
 	for name, s := range all {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if !covered[name] {
-				t.Errorf("no misbehaviour proves that it can fail")
-			}
-			want := results.Passed
-			if knownFailures[name] != "" {
-				want = results.UnexpectedPass
-			}
-			got, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.Good}, nil, s)
-			if r := got.Scenarios[0]; err != nil || r.Verdict != want {
-				t.Errorf("with an autoscaler that behaves: %s, %v\n%s\n%v", r.Verdict, err, r.Failure, r.Steps)
-			}
-		})
+		if !covered[name] {
+			t.Errorf("%s: no misbehaviour proves that it can fail", name)
+		}
+		want := results.Passed
+		if knownFailures[name] != "" {
+			want = results.UnexpectedPass
+		}
+		for _, kind := range []string{scenario.DockerMachines, scenario.HollowMachines} {
+			t.Run(name+" on "+kind+" machines", func(t *testing.T) {
+				t.Parallel()
+				got, err := simulate(t, &simtest.Autoscaler{Behaviour: simtest.Good}, nil, s.On(kind))
+				if r := got.Scenarios[0]; err != nil || r.Verdict != want {
+					t.Errorf("with an autoscaler that behaves: %s, %v\n%s\n%v", r.Verdict, err, r.Failure, r.Steps)
+				}
+			})
+		}
 	}
 	for _, m := range misbehaviours {
 		t.Run(m.scenario+" "+string(m.does), func(t *testing.T) {

@@ -92,6 +92,8 @@ type Result struct {
 	// the name.
 	Given string `json:"-"`
 	Title string `json:"title"`
+	// Machines are the kinds of machines of its groups: docker, hollow or both.
+	Machines []string `json:"machines,omitempty"`
 	// Run is the number of the run, from 1, if the scenario runs several times.
 	Run     int       `json:"run,omitempty"`
 	Verdict Verdict   `json:"verdict"`
@@ -247,12 +249,15 @@ func (r *Results) Table(out io.Writer) error {
 // verdictTable writes a line for each scenario.
 func (r *Results) verdictTable(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SCENARIO\tVERDICT\tSECONDS\tWHY")
+	fmt.Fprintln(w, "SCENARIO\tMACHINES\tVERDICT\tSECONDS\tWHY")
 	for _, s := range r.Scenarios {
-		fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\n", s.Name, s.Verdict.Mark(), s.Verdict, duration(s), clip(s.why(), 120))
+		fmt.Fprintf(w, "%s\t%s\t%s %s\t%s\t%s\n", s.Name, s.machines(), s.Verdict.Mark(), s.Verdict, duration(s), clip(s.why(), 120))
 	}
 	return w.Flush()
 }
+
+// machines names the kinds of machines.
+func (r Result) machines() string { return cmp.Or(strings.Join(r.Machines, ","), "-") }
 
 // duration returns the seconds of a scenario that ran.
 func duration(r Result) string {

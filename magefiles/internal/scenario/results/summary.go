@@ -28,9 +28,9 @@ func Summary(out io.Writer, r *Results) error {
 
 // verdictSummary writes a line for each scenario, and the failures.
 func (r *Results) verdictSummary(b *strings.Builder) {
-	fmt.Fprintf(b, "| Scenario | Verdict | Seconds | Why |\n|---|---|---|---|\n")
+	fmt.Fprintf(b, "| Scenario | Machines | Verdict | Seconds | Why |\n|---|---|---|---|---|\n")
 	for _, s := range r.Scenarios {
-		fmt.Fprintf(b, "| %s | %s %s | %s | %s |\n", Cell(s.Name), s.Verdict.Mark(), s.Verdict, duration(s), Cell(clip(s.why(), 200)))
+		fmt.Fprintf(b, "| %s | %s | %s %s | %s | %s |\n", Cell(s.Name), s.machines(), s.Verdict.Mark(), s.Verdict, duration(s), Cell(clip(s.why(), 200)))
 	}
 	for _, s := range r.Scenarios {
 		Details(b, s.Name, s.Failure)

@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"context"
 	"cmp"
 	"slices"
 	"strings"
@@ -176,7 +177,7 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 		c.remove(m)
 		return
 	}
-	if group == nil || group.GetName() == "work-md-0" || !hollow.Is(group) && kube.Field(group, "spec", "template", "spec", "bootstrap", "dataSecretName") != "" {
+	if group == nil || group.GetName() == "work-md-0" || c.broken(group) {
 		return
 	}
 	if _, fails := m.GetAnnotations()[neverJoins]; fails {
@@ -193,6 +194,24 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 	case node != nil && !ready(node) && time.Since(c.since[m.GetUID()]) >= readyTime:
 		c.patch(node, map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
 	}
+}
+
+// broken reports whether the machines of a group never become nodes.
+func (c *Cluster) broken(group *unstructured.Unstructured) bool {
+	if hollow.Is(group) {
+		never := c.hollow(group).Lifecycle.Never
+		return never != nil && never.StrVal == "100%"
+	}
+	return kube.Field(group, "spec", "template", "spec", "bootstrap", "dataSecretName") != ""
+}
+
+// hollow returns what the machines of a hollow group are.
+func (c *Cluster) hollow(group *unstructured.Unstructured) hollow.Spec {
+	spec, err := hollow.Read(context.Background(), c.Client, group)
+	if err != nil {
+		c.t.Errorf("simulate hollow machines: %v", err)
+	}
+	return spec
 }
 
 // neverJoins is the annotation of a machine whose bootstrap data fails.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/kube"
 )
 
@@ -47,6 +48,16 @@ func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstr
 // register gives a new node of a group what its kubelet has and registers: the labels, the
 // taints and the capacity of the group's template, which the annotations may tell otherwise.
 func (c *Cluster) register(group, node *unstructured.Unstructured) {
+	if hollow.Is(group) {
+		spec := c.hollow(group)
+		var taints []any
+		for _, t := range spec.Node.Taints {
+			taints = append(taints, map[string]any{"key": t.Key, "value": t.Value, "effect": string(t.Effect)})
+		}
+		node.Object["spec"] = map[string]any{"taints": taints}
+		node.SetLabels(spec.Node.Labels)
+		return
+	}
 	name := kube.Field(group, "spec", "template", "spec", "bootstrap", "configRef", "name")
 	templates := c.list("KubeadmConfigTemplate")
 	i := slices.IndexFunc(templates, func(t *unstructured.Unstructured) bool { return t.GetName() == name })
