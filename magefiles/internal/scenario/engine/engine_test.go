@@ -268,7 +268,7 @@ func TestSkipped(t *testing.T) {
 // cluster that the lab did not create, and one that does so to hollow machines is not.
 func TestContainersOfAnotherCluster(t *testing.T) {
 	t.Parallel()
-	const groups = "title: t\ngroups: [{name: web, max: 1}, {name: air, max: 1, machines: hollow}, {name: two, pool: air, max: 1}]\nsteps:\n- say: s\n  do: [{workload: {name: shop, pods: 1, pool: web}}, {workload: {name: bar, pods: 1, pool: air}}, "
+	const groups = "title: t\ngroups: [{name: web, max: 1, machines: docker}, {name: air, max: 1, machines: hollow}, {name: two, pool: air, max: 1, machines: docker}]\nsteps:\n- say: s\n  do: [{workload: {name: shop, pods: 1, pool: web}}, {workload: {name: bar, pods: 1, pool: air}}, "
 	for action, skipped := range map[string]string{
 		"node: {group: web, sick: true}":                   `its action "stop the kubelets of the nodes of the group web" needs the containers of docker machines, and the lab reaches them only in a cluster that it created`,
 		"node: {group: web, sick: false}":                  `its action "start the kubelets of`,

@@ -45,7 +45,7 @@ func TestChecksOfTheRest(t *testing.T) {
 		"said":                        {"stays: [{never: {what: scaleUp, group: web}}]", "did not stay so: never: the autoscaler scales up of group web"},
 		"said in the scenario":        {"\nalways: [{never: {what: scaleUp}}]", "a pod waits: did not stay so: never: the autoscaler scales up"},
 		"a field":                     {"- " + object + "path: '{.data.colour}', is: blu.}\n    within: 1s", ""},
-		"a field with another value":  {"- " + object + "path: '{.data.colour}', is: red|lue}\n    within: 1s", `{.data.colour} is red|lue` + "\n  seen: it is \"blue\""},
+		"a field with another value":  {"- " + object + "path: '{.data.colour}', is: green|lue}\n    within: 1s", `{.data.colour} is green|lue` + "\n  seen: it is \"blue\""},
 		"a field that changes":        {"\nalways: [{" + object + "path: '{.data.colour}', is: red}}]", "by: ConfigMap sc-c changed"},
 		"no such field":               {"- " + object + "path: '{.data.size}', is: '1'}\n    within: 1s", "nothing at {.data.size}"},
 		"an object that is there":     {"- " + object + "absent: true}\n    within: 1s", "no ConfigMap ${prefix}c\n  seen: there is a ConfigMap sc-c"},

@@ -1,8 +1,8 @@
 package simtest
 
 import (
-	"context"
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 	"time"
