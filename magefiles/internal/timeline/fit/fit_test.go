@@ -296,6 +296,26 @@ func TestPodsTakenForDaemonSetsAreNotOnNewNodes(t *testing.T) {
 	}
 }
 
+// TestDevicesThatAreNotThereYet: a node that lacks the devices of which the group tells is no node
+// without devices, and a new node of the group is expected to have them.
+func TestDevicesThatAreNotThereYet(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.Group(1, shape.Group{Annotations: sizes("2", cpu4, mem8, release.CapacityPrefix+"gpu-type=nvidia.com/gpu", release.CapacityPrefix+"gpu-count=2")})
+	r.Node("n", "g", shape.Node{})
+	r.Waits(shape.Pod{Requests: quantities("nvidia.com/gpu=1")})
+	j := judged(r, start.Add(time.Hour))
+	p := j.PodOf("", "default/p")
+	if got := j.Refusals(p); len(got) != 1 || got[0].Text != "nvidia.com/gpu: it requests 1, and there is none yet: the group tells the autoscaler of 2 on each of its nodes" {
+		t.Errorf("refused by %+v", got)
+	}
+	r.Waits(shape.Pod{Requests: quantities("nvidia.com/gpu=3")})
+	j = judged(r, start.Add(time.Hour))
+	if got := j.Refusals(j.PodOf("", "default/p")); len(got) != 1 || got[0].Text != "nvidia.com/gpu: it requests 3, and there is none" {
+		t.Errorf("more than it will have is refused by %+v", got)
+	}
+}
+
 // TestMoreThanANodeHas: where DaemonSets alone request more than a node has, no amount is
 // negative, and the pod need not request more than all of its requests less.
 func TestMoreThanANodeHas(t *testing.T) {

@@ -26,6 +26,8 @@ type place struct {
 	allocatable corev1.ResourceList
 	// capacity is set for the node that a group would get.
 	capacity corev1.ResourceList
+	// promised is what the group tells the autoscaler of its nodes, set for a node that exists.
+	promised corev1.ResourceList
 	// used has what pods request already.
 	used corev1.ResourceList
 	pods int
@@ -131,10 +133,15 @@ func resources(p *world.Pod, at place) []Obstacle {
 			continue
 		}
 		text := fmt.Sprintf("%s: %s missing (it requests %s; %s of %s are free)", name, shape.Amount(name, missing), shape.Amount(name, asked.MilliValue()), shape.Amount(name, max(0, free)), shape.Amount(name, all.MilliValue()))
+		change := fmt.Sprintf("request %s less %s", shape.Amount(name, missing), name)
 		if all.IsZero() {
 			text = fmt.Sprintf("%s: it requests %s, and there is none", name, shape.Amount(name, asked.MilliValue()))
+			if promised := at.promised[name]; promised.Cmp(asked) >= 0 {
+				text += fmt.Sprintf(" yet: the group tells the autoscaler of %s on each of its nodes", shape.Amount(name, promised.MilliValue()))
+				change = "the devices come, or the group tells of none"
+			}
 		}
-		found = append(found, Obstacle{text, fmt.Sprintf("request %s less %s", shape.Amount(name, missing), name)})
+		found = append(found, Obstacle{text, change})
 	}
 	return found
 }
@@ -287,6 +294,9 @@ func (j *Judge) place(n *world.Node, p *world.Pod) place {
 	at, known := j.places[n]
 	if !known {
 		at = place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node"}
+		if g := j.GroupOf(n.Group); g != nil {
+			at.promised = j.capacity(g)
+		}
 		for _, p := range n.Pods {
 			at.put(p)
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -176,8 +177,8 @@ func allowed(ratio float64, both bool) string {
 type Offer struct {
 	// Basis says from what it is known.
 	Basis string
-	// Whole is the node's cpu and memory, and Taken what DaemonSets and static pods request
-	// of it.
+	// Whole is the node's cpu, memory and devices, and Taken what DaemonSets and static pods
+	// request of it.
 	Whole, Taken string
 	// Overfull says for each resource that they request more than the node has.
 	Overfull []string
@@ -193,7 +194,13 @@ func (j *Judge) Offer(g *world.Group) (Offer, bool) {
 	o := Offer{Basis: basis}
 	text := func(list corev1.ResourceList) string {
 		cpu, memory := list[corev1.ResourceCPU], list[corev1.ResourceMemory]
-		return fmt.Sprintf("cpu %s, memory %s", shape.Amount(corev1.ResourceCPU, cpu.MilliValue()), shape.Amount(corev1.ResourceMemory, memory.MilliValue()))
+		text := fmt.Sprintf("cpu %s, memory %s", shape.Amount(corev1.ResourceCPU, cpu.MilliValue()), shape.Amount(corev1.ResourceMemory, memory.MilliValue()))
+		for _, name := range slices.Sorted(maps.Keys(list)) {
+			if amount := list[name]; strings.Contains(string(name), "/") && !amount.IsZero() {
+				text += fmt.Sprintf(", %s %s", name, shape.Amount(name, amount.MilliValue()))
+			}
+		}
+		return text
 	}
 	o.Whole, o.Taken = text(at.allocatable), text(at.used)
 	for _, name := range slices.Sorted(maps.Keys(at.used)) {

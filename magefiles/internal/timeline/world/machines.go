@@ -28,13 +28,13 @@ func (w *World) Trouble(m *Machine) string {
 	age := w.At.Sub(m.Created)
 	var text string
 	switch {
-	case m.Deletion != nil:
+	case m.Deletion != nil || m.Node != "":
 		return ""
 	case m.Failure != "":
 		return "it has failed: " + m.Failure
 	case m.Phase == "Failed":
 		text = "it has failed"
-	case m.Node == "" && age > SlowMachine:
+	case age > SlowMachine:
 		text = fmt.Sprintf("it has had no node for %s", timeline.DurationText(age))
 	default:
 		return ""
