@@ -167,20 +167,27 @@ func (w *world) addFact(f timeline.Fact) {
 
 // changedAt returns when a change was made. A watch may show it late, so the time is
 // taken from the object's managed fields, which have whole seconds. They do not
-// record deletions: for these, and for objects without such a time, it is now.
+// record deletions, nor changes through the subresource scale: for these, and for
+// objects without such a time, it is now.
 func (w *world) changedAt(change kube.Change) time.Time {
 	now := w.now()
 	if change.After == nil || change.After.GetDeletionTimestamp() != nil {
 		return now
 	}
+	latest := lastWrite(change.After)
+	if latest.IsZero() || latest.After(now) || change.Before != nil && !latest.After(lastWrite(change.Before)) {
+		return now
+	}
+	return latest
+}
+
+// lastWrite returns the latest time in the managed fields of an object, zero without one.
+func lastWrite(o *unstructured.Unstructured) time.Time {
 	var latest time.Time
-	for _, m := range change.After.GetManagedFields() {
+	for _, m := range o.GetManagedFields() {
 		if m.Time != nil && m.Time.After(latest) {
 			latest = m.Time.Time
 		}
-	}
-	if latest.IsZero() || latest.After(now) {
-		return now
 	}
 	return latest
 }
