@@ -211,6 +211,7 @@ func TestTimeOfTheFactDecides(t *testing.T) {
 		w.watches = append(w.watches, c)
 		group := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"replicas": int64(1)}}}
 		group.SetName("sc-web")
+		before := group.DeepCopy()
 		if tt.recorded != 0 {
 			earlier, recorded := metav1.NewTime(began), metav1.NewTime(at(tt.recorded))
 			group.SetManagedFields([]metav1.ManagedFieldsEntry{{Time: &recorded}, {Time: &earlier}, {}})
@@ -219,7 +220,7 @@ func TestTimeOfTheFactDecides(t *testing.T) {
 			now := metav1.Now()
 			group.SetDeletionTimestamp(&now)
 		}
-		w.update(kube.MachineDeployments, kube.Change{Before: group, After: group}, w.groups)
+		w.update(kube.MachineDeployments, kube.Change{Before: before, After: group}, w.groups)
 		if !c.metAt.Equal(tt.came) {
 			t.Errorf("%s: came true at %v, want %v", name, c.metAt, tt.came)
 		}
