@@ -88,7 +88,7 @@ func TestTimelineNamesTheCleanUp(t *testing.T) {
 		time.Sleep(time.Minute) // the last facts are recorded
 		mu.Lock()
 		defer mu.Unlock()
-		got, err := explain.Text(t.Context(), facts, "group/sc-web", explain.Options{})
+		got, err := explain.Text(ctx, facts, "group/sc-web", explain.Options{})
 		for _, want := range []string{"group sc-web existed from", "; min 1, max 2.", "1         the group was created", "1 → 0     the scenario test deleted the group when it removed what it created"} {
 			if err != nil || !strings.Contains(got, want) {
 				t.Errorf("%v\n%s\nwant %q", err, got, want)

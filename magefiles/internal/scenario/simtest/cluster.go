@@ -207,7 +207,7 @@ func (c *Cluster) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			c.runWorkloads()
-			c.runMachines()
+			c.runMachines(ctx)
 			c.schedule()
 		}
 	}

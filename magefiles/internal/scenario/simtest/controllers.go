@@ -125,7 +125,7 @@ func (c *Cluster) clusterPaused() bool {
 }
 
 // runMachines does what the controllers of Cluster API do.
-func (c *Cluster) runMachines() {
+func (c *Cluster) runMachines(ctx context.Context) {
 	if c.clusterPaused() || !c.managed() {
 		return
 	}
@@ -144,14 +144,14 @@ func (c *Cluster) runMachines() {
 			continue
 		}
 		for _, m := range machines {
-			c.runMachine(g, m, nodes)
+			c.runMachine(ctx, g, m, nodes)
 		}
 		c.scale(g, machines, nodes)
 	}
 	// The machines of groups that are gone.
 	for _, machines := range of {
 		for _, m := range machines {
-			c.runMachine(nil, m, nodes)
+			c.runMachine(ctx, nil, m, nodes)
 			if m.GetDeletionTimestamp() == nil {
 				c.delete(m)
 			}
@@ -160,7 +160,7 @@ func (c *Cluster) runMachines() {
 }
 
 // runMachine moves a machine to its next phase when it is time.
-func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
+func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
 	name := kube.Field(m, "status", "nodeRef", "name")
 	if m.GetDeletionTimestamp() != nil {
 		if time.Since(m.GetDeletionTimestamp().Time) < deleteTime || isHeld(m) {
@@ -177,7 +177,7 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 		c.remove(m)
 		return
 	}
-	if group == nil || group.GetName() == "work-md-0" || c.broken(group) {
+	if group == nil || group.GetName() == "work-md-0" || c.broken(ctx, group) {
 		return
 	}
 	if _, fails := m.GetAnnotations()[neverJoins]; fails {
@@ -186,7 +186,7 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 	switch node := nodes[name]; {
 	case node == nil && time.Since(m.GetCreationTimestamp().Time) >= joinTime:
 		node = c.template(group)
-		c.register(group, node)
+		c.register(ctx, group, node)
 		node.SetName("node-" + m.GetName())
 		c.create(node)
 		c.since[m.GetUID()] = time.Now()
@@ -197,17 +197,17 @@ func (c *Cluster) runMachine(group, m *unstructured.Unstructured, nodes map[stri
 }
 
 // broken reports whether the machines of a group never become nodes.
-func (c *Cluster) broken(group *unstructured.Unstructured) bool {
+func (c *Cluster) broken(ctx context.Context, group *unstructured.Unstructured) bool {
 	if hollow.Is(group) {
-		never := c.hollow(group).Lifecycle.Never
+		never := c.hollow(ctx, group).Lifecycle.Never
 		return never != nil && never.StrVal == "100%"
 	}
 	return kube.Field(group, "spec", "template", "spec", "bootstrap", "dataSecretName") != ""
 }
 
 // hollow returns what the machines of a hollow group are.
-func (c *Cluster) hollow(group *unstructured.Unstructured) hollow.Spec {
-	spec, err := hollow.Read(context.Background(), c.Client, group)
+func (c *Cluster) hollow(ctx context.Context, group *unstructured.Unstructured) hollow.Spec {
+	spec, err := hollow.Read(ctx, c.Client, group)
 	if err != nil {
 		c.t.Errorf("simulate hollow machines: %v", err)
 	}

@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,9 +48,9 @@ func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstr
 
 // register gives a new node of a group what its kubelet has and registers: the labels, the
 // taints and the capacity of the group's template, which the annotations may tell otherwise.
-func (c *Cluster) register(group, node *unstructured.Unstructured) {
+func (c *Cluster) register(ctx context.Context, group, node *unstructured.Unstructured) {
 	if hollow.Is(group) {
-		spec := c.hollow(group)
+		spec := c.hollow(ctx, group)
 		var taints []any
 		for _, t := range spec.Node.Taints {
 			taints = append(taints, map[string]any{"key": t.Key, "value": t.Value, "effect": string(t.Effect)})

@@ -32,8 +32,9 @@ func blocks(b *world.Budget) *fit.Obstacle {
 		wants = "maxUnavailable is " + b.MaxUnavailable
 	}
 	name := timeline.LastPart(b.Name)
-	return new(obstacle(
+	o := obstacle(
 		fmt.Sprintf("its PodDisruptionBudget %s allows no eviction: %s (healthy: %d of %s, needed: %d)", name, wants, b.Healthy, timeline.Plural(b.Expected, "pod"), b.Desired),
 		fmt.Sprintf("one more healthy pod than the PodDisruptionBudget %s needs, or a budget that allows an eviction", name),
-	))
+	)
+	return &o
 }
