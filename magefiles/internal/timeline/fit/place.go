@@ -65,6 +65,13 @@ func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
 		"TaintToleration": len(kept) > 0, "NodeUnschedulable": len(kept) > 0,
 	}
 	found := slices.Concat(lacking, unlike, kept, taken)
+	if missing := j.missingClaims(p); len(missing) > 0 {
+		// Each of these plugins refuses every node then.
+		for _, plugin := range []string{"VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone"} {
+			own[plugin] = true
+		}
+		found = append(found, missing...)
+	}
 	for _, r := range at.refusals {
 		if !own[r.Plugin] { // the lab's own words have amounts and names
 			found = append(found, j.refused(p, r, at))
@@ -76,7 +83,7 @@ func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
 // fits reports whether the pod fits in a place, as far as that is judged. It says the same as obstacles,
 // without words.
 func (j *Judge) fits(p *world.Pod, at place) bool {
-	return len(at.refusals) == 0 && hasRoom(p, at) && j.admits(p, at) && !slices.ContainsFunc(p.HostPorts, func(port string) bool { return slices.Contains(at.ports, port) })
+	return len(at.refusals) == 0 && len(j.missingClaims(p)) == 0 && hasRoom(p, at) && j.admits(p, at) && !slices.ContainsFunc(p.HostPorts, func(port string) bool { return slices.Contains(at.ports, port) })
 }
 
 // hasRoom reports whether a place has what the pod requests.

@@ -55,6 +55,20 @@ func (j *Judge) volumesKnown() bool {
 	return j.Complete[timeline.Claim] && j.Complete[timeline.Volume] && j.Complete[timeline.StorageClass] && j.Complete[timeline.CSINode]
 }
 
+// missingClaims returns an obstacle for each PersistentVolumeClaim of the pod that does not exist.
+func (j *Judge) missingClaims(p *world.Pod) []Obstacle {
+	if !j.volumesKnown() {
+		return nil
+	}
+	var missing []Obstacle
+	for _, name := range p.Claims {
+		if !slices.ContainsFunc(j.Storage.Claims, func(c *corev1.PersistentVolumeClaim) bool { return c.Name == name && c.Namespace == p.Namespace() }) {
+			missing = append(missing, Obstacle{"volumes: its PersistentVolumeClaim " + name + " does not exist", "the PersistentVolumeClaim " + name})
+		}
+	}
+	return missing
+}
+
 // provisioners returns the CSI drivers that would provision volumes for the pod. The scheduler asks how
 // much capacity is free of a driver that reports it, but no record has these objects. Source:
 // hasEnoughCapacity in pkg/scheduler/framework/plugins/volumebinding of Kubernetes 1.36.

@@ -89,6 +89,7 @@ func TestConsult(t *testing.T) {
 		"a volume elsewhere": {
 			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeBinding", predicates.VolumeIsElsewhere),
 			more: func(r *record) {
+				r.Add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"namespace":"default","name":"data"},"spec":{"volumeName":"v"}}`)})
 				r.Add(timeline.Fact{Kind: timeline.Volume, What: timeline.Shaped, Name: "v", UID: "v", Shape: json.RawMessage(`{"metadata":{"name":"v"},"spec":{"claimRef":{"namespace":"default","name":"data"},"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["b"]}]}]}}}}`)})
 			},
 			group: "volumes: the PersistentVolume v of its claim data wants topology.kubernetes.io/zone In [b], and that does not match the template → a node that matches the volume's node affinity",
@@ -102,6 +103,10 @@ func TestConsult(t *testing.T) {
 			},
 			group: "volumes: no PersistentVolume for it here, and none can be provisioned: the StorageClass late of its claim data wants topology.kubernetes.io/zone In [b] → a node where its StorageClass provisions, or a PersistentVolume here",
 			nodes: "volumes: no PersistentVolume for it here, and none can be provisioned: the StorageClass late of its claim data wants topology.kubernetes.io/zone In [b]",
+		},
+		"a claim that is not there": {
+			pod: shape.Pod{Claims: []string{"data"}}, ask: refuse("VolumeZone", `persistentvolumeclaim "data" not found`),
+			group: "volumes: its PersistentVolumeClaim data does not exist → the PersistentVolumeClaim data", nodes: "volumes: its PersistentVolumeClaim data does not exist",
 		},
 		"a filter without words of the lab": {
 			pod: anti, ask: refuse("NodeVolumeLimits", "node(s) exceed max volume count"),
