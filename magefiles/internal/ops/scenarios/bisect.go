@@ -219,8 +219,8 @@ func (sc *Scenarios) otherTree(ctx context.Context, from repository) (id []strin
 }
 
 // keptFile returns the path of the file with the outcomes of earlier searches that had the same
-// repository, other tree, scenario, flags, versions and number of runs. It is empty if outcomes
-// cannot be kept.
+// repository, other tree, scenario, machines, flags, versions and number of runs. It is empty if
+// outcomes cannot be kept.
 func (sc *Scenarios) keptFile(ctx context.Context, c *target.Cluster, from repository, t trial) (string, error) {
 	versions, err := c.Versions(ctx)
 	if err != nil {
@@ -230,7 +230,7 @@ func (sc *Scenarios) keptFile(ctx context.Context, c *target.Cluster, from repos
 	if err != nil || !known {
 		return "", err
 	}
-	same, err := json.Marshal([]any{from.name(), other, sc.Config.AutoscalerProviders, t.chosen[0], t.Autoscaler, t.overrides, t.runs(), versions.Map()})
+	same, err := json.Marshal([]any{from.name(), other, sc.Config.AutoscalerProviders, t.chosen[0].On(t.machines(c)), t.Autoscaler, t.overrides, t.runs(), versions.Map()})
 	if err != nil {
 		return "", fmt.Errorf("name the file of earlier results: %w", err)
 	}

@@ -287,6 +287,32 @@ func TestTryTellsCommitsFromTheirSurroundings(t *testing.T) {
 	}
 }
 
+// TestKeptResultsAreOfTheSameMachines: hollow machines may pass where others fail. A scenario that
+// names its machines has them whatever the option says.
+func TestKeptResultsAreOfTheSameMachines(t *testing.T) {
+	t.Parallel()
+	c, _ := targettest.New(t)
+	l := labtest.New(t, nil)
+	l.State = "state"
+	sc := &Scenarios{Lab: l.Lab}
+	file := func(named, option string) string {
+		t.Helper()
+		s := &scenario.Scenario{Name: "grow", Groups: []scenario.Group{{Name: "web", Machines: named}}}
+		name, err := sc.keptFile(t.Context(), c, repository{of: OfAutoscaler, checkout: "/x"}, trial{Options: Options{Machines: option}, chosen: []*scenario.Scenario{s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	hollow, docker := file("", scenario.HollowMachines), file("", scenario.DockerMachines)
+	if hollow == docker {
+		t.Errorf("both kinds of machines share %s", hollow)
+	}
+	if got := file(scenario.DockerMachines, scenario.HollowMachines); got != docker {
+		t.Errorf("a scenario that names docker machines has %s, want %s", got, docker)
+	}
+}
+
 // TestKeptResultsAreOfTheSameTrees: results are kept for the next search only if it compiles the
 // same other tree with each commit.
 func TestKeptResultsAreOfTheSameTrees(t *testing.T) {

@@ -237,8 +237,8 @@ func (sc *Scenarios) Results(ctx context.Context, names string, o Options) (came
 	if err != nil {
 		return nil, err
 	}
-	if came, err = sc.runScenarios(ctx, c, under, t); came == nil || o.Flags != "" {
-		return came, err // other flags make other seconds
+	if came, err = sc.runScenarios(ctx, c, under, t); came == nil || o.Flags != "" || o.Machines != "" {
+		return came, err // other flags and machines make other seconds
 	}
 	if err := sc.remember(ctx, came); err != nil {
 		sc.Log.Printf("! the seconds of the scenarios could not be stored: %v", err)
