@@ -83,7 +83,8 @@ func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
 // fits reports whether the pod fits in a place, as far as that is judged. It says the same as obstacles,
 // without words.
 func (j *Judge) fits(p *world.Pod, at place) bool {
-	return len(at.refusals) == 0 && len(j.missingClaims(p)) == 0 && hasRoom(p, at) && j.admits(p, at) && !slices.ContainsFunc(p.HostPorts, func(port string) bool { return slices.Contains(at.ports, port) })
+	return len(at.refusals) == 0 && hasRoom(p, at) && j.admits(p, at) && !slices.ContainsFunc(p.HostPorts, func(port string) bool { return slices.Contains(at.ports, port) }) &&
+		len(j.missingClaims(p)) == 0
 }
 
 // hasRoom reports whether a place has what the pod requests.

@@ -60,9 +60,10 @@ func (j *Judge) missingClaims(p *world.Pod) []Obstacle {
 	if !j.volumesKnown() {
 		return nil
 	}
+	there := j.Storage.ClaimsOf(p)
 	var missing []Obstacle
 	for _, name := range p.Claims {
-		if !slices.ContainsFunc(j.Storage.Claims, func(c *corev1.PersistentVolumeClaim) bool { return c.Name == name && c.Namespace == p.Namespace() }) {
+		if !slices.ContainsFunc(there, func(c *corev1.PersistentVolumeClaim) bool { return c.Name == name }) {
 			missing = append(missing, Obstacle{"volumes: its PersistentVolumeClaim " + name + " does not exist", "the PersistentVolumeClaim " + name})
 		}
 	}
@@ -74,8 +75,8 @@ func (j *Judge) missingClaims(p *world.Pod) []Obstacle {
 // hasEnoughCapacity in pkg/scheduler/framework/plugins/volumebinding of Kubernetes 1.36.
 func (j *Judge) provisioners(p *world.Pod) []string {
 	var found []string
-	for _, c := range j.Storage.Claims {
-		if c.Namespace != p.Namespace() || !slices.Contains(p.Claims, c.Name) || c.Spec.VolumeName != "" {
+	for _, c := range j.Storage.ClaimsOf(p) {
+		if c.Spec.VolumeName != "" {
 			continue
 		}
 		class := j.Storage.Class(c)

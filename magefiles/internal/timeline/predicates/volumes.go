@@ -32,8 +32,8 @@ func (s Subject) whereVolumesAre() string {
 // unbound describes that claims of the pod that have no volume get none on the node.
 func (s Subject) unbound() (text, change string) {
 	var chosen, classes []string
-	for _, c := range s.Storage.Claims {
-		if c.Namespace != s.Pod.Namespace() || !slices.Contains(s.Pod.Claims, c.Name) || c.Spec.VolumeName != "" {
+	for _, c := range s.Storage.ClaimsOf(s.Pod) {
+		if c.Spec.VolumeName != "" {
 			continue
 		}
 		if n := c.Annotations[selectedNode]; n != "" && n != s.Node {

@@ -417,6 +417,20 @@ func (w *World) join(templates map[string]*shape.Template, machines map[string][
 	}
 }
 
+// ClaimsOf returns the claims of a pod that are on record.
+func (s Storage) ClaimsOf(p *Pod) []*corev1.PersistentVolumeClaim {
+	var found []*corev1.PersistentVolumeClaim
+	if len(p.Claims) == 0 {
+		return nil
+	}
+	for _, c := range s.Claims {
+		if c.Namespace == p.Namespace() && slices.Contains(p.Claims, c.Name) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
 // Class returns the StorageClass of a claim, nil if it names none, or if that is not on record.
 func (s Storage) Class(c *corev1.PersistentVolumeClaim) *storagev1.StorageClass {
 	name := c.Annotations[corev1.BetaStorageClassAnnotation]
