@@ -12,7 +12,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/podtopologyspread"
 )
 
-// part is a pod of whose terms or constraints one alone can refuse a node.
+// part is a copy of a pod in which only one term or constraint of a kind can refuse a node.
 type part struct {
 	plugin, reason string
 	index          int
@@ -56,7 +56,7 @@ func parts(pod *corev1.Pod) []part {
 	return all
 }
 
-// alone adds to the refusals found of the candidates which terms or constraints refuse a node by themselves.
+// alone adds the terms and constraints that refuse a node by themselves to the refusals found.
 func (f filters) alone(ctx context.Context, pod *corev1.Pod, all, candidates []fwk.NodeInfo, found [][]Refusal) {
 	for _, p := range parts(pod) {
 		same := func(r Refusal) bool { return r.Plugin == p.plugin && slices.Contains(r.Reasons, p.reason) }

@@ -127,8 +127,8 @@ func describe(t *source.Tree) string {
 	return text + "\t" + t.Dir
 }
 
-// CheckLayout returns an error if the tree is of another release than the settings say. setting is
-// the setting that chose the tree.
+// CheckLayout returns an error if the folders of a tree of Cluster API are not those of the release in
+// the settings. setting names the setting that chose the tree.
 func CheckLayout(c *config.Config, setting, tree string) error {
 	want := c.ClusterAPI
 	err := build.ClusterAPI{Dir: tree, Version: want.Version}.CheckLayout()

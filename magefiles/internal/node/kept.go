@@ -32,9 +32,10 @@ func (o Options) record(ref, id string) error {
 	return state.WriteJSON(file, ids)
 }
 
-// has reports whether the engine has the image that this checkout built or used as ref. An image that it
-// never used is used. If ref names another image now, it gets its image back; if that is gone, has
-// returns false, and the caller builds the image again.
+// has reports whether the engine has the image that this checkout built or used as ref. It trusts an
+// image that this checkout has not used before. If ref names another image than before, has gives the
+// name back to the earlier image. If the earlier image is gone, has returns false, and the caller
+// builds it again.
 func (o Options) has(ctx context.Context, ref string) (bool, error) {
 	id, ok, err := o.Engine.ImageID(ctx, ref)
 	if err != nil || !ok {

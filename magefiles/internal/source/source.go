@@ -178,8 +178,9 @@ func (s Spec) isFetched(o Options, origin string) bool {
 	return err == nil
 }
 
-// Fetch returns the tree of s, from this machine if it was fetched before and is as it was fetched, for
-// which all its files are read. For Auto, that tree may have any origin. Its errors are those of Check, and a *MovedTagError.
+// Fetch returns the tree of s. It takes the tree on this machine if that was fetched before and has not
+// changed since; to find out, it reads all files of the tree. For Auto, that tree may have any origin.
+// The errors are those of Check, and a *MovedTagError.
 func Fetch(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	switch s.Origin {
 	case Dir:

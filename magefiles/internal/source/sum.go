@@ -11,9 +11,9 @@ import (
 	"caslab/magefiles/internal/state"
 )
 
-// treeSum returns a digest of a fetched tree: of the paths and contents of its files, of which are
-// executable, and of where its links lead. Git's own folder does not count: the compiler does not read
-// it.
+// treeSum returns a digest of a fetched tree. It covers the path, the content and the executable bit of
+// each file, and the target of each link. The folder .git does not count, because the compiler does not
+// read it.
 func treeSum(dir string) (string, error) {
 	h := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -48,8 +48,8 @@ func treeSum(dir string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// fetched returns the record of the tree in dir, an empty one if there is none; ok is false if there is
-// none, or if the tree is not as it was fetched. For a record without a digest, which an older lab wrote, it adds the digest.
+// fetched returns the record of the tree in dir. ok is false if there is no record, which is then empty,
+// or if the tree changed after it was fetched. A record of an older lab has no digest; fetched adds it.
 func (s Spec) fetched(o Options, dir string) (r record, ok bool) {
 	r, err := readRecord(dir)
 	if err != nil {
