@@ -80,6 +80,11 @@ type Hollow struct {
 	PodStart string `json:"podStart,omitempty"`
 	PodFail  string `json:"podFail,omitempty"`
 	Seed     string `json:"seed,omitempty"`
+	// DRA has the drivers that give nodes devices for ResourceClaims, such as
+	// gpu.example.com=4. Each gets a DeviceClass of its name. CSI has the drivers of volumes,
+	// each with the number of volumes that a node can have.
+	DRA string `json:"dra,omitempty"`
+	CSI string `json:"csi,omitempty"`
 }
 
 // IsHollow reports whether the group has hollow machines.
@@ -97,7 +102,7 @@ func (g Group) HollowSpec(labels, capacity map[string]string) (hollow.Spec, erro
 	}
 	return hollow.New(hollow.Shape{
 		Labels: capi.JoinLabels(labels), Taints: strings.Join(g.Taints, ","), Zone: h.Zone, Arch: h.Arch, InstanceType: h.Instance,
-	}, hollow.Change{Capacity: capi.JoinLabels(capacity), Behaviour: hollow.Behaviour{
+	}, hollow.Change{Capacity: capi.JoinLabels(capacity), DRA: h.DRA, CSI: h.CSI, Behaviour: hollow.Behaviour{
 		Start: h.Start, Ready: h.Ready, Stop: h.Stop, PodStart: h.PodStart, Fail: h.Fail, Never: h.Never, PodFail: h.PodFail,
 		Late: h.Late, Untaint: h.Untaint, Seed: h.Seed,
 	}})

@@ -189,6 +189,9 @@ func (s *Scenario) needsContainers() *Action {
 
 // usesClaims reports whether the scenario has a claim of DRA, or devices for it.
 func (s *Scenario) usesClaims() bool {
+	if slices.ContainsFunc(s.Groups, func(g Group) bool { return g.Hollow != nil && g.Hollow.DRA != "" }) {
+		return true
+	}
 	for _, manifest := range s.Manifests() {
 		if version, _ := manifest["apiVersion"].(string); strings.HasPrefix(version, resourcev1.GroupName+"/") || hasClaims(manifest) {
 			return true

@@ -462,3 +462,45 @@ func TestObjectThatIsBeingDeleted(t *testing.T) {
 		})
 	}
 }
+
+// TestDeviceClasses: claims can name the drivers of a group's devices.
+func TestDeviceClasses(t *testing.T) {
+	t.Parallel()
+	server := kubetest.New(t, slices.Concat(kinds, []schema.GroupVersionKind{
+		hollow.Templates.WithVersion("v1beta2"), kube.DeviceClasses.WithVersion(kube.DevicesVersion),
+	}), `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Cluster
+metadata: {name: work, namespace: default}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata: {name: work-md-0, namespace: default}
+spec: {clusterName: work, replicas: 1}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: worker}
+status: {capacity: {cpu: "4", memory: 16Gi}, allocatable: {cpu: "4", memory: 16Gi}}
+`)
+	client := server.Client()
+	c := actions.New(actions.Options{
+		Workload: client, Management: client, Namespace: "default", Cluster: "work", PodNamespace: "default", Prefix: "sc-", SizePrefix: release.SizePrefix, Now: time.Now,
+		PrepareHollow: func(context.Context) error { return nil },
+	}, &scenario.Scenario{Name: "s", Groups: []scenario.Group{
+		{Name: "gpu", Max: 2, Machines: scenario.HollowMachines, Hollow: &scenario.Hollow{DRA: "gpu.example.com=4,nic.example.com=1"}},
+		{Name: "web", Max: 2, Machines: scenario.HollowMachines},
+	}}, nil)
+	if err := c.MakeGroups(t.Context(), func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"gpu.example.com", "nic.example.com"} {
+		if server.Get(kube.DeviceClasses, "", name) == nil {
+			t.Errorf("there is no DeviceClass %s", name)
+		}
+	}
+	drivers, _, _ := unstructured.NestedSlice(server.Get(hollow.Templates, "default", "sc-gpu").Object, "spec", "template", "spec", "node", "deviceDrivers")
+	if len(drivers) != 2 {
+		t.Errorf("the nodes have the drivers %v", drivers)
+	}
+}

@@ -42,6 +42,9 @@ func (c *Cluster) MakeGroups(ctx context.Context, progress func(string)) error {
 			if err != nil {
 				return fmt.Errorf("group %s: %w", name, err)
 			}
+			if err := c.defineDevices(ctx, g); err != nil {
+				return fmt.Errorf("group %s: %w", name, err)
+			}
 			groups, definitions = append(groups, group), append(definitions, g)
 		}
 	}
@@ -60,6 +63,18 @@ func (c *Cluster) MakeGroups(ctx context.Context, progress func(string)) error {
 		}
 		return nil
 	})
+}
+
+// defineDevices creates the DeviceClasses of a group's drivers of devices.
+func (c *Cluster) defineDevices(ctx context.Context, g scenario.Group) error {
+	if g.Hollow == nil || g.Hollow.DRA == "" {
+		return nil
+	}
+	spec, err := hollow.New(hollow.Shape{}, hollow.Change{DRA: g.Hollow.DRA})
+	if err != nil {
+		return err
+	}
+	return spec.DefineClasses(ctx, c.Workload)
 }
 
 // nodeGroup returns the node group to create under that name. Every group has the
