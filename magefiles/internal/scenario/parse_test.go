@@ -104,6 +104,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an order of one", "group: {name: web, size: 1}", "order: [{group: {name: web, size: 1}}]", "want at least two"},
 		{"a broken count", "size: 1", "size: few", `want a number, or a text such as ">= 1"`},
 		{"a broken variable", "${prefix}c", "${preefix}c", "${preefix}: want ${prefix}, ${namespace}"},
+		{"the Cluster's name", "${prefix}c", "${cluster}-${clusterNamespace}", ""},
 		{"an object without a name", "{name: '${prefix}c', ", "{", "objects[0]: want a manifest with apiVersion, kind and metadata.name"},
 		{"limits the wrong way round", "max: 3", "min: 4, max: 3", "groups[0]: minimum 4, maximum 3"},
 		{"a group twice", "name: twin", "name: web", `groups[1].name: "web-1" is taken`},

@@ -10,12 +10,13 @@ import (
 )
 
 // Variables has the values for ${…} in flags and objects: ${prefix}, ${namespace}
-// (of the workloads), ${clusterNamespace} (of Cluster API's objects),
-// ${configNamespace} (the autoscaler's --namespace), and ${nodes}, which is how many nodes the cluster has before the first step.
+// (of the workloads), ${cluster} and ${clusterNamespace} (the Cluster object, and the namespace
+// of Cluster API's objects), ${configNamespace} (the autoscaler's --namespace), and ${nodes},
+// which is how many nodes the cluster has before the first step.
 // ${nodes+2} and ${nodes-1} are allowed too.
 type Variables struct {
-	Prefix, Namespace, ClusterNamespace, ConfigNamespace string
-	Nodes                                                int
+	Prefix, Namespace, Cluster, ClusterNamespace, ConfigNamespace string
+	Nodes                                                         int
 }
 
 var variable = regexp.MustCompile(`\$\{([^}]*)\}`)
@@ -31,6 +32,8 @@ func (v Variables) Expand(text string) (string, error) {
 			return v.Prefix
 		case "namespace":
 			return v.Namespace
+		case "cluster":
+			return v.Cluster
 		case "clusterNamespace":
 			return v.ClusterNamespace
 		case "configNamespace":
@@ -38,7 +41,7 @@ func (v Variables) Expand(text string) (string, error) {
 		default:
 			m := nodesText.FindStringSubmatch(name)
 			if m == nil {
-				errs = append(errs, fmt.Errorf("%s: want ${prefix}, ${namespace}, ${clusterNamespace}, ${configNamespace}, ${nodes} or ${nodes+2}", found))
+				errs = append(errs, fmt.Errorf("%s: want ${prefix}, ${namespace}, ${cluster}, ${clusterNamespace}, ${configNamespace}, ${nodes} or ${nodes+2}", found))
 				return found
 			}
 			more := 0

@@ -179,10 +179,10 @@ func TestActions(t *testing.T) {
 		"group: {name: web, annotations: {a: b}}":          {group("metadata", "annotations", "a"), "b"},
 		"limits: {group: web, none: true}":                 {group("metadata", "annotations", "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"), ""},
 		"limits: {group: web, min: 1, max: 3}":             {group("metadata", "annotations", "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"), "3"},
-		"apply: {apiVersion: v1, kind: ConfigMap, metadata: {name: '${prefix}d', namespace: '${namespace}'}, data: {a: '${clusterNamespace}'}}": {func(s *kubetest.Server) string {
+		"apply: {apiVersion: v1, kind: ConfigMap, metadata: {name: '${prefix}d', namespace: '${namespace}'}, data: {a: '${clusterNamespace}', b: '${cluster}'}}": {func(s *kubetest.Server) string {
 			o := s.Get(kube.ConfigMaps, "default", "sc-d")
-			return kube.Field(o, "data", "a") + o.GetLabels()["caslab.local/scenario"]
-		}, "defaults"},
+			return kube.Field(o, "data", "a") + kube.Field(o, "data", "b") + o.GetLabels()["caslab.local/scenario"]
+		}, "defaultworks"},
 		"patch: {apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, metadata: {name: '${prefix}web', namespace: default, annotations: {a: c}}}": {group("metadata", "annotations", "a"), "c"},
 	} {
 		t.Run(text, func(t *testing.T) {

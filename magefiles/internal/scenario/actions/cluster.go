@@ -83,7 +83,7 @@ func (c *Cluster) CountNodes(ctx context.Context) error {
 
 // Variables returns the values for ${…} in the scenario.
 func (c *Cluster) Variables() scenario.Variables {
-	return scenario.Variables{Prefix: c.Prefix, Namespace: c.PodNamespace, ClusterNamespace: c.Namespace, ConfigNamespace: c.ConfigNamespace, Nodes: c.nodes}
+	return scenario.Variables{Prefix: c.Prefix, Namespace: c.PodNamespace, Cluster: c.Cluster, ClusterNamespace: c.Namespace, ConfigNamespace: c.ConfigNamespace, Nodes: c.nodes}
 }
 
 // RefusePaused returns an error if the user paused the Cluster. In a paused Cluster
