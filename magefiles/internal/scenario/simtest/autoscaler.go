@@ -69,6 +69,26 @@ const (
 	GivesIn             Behaviour = "leaves a group alone that somebody else resized"
 	WaitsForDeletions   Behaviour = "adds no node while a machine is being deleted"
 	TakesAnyScheduler   Behaviour = "adds nodes for pods of other schedulers"
+
+	ScalesForeign      Behaviour = "scales groups without limits"
+	RefusesVolumes     Behaviour = "adds no node for a pod with a volume"
+	HeedsAnyPDB        Behaviour = "moves no pod that has a disruption budget"
+	CountsExpendable   Behaviour = "keeps nodes under expendable pods"
+	IgnoresUse         Behaviour = "removes nodes that are in use"
+	IgnoresHealth      Behaviour = "enlarges a group whose nodes are not ready"
+	MissesDevices      Behaviour = "takes devices for endless"
+	IgnoresDevices     Behaviour = "adds nodes with too few devices"
+	ForgetsDevices     Behaviour = "knows no devices of an empty group"
+	IgnoresLateDevices Behaviour = "takes a node whose devices come late for one without"
+	IgnoresManaged     Behaviour = "knows no labels of Cluster API's"
+	SkipsEmpty         Behaviour = "balances only groups that have nodes"
+	IgnoresDaemons     Behaviour = "forgets DaemonSets on new nodes"
+	IgnoresSpread      Behaviour = "ignores topology spread"
+	IgnoresVolumes     Behaviour = "ignores where volumes are"
+	IgnoresResources   Behaviour = "ignores the limits of cores and memory"
+	StopsAtFirst       Behaviour = "stops at the first node that it cannot remove"
+	BlockedByNodes     Behaviour = "removes no node while another one is not ready"
+	BlockedByPods      Behaviour = "does nothing while a pod fits on no node"
 )
 
 // The times of the simulated autoscaler.
@@ -237,6 +257,9 @@ func (a *Autoscaler) groups(machines, nodes []*unstructured.Unstructured) []*gro
 	for _, md := range c.list("MachineDeployment") {
 		annotations := md.GetAnnotations()
 		highest, err := strconv.Atoi(annotations["cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"])
+		if err != nil && a.Behaviour == ScalesForeign && md.GetName() != "work-md-0" {
+			highest, err = 10, nil
+		}
 		if err != nil {
 			continue
 		}
@@ -259,9 +282,28 @@ func (a *Autoscaler) groups(machines, nodes []*unstructured.Unstructured) []*gro
 				}
 			}
 		}
+		if a.Behaviour != IgnoresManaged {
+			setManagedLabels(md, g.template)
+		}
+		if a.Behaviour == ForgetsDevices && len(g.nodes) == 0 {
+			g.template.SetAnnotations(nil)
+		}
 		all = append(all, g)
 	}
 	return all
+}
+
+// future returns a future node of the group, with the pods that DaemonSets make there.
+func (a *Autoscaler) future(g *group) *nodeRoom {
+	room := a.Cluster.newRoom(g.template)
+	for _, o := range a.Cluster.list("DaemonSet") {
+		pod := &unstructured.Unstructured{Object: map[string]any{}}
+		pod.Object["spec"], _, _ = unstructured.NestedMap(o.Object, "spec", "template", "spec")
+		if a.Behaviour != IgnoresDaemons && matchesSelector(g.template, pod) && admitsPod(g.template, pod) {
+			room.take(pod)
+		}
+	}
+	return room
 }
 
 // log writes a line to the log. As the real autoscaler does, it repeats a line in
@@ -351,12 +393,27 @@ func (a *Autoscaler) add(g *group, n int) {
 	a.scaledUp.Add(int64(n))
 }
 
+// totals is what all nodes have, with those that are to come: cpu in thousandths, memory in bytes.
+type totals struct {
+	nodes       int
+	cpu, memory int64
+}
+
+func (t *totals) add(node *unstructured.Unstructured) {
+	t.nodes++
+	t.cpu += millis(node.Object, "status", "allocatable", "cpu")
+	t.memory += memory(node.Object, "status", "allocatable", "memory")
+}
+
 // scaleUp adds a node for every pod without room on the nodes and the upcoming nodes.
 func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstructured) {
-	all := slices.DeleteFunc(nodeRooms(nodes, pods), func(r *nodeRoom) bool { return a.unfinished(r.node) })
-	total := len(nodes)
+	all := slices.DeleteFunc(a.Cluster.nodeRooms(nodes, a.countingPods(pods)), func(r *nodeRoom) bool { return a.unfinished(r.node) })
+	var total totals
+	for _, n := range nodes {
+		total.add(n)
+	}
 	for _, g := range groups {
-		up := 0
+		up := sick(g)
 		for _, r := range all {
 			if slices.ContainsFunc(g.nodes, func(n *unstructured.Unstructured) bool { return n.GetName() == r.node.GetName() }) {
 				up++
@@ -369,9 +426,11 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 			up += a.deleted(g)
 		}
 		for range g.size - up {
-			all = append(all, newRoom(g.template))
+			all = append(all, a.future(g))
 		}
-		total += g.size - len(g.nodes)
+		for range g.size - len(g.nodes) {
+			total.add(g.template)
+		}
 	}
 	if a.Behaviour == GivesIn || a.Behaviour == WaitsForDeletions {
 		groups = slices.DeleteFunc(slices.Clone(groups), a.leavesAlone)
@@ -382,16 +441,19 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 		if !a.needsNode(p, all) {
 			continue
 		}
-		g, why := a.choose(groups, plan, p, total)
+		g, why := a.choose(groups, plan, p, total, all)
 		if g == nil {
 			refused[p] = why
 			continue
 		}
 		plan[g]++
-		total++
-		room := newRoom(g.template)
+		total.add(g.template)
+		room := a.future(g)
 		room.take(p)
 		all = append(all, room)
+	}
+	if a.Behaviour == BlockedByPods && len(refused) > 0 {
+		clear(plan)
 	}
 	for _, p := range pods {
 		if why, ok := refused[p]; ok && len(plan) == 0 && a.Behaviour != SaysNothing {
@@ -410,6 +472,35 @@ func (a *Autoscaler) scaleUp(groups []*group, nodes, pods []*unstructured.Unstru
 			a.add(g, n)
 		}
 	}
+}
+
+// sick returns how many nodes of a group have a kubelet that does nothing.
+func sick(g *group) int {
+	n := 0
+	for _, node := range g.nodes {
+		conditions, _, _ := unstructured.NestedSlice(node.Object, "status", "conditions")
+		if slices.ContainsFunc(conditions, func(c any) bool { return c.(map[string]any)["status"] == "Unknown" }) {
+			n++
+		}
+	}
+	return n
+}
+
+// expendable reports whether the priority of a pod is so low that it counts for nothing.
+func (a *Autoscaler) expendable(pod *unstructured.Unstructured) bool {
+	cutoff, err := strconv.Atoi(a.flags["expendable-pods-priority-cutoff"])
+	if err != nil {
+		cutoff = -10
+	}
+	return a.Cluster.priority(pod) < cutoff
+}
+
+// countingPods returns the pods that are not expendable.
+func (a *Autoscaler) countingPods(pods []*unstructured.Unstructured) []*unstructured.Unstructured {
+	if a.Behaviour == CountsExpendable {
+		return pods
+	}
+	return slices.DeleteFunc(slices.Clone(pods), a.expendable)
 }
 
 // deleted returns how many nodes of a group are being deleted or were deleted since the
@@ -431,6 +522,9 @@ func (a *Autoscaler) deleted(g *group) int {
 
 // unfinished reports whether a node has the taint of one that is not finished.
 func (a *Autoscaler) unfinished(node *unstructured.Unstructured) bool {
+	if isLate(node) {
+		return a.Behaviour != IgnoresLateDevices
+	}
 	taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints")
 	return a.Behaviour != IgnoresStartup && slices.ContainsFunc(taints, func(t any) bool { return t.(map[string]any)["key"] == a.flags["startup-taint"] })
 }
@@ -447,18 +541,20 @@ func (a *Autoscaler) leavesAlone(g *group) bool {
 // needsNode reports whether a pod waits for a node that is not there or on its way, and
 // puts it on one that is.
 func (a *Autoscaler) needsNode(pod *unstructured.Unstructured, all []*nodeRoom) bool {
-	cutoff, err := strconv.Atoi(a.flags["expendable-pods-priority-cutoff"])
-	if err != nil {
-		cutoff = -10
-	}
 	scheduler := kube.Field(pod, "spec", "schedulerName")
 	switch {
 	case !isPending(pod),
-		a.Cluster.priority(pod) < cutoff && a.Behaviour != IgnoresPriority,
+		a.expendable(pod) && a.Behaviour != IgnoresPriority,
 		foreign(pod) && scheduler != a.flags["bypassed-scheduler-names"] && a.Behaviour != TakesAnyScheduler:
 		return false
 	case a.Behaviour == NodePerPod:
 		return len(all) == 0 || placePod(slices.DeleteFunc(slices.Clone(all), func(r *nodeRoom) bool { return len(r.pods) > 0 }), pod) == nil
+	case a.Behaviour == MissesDevices:
+		pod = pod.DeepCopy()
+		unstructured.RemoveNestedField(pod.Object, "spec", "resourceClaims")
+	case a.Behaviour == IgnoresSpread:
+		pod = pod.DeepCopy()
+		unstructured.RemoveNestedField(pod.Object, "spec", "topologySpreadConstraints")
 	case a.Behaviour == IgnoresHostPorts || a.Behaviour == IgnoresAffinity:
 		pod = pod.DeepCopy()
 		unstructured.RemoveNestedField(pod.Object, "spec", "affinity")
@@ -472,8 +568,8 @@ func (a *Autoscaler) needsNode(pod *unstructured.Unstructured, all []*nodeRoom) 
 }
 
 // choose returns the group that gets a node for a pod, or why there is none.
-func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructured.Unstructured, total int) (*group, string) {
-	if limit, err := strconv.Atoi(a.flags["max-nodes-total"]); err == nil && total >= limit && a.Behaviour != IgnoresTotal {
+func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructured.Unstructured, total totals, all []*nodeRoom) (*group, string) {
+	if limit, err := strconv.Atoi(a.flags["max-nodes-total"]); err == nil && total.nodes >= limit && a.Behaviour != IgnoresTotal {
 		return nil, "max total nodes in cluster reached"
 	}
 	var options []*group
@@ -485,8 +581,13 @@ func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructu
 		case g.size+plan[g] >= g.max && a.Behaviour != ExceedsMaximum:
 			reasons["max node group size reached"]++
 			a.log("I", "orchestrator.go:520", "Skipping node group %s - max size reached", g.id())
-		case a.tolerable(newRoom(g.template).obstacle(pod)) != "":
-			reasons[newRoom(g.template).obstacle(pod)]++
+		case sick(g) > a.flag("ok-total-unready-count", 3) && a.Behaviour != IgnoresHealth:
+			reasons["not ready for scale-up"]++
+			a.log("W", "orchestrator.go:596", "Node group %s is not ready for scaleup - unhealthy", g.id())
+		case a.overLimit(total, g) != "":
+			reasons[a.overLimit(total, g)]++
+		case a.tolerable(a.futureObstacle(g, pod, all)) != "":
+			reasons[a.futureObstacle(g, pod, all)]++
 		default:
 			options = append(options, g)
 		}
@@ -501,6 +602,9 @@ func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructu
 	size := func(g *group) int {
 		if a.Behaviour == Unbalanced {
 			return 0
+		}
+		if a.Behaviour == SkipsEmpty && len(g.nodes) == 0 {
+			return g.max
 		}
 		return g.size + plan[g]
 	}
@@ -521,10 +625,53 @@ func (a *Autoscaler) choose(groups []*group, plan map[*group]int, pod *unstructu
 	return options[0], ""
 }
 
+// flag returns the number that a flag has, or the default.
+func (a *Autoscaler) flag(name string, usual int) int {
+	if n, err := strconv.Atoi(a.flags[name]); err == nil {
+		return n
+	}
+	return usual
+}
+
+// overLimit returns which limit of the cluster a node of the group would exceed; empty for none.
+func (a *Autoscaler) overLimit(total totals, g *group) string {
+	if a.Behaviour == IgnoresResources {
+		return ""
+	}
+	total.add(g.template)
+	for _, limit := range []struct {
+		flag, name string
+		has        int64
+	}{{"cores-total", "cpu", total.cpu / 1000}, {"memory-total", "memory", total.memory >> 30}} {
+		_, highest, _ := strings.Cut(a.flags[limit.flag], ":")
+		if n, err := strconv.ParseInt(highest, 10, 64); err == nil && limit.has > n {
+			return fmt.Sprintf("exceeded quota: %q, resources: %s", "cluster-wide", limit.name)
+		}
+	}
+	return ""
+}
+
+// futureObstacle returns why a pod cannot be on a future node of a group, beside all the nodes
+// that there will be; empty if it can.
+func (a *Autoscaler) futureObstacle(g *group, pod *unstructured.Unstructured, all []*nodeRoom) string {
+	volumes, _, _ := unstructured.NestedSlice(pod.Object, "spec", "volumes")
+	if a.Behaviour == RefusesVolumes && len(volumes) > 0 {
+		return "the pod has a volume"
+	}
+	room := a.future(g)
+	if obstacle := room.obstacle(pod); obstacle != "" {
+		return obstacle
+	}
+	if room.skews(append(slices.Clone(all), room), pod) {
+		return skewed
+	}
+	return ""
+}
+
 // tolerable returns an obstacle, or nothing if the autoscaler ignores it.
 func (a *Autoscaler) tolerable(obstacle string) string {
 	size := strings.HasPrefix(obstacle, "Insufficient")
-	if a.Behaviour == IgnoresSize && size || a.Behaviour == IgnoresTaints && !size {
+	if a.Behaviour == IgnoresDevices && obstacle == noDevices || a.Behaviour == IgnoresVolumes && obstacle == noVolume || a.Behaviour == IgnoresSize && size || a.Behaviour == IgnoresTaints && !size {
 		return ""
 	}
 	return obstacle
@@ -556,6 +703,9 @@ func (a *Autoscaler) priorities() func(*group) int {
 
 // scaleDown removes one node that was unneeded for long enough.
 func (a *Autoscaler) scaleDown(groups []*group, nodes, pods []*unstructured.Unstructured) {
+	if a.Behaviour == BlockedByNodes && slices.ContainsFunc(nodes, func(n *unstructured.Unstructured) bool { return !ready(n) }) {
+		return
+	}
 	unneeded := map[string]time.Time{}
 	done := false
 	for _, g := range groups {
@@ -566,7 +716,13 @@ func (a *Autoscaler) scaleDown(groups []*group, nodes, pods []*unstructured.Unst
 			i := slices.IndexFunc(g.nodes, func(n *unstructured.Unstructured) bool {
 				return n.GetName() == kube.Field(m, "status", "nodeRef", "name")
 			})
-			if i < 0 || m.GetDeletionTimestamp() != nil || !ready(g.nodes[i]) || a.unfinished(g.nodes[i]) || !a.removable(g.nodes[i], nodes, pods) {
+			if i < 0 || m.GetDeletionTimestamp() != nil || !ready(g.nodes[i]) || a.unfinished(g.nodes[i]) {
+				continue
+			}
+			if !a.removable(g.nodes[i], nodes, pods) {
+				if a.Behaviour == StopsAtFirst {
+					return
+				}
 				continue
 			}
 			node := g.nodes[i]
@@ -636,8 +792,12 @@ func (a *Autoscaler) evict(pod *unstructured.Unstructured) {
 
 // removable reports whether the pods of a node fit elsewhere and may be evicted.
 func (a *Autoscaler) removable(node *unstructured.Unstructured, nodes, pods []*unstructured.Unstructured) bool {
+	if a.Behaviour == IgnoresUse {
+		return true
+	}
 	var here []*unstructured.Unstructured
 	var used int64
+	pods = a.countingPods(pods)
 	for _, p := range pods {
 		if kube.Field(p, "spec", "nodeName") == node.GetName() {
 			here = append(here, p)
@@ -647,7 +807,7 @@ func (a *Autoscaler) removable(node *unstructured.Unstructured, nodes, pods []*u
 	if 2*used >= memory(node.Object, "status", "allocatable", "memory") {
 		return false
 	}
-	others := nodeRooms(slices.DeleteFunc(slices.Clone(nodes), func(n *unstructured.Unstructured) bool { return n.GetName() == node.GetName() }), pods)
+	others := a.Cluster.nodeRooms(slices.DeleteFunc(slices.Clone(nodes), func(n *unstructured.Unstructured) bool { return n.GetName() == node.GetName() }), pods)
 	for _, p := range here {
 		if why := a.blocked(p, pods); why != "" {
 			a.log("I", "cluster.go:158", "node %s cannot be removed: %s", node.GetName(), why)
@@ -672,7 +832,7 @@ func (a *Autoscaler) blocked(pod *unstructured.Unstructured, pods []*unstructure
 		return ""
 	}
 	for _, b := range a.Cluster.budgets(pod) {
-		if !b.allows(pods) {
+		if !b.allows(pods) || a.Behaviour == HeedsAnyPDB {
 			return fmt.Sprintf("not enough pod disruption budget to move %s/%s", pod.GetNamespace(), pod.GetName())
 		}
 	}

@@ -52,8 +52,13 @@ var kinds = []schema.GroupVersionKind{
 	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "Machine"},
 	{Group: "bootstrap.cluster.x-k8s.io", Version: "v1beta2", Kind: "KubeadmConfigTemplate"},
 	{Group: "infrastructure.cluster.x-k8s.io", Version: "v1beta2", Kind: "DevMachineTemplate"},
-	hollow.Templates.WithVersion("v1beta2"),
+	{Group: "cluster.x-k8s.io", Version: "v1beta2", Kind: "MachineHealthCheck"},
+	hollow.Templates.WithVersion("v1beta2"), {Group: hollow.Templates.Group, Version: "v1beta2", Kind: hollowMachine},
+	kube.DeviceClasses.WithVersion(kube.DevicesVersion), {Group: kube.DeviceClasses.Group, Version: kube.DevicesVersion, Kind: "ResourceClaimTemplate"},
 }
+
+// hollowMachine is the kind of the machines that the lab's controller plays.
+const hollowMachine = "HollowMachine"
 
 // objects is a cluster with a control plane and one worker. The autoscaler does not
 // scale the worker's group.

@@ -146,7 +146,8 @@ func (c *Cluster) runMachines(ctx context.Context) {
 		for _, m := range machines {
 			c.runMachine(ctx, g, m, nodes)
 		}
-		c.scale(g, machines, nodes)
+		c.checkHealth(machines)
+		c.scale(ctx, g, machines, nodes)
 	}
 	// The machines of groups that are gone.
 	for _, machines := range of {
@@ -174,6 +175,9 @@ func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstruc
 				}
 			}
 		}
+		if hollow.IsMachine(m) {
+			c.remove(c.find(hollowMachine, m.GetName()))
+		}
 		c.remove(m)
 		return
 	}
@@ -183,16 +187,68 @@ func (c *Cluster) runMachine(ctx context.Context, group, m *unstructured.Unstruc
 	if _, fails := m.GetAnnotations()[neverJoins]; fails {
 		return
 	}
+	spec := hollow.Spec{}
+	if hollow.Is(group) {
+		spec = c.hollow(ctx, group)
+	}
 	switch node := nodes[name]; {
 	case node == nil && time.Since(m.GetCreationTimestamp().Time) >= joinTime:
 		node = c.template(group)
 		c.register(ctx, group, node)
+		setManagedLabels(group, node)
 		node.SetName("node-" + m.GetName())
 		c.create(node)
 		c.since[m.GetUID()] = time.Now()
 		c.patch(m, map[string]any{"status": map[string]any{"phase": "Running", "nodeRef": map[string]any{"name": node.GetName()}}})
+	case node != nil && c.hollowState(m) != "":
+		c.patch(node, map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "Unknown"}}}})
+	case node != nil && isLate(node) && time.Since(c.since[m.GetUID()]) >= readyTime+spec.Lifecycle.LateAfter.Duration:
+		devices := map[string]any{}
+		for name, amount := range spec.Node.Late {
+			devices[string(name)] = amount.String()
+		}
+		c.patch(node, map[string]any{"metadata": map[string]any{"annotations": map[string]any{lateDevices: nil}}, "status": map[string]any{"allocatable": devices}})
 	case node != nil && !ready(node) && time.Since(c.since[m.GetUID()]) >= readyTime:
 		c.patch(node, map[string]any{"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}})
+	}
+}
+
+// isLate reports whether a node has devices that are not there yet.
+func isLate(node *unstructured.Unstructured) bool {
+	_, late := node.GetAnnotations()[lateDevices]
+	return late
+}
+
+// setManagedLabels gives a node the labels of a group's machines that Cluster API copies to nodes.
+func setManagedLabels(group, node *unstructured.Unstructured) {
+	of, _, _ := unstructured.NestedStringMap(group.Object, "spec", "template", "metadata", "labels")
+	labels := node.GetLabels()
+	for key, value := range of {
+		if strings.HasPrefix(key, clusterv1.ManagedNodeLabelDomain+"/") {
+			labels[key] = value
+		}
+	}
+	node.SetLabels(labels)
+}
+
+// hollowState returns the state of a hollow machine, such as hollow.Failed; empty for one that is
+// well, and for other machines.
+func (c *Cluster) hollowState(m *unstructured.Unstructured) string {
+	if !hollow.IsMachine(m) {
+		return ""
+	}
+	return c.find(hollowMachine, m.GetName()).GetAnnotations()["caslab.local/hollow-state"]
+}
+
+// checkHealth deletes the failed machines that a MachineHealthCheck selects.
+func (c *Cluster) checkHealth(machines []*unstructured.Unstructured) {
+	for _, check := range c.list("MachineHealthCheck") {
+		selector, _, _ := unstructured.NestedStringMap(check.Object, "spec", "selector", "matchLabels")
+		for _, m := range machines {
+			if m.GetDeletionTimestamp() == nil && hasLabels(m, selector) && c.hollowState(m) == hollow.Failed {
+				c.delete(m)
+			}
+		}
 	}
 }
 
@@ -217,8 +273,24 @@ func (c *Cluster) hollow(ctx context.Context, group *unstructured.Unstructured) 
 // neverJoins is the annotation of a machine whose bootstrap data fails.
 const neverJoins = "simulation/never-joins"
 
-// breaks reports whether the bootstrap data of a group's next machine fails.
-func (c *Cluster) breaks(group *unstructured.Unstructured) bool {
+// createHollow creates the hollow machine of a machine.
+func (c *Cluster) createHollow(m *unstructured.Unstructured) {
+	h := &unstructured.Unstructured{Object: map[string]any{}}
+	h.SetAPIVersion(hollow.Templates.Group + "/v1beta2")
+	h.SetKind(hollowMachine)
+	h.SetNamespace(Namespace)
+	h.SetName(m.GetName())
+	h.SetUID(types.UID("hollow-" + m.GetName()))
+	c.server.Put(h)
+	c.patch(m, map[string]any{"spec": map[string]any{"infrastructureRef": map[string]any{"apiGroup": hollow.Templates.Group, "kind": hollowMachine, "name": h.GetName()}}})
+}
+
+// breaks reports whether a group's next machine fails before it becomes a node.
+func (c *Cluster) breaks(ctx context.Context, group *unstructured.Unstructured) bool {
+	if hollow.Is(group) {
+		fail := c.hollow(ctx, group).Lifecycle.Fail
+		return fail != nil && fail.StrVal == "100%"
+	}
 	name := kube.Field(group, "spec", "template", "spec", "bootstrap", "configRef", "name")
 	return slices.ContainsFunc(c.list("KubeadmConfigTemplate"), func(t *unstructured.Unstructured) bool {
 		commands, _, _ := unstructured.NestedStringSlice(t.Object, "spec", "template", "spec", "preKubeadmCommands")
@@ -254,7 +326,7 @@ func outdated(group, m *unstructured.Unstructured) bool {
 
 // scale creates and deletes machines of a group. Machines that are marked for
 // deletion go first. In a rollout, a new machine is ready before an old one goes.
-func (c *Cluster) scale(group *unstructured.Unstructured, machines []*unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
+func (c *Cluster) scale(ctx context.Context, group *unstructured.Unstructured, machines []*unstructured.Unstructured, nodes map[string]*unstructured.Unstructured) {
 	if group.GetName() == "work-md-0" {
 		return
 	}
@@ -282,10 +354,13 @@ func (c *Cluster) scale(group *unstructured.Unstructured, machines []*unstructur
 		m.SetNamespace(Namespace)
 		m.SetName(group.GetName())
 		m.SetLabels(map[string]string{clusterv1.MachineDeploymentNameLabel: group.GetName()})
-		if c.breaks(group) {
+		if c.breaks(ctx, group) {
 			m.SetAnnotations(map[string]string{neverJoins: ""})
 		}
 		c.create(m)
+		if hollow.Is(group) {
+			c.createHollow(m)
+		}
 	}
 	mark := func(m *unstructured.Unstructured) int {
 		if _, ok := m.GetAnnotations()[clusterv1.DeleteMachineAnnotation]; ok {
@@ -299,8 +374,9 @@ func (c *Cluster) scale(group *unstructured.Unstructured, machines []*unstructur
 		}
 		return 1
 	}
+	joined := func(m *unstructured.Unstructured) int { return len(kube.Field(m, "status", "nodeRef", "name")) }
 	slices.SortStableFunc(machines, func(a, b *unstructured.Unstructured) int {
-		return cmp.Or(cmp.Compare(age(a), age(b)), cmp.Compare(mark(a), mark(b)))
+		return cmp.Or(cmp.Compare(age(a), age(b)), cmp.Compare(mark(a), mark(b)), cmp.Compare(min(1, joined(a)), min(1, joined(b))))
 	})
 	surplus := len(machines) - want
 	if surplus == 0 && old > 0 && freshReady && len(machines) > old {

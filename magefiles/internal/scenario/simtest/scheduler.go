@@ -3,7 +3,9 @@ package simtest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +17,13 @@ import (
 )
 
 const capacityPrefix = "capacity.cluster-autoscaler.kubernetes.io/"
+
+// Annotations of simulated nodes. One begins with devicesPrefix, ends with a driver, and has the
+// number of its devices for claims. Another one is on a node whose devices are not there yet.
+const (
+	devicesPrefix = "devices.simulation/"
+	lateDevices   = "simulation/late-devices"
+)
 
 // template returns a future node of a group as the group's annotations describe it.
 func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstructured {
@@ -33,6 +42,12 @@ func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstr
 		}
 	}
 	has := map[string]any{"memory": annotations[capacityPrefix+"memory"], "cpu": annotations[capacityPrefix+"cpu"]}
+	devices := map[string]string{}
+	if number := annotations[capacityPrefix+"gpu-count"]; annotations[capacityPrefix+"dra-driver"] != "" {
+		devices[devicesPrefix+annotations[capacityPrefix+"dra-driver"]] = number
+	} else if number != "" {
+		has[annotations[capacityPrefix+"gpu-type"]] = number
+	}
 	node := &unstructured.Unstructured{Object: map[string]any{
 		"spec": map[string]any{"taints": taints},
 		"status": map[string]any{
@@ -43,6 +58,7 @@ func (c *Cluster) template(group *unstructured.Unstructured) *unstructured.Unstr
 	node.SetAPIVersion("v1")
 	node.SetKind("Node")
 	node.SetLabels(labels)
+	node.SetAnnotations(devices)
 	return node
 }
 
@@ -56,7 +72,15 @@ func (c *Cluster) register(ctx context.Context, group, node *unstructured.Unstru
 			taints = append(taints, map[string]any{"key": t.Key, "value": t.Value, "effect": string(t.Effect)})
 		}
 		node.Object["spec"] = map[string]any{"taints": taints}
-		node.SetLabels(spec.Node.Labels)
+		labels := maps.Clone(spec.Node.Labels)
+		if spec.Node.Zone != "" {
+			labels[corev1.LabelTopologyZone] = spec.Node.Zone
+		}
+		node.SetLabels(labels)
+		for name := range spec.Node.Late {
+			unstructured.RemoveNestedField(node.Object, "status", "allocatable", string(name))
+			node.SetAnnotations(map[string]string{lateDevices: ""})
+		}
 		return
 	}
 	name := kube.Field(group, "spec", "template", "spec", "bootstrap", "configRef", "name")
@@ -94,25 +118,44 @@ func (c *Cluster) register(ctx context.Context, group, node *unstructured.Unstru
 	status["allocatable"], status["capacity"] = has, has
 }
 
-// nodeRoom is a node, its free memory in bytes and cpu in thousandths, and its pods.
+// nodeRoom is a node, what is free on it, and its pods.
 type nodeRoom struct {
-	node      *unstructured.Unstructured
+	cluster *Cluster
+	node    *unstructured.Unstructured
+	// free is memory in bytes, cpu is in thousandths. devices has the numbers of devices by the
+	// names of extended resources, and by those of drivers after devicesPrefix.
 	free, cpu int64
+	devices   map[string]int64
 	pods      []*unstructured.Unstructured
 }
 
-func newRoom(node *unstructured.Unstructured) *nodeRoom {
-	return &nodeRoom{node: node, free: memory(node.Object, "status", "allocatable", "memory"), cpu: millis(node.Object, "status", "allocatable", "cpu")}
+func (c *Cluster) newRoom(node *unstructured.Unstructured) *nodeRoom {
+	r := &nodeRoom{
+		cluster: c, node: node, devices: map[string]int64{},
+		free: memory(node.Object, "status", "allocatable", "memory"), cpu: millis(node.Object, "status", "allocatable", "cpu"),
+	}
+	allocatable, _, _ := unstructured.NestedMap(node.Object, "status", "allocatable")
+	for name := range allocatable {
+		if strings.Contains(name, "/") {
+			r.devices[name] = memory(node.Object, "status", "allocatable", name)
+		}
+	}
+	for name, text := range node.GetAnnotations() {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil && strings.HasPrefix(name, devicesPrefix) {
+			r.devices[name] = n
+		}
+	}
+	return r
 }
 
 // nodeRooms returns the nodes on which pods can be scheduled.
-func nodeRooms(nodes, pods []*unstructured.Unstructured) []*nodeRoom {
+func (c *Cluster) nodeRooms(nodes, pods []*unstructured.Unstructured) []*nodeRoom {
 	var all []*nodeRoom
 	for _, n := range nodes {
 		if kube.Field(n, "spec", "unschedulable") == "true" || !ready(n) {
 			continue
 		}
-		r := newRoom(n)
+		r := c.newRoom(n)
 		for _, p := range pods {
 			if kube.Field(p, "spec", "nodeName") == n.GetName() {
 				r.take(p)
@@ -127,8 +170,18 @@ func nodeRooms(nodes, pods []*unstructured.Unstructured) []*nodeRoom {
 func (r *nodeRoom) take(pod *unstructured.Unstructured) {
 	r.free -= requested(pod.Object)
 	r.cpu -= requestedCPU(pod.Object)
+	for name, n := range r.cluster.devicesOf(pod) {
+		r.devices[name] -= n
+	}
 	r.pods = append(r.pods, pod)
 }
+
+// The obstacles that the simulated autoscaler may ignore.
+const (
+	noDevices = "cannot allocate all claims"
+	noVolume  = "node(s) didn't match PersistentVolume's node affinity"
+	skewed    = "node(s) didn't match pod topology spread constraints"
+)
 
 // obstacle returns why a pod cannot be on the node, in the words of the scheduler; empty if
 // it can.
@@ -146,8 +199,117 @@ func (r *nodeRoom) obstacle(pod *unstructured.Unstructured) string {
 		return "node(s) didn't have free ports for the requested pod ports"
 	case slices.ContainsFunc(r.pods, func(p *unstructured.Unstructured) bool { return apart(pod, p) }):
 		return "node(s) didn't match pod anti-affinity rules"
+	case !r.reachesVolumes(pod):
+		return noVolume
+	}
+	for name, n := range r.cluster.devicesOf(pod) {
+		if r.devices[name] >= n {
+			continue
+		}
+		if strings.HasPrefix(name, devicesPrefix) {
+			return noDevices
+		}
+		return "Insufficient " + name
 	}
 	return ""
+}
+
+// devicesOf returns the numbers of devices that a pod needs, by their names in a nodeRoom.
+func (c *Cluster) devicesOf(pod *unstructured.Unstructured) map[string]int64 {
+	need := map[string]int64{}
+	containers, _, _ := unstructured.NestedSlice(pod.Object, "spec", "containers")
+	for _, container := range containers {
+		requests, _, _ := unstructured.NestedMap(container.(map[string]any), "resources", "requests")
+		for name := range requests {
+			if strings.Contains(name, "/") {
+				need[name] += memory(container.(map[string]any), "resources", "requests", name)
+			}
+		}
+	}
+	claims, _, _ := unstructured.NestedSlice(pod.Object, "spec", "resourceClaims")
+	for _, claim := range claims {
+		template := c.find("ResourceClaimTemplate", fmt.Sprint(claim.(map[string]any)["resourceClaimTemplateName"]))
+		if template == nil {
+			continue
+		}
+		requests, _, _ := unstructured.NestedSlice(template.Object, "spec", "spec", "devices", "requests")
+		for _, request := range requests {
+			exactly := &unstructured.Unstructured{Object: request.(map[string]any)["exactly"].(map[string]any)}
+			class := kube.Field(exactly, "deviceClassName")
+			if c.find("DeviceClass", class) == nil {
+				class += ", which does not exist"
+			}
+			need[devicesPrefix+class] += int64(max(1, number(exactly, "count")))
+		}
+	}
+	return need
+}
+
+// find returns an object by its name; nil if there is none.
+func (c *Cluster) find(kind, name string) *unstructured.Unstructured {
+	all := c.list(kind)
+	i := slices.IndexFunc(all, func(o *unstructured.Unstructured) bool { return o.GetName() == name })
+	if i < 0 {
+		return nil
+	}
+	return all[i]
+}
+
+// reachesVolumes reports whether the volumes of a pod can be attached to the node.
+func (r *nodeRoom) reachesVolumes(pod *unstructured.Unstructured) bool {
+	volumes, _, _ := unstructured.NestedSlice(pod.Object, "spec", "volumes")
+	for _, v := range volumes {
+		name, _, _ := unstructured.NestedString(v.(map[string]any), "persistentVolumeClaim", "claimName")
+		claim := r.cluster.find("PersistentVolumeClaim", name)
+		if claim == nil {
+			continue
+		}
+		volume := r.cluster.find("PersistentVolume", kube.Field(claim, "spec", "volumeName"))
+		terms, _, _ := unstructured.NestedSlice(volume.Object, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
+		for _, term := range terms {
+			for _, expression := range term.(map[string]any)["matchExpressions"].([]any) {
+				e := expression.(map[string]any)
+				if !slices.Contains(e["values"].([]any), any(r.node.GetLabels()[e["key"].(string)])) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// skews reports whether a pod on the node, which is one of all, would break a topology spread
+// constraint of the pod.
+func (r *nodeRoom) skews(all []*nodeRoom, pod *unstructured.Unstructured) bool {
+	constraints, _, _ := unstructured.NestedSlice(pod.Object, "spec", "topologySpreadConstraints")
+	return slices.ContainsFunc(constraints, func(constraint any) bool {
+		o := &unstructured.Unstructured{Object: constraint.(map[string]any)}
+		key := kube.Field(o, "topologyKey")
+		domain := func(r *nodeRoom) string {
+			if key == corev1.LabelHostname {
+				return fmt.Sprintf("%p", r) // future nodes have no name
+			}
+			return r.node.GetLabels()[key]
+		}
+		selector, _, _ := unstructured.NestedStringMap(o.Object, "labelSelector", "matchLabels")
+		counts := map[string]int{}
+		for _, other := range all {
+			if !matchesSelector(other.node, pod) {
+				continue
+			}
+			counts[domain(other)] += 0
+			for _, p := range other.pods {
+				if hasLabels(p, selector) {
+					counts[domain(other)]++
+				}
+			}
+		}
+		fewest := 0
+		if len(counts) >= max(1, number(o, "minDomains")) {
+			fewest = slices.Min(slices.Collect(maps.Values(counts)))
+		}
+		return counts[domain(r)]+1-fewest > max(1, number(o, "maxSkew"))
+	})
 }
 
 // hostPort returns the port of the node that a pod takes; empty for none.
@@ -210,7 +372,7 @@ func admitsPod(node, pod *unstructured.Unstructured) bool {
 func placePod(all []*nodeRoom, pod *unstructured.Unstructured) *nodeRoom {
 	var best *nodeRoom
 	for _, r := range all {
-		if r.obstacle(pod) == "" && (best == nil || r.free > best.free) {
+		if r.obstacle(pod) == "" && !r.skews(all, pod) && (best == nil || r.free > best.free) {
 			best = r
 		}
 	}
@@ -225,7 +387,7 @@ func isPending(pod *unstructured.Unstructured) bool { return kube.Field(pod, "sp
 // schedule assigns pending pods to nodes.
 func (c *Cluster) schedule() {
 	pods := c.list("Pod")
-	all := nodeRooms(c.list("Node"), pods)
+	all := c.nodeRooms(c.list("Node"), pods)
 	// The most important pods are the first.
 	slices.SortStableFunc(pods, func(a, b *unstructured.Unstructured) int { return c.priority(b) - c.priority(a) })
 	for _, p := range pods {
@@ -234,7 +396,31 @@ func (c *Cluster) schedule() {
 		}
 		if r := placePod(all, p); r != nil {
 			c.patch(p, map[string]any{"spec": map[string]any{"nodeName": r.node.GetName()}, "status": map[string]any{"phase": "Running"}})
+		} else {
+			c.preempt(all, p)
 		}
+	}
+}
+
+// preempt removes less important pods from a node, if a pod has room there without them.
+func (c *Cluster) preempt(all []*nodeRoom, pod *unstructured.Unstructured) {
+	for _, r := range all {
+		var victims []*unstructured.Unstructured
+		left := c.newRoom(r.node)
+		for _, p := range r.pods {
+			if c.priority(p) < c.priority(pod) {
+				victims = append(victims, p)
+			} else {
+				left.take(p)
+			}
+		}
+		if len(victims) == 0 || left.obstacle(pod) != "" {
+			continue
+		}
+		for _, p := range victims {
+			c.remove(p)
+		}
+		return
 	}
 }
 
