@@ -25,7 +25,7 @@ readonly ref='^[A-Za-z0-9][A-Za-z0-9._/+@-]{0,249}$'
 readonly names='^[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*$'
 readonly artifact='^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'
 readonly number='^[1-9][0-9]{0,2}$'
-readonly minutes_max=75 repeat_max=100
+readonly minutes_max=75 repeat_max=100 parallel_max=16
 
 # The inputs by their names, and their results.
 declare -A in=()
@@ -193,6 +193,8 @@ main() {
 	esac
 	up_to "$repeat_max" repeat
 	output repeat "${in[repeat]}"
+	up_to "$parallel_max" parallel
+	output parallel "${in[parallel]}"
 	base "${autoscaler:-${in[autoscaler-version]-}}"
 	up_to "$minutes_max" timeout-minutes
 	[[ ${in[artifact]} =~ $artifact ]] || refuse artifact 'want up to 100 letters, digits, dots, hyphens and underscores'

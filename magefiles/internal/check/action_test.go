@@ -44,7 +44,7 @@ var (
 func TestActionOfARelease(t *testing.T) {
 	t.Parallel()
 	c := newComposite(t, map[string]string{"autoscaler-version": "1.35.2", "cluster-api-version": "v1.13.5", "kubernetes-version": "v1.35.4"}).run()
-	wantCalls(t, c, slices.Concat(prepared, ups, []string{"go 'tool' 'mage' 'scenario:run' 'all' '-tags=' '-machines=hollow' '-repeat=1' '-out=OUT'", timeline}, ended)...)
+	wantCalls(t, c, slices.Concat(prepared, ups, []string{"go 'tool' 'mage' 'scenario:run' 'all' '-tags=' '-machines=hollow' '-repeat=1' '-parallel=1' '-out=OUT'", timeline}, ended)...)
 	if c.failed {
 		t.Errorf("the action failed:\n%s", c.console.String())
 	}
@@ -85,14 +85,14 @@ func TestActionOfTrees(t *testing.T) {
 	t.Parallel()
 	c := newComposite(t, map[string]string{
 		"autoscaler-dir": "my tree", "cluster-api-repository": "me/cluster-api", "cluster-api-ref": "refs/pull/7/merge",
-		"scenarios": "scale-up, scale-down", "tags": "scale-up, scale-down", "machines": "docker", "repeat": "10", "base": "1.36.1", "timeout-minutes": "5",
+		"scenarios": "scale-up, scale-down", "tags": "scale-up, scale-down", "machines": "docker", "repeat": "10", "parallel": "4", "base": "1.36.1", "timeout-minutes": "5",
 	})
 	tree := filepath.Join(c.workspace, "my tree")
 	c.write(filepath.Join(tree, "cluster-autoscaler", "go.sum"), "")
 	c.run()
 	wantCalls(t, c, slices.Concat([]string{"uses actions/checkout"}, prepared, ups, []string{
-		"go 'tool' 'mage' 'scenario:run' 'scale-up,scale-down' '-tags=scale-up,scale-down' '-machines=docker' '-repeat=10' '-out=OUT'",
-		"go 'tool' 'mage' 'scenario:compare' '1.36.1' '" + tree + "' '-scenarios=scale-up,scale-down' '-tags=scale-up,scale-down' '-machines=docker' '-out=OUT/compare'",
+		"go 'tool' 'mage' 'scenario:run' 'scale-up,scale-down' '-tags=scale-up,scale-down' '-machines=docker' '-repeat=10' '-parallel=4' '-out=OUT'",
+		"go 'tool' 'mage' 'scenario:compare' '1.36.1' '" + tree + "' '-scenarios=scale-up,scale-down' '-tags=scale-up,scale-down' '-machines=docker' '-parallel=4' '-out=OUT/compare'",
 		timeline,
 	}, ended)...)
 	if got := c.with["Tree of Cluster API"]; got["repository"] != "me/cluster-api" || got["ref"] != "refs/pull/7/merge" || got["persist-credentials"] != "false" {
@@ -140,8 +140,8 @@ func TestActionAfterAFailure(t *testing.T) {
 }
 
 const (
-	run     = "go 'tool' 'mage' 'scenario:run' 'all' '-tags=' '-machines=hollow' '-repeat=1' '-out=OUT'"
-	compare = "go 'tool' 'mage' 'scenario:compare' '1.36.1' '1.35.2' '-scenarios=all' '-tags=' '-machines=hollow' '-out=OUT/compare'"
+	run     = "go 'tool' 'mage' 'scenario:run' 'all' '-tags=' '-machines=hollow' '-repeat=1' '-parallel=1' '-out=OUT'"
+	compare = "go 'tool' 'mage' 'scenario:compare' '1.36.1' '1.35.2' '-scenarios=all' '-tags=' '-machines=hollow' '-parallel=1' '-out=OUT/compare'"
 )
 
 // hostile is text that would be executed, or would write an output or a command
@@ -217,6 +217,7 @@ func TestActionRefusesInputsThatContradict(t *testing.T) {
 		"unknown machines":   {inputs: map[string]string{"machines": "virtual"}, want: "want hollow or docker"},
 		"unknown tag":        {inputs: map[string]string{"tags": "scale-up,scale"}, want: "no file in manifests/scenarios has the tag scale"},
 		"number of runs":     {inputs: map[string]string{"repeat": "0"}, want: "from 1 to 100"},
+		"number at once":     {inputs: map[string]string{"parallel": "17"}, want: "from 1 to 16"},
 		"time":               {inputs: map[string]string{"timeout-minutes": "91"}, want: "from 1 to 75"},
 		"another's variable": {inputs: map[string]string{"kubernetes-version": "v1.36.1"}, env: "KUBERNETES_VERSION=v1.35.4", want: "remove one of the two"},
 		"another system":     {env: "RUNNER_OS=macOS", want: "Linux runner"},

@@ -179,6 +179,8 @@ type Options struct {
 	Tags string
 	// Repeat is how often each scenario runs, 1 to maxRepeat; 0 means once.
 	Repeat int
+	// Parallel is how many scenarios run at the same time, 1 to maxParallel; 0 means one.
+	Parallel int
 	// Machines is the kind of machines of the groups that name none: hollow or docker. Empty
 	// means hollow in an environment of the lab, and docker, which are the cluster's own
 	// machines, elsewhere.
@@ -188,9 +190,15 @@ type Options struct {
 // maxRepeat bounds Repeat, so that a mistyped number does not occupy the cluster for days.
 const maxRepeat = 1000
 
+// maxParallel bounds Parallel: more scenarios only wait for one autoscaler and for each other's cool-downs.
+const maxParallel = 16
+
 func (o Options) validate() error {
 	if o.Repeat < 0 || o.Repeat > maxRepeat {
 		return fmt.Errorf("-repeat=%d: want 1 to %d", o.Repeat, maxRepeat)
+	}
+	if o.Parallel < 0 || o.Parallel > maxParallel {
+		return fmt.Errorf("-parallel=%d: want 1 to %d", o.Parallel, maxParallel)
 	}
 	if !slices.Contains([]string{"", scenario.HollowMachines, scenario.DockerMachines}, o.Machines) {
 		return fmt.Errorf("-machines=%s: want %s (nodes that the lab's controller plays, in seconds) or %s (nodes with kubelets)", o.Machines, scenario.HollowMachines, scenario.DockerMachines)
@@ -237,8 +245,8 @@ func (sc *Scenarios) Results(ctx context.Context, names string, o Options) (came
 	if err != nil {
 		return nil, err
 	}
-	if came, err = sc.runScenarios(ctx, c, under, t); came == nil || o.Flags != "" || o.Machines != "" {
-		return came, err // other flags and machines make other seconds
+	if came, err = sc.runScenarios(ctx, c, under, t); came == nil || o.Flags != "" || o.Machines != "" || o.Parallel > 1 {
+		return came, err // other flags and machines, and other scenarios, make other seconds
 	}
 	if err := sc.remember(ctx, came); err != nil {
 		sc.Log.Printf("! the seconds of the scenarios could not be stored: %v", err)
@@ -343,7 +351,7 @@ func (sc *Scenarios) runScenarios(ctx context.Context, c *target.Cluster, under 
 		Workload: c.Workload, Management: c.Management, Namespace: c.Namespace, Cluster: c.Name,
 		ConfigNamespace: c.ConfigNamespace(), PodNamespace: target.PodNamespace, SizePrefix: release.OfAutoscaler(reads).SizePrefix,
 		PrepareHollow: func(ctx context.Context) error { return sc.PrepareHollow(ctx, c) }, Containers: containers,
-		Autoscaler: under, Repeat: t.Repeat, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
+		Autoscaler: under, Repeat: t.Repeat, Parallel: t.Parallel, Versions: versions.Map(), Subscribe: facts.subscribe, Log: sc.Log, Now: sc.Now,
 		AddFact: func(f timeline.Fact) { sc.Timelines.AddFact(c, f) },
 		// After every scenario, so that a run that is killed loses nothing.
 		Report: func(so *results.Results) error {

@@ -21,6 +21,7 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/autoscaler/speech"
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/ops/autoscalers"
@@ -64,6 +65,9 @@ func (sc *Scenarios) newAutoscaler(ctx context.Context, c *target.Cluster, t tri
 	if err != nil {
 		return nil, err
 	}
+	if t.Parallel > 1 {
+		t.overrides = slices.Concat(flagsOfParallel(component.AutoscalerRelease(sc.Config)), t.overrides)
+	}
 	flags, err := sc.Autoscalers.CheckedFlags(ctx, built.Binary, sc.Autoscalers.Settings(c, ""), t.overrides)
 	if err == nil {
 		err = checkVerbosity(flags)
@@ -76,6 +80,17 @@ func (sc *Scenarios) newAutoscaler(ctx context.Context, c *target.Cluster, t tri
 		return &inClusterAutoscaler{compiledAutoscaler: own}, nil
 	}
 	return &hostAutoscaler{compiledAutoscaler: own, resultsDir: t.Out}, nil
+}
+
+// flagsOfParallel returns the flags with which scenarios that run at the same time neither use up
+// the nodes of the others nor delay their scale-downs. The user's flags and those of the
+// scenarios win.
+func flagsOfParallel(v *version.Version) []string {
+	flags := []string{"--max-nodes-total=0"} // no limit
+	if release.OfAutoscaler(v).LocalDelays {
+		flags = append(flags, "--scale-down-delay-type-local=true")
+	}
+	return flags
 }
 
 // foreignAutoscaler is an autoscaler that the lab did not start and does not stop.

@@ -65,12 +65,12 @@ func (c *Cluster) Leftovers(ctx context.Context, ended error) *LeftoversError {
 		if err != nil && !meta.IsNoMatchError(err) {
 			errs = append(errs, err)
 		}
-		objects = slices.DeleteFunc(objects, func(o unstructured.Unstructured) bool { return o.GetLabels()[objectLabel] == "" })
+		objects = slices.DeleteFunc(objects, func(o unstructured.Unstructured) bool { return !c.created(&o) })
 		for i := range objects {
 			leftovers.Left = append(leftovers.Left, kind.Kind+" "+objects[i].GetName())
 		}
 		if len(objects) > 0 {
-			leftovers.Commands = append(leftovers.Commands, fmt.Sprintf("kubectl delete %s %s -l %s", where, kind, objectLabel))
+			leftovers.Commands = append(leftovers.Commands, fmt.Sprintf("kubectl delete %s %s -l %s", where, kind, c.selector()))
 		}
 	}
 	// While the managers are stopped, the API server refuses changes of their objects.

@@ -44,6 +44,9 @@ type Options struct {
 	// Prefix begins the names of groups and workloads. What has this prefix and the
 	// label of scenarios is deleted by CleanUp.
 	Prefix string
+	// Shared is set if other scenarios run at the same time: CleanUp removes only what the
+	// scenario itself created.
+	Shared bool
 	// PrepareHollow makes the cluster ready for hollow machines. Only scenarios with such
 	// machines need it.
 	PrepareHollow func(context.Context) error
@@ -116,9 +119,24 @@ func (c *Cluster) workers(ctx context.Context) ([]corev1.Node, error) {
 // labels returns the labels of what the scenario creates.
 func (c *Cluster) labels() map[string]string { return map[string]string{objectLabel: c.Scenario.Name} }
 
-// ours reports whether a scenario with this prefix created an object.
+// created reports whether an object is to be removed: a scenario created it, and none that runs at
+// the same time.
+func (c *Cluster) created(o *unstructured.Unstructured) bool {
+	creator := o.GetLabels()[objectLabel]
+	return creator != "" && (!c.Shared || creator == c.Scenario.Name)
+}
+
+// selector selects the objects that are to be removed, for kubectl.
+func (c *Cluster) selector() string {
+	if c.Shared {
+		return objectLabel + "=" + c.Scenario.Name
+	}
+	return objectLabel
+}
+
+// ours reports whether an object with this prefix is to be removed.
 func (c *Cluster) ours(o *unstructured.Unstructured) bool {
-	return strings.HasPrefix(o.GetName(), c.Prefix) && o.GetLabels()[objectLabel] != ""
+	return strings.HasPrefix(o.GetName(), c.Prefix) && c.created(o)
 }
 
 // annotated returns a patch that sets annotations; a nil value removes one.

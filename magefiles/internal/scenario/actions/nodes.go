@@ -226,12 +226,14 @@ func (c *Cluster) annotateMachine(ctx context.Context, name string, hook any) er
 	return c.Management.Patch(ctx, kube.Machines, c.Namespace, name, annotated(map[string]any{holdHook: hook}))
 }
 
-// heldMachines returns the names of the machines that scenarios hold.
+// heldMachines returns the names of the machines that scenarios hold, without those of scenarios
+// that run at the same time.
 func (c *Cluster) heldMachines(ctx context.Context) ([]string, error) {
 	machines, err := c.Management.List(ctx, kube.Machines, c.Namespace)
 	var held []string
 	for i := range machines {
-		if _, ok := machines[i].GetAnnotations()[holdHook]; ok {
+		others := c.Shared && !strings.HasPrefix(machines[i].GetLabels()[clusterv1.MachineDeploymentNameLabel], c.Prefix)
+		if _, ok := machines[i].GetAnnotations()[holdHook]; ok && !others {
 			held = append(held, machines[i].GetName())
 		}
 	}

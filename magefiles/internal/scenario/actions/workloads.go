@@ -297,7 +297,7 @@ func (c *Cluster) killPods(ctx context.Context, progress func(string)) error {
 		if err != nil {
 			return err
 		}
-		all = slices.DeleteFunc(all, func(p unstructured.Unstructured) bool { return p.GetLabels()[objectLabel] == "" })
+		all = slices.DeleteFunc(all, func(p unstructured.Unstructured) bool { return !c.created(&p) })
 		if len(all) == 0 {
 			return nil
 		}
@@ -333,7 +333,7 @@ func (c *Cluster) deleteLabelled(ctx context.Context, kind schema.GroupKind) err
 	var errs []error
 	for i := range objects {
 		o := &objects[i]
-		if o.GetLabels()[objectLabel] == "" {
+		if !c.created(o) {
 			continue
 		}
 		if err := client.Delete(ctx, kind, o.GetNamespace(), o.GetName()); err != nil && !apierrors.IsNotFound(err) {

@@ -21,7 +21,7 @@ func (e *engine) runCleanUp(ctx context.Context, r *results.Result) {
 	defer cancel()
 	// The history needs it to know what the clean-up removed.
 	e.addFact(timeline.Step, timeline.CleanUp)
-	step := e.o.Log.Start(timeline.CleanUp, 30*time.Second)
+	step := e.o.Log.Start(e.label+timeline.CleanUp, 30*time.Second)
 	err := e.cluster.CleanUp(limited, step.Progress)
 	if gone := interrupt.Gone(ctx); gone != nil {
 		err = gone

@@ -234,7 +234,7 @@ func (w *world) evalDecisions(d *scenario.DecisionsCheck, base baseline) outcome
 	up, down := 0, 0
 	var seen []string
 	for _, decision := range w.decisions {
-		if !decision.At.After(base.at) || d.Group != "" && !decision.IsAbout(w.prefix+d.Group) {
+		if !decision.At.After(base.at) || !w.isOwn(decision, d.Group) {
 			continue
 		}
 		if decision.Up {
@@ -249,6 +249,16 @@ func (w *world) evalDecisions(d *scenario.DecisionsCheck, base baseline) outcome
 		text += ": " + strings.Join(last(seen, maxHistory), "; ")
 	}
 	return outcome{holds: meets(d.Up, up) && meets(d.Down, down), seen: text}
+}
+
+// isOwn reports whether a decision is about that group, or, if the name is empty, about any group
+// of the scenario. While no fact has the group of a decision, the decision may be one about
+// another scenario that runs at the same time.
+func (w *world) isOwn(d *history.Decision, group string) bool {
+	if group != "" {
+		return d.IsAbout(w.prefix + group)
+	}
+	return d.GroupUnknown() && !w.shared || slices.ContainsFunc(w.own, func(name string) bool { return d.IsAbout(w.prefix + name) })
 }
 
 // isAbout reports whether a fact is about what the check names. The caller holds mu.

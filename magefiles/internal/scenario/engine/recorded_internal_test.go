@@ -98,7 +98,7 @@ func TestRolloutAndPauseOfRecordedGroups(t *testing.T) {
 			Management: server.Client(), Namespace: "default", Cluster: capitest.Cluster, Prefix: "sc-", Now: func() time.Time { return now },
 		}
 		s := &scenario.Scenario{Name: "s"}
-		e := &engine{s: s, w: recorded(r), o: o, cluster: o.cluster(s, nil)}
+		e := &engine{s: s, w: recorded(r), o: o, cluster: (&runs{Options: o}).cluster(s, place{prefix: o.Prefix})}
 		do := func(a scenario.Action) {
 			t.Helper()
 			if err := e.do(t.Context(), &a, func(string) {}); err != nil {

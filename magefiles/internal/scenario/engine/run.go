@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	version "github.com/hashicorp/go-version"
 
 	"caslab/magefiles/internal/autoscaler/metrics"
-	"caslab/magefiles/internal/capi/release"
+	releases "caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/actions"
@@ -96,6 +97,9 @@ type Options struct {
 	WriteFacts func(io.Writer, []timeline.Fact)
 	// Repeat is how often each scenario runs, one run after the other. The default is 1.
 	Repeat int
+	// Parallel is how many scenarios may run at the same time. The default is 1. Scenarios that
+	// want the same autoscaler run together, except those that scenario.WhyAlone names.
+	Parallel int
 	// Report is called after every run of a scenario with the results so far, so that a run
 	// that is killed loses nothing. Its error is logged. It is optional.
 	Report func(*results.Results) error
@@ -121,7 +125,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 		o.Prefix = "sc-"
 	}
 	if o.SizePrefix == "" {
-		o.SizePrefix = release.SizePrefix
+		o.SizePrefix = releases.SizePrefix
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -129,73 +133,129 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 	if o.AddFact == nil {
 		o.AddFact = func(timeline.Fact) {}
 	}
-	name, running := o.Autoscaler.Describe()
-	sofar := &results.Results{Autoscaler: name, Started: o.Now(), Versions: o.Versions}
-	if running != nil {
-		sofar.Release = release.Name(running)
+	name, release := o.Autoscaler.Describe()
+	r := &runs{Options: o, all: scenarios, release: release, done: make([][]results.Result, len(scenarios))}
+	r.head = results.Results{Autoscaler: name, Started: o.Now(), Versions: o.Versions}
+	if release != nil {
+		r.head.Release = releases.Name(release)
 	}
 	if o.Repeat > 1 {
-		sofar.Repeat = o.Repeat
+		r.head.Repeat = o.Repeat
 	}
-	for i, s := range scenarios {
-		for run := range max(1, o.Repeat) {
-			which := fmt.Sprintf("scenario %d of %d", i+1, len(scenarios))
-			if o.Repeat > 1 {
-				which += fmt.Sprintf(", run %d of %d", run+1, o.Repeat)
-			}
-			o.Log.Printf("%s: %s: %s", which, s.Name, s.Title)
-			result := o.runOnce(ctx, s, scenarios, running)
-			if o.Repeat > 1 {
-				result.Run = run + 1
-			}
-			sofar.Scenarios = append(sofar.Scenarios, result)
-			sofar.Seconds = results.Seconds(o.Now().Sub(sofar.Started))
-			o.save(sofar)
-			if result.Verdict == results.Skipped {
-				break // the next run would be skipped, too
-			}
+	var err error
+	if o.Parallel > 1 {
+		r.head.Parallel = o.Parallel
+		err = r.runTogether(ctx)
+	} else {
+		for i := range scenarios {
+			r.run(ctx, i, place{Autoscaler: o.Autoscaler, prefix: o.Prefix})
 		}
 	}
 	if ctx.Err() != nil {
-		return sofar, fmt.Errorf("stopped: %w", context.Cause(ctx))
+		err = fmt.Errorf("stopped: %w", context.Cause(ctx))
 	}
-	return sofar, nil
+	return r.sofar(), err
 }
 
-// runOnce runs a scenario once, or skips it, and reports the result. running is the release
-// of the autoscaler.
-func (o Options) runOnce(ctx context.Context, s *scenario.Scenario, all []*scenario.Scenario, running *version.Version) results.Result {
-	why := s.WhySkipped(scenario.Means{Release: running, Controlled: o.Autoscaler.Controlled(), Containers: o.Containers != nil})
+// runs are the runs of all scenarios.
+type runs struct {
+	Options
+	all []*scenario.Scenario
+	// release is that of the autoscaler; nil if it is not known.
+	release *version.Version
+	// head has what is known from the beginning.
+	head results.Results
+
+	mu sync.Mutex
+	// done has the results of the scenarios, in the order of all.
+	done [][]results.Result
+}
+
+// place is where a scenario runs.
+type place struct {
+	Autoscaler
+	// prefix begins the names of its groups and workloads.
+	prefix string
+	// shared is set if other scenarios run at the same time.
+	shared bool
+}
+
+// run runs a scenario, as often as Repeat says. i is its place in all.
+func (r *runs) run(ctx context.Context, i int, where place) {
+	s := r.all[i]
+	for run := range max(1, r.Repeat) {
+		which := fmt.Sprintf("scenario %d of %d", i+1, len(r.all))
+		if r.Repeat > 1 {
+			which += fmt.Sprintf(", run %d of %d", run+1, r.Repeat)
+		}
+		r.Log.Printf("%s: %s: %s", which, s.Name, s.Title)
+		result := r.runOnce(ctx, s, where)
+		if r.Repeat > 1 {
+			result.Run = run + 1
+		}
+		r.add(i, result)
+		if result.Verdict == results.Skipped {
+			break // the next run would be skipped, too
+		}
+	}
+}
+
+// add adds a result of a scenario, and calls Report with the results so far.
+func (r *runs) add(i int, result results.Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done[i] = append(r.done[i], result)
+	r.save()
+}
+
+// save calls Report. The caller holds mu.
+func (r *runs) save() {
+	if r.Report == nil {
+		return
+	}
+	if err := r.Report(r.sofar()); err != nil {
+		r.Log.Printf("! the results so far could not be written: %v", err)
+	}
+}
+
+// sofar returns the results so far. The caller holds mu, or nothing runs any more.
+func (r *runs) sofar() *results.Results {
+	sofar := r.head
+	sofar.Scenarios = slices.Concat(r.done...)
+	sofar.Seconds = results.Seconds(r.Now().Sub(sofar.Started))
+	return &sofar
+}
+
+// runOnce runs a scenario once, or skips it, and reports the result.
+func (r *runs) runOnce(ctx context.Context, s *scenario.Scenario, where place) results.Result {
+	label := ""
+	if where.shared {
+		label = s.Name + ": "
+	}
+	why := s.WhySkipped(scenario.Means{Release: r.release, Controlled: r.Autoscaler.Controlled(), Containers: r.Containers != nil})
 	if ctx.Err() != nil {
 		why = "the run was stopped: " + context.Cause(ctx).Error()
 	}
 	if why != "" {
-		o.Log.Printf("  skipped: %s", why)
+		r.Log.Printf("  %sskipped: %s", label, why)
 		return results.Result{Name: s.Name, Given: s.Given, Title: s.Title, Machines: s.Machines(), Verdict: results.Skipped, Why: why}
 	}
-	e := &engine{o: o, s: s, cluster: o.cluster(s, all), flags: s.Autoscaler.Flags}
-	result := e.applyKnown(e.run(ctx), running)
+	o := r.Options
+	o.Autoscaler, o.Prefix = where.Autoscaler, where.prefix
+	e := &engine{o: o, s: s, shared: where.shared, label: label, cluster: r.cluster(s, where), flags: s.Autoscaler.Flags}
+	result := e.applyKnown(e.run(ctx), r.release)
 	o.markEnd(result)
-	o.report(result)
+	e.report(result)
 	return result
 }
 
 // cluster returns the cluster that a scenario of the run changes.
-func (o Options) cluster(s *scenario.Scenario, all []*scenario.Scenario) *actions.Cluster {
+func (r *runs) cluster(s *scenario.Scenario, where place) *actions.Cluster {
 	return actions.New(actions.Options{
-		Workload: o.Workload, Management: o.Management, Namespace: o.Namespace, Cluster: o.Cluster,
-		ConfigNamespace: o.ConfigNamespace, PodNamespace: o.PodNamespace, SizePrefix: o.SizePrefix, Prefix: o.Prefix, PrepareHollow: o.PrepareHollow, Containers: o.Containers, Now: o.Now,
-	}, s, all)
-}
-
-// save calls Report with the results so far.
-func (o Options) save(sofar *results.Results) {
-	if o.Report == nil {
-		return
-	}
-	if err := o.Report(sofar); err != nil {
-		o.Log.Printf("! the results so far could not be written: %v", err)
-	}
+		Workload: r.Workload, Management: r.Management, Namespace: r.Namespace, Cluster: r.Cluster,
+		ConfigNamespace: r.ConfigNamespace, PodNamespace: r.PodNamespace, SizePrefix: r.SizePrefix, Prefix: where.prefix, Shared: where.shared,
+		PrepareHollow: r.PrepareHollow, Containers: r.Containers, Now: r.Now,
+	}, s, r.all)
 }
 
 // applyKnown replaces the verdict of a scenario that is known to fail with this release.
@@ -239,20 +299,23 @@ func (o Options) markEnd(r results.Result) {
 }
 
 // report logs the end of a scenario.
-func (o Options) report(r results.Result) {
-	o.Log.Printf("  %s %s in %s", r.Verdict.Mark(), r.Verdict, ui.Round(time.Duration(r.Seconds*float64(time.Second))))
+func (e *engine) report(r results.Result) {
+	e.o.Log.Printf("  %s%s %s in %s", e.label, r.Verdict.Mark(), r.Verdict, ui.Round(time.Duration(r.Seconds*float64(time.Second))))
 	if r.Known != "" {
-		o.Log.Printf("    known: %s", r.Known)
+		e.o.Log.Printf("    known: %s", r.Known)
 	}
 	if r.Failure != "" {
-		o.Log.Printf("%s", indent(r.Failure, "    "))
+		e.o.Log.Printf("%s", indent(r.Failure, "    "))
 	}
 }
 
 // engine runs one scenario.
 type engine struct {
-	o       Options
-	s       *scenario.Scenario
+	o Options
+	s *scenario.Scenario
+	// shared is set if other scenarios run at the same time. label then begins the lines of this one.
+	shared  bool
+	label   string
 	cluster *actions.Cluster
 	// flags are those of the scenario with which the autoscaler is started next.
 	flags []string
@@ -270,6 +333,10 @@ type engine struct {
 func (e *engine) run(ctx context.Context) (r results.Result) {
 	r = results.Result{Name: e.s.Name, Given: e.s.Given, Title: e.s.Title, Machines: e.s.Machines(), Verdict: results.Passed, Started: e.o.Now()}
 	e.w = newWorld(e.o.Prefix, e.o.Now)
+	e.w.shared = e.shared
+	for _, g := range e.s.Groups {
+		e.w.own = append(e.w.own, g.Names()...)
+	}
 	unsubscribe := e.o.Subscribe(e.w.addFact)
 	defer unsubscribe()
 	defer func() {
@@ -281,7 +348,7 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 	defer cancel()
 
 	say := "set up"
-	step, began := e.o.Log.Start(say, time.Minute), e.o.Now()
+	step, began := e.o.Log.Start(e.label+say, time.Minute), e.o.Now()
 	err := e.setUp(ctx, step.Progress)
 	step.Done("", err)
 	r.Add(say, e.o.Now().Sub(began), err)
@@ -291,7 +358,7 @@ func (e *engine) run(ctx context.Context) (r results.Result) {
 		}
 		say, began = e.s.Steps[i].Say, e.o.Now()
 		e.addFact(timeline.Step, fmt.Sprintf("%d. %s", i+1, say))
-		step := e.o.Log.Start(fmt.Sprintf("%d. %s", i+1, say), 0)
+		step := e.o.Log.Start(fmt.Sprintf("%s%d. %s", e.label, i+1, say), 0)
 		err = e.step(ctx, &e.s.Steps[i], step.Progress)
 		if err == nil && i == len(e.s.Steps)-1 {
 			err = e.failNeverEvaluated(ctx, e.always)

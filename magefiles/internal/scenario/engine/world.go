@@ -25,6 +25,10 @@ import (
 // change it has the checks evaluated.
 type world struct {
 	prefix string
+	// own has the names of the scenario's groups, without the prefix. shared is set if other
+	// scenarios run at the same time.
+	own    []string
+	shared bool
 	// podNamespace is the usual namespace of workloads.
 	podNamespace string
 	now          func() time.Time

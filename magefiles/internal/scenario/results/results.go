@@ -81,6 +81,8 @@ type Results struct {
 	Versions map[string]string `json:"versions,omitempty"`
 	// Repeat is how often each scenario was to run, if that is more than once.
 	Repeat int `json:"repeat,omitempty"`
+	// Parallel is how many scenarios were to run at the same time, if that is more than one.
+	Parallel int `json:"parallel,omitempty"`
 	// Scenarios has a result for each run of each scenario.
 	Scenarios []Result `json:"scenarios"`
 }
@@ -106,6 +108,9 @@ type Result struct {
 	// Known is why upstream is known to fail. It is set for KnownFailure and
 	// UnexpectedPass.
 	Known string `json:"known,omitempty"`
+	// Beside is the failure of a run at the same time as other scenarios, after which the scenario
+	// ran again alone. The other fields are about the run alone.
+	Beside string `json:"beside,omitempty"`
 	// Failure is the whole text of the failure, with the evidence.
 	Failure string       `json:"failure,omitempty"`
 	Steps   []StepResult `json:"steps,omitempty"`

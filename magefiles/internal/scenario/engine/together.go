@@ -1,0 +1,198 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/results"
+)
+
+// runTogether runs up to Parallel scenarios at the same time. A scenario whose check fails beside
+// others runs again alone, because others may have caused that, and the second verdict counts.
+func (r *runs) runTogether(ctx context.Context) error {
+	preparing, prepare := make(lock, 1), r.PrepareHollow
+	r.PrepareHollow = func(ctx context.Context) error {
+		if err := preparing.take(ctx); err != nil {
+			return err
+		}
+		defer preparing.release()
+		return prepare(ctx)
+	}
+	everything := place{Autoscaler: r.Autoscaler, prefix: r.Prefix}
+	// An earlier run may have had another prefix than the scenarios of this run.
+	if err := r.cluster(&scenario.Scenario{}, everything).CleanUp(ctx, func(string) {}); err != nil {
+		return fmt.Errorf("remove what an earlier run left: %w", err)
+	}
+	var again []int
+	for _, batch := range batches(r.all) {
+		if len(batch) == 1 {
+			r.run(ctx, batch[0], everything)
+			continue
+		}
+		r.runBatch(ctx, batch)
+		for _, i := range batch {
+			if last := r.done[i][len(r.done[i])-1]; r.Repeat <= 1 && last.Verdict == results.Failed && last.Cause == results.CheckFailed {
+				again = append(again, i)
+			}
+		}
+	}
+	for _, i := range again {
+		if ctx.Err() != nil {
+			break // what failed has failed
+		}
+		r.runAgain(ctx, i, everything)
+	}
+	return nil
+}
+
+// batches divides the scenarios, given by their places, into sets that run together, in the order
+// of the first of each.
+func batches(all []*scenario.Scenario) [][]int {
+	var batches [][]int
+	byNeeds := map[string]int{}
+	for i, s := range all {
+		needs := fmt.Sprint(s.Autoscaler.Flags, s.Autoscaler.Environment)
+		n, begun := byNeeds[needs]
+		switch {
+		case s.WhyAlone() != "":
+			batches = append(batches, []int{i})
+		case begun:
+			batches[n] = append(batches[n], i)
+		default:
+			byNeeds[needs] = len(batches)
+			batches = append(batches, []int{i})
+		}
+	}
+	return batches
+}
+
+// runBatch runs scenarios that want the same autoscaler. Each of Parallel lanes runs one of them at
+// a time, and has a prefix of its own.
+func (r *runs) runBatch(ctx context.Context, batch []int) {
+	one := &oneAutoscaler{Autoscaler: r.Autoscaler, lock: make(lock, 1)}
+	defer one.stopForwarding()
+	queue := make(chan int, len(batch))
+	for _, i := range batch {
+		queue <- i
+	}
+	close(queue)
+	var lanes errgroup.Group
+	for n := range min(r.Parallel, len(batch)) {
+		where := place{Autoscaler: one.lane(), prefix: fmt.Sprintf("%s%d-", r.Prefix, n+1), shared: true}
+		lanes.Go(func() error {
+			for i := range queue {
+				r.run(ctx, i, where)
+			}
+			return nil
+		})
+	}
+	_ = lanes.Wait() // no lane returns an error
+}
+
+// runAgain runs a scenario alone that failed beside others, and replaces its result.
+func (r *runs) runAgain(ctx context.Context, i int, where place) {
+	failed := r.done[i][0].Failure
+	r.Log.Printf("%s failed beside other scenarios: it runs again, alone", r.all[i].Name)
+	result := r.runOnce(ctx, r.all[i], where)
+	if result.Verdict == results.Interrupted || result.Verdict == results.Skipped {
+		return // the failure is all that is known
+	}
+	result.Beside = failed
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done[i] = []results.Result{result}
+	r.save()
+}
+
+// lock is a mutex, with the capacity 1, for which one does not wait longer than a context allows.
+type lock chan struct{}
+
+func (l lock) take(ctx context.Context) error {
+	select {
+	case l <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another scenario: %w", context.Cause(ctx))
+	}
+}
+
+func (l lock) release() { <-l }
+
+// oneAutoscaler lets scenarios that run at the same time use one autoscaler, with the same
+// invocation.
+type oneAutoscaler struct {
+	Autoscaler
+	// lock is held while the autoscaler is started.
+	lock  lock
+	lanes []*laneAutoscaler
+	// stop ends the goroutine that forwards the autoscaler's end, and stopped is closed when it
+	// has ended; nil if there is none.
+	stop, stopped chan struct{}
+}
+
+// laneAutoscaler is the autoscaler as one lane sees it.
+type laneAutoscaler struct {
+	*oneAutoscaler
+	ended chan error
+}
+
+// lane adds a lane. All lanes are added before the first of them starts the autoscaler.
+func (o *oneAutoscaler) lane() *laneAutoscaler {
+	l := &laneAutoscaler{o, make(chan error, 1)}
+	o.lanes = append(o.lanes, l)
+	return l
+}
+
+// Start implements Autoscaler. The first lane that starts the autoscaler really does; after the
+// autoscaler ended by itself, it is started again for the next scenario.
+func (l *laneAutoscaler) Start(ctx context.Context, i Invocation) error {
+	if err := l.lock.take(ctx); err != nil {
+		return err
+	}
+	defer l.lock.release()
+	select {
+	case <-l.ended: // that was in the scenario before
+	default:
+	}
+	l.stopForwarding() // Start, too, waits for the end
+	defer l.forward()
+	return l.Autoscaler.Start(ctx, i)
+}
+
+// Ended implements Autoscaler.
+func (l *laneAutoscaler) Ended() <-chan error { return l.ended }
+
+// forward tells every lane when the autoscaler ends by itself.
+func (o *oneAutoscaler) forward() {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	o.stop, o.stopped = stop, stopped
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case err := <-o.Autoscaler.Ended():
+				for _, l := range o.lanes {
+					select {
+					case l.ended <- err:
+					default: // an earlier end is still to be noticed
+					}
+				}
+			case <-stop:
+				return
+			}
+		}
+	}()
+}
+
+// stopForwarding stops what forward started.
+func (o *oneAutoscaler) stopForwarding() {
+	if o.stop == nil {
+		return
+	}
+	close(o.stop)
+	<-o.stopped
+	o.stop = nil
+}
