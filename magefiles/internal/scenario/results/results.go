@@ -232,6 +232,8 @@ func (r Result) why() string {
 		return r.Why + "; known: " + r.Known
 	case r.Known != "":
 		return "known: " + r.Known
+	case r.Why == "" && r.Beside != "":
+		return "it passed alone, and failed at the same time as others"
 	default:
 		return r.Why
 	}

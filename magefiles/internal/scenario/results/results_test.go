@@ -239,6 +239,24 @@ func TestTableAndSummary(t *testing.T) {
 	}
 }
 
+func TestRunsBesideOthersAreInTheTableAndTheSummary(t *testing.T) {
+	t.Parallel()
+	r := &Results{Parallel: 4, Scenarios: []Result{{Name: "a", Verdict: Passed, Beside: "one: did not come true"}}}
+	var table, summary bytes.Buffer
+	if err := errors.Join(r.Table(&table), Summary(&summary, r)); err != nil {
+		t.Fatal(err)
+	}
+	const why = "it passed alone, and failed at the same time as others"
+	if !strings.Contains(table.String(), why) {
+		t.Errorf("the table has no %q:\n%s", why, &table)
+	}
+	for _, want := range []string{why, "<summary>a, at the same time as others</summary>", "one: did not come true"} {
+		if !strings.Contains(summary.String(), want) {
+			t.Errorf("the summary has no %q:\n%s", want, &summary)
+		}
+	}
+}
+
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	a, b := results(), results()

@@ -34,6 +34,7 @@ func (r *Results) verdictSummary(b *strings.Builder) {
 	}
 	for _, s := range r.Scenarios {
 		Details(b, s.Name, s.Failure)
+		Details(b, s.Name+", at the same time as others", s.Beside)
 	}
 }
 
