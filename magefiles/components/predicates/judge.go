@@ -27,14 +27,14 @@ import (
 
 // notJudged are the plugins that are left out, because they read objects that a Request does not
 // have.
-var notJudged = []string{names.DynamicResources, names.GangScheduling}
+var notJudged = []string{names.GangScheduling}
 
 // judge answers a request.
 func judge(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	world := newWorld(r)
-	filters, err := newFilters(ctx, r, world)
+	world, devices := newWorld(r), newDevices(r)
+	filters, err := newFilters(ctx, r, world, devices)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -56,13 +56,16 @@ func judge(ctx context.Context, r Request) (Answer, error) {
 		}
 		for _, t := range r.Templates {
 			node := newNode(&t.Node, t.Pods)
-			world.more = []fwk.NodeInfo{node}
+			world.more, devices.more = []fwk.NodeInfo{node}, pointers(t.ResourceSlices)
 			if found := filters.refusals(ctx, pod, world.all(), world.more)[0]; len(found) > 0 {
 				verdicts[t.Node.Name] = found
 			}
-			world.more = nil
+			world.more, devices.more = nil, nil
 		}
 		if r.Move && first != nil {
+			if err := filters.allocate(ctx, pod, world.nodes, first); err != nil {
+				return Answer{}, err
+			}
 			moved := pod.DeepCopy()
 			moved.Spec.NodeName = first.Node().Name
 			info, err := framework.NewPodInfo(moved)
@@ -95,9 +98,9 @@ type filters []fwk.Plugin
 // scheduler's package, so they are created once.
 var initMetrics = sync.OnceFunc(metrics.InitMetrics)
 
-// newFilters creates the plugins. They read pods and nodes from world, and all other objects from
-// informers.
-func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
+// newFilters creates the plugins. They read pods and nodes from world, the objects of dynamic resource
+// allocation from devices, and all other objects from informers.
+func newFilters(ctx context.Context, r Request, world *world, devices *devices) (filters, error) {
 	config, err := latest.Default()
 	if err != nil {
 		return nil, fmt.Errorf("read the scheduler's default configuration: %w", err)
@@ -107,6 +110,7 @@ func newFilters(ctx context.Context, r Request, world *world) (filters, error) {
 	initMetrics()
 	handle, err := frameworkruntime.NewFramework(ctx, nil, nil,
 		frameworkruntime.WithClientSet(client), frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithSnapshotSharedLister(world),
+		frameworkruntime.WithSharedDRAManager(devices),
 		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())))
 	if err != nil {
 		return nil, fmt.Errorf("prepare the scheduler's plugins: %w", err)
@@ -181,23 +185,22 @@ func (i informer) AddEventHandler(handler cache.ResourceEventHandler) (cache.Res
 
 // objects returns the objects that the plugins read from informers.
 func objects(r Request) []runtime.Object {
-	var all []runtime.Object
-	for i := range r.Namespaces {
-		all = append(all, &r.Namespaces[i])
+	return slices.Concat(
+		asObjects(r.Namespaces), asObjects(r.Claims), asObjects(r.Volumes), asObjects(r.StorageClasses), asObjects(r.CSINodes),
+		asObjects(r.CSIDrivers), asObjects(r.StorageCapacities),
+	)
+}
+
+// asObjects returns pointers to objects of a type.
+func asObjects[T any, P interface {
+	*T
+	runtime.Object
+}](all []T) []runtime.Object {
+	found := make([]runtime.Object, 0, len(all))
+	for i := range all {
+		found = append(found, P(&all[i]))
 	}
-	for i := range r.Claims {
-		all = append(all, &r.Claims[i])
-	}
-	for i := range r.Volumes {
-		all = append(all, &r.Volumes[i])
-	}
-	for i := range r.StorageClasses {
-		all = append(all, &r.StorageClasses[i])
-	}
-	for i := range r.CSINodes {
-		all = append(all, &r.CSINodes[i])
-	}
-	return all
+	return found
 }
 
 // refusals returns the refusals of each candidate, in the order of the candidates. all are the

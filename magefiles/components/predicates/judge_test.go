@@ -182,6 +182,60 @@ ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], 
 				`p a1 VolumeBinding: persistentvolumeclaim "data" not found`, `p a1 VolumeZone: persistentvolumeclaim "data" not found`,
 			}, "\n"),
 		},
+		"a device of a claim": {
+			nodes + gpus + `
+ask: [{metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c}], resourceClaims: [{name: gpu, resourceClaimName: one}]}}]`,
+			"p a1 DynamicResources: cannot allocate all claims\np new-c DynamicResources: cannot allocate all claims\np new-d DynamicResources: cannot allocate all claims",
+		},
+		"more devices than any node has": {
+			nodes + gpus + `
+ask: [{metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c}], resourceClaims: [{name: gpu, resourceClaimName: many}]}}]`,
+			"p a1 DynamicResources: cannot allocate all claims\np b1 DynamicResources: cannot allocate all claims\np new-a DynamicResources: cannot allocate all claims\np new-c DynamicResources: cannot allocate all claims\np new-d DynamicResources: cannot allocate all claims",
+		},
+		"a device class that is not there": {
+			nodes + gpus + `
+closed: [b1]
+ask: [{metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c}], resourceClaims: [{name: gpu, resourceClaimName: classless}]}}]`,
+			"p a1 DynamicResources: request r: device class none does not exist" + everywhereNew("DynamicResources: request r: device class none does not exist"),
+		},
+		"a resource claim that is not there": {
+			nodes + gpus + `
+closed: [b1]
+ask: [{metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c}], resourceClaims: [{name: gpu, resourceClaimName: none}]}}]`,
+			`p a1 DynamicResources: resourceclaims.resource.k8s.io "none" not found` + everywhereNew(`DynamicResources: resourceclaims.resource.k8s.io "none" not found`),
+		},
+		"a claim with a device of another node": {
+			nodes + gpus + `
+ask: [{metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c}], resourceClaims: [{name: gpu, resourceClaimName: used}]}}]`,
+			"p b1 DynamicResources: resourceclaim not available on the node" + everywhereNew("DynamicResources: resourceclaim not available on the node"),
+		},
+		"pods that move to the devices of a node, one after the other": {
+			nodes + gpus + `
+move: true
+ask:
+- {metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c}], resourceClaims: [{name: gpu, resourceClaimName: one}]}}
+- {metadata: {name: q, namespace: default, uid: q}, spec: {containers: [{name: c}], resourceClaims: [{name: gpu, resourceClaimName: two}]}}`,
+			strings.Join([]string{
+				"p a1 DynamicResources: cannot allocate all claims", "p new-c DynamicResources: cannot allocate all claims", "p new-d DynamicResources: cannot allocate all claims",
+				"q a1 DynamicResources: cannot allocate all claims", "q b1 DynamicResources: cannot allocate all claims", "q new-c DynamicResources: cannot allocate all claims", "q new-d DynamicResources: cannot allocate all claims",
+			}, "\n"),
+		},
+		"an extended resource that devices back": {
+			nodes + gpus + `
+ask: [{metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c, resources: {requests: {example.com/gpu: "1"}}}]}}]`,
+			"p a1 DynamicResources: cannot allocate all claims\np new-c DynamicResources: cannot allocate all claims\np new-d DynamicResources: cannot allocate all claims",
+		},
+		"a driver that has no capacity left in a zone": {
+			nodes + templates + `
+csiDrivers: [{metadata: {name: example.com}, spec: {storageCapacity: true}}]
+storageClasses: [{metadata: {name: late}, provisioner: example.com, volumeBindingMode: WaitForFirstConsumer}]
+storageCapacities:
+- {metadata: {name: a, namespace: kube-system}, storageClassName: late, nodeTopology: {matchLabels: {topology.kubernetes.io/zone: a}}, capacity: 1Mi}
+- {metadata: {name: b, namespace: kube-system}, storageClassName: late, nodeTopology: {matchLabels: {topology.kubernetes.io/zone: b}}, capacity: 1Ti}
+claims: [{metadata: {name: data, namespace: default}, spec: {storageClassName: late, resources: {requests: {storage: 1Gi}}}, status: {phase: Pending}}]
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]}}]`,
+			"p a1 VolumeBinding: node(s) did not have enough free storage\np new-a VolumeBinding: node(s) did not have enough free storage\np new VolumeBinding: node(s) did not have enough free storage",
+		},
 		"taints, ports and selectors": {
 			`
 nodes: [{metadata: {name: node}, spec: {taints: [{key: gpu, effect: NoSchedule}], unschedulable: true}, status: {allocatable: {pods: "10"}}}]
@@ -215,6 +269,33 @@ ask:
 	}
 }
 
+// gpus has nodes and templates with devices. The node a1 has no device left. The template new-a has a
+// device, new-c has none, and new-d has one in a pool that is incomplete.
+const gpus = `
+deviceClasses: [{metadata: {name: gpu}, spec: {selectors: [{cel: {expression: 'device.driver == "gpu.example.com"'}}], extendedResourceName: example.com/gpu}}]
+resourceSlices:
+- {metadata: {name: a1}, spec: {driver: gpu.example.com, nodeName: a1, pool: {name: a1, resourceSliceCount: 1}, devices: [{name: gpu-0}]}}
+- {metadata: {name: b1}, spec: {driver: gpu.example.com, nodeName: b1, pool: {name: b1, resourceSliceCount: 1}, devices: [{name: gpu-0}]}}
+- {metadata: {name: b1-x}, spec: {driver: x.example.com, nodeName: b1, pool: {name: b1, resourceSliceCount: 1}, devices: [{name: x-0}]}}
+resourceClaims:
+- {metadata: {name: one, namespace: default, uid: one}, spec: {devices: {requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 1}}]}}}
+- {metadata: {name: two, namespace: default, uid: two}, spec: {devices: {requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 1}}]}}}
+- {metadata: {name: many, namespace: default, uid: many}, spec: {devices: {requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 2}}]}}}
+- {metadata: {name: classless, namespace: default, uid: classless}, spec: {devices: {requests: [{name: r, exactly: {deviceClassName: none, allocationMode: ExactCount, count: 1}}]}}}
+- metadata: {name: used, namespace: default, uid: used}
+  spec: {devices: {requests: [{name: r, exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 1}}]}}
+  status: {allocation: {devices: {results: [{request: r, driver: gpu.example.com, pool: a1, device: gpu-0}]}, nodeSelector: {nodeSelectorTerms: [{matchFields: [{key: metadata.name, operator: In, values: [a1]}]}]}}}
+templates:
+- {node: {metadata: {name: new-a}, status: {allocatable: {cpu: "4", pods: "10"}}}, resourceSlices: [{metadata: {name: new-a}, spec: {driver: gpu.example.com, nodeName: new-a, pool: {name: new-a, resourceSliceCount: 1}, devices: [{name: gpu-0}]}}]}
+- {node: {metadata: {name: new-c}, status: {allocatable: {cpu: "4", pods: "10"}}}}
+- {node: {metadata: {name: new-d}, status: {allocatable: {cpu: "4", pods: "10"}}}, resourceSlices: [{metadata: {name: new-d}, spec: {driver: gpu.example.com, nodeName: new-d, pool: {name: new-d}, devices: [{name: gpu-0}]}}]}
+`
+
+// everywhereNew returns the lines of a refusal of all templates of gpus.
+func everywhereNew(refusal string) string {
+	return "\np new-a " + refusal + "\np new-c " + refusal + "\np new-d " + refusal
+}
+
 // TestRequest reads a request with all fields. The lab's package internal/timeline/predicates has a
 // test that writes it.
 func TestRequest(t *testing.T) {
@@ -224,7 +305,7 @@ func TestRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := strings.Join([]string{
-		"p a NodeResourcesFit: Too many pods", "p a VolumeBinding: node(s) didn't match PersistentVolume's node affinity", "p new NodeResourcesFit: Too many pods",
+		"p a NodeResourcesFit: Too many pods", "p a VolumeBinding: node(s) didn't match PersistentVolume's node affinity", "p a DynamicResources: cannot allocate all claims", "p new NodeResourcesFit: Too many pods",
 	}, "\n")
 	if got := answer(t, string(data)); got != want {
 		t.Errorf("refused:\n%s\nwant:\n%s", got, want)

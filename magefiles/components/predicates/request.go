@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
 )
 
@@ -24,11 +25,18 @@ type Request struct {
 	Closed []string `json:"closed,omitempty"`
 
 	// These are objects as the cluster has them.
-	Namespaces     recorded[corev1.Namespace]             `json:"namespaces,omitempty"`
-	Claims         recorded[corev1.PersistentVolumeClaim] `json:"claims,omitempty"`
-	Volumes        recorded[corev1.PersistentVolume]      `json:"volumes,omitempty"`
-	StorageClasses recorded[storagev1.StorageClass]       `json:"storageClasses,omitempty"`
-	CSINodes       recorded[storagev1.CSINode]            `json:"csiNodes,omitempty"`
+	Namespaces        recorded[corev1.Namespace]             `json:"namespaces,omitempty"`
+	Claims            recorded[corev1.PersistentVolumeClaim] `json:"claims,omitempty"`
+	Volumes           recorded[corev1.PersistentVolume]      `json:"volumes,omitempty"`
+	StorageClasses    recorded[storagev1.StorageClass]       `json:"storageClasses,omitempty"`
+	CSINodes          recorded[storagev1.CSINode]            `json:"csiNodes,omitempty"`
+	CSIDrivers        recorded[storagev1.CSIDriver]          `json:"csiDrivers,omitempty"`
+	StorageCapacities recorded[storagev1.CSIStorageCapacity] `json:"storageCapacities,omitempty"`
+
+	// These are objects of dynamic resource allocation, as resource.k8s.io/v1 has them.
+	ResourceClaims recorded[resourcev1.ResourceClaim] `json:"resourceClaims,omitempty"`
+	DeviceClasses  recorded[resourcev1.DeviceClass]   `json:"deviceClasses,omitempty"`
+	ResourceSlices recorded[resourcev1.ResourceSlice] `json:"resourceSlices,omitempty"`
 }
 
 // recorded are objects as a cluster has them. Fields that Kubernetes has got since are left out, even
@@ -38,10 +46,12 @@ type recorded[T any] []T
 // UnmarshalJSON implements json.Unmarshaler.
 func (r *recorded[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*[]T)(r)) }
 
-// Template is a node that a node group may add, and the pods that would run on it.
+// Template is a node that a node group may add, the pods that would run on it, and the devices that it
+// would have.
 type Template struct {
-	Node corev1.Node  `json:"node"`
-	Pods []corev1.Pod `json:"pods,omitempty"`
+	Node           corev1.Node                        `json:"node"`
+	Pods           []corev1.Pod                       `json:"pods,omitempty"`
+	ResourceSlices recorded[resourcev1.ResourceSlice] `json:"resourceSlices,omitempty"`
 }
 
 // Answer has the refusals of each pod of Request.Ask, in that order.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 
 	"caslab/magefiles/internal/run"
 )
@@ -27,17 +28,24 @@ type Request struct {
 	Closed    []string      `json:"closed,omitempty"`
 
 	// The following are objects as the record has them.
-	Namespaces     []json.RawMessage `json:"namespaces,omitempty"`
-	Claims         []json.RawMessage `json:"claims,omitempty"`
-	Volumes        []json.RawMessage `json:"volumes,omitempty"`
-	StorageClasses []json.RawMessage `json:"storageClasses,omitempty"`
-	CSINodes       []json.RawMessage `json:"csiNodes,omitempty"`
+	Namespaces        []json.RawMessage `json:"namespaces,omitempty"`
+	Claims            []json.RawMessage `json:"claims,omitempty"`
+	Volumes           []json.RawMessage `json:"volumes,omitempty"`
+	StorageClasses    []json.RawMessage `json:"storageClasses,omitempty"`
+	CSINodes          []json.RawMessage `json:"csiNodes,omitempty"`
+	CSIDrivers        []json.RawMessage `json:"csiDrivers,omitempty"`
+	StorageCapacities []json.RawMessage `json:"storageCapacities,omitempty"`
+	ResourceClaims    []json.RawMessage `json:"resourceClaims,omitempty"`
+	DeviceClasses     []json.RawMessage `json:"deviceClasses,omitempty"`
+	ResourceSlices    []json.RawMessage `json:"resourceSlices,omitempty"`
 }
 
-// Template is a node that a node group may add, and the pods that would run on it.
+// Template is a node that a node group may add, the pods that would run on it, and the devices that it
+// would have.
 type Template struct {
-	Node corev1.Node  `json:"node"`
-	Pods []corev1.Pod `json:"pods,omitempty"`
+	Node           corev1.Node                `json:"node"`
+	Pods           []corev1.Pod               `json:"pods,omitempty"`
+	ResourceSlices []resourcev1.ResourceSlice `json:"resourceSlices,omitempty"`
 }
 
 // Answer has the refusals of each pod of Request.Ask, in that order.
