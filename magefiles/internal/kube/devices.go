@@ -8,10 +8,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
+// DevicesGroup is the API group of devices that pods claim.
+const DevicesGroup = "resource.k8s.io"
+
 // Kinds of resource.k8s.io, the API of devices that pods claim.
 var (
-	DeviceClasses  = schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceClass"}
-	ClaimTemplates = schema.GroupKind{Group: "resource.k8s.io", Kind: "ResourceClaimTemplate"}
+	DeviceClasses  = schema.GroupKind{Group: DevicesGroup, Kind: "DeviceClass"}
+	ClaimTemplates = schema.GroupKind{Group: DevicesGroup, Kind: "ResourceClaimTemplate"}
+	ResourceClaims = schema.GroupKind{Group: DevicesGroup, Kind: "ResourceClaim"}
+	ResourceSlices = schema.GroupKind{Group: DevicesGroup, Kind: "ResourceSlice"}
 )
 
 // DevicesVersion is the version in which the lab uses that API. Kubernetes serves it since v1.34.

@@ -21,6 +21,9 @@ var (
 	Volumes        = schema.GroupKind{Kind: "PersistentVolume"}
 	StorageClasses = schema.GroupKind{Group: "storage.k8s.io", Kind: "StorageClass"}
 	CSINodes       = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSINode"}
+	CSIDrivers     = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIDriver"}
+	// StorageCapacities are what is left of a driver's storage, by topology.
+	StorageCapacities = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"}
 
 	// MutatingWebhooks and ValidatingWebhooks are configurations of admission webhooks.
 	MutatingWebhooks   = schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"caslab/magefiles/internal/state"
@@ -159,15 +160,15 @@ func (c *Client) Get(ctx context.Context, kind schema.GroupKind, namespace, name
 	return object, err
 }
 
-// Serves reports whether the API server serves a kind in that version. A
-// discovery that fails is an error, not a no.
-func (c *Client) Serves(ctx context.Context, kind schema.GroupKind, version string) (bool, error) {
-	_, err := c.kinds.mapping(ctx, kind, version)
+// Serves reports whether the API server serves a kind in one of the versions, or in any version if there
+// are none. A discovery that fails is an error, not a no.
+func (c *Client) Serves(ctx context.Context, kind schema.GroupKind, versions ...string) (bool, error) {
+	_, err := c.kinds.mapping(ctx, kind, versions...)
 	if meta.IsNoMatchError(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("find the kind %s in version %s: %w", kind, version, err)
+		return false, fmt.Errorf("find the kind %s in version %s: %w", kind, strings.Join(versions, " or "), err)
 	}
 	return true, nil
 }

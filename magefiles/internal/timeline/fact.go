@@ -26,15 +26,22 @@ const (
 	// Budget is a PodDisruptionBudget. A fact of this kind without a Name says that all
 	// budgets of the cluster are on record.
 	Budget Kind = "budget"
-	// DaemonSet, Namespace, Claim, Volume, StorageClass and CSINode are objects that the
-	// scheduler and the autoscaler read beside pods and nodes. A fact of such a kind without a
-	// Name says that all of its objects are on record.
-	DaemonSet    Kind = "daemonSet"
-	Namespace    Kind = "namespace"
-	Claim        Kind = "claim"
-	Volume       Kind = "volume"
-	StorageClass Kind = "storageClass"
-	CSINode      Kind = "csiNode"
+	// DaemonSet and the kinds after it are objects that the scheduler and the autoscaler read
+	// beside pods and nodes. A fact of such a kind without a Name says that all of its objects are
+	// on record.
+	DaemonSet       Kind = "daemonSet"
+	Namespace       Kind = "namespace"
+	Claim           Kind = "claim"
+	Volume          Kind = "volume"
+	StorageClass    Kind = "storageClass"
+	CSINode         Kind = "csiNode"
+	CSIDriver       Kind = "csiDriver"
+	StorageCapacity Kind = "csiStorageCapacity"
+	// These are objects of dynamic resource allocation.
+	ResourceClaim         Kind = "resourceClaim"
+	ResourceClaimTemplate Kind = "resourceClaimTemplate"
+	ResourceSlice         Kind = "resourceSlice"
+	DeviceClass           Kind = "deviceClass"
 )
 
 // What happened, by kind.

@@ -100,6 +100,13 @@ type Autoscaler struct {
 	// AddsCriticalPods reports whether it expects the pods of DaemonSets with the priority class
 	// system-node-critical on a new node even if the example has none of them, without --force-ds.
 	AddsCriticalPods bool
+	// Devices reports whether it has --enable-dynamic-resource-allocation, without which it does not
+	// look at the devices that pods claim, and AlwaysDevices whether it always looks at them.
+	Devices, AlwaysDevices bool
+	// DevicesOfEmptyGroups reports whether it reads the devices of an empty group from the annotations
+	// of its capacity, and DevicesAsResources whether it knows that devices may give a resource that a
+	// pod requests, as a DeviceClass says.
+	DevicesOfEmptyGroups, DevicesAsResources bool
 	// Expander is the default of --expander.
 	Expander string
 	// DebuggingSnapshots reports whether it serves a snapshot of what it knows, with
@@ -244,6 +251,10 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.30.0"}, func(a *Autoscaler) { a.LocalDelays = true }},
 	// clusterapi_nodegroup.go: GetOptions.
 	{[]string{"1.31.0"}, func(a *Autoscaler) { a.GroupOptions = true }},
+	// /cluster-autoscaler/main.go: enable-dynamic-resource-allocation, false by default.
+	{[]string{"1.32.0"}, func(a *Autoscaler) { a.Devices = true }},
+	// clusterapi_unstructured.go: InstanceResourceSlices.
+	{[]string{"1.33.0"}, func(a *Autoscaler) { a.DevicesOfEmptyGroups = true }},
 	// /cluster-autoscaler/config/flags/flags.go: blocking-system-pod-distruption-timeout.
 	{[]string{"1.33.0"}, func(a *Autoscaler) { a.EvictsSystemPods = true }},
 	// /cluster-autoscaler/simulator/node_info_utils.go: isPreemptingSystemNodeCritical.
@@ -260,6 +271,10 @@ var autoscalers = []change[Autoscaler]{
 	// clusterapi_nodegroup.go: buildTemplateLabels, and clusterapi_unstructured.go:
 	// systemInfoFromInfrastructureObject, which returns an empty NodeSystemInfo.
 	{[]string{"1.35.0"}, func(a *Autoscaler) { a.SystemOfTemplate = true }},
+	// /cluster-autoscaler/config/flags/flags.go: it ends with --enable-dynamic-resource-allocation=false.
+	{[]string{"1.35.0"}, func(a *Autoscaler) { a.AlwaysDevices = true }},
+	// k8s.io/kubernetes in go.mod: the feature gate DRAExtendedResource is on by default from 1.36.
+	{[]string{"1.36.0"}, func(a *Autoscaler) { a.DevicesAsResources = true }},
 	// clusterapi_controller.go: nodeGroups and isScalableResourceAndPaused.
 	// clusterapi_unstructured.go: Taints reads spec.template.spec.taints.
 	{[]string{"1.36.0"}, func(a *Autoscaler) { a.SkipsPaused, a.TemplateTaints = true, true }},

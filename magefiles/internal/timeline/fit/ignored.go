@@ -26,6 +26,9 @@ func (j *Judge) Ignored(p *world.Pod) []Obstacle {
 		found = append(found, Obstacle{"it has scheduling gates", "no scheduling gates"})
 	case len(allowed) > 0 && !slices.Contains(allowed, scheduler):
 		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q is not in --allowed-scheduler-names=%s", scheduler, flags["allowed-scheduler-names"]), "another schedulerName"})
+	case !p.Marked && !slices.Contains(bypassed, scheduler) && len(j.withoutClaims(p)) > 0:
+		missing := j.withoutClaims(p)[0]
+		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q does not try it, and so has not marked it Unschedulable: %s", scheduler, missing.Text), missing.Change})
 	case !p.Marked && !slices.Contains(bypassed, scheduler):
 		change := fmt.Sprintf("a scheduler %q that runs", scheduler)
 		if p.Scheduler != "" {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	klabels "k8s.io/apimachinery/pkg/labels"
 	scheduling "k8s.io/component-helpers/scheduling/corev1"
@@ -37,6 +38,11 @@ type place struct {
 	// node.
 	name string
 	has  []*world.Pod
+	// devices are those that no other node has, and backed are resources that devices may give.
+	devices []resourcev1.ResourceSlice
+	backed  []corev1.ResourceName
+	// blind is set for the node that a group would get if the autoscaler does not look at devices.
+	blind bool
 	// refusals are the refusals of the scheduler's filters.
 	refusals []predicates.Refusal
 	// group is set for the node that a group would get.
@@ -72,6 +78,12 @@ func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
 		}
 		found = append(found, missing...)
 	}
+	if missing := j.missingDevices(p); at.blind {
+		own[predicates.DynamicResources] = true
+	} else if len(missing) > 0 {
+		own[predicates.DynamicResources] = true
+		found = append(found, missing...)
+	}
 	for _, r := range at.refusals {
 		if !own[r.Plugin] { // the lab's own words have amounts and names
 			found = append(found, j.refused(p, r, at))
@@ -84,7 +96,7 @@ func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
 // without words.
 func (j *Judge) fits(p *world.Pod, at place) bool {
 	return len(at.refusals) == 0 && hasRoom(p, at) && j.admits(p, at) && !slices.ContainsFunc(p.HostPorts, func(port string) bool { return slices.Contains(at.ports, port) }) &&
-		len(j.missingClaims(p)) == 0
+		len(j.missingClaims(p)) == 0 && len(j.missingDevices(p)) == 0
 }
 
 // hasRoom reports whether a place has what the pod requests.
@@ -94,11 +106,17 @@ func hasRoom(p *world.Pod, at place) bool {
 	}
 	for name, asked := range p.Requests {
 		all, used := at.allocatable[name], at.used[name]
-		if !asked.IsZero() && asked.MilliValue() > all.MilliValue()-used.MilliValue() {
+		if !asked.IsZero() && !at.mayGive(name) && asked.MilliValue() > all.MilliValue()-used.MilliValue() {
 			return false
 		}
 	}
 	return true
+}
+
+// mayGive reports whether devices may give a resource, of which the place has none otherwise.
+func (at place) mayGive(name corev1.ResourceName) bool {
+	all := at.allocatable[name]
+	return all.IsZero() && slices.Contains(at.backed, name)
 }
 
 // admits reports whether selectors and taints admit the pod, whatever it requests.
@@ -133,7 +151,7 @@ func resources(p *world.Pod, at place) []Obstacle {
 		asked, all, used := p.Requests[name], at.allocatable[name], at.used[name]
 		free := all.MilliValue() - used.MilliValue()
 		missing := asked.MilliValue() - free
-		if asked.IsZero() || missing <= 0 {
+		if asked.IsZero() || missing <= 0 || at.mayGive(name) {
 			continue
 		}
 		if free < 0 {
@@ -301,7 +319,10 @@ func (j *Judge) Room(p *world.Pod) []*world.Node {
 func (j *Judge) place(n *world.Node, p *world.Pod) place {
 	at, known := j.places[n]
 	if !known {
-		at = place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node"}
+		at = place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node", backed: j.backed()}
+		for _, s := range j.Devices.Of(n.Name) {
+			at.devices = append(at.devices, *s)
+		}
 		if g := j.GroupOf(n.Group); g != nil {
 			at.promised = j.capacity(g)
 		}

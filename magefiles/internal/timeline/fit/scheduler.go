@@ -35,10 +35,10 @@ func (j *Judge) Unjudged(p *world.Pod) []string {
 	note(len(p.Claims) > 0 && (!judged || !j.volumesKnown()), "volumes ("+strings.Join(p.Claims, ", ")+")")
 	if judged && j.volumesKnown() {
 		for _, driver := range j.provisioners(p) {
-			note(true, "the capacity that the driver "+driver+" may report for new volumes")
+			note(!j.capacityKnown(driver), "the capacity that the driver "+driver+" may report for new volumes")
 		}
 	}
-	note(len(p.Devices) > 0, "device claims ("+strings.Join(p.Devices, ", ")+")")
+	note(len(p.Devices) > 0 && (!judged || !j.devicesKnown(p)), "device claims ("+deviceNames(p)+")")
 	return found
 }
 
@@ -46,7 +46,7 @@ func (j *Judge) Unjudged(p *world.Pod) []string {
 // package does not.
 func (j *Judge) needsFilters(p *world.Pod) bool {
 	affinity := p.Affinity != nil && (p.Affinity.PodAffinity != nil || p.Affinity.PodAntiAffinity != nil)
-	return len(p.Spread) > 0 || affinity || len(p.Claims) > 0 && j.volumesKnown() || j.avoided(p)
+	return len(p.Spread) > 0 || affinity || len(p.Claims) > 0 && j.volumesKnown() || len(p.Devices) > 0 && j.devicesKnown(p) || j.asksForBacked(p) || j.avoided(p)
 }
 
 // volumesKnown reports whether the record has all objects that the scheduler reads to judge
@@ -70,9 +70,14 @@ func (j *Judge) missingClaims(p *world.Pod) []Obstacle {
 	return missing
 }
 
+// capacityKnown reports whether the record has what a driver reports of the storage that is left, or that
+// it reports nothing.
+func (j *Judge) capacityKnown(driver string) bool {
+	return j.Complete[timeline.CSIDriver] && (j.Complete[timeline.StorageCapacity] || !j.Storage.Tracks(driver))
+}
+
 // provisioners returns the CSI drivers that would provision volumes for the pod. The scheduler asks how
-// much capacity is free of a driver that reports it, but no record has these objects. Source:
-// hasEnoughCapacity in pkg/scheduler/framework/plugins/volumebinding of Kubernetes 1.36.
+// much storage is left of a driver that reports it. Source: hasEnoughCapacity in pkg/scheduler/framework/plugins/volumebinding of Kubernetes 1.36.
 func (j *Judge) provisioners(p *world.Pod) []string {
 	var found []string
 	for _, c := range j.Storage.ClaimsOf(p) {
@@ -98,7 +103,12 @@ func (j *Judge) Consult(ctx context.Context, ask Scheduler, p *world.Pod) error 
 	r := j.request(nil)
 	for _, g := range j.Groups {
 		if next, _, ok := j.next(g, p); ok {
-			r.Templates = append(r.Templates, predicates.Template{Node: predicates.Node(next.name, next.labels, next.taints, next.allocatable), Pods: objects(next.has)})
+			t := predicates.Template{Node: predicates.Node(next.name, next.labels, next.taints, next.allocatable), Pods: objects(next.has)}
+			if j.devicesComplete() {
+				t.ResourceSlices = next.devices
+				r.ResourceClaims = append(r.ResourceClaims, j.claimsLike(next)...)
+			}
+			r.Templates = append(r.Templates, t)
 		}
 	}
 	return j.ask(ctx, ask, r, p)
@@ -125,6 +135,9 @@ func (j *Judge) ask(ctx context.Context, ask Scheduler, r predicates.Request, po
 		if !j.volumesKnown() {
 			r.Ask[i].Spec.Volumes = nil
 		}
+		if !j.devicesKnown(pods[i]) {
+			r.Ask[i].Spec.ResourceClaims = nil
+		}
 	}
 	answer, err := ask(ctx, r)
 	if err != nil {
@@ -145,6 +158,13 @@ func (j *Judge) request(without []*world.Pod) predicates.Request {
 	r := predicates.Request{
 		Nodes: []corev1.Node{}, Namespaces: j.Scheduling[timeline.Namespace], Claims: j.Scheduling[timeline.Claim], Volumes: j.Scheduling[timeline.Volume],
 		StorageClasses: j.Scheduling[timeline.StorageClass], CSINodes: j.Scheduling[timeline.CSINode],
+	}
+	if j.Complete[timeline.CSIDriver] && j.Complete[timeline.StorageCapacity] {
+		// Without capacities, the scheduler would find no storage of a driver that reports them.
+		r.CSIDrivers, r.StorageCapacities = j.Scheduling[timeline.CSIDriver], j.Scheduling[timeline.StorageCapacity]
+	}
+	if j.devicesComplete() {
+		r.ResourceClaims, r.DeviceClasses, r.ResourceSlices = j.claimsWithout(without), j.Scheduling[timeline.DeviceClass], j.Scheduling[timeline.ResourceSlice]
 	}
 	for _, n := range j.Nodes {
 		at := j.place(n, nil)
@@ -172,7 +192,7 @@ func (j *Judge) refused(p *world.Pod, r predicates.Refusal, at place) Obstacle {
 		Pod: p, Node: at.name, Labels: at.labels, Where: at.where, New: at.group,
 		Counts:  func(constraint int) map[string]int { return j.spread(p)[constraint] },
 		Refuser: func() string { return j.refuser(p, at) },
-		Storage: j.Storage,
+		Storage: j.Storage, Devices: j.Devices, Slices: at.devices,
 	})
 	return Obstacle{text, change}
 }

@@ -185,7 +185,7 @@ func TestConsultAsks(t *testing.T) {
 		t.Errorf("a pod that the lab judges was asked for: %+v", asked)
 	}
 	avoiding := shape.Pod{Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: zone, LabelSelector: web}}}}}
-	r := zoned(shape.Pod{Labels: web.MatchLabels, HostPorts: []string{"tcp/80"}, Claims: []string{"data"}, Devices: []string{"gpu"}})
+	r := zoned(shape.Pod{Labels: web.MatchLabels, HostPorts: []string{"tcp/80"}, Claims: []string{"data"}, Devices: []shape.Device{{Name: "gpu"}}})
 	r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "shop/avoids", UID: "a", Node: "n", Shape: shape.Encode(avoiding)})
 	r.Add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"name":"data"}}`)})
 	before := judged(r, start.Add(time.Hour))
@@ -213,7 +213,7 @@ func TestConsultAsks(t *testing.T) {
 	if consult(r); len(asked) != 2 || asked[1].Ask[0].Spec.Volumes[0].PersistentVolumeClaim.ClaimName != "data" {
 		t.Errorf("with all claims on record, asked for %+v", asked[len(asked)-1].Ask)
 	}
-	for name, pod := range map[string]shape.Pod{"devices alone": {Devices: []string{"gpu"}}, "volumes that are not on record": {Claims: []string{"data"}}} {
+	for name, pod := range map[string]shape.Pod{"devices alone": {Devices: []shape.Device{{Name: "gpu"}}}, "volumes that are not on record": {Claims: []string{"data"}}} {
 		if consult(zoned(pod)); len(asked) != 2 {
 			t.Errorf("%s: asked for %+v", name, asked[len(asked)-1].Ask)
 			asked = asked[:2]
@@ -287,15 +287,25 @@ func TestNamespacesThatAreNotOnRecord(t *testing.T) {
 	}
 }
 
-// TestCapacityOfDrivers: a driver on a node may report how much capacity is left for new volumes, which no
-// record has.
+// TestCapacityOfDrivers: a driver on a node may report how much capacity is left for new volumes. A record
+// may lack that.
 func TestCapacityOfDrivers(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct{ claim, drivers, want string }{
-		"a driver":                   {`{}`, `[{"name":"disk.example.com"}]`, "the capacity that the driver disk.example.com may report for new volumes"},
-		"no driver on the nodes":     {`{}`, `[]`, ""},
-		"the claim has its volume":   {`{"volumeName":"v"}`, `[{"name":"disk.example.com"}]`, ""},
-		"the class is not on record": {`{"storageClassName":"other"}`, `[{"name":"disk.example.com"}]`, ""},
+	const disk, unsaid = `[{"name":"disk.example.com"}]`, "the capacity that the driver disk.example.com may report for new volumes"
+	drivers, all := []timeline.Kind{timeline.CSIDriver}, []timeline.Kind{timeline.CSIDriver, timeline.StorageCapacity}
+	for name, tc := range map[string]struct {
+		claim, drivers, reports string
+		complete                []timeline.Kind
+		want                    string
+		told                    int // drivers of which the filters are told
+	}{
+		"a driver":                        {claim: `{}`, drivers: disk, want: unsaid},
+		"no driver on the nodes":          {claim: `{}`, drivers: `[]`},
+		"the claim has its volume":        {claim: `{"volumeName":"v"}`, drivers: disk},
+		"the class is not on record":      {claim: `{"storageClassName":"other"}`, drivers: disk},
+		"a driver that reports nothing":   {claim: `{}`, drivers: disk, reports: "false", complete: drivers},
+		"what it reports is not recorded": {claim: `{}`, drivers: disk, reports: "true", complete: drivers, want: unsaid},
+		"what it reports is on record":    {claim: `{}`, drivers: disk, reports: "true", complete: all, told: 1},
 	} {
 		r := zoned(shape.Pod{Claims: []string{"data"}})
 		if !strings.Contains(tc.claim, "storageClassName") {
@@ -305,13 +315,23 @@ func TestCapacityOfDrivers(t *testing.T) {
 		r.Shaped(timeline.Claim, "default/data", "", json.RawMessage(`{"metadata":{"namespace":"default","name":"data"},"spec":`+tc.claim+`}`))
 		r.Shaped(timeline.StorageClass, "late", "", json.RawMessage(`{"metadata":{"name":"late"},"provisioner":"disk.example.com"}`))
 		r.Shaped(timeline.CSINode, "n", "", json.RawMessage(`{"metadata":{"name":"n"},"spec":{"drivers":`+tc.drivers+`}}`))
-		for _, kind := range []timeline.Kind{timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode} {
+		if tc.reports != "" {
+			r.Shaped(timeline.CSIDriver, "disk.example.com", "", json.RawMessage(`{"metadata":{"name":"disk.example.com"},"spec":{"storageCapacity":`+tc.reports+`}}`))
+		}
+		for _, kind := range append([]timeline.Kind{timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode}, tc.complete...) {
 			r.Add(timeline.Fact{Kind: kind, What: timeline.Shaped})
 		}
 		j := judged(r, start.Add(time.Hour))
 		p := j.PodOf("", "default/p")
-		if err := j.Consult(t.Context(), refuse("VolumeBinding", predicates.NoVolumeHere), p); err != nil {
+		told := 0
+		if err := j.Consult(t.Context(), func(ctx context.Context, q predicates.Request) (predicates.Answer, error) {
+			told = len(q.CSIDrivers)
+			return refuse("VolumeBinding", predicates.NoVolumeHere)(ctx, q)
+		}, p); err != nil {
 			t.Fatal(err)
+		}
+		if told != tc.told {
+			t.Errorf("%s: the filters are told of %d drivers, want %d", name, told, tc.told)
 		}
 		if got := strings.Join(j.Unjudged(p), "; "); got != tc.want {
 			t.Errorf("%s: not judged: %q, want %q", name, got, tc.want)

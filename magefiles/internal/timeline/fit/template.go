@@ -74,17 +74,26 @@ const defaultPods = 110
 // next returns the node that the autoscaler expects if the group grows, and from what it
 // knows that. ok is false if it knows nothing of the group's nodes.
 func (j *Judge) next(g *world.Group, p *world.Pod) (at place, basis string, ok bool) {
-	at = place{where: "the template", by: j.Autoscaler.Title(), group: true, name: "template-node-for-" + g.Name, allocatable: j.capacity(g)}
+	at = place{where: "the template", by: j.Autoscaler.Title(), group: true, name: "template-node-for-" + g.Name, allocatable: j.capacity(g), blind: !j.JudgesDevices()}
+	if j.Autoscaler.Release().DevicesAsResources {
+		at.backed = j.backed()
+	}
 	model, basis := j.model(g, isEnough(at.allocatable))
 	switch {
 	case model != nil:
 		j.fill(&at, model)
+		if r := j.remembered(g); r != nil && r.Node == model {
+			at.devices = like(r.Devices, at.name)
+		} else {
+			at.devices = like(j.Devices.Of(model.Name), at.name)
+		}
 		return at, basis, true
 	case !isEnough(at.allocatable):
 		at.capacity = at.allocatable
 		return at, "", false
 	}
 	j.invent(&at, g, p)
+	at.devices = j.announcedDevices(g, at.name)
 	return at, "by its annotations and its template", true
 }
 

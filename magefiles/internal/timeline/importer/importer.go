@@ -98,6 +98,8 @@ func wanted() string {
 			names = append(names, "events")
 		case strings.HasSuffix(kind.Kind, "s"):
 			names = append(names, kind.Kind+"es")
+		case strings.HasSuffix(kind.Kind, "y"):
+			names = append(names, strings.TrimSuffix(kind.Kind, "y")+"ies")
 		default:
 			names = append(names, kind.Kind+"s")
 		}

@@ -16,6 +16,9 @@ func Scheduling(kind timeline.Kind, o *unstructured.Unstructured, now time.Time)
 	if o.GetNamespace() != "" {
 		f.Name = o.GetNamespace() + "/" + f.Name
 	}
+	if err := shape.CheckDevices(o); err != nil {
+		return f, err
+	}
 	var what any = shape.OfScheduling(o)
 	if kind == timeline.DaemonSet {
 		pod, err := shape.OfDaemonSet(o)

@@ -39,6 +39,11 @@ func Pod(namespace, name, uid, node string, p shape.Pod) corev1.Pod {
 		NodeName: node, Containers: []corev1.Container{container}, NodeSelector: p.NodeSelector, Affinity: p.Affinity, Tolerations: p.Tolerations,
 		TopologySpreadConstraints: p.Spread, Priority: &p.Priority, SchedulerName: cmp.Or(p.Scheduler, corev1.DefaultSchedulerName),
 	}
+	for _, d := range p.Devices {
+		if d.Claim != "" {
+			o.Spec.ResourceClaims = append(o.Spec.ResourceClaims, corev1.PodResourceClaim{Name: d.Name, ResourceClaimName: &d.Claim})
+		}
+	}
 	for _, claim := range p.Claims {
 		o.Spec.Volumes = append(o.Spec.Volumes, corev1.Volume{Name: claim, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}}})
 	}

@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	klabels "k8s.io/apimachinery/pkg/labels"
 	scheduling "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/storage/volume"
 )
@@ -55,6 +57,46 @@ func (s Subject) unbound() (text, change string) {
 		text += ": " + strings.Join(classes, "; ")
 	}
 	return text, "a node where its StorageClass provisions, or a PersistentVolume here"
+}
+
+// full describes that the driver of a claim that has no volume reports too little storage for the node.
+func (s Subject) full() (text, change string) {
+	var texts []string
+	for _, c := range s.Storage.ClaimsOf(s.Pod) {
+		class := s.Storage.Class(c)
+		if c.Spec.VolumeName != "" || class == nil || !s.Storage.Tracks(class.Provisioner) {
+			continue
+		}
+		asked := c.Spec.Resources.Requests[corev1.ResourceStorage]
+		most := s.largest(class.Name)
+		left := "none"
+		if most != nil {
+			if most.Cmp(asked) >= 0 {
+				continue
+			}
+			left = most.String()
+		}
+		texts = append(texts, fmt.Sprintf("its claim %s requests %s of the StorageClass %s, and the driver %s reports %s for %s", c.Name, asked.String(), class.Name, class.Provisioner, left, s.Where))
+	}
+	return "volumes: " + cmp.Or(strings.Join(texts, "; "), "the driver of its claims reports too little storage for "+s.Where), "storage for the driver there, or a smaller claim"
+}
+
+// largest returns the largest volume that a StorageClass has room for on the node, by what its driver
+// reports; nil if it reports nothing for the node. Source: hasEnoughCapacity and capacitySufficient in
+// pkg/scheduler/framework/plugins/volumebinding/binder.go of Kubernetes 1.36.
+func (s Subject) largest(class string) *resource.Quantity {
+	var most *resource.Quantity
+	for _, c := range s.Storage.Capacities {
+		size := cmp.Or(c.MaximumVolumeSize, c.Capacity)
+		selector, err := metav1.LabelSelectorAsSelector(c.NodeTopology)
+		if c.StorageClassName != class || size == nil || c.NodeTopology == nil || err != nil || !selector.Matches(klabels.Set(s.Labels)) {
+			continue
+		}
+		if most == nil || size.Cmp(*most) > 0 {
+			most = size
+		}
+	}
+	return most
 }
 
 // provisions reports whether a StorageClass provisions volumes for the node.

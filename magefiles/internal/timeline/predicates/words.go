@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"caslab/magefiles/internal/timeline"
@@ -29,15 +30,22 @@ type Subject struct {
 	// Refuser names the pods whose anti-affinity refuses the pod, with the topology keys; empty if they
 	// are not known.
 	Refuser func() string
-	// Storage is what the cluster has for volumes.
+	// Storage is what the cluster has for volumes, and Devices what it has for claims of devices.
 	Storage world.Storage
+	Devices world.Devices
+	// Slices are the devices that are on the node, and on no other.
+	Slices []resourcev1.ResourceSlice
 }
 
-// InterPodAffinity is the filter that judges affinity to other pods.
-const InterPodAffinity = "InterPodAffinity"
+// InterPodAffinity is the filter that judges affinity to other pods, and DynamicResources the one that
+// judges claims of devices.
+const (
+	InterPodAffinity = "InterPodAffinity"
+	DynamicResources = "DynamicResources"
+)
 
 // Reasons of the scheduler's filters. Source: pkg/scheduler/framework/plugins of Kubernetes 1.36, the
-// packages interpodaffinity, podtopologyspread and volumebinding.
+// packages interpodaffinity, podtopologyspread, volumebinding and dynamicresources.
 const (
 	AffinityRefuses     = "node(s) didn't match pod affinity rules"
 	AntiAffinityRefuses = "node(s) didn't match pod anti-affinity rules"
@@ -46,6 +54,9 @@ const (
 	SpreadWantsLabel    = "node(s) didn't match pod topology spread constraints (missing required label)"
 	VolumeIsElsewhere   = "node(s) didn't match PersistentVolume's node affinity"
 	NoVolumeHere        = "node(s) didn't find available persistent volumes to bind"
+	StorageIsFull       = "node(s) did not have enough free storage"
+	NoDevicesHere       = "cannot allocate all claims"
+	DevicesAreElsewhere = "resourceclaim not available on the node"
 )
 
 // Words describes the refusal for a reader, in the filter's words if the lab has none for the
@@ -77,6 +88,12 @@ func (r Refusal) Words(s Subject) (text, change string) {
 		return "volumes: " + s.whereVolumesAre() + ", and that does not match " + s.Where, "a node that matches the volume's node affinity"
 	case NoVolumeHere:
 		return s.unbound()
+	case StorageIsFull:
+		return s.full()
+	case NoDevicesHere:
+		return s.lackingDevices()
+	case DevicesAreElsewhere:
+		return s.whereDevicesAre()
 	default:
 		return r.Plugin + ": " + strings.ReplaceAll(reason, "node(s) ", ""), ""
 	}

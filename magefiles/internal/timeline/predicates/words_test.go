@@ -1,10 +1,13 @@
 package predicates
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"caslab/magefiles/internal/timeline/shape"
@@ -94,6 +97,14 @@ func TestWordsOfVolumes(t *testing.T) {
 		return &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: name}, AllowedTopologies: []corev1.TopologySelectorTerm{{MatchLabelExpressions: []corev1.TopologySelectorLabelRequirement{{Key: zone, Values: []string{in}}}}}}
 	}
 	pod := &world.Pod{Name: "default/p", Pod: shape.Pod{Claims: []string{"data", "logs"}}}
+	tracked, size := true, resource.MustParse("10Gi")
+	drivers := []*storagev1.CSIDriver{{ObjectMeta: metav1.ObjectMeta{Name: "disk"}, Spec: storagev1.CSIDriverSpec{StorageCapacity: &tracked}}}
+	late := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "late"}, Provisioner: "disk"}
+	big := claim("logs", "", "late", "")
+	big.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("20Gi")}
+	left := func(in string) *storagev1.CSIStorageCapacity {
+		return &storagev1.CSIStorageCapacity{StorageClassName: "late", Capacity: &size, NodeTopology: &metav1.LabelSelector{MatchLabels: map[string]string{zone: in}}}
+	}
 	here, there := class("here", "a"), class("there", "b")
 	for name, tc := range map[string]struct {
 		reason string
@@ -112,6 +123,14 @@ func TestWordsOfVolumes(t *testing.T) {
 			NoVolumeHere, world.Storage{Claims: []*corev1.PersistentVolumeClaim{claim("data", "", "here", ""), claim("logs", "", "there", "")}, Classes: []*storagev1.StorageClass{here, there}},
 			"volumes: no PersistentVolume for it here, and none can be provisioned: the StorageClass there of its claim logs wants " + zone + " In [b]",
 		},
+		"too little storage is left": {
+			StorageIsFull, world.Storage{Claims: []*corev1.PersistentVolumeClaim{claim("data", "", "late", ""), big}, Classes: []*storagev1.StorageClass{late}, Drivers: drivers, Capacities: []*storagev1.CSIStorageCapacity{left("a"), left("b")}},
+			"volumes: its claim logs requests 20Gi of the StorageClass late, and the driver disk reports 10Gi for the node",
+		},
+		"no storage is left": {
+			StorageIsFull, world.Storage{Claims: []*corev1.PersistentVolumeClaim{big}, Classes: []*storagev1.StorageClass{late}, Drivers: drivers, Capacities: []*storagev1.CSIStorageCapacity{left("b")}},
+			"volumes: its claim logs requests 20Gi of the StorageClass late, and the driver disk reports none for the node",
+		},
 		"a node is chosen": {
 			NoVolumeHere, world.Storage{Claims: []*corev1.PersistentVolumeClaim{claim("data", "", "here", "other"), claim("logs", "", "there", "")}, Classes: []*storagev1.StorageClass{here, there}},
 			"volumes: the scheduler has chosen the node other for the volume of its claim data",
@@ -125,5 +144,24 @@ func TestWordsOfVolumes(t *testing.T) {
 		if got != tc.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, tc.want)
 		}
+	}
+}
+
+// TestWanted: a claim may want several kinds of devices, all of a kind, or one of several kinds.
+func TestWanted(t *testing.T) {
+	t.Parallel()
+	exactly := func(class string, mode resourcev1.DeviceAllocationMode, n int64) resourcev1.DeviceRequest {
+		return resourcev1.DeviceRequest{Exactly: &resourcev1.ExactDeviceRequest{DeviceClassName: class, AllocationMode: mode, Count: n}}
+	}
+	c := &resourcev1.ResourceClaim{}
+	c.Spec.Devices.Requests = []resourcev1.DeviceRequest{
+		exactly("gpu", resourcev1.DeviceAllocationModeExactCount, 1), exactly("nic", resourcev1.DeviceAllocationModeAll, 0),
+		{FirstAvailable: []resourcev1.DeviceSubRequest{{DeviceClassName: "big", Count: 1}, {DeviceClassName: "gpu", Count: 2}}},
+	}
+	if got, want := wanted(c), "1 device of the DeviceClass gpu and all devices of the DeviceClass nic and 1 device of the DeviceClass big or 2 devices of the DeviceClass gpu"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := strings.Join(ClassesOf(c), " "), "gpu nic big"; got != want {
+		t.Errorf("the classes are %s, want %s", got, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/timeline"
@@ -140,6 +141,38 @@ kind: CSINode
 metadata: {name: node-1, uid: i}
 spec: {drivers: []}
 ---
+apiVersion: storage.k8s.io/v1
+kind: CSIDriver
+metadata: {name: disk.example.com, uid: r}
+spec: {storageCapacity: true}
+---
+apiVersion: storage.k8s.io/v1
+kind: CSIStorageCapacity
+metadata: {name: zone-a, namespace: kube-system, uid: sc}
+storageClassName: late
+nodeTopology: {matchLabels: {zone: a}}
+capacity: 1Gi
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: gpu, namespace: shop, uid: rc}
+spec: {devices: {config: [{opaque: {parameters: {secret: x}}}], requests: [{name: r, exactly: {deviceClassName: gpu}}]}}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaimTemplate
+metadata: {name: gpu, namespace: shop, uid: rt}
+spec: {spec: {devices: {requests: [{name: r, exactly: {deviceClassName: gpu}}]}}}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceSlice
+metadata: {name: node-1, uid: rs}
+spec: {driver: gpu.example.com, nodeName: node-1, pool: {name: node-1, generation: 1, resourceSliceCount: 1}, devices: [{name: gpu-0}]}
+---
+apiVersion: resource.k8s.io/v1
+kind: DeviceClass
+metadata: {name: gpu, uid: dc}
+spec: {selectors: [{cel: {expression: device.driver == "gpu.example.com"}}]}
+---
 apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: agent, namespace: shop, uid: d}
@@ -153,9 +186,15 @@ spec: {template: {metadata: {labels: {app: agent}}, spec: {nodeSelector: {gpu: "
 		want := []string{
 			"budget", "claim shop/data",
 			`claim shop/data {"metadata":{"annotations":{"volume.kubernetes.io/selected-node":"a"},"name":"data","namespace":"shop","uid":"c"},"spec":{"storageClassName":"late"},"status":{"phase":"Pending"}}`,
+			`csiDriver disk.example.com {"metadata":{"name":"disk.example.com","uid":"r"},"spec":{"storageCapacity":true}}`,
 			`csiNode node-1 {"metadata":{"name":"node-1","uid":"i"},"spec":{"drivers":[]}}`,
+			`csiStorageCapacity kube-system/zone-a {"capacity":"1Gi","metadata":{"name":"zone-a","namespace":"kube-system","uid":"sc"},"nodeTopology":{"matchLabels":{"zone":"a"}},"storageClassName":"late"}`,
 			`daemonSet shop/agent {"labels":{"app":"agent"},"owner":{"kind":"DaemonSet","name":"agent"},"requests":{"cpu":"200m"},"nodeSelector":{"gpu":"true"}}`,
+			`deviceClass gpu {"metadata":{"name":"gpu","uid":"dc"},"spec":{"selectors":[{"cel":{"expression":"device.driver == \"gpu.example.com\""}}]}}`,
 			`namespace shop {"metadata":{"labels":{"team":"a"},"name":"shop"}}`,
+			`resourceClaim shop/gpu {"metadata":{"name":"gpu","namespace":"shop","uid":"rc"},"spec":{"devices":{"requests":[{"exactly":{"deviceClassName":"gpu"},"name":"r"}]}}}`,
+			`resourceClaimTemplate shop/gpu {"metadata":{"name":"gpu","namespace":"shop","uid":"rt"}}`,
+			`resourceSlice node-1 {"metadata":{"name":"node-1","uid":"rs"},"spec":{"devices":[{"name":"gpu-0"}],"driver":"gpu.example.com","nodeName":"node-1","pool":{"generation":1,"name":"node-1","resourceSliceCount":1}}}`,
 			`storageClass late {"metadata":{"name":"late","uid":"s"},"provisioner":"d","volumeBindingMode":"WaitForFirstConsumer"}`,
 			`volume v {"metadata":{"labels":{"zone":"a"},"name":"v","uid":"v"},"spec":{"csi":{"driver":"d","volumeHandle":"h"}}}`,
 		}
@@ -172,4 +211,32 @@ spec: {template: {metadata: {labels: {app: agent}}, spec: {nodeSelector: {gpu: "
 			}
 		}
 	})
+}
+
+// TestDevicesOfOldClusters: a cluster without the API of devices, or with a version that has other objects, is
+// recorded without a word about it, and its devices do not count as seen.
+func TestDevicesOfOldClusters(t *testing.T) {
+	for name, versions := range map[string][]string{"none": nil, "only an alpha version": {"v1alpha3"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newFixture(t, cluster)
+				for _, kind := range []schema.GroupKind{kube.ResourceClaims, kube.ClaimTemplates, kube.ResourceSlices, kube.DeviceClasses, kube.CSIDrivers, kube.StorageCapacities} {
+					b.server.Undefine(kind)
+					for _, version := range versions {
+						b.server.Define(kind.WithVersion(version))
+					}
+				}
+				b.record(nil) // it reports errors
+				facts, err := timeline.ReadUnsorted(b.File)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range facts {
+					if f.Kind == timeline.ResourceClaim || f.Kind == timeline.ResourceSlice || f.Kind == timeline.DeviceClass {
+						t.Errorf("recorded %+v", f)
+					}
+				}
+			})
+		})
+	}
 }

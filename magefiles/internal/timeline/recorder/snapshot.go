@@ -14,6 +14,7 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/logfacts"
 	"caslab/magefiles/internal/timeline/objectfacts"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 // Snapshot is what somebody saved of a cluster: objects, and the log of its autoscaler.
@@ -39,7 +40,8 @@ type Line struct {
 // recorded: machines know their groups, nodes their machines, and pods their nodes.
 var recordedKinds = []schema.GroupKind{
 	kube.Clusters, kube.MachineDeployments, kube.MachinePools, kube.Machines, kube.Nodes, kube.Budgets, kube.Pods, kube.ConfigMaps, kube.Events,
-	kube.DaemonSets, kube.Namespaces, kube.Claims, kube.Volumes, kube.StorageClasses, kube.CSINodes,
+	kube.DaemonSets, kube.Namespaces, kube.Claims, kube.Volumes, kube.StorageClasses, kube.CSINodes, kube.CSIDrivers, kube.StorageCapacities,
+	kube.ResourceClaims, kube.ClaimTemplates, kube.ResourceSlices, kube.DeviceClasses,
 }
 
 // Kinds returns the kinds of objects that become facts. Infrastructure templates of machines do too,
@@ -56,7 +58,7 @@ func Records(o *unstructured.Unstructured) bool {
 	case kube.Events:
 		return objectfacts.IsFromAutoscaler(o)
 	}
-	return slices.Contains(recordedKinds, kind) || isTemplate(kind)
+	return slices.Contains(recordedKinds, kind) && shape.CheckDevices(o) == nil || isTemplate(kind)
 }
 
 // SnapshotFacts returns the facts of a snapshot of a cluster. It calls onError for each

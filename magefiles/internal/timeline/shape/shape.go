@@ -32,9 +32,10 @@ type Pod struct {
 	Tolerations  []corev1.Toleration               `json:"tolerations,omitempty"`
 	Spread       []corev1.TopologySpreadConstraint `json:"spread,omitempty"`
 	HostPorts    []string                          `json:"hostPorts,omitempty"`
-	// Claims and Devices are the names of its PersistentVolumeClaims and ResourceClaims.
+	// Claims are the names of its PersistentVolumeClaims, and Devices its requests for
+	// ResourceClaims.
 	Claims  []string `json:"claims,omitempty"`
-	Devices []string `json:"devices,omitempty"`
+	Devices []Device `json:"devices,omitempty"`
 	// EmptyDirs and HostPaths are the names of its volumes that are on the node, MemoryDirs
 	// those of its emptyDirs in memory. LocalVolumes stands for EmptyDirs and HostPaths in
 	// records that do not tell them apart.
@@ -138,9 +139,7 @@ func OfPod(pod *corev1.Pod) Pod {
 			p.EmptyDirs = append(p.EmptyDirs, v.Name)
 		}
 	}
-	for _, c := range spec.ResourceClaims {
-		p.Devices = append(p.Devices, c.Name)
-	}
+	p.Devices = devices(pod)
 	return p
 }
 

@@ -45,19 +45,19 @@ spec:
   topologySpreadConstraints:
   - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}
   - {maxSkew: 2, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}
-  resourceClaims: [{name: device}]
+  resourceClaims: [{name: own, resourceClaimName: gpu}, {name: made, resourceClaimTemplateName: t}, {name: none, resourceClaimTemplateName: t}, {name: waits, resourceClaimTemplateName: t}]
   volumes:
   - {name: data, persistentVolumeClaim: {claimName: data-0}}
   - {name: scratch, emptyDir: {}}
   - {name: memory, emptyDir: {medium: Memory}}
   - {name: socket, hostPath: {path: /run/socket}}
   - {name: own, ephemeral: {}}
-status: {phase: Running}`,
+status: {phase: Running, resourceClaimStatuses: [{name: made, resourceClaimName: web-made-x}, {name: none}]}`,
 			`{"labels":{"app":"web"},"annotations":{"cluster-autoscaler.kubernetes.io/safe-to-evict":"false"},"owner":{"kind":"ReplicaSet","name":"web-1"},` +
 				`"requests":{"cpu":"2","memory":"2112Mi"},"nodeSelector":{"tier":"gold"},` +
 				`"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"zone"}]}},` +
 				`"tolerations":[{"key":"gpu","operator":"Exists"}],"spread":[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule"}],"hostPorts":["tcp/80"],` +
-				`"claims":["data-0","web-own"],"devices":["device"],"emptyDirs":["scratch"],"memoryDirs":["memory"],"hostPaths":["socket"],"priority":7,"scheduler":"mine","gated":true}`},
+				`"claims":["data-0","web-own"],"devices":[{"name":"own","claim":"gpu"},{"name":"made","claim":"web-made-x"},{"name":"waits","template":"t"}],"emptyDirs":["scratch"],"memoryDirs":["memory"],"hostPaths":["socket"],"priority":7,"scheduler":"mine","gated":true}`},
 		"deleted": {`metadata: {deletionTimestamp: "2026-11-27T00:00:30Z", deletionGracePeriodSeconds: 30}`, `{"deleted":"2026-11-27T00:00:30Z","grace":30}`},
 		"ended":   {"status: {phase: Succeeded}", `{"ended":true}`},
 	} {

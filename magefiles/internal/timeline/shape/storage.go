@@ -33,9 +33,9 @@ func OfDaemonSet(o *unstructured.Unstructured) (Pod, error) {
 // reads.
 var volumeAnnotations = []string{"pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/", "storage.alpha.kubernetes.io/"}
 
-// OfScheduling returns the fields of a Namespace, PersistentVolumeClaim, PersistentVolume,
-// StorageClass or CSINode that the scheduler's plugins read. It leaves out the kind, most of the
-// metadata, and what only the storage driver reads.
+// OfScheduling returns the fields of a Namespace, of an object of storage, or of one of
+// resource.k8s.io that the scheduler's plugins read. It leaves out the kind, most of the metadata, and
+// what only a driver reads.
 func OfScheduling(o *unstructured.Unstructured) json.RawMessage {
 	metadata := map[string]any{"name": o.GetName()}
 	if o.GetNamespace() != "" {
@@ -59,6 +59,9 @@ func OfScheduling(o *unstructured.Unstructured) json.RawMessage {
 		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "parameters", "mountOptions"}, key) {
 			kept[key] = value
 		}
+	}
+	if o.GroupVersionKind().Group == kube.DevicesGroup {
+		return ofDevices(o, kept)
 	}
 	// Only the driver reads these attributes, and they may name people's systems.
 	unstructured.RemoveNestedField(kept, "spec", "csi", "volumeAttributes")

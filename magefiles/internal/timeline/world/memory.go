@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/timeline"
@@ -37,7 +38,8 @@ func newMemory() *memory {
 
 // example is a node that was an example for new ones of its group until it changed.
 type example struct {
-	node *Node
+	node    *Node
+	devices []*resourcev1.ResourceSlice
 	// groups are the states that the group has had since, each without its template.
 	groups []*Group
 	shape  json.RawMessage // of the last of groups
@@ -51,6 +53,8 @@ type Remembered struct {
 	// autoscaler forgets the node when the group is none of its node groups.
 	Until  time.Time
 	Groups []*Group
+	// Devices are the devices that were on the node, and on no other.
+	Devices []*resourcev1.ResourceSlice
 }
 
 // StableAfter is how long a node must have been Ready before the autoscaler expects new nodes of
@@ -96,7 +100,13 @@ func (m *memory) see(f timeline.Fact, before *object, objects map[string]*object
 		delete(m.examples, f.Name)
 	case f.Kind == timeline.Node && before != nil && before.Group != "" && ends(f) && m.isExample(before, f.Time, a):
 		if n, ok := before.node(); ok {
+			e := &example{node: n, until: f.Time}
 			for _, o := range objects {
+				if o.Kind == timeline.ResourceSlice {
+					if s, ok := decode[resourcev1.ResourceSlice](o); ok && isOn(&s, n.Name) {
+						e.devices = append(e.devices, &s)
+					}
+				}
 				if o.Kind != timeline.Pod || o.Node != n.Name {
 					continue
 				}
@@ -105,7 +115,8 @@ func (m *memory) see(f timeline.Fact, before *object, objects map[string]*object
 				}
 			}
 			slices.SortFunc(n.Pods, func(a, b *Pod) int { return strings.Compare(a.Name, b.Name) })
-			m.examples[before.Group] = &example{node: n, until: f.Time}
+			slices.SortFunc(e.devices, func(a, b *resourcev1.ResourceSlice) int { return strings.Compare(a.Name, b.Name) })
+			m.examples[before.Group] = e
 		}
 	}
 }
@@ -149,7 +160,7 @@ func (m *memory) recall(w *World) {
 	for _, g := range w.Groups {
 		g.Health, g.Backoff = m.health[g.Name], m.backoffs[g.Name]
 		if e := m.examples[g.Name]; e != nil {
-			g.Remembered = &Remembered{Node: e.node, Until: e.until, Groups: e.groups}
+			g.Remembered = &Remembered{Node: e.node, Until: e.until, Groups: e.groups, Devices: e.devices}
 			for _, then := range e.groups {
 				then.Infrastructure = g.Infrastructure
 			}

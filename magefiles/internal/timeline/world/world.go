@@ -42,10 +42,11 @@ type World struct {
 	Machines []*Machine
 	// DaemonSets has a pod of each DaemonSet on record, by name.
 	DaemonSets []*Pod
-	// Scheduling has the namespaces and the objects of storage as the scheduler reads them, and
-	// Storage those of which answers tell.
+	// Scheduling has the namespaces and the objects of storage and of devices as the scheduler reads
+	// them. Storage and Devices have those of which answers tell.
 	Scheduling map[timeline.Kind][]json.RawMessage
 	Storage    Storage
+	Devices    Devices
 	// Namespaces has the labels of namespaces by name.
 	Namespaces map[string]map[string]string
 	// Complete has the kinds of which all objects are on record.
@@ -58,6 +59,9 @@ type Storage struct {
 	Volumes []*corev1.PersistentVolume
 	Classes []*storagev1.StorageClass
 	Nodes   []*storagev1.CSINode
+	// Drivers are the CSIDrivers, and Capacities what they report of the storage that is left.
+	Drivers    []*storagev1.CSIDriver
+	Capacities []*storagev1.CSIStorageCapacity
 }
 
 // Pod is a pod that exists.
@@ -195,8 +199,8 @@ func At(facts []timeline.Fact, at time.Time) *World {
 				memory = newMemory() // the process before took its memory with it
 			}
 			memory.hear(f)
-		case timeline.Pod, timeline.Node, timeline.Group, timeline.Machine, timeline.Template, timeline.Budget,
-			timeline.DaemonSet, timeline.Namespace, timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode:
+		case timeline.Lab:
+		default:
 			if f.What == timeline.Shaped && f.Name == "" {
 				w.Complete[f.Kind] = true
 			}
@@ -376,10 +380,11 @@ func (w *World) build(objects map[string]*object) {
 			if s, ok := decode[shape.Pod](o); ok && s.Owner != nil {
 				w.DaemonSets = append(w.DaemonSets, &Pod{Pod: s, Name: o.Name})
 			}
-		case timeline.Namespace, timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode:
+		default:
 			if o.Shape != nil {
 				w.Scheduling[o.Kind] = append(w.Scheduling[o.Kind], o.Shape)
 				w.Storage.add(o)
+				w.Devices.add(o)
 				if n, ok := decode[corev1.Namespace](o); ok && o.Kind == timeline.Namespace {
 					w.Namespaces[n.Name] = n.Labels
 				}
@@ -444,6 +449,13 @@ func (s Storage) Class(c *corev1.PersistentVolumeClaim) *storagev1.StorageClass 
 	return s.Classes[i]
 }
 
+// Tracks reports whether a CSI driver reports how much storage is left for new volumes.
+func (s Storage) Tracks(driver string) bool {
+	return slices.ContainsFunc(s.Drivers, func(d *storagev1.CSIDriver) bool {
+		return d.Name == driver && d.Spec.StorageCapacity != nil && *d.Spec.StorageCapacity
+	})
+}
+
 // add decodes an object of storage. One that cannot be read is left out.
 func (s *Storage) add(o *object) {
 	switch o.Kind {
@@ -455,6 +467,10 @@ func (s *Storage) add(o *object) {
 		s.Classes = appended(s.Classes, o)
 	case timeline.CSINode:
 		s.Nodes = appended(s.Nodes, o)
+	case timeline.CSIDriver:
+		s.Drivers = appended(s.Drivers, o)
+	case timeline.StorageCapacity:
+		s.Capacities = appended(s.Capacities, o)
 	}
 }
 
