@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,6 +88,7 @@ pods: [{metadata: {name: old, namespace: default, labels: {app: web}}, spec: {no
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
+	all := ""
 	for name, tc := range map[string]struct{ request, want string }{
 		"anti-affinity by host name: a new node of any group takes the pod": {
 			nodes + templates + webOnA1 + `
@@ -266,6 +269,43 @@ ask:
 				t.Errorf("refused:\n%s\nwant:\n%s", got, tc.want)
 			}
 		})
+		all += tc.want + "\n"
+	}
+	// The lab has words for these reasons. Its package internal/timeline/predicates has a test that compares
+	// the list.
+	data, err := os.ReadFile(filepath.Join("testdata", "reasons.json"))
+	var reasons []string
+	if err := errors.Join(err, json.Unmarshal(data, &reasons)); err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range reasons {
+		if !regexp.MustCompile(`(?m): ` + regexp.QuoteMeta(reason) + `( \[[\d ]+\])?$`).MatchString(all) {
+			t.Errorf("no request is refused for the reason %q alone", reason)
+		}
+	}
+}
+
+// TestRecordedAnswers: the answers with which the tests of the lab's package internal/timeline/explain work are
+// those of this program. Those tests write the requests, and the answers anew with the flag -update.
+func TestRecordedAnswers(t *testing.T) {
+	t.Parallel()
+	requests, err := filepath.Glob(filepath.Join("..", "..", "internal", "timeline", "explain", "testdata", "*-request.json"))
+	if err != nil || len(requests) == 0 {
+		t.Fatalf("there are %d requests, %v", len(requests), err)
+	}
+	for _, path := range requests {
+		request, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		want, readErr := os.ReadFile(strings.TrimSuffix(path, "request.json") + "answer.json")
+		if err := errors.Join(run(t.Context(), request, &out), readErr, request.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != string(want) {
+			t.Errorf("%s: the answer is\n%swant\n%s", path, out.String(), want)
+		}
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+// Updating reports whether Check writes the files, for tests that depend on other files too.
+func Updating() bool { return *update }
+
 // Check compares got with a file in the folder testdata of the test's package. With the
 // flag -update, it writes the file.
 func Check(t *testing.T, name, got string) {

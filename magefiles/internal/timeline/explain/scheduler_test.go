@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
@@ -46,16 +49,58 @@ func apart(t *testing.T) []timeline.Fact {
 	return facts
 }
 
-// answered returns a scheduler that gives the answer that the program gave to the request of apart.
-func answered(t *testing.T) fit.Scheduler {
-	return func(_ context.Context, r predicates.Request) (a predicates.Answer, err error) {
-		if request := os.Getenv("CASLAB_REQUEST"); request != "" { // for the program, to answer anew
-			data, err := json.Marshal(r)
-			if err := errors.Join(err, os.WriteFile(request, data, 0o600)); err != nil {
+// claiming returns the recorded facts about the pod seven, after it got a claim for two devices, a node one
+// device, and the group full may have another node.
+func claiming(t *testing.T) []timeline.Fact {
+	t.Helper()
+	facts := recorded(t, "01:12:12")
+	for i, f := range facts {
+		var p shape.Pod
+		var g shape.Group
+		switch {
+		case f.What != timeline.Shaped:
+		case f.Name == "default/seven" && json.Unmarshal(f.Shape, &p) == nil:
+			p.Requests, p.Devices = requests("10m", "10Mi"), []shape.Device{{Name: "gpu", Claim: "seven-gpu"}}
+			facts[i].Shape = shape.Encode(p)
+		case f.Name == "full" && f.Kind == timeline.Group && json.Unmarshal(f.Shape, &g) == nil:
+			g.Annotations[release.SizeAnnotation(release.SizePrefix, "max")] = "2"
+			facts[i].Shape = shape.Encode(g)
+		}
+	}
+	first := facts[0].Time
+	add := func(kind timeline.Kind, name, object string) {
+		f := timeline.Fact{Time: first, Kind: kind, What: timeline.Shaped, Name: name, UID: name, Source: timeline.Watch}
+		if object != "" {
+			f.Shape = json.RawMessage(object)
+		}
+		facts = append([]timeline.Fact{f}, facts...)
+	}
+	const node = "facts-md-0-d4psx-68m8q"
+	add(timeline.ResourceClaim, "default/seven-gpu", `{"metadata":{"namespace":"default","name":"seven-gpu","uid":"c"},"spec":{"devices":{"requests":[{"name":"gpu","exactly":{"deviceClassName":"gpu.example.com","allocationMode":"ExactCount","count":2}}]}}}`)
+	add(timeline.DeviceClass, "gpu.example.com", `{"metadata":{"name":"gpu.example.com"},"spec":{"selectors":[{"cel":{"expression":"device.driver == 'gpu.example.com'"}}]}}`)
+	add(timeline.ResourceSlice, node, `{"metadata":{"name":"`+node+`"},"spec":{"driver":"gpu.example.com","nodeName":"`+node+`","pool":{"name":"`+node+`","generation":1,"resourceSliceCount":1},"devices":[{"name":"gpu-0"}]}}`)
+	for _, kind := range []timeline.Kind{timeline.ResourceClaim, timeline.ResourceClaimTemplate, timeline.ResourceSlice, timeline.DeviceClass} {
+		add(kind, "", "")
+	}
+	return facts
+}
+
+// answered returns a scheduler that gives the answer NAME-answer.json in testdata, which the program gave to
+// the request NAME-request.json. It fails the test if the request is another one. With the flag -update, it
+// writes the request, and asks the program. A test of the program compares its answers to the requests.
+func answered(t *testing.T, name string) fit.Scheduler {
+	return func(ctx context.Context, r predicates.Request) (a predicates.Answer, err error) {
+		golden.Check(t, name+"-request.json", meaning(t, r))
+		path := filepath.Join("testdata", name+"-answer.json")
+		if golden.Updating() {
+			c := exec.CommandContext(ctx, "go", "run", ".")
+			c.Dir, c.Stdin = filepath.Join("..", "..", "..", "components", "predicates"), strings.NewReader(meaning(t, r))
+			answer, err := c.Output()
+			if err := errors.Join(err, os.WriteFile(path, answer, 0o644)); err != nil { //nolint:gosec // a file of the checkout
 				t.Fatal(err)
 			}
 		}
-		data, err := os.ReadFile(filepath.Join("testdata", "predicates.json"))
+		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,15 +108,48 @@ func answered(t *testing.T) fit.Scheduler {
 	}
 }
 
-// TestExplainAsksTheScheduler compares the answer about a pod with an anti-affinity with testdata,
-// and says what is missing if the program cannot be asked.
-func TestExplainAsksTheScheduler(t *testing.T) {
-	t.Parallel()
-	got, err := Text(t.Context(), apart(t), "pod/seven", Options{Scheduler: answered(t)})
+// meaning returns a request as JSON without fields that say nothing.
+func meaning(t *testing.T, r predicates.Request) string {
+	t.Helper()
+	data, err := json.Marshal(r)
+	var fields any
+	if err := errors.Join(err, json.Unmarshal(data, &fields)); err != nil {
+		t.Fatal(err)
+	}
+	said(fields)
+	data, err = json.MarshalIndent(fields, "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden.Check(t, "pod-apart.txt", got)
+	return string(data) + "\n"
+}
+
+// said removes the fields that say nothing from a value, and reports whether anything is left.
+func said(value any) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		maps.DeleteFunc(v, func(_ string, field any) bool { return !said(field) })
+		return len(v) > 0
+	case []any:
+		for _, item := range v {
+			said(item)
+		}
+		return len(v) > 0
+	}
+	return value != nil && value != "" && value != false && value != 0.0
+}
+
+// TestExplainAsksTheScheduler compares the answers about a pod with an anti-affinity, and about one with a
+// claim of devices, with testdata. It says what is missing if the program cannot be asked.
+func TestExplainAsksTheScheduler(t *testing.T) {
+	t.Parallel()
+	for name, facts := range map[string][]timeline.Fact{"apart": apart(t), "devices": claiming(t)} {
+		got, err := Text(t.Context(), facts, "pod/seven", Options{Scheduler: answered(t, name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden.Check(t, "pod-"+name+".txt", got)
+	}
 	offline := func(context.Context, predicates.Request) (predicates.Answer, error) {
 		return predicates.Answer{}, errors.New("compile the scheduler's filters: no network")
 	}

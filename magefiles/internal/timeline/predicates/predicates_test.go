@@ -3,9 +3,11 @@ package predicates
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +44,20 @@ func TestRequest(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("wrote\n%s\nwant\n%s", written, data)
+	}
+}
+
+// TestReasons: the words are for the reasons that a test of the program gets from the filters.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join("..", "..", "..", "components", "predicates", "testdata", "reasons.json"))
+	var want []string
+	if err := errors.Join(err, json.Unmarshal(data, &want)); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(want)
+	if got := slices.Sorted(maps.Keys(words)); !slices.Equal(got, want) {
+		t.Errorf("there are words for\n%s\nand the program's list has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

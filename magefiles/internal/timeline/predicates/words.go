@@ -1,6 +1,7 @@
 package predicates
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,7 +45,8 @@ const (
 	DynamicResources = "DynamicResources"
 )
 
-// Reasons of the scheduler's filters. Source: pkg/scheduler/framework/plugins of Kubernetes 1.36, the
+// Reasons of the scheduler's filters. A test of the program gets each of them from a filter, as its
+// testdata/reasons.json lists them. Source: pkg/scheduler/framework/plugins of Kubernetes 1.36, the
 // packages interpodaffinity, podtopologyspread, volumebinding and dynamicresources.
 const (
 	AffinityRefuses     = "node(s) didn't match pod affinity rules"
@@ -59,23 +61,16 @@ const (
 	DevicesAreElsewhere = "resourceclaim not available on the node"
 )
 
-// Words describes the refusal for a reader, in the filter's words if the lab has none for the
-// reason. change is the smallest change that removes the refusal; empty if none is known.
-func (r Refusal) Words(s Subject) (text, change string) {
-	switch reason := strings.Join(r.Reasons, ", "); reason {
-	case AffinityRefuses:
-		return s.affinity(r.Alone)
-	case AntiAffinityRefuses:
-		return s.antiAffinity(r.Alone)
-	case OthersRefuse:
-		who := s.Refuser()
-		if who == "" {
-			who = "an existing pod"
-		}
-		return "the pod anti-affinity of " + who + " refuses it", "a node away from that pod, or labels that its anti-affinity does not select"
-	case SpreadRefuses:
-		return s.spread(r.Alone)
-	case SpreadWantsLabel:
+// words has the lab's words for reasons, each with the smallest change that removes the refusal. alone is that
+// of the refusal.
+var words = map[string]func(s Subject, alone []int) (text, change string){
+	AffinityRefuses:     Subject.affinity,
+	AntiAffinityRefuses: Subject.antiAffinity,
+	SpreadRefuses:       Subject.spread,
+	OthersRefuse: func(s Subject, _ []int) (text, change string) {
+		return "the pod anti-affinity of " + cmp.Or(s.Refuser(), "an existing pod") + " refuses it", "a node away from that pod, or labels that its anti-affinity does not select"
+	},
+	SpreadWantsLabel: func(s Subject, _ []int) (text, change string) {
 		var missing []string
 		for _, c := range s.Pod.Spread {
 			if _, there := s.Labels[c.TopologyKey]; !there {
@@ -84,19 +79,24 @@ func (r Refusal) Words(s Subject) (text, change string) {
 		}
 		keys := strings.Join(missing, ", ")
 		return fmt.Sprintf("topology spread over %s: no such label on %s", keys, s.Where), fmt.Sprintf("label %s on %s", keys, s.Where)
-	case VolumeIsElsewhere:
+	},
+	VolumeIsElsewhere: func(s Subject, _ []int) (text, change string) {
 		return "volumes: " + s.whereVolumesAre() + ", and that does not match " + s.Where, "a node that matches the volume's node affinity"
-	case NoVolumeHere:
-		return s.unbound()
-	case StorageIsFull:
-		return s.full()
-	case NoDevicesHere:
-		return s.lackingDevices()
-	case DevicesAreElsewhere:
-		return s.whereDevicesAre()
-	default:
-		return r.Plugin + ": " + strings.ReplaceAll(reason, "node(s) ", ""), ""
+	},
+	NoVolumeHere:        func(s Subject, _ []int) (text, change string) { return s.unbound() },
+	StorageIsFull:       func(s Subject, _ []int) (text, change string) { return s.full() },
+	NoDevicesHere:       func(s Subject, _ []int) (text, change string) { return s.lackingDevices() },
+	DevicesAreElsewhere: func(s Subject, _ []int) (text, change string) { return s.whereDevicesAre() },
+}
+
+// Words describes the refusal for a reader, in the filter's words if the lab has none for the
+// reason. change is the smallest change that removes the refusal; empty if none is known.
+func (r Refusal) Words(s Subject) (text, change string) {
+	reason := strings.Join(r.Reasons, ", ")
+	if describe, known := words[reason]; known {
+		return describe(s, r.Alone)
 	}
+	return r.Plugin + ": " + strings.ReplaceAll(reason, "node(s) ", ""), ""
 }
 
 // oneOf begins a text if it is not known which of several requirements refuses a node.
