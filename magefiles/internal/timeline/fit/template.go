@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -108,9 +109,9 @@ func (j *Judge) model(g *world.Group, enough bool) (n *world.Node, basis string)
 		return n, "like its node " + n.Name
 	}
 	if r := j.remembered(g); r != nil && j.NodeOf(r.Name) == nil {
-		return r.Node, fmt.Sprintf("like its node %s, which is gone (the autoscaler remembers it)", r.Name)
+		return r.Node, fmt.Sprintf("like its node %s, which is gone (the autoscaler remembers it%s)", r.Name, j.forgetsAt(r))
 	} else if r != nil {
-		return r.Node, fmt.Sprintf("like its node %s until %s (the autoscaler remembers it)", r.Name, timeline.Clock(r.Until))
+		return r.Node, fmt.Sprintf("like its node %s until %s (the autoscaler remembers it%s)", r.Name, timeline.Clock(r.Until), j.forgetsAt(r))
 	}
 	if !enough && len(g.Nodes) > 0 {
 		return g.Nodes[0], "like its node " + g.Nodes[0].Name // the last resort
@@ -118,9 +119,46 @@ func (j *Judge) model(g *world.Group, enough bool) (n *world.Node, basis string)
 	return nil, ""
 }
 
+// expiry is the flag that says for how long the autoscaler remembers an example. The default is 10 years.
+// Source: isCacheItemExpired in processors/nodeinfosprovider/mixed_nodeinfos_processor.go of 1.24.0 to 1.36.1.
+const expiry = "node-info-cache-expire-time"
+
 // remembered returns the last example of a group if the autoscaler uses it, nil if it forgot it, or if
 // there was none.
 func (j *Judge) remembered(g *world.Group) *world.Remembered {
+	if r := j.rememberedOnce(g); r != nil && !j.At.After(j.expires(r)) {
+		return r
+	}
+	return nil
+}
+
+// expires returns when the autoscaler forgets an example.
+func (j *Judge) expires(r *world.Remembered) time.Time {
+	after, _ := j.Autoscaler.Setting(expiry).Duration()
+	return r.Until.Add(after)
+}
+
+// forgetsAt returns when the autoscaler forgets an example, as a part of a sentence; empty if that is years
+// ahead, as by default.
+func (j *Judge) forgetsAt(r *world.Remembered) string {
+	if by := j.Autoscaler.Setting(expiry).By; by == "--"+expiry {
+		return fmt.Sprintf(" until %s by %s", timeline.Clock(j.expires(r)), by)
+	}
+	return ""
+}
+
+// forgot returns that the autoscaler has forgotten the last example of a group because of its age; empty if it
+// has not.
+func (j *Judge) forgot(g *world.Group) string {
+	if r := j.rememberedOnce(g); r != nil && j.At.After(j.expires(r)) && j.example(g) == nil {
+		setting := j.Autoscaler.Setting(expiry)
+		return fmt.Sprintf("the autoscaler has forgotten its node %s, %s after that was the last example for new ones (%s)", r.Name, setting.Words(), setting.By)
+	}
+	return ""
+}
+
+// rememberedOnce is remembered, whatever the age of the example.
+func (j *Judge) rememberedOnce(g *world.Group) *world.Remembered {
 	r := g.Remembered
 	if r == nil || !j.Autoscaler.Release().RemembersExamples || lacksGPUs(r.Node) || len(j.Outside(g)) > 0 {
 		return nil

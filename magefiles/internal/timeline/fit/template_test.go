@@ -113,6 +113,7 @@ func TestTheAutoscalerRemembersItsExamples(t *testing.T) {
 	t.Parallel()
 	const (
 		gone      = "yes, like its node n, which is gone (the autoscaler remembers it)"
+		late      = "the autoscaler has forgotten its node n, 1h30m after that was the last example for new ones (--node-info-cache-expire-time)"
 		forgotten = "selector tier=gold: no such label on the template → label tier=gold on the template"
 	)
 	node := func(what, text string) timeline.Fact {
@@ -125,25 +126,33 @@ func TestTheAutoscalerRemembersItsExamples(t *testing.T) {
 		g := shape.Group{Namespace: "default", Cluster: "work", Annotations: annotations}
 		return timeline.Fact{Kind: timeline.Group, What: timeline.Shaped, Name: "g", UID: "g", Group: "g", Shape: shape.Encode(g)}
 	}
+	forgetful := process(timeline.Shaped)
+	forgetful.Shape = shape.Encode(shape.Autoscaler{Flags: map[string]string{"node-info-cache-expire-time": "90m"}})
+	early := forgetful
+	early.Shape = shape.Encode(shape.Autoscaler{Flags: map[string]string{"node-info-cache-expire-time": "2h30m"}})
 	cordoned := node(timeline.Shaped, "")
 	cordoned.Shape = shape.Encode(shape.Node{Taints: []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}, Allocatable: quantities("cpu=4")})
 	for name, tc := range map[string]struct {
 		after time.Duration // of the node
 		facts []timeline.Fact
 		want  string
+		note  string
 	}{
-		"there":                       {time.Hour, nil, "yes, like its node n"},
-		"gone":                        {time.Hour, []timeline.Fact{node(timeline.Gone, "")}, gone},
-		"gone too soon":               {30 * time.Second, []timeline.Fact{node(timeline.Gone, "")}, forgotten},
-		"deleted, then gone":          {time.Hour, []timeline.Fact{node(timeline.Tainted, "ToBeDeletedByClusterAutoscaler"), node(timeline.Gone, "")}, gone},
-		"not Ready":                   {time.Hour, []timeline.Fact{node(timeline.NotReady, "")}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)"},
-		"cordoned":                    {time.Hour, []timeline.Fact{cordoned}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)"},
-		"another process":             {time.Hour, []timeline.Fact{node(timeline.Gone, ""), process(timeline.Stopped), process(timeline.Started)}, forgotten},
-		"a process that came late":    {time.Hour, []timeline.Fact{process(timeline.Stopped), node(timeline.Gone, ""), process(timeline.Started)}, forgotten},
-		"a process that began unseen": {time.Hour, []timeline.Fact{process(timeline.Stopped), node(timeline.Gone, ""), process(timeline.Refused)}, forgotten},
-		"the group changed":           {time.Hour, []timeline.Fact{node(timeline.Gone, ""), group(sizes("7", cpu4, mem8))}, gone},
-		"the group was none of its":   {time.Hour, []timeline.Fact{node(timeline.Gone, ""), group(nil), group(sizes("5", cpu4, mem8))}, forgotten},
-		"another group has its name":  {time.Hour, []timeline.Fact{node(timeline.Gone, ""), {Kind: timeline.Group, What: timeline.Gone, Name: "g", UID: "g"}, group(sizes("5", cpu4, mem8))}, forgotten},
+		"there":                       {time.Hour, nil, "yes, like its node n", ""},
+		"gone":                        {time.Hour, []timeline.Fact{node(timeline.Gone, "")}, gone, ""},
+		"gone too soon":               {30 * time.Second, []timeline.Fact{node(timeline.Gone, "")}, forgotten, ""},
+		"gone, and remembered longer": {time.Hour, []timeline.Fact{early, node(timeline.Gone, "")}, "yes, like its node n, which is gone (the autoscaler remembers it until 04:30:07 by --node-info-cache-expire-time)", ""},
+		"gone, and forgotten since":   {time.Hour, []timeline.Fact{forgetful, node(timeline.Gone, "")}, forgotten, late},
+		"not Ready, and forgotten":    {time.Hour, []timeline.Fact{forgetful, node(timeline.NotReady, "")}, forgotten, late},
+		"deleted, then gone":          {time.Hour, []timeline.Fact{node(timeline.Tainted, "ToBeDeletedByClusterAutoscaler"), node(timeline.Gone, "")}, gone, ""},
+		"not Ready":                   {time.Hour, []timeline.Fact{node(timeline.NotReady, "")}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)", ""},
+		"cordoned":                    {time.Hour, []timeline.Fact{cordoned}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)", ""},
+		"another process":             {time.Hour, []timeline.Fact{node(timeline.Gone, ""), process(timeline.Stopped), process(timeline.Started)}, forgotten, ""},
+		"a process that came late":    {time.Hour, []timeline.Fact{process(timeline.Stopped), node(timeline.Gone, ""), process(timeline.Started)}, forgotten, ""},
+		"a process that began unseen": {time.Hour, []timeline.Fact{process(timeline.Stopped), node(timeline.Gone, ""), process(timeline.Refused)}, forgotten, ""},
+		"the group changed":           {time.Hour, []timeline.Fact{node(timeline.Gone, ""), group(sizes("7", cpu4, mem8))}, gone, ""},
+		"the group was none of its":   {time.Hour, []timeline.Fact{node(timeline.Gone, ""), group(nil), group(sizes("5", cpu4, mem8))}, forgotten, ""},
+		"another group has its name":  {time.Hour, []timeline.Fact{node(timeline.Gone, ""), {Kind: timeline.Group, What: timeline.Gone, Name: "g", UID: "g"}, group(sizes("5", cpu4, mem8))}, forgotten, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -159,6 +168,9 @@ func TestTheAutoscalerRemembersItsExamples(t *testing.T) {
 			j := judged(r, start.Add(3*time.Hour))
 			if got := verdict(t, j, j.PodOf("", "default/p")); got != tc.want {
 				t.Errorf("%s, want %s", got, tc.want)
+			}
+			if got := strings.Join(j.Verdicts(j.PodOf("", "default/p"))[0].Notes, "; "); got != tc.note {
+				t.Errorf("the note %q, want %q", got, tc.note)
 			}
 		})
 	}

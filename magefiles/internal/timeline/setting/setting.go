@@ -25,7 +25,7 @@ var Defaults = map[string]string{
 	"enforce-node-group-min-size": "false", "expendable-pods-priority-cutoff": "-10", "ignore-daemonsets-utilization": "false",
 	"ignore-mirror-pods-utilization": "false", "initial-node-group-backoff-duration": "5m0s", "max-drain-parallelism": "1",
 	"max-graceful-termination-sec": "600", "max-node-group-backoff-duration": "30m0s", "max-node-provision-time": "15m0s", "max-nodes-total": "0",
-	"min-replica-count": "0", "new-pod-scale-up-delay": "0s", "scale-down-delay-after-add": "10m0s", "scale-down-delay-after-delete": "0s",
+	"min-replica-count": "0", "new-pod-scale-up-delay": "0s", "node-info-cache-expire-time": "87600h0m0s", "scale-down-delay-after-add": "10m0s", "scale-down-delay-after-delete": "0s",
 	"scale-down-delay-after-failure": "3m0s", "scale-down-delay-type-local": "false", "scale-down-enabled": "true",
 	"scale-down-gpu-utilization-threshold": "0.5", "scale-down-unneeded-time": "10m0s", "scale-down-unready-enabled": "true",
 	"scale-down-unready-time": "20m0s", "scale-down-utilization-threshold": "0.5", "scan-interval": "10s",
