@@ -13,7 +13,7 @@ type Scenario mg.Namespace
 
 // List prints the lab's scenarios, what each of them shows, and where it is
 // from. NEEDS lists the kinds of machines that the scenario names (most run on both), DRA, and control: such a scenario
-// cannot use an autoscaler that already runs (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed. Example: go tool mage scenario:list -tags=upstream-e2e
+// cannot use an autoscaler that already runs (-autoscaler=as-is). A scenario that needs deployed runs with -autoscaler=deploy only. SECONDS is the median of the last runs in this checkout that passed. Example: go tool mage scenario:list -tags=upstream-e2e
 func (Scenario) List(ctx context.Context,
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
@@ -25,15 +25,15 @@ func (Scenario) List(ctx context.Context,
 // separated by commas. Example: go tool mage scenario:run scale-up,./mine.yaml
 // -out=results
 func (Scenario) Run(ctx context.Context, names string,
-	parallel *int, // N, how many scenarios run at the same time, if they want the same flags and touch only their own groups and pods; one that fails beside others runs again alone, and that verdict counts (default 1)
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
+	parallel *int, // N, how many scenarios run at the same time, if they want the same flags and touch only their own groups and pods; one that fails beside others runs again alone, and that verdict counts (default 1)
 	repeat *int, // N, how often each scenario runs: the results say how many of the runs passed, and which checks failed in the others (default 1)
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
-	return lab(ctx, "scenario:run", option("parallel", parallel), option("autoscaler", autoscaler), option("flags", flags), option("machines", machines), option("out", out), option("repeat", repeat), option("tags", tags), "--", names)
+	return lab(ctx, "scenario:run", option("autoscaler", autoscaler), option("flags", flags), option("machines", machines), option("out", out), option("parallel", parallel), option("repeat", repeat), option("tags", tags), "--", names)
 }
 
 // Compare runs the same scenarios with two autoscalers on one cluster and
@@ -42,15 +42,15 @@ func (Scenario) Run(ctx context.Context, names string,
 // of a checkout. B is another release or folder. Example: go tool mage
 // scenario:compare 1.35.2 ../autoscaler -scenarios=scale-up,scale-down
 func (Scenario) Compare(ctx context.Context, a, b string,
-	parallel *int, // N, how many scenarios run at the same time, if they want the same flags and touch only their own groups and pods; one that fails beside others runs again alone, and that verdict counts (default 1)
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
+	parallel *int, // N, how many scenarios run at the same time, if they want the same flags and touch only their own groups and pods; one that fails beside others runs again alone, and that verdict counts (default 1)
 	scenarios *string, // NAMES of scenarios, as for scenario:run (default all)
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
-	return lab(ctx, "scenario:compare", option("parallel", parallel), option("autoscaler", autoscaler), option("flags", flags), option("machines", machines), option("out", out), option("scenarios", scenarios), option("tags", tags), "--", a, b)
+	return lab(ctx, "scenario:compare", option("autoscaler", autoscaler), option("flags", flags), option("machines", machines), option("out", out), option("parallel", parallel), option("scenarios", scenarios), option("tags", tags), "--", a, b)
 }
 
 // Bisect finds the commit of the autoscaler from which a scenario fails. It
