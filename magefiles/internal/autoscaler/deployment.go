@@ -72,6 +72,8 @@ type Deployment struct {
 	// Tolerated has the roles whose taints the pod tolerates.
 	Role      string
 	Tolerated []string
+	// Rules are what the autoscaler may do; nil means the lab's own rules.
+	Rules *Rules
 }
 
 // EnvVar is a variable of the container.

@@ -121,6 +121,9 @@ func (c *checker) check() {
 		}
 		c.variables("autoscaler.environment."+name, s.Autoscaler.Environment[name])
 	}
+	if rbac := s.Autoscaler.RBAC; rbac != "" && rbac != UpstreamRBAC {
+		c.refuse("autoscaler.rbac", "%q: want %s, the rights of the example in the autoscaler's tree", rbac, UpstreamRBAC)
+	}
 	if s.Known != nil {
 		if err := release.CheckConstraint(s.Known.Releases); err != nil {
 			c.refuse("known.releases", "%q: want releases such as %q", s.Known.Releases, ">= 1.30, < 1.36")

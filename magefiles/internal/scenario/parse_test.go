@@ -100,6 +100,7 @@ func TestParseRefuses(t *testing.T) {
 		{"one similar group", "similar: 2", "similar: 1", "groups[1].similar: 1: want 2 to 9"},
 		{"a known failure without a reason", "title:", "known: {releases: '>= 1.30', failure: x}\ntitle:", "known.why"},
 		{"a known failure that matches all", "title:", "known: {releases: '>= 1.30', why: x}\ntitle:", "known.failure"},
+		{"unknown rights", "title:", "autoscaler: {rbac: admin}\ntitle:", `autoscaler.rbac: "admin": want upstream`},
 		{"an unknown release", "title:", "autoscaler: {since: new}\ntitle:", `autoscaler.since: "new"`},
 		{"an order of one", "group: {name: web, size: 1}", "order: [{group: {name: web, size: 1}}]", "want at least two"},
 		{"a broken count", "size: 1", "size: few", `want a number, or a text such as ">= 1"`},

@@ -59,7 +59,13 @@ type Needs struct {
 	// Environment has environment variables of the autoscaler, such as its own
 	// CAPI_VERSION, in place of the lab's. The values may contain Variables.
 	Environment map[string]string `json:"environment,omitempty"`
+	// RBAC is UpstreamRBAC, or empty for the lab's own rules. Other rules than the lab's need an
+	// autoscaler that runs in the cluster: the others have the rights of an administrator.
+	RBAC string `json:"rbac,omitempty"`
 }
+
+// UpstreamRBAC gives the autoscaler the rights of the example deployment in its own tree.
+const UpstreamRBAC = "upstream"
 
 // Known is a known failure of upstream's.
 type Known struct {
@@ -103,7 +109,7 @@ func (s *Scenario) Namespaces() []string {
 // needsControl reports whether the scenario needs an autoscaler that the lab
 // starts and stops.
 func (s *Scenario) needsControl() bool {
-	if len(s.Autoscaler.Flags)+len(s.Autoscaler.Environment) > 0 || slices.ContainsFunc(s.Checks(), func(c Check) bool { return c.Metric != nil }) {
+	if len(s.Autoscaler.Flags)+len(s.Autoscaler.Environment) > 0 || s.Autoscaler.RBAC != "" || slices.ContainsFunc(s.Checks(), func(c Check) bool { return c.Metric != nil }) {
 		return true
 	}
 	for _, step := range s.Steps {
@@ -122,6 +128,8 @@ const (
 	DynamicResources = "DRA"
 	// Control is an autoscaler that the lab starts and stops.
 	Control = "control"
+	// Deployed is an autoscaler that the lab deploys in the cluster.
+	Deployed = "deployed"
 	// OwnCluster is a cluster that the lab created: it reaches the containers of machines there.
 	OwnCluster = "own-cluster"
 )
@@ -150,7 +158,7 @@ func (s *Scenario) Machines() []string {
 }
 
 // Requires returns what the scenario needs: the kinds of machines that its groups name,
-// DynamicResources, Control and OwnCluster.
+// DynamicResources, Control, Deployed and OwnCluster.
 func (s *Scenario) Requires() []string {
 	all := s.Machines()
 	add := func(what string, needed bool) {
@@ -160,6 +168,7 @@ func (s *Scenario) Requires() []string {
 	}
 	add(DynamicResources, s.usesClaims())
 	add(Control, s.needsControl())
+	add(Deployed, s.Autoscaler.RBAC != "")
 	add(OwnCluster, s.needsContainers() != nil)
 	return all
 }
@@ -228,6 +237,8 @@ type Means struct {
 	Release *version.Version
 	// Controlled is set if the lab starts and stops the autoscaler.
 	Controlled bool
+	// Deployed is set if the lab deploys the autoscaler in the cluster.
+	Deployed bool
 	// Containers is set if the lab reaches the containers of the cluster's machines.
 	Containers bool
 }
@@ -247,6 +258,9 @@ func (s *Scenario) WhySkipped(m Means) string {
 	}
 	if !m.Controlled && s.needsControl() {
 		return "it needs flags or variables of its own, reads the metrics, or stops and starts the autoscaler, and the lab does not control the running autoscaler"
+	}
+	if !m.Deployed && s.Autoscaler.RBAC != "" {
+		return "it limits the rights of the autoscaler, and only one that the lab deploys in the cluster has other rights than an administrator (-autoscaler=deploy)"
 	}
 	if running != nil && !release.OfAutoscaler(running).KnowsEmptyGroups {
 		for _, g := range s.Groups {

@@ -11,7 +11,7 @@ var scenarioVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "scenario:list",
 		summary: "Prints the lab's scenarios, what each of them shows, and where it is from.",
-		details: "NEEDS lists the kinds of machines that the scenario names (most run on both), DRA, and control: such a scenario cannot use an autoscaler that already runs (-autoscaler=as-is). SECONDS is the median of the last runs in this checkout that passed.",
+		details: "NEEDS lists the kinds of machines that the scenario names (most run on both), DRA, and control: such a scenario cannot use an autoscaler that already runs (-autoscaler=as-is). A scenario that needs deployed runs with -autoscaler=deploy only. SECONDS is the median of the last runs in this checkout that passed.",
 		example: "go tool mage scenario:list -tags=upstream-e2e",
 	}, func(fs *flag.FlagSet, o *scenarios.ListOptions) { scenarioTags(fs, &o.Tags) },
 		func(_ context.Context, s *session, o scenarios.ListOptions, _ []string) error {

@@ -73,7 +73,7 @@ func (a *Autoscalers) Deploy(ctx context.Context, o DeployOptions) (err error) {
 			return err
 		}
 	}
-	return a.Apply(ctx, c, ref, flags, nil)
+	return a.Apply(ctx, c, ApplyOptions{Image: ref, Flags: flags})
 }
 
 // imageRepository is the repository of the autoscaler images that the lab assembles.
@@ -97,10 +97,20 @@ func (a *Autoscalers) Load(ctx context.Context, built Compiled) (ref string, err
 	return assembled.Ref, assembled.Load(ctx, a.Nodes)
 }
 
-// Apply deploys the image ref with the flags, and waits until its pod is available. Env are
-// environment variables, each as KEY=value, which replace the usual ones.
-func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, flags []autoscaler.Flag, env []string) (err error) {
-	d := autoscaler.Deployment{Namespace: c.Namespace, Image: ref, Flags: flags}
+// ApplyOptions of Apply.
+type ApplyOptions struct {
+	// Image is a reference that the node has, or can pull.
+	Image string
+	Flags []autoscaler.Flag
+	// Env are environment variables, each as KEY=value, which replace the usual ones.
+	Env []string
+	// Rules are what the autoscaler may do; nil means the lab's own rules.
+	Rules *autoscaler.Rules
+}
+
+// Apply deploys an autoscaler, and waits until its pod is available.
+func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, o ApplyOptions) (err error) {
+	d := autoscaler.Deployment{Namespace: c.Namespace, Image: o.Image, Flags: o.Flags, Rules: o.Rules}
 	if c.Own {
 		if d.Role, d.Tolerated, err = programs.ControlPlane(ctx, c); err != nil {
 			return err
@@ -110,7 +120,7 @@ func (a *Autoscalers) Apply(ctx context.Context, c *target.Cluster, ref string, 
 	if err != nil {
 		return err
 	}
-	for _, e := range append(environment, env...) {
+	for _, e := range append(environment, o.Env...) {
 		name, value, _ := strings.Cut(e, "=")
 		d.Env = slices.DeleteFunc(d.Env, func(v autoscaler.EnvVar) bool { return v.Name == name })
 		d.Env = append(d.Env, autoscaler.EnvVar{Name: name, Value: value})

@@ -23,6 +23,7 @@ import (
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/ops/autoscalers"
+	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/engine"
 )
 
@@ -39,6 +40,9 @@ type inClusterAutoscaler struct {
 	stopWatching func()
 	reported     map[string]bool
 }
+
+// Deployed implements engine.Autoscaler.
+func (d *inClusterAutoscaler) Deployed() bool { return true }
 
 // Start implements engine.Autoscaler.
 func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (err error) {
@@ -69,7 +73,13 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (e
 		return fmt.Errorf("--address: %w", err)
 	}
 	d.port.Store(port)
-	if err := d.Autoscalers.Apply(ctx, d.cluster, d.image, flags, i.Env); err != nil {
+	apply := autoscalers.ApplyOptions{Image: d.image, Flags: flags, Env: i.Env}
+	if i.RBAC == scenario.UpstreamRBAC {
+		if apply.Rules, err = autoscaler.ExampleRules(d.compiled.Tree.Dir); err != nil {
+			return err
+		}
+	}
+	if err := d.Autoscalers.Apply(ctx, d.cluster, apply); err != nil {
 		return err
 	}
 	d.watchPods(ctx)

@@ -118,6 +118,8 @@ func (a foreignAutoscaler) Describe() (string, *version.Version) { return a.name
 
 func (foreignAutoscaler) Controlled() bool { return false }
 
+func (foreignAutoscaler) Deployed() bool { return false }
+
 func (foreignAutoscaler) Start(context.Context, engine.Invocation) error { return nil }
 
 func (foreignAutoscaler) Stop(context.Context) error { return nil }
@@ -146,6 +148,8 @@ func (m *compiledAutoscaler) Describe() (string, *version.Version) {
 }
 
 func (m *compiledAutoscaler) Controlled() bool { return true }
+
+func (m *compiledAutoscaler) Deployed() bool { return false }
 
 func (m *compiledAutoscaler) Ended() <-chan error { return m.ended }
 

@@ -264,6 +264,20 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
+func TestRightsNeedAnAutoscalerInTheCluster(t *testing.T) {
+	t.Parallel()
+	s := shipped(t)["upstream-rights"]
+	if why := s.WhySkipped(scenario.Means{Controlled: true}); !strings.Contains(why, "-autoscaler=deploy") {
+		t.Errorf("on this machine: %q", why)
+	}
+	if why := s.WhySkipped(scenario.Means{Controlled: true, Deployed: true}); why != "" {
+		t.Errorf("in the cluster: %q", why)
+	}
+	if with := (engine.Invocation{RBAC: scenario.UpstreamRBAC}); with.Equal(engine.Invocation{}) {
+		t.Error("an autoscaler with other rights goes on for this scenario")
+	}
+}
+
 // TestContainersOfAnotherCluster: a scenario that stops kubelets or kills containers is skipped in a
 // cluster that the lab did not create, and one that does so to hollow machines is not.
 func TestContainersOfAnotherCluster(t *testing.T) {

@@ -30,11 +30,13 @@ type Invocation struct {
 	Flags []string
 	// Env are environment variables, each as KEY=value, which replace the usual ones.
 	Env []string
+	// RBAC says which rights the autoscaler has in the cluster, as scenario.Needs has it.
+	RBAC string
 }
 
 // Equal reports whether two invocations are the same.
 func (i Invocation) Equal(other Invocation) bool {
-	return slices.Equal(i.Flags, other.Flags) && slices.Equal(i.Env, other.Env)
+	return slices.Equal(i.Flags, other.Flags) && slices.Equal(i.Env, other.Env) && i.RBAC == other.RBAC
 }
 
 // Autoscaler is the autoscaler under test.
@@ -42,8 +44,10 @@ type Autoscaler interface {
 	// Describe returns a name for a reader and the release; nil if the release is
 	// not known.
 	Describe() (name string, release *version.Version)
-	// Controlled reports whether Start and Stop may be called.
+	// Controlled reports whether Start and Stop may be called, and Deployed whether Start runs
+	// the autoscaler in the cluster.
 	Controlled() bool
+	Deployed() bool
 	// Start runs the autoscaler. It returns when the autoscaler has read the cluster. If
 	// the autoscaler already runs with the same invocation, it goes on; with another one,
 	// it is restarted.
@@ -232,7 +236,7 @@ func (r *runs) runOnce(ctx context.Context, s *scenario.Scenario, where place) r
 	if where.shared {
 		label = s.Name + ": "
 	}
-	why := s.WhySkipped(scenario.Means{Release: r.release, Controlled: r.Autoscaler.Controlled(), Containers: r.Containers != nil})
+	why := s.WhySkipped(scenario.Means{Release: r.release, Controlled: r.Autoscaler.Controlled(), Deployed: r.Autoscaler.Deployed(), Containers: r.Containers != nil})
 	if ctx.Err() != nil {
 		why = "the run was stopped: " + context.Cause(ctx).Error()
 	}

@@ -181,6 +181,8 @@ var misbehaviours = []struct {
 	{"stuck-deletion", simtest.WaitsForDeletions, "did not come true within 2m0s: group web: size 1"},
 	{"stuck-deletion", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 0"},
 	{"other-scheduler", simtest.NeverScalesUp, "did not come true within 6m0s: group web: size 1"},
+	{"upstream-rights", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 2"},
+	{"upstream-rights", simtest.NeverScalesDown, "did not come true within 6m0s: group web: size 1"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by

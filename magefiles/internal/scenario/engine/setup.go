@@ -109,7 +109,7 @@ func (e *engine) autoscaler(ctx context.Context, action string) error {
 
 // startAutoscaler starts the autoscaler with the scenario's flags of this time.
 func (e *engine) startAutoscaler(ctx context.Context) error {
-	var i Invocation
+	i := Invocation{RBAC: e.s.Autoscaler.RBAC}
 	expand := e.cluster.Variables().Expand
 	for _, flag := range e.flags {
 		flag, err := expand(flag)

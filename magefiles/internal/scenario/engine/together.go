@@ -54,7 +54,7 @@ func batches(all []*scenario.Scenario) [][]int {
 	var batches [][]int
 	byNeeds := map[string]int{}
 	for i, s := range all {
-		needs := fmt.Sprint(s.Autoscaler.Flags, s.Autoscaler.Environment)
+		needs := fmt.Sprint(s.Autoscaler.Flags, s.Autoscaler.Environment, s.Autoscaler.RBAC)
 		n, begun := byNeeds[needs]
 		switch {
 		case s.WhyAlone() != "":

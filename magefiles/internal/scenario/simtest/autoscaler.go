@@ -139,6 +139,9 @@ func (a *Autoscaler) Describe() (string, *version.Version) {
 // Controlled implements engine.Autoscaler.
 func (a *Autoscaler) Controlled() bool { return !a.Foreign }
 
+// Deployed implements engine.Autoscaler.
+func (a *Autoscaler) Deployed() bool { return !a.Foreign }
+
 // Ended implements engine.Autoscaler.
 func (a *Autoscaler) Ended() <-chan error {
 	a.mu.Lock()
