@@ -18,7 +18,7 @@ import (
 func judges(t *testing.T, l lab) {
 	const quick = "-flags=--scale-down-unneeded-time=5s "
 	out := t.TempDir()
-	l.must(t, "scenario:run", "scale-up,maximum-holds", "-out="+out, quick)
+	l.must(t, "scenario:run", "scale-up,maximum-holds", "-parallel=2", "-out="+out, quick)
 	var results struct {
 		Scenarios []struct{ Name, Verdict string }
 	}

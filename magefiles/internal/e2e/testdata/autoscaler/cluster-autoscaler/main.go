@@ -52,7 +52,7 @@ func init() {
 	} {
 		pflag.String(name, "", "Accepted, as the real one does.")
 	}
-	for _, name := range []string{"scale-down-enabled", "balance-similar-node-groups", "leader-elect", "debugging-snapshot-enabled"} {
+	for _, name := range []string{"scale-down-enabled", "balance-similar-node-groups", "leader-elect", "debugging-snapshot-enabled", "scale-down-delay-type-local"} {
 		pflag.Bool(name, true, "Accepted, as the real one does.")
 	}
 }
