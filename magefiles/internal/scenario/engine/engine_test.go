@@ -361,6 +361,32 @@ func TestUnknownRelease(t *testing.T) {
 	}
 }
 
+// TestProgressShowsWhatIsThereNow: also while no check comes true.
+func TestProgressShowsWhatIsThereNow(t *testing.T) {
+	t.Parallel()
+	s := parse(t, `
+title: t
+groups: [{name: web, max: 2}]
+steps:
+- say: three pods wait
+  do: [{workload: {name: shop, pods: 3}}]
+  expect:
+  - pods: {of: shop, running: 3}
+    within: 3m
+`)
+	var record strings.Builder
+	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
+		a := &simtest.Autoscaler{Cluster: c}
+		log := ui.New(io.Discard, ui.Options{Record: &record})
+		defer log.Close()
+		_, _ = run(ctx, options(c, a, log), s) // the third pod never runs
+		_ = a.Stop(ctx)                        // it cannot fail
+	})
+	if want := "three pods wait: pods of shop: 3 running: 2 running, 1 pending"; !strings.Contains(record.String(), want) {
+		t.Errorf("the progress never was %q:\n%s", want, record.String())
+	}
+}
+
 func TestFailureReport(t *testing.T) {
 	t.Parallel()
 	s := parse(t, `

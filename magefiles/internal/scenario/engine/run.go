@@ -117,6 +117,8 @@ type Options struct {
 const (
 	setupTime   = 8 * time.Minute
 	cleanupTime = 8 * time.Minute
+	// progressEvery is how old the progress of a step may be.
+	progressEvery = 5 * time.Second
 	// maxFactDelay is how late the recorder may report a fact.
 	maxFactDelay = 3 * time.Second
 )
@@ -470,7 +472,7 @@ func (e *engine) await(ctx context.Context, began time.Time, expects, stays []*w
 		} else {
 			progress(state.actual)
 		}
-		if err := e.sleep(ctx, next.Sub(now)); err != nil {
+		if err := e.sleep(ctx, min(next.Sub(now), progressEvery)); err != nil {
 			return err
 		}
 	}
