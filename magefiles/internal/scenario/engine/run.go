@@ -416,6 +416,9 @@ func (e *engine) step(ctx context.Context, s *scenario.Step, progress func(strin
 	var expects, stays []*watch
 	// The limits count from the end of the last action.
 	began := e.o.Now()
+	if err := e.w.catchUp(ctx); err != nil {
+		return err
+	}
 	for _, c := range s.Expect {
 		expects = append(expects, &watch{check: c, base: base, limit: began.Add(time.Duration(c.Within))})
 	}

@@ -32,6 +32,8 @@ type world struct {
 	// podNamespace is the usual namespace of workloads.
 	podNamespace string
 	now          func() time.Time
+	// followed are the kinds of objects that are followed. It does not change after follow.
+	followed []*followed
 
 	mu sync.Mutex
 	// The objects by name. The pods are those of the scenario's workloads, and of their
@@ -81,6 +83,7 @@ func (w *world) follow(ctx, limited context.Context, o Options, others []string,
 	errs := make(chan error, 1)
 	start := func(c *kube.Client, kind schema.GroupKind, namespace string, into map[string]*unstructured.Unstructured) {
 		kinds++
+		seen := w.following(c, kind, namespace)
 		go c.Follow(ctx, kube.Follower{
 			Kind: kind, Namespace: namespace,
 			OnSynced: func() {
@@ -89,7 +92,10 @@ func (w *world) follow(ctx, limited context.Context, o Options, others []string,
 				case <-limited.Done():
 				}
 			},
-			OnChange: func(change kube.Change) { w.update(kind, change, into) },
+			OnChange: func(change kube.Change) {
+				w.update(kind, change, into)
+				seen.see(change)
+			},
 			OnError: func(err error) {
 				select {
 				case errs <- err:

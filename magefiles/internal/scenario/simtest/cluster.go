@@ -165,6 +165,20 @@ func (c *Cluster) refuse(q kubetest.Request) error {
 	return c.refused[q.Verb+" "+q.Resource]
 }
 
+// DelayWatches ends all watches, and lets each begin again only after a time.
+func (c *Cluster) DelayWatches(by time.Duration) {
+	c.server.Intercept(func(q kubetest.Request) error {
+		if q.Verb == "watch" {
+			select {
+			case <-time.After(by):
+			case <-q.Context.Done():
+			}
+		}
+		return nil
+	})
+	c.server.CutWatches()
+}
+
 // Undefine removes a kind from the cluster, and returns a client that has not seen
 // it.
 func (c *Cluster) Undefine(kind schema.GroupKind) *kube.Client {
