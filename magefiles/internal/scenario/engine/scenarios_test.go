@@ -183,6 +183,12 @@ var misbehaviours = []struct {
 	{"other-scheduler", simtest.NeverScalesUp, "did not come true within 6m0s: group web: size 1"},
 	{"upstream-rights", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 2"},
 	{"upstream-rights", simtest.NeverScalesDown, "did not come true within 6m0s: group web: size 1"},
+	{"dra-scale-up", simtest.MissesDevices, "did not come true within 2m0s: group gpu: size 3"},
+	{"dra-scale-up", simtest.AddsTooMany, "did not stay so: group gpu: size at most 3"},
+	{"dra-from-zero", simtest.ForgetsDevices, "did not come true within 1m30s: group gpu: size 1"},
+	{"dra-from-zero", simtest.AddsTooMany, "did not stay so: group gpu: size at most 1"},
+	{"dra-too-many-devices", simtest.IgnoresDevices, "did not stay so: group gpu: size 1"},
+	{"dra-too-many-devices", simtest.SaysNothing, "refuses to scale up for pods of huge"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
@@ -190,6 +196,7 @@ var misbehaviours = []struct {
 var knownFailures = map[string]simtest.Behaviour{
 	"paused-cluster": simtest.IgnoresPause, "restart-in-the-middle": simtest.ForgetsUpcoming, "broken-group": simtest.TriesAgain,
 	"tug-of-war": simtest.CountsDeleted, "stuck-deletion": simtest.CountsDeleted,
+	"dra-from-zero": simtest.ForgetsDevices,
 }
 
 func TestEveryScenarioPassesAndCanFail(t *testing.T) {
