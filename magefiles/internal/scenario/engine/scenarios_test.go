@@ -193,6 +193,13 @@ var misbehaviours = []struct {
 	{"unhealthy-group", simtest.IgnoresHealth, "did not stay so: group ill: size 1"},
 	{"unhealthy-group", simtest.NeverScalesUp, "did not come true within 2m0s: group well: size 1"},
 	{"unhealthy-group", simtest.SaysNothing, "refuses to scale up"},
+	{"managed-label", simtest.IgnoresManaged, "did not come true within 1m30s: group gold: size 1"},
+	{"managed-label", simtest.AddsTooMany, "did not stay so: group gold: size at most 1"},
+	{"late-gpu", simtest.IgnoresLateDevices, "did not stay so: group gpu: size at most 1"},
+	{"late-gpu", simtest.NeverScalesUp, "did not come true within 2m0s: group gpu: size 1"},
+	{"broken-later", simtest.NeverGivesUp, "did not come true within 5m0s: group sound: size 1"},
+	{"broken-later", simtest.GivesUpAltogether, "group sound: size 1"},
+	{"health-check", simtest.ForgetsUpcoming, "did not stay so: group web: size 2"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
@@ -201,6 +208,7 @@ var knownFailures = map[string]simtest.Behaviour{
 	"paused-cluster": simtest.IgnoresPause, "restart-in-the-middle": simtest.ForgetsUpcoming, "broken-group": simtest.TriesAgain,
 	"tug-of-war": simtest.CountsDeleted, "stuck-deletion": simtest.CountsDeleted,
 	"dra-from-zero": simtest.ForgetsDevices,
+	"health-check":  simtest.ForgetsUpcoming, "late-gpu": simtest.IgnoresLateDevices, "managed-label": simtest.IgnoresManaged,
 }
 
 func TestEveryScenarioPassesAndCanFail(t *testing.T) {
