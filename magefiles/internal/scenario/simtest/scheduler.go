@@ -73,6 +73,7 @@ func (c *Cluster) register(ctx context.Context, group, node *unstructured.Unstru
 		}
 		node.Object["spec"] = map[string]any{"taints": taints}
 		labels := maps.Clone(spec.Node.Labels)
+		labels[kube.MachinesLabel] = kube.Hollow
 		if spec.Node.Zone != "" {
 			labels[corev1.LabelTopologyZone] = spec.Node.Zone
 		}
