@@ -123,6 +123,10 @@ func (e *explainer) usage(u removal.Usage) {
 	for _, r := range u.Shares {
 		all, without = append(all, fmt.Sprintf("%s %s", r.Name, shape.Percent(r.All))), append(without, fmt.Sprintf("%s %s", r.Name, shape.Percent(r.Without)))
 	}
+	if u.Devices {
+		e.line("", "of a node with devices that pods claim, only these count: %s", strings.Join(all, ", "))
+		return
+	}
 	counts := "all pods count"
 	if len(u.Excluded) > 0 {
 		counts = strings.Join(u.Excluded, " and ") + " do not count"

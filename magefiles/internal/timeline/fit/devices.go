@@ -29,13 +29,6 @@ func (j *Judge) devicesKnown(p *world.Pod) bool {
 	return j.devicesComplete() && !slices.ContainsFunc(p.Devices, func(d shape.Device) bool { return d.Claim == "" && d.Template == "" })
 }
 
-// JudgesDevices reports whether the autoscaler looks at the devices that pods claim. One that does not
-// adds nodes, or none, as if the pods claimed none.
-func (j *Judge) JudgesDevices() bool {
-	r := j.Autoscaler.Release()
-	return r.AlwaysDevices || r.Devices && j.Autoscaler.On("enable-dynamic-resource-allocation")
-}
-
 // deviceNames returns the names of the device requests of a pod.
 func deviceNames(p *world.Pod) string {
 	var names []string

@@ -75,7 +75,7 @@ const defaultPods = 110
 // next returns the node that the autoscaler expects if the group grows, and from what it
 // knows that. ok is false if it knows nothing of the group's nodes.
 func (j *Judge) next(g *world.Group, p *world.Pod) (at place, basis string, ok bool) {
-	at = place{where: "the template", by: j.Autoscaler.Title(), group: true, name: "template-node-for-" + g.Name, allocatable: j.capacity(g), blind: !j.JudgesDevices()}
+	at = place{where: "the template", by: j.Autoscaler.Title(), group: true, name: "template-node-for-" + g.Name, allocatable: j.capacity(g), blind: !j.Autoscaler.JudgesDevices()}
 	if j.Autoscaler.Release().DevicesAsResources {
 		at.backed = j.backed()
 	}

@@ -64,7 +64,9 @@ func Of(j *fit.Judge, n *world.Node, g *world.Group) Stay {
 	if !n.Ready && !w.Autoscaler.On("scale-down-unready-enabled") {
 		keeps("it is not Ready, and --scale-down-unready-enabled is false", "a node that is Ready, or --scale-down-unready-enabled")
 	}
-	if !s.Usage.Idle {
+	if s.Usage.Failed != "" {
+		keeps("the autoscaler cannot compute how much of it is in use: "+s.Usage.Failed, "all ResourceSlices of the pool")
+	} else if !s.Usage.Idle {
 		change := fmt.Sprintf("fewer requests for %s on the node, or a higher threshold", s.Usage.Decisive)
 		if s.Usage.flags != "" {
 			change += ", or " + s.Usage.flags
@@ -72,6 +74,9 @@ func Of(j *fit.Judge, n *world.Node, g *world.Group) Stay {
 		keeps(s.Usage.String(), change)
 	}
 	s.Blockers, s.Unjudged = blockers(j, n)
+	if s.Usage.unjudged != "" {
+		s.Unjudged = append(s.Unjudged, s.Usage.unjudged)
+	}
 	if least, _ := w.Limits(g); g.Wanted <= least {
 		s.AtMinimum = new(obstacle(fmt.Sprintf("min reached: %s wants %d of at least %d", g.Name, g.Wanted, least), fmt.Sprintf("min of %s to %d", g.Name, max(0, g.Wanted-1))))
 	}
@@ -85,7 +90,9 @@ func Of(j *fit.Judge, n *world.Node, g *world.Group) Stay {
 // Usage is how much of a node is in use, as the autoscaler computes it.
 type Usage struct {
 	// Decisive is the resource of which the largest share is requested, and Share is that
-	// share; of a node with GPUs, only these count.
+	// share; of a node with GPUs, only these count. Devices is set for a node with devices that pods
+	// claim, of which only these count: Decisive is then a pool of devices.
+	Devices  bool
 	Decisive corev1.ResourceName
 	Share    float64
 	// Shares has each resource that counts, Without also without the pods of DaemonSets and
@@ -98,6 +105,10 @@ type Usage struct {
 	Excluded []string
 	// Idle is set if the node may be removed.
 	Idle bool
+	// Failed is why the autoscaler cannot compute this, empty if it can.
+	Failed string
+	// unjudged is what the lab does not judge of it.
+	unjudged string
 	// flags are the flags with which the node would be idle, because the pods that fill it would
 	// not count. It is empty if the node is idle, or if no flags have that effect.
 	flags string
@@ -118,7 +129,11 @@ func (u Usage) String() string {
 	case u.Share == limit:
 		relation = "at"
 	}
-	return fmt.Sprintf("%s of %s is requested, %s the threshold of %s (%s)", shape.Percent(u.Share), u.Decisive, relation, shape.Percent(u.Threshold.Number()), u.Threshold.By)
+	does := "requested"
+	if u.Devices {
+		does = "allocated"
+	}
+	return fmt.Sprintf("%s of %s is %s, %s the threshold of %s (%s)", shape.Percent(u.Share), u.Decisive, does, relation, shape.Percent(u.Threshold.Number()), u.Threshold.By)
 }
 
 // usage returns how much of a node is in use. Source: simulator/utilization/info.go,
@@ -161,6 +176,9 @@ func usage(w *world.World, n *world.Node, g *world.Group) Usage {
 		u.flags = ofMirrors
 	case idle(true, true):
 		u.flags = ofDaemons + " with " + ofMirrors
+	}
+	if pools := poolsOf(w, n); len(pools) > 0 && names[0] != fit.GPUs {
+		u.useDevices(w, pools)
 	}
 	return u
 }

@@ -81,3 +81,10 @@ func (a Autoscaler) Balances() (Setting, bool) {
 	const flag = "balance-similar-node-groups"
 	return a.Setting(flag), a.On(flag)
 }
+
+// JudgesDevices reports whether the autoscaler looks at the devices that pods claim. One that does not
+// adds and removes nodes as if the pods claimed none.
+func (a Autoscaler) JudgesDevices() bool {
+	r := a.Release()
+	return r.AlwaysDevices || r.Devices && a.On("enable-dynamic-resource-allocation")
+}
