@@ -200,6 +200,10 @@ var misbehaviours = []struct {
 	{"broken-later", simtest.NeverGivesUp, "did not come true within 5m0s: group sound: size 1"},
 	{"broken-later", simtest.GivesUpAltogether, "group sound: size 1"},
 	{"health-check", simtest.ForgetsUpcoming, "did not stay so: group web: size 2"},
+	{"late-gpu-labelled", simtest.IgnoresLateDevices, "did not stay so: group gpu: size at most 1"},
+	{"spread-over-hosts", simtest.IgnoresSpread, "did not come true within 3m0s: group web: size 3"},
+	{"spread-over-hosts", simtest.AddsTooMany, "did not stay so: group web: size at most 3"},
+	{"spread-over-zones", simtest.IgnoresSpread, "did not come true within 3m0s: group zone-b: size 1"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
