@@ -204,6 +204,13 @@ var misbehaviours = []struct {
 	{"spread-over-hosts", simtest.IgnoresSpread, "did not come true within 3m0s: group web: size 3"},
 	{"spread-over-hosts", simtest.AddsTooMany, "did not stay so: group web: size at most 3"},
 	{"spread-over-zones", simtest.IgnoresSpread, "did not come true within 3m0s: group zone-b: size 1"},
+	{"empty-dir", simtest.IgnoresAffinity, "did not come true within 2m0s: group web: size 2"},
+	{"empty-dir", simtest.RefusesVolumes, "did not come true within 2m0s: group web: size 2"},
+	{"empty-dir", simtest.AddsTooMany, "did not stay so: group web: size at most 2"},
+	{"unlimited-group", simtest.ScalesForeign, "did not stay so: group manual: size 2"},
+	{"unlimited-group", simtest.NeverScalesDown, "did not come true within 3m0s: group web: size 1"},
+	{"sick-node", simtest.BlockedByNodes, "did not come true within 3m0s: group web: size 1"},
+	{"sick-node", simtest.DeletesWrong, "is gone"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
