@@ -211,6 +211,10 @@ var misbehaviours = []struct {
 	{"unlimited-group", simtest.NeverScalesDown, "did not come true within 3m0s: group web: size 1"},
 	{"sick-node", simtest.BlockedByNodes, "did not come true within 3m0s: group web: size 1"},
 	{"sick-node", simtest.DeletesWrong, "is gone"},
+	{"scaled-by-hand", simtest.ScalesForeign, "group web: size 3"},
+	{"scaled-by-hand", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 2"},
+	{"scaled-by-hand", simtest.NeverScalesDown, "the limits are back: did not come true within 3m0s: group web: size 2"},
+	{"scaled-by-hand", simtest.DeletesWrong, "is gone"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
