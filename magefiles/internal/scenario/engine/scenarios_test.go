@@ -215,6 +215,10 @@ var misbehaviours = []struct {
 	{"scaled-by-hand", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 2"},
 	{"scaled-by-hand", simtest.NeverScalesDown, "the limits are back: did not come true within 3m0s: group web: size 2"},
 	{"scaled-by-hand", simtest.DeletesWrong, "is gone"},
+	{"stuck-rollout", simtest.IgnoresRollout, "a rollout is stuck, and the group may be smaller: did not stay so"},
+	{"stuck-rollout", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 1"},
+	{"group-without-limits", simtest.ScalesForeign, "did not stay so: group web: size 0"},
+	{"group-without-limits", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 1"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
