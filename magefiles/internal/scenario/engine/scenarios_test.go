@@ -219,6 +219,13 @@ var misbehaviours = []struct {
 	{"stuck-rollout", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 1"},
 	{"group-without-limits", simtest.ScalesForeign, "did not stay so: group web: size 0"},
 	{"group-without-limits", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 1"},
+	{"pods-move-together", simtest.NeverScalesDown, "did not come true within 5m0s: group web: size 1"},
+	{"unremovable-node", simtest.StopsAtFirst, "did not come true within 3m0s: group web: size 2"},
+	{"unremovable-node", simtest.IgnoresNotSafe, "the group may be empty: did not stay so"},
+	{"unschedulable-beside", simtest.BlockedByPods, "did not come true within 2m0s: group web: size 1"},
+	{"unschedulable-beside", simtest.NeverScalesDown, "did not come true within 5m0s: group web: size 0"},
+	{"burst-in-two-halves", simtest.ForgetsUpcoming, "did not stay so: group web: size at most 10"},
+	{"burst-in-two-halves", simtest.OneByOne, "did not stay so: decisions about group web: at most 2"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
