@@ -123,11 +123,11 @@ func (c *claims) GatherAllocatedState() (*structured.AllocatedState, error) {
 	return state, nil
 }
 
-func (c *claims) SignalClaimPendingAllocation(_ types.UID, allocated *resourcev1.ResourceClaim) error {
-	i := slices.IndexFunc(c.all, func(claim *resourcev1.ResourceClaim) bool {
-		return claim.Namespace == allocated.Namespace && claim.Name == allocated.Name
-	})
-	if i < 0 { // the scheduler makes one for an extended resource
+// SignalClaimPendingAllocation implements framework.ResourceClaimTracker. Claims that the scheduler makes for
+// extended resources all have one name, and each has a UID of its own.
+func (c *claims) SignalClaimPendingAllocation(uid types.UID, allocated *resourcev1.ResourceClaim) error {
+	i := slices.IndexFunc(c.all, func(claim *resourcev1.ResourceClaim) bool { return claim.UID == uid })
+	if i < 0 {
 		c.all = append(c.all, allocated)
 		return nil
 	}

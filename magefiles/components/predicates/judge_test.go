@@ -228,6 +228,18 @@ ask:
 ask: [{metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c, resources: {requests: {example.com/gpu: "1"}}}]}}]`,
 			"p a1 DynamicResources: cannot allocate all claims\np new-c DynamicResources: cannot allocate all claims\np new-d DynamicResources: cannot allocate all claims",
 		},
+		"pods that move to devices that back an extended resource": {
+			nodes + `
+deviceClasses: [{metadata: {name: gpu}, spec: {extendedResourceName: example.com/gpu}}]
+resourceSlices: [{metadata: {name: a1}, spec: {driver: gpu.example.com, nodeName: a1, pool: {name: a1, resourceSliceCount: 1}, devices: [{name: gpu-0}, {name: gpu-1}]}}]
+closed: [b1]
+move: true
+ask:
+- {metadata: {name: p, namespace: default, uid: p}, spec: {containers: [{name: c, resources: {requests: {example.com/gpu: "1"}}}]}}
+- {metadata: {name: q, namespace: default, uid: q}, spec: {containers: [{name: c, resources: {requests: {example.com/gpu: "1"}}}]}}
+- {metadata: {name: r, namespace: default, uid: r}, spec: {containers: [{name: c, resources: {requests: {example.com/gpu: "1"}}}]}}`,
+			"r a1 DynamicResources: cannot allocate all claims",
+		},
 		"a driver that has no capacity left in a zone": {
 			nodes + templates + `
 csiDrivers: [{metadata: {name: example.com}, spec: {storageCapacity: true}}]
