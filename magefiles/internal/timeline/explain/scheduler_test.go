@@ -60,7 +60,7 @@ func claiming(t *testing.T) []timeline.Fact {
 		switch {
 		case f.What != timeline.Shaped:
 		case f.Name == "default/seven" && json.Unmarshal(f.Shape, &p) == nil:
-			p.Requests, p.Devices = requests("10m", "10Mi"), []shape.Device{{Name: "gpu", Claim: "seven-gpu"}}
+			p.Requests, p.Devices, p.DeviceClaims = requests("10m", "10Mi"), []string{"gpu"}, []shape.DeviceClaim{{Name: "gpu", Claim: "seven-gpu"}}
 			facts[i].Shape = shape.Encode(p)
 		case f.Name == "full" && f.Kind == timeline.Group && json.Unmarshal(f.Shape, &g) == nil:
 			g.Annotations[release.SizeAnnotation(release.SizePrefix, "max")] = "2"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
@@ -24,18 +23,10 @@ func (j *Judge) devicesComplete() bool {
 }
 
 // devicesKnown reports whether the record has all that the scheduler reads to judge the devices of a pod.
-// Old records have no names of claims.
+// Old records have only the names of its requests.
 func (j *Judge) devicesKnown(p *world.Pod) bool {
-	return j.devicesComplete() && !slices.ContainsFunc(p.Devices, func(d shape.Device) bool { return d.Claim == "" && d.Template == "" })
-}
-
-// deviceNames returns the names of the device requests of a pod.
-func deviceNames(p *world.Pod) string {
-	var names []string
-	for _, d := range p.Devices {
-		names = append(names, d.Name)
-	}
-	return strings.Join(names, ", ")
+	return j.devicesComplete() && len(p.DeviceClaims) == len(p.Devices) &&
+		!slices.ContainsFunc(p.DeviceClaims, func(d shape.DeviceClaim) bool { return d.Claim == "" && d.Template == "" })
 }
 
 // withoutClaims returns which claims of a pod are not there, or not for it. The scheduler does not try such
@@ -49,7 +40,7 @@ func (j *Judge) withoutClaims(p *world.Pod) []Obstacle {
 	add := func(change, format string, args ...any) {
 		missing = append(missing, Obstacle{fmt.Sprintf(format, args...), change})
 	}
-	for _, d := range p.Devices {
+	for _, d := range p.DeviceClaims {
 		claim, template := j.Devices.Claim(p.Namespace(), d.Claim), "the ResourceClaimTemplate "+d.Template
 		switch {
 		case d.Claim == "" && !slices.Contains(j.Devices.Templates, p.Namespace()+"/"+d.Template):
@@ -71,7 +62,7 @@ func (j *Judge) missingDevices(p *world.Pod) []Obstacle {
 		return nil
 	}
 	missing := j.withoutClaims(p)
-	for _, d := range p.Devices {
+	for _, d := range p.DeviceClaims {
 		claim := j.Devices.Claim(p.Namespace(), d.Claim)
 		if claim == nil || claim.Status.Allocation != nil || claim.DeletionTimestamp != nil {
 			continue
@@ -151,7 +142,7 @@ func (j *Judge) announcedDevices(g *world.Group, at string) []resourcev1.Resourc
 func (j *Judge) claimsLike(at place) []json.RawMessage {
 	var found []json.RawMessage
 	for _, p := range at.has {
-		for _, d := range p.Devices {
+		for _, d := range p.DeviceClaims {
 			c := j.Devices.Claim(p.Namespace(), d.Claim)
 			if c == nil || c.Status.Allocation == nil {
 				continue

@@ -16,7 +16,7 @@ import (
 )
 
 // claiming is a pod with the ResourceClaim default/c.
-var claiming = shape.Pod{Devices: []shape.Device{{Name: "gpu", Claim: "c"}}}
+var claiming = shape.Pod{Devices: []string{"gpu"}, DeviceClaims: []shape.DeviceClaim{{Name: "gpu", Claim: "c"}}}
 
 const (
 	wantsTwo  = `{"metadata":{"namespace":"default","name":"c","uid":"c"},"spec":{"devices":{"requests":[{"name":"r","exactly":{"deviceClassName":"gpu","allocationMode":"ExactCount","count":2}}]}}}`
@@ -76,11 +76,11 @@ func TestDevices(t *testing.T) {
 			group:   "devices: its ResourceClaim c is being deleted → another ResourceClaim", node: "devices: its ResourceClaim c is being deleted",
 		},
 		"no template": {
-			pod: shape.Pod{Devices: []shape.Device{{Name: "gpu", Template: "t"}}}, ask: refuseNothing,
+			pod: shape.Pod{Devices: []string{"gpu"}, DeviceClaims: []shape.DeviceClaim{{Name: "gpu", Template: "t"}}}, ask: refuseNothing,
 			group: "devices: the ResourceClaimTemplate t of its claim gpu does not exist → the ResourceClaimTemplate t", node: "devices: the ResourceClaimTemplate t of its claim gpu does not exist",
 		},
 		"a claim that is not created yet": {
-			pod: shape.Pod{Devices: []shape.Device{{Name: "gpu", Template: "t"}}}, ask: refuseNothing, objects: map[timeline.Kind][]string{timeline.ResourceClaimTemplate: {`{"metadata":{"namespace":"default","name":"t"}}`}},
+			pod: shape.Pod{Devices: []string{"gpu"}, DeviceClaims: []shape.DeviceClaim{{Name: "gpu", Template: "t"}}}, ask: refuseNothing, objects: map[timeline.Kind][]string{timeline.ResourceClaimTemplate: {`{"metadata":{"namespace":"default","name":"t"}}`}},
 			group: "devices: its claim gpu is not created yet from the ResourceClaimTemplate t → that claim, which the controller manager creates", node: "devices: its claim gpu is not created yet from the ResourceClaimTemplate t",
 		},
 		"a device class that is not there": {
@@ -109,7 +109,7 @@ func TestDevices(t *testing.T) {
 			note: "the autoscaler 1.34.5 does not look at devices: the pod may not fit on the new node",
 		},
 		"devices of another node": {
-			pod: shape.Pod{Devices: []shape.Device{{Name: "gpu", Claim: "other"}}}, objects: map[timeline.Kind][]string{timeline.ResourceClaim: {strings.ReplaceAll(allocated, `"n"`, `"far"`)}}, ask: refuse(predicates.DynamicResources, predicates.DevicesAreElsewhere),
+			pod: shape.Pod{Devices: []string{"gpu"}, DeviceClaims: []shape.DeviceClaim{{Name: "gpu", Claim: "other"}}}, objects: map[timeline.Kind][]string{timeline.ResourceClaim: {strings.ReplaceAll(allocated, `"n"`, `"far"`)}}, ask: refuse(predicates.DynamicResources, predicates.DevicesAreElsewhere),
 			group: "devices: the devices of its ResourceClaim other are on the node far → that node, or a ResourceClaim that is not allocated", node: "devices: the devices of its ResourceClaim other are on the node far",
 		},
 	} {
@@ -156,7 +156,7 @@ func TestConsultTellsDevices(t *testing.T) {
 			r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: "1.36.1", Source: timeline.Log})
 			r.Group(1, shape.Group{Annotations: sizes("5", cpu4, mem8)})
 			r.Node("n", "g", shape.Node{})
-			r.Bound("n", map[string]shape.Pod{"default/old": {Devices: []shape.Device{{Name: "gpu", Claim: "other"}}, Owner: &shape.Owner{Kind: "DaemonSet", Name: "old"}}})
+			r.Bound("n", map[string]shape.Pod{"default/old": {Devices: []string{"gpu"}, DeviceClaims: []shape.DeviceClaim{{Name: "gpu", Claim: "other"}}, Owner: &shape.Owner{Kind: "DaemonSet", Name: "old"}}})
 			r.Waits(claiming)
 			r = withDevices(r, map[timeline.Kind][]string{timeline.ResourceClaim: {wantsTwo, allocated}, timeline.DeviceClass: {classGPU}, timeline.ResourceSlice: {sliceOfN}})
 			slices := 1
@@ -198,7 +198,7 @@ func TestMovingPodsLeaveTheirDevices(t *testing.T) {
 	r.Group(2, shape.Group{Annotations: sizes("2")})
 	r.Node("n", "g", shape.Node{})
 	r.Node("m", "g", shape.Node{})
-	r.Bound("n", map[string]shape.Pod{"default/old": {Devices: []shape.Device{{Name: "gpu", Claim: "other"}}}})
+	r.Bound("n", map[string]shape.Pod{"default/old": {Devices: []string{"gpu"}, DeviceClaims: []shape.DeviceClaim{{Name: "gpu", Claim: "other"}}}})
 	shared := strings.NewReplacer(`"other"`, `"shared"`, `"reservedFor":[`, `"reservedFor":[{"resource":"pods","name":"else","uid":"else"},`).Replace(allocated)
 	j := judged(withDevices(r, map[timeline.Kind][]string{timeline.ResourceClaim: {allocated, shared}, timeline.DeviceClass: {classGPU}, timeline.ResourceSlice: {sliceOfN}}), start.Add(time.Hour))
 	from := j.NodeOf("n")

@@ -450,7 +450,7 @@ func TestBackoff(t *testing.T) {
 func TestUnjudged(t *testing.T) {
 	t.Parallel()
 	p := &world.Pod{Pod: shape.Pod{
-		Spread: []corev1.TopologySpreadConstraint{{}}, Claims: []string{"data"}, Devices: []shape.Device{{Name: "gpu"}},
+		Spread: []corev1.TopologySpreadConstraint{{}}, Claims: []string{"data"}, Devices: []string{"gpu"},
 		Affinity: &corev1.Affinity{PodAffinity: &corev1.PodAffinity{}, PodAntiAffinity: &corev1.PodAntiAffinity{}},
 	}}
 	if got, want := strings.Join(New(&world.World{}).Unjudged(p), "; "), "topology spread; pod affinity; pod anti-affinity; volumes (data); device claims (gpu)"; got != want {

@@ -38,7 +38,7 @@ func (j *Judge) Unjudged(p *world.Pod) []string {
 			note(!j.capacityKnown(driver), "the capacity that the driver "+driver+" may report for new volumes")
 		}
 	}
-	note(len(p.Devices) > 0 && (!judged || !j.devicesKnown(p)), "device claims ("+deviceNames(p)+")")
+	note(len(p.Devices) > 0 && (!judged || !j.devicesKnown(p)), "device claims ("+strings.Join(p.Devices, ", ")+")")
 	return found
 }
 

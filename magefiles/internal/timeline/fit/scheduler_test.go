@@ -185,7 +185,7 @@ func TestConsultAsks(t *testing.T) {
 		t.Errorf("a pod that the lab judges was asked for: %+v", asked)
 	}
 	avoiding := shape.Pod{Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: zone, LabelSelector: web}}}}}
-	r := zoned(shape.Pod{Labels: web.MatchLabels, HostPorts: []string{"tcp/80"}, Claims: []string{"data"}, Devices: []shape.Device{{Name: "gpu"}}})
+	r := zoned(shape.Pod{Labels: web.MatchLabels, HostPorts: []string{"tcp/80"}, Claims: []string{"data"}, Devices: []string{"gpu"}})
 	r.Add(timeline.Fact{Kind: timeline.Pod, What: timeline.Shaped, Name: "shop/avoids", UID: "a", Node: "n", Shape: shape.Encode(avoiding)})
 	r.Add(timeline.Fact{Kind: timeline.Claim, What: timeline.Shaped, Name: "default/data", UID: "c", Shape: json.RawMessage(`{"metadata":{"name":"data"}}`)})
 	before := judged(r, start.Add(time.Hour))
@@ -213,7 +213,7 @@ func TestConsultAsks(t *testing.T) {
 	if consult(r); len(asked) != 2 || asked[1].Ask[0].Spec.Volumes[0].PersistentVolumeClaim.ClaimName != "data" {
 		t.Errorf("with all claims on record, asked for %+v", asked[len(asked)-1].Ask)
 	}
-	for name, pod := range map[string]shape.Pod{"devices alone": {Devices: []shape.Device{{Name: "gpu"}}}, "volumes that are not on record": {Claims: []string{"data"}}} {
+	for name, pod := range map[string]shape.Pod{"devices alone": {Devices: []string{"gpu"}}, "volumes that are not on record": {Claims: []string{"data"}}} {
 		if consult(zoned(pod)); len(asked) != 2 {
 			t.Errorf("%s: asked for %+v", name, asked[len(asked)-1].Ask)
 			asked = asked[:2]

@@ -54,7 +54,7 @@ func wanted(c *resourcev1.ResourceClaim) string {
 // claims returns the pod's claims that are on record and for which is returns true.
 func (s Subject) claims(is func(*resourcev1.ResourceClaim) bool) []*resourcev1.ResourceClaim {
 	var found []*resourcev1.ResourceClaim
-	for _, d := range s.Pod.Devices {
+	for _, d := range s.Pod.DeviceClaims {
 		if c := s.Devices.Claim(s.Pod.Namespace(), d.Claim); c != nil && is(c) {
 			found = append(found, c)
 		}

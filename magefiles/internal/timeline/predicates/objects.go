@@ -39,7 +39,7 @@ func Pod(namespace, name, uid, node string, p shape.Pod) corev1.Pod {
 		NodeName: node, Containers: []corev1.Container{container}, NodeSelector: p.NodeSelector, Affinity: p.Affinity, Tolerations: p.Tolerations,
 		TopologySpreadConstraints: p.Spread, Priority: &p.Priority, SchedulerName: cmp.Or(p.Scheduler, corev1.DefaultSchedulerName),
 	}
-	for _, d := range p.Devices {
+	for _, d := range p.DeviceClaims {
 		if d.Claim != "" {
 			o.Spec.ResourceClaims = append(o.Spec.ResourceClaims, corev1.PodResourceClaim{Name: d.Name, ResourceClaimName: &d.Claim})
 		}

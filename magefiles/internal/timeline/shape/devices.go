@@ -12,33 +12,22 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Device is a request of a pod for a ResourceClaim.
-type Device struct {
+// DeviceClaim is a request of a pod for a ResourceClaim.
+type DeviceClaim struct {
 	// Name of the request in the pod.
 	Name string `json:"name"`
-	// Claim is the name of the ResourceClaim; empty while it is not created from a template, and in old
-	// records.
+	// Claim is the name of the ResourceClaim; empty while it is not created from a template.
 	Claim string `json:"claim,omitempty"`
 	// Template is the name of the ResourceClaimTemplate of a claim that is not created yet.
 	Template string `json:"template,omitempty"`
 }
 
-// UnmarshalJSON implements json.Unmarshaler. Old records have only the name.
-func (d *Device) UnmarshalJSON(data []byte) error {
-	type device Device
-	if len(data) > 0 && data[0] == '"' {
-		*d = Device{}
-		return json.Unmarshal(data, &d.Name)
-	}
-	return json.Unmarshal(data, (*device)(d))
-}
-
-// devices returns the ResourceClaims that the pod needs. A template may be of a claim that the pod does
-// not need: its status then names no claim.
-func devices(pod *corev1.Pod) []Device {
-	var found []Device
+// deviceClaims returns the ResourceClaims that the pod needs. A template may be of a claim that the pod
+// does not need: its status then names no claim.
+func deviceClaims(pod *corev1.Pod) []DeviceClaim {
+	var found []DeviceClaim
 	for _, c := range pod.Spec.ResourceClaims {
-		d := Device{Name: c.Name}
+		d := DeviceClaim{Name: c.Name}
 		i := slices.IndexFunc(pod.Status.ResourceClaimStatuses, func(s corev1.PodResourceClaimStatus) bool { return s.Name == c.Name })
 		switch {
 		case c.ResourceClaimName != nil:

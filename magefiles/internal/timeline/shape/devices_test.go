@@ -3,18 +3,30 @@ package shape
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// TestDevicesOfOldRecords: a record may have only the names of the requests.
-func TestDevicesOfOldRecords(t *testing.T) {
+// TestDevicesAreReadByOldAndNewLabs: labs that know only the names of the requests read the records of today,
+// and old records have only the names.
+func TestDevicesAreReadByOldAndNewLabs(t *testing.T) {
 	t.Parallel()
-	var p Pod
-	if err := json.Unmarshal([]byte(`{"devices":["gpu",{"name":"nic","claim":"c"}]}`), &p); err != nil || !reflect.DeepEqual(p.Devices, []Device{{Name: "gpu"}, {Name: "nic", Claim: "c"}}) {
-		t.Errorf("%+v, %v", p.Devices, err)
+	names, claims := []string{"gpu", "nic"}, []DeviceClaim{{Name: "gpu", Claim: "c"}, {Name: "nic", Template: "t"}}
+	claim, template := "c", "t"
+	today := Encode(OfPod(&corev1.Pod{Spec: corev1.PodSpec{ResourceClaims: []corev1.PodResourceClaim{{Name: "gpu", ResourceClaimName: &claim}, {Name: "nic", ResourceClaimTemplateName: &template}}}}))
+	var old struct{ Devices []string }
+	if err := json.Unmarshal(today, &old); err != nil || !slices.Equal(old.Devices, names) {
+		t.Errorf("an old lab reads %v of %s: %v", old.Devices, today, err)
+	}
+	for record, want := range map[string]Pod{string(today): {Devices: names, DeviceClaims: claims}, `{"devices":["gpu","nic"]}`: {Devices: names}} {
+		var p Pod
+		if err := json.Unmarshal([]byte(record), &p); err != nil || !reflect.DeepEqual(p, want) {
+			t.Errorf("%s is read as %+v: %v", record, p, err)
+		}
 	}
 }
 

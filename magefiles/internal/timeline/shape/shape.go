@@ -32,10 +32,12 @@ type Pod struct {
 	Tolerations  []corev1.Toleration               `json:"tolerations,omitempty"`
 	Spread       []corev1.TopologySpreadConstraint `json:"spread,omitempty"`
 	HostPorts    []string                          `json:"hostPorts,omitempty"`
-	// Claims are the names of its PersistentVolumeClaims, and Devices its requests for
-	// ResourceClaims.
-	Claims  []string `json:"claims,omitempty"`
-	Devices []Device `json:"devices,omitempty"`
+	// Claims are the names of its PersistentVolumeClaims, and Devices those of its requests for
+	// ResourceClaims. DeviceClaims has what each of these requests asks for; it is empty in old records,
+	// and older labs read only the names.
+	Claims       []string      `json:"claims,omitempty"`
+	Devices      []string      `json:"devices,omitempty"`
+	DeviceClaims []DeviceClaim `json:"deviceClaims,omitempty"`
 	// EmptyDirs and HostPaths are the names of its volumes that are on the node, MemoryDirs
 	// those of its emptyDirs in memory. LocalVolumes stands for EmptyDirs and HostPaths in
 	// records that do not tell them apart.
@@ -139,7 +141,10 @@ func OfPod(pod *corev1.Pod) Pod {
 			p.EmptyDirs = append(p.EmptyDirs, v.Name)
 		}
 	}
-	p.Devices = devices(pod)
+	p.DeviceClaims = deviceClaims(pod)
+	for _, d := range p.DeviceClaims {
+		p.Devices = append(p.Devices, d.Name)
+	}
 	return p
 }
 

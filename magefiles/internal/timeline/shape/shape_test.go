@@ -57,7 +57,7 @@ status: {phase: Running, resourceClaimStatuses: [{name: made, resourceClaimName:
 				`"requests":{"cpu":"2","memory":"2112Mi"},"nodeSelector":{"tier":"gold"},` +
 				`"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"zone"}]}},` +
 				`"tolerations":[{"key":"gpu","operator":"Exists"}],"spread":[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule"}],"hostPorts":["tcp/80"],` +
-				`"claims":["data-0","web-own"],"devices":[{"name":"own","claim":"gpu"},{"name":"made","claim":"web-made-x"},{"name":"waits","template":"t"}],"emptyDirs":["scratch"],"memoryDirs":["memory"],"hostPaths":["socket"],"priority":7,"scheduler":"mine","gated":true}`},
+				`"claims":["data-0","web-own"],"devices":["own","made","waits"],"deviceClaims":[{"name":"own","claim":"gpu"},{"name":"made","claim":"web-made-x"},{"name":"waits","template":"t"}],"emptyDirs":["scratch"],"memoryDirs":["memory"],"hostPaths":["socket"],"priority":7,"scheduler":"mine","gated":true}`},
 		"deleted": {`metadata: {deletionTimestamp: "2026-11-27T00:00:30Z", deletionGracePeriodSeconds: 30}`, `{"deleted":"2026-11-27T00:00:30Z","grace":30}`},
 		"ended":   {"status: {phase: Succeeded}", `{"ended":true}`},
 	} {
