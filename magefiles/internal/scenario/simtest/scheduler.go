@@ -203,8 +203,9 @@ func (r *nodeRoom) obstacle(pod *unstructured.Unstructured) string {
 	case !r.reachesVolumes(pod):
 		return noVolume
 	}
-	for name, n := range r.cluster.devicesOf(pod) {
-		if r.devices[name] >= n {
+	need := r.cluster.devicesOf(pod)
+	for _, name := range slices.Sorted(maps.Keys(need)) {
+		if r.devices[name] >= need[name] {
 			continue
 		}
 		if strings.HasPrefix(name, devicesPrefix) {
