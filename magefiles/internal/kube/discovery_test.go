@@ -3,6 +3,7 @@ package kube_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,10 +38,20 @@ func TestServes(t *testing.T) {
 		if serves, err := c.Serves(t.Context(), machineKind, "v1beta2"); err == nil || meta.IsNoMatchError(err) {
 			t.Errorf("Serves() while %s fails = %v, %v", path, serves, err)
 		}
+		for want, versions := range map[string][]string{
+			"find the kind Machine.example.com: ": nil, "find the kind Machine.example.com in version v1 or v1beta2: ": {"v1", "v1beta2"},
+		} {
+			if _, err := c.Serves(t.Context(), machineKind, versions...); err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("Serves(%v) while %s fails = %v, want %s", versions, path, err, want)
+			}
+		}
 		if _, err := c.List(t.Context(), machineKind, ""); err == nil || meta.IsNoMatchError(err) {
 			t.Errorf("List() while %s fails = %v: taken for a kind that is not served", path, err)
 		}
 		fails.Store(false)
+		if serves, err := c.Serves(t.Context(), machineKind); err != nil || !serves {
+			t.Errorf("Serves() in any version = %v, %v", serves, err)
+		}
 		for version, want := range map[string]bool{"v1beta2": true, "v1beta1": true, "v1alpha4": false} {
 			if serves, err := c.Serves(t.Context(), machineKind, version); err != nil || serves != want {
 				t.Errorf("Serves(%s) = %v, %v", version, serves, err)

@@ -167,6 +167,9 @@ func (c *Client) Serves(ctx context.Context, kind schema.GroupKind, versions ...
 	if meta.IsNoMatchError(err) {
 		return false, nil
 	}
+	if err != nil && len(versions) == 0 {
+		return false, fmt.Errorf("find the kind %s: %w", kind, err)
+	}
 	if err != nil {
 		return false, fmt.Errorf("find the kind %s in version %s: %w", kind, strings.Join(versions, " or "), err)
 	}

@@ -93,7 +93,7 @@ func (r *recorder) run(ctx context.Context) {
 // before.
 func (r *recorder) followGroups(ctx context.Context) []<-chan struct{} {
 	kinds := []schema.GroupKind{kube.MachineDeployments}
-	served, err := r.Management.Serves(ctx, kube.MachinePools, "")
+	served, err := r.Management.Serves(ctx, kube.MachinePools)
 	if err != nil && ctx.Err() == nil { // the end of the recording is no failure
 		r.report(err)
 	}
