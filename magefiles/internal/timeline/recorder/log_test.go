@@ -488,7 +488,7 @@ func TestSyncedWaitsForPodLogs(t *testing.T) {
 // recorder from being synced, and do not count as seen. Without pods it is not synced.
 func TestSyncedWithoutRights(t *testing.T) {
 	for resource, want := range map[string]bool{
-		"persistentvolumes": true, "storageclasses": true, "csinodes": true, "namespaces": true, "configmaps": true, "events": true, "poddisruptionbudgets": true,
+		"persistentvolumes": true, "storageclasses": true, "csinodes": true, "namespaces": true, "configmaps": true, "events": true, "poddisruptionbudgets": true, "resourceclaims": true,
 		"pods": false,
 	} {
 		t.Run(resource, func(t *testing.T) {
@@ -511,9 +511,9 @@ func TestSyncedWithoutRights(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, kind := range []timeline.Kind{timeline.Volume, timeline.CSINode, timeline.DaemonSet} {
+				for _, kind := range []timeline.Kind{timeline.Volume, timeline.ResourceClaim, timeline.CSINode, timeline.DaemonSet} {
 					seen := slices.ContainsFunc(facts, func(f timeline.Fact) bool { return f.Kind == kind && f.What == timeline.Shaped && f.Name == "" })
-					if allowed := kind == timeline.DaemonSet || kind == timeline.Volume && resource != "persistentvolumes"; seen != allowed {
+					if allowed := kind == timeline.DaemonSet || kind == timeline.Volume && resource != "persistentvolumes" || kind == timeline.ResourceClaim && resource != "resourceclaims"; seen != allowed {
 						t.Errorf("all objects of the kind %s count as seen: %t", kind, seen)
 					}
 				}
