@@ -40,13 +40,13 @@ func (j *Judge) Verdicts(p *world.Pod) []Verdict {
 		if v.Scaled {
 			v.Obstacles = j.limits(g)
 		}
+		if text := j.forgot(g); text != "" {
+			v.Notes = append(v.Notes, text)
+		}
 		if next, basis, ok := j.next(g, p); ok {
 			next.refusals = j.judged[p][next.name]
 			found := j.obstacles(p, next)
 			v.Basis, v.Fits = basis, len(found) == 0
-			if text := j.forgot(g); text != "" {
-				v.Notes = append(v.Notes, text)
-			}
 			if next.blind && len(p.Devices) > 0 {
 				v.Notes = append(v.Notes, j.Autoscaler.Title()+" does not look at devices: the pod may not fit on the new node")
 			}
