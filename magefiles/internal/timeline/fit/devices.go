@@ -80,11 +80,8 @@ func (j *Judge) missingDevices(p *world.Pod) []Obstacle {
 }
 
 // backed returns the resources that a device may give in place of a device plugin, because a DeviceClass
-// names them. Only the scheduler's filters can tell whether one does.
+// names them. Only the scheduler's filters can tell whether one does, and only if all devices are on record.
 func (j *Judge) backed() []corev1.ResourceName {
-	if !j.devicesComplete() {
-		return nil
-	}
 	var names []corev1.ResourceName
 	for _, c := range j.Devices.Classes {
 		names = append(names, corev1.ResourceName(resourcev1.ResourceDeviceClassPrefix+c.Name))
@@ -95,9 +92,16 @@ func (j *Judge) backed() []corev1.ResourceName {
 	return names
 }
 
-// asksForBacked reports whether the pod requests a resource that a device may give.
-func (j *Judge) asksForBacked(p *world.Pod) bool {
-	return slices.ContainsFunc(j.backed(), func(name corev1.ResourceName) bool { _, asked := p.Requests[name]; return asked })
+// backedRequests returns the resources that the pod requests and that a device may give, sorted.
+func (j *Judge) backedRequests(p *world.Pod) []string {
+	var names []string
+	for _, name := range j.backed() {
+		if asked := p.Requests[name]; !asked.IsZero() {
+			names = timeline.AppendUnique(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // like returns the devices of a node as the autoscaler expects them on the new node at: in a pool of its

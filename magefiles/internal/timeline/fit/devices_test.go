@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 
 	"caslab/magefiles/internal/timeline"
@@ -159,17 +160,19 @@ func TestConsultTellsDevices(t *testing.T) {
 			r.Bound("n", map[string]shape.Pod{"default/old": {Devices: []string{"gpu"}, DeviceClaims: []shape.DeviceClaim{{Name: "gpu", Claim: "other"}}, Owner: &shape.Owner{Kind: "DaemonSet", Name: "old"}}})
 			r.Waits(claiming)
 			r = withDevices(r, map[timeline.Kind][]string{timeline.ResourceClaim: {wantsTwo, allocated}, timeline.DeviceClass: {classGPU}, timeline.ResourceSlice: {sliceOfN}})
-			slices := 1
+			wantSlices := 1
 			if gone {
 				for _, f := range []timeline.Fact{{Kind: timeline.Node, Name: "n", UID: "n"}, {Kind: timeline.ResourceSlice, Name: "n", UID: "n"}} {
 					f.What = timeline.Gone
 					r.Add(f)
 					r[len(r)-1].Time = start.Add(time.Hour)
 				}
-				slices = 0
+				wantSlices = 0
 			}
 			j := judged(r, start.Add(2*time.Hour))
 			p := j.PodOf("", "default/p")
+			claims := slices.Grow(j.Scheduling[timeline.ResourceClaim], 1)
+			j.Scheduling[timeline.ResourceClaim] = claims
 			var q predicates.Request
 			if err := j.Consult(t.Context(), func(_ context.Context, r predicates.Request) (predicates.Answer, error) {
 				q = r
@@ -177,8 +180,11 @@ func TestConsultTellsDevices(t *testing.T) {
 			}, p); err != nil {
 				t.Fatal(err)
 			}
-			if len(q.ResourceClaims) != 3 || len(q.DeviceClasses) != 1 || len(q.ResourceSlices) != slices || *q.Ask[0].Spec.ResourceClaims[0].ResourceClaimName != "c" {
+			if len(q.ResourceClaims) != 3 || len(q.DeviceClasses) != 1 || len(q.ResourceSlices) != wantSlices || *q.Ask[0].Spec.ResourceClaims[0].ResourceClaimName != "c" {
 				t.Errorf("asked with the claims %s, the classes %s, the slices %s", q.ResourceClaims, q.DeviceClasses, q.ResourceSlices)
+			}
+			if more := claims[:len(claims)+1]; more[len(claims)] != nil {
+				t.Errorf("the claims of the world share their memory with %s", more[len(claims)])
 			}
 			if got, want := string(q.ResourceClaims[2]), `"pool":"n-template-node-for-g"`; !strings.Contains(got, want) || strings.Contains(got, "nodeSelector") {
 				t.Errorf("the claim on the new node is %s, want %s and no node", got, want)
@@ -225,16 +231,19 @@ func TestResourcesThatDevicesGive(t *testing.T) {
 	t.Parallel()
 	const class = `{"metadata":{"name":"gpu"},"spec":{"extendedResourceName":"example.com/gpu"}}`
 	for name, tc := range map[string]struct {
-		class, want string
+		class, want, unjudged string
 	}{
-		"a class":           {class, ""},
-		"no class names it": {classGPU, "example.com/gpu: it requests 1, and there is none"},
+		"a class":           {class, "", "resources that devices may give (example.com/gpu)"},
+		"no class names it": {classGPU, "example.com/gpu: it requests 1, and there is none", ""},
 	} {
 		var r record
 		r.Node("n", "other", shape.Node{})
 		r.Waits(shape.Pod{Requests: quantities("example.com/gpu=1")})
 		j := judged(withDevices(r, map[timeline.Kind][]string{timeline.DeviceClass: {tc.class}}), start.Add(time.Hour))
 		p := j.PodOf("", "default/p")
+		if got := strings.Join(j.Unjudged(p), "; "); got != tc.unjudged {
+			t.Errorf("%s: before the filters are asked, not judged: %q, want %q", name, got, tc.unjudged)
+		}
 		asked := false
 		if err := j.Consult(t.Context(), func(_ context.Context, r predicates.Request) (predicates.Answer, error) {
 			asked = true
@@ -249,6 +258,33 @@ func TestResourcesThatDevicesGive(t *testing.T) {
 		if got != tc.want || asked != (tc.want == "") {
 			t.Errorf("%s: %q, asked %t, want %q", name, got, asked, tc.want)
 		}
+		if got := j.Unjudged(p); len(got) > 0 {
+			t.Errorf("%s: not judged: %q", name, got)
+		}
+	}
+}
+
+// TestDevicesThatMayNotBeListed: if the recorder may not list ResourceClaims, the filters cannot judge what
+// devices give, so the answer is not that there is none, and it says what was not judged.
+func TestDevicesThatMayNotBeListed(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.Node("n", "other", shape.Node{})
+	pod := claiming
+	pod.Requests, pod.Spread = quantities("example.com/gpu=1"), []corev1.TopologySpreadConstraint{{TopologyKey: "rack"}}
+	r.Waits(pod)
+	r = withDevices(r, map[timeline.Kind][]string{timeline.DeviceClass: {`{"metadata":{"name":"gpu"},"spec":{"extendedResourceName":"example.com/gpu"}}`}})
+	r = slices.DeleteFunc(r, func(f timeline.Fact) bool { return f.Kind == timeline.ResourceClaim })
+	j := judged(r, start.Add(time.Hour))
+	p := j.PodOf("", "default/p")
+	if err := j.Consult(t.Context(), refuse(predicates.NodeResourcesFit, "Insufficient example.com/gpu"), p); err != nil {
+		t.Fatal(err)
+	}
+	if got := j.Refusals(p); len(got) > 0 || len(j.Room(p)) != 1 {
+		t.Errorf("refused: %+v", got)
+	}
+	if got, want := strings.Join(j.Unjudged(p), "; "), "resources that devices may give (example.com/gpu); device claims (gpu)"; got != want {
+		t.Errorf("not judged: %s, want %s", got, want)
 	}
 }
 

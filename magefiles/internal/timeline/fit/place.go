@@ -67,7 +67,7 @@ type place struct {
 func (j *Judge) obstacles(p *world.Pod, at place) []Obstacle {
 	lacking, unlike, kept, taken := resources(p, at), j.selectors(p, at), taints(p, at), ports(p, at)
 	own := map[string]bool{
-		"NodeResourcesFit": len(lacking) > 0, "NodeAffinity": len(unlike) > 0, "NodePorts": len(taken) > 0,
+		predicates.NodeResourcesFit: len(lacking) > 0, "NodeAffinity": len(unlike) > 0, "NodePorts": len(taken) > 0,
 		"TaintToleration": len(kept) > 0, "NodeUnschedulable": len(kept) > 0,
 	}
 	found := slices.Concat(lacking, unlike, kept, taken)

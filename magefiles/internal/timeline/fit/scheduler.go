@@ -38,6 +38,8 @@ func (j *Judge) Unjudged(p *world.Pod) []string {
 			note(!j.capacityKnown(driver), "the capacity that the driver "+driver+" may report for new volumes")
 		}
 	}
+	backed := j.backedRequests(p)
+	note(len(backed) > 0 && (!judged || !j.devicesComplete()), "resources that devices may give ("+strings.Join(backed, ", ")+")")
 	note(len(p.Devices) > 0 && (!judged || !j.devicesKnown(p)), "device claims ("+strings.Join(p.Devices, ", ")+")")
 	return found
 }
@@ -46,7 +48,7 @@ func (j *Judge) Unjudged(p *world.Pod) []string {
 // package does not.
 func (j *Judge) needsFilters(p *world.Pod) bool {
 	affinity := p.Affinity != nil && (p.Affinity.PodAffinity != nil || p.Affinity.PodAntiAffinity != nil)
-	return len(p.Spread) > 0 || affinity || len(p.Claims) > 0 && j.volumesKnown() || len(p.Devices) > 0 && j.devicesKnown(p) || j.asksForBacked(p) || j.avoided(p)
+	return len(p.Spread) > 0 || affinity || len(p.Claims) > 0 && j.volumesKnown() || len(p.Devices) > 0 && j.devicesKnown(p) || j.devicesComplete() && len(j.backedRequests(p)) > 0 || j.avoided(p)
 }
 
 // volumesKnown reports whether the record has all objects that the scheduler reads to judge
@@ -106,7 +108,7 @@ func (j *Judge) Consult(ctx context.Context, ask Scheduler, p *world.Pod) error 
 			t := predicates.Template{Node: predicates.Node(next.name, next.labels, next.taints, next.allocatable), Pods: objects(next.has)}
 			if j.devicesComplete() {
 				t.ResourceSlices = next.devices
-				r.ResourceClaims = append(r.ResourceClaims, j.claimsLike(next)...)
+				r.ResourceClaims = slices.Concat(r.ResourceClaims, j.claimsLike(next)) // those of the world stay as they are
 			}
 			r.Templates = append(r.Templates, t)
 		}
@@ -147,6 +149,9 @@ func (j *Judge) ask(ctx context.Context, ask Scheduler, r predicates.Request, po
 		verdicts := answer.Pods[i]
 		if j.namespacesMissing(p) {
 			verdicts = verdicts.Without(predicates.InterPodAffinity)
+		}
+		if !j.devicesComplete() && len(j.backedRequests(p)) > 0 {
+			verdicts = verdicts.Without(predicates.NodeResourcesFit) // it does not know that devices may give them
 		}
 		j.judged[p], j.filters[p] = verdicts, cmp.Or(answer.Version, "of an unknown version")
 	}

@@ -38,11 +38,12 @@ type Subject struct {
 	Slices []resourcev1.ResourceSlice
 }
 
-// InterPodAffinity is the filter that judges affinity to other pods, and DynamicResources the one that
-// judges claims of devices.
+// InterPodAffinity is the filter that judges affinity to other pods, DynamicResources the one that judges
+// claims of devices, and NodeResourcesFit the one that judges what pods request.
 const (
 	InterPodAffinity = "InterPodAffinity"
 	DynamicResources = "DynamicResources"
+	NodeResourcesFit = "NodeResourcesFit"
 )
 
 // Reasons of the scheduler's filters. A test of the program gets each of them from a filter, as its
