@@ -226,6 +226,8 @@ var misbehaviours = []struct {
 	{"unschedulable-beside", simtest.NeverScalesDown, "did not come true within 5m0s: group web: size 0"},
 	{"burst-in-two-halves", simtest.ForgetsUpcoming, "did not stay so: group web: size at most 10"},
 	{"burst-in-two-halves", simtest.OneByOne, "did not stay so: decisions about group web: at most 2"},
+	{"resource-limits", simtest.IgnoresResources, "size at most 1"},
+	{"resource-limits", simtest.NeverScalesUp, "0 running, 2 pending"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
