@@ -228,6 +228,8 @@ var misbehaviours = []struct {
 	{"burst-in-two-halves", simtest.OneByOne, "did not stay so: decisions about group web: at most 2"},
 	{"resource-limits", simtest.IgnoresResources, "size at most 1"},
 	{"resource-limits", simtest.NeverScalesUp, "0 running, 2 pending"},
+	{"expendable-scale-down", simtest.CountsExpendable, "did not come true within 3m0s: group low: size 1"},
+	{"expendable-scale-down", simtest.IgnoresUse, "both groups may be smaller: did not stay so"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
