@@ -232,6 +232,8 @@ var misbehaviours = []struct {
 	{"expendable-scale-down", simtest.IgnoresUse, "both groups may be smaller: did not stay so"},
 	{"volume-in-zone", simtest.IgnoresVolumes, "did not stay so: group zone-a: size 0"},
 	{"volume-in-zone", simtest.NeverScalesUp, "did not come true within 2m0s: group zone-b: size 1"},
+	{"pdb-allows-drain", simtest.HeedsAnyPDB, "did not come true within 3m0s: group web: size 1"},
+	{"pdb-allows-drain", simtest.NeverScalesDown, "did not come true within 3m0s: group web: size 1"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
