@@ -234,6 +234,8 @@ var misbehaviours = []struct {
 	{"volume-in-zone", simtest.NeverScalesUp, "did not come true within 2m0s: group zone-b: size 1"},
 	{"pdb-allows-drain", simtest.HeedsAnyPDB, "did not come true within 3m0s: group web: size 1"},
 	{"pdb-allows-drain", simtest.NeverScalesDown, "did not come true within 3m0s: group web: size 1"},
+	{"bypassed-scheduler-room", simtest.NodePerPod, "did not stay so: group web: size 1"},
+	{"bypassed-scheduler-room", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 2"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
