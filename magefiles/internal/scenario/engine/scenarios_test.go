@@ -237,6 +237,8 @@ var misbehaviours = []struct {
 	{"bypassed-scheduler-room", simtest.NodePerPod, "did not stay so: group web: size 1"},
 	{"bypassed-scheduler-room", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 2"},
 	{"dra-drain", simtest.NeverScalesDown, "did not come true within 3m0s: group gpu: size 1"},
+	{"daemons-fill-node", simtest.IgnoresDaemons, "did not stay so: group web: size 0"},
+	{"daemons-fill-node", simtest.NeverScalesUp, "refuses to scale up for pods of large"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
