@@ -239,6 +239,8 @@ var misbehaviours = []struct {
 	{"dra-drain", simtest.NeverScalesDown, "did not come true within 3m0s: group gpu: size 1"},
 	{"daemons-fill-node", simtest.IgnoresDaemons, "did not stay so: group web: size 0"},
 	{"daemons-fill-node", simtest.NeverScalesUp, "refuses to scale up for pods of large"},
+	{"balance-empty-sister", simtest.SkipsEmpty, "did not stay so: group left: size at most 2"},
+	{"balance-empty-sister", simtest.NeverScalesUp, "did not come true within 8m0s: pods of shop"},
 }
 
 // knownFailures has what the simulated release is known to do wrong, by
@@ -248,6 +250,7 @@ var knownFailures = map[string]simtest.Behaviour{
 	"tug-of-war": simtest.CountsDeleted, "stuck-deletion": simtest.CountsDeleted,
 	"dra-from-zero": simtest.ForgetsDevices,
 	"health-check":  simtest.ForgetsUpcoming, "late-gpu": simtest.IgnoresLateDevices, "managed-label": simtest.IgnoresManaged,
+	"balance-empty-sister": simtest.SkipsEmpty,
 }
 
 func TestEveryScenarioPassesAndCanFail(t *testing.T) {
