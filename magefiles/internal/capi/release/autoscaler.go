@@ -115,9 +115,6 @@ type Autoscaler struct {
 	// ClientLimits reports whether it has --kube-client-qps and --kube-client-burst. Without
 	// them its clients make 5 requests a second, and with many groups one loop takes minutes.
 	ClientLimits bool
-	// LocalDelays reports whether it has --scale-down-delay-type-local, with which a scale-up of
-	// one group does not delay the scale-down of the others.
-	LocalDelays bool
 	// Defects says what the release cannot do, each as one sentence without a
 	// full stop.
 	Defects []string
@@ -247,8 +244,6 @@ var autoscalers = []change[Autoscaler]{
 	// /cluster-autoscaler/simulator/drainability/rules: the rule SafeToEvict comes before
 	// the rule PDB. Until then, simulator/drain.go asked the budgets of all pods.
 	{[]string{"1.29.0"}, func(a *Autoscaler) { a.BudgetsBindSafePods = false }},
-	// /cluster-autoscaler/main.go: scale-down-delay-type-local.
-	{[]string{"1.30.0"}, func(a *Autoscaler) { a.LocalDelays = true }},
 	// clusterapi_nodegroup.go: GetOptions.
 	{[]string{"1.31.0"}, func(a *Autoscaler) { a.GroupOptions = true }},
 	// /cluster-autoscaler/main.go: enable-dynamic-resource-allocation, false by default.

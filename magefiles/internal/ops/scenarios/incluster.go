@@ -33,8 +33,9 @@ type inClusterAutoscaler struct {
 	image string
 	// port is the port of the metrics, a string. Metrics may read it while Start runs.
 	port atomic.Value
-	// deployed is true as soon as there may be a Deployment.
+	// deployed is true as soon as there may be a Deployment, with the rights rbac.
 	deployed bool
+	rbac     string
 	// stopWatching ends the watch of its pods. reported has the ends of containers that were
 	// reported.
 	stopWatching func()
@@ -55,19 +56,25 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (e
 		// It may have ended meanwhile, and wait for the kubelet to start it again.
 		return d.awaitRound(ctx)
 	}
+	if d.deployed && d.rbac != i.RBAC {
+		// An autoscaler keeps what it was allowed to watch when it began.
+		if err := d.Stop(ctx); err != nil {
+			return err
+		}
+	}
 	if d.image == "" {
 		if d.image, err = d.Autoscalers.Load(ctx, d.compiled); err != nil {
 			return err
 		}
 	}
-	flags, err := d.Autoscalers.CheckedFlags(ctx, d.compiled.Binary, d.Autoscalers.InClusterSettings(d.cluster), d.withFlags(i.Flags))
+	flags, err := d.Autoscalers.CheckedFlags(ctx, d.compiled.Binary, d.Autoscalers.InClusterSettings(d.cluster), d.withFlags(i))
 	if err != nil {
 		return err
 	}
 	if err := checkVerbosity(flags); err != nil {
 		return err
 	}
-	d.deployed, d.running = true, nil
+	d.deployed, d.rbac, d.running = true, i.RBAC, nil
 	_, port, err := net.SplitHostPort(cmp.Or(autoscalers.ValueOf(flags, "address"), ":8085"))
 	if err != nil {
 		return fmt.Errorf("--address: %w", err)

@@ -21,7 +21,6 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/autoscaler/speech"
-	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/component"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/ops/autoscalers"
@@ -65,9 +64,6 @@ func (sc *Scenarios) newAutoscaler(ctx context.Context, c *target.Cluster, t tri
 	if err != nil {
 		return nil, err
 	}
-	if t.Parallel > 1 {
-		t.overrides = slices.Concat(flagsOfParallel(component.AutoscalerRelease(sc.Config)), t.overrides)
-	}
 	flags, err := sc.Autoscalers.CheckedFlags(ctx, built.Binary, sc.Autoscalers.Settings(c, ""), t.overrides)
 	if err == nil {
 		err = checkVerbosity(flags)
@@ -75,22 +71,15 @@ func (sc *Scenarios) newAutoscaler(ctx context.Context, c *target.Cluster, t tri
 	if err != nil {
 		return nil, err
 	}
-	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
+	known, err := autoscaler.KnownFlags(ctx, sc.Runner, built.Binary)
+	if err != nil {
+		return nil, err
+	}
+	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, together: flagsTogether(known), ended: make(chan error, 1)}
 	if t.Autoscaler == InTheCluster {
 		return &inClusterAutoscaler{compiledAutoscaler: own}, nil
 	}
 	return &hostAutoscaler{compiledAutoscaler: own, resultsDir: t.Out}, nil
-}
-
-// flagsOfParallel returns the flags with which scenarios that run at the same time neither use up
-// the nodes of the others nor delay their scale-downs. The user's flags and those of the
-// scenarios win.
-func flagsOfParallel(v *version.Version) []string {
-	flags := []string{"--max-nodes-total=0"} // no limit
-	if release.OfAutoscaler(v).LocalDelays {
-		flags = append(flags, "--scale-down-delay-type-local=true")
-	}
-	return flags
 }
 
 // foreignAutoscaler is an autoscaler that the lab did not start and does not stop.
@@ -135,9 +124,11 @@ func (foreignAutoscaler) Ended() <-chan error { return nil }
 // compiledAutoscaler is the common part of autoscalers that the lab compiled.
 type compiledAutoscaler struct {
 	*Scenarios
-	cluster   *target.Cluster
-	compiled  autoscalers.Compiled
-	overrides []string
+	cluster  *target.Cluster
+	compiled autoscalers.Compiled
+	// overrides are the user's flags; together are added before them while scenarios run at the
+	// same time.
+	overrides, together []string
 	// running is how the running autoscaler was started; nil if it does not run.
 	running *engine.Invocation
 	ended   chan error
@@ -157,9 +148,24 @@ func (m *compiledAutoscaler) Ended() <-chan error { return m.ended }
 // reasons.
 const minVerbosity = 4
 
-// withFlags returns the overrides and then a scenario's flags, which win.
-func (m *compiledAutoscaler) withFlags(extra []string) []string {
-	return append(slices.Clone(m.overrides), shellescape.QuoteCommand(extra))
+// withFlags returns the flags for an invocation that replace the usual ones; of two values the
+// last one counts.
+func (m *compiledAutoscaler) withFlags(i engine.Invocation) []string {
+	var all []string
+	if i.Together {
+		all = m.together
+	}
+	return slices.Concat(all, m.overrides, []string{shellescape.QuoteCommand(i.Flags)})
+}
+
+// flagsTogether returns the flags, of those that the program has, with which scenarios that run at
+// the same time neither use up the nodes of the others nor delay their scale-downs.
+func flagsTogether(known map[string]bool) []string {
+	flags := []string{"--max-nodes-total=0"} // no limit
+	if known["scale-down-delay-type-local"] {
+		flags = append(flags, "--scale-down-delay-type-local=true")
+	}
+	return flags
 }
 
 // checkVerbosity refuses flags with which the autoscaler logs too little.
@@ -203,7 +209,7 @@ func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	if err := h.Stop(ctx); err != nil {
 		return err
 	}
-	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled, h.withFlags(i.Flags))
+	process, err := h.Autoscalers.Process(ctx, h.cluster, h.compiled, h.withFlags(i))
 	if err != nil {
 		return err
 	}

@@ -44,8 +44,8 @@ type Options struct {
 	// Prefix begins the names of groups and workloads. What has this prefix and the
 	// label of scenarios is deleted by CleanUp.
 	Prefix string
-	// Shared is set if other scenarios run at the same time: CleanUp removes only what the
-	// scenario itself created.
+	// Shared is set if other scenarios run at the same time, with other prefixes: CleanUp removes
+	// only what the scenario itself created, and what has the prefix.
 	Shared bool
 	// PrepareHollow makes the cluster ready for hollow machines. Only scenarios with such
 	// machines need it.
@@ -120,10 +120,10 @@ func (c *Cluster) workers(ctx context.Context) ([]corev1.Node, error) {
 func (c *Cluster) labels() map[string]string { return map[string]string{objectLabel: c.Scenario.Name} }
 
 // created reports whether an object is to be removed: a scenario created it, and none that runs at
-// the same time.
+// the same time. The prefix tells what an earlier scenario left, whose place this one has.
 func (c *Cluster) created(o *unstructured.Unstructured) bool {
 	creator := o.GetLabels()[objectLabel]
-	return creator != "" && (!c.Shared || creator == c.Scenario.Name)
+	return creator != "" && (!c.Shared || creator == c.Scenario.Name || strings.HasPrefix(o.GetName(), c.Prefix))
 }
 
 // selector selects the objects that are to be removed, for kubectl.

@@ -251,14 +251,14 @@ func (w *world) evalDecisions(d *scenario.DecisionsCheck, base baseline) outcome
 	return outcome{holds: meets(d.Up, up) && meets(d.Down, down), seen: text}
 }
 
-// isOwn reports whether a decision is about that group, or, if the name is empty, about any group
-// of the scenario. While no fact has the group of a decision, the decision may be one about
-// another scenario that runs at the same time.
+// isOwn reports whether a decision is about that group. If the name is empty, that is any group, or,
+// beside other scenarios, any group of this one: while no fact has the group of a decision, the
+// decision may be about one of theirs.
 func (w *world) isOwn(d *history.Decision, group string) bool {
 	if group != "" {
 		return d.IsAbout(w.prefix + group)
 	}
-	return d.GroupUnknown() && !w.shared || slices.ContainsFunc(w.own, func(name string) bool { return d.IsAbout(w.prefix + name) })
+	return w.lanes == "" || slices.ContainsFunc(w.own, func(name string) bool { return d.IsAbout(w.prefix + name) })
 }
 
 // isAbout reports whether a fact is about what the check names. The caller holds mu.

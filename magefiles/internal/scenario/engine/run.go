@@ -30,13 +30,15 @@ type Invocation struct {
 	Flags []string
 	// Env are environment variables, each as KEY=value, which replace the usual ones.
 	Env []string
+	// Together is set if several scenarios use the autoscaler at the same time.
+	Together bool
 	// RBAC says which rights the autoscaler has in the cluster, as scenario.Needs has it.
 	RBAC string
 }
 
 // Equal reports whether two invocations are the same.
 func (i Invocation) Equal(other Invocation) bool {
-	return slices.Equal(i.Flags, other.Flags) && slices.Equal(i.Env, other.Env) && i.RBAC == other.RBAC
+	return slices.Equal(i.Flags, other.Flags) && slices.Equal(i.Env, other.Env) && i.Together == other.Together && i.RBAC == other.RBAC
 }
 
 // Autoscaler is the autoscaler under test.
@@ -80,7 +82,7 @@ type Options struct {
 	SizePrefix string
 	// Prefix begins the names of groups and workloads. The default is "sc-". What
 	// has this prefix and the label of scenarios is deleted before and after each
-	// scenario.
+	// scenario that runs alone; scenarios that run at the same time have longer prefixes.
 	Prefix     string
 	Autoscaler Autoscaler
 	// PrepareHollow makes the cluster ready for hollow machines. Only scenarios with such
@@ -123,9 +125,11 @@ const (
 	maxFactDelay = 3 * time.Second
 )
 
-// Run runs the scenarios one after the other and returns their results, whose Err
-// says whether a scenario failed. Run returns an error only if ctx was done. Then
-// the scenario that was running is cleaned up, and the others are skipped.
+// Run runs the scenarios, one after the other or up to Parallel at the same time, and returns
+// their results, whose Err says whether a scenario failed. Run returns an error if ctx was done:
+// then the scenarios that were running are cleaned up, and the others are skipped. It also
+// returns one if, before scenarios run at the same time, it cannot remove what an earlier run
+// left.
 func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*results.Results, error) {
 	if o.Prefix == "" {
 		o.Prefix = "sc-"
@@ -234,9 +238,9 @@ func (r *runs) sofar() *results.Results {
 
 // runOnce runs a scenario once, or skips it, and reports the result.
 func (r *runs) runOnce(ctx context.Context, s *scenario.Scenario, where place) results.Result {
-	label := ""
+	lanes, label := "", ""
 	if where.shared {
-		label = s.Name + ": "
+		lanes, label = r.Prefix, s.Name+": "
 	}
 	why := s.WhySkipped(scenario.Means{Release: r.release, Controlled: r.Autoscaler.Controlled(), Deployed: r.Autoscaler.Deployed(), Containers: r.Containers != nil})
 	if ctx.Err() != nil {
@@ -248,7 +252,7 @@ func (r *runs) runOnce(ctx context.Context, s *scenario.Scenario, where place) r
 	}
 	o := r.Options
 	o.Autoscaler, o.Prefix = where.Autoscaler, where.prefix
-	e := &engine{o: o, s: s, shared: where.shared, label: label, cluster: r.cluster(s, where), flags: s.Autoscaler.Flags}
+	e := &engine{o: o, s: s, lanes: lanes, label: label, cluster: r.cluster(s, where), flags: s.Autoscaler.Flags}
 	result := e.applyKnown(e.run(ctx), r.release)
 	o.markEnd(result)
 	e.report(result)
@@ -319,10 +323,10 @@ func (e *engine) report(r results.Result) {
 type engine struct {
 	o Options
 	s *scenario.Scenario
-	// shared is set if other scenarios run at the same time. label then begins the lines of this one.
-	shared  bool
-	label   string
-	cluster *actions.Cluster
+	// lanes begins the prefixes of all scenarios that run at the same time, and label the lines of
+	// this one; both are empty if it runs alone.
+	lanes, label string
+	cluster      *actions.Cluster
 	// flags are those of the scenario with which the autoscaler is started next.
 	flags []string
 
@@ -339,7 +343,7 @@ type engine struct {
 func (e *engine) run(ctx context.Context) (r results.Result) {
 	r = results.Result{Name: e.s.Name, Given: e.s.Given, Title: e.s.Title, Machines: e.s.Machines(), Verdict: results.Passed, Started: e.o.Now()}
 	e.w = newWorld(e.o.Prefix, e.o.Now)
-	e.w.shared = e.shared
+	e.w.lanes = e.lanes
 	for _, g := range e.s.Groups {
 		e.w.own = append(e.w.own, g.Names()...)
 	}

@@ -181,6 +181,7 @@ var misbehaviours = []struct {
 	{"stuck-deletion", simtest.WaitsForDeletions, "did not come true within 2m0s: group web: size 1"},
 	{"stuck-deletion", simtest.NeverScalesDown, "did not come true within 4m0s: group web: size 0"},
 	{"other-scheduler", simtest.NeverScalesUp, "did not come true within 6m0s: group web: size 1"},
+	{"upstream-rights", simtest.LacksRights, "hollowmachinetemplates.infrastructure.cluster.x-k8s.io is forbidden"},
 	{"upstream-rights", simtest.NeverScalesUp, "did not come true within 2m0s: group web: size 2"},
 	{"upstream-rights", simtest.NeverScalesDown, "did not come true within 6m0s: group web: size 1"},
 	{"dra-scale-up", simtest.MissesDevices, "did not come true within 2m0s: group gpu: size 3"},
@@ -251,6 +252,7 @@ var knownFailures = map[string]simtest.Behaviour{
 	"dra-from-zero": simtest.ForgetsDevices,
 	"health-check":  simtest.ForgetsUpcoming, "late-gpu": simtest.IgnoresLateDevices, "managed-label": simtest.IgnoresManaged,
 	"balance-empty-sister": simtest.SkipsEmpty,
+	"upstream-rights":      simtest.LacksRights,
 }
 
 func TestEveryScenarioPassesAndCanFail(t *testing.T) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -10,8 +11,9 @@ import (
 	"caslab/magefiles/internal/scenario/results"
 )
 
-// runTogether runs up to Parallel scenarios at the same time. A scenario whose check fails beside
-// others runs again alone, because others may have caused that, and the second verdict counts.
+// runTogether runs up to Parallel scenarios at the same time. A scenario that fails beside others,
+// through a check or the end of the autoscaler, runs again alone, because others may have caused
+// that, and the second verdict counts. With Repeat, none runs again.
 func (r *runs) runTogether(ctx context.Context) error {
 	preparing, prepare := make(lock, 1), r.PrepareHollow
 	r.PrepareHollow = func(ctx context.Context) error {
@@ -22,9 +24,8 @@ func (r *runs) runTogether(ctx context.Context) error {
 		return prepare(ctx)
 	}
 	everything := place{Autoscaler: r.Autoscaler, prefix: r.Prefix}
-	// An earlier run may have had another prefix than the scenarios of this run.
-	if err := r.cluster(&scenario.Scenario{}, everything).CleanUp(ctx, func(string) {}); err != nil {
-		return fmt.Errorf("remove what an earlier run left: %w", err)
+	if err := r.removeLeftovers(ctx, everything); err != nil {
+		return err
 	}
 	var again []int
 	for _, batch := range batches(r.all) {
@@ -34,7 +35,7 @@ func (r *runs) runTogether(ctx context.Context) error {
 		}
 		r.runBatch(ctx, batch)
 		for _, i := range batch {
-			if last := r.done[i][len(r.done[i])-1]; r.Repeat <= 1 && last.Verdict == results.Failed && last.Cause == results.CheckFailed {
+			if last := r.done[i][len(r.done[i])-1]; r.Repeat <= 1 && last.Verdict == results.Failed && last.Cause.OfAutoscaler() {
 				again = append(again, i)
 			}
 		}
@@ -48,13 +49,31 @@ func (r *runs) runTogether(ctx context.Context) error {
 	return nil
 }
 
+// removeLeftovers removes what an earlier run left, which may have had another prefix than the
+// scenarios of this run have.
+func (r *runs) removeLeftovers(ctx context.Context, where place) (err error) {
+	const text = "remove what an earlier run left"
+	step := r.Log.Start(text, 2*time.Second)
+	defer func() { step.Done("", err) }()
+	ctx, cancel := context.WithTimeoutCause(ctx, setupTime, fmt.Errorf("it took longer than %s", setupTime))
+	defer cancel()
+	cluster := r.cluster(&scenario.Scenario{}, where)
+	if err := cluster.RefusePaused(ctx); err != nil {
+		return err
+	}
+	if err := cluster.CleanUp(ctx, step.Progress); err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	return nil
+}
+
 // batches divides the scenarios, given by their places, into sets that run together, in the order
 // of the first of each.
 func batches(all []*scenario.Scenario) [][]int {
 	var batches [][]int
 	byNeeds := map[string]int{}
 	for i, s := range all {
-		needs := fmt.Sprint(s.Autoscaler.Flags, s.Autoscaler.Environment, s.Autoscaler.RBAC)
+		needs := fmt.Sprintf("%q %q %q", s.Autoscaler.Flags, s.Autoscaler.Environment, s.Autoscaler.RBAC)
 		n, begun := byNeeds[needs]
 		switch {
 		case s.WhyAlone() != "":
@@ -158,8 +177,18 @@ func (l *laneAutoscaler) Start(ctx context.Context, i Invocation) error {
 	default:
 	}
 	l.stopForwarding() // Start, too, waits for the end
+	select {
+	case err := <-l.Autoscaler.Ended():
+		l.tell(err, l)
+	default:
+	}
 	defer l.forward()
-	return l.Autoscaler.Start(ctx, i)
+	i.Together = true
+	err := l.Autoscaler.Start(ctx, i)
+	if err != nil {
+		l.tell(err, l)
+	}
+	return err
 }
 
 // Ended implements Autoscaler.
@@ -174,17 +203,25 @@ func (o *oneAutoscaler) forward() {
 		for {
 			select {
 			case err := <-o.Autoscaler.Ended():
-				for _, l := range o.lanes {
-					select {
-					case l.ended <- err:
-					default: // an earlier end is still to be noticed
-					}
-				}
+				o.tell(err, nil)
 			case <-stop:
 				return
 			}
 		}
 	}()
+}
+
+// tell tells every lane but one that the autoscaler ended.
+func (o *oneAutoscaler) tell(err error, but *laneAutoscaler) {
+	for _, l := range o.lanes {
+		if l == but {
+			continue
+		}
+		select {
+		case l.ended <- err:
+		default: // an earlier end is still to be noticed
+		}
+	}
 }
 
 // stopForwarding stops what forward started.

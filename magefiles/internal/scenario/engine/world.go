@@ -25,10 +25,11 @@ import (
 // change it has the checks evaluated.
 type world struct {
 	prefix string
-	// own has the names of the scenario's groups, without the prefix. shared is set if other
-	// scenarios run at the same time.
-	own    []string
-	shared bool
+	// own has the names of the scenario's groups, without the prefix.
+	own []string
+	// lanes begins the prefixes of all scenarios that run at the same time; empty if this one runs
+	// alone.
+	lanes string
 	// podNamespace is the usual namespace of workloads.
 	podNamespace string
 	now          func() time.Time
@@ -343,12 +344,23 @@ func (w *world) factsSince(at time.Time) []timeline.Fact {
 	at = at.Truncate(time.Second)
 	var since []timeline.Fact
 	for _, f := range w.facts {
-		if !f.Time.Before(at) {
+		if !f.Time.Before(at) && !w.isOthers(f) {
 			since = append(since, f)
 		}
 	}
 	slices.SortStableFunc(since, func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
 	return since
+}
+
+// isOthers reports whether a fact is about an object of another scenario that runs at the same time.
+func (w *world) isOthers(f timeline.Fact) bool {
+	if w.lanes == "" {
+		return false
+	}
+	_, pod, _ := strings.Cut(f.Name, "/")
+	return slices.ContainsFunc([]string{f.Name, pod, f.Group, f.Node}, func(name string) bool {
+		return strings.HasPrefix(name, w.lanes) && !strings.HasPrefix(name, w.prefix)
+	})
 }
 
 func selectObjects(all map[string]*unstructured.Unstructured, wanted func(*unstructured.Unstructured) bool) []*unstructured.Unstructured {

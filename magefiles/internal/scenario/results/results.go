@@ -227,16 +227,17 @@ func (r *Results) autoscaler() string {
 
 // why returns the reason for the verdict in one line.
 func (r Result) why() string {
-	switch {
-	case r.Why != "" && r.Known != "":
-		return r.Why + "; known: " + r.Known
-	case r.Known != "":
-		return "known: " + r.Known
-	case r.Why == "" && r.Beside != "":
-		return "it passed alone, and failed at the same time as others"
-	default:
-		return r.Why
+	var parts []string
+	if r.Why != "" {
+		parts = append(parts, r.Why)
 	}
+	if r.Beside != "" && r.Verdict.Passes() {
+		parts = append(parts, "it passed alone, and failed at the same time as others")
+	}
+	if r.Known != "" {
+		parts = append(parts, "known: "+r.Known)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Table writes a line for each scenario, or what its runs say together, and the number of

@@ -68,6 +68,7 @@ const (
 	IgnoresStartup      Behaviour = "takes a node that is not finished for one that is"
 	GivesIn             Behaviour = "leaves a group alone that somebody else resized"
 	WaitsForDeletions   Behaviour = "adds no node while a machine is being deleted"
+	LacksRights         Behaviour = "waits for machine templates that it may not list"
 	TakesAnyScheduler   Behaviour = "adds nodes for pods of other schedulers"
 
 	ScalesForeign      Behaviour = "scales groups without limits"
@@ -329,6 +330,10 @@ func (a *Autoscaler) loop() {
 	c := a.Cluster
 	a.log("I", "static_autoscaler.go:308", "Starting main loop")
 	nodes, pods := c.list("Node"), c.list("Pod")
+	if a.Behaviour == LacksRights {
+		a.log("E", "reflector.go:204", `"Failed to watch" err="failed to list infrastructure.cluster.x-k8s.io/v1beta2, Resource=hollowmachinetemplates: hollowmachinetemplates.infrastructure.cluster.x-k8s.io is forbidden"`)
+		return
+	}
 	groups := a.groups(c.list("Machine"), nodes)
 	a.giveUp(groups)
 	if _, enforce := a.flags["enforce-node-group-min-size"]; enforce && a.Behaviour != NeverEnforces {

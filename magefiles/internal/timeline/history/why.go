@@ -455,15 +455,24 @@ func (m *Model) deletionOf(g *GroupStory, at time.Time) string {
 	if gone.IsZero() || gone.Sub(at) > deletionTime {
 		return ""
 	}
-	for _, s := range m.Scenarios {
-		if !s.CleanUp.IsZero() && !at.Before(s.CleanUp.Add(-slack)) && !gone.After(s.To.Add(slack)) {
-			return fmt.Sprintf("the scenario %s deleted the group when it removed what it created", timeline.Tidy(s.Name))
-		}
-	}
 	for _, o := range g.orders {
 		if !at.Before(o.At.Add(-slack)) && !o.At.After(gone) && gone.Sub(o.At) <= deletionTime+slack {
 			return o.Command + " deleted the group"
 		}
+	}
+	// Scenarios may run, and remove what they created, at the same time.
+	var cleaning []string
+	for _, s := range m.Scenarios {
+		if !s.CleanUp.IsZero() && !at.Before(s.CleanUp.Add(-slack)) && !gone.After(s.To.Add(slack)) {
+			cleaning = append(cleaning, timeline.Tidy(s.Name))
+		}
+	}
+	switch len(cleaning) {
+	case 0:
+	case 1:
+		return fmt.Sprintf("the scenario %s deleted the group when it removed what it created", cleaning[0])
+	default:
+		return fmt.Sprintf("one of the scenarios %s deleted the group when it removed what it created", strings.Join(cleaning, ", "))
 	}
 	if gone.Equal(at) {
 		return "the group was deleted; who deleted it is not on record"

@@ -188,9 +188,10 @@ func (p *painter) summary(m *history.Model, now time.Time) {
 	} else {
 		text += "  autoscaler: nothing on record"
 	}
-	if n := len(m.Scenarios); n > 0 && m.Scenarios[n-1].Open {
-		s := m.Scenarios[n-1]
-		text += fmt.Sprintf("  scenario %s: %s", timeline.Tidy(s.Name), timeline.DurationText(now.Sub(s.From)))
+	for _, s := range m.Scenarios {
+		if s.Open {
+			text += fmt.Sprintf("  scenario %s: %s", timeline.Tidy(s.Name), timeline.DurationText(now.Sub(s.From)))
+		}
 	}
 	if n := len(m.BringUps); n > 0 && m.BringUps[n-1].Open {
 		s := m.BringUps[n-1]
