@@ -96,6 +96,46 @@ func newCleanUp(t *testing.T, more string) (*actions.Cluster, *kubetest.Server) 
 	}, &scenario.Scenario{Name: "s"}, nil), server
 }
 
+// TestCleanUpBesideOthers: it removes what this scenario created, and what an earlier one left under
+// its prefix, but nothing of a scenario that runs at the same time.
+func TestCleanUpBesideOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, server := newCleanUp(t, `
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: own, namespace: default, labels: {caslab.local/scenario: s}}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: sc-1-left, namespace: default, labels: {caslab.local/scenario: earlier}}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Machine
+metadata: {name: theirs, namespace: default, labels: {cluster.x-k8s.io/deployment-name: sc-2-web}, annotations: {pre-terminate.delete.hook.machine.cluster.x-k8s.io/caslab-scenario: ""}}
+`)
+		client := server.Client()
+		c := actions.New(actions.Options{
+			Workload: client, Management: client, Namespace: "default", Cluster: "work", PodNamespace: "default", Prefix: "sc-1-", Shared: true, Now: time.Now,
+		}, &scenario.Scenario{Name: "s"}, nil)
+		if err := c.CleanUp(t.Context(), func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+		for name, left := range map[string]bool{"own": false, "sc-1-left": false, "guard": true} {
+			if got := server.Get(kube.Budgets, "default", name) != nil; got != left {
+				t.Errorf("the budget %s is left: %t, want %t", name, got, left)
+			}
+		}
+		if server.Get(kube.Pods, "other", "slow-1") == nil {
+			t.Error("a pod of another scenario was killed")
+		}
+		if len(server.Get(kube.Machines, "default", "theirs").GetAnnotations()) != 1 {
+			t.Error("a machine that another scenario holds was released")
+		}
+	})
+}
+
 // TestCleanUpWithoutManagers: a clean-up that may not list the managers still removes the rest.
 func TestCleanUpWithoutManagers(t *testing.T) {
 	t.Parallel()

@@ -146,8 +146,8 @@ func TestEveryScenarioNoticesTheEndOfTheAutoscaler(t *testing.T) {
 	sim := &simtest.Autoscaler{Behaviour: simtest.EndsByItself}
 	got, _ := together(t, sim, sim, onHollow(shipped(t), "scale-up", "small-pods", "host-port"), nil)
 	for _, r := range got.Scenarios {
-		if r.Verdict != results.Failed || r.Cause != results.AutoscalerEnded || r.Beside != "" || !strings.Contains(r.Failure, "panic: on purpose") {
-			t.Errorf("%s: %s, %q\n%s", r.Name, r.Verdict, r.Cause, r.Failure)
+		if r.Verdict != results.Failed || r.Cause != results.AutoscalerEnded || !strings.Contains(r.Failure, "panic: on purpose") || !strings.Contains(r.Beside, "panic: on purpose") {
+			t.Errorf("%s: %s, %q\n%s\nbeside others: %s", r.Name, r.Verdict, r.Cause, r.Failure, r.Beside)
 		}
 	}
 }

@@ -160,6 +160,11 @@ func (a *Autoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	a.mu.Lock()
 	running := a.stop != nil
 	same := maps.Equal(a.flags, named)
+	select {
+	case <-a.done:
+		same = false // it ended by itself
+	default:
+	}
 	a.mu.Unlock()
 	if running && same {
 		return nil
