@@ -56,8 +56,7 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (e
 		// It may have ended meanwhile, and wait for the kubelet to start it again.
 		return d.awaitRound(ctx)
 	}
-	if d.deployed && d.rbac != i.RBAC {
-		// An autoscaler keeps what it was allowed to watch when it began.
+	if d.mustGo(i) {
 		if err := d.Stop(ctx); err != nil {
 			return err
 		}
@@ -96,6 +95,10 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (e
 	d.running = &i
 	return nil
 }
+
+// mustGo reports whether the Deployment has to go before the autoscaler is started: with other rights
+// alone, its pod would stay, and an autoscaler keeps what it was allowed to watch when it began.
+func (d *inClusterAutoscaler) mustGo(i engine.Invocation) bool { return d.deployed && d.rbac != i.RBAC }
 
 // Stop implements engine.Autoscaler.
 func (d *inClusterAutoscaler) Stop(ctx context.Context) error {

@@ -16,6 +16,8 @@ import (
 
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
+	"caslab/magefiles/internal/scenario"
+	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/target"
 )
 
@@ -101,6 +103,18 @@ func TestInClusterCrashIsReported(t *testing.T) {
 	case err := <-d.Ended():
 		t.Errorf("%v was reported again", err)
 	default:
+	}
+}
+
+// TestOtherRightsDeployTheAutoscalerAnew: it keeps what it was allowed to watch when it began.
+func TestOtherRightsDeployTheAutoscalerAnew(t *testing.T) {
+	t.Parallel()
+	d := &inClusterAutoscaler{image: "autoscaler:dev", deployed: true}
+	d.running = &engine.Invocation{}
+	for name, i := range map[string]engine.Invocation{"other rights": {RBAC: scenario.UpstreamRBAC}, "the same rights": {Flags: []string{"--v=5"}}} {
+		if got, want := d.mustGo(i), i.RBAC != ""; got != want {
+			t.Errorf("%s: the Deployment has to go: %t, want %t", name, got, want)
+		}
 	}
 }
 
