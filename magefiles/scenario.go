@@ -12,8 +12,10 @@ import (
 type Scenario mg.Namespace
 
 // List prints the lab's scenarios, what each of them shows, and where it is
-// from. NEEDS lists the kinds of machines that the scenario names (most run on both), DRA, and control: such a scenario
-// cannot use an autoscaler that already runs (-autoscaler=as-is). A scenario that needs deployed runs with -autoscaler=deploy only. SECONDS is the median of the last runs in this checkout that passed. Example: go tool mage scenario:list -tags=upstream-e2e
+// from. NEEDS lists the kinds of machines that the scenario names (most run on
+// both), DRA, control (it cannot use an autoscaler that already runs,
+// -autoscaler=as-is), deployed (it needs -autoscaler=deploy) and own-cluster (a
+// cluster that the lab created). SECONDS is the median of the last runs in this checkout that passed. Example: go tool mage scenario:list -tags=upstream-e2e
 func (Scenario) List(ctx context.Context,
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
@@ -29,7 +31,7 @@ func (Scenario) Run(ctx context.Context, names string,
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
-	parallel *int, // N, how many scenarios run at the same time, if they want the same flags and touch only their own groups and pods; without -repeat, one that fails beside others runs again alone, and that verdict counts (default 1)
+	parallel *int, // N, how many scenarios run at the same time, if they want the same autoscaler and touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts (default 1)
 	repeat *int, // N, how often each scenario runs: the results say how many of the runs passed, and which checks failed in the others (default 1)
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
@@ -46,7 +48,7 @@ func (Scenario) Compare(ctx context.Context, a, b string,
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
-	parallel *int, // N, how many scenarios run at the same time, if they want the same flags and touch only their own groups and pods; without -repeat, one that fails beside others runs again alone, and that verdict counts (default 1)
+	parallel *int, // N, how many scenarios run at the same time, if they want the same autoscaler and touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts (default 1)
 	scenarios *string, // NAMES of scenarios, as for scenario:run (default all)
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {

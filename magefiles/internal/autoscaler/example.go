@@ -1,6 +1,7 @@
 package autoscaler
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ import (
 // in the cluster that it scales, and in the one with the Cluster API objects.
 type Rules struct{ Workload, Management string }
 
-// examples are the places, in trees of the autoscaler, of the manifest with which the provider
-// clusterapi's documentation deploys it.
+// examples are the possible paths, in a tree of the autoscaler, of upstream's example deployment
+// for the provider clusterapi.
 var examples = []string{
 	"cluster-autoscaler/cloudprovider/clusterapi/examples/deployment.yaml",
 	"cloudprovider/clusterapi/examples/deployment.yaml",
@@ -29,17 +30,17 @@ var examples = []string{
 // it. dir is the root of the tree, or its folder cluster-autoscaler.
 func ExampleRules(dir string) (*Rules, error) {
 	for _, path := range examples {
-		file, err := os.Open(filepath.Join(dir, filepath.FromSlash(path)))
+		path := filepath.Join(dir, filepath.FromSlash(path))
+		manifest, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read the autoscaler's example deployment: %w", err)
 		}
-		defer file.Close()
-		rules, err := readRules(file)
+		rules, err := readRules(manifest)
 		if err != nil {
-			return nil, fmt.Errorf("read the autoscaler's example deployment %s: %w", file.Name(), err)
+			return nil, fmt.Errorf("read the autoscaler's example deployment %s: %w", path, err)
 		}
 		return rules, nil
 	}
@@ -47,8 +48,8 @@ func ExampleRules(dir string) (*Rules, error) {
 }
 
 // readRules returns the rules of the two ClusterRoles of a manifest.
-func readRules(manifest io.Reader) (*Rules, error) {
-	decoder := yaml.NewYAMLOrJSONDecoder(manifest, 4096)
+func readRules(manifest []byte) (*Rules, error) {
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), len(manifest))
 	rules := map[string]string{}
 	for {
 		var role rbacv1.ClusterRole

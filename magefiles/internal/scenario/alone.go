@@ -18,7 +18,7 @@ func (s *Scenario) WhyAlone() string {
 			case a.Autoscaler != "" || a.Flags != nil:
 				return fmt.Sprintf("its action %q restarts the autoscaler", a)
 			case a.Controllers != "":
-				return fmt.Sprintf("its action %q is about Cluster API's managers", a)
+				return fmt.Sprintf("its action %q changes Cluster API's managers", a)
 			case a.Pause == TheCluster:
 				return "it pauses the whole cluster"
 			}
@@ -29,14 +29,14 @@ func (s *Scenario) WhyAlone() string {
 		case c.Nodes != nil:
 			return "it counts the nodes of the whole cluster"
 		case c.Metric != nil:
-			return "it reads metrics, which count for all scenarios together"
+			return "it reads metrics, which include all scenarios"
 		case c.Said != nil && c.Said.aboutAnything(), c.Never != nil && c.Never.aboutAnything():
-			return fmt.Sprintf("its check %q is about any statement of the autoscaler", c)
+			return fmt.Sprintf("its check %q names no pod or group of the scenario", c)
 		}
 	}
 	for _, g := range s.Groups {
 		if g.Machines != HollowMachines && len(g.Capacity) > 0 {
-			return "workloads are measured by the smallest node with a kubelet, and its group " + g.Name + " has nodes of another size"
+			return "its group " + g.Name + " sets the capacity of nodes with kubelets, by the smallest of which the lab sizes all workloads"
 		}
 	}
 	for _, m := range s.Manifests() {

@@ -29,12 +29,12 @@ func TestScenarioSaysWhyItCannotRunBesideOthers(t *testing.T) {
 		"nodes":                      {head + steps + grows + "always:\n- nodes: <= ${nodes+1}\n", "counts the nodes"},
 		"nodes in an order":          {head + steps + "  expect:\n  - order: [{nodes: '${nodes+1}'}, {group: {name: web, size: 1}}]\n    within: 1m\n", "counts the nodes"},
 		"metrics":                    {head + steps + grows + "always:\n- metric: {name: x, value: 0}\n", "reads metrics"},
-		"any statement":              {head + steps + said, "any statement"},
-		"never any statement":        {head + steps + grows + "always:\n- never: {what: problem}\n", "any statement"},
+		"any statement":              {head + steps + said, "names no pod or group"},
+		"never any statement":        {head + steps + grows + "always:\n- never: {what: problem}\n", "names no pod or group"},
 		"a statement about a group":  {head + steps + grows + "always:\n- never: {what: problem, group: web}\n", ""},
 		"an object of its own":       {head + "objects:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: '${prefix}x', namespace: '${namespace}'}}\n" + steps + grows, ""},
 		"an object of any name":      {head + "objects:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: '${namespace}'}}\n" + steps + grows, "its ConfigMap x does not contain ${prefix}"},
-		"a size of docker machines":  {"title: t\ngroups:\n- {name: web, max: 3, machines: docker, capacity: {memory: 0.5x}}\n" + steps + grows, "its group web has nodes of another size"},
+		"a size of docker machines":  {"title: t\ngroups:\n- {name: web, max: 3, machines: docker, capacity: {memory: 0.5x}}\n" + steps + grows, "its group web sets the capacity"},
 		"a size of hollow machines":  {"title: t\ngroups:\n- {name: web, max: 3, machines: hollow, capacity: {memory: 0.5x}}\n" + steps + grows, ""},
 	}
 	for name, tt := range tests {

@@ -260,7 +260,7 @@ func (s *Scenario) WhySkipped(m Means) string {
 		return "it needs flags or variables of its own, reads the metrics, or stops and starts the autoscaler, and the lab does not control the running autoscaler"
 	}
 	if !m.Deployed && s.Autoscaler.RBAC != "" {
-		return "it limits the rights of the autoscaler, and only one that the lab deploys in the cluster has other rights than an administrator (-autoscaler=deploy)"
+		return "it sets the rights of the autoscaler, which needs -autoscaler=deploy: any other autoscaler has the rights of an administrator"
 	}
 	if running != nil && !release.OfAutoscaler(running).KnowsEmptyGroups {
 		for _, g := range s.Groups {

@@ -103,9 +103,9 @@ type Autoscaler struct {
 	// Devices reports whether it has --enable-dynamic-resource-allocation, without which it does not
 	// look at the devices that pods claim, and AlwaysDevices whether it always looks at them.
 	Devices, AlwaysDevices bool
-	// DevicesOfEmptyGroups reports whether it reads the devices of an empty group from the annotations
-	// of its capacity, and DevicesAsResources whether it knows that devices may give a resource that a
-	// pod requests, as a DeviceClass says.
+	// DevicesOfEmptyGroups reports whether it reads the devices of an empty group from the
+	// annotations of its capacity, and DevicesAsResources whether it knows extended resources that
+	// a DeviceClass provides.
 	DevicesOfEmptyGroups, DevicesAsResources bool
 	// Expander is the default of --expander.
 	Expander string

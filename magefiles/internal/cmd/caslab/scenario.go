@@ -11,7 +11,7 @@ var scenarioVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "scenario:list",
 		summary: "Prints the lab's scenarios, what each of them shows, and where it is from.",
-		details: "NEEDS lists the kinds of machines that the scenario names (most run on both), DRA, and control: such a scenario cannot use an autoscaler that already runs (-autoscaler=as-is). A scenario that needs deployed runs with -autoscaler=deploy only. SECONDS is the median of the last runs in this checkout that passed.",
+		details: "NEEDS lists the kinds of machines that the scenario names (most run on both), DRA, control (it cannot use an autoscaler that already runs, -autoscaler=as-is), deployed (it needs -autoscaler=deploy) and own-cluster (a cluster that the lab created). SECONDS is the median of the last runs in this checkout that passed.",
 		example: "go tool mage scenario:list -tags=upstream-e2e",
 	}, func(fs *flag.FlagSet, o *scenarios.ListOptions) { scenarioTags(fs, &o.Tags) },
 		func(_ context.Context, s *session, o scenarios.ListOptions, _ []string) error {
@@ -83,7 +83,7 @@ func whereAutoscaler(fs *flag.FlagSet, where *string) {
 func scenarioOptions(fs *flag.FlagSet, o *scenarios.Options) {
 	fs.StringVar(&o.Autoscaler, "autoscaler", scenarios.OnThisMachine,
 		"`WHERE` the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already")
-	fs.IntVar(&o.Parallel, "parallel", 1, "`N`, how many scenarios run at the same time, if they want the same flags and touch only their own groups and pods; without -repeat, one that fails beside others runs again alone, and that verdict counts")
+	fs.IntVar(&o.Parallel, "parallel", 1, "`N`, how many scenarios run at the same time, if they want the same autoscaler and touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts")
 	autoscalerFlags(fs, &o.Flags)
 	scenarioMachines(fs, &o.Machines)
 	fs.StringVar(&o.Out, "out", "", "`FOLDER` for junit.xml, results.json and summary.md")

@@ -96,8 +96,8 @@ func (d *inClusterAutoscaler) Start(ctx context.Context, i engine.Invocation) (e
 	return nil
 }
 
-// mustGo reports whether the Deployment has to go before the autoscaler is started: with other rights
-// alone, its pod would stay, and an autoscaler keeps what it was allowed to watch when it began.
+// mustGo reports whether the Deployment must be deleted before the autoscaler is started. If only
+// its rights change, its pod is not restarted, and the autoscaler keeps its old watches.
 func (d *inClusterAutoscaler) mustGo(i engine.Invocation) bool { return d.deployed && d.rbac != i.RBAC }
 
 // Stop implements engine.Autoscaler.

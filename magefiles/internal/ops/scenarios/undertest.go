@@ -158,8 +158,9 @@ func (m *compiledAutoscaler) withFlags(i engine.Invocation) []string {
 	return slices.Concat(all, m.overrides, []string{shellescape.QuoteCommand(i.Flags)})
 }
 
-// flagsTogether returns the flags, of those that the program has, with which scenarios that run at
-// the same time neither use up the nodes of the others nor delay their scale-downs.
+// flagsTogether returns the flags for scenarios that run at the same time. With them, none uses up
+// the limit of nodes of another one, or delays its scale-down. It leaves out flags that the program
+// does not have.
 func flagsTogether(known map[string]bool) []string {
 	flags := []string{"--max-nodes-total=0"} // no limit
 	if known["scale-down-delay-type-local"] {

@@ -119,8 +119,9 @@ func (c *Cluster) workers(ctx context.Context) ([]corev1.Node, error) {
 // labels returns the labels of what the scenario creates.
 func (c *Cluster) labels() map[string]string { return map[string]string{objectLabel: c.Scenario.Name} }
 
-// created reports whether an object is to be removed: a scenario created it, and none that runs at
-// the same time. The prefix tells what an earlier scenario left, whose place this one has.
+// created reports whether a clean-up removes an object. While other scenarios run, that is an
+// object of this scenario, or one with its prefix, which an earlier scenario with the same prefix
+// left.
 func (c *Cluster) created(o *unstructured.Unstructured) bool {
 	creator := o.GetLabels()[objectLabel]
 	return creator != "" && (!c.Shared || creator == c.Scenario.Name || strings.HasPrefix(o.GetName(), c.Prefix))

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// seenWithin is how late a watch may be. listAgainAfter is when its objects are listed again: one that
-	// came and went between two watches is never seen.
+	// seenWithin is how late a watch may be. listAgainAfter is the time after which its objects are
+	// listed again: a watch never reports an object that was created and deleted while the watch
+	// was down.
 	seenWithin     = time.Minute
 	listAgainAfter = time.Second
 	// lookEvery is how often it is asked whether a watch has seen what a list has.
@@ -31,8 +32,8 @@ type followed struct {
 	namespace string
 
 	mu sync.Mutex
-	// there has the versions of the objects that are there, as far as was seen, and gone those of the
-	// others.
+	// there has the last seen resource version of each existing object, by UID, and gone that of
+	// each deleted one.
 	there, gone map[types.UID]uint64
 }
 

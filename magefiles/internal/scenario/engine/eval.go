@@ -251,9 +251,9 @@ func (w *world) evalDecisions(d *scenario.DecisionsCheck, base baseline) outcome
 	return outcome{holds: meets(d.Up, up) && meets(d.Down, down), seen: text}
 }
 
-// isOwn reports whether a decision is about that group. If the name is empty, that is any group, or,
-// beside other scenarios, any group of this one: while no fact has the group of a decision, the
-// decision may be about one of theirs.
+// isOwn reports whether a decision is about that group. An empty name means any group. While other
+// scenarios run, it means any group of this scenario: a decision whose group is not known yet may
+// be about another scenario.
 func (w *world) isOwn(d *history.Decision, group string) bool {
 	if group != "" {
 		return d.IsAbout(w.prefix + group)

@@ -41,16 +41,12 @@ func (r *runs) runTogether(ctx context.Context) error {
 		}
 	}
 	for _, i := range again {
-		if ctx.Err() != nil {
-			break // what failed has failed
-		}
 		r.runAgain(ctx, i, everything)
 	}
 	return nil
 }
 
-// removeLeftovers removes what an earlier run left, which may have had another prefix than the
-// scenarios of this run have.
+// removeLeftovers removes what an earlier run left. That run may have used other prefixes.
 func (r *runs) removeLeftovers(ctx context.Context, where place) (err error) {
 	const text = "remove what an earlier run left"
 	step := r.Log.Start(text, 2*time.Second)
@@ -67,8 +63,8 @@ func (r *runs) removeLeftovers(ctx context.Context, where place) (err error) {
 	return nil
 }
 
-// batches divides the scenarios, given by their places, into sets that run together, in the order
-// of the first of each.
+// batches returns the indexes of the scenarios that can share an autoscaler, in the order of the
+// first scenario of each batch.
 func batches(all []*scenario.Scenario) [][]int {
 	var batches [][]int
 	byNeeds := map[string]int{}
@@ -113,11 +109,14 @@ func (r *runs) runBatch(ctx context.Context, batch []int) {
 
 // runAgain runs a scenario alone that failed beside others, and replaces its result.
 func (r *runs) runAgain(ctx context.Context, i int, where place) {
+	if ctx.Err() != nil {
+		return // the failure is all that is known
+	}
 	failed := r.done[i][0].Failure
 	r.Log.Printf("%s failed beside other scenarios: it runs again, alone", r.all[i].Name)
 	result := r.runOnce(ctx, r.all[i], where)
 	if result.Verdict == results.Interrupted || result.Verdict == results.Skipped {
-		return // the failure is all that is known
+		return
 	}
 	result.Beside = failed
 	r.mu.Lock()
@@ -126,7 +125,7 @@ func (r *runs) runAgain(ctx context.Context, i int, where place) {
 	r.save()
 }
 
-// lock is a mutex, with the capacity 1, for which one does not wait longer than a context allows.
+// lock is a mutex whose take ends when the context is done. It must have the capacity 1.
 type lock chan struct{}
 
 func (l lock) take(ctx context.Context) error {
@@ -202,7 +201,7 @@ func (o *oneAutoscaler) forward() {
 		defer close(stopped)
 		for {
 			select {
-			case err := <-o.Autoscaler.Ended():
+			case err := <-o.Ended():
 				o.tell(err, nil)
 			case <-stop:
 				return

@@ -232,7 +232,7 @@ func (r Result) why() string {
 		parts = append(parts, r.Why)
 	}
 	if r.Beside != "" && r.Verdict.Passes() {
-		parts = append(parts, "it passed alone, and failed at the same time as others")
+		parts = append(parts, "it failed at the same time as others, and passed alone")
 	}
 	if r.Known != "" {
 		parts = append(parts, "known: "+r.Known)

@@ -246,7 +246,7 @@ func TestRunsBesideOthersAreInTheTableAndTheSummary(t *testing.T) {
 	if err := errors.Join(r.Table(&table), Summary(&summary, r)); err != nil {
 		t.Fatal(err)
 	}
-	const why = "it passed alone, and failed at the same time as others"
+	const why = "it failed at the same time as others, and passed alone"
 	if !strings.Contains(table.String(), why) {
 		t.Errorf("the table has no %q:\n%s", why, &table)
 	}

@@ -29,9 +29,9 @@ func (j *Judge) devicesKnown(p *world.Pod) bool {
 		!slices.ContainsFunc(p.DeviceClaims, func(d shape.DeviceClaim) bool { return d.Claim == "" && d.Template == "" })
 }
 
-// withoutClaims returns which claims of a pod are not there, or not for it. The scheduler does not try such
-// a pod, and does not mark it. Source: PreEnqueue in pkg/scheduler/framework/plugins/dynamicresources of
-// Kubernetes 1.36.
+// withoutClaims returns the claims of a pod that are missing, not created yet, or created for
+// another pod. The scheduler does not queue such a pod, and does not mark it as unschedulable.
+// Source: PreEnqueue in pkg/scheduler/framework/plugins/dynamicresources of Kubernetes 1.36.
 func (j *Judge) withoutClaims(p *world.Pod) []Obstacle {
 	if len(p.Devices) == 0 || !j.devicesKnown(p) {
 		return nil
@@ -104,8 +104,9 @@ func (j *Judge) backedRequests(p *world.Pod) []string {
 	return names
 }
 
-// like returns the devices of a node as the autoscaler expects them on the new node at: in a pool of its
-// own. Source: simulator/dynamicresources/utils/sanitize.go, SanitizedNodeResourceSlices.
+// like copies the ResourceSlices of a node to the new node named at, as the autoscaler does. The
+// copies have a pool of their own. Source: simulator/dynamicresources/utils/sanitize.go,
+// SanitizedNodeResourceSlices.
 func like(all []*resourcev1.ResourceSlice, at string) []resourcev1.ResourceSlice {
 	var found []resourcev1.ResourceSlice
 	for _, s := range all {
@@ -119,9 +120,9 @@ func like(all []*resourcev1.ResourceSlice, at string) []resourcev1.ResourceSlice
 // poolLike returns the name of the pool on the new node at that is like another pool.
 func poolLike(pool, at string) string { return pool + "-" + at }
 
-// announcedDevices returns the devices that the autoscaler expects on a new node of an empty group. Their
-// pool says that it has no slice, so that the scheduler's filters take it for incomplete. Source:
-// cloudprovider/clusterapi/clusterapi_unstructured.go, InstanceResourceSlices.
+// announcedDevices returns the devices that the autoscaler expects on a new node of an empty group.
+// Their pool has the resourceSliceCount 0, so the scheduler's filters treat it as incomplete.
+// Source: cloudprovider/clusterapi/clusterapi_unstructured.go, InstanceResourceSlices.
 func (j *Judge) announcedDevices(g *world.Group, at string) []resourcev1.ResourceSlice {
 	driver := g.Annotations[release.CapacityPrefix+"dra-driver"]
 	n, err := strconv.Atoi(g.Annotations[release.CapacityPrefix+"gpu-count"])
@@ -141,8 +142,8 @@ func (j *Judge) announcedDevices(g *world.Group, at string) []resourcev1.Resourc
 	return []resourcev1.ResourceSlice{s}
 }
 
-// claimsLike returns the ResourceClaims of the pods on a new node, with devices of that node in place of
-// those of the node that is its example.
+// claimsLike returns the ResourceClaims of the pods on a new node. They refer to devices of that
+// node instead of those of the example node.
 func (j *Judge) claimsLike(at place) []json.RawMessage {
 	var found []json.RawMessage
 	for _, p := range at.has {

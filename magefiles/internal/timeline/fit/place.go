@@ -38,7 +38,8 @@ type place struct {
 	// node.
 	name string
 	has  []*world.Pod
-	// devices are those that no other node has, and backed are resources that devices may give.
+	// devices are the ResourceSlices of this node only, and backed the extended resources that a
+	// DeviceClass may provide.
 	devices []resourcev1.ResourceSlice
 	backed  []corev1.ResourceName
 	// blind is set for the node that a group would get if the autoscaler does not look at devices.
@@ -113,7 +114,7 @@ func hasRoom(p *world.Pod, at place) bool {
 	return true
 }
 
-// mayGive reports whether devices may give a resource, of which the place has none otherwise.
+// mayGive reports whether devices may provide a resource that the node does not have otherwise.
 func (at place) mayGive(name corev1.ResourceName) bool {
 	all := at.allocatable[name]
 	return all.IsZero() && slices.Contains(at.backed, name)

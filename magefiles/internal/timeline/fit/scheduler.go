@@ -72,14 +72,15 @@ func (j *Judge) missingClaims(p *world.Pod) []Obstacle {
 	return missing
 }
 
-// capacityKnown reports whether the record has what a driver reports of the storage that is left, or that
-// it reports nothing.
+// capacityKnown reports whether the record has the driver's CSIStorageCapacities, or shows that the
+// driver has none.
 func (j *Judge) capacityKnown(driver string) bool {
 	return j.Complete[timeline.CSIDriver] && (j.Complete[timeline.StorageCapacity] || !j.Storage.Tracks(driver))
 }
 
-// provisioners returns the CSI drivers that would provision volumes for the pod. The scheduler asks how
-// much storage is left of a driver that reports it. Source: hasEnoughCapacity in pkg/scheduler/framework/plugins/volumebinding of Kubernetes 1.36.
+// provisioners returns the CSI drivers that would provision volumes for the pod. If a driver
+// reports its free storage, the scheduler checks it. Source: hasEnoughCapacity in
+// pkg/scheduler/framework/plugins/volumebinding of Kubernetes 1.36.
 func (j *Judge) provisioners(p *world.Pod) []string {
 	var found []string
 	for _, c := range j.Storage.ClaimsOf(p) {

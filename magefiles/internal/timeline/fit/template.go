@@ -138,8 +138,8 @@ func (j *Judge) expires(r *world.Remembered) time.Time {
 	return r.Until.Add(after)
 }
 
-// forgetsAt returns when the autoscaler forgets an example, as a part of a sentence; empty if that is years
-// ahead, as by default.
+// forgetsAt returns when the autoscaler forgets an example, as a part of a sentence. It is empty if
+// the flag is not set: the default is ten years.
 func (j *Judge) forgetsAt(r *world.Remembered) string {
 	if by := j.Autoscaler.Setting(expiry).By; by == "--"+expiry {
 		return fmt.Sprintf(" until %s by %s", timeline.Clock(j.expires(r)), by)
@@ -147,8 +147,8 @@ func (j *Judge) forgetsAt(r *world.Remembered) string {
 	return ""
 }
 
-// forgot returns that the autoscaler has forgotten the last example of a group because of its age; empty if it
-// has not.
+// forgot returns a sentence if the autoscaler has forgotten the last example of a group because of
+// its age, and nothing otherwise.
 func (j *Judge) forgot(g *world.Group) string {
 	if r := j.rememberedOnce(g); r != nil && j.At.After(j.expires(r)) && j.example(g) == nil {
 		setting := j.Autoscaler.Setting(expiry)
@@ -157,7 +157,7 @@ func (j *Judge) forgot(g *world.Group) string {
 	return ""
 }
 
-// rememberedOnce is remembered, whatever the age of the example.
+// rememberedOnce returns the last example of the group, even if the autoscaler has forgotten it.
 func (j *Judge) rememberedOnce(g *world.Group) *world.Remembered {
 	r := g.Remembered
 	if r == nil || !j.Autoscaler.Release().RemembersExamples || lacksGPUs(r.Node) || len(j.Outside(g)) > 0 {

@@ -62,8 +62,8 @@ func (s Subject) claims(is func(*resourcev1.ResourceClaim) bool) []*resourcev1.R
 	return found
 }
 
-// lackingDevices describes that the node has not the devices that the pod's claims want. Whether a device
-// is one of a class is not told: only the filter knows that.
+// lackingDevices says that the node lacks devices for the pod's claims. It does not say which
+// devices belong to a DeviceClass: only the filter knows that.
 func (s Subject) lackingDevices() (text, change string) {
 	var wants []string
 	for _, c := range s.claims(func(c *resourcev1.ResourceClaim) bool { return c.Status.Allocation == nil }) {
@@ -104,7 +104,7 @@ func (s Subject) newest() []resourcev1.ResourceSlice {
 	})
 }
 
-// incomplete reports whether a pool of the node has not the slices that it should have.
+// incomplete reports whether a pool of the node lacks ResourceSlices.
 func (s Subject) incomplete() bool {
 	newest, counts := s.newest(), map[string]int64{}
 	for _, slice := range newest {

@@ -59,7 +59,8 @@ func (s Subject) unbound() (text, change string) {
 	return text, "a node where its StorageClass provisions, or a PersistentVolume here"
 }
 
-// full describes that the driver of a claim that has no volume reports too little storage for the node.
+// full says that a CSI driver reports too little free storage on the node for a claim without a
+// volume.
 func (s Subject) full() (text, change string) {
 	var texts []string
 	for _, c := range s.Storage.ClaimsOf(s.Pod) {

@@ -62,8 +62,8 @@ const (
 	DevicesAreElsewhere = "resourceclaim not available on the node"
 )
 
-// words has the lab's words for reasons, each with the smallest change that removes the refusal. alone is that
-// of the refusal.
+// words has, for each reason of a filter, a function that describes the refusal and the smallest
+// change that removes it. alone is Refusal.Alone.
 var words = map[string]func(s Subject, alone []int) (text, change string){
 	AffinityRefuses:     Subject.affinity,
 	AntiAffinityRefuses: Subject.antiAffinity,

@@ -21,9 +21,10 @@ var schedulingKinds = map[schema.GroupKind]timeline.Kind{
 	kube.ResourceSlices: timeline.ResourceSlice, kube.DeviceClasses: timeline.DeviceClass,
 }
 
-// notEverywhere has the kinds of schedulingKinds that some clusters do not serve, with the versions in
-// which they are recorded, or none if that is any version. Kubernetes has CSIDrivers since 1.14,
-// CSIStorageCapacities since 1.19, and resource.k8s.io in these versions since 1.32, off by default until 1.34.
+// notEverywhere has the kinds of schedulingKinds that some clusters do not serve, and the API
+// versions that the lab can read. nil means any version. Kubernetes has CSIDrivers since 1.14,
+// CSIStorageCapacities since 1.19, and resource.k8s.io in these versions since 1.32, off by default
+// until 1.34.
 var notEverywhere = map[schema.GroupKind][]string{
 	kube.CSIDrivers: nil, kube.StorageCapacities: nil, kube.ResourceClaims: shape.DeviceVersions, kube.ClaimTemplates: shape.DeviceVersions,
 	kube.ResourceSlices: shape.DeviceVersions, kube.DeviceClasses: shape.DeviceVersions,

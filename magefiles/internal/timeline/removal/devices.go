@@ -19,8 +19,9 @@ type pool struct {
 	slices []*resourcev1.ResourceSlice
 }
 
-// poolsOf returns the pools of devices by which the autoscaler computes how much of a node is in use; none if
-// it does not look at devices, or if the record does not have all.
+// poolsOf returns the pools of devices from which the autoscaler computes how much of a node is in
+// use. It returns none if the autoscaler does not look at devices, or if the record is not
+// complete.
 func poolsOf(w *world.World, n *world.Node) []pool {
 	if !w.Autoscaler.JudgesDevices() || !w.Complete[timeline.ResourceSlice] || !w.Complete[timeline.ResourceClaim] {
 		return nil
@@ -66,15 +67,15 @@ func (p pool) share(w *world.World) float64 {
 	return float64(allocated) / float64(max(1, all))
 }
 
-// counts reports whether the devices of the pool share counters. Since 1.36.0, the autoscaler computes by
-// these how much of the pool is in use.
+// counts reports whether the devices of the pool share counters, from which the autoscaler computes
+// since 1.36.0 how much of the pool is in use. The lab does not do that.
 func (p pool) counts() bool {
 	return slices.ContainsFunc(p.slices, func(s *resourcev1.ResourceSlice) bool { return len(s.Spec.SharedCounters) > 0 })
 }
 
-// useDevices replaces the shares of cpu and memory by those of a node's devices. Whose pods use the devices
-// makes no difference. Source: simulator/utilization/info.go of 1.32.0 to 1.36.1, and
-// simulator/dynamicresources/utils/utilization.go.
+// useDevices replaces the shares of cpu and memory by those of a node's devices. All allocated
+// devices count, whichever pod uses them. Source: simulator/utilization/info.go of 1.32.0 to
+// 1.36.1, and simulator/dynamicresources/utils/utilization.go.
 func (u *Usage) useDevices(w *world.World, pools []pool) {
 	u.Devices, u.Decisive, u.Share, u.Shares, u.Excluded, u.flags = true, "", 0, nil, nil, ""
 	for _, p := range pools {

@@ -89,9 +89,9 @@ func Of(j *fit.Judge, n *world.Node, g *world.Group) Stay {
 
 // Usage is how much of a node is in use, as the autoscaler computes it.
 type Usage struct {
-	// Decisive is the resource of which the largest share is requested, and Share is that
-	// share; of a node with GPUs, only these count. Devices is set for a node with devices that pods
-	// claim, of which only these count: Decisive is then a pool of devices.
+	// Decisive is the resource of which the largest share is requested, and Share is that share. On
+	// a node with GPUs, only GPUs count. Devices is set if the node has ResourceSlices: then only
+	// devices count, and Decisive is the name of a pool of devices.
 	Devices  bool
 	Decisive corev1.ResourceName
 	Share    float64
@@ -107,7 +107,7 @@ type Usage struct {
 	Idle bool
 	// Failed is why the autoscaler cannot compute this, empty if it can.
 	Failed string
-	// unjudged is what the lab does not judge of it.
+	// unjudged names the part of the utilisation that the lab does not compute.
 	unjudged string
 	// flags are the flags with which the node would be idle, because the pods that fill it would
 	// not count. It is empty if the node is idle, or if no flags have that effect.

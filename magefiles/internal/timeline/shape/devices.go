@@ -22,8 +22,8 @@ type DeviceClaim struct {
 	Template string `json:"template,omitempty"`
 }
 
-// deviceClaims returns the ResourceClaims that the pod needs. A template may be of a claim that the pod
-// does not need: its status then names no claim.
+// deviceClaims returns the ResourceClaims that the pod needs. If the pod's status has an entry
+// without the name of a claim, the pod needs no claim of that template.
 func deviceClaims(pod *corev1.Pod) []DeviceClaim {
 	var found []DeviceClaim
 	for _, c := range pod.Spec.ResourceClaims {
@@ -52,7 +52,7 @@ var DeviceVersions = []string{kube.DevicesVersion, "v1beta2", "v1beta1"}
 // has them. It leaves out what only the driver reads, and what the driver says to people.
 func ofDevices(o *unstructured.Unstructured, kept map[string]any) json.RawMessage {
 	if o.GroupVersionKind().GroupKind() == kube.ClaimTemplates {
-		delete(kept, "spec") // the claims that are made from it tell
+		delete(kept, "spec") // the ResourceClaims that are created from it have the same spec
 		return Encode(kept)
 	}
 	for _, path := range [][]string{{"spec", "config"}, {"spec", "devices", "config"}, {"status", "allocation", "devices", "config"}} {
