@@ -25,6 +25,10 @@ const (
 // ownComponents are the modules of the lab's own programs.
 var ownComponents = []string{"magefiles/components/nodetools", "magefiles/components/balancer", "magefiles/components/hollow", "magefiles/components/predicates"}
 
+// unitTime bounds the tests of one package. The simulation of all scenarios takes minutes with the race
+// detector on two cores, beside other packages.
+const unitTime = "30m"
+
 // Unit runs the unit and integration tests with the race detector, and prints a
 // count that includes the skipped ones, each with its reason. It vets and tests
 // ownComponents too.
@@ -32,11 +36,11 @@ func Unit(ctx context.Context) error {
 	if err := compiler(ctx); err != nil {
 		return err
 	}
-	err := stream(ctx, "go", "run", gotestsum, "--format=pkgname", "--", "-race", "./...")
+	err := stream(ctx, "go", "run", gotestsum, "--format=pkgname", "--", "-race", "-timeout="+unitTime, "./...")
 	for _, module := range ownComponents {
 		err = errors.Join(err,
 			stream(ctx, "go", "-C", module, "vet", "./..."),
-			stream(ctx, "go", "-C", module, "test", "-race", "./..."),
+			stream(ctx, "go", "-C", module, "test", "-race", "-timeout="+unitTime, "./..."),
 		)
 	}
 	return err
