@@ -132,6 +132,9 @@ func TestRealRelease(t *testing.T) {
 			if args := fmt.Sprint(c["args"]); !strings.Contains(args, "--diagnostics-address") || strings.Contains(args, "leader") {
 				t.Errorf("%s has the arguments %s", p.label, args)
 			}
+			if often := strings.Contains(fmt.Sprint(c["args"]), "--sync-period=10s"); often != (p.Program == dockerManager) {
+				t.Errorf("%s looks at everything every ten seconds: %t", p.label, often)
+			}
 		}
 		if p.Namespace == "" {
 			t.Errorf("%s has no namespace", p.label)
