@@ -107,12 +107,12 @@ func (j *Judge) backedRequests(p *world.Pod) []string {
 // like copies the ResourceSlices of a node to the new node named at, as the autoscaler does. The
 // copies have a pool of their own. Source: simulator/dynamicresources/utils/sanitize.go,
 // SanitizedNodeResourceSlices.
-func like(all []*resourcev1.ResourceSlice, at string) []resourcev1.ResourceSlice {
-	var found []resourcev1.ResourceSlice
+func like(all []*resourcev1.ResourceSlice, at string) []*resourcev1.ResourceSlice {
+	var found []*resourcev1.ResourceSlice
 	for _, s := range all {
 		fresh := s.DeepCopy()
 		fresh.Name, fresh.Spec.Pool.Name, fresh.Spec.NodeName = s.Name+"-"+at, poolLike(s.Spec.Pool.Name, at), &at
-		found = append(found, *fresh)
+		found = append(found, fresh)
 	}
 	return found
 }
@@ -123,14 +123,14 @@ func poolLike(pool, at string) string { return pool + "-" + at }
 // announcedDevices returns the devices that the autoscaler expects on a new node of an empty group.
 // Their pool has the resourceSliceCount 0, so the scheduler's filters treat it as incomplete.
 // Source: cloudprovider/clusterapi/clusterapi_unstructured.go, InstanceResourceSlices.
-func (j *Judge) announcedDevices(g *world.Group, at string) []resourcev1.ResourceSlice {
+func (j *Judge) announcedDevices(g *world.Group, at string) []*resourcev1.ResourceSlice {
 	driver := g.Annotations[release.CapacityPrefix+"dra-driver"]
 	n, err := strconv.Atoi(g.Annotations[release.CapacityPrefix+"gpu-count"])
 	if driver == "" || err != nil || n < 1 || !j.Autoscaler.Release().DevicesOfEmptyGroups {
 		return nil
 	}
 	gpu := "gpu"
-	s := resourcev1.ResourceSlice{
+	s := &resourcev1.ResourceSlice{
 		ObjectMeta: metav1.ObjectMeta{Name: at + "-" + driver},
 		Spec:       resourcev1.ResourceSliceSpec{Driver: driver, NodeName: &at, Pool: resourcev1.ResourcePool{Name: at}},
 	}
@@ -139,7 +139,7 @@ func (j *Judge) announcedDevices(g *world.Group, at string) []resourcev1.Resourc
 			Name: fmt.Sprintf("gpu-%d", i), Attributes: map[resourcev1.QualifiedName]resourcev1.DeviceAttribute{"type": {StringValue: &gpu}},
 		})
 	}
-	return []resourcev1.ResourceSlice{s}
+	return []*resourcev1.ResourceSlice{s}
 }
 
 // claimsLike returns the ResourceClaims of the pods on a new node. They refer to devices of that

@@ -40,7 +40,7 @@ type place struct {
 	has  []*world.Pod
 	// devices are the ResourceSlices of this node only, and backed the extended resources that a
 	// DeviceClass may provide.
-	devices []resourcev1.ResourceSlice
+	devices []*resourcev1.ResourceSlice
 	backed  []corev1.ResourceName
 	// blind is set for the node that a group would get if the autoscaler does not look at devices.
 	blind bool
@@ -320,10 +320,7 @@ func (j *Judge) Room(p *world.Pod) []*world.Node {
 func (j *Judge) place(n *world.Node, p *world.Pod) place {
 	at, known := j.places[n]
 	if !known {
-		at = place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node", backed: j.backed()}
-		for _, s := range j.Devices.Of(n.Name) {
-			at.devices = append(at.devices, *s)
-		}
+		at = place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node", backed: j.backed(), devices: j.Devices.Of(n.Name)}
 		if g := j.GroupOf(n.Group); g != nil {
 			at.promised = j.capacity(g)
 		}

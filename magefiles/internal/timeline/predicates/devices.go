@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // ClassesOf returns the DeviceClasses that a claim names.
@@ -86,44 +87,19 @@ func (s Subject) lackingDevices() (text, change string) {
 	return text, change
 }
 
-// poolOf returns the name of a slice's pool, which is unique.
-func poolOf(slice *resourcev1.ResourceSlice) string {
-	return slice.Spec.Driver + "/" + slice.Spec.Pool.Name
-}
-
-// newest returns the slices of the newest generation of each pool. The scheduler ignores the others, which
-// the driver is replacing.
-func (s Subject) newest() []resourcev1.ResourceSlice {
-	generations := map[string]int64{}
-	for _, slice := range s.Slices {
-		pool := poolOf(&slice)
-		generations[pool] = max(generations[pool], slice.Spec.Pool.Generation)
-	}
-	return slices.DeleteFunc(slices.Clone(s.Slices), func(slice resourcev1.ResourceSlice) bool {
-		return slice.Spec.Pool.Generation < generations[poolOf(&slice)]
-	})
-}
-
 // incomplete reports whether a pool of the node lacks ResourceSlices.
 func (s Subject) incomplete() bool {
-	newest, counts := s.newest(), map[string]int64{}
-	for _, slice := range newest {
-		counts[poolOf(&slice)]++
-	}
-	return slices.ContainsFunc(newest, func(slice resourcev1.ResourceSlice) bool {
-		return counts[poolOf(&slice)] != slice.Spec.Pool.ResourceSliceCount
-	})
+	return slices.ContainsFunc(world.PoolsOf(s.Slices), func(p world.Pool) bool { return !p.IsComplete() })
 }
 
 // devices returns the devices of the node as text.
 func (s Subject) devices() string {
 	all, allocated := map[string]int{}, map[string]int{}
-	for _, slice := range s.newest() {
-		for _, d := range slice.Spec.Devices {
-			all[slice.Spec.Driver]++
-			if s.Devices.Allocated(&slice, d.Name) {
-				allocated[slice.Spec.Driver]++
-			}
+	for _, p := range world.PoolsOf(s.Slices) {
+		n, used := s.Devices.Count(p)
+		if n > 0 {
+			all[p.Driver] += n
+			allocated[p.Driver] += used
 		}
 	}
 	var texts []string

@@ -43,9 +43,9 @@ type Request struct {
 // Template is a node that a node group may add, the pods that would run on it, and the devices that it
 // would have.
 type Template struct {
-	Node           corev1.Node                `json:"node"`
-	Pods           []corev1.Pod               `json:"pods,omitempty"`
-	ResourceSlices []resourcev1.ResourceSlice `json:"resourceSlices,omitempty"`
+	Node           corev1.Node                 `json:"node"`
+	Pods           []corev1.Pod                `json:"pods,omitempty"`
+	ResourceSlices []*resourcev1.ResourceSlice `json:"resourceSlices,omitempty"`
 }
 
 // Answer has the refusals of each pod of Request.Ask, in that order.

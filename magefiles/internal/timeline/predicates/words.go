@@ -35,7 +35,7 @@ type Subject struct {
 	Storage world.Storage
 	Devices world.Devices
 	// Slices are the devices that are on the node, and on no other.
-	Slices []resourcev1.ResourceSlice
+	Slices []*resourcev1.ResourceSlice
 }
 
 // InterPodAffinity is the filter that judges affinity to other pods, DynamicResources the one that judges

@@ -169,18 +169,18 @@ func TestWanted(t *testing.T) {
 // TestWordsOfGenerations: while a driver replaces the slices of a pool, the old ones do not count.
 func TestWordsOfGenerations(t *testing.T) {
 	t.Parallel()
-	slice := func(generation, of int64, devices int) resourcev1.ResourceSlice {
-		return resourcev1.ResourceSlice{Spec: resourcev1.ResourceSliceSpec{
+	slice := func(generation, of int64, devices int) *resourcev1.ResourceSlice {
+		return &resourcev1.ResourceSlice{Spec: resourcev1.ResourceSliceSpec{
 			Driver: "d", Pool: resourcev1.ResourcePool{Name: "n", Generation: generation, ResourceSliceCount: of}, Devices: make([]resourcev1.Device, devices),
 		}}
 	}
 	const wants, here = "devices: it requests a resource that a DeviceClass gives; the autoscaler expects ", " of d on a new node"
 	for name, tc := range map[string]struct {
-		slices []resourcev1.ResourceSlice
+		slices []*resourcev1.ResourceSlice
 		want   string
 	}{
-		"an old one is left":          {[]resourcev1.ResourceSlice{slice(2, 1, 3), slice(1, 1, 2)}, wants + "3 devices" + here},
-		"two are old, one is to come": {[]resourcev1.ResourceSlice{slice(1, 2, 1), slice(1, 2, 1), slice(2, 2, 4)}, wants + "4 devices" + here + ", and takes their pool for incomplete (a bug upstream)"},
+		"an old one is left":          {[]*resourcev1.ResourceSlice{slice(2, 1, 3), slice(1, 1, 2)}, wants + "3 devices" + here},
+		"two are old, one is to come": {[]*resourcev1.ResourceSlice{slice(1, 2, 1), slice(1, 2, 1), slice(2, 2, 4)}, wants + "4 devices" + here + ", and takes their pool for incomplete (a bug upstream)"},
 	} {
 		got, _ := Refusal{Reasons: []string{NoDevicesHere}}.Words(Subject{Pod: &world.Pod{Name: "default/p"}, Node: "n", New: true, Where: "the template", Slices: tc.slices})
 		if got != tc.want {
