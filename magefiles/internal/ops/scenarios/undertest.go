@@ -71,11 +71,14 @@ func (sc *Scenarios) newAutoscaler(ctx context.Context, c *target.Cluster, t tri
 	if err != nil {
 		return nil, err
 	}
-	known, err := autoscaler.KnownFlags(ctx, sc.Runner, built.Binary)
-	if err != nil {
-		return nil, err
+	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
+	if t.Parallel > 1 {
+		known, err := autoscaler.KnownFlags(ctx, sc.Runner, built.Binary)
+		if err != nil {
+			return nil, err
+		}
+		own.together = flagsTogether(known)
 	}
-	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, together: flagsTogether(known), ended: make(chan error, 1)}
 	if t.Autoscaler == InTheCluster {
 		return &inClusterAutoscaler{compiledAutoscaler: own}, nil
 	}

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario"
 	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/scenario/results"
@@ -20,7 +19,7 @@ import (
 )
 
 // together runs scenarios on a simulated cluster, four at the same time, and returns the results
-// and how often the autoscaler was started.
+// and the groups that are left.
 func together(t *testing.T, a engine.Autoscaler, sim *simtest.Autoscaler, scenarios []*scenario.Scenario, change func(*engine.Options)) (got *results.Results, left []string) {
 	t.Helper()
 	inSimulation(t, func(ctx context.Context, t *testing.T, c *simtest.Cluster) {
@@ -36,18 +35,15 @@ func together(t *testing.T, a engine.Autoscaler, sim *simtest.Autoscaler, scenar
 		if got, err = engine.Run(ctx, o, scenarios); err != nil {
 			t.Error(err)
 		}
-		groups, err := c.Client.List(ctx, kube.MachineDeployments, simtest.Namespace)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, g := range groups {
-			if strings.HasPrefix(g.GetName(), "sc-") {
-				left = append(left, g.GetName())
-			}
-		}
+		left = groupsLeft(c)
 		_ = sim.Stop(ctx) // it cannot fail
 	})
 	return got, left
+}
+
+// groupsLeft returns the names of the groups of scenarios that exist.
+func groupsLeft(c *simtest.Cluster) []string {
+	return slices.DeleteFunc(c.Names("MachineDeployment"), func(name string) bool { return !strings.HasPrefix(name, "sc-") })
 }
 
 func onHollow(all map[string]*scenario.Scenario, names ...string) []*scenario.Scenario {
@@ -177,14 +173,8 @@ func TestStoppedScenariosAreAllCleanedUp(t *testing.T) {
 		if want := []results.Verdict{results.Interrupted, results.Interrupted, results.Skipped}; !slices.Equal(verdicts, want) {
 			t.Errorf("verdicts %v, want %v", verdicts, want)
 		}
-		groups, err := c.Client.List(ctx, kube.MachineDeployments, simtest.Namespace)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, g := range groups {
-			if strings.HasPrefix(g.GetName(), "sc-") {
-				t.Errorf("the group %s is left", g.GetName())
-			}
+		for _, name := range groupsLeft(c) {
+			t.Errorf("the group %s is left", name)
 		}
 		_ = sim.Stop(ctx) // it cannot fail
 	})

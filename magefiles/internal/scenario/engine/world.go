@@ -79,11 +79,9 @@ func newWorld(prefix string, now func() time.Time) *world {
 // objects have been seen, or with an error when limited is done. The pods are those of
 // o.PodNamespace, and those of workloads in other namespaces. objects are what checks look at.
 func (w *world) follow(ctx, limited context.Context, o Options, others []string, objects map[collection]map[string]*unstructured.Unstructured) error {
-	var kinds int
 	synced := make(chan struct{})
 	errs := make(chan error, 1)
 	start := func(c *kube.Client, kind schema.GroupKind, namespace string, into map[string]*unstructured.Unstructured) {
-		kinds++
 		seen := w.following(c, kind, namespace)
 		go c.Follow(ctx, kube.Follower{
 			Kind: kind, Namespace: namespace,
@@ -123,7 +121,7 @@ func (w *world) follow(ctx, limited context.Context, o Options, others []string,
 		}
 		start(client, of.kind, of.namespace, into)
 	}
-	for range kinds {
+	for range w.followed {
 		select {
 		case <-synced:
 		case <-limited.Done():
