@@ -191,7 +191,7 @@ var misbehaviours = []struct {
 	{"dra-from-zero", simtest.AddsTooMany, "did not stay so: group gpu: size at most 1"},
 	{"dra-too-many-devices", simtest.IgnoresDevices, "did not stay so: group gpu: size 1"},
 	{"dra-too-many-devices", simtest.SaysNothing, "refuses to scale up for pods of huge"},
-	{"expendable-preempted", simtest.IgnoresPriority, "did not stay so: group web: size 1"},
+	{"expendable-preempted", simtest.IgnoresPriority, "nothing is added for the first one: did not stay so"},
 	{"unhealthy-group", simtest.IgnoresHealth, "did not stay so: group ill: size 1"},
 	{"unhealthy-group", simtest.NeverScalesUp, "did not come true within 2m0s: group well: size 1"},
 	{"unhealthy-group", simtest.SaysNothing, "refuses to scale up"},
