@@ -59,12 +59,13 @@ func ask(tb testing.TB, j *Judge, refused Scheduler) {
 }
 
 // TestACrowdIsReadOnce: an answer about a large cluster decodes no object, and parses no selector, for
-// each node anew. Then it would allocate millions of times.
+// each node anew. Then it would allocate millions of times; it allocates 256,000 times, and 301,000 times
+// under the race detector, which empties pools of memory at random.
 func TestACrowdIsReadOnce(t *testing.T) {
 	r := crowd()
 	for _, refused := range []Scheduler{refuse("VolumeBinding", predicates.VolumeIsElsewhere), refuse("PodTopologySpread", predicates.SpreadRefuses)} {
 		j := judged(r, start.Add(24*time.Hour))
-		const most = 300_000
+		const most = 600_000
 		if n := testing.AllocsPerRun(1, func() { ask(t, j, refused) }); n > most {
 			t.Errorf("%.0f allocations, want at most %d", n, most)
 		}
