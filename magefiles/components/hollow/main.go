@@ -108,6 +108,10 @@ func run(o options) error {
 	if err := kubelets.SetupWithManager(mgr, nodes, inParallel); err != nil {
 		return fmt.Errorf("prepare the player: %w", err)
 	}
+	leases := &player.Leases{Machines: mgr.GetClient(), Workload: nodes.GetClient(), Clock: clock.RealClock{}}
+	if err := leases.SetupWithManager(mgr, nodes, inParallel); err != nil {
+		return fmt.Errorf("prepare the controller of leases: %w", err)
+	}
 	return mgr.Start(ctrl.SetupSignalHandler())
 }
 

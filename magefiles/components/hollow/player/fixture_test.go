@@ -31,6 +31,7 @@ type world struct {
 	machines client.WithWatch
 	cluster  client.WithWatch
 	renewals int
+	leases   *Leases
 	*Reconciler
 }
 
@@ -69,9 +70,10 @@ func newWorld(t *testing.T, spec v1beta2.HollowMachineSpec, objects ...client.Ob
 	return w
 }
 
-// restart replaces the player by one that knows nothing.
+// restart replaces the controllers by ones that know nothing.
 func (w *world) restart() {
 	w.Reconciler = &Reconciler{Machines: w.machines, Workload: w.cluster, Clock: w.clock}
+	w.leases = &Leases{Machines: w.machines, Workload: w.cluster, Clock: w.clock}
 }
 
 // theNode returns the Node of the world, created now.
@@ -112,18 +114,25 @@ func (w *world) setState(state string) error {
 	return w.machines.Update(w.t.Context(), m)
 }
 
-func (w *world) try() (ctrl.Result, error) {
-	return w.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: "n"}})
-}
+// request asks for the Node.
+var request = ctrl.Request{NamespacedName: client.ObjectKey{Name: "n"}}
 
-// reconcile reconciles the Node, and returns how long it is to wait.
+// try has the player look at the Node.
+func (w *world) try() (ctrl.Result, error) { return w.Reconcile(w.t.Context(), request) }
+
+// reconcile has both controllers look at the Node, and returns how long it is to wait for the first
+// of them.
 func (w *world) reconcile() time.Duration {
 	w.t.Helper()
 	result, err := w.try()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return result.RequeueAfter
+	lease, err := w.leases.Reconcile(w.t.Context(), request)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return min(result.RequeueAfter, lease.RequeueAfter)
 }
 
 // runTo reconciles the Node now and whenever it asks for it, until that time. Nothing else

@@ -2,6 +2,7 @@ package player
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -59,6 +60,28 @@ func TestLease(t *testing.T) {
 	w.restart()
 	if w.reconcile(); w.renewals != 5 {
 		t.Error("a new controller does not renew the lease at once")
+	}
+}
+
+// TestLeasesDoNotWaitForPods: a lease is renewed while nothing can be written to pods and Nodes. The
+// controller of leases does not look at them.
+func TestLeasesDoNotWaitForPods(t *testing.T) {
+	w := newWorld(t, v1beta2.HollowMachineSpec{}, theNode(), thePod("p", 0))
+	w.cluster = interceptor.NewClient(w.cluster, interceptor.Funcs{
+		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+			return errors.New("the controller of leases lists objects")
+		},
+		SubResourcePatch: func(context.Context, client.Client, string, client.Object, client.Patch, ...client.SubResourcePatchOption) error {
+			return errors.New("the controller of leases writes a status")
+		},
+	})
+	w.restart()
+	result, err := w.leases.Reconcile(t.Context(), request)
+	if err != nil || result.RequeueAfter != renewal {
+		t.Errorf("the lease is looked at again after %v: %v", result.RequeueAfter, err)
+	}
+	if err := w.cluster.Get(t.Context(), client.ObjectKey{Namespace: corev1.NamespaceNodeLease, Name: "n"}, &coordinationv1.Lease{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,11 +39,8 @@ import (
 )
 
 const (
-	// renewal is how often a Node's lease is renewed. The node lifecycle controller gives
-	// a Node 50 s by default.
-	renewal = 15 * time.Second
-	// leaseSeconds is how long a kubelet's lease is valid.
-	leaseSeconds = 40
+	// regularly is how long a Node is left alone if nothing happens.
+	regularly = 15 * time.Second
 
 	nodeNameIndex = "spec.nodeName"
 )
@@ -56,7 +52,6 @@ const (
 // +kubebuilder:rbac:groups="",resources=pods/status,verbs=patch
 // +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceslices,verbs=create
 // +kubebuilder:rbac:groups=storage.k8s.io,resources=csinodes,verbs=create
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,namespace=kube-node-lease,verbs=create;patch
 
 // Reconciler plays the kubelet of hollow Nodes. It does not mind whether a Cluster is
 // paused: kubelets do not know of it.
@@ -68,8 +63,7 @@ type Reconciler struct {
 	// Clock tells the time.
 	Clock clock.PassiveClock
 
-	mu      sync.Mutex
-	renewed map[string]time.Time // by Node
+	mu sync.Mutex
 	// announced has the objects of drivers that are known to exist.
 	announced map[announcement]bool
 }
@@ -79,8 +73,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, workload cluster.Cluster
 	if err := workload.GetFieldIndexer().IndexField(context.Background(), &corev1.Pod{}, nodeNameIndex, nodeName); err != nil {
 		return fmt.Errorf("index the pods by node: %w", err)
 	}
-	// An error about one pod must not stop the leases of its Node for longer than usual.
-	options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, renewal)
+	// An error about one pod must not stop the other pods of its Node for long.
+	options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, regularly)
 	nodes := source.Kind(workload.GetCache(), &corev1.Node{}, &handler.TypedEnqueueRequestForObject[*corev1.Node]{})
 	pods := source.Kind(workload.GetCache(), &corev1.Pod{}, handler.TypedEnqueueRequestsFromMapFunc(nodeOfPod))
 	return ctrl.NewControllerManagedBy(mgr).
@@ -106,27 +100,33 @@ func nodeOfMachine(_ context.Context, o client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: owner.Name}}}
 }
 
-// Reconcile does what is due on a Node, and comes back when something else is due. A Node
-// whose machine is being deleted, is gone, or is not well, is left alone: its kubelet is dead.
-func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	node := &corev1.Node{}
-	if err := r.Workload.Get(ctx, req.NamespacedName, node); err != nil {
-		r.forget(req.Name)
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+// kubelet returns a Node and its machine if the machine's kubelet is alive. A Node whose machine is
+// being deleted, is gone, or is not well, has none: then m is nil.
+func kubelet(ctx context.Context, workload, machines client.Reader, name types.NamespacedName) (node *corev1.Node, m *v1beta2.HollowMachine, err error) {
+	node = &corev1.Node{}
+	if err := workload.Get(ctx, name, node); err != nil {
+		return nil, nil, client.IgnoreNotFound(err)
 	}
 	key, ok := machine.KeyOf(node)
 	if !ok {
-		return ctrl.Result{}, nil
+		return nil, nil, nil
 	}
-	m := &v1beta2.HollowMachine{}
-	if err := r.Machines.Get(ctx, key, m); err != nil || !m.DeletionTimestamp.IsZero() || m.Annotations[v1beta2.StateAnnotation] != "" {
-		r.forget(req.Name)
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	m = &v1beta2.HollowMachine{}
+	if err := machines.Get(ctx, key, m); err != nil || !m.DeletionTimestamp.IsZero() || m.Annotations[v1beta2.StateAnnotation] != "" {
+		return nil, nil, client.IgnoreNotFound(err)
 	}
+	return node, m, nil
+}
 
-	next := schedule{now: r.Clock.Now(), wait: renewal}
+// Reconcile does what is due on a Node, and comes back when something else is due.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	node, m, err := kubelet(ctx, r.Workload, r.Machines, req.NamespacedName)
+	if m == nil {
+		r.forget(req.Name)
+		return ctrl.Result{}, err
+	}
+	next := schedule{now: r.Clock.Now(), wait: regularly}
 	errs := []error{
-		r.renew(ctx, node, &next),
 		r.playStatus(ctx, m, node, &next),
 		r.playTaints(ctx, m, node, &next),
 		r.playDrivers(ctx, m, node, &next),
@@ -153,45 +153,9 @@ func (s *schedule) due(start time.Time, delay time.Duration) bool {
 	return wait <= 0
 }
 
-// renew renews the Node's lease. When it was renewed last is kept in memory: a controller
-// that starts renews all of them.
-func (r *Reconciler) renew(ctx context.Context, node *corev1.Node, next *schedule) error {
-	r.mu.Lock()
-	last, ok := r.renewed[node.Name]
-	r.mu.Unlock()
-	if ok && !next.due(last, renewal) {
-		return nil
-	}
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: node.Name}}
-	before := lease.DeepCopy()
-	lease.Spec = coordinationv1.LeaseSpec{
-		HolderIdentity:       &node.Name,
-		LeaseDurationSeconds: ptr.To[int32](leaseSeconds),
-		RenewTime:            &metav1.MicroTime{Time: next.now},
-	}
-	err := r.Workload.Patch(ctx, lease.DeepCopy(), client.MergeFrom(before))
-	if apierrors.IsNotFound(err) {
-		lease.OwnerReferences = []metav1.OwnerReference{{
-			APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID,
-		}}
-		err = r.Workload.Create(ctx, lease)
-	}
-	if err != nil {
-		return fmt.Errorf("renew the lease: %w", err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.renewed == nil {
-		r.renewed = map[string]time.Time{}
-	}
-	r.renewed[node.Name] = next.now
-	return nil
-}
-
 func (r *Reconciler) forget(node string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.renewed, node)
 	maps.DeleteFunc(r.announced, func(a announcement, _ bool) bool { return a.node == node })
 }
 
