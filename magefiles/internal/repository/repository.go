@@ -327,10 +327,22 @@ func setImages(deployment map[string]any, tag string, p *Provider) error {
 // can. The kubelet asks every second, instead of every 10 s, whether it is ready. There is no
 // leader election: there is one manager of each kind, and after a restart it would wait up to
 // a minute for the lease that it held before. Its flag has another name since v0.4.0.
+//
+// On a busy machine, a manager that requests no processor time gets next to none beside pods that
+// do. Then it does not answer the kubelet within a second: its webhooks have no endpoint, and the
+// kubelet restarts it. So it requests some, and gets more time to answer.
 func adapt(container map[string]any) {
 	container["imagePullPolicy"] = "IfNotPresent"
 	if probe, ok := container["readinessProbe"].(map[string]any); ok {
 		probe["periodSeconds"] = 1
+	}
+	for _, name := range []string{"readinessProbe", "livenessProbe"} {
+		if probe, ok := container[name].(map[string]any); ok {
+			probe["timeoutSeconds"] = 10
+		}
+	}
+	if field(container, "resources", "requests", "cpu") == nil {
+		_ = unstructured.SetNestedField(container, "50m", "resources", "requests", "cpu") // the API server refuses resources that are no map
 	}
 	if args, ok := container["args"].([]any); ok {
 		container["args"] = slices.DeleteFunc(args, func(arg any) bool { return arg == "--leader-elect" || arg == "--enable-leader-election" })

@@ -129,6 +129,14 @@ func TestRealRelease(t *testing.T) {
 			if period := field(c, "readinessProbe", "periodSeconds"); period != float64(1) {
 				t.Errorf("the kubelet asks every %v s whether %s is ready", period, p.label)
 			}
+			for _, probe := range []string{"readinessProbe", "livenessProbe"} {
+				if limit := field(c, probe, "timeoutSeconds"); limit != float64(10) {
+					t.Errorf("%s has %v s to answer its %s", p.label, limit, probe)
+				}
+			}
+			if cpu := text(c, "resources", "requests", "cpu"); cpu != "50m" {
+				t.Errorf("%s requests the processor time %q", p.label, cpu)
+			}
 			if args := fmt.Sprint(c["args"]); !strings.Contains(args, "--diagnostics-address") || strings.Contains(args, "leader") {
 				t.Errorf("%s has the arguments %s", p.label, args)
 			}
