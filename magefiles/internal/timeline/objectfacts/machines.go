@@ -68,12 +68,13 @@ func pausedIf(paused bool) string {
 }
 
 // limits returns "MIN MAX", the size limits that the annotations, with either prefix, set for the
-// autoscaler. It returns "" if the object is not a node group.
+// autoscaler. It returns "" if the object is not a node group. Without a minimum, the autoscaler
+// takes 0; without a maximum, it leaves the object out.
 func limits(o *unstructured.Unstructured) string {
 	for _, prefix := range []string{release.SizePrefix, release.OldSizePrefix} {
 		size := func(which string) string { return o.GetAnnotations()[release.SizeAnnotation(prefix, which)] }
-		if size("min") != "" && size("max") != "" {
-			return size("min") + " " + size("max")
+		if most := size("max"); most != "" {
+			return cmp.Or(size("min"), "0") + " " + most
 		}
 	}
 	return ""

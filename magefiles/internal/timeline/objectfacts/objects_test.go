@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/timeline"
@@ -74,6 +75,31 @@ func TestChangedBy(t *testing.T) {
 		manager, at := changedBy(kubetest.Object(t, "{kind: MachineDeployment, metadata: {managedFields: ["+fields+"]}}"), "spec", "replicas")
 		if got := manager + " " + at.Format(time.RFC3339); got != want {
 			t.Errorf("%s: %s, want %s", fields, got, want)
+		}
+	}
+}
+
+// TestLimits: a group without a minimum may become empty, and one without a maximum is no node group.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	const low, high = "/cluster-api-autoscaler-node-group-min-size", "/cluster-api-autoscaler-node-group-max-size"
+	for name, tc := range map[string]struct {
+		annotations map[string]string
+		want        string
+	}{
+		"both":                      {map[string]string{release.SizePrefix + low: "1", release.SizePrefix + high: "4"}, "1 4"},
+		"both, with the old prefix": {map[string]string{release.OldSizePrefix + low: "1", release.OldSizePrefix + high: "4"}, "1 4"},
+		"only a maximum":            {map[string]string{release.SizePrefix + high: "4"}, "0 4"},
+		"only a minimum":            {map[string]string{release.SizePrefix + low: "1"}, ""},
+		"the prefixes differ":       {map[string]string{release.SizePrefix + low: "1", release.OldSizePrefix + high: "4"}, "0 4"},
+		"none":                      {nil, ""},
+	} {
+		group := &unstructured.Unstructured{Object: map[string]any{}}
+		group.SetAnnotations(tc.annotations)
+		for _, f := range Group(group, noon) {
+			if f.What == timeline.Limits && f.Text != tc.want {
+				t.Errorf("%s: limits %q, want %q", name, f.Text, tc.want)
+			}
 		}
 	}
 }
