@@ -156,6 +156,10 @@ var Messages = []Message{
 	row(KindConsidered, Chatter, "1.33", "", `^Starting force deletion of pod (?P<pod>\S+)$`),
 	row(KindConsidered, Chatter, "", "", `^Wait for removing \S+ annotations on node (?P<node>\S+)$`),
 
+	// Pods that cannot be removed.
+	row(KindProblem, Problem, "", "", `^Failed to evict pod (?P<pod>\S+), error: `),
+	row(KindProblem, Problem, "1.33", "", `^Failed to forcefully delete pod (?P<pod>\S+), error: `),
+
 	// Machines that fail, which are logged at severity I.
 	row(KindProblem, Problem, "", "", `^Failed adding \d+ nodes \(\d+ unseen previously\) to group (?P<group>\S+) due to `),
 	row(KindProblem, Problem, "1.33", "", `^Machine failed in node group (?P<group>\S+) \((?P<node>[^\s()]+)\)`),

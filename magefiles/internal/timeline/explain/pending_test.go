@@ -66,6 +66,37 @@ func TestExplainRecordedCases(t *testing.T) {
 	}
 }
 
+// TestExplainLeavesOutTheProblemsOfOthers: a problem of the whole cluster, or of the pod, is in the
+// answer. One that names another pod, a node or a group is not.
+func TestExplainLeavesOutTheProblemsOfOthers(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	pods := c.Pods(10, "shop", 2)
+	for _, pod := range pods {
+		c.pod(10, pod, "", shape.Pod{})
+	}
+	name := func(pod string) string { return timeline.LastPart(pod) }
+	c.Log(20, "E Failed to evict pod "+name(pods[0])+", error: a budget forbids it")
+	c.Log(21, "E Failed to evict pod "+name(pods[1])+", error: a budget forbids it")
+	c.Log(22, "E Failed to count what "+c.other+" uses.")
+	c.Log(23, "E Failed to look at web")
+	c.Log(24, "E Failed to list webhooks")
+	for _, pod := range pods {
+		c.Add(25, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Problem, Name: pod, Text: "failed to delete pod for ScaleDown", Source: timeline.Event})
+	}
+	got, err := Text(t.Context(), c.Record(), "pod/"+pods[0], Options{})
+	_, said, _ := strings.Cut(got, "What the autoscaler said meanwhile\n")
+	var problems []string
+	for line := range strings.Lines(said) {
+		if _, text, found := strings.Cut(line, "ailed to "); found {
+			problems = append(problems, strings.TrimSpace(text))
+		}
+	}
+	if want := []string{"evict pod " + name(pods[0]) + ", error: a budget forbids it", "list webhooks", "delete pod for ScaleDown"}; err != nil || !slices.Equal(problems, want) {
+		t.Errorf("%v: problems %q, want %q:\n%s", err, problems, want, got)
+	}
+}
+
 // TestExplainRecordedDiscovery: 1.36.1 discovered groups by a label that only the
 // MachineDeployments have. A node of the group one is Ready and belongs to no group, and a pod
 // that selects kubernetes.io/os fits on no node of the empty group linux.

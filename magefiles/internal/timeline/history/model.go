@@ -38,11 +38,12 @@ type Model struct {
 	// objects and events.
 	Gaps []Span
 
-	RecordedSince time.Time   // when somebody first recorded, zero if unknown
-	normalTexts   []string    // indices in Facts of what the autoscaler or the scheduler said
-	coolDownsOver []time.Time // when the autoscaler said that it was in no cool-down any more
-	resets        []time.Time // decisions, starts and ends: after each, a repeated statement is a new one
-	pendingSpans  []Span      // when any pod waited
+	RecordedSince time.Time       // when somebody first recorded, zero if unknown
+	normalTexts   []string        // indices in Facts of what the autoscaler or the scheduler said
+	coolDownsOver []time.Time     // when the autoscaler said that it was in no cool-down any more
+	resets        []time.Time     // decisions, starts and ends: after each, a repeated statement is a new one
+	pendingSpans  []Span          // when any pod waited
+	names         map[string]bool // of all pods, nodes, machines and groups, without namespaces
 }
 
 // State is the state of an object for a while.
@@ -299,8 +300,24 @@ func (b *builder) finish() {
 		return cmp.Or(cmp.Compare(a.rank(), c.rank()), strings.Compare(a.Name, c.Name))
 	})
 	b.findPendingSpans()
+	b.findNames()
 	slices.SortStableFunc(b.Nodes, func(a, c *NodeStory) int { return a.Began().Compare(c.Began()) })
 	slices.SortStableFunc(b.Pods, func(a, c *PodStory) int { return a.Began().Compare(c.Began()) })
+}
+
+// findNames sets names.
+func (m *Model) findNames() {
+	m.names = map[string]bool{}
+	for _, p := range m.Pods {
+		m.names[timeline.LastPart(p.Name)] = true
+	}
+	for _, n := range m.Nodes {
+		m.names[n.Node], m.names[n.Machine] = true, true
+	}
+	for _, g := range m.Groups {
+		m.names[g.Name] = true
+	}
+	delete(m.names, "")
 }
 
 // openSpan ends the current span, if any, and begins another, unless the state is the

@@ -414,6 +414,8 @@ func TestAbout(t *testing.T) {
 		"default/q||":  {What: timeline.Considered, Name: "default/q"},
 		"|o|":          {What: timeline.Considered, Name: "o"},
 		"||g":          {What: timeline.Refused, Name: "g", Group: "g"},
+		"default/r||":  {What: timeline.Problem, Name: "default/r"},
+		"||":           {What: timeline.Problem, Name: "r"},
 	} {
 		if pod, node, group := About(f); pod+"|"+node+"|"+group != want {
 			t.Errorf("%+v is about %s|%s|%s, want %s", f, pod, node, group, want)

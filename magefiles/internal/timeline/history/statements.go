@@ -135,6 +135,8 @@ func About(f timeline.Fact) (pod, node, group string) {
 		}
 	case f.What == timeline.Refused || f.What == timeline.ScaleUp:
 		pod = f.Name
+	case f.What == timeline.Problem && strings.Contains(f.Name, "/"):
+		pod = f.Name // some messages have its name without the namespace, which may be that of several pods
 	}
 	return pod, node, group
 }
@@ -147,7 +149,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 			group = n.Group
 		}
 	}
-	if pod != "" {
+	if pod != "" && f.What != timeline.Problem { // a pod with a problem need not wait
 		b.mention(pod, f.Time)
 	}
 	if group != "" {
