@@ -246,7 +246,6 @@ func (e *explainer) waits() section {
 	}
 	ofAll := removal.CoolDowns(w, nil)
 	coolDowns("", ofAll)
-	provision := w.Autoscaler.Setting("max-node-provision-time")
 	for _, g := range w.Groups {
 		if len(e.judge().Outside(g)) > 0 {
 			continue
@@ -260,7 +259,15 @@ func (e *explainer) waits() section {
 		case strings.Contains(g.Health, "scale-up Backoff"):
 			s.add("back-off", "%s; its end is not on record", g.Name)
 		}
-		for _, m := range w.Coming(g) {
+		coming, provision := w.Coming(g), e.provisionTime(g)
+		for _, m := range g.Machines {
+			if e.overlooks(m, g) {
+				s.add("new node", "machine %s of %s has failed; %s", m.Name, g.Name, e.givesUp(g))
+				continue
+			}
+			if !slices.Contains(coming, m) {
+				continue
+			}
 			text := fmt.Sprintf("machine %s of %s since %s", m.Name, g.Name, timeline.Clock(m.Created))
 			if m.Phase != "" {
 				text += ", " + m.Phase

@@ -184,6 +184,13 @@ func (e *explainer) title(format string, args ...any) {
 	e.printf(format+"\n", args...)
 }
 
+// ifHollow writes a line if the machines of a group are hollow.
+func (e *explainer) ifHollow(group, line string) {
+	if g := e.world().GroupOf(group); g != nil && g.Hollow() {
+		e.printf("%s\n", line)
+	}
+}
+
 // events writes what happened and when, each with the time since the one before.
 func (e *explainer) events(list []event) {
 	list = slices.DeleteFunc(list, func(m event) bool { return m.at.IsZero() })
@@ -259,6 +266,9 @@ func (e *explainer) pod(ctx context.Context, p *history.PodStory) {
 		}
 	}
 	e.title("pod %s %s.", timeline.Tidy(p.Name), verdict)
+	if w.Node != nil {
+		e.ifHollow(w.Node.Group, "Its node is hollow: the pod only seems to run.")
+	}
 	e.printf("\n")
 	list := []event{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}}
 	if p.Created.IsZero() {
@@ -313,6 +323,7 @@ func (e *explainer) node(ctx context.Context, n *history.NodeStory) {
 		verdict = "is being removed"
 	}
 	e.title("node %s of %s %s.", timeline.Tidy(n.Name()), cmp.Or(timeline.Tidy(n.Group), "no known group"), verdict)
+	e.ifHollow(n.Group, "Its machine is hollow: pods on it only seem to run.")
 	e.printf("Where it came from: %s.\n\n", w.Origin)
 	e.nodeEvents(n, w)
 	outside := e.outside(n)
@@ -425,6 +436,7 @@ func (e *explainer) group(g *history.GroupStory) {
 		}
 		e.title("group %s existed%s until %s; %s.", g.Title(), since, timeline.Clock(g.Gone), limit)
 	}
+	e.ifHollow(g.Name, "Its machines are hollow: pods on them only seem to run.")
 	if idle := e.idle(); idle != "" && g.Gone.IsZero() && last.Set {
 		e.printf("%s.%s\n", capitalised(idle), e.toStart())
 	}

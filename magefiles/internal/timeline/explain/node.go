@@ -37,13 +37,13 @@ func (e *explainer) remains(ctx context.Context, n *history.NodeStory) bool {
 		e.going(going, node)
 		return true
 	}
+	group := w.GroupOf(n.Group)
 	if machine != nil && machine.Node == "" {
-		if trouble := w.Trouble(machine); trouble != "" {
+		if trouble := e.trouble(machine, group); trouble != "" {
 			e.printf("\nWhy there is no node: %s.\n  (as of %s, from its Machine)\n", timeline.Shorten(trouble, timeline.LongestText), timeline.Clock(w.At))
 			return true
 		}
 	}
-	group := w.GroupOf(n.Group)
 	if node == nil || group == nil || len(e.judge().Outside(group)) > 0 || e.judge().Lost(group) != nil {
 		return false
 	}

@@ -177,23 +177,57 @@ func TestExplainAsksTheScheduler(t *testing.T) {
 	}
 }
 
-// TestExplainFailedMachines: the answers about a group and about a machine say that the machine has
-// failed.
+// TestExplainFailedMachines: the answers about a group, about a machine and about the autoscaler say
+// that the machine has failed. They say that the autoscaler does not see it, if it does not.
 func TestExplainFailedMachines(t *testing.T) {
 	t.Parallel()
-	c := newCluster(1)
-	f := timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "web-bad", UID: "m-web-bad", Group: "web", Source: timeline.Watch}
-	c.Add(10, f)
-	f.What, f.Shape = timeline.Shaped, shape.Encode(shape.Machine{Failure: "InfrastructureReady: ProvisioningFailed: no quota"})
-	c.Add(20, f)
-	for what, wants := range map[string][]string{
-		"group/web":    {"\nMachines that have not become nodes\n  web-bad  it has failed: InfrastructureReady: ProvisioningFailed: no quota\n"},
-		"node/web-bad": {"\nWhy there is no node: it has failed: InfrastructureReady: ProvisioningFailed: no quota.\n"},
-	} {
-		got, err := Text(t.Context(), c.Record(), what, Options{})
-		for _, want := range wants {
-			if err != nil || !strings.Contains(got, want) {
-				t.Errorf("%s: %v: want %q:\n%s", what, err, want, got)
+	const failed, unseen = "it has failed: InfrastructureReady: ProvisioningFailed: no quota", "the autoscaler does not see that; it gives up after 15m00s (the default of --max-node-provision-time)"
+	for _, tc := range []struct {
+		unseen bool
+		// api is the version of Cluster API's API that the autoscaler reads.
+		api  string
+		want bool
+	}{{false, "", false}, {true, "", true}, {true, "v1beta2", true}, {true, "v1beta1", false}} {
+		c := newCluster(1)
+		c.Add(5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{API: tc.api})})
+		f := timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "web-bad", UID: "m-web-bad", Group: "web", Source: timeline.Watch}
+		c.Add(10, f)
+		f.What, f.Shape = timeline.Shaped, shape.Encode(shape.Machine{Failure: "InfrastructureReady: ProvisioningFailed: no quota", Unseen: tc.unseen})
+		c.Add(20, f)
+		wants := map[string]string{
+			"group/web":    "\nMachines that have not become nodes\n  web-bad  " + failed + "\n",
+			"node/web-bad": "\nWhy there is no node: " + failed + ".\n",
+			"autoscaler":   "machine web-bad of web since ",
+		}
+		if tc.want {
+			wants = map[string]string{
+				"group/web":    "\nMachines that have not become nodes\n  web-bad  " + failed + "; " + unseen + "\n",
+				"node/web-bad": "\nWhy there is no node: " + failed + "; " + unseen + ".\n",
+				"autoscaler":   "machine web-bad of web has failed; " + unseen + "\n",
+			}
+		}
+		for what, want := range wants {
+			if got, err := Text(t.Context(), c.Record(), what, Options{}); err != nil || !strings.Contains(got, want) {
+				t.Errorf("%+v, %s: %v: want %q:\n%s", tc, what, err, want, got)
+			}
+		}
+	}
+}
+
+// TestExplainHollowMachines: the answers say that pods on hollow machines only seem to run.
+func TestExplainHollowMachines(t *testing.T) {
+	t.Parallel()
+	for kind, hollow := range map[string]bool{"HollowMachineTemplate": true, "DockerMachineTemplate": false} {
+		c := newCluster(1)
+		c.shaped(3, timeline.Group, "web", "web", "", shape.Group{Namespace: "default", Template: shape.Reference{Kind: kind, Name: "web"}})
+		c.Add(4, timeline.Fact{Kind: timeline.Pod, What: timeline.Created, Name: "default/a", UID: "p-a", Source: timeline.Watch})
+		c.Add(5, timeline.Fact{Kind: timeline.Pod, What: timeline.Scheduled, Name: "default/a", UID: "p-a", Node: c.node, Source: timeline.Watch})
+		for what, want := range map[string]string{
+			"group/web": "Its machines are hollow: pods on them only seem to run.\n", "node/" + c.node: "Its machine is hollow: pods on it only seem to run.\n",
+			"pod/default/a": "Its node is hollow: the pod only seems to run.\n",
+		} {
+			if got, err := Text(t.Context(), c.Record(), what, Options{}); err != nil || strings.Contains(got, want) != hollow {
+				t.Errorf("%s, %s: %v: want %q: %t\n%s", kind, what, err, want, hollow, got)
 			}
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/world"
 )
 
 // stuck writes which machines of an existing group have not become nodes, and why.
@@ -22,9 +24,38 @@ func (e *explainer) stuck(g *history.GroupStory) {
 			s.add("", "and %s more", timeline.Plural(len(all)-i, "machine"))
 			break
 		}
-		s.add(m.Name, "%s", w.Trouble(m))
+		s.add(m.Name, "%s", e.trouble(m, group))
 	}
 	e.sections(s)
+}
+
+// trouble returns why a machine of a group has no node, as World.Trouble, and what the autoscaler
+// makes of it.
+func (e *explainer) trouble(m *world.Machine, g *world.Group) string {
+	text := e.world().Trouble(m)
+	if text != "" && e.overlooks(m, g) {
+		text += "; " + e.givesUp(g)
+	}
+	return text
+}
+
+// overlooks reports whether a machine of a group has failed, and the autoscaler, which scales the
+// group, does not see it and waits for its node. An autoscaler that reads an older version of the
+// API sees the failure.
+func (e *explainer) overlooks(m *world.Machine, g *world.Group) bool {
+	api := e.world().Autoscaler.API
+	return m.Unseen && m.Node == "" && m.Deletion == nil && (api == "" || api >= string(release.V1Beta2)) && g != nil && len(e.judge().Outside(g)) == 0
+}
+
+// provisionTime returns how long the autoscaler waits for a node of a group.
+func (e *explainer) provisionTime(g *world.Group) world.Setting {
+	return e.world().Option(g, "max-node-provision-time", "maxnodeprovisiontime")
+}
+
+// givesUp returns in a clause how long the autoscaler waits for a machine that has failed.
+func (e *explainer) givesUp(g *world.Group) string {
+	provision := e.provisionTime(g)
+	return fmt.Sprintf("the autoscaler does not see that; it gives up after %s (%s)", provision.Words(), provision.By)
 }
 
 // maxStuck is the largest number of such machines in an answer.

@@ -74,6 +74,13 @@ func OfGroup(o *unstructured.Unstructured) Group {
 	return g
 }
 
+// hollowTemplate is the kind of the infrastructure templates of hollow machines.
+const hollowTemplate = "HollowMachineTemplate"
+
+// Hollow reports whether the group's machines are hollow: nodes without kubelets, on which pods
+// only seem to run.
+func (g Group) Hollow() bool { return g.Template.Kind == hollowTemplate }
+
 // TemplateKind returns the API group and the kind of a MachineDeployment's
 // infrastructure template; both are empty if it names none.
 func TemplateKind(o *unstructured.Unstructured) (group, kind string) {

@@ -18,6 +18,10 @@ type Machine struct {
 	Problems []string `json:"problems,omitempty"`
 	// Failure is why the machine has failed, empty if it has not.
 	Failure string `json:"failure,omitempty"`
+	// Unseen is set if the machine has failed, but has no status.failureMessage, which is all that
+	// the autoscaler reads (cluster-autoscaler 1.36.1, cloudprovider/clusterapi). Since v1.11,
+	// Cluster API has it only in the API v1beta1.
+	Unseen bool `json:"unseen,omitempty"`
 	// Deletion is nil unless the machine is being deleted.
 	Deletion *Deletion `json:"deletion,omitempty"`
 }
@@ -58,6 +62,7 @@ func conditions(o *unstructured.Unstructured, path ...string) []condition {
 // OfMachine returns the shape of a Machine of any version of Cluster API's API.
 func OfMachine(o *unstructured.Unstructured) Machine {
 	m := Machine{Deletion: deletionOf(o), Failure: failureOf(o)}
+	m.Unseen = m.Failure != "" && kube.Field(o, "status", "failureMessage") == ""
 	for _, path := range [][]string{{"status", "failureMessage"}, {"status", "deprecated", "v1beta1", "failureMessage"}} {
 		if text := kube.Field(o, path...); text != "" {
 			m.Problems = append(m.Problems, text)

@@ -6,6 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"caslab/magefiles/internal/capi/hollow"
 )
 
 func read[T any](t *testing.T, text string) *T {
@@ -126,7 +128,7 @@ status:
   - {type: BootstrapConfigReady, status: "True", message: fine}
   - {type: Ready, status: "False", message: "* InfrastructureReady: no quota"}
   deprecated: {v1beta1: {failureMessage: it broke}}`))
-	if got, want := string(Encode(machine)), `{"problems":["it broke","InfrastructureReady: no quota"],"failure":"it broke"}`; got != want {
+	if got, want := string(Encode(machine)), `{"problems":["it broke","InfrastructureReady: no quota"],"failure":"it broke","unseen":true}`; got != want {
 		t.Errorf("the shape is %s, want %s", got, want)
 	}
 	for text, want := range map[string]string{
@@ -139,6 +141,19 @@ status:
 	} {
 		if got := OfMachine(object(text)).Failure; got != want {
 			t.Errorf("%s: the failure is %q, want %q", text, got, want)
+		}
+	}
+	if OfMachine(object("status: {failureReason: CreateError, failureMessage: no quota}")).Unseen {
+		t.Error("the autoscaler does not see a status.failureMessage")
+	}
+}
+
+// TestHollow: by the kind of template that the lab makes.
+func TestHollow(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]bool{hollow.Templates.Kind: true, "DockerMachineTemplate": false, "": false} {
+		if g := (Group{Template: Reference{Kind: kind}}); g.Hollow() != want {
+			t.Errorf("a group with a %q is hollow: %t", kind, g.Hollow())
 		}
 	}
 }
