@@ -1,6 +1,7 @@
 package capi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,12 +18,13 @@ import (
 type Described struct {
 	// Depth is 0 for the Cluster and one more at every level.
 	Depth int
-	// Name is Kind/name, with the object's role before it where it has one.
+	// Name is Kind/name, with the object's role before it where it has one. Objects of a kind with
+	// the same statuses and reasons are one, such as "3 Machines, such as a".
 	Name string
 	// Available and Ready are the statuses of those two conditions, or empty if
 	// the object has no such condition.
 	Available, Ready string
-	// Message says why one of them is not True.
+	// Message says why one of them is not True. It is the reason if there is no message.
 	Message string
 }
 
@@ -34,6 +36,7 @@ func (l *library) Describe(ctx context.Context, kubeconfig, namespace, name stri
 		Namespace:       namespace,
 		ClusterName:     name,
 		ShowMachineSets: true,
+		Grouping:        true, // a group may have hundreds of machines
 	})
 	if err != nil {
 		return nil, fmt.Errorf("clusterctl describe cluster %s: %w", name, err)
@@ -46,7 +49,11 @@ func flatten(objects *tree.ObjectTree, o object.Object, depth int) []Described {
 	if role := tree.GetMetaName(o); role != "" {
 		line.Name = role + " - " + line.Name
 	}
-	if tree.IsVirtualObject(o) {
+	switch {
+	case tree.IsGroupObject(o):
+		names := strings.Split(tree.GetGroupItems(o), tree.GroupItemsSeparator)
+		line.Name = fmt.Sprintf("%d %ss, such as %s", len(names), strings.TrimSuffix(o.GetObjectKind().GroupVersionKind().Kind, "Group"), names[0])
+	case tree.IsVirtualObject(o):
 		line.Name = o.GetName()
 	}
 	var problems []string
@@ -54,8 +61,10 @@ func flatten(objects *tree.ObjectTree, o object.Object, depth int) []Described {
 		if c == nil {
 			return ""
 		}
-		if c.Status != metav1.ConditionTrue && c.Message != "" && !slices.Contains(problems, c.Message) {
-			problems = append(problems, c.Message)
+		// The objects of a group differ in their messages, and have one reason.
+		text := cmp.Or(c.Message, c.Reason)
+		if c.Status != metav1.ConditionTrue && text != "" && !slices.Contains(problems, text) {
+			problems = append(problems, text)
 		}
 		return string(c.Status)
 	}
