@@ -4,6 +4,7 @@ package workload
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ const Label = "caslab.local/workload"
 type Workload struct {
 	Name, Namespace string
 	Replicas        int
+	// Most is the largest number of Replicas that is accepted; 1,000 if it is zero.
+	Most int
 	// Memory is what each pod requests. If it is empty, only one pod fits on a node.
 	Memory string
 	// Image that the pods run; one that every node has if empty.
@@ -67,7 +70,7 @@ func (w Workload) Validate() error {
 	if problems := validation.IsDNS1123Label(w.Name); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("workload %q: %s", w.Name, strings.Join(problems, "; ")))
 	}
-	errs = append(errs, CheckReplicas(w.Replicas))
+	errs = append(errs, checkReplicas(w.Replicas, cmp.Or(w.Most, maxReplicas)))
 	if w.Memory != "" {
 		if q, err := resource.ParseQuantity(w.Memory); err != nil || q.Sign() <= 0 {
 			errs = append(errs, fmt.Errorf("memory %q: want a quantity, such as 2Gi", w.Memory))
@@ -118,9 +121,11 @@ func (w Workload) Validate() error {
 }
 
 // CheckReplicas refuses a number of pods that is negative or above maxReplicas.
-func CheckReplicas(n int) error {
-	if n < 0 || n > maxReplicas {
-		return fmt.Errorf("%d pods: want 0 to %d", n, maxReplicas)
+func CheckReplicas(n int) error { return checkReplicas(n, maxReplicas) }
+
+func checkReplicas(n, most int) error {
+	if n < 0 || n > most {
+		return fmt.Errorf("%d pods: want 0 to %d", n, most)
 	}
 	return nil
 }

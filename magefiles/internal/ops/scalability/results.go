@@ -42,6 +42,9 @@ type Phase struct {
 	Seconds float64 `json:"seconds"`
 	// Nodes of the groups at the end.
 	Nodes int `json:"nodes"`
+	// Bought is the largest number of nodes that the groups were to have at a time during a
+	// scale-up; 0 in the other phases.
+	Bought int `json:"nodesBought,omitempty"`
 	// Functions are the durations of the autoscaler's functions, by their names.
 	Functions map[string]metrics.Duration `json:"functions"`
 	// CPU is the processor time of the autoscaler in seconds, and Memory the resident memory
@@ -83,6 +86,15 @@ func (p Phase) sum() (requests int, received int64) {
 	return requests, received
 }
 
+// bought returns how many nodes the autoscaler bought, and how many of them more, or fewer, than
+// the least number on which the pods fit. It returns "-" for a phase without a scale-up.
+func (p Phase) bought(least int) string {
+	if p.Bought == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d (%+d)", p.Bought, p.Bought-least)
+}
+
 // JSON writes the results.
 func (r Results) JSON(w io.Writer) error {
 	encoder := json.NewEncoder(w)
@@ -98,19 +110,20 @@ func (r Results) print(w io.Writer) error {
 	fmt.Fprintf(w, "%d node groups, %d pods, which fit on %d nodes\n", r.Groups, r.Pods, r.Nodes)
 	for _, run := range r.Runs {
 		fmt.Fprintf(w, "\nAutoscaler %s, round %d\n", run.Autoscaler, run.Round)
-		if err := run.print(w); err != nil {
+		if err := run.print(w, r.Nodes); err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.compare(w)
 }
 
-func (run Run) print(w io.Writer) error {
-	t := ui.NewTable(w, "PHASE", "SECONDS", "NODES", "LOOPS", "MEAN LOOP s", "REQUESTS", "RECEIVED MiB", "CPU s", "MEMORY MiB")
+// print writes a run as tables. least is the lowest number of nodes on which the pods fit.
+func (run Run) print(w io.Writer, least int) error {
+	t := ui.NewTable(w, "PHASE", "SECONDS", "NODES", "BOUGHT", "LOOPS", "MEAN LOOP s", "REQUESTS", "RECEIVED MiB", "CPU s", "MEMORY MiB")
 	for _, p := range run.Phases {
 		loop := p.Functions[metrics.MainLoop]
 		requests, received := p.sum()
-		t.Row(p.Name, decimal(p.Seconds), strconv.Itoa(p.Nodes), strconv.FormatUint(loop.Count, 10), decimal(loop.Mean()),
+		t.Row(p.Name, decimal(p.Seconds), strconv.Itoa(p.Nodes), p.bought(least), strconv.FormatUint(loop.Count, 10), decimal(loop.Mean()),
 			strconv.Itoa(requests), decimal(float64(received)/(1<<20)), decimal(p.CPU), strconv.FormatInt(p.Memory>>20, 10))
 	}
 	if err := t.End(); err != nil {

@@ -44,6 +44,9 @@ type Bench struct {
 	Groups      Groups
 	// Prepare makes a cluster ready for hollow machines.
 	Prepare func(context.Context, *target.Cluster) error
+
+	// runOnce replaces measurement.run in tests.
+	runOnce func(context.Context, *measurement) ([]Phase, error)
 }
 
 // Groups adds node groups, and deletes them with their nodes.
@@ -208,13 +211,16 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 // measure runs each candidate in each round, as like says, and adds the runs to the results. It
 // writes them after each run, so that a measurement that is stopped loses nothing.
 func (b *Bench) measure(ctx context.Context, like measurement, candidates []candidate, results *Results) error {
-	o := like.options
+	o, runOnce := like.options, b.runOnce
+	if runOnce == nil {
+		runOnce = func(ctx context.Context, m *measurement) ([]Phase, error) { return m.run(ctx) }
+	}
 	for round := range o.Rounds {
 		for _, s := range candidates {
 			b.Log.Printf("round %d of %d, autoscaler %s", round+1, o.Rounds, s.name)
 			m := like
 			m.candidate, m.round = s, round+1
-			phases, err := m.run(ctx)
+			phases, err := runOnce(ctx, &m)
 			if len(phases) > 0 {
 				results.Runs = append(results.Runs, Run{Autoscaler: s.name, Round: round + 1, Phases: phases})
 			}
@@ -365,6 +371,8 @@ type measurement struct {
 	ended  chan struct{}
 	end    error
 	before moment
+	// bought is the largest number of nodes that the groups were to have during the scale-up.
+	bought int
 	// printed has the last lines that the autoscaler printed.
 	printed *run.Tail
 }
@@ -423,6 +431,7 @@ func (m *measurement) run(ctx context.Context) (phases []Phase, err error) {
 		{phaseEmpty, m.quiet},
 		{phaseUp, func(ctx context.Context, progress func(string)) error {
 			profiles.Go(func() error { return m.profile(running) }) // may outlast the phase
+			defer m.countBought(ctx)()
 			return m.up(ctx, progress)
 		}},
 		{phaseFull, m.quiet},
@@ -468,8 +477,8 @@ func (m *measurement) phase(ctx context.Context, name string, do func(context.Co
 	}
 	nodes, err := m.nodes(ctx)
 	p := phaseBetween(name, m.before, now)
-	p.Nodes = nodes
-	m.before = now
+	p.Nodes, p.Bought = nodes, m.bought
+	m.before, m.bought = now, 0
 	step.Done(fmt.Sprintf("%d nodes", nodes), err)
 	return p, err
 }
@@ -523,7 +532,7 @@ func (m *measurement) up(ctx context.Context, progress func(string)) error {
 		name := m.plan.name(i)
 		w := workload.Workload{
 			Name: name, Namespace: target.PodNamespace, Replicas: m.plan.pods, Memory: fmt.Sprintf("%dMi", m.plan.memory),
-			NodeSelector: map[string]string{groupLabel: name}, Extra: map[string]string{groupLabel: name},
+			Most: maxNodes * maxPerNode, NodeSelector: map[string]string{groupLabel: name}, Extra: map[string]string{groupLabel: name},
 		}
 		if _, err := w.Add(ctx, m.cluster.Workload); err != nil {
 			return err
@@ -538,6 +547,33 @@ func (m *measurement) up(ctx context.Context, progress func(string)) error {
 		}
 		return run >= m.plan.allPods(), fmt.Sprintf("%d of %d pods run", run, m.plan.allPods())
 	}, progress)
+}
+
+// countBought follows the sizes that the autoscaler gives the groups, and keeps the largest sum in
+// m.bought, until the function that it returns is called. Nodes at the end of the scale-up may be
+// fewer, because the autoscaler may have removed some again.
+func (m *measurement) countBought(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var counting sync.WaitGroup
+	counting.Go(func() {
+		// The wait ends with the error of the context, because its condition never holds.
+		_ = m.cluster.Management.Wait(ctx, kube.MachineDeployments, m.cluster.Namespace, func(all []*unstructured.Unstructured) (bool, string) {
+			wanted := 0
+			for _, group := range all {
+				if group.GetLabels()[measuredLabel] != measured {
+					continue
+				}
+				n, _, _ := unstructured.NestedInt64(group.Object, "spec", "replicas")
+				wanted += int(n)
+			}
+			m.bought = max(m.bought, wanted)
+			return false, ""
+		}, nil)
+	})
+	return func() {
+		cancel()
+		counting.Wait()
+	}
 }
 
 // profile writes the profile of the autoscaler's next seconds.

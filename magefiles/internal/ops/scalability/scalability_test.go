@@ -3,6 +3,7 @@ package scalability
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,7 +108,7 @@ func TestPrint(t *testing.T) {
 		traffic.Counts{get: {Requests: 25, Received: 3<<20 + 1<<10}, list: {Requests: 2, Received: 1 << 20}},
 	}
 	p := phaseBetween("scale-up", before, after)
-	p.Nodes = 7
+	p.Nodes, p.Bought = 7, 8
 	r := Results{Groups: 3, Nodes: 6, Pods: 60, Runs: []Run{{"1.36.1 from git", 1, []Phase{p, {Name: "quiet, all nodes"}}}}}
 	var out bytes.Buffer
 	if err := r.print(&out); err != nil {
@@ -119,6 +120,70 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden.Check(t, "results.json", out.String())
+}
+
+// TestCompare: two autoscalers have one table at the end, with the medians of their rounds. A round
+// that was stopped counts in the phases that it had.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	phase := func(name string, seconds, cpu float64, loops uint64, requests int) Phase {
+		return Phase{
+			Name: name, Seconds: seconds, CPU: cpu, Functions: map[string]metrics.Duration{metrics.MainLoop: {Count: loops, Seconds: 2 * float64(loops)}},
+			Requests: []Requests{{traffic.Request{Verb: "get", Path: "/apis"}, traffic.Count{Requests: requests}}},
+		}
+	}
+	a, b := "1.35.2 from git", "/home/me/autoscaler, with uncommitted changes"
+	r := Results{Groups: 3, Nodes: 6, Pods: 60, Runs: []Run{
+		{a, 1, []Phase{phase(phaseUp, 90, 10, 5, 400), phase(phaseDown, 60, 5, 3, 100)}},
+		{b, 1, []Phase{phase(phaseUp, 45, 5, 0, 100), phase(phaseDown, 66, 0, 3, 100)}},
+		{a, 2, []Phase{phase(phaseUp, 110, 20, 5, 401), phase(phaseDown, 62, 5, 3, 102)}},
+		{b, 2, []Phase{phase(phaseUp, 55, 5, 0, 101)}},
+		{a, 3, []Phase{phase(phaseUp, 900, 30, 5, 900)}},
+	}}
+	var out bytes.Buffer
+	if err := r.compare(&out); err != nil {
+		t.Fatal(err)
+	}
+	golden.Check(t, "compared.txt", out.String())
+	out.Reset()
+	r.Runs = []Run{r.Runs[0], r.Runs[2]}
+	if err := r.compare(&out); err != nil || out.Len() > 0 {
+		t.Errorf("one autoscaler is compared: %v\n%s", err, &out)
+	}
+}
+
+// TestMeasureByTurns: the autoscalers take turns, and a run that fails loses none of those before.
+func TestMeasureByTurns(t *testing.T) {
+	t.Parallel()
+	out := t.TempDir()
+	var turns []string
+	fail := 0
+	b := served(t, http.NotFound).Bench
+	b.runOnce = func(_ context.Context, m *measurement) ([]Phase, error) {
+		turns = append(turns, fmt.Sprintf("%s%d", m.candidate.name, m.round))
+		if len(turns) == fail {
+			return nil, errRefused
+		}
+		return []Phase{{Name: phaseStart}}, nil
+	}
+	candidates := []candidate{{name: "a"}, {name: "b"}}
+	like := measurement{Bench: b, options: Options{Rounds: 2, Out: out}}
+	var results Results
+	if err := b.measure(t.Context(), like, candidates, &results); err != nil || strings.Join(turns, " ") != "a1 b1 a2 b2" || len(results.Runs) != 4 {
+		t.Errorf("the turns were %v, with %d runs: %v", turns, len(results.Runs), err)
+	}
+	turns, fail, results = nil, 3, Results{}
+	if err := b.measure(t.Context(), like, candidates, &results); !errors.Is(err, errRefused) || len(turns) != 3 {
+		t.Errorf("the third run fails: %v after %v", err, turns)
+	}
+	var written Results
+	data, err := os.ReadFile(filepath.Join(out, "results.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &written)
+	}
+	if err != nil || len(written.Runs) != 2 || written.Runs[1].Autoscaler != "b" {
+		t.Errorf("results.json has %+v: %v", written.Runs, err)
+	}
 }
 
 // fakeGroups has the node groups that exist. It refuses to add the one called refused.
@@ -373,11 +438,12 @@ func TestProfile(t *testing.T) {
 }
 
 // TestUpAndDown: the scale-up ends when all pods run, and the scale-down when no node of the
-// groups is left. Workloads and nodes of others stay.
+// groups is left. Workloads and nodes of others stay. A group has more pods than one workload of a
+// user may have, and nodes that the autoscaler bought and removed again were bought.
 func TestUpAndDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		server := kubetest.New(t, []schema.GroupVersionKind{kube.Nodes.WithVersion("v1"), kube.Deployments.WithVersion("v1")}, `
+		server := kubetest.New(t, []schema.GroupVersionKind{kube.Nodes.WithVersion("v1"), kube.Deployments.WithVersion("v1"), kube.MachineDeployments.WithVersion("v1beta2")}, `
 apiVersion: v1
 kind: Node
 metadata: {name: worker}
@@ -386,11 +452,24 @@ status: {allocatable: {memory: 8Gi}, images: [{names: ["example.com/pause:3.10"]
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: other, namespace: default}
+---
+{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, metadata: {name: bench-000, namespace: default, labels: {caslab.local/measured: "true"}}, spec: {replicas: 0}}
+---
+{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, metadata: {name: bench-001, namespace: default, labels: {caslab.local/measured: "true"}}, spec: {replicas: 0}}
+---
+{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, metadata: {name: other, namespace: default}, spec: {replicas: 1000}}
 `)
 		// Another measurement's node counts neither in the scale-up nor in the scale-down.
 		server.PutYAML(`{apiVersion: v1, kind: Node, metadata: {name: another, labels: {caslab.local/bench: bench-002, caslab.local/machines: hollow}}}`)
-		p := planOf(Options{Groups: 2, Nodes: 2, Pods: 4})
-		m := &measurement{cluster: &target.Cluster{Workload: server.Client()}, plan: p}
+		p := planOf(Options{Groups: 2, Nodes: 200, Pods: 200 * maxPerNode})
+		m := &measurement{cluster: &target.Cluster{Workload: server.Client(), Management: server.Client(), Namespace: "default"}, plan: p}
+		size := func(group, nodes int) func() {
+			return func() {
+				server.Edit(kube.MachineDeployments, "default", p.name(group), func(o *unstructured.Unstructured) {
+					_ = unstructured.SetNestedField(o.Object, int64(nodes), "spec", "replicas")
+				})
+			}
+		}
 		node := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "hollow", "labels": map[string]any{groupLabel: p.name(0), "caslab.local/machines": "hollow"}},
 		}}
@@ -404,9 +483,16 @@ metadata: {name: other, namespace: default}
 		server.Put(node)
 		time.AfterFunc(10*time.Second, run(0))
 		time.AfterFunc(20*time.Second, run(1))
+		time.AfterFunc(5*time.Second, size(0, 100))
+		time.AfterFunc(6*time.Second, size(1, 103))
+		time.AfterFunc(15*time.Second, size(1, 100))
 		began := time.Now()
+		counted := m.countBought(t.Context())
 		if err := m.up(t.Context(), nil); err != nil || time.Since(began) < 20*time.Second {
 			t.Fatalf("the scale-up ended after %s: %v", time.Since(began), err)
+		}
+		if counted(); m.bought != 203 {
+			t.Errorf("the autoscaler bought %d nodes", m.bought)
 		}
 		d, err := kube.Deployment(server.Get(kube.Deployments, target.PodNamespace, p.name(1)))
 		if err != nil || int(*d.Spec.Replicas) != p.pods || d.Spec.Template.Spec.NodeSelector[groupLabel] != p.name(1) {
