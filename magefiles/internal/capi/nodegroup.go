@@ -77,7 +77,8 @@ type NodeGroup struct {
 	// of the group's own. An empty one removes the template's. With those of the function
 	// KubeletArgs, nodes have the Capacity.
 	KubeletArgs map[string]string
-	// Extra are labels for the MachineDeployment and for its own templates.
+	// Extra are labels for the MachineDeployment, its MachineSets and Machines, and its own
+	// templates. An autoscaler that discovers groups by a label wants it on all of them.
 	Extra map[string]string
 }
 
@@ -463,6 +464,9 @@ func (g NodeGroup) deployment(from *unstructured.Unstructured) *unstructured.Uns
 		labels = map[string]any{}
 	}
 	maps.Copy(labels, own)
+	for name, value := range g.Extra {
+		labels[name] = value
+	}
 	set := func(value any, path ...string) {
 		// It fails only if a field on the path is not a map, which the API server's
 		// objects never have.

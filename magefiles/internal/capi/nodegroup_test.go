@@ -136,6 +136,26 @@ func TestAddShared(t *testing.T) {
 	}
 }
 
+// TestExtraLabelsReachMachines: MachineSets and Machines get their labels from the machine template.
+// An autoscaler that discovers groups by a label takes no node whose Machine lacks it.
+func TestExtraLabelsReachMachines(t *testing.T) {
+	t.Parallel()
+	c := kubetest.New(t, kinds, store).Client()
+	g := group("measured")
+	g.Extra = map[string]string{"caslab.local/measured": "true"}
+	if err := g.Add(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	o := must(t, c, kube.MachineDeployments, "measured")
+	if value := o.GetLabels()["caslab.local/measured"]; value != "true" {
+		t.Errorf("the MachineDeployment has the label %q", value)
+	}
+	labels, _, _ := unstructured.NestedStringMap(o.Object, "spec", "template", "metadata", "labels")
+	if labels["caslab.local/measured"] != "true" || labels["cluster.x-k8s.io/deployment-name"] != "measured" {
+		t.Errorf("the machine template has the labels %v", labels)
+	}
+}
+
 func TestAddOwn(t *testing.T) {
 	t.Parallel()
 	c := kubetest.New(t, kinds, store).Client()

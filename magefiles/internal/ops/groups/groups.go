@@ -73,7 +73,7 @@ type Options struct {
 	DRA, CSI string
 	// Behaviour is what hollow machines do.
 	Behaviour hollow.Behaviour
-	// Extra are more labels of the machine deployment and of its own templates.
+	// Extra are more labels of the machine deployment, its machines and its own templates.
 	Extra map[string]string
 }
 
