@@ -33,8 +33,10 @@ type waiting struct {
 	unasked  string
 	ignored  []fit.Obstacle
 	verdicts []fit.Verdict
-	room     []string
-	unjudged []string
+	// room are the nodes on which the autoscaler finds that the pod fits, and evicted the expendable
+	// pods on the first of them, if the pod fits on none of them while these are there.
+	room, evicted []string
+	unjudged      []string
 	// named are the groups of which the record has at least the names.
 	named []string
 }
@@ -62,8 +64,16 @@ func (e *explainer) waitOf(ctx context.Context, p *history.PodStory, why history
 			j.named = append(j.named, timeline.Tidy(g.Name))
 		}
 	}
-	for _, n := range judge.Room(pod) {
+	room := judge.Room(pod)
+	for _, n := range room {
 		j.room = append(j.room, timeline.Tidy(n.Name))
+	}
+	if len(room) > 0 && len(judge.RoomNow(pod)) == 0 {
+		for _, p := range room[0].Pods {
+			if judge.Expendable(p) {
+				j.evicted = append(j.evicted, timeline.Tidy(p.Name))
+			}
+		}
 	}
 	j.decided = e.decidedFor(j)
 	return j
@@ -163,6 +173,8 @@ func (j *waiting) reason() string {
 		return fmt.Sprintf("the autoscaler expects that it fits on a new node of %s, which is not Ready yet", j.heard.comes)
 	case len(j.ignored) > 0:
 		return j.overlooked(j.ignored[0])
+	case len(j.evicted) > 0:
+		return j.preemption()
 	case len(j.room) > 0 && j.idle != "":
 		return fmt.Sprintf("it has room on %s%s, and %s does not bind it", some(j.room), j.but(), j.scheduler())
 	case len(j.room) > 0 && !j.fits():
@@ -183,6 +195,16 @@ func (j *waiting) reason() string {
 		text += "; it would fit " + fitting
 	}
 	return text
+}
+
+// preemption returns in a phrase that the pod fits where expendable pods are.
+func (j *waiting) preemption() string {
+	does := "the autoscaler leaves out such pods, and adds no node"
+	if j.idle != "" {
+		does = "an autoscaler leaves out such pods, and would add no node"
+	}
+	cutoff := j.judge.Autoscaler.Setting(world.ExpendableCutoff)
+	return fmt.Sprintf("it fits on %s without %s, of a priority below %s (%s): %s%s", j.room[0], some(j.evicted), cutoff.Value, cutoff.By, does, j.but())
 }
 
 // maxFitting is the largest number of groups that a phrase names, each with what keeps it from
@@ -230,6 +252,8 @@ func (j *waiting) agreement() []string {
 		lines = append(lines, fmt.Sprintf("They agree: there was no room, and %s.", j.decided.words()))
 	case j.heard.comes != "":
 		lines = append(lines, fmt.Sprintf("They agree: there is no room yet, and the autoscaler expects that it fits on a new node of %s.", j.heard.comes))
+	case len(j.evicted) > 0:
+		lines = append(lines, fmt.Sprintf("They agree that there is room if the scheduler evicts %s. The autoscaler leaves that to the scheduler.", some(j.evicted)))
 	case len(j.room) > 0 && !j.fits():
 		// What is not judged may be why.
 	case len(j.room) > 0:
@@ -380,7 +404,11 @@ const maxRefusals = 4
 // first.
 func (j *waiting) nodes() []string {
 	if len(j.room) > 0 {
-		return []string{"nodes that exist: it fits on " + some(j.room) + j.but()}
+		text := "nodes that exist: it fits on " + some(j.room) + j.but()
+		if len(j.evicted) > 0 {
+			text = fmt.Sprintf("nodes that exist: it fits on %s without %s%s", j.room[0], some(j.evicted), j.but())
+		}
+		return []string{text}
 	}
 	var lines []string
 	for _, o := range j.judge.Refusals(j.pod) {
@@ -408,6 +436,9 @@ func (e *explainer) changes(j *waiting) {
 		lines = append(lines, e.aStart())
 	}
 	change("", j.ignored)
+	if len(j.evicted) > 0 {
+		lines = append(lines, fmt.Sprintf("the scheduler evicts %s, or --%s is not above their priority", some(j.evicted), world.ExpendableCutoff))
+	}
 	if j.fits() && j.pod.Scheduler != "" {
 		lines = timeline.AppendUnique(lines, fmt.Sprintf("schedulerName: default-scheduler, or a scheduler %q that runs", timeline.Tidy(j.pod.Scheduler)))
 	}

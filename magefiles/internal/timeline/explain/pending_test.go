@@ -243,6 +243,23 @@ func TestExplainAPodWithoutASchedulersVerdict(t *testing.T) {
 	}
 }
 
+// TestExplainRoomOfExpendablePods: the autoscaler adds no node where the scheduler may evict pods of
+// a low priority. The scheduler does not have to contradict that.
+func TestExplainRoomOfExpendablePods(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	c.pod(2, "default/full", c.other, shape.Pod{Requests: requests("3", "1Gi")})
+	c.pod(2, "default/cheap", c.node, shape.Pod{Requests: requests("3", "1Gi"), Priority: -11})
+	pod := c.Pods(10, "shop", 1)[0]
+	c.pod(10, pod, "", shape.Pod{Requests: requests("3", "1Gi")})
+	c.on(60, timeline.Node, timeline.Ready, "")
+	got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
+	verdict := "; it fits on " + c.node + " without default/cheap, of a priority below -10 (the default of --expendable-pods-priority-cutoff): the autoscaler leaves out such pods, and adds no node.\n"
+	if err != nil || !strings.Contains(got, verdict) || strings.Contains(got, "isagree") || !strings.Contains(got, "\nWhat would have to change\n  the scheduler evicts default/cheap, or ") {
+		t.Errorf("%v: want %q:\n%s", err, verdict, got)
+	}
+}
+
 // TestExplainAfterARestart: an autoscaler that started just now has not judged the pod yet.
 func TestExplainAfterARestart(t *testing.T) {
 	t.Parallel()

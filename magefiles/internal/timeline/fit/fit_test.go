@@ -383,6 +383,23 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// TestRoomOfExpendablePods: the autoscaler finds room where expendable pods are, and the scheduler
+// finds it only after it has evicted them.
+func TestRoomOfExpendablePods(t *testing.T) {
+	t.Parallel()
+	for priority, want := range map[int32][2]int{-10: {0, 0}, -11: {1, 0}} {
+		var r record
+		r.Node("a", "", shape.Node{})
+		r.Bound("a", map[string]shape.Pod{"default/cheap": {Priority: priority, Requests: quantities("cpu=3"), HostPorts: []string{"tcp/80"}}})
+		r.Waits(shape.Pod{Requests: quantities("cpu=2"), HostPorts: []string{"tcp/80"}})
+		j := judged(r, start.Add(time.Hour))
+		p := j.PodOf("", "default/p")
+		if got := [2]int{len(j.Room(p)), len(j.RoomNow(p))}; got != want {
+			t.Errorf("beside a pod of priority %d: room on %d nodes, want %d (for the autoscaler, and for the scheduler)", priority, got, want)
+		}
+	}
+}
+
 // TestIgnored: the autoscaler does not look at some pods at all.
 func TestIgnored(t *testing.T) {
 	t.Parallel()

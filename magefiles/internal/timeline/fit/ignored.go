@@ -16,7 +16,6 @@ func (j *Judge) Ignored(p *world.Pod) []Obstacle {
 	if scheduler == "" {
 		scheduler = "default-scheduler"
 	}
-	cutoff := int(j.Autoscaler.Setting("expendable-pods-priority-cutoff").Number())
 	switch allowed, bypassed := j.Autoscaler.List("allowed-scheduler-names"), j.Autoscaler.List("bypassed-scheduler-names"); {
 	case p.OwnedByDaemonSet():
 		found = append(found, Obstacle{"it belongs to the DaemonSet " + p.Owner.Name + ", for which the autoscaler adds no node", ""})
@@ -36,8 +35,9 @@ func (j *Judge) Ignored(p *world.Pod) []Obstacle {
 		}
 		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q has not marked it Unschedulable", scheduler), change})
 	}
-	if int(p.Priority) < cutoff {
-		found = append(found, Obstacle{fmt.Sprintf("its priority %d is below --expendable-pods-priority-cutoff=%d", p.Priority, cutoff), fmt.Sprintf("a priority of %d", cutoff)})
+	if j.Expendable(p) {
+		cutoff := j.Autoscaler.Setting(world.ExpendableCutoff).Value
+		found = append(found, Obstacle{fmt.Sprintf("its priority %d is below --%s=%s", p.Priority, world.ExpendableCutoff, cutoff), "a priority of " + cutoff})
 	}
 	return found
 }

@@ -28,7 +28,7 @@ type Judge struct {
 	// What follows is computed once: the nodes as places, what pods require of a node's labels, and a
 	// pod of each DaemonSet as it would be on any node; the anti-affinities of pods that run, and how
 	// many pods the constraints of a pod count.
-	places   map[*world.Node]place
+	places   map[placeKey]place
 	required map[*world.Pod]nodeaffinity.RequiredNodeAffinity
 	everyone []*world.Pod
 	avoiding []avoider
@@ -42,7 +42,7 @@ type Judge struct {
 func New(w *world.World) *Judge {
 	return &Judge{
 		World: w, judged: map[*world.Pod]predicates.Verdicts{}, filters: map[*world.Pod]string{},
-		places: map[*world.Node]place{}, required: map[*world.Pod]nodeaffinity.RequiredNodeAffinity{},
+		places: map[placeKey]place{}, required: map[*world.Pod]nodeaffinity.RequiredNodeAffinity{},
 		counts: map[*world.Pod][]map[string]int{},
 	}
 }
@@ -77,7 +77,7 @@ func (j *Judge) Homeless(from *world.Node, leaving []*world.Pod) []Homeless {
 	var others []place
 	for _, n := range j.Nodes {
 		if n != from && n.Open() {
-			others = append(others, j.place(n, nil).clone())
+			others = append(others, j.simulated(n, nil).clone())
 		}
 	}
 	for _, p := range leaving {

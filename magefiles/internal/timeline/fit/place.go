@@ -305,29 +305,54 @@ func ports(p *world.Pod, at place) []Obstacle {
 	return found
 }
 
-// Room returns the nodes on which the pod fits now, as far as that is judged.
-func (j *Judge) Room(p *world.Pod) []*world.Node {
+// Room returns the nodes on which the autoscaler finds that the pod fits, as far as that is judged.
+// Pods that are expendable do not count there.
+func (j *Judge) Room(p *world.Pod) []*world.Node { return j.where(p, j.simulated) }
+
+// RoomNow returns the nodes on which the scheduler finds that the pod fits without evicting others,
+// as far as that is judged.
+func (j *Judge) RoomNow(p *world.Pod) []*world.Node { return j.where(p, j.place) }
+
+// where returns the nodes on which the pod fits if each node is such a place.
+func (j *Judge) where(p *world.Pod, at func(*world.Node, *world.Pod) place) []*world.Node {
 	var found []*world.Node
 	for _, n := range j.Nodes {
-		if n.Open() && j.fits(p, j.place(n, p)) {
+		if n.Open() && j.fits(p, at(n, p)) {
 			found = append(found, n)
 		}
 	}
 	return found
 }
 
-// place returns a node as a place for a pod, which may be nil.
-func (j *Judge) place(n *world.Node, p *world.Pod) place {
-	at, known := j.places[n]
+// placeKey names a node as a place: for the scheduler or, if simulated is set, for the autoscaler.
+type placeKey struct {
+	node      *world.Node
+	simulated bool
+}
+
+// place returns a node as a place for a pod, which may be nil, as the scheduler sees it.
+func (j *Judge) place(n *world.Node, p *world.Pod) place { return j.placeOf(placeKey{node: n}, p) }
+
+// simulated returns a node as a place for a pod, which may be nil, as the autoscaler sees it:
+// without expendable pods.
+func (j *Judge) simulated(n *world.Node, p *world.Pod) place {
+	return j.placeOf(placeKey{node: n, simulated: true}, p)
+}
+
+func (j *Judge) placeOf(key placeKey, p *world.Pod) place {
+	n := key.node
+	at, known := j.places[key]
 	if !known {
 		at = place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node", backed: j.backed(), devices: j.Devices.Of(n.Name)}
 		if g := j.GroupOf(n.Group); g != nil {
 			at.promised = j.capacity(g)
 		}
 		for _, p := range n.Pods {
-			at.put(p)
+			if !key.simulated || !j.Expendable(p) {
+				at.put(p)
+			}
 		}
-		j.places[n] = at
+		j.places[key] = at
 	}
 	at.refusals = j.judged[p][n.Name]
 	return at

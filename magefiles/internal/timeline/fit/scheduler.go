@@ -159,7 +159,9 @@ func (j *Judge) ask(ctx context.Context, ask Scheduler, r predicates.Request, po
 	return nil
 }
 
-// request returns the cluster as a request to the scheduler's filters, without the pods in without.
+// request returns the cluster as a request to the scheduler's filters, without the pods in without
+// and without expendable pods, which the autoscaler leaves out. What these request and which ports they
+// use is judged without the filters.
 func (j *Judge) request(without []*world.Pod) predicates.Request {
 	r := predicates.Request{
 		Nodes: []corev1.Node{}, Namespaces: j.Scheduling[timeline.Namespace], Claims: j.Scheduling[timeline.Claim], Volumes: j.Scheduling[timeline.Volume],
@@ -175,7 +177,7 @@ func (j *Judge) request(without []*world.Pod) predicates.Request {
 	for _, n := range j.Nodes {
 		at := j.place(n, nil)
 		r.Nodes = append(r.Nodes, predicates.Node(at.name, at.labels, at.taints, at.allocatable))
-		r.Pods = append(r.Pods, objects(slices.DeleteFunc(slices.Clone(n.Pods), func(p *world.Pod) bool { return slices.Contains(without, p) }))...)
+		r.Pods = append(r.Pods, objects(slices.DeleteFunc(slices.Clone(n.Pods), func(p *world.Pod) bool { return slices.Contains(without, p) || j.Expendable(p) }))...)
 		if !n.Open() {
 			r.Closed = append(r.Closed, n.Name)
 		}

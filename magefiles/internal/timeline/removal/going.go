@@ -55,7 +55,7 @@ func GoingOf(w *world.World, n *world.Node, m *world.Machine) *Going {
 	case n != nil && n.Deleting:
 		limit := w.Autoscaler.Setting("max-graceful-termination-sec")
 		limit.Value += "s"
-		g := &Going{Text: fmt.Sprintf("the autoscaler drains it, and gives its pods %s to end (%s)", limit.Words(), limit.By), Details: drained(w, n)}
+		g := &Going{Text: fmt.Sprintf("the autoscaler drains it, and gives its pods %s to end (%s)", limit.Words(), limit.By), Details: drained(w, n, w.Expendable)}
 		if len(g.Details) == 0 {
 			g.Text = "the autoscaler deletes it; no pod that it must evict is on record, and its Machine is not marked yet"
 		}
@@ -89,16 +89,16 @@ func deletion(w *world.World, n *world.Node, m *world.Machine) *Going {
 		}
 	}
 	if known.drains && n != nil {
-		g.Details = append(g.Details, drained(w, n)...)
+		g.Details = append(g.Details, drained(w, n, func(*world.Pod) bool { return false })...)
 	}
 	return g
 }
 
-// drained returns the pods that a drain of the node waits for.
-func drained(w *world.World, n *world.Node) []fit.Obstacle {
+// drained returns the pods that a drain of the node waits for, without those that it leaves.
+func drained(w *world.World, n *world.Node, leaves func(*world.Pod) bool) []fit.Obstacle {
 	var found []fit.Obstacle
 	for _, p := range n.Pods {
-		if p.Mirror() || p.OfDaemonSet() {
+		if p.Mirror() || p.OfDaemonSet() || leaves(p) {
 			continue
 		}
 		o := fit.Obstacle{Text: "it has not been evicted yet"}

@@ -184,13 +184,14 @@ func usage(w *world.World, n *world.Node, g *world.Group) Usage {
 }
 
 // share returns which part of a resource the pods of a node request. The requests of pods
-// that do not count are subtracted from the whole too.
+// that do not count are subtracted from the whole too, except for those of expendable pods.
 func share(w *world.World, n *world.Node, name corev1.ResourceName, notDaemons, notMirrors bool) float64 {
 	all, used := n.Allocatable[name], int64(0)
 	whole := all.MilliValue()
 	for _, p := range n.Pods {
 		requested := p.Requests[name]
 		switch {
+		case w.Expendable(p):
 		case notDaemons && p.OfDaemonSet(), notMirrors && p.Mirror():
 			if w.Autoscaler.Release().DaemonSetsOfWhole {
 				continue
@@ -219,7 +220,7 @@ func overdue(w *world.World, p *world.Pod) bool {
 // that it does not evict.
 func moving(w *world.World, n *world.Node) (leaving []*world.Pod, blockers []Blocker) {
 	for _, p := range n.Pods {
-		if p.Mirror() || p.OfDaemonSet() || overdue(w, p) {
+		if p.Mirror() || p.OfDaemonSet() || overdue(w, p) || w.Expendable(p) {
 			continue
 		}
 		found := notEvicted(w, p)

@@ -112,6 +112,10 @@ func TestUsage(t *testing.T) {
 			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=4"), Deleted: start.Add(time.Hour - 70*time.Second), Grace: 30}},
 			want: "0% of memory is requested, below the threshold of 50% " + byDefault + "; cpu 0% 0%; memory 0% 0%", idle: true,
 		},
+		"expendable pods": {
+			pods: map[string]shape.Pod{"d/cheap": {Priority: -11, Requests: resources("cpu=4")}, "d/w": {Priority: -10, Requests: resources("cpu=1")}},
+			want: "25% of cpu is requested, below the threshold of 50% " + byDefault + "; cpu 25% 25%; memory 0% 0%", idle: true,
+		},
 		"a pod that ends": {
 			pods: map[string]shape.Pod{"d/w": {Requests: resources("cpu=4"), Deleted: start.Add(time.Hour - 50*time.Second), Grace: 30}},
 			want: "100% of cpu is requested, above the threshold of 50% " + byDefault + "; cpu 100% 100%; memory 0% 0%",
@@ -163,11 +167,12 @@ func TestStay(t *testing.T) {
 		pods    map[string]shape.Pod
 		want    []string
 	}{
-		"nothing":        {size: 2},
-		"at its minimum": {size: 1, want: []string{minimum}},
-		"disabled":       {size: 2, node: shape.Node{Annotations: map[string]string{scaleDownDisabled: "true"}}, want: []string{"its annotation " + scaleDownDisabled + " is true"}},
-		"by a flag":      {size: 2, flags: map[string]string{"scale-down-enabled": "false"}, want: []string{"--scale-down-enabled is false"}},
-		"pods":           {size: 2, pods: pods, flags: map[string]string{"blocking-system-pod-distruption-timeout": "30m0s"}, want: []string{bare, unsafe, local, budget, custom, complete, nowhere}},
+		"nothing":           {size: 2},
+		"an expendable pod": {size: 2, pods: map[string]shape.Pod{"default/cheap": {Priority: -11}}},
+		"at its minimum":    {size: 1, want: []string{minimum}},
+		"disabled":          {size: 2, node: shape.Node{Annotations: map[string]string{scaleDownDisabled: "true"}}, want: []string{"its annotation " + scaleDownDisabled + " is true"}},
+		"by a flag":         {size: 2, flags: map[string]string{"scale-down-enabled": "false"}, want: []string{"--scale-down-enabled is false"}},
+		"pods":              {size: 2, pods: pods, flags: map[string]string{"blocking-system-pod-distruption-timeout": "30m0s"}, want: []string{bare, unsafe, local, budget, custom, complete, nowhere}},
 		"pods that flags release": {
 			size: 2, pods: pods, flags: map[string]string{"skip-nodes-with-local-storage": "false", "skip-nodes-with-custom-controller-pods": "false", "skip-nodes-with-system-pods": "false"},
 			want: []string{bare, unsafe, budget, complete, nowhere},
@@ -490,7 +495,7 @@ func TestGoing(t *testing.T) {
 		"nothing": {},
 		"drained by the autoscaler": {
 			facts: []timeline.Fact{{Kind: timeline.Node, What: timeline.Tainted, Name: "n", UID: "n", Text: autoscaler.DeletedTaint}},
-			pods:  map[string]shape.Pod{"d/a": {Owner: replicaSet}, "d/b": {Labels: map[string]string{"app": "web"}}, "d/c": {Deleted: since}, "d/d": {Owner: daemonSet}},
+			pods:  map[string]shape.Pod{"d/a": {Owner: replicaSet}, "d/b": {Labels: map[string]string{"app": "web"}}, "d/c": {Deleted: since}, "d/d": {Owner: daemonSet}, "d/e": {Priority: -11}},
 			want: "the autoscaler drains it, and gives its pods 10m00s to end (the default of --max-graceful-termination-sec)\n  d/a: it has not been evicted yet\n" +
 				"  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0 (healthy: 0 of 0 pods, needed: 0)\n  d/c: it is being deleted, and has until 01:00:00 to end",
 		},
@@ -507,8 +512,8 @@ func TestGoing(t *testing.T) {
 		"the other hook":     {machine: deleting("WaitingForPreTerminateHook", "", later), want: head + "a hook before its infrastructure is deleted\n  the hook etcd → its owner removes the annotation " + later + " from the Machine m"},
 		"its infrastructure": {machine: deleting("WaitingForInfrastructureDeletion", "Waiting for DevMachine to be deleted"), want: head + "its infrastructure to be deleted: Waiting for DevMachine to be deleted"},
 		"a drain": {
-			machine: deleting("DrainingNode", "Drain not completed yet:\n* Pod d/b: cannot evict pod\n"), pods: map[string]shape.Pod{"d/b": {Labels: map[string]string{"app": "web"}}},
-			want: head + "Cluster API's drain of the node: Drain not completed yet:\n  Pod d/b: cannot evict pod\n  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0 (healthy: 0 of 0 pods, needed: 0)",
+			machine: deleting("DrainingNode", "Drain not completed yet:\n* Pod d/b: cannot evict pod\n"), pods: map[string]shape.Pod{"d/b": {Labels: map[string]string{"app": "web"}}, "d/c": {Priority: -11}},
+			want: head + "Cluster API's drain of the node: Drain not completed yet:\n  Pod d/b: cannot evict pod\n  d/b: its PodDisruptionBudget web allows no eviction: maxUnavailable is 0 (healthy: 0 of 0 pods, needed: 0)\n  d/c: it has not been evicted yet",
 		},
 	} {
 		r := stayRecord("1.36.1", nil, 2, nil, shape.Node{})

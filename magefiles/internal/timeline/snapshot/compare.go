@@ -10,7 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/timeline"
@@ -239,12 +238,10 @@ func where(p *world.Pod) string {
 
 // expendable says that the autoscaler leaves out the pod for its priority.
 func (c *comparison) expendable(p *world.Pod) string {
-	const flag = "expendable-pods-priority-cutoff"
-	cutoff, err := resource.ParseQuantity(c.judge.Autoscaler.Setting(flag).Value)
-	if err != nil || int64(p.Priority) >= cutoff.Value() {
+	if !c.judge.Expendable(p) {
 		return ""
 	}
-	return fmt.Sprintf("its priority %d is below --%s=%s", p.Priority, flag, cutoff.String())
+	return fmt.Sprintf("its priority %d is below --%s=%s", p.Priority, world.ExpendableCutoff, c.judge.Autoscaler.Setting(world.ExpendableCutoff).Value)
 }
 
 // schedulers says where the pod fits by the record, or what the scheduler says.

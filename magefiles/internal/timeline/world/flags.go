@@ -76,6 +76,16 @@ func (w *World) Limits(g *Group) (least, most int) {
 	return least, most
 }
 
+// ExpendableCutoff is the flag with the priority below which a pod is expendable.
+const ExpendableCutoff = "expendable-pods-priority-cutoff"
+
+// Expendable reports whether the autoscaler leaves a pod out of its simulations because of its
+// priority: it adds no node for the pod, keeps no node because of it, and expects the scheduler to
+// evict it. Source: FilterOutExpendablePods in core/utils/expendable.go.
+func (w *World) Expendable(p *Pod) bool {
+	return float64(p.Priority) < w.Autoscaler.Setting(ExpendableCutoff).Number()
+}
+
 // Balances returns the setting of --balance-similar-node-groups, and whether it is on.
 func (a Autoscaler) Balances() (Setting, bool) {
 	const flag = "balance-similar-node-groups"
