@@ -50,7 +50,7 @@ func TestExplainADecisionWithoutNodes(t *testing.T) {
 		"a machine is on its way": {func(c *cluster, _ string) { c.Add(33, machine) }, 3600, "; the autoscaler enlarged web to 3 for it.", agreed},
 		"backed off": {
 			func(c *cluster, _ string) { backOff(c, 1000) }, 3600,
-			"; at 22:00:31 the autoscaler enlarged web to 3 for it, and its nodes did not come: the scale-up of web had failed at 22:16:40; web would not take it: backed off until 23:16:40.",
+			"; at 22:00:31 the autoscaler enlarged web to 3 for it, and its nodes did not come: the scale-up of web had failed at 22:16:40; web would not take it: backed off until 23:16:40, 16m40s more.",
 			"What would have to change\n  web: nothing but time, or a restart of the autoscaler\n",
 		},
 		"backed off before": {

@@ -440,6 +440,9 @@ func (e *explainer) group(g *history.GroupStory) {
 	if idle := e.idle(); idle != "" && g.Gone.IsZero() && last.Set {
 		e.printf("%s.%s\n", capitalised(idle), e.toStart())
 	}
+	if now := e.shapeOf(g); now != nil {
+		e.unscaled(now)
+	}
 	if len(g.Limits) > 1 {
 		e.printf("\nLimits\n")
 		for _, l := range g.Limits {
@@ -465,6 +468,9 @@ func (e *explainer) group(g *history.GroupStory) {
 			}
 			e.printf("  %s  %s, %s\n", timeline.Clock(n.Began()), timeline.Tidy(n.Name()), end)
 		}
+	}
+	if now := e.shapeOf(g); now != nil {
+		e.groupBasis(now)
 	}
 }
 

@@ -12,9 +12,8 @@ import (
 
 // stuck writes which machines of an existing group have not become nodes, and why.
 func (e *explainer) stuck(g *history.GroupStory) {
-	w := e.world()
-	group := w.GroupOf(g.Name)
-	if group == nil || !g.Gone.IsZero() {
+	w, group := e.world(), e.shapeOf(g)
+	if group == nil {
 		return
 	}
 	s := section{title: "Machines that have not become nodes"}
@@ -64,9 +63,8 @@ const maxStuck = 8
 // ofNewNodes writes what the autoscaler expects of the next node of a group that it scales, and
 // which groups it finds similar.
 func (e *explainer) ofNewNodes(g *history.GroupStory) {
-	w := e.world()
-	group := w.GroupOf(g.Name)
-	if group == nil || !g.Gone.IsZero() || len(e.judge().Outside(group)) > 0 {
+	w, group := e.world(), e.shapeOf(g)
+	if group == nil || len(e.judge().Outside(group)) > 0 {
 		return
 	}
 	if offer, known := e.judge().Offer(group); known {

@@ -451,7 +451,7 @@ func TestBackoff(t *testing.T) {
 	r.Waits(shape.Pod{})
 	until := start.Add(time.Minute)
 	r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Refused, Group: "g", Text: "Disabling scale-up for node group MachineDeployment/default/g until " + until.String() + " m=+7.1; errorClass=2; errorCode=x"})
-	for at, want := range map[time.Duration]string{59 * time.Second: "backed off until " + timeline.Clock(until), 61 * time.Second: ""} {
+	for at, want := range map[time.Duration]string{59 * time.Second: "backed off until " + timeline.Clock(until) + ", 1s more", 61 * time.Second: ""} {
 		j := judged(r, start.Add(at))
 		got := ""
 		for _, o := range j.Verdicts(j.PodOf("", "default/p"))[0].Obstacles {

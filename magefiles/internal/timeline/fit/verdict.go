@@ -38,7 +38,7 @@ func (j *Judge) Verdicts(p *world.Pod) []Verdict {
 		v.Obstacles = j.Outside(g)
 		v.Scaled = len(v.Obstacles) == 0
 		if v.Scaled {
-			v.Obstacles = j.limits(g)
+			v.Obstacles = j.NoGrowth(g)
 		}
 		if text := j.forgot(g); text != "" {
 			v.Notes = append(v.Notes, text)
@@ -57,8 +57,9 @@ func (j *Judge) Verdicts(p *world.Pod) []Verdict {
 	return all
 }
 
-// limits returns why the autoscaler does not enlarge a node group now, whatever the pod.
-func (j *Judge) limits(g *world.Group) []Obstacle {
+// NoGrowth returns why the autoscaler does not enlarge a node group now, whatever the pod. It returns
+// nil if nothing prevents that.
+func (j *Judge) NoGrowth(g *world.Group) []Obstacle {
 	var found []Obstacle
 	_, most := j.Limits(g)
 	if g.Wanted >= most {
@@ -66,7 +67,7 @@ func (j *Judge) limits(g *world.Group) []Obstacle {
 	}
 	switch {
 	case g.Backoff.After(j.At):
-		found = append(found, Obstacle{fmt.Sprintf("backed off until %s", timeline.Clock(g.Backoff)), "nothing but time, or a restart of the autoscaler"})
+		found = append(found, Obstacle{fmt.Sprintf("backed off until %s, %s more", timeline.Clock(g.Backoff), timeline.DurationText(g.Backoff.Sub(j.At))), "nothing but time, or a restart of the autoscaler"})
 	case strings.Contains(g.Health, "scale-up Backoff"):
 		found = append(found, Obstacle{"backed off; its end is not on record: " + g.Health, "nothing but time, or a restart of the autoscaler"})
 	case strings.Contains(g.Health, "Unhealthy"):
@@ -78,13 +79,26 @@ func (j *Judge) limits(g *world.Group) []Obstacle {
 	return found
 }
 
+// PausedOnly returns that Cluster API makes no machines for a group, because the group or its cluster is
+// paused. It returns nil if neither is, or if the autoscaler does not scale the group for that reason.
+func (j *Judge) PausedOnly(g *world.Group) *Obstacle {
+	_, annotated := g.Annotations[clusterv1.PausedAnnotation]
+	if !j.Paused && (!g.Paused || annotated && j.Autoscaler.Release().SkipsPaused) {
+		return nil
+	}
+	change := "neither the annotation " + clusterv1.PausedAnnotation + " nor spec.paused on the group"
+	if j.Paused {
+		change = "a Cluster that is not paused"
+	}
+	return &Obstacle{"it is paused: Cluster API makes no machine for it", change}
+}
+
 // notes returns what does not keep the autoscaler from enlarging a group, but may keep a
 // node from coming, or from being known.
 func (j *Judge) notes(g *world.Group) []string {
 	var notes []string
-	_, annotated := g.Annotations[clusterv1.PausedAnnotation]
-	if j.Paused || g.Paused && (!annotated || !j.Autoscaler.Release().SkipsPaused) {
-		notes = append(notes, "it is paused: Cluster API makes no machine for it")
+	if paused := j.PausedOnly(g); paused != nil {
+		notes = append(notes, paused.Text)
 	}
 	if lost := j.Lost(g); lost != nil && len(j.Outside(g)) == 0 {
 		notes = append(notes, lost.Text)
