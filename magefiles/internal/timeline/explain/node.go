@@ -47,7 +47,7 @@ func (e *explainer) remains(ctx context.Context, n *history.NodeStory) bool {
 	if node == nil || group == nil || len(e.judge().Outside(group)) > 0 || e.judge().Lost(group) != nil {
 		return false
 	}
-	e.stays(ctx, node, group)
+	e.stays(ctx, n, node, group)
 	return true
 }
 
@@ -75,11 +75,11 @@ func (e *explainer) changeList(changes []string) {
 }
 
 // stays writes why the autoscaler does not remove a node of a node group.
-func (e *explainer) stays(ctx context.Context, n *world.Node, g *world.Group) {
+func (e *explainer) stays(ctx context.Context, story *history.NodeStory, n *world.Node, g *world.Group) {
 	w := e.world()
 	unasked := e.consult(func(ask fit.Scheduler) error { return removal.Consult(ctx, e.judge(), ask, n) })
 	s := removal.Of(e.judge(), n, g)
-	e.printf("\nWhy it stays: %s.\n", timeline.Shorten(e.reason(n, s), timeline.LongestText))
+	e.printf("\nWhy it stays: %s.\n", timeline.Shorten(e.reason(story, n, s), timeline.LongestText))
 	e.printf("\nWhat the facts say (%s)\n", e.nodeBasis(n, "its group"))
 	least, most := w.Limits(g)
 	atMinimum := ""
@@ -178,7 +178,7 @@ func (e *explainer) changesFor(s removal.Stay) []string {
 }
 
 // reason returns in a phrase why a node stays, in the order in which the autoscaler judges.
-func (e *explainer) reason(n *world.Node, s removal.Stay) string {
+func (e *explainer) reason(story *history.NodeStory, n *world.Node, s removal.Stay) string {
 	w := e.world()
 	var texts []string
 	if idle := e.idle(); idle != "" {
@@ -205,6 +205,9 @@ func (e *explainer) reason(n *world.Node, s removal.Stay) string {
 	}
 	switch len(texts) {
 	case 0:
+		if said := e.keeps(story); said != "" {
+			return fmt.Sprintf("the autoscaler says: %s (no fact on record shows it)", said)
+		}
 		if len(s.Unjudged) > 0 {
 			return "nothing that the lab judges keeps it; not judged: " + strings.Join(timeline.SomeOf(s.Unjudged, 3), "; ")
 		}
@@ -213,6 +216,25 @@ func (e *explainer) reason(n *world.Node, s removal.Stay) string {
 		return texts[0]
 	}
 	return fmt.Sprintf("%s; %s", texts[0], timeline.Plural(len(texts)-1, "more reason"))
+}
+
+// keeps returns what the autoscaler that runs says last of a node that it keeps. It is empty if the
+// statement no longer held two loops ago: a statement that the autoscaler repeats is recorded once, and
+// holds until something else is said of the node, or until it is not said again after a decision.
+func (e *explainer) keeps(n *history.NodeStory) string {
+	w, runs := e.world(), e.Runs
+	all := slices.DeleteFunc(e.NodeWhy(n).Kept, func(s history.Statement) bool {
+		return s.Node == "" || len(runs) == 0 || s.Last.Before(runs[len(runs)-1].From)
+	})
+	if len(all) == 0 {
+		return ""
+	}
+	last := slices.MaxFunc(all, func(a, b history.Statement) int { return a.Last.Compare(b.Last) })
+	scan, _ := w.Autoscaler.Setting("scan-interval").Duration()
+	if w.At.Sub(last.Until) >= 2*scan || strings.HasPrefix(last.Text, "was unneeded for ") { // the timers have that
+		return ""
+	}
+	return timeline.Shorten(last.Text, timeline.LongestHover)
 }
 
 // lookAgain returns when the autoscaler looks at a node again that a pod blocked.

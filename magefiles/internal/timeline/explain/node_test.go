@@ -145,6 +145,54 @@ func TestExplainACoolDownThatIsOver(t *testing.T) {
 	}
 }
 
+// TestExplainANodeThatNoFactKeeps: what the autoscaler says of a node stands for facts that are not on
+// record, while its process runs and says nothing else.
+func TestExplainANodeThatNoFactKeeps(t *testing.T) {
+	t.Parallel()
+	const says, nothing = "\nWhy it stays: the autoscaler says: rather odd (no fact on record shows it).\n", "\nWhy it stays: by the facts nothing keeps it, and the autoscaler may remove it in its next loop.\n"
+	unneeded := func(c *cluster) {
+		c.Log(20, c.node+" is unneeded since "+c.At(20).Format("2006-01-02 15:04:05.999999999 -0700 MST")+" m=+20.1 duration 0s")
+	}
+	for name, tc := range map[string]struct {
+		said func(c *cluster)
+		want string
+	}{
+		"nothing is said": {func(*cluster) {}, nothing},
+		"it is said":      {func(c *cluster) { c.Log(100, "Node "+c.node+" cannot be removed: rather odd") }, says},
+		"it is said of another node": {
+			func(c *cluster) { c.Log(100, "Node "+c.other+" cannot be removed: rather odd") }, nothing,
+		},
+		"only how long it is unneeded is said": {func(c *cluster) { c.Log(100, c.node+" was unneeded for 1m20s") }, nothing},
+		"it was not said again after a decision": {
+			func(c *cluster) {
+				c.Log(100, "Node "+c.node+" cannot be removed: rather odd")
+				c.Log(110, "Scale-up: setting group MachineDeployment/default/other size to 3")
+			}, nothing,
+		},
+		"another process said it": {
+			func(c *cluster) {
+				c.Log(100, "Node "+c.node+" cannot be removed: rather odd")
+				c.Log(110, "Cluster Autoscaler 1.36.1")
+			}, nothing,
+		},
+	} {
+		c := newCluster(0)
+		for i := range c.Facts {
+			if c.Facts[i].Kind == timeline.Autoscaler && c.Facts[i].What == timeline.Shaped {
+				c.Facts[i].Shape = shape.Encode(shape.Autoscaler{Flags: map[string]string{"scale-down-unneeded-time": "0s", "scale-down-delay-after-add": "0s"}})
+			}
+		}
+		tc.said(c)
+		unneeded(c)
+		c.on(21, timeline.Node, timeline.Tainted, "DeletionCandidateOfClusterAutoscaler")
+		c.on(200, timeline.Node, timeline.Ready, "")
+		got, err := Text(t.Context(), c.Record(), "node/"+c.node, Options{})
+		if err != nil || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %v: want %q:\n%s", name, err, tc.want, got)
+		}
+	}
+}
+
 // TestExplainWhenANodeIsLookedAtAgain: only of a node that a pod blocked, and in the format of
 // all durations.
 func TestExplainWhenANodeIsLookedAtAgain(t *testing.T) {
