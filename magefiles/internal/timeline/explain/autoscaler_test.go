@@ -62,6 +62,17 @@ func TestExplainAutoscaler(t *testing.T) {
 	}
 }
 
+// TestExplainTheProvisionTimeOfAGroup: a group may have less time than the flag says.
+func TestExplainTheProvisionTimeOfAGroup(t *testing.T) {
+	t.Parallel()
+	c := busy()
+	c.shaped(105, timeline.Group, "web", "web", "", hasty)
+	got, err := Text(t.Context(), c.Record(), "autoscaler", Options{})
+	if want := "the autoscaler waits at most 5m00s for it (the group's annotation maxnodeprovisiontime)\n"; err != nil || !strings.Contains(got, want) {
+		t.Errorf("%v: want %q:\n%s", err, want, got)
+	}
+}
+
 // TestExplainNoAutoscaler: a record without an autoscaler says so; one that fell silent is
 // not said to run without a word.
 func TestExplainNoAutoscaler(t *testing.T) {

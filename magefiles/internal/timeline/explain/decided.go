@@ -69,7 +69,7 @@ func (e *explainer) endOf(d *history.Decision) string {
 		if g != nil && e.isComing(g, d) {
 			return ""
 		}
-		return e.overdue(d)
+		return e.overdue(g, d)
 	})
 }
 
@@ -82,11 +82,14 @@ func (e *explainer) isComing(g *history.GroupStory, d *history.Decision) bool {
 	})
 }
 
-// overdue returns that no node came in the time in which the autoscaler expects it, empty
-// before.
-func (e *explainer) overdue(d *history.Decision) string {
+// overdue returns that no node of a group, which may be nil, came in the time in which the autoscaler
+// expects it. It returns nothing before that.
+func (e *explainer) overdue(g *history.GroupStory, d *history.Decision) string {
 	w := e.world()
 	setting := w.Autoscaler.Setting("max-node-provision-time")
+	if g != nil && w.GroupOf(g.Name) != nil {
+		setting = e.provisionTime(w.GroupOf(g.Name))
+	}
 	if most, err := time.ParseDuration(setting.Value); err != nil || w.At.Sub(d.At) <= most {
 		return ""
 	}

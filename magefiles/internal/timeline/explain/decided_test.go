@@ -31,6 +31,11 @@ func (c *cluster) count(at float64, what string, n int) {
 	c.Add(at, timeline.Fact{Kind: timeline.Group, What: what, Name: "web", UID: "g-web", N: &n, Source: timeline.Watch})
 }
 
+// hasty is the group web whose nodes must come in five minutes.
+var hasty = shape.Group{Namespace: "default", Annotations: map[string]string{
+	"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "4", "cluster.x-k8s.io/autoscaling-options-maxnodeprovisiontime": "5m0s",
+}}
+
 // TestExplainADecisionWithoutNodes: an enlargement explains why a pod waits only while its
 // nodes may still come. After that the facts decide, as for any pod.
 func TestExplainADecisionWithoutNodes(t *testing.T) {
@@ -68,6 +73,10 @@ func TestExplainADecisionWithoutNodes(t *testing.T) {
 		"overdue": {
 			func(*cluster, string) {}, 1000,
 			"and no node came within 15m00s (the default of --max-node-provision-time); web would take it.", "At 22:00:31 the autoscaler enlarged web to 3 for it, and no node",
+		},
+		"overdue by the group's annotation": {
+			func(c *cluster, _ string) { c.shaped(3, timeline.Group, "web", "web", "", hasty) }, 400,
+			"and no node came within 5m00s (the group's annotation maxnodeprovisiontime); web would take it.", "At 22:00:31 the autoscaler enlarged web to 3 for it, and no node",
 		},
 		"they came": {
 			func(c *cluster, _ string) { c.count(32, timeline.Sized, 3); c.count(90, timeline.ReadyCount, 3) }, 200,
