@@ -88,6 +88,11 @@ type Autoscaler struct {
 	// ReleasesVolumes reports whether it reads the annotation safe-to-evict-local-volumes of a
 	// pod, and MemoryIsLocal whether an emptyDir in memory is local storage for it too.
 	ReleasesVolumes, MemoryIsLocal bool
+	// PodDelays reports whether it reads the annotation pod-scale-up-delay of a pod.
+	PodDelays bool
+	// TrustsNominations reports whether it counts a pod on the node that the scheduler nominated for
+	// it even if that node is gone, and so never adds a node for the pod.
+	TrustsNominations bool
 	// WaitsForCompletion reports whether it knows the value on-completion of the
 	// annotation safe-to-evict.
 	WaitsForCompletion bool
@@ -232,6 +237,8 @@ var autoscalers = []change[Autoscaler]{
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.NewestAPI = "v1beta1" }},
 	// clusterapi_nodegroup.go: TemplateNodeInfo returned ErrNotImplemented until then.
 	{[]string{"1.25.0"}, func(a *Autoscaler) { a.FromZero = true }},
+	// /cluster-autoscaler/core/static_autoscaler.go: PodScaleUpDelayAnnotationKey.
+	{[]string{"1.26.0"}, func(a *Autoscaler) { a.PodDelays = true }},
 	// clusterapi_utils.go: labelsKey and taintsKey. There is no tag of 1.27.0.
 	{[]string{"1.27.1"}, func(a *Autoscaler) { a.KnowsEmptyGroups, a.IgnoresCloudLabels = true, false }},
 	// /cluster-autoscaler/utils/drain/drain.go: SafeToEvictLocalVolumesKey.
@@ -273,6 +280,9 @@ var autoscalers = []change[Autoscaler]{
 	// clusterapi_controller.go: nodeGroups and isScalableResourceAndPaused.
 	// clusterapi_unstructured.go: Taints reads spec.template.spec.taints.
 	{[]string{"1.36.0"}, func(a *Autoscaler) { a.SkipsPaused, a.TemplateTaints = true, true }},
+	// /cluster-autoscaler/utils/kubernetes/listers.go: ArrangePodsBySchedulability. Until then,
+	// core/utils/expendable.go looked for the node.
+	{[]string{"1.36.0"}, func(a *Autoscaler) { a.TrustsNominations = true }},
 	// /cluster-autoscaler/utils/drain/drain.go: PodSafeToEvictOnCompletionValue.
 	{[]string{"1.36.0"}, func(a *Autoscaler) { a.WaitsForCompletion = true }},
 	// /cluster-autoscaler/version/version.go.

@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -406,6 +407,7 @@ func TestIgnored(t *testing.T) {
 	for name, tc := range map[string]struct {
 		pod      shape.Pod
 		unmarked bool
+		release  string
 		flags    map[string]string
 		want     string
 	}{
@@ -425,10 +427,31 @@ func TestIgnored(t *testing.T) {
 			pod:  shape.Pod{Annotations: map[string]string{shape.AsDaemonSet: "true"}, Owner: &shape.Owner{Kind: "ReplicaSet", Name: "web"}},
 			want: "with its annotation cluster-autoscaler.kubernetes.io/daemonset-pod the autoscaler takes it for a pod of a DaemonSet, for which it adds no node",
 		},
+		"nominated for a node": {
+			pod:  shape.Pod{Nominated: "n"},
+			want: "the scheduler makes room for it on n (status.nominatedNodeName), where the autoscaler counts it already",
+		},
+		"nominated for a node that is gone": {
+			pod:  shape.Pod{Nominated: "gone"},
+			want: "the scheduler makes room for it on gone (status.nominatedNodeName), where the autoscaler counts it already",
+		},
+		"nominated for a node that is gone, in an old release": {pod: shape.Pod{Nominated: "gone"}, release: "1.35.0"},
+		"an error of the scheduler":                            {pod: shape.Pod{Untried: "SchedulerError"}, want: `its scheduler "default-scheduler" has not marked it Unschedulable, but SchedulerError`},
+		"being deleted":                                        {pod: shape.Pod{Deleted: start}, want: "it is being deleted"},
+		"too new":                                              {flags: map[string]string{"new-pod-scale-up-delay": "2h0m0s"}, want: "it is 59m56s old, and must be older than 2h00m (--new-pod-scale-up-delay)"},
+		"old enough":                                           {flags: map[string]string{"new-pod-scale-up-delay": "10m0s"}},
+		"too new by its annotation": {
+			pod: shape.Pod{Annotations: map[string]string{scaleUpDelay: "1h"}}, flags: map[string]string{"new-pod-scale-up-delay": "10m0s"},
+			want: "it is 59m56s old, and must be older than 1h00m (its annotation " + scaleUpDelay + ")",
+		},
+		"an annotation below the flag":                 {pod: shape.Pod{Annotations: map[string]string{scaleUpDelay: "1s"}}, flags: map[string]string{"new-pod-scale-up-delay": "2h0m0s"}, want: "it is 59m56s old, and must be older than 2h00m (--new-pod-scale-up-delay)"},
+		"an annotation that the release does not read": {pod: shape.Pod{Annotations: map[string]string{scaleUpDelay: "1h"}}, release: "1.25.0"},
 		"a DaemonSet": {pod: shape.Pod{Owner: &shape.Owner{Kind: "DaemonSet", Name: "agent"}}, want: "it belongs to the DaemonSet agent, for which the autoscaler adds no node"},
 	} {
 		var r record
+		r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Started, Text: cmp.Or(tc.release, "1.36.1")})
 		r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
+		r.Node("n", "", shape.Node{})
 		if r.Waits(tc.pod); tc.unmarked {
 			r = r[:len(r)-1]
 		}
@@ -459,6 +482,60 @@ func TestBackoff(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("after %s: %q, want %q", at, got, want)
+		}
+	}
+}
+
+// TestLimitsOfTheCluster: limits of all nodes together, and an autoscaler that finds the cluster
+// unhealthy, keep every group from growing. Nodes that are not Ready count, and those that come.
+func TestLimitsOfTheCluster(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		flags  map[string]string
+		health string
+		coming bool
+		want   string
+	}{
+		"no limits":        {want: "yes, by its annotations and its template"},
+		"not reached":      {flags: map[string]string{"max-nodes-total": "3", "cores-total": "0:12", "memory-total": "0:24"}, want: "yes, by its annotations and its template"},
+		"nodes":            {flags: map[string]string{"max-nodes-total": "2"}, want: "--max-nodes-total=2 is reached with 2 nodes → --max-nodes-total=3"},
+		"nodes, one comes": {flags: map[string]string{"max-nodes-total": "3"}, coming: true, want: "--max-nodes-total=3 is reached with 2 nodes and 1 that come → --max-nodes-total=4"},
+		"cores":            {flags: map[string]string{"cores-total": "2:11"}, want: "--cores-total=2:11: the nodes have 8 of cpu, and another node of the group has 4 → --cores-total=2:12"},
+		"cores, one comes": {flags: map[string]string{"cores-total": "0:15"}, coming: true, want: "--cores-total=0:15: the nodes have 12 of cpu, and another node of the group has 4 → --cores-total=0:16"},
+		"memory":           {flags: map[string]string{"memory-total": "0:23"}, want: "--memory-total=0:23: the nodes have 16Gi of memory, and another node of the group has 8192Mi → --memory-total=0:24"},
+		"healthy":          {health: "Healthy, scale-up NoActivity", want: "yes, by its annotations and its template"},
+		"unhealthy":        {health: "Unhealthy, scale-up NoActivity", want: "the autoscaler finds the cluster unhealthy, and enlarges no group: Unhealthy, scale-up NoActivity → nodes that are Ready"},
+	} {
+		var r record
+		r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
+		r.Group(0, shape.Group{Annotations: sizes("5", cpu4, mem8)})
+		r.Node("a", "", shape.Node{})
+		r.Node("b", "", shape.Node{})
+		r.Add(timeline.Fact{Kind: timeline.Node, What: timeline.NotReady, Name: "b", UID: "b"})
+		if tc.coming {
+			r.Shaped(timeline.Machine, "m", "g", shape.Machine{})
+		}
+		if tc.health != "" {
+			r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Text: tc.health, Source: timeline.Status})
+		}
+		r.Waits(shape.Pod{})
+		if got := answer(t, r); got != tc.want {
+			t.Errorf("%s:\n%s\nwant\n%s", name, got, tc.want)
+		}
+	}
+}
+
+// TestRoomBesideANominatedPod: a pod takes its place on the node that is nominated for it.
+func TestRoomBesideANominatedPod(t *testing.T) {
+	t.Parallel()
+	var r record
+	r.Node("a", "", shape.Node{})
+	r.Shaped(timeline.Pod, "default/first", "", shape.Pod{Nominated: "a", Requests: quantities("cpu=3")})
+	r.Waits(shape.Pod{Requests: quantities("cpu=2")})
+	j := judged(r, start.Add(time.Hour))
+	for name, want := range map[string]int{"default/p": 0, "default/first": 1} {
+		if got := j.Room(j.PodOf("", name)); len(got) != want {
+			t.Errorf("%s has room on %d nodes, want %d", name, len(got), want)
 		}
 	}
 }

@@ -330,7 +330,8 @@ type placeKey struct {
 	simulated bool
 }
 
-// place returns a node as a place for a pod, which may be nil, as the scheduler sees it.
+// place returns a node as a place for a pod, which may be nil, as the scheduler sees it. The pods for
+// which the scheduler makes room there count as if they were bound.
 func (j *Judge) place(n *world.Node, p *world.Pod) place { return j.placeOf(placeKey{node: n}, p) }
 
 // simulated returns a node as a place for a pod, which may be nil, as the autoscaler sees it:
@@ -341,18 +342,21 @@ func (j *Judge) simulated(n *world.Node, p *world.Pod) place {
 
 func (j *Judge) placeOf(key placeKey, p *world.Pod) place {
 	n := key.node
+	nominated := p != nil && slices.Contains(n.Nominated, p)
 	at, known := j.places[key]
-	if !known {
+	if !known || nominated {
 		at = place{name: n.Name, labels: n.Labels, taints: n.Taints, allocatable: n.Allocatable, where: "the node", backed: j.backed(), devices: j.Devices.Of(n.Name)}
 		if g := j.GroupOf(n.Group); g != nil {
 			at.promised = j.capacity(g)
 		}
-		for _, p := range n.Pods {
-			if !key.simulated || !j.Expendable(p) {
-				at.put(p)
+		for _, other := range slices.Concat(n.Pods, n.Nominated) {
+			if other != p && (!key.simulated || !j.Expendable(other)) {
+				at.put(other)
 			}
 		}
-		j.places[key] = at
+		if !nominated { // the others see the pod there
+			j.places[key] = at
+		}
 	}
 	at.refusals = j.judged[p][n.Name]
 	return at

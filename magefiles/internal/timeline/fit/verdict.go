@@ -5,9 +5,11 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
 	"caslab/magefiles/internal/timeline/world"
 )
 
@@ -73,10 +75,95 @@ func (j *Judge) NoGrowth(g *world.Group) []Obstacle {
 	case strings.Contains(g.Health, "Unhealthy"):
 		found = append(found, Obstacle{"the autoscaler finds it unhealthy: " + g.Health, "nodes that are Ready"})
 	}
-	if total, err := strconv.Atoi(j.Autoscaler.Flags["max-nodes-total"]); err == nil && total > 0 && len(j.Nodes) >= total {
-		found = append(found, Obstacle{fmt.Sprintf("--max-nodes-total=%d is reached with %s", total, timeline.Plural(len(j.Nodes), "node")), fmt.Sprintf("--max-nodes-total=%d", len(j.Nodes)+1)})
+	if strings.Contains(j.Health, "Unhealthy") {
+		found = append(found, Obstacle{"the autoscaler finds the cluster unhealthy, and enlarges no group: " + j.Health, "nodes that are Ready"})
+	}
+	return append(found, j.totals(g)...)
+}
+
+// coming returns the node group of each machine that is no node yet.
+func (j *Judge) coming() []*world.Group {
+	var groups []*world.Group
+	for _, g := range j.Groups {
+		if len(j.Outside(g)) > 0 {
+			continue
+		}
+		for _, m := range j.Coming(g) {
+			if m.Node == "" || j.NodeOf(m.Node) == nil {
+				groups = append(groups, g)
+			}
+		}
+	}
+	return groups
+}
+
+// totals returns which limits of the whole cluster another node of a group would exceed. All nodes
+// count, and the new nodes that the autoscaler expects. Source: core/scaleup/orchestrator,
+// estimator/cluster_capacity_threshold.go and resourcequotas. That it stops when as many nodes are Ready
+// adds nothing to that.
+func (j *Judge) totals(g *world.Group) []Obstacle {
+	const maxNodes, cores, memory = "max-nodes-total", "cores-total", "memory-total"
+	limits := j.Autoscaler.Changed() // the defaults are far away
+	if limits[maxNodes]+limits[cores]+limits[memory] == "" {
+		return nil
+	}
+	var found []Obstacle
+	groups := j.coming()
+	if total, n := int(j.Autoscaler.Setting(maxNodes).Number()), len(j.Nodes)+len(groups); total > 0 && n >= total {
+		text := fmt.Sprintf("--max-nodes-total=%d is reached with %s", total, timeline.Plural(len(j.Nodes), "node"))
+		if len(groups) > 0 {
+			text += fmt.Sprintf(" and %d that come", len(groups))
+		}
+		found = append(found, Obstacle{text, fmt.Sprintf("--max-nodes-total=%d", n+1)})
+	}
+	for _, total := range []struct {
+		flag string
+		name corev1.ResourceName
+		unit int64 // of the flag
+	}{{cores, corev1.ResourceCPU, 1}, {memory, corev1.ResourceMemory, 1 << 30}} {
+		least, high, _ := strings.Cut(limits[total.flag], ":")
+		most, err := strconv.ParseInt(high, 10, 64)
+		if err != nil {
+			continue
+		}
+		have, more := int64(0), j.wholeOf(g, total.name)
+		for _, n := range j.Nodes {
+			have += wholeOf(n, total.name)
+		}
+		for _, other := range groups {
+			have += j.wholeOf(other, total.name)
+		}
+		if more == 0 || have+more <= most*total.unit {
+			continue
+		}
+		const thousandths = 1000
+		found = append(found, Obstacle{
+			fmt.Sprintf("--%s=%s: the nodes have %s of %s, and another node of the group has %s", total.flag, limits[total.flag], shape.Amount(total.name, have*thousandths), total.name, shape.Amount(total.name, more*thousandths)),
+			fmt.Sprintf("--%s=%s:%d", total.flag, least, (have+more+total.unit-1)/total.unit),
+		})
 	}
 	return found
+}
+
+// wholeOf returns how much of a resource a node has, 0 if that is not on record.
+func wholeOf(n *world.Node, name corev1.ResourceName) int64 {
+	capacity := n.Capacity
+	if capacity == nil {
+		capacity = n.Allocatable
+	}
+	q := capacity[name]
+	return q.Value()
+}
+
+// wholeOf returns how much of a resource the autoscaler expects the next node of a group to have, 0 if
+// it knows nothing of that.
+func (j *Judge) wholeOf(g *world.Group, name corev1.ResourceName) int64 {
+	next, _, known := j.next(g, &world.Pod{})
+	if !known {
+		return 0
+	}
+	q := next.capacity[name]
+	return q.Value()
 }
 
 // PausedOnly returns that Cluster API makes no machines for a group, because the group or its cluster is

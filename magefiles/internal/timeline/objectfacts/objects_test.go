@@ -1,6 +1,7 @@
 package objectfacts
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -100,6 +102,33 @@ func TestLimits(t *testing.T) {
 			if f.What == timeline.Limits && f.Text != tc.want {
 				t.Errorf("%s: limits %q, want %q", name, f.Text, tc.want)
 			}
+		}
+	}
+}
+
+// TestUnschedulable: only the reason Unschedulable says that there is no node for a pod. Another one is in
+// its shape, without the message, which may change with every attempt.
+func TestUnschedulable(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]string{
+		"Unschedulable": "unschedulable: why; not tried: ", "SchedulerError": "unschedulable: ; not tried: SchedulerError", "SchedulingGated": "unschedulable: ; not tried: ",
+	} {
+		pod := kubetest.Typed(t, kube.Pod, `{kind: Pod, metadata: {namespace: x, name: p}, status: {conditions: [{type: PodScheduled, status: "False", reason: `+reason+`, message: why}]}}`)
+		message, untried := "", ""
+		for _, f := range Pod(pod, "", noon) {
+			switch f.What {
+			case timeline.Unschedulable:
+				message = f.Text
+			case timeline.Shaped:
+				var s shape.Pod
+				if err := json.Unmarshal(f.Shape, &s); err != nil {
+					t.Fatal(err)
+				}
+				untried = s.Untried
+			}
+		}
+		if got := "unschedulable: " + message + "; not tried: " + untried; got != want {
+			t.Errorf("%s: %s, want %s", reason, got, want)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func workload(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
 			started = t.UTC()
 		}
 		facts = append(facts, complete(f, timeline.Scheduled, cmp.Or(since, started, now), ""))
-	} else if placed.Status == corev1.ConditionFalse {
+	} else if placed.Status == corev1.ConditionFalse && placed.Reason == corev1.PodReasonUnschedulable {
 		facts = append(facts, complete(f, timeline.Unschedulable, cmp.Or(since, now), placed.Message))
 	}
 	begun, ended := containerTimes(pod)

@@ -309,8 +309,8 @@ func TestChangesAreRecorded(t *testing.T) {
 		b.record(nil)
 
 		b.expect(b.record(func() {
-			b.change(kube.Pods, "p", `status|conditions=[{type: PodScheduled, status: "False", message: "0/2 nodes are available: 2 Insufficient memory."}]`)
-			b.change(kube.Pods, "p", `status|conditions=[{type: PodScheduled, status: "False", message: "0/2 nodes are available: 2 node(s) had untolerated taint."}]`)
+			b.change(kube.Pods, "p", `status|conditions=[{type: PodScheduled, status: "False", reason: Unschedulable, message: "0/2 nodes are available: 2 Insufficient memory."}]`)
+			b.change(kube.Pods, "p", `status|conditions=[{type: PodScheduled, status: "False", reason: Unschedulable, message: "0/2 nodes are available: 2 node(s) had untolerated taint."}]`)
 			b.change(kube.Pods, "p", "spec={nodeName: node-1}", `status={phase: Pending, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: "2000-01-01T00:00:04Z"}]}`)
 			b.change(kube.Pods, "p", `status={phase: Running, containerStatuses: [{state: {running: {startedAt: "2000-01-01T00:00:06Z"}}}, {state: {running: {startedAt: "2000-01-01T00:00:05Z"}}}]}`)
 			b.change(kube.Pods, "p", `status|conditions=[{type: DisruptionTarget, status: "True", reason: EvictionByEvictionAPI, message: evicted, lastTransitionTime: "2000-01-01T00:00:05Z"}]`)

@@ -58,6 +58,9 @@ func Of(j *fit.Judge, n *world.Node, g *world.Group) Stay {
 	if !w.Autoscaler.On("scale-down-enabled") {
 		keeps("--scale-down-enabled is false", "--scale-down-enabled")
 	}
+	if strings.Contains(w.Health, "Unhealthy") {
+		keeps("the autoscaler finds the cluster unhealthy, and removes no node: "+w.Health, "nodes that are Ready")
+	}
 	if n.Annotations[scaleDownDisabled] == "true" {
 		keeps("its annotation "+scaleDownDisabled+" is true", "no annotation "+scaleDownDisabled+" on the node")
 	}

@@ -162,17 +162,19 @@ func TestStay(t *testing.T) {
 	for name, tc := range map[string]struct {
 		release string
 		flags   map[string]string
+		health  string
 		size    int
 		node    shape.Node
 		pods    map[string]shape.Pod
 		want    []string
 	}{
-		"nothing":           {size: 2},
-		"an expendable pod": {size: 2, pods: map[string]shape.Pod{"default/cheap": {Priority: -11}}},
-		"at its minimum":    {size: 1, want: []string{minimum}},
-		"disabled":          {size: 2, node: shape.Node{Annotations: map[string]string{scaleDownDisabled: "true"}}, want: []string{"its annotation " + scaleDownDisabled + " is true"}},
-		"by a flag":         {size: 2, flags: map[string]string{"scale-down-enabled": "false"}, want: []string{"--scale-down-enabled is false"}},
-		"pods":              {size: 2, pods: pods, flags: map[string]string{"blocking-system-pod-distruption-timeout": "30m0s"}, want: []string{bare, unsafe, local, budget, custom, complete, nowhere}},
+		"an unhealthy cluster": {size: 2, health: "Unhealthy", want: []string{"the autoscaler finds the cluster unhealthy, and removes no node: Unhealthy"}},
+		"nothing":              {size: 2},
+		"an expendable pod":    {size: 2, pods: map[string]shape.Pod{"default/cheap": {Priority: -11}}},
+		"at its minimum":       {size: 1, want: []string{minimum}},
+		"disabled":             {size: 2, node: shape.Node{Annotations: map[string]string{scaleDownDisabled: "true"}}, want: []string{"its annotation " + scaleDownDisabled + " is true"}},
+		"by a flag":            {size: 2, flags: map[string]string{"scale-down-enabled": "false"}, want: []string{"--scale-down-enabled is false"}},
+		"pods":                 {size: 2, pods: pods, flags: map[string]string{"blocking-system-pod-distruption-timeout": "30m0s"}, want: []string{bare, unsafe, local, budget, custom, complete, nowhere}},
 		"pods that flags release": {
 			size: 2, pods: pods, flags: map[string]string{"skip-nodes-with-local-storage": "false", "skip-nodes-with-custom-controller-pods": "false", "skip-nodes-with-system-pods": "false"},
 			want: []string{bare, unsafe, budget, complete, nowhere},
@@ -189,6 +191,9 @@ func TestStay(t *testing.T) {
 			tc.release = "1.36.1"
 		}
 		r := stayRecord(tc.release, tc.flags, tc.size, nil, tc.node)
+		if tc.health != "" {
+			r.Add(timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Text: tc.health, Source: timeline.Status})
+		}
 		r.Bound("n", tc.pods)
 		r.Bound("other", map[string]shape.Pod{"d/full": {Requests: resources("cpu=2500m")}})
 		one := shape.Budget{MinAvailable: "1", Healthy: 1, Desired: 1, Expected: 1}

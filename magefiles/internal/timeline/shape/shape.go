@@ -53,6 +53,12 @@ type Pod struct {
 	Critical bool `json:"critical,omitempty"`
 	// Gated is set while the pod has scheduling gates.
 	Gated bool `json:"gated,omitempty"`
+	// Nominated is the node on which the scheduler makes room for the pod.
+	Nominated string `json:"nominated,omitempty"`
+	// Untried is why the scheduler does not know whether there is a node for the pod, such as
+	// SchedulerError. It is empty for a pod that has a node, scheduling gates, or no node on which it
+	// fits.
+	Untried string `json:"untried,omitempty"`
 	// Ended is set for a pod that no longer uses its node.
 	Ended bool `json:"ended,omitempty"`
 	// Deleted is until when a deleted pod has time to end, and Grace is that time in
@@ -95,6 +101,9 @@ func OfPod(pod *corev1.Pod) Pod {
 			return c.WhenUnsatisfiable != corev1.DoNotSchedule
 		}),
 		Gated: len(spec.SchedulingGates) > 0, Ended: pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+	}
+	if spec.NodeName == "" {
+		p.Nominated, p.Untried = pod.Status.NominatedNodeName, untried(pod)
 	}
 	if pod.DeletionTimestamp != nil {
 		p.Deleted = pod.DeletionTimestamp.UTC()
@@ -146,6 +155,17 @@ func OfPod(pod *corev1.Pod) Pod {
 		p.Devices = append(p.Devices, d.Name)
 	}
 	return p
+}
+
+// untried returns the reason of the condition PodScheduled, if that is False and neither because no node
+// takes the pod nor because of scheduling gates.
+func untried(pod *corev1.Pod) string {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason != corev1.PodReasonUnschedulable && c.Reason != corev1.PodReasonSchedulingGated {
+			return c.Reason
+		}
+	}
+	return ""
 }
 
 // required returns the affinity without preferences, nil if nothing is left.

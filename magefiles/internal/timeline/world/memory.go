@@ -157,6 +157,7 @@ func (m *memory) keep(o *object) {
 
 // recall adds what the process remembers to a world.
 func (m *memory) recall(w *World) {
+	w.Health = m.health[""]
 	for _, g := range w.Groups {
 		g.Health, g.Backoff = m.health[g.Name], m.backoffs[g.Name]
 		if e := m.examples[g.Name]; e != nil {

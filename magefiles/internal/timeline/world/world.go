@@ -33,6 +33,8 @@ type World struct {
 	Autoscaler Autoscaler
 	// Paused is set while the whole cluster is paused.
 	Paused bool
+	// Health is what the autoscaler's status said last of the whole cluster.
+	Health string
 	// Budgets are the PodDisruptionBudgets on record, by name. BudgetsKnown is set if these
 	// are all.
 	Budgets      []*Budget
@@ -92,9 +94,11 @@ type Node struct {
 	// Blocked is when the autoscaler said that a pod blocks its removal, zero if it has said
 	// something else since.
 	Blocked time.Time
-	// Pods that are bound to it, and what they request together.
-	Pods []*Pod
-	Used corev1.ResourceList
+	// Pods that are bound to it, and what they request together. Nominated are the pods for which the
+	// scheduler makes room on it.
+	Pods      []*Pod
+	Used      corev1.ResourceList
+	Nominated []*Pod
 }
 
 // Group is a MachineDeployment or a MachinePool that exists.
@@ -332,7 +336,7 @@ func decode[S any](o *object) (shape S, ok bool) {
 // pod returns the pod, false if it has no shape, or if it has ended.
 func (o *object) pod() (*Pod, bool) {
 	s, ok := decode[shape.Pod](o)
-	return &Pod{Pod: s, Name: o.Name, UID: o.UID, Node: o.Node, Created: o.Time, Marked: o.marked, Message: o.message}, ok && !s.Ended
+	return &Pod{Pod: s, Name: o.Name, UID: o.UID, Node: o.Node, Created: o.Time, Marked: o.marked && s.Untried == "", Message: o.message}, ok && !s.Ended
 }
 
 // node returns the node without its pods, false if it has no shape.
@@ -418,6 +422,9 @@ func (w *World) join(templates map[string]*shape.Template, machines map[string][
 		if n := nodes[p.Node]; n != nil {
 			n.Pods = append(n.Pods, p)
 			Add(n.Used, p.Requests)
+		}
+		if n := nodes[p.Nominated]; n != nil && p.Node == "" {
+			n.Nominated = append(n.Nominated, p)
 		}
 	}
 }
