@@ -427,6 +427,15 @@ func TestIgnored(t *testing.T) {
 			pod:  shape.Pod{Annotations: map[string]string{shape.AsDaemonSet: "true"}, Owner: &shape.Owner{Kind: "ReplicaSet", Name: "web"}},
 			want: "with its annotation cluster-autoscaler.kubernetes.io/daemonset-pod the autoscaler takes it for a pod of a DaemonSet, for which it adds no node",
 		},
+		"for a ProvisioningRequest": {
+			pod:   shape.Pod{Annotations: map[string]string{consumesRequest[0]: "new", consumesRequest[1]: "old"}},
+			flags: map[string]string{"enable-provisioning-requests": "true"}, want: "it consumes the ProvisioningRequest default/new",
+		},
+		"for a ProvisioningRequest, by the old annotation": {
+			pod:   shape.Pod{Annotations: map[string]string{consumesRequest[1]: "old"}},
+			flags: map[string]string{"enable-provisioning-requests": "true"}, want: "it consumes the ProvisioningRequest default/old",
+		},
+		"for a ProvisioningRequest, which the autoscaler does not read": {pod: shape.Pod{Annotations: map[string]string{consumesRequest[0]: "new"}}},
 		"nominated for a node": {
 			pod:  shape.Pod{Nominated: "n"},
 			want: "the scheduler makes room for it on n (status.nominatedNodeName), where the autoscaler counts it already",
