@@ -37,6 +37,9 @@ type waiting struct {
 	// pods on the first of them, if the pod fits on none of them while these are there.
 	room, evicted []string
 	unjudged      []string
+	// refused is why the autoscaler that runs refused the pod last, or a group that would take it. It is
+	// empty if it did not.
+	refused string
 	// named are the groups of which the record has at least the names.
 	named []string
 }
@@ -76,7 +79,42 @@ func (e *explainer) waitOf(ctx context.Context, p *history.PodStory, why history
 		}
 	}
 	j.decided = e.decidedFor(j)
+	j.refused = e.refusal(j, p)
 	return j
+}
+
+// refusal returns what the autoscaler that runs said last against the pod, or against a group that would
+// take it; empty if it said nothing, or no longer said it when the pod came.
+func (e *explainer) refusal(j *waiting, p *history.PodStory) string {
+	if j.idle != "" || len(e.Runs) == 0 {
+		return ""
+	}
+	takers, text := j.takers(), ""
+	var last time.Time
+	for _, s := range e.Statements(e.Runs[len(e.Runs)-1].From, e.To, func(f timeline.Fact) bool {
+		pod, _, group := history.About(f)
+		return f.Kind == timeline.Autoscaler && f.What == timeline.Refused && (pod == p.Name || pod == "" && slices.Contains(takers, timeline.Tidy(group)))
+	}) {
+		if !s.Until.Before(p.Began()) && !s.Last.Before(last) {
+			text, last = timeline.Shorten(s.Text, timeline.LongestHover), s.Last
+		}
+	}
+	return text
+}
+
+// against returns what the autoscaler said against the pod, as the end of a sentence about what the facts
+// say for it.
+func (j *waiting) against() string {
+	if j.refused == "" {
+		return ""
+	}
+	return "; the autoscaler: " + j.refused
+}
+
+// contradicts reports whether the autoscaler tried to make room for the pod, and yet enlarged no group
+// that would take it by the facts.
+func (j *waiting) contradicts() bool {
+	return len(j.takers()) > 0 && j.heard.tried && len(j.unjudged) == 0 && j.early() == ""
 }
 
 // consult calls ask with the scheduler's filters, and returns why that failed; empty if it
@@ -180,9 +218,13 @@ func (j *waiting) reason() string {
 	case len(j.room) > 0 && !j.fits():
 		return fmt.Sprintf("it has room on %s%s%s", some(j.room), j.but(), j.says())
 	case len(j.room) > 0:
-		return fmt.Sprintf("scheduler and autoscaler disagree: it has room on %s, so the autoscaler adds no node, and %s does not bind it", some(j.room), j.scheduler())
+		return fmt.Sprintf("scheduler and autoscaler disagree: it has room on %s, so the autoscaler adds no node, and %s does not bind it%s", some(j.room), j.scheduler(), j.against())
 	case len(takers) > 0:
-		return fmt.Sprintf("%s would take it%s", some(takers), j.but())
+		text := fmt.Sprintf("%s would take it%s", some(takers), j.but())
+		if j.contradicts() {
+			text += j.against()
+		}
+		return text
 	case len(j.verdicts) == 0:
 		return j.noGroup()
 	case !slices.ContainsFunc(j.verdicts, func(v fit.Verdict) bool { return v.Scaled }):
@@ -273,7 +315,7 @@ func (j *waiting) agreement() []string {
 		lines = append(lines, fmt.Sprintf("They disagree: the autoscaler says that the pod %s, and so adds no node. By the facts there is no room.", j.heard.moved))
 	case len(j.takers()) > 0 && len(j.ignored) == 0 && j.early() != "":
 		lines = append(lines, j.early())
-	case len(j.takers()) > 0 && j.heard.tried && len(j.unjudged) == 0:
+	case j.contradicts():
 		text := fmt.Sprintf("They disagree: according to the facts %s would take it, and the autoscaler has not enlarged it", some(j.takers()))
 		if j.decided != nil {
 			text += " again"

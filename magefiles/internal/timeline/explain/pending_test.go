@@ -243,6 +243,40 @@ func TestExplainAPodWithoutASchedulersVerdict(t *testing.T) {
 	}
 }
 
+// TestExplainQuotesARefusal: where the autoscaler that runs contradicts the facts, the verdict has its
+// words.
+func TestExplainQuotesARefusal(t *testing.T) {
+	t.Parallel()
+	const taken = "; web would take it"
+	for name, tc := range map[string]struct {
+		said []string
+		want string
+	}{
+		"none":               {nil, taken + ".\n"},
+		"of the pod":         {[]string{"Pod POD can't be scheduled on MachineDeployment/default/web, predicate checking error: rather odd"}, taken + "; the autoscaler: rather odd.\n"},
+		"of the group":       {[]string{"Skipping node group MachineDeployment/default/web - rather odd"}, taken + "; the autoscaler: rather odd.\n"},
+		"of another group":   {[]string{"Skipping node group MachineDeployment/default/other - rather odd"}, taken + ".\n"},
+		"of another pod":     {[]string{"Pod default/other can't be scheduled on MachineDeployment/default/web, predicate checking error: rather odd"}, taken + ".\n"},
+		"the last one":       {[]string{"Skipping node group MachineDeployment/default/web - odd", "Skipping node group MachineDeployment/default/web - even odder"}, taken + "; the autoscaler: even odder.\n"},
+		"of another process": {[]string{"Skipping node group MachineDeployment/default/web - rather odd", "Cluster Autoscaler 1.36.1", "Pod POD is unschedulable"}, taken + ".\n"},
+	} {
+		c := newCluster(0)
+		for _, node := range []string{c.node, c.other} {
+			c.pod(2, "default/full-"+node, node, shape.Pod{Requests: requests("3", "1Gi")})
+		}
+		pod := c.Pods(10, "shop", 1)[0]
+		c.pod(10, pod, "", shape.Pod{Requests: requests("3", "1Gi")})
+		for i, text := range tc.said {
+			c.Log(30+10*float64(i), strings.ReplaceAll(text, "POD", pod))
+		}
+		c.on(100, timeline.Node, timeline.Ready, "")
+		got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
+		if err != nil || !strings.Contains(got, tc.want) || !strings.Contains(got, "They disagree: according to the facts web would take it") {
+			t.Errorf("%s: %v: want %q:\n%s", name, err, tc.want, got)
+		}
+	}
+}
+
 // TestExplainRoomOfExpendablePods: the autoscaler adds no node where the scheduler may evict pods of
 // a low priority. The scheduler does not have to contradict that.
 func TestExplainRoomOfExpendablePods(t *testing.T) {
