@@ -202,19 +202,24 @@ func (w Workload) owns(labels map[string]string) bool {
 }
 
 // measured returns the workload with the memory and the image filled in, if they are
-// empty, for the workers that it selects, or for all workers if it selects none of them:
-// unmatched is set then.
+// empty. The memory is for the workers that it selects; if it selects none, for the hollow
+// nodes that it selects; and if there are none either, for all workers: unmatched is set
+// then. The image is one of the workers.
 func (w Workload) measured(ctx context.Context, c *kube.Client) (_ Workload, unmatched bool, err error) {
 	if w.Memory != "" && w.Image != "" {
 		return w, false, nil
 	}
-	all, err := workers(ctx, c)
+	all, hollow, err := nodes(ctx, c)
 	if err != nil {
 		return w, false, err
 	}
-	selected := slices.DeleteFunc(slices.Clone(all), func(n corev1.Node) bool {
-		return !labels.SelectorFromSet(w.NodeSelector).Matches(labels.Set(n.Labels))
-	})
+	if len(all) == 0 {
+		return w, false, errors.New("the cluster has no worker node to measure; choose the memory and the image of the pods")
+	}
+	selected := w.selected(all)
+	if len(selected) == 0 {
+		selected = w.selected(hollow)
+	}
 	if unmatched = len(selected) == 0; unmatched {
 		selected = all
 	}
@@ -229,6 +234,13 @@ func (w Workload) measured(ctx context.Context, c *kube.Client) (_ Workload, unm
 		}
 	}
 	return w, unmatched, nil
+}
+
+// selected returns those of the nodes that the workload selects.
+func (w Workload) selected(nodes []corev1.Node) []corev1.Node {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n corev1.Node) bool {
+		return !labels.SelectorFromSet(w.NodeSelector).Matches(labels.Set(n.Labels))
+	})
 }
 
 func (w Workload) manifest() ([]byte, error) {
@@ -252,31 +264,31 @@ func (w Workload) manifest() ([]byte, error) {
 
 // Workers returns the real nodes that belong to no control plane. There may be none.
 func Workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
+	workers, _, err := nodes(ctx, c)
+	return workers, err
+}
+
+// nodes returns the nodes that belong to no control plane, those with kubelets and the hollow ones.
+func nodes(ctx context.Context, c *kube.Client) (workers, hollow []corev1.Node, err error) {
 	all, err := c.List(ctx, kube.Nodes, "")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var workers []corev1.Node
 	for i := range all {
-		if kube.OfControlPlane(&all[i]) || kube.IsHollow(&all[i]) {
+		if kube.OfControlPlane(&all[i]) {
 			continue
 		}
 		n, err := kube.Node(&all[i])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		workers = append(workers, *n)
+		if kube.IsHollow(&all[i]) {
+			hollow = append(hollow, *n)
+		} else {
+			workers = append(workers, *n)
+		}
 	}
-	return workers, nil
-}
-
-// workers returns the nodes to measure, at least one.
-func workers(ctx context.Context, c *kube.Client) ([]corev1.Node, error) {
-	all, err := Workers(ctx, c)
-	if err == nil && len(all) == 0 {
-		err = errors.New("the cluster has no worker node to measure; choose the memory and the image of the pods")
-	}
-	return all, err
+	return workers, hollow, nil
 }
 
 // oneNode returns the memory request, in MiB, with which only one pod fits on each of the

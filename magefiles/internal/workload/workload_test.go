@@ -66,9 +66,9 @@ spec: {replicas: 1}
 func TestOnePodFillsOneNode(t *testing.T) {
 	t.Parallel()
 	c := kubetest.New(t, kinds, cluster).Client()
-	workers, err := workers(t.Context(), c)
+	workers, err := Workers(t.Context(), c)
 	if err != nil || len(workers) != 2 {
-		t.Fatalf("workers() = %d nodes, %v; want the real ones that are not of the control plane", len(workers), err)
+		t.Fatalf("Workers() = %d nodes, %v; want the real ones that are not of the control plane", len(workers), err)
 	}
 	memory, err := oneNode(workers)
 	if err != nil || memory != "13192Mi" {
@@ -157,7 +157,8 @@ func TestValuesReachTheDeployment(t *testing.T) {
 }
 
 // TestMeasuredBySelectedNodes: the size of a workload's pods depends on the
-// nodes that its selector matches, or on all nodes if it has no selector.
+// nodes that its selector matches, or on all nodes if it has no selector. Hollow nodes
+// matter if no real one matches. Their images do not.
 func TestMeasuredBySelectedNodes(t *testing.T) {
 	t.Parallel()
 	c := kubetest.New(t, kinds, cluster+`---
@@ -167,10 +168,14 @@ metadata: {name: c, labels: {tier: large}}
 status:
   allocatable: {memory: 60Gi}
   images: [{names: ["example.com/pause:3.10"]}]
+---
+{apiVersion: v1, kind: Node, metadata: {name: played-large, labels: {caslab.local/machines: hollow, tier: large}}, status: {allocatable: {memory: 8Gi}}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: played-small, labels: {caslab.local/machines: hollow, tier: small}}, status: {allocatable: {memory: 4Gi}}}
 `).Client()
-	for tier, want := range map[string]string{"large": "33793Mi", "none": ""} {
+	for tier, want := range map[string]string{"large": "33793Mi", "small": "2253Mi", "none": ""} {
 		w, unmatched, err := Workload{Name: "w", NodeSelector: map[string]string{"tier": tier}}.measured(t.Context(), c)
-		if want != "" && (err != nil || w.Memory != want) || want == "" && err == nil {
+		if want != "" && (err != nil || w.Memory != want || w.Image != "example.com/pause:3.10") || want == "" && err == nil {
 			t.Errorf("tier %s: %q, %v; want %q", tier, w.Memory, err, want)
 		}
 		if unmatched {
