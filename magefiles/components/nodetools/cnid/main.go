@@ -77,19 +77,22 @@ func serve(ctx context.Context, node, podSubnet, config string) error {
 
 	tick := time.NewTicker(resync)
 	defer tick.Stop()
-	for {
+	k := keeper{apply: func(want network) error { return apply(want, pods, config) }}
+	for repair := true; ; {
 		var all []*corev1.Node
 		for _, object := range nodes.Informer().GetStore().List() {
 			all = append(all, object.(*corev1.Node))
 		}
-		if err := apply(plan(all, node), pods, config); err != nil {
+		if err := k.keep(plan(all, node), repair); err != nil {
 			log.Printf("cnid: %v; trying again", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+			repair = false
 		case <-tick.C:
+			repair = true
 		}
 	}
 }

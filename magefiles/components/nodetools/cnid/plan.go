@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"net"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,32 @@ type network struct {
 	own string
 	// routes leads from the pod ranges of the other nodes to their addresses.
 	routes map[string]net.IP
+}
+
+// equal reports whether two networks are the same.
+func (n network) equal(other network) bool {
+	return n.own == other.own && maps.EqualFunc(n.routes, other.routes, net.IP.Equal)
+}
+
+// keeper keeps the node's network as it should look.
+type keeper struct {
+	apply func(network) error
+	// last is what was applied last; nil if that failed, or if nothing was.
+	last *network
+}
+
+// keep applies want. It skips that if want was applied last and repair is not set: most changes of
+// nodes are heartbeats, and with hundreds of nodes they come all the time.
+func (k *keeper) keep(want network, repair bool) error {
+	if !repair && k.last != nil && k.last.equal(want) {
+		return nil
+	}
+	k.last = nil
+	if err := k.apply(want); err != nil {
+		return err
+	}
+	k.last = &want
+	return nil
 }
 
 // plan derives the network of the node named self from all nodes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,6 +31,43 @@ func TestPlan(t *testing.T) {
 	}
 	if len(got.routes) != 1 || got.routes["10.244.1.0/24"].String() != "172.18.0.4" {
 		t.Errorf("routes %v, want only 10.244.1.0/24 through 172.18.0.4", got.routes)
+	}
+}
+
+// TestKeep: a change of nodes that leaves the network as it is costs nothing, unless the last try
+// failed. A repair is always made.
+func TestKeep(t *testing.T) {
+	one, two := node("other", "10.244.1.0/24", "172.18.0.4"), node("other", "10.244.1.0/24", "172.18.0.5")
+	heartbeat := one.DeepCopy()
+	heartbeat.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady}}
+	self := node("self", "10.244.0.0/24", "172.18.0.3")
+	failure := errors.New("no iptables")
+	applied := 0
+	var answer error
+	k := keeper{apply: func(network) error { applied++; return answer }}
+	for i, step := range []struct {
+		nodes   []*corev1.Node
+		repair  bool
+		answer  error
+		applies bool
+	}{
+		{[]*corev1.Node{self, one}, true, nil, true},
+		{[]*corev1.Node{self, heartbeat}, false, nil, false},
+		{[]*corev1.Node{self, heartbeat}, true, nil, true},
+		{[]*corev1.Node{self, two}, false, failure, true}, // another address
+		{[]*corev1.Node{self, two}, false, nil, true},     // the last try failed
+		{[]*corev1.Node{self, two}, false, nil, false},
+		{[]*corev1.Node{self}, false, nil, true},
+		{nil, false, nil, true}, // no range of its own
+		{nil, true, failure, true},
+		{nil, false, nil, true},
+	} {
+		before := applied
+		answer = step.answer
+		err := k.keep(plan(step.nodes, "self"), step.repair)
+		if (applied > before) != step.applies || !errors.Is(err, step.answer) {
+			t.Errorf("step %d: applied %t, want %t; error %v, want %v", i, applied > before, step.applies, err, step.answer)
+		}
 	}
 }
 
