@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi"
 	"caslab/magefiles/internal/capi/grouptable"
@@ -149,14 +150,23 @@ func (g *Groups) Add(ctx context.Context, name string, lowest, highest int, o Op
 		g.Log.Printf("! it scales up from zero nodes only if its machine template has the capacity of a node; otherwise give -capacity=cpu=4,memory=16Gi")
 	}
 	g.warnOfDaemons(ctx, c, group)
-	return g.add(ctx, c, group, lowest, 5*time.Minute)
+	return g.add(ctx, c, group, lowest, leastTime)
 }
 
-// add creates a group, and waits until as many nodes as wanted are ready.
+// An operation on a group may take leastTime, and timePerMachine more for each machine: Cluster API
+// creates one machine of a group after the other, and deletes them at the pace of its clients'
+// limits.
+const (
+	leastTime      = 5 * time.Minute
+	timePerMachine = 2 * time.Second
+)
+
+// add creates a group, and waits until as many nodes as wanted are ready, for within and for the
+// time that so many machines take.
 func (g *Groups) add(ctx context.Context, c *target.Cluster, group capi.NodeGroup, want int, within time.Duration) (err error) {
 	step := g.Log.Start("add the node group "+group.Name, 40*time.Second)
 	defer func() { step.Done(fmt.Sprintf("%d to %d nodes", group.Min, group.Max), err) }()
-	ctx, cancel := interrupt.WithTimeout(ctx, within)
+	ctx, cancel := interrupt.WithTimeout(ctx, within+time.Duration(want)*timePerMachine)
 	defer cancel()
 	if err := group.Add(ctx, c.Management); err != nil {
 		return lab.Waited(ctx, "accept the node group "+group.Name, err)
@@ -300,7 +310,7 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 	}
 	step := g.Log.Start("delete the node group "+name, 20*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := interrupt.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, g.deletionTime(ctx, c, name))
 	defer cancel()
 	began := g.Now()
 	telling, end := context.WithCancel(ctx)
@@ -314,4 +324,33 @@ func (g *Groups) Delete(ctx context.Context, name string) (err error) {
 		g.AddFact(c, timeline.Fact{Time: began, What: timeline.Deleting, Name: "nodegroup:delete", Group: name})
 	}
 	return g.withZonesNamed(ctx, c, name, "nodegroup:delete %s", err)
+}
+
+// deletionTime returns how long the deletion of a group may take, by the number of its machines and
+// by what hollow ones need to stop. What cannot be read adds nothing: the deletion itself reports why.
+func (g *Groups) deletionTime(ctx context.Context, c *target.Cluster, name string) time.Duration {
+	ctx, cancel := g.bounded(ctx)
+	defer cancel()
+	within := leastTime
+	machines, err := c.Management.List(ctx, kube.Machines, c.Namespace)
+	if err != nil {
+		return within
+	}
+	for i := range machines {
+		if machines[i].GetLabels()[clusterv1.MachineDeploymentNameLabel] == name {
+			within += timePerMachine
+		}
+	}
+	groups, err := capi.Groups(ctx, c.Management, c.Namespace, c.Name)
+	if err != nil {
+		return within
+	}
+	group, err := capi.Find(groups, name)
+	if err != nil || !hollow.Is(group) {
+		return within
+	}
+	if spec, err := hollow.Read(ctx, c.Management, group); err == nil {
+		within += spec.Lifecycle.Stop.Duration
+	}
+	return within
 }

@@ -22,13 +22,14 @@ import (
 	"caslab/magefiles/internal/timeline"
 )
 
-// fixture is a cluster with a group, whose controllers answer at once.
+// fixture is a cluster with a group, whose controllers answer at once, unless idle is set.
 type fixture struct {
 	*Groups
 	lab     *labtest.Lab
 	cluster *target.Cluster
 	server  *kubetest.Server
 	facts   []timeline.Fact
+	idle    bool
 	// prepared counts how often the cluster was made ready for hollow machines, and refusal is
 	// the answer.
 	prepared int
@@ -41,8 +42,9 @@ func newFixture(t *testing.T, variables map[string]string) *fixture {
 	c, server := targettest.New(t)
 	// It comes first, and is no measure of this machine.
 	server.PutYAML(`{apiVersion: v1, kind: Node, metadata: {name: a-hollow-one, labels: {caslab.local/machines: hollow}}, status: {capacity: {cpu: "96", memory: 1Ti}}}`)
+	s := &fixture{lab: l, cluster: c, server: server}
 	server.Intercept(func(r kubetest.Request) error {
-		if r.Verb == "watch" && r.Resource == "machinedeployments" {
+		if !s.idle && r.Verb == "watch" && r.Resource == "machinedeployments" {
 			go func() {
 				for _, g := range server.List(kube.MachineDeployments) {
 					if kube.Field(g, "status", "observedGeneration") != "" {
@@ -58,7 +60,6 @@ func newFixture(t *testing.T, variables map[string]string) *fixture {
 		}
 		return nil
 	})
-	s := &fixture{lab: l, cluster: c, server: server}
 	s.Groups = &Groups{Lab: l.Lab, Open: targettest.Open(c), AddFact: func(_ *target.Cluster, f timeline.Fact) { s.facts = append(s.facts, f) },
 		Prepare: func(context.Context, *target.Cluster) error { s.prepared++; return s.refusal }}
 	return s

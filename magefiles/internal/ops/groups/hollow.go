@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
@@ -52,7 +51,7 @@ func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options)
 	g.warnOfClaims(group.Min, spec)
 	g.warnOfDaemons(ctx, c, groups[0]) // the others differ in their zones
 	for _, one := range groups {
-		if err := g.add(ctx, c, one, want, 5*time.Minute+spec.Slowest()); err != nil {
+		if err := g.add(ctx, c, one, want, leastTime+spec.Slowest()); err != nil {
 			return err
 		}
 	}
