@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -496,6 +499,31 @@ func TestStaysAway(t *testing.T) {
 	} {
 		if got := hollow.StaysAway(&tc.pod); got != tc.want {
 			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestArguments: the controller, a program of its own module, has the flags that it is given.
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../../components/hollow/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the sources of the controller are %v: %v", files, err)
+	}
+	known := map[string]bool{"kubeconfig": true} // a flag of controller-runtime
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\bflag\.\w*Var\([^,"]+, "([^"]+)"`).FindAllSubmatch(source, -1) {
+			known[string(m[1])] = true
+		}
+	}
+	for _, argument := range arguments(&target.Cluster{WorkloadPath: "w", ManagementPath: "m", Name: "c", Namespace: "n"}) {
+		name, _, _ := strings.Cut(strings.TrimLeft(argument, "-"), "=")
+		if !known[name] {
+			t.Errorf("%s: the controller has no such flag, but %v", argument, slices.Sorted(maps.Keys(known)))
 		}
 	}
 }
