@@ -23,6 +23,7 @@ const (
 	marksHeight   = 12
 	barHeight     = 15
 	podHeight     = 5
+	foldedHeight  = 3 // of a node of a group that is folded
 	gap           = 2 // between bars
 	lanePadding   = 8
 	minLaneHeight = 40  // a name and a note
@@ -32,9 +33,10 @@ const (
 
 // Bounds that keep a picture readable.
 const (
-	maxNodeRows = 40 // of one group
-	maxPodRows  = 8  // on one node
-	maxWaiting  = 30 // rows of waiting pods
+	maxTallRows = 20  // of nodes of one group; if it needs more, all are folded
+	maxNodeRows = 400 // of nodes of one group that is folded
+	maxPodRows  = 8   // on one node
+	maxWaiting  = 30  // rows of waiting pods
 	maxNodes    = 1500
 	maxPods     = 2500
 	maxMarks    = 1500

@@ -202,16 +202,17 @@ func (d *drawing) nodesOf(g *history.GroupStory) []*history.NodeStory {
 	return slices.DeleteFunc(slices.Clone(g.Nodes), func(n *history.NodeStory) bool { return isBefore(n.Ended(), d.begin) })
 }
 
-// rowsOf draws the nodes of a group, each with its pods below.
+// placed is a node in a row of its group.
+type placed struct {
+	node *history.NodeStory
+	row  int
+}
+
+// rowsOf draws the nodes of a group, each with its pods below. The nodes of a group that needs many
+// rows are folded: thin, without names and pods.
 func (d *drawing) rowsOf(g *history.GroupStory, top int, short, shortPods time.Duration) int {
-	type placed struct {
-		node *history.NodeStory
-		row  int
-		pods []bar // Y is the row below the node's
-	}
 	var packed rows
 	var all []placed
-	lowest := []int{} // rows of pods below each row of nodes
 	nodes := d.nodesOf(g)
 	slices.SortStableFunc(nodes, func(a, b *history.NodeStory) int { return a.Began().Compare(b.Began()) })
 	for _, n := range nodes {
@@ -232,32 +233,57 @@ func (d *drawing) rowsOf(g *history.GroupStory, top int, short, shortPods time.D
 			d.dropped["nodes of "+g.Title()]++
 			continue
 		}
-		p := placed{node: n, row: row}
+		all = append(all, placed{n, row})
+	}
+	if len(packed) > maxTallRows {
+		return d.folded(g, all, top)
+	}
+	pods := make([][]bar, len(all)) // their Y is the row below the node's
+	lowest := make([]int, len(packed))
+	for i, p := range all {
 		var below int
-		p.pods, below = d.podsOf(n, shortPods)
-		for len(lowest) <= row {
-			lowest = append(lowest, 0)
-		}
-		lowest[row] = max(lowest[row], below)
-		all = append(all, p)
+		pods[i], below = d.podsOf(p.node, shortPods)
+		lowest[p.row] = max(lowest[p.row], below)
 	}
 	ys := make([]int, len(lowest))
 	for i, below := range lowest {
 		ys[i] = top
 		top += barHeight + gap + below*(podHeight+gap-1) + gap
 	}
-	for _, p := range all {
-		var parts []barPart
-		for _, s := range p.node.Spans {
-			parts = append(parts, d.part(styles[s.State], d.ms(s.From), d.ms(s.To)))
-		}
-		d.bar(bar{Name: p.node.Name(), Title: d.nodeTitle(p.node), Label: shortName(p.node), Y: ys[p.row], Height: barHeight, Parts: parts, Class: "node"})
-		for _, pod := range p.pods {
+	for i, p := range all {
+		b := d.nodeBar(p.node)
+		b.Label, b.Y, b.Height = shortName(p.node), ys[p.row], barHeight
+		d.bar(b)
+		for _, pod := range pods[i] {
 			pod.Y = ys[p.row] + barHeight + gap - 1 + pod.Y*(podHeight+gap-1)
 			d.bar(pod)
 		}
 	}
 	return top
+}
+
+// folded draws the nodes of a group thin, without names and pods.
+func (d *drawing) folded(g *history.GroupStory, all []placed, top int) int {
+	deepest, pods := 0, 0
+	for _, p := range all {
+		b := d.nodeBar(p.node)
+		b.Y, b.Height = top+p.row*(foldedHeight+gap-1), foldedHeight
+		d.bar(b)
+		deepest, pods = max(deepest, p.row), pods+len(p.node.Pods)
+	}
+	if pods > 0 {
+		d.dropped["pods on the nodes of "+g.Title()+", which are many"] += pods
+	}
+	return top + (deepest+1)*(foldedHeight+gap-1)
+}
+
+// nodeBar returns the bar of a node, without its place.
+func (d *drawing) nodeBar(n *history.NodeStory) bar {
+	var parts []barPart
+	for _, s := range n.Spans {
+		parts = append(parts, d.part(styles[s.State], d.ms(s.From), d.ms(s.To)))
+	}
+	return bar{Name: n.Name(), Title: d.nodeTitle(n), Parts: parts, Class: "node"}
 }
 
 // podsOf returns the bars of the pods on a node, and how many rows they take.

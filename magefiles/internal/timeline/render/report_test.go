@@ -9,6 +9,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -345,10 +346,57 @@ func TestPageOfACrowd(t *testing.T) {
 	}
 }
 
+// largeGroup is the record of a group that was scaled up from nothing for as many pods as it has
+// nodes.
+func largeGroup(nodes int) []timeline.Fact {
+	b := timelinetest.New()
+	b.Group("large", 0, nodes, 0)
+	b.Group("small", 0, 3, 2)
+	b.ScaleUp(20, "large", nodes, b.Pods(10, "load", nodes)...)
+	return b.Record()
+}
+
+// TestLargeGroupIsFolded: all nodes of a group of hundreds are drawn, and the page can still be
+// read and loaded. The nodes of a small group are as tall as ever.
+func TestLargeGroupIsFolded(t *testing.T) {
+	t.Parallel()
+	const nodes = 300
+	facts := largeGroup(nodes)
+	svg := svgOf(t, facts)
+	wellFormed(t, svg)
+	heights := map[string]int{}
+	for _, m := range regexp.MustCompile(`(?s)<g class="bar node">.*?<rect [^>]*? height="(\d+)"`).FindAllStringSubmatch(svg, -1) {
+		heights[m[1]]++
+	}
+	if heights["3"] != nodes || heights["15"] != 2 || len(heights) != 2 {
+		t.Errorf("the numbers of nodes by their heights are %v", heights)
+	}
+	height, err := strconv.Atoi(regexp.MustCompile(`<svg [^>]*? height="(\d+)"`).FindStringSubmatch(svg)[1])
+	if err != nil || height < nodes*3 || height > 3000 {
+		t.Errorf("the picture is %d pixels high: %v", height, err)
+	}
+	page := reportOf(t, facts, ReportOptions{Version: "1"})
+	if n := len(page); n > 4<<20 {
+		t.Errorf("the page has %d bytes", n)
+	}
+	if want := "pods on the nodes of large, which are many: 300"; !strings.Contains(page, want) {
+		t.Errorf("the page does not say %q", want)
+	}
+}
+
+func BenchmarkPageOfALargeGroup(b *testing.B) {
+	facts := largeGroup(300)
+	for b.Loop() {
+		if err := Report(io.Discard, facts, ReportOptions{Version: "1"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func TestPageListsWhatIsNotDrawn(t *testing.T) {
 	t.Parallel()
 	b := timelinetest.New()
-	b.Group("crowd", 0, 100, maxNodeRows+7)
+	b.Group("crowd", 0, 1000, maxNodeRows+7)
 	for range maxWaiting + 5 {
 		b.Pods(10, "many", 1)
 	}
