@@ -32,14 +32,15 @@ func (Bench) Hand(ctx context.Context) error { return lab(ctx, "bench:hand") }
 // Autoscaler measures how an autoscaler does with many node groups, nodes and pods. It
 // adds groups of hollow machines to the environment, runs the autoscaler on this
 // machine, makes pods that need all nodes, and deletes them again. For each phase it
-// prints the seconds, the durations of the autoscaler's functions, its requests to the
-// API server, and its processor time and memory. The groups are removed at the end.
+// prints the seconds, the nodes, the durations of the autoscaler's functions, its
+// requests to the API server, and its processor time and memory. The last table
+// compares the autoscalers, if there are several. The groups are removed at the end.
 // Example: go tool mage bench:autoscaler -groups=50 -nodes=300 -pods=3000 -out=results
 func (Bench) Autoscaler(ctx context.Context,
 	flags *string, // more FLAGS of the autoscaler, as on a command line
 	groups *int, // N node groups (default 10)
 	nodes *int, // N nodes that the pods need (default 50)
-	out *string, // FOLDER for results.json and for a profile of the autoscaler's processor time
+	out *string, // FOLDER for results.json and for profiles of the autoscaler's processor time, which go tool pprof reads
 	pods *int, // N pods (default 500)
 	quiet *time.Duration, // DURATION for which it is watched while nothing changes (default 1m0s)
 	rounds *int, // measure each autoscaler N times (default 1)

@@ -18,5 +18,7 @@ type Hollow mg.Namespace
 func (Hollow) Run(ctx context.Context) error { return lab(ctx, "hollow:run") }
 
 // Remove removes the controller and the kinds of hollow machines from the
-// cluster. It refuses while there are node groups with hollow machines.
+// cluster. It refuses while there are node groups with hollow machines. The
+// affinity that keeps the pods of the system off hollow nodes stays; it does
+// nothing without such nodes.
 func (Hollow) Remove(ctx context.Context) error { return lab(ctx, "hollow:remove") }

@@ -34,11 +34,11 @@ func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 	podfail *string, // SHARE of the pods on hollow nodes that fail, 5%
 	podstart *string, // TIME from the binding of a pod to a hollow node until it runs, 2s or 2s±1s
 	ready *string, // TIME from the Node's creation until it is Ready, 5s or 5s±2s
-	seed *string, // NUMBER that decides the jitter and the failures of hollow machines, so that a run can be repeated
+	seed *string, // NUMBER that decides the jitter and the failures of hollow machines: the same number gives the same machines, and the same pods if their names are the same, as in a StatefulSet
 	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
 	taints *string, // TAINTS of the nodes, key=value:Effect,key=value:Effect
-	untaint *string, // a time and TAINTS: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect
+	untaint *string, // a time and TAINTS: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect; the autoscaler needs --startup-taint=KEY to know that
 	zone *string, // ZONE of hollow nodes
 	zones *string, // ZONES of hollow nodes, a,b,c: a group NAME-ZONE for each of them, with MIN to MAX nodes
 ) error {
@@ -77,11 +77,11 @@ func (Nodegroup) Set(ctx context.Context, name string, min, max int,
 	podfail *string, // SHARE of the pods on hollow nodes that fail, 5%
 	podstart *string, // TIME from the binding of a pod to a hollow node until it runs, 2s or 2s±1s
 	ready *string, // TIME from the Node's creation until it is Ready, 5s or 5s±2s
-	seed *string, // NUMBER that decides the jitter and the failures of hollow machines, so that a run can be repeated
+	seed *string, // NUMBER that decides the jitter and the failures of hollow machines: the same number gives the same machines, and the same pods if their names are the same, as in a StatefulSet
 	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
 	taints *string, // TAINTS of hollow nodes instead of those that they have, key=value:Effect,key=value:Effect, or none
-	untaint *string, // a time and TAINTS: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect
+	untaint *string, // a time and TAINTS: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect; the autoscaler needs --startup-taint=KEY to know that
 	zone *string, // ZONE of hollow nodes
 ) error {
 	return lab(ctx, "nodegroup:set",

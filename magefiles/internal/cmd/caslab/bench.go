@@ -36,7 +36,7 @@ var benchVerbs = []verb{
 		name:    scalability.Command,
 		summary: "Measures how an autoscaler does with many node groups, nodes and pods.",
 		details: "It adds groups of hollow machines to the environment, runs the autoscaler on this machine, makes pods that need all nodes, and deletes them again. " +
-			"For each phase it prints the seconds, the durations of the autoscaler's functions, its requests to the API server, and its processor time and memory. The groups are removed at the end.",
+			"For each phase it prints the seconds, the nodes, the durations of the autoscaler's functions, its requests to the API server, and its processor time and memory. The last table compares the autoscalers, if there are several. The groups are removed at the end.",
 		example: "go tool mage bench:autoscaler -groups=50 -nodes=300 -pods=3000 -out=results",
 	}, func(fs *flag.FlagSet, o *scalability.Options) {
 		fs.IntVar(&o.Groups, "groups", 10, "`N` node groups")
@@ -46,7 +46,7 @@ var benchVerbs = []verb{
 		fs.IntVar(&o.Rounds, "rounds", 1, "measure each autoscaler `N` times")
 		fs.StringVar(&o.Flags, "flags", "", "more `FLAGS` of the autoscaler, as on a command line")
 		fs.DurationVar(&o.Quiet, "quiet", time.Minute, "`DURATION` for which it is watched while nothing changes")
-		fs.StringVar(&o.Out, "out", "", "`FOLDER` for results.json and for a profile of the autoscaler's processor time")
+		fs.StringVar(&o.Out, "out", "", "`FOLDER` for results.json and for profiles of the autoscaler's processor time, which go tool pprof reads")
 	}, func(ctx context.Context, s *session, o scalability.Options, _ []string) error {
 		quiet := *s.groups
 		quiet.Lab = s.lab.With(func(*config.Config) {})

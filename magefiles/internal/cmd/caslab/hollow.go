@@ -11,6 +11,6 @@ var hollowVerbs = []verb{
 	simpleVerb(usage{
 		name:    "hollow:remove",
 		summary: "Removes the controller and the kinds of hollow machines from the cluster.",
-		details: "It refuses while there are node groups with hollow machines.",
+		details: "It refuses while there are node groups with hollow machines. The affinity that keeps the pods of the system off hollow nodes stays; it does nothing without such nodes.",
 	}, func(ctx context.Context, s *session) error { return s.hollows.Remove(ctx) }),
 }

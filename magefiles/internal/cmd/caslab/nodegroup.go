@@ -97,8 +97,8 @@ func defineBehaviour(fs *flag.FlagSet, o *hollow.Behaviour) {
 	fs.StringVar(&o.Fail, "fail", "", "hollow machines that report a failure: a `SHARE`, 10%, or the next ones, 3")
 	fs.StringVar(&o.Never, "never", "", "hollow machines that get no Node and report nothing: a `SHARE`, 10%, or the next ones, 3")
 	fs.StringVar(&o.Late, "late", "", "`TIME` after Ready at which the devices of a hollow node come, 60s, or only some of them, 60s,nvidia.com/gpu")
-	fs.StringVar(&o.Untaint, "untaint", "", "a time and `TAINTS`: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect")
+	fs.StringVar(&o.Untaint, "untaint", "", "a time and `TAINTS`: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect; the autoscaler needs --startup-taint=KEY to know that")
 	fs.StringVar(&o.PodStart, "podstart", "", "`TIME` from the binding of a pod to a hollow node until it runs, 2s or 2s±1s")
 	fs.StringVar(&o.PodFail, "podfail", "", "`SHARE` of the pods on hollow nodes that fail, 5%")
-	fs.StringVar(&o.Seed, "seed", "", "`NUMBER` that decides the jitter and the failures of hollow machines, so that a run can be repeated")
+	fs.StringVar(&o.Seed, "seed", "", "`NUMBER` that decides the jitter and the failures of hollow machines: the same number gives the same machines, and the same pods if their names are the same, as in a StatefulSet")
 }
