@@ -54,7 +54,7 @@ func (t *Timelines) Serve(ctx context.Context, o ServeOptions) error {
 	handler := serve.Handler(serve.Options{
 		File: t.File(c), Trouble: trouble.text, Now: t.Now,
 		Page: func(facts []timeline.Fact) render.ReportOptions {
-			return render.ReportOptions{Title: t.title(""), Subtitle: versions.text(ctx), Now: t.Now(), From: t.begin("", facts, o.Since), Hint: []render.HintStep{t.toWatch()}, Again: t.Config.Command("timeline:serve")}
+			return render.ReportOptions{Title: t.title(""), Subtitle: versions.text(ctx), Now: t.Now(), From: t.begin("", facts, o.Since), Hint: []render.HintStep{t.toWatch()}, Again: t.Config.Command("timeline:serve"), Verdict: t.verdicts(ctx, c, facts)}
 		},
 	})
 	fmt.Fprintf(t.Out, "http://%s/\n", listener.Addr())

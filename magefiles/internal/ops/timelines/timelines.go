@@ -266,14 +266,15 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 		write func(io.Writer) error
 	}{
 		{base + ".html", func(w io.Writer) error {
-			return render.Report(w, facts, render.ReportOptions{Title: title, Subtitle: versions, Now: t.Now(), From: from, Hint: t.howToRecord()})
+			return render.Report(w, facts, render.ReportOptions{Title: title, Subtitle: versions, Now: t.Now(), From: from, Hint: t.howToRecord(), Verdict: verdict})
 		}},
-		{base + ".svg", func(w io.Writer) error { return render.SVG(w, facts, render.SVGOptions{From: from}) }},
+		{base + ".svg", func(w io.Writer) error { return render.SVG(w, facts, render.SVGOptions{From: from, Verdict: verdict}) }},
 		{base + ".json", func(w io.Writer) error {
-			return render.JSON(w, facts, render.JSONOptions{Title: title, Subtitle: versions})
+			return render.JSON(w, facts, render.JSONOptions{Title: title, Subtitle: versions, Verdict: verdict})
 		}},
 	} {
 		if err := state.Write(f.path, 0o644, f.write); err != nil {
+	verdict := t.verdicts(ctx, foundRecord.cluster, facts)
 			return err
 		}
 		fmt.Fprintln(t.Out, f.path)
@@ -294,6 +295,16 @@ func checkSince(since time.Duration) error {
 func (t *Timelines) title(file string) string {
 	if file != "" {
 		return "What happened by " + file
+// verdicts returns what a report says of pods, the same as Explain without the scheduler's filters,
+// which take too long for each of a thousand pods. c is nil for a record without its cluster.
+func (t *Timelines) verdicts(ctx context.Context, c *target.Cluster, facts []timeline.Fact) render.Verdict {
+	var o explain.Options
+	if c != nil {
+		o.Now = t.Now()
+	}
+	return explain.Verdicts(ctx, facts, o)
+}
+
 	}
 	return "What happened to " + t.Config.ClusterName
 }

@@ -248,23 +248,7 @@ func (e *explainer) statements(title string, list []history.Statement, subject f
 
 func (e *explainer) pod(ctx context.Context, p *history.PodStory) {
 	w := e.PodWhy(p)
-	verdict := w.Verdict()
-	var facts *waiting
-	if p.Pending() {
-		idle := e.idle()
-		if facts = e.waitOf(ctx, p, w); facts != nil && (w.Decision == nil || !facts.coming()) {
-			decided, reason := "", facts.reason()
-			if facts.decided != nil {
-				decided = facts.decided.words()
-			}
-			if facts.coming() {
-				reason = ""
-			}
-			verdict = strings.Join(slices.DeleteFunc([]string{w.Wait(), idle, decided, reason}, func(s string) bool { return s == "" }), "; ")
-		} else if idle != "" {
-			verdict += "; " + idle
-		}
-	}
+	verdict, facts := e.verdict(ctx, w)
 	e.title("pod %s %s.", timeline.Tidy(p.Name), verdict)
 	if w.Node != nil {
 		e.ifHollow(w.Node.Group, "Its node is hollow: the pod only seems to run.")

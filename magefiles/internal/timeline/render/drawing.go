@@ -75,6 +75,7 @@ type drawing struct {
 	m *history.Model
 	// begin is the time at which the picture begins, zero if it shows the whole record.
 	begin   time.Time
+	verdict func(history.PodWhy) string
 	whys    map[*history.PodStory]history.PodWhy
 	nodes   map[*history.NodeStory]history.NodeWhy
 	dropped map[string]int
@@ -147,11 +148,21 @@ func beginOf(m *history.Model, from time.Time) time.Time {
 // isBefore reports whether an end, if it is set, is before the beginning of a page.
 func isBefore(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
 
-// draw lays a model out; from, if set, is where the axis begins.
-func draw(m *history.Model, from time.Time, script bool) *drawing {
-	begin := beginOf(m, from)
+// content is what is drawn of a model.
+type content struct {
+	// verdict says what became of a pod.
+	verdict func(history.PodWhy) string
+	// from, if set, is where the axis begins.
+	from time.Time
+	// script is set if the page has a script that moves things.
+	script bool
+}
+
+// draw lays a model out.
+func draw(m *history.Model, c content) *drawing {
+	begin := beginOf(m, c.from)
 	start, end := m.From, m.To
-	if from = cmp.Or(begin, axisStart(m)); from.After(start) {
+	if from := cmp.Or(begin, axisStart(m)); from.After(start) {
 		start = from
 	}
 	if end.Sub(start) < 10*time.Second {
@@ -164,9 +175,9 @@ func draw(m *history.Model, from time.Time, script bool) *drawing {
 	_, zone := start.Local().Zone()
 	d := &drawing{
 		From: shown, To: m.To,
-		Width: pictureWidth, Gutter: gutter, Plot: pictureWidth - gutter, Script: script,
+		Width: pictureWidth, Gutter: gutter, Plot: pictureWidth - gutter, Script: c.script,
 		Origin: start.UnixMilli(), Span: end.UnixMilli() - start.UnixMilli(), Zone: int64(zone) * 1000,
-		m: m, begin: begin, whys: map[*history.PodStory]history.PodWhy{}, nodes: map[*history.NodeStory]history.NodeWhy{}, dropped: map[string]int{},
+		m: m, begin: begin, verdict: c.verdict, whys: map[*history.PodStory]history.PodWhy{}, nodes: map[*history.NodeStory]history.NodeWhy{}, dropped: map[string]int{},
 	}
 	for _, w := range m.PodWhys() {
 		d.whys[w.Pod] = w
@@ -421,7 +432,7 @@ func (d *drawing) waiting(y int) int {
 func (d *drawing) podTitle(p *history.PodStory) string {
 	text := "pod " + timeline.Tidy(p.Name)
 	if w, ok := d.whys[p]; ok {
-		text += "\n" + w.Verdict()
+		text += "\n" + d.verdict(w)
 	}
 	for _, s := range p.Spans {
 		text += fmt.Sprintf("\n%s – %s %s (%s)", timeline.Clock(s.From), timeline.Clock(s.To), s.State, timeline.DurationText(s.Took()))

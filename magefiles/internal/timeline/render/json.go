@@ -14,6 +14,8 @@ import (
 type JSONOptions struct {
 	// Title and Subtitle as in the report.
 	Title, Subtitle string
+	// Verdict says what became of a pod.
+	Verdict Verdict
 }
 
 // Findings is what JSON writes. Times are RFC 3339 in UTC, durations are seconds,
@@ -190,9 +192,10 @@ func newFindings(m *history.Model, opts JSONOptions) Findings {
 		}
 		f.Facts = append(f.Facts, fact)
 	}
+	verdict := opts.Verdict.of(m)
 	for _, w := range m.PodWhys() {
 		p := PodFinding{
-			Name: w.Pod.Name, Verdict: w.Verdict(), WaitedSeconds: w.Waited.Seconds(), Waiting: w.Pod.Pending(), Node: w.Pod.Node, NewNode: w.NewNode,
+			Name: w.Pod.Name, Verdict: verdict(w), WaitedSeconds: w.Waited.Seconds(), Waiting: w.Pod.Pending(), Node: w.Pod.Node, NewNode: w.NewNode,
 			Parts: partFindings(w.Parts), States: spanFindings(w.Pod.Spans), Scheduler: statementFindings(w.Scheduler), Autoscaler: statementFindings(w.Autoscaler),
 		}
 		if w.Decision != nil {

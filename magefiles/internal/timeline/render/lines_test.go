@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
@@ -65,7 +64,7 @@ func TestAGroupThatIsGoneIsDrawn(t *testing.T) {
 	b := timelinetest.New()
 	b.Group("web", 0, 2, 1)
 	b.Add(781, timeline.Fact{Kind: timeline.Group, What: timeline.Gone, Name: "web", UID: "g-web", Group: "web", Source: timeline.Watch})
-	drawn := draw(history.New(b.Record()), time.Time{}, true)
+	drawn := drawn(b.Record())
 	if i := slices.IndexFunc(drawn.Lanes, func(l lane) bool { return l.Name == "web" }); i < 0 || drawn.Lanes[i].Notes[0] != "until 22:13:01" {
 		t.Errorf("the picture's lanes are %+v", drawn.Lanes)
 	}

@@ -43,8 +43,30 @@ type ReportOptions struct {
 	// Version identifies the facts for a page that a server serves. Such a page asks
 	// its server for newer facts. It is empty for a page that is a file.
 	Version string
+	// Verdict says what became of a pod.
+	Verdict Verdict
 	// Again is what to type to serve such a page again.
 	Again string
+}
+
+// Verdict says in a sentence, without the pod's name, why a pod of a record waited and what became of
+// it. nil says it by what the autoscaler logged.
+type Verdict func(*history.Model, history.PodWhy) string
+
+// of returns the verdicts on the pods of a model, each asked for once.
+func (v Verdict) of(m *history.Model) func(history.PodWhy) string {
+	if v == nil {
+		return history.PodWhy.Verdict
+	}
+	known := map[*history.PodStory]string{}
+	return func(w history.PodWhy) string {
+		text, asked := known[w.Pod]
+		if !asked {
+			text = v(m, w)
+			known[w.Pod] = text
+		}
+		return text
+	}
 }
 
 // HintStep is one step of a hint: commands, each with the words that follow it.
@@ -118,7 +140,8 @@ type page struct {
 	// These say what the tables leave out.
 	PodsLeft, NodesLeft, DecisionsLeft, FactsLeft string
 
-	begin time.Time // zero if the page has the whole record
+	begin   time.Time // zero if the page has the whole record
+	verdict func(history.PodWhy) string
 }
 
 // tile is a number of the summary.
@@ -163,7 +186,8 @@ func newPage(m *history.Model, opts ReportOptions) page {
 	}
 	p.begin = beginOf(m, opts.From)
 	zone, _ := m.To.Local().Zone()
-	p.Drawing = draw(m, opts.From, true)
+	p.verdict = opts.Verdict.of(m)
+	p.Drawing = draw(m, content{verdict: p.verdict, from: opts.From, script: true})
 	start, end := p.Drawing.From, p.Drawing.To
 	p.Period = fmt.Sprintf("%s – %s (%s), times are %s", timeline.Day(start), timeline.Clock(end), timeline.DurationText(end.Sub(start)), zone)
 	if !p.begin.IsZero() {
@@ -291,7 +315,7 @@ func (p *page) pods(m *history.Model) {
 		slices.SortStableFunc(whys, func(a, b history.PodWhy) int { return a.Pod.Began().Compare(b.Pod.Began()) })
 	}
 	for _, w := range whys {
-		row := podRow{Name: timeline.Tidy(w.Pod.Name), Waited: timeline.DurationText(w.Waited), Verdict: w.Verdict(), Parts: partRows(w.Parts)}
+		row := podRow{Name: timeline.Tidy(w.Pod.Name), Waited: timeline.DurationText(w.Waited), Verdict: p.verdict(w), Parts: partRows(w.Parts)}
 		said := slices.Concat(w.Scheduler, w.Autoscaler)
 		slices.SortStableFunc(said, func(a, b history.Statement) int { return a.First.Compare(b.First) })
 		row.Said, row.More = statementRows(said, func(s history.Statement) string {

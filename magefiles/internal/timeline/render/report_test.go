@@ -231,6 +231,11 @@ func TestSVGHasNoScript(t *testing.T) {
 	wellFormed(t, svgOf(t, timelinetest.TwentyMinutes()[:1]))
 }
 
+// drawn returns the drawing of a whole record.
+func drawn(facts []timeline.Fact) *drawing {
+	return draw(history.New(facts), content{verdict: history.PodWhy.Verdict, script: true})
+}
+
 // TestNothingOverlaps: whatever part of a record is drawn, the lanes are one
 // below the other, and bars neither overlap nor leave their lane.
 func TestNothingOverlaps(t *testing.T) {
@@ -238,7 +243,7 @@ func TestNothingOverlaps(t *testing.T) {
 	facts := timelinetest.TwentyMinutes()
 	long := timelinetest.LongRecord(4000)
 	for _, part := range [][]timeline.Fact{facts, facts[:1], facts[:100], facts[50:], facts[300:], long} {
-		d := draw(history.New(part), time.Time{}, true)
+		d := drawn(part)
 		y := axisHeight
 		for _, l := range d.Lanes {
 			if l.Y != y || l.Height <= 0 {
@@ -280,7 +285,7 @@ func TestNothingIsDrawnBeforeTheAxis(t *testing.T) {
 	t.Parallel()
 	m := history.New(timelinetest.TwentyMinutes())
 	from := m.Gaps[len(m.Gaps)-1].To.Add(time.Minute)
-	whole, late := draw(m, time.Time{}, true), draw(m, from, true)
+	whole, late := draw(m, content{verdict: history.PodWhy.Verdict, script: true}), draw(m, content{verdict: history.PodWhy.Verdict, from: from, script: true})
 	if len(late.Bars) == 0 || len(late.Bars) >= len(whole.Bars) || len(late.Marks) == 0 || len(late.Marks) >= len(whole.Marks) {
 		t.Errorf("%d of %d bars and %d of %d signs are drawn", len(late.Bars), len(whole.Bars), len(late.Marks), len(whole.Marks))
 	}
@@ -406,7 +411,7 @@ func TestPageListsWhatIsNotDrawn(t *testing.T) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	d := draw(history.New(timelinetest.LongRecord(20_000)), time.Time{}, true)
+	d := drawn(timelinetest.LongRecord(20_000))
 	if len(d.Marks) > maxMarks || len(d.Bars) > maxNodes+2*maxPods+maxMarks*4 {
 		t.Errorf("%d marks and %d bars", len(d.Marks), len(d.Bars))
 	}
@@ -485,5 +490,34 @@ func TestJSONHasTheFactsAndTheFindings(t *testing.T) {
 	out.Reset()
 	if err := JSON(&out, nil, JSONOptions{}); err != nil || strings.Contains(out.String(), "null") {
 		t.Errorf("of an empty record: %v %s", err, out.String())
+	}
+}
+
+// TestVerdictsOfOthersAreShown: the page, the picture and the JSON say of a pod what the caller says of it,
+// who is asked once for each pod.
+func TestVerdictsOfOthersAreShown(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.TwentyMinutes()
+	asked := map[string]int{}
+	say := func(_ *history.Model, w history.PodWhy) string {
+		asked[w.Pod.Name]++
+		return "waits for the judge of " + w.Pod.Name
+	}
+	page := reportOf(t, facts, ReportOptions{Verdict: say})
+	for pod, n := range asked {
+		if n != 1 {
+			t.Errorf("asked %d times for %s", n, pod)
+		}
+	}
+	var svg, data strings.Builder
+	if err := errors.Join(SVG(&svg, facts, SVGOptions{Verdict: say}), JSON(&data, facts, JSONOptions{Verdict: say})); err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"page": page, "picture": svg.String(), "JSON": data.String()} {
+		for _, w := range history.New(facts).PodWhys() {
+			if !strings.Contains(html.UnescapeString(text), "waits for the judge of "+w.Pod.Name) || w.Pod.Pending() && strings.Contains(html.UnescapeString(text), w.Verdict()) {
+				t.Errorf("the %s does not say of %s what the caller says", what, w.Pod.Name)
+			}
+		}
 	}
 }

@@ -21,6 +21,8 @@ type SVGOptions struct {
 	// From is the time at which the axis begins. If zero, or if nothing was recorded
 	// since, it begins shortly before the record does.
 	From time.Time
+	// Verdict says what became of a pod.
+	Verdict Verdict
 }
 
 // SVG writes the picture of the report alone, 1200 pixels wide, without a script and
@@ -31,7 +33,7 @@ func SVG(w io.Writer, facts []timeline.Fact, opts SVGOptions) error {
 		return fmt.Errorf("read the picture's template: %w", err)
 	}
 	m := history.New(facts)
-	d := draw(m, opts.From, false)
+	d := draw(m, content{verdict: opts.Verdict.of(m), from: opts.From})
 	if len(m.Facts) == 0 {
 		d.lane(axisHeight, 40, "nothing is on record")
 		d.Height, d.Ticks = axisHeight+44, nil
