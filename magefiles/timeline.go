@@ -19,8 +19,11 @@ type Timeline mg.Namespace
 func (Timeline) Watch(ctx context.Context) error { return lab(ctx, "timeline:watch") }
 
 // Report writes the record as a page that needs no network, as a picture and as
-// JSON, and prints their paths. The JSON has the whole record. Example: go tool
-// mage timeline:report -since=15m -out=results/timeline.html
+// JSON, and prints their paths. The JSON has the whole record. Page and picture
+// have lanes for scenarios, the autoscaler, how long its loops take, its API calls,
+// the share of cpu and memory that pods request, waiting pods, and each node group;
+// a lane without facts is left out. Example: go tool mage timeline:report
+// -since=15m -out=results/timeline.html
 func (Timeline) Report(ctx context.Context,
 	out *string, // FILE of the page, which ends in .html; the picture and the JSON are beside it
 	record *string, // FILE that timeline:import wrote, to read instead of the cluster's record
@@ -30,9 +33,10 @@ func (Timeline) Report(ctx context.Context,
 }
 
 // Serve serves the page of timeline:report on this machine until Ctrl-C, and
-// records; the page shows what is recorded meanwhile. It prints the page's address,
-// which only this machine can open. While another command records, it waits;
-// then it records itself. Example: go tool mage timeline:serve -port=0 -since=1h
+// records; the page shows what is recorded meanwhile. It has the lanes of
+// timeline:report, also for how long loops take, API calls and utilisation. It
+// prints the page's address, which only this machine can open. While another
+// command records, it waits; then it records itself. Example: go tool mage timeline:serve -port=0 -since=1h
 func (Timeline) Serve(ctx context.Context,
 	port *int, // PORT of the page, 0 for any free one (default 8480)
 	since *time.Duration, // how far back the page goes, a DURATION such as 15m
@@ -65,8 +69,9 @@ func (Timeline) Explain(ctx context.Context, what string,
 }
 
 // Export writes the record as a trace for Perfetto, and prints its path. The trace
-// has the nodes and pods with their states, the sizes of the node groups, and what
-// the autoscaler said. ui.perfetto.dev and chrome://tracing open it. Example: go
+// has the nodes and pods with their states, the sizes and the utilisation of the
+// node groups, how long the autoscaler's loops take, its API calls, and what it
+// said. ui.perfetto.dev and chrome://tracing open it. Example: go
 // tool mage timeline:export -since=15m -out=results/trace.json
 func (Timeline) Export(ctx context.Context,
 	out *string, // FILE of the trace; by default trace.json beside the record

@@ -146,7 +146,9 @@ const (
 	Event  Source = "event"
 	Log    Source = "log"
 	Status Source = "status"
-	Own    Source = "lab"
+	// Metrics are those that an autoscaler serves.
+	Metrics Source = "metrics"
+	Own     Source = "lab"
 )
 
 // Fact is one line of the record.

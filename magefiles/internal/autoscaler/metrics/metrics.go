@@ -16,11 +16,14 @@ import (
 )
 
 // Names of metrics: those of the autoscaler are in cluster-autoscaler/metrics/metrics.go of its
-// sources, and those of the process come with Prometheus' client for Go.
+// sources, that of requests is in k8s.io/component-base/metrics/prometheus/restclient, and those of
+// the process come with Prometheus' client for Go.
 const (
 	durations = "cluster_autoscaler_function_duration_seconds"
+	requests  = "rest_client_requests_total"
 	resident  = "process_resident_memory_bytes"
 	cpu       = "process_cpu_seconds_total"
+	started   = "process_start_time_seconds"
 )
 
 // Names of functions in Durations (cluster-autoscaler/metrics/metrics.go: Main, LoopWait).
@@ -106,6 +109,19 @@ func Since(earlier, later map[string]Duration) map[string]Duration {
 	}
 	return since
 }
+
+// Requests returns how many requests the process has sent to API servers. It returns false if the
+// process does not count them.
+func (s Sample) Requests() (n int64, counted bool) {
+	family, counted := s[requests]
+	for _, m := range family.GetMetric() {
+		n += int64(m.GetCounter().GetValue())
+	}
+	return n, counted
+}
+
+// Started returns when the process started, in seconds since 1970; 0 if it does not say so.
+func (s Sample) Started() float64 { return s.value(started) }
 
 // Memory returns the resident memory of the process in bytes.
 func (s Sample) Memory() int64 { return int64(s.value(resident)) }

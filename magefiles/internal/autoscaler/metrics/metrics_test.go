@@ -21,6 +21,11 @@ cluster_autoscaler_function_duration_seconds_count{function="scaleUp"} 2
 process_cpu_seconds_total 12.25
 # TYPE process_resident_memory_bytes gauge
 process_resident_memory_bytes 1.048576e+08
+# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1.7e+09
+# TYPE rest_client_requests_total counter
+rest_client_requests_total{code="200",host="10.0.0.1:6443",method="GET"} 40
+rest_client_requests_total{code="409",host="10.0.0.1:6443",method="PUT"} 2
 `
 
 func TestRead(t *testing.T) {
@@ -43,6 +48,12 @@ func TestRead(t *testing.T) {
 	}
 	if s.CPU() != 12.25 || s.Memory() != 100<<20 {
 		t.Errorf("the process has %v seconds and %d bytes", s.CPU(), s.Memory())
+	}
+	if n, counted := s.Requests(); n != 42 || !counted || s.Started() != 1.7e9 {
+		t.Errorf("the process has sent %d requests (%t) since %v", n, counted, s.Started())
+	}
+	if n, counted := (Sample{}).Requests(); n != 0 || counted {
+		t.Errorf("a process that counts no requests has %d", n)
 	}
 	later := map[string]Duration{MainLoop: {6, 9.5}, "scaleUp": {2, 1}}
 	since := Since(want, later)

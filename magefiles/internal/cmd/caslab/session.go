@@ -68,7 +68,7 @@ func sessionOf(l *lab.Lab, command string) *session {
 	}
 	s.timelines = &timelines.Timelines{Lab: l, Open: open}
 	s.autoscalers = &autoscalers.Autoscalers{Lab: l, Open: open, Recorder: s.timelines, Nodes: s.environment}
-	s.timelines.Autoscaler, s.timelines.TakeSnapshot = s.autoscalers.Release, s.autoscalers.Snapshot
+	s.timelines.Autoscaler, s.timelines.TakeSnapshot, s.timelines.Metrics = s.autoscalers.Release, s.autoscalers.Snapshot, s.autoscalers.Metrics
 	s.hollows = &hollows.Hollows{Lab: l, Open: open, Nodes: s.environment}
 	prepare := s.hollows.PrepareOnce()
 	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact, Prepare: prepare}

@@ -16,7 +16,7 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:report",
 		summary: "Writes the record as a page that needs no network, as a picture and as JSON, and prints their paths.",
-		details: "The JSON has the whole record.",
+		details: "The JSON has the whole record. Page and picture have lanes for scenarios, the autoscaler, how long its loops take, its API calls, the share of cpu and memory that pods request, waiting pods, and each node group; a lane without facts is left out.",
 		example: "go tool mage timeline:report -since=15m -out=results/timeline.html",
 	}, func(fs *flag.FlagSet, o *timelines.ReportOptions) {
 		fs.StringVar(&o.Out, "out", "", "`FILE` of the page, which ends in .html; the picture and the JSON are beside it")
@@ -39,7 +39,7 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:export",
 		summary: "Writes the record as a trace for Perfetto, and prints its path.",
-		details: "The trace has the nodes and pods with their states, the sizes of the node groups, and what the autoscaler said. ui.perfetto.dev and chrome://tracing open it.",
+		details: "The trace has the nodes and pods with their states, the sizes and the utilisation of the node groups, how long the autoscaler's loops take, its API calls, and what it said. ui.perfetto.dev and chrome://tracing open it.",
 		example: "go tool mage timeline:export -since=15m -out=results/trace.json",
 	}, func(fs *flag.FlagSet, o *timelines.ExportOptions) {
 		fs.StringVar(&o.Out, "out", "", "`FILE` of the trace; by default trace.json beside the record")
@@ -62,7 +62,7 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:serve",
 		summary: "Serves the page of timeline:report on this machine until Ctrl-C, and records; the page shows what is recorded meanwhile.",
-		details: "It prints the page's address, which only this machine can open. While another command records, it waits; then it records itself.",
+		details: "It has the lanes of timeline:report, also for how long loops take, API calls and utilisation. It prints the page's address, which only this machine can open. While another command records, it waits; then it records itself.",
 		example: "go tool mage timeline:serve -port=0 -since=1h",
 	}, func(fs *flag.FlagSet, o *timelines.ServeOptions) {
 		fs.IntVar(&o.Port, "port", timelines.ServePort, "`PORT` of the page, 0 for any free one")

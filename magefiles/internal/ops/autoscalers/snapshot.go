@@ -1,6 +1,7 @@
 package autoscalers
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
@@ -54,26 +56,9 @@ func (a *Autoscalers) Snapshot(ctx context.Context, c *target.Cluster, progress 
 	if d != nil {
 		return snapshotFromPod(ctx, c, client, d, progress)
 	}
-	who, err := a.State.Holder(autoscalerLock(c))
+	address, err := a.address(ctx, c)
 	if err != nil {
 		return nil, err
-	}
-	if who == "" {
-		held, err := c.Reserved(ctx, reservation)
-		if err != nil {
-			return nil, err
-		}
-		if held != nil {
-			return nil, fmt.Errorf("the autoscaler of the cluster %q runs elsewhere, %s; take the snapshot there", c.Name, held.Holder)
-		}
-		return nil, fmt.Errorf("the lab knows of no running autoscaler; type: %s", a.Config.Command("autoscaler:run"))
-	}
-	var address string
-	if _, err := state.ReadJSON(a.addressFile(c), &address); err != nil {
-		return nil, fmt.Errorf("read the autoscaler's address: %w", err)
-	}
-	if address == "" {
-		return nil, fmt.Errorf("the address of the autoscaler on this machine is not recorded; start it again: %s", a.Config.Command("autoscaler:run"))
 	}
 	progress("the next loop of the autoscaler at " + address)
 	status, body, err := get(ctx, "http://"+address+snapshotPath)
@@ -87,6 +72,56 @@ func (a *Autoscalers) Snapshot(ctx context.Context, c *target.Cluster, progress 
 		return nil, err
 	}
 	return nil, fmt.Errorf("the autoscaler at %s answered with the status %d instead of a snapshot: %.200s", address, status, body)
+}
+
+// address returns the host:port at which the autoscaler that runs on this machine serves.
+func (a *Autoscalers) address(ctx context.Context, c *target.Cluster) (string, error) {
+	who, err := a.State.Holder(autoscalerLock(c))
+	if err != nil {
+		return "", err
+	}
+	if who == "" {
+		held, err := c.Reserved(ctx, reservation)
+		if err != nil {
+			return "", err
+		}
+		if held != nil {
+			return "", fmt.Errorf("the autoscaler of the cluster %q runs elsewhere, %s; ask for it there", c.Name, held.Holder)
+		}
+		return "", fmt.Errorf("the lab knows of no running autoscaler; type: %s", a.Config.Command("autoscaler:run"))
+	}
+	var address string
+	if _, err := state.ReadJSON(a.addressFile(c), &address); err != nil {
+		return "", fmt.Errorf("read the autoscaler's address: %w", err)
+	}
+	if address == "" {
+		return "", fmt.Errorf("the address of the autoscaler on this machine is not recorded; start it again: %s", a.Config.Command("autoscaler:run"))
+	}
+	return address, nil
+}
+
+// Metrics reads the metrics of the autoscaler of the cluster.
+func (a *Autoscalers) Metrics(ctx context.Context, c *target.Cluster) (metrics.Sample, error) {
+	d, client, err := deployedIn(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		address, err := a.address(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return metrics.Read(ctx, address)
+	}
+	pod, port, err := servingPod(ctx, c, client, d)
+	if err != nil {
+		return nil, err
+	}
+	body, err := client.FromPod(ctx, pod.GetNamespace(), pod.GetName(), port, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	return metrics.Parse(bytes.NewReader(body))
 }
 
 func get(ctx context.Context, url string) (status int, body []byte, err error) {
@@ -103,36 +138,45 @@ func get(ctx context.Context, url string) (status int, body []byte, err error) {
 	return answer.StatusCode, body, err
 }
 
-// snapshotFromPod asks the pod of an autoscaler's deployment that leads. The others wait for
-// its lease, and have no loop in which they would answer.
-func snapshotFromPod(ctx context.Context, c *target.Cluster, client *kube.Client, deployment *unstructured.Unstructured, progress func(string)) ([]byte, error) {
+// servingPod returns the pod of an autoscaler's deployment that leads, and the port of its metrics.
+// The other pods wait for its lease, and have no loop in which they would answer.
+func servingPod(ctx context.Context, c *target.Cluster, client *kube.Client, deployment *unstructured.Unstructured) (pod *unstructured.Unstructured, port string, err error) {
 	pods, err := client.List(ctx, kube.Pods, deployment.GetNamespace())
 	if err != nil {
-		return nil, fmt.Errorf("look for the autoscaler's pod: %w", err)
+		return nil, "", fmt.Errorf("look for the autoscaler's pod: %w", err)
 	}
 	d, err := kube.Deployment(deployment)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
-		return nil, fmt.Errorf("read the selector of the deployment %s: %w", fullName(deployment), err)
+		return nil, "", fmt.Errorf("read the selector of the deployment %s: %w", fullName(deployment), err)
 	}
 	pods = slices.DeleteFunc(pods, func(p unstructured.Unstructured) bool {
 		return !selector.Matches(labels.Set(p.GetLabels())) || p.GetDeletionTimestamp() != nil || kube.Field(&p, "status", "phase") != string(corev1.PodRunning)
 	})
 	if len(pods) == 0 {
-		return nil, fmt.Errorf("no pod of the autoscaler's deployment %s runs", fullName(deployment))
+		return nil, "", fmt.Errorf("no pod of the autoscaler's deployment %s runs", fullName(deployment))
 	}
 	flags := flagsIn(d.Spec.Template.Spec.Containers, d.Name)
-	pod := &pods[0]
+	pod = &pods[0]
 	if len(pods) > 1 {
 		if pod, err = leader(ctx, c, pods, flags); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
+	return pod, portOf(flags), nil
+}
+
+// snapshotFromPod asks the pod of an autoscaler's deployment that leads.
+func snapshotFromPod(ctx context.Context, c *target.Cluster, client *kube.Client, deployment *unstructured.Unstructured, progress func(string)) ([]byte, error) {
+	pod, port, err := servingPod(ctx, c, client, deployment)
+	if err != nil {
+		return nil, err
+	}
 	progress("the next loop of the pod " + pod.GetName())
-	body, err := client.FromPod(ctx, pod.GetNamespace(), pod.GetName(), portOf(flags), snapshotPath)
+	body, err := client.FromPod(ctx, pod.GetNamespace(), pod.GetName(), port, snapshotPath)
 	status := apierrors.APIStatus(nil)
 	if errors.As(err, &status) {
 		if refused := refusal(int(status.Status().Code), body); refused != nil {

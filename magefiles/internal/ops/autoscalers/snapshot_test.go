@@ -164,3 +164,52 @@ func TestSnapshotEndsWithItsContext(t *testing.T) {
 		t.Errorf("Snapshot() = %v", err)
 	}
 }
+
+// TestMetrics: the process on this machine is asked at its address, and a pod through the API server.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	const text = "# TYPE rest_client_requests_total counter\nrest_client_requests_total{code=\"200\"} 12\n"
+	c, server := targettest.New(t)
+	a := &Autoscalers{Lab: labtest.New(t, nil).Lab, Open: targettest.Open(c)}
+	if _, err := a.Metrics(t.Context(), c); err == nil || !strings.Contains(err.Error(), "no running autoscaler") {
+		t.Errorf("without an autoscaler: %v", err)
+	}
+	lock, err := a.State.Lock(autoscalerLock(c), "autoscaler:run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, text)
+	})
+	process := httptest.NewServer(serve)
+	t.Cleanup(process.Close)
+	if err := a.recordAddress(c, []autoscaler.Flag{{Name: "address", Value: process.Listener.Addr().String()}}); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(who string) {
+		t.Helper()
+		sample, err := a.Metrics(t.Context(), c)
+		if err != nil {
+			t.Fatalf("%s: %v", who, err)
+		}
+		if n, counted := sample.Requests(); n != 12 || !counted {
+			t.Errorf("%s has sent %d requests, %t", who, n, counted)
+		}
+	}
+	ask("the process")
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	server.PutYAML(`
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: cluster-autoscaler, namespace: system}, spec: {replicas: 1, selector: {matchLabels: {app: as}},
+  template: {spec: {containers: [{name: as, image: "example.com/cluster-autoscaler:1", args: [--address=:9090]}]}}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: as-1, namespace: system, labels: {app: as}}, status: {phase: Running}}
+`)
+	server.Answers("system", "as-1", "9090", serve)
+	ask("the pod")
+}

@@ -41,7 +41,7 @@ func (t *Timelines) Serve(ctx context.Context, o ServeOptions) error {
 		return err
 	}
 	trouble := &trouble{now: t.Now}
-	recording := options(t.Lab, c)
+	recording := t.lasting(c)
 	recording.OnError = func(err error) {
 		t.reportError(c, err)
 		trouble.report(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/redact"
@@ -40,6 +41,8 @@ type Timelines struct {
 	// TakeSnapshot returns the debugging snapshot of the cluster's autoscaler, which the
 	// autoscaler makes in its next loop.
 	TakeSnapshot func(ctx context.Context, c *target.Cluster, progress func(string)) ([]byte, error)
+	// Metrics reads the metrics of the cluster's autoscaler. Without it, none are recorded.
+	Metrics func(ctx context.Context, c *target.Cluster) (metrics.Sample, error)
 }
 
 func recordFile(dir string) string { return filepath.Join(dir, "record.jsonl") }
@@ -61,9 +64,19 @@ func (t *Timelines) File(c *target.Cluster) string { return recordFile(t.Timelin
 // Record records what happens to a cluster until stop is called. While another
 // command records, it waits to take over from it.
 func (t *Timelines) Record(ctx context.Context, c *target.Cluster) (stop func()) {
-	o := options(t.Lab, c)
+	o := t.lasting(c)
 	o.OnError = func(err error) { t.reportError(c, err) }
 	return record(ctx, o, t.reportEnd)
+}
+
+// lasting returns what to record of a cluster for longer than it takes to catch up: also the metrics
+// of its autoscaler.
+func (t *Timelines) lasting(c *target.Cluster) recorder.Options {
+	o := options(t.Lab, c)
+	if t.Metrics != nil {
+		o.Metrics = func(ctx context.Context) (metrics.Sample, error) { return t.Metrics(ctx, c) }
+	}
+	return o
 }
 
 // reportError says that a recorder failed and goes on. An environment that refuses
@@ -261,6 +274,7 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 	if err != nil {
 		t.Log.Printf("! the report does not name the versions: %v", err)
 	}
+	verdict := t.verdicts(ctx, foundRecord.cluster, facts)
 	for _, f := range []struct {
 		path  string
 		write func(io.Writer) error
@@ -274,12 +288,21 @@ func (t *Timelines) Report(ctx context.Context, o ReportOptions) (err error) {
 		}},
 	} {
 		if err := state.Write(f.path, 0o644, f.write); err != nil {
-	verdict := t.verdicts(ctx, foundRecord.cluster, facts)
 			return err
 		}
 		fmt.Fprintln(t.Out, f.path)
 	}
 	return nil
+}
+
+// verdicts returns what a report says of pods, the same as Explain without the scheduler's filters,
+// which take too long for each of a thousand pods. c is nil for a record without its cluster.
+func (t *Timelines) verdicts(ctx context.Context, c *target.Cluster, facts []timeline.Fact) render.Verdict {
+	var o explain.Options
+	if c != nil {
+		o.Now = t.Now()
+	}
+	return explain.Verdicts(ctx, facts, o)
 }
 
 // checkSince refuses a negative duration.
@@ -295,16 +318,6 @@ func checkSince(since time.Duration) error {
 func (t *Timelines) title(file string) string {
 	if file != "" {
 		return "What happened by " + file
-// verdicts returns what a report says of pods, the same as Explain without the scheduler's filters,
-// which take too long for each of a thousand pods. c is nil for a record without its cluster.
-func (t *Timelines) verdicts(ctx context.Context, c *target.Cluster, facts []timeline.Fact) render.Verdict {
-	var o explain.Options
-	if c != nil {
-		o.Now = t.Now()
-	}
-	return explain.Verdicts(ctx, facts, o)
-}
-
 	}
 	return "What happened to " + t.Config.ClusterName
 }

@@ -67,6 +67,9 @@ func (r *recorder) run(ctx context.Context) {
 		r.all.Go(func() { r.hostLog().Follow(ctx, r.report) })
 	}
 	r.all.Go(func() {
+	if r.Metrics != nil {
+		r.all.Go(func() { r.followMetrics(ctx) })
+	}
 		if err := timeline.TailNew(ctx, r.File, r.labFact); err != nil {
 			r.report(err)
 		}

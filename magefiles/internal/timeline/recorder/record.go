@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/timeline"
@@ -37,6 +38,8 @@ type Options struct {
 	// there is none. A new process begins a new file, and the one before is then
 	// LogFile.previous.
 	LogFile string
+	// Metrics, if set, reads the metrics of the autoscaler. An error means that there are none now.
+	Metrics func(context.Context) (metrics.Sample, error)
 	// OnError, if set, is called with errors after which the recorder goes on.
 	OnError func(error)
 	// OnSynced, if set, is called once, when all objects were seen and the logs of

@@ -33,6 +33,22 @@ func (b *fixture) shapes() []string {
 	return all
 }
 
+// unnamedShapes returns the shapes of facts of a kind that name no object, as shapes does.
+func (b *fixture) unnamedShapes(kind timeline.Kind) []string {
+	b.t.Helper()
+	facts, err := timeline.ReadUnsorted(b.File)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var all []string
+	for _, f := range facts {
+		if f.What == timeline.Shaped && f.Name == "" && f.Kind == kind {
+			all = append(all, string(kind)+" "+string(f.Shape))
+		}
+	}
+	return all
+}
+
 // TestShapesAreRecordedWhenTheyChange: a shape is recorded once, again when it changes, and
 // a pod that only has a shape gets one without content when it is gone.
 func TestShapesAreRecordedWhenTheyChange(t *testing.T) {

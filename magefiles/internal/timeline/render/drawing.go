@@ -12,6 +12,7 @@ import (
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/levels"
 )
 
 // Sizes of the picture, in pixels.
@@ -150,6 +151,8 @@ func isBefore(t, begin time.Time) bool { return !t.IsZero() && t.Before(begin) }
 
 // content is what is drawn of a model.
 type content struct {
+	// numbers are those of the model's facts.
+	numbers levels.Levels
 	// verdict says what became of a pod.
 	verdict func(history.PodWhy) string
 	// from, if set, is where the axis begins.
@@ -189,6 +192,7 @@ func draw(m *history.Model, c content) *drawing {
 	y := axisHeight
 	y = d.scenarios(y)
 	y = d.autoscaler(y)
+	y = d.charts(c.numbers, y)
 	y = d.waiting(y)
 	short, shortPods := d.tooShort()
 	for _, g := range m.Groups {

@@ -117,9 +117,7 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 		}
 	}
 	bottom := top + chartHeight
-	y := func(n int) int {
-		return bottom - int(math.Round(float64(min(n, highest))/float64(highest)*(chartHeight-4)))
-	}
+	y := heights(highest, bottom)
 	l.Chart, l.Top, l.Bottom, l.TopY, l.BottomY, l.ChartLine = true, fmt.Sprint(highest), "0", y(highest), bottom, bottom
 	end := d.m.To
 	if !g.Gone.IsZero() {
@@ -166,6 +164,14 @@ func (d *drawing) sizes(g *history.GroupStory, l *lane, top int) {
 			Title: fmt.Sprintf("%s\n%s – %s (%s)\nwants %s, ready %s", g.Title(), timeline.Clock(at), timeline.Clock(until), timeline.DurationText(until.Sub(at)),
 				timeline.NumberOr(history.LevelAt(g.Wanted, just), "?"), timeline.NumberOr(history.LevelAt(g.Ready, just), "?")),
 		})
+	}
+}
+
+// heights returns the function from a number to its y in a chart with that bottom and the highest
+// number at the top.
+func heights(highest, bottom int) func(n int) int {
+	return func(n int) int {
+		return bottom - int(math.Round(float64(min(n, highest))/float64(highest)*(chartHeight-4)))
 	}
 }
 

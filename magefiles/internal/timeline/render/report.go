@@ -14,6 +14,7 @@ import (
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/levels"
 )
 
 //go:embed report.html.tmpl
@@ -117,7 +118,7 @@ func Report(w io.Writer, facts []timeline.Fact, opts ReportOptions) error {
 	if opts.Now.IsZero() {
 		opts.Now = time.Now()
 	}
-	if err := t.ExecuteTemplate(w, "page", newPage(history.New(facts), opts)); err != nil {
+	if err := t.ExecuteTemplate(w, "page", newPage(history.New(facts), levels.Of(facts), opts)); err != nil {
 		return fmt.Errorf("write the timeline's page: %w", err)
 	}
 	return nil
@@ -175,7 +176,7 @@ type decisionRow struct{ When, Mark, Class, What, Text, For string }
 
 type factRow struct{ Time, Mark, Class, Kind, What, Name, Text string }
 
-func newPage(m *history.Model, opts ReportOptions) page {
+func newPage(m *history.Model, numbers levels.Levels, opts ReportOptions) page {
 	p := page{
 		Title: cmp.Or(timeline.Tidy(opts.Title), "Timeline"), Subtitle: timeline.Tidy(opts.Subtitle), Made: timeline.Day(opts.Now),
 		Style: template.CSS(pageStyle), Script: template.JS(script(opts.Version != "")), Policy: Policy(opts.Version != ""), Version: opts.Version, Again: opts.Again,
@@ -187,7 +188,7 @@ func newPage(m *history.Model, opts ReportOptions) page {
 	p.begin = beginOf(m, opts.From)
 	zone, _ := m.To.Local().Zone()
 	p.verdict = opts.Verdict.of(m)
-	p.Drawing = draw(m, content{verdict: p.verdict, from: opts.From, script: true})
+	p.Drawing = draw(m, content{numbers: numbers, verdict: p.verdict, from: opts.From, script: true})
 	start, end := p.Drawing.From, p.Drawing.To
 	p.Period = fmt.Sprintf("%s – %s (%s), times are %s", timeline.Day(start), timeline.Clock(end), timeline.DurationText(end.Sub(start)), zone)
 	if !p.begin.IsZero() {
@@ -207,6 +208,7 @@ func newPage(m *history.Model, opts ReportOptions) page {
 	p.Legend = append(p.Legend,
 		legend{Fill: "#4f86d9", Mark: "━", Text: "wanted"}, legend{Fill: "#2f8f5b", Mark: "▅", Text: "ready"},
 		legend{Fill: "#c0564c", Mark: "╌", Text: "max"}, legend{Fill: "#8a8f98", Mark: "┈", Text: "min"},
+		legend{Fill: firstColor, Mark: "▅", Text: "median of the loops, API calls, cpu requested"}, legend{Fill: secondColor, Mark: "━", Text: "longest loop, memory requested"},
 		legend{Fill: "#2f8f5b", Mark: "▲", Text: "scale-up"}, legend{Fill: "#2a93a8", Mark: "▼", Text: "scale-down"},
 		legend{Fill: "#d98032", Mark: "●", Text: "refusal, for as long as it held"}, legend{Fill: "#d9483b", Mark: "◆", Text: "problem"},
 		legend{Fill: "#4f86d9", Mark: "●", Text: "health"}, legend{Fill: "#d9483b", Mark: "⚑", Text: "restart"},

@@ -17,6 +17,7 @@ import (
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/levels"
 	"caslab/magefiles/internal/timeline/timelinetest"
 )
 
@@ -122,8 +123,8 @@ func TestPageExplains(t *testing.T) {
 func TestPageOfTheLastMinutes(t *testing.T) {
 	t.Parallel()
 	m := history.New(timelinetest.TwentyMinutes())
-	whole := newPage(m, ReportOptions{})
-	late := newPage(m, ReportOptions{From: m.To.Add(-5 * time.Minute)})
+	whole := newPage(m, levels.Levels{}, ReportOptions{})
+	late := newPage(m, levels.Levels{}, ReportOptions{From: m.To.Add(-5 * time.Minute)})
 	for what, n := range map[string][2]int{
 		"pods": {len(whole.Pods), len(late.Pods)}, "nodes": {len(whole.Nodes), len(late.Nodes)},
 		"decisions": {len(whole.Decisions), len(late.Decisions)}, "facts": {len(whole.Facts), len(late.Facts)},
@@ -157,7 +158,7 @@ func TestPageOfTheLastMinutes(t *testing.T) {
 	// If nothing was recorded since From, or nothing before it, the page shows
 	// the whole record.
 	for _, from := range []time.Time{m.To.Add(time.Hour), m.From.Add(-time.Hour)} {
-		if all := newPage(m, ReportOptions{From: from}); len(all.Facts) != len(whole.Facts) || all.Period != whole.Period {
+		if all := newPage(m, levels.Levels{}, ReportOptions{From: from}); len(all.Facts) != len(whole.Facts) || all.Period != whole.Period {
 			t.Errorf("from %s on there are %d facts, %s; want all", from, len(all.Facts), all.Period)
 		}
 	}
@@ -233,7 +234,7 @@ func TestSVGHasNoScript(t *testing.T) {
 
 // drawn returns the drawing of a whole record.
 func drawn(facts []timeline.Fact) *drawing {
-	return draw(history.New(facts), content{verdict: history.PodWhy.Verdict, script: true})
+	return draw(history.New(facts), content{numbers: levels.Of(facts), verdict: history.PodWhy.Verdict, script: true})
 }
 
 // TestNothingOverlaps: whatever part of a record is drawn, the lanes are one
@@ -242,7 +243,7 @@ func TestNothingOverlaps(t *testing.T) {
 	t.Parallel()
 	facts := timelinetest.TwentyMinutes()
 	long := timelinetest.LongRecord(4000)
-	for _, part := range [][]timeline.Fact{facts, facts[:1], facts[:100], facts[50:], facts[300:], long} {
+	for _, part := range [][]timeline.Fact{facts, facts[:1], facts[:100], facts[50:], facts[300:], long, timelinetest.Measured()} {
 		d := drawn(part)
 		y := axisHeight
 		for _, l := range d.Lanes {

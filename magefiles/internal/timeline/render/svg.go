@@ -11,6 +11,7 @@ import (
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/levels"
 )
 
 //go:embed drawing.svg.tmpl
@@ -33,7 +34,7 @@ func SVG(w io.Writer, facts []timeline.Fact, opts SVGOptions) error {
 		return fmt.Errorf("read the picture's template: %w", err)
 	}
 	m := history.New(facts)
-	d := draw(m, content{verdict: opts.Verdict.of(m), from: opts.From})
+	d := draw(m, content{numbers: levels.Of(facts), verdict: opts.Verdict.of(m), from: opts.From})
 	if len(m.Facts) == 0 {
 		d.lane(axisHeight, 40, "nothing is on record")
 		d.Height, d.Ticks = axisHeight+44, nil

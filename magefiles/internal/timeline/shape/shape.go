@@ -251,6 +251,15 @@ type Autoscaler struct {
 	Tree     string    `json:"tree,omitempty"`
 	CoolDown *CoolDown `json:"coolDown,omitempty"`
 	Loops    *Loops    `json:"loops,omitempty"`
+	// Requests is from its metrics, not from its log.
+	Requests *Requests `json:"requests,omitempty"`
+}
+
+// Requests are the N requests that a process sent to API servers in a period.
+type Requests struct {
+	N    int64     `json:"n"`
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 }
 
 // CoolDown has the times from which the autoscaler counts the delays before it removes nodes

@@ -14,6 +14,7 @@ import (
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/levels"
 )
 
 // Options of Write.
@@ -64,16 +65,22 @@ const (
 
 // Write writes the record as trace events: a process for the lab, for the autoscaler, for
 // each node group and for all pods. Each node and each pod is an asynchronous event that
-// contains its states, the sizes of a group are counters, and what the autoscaler says are
+// contains its states. The sizes of a group, what its pods request and its nodes offer, the
+// durations of the autoscaler's loops and its requests are counters. What the autoscaler says are
 // instants. An event that was still going on when the record ended gets that end, and the
 // argument open.
 func Write(w io.Writer, facts []timeline.Fact, opts Options) error {
 	m := history.New(facts)
 	t := &tracer{from: cmp.Or(opts.From, m.RecordedSince, m.From), events: []event{}}
+	numbers := levels.Of(facts)
 	t.lab(m)
 	t.autoscaler(m)
+	t.loops(numbers)
 	for _, g := range m.Groups {
 		t.group(g)
+		if i := slices.IndexFunc(numbers.Groups, func(n levels.Group) bool { return n.Name == g.Name }); i >= 0 {
+			t.uses(numbers.Groups[i].Uses)
+		}
 	}
 	t.pods(m.Pods)
 	f := file{Events: t.events, Unit: "ms"}
@@ -222,8 +229,8 @@ func (t *tracer) autoscaler(m *history.Model) {
 // group adds the process of a node group: its sizes and its nodes.
 func (t *tracer) group(g *history.GroupStory) {
 	t.begin("group " + g.Title())
-	t.counter("wanted", g.Wanted, g.Gone)
-	t.counter("ready", g.Ready, g.Gone)
+	t.replicas("wanted", g.Wanted, g.Gone)
+	t.replicas("ready", g.Ready, g.Gone)
 	for _, pause := range g.Pauses {
 		t.object("pause", "paused", []history.Span{pause}, arguments())
 	}
@@ -232,20 +239,64 @@ func (t *tracer) group(g *history.GroupStory) {
 	}
 }
 
-// counter adds a number of replicas, which is 0 when the group is gone.
-func (t *tracer) counter(which string, levels []history.Level, gone time.Time) {
-	levels = slices.Clone(levels)
-	if n := len(levels); n > 0 && gone.After(levels[n-1].At) {
-		levels = append(levels, history.Level{At: gone})
+// replicas adds a number of replicas, which is 0 when the group is gone.
+func (t *tracer) replicas(which string, sizes []history.Level, gone time.Time) {
+	sizes = slices.Clone(sizes)
+	if n := len(sizes); n > 0 && gone.After(sizes[n-1].At) {
+		sizes = append(sizes, history.Level{At: gone})
 	}
-	for i, l := range levels {
-		if i+1 < len(levels) && !levels[i+1].At.After(t.from) {
+	t.counter("replicas", which, sizes, 1)
+}
+
+// counter adds a number that holds until the next one, in units of that many levels.
+func (t *tracer) counter(name, which string, numbers []history.Level, unit float64) {
+	for i, l := range numbers {
+		if i+1 < len(numbers) && !numbers[i+1].At.After(t.from) {
 			continue // it changed before the trace begins
 		}
 		if l.At.Before(t.from) {
 			l.At = t.from
 		}
-		t.add(event{Name: "replicas", Phase: phaseCounter, Args: map[string]any{which: l.N}}, l.At)
+		t.add(event{Name: name, Phase: phaseCounter, Args: map[string]any{which: float64(l.N) / unit}}, l.At)
+	}
+}
+
+// loops adds to the process of the autoscaler how long its loops took and how many requests it sent.
+func (t *tracer) loops(l levels.Levels) {
+	t.series("loop duration", "median, seconds", l.LoopMedian)
+	t.series("loop duration", "longest, seconds", l.LoopLongest)
+	t.series("API calls", "requests per second", l.Requests)
+}
+
+// series adds thousandths, which are 0 while nothing is known.
+func (t *tracer) series(name, which string, s levels.Series) {
+	var all []history.Level
+	for _, stretch := range s {
+		all = append(append(all, stretch.Levels...), history.Level{At: stretch.End})
+	}
+	t.counter(name, which, all, 1000)
+}
+
+// uses adds to the process of a group what pods request of its nodes, and what is allocatable.
+func (t *tracer) uses(uses []levels.Use) {
+	const mebi = 1 << 20
+	for _, c := range []struct {
+		name string
+		of   func(levels.Use) levels.Share
+		each int64 // of one level
+		unit float64
+	}{
+		{"cpu, cores", func(u levels.Use) levels.Share { return u.CPU }, 1, 1000},
+		{"memory, MiB", func(u levels.Use) levels.Share { return u.Memory }, mebi, 1},
+	} {
+		var requested, allocatable []history.Level
+		for _, u := range uses {
+			share := c.of(u)
+			requested = append(requested, history.Level{At: u.At, N: int(share.Requested / c.each)})
+			allocatable = append(allocatable, history.Level{At: u.At, N: int(share.Allocatable / c.each)})
+		}
+		t.counter(c.name, "requested", requested, c.unit)
+		t.counter(c.name, "allocatable", allocatable, c.unit)
 	}
 }
 

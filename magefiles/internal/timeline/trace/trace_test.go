@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -104,7 +105,7 @@ func check(t *testing.T, f file) {
 func TestTraceIsAsTheFormatWantsIt(t *testing.T) {
 	t.Parallel()
 	for name, facts := range map[string][]timeline.Fact{
-		"a run": timelinetest.TwentyMinutes(), "a long record": timelinetest.LongRecord(100), "nothing": nil,
+		"a run": timelinetest.TwentyMinutes(), "a long record": timelinetest.LongRecord(100), "numbers": timelinetest.Measured(), "nothing": nil,
 	} {
 		for _, from := range []float64{0, 300, 900} {
 			o := Options{Title: name}
@@ -170,5 +171,38 @@ func TestEventsOfATrace(t *testing.T) {
 	}
 	if got := describe(f, b.Start); !slices.Equal(got, want) {
 		t.Errorf("the trace has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestNumbersAreCounters: loops, requests and the use of nodes are counters, which are 0 while no
+// autoscaler runs. A record without them has only the counter of replicas.
+func TestNumbersAreCounters(t *testing.T) {
+	t.Parallel()
+	b := timelinetest.New()
+	at := map[string][]string{}
+	for _, e := range written(t, timelinetest.Measured(), Options{}).Events {
+		if e.Phase == phaseCounter && e.Name != "replicas" {
+			for which, n := range e.Args {
+				key := e.Name + ": " + which
+				at[key] = append(at[key], fmt.Sprintf("%d:%v", (e.Microseconds-b.Start.UnixMicro())/1e6, n))
+			}
+		}
+	}
+	want := map[string][]string{
+		"loop duration: median, seconds":  {"2:0.2", "62:0.2", "122:0.2", "182:0", "301:0.1", "361:0"},
+		"loop duration: longest, seconds": {"2:1", "62:3", "122:1", "182:0", "301:0.1", "361:0"},
+		"API calls: requests per second":  {"2:1.5", "62:1.5", "122:1.5", "182:0"},
+		"cpu, cores: requested":           {"0:0", "40:2", "500:0"},
+		"cpu, cores: allocatable":         {"0:4", "40:4", "500:4"},
+		"memory, MiB: requested":          {"0:0", "40:2048", "500:0"},
+		"memory, MiB: allocatable":        {"0:8192", "40:8192", "500:8192"},
+	}
+	if !maps.EqualFunc(at, want, slices.Equal[[]string]) {
+		t.Errorf("the counters are %v, want %v", at, want)
+	}
+	for _, e := range written(t, timelinetest.TwentyMinutes(), Options{}).Events {
+		if e.Phase == phaseCounter && e.Name != "replicas" {
+			t.Fatalf("an old record has the counter %s", e.Name)
+		}
 	}
 }

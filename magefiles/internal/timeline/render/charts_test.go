@@ -1,0 +1,105 @@
+package render
+
+import (
+	"fmt"
+	"html"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
+	"caslab/magefiles/internal/timeline/levels"
+	"caslab/magefiles/internal/timeline/timelinetest"
+)
+
+// TestNumbersHaveLanes: the loops of the autoscaler, its requests and the use of the groups' nodes
+// each have a lane with curves. A record without these facts has none of the lanes.
+func TestNumbersHaveLanes(t *testing.T) {
+	t.Parallel()
+	lanes := func(facts []timeline.Fact) (names []string) {
+		for _, l := range drawn(facts).Lanes {
+			names = append(names, l.Name)
+		}
+		return names
+	}
+	facts := timelinetest.Measured()
+	want := []string{"autoscaler", "loop duration", "API calls", "utilisation"}
+	if got := lanes(facts); !slices.Equal(got[:len(want)], want) {
+		t.Errorf("the lanes are %q, want %q first", got, want)
+	}
+	if got := lanes(timelinetest.TwentyMinutes()); slices.ContainsFunc(want[1:], func(name string) bool { return slices.Contains(got, name) }) {
+		t.Errorf("an old record has the lanes %q", got)
+	}
+	page := html.UnescapeString(reportOf(t, facts, ReportOptions{}))
+	for _, words := range []string{
+		"the autoscaler's loops: median 200ms, longest 3.0s", "1.5 requests per second to API servers",
+		"nodes of all groups: cpu 50%, memory 25% (2.0 of 4.0 cores, 2.0 of 8.0 GiB)\nweb: cpu 50%, memory 25%",
+		"longest loop, memory requested",
+	} {
+		if !strings.Contains(page, words) {
+			t.Errorf("the page does not say %q", words)
+		}
+	}
+	wellFormed(t, svgOf(t, facts))
+	curves := map[string]int{}
+	for _, c := range drawn(facts).Lines {
+		curves[c.Class]++
+	}
+	// The autoscaler was restarted, so that there are two stretches of loops.
+	if curves["first"] != 4 || curves["second"] != 3 {
+		t.Errorf("there are %d areas and %d lines, want 4 and 3", curves["first"], curves["second"])
+	}
+}
+
+// TestChartsOfADayStaySmall: a chart has as many changes and tooltips as a screen can show, and does
+// not lose the highest number.
+func TestChartsOfADayStaySmall(t *testing.T) {
+	t.Parallel()
+	from := timelinetest.New().Start
+	facts := []timeline.Fact{
+		{Time: from, Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own},
+		{Time: from.Add(24 * time.Hour), Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p", Source: timeline.Watch},
+	}
+	many := levels.Series{{End: from.Add(24 * time.Hour)}}
+	for i := range 40000 {
+		many[0].Levels = append(many[0].Levels, history.Level{At: from.Add(time.Duration(i) * 2 * time.Second), N: i % 50})
+	}
+	many[0].Levels[20001].N = 7777
+	d := draw(history.New(facts), content{numbers: levels.Levels{LoopMedian: many, LoopLongest: many}, verdict: history.PodWhy.Verdict, script: true})
+	tooltips := 0
+	for _, b := range d.Bars {
+		if b.Name == "loop duration" {
+			tooltips++
+		}
+	}
+	if tooltips > maxTooltips+2 || tooltips < 10 {
+		t.Errorf("there are %d tooltips", tooltips)
+	}
+	for _, l := range d.Lines {
+		if n := strings.Count(l.Points, ":"); l.Class == "first" && (n > maxChanges+10 || n < 100) {
+			t.Errorf("the curve has %d points", n)
+		}
+	}
+	if l := d.Lanes[slices.IndexFunc(d.Lanes, func(l lane) bool { return l.Name == "loop duration" })]; l.Top != "7.8s" {
+		t.Errorf("the scale ends at %s", l.Top)
+	}
+}
+
+// TestPageOfACrowdWithNumbers bounds the size of a page with 50 groups and 1,000 pods.
+func TestPageOfACrowdWithNumbers(t *testing.T) {
+	t.Parallel()
+	facts := timelinetest.Crowd(50, 20)
+	for i := range 50 {
+		facts = append(facts, timelinetest.NodeOffers(facts[0].Time, fmt.Sprintf("n-%d", i), fmt.Sprintf("pool-%02d", i), "cpu=4", "memory=8Gi"))
+	}
+	begin := time.Now()
+	page := reportOf(t, facts, ReportOptions{})
+	if !strings.Contains(page, "utilisation") || !strings.Contains(page, "and 44 more groups") {
+		t.Error("the page has no lane of the utilisation, or not its tooltip")
+	}
+	if took := time.Since(begin); took > 20*time.Second || len(page) > 8<<20 {
+		t.Errorf("the page took %s and has %d bytes", took, len(page))
+	}
+}
