@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
@@ -34,7 +35,8 @@ func judge(ctx context.Context, r Request) (Answer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	world, devices := newWorld(r), newDevices(r)
-	filters, err := newFilters(ctx, r, world, devices)
+	csi := &csiNodes{}
+	filters, err := newFilters(ctx, r, world, devices, csi)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -56,11 +58,11 @@ func judge(ctx context.Context, r Request) (Answer, error) {
 		}
 		for _, t := range r.Templates {
 			node := newNode(&t.Node, t.Pods)
-			world.more, devices.more = []fwk.NodeInfo{node}, pointers(t.ResourceSlices)
+			world.more, devices.more, csi.more = []fwk.NodeInfo{node}, pointers(t.ResourceSlices), t.CSINode
 			if found := filters.refusals(ctx, pod, world.all(), world.more)[0]; len(found) > 0 {
 				verdicts[t.Node.Name] = found
 			}
-			world.more, devices.more = nil, nil
+			world.more, devices.more, csi.more = nil, nil, nil
 		}
 		if r.Move && first != nil {
 			if err := filters.allocate(ctx, pod, world.nodes, first); err != nil {
@@ -99,19 +101,20 @@ type filters []fwk.Plugin
 var initMetrics = sync.OnceFunc(metrics.InitMetrics)
 
 // newFilters creates the plugins. They read pods and nodes from world, the objects of dynamic resource
-// allocation from devices, and all other objects from informers.
-func newFilters(ctx context.Context, r Request, world *world, devices *devices) (filters, error) {
+// allocation from devices, and all other objects from informers. csi gets the CSINodes of an informer.
+func newFilters(ctx context.Context, r Request, world *world, devices *devices, csi *csiNodes) (filters, error) {
 	config, err := latest.Default()
 	if err != nil {
 		return nil, fmt.Errorf("read the scheduler's default configuration: %w", err)
 	}
 	client := fake.NewSimpleClientset(objects(r)...)
 	factory := &handled{SharedInformerFactory: informers.NewSharedInformerFactory(client, 0)}
+	csi.CSINodeLister = nodevolumelimits.NewCSINodeLister(factory.Storage().V1().CSINodes().Lister())
 	initMetrics()
 	handle, err := frameworkruntime.NewFramework(ctx, nil, nil,
 		frameworkruntime.WithClientSet(client), frameworkruntime.WithInformerFactory(factory), frameworkruntime.WithSnapshotSharedLister(world),
 		frameworkruntime.WithSharedDRAManager(devices),
-		frameworkruntime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())))
+		frameworkruntime.WithSharedCSIManager(csi))
 	if err != nil {
 		return nil, fmt.Errorf("prepare the scheduler's plugins: %w", err)
 	}
@@ -187,7 +190,7 @@ func (i informer) AddEventHandler(handler cache.ResourceEventHandler) (cache.Res
 func objects(r Request) []runtime.Object {
 	return slices.Concat(
 		asObjects(r.Namespaces), asObjects(r.Claims), asObjects(r.Volumes), asObjects(r.StorageClasses), asObjects(r.CSINodes),
-		asObjects(r.CSIDrivers), asObjects(r.StorageCapacities),
+		asObjects(r.CSIDrivers), asObjects(r.StorageCapacities), asObjects(r.VolumeAttachments),
 	)
 }
 
@@ -254,6 +257,24 @@ func reasons(s *fwk.Status) []string {
 		return []string{err.Error()}
 	}
 	return s.Reasons()
+}
+
+// csiNodes are the CSINodes of the cluster, and that of a template while the template is judged. It
+// implements framework.CSIManager.
+type csiNodes struct {
+	fwk.CSINodeLister
+	more *storagev1.CSINode
+}
+
+// CSINodes implements framework.CSIManager.
+func (c *csiNodes) CSINodes() fwk.CSINodeLister { return c }
+
+// Get implements framework.CSINodeLister.
+func (c *csiNodes) Get(name string) (*storagev1.CSINode, error) {
+	if c.more != nil && c.more.Name == name {
+		return c.more, nil
+	}
+	return c.CSINodeLister.Get(name)
 }
 
 // world has the nodes and the pods that the plugins read. It implements framework.SharedLister.

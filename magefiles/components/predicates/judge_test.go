@@ -386,6 +386,37 @@ ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], 
 	}
 }
 
+// TestAttachedVolumesCount: a node whose CSI driver can attach no more volumes refuses a pod with a
+// volume, even if no pod uses the volumes that are attached. Of a node to come, the same holds if its
+// CSINode is known.
+func TestAttachedVolumesCount(t *testing.T) {
+	t.Parallel()
+	const request = nodes + `
+claims: [{metadata: {name: data, namespace: default, uid: c, annotations: {pv.kubernetes.io/bind-completed: "yes"}}, spec: {volumeName: v}, status: {phase: Bound}}]
+volumes:
+- {metadata: {name: v}, spec: {csi: {driver: d, volumeHandle: v}, claimRef: {name: data, namespace: default, uid: c}}}
+- {metadata: {name: left}, spec: {csi: {driver: d, volumeHandle: left}}}
+csiNodes:
+- {metadata: {name: a1}, spec: {drivers: [{name: d, nodeID: a1, allocatable: {count: 1}}]}}
+- {metadata: {name: b1}, spec: {drivers: [{name: d, nodeID: b1, allocatable: {count: 1}}]}}
+volumeAttachments: [{metadata: {name: va}, spec: {attacher: d, nodeName: a1, source: {persistentVolumeName: left}}}]
+templates:
+- {node: {metadata: {name: none}, status: {allocatable: {cpu: "4", pods: "10"}}}, csiNode: {metadata: {name: none}, spec: {drivers: [{name: d, nodeID: x, allocatable: {count: 1}}]}}}
+- {node: {metadata: {name: other}, status: {allocatable: {cpu: "4", pods: "10"}}}}
+ask: [{metadata: {name: p, namespace: default}, spec: {containers: [{name: c}], volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]}}]`
+	if got, want := answer(t, request), "p a1 NodeVolumeLimits: node(s) exceed max volume count"; got != want {
+		t.Errorf("refused:\n%s\nwant:\n%s", got, want)
+	}
+	// A pod with two volumes, of which the template can attach one.
+	two := strings.Replace(request, "claims: [", `claims: [{metadata: {name: more, namespace: default, uid: m, annotations: {pv.kubernetes.io/bind-completed: "yes"}}, spec: {volumeName: w}, status: {phase: Bound}}, `, 1)
+	two = strings.Replace(two, "volumes:\n", "volumes:\n- {metadata: {name: w}, spec: {csi: {driver: d, volumeHandle: w}, claimRef: {name: more, namespace: default, uid: m}}}\n", 1)
+	two = strings.Replace(two, "volumes: [{name: d,", "volumes: [{name: m, persistentVolumeClaim: {claimName: more}}, {name: d,", 1)
+	const full = "NodeVolumeLimits: node(s) exceed max volume count"
+	if got, want := answer(t, two), "p a1 "+full+"\np b1 "+full+"\np none "+full; got != want {
+		t.Errorf("two volumes are refused:\n%s\nwant:\n%s", got, want)
+	}
+}
+
 // TestManyVolumes: the plugins have all volumes before they judge.
 func TestManyVolumes(t *testing.T) {
 	t.Parallel()

@@ -32,6 +32,7 @@ type Request struct {
 	CSINodes          recorded[storagev1.CSINode]            `json:"csiNodes,omitempty"`
 	CSIDrivers        recorded[storagev1.CSIDriver]          `json:"csiDrivers,omitempty"`
 	StorageCapacities recorded[storagev1.CSIStorageCapacity] `json:"storageCapacities,omitempty"`
+	VolumeAttachments recorded[storagev1.VolumeAttachment]   `json:"volumeAttachments,omitempty"`
 
 	// These are objects of dynamic resource allocation, as resource.k8s.io/v1 has them.
 	ResourceClaims recorded[resourcev1.ResourceClaim] `json:"resourceClaims,omitempty"`
@@ -47,10 +48,12 @@ type recorded[T any] []T
 func (r *recorded[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*[]T)(r)) }
 
 // Template is a node that a node group may add, the pods that would run on it, and the devices that it
-// would have.
+// would have. CSINode has the volumes that each CSI driver could attach to it, nil if nothing limits
+// them.
 type Template struct {
 	Node           corev1.Node                        `json:"node"`
 	Pods           []corev1.Pod                       `json:"pods,omitempty"`
+	CSINode        *storagev1.CSINode                 `json:"csiNode,omitempty"`
 	ResourceSlices recorded[resourcev1.ResourceSlice] `json:"resourceSlices,omitempty"`
 }
 

@@ -22,6 +22,8 @@ var (
 	StorageClasses = schema.GroupKind{Group: "storage.k8s.io", Kind: "StorageClass"}
 	CSINodes       = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSINode"}
 	CSIDrivers     = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIDriver"}
+	// VolumeAttachments are volumes that are attached to a node, or will be.
+	VolumeAttachments = schema.GroupKind{Group: "storage.k8s.io", Kind: "VolumeAttachment"}
 	// StorageCapacities are what is left of a driver's storage, by topology.
 	StorageCapacities = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"}
 

@@ -37,6 +37,7 @@ const (
 	CSINode         Kind = "csiNode"
 	CSIDriver       Kind = "csiDriver"
 	StorageCapacity Kind = "csiStorageCapacity"
+	Attachment      Kind = "volumeAttachment"
 	// These are objects of dynamic resource allocation.
 	ResourceClaim         Kind = "resourceClaim"
 	ResourceClaimTemplate Kind = "resourceClaimTemplate"

@@ -146,7 +146,7 @@ func (s *Server) Undefine(kind schema.GroupKind) {
 
 func clusterScoped(k schema.GroupKind) bool {
 	return k == kube.Nodes || k == kube.Namespaces || k == kube.Definitions || k.Kind == "PriorityClass" || k == kube.DeviceClasses || k == kube.ResourceSlices ||
-		k == kube.Volumes || k == kube.StorageClasses || k == kube.CSINodes || k == kube.CSIDrivers ||
+		k == kube.Volumes || k == kube.StorageClasses || k == kube.CSINodes || k == kube.CSIDrivers || k == kube.VolumeAttachments ||
 		strings.HasPrefix(k.Kind, "Cluster") && k.Group != kube.Clusters.Group
 }
 

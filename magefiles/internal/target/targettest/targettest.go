@@ -21,7 +21,7 @@ func Kinds() []schema.GroupVersionKind {
 	return []schema.GroupVersionKind{
 		kube.Namespaces.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Pods.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.Budgets.WithVersion("v1"),
 		kube.ConfigMaps.WithVersion("v1"), kube.Secrets.WithVersion("v1"), {Version: "v1", Kind: "ServiceAccount"},
-		kube.DaemonSets.WithVersion("v1"), kube.Claims.WithVersion("v1"), kube.Volumes.WithVersion("v1"), kube.StorageClasses.WithVersion("v1"), kube.CSINodes.WithVersion("v1"),
+		kube.DaemonSets.WithVersion("v1"), kube.Claims.WithVersion("v1"), kube.Volumes.WithVersion("v1"), kube.StorageClasses.WithVersion("v1"), kube.CSINodes.WithVersion("v1"), kube.VolumeAttachments.WithVersion("v1"),
 		kube.Deployments.WithVersion("v1"), {Group: "apps", Version: "v1", Kind: "ReplicaSet"}, kube.Leases.WithVersion("v1"),
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}, {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},

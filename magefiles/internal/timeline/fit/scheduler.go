@@ -111,6 +111,7 @@ func (j *Judge) Consult(ctx context.Context, ask Scheduler, p *world.Pod) error 
 				t.ResourceSlices = next.devices
 				r.ResourceClaims = slices.Concat(r.ResourceClaims, j.claimsLike(next)) // those of the world stay as they are
 			}
+			t.CSINode = j.csiNode(g, next.name)
 			r.Templates = append(r.Templates, t)
 		}
 	}
@@ -165,7 +166,7 @@ func (j *Judge) ask(ctx context.Context, ask Scheduler, r predicates.Request, po
 func (j *Judge) request(without []*world.Pod) predicates.Request {
 	r := predicates.Request{
 		Nodes: []corev1.Node{}, Namespaces: j.Scheduling[timeline.Namespace], Claims: j.Scheduling[timeline.Claim], Volumes: j.Scheduling[timeline.Volume],
-		StorageClasses: j.Scheduling[timeline.StorageClass], CSINodes: j.Scheduling[timeline.CSINode],
+		StorageClasses: j.Scheduling[timeline.StorageClass], CSINodes: j.Scheduling[timeline.CSINode], VolumeAttachments: j.Scheduling[timeline.Attachment],
 	}
 	if j.Complete[timeline.CSIDriver] && j.Complete[timeline.StorageCapacity] {
 		// Without capacities, the scheduler would find no storage of a driver that reports them.

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/predicates"
 	"caslab/magefiles/internal/timeline/shape"
@@ -283,6 +284,63 @@ func TestNamespacesThatAreNotOnRecord(t *testing.T) {
 		}
 		if got := strings.Join(j.Unjudged(p), "; "); got != tc.want || (len(j.Room(p)) > 0) != (tc.want != "") {
 			t.Errorf("%s: not judged: %q, want %q; room on %d nodes", name, got, tc.want, len(j.Room(p)))
+		}
+	}
+}
+
+// TestVolumesOfNodesToCome: with --enable-csi-node-aware-scheduling, the filters are told which CSI
+// drivers a node to come has: those of the group's example or, of an empty group, those that its
+// annotation tells. Volumes that are attached are told always.
+func TestVolumesOfNodesToCome(t *testing.T) {
+	t.Parallel()
+	const annotation = release.CapacityPrefix + "csi-driver=disk.example.com=3, nfs.example.com=0,broken=x,=4,alone"
+	for name, tc := range map[string]struct {
+		size  int
+		flags map[string]string
+		want  string
+	}{
+		"by default":     {0, nil, ""},
+		"off":            {0, map[string]string{csiAware: "false"}, ""},
+		"an empty group": {0, map[string]string{csiAware: "true"}, "template-node-for-g: disk.example.com=3 nfs.example.com"},
+		"an example":     {1, map[string]string{csiAware: "true"}, "template-node-for-g: disk.example.com=7"},
+	} {
+		var r record
+		r.Shaped(timeline.Autoscaler, "", "", shape.Autoscaler{Flags: tc.flags})
+		r.Group(tc.size, shape.Group{Annotations: sizes("2", cpu4, mem8, annotation)})
+		if tc.size > 0 {
+			r.Node("n", "g", shape.Node{})
+		}
+		r.Waits(shape.Pod{Claims: []string{"data"}})
+		r.Shaped(timeline.Claim, "default/data", "", json.RawMessage(`{"metadata":{"namespace":"default","name":"data"},"spec":{}}`))
+		r.Shaped(timeline.CSINode, "n", "", json.RawMessage(`{"metadata":{"name":"n"},"spec":{"drivers":[{"name":"disk.example.com","allocatable":{"count":7}}]}}`))
+		r.Shaped(timeline.Attachment, "va", "", json.RawMessage(`{"metadata":{"name":"va"},"spec":{"attacher":"disk.example.com","nodeName":"n"}}`))
+		for _, kind := range []timeline.Kind{timeline.Claim, timeline.Volume, timeline.StorageClass, timeline.CSINode} {
+			r.Add(timeline.Fact{Kind: kind, What: timeline.Shaped})
+		}
+		j := judged(r, start.Add(time.Hour))
+		var told []string
+		attached := 0
+		if err := j.Consult(t.Context(), func(_ context.Context, q predicates.Request) (predicates.Answer, error) {
+			attached = len(q.VolumeAttachments)
+			for _, next := range q.Templates {
+				if next.CSINode == nil {
+					continue
+				}
+				text := next.CSINode.Name + ":"
+				for _, d := range next.CSINode.Spec.Drivers {
+					text += " " + d.Name
+					if d.Allocatable != nil {
+						text += fmt.Sprintf("=%d", *d.Allocatable.Count)
+					}
+				}
+				told = append(told, text)
+			}
+			return predicates.Answer{Pods: []predicates.Verdicts{{}}}, nil
+		}, j.PodOf("", "default/p")); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(told, "; "); got != tc.want || attached != 1 {
+			t.Errorf("%s: told of %q and of %d attached volumes, want %q and 1", name, got, attached, tc.want)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 var decisive = []string{
 	"allowed-scheduler-names", "balance-similar-node-groups", "balancing-ignore-label", "balancing-label", "blocking-system-pod-distruption-timeout", "bypassed-scheduler-names", "cloud-config",
 	"cloud-provider", "cores-total",
-	"enable-dynamic-resource-allocation", "enable-provisioning-requests", "enforce-node-group-min-size", "expander", "expendable-pods-priority-cutoff", "force-ds",
+	"enable-csi-node-aware-scheduling", "enable-dynamic-resource-allocation", "enable-provisioning-requests", "enforce-node-group-min-size", "expander", "expendable-pods-priority-cutoff", "force-ds",
 	"ignore-daemonsets-utilization", "ignore-mirror-pods-utilization", "ignore-taint", "initial-node-group-backoff-duration", "kubeconfig",
 	"leader-elect", "max-allocatable-difference-ratio", "max-drain-parallelism", "max-free-difference-ratio", "max-graceful-termination-sec", "max-node-group-backoff-duration", "max-node-provision-time", "max-nodes-total", "memory-difference-ratio", "memory-total",
 	"min-replica-count", "namespace", "new-pod-scale-up-delay", "node-group-auto-discovery", "node-info-cache-expire-time", "nodes", "scale-down-delay-after-add",

@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+	storagev1 "k8s.io/api/storage/v1"
 
 	"caslab/magefiles/internal/run"
 )
@@ -35,16 +36,19 @@ type Request struct {
 	CSINodes          []json.RawMessage `json:"csiNodes,omitempty"`
 	CSIDrivers        []json.RawMessage `json:"csiDrivers,omitempty"`
 	StorageCapacities []json.RawMessage `json:"storageCapacities,omitempty"`
+	VolumeAttachments []json.RawMessage `json:"volumeAttachments,omitempty"`
 	ResourceClaims    []json.RawMessage `json:"resourceClaims,omitempty"`
 	DeviceClasses     []json.RawMessage `json:"deviceClasses,omitempty"`
 	ResourceSlices    []json.RawMessage `json:"resourceSlices,omitempty"`
 }
 
 // Template is a node that a node group may add, the pods that would run on it, and the devices that it
-// would have.
+// would have. CSINode has the volumes that each CSI driver could attach to it, nil if nothing limits
+// them.
 type Template struct {
 	Node           corev1.Node                 `json:"node"`
 	Pods           []corev1.Pod                `json:"pods,omitempty"`
+	CSINode        *storagev1.CSINode          `json:"csiNode,omitempty"`
 	ResourceSlices []*resourcev1.ResourceSlice `json:"resourceSlices,omitempty"`
 }
 

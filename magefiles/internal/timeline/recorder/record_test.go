@@ -27,7 +27,7 @@ var kinds = []schema.GroupVersionKind{
 	kube.Pods.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.ConfigMaps.WithVersion("v1"), kube.Budgets.WithVersion("v1"),
 	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.MachinePools.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
 	kube.DaemonSets.WithVersion("v1"), kube.Namespaces.WithVersion("v1"), kube.Claims.WithVersion("v1"), kube.Volumes.WithVersion("v1"),
-	kube.StorageClasses.WithVersion("v1"), kube.CSINodes.WithVersion("v1"), kube.CSIDrivers.WithVersion("v1"), kube.StorageCapacities.WithVersion("v1"),
+	kube.StorageClasses.WithVersion("v1"), kube.CSINodes.WithVersion("v1"), kube.CSIDrivers.WithVersion("v1"), kube.StorageCapacities.WithVersion("v1"), kube.VolumeAttachments.WithVersion("v1"),
 	kube.ResourceClaims.WithVersion("v1"), kube.ClaimTemplates.WithVersion("v1"), kube.ResourceSlices.WithVersion("v1"), kube.DeviceClasses.WithVersion("v1"),
 }
 

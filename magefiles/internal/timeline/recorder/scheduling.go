@@ -16,17 +16,17 @@ import (
 var schedulingKinds = map[schema.GroupKind]timeline.Kind{
 	kube.DaemonSets: timeline.DaemonSet, kube.Namespaces: timeline.Namespace, kube.Claims: timeline.Claim,
 	kube.Volumes: timeline.Volume, kube.StorageClasses: timeline.StorageClass, kube.CSINodes: timeline.CSINode,
-	kube.CSIDrivers: timeline.CSIDriver, kube.StorageCapacities: timeline.StorageCapacity,
+	kube.CSIDrivers: timeline.CSIDriver, kube.StorageCapacities: timeline.StorageCapacity, kube.VolumeAttachments: timeline.Attachment,
 	kube.ResourceClaims: timeline.ResourceClaim, kube.ClaimTemplates: timeline.ResourceClaimTemplate,
 	kube.ResourceSlices: timeline.ResourceSlice, kube.DeviceClasses: timeline.DeviceClass,
 }
 
 // notEverywhere has the kinds of schedulingKinds that some clusters do not serve, and the API
 // versions that the lab can read. nil means any version. Kubernetes has CSIDrivers since 1.14,
-// CSIStorageCapacities since 1.19, and resource.k8s.io in these versions since 1.32, off by default
-// until 1.34.
+// VolumeAttachments since 1.13, CSIStorageCapacities since 1.19, and resource.k8s.io in these versions
+// since 1.32, off by default until 1.34.
 var notEverywhere = map[schema.GroupKind][]string{
-	kube.CSIDrivers: nil, kube.StorageCapacities: nil, kube.ResourceClaims: shape.DeviceVersions, kube.ClaimTemplates: shape.DeviceVersions,
+	kube.CSIDrivers: nil, kube.StorageCapacities: nil, kube.VolumeAttachments: nil, kube.ResourceClaims: shape.DeviceVersions, kube.ClaimTemplates: shape.DeviceVersions,
 	kube.ResourceSlices: shape.DeviceVersions, kube.DeviceClasses: shape.DeviceVersions,
 }
 

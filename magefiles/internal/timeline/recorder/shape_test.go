@@ -169,6 +169,12 @@ storageClassName: late
 nodeTopology: {matchLabels: {zone: a}}
 capacity: 1Gi
 ---
+apiVersion: storage.k8s.io/v1
+kind: VolumeAttachment
+metadata: {name: csi-1, uid: va}
+spec: {attacher: d, nodeName: node-1, source: {persistentVolumeName: v}}
+status: {attached: true, attachmentMetadata: {devicePath: secret}}
+---
 apiVersion: resource.k8s.io/v1
 kind: ResourceClaim
 metadata: {name: gpu, namespace: shop, uid: rc}
@@ -213,6 +219,7 @@ spec: {template: {metadata: {labels: {app: agent}}, spec: {nodeSelector: {gpu: "
 			`resourceSlice node-1 {"metadata":{"name":"node-1","uid":"rs"},"spec":{"devices":[{"name":"gpu-0"}],"driver":"gpu.example.com","nodeName":"node-1","pool":{"generation":1,"name":"node-1","resourceSliceCount":1}}}`,
 			`storageClass late {"metadata":{"name":"late","uid":"s"},"provisioner":"d","volumeBindingMode":"WaitForFirstConsumer"}`,
 			`volume v {"metadata":{"labels":{"zone":"a"},"name":"v","uid":"v"},"spec":{"csi":{"driver":"d","volumeHandle":"h"}}}`,
+			`volumeAttachment csi-1 {"metadata":{"name":"csi-1","uid":"va"},"spec":{"attacher":"d","nodeName":"node-1","source":{"persistentVolumeName":"v"}}}`,
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

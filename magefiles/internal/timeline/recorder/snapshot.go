@@ -40,7 +40,7 @@ type Line struct {
 // recorded: machines know their groups, nodes their machines, and pods their nodes.
 var recordedKinds = []schema.GroupKind{
 	kube.Clusters, kube.MachineDeployments, kube.MachinePools, kube.Machines, kube.Nodes, kube.Budgets, kube.Pods, kube.ConfigMaps, kube.Events,
-	kube.DaemonSets, kube.Namespaces, kube.Claims, kube.Volumes, kube.StorageClasses, kube.CSINodes, kube.CSIDrivers, kube.StorageCapacities,
+	kube.DaemonSets, kube.Namespaces, kube.Claims, kube.Volumes, kube.StorageClasses, kube.CSINodes, kube.CSIDrivers, kube.StorageCapacities, kube.VolumeAttachments,
 	kube.ResourceClaims, kube.ClaimTemplates, kube.ResourceSlices, kube.DeviceClasses,
 }
 

@@ -21,7 +21,7 @@ var Defaults = map[string]string{
 	"status-config-map-name": "cluster-autoscaler-status", "status-taint": "", "v": "0",
 	"balance-similar-node-groups": "false", "balancing-ignore-label": "", "balancing-label": "",
 	"max-allocatable-difference-ratio": "0.05", "max-free-difference-ratio": "0.05", "memory-difference-ratio": "0.015",
-	"blocking-system-pod-distruption-timeout": "1h0m0s", "enable-provisioning-requests": "false",
+	"blocking-system-pod-distruption-timeout": "1h0m0s", "enable-csi-node-aware-scheduling": "false", "enable-provisioning-requests": "false",
 	"enforce-node-group-min-size": "false", "expendable-pods-priority-cutoff": "-10", "ignore-daemonsets-utilization": "false",
 	"ignore-mirror-pods-utilization": "false", "initial-node-group-backoff-duration": "5m0s", "max-drain-parallelism": "1",
 	"max-graceful-termination-sec": "600", "max-node-group-backoff-duration": "30m0s", "max-node-provision-time": "15m0s", "max-nodes-total": "0",

@@ -63,6 +63,9 @@ func OfScheduling(o *unstructured.Unstructured) json.RawMessage {
 	if o.GroupVersionKind().Group == kube.DevicesGroup {
 		return ofDevices(o, kept)
 	}
+	if o.GroupVersionKind().GroupKind() == kube.VolumeAttachments {
+		delete(kept, "status") // it counts before it is attached
+	}
 	// Only the driver reads these attributes, and they may name people's systems.
 	unstructured.RemoveNestedField(kept, "spec", "csi", "volumeAttributes")
 	return Encode(kept)

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+	storagev1 "k8s.io/api/storage/v1"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/timeline"
@@ -40,6 +41,7 @@ func newMemory() *memory {
 type example struct {
 	node    *Node
 	devices []*resourcev1.ResourceSlice
+	csi     *storagev1.CSINode
 	// groups are the states that the group has had since, each without its template.
 	groups []*Group
 	shape  json.RawMessage // of the last of groups
@@ -55,6 +57,8 @@ type Remembered struct {
 	Groups []*Group
 	// Devices are the devices that were on the node, and on no other.
 	Devices []*resourcev1.ResourceSlice
+	// CSI has the drivers that were on the node; nil if none is on record.
+	CSI *storagev1.CSINode
 }
 
 // StableAfter is how long a node must have been Ready before the autoscaler expects new nodes of
@@ -105,6 +109,11 @@ func (m *memory) see(f timeline.Fact, before *object, objects map[string]*object
 				if o.Kind == timeline.ResourceSlice {
 					if s, ok := decode[resourcev1.ResourceSlice](o); ok && isOn(&s, n.Name) {
 						e.devices = append(e.devices, &s)
+					}
+				}
+				if o.Kind == timeline.CSINode && o.Name == n.Name {
+					if c, ok := decode[storagev1.CSINode](o); ok {
+						e.csi = &c
 					}
 				}
 				if o.Kind != timeline.Pod || o.Node != n.Name {
@@ -161,7 +170,7 @@ func (m *memory) recall(w *World) {
 	for _, g := range w.Groups {
 		g.Health, g.Backoff = m.health[g.Name], m.backoffs[g.Name]
 		if e := m.examples[g.Name]; e != nil {
-			g.Remembered = &Remembered{Node: e.node, Until: e.until, Groups: e.groups, Devices: e.devices}
+			g.Remembered = &Remembered{Node: e.node, Until: e.until, Groups: e.groups, Devices: e.devices, CSI: e.csi}
 			for _, then := range e.groups {
 				then.Infrastructure = g.Infrastructure
 			}
