@@ -34,6 +34,7 @@ var (
 	Clusters           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"}
 	Machines           = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Machine"}
 	MachineDeployments = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachineDeployment"}
+	MachineSets        = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachineSet"}
 	MachinePools       = schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachinePool"} // from v1alpha4 on
 	Providers          = schema.GroupKind{Group: "clusterctl.cluster.x-k8s.io", Kind: "Provider"}
 )

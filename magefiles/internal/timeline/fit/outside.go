@@ -77,7 +77,7 @@ func (j *Judge) undiscovered(g *world.Group) string {
 // which --node-group-auto-discovery must match too. Source: findResourceByKey in
 // cloudprovider/clusterapi/clusterapi_controller.go of 1.18.3 to 1.36.1.
 func (j *Judge) Lost(g *world.Group) *Obstacle {
-	if g.Kind != "" { // a MachinePool has no MachineSet
+	if g.Kind != "" { // a MachinePool has no MachineSet, and a MachineSet is the group itself
 		return nil
 	}
 	labels := map[string]string{clusterv1.ClusterNameLabel: g.Cluster, clusterv1.MachineDeploymentNameLabel: g.Name}

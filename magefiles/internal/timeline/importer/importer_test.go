@@ -276,7 +276,7 @@ func TestNothingToImport(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, tc.want)
 		}
 	}
-	want := "looked for objects in YAML or JSON (Clusters, MachineDeployments, MachinePools, Machines, Nodes, PodDisruptionBudgets, Pods, the ConfigMap cluster-autoscaler-status, events, " +
+	want := "looked for objects in YAML or JSON (Clusters, MachineDeployments, MachinePools, MachineSets, Machines, Nodes, PodDisruptionBudgets, Pods, the ConfigMap cluster-autoscaler-status, events, " +
 		"DaemonSets, Namespaces, PersistentVolumeClaims, PersistentVolumes, StorageClasses, CSINodes, CSIDrivers, CSIStorageCapacities, VolumeAttachments, ResourceClaims, ResourceClaimTemplates, ResourceSlices, DeviceClasses, infrastructure templates of machines), for logs"
 	if text := (&NothingError{}).Error(); !strings.Contains(text, want) {
 		t.Errorf("%s\nwant %s", text, want)

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -66,10 +67,10 @@ func (r *recorder) run(ctx context.Context) {
 	if r.LogFile != "" {
 		r.all.Go(func() { r.hostLog().Follow(ctx, r.report) })
 	}
-	r.all.Go(func() {
 	if r.Metrics != nil {
 		r.all.Go(func() { r.followMetrics(ctx) })
 	}
+	r.all.Go(func() {
 		if err := timeline.TailNew(ctx, r.File, r.labFact); err != nil {
 			r.report(err)
 		}
@@ -91,17 +92,19 @@ func (r *recorder) run(ctx context.Context) {
 	r.all.Wait()
 }
 
-// followGroups follows the kinds of node groups. It leaves out MachinePools if the management
-// cluster does not serve them. When all groups were seen, it records which groups were deleted
-// before.
+// followGroups follows the kinds of node groups. It leaves out MachinePools and MachineSets if the
+// management cluster does not serve them. When all groups were seen, it records which groups were
+// deleted before.
 func (r *recorder) followGroups(ctx context.Context) []<-chan struct{} {
 	kinds := []schema.GroupKind{kube.MachineDeployments}
-	served, err := r.Management.Serves(ctx, kube.MachinePools)
-	if err != nil && ctx.Err() == nil { // the end of the recording is no failure
-		r.report(err)
-	}
-	if served || err != nil { // if they were left out, those in the record would count as deleted
-		kinds = append(kinds, kube.MachinePools)
+	for _, kind := range []schema.GroupKind{kube.MachinePools, kube.MachineSets} {
+		served, err := r.Management.Serves(ctx, kind)
+		if err != nil && ctx.Err() == nil { // the end of the recording is no failure
+			r.report(err)
+		}
+		if served || err != nil { // if they were left out, those in the record would count as deleted
+			kinds = append(kinds, kind)
+		}
 	}
 	var left atomic.Int32
 	left.Store(int32(len(kinds)))
@@ -217,9 +220,17 @@ func (r *recorder) group(change kube.Change) {
 	switch o := change.After; {
 	case o == nil:
 		r.recordGone(timeline.Group, string(change.Before.GetUID()))
-	case r.isOurs(o):
+	case r.isOurs(o) && !isOwned(o):
 		r.observe(timeline.Group, string(o.GetUID()), func() []timeline.Fact { return objectfacts.Group(o, r.now()) })
 	}
+}
+
+// isOwned reports whether an object is the MachineSet of a MachineDeployment. The autoscaler scales
+// the MachineDeployment then.
+func isOwned(o *unstructured.Unstructured) bool {
+	return o.GroupVersionKind().GroupKind() == kube.MachineSets && slices.ContainsFunc(o.GetOwnerReferences(), func(owner metav1.OwnerReference) bool {
+		return owner.Kind == kube.MachineDeployments.Kind
+	})
 }
 
 // followTemplates follows the kind of a group's infrastructure template, unless that is

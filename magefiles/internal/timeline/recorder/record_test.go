@@ -25,7 +25,7 @@ import (
 
 var kinds = []schema.GroupVersionKind{
 	kube.Pods.WithVersion("v1"), kube.Nodes.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.ConfigMaps.WithVersion("v1"), kube.Budgets.WithVersion("v1"),
-	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.MachinePools.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
+	kube.Machines.WithVersion("v1beta2"), kube.MachineDeployments.WithVersion("v1beta2"), kube.MachinePools.WithVersion("v1beta2"), kube.MachineSets.WithVersion("v1beta2"), kube.Clusters.WithVersion("v1beta2"),
 	kube.DaemonSets.WithVersion("v1"), kube.Namespaces.WithVersion("v1"), kube.Claims.WithVersion("v1"), kube.Volumes.WithVersion("v1"),
 	kube.StorageClasses.WithVersion("v1"), kube.CSINodes.WithVersion("v1"), kube.CSIDrivers.WithVersion("v1"), kube.StorageCapacities.WithVersion("v1"), kube.VolumeAttachments.WithVersion("v1"),
 	kube.ResourceClaims.WithVersion("v1"), kube.ClaimTemplates.WithVersion("v1"), kube.ResourceSlices.WithVersion("v1"), kube.DeviceClasses.WithVersion("v1"),
@@ -406,6 +406,49 @@ metadata: {name: pool-1, uid: pool-1, creationTimestamp: "1999-12-31T22:01:00Z",
 		b.expect(b.record(nil), "00:00:08 group gone pool in pool (between 2000-01-01T00:00:08Z and 2000-01-01T00:00:08Z, while nobody recorded)")
 		b.delete(kube.MachineDeployments, "md")
 		b.expect(b.record(nil), "00:00:12 group gone md in md (between 2000-01-01T00:00:12Z and 2000-01-01T00:00:12Z, while nobody recorded)")
+	})
+}
+
+// TestMachineSetsWithoutAMachineDeploymentAreGroups: the autoscaler scales such a MachineSet itself, and
+// the MachineDeployment that owns another one.
+func TestMachineSetsWithoutAMachineDeploymentAreGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFixture(t, cluster+`
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineSet
+metadata: {name: alone, namespace: default, uid: ms, creationTimestamp: "1999-12-31T22:00:00Z", annotations: {cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size: "0", cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size: "2"}}
+spec: {clusterName: work, replicas: 1, template: {spec: {infrastructureRef: {kind: DockerMachineTemplate, name: t, apiGroup: infrastructure.cluster.x-k8s.io}}}}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineSet
+metadata: {name: md-abc, namespace: default, uid: owned, ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineDeployment, name: md, uid: g}]}
+spec: {clusterName: work, replicas: 1}
+---
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: Machine
+metadata: {name: alone-1, namespace: default, uid: am, creationTimestamp: "1999-12-31T22:00:01Z", ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineSet, name: alone, uid: ms}]}
+spec: {clusterName: work}
+`)
+		b.server.Define(schema.GroupVersionKind{Group: infrastructureGroup, Version: "v1beta2", Kind: "DockerMachineTemplate"})
+		got := b.record(nil)
+		for _, want := range []string{"22:00:00 group created alone in alone late", "00:00:00 group limits alone in alone (0 2)", "22:00:01 machine created alone-1 in alone late"} {
+			if !slices.Contains(got, want) {
+				t.Errorf("not recorded: %s in\n%s", want, strings.Join(got, "\n"))
+			}
+		}
+		if i := slices.IndexFunc(got, func(line string) bool { return strings.Contains(line, "md-abc") }); i >= 0 {
+			t.Errorf("recorded: %s", got[i])
+		}
+		if i := slices.IndexFunc(b.shapes(), func(line string) bool {
+			return strings.HasPrefix(line, "group alone") && strings.Contains(line, `"kind":"MachineSet"`)
+		}); i < 0 {
+			t.Errorf("the shape of the MachineSet is not among\n%s", strings.Join(b.shapes(), "\n"))
+		}
+		b.delete(kube.MachineSets, "alone")
+		if got := b.record(nil); !slices.ContainsFunc(got, func(line string) bool { return strings.Contains(line, "group gone alone in alone") }) {
+			t.Errorf("its end is not recorded:\n%s", strings.Join(got, "\n"))
+		}
 	})
 }
 

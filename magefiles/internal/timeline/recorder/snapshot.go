@@ -39,7 +39,7 @@ type Line struct {
 // recordedKinds are the kinds of objects that become facts, in the order in which they are
 // recorded: machines know their groups, nodes their machines, and pods their nodes.
 var recordedKinds = []schema.GroupKind{
-	kube.Clusters, kube.MachineDeployments, kube.MachinePools, kube.Machines, kube.Nodes, kube.Budgets, kube.Pods, kube.ConfigMaps, kube.Events,
+	kube.Clusters, kube.MachineDeployments, kube.MachinePools, kube.MachineSets, kube.Machines, kube.Nodes, kube.Budgets, kube.Pods, kube.ConfigMaps, kube.Events,
 	kube.DaemonSets, kube.Namespaces, kube.Claims, kube.Volumes, kube.StorageClasses, kube.CSINodes, kube.CSIDrivers, kube.StorageCapacities, kube.VolumeAttachments,
 	kube.ResourceClaims, kube.ClaimTemplates, kube.ResourceSlices, kube.DeviceClasses,
 }
@@ -136,7 +136,7 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 	switch o.GroupVersionKind().GroupKind() {
 	case kube.Clusters:
 		r.cluster(change)
-	case kube.MachineDeployments, kube.MachinePools:
+	case kube.MachineDeployments, kube.MachinePools, kube.MachineSets:
 		r.group(change)
 	case kube.Machines:
 		r.machine(change)

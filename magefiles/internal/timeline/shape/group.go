@@ -13,7 +13,7 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Group is what the MachineDeployment or the MachinePool of a node group says of its nodes.
+// Group is what the MachineDeployment, MachinePool or MachineSet of a node group says of its nodes.
 type Group struct {
 	// Kind is empty for a MachineDeployment.
 	Kind      string            `json:"kind,omitempty"`
@@ -48,8 +48,8 @@ var groupPrefixes = []string{
 	release.SizePrefix + "/autoscaling-options-", release.CapacityPrefix, clusterv1.PausedAnnotation,
 }
 
-// OfGroup returns the shape of a MachineDeployment or a MachinePool of any version of Cluster
-// API's API.
+// OfGroup returns the shape of a MachineDeployment, a MachinePool or a MachineSet of any version of
+// Cluster API's API.
 func OfGroup(o *unstructured.Unstructured) Group {
 	template := []string{"spec", "template", "spec", "infrastructureRef"}
 	g := Group{

@@ -101,7 +101,7 @@ type Node struct {
 	Nominated []*Pod
 }
 
-// Group is a MachineDeployment or a MachinePool that exists.
+// Group is a MachineDeployment, a MachinePool, or a MachineSet without a MachineDeployment that exists.
 type Group struct {
 	shape.Group
 	Name string
