@@ -85,11 +85,13 @@ func (Timeline) Export(ctx context.Context,
 // timeline:explain and timeline:report work on it without the cluster. It reads
 // objects and events in YAML or JSON, such as the output of kubectl get -o yaml,
 // must-gather folders, logs of the autoscaler, and what it serves at /snapshotz.
-// It prints what it used, what it did not use, and what to type next. DIR is a
-// folder, a file, or a tar archive. Example: go tool mage timeline:import
+// It prints what it used, what it did not use, and what to type next. Volumes,
+// devices, PodDisruptionBudgets and affinity by namespaces are judged only with
+// -complete, because an object that was not saved may matter. DIR is a folder, a file, or a tar archive. Example: go tool mage timeline:import
 // ~/Downloads/must-gather.tar.gz
 func (Timeline) Import(ctx context.Context, dir string,
 	out *string, // FILE of the record, a new file; by default one in .caslab/imports
 ) error {
-	return lab(ctx, "timeline:import", option("out", out), "--", dir)
+	return lab(ctx, "timeline:import", option("complete", complete), option("out", out), "--", dir)
+	complete *bool, // of each kind of objects in DIR, all of the cluster are there
 }

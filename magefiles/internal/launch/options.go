@@ -74,7 +74,7 @@ var Options = map[string][]Option{
 	"source:fetch":        {{"component", "COMPONENT", "string"}},
 	"timeline:explain":    {{"record", "FILE", "string"}},
 	"timeline:export":     {{"out", "FILE", "string"}, {"record", "FILE", "string"}, {"since", "DURATION", "time.Duration"}},
-	"timeline:import":     {{"out", "FILE", "string"}},
+	"timeline:import":     {{"complete", "", "bool"}, {"out", "FILE", "string"}},
 	"timeline:report":     {{"out", "FILE", "string"}, {"record", "FILE", "string"}, {"since", "DURATION", "time.Duration"}},
 	"timeline:serve":      {{"port", "PORT", "int"}, {"since", "DURATION", "time.Duration"}},
 	"timeline:snapshot":   {{"out", "FILE", "string"}, {"within", "DURATION", "time.Duration"}},

@@ -51,10 +51,11 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:import",
 		summary: "Makes a record from saved objects and logs of a cluster, so that timeline:explain and timeline:report work on it without the cluster.",
-		details: "It reads objects and events in YAML or JSON, such as the output of kubectl get -o yaml, must-gather folders, logs of the autoscaler, and what it serves at /snapshotz. It prints what it used, what it did not use, and what to type next.",
+		details: "It reads objects and events in YAML or JSON, such as the output of kubectl get -o yaml, must-gather folders, logs of the autoscaler, and what it serves at /snapshotz. It prints what it used, what it did not use, and what to type next. Volumes, devices, PodDisruptionBudgets and affinity by namespaces are judged only with -complete, because an object that was not saved may matter.",
 		args:    []argument{{"DIR", "a folder, a file, or a tar archive"}},
 		example: "go tool mage timeline:import ~/Downloads/must-gather.tar.gz",
 	}, func(fs *flag.FlagSet, o *timelines.ImportOptions) {
+		fs.BoolVar(&o.Complete, "complete", false, "of each kind of objects in DIR, all of the cluster are there")
 		fs.StringVar(&o.Out, "out", "", "`FILE` of the record, a new file; by default one in .caslab/imports")
 	}, func(ctx context.Context, s *session, o timelines.ImportOptions, args []string) error {
 		return s.timelines.Import(ctx, args[0], o)

@@ -16,11 +16,13 @@ import (
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/importer"
+	"caslab/magefiles/internal/timeline/recorder"
 )
 
 // ImportOptions of Import.
@@ -28,6 +30,8 @@ type ImportOptions struct {
 	// Out is the file of the record, which must not exist. If empty, it is a file under
 	// .caslab that belongs to the path, and is replaced.
 	Out string
+	// Complete is set if of each kind that was saved all objects of the cluster were saved.
+	Complete bool
 }
 
 // Import makes a record from saved objects and logs of a cluster, and prints what it read and
@@ -48,7 +52,7 @@ func (t *Timelines) Import(ctx context.Context, path string, o ImportOptions) er
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("-out=%s: %w", file, err)
 	}
-	read, err := importer.Read(ctx, path)
+	read, err := importer.Read(ctx, path, importer.Options{Complete: o.Complete})
 	if err != nil {
 		return err
 	}
@@ -96,6 +100,11 @@ func importSummary(path, file string, read *importer.Result) string {
 	if len(read.Objects) > 0 {
 		line("  objects of %s: %s", timeline.Day(read.Taken), counts(read.Objects))
 	}
+	if len(read.Complete) > 0 {
+		line("  all there are of: %s", kindsText(read.Complete))
+	} else if text := unjudged(read); text != "" {
+		line("  Whether these are all %s of the cluster is not known, so what depends on that is not judged. If they are, import them with -complete.", text)
+	}
 	for _, log := range read.Logs {
 		line("  %s: %s, %s, %s – %s", log.Name, timeline.Plural(log.Lines, "line"), timeline.Plural(log.Statements, "statement"), timeline.Day(log.From), timeline.Day(log.To))
 	}
@@ -107,6 +116,9 @@ func importSummary(path, file string, read *importer.Result) string {
 	}
 	if len(read.Unused) > 0 {
 		line("  objects: %s", counts(read.Unused))
+	}
+	if slices.ContainsFunc(slices.Collect(maps.Keys(read.Unused)), func(kind string) bool { return strings.HasSuffix(kind, openShiftGroup) }) {
+		line("  The objects of OpenShift's Machine API (%s) are not read: the record lacks the node groups and machines that they describe.", openShiftGroup)
 	}
 	for _, same := range byReason(read.Ignored) {
 		line("  %s: %s", strings.Join(timeline.SomeOf(same.names, 3), ", "), timeline.Shorten(same.why, timeline.LongestText))
@@ -120,6 +132,30 @@ func importSummary(path, file string, read *importer.Result) string {
 	}
 	line("  go tool mage timeline:report -record=%s", quoted)
 	return b.String()
+}
+
+// openShiftGroup is the API group of OpenShift's Machine API, whose autoscaler has a provider that
+// speaks it in place of Cluster API.
+const openShiftGroup = "machine.openshift.io"
+
+// kindsText returns the names of kinds of facts.
+func kindsText(kinds []timeline.Kind) string {
+	var names []string
+	for _, kind := range kinds {
+		names = append(names, string(kind))
+	}
+	return strings.Join(names, ", ")
+}
+
+// unjudged names the saved kinds of objects of which the scheduler or the autoscaler must know all.
+func unjudged(read *importer.Result) string {
+	var names []string
+	for _, kind := range recorder.Kinds() {
+		if read.Objects[kind.Kind] > 0 && len(recorder.CompleteKinds([]schema.GroupKind{kind})) > 0 {
+			names = append(names, kind.Kind)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // counts returns numbers with their names, sorted by name.

@@ -164,6 +164,33 @@ func TestImportASnapshot(t *testing.T) {
 	}
 }
 
+// TestImportSaysWhatIsComplete: without -complete, the summary says what is not judged; with it, of
+// which kinds the record has all objects. Of OpenShift's Machine API, it says that it is not read.
+func TestImportSaysWhatIsComplete(t *testing.T) {
+	t.Parallel()
+	dir := saved(t)
+	if err := os.WriteFile(filepath.Join(dir, "more.yaml"), []byte(`{apiVersion: v1, kind: List, items: [
+  {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data, namespace: default, uid: c}},
+  {apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: web, namespace: default, uid: b}},
+  {apiVersion: machine.openshift.io/v1beta1, kind: MachineSet, metadata: {name: web, namespace: openshift-machine-api, uid: m}}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const openShift = "  The objects of OpenShift's Machine API (machine.openshift.io) are not read: "
+	for complete, want := range map[bool]string{
+		false: "  Whether these are all PodDisruptionBudget, PersistentVolumeClaim of the cluster is not known, so what depends on that is not judged. If they are, import them with -complete.\n",
+		true:  "  all there are of: budget, claim\n",
+	} {
+		l := labtest.New(t, nil)
+		tl := &Timelines{Lab: l.Lab, Open: targettest.Closed(t)}
+		if err := tl.Import(t.Context(), dir, ImportOptions{Complete: complete}); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Printed.String(); !strings.Contains(got, want) || !strings.Contains(got, openShift) || strings.Contains(got, "-complete") == complete {
+			t.Errorf("complete %t: printed\n%s\nwant %q", complete, got, want)
+		}
+	}
+}
+
 // TestImportToAFile: -out names a new file.
 func TestImportToAFile(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"caslab/magefiles/internal/autoscaler"
@@ -36,8 +37,10 @@ type Result struct {
 	// Objects has the number of objects that became facts, by kind. Unused has the number
 	// of those that did not, by kind and group.
 	Objects, Unused map[string]int
-	Logs            []Log
-	Snapshots       []Snapshot
+	// Complete has the kinds of which all objects of the cluster were saved, as the caller says.
+	Complete  []timeline.Kind
+	Logs      []Log
+	Snapshots []Snapshot
 	// Ignored has the files without anything that becomes a fact, and objects that cannot
 	// be read, by their names.
 	Ignored []Ignored
@@ -107,14 +110,24 @@ func wanted() string {
 	return strings.Join(append(names, "infrastructure templates of machines"), ", ")
 }
 
+// Options of Read.
+type Options struct {
+	// Complete is set if of each kind that was saved all objects of the cluster were saved. Without it,
+	// nothing is judged that depends on objects that may exist.
+	Complete bool
+}
+
 // Read reads a folder with all folders in it, a file, or a tar archive, compressed with
 // gzip or not. It tells files apart by their content. klog's times are read as UTC, unless
 // a time before them shows another time zone.
-func Read(ctx context.Context, path string) (*Result, error) {
+func Read(ctx context.Context, path string, o Options) (*Result, error) {
 	r := &reader{
-		walker: walker{ctx: ctx, limits: defaultLimits},
-		result: Result{Objects: map[string]int{}, Unused: map[string]int{}},
-		byUID:  map[types.UID]*unstructured.Unstructured{},
+		options: o,
+		listed:  map[schema.GroupKind]bool{},
+		partly:  map[schema.GroupKind]bool{},
+		walker:  walker{ctx: ctx, limits: defaultLimits},
+		result:  Result{Objects: map[string]int{}, Unused: map[string]int{}},
+		byUID:   map[types.UID]*unstructured.Unstructured{},
 	}
 	r.visit, r.ignore = r.file, func(name, why string) {
 		r.result.Ignored = append(r.result.Ignored, Ignored{name, why})
@@ -128,7 +141,11 @@ func Read(ctx context.Context, path string) (*Result, error) {
 // reader is one call of Read.
 type reader struct {
 	walker
-	result Result
+	options Options
+	result  Result
+	// listed has the kinds of lists, which may be empty, and partly the kinds of objects that become no
+	// facts.
+	listed, partly map[schema.GroupKind]bool
 	// byUID has the latest version of each object.
 	byUID map[types.UID]*unstructured.Unstructured
 	logs  []savedLog
@@ -158,11 +175,14 @@ func (r *reader) file(name string, modified time.Time, content peeker) error {
 		r.ignore(name, fmt.Sprintf("its objects have more than %d MiB", r.limits.objects>>20))
 		return nil
 	}
-	objects, err := decode(data)
+	objects, lists, err := decode(data)
 	if err != nil {
 		r.ignore(name, err.Error())
 	}
-	if err == nil && len(objects) == 0 {
+	for _, kind := range lists {
+		r.listed[kind] = true
+	}
+	if err == nil && len(objects) == 0 && len(lists) == 0 {
 		if s, err := snapshot.Decode(data); err == nil {
 			r.result.Snapshots = append(r.result.Snapshots, Snapshot{name, data, s})
 		} else {
@@ -183,6 +203,7 @@ func (r *reader) object(o *unstructured.Unstructured) {
 	toCore(o)
 	if !recorder.Records(o) {
 		r.result.Unused[o.GroupVersionKind().GroupKind().String()]++
+		r.partly[o.GroupVersionKind().GroupKind()] = true
 		return
 	}
 	if o.GetUID() == "" {
@@ -272,6 +293,14 @@ func (r *reader) finish(path string) (*Result, error) {
 	for _, o := range r.byUID {
 		s.Objects = append(s.Objects, o)
 		r.result.Objects[o.GetKind()]++
+		r.listed[o.GroupVersionKind().GroupKind()] = true
+	}
+	if r.options.Complete {
+		for kind := range r.listed {
+			if !r.partly[kind] {
+				s.Complete = append(s.Complete, kind)
+			}
+		}
 	}
 	slices.SortFunc(s.Objects, func(a, b *unstructured.Unstructured) int {
 		return cmp.Or(strings.Compare(a.GetKind(), b.GetKind()), strings.Compare(string(a.GetUID()), string(b.GetUID())))
@@ -289,6 +318,7 @@ func (r *reader) finish(path string) (*Result, error) {
 		}
 	}
 	r.result.Taken = s.Taken
+	r.result.Complete = recorder.CompleteKinds(s.Complete)
 	r.result.Facts = recorder.SnapshotFacts(s, func(err error) { r.ignore("an object", err.Error()) })
 	return &r.result, nil
 }

@@ -66,7 +66,7 @@ func write(t *testing.T, files map[string]string) string {
 
 func mustRead(t *testing.T, path string) *Result {
 	t.Helper()
-	result, err := Read(t.Context(), path)
+	result, err := Read(t.Context(), path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestNothingToImport(t *testing.T) {
 		"other objects":   {map[string]string{"a.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"}, "read 1 file; looked for"},
 	} {
 		dir := write(t, tc.files)
-		_, err := Read(t.Context(), dir)
+		_, err := Read(t.Context(), dir, Options{})
 		if !errors.As(err, new(*NothingError)) || !strings.HasPrefix(err.Error(), "import "+dir+": nothing of a cluster: ") || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %s", name, err, tc.want)
 		}
@@ -281,12 +281,12 @@ func TestNothingToImport(t *testing.T) {
 	if text := (&NothingError{}).Error(); !strings.Contains(text, want) {
 		t.Errorf("%s\nwant %s", text, want)
 	}
-	if _, err := Read(t.Context(), filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Read(t.Context(), filepath.Join(t.TempDir(), "missing"), Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing path: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Read(ctx, write(t, map[string]string{"ca.log": autoscalerLog})); !errors.Is(err, context.Canceled) {
+	if _, err := Read(ctx, write(t, map[string]string{"ca.log": autoscalerLog}), Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("after Ctrl-C: %v", err)
 	}
 }
@@ -428,7 +428,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}]`))
 	f.Add([]byte(`{"kind":"List","items":[{"items":[]},null,1]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		objects, _ := decode(data)
+		objects, _, _ := decode(data)
 		for _, o := range objects {
 			if o.GetKind() == "" || o.GetName() == "" {
 				t.Errorf("%q has the object %v", data, o.Object)
@@ -453,4 +453,40 @@ func FuzzLog(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCompleteKinds: with Complete, a record has all objects of each kind that is in the folder, also if
+// a list of it is empty. A kind of which an object cannot be used does not count.
+func TestCompleteKinds(t *testing.T) {
+	t.Parallel()
+	dir := write(t, map[string]string{
+		"objects.yaml": `
+{apiVersion: v1, kind: List, items: [
+  {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data, namespace: default, uid: c}},
+  {apiVersion: storage.k8s.io/v1, kind: CSINode, metadata: {name: node-1, uid: i}, spec: {drivers: []}},
+  {apiVersion: resource.k8s.io/v1alpha2, kind: ResourceClaim, metadata: {name: old, namespace: default, uid: o}},
+  {apiVersion: resource.k8s.io/v1, kind: DeviceClass, metadata: {name: gpu, uid: d}},
+  {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: default, uid: p}}]}`,
+		"pv.yaml":  "{apiVersion: v1, kind: PersistentVolumeList, items: []}",
+		"pdb.json": `{"apiVersion": "policy/v1", "kind": "PodDisruptionBudgetList", "items": []}`,
+	})
+	for _, complete := range []bool{false, true} {
+		result, err := Read(t.Context(), dir, Options{Complete: complete})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []timeline.Kind
+		if complete {
+			want = []timeline.Kind{timeline.Budget, timeline.Claim, timeline.CSINode, timeline.DeviceClass, timeline.Volume}
+		}
+		var got []timeline.Kind
+		for _, f := range result.Facts {
+			if f.What == timeline.Shaped && f.Name == "" {
+				got = append(got, f.Kind)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, want) || !slices.Equal(result.Complete, want) || len(result.Ignored) > 0 {
+			t.Errorf("complete %t: all of %q are on record, and the result has %q, want %q; ignored %v", complete, got, result.Complete, want, result.Ignored)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
@@ -28,26 +29,40 @@ func looksLikeObjects(head []byte) bool {
 	return objectStart.Match(head) || objectLine.Match(head)
 }
 
-// decode returns the objects in YAML or JSON, of which each may be a list. If a part of
-// the text cannot be read, it returns the objects before that, and an error.
-func decode(data []byte) ([]*unstructured.Unstructured, error) {
-	var objects []*unstructured.Unstructured
+// decode returns the objects in YAML or JSON, of which each may be a list, and the kinds of lists of
+// one kind. If a part of the text cannot be read, it returns the objects before that, and an error.
+func decode(data []byte) (objects []*unstructured.Unstructured, lists []schema.GroupKind, err error) {
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))), headSize)
 	for n := 1; ; n++ {
 		var raw runtime.RawExtension
 		err := decoder.Decode(&raw)
 		if errors.Is(err, io.EOF) {
-			return objects, nil
+			return objects, lists, nil
 		}
 		var value any
 		if err == nil && len(raw.Raw) > 0 {
 			err = json.Unmarshal(raw.Raw, &value)
 		}
 		if err != nil {
-			return objects, fmt.Errorf("its document %d is neither YAML nor JSON: %w", n, err)
+			return objects, lists, fmt.Errorf("its document %d is neither YAML nor JSON: %w", n, err)
+		}
+		if kind := listed(value); kind.Kind != "" {
+			lists = append(lists, kind)
 		}
 		objects = append(objects, flatten(value, "", "")...)
 	}
+}
+
+// listed returns the kind of the objects in a list; it has no Kind if the value is not a list of one
+// kind.
+func listed(value any) schema.GroupKind {
+	fields, _ := value.(map[string]any)
+	o := &unstructured.Unstructured{Object: fields}
+	kind, isList := strings.CutSuffix(o.GetKind(), "List")
+	if _, has := fields["items"]; !isList || !has {
+		return schema.GroupKind{}
+	}
+	return schema.GroupKind{Group: o.GroupVersionKind().Group, Kind: kind}
 }
 
 // flatten returns an object, or the objects of a list. Items of a list that have no type

@@ -22,9 +22,12 @@ type Snapshot struct {
 	// Taken is when the objects were read. A fact for which an object has no time gets
 	// this one.
 	Taken time.Time
-	// Objects for which Records returns true, in any order. Of no kind need all be there, so
-	// no fact says that all objects of a kind are on record.
+	// Objects for which Records returns true, in any order. Of no kind need all be there, apart from
+	// those in Complete.
 	Objects []*unstructured.Unstructured
+	// Complete are kinds of which Objects has all that the cluster had. Those for which it does not
+	// matter are ignored.
+	Complete []schema.GroupKind
 	// Lines of the autoscaler's logs, each log in its own order.
 	Lines []Line
 }
@@ -47,6 +50,21 @@ var recordedKinds = []schema.GroupKind{
 // Kinds returns the kinds of objects that become facts. Infrastructure templates of machines do too,
 // whatever their kind.
 func Kinds() []schema.GroupKind { return slices.Clone(recordedKinds) }
+
+// CompleteKinds returns those of the kinds for which a record can say that it has all objects: of the
+// others, answers do not depend on that.
+func CompleteKinds(kinds []schema.GroupKind) []timeline.Kind {
+	var all []timeline.Kind
+	for _, kind := range kinds {
+		if k, there := schedulingKinds[kind]; there {
+			all = append(all, k)
+		} else if kind == kube.Budgets {
+			all = append(all, timeline.Budget)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
 
 // Records reports whether an object may become facts: whether its kind is one that the
 // recorder follows and, if it is a ConfigMap or an event, whether the autoscaler wrote it.
@@ -85,6 +103,9 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
 		return slices.Index(recordedKinds, a.GroupVersionKind().GroupKind()) - slices.Index(recordedKinds, b.GroupVersionKind().GroupKind())
 	})
+	for _, kind := range CompleteKinds(s.Complete) {
+		r.allSeen(kind)
+	}
 	for _, object := range objects {
 		if object.GroupVersionKind().GroupKind() != kube.Events {
 			r.object(object)
