@@ -152,6 +152,23 @@ func (j *waiting) takers() []string {
 	return takers
 }
 
+// maxOpen is the largest number of groups of which a phrase says what is not on record.
+const maxOpen = 2
+
+// open returns the groups of which the record lacks what decides, each with what it lacks.
+func (j *waiting) open() []string {
+	var texts []string
+	for _, v := range j.verdicts {
+		if v.Open() {
+			texts = append(texts, timeline.Tidy(v.Group.Name)+": "+v.Unknown)
+		}
+	}
+	if left := len(texts) - maxOpen; left > 0 {
+		texts = append(texts[:maxOpen], fmt.Sprintf("and the same of %s more", timeline.Plural(left, "group")))
+	}
+	return texts
+}
+
 // scheduler returns the name of the pod's scheduler.
 func (j *waiting) scheduler() string {
 	if j.pod.Scheduler == "" {
@@ -229,6 +246,8 @@ func (j *waiting) reason() string {
 		return j.noGroup()
 	case !slices.ContainsFunc(j.verdicts, func(v fit.Verdict) bool { return v.Scaled }):
 		return "the autoscaler scales none of the groups"
+	case len(j.open()) > 0:
+		return "whether a group would take it is not known: " + strings.Join(j.open(), "; ")
 	case len(j.verdicts) == 1:
 		return fmt.Sprintf("%s would not take it: %s", timeline.Tidy(j.verdicts[0].Group.Name), j.verdicts[0].Obstacles[0].Text)
 	}
@@ -323,6 +342,8 @@ func (j *waiting) agreement() []string {
 		lines = append(lines, text+".")
 	case len(j.takers()) > 0 && !j.heard.tried && len(j.ignored) == 0:
 		lines = append(lines, "The autoscaler has said nothing of the pod.")
+	case len(j.open()) > 0 && len(j.ignored) == 0:
+		lines = append(lines, "Whether a group would make room is not known.")
 	case len(j.takers()) == 0 && len(j.ignored) == 0 && j.pod.Marked:
 		lines = append(lines, "They agree: there is no room, and no group would make any.")
 	}
@@ -397,6 +418,9 @@ func (e *explainer) matrix(j *waiting) {
 		answer, texts := "no", []string{}
 		if v.Takes() {
 			answer, texts = "yes", append(texts, strings.TrimSpace("it fits "+v.Basis))
+		}
+		if v.Open() {
+			answer, texts = "?", append(texts, v.Unknown)
 		}
 		for _, o := range v.Obstacles {
 			texts = append(texts, o.Text)

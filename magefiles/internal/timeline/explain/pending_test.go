@@ -126,7 +126,8 @@ func TestExplainWhichGroupAPodIsFor(t *testing.T) {
 	} {
 		c := newCluster(0)
 		c.shaped(3, timeline.Group, "web", "web", "", shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": tc.most}})
-		c.shaped(3, timeline.Group, "other", "other", "", shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2"}})
+		c.shaped(3, timeline.Group, "other", "other", "", shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2"}, Template: shape.Reference{Kind: "DevMachineTemplate", Name: "other"}})
+		c.shaped(3, timeline.Template, "DevMachineTemplate/other", "", "", shape.Template{})
 		for _, node := range []string{c.node, c.other} {
 			c.pod(4, "default/full-"+node, node, shape.Pod{Requests: requests("3", "1Gi")})
 		}
@@ -526,6 +527,32 @@ func TestExplainWithoutGroups(t *testing.T) {
 		got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
 		if err != nil || !strings.Contains(got, "; "+want+".\n") || !strings.Contains(got, "\n  "+want+"\n") {
 			t.Errorf("%v: want %q:\n%s", err, want, got)
+		}
+	}
+}
+
+// TestExplainAGroupWhoseTemplateIsNotOnRecord: the record does not decide whether such a group would take
+// the pod, so that nothing is said to keep the group from it.
+func TestExplainAGroupWhoseTemplateIsNotOnRecord(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	for _, name := range []string{"other", "third", "fourth"} {
+		c.shaped(3, timeline.Group, name, name, "", shape.Group{Annotations: map[string]string{"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2"}, Template: shape.Reference{Kind: "DevMachineTemplate", Name: "t"}})
+	}
+	pod := c.Pods(10, "shop", 1)[0]
+	c.pod(10, pod, "", shape.Pod{Requests: requests("5", "1Gi")})
+	got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
+	for _, want := range []string{
+		"; whether a group would take it is not known: fourth: what its template DevMachineTemplate/t tells is not on record; other: what its template DevMachineTemplate/t tells is not on record; and the same of 1 group more.\n",
+		"\n  other   ?    what its template DevMachineTemplate/t tells is not on record\n", "Whether a group would make room is not known.\n",
+	} {
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("%v: want %q:\n%s", err, want, got)
+		}
+	}
+	for _, wrong := range []string{"no group would make any", "the annotations capacity", "\n  other: "} {
+		if strings.Contains(got, wrong) {
+			t.Errorf("the answer says %q:\n%s", wrong, got)
 		}
 	}
 }

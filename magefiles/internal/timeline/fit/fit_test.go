@@ -51,6 +51,9 @@ func verdict(t *testing.T, j *Judge, p *world.Pod) string {
 	if v[0].Takes() {
 		return "yes, " + v[0].Basis
 	}
+	if v[0].Open() {
+		return "? " + v[0].Unknown
+	}
 	var texts []string
 	for _, o := range v[0].Obstacles {
 		texts = append(texts, o.Text+" → "+o.Change)
@@ -111,6 +114,16 @@ func TestVerdicts(t *testing.T) {
 		"empty, and nobody tells the capacity": {
 			group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{},
 			want: "it is empty, its annotations tell no cpu and memory, and its template DevMachineTemplate/g tells none → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory",
+		},
+		"empty, and its template is not on record": {
+			group: shape.Group{Annotations: sizes("2")}, want: "? what its template DevMachineTemplate/g tells is not on record",
+		},
+		"empty and full, and its template is not on record": {
+			group: shape.Group{Annotations: sizes("0")}, want: "its maximum is 0: the autoscaler leaves it out → max to 1",
+		},
+		"empty, its template is not on record, and the release cannot read it": {
+			group: shape.Group{Annotations: sizes("2")}, release: "1.33.0",
+			want: "it is empty, its annotations tell no cpu and memory, and the autoscaler 1.33.0 cannot read its template's status.capacity, because the reference names no version of the API → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory",
 		},
 		"the template tells it": {group: shape.Group{Annotations: sizes("2")}, template: &shape.Template{Capacity: quantities("cpu=4", "memory=8Gi")}, want: "yes, by its annotations and its template"},
 		"the template tells it, and the release cannot read it": {

@@ -29,12 +29,25 @@ func (j *Judge) unknownCapacity(g *world.Group) string {
 	}
 	text := "it is empty, its annotations tell no cpu and memory, and "
 	switch {
-	case g.Infrastructure != nil && len(g.Infrastructure.Capacity) > 0:
+	case !j.readsTemplate(g) && (g.Infrastructure == nil || len(g.Infrastructure.Capacity) > 0):
 		return text + j.Autoscaler.Title() + " cannot read its template's status.capacity, because the reference names no version of the API"
 	case g.Infrastructure == nil:
-		return text + "its template " + g.Template.String() + " is not on record"
+		return "" // what it tells is unknown to the lab, and not to the autoscaler
 	}
 	return text + "its template " + g.Template.String() + " tells none"
+}
+
+// unrecorded returns that the template of a group is not on record, from which alone the autoscaler may
+// know what a node of the group has; empty if the group needs no template.
+func (j *Judge) unrecorded(g *world.Group) string {
+	if g.Infrastructure != nil || !j.Autoscaler.Release().FromZero || !j.readsTemplate(g) || isEnough(j.capacity(g)) {
+		return ""
+	}
+	template := "its template"
+	if g.Template.Name != "" {
+		template += " " + g.Template.String()
+	}
+	return "what " + template + " tells is not on record"
 }
 
 // readsTemplate reports whether the autoscaler's release can read a group's infrastructure

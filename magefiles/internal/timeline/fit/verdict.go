@@ -22,6 +22,8 @@ type Verdict struct {
 	Fits bool
 	// Obstacles is empty if the group would take the pod.
 	Obstacles []Obstacle
+	// Unknown is what decides beside the Obstacles and is not on record; empty if nothing is missing.
+	Unknown string
 	// Notes have what does not decide and yet matters.
 	Notes []string
 	// Basis says from what the group's next node is known; empty if it is not.
@@ -30,7 +32,11 @@ type Verdict struct {
 
 // Takes reports whether the autoscaler would enlarge the group for the pod, as far as that
 // is judged.
-func (v Verdict) Takes() bool { return len(v.Obstacles) == 0 }
+func (v Verdict) Takes() bool { return len(v.Obstacles) == 0 && v.Unknown == "" }
+
+// Open reports whether the record lacks what decides about the group: no obstacle is known, and one
+// may exist.
+func (v Verdict) Open() bool { return len(v.Obstacles) == 0 && v.Unknown != "" }
 
 // Verdicts returns a verdict for every group.
 func (j *Judge) Verdicts(p *world.Pod) []Verdict {
@@ -53,6 +59,8 @@ func (j *Judge) Verdicts(p *world.Pod) []Verdict {
 				v.Notes = append(v.Notes, j.Autoscaler.Title()+" does not look at devices: the pod may not fit on the new node")
 			}
 			v.Obstacles = append(v.Obstacles, found...)
+		} else if v.Scaled {
+			v.Unknown = j.unrecorded(g)
 		}
 		all = append(all, v)
 	}

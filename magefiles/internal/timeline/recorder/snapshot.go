@@ -186,9 +186,10 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 	}
 }
 
-// isTemplate reports whether objects of a kind are infrastructure templates of machines.
+// isTemplate reports whether objects of a kind are infrastructure templates of machines, or the
+// infrastructure of MachinePools, which is their template.
 func isTemplate(kind schema.GroupKind) bool {
-	return kind.Group == infrastructureGroup && strings.HasSuffix(kind.Kind, "MachineTemplate")
+	return kind.Group == infrastructureGroup && (strings.HasSuffix(kind.Kind, "MachineTemplate") || strings.HasSuffix(kind.Kind, "MachinePool"))
 }
 
 // infrastructureGroup is the API group of the providers' objects.
