@@ -165,7 +165,10 @@ var Messages = []Message{
 	row(KindProblem, Problem, "1.33", "", `^Machine failed in node group (?P<group>\S+) \((?P<node>[^\s()]+)\)`),
 	row(KindProblem, Problem, "", "", `^Status\.FailureMessage of machine "(?P<node>[^\s"]+)" is `),
 
-	// The process.
+	// The process. Of several replicas, one holds the lease and works. The messages are those of
+	// client-go (tools/leaderelection): structured ones with quotes since 0.35 at the latest.
+	row(KindConsidered, Chatter, "", "", `^"?[Aa]ttempting to acquire leader lease\b`),
+	row(KindConsidered, Chatter, "", "", `^"?[Ss]uccessfully acquired lease\b`),
 	row(KindStarted, Chatter, "", "", `^Cluster Autoscaler (?P<text>\d\S*)$`),
 	row(KindStopped, Chatter, "", "", `^(?P<text>Cleaned up, exiting)`),
 
@@ -177,6 +180,19 @@ var Messages = []Message{
 	row(KindNone, Chatter, "", "", `^Upcoming 0 nodes`),
 	row(KindNone, Reason, "", "", `^(?:Skipping |Node group |Pod |Node |Can only add|Failed to find place|Upcoming |Cluster has no|Scale-down: waiting)`),
 	row(KindNone, Reason, "", "", ` was unneeded for | is unneeded since | is unschedulable|cannot be removed|other pods are also unschedulable|other pods similar to`),
+}
+
+// lease matches what a replica says of the lease for which it waits, or that it got.
+var lease = regexp.MustCompile(`^"?(?:([Aa])ttempting to acquire leader lease|[Ss]uccessfully acquired lease)(?:\.\.\.)?"? (?:lock=)?"?([^"\s]+?)(?:\.\.\.)?"?$`)
+
+// LeaseOf returns the lease, as NAMESPACE/NAME, of which a message says that a replica of the
+// autoscaler waits for it or has got it. The name is empty for any other message.
+func LeaseOf(message string) (name string, waits bool) {
+	m := lease.FindStringSubmatch(message)
+	if m == nil {
+		return "", false
+	}
+	return m[2], m[1] != ""
 }
 
 // removed matches messages, and events of a node, which say that the node's removal was

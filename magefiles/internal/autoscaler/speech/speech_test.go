@@ -152,3 +152,28 @@ func TestTemplateNodeIsNoNode(t *testing.T) {
 		t.Errorf("stated %+v, %v", s, ok)
 	}
 }
+
+// TestLeases: the words of client-go, with the lease's name, and nothing else.
+func TestLeases(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]struct {
+		name  string
+		waits bool
+	}{
+		`"Attempting to acquire leader lease..." lock="kube-system/cluster-autoscaler"`: {"kube-system/cluster-autoscaler", true},
+		"attempting to acquire leader lease kube-system/cluster-autoscaler...":          {"kube-system/cluster-autoscaler", true},
+		`"Successfully acquired lease" lock="kube-system/cluster-autoscaler"`:           {"kube-system/cluster-autoscaler", false},
+		"successfully acquired lease kube-system/cluster-autoscaler":                    {"kube-system/cluster-autoscaler", false},
+		`"Failed to acquire lease" lock="kube-system/cluster-autoscaler"`:               {},
+		"": {},
+	} {
+		name, waits := LeaseOf(message)
+		if name != want.name || waits != want.waits {
+			t.Errorf("%s: %q, %t, want %q, %t", message, name, waits, want.name, want.waits)
+		}
+		e := Parse("I1124 20:26:26.123456   12345 leaderelection.go:271] " + message)
+		if _, states := e.Statement(time.Date(2026, 11, 24, 20, 0, 0, 0, time.UTC)); want.name != "" && !states {
+			t.Errorf("%s states nothing", message)
+		}
+	}
+}

@@ -232,7 +232,7 @@ func (e *explainer) groupsSeen() (seen, unseen section) {
 	return seen, unseen
 }
 
-// waits returns what the autoscaler waits for: cool-downs, back-offs, and in the groups that
+// waits returns what the autoscaler waits for: its lease, cool-downs, back-offs, and in the groups that
 // it scales nodes that are on their way, unneeded, or going.
 func (e *explainer) waits() section {
 	w := e.world()
@@ -244,6 +244,7 @@ func (e *explainer) waits() section {
 			}
 		}
 	}
+	e.lease(&s)
 	ofAll := removal.CoolDowns(w, nil)
 	coolDowns("", ofAll)
 	for _, g := range w.Groups {

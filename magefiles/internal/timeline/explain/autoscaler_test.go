@@ -184,3 +184,36 @@ func TestForbidden(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainAReplicaThatWaitsForItsLease: an autoscaler that asked for its lease and has not got it does
+// nothing. If loops go on meanwhile, another replica has the lease.
+func TestExplainAReplicaThatWaitsForItsLease(t *testing.T) {
+	t.Parallel()
+	const asks, gets = `"Attempting to acquire leader lease..." lock="kube-system/cluster-autoscaler"`, `"Successfully acquired lease" lock="kube-system/cluster-autoscaler"`
+	const alone, beside = "kube-system/cluster-autoscaler, since 22:00:02; it does nothing until it has the lease\n", "one replica waits for kube-system/cluster-autoscaler since 22:00:02; another one works\n"
+	for name, tc := range map[string]struct {
+		lines []string
+		loops bool
+		want  string
+	}{
+		"it waits":             {lines: []string{asks}, want: alone},
+		"in older words":       {lines: []string{"attempting to acquire leader lease kube-system/cluster-autoscaler..."}, want: alone},
+		"it has the lease":     {lines: []string{asks, gets}},
+		"it never asked":       {},
+		"another one works":    {lines: []string{asks}, loops: true, want: beside},
+		"it asked a long ago":  {lines: []string{asks, gets}, loops: true},
+		"it got the old lease": {lines: []string{asks, "successfully acquired lease kube-system/cluster-autoscaler"}},
+	} {
+		c := newCluster(0)
+		for i, line := range tc.lines {
+			c.Log(2+float64(i), line)
+		}
+		if tc.loops {
+			c.Add(60, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Shape: shape.Encode(shape.Autoscaler{Loops: &shape.Loops{N: 3, From: c.At(30), Last: c.At(60)}}), Source: timeline.Log})
+		}
+		got, err := Text(t.Context(), c.Record(), autoscalerWord, Options{})
+		if err != nil || strings.Contains(got, "\n  lease") != (tc.want != "") || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %v: want %q:\n%s", name, err, tc.want, got)
+		}
+	}
+}
