@@ -60,8 +60,11 @@ func (Timeline) Snapshot(ctx context.Context,
 // Explain explains in words what happened to a pod, a node or a node group, or
 // what the autoscaler does and waits for. It says why a pod waited, why a node
 // stays or what its removal waits for, what changed a group's size, and which
-// groups the autoscaler scales. WHAT is pod/NAME, node/NAME, group/NAME or
-// autoscaler. Example: go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z
+// groups the autoscaler scales. If timeline:snapshot took a snapshot while a pod
+// waited, the answer has that too. The first answer about affinity, topology
+// spread, volumes or devices compiles the scheduler's filters, which may take
+// minutes. WHAT is pod/NAME, pod/NAMESPACE/NAME, node/NAME, machine/NAME,
+// group/NAME or autoscaler. Example: go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z
 func (Timeline) Explain(ctx context.Context, what string,
 	record *string, // FILE that timeline:import wrote, to read instead of the cluster's record
 ) error {
@@ -90,8 +93,8 @@ func (Timeline) Export(ctx context.Context,
 // -complete, because an object that was not saved may matter. DIR is a folder, a file, or a tar archive. Example: go tool mage timeline:import
 // ~/Downloads/must-gather.tar.gz
 func (Timeline) Import(ctx context.Context, dir string,
+	complete *bool, // of each kind of objects in DIR, all of the cluster are there
 	out *string, // FILE of the record, a new file; by default one in .caslab/imports
 ) error {
 	return lab(ctx, "timeline:import", option("complete", complete), option("out", out), "--", dir)
-	complete *bool, // of each kind of objects in DIR, all of the cluster are there
 }

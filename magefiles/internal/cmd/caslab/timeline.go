@@ -28,8 +28,8 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:explain",
 		summary: "Explains in words what happened to a pod, a node or a node group, or what the autoscaler does and waits for.",
-		details: "It says why a pod waited, why a node stays or what its removal waits for, what changed a group's size, and which groups the autoscaler scales.",
-		args:    []argument{{"WHAT", "pod/NAME, node/NAME, group/NAME or autoscaler"}},
+		details: "It says why a pod waited, why a node stays or what its removal waits for, what changed a group's size, and which groups the autoscaler scales. If timeline:snapshot took a snapshot while a pod waited, the answer has that too. The first answer about affinity, topology spread, volumes or devices compiles the scheduler's filters, which may take minutes.",
+		args:    []argument{{"WHAT", "pod/NAME, pod/NAMESPACE/NAME, node/NAME, machine/NAME, group/NAME or autoscaler"}},
 		example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z",
 	}, func(fs *flag.FlagSet, o *timelines.ExplainOptions) {
 		fs.StringVar(&o.Record, "record", "", recordMeaning)
