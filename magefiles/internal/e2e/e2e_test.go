@@ -137,6 +137,7 @@ func TestEnvironment(t *testing.T) {
 	})
 	t.Run("an autoscaler scales it", func(t *testing.T) { scales(t, l, checkout) })
 	hollow := t.Run("hollow machines", func(t *testing.T) { addsHollow(t, l, eng) })
+	t.Run("hollow machines are replaced", func(t *testing.T) { replacesHollow(t, l) })
 	t.Run("the engine's containers were stopped", func(t *testing.T) { survivesStop(t, l, eng) })
 	if hollow {
 		t.Run("hollow machines go", func(t *testing.T) { removesHollow(t, l) })
@@ -324,15 +325,16 @@ func comesUp(t *testing.T, l lab, eng *engine.Engine) {
 }
 
 type machine struct {
-	Metadata struct{ Name string }
+	Metadata struct{ Name, DeletionTimestamp string }
 	Spec     struct{ ProviderID string }
-	Status   struct{ Phase string }
+	Status   struct{ Phase, FailureDomain string }
 }
 
-func machinesOf(t *testing.T, l lab) []machine {
+// machinesOf returns the Machines that the options of kubectl select.
+func machinesOf(t *testing.T, l lab, options ...string) []machine {
 	t.Helper()
 	var list struct{ Items []machine }
-	kubectl(t, l, &list, "get", "machines.cluster.x-k8s.io")
+	kubectl(t, l, &list, append([]string{"get", "machines.cluster.x-k8s.io"}, options...)...)
 	return list.Items
 }
 
@@ -417,9 +419,23 @@ func survivesStop(t *testing.T, l lab, eng *engine.Engine) {
 	}
 }
 
-// kubectl runs the kubectl of the node image in the control plane's container,
-// against the kubeconfig that users get, and decodes its JSON into what.
+// kubectl runs kubectl and decodes its JSON into what; nil if nothing is read.
 func kubectl(t *testing.T, l lab, what any, args ...string) {
+	t.Helper()
+	if what != nil {
+		args = append(args, "--output=json")
+	}
+	out := kubectlText(t, l, args...)
+	if what != nil {
+		if err := json.Unmarshal([]byte(out), what); err != nil {
+			t.Fatalf("kubectl %v: %v", args, err)
+		}
+	}
+}
+
+// kubectlText runs the kubectl of the node image in a container against the kubeconfig that users
+// get, and returns what it printed.
+func kubectlText(t *testing.T, l lab, args ...string) string {
 	t.Helper()
 	path := strings.TrimSpace(l.must(t, "env:kubeconfig"))
 	info, err := os.Stat(path)
@@ -434,18 +450,10 @@ func kubectl(t *testing.T, l lab, what any, args ...string) {
 	if len(image) == 0 {
 		t.Fatal("no control plane runs")
 	}
-	if what != nil {
-		args = append(args, "--output=json")
-	}
 	// The container is on the host's network, and must reach the API server at its
 	// published port.
-	out := docker(t, append([]string{"run", "--rm", "--network=host", "--volume", path + ":/kubeconfig:ro",
+	return docker(t, append([]string{"run", "--rm", "--network=host", "--volume", path + ":/kubeconfig:ro",
 		"--entrypoint=kubectl", image[0], "--kubeconfig=/kubeconfig"}, args...)...)
-	if what != nil {
-		if err := json.Unmarshal([]byte(out), what); err != nil {
-			t.Fatalf("kubectl %v: %v", args, err)
-		}
-	}
 }
 
 func containers(t *testing.T, eng *engine.Engine, cluster string) []string {

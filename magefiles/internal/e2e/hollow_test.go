@@ -80,6 +80,72 @@ func addsHollow(t *testing.T, l lab, eng *engine.Engine) {
 	}
 }
 
+// replacesHollow has the controllers of Cluster API do to hollow machines what they do to others: they
+// copy the failure domain, delete the machine that is marked, wait for its deletion hook, and replace
+// machines whose template changed. The nodes have the drivers that the group asks for.
+func replacesHollow(t *testing.T, l lab) {
+	const (
+		group    = "replaced"
+		selector = "--selector=cluster.x-k8s.io/deployment-name=" + group
+		hook     = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/test"
+	)
+	l.must(t, "nodegroup:add", group, "2", "3", "-machines=hollow", "-zone=a", "-csi=csi.example.com=5", "-dra=gpu.example.com=1")
+	machines := machinesOf(t, l, selector)
+	if len(machines) != 2 || machines[0].Status.FailureDomain != "a" {
+		t.Fatalf("the group has the machines %+v, want two in the failure domain a", machines)
+	}
+	marked, other := machines[0].Metadata.Name, machines[1].Metadata.Name
+	var volumes struct {
+		Spec struct {
+			Drivers []struct {
+				Name        string
+				Allocatable struct{ Count int }
+			}
+		}
+	}
+	kubectl(t, l, &volumes, "get", "csinode", marked)
+	if d := volumes.Spec.Drivers; len(d) != 1 || d[0].Name != "csi.example.com" || d[0].Allocatable.Count != 5 {
+		t.Errorf("the node has the CSI drivers %+v", d)
+	}
+	if slices := kubectlText(t, l, "get", "resourceslices", "--field-selector=spec.nodeName="+marked, "--output=jsonpath={.items[*].spec.driver}"); slices != "gpu.example.com" {
+		t.Errorf("the node has the devices of the drivers %q", slices)
+	}
+
+	kubectlText(t, l, "annotate", "machines.cluster.x-k8s.io", marked, "cluster.x-k8s.io/delete-machine=yes", hook+"=test")
+	kubectlText(t, l, "scale", "machinedeployments.cluster.x-k8s.io", group, "--replicas=1")
+	eventually(t, time.Minute, func() string {
+		for _, m := range machinesOf(t, l, selector) {
+			if m.Metadata.DeletionTimestamp != "" && m.Metadata.Name != marked {
+				t.Fatalf("%s is deleted, and %s has the mark", m.Metadata.Name, marked)
+			}
+			if m.Metadata.DeletionTimestamp != "" {
+				return ""
+			}
+		}
+		return marked + " is being deleted"
+	})
+	if got := hollowNodes(t, l); !slices.Contains(got, marked) {
+		t.Errorf("the deletion of %s did not wait for its hook: Ready are %v", marked, got)
+	}
+	kubectlText(t, l, "annotate", "machines.cluster.x-k8s.io", marked, hook+"-")
+	eventually(t, time.Minute, func() string {
+		if got := hollowNodes(t, l); slices.Contains(got, marked) || !slices.Contains(got, other) {
+			return fmt.Sprintf("the node %s is gone: Ready are %v", marked, got)
+		}
+		return ""
+	})
+
+	l.must(t, "nodegroup:set", group, "1", "3", "-zone=b")
+	eventually(t, 2*time.Minute, func() string {
+		machines := machinesOf(t, l, selector)
+		if len(machines) != 1 || machines[0].Metadata.Name == other || machines[0].Status.FailureDomain != "b" || !slices.Contains(hollowNodes(t, l), machines[0].Metadata.Name) {
+			return fmt.Sprintf("a new machine in the zone b: %+v", machines)
+		}
+		return ""
+	})
+	l.must(t, "nodegroup:delete", group)
+}
+
 // removesHollow finds the nodes of addsHollow Ready, although every container was stopped
 // meanwhile, and removes all that is hollow.
 func removesHollow(t *testing.T, l lab) {
