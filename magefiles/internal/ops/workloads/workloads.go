@@ -120,6 +120,10 @@ func (w *Workloads) Scale(ctx context.Context, name string, pods int) error {
 	return nil
 }
 
+// deletionTime bounds the deletion of a workload. Kubernetes' garbage collector deletes 20 pods a
+// second by default, and a workload may have 1,000.
+const deletionTime = 3 * time.Minute
+
 // Delete deletes the workload, so that its nodes are unneeded.
 func (w *Workloads) Delete(ctx context.Context, name string) (err error) {
 	c, err := w.Open(ctx)
@@ -129,7 +133,7 @@ func (w *Workloads) Delete(ctx context.Context, name string) (err error) {
 	name = cmp.Or(name, workload.DefaultName)
 	step := w.Log.Start("delete the workload "+name, 2*time.Second)
 	defer func() { step.Done("", err) }()
-	ctx, cancel := interrupt.WithTimeout(ctx, time.Minute)
+	ctx, cancel := interrupt.WithTimeout(ctx, deletionTime)
 	defer cancel()
 	return workload.Delete(ctx, c.Workload, target.PodNamespace, name, step.Progress)
 }

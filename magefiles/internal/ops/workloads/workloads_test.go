@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"caslab/magefiles/internal/kube"
@@ -69,6 +70,22 @@ func TestAddScaleDelete(t *testing.T) {
 			t.Errorf("%s: it is there", name)
 		}
 	}
+}
+
+// TestDeletionOfManyPods: hundreds of pods need more than a minute.
+func TestDeletionOfManyPods(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, _, server := newWorkloads(t)
+		if err := w.Add(t.Context(), Options{Name: "web", Pods: 1000}); err != nil {
+			t.Fatal(err)
+		}
+		server.PutYAML("{apiVersion: v1, kind: Pod, metadata: {name: web-1, namespace: default, labels: {" + workload.Label + ": web}}}")
+		time.AfterFunc(2*time.Minute, func() { server.Remove(kube.Pods, "default", "web-1") })
+		if err := w.Delete(t.Context(), "web"); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestScaleOfAMissingWorkload(t *testing.T) {
