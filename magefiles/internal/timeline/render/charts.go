@@ -47,7 +47,7 @@ type chart struct {
 // requests, and the use of the groups' nodes.
 func (d *drawing) charts(l levels.Levels, y int) int {
 	y = d.chart(y, chart{
-		name: "loop duration", notes: []string{"median and longest,", "of a minute"}, first: l.LoopMedian, second: l.LoopLongest, least: 1, top: loopText,
+		name: "loop duration", notes: []string{"median ▅, longest ━,", "of a minute"}, first: l.LoopMedian, second: l.LoopLongest, least: 1, top: loopText,
 		words: func(at time.Time) string {
 			median, known := l.LoopMedian.At(at)
 			longest, _ := l.LoopLongest.At(at)
@@ -69,7 +69,7 @@ func (d *drawing) charts(l levels.Levels, y int) int {
 	})
 	cpu, memory := percents(l.All, d.m.To, func(u levels.Use) levels.Share { return u.CPU }), percents(l.All, d.m.To, func(u levels.Use) levels.Share { return u.Memory })
 	return d.chart(y, chart{
-		name: "utilisation", notes: []string{"requested/allocatable:", "cpu, memory of all groups"}, first: cpu, second: memory, least: 100,
+		name: "utilisation", notes: []string{"requested/allocatable:", "cpu ▅, memory ━"}, first: cpu, second: memory, least: 100,
 		top:   func(n int) string { return fmt.Sprintf("%d%%", n) },
 		words: func(at time.Time) string { return useText(l, at) },
 	})

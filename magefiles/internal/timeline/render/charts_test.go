@@ -42,7 +42,11 @@ func TestNumbersHaveLanes(t *testing.T) {
 			t.Errorf("the page does not say %q", words)
 		}
 	}
-	wellFormed(t, svgOf(t, facts))
+	svg := svgOf(t, facts)
+	wellFormed(t, svg)
+	if strings.Contains(svg, "…</text>") {
+		t.Error("a note of a lane is cut")
+	}
 	curves := map[string]int{}
 	for _, c := range drawn(facts).Lines {
 		curves[c.Class]++
