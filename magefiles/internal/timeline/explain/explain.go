@@ -68,12 +68,16 @@ func Text(ctx context.Context, facts []timeline.Fact, what string, o Options) (s
 		return "", err
 	}
 	kind, name, _ := strings.Cut(what, "/")
+	byTime := slices.SortedStableFunc(slices.Values(facts), func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
+	e := &explainer{Options: o, facts: byTime}
+	if len(facts) > 0 && slices.Contains(podKinds, kind) {
+		facts = slices.Concat(facts, e.ofShapes(name))
+	}
 	m := history.Until(o.Now, facts)
 	if len(m.Facts) == 0 {
 		return "", fmt.Errorf("explain %s: %w: %w", what, ErrNotOnRecord, timeline.ErrNoRecord)
 	}
-	byTime := slices.SortedStableFunc(slices.Values(facts), func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
-	e := &explainer{Model: m, Options: o, facts: byTime}
+	e.Model = m
 	switch {
 	case what == autoscalerWord:
 		e.autoscaler()

@@ -133,6 +133,35 @@ func TestUnschedulable(t *testing.T) {
 	}
 }
 
+// TestSystemPodThatWaits: a pod of the cluster's components has no history. Its shape says since when it
+// waits, and no more when it has a node.
+func TestSystemPodThatWaits(t *testing.T) {
+	t.Parallel()
+	const waits = `metadata: {namespace: kube-system, name: dns}, status: {conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, message: why, lastTransitionTime: "2026-11-24T11:00:00Z"}]}`
+	for pod, want := range map[string]string{
+		`{kind: Pod, ` + waits + `}`:                                 "why since 11:00:00",
+		`{kind: Pod, spec: {nodeName: node-1}, ` + waits + `}`:       "",
+		`{kind: Pod, metadata: {namespace: kube-system, name: dns}}`: "",
+	} {
+		facts := Pod(kubetest.Typed(t, kube.Pod, pod), "", noon)
+		if len(facts) != 1 || facts[0].What != timeline.Shaped {
+			t.Errorf("%s: %+v, want only a shape", pod, facts)
+			continue
+		}
+		var s shape.Pod
+		if err := json.Unmarshal(facts[0].Shape, &s); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if s.Waits != nil {
+			got = s.Waits.Message + " since " + s.Waits.Since.Format(time.TimeOnly)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", pod, got, want)
+		}
+	}
+}
+
 // TestMarkIsRecordedOnce: some autoscalers mark a machine with two annotations.
 func TestMarkIsRecordedOnce(t *testing.T) {
 	t.Parallel()

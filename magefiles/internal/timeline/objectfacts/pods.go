@@ -48,7 +48,7 @@ func isWorkload(pod *corev1.Pod) bool {
 
 // Pod returns the facts of a pod's present state; group is the group of its node. For a pod that is
 // not a workload, and for the pod of an autoscaler, this is only the shape: what the pod uses of
-// its node.
+// its node, or since when it waits for one.
 func Pod(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
 	if isWorkload(pod) && len(AutoscalerContainers(pod)) == 0 {
 		return workload(pod, group, now)
@@ -59,7 +59,16 @@ func Pod(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
 func system(pod *corev1.Pod, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Pod, pod, "")
 	f.Node = pod.Spec.NodeName
-	return []timeline.Fact{shaped(f, pod, now, shape.OfPod(pod))}
+	s := shape.OfPod(pod)
+	if placed := podCondition(pod, corev1.PodScheduled); f.Node == "" && isUnschedulable(placed) {
+		s.Waits = &shape.Wait{Since: cmp.Or(placed.LastTransitionTime.UTC(), now), Message: timeline.Bound(placed.Message)}
+	}
+	return []timeline.Fact{shaped(f, pod, now, s)}
+}
+
+// isUnschedulable reports whether the condition PodScheduled says that no node takes the pod.
+func isUnschedulable(placed corev1.PodCondition) bool {
+	return placed.Status == corev1.ConditionFalse && placed.Reason == corev1.PodReasonUnschedulable
 }
 
 func workload(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
@@ -77,7 +86,7 @@ func workload(pod *corev1.Pod, group string, now time.Time) []timeline.Fact {
 			started = t.UTC()
 		}
 		facts = append(facts, complete(f, timeline.Scheduled, cmp.Or(since, started, now), ""))
-	} else if placed.Status == corev1.ConditionFalse && placed.Reason == corev1.PodReasonUnschedulable {
+	} else if isUnschedulable(placed) {
 		facts = append(facts, complete(f, timeline.Unschedulable, cmp.Or(since, now), placed.Message))
 	}
 	begun, ended := containerTimes(pod)

@@ -59,12 +59,21 @@ type Pod struct {
 	// SchedulerError. It is empty for a pod that has a node, scheduling gates, or no node on which it
 	// fits.
 	Untried string `json:"untried,omitempty"`
+	// Waits is set for a pod without a node that a scheduler has found unschedulable, if the record has
+	// no facts of its own about the pod.
+	Waits *Wait `json:"waits,omitempty"`
 	// Ended is set for a pod that no longer uses its node.
 	Ended bool `json:"ended,omitempty"`
 	// Deleted is until when a deleted pod has time to end, and Grace is that time in
 	// seconds.
 	Deleted time.Time `json:"deleted,omitzero"`
 	Grace   int64     `json:"grace,omitempty"`
+}
+
+// Wait is since when a pod is unschedulable, and what its scheduler says.
+type Wait struct {
+	Since   time.Time `json:"since"`
+	Message string    `json:"message,omitempty"`
 }
 
 // Owner is the controller of a pod.

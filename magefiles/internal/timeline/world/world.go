@@ -336,7 +336,11 @@ func decode[S any](o *object) (shape S, ok bool) {
 // pod returns the pod, false if it has no shape, or if it has ended.
 func (o *object) pod() (*Pod, bool) {
 	s, ok := decode[shape.Pod](o)
-	return &Pod{Pod: s, Name: o.Name, UID: o.UID, Node: o.Node, Created: o.Time, Marked: o.marked && s.Untried == "", Message: o.message}, ok && !s.Ended
+	p := &Pod{Pod: s, Name: o.Name, UID: o.UID, Node: o.Node, Created: o.Time, Marked: o.marked && s.Untried == "", Message: o.message}
+	if s.Waits != nil {
+		p.Marked, p.Message = true, s.Waits.Message
+	}
+	return p, ok && !s.Ended
 }
 
 // node returns the node without its pods, false if it has no shape.
