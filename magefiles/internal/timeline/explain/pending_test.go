@@ -75,7 +75,7 @@ func TestExplainLeavesOutTheProblemsOfOthers(t *testing.T) {
 	for _, pod := range pods {
 		c.pod(10, pod, "", shape.Pod{})
 	}
-	name := func(pod string) string { return timeline.LastPart(pod) }
+	name := timeline.LastPart
 	c.Log(20, "E Failed to evict pod "+name(pods[0])+", error: a budget forbids it")
 	c.Log(21, "E Failed to evict pod "+name(pods[1])+", error: a budget forbids it")
 	c.Log(22, "E Failed to count what "+c.other+" uses.")
