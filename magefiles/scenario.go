@@ -29,7 +29,7 @@ func (Scenario) List(ctx context.Context,
 func (Scenario) Run(ctx context.Context, names string,
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
-	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, without kubelet, images, network, volumes and logs, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
+	machines *string, // KIND of the machines where a scenario does not say it: hollow (nodes that the lab's controller plays: no kubelet, images, network, volumes or logs) or docker (nodes with kubelets); without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
 	parallel *int, // N, how many scenarios run at the same time, if they want the same autoscaler and touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts (default 1)
 	repeat *int, // N, how often each scenario runs: the results say how many of the runs passed, and which checks failed in the others (default 1)
@@ -46,7 +46,7 @@ func (Scenario) Run(ctx context.Context, names string,
 func (Scenario) Compare(ctx context.Context, a, b string,
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
-	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, without kubelet, images, network, volumes and logs, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
+	machines *string, // KIND of the machines where a scenario does not say it: hollow (nodes that the lab's controller plays: no kubelet, images, network, volumes or logs) or docker (nodes with kubelets); without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
 	parallel *int, // N, how many scenarios run at the same time, if they want the same autoscaler and touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts (default 1)
 	scenarios *string, // NAMES of scenarios, as for scenario:run (default all)
@@ -68,7 +68,7 @@ func (Scenario) Bisect(ctx context.Context, good, bad, name string,
 	again *bool, // forget the results of earlier searches
 	autoscaler *string, // WHERE the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster (default run)
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
-	machines *string, // KIND of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, without kubelet, images, network, volumes and logs, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere
+	machines *string, // KIND of the machines where a scenario does not say it: hollow (nodes that the lab's controller plays: no kubelet, images, network, volumes or logs) or docker (nodes with kubelets); without it, hollow in an environment of the lab, docker elsewhere
 	of *string, // REPOSITORY to search: autoscaler, or core for AUTOSCALER_CORE_DIR, which is tested with the autoscaler of AUTOSCALER_DIR (default autoscaler)
 	out *string, // FOLDER for bisect.json, summary.md, and a folder with the results of each commit
 	repeat *int, // N, how often the scenario has to pass for a commit to be good (default 1)

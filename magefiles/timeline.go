@@ -33,9 +33,8 @@ func (Timeline) Report(ctx context.Context,
 }
 
 // Serve serves the page of timeline:report on this machine until Ctrl-C, and
-// records; the page shows what is recorded meanwhile. It has the lanes of
-// timeline:report, also for how long loops take, API calls and utilisation. It
-// prints the page's address, which only this machine can open. While another
+// records; the page shows what is recorded meanwhile. The page has the lanes
+// of timeline:report, with loop duration, API calls and utilisation. It prints the page's address, which only this machine can open. While another
 // command records, it waits; then it records itself. Example: go tool mage timeline:serve -port=0 -since=1h
 func (Timeline) Serve(ctx context.Context,
 	port *int, // PORT of the page, 0 for any free one (default 8480)
@@ -61,9 +60,9 @@ func (Timeline) Snapshot(ctx context.Context,
 // what the autoscaler does and waits for. It says why a pod waited, why a node
 // stays or what its removal waits for, what changed a group's size, and which
 // groups the autoscaler scales. If timeline:snapshot took a snapshot while a pod
-// waited, the answer has that too. The first answer about affinity, topology
-// spread, volumes or devices compiles the scheduler's filters, which may take
-// minutes. WHAT is pod/NAME, pod/NAMESPACE/NAME, node/NAME, machine/NAME,
+// waited, the answer also has what the snapshot says of the pod. The scheduler's
+// filters are compiled for the first answer about affinity, topology spread,
+// volumes or devices, which may take minutes. WHAT is pod/NAME, pod/NAMESPACE/NAME, node/NAME, machine/NAME,
 // group/NAME or autoscaler. Example: go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z
 func (Timeline) Explain(ctx context.Context, what string,
 	record *string, // FILE that timeline:import wrote, to read instead of the cluster's record
@@ -93,7 +92,7 @@ func (Timeline) Export(ctx context.Context,
 // -complete, because an object that was not saved may matter. DIR is a folder, a file, or a tar archive. Example: go tool mage timeline:import
 // ~/Downloads/must-gather.tar.gz
 func (Timeline) Import(ctx context.Context, dir string,
-	complete *bool, // of each kind of objects in DIR, all of the cluster are there
+	complete *bool, // for each kind in DIR, DIR has all objects of the cluster
 	out *string, // FILE of the record, a new file; by default one in .caslab/imports
 ) error {
 	return lab(ctx, "timeline:import", option("complete", complete), option("out", out), "--", dir)

@@ -110,7 +110,7 @@ func run(o options) error {
 	}
 	leases := &player.Leases{Machines: mgr.GetClient(), Workload: nodes.GetClient(), Clock: clock.RealClock{}}
 	if err := leases.SetupWithManager(mgr, nodes, inParallel); err != nil {
-		return fmt.Errorf("prepare the controller of leases: %w", err)
+		return fmt.Errorf("prepare the lease controller: %w", err)
 	}
 	return mgr.Start(ctrl.SetupSignalHandler())
 }

@@ -39,8 +39,8 @@ import (
 )
 
 const (
-	// regularly is how long a Node is left alone if nothing happens.
-	regularly = 15 * time.Second
+	// resync is the longest time between two reconciliations of a Node.
+	resync = 15 * time.Second
 
 	nodeNameIndex = "spec.nodeName"
 )
@@ -74,7 +74,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, workload cluster.Cluster
 		return fmt.Errorf("index the pods by node: %w", err)
 	}
 	// An error about one pod must not stop the other pods of its Node for long.
-	options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, regularly)
+	options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, resync)
 	nodes := source.Kind(workload.GetCache(), &corev1.Node{}, &handler.TypedEnqueueRequestForObject[*corev1.Node]{})
 	pods := source.Kind(workload.GetCache(), &corev1.Pod{}, handler.TypedEnqueueRequestsFromMapFunc(nodeOfPod))
 	return ctrl.NewControllerManagedBy(mgr).
@@ -125,7 +125,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.forget(req.Name)
 		return ctrl.Result{}, err
 	}
-	next := schedule{now: r.Clock.Now(), wait: regularly}
+	next := schedule{now: r.Clock.Now(), wait: resync}
 	errs := []error{
 		r.playStatus(ctx, m, node, &next),
 		r.playTaints(ctx, m, node, &next),

@@ -91,7 +91,7 @@ func scenarioOptions(fs *flag.FlagSet, o *scenarios.Options) {
 }
 
 func scenarioMachines(fs *flag.FlagSet, machines *string) {
-	fs.StringVar(machines, "machines", "", "`KIND` of the machines where a scenario does not say it: hollow for nodes that the lab's controller plays, without kubelet, images, network, volumes and logs, docker for nodes with kubelets; without it, hollow in an environment of the lab, docker elsewhere")
+	fs.StringVar(machines, "machines", "", "`KIND` of the machines where a scenario does not say it: hollow (nodes that the lab's controller plays: no kubelet, images, network, volumes or logs) or docker (nodes with kubelets); without it, hollow in an environment of the lab, docker elsewhere")
 }
 
 func scenarioTags(fs *flag.FlagSet, tags *string) {

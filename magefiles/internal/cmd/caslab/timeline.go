@@ -28,7 +28,7 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:explain",
 		summary: "Explains in words what happened to a pod, a node or a node group, or what the autoscaler does and waits for.",
-		details: "It says why a pod waited, why a node stays or what its removal waits for, what changed a group's size, and which groups the autoscaler scales. If timeline:snapshot took a snapshot while a pod waited, the answer has that too. The first answer about affinity, topology spread, volumes or devices compiles the scheduler's filters, which may take minutes.",
+		details: "It says why a pod waited, why a node stays or what its removal waits for, what changed a group's size, and which groups the autoscaler scales. If timeline:snapshot took a snapshot while a pod waited, the answer also has what the snapshot says of the pod. The scheduler's filters are compiled for the first answer about affinity, topology spread, volumes or devices, which may take minutes.",
 		args:    []argument{{"WHAT", "pod/NAME, pod/NAMESPACE/NAME, node/NAME, machine/NAME, group/NAME or autoscaler"}},
 		example: "go tool mage timeline:explain pod/sc-shop-7d9f8-x2x8z",
 	}, func(fs *flag.FlagSet, o *timelines.ExplainOptions) {
@@ -55,7 +55,7 @@ var timelineVerbs = []verb{
 		args:    []argument{{"DIR", "a folder, a file, or a tar archive"}},
 		example: "go tool mage timeline:import ~/Downloads/must-gather.tar.gz",
 	}, func(fs *flag.FlagSet, o *timelines.ImportOptions) {
-		fs.BoolVar(&o.Complete, "complete", false, "of each kind of objects in DIR, all of the cluster are there")
+		fs.BoolVar(&o.Complete, "complete", false, "for each kind in DIR, DIR has all objects of the cluster")
 		fs.StringVar(&o.Out, "out", "", "`FILE` of the record, a new file; by default one in .caslab/imports")
 	}, func(ctx context.Context, s *session, o timelines.ImportOptions, args []string) error {
 		return s.timelines.Import(ctx, args[0], o)
@@ -63,7 +63,7 @@ var timelineVerbs = []verb{
 	verbWithOptions(usage{
 		name:    "timeline:serve",
 		summary: "Serves the page of timeline:report on this machine until Ctrl-C, and records; the page shows what is recorded meanwhile.",
-		details: "It has the lanes of timeline:report, also for how long loops take, API calls and utilisation. It prints the page's address, which only this machine can open. While another command records, it waits; then it records itself.",
+		details: "The page has the lanes of timeline:report, with loop duration, API calls and utilisation. It prints the page's address, which only this machine can open. While another command records, it waits; then it records itself.",
 		example: "go tool mage timeline:serve -port=0 -since=1h",
 	}, func(fs *flag.FlagSet, o *timelines.ServeOptions) {
 		fs.IntVar(&o.Port, "port", timelines.ServePort, "`PORT` of the page, 0 for any free one")

@@ -86,7 +86,7 @@ func (a *Autoscalers) address(ctx context.Context, c *target.Cluster) (string, e
 			return "", err
 		}
 		if held != nil {
-			return "", fmt.Errorf("the autoscaler of the cluster %q runs elsewhere, %s; ask for it there", c.Name, held.Holder)
+			return "", fmt.Errorf("the autoscaler of the cluster %q runs elsewhere, %s; run this command there", c.Name, held.Holder)
 		}
 		return "", fmt.Errorf("the lab knows of no running autoscaler; type: %s", a.Config.Command("autoscaler:run"))
 	}

@@ -47,7 +47,7 @@ func (r Results) compare(w io.Writer) error {
 	if len(names) < 2 {
 		return nil
 	}
-	fmt.Fprintf(w, "\nCompared: the median of the rounds, and its ratio to that of A\n")
+	fmt.Fprintf(w, "\nComparison: the medians of the rounds, and their ratios to those of A\n")
 	header := []string{"PHASE", "WHAT"}
 	for i, name := range names {
 		letter := letterOf(i)

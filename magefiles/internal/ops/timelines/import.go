@@ -101,9 +101,9 @@ func importSummary(path, file string, read *importer.Result) string {
 		line("  objects of %s: %s", timeline.Day(read.Taken), counts(read.Objects))
 	}
 	if len(read.Complete) > 0 {
-		line("  all there are of: %s", kindsText(read.Complete))
+		line("  complete kinds: %s", kindsText(read.Complete))
 	} else if text := unjudged(read); text != "" {
-		line("  Whether these are all %s of the cluster is not known, so what depends on that is not judged. If they are, import them with -complete.", text)
+		line("  Other objects of these kinds may exist in the cluster: %s. What depends on them is not judged. If all were saved, import them with -complete.", text)
 	}
 	for _, log := range read.Logs {
 		line("  %s: %s, %s, %s – %s", log.Name, timeline.Plural(log.Lines, "line"), timeline.Plural(log.Statements, "statement"), timeline.Day(log.From), timeline.Day(log.To))
@@ -134,8 +134,7 @@ func importSummary(path, file string, read *importer.Result) string {
 	return b.String()
 }
 
-// openShiftGroup is the API group of OpenShift's Machine API, whose autoscaler has a provider that
-// speaks it in place of Cluster API.
+// openShiftGroup is the API group of OpenShift's Machine API, which OpenShift has in place of Cluster API.
 const openShiftGroup = "machine.openshift.io"
 
 // kindsText returns the names of kinds of facts.

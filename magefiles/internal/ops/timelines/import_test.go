@@ -177,8 +177,8 @@ func TestImportSaysWhatIsComplete(t *testing.T) {
 	}
 	const openShift = "  The objects of OpenShift's Machine API (machine.openshift.io) are not read: "
 	for complete, want := range map[bool]string{
-		false: "  Whether these are all PodDisruptionBudget, PersistentVolumeClaim of the cluster is not known, so what depends on that is not judged. If they are, import them with -complete.\n",
-		true:  "  all there are of: budget, claim\n",
+		false: "  Other objects of these kinds may exist in the cluster: PodDisruptionBudget, PersistentVolumeClaim. What depends on them is not judged. If all were saved, import them with -complete.\n",
+		true:  "  complete kinds: budget, claim\n",
 	} {
 		l := labtest.New(t, nil)
 		tl := &Timelines{Lab: l.Lab, Open: targettest.Closed(t)}

@@ -395,6 +395,6 @@ func (e *explainer) unknown() section {
 	note(a.API == "", "API", fmt.Sprintf("no line names the version of Cluster API that it uses; %s reads %s to %s", a.Title(), r.OldestAPI, r.NewestAPI))
 	note(a.Loops == nil, "loops", e.noLoops())
 	note(a.CoolDown == nil, "cool-downs", "it has not logged them; its decisions on record stand for them")
-	note(len(e.world().Groups) == 0, "groups", "no MachineDeployment, MachinePool or MachineSet with its annotations is on record")
+	note(len(e.world().Groups) == 0, "groups", "no MachineDeployment, MachinePool or MachineSet is on record, so their annotations are not known")
 	return s
 }

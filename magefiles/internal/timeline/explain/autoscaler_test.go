@@ -190,7 +190,7 @@ func TestForbidden(t *testing.T) {
 func TestExplainAReplicaThatWaitsForItsLease(t *testing.T) {
 	t.Parallel()
 	const asks, gets = `"Attempting to acquire leader lease..." lock="kube-system/cluster-autoscaler"`, `"Successfully acquired lease" lock="kube-system/cluster-autoscaler"`
-	const alone, beside = "kube-system/cluster-autoscaler, since 22:00:02; it does nothing until it has the lease\n", "one replica waits for kube-system/cluster-autoscaler since 22:00:02; another one works\n"
+	const alone, beside = "kube-system/cluster-autoscaler, since 22:00:02; it does nothing until it has the lease\n", "one replica has waited for kube-system/cluster-autoscaler since 22:00:02; another replica is active\n"
 	for name, tc := range map[string]struct {
 		lines []string
 		loops bool

@@ -320,7 +320,7 @@ func (e *explainer) node(ctx context.Context, n *history.NodeStory) {
 		w.Kept = slices.DeleteFunc(w.Kept, func(s history.Statement) bool { return s.Node == "" })
 		e.printf("\nWhy it stays: it is in no node group: %s.\n", timeline.Shorten(outside.Text, timeline.LongestText))
 		if outside.Change != "" {
-			e.printf("To change that: %s.\n", timeline.Shorten(outside.Change, timeline.LongestText))
+			e.printf("What would have to change: %s.\n", timeline.Shorten(outside.Change, timeline.LongestText))
 		}
 	}
 	if known := e.remains(ctx, n); !known && outside == nil {
@@ -398,7 +398,7 @@ func (e *explainer) outside(n *history.NodeStory) *fit.Obstacle {
 	group := w.GroupOf(n.Group)
 	if group == nil {
 		if n.Group == "" && len(w.Groups) > 0 {
-			return &fit.Obstacle{Text: "no MachineDeployment and no MachinePool on record has it"}
+			return &fit.Obstacle{Text: "no MachineDeployment, MachineSet or MachinePool on record has it"}
 		}
 		return nil
 	}

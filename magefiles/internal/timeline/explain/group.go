@@ -21,7 +21,7 @@ func (e *explainer) shapeOf(g *history.GroupStory) *world.Group {
 
 // unscaled writes why the autoscaler does not scale a group, or does not enlarge it now.
 func (e *explainer) unscaled(g *world.Group) {
-	scales, enlarges, comes := "Why the autoscaler does not scale it", "Why the autoscaler does not enlarge it now", "Why no machine of it comes"
+	scales, enlarges, comes := "Why the autoscaler does not scale it", "Why the autoscaler does not enlarge it now", "Why it gets no machines"
 	if e.idle() != "" {
 		scales, enlarges = "Why an autoscaler would not scale it", "Why an autoscaler would not enlarge it now"
 	}
@@ -29,7 +29,7 @@ func (e *explainer) unscaled(g *world.Group) {
 		for _, o := range all {
 			e.printf("\n%s: %s.\n", title, timeline.Shorten(o.Text, timeline.LongestText))
 			if o.Change != "" {
-				e.printf("To change that: %s.\n", timeline.Shorten(o.Change, timeline.LongestText))
+				e.printf("What would have to change: %s.\n", timeline.Shorten(o.Change, timeline.LongestText))
 			}
 		}
 	}

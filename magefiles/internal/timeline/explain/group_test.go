@@ -24,7 +24,7 @@ func TestExplainWhyAGroupDoesNotGrow(t *testing.T) {
 		"nothing": {func(*cluster) {}, "min 0, max 4.\n\nSizes\n"},
 		"no annotations": {
 			func(c *cluster) { group(c, shape.Group{}) },
-			"\nWhy the autoscaler does not scale it: it has no annotations with a minimum and a maximum.\nTo change that: the annotations " + least + " and " + most + ".\n",
+			"\nWhy the autoscaler does not scale it: it has no annotations with a minimum and a maximum.\nWhat would have to change: the annotations " + least + " and " + most + ".\n",
 		},
 		"lost": {
 			func(c *cluster) {
@@ -35,13 +35,13 @@ func TestExplainWhyAGroupDoesNotGrow(t *testing.T) {
 		},
 		"at its maximum": {
 			func(c *cluster) { group(c, shape.Group{Annotations: map[string]string{most: "2"}}) },
-			"\nWhy the autoscaler does not enlarge it now: max reached: it wants 2 of at most 2.\nTo change that: max to 3.\n",
+			"\nWhy the autoscaler does not enlarge it now: max reached: it wants 2 of at most 2.\nWhat would have to change: max to 3.\n",
 		},
 		"backed off": {
 			func(c *cluster) {
 				c.Log(20, "W Disabling scale-up for node group MachineDeployment/default/web until "+c.At(360).Format("2006-01-02 15:04:05.999999999 -0700 MST")+" m=+360.1; errorClass=Other; errorCode=timeout")
 			},
-			"\nWhy the autoscaler does not enlarge it now: backed off until 22:06:00, 5m00s more.\nTo change that: nothing but time, or a restart of the autoscaler.\n",
+			"\nWhy the autoscaler does not enlarge it now: backed off until 22:06:00, 5m00s more.\nWhat would have to change: nothing but time, or a restart of the autoscaler.\n",
 		},
 		"unhealthy": {
 			func(c *cluster) {
@@ -53,7 +53,7 @@ func TestExplainWhyAGroupDoesNotGrow(t *testing.T) {
 			func(c *cluster) {
 				c.Add(20, timeline.Fact{Kind: timeline.Group, What: timeline.Paused, Name: "web", UID: "g-web", Group: "web", Source: timeline.Watch})
 			},
-			"\nWhy no machine of it comes: it is paused: Cluster API makes no machine for it.\n",
+			"\nWhy it gets no machines: it is paused: Cluster API makes no machine for it.\n",
 		},
 		"no autoscaler runs": {
 			func(c *cluster) {

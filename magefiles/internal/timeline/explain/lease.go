@@ -22,7 +22,7 @@ func (e *explainer) lease(s *section) {
 		case waits:
 			text := fmt.Sprintf("%s, since %s; it does nothing until it has the lease", timeline.Tidy(name), timeline.Clock(f.Time))
 			if loops := e.world().Autoscaler.Loops; loops != nil && loops.Last.After(f.Time) {
-				text = fmt.Sprintf("one replica waits for %s since %s; another one works", timeline.Tidy(name), timeline.Clock(f.Time))
+				text = fmt.Sprintf("one replica has waited for %s since %s; another replica is active", timeline.Tidy(name), timeline.Clock(f.Time))
 			}
 			s.add("lease", "%s", text)
 		}

@@ -218,9 +218,10 @@ func (e *explainer) reason(story *history.NodeStory, n *world.Node, s removal.St
 	return fmt.Sprintf("%s; %s", texts[0], timeline.Plural(len(texts)-1, "more reason"))
 }
 
-// keeps returns what the autoscaler that runs says last of a node that it keeps. It is empty if the
-// statement no longer held two loops ago: a statement that the autoscaler repeats is recorded once, and
-// holds until something else is said of the node, or until it is not said again after a decision.
+// keeps returns the last reason that the running autoscaler logged for keeping a node. It is empty if
+// that reason ended two scan intervals ago or earlier. A statement that the autoscaler repeats is recorded
+// once, and holds until the autoscaler says something else of the node, or does not repeat it after a
+// decision.
 func (e *explainer) keeps(n *history.NodeStory) string {
 	w, runs := e.world(), e.Runs
 	all := slices.DeleteFunc(e.NodeWhy(n).Kept, func(s history.Statement) bool {

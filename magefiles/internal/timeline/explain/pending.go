@@ -155,7 +155,7 @@ func (j *waiting) takers() []string {
 // maxOpen is the largest number of groups of which a phrase says what is not on record.
 const maxOpen = 2
 
-// open returns the groups of which the record lacks what decides, each with what it lacks.
+// open returns, for each group whose verdict is unknown, its name and what the record lacks.
 func (j *waiting) open() []string {
 	var texts []string
 	for _, v := range j.verdicts {
@@ -164,7 +164,7 @@ func (j *waiting) open() []string {
 		}
 	}
 	if left := len(texts) - maxOpen; left > 0 {
-		texts = append(texts[:maxOpen], fmt.Sprintf("and the same of %s more", timeline.Plural(left, "group")))
+		texts = append(texts[:maxOpen], fmt.Sprintf("and %s more", timeline.Plural(left, "group")))
 	}
 	return texts
 }
@@ -247,7 +247,7 @@ func (j *waiting) reason() string {
 	case !slices.ContainsFunc(j.verdicts, func(v fit.Verdict) bool { return v.Scaled }):
 		return "the autoscaler scales none of the groups"
 	case len(j.open()) > 0:
-		return "whether a group would take it is not known: " + strings.Join(j.open(), "; ")
+		return "it is not known whether a group would take it: " + strings.Join(j.open(), "; ")
 	case len(j.verdicts) == 1:
 		return fmt.Sprintf("%s would not take it: %s", timeline.Tidy(j.verdicts[0].Group.Name), j.verdicts[0].Obstacles[0].Text)
 	}
@@ -260,12 +260,12 @@ func (j *waiting) reason() string {
 
 // preemption returns in a phrase that the pod fits where expendable pods are.
 func (j *waiting) preemption() string {
-	does := "the autoscaler leaves out such pods, and adds no node"
+	does := "the autoscaler ignores such pods, and adds no node"
 	if j.idle != "" {
-		does = "an autoscaler leaves out such pods, and would add no node"
+		does = "an autoscaler ignores such pods, and would add no node"
 	}
 	cutoff := j.judge.Autoscaler.Setting(world.ExpendableCutoff)
-	return fmt.Sprintf("it fits on %s without %s, of a priority below %s (%s): %s%s", j.room[0], some(j.evicted), cutoff.Value, cutoff.By, does, j.but())
+	return fmt.Sprintf("it fits on %s if %s is evicted, whose priority is below %s (%s): %s%s", j.room[0], some(j.evicted), cutoff.Value, cutoff.By, does, j.but())
 }
 
 // maxFitting is the largest number of groups that a phrase names, each with what keeps it from
@@ -503,7 +503,7 @@ func (e *explainer) changes(j *waiting) {
 	}
 	change("", j.ignored)
 	if len(j.evicted) > 0 {
-		lines = append(lines, fmt.Sprintf("the scheduler evicts %s, or --%s is not above their priority", some(j.evicted), world.ExpendableCutoff))
+		lines = append(lines, fmt.Sprintf("the scheduler evicts %s, or --%s is at most their priority", some(j.evicted), world.ExpendableCutoff))
 	}
 	if j.fits() && j.pod.Scheduler != "" {
 		lines = timeline.AppendUnique(lines, fmt.Sprintf("schedulerName: default-scheduler, or a scheduler %q that runs", timeline.Tidy(j.pod.Scheduler)))

@@ -289,7 +289,7 @@ func TestExplainRoomOfExpendablePods(t *testing.T) {
 	c.pod(10, pod, "", shape.Pod{Requests: requests("3", "1Gi")})
 	c.on(60, timeline.Node, timeline.Ready, "")
 	got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
-	verdict := "; it fits on " + c.node + " without default/cheap, of a priority below -10 (the default of --expendable-pods-priority-cutoff): the autoscaler leaves out such pods, and adds no node.\n"
+	verdict := "; it fits on " + c.node + " if default/cheap is evicted, whose priority is below -10 (the default of --expendable-pods-priority-cutoff): the autoscaler ignores such pods, and adds no node.\n"
 	if err != nil || !strings.Contains(got, verdict) || strings.Contains(got, "isagree") || !strings.Contains(got, "\nWhat would have to change\n  the scheduler evicts default/cheap, or ") {
 		t.Errorf("%v: want %q:\n%s", err, verdict, got)
 	}
@@ -543,8 +543,8 @@ func TestExplainAGroupWhoseTemplateIsNotOnRecord(t *testing.T) {
 	c.pod(10, pod, "", shape.Pod{Requests: requests("5", "1Gi")})
 	got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
 	for _, want := range []string{
-		"; whether a group would take it is not known: fourth: what its template DevMachineTemplate/t tells is not on record; other: what its template DevMachineTemplate/t tells is not on record; and the same of 1 group more.\n",
-		"\n  other   ?    what its template DevMachineTemplate/t tells is not on record\n", "Whether a group would make room is not known.\n",
+		"; it is not known whether a group would take it: fourth: its machine template DevMachineTemplate/t is not on record; other: its machine template DevMachineTemplate/t is not on record; and 1 group more.\n",
+		"\n  other   ?    its machine template DevMachineTemplate/t is not on record\n", "Whether a group would make room is not known.\n",
 	} {
 		if err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v: want %q:\n%s", err, want, got)

@@ -116,7 +116,7 @@ func TestVerdicts(t *testing.T) {
 			want: "it is empty, its annotations tell no cpu and memory, and its template DevMachineTemplate/g tells none → the annotations " + release.CapacityPrefix + "cpu and " + release.CapacityPrefix + "memory",
 		},
 		"empty, and its template is not on record": {
-			group: shape.Group{Annotations: sizes("2")}, want: "? what its template DevMachineTemplate/g tells is not on record",
+			group: shape.Group{Annotations: sizes("2")}, want: "? its machine template DevMachineTemplate/g is not on record",
 		},
 		"empty and full, and its template is not on record": {
 			group: shape.Group{Annotations: sizes("0")}, want: "its maximum is 0: the autoscaler leaves it out → max to 1",
@@ -458,7 +458,7 @@ func TestIgnored(t *testing.T) {
 			want: "the scheduler makes room for it on gone (status.nominatedNodeName), where the autoscaler counts it already",
 		},
 		"nominated for a node that is gone, in an old release": {pod: shape.Pod{Nominated: "gone"}, release: "1.35.0"},
-		"an error of the scheduler":                            {pod: shape.Pod{Untried: "SchedulerError"}, want: `its scheduler "default-scheduler" has not marked it Unschedulable, but SchedulerError`},
+		"an error of the scheduler":                            {pod: shape.Pod{Untried: "SchedulerError"}, want: `its scheduler "default-scheduler" does not report it Unschedulable, but SchedulerError`},
 		"being deleted":                                        {pod: shape.Pod{Deleted: start}, want: "it is being deleted"},
 		"too new":                                              {flags: map[string]string{"new-pod-scale-up-delay": "2h0m0s"}, want: "it is 59m56s old, and must be older than 2h00m (--new-pod-scale-up-delay)"},
 		"old enough":                                           {flags: map[string]string{"new-pod-scale-up-delay": "10m0s"}},
@@ -521,7 +521,7 @@ func TestLimitsOfTheCluster(t *testing.T) {
 		"no limits":        {want: "yes, by its annotations and its template"},
 		"not reached":      {flags: map[string]string{"max-nodes-total": "3", "cores-total": "0:12", "memory-total": "0:24"}, want: "yes, by its annotations and its template"},
 		"nodes":            {flags: map[string]string{"max-nodes-total": "2"}, want: "--max-nodes-total=2 is reached with 2 nodes → --max-nodes-total=3"},
-		"nodes, one comes": {flags: map[string]string{"max-nodes-total": "3"}, coming: true, want: "--max-nodes-total=3 is reached with 2 nodes and 1 that come → --max-nodes-total=4"},
+		"nodes, one comes": {flags: map[string]string{"max-nodes-total": "3"}, coming: true, want: "--max-nodes-total=3 is reached with 2 nodes and 1 upcoming → --max-nodes-total=4"},
 		"cores":            {flags: map[string]string{"cores-total": "2:11"}, want: "--cores-total=2:11: the nodes have 8 of cpu, and another node of the group has 4 → --cores-total=2:12"},
 		"cores, one comes": {flags: map[string]string{"cores-total": "0:15"}, coming: true, want: "--cores-total=0:15: the nodes have 12 of cpu, and another node of the group has 4 → --cores-total=0:16"},
 		"memory":           {flags: map[string]string{"memory-total": "0:23"}, want: "--memory-total=0:23: the nodes have 16Gi of memory, and another node of the group has 8192Mi → --memory-total=0:24"},

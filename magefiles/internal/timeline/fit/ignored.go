@@ -35,7 +35,7 @@ func (j *Judge) Ignored(p *world.Pod) []Obstacle {
 	case len(allowed) > 0 && !slices.Contains(allowed, scheduler):
 		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q is not in --allowed-scheduler-names=%s", scheduler, flags["allowed-scheduler-names"]), "another schedulerName"})
 	case !p.Marked && p.Untried != "":
-		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q has not marked it Unschedulable, but %s", scheduler, p.Untried), "a scheduler that says whether there is room for it"})
+		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q does not report it Unschedulable, but %s", scheduler, p.Untried), "a scheduler that reports whether the pod fits"})
 	case !p.Marked && !slices.Contains(bypassed, scheduler) && len(j.withoutClaims(p)) > 0:
 		missing := j.withoutClaims(p)[0]
 		found = append(found, Obstacle{fmt.Sprintf("its scheduler %q does not try it, and so has not marked it Unschedulable: %s", scheduler, missing.Text), missing.Change})
@@ -82,7 +82,7 @@ func (j *Judge) provisioning(p *world.Pod) string {
 // --new-pod-scale-up-delay says.
 const scaleUpDelay = "cluster-autoscaler.kubernetes.io/pod-scale-up-delay"
 
-// tooNew returns that the autoscaler does not look at a pod yet, nil if the pod is old enough. Source:
+// tooNew returns the obstacle that a pod is too new for the autoscaler, nil if it is old enough. Source:
 // filterOutYoungPods in core/static_autoscaler.go.
 func (j *Judge) tooNew(p *world.Pod) []Obstacle {
 	delay, by := j.Autoscaler.Setting("new-pod-scale-up-delay").Duration()

@@ -26,13 +26,14 @@ type Judge struct {
 	judged  map[*world.Pod]predicates.Verdicts
 	filters map[*world.Pod]string
 	// What follows is computed once: the nodes as places, what pods require of a node's labels, and a
-	// pod of each DaemonSet as it would be on any node; the anti-affinities of pods that run, and how
-	// many pods the constraints of a pod count.
+	// pod of each DaemonSet as it would be on any node; the anti-affinities of pods that run, how many
+	// pods the constraints of a pod count, and the groups of the machines that are no nodes yet.
 	places   map[placeKey]place
 	required map[*world.Pod]nodeaffinity.RequiredNodeAffinity
 	everyone []*world.Pod
 	avoiding []avoider
 	counts   map[*world.Pod][]map[string]int
+	arriving []*world.Group
 	// leaving are the pods that the scheduler's filters were asked about together, and that do not
 	// count on the nodes where they are.
 	leaving []*world.Pod

@@ -37,17 +37,20 @@ func (j *Judge) unknownCapacity(g *world.Group) string {
 	return text + "its template " + g.Template.String() + " tells none"
 }
 
-// unrecorded returns that the template of a group is not on record, from which alone the autoscaler may
-// know what a node of the group has; empty if the group needs no template.
+// unrecorded names the template of a group if it is not on record, and if only it may tell the autoscaler
+// what a node of the group has. Otherwise it returns an empty text.
 func (j *Judge) unrecorded(g *world.Group) string {
 	if g.Infrastructure != nil || !j.Autoscaler.Release().FromZero || !j.readsTemplate(g) || isEnough(j.capacity(g)) {
 		return ""
 	}
-	template := "its template"
+	template := "its machine template"
+	if g.Kind == "MachinePool" {
+		template = "its infrastructure"
+	}
 	if g.Template.Name != "" {
 		template += " " + g.Template.String()
 	}
-	return "what " + template + " tells is not on record"
+	return template + " is not on record"
 }
 
 // readsTemplate reports whether the autoscaler's release can read a group's infrastructure

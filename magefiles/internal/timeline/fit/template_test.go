@@ -143,7 +143,7 @@ func TestTheAutoscalerRemembersItsExamples(t *testing.T) {
 		"gone too soon":               {30 * time.Second, []timeline.Fact{node(timeline.Gone, "")}, forgotten, ""},
 		"gone, and remembered longer": {time.Hour, []timeline.Fact{early, node(timeline.Gone, "")}, "yes, like its node n, which is gone (the autoscaler remembers it until 04:30:07 by --node-info-cache-expire-time)", ""},
 		"gone, and forgotten since":   {time.Hour, []timeline.Fact{forgetful, node(timeline.Gone, "")}, forgotten, late},
-		"gone, and no capacity":       {time.Hour, []timeline.Fact{forgetful, node(timeline.Gone, ""), group(sizes("5"))}, "? what its template tells is not on record", late},
+		"gone, and no capacity":       {time.Hour, []timeline.Fact{forgetful, node(timeline.Gone, ""), group(sizes("5"))}, "? its machine template is not on record", late},
 		"not Ready, and forgotten":    {time.Hour, []timeline.Fact{forgetful, node(timeline.NotReady, "")}, forgotten, late},
 		"deleted, then gone":          {time.Hour, []timeline.Fact{node(timeline.Tainted, "ToBeDeletedByClusterAutoscaler"), node(timeline.Gone, "")}, gone, ""},
 		"not Ready":                   {time.Hour, []timeline.Fact{node(timeline.NotReady, "")}, "yes, like its node n until 02:00:06 (the autoscaler remembers it)", ""},

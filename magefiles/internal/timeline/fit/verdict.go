@@ -91,7 +91,10 @@ func (j *Judge) NoGrowth(g *world.Group) []Obstacle {
 
 // coming returns the node group of each machine that is no node yet.
 func (j *Judge) coming() []*world.Group {
-	var groups []*world.Group
+	if j.arriving != nil {
+		return j.arriving
+	}
+	groups := []*world.Group{}
 	for _, g := range j.Groups {
 		if len(j.Outside(g)) > 0 {
 			continue
@@ -102,13 +105,14 @@ func (j *Judge) coming() []*world.Group {
 			}
 		}
 	}
+	j.arriving = groups
 	return groups
 }
 
 // totals returns which limits of the whole cluster another node of a group would exceed. All nodes
 // count, and the new nodes that the autoscaler expects. Source: core/scaleup/orchestrator,
-// estimator/cluster_capacity_threshold.go and resourcequotas. That it stops when as many nodes are Ready
-// adds nothing to that.
+// estimator/cluster_capacity_threshold.go and resourcequotas. The autoscaler also adds nothing while that many
+// nodes are Ready; the count here covers this.
 func (j *Judge) totals(g *world.Group) []Obstacle {
 	const maxNodes, cores, memory = "max-nodes-total", "cores-total", "memory-total"
 	limits := j.Autoscaler.Changed() // the defaults are far away
@@ -120,7 +124,7 @@ func (j *Judge) totals(g *world.Group) []Obstacle {
 	if total, n := int(j.Autoscaler.Setting(maxNodes).Number()), len(j.Nodes)+len(groups); total > 0 && n >= total {
 		text := fmt.Sprintf("--max-nodes-total=%d is reached with %s", total, timeline.Plural(len(j.Nodes), "node"))
 		if len(groups) > 0 {
-			text += fmt.Sprintf(" and %d that come", len(groups))
+			text += fmt.Sprintf(" and %d upcoming", len(groups))
 		}
 		found = append(found, Obstacle{text, fmt.Sprintf("--max-nodes-total=%d", n+1)})
 	}
@@ -134,12 +138,12 @@ func (j *Judge) totals(g *world.Group) []Obstacle {
 		if err != nil {
 			continue
 		}
-		have, more := int64(0), j.wholeOf(g, total.name)
+		have, more := int64(0), j.expected(g, total.name)
 		for _, n := range j.Nodes {
-			have += wholeOf(n, total.name)
+			have += capacityOf(n, total.name)
 		}
 		for _, other := range groups {
-			have += j.wholeOf(other, total.name)
+			have += j.expected(other, total.name)
 		}
 		if more == 0 || have+more <= most*total.unit {
 			continue
@@ -153,8 +157,8 @@ func (j *Judge) totals(g *world.Group) []Obstacle {
 	return found
 }
 
-// wholeOf returns how much of a resource a node has, 0 if that is not on record.
-func wholeOf(n *world.Node, name corev1.ResourceName) int64 {
+// capacityOf returns how much of a resource a node has, 0 if that is not on record.
+func capacityOf(n *world.Node, name corev1.ResourceName) int64 {
 	capacity := n.Capacity
 	if capacity == nil {
 		capacity = n.Allocatable
@@ -163,9 +167,9 @@ func wholeOf(n *world.Node, name corev1.ResourceName) int64 {
 	return q.Value()
 }
 
-// wholeOf returns how much of a resource the autoscaler expects the next node of a group to have, 0 if
+// expected returns how much of a resource the autoscaler expects the next node of a group to have, 0 if
 // it knows nothing of that.
-func (j *Judge) wholeOf(g *world.Group, name corev1.ResourceName) int64 {
+func (j *Judge) expected(g *world.Group, name corev1.ResourceName) int64 {
 	next, _, known := j.next(g, &world.Pod{})
 	if !known {
 		return 0
@@ -174,14 +178,14 @@ func (j *Judge) wholeOf(g *world.Group, name corev1.ResourceName) int64 {
 	return q.Value()
 }
 
-// PausedOnly returns that Cluster API makes no machines for a group, because the group or its cluster is
-// paused. It returns nil if neither is, or if the autoscaler does not scale the group for that reason.
+// PausedOnly returns the obstacle that the group or its cluster is paused, so that Cluster API makes no
+// machines for the group. It returns nil if neither is paused, or if the autoscaler does not scale the group for that reason.
 func (j *Judge) PausedOnly(g *world.Group) *Obstacle {
 	_, annotated := g.Annotations[clusterv1.PausedAnnotation]
 	if !j.Paused && (!g.Paused || annotated && j.Autoscaler.Release().SkipsPaused) {
 		return nil
 	}
-	change := "neither the annotation " + clusterv1.PausedAnnotation + " nor spec.paused on the group"
+	change := "no annotation " + clusterv1.PausedAnnotation + " and no spec.paused on the group"
 	if j.Paused {
 		change = "a Cluster that is not paused"
 	}

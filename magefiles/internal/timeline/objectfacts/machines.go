@@ -35,7 +35,7 @@ func Machine(o *unstructured.Unstructured, group string, now time.Time) []timeli
 	return append(facts, complete(f, timeline.Marked, cmp.Or(autoscaler.ParseTime(at), now), ""))
 }
 
-// Group returns the facts of the present state of a MachineDeployment or a MachinePool.
+// Group returns the facts of the present state of a MachineDeployment, MachineSet or MachinePool.
 func Group(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Group, o, o.GetName())
 	facts := []timeline.Fact{complete(f, timeline.Created, cmp.Or(o.GetCreationTimestamp().Time, now), ""), shaped(f, o, now, shape.OfGroup(o))}

@@ -44,7 +44,7 @@ func (u *Usage) useDevices(w *world.World, pools []world.Pool) {
 	for _, p := range pools {
 		u.Failed = cmp.Or(u.Failed, missing(p))
 		if counts(p) {
-			u.unjudged = "how much of the devices of " + p.String() + " is in use, which share counters"
+			u.unjudged = "the utilisation of the devices of " + p.String() + ", because they share counters"
 		}
 		all, allocated := w.Devices.Count(p)
 		name, part := corev1.ResourceName(p.String()), float64(allocated)/float64(max(1, all))

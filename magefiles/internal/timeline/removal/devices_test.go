@@ -37,7 +37,7 @@ func TestUsageOfDevices(t *testing.T) {
 		"for administration":      {slices: one, claims: []string{claim("c", `,"adminAccess":true`, "gpu-0", "gpu-1", "gpu-2")}, want: ""},
 		"an older generation":     {slices: []string{slice("old", 1, 1, ""), slice("s", 2, 1, "")}, claims: []string{claim("c", "", "gpu-0", "gpu-1", "gpu-2")}, want: "75% of gpu.example.com/n is allocated, above the threshold of 50% " + byDefault},
 		"a slice is missing":      {slices: []string{slice("s", 1, 2, "")}, want: "the autoscaler cannot compute how much of it is in use: the pool gpu.example.com/n has 1 of its 2 ResourceSlices"},
-		"shared counters":         {slices: []string{slice("s", 1, 1, `,"sharedCounters":[{"name":"memory"}]`)}, unsaid: "how much of the devices of gpu.example.com/n is in use, which share counters"},
+		"shared counters":         {slices: []string{slice("s", 1, 1, `,"sharedCounters":[{"name":"memory"}]`)}, unsaid: "the utilisation of the devices of gpu.example.com/n, because they share counters"},
 		"no devices":              {want: ofMemory},
 		"not all on record":       {slices: one, incomplete: true, want: ofMemory},
 		"a release that is blind": {release: "1.34.5", slices: one, want: ofMemory},

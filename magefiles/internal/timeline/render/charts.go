@@ -47,7 +47,7 @@ type chart struct {
 // requests, and the use of the groups' nodes.
 func (d *drawing) charts(l levels.Levels, y int) int {
 	y = d.chart(y, chart{
-		name: "loop duration", notes: []string{"median ▅, longest ━,", "of a minute"}, first: l.LoopMedian, second: l.LoopLongest, least: 1, top: loopText,
+		name: "loop duration", notes: []string{"median ▅, longest ━,", "per minute"}, first: l.LoopMedian, second: l.LoopLongest, least: 1, top: loopText,
 		words: func(at time.Time) string {
 			median, known := l.LoopMedian.At(at)
 			longest, _ := l.LoopLongest.At(at)
@@ -95,7 +95,7 @@ func useText(l levels.Levels, at time.Time) string {
 	share := func(u levels.Use) string {
 		return fmt.Sprintf("cpu %d%%, memory %d%%", u.CPU.Percent(), u.Memory.Percent())
 	}
-	lines := []string{fmt.Sprintf("requested of what is allocatable on the nodes of all groups: %s (%.1f of %.1f cores, %.1f of %.1f GiB)", share(all),
+	lines := []string{fmt.Sprintf("requested/allocatable on the nodes of all groups: %s (%.1f of %.1f cores, %.1f of %.1f GiB)", share(all),
 		float64(all.CPU.Requested)/1000, float64(all.CPU.Allocatable)/1000, float64(all.Memory.Requested)/(1<<30), float64(all.Memory.Allocatable)/(1<<30))}
 	type used struct {
 		name string

@@ -278,7 +278,7 @@ func (d *drawing) folded(g *history.GroupStory, all []placed, top int) int {
 		deepest, pods = max(deepest, p.row), pods+len(p.node.Pods)
 	}
 	if pods > 0 {
-		d.dropped["pods on the nodes of "+g.Title()+", which are many"] += pods
+		d.dropped["pods on the folded nodes of "+g.Title()] += pods
 	}
 	return top + (deepest+1)*(foldedHeight+gap-1)
 }

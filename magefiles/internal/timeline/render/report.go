@@ -208,7 +208,7 @@ func newPage(m *history.Model, numbers levels.Levels, opts ReportOptions) page {
 	p.Legend = append(p.Legend,
 		legend{Fill: "#4f86d9", Mark: "━", Text: "wanted"}, legend{Fill: "#2f8f5b", Mark: "▅", Text: "ready"},
 		legend{Fill: "#c0564c", Mark: "╌", Text: "max"}, legend{Fill: "#8a8f98", Mark: "┈", Text: "min"},
-		legend{Fill: firstColor, Mark: "▅", Text: "median of the loops, API calls, cpu requested"}, legend{Fill: secondColor, Mark: "━", Text: "longest loop, memory requested"},
+		legend{Fill: firstColor, Mark: "▅", Text: "median loop duration, API calls, cpu requested"}, legend{Fill: secondColor, Mark: "━", Text: "longest loop, memory requested"},
 		legend{Fill: "#2f8f5b", Mark: "▲", Text: "scale-up"}, legend{Fill: "#2a93a8", Mark: "▼", Text: "scale-down"},
 		legend{Fill: "#d98032", Mark: "●", Text: "refusal, for as long as it held"}, legend{Fill: "#d9483b", Mark: "◆", Text: "problem"},
 		legend{Fill: "#4f86d9", Mark: "●", Text: "health"}, legend{Fill: "#d9483b", Mark: "⚑", Text: "restart"},

@@ -385,7 +385,7 @@ func TestLargeGroupIsFolded(t *testing.T) {
 	if n := len(page); n > 4<<20 {
 		t.Errorf("the page has %d bytes", n)
 	}
-	if want := "pods on the nodes of large, which are many: 300"; !strings.Contains(page, want) {
+	if want := "pods on the folded nodes of large: 300"; !strings.Contains(page, want) {
 		t.Errorf("the page does not say %q", want)
 	}
 }
