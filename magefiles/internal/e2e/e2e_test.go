@@ -327,7 +327,10 @@ func comesUp(t *testing.T, l lab, eng *engine.Engine) {
 type machine struct {
 	Metadata struct{ Name, DeletionTimestamp string }
 	Spec     struct{ ProviderID string }
-	Status   struct{ Phase, FailureDomain string }
+	Status   struct {
+		Phase, FailureDomain string
+		Conditions           []struct{ Type, Reason string }
+	}
 }
 
 // machinesOf returns the Machines that the options of kubectl select.

@@ -118,14 +118,16 @@ func replacesHollow(t *testing.T, l lab) {
 			if m.Metadata.DeletionTimestamp != "" && m.Metadata.Name != marked {
 				t.Fatalf("%s is deleted, and %s has the mark", m.Metadata.Name, marked)
 			}
-			if m.Metadata.DeletionTimestamp != "" {
-				return ""
+			for _, c := range m.Status.Conditions {
+				if m.Metadata.Name == marked && c.Type == "Deleting" && c.Reason == "WaitingForPreTerminateHook" {
+					return ""
+				}
 			}
 		}
-		return marked + " is being deleted"
+		return "the deletion of " + marked + " waits for the hook"
 	})
 	if got := hollowNodes(t, l); !slices.Contains(got, marked) {
-		t.Errorf("the deletion of %s did not wait for its hook: Ready are %v", marked, got)
+		t.Errorf("while the deletion of %s waits for the hook, Ready are %v", marked, got)
 	}
 	kubectlText(t, l, "annotate", "machines.cluster.x-k8s.io", marked, hook+"-")
 	eventually(t, time.Minute, func() string {

@@ -63,9 +63,8 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// TestLeasesDoNotWaitForPods: a lease is renewed while nothing can be written to pods and Nodes. The
-// controller of leases does not look at them.
-func TestLeasesDoNotWaitForPods(t *testing.T) {
+// TestLeasesDoNotLookAtPods: a lease is renewed while nothing can be read or written of pods.
+func TestLeasesDoNotLookAtPods(t *testing.T) {
 	w := newWorld(t, v1beta2.HollowMachineSpec{}, theNode(), thePod("p", 0))
 	w.cluster = interceptor.NewClient(w.cluster, interceptor.Funcs{
 		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {

@@ -39,8 +39,11 @@ import (
 )
 
 const (
-	// resync is the longest time between two reconciliations of a Node.
-	resync = 15 * time.Second
+	// resync is the longest time between two reconciliations of a Node. Events, and what is due on
+	// the Node, bring it back earlier.
+	resync = time.Minute
+	// slowestRetry is the longest time until something is tried again that failed.
+	slowestRetry = 15 * time.Second
 
 	nodeNameIndex = "spec.nodeName"
 )
@@ -74,7 +77,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, workload cluster.Cluster
 		return fmt.Errorf("index the pods by node: %w", err)
 	}
 	// An error about one pod must not stop the other pods of its Node for long.
-	options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, resync)
+	options.RateLimiter = workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, slowestRetry)
 	nodes := source.Kind(workload.GetCache(), &corev1.Node{}, &handler.TypedEnqueueRequestForObject[*corev1.Node]{})
 	pods := source.Kind(workload.GetCache(), &corev1.Pod{}, handler.TypedEnqueueRequestsFromMapFunc(nodeOfPod))
 	return ctrl.NewControllerManagedBy(mgr).

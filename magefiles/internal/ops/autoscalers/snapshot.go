@@ -22,7 +22,9 @@ import (
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/magefiles/internal/interrupt"
 	"caslab/magefiles/internal/kube"
+	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/target"
 )
@@ -102,6 +104,8 @@ func (a *Autoscalers) address(ctx context.Context, c *target.Cluster) (string, e
 
 // Metrics reads the metrics of the autoscaler of the cluster.
 func (a *Autoscalers) Metrics(ctx context.Context, c *target.Cluster) (metrics.Sample, error) {
+	ctx, cancel := interrupt.WithTimeout(ctx, lab.AnswerWithin)
+	defer cancel()
 	d, client, err := deployedIn(ctx, c)
 	if err != nil {
 		return nil, err

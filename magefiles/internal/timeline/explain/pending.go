@@ -33,10 +33,12 @@ type waiting struct {
 	unasked  string
 	ignored  []fit.Obstacle
 	verdicts []fit.Verdict
-	// room are the nodes on which the autoscaler finds that the pod fits, and evicted the expendable
-	// pods on the first of them, if the pod fits on none of them while these are there.
-	room, evicted []string
-	unjudged      []string
+	// room are the nodes on which the autoscaler finds that the pod fits. If the pod fits on none of them
+	// while expendable pods are there, evicted is one of those on the first node. The scheduler evicts
+	// no more than it needs, so it is not known which.
+	room     []string
+	evicted  string
+	unjudged []string
 	// refused is why the autoscaler that runs refused the pod last, or a group that would take it. It is
 	// empty if it did not.
 	refused string
@@ -72,10 +74,8 @@ func (e *explainer) waitOf(ctx context.Context, p *history.PodStory, why history
 		j.room = append(j.room, timeline.Tidy(n.Name))
 	}
 	if len(room) > 0 && len(judge.RoomNow(pod)) == 0 {
-		for _, p := range room[0].Pods {
-			if judge.Expendable(p) {
-				j.evicted = append(j.evicted, timeline.Tidy(p.Name))
-			}
+		if i := slices.IndexFunc(room[0].Pods, judge.Expendable); i >= 0 {
+			j.evicted = timeline.Tidy(room[0].Pods[i].Name)
 		}
 	}
 	j.decided = e.decidedFor(j)
@@ -228,7 +228,7 @@ func (j *waiting) reason() string {
 		return fmt.Sprintf("the autoscaler expects that it fits on a new node of %s, which is not Ready yet", j.heard.comes)
 	case len(j.ignored) > 0:
 		return j.overlooked(j.ignored[0])
-	case len(j.evicted) > 0:
+	case j.evicted != "":
 		return j.preemption()
 	case len(j.room) > 0 && j.idle != "":
 		return fmt.Sprintf("it has room on %s%s, and %s does not bind it", some(j.room), j.but(), j.scheduler())
@@ -265,7 +265,7 @@ func (j *waiting) preemption() string {
 		does = "an autoscaler ignores such pods, and would add no node"
 	}
 	cutoff := j.judge.Autoscaler.Setting(world.ExpendableCutoff)
-	return fmt.Sprintf("it fits on %s if %s is evicted, whose priority is below %s (%s): %s%s", j.room[0], some(j.evicted), cutoff.Value, cutoff.By, does, j.but())
+	return fmt.Sprintf("it fits on %s if pods with a priority below %s (%s) are evicted there, such as %s: %s%s", j.room[0], cutoff.Value, cutoff.By, j.evicted, does, j.but())
 }
 
 // maxFitting is the largest number of groups that a phrase names, each with what keeps it from
@@ -313,8 +313,8 @@ func (j *waiting) agreement() []string {
 		lines = append(lines, fmt.Sprintf("They agree: there was no room, and %s.", j.decided.words()))
 	case j.heard.comes != "":
 		lines = append(lines, fmt.Sprintf("They agree: there is no room yet, and the autoscaler expects that it fits on a new node of %s.", j.heard.comes))
-	case len(j.evicted) > 0:
-		lines = append(lines, fmt.Sprintf("They agree that there is room if the scheduler evicts %s. The autoscaler leaves that to the scheduler.", some(j.evicted)))
+	case j.evicted != "":
+		lines = append(lines, "They agree that there is room if the scheduler evicts expendable pods. The autoscaler leaves that to the scheduler.")
 	case len(j.room) > 0 && !j.fits():
 		// What is not judged may be why.
 	case len(j.room) > 0:
@@ -471,8 +471,8 @@ const maxRefusals = 4
 func (j *waiting) nodes() []string {
 	if len(j.room) > 0 {
 		text := "nodes that exist: it fits on " + some(j.room) + j.but()
-		if len(j.evicted) > 0 {
-			text = fmt.Sprintf("nodes that exist: it fits on %s without %s%s", j.room[0], some(j.evicted), j.but())
+		if j.evicted != "" {
+			text = fmt.Sprintf("nodes that exist: it fits on %s without expendable pods, such as %s%s", j.room[0], j.evicted, j.but())
 		}
 		return []string{text}
 	}
@@ -502,8 +502,8 @@ func (e *explainer) changes(j *waiting) {
 		lines = append(lines, e.aStart())
 	}
 	change("", j.ignored)
-	if len(j.evicted) > 0 {
-		lines = append(lines, fmt.Sprintf("the scheduler evicts %s, or --%s is at most their priority", some(j.evicted), world.ExpendableCutoff))
+	if j.evicted != "" {
+		lines = append(lines, fmt.Sprintf("the scheduler evicts expendable pods of %s, or --%s is at most their priority", j.room[0], world.ExpendableCutoff))
 	}
 	if j.fits() && j.pod.Scheduler != "" {
 		lines = timeline.AppendUnique(lines, fmt.Sprintf("schedulerName: default-scheduler, or a scheduler %q that runs", timeline.Tidy(j.pod.Scheduler)))

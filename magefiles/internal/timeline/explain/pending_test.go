@@ -285,12 +285,13 @@ func TestExplainRoomOfExpendablePods(t *testing.T) {
 	c := newCluster(0)
 	c.pod(2, "default/full", c.other, shape.Pod{Requests: requests("3", "1Gi")})
 	c.pod(2, "default/cheap", c.node, shape.Pod{Requests: requests("3", "1Gi"), Priority: -11})
+	c.pod(2, "default/tiny", c.node, shape.Pod{Requests: requests("100m", "1Mi"), Priority: -11}) // it can stay
 	pod := c.Pods(10, "shop", 1)[0]
 	c.pod(10, pod, "", shape.Pod{Requests: requests("3", "1Gi")})
 	c.on(60, timeline.Node, timeline.Ready, "")
 	got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{})
-	verdict := "; it fits on " + c.node + " if default/cheap is evicted, whose priority is below -10 (the default of --expendable-pods-priority-cutoff): the autoscaler ignores such pods, and adds no node.\n"
-	if err != nil || !strings.Contains(got, verdict) || strings.Contains(got, "isagree") || !strings.Contains(got, "\nWhat would have to change\n  the scheduler evicts default/cheap, or ") {
+	verdict := "; it fits on " + c.node + " if pods with a priority below -10 (the default of --expendable-pods-priority-cutoff) are evicted there, such as default/cheap: the autoscaler ignores such pods, and adds no node.\n"
+	if err != nil || !strings.Contains(got, verdict) || strings.Contains(got, "isagree") || !strings.Contains(got, "\nWhat would have to change\n  the scheduler evicts expendable pods of "+c.node+", or ") {
 		t.Errorf("%v: want %q:\n%s", err, verdict, got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 
 	"caslab/magefiles/internal/timeline"
@@ -27,13 +28,15 @@ type Judge struct {
 	filters map[*world.Pod]string
 	// What follows is computed once: the nodes as places, what pods require of a node's labels, and a
 	// pod of each DaemonSet as it would be on any node; the anti-affinities of pods that run, how many
-	// pods the constraints of a pod count, and the groups of the machines that are no nodes yet.
-	places   map[placeKey]place
-	required map[*world.Pod]nodeaffinity.RequiredNodeAffinity
-	everyone []*world.Pod
-	avoiding []avoider
-	counts   map[*world.Pod][]map[string]int
-	arriving []*world.Group
+	// pods the constraints of a pod count, the groups of the machines that are no nodes yet, and what the
+	// autoscaler expects the next node of a group to have.
+	places     map[placeKey]place
+	required   map[*world.Pod]nodeaffinity.RequiredNodeAffinity
+	everyone   []*world.Pod
+	avoiding   []avoider
+	counts     map[*world.Pod][]map[string]int
+	arriving   []*world.Group
+	capacities map[*world.Group]corev1.ResourceList
 	// leaving are the pods that the scheduler's filters were asked about together, and that do not
 	// count on the nodes where they are.
 	leaving []*world.Pod
@@ -44,7 +47,7 @@ func New(w *world.World) *Judge {
 	return &Judge{
 		World: w, judged: map[*world.Pod]predicates.Verdicts{}, filters: map[*world.Pod]string{},
 		places: map[placeKey]place{}, required: map[*world.Pod]nodeaffinity.RequiredNodeAffinity{},
-		counts: map[*world.Pod][]map[string]int{},
+		counts: map[*world.Pod][]map[string]int{}, capacities: map[*world.Group]corev1.ResourceList{},
 	}
 }
 

@@ -170,11 +170,14 @@ func capacityOf(n *world.Node, name corev1.ResourceName) int64 {
 // expected returns how much of a resource the autoscaler expects the next node of a group to have, 0 if
 // it knows nothing of that.
 func (j *Judge) expected(g *world.Group, name corev1.ResourceName) int64 {
-	next, _, known := j.next(g, &world.Pod{})
+	capacity, known := j.capacities[g]
 	if !known {
-		return 0
+		if next, _, ok := j.next(g, &world.Pod{}); ok {
+			capacity = next.capacity
+		}
+		j.capacities[g] = capacity
 	}
-	q := next.capacity[name]
+	q := capacity[name]
 	return q.Value()
 }
 
