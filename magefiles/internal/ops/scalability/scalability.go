@@ -245,7 +245,10 @@ func (b *Bench) candidates(trees string) ([]candidate, error) {
 		return []candidate{{Autoscalers: b.Autoscalers, name: "of the settings"}}, nil
 	}
 	var all []candidate
-	for _, tree := range listed {
+	for i, tree := range listed {
+		if slices.Contains(listed[:i], tree) {
+			return nil, fmt.Errorf("-trees=%s: %s is there twice; -rounds=N measures each N times", trees, tree)
+		}
 		other, err := b.Autoscalers.Of(tree)
 		if err != nil {
 			return nil, fmt.Errorf("-trees=%s: %w", trees, err)

@@ -335,6 +335,7 @@ func TestWrongOptionsAreRefusedFirst(t *testing.T) {
 		"-out=" + file + ": write into the folder":        func(o *Options) { o.Out = file },
 		`-trees: part 2 of the list "1.36.1," is empty`:   func(o *Options) { o.Trees = "1.36.1," },
 		`-trees=1.36.1,b: autoscaler "b": want a release`: func(o *Options) { o.Trees = "1.36.1,b" },
+		`-trees=1.36.1,1.36.1: 1.36.1 is there twice`:     func(o *Options) { o.Trees = "1.36.1,1.36.1" },
 		`"nonsense" is no flag`:                           func(o *Options) { o.Flags = "nonsense" },
 	} {
 		o := good
