@@ -14,7 +14,7 @@ import (
 
 // Bounds of charts: their curves and tooltips have no more changes than a screen can show.
 const (
-	maxChanges  = 2000 // of one curve
+	maxChanges  = 2000 // parts of one curve, with two changes at most
 	maxTooltips = 400  // of one chart
 	maxInUse    = 6    // groups in a tooltip
 )
@@ -179,8 +179,9 @@ func (d *drawing) chart(y int, c chart) int {
 	return y + chartHeight + 2*lanePadding
 }
 
-// shown returns the part of a series that is drawn, with at most maxChanges changes: of changes that
-// are next to each other in the picture, the highest level counts.
+// shown returns the part of a series that is drawn. Of changes that are next to each other in the picture,
+// the highest level counts: it holds until they are over, and then the last one does. So there are at most
+// two changes for each of maxChanges parts of the picture.
 func (d *drawing) shown(s levels.Series) levels.Series {
 	var all levels.Series
 	bucket := max(d.Span/maxChanges, 1)
@@ -192,16 +193,29 @@ func (d *drawing) shown(s levels.Series) levels.Series {
 			continue
 		}
 		var kept []history.Level
+		last := 0 // the last level in the bucket of the last one that is kept
+		settle := func(next time.Time) {
+			n := len(kept)
+			if n == 0 || kept[n-1].N == last {
+				return
+			}
+			over := time.UnixMilli(d.Origin + (d.ms(kept[n-1].At)/bucket+1)*bucket)
+			if over.Before(next) {
+				kept = append(kept, history.Level{At: over, N: last})
+			}
+		}
 		for i, level := range stretch.Levels {
 			if i+1 < len(stretch.Levels) && d.ms(stretch.Levels[i+1].At) <= 0 || !level.At.Before(stretch.End) {
 				continue
 			}
 			if n := len(kept); n > 0 && d.ms(kept[n-1].At)/bucket == d.ms(level.At)/bucket {
-				kept[n-1].N = max(kept[n-1].N, level.N)
+				kept[n-1].N, last = max(kept[n-1].N, level.N), level.N
 				continue
 			}
-			kept = append(kept, level)
+			settle(level.At)
+			kept, last = append(kept, level), level.N
 		}
+		settle(stretch.End)
 		if len(kept) > 0 {
 			all = append(all, levels.Stretch{Levels: kept, End: stretch.End})
 		}

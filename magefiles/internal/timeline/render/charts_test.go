@@ -57,21 +57,35 @@ func TestNumbersHaveLanes(t *testing.T) {
 	}
 }
 
+// level is a level at a time after the beginning of a day.
+func level(at time.Duration, n int) history.Level {
+	return history.Level{At: timelinetest.New().Start.Add(at), N: n}
+}
+
+// stretch has levels until a time after the beginning of a day.
+func stretch(end time.Duration, list ...history.Level) levels.Stretch {
+	return levels.Stretch{Levels: list, End: timelinetest.New().Start.Add(end)}
+}
+
+// day draws a record of a day with numbers as the durations of the autoscaler's loops.
+func day(numbers levels.Series) *drawing {
+	from := timelinetest.New().Start
+	return draw(history.New([]timeline.Fact{
+		{Time: from, Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own},
+		{Time: from.Add(24 * time.Hour), Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p", Source: timeline.Watch},
+	}), content{numbers: levels.Levels{LoopMedian: numbers, LoopLongest: numbers}, verdict: history.PodWhy.Verdict, script: true})
+}
+
 // TestChartsOfADayStaySmall: a chart has as many changes and tooltips as a screen can show, and does
 // not lose the highest number.
 func TestChartsOfADayStaySmall(t *testing.T) {
 	t.Parallel()
-	from := timelinetest.New().Start
-	facts := []timeline.Fact{
-		{Time: from, Kind: timeline.Lab, What: timeline.Recording, Source: timeline.Own},
-		{Time: from.Add(24 * time.Hour), Kind: timeline.Pod, What: timeline.Created, Name: "default/p", UID: "p", Source: timeline.Watch},
-	}
-	many := levels.Series{{End: from.Add(24 * time.Hour)}}
+	many := levels.Series{stretch(24 * time.Hour)}
 	for i := range 40000 {
-		many[0].Levels = append(many[0].Levels, history.Level{At: from.Add(time.Duration(i) * 2 * time.Second), N: i % 50})
+		many[0].Levels = append(many[0].Levels, level(time.Duration(i)*2*time.Second, i%50))
 	}
 	many[0].Levels[20001].N = 7777
-	d := draw(history.New(facts), content{numbers: levels.Levels{LoopMedian: many, LoopLongest: many}, verdict: history.PodWhy.Verdict, script: true})
+	d := day(many)
 	tooltips := 0
 	for _, b := range d.Bars {
 		if b.Name == "loop duration" {
@@ -82,12 +96,48 @@ func TestChartsOfADayStaySmall(t *testing.T) {
 		t.Errorf("there are %d tooltips", tooltips)
 	}
 	for _, l := range d.Lines {
-		if n := strings.Count(l.Points, ":"); l.Class == "first" && (n > maxChanges+10 || n < 100) {
+		if n := strings.Count(l.Points, ":"); l.Class == "first" && (n > 2*maxChanges+10 || n < 100) {
 			t.Errorf("the curve has %d points", n)
 		}
 	}
 	if l := d.Lanes[slices.IndexFunc(d.Lanes, func(l lane) bool { return l.Name == "loop duration" })]; l.Top != "7.8s" {
 		t.Errorf("the scale ends at %s", l.Top)
+	}
+}
+
+// TestSpikeIsShort: a curve shows a spike that is too short for the picture, and then the number that
+// holds after it, not that of the spike until the next change.
+func TestSpikeIsShort(t *testing.T) {
+	t.Parallel()
+	const spike, long = 7 * time.Hour, 12 * time.Hour
+	for name, s := range map[string]levels.Series{
+		"then quiet":                   {stretch(24*time.Hour, level(0, 20), level(spike, 100), level(spike+time.Second, 20))},
+		"then quiet until a change":    {stretch(24*time.Hour, level(0, 20), level(spike, 100), level(spike+time.Second, 20), level(long, 50))},
+		"several spikes":               {stretch(24*time.Hour, level(0, 20), level(spike, 100), level(spike+time.Second, 0), level(spike+2*time.Second, 90), level(spike+3*time.Second, 20))},
+		"between changes":              {stretch(24*time.Hour, level(0, 20), level(spike-time.Second, 30), level(spike, 100), level(spike+time.Second, 20))},
+		"then the end":                 {stretch(spike+2*time.Second, level(0, 20), level(spike, 100), level(spike+time.Second, 20))},
+		"then the end and a beginning": {stretch(spike+2*time.Second, level(0, 20), level(spike, 100), level(spike+time.Second, 20)), stretch(24*time.Hour, level(spike+3*time.Second, 20))},
+	} {
+		shown := day(s).shown(s)
+		highest := 0
+		for _, stretch := range shown {
+			for i, l := range stretch.Levels {
+				highest = max(highest, l.N)
+				if !l.At.Before(stretch.End) || i > 0 && !l.At.After(stretch.Levels[i-1].At) {
+					t.Errorf("%s: the curve goes back in time: %v until %s", name, stretch.Levels, stretch.End)
+				}
+			}
+		}
+		if highest != 100 {
+			t.Errorf("%s: the spike reaches %d", name, highest)
+		}
+		for _, at := range []time.Duration{time.Hour, spike - time.Minute, spike + time.Minute, long - time.Minute, long, 20 * time.Hour} {
+			moment := timelinetest.New().Start.Add(at)
+			got, known := shown.At(moment)
+			if want, wantKnown := s.At(moment); got != want || known != wantKnown {
+				t.Errorf("%s: after %s the curve is at %d (%t), want %d (%t)", name, at, got, known, want, wantKnown)
+			}
+		}
 	}
 }
 
