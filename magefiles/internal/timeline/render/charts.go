@@ -223,23 +223,29 @@ func (d *drawing) shown(s levels.Series) levels.Series {
 	return all
 }
 
-// tooltips adds the tooltips of a chart, from one change to the next.
+// tooltips adds the tooltips of a chart, from one change to the next. Changes soon after a tooltip's
+// beginning have no tooltip of their own. Its words hold for a short time then, and end with what is known.
 func (d *drawing) tooltips(c chart, changes []time.Time, top int) {
 	least := time.Duration(d.Span/maxTooltips) * time.Millisecond
-	for i := 0; i < len(changes); {
-		from := changes[i]
-		for i < len(changes) && (!changes[i].After(from) || changes[i].Sub(from) < least) {
+	last := changes[len(changes)-1]
+	i := 0
+	for from, until := changes[0], last; from.Before(last); from = until {
+		for !changes[i].After(from) {
 			i++
 		}
+		until = changes[i]
 		words := c.words(from)
 		if words == "" {
 			continue
 		}
-		until := from
-		if i < len(changes) {
-			until = changes[i]
-		} else if last := changes[len(changes)-1]; last.After(from) {
-			until = last
+		if soon := from.Add(least); until.Before(soon) {
+			for i < len(changes) && changes[i].Before(soon) {
+				i++
+			}
+			until = soon
+			if latest := changes[i-1]; i == len(changes) || c.words(latest) == "" {
+				until, i = latest, i-1
+			}
 		}
 		d.bar(bar{
 			Name: c.name, Y: top, Height: chartHeight, Class: "size", Parts: []barPart{d.part(style{"size", "#000000"}, d.ms(from), d.ms(until))},

@@ -141,6 +141,55 @@ func TestSpikeIsShort(t *testing.T) {
 	}
 }
 
+// TestTooltipsEndWithWhatTheySay: a tooltip ends where nothing is known any more, and what it says does not
+// hold until the next change if it changed soon. What is known after a gap has a tooltip, also if the gap
+// is short.
+func TestTooltipsEndWithWhatTheySay(t *testing.T) {
+	t.Parallel()
+	least := day(levels.Series{stretch(time.Hour, level(0, 1))}).Span / maxTooltips
+	soon := time.Duration(least) * time.Millisecond
+	for name, test := range map[string]struct {
+		numbers levels.Series
+		want    []string
+	}{
+		"the end of a stretch soon after its beginning": {
+			levels.Series{stretch(time.Minute, level(0, 10)), stretch(12*time.Hour, level(10*time.Hour, 20))},
+			[]string{"0s–1m0s: 10ms", "10h0m0s–12h0m0s: 20ms"},
+		},
+		"the end of a stretch soon after a change": {
+			levels.Series{stretch(2*time.Hour+time.Minute, level(0, 10), level(2*time.Hour, 15)), stretch(12*time.Hour, level(10*time.Hour, 20))},
+			[]string{"0s–2h0m0s: 10ms", "2h0m0s–2h1m0s: 15ms", "10h0m0s–12h0m0s: 20ms"},
+		},
+		"a short gap": {
+			levels.Series{stretch(time.Hour, level(0, 10)), stretch(12*time.Hour, level(time.Hour+time.Minute, 20))},
+			[]string{"0s–1h0m0s: 10ms", "1h1m0s–12h0m0s: 20ms"},
+		},
+		"a spike": {
+			levels.Series{stretch(12*time.Hour, level(0, 10), level(time.Hour, 100), level(time.Hour+time.Minute, 20))},
+			[]string{"0s–1h0m0s: 10ms", fmt.Sprintf("1h0m0s–%s: 100ms", time.Hour+soon), fmt.Sprintf("%s–12h0m0s: 20ms", time.Hour+soon)},
+		},
+		"a spike before the end": {
+			levels.Series{stretch(time.Hour+2*time.Minute, level(0, 10), level(time.Hour, 100), level(time.Hour+time.Minute, 20))},
+			[]string{"0s–1h0m0s: 10ms", "1h0m0s–1h2m0s: 100ms"},
+		},
+	} {
+		d := day(test.numbers)
+		after := func(ms int64) time.Duration {
+			return time.UnixMilli(d.Origin + ms).Sub(timelinetest.New().Start)
+		}
+		var got []string
+		for _, b := range d.Bars {
+			if _, median, found := strings.Cut(b.Title, "loops: median "); found {
+				median, _, _ = strings.Cut(median, ",")
+				got = append(got, fmt.Sprintf("%s–%s: %s", after(b.A), after(b.B), median))
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: the tooltips are\n%q, want\n%q", name, got, test.want)
+		}
+	}
+}
+
 // TestPageOfACrowdWithNumbers bounds the size of a page with 50 groups and 1,000 pods.
 func TestPageOfACrowdWithNumbers(t *testing.T) {
 	t.Parallel()
