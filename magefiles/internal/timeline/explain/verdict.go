@@ -16,22 +16,36 @@ import (
 // logged. Leave Options.Scheduler nil if asking the filters for each of them takes too long; what only
 // they can judge is then named as not judged.
 func Verdicts(ctx context.Context, facts []timeline.Fact, o Options) render.Verdict {
+	v := verdictsOf(facts, o)
+	return func(m *history.Model, w history.PodWhy) string { return v.of(ctx, m, w) }
+}
+
+// verdicts gives the verdicts on the pods of a Model, then on those of the next. The cluster at the
+// record's end is the same for all of them, and is built once.
+type verdicts struct {
+	explainer
+	// judged is how many pods of the Model that still wait were judged.
+	judged int
+}
+
+func verdictsOf(facts []timeline.Fact, o Options) *verdicts {
 	byTime := slices.SortedStableFunc(slices.Values(facts), func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
-	var e *explainer
-	judged := 0
-	return func(m *history.Model, w history.PodWhy) string {
-		if e == nil || e.Model != m {
-			e, judged = &explainer{Model: m, Options: o, facts: byTime}, 0
-		}
-		if w.Pod.Pending() {
-			if judged == maxVerdicts {
-				return w.Verdict()
-			}
-			judged++
-		}
-		text, _ := e.verdict(ctx, w)
-		return text
+	return &verdicts{explainer: explainer{Options: o, facts: byTime}}
+}
+
+// of returns the verdict on a pod of a Model.
+func (v *verdicts) of(ctx context.Context, m *history.Model, w history.PodWhy) string {
+	if v.Model != m {
+		v.Model, v.judged = m, 0
 	}
+	if w.Pod.Pending() {
+		if v.judged == maxVerdicts {
+			return w.Verdict()
+		}
+		v.judged++
+	}
+	text, _ := v.verdict(ctx, w)
+	return text
 }
 
 // maxVerdicts bounds the time for a page: a verdict on a pod that waits, with fifty groups, takes some

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/shape"
 )
@@ -52,5 +53,32 @@ func TestVerdictsOfManyPods(t *testing.T) {
 	}
 	if judged != maxVerdicts {
 		t.Errorf("%d pods are judged, want %d", judged, maxVerdicts)
+	}
+}
+
+// TestVerdictsOfSeveralModels: a report has several Models of the same facts. The cluster at the record's
+// end is built for the first of them. Each has the same verdicts, and as many.
+func TestVerdictsOfSeveralModels(t *testing.T) {
+	t.Parallel()
+	c := newCluster(0)
+	for _, pod := range c.Pods(10, "crowd", maxVerdicts) {
+		c.pod(20, pod, "", shape.Pod{Requests: requests("5", "1Gi")})
+	}
+	v := verdictsOf(c.Record(), Options{})
+	var latest *fit.Judge
+	for range 3 {
+		m := history.New(c.Record())
+		for _, w := range m.PodWhys() {
+			if text := v.of(t.Context(), m, w); !strings.Contains(text, "web would not take it: cpu: ") {
+				t.Errorf("%s: %s", w.Pod.Name, text)
+			}
+		}
+		if latest != nil && v.latest != latest {
+			t.Error("the cluster is built again for another Model")
+		}
+		latest = v.latest
+	}
+	if latest == nil {
+		t.Error("the cluster is never built")
 	}
 }
