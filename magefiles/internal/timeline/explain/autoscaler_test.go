@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -181,6 +182,33 @@ func TestForbidden(t *testing.T) {
 	} {
 		if got := forbidden(text); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestLeaseOfAFormerProcess: a process without leader election does not wait for the lease for which the one
+// before it waited. Of a process that has stopped, no lease is reported.
+func TestLeaseOfAFormerProcess(t *testing.T) {
+	t.Parallel()
+	const asks, stops, starts = `"Attempting to acquire leader lease..." lock="kube-system/%s"`, "Cleaned up, exiting...", "Cluster Autoscaler 1.36.1"
+	for name, tc := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"the first one waits":            {lines: nil, want: "kube-system/first"},
+		"the first one has stopped":      {lines: []string{stops}},
+		"the second one follows a stop":  {lines: []string{stops, starts}},
+		"the second one follows a crash": {lines: []string{starts}},
+		"the second one waits, too":      {lines: []string{stops, starts, fmt.Sprintf(asks, "second")}, want: "kube-system/second"},
+	} {
+		c := newCluster(0)
+		c.Log(2, fmt.Sprintf(asks, "first"))
+		for i, line := range tc.lines {
+			c.Log(60+10*float64(i), line)
+		}
+		got, err := Text(t.Context(), c.Record(), autoscalerWord, Options{})
+		if err != nil || strings.Contains(got, "\n  lease") != (tc.want != "") || !strings.Contains(got, tc.want) {
+			t.Errorf("%s: %v: want the lease %q:\n%s", name, err, tc.want, got)
 		}
 	}
 }

@@ -3,16 +3,24 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline"
 )
 
-// lease adds the lease for which a replica of the autoscaler waits. Only the replica that holds it
-// works.
+// lease adds the lease for which a replica of the present autoscaler waits. Only the replica that holds it
+// works. What replicas of former runs said does not count.
 func (e *explainer) lease(s *section) {
+	var began time.Time
+	if n := len(e.Runs); n > 0 {
+		began = e.Runs[n-1].From
+	}
 	for _, f := range slices.Backward(e.Facts) {
-		if f.Kind != timeline.Autoscaler {
+		if f.Time.Before(began) || f.Kind == timeline.Autoscaler && f.What == timeline.Stopped {
+			return
+		}
+		if f.Kind != timeline.Autoscaler || f.What != timeline.Considered || f.Source != timeline.Log {
 			continue
 		}
 		name, waits := speech.LeaseOf(f.Text)
