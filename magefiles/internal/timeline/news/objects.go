@@ -4,6 +4,7 @@ package news
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/shape"
 )
 
 // object is the last recorded state of an object that exists.
@@ -122,9 +124,22 @@ func sameState(a, b timeline.Fact) bool {
 	case timeline.Phase, timeline.Limits, timeline.Health:
 		return a.Text == b.Text
 	case timeline.Shaped:
-		return bytes.Equal(a.Shape, b.Shape)
+		return bytes.Equal(a.Shape, b.Shape) || b.Kind == timeline.Pod && onlyNumbersChanged(a.Shape, b.Shape)
 	}
 	return true
+}
+
+// onlyNumbersChanged reports whether the shapes of a pod that waits differ only in the numbers of what its
+// scheduler says, which may change with every attempt.
+func onlyNumbersChanged(a, b json.RawMessage) bool {
+	var before, after shape.Pod
+	if json.Unmarshal(a, &before) != nil || json.Unmarshal(b, &after) != nil || before.Waits == nil || after.Waits == nil {
+		return false
+	}
+	for _, wait := range []*shape.Wait{before.Waits, after.Waits} {
+		wait.Message = numbers.ReplaceAllString(wait.Message, "0")
+	}
+	return bytes.Equal(shape.Encode(before), shape.Encode(after))
 }
 
 // notReadyReasons returns what a kubelet reports while a node is not ready: the reason of
