@@ -187,7 +187,7 @@ func TestExplainFailedMachines(t *testing.T) {
 		// api is the version of Cluster API's API that the autoscaler reads.
 		api  string
 		want bool
-	}{{false, "", false}, {true, "", true}, {true, "v1beta2", true}, {true, "v1beta1", false}} {
+	}{{false, "", false}, {true, "", true}, {true, "v1beta2", true}, {true, "v1", true}, {true, "v1beta1", false}, {true, "v1alpha4", false}} {
 		c := newCluster(1)
 		c.Add(5, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Shaped, Source: timeline.Log, Shape: shape.Encode(shape.Autoscaler{API: tc.api})})
 		f := timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: "web-bad", UID: "m-web-bad", Group: "web", Source: timeline.Watch}

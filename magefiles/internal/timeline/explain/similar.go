@@ -43,7 +43,7 @@ func (e *explainer) trouble(m *world.Machine, g *world.Group) string {
 // API sees the failure.
 func (e *explainer) overlooks(m *world.Machine, g *world.Group) bool {
 	api := e.world().Autoscaler.API
-	return m.Unseen && m.Node == "" && m.Deletion == nil && (api == "" || api >= string(release.V1Beta2)) && g != nil && len(e.judge().Outside(g)) == 0
+	return m.Unseen && m.Node == "" && m.Deletion == nil && api != release.V1Beta1 && !strings.HasPrefix(api, "v1alpha") && g != nil && len(e.judge().Outside(g)) == 0
 }
 
 // provisionTime returns how long the autoscaler waits for a node of a group.
