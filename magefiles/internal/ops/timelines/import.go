@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"al.essio.dev/pkg/shellescape"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/state"
 	"caslab/magefiles/internal/timeline"
@@ -76,7 +75,7 @@ func (t *Timelines) Import(ctx context.Context, path string, o ImportOptions) er
 			return err
 		}
 	}
-	_, err = fmt.Fprint(t.Out, importSummary(path, file, read))
+	_, err = fmt.Fprint(t.Out, importSummary(path, file, o.Complete, read))
 	return err
 }
 
@@ -92,8 +91,9 @@ func importName(path string) string {
 	return name + "-" + state.ShortSum(path)
 }
 
-// importSummary says what was read, what was not used, and what to type next.
-func importSummary(path, file string, read *importer.Result) string {
+// importSummary says what was read, what was not used, and what to type next. complete is
+// ImportOptions.Complete.
+func importSummary(path, file string, complete bool, read *importer.Result) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("Read %s of %s.", timeline.Plural(read.Files, "file"), path)
@@ -101,9 +101,20 @@ func importSummary(path, file string, read *importer.Result) string {
 		line("  objects of %s: %s", timeline.Day(read.Taken), counts(read.Objects))
 	}
 	if len(read.Complete) > 0 {
-		line("  complete kinds: %s", kindsText(read.Complete))
-	} else if text := unjudged(read); text != "" {
-		line("  Other objects of these kinds may exist in the cluster: %s. What depends on them is not judged. If all were saved, import them with -complete.", text)
+		line("  complete kinds: %s", strings.Join(read.Complete, ", "))
+	}
+	if len(read.Partial) > 0 {
+		line("  incomplete kinds, because an object could not be used: %s. What depends on them is not judged.", strings.Join(read.Partial, ", "))
+	}
+	if complete && len(read.Unread) > 0 {
+		line("  No kind is complete, in spite of -complete, because these files could not be read, or only in part: %s.", strings.Join(timeline.SomeOf(read.Unread, maxUnread), ", "))
+	}
+	if text := unjudged(read); text != "" {
+		advice := ""
+		if !complete {
+			advice = " If all were saved, import them with -complete."
+		}
+		line("  Other objects of these kinds may exist in the cluster: %s. What depends on them is not judged.%s", text, advice)
 	}
 	for _, log := range read.Logs {
 		line("  %s: %s, %s, %s – %s", log.Name, timeline.Plural(log.Lines, "line"), timeline.Plural(log.Statements, "statement"), timeline.Day(log.From), timeline.Day(log.To))
@@ -137,20 +148,16 @@ func importSummary(path, file string, read *importer.Result) string {
 // openShiftGroup is the API group of OpenShift's Machine API, which OpenShift has in place of Cluster API.
 const openShiftGroup = "machine.openshift.io"
 
-// kindsText returns the names of kinds of facts.
-func kindsText(kinds []timeline.Kind) string {
-	var names []string
-	for _, kind := range kinds {
-		names = append(names, string(kind))
-	}
-	return strings.Join(names, ", ")
-}
+// maxUnread is the largest number of unread files that a summary names.
+const maxUnread = 10
 
-// unjudged names the saved kinds of objects of which the scheduler or the autoscaler must know all.
+// unjudged names the saved kinds of objects of which the scheduler or the autoscaler must know all, and of
+// which others may exist that were not read.
 func unjudged(read *importer.Result) string {
 	var names []string
 	for _, kind := range recorder.Kinds() {
-		if read.Objects[kind.Kind] > 0 && len(recorder.CompleteKinds([]schema.GroupKind{kind})) > 0 {
+		_, matters := recorder.CompleteKind(kind)
+		if matters && read.Objects[kind.Kind] > 0 && !slices.Contains(slices.Concat(read.Complete, read.Partial), kind.Kind) {
 			names = append(names, kind.Kind)
 		}
 	}

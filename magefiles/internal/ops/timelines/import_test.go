@@ -178,7 +178,7 @@ func TestImportSaysWhatIsComplete(t *testing.T) {
 	const openShift = "  The objects of OpenShift's Machine API (machine.openshift.io) are not read: "
 	for complete, want := range map[bool]string{
 		false: "  Other objects of these kinds may exist in the cluster: PodDisruptionBudget, PersistentVolumeClaim. What depends on them is not judged. If all were saved, import them with -complete.\n",
-		true:  "  complete kinds: budget, claim\n",
+		true:  "  complete kinds: PodDisruptionBudget, PersistentVolumeClaim\n",
 	} {
 		l := labtest.New(t, nil)
 		tl := &Timelines{Lab: l.Lab, Open: targettest.Closed(t)}
@@ -187,6 +187,32 @@ func TestImportSaysWhatIsComplete(t *testing.T) {
 		}
 		if got := l.Printed.String(); !strings.Contains(got, want) || !strings.Contains(got, openShift) || strings.Contains(got, "-complete") == complete {
 			t.Errorf("complete %t: printed\n%s\nwant %q", complete, got, want)
+		}
+	}
+}
+
+// TestImportSaysWhyAKindIsNotComplete: with -complete, the summary names the files that could not be read, and
+// the kinds that therefore do not count as complete. It does not advise -complete again.
+func TestImportSaysWhyAKindIsNotComplete(t *testing.T) {
+	t.Parallel()
+	const claims = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, namespace: default, uid: c}\n"
+	for name, tc := range map[string]struct{ text, want string }{
+		"a broken document": {claims + "---\napiVersion: v1\nkind: [\n", "  No kind is complete, in spite of -complete, because these files could not be read, or only in part: claims.yaml.\n" +
+			"  Other objects of these kinds may exist in the cluster: PersistentVolumeClaim. What depends on them is not judged.\n"},
+		"an odd object":  {claims + "---\napiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: odd, namespace: default}\nspec: {template: 1}\n", "  complete kinds: PersistentVolumeClaim\n  incomplete kinds, because an object could not be used: DaemonSet. What depends on them is not judged.\n"},
+		"an old version": {claims + "---\napiVersion: resource.k8s.io/v1alpha2\nkind: ResourceClaim\nmetadata: {name: old, namespace: default}\n", "  complete kinds: PersistentVolumeClaim\n  incomplete kinds, because an object could not be used: ResourceClaim. What depends on them is not judged.\n"},
+	} {
+		dir := saved(t)
+		if err := os.WriteFile(filepath.Join(dir, "claims.yaml"), []byte(tc.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := labtest.New(t, nil)
+		tl := &Timelines{Lab: l.Lab, Open: targettest.Closed(t)}
+		if err := tl.Import(t.Context(), dir, ImportOptions{Complete: true}); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Printed.String(); !strings.Contains(got, tc.want) || strings.Contains(got, "import them with -complete") {
+			t.Errorf("%s: printed\n%s\nwant %q", name, got, tc.want)
 		}
 	}
 }

@@ -50,9 +50,10 @@ type walker struct {
 	limits limits
 	files  int
 	bytes  int64
-	// visit is called for every file that is no archive, ignore for one that is not read.
-	visit  func(name string, modified time.Time, content peeker) error
-	ignore func(name, why string)
+	// visit is called for every file that is no archive, ignore for one that is not used, and unread for one
+	// that cannot be read, or only in part.
+	visit          func(name string, modified time.Time, content peeker) error
+	ignore, unread func(name, why string)
 }
 
 // walk reads the file at path or all files in the folder at path. Names are relative to
@@ -81,7 +82,7 @@ func (w *walker) walk(path string) error {
 			failed = w.open(at, name)
 		}
 		if errors.Is(failed, fs.ErrPermission) {
-			w.ignore(name, failed.Error())
+			w.unread(name, failed.Error())
 			return nil
 		}
 		return failed
@@ -109,14 +110,14 @@ func (w *walker) read(name string, modified time.Time, content io.Reader, nestin
 		return context.Cause(w.ctx)
 	}
 	if nesting > maxNesting {
-		w.ignore(name, fmt.Sprintf("it is in more than %d archives", maxNesting))
+		w.unread(name, fmt.Sprintf("it is in more than %d archives", maxNesting))
 		return nil
 	}
 	buffered := bufio.NewReaderSize(&counted{content, w}, headSize)
 	head := peek(buffered)
 	for _, other := range []struct{ magic, format string }{{"PK\x03\x04", "zip"}, {"\xfd7zXZ\x00", "xz"}, {"\x28\xb5\x2f\xfd", "zstd"}, {"BZh", "bzip2"}} {
 		if bytes.HasPrefix(head, []byte(other.magic)) {
-			w.ignore(name, "it is compressed with "+other.format+": unpack it first")
+			w.unread(name, "it is compressed with "+other.format+": unpack it first")
 			return nil
 		}
 	}
@@ -162,7 +163,7 @@ func (w *walker) archive(name string, content io.Reader, nesting int) error {
 func (w *walker) damaged(name string, err error) error {
 	isDamage := func(one error) bool { return errors.Is(err, one) }
 	if slices.ContainsFunc([]error{gzip.ErrHeader, gzip.ErrChecksum, tar.ErrHeader, io.ErrUnexpectedEOF}, isDamage) || errors.As(err, new(flate.CorruptInputError)) {
-		w.ignore(name, "the archive is damaged: "+err.Error())
+		w.unread(name, "the archive is damaged: "+err.Error())
 		return nil
 	}
 	return err

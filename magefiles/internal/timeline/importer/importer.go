@@ -37,13 +37,18 @@ type Result struct {
 	// Objects has the number of objects that became facts, by kind. Unused has the number
 	// of those that did not, by kind and group.
 	Objects, Unused map[string]int
-	// Complete has the kinds of which all objects of the cluster were saved, as the caller says.
-	Complete  []timeline.Kind
-	Logs      []Log
-	Snapshots []Snapshot
-	// Ignored has the files without anything that becomes a fact, and objects that cannot
+	// Complete has the kinds of which the record has all objects of the cluster, Partial those of which an
+	// object could not be used, though all were saved. They are kinds of Kubernetes, and only such that
+	// answers depend on that. Both are empty without Options.Complete, and if something was unread.
+	Complete, Partial []string
+	Logs              []Log
+	Snapshots         []Snapshot
+	// Ignored has the files without anything that becomes a fact, and objects and files that cannot
 	// be read, by their names.
 	Ignored []Ignored
+	// Unread has the names of the files that cannot be read, or only in part. They may have objects of any
+	// kind.
+	Unread []string
 }
 
 // Log is a log of the autoscaler.
@@ -112,8 +117,8 @@ func wanted() string {
 
 // Options of Read.
 type Options struct {
-	// Complete is set if of each kind that was saved all objects of the cluster were saved. Without it,
-	// nothing is judged that depends on objects that may exist.
+	// Complete is set if of each kind that was saved all objects of the cluster were saved. Without it, and
+	// if a file cannot be read, nothing is judged that depends on objects that may exist.
 	Complete bool
 }
 
@@ -121,6 +126,14 @@ type Options struct {
 // gzip or not. It tells files apart by their content. klog's times are read as UTC, unless
 // a time before them shows another time zone.
 func Read(ctx context.Context, path string, o Options) (*Result, error) {
+	r := newReader(ctx, o)
+	if err := r.walk(path); err != nil {
+		return nil, fmt.Errorf("import %s: %w", path, err)
+	}
+	return r.finish(path)
+}
+
+func newReader(ctx context.Context, o Options) *reader {
 	r := &reader{
 		options: o,
 		listed:  map[schema.GroupKind]bool{},
@@ -132,10 +145,11 @@ func Read(ctx context.Context, path string, o Options) (*Result, error) {
 	r.visit, r.ignore = r.file, func(name, why string) {
 		r.result.Ignored = append(r.result.Ignored, Ignored{name, why})
 	}
-	if err := r.walk(path); err != nil {
-		return nil, fmt.Errorf("import %s: %w", path, err)
+	r.unread = func(name, why string) {
+		r.ignore(name, why)
+		r.result.Unread = append(r.result.Unread, name)
 	}
-	return r.finish(path)
+	return r
 }
 
 // reader is one call of Read.
@@ -172,12 +186,12 @@ func (r *reader) file(name string, modified time.Time, content peeker) error {
 		return err
 	}
 	if int64(len(data)) > r.limits.objects {
-		r.ignore(name, fmt.Sprintf("its objects have more than %d MiB", r.limits.objects>>20))
+		r.undecoded(name, data, fmt.Sprintf("its objects have more than %d MiB", r.limits.objects>>20))
 		return nil
 	}
 	objects, lists, err := decode(data)
 	if err != nil {
-		r.ignore(name, err.Error())
+		r.undecoded(name, data, err.Error())
 	}
 	for _, kind := range lists {
 		r.listed[kind] = true
@@ -193,6 +207,16 @@ func (r *reader) file(name string, modified time.Time, content peeker) error {
 		r.object(o)
 	}
 	return nil
+}
+
+// undecoded ignores a file with that beginning, or the rest of it. A log in JSON looks like objects, but a
+// text without apiVersion has none.
+func (r *reader) undecoded(name string, data []byte, why string) {
+	if bytes.Contains(data, []byte("apiVersion")) {
+		r.unread(name, why)
+	} else {
+		r.ignore(name, why)
+	}
 }
 
 // object keeps an object that may become facts.
@@ -295,12 +319,9 @@ func (r *reader) finish(path string) (*Result, error) {
 		r.result.Objects[o.GetKind()]++
 		r.listed[o.GroupVersionKind().GroupKind()] = true
 	}
-	if r.options.Complete {
-		for kind := range r.listed {
-			if !r.partly[kind] {
-				s.Complete = append(s.Complete, kind)
-			}
-		}
+	complete := r.options.Complete && len(r.result.Unread) == 0
+	if complete {
+		s.Complete = slices.DeleteFunc(recorder.Kinds(), func(kind schema.GroupKind) bool { return !r.listed[kind] || r.partly[kind] })
 	}
 	slices.SortFunc(s.Objects, func(a, b *unstructured.Unstructured) int {
 		return cmp.Or(strings.Compare(a.GetKind(), b.GetKind()), strings.Compare(string(a.GetUID()), string(b.GetUID())))
@@ -318,7 +339,28 @@ func (r *reader) finish(path string) (*Result, error) {
 		}
 	}
 	r.result.Taken = s.Taken
-	r.result.Complete = recorder.CompleteKinds(s.Complete)
 	r.result.Facts = recorder.SnapshotFacts(s, func(err error) { r.ignore("an object", err.Error()) })
+	if complete {
+		r.tellComplete()
+	}
 	return &r.result, nil
+}
+
+// tellComplete tells of which kinds the facts say that the record has all objects, and of which they do not,
+// though all were saved.
+func (r *reader) tellComplete() {
+	complete := map[timeline.Kind]bool{}
+	for _, f := range r.result.Facts {
+		if f.What == timeline.Shaped && f.Name == "" {
+			complete[f.Kind] = true
+		}
+	}
+	for _, kind := range recorder.Kinds() {
+		switch factKind, matters := recorder.CompleteKind(kind); {
+		case matters && complete[factKind]:
+			r.result.Complete = append(r.result.Complete, kind.Kind)
+		case matters && (r.listed[kind] || r.partly[kind]):
+			r.result.Partial = append(r.result.Partial, kind.Kind)
+		}
+	}
 }

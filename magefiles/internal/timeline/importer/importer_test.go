@@ -476,17 +476,78 @@ func TestCompleteKinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want []timeline.Kind
+		var kinds, partial []string
 		if complete {
 			want = []timeline.Kind{timeline.Budget, timeline.Claim, timeline.CSINode, timeline.DeviceClass, timeline.Volume}
+			kinds, partial = []string{"PodDisruptionBudget", "PersistentVolumeClaim", "PersistentVolume", "CSINode", "DeviceClass"}, []string{"ResourceClaim"}
 		}
-		var got []timeline.Kind
-		for _, f := range result.Facts {
-			if f.What == timeline.Shaped && f.Name == "" {
-				got = append(got, f.Kind)
-			}
+		if got := completeKinds(result.Facts); !slices.Equal(got, want) || !slices.Equal(result.Complete, kinds) || !slices.Equal(result.Partial, partial) || len(result.Ignored) > 0 {
+			t.Errorf("complete %t: all of %q are on record, want %q; the result has %q, want %q, and in part %q, want %q; ignored %v", complete, got, want, result.Complete, kinds, result.Partial, partial, result.Ignored)
 		}
-		if slices.Sort(got); !slices.Equal(got, want) || !slices.Equal(result.Complete, want) || len(result.Ignored) > 0 {
-			t.Errorf("complete %t: all of %q are on record, and the result has %q, want %q; ignored %v", complete, got, result.Complete, want, result.Ignored)
+	}
+}
+
+// completeKinds returns the kinds of which the facts say that the record has all objects, sorted.
+func completeKinds(facts []timeline.Fact) []timeline.Kind {
+	var kinds []timeline.Kind
+	for _, f := range facts {
+		if f.What == timeline.Shaped && f.Name == "" {
+			kinds = append(kinds, f.Kind)
 		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// TestNothingIsCompleteBesideAnUnreadFile: a file that cannot be read, or only in part, may have objects of any
+// kind. A file that cannot have objects does not matter.
+func TestNothingIsCompleteBesideAnUnreadFile(t *testing.T) {
+	t.Parallel()
+	const budgets = `{"apiVersion": "policy/v1", "kind": "PodDisruptionBudgetList", "items": []}`
+	for name, tc := range map[string]struct {
+		text     string
+		complete bool
+	}{
+		"second-document.yaml": {text: "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: web, namespace: default, uid: b}\n---\napiVersion: policy/v1\nkind: [\n"},
+		"large.json":           {text: `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "` + strings.Repeat("a", 2<<10) + `"}}`},
+		"cut.tgz":              {text: gzipped(t, archive(t, map[string]string{"pdb.json": budgets}))[:60]},
+		"dump.zip":             {text: "PK\x03\x04rest"},
+		"etcd.log":             {text: `{"level": "info", "msg": "ready"}` + "\nnot JSON: [\n", complete: true},
+		"notes.txt":            {text: "no", complete: true},
+	} {
+		dir := write(t, map[string]string{"pdb.json": budgets, "pod.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: default, uid: p}\n", name: tc.text})
+		r := newReader(t.Context(), Options{Complete: true})
+		r.limits.objects = 1 << 10
+		if err := r.walk(dir); err != nil {
+			t.Fatal(err)
+		}
+		result, err := r.finish(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		unread := []string{name}
+		if tc.complete {
+			want, unread = []string{"PodDisruptionBudget"}, nil
+		}
+		if got := completeKinds(result.Facts); len(got) != len(want) || !slices.Equal(result.Complete, want) || len(result.Ignored) != 1 || !slices.Equal(result.Unread, unread) {
+			t.Errorf("beside %s, all of %q are on record, and the result has %q, want %q; ignored %v; unread %q, want %q", name, got, result.Complete, want, result.Ignored, result.Unread, unread)
+		}
+	}
+}
+
+// TestMisfitsAreNotComplete: a kind is not complete if an object of it does not fit its type.
+func TestMisfitsAreNotComplete(t *testing.T) {
+	t.Parallel()
+	result, err := Read(t.Context(), write(t, map[string]string{"objects.yaml": `
+{apiVersion: v1, kind: List, items: [
+  {apiVersion: v1, kind: PersistentVolume, metadata: {name: disk, uid: v}},
+  {apiVersion: apps/v1, kind: DaemonSet, metadata: {name: agent, namespace: default, uid: a}},
+  {apiVersion: apps/v1, kind: DaemonSet, metadata: {name: odd, namespace: default, uid: o}, spec: {template: 1}}]}`}), Options{Complete: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := completeKinds(result.Facts); !slices.Equal(got, []timeline.Kind{timeline.Volume}) || !slices.Equal(result.Complete, []string{"PersistentVolume"}) || !slices.Equal(result.Partial, []string{"DaemonSet"}) {
+		t.Errorf("all of %q are on record, and the result has %q, and %q in part", got, result.Complete, result.Partial)
 	}
 }

@@ -26,7 +26,7 @@ type Snapshot struct {
 	// those in Complete.
 	Objects []*unstructured.Unstructured
 	// Complete are kinds of which Objects has all that the cluster had. Those for which it does not
-	// matter are ignored.
+	// matter are ignored, as are those of which an object does not fit its type.
 	Complete []schema.GroupKind
 	// Lines of the autoscaler's logs, each log in its own order.
 	Lines []Line
@@ -51,19 +51,14 @@ var recordedKinds = []schema.GroupKind{
 // whatever their kind.
 func Kinds() []schema.GroupKind { return slices.Clone(recordedKinds) }
 
-// CompleteKinds returns those of the kinds for which a record can say that it has all objects: of the
-// others, answers do not depend on that.
-func CompleteKinds(kinds []schema.GroupKind) []timeline.Kind {
-	var all []timeline.Kind
-	for _, kind := range kinds {
-		if k, there := schedulingKinds[kind]; there {
-			all = append(all, k)
-		} else if kind == kube.Budgets {
-			all = append(all, timeline.Budget)
-		}
+// CompleteKind returns the kind of the fact with which a record says that it has all objects of a kind.
+// It returns false for a kind of which answers do not depend on that.
+func CompleteKind(kind schema.GroupKind) (timeline.Kind, bool) {
+	if kind == kube.Budgets {
+		return timeline.Budget, true
 	}
-	slices.Sort(all)
-	return all
+	k, there := schedulingKinds[kind]
+	return k, there
 }
 
 // Records reports whether an object may become facts: whether its kind is one that the
@@ -84,7 +79,12 @@ func Records(o *unstructured.Unstructured) bool {
 // first message, in a log or an event; what happened before is known only from objects.
 func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	var facts []timeline.Fact
-	r := newRecorder(Options{OnError: onError}, nil)
+	var current schema.GroupKind // of the object that is recorded
+	misfits := map[schema.GroupKind]bool{}
+	r := newRecorder(Options{OnError: func(err error) {
+		misfits[current] = true
+		onError(err)
+	}}, nil)
 	r.now = func() time.Time { return s.Taken }
 	r.write = func(more ...timeline.Fact) error {
 		facts = append(facts, more...)
@@ -103,11 +103,8 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
 		return slices.Index(recordedKinds, a.GroupVersionKind().GroupKind()) - slices.Index(recordedKinds, b.GroupVersionKind().GroupKind())
 	})
-	for _, kind := range CompleteKinds(s.Complete) {
-		r.allSeen(kind)
-	}
 	for _, object := range objects {
-		if object.GroupVersionKind().GroupKind() != kube.Events {
+		if current = object.GroupVersionKind().GroupKind(); current != kube.Events {
 			r.object(object)
 			continue
 		}
@@ -118,6 +115,11 @@ func SnapshotFacts(s Snapshot, onError func(error)) []timeline.Fact {
 		}
 		f, _ := objectfacts.Event(e)
 		messages = append(messages, message{f.Time, func() { r.event(kube.Change{After: object}) }})
+	}
+	for _, kind := range s.Complete {
+		if factKind, matters := CompleteKind(kind); matters && !misfits[kind] {
+			r.allSeen(factKind)
+		}
 	}
 	slices.SortStableFunc(messages, func(a, b message) int { return a.at.Compare(b.at) })
 	begin := s.Taken
