@@ -6,13 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"caslab/magefiles/internal/timeline"
-	"caslab/magefiles/internal/timeline/shape"
 )
 
 // object is the last recorded state of an object that exists.
@@ -132,14 +132,19 @@ func sameState(a, b timeline.Fact) bool {
 // onlyNumbersChanged reports whether the shapes of a pod that waits differ only in the numbers of what its
 // scheduler says, which may change with every attempt.
 func onlyNumbersChanged(a, b json.RawMessage) bool {
-	var before, after shape.Pod
-	if json.Unmarshal(a, &before) != nil || json.Unmarshal(b, &after) != nil || before.Waits == nil || after.Waits == nil {
-		return false
+	var shapes [2]map[string]any
+	for i, text := range []json.RawMessage{a, b} {
+		if json.Unmarshal(text, &shapes[i]) != nil {
+			return false
+		}
+		waits, ok := shapes[i]["waits"].(map[string]any)
+		if !ok {
+			return false
+		}
+		message, _ := waits["message"].(string)
+		waits["message"] = numbers.ReplaceAllString(message, "0")
 	}
-	for _, wait := range []*shape.Wait{before.Waits, after.Waits} {
-		wait.Message = numbers.ReplaceAllString(wait.Message, "0")
-	}
-	return bytes.Equal(shape.Encode(before), shape.Encode(after))
+	return reflect.DeepEqual(shapes[0], shapes[1])
 }
 
 // notReadyReasons returns what a kubelet reports while a node is not ready: the reason of

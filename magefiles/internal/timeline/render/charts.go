@@ -229,7 +229,8 @@ func (d *drawing) tooltips(c chart, changes []time.Time, top int) {
 	least := time.Duration(d.Span/maxTooltips) * time.Millisecond
 	last := changes[len(changes)-1]
 	i := 0
-	for from, until := changes[0], last; from.Before(last); from = until {
+	var until time.Time
+	for from := changes[0]; from.Before(last); from = until {
 		for !changes[i].After(from) {
 			i++
 		}
