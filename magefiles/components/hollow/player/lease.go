@@ -44,8 +44,7 @@ type Leases struct {
 	// Clock tells the time.
 	Clock clock.PassiveClock
 
-	mu      sync.Mutex
-	renewed map[string]time.Time // by Node
+	renewed sync.Map // the time.Time of the last renewal, by the Node's name
 }
 
 // SetupWithManager starts the reconciler with mgr. workload is the cluster of the Nodes.
@@ -65,27 +64,17 @@ func (l *Leases) SetupWithManager(mgr ctrl.Manager, workload cluster.Cluster, op
 func (l *Leases) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	node, m, err := kubelet(ctx, l.Workload, l.Machines, req.NamespacedName)
 	if m == nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.renewed, req.Name)
+		l.renewed.Delete(req.Name)
 		return ctrl.Result{}, err
 	}
 	next := schedule{now: l.Clock.Now(), wait: renewal}
-	l.mu.Lock()
-	last, ok := l.renewed[node.Name]
-	l.mu.Unlock()
-	if ok && !next.due(last, renewal) {
+	if last, ok := l.renewed.Load(req.Name); ok && !next.due(last.(time.Time), renewal) {
 		return ctrl.Result{RequeueAfter: next.wait}, nil
 	}
 	if err := renew(ctx, l.Workload, node, next.now); err != nil {
 		return ctrl.Result{}, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.renewed == nil {
-		l.renewed = map[string]time.Time{}
-	}
-	l.renewed[node.Name] = next.now
+	l.renewed.Store(req.Name, next.now)
 	return ctrl.Result{RequeueAfter: renewal}, nil
 }
 

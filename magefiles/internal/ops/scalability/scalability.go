@@ -44,9 +44,6 @@ type Bench struct {
 	Groups      Groups
 	// Prepare makes a cluster ready for hollow machines.
 	Prepare func(context.Context, *target.Cluster) error
-
-	// runOnce replaces measurement.run in tests.
-	runOnce func(context.Context, *measurement) ([]Phase, error)
 }
 
 // Groups adds node groups, and deletes them with their nodes.
@@ -197,7 +194,8 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	}
 	results := Results{Groups: p.groups, Nodes: p.allNodes(), Pods: p.allPods()}
 	err = b.withGroups(ctx, p, func() error {
-		return b.measure(ctx, measurement{Bench: b, cluster: c, overrides: overrides, plan: p, options: o}, candidates, &results)
+		like := measurement{Bench: b, cluster: c, overrides: overrides, plan: p, options: o}
+		return like.takeTurns(candidates, &results, func(m *measurement) ([]Phase, error) { return m.run(ctx) })
 	})
 	if len(results.Runs) == 0 {
 		return err
@@ -208,19 +206,16 @@ func (b *Bench) Run(ctx context.Context, o Options) (err error) {
 	return errors.Join(err, results.print(b.Out))
 }
 
-// measure runs each candidate in each round, as like says, and adds the runs to the results. It
-// writes them after each run, so that a measurement that is stopped loses nothing.
-func (b *Bench) measure(ctx context.Context, like measurement, candidates []candidate, results *Results) error {
-	o, runOnce := like.options, b.runOnce
-	if runOnce == nil {
-		runOnce = func(ctx context.Context, m *measurement) ([]Phase, error) { return m.run(ctx) }
-	}
+// takeTurns runs a measurement like m of each candidate in each round, and adds the runs to the results.
+// It writes them after each run, so that a measurement that is stopped loses nothing.
+func (m measurement) takeTurns(candidates []candidate, results *Results, run func(*measurement) ([]Phase, error)) error {
+	o := m.options
 	for round := range o.Rounds {
 		for _, s := range candidates {
-			b.Log.Printf("round %d of %d, autoscaler %s", round+1, o.Rounds, s.name)
-			m := like
-			m.candidate, m.round = s, round+1
-			phases, err := runOnce(ctx, &m)
+			m.Log.Printf("round %d of %d, autoscaler %s", round+1, o.Rounds, s.name)
+			turn := m
+			turn.candidate, turn.round = s, round+1
+			phases, err := run(&turn)
 			if len(phases) > 0 {
 				results.Runs = append(results.Runs, Run{Autoscaler: s.name, Round: round + 1, Phases: phases})
 			}

@@ -159,7 +159,7 @@ func TestMeasureByTurns(t *testing.T) {
 	var turns []string
 	fail := 0
 	b := served(t, http.NotFound).Bench
-	b.runOnce = func(_ context.Context, m *measurement) ([]Phase, error) {
+	run := func(m *measurement) ([]Phase, error) {
 		turns = append(turns, fmt.Sprintf("%s%d", m.candidate.name, m.round))
 		if len(turns) == fail {
 			return nil, errRefused
@@ -169,11 +169,11 @@ func TestMeasureByTurns(t *testing.T) {
 	candidates := []candidate{{name: "a"}, {name: "b"}}
 	like := measurement{Bench: b, options: Options{Rounds: 2, Out: out}}
 	var results Results
-	if err := b.measure(t.Context(), like, candidates, &results); err != nil || strings.Join(turns, " ") != "a1 b1 a2 b2" || len(results.Runs) != 4 {
+	if err := like.takeTurns(candidates, &results, run); err != nil || strings.Join(turns, " ") != "a1 b1 a2 b2" || len(results.Runs) != 4 {
 		t.Errorf("the turns were %v, with %d runs: %v", turns, len(results.Runs), err)
 	}
 	turns, fail, results = nil, 3, Results{}
-	if err := b.measure(t.Context(), like, candidates, &results); !errors.Is(err, errRefused) || len(turns) != 3 {
+	if err := like.takeTurns(candidates, &results, run); !errors.Is(err, errRefused) || len(turns) != 3 {
 		t.Errorf("the third run fails: %v after %v", err, turns)
 	}
 	var written Results
