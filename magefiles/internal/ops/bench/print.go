@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/lab"
+	"caslab/magefiles/internal/stats"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -25,27 +26,12 @@ func (s samples) add(seconds map[string]float64) {
 	}
 }
 
-// median returns the median of a step's seconds. It needs one value at least.
-func (s samples) median(step string) float64 {
-	sorted := slices.Sorted(slices.Values(s[step]))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
-}
-
 // cells returns the fastest, the median and the slowest time of a step.
 func (s samples) cells(step string) []string {
 	if len(s[step]) == 0 {
 		return []string{"-", "-", "-"}
 	}
-	return []string{decimal(slices.Min(s[step])), decimal(s.median(step)), decimal(slices.Max(s[step]))}
-}
-
-// ratio returns the ratio of a step's median to that of other, or "-" if one has no such
-// step.
-func (s samples) ratio(other samples, step string) string {
-	if len(s[step]) == 0 || len(other[step]) == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", s.median(step)/other.median(step))
+	return []string{decimal(slices.Min(s[step])), decimal(stats.Median(s[step])), decimal(slices.Max(s[step]))}
 }
 
 func decimal(seconds float64) string { return fmt.Sprintf("%.1f", seconds) }
@@ -80,12 +66,12 @@ func printPairs(l *lab.Lab, order []string, byHand, ofLab samples) error {
 	printMachine(l, len(ofLab[whole]))
 	w := ui.NewTable(l.Out, "STEP", "BY HAND: MIN", "MEDIAN", "MAX", "ENV:UP: MIN", "MEDIAN", "MAX", "RATIO")
 	for _, step := range order {
-		w.Row(slices.Concat([]string{step}, byHand.cells(step), ofLab.cells(step), []string{ofLab.ratio(byHand, step)})...)
+		w.Row(slices.Concat([]string{step}, byHand.cells(step), ofLab.cells(step), []string{stats.Ratio(ofLab[step], byHand[step])})...)
 	}
 	if err := w.End(); err != nil {
 		return err
 	}
-	fmt.Fprintf(l.Out, "env:up takes %s times as long as by hand.\n", ofLab.ratio(byHand, whole))
+	fmt.Fprintf(l.Out, "env:up takes %s times as long as by hand.\n", stats.Ratio(ofLab[whole], byHand[whole]))
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"caslab/magefiles/internal/autoscaler/metrics"
+	"caslab/magefiles/internal/stats"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -69,7 +70,7 @@ func (r Results) compare(w io.Writer) error {
 				values := r.values(name, phase, c.of)
 				row = append(row, medianText(values, c.text))
 				if i > 0 {
-					row = append(row, ratio(values, first))
+					row = append(row, stats.Ratio(values, first))
 				}
 			}
 			t.Row(row...)
@@ -109,25 +110,10 @@ func (r Results) values(autoscaler, phase string, of func(Phase) float64) []floa
 	return values
 }
 
-// median returns the median. It needs one value at least.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
 // medianText returns the median as text, and "-" if there are no values.
 func medianText(values []float64, text func(float64) string) string {
 	if len(values) == 0 {
 		return "-"
 	}
-	return text(median(values))
-}
-
-// ratio returns the ratio of two medians, and "-" if there is none.
-func ratio(values, to []float64) string {
-	if len(values) == 0 || len(to) == 0 || median(to) == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", median(values)/median(to))
+	return text(stats.Median(values))
 }
