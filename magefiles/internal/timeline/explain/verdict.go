@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/history"
@@ -20,31 +21,42 @@ func Verdicts(ctx context.Context, facts []timeline.Fact, o Options) render.Verd
 	return func(m *history.Model, w history.PodWhy) string { return v.of(ctx, m, w) }
 }
 
-// verdicts gives the verdicts on the pods of a Model, then on those of the next. The cluster at the
-// record's end is the same for all of them, and is built once.
+// verdicts gives the verdicts on the pods of Models of the same facts. The cluster at the record's end
+// is built once, and each pod is judged once.
 type verdicts struct {
 	explainer
-	// judged is how many pods of the Model that still wait were judged.
+	// judged is how many pods that still wait were judged, and known has the verdicts.
 	judged int
+	known  map[podKey]string
+}
+
+// podKey identifies a pod in all Models of the same facts. A later pod may have its name.
+type podKey struct {
+	name  string
+	began time.Time
 }
 
 func verdictsOf(facts []timeline.Fact, o Options) *verdicts {
 	byTime := slices.SortedStableFunc(slices.Values(facts), func(a, b timeline.Fact) int { return a.Time.Compare(b.Time) })
-	return &verdicts{explainer: explainer{Options: o, facts: byTime}}
+	return &verdicts{explainer: explainer{Options: o, facts: byTime}, known: map[podKey]string{}}
 }
 
 // of returns the verdict on a pod of a Model.
 func (v *verdicts) of(ctx context.Context, m *history.Model, w history.PodWhy) string {
-	if v.Model != m {
-		v.Model, v.judged = m, 0
+	if !w.Pod.Pending() {
+		return w.Verdict()
 	}
-	if w.Pod.Pending() {
+	key := podKey{w.Pod.Name, w.Pod.Began()}
+	text, asked := v.known[key]
+	if !asked {
 		if v.judged == maxVerdicts {
 			return w.Verdict()
 		}
 		v.judged++
+		v.Model = m
+		text, _ = v.verdict(ctx, w)
+		v.known[key] = text
 	}
-	text, _ := v.verdict(ctx, w)
 	return text
 }
 
