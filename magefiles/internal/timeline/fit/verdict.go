@@ -111,8 +111,8 @@ func (j *Judge) coming() []*world.Group {
 
 // totals returns which limits of the whole cluster another node of a group would exceed. All nodes
 // count, and the new nodes that the autoscaler expects. Source: core/scaleup/orchestrator,
-// estimator/cluster_capacity_threshold.go and resourcequotas. The autoscaler also adds nothing while that many
-// nodes are Ready; the count here covers this.
+// estimator/cluster_capacity_threshold.go and resourcequotas. The autoscaler also adds nothing while that
+// many nodes are Ready; the count here covers this.
 func (j *Judge) totals(g *world.Group) []Obstacle {
 	const maxNodes, cores, memory = "max-nodes-total", "cores-total", "memory-total"
 	limits := j.Autoscaler.Changed() // the defaults are far away
@@ -182,7 +182,8 @@ func (j *Judge) expected(g *world.Group, name corev1.ResourceName) int64 {
 }
 
 // PausedOnly returns the obstacle that the group or its cluster is paused, so that Cluster API makes no
-// machines for the group. It returns nil if neither is paused, or if the autoscaler does not scale the group for that reason.
+// machines for the group. It returns nil if neither is paused, or if the autoscaler does not scale the
+// group for that reason.
 func (j *Judge) PausedOnly(g *world.Group) *Obstacle {
 	_, annotated := g.Annotations[clusterv1.PausedAnnotation]
 	if !j.Paused && (!g.Paused || annotated && j.Autoscaler.Release().SkipsPaused) {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
 )
@@ -74,12 +75,9 @@ func OfGroup(o *unstructured.Unstructured) Group {
 	return g
 }
 
-// hollowTemplate is the kind of the infrastructure templates of hollow machines.
-const hollowTemplate = "HollowMachineTemplate"
-
 // Hollow reports whether the group's machines are hollow: nodes without kubelets, on which pods
 // only seem to run.
-func (g Group) Hollow() bool { return g.Template.Kind == hollowTemplate }
+func (g Group) Hollow() bool { return g.Template.Kind == hollow.Templates.Kind }
 
 // TemplateKind returns the API group and the kind of a MachineDeployment's
 // infrastructure template; both are empty if it names none.
