@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/fit"
 	"caslab/magefiles/internal/timeline/history"
@@ -18,10 +19,16 @@ import (
 // ofAnotherNode returns whether a statement about a group or about all nodes names another
 // node, and not this one.
 func (e *explainer) ofAnotherNode(n *history.NodeStory) func(history.Statement) bool {
+	nodes := map[string]bool{}
+	for _, other := range e.Nodes {
+		nodes[other.Name()] = true
+	}
 	return func(s history.Statement) bool {
-		return s.Node == "" && slices.ContainsFunc(e.Nodes, func(other *history.NodeStory) bool {
-			return other.Name() != n.Name() && timeline.Mentions(s.Text, other.Name()) && !timeline.Mentions(s.Text, n.Name())
-		})
+		if s.Node != "" {
+			return false
+		}
+		names := speech.Names(s.Text)
+		return !slices.Contains(names, n.Name()) && slices.ContainsFunc(names, func(name string) bool { return nodes[name] })
 	}
 }
 

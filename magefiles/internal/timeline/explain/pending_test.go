@@ -12,6 +12,7 @@ import (
 
 	"caslab/magefiles/internal/golden"
 	"caslab/magefiles/internal/timeline"
+	"caslab/magefiles/internal/timeline/history"
 	"caslab/magefiles/internal/timeline/shape"
 	"caslab/magefiles/internal/timeline/timelinetest"
 	"caslab/magefiles/internal/timeline/world"
@@ -79,7 +80,7 @@ func TestExplainLeavesOutTheProblemsOfOthers(t *testing.T) {
 	c.Log(20, "E Failed to evict pod "+name(pods[0])+", error: a budget forbids it")
 	c.Log(21, "E Failed to evict pod "+name(pods[1])+", error: a budget forbids it")
 	c.Log(22, "E Failed to count what "+c.other+" uses.")
-	c.Log(23, "E Failed to look at web")
+	c.Log(23, `E machinedeployments.cluster.x-k8s.io "web" not found`)
 	c.Log(24, "E Failed to list webhooks")
 	for _, pod := range pods {
 		c.Add(25, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Problem, Name: pod, Text: "failed to delete pod for ScaleDown", Source: timeline.Event})
@@ -94,6 +95,24 @@ func TestExplainLeavesOutTheProblemsOfOthers(t *testing.T) {
 	}
 	if want := []string{"evict pod " + name(pods[0]) + ", error: a budget forbids it", "list webhooks", "delete pod for ScaleDown"}; err != nil || !slices.Equal(problems, want) {
 		t.Errorf("%v: problems %q, want %q:\n%s", err, problems, want, got)
+	}
+}
+
+// TestExplainKeepsProblemsWithWordsThatAreNames: objects with everyday names hide no problem of the
+// whole cluster.
+func TestExplainKeepsProblemsWithWordsThatAreNames(t *testing.T) {
+	t.Parallel()
+	const problem = `pods is forbidden: User "system:serviceaccount:kube-system:default" cannot list resource "pods" in the namespace "default"`
+	c := newCluster(0)
+	for _, group := range []string{"pods", "default", "resource"} {
+		c.Group(group, 0, 1, 0)
+	}
+	c.Add(1, timeline.Fact{Kind: timeline.Node, What: timeline.Joined, Name: "list", UID: "list"})
+	pod := c.Pods(10, "shop", 1)[0]
+	c.pod(10, pod, "", shape.Pod{})
+	c.Log(20, "E "+problem)
+	if got, err := Text(t.Context(), c.Record(), "pod/"+pod, Options{}); err != nil || !strings.Contains(got, problem) {
+		t.Errorf("%v: want %s:\n%s", err, problem, got)
 	}
 }
 
@@ -449,6 +468,9 @@ func manyShapes(pods, groups int) (facts []timeline.Fact, waits string) {
 			"cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "4",
 		}})
 	}
+	for minute := range 24 * 60 {
+		b.Log(float64(minute)*60, fmt.Sprintf("E Failed to list what pool-%02d of %d groups has: attempt-%d", minute%groups, groups, minute))
+	}
 	for hour := range 24 {
 		for _, pod := range b.Pods(float64(hour)*3600, "load", pods/24+1) {
 			shaped(timeline.Fact{Kind: timeline.Pod, Name: pod, UID: "p-" + pod}, shape.Pod{NodeSelector: map[string]string{"tier": "gold"}})
@@ -490,6 +512,18 @@ func BenchmarkExplain(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(facts)), "facts")
 		})
+	}
+}
+
+// BenchmarkPodWhys: why each of 1,000 pods waits, on a day with a problem in each minute, is known in less than
+// a second.
+func BenchmarkPodWhys(b *testing.B) {
+	facts, _ := manyShapes(1000, 50)
+	m := history.New(facts)
+	for b.Loop() {
+		if n := len(m.PodWhys()); n < 1000 {
+			b.Fatal(n)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"caslab/magefiles/internal/autoscaler/speech"
 	"caslab/magefiles/internal/timeline"
 )
 
@@ -38,12 +39,12 @@ type Model struct {
 	// objects and events.
 	Gaps []Span
 
-	RecordedSince time.Time       // when somebody first recorded, zero if unknown
-	normalTexts   []string        // indices in Facts of what the autoscaler or the scheduler said
-	coolDownsOver []time.Time     // when the autoscaler said that it was in no cool-down any more
-	resets        []time.Time     // decisions, starts and ends: after each, a repeated statement is a new one
-	pendingSpans  []Span          // when any pod waited
-	names         map[string]bool // of all pods, nodes, machines and groups, without namespaces
+	RecordedSince time.Time        // when somebody first recorded, zero if unknown
+	normalTexts   []string         // indices in Facts of what the autoscaler or the scheduler said
+	coolDownsOver []time.Time      // when the autoscaler said that it was in no cool-down any more
+	resets        []time.Time      // decisions, starts and ends: after each, a repeated statement is a new one
+	pendingSpans  []Span           // when any pod waited
+	named         map[int][]string // indices in Facts of general problems: the objects of the record that they name
 }
 
 // State is the state of an object for a while.
@@ -300,24 +301,49 @@ func (b *builder) finish() {
 		return cmp.Or(cmp.Compare(a.rank(), c.rank()), strings.Compare(a.Name, c.Name))
 	})
 	b.findPendingSpans()
-	b.findNames()
+	b.findNamed()
 	slices.SortStableFunc(b.Nodes, func(a, c *NodeStory) int { return a.Began().Compare(c.Began()) })
 	slices.SortStableFunc(b.Pods, func(a, c *PodStory) int { return a.Began().Compare(c.Began()) })
 }
 
-// findNames sets names.
-func (m *Model) findNames() {
-	m.names = map[string]bool{}
+// findNamed sets named. Names are without namespaces.
+func (m *Model) findNamed() {
+	known := map[string]bool{}
 	for _, p := range m.Pods {
-		m.names[timeline.LastPart(p.Name)] = true
+		known[timeline.LastPart(p.Name)] = true
 	}
 	for _, n := range m.Nodes {
-		m.names[n.Node], m.names[n.Machine] = true, true
+		known[n.Node], known[n.Machine] = true, true
 	}
 	for _, g := range m.Groups {
-		m.names[g.Name] = true
+		known[g.Name] = true
 	}
-	delete(m.names, "")
+	delete(known, "")
+	m.named = map[int][]string{}
+	byText := map[string][]string{}
+	for i, f := range m.Facts {
+		if !isGeneralProblem(f) {
+			continue
+		}
+		names, read := byText[f.Text]
+		if !read {
+			names = slices.DeleteFunc(speech.Names(f.Text), func(name string) bool { return !known[name] })
+			byText[f.Text] = names
+		}
+		if len(names) > 0 {
+			m.named[i] = names
+		}
+	}
+}
+
+// isGeneralProblem reports whether the autoscaler states a problem without the fields that say which
+// object the problem is about.
+func isGeneralProblem(f timeline.Fact) bool {
+	if f.Kind != timeline.Autoscaler || f.What != timeline.Problem {
+		return false
+	}
+	pod, node, group := About(f)
+	return pod == "" && node == "" && group == ""
 }
 
 // openSpan ends the current span, if any, and begins another, unless the state is the

@@ -236,15 +236,20 @@ func (b *builder) removalOf(node string) *Decision {
 // Statements returns the statements in the facts in [from, to] for which want is true,
 // by their first times. After a silence, the same words are a new Statement.
 func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []Statement {
+	return m.statements(from, to, func(i int) bool { return want(m.Facts[i]) })
+}
+
+// statements is Statements with the indices of facts.
+func (m *Model) statements(from, to time.Time, want func(i int) bool) []Statement {
 	type key struct{ what, pod, node, group, text string }
 	last := map[key]int{}
 	var all []Statement
 	start, _ := slices.BinarySearchFunc(m.Facts, from, func(f timeline.Fact, at time.Time) int { return f.Time.Compare(at) })
 	for i := start; i < len(m.Facts) && !m.Facts[i].Time.After(to); i++ {
-		f := m.Facts[i]
-		if !want(f) {
+		if !want(i) {
 			continue
 		}
+		f := m.Facts[i]
 		pod, node, group := About(f)
 		k := key{f.What, pod, node, group, m.normalTexts[i]}
 		if node != "" {

@@ -140,7 +140,8 @@ func failsToGrow(f timeline.Fact) bool {
 // "No expansion options" is about the pods of that round, which the autoscaler names.
 func (m *Model) saidOf(p *PodStory, from, to time.Time, d *Decision) []Statement {
 	tried := false
-	return m.Statements(from, to, func(f timeline.Fact) bool {
+	return m.statements(from, to, func(i int) bool {
+		f := m.Facts[i]
 		if f.Kind != timeline.Autoscaler {
 			return false
 		}
@@ -156,26 +157,12 @@ func (m *Model) saidOf(p *PodStory, from, to time.Time, d *Decision) []Statement
 		case timeline.ScaleUp:
 			return ofPod || pod == "" && d != nil && group != "" && d.IsAbout(group) && !f.Time.Before(d.At) && !f.Time.After(d.last)
 		case timeline.Problem:
-			return ofPod || pod == "" && node == "" && group == "" && !m.ofAnother(p, f.Text)
+			return ofPod || pod == "" && node == "" && group == "" && (len(m.named[i]) == 0 || slices.Contains(m.named[i], timeline.LastPart(p.Name)))
 		case timeline.Started, timeline.Stopped:
 			return true
 		}
 		return false
 	})
-}
-
-// ofAnother reports whether a text names another pod, a node or a group of the record, and not
-// the pod.
-func (m *Model) ofAnother(p *PodStory, text string) bool {
-	another := false
-	for name := range strings.FieldsFuncSeq(text, func(r rune) bool { return r != '-' && r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z') }) {
-		name = strings.Trim(name, ".") // the end of a sentence
-		if name == timeline.LastPart(p.Name) {
-			return false
-		}
-		another = another || m.names[name]
-	}
-	return another
 }
 
 // fits reports whether the autoscaler said that a pod fits on a node that exists.

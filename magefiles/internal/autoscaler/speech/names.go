@@ -1,0 +1,55 @@
+package speech
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+var (
+	// quotedName matches a name in quotes after the kind of the object, as the autoscaler, API servers
+	// and structured messages have it: Machine "a", pods "a" not found, pod="default/a",
+	// machinedeployments.cluster.x-k8s.io "a". The quotes in "cannot list resource "pods"" follow no kind.
+	quotedName = regexp.MustCompile(`(?i)\b(?:pod|node|machine|node ?group|machine ?(?:deployment|set|pool))s?(?:\.[-a-z0-9.]+)?[ =]"(?:[^"/\s]+/)*([^"/\s]+)"`)
+	// pathName matches a name in the path of a request to an API server.
+	pathName = regexp.MustCompile(`/(?:pods|nodes|machines|machine(?:deployment|set|pool)s)/([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
+)
+
+// resources are the plurals after which a text such as "pods/eviction" has a subresource, and no name.
+var resources = []string{"pods", "nodes", "machines", "machinedeployments", "machinesets", "machinepools"}
+
+// ordinary are words of messages that look like generated names.
+var ordinary = []string{"scale-up", "scale-down", "cluster-autoscaler", "kube-system", "leader-election", "timed-out", "back-off"}
+
+// Names returns what a message gives as the name of a pod, a node, a machine or a group, without the
+// namespace. These are names in quotes or paths after a kind, those with a namespace, and words with a
+// digit, a hyphen or a dot. Any other word may be an ordinary one, even if an object has that name: the
+// message "Failed to list pods" is not about a group that is called pods.
+func Names(message string) []string {
+	var names []string
+	for _, pattern := range []*regexp.Regexp{quotedName, pathName} {
+		for _, m := range pattern.FindAllStringSubmatch(message, -1) {
+			names = append(names, m[1])
+		}
+	}
+	for word := range strings.FieldsFuncSeq(message, isBetweenNames) {
+		word = strings.Trim(word, ".-") // the end of a sentence, a dash
+		switch parts := strings.Split(word, "/"); {
+		case strings.HasPrefix(word, "/") || slices.Contains(parts, "api") || slices.Contains(parts, "apis"):
+		case len(parts) == 1 && isGenerated(word), len(parts) == 2 && !slices.Contains(resources, parts[0]), len(parts) == 3:
+			names = append(names, parts[len(parts)-1])
+		}
+	}
+	return names
+}
+
+// isBetweenNames reports whether no name of an object, with its kind and its namespace, has the character.
+func isBetweenNames(r rune) bool {
+	return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-./", r)
+}
+
+// isGenerated reports whether a word has the form of a name and is no ordinary word.
+func isGenerated(word string) bool {
+	return word == strings.ToLower(word) && strings.ContainsFunc(word, unicode.IsLetter) && strings.ContainsAny(word, "-.0123456789") && !slices.Contains(ordinary, word)
+}
