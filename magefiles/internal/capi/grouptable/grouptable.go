@@ -60,9 +60,8 @@ func writePools(ctx context.Context, t *ui.Table, c *kube.Client, namespace, clu
 		if kube.Field(p, "spec", "clusterName") != cluster {
 			continue
 		}
-		kind := strings.ToLower(strings.TrimSuffix(capi.MachineTemplate(p).Kind, "MachinePool"))
 		lowest, highest := capi.Sizes(p)
-		t.Row(p.GetName(), strings.TrimSpace(kind+" pool"), cmp.Or(lowest, "-"), cmp.Or(highest, "-"), cmp.Or(kube.Field(p, "spec", "replicas"), "-"),
+		t.Row(p.GetName(), MachineKind(p), cmp.Or(lowest, "-"), cmp.Or(highest, "-"), cmp.Or(kube.Field(p, "spec", "replicas"), "-"),
 			cmp.Or(kube.Field(p, "status", "readyReplicas"), "0"), cmp.Or(announcedCapacity(p), "-"), announced(p, "labels"), announced(p, "taints"), "-")
 	}
 	return nil
@@ -71,14 +70,25 @@ func writePools(ctx context.Context, t *ui.Table, c *kube.Client, namespace, clu
 // machines are the machines of a group, as texts.
 type machines struct{ kind, capacity, behaviour string }
 
-// machinesOf describes the machines of a group. The kind is what the infrastructure provider
-// calls them, without Machine: Docker's releases say DockerMachine and DevMachine.
-func machinesOf(ctx context.Context, c *kube.Client, g *unstructured.Unstructured) (machines, error) {
-	kind := strings.ToLower(strings.TrimSuffix(capi.MachineTemplate(g).Kind, "MachineTemplate"))
+// MachineKind returns the kind of a group's machines, as the table shows it: what the
+// infrastructure provider calls them, without Machine, such as docker or hollow; "docker pool" for
+// a machine pool; "-" if the group refers to no template. Releases of the Docker provider say
+// DockerMachine and DevMachine.
+func MachineKind(group *unstructured.Unstructured) string {
+	kind := capi.MachineTemplate(group).Kind
+	if group.GetKind() == "MachinePool" {
+		return strings.TrimSpace(strings.ToLower(strings.TrimSuffix(kind, "MachinePool")) + " pool")
+	}
+	kind = strings.ToLower(strings.TrimSuffix(kind, "MachineTemplate"))
 	if kind == "dev" {
 		kind = "docker"
 	}
-	m := machines{kind: cmp.Or(kind, "-"), capacity: announcedCapacity(g)}
+	return cmp.Or(kind, "-")
+}
+
+// machinesOf describes the machines of a group.
+func machinesOf(ctx context.Context, c *kube.Client, g *unstructured.Unstructured) (machines, error) {
+	m := machines{kind: MachineKind(g), capacity: announcedCapacity(g)}
 	if !hollow.Is(g) {
 		return m, nil
 	}

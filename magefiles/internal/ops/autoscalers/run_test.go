@@ -13,7 +13,9 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/build"
@@ -452,7 +454,17 @@ data:
     autoscalerStatus: Running
     clusterWide: {health: {status: Healthy, nodeCounts: {registered: {ready: 3}}}, scaleUp: {status: NoActivity}, scaleDown: {status: CandidatesPresent, candidates: 1}}
     nodeGroups:
+    - {name: MachineDeployment/default/gone, health: {status: Healthy}}
     - {name: MachineDeployment/default/web, health: {status: Healthy, cloudProviderTarget: 2, minSize: 1, maxSize: 3, nodeCounts: {registered: {ready: 1}, unregistered: 1}}, scaleUp: {status: Backoff, backoffInfo: {errorCode: QuotaExceeded, errorMessage: no room}}}
+`
+
+const hollowWeb = `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata: {name: web, namespace: default}
+spec:
+  clusterName: work-cluster
+  template: {spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: HollowMachineTemplate, name: web}}}
 `
 
 func TestStatus(t *testing.T) {
@@ -465,7 +477,7 @@ func TestStatus(t *testing.T) {
 	if got := s.lab.Printed.String(); !strings.Contains(got, "go tool mage autoscaler:run") || !strings.Contains(got, "no status in the ConfigMap default/cluster-autoscaler-status") {
 		t.Errorf("without an autoscaler printed\n%s", got)
 	}
-	s.server.PutYAML(writtenStatus)
+	s.server.PutYAML(hollowWeb + "---" + writtenStatus)
 	if err := s.Status(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -476,12 +488,26 @@ func TestStatus(t *testing.T) {
 	}
 	for _, want := range []string{
 		"Status: Running, written 1m00s ago",
-		"web Healthy 1 3 2 1 1 Backoff - QuotaExceeded no room",
+		"gone - Healthy 0 0 0 0 0 - -",
+		"web hollow Healthy 1 3 2 1 1 Backoff - QuotaExceeded no room",
 		"all Healthy 3 0 NoActivity CandidatesPresent (1)",
 	} {
 		if !slices.Contains(rows, want) {
 			t.Errorf("printed\n%s\nwant %s", got, want)
 		}
+	}
+	s.server.Intercept(func(q kubetest.Request) error {
+		if q.Resource == "machinedeployments" {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: q.Resource}, "", errors.New("no role"))
+		}
+		return nil
+	})
+	before := len(s.lab.Printed.String())
+	if err := s.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.lab.Printed.String()[before:]; !strings.Contains(got, "QuotaExceeded no room") || !strings.Contains(got, "kinds of some machines are not known: list the objects of the kind MachineDeployment") {
+		t.Errorf("without the right to list node groups printed\n%s", got)
 	}
 	s.server.Edit(kube.ConfigMaps, "default", autoscaler.StatusConfigMap, func(m *unstructured.Unstructured) {
 		m.Object["data"] = map[string]any{"status": "Cluster-autoscaler status at noon\n"}

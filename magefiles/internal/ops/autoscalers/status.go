@@ -11,8 +11,10 @@ import (
 
 	version "github.com/hashicorp/go-version"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"caslab/magefiles/internal/autoscaler"
+	"caslab/magefiles/internal/capi/grouptable"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/target"
 	"caslab/magefiles/internal/ui"
@@ -47,27 +49,53 @@ func (a *Autoscalers) Status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.printAutoscaler(status)
+	kinds, unknown := machineKinds(ctx, c)
+	if err := a.printAutoscaler(status, kinds); err != nil || unknown == nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.Out, "The kinds of some machines are not known: %v\n", unknown)
+	return err
 }
 
-func (a *Autoscalers) printAutoscaler(status autoscaler.Status) error {
+// machineKinds returns the kind of the machines of each node group, as grouptable.MachineKind
+// names it. The keys are the autoscaler's names of the groups, such as
+// MachineDeployment/default/web (cluster-autoscaler 1.36.1,
+// cloudprovider/clusterapi/clusterapi_nodegroup.go: Id). With an error, it returns the kinds that
+// could be read.
+func machineKinds(ctx context.Context, c *target.Cluster) (map[string]string, error) {
+	kinds := map[string]string{}
+	var errs []error
+	for _, kind := range []schema.GroupKind{kube.MachineDeployments, kube.MachinePools} {
+		groups, err := c.Management.List(ctx, kind, c.Namespace)
+		if err != nil && !kube.IsAbsent(err) {
+			errs = append(errs, err)
+		}
+		for i := range groups {
+			g := &groups[i]
+			kinds[g.GetKind()+"/"+g.GetNamespace()+"/"+g.GetName()] = grouptable.MachineKind(g)
+		}
+	}
+	return kinds, errors.Join(errs...)
+}
+
+func (a *Autoscalers) printAutoscaler(status autoscaler.Status, kinds map[string]string) error {
 	fmt.Fprintf(a.Out, "Status: %s, %s\n", cmp.Or(status.AutoscalerStatus, "unknown"), a.ageOf(status.Time))
 	if status.Message != "" {
 		fmt.Fprintln(a.Out, status.Message)
 	}
 	fmt.Fprintln(a.Out)
-	w := ui.NewTable(a.Out, "NODE GROUP", "HEALTH", "MIN", "MAX", "TARGET", "READY", "UNREGISTERED", "SCALE-UP", "SCALE-DOWN", "WHY")
+	w := ui.NewTable(a.Out, "NODE GROUP", "MACHINES", "HEALTH", "MIN", "MAX", "TARGET", "READY", "UNREGISTERED", "SCALE-UP", "SCALE-DOWN", "WHY")
 	groups := slices.Clone(status.NodeGroups)
 	slices.SortFunc(groups, func(a, b autoscaler.GroupStatus) int { return strings.Compare(a.Name, b.Name) })
 	for _, g := range groups {
 		counts := g.Health.NodeCounts
-		w.Row(g.Name[strings.LastIndex(g.Name, "/")+1:], cmp.Or(g.Health.Status, "-"),
+		w.Row(g.Name[strings.LastIndex(g.Name, "/")+1:], cmp.Or(kinds[g.Name], "-"), cmp.Or(g.Health.Status, "-"),
 			fmt.Sprint(g.Health.MinSize), fmt.Sprint(g.Health.MaxSize), fmt.Sprint(g.Health.CloudProviderTarget),
 			fmt.Sprint(counts.Registered.Ready), fmt.Sprint(counts.Unregistered+counts.LongUnregistered),
 			cmp.Or(g.ScaleUp.Status, "-"), scaleDown(g), strings.TrimSpace(g.ScaleUp.BackoffInfo.ErrorCode+" "+g.ScaleUp.BackoffInfo.ErrorMessage))
 	}
 	all := status.ClusterWide
-	w.Row("all", cmp.Or(all.Health.Status, "-"), "", "", "", fmt.Sprint(all.Health.NodeCounts.Registered.Ready),
+	w.Row("all", "", cmp.Or(all.Health.Status, "-"), "", "", "", fmt.Sprint(all.Health.NodeCounts.Registered.Ready),
 		fmt.Sprint(all.Health.NodeCounts.Unregistered+all.Health.NodeCounts.LongUnregistered), cmp.Or(all.ScaleUp.Status, "-"), scaleDown(all), "")
 	return w.End()
 }
