@@ -25,6 +25,9 @@ type Environment struct {
 	// Temporary is set if the caller removes the environment after a failure too, so
 	// that Up does not say that it stays.
 	Temporary bool
+	// PrepareHollow makes the cluster that manages itself ready for hollow machines. Up calls it
+	// before a move that has hollow machines to move.
+	PrepareHollow func(ctx context.Context, cluster *kube.Client) error
 
 	engine *engine.Engine
 	bounds timeouts

@@ -172,7 +172,7 @@ func (e *Environment) bringUp(info engine.Info, r Recorder) *bringup.BringUp {
 	nodes.EngineID, nodes.Warn = info.ID, e.Log.Printf
 	return bringup.New(bringup.Options{
 		Config: e.Config, Home: e.home(), Tools: e.tools, Runner: e.Runner, Info: info, Node: nodes,
-		Record: r.Record, Warn: e.Log.Printf,
+		PrepareHollow: e.PrepareHollow, Record: r.Record, Warn: e.Log.Printf,
 		Detail: func(format string, args ...any) { fmt.Fprintf(e.FullLog, format, args...) },
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/environment"
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/lab"
 	"caslab/magefiles/internal/ops/autoscalers"
 	"caslab/magefiles/internal/ops/groups"
@@ -71,6 +72,9 @@ func sessionOf(l *lab.Lab, command string) *session {
 	s.timelines.Autoscaler, s.timelines.TakeSnapshot, s.timelines.Metrics = s.autoscalers.Release, s.autoscalers.Snapshot, s.autoscalers.Metrics
 	s.hollows = &hollows.Hollows{Lab: l, Open: open, Nodes: s.environment}
 	prepare := s.hollows.PrepareOnce()
+	s.environment.PrepareHollow = func(ctx context.Context, c *kube.Client) error {
+		return s.hollows.Prepare(ctx, &target.Cluster{Workload: c, Management: c, Name: l.Config.ClusterName, Namespace: l.Config.Namespace, Own: true})
+	}
 	s.groups = &groups.Groups{Lab: l, Open: open, AddFact: s.timelines.AddFact, Prepare: prepare}
 	s.workloads = &workloads.Workloads{Lab: l, Open: open}
 	s.scenarios = &scenarios.Scenarios{Lab: l, Open: open, Autoscalers: s.autoscalers, Timelines: s.timelines, PrepareHollow: prepare, Containers: s.environment.Machines()}

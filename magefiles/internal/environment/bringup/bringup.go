@@ -89,6 +89,8 @@ type Options struct {
 	Node node.Options
 	// Anew is true if there were no clusters, or none that could be used.
 	Anew bool
+	// PrepareHollow makes a cluster ready for hollow machines.
+	PrepareHollow func(ctx context.Context, cluster *kube.Client) error
 	// Record records what happens in the cluster that manages itself until stop is called.
 	Record func(ctx context.Context, cluster *kube.Client) (stop func())
 	// Warn shows a person what a step noticed. Detail writes to the full log only.

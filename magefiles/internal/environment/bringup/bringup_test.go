@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/engine"
@@ -220,6 +221,50 @@ func TestMoveFromProviderThatIgnoresPause(t *testing.T) {
 		}
 		if want := map[string]bool{"capi-system": true, "capd-system": runs}; moves != 1 || !maps.Equal(running, want) {
 			t.Errorf("%s: these managers ran during %d moves: %v, want %v", tag, moves, running, want)
+		}
+	}
+}
+
+// TestHollowMachinesAreMoved: the workload cluster is made ready for hollow machines before a move,
+// if the management cluster has their kinds.
+func TestHollowMachinesAreMoved(t *testing.T) {
+	t.Parallel()
+	kinds := []schema.GroupVersionKind{kube.Clusters.WithVersion("v1beta2"), kube.Machines.WithVersion("v1beta2")}
+	boom := errors.New("no right to create kinds")
+	for name, tc := range map[string]struct {
+		hollow bool
+		err    error
+		want   []string
+	}{
+		"no hollow machines": {want: []string{"move"}},
+		"hollow machines":    {hollow: true, want: []string{"prepare", "move"}},
+		"not prepared":       {hollow: true, err: boom, want: []string{"prepare"}},
+	} {
+		management, workload := kubetest.New(t, kinds, ""), kubetest.New(t, kinds, moved)
+		if tc.hollow {
+			management.Define(hollow.Templates.WithVersion("v1beta2"))
+		}
+		var done []string
+		o := options(t, new(runtest.Fake))
+		o.Record = func(context.Context, *kube.Client) func() { return func() {} }
+		o.Tools.Clusterctl = func(context.Context, capi.ClusterctlOptions) (capi.Clusterctl, error) {
+			return mover{move: func() { done = append(done, "move") }}, nil
+		}
+		b := New(o)
+		b.mgmt, b.workload = management.Client(), workload.Client()
+		b.PrepareHollow = func(_ context.Context, c *kube.Client) error {
+			if c != b.workload {
+				t.Errorf("%s: another cluster than the workload cluster is prepared", name)
+			}
+			done = append(done, "prepare")
+			return tc.err
+		}
+		b.repo = &repository.Repository{}
+		if _, err := b.move(t.Context(), func(string) {}); !errors.Is(err, tc.err) || !slices.Equal(done, tc.want) {
+			t.Errorf("%s: move() = %v after %q, want %v after %q", name, err, done, tc.err, tc.want)
+		}
+		if begun, err := state.Exists(o.Home.MovingFile()); err != nil || begun != slices.Contains(tc.want, "move") {
+			t.Errorf("%s: it is recorded that a move began: %t, %v", name, begun, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"caslab/magefiles/internal/capi"
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/environment/home"
 	"caslab/magefiles/internal/interrupt"
@@ -20,6 +21,9 @@ func (b *BringUp) move(ctx context.Context, progress func(string)) (string, erro
 	facts := release.Of(b.Config.ClusterAPI.Version)
 	ctl, err := b.clusterctl(ctx, progress)
 	if err != nil {
+		return "", err
+	}
+	if err := b.prepareHollow(ctx); err != nil {
 		return "", err
 	}
 	// The next run must know if the move is interrupted: each cluster then has a part
@@ -45,6 +49,19 @@ func (b *BringUp) move(ctx context.Context, progress func(string)) (string, erro
 	// happens to the machines.
 	b.stopRecording = b.Record(context.WithoutCancel(ctx), b.workload)
 	return "", nil
+}
+
+// prepareHollow makes the workload cluster ready for hollow machines if the management cluster
+// has their kinds: clusterctl moves objects only to a cluster that has the same kinds.
+func (b *BringUp) prepareHollow(ctx context.Context) error {
+	served, err := b.mgmt.Serves(ctx, hollow.Templates, "v1beta2")
+	if err != nil {
+		return fmt.Errorf("look for hollow machines: %w", err)
+	}
+	if !served {
+		return nil
+	}
+	return b.PrepareHollow(ctx, b.workload)
 }
 
 // checkWithin is how long checkMoved may take.
