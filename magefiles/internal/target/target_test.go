@@ -32,6 +32,8 @@ func TestOpen(t *testing.T) {
 		notUp       error
 		want        target.Cluster
 		refused     string
+		// opened is true if only the Cluster object is missing.
+		opened bool
 	}{
 		"the environment's": {
 			environment: managing,
@@ -55,20 +57,20 @@ func TestOpen(t *testing.T) {
 			o: target.Options{Workload: plain, Management: "/nope"}, refused: "MANAGEMENT_KUBECONFIG=/nope: ",
 		},
 		"managed from somewhere": {
-			o: target.Options{Workload: plain}, refused: "if another one holds them, set MANAGEMENT_KUBECONFIG",
+			o: target.Options{Workload: plain}, refused: "if another one holds them, set MANAGEMENT_KUBECONFIG", opened: true,
 		},
 		"swapped": {
 			o:       target.Options{Workload: managing, Management: plain},
-			refused: "the two kubeconfigs look swapped: the cluster of WORKLOAD_KUBECONFIG=" + managing + " holds the Cluster objects of Cluster API (default/work-cluster)",
+			refused: "the two kubeconfigs look swapped: the cluster of WORKLOAD_KUBECONFIG=" + managing + " holds the Cluster objects of Cluster API (default/work-cluster)", opened: true,
 		},
 		"swapped, and Cluster API is installed in both": {
-			o: target.Options{Workload: managing, Management: empty}, refused: "the two kubeconfigs look swapped",
+			o: target.Options{Workload: managing, Management: empty}, refused: "the two kubeconfigs look swapped", opened: true,
 		},
 		"managed from nowhere": {
-			o: target.Options{Workload: plain, Management: empty}, refused: "the cluster of MANAGEMENT_KUBECONFIG=" + empty + " holds no Cluster objects",
+			o: target.Options{Workload: plain, Management: empty}, refused: "the cluster of MANAGEMENT_KUBECONFIG=" + empty + " holds no Cluster objects", opened: true,
 		},
 		"no such Cluster": {
-			o: target.Options{Workload: managing, Name: "other"}, refused: "there is no Cluster default/other, but default/work-cluster; set CLUSTER_NAME and CLUSTER_NAMESPACE",
+			o: target.Options{Workload: managing, Name: "other"}, refused: "there is no Cluster default/other, but default/work-cluster; set CLUSTER_NAME and CLUSTER_NAMESPACE", opened: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,6 +82,9 @@ func TestOpen(t *testing.T) {
 			o.Namespace = "default"
 			o.Environment = func(context.Context) (string, error) { return tc.environment, tc.notUp }
 			c, err := target.Open(t.Context(), o)
+			if errors.As(err, new(*target.MissingClusterError)) != tc.opened || tc.opened && c.Management == nil {
+				t.Errorf("Open() = %v, %v; want a cluster that lacks the Cluster object: %t", c, err, tc.opened)
+			}
 			if tc.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.refused) {
 					t.Errorf("Open() = %v, want %q in it", err, tc.refused)

@@ -473,6 +473,45 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestRunBeforeAMove: the controller can run for a management cluster to which clusterctl will move
+// the objects. The kinds must be there before the move.
+func TestRunBeforeAMove(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	destination := kubetest.New(t, targettest.Kinds(), "")
+	destination.Define(kube.Definitions.WithVersion("v1"))
+	destination.Intercept(func(r kubetest.Request) error {
+		if r.Verb == "watch" && r.Resource == "customresourcedefinitions" {
+			go establish(destination)
+		}
+		return nil
+	})
+	s.Open = func(ctx context.Context) (*target.Cluster, error) {
+		return target.Open(ctx, target.Options{
+			Workload: s.server.KubeconfigFile(), Management: destination.KubeconfigFile(), Name: "work-cluster", Namespace: "default",
+		})
+	}
+	ctx, stop := context.WithCancel(testContext(t))
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	select {
+	case err := <-ended:
+		t.Fatal(err)
+	case <-s.runner.running:
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := len(destination.List(kube.Definitions)); n != 2 {
+		t.Errorf("the destination has %d kinds of hollow machines, want 2", n)
+	}
+	if got := s.lab.Logged.String(); !strings.Contains(got, "the two kubeconfigs look swapped") || !strings.Contains(got, "for the objects that clusterctl move brings") {
+		t.Errorf("said\n%s", got)
+	}
+}
+
 func TestStaysAway(t *testing.T) {
 	t.Parallel()
 	requirement := func(key string, operator corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorTerm {

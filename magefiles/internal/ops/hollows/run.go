@@ -17,7 +17,9 @@ const reservation = "hollow"
 // is done.
 func (h *Hollows) Run(ctx context.Context) (err error) {
 	c, err := h.Open(ctx)
-	if err != nil {
+	if missing := new(target.MissingClusterError); errors.As(err, &missing) && c != nil {
+		h.Log.Printf("! %v; the controller runs nevertheless, for the objects that clusterctl move brings", missing)
+	} else if err != nil {
 		return err
 	}
 	if c.Own {
