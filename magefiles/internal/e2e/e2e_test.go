@@ -122,8 +122,9 @@ func TestEnvironment(t *testing.T) {
 	t.Run("a foreign cluster is refused", func(t *testing.T) { refusesForeign(t, l, eng) })
 	t.Run("killed on the way, then two at once", func(t *testing.T) { killedOnTheWay(t, l, eng) })
 	checkout := upstream(t)
-	t.Run("two clusters that others made", func(t *testing.T) { servesOthers(t, l, eng, checkout) })
-	if !t.Run("up", func(t *testing.T) { comesUp(t, l, eng) }) {
+	moved := ""
+	t.Run("two clusters that others made", func(t *testing.T) { moved = servesOthers(t, l, eng, checkout) })
+	if !t.Run("up", func(t *testing.T) { comesUp(t, l, eng, moved) }) {
 		return
 	}
 	t.Run("it manages itself", func(t *testing.T) { managesItself(t, l, eng) })
@@ -224,8 +225,9 @@ func killedOnTheWay(t *testing.T, l lab, eng *engine.Engine) {
 }
 
 // servesOthers continues until one cluster manages the other, and works on them only by
-// their kubeconfigs, as on clusters that the lab did not create.
-func servesOthers(t *testing.T, l lab, eng *engine.Engine, checkout string) {
+// their kubeconfigs, as on clusters that the lab did not create. It leaves a node group with one
+// hollow machine, and returns the UID of its node.
+func servesOthers(t *testing.T, l lab, eng *engine.Engine, checkout string) (hollow string) {
 	l.must(t, "cluster:workload")
 	folder := filepath.Join(l.root, ".caslab", "kubeconfig")
 	workload, manages := filepath.Join(folder, name), filepath.Join(folder, management)
@@ -270,10 +272,15 @@ func servesOthers(t *testing.T, l lab, eng *engine.Engine, checkout string) {
 		}
 		return ""
 	})
+	return addsHollowToMove(t, pair, workload)
 }
 
-func comesUp(t *testing.T, l lab, eng *engine.Engine) {
+// comesUp makes the environment ready. moved is the UID of the hollow node that is there.
+func comesUp(t *testing.T, l lab, eng *engine.Engine, moved string) {
 	out := l.must(t, "env:up")
+	if moved != "" {
+		removesMovedHollow(t, l, moved)
+	}
 	for _, want := range []string{"critical path", "export KUBECONFIG=", "v1.14.2"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the summary does not say %q", want)
@@ -436,8 +443,7 @@ func kubectl(t *testing.T, l lab, what any, args ...string) {
 	}
 }
 
-// kubectlText runs the kubectl of the node image in a container against the kubeconfig that users
-// get, and returns what it printed.
+// kubectlText runs kubectlWith with the kubeconfig that users get.
 func kubectlText(t *testing.T, l lab, args ...string) string {
 	t.Helper()
 	path := strings.TrimSpace(l.must(t, "env:kubeconfig"))
@@ -448,6 +454,13 @@ func kubectlText(t *testing.T, l lab, args ...string) string {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("the kubeconfig has mode %o", info.Mode().Perm())
 	}
+	return kubectlWith(t, path, args...)
+}
+
+// kubectlWith runs the kubectl of the node image in a container against a kubeconfig, and returns
+// what it printed.
+func kubectlWith(t *testing.T, path string, args ...string) string {
+	t.Helper()
 	image := strings.Fields(docker(t, "ps", "--filter", "label=io.x-k8s.kind.role=control-plane",
 		"--filter", "label=io.x-k8s.kind.cluster="+name, "--format", "{{.Image}}"))
 	if len(image) == 0 {

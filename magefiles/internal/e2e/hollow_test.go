@@ -13,6 +13,7 @@ import (
 
 	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/engine"
+	"caslab/magefiles/internal/kube"
 )
 
 // hollowGroup is the name of the group with hollow machines.
@@ -40,6 +41,38 @@ func hollowNodes(t *testing.T, l lab) []string {
 	}
 	slices.Sort(ready)
 	return ready
+}
+
+// movedGroup is the name of the group whose hollow machine clusterctl moves.
+const movedGroup = "moved"
+
+// addsHollowToMove adds a group with one hollow machine to a workload cluster that another cluster
+// manages, and returns the UID of its node. The controller runs only until the node is there.
+func addsHollowToMove(t *testing.T, pair lab, workload string) string {
+	controller := pair.start(t, "hollow:run")
+	controller.await(t, "running: Ctrl-C stops it", 5*time.Minute)
+	pair.must(t, "nodegroup:add", movedGroup, "1", "2", "-machines=hollow")
+	controller.interrupt(t)
+	return kubectlWith(t, workload, hollowUIDs...)
+}
+
+// hollowUIDs are arguments of kubectl that print the UIDs of the hollow nodes.
+var hollowUIDs = []string{"get", "nodes", "--selector=caslab.local/machines=hollow", "--output=jsonpath={.items[*].metadata.uid}"}
+
+// removesMovedHollow finds the node with that UID Ready after the move, and removes its group and
+// the controller.
+func removesMovedHollow(t *testing.T, l lab, uid string) {
+	eventually(t, 2*time.Minute, func() string {
+		if got := hollowNodes(t, l); len(got) != 1 {
+			return fmt.Sprintf("the hollow node of the group %s Ready: %v", movedGroup, got)
+		}
+		return ""
+	})
+	if got := kubectlText(t, l, hollowUIDs...); got != uid {
+		t.Errorf("after the move, the hollow nodes have the UIDs %q; want %q", got, uid)
+	}
+	l.must(t, "nodegroup:delete", movedGroup)
+	l.must(t, "hollow:remove")
 }
 
 // addsHollow adds a group of two hollow machines, which take a pod that is too large for this
@@ -80,9 +113,20 @@ func addsHollow(t *testing.T, l lab, eng *engine.Engine) {
 	}
 }
 
+// healthCheck is a MachineHealthCheck of a machine deployment, whose name and cluster it lacks.
+const healthCheck = `
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineHealthCheck
+metadata: {name: %[1]s, namespace: default}
+spec:
+  clusterName: %[2]s
+  selector: {matchLabels: {cluster.x-k8s.io/deployment-name: %[1]s}}
+  checks: {unhealthyNodeConditions: [{type: Ready, status: Unknown, timeoutSeconds: 5}, {type: Ready, status: "False", timeoutSeconds: 5}]}
+`
+
 // replacesHollow has the controllers of Cluster API do to hollow machines what they do to others: they
 // copy the failure domain, delete the machine that is marked, wait for its deletion hook, and replace
-// machines whose template changed. The nodes have the drivers that the group asks for.
+// a machine that a MachineHealthCheck finds unhealthy, and machines whose template changed. The nodes have the drivers that the group asks for.
 func replacesHollow(t *testing.T, l lab) {
 	const (
 		group    = "replaced"
@@ -137,14 +181,29 @@ func replacesHollow(t *testing.T, l lab) {
 		return ""
 	})
 
-	l.must(t, "nodegroup:set", group, "1", "3", "-zone=b")
-	eventually(t, 2*time.Minute, func() string {
-		machines := machinesOf(t, l, selector)
-		if len(machines) != 1 || machines[0].Metadata.Name == other || machines[0].Status.FailureDomain != "b" || !slices.Contains(hollowNodes(t, l), machines[0].Metadata.Name) {
-			return fmt.Sprintf("a new machine in the zone b: %+v", machines)
+	replaced := func(zone string) func() string {
+		return func() string {
+			machines := machinesOf(t, l, selector)
+			if len(machines) != 1 || machines[0].Metadata.Name == other || machines[0].Status.FailureDomain != zone || !slices.Contains(hollowNodes(t, l), machines[0].Metadata.Name) {
+				return fmt.Sprintf("a new machine instead of %s in the zone %s: %+v", other, zone, machines)
+			}
+			other = machines[0].Metadata.Name
+			return ""
 		}
-		return ""
-	})
+	}
+	cluster, err := kube.Open(strings.TrimSpace(l.must(t, "env:kubeconfig")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Apply(t.Context(), fmt.Appendf(nil, healthCheck, group, name)); err != nil {
+		t.Fatal(err)
+	}
+	kubectlText(t, l, "annotate", "hollowmachines", other, "caslab.local/hollow-state=failed")
+	eventually(t, 5*time.Minute, replaced("a"))
+	kubectlText(t, l, "delete", "machinehealthchecks.cluster.x-k8s.io", group)
+
+	l.must(t, "nodegroup:set", group, "1", "3", "-zone=b")
+	eventually(t, 2*time.Minute, replaced("b"))
 	l.must(t, "nodegroup:delete", group)
 }
 
