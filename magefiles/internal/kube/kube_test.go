@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -61,6 +62,25 @@ func TestWait(t *testing.T) {
 		said, took, err := wait(t, s)
 		if err != nil || took != 0 || len(said) != 0 {
 			t.Errorf("Wait() = %v after %s, having said %q", err, took, said)
+		}
+	})
+	bubble("gets the objects in order and without their managed fields", t, func(t *testing.T) {
+		s := kubetest.New(t, nodeKinds, "")
+		for _, name := range []string{"c", "a", "b"} {
+			n := node(name, "1", "True")
+			n.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubelet", Operation: metav1.ManagedFieldsOperationUpdate}})
+			s.Put(n)
+		}
+		err := s.Client().Wait(t.Context(), kube.Nodes, "", func(all []*unstructured.Unstructured) (bool, string) {
+			for i, o := range all {
+				if want := string(rune('a' + i)); o.GetName() != want || len(o.GetManagedFields()) > 0 {
+					t.Errorf("got %s with %d managed fields, want %s without", o.GetName(), len(o.GetManagedFields()), want)
+				}
+			}
+			return len(all) == 3, "three nodes"
+		}, nil)
+		if err != nil {
+			t.Error(err)
 		}
 	})
 	bubble("sees what goes", t, func(t *testing.T) {

@@ -3,9 +3,9 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +31,8 @@ var backoff = wait.Backoff{Duration: retryEvery, Factor: 2, Jitter: 0.1, Steps: 
 
 const backoffReset = time.Minute
 
-// Condition reports whether a wait is over, given all objects by namespace and name,
-// and if not, what is missing.
+// Condition reports whether a wait is over, given all objects by namespace and name, without
+// their managed fields, and if not, what is missing.
 type Condition func(objects []*unstructured.Unstructured) (done bool, missing string)
 
 // Wait watches a kind in a namespace, or in all if it is empty, until the
@@ -44,7 +44,11 @@ func (c *Client) Wait(ctx context.Context, kind schema.GroupKind, namespace stri
 	var last error
 	waiting, end := context.WithCancel(ctx)
 	defer end()
-	objects := &store{objects: map[string]*unstructured.Unstructured{}, onChange: func(Change) {}}
+	objects := &store{objects: map[string]*unstructured.Unstructured{}, onChange: func(change Change) {
+		if change.After != nil {
+			change.After.SetManagedFields(nil) // they are a large part of an object, and no condition reads them
+		}
+	}}
 	objects.onUpdate = func() {
 		if done {
 			return
@@ -248,12 +252,12 @@ func (s *store) Replace(list []any, _ string) error {
 // key is the namespace and name of an object, or its name if it has no namespace.
 func key(o *unstructured.Unstructured) string { return path.Join(o.GetNamespace(), o.GetName()) }
 
+// sorted returns the objects in the order of their keys.
 func sorted(objects map[string]*unstructured.Unstructured) []*unstructured.Unstructured {
 	all := make([]*unstructured.Unstructured, 0, len(objects))
-	for _, o := range objects {
-		all = append(all, o)
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		all = append(all, objects[key])
 	}
-	slices.SortFunc(all, func(a, b *unstructured.Unstructured) int { return strings.Compare(key(a), key(b)) })
 	return all
 }
 
