@@ -126,14 +126,15 @@ spec:
 
 // replacesHollow has the controllers of Cluster API do to hollow machines what they do to others: they
 // copy the failure domain, delete the machine that is marked, wait for its deletion hook, and replace
-// a machine that a MachineHealthCheck finds unhealthy, and machines whose template changed. The nodes have the drivers that the group asks for.
+// a machine that a MachineHealthCheck finds unhealthy, and machines whose template changed. The nodes
+// have the drivers that the group asks for, and lose their startup taint.
 func replacesHollow(t *testing.T, l lab) {
 	const (
 		group    = "replaced"
 		selector = "--selector=cluster.x-k8s.io/deployment-name=" + group
 		hook     = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/test"
 	)
-	l.must(t, "nodegroup:add", group, "2", "3", "-machines=hollow", "-zone=a", "-csi=csi.example.com=5", "-dra=gpu.example.com=1")
+	l.must(t, "nodegroup:add", group, "2", "3", "-machines=hollow", "-zone=a", "-csi=csi.example.com=5", "-dra=gpu.example.com=1", "-untaint=1s,example.com/agent:NoSchedule")
 	machines := machinesOf(t, l, selector)
 	if len(machines) != 2 || machines[0].Status.FailureDomain != "a" {
 		t.Fatalf("the group has the machines %+v, want two in the failure domain a", machines)
@@ -154,6 +155,12 @@ func replacesHollow(t *testing.T, l lab) {
 	if slices := kubectlText(t, l, "get", "resourceslices", "--field-selector=spec.nodeName="+marked, "--output=jsonpath={.items[*].spec.driver}"); slices != "gpu.example.com" {
 		t.Errorf("the node has the devices of the drivers %q", slices)
 	}
+	eventually(t, time.Minute, func() string {
+		if taints := kubectlText(t, l, "get", "node", marked, "--output=jsonpath={.spec.taints[*].key}"); strings.Contains(taints, "example.com/agent") {
+			return "the node loses its startup taint: " + taints
+		}
+		return ""
+	})
 
 	kubectlText(t, l, "annotate", "machines.cluster.x-k8s.io", marked, "cluster.x-k8s.io/delete-machine=yes", hook+"=test")
 	kubectlText(t, l, "scale", "machinedeployments.cluster.x-k8s.io", group, "--replicas=1")
