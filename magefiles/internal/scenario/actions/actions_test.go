@@ -232,6 +232,24 @@ func TestBreakGroup(t *testing.T) {
 	}
 }
 
+// TestMendedGroupHasNoCommands: the API of Cluster API from v1beta2 on refuses an empty list of
+// commands.
+func TestMendedGroupHasNoCommands(t *testing.T) {
+	t.Parallel()
+	c, server := newCluster(t)
+	server.Edit(templates, "default", "sc-web", func(o *unstructured.Unstructured) {
+		unstructured.RemoveNestedField(o.Object, "spec", "template", "spec", "preKubeadmCommands")
+	})
+	for _, broken := range []string{"true", "false"} {
+		if err := do(t.Context(), t, c, "group: {name: web, broken: "+broken+"}"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if commands, found, _ := unstructured.NestedFieldNoCopy(server.Get(templates, "default", "sc-web").Object, "spec", "template", "spec", "preKubeadmCommands"); found {
+		t.Errorf("the template has the commands %v", commands)
+	}
+}
+
 // TestBreakHollowGroup: the next hollow machines fail, and later ones behave again as the scenario
 // says.
 func TestBreakHollowGroup(t *testing.T) {

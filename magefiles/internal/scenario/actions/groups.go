@@ -254,6 +254,9 @@ func (c *Cluster) breakGroup(ctx context.Context, name string, broken bool) erro
 	if broken {
 		commands = slices.Insert(commands, 0, breakingCommand)
 	}
+	if len(commands) == 0 {
+		commands = nil // in a merge patch, null removes the field; the API from v1beta2 on refuses an empty list
+	}
 	return c.Management.Patch(ctx, kind, c.Namespace, template, map[string]any{
 		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"preKubeadmCommands": commands}}},
 	})
