@@ -23,6 +23,10 @@ const (
 	Lab Kind = "lab"
 	// Template is the infrastructure template of a group's machines.
 	Template Kind = "template"
+	// InfrastructureMachine and BootstrapConfig are the objects of providers to which a Machine
+	// refers. Only those that report a problem are on record.
+	InfrastructureMachine Kind = "infrastructureMachine"
+	BootstrapConfig       Kind = "bootstrapConfig"
 	// Budget is a PodDisruptionBudget. A fact of this kind without a Name says that all
 	// budgets of the cluster are on record.
 	Budget Kind = "budget"

@@ -47,7 +47,7 @@ func (e *explainer) remains(ctx context.Context, n *history.NodeStory) bool {
 	group := w.GroupOf(n.Group)
 	if machine != nil && machine.Node == "" {
 		if trouble := e.trouble(machine, group); trouble != "" {
-			e.printf("\nWhy there is no node: %s.\n  (as of %s, from its Machine)\n", timeline.Shorten(trouble, timeline.LongestText), timeline.Clock(w.At))
+			e.printf("\nWhy there is no node: %s.\n  (as of %s, from its %s)\n", timeline.Shorten(trouble, timeline.LongestText), timeline.Clock(w.At), machine.Sources())
 			return true
 		}
 	}

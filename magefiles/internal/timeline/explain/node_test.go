@@ -91,6 +91,30 @@ func TestExplainByTheLastShapes(t *testing.T) {
 	}
 }
 
+// TestExplainAMachineByItsParts: the answer about a machine without a node tells what its infrastructure
+// machine and its bootstrap config report, until they no longer do.
+func TestExplainAMachineByItsParts(t *testing.T) {
+	t.Parallel()
+	for recovered, want := range map[bool]string{
+		false: "\nWhy there is no node: it has had no node for 9m40s: infrastructure: DockerMachine: ContainerProvisioned: no image; bootstrap: KubeadmConfig: DataSecretAvailable: waits.\n  (as of 22:10:00, from its Machine, DockerMachine, KubeadmConfig)\n",
+		true:  "\nWhy there is no node: it has had no node for 9m40s: infrastructure: DockerMachine: ContainerProvisioned: no image.\n  (as of 22:10:00, from its Machine, DockerMachine)\n",
+	} {
+		c := newCluster(0)
+		const name = "work-cluster-web-jbskx-00001"
+		c.Add(20, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: name, UID: "m-" + name, Group: "web", Source: timeline.Watch})
+		c.shaped(21, timeline.Machine, name, "web", "", shape.Machine{Problems: []string{"InfrastructureReady: 0 of 2 completed"}})
+		c.shaped(22, timeline.InfrastructureMachine, "DockerMachine/"+name, "", "", shape.Part{Machine: name, Problems: []string{"ContainerProvisioned: no image"}})
+		c.shaped(23, timeline.BootstrapConfig, "KubeadmConfig/"+name, "", "", shape.Part{Machine: name, Problems: []string{"DataSecretAvailable: waits"}})
+		if recovered {
+			c.Add(30, timeline.Fact{Kind: timeline.BootstrapConfig, What: timeline.Shaped, Name: "KubeadmConfig/" + name, UID: "b-KubeadmConfig/" + name, Source: timeline.Watch})
+		}
+		c.on(600, timeline.Node, timeline.Ready, "")
+		if got, err := Text(t.Context(), c.Record(), "node/"+name, Options{}); err != nil || !strings.Contains(got, want) {
+			t.Errorf("%v: want %s:\n%s", err, want, got)
+		}
+	}
+}
+
 // TestExplainTellsNamesApart: the name of one node begins with that of another. What is said
 // of both belongs to each.
 func TestExplainTellsNamesApart(t *testing.T) {

@@ -210,10 +210,11 @@ func (j *Judge) notes(g *world.Group) []string {
 		text := fmt.Sprintf("machines of it that have failed, or have no node after %s: %d", timeline.DurationText(world.SlowMachine), len(stuck))
 		var problems []string
 		for _, s := range stuck {
-			for _, p := range s.Problems {
+			reports := s.Reports()
+			for _, p := range reports {
 				problems = timeline.AppendUnique(problems, p)
 			}
-			if len(s.Problems) == 0 {
+			if len(reports) == 0 {
 				problems = timeline.AppendUnique(problems, s.Failure)
 			}
 		}

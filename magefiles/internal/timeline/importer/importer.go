@@ -112,7 +112,7 @@ func wanted() string {
 			names = append(names, kind.Kind+"s")
 		}
 	}
-	return strings.Join(append(names, "infrastructure templates of machines"), ", ")
+	return strings.Join(append(names, "infrastructure templates of machines, infrastructure machines and bootstrap configs with problems"), ", ")
 }
 
 // Options of Read.

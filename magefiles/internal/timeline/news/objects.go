@@ -103,7 +103,7 @@ func isDefault(f timeline.Fact) bool {
 	return false
 }
 
-// numbers matches numbers in messages of the scheduler and of kubelets.
+// numbers matches numbers in messages of the scheduler, of kubelets and of providers.
 var numbers = regexp.MustCompile(`\d+(/\d+)?`)
 
 // sameState reports whether b, a later fact of the same aspect, describes the same state
@@ -124,7 +124,13 @@ func sameState(a, b timeline.Fact) bool {
 	case timeline.Phase, timeline.Limits, timeline.Health:
 		return a.Text == b.Text
 	case timeline.Shaped:
-		return bytes.Equal(a.Shape, b.Shape) || b.Kind == timeline.Pod && onlyNumbersChanged(a.Shape, b.Shape)
+		switch b.Kind {
+		case timeline.Pod:
+			return bytes.Equal(a.Shape, b.Shape) || onlyNumbersChanged(a.Shape, b.Shape)
+		case timeline.InfrastructureMachine, timeline.BootstrapConfig:
+			return bytes.Equal(numbers.ReplaceAll(a.Shape, []byte("0")), numbers.ReplaceAll(b.Shape, []byte("0")))
+		}
+		return bytes.Equal(a.Shape, b.Shape)
 	}
 	return true
 }
@@ -237,11 +243,11 @@ func (m Objects) Gone(kind timeline.Kind, uid string, at time.Time) (timeline.Fa
 }
 
 // Missing returns the facts that objects of a kind are gone. These are the objects in the record
-// whose Key is not present. The facts have the time and the text, and are sorted by name.
-func (m Objects) Missing(kind timeline.Kind, present func(key string) bool, at time.Time, text string) []timeline.Fact {
+// that are not present, by their Keys and names. The facts have the time and the text, and are sorted by name.
+func (m Objects) Missing(kind timeline.Kind, present func(key, name string) bool, at time.Time, text string) []timeline.Fact {
 	var facts []timeline.Fact
 	for key, o := range m {
-		if o.kind == kind && (o.exists() || o.isShaped()) && !present(key) {
+		if o.kind == kind && (o.exists() || o.isShaped()) && !present(key, o.name) {
 			facts = append(facts, o.endFact(at, text))
 		}
 	}

@@ -35,6 +35,15 @@ func Machine(o *unstructured.Unstructured, group string, now time.Time) []timeli
 	return append(facts, complete(f, timeline.Marked, cmp.Or(autoscaler.ParseTime(at), now), ""))
 }
 
+// Part returns the fact of the problems that an infrastructure machine or a bootstrap config reports now.
+// It returns false if the object reports none.
+func Part(kind timeline.Kind, o *unstructured.Unstructured, now time.Time) (timeline.Fact, bool) {
+	part, reports := shape.OfPart(o)
+	f := complete(factAbout(kind, o, ""), timeline.Shaped, now, "")
+	f.Name, f.Shape = o.GetKind()+"/"+f.Name, shape.Encode(part)
+	return f, reports
+}
+
 // Group returns the facts of the present state of a MachineDeployment, MachineSet or MachinePool.
 func Group(o *unstructured.Unstructured, now time.Time) []timeline.Fact {
 	f := factAbout(timeline.Group, o, o.GetName())

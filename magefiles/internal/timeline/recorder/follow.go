@@ -3,7 +3,6 @@ package recorder
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,7 +22,6 @@ import (
 	"caslab/magefiles/internal/timeline/hostlog"
 	"caslab/magefiles/internal/timeline/logfacts"
 	"caslab/magefiles/internal/timeline/objectfacts"
-	"caslab/magefiles/internal/timeline/shape"
 )
 
 const (
@@ -39,10 +37,13 @@ func (r *recorder) run(ctx context.Context) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	waitAll(ctx, append(r.followGroups(ctx),
-		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, OnChange: r.machine, OnSynced: func() { r.recordDeleted(timeline.Machine) }}),
+		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, OnChange: func(change kube.Change) {
+			r.followParts(ctx, change.After)
+			r.machine(change)
+		}, OnSynced: func() { r.recordDeleted(timeline.Machine) }}),
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, OnChange: r.cluster}),
 	)...)
-	waitAll(ctx, r.templatesSeen()...)
+	waitAll(ctx, r.referredSeen()...)
 	waitAll(ctx,
 		r.follow(ctx, r.Workload, kube.Follower{Kind: kube.Nodes, OnChange: r.node, OnSynced: func() { r.recordDeleted(timeline.Node) }}),
 		r.followOptional(ctx, r.Workload, kube.Follower{Kind: kube.Budgets, OnChange: r.budget, OnSynced: func() { r.allSeen(timeline.Budget) }}),
@@ -231,32 +232,6 @@ func isOwned(o *unstructured.Unstructured) bool {
 	return o.GroupVersionKind().GroupKind() == kube.MachineSets && slices.ContainsFunc(o.GetOwnerReferences(), func(owner metav1.OwnerReference) bool {
 		return owner.Kind == kube.MachineDeployments.Kind
 	})
-}
-
-// followTemplates follows the kind of a group's infrastructure template, unless that is
-// followed already.
-func (r *recorder) followTemplates(ctx context.Context, group *unstructured.Unstructured) {
-	if group == nil || !r.isOurs(group) {
-		return
-	}
-	var kind schema.GroupKind
-	if kind.Group, kind.Kind = shape.TemplateKind(group); kind.Group == "" || kind.Kind == "" {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, known := r.templates[kind]; !known {
-		r.templates[kind] = r.follow(ctx, r.Management, kube.Follower{
-			Kind: kind, Namespace: r.Namespace, OnChange: r.template, OnSynced: func() { r.recordDeleted(timeline.Template) },
-		})
-	}
-}
-
-// templatesSeen returns the channels of templates.
-func (r *recorder) templatesSeen() []<-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Collect(maps.Values(r.templates))
 }
 
 func (r *recorder) template(change kube.Change) {

@@ -112,9 +112,9 @@ type recorder struct {
 	// logReads has a channel for each log of a pod, which is closed when the log is
 	// read up to its present end.
 	logReads []<-chan struct{}
-	// templates has a channel for each kind of infrastructure template that a group
-	// has, which is closed when all templates were seen.
-	templates map[schema.GroupKind]<-chan struct{}
+	// referred has a channel for each kind of object of a provider to which a group or a machine
+	// refers. A channel is closed when all objects of the kind were seen, or cannot be.
+	referred map[schema.GroupKind]<-chan struct{}
 }
 
 func newRecorder(o Options, lock *state.Lock) *recorder {
@@ -122,7 +122,7 @@ func newRecorder(o Options, lock *state.Lock) *recorder {
 		Options: o, lock: lock, now: time.Now, write: func(facts ...timeline.Fact) error { return timeline.Append(o.File, facts...) },
 		objects: news.Objects{}, groups: objectfacts.NewGroups(o.Cluster),
 		recorded: map[string]bool{}, complete: map[timeline.Kind]bool{}, present: map[string]bool{}, reported: map[string]time.Time{}, instances: map[string]instance{},
-		templates: map[schema.GroupKind]<-chan struct{}{},
+		referred: map[schema.GroupKind]<-chan struct{}{},
 	}
 }
 
@@ -279,11 +279,15 @@ func (r *recorder) recordGone(kind timeline.Kind, uid string) {
 
 // recordDeleted records which objects of a kind were deleted while nobody recorded: those
 // in the record that a list of all objects does not have.
-func (r *recorder) recordDeleted(kind timeline.Kind) {
+func (r *recorder) recordDeleted(kind timeline.Kind) { r.recordDeletedOf(kind, "") }
+
+// recordDeletedOf is recordDeleted for the objects of a kind of facts whose names begin with a prefix: facts
+// of one kind may be about several kinds of objects, which are listed one after the other.
+func (r *recorder) recordDeletedOf(kind timeline.Kind, prefix string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	text := fmt.Sprintf("between %s and %s, while nobody recorded", r.previousEnd.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
-	r.recordFacts(r.objects.Missing(kind, func(key string) bool { return r.present[key] }, r.previousEnd, text))
+	r.recordFacts(r.objects.Missing(kind, func(key, name string) bool { return r.present[key] || !strings.HasPrefix(name, prefix) }, r.previousEnd, text))
 }
 
 // reportAgainAfter is the shortest time between two reports of the same error.

@@ -25,7 +25,8 @@ func TestRecordedObjects(t *testing.T) {
 				time.Sleep(time.Until(recordedAt))
 				server := r.Server(t, kube.Pods.WithVersion("v1"), kube.Events.WithVersion("v1"), kube.ConfigMaps.WithVersion("v1"), kube.Budgets.WithVersion("v1"),
 					kube.DaemonSets.WithVersion("v1"), kube.Namespaces.WithVersion("v1"), kube.Claims.WithVersion("v1"), kube.Volumes.WithVersion("v1"),
-					kube.StorageClasses.WithVersion("v1"), kube.CSINodes.WithVersion("v1"))
+					kube.StorageClasses.WithVersion("v1"), kube.CSINodes.WithVersion("v1"),
+					dockerMachines.WithVersion("v1beta2"), configs.WithVersion("v1beta2"))
 				b := &fixture{t: t, server: server, Options: Options{
 					Workload: server.Client(), Namespace: "default", Cluster: capitest.Cluster, ConfigNamespace: "default",
 					File: filepath.Join(t.TempDir(), "record"), OnError: func(err error) { t.Errorf("reported: %v", err) },

@@ -47,8 +47,8 @@ var recordedKinds = []schema.GroupKind{
 	kube.ResourceClaims, kube.ClaimTemplates, kube.ResourceSlices, kube.DeviceClasses,
 }
 
-// Kinds returns the kinds of objects that become facts. Infrastructure templates of machines do too,
-// whatever their kind.
+// Kinds returns the kinds of objects that become facts. Infrastructure templates of machines,
+// infrastructure machines and bootstrap configs do too, whatever their kind.
 func Kinds() []schema.GroupKind { return slices.Clone(recordedKinds) }
 
 // CompleteKind returns the kind of the fact with which a record says that it has all objects of a kind.
@@ -62,7 +62,8 @@ func CompleteKind(kind schema.GroupKind) (timeline.Kind, bool) {
 }
 
 // Records reports whether an object may become facts: whether its kind is one that the
-// recorder follows and, if it is a ConfigMap or an event, whether the autoscaler wrote it.
+// recorder follows and, if it is a ConfigMap or an event, whether the autoscaler wrote it. An
+// infrastructure machine or a bootstrap config becomes a fact if it reports a problem.
 func Records(o *unstructured.Unstructured) bool {
 	kind := o.GroupVersionKind().GroupKind()
 	switch kind {
@@ -70,6 +71,10 @@ func Records(o *unstructured.Unstructured) bool {
 		return o.GetName() == autoscaler.StatusConfigMap
 	case kube.Events:
 		return objectfacts.IsFromAutoscaler(o)
+	}
+	if _, isPart := partKind(kind); isPart {
+		_, reports := shape.OfPart(o)
+		return reports
 	}
 	return slices.Contains(recordedKinds, kind) && shape.CheckDevices(o) == nil || isTemplate(kind)
 }
@@ -184,6 +189,10 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 			r.scheduling(kind, change)
 			return
 		}
+		if kind, is := partKind(o.GroupVersionKind().GroupKind()); is {
+			r.part(kind, change)
+			return
+		}
 		r.template(change)
 	}
 }
@@ -191,8 +200,15 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 // isTemplate reports whether objects of a kind are infrastructure templates of machines, or the
 // infrastructure of MachinePools, which is their template.
 func isTemplate(kind schema.GroupKind) bool {
-	return kind.Group == infrastructureGroup && (strings.HasSuffix(kind.Kind, "MachineTemplate") || strings.HasSuffix(kind.Kind, "MachinePool"))
+	return kind.Group == infrastructureGroup && (hasSuffix(kind, "MachineTemplate") || hasSuffix(kind, "MachinePool"))
 }
 
-// infrastructureGroup is the API group of the providers' objects.
-const infrastructureGroup = "infrastructure.cluster.x-k8s.io"
+func hasSuffix(kind schema.GroupKind, suffix string) bool {
+	return strings.HasSuffix(kind.Kind, suffix)
+}
+
+// The API groups of the providers' objects.
+const (
+	infrastructureGroup = "infrastructure.cluster.x-k8s.io"
+	bootstrapGroup      = "bootstrap.cluster.x-k8s.io"
+)

@@ -25,6 +25,16 @@ type step struct {
 	hooks string
 	// drains is set if it waits for pods.
 	drains bool
+	// part is the object of a provider that it waits for, nil if it waits for none.
+	part func(*world.Machine) *world.Part
+}
+
+// reports returns what the object of a provider that the step waits for reports.
+func (s step) reports(m *world.Machine) []string {
+	if s.part == nil {
+		return nil
+	}
+	return s.part(m).Reports()
 }
 
 // steps are the steps in the deletion of a Machine, by the reason of its condition Deleting.
@@ -34,8 +44,8 @@ var steps = map[string]step{
 	clusterv1.MachineDeletingDrainingNodeReason:                     {text: "Cluster API's drain of the node", drains: true},
 	clusterv1.MachineDeletingWaitingForVolumeDetachReason:           {text: "its volumes to be detached"},
 	clusterv1.MachineDeletingWaitingForPreTerminateHookReason:       {text: "a hook before its infrastructure is deleted", hooks: clusterv1.PreTerminateDeleteHookAnnotationPrefix},
-	clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason: {text: "its infrastructure to be deleted"},
-	clusterv1.MachineDeletingWaitingForBootstrapDeletionReason:      {text: "its bootstrap configuration to be deleted"},
+	clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason: {text: "its infrastructure to be deleted", part: func(m *world.Machine) *world.Part { return m.Infrastructure }},
+	clusterv1.MachineDeletingWaitingForBootstrapDeletionReason:      {text: "its bootstrap configuration to be deleted", part: func(m *world.Machine) *world.Part { return m.Bootstrap }},
 	clusterv1.MachineDeletingDeletingNodeReason:                     {text: "its Node to be deleted"},
 }
 
@@ -82,6 +92,9 @@ func deletion(w *world.World, n *world.Node, m *world.Machine) *Going {
 	}
 	for item := range strings.Lines(items) {
 		g.Details = append(g.Details, fit.Obstacle{Text: strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(item), "*"))})
+	}
+	for _, report := range known.reports(m) {
+		g.Details = append(g.Details, fit.Obstacle{Text: report})
 	}
 	for _, hook := range d.Hooks {
 		if prefix, name, _ := strings.Cut(hook, "/"); prefix == known.hooks {

@@ -1,12 +1,11 @@
 package shape
 
 import (
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
 	"caslab/magefiles/internal/capi/hollow"
@@ -79,15 +78,10 @@ func OfGroup(o *unstructured.Unstructured) Group {
 // only seem to run.
 func (g Group) Hollow() bool { return g.Template.Kind == hollow.Templates.Kind }
 
-// TemplateKind returns the API group and the kind of a MachineDeployment's
-// infrastructure template; both are empty if it names none.
-func TemplateKind(o *unstructured.Unstructured) (group, kind string) {
-	template := []string{"spec", "template", "spec", "infrastructureRef"}
-	group = kube.Field(o, append(template, "apiGroup")...)
-	if group == "" {
-		group, _, _ = strings.Cut(kube.Field(o, append(template, "apiVersion")...), "/")
-	}
-	return group, kube.Field(o, append(template, "kind")...)
+// TemplateKind returns the kind of the infrastructure template of a MachineDeployment, a MachinePool or a
+// MachineSet, without a Kind if it names none.
+func TemplateKind(o *unstructured.Unstructured) schema.GroupKind {
+	return referredKind(o, "spec", "template", "spec", "infrastructureRef")
 }
 
 // Template is what an infrastructure template tells of the nodes of its machines.

@@ -83,16 +83,24 @@ var failed = regexp.MustCompile(`(?:Failed|Failure|Error)$`)
 // failureOf returns why a Machine has failed, empty if it has not. Up to the contract v1beta1, the
 // status has fields for a failure. Later, only conditions report it.
 func failureOf(o *unstructured.Unstructured) string {
+	if text := failureInFields(o); text != "" {
+		return text
+	}
+	for _, c := range conditions(o, "status", "conditions") {
+		if healthy[c.kind] && c.kind != nodeHealthy && c.status == "False" && failed.MatchString(c.reason) {
+			return strings.Trim(c.kind+": "+c.reason+": "+c.message, ": ")
+		}
+	}
+	return ""
+}
+
+// failureInFields returns the terminal failure of an object of Cluster API, up to the contract v1beta1.
+func failureInFields(o *unstructured.Unstructured) string {
 	for _, path := range [][]string{{"status"}, {"status", "deprecated", "v1beta1"}} {
 		field := func(name string) string { return kube.Field(o, slices.Concat(path, []string{name})...) }
 		reason, message := field("failureReason"), field("failureMessage")
 		if text := strings.Trim(reason+": "+message, ": "); text != "" {
 			return text
-		}
-	}
-	for _, c := range conditions(o, "status", "conditions") {
-		if healthy[c.kind] && c.kind != nodeHealthy && c.status == "False" && failed.MatchString(c.reason) {
-			return strings.Trim(c.kind+": "+c.reason+": "+c.message, ": ")
 		}
 	}
 	return ""

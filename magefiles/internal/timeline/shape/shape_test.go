@@ -110,12 +110,12 @@ spec:
 	}
 	old := object("spec: {template: {spec: {infrastructureRef: {apiVersion: infrastructure.cluster.x-k8s.io/v1alpha3, kind: DockerMachineTemplate, name: web}}}}")
 	for _, o := range []*unstructured.Unstructured{group, old} {
-		if api, kind := TemplateKind(o); api != "infrastructure.cluster.x-k8s.io" || kind != OfGroup(o).Template.Kind || OfGroup(o).Template.Versioned != (o == old) {
-			t.Errorf("the template's kind is %s of %s", kind, api)
+		if kind := TemplateKind(o); kind.Group != "infrastructure.cluster.x-k8s.io" || kind.Kind != OfGroup(o).Template.Kind || OfGroup(o).Template.Versioned != (o == old) {
+			t.Errorf("the template's kind is %s", kind)
 		}
 	}
-	if api, kind := TemplateKind(object("{}")); api != "" || kind != "" {
-		t.Errorf("a group without a template has %s of %s", kind, api)
+	if kind := TemplateKind(object("{}")); !kind.Empty() {
+		t.Errorf("a group without a template has %s", kind)
 	}
 	template := OfTemplate(object("status: {capacity: {cpu: \"2\", memory: 4Gi, broken: x}, nodeInfo: {architecture: arm64}}"))
 	if got, want := string(Encode(template)), `{"capacity":{"cpu":"2","memory":"4Gi"},"architecture":"arm64"}`; got != want {

@@ -31,7 +31,11 @@ func (w *World) Trouble(m *Machine) string {
 	case m.Deletion != nil || m.Node != "":
 		return ""
 	case m.Failure != "":
-		return "it has failed: " + m.Failure
+		return strings.Join(append([]string{"it has failed: " + m.Failure}, m.partsReport()...), "; ")
+	case m.Infrastructure.failed():
+		text = "its " + m.Infrastructure.Kind + " has failed"
+	case m.Bootstrap.failed():
+		text = "its " + m.Bootstrap.Kind + " has failed"
 	case m.Phase == "Failed":
 		text = "it has failed"
 	case age > SlowMachine:
@@ -39,10 +43,65 @@ func (w *World) Trouble(m *Machine) string {
 	default:
 		return ""
 	}
-	if len(m.Problems) > 0 {
-		text += ": " + strings.Join(m.Problems, "; ")
+	if reports := m.Reports(); len(reports) > 0 {
+		text += ": " + strings.Join(reports, "; ")
 	}
 	return text
+}
+
+// failed reports whether there is an infrastructure machine or a bootstrap config that has failed.
+func (p *Part) failed() bool { return p != nil && p.Failure != "" }
+
+// Reports returns the failure and the conditions of a part, each as a text that begins with the kind of the
+// object. There are none if p is nil.
+func (p *Part) Reports() []string {
+	if p == nil {
+		return nil
+	}
+	var all []string
+	for _, problem := range append([]string{p.Failure}, p.Problems...) {
+		if problem != "" {
+			all = append(all, p.Kind+": "+problem)
+		}
+	}
+	return all
+}
+
+// partsReport returns what the infrastructure machine and the bootstrap config report.
+func (m *Machine) partsReport() []string {
+	var all []string
+	for _, report := range m.Infrastructure.Reports() {
+		all = append(all, "infrastructure: "+report)
+	}
+	for _, report := range m.Bootstrap.Reports() {
+		all = append(all, "bootstrap: "+report)
+	}
+	return all
+}
+
+// Reports returns the problems of a machine and of its infrastructure machine and bootstrap config. A
+// condition with which the Machine only repeats that of one of those is left out.
+func (m *Machine) Reports() []string {
+	var all []string
+	for _, problem := range m.Problems {
+		condition, _, _ := strings.Cut(problem, ":")
+		if m.Infrastructure != nil && condition == "InfrastructureReady" || m.Bootstrap != nil && (condition == "BootstrapReady" || condition == "BootstrapConfigReady") {
+			continue
+		}
+		all = append(all, problem)
+	}
+	return append(all, m.partsReport()...)
+}
+
+// Sources returns the kinds of the objects on which Reports rests.
+func (m *Machine) Sources() string {
+	kinds := "Machine"
+	for _, p := range []*Part{m.Infrastructure, m.Bootstrap} {
+		if p != nil {
+			kinds += ", " + p.Kind
+		}
+	}
+	return kinds
 }
 
 // SlowMachine is the time after which a machine without a node is worth a note.

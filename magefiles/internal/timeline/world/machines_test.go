@@ -20,8 +20,18 @@ func TestTrouble(t *testing.T) {
 		"failed, with a node": {Machine{Machine: shape.Machine{Failure: "no quota"}, Node: "n", Created: start}, ""},
 		"in the phase Failed": {Machine{Phase: "Failed", Created: start}, "it has failed"},
 		"old":                 {Machine{Created: start, Machine: shape.Machine{Problems: []string{"waits for its data"}}}, "it has had no node for 6m00s: waits for its data"},
-		"old, with a node":    {Machine{Created: start, Node: "n"}, ""},
-		"young":               {Machine{Created: start.Add(5 * time.Minute)}, ""},
+		"old, with problems of its own objects": {Machine{Created: start, Machine: shape.Machine{Problems: []string{"InfrastructureReady: 1 of 2 completed", "BootstrapConfigReady: see KubeadmConfig", "Odd: x"}},
+			Infrastructure: &Part{shape.Part{Problems: []string{"ContainerProvisioned: no image"}}, "DockerMachine"}, Bootstrap: &Part{shape.Part{Problems: []string{"DataSecretAvailable: waits"}}, "KubeadmConfig"},
+		}, "it has had no node for 6m00s: Odd: x; infrastructure: DockerMachine: ContainerProvisioned: no image; bootstrap: KubeadmConfig: DataSecretAvailable: waits"},
+		"old, only its infrastructure reports": {Machine{Created: start, Machine: shape.Machine{Problems: []string{"InfrastructureReady: x", "BootstrapReady: y"}}, Infrastructure: &Part{shape.Part{Problems: []string{"A: no"}}, "DockerMachine"}},
+			"it has had no node for 6m00s: BootstrapReady: y; infrastructure: DockerMachine: A: no"},
+		"failed, with a reason": {Machine{Machine: shape.Machine{Failure: "no quota"}, Created: start, Infrastructure: &Part{shape.Part{Problems: []string{"A: no"}}, "DockerMachine"}},
+			"it has failed: no quota; infrastructure: DockerMachine: A: no"},
+		"young, of a failed infrastructure": {Machine{Created: start.Add(5 * time.Minute), Infrastructure: &Part{shape.Part{Failure: "CreateError"}, "DockerMachine"}},
+			"its DockerMachine has failed: infrastructure: DockerMachine: CreateError"},
+		"young, with problems": {Machine{Created: start.Add(5 * time.Minute), Bootstrap: &Part{shape.Part{Problems: []string{"A: no"}}, "KubeadmConfig"}}, ""},
+		"old, with a node":     {Machine{Created: start, Node: "n"}, ""},
+		"young":                {Machine{Created: start.Add(5 * time.Minute)}, ""},
 	} {
 		if got := w.Trouble(&tc.machine); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)

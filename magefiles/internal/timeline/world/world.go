@@ -129,6 +129,16 @@ type Machine struct {
 	Created           time.Time
 	// Marked is set if the autoscaler has chosen it to be deleted.
 	Marked bool
+	// Infrastructure and Bootstrap are the infrastructure machine and the bootstrap config, nil if they
+	// report no problem.
+	Infrastructure, Bootstrap *Part
+}
+
+// Part is an infrastructure machine or a bootstrap config with a problem.
+type Part struct {
+	shape.Part
+	// Kind of the object, such as DockerMachine.
+	Kind string
 }
 
 // Autoscaler is a process of the autoscaler.
@@ -354,7 +364,7 @@ func (o *object) node() (*Node, bool) {
 
 // build makes the objects of those that have a shape, by name.
 func (w *World) build(objects map[string]*object) {
-	templates, machines := map[string]*shape.Template{}, map[string][]*Machine{}
+	templates, machines, parts := map[string]*shape.Template{}, map[string][]*Machine{}, map[timeline.Kind]map[string]*Part{}
 	for _, key := range slices.Sorted(maps.Keys(objects)) {
 		o := objects[key]
 		switch o.Kind {
@@ -376,6 +386,14 @@ func (w *World) build(objects map[string]*object) {
 			s, _ := decode[shape.Machine](o)
 			m := &Machine{Machine: s, Name: o.Name, Phase: o.phase, Node: o.Node, Created: o.Time, Marked: o.marked}
 			machines[o.Group], w.Machines = append(machines[o.Group], m), append(w.Machines, m)
+		case timeline.InfrastructureMachine, timeline.BootstrapConfig:
+			if s, ok := decode[shape.Part](o); ok {
+				if parts[o.Kind] == nil {
+					parts[o.Kind] = map[string]*Part{}
+				}
+				kind, _, _ := strings.Cut(o.Name, "/")
+				parts[o.Kind][s.Machine] = &Part{s, kind}
+			}
 		case timeline.Template:
 			if s, ok := decode[shape.Template](o); ok {
 				templates[o.Name] = &s
@@ -398,6 +416,9 @@ func (w *World) build(objects map[string]*object) {
 				}
 			}
 		}
+	}
+	for _, m := range w.Machines {
+		m.Infrastructure, m.Bootstrap = parts[timeline.InfrastructureMachine][m.Name], parts[timeline.BootstrapConfig][m.Name]
 	}
 	w.join(templates, machines)
 }

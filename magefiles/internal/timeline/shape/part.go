@@ -1,0 +1,75 @@
+package shape
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
+
+	"caslab/magefiles/internal/kube"
+)
+
+// Part is what an infrastructure machine or a bootstrap config reports of itself.
+type Part struct {
+	// Machine is the name of the Machine to which the object belongs.
+	Machine string `json:"machine"`
+	// Problems has the conditions that are not True and have a message, each as one text.
+	Problems []string `json:"problems,omitempty"`
+	// Failure is the terminal failure in its status, empty if it has none.
+	Failure string `json:"failure,omitempty"`
+}
+
+// undesirable are the conditions of objects of Cluster API that are False when all is well.
+var undesirable = map[string]bool{
+	clusterv1.PausedCondition: true, clusterv1.DeletingCondition: true, "Remediating": true, "RollingOut": true, "ScalingUp": true, "ScalingDown": true,
+}
+
+// OfPart returns the shape of an infrastructure machine or a bootstrap config of any provider. It returns
+// false if the object reports no problem.
+func OfPart(o *unstructured.Unstructured) (Part, bool) {
+	p := Part{Machine: o.GetName(), Failure: failureInFields(o)} // the three objects have one name since v1.7
+	for _, owner := range o.GetOwnerReferences() {
+		if owner.Kind == kube.Machines.Kind {
+			p.Machine = owner.Name
+		}
+	}
+	seen, summary := map[string]bool{}, ""
+	for _, c := range slices.Concat(conditions(o, "status", "v1beta2", "conditions"), conditions(o, "status", "conditions")) {
+		if seen[c.kind] || c.status == "True" || c.message == "" || undesirable[c.kind] {
+			continue
+		}
+		seen[c.kind] = true
+		text := c.kind + ": " + c.message
+		if c.kind == clusterv1.ReadyCondition {
+			summary = text // of the other conditions
+			continue
+		}
+		p.Problems = append(p.Problems, text)
+	}
+	if len(p.Problems) == 0 && summary != "" {
+		p.Problems = []string{summary}
+	}
+	return p, len(p.Problems) > 0 || p.Failure != ""
+}
+
+// InfrastructureKind returns the kind of the infrastructure machine to which a Machine refers, without a Kind
+// if it refers to none.
+func InfrastructureKind(machine *unstructured.Unstructured) schema.GroupKind {
+	return referredKind(machine, "spec", "infrastructureRef")
+}
+
+// BootstrapKind returns the kind of the bootstrap config to which a Machine refers, without a Kind if it
+// refers to none.
+func BootstrapKind(machine *unstructured.Unstructured) schema.GroupKind {
+	return referredKind(machine, "spec", "bootstrap", "configRef")
+}
+
+// referredKind returns the kind in a reference of any version of Cluster API's API.
+func referredKind(o *unstructured.Unstructured, path ...string) schema.GroupKind {
+	field := func(name string) string { return kube.Field(o, slices.Concat(path, []string{name})...) }
+	group, _, _ := strings.Cut(field("apiVersion"), "/")
+	return schema.GroupKind{Group: cmp.Or(field("apiGroup"), group), Kind: field("kind")}
+}

@@ -1,0 +1,32 @@
+package shape
+
+import (
+	"testing"
+
+	"caslab/magefiles/internal/kube/kubetest"
+)
+
+// TestPartReportsProblemsOnly: conditions that are not True and have a message are problems, unless they are
+// False when all is well. Ready repeats the others.
+func TestPartReportsProblemsOnly(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ object, want string }{
+		"healthy":               {"status: {conditions: [{type: Ready, status: 'True', message: fine}, {type: Paused, status: 'False', message: not paused}, {type: Deleting, status: 'False', message: no}]}", ""},
+		"without a message":     {"status: {conditions: [{type: ContainerProvisioned, status: 'False', reason: WaitingForBootstrapData}]}", ""},
+		"False and Unknown":     {"status: {conditions: [{type: Ready, status: 'False', message: x}, {type: A, status: 'False', message: no image}, {type: B, status: Unknown, message: asked}]}", `{"machine":"a","problems":["A: no image","B: asked"]}`},
+		"only Ready":            {"status: {conditions: [{type: Ready, status: 'False', message: no quota}]}", `{"machine":"a","problems":["Ready: no quota"]}`},
+		"conditions of v1beta2": {"status: {v1beta2: {conditions: [{type: A, status: 'False', message: new}]}, conditions: [{type: A, status: 'False', message: old}]}", `{"machine":"a","problems":["A: new"]}`},
+		"a failure":             {"status: {failureReason: CreateError, failureMessage: no image}", `{"machine":"a","failure":"CreateError: no image"}`},
+		"an older failure":      {"status: {deprecated: {v1beta1: {failureMessage: no image}}}", `{"machine":"a","failure":"no image"}`},
+	} {
+		o := kubetest.Object(t, "apiVersion: infrastructure.cluster.x-k8s.io/v1beta2\nkind: DockerMachine\nmetadata: {name: a, namespace: default}\n"+tc.object)
+		part, reports := OfPart(o)
+		if got := string(Encode(part)); reports != (tc.want != "") || reports && got != tc.want {
+			t.Errorf("%s: %s, %t, want %s", name, got, reports, tc.want)
+		}
+	}
+	owned := kubetest.Object(t, "apiVersion: bootstrap.cluster.x-k8s.io/v1beta2\nkind: KubeadmConfig\nmetadata: {name: a-config, ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, name: a, uid: m}]}")
+	if part, _ := OfPart(owned); part.Machine != "a" {
+		t.Errorf("it belongs to %s", part.Machine)
+	}
+}
