@@ -10,10 +10,22 @@ import (
 	"caslab/components/hollow/chance"
 )
 
-// fateOf returns the fate of the machine with that ordinal. base is the highest ordinal
-// that the template had given when its spec changed last.
-func fateOf(l v1beta2.Lifecycle, ordinal, base int64) (v1beta2.Fate, error) {
-	nth, draw := ordinal-base, chance.Draw(l.Seed, fmt.Sprintf("fate/%d", ordinal))
+// groupLabel is the label with the name of the MachineDeployment, which Cluster API copies to the
+// infrastructure machines.
+const groupLabel = "cluster.x-k8s.io/deployment-name"
+
+// Draw returns a number from 0 to below 1 for something about a machine, such as "start". Machines
+// of other groups and with other ordinals get other numbers. The same machine gets the same number
+// in each run.
+func Draw(m *v1beta2.HollowMachine, what string) float64 { return draw(m, what, m.Status.Ordinal) }
+
+func draw(m *v1beta2.HollowMachine, what string, ordinal int64) float64 {
+	return chance.Draw(m.Spec.Lifecycle.Seed, fmt.Sprintf("%s/%s/%d", what, m.Labels[groupLabel], ordinal))
+}
+
+// fateOf returns the fate of a machine with that draw. It is the nth machine since the spec of its
+// template changed last.
+func fateOf(l v1beta2.Lifecycle, draw float64, nth int64) (v1beta2.Fate, error) {
 	for _, share := range []struct {
 		of   *intstr.IntOrString
 		fate v1beta2.Fate
@@ -39,7 +51,8 @@ func fateOf(l v1beta2.Lifecycle, ordinal, base int64) (v1beta2.Fate, error) {
 	return v1beta2.FateNode, nil
 }
 
-// startOf returns how long after its creation a machine with that ordinal gets its Node.
-func startOf(l v1beta2.Lifecycle, ordinal int64) time.Duration {
-	return chance.Delay(l.Start.Duration, l.StartJitter.Duration, chance.Draw(l.Seed, fmt.Sprintf("start/%d", ordinal)))
+// startOf returns how long after its creation a machine gets its Node.
+func startOf(m *v1beta2.HollowMachine) time.Duration {
+	l := m.Spec.Lifecycle
+	return chance.Delay(l.Start.Duration, l.StartJitter.Duration, Draw(m, "start"))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,54 +29,72 @@ func share(text string) *intstr.IntOrString {
 func TestNumbersOfMachines(t *testing.T) {
 	for _, c := range []struct {
 		fail, never string
-		base        int64
-		want        string // a letter a machine, from the first after base
+		want        string // a letter a machine
 	}{
-		{"", "", 0, "NNNN"},
-		{"2", "", 0, "FFNN"},
-		{"", "2", 0, "00NN"},
-		{"1", "2", 0, "F00N"},
-		{"0", "1", 7, "0NNN"},
-		{"100%", "", 0, "FFFF"},
-		{"1", "100%", 0, "F000"},
-		{"0%", "100%", 3, "0000"},
-		{"100%", "100%", 3, "FFFF"},
+		{"", "", "NNNN"},
+		{"2", "", "FFNN"},
+		{"", "2", "00NN"},
+		{"1", "2", "F00N"},
+		{"0", "1", "0NNN"},
+		{"100%", "", "FFFF"},
+		{"1", "100%", "F000"},
+		{"0%", "100%", "0000"},
+		{"100%", "100%", "FFFF"},
 	} {
 		got := ""
 		for nth := range int64(4) {
-			fate, err := fateOf(v1beta2.Lifecycle{Fail: share(c.fail), Never: share(c.never)}, c.base+nth+1, c.base)
+			fate, err := fateOf(v1beta2.Lifecycle{Fail: share(c.fail), Never: share(c.never)}, 0.99, nth+1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			got += map[v1beta2.Fate]string{v1beta2.FateNode: "N", v1beta2.FateFailure: "F", v1beta2.FateNothing: "0"}[fate]
 		}
 		if got != c.want {
-			t.Errorf("fail=%s never=%s from %d gives %s, want %s", c.fail, c.never, c.base, got, c.want)
+			t.Errorf("fail=%s never=%s gives %s, want %s", c.fail, c.never, got, c.want)
 		}
 	}
 }
 
 func TestPercentagesOfMachines(t *testing.T) {
-	l := v1beta2.Lifecycle{Fail: share("10%"), Never: share("20%"), Seed: 3}
+	m := hollow("a", v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Fail: share("10%"), Never: share("20%"), Seed: 3}})
 	const n = 5000
 	counts := map[v1beta2.Fate]int{}
 	for ordinal := int64(n); ordinal > 0; ordinal-- {
-		fate, err := fateOf(l, ordinal, 0)
+		fate, err := fateOf(m.Spec.Lifecycle, draw(m, "fate", ordinal), ordinal)
 		if err != nil {
 			t.Fatal(err)
 		}
 		counts[fate]++
-		if again, _ := fateOf(l, ordinal, 17); again != fate {
-			t.Fatalf("the fate of machine %d depends on when the template changed", ordinal)
-		}
 	}
 	for fate, want := range map[v1beta2.Fate]int{v1beta2.FateFailure: n / 10, v1beta2.FateNothing: n / 5, v1beta2.FateNode: n * 7 / 10} {
 		if got := counts[fate]; got < want*9/10 || got > want*11/10 {
 			t.Errorf("%d machines of %d have the fate %s, want about %d", got, n, fate, want)
 		}
 	}
-	if _, err := fateOf(v1beta2.Lifecycle{Fail: share("x%")}, 1, 0); err == nil {
+	if _, err := fateOf(v1beta2.Lifecycle{Fail: share("x%")}, 0, 1); err == nil {
 		t.Error("x% is a share")
+	}
+}
+
+// TestGroupsDiffer: machines of two groups with the same seed and the same ordinals do not start and
+// fail alike, and those of one group do so in each run.
+func TestGroupsDiffer(t *testing.T) {
+	draws := func(group string) (all []float64) {
+		m := hollow("a", v1beta2.HollowMachineSpec{})
+		m.Labels[groupLabel] = group
+		for m.Status.Ordinal = 1; m.Status.Ordinal <= 5; m.Status.Ordinal++ {
+			all = append(all, Draw(m, "start"))
+		}
+		return all
+	}
+	a, b := draws("web-a"), draws("web-b")
+	for i := range a {
+		if a[i] == b[i] {
+			t.Errorf("machine %d of both groups draws %g", i+1, a[i])
+		}
+	}
+	if again := draws("web-a"); !slices.Equal(a, again) {
+		t.Errorf("the same group draws %v and %v", a, again)
 	}
 }
 

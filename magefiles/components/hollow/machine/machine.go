@@ -45,6 +45,9 @@ const (
 	plannedFailureMessage = "lifecycle.fail makes this machine fail"
 )
 
+// lookAgain is the time after which a machine looks again for what no event reports.
+const lookAgain = 15 * time.Second
+
 // ClusterNameLabel is the label with the name of the Cluster that a machine belongs to.
 const ClusterNameLabel = "cluster.x-k8s.io/cluster-name"
 
@@ -132,6 +135,15 @@ func OwnerOf(m *v1beta2.HollowMachine) *metav1.OwnerReference {
 
 // Reconcile brings a HollowMachine one step further.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, req)
+	if apierrors.IsConflict(err) {
+		// The cache is old. The event that renews it is on its way.
+		return ctrl.Result{}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	m := &v1beta2.HollowMachine{}
 	if err := r.Client.Get(ctx, req.NamespacedName, m); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -145,16 +157,28 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return r.reconcileNormal(ctx, m)
 }
 
-// paused reports whether the machine or its Cluster is paused, as clusterctl move pauses it.
+// paused reports whether the machine or its Cluster is paused, as clusterctl move pauses it. A
+// machine whose Cluster is still to come counts as paused: the Cluster may be paused. An event
+// of the Cluster has its machines reconciled.
 func (r *Reconciler) paused(ctx context.Context, m *v1beta2.HollowMachine) (bool, error) {
 	if _, ok := m.Annotations[pausedAnnotation]; ok {
 		return true, nil
 	}
 	c := &unstructured.Unstructured{}
 	c.SetGroupVersionKind(r.ClusterKind)
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: m.Labels[ClusterNameLabel]}, c)
+	key := client.ObjectKey{Namespace: m.Namespace, Name: m.Labels[ClusterNameLabel]}
+	if key.Name == "" {
+		return false, nil
+	}
+	err := r.Client.Get(ctx, key, c)
+	if apierrors.IsNotFound(err) {
+		err = r.Live.Get(ctx, key, c)
+	}
+	if apierrors.IsNotFound(err) {
+		return m.DeletionTimestamp.IsZero(), nil
+	}
 	if err != nil {
-		return false, client.IgnoreNotFound(err)
+		return false, err
 	}
 	paused, _, err := unstructured.NestedBool(c.Object, "spec", "paused")
 	return paused, err
@@ -177,20 +201,20 @@ func (r *Reconciler) reconcileNormal(ctx context.Context, m *v1beta2.HollowMachi
 			return ctrl.Result{}, err
 		}
 	}
-	wait := r.until(m.CreationTimestamp, startOf(m.Spec.Lifecycle, m.Status.Ordinal))
+	wait := r.until(m.CreationTimestamp, startOf(m))
 	switch {
 	case m.Annotations[v1beta2.StateAnnotation] == v1beta2.StateFailed:
 		return ctrl.Result{}, r.fail(ctx, m, "the annotation "+v1beta2.StateAnnotation+" makes this machine fail")
 	case node != nil:
-		return ctrl.Result{}, r.adopt(ctx, m, node)
+		return r.adopt(ctx, m, node)
 	case m.Status.Initialization.Provisioned:
-		return ctrl.Result{}, r.miss(ctx, m, owner)
+		return r.miss(ctx, m, owner)
 	case wait > 0 || m.Status.Fate == v1beta2.FateNothing:
 		return ctrl.Result{RequeueAfter: max(0, wait)}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.ProvisioningReason, "The Node is still to come")
 	case m.Status.Fate == v1beta2.FateFailure:
 		return ctrl.Result{}, r.fail(ctx, m, plannedFailureMessage)
 	}
-	return ctrl.Result{}, r.create(ctx, m, owner)
+	return r.create(ctx, m, owner)
 }
 
 // decideFate gives the machine its ordinal and its fate, which is to be the Node that it
@@ -210,7 +234,7 @@ func (r *Reconciler) decideFate(ctx context.Context, m *v1beta2.HollowMachine, n
 	}
 	fate := v1beta2.FateNode
 	if node == nil {
-		if fate, err = fateOf(m.Spec.Lifecycle, ordinal, base); err != nil {
+		if fate, err = fateOf(m.Spec.Lifecycle, draw(m, "fate", ordinal), ordinal-base); err != nil {
 			return err
 		}
 	}
@@ -227,14 +251,14 @@ func (r *Reconciler) fail(ctx context.Context, m *v1beta2.HollowMachine, message
 }
 
 // create makes the Node of a machine that has none.
-func (r *Reconciler) create(ctx context.Context, m *v1beta2.HollowMachine, owner *metav1.OwnerReference) error {
+func (r *Reconciler) create(ctx context.Context, m *v1beta2.HollowMachine, owner *metav1.OwnerReference) (ctrl.Result, error) {
 	machine, err := r.machine(ctx, m, owner)
 	if err != nil {
-		return fmt.Errorf("read the Machine %s: %w", owner.Name, err)
+		return ctrl.Result{}, fmt.Errorf("read the Machine %s: %w", owner.Name, err)
 	}
 	// A machine has its provider ID before it is a Node, as elsewhere.
 	if err := r.patch(ctx, m, func() { m.Spec.ProviderID = "hollow:///" + client.ObjectKeyFromObject(m).String() }); err != nil {
-		return err
+		return ctrl.Result{}, err
 	}
 	zone, _, _ := unstructured.NestedString(machine.Object, "spec", "failureDomain")
 	if zone == "" {
@@ -245,15 +269,15 @@ func (r *Reconciler) create(ctx context.Context, m *v1beta2.HollowMachine, owner
 	switch err := r.Workload.Create(ctx, node); {
 	case apierrors.IsAlreadyExists(err):
 		if err := r.WorkloadLive.Get(ctx, client.ObjectKeyFromObject(node), node); err != nil {
-			return err
+			return ctrl.Result{}, err
 		}
 	case err != nil:
 		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
 			if err := r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeRefusedReason, err.Error()); err != nil {
-				return err
+				return ctrl.Result{}, err
 			}
 		}
-		return fmt.Errorf("create the Node: %w", err)
+		return ctrl.Result{}, fmt.Errorf("create the Node: %w", err)
 	default:
 		ctrl.LoggerFrom(ctx).Info("Created the Node", "Node", node.Name, "after", r.Clock.Since(m.CreationTimestamp.Time).Round(time.Second))
 	}
@@ -261,26 +285,28 @@ func (r *Reconciler) create(ctx context.Context, m *v1beta2.HollowMachine, owner
 }
 
 // miss reports that somebody deleted the Node of a machine, unless only the cache lacks it.
-func (r *Reconciler) miss(ctx context.Context, m *v1beta2.HollowMachine, owner *metav1.OwnerReference) error {
+func (r *Reconciler) miss(ctx context.Context, m *v1beta2.HollowMachine, owner *metav1.OwnerReference) (ctrl.Result, error) {
 	node, err := find(ctx, r.WorkloadLive, owner.Name)
 	switch {
 	case err != nil:
-		return err
+		return ctrl.Result{}, err
 	case node != nil:
 		return r.adopt(ctx, m, node)
 	}
-	return r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeDeletedReason, "Somebody deleted the Node "+owner.Name)
+	return ctrl.Result{}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeDeletedReason, "Somebody deleted the Node "+owner.Name)
 }
 
-// adopt reports, in both contracts, that the machine has its Node.
-func (r *Reconciler) adopt(ctx context.Context, m *v1beta2.HollowMachine, node *corev1.Node) error {
+// adopt reports, in both contracts, that the machine has its Node, and that it is well. If another
+// machine has a Node with that name, it looks again later: no event says that a Node of others is gone.
+func (r *Reconciler) adopt(ctx context.Context, m *v1beta2.HollowMachine, node *corev1.Node) (ctrl.Result, error) {
 	if node.Annotations[v1beta2.MachineAnnotation] != client.ObjectKeyFromObject(m).String() {
-		return r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeRefusedReason, "There is another Node with the name "+node.Name)
+		return ctrl.Result{RequeueAfter: lookAgain}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeRefusedReason, "There is another Node with the name "+node.Name)
 	}
 	if err := r.patch(ctx, m, func() { m.Spec.ProviderID = node.Spec.ProviderID }); err != nil {
-		return err
+		return ctrl.Result{}, err
 	}
-	return r.patchStatus(ctx, m, func() {
+	return ctrl.Result{}, r.patchStatus(ctx, m, func() {
+		m.Status.FailureReason, m.Status.FailureMessage = nil, nil
 		m.Status.Ready = true
 		m.Status.Initialization.Provisioned = true
 		m.Status.Addresses = []v1beta2.MachineAddress{{Type: string(corev1.NodeHostName), Address: node.Name}}
@@ -361,13 +387,14 @@ func (r *Reconciler) setReady(m *v1beta2.HollowMachine, status metav1.ConditionS
 	})
 }
 
-// patch writes what change makes of a machine, except its status.
+// patch writes what change makes of a machine, except its status. A merge patch replaces the whole
+// list of finalizers, so it applies only to the machine as it was read.
 func (r *Reconciler) patch(ctx context.Context, m *v1beta2.HollowMachine, change func()) error {
 	before := m.DeepCopy()
 	if change(); equality.Semantic.DeepEqual(before, m) {
 		return nil
 	}
-	return r.Client.Patch(ctx, m, client.MergeFrom(before))
+	return r.Client.Patch(ctx, m, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
 // patchStatus writes what change makes of a machine's status.

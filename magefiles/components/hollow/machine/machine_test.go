@@ -150,6 +150,16 @@ func TestLateFailure(t *testing.T) {
 		t.Errorf("the machine is %+v, and its Node %v", m, w.node("a"))
 	}
 	w.wantReady("a", metav1.ConditionFalse, v1beta2.ProvisioningFailedReason)
+	m = w.machine("a")
+	delete(m.Annotations, v1beta2.StateAnnotation)
+	if err := w.management.Update(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	w.reconcile("a")
+	if s := w.machine("a").Status; s.FailureReason != nil || s.FailureMessage != nil {
+		t.Errorf("a machine that is well again reports %v", s)
+	}
+	w.wantReady("a", metav1.ConditionTrue, v1beta2.ProvisionedReason)
 }
 
 func TestNever(t *testing.T) {
@@ -216,6 +226,60 @@ func TestPaused(t *testing.T) {
 	}
 }
 
+// TestClusterIsStillToCome: in the destination of clusterctl move, a machine may be seen before its
+// paused Cluster. A machine that goes does not wait for a Cluster that went first.
+func TestClusterIsStillToCome(t *testing.T) {
+	for _, deleted := range []bool{false, true} {
+		m := hollow("a", v1beta2.HollowMachineSpec{})
+		m.Labels[ClusterNameLabel] = "late"
+		if deleted {
+			m.DeletionTimestamp, m.Finalizers = &metav1.Time{Time: began}, []string{v1beta2.MachineFinalizer, "test/another"}
+		}
+		w := newWorld(t, m, machineOf("a", nil))
+		w.reconcile("a")
+		if goes := len(w.machine("a").Finalizers) == 1; w.node("a") != nil || goes != deleted {
+			t.Errorf("deleted: %t: the machine has the finalizers %v and the Node %v", deleted, w.machine("a").Finalizers, w.node("a"))
+		}
+	}
+}
+
+// TestClusterThatTheCacheLacks: the cache of Clusters may be older than that of machines.
+func TestClusterThatTheCacheLacks(t *testing.T) {
+	w := newWorld(t, machineOf("a", nil), hollow("a", v1beta2.HollowMachineSpec{}))
+	w.Client = interceptor.NewClient(w.management, interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
+		if o.GetObjectKind().GroupVersionKind() == clusterKind {
+			return apierrors.NewNotFound(schema.GroupResource{Group: clusterAPI, Resource: "clusters"}, key.Name)
+		}
+		return c.Get(ctx, key, o, options...)
+	}})
+	w.reconcile("a")
+	if w.node("a") == nil {
+		t.Error("there is no Node")
+	}
+}
+
+// TestFinalizerOfAnother: a finalizer that somebody adds after the machine was read stays.
+func TestFinalizerOfAnother(t *testing.T) {
+	w := newWorld(t, machineOf("a", nil), hollow("a", v1beta2.HollowMachineSpec{}))
+	added := false
+	w.Client = interceptor.NewClient(w.management, interceptor.Funcs{Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, options ...client.PatchOption) error {
+		if !added {
+			added = true
+			m := w.machine("a")
+			m.Finalizers = []string{"test/hold"}
+			if err := w.management.Update(ctx, m); err != nil {
+				return err
+			}
+		}
+		return c.Patch(ctx, o, patch, options...)
+	}})
+	w.reconcile("a")
+	w.reconcile("a")
+	if got := w.machine("a").Finalizers; !slices.Contains(got, "test/hold") || !slices.Contains(got, v1beta2.MachineFinalizer) {
+		t.Errorf("the machine has the finalizers %v", got)
+	}
+}
+
 func TestUnpausedClusterHasItsMachinesReconciled(t *testing.T) {
 	other := hollow("b", v1beta2.HollowMachineSpec{})
 	other.Labels[ClusterNameLabel] = "other"
@@ -253,11 +317,16 @@ func TestNodeOfAnother(t *testing.T) {
 	if err := w.workload.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a-machine"}}); err != nil {
 		t.Fatal(err)
 	}
-	w.reconcile("a")
-	if m := w.machine("a"); m.Status.Ready {
-		t.Error("the machine took the Node of another")
+	if wait := w.reconcile("a"); wait != lookAgain || w.machine("a").Status.Ready {
+		t.Errorf("the machine took the Node of another, or looks again after %v", wait)
 	}
 	w.wantReady("a", metav1.ConditionFalse, v1beta2.NodeRefusedReason)
+	if err := w.workload.Delete(t.Context(), w.node("a")); err != nil {
+		t.Fatal(err)
+	}
+	if wait := w.reconcile("a"); wait != 0 || w.node("a") == nil {
+		t.Errorf("the machine has no Node, and looks again after %v", wait)
+	}
 }
 
 func TestNodeThatTheAPIServerRefuses(t *testing.T) {

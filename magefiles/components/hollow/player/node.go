@@ -14,13 +14,14 @@ import (
 
 	"caslab/components/hollow/api/v1beta2"
 	"caslab/components/hollow/chance"
+	"caslab/components/hollow/machine"
 )
 
 // playStatus makes the Node ready, and gives it its late resources.
 func (r *Reconciler) playStatus(ctx context.Context, m *v1beta2.HollowMachine, node *corev1.Node, next *schedule) error {
 	before := node.DeepCopy()
 	l := m.Spec.Lifecycle
-	ready := chance.Delay(l.Ready.Duration, l.ReadyJitter.Duration, chanceOf(m, "ready"))
+	ready := chance.Delay(l.Ready.Duration, l.ReadyJitter.Duration, machine.Draw(m, "ready"))
 	setConditions(node, next.due(node.CreationTimestamp.Time, ready), next.now)
 	if since := readySince(node); since != nil && len(m.Spec.Node.Late) > 0 && next.due(*since, l.LateAfter.Duration) {
 		maps.Copy(node.Status.Capacity, m.Spec.Node.Late)

@@ -185,6 +185,30 @@ func TestStartupTaintsOfAnOldCache(t *testing.T) {
 	}
 }
 
+// TestStatusThatIsNotWritten: a Node whose status could not be written is not ready, so its startup
+// taint stays and its pods do not run.
+func TestStatusThatIsNotWritten(t *testing.T) {
+	startup := corev1.Taint{Key: "starting", Effect: corev1.TaintEffectNoSchedule}
+	w := newWorld(t, v1beta2.HollowMachineSpec{
+		Node: v1beta2.HollowNode{StartupTaints: []v1beta2.Taint{{Key: startup.Key, Effect: startup.Effect}}},
+	}, theNode(startup), thePod("p", 0))
+	boom := errors.New("no answer")
+	w.Workload = interceptor.NewClient(w.cluster, interceptor.Funcs{
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			if _, ok := o.(*corev1.Node); ok {
+				return boom
+			}
+			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+		},
+	})
+	if result, err := w.try(); !errors.Is(err, boom) || result.RequeueAfter != 0 {
+		t.Errorf("Reconcile() = %v, %v", result, err)
+	}
+	if taints, phase := w.node().Spec.Taints, w.pod("p").Status.Phase; len(taints) != 1 || phase == corev1.PodRunning {
+		t.Errorf("the Node has the taints %v, and its pod is %s", taints, phase)
+	}
+}
+
 func TestLateResources(t *testing.T) {
 	w := newWorld(t, v1beta2.HollowMachineSpec{
 		Node:      v1beta2.HollowNode{Late: corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("4")}},

@@ -34,7 +34,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"caslab/components/hollow/api/v1beta2"
-	"caslab/components/hollow/chance"
 	"caslab/components/hollow/machine"
 )
 
@@ -129,15 +128,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	next := schedule{now: r.Clock.Now(), wait: resync}
+	// What follows depends on what the API server says about the Node.
+	if err := r.playStatus(ctx, m, node, &next); err != nil {
+		return ctrl.Result{}, err
+	}
 	errs := []error{
-		r.playStatus(ctx, m, node, &next),
 		r.playTaints(ctx, m, node, &next),
 		r.playDrivers(ctx, m, node, &next),
 		r.playPods(ctx, m, node, &next),
 	}
 	// A conflict says that the cache is old. The event that renews it is on its way.
 	errs = slices.DeleteFunc(errs, apierrors.IsConflict)
-	return ctrl.Result{RequeueAfter: next.wait}, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return ctrl.Result{}, err // the queue's limit brings the Node back
+	}
+	return ctrl.Result{RequeueAfter: next.wait}, nil
 }
 
 // schedule is when something is due on a Node.
@@ -213,9 +218,4 @@ func (r *Reconciler) patchPod(ctx context.Context, before, after *corev1.Pod) er
 		return fmt.Errorf("write the status of the pod %s: %w", client.ObjectKeyFromObject(before), err)
 	}
 	return nil
-}
-
-// chanceOf returns the draw for something about a Node's machine.
-func chanceOf(m *v1beta2.HollowMachine, what string) float64 {
-	return chance.Draw(m.Spec.Lifecycle.Seed, fmt.Sprintf("%s/%d", what, m.Status.Ordinal))
 }

@@ -252,8 +252,8 @@ type Lifecycle struct {
 	// +kubebuilder:validation:MaxLength=4
 	Never *intstr.IntOrString `json:"never,omitempty"`
 
-	// seed decides, with a machine's ordinal, the jitter and which machines a percentage
-	// selects. The same seed gives the same run.
+	// seed decides, with the name of a machine's MachineDeployment and the machine's ordinal,
+	// the jitter and which machines a percentage selects. The same seed gives the same run.
 	// +optional
 	Seed int64 `json:"seed,omitempty"`
 }
