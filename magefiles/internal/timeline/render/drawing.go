@@ -196,7 +196,9 @@ func draw(m *history.Model, c content) *drawing {
 	y = d.waiting(y)
 	short, shortPods := d.tooShort()
 	for _, g := range m.Groups {
-		y = d.group(g, y, short, shortPods)
+		if !isBefore(g.Gone, d.begin) || len(d.nodesOf(g)) > 0 {
+			y = d.group(g, y, short, shortPods)
+		}
 	}
 	d.Height = y + 4
 	for i := range d.Lanes {
@@ -428,8 +430,11 @@ func (d *drawing) waiting(y int) int {
 		d.dropped["waiting pods"] += left
 	}
 	height := max((deepest+1)*(podHeight+gap)+2*lanePadding, minLaneHeight)
-	note := fmt.Sprintf("%s, %d without room", timeline.Plural(count, "pod"), without)
-	d.lane(y, height, "waiting pods", note)
+	notes := []string{timeline.Plural(count, "pod") + ",", fmt.Sprintf("%d without room", without)}
+	if line := strings.Join(notes, " "); len(line) <= nameWidth {
+		notes = []string{line}
+	}
+	d.lane(y, height, "waiting pods", notes...)
 	return y + height
 }
 

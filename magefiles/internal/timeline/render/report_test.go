@@ -280,6 +280,34 @@ func TestNothingOverlaps(t *testing.T) {
 	}
 }
 
+// TestGroupsThatWereGoneHaveNoLane: a group that ended before the axis begins is left out, and the notes of
+// the lanes that are there have room.
+func TestGroupsThatWereGoneHaveNoLane(t *testing.T) {
+	t.Parallel()
+	b := timelinetest.New()
+	for _, name := range []string{"stays", "gone", "later"} {
+		b.Group(name, 0, 1, 0)
+	}
+	gone := func(at float64, name string) {
+		b.Add(at, timeline.Fact{Kind: timeline.Group, What: timeline.Gone, Name: name, UID: "g-" + name, Source: timeline.Watch})
+	}
+	gone(100, "gone")
+	b.Pods(150, "load", 1200)
+	gone(300, "later")
+	lanes := map[string][]string{}
+	for _, l := range draw(history.New(b.Record()), content{verdict: history.PodWhy.Verdict, from: b.At(120)}).Lanes {
+		lanes[l.Name] = l.Notes
+	}
+	for name, want := range map[string]bool{"stays": true, "gone": false, "later": true} {
+		if _, there := lanes[name]; there != want {
+			t.Errorf("the group %s has a lane: %t, want %t", name, there, want)
+		}
+	}
+	if want := []string{"1200 pods,", "1200 without room"}; !slices.Equal(lanes["waiting pods"], want) {
+		t.Errorf("the notes of the waiting pods are %q, want %q", lanes["waiting pods"], want)
+	}
+}
+
 // TestNothingIsDrawnBeforeTheAxis: a picture of the last minutes has no bar, gap
 // or mark that ended before its axis begins.
 func TestNothingIsDrawnBeforeTheAxis(t *testing.T) {
