@@ -18,13 +18,16 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	version "github.com/hashicorp/go-version"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/state"
 )
@@ -284,8 +287,8 @@ func asMap(r *resource.Resource) (map[string]any, error) {
 	return object, nil
 }
 
-// setImages sets the lab's tag on the image of the provider's manager, and adapts its
-// containers to the lab. It finds the manager's image by its name, with any registry and
+// setImages sets the lab's tag on the image of the provider's manager, and adapts its pod and
+// its containers to the lab. It finds the manager's image by its name, with any registry and
 // tag.
 func setImages(deployment map[string]any, tag string, p *Provider) error {
 	containers, _ := field(deployment, "spec", "template", "spec", "containers").([]any)
@@ -295,8 +298,13 @@ func setImages(deployment map[string]any, tag string, p *Provider) error {
 			kept = append(kept, c)
 		}
 	}
-	if pod, ok := field(deployment, "spec", "template", "spec").(map[string]any); ok && len(kept) < len(containers) {
-		pod["containers"] = kept
+	if pod, ok := field(deployment, "spec", "template", "spec").(map[string]any); ok {
+		if len(kept) < len(containers) {
+			pod["containers"] = kept
+		}
+		if err := stayAway(pod); err != nil {
+			return fmt.Errorf("read the affinity of the provider %s: %w", p.label, err)
+		}
 	}
 	for _, c := range kept {
 		container, ok := c.(map[string]any)
@@ -320,6 +328,25 @@ func setImages(deployment map[string]any, tag string, p *Provider) error {
 		p.Image = image.Name()
 		container["image"] = p.Image
 	}
+	return nil
+}
+
+// stayAway keeps a pod off hollow nodes, where it would only seem to run. There may be hollow nodes
+// when the provider is installed: those that clusterctl moves to its cluster.
+func stayAway(pod map[string]any) error {
+	var spec corev1.PodSpec
+	if fields, ok := pod["affinity"].(map[string]any); ok {
+		spec.Affinity = &corev1.Affinity{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, spec.Affinity); err != nil {
+			return err
+		}
+	}
+	hollow.KeepAway(&spec)
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(spec.Affinity)
+	if err != nil {
+		return err
+	}
+	pod["affinity"] = fields
 	return nil
 }
 

@@ -14,12 +14,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	version "github.com/hashicorp/go-version"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	clusterctlv1 "sigs.k8s.io/cluster-api/cmd/clusterctl/api/v1alpha3"
@@ -27,6 +30,7 @@ import (
 	"sigs.k8s.io/cluster-api/cmd/clusterctl/client/config"
 	ctlrepository "sigs.k8s.io/cluster-api/cmd/clusterctl/client/repository"
 
+	"caslab/magefiles/internal/capi/hollow"
 	"caslab/magefiles/internal/capi/release"
 )
 
@@ -100,6 +104,45 @@ func objects(t *testing.T, data []byte) []map[string]any {
 	return all
 }
 
+// podOf returns the specification of a Deployment's pods, of which only the affinity is read.
+func podOf(t *testing.T, deployment map[string]any) *corev1.PodSpec {
+	t.Helper()
+	pod := &corev1.PodSpec{Affinity: &corev1.Affinity{}}
+	fields, _ := field(deployment, "spec", "template", "spec", "affinity").(map[string]any)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, pod.Affinity); err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// TestAffinityStays: a provider that has an affinity keeps it, and its pods also stay off hollow nodes.
+func TestAffinityStays(t *testing.T) {
+	t.Parallel()
+	var deployment map[string]any
+	if err := yaml.Unmarshal([]byte(`
+spec: {template: {spec: {affinity: {
+  podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname}]},
+  nodeAffinity: {
+    preferredDuringSchedulingIgnoredDuringExecution: [{weight: 10, preference: {matchExpressions: [{key: b, operator: Exists}]}}],
+    requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}}}}
+`), &deployment); err != nil {
+		t.Fatal(err)
+	}
+	before := podOf(t, deployment).Affinity
+	if err := stayAway(field(deployment, "spec", "template", "spec").(map[string]any)); err != nil {
+		t.Fatal(err)
+	}
+	pod := podOf(t, deployment)
+	if !hollow.StaysAway(pod) {
+		t.Errorf("its pods may come to a hollow node: %v", pod.Affinity)
+	}
+	terms := pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	terms[0].MatchExpressions = terms[0].MatchExpressions[:1]
+	if !reflect.DeepEqual(before, pod.Affinity) {
+		t.Errorf("the affinity was %v and is %v", before, pod.Affinity)
+	}
+}
+
 func TestRealRelease(t *testing.T) {
 	t.Parallel()
 	tree, dir, now := realTree(t), t.TempDir(), time.Now()
@@ -136,6 +179,9 @@ func TestRealRelease(t *testing.T) {
 			}
 			if cpu := text(c, "resources", "requests", "cpu"); cpu != "50m" {
 				t.Errorf("%s requests the processor time %q", p.label, cpu)
+			}
+			if pod := podOf(t, o); !hollow.StaysAway(pod) {
+				t.Errorf("%s may come to a hollow node: %v", p.label, pod.Affinity)
 			}
 			if args := fmt.Sprint(c["args"]); !strings.Contains(args, "--diagnostics-address") || strings.Contains(args, "leader") {
 				t.Errorf("%s has the arguments %s", p.label, args)

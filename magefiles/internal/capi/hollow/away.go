@@ -57,18 +57,35 @@ func requiredTerms(a *corev1.Affinity) []corev1.NodeSelectorTerm {
 // Away returns the merge patch that keeps the pods of a Deployment off hollow nodes. What their
 // affinity requires already stays required.
 func Away(pod *corev1.PodSpec) (map[string]any, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: withAway(pod.Affinity)}})
+	if err != nil {
+		return nil, fmt.Errorf("write the affinity of pods: %w", err)
+	}
+	return map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"affinity": fields}}}}, nil
+}
+
+// KeepAway changes the specification of pods so that they never come to a hollow node. What their
+// affinity requires already stays required.
+func KeepAway(pod *corev1.PodSpec) {
+	required := withAway(pod.Affinity)
+	if pod.Affinity == nil {
+		pod.Affinity = &corev1.Affinity{}
+	}
+	if pod.Affinity.NodeAffinity == nil {
+		pod.Affinity.NodeAffinity = &corev1.NodeAffinity{}
+	}
+	pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution = required
+}
+
+// withAway returns what an affinity requires of nodes, and that they are not hollow.
+func withAway(a *corev1.Affinity) *corev1.NodeSelector {
 	var terms []corev1.NodeSelectorTerm
-	for _, term := range requiredTerms(pod.Affinity) {
+	for _, term := range requiredTerms(a) {
 		term.MatchExpressions = append(slices.Clone(term.MatchExpressions), away)
 		terms = append(terms, term)
 	}
 	if len(terms) == 0 {
 		terms = []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{away}}}
 	}
-	affinity := &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}}}
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(affinity)
-	if err != nil {
-		return nil, fmt.Errorf("write the affinity of pods: %w", err)
-	}
-	return map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"affinity": fields}}}}, nil
+	return &corev1.NodeSelector{NodeSelectorTerms: terms}
 }
