@@ -250,14 +250,17 @@ func (h *Hollows) deploy(ctx context.Context, c *target.Cluster, image programs.
 	return programs.WaitAvailable(ctx, c.Workload, hollow.Name, hollow.Name, step.Progress)
 }
 
-// Remove removes the controller and the kinds. It refuses while the cluster has hollow
-// machines. It may be called twice.
+// Remove removes the controller and the kinds. It refuses while the cluster has hollow machines, or
+// while the controller runs for a cluster that the lab did not create. It may be called twice.
 func (h *Hollows) Remove(ctx context.Context) (err error) {
 	c, err := h.Open(ctx)
 	if err != nil {
 		return err
 	}
 	if err := h.checkUnused(ctx, c); err != nil {
+		return err
+	}
+	if err := h.checkStopped(ctx, c); err != nil {
 		return err
 	}
 	step := h.Log.Start("remove the controller and the kinds of hollow machines", 5*time.Second)
@@ -302,6 +305,22 @@ func (h *Hollows) Remove(ctx context.Context) (err error) {
 		there := slices.ContainsFunc(all, func(d *unstructured.Unstructured) bool { return ours(objects, d) })
 		return !there, "the kinds of hollow machines to go"
 	}, step.Progress)
+}
+
+// checkStopped refuses a cluster that the lab did not create while the controller runs for it, which
+// fails without its kinds.
+func (h *Hollows) checkStopped(ctx context.Context, c *target.Cluster) error {
+	if c.Own {
+		return nil
+	}
+	holder, err := c.Reserved(ctx, reservation)
+	if err != nil {
+		return fmt.Errorf("look for a running hollow:run: %w", err)
+	}
+	if holder != nil {
+		return fmt.Errorf("a controller of hollow machines of the cluster %q runs: %w; stop it first", c.Name, holder)
+	}
+	return nil
 }
 
 // remove deletes the objects of a manifest, the last one first. It ignores those that are gone.

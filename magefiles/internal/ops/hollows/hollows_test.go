@@ -460,6 +460,9 @@ func TestRun(t *testing.T) {
 	if err := s.Run(testContext(t)); err == nil || !strings.Contains(err.Error(), "is already running") {
 		t.Errorf("Run() beside it = %v", err)
 	}
+	if err := s.Remove(testContext(t)); err == nil || !strings.Contains(err.Error(), ": hollow:run (process ") || !strings.Contains(err.Error(), "stop it first") || len(s.server.List(kube.Definitions)) != 2 {
+		t.Errorf("Remove() beside it = %v, with %d kinds", err, len(s.server.List(kube.Definitions)))
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -470,6 +473,9 @@ func TestRun(t *testing.T) {
 	}
 	if len(s.server.List(kube.Definitions)) != 2 || s.server.Get(kube.Deployments, hollow.Name, hollow.Name) != nil {
 		t.Error("the kinds are missing, or the controller is deployed")
+	}
+	if err := s.Remove(testContext(t)); err != nil || len(s.server.List(kube.Definitions)) != 0 {
+		t.Errorf("Remove() after it = %v, with %d kinds", err, len(s.server.List(kube.Definitions)))
 	}
 }
 
