@@ -175,34 +175,61 @@ func Plan(ctx context.Context, c *kube.Client, group *unstructured.Unstructured,
 // If the shape has an option, Cluster API replaces the machines that exist. The error is a
 // *capi.PrunedError if the cluster does not know all fields; the annotations then stay.
 func (p Planned) Write(ctx context.Context, c *kube.Client) error {
-	patch := map[string]any{}
 	if p.shape.Any() {
-		name, err := createTemplate(ctx, c, p.group, p.after)
-		if err != nil {
-			return err
-		}
-		if err := unstructured.SetNestedField(patch, name, "spec", "template", "spec", "infrastructureRef", "name"); err != nil {
-			return fmt.Errorf("name the template of %s: %w", p.group.GetName(), err)
-		}
-	} else if err := changeTemplate(ctx, c, p.group, p.before, p.after); err != nil {
+		return p.replace(ctx, c)
+	}
+	if err := changeTemplate(ctx, c, p.group, p.before, p.after); err != nil {
 		return err
 	}
-	if !p.shape.Any() && p.change.Capacity == "" && p.change.DRA == "" && p.change.CSI == "" {
+	if p.change.Capacity == "" && p.change.DRA == "" && p.change.CSI == "" {
 		return nil
 	}
+	patch, err := p.patch()
+	if err != nil {
+		return err
+	}
+	return c.Patch(ctx, kube.MachineDeployments, p.group.GetNamespace(), p.group.GetName(), patch)
+}
+
+// replace gives the group another template. If the group does not get it, the template is deleted.
+func (p Planned) replace(ctx context.Context, c *kube.Client) error {
+	patch, err := p.patch()
+	if err != nil {
+		return err
+	}
+	namespace, group := p.group.GetNamespace(), p.group.GetName()
+	name, err := createTemplate(ctx, c, p.group, p.after)
+	if err != nil {
+		return err
+	}
+	if err := unstructured.SetNestedField(patch, name, "spec", "template", "spec", "infrastructureRef", "name"); err != nil {
+		return fmt.Errorf("name the template of %s: %w", group, err)
+	}
+	err = c.Patch(ctx, kube.MachineDeployments, namespace, group, patch)
+	if err == nil {
+		return nil
+	}
+	// A request whose answer is lost may have changed the group.
+	if now, unread := c.Get(ctx, kube.MachineDeployments, namespace, group); unread == nil && capi.MachineTemplateName(now) != name {
+		err = errors.Join(err, c.Delete(ctx, Templates, namespace, name))
+	}
+	return err
+}
+
+// patch returns the patch of the annotations that tell the autoscaler about the machines.
+func (p Planned) patch() (map[string]any, error) {
 	annotations := map[string]any{}
 	for _, name := range append(capi.CapacityNames(), "labels", "taints") {
 		annotations[release.CapacityPrefix+name] = nil
 	}
 	announced, err := p.Group(capi.NodeGroup{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for key, value := range announced.Announced() {
 		annotations[key] = value
 	}
-	patch["metadata"] = map[string]any{"annotations": annotations}
-	return c.Patch(ctx, kube.MachineDeployments, p.group.GetNamespace(), p.group.GetName(), patch)
+	return map[string]any{"metadata": map[string]any{"annotations": annotations}}, nil
 }
 
 // Set does at once what Plan and Write do, and returns what the machines are.

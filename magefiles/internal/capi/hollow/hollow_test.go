@@ -1,6 +1,7 @@
 package hollow
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -266,6 +267,25 @@ func TestSet(t *testing.T) {
 	}
 	if _, err := Set(t.Context(), server.Client(), g, Shape{}, Change{Behaviour: Behaviour{Fail: "x"}}); err == nil {
 		t.Error("a wrong option is set")
+	}
+}
+
+// TestRefusedShape: a template that its group does not get is deleted.
+func TestRefusedShape(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	g := made(t, server, Shape{Zone: "a"}, Change{})
+	refused := errors.New("refused")
+	server.Intercept(func(r kubetest.Request) error {
+		if r.Verb == "patch" && r.Resource == "machinedeployments" {
+			return refused
+		}
+		return nil
+	})
+	_, err := Set(t.Context(), server.Client(), g, Shape{Zone: "b"}, Change{})
+	templates := server.List(Templates)
+	if err == nil || len(templates) != 1 || templates[0].GetName() != "gpu" || server.Count("create", "hollowmachinetemplates") != 2 {
+		t.Errorf("Set() = %v; %d templates are there, and %d were created", err, len(templates), server.Count("create", "hollowmachinetemplates"))
 	}
 }
 
