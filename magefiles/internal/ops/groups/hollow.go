@@ -50,13 +50,27 @@ func (g *Groups) addHollow(ctx context.Context, group capi.NodeGroup, o Options)
 	}
 	g.warnOfClaims(group.Min, spec)
 	g.warnOfDaemons(ctx, c, groups[0]) // the others differ in their zones
-	for _, one := range groups {
+	for i, one := range groups {
 		if err := g.add(ctx, c, one, want, leastTime+spec.Slowest()); err != nil {
-			return err
+			return g.withMade(groups[:i], err)
 		}
 	}
 	g.warnOfTotal(ctx, c)
 	return nil
+}
+
+// withMade returns err. If groups of other zones were made before, the error names them, and the
+// commands that delete them: the same command would be refused because they are there.
+func (g *Groups) withMade(made []capi.NodeGroup, err error) error {
+	if len(made) == 0 {
+		return err
+	}
+	var names, commands []string
+	for _, one := range made {
+		names = append(names, one.Name)
+		commands = append(commands, g.Config.Command("nodegroup:delete "+one.Name))
+	}
+	return fmt.Errorf("%w\nThese groups were made before, and stay: %s. Before you type the same command again, type:\n  %s", err, strings.Join(names, ", "), strings.Join(commands, "\n  "))
 }
 
 // warnOfClaims says what an autoscaler does not know about the devices of an empty group. The

@@ -90,6 +90,24 @@ func TestZones(t *testing.T) {
 	}
 }
 
+// TestZoneThatFails: the error names the groups of other zones, which stay.
+func TestZoneThatFails(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t, nil)
+	refused := errors.New("refused")
+	s.server.Intercept(func(r kubetest.Request) error {
+		if r.Verb == "create" && r.Resource == "machinedeployments" && strings.Contains(string(r.Body), `"web-c"`) {
+			return refused
+		}
+		return nil
+	})
+	err := s.Add(testContext(t), "web", 0, 3, Options{Machines: Hollow, Zones: "a,b,c"})
+	const text = "These groups were made before, and stay: web-a, web-b. Before you type the same command again, type:\n  go tool mage nodegroup:delete web-a\n  go tool mage nodegroup:delete web-b"
+	if err == nil || !strings.Contains(err.Error(), "refused") || !strings.HasSuffix(err.Error(), text) {
+		t.Errorf("Add() = %v", err)
+	}
+}
+
 // TestNothingWaitsForNodesThatNeverCome: the fixture has no controller that counts nodes of a
 // group with failures.
 func TestNothingWaitsForNodesThatNeverCome(t *testing.T) {
