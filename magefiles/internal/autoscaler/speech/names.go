@@ -10,8 +10,10 @@ import (
 var (
 	// quotedName matches a name in quotes after the kind of the object, as the autoscaler, API servers
 	// and structured messages have it: Machine "a", pods "a" not found, pod="default/a",
-	// machinedeployments.cluster.x-k8s.io "a". The quotes in "cannot list resource "pods"" follow no kind.
-	quotedName = regexp.MustCompile(`(?i)\b(?:pod|node|machine|node ?group|machine ?(?:deployment|set|pool))s?(?:\.[-a-z0-9.]+)?[ =]"(?:[^"/\s]+/)*([^"/\s]+)"`)
+	// machinedeployments.cluster.x-k8s.io "a". In "cannot list resource "pods"" there is no kind before the quotes.
+	quotedName = regexp.MustCompile(`(?i)\b(?:pod|node|machine|node ?group|machine ?(?:deployment|set|pool))s?(?:\.[-a-z0-9.]+)?[ =]\\?"(?:[^"/\s\\]+/)*([^"/\s\\]+)\\?"`)
+	// providerName matches the name in the provider ID of a node, such as hollow:///default/a.
+	providerName = regexp.MustCompile(`\b(?:docker|kubemark|hollow):/{2,4}(?:[^/\s"]+/)*([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
 	// pathName matches a name in the path of a request to an API server.
 	pathName = regexp.MustCompile(`/(?:pods|nodes|machines|machine(?:deployment|set|pool)s)/([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
 )
@@ -22,13 +24,14 @@ var resources = []string{"pods", "nodes", "machines", "machinedeployments", "mac
 // ordinary are words of messages that look like generated names.
 var ordinary = []string{"scale-up", "scale-down", "cluster-autoscaler", "kube-system", "leader-election", "timed-out", "back-off"}
 
-// Names returns what a message gives as the name of a pod, a node, a machine or a group, without the
-// namespace. These are names in quotes or paths after a kind, those with a namespace, and words with a
-// digit, a hyphen or a dot. Any other word may be an ordinary one, even if an object has that name: the
-// message "Failed to list pods" is not about a group that is called pods.
+// Names returns the names of pods, nodes, machines and groups that a message mentions, without their
+// namespaces. A word counts as a name if it is in quotes after a kind, if it is in the path of a request
+// after a kind, if it has a namespace before it, or if it has a digit, a hyphen or a dot. Any other word
+// may be an ordinary one, even if an object has that name: the message "Failed to list pods" is not about
+// a group that is called pods.
 func Names(message string) []string {
 	var names []string
-	for _, pattern := range []*regexp.Regexp{quotedName, pathName} {
+	for _, pattern := range []*regexp.Regexp{quotedName, pathName, providerName} {
 		for _, m := range pattern.FindAllStringSubmatch(message, -1) {
 			names = append(names, m[1])
 		}
@@ -44,7 +47,7 @@ func Names(message string) []string {
 	return names
 }
 
-// isBetweenNames reports whether no name of an object, with its kind and its namespace, has the character.
+// isBetweenNames reports whether a character separates names: it occurs in no name, kind or namespace.
 func isBetweenNames(r rune) bool {
 	return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-./", r)
 }

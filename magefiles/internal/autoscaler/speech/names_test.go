@@ -35,13 +35,18 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestProblemsOfNodes: the name of a node follows without the word node in some problems.
+// TestProblemsOfNodes: some problems name a node without the word node before the name.
 func TestProblemsOfNodes(t *testing.T) {
 	t.Parallel()
 	for message, want := range map[string]string{
 		"Failed to get node group for worker: no":                        "worker",
 		"Failed to find node group for worker: no":                       "worker",
 		"Failed to get nodegroup for worker: no":                         "worker",
+		"Error while checking node group for node worker: no":            "worker",
+		"Failed to get node group for node worker, Skipping DRA":         "worker",
+		"Failed to get a nodegroup for node \"worker\": no":              "worker",
+		"Failed to check hollow:///default/worker: no":                   "worker",
+		"Failed to check docker:////worker: no":                          "worker",
 		"Failed to check limits for worker: no":                          "worker",
 		"Failed to check utilization thresholds for worker: no":          "worker",
 		"Error determining node group for worker: no":                    "worker",

@@ -82,12 +82,13 @@ func (m *Message) statement(e Entry, day time.Time) Statement {
 // Patterns of the names in a problem.
 var (
 	anyGroup = regexp.MustCompile(`\b(?:MachineDeployment|MachineSet|MachinePool)/[^/\s]+/[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?`)
-	anyNode  = regexp.MustCompile(`(?:\bnode "|\b(?:for|on|of|from|remove|delete) node |` + forNode + `|\b(?:docker|kubemark):/{2,4})(?:(?:docker|kubemark):/{2,4})?([a-z0-9](?:[-a-z0-9._]*[a-z0-9])?)`)
+	anyNode  = regexp.MustCompile(`(?:\bnode "|\b(?:for|on|of|from|remove|delete) node |` + forNode + `|\b(?:docker|kubemark|hollow):/{2,4}(?:[^/\s"]+/)*)(?:(?:docker|kubemark|hollow):/{2,4}(?:[^/\s"]+/)*)?([a-z0-9](?:[-a-z0-9._]*[a-z0-9])?)`)
 )
 
-// forNode matches the beginnings of problems in which the name of a node follows without the word.
+// forNode matches the beginnings of problems after which the name of a node follows, often without the word
+// node before it.
 const forNode = `^(?:(?:Failed to (?:find|get|calculate|check) (?:a )?(?:node ?group|utilization|utilization thresholds|limits|scale down unneeded/unready time)|` +
-	`Error (?:determining|while checking) node ?group|failed to get node info) for |Soft taint on )`
+	`Error (?:determining|while checking) node ?group|failed to get node info) for (?:node "?)?|Soft taint on )`
 
 // unregistered matches the name that the provider for Cluster API gives to a
 // machine that has no provider ID.

@@ -90,15 +90,16 @@ func TestFailedMachines(t *testing.T) {
 		r.Shaped(timeline.Machine, name, "g", m)
 	}
 	machine("bad", shape.Machine{Failure: "CreateError: no quota", Problems: []string{"no quota"}})
+	machine("worse", shape.Machine{Failure: "no disk", Problems: []string{"BootstrapReady: late"}})
 	machine("slow", shape.Machine{Problems: []string{"InfrastructureReady: soon"}})
 	notes := func(after time.Duration) string {
 		j := judged(r, r[len(r)-1].Time.Add(after))
 		return strings.Join(j.Verdicts(j.PodOf("", "default/p"))[0].Notes, "\n")
 	}
-	if got, want := notes(time.Second), "machines of it that have failed, or have no node after 5m00s: 1; no quota"; got != want {
+	if got, want := notes(time.Second), "machines of it that have failed, or have no node after 5m00s: 2; no quota; no disk; BootstrapReady: late"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if got, want := notes(time.Hour), "machines of it that have failed, or have no node after 5m00s: 2; no quota; InfrastructureReady: soon"; got != want {
+	if got, want := notes(time.Hour), "machines of it that have failed, or have no node after 5m00s: 3; no quota; InfrastructureReady: soon; no disk; BootstrapReady: late"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	j := judged(r, r[len(r)-1].Time.Add(time.Hour))

@@ -2,6 +2,7 @@ package fit
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -196,6 +197,9 @@ func (j *Judge) PausedOnly(g *world.Group) *Obstacle {
 	return &Obstacle{"it is paused: Cluster API makes no machine for it", change}
 }
 
+// mostProblems is how many different problems of a group's machines a note names.
+const mostProblems = 5
+
 // notes returns what does not keep the autoscaler from enlarging a group, but may keep a
 // node from coming, or from being known.
 func (j *Judge) notes(g *world.Group) []string {
@@ -211,12 +215,18 @@ func (j *Judge) notes(g *world.Group) []string {
 		var problems []string
 		for _, s := range stuck {
 			reports := s.Reports()
+			repeated := func(report string) bool {
+				return strings.Contains(report, s.Failure) || strings.Contains(s.Failure, report)
+			}
+			if !slices.ContainsFunc(reports, repeated) {
+				problems = timeline.AppendUnique(problems, s.Failure)
+			}
 			for _, p := range reports {
 				problems = timeline.AppendUnique(problems, p)
 			}
-			if len(reports) == 0 {
-				problems = timeline.AppendUnique(problems, s.Failure)
-			}
+		}
+		if more := len(problems) - mostProblems; more > 0 {
+			problems = append(problems[:mostProblems], fmt.Sprintf("and %d more", more))
 		}
 		if len(problems) > 0 {
 			text += "; " + strings.Join(problems, "; ")
