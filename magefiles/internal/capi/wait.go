@@ -234,7 +234,7 @@ func WaitMovable(ctx context.Context, c *kube.Client, api, namespace, name strin
 }
 
 // CheckMoved returns an error unless the cluster has its own Cluster object, which is not paused,
-// and as many machines as wanted. clusterctl ends the pause last, so a move that was complete
+// and as many machines as wanted, without hollow ones. clusterctl ends the pause last, so a move that was complete
 // leaves exactly this. It makes two requests and does not wait for controllers.
 func CheckMoved(ctx context.Context, c *kube.Client, namespace, name string, machines int) error {
 	paused, found := false, 0
@@ -245,7 +245,7 @@ func CheckMoved(ctx context.Context, c *kube.Client, namespace, name string, mac
 		}
 		paused = kube.Field(cluster, "spec", "paused") == "true"
 		all, err := c.List(ctx, kube.Machines, namespace)
-		found = len(all)
+		found = len(slices.DeleteFunc(all, func(m unstructured.Unstructured) bool { return isHollow(&m) }))
 		return err
 	})
 	switch {
@@ -259,11 +259,19 @@ func CheckMoved(ctx context.Context, c *kube.Client, namespace, name string, mac
 	return nil
 }
 
+// isHollow reports whether a Machine is hollow, or a machine deployment has hollow machines. They may
+// be told to fail, or to become no nodes.
+func isHollow(o *unstructured.Unstructured) bool {
+	kind := cmp.Or(kube.Field(o, "spec", "infrastructureRef", "kind"), MachineTemplate(o).Kind)
+	return strings.HasPrefix(kind, "HollowMachine")
+}
+
 // WaitSeen waits until every machine is in the phase Running, and every machine deployment
-// has counted its ready machines. After a move this means that the cluster's own managers
+// has counted its ready machines. Hollow machines do not count. After a move this means that the cluster's own managers
 // have looked at all of them.
 func WaitSeen(ctx context.Context, c *kube.Client, namespace string, machines int, progress func(string)) error {
 	err := c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
+		all = slices.DeleteFunc(all, isHollow)
 		running := 0
 		for _, m := range all {
 			if kube.Field(m, "status", "phase") == "Running" {
@@ -277,7 +285,7 @@ func WaitSeen(ctx context.Context, c *kube.Client, namespace string, machines in
 	}
 	return c.Wait(ctx, kube.MachineDeployments, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		for _, g := range all {
-			if cmp.Or(kube.Field(g, "status", "readyReplicas"), "0") != kube.Field(g, "spec", "replicas") {
+			if !isHollow(g) && cmp.Or(kube.Field(g, "status", "readyReplicas"), "0") != kube.Field(g, "spec", "replicas") {
 				return false, "the machine deployment " + g.GetName() + " to count its ready machines"
 			}
 		}

@@ -103,6 +103,7 @@ func TestCheckMoved(t *testing.T) {
 		"no Cluster":        {both, 0, "look for the moved objects"},
 		"paused":            {append(both, cluster(true)), 0, "the Cluster work paused"},
 		"a machine too few": {[]*unstructured.Unstructured{machine("a", "n1"), cluster(false)}, 0, "1 of 2 machines"},
+		"a hollow one more": {[]*unstructured.Unstructured{machine("a", "n1"), hollowMachine("h"), cluster(false)}, 0, "1 of 2 machines"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,6 +130,11 @@ func TestCheckMoved(t *testing.T) {
 	}
 }
 
+// hollowMachine returns a hollow machine that has no node.
+func hollowMachine(name string) *unstructured.Unstructured {
+	return clusterObject("Machine", name, map[string]any{"spec": map[string]any{"infrastructureRef": map[string]any{"kind": "HollowMachine"}}})
+}
+
 func TestWaitSeen(t *testing.T) {
 	t.Parallel()
 	group := func(replicas int64, status map[string]any) *unstructured.Unstructured {
@@ -139,9 +145,13 @@ func TestWaitSeen(t *testing.T) {
 		objects []*unstructured.Unstructured
 		missing string // empty: all are seen
 	}{
-		"all run":            {both, ""},
-		"one to come":        {[]*unstructured.Unstructured{machine("a", "n1")}, "1 of 2 machines"},
-		"one more":           {[]*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2"), machine("c", "")}, "2 of 3 machines"},
+		"all run":           {both, ""},
+		"one to come":       {[]*unstructured.Unstructured{machine("a", "n1")}, "1 of 2 machines"},
+		"one more":          {[]*unstructured.Unstructured{machine("a", "n1"), machine("b", "n2"), machine("c", "")}, "2 of 3 machines"},
+		"a hollow one more": {append(both, hollowMachine("h")), ""},
+		"hollow ones fail": {append(both, clusterObject("MachineDeployment", "air", map[string]any{"spec": map[string]any{
+			"replicas": int64(3), "template": map[string]any{"spec": map[string]any{"infrastructureRef": map[string]any{"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "HollowMachineTemplate", "name": "air"}}},
+		}})), ""},
 		"counted":            {append(both, group(1, map[string]any{"readyReplicas": int64(1)})), ""},
 		"no workers":         {append(both, group(0, map[string]any{})), ""},
 		"not counted yet":    {append(both, group(1, map[string]any{})), "the machine deployment web to count"},
