@@ -4,6 +4,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -77,16 +78,16 @@ const answerTimeout = 15 * time.Second
 // Opener opens the cluster that the settings name.
 type Opener func(ctx context.Context) (*Cluster, error)
 
-// MissingClusterError says that the management cluster has no Cluster object with the name, which
-// ones it has, and what to check.
+// MissingClusterError says that the management cluster that the settings name has no Cluster objects
+// at all, and what to check.
 type MissingClusterError struct{ text string }
 
 // Error implements error.
 func (e *MissingClusterError) Error() string { return e.text }
 
 // Open finds the cluster to work on, and checks that it answers and has the
-// Cluster object. With a *MissingClusterError it returns the cluster too: clusterctl move may
-// bring the object later.
+// Cluster object. If the error is a *MissingClusterError, Open also returns the cluster, because
+// clusterctl move may bring the object later.
 func Open(ctx context.Context, o Options) (*Cluster, error) {
 	c := &Cluster{WorkloadPath: o.Workload, ManagementPath: o.Management, Name: o.Name, Namespace: o.Namespace}
 	hint := "check the kubeconfig, and that the cluster runs"
@@ -157,10 +158,10 @@ func (c *Cluster) hasCluster(ctx context.Context) error {
 		return err
 	}
 	if len(all) > 0 {
-		return missing("there is no Cluster %s/%s, but %s; set CLUSTER_NAME and CLUSTER_NAMESPACE", c.Namespace, c.Name, strings.Join(all, ", "))
+		return fmt.Errorf("there is no Cluster %s/%s, but %s; set CLUSTER_NAME and CLUSTER_NAMESPACE", c.Namespace, c.Name, strings.Join(all, ", "))
 	}
 	if c.ManagementPath == "" {
-		return missing("the cluster holds no Cluster objects of Cluster API; if another one holds them, set MANAGEMENT_KUBECONFIG")
+		return errors.New("the cluster holds no Cluster objects of Cluster API; if another one holds them, set MANAGEMENT_KUBECONFIG")
 	}
 	if all, err = clusters(ctx, c.Workload); err == nil && len(all) > 0 {
 		return missing("the two kubeconfigs look swapped: the cluster of WORKLOAD_KUBECONFIG=%s holds the Cluster objects of Cluster API (%s), and that of MANAGEMENT_KUBECONFIG=%s holds none; exchange them, or leave out MANAGEMENT_KUBECONFIG if the cluster manages itself",

@@ -32,7 +32,7 @@ func TestOpen(t *testing.T) {
 		notUp       error
 		want        target.Cluster
 		refused     string
-		// opened is true if only the Cluster object is missing.
+		// opened is true if the management cluster only has no Cluster object yet.
 		opened bool
 	}{
 		"the environment's": {
@@ -57,7 +57,7 @@ func TestOpen(t *testing.T) {
 			o: target.Options{Workload: plain, Management: "/nope"}, refused: "MANAGEMENT_KUBECONFIG=/nope: ",
 		},
 		"managed from somewhere": {
-			o: target.Options{Workload: plain}, refused: "if another one holds them, set MANAGEMENT_KUBECONFIG", opened: true,
+			o: target.Options{Workload: plain}, refused: "if another one holds them, set MANAGEMENT_KUBECONFIG",
 		},
 		"swapped": {
 			o:       target.Options{Workload: managing, Management: plain},
@@ -70,7 +70,7 @@ func TestOpen(t *testing.T) {
 			o: target.Options{Workload: plain, Management: empty}, refused: "the cluster of MANAGEMENT_KUBECONFIG=" + empty + " holds no Cluster objects", opened: true,
 		},
 		"no such Cluster": {
-			o: target.Options{Workload: managing, Name: "other"}, refused: "there is no Cluster default/other, but default/work-cluster; set CLUSTER_NAME and CLUSTER_NAMESPACE", opened: true,
+			o: target.Options{Workload: managing, Name: "other"}, refused: "there is no Cluster default/other, but default/work-cluster; set CLUSTER_NAME and CLUSTER_NAMESPACE",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,7 @@ const reservation = "hollow"
 func (h *Hollows) Run(ctx context.Context) (err error) {
 	c, err := h.Open(ctx)
 	if missing := new(target.MissingClusterError); errors.As(err, &missing) && c != nil {
-		h.Log.Printf("! %v; the controller runs nevertheless, for the objects that clusterctl move brings", missing)
+		h.Log.Printf("! the Cluster %s/%s is not in the management cluster, which has none; the controller waits for clusterctl move to bring it. If you plan no move: %v", c.Namespace, c.Name, missing)
 	} else if err != nil {
 		return err
 	}
