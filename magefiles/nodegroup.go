@@ -34,7 +34,7 @@ func (Nodegroup) Add(ctx context.Context, name string, min, max int,
 	podfail *string, // SHARE of the pods on hollow nodes that fail, 5%
 	podstart *string, // TIME from the binding of a pod to a hollow node until it runs, 2s or 2s±1s
 	ready *string, // TIME from the Node's creation until it is Ready, 5s or 5s±2s
-	seed *string, // NUMBER that decides the jitter and the failures of hollow machines: the same number gives the same machines, and the same pods if their names are the same, as in a StatefulSet
+	seed *string, // NUMBER that decides the jitter and the failures of hollow machines: the same number gives a group of the same name the same machines, and the same pods if their names are the same, as in a StatefulSet
 	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
 	taints *string, // TAINTS of the nodes, key=value:Effect,key=value:Effect
@@ -77,7 +77,7 @@ func (Nodegroup) Set(ctx context.Context, name string, min, max int,
 	podfail *string, // SHARE of the pods on hollow nodes that fail, 5%
 	podstart *string, // TIME from the binding of a pod to a hollow node until it runs, 2s or 2s±1s
 	ready *string, // TIME from the Node's creation until it is Ready, 5s or 5s±2s
-	seed *string, // NUMBER that decides the jitter and the failures of hollow machines: the same number gives the same machines, and the same pods if their names are the same, as in a StatefulSet
+	seed *string, // NUMBER that decides the jitter and the failures of hollow machines: the same number gives a group of the same name the same machines, and the same pods if their names are the same, as in a StatefulSet
 	start *string, // TIME from the creation of a hollow machine until it has a Node, 30s or 30s±10s (or 30s+-10s)
 	stop *string, // TIME that the deletion of a hollow machine takes
 	taints *string, // TAINTS of hollow nodes instead of those that they have, key=value:Effect,key=value:Effect, or none

@@ -25,8 +25,8 @@ type Environment struct {
 	// Temporary is set if the caller removes the environment after a failure too, so
 	// that Up does not say that it stays.
 	Temporary bool
-	// PrepareHollow makes the cluster that manages itself ready for hollow machines. Up calls it
-	// before a move that has hollow machines to move.
+	// PrepareHollow makes the workload cluster ready for hollow machines. Up calls it before the
+	// move, if the management cluster has the kinds of hollow machines.
 	PrepareHollow func(ctx context.Context, cluster *kube.Client) error
 
 	engine *engine.Engine

@@ -31,8 +31,8 @@ var backoff = wait.Backoff{Duration: retryEvery, Factor: 2, Jitter: 0.1, Steps: 
 
 const backoffReset = time.Minute
 
-// Condition reports whether a wait is over, given all objects by namespace and name, without
-// their managed fields, and if not, what is missing.
+// Condition reports whether a wait is over, and if not, what is missing. It gets all objects, sorted
+// by namespace and name, without their managed fields.
 type Condition func(objects []*unstructured.Unstructured) (done bool, missing string)
 
 // Wait watches a kind in a namespace, or in all if it is empty, until the

@@ -45,8 +45,12 @@ const (
 	plannedFailureMessage = "lifecycle.fail makes this machine fail"
 )
 
-// lookAgain is the time after which a machine looks again for what no event reports.
+// lookAgain is the time after which a machine is reconciled again, for a change that no event reports.
 const lookAgain = 15 * time.Second
+
+// conflictRetry is the time after which a write is tried again that the API server refused, because
+// the object had changed since it was read.
+const conflictRetry = time.Second
 
 // ClusterNameLabel is the label with the name of the Cluster that a machine belongs to.
 const ClusterNameLabel = "cluster.x-k8s.io/cluster-name"
@@ -137,8 +141,7 @@ func OwnerOf(m *v1beta2.HollowMachine) *metav1.OwnerReference {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	result, err := r.reconcile(ctx, req)
 	if apierrors.IsConflict(err) {
-		// The cache is old. The event that renews it is on its way.
-		return ctrl.Result{}, nil
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is older than the API server
 	}
 	return result, err
 }
@@ -157,9 +160,10 @@ func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return r.reconcileNormal(ctx, m)
 }
 
-// paused reports whether the machine or its Cluster is paused, as clusterctl move pauses it. A
-// machine whose Cluster is still to come counts as paused: the Cluster may be paused. An event
-// of the Cluster has its machines reconciled.
+// paused reports whether the machine or its Cluster is paused. clusterctl move pauses the Cluster.
+// If there is no Cluster yet, the machine counts as paused, because the Cluster may arrive paused;
+// its arrival starts the next reconciliation. A machine that is being deleted does not wait for a
+// Cluster that is gone.
 func (r *Reconciler) paused(ctx context.Context, m *v1beta2.HollowMachine) (bool, error) {
 	if _, ok := m.Annotations[pausedAnnotation]; ok {
 		return true, nil
@@ -296,11 +300,12 @@ func (r *Reconciler) miss(ctx context.Context, m *v1beta2.HollowMachine, owner *
 	return ctrl.Result{}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeDeletedReason, "Somebody deleted the Node "+owner.Name)
 }
 
-// adopt reports, in both contracts, that the machine has its Node, and that it is well. If another
-// machine has a Node with that name, it looks again later: no event says that a Node of others is gone.
+// adopt reports, in both contracts, that the machine has its Node and is well. If the Node with that
+// name does not belong to the machine, it is tried again after lookAgain: the cache has hollow Nodes
+// only, so no event reports that another Node is gone.
 func (r *Reconciler) adopt(ctx context.Context, m *v1beta2.HollowMachine, node *corev1.Node) (ctrl.Result, error) {
 	if node.Annotations[v1beta2.MachineAnnotation] != client.ObjectKeyFromObject(m).String() {
-		return ctrl.Result{RequeueAfter: lookAgain}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeRefusedReason, "There is another Node with the name "+node.Name)
+		return ctrl.Result{RequeueAfter: lookAgain}, r.report(ctx, m, metav1.ConditionFalse, v1beta2.NodeRefusedReason, "The Node "+node.Name+" exists already and does not belong to this machine")
 	}
 	if err := r.patch(ctx, m, func() { m.Spec.ProviderID = node.Spec.ProviderID }); err != nil {
 		return ctrl.Result{}, err
@@ -387,8 +392,9 @@ func (r *Reconciler) setReady(m *v1beta2.HollowMachine, status metav1.ConditionS
 	})
 }
 
-// patch writes what change makes of a machine, except its status. A merge patch replaces the whole
-// list of finalizers, so it applies only to the machine as it was read.
+// patch calls change with the machine and writes the difference, except the status. A merge patch
+// replaces the whole list of finalizers, so the API server refuses it if the machine has changed
+// since it was read.
 func (r *Reconciler) patch(ctx context.Context, m *v1beta2.HollowMachine, change func()) error {
 	before := m.DeepCopy()
 	if change(); equality.Semantic.DeepEqual(before, m) {

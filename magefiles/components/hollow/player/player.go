@@ -128,7 +128,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	next := schedule{now: r.Clock.Now(), wait: resync}
-	// What follows depends on what the API server says about the Node.
+	// The taints, the drivers and the pods depend on the status that the API server has.
 	if err := r.playStatus(ctx, m, node, &next); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -140,7 +140,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	// A conflict says that the cache is old. The event that renews it is on its way.
 	errs = slices.DeleteFunc(errs, apierrors.IsConflict)
 	if err := errors.Join(errs...); err != nil {
-		return ctrl.Result{}, err // the queue's limit brings the Node back
+		return ctrl.Result{}, err // the queue tries this Node again, at its rate limit
 	}
 	return ctrl.Result{RequeueAfter: next.wait}, nil
 }

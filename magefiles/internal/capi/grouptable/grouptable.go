@@ -70,10 +70,10 @@ func writePools(ctx context.Context, t *ui.Table, c *kube.Client, namespace, clu
 // machines are the machines of a group, as texts.
 type machines struct{ kind, capacity, behaviour string }
 
-// MachineKind returns the kind of a group's machines, as the table shows it: what the
-// infrastructure provider calls them, without Machine, such as docker or hollow; "docker pool" for
-// a machine pool; "-" if the group refers to no template. Releases of the Docker provider say
-// DockerMachine and DevMachine.
+// MachineKind returns the kind of a group's machines in lower case and without Machine, such as
+// docker or hollow. A DevMachine, which newer releases of the Docker provider have, gives docker
+// too. A machine pool gives, for example, "docker pool". A group that refers to no template gives
+// "-".
 func MachineKind(group *unstructured.Unstructured) string {
 	kind := capi.MachineTemplate(group).Kind
 	if group.GetKind() == "MachinePool" {

@@ -100,5 +100,5 @@ func defineBehaviour(fs *flag.FlagSet, o *hollow.Behaviour) {
 	fs.StringVar(&o.Untaint, "untaint", "", "a time and `TAINTS`: new nodes lose these taints when they have been Ready for that time, 30s,key=value:Effect; the autoscaler needs --startup-taint=KEY to know that")
 	fs.StringVar(&o.PodStart, "podstart", "", "`TIME` from the binding of a pod to a hollow node until it runs, 2s or 2s±1s")
 	fs.StringVar(&o.PodFail, "podfail", "", "`SHARE` of the pods on hollow nodes that fail, 5%")
-	fs.StringVar(&o.Seed, "seed", "", "`NUMBER` that decides the jitter and the failures of hollow machines: the same number gives the same machines, and the same pods if their names are the same, as in a StatefulSet")
+	fs.StringVar(&o.Seed, "seed", "", "`NUMBER` that decides the jitter and the failures of hollow machines: the same number gives a group of the same name the same machines, and the same pods if their names are the same, as in a StatefulSet")
 }

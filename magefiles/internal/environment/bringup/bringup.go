@@ -89,7 +89,8 @@ type Options struct {
 	Node node.Options
 	// Anew is true if there were no clusters, or none that could be used.
 	Anew bool
-	// PrepareHollow makes a cluster ready for hollow machines.
+	// PrepareHollow makes the workload cluster ready for hollow machines. It is called before the
+	// move, if the management cluster has the kinds of hollow machines.
 	PrepareHollow func(ctx context.Context, cluster *kube.Client) error
 	// Record records what happens in the cluster that manages itself until stop is called.
 	Record func(ctx context.Context, cluster *kube.Client) (stop func())

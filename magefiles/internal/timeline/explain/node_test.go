@@ -96,8 +96,8 @@ func TestExplainByTheLastShapes(t *testing.T) {
 func TestExplainAMachineByItsParts(t *testing.T) {
 	t.Parallel()
 	for recovered, want := range map[bool]string{
-		false: "\nWhy there is no node: it has had no node for 9m40s: infrastructure: DockerMachine: ContainerProvisioned: no image; bootstrap: KubeadmConfig: DataSecretAvailable: waits.\n  (as of 22:10:00, from its Machine, DockerMachine, KubeadmConfig)\n",
-		true:  "\nWhy there is no node: it has had no node for 9m40s: infrastructure: DockerMachine: ContainerProvisioned: no image.\n  (as of 22:10:00, from its Machine, DockerMachine)\n",
+		false: "\nWhy there is no node: it has had no node for 9m40s: its DockerMachine reports ContainerProvisioned: no image; its KubeadmConfig reports DataSecretAvailable: waits.\n  (as of 22:10:00, from its Machine, DockerMachine, KubeadmConfig)\n",
+		true:  "\nWhy there is no node: it has had no node for 9m40s: its DockerMachine reports ContainerProvisioned: no image.\n  (as of 22:10:00, from its Machine, DockerMachine)\n",
 	} {
 		c := newCluster(0)
 		const name = "work-cluster-web-jbskx-00001"

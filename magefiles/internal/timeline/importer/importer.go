@@ -112,7 +112,7 @@ func wanted() string {
 			names = append(names, kind.Kind+"s")
 		}
 	}
-	return strings.Join(append(names, "infrastructure templates of machines, infrastructure machines and bootstrap configs with problems"), ", ")
+	return strings.Join(append(names, "templates of infrastructure machines, and those infrastructure machines and bootstrap configs that report a problem"), ", ")
 }
 
 // Options of Read.

@@ -277,7 +277,7 @@ func TestNothingToImport(t *testing.T) {
 		}
 	}
 	want := "looked for objects in YAML or JSON (Clusters, MachineDeployments, MachinePools, MachineSets, Machines, Nodes, PodDisruptionBudgets, Pods, the ConfigMap cluster-autoscaler-status, events, " +
-		"DaemonSets, Namespaces, PersistentVolumeClaims, PersistentVolumes, StorageClasses, CSINodes, CSIDrivers, CSIStorageCapacities, VolumeAttachments, ResourceClaims, ResourceClaimTemplates, ResourceSlices, DeviceClasses, infrastructure templates of machines, infrastructure machines and bootstrap configs with problems), for logs"
+		"DaemonSets, Namespaces, PersistentVolumeClaims, PersistentVolumes, StorageClasses, CSINodes, CSIDrivers, CSIStorageCapacities, VolumeAttachments, ResourceClaims, ResourceClaimTemplates, ResourceSlices, DeviceClasses, templates of infrastructure machines, and those infrastructure machines and bootstrap configs that report a problem), for logs"
 	if text := (&NothingError{}).Error(); !strings.Contains(text, want) {
 		t.Errorf("%s\nwant %s", text, want)
 	}

@@ -56,15 +56,15 @@ func (r *recorder) followReferred(ctx context.Context, factKind timeline.Kind, k
 	})
 }
 
-// referredSeen returns the channels of referred.
+// referredSeen returns channels that are closed when all objects of the followed kinds were seen.
 func (r *recorder) referredSeen() []<-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Values(r.referred))
 }
 
-// part records the problems that an infrastructure machine or a bootstrap config reports, and the end of
-// the last one.
+// part records the problems that an infrastructure machine or a bootstrap config reports, and when it reports
+// none any more.
 func (r *recorder) part(kind timeline.Kind, change kube.Change) {
 	o := change.After
 	if o == nil {
@@ -74,16 +74,16 @@ func (r *recorder) part(kind timeline.Kind, change kube.Change) {
 	if cluster := o.GetLabels()[clusterv1.ClusterNameLabel]; r.Cluster != "" && cluster != "" && cluster != r.Cluster {
 		return
 	}
-	f, reports := objectfacts.Part(kind, o, r.now())
-	if !reports {
+	f, hasProblem := objectfacts.Part(kind, o, r.now())
+	if !hasProblem {
 		r.recordGone(kind, string(o.GetUID()))
 		return
 	}
 	r.observe(kind, string(o.GetUID()), func() []timeline.Fact { return []timeline.Fact{f} })
 }
 
-// partKind returns the kind of facts about objects of a kind that are infrastructure machines or bootstrap
-// configs by the names that Cluster API's contracts prescribe, false for any other kind.
+// partKind returns the kind of facts for a kind of objects: InfrastructureMachine for …Machine, BootstrapConfig
+// for …Config, as Cluster API's contracts name them. It returns false for any other kind of objects.
 func partKind(kind schema.GroupKind) (timeline.Kind, bool) {
 	switch {
 	case kind.Group == infrastructureGroup && hasSuffix(kind, "Machine"):

@@ -25,11 +25,11 @@ type step struct {
 	hooks string
 	// drains is set if it waits for pods.
 	drains bool
-	// part is the object of a provider that it waits for, nil if it waits for none.
+	// part returns the provider's object that the step waits for. It is nil if the step waits for none.
 	part func(*world.Machine) *world.Part
 }
 
-// reports returns what the object of a provider that the step waits for reports.
+// reports returns the problems of the provider's object that the step waits for.
 func (s step) reports(m *world.Machine) []string {
 	if s.part == nil {
 		return nil

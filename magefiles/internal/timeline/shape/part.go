@@ -16,13 +16,13 @@ import (
 type Part struct {
 	// Machine is the name of the Machine to which the object belongs.
 	Machine string `json:"machine"`
-	// Problems has the conditions that are not True and have a message, each as one text.
+	// Problems lists the conditions that are not True and have a message, each as one text.
 	Problems []string `json:"problems,omitempty"`
 	// Failure is the terminal failure in its status, empty if it has none.
 	Failure string `json:"failure,omitempty"`
 }
 
-// undesirable are the conditions of objects of Cluster API that are False when all is well.
+// undesirable lists the conditions of Cluster API's objects that are False when all is well.
 var undesirable = map[string]bool{
 	clusterv1.PausedCondition: true, clusterv1.DeletingCondition: true, "Remediating": true, "RollingOut": true, "ScalingUp": true, "ScalingDown": true,
 }
@@ -30,7 +30,7 @@ var undesirable = map[string]bool{
 // OfPart returns the shape of an infrastructure machine or a bootstrap config of any provider. It returns
 // false if the object reports no problem.
 func OfPart(o *unstructured.Unstructured) (Part, bool) {
-	p := Part{Machine: o.GetName(), Failure: failureInFields(o)} // the three objects have one name since v1.7
+	p := Part{Machine: o.GetName(), Failure: failureInFields(o)} // since Cluster API v1.7, it has the name of its Machine
 	for _, owner := range o.GetOwnerReferences() {
 		if owner.Kind == kube.Machines.Kind {
 			p.Machine = owner.Name
@@ -44,7 +44,7 @@ func OfPart(o *unstructured.Unstructured) (Part, bool) {
 		seen[c.kind] = true
 		text := c.kind + ": " + c.message
 		if c.kind == clusterv1.ReadyCondition {
-			summary = text // of the other conditions
+			summary = text // Ready summarizes the other conditions
 			continue
 		}
 		p.Problems = append(p.Problems, text)

@@ -32,11 +32,7 @@ func (w *World) Trouble(m *Machine) string {
 		return ""
 	case m.Failure != "":
 		return strings.Join(append([]string{"it has failed: " + m.Failure}, m.partsReport()...), "; ")
-	case m.Infrastructure.failed():
-		text = "its " + m.Infrastructure.Kind + " has failed"
-	case m.Bootstrap.failed():
-		text = "its " + m.Bootstrap.Kind + " has failed"
-	case m.Phase == "Failed":
+	case m.Infrastructure.failed(), m.Bootstrap.failed(), m.Phase == "Failed":
 		text = "it has failed"
 	case age > SlowMachine:
 		text = fmt.Sprintf("it has had no node for %s", timeline.DurationText(age))
@@ -52,8 +48,8 @@ func (w *World) Trouble(m *Machine) string {
 // failed reports whether there is an infrastructure machine or a bootstrap config that has failed.
 func (p *Part) failed() bool { return p != nil && p.Failure != "" }
 
-// Reports returns the failure and the conditions of a part, each as a text that begins with the kind of the
-// object. There are none if p is nil.
+// Reports returns the failure and the conditions of an infrastructure machine or a bootstrap config, each as a
+// text such as "DockerMachine reports ContainerProvisioned: no image". There are none if p is nil.
 func (p *Part) Reports() []string {
 	if p == nil {
 		return nil
@@ -61,7 +57,7 @@ func (p *Part) Reports() []string {
 	var all []string
 	for _, problem := range append([]string{p.Failure}, p.Problems...) {
 		if problem != "" {
-			all = append(all, p.Kind+": "+problem)
+			all = append(all, p.Kind+" reports "+problem)
 		}
 	}
 	return all
@@ -71,16 +67,17 @@ func (p *Part) Reports() []string {
 func (m *Machine) partsReport() []string {
 	var all []string
 	for _, report := range m.Infrastructure.Reports() {
-		all = append(all, "infrastructure: "+report)
+		all = append(all, "its "+report)
 	}
 	for _, report := range m.Bootstrap.Reports() {
-		all = append(all, "bootstrap: "+report)
+		all = append(all, "its "+report)
 	}
 	return all
 }
 
-// Reports returns the problems of a machine and of its infrastructure machine and bootstrap config. A
-// condition with which the Machine only repeats that of one of those is left out.
+// Reports returns the problems of a machine and of its infrastructure machine and bootstrap config. If the
+// infrastructure machine reports problems itself, the Machine's condition InfrastructureReady is left out, because
+// it only repeats them. The same holds for the bootstrap config.
 func (m *Machine) Reports() []string {
 	var all []string
 	for _, problem := range m.Problems {

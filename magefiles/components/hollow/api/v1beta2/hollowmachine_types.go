@@ -252,8 +252,9 @@ type Lifecycle struct {
 	// +kubebuilder:validation:MaxLength=4
 	Never *intstr.IntOrString `json:"never,omitempty"`
 
-	// seed decides, with the name of a machine's MachineDeployment and the machine's ordinal,
-	// the jitter and which machines a percentage selects. The same seed gives the same run.
+	// seed begins the random numbers for the jitter and for the percentages. The numbers of a
+	// machine depend on the seed, the name of its MachineDeployment and its ordinal, so the
+	// same seed gives the same run.
 	// +optional
 	Seed int64 `json:"seed,omitempty"`
 }
