@@ -13,10 +13,14 @@ var (
 	// machinedeployments.cluster.x-k8s.io "a". In "cannot list resource "pods"" there is no kind before the quotes.
 	quotedName = regexp.MustCompile(`(?i)\b(?:pod|node|machine|node ?group|machine ?(?:deployment|set|pool))s?(?:\.[-a-z0-9.]+)?[ =]\\?"(?:[^"/\s\\]+/)*([^"/\s\\]+)\\?"`)
 	// providerName matches the name in the provider ID of a node, such as hollow:///default/a.
-	providerName = regexp.MustCompile(`\b(?:docker|kubemark|hollow):/{2,4}(?:[^/\s"]+/)*([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
+	providerName = regexp.MustCompile(`\b` + beforeName + `([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
 	// pathName matches a name in the path of a request to an API server.
 	pathName = regexp.MustCompile(`/(?:pods|nodes|machines|machine(?:deployment|set|pool)s)/([a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)`)
 )
+
+// beforeName matches a provider ID of a node up to the name in it. The providers are those whose IDs end with the
+// name of the machine.
+const beforeName = `(?:docker|kubemark|hollow):/{2,4}(?:[^/\s"]+/)*`
 
 // resources are the plurals after which a text such as "pods/eviction" has a subresource, and no name.
 var resources = []string{"pods", "nodes", "machines", "machinedeployments", "machinesets", "machinepools"}

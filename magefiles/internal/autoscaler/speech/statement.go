@@ -82,7 +82,7 @@ func (m *Message) statement(e Entry, day time.Time) Statement {
 // Patterns of the names in a problem.
 var (
 	anyGroup = regexp.MustCompile(`\b(?:MachineDeployment|MachineSet|MachinePool)/[^/\s]+/[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?`)
-	anyNode  = regexp.MustCompile(`(?:\bnode "|\b(?:for|on|of|from|remove|delete) node |` + forNode + `|\b(?:docker|kubemark|hollow):/{2,4}(?:[^/\s"]+/)*)(?:(?:docker|kubemark|hollow):/{2,4}(?:[^/\s"]+/)*)?([a-z0-9](?:[-a-z0-9._]*[a-z0-9])?)`)
+	anyNode  = regexp.MustCompile(`(?:\bnode "|\b(?:for|on|of|from|remove|delete) node |` + forNode + `|\b` + beforeName + `)(?:` + beforeName + `)?([a-z0-9](?:[-a-z0-9._]*[a-z0-9])?)`)
 )
 
 // forNode matches the beginnings of problems after which the name of a node follows, often without the word
