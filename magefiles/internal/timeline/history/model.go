@@ -45,6 +45,11 @@ type Model struct {
 	resets        []time.Time      // decisions, starts and ends: after each, a repeated statement is a new one
 	pendingSpans  []Span           // when any pod waited
 	named         map[int][]string // indices in Facts of general problems: the objects of the record that they name
+	index         index
+
+	// podWhys and nodeWhys are the answers of PodWhys and NodeWhys, each made when it is first asked for.
+	podWhys  lazy[[]PodWhy]
+	nodeWhys lazy[[]NodeWhy]
 }
 
 // State is the state of an object for a while.
@@ -285,6 +290,7 @@ func (b *builder) finish() {
 			b.group(d.Group).Decisions = append(b.group(d.Group).Decisions, d)
 		}
 	}
+	b.indexNodes()
 	for _, p := range b.Pods {
 		at := p.Placed()
 		if at.IsZero() {
@@ -304,6 +310,8 @@ func (b *builder) finish() {
 	b.findNamed()
 	slices.SortStableFunc(b.Nodes, func(a, c *NodeStory) int { return a.Began().Compare(c.Began()) })
 	slices.SortStableFunc(b.Pods, func(a, c *PodStory) int { return a.Began().Compare(c.Began()) })
+	b.indexNodes()
+	b.indexFacts()
 }
 
 // findNamed sets named. Names are without namespaces.

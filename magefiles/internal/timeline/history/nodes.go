@@ -247,10 +247,7 @@ func (n *NodeStory) state() State {
 // that time.
 func (m *Model) nodeAt(name string, at time.Time) *NodeStory {
 	var found *NodeStory
-	for _, n := range m.Nodes {
-		if !n.hasName(name) {
-			continue
-		}
+	for _, n := range m.index.nodes[name] {
 		found = n
 		if end := n.Ended(); end.IsZero() || !end.Before(at) {
 			break

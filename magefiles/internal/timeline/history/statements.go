@@ -2,6 +2,7 @@ package history
 
 import (
 	"encoding/json"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,8 @@ type Decision struct {
 	// last is the time of its last fact, grown that of the last one that does not
 	// report its end.
 	last, grown time.Time
+	// planned is the answer of plan, which is asked for only when the decision has all of its texts.
+	planned lazy[[]speech.Planned]
 }
 
 // Words returns the decision in a phrase.
@@ -72,6 +75,10 @@ func (d *Decision) plan() []speech.Planned {
 	if d.Group != "" {
 		return nil
 	}
+	return d.planned.get(d.findPlan)
+}
+
+func (d *Decision) findPlan() []speech.Planned {
 	for _, text := range d.Texts {
 		if plan := speech.PlanOf(text); len(plan) > 0 {
 			return plan
@@ -236,19 +243,23 @@ func (b *builder) removalOf(node string) *Decision {
 // Statements returns the statements in the facts in [from, to] for which want is true,
 // by their first times. After a silence, the same words are a new Statement.
 func (m *Model) Statements(from, to time.Time, want func(timeline.Fact) bool) []Statement {
-	return m.statements(from, to, func(i int) bool { return want(m.Facts[i]) })
+	return m.statements(to, func(yield func(int) bool) {
+		start, _ := slices.BinarySearchFunc(m.Facts, from, func(f timeline.Fact, at time.Time) int { return f.Time.Compare(at) })
+		for i := start; i < len(m.Facts) && !m.Facts[i].Time.After(to); i++ {
+			if want(m.Facts[i]) && !yield(i) {
+				return
+			}
+		}
+	})
 }
 
-// statements is Statements with the indices of facts.
-func (m *Model) statements(from, to time.Time, want func(i int) bool) []Statement {
+// statements returns the statements in facts, which it gets as ascending indices in Facts. None of the facts is
+// later than to.
+func (m *Model) statements(to time.Time, facts iter.Seq[int]) []Statement {
 	type key struct{ what, pod, node, group, text string }
 	last := map[key]int{}
 	var all []Statement
-	start, _ := slices.BinarySearchFunc(m.Facts, from, func(f timeline.Fact, at time.Time) int { return f.Time.Compare(at) })
-	for i := start; i < len(m.Facts) && !m.Facts[i].Time.After(to); i++ {
-		if !want(i) {
-			continue
-		}
+	for i := range facts {
 		f := m.Facts[i]
 		pod, node, group := About(f)
 		k := key{f.What, pod, node, group, m.normalTexts[i]}

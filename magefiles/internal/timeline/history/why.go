@@ -50,13 +50,15 @@ const slack = 2 * time.Second
 
 // PodWhys returns why each pod that was unschedulable waited, by their beginnings.
 func (m *Model) PodWhys() []PodWhy {
-	var whys []PodWhy
-	for _, p := range m.Pods {
-		if !p.Unschedulable.IsZero() {
-			whys = append(whys, m.PodWhy(p))
+	return slices.Clone(m.podWhys.get(func() []PodWhy {
+		var whys []PodWhy
+		for _, p := range m.Pods {
+			if !p.Unschedulable.IsZero() {
+				whys = append(whys, m.PodWhy(p))
+			}
 		}
-	}
-	return whys
+		return whys
+	}))
 }
 
 func (m *Model) PodWhy(p *PodStory) PodWhy {
@@ -65,9 +67,7 @@ func (m *Model) PodWhy(p *PodStory) PodWhy {
 		to = m.To
 	}
 	w := PodWhy{Pod: p, Waited: to.Sub(from), Node: p.on}
-	w.Scheduler = m.Statements(from, to, func(f timeline.Fact) bool {
-		return f.Kind == timeline.Pod && f.What == timeline.Unschedulable && f.Name == p.Name
-	})
+	w.Scheduler = m.statements(to, slices.Values(m.within(from, to, m.index.unschedulable[p.Name])))
 	w.NewNode = p.on != nil && !p.on.Created.Before(from.Add(-slack))
 	w.Decision = m.decisionFor(p, from, to, w.NewNode)
 	w.Autoscaler = lastOfPlans(m.saidOf(p, from.Add(-slack), to, w.Decision))
@@ -108,8 +108,8 @@ func (m *Model) endIn(g *GroupStory, d *Decision) string {
 			return "whose nodes were Ready at " + timeline.Clock(l.At)
 		}
 	}
-	for _, f := range m.Facts {
-		if f.Time.After(d.At) && f.Group == g.Name && failsToGrow(f) {
+	for _, i := range m.index.failures[g.Name] {
+		if f := m.Facts[i]; f.Time.After(d.At) {
 			return fmt.Sprintf("and its nodes did not come: the scale-up of %s had failed at %s", timeline.Tidy(g.Name), timeline.Clock(f.Time))
 		}
 	}
@@ -140,11 +140,8 @@ func failsToGrow(f timeline.Fact) bool {
 // "No expansion options" is about the pods of that round, which the autoscaler names.
 func (m *Model) saidOf(p *PodStory, from, to time.Time, d *Decision) []Statement {
 	tried := false
-	return m.statements(from, to, func(i int) bool {
+	isOf := func(i int) bool {
 		f := m.Facts[i]
-		if f.Kind != timeline.Autoscaler {
-			return false
-		}
 		pod, node, group := About(f)
 		ofPod := pod == p.Name
 		switch f.What {
@@ -162,7 +159,9 @@ func (m *Model) saidOf(p *PodStory, from, to time.Time, d *Decision) []Statement
 			return true
 		}
 		return false
-	})
+	}
+	facts := m.within(from, to, m.index.saidOfPod[p.Name], m.index.saidOfNoPod)
+	return m.statements(to, slices.Values(slices.DeleteFunc(facts, func(i int) bool { return !isOf(i) })))
 }
 
 // fits reports whether the autoscaler said that a pod fits on a node that exists.
@@ -187,16 +186,18 @@ func lastOfPlans(list []Statement) []Statement {
 // there is none, it returns the last one that led to that node.
 func (m *Model) decisionFor(p *PodStory, from, to time.Time, newNode bool) *Decision {
 	var named, led *Decision
-	for _, d := range m.Decisions {
-		if !d.Up || d.last.Before(from.Add(-slack)) || d.At.After(to) {
-			continue
-		}
-		early := newNode && !d.At.After(p.on.Began().Add(slack))
-		if slices.Contains(d.Pods, p.Name) && (named == nil || early || !newNode) {
+	inTime := func(d *Decision) bool { return d.Up && !d.last.Before(from.Add(-slack)) && !d.At.After(to) }
+	early := func(d *Decision) bool { return newNode && !d.At.After(p.on.Began().Add(slack)) }
+	for _, d := range m.index.decisions[p.Name] {
+		if inTime(d) && (named == nil || early(d) || !newNode) {
 			named = d
 		}
-		if early && d.IsAbout(p.on.Group) {
-			led = d
+	}
+	if named == nil && newNode {
+		for _, d := range m.Decisions {
+			if inTime(d) && early(d) && d.IsAbout(p.on.Group) {
+				led = d
+			}
 		}
 	}
 	switch {
@@ -362,11 +363,13 @@ type Removal struct {
 
 // NodeWhys returns why each node came, was kept and was removed, by their beginnings.
 func (m *Model) NodeWhys() []NodeWhy {
-	whys := make([]NodeWhy, 0, len(m.Nodes))
-	for _, n := range m.Nodes {
-		whys = append(whys, m.NodeWhy(n))
-	}
-	return whys
+	return slices.Clone(m.nodeWhys.get(func() []NodeWhy {
+		whys := make([]NodeWhy, 0, len(m.Nodes))
+		for _, n := range m.Nodes {
+			whys = append(whys, m.NodeWhy(n))
+		}
+		return whys
+	}))
 }
 
 func (m *Model) NodeWhy(n *NodeStory) NodeWhy {
@@ -377,17 +380,17 @@ func (m *Model) NodeWhy(n *NodeStory) NodeWhy {
 		}
 	}
 	w := NodeWhy{Node: n, Origin: m.origin(n)}
-	w.Kept = m.Statements(from.Add(-slack), to, func(f timeline.Fact) bool {
-		if f.Kind != timeline.Autoscaler || f.What != timeline.Kept {
-			return false
+	kept := [][]int{m.index.keptNode[n.Node]}
+	if n.Machine != n.Node {
+		kept = append(kept, m.index.keptNode[n.Machine])
+	}
+	if n.Group != timeline.ControlPlane {
+		kept = append(kept, m.index.keptGroup[""]) // of all nodes
+		if n.Group != "" {
+			kept = append(kept, m.index.keptGroup[n.Group])
 		}
-		_, node, group := About(f)
-		if node == "" && n.Group != timeline.ControlPlane {
-			// It is about all nodes, or about those of the group.
-			return group == "" || group == n.Group
-		}
-		return n.hasName(node)
-	})
+	}
+	w.Kept = m.statements(to, slices.Values(m.within(from.Add(-slack), to, kept...)))
 	w.Removal = m.removal(n)
 	return w
 }
