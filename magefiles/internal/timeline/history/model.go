@@ -269,6 +269,7 @@ func (b *builder) finish() {
 		b.Runs[n-1].To, b.Runs[n-1].Open = b.To, true
 	}
 	for _, p := range b.Pods {
+		b.lose(p)
 		endSpan(p.Spans, b.To)
 	}
 	for _, n := range b.Nodes {

@@ -17,9 +17,16 @@ type PodStory struct {
 	// Times of what happened, zero if not on record. Unschedulable is when it was first found
 	// unschedulable, Gone when it ended or was deleted.
 	Created, Unschedulable, Scheduled, Running, Evicted, Gone time.Time
+	// Lost is until when the autoscaler spoke of a pod of which nothing else is on record, if it has not
+	// spoken of the pod since. What became of the pod is then unknown. It is zero for any other pod.
+	Lost time.Time
 
 	uid string
 	on  *NodeStory
+	// mentioned is the last fact in which the autoscaler speaks of it, and recorded is set if a fact is about the
+	// pod itself.
+	mentioned timeline.Fact
+	recorded  bool
 }
 
 // UID returns its UID, empty if it is not on record.
@@ -28,11 +35,11 @@ func (p *PodStory) UID() string { return p.uid }
 // Began returns the time of the first fact about it.
 func (p *PodStory) Began() time.Time { return began(p.Spans) }
 
-// Ended returns when it was gone, zero if it was there at the record's end.
+// Ended returns when it was gone or Lost, zero if it was there at the record's end.
 func (p *PodStory) Ended() time.Time { return ended(p.Spans) }
 
-// Placed returns when its wait was over, because it had a node or was gone; zero if
-// it waited at the record's end.
+// Placed returns when its wait was over, because it had a node or was gone, or until when the
+// wait is on record because it was Lost; zero if it waited at the record's end.
 func (p *PodStory) Placed() time.Time {
 	for _, t := range []time.Time{p.Scheduled, p.Running, p.Ended()} {
 		if !t.IsZero() {
@@ -47,6 +54,7 @@ func (p *PodStory) Pending() bool { return p.Placed().IsZero() }
 
 func (b *builder) addPod(f timeline.Fact) {
 	p := b.pod(f)
+	p.recorded = true
 	if f.Node != "" && f.What != timeline.Gone {
 		p.Node = f.Node
 		b.node(f.Node, f)
@@ -109,14 +117,39 @@ func (b *builder) pod(f timeline.Fact) *PodStory {
 
 // mention notes that the autoscaler mentions a pod. Unless the pod has a node, that
 // means that it is unschedulable, even if the scheduler's verdict is not on record.
-func (b *builder) mention(name string, at time.Time) {
+func (b *builder) mention(name string, f timeline.Fact) {
 	p := b.pod(timeline.Fact{Name: name})
+	p.mentioned = f
 	if p.Placed().IsZero() {
 		if p.Unschedulable.IsZero() {
-			p.Unschedulable = at
+			p.Unschedulable = f.Time
 		}
-		p.Spans = openSpan(p.Spans, Unschedulable, at, "")
+		p.Spans = openSpan(p.Spans, Unschedulable, f.Time, "")
 	}
+}
+
+// lose sets Lost of a pod of which only the autoscaler speaks. The autoscaler repeats in each round what it
+// says of a pod that waits. The recorder leaves out repetitions, but not the first one after a decision, a start
+// or an end. So if the record has none for a while after that, the autoscaler has not spoken of the pod again.
+// A decision for the pod is such a decision itself.
+func (b *builder) lose(p *PodStory) {
+	if p.recorded {
+		return
+	}
+	within := sameStatementWithin
+	if p.mentioned.Source == timeline.Event {
+		within = sameEventWithin
+	}
+	after := p.mentioned.Time
+	if p.mentioned.What != timeline.ScaleUp {
+		after = after.Add(time.Nanosecond)
+	}
+	i, _ := slices.BinarySearchFunc(b.resets, after, time.Time.Compare)
+	if i == len(b.resets) || b.To.Sub(b.resets[i]) <= within {
+		return
+	}
+	p.Lost = b.resets[i]
+	p.Spans = closeLastSpan(p.Spans, p.Lost)
 }
 
 // PodsNamed returns the stories of the pods of a name, with or without its namespace,

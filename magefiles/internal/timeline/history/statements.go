@@ -157,7 +157,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 		}
 	}
 	if pod != "" && f.What != timeline.Problem { // a pod with a problem need not wait
-		b.mention(pod, f.Time)
+		b.mention(pod, f)
 	}
 	if group != "" {
 		b.group(group).known = true

@@ -397,9 +397,24 @@ func (d *drawing) statements(list []history.Statement, above, below int) {
 // waiting draws the lane of pods without a node.
 func (d *drawing) waiting(y int) int {
 	var packed rows
-	top, deepest, count, left, without := y+lanePadding, 0, 0, 0, 0
+	top, deepest, count, drawn, left, without := y+lanePadding, 0, 0, 0, 0, 0
+	var lost []*history.PodStory
 	for _, p := range d.m.Pods {
 		if isBefore(p.Placed(), d.begin) {
+			continue
+		}
+		if !p.Lost.IsZero() {
+			lost = append(lost, p)
+		}
+	}
+	folds := len(lost) > maxWaiting
+	if folds {
+		d.lost(lost, top)
+		top += barHeight + gap
+		count, without = len(lost), len(lost)
+	}
+	for _, p := range d.m.Pods {
+		if isBefore(p.Placed(), d.begin) || folds && !p.Lost.IsZero() {
 			continue
 		}
 		var parts []barPart
@@ -416,10 +431,11 @@ func (d *drawing) waiting(y int) int {
 			without++
 		}
 		row := packed.fit(parts[0].A, parts[len(parts)-1].B, d.Span/int64(d.Plot)*2)
-		if row >= maxWaiting || count > maxPods {
+		if row >= maxWaiting || drawn == maxPods {
 			left++
 			continue
 		}
+		drawn++
 		deepest = max(deepest, row)
 		d.bar(bar{Name: p.Name, Title: d.podTitle(p), Y: top + row*(podHeight+gap), Height: podHeight, Parts: parts, Class: "pod"})
 	}
@@ -429,13 +445,31 @@ func (d *drawing) waiting(y int) int {
 	if left > 0 {
 		d.dropped["waiting pods"] += left
 	}
-	height := max((deepest+1)*(podHeight+gap)+2*lanePadding, minLaneHeight)
+	height := max(top-y+(deepest+1)*(podHeight+gap)+lanePadding, minLaneHeight)
 	notes := []string{timeline.Plural(count, "pod") + ",", fmt.Sprintf("%d without room", without)}
 	if line := strings.Join(notes, " "); len(line) <= nameWidth {
 		notes = []string{line}
 	}
 	d.lane(y, height, "waiting pods", notes...)
 	return y + height
+}
+
+// lost draws the pods that are Lost in one row. Those whose times overlap are one bar.
+func (d *drawing) lost(pods []*history.PodStory, y int) {
+	for i := 0; i < len(pods); {
+		first, until, names := pods[i].Began(), pods[i].Lost, []string{}
+		for ; i < len(pods) && !pods[i].Began().After(until); i++ {
+			names = append(names, pods[i].Name)
+			if pods[i].Lost.After(until) {
+				until = pods[i].Lost
+			}
+		}
+		d.bar(bar{
+			Title: fmt.Sprintf("%s of which only the autoscaler spoke, until then\n%s – %s (%s)\n%s", timeline.Plural(len(names), "pod"),
+				timeline.Clock(first), timeline.Clock(until), timeline.DurationText(until.Sub(first)), strings.Join(timeline.SomeOf(names, 6), "\n")),
+			Label: timeline.Plural(len(names), "pod"), Y: y, Height: barHeight, Parts: []barPart{d.part(styles[history.Unschedulable], d.ms(first), d.ms(until))}, Class: "pod",
+		})
+	}
 }
 
 func (d *drawing) podTitle(p *history.PodStory) string {

@@ -551,6 +551,25 @@ func TestVerdictsOfOthersAreShown(t *testing.T) {
 	}
 }
 
+// TestPodsThatOnlyTheAutoscalerNamesAreFolded: they are one row of bars, beside the pods that still wait.
+func TestPodsThatOnlyTheAutoscalerNamesAreFolded(t *testing.T) {
+	t.Parallel()
+	svg := svgOf(t, timelinetest.Mentioned(300, 30))
+	wellFormed(t, svg)
+	heights := map[string]int{}
+	for _, m := range regexp.MustCompile(`(?s)<g class="bar pod">.*?<rect [^>]*? height="(\d+)"`).FindAllStringSubmatch(svg, -1) {
+		heights[m[1]]++
+	}
+	if heights["15"] != 29 || heights["5"] != 10 || len(heights) != 2 {
+		t.Errorf("the numbers of bars of pods by their heights are %v, want 29 waves and 10 pods", heights)
+	}
+	for _, want := range []string{"10 pods of which only the autoscaler spoke, until then", "300 pods,"} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("the picture does not say %q", want)
+		}
+	}
+}
+
 // BenchmarkReportOfPodsThatOnlyTheAutoscalerNames: the page, the picture and the JSON of half an hour with 5,000
 // such pods and 300 nodes.
 func BenchmarkReportOfPodsThatOnlyTheAutoscalerNames(b *testing.B) {

@@ -60,7 +60,7 @@ func Mentioned(pods, nodes int) []timeline.Fact {
 			}
 		}
 	}
-	t.Add(waves*60+120, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Text: "Healthy", Source: timeline.Status})
+	t.Add(waves*60+400, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Health, Text: "Healthy", Source: timeline.Status})
 	return t.Record()
 }
 
