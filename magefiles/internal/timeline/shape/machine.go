@@ -16,6 +16,9 @@ import (
 type Machine struct {
 	// Problems has the conditions that are not as they should be, each as one text.
 	Problems []string `json:"problems,omitempty"`
+	// Unknown has the conditions whose status is Unknown and that have a message, each as one text: often what it
+	// waits for.
+	Unknown []string `json:"unknown,omitempty"`
 	// Failure is why the machine has failed, empty if it has not.
 	Failure string `json:"failure,omitempty"`
 	// Unseen is set if the machine has failed, but has no status.failureMessage, which is all that
@@ -69,8 +72,14 @@ func OfMachine(o *unstructured.Unstructured) Machine {
 		}
 	}
 	for _, c := range conditions(o, "status", "conditions") {
-		if healthy[c.kind] && c.status == "False" && c.message != "" {
-			m.Problems = append(m.Problems, c.kind+": "+c.message)
+		if !healthy[c.kind] || c.message == "" {
+			continue
+		}
+		switch text := c.kind + ": " + c.message; c.status {
+		case "False":
+			m.Problems = append(m.Problems, text)
+		case "Unknown":
+			m.Unknown = append(m.Unknown, text)
 		}
 	}
 	return m

@@ -16,7 +16,8 @@ import (
 type Part struct {
 	// Machine is the name of the Machine to which the object belongs.
 	Machine string `json:"machine"`
-	// Problems lists the conditions that are not True and have a message, each as one text.
+	// Problems lists the conditions that are not True and have a message, each as one text. Of the conditions that
+	// are False when all is well, it has those that are Unknown if no other condition says why.
 	Problems []string `json:"problems,omitempty"`
 	// Failure is the terminal failure in its status, empty if it has none.
 	Failure string `json:"failure,omitempty"`
@@ -36,21 +37,27 @@ func OfPart(o *unstructured.Unstructured) (Part, bool) {
 			p.Machine = owner.Name
 		}
 	}
-	seen, summary := map[string]bool{}, ""
+	seen := map[string]bool{}
+	var unknown, summary []string
 	for _, c := range slices.Concat(conditions(o, "status", "v1beta2", "conditions"), conditions(o, "status", "conditions")) {
-		if seen[c.kind] || c.status == "True" || c.message == "" || undesirable[c.kind] {
+		if seen[c.kind] || c.status == "True" || c.message == "" || undesirable[c.kind] && c.status != "Unknown" {
 			continue
 		}
 		seen[c.kind] = true
 		text := c.kind + ": " + c.message
-		if c.kind == clusterv1.ReadyCondition {
-			summary = text // Ready summarizes the other conditions
-			continue
+		switch {
+		case undesirable[c.kind]:
+			unknown = append(unknown, text)
+		case c.kind == clusterv1.ReadyCondition:
+			summary = []string{text} // Ready summarizes the other conditions
+		default:
+			p.Problems = append(p.Problems, text)
 		}
-		p.Problems = append(p.Problems, text)
 	}
-	if len(p.Problems) == 0 && summary != "" {
-		p.Problems = []string{summary}
+	for _, instead := range [][]string{unknown, summary} {
+		if len(p.Problems) == 0 {
+			p.Problems = instead
+		}
 	}
 	return p, len(p.Problems) > 0 || p.Failure != ""
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // TestPartReportsProblemsOnly: conditions that are not True and have a message are problems, unless they are
-// False when all is well. Ready repeats the others.
+// False when all is well. Such a condition that is Unknown counts if no other one is a problem. Ready repeats the
+// others.
 func TestPartReportsProblemsOnly(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ object, want string }{
@@ -16,6 +17,8 @@ func TestPartReportsProblemsOnly(t *testing.T) {
 		"False and Unknown":     {"status: {conditions: [{type: Ready, status: 'False', message: x}, {type: A, status: 'False', message: no image}, {type: B, status: Unknown, message: asked}]}", `{"machine":"a","problems":["A: no image","B: asked"]}`},
 		"only Ready":            {"status: {conditions: [{type: Ready, status: 'False', message: no quota}]}", `{"machine":"a","problems":["Ready: no quota"]}`},
 		"conditions of v1beta2": {"status: {v1beta2: {conditions: [{type: A, status: 'False', message: new}]}, conditions: [{type: A, status: 'False', message: old}]}", `{"machine":"a","problems":["A: new"]}`},
+		"only Unknown":          {"status: {conditions: [{type: Deleting, status: Unknown, message: asked}, {type: Ready, status: Unknown, message: summary}]}", `{"machine":"a","problems":["Deleting: asked"]}`},
+		"Unknown besides":       {"status: {conditions: [{type: Deleting, status: Unknown, message: asked}, {type: A, status: 'False', message: no image}]}", `{"machine":"a","problems":["A: no image"]}`},
 		"a failure":             {"status: {failureReason: CreateError, failureMessage: no image}", `{"machine":"a","failure":"CreateError: no image"}`},
 		"an older failure":      {"status: {deprecated: {v1beta1: {failureMessage: no image}}}", `{"machine":"a","failure":"no image"}`},
 	} {

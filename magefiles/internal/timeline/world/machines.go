@@ -77,7 +77,8 @@ func (m *Machine) partsReport() []string {
 
 // Reports returns the problems of a machine and of its infrastructure machine and bootstrap config. If the
 // infrastructure machine reports problems itself, the Machine's condition InfrastructureReady is left out, because
-// it only repeats them. The same holds for the bootstrap config.
+// it only repeats them. The same holds for the bootstrap config. Conditions that are Unknown are there if nothing
+// else is.
 func (m *Machine) Reports() []string {
 	var all []string
 	for _, problem := range m.Problems {
@@ -87,7 +88,10 @@ func (m *Machine) Reports() []string {
 		}
 		all = append(all, problem)
 	}
-	return append(all, m.partsReport()...)
+	if all = append(all, m.partsReport()...); len(all) == 0 {
+		return m.Unknown
+	}
+	return all
 }
 
 // Sources returns the kinds of the objects on which Reports rests.

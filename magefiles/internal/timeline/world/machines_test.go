@@ -20,6 +20,8 @@ func TestTrouble(t *testing.T) {
 		"failed, with a node": {Machine{Machine: shape.Machine{Failure: "no quota"}, Node: "n", Created: start}, ""},
 		"in the phase Failed": {Machine{Phase: "Failed", Created: start}, "it has failed"},
 		"old":                 {Machine{Created: start, Machine: shape.Machine{Problems: []string{"waits for its data"}}}, "it has had no node for 6m00s: waits for its data"},
+		"old, only Unknown":   {Machine{Created: start, Machine: shape.Machine{Unknown: []string{"NodeHealthy: waits for the node"}}}, "it has had no node for 6m00s: NodeHealthy: waits for the node"},
+		"old, also Unknown":   {Machine{Created: start, Machine: shape.Machine{Problems: []string{"Odd: x"}, Unknown: []string{"NodeHealthy: waits for the node"}}}, "it has had no node for 6m00s: Odd: x"},
 		"old, with problems of its own objects": {Machine{Created: start, Machine: shape.Machine{Problems: []string{"InfrastructureReady: 1 of 2 completed", "BootstrapConfigReady: see KubeadmConfig", "Odd: x"}},
 			Infrastructure: &Part{shape.Part{Problems: []string{"ContainerProvisioned: no image"}}, "DockerMachine"}, Bootstrap: &Part{shape.Part{Problems: []string{"DataSecretAvailable: waits"}}, "KubeadmConfig"},
 		}, "it has had no node for 6m00s: Odd: x; its DockerMachine reports ContainerProvisioned: no image; its KubeadmConfig reports DataSecretAvailable: waits"},
