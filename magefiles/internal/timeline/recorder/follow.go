@@ -3,6 +3,9 @@ package recorder
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -168,34 +171,83 @@ func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 // follow follows a kind of objects. The channel that it returns is closed when all
 // objects were seen.
 func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
-	return r.followUnless(ctx, c, f, func(error) bool { return false })
-}
-
-// followOptional is follow for a kind without which a record is of use. The channel is closed too
-// when the user may not read the kind, or the API server does not serve it. The kind then does not
-// count as seen.
-func (r *recorder) followOptional(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
-	return r.followUnless(ctx, c, f, func(err error) bool { return apierrors.IsForbidden(err) || meta.IsNoMatchError(err) })
-}
-
-// followUnless is follow, with an error after which nobody waits for the objects.
-func (r *recorder) followUnless(ctx context.Context, c *kube.Client, f kube.Follower, isEnd func(error) bool) <-chan struct{} {
-	done, synced := make(chan struct{}), f.OnSynced
-	end := sync.OnceFunc(func() { close(done) })
-	f.OnError = func(err error) {
-		r.report(err)
-		if isEnd(err) {
-			end()
-		}
-	}
+	done, onSynced := make(chan struct{}), f.OnSynced
+	f.OnError = r.report
 	f.OnSynced = func() {
-		if synced != nil {
-			synced()
+		if onSynced != nil {
+			onSynced()
 		}
-		end()
+		close(done)
 	}
 	r.all.Go(func() { c.Follow(ctx, f) })
 	return done
+}
+
+// askAgainAfter is how long to wait before a kind is asked for again that the user may not read. Somebody may give
+// the right while the recorder runs.
+const askAgainAfter = 5 * time.Minute
+
+// followOptional is follow for a kind without which a record is of use. The channel is closed too
+// when the user may not read the kind, or the API server does not serve it. The kind then does not
+// count as seen. A missing right is reported once, and the kind is asked for again every askAgainAfter.
+func (r *recorder) followOptional(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
+	done, onSynced := make(chan struct{}), f.OnSynced
+	end := sync.OnceFunc(func() { close(done) })
+	var synced, reported bool
+	stop := func() {}
+	f.OnSynced = func() {
+		if onSynced != nil {
+			onSynced()
+		}
+		synced, reported = true, false
+		end()
+	}
+	f.OnError = func(err error) {
+		if !apierrors.IsForbidden(err) {
+			r.report(err)
+			if meta.IsNoMatchError(err) {
+				end()
+			}
+			return
+		}
+		if !reported {
+			r.report(fmt.Errorf("%s; asked for again every %s: %w", missingRight(f.Kind, err), askAgainAfter, err))
+			reported = true
+		}
+		end()
+		if !synced { // later, only this follower knows which objects there were
+			stop()
+		}
+	}
+	r.all.Go(func() {
+		for ctx.Err() == nil {
+			var asking context.Context
+			asking, stop = context.WithCancel(ctx)
+			c.Follow(asking, f)
+			stop()
+			select {
+			case <-ctx.Done():
+			case <-time.After(askAgainAfter):
+			}
+		}
+	})
+	return done
+}
+
+// deniedVerb finds the verb in what an API server says of a request that no role allows.
+var deniedVerb = regexp.MustCompile(`cannot (\S+) resource`)
+
+// missingRight returns which right the user lacks: the verb, the resource and its API group, by the error of a
+// request for a kind.
+func missingRight(kind schema.GroupKind, err error) string {
+	verb, resource := "list", kind.Kind
+	if m := deniedVerb.FindStringSubmatch(err.Error()); m != nil {
+		verb = m[1]
+	}
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind != "" {
+		resource = status.Status().Details.Kind // a Status has the name of the resource there
+	}
+	return fmt.Sprintf("no right to %s %s in the API group %q", verb, resource, kind.Group)
 }
 
 // waitAll waits until all channels are closed, for maxWait at most.

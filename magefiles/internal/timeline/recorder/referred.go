@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -37,22 +35,15 @@ func (r *recorder) followParts(ctx context.Context, machine *unstructured.Unstru
 }
 
 // followReferred follows a kind of objects to which a group or a machine refers, unless it is followed
-// already. If the user may not read the kind, it says so once and gives up.
+// already.
 func (r *recorder) followReferred(ctx context.Context, factKind timeline.Kind, kind schema.GroupKind, onChange func(kube.Change)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, known := r.referred[kind]; known || kind.Group == "" || kind.Kind == "" {
 		return
 	}
-	ctx, giveUp := context.WithCancel(ctx)
-	r.referred[kind] = r.followUnless(ctx, r.Management, kube.Follower{
+	r.referred[kind] = r.followOptional(ctx, r.Management, kube.Follower{
 		Kind: kind, Namespace: r.Namespace, OnChange: onChange, OnSynced: func() { r.recordDeletedOf(factKind, kind.Kind+"/") },
-	}, func(err error) bool {
-		if apierrors.IsForbidden(err) {
-			giveUp()
-			return true
-		}
-		return meta.IsNoMatchError(err)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,24 +121,36 @@ func TestPartsOfMachinesAreRecorded(t *testing.T) {
 	})
 }
 
-// TestPartsThatMayNotBeRead: that a kind may not be read is said once, and everything else is recorded.
+// TestPartsThatMayNotBeRead: which right is missing is said once, and everything else is recorded. The kind is
+// asked for seldom, and recorded when the right is there.
 func TestPartsThatMayNotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newPartsFixture(t)
+		var allowed atomic.Bool
 		b.server.Intercept(func(q kubetest.Request) error {
-			if q.Resource == "dockermachines" {
-				return apierrors.NewForbidden(schema.GroupResource{Resource: q.Resource}, "", errors.New("no right"))
+			if q.Resource == "dockermachines" && !allowed.Load() {
+				return apierrors.NewForbidden(schema.GroupResource{Group: infrastructureGroup, Resource: q.Resource}, "", errors.New("no right"))
 			}
 			return nil
 		})
 		var reported []string
 		b.OnError = func(err error) { reported = append(reported, err.Error()) }
-		b.record(func() { time.Sleep(10 * time.Minute) })
-		if len(reported) != 1 || !strings.Contains(reported[0], "no right") {
-			t.Errorf("reported %q, want once that there is no right", reported)
+		b.record(func() {
+			time.Sleep(time.Hour)
+			if n := b.server.Count("list", "dockermachines"); n < 10 || n > 15 {
+				t.Errorf("the kind was listed %d times in an hour, want once in 5 minutes", n)
+			}
+			if got, want := b.partShapes(), sorted([]string{waits, fails}); !slices.Equal(got, want) {
+				t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			allowed.Store(true)
+			time.Sleep(6 * time.Minute)
+		})
+		if want := `no right to list dockermachines in the API group "infrastructure.cluster.x-k8s.io"; asked for again every 5m0s: `; len(reported) != 1 || !strings.HasPrefix(reported[0], want) {
+			t.Errorf("reported %q, want once %q", reported, want)
 		}
-		if got, want := b.partShapes(), sorted([]string{waits, fails}); !slices.Equal(got, want) {
-			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		if got, want := b.partShapes(), sorted([]string{noImage, waits, fails}); !slices.Equal(got, want) {
+			t.Errorf("with the right, recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
 }
