@@ -172,7 +172,7 @@ func (r *recorder) pods(ctx context.Context) <-chan struct{} {
 // objects were seen.
 func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
 	done, onSynced := make(chan struct{}), f.OnSynced
-	f.OnError = r.report
+	f.OnChange, f.OnError = slim(f.OnChange), r.report
 	f.OnSynced = func() {
 		if onSynced != nil {
 			onSynced()
@@ -181,6 +181,17 @@ func (r *recorder) follow(ctx context.Context, c *kube.Client, f kube.Follower) 
 	}
 	r.all.Go(func() { c.Follow(ctx, f) })
 	return done
+}
+
+// slim removes the managedFields of an object after onChange has read them. A follower keeps each object until its
+// next change, and managedFields are a large part of it.
+func slim(onChange func(kube.Change)) func(kube.Change) {
+	return func(change kube.Change) {
+		onChange(change)
+		if change.After != nil {
+			change.After.SetManagedFields(nil)
+		}
+	}
 }
 
 // askAgainAfter is how long to wait before a kind is asked for again that the user may not read. Somebody may give
@@ -193,6 +204,7 @@ const askAgainAfter = 5 * time.Minute
 func (r *recorder) followOptional(ctx context.Context, c *kube.Client, f kube.Follower) <-chan struct{} {
 	done, onSynced := make(chan struct{}), f.OnSynced
 	end := sync.OnceFunc(func() { close(done) })
+	f.OnChange = slim(f.OnChange)
 	var synced, reported bool
 	stop := func() {}
 	f.OnSynced = func() {

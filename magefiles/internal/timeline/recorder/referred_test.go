@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -10,9 +11,11 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/kube/kubetest"
 	"caslab/magefiles/internal/timeline"
 )
@@ -153,6 +156,45 @@ func TestPartsThatMayNotBeRead(t *testing.T) {
 			t.Errorf("with the right, recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
+}
+
+// TestFactsHaveNoManagedFields: they may be half of an object, and of them a record has only who wrote the replicas.
+func TestFactsHaveNoManagedFields(t *testing.T) {
+	t.Parallel()
+	objects := objectsOf(t, cluster+"\n---\n"+parts)
+	for _, o := range objects {
+		o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "somebody", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:replicas":{}}}`)}}})
+	}
+	writers := 0
+	for _, f := range SnapshotFacts(Snapshot{Taken: midnight, Objects: objects}, func(err error) { t.Error(err) }) {
+		text, err := json.Marshal(f)
+		if err != nil || strings.Contains(string(text), "managedFields") || strings.Contains(string(text), "f:spec") {
+			t.Errorf("%v: %s", err, text)
+		}
+		if f.What == timeline.Sized && f.Text == "somebody" {
+			writers++
+		}
+	}
+	if writers == 0 {
+		t.Error("no fact has who wrote the replicas")
+	}
+}
+
+// TestFollowersKeepNoManagedFields: only the caller of a change sees them.
+func TestFollowersKeepNoManagedFields(t *testing.T) {
+	t.Parallel()
+	o := &unstructured.Unstructured{Object: map[string]any{}}
+	o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "somebody"}})
+	seen := 0
+	slim(func(change kube.Change) {
+		if change.After != nil {
+			seen += len(change.After.GetManagedFields())
+		}
+	})(kube.Change{After: o})
+	if seen != 1 || len(o.GetManagedFields()) != 0 {
+		t.Errorf("a change has %d entries, and %d are kept", seen, len(o.GetManagedFields()))
+	}
+	slim(func(kube.Change) {})(kube.Change{Before: o})
 }
 
 // TestSnapshotHasPartsWithProblems: what somebody saved becomes the same facts. Objects that report no
