@@ -103,8 +103,8 @@ func TestExplainAMachineByItsParts(t *testing.T) {
 		const name = "work-cluster-web-jbskx-00001"
 		c.Add(20, timeline.Fact{Kind: timeline.Machine, What: timeline.Created, Name: name, UID: "m-" + name, Group: "web", Source: timeline.Watch})
 		c.shaped(21, timeline.Machine, name, "web", "", shape.Machine{Problems: []string{"InfrastructureReady: 0 of 2 completed"}})
-		c.shaped(22, timeline.InfrastructureMachine, "DockerMachine/"+name, "", "", shape.Part{Machine: name, Problems: []string{"ContainerProvisioned: no image"}})
-		c.shaped(23, timeline.BootstrapConfig, "KubeadmConfig/"+name, "", "", shape.Part{Machine: name, Problems: []string{"DataSecretAvailable: waits"}})
+		c.shaped(22, timeline.InfrastructureMachine, "DockerMachine/"+name, "", "", shape.External{Machine: name, Problems: []string{"ContainerProvisioned: no image"}})
+		c.shaped(23, timeline.BootstrapConfig, "KubeadmConfig/"+name, "", "", shape.External{Machine: name, Problems: []string{"DataSecretAvailable: waits"}})
 		if recovered {
 			c.Add(30, timeline.Fact{Kind: timeline.BootstrapConfig, What: timeline.Shaped, Name: "KubeadmConfig/" + name, UID: "b-KubeadmConfig/" + name, Source: timeline.Watch})
 		}

@@ -35,12 +35,12 @@ func Machine(o *unstructured.Unstructured, group string, now time.Time) []timeli
 	return append(facts, complete(f, timeline.Marked, cmp.Or(autoscaler.ParseTime(at), now), ""))
 }
 
-// Part returns the fact of the problems that an infrastructure machine or a bootstrap config reports now.
+// External returns the fact of the problems that an infrastructure machine or a bootstrap config reports now.
 // It returns false if the object reports none.
-func Part(kind timeline.Kind, o *unstructured.Unstructured, now time.Time) (timeline.Fact, bool) {
-	part, reports := shape.OfPart(o)
+func External(kind timeline.Kind, o *unstructured.Unstructured, now time.Time) (timeline.Fact, bool) {
+	external, reports := shape.OfExternal(o)
 	f := complete(factAbout(kind, o, ""), timeline.Shaped, now, "")
-	f.Name, f.Shape = o.GetKind()+"/"+f.Name, shape.Encode(part)
+	f.Name, f.Shape = o.GetKind()+"/"+f.Name, shape.Encode(external)
 	return f, reports
 }
 

@@ -41,7 +41,7 @@ func (r *recorder) run(ctx context.Context) {
 	defer end()
 	waitAll(ctx, append(r.followGroups(ctx),
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Machines, Namespace: r.Namespace, OnChange: func(change kube.Change) {
-			r.followParts(ctx, change.After)
+			r.followExternals(ctx, change.After)
 			r.machine(change)
 		}, OnSynced: func() { r.recordDeleted(timeline.Machine) }}),
 		r.follow(ctx, r.Management, kube.Follower{Kind: kube.Clusters, Namespace: r.Namespace, OnChange: r.cluster}),

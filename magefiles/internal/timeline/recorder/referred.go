@@ -22,15 +22,15 @@ func (r *recorder) followTemplates(ctx context.Context, group *unstructured.Unst
 	}
 }
 
-// followParts follows the kinds of a Machine's infrastructure machine and bootstrap config.
-func (r *recorder) followParts(ctx context.Context, machine *unstructured.Unstructured) {
+// followExternals follows the kinds of a Machine's infrastructure machine and bootstrap config.
+func (r *recorder) followExternals(ctx context.Context, machine *unstructured.Unstructured) {
 	if machine == nil || !r.isOurs(machine) {
 		return
 	}
 	for factKind, kind := range map[timeline.Kind]schema.GroupKind{
 		timeline.InfrastructureMachine: shape.InfrastructureKind(machine), timeline.BootstrapConfig: shape.BootstrapKind(machine),
 	} {
-		r.followReferred(ctx, factKind, kind, func(change kube.Change) { r.part(factKind, change) })
+		r.followReferred(ctx, factKind, kind, func(change kube.Change) { r.external(factKind, change) })
 	}
 }
 
@@ -54,9 +54,9 @@ func (r *recorder) referredSeen() []<-chan struct{} {
 	return slices.Collect(maps.Values(r.referred))
 }
 
-// part records the problems that an infrastructure machine or a bootstrap config reports, and when it reports
+// external records the problems that an infrastructure machine or a bootstrap config reports, and when it reports
 // none any more.
-func (r *recorder) part(kind timeline.Kind, change kube.Change) {
+func (r *recorder) external(kind timeline.Kind, change kube.Change) {
 	o := change.After
 	if o == nil {
 		r.recordGone(kind, string(change.Before.GetUID()))
@@ -65,7 +65,7 @@ func (r *recorder) part(kind timeline.Kind, change kube.Change) {
 	if cluster := o.GetLabels()[clusterv1.ClusterNameLabel]; r.Cluster != "" && cluster != "" && cluster != r.Cluster {
 		return
 	}
-	f, hasProblem := objectfacts.Part(kind, o, r.now())
+	f, hasProblem := objectfacts.External(kind, o, r.now())
 	if !hasProblem {
 		r.recordGone(kind, string(o.GetUID()))
 		return
@@ -73,9 +73,9 @@ func (r *recorder) part(kind timeline.Kind, change kube.Change) {
 	r.observe(kind, string(o.GetUID()), func() []timeline.Fact { return []timeline.Fact{f} })
 }
 
-// partKind returns the kind of facts for a kind of objects: InfrastructureMachine for …Machine, BootstrapConfig
+// externalKind returns the kind of facts for a kind of objects: InfrastructureMachine for …Machine, BootstrapConfig
 // for …Config, as Cluster API's contracts name them. It returns false for any other kind of objects.
-func partKind(kind schema.GroupKind) (timeline.Kind, bool) {
+func externalKind(kind schema.GroupKind) (timeline.Kind, bool) {
 	switch {
 	case kind.Group == infrastructureGroup && hasSuffix(kind, "Machine"):
 		return timeline.InfrastructureMachine, true

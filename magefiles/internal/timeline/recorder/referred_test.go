@@ -26,9 +26,9 @@ var (
 	configs        = schema.GroupKind{Group: bootstrapGroup, Kind: "KubeadmConfig"}
 )
 
-// parts are two Machines with infrastructure of two kinds. One waits for its image, and its bootstrap config
+// externals are two Machines with infrastructure of two kinds. One waits for its image, and its bootstrap config
 // for another machine.
-const parts = `
+const externals = `
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: Machine
 metadata: {name: new, namespace: default, uid: new}
@@ -74,28 +74,28 @@ const (
 	fails   = `infrastructureMachine HollowMachine/hollow {"machine":"hollow","failure":"CreateError: it is told to fail"}`
 )
 
-// newPartsFixture is newFixture with parts, whose kinds the server serves.
-func newPartsFixture(t *testing.T) *fixture {
+// newExternalsFixture is newFixture with externals, whose kinds the server serves.
+func newExternalsFixture(t *testing.T) *fixture {
 	t.Helper()
 	b := newFixture(t, cluster)
 	b.server.Define(dockerMachines.WithVersion("v1beta2"), hollowMachines.WithVersion("v1beta2"), configs.WithVersion("v1beta2"))
-	b.server.PutYAML(parts)
+	b.server.PutYAML(externals)
 	return b
 }
 
-// partShapes returns the shapes of infrastructure machines and bootstrap configs in the record, sorted.
-func (b *fixture) partShapes() []string {
+// externalShapes returns the shapes of infrastructure machines and bootstrap configs in the record, sorted.
+func (b *fixture) externalShapes() []string {
 	b.t.Helper()
 	return sorted(slices.DeleteFunc(b.shapes(), func(s string) bool {
 		return !strings.HasPrefix(s, string(timeline.InfrastructureMachine)) && !strings.HasPrefix(s, string(timeline.BootstrapConfig))
 	}))
 }
 
-// TestPartsOfMachinesAreRecorded: infrastructure machines of every kind and bootstrap configs are recorded
+// TestExternalObjectsAreRecorded: infrastructure machines of every kind and bootstrap configs are recorded
 // while they report a problem, again when they report another one, and not by another recorder.
-func TestPartsOfMachinesAreRecorded(t *testing.T) {
+func TestExternalObjectsAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPartsFixture(t)
+		b := newExternalsFixture(t)
 		report := func(kind schema.GroupKind, status, message string) {
 			b.server.Edit(kind, "default", "new", func(o *unstructured.Unstructured) {
 				_ = unstructured.SetNestedSlice(o.Object, []any{map[string]any{"type": "ContainerProvisioned", "status": status, "message": message}}, "status", "conditions")
@@ -105,7 +105,7 @@ func TestPartsOfMachinesAreRecorded(t *testing.T) {
 		want := []string{noImage, waits, fails}
 		for range 2 {
 			b.record(func() { report(dockerMachines, "False", "no image after 2 try") })
-			if got := b.partShapes(); !slices.Equal(got, sorted(want)) {
+			if got := b.externalShapes(); !slices.Equal(got, sorted(want)) {
 				t.Fatalf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 		}
@@ -118,17 +118,17 @@ func TestPartsOfMachinesAreRecorded(t *testing.T) {
 		b.record(nil)
 		want = append(want, `infrastructureMachine DockerMachine/new {"machine":"new","problems":["ContainerProvisioned: no network"]}`,
 			"infrastructureMachine DockerMachine/new", "bootstrapConfig KubeadmConfig/new", "infrastructureMachine HollowMachine/hollow")
-		if got := b.partShapes(); !slices.Equal(got, sorted(want)) {
+		if got := b.externalShapes(); !slices.Equal(got, sorted(want)) {
 			t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
 }
 
-// TestPartsThatMayNotBeRead: which right is missing is said once, and everything else is recorded. The kind is
+// TestExternalObjectsThatMayNotBeRead: which right is missing is said once, and everything else is recorded. The kind is
 // asked for seldom, and recorded when the right is there.
-func TestPartsThatMayNotBeRead(t *testing.T) {
+func TestExternalObjectsThatMayNotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newPartsFixture(t)
+		b := newExternalsFixture(t)
 		var allowed atomic.Bool
 		b.server.Intercept(func(q kubetest.Request) error {
 			if q.Resource == "dockermachines" && !allowed.Load() {
@@ -143,7 +143,7 @@ func TestPartsThatMayNotBeRead(t *testing.T) {
 			if n := b.server.Count("list", "dockermachines"); n < 10 || n > 15 {
 				t.Errorf("the kind was listed %d times in an hour, want once in 5 minutes", n)
 			}
-			if got, want := b.partShapes(), sorted([]string{waits, fails}); !slices.Equal(got, want) {
+			if got, want := b.externalShapes(), sorted([]string{waits, fails}); !slices.Equal(got, want) {
 				t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 			allowed.Store(true)
@@ -152,7 +152,7 @@ func TestPartsThatMayNotBeRead(t *testing.T) {
 		if want := `no right to list dockermachines in the API group "infrastructure.cluster.x-k8s.io"; asked for again every 5m0s: `; len(reported) != 1 || !strings.HasPrefix(reported[0], want) {
 			t.Errorf("reported %q, want once %q", reported, want)
 		}
-		if got, want := b.partShapes(), sorted([]string{noImage, waits, fails}); !slices.Equal(got, want) {
+		if got, want := b.externalShapes(), sorted([]string{noImage, waits, fails}); !slices.Equal(got, want) {
 			t.Errorf("with the right, recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	})
@@ -161,7 +161,7 @@ func TestPartsThatMayNotBeRead(t *testing.T) {
 // TestFactsHaveNoManagedFields: they may be half of an object, and of them a record has only who wrote the replicas.
 func TestFactsHaveNoManagedFields(t *testing.T) {
 	t.Parallel()
-	objects := objectsOf(t, cluster+"\n---\n"+parts)
+	objects := objectsOf(t, cluster+"\n---\n"+externals)
 	for _, o := range objects {
 		o.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "somebody", FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:replicas":{}}}`)}}})
 	}
@@ -197,11 +197,11 @@ func TestFollowersKeepNoManagedFields(t *testing.T) {
 	slim(func(kube.Change) {})(kube.Change{Before: o})
 }
 
-// TestSnapshotHasPartsWithProblems: what somebody saved becomes the same facts. Objects that report no
+// TestSnapshotHasExternalObjectsWithProblems: what somebody saved becomes the same facts. Objects that report no
 // problem become none.
-func TestSnapshotHasPartsWithProblems(t *testing.T) {
+func TestSnapshotHasExternalObjectsWithProblems(t *testing.T) {
 	t.Parallel()
-	objects := objectsOf(t, parts)
+	objects := objectsOf(t, externals)
 	if slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetName() == "well" }) {
 		t.Error("an object without a problem is kept")
 	}

@@ -72,8 +72,8 @@ func Records(o *unstructured.Unstructured) bool {
 	case kube.Events:
 		return objectfacts.IsFromAutoscaler(o)
 	}
-	if _, isPart := partKind(kind); isPart {
-		_, reports := shape.OfPart(o)
+	if _, isExternal := externalKind(kind); isExternal {
+		_, reports := shape.OfExternal(o)
 		return reports
 	}
 	return slices.Contains(recordedKinds, kind) && shape.CheckDevices(o) == nil || isTemplate(kind)
@@ -189,8 +189,8 @@ func (r *recorder) object(o *unstructured.Unstructured) {
 			r.scheduling(kind, change)
 			return
 		}
-		if kind, is := partKind(o.GroupVersionKind().GroupKind()); is {
-			r.part(kind, change)
+		if kind, is := externalKind(o.GroupVersionKind().GroupKind()); is {
+			r.external(kind, change)
 			return
 		}
 		r.template(change)

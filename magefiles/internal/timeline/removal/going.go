@@ -25,16 +25,16 @@ type step struct {
 	hooks string
 	// drains is set if it waits for pods.
 	drains bool
-	// part returns the provider's object that the step waits for. It is nil if the step waits for none.
-	part func(*world.Machine) *world.Part
+	// external returns the provider's object that the step waits for. It is nil if the step waits for none.
+	external func(*world.Machine) *world.External
 }
 
 // reports returns the problems of the provider's object that the step waits for.
 func (s step) reports(m *world.Machine) []string {
-	if s.part == nil {
+	if s.external == nil {
 		return nil
 	}
-	return s.part(m).Reports()
+	return s.external(m).Reports()
 }
 
 // steps are the steps in the deletion of a Machine, by the reason of its condition Deleting.
@@ -44,8 +44,8 @@ var steps = map[string]step{
 	clusterv1.MachineDeletingDrainingNodeReason:                     {text: "Cluster API's drain of the node", drains: true},
 	clusterv1.MachineDeletingWaitingForVolumeDetachReason:           {text: "its volumes to be detached"},
 	clusterv1.MachineDeletingWaitingForPreTerminateHookReason:       {text: "a hook before its infrastructure is deleted", hooks: clusterv1.PreTerminateDeleteHookAnnotationPrefix},
-	clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason: {text: "its infrastructure to be deleted", part: func(m *world.Machine) *world.Part { return m.Infrastructure }},
-	clusterv1.MachineDeletingWaitingForBootstrapDeletionReason:      {text: "its bootstrap configuration to be deleted", part: func(m *world.Machine) *world.Part { return m.Bootstrap }},
+	clusterv1.MachineDeletingWaitingForInfrastructureDeletionReason: {text: "its infrastructure to be deleted", external: func(m *world.Machine) *world.External { return m.Infrastructure }},
+	clusterv1.MachineDeletingWaitingForBootstrapDeletionReason:      {text: "its bootstrap configuration to be deleted", external: func(m *world.Machine) *world.External { return m.Bootstrap }},
 	clusterv1.MachineDeletingDeletingNodeReason:                     {text: "its Node to be deleted"},
 }
 

@@ -31,7 +31,7 @@ func (w *World) Trouble(m *Machine) string {
 	case m.Deletion != nil || m.Node != "":
 		return ""
 	case m.Failure != "":
-		return strings.Join(append([]string{"it has failed: " + m.Failure}, m.partsReport()...), "; ")
+		return strings.Join(append([]string{"it has failed: " + m.Failure}, m.externalReports()...), "; ")
 	case m.Infrastructure.failed(), m.Bootstrap.failed(), m.Phase == "Failed":
 		text = "it has failed"
 	case age > SlowMachine:
@@ -46,25 +46,25 @@ func (w *World) Trouble(m *Machine) string {
 }
 
 // failed reports whether there is an infrastructure machine or a bootstrap config that has failed.
-func (p *Part) failed() bool { return p != nil && p.Failure != "" }
+func (e *External) failed() bool { return e != nil && e.Failure != "" }
 
 // Reports returns the failure and the conditions of an infrastructure machine or a bootstrap config, each as a
-// text such as "DockerMachine reports ContainerProvisioned: no image". There are none if p is nil.
-func (p *Part) Reports() []string {
-	if p == nil {
+// text such as "DockerMachine reports ContainerProvisioned: no image". There are none if e is nil.
+func (e *External) Reports() []string {
+	if e == nil {
 		return nil
 	}
 	var all []string
-	for _, problem := range append([]string{p.Failure}, p.Problems...) {
+	for _, problem := range append([]string{e.Failure}, e.Problems...) {
 		if problem != "" {
-			all = append(all, p.Kind+" reports "+problem)
+			all = append(all, e.Kind+" reports "+problem)
 		}
 	}
 	return all
 }
 
-// partsReport returns what the infrastructure machine and the bootstrap config report.
-func (m *Machine) partsReport() []string {
+// externalReports returns what the infrastructure machine and the bootstrap config report.
+func (m *Machine) externalReports() []string {
 	var all []string
 	for _, report := range m.Infrastructure.Reports() {
 		all = append(all, "its "+report)
@@ -88,7 +88,7 @@ func (m *Machine) Reports() []string {
 		}
 		all = append(all, problem)
 	}
-	if all = append(all, m.partsReport()...); len(all) == 0 {
+	if all = append(all, m.externalReports()...); len(all) == 0 {
 		return m.Unknown
 	}
 	return all
@@ -97,9 +97,9 @@ func (m *Machine) Reports() []string {
 // Sources returns the kinds of the objects on which Reports rests.
 func (m *Machine) Sources() string {
 	kinds := "Machine"
-	for _, p := range []*Part{m.Infrastructure, m.Bootstrap} {
-		if p != nil {
-			kinds += ", " + p.Kind
+	for _, e := range []*External{m.Infrastructure, m.Bootstrap} {
+		if e != nil {
+			kinds += ", " + e.Kind
 		}
 	}
 	return kinds

@@ -131,12 +131,12 @@ type Machine struct {
 	Marked bool
 	// Infrastructure and Bootstrap are the infrastructure machine and the bootstrap config, nil if they
 	// report no problem.
-	Infrastructure, Bootstrap *Part
+	Infrastructure, Bootstrap *External
 }
 
-// Part is an infrastructure machine or a bootstrap config with a problem.
-type Part struct {
-	shape.Part
+// External is an external object of a Machine with a problem: an infrastructure machine or a bootstrap config.
+type External struct {
+	shape.External
 	// Kind of the object, such as DockerMachine.
 	Kind string
 }
@@ -364,7 +364,7 @@ func (o *object) node() (*Node, bool) {
 
 // build makes the objects of those that have a shape, by name.
 func (w *World) build(objects map[string]*object) {
-	templates, machines, parts := map[string]*shape.Template{}, map[string][]*Machine{}, map[timeline.Kind]map[string]*Part{}
+	templates, machines, externals := map[string]*shape.Template{}, map[string][]*Machine{}, map[timeline.Kind]map[string]*External{}
 	for _, key := range slices.Sorted(maps.Keys(objects)) {
 		o := objects[key]
 		switch o.Kind {
@@ -387,12 +387,12 @@ func (w *World) build(objects map[string]*object) {
 			m := &Machine{Machine: s, Name: o.Name, Phase: o.phase, Node: o.Node, Created: o.Time, Marked: o.marked}
 			machines[o.Group], w.Machines = append(machines[o.Group], m), append(w.Machines, m)
 		case timeline.InfrastructureMachine, timeline.BootstrapConfig:
-			if s, ok := decode[shape.Part](o); ok {
-				if parts[o.Kind] == nil {
-					parts[o.Kind] = map[string]*Part{}
+			if s, ok := decode[shape.External](o); ok {
+				if externals[o.Kind] == nil {
+					externals[o.Kind] = map[string]*External{}
 				}
 				kind, _, _ := strings.Cut(o.Name, "/")
-				parts[o.Kind][s.Machine] = &Part{s, kind}
+				externals[o.Kind][s.Machine] = &External{s, kind}
 			}
 		case timeline.Template:
 			if s, ok := decode[shape.Template](o); ok {
@@ -418,7 +418,7 @@ func (w *World) build(objects map[string]*object) {
 		}
 	}
 	for _, m := range w.Machines {
-		m.Infrastructure, m.Bootstrap = parts[timeline.InfrastructureMachine][m.Name], parts[timeline.BootstrapConfig][m.Name]
+		m.Infrastructure, m.Bootstrap = externals[timeline.InfrastructureMachine][m.Name], externals[timeline.BootstrapConfig][m.Name]
 	}
 	w.join(templates, machines)
 }

@@ -6,10 +6,10 @@ import (
 	"caslab/magefiles/internal/kube/kubetest"
 )
 
-// TestPartReportsProblemsOnly: conditions that are not True and have a message are problems, unless they are
+// TestExternalReportsProblemsOnly: conditions that are not True and have a message are problems, unless they are
 // False when all is well. Such a condition that is Unknown counts if no other one is a problem. Ready repeats the
 // others.
-func TestPartReportsProblemsOnly(t *testing.T) {
+func TestExternalReportsProblemsOnly(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ object, want string }{
 		"healthy":               {"status: {conditions: [{type: Ready, status: 'True', message: fine}, {type: Paused, status: 'False', message: not paused}, {type: Deleting, status: 'False', message: no}]}", ""},
@@ -23,13 +23,13 @@ func TestPartReportsProblemsOnly(t *testing.T) {
 		"an older failure":      {"status: {deprecated: {v1beta1: {failureMessage: no image}}}", `{"machine":"a","failure":"no image"}`},
 	} {
 		o := kubetest.Object(t, "apiVersion: infrastructure.cluster.x-k8s.io/v1beta2\nkind: DockerMachine\nmetadata: {name: a, namespace: default}\n"+tc.object)
-		part, reports := OfPart(o)
-		if got := string(Encode(part)); reports != (tc.want != "") || reports && got != tc.want {
+		external, reports := OfExternal(o)
+		if got := string(Encode(external)); reports != (tc.want != "") || reports && got != tc.want {
 			t.Errorf("%s: %s, %t, want %s", name, got, reports, tc.want)
 		}
 	}
 	owned := kubetest.Object(t, "apiVersion: bootstrap.cluster.x-k8s.io/v1beta2\nkind: KubeadmConfig\nmetadata: {name: a-config, ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, name: a, uid: m}]}")
-	if part, _ := OfPart(owned); part.Machine != "a" {
-		t.Errorf("it belongs to %s", part.Machine)
+	if external, _ := OfExternal(owned); external.Machine != "a" {
+		t.Errorf("it belongs to %s", external.Machine)
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// Part is what an infrastructure machine or a bootstrap config reports of itself.
-type Part struct {
+// External is what an external object of a Machine reports of itself. Cluster API calls the objects of providers
+// external to which its own refer: for a Machine, an infrastructure machine and a bootstrap config.
+type External struct {
 	// Machine is the name of the Machine to which the object belongs.
 	Machine string `json:"machine"`
 	// Problems lists the conditions that are not True and have a message, each as one text. Of the conditions that
@@ -28,13 +29,13 @@ var undesirable = map[string]bool{
 	clusterv1.PausedCondition: true, clusterv1.DeletingCondition: true, "Remediating": true, "RollingOut": true, "ScalingUp": true, "ScalingDown": true,
 }
 
-// OfPart returns the shape of an infrastructure machine or a bootstrap config of any provider. It returns
+// OfExternal returns the shape of an infrastructure machine or a bootstrap config of any provider. It returns
 // false if the object reports no problem.
-func OfPart(o *unstructured.Unstructured) (Part, bool) {
-	p := Part{Machine: o.GetName(), Failure: failureInFields(o)} // since Cluster API v1.7, it has the name of its Machine
+func OfExternal(o *unstructured.Unstructured) (External, bool) {
+	e := External{Machine: o.GetName(), Failure: failureInFields(o)} // since Cluster API v1.7, it has the name of its Machine
 	for _, owner := range o.GetOwnerReferences() {
 		if owner.Kind == kube.Machines.Kind {
-			p.Machine = owner.Name
+			e.Machine = owner.Name
 		}
 	}
 	seen := map[string]bool{}
@@ -51,15 +52,15 @@ func OfPart(o *unstructured.Unstructured) (Part, bool) {
 		case c.kind == clusterv1.ReadyCondition:
 			summary = []string{text} // Ready summarizes the other conditions
 		default:
-			p.Problems = append(p.Problems, text)
+			e.Problems = append(e.Problems, text)
 		}
 	}
 	for _, instead := range [][]string{unknown, summary} {
-		if len(p.Problems) == 0 {
-			p.Problems = instead
+		if len(e.Problems) == 0 {
+			e.Problems = instead
 		}
 	}
-	return p, len(p.Problems) > 0 || p.Failure != ""
+	return e, len(e.Problems) > 0 || e.Failure != ""
 }
 
 // InfrastructureKind returns the kind of the infrastructure machine to which a Machine refers, without a Kind
