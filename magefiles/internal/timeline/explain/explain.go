@@ -265,7 +265,7 @@ func (e *explainer) pod(ctx context.Context, p *history.PodStory) {
 	if !p.Unschedulable.IsZero() {
 		text := "unschedulable"
 		if len(w.Scheduler) > 0 {
-			text += ": " + timeline.Shorten(w.Scheduler[0].Text, timeline.LongestText)
+			text = strings.TrimSuffix(text+": "+timeline.Shorten(w.Scheduler[0].Text, timeline.LongestText), ": ")
 		}
 		list = append(list, event{p.Unschedulable, text})
 	}
