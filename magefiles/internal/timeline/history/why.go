@@ -575,7 +575,7 @@ func (m *Model) removalParts(n *NodeStory, r *Removal) []Part {
 	moments = append(moments, partEnd{chosen, untilDecision, "decision"})
 	for _, s := range n.Phases {
 		if s.State == "Deleting" {
-			moments = append(moments, partEnd{s.From, "until its machine was deleted", "machine deleted"})
+			moments = append(moments, partEnd{s.From, "until Machine deletion began", "Machine deletion"})
 			break
 		}
 	}

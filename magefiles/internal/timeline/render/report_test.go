@@ -99,7 +99,7 @@ func TestPageExplains(t *testing.T) {
 		"memory requested (", "node group min size reached",
 		`the autoscaler: Scale-down: removing empty node "work-cluster-work-md-1-jbskx-23757"`,
 		"restart of the autoscaler", "nobody recorded", "maximum holds", "want at most 3 nodes",
-		"decision until the machine was created", "until its machine was deleted", "paused",
+		"decision until the machine was created", "until Machine deletion began", "paused",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
