@@ -253,7 +253,10 @@ func (j *waiting) reason() string {
 	}
 	text := fmt.Sprintf("none of %s would take it", timeline.Plural(len(j.verdicts), "group"))
 	if fitting := j.fitting(); fitting != "" {
-		text += "; it would fit " + fitting
+		return text + "; it would fit " + fitting
+	}
+	if nearest := j.nearest(); nearest != "" {
+		return text + "; one thing keeps it from " + nearest
 	}
 	return text
 }
@@ -273,18 +276,50 @@ func (j *waiting) preemption() string {
 const maxFitting = 2
 
 // fitting returns the groups on whose next node the pod would fit and that do not grow, each with
-// what keeps it from that; empty if there is none, or if there are many.
+// what keeps it from that; empty if there is none. Of many, it names the first ones that the autoscaler scales.
 func (j *waiting) fitting() string {
-	var texts []string
+	var scaled, others []string
 	for _, v := range j.verdicts {
-		if v.Fits && !v.Takes() {
-			texts = append(texts, fmt.Sprintf("%s: %s", timeline.Tidy(v.Group.Name), v.Obstacles[0].Text))
+		if !v.Fits || v.Takes() {
+			continue
+		}
+		text := obstacle(v)
+		if v.Scaled {
+			scaled = append(scaled, text)
+		} else {
+			others = append(others, text)
 		}
 	}
-	if len(texts) == 0 || len(texts) > maxFitting {
+	texts := slices.Concat(scaled, others)
+	if len(texts) == 0 {
 		return ""
 	}
-	return strings.Join(texts, ", and ") + j.but()
+	return first(texts) + j.but()
+}
+
+// nearest returns the groups that the autoscaler scales and from which only one thing keeps the pod, each with
+// that thing; empty if there is none.
+func (j *waiting) nearest() string {
+	var texts []string
+	for _, v := range j.verdicts {
+		if v.Scaled && len(v.Obstacles) == 1 {
+			texts = append(texts, obstacle(v))
+		}
+	}
+	return first(texts)
+}
+
+// obstacle returns the name of a group, and what first keeps a pod from it.
+func obstacle(v fit.Verdict) string {
+	return fmt.Sprintf("%s: %s", timeline.Tidy(v.Group.Name), v.Obstacles[0].Text)
+}
+
+// first returns the first maxFitting texts about groups, and how many more there are.
+func first(texts []string) string {
+	if left := len(texts) - maxFitting; left > 0 {
+		texts = append(slices.Clone(texts[:maxFitting]), timeline.Plural(left, "group")+" more")
+	}
+	return strings.Join(texts, ", and ")
 }
 
 // noGroup returns that no group is on record. A record of a log alone has only their names.
