@@ -17,7 +17,12 @@ func Updating() bool { return *update }
 // flag -update, it writes the file.
 func Check(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
+	CheckFile(t, filepath.Join("testdata", name), got)
+}
+
+// CheckFile is Check for any file, by its path from the package's folder.
+func CheckFile(t *testing.T, path, got string) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a file of the checkout
 			t.Fatal(err)
