@@ -143,7 +143,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is older than the API server
 	}
-	return result, err
+	if err != nil {
+		return ctrl.Result{}, err // its back-off decides when the machine is reconciled again
+	}
+	return result, nil
 }
 
 func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {

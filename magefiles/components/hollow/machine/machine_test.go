@@ -329,6 +329,23 @@ func TestNodeOfAnother(t *testing.T) {
 	}
 }
 
+// TestErrorHasNoTime: controller-runtime would ignore the time, and warn.
+func TestErrorHasNoTime(t *testing.T) {
+	w := newWorld(t, machineOf("a", nil), hollow("a", v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Start: seconds(30)}}))
+	broken := errors.New("broken")
+	w.Client = interceptor.NewClient(w.management, interceptor.Funcs{
+		SubResourcePatch: func(_ context.Context, _ client.Client, _ string, m client.Object, _ client.Patch, _ ...client.SubResourcePatchOption) error {
+			if m.(*v1beta2.HollowMachine).Status.Conditions != nil {
+				return broken
+			}
+			return w.management.Status().Update(t.Context(), m)
+		},
+	})
+	if result, err := w.try("a"); !errors.Is(err, broken) || result != (ctrl.Result{}) {
+		t.Errorf("the result is %+v, and the error %v", result, err)
+	}
+}
+
 func TestNodeThatTheAPIServerRefuses(t *testing.T) {
 	w := newWorld(t, machineOf("a", nil), hollow("a", v1beta2.HollowMachineSpec{}))
 	w.Workload = interceptor.NewClient(w.workload, interceptor.Funcs{
