@@ -4,9 +4,13 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -87,6 +91,9 @@ func run(o options) error {
 	if err := mgr.Add(nodes); err != nil {
 		return err
 	}
+	if err := mgr.AddReadyzCheck("caches", filled(mgr.GetCache(), nodes.GetCache())); err != nil {
+		return err
+	}
 	clusters, err := mgr.GetRESTMapper().RESTMapping(schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"})
 	if err != nil {
 		return fmt.Errorf("find Cluster API in the management cluster: %w", err)
@@ -145,10 +152,24 @@ func newManager(o options, config *rest.Config) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return nil, err
+	return mgr, mgr.AddHealthzCheck("ping", healthz.Ping)
+}
+
+// fillingTime is how long a check waits for the caches: less than the kubelet waits for the check.
+const fillingTime = 500 * time.Millisecond
+
+// filled returns a check that fails until the caches have every object that the controllers watch.
+func filled(caches ...cache.Cache) healthz.Checker {
+	return func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), fillingTime)
+		defer cancel()
+		for _, c := range caches {
+			if !c.WaitForCacheSync(ctx) {
+				return errors.New("the caches are still to be filled")
+			}
+		}
+		return nil
 	}
-	return mgr, mgr.AddReadyzCheck("ping", healthz.Ping)
 }
 
 // caches returns the options of the cache of the management cluster. It leaves out machines of

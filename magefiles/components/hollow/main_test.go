@@ -1,7 +1,11 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 
 	"caslab/components/hollow/api/v1beta2"
 )
@@ -19,5 +23,17 @@ func TestCachesOfACluster(t *testing.T) {
 	}
 	if caches := (options{}).caches(); caches.ByObject != nil || caches.DefaultNamespaces != nil {
 		t.Errorf("without options, the cache has %+v", caches)
+	}
+}
+
+func TestNotReadyUntilAllCachesAreFilled(t *testing.T) {
+	yes, no := true, false
+	full, empty := &informertest.FakeInformers{Synced: &yes}, &informertest.FakeInformers{Synced: &no}
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil)
+	if err := filled(full, full)(request); err != nil {
+		t.Error(err)
+	}
+	if err := filled(full, empty)(request); err == nil {
+		t.Error("ready while a cache is still to be filled")
 	}
 }
