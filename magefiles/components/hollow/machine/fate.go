@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -15,15 +16,17 @@ import (
 const groupLabel = "cluster.x-k8s.io/deployment-name"
 
 // Draw returns a random number from 0 to below 1 for one purpose, such as "start". It depends on the
-// seed, the machine's group and its ordinal, so it is the same in each run.
+// seed, the machine's group and its ordinal, so it is the same in each run. The group of a machine
+// that no MachineDeployment made is its template.
 func Draw(m *v1beta2.HollowMachine, what string) float64 { return draw(m, what, m.Status.Ordinal) }
 
 func draw(m *v1beta2.HollowMachine, what string, ordinal int64) float64 {
-	return chance.Draw(m.Spec.Lifecycle.Seed, fmt.Sprintf("%s/%s/%d", what, m.Labels[groupLabel], ordinal))
+	group := cmp.Or(m.Labels[groupLabel], m.Annotations[templateAnnotation])
+	return chance.Draw(m.Spec.Lifecycle.Seed, fmt.Sprintf("%s/%s/%d", what, group, ordinal))
 }
 
 // fateOf returns the fate of a machine. draw is its random number, and nth counts the machines since
-// the spec of the template changed last, from 1.
+// lifecycle.fail or lifecycle.never of the template changed last, from 1.
 func fateOf(l v1beta2.Lifecycle, draw float64, nth int64) (v1beta2.Fate, error) {
 	for _, share := range []struct {
 		of   *intstr.IntOrString

@@ -79,22 +79,30 @@ func TestPercentagesOfMachines(t *testing.T) {
 // TestGroupsDiffer: machines of two groups with the same seed and the same ordinals do not start and
 // fail alike, and those of one group do so in each run.
 func TestGroupsDiffer(t *testing.T) {
-	draws := func(group string) (all []float64) {
+	draws := func(group, template string) (all []float64) {
 		m := hollow("a", v1beta2.HollowMachineSpec{})
-		m.Labels[groupLabel] = group
+		m.Labels[groupLabel], m.Annotations[templateAnnotation] = group, template
 		for m.Status.Ordinal = 1; m.Status.Ordinal <= 5; m.Status.Ordinal++ {
 			all = append(all, Draw(m, "start"))
 		}
 		return all
 	}
-	a, b := draws("web-a"), draws("web-b")
-	for i := range a {
-		if a[i] == b[i] {
-			t.Errorf("machine %d of both groups draws %g", i+1, a[i])
+	a := draws("web-a", "web")
+	for name, b := range map[string][]float64{
+		"another group":        draws("web-b", "web"),
+		"no MachineDeployment": draws("", "web-a2"),
+	} {
+		for i := range a {
+			if a[i] == b[i] {
+				t.Errorf("%s: machine %d of both draws %g", name, i+1, a[i])
+			}
 		}
 	}
-	if again := draws("web-a"); !slices.Equal(a, again) {
+	if again := draws("web-a", "web"); !slices.Equal(a, again) {
 		t.Errorf("the same group draws %v and %v", a, again)
+	}
+	if one, other := draws("", "web-a"), draws("", "web-b"); slices.Equal(one, other) {
+		t.Errorf("without a MachineDeployment, two templates draw %v", one)
 	}
 }
 
@@ -181,28 +189,39 @@ func TestKilledAfterCounting(t *testing.T) {
 // TestChangedTemplate changes a template, and counts a machine before the template's own
 // reconciler sees the change.
 func TestChangedTemplate(t *testing.T) {
-	for _, seen := range []bool{true, false} {
-		spec := v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Fail: share("1")}}
-		w := newWorld(t, template(spec), machineOf("a", nil), hollow("a", spec), machineOf("b", nil), hollow("b", spec), machineOf("c", nil), hollow("c", spec))
-		w.reconcile("a")
-		changed := w.template()
-		changed.Generation = 2
-		if err := w.management.Update(t.Context(), changed); err != nil {
-			t.Fatal(err)
-		}
-		if seen {
-			w.reconcileTemplate()
-		}
-		w.reconcile("b")
-		w.reconcile("c")
-		if got := w.machine("b").Status.Fate; got != v1beta2.FateFailure {
-			t.Errorf("seen %v: the first machine since the change has the fate %s", seen, got)
-		}
-		if got := w.machine("c").Status.Fate; got != v1beta2.FateNode {
-			t.Errorf("seen %v: the second machine since the change has the fate %s", seen, got)
-		}
-		if s := w.template().Status; s.Base != 1 || s.Machines != 3 || s.ObservedGeneration != 2 {
-			t.Errorf("seen %v: the status of the template is %+v", seen, s)
+	for name, tt := range map[string]struct {
+		change func(*v1beta2.HollowMachineSpec)
+		fates  []v1beta2.Fate // of the second and the third machine
+		base   int64
+	}{
+		"other failures": {func(s *v1beta2.HollowMachineSpec) { s.Lifecycle.Fail = share("2") }, []v1beta2.Fate{v1beta2.FateFailure, v1beta2.FateFailure}, 1},
+		"never":          {func(s *v1beta2.HollowMachineSpec) { s.Lifecycle.Fail, s.Lifecycle.Never = nil, share("1") }, []v1beta2.Fate{v1beta2.FateNothing, v1beta2.FateNode}, 1},
+		"capacity": {func(s *v1beta2.HollowMachineSpec) {
+			s.Node.Capacity = corev1.ResourceList{"cpu": resource.MustParse("4")}
+		}, []v1beta2.Fate{v1beta2.FateNode, v1beta2.FateNode}, 0},
+	} {
+		for _, seen := range []bool{true, false} {
+			spec := v1beta2.HollowMachineSpec{Lifecycle: v1beta2.Lifecycle{Fail: share("1")}}
+			later := *spec.DeepCopy()
+			tt.change(&later)
+			w := newWorld(t, template(spec), machineOf("a", nil), hollow("a", spec), machineOf("b", nil), hollow("b", later), machineOf("c", nil), hollow("c", later))
+			w.reconcile("a")
+			changed := w.template()
+			changed.Generation, changed.Spec.Template.Spec = 2, later
+			if err := w.management.Update(t.Context(), changed); err != nil {
+				t.Fatal(err)
+			}
+			if seen {
+				w.reconcileTemplate()
+			}
+			w.reconcile("b")
+			w.reconcile("c")
+			if got := []v1beta2.Fate{w.machine("b").Status.Fate, w.machine("c").Status.Fate}; !slices.Equal(got, tt.fates) {
+				t.Errorf("%s, seen %v: the machines since the change have the fates %v, want %v", name, seen, got, tt.fates)
+			}
+			if s := w.template().Status; s.Base != tt.base || s.Machines != 3 || s.ObservedGeneration != 2 {
+				t.Errorf("%s, seen %v: the status of the template is %+v", name, seen, s)
+			}
 		}
 	}
 }

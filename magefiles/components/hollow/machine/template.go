@@ -55,8 +55,9 @@ func observe(t *v1beta2.HollowMachineTemplate) {
 	t.Status.Capacity = capacityOf(node)
 	maps.Copy(t.Status.Capacity, node.Late)
 	t.Status.NodeInfo = v1beta2.NodeInfo{Architecture: architectureOf(node), OperatingSystem: operatingSystem}
-	if t.Status.ObservedGeneration != t.Generation {
-		t.Status.ObservedGeneration = t.Generation
+	t.Status.ObservedGeneration = t.Generation
+	if l := t.Spec.Template.Spec.Lifecycle; !equality.Semantic.DeepEqual(t.Status.Fail, l.Fail) || !equality.Semantic.DeepEqual(t.Status.Never, l.Never) {
+		t.Status.Fail, t.Status.Never = l.Fail, l.Never
 		t.Status.Base = t.Status.Machines
 	}
 }

@@ -235,7 +235,7 @@ type Lifecycle struct {
 	Stop metav1.Duration `json:"stop,omitzero"`
 
 	// fail is which machines never get a Node and report a failure: a percentage of all,
-	// or, as a number, the first ones since the template changed.
+	// or, as a number, the first ones since fail or never changed in the template.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:XValidation:rule="type(self) == string || (self >= 0 && self <= 100000)",message="must be a percentage, or a number from 0 to 100000"
@@ -244,7 +244,8 @@ type Lifecycle struct {
 	Fail *intstr.IntOrString `json:"fail,omitempty"`
 
 	// never is which machines never get a Node and report nothing: a percentage of all,
-	// or, as a number, the first ones since the template changed, after those that fail.
+	// or, as a number, the first ones since fail or never changed in the template, after
+	// those that fail.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:XValidation:rule="type(self) == string || (self >= 0 && self <= 100000)",message="must be a percentage, or a number from 0 to 100000"

@@ -3,6 +3,7 @@ package v1beta2
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // HollowMachineTemplateSpec is the template of HollowMachines. Unlike other providers'
@@ -51,10 +52,20 @@ type HollowMachineTemplateStatus struct {
 	// +optional
 	Machines int64 `json:"machines,omitempty"`
 
-	// base is the value of machines when the spec changed last. The numbers of
-	// lifecycle.fail and lifecycle.never count from it.
+	// base is the value of machines when lifecycle.fail or lifecycle.never changed last.
+	// Their numbers count from it.
 	// +optional
 	Base int64 `json:"base,omitempty"`
+
+	// fail is the lifecycle.fail that base is about.
+	// +optional
+	// +kubebuilder:validation:XIntOrString
+	Fail *intstr.IntOrString `json:"fail,omitempty"`
+
+	// never is the lifecycle.never that base is about.
+	// +optional
+	// +kubebuilder:validation:XIntOrString
+	Never *intstr.IntOrString `json:"never,omitempty"`
 
 	// observedGeneration is the generation of the spec that the status is about.
 	// +optional
