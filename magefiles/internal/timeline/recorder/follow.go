@@ -194,8 +194,8 @@ func slim(onChange func(kube.Change)) func(kube.Change) {
 	}
 }
 
-// askAgainAfter is how long to wait before a kind is asked for again that the user may not read. Somebody may give
-// the right while the recorder runs.
+// askAgainAfter is how long to wait before a kind or a log is asked for again that the user may not read. Somebody
+// may give the right while the recorder runs.
 const askAgainAfter = 5 * time.Minute
 
 // followOptional is follow for a kind without which a record is of use. The channel is closed too
@@ -223,7 +223,7 @@ func (r *recorder) followOptional(ctx context.Context, c *kube.Client, f kube.Fo
 			return
 		}
 		if !reported {
-			r.report(fmt.Errorf("%s; asked for again every %s: %w", missingRight(f.Kind, err), askAgainAfter, err))
+			r.report(missingRight(f.Kind, err))
 			reported = true
 		}
 		end()
@@ -246,20 +246,20 @@ func (r *recorder) followOptional(ctx context.Context, c *kube.Client, f kube.Fo
 	return done
 }
 
-// deniedVerb finds the verb in what an API server says of a request that no role allows.
-var deniedVerb = regexp.MustCompile(`cannot (\S+) resource`)
+// deniedRequest finds the verb and the resource in what an API server says of a request that no role allows.
+var deniedRequest = regexp.MustCompile(`cannot (\S+) resource "([^"]+)"`)
 
-// missingRight returns which right the user lacks: the verb, the resource and its API group, by the error of a
-// request for a kind.
-func missingRight(kind schema.GroupKind, err error) string {
+// missingRight returns an error that says which right the user lacks, by the error of a request for a kind: the
+// verb, the resource and its API group. An API server whose words are others has refused to list the kind.
+func missingRight(kind schema.GroupKind, err error) error {
 	verb, resource := "list", kind.Kind
-	if m := deniedVerb.FindStringSubmatch(err.Error()); m != nil {
-		verb = m[1]
-	}
 	if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind != "" {
 		resource = status.Status().Details.Kind // a Status has the name of the resource there
 	}
-	return fmt.Sprintf("no right to %s %s in the API group %q", verb, resource, kind.Group)
+	if m := deniedRequest.FindStringSubmatch(err.Error()); m != nil {
+		verb, resource = m[1], m[2]
+	}
+	return fmt.Errorf("no right to %s %s in the API group %q; asked for again every %s: %w", verb, resource, kind.Group, askAgainAfter, err)
 }
 
 // waitAll waits until all channels are closed, for maxWait at most.

@@ -288,6 +288,36 @@ func (b *fixture) recorder() *recorder {
 	return r
 }
 
+// TestPodLogThatMayNotBeReadIsRequestedSeldom: which right is missing is said once. With the right, the log is read.
+func TestPodLogThatMayNotBeReadIsRequestedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFixture(t, autoscalerPod)
+		b.server.EndLog("kube-system", "caslab-autoscaler-1", "autoscaler")
+		var allowed atomic.Bool
+		b.server.Intercept(func(q kubetest.Request) error {
+			if q.Verb == "log" && !allowed.Load() {
+				return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "caslab-autoscaler-1", errors.New(`User "u" cannot get resource "pods/log" in API group "" in the namespace "kube-system"`))
+			}
+			return nil
+		})
+		var reported []string
+		b.OnError = func(err error) { reported = append(reported, err.Error()) }
+		r := b.recorder()
+		finished := kubetest.Object(t, autoscalerPod)
+		finished.Object["status"] = kubetest.Object(t, "{phase: Failed, containerStatuses: [{name: autoscaler, containerID: c1, state: {terminated: {}}}]}").Object
+		r.autoscalerPod(t.Context(), b.Workload, kube.Change{After: finished})
+		time.Sleep(time.Hour)
+		if n := b.server.Count("log", "pods"); n < 10 || n > 15 {
+			t.Errorf("the log was requested %d times within an hour, want once in 5 minutes", n)
+		}
+		allowed.Store(true)
+		r.all.Wait()
+		if want := `no right to get pods/log in the API group ""; asked for again every 5m0s: `; len(reported) != 1 || !strings.HasPrefix(reported[0], want) {
+			t.Errorf("reported %q, want once %q", reported, want)
+		}
+	})
+}
+
 // TestPodLog: after an interruption the log of a container is read on from the last line,
 // though the API server repeats the lines of the last second.
 func TestPodLog(t *testing.T) {

@@ -74,10 +74,11 @@ func (r *recorder) waitForLog(ctx context.Context, id string, asked instance) bo
 
 // podLog reads the log of a pod's container through the API server until ctx is done, or
 // the pod has finished or is gone. It calls read, once or more often, when the log is read
-// up to its present end.
+// up to its present end. If the user may not read the log, it says so once and asks again every
+// askAgainAfter.
 func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *corev1.Pod, container string, read func()) {
 	defer read()
-	id, pause := logKey(pod, container), logRetry
+	id, pause, denied := logKey(pod, container), logRetry, false
 	for {
 		r.mu.Lock()
 		since, asked := r.bookmark.Pods[id], r.instances[id]
@@ -86,22 +87,30 @@ func (r *recorder) podLog(ctx context.Context, c *kube.Client, pod *corev1.Pod, 
 		read()
 		r.mu.Lock()
 		if err == nil || r.bookmark.Pods[id].After(since) {
-			pause = logRetry
+			pause, denied = logRetry, false
 		}
 		r.mu.Unlock()
 		switch {
 		case ctx.Err() != nil, apierrors.IsNotFound(err):
 			return
 		case err != nil && !apierrors.IsBadRequest(err): // the container has not started yet
-			r.report(err)
 			// Even of a pod that has finished, the log is not read yet. Its node may be
 			// gone for good.
+			wait := pause
+			pause = min(2*pause, maxLogRetry)
+			if apierrors.IsForbidden(err) {
+				if !denied {
+					r.report(missingRight(kube.Pods, err))
+				}
+				denied, wait = true, askAgainAfter
+			} else {
+				r.report(err)
+			}
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(pause):
+			case <-time.After(wait):
 			}
-			pause = min(2*pause, maxLogRetry)
 			continue
 		}
 		if !r.waitForLog(ctx, id, asked) {
