@@ -115,6 +115,9 @@ func (c *checker) check() {
 		}
 	}
 	c.flags("autoscaler.flags", s.Autoscaler.Flags)
+	if s.Autoscaler.Shared && len(s.Autoscaler.Flags) == 0 {
+		c.refuse("autoscaler.shared", "it says that the flags change nothing for other scenarios; want flags, or leave it out")
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Autoscaler.Environment)) {
 		if problems := validation.IsEnvVarName(name); len(problems) > 0 {
 			c.refuse("autoscaler.environment", "%q: want the name of a variable, such as CAPI_VERSION: %s", name, strings.Join(problems, "; "))

@@ -71,7 +71,7 @@ func (sc *Scenarios) newAutoscaler(ctx context.Context, c *target.Cluster, t tri
 	if err != nil {
 		return nil, err
 	}
-	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
+	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, usual: flags, ended: make(chan error, 1)}
 	if t.Parallel > 1 {
 		known, err := autoscaler.KnownFlags(ctx, sc.Runner, built.Binary)
 		if err != nil {
@@ -112,6 +112,8 @@ func (foreignAutoscaler) Controlled() bool { return false }
 
 func (foreignAutoscaler) Deployed() bool { return false }
 
+func (foreignAutoscaler) Flags() []autoscaler.Flag { return nil }
+
 func (foreignAutoscaler) Start(context.Context, engine.Invocation) error { return nil }
 
 func (foreignAutoscaler) Stop(context.Context) error { return nil }
@@ -132,6 +134,8 @@ type compiledAutoscaler struct {
 	// overrides are the user's flags; together are added before them while scenarios run at the
 	// same time.
 	overrides, together []string
+	// usual are the flags without those of scenarios.
+	usual []autoscaler.Flag
 	// running is how the running autoscaler was started; nil if it does not run.
 	running *engine.Invocation
 	ended   chan error
@@ -144,6 +148,8 @@ func (m *compiledAutoscaler) Describe() (string, *version.Version) {
 func (m *compiledAutoscaler) Controlled() bool { return true }
 
 func (m *compiledAutoscaler) Deployed() bool { return false }
+
+func (m *compiledAutoscaler) Flags() []autoscaler.Flag { return m.usual }
 
 func (m *compiledAutoscaler) Ended() <-chan error { return m.ended }
 

@@ -14,6 +14,7 @@ import (
 
 	version "github.com/hashicorp/go-version"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/metrics"
 	releases "caslab/magefiles/internal/capi/release"
 	"caslab/magefiles/internal/kube"
@@ -50,6 +51,9 @@ type Autoscaler interface {
 	// the autoscaler in the cluster.
 	Controlled() bool
 	Deployed() bool
+	// Flags returns the flags that the autoscaler gets if a scenario adds none; nil if they are
+	// not known.
+	Flags() []autoscaler.Flag
 	// Start runs the autoscaler. It returns when the autoscaler has read the cluster. If
 	// the autoscaler already runs with the same invocation, it goes on; with another one,
 	// it is restarted.
@@ -103,8 +107,8 @@ type Options struct {
 	WriteFacts func(io.Writer, []timeline.Fact)
 	// Repeat is how often each scenario runs, one run after the other. The default is 1.
 	Repeat int
-	// Parallel is how many scenarios may run at the same time. The default is 1. Scenarios that
-	// want the same autoscaler run together, except those that scenario.WhyAlone names.
+	// Parallel is how many scenarios may run at the same time, of those that scenario.Batches
+	// puts into one batch. The default is 1.
 	Parallel int
 	// Report is called after every run of a scenario with the results so far, so that a run
 	// that is killed loses nothing. Its error is logged. It is optional.

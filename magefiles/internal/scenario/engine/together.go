@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,13 +30,13 @@ func (r *runs) runTogether(ctx context.Context) error {
 		return err
 	}
 	var again []int
-	for _, batch := range batches(r.all) {
-		if len(batch) == 1 {
-			r.run(ctx, batch[0], everything)
+	for _, batch := range scenario.Batches(r.all, r.Autoscaler.Flags()) {
+		if len(batch.Scenarios) == 1 {
+			r.run(ctx, batch.Scenarios[0], everything)
 			continue
 		}
 		r.runBatch(ctx, batch)
-		for _, i := range batch {
+		for _, i := range batch.Scenarios {
 			if last := r.done[i][len(r.done[i])-1]; r.Repeat <= 1 && last.Verdict == results.Failed && last.Cause.OfAutoscaler() {
 				again = append(again, i)
 			}
@@ -63,39 +65,19 @@ func (r *runs) removeLeftovers(ctx context.Context, where place) (err error) {
 	return nil
 }
 
-// batches returns the indexes of the scenarios that can share an autoscaler, in the order of the
-// first scenario of each batch.
-func batches(all []*scenario.Scenario) [][]int {
-	var batches [][]int
-	byNeeds := map[string]int{}
-	for i, s := range all {
-		needs := fmt.Sprintf("%q %q %q", s.Autoscaler.Flags, s.Autoscaler.Environment, s.Autoscaler.RBAC)
-		n, begun := byNeeds[needs]
-		switch {
-		case s.WhyAlone() != "":
-			batches = append(batches, []int{i})
-		case begun:
-			batches[n] = append(batches[n], i)
-		default:
-			byNeeds[needs] = len(batches)
-			batches = append(batches, []int{i})
-		}
-	}
-	return batches
-}
-
-// runBatch runs scenarios that want the same autoscaler. Each of Parallel lanes runs one of them at
+// runBatch runs scenarios that share an autoscaler. Each of Parallel lanes runs one of them at
 // a time, and has a prefix of its own.
-func (r *runs) runBatch(ctx context.Context, batch []int) {
-	one := &oneAutoscaler{Autoscaler: r.Autoscaler, lock: make(lock, 1)}
+func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
+	r.Log.Printf("%d scenarios share an autoscaler with %s", len(batch.Scenarios), cmp.Or(strings.Join(batch.Flags, " "), "the usual flags"))
+	one := &oneAutoscaler{Autoscaler: r.Autoscaler, lock: make(lock, 1), flags: batch.Flags}
 	defer one.stopForwarding()
-	queue := make(chan int, len(batch))
-	for _, i := range batch {
+	queue := make(chan int, len(batch.Scenarios))
+	for _, i := range batch.Scenarios {
 		queue <- i
 	}
 	close(queue)
 	var lanes errgroup.Group
-	for n := range min(r.Parallel, len(batch)) {
+	for n := range min(r.Parallel, len(batch.Scenarios)) {
 		where := place{Autoscaler: one.lane(), prefix: fmt.Sprintf("%s%d-", r.Prefix, n+1), shared: true}
 		lanes.Go(func() error {
 			for i := range queue {
@@ -139,10 +121,11 @@ func (l lock) take(ctx context.Context) error {
 
 func (l lock) release() { <-l }
 
-// oneAutoscaler lets scenarios that run at the same time use one autoscaler, with the same
-// invocation.
+// oneAutoscaler lets scenarios that run at the same time use one autoscaler.
 type oneAutoscaler struct {
 	Autoscaler
+	// flags are those of all scenarios.
+	flags []string
 	// lock is held while the autoscaler is started.
 	lock  lock
 	lanes []*laneAutoscaler
@@ -182,7 +165,7 @@ func (l *laneAutoscaler) Start(ctx context.Context, i Invocation) error {
 	default:
 	}
 	defer l.forward()
-	i.Together = true
+	i.Flags, i.Together = l.flags, true
 	err := l.Autoscaler.Start(ctx, i)
 	if err != nil {
 		l.tell(err, l)

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 
+	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/autoscaler/metrics"
 	"caslab/magefiles/internal/kube"
 	"caslab/magefiles/internal/scenario/engine"
@@ -42,12 +43,14 @@ type Autoscaler struct {
 	Unknown bool
 	Foreign bool
 
-	mu     sync.Mutex
-	flags  map[string]string
-	stop   context.CancelFunc
-	done   <-chan struct{}
-	ended  chan error
-	starts int
+	mu    sync.Mutex
+	flags map[string]string
+	// together is set if a scale-up of a group delays the scale-down of that group only.
+	together bool
+	stop     context.CancelFunc
+	done     <-chan struct{}
+	ended    chan error
+	starts   int
 
 	// The state of one process.
 	added    map[string]time.Time // the last scale-up of a group
@@ -72,6 +75,15 @@ func (a *Autoscaler) Controlled() bool { return !a.Foreign }
 
 // Deployed implements engine.Autoscaler.
 func (a *Autoscaler) Deployed() bool { return !a.Foreign }
+
+// Flags implements engine.Autoscaler. They are those of the lab's template.
+func (a *Autoscaler) Flags() []autoscaler.Flag {
+	flags, err := autoscaler.Flags(autoscaler.Settings{})
+	if err != nil {
+		panic(err) // the template is part of the program
+	}
+	return flags
+}
 
 // Ended implements engine.Autoscaler.
 func (a *Autoscaler) Ended() <-chan error {
@@ -106,7 +118,7 @@ func (a *Autoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	}
 	a.mu.Lock()
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	a.flags, a.stop, a.ended = named, stop, make(chan error, 1)
+	a.flags, a.together, a.stop, a.ended = named, i.Together, stop, make(chan error, 1)
 	a.starts++
 	a.added, a.backoff, a.unneeded = map[string]time.Time{}, map[string]time.Time{}, map[string]time.Time{}
 	a.lastAdd, a.wanted, a.seen = time.Time{}, map[string]int{}, map[string]string{}
@@ -272,7 +284,7 @@ func (a *Autoscaler) loop() {
 		}
 		a.scaleUp(up, nodes, pods)
 	}
-	if a.Behaviour != NeverScalesDown && time.Since(a.lastAdd) > afterAdd {
+	if a.Behaviour != NeverScalesDown && (a.together || time.Since(a.lastAdd) > afterAdd) {
 		a.scaleDown(groups, nodes, pods)
 	}
 }

@@ -50,6 +50,8 @@ const (
 	ScalesForeign      Behaviour = "scales groups without limits"
 	RefusesVolumes     Behaviour = "adds no node for a pod with a volume"
 	HeedsAnyPDB        Behaviour = "moves no pod that has a disruption budget"
+	HeedsAnyVolume     Behaviour = "moves no pod that has local storage"
+	WaitsForSchedulers Behaviour = "waits for schedulers that are bypassed"
 	CountsExpendable   Behaviour = "keeps nodes under expendable pods"
 	IgnoresUse         Behaviour = "removes nodes that are in use"
 	IgnoresHealth      Behaviour = "enlarges a group whose nodes are not ready"

@@ -20,7 +20,7 @@ func (a *Autoscaler) scaleDown(groups []*group, nodes, pods []*unstructured.Unst
 	unneeded := map[string]time.Time{}
 	done := false
 	for _, g := range groups {
-		if g.rollingOut && a.Behaviour != IgnoresRollout {
+		if g.rollingOut && a.Behaviour != IgnoresRollout || a.together && time.Since(a.added[g.name]) <= afterAdd {
 			continue
 		}
 		for _, m := range g.machines {
@@ -161,7 +161,7 @@ func (a *Autoscaler) undrainable(pod *unstructured.Unstructured) string {
 		return fmt.Sprintf("%s/%s is not replicated", pod.GetNamespace(), pod.GetName())
 	case pod.GetNamespace() == "kube-system" && len(a.Cluster.budgets(pod)) == 0 && a.Behaviour != IgnoresSystemPods:
 		return "non-daemonset, non-mirrored, non-pdb-assigned kube-system pod present: " + pod.GetName()
-	case local && a.flags["skip-nodes-with-local-storage"] != "false" && a.Behaviour != IgnoresLocalStorage:
+	case local && a.Behaviour != IgnoresLocalStorage && (a.flags["skip-nodes-with-local-storage"] != "false" || a.Behaviour == HeedsAnyVolume):
 		return "pod with local storage present: " + pod.GetName()
 	}
 	return ""

@@ -141,7 +141,7 @@ func (a *Autoscaler) needsNode(pod *unstructured.Unstructured, all []*nodeRoom) 
 	switch {
 	case !isPending(pod),
 		a.expendable(pod) && a.Behaviour != IgnoresPriority,
-		foreign(pod) && scheduler != a.flags["bypassed-scheduler-names"] && a.Behaviour != TakesAnyScheduler:
+		foreign(pod) && a.Behaviour != TakesAnyScheduler && (scheduler != a.flags["bypassed-scheduler-names"] || a.Behaviour == WaitsForSchedulers):
 		return false
 	case a.Behaviour == NodePerPod:
 		return len(all) == 0 || placePod(slices.DeleteFunc(slices.Clone(all), func(r *nodeRoom) bool { return len(r.pods) > 0 }), pod) == nil
