@@ -234,8 +234,8 @@ func WaitMovable(ctx context.Context, c *kube.Client, api, namespace, name strin
 }
 
 // CheckMoved returns an error unless the cluster has its own Cluster object, which is not paused,
-// and as many machines as wanted, without hollow ones. clusterctl ends the pause last, so a move that was complete
-// leaves exactly this. It makes two requests and does not wait for controllers.
+// and as many machines as wanted, without hollow ones. clusterctl ends the pause last, so a move
+// that was complete leaves exactly this. It makes two requests and does not wait for controllers.
 func CheckMoved(ctx context.Context, c *kube.Client, namespace, name string, machines int) error {
 	paused, found := false, 0
 	err := kube.RetryUnlessAbsent(ctx, func() error {
@@ -259,16 +259,16 @@ func CheckMoved(ctx context.Context, c *kube.Client, namespace, name string, mac
 	return nil
 }
 
-// isHollow reports whether a Machine is hollow, or a machine deployment has hollow machines. They may
-// be told to fail, or to become no nodes.
+// isHollow reports whether a Machine is hollow, or a machine deployment has hollow machines. They
+// may be told to fail, or to become no nodes.
 func isHollow(o *unstructured.Unstructured) bool {
 	kind := cmp.Or(kube.Field(o, "spec", "infrastructureRef", "kind"), MachineTemplate(o).Kind)
 	return strings.HasPrefix(kind, "HollowMachine")
 }
 
-// WaitSeen waits until every machine is in the phase Running, and every machine deployment
-// has counted its ready machines. Hollow machines do not count. After a move this means that the cluster's own managers
-// have looked at all of them.
+// WaitSeen waits until every machine is in the phase Running, and every machine deployment has
+// counted its ready machines. Hollow machines do not count. After a move this means that the
+// cluster's own managers have looked at all of them.
 func WaitSeen(ctx context.Context, c *kube.Client, namespace string, machines int, progress func(string)) error {
 	err := c.Wait(ctx, kube.Machines, namespace, func(all []*unstructured.Unstructured) (bool, string) {
 		all = slices.DeleteFunc(all, isHollow)

@@ -239,7 +239,7 @@ func render(tree, tag string, p *Provider, ca *authority, served definitions) ([
 			} else {
 				p.webhooks = namespace
 			}
-			if err := setImages(object, tag, p); err != nil {
+			if err := adaptManager(object, tag, p); err != nil {
 				return nil, err
 			}
 			// A manager without leader election must end before the next one begins.
@@ -287,10 +287,9 @@ func asMap(r *resource.Resource) (map[string]any, error) {
 	return object, nil
 }
 
-// setImages sets the lab's tag on the image of the provider's manager, and adapts its pod and
-// its containers to the lab. It finds the manager's image by its name, with any registry and
-// tag.
-func setImages(deployment map[string]any, tag string, p *Provider) error {
+// adaptManager adapts the pod and the containers of a provider's manager to the lab, and sets the
+// lab's tag on the manager's image. It finds that image by its name, with any registry and tag.
+func adaptManager(deployment map[string]any, tag string, p *Provider) error {
 	containers, _ := field(deployment, "spec", "template", "spec", "containers").([]any)
 	kept := containers[:0]
 	for _, c := range containers {

@@ -619,7 +619,7 @@ func FuzzSetImages(f *testing.F) {
 		}
 		p := &Provider{Program: "capd-manager"}
 		// An image that is not a valid reference is refused.
-		if setImages(deployment, "v9.9.9", p) == nil && p.Image != "" && !strings.HasSuffix(p.Image, ":v9.9.9") && !strings.HasSuffix(p.Image, ":"+devTag) {
+		if adaptManager(deployment, "v9.9.9", p) == nil && p.Image != "" && !strings.HasSuffix(p.Image, ":v9.9.9") && !strings.HasSuffix(p.Image, ":"+devTag) {
 			t.Errorf("the manager's image is %q", p.Image)
 		}
 	})
