@@ -1,15 +1,18 @@
 package scenario
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"caslab/magefiles/internal/autoscaler"
 )
 
 // Batch is a number of scenarios that can use one autoscaler at the same time.
 type Batch struct {
-	// Scenarios are their places in the list that Batches got.
+	// Scenarios are their places in the list that Batches got. The first is that which may take
+	// longest, so that no lane begins it while the others have nothing left to do.
 	Scenarios []int
 	// Flags are those of all these scenarios, each once. The autoscaler gets them in addition to
 	// its usual ones, which they replace.
@@ -47,7 +50,26 @@ func Batches(all []*Scenario, usual []autoscaler.Flag) []Batch {
 		}
 		batches[n].add(i, s, own)
 	}
+	for _, b := range batches {
+		slices.SortStableFunc(b.Scenarios, func(i, j int) int { return cmp.Compare(all[j].limit(), all[i].limit()) })
+	}
 	return batches
+}
+
+// limit returns how long the steps may take.
+func (s *Scenario) limit() time.Duration {
+	var all time.Duration
+	for _, step := range s.Steps {
+		var expects, stays Duration
+		for _, c := range step.Expect {
+			expects = max(expects, c.Within)
+		}
+		for _, c := range step.Stays {
+			stays = max(stays, c.For)
+		}
+		all += time.Duration(expects + stays)
+	}
+	return all
 }
 
 // changes returns what the flags of the scenario set. Parse has read the flags.

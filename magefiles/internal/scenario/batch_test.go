@@ -67,6 +67,21 @@ func TestScenariosShareAnAutoscalerWhoseFlagsSuitThemAll(t *testing.T) {
 	}
 }
 
+func TestScenarioThatMayTakeLongestBeginsFirst(t *testing.T) {
+	t.Parallel()
+	var all []*scenario.Scenario
+	for _, within := range []string{"1m", "3m", "2m"} {
+		s, err := scenario.Parse("x.yaml", []byte("title: t\ngroups:\n- {name: web, max: 3}\nsteps:\n- say: pods\n  do:\n  - workload: {name: shop, pods: 1}\n  expect:\n  - group: {name: web, size: 1}\n    within: "+within+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	if got := scenario.Batches(all, nil)[0].Scenarios; !slices.Equal(got, []int{1, 2, 0}) {
+		t.Errorf("the order is %v, want that of their limits", got)
+	}
+}
+
 func TestMostShippedScenariosShareOneAutoscaler(t *testing.T) {
 	t.Parallel()
 	folder, err := fs.Sub(manifests.FS, "scenarios")
