@@ -66,7 +66,8 @@ func (r *runs) removeLeftovers(ctx context.Context, where place) (err error) {
 }
 
 // runBatch runs scenarios that share an autoscaler. Each of Parallel lanes runs one of them at
-// a time, and has a prefix of its own.
+// a time. Each scenario has a prefix of its own, because the autoscaler remembers groups by their
+// names: the back-off of a group, for example, and what its nodes looked like.
 func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
 	r.Log.Printf("%d scenarios share an autoscaler with %s", len(batch.Scenarios), cmp.Or(strings.Join(batch.Flags, " "), "the usual flags"))
 	one := &oneAutoscaler{Autoscaler: r.Autoscaler, lock: make(lock, 1), flags: batch.Flags}
@@ -77,11 +78,11 @@ func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
 	}
 	close(queue)
 	var lanes errgroup.Group
-	for n := range min(r.Parallel, len(batch.Scenarios)) {
-		where := place{Autoscaler: one.lane(), prefix: fmt.Sprintf("%s%d-", r.Prefix, n+1), shared: true}
+	for range min(r.Parallel, len(batch.Scenarios)) {
+		lane := one.lane()
 		lanes.Go(func() error {
 			for i := range queue {
-				r.run(ctx, i, where)
+				r.run(ctx, i, place{Autoscaler: lane, prefix: fmt.Sprintf("%s%d-", r.Prefix, i+1), shared: true})
 			}
 			return nil
 		})

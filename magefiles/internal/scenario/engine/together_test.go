@@ -15,6 +15,7 @@ import (
 	"caslab/magefiles/internal/scenario/engine"
 	"caslab/magefiles/internal/scenario/results"
 	"caslab/magefiles/internal/scenario/simtest"
+	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/ui"
 )
 
@@ -123,6 +124,28 @@ func TestVerdictOfTheRunAloneCounts(t *testing.T) {
 	}
 }
 
+func TestScenariosOfOneLaneHaveGroupsOfOtherNames(t *testing.T) {
+	t.Parallel()
+	names := []string{"scale-up", "small-pods", "host-port", "anti-affinity", "spread-over-hosts"}
+	groups := map[string]bool{}
+	sim := &simtest.Autoscaler{Behaviour: simtest.Good}
+	together(t, sim, sim, onHollow(shipped(t), names...), func(o *engine.Options) {
+		o.Parallel = 2
+		subscribe := o.Subscribe
+		o.Subscribe = func(onFact func(timeline.Fact)) func() {
+			return subscribe(func(f timeline.Fact) {
+				if f.What == timeline.ScaleUp && f.Group != "" {
+					groups[f.Group] = true
+				}
+				onFact(f)
+			})
+		}
+	})
+	if len(groups) != len(names) {
+		t.Errorf("%d scenarios with one group each enlarged %d groups: %v", len(names), len(groups), slices.Sorted(maps.Keys(groups)))
+	}
+}
+
 func TestRepeatedScenariosDoNotRunAgainAlone(t *testing.T) {
 	t.Parallel()
 	sim := &simtest.Autoscaler{Behaviour: simtest.NeverScalesUp}
@@ -170,6 +193,7 @@ func TestStoppedScenariosAreAllCleanedUp(t *testing.T) {
 		for _, r := range got.Scenarios {
 			verdicts = append(verdicts, r.Verdict)
 		}
+		slices.Sort(verdicts)
 		if want := []results.Verdict{results.Interrupted, results.Interrupted, results.Skipped}; !slices.Equal(verdicts, want) {
 			t.Errorf("verdicts %v, want %v", verdicts, want)
 		}
