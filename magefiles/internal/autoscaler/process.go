@@ -31,8 +31,9 @@ type Process struct {
 	// OnEnd, if set, is called when the process has ended: with nil if ctx was done before, and
 	// with the reason if it ended by itself.
 	OnEnd func(error)
-	// Kill, if set, kills the process with SIGKILL when it is closed.
-	Kill <-chan struct{}
+	// Kill, if set, kills the process with SIGKILL when it is closed. Abort, if set, makes it
+	// print the stacks of its goroutines and end.
+	Kill, Abort <-chan struct{}
 	// Relay, if not nil, runs as long as the process, which reaches its cluster through it.
 	Relay Relay
 }
@@ -62,7 +63,7 @@ func (p Process) run(ctx context.Context, runner run.Runner, c run.Cmd) (err err
 		defer func() { err = errors.Join(err, stop()) }()
 	}
 	both := &serialWriter{w: io.MultiWriter(log, p.Output)}
-	c.Env, c.Stdout, c.Stderr, c.Stream, c.Kill = p.Env, both, both, true, p.Kill
+	c.Env, c.Stdout, c.Stderr, c.Stream, c.Kill, c.Abort = p.Env, both, both, true, p.Kill, p.Abort
 	_, err = runner.Run(ctx, c)
 	if ctx.Err() != nil {
 		p.ended(nil)

@@ -53,6 +53,9 @@ type Cmd struct {
 	// Kill, if set, kills the process group with SIGKILL when it is closed. It shows what a
 	// killed process leaves.
 	Kill <-chan struct{}
+	// Abort, if set, sends SIGABRT to the process group when it is closed, at which a Go program
+	// prints the stacks of its goroutines and ends.
+	Abort <-chan struct{}
 	// Terminal gives the process the lab's own terminal, with the signals of its
 	// keys, instead of Stdin, Stdout and Stderr.
 	Terminal bool
@@ -161,6 +164,8 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 			grace := lastGrace
 			select {
 			case <-interrupt.Now(ctx):
+			case <-c.Abort:
+				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGABRT) // it may have just ended
 			case <-c.Kill:
 				grace = 0
 			case <-ended:

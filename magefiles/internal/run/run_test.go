@@ -205,6 +205,24 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestAbort: a Go program prints its stacks at SIGABRT, so the process gets time for that.
+func TestAbort(t *testing.T) {
+	t.Parallel()
+	abort := make(chan struct{})
+	var once sync.Once
+	c := sh(`trap 'echo stacks; exit 2' ABRT; echo started; while :; do sleep 0.1; done`)
+	c.Abort = abort
+	var out bytes.Buffer
+	c.Stdout = writerFunc(func(p []byte) (int, error) {
+		once.Do(func() { close(abort) })
+		return out.Write(p)
+	})
+	_, err := run.Exec{}.Run(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), "exit status 2") || out.String() != "started\nstacks\n" {
+		t.Errorf("Run() = %v, printed %q", err, out.String())
+	}
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

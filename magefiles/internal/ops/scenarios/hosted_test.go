@@ -31,6 +31,8 @@ type program struct {
 	env     []string
 	running int
 	killed  bool
+	// second, if not 0, is when the autoscaler begins a second round.
+	second time.Duration
 	// If silent is set, the autoscaler begins no round. fail ends the running
 	// process.
 	silent bool
@@ -60,7 +62,16 @@ func (p *program) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	if _, err := io.WriteString(c.Stdout, line); err != nil {
 		return run.Result{}, err
 	}
+	if p.second > 0 {
+		time.Sleep(p.second)
+		if _, err := io.WriteString(c.Stdout, line); err != nil {
+			return run.Result{}, err
+		}
+	}
 	select {
+	case <-c.Abort:
+		_, err := io.WriteString(c.Stdout, "SIGABRT: abort\ngoroutine 1 [sync.Mutex.Lock]:\n")
+		return run.Result{}, errors.Join(err, &run.Error{Cmd: c, Err: errors.New("signal: aborted")})
 	case <-c.Kill:
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -212,6 +223,46 @@ func TestHostAutoscalerInterrupted(t *testing.T) {
 	if _, running := p.state(); running != 0 {
 		t.Errorf("%d processes run", running)
 	}
+}
+
+// TestHostAutoscalerStuck: a process that begins no round any more is made to print the stacks of its
+// goroutines, and the next scenario gets another process.
+func TestHostAutoscalerStuck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, p := newHostAutoscaler(t)
+		p.second = 2 * time.Minute
+		var recorded error
+		h.Autoscalers.Recorder = noRecorder{ended: func(err error) { recorded = err }}
+		if err := h.Start(t.Context(), engine.Invocation{}); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		err := <-h.Ended()
+		if stuck := new(stuckError); !errors.As(err, &stuck) || !errors.As(recorded, &stuck) || !strings.Contains(err.Error(), "no loop for 3m0s") {
+			t.Errorf("the end is %v, and in the timeline %v", err, recorded)
+		}
+		if after := time.Since(began); after != p.second+stuckAfter {
+			t.Errorf("it ended %s after its first round, want %s after its second", after, stuckAfter)
+		}
+		p.second = 0
+		if err := h.Start(t.Context(), engine.Invocation{}); err != nil {
+			t.Fatal(err)
+		}
+		if started, running := p.state(); len(started) != 2 || running != 1 {
+			t.Errorf("%d were started, and %d run", len(started), running)
+		}
+		logs, err := filepath.Glob(filepath.Join(h.resultsDir, "autoscaler", "*.log"))
+		if err != nil || len(logs) != 1 {
+			t.Fatalf("the logs are %v, %v", logs, err)
+		}
+		if data, err := os.ReadFile(logs[0]); err != nil || !strings.Contains(string(data), "goroutine 1") {
+			t.Errorf("the log of the results has %q, %v", data, err)
+		}
+		if err := h.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestHostAutoscalerStoppedInAHurry: at the second interruption, Stop waits for the process,

@@ -205,6 +205,17 @@ type hostAutoscaler struct {
 // errKilled is recorded as the end of an autoscaler that a scenario killed.
 var errKilled = errors.New("killed by the scenario")
 
+// stuckAfter is how long the autoscaler may begin no loop. The longest loops that were seen, with
+// hundreds of nodes on two cores, took 40 seconds.
+const stuckAfter = 3 * time.Minute
+
+// stuckError is the end of an autoscaler that began no loop any more.
+type stuckError struct{ log string }
+
+func (e *stuckError) Error() string {
+	return fmt.Sprintf("the autoscaler began no loop for %s: it was ended with SIGABRT, and at the end of its log are the stacks of its goroutines: %s", stuckAfter, e.log)
+}
+
 // killTime is how long a killed process may take to end.
 const killTime = 2 * time.Second
 
@@ -226,17 +237,21 @@ func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	if err := checkVerbosity(process.Flags); err != nil {
 		return err
 	}
-	round, kill := newFirstRound(), make(chan struct{})
-	process.Output, process.Kill = round, kill
+	kill, abort := make(chan struct{}), make(chan struct{})
+	round := newRounds(sync.OnceFunc(func() { close(abort) }))
+	process.Output, process.Kill, process.Abort = round, kill, abort
 	onEnd := process.OnEnd
-	process.OnEnd = func(err error) {
+	whyEnded := func(err error) error {
 		select {
 		case <-kill:
-			err = errKilled
+			return errKilled
+		case <-abort:
+			return &stuckError{process.LogFile}
 		default:
+			return err
 		}
-		onEnd(err)
 	}
+	process.OnEnd = func(err error) { onEnd(whyEnded(err)) }
 	process.Env = append(process.Env, i.Env...)                       // of two values the last one counts
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	gone, done := make(chan struct{}), make(chan struct{})
@@ -246,8 +261,13 @@ func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
 	go func() {
 		defer close(done)
 		err := process.Run(running, h.Runner)
+		round.stuck.Stop()
 		close(gone) // before the end is reported: the receiver may start the next process at once
-		if err != nil {
+		stuck := new(stuckError)
+		switch {
+		case errors.As(whyEnded(err), &stuck):
+			h.ended <- stuck
+		case err != nil:
 			h.ended <- fmt.Errorf("%w\n%s", err, lastLines(process.LogFile, 20))
 		}
 	}()
@@ -365,19 +385,21 @@ func unused(folder, name, extension string) (string, error) {
 	}
 }
 
-// firstRound closes began when the autoscaler's log says that it began its first
-// round.
-type firstRound struct {
+// rounds closes began when the autoscaler's log says that it began its first round, and calls
+// stuck's function when it began no other one for too long.
+type rounds struct {
 	run.Lines
 	began chan struct{}
+	stuck *time.Timer
 }
 
-func newFirstRound() *firstRound {
-	r := &firstRound{began: make(chan struct{})}
-	var once sync.Once
+func newRounds(stuck func()) *rounds {
+	r := &rounds{began: make(chan struct{}), stuck: time.AfterFunc(stuckAfter, stuck)}
+	first := sync.OnceFunc(func() { close(r.began) })
 	r.Each = func(line string) {
 		if speech.Parse(line).Class == speech.Loop {
-			once.Do(func() { close(r.began) })
+			first()
+			r.stuck.Reset(stuckAfter)
 		}
 	}
 	return r
