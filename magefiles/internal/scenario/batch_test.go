@@ -82,8 +82,8 @@ func TestScenarioThatMayTakeLongestBeginsFirst(t *testing.T) {
 	}
 }
 
-func TestMostShippedScenariosShareOneAutoscaler(t *testing.T) {
-	t.Parallel()
+func shipped(t *testing.T) []*scenario.Scenario {
+	t.Helper()
 	folder, err := fs.Sub(manifests.FS, "scenarios")
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +92,12 @@ func TestMostShippedScenariosShareOneAutoscaler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return all
+}
+
+func TestMostShippedScenariosShareOneAutoscaler(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
 	for i := range all {
 		all[i] = all[i].On(scenario.HollowMachines)
 	}
@@ -110,5 +116,16 @@ func TestMostShippedScenariosShareOneAutoscaler(t *testing.T) {
 	slices.Sort(apart)
 	if !slices.Equal(apart, want) {
 		t.Errorf("these run apart from the first %d: %q, want %q", len(batches[0].Scenarios), apart, want)
+	}
+}
+
+// TestKnownFailuresMatchAnyPrefix: names begin with "sc-", or with "sc-12-" in the scenario that
+// is number 12 of those that run at the same time.
+func TestKnownFailuresMatchAnyPrefix(t *testing.T) {
+	t.Parallel()
+	for _, s := range shipped(t) {
+		if s.Known != nil && strings.Count(s.Known.Failure, "sc-") != strings.Count(s.Known.Failure, `sc-(\d+-)?`) {
+			t.Errorf(`%s: known.failure %q: want sc-(\d+-)? before names`, s.Name, s.Known.Failure)
+		}
 	}
 }
