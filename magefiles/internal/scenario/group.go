@@ -51,7 +51,8 @@ type Group struct {
 	// Machines is DockerMachines or HollowMachines. Empty means that machines of either kind
 	// do, and then Scenario.On chooses.
 	Machines string `json:"machines,omitempty"`
-	// Hollow says what hollow machines are and do.
+	// Hollow says what hollow machines are and do. In a group that names no kind it has only
+	// times, and docker machines do without it.
 	Hollow *Hollow `json:"hollow,omitempty"`
 }
 
@@ -180,6 +181,12 @@ func (c *checker) either(place string, g *Group) {
 	if len(c.errs) > before {
 		return
 	}
+	if g.Hollow != nil {
+		if h := *g.Hollow; h != (Hollow{Start: h.Start, Ready: h.Ready, Stop: h.Stop, PodStart: h.PodStart, Seed: h.Seed}) {
+			c.refuse(place+".hollow", "a group whose machines may be of both kinds has only start, ready, stop, podStart and seed; for more, say machines: hollow")
+			return
+		}
+	}
 	c.hollow(place, g)
 	for i := before; i < len(c.errs); i++ {
 		c.errs[i] = fmt.Errorf("%w; or say machines: %s", c.errs[i], DockerMachines)
@@ -192,8 +199,8 @@ func (c *checker) docker(place string, g *Group) {
 	c.refuseIf(place+".labels", err)
 	_, err = capi.ParseTaints(strings.Join(g.Taints, ","))
 	c.refuseIf(place+".taints", err)
-	if g.Hollow != nil {
-		c.refuse(place+".hollow", "only machines: hollow has it")
+	if g.Hollow != nil && g.Machines == DockerMachines {
+		c.refuse(place+".hollow", "docker machines have no such options; leave it out, or leave out machines: docker")
 	}
 	for _, key := range slices.Sorted(maps.Keys(g.Capacity)) {
 		value := g.Capacity[key]
