@@ -898,3 +898,22 @@ func TestRepeat(t *testing.T) {
 		}
 	})
 }
+
+// TestAutoscalerForgetsGroupsOfEarlierScenarios: the back-off of a group outlives the group, and two
+// scenarios have a group of that name.
+func TestAutoscalerForgetsGroupsOfEarlierScenarios(t *testing.T) {
+	t.Parallel()
+	all := shipped(t)
+	inCluster(t, func(t *testing.T, ctx context.Context, _ *simtest.Cluster, o engine.Options) {
+		o.Repeat = 2
+		came, err := run(ctx, o, all["broken-group"], all["broken-later"])
+		for _, r := range came.Scenarios {
+			if !r.Verdict.Passes() {
+				t.Errorf("%s, run %d: %s", r.Name, r.Run, r.Failure)
+			}
+		}
+		if err != nil || len(came.Scenarios) != 4 {
+			t.Errorf("Run() = %d results, %v", len(came.Scenarios), err)
+		}
+	})
+}

@@ -148,7 +148,7 @@ func Run(ctx context.Context, o Options, scenarios []*scenario.Scenario) (*resul
 		o.AddFact = func(timeline.Fact) {}
 	}
 	name, release := o.Autoscaler.Describe()
-	r := &runs{Options: o, all: scenarios, release: release, done: make([][]results.Result, len(scenarios))}
+	r := &runs{Options: o, all: scenarios, release: release, groups: map[string]bool{}, done: make([][]results.Result, len(scenarios))}
 	r.head = results.Results{Autoscaler: name, Started: o.Now(), Versions: o.Versions}
 	if release != nil {
 		r.head.Release = releases.Name(release)
@@ -180,6 +180,9 @@ type runs struct {
 	// head has what is known from the beginning.
 	head results.Results
 
+	// groups are the names of groups that the autoscaler may remember.
+	groups map[string]bool
+
 	mu sync.Mutex
 	// done has the results of the scenarios, in the order of all.
 	done [][]results.Result
@@ -188,9 +191,9 @@ type runs struct {
 // place is where a scenario runs.
 type place struct {
 	Autoscaler
-	// prefix begins the names of its groups and workloads.
+	// prefix begins the names of its groups and workloads. If shared is set, because other
+	// scenarios run at the same time, each run gets a prefix of its own.
 	prefix string
-	// shared is set if other scenarios run at the same time.
 	shared bool
 }
 
@@ -203,6 +206,9 @@ func (r *runs) run(ctx context.Context, i int, where place) {
 			which += fmt.Sprintf(", run %d of %d", run+1, r.Repeat)
 		}
 		r.Log.Printf("%s: %s: %s", which, s.Name, s.Title)
+		if where.shared {
+			where.prefix = fmt.Sprintf("%s%d-", r.Prefix, run*len(r.all)+i+1)
+		}
 		result := r.runOnce(ctx, s, where)
 		if r.Repeat > 1 {
 			result.Run = run + 1
@@ -256,11 +262,32 @@ func (r *runs) runOnce(ctx context.Context, s *scenario.Scenario, where place) r
 	}
 	o := r.Options
 	o.Autoscaler, o.Prefix = where.Autoscaler, where.prefix
-	e := &engine{o: o, s: s, lanes: lanes, label: label, cluster: r.cluster(s, where), flags: s.Autoscaler.Flags}
+	e := &engine{o: o, s: s, lanes: lanes, label: label, cluster: r.cluster(s, where), flags: s.Autoscaler.Flags, remembered: r.remembered(s, where)}
 	result := e.applyKnown(e.run(ctx), r.release)
 	o.markEnd(result)
 	e.report(result)
 	return result
+}
+
+// remembered reports whether the autoscaler may remember a group of the scenario's: it knows
+// groups by their names, and remembers the back-off of a group, for example, and what its nodes
+// looked like. No two scenarios that run at the same time have a group of the same name.
+func (r *runs) remembered(s *scenario.Scenario, where place) bool {
+	if where.shared {
+		return false
+	}
+	var names []string
+	for _, g := range s.Groups {
+		names = append(names, g.Names()...)
+	}
+	known := slices.ContainsFunc(names, func(name string) bool { return r.groups[name] })
+	if known {
+		clear(r.groups) // the set-up starts another autoscaler
+	}
+	for _, name := range names {
+		r.groups[name] = true
+	}
+	return known
 }
 
 // cluster returns the cluster that a scenario of the run changes.
@@ -333,6 +360,8 @@ type engine struct {
 	cluster      *actions.Cluster
 	// flags are those of the scenario with which the autoscaler is started next.
 	flags []string
+	// remembered is set if the running autoscaler may remember a group of an earlier scenario.
+	remembered bool
 
 	w      *world
 	always []*watch

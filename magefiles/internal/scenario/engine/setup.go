@@ -49,6 +49,11 @@ func (e *engine) setUp(ctx context.Context, progress func(string)) error {
 	}
 	if e.o.Autoscaler.Controlled() {
 		progress("the autoscaler")
+		if e.remembered {
+			if err := e.o.Autoscaler.Stop(limited); err != nil {
+				return err
+			}
+		}
 		if err := e.startAutoscaler(limited); err != nil {
 			return fmt.Errorf("start the autoscaler: %w", err)
 		}

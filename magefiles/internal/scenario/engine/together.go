@@ -66,8 +66,7 @@ func (r *runs) removeLeftovers(ctx context.Context, where place) (err error) {
 }
 
 // runBatch runs scenarios that share an autoscaler. Each of Parallel lanes runs one of them at
-// a time. Each scenario has a prefix of its own, because the autoscaler remembers groups by their
-// names: the back-off of a group, for example, and what its nodes looked like.
+// a time.
 func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
 	r.Log.Printf("%d scenarios share an autoscaler with %s", len(batch.Scenarios), cmp.Or(strings.Join(batch.Flags, " "), "the usual flags"))
 	one := &oneAutoscaler{Autoscaler: r.Autoscaler, lock: make(lock, 1), flags: batch.Flags}
@@ -82,7 +81,7 @@ func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
 		lane := one.lane()
 		lanes.Go(func() error {
 			for i := range queue {
-				r.run(ctx, i, place{Autoscaler: lane, prefix: fmt.Sprintf("%s%d-", r.Prefix, i+1), shared: true})
+				r.run(ctx, i, place{Autoscaler: lane, shared: true})
 			}
 			return nil
 		})
