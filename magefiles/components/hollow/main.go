@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -91,12 +92,20 @@ func run(o options) error {
 	if err := mgr.Add(nodes); err != nil {
 		return err
 	}
-	if err := mgr.AddReadyzCheck("caches", filled(mgr.GetCache(), nodes.GetCache())); err != nil {
-		return err
-	}
 	clusters, err := mgr.GetRESTMapper().RESTMapping(schema.GroupKind{Group: "cluster.x-k8s.io", Kind: "Cluster"})
 	if err != nil {
 		return fmt.Errorf("find Cluster API in the management cluster: %w", err)
+	}
+
+	ctx := ctrl.SetupSignalHandler()
+	paused := &unstructured.Unstructured{}
+	paused.SetGroupVersionKind(clusters.GroupVersionKind)
+	if err := errors.Join(
+		watch(ctx, mgr.GetCache(), &v1beta2.HollowMachine{}, &v1beta2.HollowMachineTemplate{}, paused),
+		watch(ctx, nodes.GetCache(), &corev1.Node{}, &corev1.Pod{}),
+		mgr.AddReadyzCheck("caches", synced(mgr.GetCache(), nodes.GetCache())),
+	); err != nil {
+		return err
 	}
 
 	inParallel := controller.Options{MaxConcurrentReconciles: concurrency}
@@ -119,7 +128,7 @@ func run(o options) error {
 	if err := leases.SetupWithManager(mgr, nodes, inParallel); err != nil {
 		return fmt.Errorf("prepare the lease controller: %w", err)
 	}
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return mgr.Start(ctx)
 }
 
 // restConfig reads a kubeconfig file. Without one, it takes the configuration that a pod
@@ -155,17 +164,28 @@ func newManager(o options, config *rest.Config) (ctrl.Manager, error) {
 	return mgr, mgr.AddHealthzCheck("ping", healthz.Ping)
 }
 
-// fillingTime is how long a check waits for the caches: less than the kubelet waits for the check.
-const fillingTime = 500 * time.Millisecond
+// watch adds the kinds that the controllers watch to a cache. The controllers do so too, but only
+// when they start, and until then the cache counts as synced.
+func watch(ctx context.Context, c cache.Cache, kinds ...client.Object) error {
+	for _, kind := range kinds {
+		if _, err := c.GetInformer(ctx, kind, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watch %T: %w", kind, err)
+		}
+	}
+	return nil
+}
 
-// filled returns a check that fails until the caches have every object that the controllers watch.
-func filled(caches ...cache.Cache) healthz.Checker {
+// syncTime is how long a check waits for the caches: less than the kubelet waits for the check.
+const syncTime = 500 * time.Millisecond
+
+// synced returns a check that fails until the caches have synced.
+func synced(caches ...cache.Cache) healthz.Checker {
 	return func(req *http.Request) error {
-		ctx, cancel := context.WithTimeout(req.Context(), fillingTime)
+		ctx, cancel := context.WithTimeout(req.Context(), syncTime)
 		defer cancel()
 		for _, c := range caches {
 			if !c.WaitForCacheSync(ctx) {
-				return errors.New("the caches are still to be filled")
+				return errors.New("the caches have not synced yet")
 			}
 		}
 		return nil

@@ -26,14 +26,14 @@ func TestCachesOfACluster(t *testing.T) {
 	}
 }
 
-func TestNotReadyUntilAllCachesAreFilled(t *testing.T) {
+func TestNotReadyUntilAllCachesSynced(t *testing.T) {
 	yes, no := true, false
 	full, empty := &informertest.FakeInformers{Synced: &yes}, &informertest.FakeInformers{Synced: &no}
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil)
-	if err := filled(full, full)(request); err != nil {
+	if err := synced(full, full)(request); err != nil {
 		t.Error(err)
 	}
-	if err := filled(full, empty)(request); err == nil {
-		t.Error("ready while a cache is still to be filled")
+	if err := synced(full, empty)(request); err == nil {
+		t.Error("ready while a cache has not synced")
 	}
 }

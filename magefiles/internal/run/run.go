@@ -161,18 +161,19 @@ func (Exec) Run(ctx context.Context, c Cmd) (Result, error) {
 	if err == nil {
 		ended := make(chan struct{})
 		go func() {
-			grace := lastGrace
+			wait := lastGrace
 			select {
 			case <-interrupt.Now(ctx):
 			case <-c.Abort:
+				wait = grace                                        // the stacks of many goroutines are long
 				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGABRT) // it may have just ended
 			case <-c.Kill:
-				grace = 0
+				wait = 0
 			case <-ended:
 				return
 			}
 			select {
-			case <-time.After(grace):
+			case <-time.After(wait):
 				_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have just ended
 			case <-ended:
 			}

@@ -14,10 +14,6 @@ type Batch struct {
 	// Scenarios are their places in the list that Batches got. The first is that which may take
 	// longest, so that no lane begins it while the others have nothing left to do.
 	Scenarios []int
-	// Flags are those of all these scenarios, each once. The autoscaler gets them in addition to
-	// its usual ones, which they replace.
-	Flags []string
-
 	// alone is set for a scenario that WhyAlone names.
 	alone bool
 	// needs are those of the first scenario, and changes the flags of all.
@@ -48,7 +44,7 @@ func Batches(all []*Scenario, usual []autoscaler.Flag) []Batch {
 			n = len(batches)
 			batches = append(batches, Batch{alone: alone, needs: s.Autoscaler, changes: changes{}})
 		}
-		batches[n].add(i, s, own)
+		batches[n].add(i, own)
 	}
 	for _, b := range batches {
 		slices.SortStableFunc(b.Scenarios, func(i, j int) int { return cmp.Compare(all[j].limit(), all[i].limit()) })
@@ -120,14 +116,21 @@ func (c changes) suit(others changes, usually map[string][]string) bool {
 	return true
 }
 
-// add adds the scenario at place i, whose flags set own.
-func (b *Batch) add(i int, s *Scenario, own changes) {
-	b.Scenarios = append(b.Scenarios, i)
-	for _, flag := range s.Autoscaler.Flags {
-		if !slices.Contains(b.Flags, flag) {
-			b.Flags = append(b.Flags, flag)
+// Flags returns the flags of all these scenarios, sorted by name. The autoscaler gets them in
+// addition to its usual ones, which they replace.
+func (b Batch) Flags() []string {
+	var flags []string
+	for _, name := range slices.Sorted(maps.Keys(b.changes)) {
+		for _, value := range b.changes[name].values {
+			flags = append(flags, autoscaler.Flag{Name: name, Value: value}.String())
 		}
 	}
+	return flags
+}
+
+// add adds the scenario at place i, whose flags set own.
+func (b *Batch) add(i int, own changes) {
+	b.Scenarios = append(b.Scenarios, i)
 	for name, c := range own {
 		if before, set := b.changes[name]; set {
 			c.shared = c.shared && before.shared

@@ -33,9 +33,10 @@ func TestScenariosShareAnAutoscalerWhoseFlagsSuitThemAll(t *testing.T) {
 		"the usual value":                    {"{flags: [--v=4]}", "{}", "a+b --v=4"},
 		"the usual value of a bare flag":     {"{flags: [--balance-similar-node-groups=true]}", "{}", "a+b --balance-similar-node-groups=true"},
 		"the usual value and another one":    {"{flags: [--v=4]}", "{flags: [--v=5], shared: true}", "a --v=4|b --v=5"},
-		"both usual values":                  {"{flags: [--label=a --label=b]}", "{}", "a+b --label=a --label=b"},
+		"both usual values":                  {"{flags: [--label=a, --label=b]}", "{}", "a+b --label=a --label=b"},
 		"one of two usual values":            {"{flags: [--label=a]}", "{}", "a --label=a|b"},
-		"an underscore":                      {"{flags: [--max_x=1], shared: true}", "{flags: [--max-x=2], shared: true}", "a --max_x=1|b --max-x=2"},
+		"an underscore":                      {"{flags: [--max_x=1], shared: true}", "{flags: [--max-x=2], shared: true}", "a --max-x=1|b --max-x=2"},
+		"one flag written in two ways":       {"{flags: [--max_x], shared: true}", "{flags: [--max-x=true], shared: true}", "a+b --max-x=true"},
 		"other variables":                    {"{environment: {CAPI_GROUP: x.io}}", "{}", "a|b"},
 		"other rights":                       {"{rbac: upstream}", "{}", "a|b"},
 		"a scenario that must run alone":     {"{flags: ['--x=${nodes+1}'], shared: true}", "{}", "a --x=${nodes+1}|b"},
@@ -58,7 +59,7 @@ func TestScenariosShareAnAutoscalerWhoseFlagsSuitThemAll(t *testing.T) {
 				for _, i := range b.Scenarios {
 					names = append(names, string("ab"[i]))
 				}
-				got = append(got, strings.Join(append([]string{strings.Join(names, "+")}, b.Flags...), " "))
+				got = append(got, strings.Join(append([]string{strings.Join(names, "+")}, b.Flags()...), " "))
 			}
 			if text := strings.Join(got, "|"); text != tt.want {
 				t.Errorf("batches %s, want %s", text, tt.want)
@@ -112,7 +113,7 @@ func TestMostShippedScenariosShareOneAutoscaler(t *testing.T) {
 			apart = append(apart, all[i].Name)
 		}
 	}
-	want := []string{"expander-priority", "local-storage", "max-nodes-total", "paused-cluster", "restart-in-the-middle", "unhealthy-group", "upstream-rights"}
+	want := []string{"bypassed-scheduler", "bypassed-scheduler-room", "expander-priority", "local-storage", "max-nodes-total", "paused-cluster", "restart-in-the-middle", "unhealthy-group", "upstream-rights"}
 	slices.Sort(apart)
 	if !slices.Equal(apart, want) {
 		t.Errorf("these run apart from the first %d: %q, want %q", len(batches[0].Scenarios), apart, want)

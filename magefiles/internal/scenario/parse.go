@@ -171,8 +171,11 @@ func (c *checker) check() {
 func (c *checker) flags(place string, flags []string) {
 	for i, flag := range flags {
 		place := fmt.Sprintf("%s[%d]", place, i)
-		_, err := autoscaler.ParseFlags(flag)
+		all, err := autoscaler.ParseFlags(flag)
 		c.refuseIf(place, err)
+		if err == nil && (len(all) != 1 || strings.ContainsAny(flag, " \t\n'\"\\")) {
+			c.refuse(place, "%q: want one flag as --name=value, without spaces, quotes and backslashes", flag)
+		}
 		c.variables(place, flag)
 	}
 }

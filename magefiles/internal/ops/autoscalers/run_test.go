@@ -39,7 +39,7 @@ type fakeRunner struct {
 
 const help = "  --cloud-provider string\n  --namespace string\n  --node-group-auto-discovery value\n  --expendable-pods-priority-cutoff int\n  --max-nodes-total int\n" +
 	"  --balance-similar-node-groups\n  --scale-down-enabled\n  --scale-down-delay-after-add duration\n  --scale-down-delay-after-delete duration\n  --scale-down-delay-after-failure duration\n" +
-	"  --scale-down-unneeded-time duration\n  --max-node-provision-time duration\n  -v, --v Level\n  --debugging-snapshot-enabled\n  --kube-client-qps float\n  --kube-client-burst int\n  --leader-elect\n  --address string\n  --kubeconfig string\n  --cloud-config string\n"
+	"  --scale-down-unneeded-time duration\n  --unremovable-node-recheck-timeout duration\n  --max-node-provision-time duration\n  -v, --v Level\n  --debugging-snapshot-enabled\n  --kube-client-qps float\n  --kube-client-burst int\n  --leader-elect\n  --address string\n  --kubeconfig string\n  --cloud-config string\n"
 
 func (m *fakeRunner) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	m.mu.Lock()

@@ -43,7 +43,7 @@ func (p *program) Run(ctx context.Context, c run.Cmd) (run.Result, error) {
 	if c.Args[0] == "--help" {
 		return run.Result{Stdout: []byte("  --cloud-provider string\n  --namespace string\n  --node-group-auto-discovery value\n  --expendable-pods-priority-cutoff int\n" +
 			"  --max-nodes-total int\n  --balance-similar-node-groups\n  --scale-down-enabled\n  --scale-down-delay-after-add duration\n  --scale-down-delay-after-delete duration\n" +
-			"  --scale-down-delay-after-failure duration\n  --scale-down-unneeded-time duration\n  --max-node-provision-time duration\n  -v, --v Level\n  --debugging-snapshot-enabled\n  --kube-client-qps float\n  --kube-client-burst int\n  --leader-elect\n" +
+			"  --scale-down-delay-after-failure duration\n  --scale-down-unneeded-time duration\n  --unremovable-node-recheck-timeout duration\n  --max-node-provision-time duration\n  -v, --v Level\n  --debugging-snapshot-enabled\n  --kube-client-qps float\n  --kube-client-burst int\n  --leader-elect\n" +
 			"  --address string\n  --kubeconfig string\n  --cloud-config string\n")}, nil
 	}
 	p.mu.Lock()
@@ -239,7 +239,7 @@ func TestHostAutoscalerStuck(t *testing.T) {
 		}
 		began := time.Now()
 		err := <-h.Ended()
-		if stuck := new(stuckError); !errors.As(err, &stuck) || !errors.As(recorded, &stuck) || !strings.Contains(err.Error(), "no loop for 3m0s") {
+		if stuck := new(stuckError); !errors.As(err, &stuck) || !errors.As(recorded, &stuck) || !strings.Contains(err.Error(), "no loop for 5m0s") {
 			t.Errorf("the end is %v, and in the timeline %v", err, recorded)
 		}
 		if after := time.Since(began); after != p.second+stuckAfter {

@@ -261,7 +261,7 @@ func TestLastLines(t *testing.T) {
 
 func TestFirstRound(t *testing.T) {
 	t.Parallel()
-	r := newRounds(nil)
+	r := newRounds(time.Hour, nil)
 	defer r.stuck.Stop()
 	for _, piece := range []string{"I1124 22:20:02.123456   26098 main.go:1] Cluster Autoscaler\nI1124 22:20:03.123456   26098 static_auto", "scaler.go:308] Starting main", " loop\n"} {
 		select {

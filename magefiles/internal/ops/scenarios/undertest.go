@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,20 +65,19 @@ func (sc *Scenarios) newAutoscaler(ctx context.Context, c *target.Cluster, t tri
 	if err != nil {
 		return nil, err
 	}
-	flags, err := sc.Autoscalers.CheckedFlags(ctx, built.Binary, sc.Autoscalers.Settings(c, ""), t.overrides)
-	if err == nil {
-		err = checkVerbosity(flags)
-	}
-	if err != nil {
-		return nil, err
-	}
-	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, usual: flags, ended: make(chan error, 1)}
+	own := compiledAutoscaler{Scenarios: sc, cluster: c, compiled: built, overrides: t.overrides, ended: make(chan error, 1)}
 	if t.Parallel > 1 {
 		known, err := autoscaler.KnownFlags(ctx, sc.Runner, built.Binary)
 		if err != nil {
 			return nil, err
 		}
 		own.together = flagsTogether(known)
+	}
+	if own.usual, err = sc.Autoscalers.CheckedFlags(ctx, built.Binary, sc.Autoscalers.Settings(c, ""), slices.Concat(own.together, t.overrides)); err == nil {
+		err = checkVerbosity(own.usual)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if t.Autoscaler == InTheCluster {
 		return &inClusterAutoscaler{compiledAutoscaler: own}, nil
@@ -134,7 +134,7 @@ type compiledAutoscaler struct {
 	// overrides are the user's flags; together are added before them while scenarios run at the
 	// same time.
 	overrides, together []string
-	// usual are the flags without those of scenarios.
+	// usual are the flags without those of scenarios, with together.
 	usual []autoscaler.Flag
 	// running is how the running autoscaler was started; nil if it does not run.
 	running *engine.Invocation
@@ -205,15 +205,27 @@ type hostAutoscaler struct {
 // errKilled is recorded as the end of an autoscaler that a scenario killed.
 var errKilled = errors.New("killed by the scenario")
 
-// stuckAfter is how long the autoscaler may begin no loop. The longest loops that were seen, with
-// hundreds of nodes on two cores, took 40 seconds.
-const stuckAfter = 3 * time.Minute
+// stuckAfter is how long the autoscaler may begin no loop, unless it waits for longer between two.
+// The longest loops that were seen, with hundreds of nodes on two cores, took 40 seconds.
+const stuckAfter = 5 * time.Minute
+
+// loopLimit returns how long an autoscaler with these flags may begin no loop.
+func loopLimit(flags []autoscaler.Flag) time.Duration {
+	interval, err := time.ParseDuration(autoscalers.ValueOf(flags, "scan-interval"))
+	if err != nil {
+		return stuckAfter // the default interval is 10 seconds
+	}
+	return max(stuckAfter, 3*interval)
+}
 
 // stuckError is the end of an autoscaler that began no loop any more.
-type stuckError struct{ log string }
+type stuckError struct {
+	limit time.Duration
+	log   string
+}
 
 func (e *stuckError) Error() string {
-	return fmt.Sprintf("the autoscaler began no loop for %s: it was ended with SIGABRT, and at the end of its log are the stacks of its goroutines: %s", stuckAfter, e.log)
+	return fmt.Sprintf("the autoscaler began no loop for %s: it was ended with SIGABRT, and at the end of its log are the stacks of its goroutines: %s", e.limit, e.log)
 }
 
 // killTime is how long a killed process may take to end.
@@ -238,34 +250,31 @@ func (h *hostAutoscaler) Start(ctx context.Context, i engine.Invocation) error {
 		return err
 	}
 	kill, abort := make(chan struct{}), make(chan struct{})
-	round := newRounds(sync.OnceFunc(func() { close(abort) }))
+	var first sync.Once
+	var cause error // why the lab ended the process; nil if it did not
+	end := func(why error, signal chan struct{}) { first.Do(func() { cause = why; close(signal) }) }
+	limit := loopLimit(process.Flags)
+	round := newRounds(limit, func() { end(&stuckError{limit, process.LogFile}, abort) })
 	process.Output, process.Kill, process.Abort = round, kill, abort
 	onEnd := process.OnEnd
-	whyEnded := func(err error) error {
-		select {
-		case <-kill:
-			return errKilled
-		case <-abort:
-			return &stuckError{process.LogFile}
-		default:
-			return err
-		}
+	process.OnEnd = func(err error) {
+		round.stuck.Stop()
+		first.Do(func() {}) // from here on, nothing ends it
+		onEnd(cmp.Or(cause, err))
 	}
-	process.OnEnd = func(err error) { onEnd(whyEnded(err)) }
 	process.Env = append(process.Env, i.Env...)                       // of two values the last one counts
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until Stop
 	gone, done := make(chan struct{}), make(chan struct{})
-	h.gone, h.done, h.cancel, h.kill, h.running = gone, done, cancel, sync.OnceFunc(func() { close(kill) }), &i
+	h.gone, h.done, h.cancel, h.kill, h.running = gone, done, cancel, func() { end(errKilled, kill) }, &i
 	h.logFile, h.started = process.LogFile, h.Now()
 	h.address.Store(autoscalers.ValueOf(process.Flags, "address"))
 	go func() {
 		defer close(done)
 		err := process.Run(running, h.Runner)
-		round.stuck.Stop()
 		close(gone) // before the end is reported: the receiver may start the next process at once
 		stuck := new(stuckError)
 		switch {
-		case errors.As(whyEnded(err), &stuck):
+		case errors.As(cause, &stuck):
 			h.ended <- stuck
 		case err != nil:
 			h.ended <- fmt.Errorf("%w\n%s", err, lastLines(process.LogFile, 20))
@@ -386,20 +395,20 @@ func unused(folder, name, extension string) (string, error) {
 }
 
 // rounds closes began when the autoscaler's log says that it began its first round, and calls
-// stuck's function when it began no other one for too long.
+// stuck's function when it began no other one within the limit.
 type rounds struct {
 	run.Lines
 	began chan struct{}
 	stuck *time.Timer
 }
 
-func newRounds(stuck func()) *rounds {
-	r := &rounds{began: make(chan struct{}), stuck: time.AfterFunc(stuckAfter, stuck)}
+func newRounds(limit time.Duration, stuck func()) *rounds {
+	r := &rounds{began: make(chan struct{}), stuck: time.AfterFunc(limit, stuck)}
 	first := sync.OnceFunc(func() { close(r.began) })
 	r.Each = func(line string) {
 		if speech.Parse(line).Class == speech.Loop {
 			first()
-			r.stuck.Reset(stuckAfter)
+			r.stuck.Reset(limit)
 		}
 	}
 	return r

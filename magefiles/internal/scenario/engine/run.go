@@ -252,7 +252,7 @@ func (r *runs) runOnce(ctx context.Context, s *scenario.Scenario, where place) r
 	if where.shared {
 		lanes, label = r.Prefix, s.Name+": "
 	}
-	why := s.WhySkipped(scenario.Means{Release: r.release, Controlled: r.Autoscaler.Controlled(), Deployed: r.Autoscaler.Deployed(), Containers: r.Containers != nil})
+	why := s.WhySkipped(r.means())
 	if ctx.Err() != nil {
 		why = "the run was stopped: " + context.Cause(ctx).Error()
 	}
@@ -267,6 +267,11 @@ func (r *runs) runOnce(ctx context.Context, s *scenario.Scenario, where place) r
 	o.markEnd(result)
 	e.report(result)
 	return result
+}
+
+// means returns what scenarios can run with.
+func (r *runs) means() scenario.Means {
+	return scenario.Means{Release: r.release, Controlled: r.Autoscaler.Controlled(), Deployed: r.Autoscaler.Deployed(), Containers: r.Containers != nil}
 }
 
 // remembered reports whether the autoscaler may remember a group of the scenario's: it knows

@@ -14,8 +14,9 @@ import (
 )
 
 // runTogether runs up to Parallel scenarios at the same time. A scenario that fails beside others,
-// through a check or the end of the autoscaler, runs again alone, because others may have caused
-// that, and the second verdict counts. With Repeat, none runs again.
+// through a check or the end of the autoscaler, or that passes although it is known to fail, runs
+// again alone, because others may have caused that, and the second verdict counts. With Repeat, none
+// runs again.
 func (r *runs) runTogether(ctx context.Context) error {
 	preparing, prepare := make(lock, 1), r.PrepareHollow
 	r.PrepareHollow = func(ctx context.Context) error {
@@ -29,15 +30,27 @@ func (r *runs) runTogether(ctx context.Context) error {
 	if err := r.removeLeftovers(ctx, everything); err != nil {
 		return err
 	}
-	var again []int
-	for _, batch := range scenario.Batches(r.all, r.Autoscaler.Flags()) {
-		if len(batch.Scenarios) == 1 {
-			r.run(ctx, batch.Scenarios[0], everything)
+	var again, places []int
+	var chosen []*scenario.Scenario
+	for i, s := range r.all {
+		if s.WhySkipped(r.means()) != "" {
+			r.run(ctx, i, everything) // it only says so
 			continue
+		}
+		// The autoscaler may not have the flags of those that are skipped.
+		chosen, places = append(chosen, s), append(places, i)
+	}
+	for _, batch := range scenario.Batches(chosen, r.Autoscaler.Flags()) {
+		if len(batch.Scenarios) == 1 {
+			r.run(ctx, places[batch.Scenarios[0]], everything)
+			continue
+		}
+		for n, i := range batch.Scenarios {
+			batch.Scenarios[n] = places[i]
 		}
 		r.runBatch(ctx, batch)
 		for _, i := range batch.Scenarios {
-			if last := r.done[i][len(r.done[i])-1]; r.Repeat <= 1 && last.Verdict == results.Failed && last.Cause.OfAutoscaler() {
+			if r.Repeat <= 1 && r.maybeBecauseOfOthers(r.done[i][len(r.done[i])-1]) {
 				again = append(again, i)
 			}
 		}
@@ -46,6 +59,12 @@ func (r *runs) runTogether(ctx context.Context) error {
 		r.runAgain(ctx, i, everything)
 	}
 	return nil
+}
+
+// maybeBecauseOfOthers reports whether other scenarios may be the reason for a result: a failure, or
+// a pass of a scenario that is known to fail.
+func (r *runs) maybeBecauseOfOthers(last results.Result) bool {
+	return last.Verdict == results.UnexpectedPass || last.Verdict == results.Failed && last.Cause.OfAutoscaler()
 }
 
 // removeLeftovers removes what an earlier run left. That run may have used other prefixes.
@@ -68,8 +87,9 @@ func (r *runs) removeLeftovers(ctx context.Context, where place) (err error) {
 // runBatch runs scenarios that share an autoscaler. Each of Parallel lanes runs one of them at
 // a time.
 func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
-	r.Log.Printf("%d scenarios share an autoscaler with %s", len(batch.Scenarios), cmp.Or(strings.Join(batch.Flags, " "), "the usual flags"))
-	one := &oneAutoscaler{Autoscaler: r.Autoscaler, lock: make(lock, 1), flags: batch.Flags}
+	flags := batch.Flags()
+	r.Log.Printf("%d scenarios share an autoscaler with %s", len(batch.Scenarios), cmp.Or(strings.Join(flags, " "), "the usual flags"))
+	one := &oneAutoscaler{Autoscaler: r.Autoscaler, lock: make(lock, 1), flags: flags}
 	defer one.stopForwarding()
 	queue := make(chan int, len(batch.Scenarios))
 	for _, i := range batch.Scenarios {
@@ -92,15 +112,15 @@ func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
 // runAgain runs a scenario alone that failed beside others, and replaces its result.
 func (r *runs) runAgain(ctx context.Context, i int, where place) {
 	if ctx.Err() != nil {
-		return // the failure is all that is known
+		return // the first verdict is all that is known
 	}
-	failed := r.done[i][0].Failure
-	r.Log.Printf("%s failed beside other scenarios: it runs again, alone", r.all[i].Name)
+	before := r.done[i][0]
+	r.Log.Printf("%s: %s beside other scenarios: it runs again, alone", r.all[i].Name, before.Verdict)
 	result := r.runOnce(ctx, r.all[i], where)
 	if result.Verdict == results.Interrupted || result.Verdict == results.Skipped {
 		return
 	}
-	result.Beside = failed
+	result.Beside = before.Failure
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done[i] = []results.Result{result}

@@ -234,8 +234,9 @@ type Lifecycle struct {
 	// +kubebuilder:validation:MaxLength=16
 	Stop metav1.Duration `json:"stop,omitzero"`
 
-	// fail is which machines never get a Node and report a failure: a percentage of all,
-	// or, as a number, the first ones since fail or never changed in the template.
+	// fail is which machines get no Node and report a failure: a percentage of all, or, as
+	// a number, that many of the next machines. The count starts again when lifecycle.fail
+	// or lifecycle.never of the template changes.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:XValidation:rule="type(self) == string || (self >= 0 && self <= 100000)",message="must be a percentage, or a number from 0 to 100000"
@@ -243,9 +244,9 @@ type Lifecycle struct {
 	// +kubebuilder:validation:MaxLength=4
 	Fail *intstr.IntOrString `json:"fail,omitempty"`
 
-	// never is which machines never get a Node and report nothing: a percentage of all,
-	// or, as a number, the first ones since fail or never changed in the template, after
-	// those that fail.
+	// never is which machines get no Node and report nothing: a percentage of all, or, as a
+	// number, that many of the next machines, after those that fail. The count starts again
+	// when lifecycle.fail or lifecycle.never of the template changes.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:XValidation:rule="type(self) == string || (self >= 0 && self <= 100000)",message="must be a percentage, or a number from 0 to 100000"

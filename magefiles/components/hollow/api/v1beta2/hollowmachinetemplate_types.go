@@ -52,17 +52,17 @@ type HollowMachineTemplateStatus struct {
 	// +optional
 	Machines int64 `json:"machines,omitempty"`
 
-	// base is the value of machines when lifecycle.fail or lifecycle.never changed last.
-	// Their numbers count from it.
+	// base is the value of status.machines at the last change of lifecycle.fail or
+	// lifecycle.never. A number in either field counts machines after base.
 	// +optional
 	Base int64 `json:"base,omitempty"`
 
-	// fail is the lifecycle.fail that base is about.
+	// fail is the value of lifecycle.fail when base was set.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	Fail *intstr.IntOrString `json:"fail,omitempty"`
 
-	// never is the lifecycle.never that base is about.
+	// The field never is the value of lifecycle.never when base was set.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	Never *intstr.IntOrString `json:"never,omitempty"`

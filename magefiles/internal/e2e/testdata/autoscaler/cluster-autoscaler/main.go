@@ -47,7 +47,7 @@ var (
 func init() {
 	for _, name := range []string{
 		"cloud-provider", "expendable-pods-priority-cutoff", "scale-down-delay-after-add", "scale-down-delay-after-delete",
-		"scale-down-delay-after-failure", "max-node-provision-time", "v", "address",
+		"scale-down-delay-after-failure", "unremovable-node-recheck-timeout", "max-node-provision-time", "v", "address",
 		"kube-client-qps", "kube-client-burst",
 	} {
 		pflag.String(name, "", "Accepted, as the real one does.")
