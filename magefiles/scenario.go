@@ -31,7 +31,7 @@ func (Scenario) Run(ctx context.Context, names string,
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	machines *string, // KIND of the machines where a scenario does not say it: hollow (nodes that the lab's controller plays: no kubelet, images, network, volumes or logs) or docker (nodes with kubelets); without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
-	parallel *int, // N, how many scenarios run at the same time, if one autoscaler suits them and they touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts (default 1)
+	parallel *int, // N, how many scenarios run at the same time, if they can share one autoscaler and touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts (default 1)
 	repeat *int, // N, how often each scenario runs: the results say how many of the runs passed, and which checks failed in the others (default 1)
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {
@@ -48,7 +48,7 @@ func (Scenario) Compare(ctx context.Context, a, b string,
 	flags *string, // autoscaler FLAGS that add to the settings' or replace them, such as '--v=5 --expander=priority'
 	machines *string, // KIND of the machines where a scenario does not say it: hollow (nodes that the lab's controller plays: no kubelet, images, network, volumes or logs) or docker (nodes with kubelets); without it, hollow in an environment of the lab, docker elsewhere
 	out *string, // FOLDER for junit.xml, results.json and summary.md
-	parallel *int, // N, how many scenarios run at the same time, if one autoscaler suits them and they touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts (default 1)
+	parallel *int, // N, how many scenarios run at the same time, if they can share one autoscaler and touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts (default 1)
 	scenarios *string, // NAMES of scenarios, as for scenario:run (default all)
 	tags *string, // TAGS of scenarios, separated by commas: only scenarios that have one of them
 ) error {

@@ -11,12 +11,12 @@ import (
 
 // Batch is a number of scenarios that can use one autoscaler at the same time.
 type Batch struct {
-	// Scenarios are their places in the list that Batches got. The first is that which may take
-	// longest, so that no lane begins it while the others have nothing left to do.
+	// Scenarios has indices of the list that Batches got. The scenario that may take longest is
+	// first, so that it does not run on its own at the end.
 	Scenarios []int
 	// alone is set for a scenario that WhyAlone names.
 	alone bool
-	// needs are those of the first scenario, and changes the flags of all.
+	// needs is what the first scenario needs, and changes has the flags of all.
 	needs   Needs
 	changes changes
 }
@@ -102,7 +102,7 @@ func (b Batch) admits(needs Needs, own changes, usually map[string][]string) boo
 	return own.suit(b.changes, usually) && b.changes.suit(own, usually)
 }
 
-// suit reports whether scenarios that set others can do with these flags, too.
+// suit reports whether scenarios with the flags others can also run with the flags c.
 func (c changes) suit(others changes, usually map[string][]string) bool {
 	for name, mine := range c {
 		if theirs, both := others[name]; both {

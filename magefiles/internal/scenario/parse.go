@@ -116,7 +116,7 @@ func (c *checker) check() {
 	}
 	c.flags("autoscaler.flags", s.Autoscaler.Flags)
 	if s.Autoscaler.Shared && len(s.Autoscaler.Flags) == 0 {
-		c.refuse("autoscaler.shared", "it says that the flags change nothing for other scenarios; want flags, or leave it out")
+		c.refuse("autoscaler.shared", "it is about the flags of this scenario, and there are none; add autoscaler.flags, or leave it out")
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Autoscaler.Environment)) {
 		if problems := validation.IsEnvVarName(name); len(problems) > 0 {

@@ -56,8 +56,8 @@ type Needs struct {
 	Since string `json:"since,omitempty"`
 	// Flags are added to those of the lab's template. They may contain Variables.
 	Flags []string `json:"flags,omitempty"`
-	// Shared is set if the flags change nothing for the groups and pods of other scenarios, so
-	// that these may run at the same time.
+	// Shared is set if the flags do not affect the groups and pods of other scenarios, so that
+	// these may run at the same time.
 	Shared bool `json:"shared,omitempty"`
 	// Environment has environment variables of the autoscaler, such as its own
 	// CAPI_VERSION, in place of the lab's. The values may contain Variables.

@@ -83,7 +83,7 @@ func whereAutoscaler(fs *flag.FlagSet, where *string) {
 func scenarioOptions(fs *flag.FlagSet, o *scenarios.Options) {
 	fs.StringVar(&o.Autoscaler, "autoscaler", scenarios.OnThisMachine,
 		"`WHERE` the autoscaler runs: run compiles and runs it on this machine, deploy compiles it and runs it in the cluster, as-is uses the one that scales the cluster already")
-	fs.IntVar(&o.Parallel, "parallel", 1, "`N`, how many scenarios run at the same time, if one autoscaler suits them and they touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts")
+	fs.IntVar(&o.Parallel, "parallel", 1, "`N`, how many scenarios run at the same time, if they can share one autoscaler and touch only their own objects; without -repeat, one that fails beside others runs again alone, and the second verdict counts")
 	autoscalerFlags(fs, &o.Flags)
 	scenarioMachines(fs, &o.Machines)
 	fs.StringVar(&o.Out, "out", "", "`FOLDER` for junit.xml, results.json and summary.md")

@@ -205,7 +205,7 @@ type hostAutoscaler struct {
 // errKilled is recorded as the end of an autoscaler that a scenario killed.
 var errKilled = errors.New("killed by the scenario")
 
-// stuckAfter is how long the autoscaler may begin no loop, unless it waits for longer between two.
+// stuckAfter is the longest time between the beginnings of two loops, unless --scan-interval is long.
 // The longest loops that were seen, with hundreds of nodes on two cores, took 40 seconds.
 const stuckAfter = 5 * time.Minute
 
@@ -225,7 +225,7 @@ type stuckError struct {
 }
 
 func (e *stuckError) Error() string {
-	return fmt.Sprintf("the autoscaler began no loop for %s: it was ended with SIGABRT, and at the end of its log are the stacks of its goroutines: %s", e.limit, e.log)
+	return fmt.Sprintf("the autoscaler began no loop for %s, so the lab ended it with SIGABRT; the stacks of its goroutines are at the end of its log %s", e.limit, e.log)
 }
 
 // killTime is how long a killed process may take to end.
@@ -394,8 +394,8 @@ func unused(folder, name, extension string) (string, error) {
 	}
 }
 
-// rounds closes began when the autoscaler's log says that it began its first round, and calls
-// stuck's function when it began no other one within the limit.
+// rounds closes began when the autoscaler's log says that it began its first loop, and calls the
+// function of the timer stuck if no other loop begins within the limit.
 type rounds struct {
 	run.Lines
 	began chan struct{}

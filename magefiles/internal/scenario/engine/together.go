@@ -88,7 +88,7 @@ func (r *runs) removeLeftovers(ctx context.Context, where place) (err error) {
 // a time.
 func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
 	flags := batch.Flags()
-	r.Log.Printf("%d scenarios share an autoscaler with %s", len(batch.Scenarios), cmp.Or(strings.Join(flags, " "), "the usual flags"))
+	r.Log.Printf("%d scenarios share one autoscaler; added flags: %s", len(batch.Scenarios), cmp.Or(strings.Join(flags, " "), "none"))
 	one := &oneAutoscaler{Autoscaler: r.Autoscaler, lock: make(lock, 1), flags: flags}
 	defer one.stopForwarding()
 	queue := make(chan int, len(batch.Scenarios))

@@ -258,7 +258,7 @@ func (e *explainer) pod(ctx context.Context, p *history.PodStory) {
 		e.ifHollow(w.Node.Group, "Its node is hollow: the pod only seems to run.")
 	}
 	e.printf("\n")
-	list := []event{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}, {p.Lost, "until then the autoscaler spoke of it"}}
+	list := []event{{p.Created, "created"}, {p.Scheduled, "scheduled on " + timeline.Tidy(p.Node)}, {p.Running, "running"}, {p.Evicted, "evicted"}, {p.Gone, "gone"}, {p.Lost, "from here on, the autoscaler no longer mentions it"}}
 	if p.Created.IsZero() {
 		list = append(list, event{p.Began(), "first mentioned; its creation is not on record"})
 	}

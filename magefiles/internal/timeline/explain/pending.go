@@ -253,10 +253,10 @@ func (j *waiting) reason() string {
 	}
 	text := fmt.Sprintf("none of %s would take it", timeline.Plural(len(j.verdicts), "group"))
 	if fitting := j.fitting(); fitting != "" {
-		return text + "; it would fit " + fitting
+		return text + "; it would fit on nodes of " + fitting
 	}
 	if nearest := j.nearest(); nearest != "" {
-		return text + "; one thing keeps it from " + nearest
+		return text + "; there is only one obstacle for " + nearest
 	}
 	return text
 }
@@ -311,15 +311,18 @@ func (j *waiting) nearest() string {
 
 // obstacle returns the name of a group, and what first keeps a pod from it.
 func obstacle(v fit.Verdict) string {
-	return fmt.Sprintf("%s: %s", timeline.Tidy(v.Group.Name), v.Obstacles[0].Text)
+	return fmt.Sprintf("group %s (%s)", timeline.Tidy(v.Group.Name), v.Obstacles[0].Text)
 }
 
 // first returns the first maxFitting texts about groups, and how many more there are.
 func first(texts []string) string {
 	if left := len(texts) - maxFitting; left > 0 {
-		texts = append(slices.Clone(texts[:maxFitting]), timeline.Plural(left, "group")+" more")
+		texts = append(slices.Clone(texts[:maxFitting]), strings.Replace(timeline.Plural(left, "group"), " ", " more ", 1))
 	}
-	return strings.Join(texts, ", and ")
+	if n := len(texts) - 1; n > 0 {
+		return strings.Join(texts[:n], ", ") + " and " + texts[n]
+	}
+	return strings.Join(texts, "")
 }
 
 // noGroup returns that no group is on record. A record of a log alone has only their names.

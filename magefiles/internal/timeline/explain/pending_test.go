@@ -139,7 +139,7 @@ func TestExplainWhichGroupAPodIsFor(t *testing.T) {
 		most, request, want string
 		spread              []corev1.TopologySpreadConstraint
 	}{
-		"at its maximum":           {most: "2", request: "3", want: "; none of 2 groups would take it; it would fit web: max reached: it wants 2 of at most 2.\n"},
+		"at its maximum":           {most: "2", request: "3", want: "; none of 2 groups would take it; it would fit on nodes of group web (max reached: it wants 2 of at most 2).\n"},
 		"too large":                {most: "2", request: "5", want: "; none of 2 groups would take it.\n"},
 		"too large, with a spread": {most: "2", request: "5", want: "; none of 2 groups would take it.\n", spread: []corev1.TopologySpreadConstraint{{}}},
 	} {

@@ -15,23 +15,23 @@ import (
 
 // situations says in which situation each answer in testdata was given.
 var situations = map[string]string{
-	"autoscaler-busy":       "An autoscaler waits for a cool-down, a back-off, a new node and removals",
+	"autoscaler-busy":       "The scale-down is in a cool-down, a group is in back-off, a node starts and nodes are being removed",
 	"autoscaler-old-record": "A record of an older lab, without flags and objects",
 	"autoscaler-recorded":   "An autoscaler runs, after two restarts",
 	"autoscaler-stopped":    "An autoscaler has stopped",
 	"group":                 "A group has grown and shrunk",
-	"group-recorded":        "An empty group is beside similar ones",
+	"group-recorded":        "An empty group has similar groups",
 	"group-refusals":        "A group is at its maximum, and a scale-up timed out",
-	"idle-autoscaler":       "No autoscaler runs: about the autoscaler",
-	"idle-node":             "No autoscaler runs: about a node",
-	"idle-pod":              "No autoscaler runs: about a pod",
+	"idle-autoscaler":       "No autoscaler runs, and the question is about it",
+	"idle-node":             "No autoscaler runs, and the question is about a node",
+	"idle-pod":              "No autoscaler runs, and the question is about a pod",
 	"node-blocked":          "Pods that may not be evicted are on a node",
 	"node-counting":         "A node is unneeded, and its group is at the minimum",
 	"node-discovery":        "The MachineSets of a group lack the label by which the autoscaler discovers groups",
 	"node-drained":          "A PodDisruptionBudget holds up a drain",
 	"node-hook":             "The deletion of a Machine waits for a hook",
 	"node-in-use":           "Pods request most of the memory of a node",
-	"node-kept":             "A node stays when others go; the record does not have what pods ask for",
+	"node-kept":             "A node stays when others go; the record has no resource requests of pods",
 	"node-outside":          "The MachineDeployment of a node has no minimum and maximum",
 	"node-recorded":         "A node became needed while the autoscaler deleted it",
 	"node-removed":          "The autoscaler removed an empty node",
@@ -42,9 +42,9 @@ var situations = map[string]string{
 	"pod-new-node":          "A pod came to a new node",
 	"pod-old-node":          "A pod came to a node that was there",
 	"pod-seven":             "Each group has a reason of its own not to grow",
-	"pod-snapshot":          "A debugging snapshot of the autoscaler has the pod",
+	"pod-snapshot":          "The pod is in a debugging snapshot of the autoscaler",
 	"pod-system-label":      "A pod selects kubernetes.io/os, and the group is empty",
-	"pod-waiting":           "A pod waits; the record does not have what it asks for",
+	"pod-waiting":           "A pod waits; the record has no resource requests of pods",
 }
 
 // basisText finds what an answer says that it rests on.
@@ -61,12 +61,12 @@ func TestSituations(t *testing.T) {
 	var table strings.Builder
 	table.WriteString(`# What timeline:explain says in which situation
 
-A test writes this table from answers that are in the tests of
-[the package explain](../magefiles/internal/timeline/explain/testdata), and fails if the two differ. Each line has the
-first sentence of an answer; of a node also why it stays or goes. The last column says on what the answer rests.
-The file with the same name has the whole answer.
+This table is generated from the golden files of [package explain](../magefiles/internal/timeline/explain/testdata). A
+test fails if the table is out of date. Some of the records come from real clusters, the others were made for the test.
+Each row shows the first sentence of an answer. For a node, it also shows why the node stays or is removed. The last
+column lists the facts that the answer uses. The whole answer is in the file of that name, with .txt.
 
-| Answer | Situation | What explain says | It rests on |
+| Answer | Situation | What explain says | Facts used |
 |---|---|---|---|
 `)
 	left := maps.Clone(situations)
@@ -77,17 +77,17 @@ The file with the same name has the whole answer.
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
 		if situations[name] == "" {
-			t.Errorf("%s is in no situation", file)
+			t.Errorf("%s has no entry in situations", file)
 		}
 		delete(left, name)
-		basis := "the answer does not say"
+		basis := "not stated"
 		if m := basisText.FindStringSubmatch(string(data)); m != nil {
 			basis = m[1]
 		}
 		fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", name, situations[name], cell(firstSentence(string(data))), cell(basis))
 	}
 	if len(left) > 0 {
-		t.Errorf("no answer is there for %s", strings.Join(slices.Sorted(maps.Keys(left)), ", "))
+		t.Errorf("testdata has no file for: %s", strings.Join(slices.Sorted(maps.Keys(left)), ", "))
 	}
 	golden.CheckFile(t, filepath.Join("..", "..", "..", "..", ".github", "explain-situations.md"), table.String())
 }

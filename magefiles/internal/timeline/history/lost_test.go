@@ -42,8 +42,30 @@ func TestPodsThatOnlyTheAutoscalerNamesEnd(t *testing.T) {
 		}
 	}
 	m := Until(b.At(1000), b.Record())
-	want := "waited for at least 5s; the autoscaler has not spoken of it since 22:00:15, and nothing else of it is on record"
+	want := "waited for at least 5s; the autoscaler has not mentioned it since 22:00:15, and the record has no other fact about it"
 	if got := m.PodWhy(m.PodsNamed("lost")[0]).Verdict(); got != want {
 		t.Errorf("said: %s\nwant: %s", got, want)
+	}
+}
+
+// TestPodsThatTheAutoscalerDoesNotNameAreNotLost: the autoscaler names only some of many pods that wait, and none
+// after it stopped.
+func TestPodsThatTheAutoscalerDoesNotNameAreNotLost(t *testing.T) {
+	t.Parallel()
+	for name, add := range map[string]func(*timelinetest.Builder){
+		"some are named": func(b *timelinetest.Builder) {
+			b.Log(15, "Scale-up: setting group MachineDeployment/default/web size to 3")
+			b.Log(20, "280 other pods are also unschedulable")
+		},
+		"the autoscaler stopped": func(b *timelinetest.Builder) {
+			b.Add(15, timeline.Fact{Kind: timeline.Autoscaler, What: timeline.Stopped, Source: timeline.Log})
+		},
+	} {
+		b := timelinetest.New()
+		b.Log(10, "Pod default/waits is unschedulable")
+		add(b)
+		if p := Until(b.At(1000), b.Record()).PodsNamed("waits")[0]; !p.Lost.IsZero() || !p.Pending() {
+			t.Errorf("%s: the pod is lost at %s, pending: %t", name, p.Lost, p.Pending())
+		}
 	}
 }

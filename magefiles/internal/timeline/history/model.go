@@ -194,6 +194,8 @@ type builder struct {
 	paused          map[string]time.Time // names that are not known to be groups
 	lastRecorded    time.Time            // when the recorder was last seen at work
 	starts          timeline.Starts
+	repeats         []time.Time // decisions and starts: after each, the autoscaler says again which pods wait
+	unnamed         time.Time   // when the autoscaler last named only some of the pods that wait
 }
 
 func (b *builder) add(f timeline.Fact) {

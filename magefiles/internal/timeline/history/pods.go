@@ -1,6 +1,7 @@
 package history
 
 import (
+	"regexp"
 	"slices"
 	"time"
 
@@ -17,14 +18,14 @@ type PodStory struct {
 	// Times of what happened, zero if not on record. Unschedulable is when it was first found
 	// unschedulable, Gone when it ended or was deleted.
 	Created, Unschedulable, Scheduled, Running, Evicted, Gone time.Time
-	// Lost is until when the autoscaler spoke of a pod of which nothing else is on record, if it has not
-	// spoken of the pod since. What became of the pod is then unknown. It is zero for any other pod.
+	// Lost is set for a pod that only the autoscaler mentions: the time after which it no longer
+	// mentions the pod. What became of the pod is then unknown.
 	Lost time.Time
 
 	uid string
 	on  *NodeStory
-	// mentioned is the last fact in which the autoscaler speaks of it, and recorded is set if a fact is about the
-	// pod itself.
+	// mentioned is the last fact in which the autoscaler mentions it, and recorded is set if a fact
+	// is about the pod itself.
 	mentioned timeline.Fact
 	recorded  bool
 }
@@ -128,10 +129,13 @@ func (b *builder) mention(name string, f timeline.Fact) {
 	}
 }
 
-// lose sets Lost of a pod of which only the autoscaler speaks. The autoscaler repeats in each round what it
-// says of a pod that waits. The recorder leaves out repetitions, but not the first one after a decision, a start
-// or an end. So if the record has none for a while after that, the autoscaler has not spoken of the pod again.
-// A decision for the pod is such a decision itself.
+// othersWait matches what the autoscaler says where it names only some of the pods that wait.
+var othersWait = regexp.MustCompile(`^\d+ other pods are also unschedulable`)
+
+// lose sets Lost of a pod that only the autoscaler mentions. In each loop, the autoscaler repeats what
+// it says of a pod that waits, unless it names only some of the pods or has stopped. The recorder drops
+// repeated statements, except the first one after a decision or a start. So a pod that is not mentioned
+// for a while after one is lost. A scale-up for the pod is a decision, too.
 func (b *builder) lose(p *PodStory) {
 	if p.recorded {
 		return
@@ -144,11 +148,14 @@ func (b *builder) lose(p *PodStory) {
 	if p.mentioned.What != timeline.ScaleUp {
 		after = after.Add(time.Nanosecond)
 	}
-	i, _ := slices.BinarySearchFunc(b.resets, after, time.Time.Compare)
-	if i == len(b.resets) || b.To.Sub(b.resets[i]) <= within {
+	if b.unnamed.After(after) {
+		after = b.unnamed
+	}
+	i, _ := slices.BinarySearchFunc(b.repeats, after, time.Time.Compare)
+	if i == len(b.repeats) || b.To.Sub(b.repeats[i]) <= within {
 		return
 	}
-	p.Lost = b.resets[i]
+	p.Lost = b.repeats[i]
 	p.Spans = closeLastSpan(p.Spans, p.Lost)
 }
 

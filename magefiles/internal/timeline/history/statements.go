@@ -162,9 +162,12 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 	if group != "" {
 		b.group(group).known = true
 	}
+	if othersWait.MatchString(f.Text) {
+		b.unnamed = f.Time
+	}
 	switch f.What {
 	case timeline.Started:
-		b.resets = append(b.resets, f.Time)
+		b.resets, b.repeats = append(b.resets, f.Time), append(b.repeats, f.Time)
 		if n := len(b.Runs); !b.starts.IsNew(f) && n > 0 {
 			if run := &b.Runs[n-1]; !slices.Contains(strings.Fields(run.Text), f.Text) {
 				run.Text = strings.TrimSpace(run.Text + " " + f.Text)
@@ -183,7 +186,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 		b.stop(f.Time)
 		return
 	case timeline.ScaleUp, timeline.ScaleDown:
-		b.resets = append(b.resets, f.Time)
+		b.resets, b.repeats = append(b.resets, f.Time), append(b.repeats, f.Time)
 		b.decide(f, pod, node, group)
 	}
 	if n := len(b.Runs); n == 0 || !b.Runs[n-1].To.IsZero() && f.Source == timeline.Log {

@@ -280,7 +280,7 @@ func (w PodWhy) Verdict() string {
 	switch {
 	case p.Pending():
 	case !p.Lost.IsZero():
-		what = fmt.Sprintf("waited for at least %s; the autoscaler has not spoken of it since %s, and nothing else of it is on record", timeline.DurationText(w.Waited), timeline.Clock(p.Lost))
+		what = fmt.Sprintf("waited for at least %s; the autoscaler has not mentioned it since %s, and the record has no other fact about it", timeline.DurationText(w.Waited), timeline.Clock(p.Lost))
 		if w.Decision != nil {
 			what += fmt.Sprintf("; the autoscaler enlarged %s for it", w.Decision.Where())
 		}

@@ -194,8 +194,8 @@ func slim(onChange func(kube.Change)) func(kube.Change) {
 	}
 }
 
-// askAgainAfter is how long to wait before a kind or a log is asked for again that the user may not read. Somebody
-// may give the right while the recorder runs.
+// askAgainAfter is the pause between two attempts to read a kind or a log that the user may not
+// read. Somebody may give the right while the recorder runs.
 const askAgainAfter = 5 * time.Minute
 
 // followOptional is follow for a kind without which a record is of use. The channel is closed too
@@ -227,7 +227,7 @@ func (r *recorder) followOptional(ctx context.Context, c *kube.Client, f kube.Fo
 			reported = true
 		}
 		end()
-		if !synced { // later, only this follower knows which objects there were
+		if !synced { // a new follower would not notice which objects were deleted
 			stop()
 		}
 	}
@@ -250,7 +250,7 @@ func (r *recorder) followOptional(ctx context.Context, c *kube.Client, f kube.Fo
 var deniedRequest = regexp.MustCompile(`cannot (\S+) resource "([^"]+)"`)
 
 // missingRight returns an error that says which right the user lacks, by the error of a request for a kind: the
-// verb, the resource and its API group. An API server whose words are others has refused to list the kind.
+// verb, the resource and its API group. If the message has another form, the verb is taken to be list.
 func missingRight(kind schema.GroupKind, err error) error {
 	verb, resource := "list", kind.Kind
 	if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind != "" {
@@ -259,7 +259,7 @@ func missingRight(kind schema.GroupKind, err error) error {
 	if m := deniedRequest.FindStringSubmatch(err.Error()); m != nil {
 		verb, resource = m[1], m[2]
 	}
-	return fmt.Errorf("no right to %s %s in the API group %q; asked for again every %s: %w", verb, resource, kind.Group, askAgainAfter, err)
+	return fmt.Errorf("no right to %s %s in the API group %q; the recorder tries again every %s: %w", verb, resource, kind.Group, askAgainAfter, err)
 }
 
 // waitAll waits until all channels are closed, for maxWait at most.

@@ -312,7 +312,7 @@ func TestPodLogThatMayNotBeReadIsRequestedSeldom(t *testing.T) {
 		}
 		allowed.Store(true)
 		r.all.Wait()
-		if want := `no right to get pods/log in the API group ""; asked for again every 5m0s: `; len(reported) != 1 || !strings.HasPrefix(reported[0], want) {
+		if want := `no right to get pods/log in the API group ""; the recorder tries again every 5m0s: `; len(reported) != 1 || !strings.HasPrefix(reported[0], want) {
 			t.Errorf("reported %q, want once %q", reported, want)
 		}
 	})

@@ -149,7 +149,7 @@ func TestExternalObjectsThatMayNotBeRead(t *testing.T) {
 			allowed.Store(true)
 			time.Sleep(6 * time.Minute)
 		})
-		if want := `no right to list dockermachines in the API group "infrastructure.cluster.x-k8s.io"; asked for again every 5m0s: `; len(reported) != 1 || !strings.HasPrefix(reported[0], want) {
+		if want := `no right to list dockermachines in the API group "infrastructure.cluster.x-k8s.io"; the recorder tries again every 5m0s: `; len(reported) != 1 || !strings.HasPrefix(reported[0], want) {
 			t.Errorf("reported %q, want once %q", reported, want)
 		}
 		if got, want := b.externalShapes(), sorted([]string{noImage, waits, fails}); !slices.Equal(got, want) {

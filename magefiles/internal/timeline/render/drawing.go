@@ -465,7 +465,7 @@ func (d *drawing) lost(pods []*history.PodStory, y int) {
 			}
 		}
 		d.bar(bar{
-			Title: fmt.Sprintf("%s of which only the autoscaler spoke, until then\n%s – %s (%s)\n%s", timeline.Plural(len(names), "pod"),
+			Title: fmt.Sprintf("%s known only from the autoscaler: what became of them is unknown\n%s – %s (%s)\n%s", timeline.Plural(len(names), "pod"),
 				timeline.Clock(first), timeline.Clock(until), timeline.DurationText(until.Sub(first)), strings.Join(timeline.SomeOf(names, 6), "\n")),
 			Label: timeline.Plural(len(names), "pod"), Y: y, Height: barHeight, Parts: []barPart{d.part(styles[history.Unschedulable], d.ms(first), d.ms(until))}, Class: "pod",
 		})

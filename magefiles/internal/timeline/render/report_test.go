@@ -563,7 +563,7 @@ func TestPodsThatOnlyTheAutoscalerNamesAreFolded(t *testing.T) {
 	if heights["15"] != 29 || heights["5"] != 10 || len(heights) != 2 {
 		t.Errorf("the numbers of bars of pods by their heights are %v, want 29 waves and 10 pods", heights)
 	}
-	for _, want := range []string{"10 pods of which only the autoscaler spoke, until then", "300 pods,"} {
+	for _, want := range []string{"10 pods known only from the autoscaler", "300 pods,"} {
 		if !strings.Contains(svg, want) {
 			t.Errorf("the picture does not say %q", want)
 		}

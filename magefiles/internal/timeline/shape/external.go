@@ -12,13 +12,15 @@ import (
 	"caslab/magefiles/internal/kube"
 )
 
-// External is what an external object of a Machine reports of itself. Cluster API calls the objects of providers
-// external to which its own refer: for a Machine, an infrastructure machine and a bootstrap config.
+// External is what an external object of a Machine reports of itself. Cluster API calls objects of
+// providers to which its own objects refer external objects: for a Machine, these are its
+// infrastructure machine and its bootstrap config.
 type External struct {
 	// Machine is the name of the Machine to which the object belongs.
 	Machine string `json:"machine"`
-	// Problems lists the conditions that are not True and have a message, each as one text. Of the conditions that
-	// are False when all is well, it has those that are Unknown if no other condition says why.
+	// Problems lists the conditions that are not True and have a message, each as one text. A
+	// condition that is False when all is well is listed only if it is Unknown and there is no
+	// other problem.
 	Problems []string `json:"problems,omitempty"`
 	// Failure is the terminal failure in its status, empty if it has none.
 	Failure string `json:"failure,omitempty"`

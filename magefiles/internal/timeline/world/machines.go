@@ -77,8 +77,8 @@ func (m *Machine) externalReports() []string {
 
 // Reports returns the problems of a machine and of its infrastructure machine and bootstrap config. If the
 // infrastructure machine reports problems itself, the Machine's condition InfrastructureReady is left out, because
-// it only repeats them. The same holds for the bootstrap config. Conditions that are Unknown are there if nothing
-// else is.
+// it only repeats them. The same holds for the bootstrap config. Conditions that are Unknown are
+// reported only if there is nothing else to report.
 func (m *Machine) Reports() []string {
 	var all []string
 	for _, problem := range m.Problems {
