@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -202,4 +203,34 @@ func TestStoppedScenariosAreAllCleanedUp(t *testing.T) {
 		}
 		_ = sim.Stop(ctx) // it cannot fail
 	})
+}
+
+// noting is an autoscaler that notes the flags with which it was started.
+type noting struct {
+	*simtest.Autoscaler
+	mu    sync.Mutex
+	flags []string
+}
+
+func (n *noting) Start(ctx context.Context, i engine.Invocation) error {
+	n.mu.Lock()
+	n.flags = append(n.flags, i.Flags...)
+	n.mu.Unlock()
+	return n.Autoscaler.Start(ctx, i)
+}
+
+// TestSkippedScenariosGiveNoFlags: an older autoscaler does not have their flags.
+func TestSkippedScenariosGiveNoFlags(t *testing.T) {
+	t.Parallel()
+	for release, want := range map[string]bool{"1.28.1": false, "1.36.1": true} {
+		sim := &simtest.Autoscaler{Behaviour: simtest.Good, Release: release}
+		a := &noting{Autoscaler: sim}
+		got, _ := together(t, a, sim, onHollow(shipped(t), "scale-up", "startup-taint", "host-port"), nil)
+		if skipped := got.Scenarios[1].Verdict == results.Skipped; skipped == want {
+			t.Errorf("%s: startup-taint: %s", release, got.Scenarios[1].Verdict)
+		}
+		if given := slices.Contains(a.flags, "--startup-taint=example.com/agent"); given != want {
+			t.Errorf("%s: the flags are %q", release, a.flags)
+		}
+	}
 }
