@@ -25,6 +25,12 @@ type Message struct {
 	Harmless bool
 }
 
+var othersWait = regexp.MustCompile(`^\d+ other pods are also unschedulable`)
+
+// OthersWait reports whether a message says that more pods wait than the autoscaler names in this
+// loop.
+func OthersWait(message string) bool { return othersWait.MatchString(message) }
+
 func row(kind Kind, class Class, since, until, pattern string) Message {
 	return Message{Pattern: regexp.MustCompile(pattern), Since: since, Until: until, Kind: kind, Class: class}
 }
@@ -72,7 +78,7 @@ var Messages = []Message{
 	row(KindConsidered, ScaleUp, "", "", `^Splitting scale-up between `),
 	row(KindConsidered, Reason, "", "", `^Pod (?P<pod>\S+) is unschedulable$`),
 	row(KindConsidered, Chatter, "", "", `^Pod (?P<pod>\S+) (?P<text>can be moved to template-node-for-(?P<group>\S+?))(?:-\d+)?(?:-upcoming-\d+|-\d+-salvo-\d+)$`),
-	row(KindConsidered, Reason, "", "", `^\d+ other pods are also unschedulable`),
+	row(KindConsidered, Reason, "", "", othersWait.String()),
 	row(KindConsidered, Reason, "", "", `^Upcoming [1-9]\d* nodes`),
 	row(KindConsidered, Reason, "1.36", "", `^Skipping \d+ upcoming nodes for (?:backed-off )?node group (?P<group>[^\s:]+): `),
 	row(KindConsidered, Reason, "1.38", "", `^Skipped node group (?P<group>\S+) satisfies pod predicates of `),

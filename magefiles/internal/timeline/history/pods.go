@@ -1,7 +1,6 @@
 package history
 
 import (
-	"regexp"
 	"slices"
 	"time"
 
@@ -128,9 +127,6 @@ func (b *builder) mention(name string, f timeline.Fact) {
 		p.Spans = openSpan(p.Spans, Unschedulable, f.Time, "")
 	}
 }
-
-// othersWait matches what the autoscaler says where it names only some of the pods that wait.
-var othersWait = regexp.MustCompile(`^\d+ other pods are also unschedulable`)
 
 // lose sets Lost of a pod that only the autoscaler mentions. In each loop, the autoscaler repeats what
 // it says of a pod that waits, unless it names only some of the pods or has stopped. The recorder drops

@@ -162,7 +162,7 @@ func (b *builder) addAutoscaler(f timeline.Fact) {
 	if group != "" {
 		b.group(group).known = true
 	}
-	if othersWait.MatchString(f.Text) {
+	if speech.OthersWait(f.Text) {
 		b.unnamed = f.Time
 	}
 	switch f.What {
