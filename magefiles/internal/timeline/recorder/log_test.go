@@ -288,30 +288,37 @@ func (b *fixture) recorder() *recorder {
 	return r
 }
 
+// readFailingPodLog lets the recorder read the log of a pod that has finished, which fails for an hour and then does
+// not. It returns how often the recorder requested the log within the hour, and what it reported.
+func readFailingPodLog(t *testing.T, failure error) (requests int, reported []string) {
+	b := newFixture(t, autoscalerPod)
+	b.server.EndLog("kube-system", "caslab-autoscaler-1", "autoscaler")
+	var works atomic.Bool
+	b.server.Intercept(func(q kubetest.Request) error {
+		if q.Verb == "log" && !works.Load() {
+			return failure
+		}
+		return nil
+	})
+	b.OnError = func(err error) { reported = append(reported, err.Error()) }
+	r := b.recorder()
+	finished := kubetest.Object(t, autoscalerPod)
+	finished.Object["status"] = kubetest.Object(t, "{phase: Failed, containerStatuses: [{name: autoscaler, containerID: c1, state: {terminated: {}}}]}").Object
+	r.autoscalerPod(t.Context(), b.Workload, kube.Change{After: finished})
+	time.Sleep(time.Hour)
+	requests = b.server.Count("log", "pods")
+	works.Store(true)
+	r.all.Wait()
+	return requests, reported
+}
+
 // TestPodLogThatMayNotBeReadIsRequestedSeldom: which right is missing is said once. With the right, the log is read.
 func TestPodLogThatMayNotBeReadIsRequestedSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newFixture(t, autoscalerPod)
-		b.server.EndLog("kube-system", "caslab-autoscaler-1", "autoscaler")
-		var allowed atomic.Bool
-		b.server.Intercept(func(q kubetest.Request) error {
-			if q.Verb == "log" && !allowed.Load() {
-				return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "caslab-autoscaler-1", errors.New(`User "u" cannot get resource "pods/log" in API group "" in the namespace "kube-system"`))
-			}
-			return nil
-		})
-		var reported []string
-		b.OnError = func(err error) { reported = append(reported, err.Error()) }
-		r := b.recorder()
-		finished := kubetest.Object(t, autoscalerPod)
-		finished.Object["status"] = kubetest.Object(t, "{phase: Failed, containerStatuses: [{name: autoscaler, containerID: c1, state: {terminated: {}}}]}").Object
-		r.autoscalerPod(t.Context(), b.Workload, kube.Change{After: finished})
-		time.Sleep(time.Hour)
-		if n := b.server.Count("log", "pods"); n < 10 || n > 15 {
+		n, reported := readFailingPodLog(t, apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "caslab-autoscaler-1", errors.New(`User "u" cannot get resource "pods/log" in API group "" in the namespace "kube-system"`)))
+		if n < 10 || n > 15 {
 			t.Errorf("the log was requested %d times within an hour, want once in 5 minutes", n)
 		}
-		allowed.Store(true)
-		r.all.Wait()
 		if want := `no right to get pods/log in the API group ""; the recorder tries again every 5m0s: `; len(reported) != 1 || !strings.HasPrefix(reported[0], want) {
 			t.Errorf("reported %q, want once %q", reported, want)
 		}
@@ -426,28 +433,10 @@ func TestPodLogIsRequestedUntilThePodEnds(t *testing.T) {
 // node is gone. When the log can be read again, it is.
 func TestPodLogThatCannotBeReadIsRequestedLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newFixture(t, autoscalerPod)
-		b.server.EndLog("kube-system", "caslab-autoscaler-1", "autoscaler")
-		var fails atomic.Bool
-		fails.Store(true)
-		b.server.Intercept(func(q kubetest.Request) error {
-			if q.Verb == "log" && fails.Load() {
-				return apierrors.NewInternalError(errors.New("no route to host"))
-			}
-			return nil
-		})
-		var reported []string
-		b.OnError = func(err error) { reported = append(reported, err.Error()) }
-		r := b.recorder()
-		finished := kubetest.Object(t, autoscalerPod)
-		finished.Object["status"] = kubetest.Object(t, "{phase: Failed, containerStatuses: [{name: autoscaler, containerID: c1, state: {terminated: {}}}]}").Object
-		r.autoscalerPod(t.Context(), b.Workload, kube.Change{After: finished})
-		time.Sleep(time.Hour)
-		if n := b.server.Count("log", "pods"); n < 55 || n > 75 {
+		n, reported := readFailingPodLog(t, apierrors.NewInternalError(errors.New("no route to host")))
+		if n < 55 || n > 75 {
 			t.Errorf("the log was requested %d times within an hour, want about once a minute", n)
 		}
-		fails.Store(false)
-		r.all.Wait()
 		if len(reported) == 0 || reported[0] != "read the log of the pod caslab-autoscaler-1: Internal error occurred: no route to host" {
 			t.Errorf("reported %q", reported)
 		}
