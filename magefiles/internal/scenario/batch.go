@@ -11,7 +11,7 @@ import (
 
 // Batch is a number of scenarios that can use one autoscaler at the same time.
 type Batch struct {
-	// Scenarios has indices of the list that Batches got. The scenario that may take longest is
+	// Scenarios has indices in all that Batches got. The scenario that may take longest is
 	// first, so that it does not run on its own at the end.
 	Scenarios []int
 	// alone is set for a scenario that WhyAlone names.
@@ -30,14 +30,15 @@ type change struct {
 	shared bool
 }
 
-// Batches divides scenarios into batches, in the order of the first scenario of each. A scenario
-// that WhyAlone names is a batch of its own. The others share an autoscaler if they want the same
+// Batches divides the scenarios of all that chosen names by their indices into batches, in the order
+// of the first scenario of each. A scenario that WhyAlone names is a batch of its own. The others share an autoscaler if they want the same
 // variables and rights, if no flag has two values, and if a flag that only some of them set has
 // its usual value or is Shared. usual are the flags that the autoscaler has without a scenario.
-func Batches(all []*Scenario, usual []autoscaler.Flag) []Batch {
+func Batches(all []*Scenario, chosen []int, usual []autoscaler.Flag) []Batch {
 	var batches []Batch
 	usually := valuesOf(usual)
-	for i, s := range all {
+	for _, i := range chosen {
+		s := all[i]
 		own, alone := s.changes(), s.WhyAlone() != ""
 		n := slices.IndexFunc(batches, func(b Batch) bool { return !alone && b.admits(s.Autoscaler, own, usually) })
 		if n < 0 {

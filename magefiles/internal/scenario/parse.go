@@ -16,7 +16,17 @@ import (
 
 	"caslab/magefiles/internal/autoscaler"
 	"caslab/magefiles/internal/capi/release"
+	"caslab/manifests"
 )
+
+// Shipped returns the scenarios that come with the lab, in the order of their names.
+func Shipped() ([]*Scenario, error) {
+	folder, err := fs.Sub(manifests.FS, "scenarios")
+	if err != nil {
+		return nil, fmt.Errorf("look for scenarios: %w", err)
+	}
+	return Load(folder)
+}
 
 // Load reads all scenarios of a folder, in the order of their names.
 func Load(folder fs.FS) ([]*Scenario, error) {

@@ -1,7 +1,6 @@
 package matrix
 
 import (
-	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	"caslab/magefiles/internal/capi/release/proof"
 	"caslab/magefiles/internal/config"
 	"caslab/magefiles/internal/scenario"
-	"caslab/manifests"
 )
 
 // matrixOf returns the rows of the tests' records.
@@ -196,11 +194,7 @@ func TestApply(t *testing.T) {
 // of the autoscaler decides which scenario runs.
 func TestScalings(t *testing.T) {
 	t.Parallel()
-	folder, err := fs.Sub(manifests.FS, "scenarios")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shipped, err := scenario.Load(folder)
+	shipped, err := scenario.Shipped()
 	if err != nil {
 		t.Fatal(err)
 	}

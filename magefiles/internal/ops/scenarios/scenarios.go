@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +30,6 @@ import (
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/timeline/render"
 	"caslab/magefiles/internal/ui"
-	"caslab/manifests"
 )
 
 // Scenarios runs scenarios on a cluster.
@@ -53,11 +51,7 @@ const AllScenarios = "all"
 // scenarios returns the scenarios that names lists, separated by commas: "all", names
 // of the lab's scenarios, and paths of files.
 func scenarios(names string) ([]*scenario.Scenario, error) {
-	folder, err := fs.Sub(manifests.FS, "scenarios")
-	if err != nil {
-		return nil, fmt.Errorf("look for scenarios: %w", err)
-	}
-	shipped, err := scenario.Load(folder)
+	shipped, err := scenario.Shipped()
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -16,17 +15,12 @@ import (
 	"caslab/magefiles/internal/scenario/simtest"
 	"caslab/magefiles/internal/timeline"
 	"caslab/magefiles/internal/ui"
-	"caslab/manifests"
 )
 
 // shipped returns the scenarios that come with the lab, by name.
 func shipped(t *testing.T) map[string]*scenario.Scenario {
 	t.Helper()
-	folder, err := fs.Sub(manifests.FS, "scenarios")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := scenario.Load(folder)
+	all, err := scenario.Shipped()
 	if err != nil {
 		t.Fatal(err)
 	}

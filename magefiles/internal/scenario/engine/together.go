@@ -30,27 +30,23 @@ func (r *runs) runTogether(ctx context.Context) error {
 	if err := r.removeLeftovers(ctx, everything); err != nil {
 		return err
 	}
-	var again, places []int
-	var chosen []*scenario.Scenario
+	var chosen, again []int
 	for i, s := range r.all {
 		if s.WhySkipped(r.means()) != "" {
 			r.run(ctx, i, everything) // it only says so
 			continue
 		}
 		// The autoscaler may not have the flags of those that are skipped.
-		chosen, places = append(chosen, s), append(places, i)
+		chosen = append(chosen, i)
 	}
-	for _, batch := range scenario.Batches(chosen, r.Autoscaler.Flags()) {
+	for _, batch := range scenario.Batches(r.all, chosen, r.Autoscaler.Flags()) {
 		if len(batch.Scenarios) == 1 {
-			r.run(ctx, places[batch.Scenarios[0]], everything)
+			r.run(ctx, batch.Scenarios[0], everything)
 			continue
-		}
-		for n, i := range batch.Scenarios {
-			batch.Scenarios[n] = places[i]
 		}
 		r.runBatch(ctx, batch)
 		for _, i := range batch.Scenarios {
-			if r.Repeat <= 1 && r.maybeBecauseOfOthers(r.done[i][len(r.done[i])-1]) {
+			if r.Repeat <= 1 && maybeBecauseOfOthers(r.done[i][len(r.done[i])-1]) {
 				again = append(again, i)
 			}
 		}
@@ -63,7 +59,7 @@ func (r *runs) runTogether(ctx context.Context) error {
 
 // maybeBecauseOfOthers reports whether other scenarios may be the reason for a result: a failure, or
 // a pass of a scenario that is known to fail.
-func (r *runs) maybeBecauseOfOthers(last results.Result) bool {
+func maybeBecauseOfOthers(last results.Result) bool {
 	return last.Verdict == results.UnexpectedPass || last.Verdict == results.Failed && last.Cause.OfAutoscaler()
 }
 
@@ -109,7 +105,7 @@ func (r *runs) runBatch(ctx context.Context, batch scenario.Batch) {
 	_ = lanes.Wait() // no lane returns an error
 }
 
-// runAgain runs a scenario alone that failed beside others, and replaces its result.
+// runAgain runs a scenario alone that ran beside others, and replaces its result.
 func (r *runs) runAgain(ctx context.Context, i int, where place) {
 	if ctx.Err() != nil {
 		return // the first verdict is all that is known
